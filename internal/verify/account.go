@@ -1,0 +1,14 @@
+package verify
+
+// Account is an application that may ask for verifications. Its secrets are not
+// part of it: only the store sees them.
+type Account struct {
+	Key       string // the api_key: 8 letters and digits
+	Name      string
+	Barred    bool // may not start verifications
+	Trial     bool // may only reach its approved numbers
+	CustomPIN bool // may choose the PIN (pin_code)
+	Rate      int  // requests in any second; 0 for the installation's default
+	Unlimited bool // neither rate nor credit limits it
+	Balance   Money
+}

@@ -1,0 +1,62 @@
+package verify
+
+import "fmt"
+
+// Kind says why the domain refused something. Each API maps every kind to its
+// own code and words.
+type Kind int
+
+// The kinds, in the order of the v1 status codes that they become.
+const (
+	KindInternal            Kind = iota // anything that is not an *Error
+	KindThrottled                       // too many requests in a second
+	KindMissingParameter                // Param was not given
+	KindInvalidParameter                // Param has a value that cannot be used
+	KindBadCredentials                  // unknown key, wrong secret or signature
+	KindUnroutable                      // no carrier for this number
+	KindNotFound                        // no such verification, or it is over
+	KindBlocked                         // the number is on the block list
+	KindBarred                          // the account is barred
+	KindNoCredit                        // the balance does not cover the price
+	KindConcurrent                      // Request is running for this number
+	KindUnsupportedNetwork              // the number's network is not served
+	KindWrongCode                       // the code is not the PIN
+	KindTooManyCodes                    // the last try was wrong, Request failed
+	KindTooManyIDs                      // more ids than one search may name
+	KindCancelTooEarly                  // see Verification.Cancel
+	KindCancelTooLate                   // see Verification.Cancel
+	KindNoMoreEvents                    // see Verification.Trigger
+	KindCustomPINNotAllowed             // the account may not choose the PIN
+	KindNotApproved                     // trial account, number not approved
+	KindUnavailable                     // the server is stopping or overloaded
+	kindEnd
+)
+
+// Kinds lists every kind, for tests that a table is complete.
+func Kinds() []Kind {
+	kinds := make([]Kind, 0, kindEnd)
+	for k := range kindEnd {
+		kinds = append(kinds, k)
+	}
+	return kinds
+}
+
+// Error is a refusal that the caller can act on.
+type Error struct {
+	Kind    Kind
+	Param   string // name of the parameter, for the two parameter kinds
+	Request ID     // the verification concerned, where there is one
+}
+
+func (e *Error) Error() string {
+	if e.Param != "" {
+		return fmt.Sprintf("verify: refused (kind %d): parameter %s", e.Kind, e.Param)
+	}
+	return fmt.Sprintf("verify: refused (kind %d)", e.Kind)
+}
+
+// Invalid is the error for a parameter whose value cannot be used.
+func Invalid(param string) error { return &Error{Kind: KindInvalidParameter, Param: param} }
+
+// Missing is the error for a mandatory parameter that was not given.
+func Missing(param string) error { return &Error{Kind: KindMissingParameter, Param: param} }

@@ -1,0 +1,159 @@
+package verify
+
+import (
+	"io"
+	"time"
+)
+
+// Status is the state of a verification. The words are those of the v1 search
+// answer.
+type Status string
+
+// A verification is in progress until one of the four others ends it for good.
+const (
+	InProgress Status = "IN PROGRESS"
+	Success    Status = "SUCCESS"   // the right code was typed in time
+	Failed     Status = "FAILED"    // three wrong codes for one PIN
+	Expired    Status = "EXPIRED"   // no right code before the end
+	Cancelled  Status = "CANCELLED" // by the application
+)
+
+// Payment is what the person confirms in a payment verification (PSD2). It is
+// part of the verification and never changes (PSD2 RTS article 5: the code is
+// bound to amount and payee).
+type Payment struct {
+	Payee  string // at most 18 characters
+	Amount string // decimal, in euros, as it is shown to the payer
+}
+
+// Request is an application's wish to verify a number, after it was read and
+// validated and before anything was decided.
+type Request struct {
+	Account    string // its API key
+	Number     string // E.164 digits without "+"
+	Country    string // ISO 3166-1 alpha-2 in capitals; "" where a number has none
+	Brand      string // at most 18 characters; "" for payments
+	Payment    *Payment
+	Sender     string // "" for the default
+	Locale     string // such as "en-gb"
+	CodeLength int    // of generated PINs
+	ChosenPIN  PIN    // by the application; zero to generate one
+	Workflow   Workflow
+}
+
+// Verification is one attempt to prove that a person can be reached at a
+// number. Its fields are facts; rules are methods.
+type Verification struct {
+	ID ID
+	Request
+	Price Money // charged when it was accepted; 0 when nothing was
+
+	Status      Status
+	SubmittedAt time.Time
+	FinalizedAt time.Time // zero while in progress
+
+	PIN          PIN // in force now; destroyed at the end
+	Generation   int // counts the PINs of this verification from 1
+	PINExpiresAt time.Time
+	Tries        int // wrong codes for this PIN
+
+	Events       int // steps taken so far
+	FirstEventAt time.Time
+	LastEventAt  time.Time
+	LastEventID  ID
+
+	// DueAt is when the next step falls due: the next event, or the end. Zero
+	// once the verification is over.
+	DueAt time.Time
+}
+
+// Start accepts a request: it returns the running verification and its first
+// event, which is to be delivered at once.
+func Start(req Request, price Money, now time.Time, rnd io.Reader) (Verification, Event) {
+	v := Verification{
+		ID: NewID(rnd), Request: req, Price: price,
+		Status: InProgress, SubmittedAt: now,
+	}
+	return v.nextEvent(now, rnd)
+}
+
+// Step takes the step that is due: it returns the next event, or nil when the
+// verification expires: all steps were taken, or nobody was there to take them
+// (the server was down) until the whole plan had run out. It must not be called
+// before DueAt.
+func (v Verification) Step(now time.Time, rnd io.Reader) (Verification, *Event) {
+	if v.stepsTaken() || !v.running(now) {
+		return v.end(Expired, now), nil
+	}
+	v, e := v.nextEvent(now, rnd)
+	return v, &e
+}
+
+// nextEvent takes the next step of the workflow, with a new PIN when there is
+// none that lives. A PIN is expired when the event is due at or after its
+// expiry, so 120/120 gives a new PIN each time.
+func (v Verification) nextEvent(now time.Time, rnd io.Reader) (Verification, Event) {
+	if v.Generation == 0 || !v.pinLives(now) || v.Workflow.PINPolicy == RenewPIN {
+		v = v.newPIN(now, rnd)
+	}
+	e := Event{
+		ID: NewID(rnd), Verification: v.ID, Seq: v.Events,
+		Channel: v.Workflow.Steps[v.Events].Channel, Generation: v.Generation,
+		State: EventSubmitting, Attempt: 1, StartedAt: now,
+	}
+	if v.Events == 0 {
+		v.FirstEventAt = now
+	}
+	v.Events++
+	v.LastEventAt, v.LastEventID = now, e.ID
+	if v.stepsTaken() {
+		v.DueAt = v.endsAt()
+	} else {
+		v.DueAt = now.Add(v.Workflow.wait(e.Seq))
+	}
+	return v, e
+}
+
+// newPIN starts a generation. A PIN chosen by the application keeps its value,
+// and then the tries go on counting: its guesser has learned what he has learned.
+func (v Verification) newPIN(now time.Time, rnd io.Reader) Verification {
+	v.Generation++
+	v.PINExpiresAt = now.Add(v.Workflow.pinLife())
+	if !v.ChosenPIN.IsZero() {
+		v.PIN = v.ChosenPIN
+		return v
+	}
+	v.PIN = NewPIN(rnd, v.CodeLength)
+	v.Tries = 0
+	return v
+}
+
+// end finishes the verification and destroys its secrets.
+func (v Verification) end(s Status, now time.Time) Verification {
+	v.Status, v.FinalizedAt, v.DueAt = s, now, time.Time{}
+	v.PIN, v.ChosenPIN = PIN{}, PIN{}
+	return v
+}
+
+func (v Verification) pinLives(now time.Time) bool { return now.Before(v.PINExpiresAt) }
+
+func (v Verification) stepsTaken() bool { return v.Events == len(v.Workflow.Steps) }
+
+// endsAt is when the verification expires if nothing else happens: when its last
+// event has had its wait, or when the PIN dies if that is later.
+func (v Verification) endsAt() time.Time {
+	end := v.LastEventAt
+	for seq := v.Events - 1; seq < len(v.Workflow.Steps); seq++ {
+		end = end.Add(v.Workflow.wait(seq))
+	}
+	if v.PINExpiresAt.After(end) {
+		return v.PINExpiresAt
+	}
+	return end
+}
+
+// running reports whether the verification can still be acted on. One whose end
+// has come is over even if nobody has taken that step yet.
+func (v Verification) running(now time.Time) bool {
+	return v.Status == InProgress && now.Before(v.endsAt())
+}

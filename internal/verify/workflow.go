@@ -1,0 +1,57 @@
+package verify
+
+import "time"
+
+// Channel is the way an event reaches the person.
+type Channel string
+
+// The channels of the v1 API. The words are those of its search answer.
+const (
+	SMS Channel = "sms"
+	TTS Channel = "tts" // a call that speaks the PIN (text-to-speech)
+)
+
+// Step is one stage of a workflow: deliver on Channel, then wait before the
+// next step. The wait of the last step is how long the person still has to
+// answer; it may be 0, and then the life of the PIN alone decides.
+type Step struct {
+	Channel Channel
+	Wait    time.Duration
+}
+
+// PINPolicy says when an event gets a new PIN.
+type PINPolicy string
+
+const (
+	// ReusePIN sends the same PIN while it lives, and a new one when it has
+	// expired by the time an event is due. The rule of the v1 API.
+	ReusePIN PINPolicy = "reuse"
+	// RenewPIN draws a new PIN for every event. The default of the v2 API.
+	RenewPIN PINPolicy = "renew"
+)
+
+// Workflow is the plan of a verification. It is data: the seven workflows of
+// the v1 API are seven values, and any other order and timing works as well.
+type Workflow struct {
+	Steps       []Step        // at least one
+	PINLife     time.Duration // how long a PIN is accepted after it was made
+	PINPolicy   PINPolicy
+	CancelAfter time.Duration // a cancel is refused before this age
+
+	// Speed divides every duration above, to let a demonstration run through
+	// hours in seconds. It is part of the plan, not of the process, so that a
+	// verification keeps its pace across a restart. 0 and 1 mean real time.
+	Speed int
+}
+
+func (w Workflow) scale(d time.Duration) time.Duration {
+	if w.Speed > 1 {
+		return d / time.Duration(w.Speed)
+	}
+	return d
+}
+
+// wait is how long after event seq (0 is the first) the next step is due.
+func (w Workflow) wait(seq int) time.Duration { return w.scale(w.Steps[seq].Wait) }
+
+func (w Workflow) pinLife() time.Duration { return w.scale(w.PINLife) }
