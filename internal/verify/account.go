@@ -12,3 +12,11 @@ type Account struct {
 	Unlimited bool // neither rate nor credit limits it
 	Balance   Money
 }
+
+// MaySend returns [KindBarred] for an account that may not make messages go out.
+func (a Account) MaySend() error {
+	if a.Barred {
+		return &Error{Kind: KindBarred}
+	}
+	return nil
+}

@@ -152,8 +152,16 @@ func (v Verification) endsAt() time.Time {
 	return end
 }
 
-// running reports whether the verification can still be acted on. One whose end
-// has come is over even if nobody has taken that step yet.
+// At is the verification as it stands at now: one whose end has come is EXPIRED
+// from then on, even if nobody has taken that step yet.
+func (v Verification) At(now time.Time) Verification {
+	if v.Status == InProgress && !v.running(now) {
+		return v.end(Expired, v.endsAt())
+	}
+	return v
+}
+
+// running reports whether the verification can still be acted on.
 func (v Verification) running(now time.Time) bool {
 	return v.Status == InProgress && now.Before(v.endsAt())
 }

@@ -44,9 +44,10 @@ type Workflow struct {
 	Speed int
 }
 
+// scale keeps to whole milliseconds, which is what a store keeps.
 func (w Workflow) scale(d time.Duration) time.Duration {
 	if w.Speed > 1 {
-		return d / time.Duration(w.Speed)
+		return (d / time.Duration(w.Speed)).Truncate(time.Millisecond)
 	}
 	return d
 }

@@ -1,0 +1,63 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"countersign/internal/signature"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// Proof is what a request offers to show that it comes from an account.
+type Proof struct {
+	Key    string
+	Secret string
+
+	// Signature replaces the secret in a signed request; Params are the
+	// parameters that it signs.
+	Signature string
+	Params    map[string]string
+}
+
+// maxClockSkew is how old, or how far ahead, a signed request may be.
+const maxClockSkew = 5 * time.Minute
+
+// Admit finds the account that a request comes from and counts the request
+// against its rate. A request that cannot prove where it comes from is refused
+// with KindBadCredentials and costs the account nothing; one too many is refused
+// with KindThrottled.
+func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
+	c, err := e.cfg.Store.Credentials(ctx, p.Key)
+	if err != nil && !errors.Is(err, store.ErrNoAccount) {
+		return verify.Account{}, err
+	}
+	// Also for an unknown key, so that it takes as long as a wrong secret.
+	if proven := e.proves(c, p); !proven || err != nil {
+		return verify.Account{}, &verify.Error{Kind: verify.KindBadCredentials}
+	}
+	rate := e.cfg.RequestsPerSecond
+	if c.Rate > 0 {
+		rate = c.Rate
+	}
+	if rate > 0 && !c.Unlimited && !e.throttle.allow(c.Key, rate, e.cfg.Clock.Now()) {
+		return verify.Account{}, &verify.Error{Kind: verify.KindThrottled}
+	}
+	return c.Account, nil
+}
+
+func (e *Engine) proves(c store.Credentials, p Proof) bool {
+	if p.Signature == "" {
+		return c.HasSecret(p.Secret)
+	}
+	sent, err := strconv.ParseInt(p.Params["timestamp"], 10, 64)
+	if err != nil || c.SignatureSecret == "" {
+		return false
+	}
+	if age := e.cfg.Clock.Now().Sub(time.Unix(sent, 0)); age.Abs() > maxClockSkew {
+		return false
+	}
+	return signature.Verify(signature.Method(c.SignatureMethod), c.SignatureSecret, p.Params, p.Signature)
+}

@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// Check compares a code with the PIN of an account's verification. The try is
+// counted, and committed, before the answer: no number of parallel calls gets
+// more guesses than one after the other would. It returns the verification with
+// KindWrongCode and KindTooManyCodes, and KindNotFound when there is none in
+// progress.
+func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID, code verify.PIN, ipAddress string) (verify.Verification, error) {
+	var (
+		v       verify.Verification
+		verdict error
+	)
+	err := e.change(ctx, account, id, func(tx *store.Tx, row *store.Row) error {
+		var check verify.Check
+		v, check, verdict = row.Check(code, ipAddress, e.now())
+		if is(verdict, verify.KindNotFound) {
+			return verdict
+		}
+		if v.Status != verify.InProgress {
+			row.Drop() // nobody has anything left to do
+		}
+		row.Verification = v
+		if err := tx.AddCheck(check); err != nil {
+			return err
+		}
+		return tx.Save(row)
+	})
+	if err == nil {
+		err = verdict
+	}
+	e.metrics.checked(v.Status, err)
+	return v, err
+}
+
+// is reports whether err is a refusal of the given kind.
+func is(err error, kind verify.Kind) bool {
+	refusal, ok := errors.AsType[*verify.Error](err)
+	return ok && refusal.Kind == kind
+}

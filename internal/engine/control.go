@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"context"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// Cancel ends an account's verification. See [verify.Verification.Cancel] for
+// when it is refused.
+func (e *Engine) Cancel(ctx context.Context, account verify.Account, id verify.ID) error {
+	err := e.change(ctx, account, id, func(tx *store.Tx, row *store.Row) error {
+		v, err := row.Cancel(e.now())
+		if err != nil {
+			return err
+		}
+		row.Verification = v
+		row.Drop()
+		return tx.Save(row)
+	})
+	if err == nil {
+		e.metrics.ended.WithLabelValues(string(verify.Cancelled)).Inc()
+	}
+	return err
+}
+
+// Trigger sends the next message of an account's verification now. See
+// [verify.Verification.Trigger] for when it is refused.
+func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.ID) error {
+	if !e.reserve() {
+		return &verify.Error{Kind: verify.KindUnavailable}
+	}
+	var d delivery
+	err := e.change(ctx, account, id, func(tx *store.Tx, row *store.Row) error {
+		now := e.now()
+		v, event, err := row.Trigger(now, e.rand)
+		if err != nil {
+			return err
+		}
+		row.Verification = v
+		// Whoever holds the row, its step is overtaken.
+		row.Take(e.node, now.Add(lease))
+		d = delivery{v, event, row.Fence}
+		if err := tx.AddEvent(event); err != nil {
+			return err
+		}
+		return tx.Save(row)
+	})
+	if err != nil {
+		e.unreserve()
+		return err
+	}
+	e.deliver(d)
+	e.runner.Wake(e.now().Add(lease))
+	return nil
+}
+
+// change runs do on an account's verification in a transaction, or returns
+// KindNotFound.
+func (e *Engine) change(ctx context.Context, account verify.Account, id verify.ID, do func(*store.Tx, *store.Row) error) error {
+	return e.write(ctx, func(tx *store.Tx) error {
+		row, ok, err := tx.Get(account.Key, id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return &verify.Error{Kind: verify.KindNotFound, Request: id}
+		}
+		return do(tx, row)
+	})
+}

@@ -1,0 +1,145 @@
+// Package engine carries out the use cases: it joins the rules of package verify
+// with the store and the carriers, one file for each verb.
+//
+// Every verb commits what was decided before anything leaves the process, and
+// answers only for what is committed. An accepted verification is claimed by
+// this node in the commit that accepts it, so its first message goes out at once
+// without another look at the database; later steps are taken by a [task.Runner]
+// when their rows fall due. What a crash leaves behind falls due again when the
+// claim's lease ends (design.md §4).
+//
+// The package must not know HTTP, nor the words and numbers of any API.
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/deliver"
+	"countersign/internal/message"
+	"countersign/internal/store"
+	"countersign/internal/task"
+	"countersign/internal/verify"
+)
+
+// Config is what an Engine works with. All fields are needed unless they say
+// otherwise.
+type Config struct {
+	Store    *store.DB
+	Router   *deliver.Router
+	Messages *message.Catalog
+	Clock    clockwork.Clock
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+
+	// RequestsPerSecond bounds the requests of one account in any second, unless
+	// the account has a rate of its own. 0 means no bound.
+	RequestsPerSecond int
+
+	// UnsupportedNetworks are prefixes of numbers that are not served.
+	UnsupportedNetworks []string
+}
+
+const (
+	// lease is how long a claim holds without a word from its node.
+	lease = 15 * time.Second
+	// sendTimeout bounds one hand-over to a carrier. It is shorter than the
+	// lease, so that a claim is never lost while its message is on the way.
+	sendTimeout = 10 * time.Second
+	// maxDeliveries bounds the messages on their way to carriers. More work is
+	// refused (KindUnavailable) instead of being accepted late.
+	maxDeliveries = 4096
+	// maxStepBatch bounds the steps taken in one commit.
+	maxStepBatch = 128
+	// maxIdle bounds a sleep of the runner, in case another process changed a row.
+	maxIdle = time.Minute
+)
+
+// Engine runs verifications. Make one with New, then Start it.
+type Engine struct {
+	cfg      Config
+	node     string // random, so that no two processes share a name
+	rand     io.Reader
+	throttle *throttle
+	metrics  *metrics
+	runner   *task.Runner
+
+	slots      chan struct{} // one token for each message on its way
+	deliveries sync.WaitGroup
+	sendCtx    context.Context // ends when Stop gives up waiting
+	cancelSend context.CancelFunc
+}
+
+// New returns an engine that accepts calls, and takes due steps once started.
+func New(cfg Config) *Engine {
+	e := &Engine{
+		cfg:      cfg,
+		node:     verify.NewID(rand.Reader).String(),
+		rand:     rand.Reader,
+		throttle: newThrottle(),
+		metrics:  newMetrics(cfg.Metrics),
+		slots:    make(chan struct{}, maxDeliveries),
+	}
+	e.sendCtx, e.cancelSend = context.WithCancel(context.Background())
+	e.runner = task.New(task.Config{
+		Name: "steps", Clock: cfg.Clock, Log: cfg.Log, Run: e.takeSteps, MaxSleep: maxIdle,
+	})
+	return e
+}
+
+// Start begins to take due steps, first those that fell due while nobody ran.
+func (e *Engine) Start() { e.runner.Start() }
+
+// Stop takes no more steps and waits for the messages on their way until ctx
+// ends. What is not finished then goes on where the next process finds it. No
+// verb may be called any more.
+func (e *Engine) Stop(ctx context.Context) error {
+	e.runner.Stop()
+	finished := make(chan struct{})
+	go func() {
+		e.deliveries.Wait()
+		close(finished)
+	}()
+	defer e.cancelSend()
+	select {
+	case <-finished:
+		return nil
+	case <-ctx.Done():
+		e.cancelSend()
+		<-finished
+		return ctx.Err()
+	}
+}
+
+// now is the time in the precision that the store keeps, so that a value reads
+// back as it was decided on.
+func (e *Engine) now() time.Time { return e.cfg.Clock.Now().UTC().Truncate(time.Millisecond) }
+
+// reserve takes a slot for a message, or reports that there is none.
+func (e *Engine) reserve() bool {
+	select {
+	case e.slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (e *Engine) unreserve() { <-e.slots }
+
+// write is Store.Write with overload classified.
+func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
+	err := e.cfg.Store.Write(ctx, do)
+	if errors.Is(err, store.ErrOverloaded) || errors.Is(err, store.ErrClosed) {
+		return &verify.Error{Kind: verify.KindUnavailable}
+	}
+	return err
+}

@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/verify"
+)
+
+// metrics count what the engine does. No label holds a number, a code or an
+// account.
+type metrics struct {
+	started  prometheus.Counter
+	ended    *prometheus.CounterVec // by status
+	checks   *prometheus.CounterVec // by result
+	events   *prometheus.CounterVec // by channel and state
+	lateness prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		started: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_verifications_started_total", Help: "Verifications accepted.",
+		}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_verifications_ended_total", Help: "Verifications ended, by status.",
+		}, []string{"status"}),
+		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_checks_total", Help: "Codes submitted, by result.",
+		}, []string{"result"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_events_total", Help: "Messages handed to carriers, by channel and outcome.",
+		}, []string{"channel", "state"}),
+		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "countersign_step_lateness_seconds", Help: "How long after its time a step was taken.",
+			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300},
+		}),
+	}
+	reg.MustRegister(m.started, m.ended, m.checks, m.events, m.lateness)
+	return m
+}
+
+func (m *metrics) checked(status verify.Status, err error) {
+	result := "valid"
+	switch {
+	case is(err, verify.KindWrongCode), is(err, verify.KindTooManyCodes):
+		result = "invalid"
+	case is(err, verify.KindNotFound):
+		result = "not_found"
+	case err != nil:
+		result = "error"
+	}
+	m.checks.WithLabelValues(result).Inc()
+	if status == verify.Success || status == verify.Failed {
+		m.ended.WithLabelValues(string(status)).Inc()
+	}
+}

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// Start accepts a request to verify a number and sends its first message. It
+// refuses, in this order, with KindNotApproved, KindBlocked,
+// KindUnsupportedNetwork, KindUnroutable, KindConcurrent (which names the
+// verification that runs) and KindNoCredit.
+func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.Request) (verify.Verification, error) {
+	if err := e.mayReach(ctx, account, req); err != nil {
+		return verify.Verification{}, err
+	}
+	price, err := e.cfg.Store.Price(ctx, req.Country)
+	if err != nil {
+		return verify.Verification{}, err
+	}
+	if !e.reserve() {
+		return verify.Verification{}, &verify.Error{Kind: verify.KindUnavailable}
+	}
+	now := e.now()
+	v, first := verify.Start(req, price, now, e.rand)
+	row := &store.Row{Verification: v}
+	row.Take(e.node, now.Add(lease))
+	err = e.write(ctx, func(tx *store.Tx) error {
+		running, ok, err := tx.Running(req.Account, req.Number)
+		if err != nil {
+			return err
+		}
+		if ok {
+			running.Verification = running.At(now)
+			if running.Status == verify.InProgress {
+				return &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
+			}
+			running.Drop()
+			if err := tx.Save(running); err != nil {
+				return err
+			}
+		}
+		paid, err := tx.Charge(v, account.Unlimited, now)
+		if err != nil {
+			return err
+		}
+		if !paid {
+			return &verify.Error{Kind: verify.KindNoCredit}
+		}
+		return tx.Insert(row, first)
+	})
+	if err != nil {
+		e.unreserve()
+		return verify.Verification{}, err
+	}
+	e.metrics.started.Inc()
+	e.deliver(delivery{v, first, row.Fence})
+	e.runner.Wake(row.Until)
+	return v, nil
+}
+
+// mayReach applies the rules that need no transaction: they change rarely, and a
+// request that slips past a change is one that came just before it.
+func (e *Engine) mayReach(ctx context.Context, account verify.Account, req verify.Request) error {
+	if account.Trial {
+		approved, err := e.cfg.Store.Approved(ctx, account.Key, req.Number)
+		if err != nil {
+			return err
+		}
+		if !approved {
+			return &verify.Error{Kind: verify.KindNotApproved}
+		}
+	}
+	blocked, err := e.cfg.Store.Blocked(ctx, req.Number)
+	if err != nil {
+		return err
+	}
+	if blocked {
+		return &verify.Error{Kind: verify.KindBlocked}
+	}
+	if slices.ContainsFunc(e.cfg.UnsupportedNetworks, func(prefix string) bool {
+		return strings.HasPrefix(req.Number, prefix)
+	}) {
+		return &verify.Error{Kind: verify.KindUnsupportedNetwork}
+	}
+	// Only the first step must have a route: an operator without voice still
+	// serves the workflows that begin with an SMS.
+	if !e.cfg.Router.Routable(req.Workflow.Steps[0].Channel, req.Number) {
+		return &verify.Error{Kind: verify.KindUnroutable}
+	}
+	return nil
+}

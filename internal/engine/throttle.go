@@ -1,0 +1,39 @@
+package engine
+
+import (
+	"sync"
+	"time"
+)
+
+// throttle holds every account to a number of requests in any second: a sliding
+// window, so that no burst slips through where two fixed windows meet. Requests
+// that are refused do not count.
+type throttle struct {
+	mu       sync.Mutex
+	accounts map[string]*window // bounded by the number of accounts
+}
+
+// window holds the times of the last requests let through, as many as may pass
+// in a second.
+type window struct {
+	times []time.Time
+	next  int // where the oldest lies
+}
+
+func newThrottle() *throttle { return &throttle{accounts: map[string]*window{}} }
+
+func (t *throttle) allow(account string, rate int, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := t.accounts[account]
+	if w == nil || len(w.times) != rate {
+		w = &window{times: make([]time.Time, rate)}
+		t.accounts[account] = w
+	}
+	if oldest := w.times[w.next]; !oldest.IsZero() && now.Sub(oldest) < time.Second {
+		return false
+	}
+	w.times[w.next] = now
+	w.next = (w.next + 1) % rate
+	return true
+}

@@ -1,0 +1,238 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// ErrNoAccount is returned for a key that no account has.
+var ErrNoAccount = errors.New("no such account")
+
+// ErrAccountExists is returned when a new account's key is taken.
+var ErrAccountExists = errors.New("an account with this key exists")
+
+// Credentials are an account together with what proves that a request is its.
+type Credentials struct {
+	verify.Account
+	SignatureMethod string
+	SignatureSecret string // "" when the account has none
+
+	hashes [][]byte
+	seal   *sealer
+}
+
+// HasSecret reports, in constant time for each of the account's secrets, whether
+// secret is one of them.
+func (c Credentials) HasSecret(secret string) bool {
+	if c.seal == nil {
+		return false
+	}
+	hash := c.seal.hashSecret(c.Key, secret)
+	found := false
+	for _, h := range c.hashes {
+		found = hmac.Equal(h, hash) || found
+	}
+	return found
+}
+
+const accountColumns = `a.key, a.name, a.barred, a.trial, a.custom_pin, a.rate, a.unlimited, a.balance`
+
+func scanAccount(a *verify.Account) []any {
+	return []any{&a.Key, &a.Name, &a.Barred, &a.Trial, &a.CustomPIN, &a.Rate, &a.Unlimited, &a.Balance}
+}
+
+// Credentials finds an account by its key. For an unknown key it does the same
+// work and returns ErrNoAccount.
+func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) {
+	rows, err := db.read.QueryContext(ctx, `
+		SELECT `+accountColumns+`, a.signature_method, a.signature_secret, s.hash
+		FROM accounts a LEFT JOIN account_secrets s ON s.account = a.key
+		WHERE a.key = $1`, key)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("find account: %w", err)
+	}
+	defer rows.Close()
+	c := Credentials{seal: db.seal}
+	var sealed []byte
+	for rows.Next() {
+		var hash []byte
+		if err := rows.Scan(append(scanAccount(&c.Account), &c.SignatureMethod, &sealed, &hash)...); err != nil {
+			return Credentials{}, fmt.Errorf("find account: %w", err)
+		}
+		if hash != nil {
+			c.hashes = append(c.hashes, hash)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return Credentials{}, fmt.Errorf("find account: %w", err)
+	}
+	if c.Key == "" {
+		c.hashes = [][]byte{make([]byte, 32)}
+		return c, ErrNoAccount
+	}
+	if sealed != nil {
+		if c.SignatureSecret, err = db.seal.openAccount(sealed, c.Key); err != nil {
+			return Credentials{}, err
+		}
+	}
+	return c, nil
+}
+
+// Accounts lists all accounts by key.
+func (db *DB) Accounts(ctx context.Context) ([]verify.Account, error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT `+accountColumns+` FROM accounts a ORDER BY a.key`)
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	defer rows.Close()
+	var accounts []verify.Account
+	for rows.Next() {
+		var a verify.Account
+		if err := rows.Scan(scanAccount(&a)...); err != nil {
+			return nil, fmt.Errorf("list accounts: %w", err)
+		}
+		accounts = append(accounts, a)
+	}
+	return accounts, rows.Err()
+}
+
+// NewAccount is an account to create. Its Balance is its first top-up.
+type NewAccount struct {
+	verify.Account
+	Secret          string
+	SignatureMethod string
+	SignatureSecret string
+	Approved        []string // numbers a trial account may reach
+}
+
+// CreateAccount adds an account with its first secret.
+func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) error {
+	err := db.Write(ctx, func(tx *Tx) error {
+		var sealed []byte
+		if a.SignatureSecret != "" {
+			sealed = tx.w.seal.sealAccount(a.SignatureSecret, a.Key)
+		}
+		n, err := tx.exec(`
+			INSERT INTO accounts (key, name, barred, trial, custom_pin, rate, unlimited,
+				signature_method, signature_secret, created_at)
+			VALUES (`+placeholders(1, 10)+`) ON CONFLICT DO NOTHING`,
+			a.Key, a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate, a.Unlimited,
+			a.SignatureMethod, sealed, millis(now))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrAccountExists
+		}
+		if err := tx.addSecret(a.Key, a.Secret, now); err != nil {
+			return err
+		}
+		for _, number := range a.Approved {
+			if _, err := tx.exec(`INSERT INTO approved_numbers (account, number, created_at) VALUES ($1, $2, $3)`,
+				a.Key, number, millis(now)); err != nil {
+				return err
+			}
+		}
+		if a.Balance == 0 {
+			return nil
+		}
+		return tx.TopUp(a.Key, a.Balance, now)
+	})
+	if err != nil {
+		return fmt.Errorf("create account %s: %w", a.Key, err)
+	}
+	return nil
+}
+
+func (tx *Tx) addSecret(account, secret string, now time.Time) error {
+	_, err := tx.exec(`INSERT INTO account_secrets (account, hash, created_at) VALUES ($1, $2, $3)`,
+		account, tx.w.seal.hashSecret(account, secret), millis(now))
+	return err
+}
+
+// RotateSecret gives the account a new secret in place of all it had.
+func (db *DB) RotateSecret(ctx context.Context, key, secret string, now time.Time) error {
+	return db.changeAccount(ctx, key, func(tx *Tx) error {
+		if _, err := tx.exec(`DELETE FROM account_secrets WHERE account = $1`, key); err != nil {
+			return err
+		}
+		return tx.addSecret(key, secret, now)
+	})
+}
+
+// SetBarred bars an account from starting verifications, or lets it again.
+func (db *DB) SetBarred(ctx context.Context, key string, barred bool) error {
+	return db.changeAccount(ctx, key, func(tx *Tx) error {
+		_, err := tx.exec(`UPDATE accounts SET barred = $1 WHERE key = $2`, barred, key)
+		return err
+	})
+}
+
+// SetUnlimited lifts an account's limits of rate and credit, or restores them.
+func (db *DB) SetUnlimited(ctx context.Context, key string, unlimited bool) error {
+	return db.changeAccount(ctx, key, func(tx *Tx) error {
+		_, err := tx.exec(`UPDATE accounts SET unlimited = $1 WHERE key = $2`, unlimited, key)
+		return err
+	})
+}
+
+// Credit adds amount to the account's balance; a negative amount takes it away.
+func (db *DB) Credit(ctx context.Context, key string, amount verify.Money, now time.Time) error {
+	return db.changeAccount(ctx, key, func(tx *Tx) error { return tx.TopUp(key, amount, now) })
+}
+
+// changeAccount runs change when there is such an account.
+func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) error) error {
+	err := db.Write(ctx, func(tx *Tx) error {
+		// A harmless update that says whether the row is there.
+		n, err := tx.exec(`UPDATE accounts SET name = name WHERE key = $1`, key)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrNoAccount
+		}
+		return change(tx)
+	})
+	if err != nil {
+		return fmt.Errorf("change account %s: %w", key, err)
+	}
+	return nil
+}
+
+// Approved reports whether a trial account may reach number.
+func (db *DB) Approved(ctx context.Context, account, number string) (bool, error) {
+	return db.exists(ctx, `SELECT 1 FROM approved_numbers WHERE account = $1 AND number = $2`, account, number)
+}
+
+func (db *DB) exists(ctx context.Context, query string, args ...any) (bool, error) {
+	var one int
+	err := db.read.QueryRowContext(ctx, query, args...).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// NewAPIKey draws a key like those of the original: 8 lower-case letters and
+// digits.
+func NewAPIKey() string { return randomText(8) }
+
+// NewAPISecret draws a secret of 160 bits.
+func NewAPISecret() string { return randomText(32) }
+
+// randomText gives n characters of 5 random bits each.
+func randomText(n int) string {
+	raw := make([]byte, (n*5+7)/8)
+	rand.Read(raw) // never fails (crypto/rand)
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw))[:n]
+}

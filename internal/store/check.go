@@ -1,0 +1,45 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"countersign/internal/verify"
+)
+
+// AddCheck adds a code submission to the history.
+func (tx *Tx) AddCheck(c verify.Check) error {
+	_, err := tx.exec(`INSERT INTO checks (verification, seq, generation, code, valid, ip_address, received_at)
+		SELECT $1, COUNT(*), $2, $3, $4, $5, $6 FROM checks WHERE verification = $1`,
+		c.Verification[:], c.Generation, tx.w.seal.sealPIN(c.Code, c.Verification, c.Generation),
+		c.Valid, c.IPAddress, millis(c.ReceivedAt))
+	if err != nil {
+		return fmt.Errorf("add check to %s: %w", c.Verification, err)
+	}
+	return nil
+}
+
+func queryChecks(ctx context.Context, tx *sql.Tx, seal *sealer, id verify.ID) ([]verify.Check, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT generation, code, valid, ip_address, received_at
+		FROM checks WHERE verification = $1 ORDER BY seq`, id[:])
+	if err != nil {
+		return nil, fmt.Errorf("load checks: %w", err)
+	}
+	defer rows.Close()
+	var checks []verify.Check
+	for rows.Next() {
+		c := verify.Check{Verification: id}
+		var sealed []byte
+		var received int64
+		if err := rows.Scan(&c.Generation, &sealed, &c.Valid, &c.IPAddress, &received); err != nil {
+			return nil, fmt.Errorf("load checks: %w", err)
+		}
+		if c.Code, err = seal.openPIN(sealed, id, c.Generation); err != nil {
+			return nil, err
+		}
+		c.ReceivedAt = fromMillis(received)
+		checks = append(checks, c)
+	}
+	return checks, rows.Err()
+}

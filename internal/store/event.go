@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"countersign/internal/verify"
+)
+
+const eventColumns = `id, verification, seq, channel, generation, state, attempt, started_at, carrier, carrier_ref, cost`
+
+// AddEvent adds a delivery attempt.
+func (tx *Tx) AddEvent(e verify.Event) error {
+	_, err := tx.exec(`INSERT INTO events (`+eventColumns+`) VALUES (`+placeholders(1, 11)+`)`,
+		e.ID[:], e.Verification[:], e.Seq, string(e.Channel), e.Generation, string(e.State), e.Attempt,
+		millis(e.StartedAt), e.Carrier, e.CarrierRef, int64(e.Cost))
+	if err != nil {
+		return fmt.Errorf("add event %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// SaveEvent writes what became of an event. One whose outcome is already known
+// keeps it: a zombie's write changes nothing.
+func (tx *Tx) SaveEvent(e verify.Event) error {
+	_, err := tx.exec(`UPDATE events SET state = $1, attempt = $2, carrier = $3, carrier_ref = $4, cost = $5
+		WHERE id = $6 AND state = 'submitting' AND attempt <= $2`,
+		string(e.State), e.Attempt, e.Carrier, e.CarrierRef, int64(e.Cost), e.ID[:])
+	if err != nil {
+		return fmt.Errorf("save event %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// Submitting lists the events of a verification whose outcome is not known.
+func (tx *Tx) Submitting(id verify.ID) ([]verify.Event, error) {
+	rows, err := tx.query(`SELECT `+eventColumns+` FROM events
+		WHERE verification = $1 AND state = 'submitting' ORDER BY seq`, id[:])
+	return scanEvents(rows, err)
+}
+
+func queryEvents(ctx context.Context, tx *sql.Tx, id verify.ID) ([]verify.Event, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT `+eventColumns+` FROM events WHERE verification = $1 ORDER BY seq`, id[:])
+	return scanEvents(rows, err)
+}
+
+func scanEvents(rows *sql.Rows, err error) ([]verify.Event, error) {
+	if err != nil {
+		return nil, fmt.Errorf("load events: %w", err)
+	}
+	defer rows.Close()
+	var events []verify.Event
+	for rows.Next() {
+		var (
+			e         verify.Event
+			id, owner []byte
+			started   int64
+		)
+		if err := rows.Scan(&id, &owner, &e.Seq, &e.Channel, &e.Generation, &e.State, &e.Attempt,
+			&started, &e.Carrier, &e.CarrierRef, &e.Cost); err != nil {
+			return nil, fmt.Errorf("load events: %w", err)
+		}
+		copy(e.ID[:], id)
+		copy(e.Verification[:], owner)
+		e.StartedAt = fromMillis(started)
+		events = append(events, e)
+	}
+	return events, rows.Err()
+}

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// Charge takes the price of a verification from its account, exactly once
+// however often it is called. ok is false when the balance does not cover it, and
+// then the caller must give up the transaction; an account with onCredit is
+// charged all the same.
+func (tx *Tx) Charge(v verify.Verification, onCredit bool, now time.Time) (ok bool, err error) {
+	if v.Price == 0 {
+		return true, nil
+	}
+	n, err := tx.post("charge/"+v.ID.Hex(), v.Account, "charge", -v.Price, now)
+	if err != nil || n == 0 {
+		return err == nil, err
+	}
+	// One conditional update: a balance that was read before could be spent twice.
+	n, err = tx.exec(`UPDATE accounts SET balance = balance - $1 WHERE key = $2 AND (balance >= $1 OR $3)`,
+		int64(v.Price), v.Account, onCredit)
+	if err != nil {
+		return false, fmt.Errorf("charge account %s: %w", v.Account, err)
+	}
+	return n == 1, nil
+}
+
+// TopUp adds amount to the account's balance.
+func (tx *Tx) TopUp(account string, amount verify.Money, now time.Time) error {
+	if _, err := tx.post("top-up/"+verify.NewID(rand.Reader).Hex(), account, "top-up", amount, now); err != nil {
+		return err
+	}
+	if _, err := tx.exec(`UPDATE accounts SET balance = balance + $1 WHERE key = $2`, int64(amount), account); err != nil {
+		return fmt.Errorf("top up account %s: %w", account, err)
+	}
+	return nil
+}
+
+func (tx *Tx) post(key, account, kind string, amount verify.Money, now time.Time) (int64, error) {
+	n, err := tx.exec(`INSERT INTO ledger (key, account, kind, amount, created_at)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, key, account, kind, int64(amount), millis(now))
+	if err != nil {
+		return 0, fmt.Errorf("post to ledger: %w", err)
+	}
+	return n, nil
+}
+
+// LedgerSum is the sum of an account's entries and how many of them are charges.
+// It equals the balance, or something is wrong.
+func (db *DB) LedgerSum(ctx context.Context, account string) (sum verify.Money, charges int, err error) {
+	err = db.read.QueryRowContext(ctx, `
+		SELECT COALESCE(SUM(amount), 0), COUNT(CASE WHEN kind = 'charge' THEN 1 END)
+		FROM ledger WHERE account = $1`, account).Scan(&sum, &charges)
+	return sum, charges, err
+}

@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// BlockedNumber is a number that no account can verify.
+type BlockedNumber struct {
+	Number    string // E.164 digits without "+"
+	Reason    string
+	CreatedAt time.Time
+}
+
+// Blocked reports whether number is on the block list.
+func (db *DB) Blocked(ctx context.Context, number string) (bool, error) {
+	return db.exists(ctx, `SELECT 1 FROM blocked_numbers WHERE number = $1`, number)
+}
+
+// BlockNumber puts a number on the block list.
+func (db *DB) BlockNumber(ctx context.Context, b BlockedNumber) error {
+	return db.Write(ctx, func(tx *Tx) error {
+		_, err := tx.exec(`INSERT INTO blocked_numbers (number, reason, created_at) VALUES ($1, $2, $3)
+			ON CONFLICT (number) DO UPDATE SET reason = excluded.reason`, b.Number, b.Reason, millis(b.CreatedAt))
+		return err
+	})
+}
+
+// UnblockNumber takes a number off the block list; found is false when it was
+// not on it.
+func (db *DB) UnblockNumber(ctx context.Context, number string) (found bool, err error) {
+	err = db.Write(ctx, func(tx *Tx) error {
+		n, err := tx.exec(`DELETE FROM blocked_numbers WHERE number = $1`, number)
+		found = n > 0
+		return err
+	})
+	return found, err
+}
+
+// BlockedNumbers lists the block list.
+func (db *DB) BlockedNumbers(ctx context.Context) ([]BlockedNumber, error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT number, reason, created_at FROM blocked_numbers ORDER BY number`)
+	if err != nil {
+		return nil, fmt.Errorf("list blocked numbers: %w", err)
+	}
+	defer rows.Close()
+	var list []BlockedNumber
+	for rows.Next() {
+		var b BlockedNumber
+		var created int64
+		if err := rows.Scan(&b.Number, &b.Reason, &created); err != nil {
+			return nil, fmt.Errorf("list blocked numbers: %w", err)
+		}
+		b.CreatedAt = fromMillis(created)
+		list = append(list, b)
+	}
+	return list, rows.Err()
+}

@@ -1,0 +1,140 @@
+// Package store keeps everything that must survive: accounts, verifications,
+// events, checks, the ledger and the inbox of the virtual phone.
+//
+// There is one concrete [DB]. All writes go through [DB.Write], which commits
+// the transactions of many callers together and returns to each only when its
+// own is durable. Reads do not wait for writes.
+//
+// The package must not know the engine, HTTP or carriers, and takes no decision:
+// it loads values of package verify and saves what their rules made of them.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	path   string
+	read   *sql.DB
+	seal   *sealer
+	writer *writer
+	lock   *fileLock // nil unless opened for serving
+}
+
+// Config says which database to open.
+type Config struct {
+	Path string // of the SQLite file; created when missing
+	Key  Key
+	Log  *slog.Logger
+
+	// Serve claims the database for this process: it fails when another server
+	// has it, and lets every row that a dead one held fall due at once. Tools
+	// that only look something up or change a setting leave it false.
+	Serve bool
+}
+
+// ErrKey is returned by Open when the key is not the one that the database was
+// made with.
+var ErrKey = errors.New("the key does not open this database")
+
+// Open opens the database, brings its schema up to date and checks the key.
+func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
+	db := &DB{path: cfg.Path}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open database %s: %w", cfg.Path, err), db.Close())
+		}
+	}()
+	if cfg.Serve {
+		if db.lock, err = lockFile(cfg.Path + ".lock"); err != nil {
+			return db, err
+		}
+	}
+	if db.seal, err = newSealer(cfg.Key); err != nil {
+		return db, err
+	}
+	write, err := openSQLite(cfg.Path, 1)
+	if err != nil {
+		return db, err
+	}
+	if err = migrate(ctx, write); err == nil {
+		err = db.checkKey(ctx, write)
+	}
+	if err == nil && cfg.Serve {
+		_, err = write.ExecContext(ctx, `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL`)
+	}
+	if err != nil {
+		return db, errors.Join(err, write.Close())
+	}
+	if db.writer, err = startWriter(ctx, write, db.seal, cfg.Log); err != nil {
+		return db, errors.Join(err, write.Close())
+	}
+	db.read, err = openSQLite(cfg.Path, readConns)
+	return db, err
+}
+
+// readConns is enough to keep two cores busy; SQLite readers do not block.
+const readConns = 8
+
+// Close waits for the writes under way and closes the files. It may be called on
+// a DB that Open failed to open.
+func (db *DB) Close() error {
+	var errs []error
+	if db.writer != nil {
+		errs = append(errs, db.writer.stop())
+	}
+	if db.read != nil {
+		errs = append(errs, db.read.Close())
+	}
+	if db.lock != nil {
+		errs = append(errs, db.lock.release())
+	}
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the database answers.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	return db.read.QueryRowContext(ctx, `SELECT 1 FROM settings LIMIT 1`).Scan(&one)
+}
+
+// checkKey compares the key with the one that the database was made with.
+func (db *DB) checkKey(ctx context.Context, conn *sql.DB) error {
+	const name = "key_check"
+	var sealed []byte
+	err := conn.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, name).Scan(&sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = conn.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)`,
+			name, db.seal.sealAccount(name, name))
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := db.seal.openAccount(sealed, name); err != nil {
+		return ErrKey
+	}
+	return nil
+}
+
+func millis(t time.Time) int64 { return t.UnixMilli() }
+
+// millisOrNull stores the zero time as NULL.
+func millisOrNull(t time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: t.UnixMilli(), Valid: !t.IsZero()}
+}
+
+func fromMillis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func fromMillisOrNull(ms sql.NullInt64) time.Time {
+	if !ms.Valid {
+		return time.Time{}
+	}
+	return fromMillis(ms.Int64)
+}

@@ -1,0 +1,292 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// Claim is a node's hold on a verification. While it lasts no other node acts on
+// the row by itself; when Until passes without a word from Node, any node may.
+type Claim struct {
+	Node  string    // "" while nobody holds the row
+	Until time.Time // end of the lease
+	Fence int64     // grows with every claim; a write under an older one is void
+}
+
+// Row is a verification as it lies in the database.
+type Row struct {
+	verify.Verification
+	Claim
+}
+
+// Take claims the row for node until the given time.
+func (r *Row) Take(node string, until time.Time) {
+	r.Claim = Claim{Node: node, Until: until, Fence: r.Fence + 1}
+}
+
+// Drop gives the claim back. A later write under it is void.
+func (r *Row) Drop() { r.Claim = Claim{Fence: r.Fence + 1} }
+
+// dueAt is when a runner should look at the row.
+func (r *Row) dueAt() sql.NullInt64 {
+	if r.Status != verify.InProgress {
+		return sql.NullInt64{}
+	}
+	if r.Node != "" {
+		return millisOrNull(r.Until)
+	}
+	return millisOrNull(r.DueAt)
+}
+
+const verificationColumns = `id, account, number, country, brand, payee, amount, sender, locale,
+	code_length, chosen_pin, workflow, price, submitted_at,
+	status, finalized_at, pin, generation, pin_expires_at, tries, events,
+	first_event_at, last_event_at, last_event_id, step_at, due_at, node, fence`
+
+// workflow is the stored form of verify.Workflow. Times are in milliseconds.
+type workflow struct {
+	Steps       []workflowStep   `json:"steps"`
+	PINLife     int64            `json:"pin_life"`
+	PINPolicy   verify.PINPolicy `json:"pin_policy"`
+	CancelAfter int64            `json:"cancel_after"`
+	Speed       int              `json:"speed,omitempty"`
+}
+
+type workflowStep struct {
+	Channel verify.Channel `json:"channel"`
+	Wait    int64          `json:"wait"`
+}
+
+func encodeWorkflow(w verify.Workflow) (string, error) {
+	stored := workflow{
+		PINLife: w.PINLife.Milliseconds(), PINPolicy: w.PINPolicy,
+		CancelAfter: w.CancelAfter.Milliseconds(), Speed: w.Speed,
+	}
+	for _, s := range w.Steps {
+		stored.Steps = append(stored.Steps, workflowStep{s.Channel, s.Wait.Milliseconds()})
+	}
+	text, err := json.Marshal(stored)
+	return string(text), err
+}
+
+func decodeWorkflow(text string) (verify.Workflow, error) {
+	var stored workflow
+	if err := json.Unmarshal([]byte(text), &stored); err != nil {
+		return verify.Workflow{}, fmt.Errorf("workflow: %w", err)
+	}
+	w := verify.Workflow{
+		PINLife:   time.Duration(stored.PINLife) * time.Millisecond,
+		PINPolicy: stored.PINPolicy, Speed: stored.Speed,
+		CancelAfter: time.Duration(stored.CancelAfter) * time.Millisecond,
+	}
+	for _, s := range stored.Steps {
+		w.Steps = append(w.Steps, verify.Step{Channel: s.Channel, Wait: time.Duration(s.Wait) * time.Millisecond})
+	}
+	return w, nil
+}
+
+// Insert adds a new verification and its first event.
+func (tx *Tx) Insert(r *Row, first verify.Event) error {
+	steps, err := encodeWorkflow(r.Workflow)
+	if err != nil {
+		return err
+	}
+	var payee, amount sql.NullString
+	if r.Payment != nil {
+		payee = sql.NullString{String: r.Payment.Payee, Valid: true}
+		amount = sql.NullString{String: r.Payment.Amount, Valid: true}
+	}
+	_, err = tx.exec(`INSERT INTO verifications (`+verificationColumns+`) VALUES (`+placeholders(1, 28)+`)`,
+		r.ID[:], r.Account, r.Number, r.Country, r.Brand, payee, amount, r.Sender, r.Locale,
+		r.CodeLength, !r.ChosenPIN.IsZero(), steps, int64(r.Price), millis(r.SubmittedAt),
+		string(r.Status), millisOrNull(r.FinalizedAt), tx.w.seal.sealPIN(r.PIN, r.ID, r.Generation), r.Generation,
+		millis(r.PINExpiresAt), r.Tries, r.Events,
+		millis(r.FirstEventAt), millis(r.LastEventAt), r.LastEventID[:], millisOrNull(r.DueAt),
+		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence)
+	if err != nil {
+		return fmt.Errorf("insert verification %s: %w", r.ID, err)
+	}
+	return tx.AddEvent(first)
+}
+
+// Save writes what may change in a verification, and its claim.
+func (tx *Tx) Save(r *Row) error {
+	_, err := tx.exec(`UPDATE verifications SET
+			status = $1, finalized_at = $2, pin = $3, generation = $4, pin_expires_at = $5, tries = $6,
+			events = $7, first_event_at = $8, last_event_at = $9, last_event_id = $10, step_at = $11,
+			due_at = $12, node = $13, fence = $14
+		WHERE id = $15`,
+		string(r.Status), millisOrNull(r.FinalizedAt), tx.w.seal.sealPIN(r.PIN, r.ID, r.Generation), r.Generation,
+		millis(r.PINExpiresAt), r.Tries,
+		r.Events, millis(r.FirstEventAt), millis(r.LastEventAt), r.LastEventID[:], millisOrNull(r.DueAt),
+		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence,
+		r.ID[:])
+	if err != nil {
+		return fmt.Errorf("save verification %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Release gives back the claim that was made with fence, so that the next step
+// falls due in its time. It does nothing when somebody has claimed the row since.
+func (tx *Tx) Release(id verify.ID, fence int64) error {
+	_, err := tx.exec(`UPDATE verifications SET due_at = step_at, node = NULL WHERE id = $1 AND fence = $2`, id[:], fence)
+	if err != nil {
+		return fmt.Errorf("release verification %s: %w", id, err)
+	}
+	return nil
+}
+
+// Postpone keeps a row that cannot be worked on from falling due before until.
+func (tx *Tx) Postpone(id verify.ID, until time.Time) error {
+	_, err := tx.exec(`UPDATE verifications SET due_at = $1 WHERE id = $2`, millis(until), id[:])
+	return err
+}
+
+// Get loads an account's verification to change it. ok is false when there is
+// none.
+func (tx *Tx) Get(account string, id verify.ID) (r *Row, ok bool, err error) {
+	return tx.one(`SELECT `+verificationColumns+` FROM verifications WHERE id = $1 AND account = $2`, id[:], account)
+}
+
+// Running loads the verification that is in progress for an account and number.
+func (tx *Tx) Running(account, number string) (r *Row, ok bool, err error) {
+	return tx.one(`SELECT `+verificationColumns+` FROM verifications
+		WHERE account = $1 AND number = $2 AND status = 'IN PROGRESS'`, account, number)
+}
+
+func (tx *Tx) one(query string, args ...any) (*Row, bool, error) {
+	rows, err := tx.query(query, args...)
+	if err != nil {
+		return nil, false, fmt.Errorf("load verification: %w", err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return nil, false, rows.Err()
+	}
+	r, err := scanRow(rows, tx.w.seal)
+	if err != nil {
+		return nil, false, err
+	}
+	return r, true, rows.Err()
+}
+
+// Due loads the verifications that fell due, the longest overdue first. A row
+// that cannot be read is named in broken instead.
+func (tx *Tx) Due(now time.Time, limit int) (due []*Row, broken map[verify.ID]error, err error) {
+	rows, err := tx.query(`SELECT `+verificationColumns+` FROM verifications
+		WHERE due_at <= $1 ORDER BY due_at LIMIT $2`, millis(now), limit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load due verifications: %w", err)
+	}
+	defer rows.Close()
+	broken = map[verify.ID]error{}
+	for rows.Next() {
+		r, err := scanRow(rows, tx.w.seal)
+		switch {
+		case err == nil:
+			due = append(due, r)
+		case r != nil:
+			broken[r.ID] = err
+		default:
+			return nil, nil, err
+		}
+	}
+	return due, broken, rows.Err()
+}
+
+// scanRow reads one row. With an error it still returns the row when at least
+// the id is known.
+func scanRow(rows *sql.Rows, seal *sealer) (*Row, error) {
+	var (
+		r                                  Row
+		id, sealed, lastEvent              []byte
+		payee, amount, node                sql.NullString
+		chosen                             bool
+		steps                              string
+		submitted, pinExpires, first, last int64
+		finalized, stepAt, dueAt           sql.NullInt64
+	)
+	if err := rows.Scan(&id, &r.Account, &r.Number, &r.Country, &r.Brand, &payee, &amount, &r.Sender, &r.Locale,
+		&r.CodeLength, &chosen, &steps, &r.Price, &submitted,
+		&r.Status, &finalized, &sealed, &r.Generation, &pinExpires, &r.Tries, &r.Events,
+		&first, &last, &lastEvent, &stepAt, &dueAt, &node, &r.Fence); err != nil {
+		return nil, fmt.Errorf("read verification: %w", err)
+	}
+	copy(r.ID[:], id)
+	copy(r.LastEventID[:], lastEvent)
+	if payee.Valid {
+		r.Payment = &verify.Payment{Payee: payee.String, Amount: amount.String}
+	}
+	r.SubmittedAt, r.PINExpiresAt = fromMillis(submitted), fromMillis(pinExpires)
+	r.FirstEventAt, r.LastEventAt = fromMillis(first), fromMillis(last)
+	r.FinalizedAt, r.DueAt = fromMillisOrNull(finalized), fromMillisOrNull(stepAt)
+	if node.Valid {
+		r.Node, r.Until = node.String, fromMillisOrNull(dueAt)
+	}
+	var err error
+	if r.Workflow, err = decodeWorkflow(steps); err != nil {
+		return &r, fmt.Errorf("verification %s: %w", r.ID, err)
+	}
+	if r.PIN, err = seal.openPIN(sealed, r.ID, r.Generation); err != nil {
+		return &r, err
+	}
+	if chosen {
+		r.ChosenPIN = r.PIN
+	}
+	return &r, nil
+}
+
+// Record is a verification with its history, as search shows it.
+type Record struct {
+	verify.Verification
+	EventList []verify.Event
+	CheckList []verify.Check
+}
+
+// Record finds an account's verification with its events and checks. ok is false
+// when there is none.
+func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Record, ok bool, err error) {
+	// One snapshot, so that the parts agree with each other.
+	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return rec, false, fmt.Errorf("search: %w", err)
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	rows, err := tx.QueryContext(ctx, `SELECT `+verificationColumns+` FROM verifications
+		WHERE id = $1 AND account = $2`, id[:], account)
+	if err != nil {
+		return rec, false, fmt.Errorf("search: %w", err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return rec, false, rows.Err()
+	}
+	r, err := scanRow(rows, db.seal)
+	if err != nil {
+		return rec, false, err
+	}
+	if err := rows.Close(); err != nil {
+		return rec, false, err
+	}
+	rec.Verification = r.Verification
+	if rec.EventList, err = queryEvents(ctx, tx, id); err != nil {
+		return rec, false, err
+	}
+	rec.CheckList, err = queryChecks(ctx, tx, db.seal, id)
+	return rec, err == nil, err
+}
+
+// NextDue is when the next verification falls due; ok is false when none will.
+func (db *DB) NextDue(ctx context.Context) (at time.Time, ok bool, err error) {
+	var ms sql.NullInt64
+	// Without the condition SQLite could not use the partial index.
+	err = db.read.QueryRowContext(ctx, `SELECT MIN(due_at) FROM verifications WHERE due_at IS NOT NULL`).Scan(&ms)
+	return fromMillisOrNull(ms), ms.Valid, err
+}
