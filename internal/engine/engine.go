@@ -63,7 +63,7 @@ const (
 	maxIdle = time.Minute
 )
 
-// Engine runs verifications. Make one with New, then Start it.
+// Engine runs verifications. Make one with New, then let it Resume.
 type Engine struct {
 	cfg      Config
 	node     string // random, so that no two processes share a name
@@ -78,7 +78,7 @@ type Engine struct {
 	cancelSend context.CancelFunc
 }
 
-// New returns an engine that accepts calls, and takes due steps once started.
+// New returns an engine that accepts calls. Due steps are taken from Resume on.
 func New(cfg Config) *Engine {
 	e := &Engine{
 		cfg:      cfg,
@@ -95,8 +95,8 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Start begins to take due steps, first those that fell due while nobody ran.
-func (e *Engine) Start() { e.runner.Start() }
+// Resume begins to take due steps, first those that fell due while nobody ran.
+func (e *Engine) Resume() { e.runner.Start() }
 
 // Stop takes no more steps and waits for the messages on their way until ctx
 // ends. What is not finished then goes on where the next process finds it. No

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"countersign/internal/config"
+	"countersign/internal/server"
+)
+
+type demoCmd struct {
+	Listen    string `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	OpsListen string `help:"Address for /healthz, /readyz and /metrics; none if empty." placeholder:"HOST:PORT"`
+	Data      string `help:"Directory to keep the database in; a fresh temporary one if empty." type:"path" placeholder:"DIR"`
+	Speed     int    `help:"Run the waits and expiries of verifications N times faster." default:"1" placeholder:"N"`
+	Unlimited bool   `help:"Lift the limits on requests and credit."`
+	Public    bool   `help:"Allow an address that others can reach. The demo's secrets are published."`
+	TLS       bool   `help:"Serve https with a certificate made for the occasion." name:"tls"`
+	TLSCert   string `help:"Certificate file (PEM) for https." type:"path" placeholder:"FILE"`
+	TLSKey    string `help:"Key file (PEM) for https." type:"path" placeholder:"FILE"`
+	LogLevel  string `help:"What is logged to standard error: debug, info, warn or error." enum:"debug,info,warn,error" default:"warn"`
+}
+
+const maxSpeed = 10_000
+
+// Run serves the demonstration until the process is told to stop.
+func (c *demoCmd) Run(p *process) (err error) {
+	if c.Speed < 1 || c.Speed > maxSpeed {
+		return fmt.Errorf("--speed must be from 1 to %d", maxSpeed)
+	}
+	cfg := server.DemoConfig()
+	cfg.Listen, cfg.OpsListen = c.Listen, c.OpsListen
+	cfg.TLS = config.TLS{Cert: c.TLSCert, Key: c.TLSKey}
+	dir := c.Data
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "countersign-demo-"); err != nil {
+			return fmt.Errorf("make data directory: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	cfg.Database = "sqlite:" + filepath.Join(dir, "countersign.db")
+	cfg.KeyFile = filepath.Join(dir, "key")
+	for _, address := range []string{c.Listen, c.OpsListen} {
+		if !c.Public && address != "" && !isLoopback(address) {
+			return fmt.Errorf("%s can be reached from outside, and the secrets of the demo are published; use --public if you want that", address)
+		}
+	}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	key, err := loadKey(filepath.Join(dir, "countersign.db"), cfg.KeyFile)
+	if err != nil {
+		return err
+	}
+	opts := server.Options{
+		Config: cfg, Key: key, Log: newLogger(p.stderr, c.LogLevel, "text"), Clock: p.clock,
+		Speed: c.Speed, Unlimited: c.Unlimited,
+	}
+	if c.TLS && c.TLSCert == "" {
+		var pem []byte
+		if opts.TLS, pem, err = server.SelfSigned(p.now()); err != nil {
+			return err
+		}
+		if err := os.WriteFile(certFile(dir), pem, 0o644); err != nil { //nolint:gosec // a certificate is public
+			return fmt.Errorf("write certificate: %w", err)
+		}
+	}
+	s, err := server.New(p.ctx, opts)
+	if err != nil {
+		return err
+	}
+	if err := server.SeedDemo(p.ctx, s.Store(), c.Unlimited, p.now()); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	c.greet(p, s, dir)
+	return s.Serve(p.ctx)
+}
+
+func certFile(dir string) string { return filepath.Join(dir, "cert.pem") }
+
+// isLoopback reports whether an address can only be reached from this machine.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func (c *demoCmd) greet(p *process, s *server.Server, dir string) {
+	url := s.URL()
+	curl := "curl"
+	if c.TLS && c.TLSCert == "" {
+		curl += " --cacert " + certFile(dir)
+	}
+	p.printf(`Countersign demo: the Verify API at %[1]s
+The virtual phone:   %[1]s/phone
+
+Accounts (all with secret %[2]s, signature secret %[3]s, %[4]s)
+  %[5]s  may do everything
+  %[6]s  is barred: status 8
+  %[7]s  has no credit: status 9
+  %[8]s  is a trial account: status 29, but for %[9]s
+
+Numbers (any other works, too)
+  %[10]s  cannot be routed: status 6
+  %[11]s  is blocked: status 7
+  %[12]s  is in an unsupported network: status 15
+  %[13]s  refuses every SMS; the call comes through
+
+Try it:
+  %[14]s %[1]s/verify/json -d api_key=%[5]s -d api_secret=%[2]s -d number=447700900000 -d brand=Acme
+
+Data in %[15]s. Stop with Ctrl-C.
+`, url, server.DemoSecret, server.DemoSignatureSecret, server.DemoSignatureMethod,
+		server.DemoAccount, server.BarredAccount, server.BrokeAccount, server.TrialAccount, server.ApprovedNumber,
+		server.UnroutableNumber, server.BlockedNumber, server.UnsupportedNumber, server.RefusedNumber, curl, dir)
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/jonboulle/clockwork"
+
+	"countersign/internal/config"
+	"countersign/internal/store"
+)
+
+// cli is the command line. The help texts are its documentation, and
+// docs/reference/command-line.md repeats them.
+type cli struct {
+	Demo    demoCmd    `cmd:"" help:"Run a server to try out, with a virtual phone, demo accounts and nothing to set up."`
+	Serve   serveCmd   `cmd:"" help:"Run the server from a configuration."`
+	Account accountCmd `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
+	Number  numberCmd  `cmd:"" help:"Manage the list of blocked numbers."`
+	Price   priceCmd   `cmd:"" help:"Show or replace the price list."`
+	Backup  backupCmd  `cmd:"" help:"Copy the database to a new file while the server runs. The key file is not in it."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// process is what a command may use of the world around it.
+type process struct {
+	ctx     context.Context //nolint:containedctx // the life of the process
+	environ []string
+	stdout  io.Writer
+	stderr  io.Writer
+	clock   clockwork.Clock
+}
+
+func (p *process) now() time.Time { return p.clock.Now().UTC() }
+
+func (p *process) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.stdout, format, args...) // nobody to tell when stdout is closed
+}
+
+// exit is what kong panics with where it would end the process.
+type exit int
+
+// run is the whole program but for its exit.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			c, ok := r.(exit)
+			if !ok {
+				panic(r)
+			}
+			code = int(c)
+		}
+	}()
+	p := &process{ctx, environ, stdout, stderr, clockwork.NewRealClock()}
+	parser, err := kong.New(&cli{},
+		kong.Name("countersign"),
+		kong.Description("A self-hosted phone-verification server that speaks the Verify API."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(c int) { panic(exit(c)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Bind(p),
+	)
+	if err != nil {
+		panic(err) // the struct above is wrong
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		parser.Errorf("%s", err)
+		return 2
+	}
+	if err := command.Run(); err != nil {
+		parser.Errorf("%s", err)
+		return 1
+	}
+	return 0
+}
+
+// configFlag is shared by the commands that work on an installation.
+type configFlag struct {
+	Config string `help:"Configuration file (YAML). COUNTERSIGN_* variables are read over it." type:"path" placeholder:"FILE"`
+}
+
+func (f configFlag) load(p *process) (config.Config, error) {
+	return config.Load(f.Config, p.environ)
+}
+
+// open opens the database of an installation for a command that changes it while
+// a server may be running.
+func (f configFlag) open(p *process) (*store.DB, error) {
+	cfg, err := f.load(p)
+	if err != nil {
+		return nil, err
+	}
+	path, err := cfg.SQLitePath()
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	key, err := loadKey(path, cfg.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(p.ctx, store.Config{Path: path, Key: key, Log: newLogger(p.stderr, "warn", "text")})
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"countersign/internal/config"
+	"countersign/internal/server"
+	"countersign/internal/store"
+)
+
+type serveCmd struct {
+	configFlag
+	TLSCert string `help:"Certificate file (PEM) for https; overrides tls.cert." type:"path" placeholder:"FILE"`
+	TLSKey  string `help:"Key file (PEM) for https; overrides tls.key." type:"path" placeholder:"FILE"`
+}
+
+// Run serves until the process is told to stop.
+func (c *serveCmd) Run(p *process) error {
+	cfg, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	if c.TLSCert != "" || c.TLSKey != "" {
+		cfg.TLS = config.TLS{Cert: c.TLSCert, Key: c.TLSKey}
+	}
+	if err := cfg.Validate(); err != nil {
+		return fmt.Errorf("configuration:\n%w", err)
+	}
+	path, err := cfg.SQLitePath()
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	key, err := loadKey(path, cfg.KeyFile)
+	if err != nil {
+		return err
+	}
+	log := newLogger(p.stderr, cfg.Log.Level, cfg.Log.Format)
+	s, err := server.New(p.ctx, server.Options{Config: cfg, Key: key, Log: log, Clock: p.clock})
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "version", version())
+	defer log.Info("stopped")
+	return s.Serve(p.ctx)
+}
+
+// loadKey reads the key file. It makes one only where there is no database yet:
+// a new key for an old database would open nothing in it.
+func loadKey(database, file string) (store.Key, error) {
+	key, err := store.LoadKey(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if _, statErr := os.Stat(database); !errors.Is(statErr, fs.ErrNotExist) {
+		return key, fmt.Errorf("database %s is there, but not its key: %w", database, err)
+	}
+	for _, dir := range []string{filepath.Dir(database), filepath.Dir(file)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return key, fmt.Errorf("make data directory: %w", err)
+		}
+	}
+	key = store.NewKey()
+	return key, key.Save(file)
+}
+
+func newLogger(w io.Writer, level, format string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo // the configuration was validated
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	if format == "text" {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}

@@ -1,0 +1,192 @@
+// Package apiv1 serves the Verify API, version 1, as the official SDKs speak it:
+// start, check, search, control and psd2, by GET and POST, with answers in JSON
+// and (but for psd2) in XML.
+//
+// The package translates: it reads parameters in all their forms, has the engine
+// carry out the call, and gives the answer in this API's words and numbers. Every
+// call is answered with HTTP 200 and a status in the body; docs/divergences.md
+// lists the exceptions. The order in which a call is examined is that of
+// [API.serve] and is part of the documented behaviour (docs/reference/v1-api.md).
+//
+// It must not know SQL or carriers, and takes no decision about a verification.
+// Facts cited as "spec" are those of the published documents.
+package apiv1
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/engine"
+	"countersign/internal/message"
+	"countersign/internal/verify"
+	"countersign/internal/web"
+)
+
+// Config is what the API works with.
+type Config struct {
+	Engine   *engine.Engine
+	Messages *message.Catalog
+	Drain    *web.Drain
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+
+	// BodyBytes bounds the body of a request.
+	BodyBytes int64
+	// PlatformName stands in the texts of status 6 and 29: "Nexmo" or "Vonage".
+	PlatformName string
+	// WrongCodeText is the text of status 16, for which two are known.
+	WrongCodeText string
+	// Currency of all prices, such as "USD".
+	Currency string
+	// Speed divides the waits of new verifications; 0 and 1 mean real time.
+	Speed int
+}
+
+// API serves the endpoints.
+type API struct {
+	cfg      Config
+	answered *prometheus.CounterVec // by endpoint and status
+}
+
+// endpoint is one call of the API.
+type endpoint struct {
+	name    string // in metrics
+	formats []format
+	serve   func(context.Context, *call) (any, error)
+	// refuse gives the status and text of a refusal where this endpoint has words
+	// of its own; nil, or an empty status, for the common ones.
+	refuse func(*call, *verify.Error) (status, text string)
+	// errorRoot is the root of an XML answer to a refusal that comes after the
+	// parameters were accepted.
+	errorRoot string
+}
+
+// call is one request under way.
+type call struct {
+	endpoint  *endpoint
+	format    format
+	params    params
+	account   verify.Account
+	requestID string // as the client wrote it, once it was accepted
+}
+
+// Register adds the routes of the API to mux.
+func Register(mux *http.ServeMux, cfg Config) {
+	a := &API{cfg: cfg, answered: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "countersign_v1_answers_total", Help: "Answers of the v1 API, by endpoint and status.",
+	}, []string{"endpoint", "status"})}
+	cfg.Metrics.MustRegister(a.answered)
+
+	both := []format{formatJSON, formatXML}
+	a.handle(mux, "/verify/{format}", endpoint{
+		name: "start", formats: both, serve: a.start, refuse: a.refuseStart, errorRoot: rootVerifyResponse,
+	})
+	a.handle(mux, "/verify/psd2/{format}", endpoint{
+		name: "psd2", formats: []format{formatJSON}, serve: a.psd2, refuse: a.refuseStart, errorRoot: rootVerifyResponse,
+	})
+	a.handle(mux, "/verify/check/{format}", endpoint{
+		name: "check", formats: both, serve: a.check, refuse: a.refuseCheck, errorRoot: rootVerifyResponse,
+	})
+	a.handle(mux, "/verify/search/{format}", endpoint{
+		name: "search", formats: both, serve: a.search, errorRoot: rootVerifyResponse,
+	})
+	a.handle(mux, "/verify/control/{format}", endpoint{
+		name: "control", formats: both, serve: a.control, refuse: a.refuseControl, errorRoot: rootResponse,
+	})
+	mux.HandleFunc("/verify/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, formatOf(r.URL.Path), http.StatusNotFound, textNotFound)
+	})
+}
+
+func (a *API) handle(mux *http.ServeMux, pattern string, e endpoint) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, &e) })
+}
+
+// serve answers one request. It is the one place where an answer is written.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
+	f, ok := parseFormat(r.PathValue("format"), e.formats)
+	if !ok {
+		writeProblem(w, formatOf(r.URL.Path), http.StatusNotFound, textNotFound)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		w.Header().Set("Allow", "GET, POST")
+		writeProblem(w, f, http.StatusMethodNotAllowed, "Method not allowed: "+r.Method)
+		return
+	}
+	if a.cfg.Drain.Draining() {
+		writeUnavailable(w, f)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
+	c := &call{endpoint: e, format: f}
+	// A call takes moments, so it is finished even for a client that has gone:
+	// what it changed is then as if the answer had been lost on the way.
+	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
+	switch {
+	case err == nil:
+		a.answered.WithLabelValues(e.name, "0").Inc()
+		writeAnswer(w, f, http.StatusOK, answer)
+	case isTooLarge(err):
+		writeProblem(w, f, http.StatusRequestEntityTooLarge, "Request body too large")
+	default:
+		a.refuse(w, c, err)
+	}
+}
+
+// carryOut examines the call step by step: its form, where it comes from, how
+// often, and then what it asks for.
+func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, error) {
+	var err error
+	if c.params, err = readParams(r); err != nil {
+		return nil, err
+	}
+	proof, err := readProof(r, c.params)
+	if err != nil {
+		return nil, err
+	}
+	if c.account, err = a.cfg.Engine.Admit(ctx, proof); err != nil {
+		return nil, err
+	}
+	return c.endpoint.serve(ctx, c)
+}
+
+// refuse writes the answer to a call that failed.
+func (a *API) refuse(w http.ResponseWriter, c *call, err error) {
+	refusal, ok := errors.AsType[*verify.Error](err)
+	if !ok {
+		a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "error", err)
+		refusal = &verify.Error{Kind: verify.KindInternal}
+	}
+	if refusal.Kind == verify.KindUnavailable {
+		writeUnavailable(w, c.format)
+		return
+	}
+	status, text := "", ""
+	if c.endpoint.refuse != nil {
+		status, text = c.endpoint.refuse(c, refusal)
+	}
+	if status == "" {
+		status, text = a.refusal(refusal)
+	}
+	a.answered.WithLabelValues(c.endpoint.name, status).Inc()
+	writeAnswer(w, c.format, http.StatusOK, errorAnswer(c, refusal, status, text))
+}
+
+func isTooLarge(err error) bool {
+	_, ok := errors.AsType[*http.MaxBytesError](err)
+	return ok
+}
+
+// formatOf guesses the format of the answer to a path that is not served.
+func formatOf(path string) format {
+	if strings.HasSuffix(strings.TrimSuffix(path, "/"), "/xml") {
+		return formatXML
+	}
+	return formatJSON
+}

@@ -1,0 +1,32 @@
+package apiv1
+
+import (
+	"net/http"
+
+	"countersign/internal/engine"
+	"countersign/internal/verify"
+)
+
+// readProof finds the credentials of a call: parameters, or else the Basic
+// header, as SDKs of different age send them. A call with a sig parameter is a
+// signed one, and then needs no secret.
+func readProof(r *http.Request, p params) (engine.Proof, error) {
+	proof := engine.Proof{Key: p.get("api_key"), Secret: p.get("api_secret"), Signature: p.get("sig")}
+	if key, secret, ok := r.BasicAuth(); ok && proof.Signature == "" {
+		if proof.Key == "" {
+			proof.Key = key
+		}
+		if proof.Secret == "" && proof.Key == key {
+			proof.Secret = secret
+		}
+	}
+	switch {
+	case proof.Key == "":
+		return proof, verify.Missing("api_key")
+	case proof.Signature != "":
+		proof.Params = p.flat()
+	case proof.Secret == "":
+		return proof, verify.Missing("api_secret")
+	}
+	return proof, nil
+}

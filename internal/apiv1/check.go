@@ -1,0 +1,50 @@
+package apiv1
+
+import (
+	"context"
+	"net/netip"
+
+	"countersign/internal/verify"
+)
+
+// check serves /verify/check/{format}: it compares a code with the PIN.
+func (a *API) check(ctx context.Context, c *call) (any, error) {
+	id, err := c.request()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.need("code"); err != nil {
+		return nil, err
+	}
+	code, ok := verify.ParsePIN(c.params.get("code"))
+	if !ok {
+		return nil, verify.Invalid("code")
+	}
+	v, err := a.cfg.Engine.Check(ctx, c.account, id, code, c.ipAddress())
+	if err != nil {
+		return nil, err
+	}
+	return checkResponse{
+		RequestID: v.ID.Hex(), Status: "0", EventID: v.LastEventID.String(),
+		Price: price(v.Price), Currency: a.cfg.Currency,
+	}, nil
+}
+
+func (a *API) refuseCheck(c *call, e *verify.Error) (status, text string) {
+	if e.Kind == verify.KindNotFound {
+		return "6", a.unableToProcess("Request '" + c.requestID + "' was not found or it has been verified already.")
+	}
+	return "", ""
+}
+
+// ipAddress is the address of the person who typed the code. The original no
+// longer uses it, so what is not an address is ignored and not refused. One SDK
+// calls it ip.
+func (c *call) ipAddress() string {
+	for _, name := range []string{"ip_address", "ip"} {
+		if addr, err := netip.ParseAddr(c.params.get(name)); err == nil && addr.Zone() == "" {
+			return addr.String()
+		}
+	}
+	return ""
+}

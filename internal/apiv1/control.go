@@ -1,0 +1,48 @@
+package apiv1
+
+import (
+	"context"
+
+	"countersign/internal/verify"
+)
+
+// The commands of control.
+const (
+	cmdCancel  = "cancel"
+	cmdTrigger = "trigger_next_event"
+)
+
+// control serves /verify/control/{format}: it cancels a verification or sends its
+// next message at once.
+func (a *API) control(ctx context.Context, c *call) (any, error) {
+	if err := c.need("request_id", "cmd"); err != nil {
+		return nil, err
+	}
+	id, err := c.request()
+	if err != nil {
+		return nil, err
+	}
+	cmd := c.params.get("cmd")
+	switch cmd {
+	case cmdCancel:
+		err = a.cfg.Engine.Cancel(ctx, c.account, id)
+	case cmdTrigger:
+		if err = c.account.MaySend(); err == nil {
+			err = a.cfg.Engine.Trigger(ctx, c.account, id)
+		}
+	default:
+		err = verify.Invalid("cmd")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return controlResponse{Status: "0", Command: cmd}, nil
+}
+
+func (a *API) refuseControl(c *call, e *verify.Error) (status, text string) {
+	if e.Kind == verify.KindNotFound {
+		// The grammar is the original's.
+		return "6", "The requestId '" + c.requestID + "' does not exist or its no longer active."
+	}
+	return "", ""
+}

@@ -1,0 +1,55 @@
+package apiv1
+
+import (
+	"context"
+
+	"countersign/internal/verify"
+)
+
+// maxSearch is how many verifications one search may name.
+const maxSearch = 10
+
+// search serves /verify/search/{format}: it shows one verification (request_id)
+// or a list of up to ten (request_ids).
+func (a *API) search(ctx context.Context, c *call) (any, error) {
+	texts := c.params[listParam]
+	single := len(texts) == 0
+	if single {
+		if err := c.need("request_id"); err != nil {
+			return nil, err
+		}
+	}
+	if id := c.params.get("request_id"); id != "" {
+		texts = append(texts, id)
+	}
+	if len(texts) > maxSearch {
+		return nil, &verify.Error{Kind: verify.KindTooManyIDs}
+	}
+	var ids []verify.ID
+	for _, text := range texts {
+		param := listParam
+		if single {
+			param = "request_id"
+		}
+		id, err := parseRequestID(param, text)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	records, err := a.cfg.Engine.Search(ctx, c.account, ids)
+	if err != nil {
+		return nil, err
+	}
+	if len(records) == 0 {
+		return nil, &verify.Error{Kind: verify.KindNotFound}
+	}
+	if single {
+		return a.searchAnswer(records[0]), nil
+	}
+	list := searchListResponse{}
+	for _, r := range records {
+		list.Requests = append(list.Requests, a.searchAnswer(r))
+	}
+	return list, nil
+}

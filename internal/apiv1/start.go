@@ -1,0 +1,156 @@
+package apiv1
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"countersign/internal/message"
+	"countersign/internal/phone"
+	"countersign/internal/verify"
+)
+
+// start serves /verify/{format}: it sends a PIN to a number.
+func (a *API) start(ctx context.Context, c *call) (any, error) {
+	if err := c.account.MaySend(); err != nil {
+		return nil, err
+	}
+	if err := c.need("number", "brand"); err != nil {
+		return nil, err
+	}
+	number, err := c.number()
+	if err != nil {
+		return nil, err
+	}
+	brand, err := c.shownText("brand")
+	if err != nil {
+		return nil, err
+	}
+	sender, err := c.senderID()
+	if err != nil {
+		return nil, err
+	}
+	req, err := a.request(c, number, message.Verification)
+	if err != nil {
+		return nil, err
+	}
+	if req.ChosenPIN, err = c.pinCode(); err != nil {
+		return nil, err
+	}
+	req.Brand, req.Sender = brand, sender
+	return a.accept(ctx, c, req)
+}
+
+// request reads the parameters that start and psd2 have in common.
+func (a *API) request(c *call, number phone.Number, kind message.Kind) (verify.Request, error) {
+	codeLength, err := c.integer("code_length", 4, 4, 6)
+	if err != nil || codeLength == 5 {
+		return verify.Request{}, verify.Invalid("code_length")
+	}
+	locale, ok := a.cfg.Messages.Locale(kind, c.params.get("lg"), number.Country)
+	if !ok {
+		return verify.Request{}, verify.Invalid("lg")
+	}
+	pinExpiry, err := c.integer("pin_expiry", 0, 60, 3600)
+	if err != nil {
+		return verify.Request{}, err
+	}
+	nextEventWait, err := c.integer("next_event_wait", 0, 60, 900)
+	if err != nil {
+		return verify.Request{}, err
+	}
+	workflowID, err := c.integer("workflow_id", defaultWorkflow, 1, 7)
+	if err != nil {
+		return verify.Request{}, err
+	}
+	if err := c.requireType(number); err != nil {
+		return verify.Request{}, err
+	}
+	return verify.Request{
+		Account: c.account.Key, Number: number.Digits, Country: number.Country,
+		Locale: locale, CodeLength: codeLength,
+		Workflow: workflow(workflowID, pinExpiry, nextEventWait, a.cfg.Speed),
+	}, nil
+}
+
+func (a *API) accept(ctx context.Context, c *call, req verify.Request) (any, error) {
+	v, err := a.cfg.Engine.Start(ctx, c.account, req)
+	if err != nil {
+		return nil, err
+	}
+	return startResponse{RequestID: v.ID.Hex(), Status: "0"}, nil
+}
+
+func (a *API) refuseStart(_ *call, e *verify.Error) (status, text string) {
+	if e.Kind == verify.KindBadCredentials {
+		return "4", "Invalid credentials were provided"
+	}
+	return "", ""
+}
+
+// number reads number and country.
+func (c *call) number() (phone.Number, error) {
+	number, err := phone.Parse(c.params.get("number"), c.params.get("country"))
+	switch {
+	case errors.Is(err, phone.ErrCountry):
+		return number, verify.Invalid("country")
+	case err != nil:
+		return number, verify.Invalid("number")
+	}
+	return number, nil
+}
+
+// senderID reads what an SMS shall name as its sender: at most 11 characters that
+// carriers take in an alphanumeric sender.
+func (c *call) senderID() (string, error) {
+	const maxLength = 11
+	sender := c.params.get("sender_id")
+	for _, r := range []byte(sender) {
+		switch {
+		case r >= '0' && r <= '9', r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z', strings.IndexByte(" .-_+&", r) >= 0:
+		default:
+			return "", verify.Invalid("sender_id")
+		}
+	}
+	if len(sender) > maxLength || sender != strings.TrimSpace(sender) {
+		return "", verify.Invalid("sender_id")
+	}
+	return sender, nil
+}
+
+// pinCode reads the PIN that the application wants sent, which takes a permission.
+func (c *call) pinCode() (verify.PIN, error) {
+	text := c.params.get("pin_code")
+	if text == "" {
+		return verify.PIN{}, nil
+	}
+	if !c.account.CustomPIN {
+		return verify.PIN{}, &verify.Error{Kind: verify.KindCustomPINNotAllowed}
+	}
+	pin, ok := verify.ParsePIN(text)
+	if !ok {
+		return verify.PIN{}, verify.Invalid("pin_code")
+	}
+	return pin, nil
+}
+
+// requireType applies require_type (old, and documented no longer): a number that
+// is for certain of another type is not in a supported network.
+func (c *call) requireType(number phone.Number) error {
+	want := c.params.get("require_type")
+	refused := phone.Unknown
+	switch {
+	case want == "", strings.EqualFold(want, "All"):
+		return nil
+	case strings.EqualFold(want, "Mobile"):
+		refused = phone.Landline
+	case strings.EqualFold(want, "Landline"):
+		refused = phone.Mobile
+	default:
+		return verify.Invalid("require_type")
+	}
+	if number.Type == refused {
+		return &verify.Error{Kind: verify.KindUnsupportedNetwork}
+	}
+	return nil
+}

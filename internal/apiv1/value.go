@@ -1,0 +1,84 @@
+package apiv1
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"countersign/internal/verify"
+)
+
+// need returns KindMissingParameter for the first of names that was not given.
+func (c *call) need(names ...string) error {
+	for _, name := range names {
+		if c.params.get(name) == "" {
+			return verify.Missing(name)
+		}
+	}
+	return nil
+}
+
+// integer reads a whole number within bounds; fallback when it was not given.
+func (c *call) integer(name string, fallback, lowest, highest int) (int, error) {
+	text := c.params.get(name)
+	if text == "" {
+		return fallback, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || !isDigits(text) || n < lowest || n > highest {
+		return 0, verify.Invalid(name)
+	}
+	return n, nil
+}
+
+// shownText reads a text that will stand in a message: at most 18 characters of
+// any script, in composed form, so that "é" counts as one however it was typed.
+func (c *call) shownText(name string) (string, error) {
+	const maxLength = 18
+	text := norm.NFC.String(c.params.get(name))
+	if utf8.RuneCountInString(text) > maxLength || strings.TrimSpace(text) == "" || !printable(text) {
+		return "", verify.Invalid(name)
+	}
+	return text, nil
+}
+
+// isShown reports whether r can be seen: letters, marks, digits, punctuation,
+// symbols and spaces of any script. Control, bidirectional and zero-width
+// characters are not, nor the fillers that only look like nothing.
+func isShown(r rune) bool {
+	switch r {
+	case utf8.RuneError, '\u115f', '\u1160', '\u3164', '\uffa0':
+		return false
+	}
+	return unicode.IsGraphic(r)
+}
+
+// request reads a request_id. One that no request can have is not an error here:
+// it is unknown, like one that was never given out (the zero ID).
+func (c *call) request() (verify.ID, error) {
+	if err := c.need("request_id"); err != nil {
+		return verify.ID{}, err
+	}
+	text := c.params.get("request_id")
+	id, err := parseRequestID("request_id", text)
+	if err == nil {
+		c.requestID = text
+	}
+	return id, err
+}
+
+func parseRequestID(param, text string) (verify.ID, error) {
+	const maxLength = 32
+	if len(text) > maxLength || !printable(text) {
+		return verify.ID{}, verify.Invalid(param)
+	}
+	id, _ := verify.ParseID(text)
+	return id, nil
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
+}

@@ -1,0 +1,62 @@
+package apiv1
+
+import (
+	"time"
+
+	"countersign/internal/verify"
+)
+
+const (
+	defaultWorkflow  = 1
+	defaultPINExpiry = 300 // seconds
+	cancelAfter      = 30 * time.Second
+)
+
+// publishedSteps are the seven workflows (spec §5). The wait of the last step is
+// until the verification ends; workflows 6 and 7 wait for their PIN alone.
+func publishedSteps(id int) []verify.Step {
+	const s = time.Second
+	switch id {
+	case 1:
+		return []verify.Step{{Channel: verify.SMS, Wait: 125 * s}, {Channel: verify.TTS, Wait: 180 * s}, {Channel: verify.TTS, Wait: 300 * s}}
+	case 2:
+		return []verify.Step{{Channel: verify.SMS, Wait: 125 * s}, {Channel: verify.SMS, Wait: 180 * s}, {Channel: verify.TTS, Wait: 300 * s}}
+	case 3:
+		return []verify.Step{{Channel: verify.TTS, Wait: 150 * s}, {Channel: verify.TTS, Wait: 150 * s}}
+	case 4:
+		return []verify.Step{{Channel: verify.SMS, Wait: 120 * s}, {Channel: verify.SMS, Wait: 180 * s}}
+	case 5:
+		return []verify.Step{{Channel: verify.SMS, Wait: 120 * s}, {Channel: verify.TTS, Wait: 180 * s}}
+	case 6:
+		return []verify.Step{{Channel: verify.SMS}}
+	case 7:
+		return []verify.Step{{Channel: verify.TTS}}
+	}
+	return nil
+}
+
+// workflow builds a plan from the parameters; pinExpiry and nextEventWait are in
+// seconds and 0 when they were not given. next_event_wait replaces every wait.
+// When both are given and pin_expiry is not a multiple of it, pin_expiry becomes
+// equal to it, silently (spec §2).
+func workflow(id, pinExpiry, nextEventWait, speed int) verify.Workflow {
+	if pinExpiry != 0 && nextEventWait != 0 && pinExpiry%nextEventWait != 0 {
+		pinExpiry = nextEventWait
+	}
+	if pinExpiry == 0 {
+		pinExpiry = defaultPINExpiry
+	}
+	steps := publishedSteps(id)
+	if nextEventWait != 0 && len(steps) > 1 {
+		for i := range steps {
+			steps[i].Wait = time.Duration(nextEventWait) * time.Second
+		}
+	}
+	return verify.Workflow{
+		Steps:       steps,
+		PINLife:     time.Duration(pinExpiry) * time.Second,
+		PINPolicy:   verify.ReusePIN,
+		CancelAfter: cancelAfter,
+		Speed:       speed,
+	}
+}

@@ -1,0 +1,109 @@
+// Package config is what an operator may set: the [Config] of "countersign
+// serve", its defaults, how it is read from a YAML file and from the
+// environment, and which settings cannot work.
+//
+// The package must not know the parts that it configures. It opens nothing but
+// the file it is given, and whoever starts the server turns settings into
+// listeners, carriers and routes.
+package config
+
+import "countersign/internal/verify"
+
+// Config holds every setting. The key of a setting in the file, and in every
+// error, is made of the yaml names: limits.body_bytes. A setting that is not
+// given keeps the value of [Default].
+type Config struct {
+	Listen         string   `yaml:"listen"`          // host:port of the API
+	OpsListen      string   `yaml:"ops_listen"`      // host:port of /healthz, /readyz and /metrics; "" for none
+	Database       string   `yaml:"database"`        // "sqlite:" and the path of the file
+	KeyFile        string   `yaml:"key_file"`        // path of the key that seals PINs: 32 random bytes in hexadecimal
+	TLS            TLS      `yaml:"tls"`             // of the API
+	TrustedProxies []string `yaml:"trusted_proxies"` // addresses and CIDR ranges whose X-Forwarded-For is believed
+	Log            Log      `yaml:"log"`
+	Limits         Limits   `yaml:"limits"`
+	V1             V1       `yaml:"v1"`
+	Billing        Billing  `yaml:"billing"`
+
+	Carriers []Carrier `yaml:"carriers"` // none: nothing can be sent
+	Routes   []Route   `yaml:"routes"`   // in any order
+	Networks Networks  `yaml:"networks"`
+	TTS      TTS       `yaml:"tts"`
+}
+
+// TLS names the certificate of the API. Both paths are empty for plain HTTP.
+type TLS struct {
+	Cert string `yaml:"cert"` // path of a PEM file, the chain included
+	Key  string `yaml:"key"`  // path of a PEM file
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  string `yaml:"level"`  // the least that is logged: debug, info, warn or error
+	Format string `yaml:"format"` // json or text
+}
+
+// Limits bounds what the API accepts.
+type Limits struct {
+	RequestsPerSecond int `yaml:"requests_per_second"` // of an account, in any second, over all v1 endpoints
+	BodyBytes         int `yaml:"body_bytes"`          // of a request
+}
+
+// V1 holds the words of the v1 API that clients compare and that differ between
+// the ages of the original.
+type V1 struct {
+	PlatformName  string `yaml:"platform_name"`   // in the texts of status 6 and 29; newer clients expect Vonage
+	WrongCodeText string `yaml:"wrong_code_text"` // of status 16
+}
+
+// Billing says how prices are shown.
+type Billing struct {
+	Currency string `yaml:"currency"` // USD or EUR
+}
+
+// CarrierVirtual is the type of carrier that delivers to the virtual phone.
+const CarrierVirtual = "virtual"
+
+// Carrier is somebody who delivers messages.
+type Carrier struct {
+	Name   string           `yaml:"name"`   // as routes call it
+	Type   string           `yaml:"type"`   // CarrierVirtual
+	Refuse []verify.Channel `yaml:"refuse"` // channels it always refuses, to rehearse a failure
+}
+
+// Route says which carriers take a destination. The longest prefix that fits
+// decides; between two equal ones, the route that names the channel.
+type Route struct {
+	Prefix   string         `yaml:"prefix"`   // first digits of the E.164 number, without "+"; "" for all
+	Channel  verify.Channel `yaml:"channel"`  // "" for any
+	Carriers []string       `yaml:"carriers"` // names, tried in this order; none: not routable
+}
+
+// Networks names destinations by the first digits of their E.164 numbers.
+type Networks struct {
+	Unsupported []string `yaml:"unsupported"` // answered with status 15
+}
+
+// TTS says how calls get their voice.
+type TTS struct {
+	Espeak string `yaml:"espeak"` // path of espeak-ng; "" to look on PATH
+}
+
+// Default is the configuration of an operator who sets nothing: one machine, and
+// the virtual phone as the only carrier.
+func Default() Config {
+	return Config{
+		Listen:    "127.0.0.1:8080",
+		OpsListen: "127.0.0.1:9090",
+		Database:  "sqlite:/var/lib/countersign/countersign.db",
+		KeyFile:   "/var/lib/countersign/key",
+		Log:       Log{Level: "info", Format: "json"},
+		Limits:    Limits{RequestsPerSecond: 30, BodyBytes: 64 << 10},
+		V1: V1{
+			PlatformName:  "Nexmo",
+			WrongCodeText: "The code inserted does not match the expected value",
+		},
+		Billing:  Billing{Currency: "USD"},
+		Carriers: []Carrier{{Name: "phone", Type: CarrierVirtual}},
+		Routes:   []Route{{Carriers: []string{"phone"}}},
+	}
+}

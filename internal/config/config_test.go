@@ -1,0 +1,266 @@
+package config_test
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"countersign/internal/config"
+	"countersign/internal/verify"
+)
+
+func TestDefaultIsValid(t *testing.T) {
+	t.Parallel()
+	if err := config.Default().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExampleIsTheDefault(t *testing.T) {
+	t.Parallel()
+	got, err := config.Load("example.yaml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := config.Default(); !reflect.DeepEqual(got, want) {
+		t.Errorf("example.yaml holds\n%+v\nand the defaults are\n%+v", got, want)
+	}
+	// Equality alone would let a setting be forgotten in the example.
+	text, err := os.ReadFile("example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range yamlNames(reflect.TypeFor[config.Config]()) {
+		if !strings.Contains(string(text), name+":") {
+			t.Errorf("example.yaml does not mention %s", name)
+		}
+	}
+}
+
+func yamlNames(t reflect.Type) []string {
+	for t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	var names []string
+	for i := range t.NumField() {
+		names = append(names, t.Field(i).Tag.Get("yaml"))
+		names = append(names, yamlNames(t.Field(i).Type)...)
+	}
+	return names
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		file string
+		env  []string
+		want func(*config.Config) // what differs from the defaults
+	}{
+		{name: "nothing", want: func(*config.Config) {}},
+		{name: "only comments", file: "# nothing\n", want: func(*config.Config) {}},
+		{name: "keys without a value", file: "listen:\nlog:\n  level:\n", want: func(*config.Config) {}},
+		{
+			name: "file",
+			file: `
+listen: :443
+tls: {cert: /etc/cert.pem, key: /etc/key.pem}
+log: {level: debug}
+limits:
+  requests_per_second: 5
+`,
+			want: func(c *config.Config) {
+				c.Listen = ":443"
+				c.TLS = config.TLS{Cert: "/etc/cert.pem", Key: "/etc/key.pem"}
+				c.Log.Level = "debug"
+				c.Limits.RequestsPerSecond = 5
+			},
+		},
+		{
+			name: "lists replace the defaults",
+			file: `
+carriers:
+  - {name: a, type: virtual, refuse: [sms]}
+  - {name: b, type: virtual}
+routes: []
+`,
+			want: func(c *config.Config) {
+				c.Carriers = []config.Carrier{
+					{Name: "a", Type: config.CarrierVirtual, Refuse: []verify.Channel{verify.SMS}},
+					{Name: "b", Type: config.CarrierVirtual},
+				}
+				c.Routes = nil
+			},
+		},
+		{
+			name: "numbers stay text",
+			file: "networks: {unsupported: [044, +44, 8810, 1e3]}\nv1: {platform_name: true}\n",
+			want: func(c *config.Config) {
+				c.Networks.Unsupported = []string{"044", "+44", "8810", "1e3"}
+				c.V1.PlatformName = "true"
+			},
+		},
+		{
+			name: "anchors",
+			file: "tls: {cert: &both /etc/both.pem, key: *both}\n",
+			want: func(c *config.Config) { c.TLS = config.TLS{Cert: "/etc/both.pem", Key: "/etc/both.pem"} },
+		},
+		{
+			name: "environment over file",
+			file: "limits: {requests_per_second: 5, body_bytes: 1000}\ntrusted_proxies: [10.0.0.1]\n",
+			env: []string{
+				"COUNTERSIGN_LIMITS_REQUESTS_PER_SECOND=50",
+				"COUNTERSIGN_OPS_LISTEN=:9000",
+				"COUNTERSIGN_V1_WRONG_CODE_TEXT=Wrong: no = match, #1",
+				"COUNTERSIGN_TRUSTED_PROXIES=10.0.0.0/8, ::1",
+				`COUNTERSIGN_ROUTES=[{prefix: 44, channel: tts, carriers: [phone]}]`,
+				"COUNTERSIGN_TTS_ESPEAK=",
+				"PATH=/bin", "COUNTERSIGNATURE=x", "COUNTERSIGN_BROKEN_ENTRY",
+			},
+			want: func(c *config.Config) {
+				c.Limits = config.Limits{RequestsPerSecond: 50, BodyBytes: 1000}
+				c.OpsListen = ":9000"
+				c.V1.WrongCodeText = "Wrong: no = match, #1"
+				c.TrustedProxies = []string{"10.0.0.0/8", "::1"}
+				c.Routes = []config.Route{{Prefix: "44", Channel: verify.TTS, Carriers: []string{"phone"}}}
+			},
+		},
+		{
+			name: "empty lists from the environment",
+			file: "trusted_proxies: [10.0.0.1]\n",
+			env:  []string{"COUNTERSIGN_TRUSTED_PROXIES=", "COUNTERSIGN_CARRIERS=", "COUNTERSIGN_ROUTES=[]"},
+			want: func(c *config.Config) { c.Carriers, c.Routes = nil, nil },
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			want := config.Default()
+			tt.want(&want)
+			path := ""
+			if tt.file != "" {
+				path = write(t, tt.file)
+			}
+			got, err := config.Load(path, tt.env)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("Load = %+v, %v\nwant   %+v", got, err, want)
+			}
+		})
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		file string
+		env  []string
+		want []string // parts of the error
+	}{
+		{name: "unknown key", file: "lisen: :80", want: []string{"lisen: unknown key"}},
+		{name: "unknown key below", file: "limits: {per_second: 3}", want: []string{"limits.per_second: unknown key"}},
+		{name: "unknown key in a list", file: "routes: [{}, {via: a}]", want: []string{"routes[1].via: unknown key"}},
+		{name: "key given twice", file: "listen: :80\nlisten: :81", want: []string{"listen: given twice"}},
+		{name: "word for a number", file: "limits: {body_bytes: many}", want: []string{`limits.body_bytes: must be a whole number, not "many"`}},
+		{name: "fraction for a number", file: "limits: {body_bytes: 1.5}", want: []string{"limits.body_bytes: must be a whole number"}},
+		{name: "bool for a number", file: "limits: {body_bytes: true}", want: []string{"limits.body_bytes: must be a whole number"}},
+		{name: "list for text", file: "listen: [a]", want: []string{"listen: must be text"}},
+		{name: "text for a list", file: "carriers: phone", want: []string{"carriers: must be a list"}},
+		{name: "mapping in a list of words", file: "trusted_proxies: [{}]", want: []string{"trusted_proxies[0]: must be text"}},
+		{name: "text for a mapping", file: "log: debug", want: []string{"log: must be a mapping"}},
+		{name: "not a mapping at all", file: "- listen", want: []string{"not a mapping"}},
+		{name: "not YAML", file: "listen: [", want: []string{"yaml: "}},
+		{name: "two documents", file: "listen: :80\n---\nlisten: :81", want: []string{"more than one"}},
+		{name: "second document broken", file: "listen: :80\n---\n[", want: []string{"yaml: "}},
+		{name: "unknown variable", env: []string{"COUNTERSIGN_LISTENER=x"}, want: []string{"COUNTERSIGN_LISTENER: unknown variable"}},
+		{name: "variable of a group", env: []string{"COUNTERSIGN_TLS={}"}, want: []string{"COUNTERSIGN_TLS: unknown variable"}},
+		{
+			name: "variable without a number", env: []string{"COUNTERSIGN_LIMITS_BODY_BYTES="},
+			want: []string{"COUNTERSIGN_LIMITS_BODY_BYTES: must be a whole number"},
+		},
+		{
+			name: "variable that is not YAML", env: []string{"COUNTERSIGN_ROUTES=["},
+			want: []string{"COUNTERSIGN_ROUTES: yaml: "},
+		},
+		{
+			name: "unknown key in a variable", env: []string{"COUNTERSIGN_ROUTES=[{via: a}]"},
+			want: []string{"COUNTERSIGN_ROUTES[0].via: unknown key"},
+		},
+		{
+			name: "all at once", file: "lisen: :80\nlimits: {body_bytes: many}", env: []string{"COUNTERSIGN_X=1", "COUNTERSIGN_Y=2"},
+			want: []string{"lisen", "limits.body_bytes", "COUNTERSIGN_X", "COUNTERSIGN_Y"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := ""
+			if tt.file != "" {
+				path = write(t, tt.file)
+			}
+			got, err := config.Load(path, tt.env)
+			if err == nil {
+				t.Fatalf("Load = %+v, want an error", got)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error does not contain %q:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestLoadMissingFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "none.yaml")
+	_, err := config.Load(path, nil)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Errorf("error = %v, want fs.ErrNotExist that names %s", err, path)
+	}
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "countersign.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAccessors(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.Database = "sqlite:data/file:name.db"
+	c.TrustedProxies = []string{"10.1.2.3/8", "192.0.2.1", "2001:db8::/32", "::1"}
+	c.Log.Level = "warn"
+
+	if got, err := c.SQLitePath(); err != nil || got != "data/file:name.db" {
+		t.Errorf("SQLitePath = %q, %v", got, err)
+	}
+	if got, err := c.Log.MinLevel(); err != nil || got != slog.LevelWarn {
+		t.Errorf("MinLevel = %v, %v", got, err)
+	}
+	want := []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"),
+		netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("::1/128"),
+	}
+	if got, err := c.ProxyPrefixes(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("ProxyPrefixes = %v, %v; want %v", got, err, want)
+	}
+	c.TrustedProxies = []string{"10.0.0.1", "nobody"}
+	if _, err := c.ProxyPrefixes(); err == nil || !strings.Contains(err.Error(), "trusted_proxies[1]") {
+		t.Errorf("ProxyPrefixes error = %v, want one that names trusted_proxies[1]", err)
+	}
+}

@@ -1,0 +1,231 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// EnvPrefix starts the name of every environment variable that is a setting.
+const EnvPrefix = "COUNTERSIGN_"
+
+// Load reads the file at path ("" for none) over the defaults, and environ
+// (entries "NAME=value", as from os.Environ) over the file.
+//
+// The variable of a setting is its key in capitals after [EnvPrefix], with "_"
+// for ".": COUNTERSIGN_LIMITS_REQUESTS_PER_SECOND sets
+// limits.requests_per_second. Text is taken as it is; a list of words is
+// separated by commas; carriers and routes are written as YAML, such as
+// [{prefix: "44", carriers: [phone]}]. Lists replace those of the file.
+//
+// Every key and every variable that is unknown, or holds a value of the wrong
+// kind, is reported. Whether the settings make sense is not looked at, since
+// flags may still change them: call [Config.Validate] afterwards.
+func Load(path string, environ []string) (Config, error) {
+	c := Default()
+	var errs []error
+	if path != "" {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return Config{}, fmt.Errorf("config file: %w", err)
+		}
+		if err := loadFile(&c, data); err != nil {
+			errs = append(errs, fmt.Errorf("config file %s:\n%w", path, err))
+		}
+	}
+	if err := loadEnv(&c, environ); err != nil {
+		errs = append(errs, fmt.Errorf("environment:\n%w", err))
+	}
+	if len(errs) > 0 {
+		return Config{}, errors.Join(errs...)
+	}
+	return c, nil
+}
+
+func loadFile(c *Config, data []byte) error {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, second yaml.Node
+	switch err := decoder.Decode(&doc); {
+	case errors.Is(err, io.EOF): // empty, or nothing but comments
+		return nil
+	case err != nil:
+		return err
+	}
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		return errors.New("more than one YAML document")
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	return set(reflect.ValueOf(c).Elem(), doc.Content[0], "")
+}
+
+func loadEnv(c *Config, environ []string) error {
+	known := variables(reflect.ValueOf(c).Elem(), EnvPrefix)
+	var errs []error
+	for _, entry := range environ {
+		name, value, ok := strings.Cut(entry, "=")
+		if !ok || !strings.HasPrefix(name, EnvPrefix) {
+			continue
+		}
+		setting, ok := known[name]
+		if !ok {
+			errs = append(errs, problem(name, "unknown variable"))
+			continue
+		}
+		node, err := envNode(setting.Type(), value)
+		if err != nil {
+			errs = append(errs, problem(name, "%v", err))
+			continue
+		}
+		errs = append(errs, set(setting, node, name))
+	}
+	return errors.Join(errs...)
+}
+
+// variables walks the settings and gives each under the name of its variable.
+// The way is from key to name, because a name does not tell which of its
+// underscores are dots.
+func variables(config reflect.Value, prefix string) map[string]reflect.Value {
+	known := make(map[string]reflect.Value)
+	for key, v := range fields(config) {
+		name := prefix + strings.ToUpper(key)
+		if v.Kind() != reflect.Struct {
+			known[name] = v
+			continue
+		}
+		for name, v := range variables(v, name+"_") {
+			known[name] = v
+		}
+	}
+	return known
+}
+
+// envNode turns the value of a variable into what the file would hold.
+func envNode(t reflect.Type, value string) (*yaml.Node, error) {
+	switch {
+	case t.Kind() == reflect.String:
+		return text(value), nil
+	case t.Kind() == reflect.Slice && value == "":
+		return &yaml.Node{Kind: yaml.SequenceNode}, nil
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.String:
+		list := &yaml.Node{Kind: yaml.SequenceNode}
+		for word := range strings.SplitSeq(value, ",") {
+			list.Content = append(list.Content, text(strings.TrimSpace(word)))
+		}
+		return list, nil
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(value), &doc); err != nil {
+		return nil, err
+	}
+	if len(doc.Content) == 0 {
+		return text(""), nil
+	}
+	return doc.Content[0], nil
+}
+
+func text(s string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+}
+
+// set stores what n holds in v, the setting named key, and reports everything
+// that does not fit.
+//
+// It stands in for the decoder of the YAML library, which names lines and Go
+// types where an operator thinks in keys, and which takes 1.5 for a 1. Text stays
+// as it was written: prefix: 044 is "044", not the octal number 36.
+func set(v reflect.Value, n *yaml.Node, key string) error {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n.Tag == "!!null" { // the key alone: as if it were not given
+		return nil
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		return setStruct(v, n, key)
+	case reflect.Slice:
+		return setSlice(v, n, key)
+	case reflect.String:
+		if n.Kind != yaml.ScalarNode {
+			return problem(key, "must be text, not a list or mapping")
+		}
+		v.SetString(n.Value)
+		return nil
+	case reflect.Int:
+		i, err := strconv.Atoi(n.Value)
+		if err != nil {
+			return problem(key, "must be a whole number, not %q", n.Value)
+		}
+		v.SetInt(int64(i))
+		return nil
+	default:
+		return problem(key, "settings of type %s cannot be read yet", v.Type())
+	}
+}
+
+func setStruct(v reflect.Value, n *yaml.Node, key string) error {
+	if n.Kind != yaml.MappingNode {
+		if key == "" {
+			return errors.New("not a mapping of keys to values")
+		}
+		return problem(key, "must be a mapping of keys to values")
+	}
+	known := fields(v)
+	seen := make(map[string]bool)
+	var errs []error
+	for i := 0; i < len(n.Content); i += 2 {
+		name := n.Content[i].Value
+		path := name
+		if key != "" {
+			path = key + "." + name
+		}
+		field, ok := known[name]
+		switch {
+		case !ok:
+			errs = append(errs, problem(path, "unknown key"))
+		case seen[name]:
+			errs = append(errs, problem(path, "given twice"))
+		default:
+			errs = append(errs, set(field, n.Content[i+1], path))
+		}
+		seen[name] = true
+	}
+	return errors.Join(errs...)
+}
+
+func setSlice(v reflect.Value, n *yaml.Node, key string) error {
+	if n.Kind != yaml.SequenceNode {
+		return problem(key, "must be a list")
+	}
+	var errs []error
+	v.SetZero() // a list replaces, it does not add; an empty one is nil
+	for i, element := range n.Content {
+		e := reflect.New(v.Type().Elem()).Elem()
+		errs = append(errs, set(e, element, key+"["+strconv.Itoa(i)+"]"))
+		v.Set(reflect.Append(v, e))
+	}
+	return errors.Join(errs...)
+}
+
+// fields gives the fields of a struct under their yaml names, which all of
+// Config have.
+func fields(v reflect.Value) map[string]reflect.Value {
+	named := make(map[string]reflect.Value, v.NumField())
+	for i := range v.NumField() {
+		named[v.Type().Field(i).Tag.Get("yaml")] = v.Field(i)
+	}
+	return named
+}
+
+func problem(key, format string, args ...any) error {
+	return fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,220 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"countersign/internal/verify"
+)
+
+// Validate reports every setting that cannot work, one error a line, each
+// starting with its key.
+func (c Config) Validate() error {
+	var p problems
+	p.add("listen", checkAddress(c.Listen))
+	if c.OpsListen != "" {
+		p.add("ops_listen", checkAddress(c.OpsListen))
+	}
+	if c.OpsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") { // :0 is a new port each time
+		p.addf("ops_listen", "must differ from listen")
+	}
+	_, err := c.SQLitePath()
+	p.add("database", err)
+	if c.KeyFile == "" {
+		p.addf("key_file", "must be given")
+	}
+	c.TLS.validate(&p)
+	for i, proxy := range c.TrustedProxies {
+		_, err := parsePrefix(proxy)
+		p.add(index("trusted_proxies", i), err)
+	}
+	_, err = c.Log.MinLevel()
+	p.add("log.level", err)
+	if c.Log.Format != "json" && c.Log.Format != "text" {
+		p.addf("log.format", "must be json or text, not %q", c.Log.Format)
+	}
+	if c.Limits.RequestsPerSecond < 1 {
+		p.addf("limits.requests_per_second", "must be at least 1")
+	}
+	if c.Limits.BodyBytes < 1 {
+		p.addf("limits.body_bytes", "must be at least 1")
+	}
+	if c.V1.PlatformName == "" {
+		p.addf("v1.platform_name", "must be given")
+	}
+	if c.V1.WrongCodeText == "" {
+		p.addf("v1.wrong_code_text", "must be given")
+	}
+	if c.Billing.Currency != "USD" && c.Billing.Currency != "EUR" {
+		p.addf("billing.currency", "must be USD or EUR, not %q", c.Billing.Currency)
+	}
+	c.validateCarriers(&p)
+	c.validateRoutes(&p)
+	for i, prefix := range c.Networks.Unsupported {
+		key := index("networks.unsupported", i)
+		if prefix == "" {
+			p.addf(key, "would refuse every number")
+		}
+		p.add(key, checkDigits(prefix))
+	}
+	return errors.Join(p...)
+}
+
+func (t TLS) validate(p *problems) {
+	switch {
+	case t.Cert == "" && t.Key != "":
+		p.addf("tls.cert", "must be given with tls.key")
+	case t.Cert != "" && t.Key == "":
+		p.addf("tls.key", "must be given with tls.cert")
+	}
+}
+
+func (c Config) validateCarriers(p *problems) {
+	names := make(map[string]bool)
+	for i, carrier := range c.Carriers {
+		key := index("carriers", i)
+		switch {
+		case carrier.Name == "":
+			p.addf(key+".name", "must be given")
+		case names[carrier.Name]:
+			p.addf(key+".name", "%q names two carriers", carrier.Name)
+		}
+		names[carrier.Name] = true
+		if carrier.Type != CarrierVirtual {
+			p.addf(key+".type", "must be %s, not %q", CarrierVirtual, carrier.Type)
+		}
+		for j, channel := range carrier.Refuse {
+			p.add(index(key+".refuse", j), checkChannel(channel))
+		}
+	}
+}
+
+func (c Config) validateRoutes(p *problems) {
+	type destination struct {
+		prefix  string
+		channel verify.Channel
+	}
+	first := make(map[destination]int)
+	for i, route := range c.Routes {
+		key := index("routes", i)
+		p.add(key+".prefix", checkDigits(route.Prefix))
+		if route.Channel != "" {
+			p.add(key+".channel", checkChannel(route.Channel))
+		}
+		for j, name := range route.Carriers {
+			if !slices.ContainsFunc(c.Carriers, func(c Carrier) bool { return c.Name == name }) {
+				p.addf(index(key+".carriers", j), "there is no carrier %q", name)
+			}
+		}
+		to := destination{route.Prefix, route.Channel}
+		if other, ok := first[to]; ok {
+			p.addf(key, "same prefix and channel as %s", index("routes", other))
+			continue
+		}
+		first[to] = i
+	}
+}
+
+// SQLitePath gives the path of the database file.
+func (c Config) SQLitePath() (string, error) {
+	scheme, path, ok := strings.Cut(c.Database, ":")
+	switch {
+	case !ok || scheme == "":
+		return "", errors.New("must be sqlite: and the path of a file")
+	case scheme != "sqlite":
+		return "", fmt.Errorf("scheme %q is not supported, only sqlite", scheme)
+	case path == "":
+		return "", errors.New("the path after sqlite: is missing")
+	}
+	return path, nil
+}
+
+// ProxyPrefixes gives the trusted proxies as ranges; that of a single address
+// holds only it.
+func (c Config) ProxyPrefixes() ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for i, proxy := range c.TrustedProxies {
+		prefix, err := parsePrefix(proxy)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", index("trusted_proxies", i), err)
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes, nil
+}
+
+// MinLevel gives the level in the terms of slog.
+func (l Log) MinLevel() (slog.Level, error) {
+	switch l.Level {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("must be debug, info, warn or error, not %q", l.Level)
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("must be an IP address or a CIDR range, not %q", s)
+	}
+	return prefix.Masked(), nil
+}
+
+func checkAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("must be host:port, not %q", s)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("must have a port of 0 to 65535, not %q", port)
+	}
+	return nil
+}
+
+// checkDigits refuses what cannot start an E.164 number. No calling code begins
+// with 0: a prefix that does is a trunk or international prefix, and would never
+// match.
+func checkDigits(prefix string) error {
+	if strings.HasPrefix(prefix, "0") || strings.Trim(prefix, "0123456789") != "" {
+		return fmt.Errorf("must be the first digits of an international number, not %q", prefix)
+	}
+	return nil
+}
+
+func checkChannel(c verify.Channel) error {
+	if c != verify.SMS && c != verify.TTS {
+		return fmt.Errorf("must be %s or %s, not %q", verify.SMS, verify.TTS, c)
+	}
+	return nil
+}
+
+// problems collects what is wrong.
+type problems []error
+
+// add takes err, unless it is nil, as the problem of key.
+func (p *problems) add(key string, err error) {
+	if err != nil {
+		*p = append(*p, fmt.Errorf("%s: %w", key, err))
+	}
+}
+
+func (p *problems) addf(key, format string, args ...any) {
+	p.add(key, fmt.Errorf(format, args...))
+}
+
+func index(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }

@@ -1,0 +1,128 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"countersign/internal/config"
+	"countersign/internal/verify"
+)
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(*config.Config)
+	}{
+		{"any address", func(c *config.Config) { c.Listen, c.OpsListen = ":8080", "[::1]:9090" }},
+		{"free ports", func(c *config.Config) { c.Listen, c.OpsListen = "localhost:0", "localhost:0" }},
+		{"tls", func(c *config.Config) { c.TLS = config.TLS{Cert: "a", Key: "b"} }},
+		{"proxies", func(c *config.Config) { c.TrustedProxies = []string{"10.0.0.0/8", "::1"} }},
+		{"text log", func(c *config.Config) { c.Log = config.Log{Level: "error", Format: "text"} }},
+		{"euro", func(c *config.Config) { c.Billing.Currency = "EUR" }},
+		{"no carriers and routes", func(c *config.Config) { c.Carriers, c.Routes = nil, nil }},
+		{"routes by prefix and channel", func(c *config.Config) {
+			c.Routes = []config.Route{
+				{Carriers: []string{"phone"}},
+				{Channel: verify.TTS, Carriers: []string{"phone"}},
+				{Prefix: "44", Carriers: []string{"phone"}},
+				{Prefix: "447700900006"},
+			}
+		}},
+		{"unsupported networks", func(c *config.Config) { c.Networks.Unsupported = []string{"8810", "447700900015"} }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := config.Default()
+			tt.change(&c)
+			if err := c.Validate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestValidateNamesTheKey(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		key    string
+		change func(*config.Config)
+	}{
+		{"listen", func(c *config.Config) { c.Listen = "8080" }},
+		{"listen", func(c *config.Config) { c.Listen = "" }},
+		{"listen", func(c *config.Config) { c.Listen = "127.0.0.1:http" }},
+		{"listen", func(c *config.Config) { c.Listen = "127.0.0.1:65536" }},
+		{"ops_listen", func(c *config.Config) { c.OpsListen = "::1" }},
+		{"ops_listen", func(c *config.Config) { c.OpsListen = c.Listen }},
+		{"database", func(c *config.Config) { c.Database = "" }},
+		{"database", func(c *config.Config) { c.Database = "/var/lib/countersign.db" }},
+		{"database", func(c *config.Config) { c.Database = "sqlite:" }},
+		{"database", func(c *config.Config) { c.Database = "postgres://localhost/countersign" }},
+		{"key_file", func(c *config.Config) { c.KeyFile = "" }},
+		{"tls.cert", func(c *config.Config) { c.TLS.Key = "key.pem" }},
+		{"tls.key", func(c *config.Config) { c.TLS.Cert = "cert.pem" }},
+		{"trusted_proxies[1]", func(c *config.Config) { c.TrustedProxies = []string{"::1", "proxy.example"} }},
+		{"trusted_proxies[0]", func(c *config.Config) { c.TrustedProxies = []string{"10.0.0.0/33"} }},
+		{"trusted_proxies[0]", func(c *config.Config) { c.TrustedProxies = []string{"fe80::1%eth0"} }},
+		{"log.level", func(c *config.Config) { c.Log.Level = "trace" }},
+		{"log.level", func(c *config.Config) { c.Log.Level = "" }},
+		{"log.format", func(c *config.Config) { c.Log.Format = "xml" }},
+		{"limits.requests_per_second", func(c *config.Config) { c.Limits.RequestsPerSecond = 0 }},
+		{"limits.body_bytes", func(c *config.Config) { c.Limits.BodyBytes = -1 }},
+		{"v1.platform_name", func(c *config.Config) { c.V1.PlatformName = "" }},
+		{"v1.wrong_code_text", func(c *config.Config) { c.V1.WrongCodeText = "" }},
+		{"billing.currency", func(c *config.Config) { c.Billing.Currency = "usd" }},
+		{"carriers[1].name", func(c *config.Config) { c.Carriers = append(c.Carriers, c.Carriers[0]) }},
+		{"carriers[1].name", func(c *config.Config) { c.Carriers = append(c.Carriers, config.Carrier{Type: "virtual"}) }},
+		{"carriers[0].type", func(c *config.Config) { c.Carriers[0].Type = "smpp" }},
+		{"carriers[0].refuse[1]", func(c *config.Config) { c.Carriers[0].Refuse = []verify.Channel{"sms", "fax"} }},
+		{"routes[0].prefix", func(c *config.Config) { c.Routes[0].Prefix = "+44" }},
+		{"routes[0].prefix", func(c *config.Config) { c.Routes[0].Prefix = "0044" }},
+		{"routes[0].channel", func(c *config.Config) { c.Routes[0].Channel = "SMS" }},
+		{"routes[0].carriers[0]", func(c *config.Config) { c.Routes[0].Carriers = []string{"telephone"} }},
+		{"routes[1]", func(c *config.Config) { c.Routes = append(c.Routes, config.Route{}) }},
+		{"networks.unsupported[0]", func(c *config.Config) { c.Networks.Unsupported = []string{""} }},
+		{"networks.unsupported[1]", func(c *config.Config) { c.Networks.Unsupported = []string{"44", "4x"} }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.key, func(t *testing.T) {
+			t.Parallel()
+			c := config.Default()
+			tt.change(&c)
+			err := c.Validate()
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if got, want := err.Error(), tt.key+": "; !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
+				t.Errorf("Validate = %q, want one problem of %s", got, tt.key)
+			}
+		})
+	}
+}
+
+func TestValidateReportsEverything(t *testing.T) {
+	t.Parallel()
+	err := config.Config{}.Validate()
+	if err == nil {
+		t.Fatal("accepted the empty configuration")
+	}
+	for _, key := range []string{
+		"listen", "ops_listen", "database", "key_file", "log.level", "log.format", "limits.requests_per_second",
+		"limits.body_bytes", "v1.platform_name", "v1.wrong_code_text", "billing.currency",
+	} {
+		if !strings.Contains("\n"+err.Error(), "\n"+key+": ") {
+			t.Errorf("no problem of %s in:\n%v", key, err)
+		}
+	}
+}
+
+func TestValidateKeepsDatabasePasswordsOut(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.Database = "postgres://user:hunter2@localhost/countersign"
+	err := c.Validate()
+	if err == nil || !strings.Contains(err.Error(), "only sqlite") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("Validate = %v, want that only sqlite is supported, without the password", err)
+	}
+}

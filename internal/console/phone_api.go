@@ -1,0 +1,149 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"countersign/internal/deliver/virtual"
+	"countersign/internal/verify"
+)
+
+const (
+	// A number's own list is long enough for a load test to find everything
+	// that it sent there; the list of all numbers is a glance at what is new.
+	maxOfNumber = 1000
+	maxOfAll    = 100
+
+	speakTimeout = 15 * time.Second
+)
+
+// messageJSON is a message in the API.
+type messageJSON struct {
+	Number    string         `json:"number"`
+	Channel   verify.Channel `json:"channel"`
+	From      string         `json:"from"`
+	Text      string         `json:"text"`
+	AudioURL  string         `json:"audio_url"` // "" unless it is a call
+	EventID   string         `json:"event_id"`
+	RequestID string         `json:"request_id"`
+	SentAt    string         `json:"sent_at"`
+}
+
+func toJSON(m virtual.Message) messageJSON {
+	j := messageJSON{
+		Number:    m.Number,
+		Channel:   m.Channel,
+		From:      m.From,
+		Text:      m.Text,
+		EventID:   m.EventID.String(),
+		RequestID: m.RequestID.Hex(), // as the v1 API gave it to the application
+		SentAt:    m.SentAt.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+	}
+	if m.Channel == verify.TTS {
+		j.AudioURL = "/phone/audio/" + j.EventID + ".wav"
+	}
+	return j
+}
+
+// messages lists what a number received, oldest first.
+func (p *phone) messages(w http.ResponseWriter, r *http.Request) error {
+	received, err := p.read(r.Context(), askedNumber(r))
+	if err != nil {
+		return err
+	}
+	list := make([]messageJSON, len(received)) // never nil, which would be null
+	for i, m := range received {
+		list[i] = toJSON(m)
+	}
+	body, err := encode(map[string]any{"messages": list})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // an error means that nobody reads it any more
+	return nil
+}
+
+// audio speaks a call. It serves the ranges that a browser needs to seek in it.
+func (p *phone) audio(w http.ResponseWriter, r *http.Request) error {
+	name, isWAV := strings.CutSuffix(r.PathValue("file"), ".wav")
+	event, ok := verify.ParseID(name)
+	if !isWAV || !ok {
+		http.NotFound(w, r)
+		return nil
+	}
+	m, ok, err := p.Inbox.Message(r.Context(), event)
+	if err != nil {
+		return fmt.Errorf("read event %s: %w", event, err)
+	}
+	if !ok || m.Channel != verify.TTS {
+		http.NotFound(w, r)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), speakTimeout)
+	defer cancel()
+	var wav bytes.Buffer
+	if err := p.Speaker.WAV(ctx, &wav, m.Script); err != nil {
+		return fmt.Errorf("speak event %s: %w", event, err)
+	}
+	w.Header().Set("Content-Type", "audio/wav")
+	http.ServeContent(w, r, "", m.SentAt, bytes.NewReader(wav.Bytes()))
+	return nil
+}
+
+// wanted is the number that a request asks for.
+type wanted struct {
+	typed  string // as it was given, for the person who typed it
+	number string // E.164 digits without "+"; "" for all numbers
+	valid  bool   // false if typed is no number, so that no message can be found
+}
+
+// askedNumber reads the parameter "number". Spaces, hyphens and "+" may stand
+// anywhere, as in the API that sends the messages; a "+" that was not escaped
+// arrives as a space.
+func askedNumber(r *http.Request) wanted {
+	typed := strings.TrimSpace(r.URL.Query().Get("number"))
+	digits := strings.NewReplacer("+", "", " ", "", "-", "").Replace(typed)
+	isNumber := digits != "" && len(digits) <= 15 && strings.Trim(digits, "0123456789") == ""
+	switch {
+	case typed == "":
+		return wanted{valid: true}
+	case !isNumber:
+		return wanted{typed: typed}
+	default:
+		return wanted{typed: typed, number: digits, valid: true}
+	}
+}
+
+// read lists the messages that a request wants, oldest first.
+func (p *phone) read(ctx context.Context, want wanted) ([]virtual.Message, error) {
+	if !want.valid {
+		return nil, nil
+	}
+	limit := maxOfNumber
+	if want.number == "" {
+		limit = maxOfAll
+	}
+	list, err := p.Inbox.Messages(ctx, want.number, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read inbox: %w", err)
+	}
+	return list, nil
+}
+
+// encode leaves <, > and & as they are: the answer is read in a terminal too,
+// and no browser takes it for HTML.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"countersign/internal/config"
+	"countersign/internal/signature"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// The fixed accounts and numbers of the demonstration. They are published, so a
+// demonstration must not be reachable from outside.
+const (
+	DemoSecret          = "demosecret0001"
+	DemoSignatureSecret = "demosignature0001"
+	DemoSignatureMethod = signature.SHA256
+
+	DemoAccount   = "demo0001" // may do everything
+	BarredAccount = "barred01" // answered with status 8
+	BrokeAccount  = "broke001" // 9
+	TrialAccount  = "trial001" // 29, but for ApprovedNumber
+
+	ApprovedNumber    = "447700900001"
+	UnroutableNumber  = "447700900006" // 6
+	BlockedNumber     = "447700900007" // 7
+	UnsupportedNumber = "447700900015" // 15
+	RefusedNumber     = "447700900040" // its SMS carrier refuses every message
+)
+
+const demoCredit = 1000 * verify.Unit
+
+// DemoConfig is the configuration of the demonstration: the virtual phone for all
+// numbers, but for the fixed ones.
+func DemoConfig() config.Config {
+	c := config.Default()
+	c.OpsListen = ""
+	c.Carriers = []config.Carrier{
+		{Name: "phone", Type: config.CarrierVirtual},
+		{Name: "refusing", Type: config.CarrierVirtual, Refuse: []verify.Channel{verify.SMS}},
+	}
+	c.Routes = []config.Route{
+		{Carriers: []string{"phone"}},
+		{Prefix: UnroutableNumber},
+		{Prefix: RefusedNumber, Channel: verify.SMS, Carriers: []string{"refusing"}},
+	}
+	c.Networks.Unsupported = []string{UnsupportedNumber}
+	return c
+}
+
+// SeedDemo makes the fixed accounts and blocks the fixed number. Doing it again
+// changes nothing, but whether credit and rate are unlimited.
+func SeedDemo(ctx context.Context, db *store.DB, unlimited bool, now time.Time) error {
+	for _, a := range []store.NewAccount{
+		{Account: verify.Account{Key: DemoAccount, Name: "Demonstration", CustomPIN: true, Balance: demoCredit}},
+		{Account: verify.Account{Key: BarredAccount, Name: "Barred", Barred: true, Balance: demoCredit}},
+		{Account: verify.Account{Key: BrokeAccount, Name: "Without credit"}},
+		{Account: verify.Account{Key: TrialAccount, Name: "Trial", Trial: true, Balance: demoCredit}, Approved: []string{ApprovedNumber}},
+	} {
+		a.Secret, a.SignatureSecret, a.SignatureMethod = DemoSecret, DemoSignatureSecret, string(DemoSignatureMethod)
+		if err := db.CreateAccount(ctx, a, now); err != nil && !errors.Is(err, store.ErrAccountExists) {
+			return err
+		}
+	}
+	for _, key := range []string{DemoAccount, TrialAccount} {
+		if err := db.SetUnlimited(ctx, key, unlimited); err != nil {
+			return err
+		}
+	}
+	return db.BlockNumber(ctx, store.BlockedNumber{Number: BlockedNumber, Reason: "demonstration of status 7", CreatedAt: now})
+}

@@ -1,0 +1,276 @@
+// Package server puts the parts together: from a configuration it makes the
+// running server that "countersign serve" and "countersign demo" start, and that
+// tests start with a clock of their own.
+//
+// It holds no logic beyond that; nothing but commands and tests may import it.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"countersign/internal/apiv1"
+	"countersign/internal/config"
+	"countersign/internal/console"
+	"countersign/internal/deliver"
+	"countersign/internal/deliver/tts"
+	"countersign/internal/deliver/virtual"
+	"countersign/internal/engine"
+	"countersign/internal/message"
+	"countersign/internal/store"
+	"countersign/internal/web"
+)
+
+// Options say how to run a server.
+type Options struct {
+	Config config.Config // validated
+	Key    store.Key
+	Log    *slog.Logger
+	Clock  clockwork.Clock
+
+	Speed     int  // divides the waits of verifications; 0 and 1 mean real time
+	Unlimited bool // no limit on requests
+	// TLS overrides the certificate of the configuration.
+	TLS *tls.Config
+}
+
+// grace is how long a stop waits for requests, and then for messages on their
+// way. It is longer than a carrier may take.
+const grace = 15 * time.Second
+
+// Server is a server that listens, and serves once told to.
+type Server struct {
+	opts   Options
+	log    *slog.Logger
+	db     *store.DB
+	engine *engine.Engine
+	drain  *web.Drain
+	api    listener
+	ops    listener // its Listener is nil when it is not configured
+	url    string
+	opsURL string
+}
+
+type listener struct {
+	net.Listener
+	server *http.Server
+}
+
+// New opens the database, makes the parts and listens. The caller must call
+// Serve, or Close if it does not.
+func New(ctx context.Context, opts Options) (_ *Server, err error) {
+	s := &Server{opts: opts, log: opts.Log, drain: web.NewDrain()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	path, err := opts.Config.SQLitePath()
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	s.db, err = store.Open(ctx, store.Config{Path: path, Key: opts.Key, Log: opts.Log, Serve: true})
+	if err != nil {
+		return nil, err
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	handler, err := s.assemble(reg)
+	if err != nil {
+		return nil, err
+	}
+	if s.api, err = s.listen(ctx, opts.Config.Listen, handler); err != nil {
+		return nil, err
+	}
+	s.url = "http://" + s.api.Addr().String()
+	if s.api.server.TLSConfig, err = s.tlsConfig(); err != nil {
+		return nil, err
+	}
+	if s.api.server.TLSConfig != nil {
+		s.url = "https://" + s.api.Addr().String()
+	}
+	if addr := opts.Config.OpsListen; addr != "" {
+		if s.ops, err = s.listen(ctx, addr, web.Ops(reg, s.ready)); err != nil {
+			return nil, err
+		}
+		s.opsURL = "http://" + s.ops.Addr().String()
+	}
+	return s, nil
+}
+
+// assemble makes the engine and everything that is served on the API's listener.
+func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
+	cfg := s.opts.Config
+	messages, err := message.New()
+	if err != nil {
+		return nil, err
+	}
+	speaker, err := tts.New(tts.Config{Espeak: cfg.TTS.Espeak, Logger: s.log})
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := cfg.ProxyPrefixes()
+	if err != nil {
+		return nil, err
+	}
+	carriers, phones := s.carriers()
+	router, err := deliver.NewRouter(routes(cfg.Routes), carriers)
+	if err != nil {
+		return nil, err
+	}
+	rate := cfg.Limits.RequestsPerSecond
+	if s.opts.Unlimited {
+		rate = 0
+	}
+	s.engine = engine.New(engine.Config{
+		Store: s.db, Router: router, Messages: messages,
+		Clock: s.opts.Clock, Log: s.log, Metrics: reg,
+		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported,
+	})
+
+	mux := http.NewServeMux()
+	apiv1.Register(mux, apiv1.Config{
+		Engine: s.engine, Messages: messages, Drain: s.drain, Log: s.log, Metrics: reg,
+		BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
+		WrongCodeText: cfg.V1.WrongCodeText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
+	})
+	if len(phones) > 0 {
+		pages := console.Handler(console.Config{
+			Inbox: s.db, Speaker: wavSpeaker{speaker}, Watcher: phones[0], Log: s.log, Draining: s.drain.Begun(),
+		})
+		mux.Handle("/phone", pages)
+		mux.Handle("/phone/", pages)
+		mux.Handle("GET /{$}", http.RedirectHandler("/phone", http.StatusSeeOther))
+	}
+	return web.Access{Log: s.log, Clock: s.opts.Clock, Proxies: proxies, Metrics: reg}.Wrap(mux), nil
+}
+
+// carriers makes the carriers of the configuration, by name.
+func (s *Server) carriers() (map[string]deliver.Carrier, []*virtual.Phone) {
+	carriers := map[string]deliver.Carrier{}
+	var phones []*virtual.Phone
+	for _, c := range s.opts.Config.Carriers {
+		phone := virtual.New(virtual.Config{Name: c.Name, Inbox: s.db, Refuse: c.Refuse, Now: s.opts.Clock.Now})
+		carriers[c.Name] = phone
+		phones = append(phones, phone)
+	}
+	return carriers, phones
+}
+
+func routes(list []config.Route) []deliver.Route {
+	var routes []deliver.Route
+	for _, r := range list {
+		routes = append(routes, deliver.Route{Prefix: r.Prefix, Channel: r.Channel, Carriers: r.Carriers})
+	}
+	return routes
+}
+
+// wavSpeaker writes spoken scripts as files.
+type wavSpeaker struct{ *tts.Speaker }
+
+// WAV writes the script, spoken, to w.
+func (s wavSpeaker) WAV(ctx context.Context, w io.Writer, script message.Script) error {
+	samples, err := s.Speak(ctx, script)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(samples.WAV())
+	return err
+}
+
+func (s *Server) listen(ctx context.Context, addr string, h http.Handler) (listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return listener{}, fmt.Errorf("listen: %w", err)
+	}
+	return listener{l, web.NewServer(h, s.log)}, nil
+}
+
+func (s *Server) tlsConfig() (*tls.Config, error) {
+	if s.opts.TLS != nil {
+		return s.opts.TLS, nil
+	}
+	files := s.opts.Config.TLS
+	if files.Cert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// ready reports whether the server should get traffic.
+func (s *Server) ready(ctx context.Context) error {
+	if s.drain.Draining() {
+		return errors.New("stopping")
+	}
+	return s.db.Ping(ctx)
+}
+
+// URL is where the API is served.
+func (s *Server) URL() string { return s.url }
+
+// OpsURL is where health and metrics are served; "" if they are not.
+func (s *Server) OpsURL() string { return s.opsURL }
+
+// Store gives access to the database that is being served.
+func (s *Server) Store() *store.DB { return s.db }
+
+// Serve serves until ctx ends. Then it turns new requests away, finishes those
+// under way, waits for the messages on their way to carriers, and closes. What
+// is not finished in time goes on when a server starts again.
+func (s *Server) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.engine.Resume()
+	defer context.AfterFunc(ctx, s.drain.Begin)()
+
+	// The listener of the operators goes last: /readyz says "stopping" meanwhile.
+	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOps()
+	opsServed := make(chan error, 1)
+	if s.ops.Listener == nil {
+		opsServed <- nil
+	} else {
+		go func() {
+			defer cancel() // if it fails, all fails
+			opsServed <- web.Serve(opsCtx, s.ops.server, s.ops, time.Second)
+		}()
+	}
+	errs := []error{web.Serve(ctx, s.api.server, s.api, grace)}
+	stopOps()
+	errs = append(errs, <-opsServed)
+
+	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancelStop()
+	errs = append(errs, s.engine.Stop(stop))
+	s.api, s.ops = listener{}, listener{} // closed
+	return errors.Join(append(errs, s.Close())...)
+}
+
+// Close releases what New took. Serve does it by itself.
+func (s *Server) Close() error {
+	var errs []error
+	for _, l := range []listener{s.api, s.ops} {
+		if l.Listener != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,160 @@
+// Package servertest runs the whole server inside a test: the production wiring
+// on a free port of the loopback, a database in a temporary directory, the
+// virtual phone as carrier, the demonstration's accounts and numbers, and a clock
+// that the test moves.
+package servertest
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"countersign/internal/server"
+	"countersign/internal/store"
+)
+
+// Server is a running server.
+type Server struct {
+	*server.Server
+	Clock *clockwork.FakeClock
+	Path  string // of the database file
+
+	t testing.TB
+}
+
+// Option changes how the server runs.
+type Option func(*server.Options)
+
+// Epoch is when the test's clock begins.
+var Epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// patience bounds the wait for what happens in the background. It is never
+// waited for in full but by a test that fails.
+const patience = 10 * time.Second
+
+// Start runs a server until the test ends. Without options no limit on requests
+// applies, since the clock stands still.
+func Start(t testing.TB, options ...Option) *Server {
+	t.Helper()
+	dir := t.TempDir()
+	s := &Server{Clock: clockwork.NewFakeClockAt(Epoch), Path: filepath.Join(dir, "countersign.db"), t: t}
+	opts := server.Options{
+		Config: server.DemoConfig(), Key: store.NewKey(), Clock: s.Clock,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Unlimited: true,
+	}
+	opts.Config.Listen, opts.Config.OpsListen = "127.0.0.1:0", "127.0.0.1:0"
+	opts.Config.Database = "sqlite:" + s.Path
+	for _, o := range options {
+		o(&opts)
+	}
+	var err error
+	if s.Server, err = server.New(t.Context(), opts); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.SeedDemo(t.Context(), s.Store(), false, Epoch); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		http.DefaultClient.CloseIdleConnections()
+		if err := <-served; err != nil {
+			t.Errorf("stop server: %v", err)
+		}
+	})
+	return s
+}
+
+// Message is one message of the virtual phone, as its API shows it.
+type Message struct {
+	Number    string    `json:"number"`
+	Channel   string    `json:"channel"`
+	From      string    `json:"from"`
+	Text      string    `json:"text"`
+	AudioURL  string    `json:"audio_url"`
+	EventID   string    `json:"event_id"`
+	RequestID string    `json:"request_id"`
+	SentAt    time.Time `json:"sent_at"`
+}
+
+// Messages lists what a number received.
+func (s *Server) Messages(number string) []Message {
+	s.t.Helper()
+	var answer struct{ Messages []Message }
+	body := s.get(s.URL() + "/phone/api/messages?number=" + url.QueryEscape(number))
+	if err := json.Unmarshal(body, &answer); err != nil {
+		s.t.Fatalf("messages of %s: %v", number, err)
+	}
+	return answer.Messages
+}
+
+// WaitMessages waits until a number has received n messages and lists them.
+func (s *Server) WaitMessages(number string, n int) []Message {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if m := s.Messages(number); len(m) >= n {
+			return m
+		}
+	}
+	s.t.Fatalf("%s has not received %d messages: %+v", number, n, s.Messages(number))
+	return nil
+}
+
+// PIN finds the code in a message: digits in a row in an SMS, digits separated by
+// commas in a call.
+func (m Message) PIN() string {
+	if m.Channel == "tts" {
+		spelt := regexp.MustCompile(`[0-9](, [0-9]){3,9}`).FindString(m.Text)
+		return regexp.MustCompile(`, `).ReplaceAllString(spelt, "")
+	}
+	return regexp.MustCompile(`[0-9]{4,10}`).FindString(m.Text)
+}
+
+// Post calls the API with a form and the demonstration's credentials, unless
+// params have others, and gives the JSON answer.
+func (s *Server) Post(path string, params url.Values) map[string]any {
+	s.t.Helper()
+	if !params.Has("api_key") {
+		params.Set("api_key", server.DemoAccount)
+		params.Set("api_secret", server.DemoSecret)
+	}
+	resp, err := http.PostForm(s.URL()+path, params)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var answer map[string]any
+	if err := json.Unmarshal(body, &answer); err != nil {
+		s.t.Fatalf("%s answered %d %s", path, resp.StatusCode, body)
+	}
+	return answer
+}
+
+func (s *Server) get(url string) []byte {
+	s.t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return body
+}

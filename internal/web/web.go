@@ -1,0 +1,157 @@
+// Package web holds what every HTTP listener of Countersign shares: the server
+// and its time limits, the access log, the client's address, draining, and
+// handlers that return errors.
+//
+// The package must not know any API's words, nor what a verification is.
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Limits on what one connection may hold up. Every API call is answered within
+// moments; what takes longer than these is not a call.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	idleTimeout       = 60 * time.Second
+	maxHeaderBytes    = 16 << 10
+)
+
+// NewServer returns a server with limits on time and size. There is no limit on
+// writing, since pages keep a connection open for live updates; handlers bound
+// their own work.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Access is what the middleware of a listener needs.
+type Access struct {
+	Log     *slog.Logger
+	Clock   clockwork.Clock
+	Proxies Proxies
+	Metrics prometheus.Registerer
+}
+
+// Wrap puts the access log, the metrics and the repair of doubled slashes around
+// a listener's handler. The log never holds the query string: a GET carries the
+// account's secret in it.
+func (a Access) Wrap(next http.Handler) http.Handler {
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "countersign_http_request_duration_seconds",
+		Help:    "Time to answer, by route and HTTP status.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
+	}, []string{"route", "code"})
+	a.Metrics.MustRegister(duration)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := a.Clock.Now()
+		// A base URL that ends in a slash is a common slip, and a redirect would
+		// lose the body of a POST.
+		for strings.Contains(r.URL.Path, "//") {
+			r.URL.Path = strings.ReplaceAll(r.URL.Path, "//", "/")
+		}
+		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
+		next.ServeHTTP(rec, r)
+		took := a.Clock.Since(begin)
+		route := r.Pattern // set by the mux; an unknown path has none
+		if route == "" {
+			route = "none"
+		}
+		duration.WithLabelValues(route, statusClass(rec.code)).Observe(took.Seconds())
+		a.Log.Info("request", "method", r.Method, "path", r.URL.Path, "code", rec.code,
+			"bytes", rec.bytes, "ms", float64(took.Microseconds())/1000, "client", a.Proxies.Client(r))
+	})
+}
+
+func statusClass(code int) string { return string(rune('0'+code/100)) + "xx" }
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	code  int
+	bytes int64
+}
+
+func (r *recorder) WriteHeader(code int) {
+	r.code = code
+	r.ResponseWriter.WriteHeader(code)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Drain is the wish to stop: from Begin on, requests are turned away, so that a
+// load balancer and its clients go elsewhere while the last answers are written.
+type Drain struct {
+	once  sync.Once
+	begun chan struct{}
+}
+
+// NewDrain returns a Drain that has not begun.
+func NewDrain() *Drain { return &Drain{begun: make(chan struct{})} }
+
+// Begin makes every later request be turned away. It may be called again.
+func (d *Drain) Begin() { d.once.Do(func() { close(d.begun) }) }
+
+// Begun is closed once the server is to stop; pages that stay open end then.
+func (d *Drain) Begun() <-chan struct{} { return d.begun }
+
+// Draining reports whether the server is to stop.
+func (d *Drain) Draining() bool {
+	select {
+	case <-d.begun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Serve runs server on l, with TLS if it has a TLSConfig, until ctx ends; then it
+// lets the requests under way finish within grace.
+func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration) error {
+	served := make(chan error, 1)
+	secure := server.TLSConfig != nil // Serve itself sets one, for HTTP/2
+	go func() {
+		if secure {
+			served <- server.ServeTLS(l, "", "")
+		} else {
+			served <- server.Serve(l)
+		}
+	}()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := server.Shutdown(stop)
+	if err != nil {
+		err = errors.Join(err, server.Close())
+	}
+	<-served
+	return err
+}
