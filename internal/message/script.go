@@ -3,6 +3,7 @@ package message
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Script is what a call says, part by part.
@@ -13,7 +14,7 @@ type Script struct {
 
 // Part is one piece of a script; exactly one of its fields is set.
 type Part struct {
-	Text  string        `json:"text,omitempty"`  // spoken as it stands
+	Text  string        `json:"text,omitempty"`  // spoken as it stands: nothing in it is markup
 	Spell string        `json:"spell,omitempty"` // a PIN, spoken letter by letter
 	Pause time.Duration `json:"pause,omitempty"` // silence
 }
@@ -23,14 +24,23 @@ type Part struct {
 // other digit, so that a reader (a test, or a person with the virtual phone)
 // can find the PIN again.
 func (s Script) Words() string {
-	var words []string
+	var b strings.Builder
 	for _, p := range s.Parts {
-		switch {
-		case p.Spell != "":
-			words = append(words, strings.Join(strings.Split(p.Spell, ""), ", "))
-		case p.Text != "":
-			words = append(words, strings.TrimSpace(p.Text))
+		words := p.Text
+		if p.Spell != "" {
+			words = strings.Join(strings.Split(p.Spell, ""), ", ")
 		}
+		if !opensWithPunctuation(words) {
+			b.WriteByte(' ')
+		}
+		b.WriteString(words)
 	}
-	return strings.Join(words, " ")
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// opensWithPunctuation reports whether s begins with a mark that belongs to the
+// word before it, as in "1, 2, 3, 4" + ", I repeat".
+func opensWithPunctuation(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return strings.ContainsRune(".,;:!?…)。、，", r)
 }

@@ -1,0 +1,383 @@
+package tts_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver/tts"
+	"countersign/internal/deliver/tts/audio"
+	"countersign/internal/message"
+	"countersign/internal/verify"
+)
+
+func newSpeaker(t *testing.T, cfg tts.Config) *tts.Speaker {
+	t.Helper()
+	s, err := tts.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// withEspeak returns a speaker of words; without espeak-ng it skips the test.
+func withEspeak(t *testing.T) *tts.Speaker {
+	t.Helper()
+	s := newSpeaker(t, tts.Config{Timeout: time.Minute})
+	if s.Espeak() == "" {
+		t.Skip("espeak-ng is not on the PATH")
+	}
+	return s
+}
+
+func speak(t *testing.T, s *tts.Speaker, script message.Script) audio.Samples {
+	t.Helper()
+	sound, err := s.Speak(t.Context(), script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sound.Duration(); got > tts.MaxDuration {
+		t.Errorf("got %v of sound, want at most %v", got, tts.MaxDuration)
+	}
+	return sound
+}
+
+func clip(t *testing.T, set string, c rune) audio.Samples {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("clips", set, string(c)+".ulaw"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return audio.FromMuLaw(b)
+}
+
+// spelt is how a PIN must sound: its clips, and silence after each.
+func spelt(t *testing.T, set, pin string) audio.Samples {
+	t.Helper()
+	var s audio.Samples
+	for _, c := range pin {
+		s = slices.Concat(s, clip(t, set, c), audio.Silence(250*time.Millisecond))
+	}
+	return s
+}
+
+// count says how often part is found in s, sample by sample.
+func count(s, part audio.Samples) (n int) {
+	for i := 0; i+len(part) <= len(s); i++ {
+		if slices.Equal(s[i:i+len(part)], part) {
+			n++
+		}
+	}
+	return n
+}
+
+func call(t *testing.T, locale, brand, code string) message.Script {
+	t.Helper()
+	c, err := message.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin, ok := verify.ParsePIN(code)
+	if !ok {
+		t.Fatalf("%q is not a PIN", code)
+	}
+	return c.Call(message.Input{Locale: locale, Brand: brand, PIN: pin, ValidFor: 5 * time.Minute})
+}
+
+func TestClips(t *testing.T) {
+	t.Parallel()
+	const digits, letters = "0123456789", "abcdefghijklmnopqrstuvwxyz"
+	for set, characters := range map[string]string{
+		"de": digits, "en": digits + letters, "es": digits, "fr": digits, "ko": digits,
+	} {
+		seen := map[string]rune{}
+		for _, c := range characters {
+			s := clip(t, set, c)
+			if d := s.Duration(); d < 150*time.Millisecond || d > 1200*time.Millisecond {
+				t.Errorf("%s %c: %v long, want 150 ms to 1.2 s", set, c, d)
+			}
+			if db := 20 * math.Log10(s.RMS()); db < -21 || db > -17 {
+				t.Errorf("%s %c: loudness %.1f dB, want -21 to -17", set, c, db)
+			}
+			if s.Peak() > 0.95 {
+				t.Errorf("%s %c: peak %.2f, want no clipping", set, c, s.Peak())
+			}
+			sound := fmt.Sprint(s)
+			if other, ok := seen[sound]; ok {
+				t.Errorf("%s: %c and %c sound the same", set, other, c)
+			}
+			seen[sound] = c
+		}
+	}
+}
+
+func TestSpeakFromClips(t *testing.T) {
+	t.Parallel()
+	s := newSpeaker(t, tts.Config{ClipsOnly: true})
+	if got := s.Espeak(); got != "" {
+		t.Errorf("espeak-ng: got %q, want none", got)
+	}
+	for _, tt := range []struct{ locale, pin, set string }{
+		{"en-us", "0123456789", "en"},
+		{"en-gb", "4711", "en"},
+		{"en-gb", "aB3z", "en"},
+		{"fr-ca", "2468", "fr"},
+		{"de-de", "13579", "de"},
+		{"es-mx", "8080", "es"},
+		{"ko-kr", "90210", "ko"},
+		{"xx-xx", "1234", "en"},
+	} {
+		got := speak(t, s, message.Script{Locale: tt.locale, Parts: []message.Part{
+			{Pause: time.Second}, {Text: "Your code is"}, {Spell: tt.pin}, {Text: ", I repeat"}, {Spell: tt.pin},
+		}})
+		pin, pause := spelt(t, tt.set, strings.ToLower(tt.pin)), audio.Silence(700*time.Millisecond)
+		want := slices.Concat(audio.Silence(time.Second), pause, pin, pause, pin)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s, PIN %s: got %v of other sound, want %v", tt.locale, tt.pin, got.Duration(), want.Duration())
+		}
+	}
+}
+
+func TestSpeakWords(t *testing.T) {
+	t.Parallel()
+	s := withEspeak(t)
+	for locale, set := range map[string]string{
+		"en-us": "en", "en-gb": "en", "en-au": "en", "fr-fr": "fr", "de-de": "de", "es-es": "es", "es-us": "es", "ko-kr": "ko",
+	} {
+		script := call(t, locale, "Acme", "4071")
+		got := speak(t, s, script)
+		if n := count(got, spelt(t, set, "4071")); n != 2 {
+			t.Errorf("%s: PIN found %d times, want 2", locale, n)
+		}
+		bare := speak(t, newSpeaker(t, tts.Config{ClipsOnly: true}), script)
+		if extra := got.Duration() - bare.Duration(); extra < 2*time.Second {
+			t.Errorf("%s: words take %v more than pauses, want at least 2 s", locale, extra)
+		}
+		if got.Peak() > 0.95 {
+			t.Errorf("%s: peak %.2f, want no clipping", locale, got.Peak())
+		}
+		if again := speak(t, s, script); !slices.Equal(again, got) {
+			t.Errorf("%s: sounds different the second time", locale)
+		}
+	}
+}
+
+func TestEveryLocaleHasAVoice(t *testing.T) {
+	t.Parallel()
+	c, err := message.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	locales := append(c.Locales(message.Verification), c.Locales(message.Payment)...)
+	table, err := os.ReadFile("voices.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, locale := range locales {
+		if !strings.Contains(string(table), "\n"+locale+" ") {
+			t.Errorf("%s has no voice", locale)
+		}
+	}
+	speaker := withEspeak(t)
+	for _, locale := range locales {
+		// Words are silent where espeak-ng does not have the voice.
+		got := speak(t, speaker, message.Script{Locale: locale, Parts: []message.Part{{Text: "123"}}})
+		if got.Peak() == 0 {
+			t.Errorf("%s is silent", locale)
+		}
+	}
+}
+
+// What espeak-ng would take for an option, for phonemes, for a command or for
+// markup is just text.
+func TestTextIsOnlyText(t *testing.T) {
+	t.Parallel()
+	s := withEspeak(t)
+	text := func(text string) audio.Samples {
+		return speak(t, s, message.Script{Locale: "en-gb", Parts: []message.Part{{Text: text}}})
+	}
+	for _, tt := range []struct{ name, text, like string }{
+		{"option", "--help", "help"},
+		{"phonemes", "[[h@'loU]]", "  h@'loU  "},
+		{"command", "\x0150P hello", " 50P hello"},
+		{"line break", "hello\x00\nworld", "hello  world"},
+	} {
+		got, want := text(tt.text), text(tt.like)
+		if got.Peak() == 0 || !slices.Equal(got, want) {
+			t.Errorf("%s: %v of sound is not %v of %q", tt.name, got.Duration(), want.Duration(), tt.like)
+		}
+	}
+	for _, markup := range []string{"Acme<break time='9s'/>", "<speak><prosody rate='x-slow'>Acme</prosody></speak>", "&lt;break&gt;"} {
+		if got := text(markup).Duration(); got > 6*time.Second {
+			t.Errorf("%s takes %v", markup, got)
+		}
+	}
+	if got := text(" . ,").Peak(); got != 0 {
+		t.Errorf("punctuation alone: got a peak of %v, want silence", got)
+	}
+}
+
+func TestAnnouncementIsBounded(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("nine hundred ", 40)
+	endless := strings.Repeat("nine hundred ", 10_000)
+	pin := message.Part{Spell: "1234567890"}
+	for _, tt := range []struct {
+		name  string
+		parts []message.Part
+		pins  int
+	}{
+		{"long name", []message.Part{{Text: long}, pin, {Text: long}, pin}, 2},
+		{"endless name", []message.Part{{Text: endless}, pin, {Text: "again"}, pin}, 2},
+		{"long pause", []message.Part{pin, {Pause: time.Hour}, pin}, 1},
+		{"many repetitions", slices.Repeat([]message.Part{pin, {Text: "again"}}, 20), 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSpeaker(t, tts.Config{Timeout: time.Minute})
+			got := count(speak(t, s, message.Script{Locale: "en-us", Parts: tt.parts}), spelt(t, "en", pin.Spell))
+			if got != tt.pins {
+				t.Errorf("PIN found %d times, want %d", got, tt.pins)
+			}
+		})
+	}
+}
+
+// Whatever becomes of espeak-ng, the PIN is said.
+func TestSpeakWithoutHelp(t *testing.T) {
+	t.Parallel()
+	for name, program := range map[string]string{
+		"fails":          "exit 1",
+		"is killed":      "kill -9 $$",
+		"hangs":          "exec /bin/sleep 600",
+		"writes no WAV":  "echo sorry",
+		"writes forever": "while :; do echo 0123456789012345678901234567890123456789; done",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "espeak-ng")
+			writeProgram(t, path, program)
+			s := newSpeaker(t, tts.Config{Espeak: path, Timeout: 200 * time.Millisecond})
+			script := call(t, "fr-fr", "Acme", "7b13")
+			got := speak(t, s, script)
+			want := speak(t, newSpeaker(t, tts.Config{ClipsOnly: true}), script)
+			if !slices.Equal(got, want) {
+				t.Errorf("got %v of sound, want the %v of the clips", got.Duration(), want.Duration())
+			}
+		})
+	}
+}
+
+// writeProgram writes a shell script. No process is started meanwhile: it would
+// inherit the open file, and the kernel runs no file that is open for writing.
+func writeProgram(t *testing.T, path, script string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recorder is a stand-in for espeak-ng. It writes down what it is given, and
+// fails if two of it run at a time.
+func recorder(t *testing.T) (path string, heard func() []string) {
+	t.Helper()
+	dir := t.TempDir()
+	path = filepath.Join(dir, "espeak-ng")
+	sound := audio.Samples(slices.Repeat([]int16{4000, -4000}, 400)).WAV()
+	writeProgram(t, path, `cd '`+dir+`'
+/bin/mkdir running || exit 1
+(/bin/cat; echo) >> heard
+/bin/cat sound.wav
+/bin/rmdir running`)
+	if err := os.WriteFile(filepath.Join(dir, "sound.wav"), sound, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path, func() []string {
+		b, err := os.ReadFile(filepath.Join(dir, "heard"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	}
+}
+
+func TestPINStaysInTheProcess(t *testing.T) {
+	t.Parallel()
+	path, heard := recorder(t)
+	s := newSpeaker(t, tts.Config{Espeak: path, Timeout: time.Minute})
+	// French has no clips of letters, so espeak-ng is asked for those, one by one.
+	speak(t, s, message.Script{Locale: "fr-fr", Parts: []message.Part{{Text: "Code"}, {Spell: "7a1b9"}, {Text: "fin"}}})
+	if got, want := heard(), []string{"Code", "a", "b", "fin"}; !slices.Equal(got, want) {
+		t.Errorf("espeak-ng heard %q, want %q", got, want)
+	}
+}
+
+func TestSentencesAreCached(t *testing.T) {
+	t.Parallel()
+	path, heard := recorder(t)
+	const sentence = 2*800 + 256 // bytes, with what it takes to keep it
+	s := newSpeaker(t, tts.Config{Espeak: path, Timeout: time.Minute, CacheBytes: 2 * sentence})
+	for _, text := range []string{"one", "two", "one", "three", "one", "two"} { // "three" drives out "two"
+		speak(t, s, message.Script{Locale: "en-gb", Parts: []message.Part{{Text: text}}})
+	}
+	if got, want := heard(), []string{"one", "two", "three", "two"}; !slices.Equal(got, want) {
+		t.Errorf("espeak-ng heard %q, want %q", got, want)
+	}
+}
+
+func TestProcessesAreBounded(t *testing.T) {
+	t.Parallel()
+	path, heard := recorder(t)
+	s := newSpeaker(t, tts.Config{Espeak: path, Timeout: time.Minute, Processes: 1})
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			sound, err := s.Speak(t.Context(), message.Script{Parts: []message.Part{{Text: fmt.Sprint("sentence ", i)}}})
+			if err != nil || sound.Peak() == 0 {
+				t.Errorf("sentence %d: got silence and error %v, want it spoken in its turn", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if got, want := len(heard()), 10; got != want {
+		t.Errorf("%d processes, want %d", got, want)
+	}
+}
+
+func TestSpeakEndsWithContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := newSpeaker(t, tts.Config{}).Speak(ctx, call(t, "en-us", "Acme", "1234"))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}
+
+func TestUnspeakablePIN(t *testing.T) {
+	t.Parallel()
+	_, err := newSpeaker(t, tts.Config{}).Speak(t.Context(), message.Script{Parts: []message.Part{{Spell: "12-34"}}})
+	if !errors.Is(err, tts.ErrUnspeakable) {
+		t.Errorf("got %v, want %v", err, tts.ErrUnspeakable)
+	}
+}
+
+func TestNewRefusesMissingEspeak(t *testing.T) {
+	t.Parallel()
+	_, err := tts.New(tts.Config{Espeak: filepath.Join(t.TempDir(), "espeak-ng")})
+	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("got %v, want it to say that the file is not there", err)
+	}
+}

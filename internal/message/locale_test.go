@@ -1,0 +1,140 @@
+package message_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/message"
+	"countersign/internal/verify"
+)
+
+func TestLocale(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, tt := range []struct {
+		name        string
+		kind        message.Kind
+		lg, country string
+		want        string
+		wantOK      bool
+	}{
+		{"asked for", message.Verification, "fr-fr", "GB", "fr-fr", true},
+		{"any letter case", message.Verification, "FR-fr", "", "fr-fr", true},
+		{"without text is accepted", message.Verification, "yue-cn", "", "yue-cn", true},
+		{"unknown", message.Verification, "xx-xx", "GB", "", false},
+		{"half a locale", message.Verification, "fr", "FR", "", false},
+		{"for payments only", message.Verification, "bg-bg", "BG", "", false},
+		{"for verifications only", message.Payment, "en-us", "US", "", false},
+		{"payment", message.Payment, "bg-bg", "", "bg-bg", true},
+
+		{"GB", message.Verification, "", "GB", "en-gb", true},
+		{"small letters", message.Verification, "", "gb", "en-gb", true},
+		{"US", message.Verification, "", "US", "en-us", true},
+		{"CA", message.Verification, "", "CA", "en-us", true},
+		{"AU", message.Verification, "", "AU", "en-au", true},
+		{"IN", message.Verification, "", "IN", "en-in", true},
+		{"FR", message.Verification, "", "FR", "fr-fr", true},
+		{"DE", message.Verification, "", "DE", "de-de", true},
+		{"AT", message.Verification, "", "AT", "de-de", true},
+		{"CH", message.Verification, "", "CH", "de-de", true},
+		{"KR", message.Verification, "", "KR", "ko-kr", true},
+		{"MX", message.Verification, "", "MX", "es-mx", true},
+		{"ES", message.Verification, "", "ES", "es-es", true},
+		{"BG", message.Verification, "", "BG", "en-gb", true},
+		{"no country", message.Verification, "", "", "en-us", true},
+		{"no such country", message.Verification, "", "ZZ", "en-us", true},
+
+		{"payment GB", message.Payment, "", "GB", "en-gb", true},
+		{"payment FR", message.Payment, "", "FR", "fr-fr", true},
+		{"payment BG", message.Payment, "", "BG", "bg-bg", true},
+		{"payment KR", message.Payment, "", "KR", "en-gb", true},
+		{"payment US", message.Payment, "", "US", "en-gb", true},
+		{"payment no country", message.Payment, "", "", "en-gb", true},
+	} {
+		got, ok := c.Locale(tt.kind, tt.lg, tt.country)
+		if ok != tt.wantOK || ok && got != tt.want {
+			t.Errorf("%s: got %q, %v; want %q, %v", tt.name, got, ok, tt.want, tt.wantOK)
+		}
+	}
+}
+
+// The lists are those of the published document (spec/verify-v1.md §2).
+func TestLocales(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, tt := range []struct {
+		kind message.Kind
+		want string
+	}{
+		{message.Verification, "ar-xa cs-cz cy-cy cy-gb da-dk de-de el-gr en-au en-gb en-in en-us es-es es-mx es-us fi-fi fil-ph fr-ca fr-fr hi-in hu-hu id-id is-is it-it ja-jp ko-kr nb-no nl-nl pl-pl pt-br pt-pt ro-ro ru-ru sv-se th-th tr-tr vi-vn yue-cn zh-cn zh-tw"},
+		{message.Payment, "bg-bg cs-cz da-dk de-de ee-et el-gr en-gb es-es fi-fi fr-fr ga-ie hu-hu it-it lt-lt lv-lv mt-mt nl-nl pl-pl sk-sk sl-si sv-se"},
+	} {
+		if got, want := c.Locales(tt.kind), strings.Fields(tt.want); !slices.Equal(got, want) {
+			t.Errorf("kind %d:\n got %q\nwant %q", tt.kind, got, want)
+		}
+	}
+}
+
+func TestLocaleWithoutTextSpeaksAmericanEnglish(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	without := c.WithoutText()
+	for _, locale := range strings.Fields("en-us en-gb en-au en-in fr-fr fr-ca de-de es-es es-mx es-us ko-kr") {
+		if slices.Contains(without, locale) {
+			t.Errorf("%s has no text", locale)
+		}
+	}
+	in := message.Input{Locale: "en-us", Brand: "Acme", PIN: pin(t, "1234"), ValidFor: time.Minute}
+	want, wantCall := c.SMS(in), c.Call(in).Words()
+	for _, in.Locale = range without {
+		if got := c.SMS(in); got != want {
+			t.Errorf("%s: got %q, want %q", in.Locale, got, want)
+		}
+		if got := c.Call(in).Words(); got != wantCall {
+			t.Errorf("%s: got %q, want %q", in.Locale, got, wantCall)
+		}
+	}
+	in.Locale = "it-it"
+	if got := c.Call(in).Locale; got != "en-us" {
+		t.Errorf("voice: got %q, want en-us, the locale of the words", got)
+	}
+}
+
+// The original calls in English for eight of its payment locales.
+func TestPaymentCallInEnglish(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, locale := range strings.Fields("bg-bg ee-et ga-ie lv-lv lt-lt mt-mt sk-sk sl-si") {
+		in := message.Input{Locale: locale, Payment: &verify.Payment{Payee: "Acme", Amount: "1"}, PIN: pin(t, "1234")}
+		if got := c.Call(in).Locale; got != "en-gb" {
+			t.Errorf("%s: got call in %q, want en-gb", locale, got)
+		}
+	}
+}
+
+// isoCountries are the officially assigned ISO 3166-1 alpha-2 codes.
+const isoCountries = `
+AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ
+CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR
+GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP
+KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT
+MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW
+SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ
+UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
+`
+
+func TestEveryCountryHasALocale(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	countries := c.Countries()
+	for _, code := range append(strings.Fields(isoCountries), "AC", "TA", "XK") {
+		if _, ok := slices.BinarySearch(countries, code); !ok {
+			t.Errorf("%s is not in the table", code)
+		}
+	}
+	if got, want := len(countries), 249+3; got != want {
+		t.Errorf("got %d countries, want %d", got, want)
+	}
+}

@@ -1,0 +1,250 @@
+package message_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"countersign/internal/message"
+	"countersign/internal/verify"
+)
+
+func newCatalog(t testing.TB) *message.Catalog {
+	t.Helper()
+	c, err := message.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func pin(t testing.TB, code string) verify.PIN {
+	t.Helper()
+	p, ok := verify.ParsePIN(code)
+	if !ok {
+		t.Fatalf("%q is not a PIN", code)
+	}
+	return p
+}
+
+func TestVerificationTexts(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, tt := range []struct{ locale, sms, call string }{
+		{"en-us", "Acme code: 1234. Valid for 5 minutes.", "Please enter your Acme activation code 1, 2, 3, 4, I repeat 1, 2, 3, 4, valid the next 5 minutes."},
+		{"en-gb", "Acme code: 1234. Valid for 5 minutes.", "Please enter your Acme activation code 1, 2, 3, 4, I repeat 1, 2, 3, 4, valid the next 5 minutes."},
+		{"fr-fr", "Votre code Acme : 1234. Valable 5 minutes.", "Bonjour. Votre code d'activation pour Acme est le 1, 2, 3, 4, je répète : 1, 2, 3, 4. Il est valable 5 minutes."},
+		{"fr-ca", "Votre code Acme : 1234. Valable 5 minutes.", "Bonjour. Votre code d'activation pour Acme est le 1, 2, 3, 4, je répète : 1, 2, 3, 4. Il est valable 5 minutes."},
+		{"de-de", "Ihr Code für Acme: 1234. Gültig für 5 Minuten.", "Guten Tag. Ihr Aktivierungscode für Acme lautet 1, 2, 3, 4, ich wiederhole: 1, 2, 3, 4. Er gilt für 5 Minuten."},
+		{"es-es", "Su clave de Acme es 1234. Caduca en 5 minutos.", "Hola. Su código de activación de Acme es 1, 2, 3, 4, repito: 1, 2, 3, 4. Caduca en 5 minutos."},
+		{"es-mx", "Su clave de Acme es 1234. Vence en 5 minutos.", "Hola. Su código de activación de Acme es 1, 2, 3, 4, repito: 1, 2, 3, 4. Vence en 5 minutos."},
+		{"ko-kr", "[Acme] 인증번호는 1234입니다. 5분 안에 입력해 주세요.", "안녕하세요. Acme 인증번호는 1, 2, 3, 4 입니다. 다시 말씀드립니다. 1, 2, 3, 4 입니다. 이 번호는 5분 동안 유효합니다."},
+	} {
+		in := message.Input{Locale: tt.locale, Brand: "Acme", PIN: pin(t, "1234"), ValidFor: 5 * time.Minute}
+		if got := c.SMS(in); got != tt.sms {
+			t.Errorf("%s SMS:\n got %q\nwant %q", tt.locale, got, tt.sms)
+		}
+		script := c.Call(in)
+		if got := script.Words(); got != tt.call {
+			t.Errorf("%s call:\n got %q\nwant %q", tt.locale, got, tt.call)
+		}
+		if script.Locale != tt.locale {
+			t.Errorf("script locale: got %q, want %q", script.Locale, tt.locale)
+		}
+	}
+}
+
+func TestPaymentTexts(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, tt := range []struct{ locale, sms, call string }{
+		{"en-gb", "Code 1234 confirms your payment of €48.50 to Acme Inc. Valid for 2 minutes.", "To confirm your payment of 48.50 euros to Acme Inc, please enter the code 1, 2, 3, 4, I repeat 1, 2, 3, 4, valid the next 2 minutes."},
+		{"fr-fr", "Le code 1234 confirme votre paiement de 48,50 € à Acme Inc. Valable 2 minutes.", "Bonjour. Pour confirmer votre paiement de 48,50 euros à Acme Inc, saisissez le code 1, 2, 3, 4, je répète : 1, 2, 3, 4. Il est valable 2 minutes."},
+		{"de-de", "Code 1234 bestätigt Ihre Zahlung von 48,50 € an Acme Inc. Gültig für 2 Minuten.", "Guten Tag. Um Ihre Zahlung von 48,50 Euro an Acme Inc zu bestätigen, geben Sie bitte diesen Code ein: 1, 2, 3, 4, ich wiederhole: 1, 2, 3, 4. Er gilt für 2 Minuten."},
+		{"es-es", "La clave 1234 confirma su pago de 48,50 € a Acme Inc. Caduca en 2 minutos.", "Hola. Para confirmar su pago de 48,50 euros a Acme Inc, introduzca el código 1, 2, 3, 4, repito: 1, 2, 3, 4. Caduca en 2 minutos."},
+	} {
+		in := message.Input{
+			Locale: tt.locale, PIN: pin(t, "1234"), ValidFor: 2 * time.Minute,
+			Payment: &verify.Payment{Payee: "Acme Inc", Amount: "48.50"},
+		}
+		if got := c.SMS(in); got != tt.sms {
+			t.Errorf("%s SMS:\n got %q\nwant %q", tt.locale, got, tt.sms)
+		}
+		if got := c.Call(in).Words(); got != tt.call {
+			t.Errorf("%s call:\n got %q\nwant %q", tt.locale, got, tt.call)
+		}
+	}
+}
+
+func TestMinutes(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, tt := range []struct {
+		locale string
+		life   time.Duration
+		want   string
+	}{
+		{"en-us", 0, "1 minute"},
+		{"en-us", time.Second, "1 minute"},
+		{"en-us", time.Minute, "1 minute"},
+		{"en-us", time.Minute + time.Millisecond, "2 minutes"},
+		{"en-us", 300 * time.Second, "5 minutes"},
+		{"en-us", time.Hour, "60 minutes"},
+		{"fr-fr", time.Minute, "1 minute"},
+		{"fr-fr", 21 * time.Minute, "21 minutes"},
+		{"de-de", time.Minute, "1 Minute"},
+		{"de-de", 5 * time.Minute, "5 Minuten"},
+		{"es-es", time.Minute, "1 minuto"},
+		{"es-es", 5 * time.Minute, "5 minutos"},
+		{"ko-kr", time.Minute, "1분"},
+		{"ko-kr", 5 * time.Minute, "5분"},
+	} {
+		in := message.Input{Locale: tt.locale, Brand: "Acme", PIN: pin(t, "1234"), ValidFor: tt.life}
+		words := regexp.MustCompile(regexp.QuoteMeta(tt.want) + `(\P{L}|$| )`)
+		if sms := c.SMS(in); !words.MatchString(sms) {
+			t.Errorf("%s, %v: got %q, want %q in it", tt.locale, tt.life, sms, tt.want)
+		}
+		if call := c.Call(in).Words(); !words.MatchString(call) {
+			t.Errorf("%s, %v: got %q, want %q in it", tt.locale, tt.life, call, tt.want)
+		}
+	}
+}
+
+// TestEveryLocale holds each accepted locale, with text or without, to what the
+// carriers and the readers of a call rely on.
+func TestEveryLocale(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	spelt := regexp.MustCompile(`\p{L}\P{N}* (1, 2, 3, 4, 5, 6)[^\p{L}\p{N}]+\p{L}`)
+	for _, kind := range []message.Kind{message.Verification, message.Payment} {
+		for _, locale := range c.Locales(kind) {
+			in := message.Input{Locale: locale, PIN: pin(t, "123456"), ValidFor: time.Hour}
+			if kind == message.Payment {
+				in.Payment = &verify.Payment{Payee: strings.Repeat("W", 18), Amount: "12345.99"}
+			} else {
+				in.Brand = strings.Repeat("W", 18)
+			}
+			sms := c.SMS(in)
+			if n, limit := septets(sms); n > limit {
+				t.Errorf("%s: SMS of %d characters does not fit one segment of %d: %q", locale, n, limit, sms)
+			}
+			if !strings.Contains(sms, "123456") || !strings.Contains(sms, "WWW") {
+				t.Errorf("%s: got SMS %q, want PIN and name in it", locale, sms)
+			}
+			words := c.Call(in).Words()
+			if got := len(spelt.FindAllString(words, -1)); got != 2 {
+				t.Errorf("%s: %d PINs between words, want 2: %q", locale, got, words)
+			}
+			if regexp.MustCompile(`\s[,.]|\s\s|[<>$]`).MatchString(words) {
+				t.Errorf("%s: bad spacing or markup in %q", locale, words)
+			}
+		}
+	}
+}
+
+func TestCallStartsWithPause(t *testing.T) {
+	t.Parallel()
+	parts := newCatalog(t).Call(message.Input{Locale: "en-gb", Brand: "Acme", PIN: pin(t, "12345")}).Parts
+	if got, want := parts[0], (message.Part{Pause: time.Second}); got != want {
+		t.Errorf("first part: got %+v, want %+v: a person needs a moment to lift the phone to the ear", got, want)
+	}
+}
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		parts []message.Part
+		want  string
+	}{
+		{"empty", nil, ""},
+		{"parts without spaces", []message.Part{{Text: "code"}, {Spell: "12ab"}, {Text: "again"}}, "code 1, 2, a, b again"},
+		{"comma goes to the word before", []message.Part{{Spell: "12"}, {Text: ", I repeat "}, {Spell: "12"}}, "1, 2, I repeat 1, 2"},
+		{"pause is not a word", []message.Part{{Pause: time.Second}, {Text: " a "}, {Pause: time.Second}, {Text: "b"}}, "a b"},
+		{"French colon keeps its space", []message.Part{{Spell: "12"}, {Text: " : fin"}}, "1, 2 : fin"},
+	} {
+		if got := (message.Script{Parts: tt.parts}).Words(); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// hostile are names that must come out as they went in.
+var hostile = []string{
+	"${pin}", "${brand}", "<break time='9s'/>", "%s%d", "{{.PIN}}", "$1 ${", "1, 2, 3", "Route 66", "a\nb", "\xff\x00", "",
+}
+
+func TestNamesAreLiteral(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, name := range hostile {
+		for _, locale := range c.Locales(message.Verification) {
+			checkLiteral(t, c, locale, name)
+		}
+	}
+}
+
+func FuzzNamesAreLiteral(f *testing.F) {
+	for _, name := range hostile {
+		f.Add("en-gb", name)
+	}
+	f.Add("ko-kr", "멋진 가게")
+	c := newCatalog(f)
+	f.Fuzz(func(t *testing.T, locale, name string) { checkLiteral(t, c, locale, name) })
+}
+
+// checkLiteral says that a name as brand, payee or amount changes nothing in a
+// message but the place where it stands.
+func checkLiteral(t *testing.T, c *message.Catalog, locale, name string) {
+	t.Helper()
+	const mark = "\uE000" // stands for the name; private use, so in no text
+	if strings.Contains(name, mark) {
+		t.Skip("the name has the mark in it")
+	}
+	for _, payment := range []bool{false, true} {
+		input := func(name string) message.Input {
+			in := message.Input{Locale: locale, Brand: name, PIN: pin(t, "90817"), ValidFor: time.Minute}
+			if payment {
+				in.Payment = &verify.Payment{Payee: name, Amount: "9"}
+			}
+			return in
+		}
+		if got, want := c.SMS(input(name)), strings.ReplaceAll(c.SMS(input(mark)), mark, name); got != want {
+			t.Errorf("%s SMS: got %q, want %q", locale, got, want)
+		}
+		got, want := c.Call(input(name)), c.Call(input(mark))
+		for i, p := range want.Parts {
+			want.Parts[i].Text = strings.ReplaceAll(p.Text, mark, name)
+			if p.Spell != "" && p.Spell != "90817" {
+				t.Errorf("%s: got PIN %q, want 90817", locale, p.Spell)
+			}
+		}
+		if !slices.Equal(got.Parts, want.Parts) {
+			t.Errorf("%s call:\n got %q\nwant %q", locale, got.Parts, want.Parts)
+		}
+	}
+}
+
+// septets counts the characters of an SMS and says how many fit one segment:
+// 160 of the GSM alphabet (3GPP TS 23.038), or 70 of any other.
+func septets(s string) (n, limit int) {
+	const (
+		basic = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?" +
+			"¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+		extended = "\f^{}\\[~]|€"
+	)
+	for _, r := range s {
+		switch {
+		case strings.ContainsRune(basic, r):
+			n++
+		case strings.ContainsRune(extended, r):
+			n += 2
+		default:
+			return len(utf16.Encode([]rune(s))), 70
+		}
+	}
+	return n, 160
+}

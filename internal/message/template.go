@@ -1,0 +1,186 @@
+package message
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// variable is a name that a template may write as ${name}.
+type variable string
+
+const (
+	varBrand   variable = "brand"
+	varPIN     variable = "pin"
+	varExpiry  variable = "pin_expiry" // the life of the PIN, a number of minutes
+	varMinutes variable = "minutes"    // the word "minutes", as that number needs it
+	varPayee   variable = "payee"
+	varAmount  variable = "amount" // without the currency, which is always the euro
+)
+
+// template is a text that was taken apart when it was loaded. Values are put
+// between the pieces and never looked at again, so that a brand of "${pin}" or
+// "<break time='9s'/>" is just an odd name.
+type template []piece
+
+// piece is a literal, a variable or a pause; exactly one field is set.
+type piece struct {
+	literal  string
+	variable variable
+	pause    time.Duration
+}
+
+// markup matches what is not literal, in the syntax that the original API
+// publishes for its templates.
+var markup = regexp.MustCompile(`\$\{([a-z_]+)\}|<break time=['"]([0-9]+m?s)['"] ?/>`)
+
+// parseTemplate takes text apart. It refuses an unknown variable and anything
+// that looks like markup and is not, since a typing error in a locale file
+// would otherwise be sent to people.
+func parseTemplate(text string, known map[variable]bool) (template, error) {
+	var t template
+	end := 0
+	literal := func(upTo int) error {
+		s := text[end:upTo]
+		if strings.ContainsAny(s, "${}<>") {
+			return fmt.Errorf("broken markup in %q", s)
+		}
+		if s != "" {
+			t = append(t, piece{literal: s})
+		}
+		return nil
+	}
+	for _, m := range markup.FindAllStringSubmatchIndex(text, -1) {
+		if err := literal(m[0]); err != nil {
+			return nil, err
+		}
+		end = m[1]
+		if name := m[2:4]; name[0] >= 0 {
+			v := variable(text[name[0]:name[1]])
+			if !known[v] {
+				return nil, fmt.Errorf("variable %q is not known here", v)
+			}
+			t = append(t, piece{variable: v})
+			continue
+		}
+		pause, err := time.ParseDuration(text[m[4]:m[5]])
+		if err != nil || pause <= 0 {
+			return nil, fmt.Errorf("pause %q is not a length of time", text[m[4]:m[5]])
+		}
+		t = append(t, piece{pause: pause})
+	}
+	if err := literal(len(text)); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+var (
+	errNoPIN   = errors.New("the PIN is missing")
+	errPause   = errors.New("a pause is for calls only")
+	errBarePIN = errors.New("a PIN needs a word before and after it, ahead of any variable or digit")
+)
+
+// checkSMS holds a template to what every SMS promises: it carries the PIN, and
+// no markup that only a voice can follow.
+func (t template) checkSMS() error {
+	var pin bool
+	for _, p := range t {
+		if p.pause > 0 {
+			return errPause
+		}
+		pin = pin || p.variable == varPIN
+	}
+	if !pin {
+		return errNoPIN
+	}
+	return nil
+}
+
+// checkCall holds a template to the promise of [Script.Words]: a word stands
+// before and after each PIN, so that no other digit can be taken for its own.
+func (t template) checkCall() error {
+	var pin bool
+	for i, p := range t {
+		if p.variable != varPIN {
+			continue
+		}
+		pin = true
+		if !endsInWord(t[:i]) || !beginsWithWord(t[i+1:]) {
+			return errBarePIN
+		}
+	}
+	if !pin {
+		return errNoPIN
+	}
+	return nil
+}
+
+func beginsWithWord(t template) bool {
+	for _, p := range t {
+		if p.pause > 0 {
+			continue
+		}
+		letter := strings.IndexFunc(p.literal, unicode.IsLetter)
+		digit := strings.IndexFunc(p.literal, unicode.IsDigit)
+		return letter >= 0 && (digit < 0 || letter < digit)
+	}
+	return false
+}
+
+func endsInWord(t template) bool {
+	for _, p := range slices.Backward(t) {
+		if p.pause > 0 {
+			continue
+		}
+		letter := strings.LastIndexFunc(p.literal, unicode.IsLetter)
+		digit := strings.LastIndexFunc(p.literal, unicode.IsDigit)
+		return letter > digit
+	}
+	return false
+}
+
+// text writes the template as one string.
+func (t template) text(value func(variable) string) string {
+	var b strings.Builder
+	for _, p := range t {
+		if p.variable != "" {
+			b.WriteString(value(p.variable))
+		}
+		b.WriteString(p.literal)
+	}
+	return b.String()
+}
+
+// parts writes the template as the parts of a script: PINs and pauses stand
+// alone, everything else is run together so that it is spoken in one breath.
+func (t template) parts(value func(variable) string) []Part {
+	var parts []Part
+	var text strings.Builder
+	flush := func() {
+		if strings.TrimSpace(text.String()) != "" {
+			parts = append(parts, Part{Text: text.String()})
+		}
+		text.Reset()
+	}
+	for _, p := range t {
+		switch {
+		case p.variable == varPIN:
+			flush()
+			parts = append(parts, Part{Spell: value(varPIN)})
+		case p.pause > 0:
+			flush()
+			parts = append(parts, Part{Pause: p.pause})
+		case p.variable != "":
+			text.WriteString(value(p.variable))
+		default:
+			text.WriteString(p.literal)
+		}
+	}
+	flush()
+	return parts
+}

@@ -1,0 +1,40 @@
+package message
+
+import "testing"
+
+// A mistake in a locale file must stop the program from starting. Those in the
+// binary have none, so this test alone looks inside the package.
+func TestBrokenTemplates(t *testing.T) {
+	t.Parallel()
+	known := map[variable]bool{varBrand: true, varPIN: true, varExpiry: true}
+	for _, tt := range []struct {
+		name, text string
+		sms, call  bool // whether it is fit for one
+	}{
+		{"good for both", "Code ${pin} from ${brand}", true, true},
+		{"single quotes, no slash, ms", "<break time='500ms' />Code ${pin} it is", false, true},
+		{"double quotes", `<break time="2s"/> Code ${pin} it is`, false, true},
+		{"no PIN", "Code from ${brand}", false, false},
+		{"unknown variable", "Code ${pin} of ${payee}", false, false},
+		{"misspelt variable", "Code ${pin} ${brnd}", false, false},
+		{"open brace", "Code ${pin} ${brand", false, false},
+		{"unknown markup", "Code <emphasis>${pin}</emphasis> it is", false, false},
+		{"pause without a length", "<break/> Code ${pin} it is", false, false},
+		{"pause of nothing", "<break time='0s'/> Code ${pin} it is", false, false},
+		{"no word after the PIN", "Code ${pin}", true, false},
+		{"no word before the PIN", "${pin} is your code", true, false},
+		{"variable after the PIN", "Code ${pin}, ${pin_expiry} minutes", true, false},
+		{"variable before the PIN", "Code of ${brand}: ${pin} it is", true, false},
+		{"digit after the PIN", "Code ${pin}, 5 minutes", true, false},
+		{"digit before the PIN", "Code 1: ${pin} it is", true, false},
+		{"only a pause after the PIN", "Code ${pin} <break time='1s' />", false, false},
+	} {
+		parsed, err := parseTemplate(tt.text, known)
+		if got := err == nil && parsed.checkSMS() == nil; got != tt.sms {
+			t.Errorf("%s: as an SMS got %v, want %v", tt.name, got, tt.sms)
+		}
+		if got := err == nil && parsed.checkCall() == nil; got != tt.call {
+			t.Errorf("%s: as a call got %v, want %v", tt.name, got, tt.call)
+		}
+	}
+}
