@@ -98,9 +98,12 @@ func Register(mux *http.ServeMux, cfg Config) {
 	a.handle(mux, "/verify/control/{format}", endpoint{
 		name: "control", formats: both, serve: a.control, refuse: a.refuseControl, errorRoot: rootResponse,
 	})
-	mux.HandleFunc("/verify/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, formatOf(r.URL.Path), http.StatusNotFound, textNotFound)
-	})
+}
+
+// NotFound answers every path that nobody serves, in the format that it seems to
+// ask for.
+func NotFound(w http.ResponseWriter, r *http.Request) {
+	writeProblem(w, formatOf(r.URL.Path), http.StatusNotFound, textNotFound)
 }
 
 func (a *API) handle(mux *http.ServeMux, pattern string, e endpoint) {
@@ -111,7 +114,7 @@ func (a *API) handle(mux *http.ServeMux, pattern string, e endpoint) {
 func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	f, ok := parseFormat(r.PathValue("format"), e.formats)
 	if !ok {
-		writeProblem(w, formatOf(r.URL.Path), http.StatusNotFound, textNotFound)
+		NotFound(w, r)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {

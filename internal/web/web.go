@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -68,7 +69,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 			r.URL.Path = strings.ReplaceAll(r.URL.Path, "//", "/")
 		}
 		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
-		next.ServeHTTP(rec, r)
+		a.serve(rec, r, next)
 		took := a.Clock.Since(begin)
 		route := r.Pattern // set by the mux; an unknown path has none
 		if route == "" {
@@ -78,6 +79,25 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 		a.Log.Info("request", "method", r.Method, "path", r.URL.Path, "code", rec.code,
 			"bytes", rec.bytes, "ms", float64(took.Microseconds())/1000, "client", a.Proxies.Client(r))
 	})
+}
+
+// serve is the last resort: a fault in a handler ends one request and is logged,
+// not the process.
+func (a Access) serve(w *recorder, r *http.Request, next http.Handler) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		if fault == http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
+			panic(fault)
+		}
+		a.Log.Error("fault in a handler", "path", r.URL.Path, "fault", fault, "stack", string(debug.Stack()))
+		if w.bytes == 0 {
+			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		}
+	}()
+	next.ServeHTTP(w, r)
 }
 
 func statusClass(code int) string { return string(rune('0'+code/100)) + "xx" }
