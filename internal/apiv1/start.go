@@ -138,7 +138,7 @@ func (c *call) pinCode() (verify.PIN, error) {
 // is for certain of another type is not in a supported network.
 func (c *call) requireType(number phone.Number) error {
 	want := c.params.get("require_type")
-	refused := phone.Unknown
+	var refused phone.Type
 	switch {
 	case want == "", strings.EqualFold(want, "All"):
 		return nil

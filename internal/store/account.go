@@ -124,7 +124,7 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 		n, err := tx.exec(`
 			INSERT INTO accounts (key, name, barred, trial, custom_pin, rate, unlimited,
 				signature_method, signature_secret, created_at)
-			VALUES (`+placeholders(1, 10)+`) ON CONFLICT DO NOTHING`,
+			VALUES (`+placeholders(10)+`) ON CONFLICT DO NOTHING`,
 			a.Key, a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate, a.Unlimited,
 			a.SignatureMethod, sealed, millis(now))
 		if err != nil {

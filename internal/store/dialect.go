@@ -29,11 +29,11 @@ func openSQLite(path string, conns int) (*sql.DB, error) {
 	return db, nil
 }
 
-// placeholders gives "$first, … $last".
-func placeholders(first, last int) string {
+// placeholders gives "$1, … $n".
+func placeholders(n int) string {
 	var b []byte
-	for i := first; i <= last; i++ {
-		if i > first {
+	for i := 1; i <= n; i++ {
+		if i > 1 {
 			b = append(b, ", "...)
 		}
 		b = strconv.AppendInt(append(b, '$'), int64(i), 10)

@@ -12,7 +12,7 @@ const eventColumns = `id, verification, seq, channel, generation, state, attempt
 
 // AddEvent adds a delivery attempt.
 func (tx *Tx) AddEvent(e verify.Event) error {
-	_, err := tx.exec(`INSERT INTO events (`+eventColumns+`) VALUES (`+placeholders(1, 11)+`)`,
+	_, err := tx.exec(`INSERT INTO events (`+eventColumns+`) VALUES (`+placeholders(11)+`)`,
 		e.ID[:], e.Verification[:], e.Seq, string(e.Channel), e.Generation, string(e.State), e.Attempt,
 		millis(e.StartedAt), e.Carrier, e.CarrierRef, int64(e.Cost))
 	if err != nil {

@@ -102,7 +102,7 @@ func (tx *Tx) Insert(r *Row, first verify.Event) error {
 		payee = sql.NullString{String: r.Payment.Payee, Valid: true}
 		amount = sql.NullString{String: r.Payment.Amount, Valid: true}
 	}
-	_, err = tx.exec(`INSERT INTO verifications (`+verificationColumns+`) VALUES (`+placeholders(1, 28)+`)`,
+	_, err = tx.exec(`INSERT INTO verifications (`+verificationColumns+`) VALUES (`+placeholders(28)+`)`,
 		r.ID[:], r.Account, r.Number, r.Country, r.Brand, payee, amount, r.Sender, r.Locale,
 		r.CodeLength, !r.ChosenPIN.IsZero(), steps, int64(r.Price), millis(r.SubmittedAt),
 		string(r.Status), millisOrNull(r.FinalizedAt), tx.w.seal.sealPIN(r.PIN, r.ID, r.Generation), r.Generation,

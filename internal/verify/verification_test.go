@@ -3,6 +3,7 @@ package verify_test
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func start(t *testing.T, req verify.Request) verify.Verification {
 }
 
 func kind(err error) verify.Kind {
-	if e, ok := err.(*verify.Error); ok {
+	if e, ok := errors.AsType[*verify.Error](err); ok {
 		return e.Kind
 	}
 	return -1

@@ -172,6 +172,8 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 	if err != nil {
 		err = errors.Join(err, server.Close())
 	}
-	<-served
+	if serr := <-served; !errors.Is(serr, http.ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
 	return err
 }
