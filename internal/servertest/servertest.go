@@ -34,6 +34,11 @@ type Server struct {
 // Option changes how the server runs.
 type Option func(*server.Options)
 
+// Quiet keeps the server's log out of the test's output.
+func Quiet() Option {
+	return func(o *server.Options) { o.Log = slog.New(slog.DiscardHandler) }
+}
+
 // Epoch is when the test's clock begins.
 var Epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 

@@ -53,7 +53,7 @@ func scanAccount(a *verify.Account) []any {
 // Credentials finds an account by its key. For an unknown key it does the same
 // work and returns ErrNoAccount.
 func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) {
-	rows, err := db.read.QueryContext(ctx, `
+	rows, err := db.query(ctx, `
 		SELECT `+accountColumns+`, a.signature_method, a.signature_secret, s.hash
 		FROM accounts a LEFT JOIN account_secrets s ON s.account = a.key
 		WHERE a.key = $1`, key)
@@ -89,7 +89,7 @@ func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) 
 
 // Accounts lists all accounts by key.
 func (db *DB) Accounts(ctx context.Context) ([]verify.Account, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT `+accountColumns+` FROM accounts a ORDER BY a.key`)
+	rows, err := db.query(ctx, `SELECT `+accountColumns+` FROM accounts a ORDER BY a.key`)
 	if err != nil {
 		return nil, fmt.Errorf("list accounts: %w", err)
 	}
@@ -216,7 +216,7 @@ func (db *DB) Approved(ctx context.Context, account, number string) (bool, error
 
 func (db *DB) exists(ctx context.Context, query string, args ...any) (bool, error) {
 	var one int
-	err := db.read.QueryRowContext(ctx, query, args...).Scan(&one)
+	err := db.queryRow(ctx, query, args, &one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

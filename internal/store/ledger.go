@@ -53,8 +53,8 @@ func (tx *Tx) post(key, account, kind string, amount verify.Money, now time.Time
 // LedgerSum is the sum of an account's entries and how many of them are charges.
 // It equals the balance, or something is wrong.
 func (db *DB) LedgerSum(ctx context.Context, account string) (sum verify.Money, charges int, err error) {
-	err = db.read.QueryRowContext(ctx, `
+	err = db.queryRow(ctx, `
 		SELECT COALESCE(SUM(amount), 0), COUNT(CASE WHEN kind = 'charge' THEN 1 END)
-		FROM ledger WHERE account = $1`, account).Scan(&sum, &charges)
+		FROM ledger WHERE account = $1`, []any{account}, &sum, &charges)
 	return sum, charges, err
 }

@@ -40,7 +40,7 @@ func (db *DB) UnblockNumber(ctx context.Context, number string) (found bool, err
 
 // BlockedNumbers lists the block list.
 func (db *DB) BlockedNumbers(ctx context.Context) ([]BlockedNumber, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT number, reason, created_at FROM blocked_numbers ORDER BY number`)
+	rows, err := db.query(ctx, `SELECT number, reason, created_at FROM blocked_numbers ORDER BY number`)
 	if err != nil {
 		return nil, fmt.Errorf("list blocked numbers: %w", err)
 	}

@@ -57,7 +57,7 @@ func (db *DB) Message(ctx context.Context, event verify.ID) (virtual.Message, bo
 }
 
 func (db *DB) queryMessages(ctx context.Context, query string, args ...any) ([]virtual.Message, error) {
-	rows, err := db.read.QueryContext(ctx, query, args...)
+	rows, err := db.query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list phone messages: %w", err)
 	}

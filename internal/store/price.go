@@ -16,8 +16,8 @@ type Price struct {
 // Price is what a verification of a number in country costs.
 func (db *DB) Price(ctx context.Context, country string) (amount verify.Money, err error) {
 	// '' sorts before every country, so it is used when there is nothing else.
-	err = db.read.QueryRowContext(ctx, `SELECT amount FROM prices WHERE country IN ($1, '')
-		ORDER BY country DESC LIMIT 1`, country).Scan(&amount)
+	err = db.queryRow(ctx, `SELECT amount FROM prices WHERE country IN ($1, '')
+		ORDER BY country DESC LIMIT 1`, []any{country}, &amount)
 	if err != nil {
 		return 0, fmt.Errorf("price for country %q: %w", country, err)
 	}
@@ -26,7 +26,7 @@ func (db *DB) Price(ctx context.Context, country string) (amount verify.Money, e
 
 // Prices lists the price list by country.
 func (db *DB) Prices(ctx context.Context) ([]Price, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT country, amount FROM prices ORDER BY country`)
+	rows, err := db.query(ctx, `SELECT country, amount FROM prices ORDER BY country`)
 	if err != nil {
 		return nil, fmt.Errorf("list prices: %w", err)
 	}

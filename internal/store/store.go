@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -23,6 +24,7 @@ import (
 type DB struct {
 	path   string
 	read   *sql.DB
+	stmts  sync.Map // of the texts of reads to their *sql.Stmt
 	seal   *sealer
 	writer *writer
 	lock   *fileLock // nil unless opened for serving
@@ -99,10 +101,42 @@ func (db *DB) Close() error {
 	return errors.Join(errs...)
 }
 
+// prepare parses the text of a read once; there are few, and all are constant.
+func (db *DB) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := db.stmts.Load(query); ok {
+		return s.(*sql.Stmt), nil
+	}
+	s, err := db.read.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if first, loaded := db.stmts.LoadOrStore(query, s); loaded {
+		return first.(*sql.Stmt), s.Close()
+	}
+	return s, nil
+}
+
+func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s, err := db.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+// queryRow reads one row into dest; sql.ErrNoRows when there is none.
+func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
+	s, err := db.prepare(ctx, query)
+	if err != nil {
+		return err
+	}
+	return s.QueryRowContext(ctx, args...).Scan(dest...)
+}
+
 // Ping reports whether the database answers.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
-	return db.read.QueryRowContext(ctx, `SELECT 1 FROM settings LIMIT 1`).Scan(&one)
+	return db.queryRow(ctx, `SELECT 1 FROM settings LIMIT 1`, nil, &one)
 }
 
 // checkKey compares the key with the one that the database was made with.

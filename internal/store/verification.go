@@ -287,6 +287,6 @@ func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Rec
 func (db *DB) NextDue(ctx context.Context) (at time.Time, ok bool, err error) {
 	var ms sql.NullInt64
 	// Without the condition SQLite could not use the partial index.
-	err = db.read.QueryRowContext(ctx, `SELECT MIN(due_at) FROM verifications WHERE due_at IS NOT NULL`).Scan(&ms)
+	err = db.queryRow(ctx, `SELECT MIN(due_at) FROM verifications WHERE due_at IS NOT NULL`, nil, &ms)
 	return fromMillisOrNull(ms), ms.Valid, err
 }
