@@ -136,8 +136,9 @@ func (w *writer) commit(batch []job) {
 			err = w.exec("COMMIT")
 		}
 		if err != nil {
+			// Fails when SQLite has rolled back already, as on a full disk.
 			if rerr := w.exec("ROLLBACK"); rerr != nil {
-				w.log.Error("roll back", "error", rerr)
+				w.log.Debug("roll back", "error", rerr)
 			}
 		}
 	}
