@@ -1,0 +1,106 @@
+# Countersign: what there is to do with the source. "make" alone tells.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Of "make run": arguments for the demo, such as ARGS="--speed 10".
+ARGS ?=
+# Of "make test": RACE= leaves the race detector out.
+RACE ?= -race
+# Of "make fuzz": how long each target is fed.
+FUZZTIME ?= 1m
+# Of "make torture".
+KILLS ?= 1000
+
+LINT_VERSION := v2.15.0
+LINT         := bin/golangci-lint-$(LINT_VERSION)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and start the demo: a server, an account, a phone (ARGS=)
+	@exec bin/countersign demo $(ARGS)
+
+.PHONY: build
+build: ## build bin/countersign
+	go build -o bin/countersign ./cmd/countersign
+
+.PHONY: test
+test: setup ## install what tests need, and run every test
+	go test $(RACE) -shuffle=on ./cmd/... ./internal/...
+	COUNTERSIGN_E2E=1 go test -shuffle=on -timeout 20m ./e2e/...
+
+.PHONY: check
+check: setup format vet lint current tidy seeds test ## all that must hold before a change goes in
+
+.PHONY: generate
+generate: ## make generated files again: pages, voice clips
+	go generate ./...
+
+.PHONY: lint
+lint: $(LINT) ## look for mistakes with golangci-lint
+	$(LINT) run ./...
+
+.PHONY: fuzz
+fuzz: ## feed each fuzz target for a minute (FUZZTIME=)
+	@go test -list '^Fuzz' ./cmd/... ./internal/... \
+	| awk '/^Fuzz/ { found[n++] = $$1 } $$1 == "ok" { while (n) print $$2, found[--n] }' \
+	| while read -r package target; do \
+		echo "$$target in $$package for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+	done
+
+.PHONY: torture
+torture: setup ## kill the server again and again under load, and count what is lost (KILLS=)
+	COUNTERSIGN_E2E=1 COUNTERSIGN_KILLS=$(KILLS) go test -v -timeout 24h -run '^TestCrash$$' ./e2e
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./cmd/... ./internal/...
+
+.PHONY: clean
+clean: ## remove what was built and installed here
+	rm -rf bin e2e/node_modules
+
+# What the targets above are made of.
+
+.PHONY: setup
+setup:
+	@e2e/setup
+
+.PHONY: format
+format:
+	@unformatted=$$(gofmt -l cmd e2e/*.go internal); \
+	if [[ $$unformatted ]]; then echo "Not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: vet
+vet:
+	go vet ./...
+
+.PHONY: tidy
+tidy:
+	go mod tidy -diff
+
+# Generated files are current when generating them again changes nothing. The
+# work tree is compared with itself, in an index of its own, so that changes not
+# yet committed do not count.
+.PHONY: current
+current:
+	@index=$$(mktemp -d); trap 'rm -rf "$$index"' EXIT; \
+	snapshot() { GIT_INDEX_FILE=$$index/index git add --all; GIT_INDEX_FILE=$$index/index git write-tree; }; \
+	before=$$(snapshot); $(MAKE) --no-print-directory generate; after=$$(snapshot); \
+	if [[ $$before != "$$after" ]]; then \
+		echo "These generated files were not current; they are now:"; \
+		git --no-pager diff --stat "$$before" "$$after"; exit 1; \
+	fi
+
+.PHONY: seeds
+seeds:
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
+
+$(LINT):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv bin/golangci-lint $@

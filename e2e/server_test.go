@@ -1,0 +1,263 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The account that a demo starts with.
+const (
+	apiKey          = "demo0001"
+	apiSecret       = "demosecret0001"
+	signatureSecret = "demosignature0001"
+)
+
+// patience is how long a test waits for what should come at once.
+const patience = 20 * time.Second
+
+// server is the program under test, running as "countersign demo".
+type server struct {
+	url    string
+	client *http.Client // trusts it
+	cmd    *exec.Cmd
+	log    *journal
+	ended  chan struct{} // closed when the program has ended
+	number atomic.Int64  // of numbers handed out
+}
+
+// start runs "countersign demo" with further arguments, waits until it answers,
+// and stops it when the test ends.
+func start(t *testing.T, args ...string) *server {
+	t.Helper()
+	return startIn(t, t.TempDir(), args...)
+}
+
+// startIn is start with data in dir, where the server before it may have left
+// some.
+func startIn(t *testing.T, dir string, args ...string) *server {
+	t.Helper()
+	args = append([]string{"demo", "--listen", "127.0.0.1:0", "--unlimited", "--data", dir}, args...)
+	s := &server{
+		client: &http.Client{Timeout: patience},
+		cmd:    exec.Command(countersign(t), args...),
+		log:    newJournal(),
+		ended:  make(chan struct{}),
+	}
+	s.cmd.Stdout = s.log
+	s.cmd.Stderr = s.log
+	s.cmd.Env = append(os.Environ(), "TZ=Asia/Seoul") // times are UTC wherever it runs
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(s.ended)
+		_ = s.cmd.Wait() // the state tells
+	}()
+	t.Cleanup(func() {
+		s.stop(t)
+		if t.Failed() {
+			t.Logf("the program said:\n%s", s.log)
+		}
+	})
+
+	select {
+	case s.url = <-s.log.url:
+	case <-s.ended:
+		t.Fatalf("%s ended: %v\n%s", strings.Join(args, " "), s.cmd.ProcessState, s.log)
+	case <-time.After(patience):
+		t.Fatal("the program does not say where it listens")
+	}
+	if strings.HasPrefix(s.url, "https:") {
+		s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: certificates(t, dir)}}
+	}
+	s.messages(t, "447700900000") // it answers
+	return s
+}
+
+// certificates holds the one that a demo with its data in dir made for itself.
+func certificates(t *testing.T, dir string) *x509.CertPool {
+	t.Helper()
+	pem, err := os.ReadFile(filepath.Join(dir, "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		t.Fatalf("no certificate in %s", pem)
+	}
+	return pool
+}
+
+// stop asks the program to end, and sees that it ends well. Stopping twice, or
+// after kill, does nothing.
+func (s *server) stop(t *testing.T) {
+	t.Helper()
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		t.Errorf("the program does not end %v after SIGTERM", patience)
+		s.kill()
+	}
+	if state := s.cmd.ProcessState; !state.Success() {
+		t.Errorf("the program ended with %v", state)
+	}
+}
+
+// kill ends the program as a crash of its machine would.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill() // an error means that it has ended
+	<-s.ended
+}
+
+// newNumber is a number that this server has not heard of yet, from the range
+// that the United Kingdom reserves for fiction.
+func (s *server) newNumber() string {
+	return fmt.Sprintf("447700900%03d", 100+s.number.Add(1))
+}
+
+// message is a message on the virtual phone.
+type message struct {
+	Number    string
+	Channel   string
+	From      string
+	Text      string
+	AudioURL  string    `json:"audio_url"`
+	EventID   string    `json:"event_id"`
+	RequestID string    `json:"request_id"`
+	SentAt    time.Time `json:"sent_at"`
+}
+
+// messages are those that the phone of number has received, oldest first.
+func (s *server) messages(t *testing.T, number string) []message {
+	t.Helper()
+	var inbox struct{ Messages []message }
+	answer := s.get(t, "/phone/api/messages?"+url.Values{"number": {number}}.Encode())
+	if err := json.Unmarshal(answer, &inbox); err != nil {
+		t.Fatalf("messages of %s: %v in %s", number, err, answer)
+	}
+	return inbox.Messages
+}
+
+// await gives the nth message (the first is 1) for number as soon as it is there.
+func (s *server) await(t *testing.T, number string, n int) message {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if got := s.messages(t, number); len(got) >= n {
+			return got[n-1]
+		}
+	}
+	t.Fatalf("message %d for %s does not come", n, number)
+	return message{}
+}
+
+// get fetches a page of the server.
+func (s *server) get(t *testing.T, path string) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body := s.send(t, req)
+	return body
+}
+
+// send makes a request, which must be answered with 200.
+func (s *server) send(t *testing.T, req *http.Request) (http.Header, []byte) {
+	t.Helper()
+	res, err := s.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s\n%s", req.Method, req.URL.Path, res.Status, body)
+	}
+	return res.Header, body
+}
+
+// A PIN is written in an SMS as one word, and spoken digit by digit.
+var (
+	writtenPIN = regexp.MustCompile(`\b\d{4,10}\b`)
+	spokenPIN  = regexp.MustCompile(`\b\d(, \d){3,9}\b`)
+)
+
+// pin finds the PIN in the text of a message.
+func (m message) pin(t *testing.T) string {
+	t.Helper()
+	found := writtenPIN.FindString(m.Text)
+	if m.Channel == "tts" {
+		found = strings.ReplaceAll(spokenPIN.FindString(m.Text), ", ", "")
+	}
+	if found == "" {
+		t.Fatalf("no PIN in %s %q", m.Channel, m.Text)
+	}
+	return found
+}
+
+// wrong is a code as long as pin that is not it.
+func wrong(pin string) string {
+	last := len(pin) - 1
+	return pin[:last] + string('0'+(pin[last]-'0'+1)%10)
+}
+
+// journal keeps what the program prints, and tells where it says it listens.
+type journal struct {
+	url chan string // gets one value
+
+	mu   sync.Mutex
+	text bytes.Buffer
+	told bool
+}
+
+func newJournal() *journal { return &journal{url: make(chan string, 1)} }
+
+var listening = regexp.MustCompile(`https?://127\.0\.0\.1:\d+\b`)
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.text.Write(p)
+	if !j.told {
+		// The address counts once something follows it: until then a digit may
+		// be missing.
+		if at := listening.FindIndex(j.text.Bytes()); at != nil && at[1] < j.text.Len() {
+			j.told = true
+			j.url <- string(j.text.Bytes()[at[0]:at[1]])
+		}
+	}
+	return len(p), nil
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
