@@ -9,11 +9,11 @@ import (
 
 // check serves /verify/check/{format}: it compares a code with the PIN.
 func (a *API) check(ctx context.Context, c *call) (any, error) {
-	id, err := c.request()
-	if err != nil {
+	if err := c.need("request_id", "code"); err != nil {
 		return nil, err
 	}
-	if err := c.need("code"); err != nil {
+	id, err := c.request()
+	if err != nil {
 		return nil, err
 	}
 	code, ok := verify.ParsePIN(c.params.get("code"))

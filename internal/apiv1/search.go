@@ -2,6 +2,7 @@ package apiv1
 
 import (
 	"context"
+	"slices"
 
 	"countersign/internal/verify"
 )
@@ -12,7 +13,7 @@ const maxSearch = 10
 // search serves /verify/search/{format}: it shows one verification (request_id)
 // or a list of up to ten (request_ids).
 func (a *API) search(ctx context.Context, c *call) (any, error) {
-	texts := c.params[listParam]
+	texts := slices.DeleteFunc(slices.Clone(c.params[listParam]), func(id string) bool { return id == "" })
 	single := len(texts) == 0
 	if single {
 		if err := c.need("request_id"); err != nil {

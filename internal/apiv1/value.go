@@ -59,9 +59,6 @@ func isShown(r rune) bool {
 // request reads a request_id. One that no request can have is not an error here:
 // it is unknown, like one that was never given out (the zero ID).
 func (c *call) request() (verify.ID, error) {
-	if err := c.need("request_id"); err != nil {
-		return verify.ID{}, err
-	}
 	text := c.params.get("request_id")
 	id, err := parseRequestID("request_id", text)
 	if err == nil {
