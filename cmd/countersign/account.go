@@ -26,7 +26,7 @@ type accountCreateCmd struct {
 	Name            string   `arg:"" help:"What the account is for."`
 	Key             string   `help:"The api_key: 8 letters and digits; drawn if empty."`
 	Secret          string   `help:"The api_secret; drawn if empty. Others can see it on the command line."`
-	Credit          string   `help:"First balance, such as 100.00." default:"0" placeholder:"AMOUNT"`
+	Credit          string   `help:"First balance, such as 100.00. Default: ${default}." default:"0" placeholder:"AMOUNT"`
 	Rate            int      `help:"Requests allowed in any second; 0 for the installation's default."`
 	PINCode         bool     `help:"Allow the application to choose the PIN (pin_code)." name:"pin-code"`
 	Trial           bool     `help:"Allow only the numbers given with --approve."`

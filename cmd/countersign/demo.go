@@ -13,10 +13,10 @@ import (
 )
 
 type demoCmd struct {
-	Listen    string `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	Listen    string `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	OpsListen string `help:"Address for /healthz, /readyz and /metrics; none if empty." placeholder:"HOST:PORT"`
 	Data      string `help:"Directory to keep the database in; a fresh temporary one if empty." type:"path" placeholder:"DIR"`
-	Speed     int    `help:"Run the waits and expiries of verifications N times faster." default:"1" placeholder:"N"`
+	Speed     int    `help:"Run the waits and expiries of verifications N times faster. Default: ${default}." default:"1" placeholder:"N"`
 	Unlimited bool   `help:"Lift the limits on requests and credit."`
 	Public    bool   `help:"Allow an address that others can reach. The demo's secrets are published."`
 	TLS       bool   `help:"Serve https with a certificate made for the occasion." name:"tls"`

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"countersign/internal/config"
 	"countersign/internal/server"
@@ -19,6 +20,10 @@ type serveCmd struct {
 	TLSCert string `help:"Certificate file (PEM) for https; overrides tls.cert." type:"path" placeholder:"FILE"`
 	TLSKey  string `help:"Key file (PEM) for https; overrides tls.key." type:"path" placeholder:"FILE"`
 }
+
+// drainFor is how long a server that stops goes on to say so (503), for load
+// balancers and clients with open connections to go elsewhere.
+const drainFor = time.Second
 
 // Run serves until the process is told to stop.
 func (c *serveCmd) Run(p *process) error {
@@ -41,7 +46,7 @@ func (c *serveCmd) Run(p *process) error {
 		return err
 	}
 	log := newLogger(p.stderr, cfg.Log.Level, cfg.Log.Format)
-	s, err := server.New(p.ctx, server.Options{Config: cfg, Key: key, Log: log, Clock: p.clock})
+	s, err := server.New(p.ctx, server.Options{Config: cfg, Key: key, Log: log, Clock: p.clock, DrainFor: drainFor})
 	if err != nil {
 		return err
 	}
@@ -53,17 +58,17 @@ func (c *serveCmd) Run(p *process) error {
 // loadKey reads the key file. It makes one only where there is no database yet:
 // a new key for an old database would open nothing in it.
 func loadKey(database, file string) (store.Key, error) {
+	for _, dir := range []string{filepath.Dir(database), filepath.Dir(file)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return store.Key{}, fmt.Errorf("make data directory: %w", err)
+		}
+	}
 	key, err := store.LoadKey(file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
 	if _, statErr := os.Stat(database); !errors.Is(statErr, fs.ErrNotExist) {
 		return key, fmt.Errorf("database %s is there, but not its key: %w", database, err)
-	}
-	for _, dir := range []string{filepath.Dir(database), filepath.Dir(file)} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return key, fmt.Errorf("make data directory: %w", err)
-		}
 	}
 	key = store.NewKey()
 	return key, key.Save(file)

@@ -1,0 +1,397 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"countersign/internal/config"
+	"countersign/internal/message"
+)
+
+// TestMain lets a script run the program of this source as "countersign", in a
+// process of its own. Scripts use curl; where it is not installed, a stand-in
+// for the few options that they need.
+func TestMain(m *testing.M) {
+	commands := map[string]func(){"countersign": main}
+	_, err := exec.LookPath("curl")
+	if standIn := filepath.Base(os.Args[0]) == "curl"; err != nil || standIn {
+		commands["curl"] = func() { os.Exit(curl(os.Args[1:])) }
+	}
+	testscript.Main(m, commands)
+}
+
+// root is the root of the repository.
+const root = "../.."
+
+// TestScripts runs testdata/script: a file for each behaviour of the program.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(env.WorkDir, "README.md"), readme, 0o600)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await":   await,
+			"sigterm": sigterm,
+			"session": session,
+		},
+	})
+}
+
+// patience is how long a script waits for what should come at once.
+const patience = 20 * time.Second
+
+// await FILE REGEXP [NAME] waits until the file, which a program in the
+// background writes, matches; NAME is then set to the first group.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: await file regexp [name]")
+	}
+	path, want := ts.MkAbs(args[0]), regexp.MustCompile(args[1])
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		text, _ := os.ReadFile(path) // it may not be there yet
+		if found := want.FindSubmatch(text); found != nil {
+			if len(args) == 3 {
+				ts.Setenv(args[2], string(found[1]))
+			}
+			return
+		}
+	}
+	text, _ := os.ReadFile(path)
+	ts.Fatalf("%s never matches %q:\n%s", args[0], args[1], text)
+}
+
+// sigterm asks the programs in the background to stop, as an operator would.
+func sigterm(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: sigterm")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+	}
+}
+
+// readmeAddress is where the server is in README.md.
+const readmeAddress = "127.0.0.1:8080"
+
+// session FILE ADDRESS types the first shell session in a Markdown file, with
+// the server at ADDRESS, and compares what comes back. Ids, times and codes
+// differ each time; what the session shows once as an id must be the same id
+// everywhere else, in later commands too.
+func session(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: session file address")
+	}
+	commands, err := readSession(ts.ReadFile(args[0]))
+	ts.Check(err)
+	real := strings.NewReplacer(readmeAddress, args[1])
+	known := map[string]string{} // from what is printed in the file to what it is now
+	for _, c := range commands {
+		line := real.Replace(c.line)
+		for _, printed := range slices.Sorted(maps.Keys(known)) {
+			line = regexp.MustCompile(`\b`+printed+`\b`).ReplaceAllString(line, known[printed])
+		}
+		// The message comes a moment after the answer: what only reads may be
+		// typed again until it is there.
+		reads := !strings.Contains(line, " -d ")
+		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+			ts.Check(ts.Exec("sh", "-c", line))
+			err := learn(c.output, strings.TrimSpace(ts.ReadFile("stdout")), known)
+			if err == nil {
+				break
+			}
+			if !reads || time.Now().After(deadline) {
+				ts.Fatalf("%s\n%v", line, err)
+			}
+		}
+	}
+}
+
+type typed struct{ line, output string }
+
+// readSession takes the first block ```console apart.
+func readSession(markdown string) ([]typed, error) {
+	_, rest, ok := strings.Cut(markdown, "```console\n")
+	block, _, closed := strings.Cut(rest, "```")
+	if !ok || !closed {
+		return nil, fmt.Errorf("no block of ```console")
+	}
+	var session []typed
+	for line := range strings.Lines(block) {
+		line = strings.TrimSuffix(line, "\n")
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			session = append(session, typed{line: command})
+		} else if len(session) > 0 {
+			last := &session[len(session)-1]
+			last.output = strings.TrimSpace(last.output + "\n" + line)
+		}
+	}
+	if len(session) != 3 {
+		return nil, fmt.Errorf("the session has %d commands, want 3: start, read, check", len(session))
+	}
+	return session, nil
+}
+
+// changing is what differs each time: UUIDs, request ids, times and PINs.
+var changing = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}` +
+	`|\d{4}-\d\d-\d\dT[0-9:.]+Z|code: \d{4}\b`)
+
+// learn compares an output with the printed one, and adds to known what stands
+// there now for what was printed.
+func learn(printed, now string, known map[string]string) error {
+	const hidden = "…"
+	if got, want := changing.ReplaceAllString(now, hidden), changing.ReplaceAllString(printed, hidden); got != want {
+		return fmt.Errorf("got  %s\nwant %s", now, printed)
+	}
+	actual := changing.FindAllString(now, -1)
+	for i, old := range changing.FindAllString(printed, -1) {
+		old, value := strings.TrimPrefix(old, "code: "), strings.TrimPrefix(actual[i], "code: ")
+		if before, ok := known[old]; ok && before != value {
+			return fmt.Errorf("%s is printed for both %s and %s", old, before, value)
+		}
+		known[old] = value
+	}
+	return nil
+}
+
+// curl stands in for the real one: it fetches a URL, by POST with -d.
+func curl(args []string) int {
+	options := flag.NewFlagSet("curl", flag.ContinueOnError)
+	options.Bool("s", false, "be silent")
+	ca := options.String("cacert", "", "certificate to trust")
+	form := url.Values{}
+	options.Func("d", "name=value", func(field string) error {
+		name, value, _ := strings.Cut(field, "=")
+		form.Add(name, value)
+		return nil
+	})
+	var target string
+	for len(args) > 0 { // options may follow the URL
+		if err := options.Parse(args); err != nil {
+			return 2
+		}
+		if args = options.Args(); len(args) > 0 {
+			target, args = args[0], args[1:]
+		}
+	}
+	if err := fetch(target, form, *ca); err != nil {
+		fmt.Fprintln(os.Stderr, "curl:", err)
+		return 1
+	}
+	return 0
+}
+
+func fetch(target string, form url.Values, ca string) error {
+	if !strings.Contains(target, "://") {
+		target = "http://" + target
+	}
+	trusted := x509.NewCertPool()
+	pem, _ := os.ReadFile(ca) // without it nothing is trusted
+	trusted.AppendCertsFromPEM(pem)
+	client := http.Client{Timeout: patience, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
+	}}
+	method, body := http.MethodGet, io.Reader(nil)
+	if len(form) > 0 {
+		method, body = http.MethodPost, strings.NewReader(form.Encode())
+	}
+	req, err := http.NewRequestWithContext(context.Background(), method, target, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(os.Stdout, resp.Body)
+	return err
+}
+
+// TestCommandLineIsDocumented sees that docs/reference/command-line.md has a
+// section for each command, with its arguments, its flags and their defaults,
+// and nothing that the program does not have.
+func TestCommandLineIsDocumented(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(&cli{}, kong.Name("countersign"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := sections(t, "docs/reference/command-line.md", "## ")
+	for _, command := range parser.Model.Leaves(false) {
+		name := command.FullPath()
+		t.Run(name, func(t *testing.T) {
+			section, ok := documented[name]
+			if !ok {
+				t.Fatalf("no section %q among %q", name, slices.Sorted(maps.Keys(documented)))
+			}
+			var want []string
+			for _, arg := range command.Positional {
+				want = append(want, "<"+arg.Name+"> ")
+			}
+			for _, f := range command.Flags {
+				if f.Name != "help" {
+					want = append(want, "--"+f.Name+" "+f.Default)
+				}
+			}
+			var got []string
+			for _, row := range rows(section) {
+				got = append(got, strings.Fields(row[0])[0]+" "+row[1])
+			}
+			compare(t, got, want)
+		})
+		delete(documented, name)
+	}
+	for name := range documented {
+		if strings.HasPrefix(name, "countersign ") {
+			t.Errorf("the program has no %q", name)
+		}
+	}
+}
+
+// TestConfigurationIsDocumented sees that docs/reference/configuration.md has
+// every setting with its default and its variable, and no other.
+func TestConfigurationIsDocumented(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, row := range rows(sections(t, "docs/reference/configuration.md", "# ")["Configuration"]) {
+		got = append(got, strings.Join(row[:3], " "))
+	}
+	compare(t, got, settings(reflect.ValueOf(config.Default()), "", false))
+}
+
+// settings lists "key default variable" of each setting.
+func settings(v reflect.Value, prefix string, inList bool) []string {
+	var list []string
+	for i := range v.NumField() {
+		key, field := prefix+v.Type().Field(i).Tag.Get("yaml"), v.Field(i)
+		variable := config.EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+		value := fmt.Sprint(field)
+		if field.Kind() == reflect.Slice {
+			value = "" // the text of the page shows the defaults of lists
+		}
+		if inList {
+			value, variable = "", ""
+		}
+		switch {
+		case field.Kind() == reflect.Struct:
+			list = append(list, settings(field, key+".", inList)...)
+			continue
+		case field.Kind() == reflect.Slice && field.Type().Elem().Kind() == reflect.Struct:
+			list = append(list, settings(reflect.Zero(field.Type().Elem()), key+"[].", true)...)
+		}
+		list = append(list, key+" "+value+" "+variable)
+	}
+	return list
+}
+
+// TestLocalesWithoutTextAreListed compares docs/divergences.md with the catalog.
+func TestLocalesWithoutTextAreListed(t *testing.T) {
+	t.Parallel()
+	catalog, err := message.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := sections(t, "docs/divergences.md", "## ")["Locales without text"]
+	list := regexp.MustCompile("(?m)^`.*$").FindString(section)
+	compare(t, strings.Fields(strings.ReplaceAll(list, "`", "")), catalog.WithoutText())
+}
+
+// TestLinksLeadSomewhere follows the links between the pages.
+func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^):#]+)(#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), link[1])); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}
+
+// sections gives the text below each heading of a level ("## ") of a page.
+func sections(t *testing.T, page, level string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, part := range strings.Split("\n"+string(text), "\n"+level)[1:] {
+		title, body, _ := strings.Cut(part, "\n")
+		found[strings.Trim(title, "`")] = body
+	}
+	return found
+}
+
+// rows gives the cells, without their backquotes, of the rows of all tables
+// whose first cell is code.
+func rows(section string) [][]string {
+	var found [][]string
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for i, cell := range cells {
+			cells[i] = strings.Trim(strings.TrimSpace(cell), "`")
+		}
+		found = append(found, cells)
+	}
+	return found
+}
+
+// compare sees that both lists hold the same, in any order.
+func compare(t *testing.T, got, want []string) {
+	t.Helper()
+	for _, g := range got {
+		if !slices.Contains(want, g) {
+			t.Errorf("the page has %q, the program does not", g)
+		}
+	}
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			t.Errorf("the page lacks %q", w)
+		}
+	}
+}
