@@ -15,6 +15,12 @@ const (
 // control serves /verify/control/{format}: it cancels a verification or sends its
 // next message at once.
 func (a *API) control(ctx context.Context, c *call) (any, error) {
+	cmd := c.params.get("cmd")
+	if cmd == cmdTrigger { // of the commands, the one that makes a message go out
+		if err := c.account.MaySend(); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.need("request_id", "cmd"); err != nil {
 		return nil, err
 	}
@@ -22,14 +28,11 @@ func (a *API) control(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := c.params.get("cmd")
 	switch cmd {
 	case cmdCancel:
 		err = a.cfg.Engine.Cancel(ctx, c.account, id)
 	case cmdTrigger:
-		if err = c.account.MaySend(); err == nil {
-			err = a.cfg.Engine.Trigger(ctx, c.account, id)
-		}
+		err = a.cfg.Engine.Trigger(ctx, c.account, id)
 	default:
 		err = verify.Invalid("cmd")
 	}

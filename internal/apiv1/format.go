@@ -77,5 +77,6 @@ func writeProblem(w http.ResponseWriter, f format, code int, text string) {
 // later, can serve.
 func writeUnavailable(w http.ResponseWriter, f format) {
 	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Connection", "close") // the next try may reach another node
 	writeProblem(w, f, http.StatusServiceUnavailable, "Service Unavailable")
 }

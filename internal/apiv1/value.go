@@ -47,13 +47,11 @@ func (c *call) shownText(name string) (string, error) {
 
 // isShown reports whether r can be seen: letters, marks, digits, punctuation,
 // symbols and spaces of any script. Control, bidirectional and zero-width
-// characters are not, nor the fillers that only look like nothing.
+// characters are not, nor the fillers and the blank that only look like nothing.
 func isShown(r rune) bool {
-	switch r {
-	case utf8.RuneError, '\u115f', '\u1160', '\u3164', '\uffa0':
-		return false
-	}
-	return unicode.IsGraphic(r)
+	const brailleBlank = '\u2800'
+	return unicode.IsGraphic(r) && r != utf8.RuneError && r != brailleBlank &&
+		!unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }
 
 // request reads a request_id. One that no request can have is not an error here:

@@ -50,7 +50,7 @@ func (m *metrics) checked(status verify.Status, err error) {
 		result = "error"
 	}
 	m.checks.WithLabelValues(result).Inc()
-	if status == verify.Success || status == verify.Failed {
+	if err == nil || is(err, verify.KindTooManyCodes) { // this check ended it
 		m.ended.WithLabelValues(string(status)).Inc()
 	}
 }

@@ -38,7 +38,8 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 			if running.Status == verify.InProgress {
 				return &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
 			}
-			running.Drop()
+			running.Drop() // over, though nobody has taken that step yet
+			e.metrics.ended.WithLabelValues(string(running.Status)).Inc()
 			if err := tx.Save(running); err != nil {
 				return err
 			}

@@ -41,6 +41,9 @@ type Options struct {
 
 	Speed     int  // divides the waits of verifications; 0 and 1 mean real time
 	Unlimited bool // no limit on requests
+	// DrainFor is how long a stop goes on to turn requests away before it closes
+	// its listener.
+	DrainFor time.Duration
 	// TLS overrides the certificate of the configuration.
 	TLS *tls.Config
 }
@@ -237,7 +240,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.engine.Resume()
-	defer context.AfterFunc(ctx, s.drain.Begin)()
+	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAPI()
+	defer context.AfterFunc(ctx, func() {
+		s.drain.Begin()
+		s.opts.Clock.AfterFunc(s.opts.DrainFor, stopAPI)
+	})()
 
 	// The listener of the operators goes last: /readyz says "stopping" meanwhile.
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
@@ -251,7 +259,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			opsServed <- web.Serve(opsCtx, s.ops.server, s.ops, time.Second)
 		}()
 	}
-	errs := []error{web.Serve(ctx, s.api.server, s.api, grace)}
+	errs := []error{web.Serve(apiCtx, s.api.server, s.api, grace)}
 	stopOps()
 	errs = append(errs, <-opsServed)
 

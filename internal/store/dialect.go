@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"net/url"
+	"os"
 	"strconv"
 
 	_ "modernc.org/sqlite" // the driver "sqlite": pure Go, so the binary needs no C library
@@ -27,6 +28,16 @@ func openSQLite(path string, conns int) (*sql.DB, error) {
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	return db, nil
+}
+
+// createPrivate makes the file, if it is not there, so that only its owner can
+// read the numbers in it. SQLite gives its log and index the same mode.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // placeholders gives "$1, … $n".

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"countersign/internal/verify"
@@ -43,14 +44,18 @@ func LoadKey(path string) (Key, error) {
 }
 
 // Save writes the key to a new file that only its owner may read. It never
-// overwrites: a lost key is a lost database.
+// overwrites: a lost key is a lost database. The file appears under its name when
+// it is whole, so that a crash leaves no key that cannot be read.
 func (k Key) Save(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), ".key-*")
 	if err != nil {
 		return fmt.Errorf("create key file: %w", err)
 	}
 	_, err = fmt.Fprintln(f, hex.EncodeToString(k[:]))
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Link(f.Name(), path)
+	}
+	return errors.Join(err, os.Remove(f.Name()))
 }
 
 // String keeps the key out of logs.

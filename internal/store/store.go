@@ -62,6 +62,9 @@ func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 	if db.seal, err = newSealer(cfg.Key); err != nil {
 		return db, err
 	}
+	if err := createPrivate(cfg.Path); err != nil {
+		return db, err
+	}
 	write, err := openSQLite(cfg.Path, 1)
 	if err != nil {
 		return db, err
@@ -70,7 +73,7 @@ func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 		err = db.checkKey(ctx, write)
 	}
 	if err == nil && cfg.Serve {
-		_, err = write.ExecContext(ctx, `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL`)
+		_, err = write.ExecContext(ctx, `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL AND due_at IS NOT NULL`)
 	}
 	if err != nil {
 		return db, errors.Join(err, write.Close())
@@ -93,6 +96,10 @@ func (db *DB) Close() error {
 		errs = append(errs, db.writer.stop())
 	}
 	if db.read != nil {
+		db.stmts.Range(func(_, s any) bool {
+			errs = append(errs, s.(*sql.Stmt).Close())
+			return true
+		})
 		errs = append(errs, db.read.Close())
 	}
 	if db.lock != nil {
@@ -133,10 +140,13 @@ func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...an
 	return s.QueryRowContext(ctx, args...).Scan(dest...)
 }
 
-// Ping reports whether the database answers.
+// Ping reports whether the database takes a write: one that can only be read (a
+// full disk, say) is of no use to anybody.
 func (db *DB) Ping(ctx context.Context) error {
-	var one int
-	return db.queryRow(ctx, `SELECT 1 FROM settings LIMIT 1`, nil, &one)
+	return db.Write(ctx, func(tx *Tx) error {
+		_, err := tx.exec(`UPDATE settings SET value = value`)
+		return err
+	})
 }
 
 // checkKey compares the key with the one that the database was made with.

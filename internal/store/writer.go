@@ -66,7 +66,11 @@ func (w *writer) stop() error {
 	}
 	w.mu.Unlock()
 	<-w.done
-	return errors.Join(w.conn.Close(), w.db.Close())
+	var errs []error
+	for _, s := range w.stmts { // SQLite folds its log in only when none is left
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
 }
 
 // Write runs do in a transaction and returns when it is durable. When do returns

@@ -1,0 +1,348 @@
+package apiv1_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/server"
+	"countersign/internal/servertest"
+)
+
+// input is a request that cannot be understood.
+type input struct {
+	name string
+	request
+	want string // HTTP code, status and text
+}
+
+const (
+	wantBody  = "200 3 " + textInvalid + "body"
+	wantQuery = "200 3 " + textInvalid + "query"
+	wantType  = "200 3 " + textInvalid + "Content-Type"
+)
+
+func wantParam(name string) string { return "200 3 " + textInvalid + name }
+
+// right is a request that would be accepted.
+const right = `"api_key":"demo0001","api_secret":"demosecret0001","number":"447700900100","brand":"Acme"`
+
+func object(more string) string { return "{" + right + "," + more + "}" }
+
+func jsonInputs() []input {
+	var all []input
+	for _, c := range []struct{ name, body, want string }{
+		{"broken", "{" + right, wantBody},
+		{"a comma too many", "{" + right + ",}", wantBody},
+		{"no colon", `{"number" "447700900100"}`, wantBody},
+		{"two objects", "{" + right + "}{}", wantBody},
+		{"text after", "{" + right + "} x", wantBody},
+		{"array", "[{" + right + "}]", wantBody},
+		{"string", `"` + strings.Repeat("x", 100) + `"`, wantBody},
+		{"null", "null", wantBody},
+		{"byte order mark", "\ufeff{" + right + "}", wantBody},
+		{"not UTF-8", object(`"country":"` + "\xff" + `"`), wantBody},
+		{"not UTF-8 in a name", object(`"` + "\xc3\x28" + `":"x"`), wantBody},
+		{"a name that is a number", `{1:"x"}`, wantBody},
+		{"NaN", object(`"amount":NaN`), wantBody},
+		{"a number with a zero first", object(`"code_length":04`), wantBody},
+		{"object", object(`"lg":{"a":"b"}`), wantParam("lg")},
+		{"array of one", object(`"lg":["en-us"]`), wantParam("lg")},
+		{"true", object(`"lg":true`), wantParam("lg")},
+		{"false", object(`"pin_code":false`), wantParam("pin_code")},
+		{"list of objects", object(`"request_ids":[{}]`), wantParam("request_ids")},
+		{"list of lists", object(`"request_ids":[["a"]]`), wantParam("request_ids")},
+		{"list with null", object(`"request_ids":[null]`), wantParam("request_ids")},
+		{"a name twice", object(`"brand":"Acme"`), wantParam("brand")},
+		{"a name twice, escaped", object(`"br\u0061nd":"Acme"`), wantParam("brand")},
+		{"a name twice, once null", object(`"brand":null`), wantParam("brand")},
+		{"NUL", object(`"lg":"en-us\u0000"`), wantParam("lg")},
+		{"unknown names twice", object(`"x":1,"x":1`), wantParam("x")},
+		{"a name of controls twice", object(`"\u0007":1,"\u0007":1`), wantBody},
+		{"a long name twice", object(`"` + strings.Repeat("n", 65) + `":1,"` + strings.Repeat("n", 65) + `":1`), wantBody},
+		{"markup in a name", object(`"<a>&":1,"<a>&":1`), wantParam("<a>&")},
+		{"nested too deep in the body", strings.Repeat("[", 50_000), wantBody},
+		{"nested too deep in a value", object(`"lg":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)), wantBody},
+		{"nested objects", strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000), wantParam("a")},
+		{"too many parameters", object(manyJSON(10_000 / 2)), wantBody},
+		{"too large", object(`"lg":"` + strings.Repeat("x", 1<<16) + `"`), "413 3 Request body too large"},
+		{"much too large", strings.Repeat(" ", 1<<20), "413 3 Request body too large"},
+	} {
+		all = append(all, input{"json, " + c.name, request{contentType: "application/json", body: c.body, anonymous: true}, c.want})
+	}
+	return all
+}
+
+func manyJSON(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"p%d":1,`, i)
+	}
+	return strings.TrimSuffix(b.String(), ",")
+}
+
+func many(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "&p%d=", i)
+	}
+	return b.String()
+}
+
+func formInputs() []input {
+	const rightForm = "api_key=demo0001&api_secret=demosecret0001&number=447700900100&brand=Acme"
+	const formType = "application/x-www-form-urlencoded"
+	var all []input
+	for _, c := range []struct{ name, add, want string }{
+		{"percent", "&lg=%zz", ""},
+		{"percent at the end", "&lg=%", ""},
+		{"semicolon", "&lg=en-us;x=y", ""},
+		{"not UTF-8", "&lg=%ff", wantParam("lg")},
+		{"overlong UTF-8", "&lg=%c0%af", wantParam("lg")},
+		{"not UTF-8 in a name", "&%ff=1", wantBody},
+		{"NUL", "&lg=en-us%00", wantParam("lg")},
+		{"NUL in a brand", "&sender_id=A%00", wantParam("sender_id")},
+		{"twice the same", "&brand=Acme", wantParam("brand")},
+		{"twice another", "&number=447700900101", wantParam("number")},
+		{"twice empty", "&lg=&lg=", wantParam("lg")},
+		{"unknown twice", "&x=1&x=2", wantParam("x")},
+		{"secret twice", "&api_secret=x", wantParam("api_secret")},
+		{"brackets", "&brand[]=x&brand[]=y", wantParam("brand[]")},
+		{"many parameters", many(97), wantBody},
+	} {
+		inBody, inQuery := c.want, c.want
+		if c.want == "" {
+			inBody, inQuery = wantBody, wantQuery
+		}
+		all = append(all,
+			input{"form, " + c.name, request{contentType: formType, body: rightForm + c.add, anonymous: true}, inBody},
+			input{"query, " + c.name, request{query: rightForm + c.add, anonymous: true, contentType: formType, body: " "}, inQuery})
+	}
+	return append(all,
+		input{"form, 10,000 parameters", request{contentType: formType, body: rightForm + many(7_000), anonymous: true}, wantBody},
+		input{"form, too large", request{contentType: formType, body: rightForm + many(20_000), anonymous: true}, "413 3 Request body too large"},
+		input{"query and form say different things", request{query: "brand=Acme", contentType: formType, body: strings.Replace(rightForm, "Acme", "Other", 1), anonymous: true}, wantParam("brand")},
+		input{"query and json say different things", request{query: "number=447700900101", contentType: "application/json", body: "{" + right + "}", anonymous: true}, wantParam("number")},
+		input{"query with a name twice, and a form", request{query: "lg=en-us&lg=en-us", contentType: formType, body: rightForm, anonymous: true}, wantParam("lg")},
+		input{"text", request{contentType: "text/plain", body: rightForm, anonymous: true}, wantType},
+		input{"multipart", request{contentType: "multipart/form-data; boundary=x", body: "--x--", anonymous: true}, wantType},
+		input{"xml", request{contentType: "text/xml", body: "<a/>", anonymous: true}, wantType},
+		input{"no type at all", request{contentType: "nonsense;;;", body: rightForm, anonymous: true}, wantType},
+		input{"a form that says it is json", request{contentType: "application/json", body: rightForm, anonymous: true}, wantBody},
+		input{"json that says it is a form", request{contentType: formType, body: "{" + right + "}", anonymous: true}, "200 2 Missing api_key"},
+	)
+}
+
+// TestBadInput: what cannot be understood gets a clear answer in the format that
+// was asked for, and leaves nothing behind.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	db := open(t, s)
+	before := countWritten(t, db)
+	for _, in := range append(jsonInputs(), formInputs()...) {
+		for _, format := range []string{"json", "xml"} {
+			for _, path := range []string{"/verify/", "/verify/check/", "/verify/search/", "/verify/control/"} {
+				in.path = path + format
+				a := send(t, s.URL(), in.request)
+				if got := a.summary(t, format); got != in.want {
+					t.Errorf("%s%s, %s: got %s, want %s", path, format, in.name, got, in.want)
+				}
+			}
+		}
+	}
+	if after := countWritten(t, db); after != before {
+		t.Errorf("written %+v, before %+v", after, before)
+	}
+}
+
+// TestJSONNumbers: a number in JSON is the text that stands there.
+func TestJSONNumbers(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for i, tt := range []struct{ more, want string }{
+		{`"code_length":6,"pin_expiry":600,"workflow_id":6`, "200 0 "},
+		{`"code_length":null,"lg":null,"request_ids":[]`, "200 0 "},
+		{`"code_length":4e0`, wantParam("code_length")},
+		{`"code_length":4.0`, wantParam("code_length")},
+		{`"pin_expiry":300.5`, wantParam("pin_expiry")},
+		{`"workflow_id":-1`, wantParam("workflow_id")},
+		{`"pin_code":1234`, "200 0 "},
+		{`"country":"\ud800"`, wantParam("country")},
+	} {
+		body := strings.Replace(object(tt.more), `"447700900100"`, fmt.Sprint(447700900100+i), 1)
+		a := send(t, s.URL(), request{path: "/verify/json", contentType: "application/json", body: body, anonymous: true})
+		if got := a.summary(t, "json"); got != tt.want {
+			t.Errorf("%s: got %s, want %s", body, got, tt.want)
+		}
+	}
+}
+
+// summary is the code, status and text of an answer that must be a refusal in the
+// format.
+func (a answer) summary(t testing.TB, format string) string {
+	t.Helper()
+	var root node
+	contentType := "application/json"
+	if format == "xml" {
+		contentType = "text/xml"
+		if root = a.xml(t); root.name != "response" && root.name != "verify_response" {
+			t.Errorf("the root is %s", root.name)
+		}
+	} else {
+		root = a.json(t)
+	}
+	if got := a.header.Get("Content-Type"); got != contentType {
+		t.Errorf("Content-Type %q, want %s", got, contentType)
+	}
+	fields := map[string]string{}
+	for _, k := range root.kids {
+		fields[k.name] = k.text
+	}
+	return fmt.Sprintf("%d %s %s", a.code, fields["status"], fields["error_text"])
+}
+
+// TestWrongPaths: what is no call of the API is answered in the format that its
+// path ends in.
+func TestWrongPaths(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	const notFound = "404 3 Facility not allowed"
+	for _, tt := range []struct{ method, path, format, want string }{
+		{"POST", "/verify/", "json", notFound},
+		{"POST", "/verify/yaml", "json", notFound},
+		{"GET", "/verify/JSON", "json", notFound},
+		{"GET", "/verify/json/", "json", notFound},
+		{"GET", "/verify/xml/", "xml", notFound},
+		{"POST", "/verify/check", "json", notFound},
+		{"POST", "/verify/check/yaml", "json", notFound},
+		{"POST", "/verify/psd2/xml", "xml", notFound},
+		{"POST", "/verify/nothing/json", "json", notFound},
+		{"POST", "/verify/nothing/xml", "xml", notFound},
+		{"POST", "/verify/check/json/more", "json", notFound},
+		{"POST", "/verify/check/a%2Fxml", "xml", notFound},
+		{"POST", "/verify/%00", "json", notFound},
+		{"POST", "/verify/%ff/xml", "xml", notFound},
+		{"PUT", "/verify/json", "json", "405 3 Method not allowed: PUT"},
+		{"DELETE", "/verify/check/xml", "xml", "405 3 Method not allowed: DELETE"},
+		{"PATCH", "/verify/search/json", "json", "405 3 Method not allowed: PATCH"},
+		{"OPTIONS", "/verify/control/xml", "xml", "405 3 Method not allowed: OPTIONS"},
+		{"PUT", "/verify/psd2/json", "json", "405 3 Method not allowed: PUT"},
+		{"POST'", "/verify/xml", "xml", "405 3 Method not allowed: POST'"},
+		// A base URL that ends in a slash.
+		{"POST", "//verify//json", "json", "200 2 " + textMissing + "number"},
+		{"POST", "/verify//check/json", "json", "200 2 " + textMissing + "request_id"},
+	} {
+		a := send(t, s.URL(), request{method: tt.method, path: tt.path})
+		if got := a.summary(t, tt.format); got != tt.want {
+			t.Errorf("%s %s: got %s, want %s", tt.method, tt.path, got, tt.want)
+		}
+		if allow := a.header.Get("Allow"); (allow == "GET, POST") != (a.code == 405) {
+			t.Errorf("%s %s: %d with Allow %q", tt.method, tt.path, a.code, allow)
+		}
+	}
+	if a := send(t, s.URL(), request{method: http.MethodHead, path: "/verify/json"}); a.code != 405 || a.body != "" {
+		t.Errorf("HEAD: %d %q", a.code, a.body)
+	}
+}
+
+// TestBrokenRequests sends what is hardly HTTP.
+func TestBrokenRequests(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	db := open(t, s)
+	before := countWritten(t, db)
+	const chunked = "POST /verify/xml HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+	const sized = "POST /verify/json HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+	for name, tt := range map[string]struct {
+		send string
+		want int
+		body string
+	}{
+		"chunk of no size":     {chunked + "zz\r\nabc\r\n", 200, textInvalid + "body"},
+		"chunk of a huge size": {chunked + "fffffffffffffffff\r\nabc\r\n", 200, textInvalid + "body"},
+		"chunk cut off":        {chunked + "ff\r\napi_key=demo0001", 200, textInvalid + "body"},
+		"body cut off":         {sized + "{" + right, 200, textInvalid + "body"},
+		"bad escape in a path": {"GET /verify/%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
+		"NUL in a path":        {"GET /verify/\x00 HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
+		"no host":              {"GET /verify/json HTTP/1.1\r\n\r\n", 400, ""},
+		"negative length":      {"POST /verify/json HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, ""},
+		"a query of 100 kB":    {"GET /verify/json?" + many(12_000) + " HTTP/1.1\r\nHost: x\r\n\r\n", 431, ""},
+		"not HTTP":             {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, ""},
+	} {
+		code, body := raw(t, s, tt.send)
+		if code != tt.want || !strings.Contains(body, tt.body) {
+			t.Errorf("%s: got %d %q, want %d", name, code, body, tt.want)
+		}
+	}
+	if after := countWritten(t, db); after != before {
+		t.Errorf("written %+v, before %+v", after, before)
+	}
+	if got := call(t, s, "/verify/json", form("number", aNumber, "brand", "Acme")); got["status"] != "0" {
+		t.Errorf("afterwards: %v", got)
+	}
+}
+
+// raw writes bytes to the server, ends its side, and reads the answer.
+func raw(t *testing.T, s *servertest.Server, text string) (code int, body string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, text) // the server may close before it has all
+	_ = conn.(*net.TCPConn).CloseWrite()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Errorf("%.40q: %v", text, err)
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// TestRefusedWritesNothing: a refusal leaves nothing behind, whatever its reason.
+func TestRefusedWritesNothing(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	id := startOn(t, s, aNumber, "pin_code", "1234")
+	messagesOf(t, s, id, 1)
+	db := open(t, s)
+	before := countWritten(t, db)
+	for status, ask := range map[string]request{
+		"2":   {path: "/verify/json", params: form("number", "447700900101")},
+		"3":   {path: "/verify/json", params: form("number", "447700900101", "brand", "Acme", "lg", "x")},
+		"4":   {path: "/verify/json", params: form("api_key", "x", "api_secret", "x", "number", "447700900101", "brand", "Acme")},
+		"6":   {path: "/verify/json", params: form("number", server.UnroutableNumber, "brand", "Acme")},
+		"7":   {path: "/verify/json", params: form("number", server.BlockedNumber, "brand", "Acme")},
+		"8":   {path: "/verify/json", params: as(server.BarredAccount, form("number", "447700900101", "brand", "Acme"))},
+		"9":   {path: "/verify/json", params: as(server.BrokeAccount, form("number", "447700900101", "brand", "Acme"))},
+		"10":  {path: "/verify/json", params: form("number", aNumber, "brand", "Acme")},
+		"15":  {path: "/verify/json", params: form("number", server.UnsupportedNumber, "brand", "Acme")},
+		"18":  {path: "/verify/search/json", params: form(strings.Fields(strings.Repeat("request_ids x ", 11))...)},
+		"19":  {path: "/verify/control/json", params: form("request_id", id, "cmd", "cancel")},
+		"20":  {path: "/verify/json", params: as(server.BrokeAccount, form("number", "447700900101", "brand", "Acme", "pin_code", "1234"))},
+		"29":  {path: "/verify/json", params: as(server.TrialAccount, form("number", "447700900101", "brand", "Acme"))},
+		"101": {path: "/verify/search/json", params: form("request_id", unknownID)},
+	} {
+		if got := send(t, s.URL(), ask).fields(t); got["status"] != status {
+			t.Errorf("got %v, want status %s", got, status)
+		}
+	}
+	if after := countWritten(t, db); after != before {
+		t.Errorf("written %+v, before %+v", after, before)
+	}
+}

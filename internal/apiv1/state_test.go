@@ -1,0 +1,62 @@
+package apiv1_test
+
+import (
+	"database/sql"
+	"net/url"
+	"testing"
+
+	"countersign/internal/server"
+	"countersign/internal/servertest"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// newAccount makes an account with the demo's secrets and gives its key.
+func newAccount(t testing.TB, s *servertest.Server, a verify.Account, signatureMethod string, approved ...string) string {
+	t.Helper()
+	a.Key = store.NewAPIKey()
+	err := s.Store().CreateAccount(t.Context(), store.NewAccount{
+		Account: a, Secret: server.DemoSecret, Approved: approved,
+		SignatureMethod: signatureMethod, SignatureSecret: server.DemoSignatureSecret,
+	}, s.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Key
+}
+
+// open opens the database of a running server beside it.
+func open(t testing.TB, s *servertest.Server) *sql.DB {
+	t.Helper()
+	dsn := url.URL{Scheme: "file", Opaque: url.PathEscape(s.Path), RawQuery: "_pragma=busy_timeout(5000)"}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// database changes the database behind the server's back.
+func database(t testing.TB, s *servertest.Server, statement string, args ...any) {
+	t.Helper()
+	if _, err := open(t, s).ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// written counts everything that a call can write.
+type written struct{ verifications, events, checks, ledger, messages, balance int64 }
+
+func countWritten(t testing.TB, db *sql.DB) written {
+	t.Helper()
+	var w written
+	err := db.QueryRowContext(t.Context(), `SELECT (SELECT COUNT(*) FROM verifications), (SELECT COUNT(*) FROM events),
+		(SELECT COUNT(*) FROM checks), (SELECT COUNT(*) FROM ledger), (SELECT COUNT(*) FROM phone_messages),
+		(SELECT SUM(balance) FROM accounts)`).
+		Scan(&w.verifications, &w.events, &w.checks, &w.ledger, &w.messages, &w.balance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}

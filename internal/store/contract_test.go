@@ -1,0 +1,157 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// TestStore runs the contract on every engine that there is. Adding one adds a
+// line here.
+func TestStore(t *testing.T) {
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		testStore(t, func(t *testing.T) *store.DB {
+			return openFile(t, filepath.Join(t.TempDir(), "countersign.db"), key)
+		})
+	})
+}
+
+// testStore is what every engine must do. open gives an empty database that is
+// closed when its test ends.
+func testStore(t *testing.T, open func(*testing.T) *store.DB) {
+	for name, test := range map[string]func(*testing.T, *store.DB){
+		"Accounts":             testAccounts,
+		"AccountDuplicate":     testAccountDuplicate,
+		"AccountChanges":       testAccountChanges,
+		"AccountUnknown":       testAccountUnknown,
+		"AccountApproved":      testAccountApproved,
+		"LedgerCharge":         testCharge,
+		"LedgerParallel":       testParallelCharges,
+		"LedgerSum":            testLedgerSum,
+		"Numbers":              testNumbers,
+		"Prices":               testPrices,
+		"PricesAllOrNothing":   testReplacePrices,
+		"Verifications":        testVerifications,
+		"VerificationRunning":  testOneRunning,
+		"VerificationIsolated": testIsolation,
+		"ClaimDue":             testDue,
+		"ClaimTakeRelease":     testTakeRelease,
+		"ClaimFence":           testFence,
+		"ClaimPostpone":        testPostpone,
+		"ClaimOnce":            testClaimOnce,
+		"NextDue":              testNextDue,
+		"Events":               testEvents,
+		"EventOutcome":         testEventOutcome,
+		"Checks":               testChecks,
+		"Phone":                testPhone,
+		"WriteUndone":          testWriteUndone,
+		"WriteParallel":        testParallelWrites,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+var (
+	key = store.NewKey()
+	t0  = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+)
+
+// at is the time s seconds after the start.
+func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
+
+func openFile(t *testing.T, path string, key store.Key) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{Path: path, Key: key, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return db
+}
+
+// must fails the test on an error that it is not about.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write runs do in a transaction that must succeed.
+func write(t *testing.T, db *store.DB, do func(*store.Tx) error) {
+	t.Helper()
+	must(t, db.Write(t.Context(), do))
+}
+
+// addAccount makes an account with a balance.
+func addAccount(t *testing.T, db *store.DB, key string, balance verify.Money) {
+	t.Helper()
+	must(t, db.CreateAccount(t.Context(), store.NewAccount{
+		Account: verify.Account{Key: key, Name: "Test", Balance: balance}, Secret: "secret of " + key,
+	}, t0))
+}
+
+func request(account, number string) verify.Request {
+	return verify.Request{
+		Account: account, Number: number, Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: 4,
+		Workflow: verify.Workflow{
+			Steps:   []verify.Step{{Channel: verify.SMS, Wait: 125 * time.Second}, {Channel: verify.TTS, Wait: 180 * time.Second}},
+			PINLife: 300 * time.Second, PINPolicy: verify.ReusePIN, CancelAfter: 30 * time.Second,
+		},
+	}
+}
+
+// insert adds a verification that was accepted at now and that nobody holds.
+func insert(t *testing.T, db *store.DB, req verify.Request, now time.Time) (*store.Row, verify.Event) {
+	t.Helper()
+	v, e := verify.Start(req, verify.Unit, now, rand.Reader)
+	row := &store.Row{Verification: v}
+	write(t, db, func(tx *store.Tx) error { return tx.Insert(row, e) })
+	return row, e
+}
+
+// get loads a verification that must be there.
+func get(t *testing.T, db *store.DB, account string, id verify.ID) *store.Row {
+	t.Helper()
+	var row *store.Row
+	write(t, db, func(tx *store.Tx) error {
+		r, ok, err := tx.Get(account, id)
+		if err == nil && !ok {
+			t.Fatalf("there is no verification %s", id)
+		}
+		row = r
+		return err
+	})
+	return row
+}
+
+// due lists the ids that are due, and fails on a row that cannot be read.
+func due(t *testing.T, db *store.DB, now time.Time, limit int) []verify.ID {
+	t.Helper()
+	var ids []verify.ID
+	write(t, db, func(tx *store.Tx) error {
+		rows, broken, err := tx.Due(now, limit)
+		if len(broken) > 0 {
+			t.Errorf("rows that cannot be read: %v", broken)
+		}
+		for _, r := range rows {
+			ids = append(ids, r.ID)
+		}
+		return err
+	})
+	return ids
+}

@@ -1,0 +1,47 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+
+	"countersign/internal/store"
+)
+
+func testNumbers(t *testing.T, db *store.DB) {
+	blocked := func(number string) bool {
+		t.Helper()
+		is, err := db.Blocked(t.Context(), number)
+		must(t, err)
+		return is
+	}
+	if blocked("447700900007") {
+		t.Error("a number is blocked in an empty list")
+	}
+	for _, b := range []store.BlockedNumber{
+		{Number: "447700900008", Reason: "second", CreatedAt: at(1)},
+		{Number: "447700900007", Reason: "first", CreatedAt: t0},
+		{Number: "447700900007", Reason: "again", CreatedAt: at(2)}, // keeps its date
+	} {
+		must(t, db.BlockNumber(t.Context(), b))
+	}
+	if !blocked("447700900007") || blocked("44770090000") || blocked("4477009000070") {
+		t.Error("the number is not blocked, or one that only begins like it is")
+	}
+	list, err := db.BlockedNumbers(t.Context())
+	must(t, err)
+	want := []store.BlockedNumber{
+		{Number: "447700900007", Reason: "again", CreatedAt: t0},
+		{Number: "447700900008", Reason: "second", CreatedAt: at(1)},
+	}
+	if fmt.Sprint(list) != fmt.Sprint(want) {
+		t.Errorf("the list is %v, want %v", list, want)
+	}
+	for _, want := range []bool{true, false} { // the second time it is not there
+		if found, err := db.UnblockNumber(t.Context(), "447700900007"); found != want || err != nil {
+			t.Errorf("UnblockNumber = %v, %v; want %v", found, err, want)
+		}
+	}
+	if blocked("447700900007") || !blocked("447700900008") {
+		t.Error("the number is still blocked, or the other one no longer is")
+	}
+}

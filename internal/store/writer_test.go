@@ -1,0 +1,368 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// These tests are inside the package, because only here can the writer be held
+// up until a batch has come together.
+
+func openTemp(t *testing.T) *DB {
+	t.Helper()
+	db := openPath(t, filepath.Join(t.TempDir(), "countersign.db"))
+	t.Cleanup(func() { _ = db.Close() }) // a test may have closed it
+	return db
+}
+
+var testKey = NewKey()
+
+func openPath(t *testing.T, path string) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), Config{Path: path, Key: testKey, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// hold occupies the writer. What is queued until release is called makes one
+// batch, as far as it fits.
+func hold(t *testing.T, db *DB) (release func()) {
+	t.Helper()
+	holding, released := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- db.Write(context.WithoutCancel(t.Context()), func(*Tx) error {
+			close(holding)
+			<-released
+			return nil
+		})
+	}()
+	<-holding
+	return func() {
+		close(released)
+		if err := <-done; err != nil {
+			t.Errorf("the job that held the writer: %v", err)
+		}
+	}
+}
+
+// until waits for what another goroutine does next.
+func until(t *testing.T, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !cond(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+// queue hands jobs to the writer in their order, without waiting for them.
+func queue(t *testing.T, db *DB, jobs ...func(*Tx) error) (results []chan error) {
+	t.Helper()
+	for _, do := range jobs {
+		j := job{do: do, result: make(chan error, 1)}
+		if err := db.writer.enqueue(j); err != nil {
+			t.Fatal(err)
+		}
+		results = append(results, j.result)
+	}
+	return results
+}
+
+// put is a job that leaves a trace.
+func put(name string) func(*Tx) error {
+	return func(tx *Tx) error {
+		_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ($1, 'x')`, name)
+		return err
+	}
+}
+
+// traces lists what put has left.
+func traces(t *testing.T, db *DB) []string {
+	t.Helper()
+	rows, err := db.read.QueryContext(t.Context(), `SELECT name FROM settings WHERE name <> 'key_check' ORDER BY name`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+var errJob = errors.New("the job failed")
+
+// TestFailingJob: jobs of one batch fail one by one.
+func TestFailingJob(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	release := hold(t, db)
+	var before []string
+	results := queue(t, db,
+		put("a"),
+		func(tx *Tx) error { return errors.Join(put("b")(tx), errJob) },
+		put("c"),
+		put("a"), // is there already
+		func(tx *Tx) error {
+			if _, err := tx.exec(`nonsense`); err == nil {
+				t.Error("nonsense was executed")
+			}
+			return errJob
+		},
+		func(tx *Tx) error {
+			before = traces(t, db) // nothing is committed yet: it is one batch
+			return put("d")(tx)
+		},
+	)
+	release()
+	for i, fails := range []bool{false, true, false, true, true, false} {
+		if err := <-results[i]; (err != nil) != fails {
+			t.Errorf("job %d: %v, want an error: %v", i, err, fails)
+		}
+	}
+	if len(before) != 0 {
+		t.Errorf("%v were committed before the batch was", before)
+	}
+	if got, want := traces(t, db), []string{"a", "c", "d"}; !slices.Equal(got, want) {
+		t.Errorf("written: %v, want %v", got, want)
+	}
+}
+
+// TestCommitFails: nobody of a batch is told that he has written when its commit
+// fails, and the writer goes on.
+func TestCommitFails(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	release := hold(t, db)
+	results := queue(t, db,
+		put("a"),
+		func(tx *Tx) error { // SQLite finds out in COMMIT
+			_, err := tx.exec(`PRAGMA defer_foreign_keys = ON`)
+			if err == nil {
+				_, err = tx.exec(`INSERT INTO approved_numbers (account, number, created_at) VALUES ('nobody', '1', 0)`)
+			}
+			return err
+		},
+		func(*Tx) error { return errJob },
+		put("b"),
+	)
+	release()
+	for i, result := range results {
+		if err := <-result; err == nil || errors.Is(err, errJob) {
+			t.Errorf("job %d: %v, want the error of the commit", i, err)
+		}
+	}
+	if err := db.Write(t.Context(), put("c")); err != nil {
+		t.Errorf("the next batch: %v", err)
+	}
+	if got, want := traces(t, db), []string{"c"}; !slices.Equal(got, want) {
+		t.Errorf("written: %v, want %v", got, want)
+	}
+}
+
+// TestBeginFails: the same when the database cannot be written to at all.
+func TestBeginFails(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	release := hold(t, db)
+	results := queue(t, db, func(tx *Tx) error {
+		_, err := tx.exec(`PRAGMA busy_timeout = 0`)
+		return err
+	})
+	release()
+	if err := <-results[0]; err != nil {
+		t.Fatal(err)
+	}
+	other, err := sql.Open("sqlite", db.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	other.SetMaxOpenConns(1)
+	if _, err := other.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
+		t.Fatal(err)
+	}
+	for _, result := range queue(t, db, put("a"), put("b")) {
+		if err := <-result; err == nil {
+			t.Error("written while another process holds the database")
+		}
+	}
+	if _, err := other.ExecContext(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Write(t.Context(), put("c")); err != nil {
+		t.Errorf("after the other has gone: %v", err)
+	}
+	if got, want := traces(t, db), []string{"c"}; !slices.Equal(got, want) {
+		t.Errorf("written: %v, want %v", got, want)
+	}
+}
+
+// TestDiskFull: SQLite may undo the whole transaction by itself then. Whatever it
+// does, those who were told that they have written have.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	if err := db.Write(t.Context(), func(tx *Tx) error {
+		rows, err := tx.query(`PRAGMA max_page_count = 1`) // in effect, the present size
+		if err == nil {
+			err = rows.Close()
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	release := hold(t, db)
+	var jobs []func(*Tx) error
+	var names []string
+	for i := range 20 {
+		names = append(names, fmt.Sprintf("%02d", i))
+		do := put(names[i])
+		if i == 10 {
+			do = func(tx *Tx) error {
+				_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ('huge', zeroblob(10000000))`)
+				return err
+			}
+		}
+		jobs = append(jobs, do)
+	}
+	results := queue(t, db, jobs...)
+	release()
+	var want []string
+	for i, result := range results {
+		err := <-result
+		switch {
+		case i == 10 && err == nil:
+			t.Fatal("10 MB fitted into a full disk")
+		case err == nil:
+			want = append(want, names[i])
+		}
+	}
+	if got := traces(t, db); !slices.Equal(got, want) {
+		t.Errorf("written: %v, but told so: %v", got, want)
+	}
+	if err := db.Write(t.Context(), func(*Tx) error { return nil }); err != nil {
+		t.Errorf("the writer is stuck: %v", err)
+	}
+}
+
+func TestOverloaded(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	release := hold(t, db)
+	ran := 0
+	count := func(*Tx) error {
+		ran++
+		return nil
+	}
+	results := queue(t, db, slices.Repeat([]func(*Tx) error{count}, maxQueued)...)
+	if err := db.Write(t.Context(), count); !errors.Is(err, ErrOverloaded) {
+		t.Errorf("with a full queue: %v, want ErrOverloaded", err)
+	}
+	release()
+	for _, result := range results {
+		if err := <-result; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Write(t.Context(), count); err != nil {
+		t.Errorf("with an empty queue: %v", err)
+	}
+	if ran != maxQueued+1 {
+		t.Errorf("%d jobs ran, want %d", ran, maxQueued+1)
+	}
+}
+
+// TestCloseDrains: what was queued before Close is durable after it.
+func TestCloseDrains(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "countersign.db")
+	db := openPath(t, path)
+	release := hold(t, db)
+	var jobs []func(*Tx) error
+	var want []string
+	for i := range 1000 { // several batches
+		want = append(want, fmt.Sprintf("%04d", i))
+		jobs = append(jobs, put(want[i]))
+	}
+	results := queue(t, db, jobs...)
+	closed := make(chan error, 1)
+	go func() { closed <- db.Close() }()
+	until(t, func() bool {
+		db.writer.mu.RLock()
+		defer db.writer.mu.RUnlock()
+		return db.writer.closed
+	})
+	if err := db.Write(t.Context(), put("late")); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v, want ErrClosed", err)
+	}
+	release()
+	for i, result := range results {
+		if err := <-result; err != nil {
+			t.Fatalf("job %d: %v", i, err)
+		}
+	}
+	if err := <-closed; err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	again := openPath(t, path)
+	defer again.Close()
+	if got := traces(t, again); !slices.Equal(got, want) {
+		t.Errorf("%d traces are left, want %d", len(got), len(want))
+	}
+}
+
+// TestWriteOutlivesItsContext: once queued, a write is carried out, and its caller
+// is told.
+func TestWriteOutlivesItsContext(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	release := hold(t, db)
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- db.Write(ctx, put("a")) }()
+	until(t, func() bool { return len(db.writer.queue) == 1 })
+	cancel()
+	release()
+	if err := <-result; err != nil {
+		t.Errorf("got %v, want the write to be carried out", err)
+	}
+	if got := traces(t, db); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("written: %v, want a", got)
+	}
+}
+
+// TestCloseLeavesNothing cannot be parallel: it counts goroutines.
+func TestCloseLeavesNothing(t *testing.T) { //nolint:paralleltest // see above
+	before := goleak.IgnoreCurrent()
+	db := openPath(t, filepath.Join(t.TempDir(), "countersign.db"))
+	if err := db.Write(t.Context(), put("a")); err != nil {
+		t.Fatal(err)
+	}
+	traces(t, db)
+	if err := db.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	goleak.VerifyNone(t, before)
+}

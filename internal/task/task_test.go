@@ -1,0 +1,268 @@
+package task_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/goleak"
+
+	"countersign/internal/task"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// probe is work that notes when it is done. It runs inside a synctest bubble,
+// where time stands still unless everybody sleeps.
+type probe struct {
+	mu   sync.Mutex
+	born time.Time
+	runs []time.Duration // after the start
+	log  bytes.Buffer
+}
+
+// watch starts a runner of work. next says, for each run from 0, what it returns;
+// nil for nothing to do.
+func watch(t *testing.T, maxSleep time.Duration, next func(run int) (time.Time, error)) (*task.Runner, *probe) {
+	t.Helper()
+	p := &probe{born: time.Now()}
+	r := task.New(task.Config{
+		Name: "probe", Clock: clockwork.NewRealClock(), MaxSleep: maxSleep,
+		Log: slog.New(slog.NewTextHandler(&p.log, nil)),
+		Run: func(context.Context) (time.Time, error) {
+			p.mu.Lock()
+			run := len(p.runs)
+			p.runs = append(p.runs, time.Since(p.born))
+			p.mu.Unlock()
+			if next == nil {
+				return time.Time{}, nil
+			}
+			return next(run)
+		},
+	})
+	r.Start()
+	t.Cleanup(r.Stop)
+	synctest.Wait()
+	return r, p
+}
+
+// in is the time s seconds after the start.
+func (p *probe) in(s int) time.Time { return p.born.Add(time.Duration(s) * time.Second) }
+
+// pass lets s seconds pass, up to and with what happens then.
+func pass(s int) {
+	time.Sleep(time.Duration(s) * time.Second)
+	synctest.Wait()
+}
+
+func (p *probe) want(t *testing.T, seconds ...int) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var want []time.Duration
+	for _, s := range seconds {
+		want = append(want, time.Duration(s)*time.Second)
+	}
+	if !slices.Equal(p.runs, want) {
+		t.Errorf("after %v it ran at %v, want %v", time.Since(p.born), p.runs, want)
+	}
+}
+
+func TestRunner(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		test func(*testing.T)
+	}{
+		{"RunsAtOnce", func(t *testing.T) {
+			_, p := watch(t, time.Hour, nil)
+			p.want(t, 0)
+		}},
+		{"SleepsUntilNext", func(t *testing.T) {
+			start := time.Now()
+			_, p := watch(t, time.Hour, func(run int) (time.Time, error) {
+				if run > 1 {
+					return time.Time{}, nil
+				}
+				return start.Add([]time.Duration{10, 15}[run] * time.Second), nil
+			})
+			pass(9)
+			p.want(t, 0)
+			pass(1)
+			p.want(t, 0, 10)
+			pass(90)
+			p.want(t, 0, 10, 15)
+		}},
+		{"MaxSleep", func(t *testing.T) {
+			start := time.Now()
+			_, p := watch(t, time.Minute, func(run int) (time.Time, error) {
+				if run == 1 {
+					return start.Add(24 * time.Hour), nil
+				}
+				return time.Time{}, nil
+			})
+			pass(150)
+			p.want(t, 0, 60, 120)
+		}},
+		{"WakeEarlier", func(t *testing.T) {
+			r, p := watch(t, time.Hour, nil)
+			pass(5)
+			r.Wake(p.in(7)) // falls due while it would sleep: it looks at once
+			synctest.Wait()
+			p.want(t, 0, 5)
+			r.Wake(p.in(1)) // is due already
+			synctest.Wait()
+			p.want(t, 0, 5, 5)
+		}},
+		{"WakeLaterDoesNothing", func(t *testing.T) {
+			start := time.Now()
+			r, p := watch(t, time.Hour, func(run int) (time.Time, error) {
+				if run == 0 {
+					return start.Add(10 * time.Second), nil
+				}
+				return time.Time{}, nil
+			})
+			r.Wake(p.in(10))
+			r.Wake(p.in(11))
+			pass(9)
+			p.want(t, 0)
+			pass(1)
+			p.want(t, 0, 10)
+		}},
+		{"ManyWakesAreOneRun", func(t *testing.T) {
+			r, p := watch(t, time.Hour, func(int) (time.Time, error) {
+				time.Sleep(time.Second)
+				return time.Time{}, nil
+			})
+			for range 1000 {
+				r.Wake(p.in(0))
+			}
+			pass(10)
+			p.want(t, 0, 1)
+		}},
+		{"WakeWhileWorking", func(t *testing.T) {
+			// It may have looked already when the row came, so it looks again.
+			start := time.Now()
+			r, p := watch(t, time.Hour, func(run int) (time.Time, error) {
+				if run == 0 {
+					time.Sleep(5 * time.Second)
+				}
+				return time.Time{}, nil
+			})
+			pass(2)
+			r.Wake(start.Add(time.Minute))
+			pass(2)
+			p.want(t, 0)
+			pass(1)
+			p.want(t, 0, 5)
+			pass(1000)
+			p.want(t, 0, 5)
+		}},
+		{"RetriesAfterError", func(t *testing.T) {
+			start := time.Now()
+			_, p := watch(t, time.Hour, func(run int) (time.Time, error) {
+				if run < 3 {
+					return start.Add(30 * time.Minute), fmt.Errorf("error %d", run)
+				}
+				return time.Time{}, nil
+			})
+			pass(600)
+			p.want(t, 0, 1, 2, 3)
+			for _, want := range []string{"level=ERROR", "task=probe", `error="error 0"`, `error="error 2"`} {
+				if got := p.log.String(); !strings.Contains(got, want) {
+					t.Errorf("the log lacks %q: %s", want, got)
+				}
+			}
+		}},
+		{"StopsTwice", func(t *testing.T) {
+			r, p := watch(t, time.Hour, nil)
+			r.Stop()
+			r.Stop()
+			r.Wake(p.in(1))
+			pass(7200)
+			p.want(t, 0)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, tt.test)
+		})
+	}
+}
+
+// TestStopWaits: the run under way is told to stop, and waited for; what it then
+// says is no failure.
+func TestStopWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var ended time.Time
+		r := task.New(task.Config{
+			Name: "slow", Clock: clockwork.NewRealClock(), MaxSleep: time.Hour,
+			Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Run: func(ctx context.Context) (time.Time, error) {
+				<-ctx.Done()
+				time.Sleep(3 * time.Second) // the last of its work
+				ended = time.Now()
+				return time.Time{}, errors.Join(ctx.Err(), errors.New("cut short"))
+			},
+		})
+		r.Start()
+		synctest.Wait()
+		begun := time.Now()
+		r.Stop()
+		if ended.IsZero() || time.Since(begun) != 3*time.Second {
+			t.Errorf("Stop came back after %v, when the run had ended: %v", time.Since(begun), !ended.IsZero())
+		}
+		if log.Len() > 0 {
+			t.Errorf("a run that was stopped counts as a failure: %s", log.String())
+		}
+	})
+}
+
+// TestNeverTwiceAtOnce wakes a runner from many sides.
+func TestNeverTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		runs := 0
+		r := task.New(task.Config{
+			Name: "busy", Clock: clockwork.NewRealClock(), MaxSleep: time.Hour, Log: slog.New(slog.DiscardHandler),
+			Run: func(context.Context) (time.Time, error) {
+				if !mu.TryLock() {
+					t.Error("two runs at once")
+					return time.Time{}, nil
+				}
+				defer mu.Unlock()
+				time.Sleep(time.Second)
+				runs++
+				return time.Time{}, nil
+			},
+		})
+		r.Start()
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				for range 10 {
+					r.Wake(time.Now())
+					time.Sleep(300 * time.Millisecond)
+				}
+			})
+		}
+		wg.Wait()
+		r.Stop()
+		if runs < 3 || runs > 5 {
+			t.Errorf("%d runs of a second each in 3 s", runs)
+		}
+	})
+}
