@@ -28,7 +28,6 @@ import (
 // so.
 type wrongs struct {
 	request
-	endpoint   string // "" for start
 	format     string
 	account    verify.Account
 	unapproved bool // trial, and the number is not on its list

@@ -253,6 +253,7 @@ func TestCredentials(t *testing.T) {
 		"empty one added":      {signed(func(p url.Values) { p.Set("lg", "") }), "101 No response found"},
 		"no timestamp":         {signed(func(p url.Values) { p.Del("timestamp") }), "4 Bad credentials"},
 		"timestamp changed":    {signed(func(p url.Values) { p.Set("timestamp", "1") }), "4 Bad credentials"},
+		"sig with basic":       {request{user: server.DemoAccount, pass: server.DemoSecret, params: form("sig", "00")}, "2 Missing api_key"},
 		"sig without key":      {signed(func(p url.Values) { p.Del("api_key") }), "2 Missing api_key"},
 		"other account":        {signed(func(p url.Values) { p.Set("api_key", server.TrialAccount) }), "4 Bad credentials"},
 		"five minutes old":     {at(5 * time.Minute), "101 No response found"},
