@@ -71,17 +71,27 @@ func readParams(r *http.Request) (params, error) {
 		if err := body.checkRepeats(); err != nil {
 			return nil, err
 		}
-		for name, values := range body {
-			if name != listParam && len(p[name]) > 0 && p[name][0] != values[0] {
-				return nil, invalidName(name)
-			}
-			if name == listParam {
-				values = append(p[name], values...)
-			}
-			p[name] = values
+		if err := p.merge(body); err != nil {
+			return nil, err
 		}
 	}
 	return p, p.check()
+}
+
+// merge adds the parameters of the body to those of the query.
+func (p params) merge(body params) error {
+	for name, values := range body {
+		switch {
+		case name == listParam:
+			values = append(p[name], values...)
+		case values[0] == "" && p.get(name) != "":
+			continue // not given here
+		case p.get(name) != "" && p.get(name) != values[0]:
+			return invalidName(name)
+		}
+		p[name] = values
+	}
+	return nil
 }
 
 func (p params) check() error {

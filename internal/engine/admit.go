@@ -42,7 +42,7 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	if c.Rate > 0 {
 		rate = c.Rate
 	}
-	if rate > 0 && !c.Unlimited && !e.throttle.allow(c.Key, rate, e.cfg.Clock.Now()) {
+	if rate > 0 && !c.Unlimited && !e.throttle.allow(c.Key, rate) {
 		return verify.Account{}, &verify.Error{Kind: verify.KindThrottled}
 	}
 	return c.Account, nil

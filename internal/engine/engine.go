@@ -84,7 +84,7 @@ func New(cfg Config) *Engine {
 		cfg:      cfg,
 		node:     verify.NewID(rand.Reader).String(),
 		rand:     rand.Reader,
-		throttle: newThrottle(),
+		throttle: newThrottle(cfg.Clock),
 		metrics:  newMetrics(cfg.Metrics),
 		slots:    make(chan struct{}, maxDeliveries),
 	}

@@ -3,12 +3,15 @@ package engine
 import (
 	"sync"
 	"time"
+
+	"github.com/jonboulle/clockwork"
 )
 
 // throttle holds every account to a number of requests in any second: a sliding
 // window, so that no burst slips through where two fixed windows meet. Requests
 // that are refused do not count.
 type throttle struct {
+	clock    clockwork.Clock
 	mu       sync.Mutex
 	accounts map[string]*window // bounded by the number of accounts
 }
@@ -20,11 +23,15 @@ type window struct {
 	next  int // where the oldest lies
 }
 
-func newThrottle() *throttle { return &throttle{accounts: map[string]*window{}} }
+func newThrottle(clock clockwork.Clock) *throttle {
+	return &throttle{clock: clock, accounts: map[string]*window{}}
+}
 
-func (t *throttle) allow(account string, rate int, now time.Time) bool {
+// allow reports whether account may make one more request now, and counts it.
+func (t *throttle) allow(account string, rate int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	now := t.clock.Now() // under the lock, so that times enter in their order
 	w := t.accounts[account]
 	if w == nil || len(w.times) != rate {
 		w = &window{times: make([]time.Time, rate)}

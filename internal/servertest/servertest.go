@@ -6,6 +6,7 @@ package servertest
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -104,16 +105,35 @@ func (s *Server) Messages(number string) []Message {
 	return answer.Messages
 }
 
-// WaitMessages waits until a number has received n messages and lists them.
+// WaitMessages waits until a number has received n messages, and the server has
+// recorded the outcome of all that it sent, and lists them. A test may move the
+// clock then: nothing is on its way that the end of a lease would send again.
 func (s *Server) WaitMessages(number string, n int) []Message {
 	s.t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if m := s.Messages(number); len(m) >= n {
+		if m := s.Messages(number); len(m) >= n && s.settled() {
 			return m
 		}
 	}
 	s.t.Fatalf("%s has not received %d messages: %+v", number, n, s.Messages(number))
 	return nil
+}
+
+// settled reports whether no event is on its way. It asks the file, since no
+// client is told.
+func (s *Server) settled() bool {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+s.Path+"?mode=ro")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	var submitting int
+	err = db.QueryRowContext(s.t.Context(), `SELECT COUNT(*) FROM events WHERE state = 'submitting'`).Scan(&submitting)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return submitting == 0
 }
 
 // PIN finds the code in a message: digits in a row in an SMS, digits separated by

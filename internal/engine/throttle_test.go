@@ -1,0 +1,42 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"pgregory.net/rapid"
+)
+
+// TestThrottle sends requests at any times and holds what passes against the
+// definition: at most rate in any second, and none refused that would have fitted.
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		clock := clockwork.NewFakeClockAt(now)
+		throttle := newThrottle(clock)
+		rates := map[string]int{"fast": 30, "slow": rapid.IntRange(1, 5).Draw(t, "rate")}
+		passed := map[string][]time.Time{}
+		for range rapid.IntRange(1, 20).Draw(t, "bursts") {
+			clock.Advance(time.Duration(rapid.SampledFrom([]int{0, 1, 10, 300, 500, 999, 1000, 1001, 1500}).Draw(t, "ms")) * time.Millisecond)
+			now = clock.Now()
+			key := rapid.SampledFrom([]string{"fast", "slow"}).Draw(t, "account")
+			for range rapid.IntRange(1, 60).Draw(t, "requests") {
+				recent := 0
+				for _, p := range passed[key] {
+					if now.Sub(p) < time.Second {
+						recent++
+					}
+				}
+				ok := throttle.allow(key, rates[key])
+				if want := recent < rates[key]; ok != want {
+					t.Fatalf("with %d of %d in the last second: passes %v, want %v", recent, rates[key], ok, want)
+				}
+				if ok {
+					passed[key] = append(passed[key], now)
+				}
+			}
+		}
+	})
+}
