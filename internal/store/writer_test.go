@@ -225,10 +225,7 @@ func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
 	if err := db.Write(t.Context(), func(tx *Tx) error {
-		rows, err := tx.query(`PRAGMA max_page_count = 1`) // in effect, the present size
-		if err == nil {
-			err = rows.Close()
-		}
+		_, err := tx.exec(`PRAGMA max_page_count = 1`) // in effect, the present size
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -93,7 +93,7 @@ func TestRunner(t *testing.T) {
 				if run > 1 {
 					return time.Time{}, nil
 				}
-				return start.Add([]time.Duration{10, 15}[run] * time.Second), nil
+				return start.Add([]time.Duration{10 * time.Second, 15 * time.Second}[run]), nil
 			})
 			pass(9)
 			p.want(t, 0)
