@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -70,7 +71,12 @@ func (c *priceImportCmd) Run(p *process) error {
 
 // readPrices reads lines of country and price. Every problem names its line.
 func readPrices(r io.Reader) ([]store.Price, error) {
-	in := csv.NewReader(r)
+	const byteOrderMark = "\ufeff" // as spreadsheets write it
+	text := bufio.NewReader(r)
+	if first, _ := text.Peek(len(byteOrderMark)); string(first) == byteOrderMark {
+		_, _ = text.Discard(len(byteOrderMark)) // what was peeked can be discarded
+	}
+	in := csv.NewReader(text)
 	in.FieldsPerRecord = 2
 	in.TrimLeadingSpace = true
 	isCountry := regexp.MustCompile(`^[A-Z]{2}$`)

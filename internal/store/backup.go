@@ -10,16 +10,15 @@ import (
 // Backup writes a consistent copy of the database to a new file while it is in
 // use. The key is not in it.
 func (db *DB) Backup(ctx context.Context, path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("back up to %s: %w", path, os.ErrExist)
-	}
-	if _, err := db.read.ExecContext(ctx, `VACUUM INTO $1`, path); err != nil {
-		return fmt.Errorf("back up to %s: %w", path, err)
-	}
-	// SQLite does not flush what VACUUM INTO wrote.
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	// VACUUM INTO takes an empty file, which only its owner can read from the start.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("back up to %s: %w", path, err)
+		return fmt.Errorf("back up: %w", err)
 	}
-	return errors.Join(f.Chmod(0o600), f.Sync(), f.Close())
+	_, err = db.read.ExecContext(ctx, `VACUUM INTO $1`, path)
+	// SQLite does not flush what it wrote.
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("back up to %s: %w", path, errors.Join(err, os.Remove(path)))
+	}
+	return nil
 }

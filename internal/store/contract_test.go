@@ -35,6 +35,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"LedgerCharge":         testCharge,
 		"LedgerParallel":       testParallelCharges,
 		"LedgerSum":            testLedgerSum,
+		"LedgerRange":          testLedgerRange,
 		"Numbers":              testNumbers,
 		"Prices":               testPrices,
 		"PricesAllOrNothing":   testReplacePrices,

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,13 +31,28 @@ func (tx *Tx) Charge(v verify.Verification, onCredit bool, now time.Time) (ok bo
 	return n == 1, nil
 }
 
-// TopUp adds amount to the account's balance.
+// maxBalance keeps sums of balances and prices within 64 bits: SQLite would go on
+// in floating point.
+const maxBalance verify.Money = 1 << 61
+
+// ErrBalanceRange is returned for a top-up that leads out of the range of money.
+var ErrBalanceRange = errors.New("the balance would be out of range")
+
+// TopUp adds amount to the account's balance; a negative amount takes it away.
 func (tx *Tx) TopUp(account string, amount verify.Money, now time.Time) error {
+	if amount > maxBalance || amount < -maxBalance {
+		return ErrBalanceRange
+	}
 	if _, err := tx.post("top-up/"+verify.NewID(rand.Reader).Hex(), account, "top-up", amount, now); err != nil {
 		return err
 	}
-	if _, err := tx.exec(`UPDATE accounts SET balance = balance + $1 WHERE key = $2`, int64(amount), account); err != nil {
+	n, err := tx.exec(`UPDATE accounts SET balance = balance + $1 WHERE key = $2 AND balance BETWEEN $3 AND $4`,
+		int64(amount), account, int64(-maxBalance-min(amount, 0)), int64(maxBalance-max(amount, 0)))
+	if err != nil {
 		return fmt.Errorf("top up account %s: %w", account, err)
+	}
+	if n == 0 {
+		return ErrBalanceRange
 	}
 	return nil
 }

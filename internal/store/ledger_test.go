@@ -3,6 +3,7 @@ package store_test
 import (
 	"crypto/rand"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -153,4 +154,24 @@ func testLedgerSum(t *testing.T, db *store.DB) {
 		}
 		wantBalance(t, db, account, balance, charges)
 	})
+}
+
+// testLedgerRange: a balance that 64 bits could not hold is refused, and leaves
+// account and ledger as they were.
+func testLedgerRange(t *testing.T, db *store.DB) {
+	must(t, db.CreateAccount(t.Context(), store.NewAccount{Account: verify.Account{Key: "rich0001"}, Secret: "s"}, t0))
+	const most = verify.Money(1) << 61
+	must(t, db.Credit(t.Context(), "rich0001", most, t0))
+	for _, amount := range []verify.Money{1, most, most + 1, -2*most - 1, math.MaxInt64, math.MinInt64} {
+		if err := db.Credit(t.Context(), "rich0001", amount, t0); !errors.Is(err, store.ErrBalanceRange) {
+			t.Errorf("credit of %d: %v, want ErrBalanceRange", amount, err)
+		}
+	}
+	accounts, err := db.Accounts(t.Context())
+	must(t, err)
+	sum, _, err := db.LedgerSum(t.Context(), "rich0001")
+	must(t, err)
+	if len(accounts) != 1 || accounts[0].Balance != most || sum != most {
+		t.Errorf("accounts %+v, ledger %d; want a balance of %d", accounts, sum, most)
+	}
 }

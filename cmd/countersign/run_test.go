@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// installation is a configuration in a directory of its own.
+type installation struct {
+	t       *testing.T
+	dir     string
+	environ []string
+}
+
+func install(t *testing.T) *installation {
+	t.Helper()
+	dir := t.TempDir()
+	in := &installation{t: t, dir: dir, environ: []string{"PATH=/usr/bin"}}
+	in.file("config.yaml", "database: sqlite:"+filepath.Join(dir, "data", "countersign.db")+"\nkey_file: "+filepath.Join(dir, "data", "key")+"\n")
+	return in
+}
+
+func (in *installation) file(name, text string) (path string) {
+	in.t.Helper()
+	path = filepath.Join(in.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		in.t.Fatal(err)
+	}
+	return path
+}
+
+// run runs a command. CONFIG in its arguments stands for the configuration.
+func (in *installation) run(args ...string) (code int, stdout, stderr string) {
+	in.t.Helper()
+	var out, errs bytes.Buffer
+	for i, a := range args {
+		if a == "CONFIG" {
+			args[i] = "--config=" + filepath.Join(in.dir, "config.yaml")
+		}
+	}
+	code = run(in.t.Context(), args, in.environ, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// ok runs a command that must succeed without a word on stderr.
+func (in *installation) ok(args ...string) (stdout string) {
+	in.t.Helper()
+	code, stdout, stderr := in.run(args...)
+	if code != 0 || stderr != "" {
+		in.t.Fatalf("%v: code %d, stderr %q", args, code, stderr)
+	}
+	return stdout
+}
+
+// fails runs a command that must fail, and say why.
+func (in *installation) fails(code int, why string, args ...string) {
+	in.t.Helper()
+	got, stdout, stderr := in.run(args...)
+	if got != code || !strings.Contains(stderr, why) || !strings.HasPrefix(stderr, "countersign: error: ") {
+		in.t.Errorf("%v: code %d, stderr %q; want %d and %q", args, got, stderr, code, why)
+	}
+	if stdout != "" {
+		in.t.Errorf("%v: a failure writes to stdout: %q", args, stdout)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	in.fails(2, "frobnicate", "frobnicate")
+	in.fails(2, "expected one of", []string{}...)
+	in.fails(2, "--nonsense", "version", "--nonsense")
+	in.fails(2, "rotate-secret", "account")
+	in.fails(2, "<key>", "account", "bar")
+	if got := in.ok("version"); !regexp.MustCompile(`^countersign \S+\n$`).MatchString(got) {
+		t.Errorf("version prints %q", got)
+	}
+	help := in.ok("--help")
+	for _, command := range []string{"demo", "serve", "account create", "account list", "account rotate-secret", "account bar",
+		"account unbar", "account credit", "number block", "number unblock", "number list", "price show", "price import", "backup", "version"} {
+		if !strings.Contains(help, "\n  "+command+" ") {
+			t.Errorf("the help does not name %q:\n%s", command, help)
+		}
+		if got := in.ok(append(strings.Fields(command), "--help")...); !strings.Contains(got, "Usage: countersign "+command) {
+			t.Errorf("the help of %s is %q", command, got)
+		}
+	}
+}
+
+func TestBadConfiguration(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	in.fails(1, "no/such", "account", "list", "--config", filepath.Join(in.dir, "no/such.yaml"))
+	bad := in.file("bad.yaml", "nonsense: 1\ndatabase: mysql:x\n")
+	in.fails(1, "nonsense", "account", "list", "--config", bad)
+	in.fails(1, "scheme", "account", "list", "--config", in.file("mysql.yaml", "database: mysql:x\n"))
+	in.fails(1, "listen", "serve", "--config", in.file("listen.yaml", "listen: nowhere\n"))
+	in.fails(1, "tls.key", "serve", "CONFIG", "--tls-cert=x")
+	in.environ = append(in.environ, "COUNTERSIGN_NONSENSE=1")
+	in.fails(1, "COUNTERSIGN_NONSENSE", "account", "list", "CONFIG")
+}
+
+// TestEnvironment: variables are read over the file.
+func TestEnvironment(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	other := filepath.Join(in.dir, "other.db")
+	in.environ = append(in.environ, "COUNTERSIGN_DATABASE=sqlite:"+other)
+	in.ok("account", "create", "Acme", "CONFIG")
+	if _, err := os.Stat(other); err != nil {
+		t.Errorf("the variable was not obeyed: %v", err)
+	}
+}
+
+// TestKeyIsNeverMadeAnew: a lost key is said so, and no new one takes its place.
+func TestKeyIsNeverMadeAnew(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	in.ok("account", "create", "Acme", "CONFIG")
+	key := filepath.Join(in.dir, "data", "key")
+	was, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	in.fails(1, "not its key", "account", "list", "CONFIG")
+	if _, err := os.Stat(key); err == nil {
+		t.Error("a new key was made")
+	}
+	in.file("data/key", strings.Repeat("00", 32))
+	in.fails(1, "does not open", "account", "list", "CONFIG")
+	in.file("data/key", string(was))
+	in.ok("account", "list", "CONFIG")
+}
+
+func TestDemoRefuses(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	const public = "use --public"
+	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "example.com:0", "localhost.example.com:0"} {
+		in.fails(1, public, "demo", "--listen", address)
+		in.fails(1, public, "demo", "--listen", "127.0.0.1:0", "--ops-listen", address)
+	}
+	for _, speed := range []string{"0", "-1", "10001"} {
+		in.fails(1, "--speed must be from 1 to 10000", "demo", "--listen", "127.0.0.1:0", "--speed="+speed)
+	}
+	in.fails(2, "--speed", "demo", "--speed=fast")
+	in.fails(1, "tls.key", "demo", "--listen", "127.0.0.1:0", "--tls-cert=x")
+	in.fails(2, "--log-level", "demo", "--log-level=loud")
+}
+
+// writer tells when something was written to it.
+type writer chan string
+
+func (w writer) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
+}
+
+// TestDemo starts demonstrations and stops them.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"default":   {},
+		"localhost": {"--listen=localhost:0"},
+		"IPv6":      {"--listen=[::1]:0"},
+		"public":    {"--listen=0.0.0.0:0", "--public"},
+		"fastest":   {"--speed=10000", "--unlimited"},
+		"tls":       {"--tls"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if name == "IPv6" {
+				l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "[::1]:0")
+				if err != nil {
+					t.Skip("no IPv6 here")
+				}
+				l.Close()
+			}
+			dir := t.TempDir()
+			args := append([]string{"demo", "--listen=127.0.0.1:0", "--data=" + filepath.Join(dir, "new")}, args...)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			out := make(writer, 10)
+			var errs bytes.Buffer
+			code := make(chan int, 1)
+			go func() { code <- run(ctx, args, nil, out, &errs) }()
+			select {
+			case greeting := <-out:
+				for _, want := range []string{"demo0001", "demosecret0001", "barred01", "broke001", "trial001", "447700900001", "447700900006",
+					"447700900007", "447700900015", "447700900040", "/verify/json -d api_key=demo0001", "/phone"} {
+					if !strings.Contains(greeting, want) {
+						t.Errorf("it does not tell of %s:\n%s", want, greeting)
+					}
+				}
+				if https := strings.Contains(greeting, "https://"); https != (name == "tls") || https != strings.Contains(greeting, "--cacert") {
+					t.Errorf("https: %v in\n%s", https, greeting)
+				}
+			case c := <-code:
+				t.Fatalf("code %d: %s", c, errs.String())
+			}
+			stop()
+			if c := <-code; c != 0 {
+				t.Errorf("code %d: %s", c, errs.String())
+			}
+			if _, err := os.Stat(filepath.Join(dir, "new", "countersign.db")); err != nil {
+				t.Errorf("its data is gone: %v", err)
+			}
+		})
+	}
+}

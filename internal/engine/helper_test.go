@@ -1,0 +1,214 @@
+package engine_test
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/deliver"
+	"countersign/internal/engine"
+	"countersign/internal/message"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// at is the time s seconds after the start.
+func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
+
+// bench is an engine on a database of its own, with a carrier and a clock that
+// the test holds.
+type bench struct {
+	*engine.Engine
+	db      *store.DB
+	path    string
+	clock   *clockwork.FakeClock
+	carrier *carrier
+	account verify.Account
+	t       *testing.T
+}
+
+// carrier takes every message, once it is let: with gate set, each waits for it.
+type carrier struct {
+	gate chan struct{}
+
+	mu   sync.Mutex
+	sent []deliver.Message
+}
+
+func (c *carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
+	c.mu.Lock()
+	c.sent = append(c.sent, m)
+	c.mu.Unlock()
+	if c.gate != nil {
+		select {
+		case <-c.gate:
+		case <-ctx.Done():
+			return deliver.Submission{}, ctx.Err()
+		}
+	}
+	return deliver.Submission{Ref: "ref"}, nil
+}
+
+func (c *carrier) all() []deliver.Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]deliver.Message(nil), c.sent...)
+}
+
+// setUp makes an engine that does not take due steps before Resume.
+func setUp(t *testing.T, change ...func(*bench, *engine.Config)) *bench {
+	t.Helper()
+	b := &bench{
+		t: t, clock: clockwork.NewFakeClockAt(t0), carrier: &carrier{}, path: filepath.Join(t.TempDir(), "countersign.db"),
+		account: verify.Account{Key: "demo0001", Balance: 100 * verify.Unit},
+	}
+	var err error
+	b.db, err = store.Open(t.Context(), store.Config{Path: b.path, Key: store.NewKey(), Log: slog.New(slog.DiscardHandler), Serve: true})
+	must(t, err)
+	messages, err := message.New()
+	must(t, err)
+	router, err := deliver.NewRouter([]deliver.Route{{Carriers: []string{"phone"}}}, map[string]deliver.Carrier{"phone": b.carrier})
+	must(t, err)
+	must(t, b.db.CreateAccount(t.Context(), store.NewAccount{
+		Account: b.account, Secret: "secret", SignatureMethod: "sha256", SignatureSecret: "signature secret",
+	}, t0))
+	cfg := engine.Config{
+		Store: b.db, Router: router, Messages: messages, Clock: b.clock,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry(),
+	}
+	for _, c := range change {
+		c(b, &cfg)
+	}
+	b.Engine = engine.New(cfg)
+	t.Cleanup(func() { _ = b.db.Close() })
+	return b
+}
+
+// resume lets the engine take due steps until the test ends.
+func (b *bench) resume() {
+	b.Resume()
+	b.t.Cleanup(func() {
+		if err := b.Stop(context.WithoutCancel(b.t.Context())); err != nil {
+			b.t.Errorf("stop engine: %v", err)
+		}
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kind is the kind of a refusal, and -1 for any other error and for none.
+func kind(err error) verify.Kind {
+	if e, ok := errors.AsType[*verify.Error](err); ok {
+		return e.Kind
+	}
+	return -1
+}
+
+// until waits for what happens in the background.
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func (b *bench) request() verify.Request {
+	return verify.Request{
+		Account: b.account.Key, Number: number, Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: 4,
+		Workflow: verify.Workflow{
+			Steps: []verify.Step{
+				{Channel: verify.SMS, Wait: 125 * time.Second}, {Channel: verify.TTS, Wait: 180 * time.Second},
+				{Channel: verify.TTS, Wait: 300 * time.Second},
+			},
+			PINLife: 300 * time.Second, PINPolicy: verify.ReusePIN, CancelAfter: 30 * time.Second,
+		},
+	}
+}
+
+func (b *bench) record(id verify.ID) store.Record {
+	b.t.Helper()
+	rec, ok, err := b.db.Record(b.t.Context(), b.account.Key, id)
+	if err != nil || !ok {
+		b.t.Fatalf("record of %s: %v, %v", id, ok, err)
+	}
+	return rec
+}
+
+// settled waits until the outcome of event seq is known: then the claim on the
+// row has been given back in the same commit.
+func (b *bench) settled(id verify.ID, seq int) verify.Event {
+	b.t.Helper()
+	var e verify.Event
+	until(b.t, fmt.Sprintf("the outcome of event %d", seq), func() bool {
+		events := b.record(id).EventList
+		if len(events) <= seq {
+			return false
+		}
+		e = events[seq]
+		return e.State != verify.EventSubmitting
+	})
+	return e
+}
+
+func (b *bench) claim(id verify.ID) store.Claim {
+	b.t.Helper()
+	var c store.Claim
+	must(b.t, b.db.Write(b.t.Context(), func(tx *store.Tx) error {
+		row, ok, err := tx.Get(b.account.Key, id)
+		if ok {
+			c = row.Claim
+		}
+		return err
+	}))
+	return c
+}
+
+// orphan makes what a process leaves behind that died while it handed the first
+// event over, for the first or the second time: a row under a lease that nobody
+// renews.
+func (b *bench) orphan(attempt int) (verify.Verification, verify.Event) {
+	b.t.Helper()
+	v, e := verify.Start(b.request(), 0, t0, rand.Reader)
+	e.Attempt = attempt
+	row := &store.Row{Verification: v}
+	row.Take("dead node", at(15))
+	must(b.t, b.db.Write(b.t.Context(), func(tx *store.Tx) error { return tx.Insert(row, e) }))
+	return v, e
+}
+
+// behind runs SQL behind the engine's back.
+func (b *bench) behind(query string) {
+	b.t.Helper()
+	db, err := sql.Open("sqlite", b.path)
+	must(b.t, err)
+	defer db.Close()
+	_, err = db.ExecContext(b.t.Context(), query)
+	must(b.t, err)
+}
+
+// rest waits until the runner sleeps.
+func (b *bench) rest() {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	must(b.t, b.clock.BlockUntilContext(ctx, 1))
+}

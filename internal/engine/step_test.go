@@ -1,0 +1,228 @@
+package engine_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/server"
+	"countersign/internal/servertest"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// TestRescue: a message that a dead process may or may not have sent goes out
+// once more, with the same PIN, when its lease has run out.
+func TestRescue(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	v, _ := b.orphan(1)
+	b.resume()
+	b.rest()
+	b.clock.Advance(14999 * time.Millisecond)
+	b.rest()
+	if sent := b.carrier.all(); len(sent) != 0 {
+		t.Fatalf("sent while another node holds the row: %+v", sent)
+	}
+	b.clock.Advance(time.Millisecond)
+	e := b.settled(v.ID, 0)
+	if e.State != verify.EventAccepted || e.Attempt != 2 {
+		t.Errorf("the event is %+v, want it accepted at attempt 2", e)
+	}
+	sent := b.carrier.all()
+	if len(sent) != 1 || sent[0].EventID != e.ID || !strings.Contains(sent[0].Text, v.PIN.Reveal()) {
+		t.Fatalf("sent %+v, want one copy with the PIN of before", sent)
+	}
+	if sent[0].ValidFor != 285*time.Second {
+		t.Errorf("the copy is valid for %v, want what is left of the PIN's life", sent[0].ValidFor)
+	}
+	if c := b.claim(v.ID); c.Node != "" {
+		t.Errorf("the row is still held: %+v", c)
+	}
+	// The plan is what it was.
+	b.clock.Advance(109999 * time.Millisecond)
+	b.rest()
+	if n := len(b.carrier.all()); n != 1 {
+		t.Fatalf("%d messages before the second is due", n)
+	}
+	b.clock.Advance(time.Millisecond)
+	if e := b.settled(v.ID, 1); !e.StartedAt.Equal(at(125)) || e.Attempt != 1 {
+		t.Errorf("the second event is %+v, want it at its time", e)
+	}
+}
+
+// TestRescueGivesUp: what cannot help any more is not sent.
+func TestRescueGivesUp(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name       string
+		attempt    int
+		pinLife    time.Duration
+		back       float64 // when a process runs again, after the start
+		wantEvents []verify.EventState
+	}{
+		{"SecondDeath", 2, 300 * time.Second, 15, []verify.EventState{verify.EventUnknown}},
+		{"PINDead", 1, 60 * time.Second, 60, []verify.EventState{verify.EventUnknown}},
+		{"NextStepDue", 1, 300 * time.Second, 125, []verify.EventState{verify.EventUnknown, verify.EventAccepted}},
+		{"PlanRunOut", 1, 300 * time.Second, 605, []verify.EventState{verify.EventUnknown}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setUp(t)
+			v, e := verify.Start(b.request(), 0, t0, rand.Reader)
+			v.Workflow.PINLife, v.PINExpiresAt, e.Attempt = tt.pinLife, t0.Add(tt.pinLife), tt.attempt
+			row := &store.Row{Verification: v}
+			row.Take("dead node", at(15))
+			must(t, b.db.Write(t.Context(), func(tx *store.Tx) error { return tx.Insert(row, e) }))
+			b.clock.Advance(at(tt.back).Sub(t0))
+			b.resume()
+			for seq, want := range tt.wantEvents {
+				if e := b.settled(v.ID, seq); e.State != want || seq == 0 && e.Attempt != tt.attempt {
+					t.Errorf("event %d is %+v, want it %s", seq, e, want)
+				}
+			}
+			b.rest()
+			for _, m := range b.carrier.all() {
+				if m.EventID == e.ID {
+					t.Errorf("sent once more: %+v", m)
+				}
+			}
+			rec := b.record(v.ID)
+			if len(rec.EventList) != len(tt.wantEvents) {
+				t.Errorf("events: %+v, want %v", rec.EventList, tt.wantEvents)
+			}
+			if over := rec.Status != verify.InProgress; over != (tt.name == "PlanRunOut") || over && rec.Status != verify.Expired {
+				t.Errorf("the verification is %s", rec.Status)
+			}
+			if c := b.claim(v.ID); c.Node != "" {
+				t.Errorf("the row is still held: %+v", c)
+			}
+		})
+	}
+}
+
+// TestOutage: rows that nobody held fall due while no process runs.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name       string
+		back       float64
+		wantEvents int
+		wantStatus verify.Status
+	}{
+		{"StillTime", 604.999, 2, verify.InProgress},
+		{"RunOut", 605, 1, verify.Expired},
+		{"LongAgo", 1e7, 1, verify.Expired},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setUp(t)
+			v, err := b.Start(t.Context(), b.account, b.request())
+			must(t, err)
+			b.settled(v.ID, 0)
+			b.clock.Advance(at(tt.back).Sub(t0))
+
+			// Before anybody has taken the step, a search says what is true.
+			found, err := b.Search(t.Context(), b.account, []verify.ID{v.ID})
+			if err != nil || len(found) != 1 || found[0].Status != tt.wantStatus {
+				t.Errorf("search finds %+v (%v), want %s", found, err, tt.wantStatus)
+			}
+			if tt.wantStatus == verify.Expired && !found[0].FinalizedAt.Equal(at(605)) {
+				t.Errorf("it ended at %v, want its planned end", found[0].FinalizedAt)
+			}
+			b.resume()
+			until(t, "the step", func() bool {
+				rec := b.record(v.ID)
+				return rec.Status == verify.Expired || len(rec.EventList) > 1
+			})
+			if tt.wantEvents > 1 {
+				b.settled(v.ID, 1)
+			}
+			rec := b.record(v.ID)
+			if rec.Status != tt.wantStatus || len(rec.EventList) != tt.wantEvents || len(b.carrier.all()) != tt.wantEvents {
+				t.Errorf("%s after %d events and %d messages, want %s after %d", rec.Status, len(rec.EventList), len(b.carrier.all()), tt.wantStatus, tt.wantEvents)
+			}
+		})
+	}
+}
+
+// TestStartAfterOutage: a verification whose time has run out does not keep its
+// number, even if nobody has taken its last step.
+func TestStartAfterOutage(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	first, err := b.Start(t.Context(), b.account, b.request())
+	must(t, err)
+	b.settled(first.ID, 0)
+	b.clock.Advance(605*time.Second - time.Millisecond)
+	_, err = b.Start(t.Context(), b.account, b.request())
+	if e, ok := errors.AsType[*verify.Error](err); !ok || e.Kind != verify.KindConcurrent || e.Request != first.ID {
+		t.Errorf("just before its end: %v, want KindConcurrent that names it", err)
+	}
+	b.clock.Advance(time.Millisecond)
+	second, err := b.Start(t.Context(), b.account, b.request())
+	must(t, err)
+	b.settled(second.ID, 0)
+	if rec := b.record(first.ID); rec.Status != verify.Expired || !rec.FinalizedAt.Equal(at(605)) {
+		t.Errorf("the first is %s at %v, want EXPIRED at its planned end", rec.Status, rec.FinalizedAt)
+	}
+	if sum, charges, err := b.db.LedgerSum(t.Context(), b.account.Key); err != nil || charges != 2 || sum != 100*verify.Unit-2*12_050_000 {
+		t.Errorf("%s after %d charges (%v), want two charges", sum, charges, err)
+	}
+}
+
+// TestRefusedSMS: a carrier that refuses every SMS changes no time, and the call
+// comes.
+func TestRefusedSMS(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	id := start(t, s, url.Values{"number": {server.RefusedNumber}})
+	requestID, _ := verify.ParseID(id)
+	state := func() verify.EventState {
+		rec, _, err := s.Store().Record(t.Context(), server.DemoAccount, requestID)
+		must(t, err)
+		return rec.EventList[0].State
+	}
+	until(t, "the outcome of the SMS", func() bool { return state() != verify.EventSubmitting })
+	if state() != verify.EventRefused {
+		t.Errorf("the SMS is %s, want refused", state())
+	}
+	s.Clock.Advance(125*time.Second - time.Millisecond)
+	if got := search(s, id); got["status"] != "IN PROGRESS" || len(s.Messages(server.RefusedNumber)) != 0 {
+		t.Errorf("before the call is due: %v, %v", got, s.Messages(server.RefusedNumber))
+	}
+	s.Clock.Advance(time.Millisecond)
+	m := s.WaitMessages(server.RefusedNumber, 1)[0]
+	if m.Channel != "tts" || !m.SentAt.Equal(s.Clock.Now()) {
+		t.Errorf("got %s at %v, want a call at %v", m.Channel, m.SentAt, s.Clock.Now())
+	}
+	if answer := check(s, id, m.PIN()); answer["status"] != "0" {
+		t.Errorf("the code of the call: %v", answer)
+	}
+}
+
+// TestBrokenRowHoldsNobodyUp: it is looked at again in a minute, and others are
+// served meanwhile.
+func TestBrokenRowHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	broken, _ := b.orphan(1)
+	b.behind(`UPDATE verifications SET workflow = '{' || workflow`)
+	req := b.request()
+	req.Number = "447700900001"
+	v, err := b.Start(t.Context(), b.account, req)
+	must(t, err)
+	b.settled(v.ID, 0)
+	b.clock.Advance(125 * time.Second)
+	b.resume()
+	b.settled(v.ID, 1)
+	b.rest()
+	b.behind(`UPDATE verifications SET workflow = substr(workflow, 2) WHERE workflow LIKE '{{%'`)
+	b.clock.Advance(time.Minute)
+	b.settled(broken.ID, 0)
+}

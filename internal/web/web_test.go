@@ -1,0 +1,264 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"countersign/internal/web"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// wrapped gives a handler behind the middleware, and what it logs and counts.
+func wrapped(mux *http.ServeMux) (http.Handler, *bytes.Buffer, *prometheus.Registry) {
+	var log bytes.Buffer
+	reg := prometheus.NewRegistry()
+	return web.Access{
+		Log: slog.New(slog.NewJSONHandler(&log, nil)), Clock: clockwork.NewFakeClock(), Metrics: reg,
+	}.Wrap(mux), &log, reg
+}
+
+// TestAccessLog: the log tells what was asked, and none of the places where a
+// secret may stand.
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/verify/{format}", func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil || r.Form.Get("api_secret") == "" {
+			t.Errorf("the handler does not see the secret: %v", r.Form)
+		}
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, "12345")
+	})
+	h, log, reg := wrapped(mux)
+	const canary = "canary-secret"
+	get := httptest.NewRequest(http.MethodGet, "/verify/json?api_key=demo0001&api_secret="+canary, nil)
+	get.Header.Set("Referer", "http://example.com/?"+canary)
+	post := httptest.NewRequest(http.MethodPost, "//verify//xml", strings.NewReader("api_secret="+canary))
+	post.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	post.SetBasicAuth("demo0001", canary)
+	for _, r := range []*http.Request{get, post} {
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if strings.Contains(log.String(), canary) || strings.Contains(log.String(), "api_key") {
+		t.Errorf("the log shows a secret: %s", log)
+	}
+	decoder := json.NewDecoder(log)
+	for _, want := range []map[string]any{
+		{"msg": "request", "method": "GET", "path": "/verify/json", "code": 418.0, "bytes": 5.0, "client": "192.0.2.1"},
+		{"msg": "request", "method": "POST", "path": "/verify/xml", "code": 418.0, "bytes": 5.0, "client": "192.0.2.1"},
+	} {
+		var got map[string]any
+		if err := decoder.Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range want {
+			if got[key] != value {
+				t.Errorf("%s is logged as %v, want %v", key, got[key], value)
+			}
+		}
+	}
+	families, err := reg.Gather()
+	if err != nil || len(families) != 1 || len(families[0].Metric) != 1 || families[0].Metric[0].Histogram.GetSampleCount() != 2 {
+		t.Errorf("metrics: %v, %v; want one series with both requests", families, err)
+	}
+	if got := families[0].Metric[0].String(); !strings.Contains(got, "4xx") || !strings.Contains(got, "/verify/{format}") || strings.Contains(got, canary) {
+		t.Errorf("the labels are %s, want the class of the code and the pattern", got)
+	}
+}
+
+// TestDoubledSlashes: they are mended without a redirect, which would lose a body.
+func TestDoubledSlashes(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/verify/{format}", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, r.PathValue("format")+" "+string(body))
+	})
+	h, _, _ := wrapped(mux)
+	for path, want := range map[string]string{
+		"/verify/json": "json body", "//verify/json": "json body", "/verify//json": "json body", "////verify///json": "json body",
+		"//verify/js%6Fn": "json body", "/verify": "", "//": "", "//verify/a/b": "",
+	} {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, path, strings.NewReader("body")))
+		if found := rec.Code == http.StatusOK; found != (want != "") || found && rec.Body.String() != want {
+			t.Errorf("%s: %d %q, want %q", path, rec.Code, rec.Body, want)
+		}
+		if rec.Code/100 == 3 {
+			t.Errorf("%s is redirected", path)
+		}
+	}
+}
+
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	d := web.NewDrain()
+	if d.Draining() {
+		t.Error("it drains before it was told to")
+	}
+	select {
+	case <-d.Begun():
+		t.Error("it has begun before it was told to")
+	default:
+	}
+	for range 2 {
+		d.Begin()
+		if !d.Draining() {
+			t.Error("it does not drain")
+		}
+		<-d.Begun()
+	}
+}
+
+// serve runs a server that the returned stop ends.
+func serve(t *testing.T, h http.Handler, grace time.Duration) (url string, stop context.CancelFunc, served chan error) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	served = make(chan error, 1)
+	go func() { served <- web.Serve(ctx, web.NewServer(h, slog.New(slog.DiscardHandler)), l, grace) }()
+	t.Cleanup(stop)
+	return "http://" + l.Addr().String(), stop, served
+}
+
+type answer struct {
+	body string
+	err  error
+}
+
+// ask sends a request in the background, on a connection of its own.
+func ask(t *testing.T, url string) chan answer {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true}
+	result := make(chan answer, 1)
+	go func() {
+		resp, err := (&http.Client{Transport: transport}).Get(url)
+		if err != nil {
+			result <- answer{err: err}
+			return
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		result <- answer{string(body), err}
+	}()
+	return result
+}
+
+func TestServeFinishesRequests(t *testing.T) {
+	t.Parallel()
+	began, finish := make(chan struct{}), make(chan struct{})
+	url, stop, served := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(began)
+		<-finish
+		_, _ = io.WriteString(w, "done")
+	}), time.Minute)
+	result := ask(t, url)
+	<-began
+	stop()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until it no longer listens
+		if a := <-ask(t, url); a.err != nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it still listens")
+		}
+	}
+	select {
+	case err := <-served:
+		t.Fatalf("Serve came back (%v) while a request is under way", err)
+	default:
+	}
+	close(finish)
+	if a := <-result; a.err != nil || a.body != "done" {
+		t.Errorf("the request under way got %+v", a)
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+// TestServeGrace: a request that does not end is cut off, and that is an error.
+func TestServeGrace(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{})
+	url, stop, served := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+	}), time.Millisecond)
+	result := ask(t, url)
+	<-began
+	stop()
+	if err := <-served; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Serve: %v, want it to say that its grace was over", err)
+	}
+	if a := <-result; a.err == nil {
+		t.Errorf("the request was answered: %+v", a)
+	}
+}
+
+func TestServeFails(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := web.Serve(t.Context(), web.NewServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler)), l, time.Second); err == nil {
+		t.Error("served on a closed listener")
+	}
+}
+
+func TestOps(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "probes_total", Help: "x"})
+	reg.MustRegister(counter)
+	counter.Add(3)
+	var notReady error
+	h := web.Ops(reg, func(ctx context.Context) error {
+		if _, ok := ctx.Deadline(); !ok {
+			t.Error("the probe may take for ever")
+		}
+		return notReady
+	})
+	tests := []struct {
+		method, path string
+		notReady     error
+		code         int
+		body         string // that the answer contains
+	}{
+		{"GET", "/healthz", nil, 200, "ok"},
+		{"GET", "/healthz", errors.New("stopping"), 200, "ok"},
+		{"GET", "/readyz", nil, 200, "ready"},
+		{"GET", "/readyz", errors.New("stopping"), 503, "not ready: stopping"},
+		{"GET", "/metrics", nil, 200, "probes_total 3"},
+		{"POST", "/healthz", nil, 405, ""},
+		{"GET", "/", nil, 404, ""},
+	}
+	for _, tt := range tests {
+		notReady = tt.notReady
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest(tt.method, tt.path, nil))
+		if rec.Code != tt.code || !strings.Contains(rec.Body.String(), tt.body) {
+			t.Errorf("%s %s: %d %s, want %d with %q", tt.method, tt.path, rec.Code, rec.Body, tt.code, tt.body)
+		}
+	}
+}
