@@ -654,7 +654,7 @@ func (t *trial) judgeChecks() {
 		}
 		sent++
 		if c.status != "" {
-			t.inquiry.verdict.checks++
+			t.verdict.checks++
 		}
 		switch c.status {
 		case "0":
