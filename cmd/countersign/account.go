@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"countersign/internal/phone"
 	"countersign/internal/signature"
@@ -39,6 +41,12 @@ func (c *accountCreateCmd) Run(p *process) error {
 	credit, err := verify.ParseMoney(c.Credit)
 	if err != nil {
 		return fmt.Errorf("--credit: %w", err)
+	}
+	if credit < 0 {
+		return errors.New("--credit must not be negative")
+	}
+	if strings.ContainsFunc(c.Name, unicode.IsControl) {
+		return errors.New("the name must be one line of text")
 	}
 	if c.Key == "" {
 		c.Key = store.NewAPIKey()

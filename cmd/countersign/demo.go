@@ -58,7 +58,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 	}
 	opts := server.Options{
 		Config: cfg, Key: key, Log: newLogger(p.stderr, c.LogLevel, "text"), Clock: p.clock,
-		Speed: c.Speed, Unlimited: c.Unlimited,
+		Speed: c.Speed, Unlimited: c.Unlimited, DrainFor: drainFor / 4,
 	}
 	if c.TLS && c.TLSCert == "" {
 		var pem []byte

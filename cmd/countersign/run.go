@@ -87,12 +87,16 @@ func (f configFlag) load(p *process) (config.Config, error) {
 	return config.Load(f.Config, p.environ)
 }
 
-// open opens the database of an installation for a command that changes it while
-// a server may be running.
+// open opens the database of an installation for a command that works on it while
+// a server may be running. It makes one where there is none, so that an
+// installation can be set up before its server first runs.
 func (f configFlag) open(p *process) (*store.DB, error) {
 	cfg, err := f.load(p)
 	if err != nil {
 		return nil, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration:\n%w", err)
 	}
 	path, err := cfg.SQLitePath()
 	if err != nil {

@@ -41,6 +41,11 @@ type Config struct {
 	Watcher Watcher       // if nil, live pages show a message at the next refresh
 	Log     *slog.Logger  // slog.Default() if nil
 
+	// Delivered waits until the messages on their way to number ("" for any) have
+	// arrived, or ctx ends. If nil, the API may list a number's messages a moment
+	// before the one that was just asked for is there.
+	Delivered func(ctx context.Context, number string)
+
 	// Draining is closed when the server begins to shut down. Live pages end
 	// then, for http.Server.Shutdown waits for them. The other requests finish,
 	// which is why this is not the context of the requests.
@@ -91,7 +96,7 @@ func (h handlerFunc) logTo(log *slog.Logger) http.Handler {
 		if err == nil || r.Context().Err() != nil {
 			return
 		}
-		log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "error", err)
+		log.ErrorContext(r.Context(), "page failed", "page", r.Pattern, "error", err)
 		http.Error(w, "internal error", http.StatusInternalServerError)
 	})
 }

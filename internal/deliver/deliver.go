@@ -38,6 +38,10 @@ type Submission struct {
 // and will not. Any other error leaves that open.
 var ErrRefused = errors.New("refused by carrier")
 
+// ErrNotSent is wrapped by a carrier when the message did not go out for a reason
+// of its own that may pass: no connection, no disk. It may be handed over again.
+var ErrNotSent = errors.New("not sent")
+
 // ErrNoRoute means that no carrier is configured for a destination.
 var ErrNoRoute = errors.New("no route")
 

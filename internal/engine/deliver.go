@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"countersign/internal/deliver"
@@ -18,22 +19,85 @@ type delivery struct {
 	fence int64 // of the claim under which it is made
 }
 
+// flights are the deliveries that this process has not finished. While one is
+// among them its claim holds, however long it takes.
+type flights struct {
+	mu     sync.Mutex
+	events map[verify.ID]flight
+}
+
+type flight struct {
+	number string
+	landed chan struct{} // closed when the outcome is recorded
+}
+
+func (f *flights) add(d delivery) (land func()) {
+	fl := flight{d.v.Number, make(chan struct{})}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events[d.event.ID] = fl
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.events, d.event.ID)
+		close(fl.landed)
+	}
+}
+
+func (f *flights) has(event verify.ID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.events[event]
+	return ok
+}
+
+// to lists the flights to a number; "" is any.
+func (f *flights) to(number string) []flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []flight
+	for _, fl := range f.events {
+		if number == "" || fl.number == number {
+			list = append(list, fl)
+		}
+	}
+	return list
+}
+
+// Delivered waits until the messages that are on their way to a number now (to
+// any, if it is "") are with their carriers, or ctx ends. Whoever was answered
+// that a verification has started finds its message there afterwards.
+func (e *Engine) Delivered(ctx context.Context, number string) {
+	for _, fl := range e.flights.to(number) {
+		select {
+		case <-fl.landed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // defaultSender is shown where the application names none.
 const defaultSender = "VERIFY"
 
+// retryPause is the time between two tries of what failed for a moment.
+const retryPause = 200 * time.Millisecond
+
 // deliver sends the message in the background. The caller has reserved a slot.
 func (e *Engine) deliver(d delivery) {
+	land := e.flights.add(d)
 	e.deliveries.Go(func() {
 		defer e.unreserve()
-		ctx, cancel := context.WithTimeout(e.sendCtx, sendTimeout)
-		defer cancel()
-		sub, err := e.cfg.Router.Send(ctx, e.compose(d))
-		d.event.Carrier, d.event.CarrierRef = sub.Carrier, sub.Ref
+		defer land()
+		sub, err := e.send(d)
 		switch {
 		case err == nil:
 			d.event.State = verify.EventAccepted
 		case errors.Is(err, deliver.ErrNoRoute), errors.Is(err, deliver.ErrRefused):
 			d.event.State = verify.EventRefused
+		case errors.Is(err, deliver.ErrNotSent), e.sendCtx.Err() != nil:
+			// Left as it is: when the claim ends it is handed over once more, by
+			// this process or the next.
 		default:
 			d.event.State = verify.EventUnknown
 		}
@@ -42,16 +106,44 @@ func (e *Engine) deliver(d delivery) {
 			e.cfg.Log.Warn("message not accepted", "request_id", d.v.ID.Hex(), "event_id", d.event.ID.String(),
 				"channel", d.event.Channel, "error", err)
 		}
+		if d.event.State == verify.EventSubmitting {
+			return
+		}
+		d.event.Carrier, d.event.CarrierRef = sub.Carrier, sub.Ref
 		e.finish(d)
 	})
 }
 
+// send hands the message over. A carrier that could not send it is asked again
+// until the time for it is over.
+func (e *Engine) send(d delivery) (deliver.Submission, error) {
+	ctx, cancel := context.WithTimeout(e.sendCtx, sendTimeout)
+	defer cancel()
+	for {
+		sub, err := e.cfg.Router.Send(ctx, e.compose(d))
+		if !errors.Is(err, deliver.ErrNotSent) || !e.pause(ctx) {
+			return sub, err
+		}
+	}
+}
+
+// pause waits a moment, and reports false when ctx ends meanwhile.
+func (e *Engine) pause(ctx context.Context) bool {
+	timer := e.cfg.Clock.NewTimer(retryPause)
+	defer timer.Stop()
+	select {
+	case <-timer.Chan():
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // finish records the outcome and gives the claim back. When the database does
-// not take it now, it is tried again while the claim holds: later the event
-// would be taken for lost, and sent twice.
+// not take it, it is tried again until it does or the process stops: an event
+// without an outcome would be sent twice.
 func (e *Engine) finish(d delivery) {
-	const pause = 200 * time.Millisecond
-	for tries := 1; ; tries++ {
+	for {
 		err := e.write(context.WithoutCancel(e.sendCtx), func(tx *store.Tx) error {
 			if err := tx.SaveEvent(d.event); err != nil {
 				return err
@@ -62,11 +154,10 @@ func (e *Engine) finish(d delivery) {
 			e.runner.Wake(d.v.DueAt)
 			return
 		}
-		if tries*int(pause) >= int(lease-sendTimeout) || e.sendCtx.Err() != nil {
+		if !e.pause(e.sendCtx) {
 			e.cfg.Log.Error("outcome of an event not recorded", "event_id", d.event.ID.String(), "error", err)
 			return
 		}
-		e.cfg.Clock.Sleep(pause)
 	}
 }
 

@@ -49,10 +49,10 @@ type Config struct {
 }
 
 const (
-	// lease is how long a claim holds without a word from its node.
+	// lease is how long a claim holds without a word from its node. A node
+	// renews the claims of the messages that it is still busy with.
 	lease = 15 * time.Second
-	// sendTimeout bounds one hand-over to a carrier. It is shorter than the
-	// lease, so that a claim is never lost while its message is on the way.
+	// sendTimeout bounds one hand-over to a carrier.
 	sendTimeout = 10 * time.Second
 	// maxDeliveries bounds the messages on their way to carriers. More work is
 	// refused (KindUnavailable) instead of being accepted late.
@@ -73,6 +73,7 @@ type Engine struct {
 	runner   *task.Runner
 
 	slots      chan struct{} // one token for each message on its way
+	flights    flights
 	deliveries sync.WaitGroup
 	sendCtx    context.Context // ends when Stop gives up waiting
 	cancelSend context.CancelFunc
@@ -87,6 +88,7 @@ func New(cfg Config) *Engine {
 		throttle: newThrottle(cfg.Clock),
 		metrics:  newMetrics(cfg.Metrics),
 		slots:    make(chan struct{}, maxDeliveries),
+		flights:  flights{events: map[verify.ID]flight{}},
 	}
 	e.sendCtx, e.cancelSend = context.WithCancel(context.Background())
 	e.runner = task.New(task.Config{

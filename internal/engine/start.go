@@ -28,6 +28,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	v, first := verify.Start(req, price, now, e.rand)
 	row := &store.Row{Verification: v}
 	row.Take(e.node, now.Add(lease))
+	var expired bool // one that ran before
 	err = e.write(ctx, func(tx *store.Tx) error {
 		running, ok, err := tx.Running(req.Account, req.Number)
 		if err != nil {
@@ -39,7 +40,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 				return &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
 			}
 			running.Drop() // over, though nobody has taken that step yet
-			e.metrics.ended.WithLabelValues(string(running.Status)).Inc()
+			expired = true
 			if err := tx.Save(running); err != nil {
 				return err
 			}
@@ -58,6 +59,9 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 		return verify.Verification{}, err
 	}
 	e.metrics.started.Inc()
+	if expired {
+		e.metrics.ended.WithLabelValues(string(verify.Expired)).Inc()
+	}
 	e.deliver(delivery{v, first, row.Fence})
 	e.runner.Wake(row.Until)
 	return v, nil

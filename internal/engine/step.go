@@ -35,51 +35,62 @@ func (e *Engine) takeBatch(ctx context.Context) error {
 		e.cfg.Clock.Sleep(10 * time.Millisecond)
 		return nil
 	}
-	var deliveries []delivery
-	err := e.write(ctx, func(tx *store.Tx) (err error) {
-		deliveries, err = e.stepDue(tx, e.now(), room)
-		return err
-	})
+	var b batch
+	err := e.write(ctx, func(tx *store.Tx) error { return e.stepDue(tx, e.now(), room, &b) })
 	if err != nil {
-		deliveries = nil // rolled back
+		b = batch{} // rolled back
 	}
-	for range room - len(deliveries) {
+	for range room - len(b.deliveries) {
 		e.unreserve()
 	}
-	for _, d := range deliveries {
+	for _, d := range b.deliveries {
 		e.deliver(d)
 	}
+	for _, late := range b.lateness {
+		e.metrics.lateness.Observe(late.Seconds())
+	}
+	e.metrics.ended.WithLabelValues(string(verify.Expired)).Add(float64(b.expired))
 	return err
 }
 
+// batch is what the steps of one transaction came to.
+type batch struct {
+	deliveries []delivery
+	lateness   []time.Duration // of each step
+	expired    int
+}
+
 // stepDue decides, in one transaction, about every row that is due.
-func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int) ([]delivery, error) {
+func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int, b *batch) error {
 	rows, broken, err := tx.Due(now, limit)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for id, why := range broken {
 		// One row that cannot be read must not hold up the others.
 		e.cfg.Log.Error("verification cannot be read, trying again in a minute", "request_id", id.Hex(), "error", why)
 		if err := tx.Postpone(id, now.Add(time.Minute)); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	var deliveries []delivery
 	for _, row := range rows {
-		event, err := e.stepRow(tx, row, now)
+		event, err := e.stepRow(tx, row, now, b)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if event != nil {
-			deliveries = append(deliveries, delivery{row.Verification, *event, row.Fence})
+			b.deliveries = append(b.deliveries, delivery{row.Verification, *event, row.Fence})
 		}
 	}
-	return deliveries, nil
+	return nil
 }
 
 // stepRow decides about one row and returns the event to deliver, if any.
-func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time) (*verify.Event, error) {
+func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) (*verify.Event, error) {
+	if row.Node == e.node && e.flights.has(row.LastEventID) {
+		row.Until = now.Add(lease) // its message is still on the way
+		return nil, tx.Save(row)
+	}
 	if row.Node != "" {
 		event, err := e.rescue(tx, row, now)
 		if event != nil || err != nil {
@@ -90,12 +101,12 @@ func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time) (*verify.E
 		row.Drop()
 		return nil, tx.Save(row)
 	}
-	e.metrics.lateness.Observe(now.Sub(row.DueAt).Seconds())
+	b.lateness = append(b.lateness, now.Sub(row.DueAt))
 	v, event := row.Step(now, e.rand)
 	row.Verification = v
 	if event == nil {
 		row.Drop()
-		e.metrics.ended.WithLabelValues(string(v.Status)).Inc()
+		b.expired++
 		return nil, tx.Save(row)
 	}
 	row.Take(e.node, now.Add(lease))

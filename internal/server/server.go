@@ -152,6 +152,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if len(phones) > 0 {
 		pages := console.Handler(console.Config{
 			Inbox: s.db, Speaker: wavSpeaker{speaker}, Watcher: phones[0], Log: s.log, Draining: s.drain.Begun(),
+			Delivered: s.engine.Delivered,
 		})
 		mux.Handle("/phone", pages)
 		mux.Handle("/phone/", pages)

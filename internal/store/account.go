@@ -137,7 +137,7 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 			return err
 		}
 		for _, number := range a.Approved {
-			if _, err := tx.exec(`INSERT INTO approved_numbers (account, number, created_at) VALUES ($1, $2, $3)`,
+			if _, err := tx.exec(`INSERT INTO approved_numbers (account, number, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 				a.Key, number, millis(now)); err != nil {
 				return err
 			}

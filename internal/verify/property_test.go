@@ -151,7 +151,8 @@ func (h *history) saw(v verify.Verification, e *verify.Event) {
 	}
 	if v.Status != verify.InProgress && h.ended == "" {
 		h.ended = v.Status
-		if !v.FinalizedAt.Equal(h.now) {
+		// An end that comes by itself has its time, however late it is written.
+		if late := v.Status == verify.Expired && v.FinalizedAt.Before(h.now); !late && !v.FinalizedAt.Equal(h.now) {
 			h.t.Fatalf("ended at %v, not at %v", v.FinalizedAt, h.now)
 		}
 	}

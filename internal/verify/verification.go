@@ -83,7 +83,7 @@ func Start(req Request, price Money, now time.Time, rnd io.Reader) (Verification
 // before DueAt.
 func (v Verification) Step(now time.Time, rnd io.Reader) (Verification, *Event) {
 	if v.stepsTaken() || !v.running(now) {
-		return v.end(Expired, now), nil
+		return v.end(Expired, v.endsAt()), nil
 	}
 	v, e := v.nextEvent(now, rnd)
 	return v, &e

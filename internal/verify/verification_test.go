@@ -123,8 +123,8 @@ func TestStepAfterOutage(t *testing.T) {
 	if _, e := v.Step(at(400), rand.Reader); e == nil || e.Seq != 1 {
 		t.Errorf("400 s later: event %+v, want the second", e)
 	}
-	if ended, e := v.Step(at(605), rand.Reader); e != nil || ended.Status != verify.Expired {
-		t.Errorf("605 s later: event %+v, status %s, want EXPIRED", e, ended.Status)
+	if ended, e := v.Step(at(999), rand.Reader); e != nil || ended.Status != verify.Expired || !ended.FinalizedAt.Equal(at(605)) {
+		t.Errorf("999 s later: event %+v, %s at %v, want EXPIRED at 605 s", e, ended.Status, ended.FinalizedAt)
 	}
 	if got := v.At(at(605)); got.Status != verify.Expired || !got.FinalizedAt.Equal(at(605)) || !got.PIN.IsZero() {
 		t.Errorf("At(605 s) = %s at %v, want EXPIRED at its planned end", got.Status, got.FinalizedAt)

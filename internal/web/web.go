@@ -11,6 +11,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"path"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -63,11 +66,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	a.Metrics.MustRegister(duration)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := a.Clock.Now()
-		// A base URL that ends in a slash is a common slip, and a redirect would
-		// lose the body of a POST.
-		for strings.Contains(r.URL.Path, "//") {
-			r.URL.Path = strings.ReplaceAll(r.URL.Path, "//", "/")
-		}
+		tidyPath(r.URL)
 		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
 		a.serve(rec, r, next)
 		took := a.Clock.Since(begin)
@@ -76,10 +75,42 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 			route = "none"
 		}
 		duration.WithLabelValues(route, statusClass(rec.code)).Observe(took.Seconds())
-		a.Log.Info("request", "method", r.Method, "path", r.URL.Path, "code", rec.code,
+		a.Log.Info("request", "method", r.Method, "path", loggable(r.URL.Path), "code", rec.code,
 			"bytes", rec.bytes, "ms", float64(took.Microseconds())/1000, "client", a.Proxies.Client(r))
 	})
 }
+
+// tidyPath does away with doubled slashes and dots. A base URL that ends in a slash
+// is a common slip, and the redirect that a mux answers with would lose the body of
+// a POST and repeat the secret of a GET.
+func tidyPath(u *url.URL) {
+	tidy := path.Clean("/" + u.Path)
+	if strings.HasSuffix(u.Path, "/") && tidy != "/" {
+		tidy += "/"
+	}
+	if tidy != u.Path {
+		u.Path, u.RawPath = tidy, ""
+	}
+}
+
+// loggable is a path without what a client may have put there by mistake: a query
+// that follows something else than "?", or a number.
+func loggable(p string) string {
+	if i := strings.IndexFunc(p, func(r rune) bool {
+		return r != '/' && r != '.' && r != '-' && r != '_' && !('0' <= r && r <= '9') && !('A' <= r && r <= 'Z') && !('a' <= r && r <= 'z')
+	}); i >= 0 {
+		p = p[:i] + "…"
+	}
+	const longest = 64 // of a path that is served, with room
+	if len(p) > longest {
+		p = p[:longest] + "…"
+	}
+	return manyDigits.ReplaceAllString(p, "…")
+}
+
+// manyDigits may be a number; an id in a path has dashes or letters in between,
+// most of the time.
+var manyDigits = regexp.MustCompile(`[0-9]{7,}`)
 
 // serve is the last resort: a fault in a handler ends one request and is logged,
 // not the process.
@@ -92,7 +123,7 @@ func (a Access) serve(w *recorder, r *http.Request, next http.Handler) {
 		if fault == http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
 			panic(fault)
 		}
-		a.Log.Error("fault in a handler", "path", r.URL.Path, "fault", fault, "stack", string(debug.Stack()))
+		a.Log.Error("fault in a handler", "path", loggable(r.URL.Path), "fault", fault, "stack", string(debug.Stack()))
 		if w.bytes == 0 {
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		}

@@ -69,8 +69,8 @@ func New(c Config) *Phone {
 }
 
 // Send files m and accepts it, whatever the length of a call. On a channel that
-// the phone refuses, the error wraps [deliver.ErrRefused]. Any other error means
-// that the inbox may or may not hold the message.
+// the phone refuses, the error wraps [deliver.ErrRefused]; when the inbox does not
+// take the message, [deliver.ErrNotSent].
 func (p *Phone) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	if slices.Contains(p.config.Refuse, m.Channel) {
 		return deliver.Submission{}, fmt.Errorf("%s takes no %s: %w", p.config.Name, m.Channel, deliver.ErrRefused)
@@ -86,7 +86,7 @@ func (p *Phone) Send(ctx context.Context, m deliver.Message) (deliver.Submission
 		SentAt:    p.config.Now().UTC().Truncate(time.Millisecond),
 	})
 	if err != nil {
-		return deliver.Submission{}, fmt.Errorf("%s: file message: %w", p.config.Name, err)
+		return deliver.Submission{}, fmt.Errorf("%s: %w: file message: %w", p.config.Name, deliver.ErrNotSent, err)
 	}
 	p.watchers.notify(m.To)
 	return deliver.Submission{Carrier: p.config.Name}, nil

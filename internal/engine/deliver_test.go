@@ -1,0 +1,165 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/engine"
+	"countersign/internal/verify"
+)
+
+// moody is a carrier that gives each error once, in order, and then accepts.
+type moody struct {
+	errs chan error
+	sent chan deliver.Message
+}
+
+func newMoody(errs ...error) *moody {
+	m := &moody{errs: make(chan error, len(errs)), sent: make(chan deliver.Message, 100)}
+	for _, err := range errs {
+		m.errs <- err
+	}
+	return m
+}
+
+func (m *moody) Send(_ context.Context, msg deliver.Message) (deliver.Submission, error) {
+	m.sent <- msg
+	select {
+	case err := <-m.errs:
+		return deliver.Submission{}, err
+	default:
+		return deliver.Submission{}, nil
+	}
+}
+
+func via(c deliver.Carrier) func(*bench, *engine.Config) {
+	return func(b *bench, cfg *engine.Config) {
+		var err error
+		cfg.Router, err = deliver.NewRouter([]deliver.Route{{Carriers: []string{"moody"}}}, map[string]deliver.Carrier{"moody": c})
+		must(b.t, err)
+	}
+}
+
+// TestOutcomes: what a carrier says decides what becomes of the event.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		err  error
+		want verify.EventState
+	}{
+		{"Accepted", nil, verify.EventAccepted},
+		{"Refused", fmt.Errorf("no: %w", deliver.ErrRefused), verify.EventRefused},
+		{"Unclear", errors.New("connection lost"), verify.EventUnknown},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := newMoody()
+			if tt.err != nil {
+				c = newMoody(tt.err)
+			}
+			b := setUp(t, via(c))
+			v, err := b.Start(t.Context(), b.account, b.request())
+			must(t, err)
+			if e := b.settled(v.ID, 0); e.State != tt.want || e.Attempt != 1 || len(c.sent) != 1 {
+				t.Errorf("the event is %+v after %d hand-overs, want %s after 1", e, len(c.sent), tt.want)
+			}
+		})
+	}
+}
+
+// TestNotSentIsTriedAgain: a message that certainly did not go out is handed over
+// again, and that is no second attempt.
+func TestNotSentIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	c := newMoody(deliver.ErrNotSent, fmt.Errorf("disk: %w", deliver.ErrNotSent))
+	b := setUp(t, via(c))
+	v, err := b.Start(t.Context(), b.account, b.request())
+	must(t, err)
+	for range 2 {
+		first := <-c.sent
+		must(t, b.clock.BlockUntilContext(t.Context(), 1)) // it pauses
+		b.clock.Advance(200 * time.Millisecond)
+		if first.EventID != v.LastEventID {
+			t.Errorf("handed over event %s, want %s", first.EventID, v.LastEventID)
+		}
+	}
+	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
+		t.Errorf("the event is %+v", e)
+	}
+}
+
+// TestBusyCarrierKeepsTheClaim: a message that is still on its way when the lease
+// ends is not taken for lost, and not sent twice.
+func TestBusyCarrierKeepsTheClaim(t *testing.T) {
+	t.Parallel()
+	b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
+	b.resume()
+	v, err := b.Start(t.Context(), b.account, b.request())
+	must(t, err)
+	before := b.claim(v.ID)
+	for i := range 3 { // leases
+		b.rest()
+		b.clock.Advance(15 * time.Second)
+		until(t, "the claim to be renewed", func() bool { return b.claim(v.ID).Until.Equal(at(float64(15 * (i + 2)))) })
+	}
+	if after := b.claim(v.ID); after.Node != before.Node || after.Fence != before.Fence {
+		t.Errorf("the claim changed from %+v to %+v", before, after)
+	}
+	close(b.carrier.gate)
+	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
+		t.Errorf("the event is %+v", e)
+	}
+	if n := len(b.carrier.all()); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+// TestStopLeavesWhatIsNotSent: a stop that gives up waiting says nothing about a
+// message that it broke off, so that the next process sends it.
+func TestStopLeavesWhatIsNotSent(t *testing.T) {
+	t.Parallel()
+	b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
+	b.Resume()
+	v, err := b.Start(t.Context(), b.account, b.request())
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Stop(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Stop: %v, want that it gave up", err)
+	}
+	if e := b.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
+		t.Errorf("the event is %+v, want it open", e)
+	}
+}
+
+// TestDelivered waits for the messages to one number, and no longer than ctx.
+func TestDelivered(t *testing.T) {
+	t.Parallel()
+	b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
+	v, err := b.Start(t.Context(), b.account, b.request())
+	must(t, err)
+	b.Delivered(t.Context(), "447700900999") // nothing is on its way there
+	for _, to := range []string{number, ""} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		b.Delivered(ctx, to)
+	}
+	if e := b.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
+		t.Fatalf("the event is %+v before the carrier took it", e)
+	}
+	arrived := make(chan verify.EventState)
+	go func() {
+		b.Delivered(t.Context(), number)
+		arrived <- b.record(v.ID).EventList[0].State
+	}()
+	close(b.carrier.gate)
+	if state := <-arrived; state != verify.EventAccepted {
+		t.Errorf("waited until the event was %s", state)
+	}
+}
