@@ -96,9 +96,7 @@ func tidyPath(u *url.URL) {
 // loggable is a path without what a client may have put there by mistake: a query
 // that follows something else than "?", or a number.
 func loggable(p string) string {
-	if i := strings.IndexFunc(p, func(r rune) bool {
-		return r != '/' && r != '.' && r != '-' && r != '_' && !('0' <= r && r <= '9') && !('A' <= r && r <= 'Z') && !('a' <= r && r <= 'z')
-	}); i >= 0 {
+	if i := strings.IndexFunc(p, func(r rune) bool { return !isPlain(r) }); i >= 0 {
 		p = p[:i] + "…"
 	}
 	const longest = 64 // of a path that is served, with room
@@ -106,6 +104,11 @@ func loggable(p string) string {
 		p = p[:longest] + "…"
 	}
 	return manyDigits.ReplaceAllString(p, "…")
+}
+
+// isPlain reports whether r stands in a path that is served.
+func isPlain(r rune) bool {
+	return '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' || strings.ContainsRune("/.-_", r)
 }
 
 // manyDigits may be a number; an id in a path has dashes or letters in between,

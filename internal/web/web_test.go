@@ -82,6 +82,34 @@ func TestAccessLog(t *testing.T) {
 }
 
 // TestDoubledSlashes: they are mended without a redirect, which would lose a body.
+// TestLoggedPath: a secret or a number that a client put into the path by mistake
+// does not reach the log either.
+func TestLoggedPath(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ target, want string }{
+		{"/verify/check/json", "/verify/check/json"},
+		{"/verify/json&api_key=demo0001&api_secret=canary", "/verify/json…"},
+		{"/verify/json%3Fapi_secret=canary", "/verify/json…"},
+		{"/verify/json;number=447700900123", "/verify/json…"},
+		{"/phone/447700900123", "/phone/…"},
+		{"/phone/assets/phone.0a1b2c3d.css", "/phone/assets/phone.0a1b2c3d.css"},
+		{"/verify/./search/../json", "/verify/json"},
+		{"/verify/json/", "/verify/json/"},
+		{"/" + strings.Repeat("a", 100), "/" + strings.Repeat("a", 63) + "…"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.target, func(t *testing.T) {
+			t.Parallel()
+			h, log, _ := wrapped(http.NewServeMux())
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, tt.target, nil))
+			var got struct{ Path string }
+			if err := json.Unmarshal(log.Bytes(), &got); err != nil || got.Path != tt.want {
+				t.Errorf("logged as %q (%v), want %q", got.Path, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestDoubledSlashes(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
