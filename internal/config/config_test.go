@@ -68,6 +68,14 @@ func TestLoad(t *testing.T) {
 		want func(*config.Config) // what differs from the defaults
 	}{
 		{name: "nothing", want: func(*config.Config) {}},
+		{
+			name: "service links of Kubernetes",
+			env: []string{
+				"COUNTERSIGN_SERVICE_HOST=10.0.0.1", "COUNTERSIGN_SERVICE_PORT_HTTP=80", "COUNTERSIGN_PORT=tcp://10.0.0.1:80",
+				"COUNTERSIGN_PORT_80_TCP_ADDR=10.0.0.1",
+			},
+			want: func(*config.Config) {},
+		},
 		{name: "only comments", file: "# nothing\n", want: func(*config.Config) {}},
 		{name: "keys without a value", file: "listen:\nlog:\n  level:\n", want: func(*config.Config) {}},
 		{

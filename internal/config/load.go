@@ -26,7 +26,8 @@ const EnvPrefix = "COUNTERSIGN_"
 // [{prefix: "44", carriers: [phone]}]. Lists replace those of the file.
 //
 // Every key and every variable that is unknown, or holds a value of the wrong
-// kind, is reported. Whether the settings make sense is not looked at, since
+// kind, is reported; the variables of a Kubernetes Service called countersign are
+// passed over. Whether the settings make sense is not looked at, since
 // flags may still change them: call [Config.Validate] afterwards.
 func Load(path string, environ []string) (Config, error) {
 	c := Default()
@@ -77,7 +78,9 @@ func loadEnv(c *Config, environ []string) error {
 		}
 		setting, ok := known[name]
 		if !ok {
-			errs = append(errs, problem(name, "unknown variable"))
+			if !isServiceLink(name) {
+				errs = append(errs, problem(name, "unknown variable"))
+			}
 			continue
 		}
 		node, err := envNode(setting.Type(), value)
@@ -88,6 +91,13 @@ func loadEnv(c *Config, environ []string) error {
 		errs = append(errs, set(setting, node, name))
 	}
 	return errors.Join(errs...)
+}
+
+// isServiceLink reports whether Kubernetes puts such a variable into every pod
+// beside a Service called countersign: that is nobody's slip.
+func isServiceLink(name string) bool {
+	rest := strings.TrimPrefix(name, EnvPrefix)
+	return strings.HasPrefix(rest, "SERVICE_") || rest == "PORT" || strings.HasPrefix(rest, "PORT_")
 }
 
 // variables walks the settings and gives each under the name of its variable.
