@@ -50,26 +50,28 @@ func (r *Router) Routable(channel verify.Channel, number string) bool {
 }
 
 // Send hands m to the first carrier of its route that accepts it. A carrier that
-// refuses is followed by the next; any other failure ends the attempt, since the
-// message may have gone out.
+// refuses, or cannot send, is followed by the next; any other failure ends the
+// attempt, since the message may have gone out.
 func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 	names := r.choose(m.Channel, m.To)
 	if len(names) == 0 {
 		return Submission{}, ErrNoRoute
 	}
-	var errs []error
+	var refusals []error
 	for _, name := range names {
 		sub, err := r.carriers[name].Send(ctx, m)
 		if err == nil {
 			sub.Carrier = name
 			return sub, nil
 		}
-		errs = append(errs, fmt.Errorf("carrier %s: %w", name, err))
-		if !errors.Is(err, ErrRefused) {
-			break
+		err = fmt.Errorf("carrier %s: %w", name, err)
+		if !errors.Is(err, ErrRefused) && !errors.Is(err, ErrNotSent) {
+			// What those before said must not be taken for the outcome.
+			return Submission{}, fmt.Errorf("%w (before: %v)", err, refusals)
 		}
+		refusals = append(refusals, err)
 	}
-	return Submission{}, errors.Join(errs...)
+	return Submission{}, errors.Join(refusals...)
 }
 
 func (r *Router) choose(channel verify.Channel, number string) []string {

@@ -28,11 +28,12 @@ func (c carrier) Send(_ context.Context, m deliver.Message) (deliver.Submission,
 
 var errLost = errors.New("connection lost")
 
-// carriers are five that differ in what they answer.
+// carriers are some that differ in what they answer.
 func carriers(asked *[]string) map[string]deliver.Carrier {
 	all := map[string]deliver.Carrier{}
 	for name, err := range map[string]error{
 		"good": nil, "also good": nil, "lost": errLost,
+		"down":     fmt.Errorf("no connection: %w", deliver.ErrNotSent),
 		"refusing": deliver.ErrRefused, "refusing too": fmt.Errorf("no capacity: %w", deliver.ErrRefused),
 	} {
 		all[name] = carrier{name, err, asked}
@@ -133,8 +134,8 @@ func TestUnknownCarrier(t *testing.T) {
 	}
 }
 
-// TestFailover: only a definite "no" is followed by the next carrier, since any
-// other failure leaves open whether the message went out.
+// TestFailover: only what certainly did not go out is handed to the next carrier,
+// and the error says nothing else than the outcome.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -149,6 +150,9 @@ func TestFailover(t *testing.T) {
 		{"refused twice, then taken", []string{"refusing", "refusing too", "good"}, []string{"refusing", "refusing too", "good"}, "good", nil},
 		{"lost", []string{"lost", "good"}, []string{"lost"}, "", errLost},
 		{"refused, then lost", []string{"refusing", "lost", "good"}, []string{"refusing", "lost"}, "", errLost},
+		{"down, then taken", []string{"down", "good"}, []string{"down", "good"}, "good", nil},
+		{"down, then lost", []string{"down", "lost"}, []string{"down", "lost"}, "", errLost},
+		{"down, then refused", []string{"down", "refusing"}, []string{"down", "refusing"}, "", deliver.ErrNotSent},
 		{"all refuse", []string{"refusing", "refusing too"}, []string{"refusing", "refusing too"}, "", deliver.ErrRefused},
 	}
 	for _, tt := range tests {
@@ -165,6 +169,9 @@ func TestFailover(t *testing.T) {
 			}
 			if !errors.Is(err, tt.wantErr) || (err == nil) != (tt.wantErr == nil) {
 				t.Errorf("got %v, want %v", err, tt.wantErr)
+			}
+			if errors.Is(tt.wantErr, errLost) && (errors.Is(err, deliver.ErrRefused) || errors.Is(err, deliver.ErrNotSent)) {
+				t.Errorf("%v passes for a definite no", err)
 			}
 			if sub.Carrier != tt.wantBy || (err != nil && sub != deliver.Submission{}) {
 				t.Errorf("submission %+v, want it by %q", sub, tt.wantBy)

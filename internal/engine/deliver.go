@@ -93,11 +93,11 @@ func (e *Engine) deliver(d delivery) {
 		switch {
 		case err == nil:
 			d.event.State = verify.EventAccepted
-		case errors.Is(err, deliver.ErrNoRoute), errors.Is(err, deliver.ErrRefused):
-			d.event.State = verify.EventRefused
 		case errors.Is(err, deliver.ErrNotSent), e.sendCtx.Err() != nil:
 			// Left as it is: when the claim ends it is handed over once more, by
 			// this process or the next.
+		case errors.Is(err, deliver.ErrNoRoute), errors.Is(err, deliver.ErrRefused):
+			d.event.State = verify.EventRefused
 		default:
 			d.event.State = verify.EventUnknown
 		}
