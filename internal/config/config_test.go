@@ -191,6 +191,7 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "two documents", file: "listen: :80\n---\nlisten: :81", want: []string{"more than one"}},
 		{name: "second document broken", file: "listen: :80\n---\n[", want: []string{"yaml: "}},
 		{name: "unknown variable", env: []string{"COUNTERSIGN_LISTENER=x"}, want: []string{"COUNTERSIGN_LISTENER: unknown variable"}},
+		{name: "a likely slip", env: []string{"COUNTERSIGN_PORT=9999"}, want: []string{"COUNTERSIGN_PORT: unknown variable"}},
 		{name: "variable of a group", env: []string{"COUNTERSIGN_TLS={}"}, want: []string{"COUNTERSIGN_TLS: unknown variable"}},
 		{
 			name: "variable without a number", env: []string{"COUNTERSIGN_LIMITS_BODY_BYTES="},

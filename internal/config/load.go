@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -78,7 +79,7 @@ func loadEnv(c *Config, environ []string) error {
 		}
 		setting, ok := known[name]
 		if !ok {
-			if !isServiceLink(name) {
+			if !isServiceLink(name, value) {
 				errs = append(errs, problem(name, "unknown variable"))
 			}
 			continue
@@ -95,9 +96,10 @@ func loadEnv(c *Config, environ []string) error {
 
 // isServiceLink reports whether Kubernetes puts such a variable into every pod
 // beside a Service called countersign: that is nobody's slip.
-func isServiceLink(name string) bool {
+func isServiceLink(name, value string) bool {
 	rest := strings.TrimPrefix(name, EnvPrefix)
-	return strings.HasPrefix(rest, "SERVICE_") || rest == "PORT" || strings.HasPrefix(rest, "PORT_")
+	link := regexp.MustCompile(`^(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+	return link.MatchString(rest) || rest == "PORT" && strings.Contains(value, "://")
 }
 
 // variables walks the settings and gives each under the name of its variable.

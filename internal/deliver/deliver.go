@@ -35,7 +35,7 @@ type Submission struct {
 }
 
 // ErrRefused is wrapped by a carrier's definite "no": the message did not go out
-// and will not. Any other error leaves that open.
+// and will not. Any error but this and ErrNotSent leaves that open.
 var ErrRefused = errors.New("refused by carrier")
 
 // ErrNotSent is wrapped by a carrier when the message did not go out for a reason

@@ -67,7 +67,10 @@ func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 		err = fmt.Errorf("carrier %s: %w", name, err)
 		if !errors.Is(err, ErrRefused) && !errors.Is(err, ErrNotSent) {
 			// What those before said must not be taken for the outcome.
-			return Submission{}, fmt.Errorf("%w (before: %v)", err, refusals)
+			if len(refusals) > 0 {
+				err = fmt.Errorf("%w (before: %v)", err, refusals)
+			}
+			return Submission{}, err
 		}
 		refusals = append(refusals, err)
 	}

@@ -80,8 +80,11 @@ func (e *Engine) Delivered(ctx context.Context, number string) {
 // defaultSender is shown where the application names none.
 const defaultSender = "VERIFY"
 
-// retryPause is the time between two tries of what failed for a moment.
-const retryPause = 200 * time.Millisecond
+// The pause between two tries of what failed for a moment; it doubles each time.
+const (
+	firstPause   = 200 * time.Millisecond
+	longestPause = 3 * time.Second
+)
 
 // deliver sends the message in the background. The caller has reserved a slot.
 func (e *Engine) deliver(d delivery) {
@@ -93,11 +96,13 @@ func (e *Engine) deliver(d delivery) {
 		switch {
 		case err == nil:
 			d.event.State = verify.EventAccepted
-		case errors.Is(err, deliver.ErrNotSent), e.sendCtx.Err() != nil:
+		case errors.Is(err, deliver.ErrNotSent):
 			// Left as it is: when the claim ends it is handed over once more, by
 			// this process or the next.
 		case errors.Is(err, deliver.ErrNoRoute), errors.Is(err, deliver.ErrRefused):
 			d.event.State = verify.EventRefused
+		case e.sendCtx.Err() != nil:
+			// Broken off by a stop, and left for the next process.
 		default:
 			d.event.State = verify.EventUnknown
 		}
@@ -114,22 +119,22 @@ func (e *Engine) deliver(d delivery) {
 	})
 }
 
-// send hands the message over. A carrier that could not send it is asked again
-// until the time for it is over.
+// send hands the message over. Carriers that could not send it are asked again
+// until the time for it is over, or the PIN is dead.
 func (e *Engine) send(d delivery) (deliver.Submission, error) {
 	ctx, cancel := context.WithTimeout(e.sendCtx, sendTimeout)
 	defer cancel()
-	for {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		sub, err := e.cfg.Router.Send(ctx, e.compose(d))
-		if !errors.Is(err, deliver.ErrNotSent) || !e.pause(ctx) {
+		if !errors.Is(err, deliver.ErrNotSent) || !e.pause(ctx, pause) || !e.now().Before(d.v.PINExpiresAt) {
 			return sub, err
 		}
 	}
 }
 
-// pause waits a moment, and reports false when ctx ends meanwhile.
-func (e *Engine) pause(ctx context.Context) bool {
-	timer := e.cfg.Clock.NewTimer(retryPause)
+// pause waits, and reports false when ctx ends meanwhile.
+func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
+	timer := e.cfg.Clock.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.Chan():
@@ -143,7 +148,7 @@ func (e *Engine) pause(ctx context.Context) bool {
 // not take it, it is tried again until it does or the process stops: an event
 // without an outcome would be sent twice.
 func (e *Engine) finish(d delivery) {
-	for {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := e.write(context.WithoutCancel(e.sendCtx), func(tx *store.Tx) error {
 			if err := tx.SaveEvent(d.event); err != nil {
 				return err
@@ -154,7 +159,7 @@ func (e *Engine) finish(d delivery) {
 			e.runner.Wake(d.v.DueAt)
 			return
 		}
-		if !e.pause(e.sendCtx) {
+		if !e.pause(e.sendCtx, pause) {
 			e.cfg.Log.Error("outcome of an event not recorded", "event_id", d.event.ID.String(), "error", err)
 			return
 		}

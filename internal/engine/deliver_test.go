@@ -84,7 +84,7 @@ func TestNotSentIsTriedAgain(t *testing.T) {
 	for range 2 {
 		first := <-c.sent
 		must(t, b.clock.BlockUntilContext(t.Context(), 1)) // it pauses
-		b.clock.Advance(200 * time.Millisecond)
+		b.clock.Advance(3 * time.Second)
 		if first.EventID != v.LastEventID {
 			t.Errorf("handed over event %s, want %s", first.EventID, v.LastEventID)
 		}

@@ -77,11 +77,11 @@ func TestOutcomeFails(t *testing.T) {
 		if e := b.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
 			t.Fatalf("the event is %+v", e)
 		}
-		b.clock.Advance(200 * time.Millisecond)
+		b.clock.Advance(3 * time.Second)
 	}
 	b.rest()
 	b.mend()
-	b.clock.Advance(200 * time.Millisecond)
+	b.clock.Advance(3 * time.Second)
 	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 || e.CarrierRef != "ref" || e.Carrier != "phone" {
 		t.Errorf("the event is %+v", e)
 	}

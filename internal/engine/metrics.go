@@ -28,7 +28,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "countersign_checks_total", Help: "Codes submitted, by result.",
 		}, []string{"result"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_events_total", Help: "Messages handed to carriers, by channel and outcome.",
+			Name: "countersign_events_total", Help: "Messages handed to carriers, by channel and outcome; submitting is not sent, left for another try.",
 		}, []string{"channel", "state"}),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "countersign_step_lateness_seconds", Help: "How long after its time a step was taken.",

@@ -158,7 +158,9 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		mux.Handle("/phone/", pages)
 		mux.Handle("GET /{$}", http.RedirectHandler("/phone", http.StatusSeeOther))
 	}
-	return web.Access{Log: s.log, Clock: s.opts.Clock, Proxies: proxies, Metrics: reg}.Wrap(mux), nil
+	return web.Access{
+		Log: s.log, Clock: s.opts.Clock, Proxies: proxies, Metrics: reg, NotFound: http.HandlerFunc(apiv1.NotFound),
+	}.Wrap(mux), nil
 }
 
 // carriers makes the carriers of the configuration, by name.

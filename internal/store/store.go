@@ -12,6 +12,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -144,10 +145,12 @@ func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...an
 // full disk, say) is of no use to anybody. It writes more than an accepted request
 // does, since a little often fits where that does not.
 func (db *DB) Ping(ctx context.Context) error {
-	const size = 64 << 10
+	// Different each time: SQLite writes nothing for a value that stays as it is.
+	value := make([]byte, 64<<10)
+	rand.Read(value) // never fails (crypto/rand)
 	return db.Write(ctx, func(tx *Tx) error {
 		_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ('write_check', $1)
-			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, make([]byte, size))
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, value)
 		return err
 	})
 }

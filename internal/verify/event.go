@@ -18,7 +18,7 @@ const (
 )
 
 // MaxAttempts bounds how often one event is handed to a carrier: once, and once
-// more when a crash hid the outcome of the first time.
+// more when a crash hid the outcome of the first time, or it could not be sent.
 const MaxAttempts = 2
 
 // Event is one delivery attempt of a PIN on a channel.

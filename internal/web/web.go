@@ -12,8 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path"
-	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -52,11 +50,13 @@ type Access struct {
 	Clock   clockwork.Clock
 	Proxies Proxies
 	Metrics prometheus.Registerer
+
+	NotFound http.Handler // answers paths that are never served
 }
 
 // Wrap puts the access log, the metrics and the repair of doubled slashes around
-// a listener's handler. The log never holds the query string: a GET carries the
-// account's secret in it.
+// a listener's handler. The log holds the route instead of the path and the query:
+// a GET carries the account's secret, and a slip can put it into the path.
 func (a Access) Wrap(next http.Handler) http.Handler {
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "countersign_http_request_duration_seconds",
@@ -66,54 +66,48 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	a.Metrics.MustRegister(duration)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := a.Clock.Now()
-		tidyPath(r.URL)
+		mergeSlashes(r.URL)
 		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
-		a.serve(rec, r, next)
+		if hasDots(r.URL) {
+			a.NotFound.ServeHTTP(rec, r)
+		} else {
+			a.serve(rec, r, next)
+		}
 		took := a.Clock.Since(begin)
 		route := r.Pattern // set by the mux; an unknown path has none
 		if route == "" {
 			route = "none"
 		}
 		duration.WithLabelValues(route, statusClass(rec.code)).Observe(took.Seconds())
-		a.Log.Info("request", "method", r.Method, "path", loggable(r.URL.Path), "code", rec.code,
+		a.Log.Info("request", "method", r.Method, "route", route, "code", rec.code,
 			"bytes", rec.bytes, "ms", float64(took.Microseconds())/1000, "client", a.Proxies.Client(r))
 	})
 }
 
-// tidyPath does away with doubled slashes and dots. A base URL that ends in a slash
-// is a common slip, and the redirect that a mux answers with would lose the body of
-// a POST and repeat the secret of a GET.
-func tidyPath(u *url.URL) {
-	tidy := path.Clean("/" + u.Path)
-	if strings.HasSuffix(u.Path, "/") && tidy != "/" {
-		tidy += "/"
+// mergeSlashes takes doubled slashes for one: a base URL that ends in a slash is a
+// common slip, and the redirect that a mux answers with would lose the body of a
+// POST and repeat the secret of a GET.
+func mergeSlashes(u *url.URL) {
+	merged := u.Path
+	for strings.Contains(merged, "//") {
+		merged = strings.ReplaceAll(merged, "//", "/")
 	}
-	if tidy != u.Path {
-		u.Path, u.RawPath = tidy, ""
+	if merged != u.Path {
+		u.Path, u.RawPath = merged, ""
 	}
 }
 
-// loggable is a path without what a client may have put there by mistake: a query
-// that follows something else than "?", or a number.
-func loggable(p string) string {
-	if i := strings.IndexFunc(p, func(r rune) bool { return !isPlain(r) }); i >= 0 {
-		p = p[:i] + "…"
+// hasDots reports whether a path has "." or ".." in it, plain or encoded. Such a
+// path is not served: whoever stands in front and lets only some paths pass may
+// have read it another way.
+func hasDots(u *url.URL) bool {
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
 	}
-	const longest = 64 // of a path that is served, with room
-	if len(p) > longest {
-		p = p[:longest] + "…"
-	}
-	return manyDigits.ReplaceAllString(p, "…")
+	return false
 }
-
-// isPlain reports whether r stands in a path that is served.
-func isPlain(r rune) bool {
-	return '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' || strings.ContainsRune("/.-_", r)
-}
-
-// manyDigits may be a number; an id in a path has dashes or letters in between,
-// most of the time.
-var manyDigits = regexp.MustCompile(`[0-9]{7,}`)
 
 // serve is the last resort: a fault in a handler ends one request and is logged,
 // not the process.
@@ -126,7 +120,7 @@ func (a Access) serve(w *recorder, r *http.Request, next http.Handler) {
 		if fault == http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
 			panic(fault)
 		}
-		a.Log.Error("fault in a handler", "path", loggable(r.URL.Path), "fault", fault, "stack", string(debug.Stack()))
+		a.Log.Error("fault in a handler", "route", r.Pattern, "fault", fault, "stack", string(debug.Stack()))
 		if w.bytes == 0 {
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		}

@@ -1,0 +1,29 @@
+package store_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestPingWrites: each one really reaches the disk, so that a full one is seen. A
+// value that stays as it is would not.
+func TestPingWrites(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "countersign.db")
+	db, err := open(t, path, key, false)
+	must(t, err)
+	defer db.Close()
+	size := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		must(t, err)
+		return info.Size()
+	}
+	for range 3 {
+		before := size()
+		must(t, db.Ping(t.Context()))
+		if grown := size() - before; grown < 64<<10 {
+			t.Errorf("the log grew by %d bytes, want at least what a request writes", grown)
+		}
+	}
+}
