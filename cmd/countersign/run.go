@@ -95,14 +95,7 @@ func (f configFlag) open(p *process) (*store.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("configuration:\n%w", err)
-	}
-	path, err := cfg.SQLitePath()
-	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	key, err := loadKey(path, cfg.KeyFile)
+	path, key, err := unlock(cfg)
 	if err != nil {
 		return nil, err
 	}

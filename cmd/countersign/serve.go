@@ -34,14 +34,7 @@ func (c *serveCmd) Run(p *process) error {
 	if c.TLSCert != "" || c.TLSKey != "" {
 		cfg.TLS = config.TLS{Cert: c.TLSCert, Key: c.TLSKey}
 	}
-	if err := cfg.Validate(); err != nil {
-		return fmt.Errorf("configuration:\n%w", err)
-	}
-	path, err := cfg.SQLitePath()
-	if err != nil {
-		return fmt.Errorf("database: %w", err)
-	}
-	key, err := loadKey(path, cfg.KeyFile)
+	_, key, err := unlock(cfg)
 	if err != nil {
 		return err
 	}
@@ -53,6 +46,18 @@ func (c *serveCmd) Run(p *process) error {
 	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "version", version())
 	defer log.Info("stopped")
 	return s.Serve(p.ctx)
+}
+
+// unlock checks a configuration and gives the database that it names, with its key.
+func unlock(cfg config.Config) (path string, key store.Key, err error) {
+	if err := cfg.Validate(); err != nil {
+		return "", key, fmt.Errorf("configuration:\n%w", err)
+	}
+	if path, err = cfg.SQLitePath(); err != nil {
+		return "", key, fmt.Errorf("database: %w", err)
+	}
+	key, err = loadKey(path, cfg.KeyFile)
+	return path, key, err
 }
 
 // loadKey reads the key file. It makes one only where there is no database yet:

@@ -10,8 +10,6 @@ import (
 // documentation tells its users to look for when their base URL is wrong.
 const textNotFound = "Facility not allowed"
 
-const textBadCredentials = "Bad credentials"
-
 // refusal is the one table from what the domain refuses to this API's status
 // codes and texts (spec §4). Clients match on the texts, so they are exact.
 func (a *API) refusal(e *verify.Error) (status, text string) {
@@ -26,7 +24,7 @@ func (a *API) refusal(e *verify.Error) (status, text string) {
 	case verify.KindInvalidParameter:
 		return "3", "Invalid value for param: " + e.Param
 	case verify.KindBadCredentials:
-		return "4", textBadCredentials
+		return "4", "Bad credentials"
 	case verify.KindInternal, verify.KindUnavailable:
 		return "5", "Internal Error"
 	case verify.KindUnroutable:

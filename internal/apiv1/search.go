@@ -26,12 +26,12 @@ func (a *API) search(ctx context.Context, c *call) (any, error) {
 	if len(texts) > maxSearch {
 		return nil, &verify.Error{Kind: verify.KindTooManyIDs}
 	}
+	param := listParam
+	if single {
+		param = "request_id"
+	}
 	var ids []verify.ID
 	for _, text := range texts {
-		param := listParam
-		if single {
-			param = "request_id"
-		}
 		id, err := parseRequestID(param, text)
 		if err != nil {
 			return nil, err

@@ -32,7 +32,7 @@ func (e *Engine) takeBatch(ctx context.Context) error {
 		room++
 	}
 	if room == 0 { // every slot is taken by a message on its way; one is free soon
-		e.cfg.Clock.Sleep(10 * time.Millisecond)
+		e.pause(ctx, 10*time.Millisecond)
 		return nil
 	}
 	var b batch

@@ -155,14 +155,7 @@ func (s *Server) Post(path string, params url.Values) map[string]any {
 		params.Set("api_secret", server.DemoSecret)
 	}
 	resp, err := http.PostForm(s.URL()+path, params)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	body := s.read(resp, err)
 	var answer map[string]any
 	if err := json.Unmarshal(body, &answer); err != nil {
 		s.t.Fatalf("%s answered %d %s", path, resp.StatusCode, body)
@@ -172,7 +165,12 @@ func (s *Server) Post(path string, params url.Values) map[string]any {
 
 func (s *Server) get(url string) []byte {
 	s.t.Helper()
-	resp, err := http.Get(url)
+	return s.read(http.Get(url))
+}
+
+// read takes what a call of package http returned.
+func (s *Server) read(resp *http.Response, err error) []byte {
+	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)
 	}

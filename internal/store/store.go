@@ -6,8 +6,8 @@
 // own is durable. Reads do not wait for writes.
 //
 // The package must not know the engine, HTTP or carriers (but for the virtual
-// phone, whose inbox lies here), and takes no decision:
-// it loads values of package verify and saves what their rules made of them.
+// phone, whose inbox lies here), and takes no decision: it loads values of package
+// verify and saves what their rules made of them.
 package store
 
 import (
