@@ -24,8 +24,12 @@ type client struct {
 // with the test.
 func run(t *testing.T, file string, settings ...string) *client {
 	t.Helper()
-	require(t, "node")
-	cmd := exec.Command("node", filepath.Join("clients", file))
+	interpreter := "node"
+	if filepath.Ext(file) == ".pl" {
+		interpreter = "perl"
+	}
+	require(t, interpreter)
+	cmd := exec.Command(interpreter, filepath.Join("clients", file))
 	cmd.Env = append(os.Environ(), settings...)
 	calls, err := cmd.StdinPipe()
 	if err != nil {

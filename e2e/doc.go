@@ -1,6 +1,7 @@
 // Package e2e tests the program from outside: it builds it, runs it, and talks
-// to it with the clients that people use, unmodified. Nothing here imports the
-// code under test.
+// to it with the clients and carriers that people use, unmodified. Nothing here
+// imports the code under test, but for the SMSC to test against and its codec,
+// where it is the other side that is somebody else's.
 //
 // The tests need Node.js, npm packages and Chromium, so that "go test ./..."
 // skips them; "make test" installs what they need and runs them.
