@@ -52,7 +52,7 @@ func handler(f *testing.F, method signature.Method) http.Handler {
 	if err != nil {
 		f.Fatal(err)
 	}
-	router, err := deliver.NewRouter(nil, nil)
+	router, err := deliver.NewRouter(deliver.RouterConfig{})
 	if err != nil {
 		f.Fatal(err)
 	}

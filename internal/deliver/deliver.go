@@ -2,13 +2,14 @@
 // carriers have in common, and chooses the carrier for a destination.
 //
 // Each kind of carrier is a package below this one. Carriers must not know the
-// store, the engine or the API: they take a [Message] and say whether they
-// accepted it.
+// store, the engine or the API: they take a [Message], say whether they accepted
+// it, and later report a [Receipt].
 package deliver
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"countersign/internal/message"
@@ -19,6 +20,8 @@ import (
 type Message struct {
 	EventID   verify.ID
 	RequestID verify.ID
+	Account   string // its API key
+	Attempt   int    // 1, or 2 when the outcome of the first is not known
 	Channel   verify.Channel
 	Country   string         // ISO 3166-1 alpha-2 of the destination; "" where it has none
 	To        string         // E.164 digits without "+"
@@ -26,17 +29,65 @@ type Message struct {
 	Text      string         // of an SMS; for a call its words without markup
 	Script    message.Script // of a call
 	ValidFor  time.Duration  // life left of the PIN; a carrier drops the message after it
+
+	// Tried names the carriers that may have taken the message already. They are
+	// asked again only when there is no other.
+	Tried []string
+}
+
+// Destination is what a route is chosen by.
+type Destination struct {
+	Channel verify.Channel
+	Number  string // E.164 digits without "+"
+	Country string // ISO 3166-1 alpha-2; "" where the number has none
+	Account string // API key
+	Sender  string // that the application asked for, or the default
+}
+
+// Destination tells where m goes.
+func (m Message) Destination() Destination {
+	return Destination{Channel: m.Channel, Number: m.To, Country: m.Country, Account: m.Account, Sender: m.From}
 }
 
 // Submission is a carrier's acceptance.
 type Submission struct {
 	Carrier string // name of the carrier that took the message
-	Ref     string // the carrier's own id of the message; "" if it gives none
+
+	// Refs are the carrier's own ids of what it took: one for each part of a long
+	// SMS, in order. A carrier that gives none reports no receipts.
+	Refs []string
+}
+
+// Receipt is what a carrier reports later about a message that it accepted.
+type Receipt struct {
+	Carrier string
+	Ref     string            // as in [Submission.Refs]
+	State   verify.EventState // accepted, delivered, undeliverable, expired or rejected
+	Error   string            // the carrier's own code for what went wrong; "" if it gave none
+}
+
+// Answer is a carrier's answer to a hand-over that came after Send had given up
+// waiting for it. Part says to which one, and what the carrier said.
+type Answer struct {
+	EventID verify.ID
+	Part    verify.Part
+}
+
+// Reports takes what carriers report after Send has returned. Both functions
+// return once the report is durable; after an error the carrier asks its peer to
+// report again, if it can. They may be called from many goroutines, and before the
+// Send that they are about has returned.
+type Reports struct {
+	Receipt func(context.Context, Receipt) error
+	Answer  func(context.Context, Answer) error
 }
 
 // ErrRefused is wrapped by a carrier's definite "no": the message did not go out
 // and will not. Any error but this and ErrNotSent leaves that open.
 var ErrRefused = errors.New("refused by carrier")
+
+// ErrNumber is a refusal that is about the number, and not about the carrier.
+var ErrNumber = fmt.Errorf("%w: bad number", ErrRefused)
 
 // ErrNotSent is wrapped by a carrier when the message did not go out for a reason
 // of its own that may pass: no connection, no disk. It may be handed over again.

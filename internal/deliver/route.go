@@ -5,66 +5,230 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/verify"
 )
 
-// Route says which carriers take messages to the numbers that begin with Prefix.
+// Route says which carriers take messages to some destinations: those for which
+// every condition holds that is not empty.
 type Route struct {
-	Prefix   string         // digits of the number; "" matches all
-	Channel  verify.Channel // "" matches all
-	Carriers []string       // in the order to try them; none means: not delivered
+	Account string         // API key
+	Sender  string         // that the application asked for
+	Network string         // name of a [Network]
+	Prefix  string         // first digits of the number
+	Country string         // ISO 3166-1 alpha-2
+	Channel verify.Channel // sms or tts
+
+	Carriers []string // in the order to try them; none means: not delivered
+
+	// Weights shares the messages out: each carrier comes first for as many in
+	// the sum of all weights as its own says. The others follow in order. Without
+	// weights the order is always that of Carriers.
+	Weights []int
 }
 
-// Router chooses the carrier for each message. It does not change once made.
+// Network names destinations by the first digits of their numbers, such as the
+// MCC and MNC of an operator.
+type Network struct {
+	Name     string
+	Prefixes []string
+}
+
+// RouterConfig describes a [Router].
+type RouterConfig struct {
+	Routes   []Route
+	Networks []Network
+	Carriers map[string]Carrier
+	Now      func() time.Time      // time.Now if nil
+	Metrics  prometheus.Registerer // none if nil
+}
+
+// handOver bounds the time that one carrier has to take a message.
+const handOver = 10 * time.Second
+
+// Router chooses the carrier for each message, and remembers how carriers fare.
 type Router struct {
-	routes   []Route // the most specific first
+	routes   []*route  // the most specific first
+	networks []network // the longest prefix first
 	carriers map[string]Carrier
+	health   map[string]*health
+	now      func() time.Time
+	metrics  *metrics
 }
 
-// NewRouter checks that every route names carriers that exist.
-func NewRouter(routes []Route, carriers map[string]Carrier) (*Router, error) {
-	for _, r := range routes {
-		for _, name := range r.Carriers {
-			if carriers[name] == nil {
-				return nil, fmt.Errorf("route for prefix %q: no carrier %q", r.Prefix, name)
-			}
+type network struct{ prefix, name string }
+
+// NewRouter checks that every route names carriers and networks that exist.
+func NewRouter(cfg RouterConfig) (*Router, error) {
+	r := &Router{carriers: cfg.Carriers, health: map[string]*health{}, now: cfg.Now, metrics: newMetrics(cfg.Metrics)}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	for name := range cfg.Carriers {
+		r.health[name] = &health{}
+	}
+	names := map[string]bool{"": true}
+	for _, n := range cfg.Networks {
+		names[n.Name] = true
+		for _, prefix := range n.Prefixes {
+			r.networks = append(r.networks, network{prefix, n.Name})
 		}
 	}
-	routes = slices.Clone(routes)
-	slices.SortStableFunc(routes, func(a, b Route) int {
-		return cmp.Or(
-			cmp.Compare(len(b.Prefix), len(a.Prefix)),
-			// A route for one channel is more specific than one for all.
-			cmp.Compare(len(b.Channel), len(a.Channel)),
-		)
-	})
-	return &Router{routes, carriers}, nil
+	slices.SortStableFunc(r.networks, func(a, b network) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
+	for _, conf := range cfg.Routes {
+		if !names[conf.Network] {
+			return nil, fmt.Errorf("route for network %q: there is none", conf.Network)
+		}
+		for _, name := range conf.Carriers {
+			if cfg.Carriers[name] == nil {
+				return nil, fmt.Errorf("route for prefix %q: no carrier %q", conf.Prefix, name)
+			}
+		}
+		if conf.Weights != nil && len(conf.Weights) != len(conf.Carriers) {
+			return nil, fmt.Errorf("route for prefix %q: %d weights for %d carriers", conf.Prefix, len(conf.Weights), len(conf.Carriers))
+		}
+		r.routes = append(r.routes, &route{Route: conf, credit: make([]int, len(conf.Carriers))})
+	}
+	slices.SortStableFunc(r.routes, func(a, b *route) int { return a.compare(b) })
+	return r, nil
 }
 
-// Routable reports whether any carrier takes messages to number.
-func (r *Router) Routable(channel verify.Channel, number string) bool {
-	return len(r.choose(channel, number)) > 0
+// route is a Route and whose turn it is.
+type route struct {
+	Route
+
+	mu     sync.Mutex
+	credit []int // by carrier, for the weights
 }
+
+// compare puts the more specific route first: who sends matters more than where
+// it goes, and a longer prefix more than a shorter one.
+func (r *route) compare(other *route) int {
+	given := func(s string) int { return min(len(s), 1) }
+	return cmp.Or(
+		cmp.Compare(given(other.Account), given(r.Account)),
+		cmp.Compare(given(other.Sender), given(r.Sender)),
+		cmp.Compare(given(other.Network), given(r.Network)),
+		cmp.Compare(len(other.Prefix), len(r.Prefix)),
+		cmp.Compare(given(other.Country), given(r.Country)),
+		cmp.Compare(given(string(other.Channel)), given(string(r.Channel))),
+	)
+}
+
+func (r *route) fits(to Destination, network string) bool {
+	return (r.Account == "" || r.Account == to.Account) &&
+		(r.Sender == "" || r.Sender == to.Sender) &&
+		(r.Network == "" || r.Network == network) &&
+		strings.HasPrefix(to.Number, r.Prefix) &&
+		(r.Country == "" || r.Country == to.Country) &&
+		(r.Channel == "" || r.Channel == to.Channel)
+}
+
+// next gives the carriers in the order to try them. With weights the first is
+// chosen so that the shares hold over any sum of weights, evenly mixed.
+func (r *route) next() []string {
+	if r.Weights == nil {
+		return r.Carriers
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	best, sum := 0, 0
+	for i, w := range r.Weights {
+		r.credit[i] += w
+		sum += w
+		if r.credit[i] > r.credit[best] {
+			best = i
+		}
+	}
+	r.credit[best] -= sum
+	order := []string{r.Carriers[best]}
+	for i, name := range r.Carriers {
+		if i != best && r.Weights[i] > 0 {
+			order = append(order, name)
+		}
+	}
+	return order
+}
+
+// Routable reports whether any carrier takes messages to a destination.
+func (r *Router) Routable(to Destination) bool {
+	route := r.find(to)
+	return route != nil && len(route.Carriers) > 0
+}
+
+func (r *Router) find(to Destination) *route {
+	name := ""
+	for _, n := range r.networks {
+		if strings.HasPrefix(to.Number, n.prefix) {
+			name = n.name
+			break
+		}
+	}
+	for _, route := range r.routes {
+		if route.fits(to, name) {
+			return route
+		}
+	}
+	return nil
+}
+
+// choose gives the carriers for a message in the order to try them: those first
+// that do well, and last those that may have the message already.
+func (r *Router) choose(m Message) []string {
+	route := r.find(m.Destination())
+	if route == nil {
+		return nil
+	}
+	order := slices.Clone(route.next())
+	rank := make(map[string]int, len(order))
+	now := r.now()
+	for _, name := range order {
+		if r.health[name].down(now) {
+			rank[name] = 1
+		}
+		if slices.Contains(m.Tried, name) {
+			rank[name] = 2
+		}
+	}
+	slices.SortStableFunc(order, func(a, b string) int { return cmp.Compare(rank[a], rank[b]) })
+	return order
+}
+
+// CarrierError is what a carrier said that did not take a message.
+type CarrierError struct {
+	Carrier string
+	Err     error
+}
+
+func (e *CarrierError) Error() string { return fmt.Sprintf("carrier %s: %v", e.Carrier, e.Err) }
+
+// Unwrap gives the carrier's own error.
+func (e *CarrierError) Unwrap() error { return e.Err }
 
 // Send hands m to the first carrier of its route that accepts it. A carrier that
 // refuses, or cannot send, is followed by the next; any other failure ends the
-// attempt, since the message may have gone out.
+// attempt, since the message may have gone out: the error is then a
+// [*CarrierError] that tells with whom.
 func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
-	names := r.choose(m.Channel, m.To)
+	names := r.choose(m)
 	if len(names) == 0 {
 		return Submission{}, ErrNoRoute
 	}
 	var refusals []error
 	for _, name := range names {
-		sub, err := r.carriers[name].Send(ctx, m)
+		sub, err := r.hand(ctx, name, m)
 		if err == nil {
 			sub.Carrier = name
 			return sub, nil
 		}
-		err = fmt.Errorf("carrier %s: %w", name, err)
+		err = &CarrierError{name, err}
 		if !errors.Is(err, ErrRefused) && !errors.Is(err, ErrNotSent) {
 			// What those before said must not be taken for the outcome.
 			if len(refusals) > 0 {
@@ -77,11 +241,38 @@ func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 	return Submission{}, errors.Join(refusals...)
 }
 
-func (r *Router) choose(channel verify.Channel, number string) []string {
-	for _, route := range r.routes {
-		if strings.HasPrefix(number, route.Prefix) && (route.Channel == "" || route.Channel == channel) {
-			return route.Carriers
-		}
+// hand gives one carrier its time to take a message.
+func (r *Router) hand(ctx context.Context, name string, m Message) (Submission, error) {
+	ctx, cancel := context.WithTimeout(ctx, handOver)
+	defer cancel()
+	began := time.Now()
+	sub, err := r.carriers[name].Send(ctx, m)
+	r.metrics.handed(name, m.Channel, time.Since(began), err)
+	if !errors.Is(err, ErrNumber) { // says nothing about the carrier
+		r.health[name].sent(r.now(), err == nil)
 	}
-	return nil
+	return sub, err
+}
+
+// Reported tells the router what came of a message that a carrier had accepted.
+func (r *Router) Reported(rec Receipt) {
+	r.metrics.reported(rec)
+	if h := r.health[rec.Carrier]; h != nil && rec.State != verify.EventAccepted {
+		h.reported(r.now(), rec.State == verify.EventDelivered)
+	}
+}
+
+// Status tells how the carriers are, by name.
+func (r *Router) Status() []CarrierStatus {
+	var list []CarrierStatus
+	for _, name := range slices.Sorted(maps.Keys(r.carriers)) {
+		var s CarrierStatus
+		if c, ok := r.carriers[name].(interface{ Status() CarrierStatus }); ok {
+			s = c.Status()
+		}
+		s.Name = name
+		s.Down = r.health[name].marked()
+		list = append(list, s)
+	}
+	return list
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"countersign/internal/deliver"
 	"countersign/internal/verify"
@@ -21,9 +22,9 @@ type carrier struct {
 func (c carrier) Send(_ context.Context, m deliver.Message) (deliver.Submission, error) {
 	*c.asked = append(*c.asked, c.name)
 	if c.err != nil {
-		return deliver.Submission{Carrier: "liar", Ref: "none"}, c.err
+		return deliver.Submission{Carrier: "liar", Refs: []string{"none"}}, c.err
 	}
-	return deliver.Submission{Carrier: "liar", Ref: "ref of " + m.To}, nil
+	return deliver.Submission{Carrier: "liar", Refs: []string{"ref of " + m.To}}, nil
 }
 
 var errLost = errors.New("connection lost")
@@ -90,12 +91,12 @@ func TestChoice(t *testing.T) {
 		if i%2 == 1 {
 			slices.Reverse(turned)
 		}
-		router, err := deliver.NewRouter(turned, all)
+		router, err := deliver.NewRouter(deliver.RouterConfig{Routes: turned, Carriers: all})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, tt := range tests {
-			if got := router.Routable(tt.channel, tt.number); got != (tt.want != "") {
+			if got := router.Routable(deliver.Destination{Channel: tt.channel, Number: tt.number}); got != (tt.want != "") {
 				t.Errorf("%s: routable %v", tt.name, got)
 			}
 			asked = nil
@@ -103,7 +104,7 @@ func TestChoice(t *testing.T) {
 			switch {
 			case tt.want == "" && (!errors.Is(err, deliver.ErrNoRoute) || len(asked) > 0):
 				t.Errorf("%s: %+v, %v, and %v were asked; want ErrNoRoute", tt.name, sub, err, asked)
-			case tt.want != "" && (err != nil || sub.Carrier != tt.want || sub.Ref != "ref of "+tt.number || !slices.Equal(asked, []string{tt.want})):
+			case tt.want != "" && (err != nil || sub.Carrier != tt.want || !slices.Equal(sub.Refs, []string{"ref of " + tt.number}) || !slices.Equal(asked, []string{tt.want})):
 				t.Errorf("%s: %+v, %v, and %v were asked; want %s", tt.name, sub, err, asked, tt.want)
 			}
 		}
@@ -112,11 +113,11 @@ func TestChoice(t *testing.T) {
 
 func TestNoRoutes(t *testing.T) {
 	t.Parallel()
-	router, err := deliver.NewRouter(nil, nil)
+	router, err := deliver.NewRouter(deliver.RouterConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if router.Routable(verify.SMS, "447700900000") {
+	if router.Routable(deliver.Destination{Channel: verify.SMS, Number: "447700900000"}) {
 		t.Error("routable without routes")
 	}
 	if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "447700900000"}); !errors.Is(err, deliver.ErrNoRoute) {
@@ -128,7 +129,9 @@ func TestUnknownCarrier(t *testing.T) {
 	t.Parallel()
 	var asked []string
 	for _, names := range [][]string{{"nobody"}, {"good", "nobody"}, {""}} {
-		if _, err := deliver.NewRouter([]deliver.Route{{Prefix: "44", Carriers: names}}, carriers(&asked)); err == nil {
+		if _, err := deliver.NewRouter(deliver.RouterConfig{
+			Routes: []deliver.Route{{Prefix: "44", Carriers: names}}, Carriers: carriers(&asked),
+		}); err == nil {
 			t.Errorf("a route to %q was accepted", names)
 		}
 	}
@@ -159,7 +162,9 @@ func TestFailover(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var asked []string
-			router, err := deliver.NewRouter([]deliver.Route{{Carriers: tt.carriers}}, carriers(&asked))
+			router, err := deliver.NewRouter(deliver.RouterConfig{
+				Routes: []deliver.Route{{Carriers: tt.carriers}}, Carriers: carriers(&asked),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,9 +178,214 @@ func TestFailover(t *testing.T) {
 			if errors.Is(tt.wantErr, errLost) && (errors.Is(err, deliver.ErrRefused) || errors.Is(err, deliver.ErrNotSent)) {
 				t.Errorf("%v passes for a definite no", err)
 			}
-			if sub.Carrier != tt.wantBy || (err != nil && sub != deliver.Submission{}) {
+			if sub.Carrier != tt.wantBy || (err != nil && len(sub.Refs) > 0) {
 				t.Errorf("submission %+v, want it by %q", sub, tt.wantBy)
 			}
 		})
+	}
+}
+
+// TestSpecificity: of the routes whose conditions all hold, the most specific
+// decides, whatever their order.
+func TestSpecificity(t *testing.T) {
+	t.Parallel()
+	// Each beats all that follow it.
+	routes := []deliver.Route{
+		{Account: "acct0001", Sender: "ACME"},
+		{Account: "acct0001", Country: "GB"},
+		{Account: "acct0001"},
+		{Sender: "ACME", Network: "23410"},
+		{Sender: "ACME"},
+		{Network: "23410", Prefix: "44770"},
+		{Network: "23410"},
+		{Prefix: "447", Country: "GB"},
+		{Prefix: "447", Channel: verify.SMS},
+		{Prefix: "447"},
+		{Prefix: "44"},
+		{Country: "GB", Channel: verify.SMS},
+		{Country: "GB"},
+		{Channel: verify.SMS},
+		{},
+	}
+	to := deliver.Message{Channel: verify.SMS, To: "447700900001", Country: "GB", Account: "acct0001", From: "ACME"}
+	var asked []string
+	all := map[string]deliver.Carrier{}
+	for i := range routes {
+		name := fmt.Sprint(i)
+		routes[i].Carriers = []string{name}
+		all[name] = carrier{name, nil, &asked}
+	}
+	for first := range routes {
+		left := slices.Clone(routes[first:])
+		slices.Reverse(left)
+		router, err := deliver.NewRouter(deliver.RouterConfig{
+			Routes: left, Carriers: all,
+			Networks: []deliver.Network{{Name: "23415", Prefixes: []string{"447"}}, {Name: "23410", Prefixes: []string{"4478", "44770"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sub, err := router.Send(t.Context(), to); err != nil || sub.Carrier != fmt.Sprint(first) {
+			t.Errorf("%+v is beaten by %s (%v)", routes[first], sub.Carrier, err)
+		}
+	}
+}
+
+// TestConditions: a route with a condition that does not hold takes nothing.
+func TestConditions(t *testing.T) {
+	t.Parallel()
+	to := deliver.Destination{Channel: verify.SMS, Number: "447700900001", Country: "GB", Account: "acct0001", Sender: "ACME"}
+	for _, r := range []deliver.Route{
+		{Account: "acct0002"}, {Sender: "Acme"}, {Network: "23415"}, {Prefix: "4478"}, {Country: "US"}, {Channel: verify.TTS},
+		{Account: "acct0001", Country: "US"},
+	} {
+		var asked []string
+		r.Carriers = []string{"good"}
+		router, err := deliver.NewRouter(deliver.RouterConfig{
+			Routes: []deliver.Route{r}, Carriers: carriers(&asked),
+			// The number is of 23410: the longest prefix says so.
+			Networks: []deliver.Network{{Name: "23415", Prefixes: []string{"447"}}, {Name: "23410", Prefixes: []string{"44770"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if router.Routable(to) {
+			t.Errorf("%+v takes %+v", r, to)
+		}
+	}
+	if _, err := deliver.NewRouter(deliver.RouterConfig{Routes: []deliver.Route{{Network: "23415"}}}); err == nil {
+		t.Error("a route for a network that there is not was accepted")
+	}
+}
+
+// TestWeights: the shares hold over any sum of the weights, and one of 0 gets
+// nothing, not even as the last resort.
+func TestWeights(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	all := carriers(&asked)
+	for _, name := range []string{"a", "b", "never"} {
+		all[name] = carrier{name, deliver.ErrRefused, &asked}
+	}
+	route := deliver.Route{Carriers: []string{"a", "b", "never"}, Weights: []int{7, 3, 0}}
+	router, err := deliver.NewRouter(deliver.RouterConfig{Routes: []deliver.Route{route}, Carriers: all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := map[string]int{}
+	for range 9 { // under the ten that a carrier is judged by
+		asked = nil
+		_, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "1"})
+		if !errors.Is(err, deliver.ErrRefused) || len(asked) != 2 || asked[0] == asked[1] {
+			t.Fatalf("%v were asked (%v), want both once", asked, err)
+		}
+		first[asked[0]]++
+	}
+	if first["a"] < 6 || first["b"] < 2 || first["never"] > 0 {
+		t.Errorf("first asked: %v of 9, want 7:3", first)
+	}
+	route.Weights = []int{1}
+	if _, err := deliver.NewRouter(deliver.RouterConfig{Routes: []deliver.Route{route}, Carriers: all}); err == nil {
+		t.Error("fewer weights than carriers were accepted")
+	}
+}
+
+// TestTriedLast: a carrier that may have the message already is asked only when
+// no other takes it.
+func TestTriedLast(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ carriers, want []string }{
+		{[]string{"good", "also good"}, []string{"also good"}},
+		{[]string{"good", "refusing"}, []string{"refusing", "good"}},
+		{[]string{"good"}, []string{"good"}},
+	} {
+		var asked []string
+		router, err := deliver.NewRouter(deliver.RouterConfig{
+			Routes: []deliver.Route{{Carriers: tt.carriers}}, Carriers: carriers(&asked),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := router.Send(t.Context(), deliver.Message{Tried: []string{"good"}}); err != nil || !slices.Equal(asked, tt.want) {
+			t.Errorf("%v were asked (%v), want %v", asked, err, tt.want)
+		}
+	}
+}
+
+// TestMarkedDown: a carrier whose success falls is asked last, gets one message
+// after a while, and is back when it took that.
+func TestMarkedDown(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	bad := &carrier{"bad", errLost, &asked}
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes:   []deliver.Route{{Carriers: []string{"bad", "good"}}},
+		Carriers: map[string]deliver.Carrier{"bad": bad, "good": carrier{"good", nil, &asked}},
+		Now:      func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := func() string {
+		asked = nil
+		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "1"}) // the order is what counts
+		return asked[0]
+	}
+	down := func() bool { return router.Status()[0].Down }
+	for i := range 10 {
+		if got := first(); got != "bad" || down() != (i == 9) {
+			t.Fatalf("message %d went to %s first, marked down: %v", i+1, got, down())
+		}
+	}
+	if got := first(); got != "good" {
+		t.Errorf("a carrier that is down is asked before %s", got)
+	}
+	now = now.Add(30 * time.Second)
+	if a, b := first(), first(); a != "bad" || b != "good" {
+		t.Errorf("after a while %s and %s were asked first, want one chance", a, b)
+	}
+	now = now.Add(30 * time.Second)
+	bad.err = nil
+	if a, b := first(), first(); a != "bad" || b != "bad" || down() {
+		t.Errorf("after it took one, %s and %s were asked first, marked down: %v", a, b, down())
+	}
+	bad.err = deliver.ErrNumber
+	for range 20 {
+		if got := first(); got != "bad" {
+			t.Fatal("bad numbers were held against the carrier")
+		}
+	}
+}
+
+// TestMarkedDownByReceipts: a carrier that takes everything and delivers nothing
+// is as bad.
+func TestMarkedDownByReceipts(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	router, err := deliver.NewRouter(deliver.RouterConfig{Carriers: carriers(&asked)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	down := func() (names []string) {
+		for _, s := range router.Status() {
+			if s.Down {
+				names = append(names, s.Name)
+			}
+		}
+		return names
+	}
+	for i := range 40 {
+		router.Reported(deliver.Receipt{Carrier: "good", State: verify.EventUndeliverable})
+		state := verify.EventDelivered
+		if i%2 == 0 {
+			state = verify.EventExpired
+		}
+		router.Reported(deliver.Receipt{Carrier: "also good", State: state})
+		router.Reported(deliver.Receipt{Carrier: "down", State: verify.EventAccepted})
+		router.Reported(deliver.Receipt{Carrier: "nobody", State: verify.EventRejected})
+	}
+	if got := down(); !slices.Equal(got, []string{"good"}) {
+		t.Errorf("marked down: %v", got)
 	}
 }

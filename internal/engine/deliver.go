@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -92,44 +93,85 @@ func (e *Engine) deliver(d delivery) {
 	e.deliveries.Go(func() {
 		defer e.unreserve()
 		defer land()
-		sub, err := e.send(d)
+		var tried []string // carriers that may have the message
+		sub, err := e.send(d, tried)
+		for unclear(err) && e.sendCtx.Err() == nil && e.again(&d) {
+			if c, ok := errors.AsType[*deliver.CarrierError](err); ok {
+				tried = append(tried, c.Carrier)
+			}
+			sub, err = e.send(d, tried)
+		}
 		switch {
 		case err == nil:
-			d.event.State = verify.EventAccepted
-		case errors.Is(err, deliver.ErrNotSent):
-			// Left as it is: when the claim ends it is handed over once more, by
-			// this process or the next.
-		case errors.Is(err, deliver.ErrNoRoute), errors.Is(err, deliver.ErrRefused):
-			d.event.State = verify.EventRefused
-		case e.sendCtx.Err() != nil:
+			d.event.State, d.event.Carrier = verify.EventAccepted, sub.Carrier
+		case e.sendCtx.Err() != nil && !errors.Is(err, deliver.ErrRefused):
 			// Broken off by a stop, and left for the next process.
+		case errors.Is(err, deliver.ErrNotSent):
+			d.event.State = verify.EventExpired
+		case !unclear(err):
+			d.event.State = verify.EventRefused
 		default:
 			d.event.State = verify.EventUnknown
 		}
 		e.metrics.events.WithLabelValues(string(d.event.Channel), string(d.event.State)).Inc()
 		if err != nil {
 			e.cfg.Log.Warn("message not accepted", "request_id", d.v.ID.Hex(), "event_id", d.event.ID.String(),
-				"channel", d.event.Channel, "error", err)
+				"channel", d.event.Channel, "attempt", d.event.Attempt, "error", err)
 		}
-		if d.event.State == verify.EventSubmitting {
-			return
+		if d.event.State != verify.EventSubmitting {
+			e.finish(d, sub)
 		}
-		d.event.Carrier, d.event.CarrierRef = sub.Carrier, sub.Ref
-		e.finish(d)
 	})
 }
 
-// send hands the message over. Carriers that could not send it are asked again
-// until the time for it is over, or the PIN is dead.
-func (e *Engine) send(d delivery) (deliver.Submission, error) {
-	ctx, cancel := context.WithTimeout(e.sendCtx, sendTimeout)
-	defer cancel()
+// unclear reports whether a message may have gone out though the carrier did not
+// say so.
+func unclear(err error) bool {
+	return err != nil && !errors.Is(err, deliver.ErrNotSent) && !errors.Is(err, deliver.ErrRefused) &&
+		!errors.Is(err, deliver.ErrNoRoute)
+}
+
+// again counts another attempt, if the event may have one, before it is made.
+func (e *Engine) again(d *delivery) bool {
+	ok := false
+	err := e.write(e.sendCtx, func(tx *store.Tx) error {
+		ok = false
+		row, found, err := tx.Find(d.v.ID)
+		if err != nil || !found || !row.Resend(d.event, e.now()) {
+			return err
+		}
+		ok = true
+		event := d.event
+		event.Attempt++
+		return tx.SaveEvent(event)
+	})
+	if err != nil || !ok {
+		return false
+	}
+	d.event.Attempt++
+	return true
+}
+
+// send hands the message over. While no carrier can send it, all are asked again,
+// as long as the message is of use.
+func (e *Engine) send(d delivery, tried []string) (deliver.Submission, error) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		sub, err := e.cfg.Router.Send(ctx, e.compose(d))
-		if !errors.Is(err, deliver.ErrNotSent) || !e.pause(ctx, pause) || !e.now().Before(d.v.PINExpiresAt) {
+		m := e.compose(d)
+		m.Tried = tried
+		sub, err := e.cfg.Router.Send(e.sendCtx, m)
+		if !errors.Is(err, deliver.ErrNotSent) || !e.pause(e.sendCtx, pause) || !e.sendable(d) {
 			return sub, err
 		}
 	}
+}
+
+// sendable reports whether somebody still waits for the message.
+func (e *Engine) sendable(d delivery) bool {
+	v, ok, err := e.cfg.Store.Verification(e.sendCtx, d.v.ID)
+	if err != nil {
+		return e.now().Before(d.v.PINExpiresAt) // what is known without the database
+	}
+	return ok && v.Sendable(d.event, e.now())
 }
 
 // pause waits, and reports false when ctx ends meanwhile.
@@ -147,16 +189,19 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 // finish records the outcome and gives the claim back. When the database does
 // not take it, it is tried again until it does or the process stops: an event
 // without an outcome would be sent twice.
-func (e *Engine) finish(d delivery) {
+func (e *Engine) finish(d delivery, sub deliver.Submission) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		err := e.write(context.WithoutCancel(e.sendCtx), func(tx *store.Tx) error {
-			if err := tx.SaveEvent(d.event); err != nil {
-				return err
-			}
-			return tx.Release(d.v.ID, d.fence)
+		now := e.now()
+		var hastened bool
+		err := e.write(context.WithoutCancel(e.sendCtx), func(tx *store.Tx) (err error) {
+			hastened, err = e.record(tx, d, sub, now)
+			return err
 		})
 		if err == nil {
 			e.runner.Wake(d.v.DueAt)
+			if hastened {
+				e.runner.Wake(now)
+			}
 			return
 		}
 		if !e.pause(e.sendCtx, pause) {
@@ -166,15 +211,34 @@ func (e *Engine) finish(d delivery) {
 	}
 }
 
+func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now time.Time) (hastened bool, err error) {
+	if err := tx.SaveEvent(d.event); err != nil {
+		return false, err
+	}
+	known := d.event.State == verify.EventAccepted && d.event.Attempt == 1 // all there is to know
+	for i, ref := range sub.Refs {
+		part := verify.Part{
+			Attempt: d.event.Attempt, Seq: i, Count: len(sub.Refs),
+			Carrier: sub.Carrier, Ref: ref, State: verify.EventAccepted,
+		}
+		reported, err := e.accept(tx, d.event.ID, part)
+		if err != nil {
+			return false, err
+		}
+		known = known && !reported
+	}
+	if err := tx.Release(d.v.ID, d.fence); err != nil || known {
+		return false, err
+	}
+	return e.settle(tx, d.event.ID, now)
+}
+
 // compose writes the message of an event.
 func (e *Engine) compose(d delivery) deliver.Message {
 	m := deliver.Message{
-		EventID: d.event.ID, RequestID: d.v.ID, Channel: d.event.Channel,
-		Country: d.v.Country, To: d.v.Number, From: d.v.Sender,
+		EventID: d.event.ID, RequestID: d.v.ID, Account: d.v.Account, Attempt: d.event.Attempt, Channel: d.event.Channel,
+		Country: d.v.Country, To: d.v.Number, From: cmp.Or(d.v.Sender, defaultSender),
 		ValidFor: d.v.PINExpiresAt.Sub(e.now()),
-	}
-	if m.From == "" {
-		m.From = defaultSender
 	}
 	in := message.Input{
 		Locale: d.v.Locale, Brand: d.v.Brand, Payment: d.v.Payment,

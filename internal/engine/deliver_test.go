@@ -39,35 +39,51 @@ func (m *moody) Send(_ context.Context, msg deliver.Message) (deliver.Submission
 func via(c deliver.Carrier) func(*bench, *engine.Config) {
 	return func(b *bench, cfg *engine.Config) {
 		var err error
-		cfg.Router, err = deliver.NewRouter([]deliver.Route{{Carriers: []string{"moody"}}}, map[string]deliver.Carrier{"moody": c})
+		cfg.Router, err = deliver.NewRouter(deliver.RouterConfig{
+			Routes: []deliver.Route{{Carriers: []string{"moody"}}}, Carriers: map[string]deliver.Carrier{"moody": c}, Now: b.clock.Now,
+		})
 		must(b.t, err)
 	}
 }
 
-// TestOutcomes: what a carrier says decides what becomes of the event.
+// TestOutcomes: what carriers say decides what becomes of the event. A message
+// that may have gone out is handed over once more, and not twice.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
+	refused, lost := fmt.Errorf("no: %w", deliver.ErrRefused), errors.New("connection lost")
 	tests := []struct {
-		name string
-		err  error
-		want verify.EventState
+		name     string
+		errs     []error
+		want     verify.EventState
+		attempts int
 	}{
-		{"Accepted", nil, verify.EventAccepted},
-		{"Refused", fmt.Errorf("no: %w", deliver.ErrRefused), verify.EventRefused},
-		{"Unclear", errors.New("connection lost"), verify.EventUnknown},
+		{"Accepted", nil, verify.EventAccepted, 1},
+		{"Refused", []error{refused}, verify.EventRefused, 1},
+		{"UnclearThenAccepted", []error{lost}, verify.EventAccepted, 2},
+		{"UnclearThenRefused", []error{lost, refused}, verify.EventRefused, 2},
+		{"UnclearTwice", []error{lost, lost}, verify.EventUnknown, 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := newMoody()
-			if tt.err != nil {
-				c = newMoody(tt.err)
-			}
+			c := newMoody(tt.errs...)
 			b := setUp(t, via(c))
 			v, err := b.Start(t.Context(), b.account, b.request())
 			must(t, err)
-			if e := b.settled(v.ID, 0); e.State != tt.want || e.Attempt != 1 || len(c.sent) != 1 {
-				t.Errorf("the event is %+v after %d hand-overs, want %s after 1", e, len(c.sent), tt.want)
+			if e := b.settled(v.ID, 0); e.State != tt.want || e.Attempt != tt.attempts {
+				t.Errorf("the event is %+v, want %s", e, tt.want)
+			}
+			var copies []deliver.Message
+			for range len(c.sent) {
+				copies = append(copies, <-c.sent)
+			}
+			if len(copies) != tt.attempts {
+				t.Fatalf("%d hand-overs, want %d", len(copies), tt.attempts)
+			}
+			for i, m := range copies {
+				if m.EventID != copies[0].EventID || m.Text != copies[0].Text || m.Attempt != i+1 || len(m.Tried) != i {
+					t.Errorf("hand-over %d is %+v, want another copy of %+v", i+1, m, copies[0])
+				}
 			}
 		})
 	}

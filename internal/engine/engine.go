@@ -52,8 +52,6 @@ const (
 	// lease is how long a claim holds without a word from its node. A node
 	// renews the claims of the messages that it is still busy with.
 	lease = 15 * time.Second
-	// sendTimeout bounds one hand-over to a carrier.
-	sendTimeout = 10 * time.Second
 	// maxDeliveries bounds the messages on their way to carriers. More work is
 	// refused (KindUnavailable) instead of being accepted late.
 	maxDeliveries = 4096

@@ -58,7 +58,7 @@ func (c *carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 			return deliver.Submission{}, ctx.Err()
 		}
 	}
-	return deliver.Submission{Ref: "ref"}, nil
+	return deliver.Submission{Refs: []string{"ref"}}, nil
 }
 
 func (c *carrier) all() []deliver.Message {
@@ -79,7 +79,9 @@ func setUp(t *testing.T, change ...func(*bench, *engine.Config)) *bench {
 	must(t, err)
 	messages, err := message.New()
 	must(t, err)
-	router, err := deliver.NewRouter([]deliver.Route{{Carriers: []string{"phone"}}}, map[string]deliver.Carrier{"phone": b.carrier})
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes: []deliver.Route{{Carriers: []string{"phone"}}}, Carriers: map[string]deliver.Carrier{"phone": b.carrier}, Now: b.clock.Now,
+	})
 	must(t, err)
 	must(t, b.db.CreateAccount(t.Context(), store.NewAccount{
 		Account: b.account, Secret: "secret", SignatureMethod: "sha256", SignatureSecret: "signature secret",

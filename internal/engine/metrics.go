@@ -13,6 +13,7 @@ type metrics struct {
 	ended    *prometheus.CounterVec // by status
 	checks   *prometheus.CounterVec // by result
 	events   *prometheus.CounterVec // by channel and state
+	early    prometheus.Counter     // receipts
 	lateness prometheus.Histogram
 }
 
@@ -28,14 +29,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "countersign_checks_total", Help: "Codes submitted, by result.",
 		}, []string{"result"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_events_total", Help: "Messages handed to carriers, by channel and outcome; submitting is not sent, left for another try.",
+			Name: "countersign_events_total", Help: "Messages handed to carriers, by channel and outcome; submitting is not sent, left for the next process.",
 		}, []string{"channel", "state"}),
+		early: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_receipts_early_total", Help: "Receipts for messages that no carrier has answered yet, or that are not ours.",
+		}),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "countersign_step_lateness_seconds", Help: "How long after its time a step was taken.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300},
 		}),
 	}
-	reg.MustRegister(m.started, m.ended, m.checks, m.events, m.lateness)
+	reg.MustRegister(m.started, m.ended, m.checks, m.events, m.early, m.lateness)
 	return m
 }
 

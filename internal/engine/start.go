@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
 
+	"countersign/internal/deliver"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -93,7 +95,11 @@ func (e *Engine) mayReach(ctx context.Context, account verify.Account, req verif
 	}
 	// Only the first step must have a route: an operator without voice still
 	// serves the workflows that begin with an SMS.
-	if !e.cfg.Router.Routable(req.Workflow.Steps[0].Channel, req.Number) {
+	to := deliver.Destination{
+		Channel: req.Workflow.Steps[0].Channel, Number: req.Number, Country: req.Country,
+		Account: req.Account, Sender: cmp.Or(req.Sender, defaultSender),
+	}
+	if !e.cfg.Router.Routable(to) {
 		return &verify.Error{Kind: verify.KindUnroutable}
 	}
 	return nil

@@ -87,8 +87,11 @@ func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int, b *batch) error
 
 // stepRow decides about one row and returns the event to deliver, if any.
 func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) (*verify.Event, error) {
-	if row.Node == e.node && e.flights.has(row.LastEventID) {
-		row.Until = now.Add(lease) // its message is still on the way
+	if row.Node == e.node && e.flights.has(row.LastEventID) && now.Before(row.DueAt) {
+		// Its message is still on the way. It does not hold up the next one.
+		if row.Until = now.Add(lease); row.Until.After(row.DueAt) {
+			row.Until = row.DueAt
+		}
 		return nil, tx.Save(row)
 	}
 	if row.Node != "" {
@@ -125,6 +128,9 @@ func (e *Engine) rescue(tx *store.Tx, row *store.Row, now time.Time) (resend *ve
 		return nil, err
 	}
 	for _, event := range events {
+		if e.flights.has(event.ID) {
+			continue // this process will tell
+		}
 		if row.Resend(event, now) {
 			event.Attempt++
 			row.Take(e.node, now.Add(lease))

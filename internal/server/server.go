@@ -128,7 +128,9 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		return nil, err
 	}
 	carriers, phones := s.carriers()
-	router, err := deliver.NewRouter(routes(cfg.Routes), carriers)
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes: routes(cfg.Routes), Carriers: carriers, Now: s.opts.Clock.Now, Metrics: reg,
+	})
 	if err != nil {
 		return nil, err
 	}

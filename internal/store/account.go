@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -44,10 +45,11 @@ func (c Credentials) HasSecret(secret string) bool {
 	return found
 }
 
-const accountColumns = `a.key, a.name, a.barred, a.trial, a.custom_pin, a.rate, a.unlimited, a.balance`
+const accountColumns = `a.key, a.name, a.barred, a.trial, a.custom_pin, a.rate, a.unlimited, a.balance,
+	a.on_undeliverable`
 
 func scanAccount(a *verify.Account) []any {
-	return []any{&a.Key, &a.Name, &a.Barred, &a.Trial, &a.CustomPIN, &a.Rate, &a.Unlimited, &a.Balance}
+	return []any{&a.Key, &a.Name, &a.Barred, &a.Trial, &a.CustomPIN, &a.Rate, &a.Unlimited, &a.Balance, &a.OnUndeliverable}
 }
 
 // Credentials finds an account by its key. For an unknown key it does the same
@@ -123,10 +125,10 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 		}
 		n, err := tx.exec(`
 			INSERT INTO accounts (key, name, barred, trial, custom_pin, rate, unlimited,
-				signature_method, signature_secret, created_at)
-			VALUES (`+placeholders(10)+`) ON CONFLICT DO NOTHING`,
+				on_undeliverable, signature_method, signature_secret, created_at)
+			VALUES (`+placeholders(11)+`) ON CONFLICT DO NOTHING`,
 			a.Key, a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate, a.Unlimited,
-			a.SignatureMethod, sealed, millis(now))
+			string(cmp.Or(a.OnUndeliverable, verify.UndeliverableWait)), a.SignatureMethod, sealed, millis(now))
 		if err != nil {
 			return err
 		}
@@ -183,6 +185,20 @@ func (db *DB) SetUnlimited(ctx context.Context, key string, unlimited bool) erro
 		_, err := tx.exec(`UPDATE accounts SET unlimited = $1 WHERE key = $2`, unlimited, key)
 		return err
 	})
+}
+
+// SetOnUndeliverable says when an account's next event comes after one that failed.
+func (db *DB) SetOnUndeliverable(ctx context.Context, key string, then verify.OnUndeliverable) error {
+	return db.changeAccount(ctx, key, func(tx *Tx) error {
+		_, err := tx.exec(`UPDATE accounts SET on_undeliverable = $1 WHERE key = $2`, string(then), key)
+		return err
+	})
+}
+
+// OnUndeliverable says when an account's next event comes after one that failed.
+func (tx *Tx) OnUndeliverable(account string) (then verify.OnUndeliverable, err error) {
+	_, err = tx.queryRow(`SELECT on_undeliverable FROM accounts WHERE key = $1`, []any{account}, &then)
+	return then, err
 }
 
 // Credit adds amount to the account's balance; a negative amount takes it away.

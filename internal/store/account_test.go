@@ -13,11 +13,13 @@ func testAccounts(t *testing.T, db *store.DB) {
 	full := store.NewAccount{
 		Account: verify.Account{
 			Key: "full0001", Name: "Ünï & <Co>", Barred: true, Trial: true, CustomPIN: true, Rate: 7, Unlimited: true,
-			Balance: 12_345_678_901,
+			Balance: 12_345_678_901, OnUndeliverable: verify.UndeliverableNextEvent,
 		},
 		Secret: "secret", SignatureMethod: "sha512", SignatureSecret: "signature secret",
 	}
-	plain := store.NewAccount{Account: verify.Account{Key: "bare0001"}, Secret: "other"}
+	plain := store.NewAccount{
+		Account: verify.Account{Key: "bare0001", OnUndeliverable: verify.UndeliverableWait}, Secret: "other",
+	}
 	for _, a := range []store.NewAccount{full, plain} {
 		must(t, db.CreateAccount(t.Context(), a, t0))
 		c, err := db.Credentials(t.Context(), a.Key)

@@ -8,29 +8,59 @@ import (
 	"countersign/internal/verify"
 )
 
-const eventColumns = `id, verification, seq, channel, generation, state, attempt, started_at, carrier, carrier_ref, cost`
+const eventColumns = `id, verification, seq, channel, generation, state, attempt, started_at, carrier, error, cost`
 
 // AddEvent adds a delivery attempt.
 func (tx *Tx) AddEvent(e verify.Event) error {
 	_, err := tx.exec(`INSERT INTO events (`+eventColumns+`) VALUES (`+placeholders(11)+`)`,
 		e.ID[:], e.Verification[:], e.Seq, string(e.Channel), e.Generation, string(e.State), e.Attempt,
-		millis(e.StartedAt), e.Carrier, e.CarrierRef, int64(e.Cost))
+		millis(e.StartedAt), e.Carrier, e.Error, int64(e.Cost))
 	if err != nil {
 		return fmt.Errorf("add event %s: %w", e.ID, err)
 	}
 	return nil
 }
 
-// SaveEvent writes what became of an event. One whose outcome is already known
-// keeps it: a zombie's write changes nothing.
+// SaveEvent writes what became of an event that was handed over. One whose outcome
+// is already known keeps it: a zombie's write changes nothing.
 func (tx *Tx) SaveEvent(e verify.Event) error {
-	_, err := tx.exec(`UPDATE events SET state = $1, attempt = $2, carrier = $3, carrier_ref = $4, cost = $5
-		WHERE id = $6 AND state = 'submitting' AND attempt <= $2`,
-		string(e.State), e.Attempt, e.Carrier, e.CarrierRef, int64(e.Cost), e.ID[:])
+	_, err := tx.exec(`UPDATE events SET state = $1, attempt = $2, carrier = $3, error = $4, cost = $5
+		WHERE id = $6 AND attempt <= $2 AND (state = 'submitting' OR (state = 'unknown' AND $1 <> 'submitting'))`,
+		string(e.State), e.Attempt, e.Carrier, e.Error, int64(e.Cost), e.ID[:])
 	if err != nil {
 		return fmt.Errorf("save event %s: %w", e.ID, err)
 	}
 	return nil
+}
+
+// SaveLate writes the outcome of an event that was not known before.
+func (tx *Tx) SaveLate(e verify.Event) error {
+	_, err := tx.exec(`UPDATE events SET state = $1, carrier = $2, error = $3 WHERE id = $4 AND state = 'unknown'`,
+		string(e.State), e.Carrier, e.Error, e.ID[:])
+	if err != nil {
+		return fmt.Errorf("save event %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// SaveReported writes what was reported of an event.
+func (tx *Tx) SaveReported(e verify.Event) error {
+	_, err := tx.exec(`UPDATE events SET state = $1, carrier = $2, error = $3 WHERE id = $4`,
+		string(e.State), e.Carrier, e.Error, e.ID[:])
+	if err != nil {
+		return fmt.Errorf("save event %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// Event loads an event. ok is false when there is none.
+func (tx *Tx) Event(id verify.ID) (e verify.Event, ok bool, err error) {
+	rows, err := tx.query(`SELECT `+eventColumns+` FROM events WHERE id = $1`, id[:])
+	events, err := scanEvents(rows, err)
+	if err != nil || len(events) == 0 {
+		return verify.Event{}, false, err
+	}
+	return events[0], true, nil
 }
 
 // Submitting lists the events of a verification whose outcome is not known.
@@ -58,7 +88,7 @@ func scanEvents(rows *sql.Rows, err error) ([]verify.Event, error) {
 			started   int64
 		)
 		if err := rows.Scan(&id, &owner, &e.Seq, &e.Channel, &e.Generation, &e.State, &e.Attempt,
-			&started, &e.Carrier, &e.CarrierRef, &e.Cost); err != nil {
+			&started, &e.Carrier, &e.Error, &e.Cost); err != nil {
 			return nil, fmt.Errorf("load events: %w", err)
 		}
 		copy(e.ID[:], id)

@@ -155,6 +155,12 @@ func (tx *Tx) Get(account string, id verify.ID) (r *Row, ok bool, err error) {
 	return tx.one(`SELECT `+verificationColumns+` FROM verifications WHERE id = $1 AND account = $2`, id[:], account)
 }
 
+// Find loads a verification to change it, whoever's it is. ok is false when there
+// is none.
+func (tx *Tx) Find(id verify.ID) (r *Row, ok bool, err error) {
+	return tx.one(`SELECT `+verificationColumns+` FROM verifications WHERE id = $1`, id[:])
+}
+
 // Running loads the verification that is in progress for an account and number.
 func (tx *Tx) Running(account, number string) (r *Row, ok bool, err error) {
 	return tx.one(`SELECT `+verificationColumns+` FROM verifications
@@ -281,6 +287,24 @@ func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Rec
 	}
 	rec.CheckList, err = queryChecks(ctx, tx, db.seal, id)
 	return rec, err == nil, err
+}
+
+// Verification reads a verification as it stands now. ok is false when there is
+// none.
+func (db *DB) Verification(ctx context.Context, id verify.ID) (v verify.Verification, ok bool, err error) {
+	rows, err := db.query(ctx, `SELECT `+verificationColumns+` FROM verifications WHERE id = $1`, id[:])
+	if err != nil {
+		return v, false, fmt.Errorf("load verification: %w", err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return v, false, rows.Err()
+	}
+	r, err := scanRow(rows, db.seal)
+	if err != nil {
+		return v, false, err
+	}
+	return r.Verification, true, rows.Err()
 }
 
 // NextDue is when the next verification falls due; ok is false when none will.

@@ -213,3 +213,16 @@ func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
 	}
 	return s.Query(args...) //nolint:noctx // see stmt
 }
+
+// queryRow reads one row into dest; ok is false when there is none.
+func (tx *Tx) queryRow(query string, args []any, dest ...any) (ok bool, err error) {
+	rows, err := tx.query(query, args...)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return false, rows.Err()
+	}
+	return true, rows.Scan(dest...)
+}

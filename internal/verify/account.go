@@ -11,6 +11,23 @@ type Account struct {
 	Rate      int  // requests in any second; 0 for the installation's default
 	Unlimited bool // neither rate nor credit limits it
 	Balance   Money
+
+	OnUndeliverable OnUndeliverable
+}
+
+// OnUndeliverable says when the next event comes after one that failed.
+type OnUndeliverable string
+
+const (
+	// UndeliverableWait keeps to the timings of the workflow. The default.
+	UndeliverableWait OnUndeliverable = "wait"
+	// UndeliverableNextEvent takes the next step at once.
+	UndeliverableNextEvent OnUndeliverable = "next_event"
+)
+
+// Valid reports whether o is one of the above.
+func (o OnUndeliverable) Valid() bool {
+	return o == UndeliverableWait || o == UndeliverableNextEvent
 }
 
 // MaySend returns [KindBarred] for an account that may not make messages go out.

@@ -13,12 +13,21 @@ const (
 	EventAccepted EventState = "accepted"
 	// EventRefused means that every carrier said no, or that none was routed.
 	EventRefused EventState = "refused"
-	// EventUnknown means that the outcome was lost and may not be found out.
+	// EventUnknown means that the outcome was lost. A late answer or a receipt may
+	// still tell.
 	EventUnknown EventState = "unknown"
+
+	// What receipts say. EventDelivered: it reached the phone. The others mean
+	// that it did not and will not: the carrier gave up, the time was over, or
+	// the carrier turned it down after all.
+	EventDelivered     EventState = "delivered"
+	EventUndeliverable EventState = "undeliverable"
+	EventExpired       EventState = "expired"
+	EventRejected      EventState = "rejected"
 )
 
-// MaxAttempts bounds how often one event is handed to a carrier: once, and once
-// more when a crash hid the outcome of the first time, or it could not be sent.
+// MaxAttempts bounds how often one event leaves for a carrier: once, and once more
+// when a crash or a lost answer hid the outcome of the first time.
 const MaxAttempts = 2
 
 // Event is one delivery attempt of a PIN on a channel.
@@ -32,19 +41,42 @@ type Event struct {
 	Attempt      int       // times handed to a carrier, see MaxAttempts
 	StartedAt    time.Time // when the step was taken, not when a carrier accepted
 	Carrier      string    // name in the configuration; "" before it is known
-	CarrierRef   string    // the carrier's own message id, if it gave one
+	Error        string    // the carrier's own code for what went wrong, if it gave one
 	Cost         Money     // what the carrier charges the operator, if known
 }
 
-// Resend reports whether an event of v that a crash left in EventSubmitting
-// goes out once more, with the same PIN. It does so at most once, and only
-// while that helps: the verification runs, its PIN lives, and the next step
-// is not due yet (design.md §4.4: money exactly once, delivery at least once).
+// Failed reports whether the event is known not to reach the person.
+func (e Event) Failed() bool {
+	switch e.State {
+	case EventRefused, EventUndeliverable, EventExpired, EventRejected:
+		return true
+	case EventSubmitting, EventAccepted, EventUnknown, EventDelivered:
+	}
+	return false
+}
+
+// Hasten lets the next step fall due at now because e failed, which otherwise
+// waits its time. ok is false when that changes nothing: e is not the last event
+// any more, no step is left, or the verification is over.
+func (v Verification) Hasten(e Event, now time.Time) (_ Verification, ok bool) {
+	if !e.Failed() || e.Seq != v.Events-1 || v.stepsTaken() || !v.running(now) || !now.Before(v.DueAt) {
+		return v, false
+	}
+	v.DueAt = now
+	return v, true
+}
+
+// Sendable reports whether e may still leave for a carrier at now: nothing came
+// after it, and the person may still answer.
+func (v Verification) Sendable(e Event, now time.Time) bool {
+	return e.Seq == v.Events-1 && v.Status == InProgress && v.pinLives(now) && now.Before(v.DueAt)
+}
+
+// Resend reports whether an event of v that was left in EventSubmitting, since a
+// crash or a lost answer hid its outcome, goes out once more, with the same PIN.
+// It does so at most once, and only while that helps: the verification runs, its
+// PIN lives, and the next step is not due yet (design.md §4.4: money exactly once,
+// delivery at least once).
 func (v Verification) Resend(e Event, now time.Time) bool {
-	return e.State == EventSubmitting &&
-		e.Attempt < MaxAttempts &&
-		e.Seq == v.Events-1 &&
-		v.Status == InProgress &&
-		v.pinLives(now) &&
-		now.Before(v.DueAt)
+	return e.State == EventSubmitting && e.Attempt < MaxAttempts && v.Sendable(e, now)
 }

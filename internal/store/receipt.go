@@ -1,0 +1,98 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+const partColumns = `attempt, seq, count, carrier, ref, state, error`
+
+func scanPart(p *verify.Part) []any {
+	return []any{&p.Attempt, &p.Seq, &p.Count, &p.Carrier, &p.Ref, &p.State, &p.Error}
+}
+
+// SavePart writes a part of an event under its carrier's id, whatever that stood
+// for before.
+func (tx *Tx) SavePart(event verify.ID, p verify.Part) error {
+	_, err := tx.exec(`INSERT INTO parts (event, `+partColumns+`) VALUES (`+placeholders(8)+`)
+		ON CONFLICT (carrier, ref) DO UPDATE SET event = excluded.event, attempt = excluded.attempt,
+			seq = excluded.seq, count = excluded.count, state = excluded.state, error = excluded.error`,
+		event[:], p.Attempt, p.Seq, p.Count, p.Carrier, p.Ref, string(p.State), p.Error)
+	if err != nil {
+		return fmt.Errorf("save part of event %s: %w", event, err)
+	}
+	return nil
+}
+
+// Part finds what a carrier took under its id, and the event that it is of.
+func (tx *Tx) Part(carrier, ref string) (event verify.ID, p verify.Part, ok bool, err error) {
+	var id []byte
+	ok, err = tx.queryRow(`SELECT event, `+partColumns+` FROM parts WHERE carrier = $1 AND ref = $2`,
+		[]any{carrier, ref}, append([]any{&id}, scanPart(&p)...)...)
+	copy(event[:], id)
+	return event, p, ok, err
+}
+
+// Parts lists what carriers took of an event.
+func (tx *Tx) Parts(event verify.ID) ([]verify.Part, error) {
+	rows, err := tx.query(`SELECT `+partColumns+` FROM parts WHERE event = $1 ORDER BY attempt, seq`, event[:])
+	if err != nil {
+		return nil, fmt.Errorf("load parts: %w", err)
+	}
+	defer rows.Close()
+	var parts []verify.Part
+	for rows.Next() {
+		var p verify.Part
+		if err := rows.Scan(scanPart(&p)...); err != nil {
+			return nil, fmt.Errorf("load parts: %w", err)
+		}
+		parts = append(parts, p)
+	}
+	return parts, rows.Err()
+}
+
+// receiptLife is how long a receipt waits for the message that it is about.
+const receiptLife = time.Hour
+
+// KeepReceipt keeps a receipt for which there is no part yet; of several, the one
+// that tells the most. It forgets those that have waited too long.
+func (tx *Tx) KeepReceipt(p verify.Part, now time.Time) error {
+	if _, err := tx.exec(`DELETE FROM receipts WHERE received_at < $1`, millis(now.Add(-receiptLife))); err != nil {
+		return fmt.Errorf("forget receipts: %w", err)
+	}
+	before, ok, err := tx.receipt(p.Carrier, p.Ref)
+	if err != nil {
+		return err
+	}
+	if ok {
+		p = before.Report(p.State, p.Error)
+	}
+	_, err = tx.exec(`INSERT INTO receipts (carrier, ref, state, error, received_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (carrier, ref) DO UPDATE SET state = excluded.state, error = excluded.error`,
+		p.Carrier, p.Ref, string(p.State), p.Error, millis(now))
+	if err != nil {
+		return fmt.Errorf("keep receipt: %w", err)
+	}
+	return nil
+}
+
+func (tx *Tx) receipt(carrier, ref string) (p verify.Part, ok bool, err error) {
+	p.Carrier, p.Ref = carrier, ref
+	ok, err = tx.queryRow(`SELECT state, error FROM receipts WHERE carrier = $1 AND ref = $2`,
+		[]any{carrier, ref}, &p.State, &p.Error)
+	return p, ok, err
+}
+
+// TakeReceipt removes and returns the receipt that was kept for a carrier's id.
+func (tx *Tx) TakeReceipt(carrier, ref string) (p verify.Part, ok bool, err error) {
+	p, ok, err = tx.receipt(carrier, ref)
+	if !ok || err != nil {
+		return p, false, err
+	}
+	if _, err := tx.exec(`DELETE FROM receipts WHERE carrier = $1 AND ref = $2`, carrier, ref); err != nil {
+		return p, false, fmt.Errorf("take receipt: %w", err)
+	}
+	return p, true, nil
+}
