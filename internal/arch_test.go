@@ -48,6 +48,12 @@ func house() []room {
 		{path: "internal/deliver/tts", ours: []string{"message", "deliver/tts/audio"}, never: []string{http, sql}},
 		{path: "internal/deliver/virtual", ours: []string{"verify", "message", "deliver"}, never: []string{http, sql}},
 
+		{path: "internal/deliver/gsm", never: outside},
+		{path: "internal/deliver/smpp/pdu", never: outside},
+		{path: "internal/deliver/smpp", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
+		{path: "internal/deliver/smpp/smpptest", ours: []string{"deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
+		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver"}, never: []string{sql}},
+
 		// The timers, and what is durable. Of the carriers the store knows only
 		// the virtual phone, whose inbox it keeps.
 		{path: "internal/task", ours: []string{"verify"}, never: []string{http, sql}},

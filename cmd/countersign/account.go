@@ -20,6 +20,7 @@ type accountCmd struct {
 	Rotate accountRotateCmd `cmd:"" name:"rotate-secret" help:"Replace an account's secret and print the new one, once."`
 	Bar    accountBarCmd    `cmd:"" help:"Bar an account from starting verifications."`
 	Unbar  accountUnbarCmd  `cmd:"" help:"Let a barred account start verifications again."`
+	Set    accountSetCmd    `cmd:"" help:"Change an account's settings."`
 	Credit accountCreditCmd `cmd:"" help:"Add an amount to an account's balance; a negative one takes it away."`
 }
 
@@ -33,6 +34,7 @@ type accountCreateCmd struct {
 	PINCode         bool     `help:"Allow the application to choose the PIN (pin_code)." name:"pin-code"`
 	Trial           bool     `help:"Allow only the numbers given with --approve."`
 	Approve         []string `help:"Number that a trial account may reach; may be repeated." placeholder:"NUMBER"`
+	OnUndeliverable string   `help:"What follows an event that a carrier refused or could not deliver: wait for the time of the next one, or next_event at once. Default: ${default}." default:"wait" enum:"wait,next_event" placeholder:"WHAT"`
 	SignatureMethod string   `help:"Accept signed requests: md5hash, md5, sha1, sha256 or sha512; prints the secret." placeholder:"METHOD"`
 }
 
@@ -63,6 +65,7 @@ func (c *accountCreateCmd) Run(p *process) error {
 	a := store.NewAccount{
 		Account: verify.Account{
 			Key: c.Key, Name: c.Name, Trial: c.Trial, CustomPIN: c.PINCode, Rate: c.Rate, Balance: credit,
+			OnUndeliverable: verify.OnUndeliverable(c.OnUndeliverable),
 		},
 		Secret: c.Secret,
 	}
@@ -153,6 +156,19 @@ type accountUnbarCmd struct {
 // Run lifts the bar.
 func (c *accountUnbarCmd) Run(p *process) error {
 	return c.change(p, func(db *store.DB) error { return db.SetBarred(p.ctx, c.Key, false) })
+}
+
+type accountSetCmd struct {
+	configFlag
+	Key             string `arg:"" help:"The api_key."`
+	OnUndeliverable string `help:"What follows an event that a carrier refused or could not deliver: wait or next_event." required:"" enum:"wait,next_event" placeholder:"WHAT"`
+}
+
+// Run changes the settings.
+func (c *accountSetCmd) Run(p *process) error {
+	return c.change(p, func(db *store.DB) error {
+		return db.SetOnUndeliverable(p.ctx, c.Key, verify.OnUndeliverable(c.OnUndeliverable))
+	})
 }
 
 type accountCreditCmd struct {

@@ -16,13 +16,16 @@ import (
 // cli is the command line. The help texts are its documentation, and
 // docs/reference/command-line.md repeats them.
 type cli struct {
-	Demo    demoCmd    `cmd:"" help:"Run a server to try out, with a virtual phone, demo accounts and nothing to set up."`
-	Serve   serveCmd   `cmd:"" help:"Run the server from a configuration."`
-	Account accountCmd `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
-	Number  numberCmd  `cmd:"" help:"Manage the list of blocked numbers."`
-	Price   priceCmd   `cmd:"" help:"Show or replace the price list."`
-	Backup  backupCmd  `cmd:"" help:"Copy the database to a new file while the server runs. The key file is not in it."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Demo     demoCmd     `cmd:"" help:"Run a server to try out, with a virtual phone, demo accounts and nothing to set up."`
+	Serve    serveCmd    `cmd:"" help:"Run the server from a configuration."`
+	Account  accountCmd  `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
+	Number   numberCmd   `cmd:"" help:"Manage the list of blocked numbers."`
+	Price    priceCmd    `cmd:"" help:"Show or replace the price list."`
+	Carriers carriersCmd `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
+	SMS      smsCmd      `cmd:"" name:"sms" help:"Try a carrier."`
+	Backup   backupCmd   `cmd:"" help:"Copy the database to a new file while the server runs. The key file is not in it."`
+	Smsc     smscCmd     `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // process is what a command may use of the world around it.

@@ -85,9 +85,12 @@ type checkItem struct {
 	IPAddress    string `json:"ip_address" xml:"ip_address"`
 }
 
+// eventItem shows an event. Status is ours: the original leaves it out, and its
+// clients pass over what they do not know.
 type eventItem struct {
-	ID   string `json:"id" xml:"id"`
-	Type string `json:"type" xml:"type"`
+	ID     string `json:"id" xml:"id"`
+	Type   string `json:"type" xml:"type"`
+	Status string `json:"status" xml:"status"`
 }
 
 type (
@@ -142,7 +145,7 @@ func (a *API) searchAnswer(r store.Record) searchResponse {
 	var cost verify.Money
 	for _, e := range r.EventList {
 		cost += e.Cost
-		answer.Events = append(answer.Events, eventItem{ID: e.ID.String(), Type: string(e.Channel)})
+		answer.Events = append(answer.Events, eventItem{ID: e.ID.String(), Type: string(e.Channel), Status: string(e.State)})
 	}
 	answer.EstimatedPrice = cost.String()
 	return answer

@@ -60,27 +60,31 @@ type Billing struct {
 	Currency string `yaml:"currency"` // USD or EUR
 }
 
-// CarrierVirtual is the type of carrier that delivers to the virtual phone.
-const CarrierVirtual = "virtual"
-
-// Carrier is somebody who delivers messages.
-type Carrier struct {
-	Name   string           `yaml:"name"`   // as routes call it
-	Type   string           `yaml:"type"`   // CarrierVirtual
-	Refuse []verify.Channel `yaml:"refuse"` // channels it always refuses, to rehearse a failure
-}
-
-// Route says which carriers take a destination. The longest prefix that fits
-// decides; between two equal ones, the route that names the channel.
+// Route says which carriers take a destination: one for which every condition
+// holds that is given. The most specific route decides: one for an account before
+// one for a sender, then network, longer prefix, country, channel.
 type Route struct {
-	Prefix   string         `yaml:"prefix"`   // first digits of the E.164 number, without "+"; "" for all
-	Channel  verify.Channel `yaml:"channel"`  // "" for any
-	Carriers []string       `yaml:"carriers"` // names, tried in this order; none: not routable
+	Account string         `yaml:"account"` // api_key
+	Sender  string         `yaml:"sender"`  // that the application asked for
+	Network string         `yaml:"network"` // name under networks.known
+	Prefix  string         `yaml:"prefix"`  // first digits of the E.164 number, without "+"
+	Country string         `yaml:"country"` // ISO 3166-1 alpha-2
+	Channel verify.Channel `yaml:"channel"`
+
+	Carriers []string `yaml:"carriers"` // names, tried in this order; none: not routable
+	Weights  []int    `yaml:"weights"`  // shares of the carriers; none: always in order
 }
 
 // Networks names destinations by the first digits of their E.164 numbers.
 type Networks struct {
-	Unsupported []string `yaml:"unsupported"` // answered with status 15
+	Unsupported []string  `yaml:"unsupported"` // answered with status 15
+	Known       []Network `yaml:"known"`       // that routes may name
+}
+
+// Network is an operator's range of numbers.
+type Network struct {
+	Name     string   `yaml:"name"`     // such as its MCC and MNC
+	Prefixes []string `yaml:"prefixes"` // first digits of its numbers; the longest of all networks decides
 }
 
 // TTS says how calls get their voice.

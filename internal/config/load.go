@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -161,6 +162,9 @@ func set(v reflect.Value, n *yaml.Node, key string) error {
 	if n.Tag == "!!null" { // the key alone: as if it were not given
 		return nil
 	}
+	if v.Type() == reflect.TypeFor[time.Duration]() {
+		return setDuration(v, n, key)
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		return setStruct(v, n, key)
@@ -179,9 +183,24 @@ func set(v reflect.Value, n *yaml.Node, key string) error {
 		}
 		v.SetInt(int64(i))
 		return nil
+	case reflect.Bool:
+		if n.Value != "true" && n.Value != "false" {
+			return problem(key, "must be true or false, not %q", n.Value)
+		}
+		v.SetBool(n.Value == "true")
+		return nil
 	default:
 		return problem(key, "settings of type %s cannot be read yet", v.Type())
 	}
+}
+
+func setDuration(v reflect.Value, n *yaml.Node, key string) error {
+	d, err := time.ParseDuration(n.Value)
+	if err != nil {
+		return problem(key, "must be a time such as 500ms, 5s or 2m, not %q", n.Value)
+	}
+	v.SetInt(int64(d))
+	return nil
 }
 
 func setStruct(v reflect.Value, n *yaml.Node, key string) error {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -56,13 +55,7 @@ func (c Config) Validate() error {
 	}
 	c.validateCarriers(&p)
 	c.validateRoutes(&p)
-	for i, prefix := range c.Networks.Unsupported {
-		key := index("networks.unsupported", i)
-		if prefix == "" {
-			p.addf(key, "would refuse every number")
-		}
-		p.add(key, checkDigits(prefix))
-	}
+	c.Networks.validate(&p)
 	return errors.Join(p...)
 }
 
@@ -86,38 +79,45 @@ func (c Config) validateCarriers(p *problems) {
 			p.addf(key+".name", "%q names two carriers", carrier.Name)
 		}
 		names[carrier.Name] = true
-		if carrier.Type != CarrierVirtual {
-			p.addf(key+".type", "must be %s, not %q", CarrierVirtual, carrier.Type)
-		}
-		for j, channel := range carrier.Refuse {
-			p.add(index(key+".refuse", j), checkChannel(channel))
-		}
+		carrier.validate(key, p)
 	}
 }
 
 func (c Config) validateRoutes(p *problems) {
-	type destination struct {
-		prefix  string
-		channel verify.Channel
-	}
-	first := make(map[destination]int)
+	first := make(map[string]int)
 	for i, route := range c.Routes {
 		key := index("routes", i)
-		p.add(key+".prefix", checkDigits(route.Prefix))
-		if route.Channel != "" {
-			p.add(key+".channel", checkChannel(route.Channel))
-		}
-		for j, name := range route.Carriers {
-			if !slices.ContainsFunc(c.Carriers, func(c Carrier) bool { return c.Name == name }) {
-				p.addf(index(key+".carriers", j), "there is no carrier %q", name)
-			}
-		}
-		to := destination{route.Prefix, route.Channel}
+		route.validate(key, c, p)
+		route.Carriers, route.Weights = nil, nil
+		to := fmt.Sprintf("%#v", route) // its conditions
 		if other, ok := first[to]; ok {
-			p.addf(key, "same prefix and channel as %s", index("routes", other))
+			p.addf(key, "same conditions as %s", index("routes", other))
 			continue
 		}
 		first[to] = i
+	}
+}
+
+func (n Networks) validate(p *problems) {
+	for i, prefix := range n.Unsupported {
+		key := index("networks.unsupported", i)
+		if prefix == "" {
+			p.addf(key, "would refuse every number")
+		}
+		p.add(key, checkDigits(prefix))
+	}
+	names := make(map[string]bool)
+	for i, network := range n.Known {
+		key := index("networks.known", i)
+		if network.Name == "" {
+			p.addf(key+".name", "must be given")
+		} else if names[network.Name] {
+			p.addf(key+".name", "%q names two networks", network.Name)
+		}
+		names[network.Name] = true
+		for j, prefix := range network.Prefixes {
+			p.add(index(key+".prefixes", j), checkDigits(prefix))
+		}
 	}
 }
 

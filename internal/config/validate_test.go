@@ -3,6 +3,7 @@ package config_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/internal/config"
 	"countersign/internal/verify"
@@ -29,6 +30,16 @@ func TestValidate(t *testing.T) {
 				{Prefix: "447700900006"},
 			}
 		}},
+		{"routes by everything", func(c *config.Config) {
+			c.Networks.Known = []config.Network{{Name: "23415", Prefixes: []string{"4477"}}}
+			c.Routes = []config.Route{
+				{Account: "acct0001", Sender: "ACME", Network: "23415", Prefix: "44", Country: "GB", Carriers: []string{"phone"}, Weights: []int{1}},
+				{Account: "acct0002"},
+			}
+		}},
+		{"smpp", smppCarrier(func(*config.SMPP) {})},
+		{"smpp over TLS", smppCarrier(func(s *config.SMPP) { s.TLS, s.TLSServerName = true, "smsc.example" })},
+		{"httpsms", httpCarrier(func(*config.HTTP) {})},
 		{"unsupported networks", func(c *config.Config) { c.Networks.Unsupported = []string{"8810", "447700900015"} }},
 	}
 	for _, tt := range tests {
@@ -75,7 +86,44 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"billing.currency", func(c *config.Config) { c.Billing.Currency = "usd" }},
 		{"carriers[1].name", func(c *config.Config) { c.Carriers = append(c.Carriers, c.Carriers[0]) }},
 		{"carriers[1].name", func(c *config.Config) { c.Carriers = append(c.Carriers, config.Carrier{Type: "virtual"}) }},
-		{"carriers[0].type", func(c *config.Config) { c.Carriers[0].Type = "smpp" }},
+		{"carriers[0].type", func(c *config.Config) { c.Carriers[0].Type = "SMPP" }},
+		{"carriers[0].name", func(c *config.Config) {
+			c.Carriers = []config.Carrier{{Name: "a/b", Type: "virtual"}}
+			c.Routes = nil
+		}},
+		{"carriers[1].smpp.addresses", smppCarrier(func(s *config.SMPP) { s.Addresses = nil })},
+		{"carriers[1].smpp.addresses[1]", smppCarrier(func(s *config.SMPP) { s.Addresses = append(s.Addresses, "smsc.example") })},
+		{"carriers[1].smpp.tls", smppCarrier(func(s *config.SMPP) { s.TLSCA = "ca.pem" })},
+		{"carriers[1].smpp.password_file", smppCarrier(func(s *config.SMPP) { s.Password, s.PasswordFile = "a", "b" })},
+		{"carriers[1].smpp.mode", smppCarrier(func(s *config.SMPP) { s.Mode = "receiver" })},
+		{"carriers[1].smpp.alphabet", smppCarrier(func(s *config.SMPP) { s.Alphabet = "GSM" })},
+		{"carriers[1].smpp.concat", smppCarrier(func(s *config.SMPP) { s.Concat = "payload" })},
+		{"carriers[1].smpp.validity", smppCarrier(func(s *config.SMPP) { s.Validity = "5m" })},
+		{"carriers[1].smpp.message_id", smppCarrier(func(s *config.SMPP) { s.MessageID = "hex" })},
+		{"carriers[1].smpp.binds", smppCarrier(func(s *config.SMPP) { s.Binds = 101 })},
+		{"carriers[1].smpp.window", smppCarrier(func(s *config.SMPP) { s.Window = 1001 })},
+		{"carriers[1].smpp.rate", smppCarrier(func(s *config.SMPP) { s.Rate = -1 })},
+		{"carriers[1].smpp.response_timeout", smppCarrier(func(s *config.SMPP) { s.ResponseTimeout = -1 })},
+		{"carriers[1].smpp.senders[0].country", smppCarrier(func(s *config.SMPP) { s.Senders = []config.Sender{{Country: "us"}} })},
+		{"carriers[1].smpp.source_ton", smppCarrier(func(s *config.SMPP) { s.SourceTON = "256" })},
+		{"carriers[1].smpp.destination_npi", smppCarrier(func(s *config.SMPP) { s.DestinationNPI = "E164" })},
+		{"carriers[1].http.url", httpCarrier(func(h *config.HTTP) { h.URL = "" })},
+		{"carriers[1].http.url", httpCarrier(func(h *config.HTTP) { h.URL = "gateway.example/send" })},
+		{"carriers[1].http.basic_password_file", httpCarrier(func(h *config.HTTP) { h.BasicPassword, h.BasicPasswordFile = "a", "b" })},
+		{"carriers[1].http.timeout", httpCarrier(func(h *config.HTTP) { h.Timeout = time.Hour })},
+		{"carriers[1].http.concurrency", httpCarrier(func(h *config.HTTP) { h.Concurrency = -1 })},
+		{"carriers[1].http.rate", httpCarrier(func(h *config.HTTP) { h.Rate = -1 })},
+		{"routes[0].country", func(c *config.Config) { c.Routes[0].Country = "gb" }},
+		{"routes[0].network", func(c *config.Config) { c.Routes[0].Network = "23415" }},
+		{"routes[0].carriers[1]", func(c *config.Config) { c.Routes[0].Carriers = []string{"phone", "phone"} }},
+		{"routes[0].weights", func(c *config.Config) { c.Routes[0].Weights = []int{1, 2} }},
+		{"routes[0].weights", func(c *config.Config) { c.Routes[0].Weights = []int{0} }},
+		{"routes[0].weights", func(c *config.Config) { c.Routes[0].Weights = []int{-1} }},
+		{"networks.known[0].name", func(c *config.Config) { c.Networks.Known = []config.Network{{}} }},
+		{"networks.known[1].name", func(c *config.Config) { c.Networks.Known = []config.Network{{Name: "a"}, {Name: "a"}} }},
+		{"networks.known[0].prefixes[0]", func(c *config.Config) {
+			c.Networks.Known = []config.Network{{Name: "a", Prefixes: []string{"+44"}}}
+		}},
 		{"carriers[0].refuse[1]", func(c *config.Config) { c.Carriers[0].Refuse = []verify.Channel{"sms", "fax"} }},
 		{"routes[0].prefix", func(c *config.Config) { c.Routes[0].Prefix = "+44" }},
 		{"routes[0].prefix", func(c *config.Config) { c.Routes[0].Prefix = "0044" }},
@@ -98,6 +146,23 @@ func TestValidateNamesTheKey(t *testing.T) {
 				t.Errorf("Validate = %q, want one problem of %s", got, tt.key)
 			}
 		})
+	}
+}
+
+// smppCarrier adds a carrier that is right, but for what change does.
+func smppCarrier(change func(*config.SMPP)) func(*config.Config) {
+	return func(c *config.Config) {
+		s := config.SMPP{Addresses: []string{"smsc.example:2775"}, SystemID: "acme", Password: "secret"}
+		change(&s)
+		c.Carriers = append(c.Carriers, config.Carrier{Name: "smsc", Type: config.CarrierSMPP, SMPP: s})
+	}
+}
+
+func httpCarrier(change func(*config.HTTP)) func(*config.Config) {
+	return func(c *config.Config) {
+		h := config.HTTP{URL: "https://gateway.example/send"}
+		change(&h)
+		c.Carriers = append(c.Carriers, config.Carrier{Name: "gateway", Type: config.CarrierHTTPSMS, HTTP: h})
 	}
 }
 

@@ -25,7 +25,6 @@ import (
 	"countersign/internal/console"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/tts"
-	"countersign/internal/deliver/virtual"
 	"countersign/internal/engine"
 	"countersign/internal/message"
 	"countersign/internal/store"
@@ -58,6 +57,11 @@ type Server struct {
 	log    *slog.Logger
 	db     *store.DB
 	engine *engine.Engine
+	router *deliver.Router
+
+	carriers  carriers
+	assembled chan struct{} // closed when the engine is there
+
 	drain  *web.Drain
 	api    listener
 	ops    listener // its Listener is nil when it is not configured
@@ -73,7 +77,7 @@ type listener struct {
 // New opens the database, makes the parts and listens. The caller must call
 // Serve, or Close if it does not.
 func New(ctx context.Context, opts Options) (_ *Server, err error) {
-	s := &Server{opts: opts, log: opts.Log, drain: web.NewDrain()}
+	s := &Server{opts: opts, log: opts.Log, drain: web.NewDrain(), assembled: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -104,7 +108,7 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 		s.url = "https://" + s.api.Addr().String()
 	}
 	if addr := opts.Config.OpsListen; addr != "" {
-		if s.ops, err = s.listen(ctx, addr, web.Ops(reg, s.ready)); err != nil {
+		if s.ops, err = s.listen(ctx, addr, web.Ops(reg, s.ready, func() any { return s.status() })); err != nil {
 			return nil, err
 		}
 		s.opsURL = "http://" + s.ops.Addr().String()
@@ -127,11 +131,12 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	carriers, phones := s.carriers()
-	router, err := deliver.NewRouter(deliver.RouterConfig{
-		Routes: routes(cfg.Routes), Carriers: carriers, Now: s.opts.Clock.Now, Metrics: reg,
-	})
-	if err != nil {
+	if err := s.makeCarriers(reg); err != nil {
+		return nil, err
+	}
+	routing := routerConfig(cfg)
+	routing.Carriers, routing.Now, routing.Metrics = s.carriers.all, s.opts.Clock.Now, reg
+	if s.router, err = deliver.NewRouter(routing); err != nil {
 		return nil, err
 	}
 	rate := cfg.Limits.RequestsPerSecond
@@ -139,10 +144,11 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		rate = 0
 	}
 	s.engine = engine.New(engine.Config{
-		Store: s.db, Router: router, Messages: messages,
+		Store: s.db, Router: s.router, Messages: messages,
 		Clock: s.opts.Clock, Log: s.log, Metrics: reg,
 		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported,
 	})
+	close(s.assembled)
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", apiv1.NotFound)
@@ -151,7 +157,8 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
 	})
-	if len(phones) > 0 {
+	s.receipts(mux)
+	if phones := s.carriers.phones; len(phones) > 0 {
 		pages := console.Handler(console.Config{
 			Inbox: s.db, Speaker: wavSpeaker{speaker}, Watcher: phones[0], Log: s.log, Draining: s.drain.Begun(),
 			Delivered: s.engine.Delivered,
@@ -163,26 +170,6 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	return web.Access{
 		Log: s.log, Clock: s.opts.Clock, Proxies: proxies, Metrics: reg, NotFound: http.HandlerFunc(apiv1.NotFound),
 	}.Wrap(mux), nil
-}
-
-// carriers makes the carriers of the configuration, by name.
-func (s *Server) carriers() (map[string]deliver.Carrier, []*virtual.Phone) {
-	carriers := map[string]deliver.Carrier{}
-	var phones []*virtual.Phone
-	for _, c := range s.opts.Config.Carriers {
-		phone := virtual.New(virtual.Config{Name: c.Name, Inbox: s.db, Refuse: c.Refuse, Now: s.opts.Clock.Now})
-		carriers[c.Name] = phone
-		phones = append(phones, phone)
-	}
-	return carriers, phones
-}
-
-func routes(list []config.Route) []deliver.Route {
-	var routes []deliver.Route
-	for _, r := range list {
-		routes = append(routes, deliver.Route{Prefix: r.Prefix, Channel: r.Channel, Carriers: r.Carriers})
-	}
-	return routes
 }
 
 // wavSpeaker writes spoken scripts as files.
@@ -270,7 +257,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancelStop()
-	errs = append(errs, s.engine.Stop(stop))
+	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop))
 	s.api, s.ops = listener{}, listener{} // closed
 	return errors.Join(append(errs, s.Close())...)
 }
@@ -283,6 +270,9 @@ func (s *Server) Close() error {
 			errs = append(errs, l.Close())
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	errs = append(errs, s.carriers.stop(ctx))
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}

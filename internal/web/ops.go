@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -10,9 +11,9 @@ import (
 )
 
 // Ops serves what operators and load balancers look at, on a listener of its
-// own: /healthz (the process lives), /readyz (it should get traffic) and
-// /metrics.
-func Ops(reg prometheus.Gatherer, ready func(context.Context) error) http.Handler {
+// own: /healthz (the process lives), /readyz (it should get traffic), /metrics,
+// and /carriers (how they are, as JSON).
+func Ops(reg prometheus.Gatherer, ready func(context.Context) error, carriers func() any) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, http.StatusOK, "ok")
@@ -27,6 +28,10 @@ func Ops(reg prometheus.Gatherer, ready func(context.Context) error) http.Handle
 		writeText(w, http.StatusOK, "ready")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /carriers", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(carriers()) // the client is gone, or has its answer
+	})
 	return mux
 }
 

@@ -278,7 +278,7 @@ func TestOps(t *testing.T) {
 			t.Error("the probe may take for ever")
 		}
 		return notReady
-	})
+	}, func() any { return []string{"a carrier"} })
 	tests := []struct {
 		method, path string
 		notReady     error
@@ -290,6 +290,7 @@ func TestOps(t *testing.T) {
 		{"GET", "/readyz", nil, 200, "ready"},
 		{"GET", "/readyz", errors.New("stopping"), 503, "not ready: stopping"},
 		{"GET", "/metrics", nil, 200, "probes_total 3"},
+		{"GET", "/carriers", nil, 200, `["a carrier"]`},
 		{"POST", "/healthz", nil, 405, ""},
 		{"GET", "/", nil, 404, ""},
 	}

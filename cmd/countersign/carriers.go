@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"countersign/internal/deliver"
+)
+
+type carriersCmd struct {
+	configFlag
+	JSON bool `name:"json" help:"Print it as JSON."`
+}
+
+// Run asks the running server at its ops_listen, and prints what it says.
+func (c *carriersCmd) Run(p *process) error {
+	cfg, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	if cfg.OpsListen == "" {
+		return errors.New("the configuration has no ops_listen, where the server could be asked")
+	}
+	body, err := readOps(p.ctx, cfg.OpsListen, "/carriers")
+	if err != nil {
+		return fmt.Errorf("ask the server: %w", err)
+	}
+	if c.JSON {
+		p.printf("%s", body)
+		return nil
+	}
+	var list []deliver.CarrierStatus
+	if err := json.Unmarshal(body, &list); err != nil {
+		return fmt.Errorf("read what the server says: %w", err)
+	}
+	return printCarriers(p.stdout, list)
+}
+
+// readOps gets a page of the operators' listener of the server on this machine.
+func readOps(ctx context.Context, listen, path string) ([]byte, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(resp.Status)
+	}
+	return body, err
+}
+
+func printCarriers(out io.Writer, list []deliver.CarrierStatus) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "CARRIER\tTYPE\tSTATE\tBINDS\tWINDOW\tRATE\tLAST ERROR")
+	for _, s := range list {
+		binds, window, rate, lastError := "-", "-", "-", "-"
+		if len(s.Binds) > 0 {
+			binds = fmt.Sprintf("%d/%d", s.Up(), len(s.Binds))
+		}
+		if s.Window > 0 {
+			window = fmt.Sprintf("%d/%d", s.InFlight, s.Window)
+		}
+		if s.Rate > 0 {
+			rate = strconv.FormatFloat(s.Rate, 'f', 0, 64) + "/s"
+		}
+		if s.Rate != s.RateLimit {
+			rate += " (slowed)"
+		}
+		if len(s.Errors) > 0 {
+			e := s.Errors[0]
+			lastError = fmt.Sprintf("%s %s", e.At.Format(time.RFC3339), e.Error)
+			if e.Times > 1 {
+				lastError += fmt.Sprintf(" (%d times)", e.Times)
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.Type, state(s), binds, window, rate, lastError)
+	}
+	return w.Flush()
+}
+
+// state is the carrier's in a word.
+func state(s deliver.CarrierStatus) string {
+	switch {
+	case len(s.Binds) > 0 && s.Up() == 0:
+		return "down"
+	case s.Down:
+		return "marked down"
+	case s.Up() < len(s.Binds):
+		return "partly up"
+	}
+	return "up"
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"countersign/internal/deliver/smpp/pdu"
+	"countersign/internal/deliver/smpp/smpptest"
+)
+
+type smscCmd struct {
+	Listen   string   `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:2775" placeholder:"HOST:PORT"`
+	SystemID string   `help:"What an ESME must bind as; anything if empty." placeholder:"ID"`
+	Password string   `help:"What it must show; anything if empty." placeholder:"PASSWORD"`
+	Fault    []string `help:"What to do wrong, see above. May be repeated." sep:"none" placeholder:"NAME=VALUE"`
+	Receipts string   `help:"Form of the receipts: none, text, tlv or both." enum:"none,text,tlv,both" default:"both"`
+	IDs      string   `help:"Form of the message ids: decimal, hex, hex-resp-decimal-receipt, decimal-resp-hex-receipt or uuid." name:"ids" enum:"decimal,hex,hex-resp-decimal-receipt,decimal-resp-hex-receipt,uuid" default:"decimal"`
+	TLSCert  string   `help:"Certificate file (PEM) for TLS." type:"path" placeholder:"FILE"`
+	TLSKey   string   `help:"Key file (PEM) for TLS." type:"path" placeholder:"FILE"`
+	Seed     uint64   `help:"Repeats the random faults and the ids of another run; drawn if 0." placeholder:"N"`
+}
+
+// Help is shown above the flags.
+func (*smscCmd) Help() string {
+	return "It prints a line of JSON for each message: everything that is in it, numbers and codes too.\n\nFaults:\n\n" + smpptest.FaultHelp()
+}
+
+// Run takes messages until the process is told to stop.
+func (c *smscCmd) Run(p *process) error {
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	out := &lines{enc: json.NewEncoder(p.stdout)}
+	out.enc.SetEscapeHTML(false)
+	config.OnMessage = out.message
+	s := smpptest.New(config)
+	if err := s.Listen(c.Listen); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	out.print(struct {
+		Listening string `json:"listening"`
+		Seed      uint64 `json:"seed"`
+	}{s.Addr(), config.Seed})
+	<-p.ctx.Done()
+	return s.Close()
+}
+
+func (c *smscCmd) config() (config smpptest.Config, err error) {
+	config = smpptest.Config{SystemID: c.SystemID, Password: c.Password, Seed: c.Seed, EnquireLink: time.Minute}
+	if config.Faults, err = smpptest.ParseFaults(c.Fault...); err != nil {
+		return config, fmt.Errorf("--fault: %w", err)
+	}
+	if config.Receipts, err = smpptest.ParseReceipts(c.Receipts); err != nil {
+		return config, err
+	}
+	if config.IDs, err = smpptest.ParseIDs(c.IDs); err != nil {
+		return config, err
+	}
+	if c.TLSCert != "" || c.TLSKey != "" {
+		if c.TLSCert == "" || c.TLSKey == "" {
+			return config, errors.New("--tls-cert and --tls-key must be given together")
+		}
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return config, fmt.Errorf("tls: %w", err)
+		}
+		config.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	for config.Seed == 0 {
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // never fails
+		// A seed that every reader of JSON keeps exactly.
+		config.Seed = binary.BigEndian.Uint64(b[:]) >> 11
+	}
+	return config, nil
+}
+
+// lines prints JSON, a line for each value.
+type lines struct {
+	mu  sync.Mutex
+	enc *json.Encoder
+}
+
+func (l *lines) print(v any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.enc.Encode(v) // nobody to tell when stdout is closed
+}
+
+// smscAddress and smscLine are the lines of docs/how-to/rehearse-with-the-smsc.md.
+type smscAddress struct {
+	TON  uint8  `json:"ton"`
+	NPI  uint8  `json:"npi"`
+	Addr string `json:"addr"`
+}
+
+type smscLine struct {
+	Time               time.Time         `json:"time"`
+	Session            uint64            `json:"session"`
+	SystemID           string            `json:"system_id"`
+	MessageID          string            `json:"message_id"`
+	From               smscAddress       `json:"from"`
+	To                 smscAddress       `json:"to"`
+	ServiceType        string            `json:"service_type,omitempty"`
+	ESMClass           uint8             `json:"esm_class"`
+	DataCoding         uint8             `json:"data_coding"`
+	Alphabet           string            `json:"alphabet"`
+	RegisteredDelivery uint8             `json:"registered_delivery"`
+	ValidityPeriod     string            `json:"validity_period,omitempty"`
+	UDH                string            `json:"udh,omitempty"`
+	TLVs               map[string]string `json:"tlvs,omitempty"`
+	Ref                int               `json:"ref,omitempty"`
+	Part               int               `json:"part"`
+	Parts              int               `json:"parts"`
+	Text               string            `json:"text"`
+	Data               string            `json:"data,omitempty"`
+}
+
+type smscWhole struct {
+	Time      time.Time   `json:"time"`
+	SystemID  string      `json:"system_id"`
+	MessageID string      `json:"message_id"` // of the part that came last
+	From      smscAddress `json:"from"`
+	To        smscAddress `json:"to"`
+	Ref       int         `json:"ref"`
+	Parts     int         `json:"parts"`
+	Whole     string      `json:"whole"`
+}
+
+func (l *lines) message(m smpptest.Message) {
+	s := m.Submitted
+	line := smscLine{
+		Time: m.At, Session: m.Session, SystemID: m.SystemID, MessageID: m.ID,
+		From: smscAddress(s.Source), To: smscAddress(s.Destination), ServiceType: s.ServiceType,
+		ESMClass: s.ESMClass, DataCoding: s.DataCoding, Alphabet: m.Alphabet,
+		RegisteredDelivery: s.RegisteredDelivery, ValidityPeriod: s.ValidityPeriod,
+		UDH: hex.EncodeToString(m.Header), TLVs: smscTLVs(s.TLVs), Ref: m.Ref, Part: m.Part, Parts: m.Parts, Text: m.Text,
+	}
+	if m.Alphabet == smpptest.AlphabetBinary {
+		line.Data = hex.EncodeToString(s.UserData())
+	}
+	l.print(line)
+	if m.Complete && m.Parts > 1 {
+		l.print(smscWhole{m.At, m.SystemID, m.ID, line.From, line.To, m.Ref, m.Parts, m.Whole})
+	}
+}
+
+// smscTLVs gives the optional parameters by their tag, both hexadecimal.
+func smscTLVs(list pdu.TLVs) map[string]string {
+	if len(list) == 0 {
+		return nil
+	}
+	found := map[string]string{}
+	for _, t := range list {
+		found[fmt.Sprintf("%04x", uint16(t.Tag))] = hex.EncodeToString(t.Value)
+	}
+	return found
+}

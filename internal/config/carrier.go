@@ -1,0 +1,236 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// The types of carriers.
+const (
+	CarrierVirtual = "virtual" // the phone in the browser
+	CarrierSMPP    = "smpp"    // an SMSC
+	CarrierHTTPSMS = "httpsms" // an HTTP gateway
+)
+
+// Carrier is somebody who delivers messages. What is empty or 0 below has the
+// carrier's own default.
+type Carrier struct {
+	Name   string           `yaml:"name"`   // as routes call it: letters, digits, "-" and "_"
+	Type   string           `yaml:"type"`   // CarrierVirtual, CarrierSMPP or CarrierHTTPSMS
+	Refuse []verify.Channel `yaml:"refuse"` // virtual: channels it always refuses, to rehearse a failure
+	SMPP   SMPP             `yaml:"smpp"`
+	HTTP   HTTP             `yaml:"http"`
+}
+
+// SMPP says how to bind to an SMSC, and what it wants of a message.
+type SMPP struct {
+	Addresses     []string `yaml:"addresses"`       // host:port; the binds spread over them
+	TLS           bool     `yaml:"tls"`             // speak TLS
+	TLSCA         string   `yaml:"tls_ca"`          // path of the PEM file of who signed the SMSC's certificate; "" for those of the system
+	TLSServerName string   `yaml:"tls_server_name"` // that the certificate must have; "" for the host of the address
+
+	SystemID     string `yaml:"system_id"`
+	Password     string `yaml:"password"`
+	PasswordFile string `yaml:"password_file"` // path of a file that holds the password
+	SystemType   string `yaml:"system_type"`
+	AddressRange string `yaml:"address_range"`
+	ServiceType  string `yaml:"service_type"`
+
+	Mode   string `yaml:"mode"`   // transceiver, split or transmitter
+	Binds  int    `yaml:"binds"`  // connections, in split mode of each kind
+	Window int    `yaml:"window"` // messages without an answer on each bind
+	Rate   int    `yaml:"rate"`   // messages a second over all binds; 0 for no limit
+
+	BindTimeout     time.Duration `yaml:"bind_timeout"`
+	ResponseTimeout time.Duration `yaml:"response_timeout"`
+	EnquireInterval time.Duration `yaml:"enquire_interval"`
+
+	Alphabet       string   `yaml:"alphabet"`        // gsm, latin1 or ucs2: tried before UCS-2
+	NationalTables []string `yaml:"national_tables"` // languages such as tr, es, pt
+	Concat         string   `yaml:"concat"`          // udh, sar or message_payload
+	WideReference  bool     `yaml:"wide_reference"`  // 16 bits in the header of parts
+	Validity       string   `yaml:"validity"`        // relative, absolute or none
+	Senders        []Sender `yaml:"senders"`
+
+	SourceTON      string `yaml:"source_ton"` // numbers in place of what follows from the address
+	SourceNPI      string `yaml:"source_npi"`
+	DestinationTON string `yaml:"destination_ton"`
+	DestinationNPI string `yaml:"destination_npi"`
+
+	NoReceipts bool   `yaml:"no_receipts"` // do not ask for receipts
+	MessageID  string `yaml:"message_id"`  // same, hex-to-decimal or decimal-to-hex
+}
+
+// Sender is a rule about the sender of messages. The first that fits decides.
+type Sender struct {
+	Country string `yaml:"country"` // of the destination, ISO 3166-1 alpha-2; "" for all
+	Asked   string `yaml:"asked"`   // sender that the application asked for; "" for all
+	Sender  string `yaml:"sender"`  // in its place; "" to keep it
+}
+
+// HTTP says how to call an HTTP gateway, and how to read what it answers.
+type HTTP struct {
+	URL               string        `yaml:"url"`
+	Method            string        `yaml:"method"`
+	Headers           []string      `yaml:"headers"` // "Name: value"
+	BasicUser         string        `yaml:"basic_user"`
+	BasicPassword     string        `yaml:"basic_password"`
+	BasicPasswordFile string        `yaml:"basic_password_file"` // path of a file that holds it
+	Body              string        `yaml:"body"`
+	Success           []string      `yaml:"success"`   // conditions of an answer that accepts
+	Temporary         []string      `yaml:"temporary"` // of one that says: again
+	Ref               string        `yaml:"ref"`       // path of the message id in the answer
+	Timeout           time.Duration `yaml:"timeout"`
+	Concurrency       int           `yaml:"concurrency"`
+	Rate              int           `yaml:"rate"` // messages a second; 0 for no limit
+	Receipts          HTTPReceipts  `yaml:"receipts"`
+}
+
+// HTTPReceipts says how the gateway reports at /carriers/NAME/receipts.
+type HTTPReceipts struct {
+	Secret string   `yaml:"secret"` // that a report must show; "" for no reports
+	Ref    string   `yaml:"ref"`
+	Status string   `yaml:"status"`
+	Error  string   `yaml:"error"`
+	States []string `yaml:"states"` // "word=state"
+}
+
+func (c Carrier) validate(key string, p *problems) {
+	for j, channel := range c.Refuse {
+		p.add(index(key+".refuse", j), checkChannel(channel))
+	}
+	if strings.Trim(c.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+		p.addf(key+".name", "must be letters, digits, - and _, not %q", c.Name)
+	}
+	switch c.Type {
+	case CarrierVirtual:
+	case CarrierSMPP:
+		c.SMPP.validate(key+".smpp", p)
+	case CarrierHTTPSMS:
+		c.HTTP.validate(key+".http", p)
+	default:
+		p.addf(key+".type", "must be %s, %s or %s, not %q", CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, c.Type)
+	}
+}
+
+func (s SMPP) validate(key string, p *problems) {
+	if len(s.Addresses) == 0 {
+		p.addf(key+".addresses", "must be given")
+	}
+	for i, address := range s.Addresses {
+		p.add(index(key+".addresses", i), checkAddress(address))
+	}
+	if !s.TLS && (s.TLSCA != "" || s.TLSServerName != "") {
+		p.addf(key+".tls", "must be true where tls_ca or tls_server_name is given")
+	}
+	if s.Password != "" && s.PasswordFile != "" {
+		p.addf(key+".password_file", "must not be given with password")
+	}
+	checkWord(p, key+".mode", s.Mode, "transceiver", "split", "transmitter")
+	checkWord(p, key+".alphabet", s.Alphabet, "gsm", "latin1", "ucs2")
+	checkWord(p, key+".concat", s.Concat, "udh", "sar", "message_payload")
+	checkWord(p, key+".validity", s.Validity, "relative", "absolute", "none")
+	checkWord(p, key+".message_id", s.MessageID, "same", "hex-to-decimal", "decimal-to-hex")
+	checkRange(p, key+".binds", s.Binds, 0, 100)
+	checkRange(p, key+".window", s.Window, 0, 1000)
+	checkRange(p, key+".rate", s.Rate, 0, 1_000_000)
+	checkPatience(p, key+".bind_timeout", s.BindTimeout)
+	checkPatience(p, key+".response_timeout", s.ResponseTimeout)
+	checkPatience(p, key+".enquire_interval", s.EnquireInterval)
+	for i, sender := range s.Senders {
+		p.add(index(key+".senders", i)+".country", checkCountry(sender.Country))
+	}
+	for name, v := range map[string]string{
+		"source_ton": s.SourceTON, "source_npi": s.SourceNPI,
+		"destination_ton": s.DestinationTON, "destination_npi": s.DestinationNPI,
+	} {
+		if _, err := Octet(v); err != nil {
+			p.add(key+"."+name, err)
+		}
+	}
+}
+
+func (h HTTP) validate(key string, p *problems) {
+	if u, err := url.Parse(h.URL); h.URL == "" {
+		p.addf(key+".url", "must be given")
+	} else if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		p.addf(key+".url", "must be an http or https URL")
+	}
+	if h.BasicPassword != "" && h.BasicPasswordFile != "" {
+		p.addf(key+".basic_password_file", "must not be given with basic_password")
+	}
+	checkPatience(p, key+".timeout", h.Timeout)
+	checkRange(p, key+".concurrency", h.Concurrency, 0, 10_000)
+	checkRange(p, key+".rate", h.Rate, 0, 100_000)
+}
+
+// Octet reads a number of 0 to 255, or nil for "".
+func Octet(s string) (*uint8, error) {
+	if s == "" {
+		return nil, nil //nolint:nilnil // nothing is given, which is no error
+	}
+	n, err := strconv.ParseUint(s, 10, 8)
+	if err != nil {
+		return nil, fmt.Errorf("must be 0 to 255, not %q", s)
+	}
+	octet := uint8(n)
+	return &octet, nil
+}
+
+// checkWord refuses a word that is neither empty nor one of those.
+func checkWord(p *problems, key, word string, words ...string) {
+	if word != "" && !slices.Contains(words, word) {
+		p.addf(key, "must be %s or %s, not %q", strings.Join(words[:len(words)-1], ", "), words[len(words)-1], word)
+	}
+}
+
+func checkRange(p *problems, key string, n, least, most int) {
+	if n < least || n > most {
+		p.addf(key, "must be %d to %d, not %d", least, most, n)
+	}
+}
+
+// checkPatience refuses times that are negative or longer than anybody waits.
+func checkPatience(p *problems, key string, d time.Duration) {
+	if d < 0 || d > 10*time.Minute {
+		p.addf(key, "must be 0s to 10m, not %s", d)
+	}
+}
+
+func checkCountry(code string) error {
+	if code == "" || len(code) == 2 && strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
+		return nil
+	}
+	return fmt.Errorf("must be two capital letters such as GB, not %q", code)
+}
+
+var errWeights = errors.New("must be as many as carriers, none negative, not all 0")
+
+func (r Route) validate(key string, c Config, p *problems) {
+	p.add(key+".prefix", checkDigits(r.Prefix))
+	p.add(key+".country", checkCountry(r.Country))
+	if r.Channel != "" {
+		p.add(key+".channel", checkChannel(r.Channel))
+	}
+	if r.Network != "" && !slices.ContainsFunc(c.Networks.Known, func(n Network) bool { return n.Name == r.Network }) {
+		p.addf(key+".network", "there is no network %q under networks.known", r.Network)
+	}
+	for j, name := range r.Carriers {
+		if !slices.ContainsFunc(c.Carriers, func(c Carrier) bool { return c.Name == name }) {
+			p.addf(index(key+".carriers", j), "there is no carrier %q", name)
+		}
+		if slices.Contains(r.Carriers[:j], name) {
+			p.addf(index(key+".carriers", j), "%q is there twice", name)
+		}
+	}
+	if len(r.Weights) > 0 && (len(r.Weights) != len(r.Carriers) || slices.Min(r.Weights) < 0 || slices.Max(r.Weights) == 0) {
+		p.add(key+".weights", errWeights)
+	}
+}

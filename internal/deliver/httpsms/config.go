@@ -1,0 +1,131 @@
+package httpsms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"time"
+
+	"countersign/internal/deliver"
+)
+
+const (
+	defaultTimeout     = 10 * time.Second
+	maxTimeout         = 2 * time.Minute
+	defaultConcurrency = 100
+	maxConcurrency     = 10_000
+	maxRate            = 100_000
+)
+
+// Config describes a [Gateway]. URL, Headers and Body may have the placeholders
+// {{.To}}, {{.From}}, {{.Text}}, {{.EventID}}, {{.RequestID}}, {{.Attempt}} and
+// {{.ValidSeconds}}. Each is escaped for the place where it stands: what the Body
+// wants is told by the Content-Type among the Headers.
+type Config struct {
+	Name string // of the carrier, in the configuration and on events
+
+	URL           string
+	Method        string   // GET, POST or PUT; "" is POST
+	Headers       []string // "Name: value"
+	BasicUser     string   // of HTTP basic authentication; both empty for none
+	BasicPassword string
+	Body          string
+
+	// What an answer must be for the message to be accepted, and what says that it
+	// was not but may be later: conditions, all of which hold. No Success is
+	// "http 200-299", no Temporary is none.
+	Success   []string
+	Temporary []string
+
+	Ref      string // path of the message id in an answer that is JSON; "" for none
+	Receipts ReceiptConfig
+
+	Timeout     time.Duration // of a request; 0 is 10 s
+	Concurrency int           // requests at a time; 0 is 100
+	Rate        float64       // messages a second; 0 is no bound
+
+	Reports   deliver.Reports // Answer is required, and Receipt if there are receipts
+	Log       *slog.Logger    // nil for silence
+	Transport *http.Transport // nil for one of its own
+}
+
+// New makes a Gateway, without talking to it. An error names the setting that is
+// wrong, and repeats no secret.
+func New(c Config) (*Gateway, error) {
+	g, err := newGateway(c)
+	if err != nil {
+		return nil, fmt.Errorf("httpsms %s: %w", c.Name, err)
+	}
+	return g, nil
+}
+
+func newGateway(c Config) (*Gateway, error) {
+	if c.Reports.Answer == nil || c.Receipts.Secret != "" && c.Reports.Receipt == nil {
+		return nil, errors.New("nobody takes the reports")
+	}
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		name: c.Name, log: c.Log, reports: c.Reports,
+		timeout: c.Timeout, transport: c.Transport,
+		gate: gate{slots: make(chan struct{}, c.Concurrency)},
+	}
+	if c.Rate > 0 {
+		g.gate.interval = time.Duration(float64(time.Second) / c.Rate)
+	}
+	var err error
+	if g.request, err = parseRequest(c); err != nil {
+		return nil, err
+	}
+	if g.success, err = parseConditions("success", c.Success); err != nil {
+		return nil, err
+	}
+	if g.temporary, err = parseConditions("temporary", c.Temporary); err != nil {
+		return nil, err
+	}
+	if c.Ref != "" {
+		if g.ref, err = parsePath(c.Ref); err != nil {
+			return nil, fmt.Errorf("ref: %w", err)
+		}
+	}
+	if g.receipts, err = parseReceipts(c.Receipts); err != nil {
+		return nil, fmt.Errorf("receipts.%w", err)
+	}
+	g.base, g.abort = context.WithCancel(context.Background())
+	return g, nil
+}
+
+// complete puts in the defaults and checks the numbers.
+func (c *Config) complete() error {
+	if c.Method == "" {
+		c.Method = http.MethodPost
+	}
+	if len(c.Success) == 0 {
+		c.Success = []string{"http 200-299"}
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = defaultConcurrency
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case c.Timeout < 0 || c.Timeout > maxTimeout:
+		return fmt.Errorf("timeout: %v is not between 0 and %v", c.Timeout, maxTimeout)
+	case c.Concurrency < 0 || c.Concurrency > maxConcurrency:
+		return fmt.Errorf("concurrency: %d is not between 1 and %d", c.Concurrency, maxConcurrency)
+	case math.IsNaN(c.Rate) || c.Rate < 0 || c.Rate > maxRate || c.Rate > 0 && c.Rate < 0.01:
+		return fmt.Errorf("rate: %v is neither 0 nor between 0.01 and %d", c.Rate, maxRate)
+	}
+	if c.Transport == nil {
+		c.Transport = newTransport(c.Concurrency)
+	}
+	return nil
+}

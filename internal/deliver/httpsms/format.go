@@ -1,0 +1,209 @@
+package httpsms
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+)
+
+// format is a kind of body: how values are put in, and how they are read back.
+type format struct {
+	name   string
+	escape escape
+	form   bool
+	texts  func(body string) ([]string, error)
+}
+
+func formatOf(media string) (format, error) {
+	switch {
+	case media == "application/json" || strings.HasSuffix(media, "+json"):
+		return format{name: "JSON", escape: asJSON, texts: textsOfJSON}, nil
+	case media == "application/x-www-form-urlencoded":
+		return format{name: "form", escape: asQuery, form: true, texts: textsOfForm}, nil
+	case media == "application/xml" || media == "text/xml" || strings.HasSuffix(media, "+xml"):
+		return format{name: "XML", escape: asXML, texts: textsOfXML}, nil
+	case media == "text/plain":
+		return format{name: "text", escape: asText, texts: func(s string) ([]string, error) { return []string{s}, nil }}, nil
+	default:
+		return format{}, fmt.Errorf("Content-Type %s: no way to escape what is put in; there are "+
+			"application/json, application/x-www-form-urlencoded, application/xml and text/plain", media)
+	}
+}
+
+// hostile is a message that breaks what is not escaped, or escaped in a wrong way.
+func hostile() values {
+	return values{
+		"To":           "447700900123",
+		"From":         `A"b\c'd&e=f`,
+		"Text":         "1\"2\\3'4&5=6<b>%7+8 ]]>9\r\n{{.To}}\té ☎ 😀",
+		"EventID":      "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d",
+		"RequestID":    "a91b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d",
+		"Attempt":      "1",
+		"ValidSeconds": "299",
+	}
+}
+
+// try renders a message that is made for breaking templates, and sees that each
+// value arrives as it was.
+func (f format) try(t template) error {
+	if f.form {
+		if err := checkEncoded(t); err != nil {
+			return err
+		}
+	}
+	v := hostile()
+	body, err := t.render(v)
+	if err != nil {
+		return err
+	}
+	texts, err := f.texts(body)
+	if err != nil {
+		return fmt.Errorf("is not valid %s once a message is put in (is each placeholder for text between quotes?): %w", f.name, err)
+	}
+	return arrived(t, v, texts)
+}
+
+func arrived(t template, v values, texts []string) error {
+	for _, field := range t.fields() {
+		found := false
+		for _, text := range texts {
+			found = found || strings.Contains(text, v[field])
+		}
+		if !found {
+			return fmt.Errorf("{{.%s}} stands where its value does not arrive", field)
+		}
+	}
+	return nil
+}
+
+// checkEncoded looks at what the operator wrote of a query or a form.
+func checkEncoded(t template) error {
+	var err error
+	t.literals(func(literal string, beforeField bool) {
+		switch {
+		case strings.ContainsAny(literal, " \t\r\n"):
+			err = errors.New("has a space or a line break: write %20 or %0A, or take it away")
+		case beforeField && strings.HasSuffix(literal, "+"):
+			err = errors.New(`"+" before a placeholder would arrive as a space: write %2B`)
+		}
+	})
+	return err
+}
+
+func textsOfJSON(body string) ([]string, error) {
+	doc, err := decodeJSON([]byte(body))
+	if err != nil {
+		return nil, err
+	}
+	var texts []string
+	var walk func(any)
+	walk = func(node any) {
+		switch node := node.(type) {
+		case map[string]any:
+			for _, value := range node {
+				walk(value)
+			}
+		case []any:
+			for _, value := range node {
+				walk(value)
+			}
+		case string:
+			texts = append(texts, node)
+		case json.Number:
+			texts = append(texts, node.String())
+		}
+	}
+	walk(doc)
+	return texts, nil
+}
+
+func textsOfForm(body string) ([]string, error) {
+	form, err := url.ParseQuery(body)
+	if err != nil {
+		return nil, err
+	}
+	var texts []string
+	for _, list := range form {
+		texts = append(texts, list...)
+	}
+	return texts, nil
+}
+
+func textsOfXML(body string) ([]string, error) {
+	decoder := xml.NewDecoder(strings.NewReader(body))
+	var texts []string
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return texts, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch token := token.(type) {
+		case xml.CharData:
+			texts = append(texts, string(token))
+		case xml.StartElement:
+			for _, attribute := range token.Attr {
+				texts = append(texts, attribute.Value)
+			}
+		}
+	}
+}
+
+// parseURL allows placeholders after the host: in segments of the path, and in the
+// query. Errors do not repeat the URL, which may hold a key.
+func parseURL(s string) (template, error) {
+	scheme, rest, _ := strings.Cut(s, "://")
+	if scheme != "https" && scheme != "http" {
+		return template{}, errors.New("begins with neither https:// nor http://")
+	}
+	host := rest
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		host = rest[:i]
+	}
+	switch {
+	case host == "":
+		return template{}, errors.New("has no host")
+	case strings.Contains(host, "@"):
+		return template{}, errors.New("has a user: use basic_user and basic_password")
+	case strings.Contains(host, "{{"):
+		return template{}, errors.New("has a placeholder in its host")
+	case strings.Contains(s, "#"):
+		return template{}, errors.New("has a fragment")
+	}
+	t, err := parseTemplate(s, func(before string) escape {
+		if strings.Contains(before, "?") {
+			return asQuery
+		}
+		return asSegment
+	})
+	if err != nil {
+		return template{}, err
+	}
+	if err := checkEncoded(t); err != nil {
+		return template{}, err
+	}
+	return t, tryURL(t, host)
+}
+
+func tryURL(t template, host string) error {
+	v := hostile()
+	rendered, err := t.render(v)
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(rendered)
+	if err != nil || u.Host != host || u.User != nil || u.Fragment != "" {
+		return errors.New("is not a URL")
+	}
+	texts, err := textsOfForm(u.RawQuery)
+	if err != nil {
+		return errors.New("has a query that is not encoded as one")
+	}
+	return arrived(t, v, append(texts, u.Path))
+}

@@ -1,0 +1,220 @@
+package httpsms_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"countersign/internal/deliver/httpsms"
+)
+
+// pipes is a network inside a synctest bubble: its time is the bubble's.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { close(p.done); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.conns <- server:
+		return client, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// inBubble runs f with a gateway whose peer is h, and tears both down.
+func inBubble(t *testing.T, alter func(*httpsms.Config), h http.HandlerFunc, f func(*testing.T, *httpsms.Gateway)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+		server := &http.Server{Handler: h}
+		go server.Serve(network)
+		c := jsonConfig("http://gateway.example")
+		c.Transport = &http.Transport{DialContext: network.dial}
+		alter(&c)
+		g := open(t, c)
+		f(t, g)
+		g.Close(t.Context())
+		server.Close()
+	})
+}
+
+func TestPause(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name       string
+		status     int
+		retryAfter func() string
+		pause      time.Duration // until the next message goes out
+	}{
+		{"TooMany", 429, nil, time.Second},
+		{"Unavailable", 503, nil, time.Second},
+		{"Seconds", 429, func() string { return "2" }, 2 * time.Second},
+		{"Date", 503, func() string { return time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) }, 2 * time.Second},
+		{"LongAgo", 503, func() string { return "Sun, 06 Nov 1994 08:49:37 GMT" }, 0},
+		{"Zero", 429, func() string { return "0" }, 0},
+		{"Nonsense", 429, func() string { return "-1" }, time.Second},
+		{"Accepted", 200, func() string { return "2" }, 0},
+		{"Refused", 400, nil, 0},
+		{"ServerError", 500, nil, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			first := true
+			inBubble(t, func(*httpsms.Config) {}, func(w http.ResponseWriter, _ *http.Request) {
+				if !first {
+					return
+				}
+				first = false
+				if tt.retryAfter != nil {
+					w.Header().Set("Retry-After", tt.retryAfter())
+				}
+				w.WriteHeader(tt.status)
+			}, func(t *testing.T, g *httpsms.Gateway) {
+				g.Send(t.Context(), sms())
+				start := time.Now()
+				if _, err := g.Send(t.Context(), sms()); err != nil {
+					t.Errorf("second message: %v", err)
+				}
+				if got := time.Since(start); got != tt.pause {
+					t.Errorf("it waited %v, want %v", got, tt.pause)
+				}
+			})
+		})
+	}
+}
+
+func TestLongPause(t *testing.T) {
+	t.Parallel()
+	answer := "86400"
+	inBubble(t, func(*httpsms.Config) {}, func(w http.ResponseWriter, _ *http.Request) {
+		if answer != "" {
+			w.Header().Set("Retry-After", answer)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}, func(t *testing.T, g *httpsms.Gateway) {
+		g.Send(t.Context(), sms())
+		answer = ""
+		start := time.Now()
+		if _, err := g.Send(t.Context(), sms()); kindOf(err) != notSent || time.Since(start) != 0 {
+			t.Errorf("in the pause: %s after %v: %v", kindOf(err), time.Since(start), err)
+		}
+		// A gateway that asks for a day is not believed that much.
+		time.Sleep(5 * time.Minute)
+		if _, err := g.Send(t.Context(), sms()); err != nil {
+			t.Errorf("after the longest pause: %v", err)
+		}
+	})
+}
+
+func TestRate(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var at []time.Duration
+	var start time.Time
+	inBubble(t, func(c *httpsms.Config) { c.Rate = 2 }, func(http.ResponseWriter, *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		at = append(at, time.Since(start))
+	}, func(t *testing.T, g *httpsms.Gateway) {
+		start = time.Now()
+		kinds := make(map[string]int)
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				_, err := g.Send(t.Context(), sms())
+				mu.Lock()
+				defer mu.Unlock()
+				kinds[kindOf(err)]++
+			})
+		}
+		wg.Wait()
+		// At 0, 0.5 … 3 seconds; nobody waits longer.
+		if kinds[accepted] != 7 || kinds[notSent] != 3 {
+			t.Errorf("outcomes %v", kinds)
+		}
+		for i, d := range at {
+			if want := time.Duration(i) * 500 * time.Millisecond; d != want {
+				t.Errorf("request %d after %v, want %v", i, d, want)
+			}
+		}
+	})
+}
+
+func TestConcurrency(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	running, most := 0, 0
+	inBubble(t, func(c *httpsms.Config) { c.Concurrency = 2 }, func(http.ResponseWriter, *http.Request) {
+		mu.Lock()
+		running++
+		most = max(most, running)
+		mu.Unlock()
+		time.Sleep(2 * time.Second)
+		mu.Lock()
+		running--
+		mu.Unlock()
+	}, func(t *testing.T, g *httpsms.Gateway) {
+		kinds := make(map[string]int)
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				_, err := g.Send(t.Context(), sms())
+				mu.Lock()
+				defer mu.Unlock()
+				kinds[kindOf(err)]++
+			})
+		}
+		wg.Wait()
+		// Two at once, two after 2 seconds; the others would wait for 4.
+		if most != 2 || kinds[accepted] != 4 || kinds[notSent] != 2 {
+			t.Errorf("%d at a time, outcomes %v", most, kinds)
+		}
+	})
+}
+
+// TestWaitingEndsWithTheCode: a message does not wait longer than it is worth
+// something, and tells the gateway what is left.
+func TestWaitingEndsWithTheCode(t *testing.T) {
+	t.Parallel()
+	var got []string
+	inBubble(t, func(c *httpsms.Config) {
+		c.Rate = 0.5
+		c.Headers = append(c.Headers, "X-Valid: {{.ValidSeconds}}")
+	}, func(_ http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("X-Valid"))
+	}, func(t *testing.T, g *httpsms.Gateway) {
+		m := sms()
+		m.ValidFor = 10 * time.Second
+		g.Send(t.Context(), m)
+		if _, err := g.Send(t.Context(), m); err != nil { // waits for 2 seconds
+			t.Error(err)
+		}
+		m.ValidFor = time.Second
+		if _, err := g.Send(t.Context(), m); kindOf(err) != notSent {
+			t.Errorf("%s: %v", kindOf(err), err)
+		}
+		if len(got) != 2 || got[0] != "10" || got[1] != "8" {
+			t.Errorf("seconds to live %q, want 10 and 8", got)
+		}
+	})
+}

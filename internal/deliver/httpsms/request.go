@@ -1,0 +1,182 @@
+package httpsms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// request is how a message becomes an HTTP request.
+type request struct {
+	method         string
+	url            template
+	headers        []header
+	body           template
+	user, password string
+}
+
+type header struct {
+	name  string // canonical
+	value template
+}
+
+func parseRequest(c Config) (request, error) {
+	r := request{method: c.Method, user: c.BasicUser, password: c.BasicPassword}
+	if !slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut}, c.Method) {
+		return request{}, fmt.Errorf("method: %q is none of GET, POST and PUT", c.Method)
+	}
+	var err error
+	if r.url, err = parseURL(c.URL); err != nil {
+		return request{}, fmt.Errorf("url: %w", err)
+	}
+	for i, line := range c.Headers {
+		h, err := parseHeader(line)
+		if err != nil {
+			return request{}, fmt.Errorf("headers[%d]: %w", i, err)
+		}
+		if r.header(h.name) != nil {
+			return request{}, fmt.Errorf("headers[%d]: %s is there already", i, h.name)
+		}
+		r.headers = append(r.headers, h)
+	}
+	if (c.BasicUser != "" || c.BasicPassword != "") && r.header("Authorization") != nil {
+		return request{}, errors.New("headers: Authorization excludes basic_user and basic_password")
+	}
+	if r.body, err = r.parseBody(c.Body); err != nil {
+		return request{}, fmt.Errorf("body: %w", err)
+	}
+	return r, nil
+}
+
+// parseHeader reads "Name: value". The line itself is not in the errors: it may
+// hold a key.
+func parseHeader(line string) (header, error) {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || name == "" || strings.ContainsFunc(name, func(r rune) bool { return !isToken(r) }) {
+		return header{}, errors.New(`is not of the form "Name: value"`)
+	}
+	h := header{name: http.CanonicalHeaderKey(name)}
+	switch h.name {
+	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "Te", "Trailer",
+		"Proxy-Connection", "Proxy-Authorization", "Accept-Encoding", "Expect":
+		return header{}, fmt.Errorf("%s is not for you to set", h.name)
+	}
+	value = strings.TrimSpace(value)
+	if _, err := asHeader(value); err != nil {
+		return header{}, fmt.Errorf("the value of %s %w", h.name, err)
+	}
+	var err error
+	h.value, err = parseTemplate(value, func(string) escape { return asHeader })
+	if err != nil {
+		return header{}, fmt.Errorf("%s: %w", h.name, err)
+	}
+	return h, nil
+}
+
+// isToken reports whether r may be in the name of a header (RFC 9110, section 5.6.2).
+func isToken(r rune) bool {
+	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+}
+
+func (r request) header(name string) *header {
+	for i := range r.headers {
+		if r.headers[i].name == name {
+			return &r.headers[i]
+		}
+	}
+	return nil
+}
+
+// parseBody escapes the placeholders of the body as its Content-Type wants it.
+func (r request) parseBody(body string) (template, error) {
+	if body == "" {
+		return template{}, nil
+	}
+	if r.method == http.MethodGet {
+		return template{}, errors.New("a GET has none: put the placeholders into the url")
+	}
+	contentType := r.header("Content-Type")
+	if contentType == nil {
+		return template{}, errors.New("headers lack a Content-Type, which says how to escape what is put in")
+	}
+	text, err := contentType.value.render(nil)
+	if err != nil || len(contentType.value.fields()) > 0 {
+		return template{}, errors.New("the Content-Type must have no placeholders")
+	}
+	media, parameters, err := mime.ParseMediaType(text)
+	if err != nil {
+		return template{}, fmt.Errorf("Content-Type: %w", err)
+	}
+	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return template{}, fmt.Errorf("Content-Type: charset %s: messages are written in UTF-8", charset)
+	}
+	f, err := formatOf(media)
+	if err != nil {
+		return template{}, err
+	}
+	t, err := parseTemplate(body, func(string) escape { return f.escape })
+	if err != nil {
+		return template{}, err
+	}
+	return t, f.try(t)
+}
+
+// wire is one message as a request.
+type wire struct {
+	method, url    string
+	header         http.Header
+	body           string
+	user, password string
+}
+
+func (r request) render(v values) (wire, error) {
+	w := wire{method: r.method, user: r.user, password: r.password, header: make(http.Header)}
+	w.header.Set("User-Agent", "countersign")
+	var err error
+	if w.url, err = r.url.render(v); err != nil {
+		return wire{}, fmt.Errorf("url: %w", err)
+	}
+	for _, h := range r.headers {
+		value, err := h.value.render(v)
+		if err != nil {
+			return wire{}, fmt.Errorf("header %s: %w", h.name, err)
+		}
+		w.header.Set(h.name, value)
+	}
+	if w.body, err = r.body.render(v); err != nil {
+		return wire{}, fmt.Errorf("body: %w", err)
+	}
+	return w, nil
+}
+
+// request makes an HTTP request that is written at most once. After a connection is
+// lost the transport writes a request again if it holds it for idempotent: a GET
+// whose body it can get again, or any with a header Idempotency-Key. So a GET keeps
+// its (empty) body to itself, and those headers are hidden by their case, which means
+// nothing on the wire. It still repeats what was not written at all, which is safe.
+func (w wire) request(ctx context.Context) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, w.method, w.url, strings.NewReader(w.body))
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(r.Header, w.header)
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := r.Header[name]; ok {
+			delete(r.Header, name)
+			r.Header[strings.ToLower(name)] = values
+		}
+	}
+	if r.Method == http.MethodGet {
+		r.Body, r.GetBody = io.NopCloser(strings.NewReader("")), nil
+	}
+	if w.user != "" || w.password != "" {
+		r.SetBasicAuth(w.user, w.password)
+	}
+	return r, nil
+}

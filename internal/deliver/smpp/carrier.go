@@ -1,0 +1,282 @@
+package smpp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/deliver/smpp/pdu"
+	"countersign/internal/verify"
+)
+
+// patience is how long a message waits for its turn, or for a carrier that says
+// "too fast", before another carrier may have it.
+const patience = 3 * time.Second
+
+// Carrier submits messages over one or more binds. Its methods may be called from
+// many goroutines.
+type Carrier struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	pace    pace
+	errs    deliver.ErrorLog
+
+	senders   []*bind // that submit
+	receivers []*bind // that only receive
+	turn      atomic.Uint32
+	reference atomic.Uint32 // of the last message in parts
+
+	stop      context.CancelFunc
+	binds     sync.WaitGroup
+	reporting chan struct{}
+	reports   sync.WaitGroup
+}
+
+var _ deliver.Carrier = (*Carrier)(nil)
+
+// New makes a carrier and begins to bind. The caller must Close it.
+func New(cfg Config) (*Carrier, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("carrier %s: %w", cfg.Name, err)
+	}
+	c := &Carrier{
+		cfg: cfg, log: cfg.Log.With("carrier", cfg.Name), pace: pace{limit: cfg.Rate},
+		reporting: make(chan struct{}, maxReporting),
+	}
+	c.reference.Store(randomReference())
+	for i := range cfg.Binds {
+		switch cfg.Mode {
+		case Split:
+			c.senders = append(c.senders, c.newBind(pdu.CommandBindTransmitter, i))
+			c.receivers = append(c.receivers, c.newBind(pdu.CommandBindReceiver, i))
+		case Transmitter:
+			c.senders = append(c.senders, c.newBind(pdu.CommandBindTransmitter, i))
+		case Transceiver:
+			c.senders = append(c.senders, c.newBind(pdu.CommandBindTransceiver, i))
+		}
+	}
+	c.metrics = newMetrics(cfg.Metrics, c)
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	for _, b := range c.all() {
+		c.binds.Go(func() { b.run(ctx) })
+	}
+	return c, nil
+}
+
+func (c *Carrier) newBind(kind pdu.Command, address int) *bind {
+	return &bind{carrier: c, kind: kind, address: address, since: time.Now()}
+}
+
+func (c *Carrier) all() []*bind {
+	return append(c.senders[:len(c.senders):len(c.senders)], c.receivers...)
+}
+
+// Close unbinds. Send must have returned; what the carrier still reports is
+// stored first.
+func (c *Carrier) Close() error {
+	c.stop()
+	c.binds.Wait()
+	c.reports.Wait()
+	return nil
+}
+
+// Bound waits until a bind that submits is up. When none is, and each has failed,
+// it returns the first reason why.
+func (c *Carrier) Bound(ctx context.Context) error {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		failed, up := 0, false
+		var first error
+		for _, b := range c.senders {
+			s, err := b.state()
+			up = up || s != nil
+			if err != nil {
+				failed++
+				first = cmp.Or(first, err)
+			}
+		}
+		switch {
+		case up:
+			return nil
+		case failed == len(c.senders):
+			return first
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// tag says to which hand-over a response belongs that comes late.
+type tag struct {
+	event verify.ID
+	part  verify.Part
+}
+
+// Send submits a message and waits for the carrier's answer to each part. The
+// error wraps [deliver.ErrRefused] when the carrier turned a part down, and
+// [deliver.ErrNotSent] when nothing was accepted and nothing will be; after any
+// other error the message may have gone out.
+func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
+	now := time.Now()
+	h := handover{until: now.Add(patience), dead: now.Add(m.ValidFor)}
+	parts, err := c.compose(m)
+	if err != nil {
+		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrRefused, err)
+	}
+	tags := make([]tag, len(parts))
+	refs := make([]string, 0, len(parts))
+	for i, body := range parts {
+		tags[i] = tag{m.EventID, verify.Part{Attempt: m.Attempt, Seq: i, Count: len(parts), Carrier: c.cfg.Name}}
+		h.body, h.tag = body, &tags[i]
+		ref, err := c.hand(ctx, h)
+		if err != nil {
+			c.complain(err)
+			return deliver.Submission{}, c.brokenOff(ctx, err, tags[:i], refs)
+		}
+		refs = append(refs, ref)
+		h.until = h.dead // the rest would be of no use to another carrier
+	}
+	if c.cfg.NoReceipts || slices.Contains(refs, "") {
+		refs = nil
+	}
+	return deliver.Submission{Carrier: c.cfg.Name, Refs: refs}, nil
+}
+
+// brokenOff classifies the error of a message whose first parts were accepted.
+// That those are out must not be forgotten: the rest may be, too.
+func (c *Carrier) brokenOff(ctx context.Context, err error, sent []tag, refs []string) error {
+	if len(sent) == 0 || errors.Is(err, deliver.ErrRefused) {
+		return err
+	}
+	for i, t := range sent {
+		t.part.Ref, t.part.State = refs[i], verify.EventAccepted
+		c.answered(context.WithoutCancel(ctx), t)
+	}
+	// Said anew, so that it is not taken for a message of which nothing went out.
+	return fmt.Errorf("part %d of %d: %v", len(sent)+1, sent[0].part.Count, err) //nolint:errorlint // see above
+}
+
+// handover is one part on its way.
+type handover struct {
+	body  *pdu.SubmitSM
+	tag   *tag
+	until time.Time // when it is to have left
+	dead  time.Time // from when on it is of no use
+}
+
+// hand submits one part until the carrier has taken it or will not.
+func (c *Carrier) hand(ctx context.Context, h handover) (ref string, err error) {
+	for {
+		s := c.pick()
+		if s == nil {
+			return "", fmt.Errorf("%w: no bind is up", deliver.ErrNotSent)
+		}
+		ref, err := c.submit(ctx, s, h)
+		switch {
+		case errors.Is(err, errNotWritten):
+			// The bind was lost before the message left: another has it.
+		case isThrottle(err):
+			c.pace.throttled()
+			if time.Until(h.until) < throttlePause {
+				return "", fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
+			}
+			if sleepErr := sleep(ctx, throttlePause); sleepErr != nil {
+				return "", fmt.Errorf("%w (%w)", sleepErr, err)
+			}
+		default:
+			return ref, err
+		}
+	}
+}
+
+// submit has one session submit a part. The wait for room in the window comes
+// before that for its turn: otherwise those that a slow carrier held up would all
+// go at once when it goes on.
+func (c *Carrier) submit(ctx context.Context, s *session, h handover) (ref string, err error) {
+	if err := c.pace.join(h.until); err != nil {
+		return "", err
+	}
+	if err := s.take(ctx, h.until); err != nil {
+		c.pace.quit()
+		return "", err
+	}
+	defer s.release()
+	if err := c.pace.wait(ctx, h.until); err != nil {
+		return "", err
+	}
+	began := time.Now()
+	if !began.Before(h.dead) {
+		return "", fmt.Errorf("%w: the life of the code is over", deliver.ErrNotSent)
+	}
+	h.body.ValidityPeriod = c.cfg.validityPeriod(began, h.dead)
+	p, err := s.request(ctx, h.body, h.tag, s.timeout)
+	c.metrics.submitted(time.Since(began), p.Status, err)
+	switch {
+	case err == nil:
+		return c.readResponse(p)
+	case isSessionError(err):
+		return "", err
+	}
+	return "", fmt.Errorf("%w: %w", deliver.ErrRefused, err) // it cannot be written
+}
+
+func isSessionError(err error) bool {
+	return errors.Is(err, errNotWritten) || errors.Is(err, errTimeout) || errors.Is(err, errLost) || errors.Is(err, errMalformed)
+}
+
+// isThrottle reports whether the carrier did not take a message, but would later.
+func isThrottle(err error) bool {
+	no, ok := errors.AsType[*StatusError](err)
+	return ok && (no.Status == pdu.StatusThrottled || no.Status == pdu.StatusQueueFull)
+}
+
+// readResponse tells what the carrier answered.
+func (c *Carrier) readResponse(p pdu.PDU) (ref string, err error) {
+	switch body := p.Body.(type) {
+	case *pdu.SubmitSMResp:
+		if p.Status == pdu.StatusOK {
+			return c.cfg.IDForm.ref(body.MessageID.MessageID, false), nil
+		}
+	case *pdu.GenericNack:
+	default:
+		return "", fmt.Errorf("%w: %s", errMalformed, p.Body.Command())
+	}
+	err = &StatusError{p.Status}
+	switch p.Status {
+	case pdu.StatusThrottled, pdu.StatusQueueFull: // see hand
+		return "", err
+	case pdu.StatusInvalidBindStatus: // about the session, and not about the message
+		return "", fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
+	case pdu.StatusInvalidDestination:
+		return "", fmt.Errorf("%w: %w", deliver.ErrNumber, err)
+	}
+	return "", fmt.Errorf("%w: %w", deliver.ErrRefused, err)
+}
+
+// pick chooses the session with the most room.
+func (c *Carrier) pick() *session {
+	var best *session
+	first := int(c.turn.Add(1))
+	for i := range c.senders {
+		s := c.senders[(first+i)%len(c.senders)].up()
+		if s != nil && (best == nil || len(s.slots) < len(best.slots)) {
+			best = s
+		}
+	}
+	return best
+}
+
+func (c *Carrier) complain(err error) { c.errs.Add(time.Now(), err) }

@@ -1,0 +1,148 @@
+package smpp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/deliver"
+	"countersign/internal/deliver/smpp"
+	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/verify"
+)
+
+const number = "447700900001"
+
+// patience bounds the wait for what happens on its own. Only a test that fails
+// waits for all of it.
+const patience = 10 * time.Second
+
+// desk is a carrier with the SMSC that it is bound to, and the reports that it
+// made.
+type desk struct {
+	*smpp.Carrier
+	t    testing.TB
+	smsc *smpptest.SMSC
+	reg  *prometheus.Registry
+
+	mu       sync.Mutex
+	receipts []deliver.Receipt
+	answers  []deliver.Answer
+	fail     atomic.Int32 // so many receipts are not stored
+}
+
+// open starts an SMSC and a carrier that is bound to it.
+func open(t testing.TB, far smpptest.Config, change ...func(*smpp.Config)) *desk {
+	t.Helper()
+	if far.MaxMessages == 0 {
+		far.MaxMessages = 10_000
+	}
+	return openTo(t, smpptest.Start(t, far), change...)
+}
+
+func openTo(t testing.TB, smsc *smpptest.SMSC, change ...func(*smpp.Config)) *desk {
+	t.Helper()
+	d := &desk{t: t, smsc: smsc, reg: prometheus.NewRegistry()}
+	cfg := smpp.Config{
+		Name: "test", Addresses: []string{d.smsc.Addr()}, SystemID: "esme", Password: "secret", Metrics: d.reg,
+		Reports: deliver.Reports{Receipt: d.receipt, Answer: d.answer},
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	var err error
+	if d.Carrier, err = smpp.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_ = d.Bound(ctx) // a test that needs it sees that it is not
+	return d
+}
+
+func (d *desk) receipt(_ context.Context, r deliver.Receipt) error {
+	if d.fail.Add(-1) >= 0 {
+		return errors.New("disk full")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.receipts = append(d.receipts, r)
+	return nil
+}
+
+func (d *desk) answer(_ context.Context, a deliver.Answer) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.answers = append(d.answers, a)
+	return nil
+}
+
+// await waits until ok.
+func (d *desk) await(what string, ok func() bool) {
+	d.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	d.t.Fatalf("never: %s", what)
+}
+
+func (d *desk) awaitReceipts(n int) []deliver.Receipt {
+	d.t.Helper()
+	var got []deliver.Receipt
+	d.await(fmt.Sprint(n, " receipts"), func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		got = append([]deliver.Receipt(nil), d.receipts...)
+		return len(got) >= n
+	})
+	return got
+}
+
+func sms(text string) deliver.Message {
+	return deliver.Message{
+		EventID: verify.ID{1}, Attempt: 1, Channel: verify.SMS, Country: "GB", To: number, From: "Acme", Text: text,
+		ValidFor: 5 * time.Minute,
+	}
+}
+
+func BenchmarkCarrier(b *testing.B) {
+	for _, window := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprint("window=", window), func(b *testing.B) {
+			d := openTo(b, smpptest.Start(b, smpptest.Config{}), func(c *smpp.Config) {
+				c.Window = window
+				c.NoReceipts = true
+			})
+			m := sms("Acme code: 5856. Valid for 5 minutes.")
+			var wg sync.WaitGroup
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range window {
+				wg.Go(func() {
+					for left.Add(-1) >= 0 {
+						if _, err := d.Send(context.Background(), m); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "submit_sm/s")
+		})
+	}
+}

@@ -1,0 +1,186 @@
+package smpp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"countersign/internal/deliver/smpp/pdu"
+)
+
+func (s *session) writeLoop() {
+	var spare []byte
+	for {
+		select {
+		case <-s.wake:
+		case <-s.ended:
+			return
+		}
+		s.mu.Lock()
+		batch, before := s.out, s.handed
+		if len(batch) == 0 { // the last time took it along
+			s.mu.Unlock()
+			continue
+		}
+		s.out, s.handed = spare[:0], s.queued
+		s.mu.Unlock()
+		if err := s.write(batch, before); err != nil {
+			return
+		}
+		if spare = batch; cap(spare) > 1<<20 {
+			spare = nil
+		}
+	}
+}
+
+// write writes a batch, before which so many octets were handed to the connection.
+func (s *session) write(batch []byte, before uint64) error {
+	n := 0
+	err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err == nil {
+		n, err = s.conn.Write(batch)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.handed = before + uint64(n)
+		s.failLocked(fmt.Errorf("write: %w", err))
+	case s.leaving && len(s.out) == 0:
+		err = errUnbound
+		s.failLocked(err)
+	}
+	return err
+}
+
+func (s *session) readLoop() {
+	for {
+		p, err := s.reader.Next()
+		if bad, ok := errors.AsType[*pdu.Error](err); ok && !bad.Fatal {
+			s.reject(bad)
+			continue
+		}
+		if err != nil {
+			s.fail(fmt.Errorf("read: %w", err))
+			return
+		}
+		if p.Body.Command().IsResponse() {
+			s.complete(p.Sequence, result{p: p})
+			continue
+		}
+		s.serve(p)
+	}
+}
+
+// reject answers a PDU that makes no sense.
+func (s *session) reject(bad *pdu.Error) {
+	if bad.Command.IsResponse() {
+		s.complete(bad.Sequence, result{err: fmt.Errorf("%w: %w", errMalformed, bad)})
+		return
+	}
+	s.touch()
+	if body := responseTo(bad.Command); body != nil {
+		s.reply(bad.Sequence, bad.Status, body)
+		return
+	}
+	s.reply(bad.Sequence, bad.Status, &pdu.GenericNack{})
+}
+
+func responseTo(c pdu.Command) pdu.Body {
+	switch c {
+	case pdu.CommandDeliverSM:
+		return &pdu.DeliverSMResp{}
+	case pdu.CommandDataSM:
+		return &pdu.DataSMResp{}
+	}
+	return nil
+}
+
+// serve acts on a request of the peer.
+func (s *session) serve(p pdu.PDU) {
+	s.touch()
+	switch p.Body.(type) {
+	case *pdu.EnquireLink:
+		s.reply(p.Sequence, pdu.StatusOK, &pdu.EnquireLinkResp{})
+		return
+	case *pdu.Unbind:
+		s.mu.Lock()
+		s.goodbye = max(p.Sequence, 1)
+		s.leave()
+		s.mu.Unlock()
+		return
+	}
+	a := s.handle(p)
+	if a.later != nil {
+		s.loops.Go(func() {
+			a.later(func(status pdu.Status, body pdu.Body) { s.reply(p.Sequence, status, body) })
+		})
+	} else if a.body != nil {
+		s.reply(p.Sequence, a.status, a.body)
+	}
+}
+
+func (s *session) touch() {
+	s.mu.Lock()
+	s.heard = time.Now()
+	s.mu.Unlock()
+}
+
+// keepLoop ends calls whose time is over, and asks a silent peer whether it is
+// there. One that does not answer that is gone.
+func (s *session) keepLoop() {
+	ticker := time.NewTicker(max(min(s.timeout, s.enquire)/10, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ended:
+			return
+		case now := <-ticker.C:
+			if s.keep(now) {
+				s.loops.Go(s.ask)
+			}
+		}
+	}
+}
+
+// keep does the work of a tick, and reports whether the peer is to be asked.
+func (s *session) keep(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mute := false
+	for seq, c := range s.calls {
+		if now.Before(c.until) {
+			continue
+		}
+		mute = mute || c.tag != nil
+		s.expire(seq, c)
+		c.done <- result{err: errTimeout}
+	}
+	s.leave()
+	switch {
+	case mute && s.mute.IsZero():
+		s.mute = now
+	case mute && now.Sub(s.mute) >= s.enquire: // whatever else it says
+		s.failLocked(errMute)
+	}
+	if s.err != nil || s.goodbye != 0 || s.enquired || now.Sub(s.heard) < s.enquire {
+		return false
+	}
+	s.enquired = true
+	return true
+}
+
+// ask sends a keep-alive. With its wait and the ticks before and after it, a peer
+// that is gone is found within twice the interval. One that has said anything
+// meanwhile is there.
+func (s *session) ask() {
+	asked := time.Now()
+	_, err := s.request(context.Background(), &pdu.EnquireLink{}, nil, min(s.timeout, s.enquire*7/10))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enquired = false
+	if err != nil && !errors.Is(err, errNotWritten) && !s.heard.After(asked) {
+		s.failLocked(fmt.Errorf("enquire_link: %w", err))
+	}
+}

@@ -1,0 +1,159 @@
+package smpp
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/deliver/gsm"
+	"countersign/internal/deliver/smpp/pdu"
+	"countersign/internal/verify"
+)
+
+// compose writes the submit_sm of each part of m. Only the validity period is
+// left out, since time passes until they leave.
+func (c *Carrier) compose(m deliver.Message) ([]*pdu.SubmitSM, error) {
+	if m.Channel != verify.SMS {
+		return nil, fmt.Errorf("channel %s", m.Channel)
+	}
+	reference := uint16(c.reference.Add(1)) // it goes round
+	text, err := gsm.Encode(m.Text, c.cfg.text(), reference)
+	if err != nil {
+		return nil, err
+	}
+	common := pdu.Message{
+		ServiceType: c.cfg.ServiceType,
+		Source:      c.cfg.source(m),
+		Destination: c.cfg.destination(m.To),
+		DataCoding:  dataCoding(text.Coding.Alphabet),
+	}
+	if !c.cfg.NoReceipts {
+		common.RegisteredDelivery = pdu.ReceiptAlways
+	}
+	parts := make([]*pdu.SubmitSM, len(text.Parts))
+	for i, part := range text.Parts {
+		p := &pdu.SubmitSM{Message: common}
+		data := part.Payload
+		if len(part.Header) > 0 {
+			p.ESMClass |= pdu.ESMUDHI
+			data = append(part.Header[:len(part.Header):len(part.Header)], part.Payload...)
+		}
+		if text.Segments > 1 && c.cfg.Concat == ConcatPayload {
+			p.TLVs = append(p.TLVs, pdu.TLV{Tag: pdu.TagMessagePayload, Value: data})
+		} else {
+			p.ShortMessage = data
+		}
+		if text.Segments > 1 && c.cfg.Concat == ConcatSAR {
+			p.TLVs = append(p.TLVs,
+				pdu.Uint16(pdu.TagSARMsgRefNum, reference),
+				pdu.Uint8(pdu.TagSARTotalSegments, uint8(len(text.Parts))),
+				pdu.Uint8(pdu.TagSARSegmentSeqnum, uint8(i+1)))
+		}
+		parts[i] = p
+	}
+	return parts, nil
+}
+
+// Segments tells how many parts a text takes on the air, which is what a carrier
+// bills.
+func (c *Config) Segments(text string) int { return gsm.Segments(text, c.text()) }
+
+func (c *Config) text() gsm.Options {
+	o := gsm.Options{Base: c.Alphabet, Languages: c.Languages, Wide: c.WideReference}
+	switch c.Concat {
+	case ConcatSAR:
+		o.Concat = gsm.ConcatSAR
+	case ConcatPayload:
+		o.Concat = gsm.ConcatWhole
+	case ConcatUDH:
+	}
+	return o
+}
+
+func dataCoding(a gsm.Alphabet) uint8 {
+	switch a {
+	case gsm.UCS2:
+		return pdu.CodingUCS2
+	case gsm.Latin1:
+		return pdu.CodingLatin1
+	case gsm.GSM7:
+	}
+	return pdu.CodingDefault
+}
+
+// source is the address that a message comes from, by the carrier's rules.
+func (c *Config) source(m deliver.Message) pdu.Address {
+	sender := m.From
+	for _, rule := range c.Senders {
+		if (rule.Country == "" || rule.Country == m.Country) && (rule.Asked == "" || rule.Asked == m.From) {
+			if rule.Sender != "" {
+				sender = rule.Sender
+			}
+			break
+		}
+	}
+	a := address(sender)
+	override(&a.TON, c.SourceTON)
+	override(&a.NPI, c.SourceNPI)
+	return a
+}
+
+func (c *Config) destination(number string) pdu.Address {
+	a := pdu.Address{TON: pdu.TONInternational, NPI: pdu.NPIISDN, Addr: number}
+	override(&a.TON, c.DestinationTON)
+	override(&a.NPI, c.DestinationNPI)
+	return a
+}
+
+func override(v *uint8, with *uint8) {
+	if with != nil {
+		*v = *with
+	}
+}
+
+// maxShortCode is how many digits a short code has at most; a number with more is
+// international.
+const maxShortCode = 6
+
+// address tells what kind of sender s is: none, a name, a short code or a number.
+func address(s string) pdu.Address {
+	digits := strings.TrimPrefix(s, "+")
+	switch {
+	case s == "": // the carrier's own (§5.2.8)
+		return pdu.Address{TON: pdu.TONUnknown, NPI: pdu.NPIUnknown}
+	case digits == "" || strings.Trim(digits, "0123456789") != "":
+		return pdu.Address{TON: pdu.TONAlphanumeric, NPI: pdu.NPIUnknown, Addr: s}
+	case len(digits) <= maxShortCode:
+		return pdu.Address{TON: pdu.TONNetwork, NPI: pdu.NPIUnknown, Addr: digits}
+	default:
+		return pdu.Address{TON: pdu.TONInternational, NPI: pdu.NPIISDN, Addr: digits}
+	}
+}
+
+// validityPeriod writes what is left of a code's life as a validity_period
+// (§7.1.1): a length of time, or a moment for carriers that read no other.
+func (c *Config) validityPeriod(now, dead time.Time) string {
+	switch c.Validity {
+	case ValidityNone:
+		return ""
+	case ValidityAbsolute:
+		if dead.Sub(now) < time.Second { // in whole seconds, it might be over
+			dead = now.Add(time.Second)
+		}
+		return dead.UTC().Format("060102150405") + "000+"
+	case ValidityRelative:
+	}
+	left := int(dead.Sub(now) / time.Second)
+	left = min(max(left, 1), 99*86400) // there is room for two digits of days
+	b := []byte("000000000000000R")
+	for i, n := range [...]int{left / 86400, left / 3600 % 24, left / 60 % 60, left % 60} {
+		b[4+2*i], b[5+2*i] = byte('0'+n/10), byte('0'+n%10)
+	}
+	return string(b)
+}
+
+// randomReference keeps the parts of messages from before a restart apart from
+// those after it.
+func randomReference() uint32 { return rand.Uint32() } //nolint:gosec // no secret

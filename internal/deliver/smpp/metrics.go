@@ -1,0 +1,77 @@
+package smpp
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/deliver/smpp/pdu"
+)
+
+// metrics of one carrier, which all bear its name.
+type metrics struct {
+	responses *prometheus.CounterVec // by status
+	seconds   prometheus.Histogram
+	received  *prometheus.CounterVec // by what it was
+	late      prometheus.Counter
+	stray     prometheus.Counter
+	ok        prometheus.Counter // of responses, looked up once
+}
+
+func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"carrier": c.cfg.Name}, reg)
+	m := &metrics{
+		responses: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_smpp_submits_total", Help: "submit_sm by the status of the response, or none: timeout, lost, malformed, not_written.",
+		}, []string{"status"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "countersign_smpp_response_seconds", Help: "From submit_sm to its response.",
+			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}),
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_smpp_received_total", Help: "deliver_sm and data_sm: receipt, unreadable, turned away, or message.",
+		}, []string{"kind"}),
+		late: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_smpp_late_responses_total", Help: "Responses that came after their timeout.",
+		}),
+		stray: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_smpp_stray_responses_total", Help: "Responses that belong to no request: second ones, and wrong sequence numbers.",
+		}),
+	}
+	m.ok = m.responses.WithLabelValues(pdu.StatusOK.Name())
+	gauge := func(name, help string, read func(deliverStatus) float64) prometheus.GaugeFunc {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return read(c.Status()) })
+	}
+	reg.MustRegister(m.responses, m.seconds, m.received, m.late, m.stray,
+		gauge("countersign_smpp_binds", "Binds that are up.", func(s deliverStatus) float64 { return float64(s.Up()) }),
+		gauge("countersign_smpp_window_used", "Submissions without a response.", func(s deliverStatus) float64 { return float64(s.InFlight) }),
+		gauge("countersign_smpp_rate_limit", "Messages a second that are sent at most; 0 for no limit.", func(s deliverStatus) float64 { return s.Rate }),
+	)
+	return m
+}
+
+func (m *metrics) submitted(took time.Duration, status pdu.Status, err error) {
+	if err == nil {
+		m.seconds.Observe(took.Seconds())
+		if status == pdu.StatusOK {
+			m.ok.Inc()
+			return
+		}
+	}
+	label := "not_written"
+	switch {
+	case err == nil:
+		label = status.Name()
+	case errors.Is(err, errTimeout):
+		label = "timeout"
+	case errors.Is(err, errLost):
+		label = "lost"
+	case errors.Is(err, errMalformed):
+		label = "malformed"
+	}
+	m.responses.WithLabelValues(label).Inc()
+}
+
+func (m *metrics) incoming(kind string) { m.received.WithLabelValues(kind).Inc() }

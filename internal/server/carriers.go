@@ -1,0 +1,226 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/config"
+	"countersign/internal/deliver"
+	"countersign/internal/deliver/gsm"
+	"countersign/internal/deliver/httpsms"
+	"countersign/internal/deliver/smpp"
+	"countersign/internal/deliver/virtual"
+)
+
+// carriers are those of the configuration, by name, with what is needed of some
+// kinds beyond sending.
+type carriers struct {
+	all    map[string]deliver.Carrier
+	types  map[string]string
+	phones []*virtual.Phone
+	paths  map[string]http.Handler // of receipts
+	close  []func(context.Context) error
+}
+
+// makeCarriers makes the carriers of the configuration. Those that connect begin
+// to.
+func (s *Server) makeCarriers(reg prometheus.Registerer) error {
+	s.carriers = carriers{
+		all: map[string]deliver.Carrier{}, types: map[string]string{}, paths: map[string]http.Handler{},
+	}
+	for i, c := range s.opts.Config.Carriers {
+		s.carriers.types[c.Name] = c.Type
+		if err := s.makeCarrier(c, reg); err != nil {
+			return fmt.Errorf("carriers[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (s *Server) makeCarrier(c config.Carrier, reg prometheus.Registerer) error {
+	switch c.Type {
+	case config.CarrierSMPP:
+		cfg, err := SMPPConfig(c)
+		if err != nil {
+			return err
+		}
+		cfg.Reports, cfg.Log, cfg.Metrics = s.reports(), s.log, reg
+		carrier, err := smpp.New(cfg)
+		if err != nil {
+			return err
+		}
+		s.carriers.all[c.Name] = carrier
+		s.carriers.close = append(s.carriers.close, func(context.Context) error { return carrier.Close() })
+	case config.CarrierHTTPSMS:
+		gateway, err := newGateway(c, s.reports(), s.log)
+		if err != nil {
+			return err
+		}
+		s.carriers.all[c.Name] = gateway
+		s.carriers.paths[c.Name] = gateway.ReceiptHandler()
+		s.carriers.close = append(s.carriers.close, gateway.Close)
+	default:
+		phone := virtual.New(virtual.Config{Name: c.Name, Inbox: s.db, Refuse: c.Refuse, Now: s.opts.Clock.Now})
+		s.carriers.all[c.Name] = phone
+		s.carriers.phones = append(s.carriers.phones, phone)
+	}
+	return nil
+}
+
+// reports gives what carriers report to the engine. Carriers are made before it,
+// and may report at once: then they wait.
+func (s *Server) reports() deliver.Reports {
+	ready := func(ctx context.Context) error {
+		select {
+		case <-s.assembled:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return deliver.Reports{
+		Receipt: func(ctx context.Context, r deliver.Receipt) error {
+			if err := ready(ctx); err != nil {
+				return err
+			}
+			return s.engine.Receipt(ctx, r)
+		},
+		Answer: func(ctx context.Context, a deliver.Answer) error {
+			if err := ready(ctx); err != nil {
+				return err
+			}
+			return s.engine.Answer(ctx, a)
+		},
+	}
+}
+
+// status tells how the carriers are.
+func (s *Server) status() []deliver.CarrierStatus {
+	list := s.router.Status()
+	for i := range list {
+		list[i].Type = s.carriers.types[list[i].Name]
+	}
+	return list
+}
+
+// receipts serves /carriers/{name}/receipts.
+func (s *Server) receipts(mux *http.ServeMux) {
+	for name, handler := range s.carriers.paths {
+		mux.Handle("/carriers/"+name+"/receipts", handler)
+	}
+}
+
+func (c *carriers) stop(ctx context.Context) error {
+	var errs []error
+	for _, closeCarrier := range c.close {
+		errs = append(errs, closeCarrier(ctx))
+	}
+	c.close = nil
+	return errors.Join(errs...)
+}
+
+// SMPPConfig is what package smpp makes of a carrier's settings. It reads the
+// files that they name.
+func SMPPConfig(c config.Carrier) (smpp.Config, error) {
+	s := c.SMPP
+	cfg := smpp.Config{
+		Name: c.Name, Addresses: s.Addresses, SystemID: s.SystemID,
+		SystemType: s.SystemType, AddressRange: s.AddressRange, ServiceType: s.ServiceType,
+		Mode: smpp.Mode(s.Mode), Binds: s.Binds, Window: s.Window, Rate: float64(s.Rate),
+		BindTimeout: s.BindTimeout, ResponseTimeout: s.ResponseTimeout, EnquireInterval: s.EnquireInterval,
+		Concat: smpp.Concat(s.Concat), WideReference: s.WideReference, Validity: smpp.Validity(s.Validity),
+		NoReceipts: s.NoReceipts, IDForm: smpp.IDForm(s.MessageID),
+	}
+	switch s.Alphabet {
+	case "latin1":
+		cfg.Alphabet = gsm.Latin1
+	case "ucs2":
+		cfg.Alphabet = gsm.UCS2
+	}
+	for i, code := range s.NationalTables {
+		language, err := gsm.ParseLanguage(code)
+		if err != nil {
+			return cfg, fmt.Errorf("smpp.national_tables[%d]: %w", i, err)
+		}
+		cfg.Languages = append(cfg.Languages, language)
+	}
+	for _, rule := range s.Senders {
+		cfg.Senders = append(cfg.Senders, smpp.SenderRule(rule))
+	}
+	var errs [6]error
+	cfg.SourceTON, errs[0] = config.Octet(s.SourceTON)
+	cfg.SourceNPI, errs[1] = config.Octet(s.SourceNPI)
+	cfg.DestinationTON, errs[2] = config.Octet(s.DestinationTON)
+	cfg.DestinationNPI, errs[3] = config.Octet(s.DestinationNPI)
+	cfg.Password, errs[4] = secret("smpp.password_file", s.Password, s.PasswordFile)
+	cfg.TLS, errs[5] = smppTLS(s)
+	return cfg, errors.Join(errs[:]...)
+}
+
+// smppTLS is how to speak TLS with an SMSC; nil for not at all.
+func smppTLS(s config.SMPP) (*tls.Config, error) {
+	if !s.TLS {
+		return nil, nil //nolint:nilnil // plain TCP
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.TLSServerName}
+	if s.TLSCA == "" {
+		return cfg, nil
+	}
+	pem, err := os.ReadFile(s.TLSCA)
+	if err != nil {
+		return nil, fmt.Errorf("smpp.tls_ca: %w", err)
+	}
+	cfg.RootCAs = x509.NewCertPool()
+	if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("smpp.tls_ca: no certificate in %s", s.TLSCA)
+	}
+	return cfg, nil
+}
+
+func newGateway(c config.Carrier, reports deliver.Reports, log *slog.Logger) (*httpsms.Gateway, error) {
+	h := c.HTTP
+	password, err := secret("http.basic_password_file", h.BasicPassword, h.BasicPasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	return httpsms.New(httpsms.Config{
+		Name: c.Name, URL: h.URL, Method: h.Method, Headers: h.Headers,
+		BasicUser: h.BasicUser, BasicPassword: password, Body: h.Body,
+		Success: h.Success, Temporary: h.Temporary, Ref: h.Ref,
+		Receipts: httpsms.ReceiptConfig(h.Receipts),
+		Timeout:  h.Timeout, Concurrency: h.Concurrency, Rate: float64(h.Rate),
+		Reports: reports, Log: log.With("carrier", c.Name),
+	})
+}
+
+// secret is a value that is in the configuration, or in a file of its own.
+func secret(key, value, file string) (string, error) {
+	if file == "" {
+		return value, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", key, err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}
+
+func routerConfig(cfg config.Config) deliver.RouterConfig {
+	var r deliver.RouterConfig
+	for _, route := range cfg.Routes {
+		r.Routes = append(r.Routes, deliver.Route(route))
+	}
+	for _, network := range cfg.Networks.Known {
+		r.Networks = append(r.Networks, deliver.Network(network))
+	}
+	return r
+}
