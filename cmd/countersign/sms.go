@@ -49,24 +49,46 @@ func (c *smsSendCmd) Run(p *process) error {
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
 	defer cancel()
-	receipts := make(chan deliver.Receipt, 1000)
+	desk := &receiptDesk{sent: make(chan struct{}), receipts: make(chan deliver.Receipt, 1000)}
 	cfg.Reports = deliver.Reports{
-		Receipt: func(_ context.Context, r deliver.Receipt) error {
-			select {
-			case receipts <- r:
-			default: // more than anybody waits for
-			}
-			return nil
-		},
-		Answer: func(context.Context, deliver.Answer) error { return nil },
+		Receipt: desk.take,
+		Answer:  func(context.Context, deliver.Answer) error { return nil },
 	}
-	cfg.NoReceipts = cfg.NoReceipts || !c.WaitReceipt
+	if !c.WaitReceipt {
+		// A bind that receives would take receipts that a running server waits for.
+		cfg.Mode = smpp.Transmitter
+	}
 	carrier, err := smpp.New(cfg)
 	if err != nil {
 		return err
 	}
-	err = c.send(ctx, p, carrier, cfg, to, receipts)
+	err = c.send(ctx, p, carrier, cfg, to, desk)
 	return errors.Join(err, carrier.Close())
+}
+
+// receiptDesk takes the receipts of one message. Those of others are sent back to
+// the carrier: a server beside us may be bound to it, and wait for them.
+type receiptDesk struct {
+	sent     chan struct{} // closed when refs are there
+	refs     []string
+	receipts chan deliver.Receipt
+}
+
+func (d *receiptDesk) take(ctx context.Context, r deliver.Receipt) error {
+	select {
+	case <-d.sent:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if !slices.Contains(d.refs, r.Ref) {
+		return errors.New("not ours")
+	}
+	select {
+	case d.receipts <- r:
+		return nil
+	default:
+		return errors.New("more than anybody waits for")
+	}
 }
 
 // carrier is the one that the flags describe or name.
@@ -105,7 +127,7 @@ func (c *smsSendCmd) carrier(p *process) (smpp.Config, error) {
 }
 
 func (c *smsSendCmd) send(
-	ctx context.Context, p *process, carrier *smpp.Carrier, cfg smpp.Config, to phone.Number, receipts <-chan deliver.Receipt,
+	ctx context.Context, p *process, carrier *smpp.Carrier, cfg smpp.Config, to phone.Number, desk *receiptDesk,
 ) error {
 	if err := carrier.Bound(ctx); err != nil {
 		return err
@@ -118,6 +140,8 @@ func (c *smsSendCmd) send(
 	if err != nil {
 		return err
 	}
+	desk.refs = sub.Refs
+	close(desk.sent)
 	p.printf("accepted after %s: segments=%d message_id=%s\n",
 		time.Since(began).Round(time.Millisecond), cfg.Segments(c.Text), strings.Join(sub.Refs, ","))
 	if !c.WaitReceipt {
@@ -126,19 +150,22 @@ func (c *smsSendCmd) send(
 	if cfg.NoReceipts || cfg.Mode == smpp.Transmitter {
 		return fmt.Errorf("carrier %s gives no receipts", cfg.Name)
 	}
-	parts := make(map[string]verify.Part, len(sub.Refs))
-	for _, ref := range sub.Refs {
+	return desk.await(ctx, p, began)
+}
+
+// await prints the receipts, until they say that the message was delivered or
+// never will be.
+func (d *receiptDesk) await(ctx context.Context, p *process, began time.Time) error {
+	parts := make(map[string]verify.Part, len(d.refs))
+	for _, ref := range d.refs {
 		parts[ref] = verify.Part{State: verify.EventAccepted}
 	}
 	for {
 		select {
-		case r := <-receipts:
-			part, ours := parts[r.Ref]
-			if !ours {
-				continue
-			}
-			parts[r.Ref] = part.Report(r.State, r.Error)
-			p.printf("%s after %s: message_id=%s %s\n", r.State, time.Since(began).Round(time.Millisecond), r.Ref, r.Error)
+		case r := <-d.receipts:
+			parts[r.Ref] = parts[r.Ref].Report(r.State, r.Error)
+			p.printf("%s\n", strings.TrimSpace(fmt.Sprintf("%s after %s: message_id=%s %s",
+				r.State, time.Since(began).Round(time.Millisecond), r.Ref, r.Error)))
 		case <-ctx.Done():
 			return fmt.Errorf("no receipt: %w", ctx.Err())
 		}
