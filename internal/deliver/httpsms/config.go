@@ -71,7 +71,7 @@ func newGateway(c Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		name: c.Name, log: c.Log, reports: c.Reports,
-		timeout: c.Timeout, transport: c.Transport,
+		timeout: c.Timeout, transport: c.Transport, rate: c.Rate,
 		gate: gate{slots: make(chan struct{}, c.Concurrency)},
 	}
 	if c.Rate > 0 {

@@ -37,6 +37,8 @@ type Gateway struct {
 	base      context.Context // of every request; ends when Close loses patience
 	abort     context.CancelFunc
 	noRef     sync.Once
+	rate      float64
+	errs      deliver.ErrorLog
 }
 
 var _ deliver.Carrier = (*Gateway)(nil)
@@ -51,6 +53,14 @@ type outcome struct {
 // [deliver.ErrRefused] or [deliver.ErrNotSent] where that is certain. When ctx ends
 // first, the request goes on, and its end is told to Reports.Answer.
 func (g *Gateway) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
+	sub, err := g.send(ctx, m)
+	if err != nil {
+		g.errs.Add(time.Now(), err)
+	}
+	return sub, err
+}
+
+func (g *Gateway) send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	if err := sendable(m); err != nil {
 		return deliver.Submission{}, err
 	}
