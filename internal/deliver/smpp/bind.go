@@ -106,7 +106,7 @@ func (b *bind) open(ctx context.Context) (*session, error) {
 	c := b.carrier
 	address := c.cfg.Addresses[b.address%len(c.cfg.Addresses)]
 	b.address++
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.BindTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.BindTimeout, errTimeout)
 	defer cancel()
 	conn, err := c.cfg.Dial(ctx, address)
 	if err != nil {
@@ -123,12 +123,8 @@ func (b *bind) open(ctx context.Context) (*session, error) {
 // bind sends the bind request on a new connection and waits for its response.
 func (b *bind) bind(ctx context.Context, conn net.Conn) (*session, error) {
 	cfg := &b.carrier.cfg
-	if end, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(end); err != nil {
-			return nil, err
-		}
-	}
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
 	request, err := pdu.Append(nil, pdu.PDU{Sequence: 1, Body: &pdu.Bind{
 		Kind: b.kind, SystemID: cfg.SystemID, Password: cfg.Password, SystemType: cfg.SystemType,
 		InterfaceVersion: pdu.Version34, AddressRange: cfg.AddressRange,
@@ -136,24 +132,20 @@ func (b *bind) bind(ctx context.Context, conn net.Conn) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Write(request); err != nil {
-		return nil, err
-	}
 	reader := pdu.NewReader(conn)
-	p, err := reader.Next()
+	var p pdu.PDU
+	if _, err = conn.Write(request); err == nil {
+		p, err = reader.Next()
+	}
 	switch {
+	case !stop(): // and not what it has done to the connection
+		return nil, context.Cause(ctx)
 	case err != nil:
 		return nil, err
 	case p.Status != pdu.StatusOK:
 		return nil, &StatusError{p.Status}
 	case p.Body.Command() != b.kind.Response():
 		return nil, fmt.Errorf("answered with %s", p.Body.Command())
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		return nil, err
 	}
 	s := newSession(conn, reader, cfg.Window)
 	s.timeout, s.enquire = cfg.ResponseTimeout, cfg.EnquireInterval

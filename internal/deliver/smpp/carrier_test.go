@@ -10,12 +10,17 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/smpptest"
 	"countersign/internal/verify"
 )
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m) // Close leaves nothing behind
+}
 
 const number = "447700900001"
 
@@ -50,8 +55,11 @@ func openTo(t testing.TB, smsc *smpptest.SMSC, change ...func(*smpp.Config)) *de
 	t.Helper()
 	d := &desk{t: t, smsc: smsc, reg: prometheus.NewRegistry()}
 	cfg := smpp.Config{
-		Name: "test", Addresses: []string{d.smsc.Addr()}, SystemID: "esme", Password: "secret", Metrics: d.reg,
+		Name: "test", Addresses: []string{"none"}, SystemID: "esme", Password: "secret", Metrics: d.reg,
 		Reports: deliver.Reports{Receipt: d.receipt, Answer: d.answer},
+	}
+	if smsc != nil && smsc.Addr() != "" {
+		cfg.Addresses = []string{smsc.Addr()}
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -109,6 +117,50 @@ func (d *desk) awaitReceipts(n int) []deliver.Receipt {
 		return len(got) >= n
 	})
 	return got
+}
+
+func (d *desk) awaitAnswers(n int) []deliver.Answer {
+	d.t.Helper()
+	var got []deliver.Answer
+	d.await(fmt.Sprint(n, " answers"), func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		got = append([]deliver.Answer(nil), d.answers...)
+		return len(got) >= n
+	})
+	return got
+}
+
+// metric sums the values of a counter or gauge.
+func (d *desk) metric(name string) (sum float64) {
+	d.t.Helper()
+	families, err := d.reg.Gather()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// outcome is what an error of Send says about the message.
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "accepted"
+	case errors.Is(err, deliver.ErrNumber):
+		return "bad number"
+	case errors.Is(err, deliver.ErrRefused):
+		return "refused"
+	case errors.Is(err, deliver.ErrNotSent):
+		return "not sent"
+	}
+	return "unclear"
 }
 
 func sms(text string) deliver.Message {

@@ -18,14 +18,18 @@ func (s *session) writeLoop() {
 			return
 		}
 		s.mu.Lock()
-		batch, before := s.out, s.handed
+		batch := s.out
+		if s.err != nil { // what is in out was said not to be written
+			s.mu.Unlock()
+			return
+		}
 		if len(batch) == 0 { // the last time took it along
 			s.mu.Unlock()
 			continue
 		}
-		s.out, s.handed = spare[:0], s.queued
+		s.out, s.writing = spare[:0], true
 		s.mu.Unlock()
-		if err := s.write(batch, before); err != nil {
+		if !s.write(batch) {
 			return
 		}
 		if spare = batch; cap(spare) > 1<<20 {
@@ -34,8 +38,8 @@ func (s *session) writeLoop() {
 	}
 }
 
-// write writes a batch, before which so many octets were handed to the connection.
-func (s *session) write(batch []byte, before uint64) error {
+// write writes a batch, and reports whether the session goes on.
+func (s *session) write(batch []byte) bool {
 	n := 0
 	err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if err == nil {
@@ -43,15 +47,21 @@ func (s *session) write(batch []byte, before uint64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.handed += uint64(n)
+	s.writing = false
 	switch {
+	case s.err != nil:
+		s.settle(true)
 	case err != nil:
-		s.handed = before + uint64(n)
-		s.failLocked(fmt.Errorf("write: %w", err))
+		// The responses that are on their way still count. That ends readLoop,
+		// which ends the session.
+		s.broken = fmt.Errorf("write: %w", err)
+		s.settle(false)
+		_ = s.conn.SetReadDeadline(time.Now().Add(lastWords)) // if it fails, so does reading
 	case s.leaving && len(s.out) == 0:
-		err = errUnbound
-		s.failLocked(err)
+		s.failLocked(errUnbound)
 	}
-	return err
+	return err == nil && s.err == nil
 }
 
 func (s *session) readLoop() {

@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ const (
 	maxQueued = 4 << 20
 	// writeTimeout bounds one write to a peer that does not read.
 	writeTimeout = 10 * time.Second
+	// lastWords is how long a peer that takes no more is listened to.
+	lastWords = time.Second
 	// maxLate bounds how many requests are remembered after their timeout, for
 	// the case that their response still comes.
 	maxLate = 4096
@@ -57,17 +60,20 @@ type session struct {
 	wake  chan struct{} // has one value when out has octets
 	ended chan struct{} // closed once the connection is of no use
 	loops sync.WaitGroup
+	spare sync.Pool // calls that have their result
 
 	mu       sync.Mutex
 	out      []byte // PDUs to write
 	sequence uint32 // of the last request
 	queued   uint64 // octets put in out so far
-	handed   uint64 // of those, handed to the connection
+	handed   uint64 // of those, taken by the connection
+	writing  bool   // more of them are on their way
 	calls    map[uint32]*call
 	expired  map[uint32]any // the tags of requests whose time is over
 	order    []uint32       // of expired: a ring, once it has maxLate
 	oldest   int            // in order
 	err      error          // why the session ended
+	broken   error          // why nothing can be written any more
 
 	goodbye  uint32    // the peer has sent unbind, with this number; 0 if not
 	leaving  bool      // its response is in out, and nothing comes after it
@@ -150,10 +156,13 @@ func (s *session) release() { <-s.slots }
 // comes after the timeout, or after ctx, it goes to s.late with tag, unless that
 // is nil.
 func (s *session) request(ctx context.Context, body pdu.Body, tag any, timeout time.Duration) (pdu.PDU, error) {
-	c := callPool.Get().(*call) //nolint:forcetypeassert // holds nothing else
+	c, ok := s.spare.Get().(*call)
+	if !ok {
+		c = &call{done: make(chan result, 1)}
+	}
 	seq, err := s.enqueue(body, c, tag, timeout)
 	if err != nil {
-		callPool.Put(c)
+		s.spare.Put(c)
 		return pdu.PDU{}, err
 	}
 	var r result
@@ -167,20 +176,15 @@ func (s *session) request(ctx context.Context, body pdu.Body, tag any, timeout t
 		}
 	}
 	c.tag = nil
-	callPool.Put(c)
+	s.spare.Put(c)
 	return r.p, r.err
 }
-
-// callPool saves an allocation and a channel for every message.
-//
-//nolint:gochecknoglobals // a cache of the runtime
-var callPool = sync.Pool{New: func() any { return &call{done: make(chan result, 1)} }}
 
 // enqueue puts a request where the writer takes it.
 func (s *session) enqueue(body pdu.Body, c *call, tag any, timeout time.Duration) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil || s.goodbye != 0 {
+	if s.err != nil || s.broken != nil || s.goodbye != 0 {
 		return 0, errNotWritten
 	}
 	seq := s.sequence%0x7FFFFFFF + 1 // §3.2: 1 to 0x7FFFFFFF
@@ -217,7 +221,7 @@ func (s *session) reply(seq uint32, status pdu.Status, body pdu.Body) {
 }
 
 func (s *session) replyLocked(seq uint32, status pdu.Status, body pdu.Body) {
-	if s.err != nil || s.leaving {
+	if s.err != nil || s.broken != nil || s.leaving {
 		return
 	}
 	out, err := pdu.Append(s.out, pdu.PDU{Status: status, Sequence: seq, Body: body})
@@ -305,15 +309,26 @@ func (s *session) failLocked(err error) {
 	if s.err != nil {
 		return
 	}
-	s.err = err
+	s.err = cmp.Or(s.broken, err)
 	close(s.ended)
+	if !s.writing {
+		s.settle(true)
+	} // or else write does, which knows more
+}
+
+// settle ends the calls that were not written, and with all the others, too. The
+// caller holds s.mu.
+func (s *session) settle(all bool) {
 	for seq, c := range s.calls {
-		delete(s.calls, seq)
-		if c.end > s.handed {
+		switch {
+		case c.end > s.handed:
 			c.done <- result{err: errNotWritten}
-		} else {
+		case all:
 			c.done <- result{err: errLost}
+		default:
+			continue
 		}
+		delete(s.calls, seq)
 	}
 }
 
@@ -321,7 +336,7 @@ func (s *session) failLocked(err error) {
 func (s *session) usable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err == nil && s.goodbye == 0
+	return s.err == nil && s.broken == nil && s.goodbye == 0
 }
 
 // unanswered is how many submissions wait for their response.

@@ -71,7 +71,7 @@ func TestSendFilesTheMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (deliver.Submission{Carrier: "virtual"}); got != want {
+	if want := (deliver.Submission{Carrier: "virtual"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("submission %+v, want %+v", got, want)
 	}
 	sent := call()
@@ -141,7 +141,7 @@ func TestSendErrors(t *testing.T) {
 			if tt.want == nil {
 				return
 			}
-			if got != (deliver.Submission{}) {
+			if !reflect.DeepEqual(got, deliver.Submission{}) {
 				t.Errorf("submission %+v beside an error", got)
 			}
 			if n := len(box.all()); n != 0 {

@@ -1,0 +1,245 @@
+package smpp_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/deliver/smpp"
+	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/verify"
+)
+
+// tally is what became of the messages of a run.
+type tally struct {
+	accepted, refused, unknown int // by the last word of Send, or the answer that came after it
+	unclear                    int // of which Send was in doubt once or more
+	beyond                     int // copies at the SMSC beyond one
+	lost                       int // accepted, but not at the SMSC
+	late                       int // answers that came after their timeout
+	stray                      int // responses that belong to nothing
+	unreported                 int // accepted, but without a receipt
+}
+
+// TestFaults sends messages to an SMSC that fails in each way that it knows, hands
+// them over again as the engine does, and looks for them at the SMSC.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		faults string
+		during func(*smpptest.SMSC) // while messages are sent
+		allow  string               // what else may happen: doubt, refusal, stray, no receipt, other id
+	}{
+		{"", nil, ""},
+		{"delay=0-2s", nil, ""},
+		{"delay=4s-9s", nil, "doubt"},
+		{"rate=50", nil, ""},
+		{"throttle=20%", nil, ""},
+		{"queue-full=20%", nil, ""},
+		{"refuse=10%", nil, "refusal"},
+		{"refuse=10%:0x0B", nil, "refusal"},
+		{"unknown-status=10%", nil, "refusal"},
+		{"disconnect-before=2%", nil, "doubt"},
+		{"disconnect=2%", nil, "doubt"},
+		{"lose-response=5%", nil, "doubt"},
+		{"duplicate-response=20%", nil, "stray"},
+		{"wrong-sequence=5%", nil, "doubt stray"},
+		{"malformed=3%", nil, "doubt other id"},
+		{"ignore-enquire-link", nil, ""},
+		{"refuse-bind=50%,disconnect=1%", nil, "doubt"},
+		{"receipt-delay=0-5s", nil, ""},
+		{"receipt-shuffle", nil, ""},
+		{"receipt-first", nil, ""},
+		{"receipt-lose=20%", nil, "no receipt"},
+		{"receipt-duplicate=20%", nil, ""},
+		{"undeliverable=20%,expired=20%,rejected=20%", nil, ""},
+		{"half-open", func(s *smpptest.SMSC) { time.Sleep(time.Minute); s.SetFaults(smpptest.Faults{}) }, "doubt"},
+		{"delay=200ms-300ms", drop, "doubt"},
+		{"throttle=10%,disconnect=1%,delay=0-6s,lose-response=2%,receipt-shuffle=5s,receipt-first=10%", drop, "doubt"},
+	}
+	var mu sync.Mutex
+	rows := make([]string, len(tests))
+	t.Cleanup(func() {
+		t.Log("\n| fault | messages | accepted | refused | unknown | once unclear | copies beyond one | lost | late | stray | no receipt |\n" +
+			"|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n" + strings.Join(rows, ""))
+	})
+	for i, tt := range tests {
+		name := tt.faults
+		if tt.during != nil {
+			name += " for a time"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				const messages = 500
+				far := smpptest.Config{Seed: uint64(i), Receipts: smpptest.ReceiptsBoth}
+				d := openIn(t, far, func(c *smpp.Config) { c.Binds, c.Window = 2, 20 })
+				synctest.Wait()
+				if tt.faults != "" {
+					d.smsc.SetFaults(smpptest.MustFaults(tt.faults))
+				}
+				var aside sync.WaitGroup
+				if tt.during != nil {
+					aside.Go(func() { tt.during(d.smsc) })
+				}
+				all := handOver(d, messages)
+				aside.Wait()
+				time.Sleep(time.Minute) // what is late comes
+				synctest.Wait()
+				n := d.count(all, strings.Contains(tt.allow, "other id"))
+				mu.Lock()
+				rows[i] = fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", name, messages,
+					n.accepted, n.refused, n.unknown, n.unclear, n.beyond, n.lost, n.late, n.stray, n.unreported)
+				mu.Unlock()
+				may := func(what string, count int) {
+					if count > 0 && !strings.Contains(tt.allow, what) {
+						t.Errorf("%d of %d: %s, with %q", count, messages, what, tt.faults)
+					}
+				}
+				may("doubt", n.unclear)
+				may("doubt", n.beyond)
+				may("refusal", n.refused)
+				may("stray", n.stray)
+				if !strings.Contains(tt.allow, "other id") {
+					may("no receipt", n.unreported)
+				}
+				if n.lost > 0 || n.accepted+n.refused+n.unknown != messages || n.beyond > n.unclear || n.unknown > n.unclear {
+					t.Errorf("%+v", n)
+				}
+				if strings.HasPrefix(name, "delay=4s") && n.unknown > 0 {
+					t.Errorf("%d answers came late, and were not matched", n.unknown)
+				}
+				if n.unclear+n.refused+n.stray+n.unreported == 0 && tt.allow != "" {
+					t.Error("nothing went wrong: the test shows nothing")
+				}
+			})
+		})
+	}
+}
+
+// drop breaks all connections, again and again.
+func drop(s *smpptest.SMSC) {
+	for range 5 {
+		time.Sleep(1500 * time.Millisecond)
+		s.DropAll()
+	}
+}
+
+// handed is a message and what Send said of it.
+type handed struct {
+	text    string
+	id      verify.ID
+	refs    []string
+	last    string
+	unclear int
+}
+
+// handOver has messages sent, each as the engine does: again while it was not
+// sent, and once more when that is not known.
+func handOver(d *desk, n int) []handed {
+	all := make([]handed, n)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				h := &all[i]
+				h.text = fmt.Sprint("message ", i)
+				binary.BigEndian.PutUint32(h.id[:], uint32(i))
+				d.deliver(h)
+			}
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+func (d *desk) deliver(h *handed) {
+	m := sms(h.text)
+	m.EventID = h.id
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		sub, err := d.Send(d.t.Context(), m)
+		h.refs, h.last = sub.Refs, outcome(err)
+		switch h.last {
+		case "not sent":
+			time.Sleep(pause)
+			continue
+		case "unclear":
+			if h.unclear++; m.Attempt == 1 {
+				m.Attempt++
+				continue
+			}
+		}
+		return
+	}
+}
+
+// count compares what Send said with what is at the SMSC, and with the reports.
+func (d *desk) count(all []handed, otherIDs bool) tally {
+	d.t.Helper()
+	copies := map[string]map[string]bool{} // ids, by the text
+	for _, m := range d.smsc.Messages() {
+		if copies[m.Text] == nil {
+			copies[m.Text] = map[string]bool{}
+		}
+		copies[m.Text][m.ID] = true
+	}
+	reported, texts := map[string]bool{}, map[verify.ID]string{}
+	for _, r := range d.awaitReceipts(0) {
+		reported[r.Ref] = true
+	}
+	n := tally{
+		late:  int(d.metric("countersign_smpp_late_responses_total")),
+		stray: int(d.metric("countersign_smpp_stray_responses_total")),
+	}
+	answers := map[verify.ID]deliver.Answer{}
+	for _, a := range d.awaitAnswers(0) {
+		answers[a.EventID] = a
+	}
+	for _, h := range all {
+		texts[h.id] = h.text
+		if a, ok := answers[h.id]; ok && h.last == "unclear" && a.Part.State == verify.EventAccepted {
+			h.last, h.refs = "accepted", []string{a.Part.Ref}
+		}
+		at := copies[h.text]
+		switch h.last {
+		case "accepted":
+			n.accepted++
+			if len(at) == 0 {
+				n.lost++
+			} else if !otherIDs && (len(h.refs) != 1 || !at[h.refs[0]]) {
+				d.t.Errorf("%s has the ids %v at the SMSC, %v here", h.text, at, h.refs)
+			}
+			if len(h.refs) == 0 || !reported[h.refs[0]] {
+				n.unreported++
+			}
+		case "unclear":
+			n.unknown++
+		default:
+			n.refused++
+		}
+		if h.unclear > 0 {
+			n.unclear++
+		}
+		n.beyond += max(len(at)-1, 0)
+		if len(at) > 1+min(h.unclear, 1) || len(at) > 0 && h.last != "accepted" && h.unclear == 0 {
+			d.t.Errorf("%s is at the SMSC %d times, but was %s, %d times unclear", h.text, len(at), h.last, h.unclear)
+		}
+	}
+	for _, a := range d.awaitAnswers(0) {
+		if a.Part.State == verify.EventAccepted && !otherIDs && !copies[texts[a.EventID]][a.Part.Ref] {
+			d.t.Errorf("late answer %+v is about another message", a)
+		}
+	}
+	return n
+}

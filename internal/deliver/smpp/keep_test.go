@@ -1,0 +1,314 @@
+package smpp_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"countersign/internal/deliver/smpp"
+	"countersign/internal/deliver/smpp/pdu"
+	"countersign/internal/deliver/smpp/smpptest"
+)
+
+// TestDeadPeer: a peer that is gone without a word is found within twice the
+// interval, whatever the response timeout is.
+func TestDeadPeer(t *testing.T) {
+	t.Parallel()
+	for _, times := range []struct{ interval, timeout time.Duration }{
+		{20 * time.Second, 5 * time.Second},
+		{10 * time.Second, 10 * time.Second},
+		{5 * time.Second, time.Minute},
+		{time.Second, 100 * time.Millisecond},
+	} {
+		t.Run(fmt.Sprint(times), func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				d, _, p := openPeer(t, func(c *smpp.Config) {
+					c.EnquireInterval, c.ResponseTimeout = times.interval, times.timeout
+				})
+				began := time.Now()
+				got := p.next()
+				if _, ok := got.Body.(*pdu.EnquireLink); !ok {
+					t.Errorf("got %+v", got)
+				}
+				if asked := time.Since(began); asked < times.interval*9/10 || asked > times.interval*12/10 {
+					t.Errorf("asked after %v", asked)
+				}
+				p.ended()
+				if found := time.Since(began); found > 2*times.interval {
+					t.Errorf("found after %v", found)
+				}
+				synctest.Wait()
+				if s := d.Status(); s.Up() != 0 || s.Binds[0].Error == "" {
+					t.Errorf("status %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// TestKeepAlive: a peer that answers, or says anything else, is kept.
+func TestKeepAlive(t *testing.T) {
+	t.Parallel()
+	answers := map[string]func(asked pdu.PDU) pdu.PDU{
+		"answer": func(asked pdu.PDU) pdu.PDU { return pdu.PDU{Sequence: asked.Sequence, Body: &pdu.EnquireLinkResp{}} },
+		"nack": func(asked pdu.PDU) pdu.PDU {
+			return pdu.PDU{Sequence: asked.Sequence, Status: 3, Body: &pdu.GenericNack{}}
+		},
+		"something else": func(pdu.PDU) pdu.PDU { return pdu.PDU{Sequence: 5, Body: &pdu.AlertNotification{}} },
+	}
+	for name, answer := range answers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				d, _, p := openPeer(t)
+				for range 10 {
+					asked := p.next()
+					if _, ok := asked.Body.(*pdu.EnquireLink); !ok {
+						t.Errorf("got %+v", asked)
+					}
+					time.Sleep(time.Second)
+					p.send(answer(asked))
+				}
+				time.Sleep(10 * time.Second)
+				if d.Status().Up() != 1 {
+					t.Errorf("status %+v", d.Status())
+				}
+			})
+		})
+	}
+	t.Run("its own", func(t *testing.T) {
+		t.Parallel()
+		in(t, func(t *testing.T) {
+			_, _, p := openPeer(t)
+			for i := range uint32(20) { // each is answered, and none of ours comes
+				p.send(pdu.PDU{Sequence: 100 + i, Body: &pdu.EnquireLink{}})
+				if got := p.next(); got.Sequence != 100+i || got.Body.Command() != pdu.CommandEnquireLink.Response() {
+					t.Errorf("got %+v", got)
+				}
+				time.Sleep(15 * time.Second)
+			}
+		})
+	})
+}
+
+// TestMutePeer: one that lives, but answers no message, is left and bound to anew.
+func TestMutePeer(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		d, _, p := openPeer(t)
+		var submits atomic.Int32
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			for {
+				got, err := p.reader.Next()
+				if err != nil {
+					return
+				}
+				if _, ok := got.Body.(*pdu.EnquireLink); ok {
+					p.send(pdu.PDU{Sequence: got.Sequence, Body: &pdu.EnquireLinkResp{}})
+				} else {
+					submits.Add(1)
+				}
+			}
+		}()
+		if err := d.begin("lost").wait(); outcome(err) != "unclear" {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+		if d.Status().Up() != 1 {
+			t.Error("one lost response has cost the session")
+		}
+		began := time.Now()
+		for d.Status().Up() == 1 && time.Since(began) < time.Hour {
+			_ = d.begin("lost").wait()
+		}
+		<-gone
+		if took := time.Since(began); took > 30*time.Second || submits.Load() < 2 {
+			t.Errorf("left after %v and %d messages", took, submits.Load())
+		}
+	})
+}
+
+// TestDeafPeer: what a peer does not read does not pile up.
+func TestDeafPeer(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		_, _, p := openPeer(t, func(c *smpp.Config) { c.EnquireInterval = time.Hour })
+		p.send(pdu.PDU{Sequence: 1, Body: &pdu.EnquireLink{}})
+		began := time.Now()
+		var one [1]byte
+		time.Sleep(time.Minute)
+		if _, err := p.conn.Read(one[:]); err == nil {
+			t.Error("the connection is still there")
+		}
+		if time.Since(began) > time.Minute {
+			t.Error("the connection was not closed in time")
+		}
+	})
+	in(t, func(t *testing.T) {
+		_, _, p := openPeer(t)
+		octets, err := pdu.Append(nil, pdu.PDU{Sequence: 1, Body: &pdu.EnquireLink{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		many := make([]byte, 0, 4096*len(octets))
+		for range 4096 {
+			many = append(many, octets...)
+		}
+		written := 0
+		for ; err == nil && written < 64<<20; written += len(many) {
+			_, err = p.conn.Write(many)
+		}
+		if err == nil || written > 8<<20 {
+			t.Errorf("took %d octets of requests, %v", written, err)
+		}
+	})
+}
+
+// TestLostConnection: what was not written may be sent again; of what was, nobody
+// knows.
+func TestLostConnection(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		d, _, p := openPeer(t)
+		first := d.begin("first")
+		p.next()
+		second := d.begin("second") // the pipe holds it, and nobody reads
+		synctest.Wait()
+		var rest []*sending
+		for range 5 {
+			rest = append(rest, d.begin("rest"))
+		}
+		synctest.Wait()
+		_ = p.conn.Close()
+		if err := first.wait(); outcome(err) != "unclear" {
+			t.Errorf("read by the peer: %v", err)
+		}
+		for _, s := range append(rest, second) {
+			if err := s.wait(); outcome(err) != "not sent" {
+				t.Errorf("never written: %v", err)
+			}
+		}
+	})
+}
+
+// TestOtherBind: what one bind has not written, another takes.
+func TestOtherBind(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		pipes := newPipes()
+		peers := make(chan *peer, 2)
+		go func() { peers <- accept(t, pipes); peers <- accept(t, pipes) }()
+		d := openTo(t, nil, func(c *smpp.Config) { c.Dial, c.Binds = pipes.dial, 2 })
+		deaf, good := <-peers, <-peers
+		t.Cleanup(func() { _ = pipes.Close(); _ = good.conn.Close() })
+		synctest.Wait()
+		var all []*sending
+		for range 10 {
+			all = append(all, d.begin("hello"))
+			synctest.Wait()
+		}
+		var got []pdu.PDU
+		for range 5 {
+			got = append(got, good.next())
+		}
+		deaf.next()
+		synctest.Wait() // the others are in the pipe
+		_ = deaf.conn.Close()
+		for range 4 {
+			got = append(got, good.next())
+		}
+		for _, p := range got {
+			good.accepts(p, "1")
+		}
+		count := map[string]int{}
+		for _, s := range all {
+			count[outcome(s.wait())]++
+		}
+		if count["accepted"] != 9 || count["unclear"] != 1 {
+			t.Errorf("%v", count)
+		}
+	})
+}
+
+// stutter is a connection of which a write can be stopped on its way.
+type stutter struct {
+	net.Conn
+	hold  chan struct{} // a write waits for it, once it is not nil
+	limit int           // octets that the next write takes, before an error
+}
+
+func (s *stutter) Write(b []byte) (int, error) {
+	if s.hold == nil {
+		return s.Conn.Write(b)
+	}
+	<-s.hold
+	if len(b) <= s.limit {
+		s.limit -= len(b)
+		return len(b), nil
+	}
+	return s.limit, net.ErrClosed
+}
+
+// TestHalfWritten: the octets that left tell which messages did.
+func TestHalfWritten(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		size := len("hello") + 16 + 1 + (2 + len("Acme") + 1) + (2 + len(number) + 1) + 3 + 1 + 17 + 5
+		hold := make(chan struct{})
+		var wire *stutter
+		pipes := newPipes()
+		go accept(t, pipes)
+		d := openTo(t, nil, func(c *smpp.Config) {
+			c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+				conn, err := pipes.dial(ctx, address)
+				wire = &stutter{Conn: conn}
+				return wire, err
+			}
+		})
+		t.Cleanup(func() { _ = pipes.Close() })
+		wire.hold, wire.limit = hold, 2*size+size/2
+		all := []*sending{d.begin("hello")}
+		synctest.Wait() // it is being written; the others will be, together
+		for range 4 {
+			all = append(all, d.begin("hello"))
+		}
+		synctest.Wait()
+		close(hold)
+		count := map[string]int{}
+		for _, s := range all {
+			count[outcome(s.wait())]++
+		}
+		if count["unclear"] != 2 || count["not sent"] != 3 {
+			t.Errorf("%v, want 2 unclear, 3 not sent", count)
+		}
+	})
+}
+
+// TestHalfOpen: an SMSC behind a firewall that has forgotten the connection.
+func TestHalfOpen(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		d := openIn(t, smpptest.Config{})
+		d.smsc.SetFaults(smpptest.MustFaults("half-open"))
+		began := time.Now()
+		if err := d.begin("hello").wait(); outcome(err) != "unclear" {
+			t.Error(err)
+		}
+		for d.Status().Up() > 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 40*time.Second {
+			t.Errorf("found after %v", took)
+		}
+		d.smsc.SetFaults(smpptest.Faults{})
+		time.Sleep(time.Minute)
+		send(t, d, 1)
+	})
+}
