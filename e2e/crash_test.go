@@ -6,9 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -136,7 +134,6 @@ func setting(t *testing.T, name string, fallback int64) int64 {
 // crash starts and kills the program.
 type crash struct {
 	t       *testing.T
-	program string
 	dir     string
 	listen  string
 	rng     *rand.Rand
@@ -152,7 +149,7 @@ type crash struct {
 
 func newCrash(t *testing.T, seed uint64) *crash {
 	t.Helper()
-	c := &crash{t: t, program: countersign(t), dir: t.ArtifactDir(), rng: rand.New(rand.NewPCG(seed, 1<<63)), complaints: map[string]int{}}
+	c := &crash{t: t, dir: t.ArtifactDir(), rng: rand.New(rand.NewPCG(seed, 1<<63)), complaints: map[string]int{}}
 	c.listen = quietAddress(t, c.rng)
 	t.Cleanup(func() {
 		if c.server != nil {
@@ -184,19 +181,8 @@ func (c *crash) database() string { return filepath.Join(c.dir, "countersign.db"
 // start starts the program, and does not wait for it.
 func (c *crash) start() {
 	c.t.Helper()
-	s := &server{client: &http.Client{Timeout: patience}, log: newJournal(), ended: make(chan struct{})}
-	s.cmd = exec.Command(c.program, "demo", "--unlimited", "--listen", c.listen, "--data", c.dir, "--speed", strconv.Itoa(crashSpeed))
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.Env = append(os.Environ(), "TZ=Asia/Seoul") // times are UTC wherever it runs
 	c.started = time.Now()
-	if err := s.cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	go func() {
-		defer close(s.ended)
-		_ = s.cmd.Wait() // the state tells
-	}()
-	c.server = s
+	c.server = launch(c.t, "demo", "--unlimited", "--listen", c.listen, "--data", c.dir, "--speed", strconv.Itoa(crashSpeed))
 }
 
 // awaitReady waits until the program answers, which ends the outages. Doing so

@@ -3,6 +3,7 @@
 // imports the code under test, but for the SMSC to test against and its codec,
 // where it is the other side that is somebody else's.
 //
-// The tests need Node.js, npm packages and Chromium, so that "go test ./..."
-// skips them; "make test" installs what they need and runs them.
+// The tests need Node.js, npm packages, Chromium, Kannel and Perl's Net::SMPP, so
+// that "go test ./..." skips them; "make test" installs what they need and runs
+// them.
 package e2e

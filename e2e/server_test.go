@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,7 @@ const (
 // patience is how long a test waits for what should come at once.
 const patience = 20 * time.Second
 
-// server is the program under test, running as "countersign demo".
+// server is the program under test, running as "countersign demo" or "serve".
 type server struct {
 	url    string
 	client *http.Client // trusts it
@@ -53,6 +54,19 @@ func start(t *testing.T, args ...string) *server {
 func startIn(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
 	args = append([]string{"demo", "--listen", "127.0.0.1:0", "--unlimited", "--data", dir}, args...)
+	s := launch(t, args...)
+	t.Cleanup(func() { s.end(t) })
+	s.awaitURL(t)
+	if strings.HasPrefix(s.url, "https:") {
+		s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: certificates(t, dir)}}
+	}
+	s.messages(t, "447700900000") // it answers
+	return s
+}
+
+// launch starts the program, and does not wait for it.
+func launch(t *testing.T, args ...string) *server {
+	t.Helper()
 	s := &server{
 		client: &http.Client{Timeout: patience},
 		cmd:    exec.Command(countersign(t), args...),
@@ -61,7 +75,7 @@ func startIn(t *testing.T, dir string, args ...string) *server {
 	}
 	s.cmd.Stdout = s.log
 	s.cmd.Stderr = s.log
-	s.cmd.Env = append(os.Environ(), "TZ=Asia/Seoul") // times are UTC wherever it runs
+	s.cmd.Env = environment()
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,25 +83,36 @@ func startIn(t *testing.T, dir string, args ...string) *server {
 		defer close(s.ended)
 		_ = s.cmd.Wait() // the state tells
 	}()
-	t.Cleanup(func() {
-		s.stop(t)
-		if t.Failed() {
-			t.Logf("the program said:\n%s", s.log)
-		}
-	})
+	return s
+}
 
+// environment is that of the program: without the settings of the tests, which it
+// would take for its own. Times are UTC wherever it runs.
+func environment() []string {
+	own := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "COUNTERSIGN_") })
+	return append(own, "TZ=Asia/Seoul")
+}
+
+// awaitURL waits until the program says where it listens.
+func (s *server) awaitURL(t *testing.T) {
+	t.Helper()
 	select {
 	case s.url = <-s.log.url:
 	case <-s.ended:
-		t.Fatalf("%s ended: %v\n%s", strings.Join(args, " "), s.cmd.ProcessState, s.log)
+		t.Fatalf("%s ended: %v\n%s", strings.Join(s.cmd.Args, " "), s.cmd.ProcessState, s.log)
 	case <-time.After(patience):
 		t.Fatal("the program does not say where it listens")
 	}
-	if strings.HasPrefix(s.url, "https:") {
-		s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: certificates(t, dir)}}
+}
+
+// end stops the program at the end of a test, and shows what it said where that
+// may help.
+func (s *server) end(t *testing.T) {
+	t.Helper()
+	s.stop(t)
+	if t.Failed() {
+		t.Logf("the program said:\n%s", s.log)
 	}
-	s.messages(t, "447700900000") // it answers
-	return s
 }
 
 // certificates holds the one that a demo with its data in dir made for itself.

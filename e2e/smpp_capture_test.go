@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver/smpp/smpptest"
+)
+
+// TestSMPPCapture writes what a long message looks like on the wire, from bind to
+// unbind, to the file that COUNTERSIGN_PCAP names.
+func TestSMPPCapture(t *testing.T) {
+	t.Parallel()
+	file := os.Getenv("COUNTERSIGN_PCAP")
+	if file == "" {
+		t.Skip("COUNTERSIGN_PCAP names no file")
+	}
+	require(t, "dumpcap")
+	smsc := smpptest.Start(t, smpptest.Config{MaxMessages: 10})
+	_, port, err := net.SplitHostPort(smsc.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	capture := exec.Command("dumpcap", "-i", "lo", "-f", "tcp port "+port, "-w", file)
+	log := newJournal()
+	capture.Stderr = log
+	if err := capture.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); !strings.Contains(log.String(), "File:"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing is captured: %s", log)
+		}
+	}
+	s := install(t, "carriers:\n"+viaSMPP("a", smsc.Addr())+"routes: [{carriers: [a]}]").serve(t)
+	id := s.ask(t, "/verify/psd2/json", "number", crashNumber, "payee", "Ключ на все замки", "amount", "48.00").text(t, "request_id")
+	s.awaitState(t, id, "delivered")
+	s.stop(t)
+	time.Sleep(time.Second) // what is in the kernel's buffer is written twice a second
+	if err := capture.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := capture.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+}

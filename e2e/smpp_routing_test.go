@@ -1,0 +1,355 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver/smpp/smpptest"
+)
+
+// network is an installation with SMSCs that each do something else, and a route
+// for each way through them.
+type network struct {
+	installation
+	server  *server
+	ops     string
+	smscs   map[string]*smpptest.SMSC
+	gateway *gateway
+	secrets []string // that were used, and must not be told
+}
+
+// The first digits of numbers, by the route that they take.
+const (
+	viaRefusing = "44770090010"
+	viaLate     = "44770090020"
+	viaDeaf     = "44770090030"
+	viaDead     = "44770090040"
+	viaNone     = "44770090050"
+	viaGateway  = "44770090060"
+	viaOnce     = "44770090070"
+)
+
+const callbackSecret = "callback-secret-of-the-gateway"
+
+// waiting is an account that waits for the next event though one has failed.
+const waiting = "waiter01"
+
+func newNetwork(t *testing.T) *network {
+	t.Helper()
+	n := &network{smscs: map[string]*smpptest.SMSC{}, gateway: newGateway(t), secrets: []string{smppPassword, callbackSecret, apiSecret, "gatewayPw"}}
+	n.ops = quietAddress(t, mathrand.New(mathrand.NewPCG(mathrand.Uint64(), 0)))
+	var settings strings.Builder
+	fmt.Fprintf(&settings, "ops_listen: %s\ncarriers:\n", n.ops)
+	for name, faults := range map[string]string{
+		"good": "delay=0", "refusing": "refuse=100%:0x45", "late": "delay=2500ms", "forgetful": "receipt-lose", "deaf": "lose-response", "once": "delay=0",
+	} {
+		n.smscs[name] = smpptest.Start(t, smpptest.Config{
+			Password: smppPassword, MaxMessages: 100, Faults: smpptest.MustFaults(faults), Seed: 1, // ids that all have, too
+		})
+		timeout := "5s"
+		if name == "late" || name == "deaf" {
+			timeout = "500ms"
+		}
+		settings.WriteString(viaSMPP(name, n.smscs[name].Addr(), "response_timeout: "+timeout))
+	}
+	settings.WriteString(viaSMPP("dead", "127.0.0.1:1"))
+	settings.WriteString(n.gateway.settings())
+	settings.WriteString("routes:\n")
+	for prefix, carriers := range map[string]string{
+		viaRefusing: "refusing, good", viaLate: "late, forgetful", viaDeaf: "deaf, good", viaDead: "dead, good",
+		viaNone: "", viaGateway: "refusing, gateway", viaOnce: "once",
+	} {
+		fmt.Fprintf(&settings, "  - {prefix: %q, carriers: [%s]}\n", prefix, carriers)
+	}
+	n.installation = install(t, settings.String(), "--pin-code", "--on-undeliverable", "next_event")
+	if out, err := n.run(t, "account", "create", "Waiting", "--key", waiting, "--secret", apiSecret, "--credit", "100", "--pin-code"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	n.server = n.serve(t)
+	for _, smsc := range n.smscs {
+		awaitBind(t, smsc)
+	}
+	return n
+}
+
+// verify starts a verification with a PIN that nothing else can be.
+func (n *network) verify(t *testing.T, number string, params ...string) (id, pin string) {
+	t.Helper()
+	pin = rand.Text()[:10]
+	n.secrets = append(n.secrets, pin, number)
+	started := n.server.ask(t, "/verify/json", append([]string{"number", number, "brand", "Acme", "pin_code", pin, "workflow_id", "4"}, params...)...)
+	started.want(t, "status", "0")
+	return started.text(t, "request_id"), pin
+}
+
+// took sees that an SMSC has taken so many messages with a PIN.
+func (n *network) took(t *testing.T, name, pin string, want int) {
+	t.Helper()
+	got := 0
+	for _, m := range n.smscs[name].Messages() {
+		if strings.Contains(m.Text, pin) {
+			got++
+		}
+	}
+	if got != want {
+		t.Errorf("%s took %d messages with the PIN, want %d", name, got, want)
+	}
+}
+
+// TestSMPPRouting has messages find their way where carriers fail, and looks at
+// what the operator is shown of it.
+func TestSMPPRouting(t *testing.T) {
+	t.Parallel()
+	require(t)
+	n := newNetwork(t)
+	s := n.server
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *network)
+	}{
+		{"refused", testRefused}, {"late", testLate}, {"deaf", testDeaf}, {"dead", testDead},
+		{"gateway", testGateway}, {"undeliverable", testUndeliverable},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, n) })
+	}
+	t.Run("no route", func(t *testing.T) {
+		s.ask(t, "/verify/json", "number", viaNone+"1", "brand", "Acme").want(t, "status", "6", "error_text", unableText+"The request could not be routed.")
+	})
+	t.Run("carriers", func(t *testing.T) { testCarriers(t, n) })
+	t.Run("metrics", func(t *testing.T) { testMetrics(t, n) })
+	for _, secret := range n.secrets {
+		if strings.Contains(s.log.String(), secret) {
+			t.Errorf("the program's log has %s in it", secret)
+		}
+	}
+}
+
+// testRefused: what one carrier refuses another takes.
+func testRefused(t *testing.T, n *network) {
+	id, pin := n.verify(t, viaRefusing+"1")
+	n.server.awaitState(t, id, "delivered")
+	n.took(t, "good", pin, 1)
+	n.server.ask(t, "/verify/check/json", "request_id", id, "code", pin).want(t, "status", "0")
+}
+
+// testLate: a carrier answers so late that another was asked, which tells nothing
+// of the phone. The first one's answer and receipt still count.
+func testLate(t *testing.T, n *network) {
+	id, pin := n.verify(t, viaLate+"1")
+	awaitMessages(t, n.smscs["forgetful"], 1)
+	n.server.awaitState(t, id, "accepted")
+	n.server.awaitState(t, id, "delivered")
+	n.took(t, "late", pin, 1)
+	n.took(t, "forgetful", pin, 1)
+}
+
+// testDeaf: where no answer comes the message goes out once more, over another.
+func testDeaf(t *testing.T, n *network) {
+	id, pin := n.verify(t, viaDeaf+"1")
+	n.server.awaitState(t, id, "delivered")
+	n.took(t, "deaf", pin, 1)
+	n.took(t, "good", pin, 1)
+}
+
+// testDead: a carrier that is not bound is passed over at once.
+func testDead(t *testing.T, n *network) {
+	began := time.Now()
+	id, pin := n.verify(t, viaDead+"1")
+	n.server.awaitState(t, id, "delivered")
+	n.took(t, "good", pin, 1)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// testGateway: a carrier of HTTP is the second, and calls back.
+func testGateway(t *testing.T, n *network) {
+	id, pin := n.verify(t, viaGateway+"1")
+	n.server.awaitState(t, id, "accepted")
+	got := n.gateway.last()
+	got.want(t, "to", viaGateway+"1", "text", fmt.Sprintf("Acme code: %s. Valid for 5 minutes.", pin))
+	report := func(secret string) int {
+		t.Helper()
+		body := fmt.Sprintf(`{"id": %q, "status": "delivered"}`, got["id"])
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.server.url+"/carriers/gateway/receipts", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+secret)
+		res, err := n.server.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	for _, wrong := range []string{"", "x", callbackSecret + "x"} {
+		if status := report(wrong); status != http.StatusUnauthorized && status != http.StatusForbidden {
+			t.Errorf("a receipt with the secret %q is answered with %d", wrong, status)
+		}
+	}
+	n.server.awaitState(t, id, "accepted")
+	if status := report(callbackSecret); status/100 != 2 {
+		t.Errorf("a receipt is answered with %d", status)
+	}
+	n.server.awaitState(t, id, "delivered")
+}
+
+// testUndeliverable: an account that wants it so gets the next event at once when
+// one was refused, or could not be delivered. Another one waits.
+func testUndeliverable(t *testing.T, n *network) {
+	for i, fault := range []string{"refuse=1x", "undeliverable=1x"} {
+		n.smscs["once"].SetFaults(smpptest.MustFaults(fault))
+		id, _ := n.verify(t, fmt.Sprint(viaOnce, 2*i))
+		awaitEvents(t, n.server, id, 2)
+		n.server.awaitState(t, id, "delivered")
+
+		n.smscs["once"].SetFaults(smpptest.MustFaults(fault))
+		id, _ = n.verify(t, fmt.Sprint(viaOnce, 2*i+1), "api_key", waiting)
+		want := []string{"refused", "undeliverable"}[i]
+		for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+			events := n.server.ask(t, "/verify/search/json", "api_key", waiting, "request_id", id).list(t, "events")
+			if len(events) != 1 {
+				t.Fatalf("got events %v, want no second one yet", events)
+			}
+			if time.Until(deadline) < time.Second {
+				events[0].want(t, "status", want)
+			}
+		}
+	}
+}
+
+func awaitEvents(t *testing.T, s *server, id string, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); len(s.found(t, id).list(t, "events")) < n; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("event %d does not come", n)
+		}
+	}
+}
+
+// testCarriers looks at "countersign carriers".
+func testCarriers(t *testing.T, n *network) {
+	out, err := n.run(t, "carriers")
+	if err != nil {
+		t.Fatal(err, out)
+	}
+	lines := map[string]string{}
+	for line := range strings.Lines(out) {
+		lines[strings.Fields(line)[0]] = line
+	}
+	for name, want := range map[string][]string{
+		"good":     {"smpp", " up ", "1/1", "0/10"},
+		"dead":     {"smpp", " down ", "0/1", "connect to 127.0.0.1:1", "refused"},
+		"refusing": {"smpp", " up ", "1/1", "ESME_RSUBMITFAIL"},
+		"deaf":     {"smpp", " up ", "no response in time"},
+		"gateway":  {"httpsms", " up "},
+	} {
+		for _, word := range want {
+			if !strings.Contains(lines[name], word) {
+				t.Errorf("got %q, want %q in it", lines[name], word)
+			}
+		}
+	}
+	text, err := n.run(t, "carriers", "--json")
+	if err != nil {
+		t.Fatal(err, text)
+	}
+	var list []fields
+	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) != len(n.smscs)+2 {
+		t.Errorf("got %d carriers, %v", len(list), err)
+	}
+	n.silent(t, "countersign carriers", out+text)
+}
+
+// testMetrics looks at what is told to Prometheus.
+func testMetrics(t *testing.T, n *network) {
+	status, text := page(t, "http://"+n.ops+"/metrics")
+	if status != http.StatusOK {
+		t.Fatal(status, text)
+	}
+	for _, want := range []string{
+		`countersign_smpp_binds{carrier="good"} 1`,
+		`countersign_smpp_binds{carrier="dead"} 0`,
+		`countersign_smpp_submits_total{carrier="refusing",status="ESME_RSUBMITFAIL"}`,
+		`countersign_smpp_submits_total{carrier="deaf",status="timeout"} 1`,
+		`countersign_smpp_late_responses_total{carrier="late"} 1`,
+		`countersign_smpp_received_total{carrier="good",kind="receipt"} 3`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("there is no %s in the metrics", want)
+		}
+	}
+	n.silent(t, "the metrics", text)
+}
+
+// silent sees that a text tells no secret.
+func (n *network) silent(t *testing.T, what, text string) {
+	t.Helper()
+	for _, secret := range n.secrets {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s: %q is in it", what, secret)
+		}
+	}
+}
+
+// gateway is somebody's gateway from HTTP to SMS.
+type gateway struct {
+	url string
+
+	mu  sync.Mutex
+	got []fields
+}
+
+func newGateway(t *testing.T) *gateway {
+	t.Helper()
+	g := &gateway{}
+	s := httptest.NewServer(g)
+	t.Cleanup(s.Close)
+	g.url = s.URL
+	return g
+}
+
+func (g *gateway) settings() string {
+	return fmt.Sprintf(`  - name: gateway
+    type: httpsms
+    http:
+      url: %s/send
+      headers: ["Content-Type: application/json"]
+      basic_user: acme
+      basic_password: gatewayPw
+      body: '{"to": "{{.To}}", "text": "{{.Text}}", "id": "{{.EventID}}"}'
+      success: ["http 200-299"]
+      ref: id
+      receipts: {secret: %s, ref: id, status: status}
+`, g.url, callbackSecret)
+}
+
+// ServeHTTP takes a message, and gives back the id that came with it.
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var m fields
+	user, password, _ := r.BasicAuth()
+	if err := json.NewDecoder(r.Body).Decode(&m); err != nil || user != "acme" || password != "gatewayPw" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.got = append(g.got, m)
+	_ = json.NewEncoder(w).Encode(fields{"id": m["id"]}) // nobody to tell
+}
+
+func (g *gateway) last() fields {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.got[len(g.got)-1]
+}

@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// installation is what "countersign serve" runs from: a directory with the
+// configuration, the key and the database.
+type installation struct{ dir string }
+
+// install makes an installation with carriers and routes as settings say, and an
+// account. flags are further ones of "account create".
+func install(t *testing.T, settings string, flags ...string) installation {
+	t.Helper()
+	i := installation{t.TempDir()}
+	if !strings.Contains(settings, "ops_listen:") {
+		settings += "\nops_listen: \"\"\n"
+	}
+	config := fmt.Sprintf("listen: 127.0.0.1:0\ndatabase: sqlite:%s\nkey_file: %s\nlog: {level: debug}\nlimits: {requests_per_second: 1000}\n%s",
+		i.database(), filepath.Join(i.dir, "key"), settings)
+	if err := os.WriteFile(i.config(), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	create := append([]string{"account", "create", "Tests", "--key", apiKey, "--secret", apiSecret, "--credit", "100"}, flags...)
+	if out, err := i.run(t, create...); err != nil {
+		t.Fatalf("make an account: %v\n%s", err, out)
+	}
+	return i
+}
+
+func (i installation) config() string   { return filepath.Join(i.dir, "countersign.yaml") }
+func (i installation) database() string { return filepath.Join(i.dir, "countersign.db") }
+
+// run runs another command of the program, and gives what it prints.
+func (i installation) run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), countersign(t), append(args, "--config", i.config())...)
+	cmd.Env = environment()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// launch starts the server, and does not wait for it.
+func (i installation) launch(t *testing.T) *server {
+	t.Helper()
+	return launch(t, "serve", "--config", i.config())
+}
+
+// serve starts the server, waits until it listens, and stops it when the test
+// ends.
+func (i installation) serve(t *testing.T) *server {
+	t.Helper()
+	s := i.launch(t)
+	t.Cleanup(func() { s.end(t) })
+	s.awaitURL(t)
+	return s
+}
+
+// viaSMPP is the configuration of a carrier, with more settings such as "binds: 2".
+func viaSMPP(name, address string, more ...string) string {
+	return fmt.Sprintf("  - {name: %s, type: smpp, smpp: {addresses: [%q], system_id: acme, password: %q%s}}\n",
+		name, address, smppPassword, strings.Join(append([]string{""}, more...), ", "))
+}
+
+// smppPassword is what the program shows to SMSCs, and must show to nobody else.
+const smppPassword = "pA55word"
+
+// found is the verification as search shows it.
+func (s *server) found(t *testing.T, id string) fields {
+	t.Helper()
+	return s.ask(t, "/verify/search/json", "request_id", id)
+}

@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"countersign/internal/deliver/smpp/pdu"
+	"countersign/internal/deliver/smpp/smpptest"
+)
+
+// staleTests are those of TestSMPPCrash in which a message whose answer was lost
+// does not go out again, since nobody waits for it.
+func staleTests() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		"killed twice":                      testKilledTwice,
+		"checked before it is sent again":   testChecked,
+		"cancelled before it is sent again": testCancelled,
+		"down until the code is dead":       testDeadCode,
+		"down until the next event":         testNextEvent,
+	}
+}
+
+// lostAnswer is the point at which nobody can tell whether the message went out.
+func lostAnswer() cut {
+	return cut{command: pdu.CommandSubmitSM.Response(), nth: 1, passes: first(0)}
+}
+
+// killedOver has the program killed over the first message of a verification.
+func (r *crashRig) killedOver(t *testing.T, params ...string) (id string, died time.Time) {
+	t.Helper()
+	r.start(t)
+	r.request(t, "/verify/json", append([]string{"number", crashNumber, "brand", "Acme"}, params...)...)
+	died = r.awaitKill(t)
+	for id = range readBooks(t, r.database()).verifications {
+		return id, died // though it may have died before it said so
+	}
+	t.Fatal("there is no verification")
+	return "", died
+}
+
+// restart starts the program, and waits until it listens.
+func (r *crashRig) restart(t *testing.T) {
+	t.Helper()
+	r.start(t)
+	r.running().awaitURL(t)
+}
+
+// letIn waits until the program is bound, and then until it would have sent what
+// it has to send.
+func (r *crashRig) letIn(t *testing.T) {
+	t.Helper()
+	r.smsc.SetFaults(smpptest.Faults{})
+	awaitBind(t, r.smsc)
+	time.Sleep(quiet)
+}
+
+func (r *crashRig) want(t *testing.T, id, status string, copies int) {
+	t.Helper()
+	if got := r.judge(t, id, status); got != copies {
+		t.Errorf("the SMSC accepted the message %d times, want %d", got, copies)
+	}
+}
+
+// testKilledTwice: the second try is the last.
+func testKilledTwice(t *testing.T) {
+	r := newCrashRig(t, lostAnswer())
+	id, _ := r.killedOver(t, "workflow_id", "4")
+	r.tap.again()
+	r.start(t)
+	r.awaitKill(t)
+	r.restart(t)
+	r.letIn(t)
+	r.running().awaitState(t, id, "unknown")
+	r.check(t, id)
+	r.want(t, id, "SUCCESS", 2)
+}
+
+// testChecked: a person who has typed the code needs it no more.
+func testChecked(t *testing.T) {
+	r := newCrashRig(t, lostAnswer())
+	id, _ := r.killedOver(t)
+	r.smsc.SetFaults(smpptest.MustFaults("refuse-bind"))
+	r.restart(t)
+	r.check(t, id)
+	r.letIn(t)
+	r.want(t, id, "SUCCESS", 1)
+}
+
+// testCancelled: the SMSC is so busy that the message leaves when it may be
+// cancelled already.
+func testCancelled(t *testing.T) {
+	r := newCrashRig(t, lostAnswer())
+	r.tap.hold()
+	r.smsc.SetFaults(smpptest.MustFaults("throttle"))
+	r.start(t)
+	id := r.request(t, "/verify/json", "number", crashNumber, "brand", "Acme")
+	time.Sleep(31 * time.Second)
+	r.tap.again()
+	r.smsc.SetFaults(smpptest.Faults{})
+	r.awaitKill(t)
+	r.smsc.SetFaults(smpptest.MustFaults("refuse-bind"))
+	r.restart(t)
+	r.running().ask(t, "/verify/control/json", "request_id", id, "cmd", "cancel").want(t, "status", "0")
+	r.letIn(t)
+	r.want(t, id, "CANCELLED", 1)
+}
+
+// testDeadCode: the program is not there again before the code is of no use.
+func testDeadCode(t *testing.T) {
+	r := newCrashRig(t, lostAnswer())
+	id, died := r.killedOver(t, "workflow_id", "6", "pin_expiry", "60")
+	time.Sleep(time.Until(died.Add(61 * time.Second)))
+	r.restart(t)
+	r.letIn(t)
+	r.want(t, id, "EXPIRED", 1)
+}
+
+// testNextEvent: the program is not there again before the next event, which has a
+// code of its own.
+func testNextEvent(t *testing.T) {
+	r := newCrashRig(t, lostAnswer())
+	id, died := r.killedOver(t, "workflow_id", "4", "pin_expiry", "60", "next_event_wait", "60")
+	time.Sleep(time.Until(died.Add(61 * time.Second)))
+	r.restart(t)
+	r.letIn(t)
+	pins := r.pins(t)
+	if len(pins) != 2 || pins[0] == pins[1] {
+		t.Errorf("the PINs %q came, want one of each event", pins)
+	}
+	s := r.running()
+	events := s.found(t, id).list(t, "events")
+	if len(events) != 2 || events[0]["status"] == "submitting" {
+		t.Errorf("got events %v, want two, and nothing open", events)
+	}
+	s.ask(t, "/verify/check/json", "request_id", id, "code", pins[0]).want(t, "status", "16")
+	s.ask(t, "/verify/check/json", "request_id", id, "code", pins[1]).want(t, "status", "0")
+	s.stop(t)
+	r.charged(t, id)
+}

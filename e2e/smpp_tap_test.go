@@ -1,0 +1,131 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"countersign/internal/deliver/smpp/pdu"
+)
+
+// cut is a point of an exchange of PDUs: when so many octets of one have passed.
+type cut struct {
+	command pdu.Command          // 0 for the connection itself
+	nth     int                  // PDU of that command, from 1
+	passes  func(length int) int // octets that still pass
+	after   time.Duration        // how long nothing more passes before it is cut
+}
+
+func first(n int) func(int) int { return func(int) int { return n } }
+func half(length int) int       { return length / 2 }
+func allBut1(length int) int    { return length - 1 }
+func whole(length int) int      { return length }
+
+// tap is a listener of an SMSC that lets everything pass until the cut; then it
+// kills the peer, and with it the connection.
+type tap struct {
+	net.Listener
+	cut  cut
+	kill func()
+
+	mu   sync.Mutex
+	held bool // there is no cut for now
+	seen int  // PDUs of the command of the cut
+}
+
+// hold lets everything pass until again.
+func (t *tap) hold() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = true
+}
+
+// again begins to wait for the cut anew.
+func (t *tap) again() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held, t.seen = false, 0
+}
+
+// reached reports whether a PDU is the one to cut.
+func (t *tap) reached(command pdu.Command) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held || command != t.cut.command {
+		return false
+	}
+	t.seen++
+	return t.seen == t.cut.nth
+}
+
+// Accept gives the next connection, tapped.
+func (t *tap) Accept() (net.Conn, error) {
+	conn, err := t.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if t.reached(0) {
+		t.kill()
+	}
+	return &tapped{Conn: conn, tap: t}, nil
+}
+
+type tapped struct {
+	net.Conn
+	tap *tap
+	in  []byte // passes to the SMSC
+	cut bool
+}
+
+// Read gives what the peer has sent. The peer is dead by the time that the SMSC
+// gets the last octets: it acts on them alone.
+func (c *tapped) Read(b []byte) (int, error) {
+	for len(c.in) == 0 {
+		if c.cut {
+			return 0, io.EOF
+		}
+		head := make([]byte, 8)
+		if _, err := io.ReadFull(c.Conn, head); err != nil {
+			return 0, err
+		}
+		p := make([]byte, binary.BigEndian.Uint32(head))
+		copy(p, head)
+		if _, err := io.ReadFull(c.Conn, p[len(head):]); err != nil {
+			return 0, err
+		}
+		if c.tap.reached(commandOf(p)) {
+			time.Sleep(c.tap.cut.after)
+			c.tap.kill()
+			c.cut, p = true, p[:c.tap.cut.passes(len(p))]
+		}
+		c.in = p
+	}
+	n := copy(b, c.in)
+	c.in = c.in[n:]
+	return n, nil
+}
+
+// Write sends whole PDUs to the peer. It dies after the last octets.
+func (c *tapped) Write(b []byte) (int, error) {
+	for at := 0; at < len(b); {
+		p := b[at : at+int(binary.BigEndian.Uint32(b[at:]))]
+		if c.tap.reached(commandOf(p)) {
+			_, err := c.Conn.Write(p[:c.tap.cut.passes(len(p))])
+			time.Sleep(c.tap.cut.after)
+			c.tap.kill()
+			if err == nil {
+				err = net.ErrClosed
+			}
+			return at, err
+		}
+		n, err := c.Conn.Write(p)
+		if at += n; err != nil {
+			return at, err
+		}
+	}
+	return len(b), nil
+}
+
+func commandOf(p []byte) pdu.Command { return pdu.Command(binary.BigEndian.Uint32(p[4:])) }
