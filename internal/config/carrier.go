@@ -138,9 +138,9 @@ func (s SMPP) validate(key string, p *problems) {
 	checkWord(p, key+".concat", s.Concat, "udh", "sar", "message_payload")
 	checkWord(p, key+".validity", s.Validity, "relative", "absolute", "none")
 	checkWord(p, key+".message_id", s.MessageID, "same", "hex-to-decimal", "decimal-to-hex")
-	checkRange(p, key+".binds", s.Binds, 0, 100)
-	checkRange(p, key+".window", s.Window, 0, 1000)
-	checkRange(p, key+".rate", s.Rate, 0, 1_000_000)
+	checkRange(p, key+".binds", s.Binds, 100)
+	checkRange(p, key+".window", s.Window, 1000)
+	checkRange(p, key+".rate", s.Rate, 1_000_000)
 	checkPatience(p, key+".bind_timeout", s.BindTimeout)
 	checkPatience(p, key+".response_timeout", s.ResponseTimeout)
 	checkPatience(p, key+".enquire_interval", s.EnquireInterval)
@@ -167,8 +167,8 @@ func (h HTTP) validate(key string, p *problems) {
 		p.addf(key+".basic_password_file", "must not be given with basic_password")
 	}
 	checkPatience(p, key+".timeout", h.Timeout)
-	checkRange(p, key+".concurrency", h.Concurrency, 0, 10_000)
-	checkRange(p, key+".rate", h.Rate, 0, 100_000)
+	checkRange(p, key+".concurrency", h.Concurrency, 10_000)
+	checkRange(p, key+".rate", h.Rate, 100_000)
 }
 
 // Octet reads a number of 0 to 255, or nil for "".
@@ -191,9 +191,9 @@ func checkWord(p *problems, key, word string, words ...string) {
 	}
 }
 
-func checkRange(p *problems, key string, n, least, most int) {
-	if n < least || n > most {
-		p.addf(key, "must be %d to %d, not %d", least, most, n)
+func checkRange(p *problems, key string, n, most int) {
+	if n < 0 || n > most {
+		p.addf(key, "must be 0 to %d, not %d", most, n)
 	}
 }
 

@@ -33,6 +33,9 @@ type Message struct {
 	// Tried names the carriers that may have taken the message already. They are
 	// asked again only when there is no other.
 	Tried []string
+
+	// Refused names the carriers that have refused it. They are not asked again.
+	Refused []string
 }
 
 // Destination is what a route is chosen by.

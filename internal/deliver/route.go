@@ -186,7 +186,7 @@ func (r *Router) choose(m Message) []string {
 	if route == nil {
 		return nil
 	}
-	order := slices.Clone(route.next())
+	order := slices.DeleteFunc(slices.Clone(route.next()), func(name string) bool { return slices.Contains(m.Refused, name) })
 	rank := make(map[string]int, len(order))
 	now := r.now()
 	for _, name := range order {
@@ -212,13 +212,34 @@ func (e *CarrierError) Error() string { return fmt.Sprintf("carrier %s: %v", e.C
 // Unwrap gives the carrier's own error.
 func (e *CarrierError) Unwrap() error { return e.Err }
 
+// Refusers names the carriers that, by an error of [Router.Send], refused the
+// message.
+func Refusers(err error) []string {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case *CarrierError:
+		if errors.Is(e.Err, ErrRefused) {
+			return []string{e.Carrier}
+		}
+	case interface{ Unwrap() []error }:
+		var names []string
+		for _, part := range e.Unwrap() {
+			names = append(names, Refusers(part)...)
+		}
+		return names
+	}
+	return nil
+}
+
 // Send hands m to the first carrier of its route that accepts it. A carrier that
 // refuses, or cannot send, is followed by the next; any other failure ends the
 // attempt, since the message may have gone out: the error is then a
 // [*CarrierError] that tells with whom.
 func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 	names := r.choose(m)
-	if len(names) == 0 {
+	switch {
+	case len(names) == 0 && len(m.Refused) > 0:
+		return Submission{}, ErrRefused
+	case len(names) == 0:
 		return Submission{}, ErrNoRoute
 	}
 	var refusals []error

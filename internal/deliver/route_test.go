@@ -312,6 +312,34 @@ func TestTriedLast(t *testing.T) {
 	}
 }
 
+// TestRefusers: who has refused a message is named, and not asked again.
+func TestRefusers(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes: []deliver.Route{{Carriers: []string{"refusing", "down", "refusing too"}}}, Carriers: carriers(&asked),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = router.Send(t.Context(), deliver.Message{})
+	refused := deliver.Refusers(err)
+	if !slices.Equal(refused, []string{"refusing", "refusing too"}) || !errors.Is(err, deliver.ErrNotSent) {
+		t.Fatalf("%v have refused (%v)", refused, err)
+	}
+	asked = nil
+	if _, err = router.Send(t.Context(), deliver.Message{Refused: refused}); !slices.Equal(asked, []string{"down"}) {
+		t.Errorf("%v were asked again (%v)", asked, err)
+	}
+	_, err = router.Send(t.Context(), deliver.Message{Refused: append(refused, "down")})
+	if !errors.Is(err, deliver.ErrRefused) || errors.Is(err, deliver.ErrNotSent) {
+		t.Errorf("nobody is left to ask: %v, want refused", err)
+	}
+	if got := deliver.Refusers(errLost); got != nil {
+		t.Errorf("%v have refused in %v", got, errLost)
+	}
+}
+
 // TestMarkedDown: a carrier whose success falls is asked last, gets one message
 // after a while, and is back when it took that.
 func TestMarkedDown(t *testing.T) {

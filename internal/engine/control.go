@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -31,7 +32,10 @@ func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.
 	if !e.reserve() {
 		return &verify.Error{Kind: verify.KindUnavailable}
 	}
-	var d delivery
+	var (
+		d     delivery
+		until time.Time
+	)
 	err := e.change(ctx, account, id, func(tx *store.Tx, row *store.Row) error {
 		now := e.now()
 		v, event, err := row.Trigger(now, e.rand)
@@ -40,7 +44,8 @@ func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.
 		}
 		row.Verification = v
 		// Whoever holds the row, its step is overtaken.
-		row.Take(e.node, now.Add(lease))
+		row.Take(e.node, leaseEnd(row, now))
+		until = row.Until
 		d = delivery{v, event, row.Fence}
 		if err := tx.AddEvent(event); err != nil {
 			return err
@@ -52,7 +57,7 @@ func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.
 		return err
 	}
 	e.deliver(d)
-	e.runner.Wake(e.now().Add(lease))
+	e.runner.Wake(until)
 	return nil
 }
 

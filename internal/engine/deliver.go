@@ -95,7 +95,7 @@ func (e *Engine) deliver(d delivery) {
 		defer land()
 		var tried []string // carriers that may have the message
 		sub, err := e.send(d, tried)
-		for unclear(err) && e.sendCtx.Err() == nil && e.again(&d) {
+		for unclear(err) && e.waitCtx.Err() == nil && e.again(&d) {
 			if c, ok := errors.AsType[*deliver.CarrierError](err); ok {
 				tried = append(tried, c.Carrier)
 			}
@@ -104,14 +104,14 @@ func (e *Engine) deliver(d delivery) {
 		switch {
 		case err == nil:
 			d.event.State, d.event.Carrier = verify.EventAccepted, sub.Carrier
-		case e.sendCtx.Err() != nil && !errors.Is(err, deliver.ErrRefused):
+		case e.waitCtx.Err() != nil && (unclear(err) || notSent(err)):
 			// Broken off by a stop, and left for the next process.
-		case errors.Is(err, deliver.ErrNotSent):
-			d.event.State = verify.EventExpired
-		case !unclear(err):
-			d.event.State = verify.EventRefused
-		default:
+		case unclear(err), d.event.Attempt > 1: // of the attempt before nothing is known
 			d.event.State = verify.EventUnknown
+		case notSent(err):
+			d.event.State = verify.EventExpired
+		default:
+			d.event.State = verify.EventRefused
 		}
 		e.metrics.events.WithLabelValues(string(d.event.Channel), string(d.event.State)).Inc()
 		if err != nil {
@@ -127,21 +127,25 @@ func (e *Engine) deliver(d delivery) {
 // unclear reports whether a message may have gone out though the carrier did not
 // say so.
 func unclear(err error) bool {
-	return err != nil && !errors.Is(err, deliver.ErrNotSent) && !errors.Is(err, deliver.ErrRefused) &&
-		!errors.Is(err, deliver.ErrNoRoute)
+	return err != nil && !notSent(err) && !errors.Is(err, deliver.ErrRefused) && !errors.Is(err, deliver.ErrNoRoute)
 }
+
+func notSent(err error) bool { return errors.Is(err, deliver.ErrNotSent) }
 
 // again counts another attempt, if the event may have one, before it is made.
 func (e *Engine) again(d *delivery) bool {
 	ok := false
 	err := e.write(e.sendCtx, func(tx *store.Tx) error {
 		ok = false
+		event, found, err := tx.Event(d.event.ID)
+		if err != nil || !found { // as it is stored: another node may have made it
+			return err
+		}
 		row, found, err := tx.Find(d.v.ID)
-		if err != nil || !found || !row.Resend(d.event, e.now()) {
+		if err != nil || !found || !row.Resend(event, e.now()) {
 			return err
 		}
 		ok = true
-		event := d.event
 		event.Attempt++
 		return tx.SaveEvent(event)
 	})
@@ -155,11 +159,13 @@ func (e *Engine) again(d *delivery) bool {
 // send hands the message over. While no carrier can send it, all are asked again,
 // as long as the message is of use.
 func (e *Engine) send(d delivery, tried []string) (deliver.Submission, error) {
+	var refused []string
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		m := e.compose(d)
-		m.Tried = tried
+		m.Tried, m.Refused = tried, refused
 		sub, err := e.cfg.Router.Send(e.sendCtx, m)
-		if !errors.Is(err, deliver.ErrNotSent) || !e.pause(e.sendCtx, pause) || !e.sendable(d) {
+		refused = append(refused, deliver.Refusers(err)...)
+		if !notSent(err) || !e.pause(e.waitCtx, pause) || !e.sendable(d) {
 			return sub, err
 		}
 	}
@@ -211,6 +217,8 @@ func (e *Engine) finish(d delivery, sub deliver.Submission) {
 	}
 }
 
+// record writes the outcome, and what is known of it already by receipts and late
+// answers.
 func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now time.Time) (hastened bool, err error) {
 	if err := tx.SaveEvent(d.event); err != nil {
 		return false, err
@@ -221,7 +229,7 @@ func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now ti
 			Attempt: d.event.Attempt, Seq: i, Count: len(sub.Refs),
 			Carrier: sub.Carrier, Ref: ref, State: verify.EventAccepted,
 		}
-		reported, err := e.accept(tx, d.event.ID, part)
+		reported, err := e.accept(tx, d.event.ID, part, now)
 		if err != nil {
 			return false, err
 		}

@@ -60,7 +60,7 @@ func TestOutcomes(t *testing.T) {
 		{"Accepted", nil, verify.EventAccepted, 1},
 		{"Refused", []error{refused}, verify.EventRefused, 1},
 		{"UnclearThenAccepted", []error{lost}, verify.EventAccepted, 2},
-		{"UnclearThenRefused", []error{lost, refused}, verify.EventRefused, 2},
+		{"UnclearThenRefused", []error{lost, refused}, verify.EventUnknown, 2},
 		{"UnclearTwice", []error{lost, lost}, verify.EventUnknown, 2},
 	}
 	for _, tt := range tests {

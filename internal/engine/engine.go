@@ -73,6 +73,8 @@ type Engine struct {
 	slots      chan struct{} // one token for each message on its way
 	flights    flights
 	deliveries sync.WaitGroup
+	waitCtx    context.Context // ends when Stop begins: nothing new is tried
+	cancelWait context.CancelFunc
 	sendCtx    context.Context // ends when Stop gives up waiting
 	cancelSend context.CancelFunc
 }
@@ -89,6 +91,7 @@ func New(cfg Config) *Engine {
 		flights:  flights{events: map[verify.ID]flight{}},
 	}
 	e.sendCtx, e.cancelSend = context.WithCancel(context.Background())
+	e.waitCtx, e.cancelWait = context.WithCancel(e.sendCtx)
 	e.runner = task.New(task.Config{
 		Name: "steps", Clock: cfg.Clock, Log: cfg.Log, Run: e.takeSteps, MaxSleep: maxIdle,
 	})
@@ -98,10 +101,12 @@ func New(cfg Config) *Engine {
 // Resume begins to take due steps, first those that fell due while nobody ran.
 func (e *Engine) Resume() { e.runner.Start() }
 
-// Stop takes no more steps and waits for the messages on their way until ctx
-// ends. What is not finished then goes on where the next process finds it. No
-// verb may be called any more.
+// Stop takes no more steps and waits for the messages that are with a carrier,
+// until ctx ends. What is not finished then, and what only waits for a carrier
+// that can send it, goes on where the next process finds it. No verb may be called
+// any more.
 func (e *Engine) Stop(ctx context.Context) error {
+	e.cancelWait()
 	e.runner.Stop()
 	finished := make(chan struct{})
 	go func() {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"countersign/internal/deliver"
@@ -57,13 +58,18 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 		if err != nil || !ok {
 			return err
 		}
-		if a.Part.State == verify.EventRefused {
-			event.State, event.Carrier, event.Error = verify.EventRefused, a.Part.Carrier, a.Part.Error
-			if err := tx.SaveLate(event); err != nil {
+		refused := a.Part.State == verify.EventRefused
+		if refused && a.Part.Attempt != event.Attempt {
+			return nil // says nothing of the last attempt
+		}
+		event.State, event.Carrier, event.Error = a.Part.State, a.Part.Carrier, a.Part.Error
+		if err := tx.SaveLate(event); err != nil {
+			return err
+		}
+		if !refused {
+			if _, err := e.accept(tx, event.ID, a.Part, now); err != nil {
 				return err
 			}
-		} else if _, err := e.accept(tx, event.ID, a.Part); err != nil {
-			return err
 		}
 		hastened, err = e.settle(tx, event.ID, now)
 		return err
@@ -76,11 +82,11 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 
 // accept adds a part that a carrier took, with what its receipt has said already,
 // if it has.
-func (e *Engine) accept(tx *store.Tx, event verify.ID, p verify.Part) (reported bool, err error) {
+func (e *Engine) accept(tx *store.Tx, event verify.ID, p verify.Part, now time.Time) (reported bool, err error) {
 	if p.Ref == "" {
 		return false, nil // nothing will be said of it
 	}
-	early, reported, err := tx.TakeReceipt(p.Carrier, p.Ref)
+	early, reported, err := tx.TakeReceipt(p.Carrier, p.Ref, now)
 	if err != nil {
 		return false, err
 	}
@@ -97,30 +103,46 @@ func (e *Engine) settle(tx *store.Tx, id verify.ID, now time.Time) (hastened boo
 	if err != nil || !ok {
 		return false, err
 	}
-	parts, err := tx.Parts(id)
-	if err != nil {
+	if event, err = reported(tx, event); err != nil || !event.Failed() {
 		return false, err
-	}
-	if after := event.Reported(parts); after != event {
-		event = after
-		if err := tx.SaveReported(event); err != nil {
-			return false, err
-		}
-	}
-	if !event.Failed() {
-		return false, nil
 	}
 	row, ok, err := tx.Find(event.Verification)
+	if errors.Is(err, store.ErrBroken) {
+		return false, nil // it has no next step; whoever is to take that says so
+	}
 	if err != nil || !ok {
 		return false, err
+	}
+	if hastened, err = hasten(tx, row, event, now); err != nil || !hastened {
+		return false, err
+	}
+	row.Drop() // nobody is at work on it: its last message is done with
+	return true, tx.Save(row)
+}
+
+// reported brings an event up to what is known of its parts.
+func reported(tx *store.Tx, event verify.Event) (verify.Event, error) {
+	parts, err := tx.Parts(event.ID)
+	if err != nil {
+		return event, err
+	}
+	after := event.Reported(parts)
+	if after == event {
+		return event, nil
+	}
+	return after, tx.SaveReported(after)
+}
+
+// hasten lets the next step of row fall due at now, if event failed and the
+// account does not want to wait. The caller saves the row.
+func hasten(tx *store.Tx, row *store.Row, event verify.Event, now time.Time) (hastened bool, err error) {
+	if !event.Failed() {
+		return false, nil
 	}
 	then, err := tx.OnUndeliverable(row.Account)
 	if err != nil || then != verify.UndeliverableNextEvent {
 		return false, err
 	}
-	if row.Verification, hastened = row.Hasten(event, now); !hastened {
-		return false, nil
-	}
-	row.Drop()
-	return true, tx.Save(row)
+	row.Verification, hastened = row.Hasten(event, now)
+	return hastened, nil
 }

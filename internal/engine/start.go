@@ -29,7 +29,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	now := e.now()
 	v, first := verify.Start(req, price, now, e.rand)
 	row := &store.Row{Verification: v}
-	row.Take(e.node, now.Add(lease))
+	row.Take(e.node, leaseEnd(row, now))
 	var expired bool // one that ran before
 	err = e.write(ctx, func(tx *store.Tx) error {
 		running, ok, err := tx.Running(req.Account, req.Number)

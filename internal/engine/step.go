@@ -89,9 +89,7 @@ func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int, b *batch) error
 func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) (*verify.Event, error) {
 	if row.Node == e.node && e.flights.has(row.LastEventID) && now.Before(row.DueAt) {
 		// Its message is still on the way. It does not hold up the next one.
-		if row.Until = now.Add(lease); row.Until.After(row.DueAt) {
-			row.Until = row.DueAt
-		}
+		row.Until = leaseEnd(row, now)
 		return nil, tx.Save(row)
 	}
 	if row.Node != "" {
@@ -112,11 +110,20 @@ func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) 
 		b.expired++
 		return nil, tx.Save(row)
 	}
-	row.Take(e.node, now.Add(lease))
+	row.Take(e.node, leaseEnd(row, now))
 	if err := tx.AddEvent(*event); err != nil {
 		return nil, err
 	}
 	return event, tx.Save(row)
+}
+
+// leaseEnd is when a row that is claimed now falls due though nobody gave it back.
+// A message that is slow on its way must not hold up the next one.
+func leaseEnd(row *store.Row, now time.Time) time.Time {
+	if until := now.Add(lease); until.Before(row.DueAt) {
+		return until
+	}
+	return row.DueAt
 }
 
 // rescue settles what a node left behind that held the row until its lease ran
@@ -131,14 +138,25 @@ func (e *Engine) rescue(tx *store.Tx, row *store.Row, now time.Time) (resend *ve
 		if e.flights.has(event.ID) {
 			continue // this process will tell
 		}
-		if row.Resend(event, now) {
+		again := row.Resend(event, now)
+		if again {
 			event.Attempt++
-			row.Take(e.node, now.Add(lease))
+			row.Take(e.node, leaseEnd(row, now))
 			resend = &event
 		} else {
 			event.State = verify.EventUnknown
 		}
 		if err := tx.SaveEvent(event); err != nil {
+			return nil, err
+		}
+		if again {
+			continue
+		}
+		// Unless a late answer and its receipts told more.
+		if event, err = reported(tx, event); err != nil {
+			return nil, err
+		}
+		if _, err := hasten(tx, row, event, now); err != nil {
 			return nil, err
 		}
 	}

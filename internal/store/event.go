@@ -33,9 +33,12 @@ func (tx *Tx) SaveEvent(e verify.Event) error {
 	return nil
 }
 
-// SaveLate writes the outcome of an event that was not known before.
+// SaveLate writes what a carrier answered in the end. It tells the outcome of an
+// event that was not known before; that a carrier took it also counts when another
+// has refused it.
 func (tx *Tx) SaveLate(e verify.Event) error {
-	_, err := tx.exec(`UPDATE events SET state = $1, carrier = $2, error = $3 WHERE id = $4 AND state = 'unknown'`,
+	_, err := tx.exec(`UPDATE events SET state = $1, carrier = $2, error = $3
+		WHERE id = $4 AND (state = 'unknown' OR (state = 'refused' AND $1 = 'accepted'))`,
 		string(e.State), e.Carrier, e.Error, e.ID[:])
 	if err != nil {
 		return fmt.Errorf("save event %s: %w", e.ID, err)

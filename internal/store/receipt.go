@@ -62,7 +62,7 @@ func (tx *Tx) KeepReceipt(p verify.Part, now time.Time) error {
 	if _, err := tx.exec(`DELETE FROM receipts WHERE received_at < $1`, millis(now.Add(-receiptLife))); err != nil {
 		return fmt.Errorf("forget receipts: %w", err)
 	}
-	before, ok, err := tx.receipt(p.Carrier, p.Ref)
+	before, ok, err := tx.receipt(p.Carrier, p.Ref, now)
 	if err != nil {
 		return err
 	}
@@ -78,16 +78,17 @@ func (tx *Tx) KeepReceipt(p verify.Part, now time.Time) error {
 	return nil
 }
 
-func (tx *Tx) receipt(carrier, ref string) (p verify.Part, ok bool, err error) {
+func (tx *Tx) receipt(carrier, ref string, now time.Time) (p verify.Part, ok bool, err error) {
 	p.Carrier, p.Ref = carrier, ref
-	ok, err = tx.queryRow(`SELECT state, error FROM receipts WHERE carrier = $1 AND ref = $2`,
-		[]any{carrier, ref}, &p.State, &p.Error)
+	ok, err = tx.queryRow(`SELECT state, error FROM receipts WHERE carrier = $1 AND ref = $2 AND received_at >= $3`,
+		[]any{carrier, ref, millis(now.Add(-receiptLife))}, &p.State, &p.Error)
 	return p, ok, err
 }
 
 // TakeReceipt removes and returns the receipt that was kept for a carrier's id.
-func (tx *Tx) TakeReceipt(carrier, ref string) (p verify.Part, ok bool, err error) {
-	p, ok, err = tx.receipt(carrier, ref)
+// One that has waited too long is not about what the id stands for now.
+func (tx *Tx) TakeReceipt(carrier, ref string, now time.Time) (p verify.Part, ok bool, err error) {
+	p, ok, err = tx.receipt(carrier, ref, now)
 	if !ok || err != nil {
 		return p, false, err
 	}

@@ -177,11 +177,18 @@ func (tx *Tx) one(query string, args ...any) (*Row, bool, error) {
 		return nil, false, rows.Err()
 	}
 	r, err := scanRow(rows, tx.w.seal)
-	if err != nil {
+	switch {
+	case err == nil:
+		return r, true, rows.Err()
+	case r != nil:
+		return nil, false, fmt.Errorf("%w: %w", ErrBroken, err)
+	default:
 		return nil, false, err
 	}
-	return r, true, rows.Err()
 }
+
+// ErrBroken is wrapped where a verification is there, but cannot be read.
+var ErrBroken = errors.New("broken row")
 
 // Due loads the verifications that fell due, the longest overdue first. A row
 // that cannot be read is named in broken instead.

@@ -17,13 +17,15 @@ const (
 	// still tell.
 	EventUnknown EventState = "unknown"
 
-	// What receipts say. EventDelivered: it reached the phone. The others mean
-	// that it did not and will not: the carrier gave up, the time was over, or
-	// the carrier turned it down after all.
-	EventDelivered     EventState = "delivered"
+	// EventDelivered means that it reached the phone, by a receipt.
+	EventDelivered EventState = "delivered"
+	// EventUndeliverable means that the carrier gave up.
 	EventUndeliverable EventState = "undeliverable"
-	EventExpired       EventState = "expired"
-	EventRejected      EventState = "rejected"
+	// EventExpired means that its time was over before it reached the phone, or
+	// before a carrier could take it.
+	EventExpired EventState = "expired"
+	// EventRejected means that the carrier turned it down after all.
+	EventRejected EventState = "rejected"
 )
 
 // MaxAttempts bounds how often one event leaves for a carrier: once, and once more

@@ -14,58 +14,62 @@ type Part struct {
 
 // Report notes what a receipt says about the part. A receipt that only says that
 // the message is on its way does not take back what a later one said, since they
-// may come in any order; nor does any take back that it was delivered.
+// may come in any order; nor does any take back that it was delivered. An error
+// is kept only where something went wrong: many carriers send one always.
 func (p Part) Report(state EventState, carrierError string) Part {
 	if p.State == EventDelivered || (p.State != EventAccepted && state != EventDelivered) {
 		return p
+	}
+	if state == EventAccepted || state == EventDelivered {
+		carrierError = ""
 	}
 	p.State, p.Error = state, carrierError
 	return p
 }
 
 // Reported is the event as its parts tell. The person has the message when all
-// parts of one attempt were delivered; it failed when a part of every attempt
-// did. An event on its way, and one without parts, stays as it is.
+// parts of one attempt were delivered; it failed when a part of every attempt did
+// of which there are any. An event on its way, and one without parts, stays as it
+// is.
 func (e Event) Reported(parts []Part) Event {
-	if e.State == EventSubmitting || len(parts) == 0 {
+	if e.State == EventSubmitting {
 		return e
 	}
-	e.State, e.Error = "", ""
+	var best Part
 	for attempt := 1; attempt <= e.Attempt; attempt++ {
-		switch state, why, known := attemptOutcome(parts, attempt); {
-		case !known:
-		case state == EventDelivered:
-			e.State, e.Error = state, ""
-			return e
-		case state == EventAccepted || e.State != EventAccepted:
-			e.State, e.Error = state, why
+		p, known := attemptOutcome(parts, attempt)
+		if known && (p.State == EventDelivered || p.State == EventAccepted || best.State != EventAccepted) {
+			best = p
 		}
+		if best.State == EventDelivered {
+			break
+		}
+	}
+	if best.State != "" {
+		e.State, e.Carrier, e.Error = best.State, best.Carrier, best.Error
 	}
 	return e
 }
 
-// attemptOutcome is what the parts of one attempt come to. known is false when
-// none was accepted.
-func attemptOutcome(parts []Part, attempt int) (state EventState, why string, known bool) {
-	delivered, count := 0, 0
-	state = EventAccepted
+// attemptOutcome is what the parts of one attempt come to: the first that failed,
+// or else one that speaks for all. known is false when none was accepted.
+func attemptOutcome(parts []Part, attempt int) (outcome Part, known bool) {
+	delivered := 0
 	for _, p := range parts {
 		if p.Attempt != attempt {
 			continue
 		}
-		known, count = true, p.Count
-		switch p.State {
-		case EventDelivered:
+		if p.State == EventDelivered {
 			delivered++
-		case EventAccepted:
-		default:
-			if state == EventAccepted {
-				state, why = p.State, p.Error
-			}
+			p.State = EventAccepted // until all are
 		}
+		if !known || outcome.State == EventAccepted {
+			outcome = p
+		}
+		known = true
 	}
-	if delivered == count && state == EventAccepted {
-		state = EventDelivered
+	if outcome.State == EventAccepted && delivered > 0 && delivered >= outcome.Count {
+		outcome.State = EventDelivered
 	}
-	return state, why, known
+	return outcome, known
 }

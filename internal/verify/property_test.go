@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"crypto/rand"
+	"reflect"
 	"testing"
 	"time"
 
@@ -78,6 +79,11 @@ func TestRules(t *testing.T) {
 					h.saw(v, &e)
 				}
 			},
+			"fail": func(t *rapid.T) {
+				h.fail(rapid.IntRange(0, len(h.events)-1).Draw(t, "event"), rapid.SampledFrom([]verify.EventState{
+					verify.EventRefused, verify.EventUndeliverable, verify.EventExpired, verify.EventRejected,
+				}).Draw(t, "state"))
+			},
 			"cancel": func(*rapid.T) {
 				v, err := h.v.Cancel(h.now)
 				h.decided(err, verify.KindCancelTooEarly, verify.KindCancelTooLate)
@@ -115,6 +121,43 @@ func (h *history) decided(err error, kinds ...verify.Kind) {
 		}
 	}
 	h.t.Fatalf("refused with %v", err)
+}
+
+// fail lets an event fail, and takes the step that this brings forward: one that
+// was to come, and none otherwise.
+func (h *history) fail(seq int, state verify.EventState) {
+	e, before := h.events[seq], h.v
+	if v, ok := before.Hasten(e, h.now); ok || !reflect.DeepEqual(v, before) {
+		h.t.Fatalf("event %d has not failed, but it changed %+v", seq, v)
+	}
+	e.State = state
+	v, ok := before.Hasten(e, h.now)
+	want := before
+	if may := seq == len(h.events)-1 && before.At(h.now).Status == verify.InProgress &&
+		len(h.events) < len(before.Workflow.Steps) && h.now.Before(before.DueAt); may {
+		want.DueAt = h.now
+	}
+	if ok != !want.DueAt.Equal(before.DueAt) || !reflect.DeepEqual(v, want) {
+		h.t.Fatalf("event %d of %d failed at %v: %v, due at %v; want %v", seq, len(h.events), h.now, ok, v.DueAt, want.DueAt)
+	}
+	if !ok {
+		return
+	}
+	if _, twice := v.Hasten(e, h.now); twice {
+		h.t.Fatal("the same failure brought the step forward twice")
+	}
+	if v.Sendable(e, h.now) || !v.At(h.now).DueAt.Equal(h.now) {
+		h.t.Fatalf("event %d failed, and is still of use: %+v", seq, v)
+	}
+	h.v = v
+	v, next := v.Step(h.now, rand.Reader)
+	if next == nil {
+		h.t.Fatalf("event %d failed, and no other came: %s", seq, v.Status)
+	}
+	if sameLife := h.now.Before(before.PINExpiresAt) && v.Workflow.PINPolicy == verify.ReusePIN; sameLife != (v.Generation == before.Generation) {
+		h.t.Fatalf("PIN generation %d follows %d", v.Generation, before.Generation)
+	}
+	h.saw(v, next)
 }
 
 func (h *history) check(code verify.PIN) {

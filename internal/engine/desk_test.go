@@ -1,0 +1,199 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/deliver"
+	"countersign/internal/engine"
+	"countersign/internal/verify"
+)
+
+// What carriers say that do not take a message.
+var (
+	errLost    = errors.New("connection lost")
+	errRefused = fmt.Errorf("bad number: %w", deliver.ErrRefused)
+	errNotSent = fmt.Errorf("no connection: %w", deliver.ErrNotSent)
+)
+
+// desks are carriers whose answers the test gives, one by one. Every message is
+// for all of them in their order.
+type desks struct {
+	*bench
+	cfg  engine.Config
+	sent chan hand
+}
+
+// hand is a message that waits for its carrier's answer.
+type hand struct {
+	deliver.Message
+	carrier string
+	reply   chan reply
+}
+
+type reply struct {
+	refs []string
+	err  error
+}
+
+func (h hand) accept(refs ...string) { h.reply <- reply{refs: refs} }
+func (h hand) fail(err error)        { h.reply <- reply{err: err} }
+
+type desk struct {
+	name string
+	sent chan hand
+}
+
+// Send gives up with ctx, and then has not sent anything, or does not know.
+func (d *desk) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
+	h := hand{m, d.name, make(chan reply, 1)}
+	select {
+	case d.sent <- h:
+	case <-ctx.Done():
+		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, ctx.Err())
+	}
+	select {
+	case r := <-h.reply:
+		return deliver.Submission{Refs: r.refs}, r.err
+	case <-ctx.Done():
+		return deliver.Submission{}, ctx.Err()
+	}
+}
+
+// setUpDesks makes an engine with carriers of these names.
+func setUpDesks(t *testing.T, names ...string) *desks {
+	t.Helper()
+	d := &desks{sent: make(chan hand)}
+	d.bench = setUp(t, func(b *bench, cfg *engine.Config) {
+		carriers := map[string]deliver.Carrier{}
+		for _, name := range names {
+			carriers[name] = &desk{name, d.sent}
+		}
+		var err error
+		cfg.Router, err = deliver.NewRouter(deliver.RouterConfig{
+			Routes: []deliver.Route{{Carriers: names}}, Carriers: carriers, Now: b.clock.Now,
+		})
+		must(t, err)
+		d.cfg = *cfg
+	})
+	return d
+}
+
+// goOn says that an account's next event comes at once after one that failed.
+func (d *desks) goOn() {
+	d.t.Helper()
+	must(d.t, d.db.SetOnUndeliverable(d.t.Context(), d.account.Key, verify.UndeliverableNextEvent))
+}
+
+// restart replaces an engine that was stopped, as the next process does.
+func (d *desks) restart() {
+	d.cfg.Metrics = prometheus.NewRegistry()
+	d.Engine = engine.New(d.cfg)
+	d.resume()
+}
+
+// start starts a verification whose first message is at a carrier.
+func (d *desks) start(change ...func(*verify.Request)) (verify.Verification, hand) {
+	d.t.Helper()
+	req := d.request()
+	for _, c := range change {
+		c(&req)
+	}
+	v, err := d.Start(d.t.Context(), d.account, req)
+	must(d.t, err)
+	return v, d.next(0)
+}
+
+// accepted starts a verification whose first message a carrier took.
+func (d *desks) accepted(refs ...string) verify.Verification {
+	d.t.Helper()
+	v, h := d.start()
+	h.accept(refs...)
+	d.settled(v.ID, 0)
+	return v
+}
+
+// next waits for the message of an event that may be handed over now.
+func (d *desks) next(seq int) hand {
+	d.t.Helper()
+	select {
+	case h := <-d.sent:
+		if events := d.record(h.RequestID).EventList; len(events) <= seq || h.EventID != events[seq].ID ||
+			events[seq].State != verify.EventSubmitting || events[seq].Attempt != h.Attempt {
+			d.t.Fatalf("handed over attempt %d of %s, before it was so decided; want event %d of %+v", h.Attempt, h.EventID, seq, events)
+		}
+		return h
+	case <-time.After(10 * time.Second):
+		d.t.Fatalf("event %d is not handed over", seq)
+		return hand{}
+	}
+}
+
+// quiet waits until all messages are done with and the engine, which runs, has
+// nothing to do now; and holds that nothing more was sent.
+func (d *desks) quiet() {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), 10*time.Second)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		d.Delivered(ctx, "")
+		_ = d.clock.BlockUntilContext(ctx, 1)
+		close(done)
+	}()
+	select {
+	case h := <-d.sent:
+		d.t.Fatalf("sent %+v", h.Message)
+	case <-done:
+	}
+	select {
+	case h := <-d.sent:
+		d.t.Fatalf("sent %+v", h.Message)
+	default:
+	}
+}
+
+func (d *desks) report(carrier, ref string, state verify.EventState, carrierError string) {
+	d.t.Helper()
+	must(d.t, d.Receipt(d.t.Context(), deliver.Receipt{Carrier: carrier, Ref: ref, State: state, Error: carrierError}))
+}
+
+func (d *desks) wantEvent(id verify.ID, seq int, state verify.EventState, attempt int, carrier, carrierError string) {
+	d.t.Helper()
+	e := d.record(id).EventList[seq]
+	if e.State != state || e.Attempt != attempt || e.Carrier != carrier || e.Error != carrierError {
+		d.t.Errorf("event %d is %s at attempt %d with %q (%q), want %s at %d with %q (%q)",
+			seq, e.State, e.Attempt, e.Carrier, e.Error, state, attempt, carrier, carrierError)
+	}
+}
+
+// wantDue holds that the row belongs to nobody and falls due s seconds after the
+// start; less than 0 is never.
+func (d *desks) wantDue(id verify.ID, s float64) {
+	d.t.Helper()
+	if c := d.claim(id); c.Node != "" {
+		d.t.Errorf("the row is still held: %+v", c)
+	}
+	due, ok, err := d.db.NextDue(d.t.Context())
+	if err != nil || ok != (s >= 0) || ok && !due.Equal(at(s)) {
+		d.t.Errorf("due at %v (%v, %v), want %v s after the start", due, ok, err, s)
+	}
+}
+
+// count reads a counter of the engine's.
+func (d *desks) count(name string) float64 {
+	d.t.Helper()
+	families, err := d.cfg.Metrics.(*prometheus.Registry).Gather()
+	must(d.t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return 0
+}

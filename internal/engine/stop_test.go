@@ -1,0 +1,138 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/verify"
+)
+
+// TestStop: what is on its way when a stop gives up waiting is left as it is, so
+// that the next process may send it; what is known is recorded.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		answers []error // before the stop
+		last    error   // to the last hand-over; nil for none, before the stop gives up
+		want    verify.EventState
+		attempt int
+		resent  bool // by the next process
+	}{
+		{"FirstAttempt", nil, nil, verify.EventSubmitting, 1, true},
+		{"SecondAttempt", []error{errLost, errRefused}, nil, verify.EventSubmitting, 2, false},
+		{"SecondCarrier", []error{errRefused}, nil, verify.EventSubmitting, 1, true},
+		{"RefusedByTheSecond", []error{errRefused}, errRefused, verify.EventRefused, 1, false},
+		{"NotSent", []error{errNotSent}, errNotSent, verify.EventSubmitting, 1, true},
+		{"RefusedAndNotSent", []error{errRefused}, errNotSent, verify.EventSubmitting, 1, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := setUpDesks(t, "a", "b")
+			d.Resume()
+			v, h := d.start()
+			for _, err := range tt.answers {
+				h.fail(err)
+				h = d.next(0)
+			}
+			if errors.Is(tt.last, errNotSent) {
+				h.fail(tt.last)
+				d.paused(2) // the runner, and the message
+			}
+			ctx, giveUp := context.WithCancel(t.Context())
+			defer giveUp()
+			stopped := make(chan error)
+			go func() { stopped <- d.Stop(ctx) }()
+			if tt.want != verify.EventSubmitting {
+				h.fail(tt.last)
+				must(t, <-stopped)
+			} else {
+				giveUp()
+				if err := <-stopped; !errors.Is(err, context.Canceled) {
+					t.Errorf("Stop: %v, want that it gave up", err)
+				}
+			}
+			d.wantEvent(v.ID, 0, tt.want, tt.attempt, "", "")
+			d.reopened(v, tt.want, tt.resent)
+		})
+	}
+}
+
+// reopened lets the next process find what was left.
+func (d *desks) reopened(v verify.Verification, left verify.EventState, resent bool) {
+	d.t.Helper()
+	d.clock.Advance(15 * time.Second)
+	d.restart()
+	switch {
+	case resent:
+		h := d.next(0)
+		if h.Attempt != 2 {
+			d.t.Errorf("handed over %+v", h.Message)
+		}
+		h.accept("1")
+		d.settled(v.ID, 0)
+		d.wantEvent(v.ID, 0, accepted, 2, h.carrier, "")
+	case left == verify.EventSubmitting:
+		if e := d.settled(v.ID, 0); e.State != verify.EventUnknown || e.Attempt != 2 {
+			d.t.Errorf("the event is %+v, want it given up", e)
+		}
+	}
+	d.quiet()
+	d.wantDue(v.ID, 125)
+}
+
+// TestStopWaits: an orderly stop lets the messages that are with a carrier arrive.
+func TestStopWaits(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.goOn()
+	d.Resume()
+	v, h := d.start()
+	stopped := make(chan error)
+	go func() { stopped <- d.Stop(t.Context()) }()
+	h.fail(errRefused)
+	must(t, <-stopped)
+	d.wantEvent(v.ID, 0, verify.EventRefused, 1, "", "")
+	d.wantDue(v.ID, 0) // the next step is for the next process
+	d.restart()
+	d.next(1).accept()
+	d.settled(v.ID, 1)
+}
+
+// TestStopTriesNothingNew: a message that only waits for a carrier does not hold
+// up a stop. The next process sends it.
+func TestStopTriesNothingNew(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.Resume()
+	v, h := d.start()
+	h.fail(deliver.ErrNotSent)
+	d.paused(2)
+	must(t, d.Stop(t.Context()))
+	d.wantEvent(v.ID, 0, verify.EventSubmitting, 1, "", "")
+	d.reopened(v, verify.EventSubmitting, true)
+}
+
+// TestStopWithoutDatabase: an outcome that cannot be recorded does not keep the
+// process alive.
+func TestStopWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.Resume()
+	v, h := d.start()
+	d.fail("UPDATE")
+	h.accept("1")
+	d.paused(2)
+	ctx, giveUp := context.WithCancel(t.Context())
+	giveUp()
+	if err := d.Stop(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Stop: %v, want that it gave up", err)
+	}
+	d.mend()
+	d.wantEvent(v.ID, 0, verify.EventSubmitting, 1, "", "")
+	d.reopened(v, verify.EventSubmitting, true)
+}

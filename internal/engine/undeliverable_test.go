@@ -1,0 +1,325 @@
+package engine_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// failures are the ways in which an event fails; the message is at its carrier.
+var failures = map[string]func(*desks, hand){
+	"Refused": func(_ *desks, h hand) { h.fail(errRefused) },
+	"RefusedLate": func(d *desks, h hand) {
+		h.fail(errLost)
+		d.next(0).fail(errLost)
+		d.settled(h.RequestID, 0)
+		must(d.t, d.Answer(d.t.Context(), deliver.Answer{
+			EventID: h.EventID, Part: verify.Part{Attempt: 2, Count: 1, Carrier: "a", State: verify.EventRefused},
+		}))
+	},
+	"Undeliverable": func(d *desks, h hand) { d.reported(h, undeliverable) },
+	"Expired":       func(d *desks, h hand) { d.reported(h, expired) },
+	"Rejected":      func(d *desks, h hand) { d.reported(h, rejected) },
+	"ReportedEarly": func(d *desks, h hand) {
+		d.report("a", "1", rejected, "")
+		h.accept("1")
+	},
+	"PartReportedEarly": func(d *desks, h hand) {
+		d.report("a", "2", rejected, "")
+		h.accept("1", "2")
+	},
+}
+
+// reported lets a message be accepted, and then reports what came of it.
+func (d *desks) reported(h hand, state verify.EventState) {
+	d.t.Helper()
+	h.accept("1")
+	d.settled(h.RequestID, 0)
+	d.report("a", "1", state, "")
+}
+
+// TestNextEvent: when the account says so, the next event comes at once after one
+// that failed, with the PIN that is due then; the plan goes on from there.
+func TestNextEvent(t *testing.T) {
+	t.Parallel()
+	for name, fail := range failures {
+		for policy, generation := range map[verify.PINPolicy]int{verify.ReusePIN: 1, verify.RenewPIN: 2} {
+			if policy == verify.RenewPIN && name != "Refused" {
+				continue // that they are told apart once is enough
+			}
+			t.Run(name+" "+string(policy), func(t *testing.T) {
+				t.Parallel()
+				d := setUpDesks(t, "a")
+				d.goOn()
+				d.resume()
+				v, h := d.start(func(r *verify.Request) { r.Workflow.PINPolicy = policy })
+				d.clock.Advance(2 * time.Second)
+				fail(d, h)
+				call := d.next(1)
+				call.accept("3")
+				e := d.settled(v.ID, 1)
+				rec := d.record(v.ID)
+				if !e.StartedAt.Equal(at(2)) || e.Attempt != 1 || call.Channel != verify.TTS || !strings.Contains(call.Text, spoken(rec.PIN)) {
+					t.Errorf("the event is %+v, the call %+v", e, call.Message)
+				}
+				if rec.Generation != generation || e.Generation != generation {
+					t.Errorf("PIN generation %d in event %+v, want %d", rec.Generation, e, generation)
+				}
+				d.quiet()
+				d.wantDue(v.ID, 2+180)
+			})
+		}
+	}
+}
+
+// spoken is how a call says a PIN.
+func spoken(pin verify.PIN) string { return strings.Join(strings.Split(pin.Reveal(), ""), ", ") }
+
+// TestNextEventWaits: by default the published timings hold.
+func TestNextEventWaits(t *testing.T) {
+	t.Parallel()
+	for name, fail := range failures {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := setUpDesks(t, "a")
+			d.resume()
+			v, h := d.start()
+			d.clock.Advance(2 * time.Second)
+			fail(d, h)
+			until(t, "the failure", func() bool { return d.record(v.ID).EventList[0].Failed() })
+			d.quiet()
+			d.wantDue(v.ID, 125)
+			d.clock.Advance(123*time.Second - time.Millisecond)
+			d.quiet()
+			d.clock.Advance(time.Millisecond)
+			d.next(1).accept()
+			d.settled(v.ID, 1)
+		})
+	}
+}
+
+// TestNextEventToTheEnd: when all fail, all come at once, and the person still has
+// the time of the last to answer.
+func TestNextEventToTheEnd(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.goOn()
+	d.resume()
+	v, h := d.start()
+	h.fail(errRefused)
+	d.next(1).fail(errRefused)
+	d.next(2).accept("1")
+	d.settled(v.ID, 2)
+	d.report("a", "1", undeliverable, "err 12") // of the last: nothing is left to come
+	d.quiet()
+	d.wantEvent(v.ID, 2, undeliverable, 1, "a", "err 12")
+	d.wantDue(v.ID, 300)
+	if rec := d.record(v.ID); rec.Status != verify.InProgress || len(rec.EventList) != 3 || !rec.LastEventAt.Equal(t0) {
+		t.Errorf("it is %+v", rec)
+	}
+	d.clock.Advance(300*time.Second - time.Millisecond)
+	if _, err := d.Check(t.Context(), d.account, v.ID, v.PIN, ""); err != nil {
+		t.Errorf("the code just before the end: %v", err)
+	}
+}
+
+// TestNextEventWithNewPIN: the PIN has died when the event that could not be sent
+// is given up.
+func TestNextEventWithNewPIN(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.goOn()
+	d.resume()
+	v, h := d.start(func(r *verify.Request) { r.Workflow.PINLife = time.Minute })
+	h.fail(errNotSent)
+	must(t, d.clock.BlockUntilContext(t.Context(), 2)) // the runner, and the pause
+	d.clock.Advance(time.Minute)
+	call := d.next(1)
+	call.accept()
+	d.settled(v.ID, 1)
+	rec := d.record(v.ID)
+	if rec.Generation != 2 || !strings.Contains(call.Text, spoken(rec.PIN)) || !rec.PINExpiresAt.Equal(at(120)) {
+		t.Errorf("PIN generation %d until %v, in %q", rec.Generation, rec.PINExpiresAt, call.Text)
+	}
+	d.wantEvent(v.ID, 0, expired, 1, "", "")
+}
+
+// TestOldFailure: that an event failed is no reason to hurry when another came
+// after it.
+func TestOldFailure(t *testing.T) {
+	t.Parallel()
+	for _, state := range []verify.EventState{undeliverable, expired, rejected} {
+		d := setUpDesks(t, "a")
+		d.goOn()
+		d.resume()
+		v := d.accepted("1")
+		d.clock.Advance(time.Second)
+		must(t, d.Trigger(t.Context(), d.account, v.ID))
+		second := d.next(1)
+		held := d.claim(v.ID)
+		d.report("a", "1", state, "")
+		d.wantEvent(v.ID, 0, state, 1, "a", "")
+		if c := d.claim(v.ID); c != held {
+			t.Errorf("the claim of the second event changed from %+v to %+v", held, c)
+		}
+		second.accept("2")
+		d.settled(v.ID, 1)
+		d.quiet()
+		d.wantDue(v.ID, 1+180)
+	}
+}
+
+// TestFailuresTogether: several reports of one failure make one step.
+func TestFailuresTogether(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.goOn()
+	v := d.accepted("1", "2", "3")
+	fence := d.claim(v.ID).Fence
+	var wg sync.WaitGroup
+	for _, ref := range []string{"1", "2", "3", "1", "2"} {
+		wg.Go(func() {
+			if err := d.Receipt(t.Context(), deliver.Receipt{Carrier: "a", Ref: ref, State: rejected}); err != nil {
+				t.Errorf("receipt of %s: %v", ref, err)
+			}
+		})
+	}
+	wg.Wait()
+	d.wantDue(v.ID, 0)
+	if c := d.claim(v.ID); c.Fence != fence+1 {
+		t.Errorf("the step was brought forward %d times", c.Fence-fence)
+	}
+	d.clock.Advance(time.Second)
+	d.resume()
+	h := d.next(1)
+	d.report("a", "3", delivered, "") // too late to take it back
+	h.accept("4")
+	d.settled(v.ID, 1)
+	d.report("a", "1", delivered, "")
+	d.quiet()
+	d.wantDue(v.ID, 1+180)
+}
+
+// TestFailureAndTrigger: whichever comes first, one step is taken.
+func TestFailureAndTrigger(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.goOn()
+	v := d.accepted("1")
+	d.report("a", "1", rejected, "")
+	must(t, d.Trigger(t.Context(), d.account, v.ID)) // before the runner has looked
+	d.resume()
+	d.next(1).accept("2")
+	d.settled(v.ID, 1)
+	d.quiet()
+	d.wantDue(v.ID, 180)
+}
+
+// TestFailureOfBrokenRow: what cannot be read has no next step, but the outcome is
+// recorded, and the message done with.
+func TestFailureOfBrokenRow(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.goOn()
+	v, h := d.start()
+	d.behind(`UPDATE verifications SET workflow = '{' || workflow`)
+	h.fail(errRefused)
+	d.Delivered(t.Context(), "")
+	d.behind(`UPDATE verifications SET workflow = substr(workflow, 2)`)
+	d.wantEvent(v.ID, 0, verify.EventRefused, 1, "", "")
+	d.wantDue(v.ID, 125)
+}
+
+// TestNextEventAfterRestart: a failure that is reported while no step is taken any
+// more is acted on by the next process.
+func TestNextEventAfterRestart(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.goOn()
+	d.Resume()
+	v := d.accepted("1")
+	must(t, d.Stop(context.WithoutCancel(t.Context())))
+	d.report("a", "1", undeliverable, "")
+	d.wantDue(v.ID, 0)
+	d.clock.Advance(time.Second)
+	d.restart()
+	d.next(1).accept()
+	if e := d.settled(v.ID, 1); !e.StartedAt.Equal(at(1)) {
+		t.Errorf("the next event is %+v", e)
+	}
+}
+
+// TestReportsRace: reports, late answers, triggers and checks for one verification
+// at once. Each event leaves at most twice, each attempt once, and the claim is
+// given back.
+func TestReportsRace(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.goOn()
+	d.resume()
+	v, first := d.start()
+	ctx, stop := context.WithCancel(t.Context())
+	type attempt struct {
+		event verify.ID
+		n     int
+	}
+	seen := map[attempt]bool{{first.EventID, first.Attempt}: true}
+	var carriers, callers sync.WaitGroup
+	answer := func(i int, h hand) {
+		switch i % 3 {
+		case 0:
+			h.fail(errLost)
+		case 1:
+			h.accept("1", "2")
+		default:
+			h.fail(errRefused)
+		}
+	}
+	carriers.Go(func() {
+		answer(0, first)
+		for i := 1; ; i++ {
+			select {
+			case h := <-d.sent:
+				if a := (attempt{h.EventID, h.Attempt}); seen[a] || a.n > verify.MaxAttempts {
+					t.Errorf("attempt %d of %s is made again", a.n, a.event)
+				} else {
+					seen[a] = true
+				}
+				answer(i, h)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for i := range 4 {
+		callers.Go(func() {
+			for _, state := range []verify.EventState{accepted, rejected, undeliverable, delivered} {
+				ref := []string{"1", "2"}[i%2]
+				_ = d.Receipt(ctx, deliver.Receipt{Carrier: "a", Ref: ref, State: state})
+				_ = d.Answer(ctx, deliver.Answer{EventID: first.EventID, Part: verify.Part{Attempt: 1, Seq: i % 2, Count: 2, Carrier: "a", Ref: ref, State: accepted}})
+				_ = d.Trigger(ctx, d.account, v.ID)
+			}
+		})
+	}
+	callers.Wait()
+	until(t, "all events to be done with", func() bool {
+		done := false
+		must(t, d.db.Write(t.Context(), func(tx *store.Tx) error {
+			open, err := tx.Submitting(v.ID)
+			done = len(open) == 0
+			return err
+		}))
+		return done && d.claim(v.ID).Node == ""
+	})
+	stop()
+	carriers.Wait()
+	if rec := d.record(v.ID); rec.Status != verify.InProgress || len(rec.EventList) != 3 || rec.Events != 3 {
+		t.Errorf("it is %+v", rec)
+	}
+}

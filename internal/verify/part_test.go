@@ -1,0 +1,334 @@
+package verify_test
+
+import (
+	"crypto/rand"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"countersign/internal/verify"
+)
+
+// TestPartReport: what is known of a part after one receipt more.
+func TestPartReport(t *testing.T) {
+	t.Parallel()
+	const (
+		accepted, delivered = verify.EventAccepted, verify.EventDelivered
+		undeliverable       = verify.EventUndeliverable
+		expired, rejected   = verify.EventExpired, verify.EventRejected
+	)
+	tests := []struct {
+		name        string
+		before      verify.EventState
+		beforeError string
+		state       verify.EventState
+		err         string
+		want        verify.EventState
+		wantError   string
+		noNews      bool
+	}{
+		{"OnItsWay", accepted, "", accepted, "", accepted, "", true},
+		{"OnItsWayWithACode", accepted, "", accepted, "err 000", accepted, "", true},
+		{"Delivered", accepted, "", delivered, "err 000", delivered, "", false},
+		{"Undeliverable", accepted, "", undeliverable, "err 12", undeliverable, "err 12", false},
+		{"Expired", accepted, "", expired, "", expired, "", false},
+		{"Rejected", accepted, "", rejected, "err 8", rejected, "err 8", false},
+		{"DeliveredAfterAll", undeliverable, "err 12", delivered, "", delivered, "", false},
+		{"DeliveredStays", delivered, "", undeliverable, "err 12", delivered, "", true},
+		{"DeliveredIsNotOnItsWay", delivered, "", accepted, "", delivered, "", true},
+		{"FailedIsNotOnItsWay", expired, "err 3", accepted, "", expired, "err 3", true},
+		{"FirstFailureStays", expired, "err 3", rejected, "err 8", expired, "err 3", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			before := verify.Part{Attempt: 2, Seq: 1, Count: 3, Carrier: "a", Ref: "17", State: tt.before, Error: tt.beforeError}
+			want := before
+			want.State, want.Error = tt.want, tt.wantError
+			got := before.Report(tt.state, tt.err)
+			if got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			if (got == before) != tt.noNews {
+				t.Errorf("%+v is news: %v", got, got != before)
+			}
+		})
+	}
+}
+
+// TestPartReportInAnyOrder: whatever the order of the receipts, and however often
+// each comes, the part is delivered if one says so, failed if another does, and
+// else still on its way.
+func TestPartReportInAnyOrder(t *testing.T) {
+	t.Parallel()
+	states := []verify.EventState{
+		verify.EventAccepted, verify.EventDelivered, verify.EventUndeliverable, verify.EventExpired, verify.EventRejected,
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		receipts := rapid.SliceOfN(rapid.SampledFrom(states), 0, 6).Draw(t, "receipts")
+		failures := slices.DeleteFunc(slices.Clone(receipts), func(s verify.EventState) bool {
+			return s == verify.EventAccepted || s == verify.EventDelivered
+		})
+		for _, order := range [][]verify.EventState{receipts, rapid.Permutation(receipts).Draw(t, "order")} {
+			p := verify.Part{Count: 1, State: verify.EventAccepted}
+			for _, s := range order {
+				p = p.Report(s, "err "+string(s))
+				if again := p.Report(s, "err "+string(s)); again != p {
+					t.Fatalf("%s a second time: %+v became %+v", s, p, again)
+				}
+			}
+			var failed bool
+			switch {
+			case slices.Contains(receipts, verify.EventDelivered):
+				failed = p.State != verify.EventDelivered || p.Error != ""
+			case len(failures) > 0:
+				failed = !slices.Contains(failures, p.State) || p.Error != "err "+string(p.State)
+			default:
+				failed = p.State != verify.EventAccepted || p.Error != ""
+			}
+			if failed {
+				t.Fatalf("after %v it is %+v", order, p)
+			}
+		}
+	})
+}
+
+// part is a part of an event, told by one letter: a(ccepted), d(elivered),
+// u(ndeliverable), e(xpired) or r(ejected).
+func part(attempt, seq, count int, letter rune) verify.Part {
+	p := verify.Part{Attempt: attempt, Seq: seq, Count: count, Carrier: string(rune('A' + attempt - 1))}
+	p.State = map[rune]verify.EventState{
+		'a': verify.EventAccepted, 'd': verify.EventDelivered, 'u': verify.EventUndeliverable,
+		'e': verify.EventExpired, 'r': verify.EventRejected,
+	}[letter]
+	if letter == 'u' || letter == 'e' || letter == 'r' {
+		p.Error = "err " + string(letter)
+	}
+	return p
+}
+
+// TestEventReported: what the parts of one or two attempts come to. The first
+// carrier is A, the second B; "-" is a part of which nothing is known.
+func TestEventReported(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name          string
+		state         verify.EventState
+		first, second string
+		want          verify.EventState
+		carrier, err  string
+	}{
+		{"NoParts", verify.EventUnknown, "", "", verify.EventUnknown, "before", "err before"},
+		{"NoPartsRefused", verify.EventRefused, "", "", verify.EventRefused, "before", "err before"},
+		{"OnItsWayToTheCarrier", verify.EventSubmitting, "d", "", verify.EventSubmitting, "before", "err before"},
+		{"Accepted", verify.EventAccepted, "a", "", verify.EventAccepted, "A", ""},
+		{"Found", verify.EventUnknown, "a", "", verify.EventAccepted, "A", ""},
+		{"Delivered", verify.EventAccepted, "d", "", verify.EventDelivered, "A", ""},
+		{"Undeliverable", verify.EventAccepted, "u", "", verify.EventUndeliverable, "A", "err u"},
+		{"Expired", verify.EventAccepted, "e", "", verify.EventExpired, "A", "err e"},
+		{"Rejected", verify.EventAccepted, "r", "", verify.EventRejected, "A", "err r"},
+
+		{"AllParts", verify.EventAccepted, "ddd", "", verify.EventDelivered, "A", ""},
+		{"NotAllPartsYet", verify.EventAccepted, "dda", "", verify.EventAccepted, "A", ""},
+		{"OnePartFailed", verify.EventAccepted, "ded", "", verify.EventExpired, "A", "err e"},
+		{"OnePartFailedBeforeTheOthers", verify.EventAccepted, "aar", "", verify.EventRejected, "A", "err r"},
+		{"FirstFailureNamed", verify.EventAccepted, "aue", "", verify.EventUndeliverable, "A", "err u"},
+		{"PartOfWhichNothingIsKnown", verify.EventUnknown, "d-", "", verify.EventAccepted, "A", ""},
+
+		{"SecondDelivered", verify.EventAccepted, "a", "d", verify.EventDelivered, "B", ""},
+		{"FirstDelivered", verify.EventAccepted, "d", "a", verify.EventDelivered, "A", ""},
+		{"FirstDeliveredSecondFailed", verify.EventAccepted, "d", "u", verify.EventDelivered, "A", ""},
+		{"SecondDeliveredFirstFailed", verify.EventAccepted, "u", "d", verify.EventDelivered, "B", ""},
+		{"SecondStillOnItsWay", verify.EventAccepted, "u", "a", verify.EventAccepted, "B", ""},
+		{"FirstStillOnItsWay", verify.EventAccepted, "a", "u", verify.EventAccepted, "A", ""},
+		{"BothFailed", verify.EventAccepted, "u", "e", verify.EventExpired, "B", "err e"},
+		{"FirstTakenSecondRefused", verify.EventRefused, "a", "", verify.EventAccepted, "A", ""},
+		{"HalfOfEach", verify.EventAccepted, "da", "ad", verify.EventAccepted, "B", ""},
+		{"SecondWithOtherParts", verify.EventAccepted, "du", "ddd", verify.EventDelivered, "B", ""},
+		{"DeliveredAfterAll", verify.EventUndeliverable, "d", "", verify.EventDelivered, "A", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := verify.Event{State: tt.state, Attempt: 2, Carrier: "before", Error: "err before", Cost: 7}
+			var parts []verify.Part
+			for i, letters := range []string{tt.first, tt.second} {
+				for seq, letter := range letters {
+					if letter != '-' {
+						parts = append(parts, part(i+1, seq, len(letters), letter))
+					}
+				}
+			}
+			want := e
+			want.State, want.Carrier, want.Error = tt.want, tt.carrier, tt.err
+			if got := e.Reported(parts); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			slices.Reverse(parts)
+			if got := e.Reported(parts); got.Failed() != want.Failed() || !want.Failed() && got != want {
+				t.Errorf("with the parts the other way round: %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+// TestEventReportedBadParts: what makes no sense tells nothing.
+func TestEventReportedBadParts(t *testing.T) {
+	t.Parallel()
+	e := verify.Event{State: verify.EventUnknown, Attempt: 1}
+	for _, attempt := range []int{-1, 0, 2} { // that was never made
+		if got := e.Reported([]verify.Part{part(attempt, 0, 1, 'd')}); got != e {
+			t.Errorf("a part of attempt %d: %+v", attempt, got)
+		}
+	}
+	if got := e.Reported([]verify.Part{part(1, 0, 0, 'a')}); got.State != verify.EventAccepted {
+		t.Errorf("a message of no parts is on its way: %+v", got)
+	}
+}
+
+func TestEventFailed(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[verify.EventState]bool{
+		verify.EventSubmitting: false, verify.EventAccepted: false, verify.EventUnknown: false, verify.EventDelivered: false,
+		verify.EventRefused: true, verify.EventUndeliverable: true, verify.EventExpired: true, verify.EventRejected: true,
+	} {
+		if got := (verify.Event{State: state}).Failed(); got != want {
+			t.Errorf("%s: %v, want %v", state, got, want)
+		}
+	}
+}
+
+// TestHasten: a failure brings the next step forward, and nothing else changes.
+func TestHasten(t *testing.T) {
+	t.Parallel()
+	later := func(v verify.Verification, e verify.Event) (verify.Verification, verify.Event) {
+		v, _, _ = v.Trigger(at(20), rand.Reader)
+		return v, e
+	}
+	over := func(status verify.Status) func(verify.Verification, verify.Event) (verify.Verification, verify.Event) {
+		return func(v verify.Verification, e verify.Event) (verify.Verification, verify.Event) {
+			v.Status = status
+			return v, e
+		}
+	}
+	tests := []struct {
+		name   string
+		now    float64
+		state  verify.EventState
+		change func(verify.Verification, verify.Event) (verify.Verification, verify.Event)
+		want   bool
+	}{
+		{"Refused", 1, verify.EventRefused, nil, true},
+		{"AtOnce", 0, verify.EventRejected, nil, true},
+		{"JustBeforeItsTime", 124.999, verify.EventExpired, nil, true},
+		{"PINDead", 100, verify.EventExpired, func(v verify.Verification, e verify.Event) (verify.Verification, verify.Event) {
+			v.PINExpiresAt = at(60)
+			return v, e
+		}, true},
+		{"DueAlready", 125, verify.EventExpired, nil, false},
+		{"Overdue", 300, verify.EventExpired, nil, false},
+		{"NotFailed", 1, verify.EventUnknown, nil, false},
+		{"Delivered", 1, verify.EventDelivered, nil, false},
+		{"OlderEvent", 21, verify.EventUndeliverable, later, false},
+		{"NewestEvent", 21, verify.EventUndeliverable, func(v verify.Verification, _ verify.Event) (verify.Verification, verify.Event) {
+			v, e, _ := v.Trigger(at(20), rand.Reader)
+			return v, e
+		}, true},
+		{"LastStep", 310, verify.EventRefused, func(v verify.Verification, e verify.Event) (verify.Verification, verify.Event) {
+			for range 2 {
+				v, e, _ = v.Trigger(at(300), rand.Reader)
+			}
+			return v, e
+		}, false},
+		{"Success", 1, verify.EventRefused, over(verify.Success), false},
+		{"Failed", 1, verify.EventRefused, over(verify.Failed), false},
+		{"Cancelled", 1, verify.EventRefused, over(verify.Cancelled), false},
+		{"Expired", 1, verify.EventRefused, over(verify.Expired), false},
+		{"RunOut", 605, verify.EventRefused, nil, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v, e := verify.Start(request(300, 125, 180, 300), 0, t0, rand.Reader)
+			if tt.change != nil {
+				v, e = tt.change(v, e)
+			}
+			e.State = tt.state
+			want := v
+			if tt.want {
+				want.DueAt = at(tt.now)
+			}
+			got, ok := v.Hasten(e, at(tt.now))
+			if ok != tt.want || !reflect.DeepEqual(got, want) {
+				t.Errorf("%v, due at %v; want %v, %v", ok, got.DueAt, tt.want, want.DueAt)
+			}
+			if _, twice := got.Hasten(e, at(tt.now)); twice {
+				t.Error("a second time it changed something again")
+			}
+		})
+	}
+}
+
+// TestSendable: a message is of use while its event is the last, and somebody may
+// still answer.
+func TestSendable(t *testing.T) {
+	t.Parallel()
+	same := func(v verify.Verification) verify.Verification { return v }
+	tests := []struct {
+		name    string
+		now     float64
+		pinLife int
+		change  func(verify.Verification) verify.Verification
+		want    bool
+	}{
+		{"Fresh", 0, 300, same, true},
+		{"JustBeforeTheNextStep", 124.999, 300, same, true},
+		{"NextStepDue", 125, 300, same, false},
+		{"PINAlmostDead", 59.999, 60, same, true},
+		{"PINDead", 60, 60, same, false},
+		{"Hastened", 10, 300, func(v verify.Verification) verify.Verification {
+			v, _ = v.Hasten(verify.Event{State: verify.EventRejected}, at(10))
+			return v
+		}, false},
+		{"AnotherCame", 10, 300, func(v verify.Verification) verify.Verification {
+			v, _, _ = v.Trigger(at(5), rand.Reader)
+			return v
+		}, false},
+		{"Answered", 10, 300, func(v verify.Verification) verify.Verification {
+			v, _, _ = v.Check(v.PIN, "", at(5))
+			return v
+		}, false},
+		{"Cancelled", 40, 300, func(v verify.Verification) verify.Verification {
+			v, _ = v.Cancel(at(35))
+			return v
+		}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v, e := verify.Start(request(tt.pinLife, 125, 180, 300), 0, t0, rand.Reader)
+			v = tt.change(v)
+			if got := v.Sendable(e, at(tt.now)); got != tt.want {
+				t.Errorf("sendable: %v, want %v", got, tt.want)
+			}
+			if got := v.Resend(e, at(tt.now)); got != tt.want {
+				t.Errorf("sent once more: %v, want %v", got, tt.want)
+			}
+			e.Attempt = verify.MaxAttempts
+			if v.Resend(e, at(tt.now)) {
+				t.Error("sent a third time")
+			}
+			if got := v.Sendable(e, at(tt.now)); got != tt.want {
+				t.Errorf("sendable at the last attempt: %v, want %v", got, tt.want)
+			}
+			for _, known := range []verify.EventState{verify.EventAccepted, verify.EventUnknown, verify.EventRefused} {
+				e.Attempt, e.State = 1, known
+				if v.Resend(e, at(tt.now)) {
+					t.Errorf("sent once more though %s", known)
+				}
+			}
+		})
+	}
+}
