@@ -30,7 +30,7 @@ build: ## build bin/countersign
 
 .PHONY: test
 test: setup ## install what tests need, and run every test
-	go test $(RACE) -shuffle=on ./cmd/... ./internal/...
+	go test $(RACE) -shuffle=on ./bench/... ./cmd/... ./internal/...
 	COUNTERSIGN_E2E=1 go test -shuffle=on -timeout 20m ./e2e/...
 
 .PHONY: check
@@ -58,8 +58,19 @@ torture: setup ## kill the server again and again under load, and count what is 
 	COUNTERSIGN_E2E=1 COUNTERSIGN_KILLS=$(KILLS) go test -v -timeout 24h -run '^TestCrash$$' ./e2e
 
 .PHONY: bench
-bench: ## run the benchmarks
+bench: setup ## run the benchmarks, and print a table of those of SMPP
 	go test -run '^$$' -bench . -benchmem ./cmd/... ./internal/...
+	@mkdir -p bin
+	go test -run '^$$' -bench Submit -count 3 ./bench | tee bin/bench.txt
+	go test -run '^$$' -bench Latency ./bench | tee -a bin/bench.txt
+	@go run ./bench/table <bin/bench.txt
+
+.PHONY: soak
+soak: ## submit ten million messages over SMPP, and see that nothing grows
+	@mkdir -p bin
+	go test -run '^$$' -bench Soak/receipts=off -benchtime 10000000x -timeout 1h ./bench | tee bin/soak.txt
+	go test -run '^$$' -bench Soak/receipts=on -benchtime 1000000x -timeout 1h ./bench | tee -a bin/soak.txt
+	@go run ./bench/table <bin/soak.txt
 
 .PHONY: clean
 clean: ## remove what was built and installed here
@@ -73,7 +84,7 @@ setup:
 
 .PHONY: format
 format:
-	@unformatted=$$(gofmt -l cmd e2e/*.go internal); \
+	@unformatted=$$(gofmt -l bench cmd e2e/*.go internal); \
 	if [[ $$unformatted ]]; then echo "Not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 
 .PHONY: vet

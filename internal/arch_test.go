@@ -85,6 +85,8 @@ func house() []room {
 		// Tests from outside: what they want of the program they ask of the
 		// running program.
 		{path: "internal"},
+		{path: "bench"},
+		{path: "bench/table"},
 		{path: "e2e"},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"countersign/internal/deliver/smpp/pdu"
@@ -17,6 +18,9 @@ func (s *session) writeLoop() {
 		case <-s.ended:
 			return
 		}
+		// Who woke the loop is often one of many that are about to submit: letting
+		// them go first makes one write of what would be several.
+		runtime.Gosched()
 		s.mu.Lock()
 		batch := s.out
 		if s.err != nil { // what is in out was said not to be written

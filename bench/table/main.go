@@ -1,0 +1,192 @@
+// Command table prints, as Markdown, what the benchmarks of package bench have
+// measured: the medians of a run, and their ratios. It reads the output of
+// "go test -bench" from standard input.
+//
+// It must not know what was measured: only how the benchmarks call it.
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func main() {
+	if err := run(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "table:", err)
+		os.Exit(1)
+	}
+}
+
+func run(in io.Reader, out io.Writer) error {
+	r := results{}
+	if err := r.read(in); err != nil {
+		return err
+	}
+	if len(r) == 0 {
+		return errors.New("no results")
+	}
+	tables := slices.DeleteFunc([]string{r.submit(), r.latency(), r.soak()}, func(s string) bool { return s == "" })
+	_, err := io.WriteString(out, strings.Join(tables, "\n"))
+	return err
+}
+
+// results are the values of each benchmark by unit, one for each time it ran. The
+// name is without "Benchmark" and the number of processors.
+type results map[string]map[string][]float64
+
+// read takes lines such as "BenchmarkSoak/receipts=on-2  100  14 ns/op  7 B/op".
+func (r results) read(in io.Reader) error {
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		name, ok := strings.CutPrefix(lines.Text(), "Benchmark")
+		if !ok || len(fields) < 4 {
+			continue
+		}
+		name, _, _ = strings.Cut(name, " ")
+		name, _, _ = strings.Cut(name, "\t")
+		if i := strings.LastIndexByte(name, '-'); i > 0 {
+			name = name[:i]
+		}
+		if r[name] == nil {
+			r[name] = map[string][]float64{}
+		}
+		for pair := range slices.Chunk(fields[2:], 2) {
+			if len(pair) < 2 {
+				continue
+			}
+			v, err := strconv.ParseFloat(pair[0], 64)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			r[name][pair[1]] = append(r[name][pair[1]], v)
+		}
+	}
+	return lines.Err()
+}
+
+// median of what a benchmark has measured; not a number if it did not run.
+func (r results) median(name, unit string) float64 {
+	v := slices.Sorted(slices.Values(r[name][unit]))
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// values lists what stands last in the names that begin with prefix, in numeric
+// order.
+func (r results) values(prefix string) []string {
+	found := map[string]bool{}
+	for name := range r {
+		if value, ok := strings.CutPrefix(name, prefix); ok {
+			found[value] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(found), func(a, b string) int {
+		if d := len(a) - len(b); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+}
+
+func (r results) submit() string {
+	t := table{head: []string{
+		"submit_sm/s at window", "our SMSC: limit", "carrier", "of limit",
+		"in its own process: limit", "carrier", "of limit",
+		"npm's smpp: limit", "carrier", "of limit", "our SMSC ÷ npm's",
+	}}
+	for _, window := range r.values("Submit/smsc=ours/client=carrier/window=") {
+		rate := func(smsc, client string) float64 {
+			return r.median("Submit/smsc="+smsc+"/client="+client+"/window="+window, "submit_sm/s")
+		}
+		row := []string{window}
+		for _, smsc := range []string{"ours", "process", "npm"} {
+			limit, carrier := rate(smsc, "raw"), rate(smsc, "carrier")
+			row = append(row, count(limit), count(carrier), ratio(carrier, limit))
+		}
+		// Both in a process of their own.
+		t.add(append(row, ratio(rate("process", "carrier"), rate("npm", "carrier")))...)
+	}
+	return t.String()
+}
+
+func (r results) latency() string {
+	t := table{head: []string{
+		"verifications/s", "answer to wire: p50", "p99", "max", "request to wire: p50", "p99", "max",
+		"request to answer: p50", "p99", "max", "load late: p99",
+	}}
+	for _, rate := range r.values("Latency/rate=") {
+		row := []string{rate}
+		for _, unit := range []string{
+			"wire-p50", "wire-p99", "wire-max", "request-p50", "request-p99", "request-max",
+			"answer-p50", "answer-p99", "answer-max", "late-p99",
+		} {
+			row = append(row, number(r.median("Latency/rate="+rate, unit+"-ms"), "%.1f ms"))
+		}
+		t.add(row...)
+	}
+	return t.String()
+}
+
+func (r results) soak() string {
+	t := table{head: []string{
+		"receipts", "submit_sm/s", "heap after a tenth", "heap at the end", "objects more", "goroutines more", "allocated a message",
+	}}
+	for _, receipts := range r.values("Soak/receipts=") {
+		value := func(unit, format string) string { return number(r.median("Soak/receipts="+receipts, unit), format) }
+		t.add(receipts, count(r.median("Soak/receipts="+receipts, "submit_sm/s")), value("first-heap-KiB", "%.0f KiB"),
+			value("last-heap-KiB", "%.0f KiB"), value("objects-growth", "%.0f"), value("goroutines-growth", "%.0f"),
+			value("B/op", "%.0f octets"))
+	}
+	return t.String()
+}
+
+// table of Markdown; nothing without rows.
+type table struct {
+	head []string
+	rows [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) String() string {
+	if len(t.rows) == 0 {
+		return ""
+	}
+	var s strings.Builder
+	line := func(cells []string) { s.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	line(t.head)
+	s.WriteString("|" + strings.Repeat("--:|", len(t.head)) + "\n")
+	for _, row := range t.rows {
+		line(row)
+	}
+	return s.String()
+}
+
+func number(v float64, format string) string {
+	if math.IsNaN(v) {
+		return "–"
+	}
+	return fmt.Sprintf(format, v)
+}
+
+func ratio(a, b float64) string { return number(a/b, "%.2f") }
+
+// count writes a number with commas.
+func count(v float64) string {
+	s := number(v, "%.0f")
+	for i := len(s) - 3; i > 0 && !math.IsNaN(v); i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
