@@ -26,6 +26,7 @@ type health struct {
 	receipts outcomes
 	until    time.Time // when a carrier that is down may prove itself; zero if it is not down
 	proving  bool      // its chance was given, and is not over
+	useless  bool      // it is down since it delivers too little of what it takes
 }
 
 // outcomes are the last results, oldest first.
@@ -83,13 +84,16 @@ func (h *health) marked() bool {
 func (h *health) sent(now time.Time, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if ok && h.proving {
-		h.until, h.messages = time.Time{}, nil
-	}
-	h.proving = false
-	if h.messages.add(now, ok, leastMessages, messageSuccess) && h.until.IsZero() {
+	bad := h.messages.add(now, ok, leastMessages, messageSuccess)
+	switch {
+	case ok && h.proving:
+		h.until, h.useless, h.messages = time.Time{}, false, nil
+	case ok && !bad && !h.useless: // asked last, it did well often enough
+		h.until = time.Time{}
+	case bad && h.until.IsZero():
 		h.until = now.Add(downFor)
 	}
+	h.proving = false
 }
 
 // reported notes whether a message that the carrier took was delivered.
@@ -97,6 +101,6 @@ func (h *health) reported(now time.Time, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.receipts.add(now, ok, leastReceipts, receiptSuccess) {
-		h.until, h.receipts, h.proving = now.Add(healthAge), nil, false
+		h.until, h.receipts, h.proving, h.useless = now.Add(healthAge), nil, false, true
 	}
 }

@@ -386,6 +386,41 @@ func TestMarkedDown(t *testing.T) {
 	}
 }
 
+// TestOnlyCarrierRecovers: a carrier without an alternative goes on to be asked, and
+// is well again when it does well.
+func TestOnlyCarrierRecovers(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	only := &carrier{"only", deliver.ErrNotSent, &asked}
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes:   []deliver.Route{{Carriers: []string{"only"}}},
+		Carriers: map[string]deliver.Carrier{"only": only},
+		Now:      func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(n int) {
+		for range n {
+			_, _ = router.Send(t.Context(), deliver.Message{}) // the status is what counts
+		}
+	}
+	send(20)
+	if !router.Status()[0].Down {
+		t.Fatal("20 failures do not mark it down")
+	}
+	only.err = nil
+	send(10)
+	if !router.Status()[0].Down {
+		t.Error("10 messages after 20 failures are well enough")
+	}
+	send(10)
+	if router.Status()[0].Down {
+		t.Error("20 messages after 20 failures are not")
+	}
+}
+
 // TestMarkedDownByReceipts: a carrier that takes everything and delivers nothing
 // is as bad.
 func TestMarkedDownByReceipts(t *testing.T) {
