@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -97,9 +98,18 @@ func call(t *testing.T, locale, brand, code string) message.Script {
 func TestClips(t *testing.T) {
 	t.Parallel()
 	const digits, letters = "0123456789", "abcdefghijklmnopqrstuvwxyz"
-	for set, characters := range map[string]string{
-		"de": digits, "en": digits + letters, "es": digits, "fr": digits, "ko": digits,
-	} {
+	sets, err := os.ReadDir("clips")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sets) < 38 {
+		t.Errorf("clips of %d languages, want those of all 38", len(sets))
+	}
+	for _, dir := range sets {
+		set, characters := dir.Name(), digits
+		if set == "en" {
+			characters += letters
+		}
 		seen := map[string]rune{}
 		for _, c := range characters {
 			s := clip(t, set, c)
@@ -135,6 +145,9 @@ func TestSpeakFromClips(t *testing.T) {
 		{"de-de", "13579", "de"},
 		{"es-mx", "8080", "es"},
 		{"ko-kr", "90210", "ko"},
+		{"yue-cn", "31415", "yue"},
+		{"zh-tw", "92653", "cmn"},
+		{"pt-br", "58979", "pt-br"},
 		{"xx-xx", "1234", "en"},
 	} {
 		got := speak(t, s, message.Script{Locale: tt.locale, Parts: []message.Part{
@@ -183,9 +196,19 @@ func TestEveryLocaleHasAVoice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fromClips := newSpeaker(t, tts.Config{ClipsOnly: true})
 	for _, locale := range locales {
 		if !strings.Contains(string(table), "\n"+locale+" ") {
 			t.Errorf("%s has no voice", locale)
+		}
+		row := regexp.MustCompile(`(?m)^` + locale + ` +\S+ +(\S+)`).FindStringSubmatch(string(table))
+		if row == nil || row[1] == "-" {
+			t.Errorf("%s has no clips", locale)
+			continue
+		}
+		pin := speak(t, fromClips, message.Script{Locale: locale, Parts: []message.Part{{Spell: "0123456789"}}})
+		if !slices.Equal(pin, spelt(t, row[1], "0123456789")) {
+			t.Errorf("%s does not spell with the clips of %s", locale, row[1])
 		}
 	}
 	speaker := withEspeak(t)
