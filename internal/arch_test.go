@@ -54,6 +54,8 @@ func house() []room {
 		{path: "internal/deliver/smpp/smpptest", ours: []string{"deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
 		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver"}, never: []string{sql}},
 
+		{path: "internal/deliver/sip/media", ours: []string{"deliver/tts/audio"}, never: []string{http, sql}},
+
 		// The timers, and what is durable. Of the carriers the store knows only
 		// the virtual phone, whose inbox it keeps.
 		{path: "internal/task", ours: []string{"verify"}, never: []string{http, sql}},

@@ -1,0 +1,228 @@
+package media
+
+import (
+	"math"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"countersign/internal/deliver/tts/audio"
+)
+
+const (
+	// maxRate is how many packets a second are looked at: four times what a call
+	// has.
+	maxRate = 200
+	// loud is the least loudness of a frame that is taken for speech, and breath
+	// the longest pause within it.
+	loud   = 0.01
+	breath = 600 * time.Millisecond
+)
+
+// receiver is what came in, guarded by the session's mutex.
+type receiver struct {
+	stats ReceiveStats
+
+	second time.Time // the one that is counted
+	count  int       // packets in it
+
+	began   bool
+	first   uint32  // extended sequence number of the first packet
+	highest uint32  // and of the highest so far
+	transit int64   // of the last packet, in samples
+	jitter  float64 // in samples (RFC 3550 §6.4.1)
+	source  uint32  // SSRC
+
+	expectedPrior, receivedPrior uint32 // at the last report
+
+	key     uint32 // timestamp of the last key
+	pressed bool
+
+	speech, quiet time.Duration // of the run of speech that goes on
+}
+
+// ReceiveStats are of what came in.
+type ReceiveStats struct {
+	Packets int
+	Octets  int           // of payload
+	Lost    int           // packets that never came; copies make it less
+	Jitter  time.Duration // RFC 3550
+	Garbage int           // packets that are no RTP of this call
+	Flood   int           // packets that were not looked at, being too many
+	Speech  time.Duration // the longest stretch of speech
+}
+
+// receiveLoop reads until the socket is closed.
+func (s *Session) receiveLoop() {
+	buffer, plain := make([]byte, maxPacket), make([]byte, 0, maxPacket)
+	for {
+		n, from, err := s.rtp.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		if addr, ok := from.(*net.UDPAddr); ok {
+			plain = s.receive(buffer[:n], plain, addr.AddrPort(), time.Now())
+		}
+	}
+}
+
+func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Time) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.in.second) >= time.Second {
+		s.in.second, s.in.count = now, 0
+	}
+	if s.in.count++; s.in.count > maxRate {
+		s.in.stats.Flood++
+		return plain
+	}
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	if !s.trusts(from) {
+		s.in.stats.Garbage++
+		return plain
+	}
+	var p rtp.Packet
+	data := packet
+	if s.open != nil {
+		var err error
+		if data, err = s.open.DecryptRTP(plain[:0], packet, nil); err != nil {
+			s.in.stats.Garbage++
+			return plain
+		}
+		plain = data
+	}
+	if p.Unmarshal(data) != nil || p.Version != 2 || !s.expects(p.PayloadType) {
+		s.in.stats.Garbage++
+		return plain
+	}
+	if !s.locked { // symmetric RTP: answer where it comes from, behind whatever NAT
+		s.target, s.locked = from, true
+	}
+	s.count(&p, now)
+	if p.PayloadType == s.codec {
+		s.hear(p.Payload)
+	} else {
+		s.press(&p)
+	}
+	return plain
+}
+
+// trusts reports whether RTP may come from there. Once the first packet has, no
+// other host may take the call over.
+func (s *Session) trusts(from netip.AddrPort) bool {
+	switch {
+	case s.locked:
+		return from == s.target
+	case s.cfg.AnySource:
+		return true
+	}
+	return from.Addr() == s.remote.Addr.Addr()
+}
+
+// expects reports whether a payload type is of this call. Keys should come under the
+// number that we gave them (RFC 3264 §5.1); some phones use their own.
+func (s *Session) expects(payloadType uint8) bool {
+	return payloadType == s.codec ||
+		payloadType != 0 && (payloadType == s.local.Events || payloadType == s.remote.Events)
+}
+
+// count keeps the statistics of RFC 3550 §6.4.1 and Appendix A.
+func (s *Session) count(p *rtp.Packet, now time.Time) {
+	in := &s.in
+	in.stats.Packets++
+	in.stats.Octets += len(p.Payload)
+	if !in.began || p.SSRC != in.source {
+		in.began, in.source = true, p.SSRC
+		in.first = 1<<16 + uint32(p.SequenceNumber)
+		in.highest = in.first
+		in.expectedPrior, in.receivedPrior = 0, 0
+		in.transit = 0
+	} else if step := int16(p.SequenceNumber - uint16(in.highest)); step > 0 {
+		in.highest += uint32(step)
+	}
+	if p.PayloadType != s.codec {
+		return // a key's packets share one timestamp
+	}
+	transit := now.UnixMicro()*audio.Rate/1_000_000 - int64(p.Timestamp)
+	if in.transit != 0 {
+		change := math.Abs(float64(transit - in.transit))
+		if change < audio.Rate { // or else the other side began anew
+			in.jitter += (change - in.jitter) / 16
+		}
+	}
+	in.transit = transit
+}
+
+// hear looks whether somebody speaks.
+func (s *Session) hear(payload []byte) {
+	if s.cfg.Tap != nil {
+		s.cfg.Tap(s.codec, payload)
+	}
+	samples := law(s.codec).AppendDecode(nil, payload)
+	in := &s.in
+	if samples.RMS() >= loud {
+		in.speech += in.quiet + samples.Duration()
+		in.quiet = 0
+	} else if in.quiet += samples.Duration(); in.quiet > breath {
+		in.speech, in.quiet = 0, 0
+	}
+	if in.speech == 0 {
+		in.quiet = 0
+	}
+	in.stats.Speech = max(in.stats.Speech, in.speech)
+}
+
+// press takes a key at its first packet. All packets of a key have one timestamp,
+// so that lost and repeated ones change nothing.
+func (s *Session) press(p *rtp.Packet) {
+	if len(p.Payload) < 4 || int(p.Payload[0]) >= len(events) {
+		s.in.stats.Garbage++
+		return
+	}
+	if s.in.pressed && s.in.key == p.Timestamp {
+		return
+	}
+	s.in.pressed, s.in.key = true, p.Timestamp
+	select {
+	case s.digits <- events[p.Payload[0]]:
+	default: // nobody listens
+	}
+}
+
+// Stats is all that is known of a session's sound.
+type Stats struct {
+	Sent     SendStats
+	Received ReceiveStats
+	Remote   RemoteStats
+}
+
+// Stats gives the figures so far.
+func (s *Session) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := Stats{Sent: s.out.stats, Received: s.in.stats, Remote: s.reports.remote}
+	if s.in.began {
+		stats.Received.Lost = int(s.in.highest-s.in.first) + 1 - s.in.stats.Packets
+		stats.Received.Jitter = time.Duration(s.in.jitter * float64(time.Second) / audio.Rate)
+	}
+	return stats
+}
+
+// MOS estimates how the call sounded to the other side, from 1 (bad) to 4.4 (as
+// good as a telephone gets), by what it has reported: the E-model (ITU-T G.107)
+// reduced to delay and loss, with the usual approximation that jitter costs twice
+// its delay and a percent of loss 2.5 points. 0 if it has not reported.
+func (s Stats) MOS() float64 {
+	if s.Remote.Reports == 0 {
+		return 0
+	}
+	delay := (s.Remote.RoundTrip/2+2*s.Remote.Jitter).Seconds()*1000 + 10
+	r := 93.2 - delay/40
+	if delay > 160 {
+		r = 93.2 - (delay-120)/10
+	}
+	r = max(r-2.5*100*s.Remote.Lost, 0)
+	return min(max(1+0.035*r+7e-6*r*(r-60)*(100-r), 1), 4.5)
+}

@@ -1,0 +1,170 @@
+package media
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// reportEvery is the time between two reports of ours, on average: each is drawn
+// from half to one and a half of it (RFC 3550 §6.2).
+const reportEvery = 5 * time.Second
+
+// reports is what RTCP has brought, guarded by the session's mutex.
+type reports struct {
+	lastSR   uint32    // middle of the NTP time of the other side's last report
+	lastSRAt time.Time // when that came
+	remote   RemoteStats
+}
+
+// RemoteStats is what the other side says of what we send.
+type RemoteStats struct {
+	Reports   int
+	Lost      float64       // share of our packets, lately
+	Jitter    time.Duration // of our packets
+	RoundTrip time.Duration // 0 until it is known
+}
+
+func (s *Session) reportLoop(ctx context.Context) {
+	for {
+		pause := reportEvery/2 + time.Duration(rand.Int64N(int64(reportEvery))) //nolint:gosec // no secret
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+			s.sendReport(s.report(time.Now()))
+		}
+	}
+}
+
+func (s *Session) sendBye() {
+	packets := append(s.report(time.Now()), &rtcp.Goodbye{Sources: []uint32{s.ssrc}})
+	s.sendReport(packets)
+}
+
+// report is a sender report with our name, as each compound packet must have.
+func (s *Session) report(now time.Time) []rtcp.Packet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sr := &rtcp.SenderReport{
+		SSRC: s.ssrc, NTPTime: ntp(now), RTPTime: s.out.timestamp,
+		PacketCount: uint32(s.out.stats.Packets), OctetCount: uint32(s.out.stats.Octets),
+	}
+	if s.in.began {
+		sr.Reports = []rtcp.ReceptionReport{s.reception(now)}
+	}
+	return []rtcp.Packet{sr, &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+		Source: s.ssrc,
+		Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "countersign"}},
+	}}}}
+}
+
+// reception is what came in since the last report (RFC 3550 Appendix A.3).
+func (s *Session) reception(now time.Time) rtcp.ReceptionReport {
+	in := &s.in
+	expected, received := in.highest-in.first+1, uint32(in.stats.Packets)
+	newExpected, newReceived := expected-in.expectedPrior, received-in.receivedPrior
+	in.expectedPrior, in.receivedPrior = expected, received
+	r := rtcp.ReceptionReport{
+		SSRC: in.source, LastSequenceNumber: in.highest, Jitter: uint32(in.jitter),
+		LastSenderReport: s.reports.lastSR,
+	}
+	if newExpected > newReceived {
+		r.FractionLost = uint8(min((newExpected-newReceived)*256/newExpected, 255))
+	}
+	if expected > received {
+		r.TotalLost = min(expected-received, 1<<23-1)
+	}
+	if s.reports.lastSR != 0 {
+		r.Delay = uint32(now.Sub(s.reports.lastSRAt).Seconds() * 65536)
+	}
+	return r
+}
+
+func (s *Session) sendReport(packets []rtcp.Packet) {
+	data, err := rtcp.Marshal(packets)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seal != nil {
+		if data, err = s.seal.EncryptRTCP(nil, data, nil); err != nil {
+			return
+		}
+	}
+	to := netip.AddrPortFrom(s.target.Addr(), s.target.Port()+1)
+	_, _ = s.rtcp.WriteTo(data, net.UDPAddrFromAddrPort(to)) // a report that is lost is followed by the next
+}
+
+// receiveReports reads until the socket is closed.
+func (s *Session) receiveReports() {
+	buffer := make([]byte, maxPacket)
+	for {
+		n, from, err := s.rtcp.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		if addr, ok := from.(*net.UDPAddr); ok {
+			s.readReport(buffer[:n], addr.AddrPort().Addr().Unmap(), time.Now())
+		}
+	}
+}
+
+func (s *Session) readReport(data []byte, from netip.Addr, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if from != s.target.Addr() {
+		return
+	}
+	if s.open != nil {
+		var err error
+		if data, err = s.open.DecryptRTCP(nil, data, nil); err != nil {
+			return
+		}
+	}
+	packets, err := rtcp.Unmarshal(data)
+	if err != nil {
+		return
+	}
+	for _, p := range packets {
+		switch p := p.(type) {
+		case *rtcp.SenderReport:
+			s.reports.lastSR, s.reports.lastSRAt = uint32(p.NTPTime>>16), now
+			s.learn(p.Reports, now)
+		case *rtcp.ReceiverReport:
+			s.learn(p.Reports, now)
+		}
+	}
+}
+
+// learn takes what the other side says of our packets.
+func (s *Session) learn(list []rtcp.ReceptionReport, now time.Time) {
+	for _, r := range list {
+		if r.SSRC != s.ssrc {
+			continue
+		}
+		remote := &s.reports.remote
+		remote.Reports++
+		remote.Lost = float64(r.FractionLost) / 256
+		remote.Jitter = time.Duration(r.Jitter) * time.Second / 8000
+		if r.LastSenderReport != 0 {
+			passed := uint32(ntp(now)>>16) - r.LastSenderReport - r.Delay // in units of 2⁻¹⁶ s
+			if int32(passed) >= 0 {
+				remote.RoundTrip = time.Duration(passed) * time.Second / 65536
+			}
+		}
+	}
+}
+
+// ntp is a time as RTCP has it: seconds since 1900, 32 bits of them after the point.
+func ntp(t time.Time) uint64 {
+	const since1900 = 2_208_988_800
+	return uint64(t.Unix()+since1900)<<32 | uint64(t.Nanosecond())<<32/uint64(time.Second)
+}

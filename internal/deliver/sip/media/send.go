@@ -1,0 +1,217 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"countersign/internal/deliver/tts/audio"
+)
+
+// sender is what is to be sent, guarded by the session's mutex.
+type sender struct {
+	sequence  uint16
+	timestamp uint32 // of the next frame
+	play      *play  // what is being said; nil for silence
+	keys      []key  // to be pressed, the first one now
+	stats     SendStats
+}
+
+// play is sound on its way out.
+type play struct {
+	left  audio.Samples
+	first bool // nothing of it was sent yet
+	done  chan struct{}
+}
+
+// key is a key being pressed (RFC 4733 §2.5).
+type key struct {
+	event     byte
+	frames    int // sent so far
+	timestamp uint32
+	begun     bool
+}
+
+// SendStats are of what was sent.
+type SendStats struct {
+	Packets  int
+	Octets   int           // of payload
+	Late     int           // packets that left more than 10 ms after their time
+	Lateness time.Duration // the longest
+	Failed   int           // packets that could not be sent
+}
+
+// Play says samples, in place of what is being said, and returns when the last of
+// them was sent or ctx ends. A call on hold stands still.
+func (s *Session) Play(ctx context.Context, samples audio.Samples) error {
+	p := &play{left: samples, first: true, done: make(chan struct{})}
+	s.mu.Lock()
+	s.finish()
+	s.out.play = p
+	s.mu.Unlock()
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.out.play == p {
+			s.finish()
+		}
+		return ctx.Err()
+	}
+}
+
+// finish ends what is being said. The caller holds s.mu.
+func (s *Session) finish() {
+	if s.out.play != nil {
+		close(s.out.play.done)
+		s.out.play = nil
+	}
+}
+
+// events are the keys in the order of their numbers (RFC 4733 §3.2).
+const events = "0123456789*#ABCD"
+
+// Press presses keys, one after the other, each for 100 ms. It does not wait.
+func (s *Session) Press(keys string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.remote.Events == 0 {
+		return errors.New("the other side takes no telephone-event")
+	}
+	for _, c := range strings.ToUpper(keys) {
+		i := strings.IndexRune(events, c)
+		if i < 0 {
+			return errors.New("not a key")
+		}
+		s.out.keys = append(s.out.keys, key{event: byte(i)})
+	}
+	return nil
+}
+
+// sendLoop sends a packet every 20 ms, each at its own time: being late once makes
+// none of the others late.
+func (s *Session) sendLoop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	next := time.Now()
+	buffer := make([]byte, 0, maxPacket)
+	for {
+		select {
+		case <-ctx.Done():
+			s.mu.Lock()
+			s.finish()
+			s.mu.Unlock()
+			return
+		case <-timer.C:
+		}
+		buffer = s.sendFrame(buffer, time.Since(next))
+		next = next.Add(frame)
+		if behind := time.Since(next); behind > 10*frame { // the machine slept: nobody wants it all at once
+			skipped := behind.Truncate(frame)
+			next = next.Add(skipped)
+			s.mu.Lock()
+			s.out.timestamp += uint32(skipped/frame) * frameSamples
+			s.mu.Unlock()
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+// sendFrame sends what is due now.
+func (s *Session) sendFrame(buffer []byte, late time.Duration) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.timestamp += frameSamples
+	if s.remote.Direction == SendOnly || s.remote.Direction == Inactive || !s.target.IsValid() {
+		return buffer // on hold
+	}
+	if late > s.out.stats.Lateness {
+		s.out.stats.Lateness = late
+	}
+	if late > 10*time.Millisecond {
+		s.out.stats.Late++
+	}
+	if len(s.out.keys) > 0 {
+		return s.sendKey(buffer)
+	}
+	header := rtp.Header{PayloadType: s.codec, Timestamp: s.out.timestamp}
+	samples := make(audio.Samples, frameSamples)
+	if p := s.out.play; p != nil {
+		n := copy(samples, p.left)
+		p.left, header.Marker, p.first = p.left[n:], p.first, false
+		if len(p.left) == 0 {
+			s.finish()
+		}
+	}
+	return s.send(buffer, header, law(s.codec).AppendEncode(nil, samples))
+}
+
+// law is how a codec puts samples in octets.
+func law(codec uint8) audio.Law {
+	if codec == PCMA {
+		return audio.ALaw
+	}
+	return audio.MuLaw
+}
+
+const (
+	keyFrames = 5 // 100 ms
+	keyEnds   = 3 // packets that say the key is up, since one may be lost
+	keyPause  = 5 // frames between two keys
+	keyVolume = 10
+)
+
+// sendKey sends the next packet of a key: all of them have the time at which it
+// went down.
+func (s *Session) sendKey(buffer []byte) []byte {
+	k := &s.out.keys[0]
+	marker := !k.begun
+	if marker {
+		k.begun, k.timestamp = true, s.out.timestamp
+	}
+	k.frames++
+	frames := min(k.frames, keyFrames)
+	duration := uint16(frames * frameSamples)
+	volume := byte(keyVolume)
+	if k.frames > keyFrames {
+		volume |= 0x80 // it is up
+	}
+	header := rtp.Header{PayloadType: s.remote.Events, Timestamp: k.timestamp, Marker: marker}
+	payload := []byte{k.event, volume, byte(duration >> 8), byte(duration)}
+	pause := k.frames > keyFrames+keyEnds
+	if k.frames == keyFrames+keyEnds+keyPause {
+		s.out.keys = s.out.keys[1:]
+	}
+	if pause {
+		return s.send(buffer, rtp.Header{PayloadType: s.codec, Timestamp: s.out.timestamp},
+			law(s.codec).AppendEncode(nil, make(audio.Samples, frameSamples)))
+	}
+	return s.send(buffer, header, payload)
+}
+
+// send writes one packet. The caller holds s.mu.
+func (s *Session) send(buffer []byte, header rtp.Header, payload []byte) []byte {
+	header.Version, header.SSRC, header.SequenceNumber = 2, s.ssrc, s.out.sequence
+	s.out.sequence++
+	plain, err := (&rtp.Packet{Header: header, Payload: payload}).Marshal()
+	if err == nil && s.seal != nil {
+		buffer, err = s.seal.EncryptRTP(buffer[:0], plain, &header)
+		plain = buffer
+	}
+	if err == nil {
+		_, err = s.rtp.WriteTo(plain, net.UDPAddrFromAddrPort(s.target))
+	}
+	if err != nil {
+		s.out.stats.Failed++
+		return buffer
+	}
+	s.out.stats.Packets++
+	s.out.stats.Octets += len(payload)
+	return buffer
+}

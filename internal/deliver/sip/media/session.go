@@ -1,0 +1,231 @@
+package media
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/srtp/v3"
+
+	"countersign/internal/deliver/tts/audio"
+)
+
+const (
+	// frame is the time that one packet covers, and frameSamples what is in it.
+	frame        = 20 * time.Millisecond
+	frameSamples = audio.Rate / 50
+	// maxPacket is more than a packet of 20 ms ever takes.
+	maxPacket = 1500
+)
+
+// ErrNoPort means that all ports of the range are taken.
+var ErrNoPort = errors.New("no free RTP port")
+
+// Config says where a session has its sockets, and how it trusts.
+type Config struct {
+	Local               netip.Addr // to listen on
+	Advertise           netip.Addr // that the other side reaches us at; Local if it is not valid
+	FirstPort, LastPort int        // of RTP and RTCP
+	Secure              bool       // SRTP only
+
+	// AnySource takes RTP from hosts other than the one that the other side named,
+	// and sends there: for trunks whose media comes from elsewhere.
+	AnySource bool
+
+	// Tap sees the payload of each packet of sound that came in; nil for nobody. It
+	// must not keep the slice.
+	Tap func(codec uint8, payload []byte)
+}
+
+// Session is the sound of one call. Make one with Open, tell it what the other side
+// said with Start, and Close it. Its methods may be called from many goroutines.
+type Session struct {
+	cfg   Config
+	rtp   net.PacketConn
+	rtcp  net.PacketConn
+	local Description
+	ssrc  uint32
+
+	stop   context.CancelFunc
+	loops  sync.WaitGroup
+	digits chan byte
+
+	mu      sync.Mutex
+	started bool
+	remote  Description
+	target  netip.AddrPort // of RTP: what the other side named, or where it sends from
+	locked  bool           // target is where it sends from
+	codec   uint8
+	seal    *srtp.Context // of what we send; nil for plain RTP
+	open    *srtp.Context
+	out     sender
+	in      receiver
+	reports reports
+}
+
+// Open takes two ports. The caller must Close the session.
+func Open(cfg Config) (*Session, error) {
+	if !cfg.Advertise.IsValid() {
+		cfg.Advertise = cfg.Local
+	}
+	rtpConn, rtcpConn, port, err := listen(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{
+		cfg: cfg, rtp: rtpConn, rtcp: rtcpConn, digits: make(chan byte, 16),
+		local: Description{
+			Addr: netip.AddrPortFrom(cfg.Advertise, port), Codecs: []uint8{PCMU, PCMA}, Events: DefaultEvents, Version: 1,
+		},
+		ssrc: random32(),
+	}
+	s.out.sequence, s.out.timestamp = uint16(random32()), random32()
+	if cfg.Secure {
+		var key Key
+		rand.Read(key[:]) // never fails (crypto/rand)
+		s.local.Key = &key
+	}
+	return s, nil
+}
+
+// listen finds an even port that is free, with the next one.
+func listen(cfg Config) (rtp, rtcp net.PacketConn, port uint16, err error) {
+	first, pairs := (cfg.FirstPort+1)&^1, (cfg.LastPort-(cfg.FirstPort+1)&^1+1)/2
+	if pairs < 1 {
+		return nil, nil, 0, ErrNoPort
+	}
+	start := int(random32() % uint32(pairs))
+	for i := range pairs {
+		port := uint16(first + 2*((start+i)%pairs))
+		rtp, err := listenPort(cfg.Local, port)
+		if err != nil {
+			continue
+		}
+		rtcp, err := listenPort(cfg.Local, port+1)
+		if err != nil {
+			_ = rtp.Close() // it was only tried
+			continue
+		}
+		return rtp, rtcp, port, nil
+	}
+	return nil, nil, 0, ErrNoPort
+}
+
+func listenPort(addr netip.Addr, port uint16) (net.PacketConn, error) {
+	return net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, port)))
+}
+
+func random32() uint32 {
+	var b [4]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return binary.BigEndian.Uint32(b[:])
+}
+
+// Offer is what we say first.
+func (s *Session) Offer() Description { return s.local }
+
+// Answer is what we say to an offer: of what it has, what we have, too.
+func (s *Session) Answer(offer Description) (Description, error) {
+	answer := s.local
+	answer.Codecs = nil
+	for _, c := range offer.Codecs {
+		if slices.Contains(s.local.Codecs, c) {
+			answer.Codecs = append(answer.Codecs, c)
+		}
+	}
+	answer.Events = offer.Events
+	if offer.Key == nil {
+		answer.Key = nil
+	} else if answer.Key == nil {
+		var key Key
+		rand.Read(key[:]) // never fails (crypto/rand)
+		answer.Key = &key
+	}
+	switch {
+	case len(answer.Codecs) == 0:
+		return answer, fmt.Errorf("%w: no codec in common", ErrDescription)
+	case s.cfg.Secure && offer.Key == nil:
+		return answer, fmt.Errorf("%w: not encrypted", ErrDescription)
+	}
+	switch offer.Direction {
+	case SendOnly:
+		answer.Direction = RecvOnly
+	case RecvOnly:
+		answer.Direction = SendOnly
+	case Inactive:
+		answer.Direction = Inactive
+	case SendRecv:
+	}
+	s.mu.Lock()
+	s.local.Key, s.local.Events = answer.Key, answer.Events
+	s.mu.Unlock()
+	return answer, nil
+}
+
+// Start begins to send and receive as the other side's description says. A second
+// call changes where to and whether; keys and codecs stay.
+func (s *Session) Start(remote Description) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(remote.Codecs, func(c uint8) bool { return slices.Contains(s.local.Codecs, c) })
+	if i < 0 {
+		return fmt.Errorf("%w: no codec in common", ErrDescription)
+	}
+	if (s.local.Key == nil) != (remote.Key == nil) {
+		return fmt.Errorf("%w: one side encrypts", ErrDescription)
+	}
+	moved := s.remote.Addr != remote.Addr
+	s.remote = remote
+	if moved {
+		s.target, s.locked = remote.Addr, false
+	}
+	if s.started {
+		return nil
+	}
+	s.codec = remote.Codecs[i]
+	if remote.Key != nil {
+		var err error
+		if s.seal, err = newContext(*s.local.Key); err != nil {
+			return err
+		}
+		if s.open, err = newContext(*remote.Key); err != nil {
+			return err
+		}
+	}
+	s.started = true
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.loops.Go(func() { s.sendLoop(ctx) })
+	s.loops.Go(s.receiveLoop)
+	s.loops.Go(s.receiveReports)
+	s.loops.Go(func() { s.reportLoop(ctx) })
+	return nil
+}
+
+func newContext(k Key) (*srtp.Context, error) {
+	return srtp.CreateContext(k[:16], k[16:], srtp.ProtectionProfileAes128CmHmacSha1_80)
+}
+
+// Digits are the keys that the other side presses.
+func (s *Session) Digits() <-chan byte { return s.digits }
+
+// Close says goodbye and gives the ports back.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	stop := s.stop
+	s.mu.Unlock()
+	if stop != nil {
+		stop()
+		s.sendBye()
+	}
+	err := errors.Join(s.rtp.Close(), s.rtcp.Close())
+	s.loops.Wait()
+	return err
+}

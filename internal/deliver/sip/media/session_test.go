@@ -1,0 +1,370 @@
+package media_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"countersign/internal/deliver/sip/media"
+	"countersign/internal/deliver/tts/audio"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+// patience bounds the wait for what happens on its own.
+const patience = 10 * time.Second
+
+// ear keeps what a session hears.
+type ear struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+func (e *ear) hear(_ uint8, payload []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.data = append(e.data, payload...)
+}
+
+func (e *ear) has(sound []byte) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return bytes.Contains(e.data, sound)
+}
+
+func config() media.Config { return media.Config{Local: loopback, FirstPort: 30000, LastPort: 39999} }
+
+func open(t testing.TB, cfg media.Config) *media.Session {
+	t.Helper()
+	s, err := media.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil && !errors.Is(err, net.ErrClosed) { // by the test itself
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// call joins two sessions, of which the caller offers what change makes of it.
+func call(t *testing.T, caller, callee media.Config, change func(*media.Description)) (a, b *media.Session) {
+	t.Helper()
+	a, b = open(t, caller), open(t, callee)
+	offer, err := media.Parse(a.Offer().Marshal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(&offer)
+	answer, err := b.Answer(offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err = media.Parse(answer.Marshal()); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{b.Start(offer), a.Start(answer)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return a, b
+}
+
+func asIs(*media.Description) {}
+
+func tone(d time.Duration) audio.Samples {
+	s := audio.Silence(d)
+	for i := range s {
+		s[i] = int16(8000 * math.Sin(float64(i)*float64(i)/20_000)) // no two frames alike
+	}
+	return s
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("never: %s", what)
+}
+
+// TestPlay: what is played arrives sample by sample, in either codec, encrypted or
+// not.
+func TestPlay(t *testing.T) {
+	t.Parallel()
+	for _, codec := range []uint8{media.PCMU, media.PCMA} {
+		for _, secure := range []bool{false, true} {
+			name := map[uint8]string{media.PCMU: "PCMU", media.PCMA: "PCMA"}[codec]
+			if secure {
+				name += " encrypted"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				var e ear
+				caller, callee := config(), config()
+				caller.Secure, callee.Tap = secure, e.hear
+				a, b := call(t, caller, callee, func(d *media.Description) { d.Codecs = []uint8{codec} })
+				sound := tone(300 * time.Millisecond)
+				want := sound.MuLaw()
+				if codec == media.PCMA {
+					want = audio.ALaw.AppendEncode(nil, sound)
+				}
+				if err := a.Play(t.Context(), sound); err != nil {
+					t.Fatal(err)
+				}
+				await(t, "the sound arrives", func() bool { return e.has(want) })
+				s := b.Stats().Received
+				if s.Garbage != 0 || s.Lost != 0 || s.Flood != 0 || s.Octets != 160*s.Packets || s.Speech < 200*time.Millisecond {
+					t.Errorf("received %+v", s)
+				}
+				if sent := a.Stats().Sent; sent.Packets < 15 || sent.Failed != 0 {
+					t.Errorf("sent %+v", sent)
+				}
+			})
+		}
+	}
+}
+
+// TestPlayIsReplaced: a second Play ends the first, and so does ctx.
+func TestPlayIsReplaced(t *testing.T) {
+	t.Parallel()
+	a, _ := call(t, config(), config(), asIs)
+	first := make(chan error, 1)
+	go func() { first <- a.Play(t.Context(), audio.Silence(time.Hour)) }()
+	await(t, "it plays", func() bool { return a.Stats().Sent.Packets > 2 })
+	if err := a.Play(t.Context(), tone(20*time.Millisecond)); err != nil {
+		t.Error(err)
+	}
+	if err := <-first; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := a.Play(ctx, audio.Silence(time.Hour)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a deadline: %v", err)
+	}
+}
+
+// TestKeys: each key counts once, whatever number the other side gave the events.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	c, d := call(t, config(), config(), func(d *media.Description) { d.Events = 96 })
+	if err := c.Press("11#d"); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for len(got) < 4 {
+		select {
+		case digit := <-d.Digits():
+			got = append(got, digit)
+		case <-time.After(patience):
+			t.Fatalf("only %q came", got)
+		}
+	}
+	if string(got) != "11#D" {
+		t.Errorf("got %q, want 11#D", got)
+	}
+	if err := c.Press("x"); err == nil {
+		t.Error("x is taken for a key")
+	}
+	e, _ := call(t, config(), config(), func(d *media.Description) { d.Events = 0 })
+	if err := e.Press("1"); err == nil {
+		t.Error("a key is pressed that the other side does not take")
+	}
+}
+
+// TestStrangers: garbage, and packets from elsewhere, change nothing.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	var e ear
+	callee := config()
+	callee.Tap = e.hear
+	a, b := call(t, config(), callee, asIs)
+	if err := a.Play(t.Context(), tone(100*time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "packets", func() bool { return b.Stats().Received.Packets > 3 })
+	stranger, err := net.Dial("udp", b.Offer().Addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	good := append([]byte{0x80, media.PCMU, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4}, bytes.Repeat([]byte{0x11}, 160)...)
+	for _, packet := range [][]byte{{}, {1}, bytes.Repeat([]byte{0xFF}, 1500), good} {
+		if _, err := stranger.Write(packet); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "garbage is counted", func() bool { return b.Stats().Received.Garbage >= 4 })
+	if e.has(bytes.Repeat([]byte{0x11}, 160)) {
+		t.Error("a stranger was heard")
+	}
+	for range 1000 {
+		if _, err := stranger.Write(good); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "a flood is not looked at", func() bool { return b.Stats().Received.Flood > 0 })
+}
+
+// TestSymmetric: sound goes to where it comes from, if that is not what the other
+// side said: it is behind a NAT.
+func TestSymmetric(t *testing.T) {
+	t.Parallel()
+	var e ear
+	caller := config()
+	caller.Tap = e.hear
+	a, b := call(t, caller, config(), asIs)
+	wrong := a.Offer()
+	wrong.Addr = netip.AddrPortFrom(loopback, 9) // discards
+	if err := b.Start(wrong); err != nil {
+		t.Fatal(err)
+	}
+	sound := tone(400 * time.Millisecond)
+	if err := b.Play(t.Context(), sound); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Play(t.Context(), sound); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the second time arrives", func() bool { return e.has(sound.MuLaw()) })
+}
+
+// TestHold: nothing is sent to a side that does not want it, and the sound goes on
+// where it stood.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	var e ear
+	callee := config()
+	callee.Tap = e.hear
+	a, b := call(t, config(), callee, asIs)
+	hold := b.Offer()
+	hold.Direction = media.SendOnly
+	if err := a.Start(hold); err != nil {
+		t.Fatal(err)
+	}
+	sound := tone(200 * time.Millisecond)
+	played := make(chan error, 1)
+	go func() { played <- a.Play(t.Context(), sound) }()
+	select {
+	case err := <-played:
+		t.Fatalf("it was played (%v) on hold", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	hold.Direction = media.SendRecv
+	if err := a.Start(hold); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-played; err != nil {
+		t.Error(err)
+	}
+	await(t, "all of it arrives", func() bool { return e.has(sound.MuLaw()) })
+}
+
+// TestNegotiation: sides that have nothing in common do not start.
+func TestNegotiation(t *testing.T) {
+	t.Parallel()
+	a := open(t, config())
+	secure := config()
+	secure.Secure = true
+	b := open(t, secure)
+	if _, err := b.Answer(a.Offer()); !errors.Is(err, media.ErrDescription) {
+		t.Errorf("plain RTP is accepted where it must be encrypted: %v", err)
+	}
+	if err := a.Start(b.Offer()); !errors.Is(err, media.ErrDescription) {
+		t.Errorf("SRTP without a key of ours: %v", err)
+	}
+	other := b.Offer()
+	other.Codecs = []uint8{9}
+	if _, err := b.Answer(other); !errors.Is(err, media.ErrDescription) {
+		t.Errorf("an offer of other codecs: %v", err)
+	}
+	if err := b.Start(other); !errors.Is(err, media.ErrDescription) {
+		t.Errorf("an answer of other codecs: %v", err)
+	}
+}
+
+// TestPorts: a range that is used up is an error, and a port that was given back is
+// free again.
+func TestPorts(t *testing.T) {
+	t.Parallel()
+	cfg := media.Config{Local: loopback, FirstPort: 29501, LastPort: 29505}
+	first := open(t, cfg)
+	port := first.Offer().Addr.Port()
+	if second := open(t, cfg).Offer().Addr.Port(); min(port, second) != 29502 || max(port, second) != 29504 {
+		t.Errorf("ports %d and %d, want the even ones", port, second)
+	}
+	if _, err := media.Open(cfg); !errors.Is(err, media.ErrNoPort) {
+		t.Errorf("a third: %v, want ErrNoPort", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := open(t, cfg).Offer().Addr.Port(); again != port {
+		t.Errorf("port %d, want %d, which was given back", again, port)
+	}
+	cfg.LastPort = cfg.FirstPort
+	if _, err := media.Open(cfg); !errors.Is(err, media.ErrNoPort) {
+		t.Errorf("an empty range: %v, want ErrNoPort", err)
+	}
+}
+
+// TestAdvertise: the other side is told the address that it can reach.
+func TestAdvertise(t *testing.T) {
+	t.Parallel()
+	cfg := config()
+	cfg.Advertise = netip.MustParseAddr("203.0.113.5")
+	if sdp := string(open(t, cfg).Offer().Marshal()); strings.Contains(sdp, "127.0.0.1") || strings.Count(sdp, "203.0.113.5") != 2 {
+		t.Errorf("the offer is\n%s", sdp)
+	}
+}
+
+// BenchmarkCalls is how much of two cores many calls take that say something in
+// both directions, and how many of their packets are late.
+func BenchmarkCalls(b *testing.B) {
+	const calls = 200
+	sessions := make([]*media.Session, 2*calls)
+	for i := range calls {
+		x, y := open(b, config()), open(b, config())
+		if err := errors.Join(x.Start(y.Offer()), y.Start(x.Offer())); err != nil {
+			b.Fatal(err)
+		}
+		sessions[2*i], sessions[2*i+1] = x, y
+	}
+	sound := tone(time.Second)
+	b.ResetTimer()
+	for b.Loop() {
+		var wg sync.WaitGroup
+		for _, s := range sessions {
+			wg.Go(func() { _ = s.Play(b.Context(), sound) })
+		}
+		wg.Wait()
+	}
+	b.StopTimer()
+	sent, late := 0, 0
+	var longest []time.Duration
+	for _, s := range sessions {
+		stats := s.Stats().Sent
+		sent, late = sent+stats.Packets, late+stats.Late
+		longest = append(longest, stats.Lateness)
+	}
+	b.ReportMetric(float64(sent)/b.Elapsed().Seconds(), "packets/s")
+	b.ReportMetric(100*float64(late)/float64(sent), "%late")
+	b.ReportMetric(slices.Max(longest).Seconds()*1000, "late-max-ms")
+}
