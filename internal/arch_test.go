@@ -54,6 +54,11 @@ func house() []room {
 		{path: "internal/deliver/smpp/smpptest", ours: []string{"deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
 		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver"}, never: []string{sql}},
 
+		{
+			path:  "internal/deliver/sip",
+			ours:  []string{"verify", "message", "deliver", "deliver/tts/audio", "deliver/sip/media"},
+			never: []string{http, sql},
+		},
 		{path: "internal/deliver/sip/media", ours: []string{"deliver/tts/audio"}, never: []string{http, sql}},
 
 		// The timers, and what is durable. Of the carriers the store knows only

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/pion/rtp"
@@ -225,4 +226,15 @@ func (s Stats) MOS() float64 {
 	}
 	r = max(r-2.5*100*s.Remote.Lost, 0)
 	return min(max(1+0.035*r+7e-6*r*(r-60)*(100-r), 1), 4.5)
+}
+
+// Pressed takes a key that was pressed elsewhere than in RTP.
+func (s *Session) Pressed(digit string) {
+	if len(digit) != 1 || !strings.Contains(events, strings.ToUpper(digit)) {
+		return
+	}
+	select {
+	case s.digits <- strings.ToUpper(digit)[0]:
+	default: // nobody listens
+	}
 }

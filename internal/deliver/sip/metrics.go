@@ -1,0 +1,51 @@
+package sip
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of one trunk, which all bear its name.
+type metrics struct {
+	calls    *prometheus.CounterVec // by outcome
+	answered prometheus.Counter
+	packets  prometheus.Counter
+	late     prometheus.Counter
+	mos      prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"carrier": c.cfg.Name}, reg)
+	m := &metrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_sip_calls_total", Help: "Calls, by how they ended.",
+		}, []string{"outcome"}),
+		answered: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_sip_answered_seconds_total", Help: "How long calls were answered.",
+		}),
+		packets: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_sip_rtp_packets_total", Help: "RTP packets sent.",
+		}),
+		late: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_sip_rtp_late_total", Help: "RTP packets that left more than 10 ms after their time.",
+		}),
+		mos: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "countersign_sip_mos", Help: "How calls sounded to the other side, 1 to 4.5, where it has reported.",
+			Buckets: []float64{1, 2, 3, 3.5, 3.8, 4, 4.2, 4.4},
+		}),
+	}
+	reg.MustRegister(m.calls, m.answered, m.packets, m.late, m.mos,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "countersign_sip_calls", Help: "Calls under way.",
+		}, func() float64 { return float64(len(c.limit.slots)) }))
+	return m
+}
+
+func (m *metrics) ended(r result) {
+	m.calls.WithLabelValues(string(r.outcome)).Inc()
+	m.answered.Add(r.answer.Seconds())
+	m.packets.Add(float64(r.stats.Sent.Packets))
+	m.late.Add(float64(r.stats.Sent.Late))
+	if mos := r.stats.MOS(); mos > 0 {
+		m.mos.Observe(mos)
+	}
+}

@@ -1,0 +1,264 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo"
+	"github.com/emiago/sipgo/sip"
+
+	"countersign/internal/deliver/sip/media"
+)
+
+// trunk is the SIP side of a carrier: one local address, from which all calls are
+// made and where their peers reach us.
+type trunk struct {
+	cfg    *Config
+	log    *slog.Logger
+	ua     *sipgo.UserAgent
+	client *sipgo.Client
+	server *sipgo.Server
+	dialog sipgo.DialogUA
+	local  netip.Addr // as the other side is told
+
+	mu    sync.Mutex
+	calls map[string]*call // by Call-ID
+
+	listener net.PacketConn // of UDP; nil for TCP and TLS
+	serving  sync.WaitGroup
+}
+
+// openTrunk makes the sockets. The caller must close it.
+func openTrunk(cfg *Config, log *slog.Logger) (*trunk, error) {
+	host, port, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	t := &trunk{cfg: cfg, log: log, calls: map[string]*call{}}
+	if t.local, err = localAddress(cfg, host); err != nil {
+		return nil, err
+	}
+	t.ua, err = sipgo.NewUA(sipgo.WithUserAgent("countersign"), sipgo.WithUserAgentHostname(t.local.String()),
+		sipgo.WithUserAgenTLSConfig(cfg.TLS))
+	if err != nil {
+		return nil, err
+	}
+	if err := t.open(host, port); err != nil {
+		return nil, errors.Join(err, t.ua.Close())
+	}
+	return t, nil
+}
+
+func (t *trunk) open(host, port string) (err error) {
+	quiet := slog.New(slog.DiscardHandler) // it logs whole messages
+	if t.server, err = sipgo.NewServer(t.ua, sipgo.WithServerLogger(quiet)); err != nil {
+		return err
+	}
+	options := []sipgo.ClientOption{sipgo.WithClientLogger(quiet), sipgo.WithClientNAT(), sipgo.WithClientHostname(t.local.String())}
+	contact := sip.Uri{Scheme: "sip", User: "countersign", Host: t.local.String()}
+	if t.cfg.Transport == "udp" {
+		t.listener, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", net.JoinHostPort(host, port))
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		bound := t.listener.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // it listens on UDP
+		contact.Port = int(bound.Port())
+		options = append(options, sipgo.WithClientConnectionAddr(t.listener.LocalAddr().String()), sipgo.WithClientPort(contact.Port))
+		conn := &noticedConn{PacketConn: t.listener, read: make(chan struct{})}
+		t.serving.Go(func() { _ = t.server.ServeUDP(conn) }) // it ends when the socket is closed
+		<-conn.read
+	} else {
+		contact.UriParams = sip.NewParams()
+		contact.UriParams.Add("transport", t.cfg.Transport)
+	}
+	if t.client, err = sipgo.NewClient(t.ua, options...); err != nil {
+		return err
+	}
+	t.dialog = sipgo.DialogUA{Client: t.client, ContactHDR: sip.ContactHeader{Address: contact}}
+	t.server.OnBye(t.inDialog((*call).onBye))
+	t.server.OnInvite(t.inDialog((*call).onInvite))
+	t.server.OnInfo(t.inDialog((*call).onInfo))
+	t.server.OnUpdate(t.inDialog((*call).onUpdate))
+	t.server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
+	t.server.OnOptions(func(req *sip.Request, tx sip.ServerTransaction) { respond(tx, req, 200, "OK", nil) })
+	return nil
+}
+
+// noticedConn tells when it is first read from: sipgo knows the socket from then
+// on, and would open another one before.
+type noticedConn struct {
+	net.PacketConn
+	read chan struct{}
+	once sync.Once
+}
+
+// ReadFrom implements [net.PacketConn].
+func (c *noticedConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	c.once.Do(func() { close(c.read) })
+	return c.PacketConn.ReadFrom(b)
+}
+
+// localAddress is where the other side reaches us: what the operator says, or the
+// address that leads to the trunk.
+func localAddress(cfg *Config, host string) (netip.Addr, error) {
+	if cfg.Advertise.IsValid() {
+		return cfg.Advertise, nil
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && !addr.IsUnspecified() {
+		return addr, nil
+	}
+	conn, err := (&net.Dialer{}).DialContext(context.Background(), "udp", cfg.hop()) // sends nothing
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find the local address: %w", err)
+	}
+	addr := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap() //nolint:forcetypeassert // it dials UDP
+	return addr, conn.Close()
+}
+
+// hop is host:port of what everything is sent to.
+func (c *Config) hop() string {
+	host := c.Host
+	if c.OutboundProxy != "" {
+		host = c.OutboundProxy
+	}
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	port := 5060
+	if c.Transport == "tls" {
+		port = 5061
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port))
+}
+
+// uri is a SIP address at the trunk.
+func (c *Config) uri(user string) sip.Uri {
+	u := sip.Uri{Scheme: "sip", User: user, Host: c.Host}
+	if host, port, err := net.SplitHostPort(c.Host); err == nil {
+		u.Host = host
+		u.Port, _ = strconv.Atoi(port) // hostForm has looked at it
+	}
+	return u
+}
+
+func (t *trunk) media() (*media.Session, error) {
+	local := netip.IPv4Unspecified()
+	if t.local.Is6() {
+		local = netip.IPv6Unspecified()
+	}
+	if t.local.IsLoopback() {
+		local = t.local
+	}
+	return media.Open(media.Config{
+		Local: local, Advertise: t.local, FirstPort: t.cfg.FirstPort, LastPort: t.cfg.LastPort,
+		Secure: t.cfg.SRTP, AnySource: true,
+	})
+}
+
+func (t *trunk) add(c *call) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calls[c.id] = c
+}
+
+func (t *trunk) remove(c *call) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.calls, c.id)
+}
+
+// inDialog hands a request to the call that it belongs to.
+func (t *trunk) inDialog(handle func(*call, *sip.Request, sip.ServerTransaction)) sipgo.RequestHandler {
+	return func(req *sip.Request, tx sip.ServerTransaction) {
+		var c *call
+		if id := req.CallID(); id != nil {
+			t.mu.Lock()
+			c = t.calls[id.Value()]
+			t.mu.Unlock()
+		}
+		if c == nil {
+			respond(tx, req, 481, "Call/Transaction Does Not Exist", nil)
+			return
+		}
+		handle(c, req, tx)
+	}
+}
+
+func respond(tx sip.ServerTransaction, req *sip.Request, code int, reason string, body []byte, headers ...sip.Header) {
+	res := sip.NewResponseFromRequest(req, code, reason, body)
+	for _, h := range headers {
+		res.AppendHeader(h)
+	}
+	_ = tx.Respond(res) // who asked asks again
+}
+
+func (t *trunk) close() error {
+	err := t.ua.Close()
+	if t.listener != nil {
+		_ = t.listener.Close() // the user agent may have closed it
+	}
+	t.serving.Wait()
+	return err
+}
+
+// register keeps the trunk's registrar informed until ctx ends, and then signs off.
+func (t *trunk) register(ctx context.Context, failed func(error)) {
+	pause := time.Duration(0)
+	for sleep(ctx, pause) {
+		if err := t.registerOnce(ctx, t.cfg.RegisterEvery+30*time.Second); err != nil {
+			failed(fmt.Errorf("register: %w", err))
+			pause = min(max(2*pause, time.Second), t.cfg.RegisterEvery)
+			continue
+		}
+		pause = t.cfg.RegisterEvery
+	}
+	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = t.registerOnce(bye, 0) // it expires by itself
+}
+
+func (t *trunk) registerOnce(ctx context.Context, expires time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req := sip.NewRequest(sip.REGISTER, t.cfg.uri(""))
+	req.SetTransport(strings.ToUpper(t.cfg.Transport))
+	req.SetDestination(t.cfg.hop())
+	own := t.cfg.uri(t.cfg.User)
+	from := &sip.FromHeader{Address: own, Params: sip.NewParams()}
+	from.Params.Add("tag", sip.GenerateTagN(16))
+	req.AppendHeader(from)
+	req.AppendHeader(&sip.ToHeader{Address: own, Params: sip.NewParams()})
+	req.AppendHeader(sip.HeaderClone(&t.dialog.ContactHDR))
+	req.AppendHeader(sip.NewHeader("Expires", strconv.Itoa(int(expires.Seconds()))))
+	res, err := t.client.Do(ctx, req)
+	if err == nil && (res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired) {
+		res, err = t.client.DoDigestAuth(ctx, req, res, sipgo.DigestAuth{Username: t.cfg.User, Password: t.cfg.Password})
+	}
+	switch {
+	case err != nil:
+		return err
+	case !res.IsSuccess():
+		return newStatusError(res)
+	}
+	return nil
+}
+
+// sleep waits, and reports false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
