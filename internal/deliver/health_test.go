@@ -1,0 +1,123 @@
+package deliver_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/verify"
+)
+
+// TestMarkedDown: a carrier whose success falls is asked last, gets one message
+// after a while, and is back when it took that.
+func TestMarkedDown(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	bad := &carrier{"bad", errLost, &asked}
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes:   []deliver.Route{{Carriers: []string{"bad", "good"}}},
+		Carriers: map[string]deliver.Carrier{"bad": bad, "good": carrier{"good", nil, &asked}},
+		Now:      func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := func() string {
+		asked = nil
+		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "1"}) // the order is what counts
+		return asked[0]
+	}
+	down := func() bool { return router.Status()[0].Down }
+	for i := range 10 {
+		if got := first(); got != "bad" || down() != (i == 9) {
+			t.Fatalf("message %d went to %s first, marked down: %v", i+1, got, down())
+		}
+	}
+	if got := first(); got != "good" {
+		t.Errorf("a carrier that is down is asked before %s", got)
+	}
+	now = now.Add(30 * time.Second)
+	if a, b := first(), first(); a != "bad" || b != "good" {
+		t.Errorf("after a while %s and %s were asked first, want one chance", a, b)
+	}
+	now = now.Add(30 * time.Second)
+	bad.err = nil
+	if a, b := first(), first(); a != "bad" || b != "bad" || down() {
+		t.Errorf("after it took one, %s and %s were asked first, marked down: %v", a, b, down())
+	}
+	bad.err = deliver.ErrNumber
+	for range 20 {
+		if got := first(); got != "bad" {
+			t.Fatal("bad numbers were held against the carrier")
+		}
+	}
+}
+
+// TestOnlyCarrierRecovers: a carrier without an alternative goes on to be asked, and
+// is well again when it does well.
+func TestOnlyCarrierRecovers(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	only := &carrier{"only", deliver.ErrNotSent, &asked}
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes:   []deliver.Route{{Carriers: []string{"only"}}},
+		Carriers: map[string]deliver.Carrier{"only": only},
+		Now:      func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(n int) {
+		for range n {
+			_, _ = router.Send(t.Context(), deliver.Message{}) // the status is what counts
+		}
+	}
+	send(20)
+	if !router.Status()[0].Down {
+		t.Fatal("20 failures do not mark it down")
+	}
+	only.err = nil
+	send(10)
+	if !router.Status()[0].Down {
+		t.Error("10 messages after 20 failures are well enough")
+	}
+	send(10)
+	if router.Status()[0].Down {
+		t.Error("20 messages after 20 failures are not")
+	}
+}
+
+// TestMarkedDownByReceipts: a carrier that takes everything and delivers nothing
+// is as bad.
+func TestMarkedDownByReceipts(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	router, err := deliver.NewRouter(deliver.RouterConfig{Carriers: carriers(&asked)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	down := func() (names []string) {
+		for _, s := range router.Status() {
+			if s.Down {
+				names = append(names, s.Name)
+			}
+		}
+		return names
+	}
+	for i := range 40 {
+		router.Reported(deliver.Receipt{Carrier: "good", State: verify.EventUndeliverable})
+		state := verify.EventDelivered
+		if i%2 == 0 {
+			state = verify.EventExpired
+		}
+		router.Reported(deliver.Receipt{Carrier: "also good", State: state})
+		router.Reported(deliver.Receipt{Carrier: "down", State: verify.EventAccepted})
+		router.Reported(deliver.Receipt{Carrier: "nobody", State: verify.EventRejected})
+	}
+	if got := down(); !slices.Equal(got, []string{"good"}) {
+		t.Errorf("marked down: %v", got)
+	}
+}
