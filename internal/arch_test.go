@@ -56,7 +56,7 @@ func house() []room {
 
 		{
 			path:  "internal/deliver/sip",
-			ours:  []string{"verify", "message", "deliver", "deliver/tts/audio", "deliver/sip/media"},
+			ours:  []string{"verify", "message", "phone", "deliver", "deliver/tts/audio", "deliver/sip/media"},
 			never: []string{http, sql},
 		},
 		{path: "internal/deliver/sip/media", ours: []string{"deliver/tts/audio"}, never: []string{http, sql}},

@@ -214,3 +214,20 @@ func typeOf(n *phonenumbers.PhoneNumber) Type {
 		return Unknown
 	}
 }
+
+// Expensive reports whether a call to an international number (digits) may cost
+// much more than a call: premium rate, shared cost and personal numbers, as far as
+// the plan tells, and what belongs to no country, such as satellite phones and the
+// networks of the +88 codes. Toll-free +800 is not; what no plan knows is.
+func Expensive(digits string) bool {
+	n, err := phonenumbers.Parse("+"+digits, "")
+	if err != nil {
+		return true
+	}
+	switch phonenumbers.GetNumberType(n) {
+	case phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.PERSONAL_NUMBER:
+		return true
+	}
+	code := int(n.GetCountryCode())
+	return code != 800 && phonenumbers.GetRegionCodeForCountryCode(code) == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
+}

@@ -218,3 +218,18 @@ func BenchmarkParse(b *testing.B) {
 		})
 	}
 }
+
+func TestExpensive(t *testing.T) {
+	t.Parallel()
+	for digits, want := range map[string]bool{
+		"447700900001": false, "447911123456": false, "442071838750": false, "12015550123": false,
+		"4915123456789": false, "18765551234": false, "80012345678": false, "8613812345678": false,
+		"19005551234": true, "449012345678": true, "447012345678": true, "499001234567": true,
+		"8816123456": true, "881612345678": true, "870773123456": true, "882161234567": true, "979123456789": true,
+		"88213300001": true, "999": true, "": true,
+	} {
+		if got := phone.Expensive(digits); got != want {
+			t.Errorf("%q: %v", digits, got)
+		}
+	}
+}

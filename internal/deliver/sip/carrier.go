@@ -18,16 +18,22 @@ import (
 // Carrier makes calls over one trunk. Its methods may be called from many
 // goroutines.
 type Carrier struct {
-	cfg     Config
-	log     *slog.Logger
-	trunk   *trunk
-	limit   limiter
-	metrics *metrics
-	errs    deliver.ErrorLog
+	cfg          Config
+	log          *slog.Logger
+	trunk        *trunk
+	registration *registration // nil if it does not register
+	limit        limiter
+	metrics      *metrics
+	errs         deliver.ErrorLog
 
-	ctx   context.Context //nolint:containedctx // of all calls
-	stop  context.CancelFunc
-	calls sync.WaitGroup
+	talking     context.Context //nolint:containedctx // of calls that were answered
+	stopTalking context.CancelFunc
+	dialling    context.Context //nolint:containedctx // of what is not a call yet; it ends first
+	stopDialing context.CancelFunc
+	calls       sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool // no call begins any more
 }
 
 var _ deliver.Carrier = (*Carrier)(nil)
@@ -48,18 +54,47 @@ func New(cfg Config) (*Carrier, error) {
 		return nil, fmt.Errorf("carrier %s: %w", cfg.Name, err)
 	}
 	c.metrics = newMetrics(cfg.Metrics, c)
-	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.talking, c.stopTalking = context.WithCancel(context.Background())
+	c.dialling, c.stopDialing = context.WithCancel(c.talking)
 	if cfg.Register {
-		c.calls.Go(func() { c.trunk.register(c.ctx, c.complain) })
+		c.registration = &registration{trunk: c.trunk, failed: c.complain}
+		c.calls.Go(func() { c.registration.run(c.dialling) })
 	}
 	return c, nil
 }
 
 // Close ends all calls, and waits for their reports.
 func (c *Carrier) Close() error {
-	c.stop()
-	c.calls.Wait()
-	return c.trunk.close()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	return c.Shutdown(ended)
+}
+
+// Shutdown ends the calls that ring, lets those that were answered come to their
+// end until ctx ends, and waits for their reports.
+func (c *Carrier) Shutdown(ctx context.Context) error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.stopDialing()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		c.calls.Wait()
+	}()
+	select {
+	case <-over:
+	case <-ctx.Done():
+		c.stopTalking()
+		select {
+		case <-over:
+		case <-time.After(byeTimeout): // for answers that do not come
+		}
+	}
+	c.stopTalking()
+	err := c.trunk.close() // which ends what still waits for an answer
+	<-over
+	return err
 }
 
 // Send dials, and returns when the phone rings or was answered, or when neither
@@ -81,13 +116,14 @@ func (c *Carrier) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	if err := c.cfg.permits(m); err != nil {
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNumber, err)
 	}
-	call, err := c.prepare(ctx, m)
+	pause, err := c.limit.enter(time.Now())
 	if err != nil {
 		return deliver.Submission{}, err
 	}
-	pause, err := c.limit.enter(time.Now())
+	call, err := c.prepare(ctx, m)
 	if err != nil {
-		return deliver.Submission{}, errors.Join(err, call.media.Close())
+		c.limit.leave()
+		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
 	}
 	if !sleep(ctx, pause) {
 		c.limit.leave()
@@ -101,20 +137,20 @@ func (c *Carrier) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 func (c *Carrier) prepare(ctx context.Context, m deliver.Message) (*call, error) {
 	sound, err := c.cfg.Speaker.Speak(ctx, m.Script)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
+		return nil, err
 	}
 	first, err := c.cfg.Speaker.Speak(ctx, untilCode(m.Script))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
+		return nil, err
 	}
 	session, err := c.trunk.media()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
+		return nil, err
 	}
 	return &call{
 		trunk: c.trunk, id: sip.GenerateTagN(32), message: m, caller: c.callerID(m),
-		sound: sound, said: min(first.Duration(), sound.Duration()), media: session,
-		ringing: make(chan struct{}), over: make(chan struct{}),
+		sound: sound, once: min(first.Duration(), sound.Duration()), media: session,
+		response: newSignal(), ringing: newSignal(), giveUp: newSignal(), over: make(chan struct{}),
 	}, nil
 }
 
@@ -128,88 +164,137 @@ func untilCode(s message.Script) message.Script {
 	return s
 }
 
+// anonymous is the caller where the configuration names none (RFC 3323 §4.1.1.3).
+const anonymous = "anonymous"
+
 func (c *Carrier) callerID(m deliver.Message) string {
 	for _, id := range c.cfg.CallerIDs {
 		if id.Country == "" || id.Country == m.Country {
-			return id.Number
+			return c.cfg.dialled(id.Number)
 		}
 	}
 	if c.cfg.User != "" {
 		return c.cfg.User
 	}
-	return "anonymous"
+	return anonymous
 }
+
+// What becomes of a call while Send waits for it. Whoever is first decides: Send,
+// that takes or abandons it, or the call, that ends.
+const (
+	pending   int32 = iota
+	taken           // Send has said that the call is under way: its end is reported
+	abandoned       // Send has said that it is not: its end is of no interest
+	ended           // Send is told how
+)
+
+// progress is how long Send waits for the ringing after the trunk has said that it
+// is at it. Abroad that takes its time; the router gives a carrier 10 s.
+const progress = 8 * time.Second
 
 // dial makes a call that goes on when it rings, and returns when that is clear.
 func (c *Carrier) dial(ctx context.Context, call *call) (deliver.Submission, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	calling, hangUp := context.WithCancel(c.ctx)
-	ended := make(chan result, 1)
-	c.calls.Go(func() {
-		defer hangUp()
-		defer c.limit.leave()
-		r := call.run(calling)
-		_ = call.media.Close() // the call is over
-		c.metrics.ended(r)
-		c.log.Info("call ended", "event_id", call.message.EventID.String(), "outcome", string(r.outcome),
-			"answered_s", r.answer.Seconds(), "packets", r.stats.Sent.Packets, "note", r.note)
-		select {
-		case <-call.ringing:
-			c.report(call, r)
-		default:
-			ended <- r
-		}
-	})
-	sub := deliver.Submission{Carrier: c.cfg.Name, Refs: []string{call.id}}
-	setup := time.NewTimer(c.cfg.SetupTimeout)
-	defer setup.Stop()
-	var late error
-	select {
-	case <-call.ringing:
-		return sub, nil
-	case r := <-ended:
-		return c.ended(call, r)
-	case <-setup.C:
-		late = fmt.Errorf("%w: no sign of life in %s", deliver.ErrNotSent, c.cfg.SetupTimeout)
-	case <-ctx.Done():
-		late = fmt.Errorf("%w: %w", deliver.ErrNotSent, ctx.Err())
+	end := make(chan Result, 1)
+	if !c.begin(call, end) {
+		c.limit.leave()
+		return deliver.Submission{}, errors.Join(fmt.Errorf("%w: stopping", deliver.ErrNotSent), call.media.Close())
 	}
-	hangUp()
-	select { // it may have rung just now
-	case <-call.ringing:
-		return sub, nil
-	default:
-		return deliver.Submission{}, late
+	first, slow := time.NewTimer(c.cfg.FirstResponse), time.NewTimer(progress)
+	defer first.Stop()
+	defer slow.Stop()
+	response := call.response.c
+	for {
+		select {
+		case <-call.ringing.c:
+			return c.take(call, end)
+		case r := <-end:
+			return c.early(call, r)
+		case <-response:
+			response = nil
+			first.Stop()
+		case <-first.C:
+			return c.abandon(call, end, fmt.Errorf("no response in %s", c.cfg.FirstResponse))
+		case <-slow.C:
+			return c.take(call, end)
+		case <-ctx.Done():
+			return c.abandon(call, end, ctx.Err())
+		}
 	}
 }
 
-// ended is what Send says of a call that ended before the phone rang.
-func (c *Carrier) ended(call *call, r result) (deliver.Submission, error) {
-	no, refused := errors.AsType[*StatusError](r.err)
-	switch {
-	case refused && !ofTrunk(no.Status):
-		// About the person: another trunk would hear the same.
-		c.calls.Go(func() { c.report(call, r) })
-		return deliver.Submission{Carrier: c.cfg.Name, Refs: []string{call.id}}, nil
-	case refused && no.Status < 500:
-		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrRefused, r.err)
+// begin lets the call be made, unless the carrier is closed.
+func (c *Carrier) begin(call *call, end chan<- Result) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.calls.Go(func() { c.make(call, end) })
 	}
-	return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, r.err)
+	return !c.closed
+}
+
+// make makes the call, and sees that its end is known where it is of interest.
+func (c *Carrier) make(call *call, end chan<- Result) {
+	defer c.limit.leave()
+	stop := context.AfterFunc(c.dialling, call.giveUp.raise)
+	r := call.run(c.talking)
+	stop()
+	_ = call.media.Close() // the call is over
+	c.metrics.ended(r)
+	c.log.Info("call ended", "event_id", call.message.EventID.String(), "outcome", string(r.Outcome),
+		"talked_s", r.Talked.Seconds(), "packets", r.Stats.Sent.Packets, "note", r.Note)
+	if c.cfg.Ended != nil {
+		c.cfg.Ended(call.message, r)
+	}
+	if call.fate.CompareAndSwap(pending, ended) {
+		end <- r
+	} else if call.fate.Load() == taken {
+		c.report(call, r)
+	}
+}
+
+func (c *Carrier) take(call *call, end <-chan Result) (deliver.Submission, error) {
+	if !call.fate.CompareAndSwap(pending, taken) {
+		return c.early(call, <-end)
+	}
+	return deliver.Submission{Carrier: c.cfg.Name, Refs: []string{call.id}}, nil
+}
+
+// abandon gives up on a call that does not ring. If it rings later it is cancelled,
+// and hung up on if somebody answers.
+func (c *Carrier) abandon(call *call, end <-chan Result, why error) (deliver.Submission, error) {
+	if !call.fate.CompareAndSwap(pending, abandoned) {
+		return c.early(call, <-end)
+	}
+	call.giveUp.raise()
+	return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, why)
+}
+
+// early is what Send says of a call that is over already.
+func (c *Carrier) early(call *call, r Result) (deliver.Submission, error) {
+	no, refused := errors.AsType[*StatusError](r.Err)
+	switch {
+	case call.ringing.raised(), refused && !ofTrunk(no.Status):
+		// About the person: another trunk would hear the same.
+		c.report(call, r)
+		return deliver.Submission{Carrier: c.cfg.Name, Refs: []string{call.id}}, nil
+	case refused && !temporary(no.Status):
+		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrRefused, r.Err)
+	}
+	return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, r.Err)
 }
 
 // reportTimeout bounds the storing of a report.
 const reportTimeout = 10 * time.Second
 
 // report tells how a call ended that Send has returned for.
-func (c *Carrier) report(call *call, r result) {
+func (c *Carrier) report(call *call, r Result) {
 	if c.cfg.Reports.Receipt == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
 	err := c.cfg.Reports.Receipt(ctx, deliver.Receipt{
-		Carrier: c.cfg.Name, Ref: call.id, State: r.outcome.event(), Error: r.note,
+		Carrier: c.cfg.Name, Ref: call.id, State: r.Outcome.event(), Error: r.Note,
 	})
 	if err != nil {
 		c.log.Error("outcome of a call not stored", "event_id", call.message.EventID.String(), "error", err)
@@ -220,8 +305,12 @@ func (c *Carrier) complain(err error) { c.errs.Add(time.Now(), err) }
 
 // Status tells how the carrier is.
 func (c *Carrier) Status() deliver.CarrierStatus {
-	return deliver.CarrierStatus{
+	s := deliver.CarrierStatus{
 		InFlight: len(c.limit.slots), Window: cap(c.limit.slots),
 		Rate: c.cfg.CallsPerSecond, RateLimit: c.cfg.CallsPerSecond, Errors: c.errs.List(),
 	}
+	if c.registration != nil {
+		s.Binds = []deliver.BindStatus{c.registration.status()}
+	}
+	return s
 }

@@ -9,38 +9,28 @@ import (
 	"time"
 
 	"countersign/internal/deliver"
+	"countersign/internal/phone"
 )
-
-// deniedPrefixes are numbers that cost more than a call: satellite phones and
-// networks of no country (ITU-T E.164 Annex: 870, 878, 881 to 883, 888), premium
-// rate and shared cost (979, 808), and the countries of the North American plan
-// where fraud by expensive calls is an old trade. They are called only when their
-// country is allowed by name, or their prefix by Config.Allow.
-//
-//nolint:gochecknoglobals // a table
-var deniedPrefixes = []string{
-	"808", "870", "878", "881", "882", "883", "888", "979", // of no country
-	"1900", "1976", // premium rate
-	"1242", "1246", "1264", "1268", "1284", "1345", "1441", "1473", "1649", "1664", "1721",
-	"1758", "1767", "1784", "1809", "1829", "1849", "1868", "1869", "1876", "1658",
-}
 
 // errDenied says that a destination is not called.
 var errDenied = errors.New("destination is not allowed on this trunk")
 
-// permits reports whether a number may be called.
+// permits reports whether a number may be called: its country must be allowed, and
+// it must cost what a call costs. Satellite phones and premium rates are called
+// only when their first digits are allowed by name: who asks for a call to them
+// may be the one who is paid for it.
 func (c *Config) permits(m deliver.Message) error {
 	if m.To == "" || strings.Trim(m.To, "0123456789") != "" {
 		return fmt.Errorf("%w: the number is not digits", errDenied)
 	}
-	if len(c.Countries) > 0 {
-		if !slices.Contains(c.Countries, m.Country) {
-			return errDenied
-		}
+	allowed := func(prefix string) bool { return strings.HasPrefix(m.To, prefix) }
+	switch {
+	case slices.ContainsFunc(c.AllowPrefixes, allowed):
 		return nil
-	}
-	if slices.ContainsFunc(deniedPrefixes, func(p string) bool { return strings.HasPrefix(m.To, p) }) {
-		return errDenied
+	case len(c.Countries) > 0 && !slices.Contains(c.Countries, m.Country):
+		return fmt.Errorf("%w: country %q", errDenied, m.Country)
+	case phone.Expensive(m.To):
+		return fmt.Errorf("%w: premium rate, shared cost or satellite", errDenied)
 	}
 	return nil
 }

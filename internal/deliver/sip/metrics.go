@@ -40,12 +40,12 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 	return m
 }
 
-func (m *metrics) ended(r result) {
-	m.calls.WithLabelValues(string(r.outcome)).Inc()
-	m.answered.Add(r.answer.Seconds())
-	m.packets.Add(float64(r.stats.Sent.Packets))
-	m.late.Add(float64(r.stats.Sent.Late))
-	if mos := r.stats.MOS(); mos > 0 {
+func (m *metrics) ended(r Result) {
+	m.calls.WithLabelValues(string(r.Outcome)).Inc()
+	m.answered.Add(r.Talked.Seconds())
+	m.packets.Add(float64(r.Stats.Sent.Packets))
+	m.late.Add(float64(r.Stats.Sent.Late))
+	if mos := r.Stats.MOS(); mos > 0 {
 		m.mos.Observe(mos)
 	}
 }

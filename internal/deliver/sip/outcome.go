@@ -67,6 +67,11 @@ func ofTrunk(status int) bool {
 	return status >= 500 && status < 600 || outcomeOf(status) == Failed
 }
 
+// temporary reports whether the trunk itself may do better later.
+func temporary(status int) bool {
+	return status == 408 || status == 429 || status >= 500 && status < 600
+}
+
 // StatusError is a call's final response that is no success.
 type StatusError struct {
 	Status int

@@ -2,8 +2,11 @@
 // once somebody answers, and reports how the call ended.
 //
 //	carrier.go   a Carrier: limits, and what becomes of a message
-//	call.go      one call, from INVITE to BYE
-//	trunk.go     the sockets, REGISTER, and what the trunk asks of us
+//	call.go      one call, from INVITE to its answer
+//	talk.go      an answered call, to its BYE
+//	dialog.go    what the other side asks of a call: BYE, re-INVITE, INFO, UPDATE
+//	trunk.go     the sockets, and whom a request is about
+//	register.go  REGISTER
 //	guard.go     who may be called, and how many at a time
 //	outcome.go   what the answers of a trunk mean
 //	media/       SDP, RTP, SRTP, digits
@@ -13,8 +16,6 @@
 // followed by the next; after an answer a call is never repeated.
 //
 // The package must not know what a verification is, nor where reports are kept.
-//
-// TODO(#4): no configuration can name such a carrier yet.
 package sip
 
 import (
@@ -26,6 +27,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,7 +35,6 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/tts/audio"
 	"countersign/internal/message"
-	"countersign/internal/verify"
 )
 
 // CallerID says from which number a call comes. The first that fits decides.
@@ -66,21 +67,27 @@ type Config struct {
 	LastPort  int
 	SRTP      bool // offer SRTP only
 
-	CallerIDs []CallerID
-	Countries []string // ISO codes of those that may be called; none: all but what is expensive
+	CallerIDs  []CallerID
+	DigitsOnly bool // write numbers without "+"
+
+	Countries     []string // ISO codes of those that may be called; none: all
+	AllowPrefixes []string // first digits of numbers that may be called though they are expensive
 
 	MaxCalls       int     // at a time; default 100
 	CallsPerSecond float64 // 0 for no limit
 
-	SetupTimeout time.Duration // for the first sign of life; default 4 s
-	RingTimeout  time.Duration // default 45 s
-	MaxDuration  time.Duration // after the answer; default 60 s
+	FirstResponse time.Duration // for any response to an INVITE, before the next trunk is asked; default 1 s
+	RingTimeout   time.Duration // from the INVITE to an answer; default 45 s
+	MaxDuration   time.Duration // after the answer; default, and the most, 60 s
 
 	Speaker Speaker
 
-	// Wanted tells whether somebody still waits for the code of an event. It is
+	// Wanted tells whether somebody still waits for the code of a message. It is
 	// asked every second while the phone rings. nil: always.
-	Wanted func(ctx context.Context, event verify.ID) bool
+	Wanted func(context.Context, deliver.Message) bool
+
+	// Ended hears of every call that is over, before its report; nil for nobody.
+	Ended func(deliver.Message, Result)
 
 	Reports deliver.Reports
 	Log     *slog.Logger
@@ -90,8 +97,12 @@ type Config struct {
 var (
 	hostForm   = regexp.MustCompile(`^[0-9A-Za-z.\-]{1,253}(:[0-9]{1,5})?$|^\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?$`)
 	userForm   = regexp.MustCompile(`^[0-9A-Za-z._~+\-]{0,64}$`)
-	callerForm = regexp.MustCompile(`^\+?[0-9]{3,15}$`)
+	callerForm = regexp.MustCompile(`^[0-9]{3,15}$`)
 )
+
+// longestCall is the most that MaxDuration may be. A session timer lasts 90 s at
+// least (RFC 4028 §4), so that a call is over before one runs out.
+const longestCall = time.Minute
 
 // complete checks the configuration and fills in its defaults.
 func (c *Config) complete() error {
@@ -100,9 +111,9 @@ func (c *Config) complete() error {
 	set(&c.FirstPort, 10000)
 	set(&c.LastPort, 20000)
 	set(&c.MaxCalls, 100)
-	set(&c.SetupTimeout, 4*time.Second)
+	set(&c.FirstResponse, time.Second)
 	set(&c.RingTimeout, 45*time.Second)
-	set(&c.MaxDuration, time.Minute)
+	set(&c.MaxDuration, longestCall)
 	set(&c.RegisterEvery, 5*time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -126,11 +137,18 @@ func (c *Config) complete() error {
 	case c.MaxCalls < 1, c.CallsPerSecond < 0:
 		return errors.New("max_calls, calls_per_second: must not be negative")
 	case c.FirstPort < 1024 || c.LastPort > 65535 || c.FirstPort+1 > c.LastPort:
-		return errors.New("rtp ports: must be a range within 1024 to 65535")
+		return errors.New("rtp_ports: must be a range within 1024 to 65535")
+	case c.MaxDuration > longestCall:
+		return fmt.Errorf("max_duration: must be at most %s", longestCall)
 	}
 	for i, id := range c.CallerIDs {
 		if !callerForm.MatchString(id.Number) {
 			return fmt.Errorf("caller_ids[%d].number: must be 3 to 15 digits", i)
+		}
+	}
+	for i, prefix := range c.AllowPrefixes {
+		if prefix == "" || strings.Trim(prefix, "0123456789") != "" {
+			return fmt.Errorf("allow_prefixes[%d]: must be digits", i)
 		}
 	}
 	return nil

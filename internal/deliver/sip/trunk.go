@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,7 +32,8 @@ type trunk struct {
 	local  netip.Addr // as the other side is told
 
 	mu    sync.Mutex
-	calls map[string]*call // by Call-ID
+	calls map[string]*call     // by Call-ID
+	given map[string]time.Time // Call-IDs of calls that were given up, and how long an answer may come
 
 	listener net.PacketConn // of UDP; nil for TCP and TLS
 	serving  sync.WaitGroup
@@ -42,12 +45,18 @@ func openTrunk(cfg *Config, log *slog.Logger) (*trunk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	t := &trunk{cfg: cfg, log: log, calls: map[string]*call{}}
+	t := &trunk{cfg: cfg, log: log, calls: map[string]*call{}, given: map[string]time.Time{}}
 	if t.local, err = localAddress(cfg, host); err != nil {
 		return nil, err
 	}
 	t.ua, err = sipgo.NewUA(sipgo.WithUserAgent("countersign"), sipgo.WithUserAgentHostname(t.local.String()),
-		sipgo.WithUserAgenTLSConfig(cfg.TLS))
+		sipgo.WithUserAgenTLSConfig(cfg.TLS),
+		sipgo.WithUserAgentTransactionLayerOptions(
+			sip.WithTransactionLayerLogger(quiet()), // it logs whole messages
+			sip.WithTransactionLayerTerminateOnConnClose(),
+			sip.WithTransactionLayerUnhandledResponseHandler(t.stray),
+		),
+		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(quiet())))
 	if err != nil {
 		return nil, err
 	}
@@ -58,11 +67,10 @@ func openTrunk(cfg *Config, log *slog.Logger) (*trunk, error) {
 }
 
 func (t *trunk) open(host, port string) (err error) {
-	quiet := slog.New(slog.DiscardHandler) // it logs whole messages
-	if t.server, err = sipgo.NewServer(t.ua, sipgo.WithServerLogger(quiet)); err != nil {
+	if t.server, err = sipgo.NewServer(t.ua, sipgo.WithServerLogger(quiet())); err != nil {
 		return err
 	}
-	options := []sipgo.ClientOption{sipgo.WithClientLogger(quiet), sipgo.WithClientNAT(), sipgo.WithClientHostname(t.local.String())}
+	options := []sipgo.ClientOption{sipgo.WithClientLogger(quiet()), sipgo.WithClientNAT(), sipgo.WithClientHostname(t.local.String())}
 	contact := sip.Uri{Scheme: "sip", User: "countersign", Host: t.local.String()}
 	if t.cfg.Transport == "udp" {
 		t.listener, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", net.JoinHostPort(host, port))
@@ -91,6 +99,8 @@ func (t *trunk) open(host, port string) (err error) {
 	t.server.OnOptions(func(req *sip.Request, tx sip.ServerTransaction) { respond(tx, req, 200, "OK", nil) })
 	return nil
 }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // noticedConn tells when it is first read from: sipgo knows the socket from then
 // on, and would open another one before.
@@ -169,10 +179,72 @@ func (t *trunk) add(c *call) {
 	t.calls[c.id] = c
 }
 
-func (t *trunk) remove(c *call) {
+func (t *trunk) remove(c *call, answered bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.calls, c.id)
+	if answered {
+		return
+	}
+	now := time.Now()
+	maps.DeleteFunc(t.given, func(_ string, until time.Time) bool { return until.Before(now) })
+	t.given[c.id] = now.Add(64 * sip.T1)
+}
+
+// givenUp reports whether an answer to a call may come that nobody waits for any
+// more.
+func (t *trunk) givenUp(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.given[id]
+	return ok
+}
+
+// stray takes a response that nobody waits for. Somebody may have answered just as
+// we gave up, and would hear nothing until the trunk gives up, too: that call is
+// acknowledged and ended at once (RFC 3261 §13.2.2.4).
+func (t *trunk) stray(res *sip.Response) {
+	seq, id := res.CSeq(), res.CallID()
+	if !res.IsSuccess() || seq == nil || seq.MethodName != sip.INVITE || id == nil || !t.givenUp(id.Value()) {
+		return
+	}
+	for _, method := range []sip.RequestMethod{sip.ACK, sip.BYE} {
+		req := t.within(res, method)
+		if method == sip.ACK {
+			_ = t.client.WriteRequest(req, sipgo.ClientRequestAddVia) // the BYE is what counts
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), byeTimeout)
+		_, _ = t.client.Do(ctx, req) // nobody is left to tell
+		cancel()
+	}
+}
+
+// within writes a request of a call of which only the answer is left (RFC 3261
+// §12.2.1.1).
+func (t *trunk) within(res *sip.Response, method sip.RequestMethod) *sip.Request {
+	to := sip.Uri{}
+	if contact := res.Contact(); contact != nil {
+		to = *contact.Address.Clone()
+	}
+	req := sip.NewRequest(method, to)
+	req.SetTransport(strings.ToUpper(t.cfg.Transport))
+	sip.CopyHeaders("From", res, req)
+	sip.CopyHeaders("To", res, req)
+	sip.CopyHeaders("Call-ID", res, req)
+	seq := *res.CSeq()
+	seq.MethodName = method
+	if method != sip.ACK {
+		seq.SeqNo++
+	}
+	req.AppendHeader(&seq)
+	forwards := sip.MaxForwardsHeader(70)
+	req.AppendHeader(&forwards)
+	recorded := res.GetHeaders("Record-Route")
+	for _, h := range slices.Backward(recorded) {
+		req.AppendHeader(sip.NewHeader("Route", h.Value()))
+	}
+	return req
 }
 
 // inDialog hands a request to the call that it belongs to.
@@ -207,48 +279,6 @@ func (t *trunk) close() error {
 	}
 	t.serving.Wait()
 	return err
-}
-
-// register keeps the trunk's registrar informed until ctx ends, and then signs off.
-func (t *trunk) register(ctx context.Context, failed func(error)) {
-	pause := time.Duration(0)
-	for sleep(ctx, pause) {
-		if err := t.registerOnce(ctx, t.cfg.RegisterEvery+30*time.Second); err != nil {
-			failed(fmt.Errorf("register: %w", err))
-			pause = min(max(2*pause, time.Second), t.cfg.RegisterEvery)
-			continue
-		}
-		pause = t.cfg.RegisterEvery
-	}
-	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	_ = t.registerOnce(bye, 0) // it expires by itself
-}
-
-func (t *trunk) registerOnce(ctx context.Context, expires time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req := sip.NewRequest(sip.REGISTER, t.cfg.uri(""))
-	req.SetTransport(strings.ToUpper(t.cfg.Transport))
-	req.SetDestination(t.cfg.hop())
-	own := t.cfg.uri(t.cfg.User)
-	from := &sip.FromHeader{Address: own, Params: sip.NewParams()}
-	from.Params.Add("tag", sip.GenerateTagN(16))
-	req.AppendHeader(from)
-	req.AppendHeader(&sip.ToHeader{Address: own, Params: sip.NewParams()})
-	req.AppendHeader(sip.HeaderClone(&t.dialog.ContactHDR))
-	req.AppendHeader(sip.NewHeader("Expires", strconv.Itoa(int(expires.Seconds()))))
-	res, err := t.client.Do(ctx, req)
-	if err == nil && (res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired) {
-		res, err = t.client.DoDigestAuth(ctx, req, res, sipgo.DigestAuth{Username: t.cfg.User, Password: t.cfg.Password})
-	}
-	switch {
-	case err != nil:
-		return err
-	case !res.IsSuccess():
-		return newStatusError(res)
-	}
-	return nil
 }
 
 // sleep waits, and reports false when ctx ends first.

@@ -72,16 +72,16 @@ func (s *Session) receiveLoop() {
 func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Time) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	if !s.trusts(from) {
+		s.in.stats.Garbage++
+		return plain
+	}
 	if now.Sub(s.in.second) >= time.Second {
 		s.in.second, s.in.count = now, 0
 	}
 	if s.in.count++; s.in.count > maxRate {
 		s.in.stats.Flood++
-		return plain
-	}
-	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	if !s.trusts(from) {
-		s.in.stats.Garbage++
 		return plain
 	}
 	var p rtp.Packet

@@ -45,9 +45,9 @@ type SendStats struct {
 	Failed   int           // packets that could not be sent
 }
 
-// Play says samples, in place of what is being said, and returns when the last of
-// them was sent or ctx ends. A call on hold stands still.
-func (s *Session) Play(ctx context.Context, samples audio.Samples) error {
+// Play says samples, in place of what is being said. It returns when the last of
+// them was sent, or ctx ends, and tells how much was. A call on hold stands still.
+func (s *Session) Play(ctx context.Context, samples audio.Samples) (said time.Duration) {
 	p := &play{left: samples, first: true, done: make(chan struct{})}
 	s.mu.Lock()
 	s.finish()
@@ -55,15 +55,14 @@ func (s *Session) Play(ctx context.Context, samples audio.Samples) error {
 	s.mu.Unlock()
 	select {
 	case <-p.done:
-		return nil
 	case <-ctx.Done():
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.out.play == p {
-			s.finish()
-		}
-		return ctx.Err()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.out.play == p {
+		s.finish()
+	}
+	return (samples[:len(samples)-len(p.left)]).Duration()
 }
 
 // finish ends what is being said. The caller holds s.mu.

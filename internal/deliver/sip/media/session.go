@@ -47,11 +47,10 @@ type Config struct {
 // Session is the sound of one call. Make one with Open, tell it what the other side
 // said with Start, and Close it. Its methods may be called from many goroutines.
 type Session struct {
-	cfg   Config
-	rtp   net.PacketConn
-	rtcp  net.PacketConn
-	local Description
-	ssrc  uint32
+	cfg  Config
+	rtp  net.PacketConn
+	rtcp net.PacketConn
+	ssrc uint32
 
 	stop   context.CancelFunc
 	loops  sync.WaitGroup
@@ -59,6 +58,9 @@ type Session struct {
 
 	mu      sync.Mutex
 	started bool
+	local   Description // what we can do
+	said    string      // our last description, as it was written
+	version uint64      // of it
 	remote  Description
 	target  netip.AddrPort // of RTP: what the other side named, or where it sends from
 	locked  bool           // target is where it sends from
@@ -82,9 +84,9 @@ func Open(cfg Config) (*Session, error) {
 	s := &Session{
 		cfg: cfg, rtp: rtpConn, rtcp: rtcpConn, digits: make(chan byte, 16),
 		local: Description{
-			Addr: netip.AddrPortFrom(cfg.Advertise, port), Codecs: []uint8{PCMU, PCMA}, Events: DefaultEvents, Version: 1,
+			Addr: netip.AddrPortFrom(cfg.Advertise, port), Codecs: []uint8{PCMU, PCMA}, Events: DefaultEvents,
 		},
-		ssrc: random32(),
+		ssrc: random32(), version: 1,
 	}
 	s.out.sequence, s.out.timestamp = uint16(random32()), random32()
 	if cfg.Secure {
@@ -128,11 +130,31 @@ func random32() uint32 {
 	return binary.BigEndian.Uint32(b[:])
 }
 
-// Offer is what we say first.
-func (s *Session) Offer() Description { return s.local }
+// Offer is what we say when nothing was asked.
+func (s *Session) Offer() Description {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.say(s.local)
+}
+
+// say counts the versions of our descriptions: one that differs from the last has
+// the next (RFC 3264 §8). The caller holds s.mu.
+func (s *Session) say(d Description) Description {
+	d.Version = s.version
+	text := string(d.Marshal())
+	if s.said != "" && s.said != text {
+		s.version++
+		d.Version = s.version
+		text = string(d.Marshal())
+	}
+	s.said = text
+	return d
+}
 
 // Answer is what we say to an offer: of what it has, what we have, too.
 func (s *Session) Answer(offer Description) (Description, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	answer := s.local
 	answer.Codecs = nil
 	for _, c := range offer.Codecs {
@@ -163,14 +185,12 @@ func (s *Session) Answer(offer Description) (Description, error) {
 		answer.Direction = Inactive
 	case SendRecv:
 	}
-	s.mu.Lock()
 	s.local.Key, s.local.Events = answer.Key, answer.Events
-	s.mu.Unlock()
-	return answer, nil
+	return s.say(answer), nil
 }
 
 // Start begins to send and receive as the other side's description says. A second
-// call changes where to and whether; keys and codecs stay.
+// call changes where to, whether and in which codec; our own key stays.
 func (s *Session) Start(remote Description) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,23 +201,16 @@ func (s *Session) Start(remote Description) error {
 	if (s.local.Key == nil) != (remote.Key == nil) {
 		return fmt.Errorf("%w: one side encrypts", ErrDescription)
 	}
+	if err := s.encrypt(remote.Key); err != nil {
+		return err
+	}
 	moved := s.remote.Addr != remote.Addr
-	s.remote = remote
+	s.remote, s.codec = remote, remote.Codecs[i]
 	if moved {
 		s.target, s.locked = remote.Addr, false
 	}
 	if s.started {
 		return nil
-	}
-	s.codec = remote.Codecs[i]
-	if remote.Key != nil {
-		var err error
-		if s.seal, err = newContext(*s.local.Key); err != nil {
-			return err
-		}
-		if s.open, err = newContext(*remote.Key); err != nil {
-			return err
-		}
 	}
 	s.started = true
 	ctx, stop := context.WithCancel(context.Background())
@@ -207,6 +220,20 @@ func (s *Session) Start(remote Description) error {
 	s.loops.Go(s.receiveReports)
 	s.loops.Go(func() { s.reportLoop(ctx) })
 	return nil
+}
+
+// encrypt takes the other side's key; nil for plain RTP. The caller holds s.mu.
+func (s *Session) encrypt(key *Key) (err error) {
+	if key == nil || s.remote.Key != nil && *s.remote.Key == *key {
+		return nil
+	}
+	if s.seal == nil {
+		if s.seal, err = newContext(*s.local.Key); err != nil {
+			return err
+		}
+	}
+	s.open, err = newContext(*key)
+	return err
 }
 
 func newContext(k Key) (*srtp.Context, error) {
