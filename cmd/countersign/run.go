@@ -23,6 +23,7 @@ type cli struct {
 	Price    priceCmd    `cmd:"" help:"Show or replace the price list."`
 	Carriers carriersCmd `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
 	SMS      smsCmd      `cmd:"" name:"sms" help:"Try a carrier."`
+	Call     callCmd     `cmd:"" help:"Make one call over a SIP trunk, past the server, to see that it works."`
 	Backup   backupCmd   `cmd:"" help:"Copy the database to a new file while the server runs. The key file is not in it."`
 	Smsc     smscCmd     `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

@@ -91,6 +91,7 @@ type eventItem struct {
 	ID     string `json:"id" xml:"id"`
 	Type   string `json:"type" xml:"type"`
 	Status string `json:"status" xml:"status"`
+	Note   string `json:"note,omitempty" xml:"note,omitempty"`
 }
 
 type (
@@ -145,7 +146,7 @@ func (a *API) searchAnswer(r store.Record) searchResponse {
 	var cost verify.Money
 	for _, e := range r.EventList {
 		cost += e.Cost
-		answer.Events = append(answer.Events, eventItem{ID: e.ID.String(), Type: string(e.Channel), Status: string(e.State)})
+		answer.Events = append(answer.Events, eventItem{ID: e.ID.String(), Type: string(e.Channel), Status: string(e.State), Note: e.Error})
 	}
 	answer.EstimatedPrice = cost.String()
 	return answer

@@ -17,16 +17,18 @@ const (
 	CarrierVirtual = "virtual" // the phone in the browser
 	CarrierSMPP    = "smpp"    // an SMSC
 	CarrierHTTPSMS = "httpsms" // an HTTP gateway
+	CarrierSIP     = "sip"     // a SIP trunk, for calls
 )
 
 // Carrier is somebody who delivers messages. What is empty or 0 below has the
 // carrier's own default.
 type Carrier struct {
 	Name   string           `yaml:"name"`   // as routes call it: letters, digits, "-" and "_"
-	Type   string           `yaml:"type"`   // CarrierVirtual, CarrierSMPP or CarrierHTTPSMS
+	Type   string           `yaml:"type"`   // CarrierVirtual, CarrierSMPP, CarrierHTTPSMS or CarrierSIP
 	Refuse []verify.Channel `yaml:"refuse"` // virtual: channels it always refuses, to rehearse a failure
 	SMPP   SMPP             `yaml:"smpp"`
 	HTTP   HTTP             `yaml:"http"`
+	SIP    SIP              `yaml:"sip"`
 }
 
 // SMPP says how to bind to an SMSC, and what it wants of a message.
@@ -115,8 +117,10 @@ func (c Carrier) validate(key string, p *problems) {
 		c.SMPP.validate(key+".smpp", p)
 	case CarrierHTTPSMS:
 		c.HTTP.validate(key+".http", p)
+	case CarrierSIP:
+		c.SIP.validate(key+".sip", p)
 	default:
-		p.addf(key+".type", "must be %s, %s or %s, not %q", CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, c.Type)
+		p.addf(key+".type", "must be %s, %s, %s or %s, not %q", CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP, c.Type)
 	}
 }
 

@@ -21,6 +21,7 @@ type Message struct {
 	EventID   verify.ID
 	RequestID verify.ID
 	Account   string // its API key
+	Seq       int    // of the event within its verification, from 0
 	Attempt   int    // 1, or 2 when the outcome of the first is not known
 	Channel   verify.Channel
 	Country   string         // ISO 3166-1 alpha-2 of the destination; "" where it has none
@@ -66,7 +67,7 @@ type Receipt struct {
 	Carrier string
 	Ref     string            // as in [Submission.Refs]
 	State   verify.EventState // accepted, delivered, undeliverable, expired or rejected
-	Error   string            // the carrier's own code for what went wrong; "" if it gave none
+	Error   string            // the carrier's own code for what went wrong, or a note of what it noticed; "" for none
 }
 
 // Answer is a carrier's answer to a hand-over that came after Send had given up

@@ -180,6 +180,14 @@ func (e *Engine) sendable(d delivery) bool {
 	return ok && v.Sendable(d.event, e.now())
 }
 
+// Wanted reports whether somebody still waits for a message that is with a carrier:
+// a phone that rings for nothing need not ring on. What the database does not tell
+// is wanted.
+func (e *Engine) Wanted(ctx context.Context, m deliver.Message) bool {
+	v, ok, err := e.cfg.Store.Verification(ctx, m.RequestID)
+	return err != nil || ok && v.Sendable(verify.Event{Seq: m.Seq}, e.now())
+}
+
 // pause waits, and reports false when ctx ends meanwhile.
 func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 	timer := e.cfg.Clock.NewTimer(d)
@@ -244,7 +252,7 @@ func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now ti
 // compose writes the message of an event.
 func (e *Engine) compose(d delivery) deliver.Message {
 	m := deliver.Message{
-		EventID: d.event.ID, RequestID: d.v.ID, Account: d.v.Account, Attempt: d.event.Attempt, Channel: d.event.Channel,
+		EventID: d.event.ID, RequestID: d.v.ID, Account: d.v.Account, Seq: d.event.Seq, Attempt: d.event.Attempt, Channel: d.event.Channel,
 		Country: d.v.Country, To: d.v.Number, From: cmp.Or(d.v.Sender, defaultSender),
 		ValidFor: d.v.PINExpiresAt.Sub(e.now()),
 	}

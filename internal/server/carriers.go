@@ -17,6 +17,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/gsm"
 	"countersign/internal/deliver/httpsms"
+	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/virtual"
 )
@@ -68,6 +69,19 @@ func (s *Server) makeCarrier(c config.Carrier, reg prometheus.Registerer) error 
 		s.carriers.all[c.Name] = gateway
 		s.carriers.paths[c.Name] = gateway.ReceiptHandler()
 		s.carriers.close = append(s.carriers.close, gateway.Close)
+	case config.CarrierSIP:
+		cfg, err := SIPConfig(c)
+		if err != nil {
+			return err
+		}
+		cfg.Speaker, cfg.Wanted = s.speaker, s.wanted
+		cfg.Reports, cfg.Log, cfg.Metrics = s.reports(), s.log, reg
+		carrier, err := sip.New(cfg)
+		if err != nil {
+			return err
+		}
+		s.carriers.all[c.Name] = carrier
+		s.carriers.close = append(s.carriers.close, carrier.Shutdown)
 	default:
 		phone := virtual.New(virtual.Config{Name: c.Name, Inbox: s.db, Refuse: c.Refuse, Now: s.opts.Clock.Now})
 		s.carriers.all[c.Name] = phone
@@ -100,6 +114,16 @@ func (s *Server) reports() deliver.Reports {
 			}
 			return s.engine.Answer(ctx, a)
 		},
+	}
+}
+
+// wanted asks the engine, once it is there, whether a phone should ring on.
+func (s *Server) wanted(ctx context.Context, m deliver.Message) bool {
+	select {
+	case <-s.assembled:
+		return s.engine.Wanted(ctx, m)
+	default:
+		return true
 	}
 }
 
@@ -162,26 +186,55 @@ func SMPPConfig(c config.Carrier) (smpp.Config, error) {
 	cfg.DestinationTON, errs[2] = config.Octet(s.DestinationTON)
 	cfg.DestinationNPI, errs[3] = config.Octet(s.DestinationNPI)
 	cfg.Password, errs[4] = secret("smpp.password_file", s.Password, s.PasswordFile)
-	cfg.TLS, errs[5] = smppTLS(s)
+	if s.TLS {
+		cfg.TLS, errs[5] = clientTLS("smpp.tls_ca", s.TLSCA, s.TLSServerName)
+	}
 	return cfg, errors.Join(errs[:]...)
 }
 
-// smppTLS is how to speak TLS with an SMSC; nil for not at all.
-func smppTLS(s config.SMPP) (*tls.Config, error) {
-	if !s.TLS {
-		return nil, nil //nolint:nilnil // plain TCP
+// SIPConfig is what package sip makes of a carrier's settings. It reads the files
+// that they name.
+func SIPConfig(c config.Carrier) (sip.Config, error) {
+	s := c.SIP
+	cfg := sip.Config{
+		Name: c.Name, Host: s.Host, Transport: s.Transport, OutboundProxy: s.OutboundProxy,
+		User: s.User, Register: s.Register, RegisterEvery: s.RegisterEvery,
+		Listen: s.Listen, SRTP: s.SRTP, DigitsOnly: s.DigitsOnly,
+		Countries: s.Countries, AllowPrefixes: s.AllowPrefixes,
+		MaxCalls: s.MaxCalls, CallsPerSecond: float64(s.CallsPerSecond),
+		FirstResponse: s.FirstResponse, RingTimeout: s.RingTimeout, MaxDuration: s.MaxDuration,
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.TLSServerName}
-	if s.TLSCA == "" {
+	for _, id := range s.CallerIDs {
+		cfg.CallerIDs = append(cfg.CallerIDs, sip.CallerID(id))
+	}
+	var errs [4]error
+	cfg.Advertise, errs[0] = s.AdvertisedAddress()
+	cfg.FirstPort, cfg.LastPort, errs[1] = s.RTPRange()
+	cfg.Password, errs[2] = secret("sip.password_file", s.Password, s.PasswordFile)
+	if s.Transport == "tls" {
+		name := s.TLSServerName
+		if name == "" {
+			name, _, _ = strings.Cut(s.Host, ":")
+		}
+		cfg.TLS, errs[3] = clientTLS("sip.tls_ca", s.TLSCA, name)
+	}
+	return cfg, errors.Join(errs[:]...)
+}
+
+// clientTLS is how to speak TLS with a carrier. ca is the path of a PEM file, in
+// the setting key; "" for the authorities of the system.
+func clientTLS(key, ca, serverName string) (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName}
+	if ca == "" {
 		return cfg, nil
 	}
-	pem, err := os.ReadFile(s.TLSCA)
+	pem, err := os.ReadFile(ca)
 	if err != nil {
-		return nil, fmt.Errorf("smpp.tls_ca: %w", err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	cfg.RootCAs = x509.NewCertPool()
 	if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("smpp.tls_ca: no certificate in %s", s.TLSCA)
+		return nil, fmt.Errorf("%s: no certificate in %s", key, ca)
 	}
 	return cfg, nil
 }

@@ -59,6 +59,7 @@ type Server struct {
 	engine *engine.Engine
 	router *deliver.Router
 
+	speaker   *tts.Speaker
 	carriers  carriers
 	assembled chan struct{} // closed when the engine is there
 
@@ -123,8 +124,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	speaker, err := tts.New(tts.Config{Espeak: cfg.TTS.Espeak, Logger: s.log})
-	if err != nil {
+	if s.speaker, err = tts.New(tts.Config{Espeak: cfg.TTS.Espeak, Logger: s.log}); err != nil {
 		return nil, err
 	}
 	proxies, err := cfg.ProxyPrefixes()
@@ -160,7 +160,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	s.receipts(mux)
 	if phones := s.carriers.phones; len(phones) > 0 {
 		pages := console.Handler(console.Config{
-			Inbox: s.db, Speaker: wavSpeaker{speaker}, Watcher: phones[0], Log: s.log, Draining: s.drain.Begun(),
+			Inbox: s.db, Speaker: wavSpeaker{s.speaker}, Watcher: phones[0], Log: s.log, Draining: s.drain.Begun(),
 			Delivered: s.engine.Delivered,
 		})
 		mux.Handle("/phone", pages)

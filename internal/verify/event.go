@@ -43,7 +43,7 @@ type Event struct {
 	Attempt      int       // times handed to a carrier, see MaxAttempts
 	StartedAt    time.Time // when the step was taken, not when a carrier accepted
 	Carrier      string    // name in the configuration; "" before it is known
-	Error        string    // the carrier's own code for what went wrong, if it gave one
+	Error        string    // the carrier's own code for what went wrong, or a remark on what arrived; "" for none
 	Cost         Money     // what the carrier charges the operator, if known
 }
 

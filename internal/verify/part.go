@@ -9,18 +9,18 @@ type Part struct {
 	Carrier string
 	Ref     string // the carrier's own id
 	State   EventState
-	Error   string // the carrier's own code for what went wrong, if it gave one
+	Error   string // the carrier's own code for what went wrong, or a remark on what arrived; "" for none
 }
 
 // Report notes what a receipt says about the part. A receipt that only says that
 // the message is on its way does not take back what a later one said, since they
-// may come in any order; nor does any take back that it was delivered. An error
-// is kept only where something went wrong: many carriers send one always.
+// may come in any order; nor does any take back that it was delivered. What is said
+// of a message that is on its way is not kept: it says nothing yet.
 func (p Part) Report(state EventState, carrierError string) Part {
 	if p.State == EventDelivered || (p.State != EventAccepted && state != EventDelivered) {
 		return p
 	}
-	if state == EventAccepted || state == EventDelivered {
+	if state == EventAccepted {
 		carrierError = ""
 	}
 	p.State, p.Error = state, carrierError

@@ -31,7 +31,8 @@ func TestPartReport(t *testing.T) {
 	}{
 		{"OnItsWay", accepted, "", accepted, "", accepted, "", true},
 		{"OnItsWayWithACode", accepted, "", accepted, "err 000", accepted, "", true},
-		{"Delivered", accepted, "", delivered, "err 000", delivered, "", false},
+		{"Delivered", accepted, "", delivered, "", delivered, "", false},
+		{"DeliveredWithARemark", accepted, "", delivered, "voicemail suspected", delivered, "voicemail suspected", false},
 		{"Undeliverable", accepted, "", undeliverable, "err 12", undeliverable, "err 12", false},
 		{"Expired", accepted, "", expired, "", expired, "", false},
 		{"Rejected", accepted, "", rejected, "err 8", rejected, "err 8", false},
@@ -82,7 +83,7 @@ func TestPartReportInAnyOrder(t *testing.T) {
 			var failed bool
 			switch {
 			case slices.Contains(receipts, verify.EventDelivered):
-				failed = p.State != verify.EventDelivered || p.Error != ""
+				failed = p.State != verify.EventDelivered || p.Error != "err delivered"
 			case len(failures) > 0:
 				failed = !slices.Contains(failures, p.State) || p.Error != "err "+string(p.State)
 			default:

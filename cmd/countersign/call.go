@@ -1,0 +1,203 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/internal/config"
+	"countersign/internal/deliver"
+	"countersign/internal/deliver/sip"
+	"countersign/internal/deliver/tts"
+	"countersign/internal/message"
+	"countersign/internal/phone"
+	"countersign/internal/server"
+	"countersign/internal/verify"
+)
+
+type callCmd struct {
+	configFlag
+	Carrier     string        `help:"Carrier of the configuration, of type sip." placeholder:"NAME"`
+	Trunk       string        `help:"Trunk to call over, instead of a carrier of the configuration." placeholder:"sip:HOST[:PORT]"`
+	Transport   string        `help:"How to speak with the trunk of --trunk: udp, tcp or tls. Default: ${default}." enum:"udp,tcp,tls" default:"udp"`
+	TLSInsecure bool          `name:"tls-insecure" help:"Take any certificate of the trunk of --trunk."`
+	User        string        `help:"User for the trunk of --trunk." placeholder:"U"`
+	Password    string        `help:"Password for the trunk of --trunk. Others can see it on the command line." placeholder:"PW"`
+	SRTP        bool          `name:"srtp" help:"Encrypted sound with the trunk of --trunk."`
+	Advertise   string        `help:"IP address that the trunk of --trunk reaches us at. Default: the local one." placeholder:"ADDRESS"`
+	From        string        `help:"Number to call from; digits." placeholder:"NUMBER"`
+	To          string        `help:"Number to call, international." required:"" placeholder:"NUMBER"`
+	Say         string        `help:"What to say." placeholder:"TEXT" xor:"what" required:""`
+	PIN         string        `name:"pin" help:"PIN to say, in the words of the language." placeholder:"PIN" xor:"what" required:""`
+	Lg          string        `help:"Language. Default: ${default}." default:"en-us" placeholder:"LOCALE"`
+	Brand       string        `help:"Brand that --pin is of. Default: ${default}." default:"Countersign" placeholder:"BRAND"`
+	Timeout     time.Duration `help:"How long the phone may ring. Default: ${default}." default:"45s"`
+}
+
+// Run makes the call. It succeeds only when somebody answered and all was said.
+func (c *callCmd) Run(p *process) error {
+	cfg, speech, err := c.carrier(p)
+	if err != nil {
+		return err
+	}
+	to, err := phone.Parse(c.To, "")
+	if err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
+	script, err := c.script()
+	if err != nil {
+		return err
+	}
+	log := newLogger(p.stderr, "warn", "text")
+	speaker, err := tts.New(tts.Config{Espeak: speech.Espeak, Logger: log})
+	if err != nil {
+		return err
+	}
+	if c.Say != "" && speaker.Espeak() == "" {
+		return errors.New("--say: espeak-ng is not installed, and only --pin can be spoken without it")
+	}
+	cfg.Speaker = speaker
+	// Nobody else is at the trunk's other end: what is expensive is called if asked for.
+	cfg.Countries, cfg.AllowPrefixes = nil, []string{to.Digits}
+	cfg.Log, cfg.RingTimeout = log, c.Timeout
+	ended := make(chan sip.Result, 1)
+	cfg.Ended = func(_ deliver.Message, r sip.Result) { ended <- r }
+	carrier, err := sip.New(cfg)
+	if err != nil {
+		return err
+	}
+	err = c.call(p, carrier, deliver.Message{
+		EventID: verify.NewID(rand.Reader), Attempt: 1, Channel: verify.TTS,
+		Country: to.Country, To: to.Digits, Script: script, ValidFor: time.Minute,
+	}, ended)
+	return errors.Join(err, carrier.Close())
+}
+
+func (c *callCmd) call(p *process, carrier *sip.Carrier, m deliver.Message, ended <-chan sip.Result) error {
+	began := time.Now()
+	sub, err := carrier.Send(p.ctx, m)
+	if err == nil {
+		p.printf("under way after %s: call_id=%s\n", time.Since(began).Round(time.Millisecond), strings.Join(sub.Refs, ","))
+	}
+	var r sip.Result
+	select {
+	case r = <-ended:
+	default:
+		if err != nil {
+			return err
+		}
+		select {
+		case r = <-ended:
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		}
+	}
+	printCall(p, r, time.Since(began))
+	switch {
+	case err != nil:
+		return err
+	case !r.Complete:
+		return fmt.Errorf("the call was not heard to its end: %s", r.Outcome)
+	}
+	return nil
+}
+
+// printCall shows how a call went, and the figures of its sound.
+func printCall(p *process, r sip.Result, took time.Duration) {
+	note := ""
+	if r.Note != "" {
+		note = " (" + r.Note + ")"
+	}
+	p.printf("%s after %s%s: talked=%s said=%s complete=%t\n", r.Outcome, took.Round(time.Millisecond), note,
+		r.Talked.Round(time.Millisecond), r.Said.Round(time.Millisecond), r.Complete)
+	if r.Talked == 0 {
+		return
+	}
+	sent, received := r.Stats.Sent, r.Stats.Received
+	p.printf("RTP sent: packets=%d octets=%d late=%d latest=%s failed=%d\n",
+		sent.Packets, sent.Octets, sent.Late, sent.Lateness.Round(10*time.Microsecond), sent.Failed)
+	p.printf("RTP received: packets=%d lost=%d jitter=%s garbage=%d\n",
+		received.Packets, received.Lost, received.Jitter.Round(10*time.Microsecond), received.Garbage)
+	if remote := r.Stats.Remote; remote.Reports > 0 {
+		p.printf("RTP as heard there: reports=%d lost=%.1f%% jitter=%s round_trip=%s mos=%.2f\n", remote.Reports,
+			100*remote.Lost, remote.Jitter.Round(10*time.Microsecond), remote.RoundTrip.Round(10*time.Microsecond), r.Stats.MOS())
+	}
+}
+
+// script is what is to be said.
+func (c *callCmd) script() (message.Script, error) {
+	messages, err := message.New()
+	if err != nil {
+		return message.Script{}, err
+	}
+	locale, ok := messages.Locale(message.Verification, c.Lg, "")
+	if !ok {
+		return message.Script{}, fmt.Errorf("--lg: %q is not a locale", c.Lg)
+	}
+	if c.Say != "" {
+		return message.Script{Locale: locale, Parts: []message.Part{{Text: c.Say}}}, nil
+	}
+	pin, ok := verify.ParsePIN(c.PIN)
+	if !ok {
+		return message.Script{}, errors.New("--pin: must be 4 to 10 letters and digits")
+	}
+	return messages.Call(message.Input{Locale: locale, Brand: c.Brand, PIN: pin, ValidFor: 5 * time.Minute}), nil
+}
+
+// carrier is the one that the flags describe or name.
+func (c *callCmd) carrier(p *process) (sip.Config, config.TTS, error) {
+	switch {
+	case c.Trunk != "" && c.Carrier != "":
+		return sip.Config{}, config.TTS{}, errors.New("--trunk and --carrier exclude each other")
+	case c.Trunk == "" && c.Carrier == "":
+		return sip.Config{}, config.TTS{}, errors.New("--trunk or --carrier is missing")
+	case c.Carrier != "":
+		return c.configured(p)
+	}
+	host, ok := strings.CutPrefix(c.Trunk, "sip:")
+	if !ok {
+		return sip.Config{}, config.TTS{}, fmt.Errorf("--trunk: %q does not begin with sip:", c.Trunk)
+	}
+	one := config.SIP{
+		Host: host, Transport: c.Transport, User: c.User, Password: c.Password, SRTP: c.SRTP, Advertise: c.Advertise,
+	}
+	cfg, err := server.SIPConfig(config.Carrier{Name: "trunk", SIP: one})
+	if c.TLSInsecure && cfg.TLS != nil {
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // the operator asked for it
+	}
+	c.caller(&cfg)
+	return cfg, config.TTS{}, err
+}
+
+// configured is a carrier of the configuration, but for what would disturb a server
+// that runs beside us: its port, and its registration.
+func (c *callCmd) configured(p *process) (sip.Config, config.TTS, error) {
+	cfg, err := c.load(p)
+	if err != nil {
+		return sip.Config{}, config.TTS{}, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return sip.Config{}, config.TTS{}, fmt.Errorf("configuration:\n%w", err)
+	}
+	i := slices.IndexFunc(cfg.Carriers, func(carrier config.Carrier) bool { return carrier.Name == c.Carrier })
+	switch {
+	case i < 0:
+		return sip.Config{}, config.TTS{}, fmt.Errorf("--carrier: the configuration has no %q", c.Carrier)
+	case cfg.Carriers[i].Type != config.CarrierSIP:
+		return sip.Config{}, config.TTS{}, fmt.Errorf("--carrier: %q is of type %s, not %s", c.Carrier, cfg.Carriers[i].Type, config.CarrierSIP)
+	}
+	one, err := server.SIPConfig(cfg.Carriers[i])
+	one.Listen, one.Register = "", false
+	c.caller(&one)
+	return one, cfg.TTS, err
+}
+
+func (c *callCmd) caller(cfg *sip.Config) {
+	if c.From != "" {
+		cfg.CallerIDs = []sip.CallerID{{Number: strings.TrimPrefix(c.From, "+")}}
+	}
+}
