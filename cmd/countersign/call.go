@@ -160,7 +160,7 @@ func (c *callCmd) carrier(p *process) (sip.Config, config.TTS, error) {
 	}
 	host, ok := strings.CutPrefix(c.Trunk, "sip:")
 	if !ok {
-		return sip.Config{}, config.TTS{}, fmt.Errorf("--trunk: %q does not begin with sip:", c.Trunk)
+		return sip.Config{}, config.TTS{}, fmt.Errorf("--trunk: %q must be sip:HOST or sip:HOST:PORT", c.Trunk)
 	}
 	one := config.SIP{
 		Host: host, Transport: c.Transport, User: c.User, Password: c.Password, SRTP: c.SRTP, Advertise: c.Advertise,
