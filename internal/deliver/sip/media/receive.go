@@ -2,7 +2,6 @@ package media
 
 import (
 	"math"
-	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -42,6 +41,7 @@ type receiver struct {
 	pressed bool
 
 	speech, quiet time.Duration // of the run of speech that goes on
+	samples       audio.Samples // room for one packet
 }
 
 // ReceiveStats are of what came in.
@@ -59,13 +59,11 @@ type ReceiveStats struct {
 func (s *Session) receiveLoop() {
 	buffer, plain := make([]byte, maxPacket), make([]byte, 0, maxPacket)
 	for {
-		n, from, err := s.rtp.ReadFrom(buffer)
+		n, from, err := s.rtp.ReadFromUDPAddrPort(buffer)
 		if err != nil {
 			return
 		}
-		if addr, ok := from.(*net.UDPAddr); ok {
-			plain = s.receive(buffer[:n], plain, addr.AddrPort(), time.Now())
-		}
+		plain = s.receive(buffer[:n], plain, from, time.Now())
 	}
 }
 
@@ -161,8 +159,9 @@ func (s *Session) hear(payload []byte) {
 	if s.cfg.Tap != nil {
 		s.cfg.Tap(s.codec, payload)
 	}
-	samples := law(s.codec).AppendDecode(nil, payload)
 	in := &s.in
+	in.samples = law(s.codec).AppendDecode(in.samples[:0], payload)
+	samples := in.samples
 	if samples.RMS() >= loud {
 		in.speech += in.quiet + samples.Duration()
 		in.quiet = 0

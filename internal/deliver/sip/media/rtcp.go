@@ -3,7 +3,6 @@ package media
 import (
 	"context"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"time"
 
@@ -100,20 +99,18 @@ func (s *Session) sendReport(packets []rtcp.Packet) {
 		}
 	}
 	to := netip.AddrPortFrom(s.target.Addr(), s.target.Port()+1)
-	_, _ = s.rtcp.WriteTo(data, net.UDPAddrFromAddrPort(to)) // a report that is lost is followed by the next
+	_, _ = s.rtcp.WriteToUDPAddrPort(data, to) // a report that is lost is followed by the next
 }
 
 // receiveReports reads until the socket is closed.
 func (s *Session) receiveReports() {
 	buffer := make([]byte, maxPacket)
 	for {
-		n, from, err := s.rtcp.ReadFrom(buffer)
+		n, from, err := s.rtcp.ReadFromUDPAddrPort(buffer)
 		if err != nil {
 			return
 		}
-		if addr, ok := from.(*net.UDPAddr); ok {
-			s.readReport(buffer[:n], addr.AddrPort().Addr().Unmap(), time.Now())
-		}
+		s.readReport(buffer[:n], from.Addr().Unmap(), time.Now())
 	}
 }
 

@@ -3,7 +3,6 @@ package media
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"time"
 
@@ -19,7 +18,15 @@ type sender struct {
 	play      *play  // what is being said; nil for silence
 	keys      []key  // to be pressed, the first one now
 	stats     SendStats
+
+	payload [frameSamples]byte // room for one packet and its parts
+	packet  [packetRoom]byte
+	sealed  [packetRoom]byte
 }
+
+// packetRoom is more than a packet of ours takes: a header, 20 ms, and the tag of
+// SRTP.
+const packetRoom = 256
 
 // play is sound on its way out.
 type play struct {
@@ -99,7 +106,6 @@ func (s *Session) sendLoop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	next := time.Now()
-	buffer := make([]byte, 0, maxPacket)
 	for {
 		select {
 		case <-ctx.Done():
@@ -109,7 +115,7 @@ func (s *Session) sendLoop(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		buffer = s.sendFrame(buffer, time.Since(next))
+		s.sendFrame(time.Since(next))
 		next = next.Add(frame)
 		if behind := time.Since(next); behind > 10*frame { // the machine slept: nobody wants it all at once
 			skipped := behind.Truncate(frame)
@@ -123,12 +129,12 @@ func (s *Session) sendLoop(ctx context.Context) {
 }
 
 // sendFrame sends what is due now.
-func (s *Session) sendFrame(buffer []byte, late time.Duration) []byte {
+func (s *Session) sendFrame(late time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.timestamp += frameSamples
 	if s.remote.Direction == SendOnly || s.remote.Direction == Inactive || !s.target.IsValid() {
-		return buffer // on hold
+		return // on hold
 	}
 	if late > s.out.stats.Lateness {
 		s.out.stats.Lateness = late
@@ -137,18 +143,29 @@ func (s *Session) sendFrame(buffer []byte, late time.Duration) []byte {
 		s.out.stats.Late++
 	}
 	if len(s.out.keys) > 0 {
-		return s.sendKey(buffer)
+		s.sendKey()
+		return
 	}
-	header := rtp.Header{PayloadType: s.codec, Timestamp: s.out.timestamp}
-	samples := make(audio.Samples, frameSamples)
+	first := false
+	var said audio.Samples
 	if p := s.out.play; p != nil {
-		n := copy(samples, p.left)
-		p.left, header.Marker, p.first = p.left[n:], p.first, false
+		said = p.left[:min(frameSamples, len(p.left))]
+		p.left, first, p.first = p.left[len(said):], p.first, false
 		if len(p.left) == 0 {
 			s.finish()
 		}
 	}
-	return s.send(buffer, header, law(s.codec).AppendEncode(nil, samples))
+	s.sendSound(first, said)
+}
+
+// sendSound sends a packet of samples, filled up with silence.
+func (s *Session) sendSound(marker bool, samples audio.Samples) {
+	codec := law(s.codec)
+	payload := codec.AppendEncode(s.out.payload[:0], samples)
+	for len(payload) < frameSamples {
+		payload = append(payload, codec.Silence())
+	}
+	s.send(rtp.Header{PayloadType: s.codec, Timestamp: s.out.timestamp, Marker: marker}, payload)
 }
 
 // law is how a codec puts samples in octets.
@@ -168,7 +185,7 @@ const (
 
 // sendKey sends the next packet of a key: all of them have the time at which it
 // went down.
-func (s *Session) sendKey(buffer []byte) []byte {
+func (s *Session) sendKey() {
 	k := &s.out.keys[0]
 	marker := !k.begun
 	if marker {
@@ -181,36 +198,33 @@ func (s *Session) sendKey(buffer []byte) []byte {
 	if k.frames > keyFrames {
 		volume |= 0x80 // it is up
 	}
-	header := rtp.Header{PayloadType: s.remote.Events, Timestamp: k.timestamp, Marker: marker}
-	payload := []byte{k.event, volume, byte(duration >> 8), byte(duration)}
-	pause := k.frames > keyFrames+keyEnds
+	if pause := k.frames > keyFrames+keyEnds; pause {
+		s.sendSound(false, nil)
+	} else {
+		s.send(rtp.Header{PayloadType: s.remote.Events, Timestamp: k.timestamp, Marker: marker},
+			[]byte{k.event, volume, byte(duration >> 8), byte(duration)})
+	}
 	if k.frames == keyFrames+keyEnds+keyPause {
 		s.out.keys = s.out.keys[1:]
 	}
-	if pause {
-		return s.send(buffer, rtp.Header{PayloadType: s.codec, Timestamp: s.out.timestamp},
-			law(s.codec).AppendEncode(nil, make(audio.Samples, frameSamples)))
-	}
-	return s.send(buffer, header, payload)
 }
 
 // send writes one packet. The caller holds s.mu.
-func (s *Session) send(buffer []byte, header rtp.Header, payload []byte) []byte {
+func (s *Session) send(header rtp.Header, payload []byte) {
 	header.Version, header.SSRC, header.SequenceNumber = 2, s.ssrc, s.out.sequence
 	s.out.sequence++
-	plain, err := (&rtp.Packet{Header: header, Payload: payload}).Marshal()
+	n, err := header.MarshalTo(s.out.packet[:])
+	packet := append(s.out.packet[:n], payload...)
 	if err == nil && s.seal != nil {
-		buffer, err = s.seal.EncryptRTP(buffer[:0], plain, &header)
-		plain = buffer
+		packet, err = s.seal.EncryptRTP(s.out.sealed[:0], packet, &header)
 	}
 	if err == nil {
-		_, err = s.rtp.WriteTo(plain, net.UDPAddrFromAddrPort(s.target))
+		_, err = s.rtp.WriteToUDPAddrPort(packet, s.target)
 	}
 	if err != nil {
 		s.out.stats.Failed++
-		return buffer
+		return
 	}
 	s.out.stats.Packets++
 	s.out.stats.Octets += len(payload)
-	return buffer
 }

@@ -48,8 +48,8 @@ type Config struct {
 // said with Start, and Close it. Its methods may be called from many goroutines.
 type Session struct {
 	cfg  Config
-	rtp  net.PacketConn
-	rtcp net.PacketConn
+	rtp  *net.UDPConn
+	rtcp *net.UDPConn
 	ssrc uint32
 
 	stop   context.CancelFunc
@@ -98,7 +98,7 @@ func Open(cfg Config) (*Session, error) {
 }
 
 // listen finds an even port that is free, with the next one.
-func listen(cfg Config) (rtp, rtcp net.PacketConn, port uint16, err error) {
+func listen(cfg Config) (rtp, rtcp *net.UDPConn, port uint16, err error) {
 	first, pairs := (cfg.FirstPort+1)&^1, (cfg.LastPort-(cfg.FirstPort+1)&^1+1)/2
 	if pairs < 1 {
 		return nil, nil, 0, ErrNoPort
@@ -120,7 +120,7 @@ func listen(cfg Config) (rtp, rtcp net.PacketConn, port uint16, err error) {
 	return nil, nil, 0, ErrNoPort
 }
 
-func listenPort(addr netip.Addr, port uint16) (net.PacketConn, error) {
+func listenPort(addr netip.Addr, port uint16) (*net.UDPConn, error) {
 	return net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, port)))
 }
 
