@@ -189,6 +189,7 @@ func (c *call) request() *sip.Request {
 		identity := cfg.uri(c.caller)
 		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<"+identity.String()+">"))
 	}
+	req.AppendHeader(sip.NewHeader("User-Agent", "countersign"))
 	req.AppendHeader(sip.NewHeader("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"))
 	req.AppendHeader(sip.NewHeader("Supported", "timer"))
 	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))

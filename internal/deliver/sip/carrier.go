@@ -63,6 +63,10 @@ func New(cfg Config) (*Carrier, error) {
 	return c, nil
 }
 
+// farewell is how long a carrier that closes waits for the answers to its BYEs and
+// CANCELs.
+const farewell = 2 * time.Second
+
 // Close ends all calls, and waits for their reports.
 func (c *Carrier) Close() error {
 	ended, cancel := context.WithCancel(context.Background())
@@ -88,7 +92,7 @@ func (c *Carrier) Shutdown(ctx context.Context) error {
 		c.stopTalking()
 		select {
 		case <-over:
-		case <-time.After(byeTimeout): // for answers that do not come
+		case <-time.After(farewell):
 		}
 	}
 	c.stopTalking()

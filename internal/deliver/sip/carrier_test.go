@@ -1,7 +1,6 @@
 package sip_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -10,143 +9,35 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/sip"
-	"countersign/internal/deliver/tts/audio"
-	"countersign/internal/message"
+	"countersign/internal/deliver/sip/siptest"
 	"countersign/internal/verify"
 )
-
-// TestMain sees that nothing is left of calls and carriers. A user agent of sipgo
-// that is closed while a response is on its way may leave one socket behind.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/emiago/sipgo/sip.(*TransportUDP).readUDPConnection"))
-}
-
-const number = "447700900001"
-
-// patience bounds the wait for what happens on its own.
-const patience = 20 * time.Second
-
-// speaker says a ramp of 100 ms for each part, so that tests are short and every
-// announcement is different.
-type speaker struct{ err error }
-
-func (s speaker) Speak(_ context.Context, script message.Script) (audio.Samples, error) {
-	var sound audio.Samples
-	for i := range script.Parts {
-		for j := range audio.Rate / 10 {
-			sound = append(sound, int16(500*i+17*j%9000))
-		}
-	}
-	return sound, s.err
-}
-
-func script() message.Script {
-	return message.Script{Locale: "en-gb", Parts: []message.Part{{Text: "Code"}, {Spell: "1234"}, {Text: "again"}, {Spell: "1234"}}}
-}
-
-func announcement(t *testing.T) audio.Samples {
-	t.Helper()
-	sound, err := speaker{}.Speak(t.Context(), script())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sound
-}
-
-// trunk is a carrier with what it reported.
-type trunk struct {
-	*sip.Carrier
-	t        *testing.T
-	receipts chan deliver.Receipt
-}
-
-func open(t *testing.T, host string, change ...func(*sip.Config)) *trunk {
-	t.Helper()
-	tr := &trunk{t: t, receipts: make(chan deliver.Receipt, 100)}
-	cfg := sip.Config{
-		Name: "trunk", Host: host, Listen: "127.0.0.1:0", FirstPort: 20000, LastPort: 29999, Speaker: speaker{},
-		CallerIDs: []sip.CallerID{{Country: "US", Number: "12015550123"}, {Number: "442071838750"}},
-		Reports: deliver.Reports{Receipt: func(_ context.Context, r deliver.Receipt) error {
-			tr.receipts <- r
-			return nil
-		}},
-	}
-	for _, c := range change {
-		c(&cfg)
-	}
-	var err error
-	if tr.Carrier, err = sip.New(cfg); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := tr.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return tr
-}
-
-// call is a message whose code is said once after 200 ms.
-func call() deliver.Message {
-	return deliver.Message{
-		EventID: verify.ID{1}, Attempt: 1, Channel: verify.TTS, Country: "GB", To: number, Script: script(), ValidFor: time.Minute,
-	}
-}
-
-// outcome sends a call, which must be taken, and waits for its end.
-func (tr *trunk) outcome() deliver.Receipt {
-	tr.t.Helper()
-	sub, err := tr.Send(tr.t.Context(), call())
-	if err != nil {
-		tr.t.Fatal(err)
-	}
-	select {
-	case r := <-tr.receipts:
-		if len(sub.Refs) != 1 || r.Ref != sub.Refs[0] || r.Carrier != "trunk" {
-			tr.t.Errorf("the receipt is %+v, of the submission %+v", r, sub)
-		}
-		return r
-	case <-time.After(patience):
-		tr.t.Fatal("the call has no end")
-		return deliver.Receipt{}
-	}
-}
-
-func (p *phone) awaitEnd(want string) {
-	p.t.Helper()
-	select {
-	case got := <-p.ended:
-		if got != want {
-			p.t.Errorf("the call ended by %s, want %s", got, want)
-		}
-	case <-time.After(patience):
-		p.t.Errorf("no %s", want)
-	}
-}
 
 // TestCall: an answered call says the announcement, sample by sample, and hangs up.
 func TestCall(t *testing.T) {
 	t.Parallel()
-	p := (&phone{ring: true}).start(t)
-	tr := open(t, p.address)
+	p := start(t, siptest.Config{Ring: true})
+	tr := open(t, p.Addr())
 	if r := tr.outcome(); r.State != verify.EventDelivered || r.Error != "" {
 		t.Errorf("the receipt is %+v", r)
 	}
-	p.awaitEnd("bye")
-	want := audio.MuLaw.AppendEncode(nil, announcement(t))
-	if !p.has(func(heard []byte) bool { return bytes.Contains(heard, want) }) {
+	c := p.ended(siptest.Bye)
+	if !whole(t, c) {
 		t.Error("the announcement was not heard as it was said")
 	}
-	invite := p.calls()[0]
-	if got := invite.GetHeader("P-Asserted-Identity").Value(); got != "<sip:+442071838750@"+p.address+">" {
+	if !c.Acked {
+		t.Error("the answer was not acknowledged")
+	}
+	if got := c.Invite.GetHeader("P-Asserted-Identity").Value(); got != "<sip:+442071838750@"+p.Addr()+">" {
 		t.Errorf("P-Asserted-Identity: %s", got)
 	}
-	if invite.Recipient.User != "+"+number || invite.From().Address.User != "+442071838750" || invite.Contact().Address.Port == portOf(p.address) {
-		t.Errorf("INVITE %s from %s at %s", invite.Recipient.String(), invite.From().Value(), invite.Contact().Value())
+	if c.Asserted != "+442071838750" || c.From != "+442071838750" || c.To != "+"+number || c.Invite.Recipient.User != "+"+number {
+		t.Errorf("INVITE %s to %s from %s, asserted %s", c.Invite.Recipient.String(), c.To, c.From, c.Asserted)
+	}
+	if own, _, _ := strings.Cut(p.Addr(), ":"); c.Invite.Contact().Address.Host != own || strings.HasSuffix(p.Addr(), ":"+strconv.Itoa(c.Invite.Contact().Address.Port)) {
+		t.Errorf("Contact: %s, the phone is at %s", c.Invite.Contact().Value(), p.Addr())
 	}
 }
 
@@ -154,12 +45,12 @@ func TestCall(t *testing.T) {
 // somebody else.
 func TestAuthentication(t *testing.T) {
 	t.Parallel()
-	p := (&phone{password: "secret"}).start(t)
-	good := open(t, p.address, func(c *sip.Config) { c.User, c.Password = "acme", "secret" })
+	p := start(t, siptest.Config{User: "acme", Password: "secret", Proxy: true})
+	good := open(t, p.Addr(), func(c *sip.Config) { c.User, c.Password = "acme", "secret" })
 	if r := good.outcome(); r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
 	}
-	bad := open(t, p.address, func(c *sip.Config) { c.User, c.Password = "acme", "wrong" })
+	bad := open(t, p.Addr(), func(c *sip.Config) { c.User, c.Password = "acme", "wrong" })
 	if _, err := bad.Send(t.Context(), call()); !errors.Is(err, deliver.ErrRefused) {
 		t.Errorf("with a wrong password: %v, want refused", err)
 	}
@@ -194,8 +85,8 @@ func TestOutcomes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(strconv.Itoa(tt.status), func(t *testing.T) {
 			t.Parallel()
-			p := (&phone{status: tt.status}).start(t)
-			tr := open(t, p.address)
+			p := start(t, siptest.Config{Status: tt.status})
+			tr := open(t, p.Addr())
 			if tt.err != nil {
 				if _, err := tr.Send(t.Context(), call()); !errors.Is(err, tt.err) {
 					t.Errorf("Send: %v, want %v", err, tt.err)
@@ -212,33 +103,33 @@ func TestOutcomes(t *testing.T) {
 // TestNoAnswer: a phone that only rings is cancelled, in the end.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
-	p := (&phone{forever: true}).start(t)
-	tr := open(t, p.address, func(c *sip.Config) { c.RingTimeout = 300 * time.Millisecond })
+	p := start(t, siptest.Config{RingForever: true})
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 300 * time.Millisecond })
 	if r := tr.outcome(); r.State != verify.EventExpired || r.Error != "no answer" {
 		t.Errorf("the receipt is %+v", r)
 	}
-	p.awaitEnd("cancel")
+	p.ended(siptest.Cancelled)
 }
 
 // TestNobodyWaits: a call is cancelled while it rings when the code is not wanted
 // any more.
 func TestNobodyWaits(t *testing.T) {
 	t.Parallel()
-	p := (&phone{forever: true}).start(t)
-	tr := open(t, p.address, func(c *sip.Config) {
+	p := start(t, siptest.Config{RingForever: true})
+	tr := open(t, p.Addr(), func(c *sip.Config) {
 		c.Wanted = func(_ context.Context, m deliver.Message) bool { return m.EventID != call().EventID }
 	})
 	if r := tr.outcome(); r.State != verify.EventExpired || r.Error != "cancelled" {
 		t.Errorf("the receipt is %+v", r)
 	}
-	p.awaitEnd("cancel")
+	p.ended(siptest.Cancelled)
 }
 
 // TestSilentTrunk: a trunk that says nothing is left for the next one in time.
 func TestSilentTrunk(t *testing.T) {
 	t.Parallel()
-	p := (&phone{silent: true}).start(t)
-	tr := open(t, p.address, func(c *sip.Config) { c.FirstResponse = 200 * time.Millisecond })
+	p := start(t, siptest.Config{Silent: true})
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.FirstResponse = 200 * time.Millisecond })
 	if _, err := tr.Send(t.Context(), call()); !errors.Is(err, deliver.ErrNotSent) {
 		t.Errorf("Send: %v, want not sent", err)
 	}
@@ -247,18 +138,19 @@ func TestSilentTrunk(t *testing.T) {
 // TestPressOne: with a 1, pressed either way, the announcement comes again.
 func TestPressOne(t *testing.T) {
 	t.Parallel()
-	for name, p := range map[string]*phone{"RFC 4733": {press: "21"}, "INFO": {info: "1"}} {
+	for name, script := range map[string][]siptest.Step{
+		"RFC 4733":   {siptest.Press("21")},
+		"dtmf-relay": {siptest.Hear(150 * time.Millisecond), siptest.InfoRelay("1")},
+		"dtmf":       {siptest.Hear(150 * time.Millisecond), siptest.InfoDTMF("1")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p.start(t)
-			tr := open(t, p.address)
-			began := time.Now()
-			if r := tr.outcome(); r.State != verify.EventDelivered {
+			p := start(t, siptest.Config{Script: script})
+			if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered {
 				t.Errorf("the receipt is %+v", r)
 			}
-			first := audio.MuLaw.AppendEncode(nil, announcement(t)[:160])
-			if !p.has(func(heard []byte) bool { return bytes.Count(heard, first) == 2 }) {
-				t.Errorf("the announcement did not begin twice in %v", time.Since(began))
+			if n := beginnings(t, p.ended(siptest.Bye)); n != 2 {
+				t.Errorf("the announcement began %d times", n)
 			}
 		})
 	}
@@ -273,38 +165,41 @@ func TestHungUp(t *testing.T) {
 	} {
 		t.Run(after.String(), func(t *testing.T) {
 			t.Parallel()
-			p := (&phone{hangUp: after}).start(t)
-			if r := open(t, p.address).outcome(); r.State != want {
+			p := start(t, siptest.Config{Script: []siptest.Step{siptest.Wait(after), siptest.HangUp()}})
+			if r := open(t, p.Addr()).outcome(); r.State != want {
 				t.Errorf("the receipt is %+v, want %s", r, want)
 			}
+			p.ended(siptest.HungUp)
 		})
 	}
 }
 
-// TestHold: a re-INVITE is answered, and the announcement goes on after it.
+// TestHold: the announcement stands still while the call is on hold, and goes on
+// after it.
 func TestHold(t *testing.T) {
 	t.Parallel()
-	p := (&phone{hold: true}).start(t)
-	if r := open(t, p.address).outcome(); r.State != verify.EventDelivered {
+	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hold(), siptest.Resume()}})
+	if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
 	}
+	p.ended(siptest.Bye)
 }
 
 // TestNoSound: a phone that answers with something else than sound is hung up on.
 func TestNoSound(t *testing.T) {
 	t.Parallel()
-	p := (&phone{badSDP: true}).start(t)
-	if r := open(t, p.address).outcome(); r.State != verify.EventUndeliverable {
+	p := start(t, siptest.Config{SDP: []byte("v=0\r\nm=video 1 RTP/AVP 31\r\n")})
+	if r := open(t, p.Addr()).outcome(); r.State != verify.EventUndeliverable {
 		t.Errorf("the receipt is %+v", r)
 	}
-	p.awaitEnd("bye")
+	p.ended(siptest.Bye)
 }
 
 // TestGuard: what costs more than a call, and what is no number, is not dialled.
 func TestGuard(t *testing.T) {
 	t.Parallel()
-	p := (&phone{}).start(t)
-	tr := open(t, p.address)
+	p := start(t, siptest.Config{})
+	tr := open(t, p.Addr())
 	for _, to := range []string{"8816123456", "870123456789", "19005551234", "449012345678", "447012345678", "979123456", "", "44770090000a", "447;tag=x", "447\r\nX: y"} {
 		m := call()
 		m.To = to
@@ -312,7 +207,7 @@ func TestGuard(t *testing.T) {
 			t.Errorf("%q: %v, want refused for its number", to, err)
 		}
 	}
-	onlyUS := open(t, p.address, func(c *sip.Config) { c.Countries = []string{"US"} })
+	onlyUS := open(t, p.Addr(), func(c *sip.Config) { c.Countries = []string{"US"} })
 	if _, err := onlyUS.Send(t.Context(), call()); !errors.Is(err, deliver.ErrNumber) {
 		t.Errorf("a country that is not allowed: %v", err)
 	}
@@ -321,7 +216,7 @@ func TestGuard(t *testing.T) {
 	if _, err := tr.Send(t.Context(), sms); !errors.Is(err, deliver.ErrRefused) {
 		t.Errorf("an SMS: %v", err)
 	}
-	if n := len(p.calls()); n != 0 {
+	if n := len(p.Calls()); n != 0 {
 		t.Errorf("%d calls were made", n)
 	}
 }
@@ -329,8 +224,8 @@ func TestGuard(t *testing.T) {
 // TestLimits: no more calls at a time than the trunk has.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	p := (&phone{forever: true}).start(t)
-	tr := open(t, p.address, func(c *sip.Config) { c.MaxCalls = 2 })
+	p := start(t, siptest.Config{RingForever: true})
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.MaxCalls = 2 })
 	for range 2 {
 		if _, err := tr.Send(t.Context(), call()); err != nil {
 			t.Fatal(err)
@@ -346,8 +241,8 @@ func TestLimits(t *testing.T) {
 
 // TestManyCalls: a call leaves nothing behind in a carrier that goes on.
 func TestManyCalls(t *testing.T) {
-	p := (&phone{status: 486}).start(t)
-	tr := open(t, p.address)
+	p := start(t, siptest.Config{Status: 486})
+	tr := open(t, p.Addr())
 	tr.outcome()
 	before := runtime.NumGoroutine()
 	for range 300 {
@@ -368,15 +263,15 @@ func TestManyCalls(t *testing.T) {
 // TestClose: calls under way end with the carrier, and say so.
 func TestClose(t *testing.T) {
 	t.Parallel()
-	p := (&phone{forever: true}).start(t)
-	tr := open(t, p.address)
+	p := start(t, siptest.Config{RingForever: true})
+	tr := open(t, p.Addr())
 	if _, err := tr.Send(t.Context(), call()); err != nil {
 		t.Fatal(err)
 	}
 	if err := tr.Close(); err != nil {
 		t.Error(err)
 	}
-	p.awaitEnd("cancel")
+	p.ended(siptest.Cancelled)
 	if r := <-tr.receipts; r.Error != "cancelled" {
 		t.Errorf("the receipt is %+v", r)
 	}

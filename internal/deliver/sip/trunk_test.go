@@ -1,0 +1,165 @@
+package sip_test
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"countersign/internal/deliver"
+	"countersign/internal/deliver/sip"
+	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/tts/audio"
+	"countersign/internal/message"
+	"countersign/internal/verify"
+)
+
+// TestMain sees that nothing is left of calls and carriers. A user agent of sipgo
+// that is closed while a response is on its way may leave one socket behind.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/emiago/sipgo/sip.(*TransportUDP).readUDPConnection"))
+}
+
+const number = "447700900001"
+
+// patience bounds the wait for what happens on its own.
+const patience = 20 * time.Second
+
+// speaker says a ramp of 100 ms for each part, so that tests are short and every
+// announcement is different.
+type speaker struct{ err error }
+
+func (s speaker) Speak(_ context.Context, script message.Script) (audio.Samples, error) {
+	var sound audio.Samples
+	for i := range script.Parts {
+		for j := range audio.Rate / 10 {
+			sound = append(sound, int16(500*i+17*j%9000))
+		}
+	}
+	return sound, s.err
+}
+
+func script() message.Script {
+	return message.Script{Locale: "en-gb", Parts: []message.Part{{Text: "Code"}, {Spell: "1234"}, {Text: "again"}, {Spell: "1234"}}}
+}
+
+func announcement(t *testing.T) audio.Samples {
+	t.Helper()
+	sound, err := speaker{}.Speak(t.Context(), script())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sound
+}
+
+// trunk is a carrier with what it reported.
+type trunk struct {
+	*sip.Carrier
+	t        *testing.T
+	receipts chan deliver.Receipt
+}
+
+func open(t *testing.T, host string, change ...func(*sip.Config)) *trunk {
+	t.Helper()
+	tr := &trunk{t: t, receipts: make(chan deliver.Receipt, 100)}
+	cfg := sip.Config{
+		Name: "trunk", Host: host, Listen: "127.0.0.1:0", FirstPort: 20000, LastPort: 29999, Speaker: speaker{},
+		CallerIDs: []sip.CallerID{{Country: "US", Number: "12015550123"}, {Number: "442071838750"}},
+		Reports: deliver.Reports{Receipt: func(_ context.Context, r deliver.Receipt) error {
+			tr.receipts <- r
+			return nil
+		}},
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	var err error
+	if tr.Carrier, err = sip.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return tr
+}
+
+// call is a message whose code is said once after 200 ms.
+func call() deliver.Message {
+	return deliver.Message{
+		EventID: verify.ID{1}, Attempt: 1, Channel: verify.TTS, Country: "GB", To: number, Script: script(), ValidFor: time.Minute,
+	}
+}
+
+// outcome sends a call, which must be taken, and waits for its end.
+func (tr *trunk) outcome() deliver.Receipt {
+	tr.t.Helper()
+	sub, err := tr.Send(tr.t.Context(), call())
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	select {
+	case r := <-tr.receipts:
+		if len(sub.Refs) != 1 || r.Ref != sub.Refs[0] || r.Carrier != "trunk" {
+			tr.t.Errorf("the receipt is %+v, of the submission %+v", r, sub)
+		}
+		return r
+	case <-time.After(patience):
+		tr.t.Fatal("the call has no end")
+		return deliver.Receipt{}
+	}
+}
+
+// phone is a phone of the test.
+type phone struct {
+	*siptest.Phone
+	t *testing.T
+}
+
+func start(t *testing.T, cfg siptest.Config) *phone {
+	t.Helper()
+	p, err := siptest.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &phone{p, t}
+}
+
+// ended waits for the end of a call, which must be this one and have no error.
+func (p *phone) ended(want siptest.End) siptest.Call {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	c, err := p.Next(ctx)
+	if err != nil {
+		p.t.Fatalf("%v; want %s", err, want)
+	}
+	if c.Ended != want || c.Err != nil {
+		p.t.Errorf("the call ended by %s (%v), want %s", c.Ended, c.Err, want)
+	}
+	return c
+}
+
+// beginnings is how often the announcement began in a call.
+func beginnings(t *testing.T, c siptest.Call) int {
+	t.Helper()
+	return bytes.Count(c.Heard, audio.MuLaw.AppendEncode(nil, announcement(t)[:160]))
+}
+
+// whole reports whether the announcement was heard as it was said.
+func whole(t *testing.T, c siptest.Call) bool {
+	t.Helper()
+	law := audio.MuLaw
+	if c.Codec != 0 {
+		law = audio.ALaw
+	}
+	return bytes.Contains(c.Heard, law.AppendEncode(nil, announcement(t)))
+}
