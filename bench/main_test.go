@@ -30,6 +30,7 @@ const (
 
 	roleSMSC   = "smsc"
 	roleServer = "server"
+	roleSink   = "sink"
 )
 
 // patience bounds the wait for what happens on its own. Only a benchmark that
@@ -41,6 +42,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case roleSMSC:
 		err = beSMSC()
+	case roleSink:
+		err = beSink()
 	case roleServer:
 		err = beServer(os.Getenv(dirVar), os.Getenv(smscVar))
 	default:
