@@ -149,6 +149,58 @@ func TestValidateNamesTheKey(t *testing.T) {
 	}
 }
 
+// TestValidateSIP: a trunk's settings are checked, and it needs few.
+func TestValidateSIP(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		key    string // "" where it is right
+		change func(*config.SIP)
+	}{
+		{"", func(*config.SIP) {}},
+		{"", func(s *config.SIP) { s.RTPPorts, s.Advertise, s.Listen = "2000-2001", "203.0.113.5", ":5060" }},
+		{"", func(s *config.SIP) { s.Transport, s.TLSServerName = "tls", "trunk.example" }},
+		{"host", func(s *config.SIP) { s.Host = "" }},
+		{"transport", func(s *config.SIP) { s.Transport = "sctp" }},
+		{"transport", func(s *config.SIP) { s.TLSCA = "ca.pem" }},
+		{"password_file", func(s *config.SIP) { s.Password, s.PasswordFile = "a", "b" }},
+		{"user", func(s *config.SIP) { s.Register, s.User = true, "" }},
+		{"listen", func(s *config.SIP) { s.Listen = "5060" }},
+		{"advertise", func(s *config.SIP) { s.Advertise = "host.example" }},
+		{"advertise", func(s *config.SIP) { s.Advertise = "0.0.0.0" }},
+		{"rtp_ports", func(s *config.SIP) { s.RTPPorts = "2000" }},
+		{"rtp_ports", func(s *config.SIP) { s.RTPPorts = "80-90" }},
+		{"rtp_ports", func(s *config.SIP) { s.RTPPorts = "3000-2000" }},
+		{"rtp_ports", func(s *config.SIP) { s.RTPPorts = "3000-70000" }},
+		{"caller_ids[0].country", func(s *config.SIP) { s.CallerIDs = []config.CallerID{{Country: "gb", Number: "442071838750"}} }},
+		{"caller_ids[0].number", func(s *config.SIP) { s.CallerIDs = []config.CallerID{{Number: "+44\r\nX: y"}} }},
+		{"countries[1]", func(s *config.SIP) { s.Countries = []string{"GB", ""} }},
+		{"countries[0]", func(s *config.SIP) { s.Countries = []string{"UKR"} }},
+		{"allow_prefixes[0]", func(s *config.SIP) { s.AllowPrefixes = []string{""} }},
+		{"allow_prefixes[0]", func(s *config.SIP) { s.AllowPrefixes = []string{"+881"} }},
+		{"max_calls", func(s *config.SIP) { s.MaxCalls = -1 }},
+		{"calls_per_second", func(s *config.SIP) { s.CallsPerSecond = 100_000 }},
+		{"first_response", func(s *config.SIP) { s.FirstResponse = -time.Second }},
+		{"ring_timeout", func(s *config.SIP) { s.RingTimeout = time.Hour }},
+		{"max_duration", func(s *config.SIP) { s.MaxDuration = 61 * time.Second }},
+		{"register_every", func(s *config.SIP) { s.RegisterEvery = 25 * time.Hour }},
+	} {
+		t.Run(tt.key, func(t *testing.T) {
+			t.Parallel()
+			c := config.Default()
+			s := config.SIP{Host: "trunk.example", User: "acme"}
+			tt.change(&s)
+			c.Carriers = append(c.Carriers, config.Carrier{Name: "voice", Type: config.CarrierSIP, SIP: s})
+			err := c.Validate()
+			switch want := "carriers[1].sip." + tt.key + ": "; {
+			case tt.key == "" && err != nil:
+				t.Errorf("Validate = %v", err)
+			case tt.key != "" && (err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n")):
+				t.Errorf("Validate = %v, want one problem of %s", err, want)
+			}
+		})
+	}
+}
+
 // smppCarrier adds a carrier that is right, but for what change does.
 func smppCarrier(change func(*config.SMPP)) func(*config.Config) {
 	return func(c *config.Config) {

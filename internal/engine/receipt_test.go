@@ -39,7 +39,8 @@ func TestReceipts(t *testing.T) {
 		wantErr  string
 	}{
 		{"OnItsWay", []string{"1"}, []said{{"1", accepted, ""}}, accepted, ""},
-		{"Delivered", []string{"1"}, []said{{"1", delivered, "err 000"}}, delivered, ""},
+		{"Delivered", []string{"1"}, []said{{"1", delivered, ""}}, delivered, ""},
+		{"DeliveredWithARemark", []string{"1"}, []said{{"1", delivered, "voicemail suspected"}}, delivered, "voicemail suspected"},
 		{"Undeliverable", []string{"1"}, []said{{"1", undeliverable, "err 12"}}, undeliverable, "err 12"},
 		{"Expired", []string{"1"}, []said{{"1", expired, ""}}, expired, ""},
 		{"Rejected", []string{"1"}, []said{{"1", rejected, "err 8"}}, rejected, "err 8"},
