@@ -60,6 +60,7 @@ func house() []room {
 			never: []string{http, sql},
 		},
 		{path: "internal/deliver/sip/media", ours: []string{"deliver/tts/audio"}, never: []string{http, sql}},
+		{path: "internal/deliver/sip/siptest", ours: []string{"deliver/tts/audio", "deliver/sip/media"}, never: []string{http, sql}},
 
 		// The timers, and what is durable. Of the carriers the store knows only
 		// the virtual phone, whose inbox it keeps.

@@ -107,14 +107,11 @@ const byeTimeout = 5 * time.Second
 func (c *call) hangUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), byeTimeout)
 	defer cancel()
-	err := c.session.Bye(ctx)
+	bye := sip.NewRequest(sip.BYE, target(c.session.InviteResponse, c.session.InviteRequest))
+	err := c.session.WriteBye(ctx, bye)
 	refused := sipgo.ErrDialogResponse{}
 	if !errors.As(err, &refused) || !challenged(refused.Res) || c.trunk.cfg.Password == "" {
 		return
 	}
-	bye := sip.NewRequest(sip.BYE, target(c.session.InviteResponse, c.session.InviteRequest))
-	res, err := c.session.Do(ctx, bye)
-	if err == nil && challenged(res) {
-		_, _ = c.trunk.client.DoDigestAuth(ctx, bye, res, c.trunk.cfg.credentials()) // nobody is left to tell
-	}
+	_, _ = c.trunk.client.DoDigestAuth(ctx, bye, refused.Res, c.trunk.cfg.credentials()) // nobody is left to tell
 }

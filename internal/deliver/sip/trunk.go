@@ -52,7 +52,7 @@ func openTrunk(cfg *Config, log *slog.Logger) (*trunk, error) {
 	t.ua, err = sipgo.NewUA(sipgo.WithUserAgent("countersign"), sipgo.WithUserAgentHostname(t.local.String()),
 		sipgo.WithUserAgenTLSConfig(cfg.TLS),
 		sipgo.WithUserAgentTransactionLayerOptions(
-			sip.WithTransactionLayerLogger(quiet()), // it logs whole messages
+			sip.WithTransactionLayerLogger(quiet()),
 			sip.WithTransactionLayerTerminateOnConnClose(),
 			sip.WithTransactionLayerUnhandledResponseHandler(t.stray),
 		),
@@ -100,6 +100,7 @@ func (t *trunk) open(host, port string) (err error) {
 	return nil
 }
 
+// quiet is for sipgo, which logs whole messages.
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // noticedConn tells when it is first read from: sipgo knows the socket from then

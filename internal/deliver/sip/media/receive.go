@@ -96,8 +96,8 @@ func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Ti
 		s.in.stats.Garbage++
 		return plain
 	}
-	if !s.locked { // symmetric RTP: answer where it comes from, behind whatever NAT
-		s.target, s.locked = from, true
+	if from != s.target || !s.locked { // symmetric RTP: answer where it comes from, behind whatever NAT
+		s.target, s.locked, s.named = from, true, from.Addr() == s.remote.Addr.Addr()
 	}
 	s.count(&p, now)
 	if p.PayloadType == s.codec {
@@ -109,15 +109,16 @@ func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Ti
 }
 
 // trusts reports whether RTP may come from there. Once the first packet has, no
-// other host may take the call over.
+// other may take the call over but the host that the other side named, and nobody
+// after that.
 func (s *Session) trusts(from netip.AddrPort) bool {
 	switch {
-	case s.locked:
-		return from == s.target
-	case s.cfg.AnySource:
+	case s.locked && from == s.target:
+		return true
+	case !s.named && from.Addr() == s.remote.Addr.Addr():
 		return true
 	}
-	return from.Addr() == s.remote.Addr.Addr()
+	return !s.locked && s.cfg.AnySource
 }
 
 // expects reports whether a payload type is of this call. Keys should come under the

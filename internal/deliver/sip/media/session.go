@@ -36,7 +36,8 @@ type Config struct {
 	Secure              bool       // SRTP only
 
 	// AnySource takes RTP from hosts other than the one that the other side named,
-	// and sends there: for trunks whose media comes from elsewhere.
+	// and sends there, until something comes from the one that it named: for trunks
+	// whose media comes from elsewhere, or from behind a NAT.
 	AnySource bool
 
 	// Tap sees the payload of each packet of sound that came in; nil for nobody. It
@@ -64,6 +65,7 @@ type Session struct {
 	remote  Description
 	target  netip.AddrPort // of RTP: what the other side named, or where it sends from
 	locked  bool           // target is where it sends from
+	named   bool           // which is the host that it named
 	codec   uint8
 	seal    *srtp.Context // of what we send; nil for plain RTP
 	open    *srtp.Context
@@ -207,7 +209,7 @@ func (s *Session) Start(remote Description) error {
 	moved := s.remote.Addr != remote.Addr
 	s.remote, s.codec = remote, remote.Codecs[i]
 	if moved {
-		s.target, s.locked = remote.Addr, false
+		s.target, s.locked, s.named = remote.Addr, false, false
 	}
 	if s.started {
 		return nil

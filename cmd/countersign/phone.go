@@ -1,0 +1,184 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"countersign/internal/deliver/sip/media"
+	"countersign/internal/deliver/sip/siptest"
+)
+
+type phoneCmd struct {
+	Listen      string        `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:5070" placeholder:"IP:PORT"`
+	Transport   string        `help:"udp, tcp or tls." enum:"udp,tcp,tls" default:"udp"`
+	TLSCert     string        `help:"Certificate file (PEM) for tls." type:"path" placeholder:"FILE"`
+	TLSKey      string        `help:"Key file (PEM) for tls." type:"path" placeholder:"FILE"`
+	Record      string        `help:"Directory for what is heard, a WAV file for each call." type:"path" placeholder:"DIR"`
+	AnswerAfter time.Duration `help:"How long it rings before it answers." default:"0s"`
+	Press       string        `help:"Keys that it presses, a second after it has answered." placeholder:"KEYS"`
+	Busy        bool          `help:"Answers no call: it is busy (486)." xor:"what"`
+	Reject      bool          `help:"Answers no call: it says no (603)." xor:"what"`
+	RingForever bool          `help:"Answers no call: it rings until the other side gives up." xor:"what"`
+	User        string        `help:"Who a caller must say it is, by digest authentication; anybody if empty." placeholder:"USER"`
+	Password    string        `help:"What it must show." placeholder:"PASSWORD"`
+	Registrar   bool          `help:"Takes registrations (REGISTER), too."`
+}
+
+// Help is shown above the flags.
+func (*phoneCmd) Help() string {
+	return "It prints a line of JSON for each call that is over, with its numbers and keys. What it records has the codes in it."
+}
+
+// Run takes calls until the process is told to stop.
+func (c *phoneCmd) Run(p *process) error {
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	out := &phoneLines{lines: lines{enc: json.NewEncoder(p.stdout)}}
+	out.enc.SetEscapeHTML(false)
+	if c.Record != "" {
+		if err := os.MkdirAll(c.Record, 0o700); err != nil {
+			return fmt.Errorf("--record: %w", err)
+		}
+		if out.dir, err = os.OpenRoot(c.Record); err != nil {
+			return fmt.Errorf("--record: %w", err)
+		}
+		defer func() { _ = out.dir.Close() }() // only a handle
+	}
+	config.OnCall = out.call
+	phone, err := siptest.Start(config)
+	if err != nil {
+		return err
+	}
+	out.print(struct {
+		Listening string `json:"listening"`
+		Transport string `json:"transport"`
+	}{phone.Addr(), c.Transport})
+	<-p.ctx.Done()
+	return phone.Close()
+}
+
+func (c *phoneCmd) config() (siptest.Config, error) {
+	config := siptest.Config{
+		Listen: c.Listen, Transport: c.Transport, Ring: true, AnswerAfter: c.AnswerAfter, RingForever: c.RingForever,
+		User: c.User, Password: c.Password, Registrar: c.Registrar,
+	}
+	switch {
+	case c.Busy:
+		config.Status = 486
+	case c.Reject:
+		config.Status = 603
+	}
+	if c.Press != "" {
+		config.Script = []siptest.Step{siptest.Wait(time.Second), siptest.Press(c.Press)}
+	}
+	switch {
+	case c.AnswerAfter < 0:
+		return config, errors.New("--answer-after: must not be negative")
+	case !keysForm.MatchString(c.Press):
+		return config, errors.New("--press: a key is 0 to 9, *, # or A to D")
+	case c.Password != "" && c.User == "":
+		return config, errors.New("--password: there is no --user")
+	case c.Transport != "tls" && (c.TLSCert != "" || c.TLSKey != ""):
+		return config, errors.New("--tls-cert and --tls-key are for --transport tls")
+	case c.Transport == "tls":
+		if c.TLSCert == "" || c.TLSKey == "" {
+			return config, errors.New("--transport tls: --tls-cert and --tls-key must be given")
+		}
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return config, fmt.Errorf("tls: %w", err)
+		}
+		config.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	return config, nil
+}
+
+var (
+	keysForm = regexp.MustCompile(`^[0-9*#A-Da-d]*$`)
+	// fileForm is a Call-ID that is a file name everywhere as it is.
+	fileForm = regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z_.@-]{0,99}$`)
+)
+
+// phoneLine is the line of docs/how-to/rehearse-with-the-phone.md.
+type phoneLine struct {
+	Time      time.Time `json:"time"`
+	CallID    string    `json:"call_id"`
+	From      string    `json:"from"`
+	To        string    `json:"to"`
+	Asserted  string    `json:"asserted,omitempty"`
+	Ended     string    `json:"ended"`
+	Status    int       `json:"status,omitempty"`
+	Answered  bool      `json:"answered"`
+	Acked     bool      `json:"acked"`
+	Rang      float64   `json:"rang_s"`
+	Talked    float64   `json:"talked_s"`
+	Codec     string    `json:"codec,omitempty"`
+	Encrypted bool      `json:"encrypted"`
+	Heard     float64   `json:"heard_s"`
+	Speech    float64   `json:"speech_s"`
+	Keys      string    `json:"keys,omitempty"`
+	Packets   int       `json:"packets"`
+	Lost      int       `json:"lost"`
+	Jitter    float64   `json:"jitter_ms"`
+	Garbage   int       `json:"garbage"`
+	WAV       string    `json:"wav,omitempty"`
+	Error     string    `json:"error,omitempty"`
+}
+
+// phoneLines prints calls, and records what was heard.
+type phoneLines struct {
+	lines
+	dir *os.Root // nil: nothing is recorded
+}
+
+func (l *phoneLines) call(c siptest.Call) {
+	in := c.Stats.Received
+	line := phoneLine{
+		Time: c.Began.UTC().Truncate(time.Millisecond), CallID: c.ID, From: c.From, To: c.To, Asserted: c.Asserted,
+		Ended: string(c.Ended), Status: c.Status, Answered: !c.Answered.IsZero(), Acked: c.Acked, Encrypted: c.Encrypted,
+		Heard: seconds(c.Sound().Duration()), Speech: seconds(in.Speech), Keys: c.Keys,
+		Packets: in.Packets, Lost: in.Lost, Jitter: seconds(in.Jitter * 1000), Garbage: in.Garbage + in.Flood,
+	}
+	line.Rang = seconds(c.Over.Sub(c.Began))
+	if line.Answered {
+		line.Rang, line.Talked = seconds(c.Answered.Sub(c.Began)), seconds(c.Over.Sub(c.Answered))
+		line.Codec = map[uint8]string{media.PCMU: "PCMU", media.PCMA: "PCMA"}[c.Codec]
+	}
+	err := c.Err
+	if l.dir != nil && len(c.Heard) > 0 {
+		name := recordName(c.ID)
+		if failed := l.dir.WriteFile(name, c.Sound().WAV(), 0o600); failed != nil {
+			err = errors.Join(err, failed)
+		} else {
+			line.WAV = filepath.Join(l.dir.Name(), name)
+		}
+	}
+	if err != nil {
+		line.Error = err.Error()
+	}
+	l.print(line)
+}
+
+// recordName is the file of a call. A Call-ID comes from outside and may be
+// anything: one that is no plain name is replaced by its digest.
+func recordName(id string) string {
+	if !fileForm.MatchString(id) {
+		sum := sha256.Sum256([]byte(id))
+		id = hex.EncodeToString(sum[:16])
+	}
+	return id + ".wav"
+}
+
+// seconds are d with three decimals.
+func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }

@@ -1,0 +1,212 @@
+package sip_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver/sip"
+	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/tts/audio"
+	"countersign/internal/verify"
+)
+
+// certificate is one for 127.0.0.1, and a pool that trusts it.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+// speech is a tone that is taken for somebody who speaks.
+func speech(d time.Duration) audio.Samples {
+	s := make(audio.Samples, int(d.Seconds()*audio.Rate))
+	for i := range s {
+		s[i] = int16(8000 - 16000*(i/10%2))
+	}
+	return s
+}
+
+// kind is a kind of phone, and what a trunk needs for it.
+type kind struct {
+	phone  siptest.Config
+	change func(*sip.Config)
+	check  func(*testing.T, *phone, siptest.Call)
+}
+
+func kinds(t *testing.T) map[string]kind {
+	t.Helper()
+	cert, pool := certificate(t)
+	return map[string]kind{
+		"over TCP, with UPDATE": {
+			phone:  siptest.Config{Transport: "tcp", Script: []siptest.Step{siptest.Update(90)}},
+			change: func(c *sip.Config) { c.Transport = "tcp" },
+		},
+		"over TLS, with SRTP": {
+			phone: siptest.Config{
+				Transport: "tls", TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, Secure: true,
+			},
+			change: func(c *sip.Config) {
+				c.Transport, c.TLS, c.SRTP = "tls", &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, true
+			},
+		},
+		"after early media": {
+			phone: siptest.Config{AnswerAfter: 50 * time.Millisecond, Early: speech(300 * time.Millisecond)},
+		},
+		"with PCMA only, that echo": {phone: siptest.Config{Codecs: []uint8{8}, Script: []siptest.Step{siptest.Echo()}}},
+		"that send garbage only":    {phone: siptest.Config{NoRTP: true, Script: []siptest.Step{siptest.Garbage(2000)}}},
+		"that flood": {
+			phone: siptest.Config{Script: []siptest.Step{siptest.Hear(20 * time.Millisecond), siptest.Flood(5000), siptest.Update(90)}},
+		},
+		"that ask, with a stale nonce, and at the BYE": {
+			phone:  siptest.Config{User: "acme", Password: "secret", Stale: true, AskOnBye: true},
+			change: func(c *sip.Config) { c.User, c.Password = "acme", "secret" },
+			check: func(t *testing.T, p *phone, _ siptest.Call) {
+				t.Helper()
+				if n := p.Challenges(); n < 3 {
+					t.Errorf("%d challenges, want two for INVITE and some for BYE", n)
+				}
+			},
+		},
+		"with a session timer": {
+			phone: siptest.Config{SessionExpires: 2},
+			check: func(t *testing.T, _ *phone, c siptest.Call) {
+				t.Helper()
+				if c.Refreshes == 0 {
+					t.Error("the session was not refreshed")
+				}
+			},
+		},
+	}
+}
+
+// TestPhones: the announcement reaches phones of all kinds, sample by sample, and
+// each is hung up on.
+func TestPhones(t *testing.T) {
+	t.Parallel()
+	for name, tt := range kinds(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tt.change == nil {
+				tt.change = func(*sip.Config) {}
+			}
+			p := start(t, tt.phone)
+			if r := open(t, p.Addr(), tt.change).outcome(); r.State != verify.EventDelivered {
+				t.Errorf("the receipt is %+v", r)
+			}
+			c := p.ended(siptest.Bye)
+			if !c.Acked || !whole(t, c) {
+				t.Errorf("acknowledged: %t, heard as it was said: %t", c.Acked, whole(t, c))
+			}
+			if tt.check != nil {
+				tt.check(t, p, c)
+			}
+		})
+	}
+}
+
+// TestMove: the announcement follows a phone that takes its sound elsewhere.
+func TestMove(t *testing.T) {
+	t.Parallel()
+	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hear(100 * time.Millisecond), siptest.Move()}})
+	if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered {
+		t.Errorf("the receipt is %+v", r)
+	}
+	// The session that it moved to has the silence after the announcement, at least.
+	if c := p.ended(siptest.Bye); c.Stats.Received.Packets < 50 || c.Stats.Received.Garbage != 0 {
+		t.Errorf("received at the new port: %+v", c.Stats.Received)
+	}
+}
+
+// TestCrossing: who answers in the moment in which we give up is hung up on.
+func TestCrossing(t *testing.T) {
+	t.Parallel()
+	p := start(t, siptest.Config{Late: true})
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 200 * time.Millisecond })
+	if r := tr.outcome(); r.State != verify.EventExpired {
+		t.Errorf("the receipt is %+v", r)
+	}
+	if c := p.ended(siptest.Bye); !c.Acked || c.Answered.IsZero() {
+		t.Errorf("acknowledged: %t, answered: %v", c.Acked, c.Answered)
+	}
+}
+
+// TestTrying: a trunk that tries and tries is given the time to ring, and cancelled
+// in the end.
+func TestTrying(t *testing.T) {
+	t.Parallel()
+	p := start(t, siptest.Config{TryingOnly: true})
+	tr := open(t, p.Addr(), func(c *sip.Config) {
+		c.FirstResponse, c.RingTimeout = 50*time.Millisecond, 300*time.Millisecond
+	})
+	if _, err := tr.Send(t.Context(), call()); err == nil {
+		t.Error("Send: no error, though nothing rang")
+	}
+	p.ended(siptest.Cancelled)
+}
+
+// TestDrop: a phone that disappears is left, in the end.
+func TestDrop(t *testing.T) {
+	t.Parallel()
+	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hear(100 * time.Millisecond), siptest.Drop()}})
+	tr := open(t, p.Addr())
+	tr.outcome()
+	p.ended(siptest.Dropped)
+	if n := p.Ignored(); n == 0 {
+		t.Error("nothing was sent to the phone that is gone, not even a BYE")
+	}
+}
+
+// TestVoicemail: who speaks and speaks may be a machine; the code is said all the
+// same.
+func TestVoicemail(t *testing.T) {
+	t.Parallel()
+	p := start(t, siptest.Config{Script: []siptest.Step{
+		siptest.Say(speech(2 * time.Second)), siptest.Press("1"), siptest.Say(speech(3 * time.Second)),
+	}})
+	if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered || r.Error != "voicemail suspected" {
+		t.Errorf("the receipt is %+v", r)
+	}
+}
+
+// TestRegister: the trunk's registrar is told where we are, and told when we are not
+// there any more.
+func TestRegister(t *testing.T) {
+	t.Parallel()
+	p := start(t, siptest.Config{Registrar: true, User: "acme", Password: "secret"})
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.User, c.Password, c.Register = "acme", "secret", true })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if contacts, err := p.Registered(ctx, 1); err != nil {
+		t.Errorf("%v: %v", err, contacts)
+	}
+	if err := tr.Close(); err != nil {
+		t.Error(err)
+	}
+	if contacts := p.Contacts(); len(contacts) != 0 {
+		t.Errorf("after the end, %v are registered", contacts)
+	}
+}
