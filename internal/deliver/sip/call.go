@@ -34,8 +34,12 @@ type call struct {
 	over     chan struct{} // closed when the other side has hung up
 	gone     sync.Once
 
-	mu      sync.Mutex
-	session *sipgo.DialogClientSession // written once, by the call itself
+	mu         sync.Mutex
+	session    *sipgo.DialogClientSession // written once, by the call itself
+	proceeding bool                       // the trunk is at the INVITE sent last
+	withdrawn  bool                       // the CANCEL was sent
+
+	cancelling sync.WaitGroup // what sends it
 }
 
 // signal is something that happens once.
@@ -83,6 +87,9 @@ func (c *call) run(ctx context.Context) (r Result) {
 	c.trunk.add(c)
 
 	err := c.invite(ring)
+	if err == nil {
+		err = ring.Err() // answered just when we gave up
+	}
 	defer c.trunk.remove(c, err == nil)
 	answered()
 	if err != nil {
@@ -124,17 +131,34 @@ func (c *call) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 }
 
-// invite dials, and returns when the call was answered or never will be.
-func (c *call) invite(ctx context.Context) error {
-	session, err := c.trunk.dialog.WriteInvite(ctx, c.request())
+// invite dials, and returns when the call was answered or never will be. When ring
+// ends the call is cancelled, but the trunk still has the last word: an answer may
+// cross the CANCEL (RFC 3261 §9.1).
+func (c *call) invite(ring context.Context) error {
+	session, err := c.trunk.dialog.WriteInvite(ring, c.request())
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoConnection, err)
 	}
 	c.mu.Lock()
 	c.session = session
 	c.mu.Unlock()
+
+	last, enough := context.WithCancelCause(context.WithoutCancel(ring))
+	defer c.cancelling.Wait()
+	defer enough(nil)
+	c.cancelling.Go(func() {
+		select {
+		case <-ring.Done():
+		case <-last.Done():
+			return
+		}
+		c.cancel(last)
+		if sleep(last, 64*sip.T1) {
+			enough(sipgo.WaitAnswerForceCancelErr)
+		}
+	})
 	for err = errPatient; errors.Is(err, errPatient); {
-		err = c.wait(ctx)
+		err = c.wait(ring, last)
 	}
 	if no := (*sipgo.ErrDialogResponse)(nil); errors.As(err, &no) {
 		return newStatusError(no.Res)
@@ -148,20 +172,55 @@ var errNoConnection = errors.New("no connection to the trunk")
 // some gateways say every few seconds that it rings.
 var errPatient = errors.New("it rings")
 
-func (c *call) wait(ctx context.Context) error {
+func (c *call) wait(ring, last context.Context) error {
 	provisional := 0
-	return c.session.WaitAnswer(ctx, sipgo.AnswerOptions{
+	return c.session.WaitAnswer(last, sipgo.AnswerOptions{
 		Username: c.trunk.cfg.User, Password: c.trunk.cfg.Password,
 		OnResponse: func(res *sip.Response) error {
+			c.mu.Lock()
+			c.proceeding = res.IsProvisional()
+			c.mu.Unlock()
 			c.response.raise()
 			if res.StatusCode > 100 && res.StatusCode < 300 {
 				c.ringing.raise()
+			}
+			if ring.Err() != nil {
+				c.cancel(last)
 			}
 			if provisional++; res.IsProvisional() && provisional > 5 {
 				return errPatient
 			}
 			return nil
 		},
+	})
+}
+
+// cancel withdraws the INVITE, once, and only while the trunk is at it: before the
+// first response there may be nothing to withdraw (RFC 3261 §9.1), and after a
+// challenge it is being written again.
+func (c *call) cancel(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.proceeding || c.withdrawn {
+		return
+	}
+	c.withdrawn = true
+	invite := c.session.InviteRequest
+	req := sip.NewRequest(sip.CANCEL, *invite.Recipient.Clone())
+	req.AppendHeader(sip.HeaderClone(invite.Via())) // of this hop only
+	sip.CopyHeaders("Route", invite, req)
+	req.AppendHeader(sip.HeaderClone(invite.From()))
+	req.AppendHeader(sip.HeaderClone(invite.To()))
+	req.AppendHeader(sip.HeaderClone(invite.CallID()))
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: invite.CSeq().SeqNo, MethodName: sip.CANCEL})
+	forwards := sip.MaxForwardsHeader(70)
+	req.AppendHeader(&forwards)
+	req.SetTransport(invite.Transport())
+	req.SetSource(invite.Source())
+	req.SetDestination(invite.Destination())
+	req.Laddr = invite.Laddr
+	c.cancelling.Go(func() {
+		_, _ = c.trunk.client.Do(ctx, req, func(*sipgo.Client, *sip.Request) error { return nil }) // what becomes of the INVITE tells
 	})
 }
 
@@ -235,7 +294,7 @@ func (c *call) unanswered(ring context.Context, err error) Result {
 	case cause == nil:
 		return Result{Outcome: Failed, Note: "no connection", Err: err}
 	case errors.Is(cause, errNoAnswer):
-		return Result{Outcome: NoAnswer, Note: "no answer", Err: err}
+		return Result{Outcome: NoAnswer, Note: "no answer", Err: cause}
 	}
-	return Result{Outcome: Cancelled, Note: "cancelled", Err: err}
+	return Result{Outcome: Cancelled, Note: "cancelled", Err: cause}
 }
