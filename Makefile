@@ -66,7 +66,8 @@ bench: setup ## run the benchmarks, and print a table of those of SMPP
 	@go run ./bench/table <bin/bench.txt
 
 .PHONY: soak
-soak: ## submit ten million messages over SMPP, and see that nothing grows
+soak: ## ten million messages over SMPP, ten thousand calls: see that nothing grows
+	COUNTERSIGN_CALLS=10000 go test -v -count 1 -run '^TestManyCalls$$' ./internal/deliver/sip
 	@mkdir -p bin
 	go test -run '^$$' -bench Soak/receipts=off -benchtime 10000000x -timeout 1h ./bench | tee bin/soak.txt
 	go test -run '^$$' -bench Soak/receipts=on -benchtime 1000000x -timeout 1h ./bench | tee -a bin/soak.txt

@@ -3,7 +3,6 @@ package sip_test
 import (
 	"context"
 	"errors"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -236,27 +235,6 @@ func TestLimits(t *testing.T) {
 	}
 	if s := tr.Status(); s.InFlight != 2 || s.Window != 2 {
 		t.Errorf("status %+v", s)
-	}
-}
-
-// TestManyCalls: a call leaves nothing behind in a carrier that goes on.
-func TestManyCalls(t *testing.T) {
-	p := start(t, siptest.Config{Status: 486})
-	tr := open(t, p.Addr())
-	tr.outcome()
-	before := runtime.NumGoroutine()
-	for range 300 {
-		tr.outcome()
-	}
-	for end := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d goroutines after 300 calls, %d before", runtime.NumGoroutine(), before)
-		}
-	}
-	for end := time.Now().Add(patience); tr.Status().InFlight > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d calls are under way", tr.Status().InFlight)
-		}
 	}
 }
 

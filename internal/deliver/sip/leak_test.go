@@ -1,0 +1,100 @@
+package sip_test
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver/sip"
+	"countersign/internal/deliver/sip/siptest"
+)
+
+// TestManyCalls: a call leaves nothing behind in a carrier that goes on, however it
+// ends. COUNTERSIGN_CALLS says how many; "make soak" makes 10,000.
+func TestManyCalls(t *testing.T) {
+	calls := 400
+	if text := os.Getenv("COUNTERSIGN_CALLS"); text != "" {
+		var err error
+		if calls, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("COUNTERSIGN_CALLS: %v", err)
+		}
+	}
+	var over atomic.Int64 // at the phones
+	type end struct {
+		trunk *trunk
+		phone *siptest.Phone
+	}
+	var ends []end
+	for _, tt := range []struct {
+		phone siptest.Config
+		ring  time.Duration
+	}{
+		{phone: siptest.Config{Script: []siptest.Step{siptest.HangUp()}}},
+		{phone: siptest.Config{Script: []siptest.Step{siptest.HangUp()}, User: "acme", Password: "secret"}},
+		{phone: siptest.Config{Status: 486}},
+		{phone: siptest.Config{RingForever: true}, ring: 50 * time.Millisecond},
+		{phone: siptest.Config{Late: true}, ring: 50 * time.Millisecond},
+	} {
+		tt.phone.OnCall = func(siptest.Call) { over.Add(1) }
+		p := start(t, tt.phone)
+		tr := open(t, p.Addr(), func(c *sip.Config) {
+			c.User, c.Password, c.RingTimeout, c.MaxCalls = "acme", "secret", tt.ring, 5000
+			c.FirstResponse = patience // the machine may be busy
+		})
+		go func() { // nobody reads its receipts one by one
+			for range tr.receipts {
+			}
+		}()
+		defer close(tr.receipts)
+		ends = append(ends, end{tr, p.Phone})
+	}
+	runtime.GC()
+	goroutines, memory := runtime.NumGoroutine(), heap()
+	for _, e := range ends {
+		var callers sync.WaitGroup
+		for range 20 {
+			callers.Go(func() {
+				for range calls / len(ends) / 20 {
+					if _, err := e.trunk.Send(t.Context(), call()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		callers.Wait()
+	}
+	await(t, "calls that the phones have seen the end of", func() bool { return over.Load() >= int64(calls) })
+	for _, e := range ends {
+		await(t, "calls under way", func() bool { return e.trunk.Status().InFlight == 0 })
+	}
+	await(t, "goroutines left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	if calls < 10_000 {
+		return
+	}
+	// Transactions stay for 32 s, for what may come late (RFC 3261 §17.1.1.2). A call
+	// that stayed would be 10 KiB or more; what stays is the room in maps.
+	await(t, "transactions left", func() bool { return heap() < memory+16<<20 })
+	t.Logf("%d calls: %d goroutines before, %d after; %d KiB of heap before, %d after",
+		calls, goroutines, runtime.NumGoroutine(), memory>>10, heap()>>10)
+}
+
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(3 * patience); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("there are %s; %d goroutines", what, runtime.NumGoroutine())
+		}
+	}
+}
+
+// heap is the memory in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
