@@ -58,11 +58,13 @@ torture: setup ## kill the server again and again under load, and count what is 
 	COUNTERSIGN_E2E=1 COUNTERSIGN_KILLS=$(KILLS) go test -v -timeout 24h -run '^TestCrash$$' ./e2e
 
 .PHONY: bench
-bench: setup ## run the benchmarks, and print a table of those of SMPP
+bench: setup ## run the benchmarks, and print tables of those of carriers
 	go test -run '^$$' -bench . -benchmem ./cmd/... ./internal/...
 	@mkdir -p bin
 	go test -run '^$$' -bench Submit -count 3 ./bench | tee bin/bench.txt
 	go test -run '^$$' -bench Latency ./bench | tee -a bin/bench.txt
+	go test -run '^$$' -bench Calls -benchtime 1x -timeout 20m ./bench | tee -a bin/bench.txt
+	go test -run '^$$' -bench Setup -benchtime 5000x ./bench | tee -a bin/bench.txt
 	@go run ./bench/table <bin/bench.txt
 
 .PHONY: soak

@@ -1,9 +1,10 @@
-// Package bench measures SMS over SMPP: how many messages a second a carrier
-// submits, whether it grows while it does so, and how soon the message of an
-// accepted verification is on the wire. docs/explanation/performance.md says what
-// the numbers mean; "make bench" and "make soak" run it.
+// Package bench measures what carriers can do. SMS over SMPP: how many messages a
+// second are submitted, whether that grows anything, and how soon the message of an
+// accepted verification is on the wire. Calls over SIP: how many can speak at a time,
+// and how many a second can be made. docs/explanation/performance.md says what the
+// numbers mean; "make bench" and "make soak" run it.
 //
 // All is on one machine and in one run, so that what counts are ratios: against
-// npm's smpp as the SMSC, and against a client that only counts responses. The
-// package has no code but tests. It must not be imported.
+// npm's smpp as the SMSC, against a client that only counts responses, and against
+// Debian's sipp. The package has no code but tests. It must not be imported.
 package bench

@@ -33,7 +33,7 @@ func run(in io.Reader, out io.Writer) error {
 	if len(r) == 0 {
 		return errors.New("no results")
 	}
-	tables := slices.DeleteFunc([]string{r.submit(), r.latency(), r.soak()}, func(s string) bool { return s == "" })
+	tables := slices.DeleteFunc([]string{r.submit(), r.latency(), r.soak(), r.calls(), r.setup()}, func(s string) bool { return s == "" })
 	_, err := io.WriteString(out, strings.Join(tables, "\n"))
 	return err
 }
@@ -147,6 +147,40 @@ func (r results) soak() string {
 		t.add(receipts, count(r.median("Soak/receipts="+receipts, "submit_sm/s")), value("first-heap-KiB", "%.0f KiB"),
 			value("last-heap-KiB", "%.0f KiB"), value("objects-growth", "%.0f"), value("goroutines-growth", "%.0f"),
 			value("B/op", "%.0f octets"))
+	}
+	return t.String()
+}
+
+func (r results) calls() string {
+	t := table{head: []string{
+		"calls at a time", "carrier: late", "latest", "arrived", "CPU a call", "memory a call",
+		"sipp: late", "latest", "arrived", "CPU a call",
+	}}
+	for _, calls := range r.values("Calls/caller=carrier/calls=") {
+		row := []string{calls}
+		for _, caller := range []string{"carrier", "sipp"} {
+			value := func(unit, format string) string {
+				return number(r.median("Calls/caller="+caller+"/calls="+calls, unit), format)
+			}
+			row = append(row, value("%late", "%.2f %%"), value("late-max-ms", "%.0f ms"), value("%arrived", "%.1f %%"),
+				value("cpu-us/call/s", "%.0f µs/s"))
+			if caller == "carrier" {
+				row = append(row, value("RSS-KiB/call", "%.0f KiB"))
+			}
+		}
+		t.add(row...)
+	}
+	return t.String()
+}
+
+func (r results) setup() string {
+	t := table{head: []string{"caller", "calls/s"}}
+	for _, caller := range []struct{ prefix, as string }{
+		{"Setup/caller=carrier/at-once=", "carrier, %s at once"}, {"Setup/caller=sipp/asked=", "sipp, asked for %s a second"},
+	} {
+		for _, value := range r.values(caller.prefix) {
+			t.add(fmt.Sprintf(caller.as, value), count(r.median(caller.prefix+value, "calls/s")))
+		}
 	}
 	return t.String()
 }
