@@ -133,7 +133,7 @@ func (c *call) watch(ctx context.Context, stop context.CancelCauseFunc) {
 
 // invite dials, and returns when the call was answered or never will be. When ring
 // ends the call is cancelled, but the trunk still has the last word: an answer may
-// cross the CANCEL (RFC 3261 §9.1).
+// cross the CANCEL (RFC 3261 §9.1). One that has said nothing at all is not waited for.
 func (c *call) invite(ring context.Context) error {
 	session, err := c.trunk.dialog.WriteInvite(ring, c.request())
 	if err != nil {
@@ -153,7 +153,7 @@ func (c *call) invite(ring context.Context) error {
 			return
 		}
 		c.cancel(last)
-		if sleep(last, 64*sip.T1) {
+		if !c.response.raised() || sleep(last, lastWord) {
 			enough(sipgo.WaitAnswerForceCancelErr)
 		}
 	})
@@ -165,6 +165,10 @@ func (c *call) invite(ring context.Context) error {
 	}
 	return err
 }
+
+// lastWord is how long a trunk may take to end a call that is cancelled. What it says
+// later, or first, see late.go.
+const lastWord = 8 * time.Second
 
 var errNoConnection = errors.New("no connection to the trunk")
 
@@ -205,22 +209,9 @@ func (c *call) cancel(ctx context.Context) {
 		return
 	}
 	c.withdrawn = true
-	invite := c.session.InviteRequest
-	req := sip.NewRequest(sip.CANCEL, *invite.Recipient.Clone())
-	req.AppendHeader(sip.HeaderClone(invite.Via())) // of this hop only
-	sip.CopyHeaders("Route", invite, req)
-	req.AppendHeader(sip.HeaderClone(invite.From()))
-	req.AppendHeader(sip.HeaderClone(invite.To()))
-	req.AppendHeader(sip.HeaderClone(invite.CallID()))
-	req.AppendHeader(&sip.CSeqHeader{SeqNo: invite.CSeq().SeqNo, MethodName: sip.CANCEL})
-	forwards := sip.MaxForwardsHeader(70)
-	req.AppendHeader(&forwards)
-	req.SetTransport(invite.Transport())
-	req.SetSource(invite.Source())
-	req.SetDestination(invite.Destination())
-	req.Laddr = invite.Laddr
+	req := hopRequest(c.session.InviteRequest, sip.CANCEL, c.session.InviteRequest.To())
 	c.cancelling.Go(func() {
-		_, _ = c.trunk.client.Do(ctx, req, func(*sipgo.Client, *sip.Request) error { return nil }) // what becomes of the INVITE tells
+		_, _ = c.trunk.client.Do(ctx, req, asItIs) // what becomes of the INVITE tells
 	})
 }
 
@@ -293,6 +284,8 @@ func (c *call) unanswered(ring context.Context, err error) Result {
 		return Result{Outcome: outcomeOf(no.Status), Note: no.Error(), Err: err}
 	case cause == nil:
 		return Result{Outcome: Failed, Note: "no connection", Err: err}
+	case !c.response.raised():
+		return Result{Outcome: Failed, Note: "no response", Err: cause}
 	case errors.Is(cause, errNoAnswer):
 		return Result{Outcome: NoAnswer, Note: "no answer", Err: cause}
 	}

@@ -6,6 +6,7 @@
 //	talk.go      an answered call, to its BYE
 //	dialog.go    what the other side asks of a call: BYE, re-INVITE, INFO, UPDATE
 //	trunk.go     the sockets, and whom a request is about
+//	late.go      what a trunk says of a call that was given up
 //	register.go  REGISTER
 //	guard.go     who may be called, and how many at a time
 //	outcome.go   what the answers of a trunk mean

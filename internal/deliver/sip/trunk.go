@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,8 +30,8 @@ type trunk struct {
 	local  netip.Addr // as the other side is told
 
 	mu    sync.Mutex
-	calls map[string]*call     // by Call-ID
-	given map[string]time.Time // Call-IDs of calls that were given up, and how long an answer may come
+	calls map[string]*call    // by Call-ID
+	given map[string]*givenUp // calls that were given up, by Call-ID
 
 	listener net.PacketConn // of UDP; nil for TCP and TLS
 	serving  sync.WaitGroup
@@ -45,7 +43,7 @@ func openTrunk(cfg *Config, log *slog.Logger) (*trunk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	t := &trunk{cfg: cfg, log: log, calls: map[string]*call{}, given: map[string]time.Time{}}
+	t := &trunk{cfg: cfg, log: log, calls: map[string]*call{}, given: map[string]*givenUp{}}
 	if t.local, err = localAddress(cfg, host); err != nil {
 		return nil, err
 	}
@@ -178,74 +176,6 @@ func (t *trunk) add(c *call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.calls[c.id] = c
-}
-
-func (t *trunk) remove(c *call, answered bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.calls, c.id)
-	if answered {
-		return
-	}
-	now := time.Now()
-	maps.DeleteFunc(t.given, func(_ string, until time.Time) bool { return until.Before(now) })
-	t.given[c.id] = now.Add(64 * sip.T1)
-}
-
-// givenUp reports whether an answer to a call may come that nobody waits for any
-// more.
-func (t *trunk) givenUp(id string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	_, ok := t.given[id]
-	return ok
-}
-
-// stray takes a response that nobody waits for. Somebody may have answered just as
-// we gave up, and would hear nothing until the trunk gives up, too: that call is
-// acknowledged and ended at once (RFC 3261 §13.2.2.4).
-func (t *trunk) stray(res *sip.Response) {
-	seq, id := res.CSeq(), res.CallID()
-	if !res.IsSuccess() || seq == nil || seq.MethodName != sip.INVITE || id == nil || !t.givenUp(id.Value()) {
-		return
-	}
-	for _, method := range []sip.RequestMethod{sip.ACK, sip.BYE} {
-		req := t.within(res, method)
-		if method == sip.ACK {
-			_ = t.client.WriteRequest(req, sipgo.ClientRequestAddVia) // the BYE is what counts
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), byeTimeout)
-		_, _ = t.client.Do(ctx, req) // nobody is left to tell
-		cancel()
-	}
-}
-
-// within writes a request of a call of which only the answer is left (RFC 3261
-// §12.2.1.1).
-func (t *trunk) within(res *sip.Response, method sip.RequestMethod) *sip.Request {
-	to := sip.Uri{}
-	if contact := res.Contact(); contact != nil {
-		to = *contact.Address.Clone()
-	}
-	req := sip.NewRequest(method, to)
-	req.SetTransport(strings.ToUpper(t.cfg.Transport))
-	sip.CopyHeaders("From", res, req)
-	sip.CopyHeaders("To", res, req)
-	sip.CopyHeaders("Call-ID", res, req)
-	seq := *res.CSeq()
-	seq.MethodName = method
-	if method != sip.ACK {
-		seq.SeqNo++
-	}
-	req.AppendHeader(&seq)
-	forwards := sip.MaxForwardsHeader(70)
-	req.AppendHeader(&forwards)
-	recorded := res.GetHeaders("Record-Route")
-	for _, h := range slices.Backward(recorded) {
-		req.AppendHeader(sip.NewHeader("Route", h.Value()))
-	}
-	return req
 }
 
 // inDialog hands a request to the call that it belongs to.

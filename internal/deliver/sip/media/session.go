@@ -35,9 +35,9 @@ type Config struct {
 	FirstPort, LastPort int        // of RTP and RTCP
 	Secure              bool       // SRTP only
 
-	// AnySource takes RTP from hosts other than the one that the other side named,
-	// and sends there, until something comes from the one that it named: for trunks
-	// whose media comes from elsewhere, or from behind a NAT.
+	// AnySource takes RTP from another host, and sends there, where the other side
+	// names a private address: it may be behind a NAT. It ends when something comes
+	// from the address that was named.
 	AnySource bool
 
 	// Tap sees the payload of each packet of sound that came in; nil for nobody. It

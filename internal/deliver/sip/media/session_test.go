@@ -144,10 +144,13 @@ func TestPlay(t *testing.T) {
 // TestPlayIsReplaced: a second Play ends the first, and so does ctx.
 func TestPlayIsReplaced(t *testing.T) {
 	t.Parallel()
-	a, _ := call(t, config(), config(), asIs)
-	first := make(chan time.Duration, 1)
-	go func() { first <- a.Play(t.Context(), audio.Silence(time.Hour)) }()
-	await(t, "it plays", func() bool { return a.Stats().Sent.Packets > 2 })
+	var e ear
+	callee := config()
+	callee.Tap = e.hear
+	a, _ := call(t, config(), callee, asIs)
+	first, sound := make(chan time.Duration, 1), tone(100*time.Millisecond)
+	go func() { first <- a.Play(t.Context(), slices.Concat(sound, audio.Silence(time.Hour))) }()
+	await(t, "it plays", func() bool { return e.has(sound.MuLaw()) })
 	if said := a.Play(t.Context(), tone(20*time.Millisecond)); said != 20*time.Millisecond {
 		t.Errorf("%s was said of the second", said)
 	}
@@ -212,6 +215,40 @@ func TestStrangers(t *testing.T) {
 	await(t, "garbage is counted", func() bool { return b.Stats().Received.Garbage >= 4 })
 	if e.has(bytes.Repeat([]byte{0x11}, 160)) {
 		t.Error("a stranger was heard")
+	}
+}
+
+// TestNamedHost: whoever sends first is taken for a trunk behind a NAT, until the host
+// that the trunk has named sends. From then on nobody else is heard.
+func TestNamedHost(t *testing.T) {
+	t.Parallel()
+	var e ear
+	cfg := config()
+	cfg.AnySource, cfg.Tap = true, e.hear
+	_, b := call(t, config(), cfg, func(d *media.Description) { d.Direction = media.Inactive })
+	said := func(by byte) []byte { return bytes.Repeat([]byte{by}, 160) }
+	from := func(host string) func(seq, by byte) {
+		conn, err := (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(host)}}).Dial("udp", b.Offer().Addr.String())
+		if err != nil {
+			t.Skipf("this machine has no %s: %v", host, err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		return func(seq, by byte) {
+			packet := append([]byte{0x80, media.PCMU, 0, seq, 0, 0, 0, 1, 1, 2, 3, 4}, said(by)...)
+			if _, err := conn.Write(packet); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stranger, named := from("127.0.0.2"), from("127.0.0.1")
+	stranger(1, 0x11)
+	await(t, "the first is heard", func() bool { return e.has(said(0x11)) })
+	named(2, 0x22)
+	await(t, "the host that was named is heard", func() bool { return e.has(said(0x22)) })
+	stranger(3, 0x33)
+	await(t, "the first counts as garbage now", func() bool { return b.Stats().Received.Garbage == 1 })
+	if e.has(said(0x33)) {
+		t.Error("the first is still heard")
 	}
 }
 
