@@ -24,6 +24,7 @@ type callCmd struct {
 	Carrier     string        `help:"Carrier of the configuration, of type sip." placeholder:"NAME"`
 	Trunk       string        `help:"Trunk to call over, instead of a carrier of the configuration." placeholder:"sip:HOST[:PORT]"`
 	Transport   string        `help:"How to speak with the trunk of --trunk: udp, tcp or tls. Default: ${default}." enum:"udp,tcp,tls" default:"udp"`
+	TLSCA       string        `name:"tls-ca" placeholder:"FILE" help:"PEM file of who signed the certificate of --trunk. Default: those of the system."`
 	TLSInsecure bool          `name:"tls-insecure" help:"Take any certificate of the trunk of --trunk."`
 	User        string        `help:"User for the trunk of --trunk." placeholder:"U"`
 	Password    string        `help:"Password for the trunk of --trunk. Others can see it on the command line." placeholder:"PW"`
@@ -163,7 +164,7 @@ func (c *callCmd) carrier(p *process) (sip.Config, config.TTS, error) {
 		return sip.Config{}, config.TTS{}, fmt.Errorf("--trunk: %q must be sip:HOST or sip:HOST:PORT", c.Trunk)
 	}
 	one := config.SIP{
-		Host: host, Transport: c.Transport, User: c.User, Password: c.Password, SRTP: c.SRTP, Advertise: c.Advertise,
+		Host: host, Transport: c.Transport, User: c.User, Password: c.Password, SRTP: c.SRTP, Advertise: c.Advertise, TLSCA: c.TLSCA,
 	}
 	cfg, err := server.SIPConfig(config.Carrier{Name: "trunk", SIP: one})
 	if c.TLSInsecure && cfg.TLS != nil {

@@ -1,0 +1,281 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// callTo runs "countersign call" to a peer, and gives what it prints.
+func callTo(t *testing.T, addr string, args ...string) (output string, err error) {
+	t.Helper()
+	args = append([]string{"call", "--trunk", "sip:" + addr, "--to", "447700900001"}, args...)
+	if !strings.Contains(strings.Join(args, " "), "--pin") {
+		args = append(args, "--say", "Hello.")
+	}
+	cmd := exec.CommandContext(t.Context(), countersign(t), args...)
+	cmd.Env = environment()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// freeUDP is a port of this machine on which nobody listens, for a peer that cannot
+// choose one by itself. The even one of a pair, since some take both.
+func freeUDP(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := conn.LocalAddr().(*net.UDPAddr)
+		next, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", addr.Port+1))
+		_ = conn.Close()
+		if err != nil {
+			continue
+		}
+		_ = next.Close()
+		if l, err := net.Listen("tcp", addr.String()); err == nil && addr.Port%2 == 0 {
+			_ = l.Close()
+			_, port, _ := net.SplitHostPort(addr.String())
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
+// peer is a program that takes calls.
+type peer struct {
+	name  string
+	addr  string
+	dir   string
+	cmd   *exec.Cmd
+	log   *journal
+	ended chan struct{}
+}
+
+// startPeer runs a program until the test ends.
+func startPeer(t *testing.T, dir, addr, program string, args ...string) *peer {
+	t.Helper()
+	require(t, program)
+	p := &peer{name: program, addr: addr, dir: dir, cmd: exec.Command(program, args...), log: newJournal(), ended: make(chan struct{})}
+	p.cmd.Dir = dir
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // the state tells
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", program, p.log)
+		}
+	})
+	return p
+}
+
+func (p *peer) kill() {
+	_ = p.cmd.Process.Kill() // an error means that it has ended
+	<-p.ended
+}
+
+// await waits until the program says something.
+func (p *peer) await(t *testing.T, words string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if strings.Contains(p.log.String(), words) {
+			return
+		}
+	}
+	t.Fatalf("%s does not say %q:\n%s", p.name, words, p.log)
+}
+
+// well waits until the program has ended, and sees that it found nothing amiss.
+func (p *peer) well(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		t.Fatalf("%s does not end", p.name)
+	}
+	if !p.cmd.ProcessState.Success() {
+		errs, _ := filepath.Glob(filepath.Join(p.dir, "*_errors.log"))
+		for _, name := range errs {
+			text, _ := os.ReadFile(name)
+			t.Logf("%s: %s", filepath.Base(name), text)
+		}
+		t.Errorf("%s ended with %v", p.name, p.cmd.ProcessState)
+	}
+}
+
+// sipp plays a scenario of one call, as callee.
+func sipp(t *testing.T, scenario string, args ...string) *peer {
+	t.Helper()
+	require(t, "sipp")
+	dir, port := t.TempDir(), freeUDP(t)
+	path := filepath.Join(dir, "scenario.xml")
+	if err := os.WriteFile(path, []byte(scenario), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{
+		"-sf", path, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", port, "-mp", freeUDP(t), "-m", "1", "-nostdin",
+		"-trace_err", "-timeout", "20", "-timeout_error", "-deadcall_wait", "0",
+	}, args...)
+	p := startPeer(t, dir, "127.0.0.1:"+port, "sipp", args...)
+	kind := "/proc/net/udp"
+	if strings.Contains(strings.Join(args, " "), "-t t1") {
+		kind = "/proc/net/tcp"
+	}
+	awaitSocket(t, kind, port)
+	return p
+}
+
+// awaitSocket waits until somebody listens on a port of 127.0.0.1. Asking there
+// would be taken for a call.
+func awaitSocket(t *testing.T, table, port string) {
+	t.Helper()
+	var n int
+	_, _ = fmt.Sscan(port, &n) // it is a number
+	entry := fmt.Sprintf("0100007F:%04X", n)
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if text, err := os.ReadFile(table); err == nil && bytes.Contains(text, []byte(entry)) {
+			return
+		}
+	}
+	t.Fatalf("nobody listens on port %s", port)
+}
+
+// What a scenario is made of.
+
+func scenario(steps ...string) string {
+	text := strings.Join(steps, "\n")
+	for _, name := range []string{"caller", "seq", "from", "to"} {
+		if strings.Contains(text, `assign_to="`+name+`"`) { // one that is not used is an error
+			text += `<Reference variables="` + name + `"/>`
+		}
+	}
+	return `<?xml version="1.0" encoding="UTF-8" ?><!DOCTYPE scenario SYSTEM "sipp.dtd"><scenario name="test">` + text + `</scenario>`
+}
+
+// recv waits for a request. Of each INVITE and ACK the scenario notes what its own
+// requests need.
+func recv(method string) string {
+	return `<recv request="` + method + `"/>`
+}
+
+func recvInvite() string {
+	return `<recv request="INVITE"><action>
+		<ereg regexp="sip:[^&gt;]*" search_in="hdr" header="Contact:" assign_to="caller"/>
+		<ereg regexp="[0-9]+" search_in="hdr" header="CSeq:" assign_to="seq"/>
+	</action></recv>`
+}
+
+func recvAck() string {
+	return `<recv request="ACK"><action>
+		<ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>
+		<ereg regexp=".*" search_in="hdr" header="To:" assign_to="to"/>
+	</action></recv>`
+}
+
+func recvStatus(status string) string { return `<recv response="` + status + `"/>` }
+
+func pause(d time.Duration) string {
+	return fmt.Sprintf(`<pause milliseconds="%d"/>`, d.Milliseconds())
+}
+
+// reply answers the last request; more are lines of the header.
+func reply(status string, more ...string) string { return replyAs(status, "[last_CSeq:]", "", more...) }
+
+func replyAs(status, seq, body string, more ...string) string {
+	if body != "" {
+		more = append(more, "Content-Type: application/sdp")
+	}
+	return `<send><![CDATA[
+		SIP/2.0 ` + status + `
+		[last_Via:]
+		[last_From:]
+		[last_To:];tag=t[call_number]
+		[last_Call-ID:]
+		` + seq + `
+		Contact: <sip:[local_ip]:[local_port];transport=[transport]>
+		` + strings.Join(more, "\n\t\t") + `
+		Content-Length: [len]
+
+		` + body + `
+	]]></send>`
+}
+
+const sdp = `v=0
+		o=- 1 1 IN IP4 [local_ip]
+		s=-
+		c=IN IP4 [media_ip]
+		t=0 0
+		m=audio [media_port] RTP/AVP 0 101
+		a=rtpmap:0 PCMU/8000
+		a=rtpmap:101 telephone-event/8000`
+
+// answers is 200 with a description.
+func answers(more ...string) string { return replyAs("200 OK", "[last_CSeq:]", sdp, more...) }
+
+// again sends a response until it is acknowledged.
+func again(send string) string { return strings.Replace(send, "<send>", `<send retrans="500">`, 1) }
+
+// bye answers the BYE that ends a call well. The tag is in it already.
+func bye() string { return recv("BYE") + "\n" + done() }
+
+// done answers a request within the call.
+func done() string {
+	return `<send><![CDATA[
+		SIP/2.0 200 OK
+		[last_Via:]
+		[last_From:]
+		[last_To:]
+		[last_Call-ID:]
+		[last_CSeq:]
+		Content-Length: 0
+
+	]]></send>`
+}
+
+// ask makes a request of the callee within the call, with a number of its own.
+func ask(method string, number int, body string, more ...string) string {
+	return fmt.Sprintf(`<send><![CDATA[
+		%[1]s [$caller] SIP/2.0
+		Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+		From:[$to]
+		To:[$from]
+		[last_Call-ID:]
+		CSeq: %[2]d %[1]s
+		Contact: <sip:[local_ip]:[local_port];transport=[transport]>
+		Max-Forwards: 70
+		%[3]s
+		Content-Length: [len]
+
+		%[4]s
+	]]></send>`, method, number, strings.Join(more, "\n\t\t"), body)
+}
+
+// talked is how long a call was answered, as "countersign call" prints it.
+func talked(t *testing.T, output string) time.Duration {
+	t.Helper()
+	m := regexp.MustCompile(`talked=(\S+)`).FindStringSubmatch(output)
+	if m == nil {
+		t.Fatalf("nobody talked:\n%s", output)
+	}
+	d, err := time.ParseDuration(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
