@@ -23,21 +23,24 @@ func TestManyCalls(t *testing.T) {
 			t.Fatalf("COUNTERSIGN_CALLS: %v", err)
 		}
 	}
+	const callersAtOnce = 40
 	var over atomic.Int64 // at the phones
 	type end struct {
 		trunk *trunk
 		phone *siptest.Phone
 	}
 	var ends []end
+	enough := make(chan struct{})
+	defer close(enough)
 	for _, tt := range []struct {
 		phone siptest.Config
-		ring  time.Duration
+		ring  time.Duration // long enough that a busy machine rings at all
 	}{
 		{phone: siptest.Config{Script: []siptest.Step{siptest.HangUp()}}},
 		{phone: siptest.Config{Script: []siptest.Step{siptest.HangUp()}, User: "acme", Password: "secret"}},
 		{phone: siptest.Config{Status: 486}},
-		{phone: siptest.Config{RingForever: true}, ring: 50 * time.Millisecond},
-		{phone: siptest.Config{Late: true}, ring: 50 * time.Millisecond},
+		{phone: siptest.Config{RingForever: true}, ring: 2 * time.Second},
+		{phone: siptest.Config{Late: true}, ring: 2 * time.Second},
 	} {
 		tt.phone.OnCall = func(siptest.Call) { over.Add(1) }
 		p := start(t, tt.phone)
@@ -46,19 +49,23 @@ func TestManyCalls(t *testing.T) {
 			c.FirstResponse = patience // the machine may be busy
 		})
 		go func() { // nobody reads its receipts one by one
-			for range tr.receipts {
+			for {
+				select {
+				case <-tr.receipts:
+				case <-enough:
+					return
+				}
 			}
 		}()
-		defer close(tr.receipts)
 		ends = append(ends, end{tr, p.Phone})
 	}
 	runtime.GC()
 	goroutines, memory := runtime.NumGoroutine(), heap()
 	for _, e := range ends {
 		var callers sync.WaitGroup
-		for range 20 {
+		for range callersAtOnce {
 			callers.Go(func() {
-				for range calls / len(ends) / 20 {
+				for range calls / len(ends) / callersAtOnce {
 					if _, err := e.trunk.Send(t.Context(), call()); err != nil {
 						t.Error(err)
 					}
