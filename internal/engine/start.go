@@ -26,12 +26,19 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	if !e.reserve() {
 		return verify.Verification{}, &verify.Error{Kind: verify.KindUnavailable}
 	}
-	now := e.now()
-	v, first := verify.Start(req, price, now, e.rand)
-	row := &store.Row{Verification: v}
-	row.Take(e.node, leaseEnd(row, now))
-	var expired bool // one that ran before
+	var (
+		v       verify.Verification
+		first   verify.Event
+		row     *store.Row
+		expired bool // one that ran before
+	)
 	err = e.write(ctx, func(tx *store.Tx) error {
+		// Decided here, and not before the wait for this turn: it begins after all that
+		// was decided until now.
+		now := e.now()
+		v, first = verify.Start(req, price, now, e.rand)
+		row, expired = &store.Row{Verification: v}, false
+		row.Take(e.node, leaseEnd(row, now))
 		running, ok, err := tx.Running(req.Account, req.Number)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/deliver"
@@ -32,32 +33,38 @@ func TestStop(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			d := setUpDesks(t, "a", "b")
-			d.Resume()
-			v, h := d.start()
-			for _, err := range tt.answers {
-				h.fail(err)
-				h = d.next(0)
-			}
-			if errors.Is(tt.last, errNotSent) {
-				h.fail(tt.last)
-				d.paused(2) // the runner, and the message
-			}
-			ctx, giveUp := context.WithCancel(t.Context())
-			defer giveUp()
-			stopped := make(chan error)
-			go func() { stopped <- d.Stop(ctx) }()
-			if tt.want != verify.EventSubmitting {
-				h.fail(tt.last)
-				must(t, <-stopped)
-			} else {
-				giveUp()
-				if err := <-stopped; !errors.Is(err, context.Canceled) {
-					t.Errorf("Stop: %v, want that it gave up", err)
+			synctest.Test(t, func(t *testing.T) {
+				d := setUpDesks(t, "a", "b")
+				d.Resume()
+				v, h := d.start()
+				for _, err := range tt.answers {
+					h.fail(err)
+					h = d.next(0)
 				}
-			}
-			d.wantEvent(v.ID, 0, tt.want, tt.attempt, "", "")
-			d.reopened(v, tt.want, tt.resent)
+				if errors.Is(tt.last, errNotSent) {
+					h.fail(tt.last)
+					d.paused(2) // the runner, and the message
+				}
+				ctx, giveUp := context.WithCancel(t.Context())
+				defer giveUp()
+				stopped := make(chan error)
+				go func() { stopped <- d.Stop(ctx) }()
+				synctest.Wait() // it has begun
+				switch {
+				case tt.want != verify.EventSubmitting:
+					h.fail(tt.last)
+					must(t, <-stopped)
+				case errors.Is(tt.last, errNotSent): // it only waits, and is not waited for
+					must(t, <-stopped)
+				default:
+					giveUp()
+					if err := <-stopped; !errors.Is(err, context.Canceled) {
+						t.Errorf("Stop: %v, want that it gave up", err)
+					}
+				}
+				d.wantEvent(v.ID, 0, tt.want, tt.attempt, "", "")
+				d.reopened(v, tt.want, tt.resent)
+			})
 		})
 	}
 }
@@ -88,19 +95,22 @@ func (d *desks) reopened(v verify.Verification, left verify.EventState, resent b
 // TestStopWaits: an orderly stop lets the messages that are with a carrier arrive.
 func TestStopWaits(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.goOn()
-	d.Resume()
-	v, h := d.start()
-	stopped := make(chan error)
-	go func() { stopped <- d.Stop(t.Context()) }()
-	h.fail(errRefused)
-	must(t, <-stopped)
-	d.wantEvent(v.ID, 0, verify.EventRefused, 1, "", "")
-	d.wantDue(v.ID, 0) // the next step is for the next process
-	d.restart()
-	d.next(1).accept()
-	d.settled(v.ID, 1)
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.goOn()
+		d.Resume()
+		v, h := d.start()
+		stopped := make(chan error)
+		go func() { stopped <- d.Stop(t.Context()) }()
+		synctest.Wait() // it has begun
+		h.fail(errRefused)
+		must(t, <-stopped)
+		d.wantEvent(v.ID, 0, verify.EventRefused, 1, "", "")
+		d.wantDue(v.ID, 0) // the next step is for the next process
+		d.restart()
+		d.next(1).accept()
+		d.settled(v.ID, 1)
+	})
 }
 
 // TestStopTriesNothingNew: a message that only waits for a carrier does not hold
