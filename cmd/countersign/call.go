@@ -54,11 +54,11 @@ func (c *callCmd) Run(p *process) error {
 		return err
 	}
 	log := newLogger(p.stderr, "warn", "text")
-	speaker, err := tts.New(tts.Config{Espeak: speech.Espeak, Logger: log})
+	speaker, err := tts.New(server.SpeechConfig(speech, log))
 	if err != nil {
 		return err
 	}
-	if c.Say != "" && speaker.Espeak() == "" {
+	if c.Say != "" && speaker.Program() == "" {
 		return errors.New("--say: espeak-ng is not installed, and only --pin can be spoken without it")
 	}
 	cfg.Speaker = speaker

@@ -7,7 +7,11 @@
 // listeners, carriers and routes.
 package config
 
-import "countersign/internal/verify"
+import (
+	"time"
+
+	"countersign/internal/verify"
+)
 
 // Config holds every setting. The key of a setting in the file, and in every
 // error, is made of the yaml names: limits.body_bytes. A setting that is not
@@ -90,6 +94,21 @@ type Network struct {
 // TTS says how calls get their voice.
 type TTS struct {
 	Espeak string `yaml:"espeak"` // path of espeak-ng; "" to look on PATH
+
+	// Command speaks in its place: a program and its arguments, in which {voice}
+	// and {locale} are filled in. It reads text and writes WAV.
+	Command []string `yaml:"command"`
+	Voices  []Voice  `yaml:"voices"` // of Command; those not named go by the locale
+
+	Timeout   time.Duration `yaml:"timeout"`   // for the words of a call
+	Processes int           `yaml:"processes"` // most at a time
+	MemoryMB  int           `yaml:"memory_mb"` // of each, in MiB
+}
+
+// Voice is what [TTS.Command] calls the voice of a locale.
+type Voice struct {
+	Locale string `yaml:"locale"` // such as en-gb
+	Name   string `yaml:"name"`
 }
 
 // Default is the configuration of an operator who sets nothing: one machine, and
@@ -109,5 +128,6 @@ func Default() Config {
 		Billing:  Billing{Currency: "USD"},
 		Carriers: []Carrier{{Name: "phone", Type: CarrierVirtual}},
 		Routes:   []Route{{Carriers: []string{"phone"}}},
+		TTS:      TTS{Timeout: 3 * time.Second, Processes: 4, MemoryMB: 1024},
 	}
 }

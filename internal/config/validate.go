@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"countersign/internal/verify"
 )
@@ -56,6 +58,7 @@ func (c Config) Validate() error {
 	c.validateCarriers(&p)
 	c.validateRoutes(&p)
 	c.Networks.validate(&p)
+	c.TTS.validate(&p)
 	return errors.Join(p...)
 }
 
@@ -65,6 +68,51 @@ func (t TLS) validate(p *problems) {
 		p.addf("tls.cert", "must be given with tls.key")
 	case t.Cert != "" && t.Key == "":
 		p.addf("tls.key", "must be given with tls.cert")
+	}
+}
+
+var (
+	ttsArg    = regexp.MustCompile(`\{[^}]*\}`) // looks as if it was to be filled in
+	ttsLocale = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2}$`)
+)
+
+func (t TTS) validate(p *problems) {
+	if len(t.Command) > 0 && t.Espeak != "" {
+		p.addf("tts.command", "cannot be given with tts.espeak")
+	}
+	for i, arg := range t.Command {
+		if i == 0 && arg == "" {
+			p.addf(index("tts.command", i), "must name a program")
+		}
+		for _, name := range ttsArg.FindAllString(arg, -1) {
+			if i == 0 || name != "{voice}" && name != "{locale}" {
+				p.addf(index("tts.command", i), "%s is not known here; arguments may have {voice} and {locale}, and the text comes by standard input", name)
+			}
+		}
+	}
+	if len(t.Voices) > 0 && len(t.Command) == 0 {
+		p.addf("tts.voices", "are those of tts.command, which is not given")
+	}
+	named := make(map[string]bool)
+	for i, v := range t.Voices {
+		key := index("tts.voices", i)
+		if !ttsLocale.MatchString(v.Locale) || named[v.Locale] {
+			p.addf(key+".locale", "must be a locale such as en-gb, once, not %q", v.Locale)
+		}
+		if v.Name == "" {
+			p.addf(key+".name", "must be given")
+		}
+		named[v.Locale] = true
+	}
+	const longest, most, largest = 10 * time.Second, 256, 1 << 20
+	if t.Timeout < 0 || t.Timeout > longest {
+		p.addf("tts.timeout", "must be at most %v", longest)
+	}
+	if t.Processes < 0 || t.Processes > most {
+		p.addf("tts.processes", "must be 1 to %d", most)
+	}
+	if t.MemoryMB < 0 || t.MemoryMB > largest {
+		p.addf("tts.memory_mb", "must be 1 to %d", largest)
 	}
 }
 

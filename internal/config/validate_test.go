@@ -40,6 +40,11 @@ func TestValidate(t *testing.T) {
 		{"smpp", smppCarrier(func(*config.SMPP) {})},
 		{"smpp over TLS", smppCarrier(func(s *config.SMPP) { s.TLS, s.TLSServerName = true, "smsc.example" })},
 		{"httpsms", httpCarrier(func(*config.HTTP) {})},
+		{"espeak-ng", func(c *config.Config) { c.TTS.Espeak = "/opt/espeak-ng" }},
+		{"another voice", func(c *config.Config) {
+			c.TTS.Command = []string{"piper", "--model", "/opt/{voice}.onnx", "--lang={locale}"}
+			c.TTS.Voices = []config.Voice{{Locale: "en-gb", Name: "alba"}}
+		}},
 		{"unsupported networks", func(c *config.Config) { c.Networks.Unsupported = []string{"8810", "447700900015"} }},
 	}
 	for _, tt := range tests {
@@ -67,6 +72,17 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"ops_listen", func(c *config.Config) { c.OpsListen = "::1" }},
 		{"ops_listen", func(c *config.Config) { c.OpsListen = c.Listen }},
 		{"database", func(c *config.Config) { c.Database = "" }},
+		{"tts.command", func(c *config.Config) { c.TTS.Espeak, c.TTS.Command = "/opt/espeak-ng", []string{"piper"} }},
+		{"tts.command[0]", func(c *config.Config) { c.TTS.Command = []string{""} }},
+		{"tts.command[0]", func(c *config.Config) { c.TTS.Command = []string{"/opt/{voice}/speak"} }},
+		{"tts.command[1]", func(c *config.Config) { c.TTS.Command = []string{"say", "{text}"} }},
+		{"tts.voices", func(c *config.Config) { c.TTS.Voices = []config.Voice{{Locale: "en-gb", Name: "alba"}} }},
+		{"tts.voices[0].locale", ownVoices(config.Voice{Locale: "en-GB", Name: "alba"})},
+		{"tts.voices[0].name", ownVoices(config.Voice{Locale: "en-gb"})},
+		{"tts.voices[1].locale", ownVoices(config.Voice{Locale: "en-gb", Name: "a"}, config.Voice{Locale: "en-gb", Name: "b"})},
+		{"tts.timeout", func(c *config.Config) { c.TTS.Timeout = 11 * time.Second }},
+		{"tts.processes", func(c *config.Config) { c.TTS.Processes = -1 }},
+		{"tts.memory_mb", func(c *config.Config) { c.TTS.MemoryMB = -1 }},
 		{"database", func(c *config.Config) { c.Database = "/var/lib/countersign.db" }},
 		{"database", func(c *config.Config) { c.Database = "sqlite:" }},
 		{"database", func(c *config.Config) { c.Database = "postgres://localhost/countersign" }},
@@ -242,4 +258,8 @@ func TestValidateKeepsDatabasePasswordsOut(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "only sqlite") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("Validate = %v, want that only sqlite is supported, without the password", err)
 	}
+}
+
+func ownVoices(voices ...config.Voice) func(*config.Config) {
+	return func(c *config.Config) { c.TTS.Command, c.TTS.Voices = []string{"piper"}, voices }
 }

@@ -19,6 +19,7 @@ import (
 	"countersign/internal/deliver/httpsms"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/smpp"
+	"countersign/internal/deliver/tts"
 	"countersign/internal/deliver/virtual"
 )
 
@@ -219,6 +220,19 @@ func SIPConfig(c config.Carrier) (sip.Config, error) {
 		cfg.TLS, errs[3] = clientTLS("sip.tls_ca", s.TLSCA, name)
 	}
 	return cfg, errors.Join(errs[:]...)
+}
+
+// SpeechConfig is how the words of calls are spoken.
+func SpeechConfig(c config.TTS, log *slog.Logger) tts.Config {
+	voices := make(map[string]string, len(c.Voices))
+	for _, v := range c.Voices {
+		voices[v.Locale] = v.Name
+	}
+	return tts.Config{
+		Espeak: c.Espeak, Command: c.Command, Voices: voices,
+		Timeout: c.Timeout, Processes: c.Processes, Memory: uint64(c.MemoryMB) << 20,
+		Logger: log,
+	}
 }
 
 // clientTLS is how to speak TLS with a carrier. ca is the path of a PEM file, in

@@ -124,7 +124,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.speaker, err = tts.New(tts.Config{Espeak: cfg.TTS.Espeak, Logger: s.log}); err != nil {
+	if s.speaker, err = tts.New(SpeechConfig(cfg.TTS, s.log)); err != nil {
 		return nil, err
 	}
 	proxies, err := cfg.ProxyPrefixes()

@@ -6,13 +6,14 @@ import (
 	"sync"
 
 	"countersign/internal/deliver/tts/audio"
+	"countersign/internal/deliver/tts/internal/speech"
 )
 
 // key identifies an utterance without holding its text.
 type key [sha256.Size]byte
 
-func keyOf(voice, text string) key {
-	return sha256.Sum256([]byte(voice + "\x00" + text))
+func keyOf(voice speech.Voice, text string) key {
+	return sha256.Sum256([]byte(voice.Name + "\x00" + voice.Locale + "\x00" + text))
 }
 
 // cache keeps the utterances that were asked for last, up to a number of bytes.

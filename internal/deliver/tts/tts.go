@@ -1,9 +1,10 @@
 // Package tts turns the script of a call into sound.
 //
-// Words are spoken by espeak-ng, if it is installed. PINs are put together from
-// recorded clips that are part of the binary, so that a call can always be made:
-// on a bare machine, or when espeak-ng fails or is late, the words are left out
-// and the PIN is still said. A PIN of digits never leaves the process.
+// Words are spoken by a program, espeak-ng or the operator's own, if there is one.
+// PINs are put together from recorded clips that are part of the binary, so that a
+// call can always be made: on a bare machine, or when the program fails or is late,
+// the words are left out and the PIN is still said. A PIN of digits never leaves
+// the process.
 //
 // The package must not know who is called, nor how sound travels.
 package tts
@@ -17,8 +18,10 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"countersign/internal/deliver/tts/audio"
-	"countersign/internal/deliver/tts/internal/espeak"
+	"countersign/internal/deliver/tts/internal/speech"
 	"countersign/internal/message"
 )
 
@@ -35,7 +38,7 @@ const (
 )
 
 // ErrUnspeakable means that a script has a PIN that can be spoken neither by
-// espeak-ng nor from clips. A call without it would be worth nothing.
+// a program nor from clips. A call without it would be worth nothing.
 var ErrUnspeakable = errors.New("tts: no way to speak the PIN")
 
 // Config is how a [Speaker] works. Its zero value is fit for use.
@@ -43,29 +46,37 @@ type Config struct {
 	// Espeak is the path of espeak-ng; "" looks for it on the PATH, and makes do
 	// with clips if it is not there.
 	Espeak    string
-	ClipsOnly bool // never use espeak-ng
+	ClipsOnly bool // never start a program
+
+	// Command, if not empty, speaks in the place of espeak-ng: a program and its
+	// arguments, in which "{voice}" and "{locale}" are filled in. It reads text in
+	// UTF-8 from standard input and writes WAV to standard output.
+	Command []string
+	Voices  map[string]string // by locale, as Command calls them; otherwise the locale
 
 	Timeout   time.Duration // for all the words of one announcement; 0 is 3 s
-	Processes int           // most espeak-ng processes at a time; 0 is 4
+	Processes int           // most processes at a time; 0 is 4
+	Memory    uint64        // address space of each, in bytes; 0 is 1 GiB
 
 	// CacheBytes bounds the sound that is kept in memory; 0 is 8 MiB, some three
 	// hundred sentences. Sentences are kept without the PIN.
 	CacheBytes int
 
-	Logger *slog.Logger // hears of failures of espeak-ng; nil for silence
+	Logger *slog.Logger // hears of failures of the program; nil for silence
 }
 
 // Speaker speaks scripts. It may be used by many goroutines.
 type Speaker struct {
-	espeak    *espeak.Program // nil to speak from clips alone
+	program   *speech.Program // nil to speak from clips alone
 	timeout   time.Duration
 	processes chan struct{} // holds one token for each running process
 	cache     *cache
-	voices    map[string]voice // by locale
+	flights   singleflight.Group // of what is being spoken, so that it is spoken once
+	voices    map[string]voice   // by locale
 	logger    *slog.Logger
 }
 
-// New makes a Speaker. It fails if the configured espeak-ng is not there.
+// New makes a Speaker. It fails if a program is configured that is not there.
 func New(cfg Config) (*Speaker, error) {
 	voices, err := loadVoices()
 	if err != nil {
@@ -84,14 +95,32 @@ func New(cfg Config) (*Speaker, error) {
 	if cfg.ClipsOnly {
 		return s, nil
 	}
-	path, err := exec.LookPath(orDefault(cfg.Espeak, "espeak-ng"))
-	switch {
-	case err == nil:
-		s.espeak = &espeak.Program{Path: path}
-	case cfg.Espeak != "":
-		return nil, fmt.Errorf("tts: espeak-ng: %w", err)
+	if len(cfg.Command) > 0 {
+		rename(voices, cfg.Voices)
 	}
-	return s, nil
+	s.program, err = cfg.program()
+	return s, err
+}
+
+// program finds what speaks; nil if nothing was named and espeak-ng is not there.
+func (cfg *Config) program() (*speech.Program, error) {
+	memory := orDefault(cfg.Memory, 1<<30)
+	if len(cfg.Command) > 0 {
+		path, err := exec.LookPath(cfg.Command[0])
+		if err != nil {
+			return nil, fmt.Errorf("tts: command: %w", err)
+		}
+		return &speech.Program{Path: path, Args: cfg.Command[1:], Memory: memory}, nil
+	}
+	path, err := exec.LookPath(orDefault(cfg.Espeak, "espeak-ng"))
+	if err != nil {
+		if cfg.Espeak != "" {
+			return nil, fmt.Errorf("tts: espeak-ng: %w", err)
+		}
+		return nil, nil //nolint:nilnil // calls can be made without
+	}
+	program := speech.Espeak(path, memory)
+	return &program, nil
 }
 
 func orDefault[T comparable](v, otherwise T) T {
@@ -102,13 +131,13 @@ func orDefault[T comparable](v, otherwise T) T {
 	return v
 }
 
-// Espeak is the path of the espeak-ng in use, or "" if there is none and only
+// Program is the path of the program that speaks, or "" if there is none and only
 // PINs are spoken.
-func (s *Speaker) Espeak() string {
-	if s.espeak == nil {
+func (s *Speaker) Program() string {
+	if s.program == nil {
 		return ""
 	}
-	return s.espeak.Path
+	return s.program.Path
 }
 
 // Speak speaks a script. It fails only if the PIN cannot be spoken or ctx ends:
@@ -158,7 +187,7 @@ func duration(pieces []audio.Samples) (sum time.Duration) {
 
 // words speaks text, or is silent if that fails.
 func (s *Speaker) words(ctx context.Context, v voice, text string) audio.Samples {
-	spoken, err := s.say(ctx, v.espeak, text)
+	spoken, err := s.say(ctx, v.program, text)
 	if err != nil {
 		return audio.Silence(insteadOfText)
 	}
@@ -166,14 +195,14 @@ func (s *Speaker) words(ctx context.Context, v voice, text string) audio.Samples
 }
 
 // spell speaks a PIN character by character: from the clips of the voice, else
-// by espeak-ng, else from English clips. Each is asked for by itself, so neither
-// espeak-ng nor the cache ever holds a PIN.
+// by the program, else from English clips. Each is asked for by itself, so neither
+// the program nor the cache ever holds a PIN.
 func (s *Speaker) spell(ctx context.Context, v voice, pin string) (audio.Samples, error) {
 	var spelt audio.Samples
 	for _, c := range pin {
 		sound := clip(v.clips, c)
 		if sound == nil {
-			sound, _ = s.say(ctx, v.espeak, string(c))
+			sound, _ = s.say(ctx, v.program, string(c))
 		}
 		if sound == nil {
 			sound = clip(englishClips, c)
@@ -187,36 +216,52 @@ func (s *Speaker) spell(ctx context.Context, v voice, pin string) (audio.Samples
 	return spelt, nil
 }
 
-var errNoEspeak = errors.New("tts: espeak-ng is not installed")
+var errNoProgram = errors.New("tts: no program to speak words is installed")
 
-// say speaks text with espeak-ng. The result is shared: it must not be changed.
-func (s *Speaker) say(ctx context.Context, voice, text string) (audio.Samples, error) {
-	if s.espeak == nil {
-		return nil, errNoEspeak
+// say has text spoken by the program, once for all who ask for it meanwhile. The
+// result is shared: it must not be changed.
+func (s *Speaker) say(ctx context.Context, voice speech.Voice, text string) (audio.Samples, error) {
+	if s.program == nil {
+		return nil, errNoProgram
 	}
 	key := keyOf(voice, text)
 	if sound, ok := s.cache.get(key); ok {
 		return sound, nil
 	}
+	flight := s.flights.DoChan(string(key[:]), func() (any, error) {
+		// The others may still wait when the first has given up.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+		defer cancel()
+		return s.start(ctx, key, voice, text)
+	})
+	select {
+	case r := <-flight:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(audio.Samples), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// start runs the program when it is its turn, and keeps what it says. A failure is
+// reported without the text, which may be part of a PIN.
+func (s *Speaker) start(ctx context.Context, key key, voice speech.Voice, text string) (sound audio.Samples, err error) {
+	defer func() {
+		if err != nil {
+			s.logger.Warn("text-to-speech failed, words are left out of a call", "program", s.program.Path, "voice", voice.Name, "err", err)
+		}
+	}()
 	select {
 	case s.processes <- struct{}{}:
 		defer func() { <-s.processes }()
 	case <-ctx.Done():
-		return nil, s.failed(voice, ctx.Err())
+		return nil, ctx.Err()
 	}
-	sound, err := s.espeak.Say(ctx, voice, text)
-	if err != nil {
-		return nil, s.failed(voice, err)
+	if sound, err = s.program.Say(ctx, voice, text); err != nil {
+		return nil, err
 	}
 	s.cache.put(key, sound)
 	return sound, nil
-}
-
-// failed reports a failure without the text, which may be part of a PIN. A
-// caller who gave up has not seen one.
-func (s *Speaker) failed(voice string, err error) error {
-	if !errors.Is(err, context.Canceled) {
-		s.logger.Warn("espeak-ng failed, words are left out of a call", "voice", voice, "err", err)
-	}
-	return err
 }

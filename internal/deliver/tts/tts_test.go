@@ -35,7 +35,7 @@ func newSpeaker(t *testing.T, cfg tts.Config) *tts.Speaker {
 func withEspeak(t *testing.T) *tts.Speaker {
 	t.Helper()
 	s := newSpeaker(t, tts.Config{Timeout: time.Minute})
-	if s.Espeak() == "" {
+	if s.Program() == "" {
 		t.Skip("espeak-ng is not on the PATH")
 	}
 	return s
@@ -134,7 +134,7 @@ func TestClips(t *testing.T) {
 func TestSpeakFromClips(t *testing.T) {
 	t.Parallel()
 	s := newSpeaker(t, tts.Config{ClipsOnly: true})
-	if got := s.Espeak(); got != "" {
+	if got := s.Program(); got != "" {
 		t.Errorf("espeak-ng: got %q, want none", got)
 	}
 	for _, tt := range []struct{ locale, pin, set string }{
@@ -376,6 +376,55 @@ func TestProcessesAreBounded(t *testing.T) {
 	wg.Wait()
 	if got, want := len(heard()), 10; got != want {
 		t.Errorf("%d processes, want %d", got, want)
+	}
+}
+
+// TestSpokenOnce: who asks for what is just being spoken waits for that.
+func TestSpokenOnce(t *testing.T) {
+	t.Parallel()
+	path, heard := recorder(t)
+	s := newSpeaker(t, tts.Config{Espeak: path, Timeout: time.Minute})
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if sound := speak(t, s, message.Script{Locale: "en-gb", Parts: []message.Part{{Text: "hello"}}}); sound.Peak() == 0 {
+				t.Error("got silence")
+			}
+		})
+	}
+	wg.Wait()
+	if got := heard(); len(got) != 1 {
+		t.Errorf("%q, want it spoken once", got)
+	}
+}
+
+// TestCommand: the operator's own program speaks the words, with the voices that he
+// named; codes are recorded all the same.
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	path, heard := recorder(t)
+	speaks := filepath.Join(t.TempDir(), "speak")
+	writeProgram(t, speaks, `(echo "$1 $2: $(/bin/cat)") | '`+path+`'`)
+	s := newSpeaker(t, tts.Config{
+		Command: []string{speaks, "{voice}.onnx", "{locale}"},
+		Voices:  map[string]string{"de-de": "thorsten"},
+		Timeout: time.Minute,
+	})
+	if got := s.Program(); got != speaks {
+		t.Errorf("program %s", got)
+	}
+	for _, locale := range []string{"de-de", "fr-fr"} {
+		sound := speak(t, s, message.Script{Locale: locale, Parts: []message.Part{{Text: "Code"}, {Spell: "12"}}})
+		if count(sound, spelt(t, locale[:2], "12")) != 1 {
+			t.Errorf("%s: the code is not said", locale)
+		}
+	}
+	if got, want := slices.DeleteFunc(heard(), func(s string) bool { return s == "" }),
+		[]string{"thorsten.onnx de-de: Code", "fr-fr.onnx fr-fr: Code"}; !slices.Equal(got, want) {
+		t.Errorf("the program heard %q, want %q", got, want)
+	}
+	if _, err := tts.New(tts.Config{Command: []string{filepath.Join(t.TempDir(), "none")}}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a program that is not there: %v", err)
 	}
 }
 

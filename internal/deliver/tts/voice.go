@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"countersign/internal/deliver/tts/audio"
+	"countersign/internal/deliver/tts/internal/speech"
 )
 
 const (
@@ -18,8 +19,8 @@ var data embed.FS
 
 // voice is how a locale sounds.
 type voice struct {
-	espeak string // name of the voice in espeak-ng
-	clips  string // directory of its digits; "" for none
+	program speech.Voice // who speaks its words
+	clips   string       // directory of its digits; "" for none
 }
 
 // voice finds the voice of a locale; a locale that is not known sounds American.
@@ -28,6 +29,15 @@ func (s *Speaker) voice(locale string) voice {
 		return v
 	}
 	return s.voices[defaultLocale]
+}
+
+// rename has the voices of a configured program instead of espeak-ng's. One that
+// has no name goes by its locale.
+func rename(voices map[string]voice, names map[string]string) {
+	for locale, v := range voices {
+		v.program.Name = orDefault(names[locale], locale)
+		voices[locale] = v
+	}
 }
 
 func loadVoices() (map[string]voice, error) {
@@ -43,7 +53,10 @@ func loadVoices() (map[string]voice, error) {
 		case 0:
 			continue
 		case 3:
-			voices[fields[0]] = voice{espeak: fields[1], clips: strings.TrimSuffix(fields[2], "-")}
+			voices[fields[0]] = voice{
+				program: speech.Voice{Name: fields[1], Locale: fields[0]},
+				clips:   strings.TrimSuffix(fields[2], "-"),
+			}
 		default:
 			return nil, fmt.Errorf("%q has %d columns, want 3", line, len(fields))
 		}

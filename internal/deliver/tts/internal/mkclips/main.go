@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"countersign/internal/deliver/tts/internal/espeak"
+	"countersign/internal/deliver/tts/internal/speech"
 )
 
 const (
@@ -40,7 +40,7 @@ func run(ctx context.Context, dir, voices string) error {
 	if err != nil {
 		return err
 	}
-	program := espeak.Program{Path: path}
+	program := speech.Espeak(path, 0)
 	for _, set := range sets {
 		characters := digits
 		if set == "en" {
@@ -83,12 +83,12 @@ func clipSets(voices string) ([]string, error) {
 	return slices.Compact(sets), nil
 }
 
-func record(ctx context.Context, program espeak.Program, dir, voice, characters string) error {
+func record(ctx context.Context, program speech.Program, dir, voice, characters string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, c := range strings.Split(characters, "") {
-		samples, err := program.Say(ctx, voice, c)
+		samples, err := program.Say(ctx, speech.Voice{Name: voice, Locale: voice}, c)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,125 @@
+package speech_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver/tts/audio"
+	"countersign/internal/deliver/tts/internal/speech"
+)
+
+var english = speech.Voice{Name: "en-gb", Locale: "en-gb"}
+
+func fake(t *testing.T, script string) speech.Program {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "speak")
+	// No process is started while the file is open: it would inherit it, and the
+	// kernel runs no file that is open for writing.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return speech.Program{Path: path}
+}
+
+func TestOutputIsBounded(t *testing.T) {
+	t.Parallel()
+	started := time.Now()
+	_, err := fake(t, "exec /bin/cat /dev/zero").Say(t.Context(), english, "hello")
+	if !errors.Is(err, speech.ErrTooLong) {
+		t.Errorf("got %v, want %v", err, speech.ErrTooLong)
+	}
+	if d := time.Since(started); d > 10*time.Second {
+		t.Errorf("took %v, want the process killed when it has said too much", d)
+	}
+}
+
+func TestSecretsStayHere(t *testing.T) {
+	t.Setenv("COUNTERSIGN_TEST_KEY", "secret")
+	_, err := fake(t, `test -z "$COUNTERSIGN_TEST_KEY" || exec /bin/cat /dev/zero`).Say(t.Context(), english, "hello")
+	if errors.Is(err, speech.ErrTooLong) {
+		t.Error("the program was given the environment of the server")
+	}
+}
+
+func TestErrorsDoNotRepeatTheText(t *testing.T) {
+	t.Parallel()
+	_, err := fake(t, "/bin/cat >&2; exit 3").Say(t.Context(), english, "Acme")
+	if got, want := fmt.Sprint(err), "speech: voice en-gb: exit status 3"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestMemoryIsBounded: a program that wants more than it may have fails by itself.
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("memory is bounded on Linux")
+	}
+	for memory, want := range map[uint64]error{
+		0:        speech.ErrTooLong, // 256 MiB were had
+		64 << 20: nil,
+	} {
+		program := fake(t, "/bin/cat >/dev/null\n"+ // as every program begins
+			"/usr/bin/head -c 256M /dev/zero | /usr/bin/tail -c 256M >/dev/null 2>&1 && exec /bin/cat /dev/zero\nexit 3")
+		program.Memory = memory
+		_, err := program.Say(t.Context(), english, "hello")
+		if got := errors.Is(err, speech.ErrTooLong); err == nil || got != (want != nil) {
+			t.Errorf("with %d bytes: %v", memory, err)
+		}
+	}
+}
+
+// TestDescendantsEndToo: what a script has started does not outlive it.
+func TestDescendantsEndToo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program := fake(t, "/bin/sleep 600 & echo $! > "+dir+"/pid; wait")
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := program.Say(ctx, english, "hello"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // an orphan is buried by init, in its own time
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("process %d runs on", pid)
+}
+
+// TestArguments: the command says where voice and locale belong; the text is read.
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	wav := filepath.Join(t.TempDir(), "sound.wav")
+	if err := os.WriteFile(wav, audio.Samples(slices.Repeat([]int16{4000, -4000}, 400)).WAV(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := fake(t, `[ "$*" = "--model de_DE-thorsten.onnx --lang de-de" ] && [ "$(/bin/cat)" = "--help" ] && exec /bin/cat '`+wav+"'")
+	program.Args = []string{"--model", speech.VoiceArg + ".onnx", "--lang", speech.LocaleArg}
+	sound, err := program.Say(t.Context(), speech.Voice{Name: "de_DE-thorsten", Locale: "de-de"}, "--help")
+	if err != nil || len(sound) == 0 {
+		t.Errorf("%v of sound, %v", sound.Duration(), err)
+	}
+}
