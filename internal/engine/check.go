@@ -24,9 +24,6 @@ func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID
 		if is(verdict, verify.KindNotFound) {
 			return verdict
 		}
-		if v.Status != verify.InProgress {
-			row.Drop() // nobody has anything left to do
-		}
 		row.Verification = v
 		if err := tx.AddCheck(check); err != nil {
 			return err

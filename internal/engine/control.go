@@ -17,7 +17,6 @@ func (e *Engine) Cancel(ctx context.Context, account verify.Account, id verify.I
 			return err
 		}
 		row.Verification = v
-		row.Drop()
 		return tx.Save(row)
 	})
 	if err == nil {

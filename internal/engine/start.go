@@ -48,8 +48,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 			if running.Status == verify.InProgress {
 				return &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
 			}
-			running.Drop() // over, though nobody has taken that step yet
-			expired = true
+			expired = true // though nobody has taken that step yet
 			if err := tx.Save(running); err != nil {
 				return err
 			}

@@ -87,26 +87,26 @@ func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int, b *batch) error
 
 // stepRow decides about one row and returns the event to deliver, if any.
 func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) (*verify.Event, error) {
-	if row.Node == e.node && e.flights.has(row.LastEventID) && now.Before(row.DueAt) {
-		// Its message is still on the way. It does not hold up the next one.
-		row.Until = leaseEnd(row, now)
-		return nil, tx.Save(row)
-	}
-	if row.Node != "" {
-		event, err := e.rescue(tx, row, now)
-		if event != nil || err != nil {
+	idle := row.Status != verify.InProgress || now.Before(row.DueAt) // no step is due
+	flying := row.Node == e.node && e.flights.has(row.LastEventID)
+	if row.Node != "" && (!idle || !flying) {
+		var (
+			event *verify.Event
+			err   error
+		)
+		if event, flying, err = e.rescue(tx, row, now); event != nil || err != nil {
 			return event, err
 		}
 	}
-	if now.Before(row.DueAt) { // a rescued row whose next step has time
-		row.Drop()
+	if idle {
+		e.hold(row, flying, now)
 		return nil, tx.Save(row)
 	}
 	b.lateness = append(b.lateness, now.Sub(row.DueAt))
 	v, event := row.Step(now, e.rand)
 	row.Verification = v
 	if event == nil {
-		row.Drop()
+		e.hold(row, flying, now)
 		b.expired++
 		return nil, tx.Save(row)
 	}
@@ -117,26 +117,38 @@ func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) 
 	return event, tx.Save(row)
 }
 
+// hold keeps a claim while this process has a message of the row on its way, which
+// does not hold up the next one, and gives it back otherwise.
+func (e *Engine) hold(row *store.Row, flying bool, now time.Time) {
+	if flying {
+		row.Until = leaseEnd(row, now)
+	} else {
+		row.Drop()
+	}
+}
+
 // leaseEnd is when a row that is claimed now falls due though nobody gave it back.
 // A message that is slow on its way must not hold up the next one.
 func leaseEnd(row *store.Row, now time.Time) time.Time {
-	if until := now.Add(lease); until.Before(row.DueAt) {
-		return until
+	until := now.Add(lease)
+	if row.Status == verify.InProgress && row.DueAt.Before(until) {
+		return row.DueAt
 	}
-	return row.DueAt
+	return until
 }
 
 // rescue settles what a node left behind that held the row until its lease ran
 // out: a message that may or may not have gone out is sent once more, if that
-// still helps.
-func (e *Engine) rescue(tx *store.Tx, row *store.Row, now time.Time) (resend *verify.Event, err error) {
+// still helps. What this process has on its way it will tell of itself: flying.
+func (e *Engine) rescue(tx *store.Tx, row *store.Row, now time.Time) (resend *verify.Event, flying bool, err error) {
 	events, err := tx.Submitting(row.ID)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for _, event := range events {
 		if e.flights.has(event.ID) {
-			continue // this process will tell
+			flying = true
+			continue
 		}
 		again := row.Resend(event, now)
 		if again {
@@ -147,21 +159,21 @@ func (e *Engine) rescue(tx *store.Tx, row *store.Row, now time.Time) (resend *ve
 			event.State = verify.EventUnknown
 		}
 		if err := tx.SaveEvent(event); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if again {
 			continue
 		}
 		// Unless a late answer and its receipts told more.
 		if event, err = reported(tx, event); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if _, err := hasten(tx, row, event, now); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if resend == nil {
-		return nil, nil
+		return nil, flying, nil
 	}
-	return resend, tx.Save(row)
+	return resend, flying, tx.Save(row)
 }

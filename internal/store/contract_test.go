@@ -44,6 +44,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"VerificationIsolated": testIsolation,
 		"ClaimDue":             testDue,
 		"ClaimTakeRelease":     testTakeRelease,
+		"ClaimReleaseOpen":     testReleaseOpen,
 		"ClaimFence":           testFence,
 		"ClaimPostpone":        testPostpone,
 		"ClaimOnce":            testClaimOnce,

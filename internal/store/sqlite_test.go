@@ -135,20 +135,22 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 }
 
 // TestServeReleasesClaims: what a dead process held is due at once, what nobody
-// held in its time, and what is over never.
+// held in its time, and what is over only if it was held: nobody told what became of
+// its message.
 func TestServeReleasesClaims(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "countersign.db")
 	db, err := open(t, path, key, true)
 	must(t, err)
-	rows := plan(t, db, 125, 125, 125)
-	held, over := rows[0], rows[2]
+	rows := plan(t, db, 125, 125, 125, 125)
+	held, over, done := rows[0], rows[2], rows[3]
 	held.Take("dead node", at(15))
-	done, err := over.Cancel(at(30))
-	must(t, err)
-	over.Verification = done
+	for _, r := range []*store.Row{over, done} {
+		r.Verification, err = r.Cancel(at(30))
+		must(t, err)
+	}
 	over.Take("dead node", at(15))
-	write(t, db, func(tx *store.Tx) error { return errors.Join(tx.Save(held), tx.Save(over)) })
+	write(t, db, func(tx *store.Tx) error { return errors.Join(tx.Save(held), tx.Save(over), tx.Save(done)) })
 	must(t, db.Close())
 
 	tool, err := open(t, path, key, false)
@@ -161,14 +163,14 @@ func TestServeReleasesClaims(t *testing.T) {
 	db, err = open(t, path, key, true)
 	must(t, err)
 	defer db.Close()
-	if got := due(t, db, t0, 10); !slices.Equal(got, []verify.ID{held.ID}) {
-		t.Errorf("due at once: %v, want %v", got, held.ID)
+	if got := due(t, db, t0, 10); !slices.Equal(got, []verify.ID{held.ID, over.ID}) {
+		t.Errorf("due at once: %v, want %v and %v", got, held.ID, over.ID)
 	}
 	if got := get(t, db, held.Account, held.ID); got.Node == "" || got.Fence != held.Fence {
 		t.Errorf("the claim is %+v; whoever takes the row must see that it was held", got.Claim)
 	}
-	if got := due(t, db, at(1e6), 10); len(got) != 2 {
-		t.Errorf("%d rows will ever be due, want 2", len(got))
+	if got := due(t, db, at(1e6), 10); len(got) != 3 {
+		t.Errorf("%d rows will ever be due, want 3", len(got))
 	}
 }
 

@@ -33,13 +33,15 @@ func (r *Row) Take(node string, until time.Time) {
 // Drop gives the claim back. A later write under it is void.
 func (r *Row) Drop() { r.Claim = Claim{Fence: r.Fence + 1} }
 
-// dueAt is when a runner should look at the row.
+// dueAt is when a runner should look at the row: for the next step, or, even when the
+// verification is over, because the node that holds it has not told what became of
+// its message.
 func (r *Row) dueAt() sql.NullInt64 {
-	if r.Status != verify.InProgress {
-		return sql.NullInt64{}
-	}
 	if r.Node != "" {
 		return millisOrNull(r.Until)
+	}
+	if r.Status != verify.InProgress {
+		return sql.NullInt64{}
 	}
 	return millisOrNull(r.DueAt)
 }
@@ -134,9 +136,11 @@ func (tx *Tx) Save(r *Row) error {
 }
 
 // Release gives back the claim that was made with fence, so that the next step
-// falls due in its time. It does nothing when somebody has claimed the row since.
+// falls due in its time. It does nothing when somebody has claimed the row since, or
+// when the outcome of another event is open: the end of the lease brings that up.
 func (tx *Tx) Release(id verify.ID, fence int64) error {
-	_, err := tx.exec(`UPDATE verifications SET due_at = step_at, node = NULL WHERE id = $1 AND fence = $2`, id[:], fence)
+	_, err := tx.exec(`UPDATE verifications SET due_at = step_at, node = NULL WHERE id = $1 AND fence = $2
+		AND NOT EXISTS (SELECT 1 FROM events WHERE verification = $1 AND state = 'submitting')`, id[:], fence)
 	if err != nil {
 		return fmt.Errorf("release verification %s: %w", id, err)
 	}

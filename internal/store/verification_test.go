@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -164,7 +165,7 @@ func plan(t *testing.T, db *store.DB, seconds ...float64) []*store.Row {
 	var rows []*store.Row
 	for i, s := range seconds {
 		v, e := verify.Start(request("demo0001", fmt.Sprintf("4477009%05d", i)), 0, t0, rand.Reader)
-		v.DueAt = at(s)
+		v.DueAt, e.State = at(s), verify.EventAccepted
 		row := &store.Row{Verification: v}
 		write(t, db, func(tx *store.Tx) error { return tx.Insert(row, e) })
 		rows = append(rows, row)
@@ -233,6 +234,29 @@ func testTakeRelease(t *testing.T, db *store.DB) {
 		if got := get(t, db, row.Account, row.ID); got.Node != "" || !got.Until.IsZero() || got.Fence != row.Fence {
 			t.Errorf("after the release the claim is %+v", got.Claim)
 		}
+	}
+}
+
+// testReleaseOpen: while the outcome of an event is open, of whichever, a row that is
+// given back falls due when the lease ends, even if it is over.
+func testReleaseOpen(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	v, first := verify.Start(request("demo0001", "447700900001"), 0, t0, rand.Reader)
+	row := &store.Row{Verification: v}
+	row.Take("node-1", at(15))
+	write(t, db, func(tx *store.Tx) error { return tx.Insert(row, first) })
+	release := func(tx *store.Tx) error { return tx.Release(row.ID, row.Fence) }
+	write(t, db, release)
+	wantDue(t, db, row, at(15))
+	done, err := row.Cancel(at(30))
+	must(t, err)
+	row.Verification = done
+	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
+	wantDue(t, db, row, at(15))
+	first.State = verify.EventUnknown
+	write(t, db, func(tx *store.Tx) error { return errors.Join(tx.SaveEvent(first), release(tx)) })
+	if at, ok, err := db.NextDue(t.Context()); ok || err != nil {
+		t.Errorf("due at %v (%v), though all is told", at, err)
 	}
 }
 
@@ -335,7 +359,7 @@ func testNextDue(t *testing.T, db *store.DB) {
 		if want.row == nil {
 			break
 		}
-		// What is over is never due again, not even if a node held it.
+		// What is over is not due again when the node that held it gives it back.
 		done, err := want.row.Cancel(at(30))
 		must(t, err)
 		want.row.Verification = done
