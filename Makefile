@@ -10,7 +10,8 @@ ARGS ?=
 RACE ?= -race
 # Of "make fuzz": how long each target is fed.
 FUZZTIME ?= 1m
-# Of "make torture".
+# Of "make torture": how many worlds are simulated, how many processes killed.
+SEEDS ?= 100000
 KILLS ?= 1000
 
 LINT_VERSION := v2.15.0
@@ -31,6 +32,7 @@ build: ## build bin/countersign
 .PHONY: test
 test: setup ## install what tests need, and run every test
 	go test $(RACE) -shuffle=on ./bench/... ./cmd/... ./internal/...
+	COUNTERSIGN_SEEDS=2000 go test -v -run '^TestSimulation$$' ./internal/simulation
 	COUNTERSIGN_E2E=1 go test -shuffle=on -timeout 20m -skip '^TestVoice' ./e2e/...
 	COUNTERSIGN_E2E=1 go test -shuffle=on -timeout 20m -run '^TestVoice' -parallel 8 ./e2e/... # calls mostly wait
 
@@ -55,7 +57,8 @@ fuzz: ## feed each fuzz target for a minute (FUZZTIME=)
 	done
 
 .PHONY: torture
-torture: setup ## kill the server again and again under load, and count what is lost (KILLS=)
+torture: setup ## simulate, and kill the server, again and again, and count what is lost (SEEDS=, KILLS=)
+	COUNTERSIGN_SEEDS=$(SEEDS) go test -v -timeout 24h -run '^TestSimulation$$' ./internal/simulation
 	COUNTERSIGN_E2E=1 COUNTERSIGN_KILLS=$(KILLS) go test -v -timeout 24h -run '^TestCrash$$' ./e2e
 
 .PHONY: bench

@@ -95,6 +95,7 @@ func house() []room {
 		{path: "internal"},
 		{path: "bench"},
 		{path: "bench/table"},
+		{path: "internal/simulation"},
 		{path: "e2e"},
 	}
 }

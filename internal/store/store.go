@@ -41,6 +41,10 @@ type Config struct {
 	// has it, and lets every row that a dead one held fall due at once. Tools
 	// that only look something up or change a setting leave it false.
 	Serve bool
+
+	// Around, if not nil, is given each commit to carry out. A simulation crashes
+	// and holds up nodes there: before it, or when it is durable and nobody knows.
+	Around func(commit func() error) error
 }
 
 // ErrKey is returned by Open when the key is not the one that the database was
@@ -79,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 	if err != nil {
 		return db, errors.Join(err, write.Close())
 	}
-	if db.writer, err = startWriter(ctx, write, db.seal, cfg.Log); err != nil {
+	if db.writer, err = startWriter(ctx, write, db.seal, cfg); err != nil {
 		return db, errors.Join(err, write.Close())
 	}
 	db.read, err = openSQLite(cfg.Path, readConns)

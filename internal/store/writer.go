@@ -31,6 +31,8 @@ type writer struct {
 	seal *sealer
 	log  *slog.Logger
 
+	around func(commit func() error) error
+
 	mu     sync.RWMutex // guards closed and sending on queue
 	closed bool
 	queue  chan job
@@ -43,13 +45,13 @@ type job struct {
 	result chan error
 }
 
-func startWriter(ctx context.Context, db *sql.DB, seal *sealer, log *slog.Logger) (*writer, error) {
+func startWriter(ctx context.Context, db *sql.DB, seal *sealer, cfg Config) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	w := &writer{
-		db: db, conn: conn, seal: seal, log: log,
+		db: db, conn: conn, seal: seal, log: cfg.Log, around: cfg.Around,
 		queue: make(chan job, maxQueued), done: make(chan struct{}),
 		stmts: map[string]*sql.Stmt{},
 	}
@@ -129,22 +131,12 @@ func (w *writer) run() {
 // all, since none of it is durable.
 func (w *writer) commit(batch []job) {
 	results := make([]error, len(batch))
-	err := w.exec("BEGIN IMMEDIATE")
-	if err == nil {
-		for i, j := range batch {
-			if results[i], err = w.savepoint(j); err != nil {
-				break
-			}
-		}
-		if err == nil {
-			err = w.exec("COMMIT")
-		}
-		if err != nil {
-			// Fails when SQLite has rolled back already, as on a full disk.
-			if rerr := w.exec("ROLLBACK"); rerr != nil {
-				w.log.Debug("roll back", "error", rerr)
-			}
-		}
+	commit := func() error { return w.transact(batch, results) }
+	var err error
+	if w.around == nil {
+		err = commit()
+	} else {
+		err = w.around(commit)
 	}
 	for i, j := range batch {
 		if err != nil {
@@ -152,6 +144,30 @@ func (w *writer) commit(batch []job) {
 		}
 		j.result <- results[i]
 	}
+}
+
+// transact carries out the batch in one transaction. An error means that none of it
+// may be durable.
+func (w *writer) transact(batch []job, results []error) error {
+	err := w.exec("BEGIN IMMEDIATE")
+	if err != nil {
+		return err
+	}
+	for i, j := range batch {
+		if results[i], err = w.savepoint(j); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = w.exec("COMMIT")
+	}
+	if err != nil {
+		// Fails when SQLite has rolled back already, as on a full disk.
+		if rerr := w.exec("ROLLBACK"); rerr != nil {
+			w.log.Debug("roll back", "error", rerr)
+		}
+	}
+	return err
 }
 
 // savepoint carries out one job. Its own error is result; err means that the

@@ -1,0 +1,194 @@
+package simulation
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"countersign/internal/message"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// bugs are what a broken program would leave behind. Each changes evidence that is
+// sound, or reports that there is nothing to change in it.
+func bugs() map[string]func(*evidence) bool {
+	return map[string]func(*evidence) bool{
+		"an accepted verification is lost": func(e *evidence) bool {
+			i := slices.IndexFunc(e.starts, func(s start) bool { return s.refused == verify.KindInternal })
+			if i < 0 {
+				return false
+			}
+			id := e.starts[i].id
+			e.records = slices.DeleteFunc(e.records, func(r store.Record) bool {
+				if r.ID == id {
+					e.balance += r.Price
+				}
+				return r.ID == id
+			})
+			e.phones = slices.DeleteFunc(e.phones, func(s sent) bool { return s.request == id })
+			delete(e.charges, id)
+			return true
+		},
+		"one never ends":       record(func(r *store.Record) bool { r.Status = verify.InProgress; return true }),
+		"something stays due":  func(e *evidence) bool { e.due = true; return true },
+		"charged twice":        charge(2),
+		"never charged":        charge(0),
+		"the balance is wrong": func(e *evidence) bool { e.balance++; return true },
+		"two run at a time for one number": func(e *evidence) bool {
+			for i, r := range e.records {
+				for j := i + 1; j < len(e.records); j++ {
+					if e.records[j].Number == r.Number {
+						e.records[i].FinalizedAt = e.records[j].SubmittedAt.Add(time.Millisecond)
+						return true
+					}
+				}
+			}
+			return false
+		},
+		"a fourth guess": record(func(r *store.Record) bool {
+			return slices.ContainsFunc(r.CheckList, func(c verify.Check) bool {
+				wrong := !c.Valid && c.Generation > 0
+				if wrong {
+					r.CheckList = slices.Concat(slices.Repeat([]verify.Check{c}, verify.TriesPerPIN), r.CheckList)
+				}
+				return wrong
+			})
+		}),
+		"success without a code": record(func(r *store.Record) bool {
+			ok := len(r.CheckList) == 0
+			r.Status = verify.Success
+			return ok
+		}),
+		"a code is right twice": record(func(r *store.Record) bool {
+			i := slices.IndexFunc(r.CheckList, func(c verify.Check) bool { return c.Valid })
+			if i >= 0 {
+				r.CheckList = append(r.CheckList, r.CheckList[i])
+			}
+			return i >= 0
+		}),
+		"a wrong code is forgotten": func(e *evidence) bool {
+			for _, c := range e.checks {
+				if c.kind != verify.KindWrongCode {
+					continue
+				}
+				for i := range e.records {
+					if e.records[i].ID == c.id {
+						e.records[i].CheckList = slices.DeleteFunc(e.records[i].CheckList, func(k verify.Check) bool { return !k.Valid })
+						return true
+					}
+				}
+			}
+			return false
+		},
+		"the client hears of success, the database does not": func(e *evidence) bool {
+			for _, r := range e.records {
+				if r.Status == verify.Expired {
+					e.checks = append(e.checks, check{id: r.ID, right: true})
+					return true
+				}
+			}
+			return false
+		},
+		"a step too many": record(func(r *store.Record) bool {
+			r.Events++
+			return len(r.EventList) > 0
+		}),
+		"an outcome stays open": event(func(e *verify.Event) bool { e.State = verify.EventSubmitting; return true }),
+		"a message is recorded and was never sent": func(e *evidence) bool {
+			for _, r := range e.records {
+				for _, event := range r.EventList {
+					if event.State == verify.EventDelivered {
+						e.phones = slices.DeleteFunc(e.phones, func(s sent) bool { return s.event == event.ID })
+						return true
+					}
+				}
+			}
+			return false
+		},
+		"a message comes twice": phone(func(e *evidence, s sent) { e.phones = append(e.phones, s) }),
+		"a third attempt": phone(func(e *evidence, s sent) {
+			s.attempt = verify.MaxAttempts + 1
+			e.phones = append(e.phones, s)
+		}),
+		"one event, two PINs": phone(func(e *evidence, s sent) {
+			s.attempt, s.pin = 3-s.attempt, "no"
+			e.phones = append(e.phones, s)
+		}),
+		"a message of nobody": phone(func(e *evidence, s sent) {
+			s.request = verify.ID{1}
+			e.phones = append(e.phones, s)
+		}),
+		"a message of no event": phone(func(e *evidence, s sent) {
+			s.event = verify.ID{1}
+			e.phones = append(e.phones, s)
+		}),
+	}
+}
+
+func record(change func(*store.Record) bool) func(*evidence) bool {
+	return func(e *evidence) bool {
+		for i := range e.records {
+			if change(&e.records[i]) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func event(change func(*verify.Event) bool) func(*evidence) bool {
+	return record(func(r *store.Record) bool { return len(r.EventList) > 0 && change(&r.EventList[0]) })
+}
+
+func charge(times int) func(*evidence) bool {
+	return func(e *evidence) bool {
+		for id := range e.charges {
+			e.charges[id] = times
+			return true
+		}
+		return false
+	}
+}
+
+func phone(change func(*evidence, sent)) func(*evidence) bool {
+	return func(e *evidence) bool {
+		if len(e.phones) == 0 {
+			return false
+		}
+		change(e, e.phones[0])
+		return true
+	}
+}
+
+// TestJudge: the judge sees every bug, and none where there is none.
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	messages, err := message.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl := makeTemplate(t)
+	for name, plant := range bugs() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := place(t)
+			for seed := uint64(1); seed <= 50; seed++ {
+				_, e := live(t, tpl, messages, dir, seed)
+				if broken := judge(e); len(broken) > 0 {
+					t.Fatalf("before anything was planted: %q", broken)
+				}
+				if !plant(&e) {
+					continue
+				}
+				if broken := judge(e); len(broken) == 0 {
+					t.Error("not seen")
+				} else {
+					t.Log(broken[0])
+				}
+				return
+			}
+			t.Error("there was nowhere to plant it")
+		})
+	}
+}

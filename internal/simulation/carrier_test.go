@@ -1,0 +1,124 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/verify"
+)
+
+// sent is a message that reached a phone.
+type sent struct {
+	request verify.ID
+	event   verify.ID
+	number  string
+	seq     int
+	attempt int
+	pin     string
+	at      time.Duration // since the beginning
+	node    int
+}
+
+// carrier is the common carrier, as a node sees it.
+type carrier struct{ n *node }
+
+var errLost = errors.New("no answer")
+
+// Send implements [deliver.Carrier]. What becomes of a message depends on the seed
+// and on which message it is, but not on what else goes on.
+func (c carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
+	n := c.n
+	n.stand(ctx)
+	if n.crashed() {
+		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, errCrashed)
+	}
+	luck := n.w.luck(m)
+	switch p := luck.IntN(100); {
+	case p < 6:
+		return deliver.Submission{}, fmt.Errorf("%w: no", deliver.ErrRefused)
+	case p < 14:
+		return deliver.Submission{}, fmt.Errorf("%w: not now", deliver.ErrNotSent)
+	}
+	n.w.arrive(n, m)
+	switch p := luck.IntN(100); {
+	case p < 4: // while the carrier answers
+		n.crash(0, false)
+		return deliver.Submission{}, errCrashed
+	case p < 14:
+		return deliver.Submission{}, errLost
+	case p < 22:
+		wait := time.NewTimer(time.Duration(luck.IntN(40_000)) * time.Millisecond)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			return deliver.Submission{}, errLost
+		}
+	}
+	n.stand(ctx)
+	ref := fmt.Sprintf("%s/%d", m.EventID, m.Attempt)
+	n.w.report(luck, ref)
+	return deliver.Submission{Carrier: "carrier", Refs: []string{ref}}, nil
+}
+
+// luck is the chance of one hand-over.
+func (w *world) luck(m deliver.Message) *rand.Rand {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, known := w.ordinals[m.RequestID]; !known {
+		w.ordinals[m.RequestID] = w.counts[m.To]
+		w.counts[m.To]++
+	}
+	key := fmt.Sprintf("%s/%d/%d/%d", m.To, w.ordinals[m.RequestID], m.Seq, m.Attempt)
+	w.tries[key]++
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s/%d", key, w.tries[key])
+	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
+}
+
+// arrive keeps what the person finds on the phone.
+func (w *world) arrive(n *node, m deliver.Message) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := sent{m.RequestID, m.EventID, m.To, m.Seq, m.Attempt, code(m.Text), time.Since(w.began), n.number}
+	w.phones = append(w.phones, s)
+	w.note("node %d: event %d, attempt %d, arrives at %s", n.number, m.Seq, m.Attempt, m.To)
+}
+
+// code is the longest run of digits in a text, or the digits of a spoken one.
+func code(text string) string {
+	var digits []byte
+	for i := range len(text) {
+		if text[i] >= '0' && text[i] <= '9' && len(digits) < codeLength {
+			digits = append(digits, text[i])
+		}
+	}
+	return string(digits)
+}
+
+// report lets a receipt come to any node, sooner or later, or never.
+func (w *world) report(luck *rand.Rand, ref string) {
+	state := []verify.EventState{
+		verify.EventDelivered, verify.EventDelivered, verify.EventUndeliverable, verify.EventExpired, "",
+	}[luck.IntN(5)]
+	delay, to := time.Duration(luck.IntN(20_000))*time.Millisecond, luck.IntN(len(w.nodes))
+	if state == "" {
+		return
+	}
+	w.others.Go(func() {
+		for try := range 20 { // a carrier says it again while nobody takes it
+			time.Sleep(delay)
+			w.mu.Lock()
+			n := w.nodes[(to+try)%len(w.nodes)]
+			w.mu.Unlock()
+			if !n.crashed() && n.engine.Receipt(w.ctx, deliver.Receipt{Carrier: "carrier", Ref: ref, State: state}) == nil {
+				return
+			}
+		}
+	})
+}

@@ -1,0 +1,141 @@
+package simulation
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// ask makes a call of a client, which gives up after a while. ok is false when there
+// was no answer.
+func ask[T any](w *world, n *node, call func() (T, error)) (answer T, kind verify.Kind, ok bool) {
+	type result struct {
+		answer T
+		err    error
+	}
+	if n.crashed() {
+		return answer, 0, false
+	}
+	done := make(chan result, 1)
+	w.others.Go(func() {
+		a, err := call()
+		done <- result{a, err}
+	})
+	patience := time.NewTimer(clientPatience)
+	defer patience.Stop()
+	select {
+	case r := <-done:
+		refusal, refused := errors.AsType[*verify.Error](r.err)
+		if refused {
+			kind = refusal.Kind
+		}
+		return r.answer, kind, !n.crashed() && (r.err == nil || refused && kind != verify.KindUnavailable)
+	case <-patience.C:
+		return answer, 0, false
+	}
+}
+
+func workflow(policy verify.PINPolicy) verify.Workflow {
+	return verify.Workflow{
+		Steps: []verify.Step{
+			{Channel: verify.SMS, Wait: 125 * time.Second}, {Channel: verify.SMS, Wait: 180 * time.Second},
+			{Channel: verify.TTS, Wait: 300 * time.Second},
+		},
+		PINLife: 300 * time.Second, PINPolicy: policy, CancelAfter: 30 * time.Second,
+	}
+}
+
+func (w *world) start(i int) {
+	n, number := w.nodes[i], fmt.Sprintf("44770090000%d", w.rng.IntN(3))
+	policy := []verify.PINPolicy{verify.ReusePIN, verify.RenewPIN}[w.rng.IntN(2)]
+	request := verify.Request{
+		Account: account, Number: number, Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: codeLength,
+		Workflow: workflow(policy),
+	}
+	var calls sync.WaitGroup
+	for range 1 + w.rng.IntN(2) { // some clients press the button twice
+		calls.Go(func() {
+			v, kind, ok := ask(w, n, func() (verify.Verification, error) {
+				return n.engine.Start(w.ctx, verify.Account{Key: account}, request)
+			})
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.note("start for %s at node %d: answered %t, kind %d", number, i, ok, kind)
+			if ok {
+				w.starts = append(w.starts, start{v.ID, number, kind})
+			}
+		})
+	}
+	calls.Wait()
+}
+
+// known is a message that a person has read, or none.
+func (w *world) known() (s sent, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.phones) == 0 {
+		return s, false
+	}
+	recent := w.phones[max(len(w.phones)-4, 0):]
+	return recent[w.rng.IntN(len(recent))], true
+}
+
+func (w *world) check(i int) {
+	n := w.nodes[i]
+	s, ok := w.known()
+	if !ok {
+		return
+	}
+	codes := []string{s.pin}
+	switch w.rng.IntN(3) {
+	case 0:
+		codes = []string{wrong(s.pin, 1)}
+	case 1: // somebody guesses, with many hands
+		codes = []string{wrong(s.pin, 1), wrong(s.pin, 2), s.pin, wrong(s.pin, 3), s.pin, wrong(s.pin, 4)}
+	}
+	var calls sync.WaitGroup
+	for j, text := range codes {
+		n := n
+		if j%2 == 1 {
+			n = w.nodes[(i+1)%len(w.nodes)]
+		}
+		pin, _ := verify.ParsePIN(text)
+		calls.Go(func() {
+			_, kind, ok := ask(w, n, func() (verify.Verification, error) {
+				return n.engine.Check(w.ctx, verify.Account{Key: account}, s.request, pin, "")
+			})
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.note("check of %s for %s at node %d: answered %t, kind %d", text, s.number, n.number, ok, kind)
+			if ok {
+				w.checks = append(w.checks, check{s.request, text, kind == 0, kind})
+			}
+		})
+	}
+	calls.Wait()
+}
+
+// wrong is another code than the right one.
+func wrong(pin string, by int) string {
+	b := []byte(pin)
+	b[0] = '0' + (b[0]-'0'+byte(by))%10
+	return string(b)
+}
+
+func (w *world) control(i int) {
+	s, ok := w.known()
+	if !ok {
+		return
+	}
+	n, cancel := w.nodes[i], w.rng.IntN(2) == 0
+	_, kind, answered := ask(w, n, func() (struct{}, error) {
+		if cancel {
+			return struct{}{}, n.engine.Cancel(w.ctx, verify.Account{Key: account}, s.request)
+		}
+		return struct{}{}, n.engine.Trigger(w.ctx, verify.Account{Key: account}, s.request)
+	})
+	w.tell("control of %s at node %d, cancel %t: answered %t, kind %d", s.number, i, cancel, answered, kind)
+}

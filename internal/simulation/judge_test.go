@@ -1,0 +1,232 @@
+package simulation
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// evidence is all that the judge looks at.
+type evidence struct {
+	starts  []start
+	checks  []check
+	phones  []sent
+	records []store.Record // of the database, in the end
+	charges map[verify.ID]int
+	balance verify.Money
+	due     bool // something is still to be done
+	crashes int
+	calm    bool // no node crashed or stood still
+}
+
+// collect reads what the database says in the end.
+func (w *world) collect() evidence {
+	db, err := store.Open(w.ctx, store.Config{Path: w.path, Key: w.key, Log: slog.New(slog.DiscardHandler)})
+	w.must(err)
+	defer func() { w.must(db.Close()) }()
+	e := evidence{
+		starts: w.starts, checks: w.checks, phones: w.phones, charges: map[verify.ID]int{},
+		crashes: w.crashes, calm: w.crashes == 0 && !w.stood,
+	}
+	raw, err := sql.Open("sqlite", w.path)
+	w.must(err)
+	defer raw.Close()
+	ids, err := list(w.ctx, raw, `SELECT lower(hex(id)) FROM verifications ORDER BY submitted_at, rowid`)
+	w.must(err)
+	for _, text := range ids {
+		id, _ := verify.ParseID(text)
+		rec, ok, err := db.Record(w.ctx, account, id)
+		w.must(err)
+		if !ok {
+			w.t.Fatalf("seed %d: no record of %s", w.seed, text)
+		}
+		e.records = append(e.records, rec)
+	}
+	keys, err := list(w.ctx, raw, `SELECT substr(key, 8) FROM ledger WHERE kind = 'charge'`)
+	w.must(err)
+	for _, text := range keys {
+		id, _ := verify.ParseID(text)
+		e.charges[id]++
+	}
+	accounts, err := db.Accounts(w.ctx)
+	w.must(err)
+	e.balance = accounts[0].Balance
+	_, e.due, err = db.NextDue(w.ctx)
+	w.must(err)
+	return e
+}
+
+func list(ctx context.Context, db *sql.DB, query string) (values []string, err error) {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v string
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	return values, rows.Err()
+}
+
+// judge tells which promises were broken.
+func judge(e evidence) (broken []string) {
+	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
+	if e.due {
+		complain("something is still due")
+	}
+	byID := map[verify.ID]store.Record{}
+	balance := credit
+	for _, r := range e.records {
+		byID[r.ID] = r
+		balance -= r.Price
+		if r.Status == verify.InProgress {
+			complain("%s for %s never ends", r.ID, r.Number)
+		}
+		if n := e.charges[r.ID]; n != 1 {
+			complain("%s for %s is charged %d times", r.ID, r.Number, n)
+		}
+		broken = append(broken, judgeRecord(r)...)
+	}
+	if len(e.charges) != len(e.records) {
+		complain("%d charges for %d verifications", len(e.charges), len(e.records))
+	}
+	if balance != e.balance || balance < 0 {
+		complain("the balance is %d, want %d", e.balance, balance)
+	}
+	broken = append(broken, judgeNumbers(e.records)...)
+	broken = append(broken, judgeClients(e, byID)...)
+	return append(broken, judgePhones(e, byID)...)
+}
+
+// judgeRecord looks at one verification by itself.
+func judgeRecord(r store.Record) (broken []string) {
+	complain := func(format string, args ...any) {
+		broken = append(broken, fmt.Sprintf("%s for %s: ", r.ID, r.Number)+fmt.Sprintf(format, args...))
+	}
+	wrong, right := map[int]int{}, 0
+	for i, c := range r.CheckList {
+		if c.Valid {
+			right++
+			if i != len(r.CheckList)-1 {
+				complain("a code was compared after the right one")
+			}
+		} else if wrong[c.Generation]++; wrong[c.Generation] > verify.TriesPerPIN {
+			complain("%d guesses at one PIN", wrong[c.Generation])
+		}
+	}
+	if right > 1 || (right == 1) != (r.Status == verify.Success) {
+		complain("%d right codes, and it is %s", right, r.Status)
+	}
+	if len(r.EventList) != r.Events || r.Events > len(r.Workflow.Steps) {
+		complain("%d events are kept, of %d, in %d steps", len(r.EventList), r.Events, len(r.Workflow.Steps))
+	}
+	for _, event := range r.EventList {
+		if event.State == verify.EventSubmitting {
+			complain("the outcome of event %d is open", event.Seq)
+		}
+	}
+	return broken
+}
+
+// judgeNumbers: of two verifications for a number the first has ended before the
+// second begins.
+func judgeNumbers(records []store.Record) (broken []string) {
+	last := map[string]store.Record{}
+	for _, r := range records {
+		before, ok := last[r.Number]
+		if ok && (before.FinalizedAt.IsZero() || r.SubmittedAt.Before(before.FinalizedAt)) {
+			broken = append(broken, fmt.Sprintf("%s and %s run at the same time for %s", before.ID, r.ID, r.Number))
+		}
+		last[r.Number] = r
+	}
+	return broken
+}
+
+// judgeClients: what clients were told is what is so.
+func judgeClients(e evidence, byID map[verify.ID]store.Record) (broken []string) {
+	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
+	for _, s := range e.starts {
+		if _, ok := byID[s.id]; s.refused == verify.KindInternal && !ok {
+			complain("%s for %s was accepted, and is not there", s.id, s.number)
+		}
+	}
+	verdicts := map[verify.ID]map[bool]int{}
+	for _, c := range e.checks {
+		if verdicts[c.id] == nil {
+			verdicts[c.id] = map[bool]int{}
+		}
+		if c.right || c.kind == verify.KindWrongCode || c.kind == verify.KindTooManyCodes {
+			verdicts[c.id][c.right]++
+		}
+		if c.right && byID[c.id].Status != verify.Success {
+			complain("%s is %s, though a code was right", c.id, byID[c.id].Status)
+		}
+	}
+	for id, v := range verdicts {
+		wrong := 0
+		for _, c := range byID[id].CheckList {
+			if !c.Valid {
+				wrong++
+			}
+		}
+		if v[true] > 1 {
+			complain("%s: %d codes were said to be right", id, v[true])
+		}
+		if v[false] > wrong {
+			complain("%s: %d codes were said to be wrong, and %d are kept", id, v[false], wrong)
+		}
+	}
+	return broken
+}
+
+// judgePhones: no message is lost, and none comes twice but where its first outcome
+// was hidden.
+func judgePhones(e evidence, byID map[verify.ID]store.Record) (broken []string) {
+	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
+	type handOver struct {
+		event   verify.ID
+		attempt int
+	}
+	seen := map[handOver]bool{}
+	pins := map[verify.ID]string{} // of events
+	for _, s := range e.phones {
+		r, ok := byID[s.request]
+		if !ok {
+			complain("a message arrived at %s of a verification that is not there", s.number)
+			continue
+		}
+		h := handOver{s.event, s.attempt}
+		if seen[h] || s.attempt < 1 || s.attempt > verify.MaxAttempts {
+			complain("%s: attempt %d of event %d arrived twice, or was one too many", s.request, s.attempt, s.seq)
+		}
+		seen[h] = true
+		if pin := pins[s.event]; pin != "" && pin != s.pin {
+			complain("%s: event %d came with two PINs", s.request, s.seq)
+		}
+		pins[s.event] = s.pin
+		if s.seq >= len(r.EventList) || r.EventList[s.seq].ID != s.event {
+			complain("%s: event %d arrived and is not kept", s.request, s.seq)
+		}
+	}
+	for _, r := range e.records {
+		for _, event := range r.EventList {
+			arrived := slices.ContainsFunc(e.phones, func(s sent) bool { return s.event == event.ID })
+			if !arrived && (event.State == verify.EventAccepted || event.State == verify.EventDelivered) {
+				complain("%s: event %d is %s, and never arrived", r.ID, event.Seq, event.State)
+			}
+			if !arrived && event.State == verify.EventUnknown && e.calm {
+				complain("%s: event %d is %s, though nothing crashed", r.ID, event.Seq, event.State)
+			}
+		}
+	}
+	return broken
+}

@@ -1,0 +1,137 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/deliver"
+	"countersign/internal/engine"
+	"countersign/internal/store"
+)
+
+// errCrashed is what a process that has crashed finds: nothing that it does has any
+// effect, and nobody hears from it.
+var errCrashed = errors.New("crashed")
+
+// node is one process: an engine with a connection to the common database.
+type node struct {
+	w      *world
+	number int
+	db     *store.DB
+	engine *engine.Engine
+
+	mu      sync.Mutex
+	down    bool
+	crashIn int           // commits; 0 for never
+	keep    bool          // the commit at which it crashes is durable
+	held    chan struct{} // closed when it goes on; nil unless it stands still
+}
+
+// boot starts the process.
+func (w *world) boot(number int) *node {
+	n := &node{w: w, number: number}
+	var err error
+	n.db, err = store.Open(w.ctx, store.Config{
+		Path: w.path, Key: w.key, Log: slog.New(slog.DiscardHandler), Around: n.around,
+	})
+	w.must(err)
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes: []deliver.Route{{Carriers: []string{"carrier"}}}, Carriers: map[string]deliver.Carrier{"carrier": carrier{n}},
+	})
+	w.must(err)
+	n.engine = engine.New(engine.Config{
+		Store: n.db, Router: router, Messages: w.messages, Clock: clockwork.NewRealClock(), // of the bubble
+		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+	})
+	n.engine.Resume()
+	return n
+}
+
+// around is each commit of the node.
+func (n *node) around(commit func() error) error {
+	n.stand(context.Background())
+	n.mu.Lock()
+	if n.down {
+		n.mu.Unlock()
+		return errCrashed
+	}
+	crash, keep := n.crashIn == 1, n.keep
+	n.crashIn = max(n.crashIn-1, 0)
+	n.down = crash
+	n.mu.Unlock()
+	if crash && !keep {
+		return errCrashed
+	}
+	if err := commit(); err != nil || !crash {
+		return err
+	}
+	return errCrashed // durable, but nobody will say so
+}
+
+// stand waits while the process stands still.
+func (n *node) stand(ctx context.Context) {
+	n.mu.Lock()
+	held := n.held
+	n.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// hold makes the process stand still, as one does whose machine is paused.
+func (n *node) hold() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.held == nil {
+		n.held = make(chan struct{})
+	}
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	n.w.stood = true
+}
+
+func (n *node) release() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.held != nil {
+		close(n.held)
+		n.held = nil
+	}
+}
+
+// crash ends the process at once, or at a commit to come.
+func (n *node) crash(commits int, keep bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.crashIn, n.keep, n.down = commits, keep, n.down || commits == 0
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	n.w.crashes++
+}
+
+func (n *node) crashed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.down
+}
+
+// bury clears away what is left of a process, which has no effect any more; or stops
+// it in good order.
+func (n *node) bury() {
+	n.release()
+	ctx, cancel := context.WithCancel(n.w.ctx)
+	if n.crashed() {
+		cancel()
+	}
+	_ = n.engine.Stop(ctx) // it says that it was not given time
+	cancel()
+	n.w.must(n.db.Close())
+}

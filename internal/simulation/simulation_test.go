@@ -1,0 +1,90 @@
+package simulation
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"countersign/internal/message"
+)
+
+const (
+	seeds = 50 // unless COUNTERSIGN_SEEDS says otherwise
+	turns = 60 // of each
+)
+
+// TestSimulation: whatever happens, no promise is broken.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	messages, err := message.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl, dir := makeTemplate(t), place(t)
+	if text := os.Getenv("COUNTERSIGN_SEED"); text != "" {
+		story, e := live(t, tpl, messages, dir, number(t, text))
+		t.Log(strings.Join(story, "\n"))
+		for _, b := range judge(e) {
+			t.Error(b)
+		}
+		return
+	}
+	n := uint64(seeds)
+	if text := os.Getenv("COUNTERSIGN_SEEDS"); text != "" {
+		n = number(t, text)
+	}
+	var next, verifications, messagesSent, crashes atomic.Uint64
+	var hands sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		hands.Go(func() {
+			for seed := next.Add(1); seed <= n && !t.Failed(); seed = next.Add(1) {
+				_, e := live(t, tpl, messages, dir, seed)
+				broken := judge(e)
+				verifications.Add(uint64(len(e.records)))
+				messagesSent.Add(uint64(len(e.phones)))
+				crashes.Add(uint64(e.crashes))
+				for _, b := range broken {
+					t.Errorf("COUNTERSIGN_SEED=%d: %s", seed, b)
+				}
+			}
+		})
+	}
+	hands.Wait()
+	t.Logf("%d seeds: %d verifications, %d messages, %d crashes",
+		min(next.Load(), n), verifications.Load(), messagesSent.Load(), crashes.Load())
+}
+
+func number(t *testing.T, text string) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// live lets one world happen, and tells what it was like in the end.
+func live(t *testing.T, tpl template, messages *message.Catalog, dir string, seed uint64) (story []string, e evidence) {
+	t.Helper()
+	var w *world
+	synctest.Test(t, func(t *testing.T) {
+		w = newWorld(t, tpl, messages, dir, seed)
+		w.run(turns)
+		e = w.collect()
+	})
+	files, err := filepath.Glob(filepath.Join(dir, fmt.Sprintf("%d.db*", seed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		_ = os.Remove(f) // with the folder at the latest
+	}
+	return w.story, e
+}
