@@ -90,6 +90,9 @@ func house() []room {
 		{path: "internal/servertest", ours: []string{"*"}},
 		{path: "cmd/countersign", ours: []string{"*"}},
 
+		// A PostgreSQL for tests.
+		{path: "internal/pgtest", never: []string{http, sql}},
+
 		// Tests from outside: what they want of the program they ask of the
 		// running program.
 		{path: "internal"},

@@ -18,7 +18,7 @@ func (in *installation) credentials(key string) store.Credentials {
 		in.t.Fatal(err)
 	}
 	db, err := store.Open(in.t.Context(), store.Config{
-		Path: filepath.Join(in.dir, "data", "countersign.db"), Key: k, Log: slog.New(slog.DiscardHandler),
+		Database: filepath.Join(in.dir, "data", "countersign.db"), Key: k, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		in.t.Fatal(err)

@@ -104,5 +104,5 @@ func (f configFlag) open(p *process) (*store.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(p.ctx, store.Config{Path: path, Key: key, Log: newLogger(p.stderr, "warn", "text")})
+	return store.Open(p.ctx, store.Config{Database: path, Key: key, Log: newLogger(p.stderr, "warn", "text")})
 }

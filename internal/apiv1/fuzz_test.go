@@ -35,7 +35,7 @@ import (
 func handler(f *testing.F, method signature.Method) http.Handler {
 	f.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	db, err := store.Open(f.Context(), store.Config{Path: filepath.Join(f.TempDir(), "fuzz.db"), Key: store.NewKey(), Log: log})
+	db, err := store.Open(f.Context(), store.Config{Database: filepath.Join(f.TempDir(), "fuzz.db"), Key: store.NewKey(), Log: log})
 	if err != nil {
 		f.Fatal(err)
 	}

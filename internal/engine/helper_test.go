@@ -75,7 +75,7 @@ func setUp(t *testing.T, change ...func(*bench, *engine.Config)) *bench {
 		account: verify.Account{Key: "demo0001", Balance: 100 * verify.Unit},
 	}
 	var err error
-	b.db, err = store.Open(t.Context(), store.Config{Path: b.path, Key: store.NewKey(), Log: slog.New(slog.DiscardHandler), Serve: true})
+	b.db, err = store.Open(t.Context(), store.Config{Database: b.path, Key: store.NewKey(), Log: slog.New(slog.DiscardHandler), Serve: true})
 	must(t, err)
 	messages, err := message.New()
 	must(t, err)

@@ -88,7 +88,7 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	s.db, err = store.Open(ctx, store.Config{Path: path, Key: opts.Key, Log: opts.Log, Serve: true})
+	s.db, err = store.Open(ctx, store.Config{Database: path, Key: opts.Key, Log: opts.Log, Serve: true})
 	if err != nil {
 		return nil, err
 	}

@@ -216,7 +216,7 @@ func TestStopping(t *testing.T) {
 	r.halt()
 
 	// The process had waited for the message: it is there before another runs.
-	db, err := store.Open(t.Context(), store.Config{Path: strings.TrimPrefix(opts.Config.Database, "sqlite:"), Key: opts.Key, Log: opts.Log})
+	db, err := store.Open(t.Context(), store.Config{Database: strings.TrimPrefix(opts.Config.Database, "sqlite:"), Key: opts.Key, Log: opts.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +349,7 @@ func TestNewFails(t *testing.T) {
 
 func TestSeedDemoTwice(t *testing.T) {
 	t.Parallel()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "countersign.db"), Key: store.NewKey(), Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(t.Context(), store.Config{Database: filepath.Join(t.TempDir(), "countersign.db"), Key: store.NewKey(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 	err := db.Write(ctx, func(tx *Tx) error {
 		var sealed []byte
 		if a.SignatureSecret != "" {
-			sealed = tx.w.seal.sealAccount(a.SignatureSecret, a.Key)
+			sealed = tx.seal.sealAccount(a.SignatureSecret, a.Key)
 		}
 		n, err := tx.exec(`
 			INSERT INTO accounts (key, name, barred, trial, custom_pin, rate, unlimited,
@@ -157,7 +157,7 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 
 func (tx *Tx) addSecret(account, secret string, now time.Time) error {
 	_, err := tx.exec(`INSERT INTO account_secrets (account, hash, created_at) VALUES ($1, $2, $3)`,
-		account, tx.w.seal.hashSecret(account, secret), millis(now))
+		account, tx.seal.hashSecret(account, secret), millis(now))
 	return err
 }
 

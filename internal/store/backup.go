@@ -7,9 +7,15 @@ import (
 	"os"
 )
 
+// ErrBackup is returned by Backup for what is no file.
+var ErrBackup = errors.New("a PostgreSQL database is backed up with PostgreSQL's own tools: pg_dump, or continuous archiving")
+
 // Backup writes a consistent copy of the database to a new file while it is in
 // use. The key is not in it.
 func (db *DB) Backup(ctx context.Context, path string) error {
+	if db.dialect == onPostgres {
+		return ErrBackup
+	}
 	// VACUUM INTO takes an empty file, which only its owner can read from the start.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 
 // AddCheck adds a code submission to the history.
 func (tx *Tx) AddCheck(c verify.Check) error {
-	_, err := tx.exec(`INSERT INTO checks (verification, seq, generation, code, valid, ip_address, received_at)
+	err := tx.send(`INSERT INTO checks (verification, seq, generation, code, valid, ip_address, received_at)
 		SELECT $1, COUNT(*), $2, $3, $4, $5, $6 FROM checks WHERE verification = $1`,
-		c.Verification[:], c.Generation, tx.w.seal.sealPIN(c.Code, c.Verification, c.Generation),
+		c.Verification[:], c.Generation, tx.seal.sealPIN(c.Code, c.Verification, c.Generation),
 		c.Valid, c.IPAddress, millis(c.ReceivedAt))
 	if err != nil {
 		return fmt.Errorf("add check to %s: %w", c.Verification, err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -20,6 +21,10 @@ func TestStore(t *testing.T) {
 		testStore(t, func(t *testing.T) *store.DB {
 			return openFile(t, filepath.Join(t.TempDir(), "countersign.db"), key)
 		})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		testStore(t, func(t *testing.T) *store.DB { return openFile(t, postgres(t), key) })
 	})
 }
 
@@ -81,7 +86,7 @@ func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Seco
 
 func openFile(t *testing.T, path string, key store.Key) *store.DB {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: path, Key: key, Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(t.Context(), store.Config{Database: path, Key: key, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +96,12 @@ func openFile(t *testing.T, path string, key store.Key) *store.DB {
 		}
 	})
 	return db
+}
+
+// postgres makes a database with the schema in it.
+func postgres(t *testing.T) string {
+	t.Helper()
+	return pgtest.Prepared(t, "migrated", store.Migrate)
 }
 
 // must fails the test on an error that it is not about.

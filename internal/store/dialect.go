@@ -2,43 +2,66 @@ package store
 
 import (
 	"database/sql"
-	"net/url"
-	"os"
 	"strconv"
 
-	_ "modernc.org/sqlite" // the driver "sqlite": pure Go, so the binary needs no C library
+	"github.com/pressly/goose/v3"
 )
 
-// openSQLite opens the file in write-ahead mode with every commit on disk before
-// it is acknowledged (synchronous=FULL). A writer of another process (the command
-// line) is waited for, but not for longer than a client would wait for an answer.
-func openSQLite(path string, conns int) (*sql.DB, error) {
-	q := url.Values{"_pragma": {
-		"busy_timeout(2000)",
-		"journal_mode(WAL)",
-		"synchronous(FULL)",
-		"foreign_keys(ON)",
-		"wal_autocheckpoint(4000)",
-		"cache_size(-16000)", // KiB, per connection
-	}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
-	return db, nil
+// dialect is where the SQL of the engines differs. All other statements are the
+// same on both.
+type dialect struct {
+	name  string
+	goose goose.Dialect
+
+	// lock ends a query that reads in order to change: until the transaction ends
+	// nobody else changes the row. It lets the checks of foreign keys pass, which a
+	// plain FOR UPDATE would not. On SQLite there is only one writer anyway.
+	lock string
+	// claim is lock for a query that takes any rows: not those that others hold.
+	claim string
+	// lockNumber locks a number that stands for something until the transaction ends.
+	lockNumber string
+	// charge posts an entry to the ledger and takes it from the balance, if it is
+	// not there yet and the balance covers it, in one statement; "" where that
+	// cannot be said.
+	charge string
+	// forget deletes the receipts that are older than $1.
+	forget string
+
+	pingSize int                // how much Ping writes: where it costs little, more than a request does
+	snapshot sql.IsolationLevel // for reads that must agree with each other
 }
 
-// createPrivate makes the file, if it is not there, so that only its owner can
-// read the numbers in it. SQLite gives its log and index the same mode.
-func createPrivate(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
+var (
+	onSQLite = dialect{
+		name:   "sqlite",
+		goose:  goose.DialectSQLite3,
+		forget: `DELETE FROM receipts WHERE received_at < $1`,
+
+		pingSize: 64 << 10,
 	}
-	return f.Close()
-}
+	onPostgres = dialect{
+		name:       "postgres",
+		goose:      goose.DialectPostgres,
+		lock:       ` FOR NO KEY UPDATE`,
+		claim:      ` FOR NO KEY UPDATE SKIP LOCKED`,
+		lockNumber: `SELECT pg_advisory_xact_lock($1)`,
+		charge: `WITH paid AS (
+				UPDATE accounts SET balance = balance - $4
+				WHERE key = $2 AND (balance >= $4 OR $6) AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = $1)
+				RETURNING key
+			), entry AS (
+				INSERT INTO ledger (key, account, kind, amount, created_at)
+				SELECT $1, key, $3, -$4::BIGINT, $5 FROM paid
+			)
+			SELECT EXISTS (SELECT 1 FROM paid) OR EXISTS (SELECT 1 FROM ledger WHERE key = $1)`,
+		// Two nodes that delete the same rows in two orders would wait for each other.
+		forget: `DELETE FROM receipts WHERE (carrier, ref) IN (
+			SELECT carrier, ref FROM receipts WHERE received_at < $1 FOR UPDATE SKIP LOCKED)`,
+		pingSize: 32,
+		snapshot: sql.LevelRepeatableRead,
+	}
+)
 
 // placeholders gives "$1, … $n".
 func placeholders(n int) string {

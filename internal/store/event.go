@@ -12,7 +12,7 @@ const eventColumns = `id, verification, seq, channel, generation, state, attempt
 
 // AddEvent adds a delivery attempt.
 func (tx *Tx) AddEvent(e verify.Event) error {
-	_, err := tx.exec(`INSERT INTO events (`+eventColumns+`) VALUES (`+placeholders(11)+`)`,
+	err := tx.send(`INSERT INTO events (`+eventColumns+`) VALUES (`+placeholders(11)+`)`,
 		e.ID[:], e.Verification[:], e.Seq, string(e.Channel), e.Generation, string(e.State), e.Attempt,
 		millis(e.StartedAt), e.Carrier, e.Error, int64(e.Cost))
 	if err != nil {
@@ -24,7 +24,7 @@ func (tx *Tx) AddEvent(e verify.Event) error {
 // SaveEvent writes what became of an event that was handed over. One whose outcome
 // is already known keeps it: a zombie's write changes nothing.
 func (tx *Tx) SaveEvent(e verify.Event) error {
-	_, err := tx.exec(`UPDATE events SET state = $1, attempt = $2, carrier = $3, error = $4, cost = $5
+	err := tx.send(`UPDATE events SET state = $1, attempt = $2, carrier = $3, error = $4, cost = $5
 		WHERE id = $6 AND attempt <= $2 AND (state = 'submitting' OR (state = 'unknown' AND $1 <> 'submitting'))`,
 		string(e.State), e.Attempt, e.Carrier, e.Error, int64(e.Cost), e.ID[:])
 	if err != nil {
@@ -37,7 +37,7 @@ func (tx *Tx) SaveEvent(e verify.Event) error {
 // event that was not known before; that a carrier took it also counts when another
 // has refused it.
 func (tx *Tx) SaveLate(e verify.Event) error {
-	_, err := tx.exec(`UPDATE events SET state = $1, carrier = $2, error = $3
+	err := tx.send(`UPDATE events SET state = $1, carrier = $2, error = $3
 		WHERE id = $4 AND (state = 'unknown' OR (state = 'refused' AND $1 = 'accepted'))`,
 		string(e.State), e.Carrier, e.Error, e.ID[:])
 	if err != nil {
@@ -48,7 +48,7 @@ func (tx *Tx) SaveLate(e verify.Event) error {
 
 // SaveReported writes what was reported of an event.
 func (tx *Tx) SaveReported(e verify.Event) error {
-	_, err := tx.exec(`UPDATE events SET state = $1, carrier = $2, error = $3 WHERE id = $4`,
+	err := tx.send(`UPDATE events SET state = $1, carrier = $2, error = $3 WHERE id = $4`,
 		string(e.State), e.Carrier, e.Error, e.ID[:])
 	if err != nil {
 		return fmt.Errorf("save event %s: %w", e.ID, err)
@@ -56,9 +56,9 @@ func (tx *Tx) SaveReported(e verify.Event) error {
 	return nil
 }
 
-// Event loads an event. ok is false when there is none.
+// Event loads an event to change it, or its parts. ok is false when there is none.
 func (tx *Tx) Event(id verify.ID) (e verify.Event, ok bool, err error) {
-	rows, err := tx.query(`SELECT `+eventColumns+` FROM events WHERE id = $1`, id[:])
+	rows, err := tx.query(`SELECT `+eventColumns+` FROM events WHERE id = $1`+tx.lock, id[:])
 	events, err := scanEvents(rows, err)
 	if err != nil || len(events) == 0 {
 		return verify.Event{}, false, err
@@ -78,7 +78,7 @@ func queryEvents(ctx context.Context, tx *sql.Tx, id verify.ID) ([]verify.Event,
 	return scanEvents(rows, err)
 }
 
-func scanEvents(rows *sql.Rows, err error) ([]verify.Event, error) {
+func scanEvents(rows rows, err error) ([]verify.Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load events: %w", err)
 	}

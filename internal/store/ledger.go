@@ -18,6 +18,15 @@ func (tx *Tx) Charge(v verify.Verification, onCredit bool, now time.Time) (ok bo
 	if v.Price == 0 {
 		return true, nil
 	}
+	if tx.charge != "" {
+		if _, err := tx.queryRow(tx.charge, []any{
+			"charge/" + v.ID.Hex(), v.Account, "charge", int64(v.Price), millis(now), onCredit,
+		}, &ok); err != nil {
+			return false, fmt.Errorf("charge account %s: %w", v.Account, err)
+		}
+		tx.changed = tx.changed || ok
+		return ok, nil
+	}
 	n, err := tx.post("charge/"+v.ID.Hex(), v.Account, "charge", -v.Price, now)
 	if err != nil || n == 0 {
 		return err == nil, err
@@ -70,7 +79,7 @@ func (tx *Tx) post(key, account, kind string, amount verify.Money, now time.Time
 // It equals the balance, or something is wrong.
 func (db *DB) LedgerSum(ctx context.Context, account string) (sum verify.Money, charges int, err error) {
 	err = db.queryRow(ctx, `
-		SELECT COALESCE(SUM(amount), 0), COUNT(CASE WHEN kind = 'charge' THEN 1 END)
+		SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT), COUNT(CASE WHEN kind = 'charge' THEN 1 END)
 		FROM ledger WHERE account = $1`, []any{account}, &sum, &charges)
 	return sum, charges, err
 }

@@ -4,32 +4,76 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
 //go:embed migrations
 var migrations embed.FS
 
+// ErrNewerSchema is wrapped where a newer program has changed the database already.
+var ErrNewerSchema = errors.New("the schema is newer than this program; use a newer countersign")
+
+// Migrate brings the schema of a database up to this program's version, as Open
+// does, and leaves it at that. It makes the database where that is a file.
+func Migrate(ctx context.Context, database string) error {
+	return withSchema(ctx, database, func(db *sql.DB, d dialect) error { return migrate(ctx, db, d) })
+}
+
+// withSchema opens a database for work on its schema.
+func withSchema(ctx context.Context, database string, do func(*sql.DB, dialect) error) error {
+	db, d, err := openSchema(ctx, database)
+	if err == nil {
+		err = errors.Join(do(db, d), db.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("database %s: %w", Redact(database), err)
+	}
+	return nil
+}
+
+func openSchema(ctx context.Context, database string) (*sql.DB, dialect, error) {
+	if !IsPostgres(database) {
+		if err := createPrivate(database); err != nil {
+			return nil, onSQLite, err
+		}
+		db, err := openSQLite(database, 1)
+		return db, onSQLite, err
+	}
+	conf, err := parsePostgres(database)
+	if err != nil {
+		return nil, onPostgres, err
+	}
+	db := stdlib.OpenDB(*conf) // without limits of time: a migration may take its own
+	if err := checkServer(ctx, db); err != nil {
+		return nil, onPostgres, errors.Join(err, db.Close())
+	}
+	return db, onPostgres, nil
+}
+
 // migrate brings the schema up to this program's version. It refuses a database
-// that a newer program has already changed.
-func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations/sqlite")
+// that a newer program has already changed. Of several nodes that start at once
+// one does the work, and the others wait for it.
+func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
+	unlock, err := d.lockSchema(ctx, db)
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	defer func() { err = errors.Join(err, unlock()) }()
+	p, err := d.provider(db)
 	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
+		return err
 	}
 	have, want, err := p.GetVersions(ctx)
 	if err != nil {
 		return fmt.Errorf("read schema version: %w", err)
 	}
 	if have > want {
-		return fmt.Errorf("schema version %d is newer than this program's %d; use a newer countersign", have, want)
+		return fmt.Errorf("schema version %d, but this program knows %d: %w", have, want, ErrNewerSchema)
 	}
 	if have == want {
 		return nil
@@ -38,4 +82,38 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("migrate schema from version %d to %d: %w", have, want, err)
 	}
 	return nil
+}
+
+func (d dialect) provider(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations/"+d.name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := goose.NewProvider(d.goose, db, files)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	return p, nil
+}
+
+// schemaLock is the number of the advisory lock; any that nobody else uses.
+const schemaLock = 0x636f756e74657273 // "counters"
+
+// lockSchema keeps other nodes from migrating. The lock is that of a connection,
+// so a node that dies leaves none behind.
+func (d dialect) lockSchema(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
+	if d != onPostgres { // where only one process writes at a time
+		return func() error { return nil }, nil
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, schemaLock); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock schema: %w", err), conn.Close())
+	}
+	return func() error {
+		_, err := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, schemaLock)
+		return errors.Join(err, conn.Close())
+	}, nil
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"fmt"
+	"hash/fnv"
+	"io"
 	"time"
 
 	"countersign/internal/verify"
@@ -16,7 +18,10 @@ func scanPart(p *verify.Part) []any {
 // SavePart writes a part of an event under its carrier's id, whatever that stood
 // for before.
 func (tx *Tx) SavePart(event verify.ID, p verify.Part) error {
-	_, err := tx.exec(`INSERT INTO parts (event, `+partColumns+`) VALUES (`+placeholders(8)+`)
+	if err := tx.lockRef(p.Carrier, p.Ref); err != nil {
+		return err
+	}
+	err := tx.send(`INSERT INTO parts (event, `+partColumns+`) VALUES (`+placeholders(8)+`)
 		ON CONFLICT (carrier, ref) DO UPDATE SET event = excluded.event, attempt = excluded.attempt,
 			seq = excluded.seq, count = excluded.count, state = excluded.state, error = excluded.error`,
 		event[:], p.Attempt, p.Seq, p.Count, p.Carrier, p.Ref, string(p.State), p.Error)
@@ -26,8 +31,23 @@ func (tx *Tx) SavePart(event verify.ID, p verify.Part) error {
 	return nil
 }
 
+// lockRef keeps other nodes from what a carrier's id stands for until the
+// transaction ends, whether anything is stored of it or not: what says that there
+// is nothing must still be true when the receipt, or the part, is written.
+func (tx *Tx) lockRef(carrier, ref string) error {
+	if tx.lockNumber == "" {
+		return nil
+	}
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, carrier+"\x00"+ref)                // never fails
+	return tx.conn.send(tx.lockNumber, []any{int64(h.Sum64())}) //nolint:gosec // any 64 bits will do
+}
+
 // Part finds what a carrier took under its id, and the event that it is of.
 func (tx *Tx) Part(carrier, ref string) (event verify.ID, p verify.Part, ok bool, err error) {
+	if err := tx.lockRef(carrier, ref); err != nil {
+		return event, p, false, err
+	}
 	var id []byte
 	ok, err = tx.queryRow(`SELECT event, `+partColumns+` FROM parts WHERE carrier = $1 AND ref = $2`,
 		[]any{carrier, ref}, append([]any{&id}, scanPart(&p)...)...)
@@ -59,17 +79,22 @@ const receiptLife = time.Hour
 // KeepReceipt keeps a receipt for which there is no part yet; of several, the one
 // that tells the most. It forgets those that have waited too long.
 func (tx *Tx) KeepReceipt(p verify.Part, now time.Time) error {
-	if _, err := tx.exec(`DELETE FROM receipts WHERE received_at < $1`, millis(now.Add(-receiptLife))); err != nil {
+	if err := tx.lockRef(p.Carrier, p.Ref); err != nil {
+		return err
+	}
+	if err := tx.send(tx.forget, millis(now.Add(-receiptLife))); err != nil {
 		return fmt.Errorf("forget receipts: %w", err)
 	}
-	before, ok, err := tx.receipt(p.Carrier, p.Ref, now)
+	before := verify.Part{Carrier: p.Carrier, Ref: p.Ref}
+	ok, err := tx.queryRow(`SELECT state, error FROM receipts WHERE carrier = $1 AND ref = $2 AND received_at >= $3`,
+		[]any{p.Carrier, p.Ref, millis(now.Add(-receiptLife))}, &before.State, &before.Error)
 	if err != nil {
-		return err
+		return fmt.Errorf("find receipt: %w", err)
 	}
 	if ok {
 		p = before.Report(p.State, p.Error)
 	}
-	_, err = tx.exec(`INSERT INTO receipts (carrier, ref, state, error, received_at) VALUES ($1, $2, $3, $4, $5)
+	err = tx.send(`INSERT INTO receipts (carrier, ref, state, error, received_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (carrier, ref) DO UPDATE SET state = excluded.state, error = excluded.error`,
 		p.Carrier, p.Ref, string(p.State), p.Error, millis(now))
 	if err != nil {
@@ -78,22 +103,18 @@ func (tx *Tx) KeepReceipt(p verify.Part, now time.Time) error {
 	return nil
 }
 
-func (tx *Tx) receipt(carrier, ref string, now time.Time) (p verify.Part, ok bool, err error) {
-	p.Carrier, p.Ref = carrier, ref
-	ok, err = tx.queryRow(`SELECT state, error FROM receipts WHERE carrier = $1 AND ref = $2 AND received_at >= $3`,
-		[]any{carrier, ref, millis(now.Add(-receiptLife))}, &p.State, &p.Error)
-	return p, ok, err
-}
-
 // TakeReceipt removes and returns the receipt that was kept for a carrier's id.
 // One that has waited too long is not about what the id stands for now.
 func (tx *Tx) TakeReceipt(carrier, ref string, now time.Time) (p verify.Part, ok bool, err error) {
-	p, ok, err = tx.receipt(carrier, ref, now)
-	if !ok || err != nil {
+	p.Carrier, p.Ref = carrier, ref
+	if err := tx.lockRef(carrier, ref); err != nil {
 		return p, false, err
 	}
-	if _, err := tx.exec(`DELETE FROM receipts WHERE carrier = $1 AND ref = $2`, carrier, ref); err != nil {
+	ok, err = tx.queryRow(`DELETE FROM receipts WHERE carrier = $1 AND ref = $2 AND received_at >= $3 RETURNING state, error`,
+		[]any{carrier, ref, millis(now.Add(-receiptLife))}, &p.State, &p.Error)
+	if err != nil {
 		return p, false, fmt.Errorf("take receipt: %w", err)
 	}
-	return p, true, nil
+	tx.changed = tx.changed || ok
+	return p, ok, nil
 }

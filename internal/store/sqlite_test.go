@@ -39,7 +39,7 @@ func exec(t *testing.T, db *sql.DB, query string, args ...any) {
 // open opens a file that is to be closed by the test.
 func open(t *testing.T, path string, key store.Key, serve bool) (*store.DB, error) {
 	t.Helper()
-	return store.Open(t.Context(), store.Config{Path: path, Key: key, Serve: serve, Log: slog.New(slog.DiscardHandler)})
+	return store.Open(t.Context(), store.Config{Database: path, Key: key, Serve: serve, Log: slog.New(slog.DiscardHandler)})
 }
 
 func TestSQLiteKeepsEverything(t *testing.T) {

@@ -17,13 +17,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 )
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
-	path   string
+	dialect
+	path   string // of the SQLite file
 	read   *sql.DB
 	stmts  sync.Map // of the texts of reads to their *sql.Stmt
 	seal   *sealer
@@ -33,18 +35,17 @@ type DB struct {
 
 // Config says which database to open.
 type Config struct {
-	Path string // of the SQLite file; created when missing
-	Key  Key
-	Log  *slog.Logger
+	// Database is the path of an SQLite file, which is created when missing, or
+	// the URL of a PostgreSQL database (postgres://user:password@host/name).
+	Database string
+	Key      Key
+	Log      *slog.Logger
 
-	// Serve claims the database for this process: it fails when another server
+	// Serve claims an SQLite file for this process: it fails when another server
 	// has it, and lets every row that a dead one held fall due at once. Tools
-	// that only look something up or change a setting leave it false.
+	// that only look something up or change a setting leave it false. On
+	// PostgreSQL any number of servers may serve, and it changes nothing.
 	Serve bool
-
-	// Around, if not nil, is given each commit to carry out. A simulation crashes
-	// and holds up nodes there: before it, or when it is durable and nobody knows.
-	Around func(commit func() error) error
 }
 
 // ErrKey is returned by Open when the key is not the one that the database was
@@ -53,45 +54,24 @@ var ErrKey = errors.New("the key does not open this database")
 
 // Open opens the database, brings its schema up to date and checks the key.
 func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
-	db := &DB{path: cfg.Path}
+	db := &DB{path: cfg.Database, dialect: onSQLite}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("open database %s: %w", cfg.Path, err), db.Close())
+			err = errors.Join(fmt.Errorf("open database %s: %w", Redact(cfg.Database), err), db.Close())
 		}
 	}()
-	if cfg.Serve {
-		if db.lock, err = lockFile(cfg.Path + ".lock"); err != nil {
-			return db, err
-		}
-	}
 	if db.seal, err = newSealer(cfg.Key); err != nil {
 		return db, err
 	}
-	if err := createPrivate(cfg.Path); err != nil {
-		return db, err
+	if IsPostgres(cfg.Database) {
+		db.dialect = onPostgres
+		return db, db.startPostgres(ctx, cfg)
 	}
-	write, err := openSQLite(cfg.Path, 1)
-	if err != nil {
-		return db, err
-	}
-	if err = migrate(ctx, write); err == nil {
-		err = db.checkKey(ctx, write)
-	}
-	if err == nil && cfg.Serve {
-		_, err = write.ExecContext(ctx, `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL AND due_at IS NOT NULL`)
-	}
-	if err != nil {
-		return db, errors.Join(err, write.Close())
-	}
-	if db.writer, err = startWriter(ctx, write, db.seal, cfg); err != nil {
-		return db, errors.Join(err, write.Close())
-	}
-	db.read, err = openSQLite(cfg.Path, readConns)
-	return db, err
+	return db, db.startSQLite(ctx, cfg)
 }
 
-// readConns is enough to keep two cores busy; SQLite readers do not block.
-const readConns = 8
+// Shared reports whether other nodes may work on the database, too.
+func (db *DB) Shared() bool { return db.dialect == onPostgres }
 
 // Close waits for the writes under way and closes the files. It may be called on
 // a DB that Open failed to open.
@@ -129,6 +109,9 @@ func (db *DB) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 }
 
 func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if db.dialect == onPostgres { // whose driver prepares by itself, for each connection
+		return db.read.QueryContext(ctx, query, args...)
+	}
 	s, err := db.prepare(ctx, query)
 	if err != nil {
 		return nil, err
@@ -138,6 +121,9 @@ func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 
 // queryRow reads one row into dest; sql.ErrNoRows when there is none.
 func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
+	if db.dialect == onPostgres {
+		return db.read.QueryRowContext(ctx, query, args...).Scan(dest...)
+	}
 	s, err := db.prepare(ctx, query)
 	if err != nil {
 		return err
@@ -150,24 +136,40 @@ func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...an
 // does, since a little often fits where that does not.
 func (db *DB) Ping(ctx context.Context) error {
 	// Different each time: SQLite writes nothing for a value that stays as it is.
-	value := make([]byte, 64<<10)
+	value := make([]byte, db.pingSize)
 	rand.Read(value) // never fails (crypto/rand)
 	return db.Write(ctx, func(tx *Tx) error {
-		_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ('write_check', $1)
-			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, value)
-		return err
+		return tx.send(`INSERT INTO settings (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, db.pingRow(), value)
 	})
 }
 
-// checkKey compares the key with the one that the database was made with.
+const keyCheck = "key_check"
+
+// pingRow is where Ping writes. Nodes that share a database have several, so that
+// they seldom wait for each other, and leave little behind.
+func (db *DB) pingRow() string {
+	if !db.Shared() {
+		return "write_check"
+	}
+	return fmt.Sprintf("write_check/%d", os.Getpid()%64)
+}
+
+// checkKey compares the key with the one that the database was made with, which is
+// that of whoever comes first.
 func (db *DB) checkKey(ctx context.Context, conn *sql.DB) error {
-	const name = "key_check"
+	const name = keyCheck
 	var sealed []byte
-	err := conn.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, name).Scan(&sealed)
+	find := func() error {
+		return conn.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, name).Scan(&sealed)
+	}
+	err := find()
 	if errors.Is(err, sql.ErrNoRows) {
-		_, err = conn.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)`,
+		_, err = conn.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
 			name, db.seal.sealAccount(name, name))
-		return err
+		if err == nil {
+			err = find()
+		}
 	}
 	if err != nil {
 		return err

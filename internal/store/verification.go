@@ -93,6 +93,11 @@ func decodeWorkflow(text string) (verify.Workflow, error) {
 	return w, nil
 }
 
+// ErrRunning is wrapped where a verification would be the second that is in
+// progress for its account and number. Whoever has looked before can still meet
+// it: another node may have been faster. It may come at the end of the job.
+var ErrRunning = errors.New("a verification is in progress for this number")
+
 // Insert adds a new verification and its first event.
 func (tx *Tx) Insert(r *Row, first verify.Event) error {
 	steps, err := encodeWorkflow(r.Workflow)
@@ -104,10 +109,10 @@ func (tx *Tx) Insert(r *Row, first verify.Event) error {
 		payee = sql.NullString{String: r.Payment.Payee, Valid: true}
 		amount = sql.NullString{String: r.Payment.Amount, Valid: true}
 	}
-	_, err = tx.exec(`INSERT INTO verifications (`+verificationColumns+`) VALUES (`+placeholders(28)+`)`,
+	err = tx.send(`INSERT INTO verifications (`+verificationColumns+`) VALUES (`+placeholders(28)+`)`,
 		r.ID[:], r.Account, r.Number, r.Country, r.Brand, payee, amount, r.Sender, r.Locale,
 		r.CodeLength, !r.ChosenPIN.IsZero(), steps, int64(r.Price), millis(r.SubmittedAt),
-		string(r.Status), millisOrNull(r.FinalizedAt), tx.w.seal.sealPIN(r.PIN, r.ID, r.Generation), r.Generation,
+		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(r.PIN, r.ID, r.Generation), r.Generation,
 		millis(r.PINExpiresAt), r.Tries, r.Events,
 		millis(r.FirstEventAt), millis(r.LastEventAt), r.LastEventID[:], millisOrNull(r.DueAt),
 		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence)
@@ -119,12 +124,12 @@ func (tx *Tx) Insert(r *Row, first verify.Event) error {
 
 // Save writes what may change in a verification, and its claim.
 func (tx *Tx) Save(r *Row) error {
-	_, err := tx.exec(`UPDATE verifications SET
+	err := tx.send(`UPDATE verifications SET
 			status = $1, finalized_at = $2, pin = $3, generation = $4, pin_expires_at = $5, tries = $6,
 			events = $7, first_event_at = $8, last_event_at = $9, last_event_id = $10, step_at = $11,
 			due_at = $12, node = $13, fence = $14
 		WHERE id = $15`,
-		string(r.Status), millisOrNull(r.FinalizedAt), tx.w.seal.sealPIN(r.PIN, r.ID, r.Generation), r.Generation,
+		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(r.PIN, r.ID, r.Generation), r.Generation,
 		millis(r.PINExpiresAt), r.Tries,
 		r.Events, millis(r.FirstEventAt), millis(r.LastEventAt), r.LastEventID[:], millisOrNull(r.DueAt),
 		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence,
@@ -139,7 +144,7 @@ func (tx *Tx) Save(r *Row) error {
 // falls due in its time. It does nothing when somebody has claimed the row since, or
 // when the outcome of another event is open: the end of the lease brings that up.
 func (tx *Tx) Release(id verify.ID, fence int64) error {
-	_, err := tx.exec(`UPDATE verifications SET due_at = step_at, node = NULL WHERE id = $1 AND fence = $2
+	err := tx.send(`UPDATE verifications SET due_at = step_at, node = NULL WHERE id = $1 AND fence = $2
 		AND NOT EXISTS (SELECT 1 FROM events WHERE verification = $1 AND state = 'submitting')`, id[:], fence)
 	if err != nil {
 		return fmt.Errorf("release verification %s: %w", id, err)
@@ -149,8 +154,7 @@ func (tx *Tx) Release(id verify.ID, fence int64) error {
 
 // Postpone keeps a row that cannot be worked on from falling due before until.
 func (tx *Tx) Postpone(id verify.ID, until time.Time) error {
-	_, err := tx.exec(`UPDATE verifications SET due_at = $1 WHERE id = $2`, millis(until), id[:])
-	return err
+	return tx.send(`UPDATE verifications SET due_at = $1 WHERE id = $2`, millis(until), id[:])
 }
 
 // Get loads an account's verification to change it. ok is false when there is
@@ -172,7 +176,7 @@ func (tx *Tx) Running(account, number string) (r *Row, ok bool, err error) {
 }
 
 func (tx *Tx) one(query string, args ...any) (*Row, bool, error) {
-	rows, err := tx.query(query, args...)
+	rows, err := tx.query(query+tx.lock, args...)
 	if err != nil {
 		return nil, false, fmt.Errorf("load verification: %w", err)
 	}
@@ -180,7 +184,7 @@ func (tx *Tx) one(query string, args ...any) (*Row, bool, error) {
 	if !rows.Next() {
 		return nil, false, rows.Err()
 	}
-	r, err := scanRow(rows, tx.w.seal)
+	r, err := scanRow(rows, tx.seal)
 	switch {
 	case err == nil:
 		return r, true, rows.Err()
@@ -194,18 +198,19 @@ func (tx *Tx) one(query string, args ...any) (*Row, bool, error) {
 // ErrBroken is wrapped where a verification is there, but cannot be read.
 var ErrBroken = errors.New("broken row")
 
-// Due loads the verifications that fell due, the longest overdue first. A row
-// that cannot be read is named in broken instead.
+// Due loads the verifications that fell due, the longest overdue first, but for
+// those that another node is at work on. A row that cannot be read is named in
+// broken instead.
 func (tx *Tx) Due(now time.Time, limit int) (due []*Row, broken map[verify.ID]error, err error) {
 	rows, err := tx.query(`SELECT `+verificationColumns+` FROM verifications
-		WHERE due_at <= $1 ORDER BY due_at LIMIT $2`, millis(now), limit)
+		WHERE due_at <= $1 ORDER BY due_at LIMIT $2`+tx.claim, millis(now), limit)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load due verifications: %w", err)
 	}
 	defer rows.Close()
 	broken = map[verify.ID]error{}
 	for rows.Next() {
-		r, err := scanRow(rows, tx.w.seal)
+		r, err := scanRow(rows, tx.seal)
 		switch {
 		case err == nil:
 			due = append(due, r)
@@ -220,7 +225,7 @@ func (tx *Tx) Due(now time.Time, limit int) (due []*Row, broken map[verify.ID]er
 
 // scanRow reads one row. With an error it still returns the row when at least
 // the id is known.
-func scanRow(rows *sql.Rows, seal *sealer) (*Row, error) {
+func scanRow(rows rows, seal *sealer) (*Row, error) {
 	var (
 		r                                  Row
 		id, sealed, lastEvent              []byte
@@ -271,7 +276,7 @@ type Record struct {
 // when there is none.
 func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Record, ok bool, err error) {
 	// One snapshot, so that the parts agree with each other.
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: db.snapshot})
 	if err != nil {
 		return rec, false, fmt.Errorf("search: %w", err)
 	}

@@ -1,21 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
-	"log/slog"
+	"slices"
 	"sync"
 )
 
-// Bounds of the queue of writes. A commit costs one flush of the disk however
-// many callers share it, so a batch takes all that wait, up to a size that keeps
-// the slowest of them quick.
-const (
-	maxQueued = 8192
-	maxBatch  = 256
-)
+// maxQueued bounds the queue of writes.
+const maxQueued = 8192
 
 // ErrOverloaded is returned by Write when more callers wait than the queue holds.
 var ErrOverloaded = errors.New("too many writes are waiting")
@@ -26,37 +20,52 @@ var ErrClosed = errors.New("database is closed")
 // writer is the one goroutine that writes. It collects what is waiting and
 // commits it in one transaction ("group commit", design.md §4.2).
 type writer struct {
-	db   *sql.DB
-	conn *sql.Conn
-	seal *sealer
-	log  *slog.Logger
-
-	around func(commit func() error) error
+	conn writeConn
+	tx   *Tx
+	max  int // of the jobs of a batch
 
 	mu     sync.RWMutex // guards closed and sending on queue
 	closed bool
 	queue  chan job
 	done   chan struct{}
-	stmts  map[string]*sql.Stmt // prepared on conn; used by the goroutine only
 }
 
 type job struct {
-	do     func(*Tx) error
-	result chan error
+	account string // whose balance it may change; "" for none
+	do      func(*Tx) error
+	result  chan error
 }
 
-func startWriter(ctx context.Context, db *sql.DB, seal *sealer, cfg Config) (*writer, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
+// writeConn is the connection of the writer. The engines differ in what they can
+// do together, and in what goes wrong.
+type writeConn interface {
+	// carryOut runs the jobs of a batch, makes them durable, and gives the result
+	// of each. A job that fails leaves nothing behind, and does not hurt others.
+	carryOut(tx *Tx, batch []job) []error
+	close() error
+
+	// What a job does. send is exec for a statement of whose result nobody wants
+	// to know: its error may come with a later one, or at the end of the job.
+	exec(query string, args []any) (changed int64, err error)
+	send(query string, args []any) error
+	query(query string, args []any) (rows, error)
+}
+
+// rows is what of *sql.Rows the store uses.
+type rows interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+	Close() error
+}
+
+func startWriter(conn writeConn, seal *sealer, d dialect, maxBatch int) *writer {
 	w := &writer{
-		db: db, conn: conn, seal: seal, log: cfg.Log, around: cfg.Around,
+		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d}, max: maxBatch,
 		queue: make(chan job, maxQueued), done: make(chan struct{}),
-		stmts: map[string]*sql.Stmt{},
 	}
 	go w.run()
-	return w, nil
+	return w
 }
 
 // stop lets the queue run empty and closes the connection.
@@ -68,23 +77,28 @@ func (w *writer) stop() error {
 	}
 	w.mu.Unlock()
 	<-w.done
-	var errs []error
-	for _, s := range w.stmts { // SQLite folds its log in only when none is left
-		errs = append(errs, s.Close())
-	}
-	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
+	return w.conn.close()
 }
 
 // Write runs do in a transaction and returns when it is durable. When do returns
 // an error nothing of it is kept, and Write returns that error. Other callers'
 // work may be part of the same commit; do must therefore be quick and touch
-// nothing but its Tx. A write that has been queued is carried out even if ctx
-// ends, since nobody could say otherwise whether it was.
+// nothing but its Tx. It may be run more than once, where the first run came to
+// nothing, and has to set anew what it tells its caller. A write that has been
+// queued is carried out even if ctx ends, since nobody could say otherwise whether
+// it was.
 func (db *DB) Write(ctx context.Context, do func(*Tx) error) error {
+	return db.WriteFor(ctx, "", do)
+}
+
+// WriteFor is Write for what may change an account's balance. Where several nodes
+// share the database, all then lock the balances that they change in one order,
+// and none waits for another that waits for it.
+func (db *DB) WriteFor(ctx context.Context, account string, do func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	j := job{do: do, result: make(chan error, 1)}
+	j := job{account: account, do: do, result: make(chan error, 1)}
 	if err := db.writer.enqueue(j); err != nil {
 		return err
 	}
@@ -107,11 +121,11 @@ func (w *writer) enqueue(j job) error {
 
 func (w *writer) run() {
 	defer close(w.done)
-	batch := make([]job, 0, maxBatch)
+	batch := make([]job, 0, w.max)
 	for j := range w.queue {
 		batch = append(batch[:0], j)
 	collect:
-		for len(batch) < maxBatch {
+		for len(batch) < w.max {
 			select {
 			case j, ok := <-w.queue:
 				if !ok {
@@ -122,113 +136,35 @@ func (w *writer) run() {
 				break collect
 			}
 		}
-		w.commit(batch)
-	}
-}
-
-// commit carries out the batch and tells each caller its result. A caller whose
-// own work failed does not hurt the others (savepoints); a failed commit hurts
-// all, since none of it is durable.
-func (w *writer) commit(batch []job) {
-	results := make([]error, len(batch))
-	commit := func() error { return w.transact(batch, results) }
-	var err error
-	if w.around == nil {
-		err = commit()
-	} else {
-		err = w.around(commit)
-	}
-	for i, j := range batch {
-		if err != nil {
-			results[i] = fmt.Errorf("write: %w", err)
-		}
-		j.result <- results[i]
-	}
-}
-
-// transact carries out the batch in one transaction. An error means that none of it
-// may be durable.
-func (w *writer) transact(batch []job, results []error) error {
-	err := w.exec("BEGIN IMMEDIATE")
-	if err != nil {
-		return err
-	}
-	for i, j := range batch {
-		if results[i], err = w.savepoint(j); err != nil {
-			break
+		slices.SortStableFunc(batch, func(a, b job) int { return cmp.Compare(a.account, b.account) })
+		for i, err := range w.conn.carryOut(w.tx, batch) {
+			batch[i].result <- err
 		}
 	}
-	if err == nil {
-		err = w.exec("COMMIT")
-	}
-	if err != nil {
-		// Fails when SQLite has rolled back already, as on a full disk.
-		if rerr := w.exec("ROLLBACK"); rerr != nil {
-			w.log.Debug("roll back", "error", rerr)
-		}
-	}
-	return err
-}
-
-// savepoint carries out one job. Its own error is result; err means that the
-// transaction as a whole is unusable.
-func (w *writer) savepoint(j job) (result, err error) {
-	if err := w.exec("SAVEPOINT job"); err != nil {
-		return nil, err
-	}
-	if result = j.do(&Tx{w}); result != nil {
-		if err := w.exec("ROLLBACK TO job"); err != nil {
-			return result, err
-		}
-	}
-	return result, w.exec("RELEASE job")
 }
 
 // Tx is the transaction of one Write.
-type Tx struct{ w *writer }
-
-// stmt prepares each statement once. No context is passed to the driver: a write
-// that has begun is finished, and the driver would start a goroutine to watch it.
-func (w *writer) stmt(query string) (*sql.Stmt, error) {
-	if s := w.stmts[query]; s != nil {
-		return s, nil
-	}
-	s, err := w.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, err
-	}
-	w.stmts[query] = s
-	return s, nil
-}
-
-func (w *writer) exec(query string) error {
-	s, err := w.stmt(query)
-	if err == nil {
-		_, err = s.Exec() //nolint:noctx // see stmt
-	}
-	return err
+type Tx struct {
+	conn writeConn
+	seal *sealer
+	dialect
+	changed bool // there may be something to undo
 }
 
 // exec runs a statement and returns the number of rows that it changed.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
-	s, err := tx.w.stmt(query)
-	if err != nil {
-		return 0, err
-	}
-	res, err := s.Exec(args...) //nolint:noctx // see stmt
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	tx.changed = true
+	return tx.conn.exec(query, args)
 }
 
-func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
-	s, err := tx.w.stmt(query)
-	if err != nil {
-		return nil, err
-	}
-	return s.Query(args...) //nolint:noctx // see stmt
+// send runs a statement whose result nobody reads. Its error may come later, but
+// not later than the end of the job.
+func (tx *Tx) send(query string, args ...any) error {
+	tx.changed = true
+	return tx.conn.send(query, args)
 }
+
+func (tx *Tx) query(query string, args ...any) (rows, error) { return tx.conn.query(query, args) }
 
 // queryRow reads one row into dest; ok is false when there is none.
 func (tx *Tx) queryRow(query string, args []any, dest ...any) (ok bool, err error) {

@@ -29,7 +29,7 @@ var testKey = NewKey()
 
 func openPath(t *testing.T, path string) *DB {
 	t.Helper()
-	db, err := Open(t.Context(), Config{Path: path, Key: testKey, Log: slog.New(slog.DiscardHandler)})
+	db, err := Open(t.Context(), Config{Database: path, Key: testKey, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,288 @@
+// Package pgtest gives tests a real PostgreSQL: a private server for the test
+// process, and a database of its own for each test. Nothing is left behind when
+// the process ends, however it ends.
+//
+// It must not know what is stored there.
+package pgtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a PostgreSQL server that listens on a socket in a directory of its own.
+type Server struct {
+	dir       string
+	bin       string
+	as        *syscall.Credential // nil for the present user
+	keepAlive *os.File            // while it is open, the server runs
+
+	databases atomic.Int64
+	templates sync.Map // of names to *template
+}
+
+type template struct {
+	once sync.Once
+	err  error
+}
+
+// shared is the server of the test process.
+//
+//nolint:gochecknoglobals // it is to be started once
+var shared = sync.OnceValues(start)
+
+// Shared is the server that the tests of this process have in common.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Start starts a server for one test that wants to stop it.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.keepAlive.Close() })
+	return s
+}
+
+// URL makes an empty database for a test on the shared server.
+func URL(t testing.TB) string {
+	t.Helper()
+	return Shared(t).Create(t, "template0")
+}
+
+// Prepared is URL for a database that prepare has put in order: it is done once,
+// and copied for each test.
+func Prepared(t testing.TB, name string, prepare func(ctx context.Context, url string) error) string {
+	t.Helper()
+	s := Shared(t)
+	v, _ := s.templates.LoadOrStore(name, &template{})
+	tmpl := v.(*template)
+	tmpl.once.Do(func() {
+		ctx := context.Background()
+		if tmpl.err = s.do(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE template0"); tmpl.err == nil {
+			tmpl.err = prepare(ctx, s.url(name))
+		}
+	})
+	if tmpl.err != nil {
+		t.Fatalf("prepare database %s: %v", name, tmpl.err)
+	}
+	return s.Create(t, name)
+}
+
+// Create makes a database as a copy of another. It goes with the test.
+func (s *Server) Create(t testing.TB, from string) string {
+	t.Helper()
+	name := fmt.Sprintf("test%d", s.databases.Add(1))
+	if err := s.do(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+pgx.Identifier{from}.Sanitize()); err != nil {
+		t.Fatalf("make database: %v", err)
+	}
+	t.Cleanup(func() {
+		// FORCE: a test may have lost a connection on purpose.
+		if err := s.do(context.WithoutCancel(t.Context()), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Logf("drop database: %v", err)
+		}
+	})
+	return s.url(name)
+}
+
+// Exec runs a statement in a database, past whoever uses it.
+func Exec(t testing.TB, database, query string, args ...any) {
+	t.Helper()
+	conn := connect(t, database)
+	if _, err := conn.Exec(t.Context(), query, args...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// Scan reads one row from a database, past whoever uses it.
+func Scan(t testing.TB, database, query string, dest ...any) {
+	t.Helper()
+	if err := connect(t, database).QueryRow(t.Context(), query).Scan(dest...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+func connect(t testing.TB, database string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
+}
+
+// url names a database of the server. What the server hands out is bound to it by
+// the path of its socket.
+func (s *Server) url(name string) string {
+	return (&url.URL{Scheme: "postgres", User: url.User(s.user()), Path: "/" + name, RawQuery: url.Values{"host": {s.dir}}.Encode()}).String()
+}
+
+func (s *Server) user() string { return "postgres" }
+
+func (s *Server) do(ctx context.Context, query string) error {
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, query)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// Restart stops the server as an administrator in a hurry does (pg_ctl restart -m
+// fast: connections are cut, nothing is lost) and starts it again.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.Stop(t)
+	s.Resume(t)
+}
+
+// Stop stops the server until Resume.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	if out, err := s.command("pg_ctl", "stop", "-D", s.data(), "-m", "fast", "-w").CombinedOutput(); err != nil {
+		t.Fatalf("stop PostgreSQL: %v\n%s", err, out)
+	}
+}
+
+// Resume starts a server that was stopped.
+func (s *Server) Resume(t testing.TB) {
+	t.Helper()
+	if err := s.run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) command(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(s.bin, program), args...) //nolint:gosec,noctx // ours, and it has to end before we go on
+	cmd.Dir = s.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setsid: true}
+	return cmd
+}
+
+func start() (*Server, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{bin: bin}
+	if os.Geteuid() == 0 { // PostgreSQL does not run as root
+		if s.as, err = credential("postgres"); err != nil {
+			return nil, err
+		}
+	}
+	if s.dir, err = os.MkdirTemp("", "pgtest-"); err != nil {
+		return nil, err
+	}
+	if s.as != nil {
+		if err := os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(s.dir))
+		}
+	}
+	out, err := s.command("initdb", "--pgdata", s.data(), "--username", s.user(), "--auth", "trust",
+		"--encoding", "UTF8", "--no-locale", "--no-sync").CombinedOutput()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("initdb: %w\n%s", err, out), os.RemoveAll(s.dir))
+	}
+	if err := s.keep(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	if err := s.run(); err != nil {
+		return nil, errors.Join(err, s.keepAlive.Close())
+	}
+	return s, nil
+}
+
+// keep starts what cleans up: it reads from a pipe that ends with this process,
+// even if it is killed; then it stops the server and removes its directory.
+func (s *Server) keep() error {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer read.Close()
+	cmd := exec.Command("/bin/sh", "-c", `read -r _; "$0"/pg_ctl stop -D data -m immediate >/dev/null 2>&1; cd / && rm -rf "$1"`, s.bin, s.dir) //nolint:gosec,noctx // it outlives us
+	cmd.Dir, cmd.Stdin = s.dir, read
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return errors.Join(err, write.Close())
+	}
+	s.keepAlive = write
+	return nil
+}
+
+// run starts the server and waits until it takes connections. Commits are flushed
+// to the disk as they are in earnest.
+func (s *Server) run() error {
+	config := fmt.Sprintf("-c listen_addresses= -c unix_socket_directories=%s -c max_connections=300 -c shared_buffers=32MB -c log_min_messages=fatal", s.dir)
+	log := filepath.Join(s.dir, "log")
+	if err := s.command("pg_ctl", "start", "-D", s.data(), "-w", "-t", "60", "-l", log, "-o", config).Run(); err != nil {
+		text, _ := os.ReadFile(log) //nolint:gosec // ours
+		return fmt.Errorf("start PostgreSQL: %w\n%s", err, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+// programs finds where initdb and the others are: the newest release on the
+// machine. Debian keeps them off the PATH.
+func programs() (dir string, err error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		if path, err = filepath.EvalSymlinks(path); err == nil {
+			return filepath.Dir(path), nil
+		}
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", errors.New("PostgreSQL is not on this machine, and these tests need it: run e2e/setup, or install the package postgresql (of Debian and its like)")
+	}
+	release := func(path string) int {
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
+		return n
+	}
+	newest := slices.MaxFunc(found, func(a, b string) int { return release(a) - release(b) })
+	return filepath.Dir(newest), nil
+}
+
+func credential(name string) (*syscall.Credential, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("PostgreSQL does not run as root: %w", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	// postgresReads bounds the connections for reading of a node. A query there
+	// waits for the network, so there may be more of them than processors.
+	postgresReads = 16
+	// postgresBatch is how many writes are committed together. They hold their
+	// locks until then, which others wait for.
+	postgresBatch = 64
+	// oldestPostgres is the oldest release whose SQL is spoken here.
+	oldestPostgres = 13
+)
+
+// What keeps a caller from waiting for ever. A node that stands still in the midst
+// of a transaction must not keep the rows from the others; what a server does not
+// answer at all the deadline of the connection ends, and so it comes last.
+const (
+	connectTimeout = 5 * time.Second
+	lockTimeout    = 4 * time.Second
+	stmtTimeout    = 8 * time.Second
+	idleTimeout    = 8 * time.Second
+	answerTimeout  = 12 * time.Second
+)
+
+// IsPostgres reports whether a database is named by the URL of a PostgreSQL
+// server, and not by the path of a file.
+func IsPostgres(database string) bool {
+	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
+}
+
+// errURL does not say what is wrong: the reasons of a parser quote the password,
+// or what it took for something else.
+var errURL = errors.New("not a valid postgres:// URL (in user and password, all but letters and digits must be percent-encoded)")
+
+// parsePostgres reads the URL of a database.
+func parsePostgres(database string) (*pgx.ConnConfig, error) {
+	_, rest, _ := strings.Cut(database, "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	authority, name, _ := strings.Cut(rest, "/")
+	if strings.Count(authority, "@") > 1 || strings.ContainsAny(name, "@/") {
+		return nil, errURL // part of a password would pass for a host, and be told
+	}
+	cfg, err := pgx.ParseConfig(database)
+	if err != nil {
+		return nil, errURL
+	}
+	if !strings.Contains(database, "connect_timeout=") {
+		cfg.ConnectTimeout = connectTimeout
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "countersign"
+	}
+	return cfg, nil
+}
+
+// Redact names a database without its password, for logs and errors.
+func Redact(database string) string {
+	if !IsPostgres(database) {
+		return database
+	}
+	cfg, err := parsePostgres(database)
+	if err != nil {
+		return "postgres://..."
+	}
+	address := net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port))
+	if strings.HasPrefix(cfg.Host, "/") {
+		address = cfg.Host // a socket
+	}
+	return fmt.Sprintf("postgres://%s@%s/%s", cfg.User, address, cfg.Database)
+}
+
+// hurried gives cfg the limits of time under which requests are served.
+func hurried(cfg *pgx.ConnConfig) *pgx.ConnConfig {
+	cfg = cfg.Copy()
+	for name, limit := range map[string]time.Duration{
+		"lock_timeout": lockTimeout, "statement_timeout": stmtTimeout, "idle_in_transaction_session_timeout": idleTimeout,
+	} {
+		if _, ok := cfg.RuntimeParams[name]; !ok {
+			cfg.RuntimeParams[name] = fmt.Sprint(limit.Milliseconds())
+		}
+	}
+	dial := cfg.DialFunc
+	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return deadlineConn{conn}, nil
+	}
+	return cfg
+}
+
+// deadlineConn gives up on a server that does not answer: every question sets the
+// time by which its answer must be there.
+type deadlineConn struct{ net.Conn }
+
+func (c deadlineConn) Write(b []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// startPostgres connects to the server for reading and writing. There may be other
+// nodes: nothing of theirs is touched.
+func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
+	conf, err := parsePostgres(cfg.Database)
+	if err != nil {
+		return err
+	}
+	setup, _, err := openSchema(ctx, cfg.Database)
+	if err != nil {
+		return err
+	}
+	if err = migrate(ctx, setup, db.dialect); err == nil {
+		err = db.checkKey(ctx, setup)
+	}
+	if err = errors.Join(err, setup.Close()); err != nil {
+		return err
+	}
+	fast := hurried(conf)
+	conn := &postgresConn{cfg: fast, log: cfg.Log}
+	if err := conn.connect(ctx); err != nil {
+		return err
+	}
+	db.writer = startWriter(conn, db.seal, db.dialect, postgresBatch)
+	db.read = stdlib.OpenDB(*fast)
+	db.read.SetMaxOpenConns(postgresReads)
+	db.read.SetMaxIdleConns(postgresReads)
+	db.read.SetConnMaxLifetime(time.Hour) // lets a server that came back have its share
+	return nil
+}
+
+// checkServer refuses a server that cannot keep what is written.
+func checkServer(ctx context.Context, db *sql.DB) error {
+	var version int
+	var encoding string
+	err := db.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::INT, current_setting('server_encoding')`).
+		Scan(&version, &encoding)
+	switch {
+	case err != nil:
+		return err
+	case version < oldestPostgres*10000:
+		return fmt.Errorf("PostgreSQL %d is too old; at least %d is needed", version/10000, oldestPostgres)
+	case encoding != "UTF8":
+		return fmt.Errorf("the encoding of the database is %s; it must be UTF8", encoding)
+	}
+	return nil
+}

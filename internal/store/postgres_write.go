@@ -1,0 +1,342 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// ErrUnknown is wrapped where a connection broke while a commit was under way:
+// the write may be durable, or not.
+var ErrUnknown = errors.New("the connection was lost in a commit, whose outcome is not known")
+
+// errApart is why a batch is given up whose jobs must be carried out one by one.
+var errApart = errors.New("a job of the batch failed")
+
+// postgresConn writes to a server. What counts there are round trips, so a
+// statement whose result nobody reads is not sent by itself, but with the next
+// that somebody waits for; and so are BEGIN and COMMIT.
+//
+// A batch has no savepoints. When a job fails after it has written, or a statement
+// fails, the batch is rolled back and its jobs are run again, each in a transaction
+// of its own. That is rare: a refusal is decided on before anything is written.
+type postgresConn struct {
+	cfg  *pgx.ConnConfig
+	log  *slog.Logger
+	conn *pgx.Conn // nil when it was lost
+	used time.Time
+
+	pending []statement // to be sent with the next
+	begun   bool        // the server has seen the BEGIN
+	failed  error       // of the first statement that failed; no other can succeed
+}
+
+type statement struct {
+	query string
+	args  []any
+}
+
+// idleCheck is after what time a connection is asked whether it still works,
+// before work is trusted to it.
+const idleCheck = time.Second
+
+// connect opens the connection, if there is none that works.
+func (c *postgresConn) connect(ctx context.Context) error {
+	used := c.used
+	c.used = time.Now()
+	if c.conn != nil && (c.used.Sub(used) < idleCheck || c.conn.Ping(ctx) == nil) {
+		return nil
+	}
+	c.drop()
+	conn, err := pgx.ConnectConfig(ctx, c.cfg)
+	if err != nil {
+		return err
+	}
+	// Whoever is answered must find his work after a crash of the server, too. A
+	// stricter setting than "on" stays.
+	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', FALSE)
+		WHERE current_setting('synchronous_commit') = 'off'`); err != nil {
+		return errors.Join(err, conn.Close(ctx))
+	}
+	c.conn = conn
+	return nil
+}
+
+func (c *postgresConn) close() error {
+	if c.conn == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.conn.Close(ctx) // a goodbye that nobody needs to hear
+	return nil
+}
+
+// carryOut commits the batch as a whole where it can, and job by job where not.
+func (c *postgresConn) carryOut(tx *Tx, batch []job) []error {
+	results := make([]error, len(batch))
+	begun := time.Now()
+	err := c.attempt(tx, batch, results)
+	if err != nil && c.conn == nil && !errors.Is(err, ErrUnknown) && time.Since(begun) < idleCheck {
+		err = c.attempt(tx, batch, results) // a server that has just come back
+	}
+	again := retryable(err) || len(batch) > 1 && c.curable(err)
+	for i := range batch {
+		switch {
+		case err == nil:
+		case again && time.Since(begun) < stmtTimeout:
+			results[i] = c.alone(tx, batch[i])
+		case len(batch) == 1 && results[i] != nil:
+		default:
+			results[i] = fmt.Errorf("write: %w", err)
+		}
+	}
+	return results
+}
+
+// maxTries bounds how often a job is run that another node keeps out.
+const maxTries = 5
+
+// alone carries out one job. Where it and another node's waited for each other, or
+// came in each other's way, it is run again.
+func (c *postgresConn) alone(tx *Tx, j job) error {
+	for try := 1; ; try++ {
+		var result [1]error
+		err := c.attempt(tx, []job{j}, result[:])
+		switch {
+		case err == nil:
+			return result[0]
+		case retryable(err) && try < maxTries:
+			c.log.Debug("write again", "error", err)
+		case result[0] != nil:
+			return result[0]
+		default:
+			return fmt.Errorf("write: %w", err)
+		}
+	}
+}
+
+// attempt carries out jobs in one transaction. With an error nothing of it was
+// kept, but after ErrUnknown; for a single job its own error is in results, if it
+// has one.
+func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	if err := c.connect(ctx); err != nil {
+		return err
+	}
+	c.pending, c.begun, c.failed = append(c.pending[:0], statement{query: "BEGIN ISOLATION LEVEL READ COMMITTED"}), false, nil
+	for i, j := range batch {
+		tx.changed = false
+		results[i] = j.do(tx)
+		switch {
+		case c.failed != nil:
+			c.rollBack()
+			return c.failed
+		case results[i] != nil && tx.changed && len(batch) > 1:
+			c.rollBack()
+			return errApart
+		case results[i] != nil && tx.changed:
+			c.rollBack()
+			return nil
+		}
+	}
+	return c.commit()
+}
+
+func (c *postgresConn) commit() error {
+	if !c.begun && len(c.pending) == 1 {
+		return nil // nobody asked for anything
+	}
+	tag, err := c.flush("COMMIT", nil)
+	switch {
+	case err != nil && c.conn == nil:
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	case err != nil:
+		c.rollBack()
+		return err
+	case tag.String() != "COMMIT":
+		return fmt.Errorf("the server answered the commit with %s", tag)
+	}
+	return nil
+}
+
+// rollBack undoes what the server has seen of the transaction.
+func (c *postgresConn) rollBack() {
+	c.pending = c.pending[:0]
+	if !c.begun || c.conn == nil {
+		return
+	}
+	if _, err := c.conn.Exec(context.Background(), "ROLLBACK"); err != nil {
+		c.log.Debug("roll back", "error", err)
+		c.drop()
+	}
+}
+
+// drop gives the connection up. The next batch opens another.
+func (c *postgresConn) drop() {
+	_ = c.close()
+	c.conn = nil
+}
+
+func (c *postgresConn) send(query string, args []any) error {
+	if c.failed == nil {
+		c.pending = append(c.pending, statement{query, args})
+	}
+	return c.failed
+}
+
+func (c *postgresConn) exec(query string, args []any) (int64, error) {
+	tag, err := c.flush(query, args)
+	return tag.RowsAffected(), err
+}
+
+// flush sends what is pending and one more statement, whose result it gives.
+func (c *postgresConn) flush(query string, args []any) (tag pgconn.CommandTag, err error) {
+	results, err := c.submit(query, args)
+	if err != nil {
+		return tag, err
+	}
+	tag, err = results.Exec()
+	if cerr := results.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return tag, c.fail(query, err)
+	}
+	return tag, nil
+}
+
+func (c *postgresConn) query(query string, args []any) (rows, error) {
+	results, err := c.submit(query, args)
+	if err != nil {
+		return nil, err
+	}
+	r, err := results.Query()
+	if err != nil {
+		_ = results.Close()
+		return nil, c.fail(query, err)
+	}
+	return &postgresRows{Rows: r, conn: c, query: query, results: results}, nil
+}
+
+// submit sends what is pending and one more statement in one go, and reads the
+// results but that of the last.
+func (c *postgresConn) submit(query string, args []any) (pgx.BatchResults, error) {
+	if c.failed != nil {
+		return nil, c.failed
+	}
+	var batch pgx.Batch
+	for _, s := range c.pending {
+		batch.Queue(s.query, s.args...)
+	}
+	batch.Queue(query, args...)
+	sent := c.pending
+	c.pending, c.begun = c.pending[:0], true
+	results := c.conn.SendBatch(context.Background(), &batch)
+	for _, s := range sent {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close()
+			return nil, c.fail(s.query, err)
+		}
+	}
+	return results, nil
+}
+
+// fail notes that the transaction came to nothing.
+func (c *postgresConn) fail(query string, err error) error {
+	if c.failed == nil {
+		verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
+		c.failed = fmt.Errorf("%s: %w", verb, postgresError(err))
+	}
+	if c.conn != nil && c.conn.IsClosed() {
+		c.drop()
+	}
+	return c.failed
+}
+
+// postgresRows are the rows of the last statement that was sent.
+type postgresRows struct {
+	pgx.Rows
+	conn    *postgresConn
+	query   string
+	results pgx.BatchResults // nil when all was read
+	err     error
+}
+
+// Next reports whether there is another row.
+func (r *postgresRows) Next() bool {
+	if r.results != nil && r.Rows.Next() {
+		return true
+	}
+	_ = r.Close()
+	return false
+}
+
+// Err tells what ended the rows before their end.
+func (r *postgresRows) Err() error { return r.err }
+
+// Close reads what is left, so that the next statement can be sent.
+func (r *postgresRows) Close() error {
+	if r.results == nil {
+		return r.err
+	}
+	r.Rows.Close()
+	err := r.Rows.Err()
+	if cerr := r.results.Close(); err == nil {
+		err = cerr
+	}
+	r.results = nil
+	if err != nil {
+		r.err = r.conn.fail(r.query, err)
+	}
+	return r.err
+}
+
+// The errors of a server that are asked for (its manual, appendix A).
+const (
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	uniqueViolation      = "23505"
+)
+
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// retryable reports whether the same work may succeed when it is done again.
+func retryable(err error) bool {
+	state := sqlState(err)
+	return state == serializationFailure || state == deadlockDetected
+}
+
+// curable reports whether the jobs of a batch that failed are worth a try by
+// themselves: not when the server takes no writes from anybody.
+func (c *postgresConn) curable(err error) bool {
+	if err == nil || c.conn == nil || errors.Is(err, ErrUnknown) {
+		return false
+	}
+	switch class := sqlState(err); {
+	case strings.HasPrefix(class, "25"), strings.HasPrefix(class, "53"), // read only, no room
+		strings.HasPrefix(class, "57"), strings.HasPrefix(class, "58"): // interrupted, broken
+		return false
+	}
+	return true
+}
+
+// postgresError gives an error a type where callers ask for it.
+func postgresError(err error) error {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == uniqueViolation && e.ConstraintName == "verifications_running" {
+		return fmt.Errorf("%w: %w", ErrRunning, err)
+	}
+	return err
+}

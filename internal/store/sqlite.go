@@ -1,0 +1,216 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+
+	"modernc.org/sqlite" // pure Go, so the binary needs no C library
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// sqliteReads is enough to keep two cores busy; SQLite readers do not block.
+const sqliteReads = 8
+
+// sqliteBatch is how many writes are committed together. A commit costs one flush
+// of the disk however many callers share it, so a batch takes all that wait, up to
+// a size that keeps the slowest of them quick.
+const sqliteBatch = 256
+
+// openSQLite opens the file in write-ahead mode with every commit on disk before
+// it is acknowledged (synchronous=FULL). A writer of another process (the command
+// line) is waited for, but not for longer than a client would wait for an answer.
+func openSQLite(path string, conns int) (*sql.DB, error) {
+	q := url.Values{"_pragma": {
+		"busy_timeout(2000)",
+		"journal_mode(WAL)",
+		"synchronous(FULL)",
+		"foreign_keys(ON)",
+		"wal_autocheckpoint(4000)",
+		"cache_size(-16000)", // KiB, per connection
+	}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+// createPrivate makes the file, if it is not there, so that only its owner can
+// read the numbers in it. SQLite gives its log and index the same mode.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// start opens the file for reading and writing.
+func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
+	if cfg.Serve {
+		if db.lock, err = lockFile(cfg.Database + ".lock"); err != nil {
+			return err
+		}
+	}
+	if err := createPrivate(cfg.Database); err != nil {
+		return err
+	}
+	write, err := openSQLite(cfg.Database, 1)
+	if err != nil {
+		return err
+	}
+	conn, err := db.prepareSQLite(ctx, write, cfg)
+	if err != nil {
+		return errors.Join(err, write.Close())
+	}
+	db.writer = startWriter(conn, db.seal, db.dialect, sqliteBatch)
+	db.read, err = openSQLite(cfg.Database, sqliteReads)
+	return err
+}
+
+func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (writeConn, error) {
+	if err := migrate(ctx, write, db.dialect); err != nil {
+		return nil, err
+	}
+	if err := db.checkKey(ctx, write); err != nil {
+		return nil, err
+	}
+	if cfg.Serve { // whatever is held is held by a dead process
+		if _, err := write.ExecContext(ctx, `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL AND due_at IS NOT NULL`); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := write.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &sqliteConn{db: write, conn: conn, log: cfg.Log, stmts: map[string]*sql.Stmt{}}, nil
+}
+
+// sqliteConn writes to a file. Each job has a savepoint, which costs nothing there.
+type sqliteConn struct {
+	db    *sql.DB
+	conn  *sql.Conn
+	log   *slog.Logger
+	stmts map[string]*sql.Stmt // prepared on conn
+}
+
+func (c *sqliteConn) close() error {
+	var errs []error
+	for _, s := range c.stmts { // SQLite folds its log in only when none is left
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, c.conn.Close(), c.db.Close())...)
+}
+
+// carryOut commits the batch as a whole. A caller whose own work failed does not
+// hurt the others (savepoints); a failed commit hurts all, since none of it is
+// durable.
+func (c *sqliteConn) carryOut(tx *Tx, batch []job) []error {
+	results := make([]error, len(batch))
+	err := c.run("BEGIN IMMEDIATE")
+	if err == nil {
+		for i, j := range batch {
+			if results[i], err = c.savepoint(tx, j); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			err = c.run("COMMIT")
+		}
+		if err != nil {
+			// Fails when SQLite has rolled back already, as on a full disk.
+			if rerr := c.run("ROLLBACK"); rerr != nil {
+				c.log.Debug("roll back", "error", rerr)
+			}
+		}
+	}
+	if err != nil {
+		for i := range results {
+			results[i] = fmt.Errorf("write: %w", err)
+		}
+	}
+	return results
+}
+
+// savepoint carries out one job. Its own error is result; err means that the
+// transaction as a whole is unusable.
+func (c *sqliteConn) savepoint(tx *Tx, j job) (result, err error) {
+	if err := c.run("SAVEPOINT job"); err != nil {
+		return nil, err
+	}
+	if result = j.do(tx); result != nil {
+		if err := c.run("ROLLBACK TO job"); err != nil {
+			return result, err
+		}
+	}
+	return result, c.run("RELEASE job")
+}
+
+// stmt prepares each statement once. No context is passed to the driver: a write
+// that has begun is finished, and the driver would start a goroutine to watch it.
+func (c *sqliteConn) stmt(query string) (*sql.Stmt, error) {
+	if s := c.stmts[query]; s != nil {
+		return s, nil
+	}
+	s, err := c.conn.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	c.stmts[query] = s
+	return s, nil
+}
+
+func (c *sqliteConn) run(query string) error {
+	s, err := c.stmt(query)
+	if err == nil {
+		_, err = s.Exec() //nolint:noctx // see stmt
+	}
+	return err
+}
+
+func (c *sqliteConn) exec(query string, args []any) (int64, error) {
+	s, err := c.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := s.Exec(args...) //nolint:noctx // see stmt
+	if err != nil {
+		return 0, sqliteError(err)
+	}
+	return res.RowsAffected()
+}
+
+func (c *sqliteConn) send(query string, args []any) error {
+	_, err := c.exec(query, args)
+	return err
+}
+
+func (c *sqliteConn) query(query string, args []any) (rows, error) {
+	s, err := c.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.Query(args...) //nolint:noctx,rowserrcheck,sqlclosecheck // see stmt; it is the caller's
+	if err != nil {
+		return nil, err // and not a *sql.Rows that is nil
+	}
+	return r, nil
+}
+
+// sqliteError gives an error a type where callers ask for it.
+func sqliteError(err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE &&
+		strings.Contains(e.Error(), "verifications.account, verifications.number") {
+		return fmt.Errorf("%w: %w", ErrRunning, err)
+	}
+	return err
+}
