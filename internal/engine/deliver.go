@@ -28,12 +28,14 @@ type flights struct {
 }
 
 type flight struct {
-	number string
-	landed chan struct{} // closed when the outcome is recorded
+	verification verify.ID
+	number       string
+	fence        int64         // of the claim
+	landed       chan struct{} // closed when the outcome is recorded
 }
 
 func (f *flights) add(d delivery) (land func()) {
-	fl := flight{d.v.Number, make(chan struct{})}
+	fl := flight{d.v.ID, d.v.Number, d.fence, make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.events[d.event.ID] = fl

@@ -59,6 +59,9 @@ const (
 	maxStepBatch = 128
 	// maxIdle bounds a sleep of the runner, in case another process changed a row.
 	maxIdle = time.Minute
+	// maxIdleShared is maxIdle where other nodes add rows all the time, which any
+	// node must be able to take over.
+	maxIdleShared = time.Second
 )
 
 // Engine runs verifications. Make one with New, then let it Resume.
@@ -77,6 +80,7 @@ type Engine struct {
 	cancelWait context.CancelFunc
 	sendCtx    context.Context // ends when Stop gives up waiting
 	cancelSend context.CancelFunc
+	renewal    sync.WaitGroup
 }
 
 // New returns an engine that accepts calls. Due steps are taken from Resume on.
@@ -92,14 +96,23 @@ func New(cfg Config) *Engine {
 	}
 	e.sendCtx, e.cancelSend = context.WithCancel(context.Background())
 	e.waitCtx, e.cancelWait = context.WithCancel(e.sendCtx)
+	maxSleep := maxIdle
+	if cfg.Store.Shared() {
+		maxSleep = maxIdleShared
+	}
 	e.runner = task.New(task.Config{
-		Name: "steps", Clock: cfg.Clock, Log: cfg.Log, Run: e.takeSteps, MaxSleep: maxIdle,
+		Name: "steps", Clock: cfg.Clock, Log: cfg.Log, Run: e.takeSteps, MaxSleep: maxSleep,
 	})
 	return e
 }
 
 // Resume begins to take due steps, first those that fell due while nobody ran.
-func (e *Engine) Resume() { e.runner.Start() }
+func (e *Engine) Resume() {
+	e.runner.Start()
+	if e.cfg.Store.Shared() {
+		e.renewal.Go(e.renewClaims)
+	}
+}
 
 // Stop takes no more steps and waits for the messages that are with a carrier,
 // until ctx ends. What is not finished then, and what only waits for a carrier
@@ -113,6 +126,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 		e.deliveries.Wait()
 		close(finished)
 	}()
+	defer e.renewal.Wait()
 	defer e.cancelSend()
 	select {
 	case <-finished:
@@ -142,7 +156,12 @@ func (e *Engine) unreserve() { <-e.slots }
 
 // write is Store.Write with overload classified.
 func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
-	err := e.cfg.Store.Write(ctx, do)
+	return e.writeFor(ctx, "", do)
+}
+
+// writeFor is write for what changes the balance of an account.
+func (e *Engine) writeFor(ctx context.Context, account string, do func(*store.Tx) error) error {
+	err := e.cfg.Store.WriteFor(ctx, account, do)
 	if errors.Is(err, store.ErrOverloaded) || errors.Is(err, store.ErrClosed) {
 		return &verify.Error{Kind: verify.KindUnavailable}
 	}

@@ -3,8 +3,10 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"countersign/internal/deliver"
 	"countersign/internal/store"
@@ -26,53 +28,69 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	if !e.reserve() {
 		return verify.Verification{}, &verify.Error{Kind: verify.KindUnavailable}
 	}
-	var (
-		v       verify.Verification
-		first   verify.Event
-		row     *store.Row
-		expired bool // one that ran before
-	)
-	err = e.write(ctx, func(tx *store.Tx) error {
-		// Decided here, and not before the wait for this turn: it begins after all that
-		// was decided until now.
-		now := e.now()
-		v, first = verify.Start(req, price, now, e.rand)
-		row, expired = &store.Row{Verification: v}, false
-		row.Take(e.node, leaseEnd(row, now))
-		running, ok, err := tx.Running(req.Account, req.Number)
-		if err != nil {
+	var b beginning
+	err = store.ErrRunning
+	for try := 0; errors.Is(err, store.ErrRunning) && try < maxStartTries; try++ {
+		err = e.writeFor(ctx, req.Account, func(tx *store.Tx) (err error) {
+			b, err = e.begin(tx, req, price, account.Unlimited)
 			return err
-		}
-		if ok {
-			running.Verification = running.At(now)
-			if running.Status == verify.InProgress {
-				return &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
-			}
-			expired = true // though nobody has taken that step yet
-			if err := tx.Save(running); err != nil {
-				return err
-			}
-		}
-		paid, err := tx.Charge(v, account.Unlimited, now)
-		if err != nil {
-			return err
-		}
-		if !paid {
-			return &verify.Error{Kind: verify.KindNoCredit}
-		}
-		return tx.Insert(row, first)
-	})
+		})
+	}
 	if err != nil {
 		e.unreserve()
 		return verify.Verification{}, err
 	}
 	e.metrics.started.Inc()
-	if expired {
+	if b.expired {
 		e.metrics.ended.WithLabelValues(string(verify.Expired)).Inc()
 	}
-	e.deliver(delivery{v, first, row.Fence})
-	e.runner.Wake(row.Until)
-	return v, nil
+	e.deliver(delivery{b.row.Verification, b.first, b.row.Fence})
+	e.runner.Wake(b.row.Until)
+	return b.row.Verification, nil
+}
+
+// maxStartTries bounds how often a start is tried that found no verification in
+// progress, and yet there was one: another node was faster by a moment. The next
+// try can name it.
+const maxStartTries = 5
+
+// beginning is a verification that has begun.
+type beginning struct {
+	row     *store.Row
+	first   verify.Event
+	expired bool // one that ran before, though nobody has taken that step yet
+}
+
+// begin adds a verification, if none is in progress for its account and number and
+// it is paid for. It is decided here, and not before the wait for this turn, so that
+// it begins after all that was decided until now.
+func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, onCredit bool) (b beginning, err error) {
+	running, ok, err := tx.Running(req.Account, req.Number)
+	if err != nil {
+		return b, err
+	}
+	now := e.now()
+	if ok {
+		running.Verification = running.At(now)
+		if running.Status == verify.InProgress {
+			return b, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
+		}
+		b.expired = true
+		if err := tx.Save(running); err != nil {
+			return b, err
+		}
+	}
+	v, first := verify.Start(req, price, now, e.rand)
+	b.row, b.first = &store.Row{Verification: v}, first
+	b.row.Take(e.node, leaseEnd(b.row, now))
+	paid, err := tx.Charge(v, onCredit, now)
+	if err != nil {
+		return b, err
+	}
+	if !paid {
+		return b, &verify.Error{Kind: verify.KindNoCredit}
+	}
+	return b, tx.Insert(b.row, first)
 }
 
 // mayReach applies the rules that need no transaction: they change rarely, and a

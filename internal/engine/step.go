@@ -19,24 +19,36 @@ func (e *Engine) takeSteps(ctx context.Context) (next time.Time, err error) {
 		if at.After(e.now()) {
 			return at, nil
 		}
-		if err := e.takeBatch(ctx); err != nil {
+		looked, err := e.takeBatch(ctx)
+		if err != nil {
 			return time.Time{}, err
+		}
+		if !looked && e.cfg.Store.Shared() {
+			return e.now().Add(heldByOther), nil
 		}
 	}
 	return time.Time{}, ctx.Err()
 }
 
-func (e *Engine) takeBatch(ctx context.Context) error {
+// heldByOther is when to look again at rows that are due, but that another node is
+// at work on: soon, since it may die.
+const heldByOther = 50 * time.Millisecond
+
+// takeBatch takes some of the steps that are due. It reports whether it found any.
+func (e *Engine) takeBatch(ctx context.Context) (found bool, err error) {
 	room := 0
 	for room < maxStepBatch && e.reserve() {
 		room++
 	}
 	if room == 0 { // every slot is taken by a message on its way; one is free soon
 		e.pause(ctx, 10*time.Millisecond)
-		return nil
+		return true, nil
 	}
 	var b batch
-	err := e.write(ctx, func(tx *store.Tx) error { return e.stepDue(tx, e.now(), room, &b) })
+	err = e.write(ctx, func(tx *store.Tx) error {
+		b = batch{}
+		return e.stepDue(tx, e.now(), room, &b)
+	})
 	if err != nil {
 		b = batch{} // rolled back
 	}
@@ -50,7 +62,7 @@ func (e *Engine) takeBatch(ctx context.Context) error {
 		e.metrics.lateness.Observe(late.Seconds())
 	}
 	e.metrics.ended.WithLabelValues(string(verify.Expired)).Add(float64(b.expired))
-	return err
+	return b.found > 0, err
 }
 
 // batch is what the steps of one transaction came to.
@@ -58,6 +70,7 @@ type batch struct {
 	deliveries []delivery
 	lateness   []time.Duration // of each step
 	expired    int
+	found      int // rows that were due
 }
 
 // stepDue decides, in one transaction, about every row that is due.
@@ -66,6 +79,7 @@ func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int, b *batch) error
 	if err != nil {
 		return err
 	}
+	b.found = len(rows) + len(broken)
 	for id, why := range broken {
 		// One row that cannot be read must not hold up the others.
 		e.cfg.Log.Error("verification cannot be read, trying again in a minute", "request_id", id.Hex(), "error", why)

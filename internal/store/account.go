@@ -208,7 +208,7 @@ func (db *DB) Credit(ctx context.Context, key string, amount verify.Money, now t
 
 // changeAccount runs change when there is such an account.
 func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) error) error {
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.WriteFor(ctx, key, func(tx *Tx) error {
 		// A harmless update that says whether the row is there.
 		n, err := tx.exec(`UPDATE accounts SET name = name WHERE key = $1`, key)
 		if err != nil {

@@ -16,14 +16,17 @@ func scanPart(p *verify.Part) []any {
 }
 
 // SavePart writes a part of an event under its carrier's id, whatever that stood
-// for before.
+// for before. That a carrier took it is no news of a part of which more is known:
+// it is said twice after a commit whose outcome was not known.
 func (tx *Tx) SavePart(event verify.ID, p verify.Part) error {
 	if err := tx.lockRef(p.Carrier, p.Ref); err != nil {
 		return err
 	}
 	err := tx.send(`INSERT INTO parts (event, `+partColumns+`) VALUES (`+placeholders(8)+`)
 		ON CONFLICT (carrier, ref) DO UPDATE SET event = excluded.event, attempt = excluded.attempt,
-			seq = excluded.seq, count = excluded.count, state = excluded.state, error = excluded.error`,
+			seq = excluded.seq, count = excluded.count,
+			state = CASE WHEN `+sameTaken+` THEN parts.state ELSE excluded.state END,
+			error = CASE WHEN `+sameTaken+` THEN parts.error ELSE excluded.error END`,
 		event[:], p.Attempt, p.Seq, p.Count, p.Carrier, p.Ref, string(p.State), p.Error)
 	if err != nil {
 		return fmt.Errorf("save part of event %s: %w", event, err)
@@ -42,6 +45,9 @@ func (tx *Tx) lockRef(carrier, ref string) error {
 	_, _ = io.WriteString(h, carrier+"\x00"+ref)                // never fails
 	return tx.conn.send(tx.lockNumber, []any{int64(h.Sum64())}) //nolint:gosec // any 64 bits will do
 }
+
+const sameTaken = `excluded.state = 'accepted' AND parts.event = excluded.event
+	AND parts.attempt = excluded.attempt AND parts.seq = excluded.seq`
 
 // Part finds what a carrier took under its id, and the event that it is of.
 func (tx *Tx) Part(carrier, ref string) (event verify.ID, p verify.Part, ok bool, err error) {

@@ -152,6 +152,18 @@ func (tx *Tx) Release(id verify.ID, fence int64) error {
 	return nil
 }
 
+// Renew lets a claim that was made with fence hold until the given time, but not
+// past the time of the next step. It does nothing when somebody has claimed the row
+// since.
+func (tx *Tx) Renew(id verify.ID, fence int64, until time.Time) error {
+	err := tx.send(`UPDATE verifications SET due_at = CASE WHEN step_at < $1 THEN step_at ELSE $1 END
+		WHERE id = $2 AND fence = $3 AND node IS NOT NULL AND due_at < $1`, millis(until), id[:], fence)
+	if err != nil {
+		return fmt.Errorf("renew claim of verification %s: %w", id, err)
+	}
+	return nil
+}
+
 // Postpone keeps a row that cannot be worked on from falling due before until.
 func (tx *Tx) Postpone(id verify.ID, until time.Time) error {
 	return tx.send(`UPDATE verifications SET due_at = $1 WHERE id = $2`, millis(until), id[:])
