@@ -91,7 +91,7 @@ func house() []room {
 		{path: "cmd/countersign", ours: []string{"*"}},
 
 		// A PostgreSQL for tests.
-		{path: "internal/pgtest", never: []string{http, sql}},
+		{path: "internal/pgtest", never: []string{http}},
 
 		// Tests from outside: what they want of the program they ask of the
 		// running program.

@@ -19,9 +19,12 @@ func (c *backupCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	path, err := cfg.SQLitePath()
+	path, err := cfg.StoreDatabase()
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
+	}
+	if store.IsPostgres(path) {
+		return store.ErrBackup
 	}
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("no database to back up: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +17,7 @@ type demoCmd struct {
 	Listen    string `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	OpsListen string `help:"Address for /healthz, /readyz and /metrics; none if empty." placeholder:"HOST:PORT"`
 	Data      string `help:"Directory to keep the database in; a fresh temporary one if empty." type:"path" placeholder:"DIR"`
+	Database  string `help:"Database to use instead of a file in the data directory, where its key lies: a postgres:// URL." placeholder:"URL"`
 	Speed     int    `help:"Run the waits and expiries of verifications N times faster. Default: ${default}." default:"1" placeholder:"N"`
 	Unlimited bool   `help:"Lift the limits on requests and credit."`
 	Public    bool   `help:"Allow an address that others can reach. The demo's secrets are published."`
@@ -42,17 +44,14 @@ func (c *demoCmd) Run(p *process) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	cfg.Database = "sqlite:" + filepath.Join(dir, "countersign.db")
+	cfg.Database = cmp.Or(c.Database, "sqlite:"+filepath.Join(dir, "countersign.db"))
 	cfg.KeyFile = filepath.Join(dir, "key")
 	for _, address := range []string{c.Listen, c.OpsListen} {
 		if !c.Public && address != "" && !isLoopback(address) {
 			return fmt.Errorf("%s can be reached from outside, and the secrets of the demo are published; use --public if you want that", address)
 		}
 	}
-	if err := cfg.Validate(); err != nil {
-		return err
-	}
-	key, err := loadKey(filepath.Join(dir, "countersign.db"), cfg.KeyFile)
+	_, key, err := unlock(p.ctx, cfg)
 	if err != nil {
 		return err
 	}

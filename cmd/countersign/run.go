@@ -24,7 +24,8 @@ type cli struct {
 	Carriers carriersCmd `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
 	SMS      smsCmd      `cmd:"" name:"sms" help:"Try a carrier."`
 	Call     callCmd     `cmd:"" help:"Make one call over a SIP trunk, past the server, to see that it works."`
-	Backup   backupCmd   `cmd:"" help:"Copy the database to a new file while the server runs. The key file is not in it."`
+	Backup   backupCmd   `cmd:"" help:"Copy the SQLite database to a new file while the server runs. The key file is not in it."`
+	Migrate  migrateCmd  `cmd:"" help:"Bring the schema of the database up to date, or show how it is."`
 	Smsc     smscCmd     `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`
 	Phone    phoneCmd    `cmd:"" help:"Run a SIP phone to rehearse with: it takes calls, prints how they went, and records what it heard."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
@@ -100,9 +101,9 @@ func (f configFlag) open(p *process) (*store.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, key, err := unlock(cfg)
+	database, key, err := unlock(p.ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(p.ctx, store.Config{Database: path, Key: key, Log: newLogger(p.stderr, "warn", "text")})
+	return store.Open(p.ctx, store.Config{Database: database, Key: key, Log: newLogger(p.stderr, "warn", "text")})
 }

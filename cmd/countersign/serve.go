@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func (c *serveCmd) Run(p *process) error {
 	if c.TLSCert != "" || c.TLSKey != "" {
 		cfg.TLS = config.TLS{Cert: c.TLSCert, Key: c.TLSKey}
 	}
-	_, key, err := unlock(cfg)
+	_, key, err := unlock(p.ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -49,21 +50,25 @@ func (c *serveCmd) Run(p *process) error {
 }
 
 // unlock checks a configuration and gives the database that it names, with its key.
-func unlock(cfg config.Config) (path string, key store.Key, err error) {
+func unlock(ctx context.Context, cfg config.Config) (database string, key store.Key, err error) {
 	if err := cfg.Validate(); err != nil {
 		return "", key, fmt.Errorf("configuration:\n%w", err)
 	}
-	if path, err = cfg.SQLitePath(); err != nil {
+	if database, err = cfg.StoreDatabase(); err != nil {
 		return "", key, fmt.Errorf("database: %w", err)
 	}
-	key, err = loadKey(path, cfg.KeyFile)
-	return path, key, err
+	key, err = loadKey(ctx, database, cfg.KeyFile)
+	return database, key, err
 }
 
 // loadKey reads the key file. It makes one only where there is no database yet:
 // a new key for an old database would open nothing in it.
-func loadKey(database, file string) (store.Key, error) {
-	for _, dir := range []string{filepath.Dir(database), filepath.Dir(file)} {
+func loadKey(ctx context.Context, database, file string) (store.Key, error) {
+	dirs := []string{filepath.Dir(file)}
+	if !store.IsPostgres(database) {
+		dirs = append(dirs, filepath.Dir(database))
+	}
+	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return store.Key{}, fmt.Errorf("make data directory: %w", err)
 		}
@@ -72,8 +77,12 @@ func loadKey(database, file string) (store.Key, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	if _, statErr := os.Stat(database); !errors.Is(statErr, fs.ErrNotExist) {
-		return key, fmt.Errorf("database %s is there, but not its key: %w", database, err)
+	there, lookErr := store.Exists(ctx, database)
+	if lookErr != nil {
+		return key, lookErr
+	}
+	if there {
+		return key, fmt.Errorf("database %s is there, but not its key: %w", store.Redact(database), err)
 	}
 	key = store.NewKey()
 	return key, key.Save(file)

@@ -2,9 +2,9 @@ package apiv1_test
 
 import (
 	"database/sql"
-	"net/url"
 	"testing"
 
+	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/servertest"
 	"countersign/internal/store"
@@ -28,8 +28,7 @@ func newAccount(t testing.TB, s *servertest.Server, a verify.Account, signatureM
 // open opens the database of a running server beside it.
 func open(t testing.TB, s *servertest.Server) *sql.DB {
 	t.Helper()
-	dsn := url.URL{Scheme: "file", Opaque: url.PathEscape(s.Path), RawQuery: "_pragma=busy_timeout(5000)"}
-	db, err := sql.Open("sqlite", dsn.String())
+	db, err := pgtest.Open(s.Database)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 type Config struct {
 	Listen         string   `yaml:"listen"`          // host:port of the API
 	OpsListen      string   `yaml:"ops_listen"`      // host:port of /healthz, /readyz and /metrics; "" for none
-	Database       string   `yaml:"database"`        // "sqlite:" and the path of the file
+	Database       string   `yaml:"database"`        // "sqlite:" and the path of the file, or a postgres:// URL
 	KeyFile        string   `yaml:"key_file"`        // path of the key that seals PINs: 32 random bytes in hexadecimal
 	TLS            TLS      `yaml:"tls"`             // of the API
 	TrustedProxies []string `yaml:"trusted_proxies"` // addresses and CIDR ranges whose X-Forwarded-For is believed

@@ -255,8 +255,14 @@ func TestAccessors(t *testing.T) {
 	c.TrustedProxies = []string{"10.1.2.3/8", "192.0.2.1", "2001:db8::/32", "::1"}
 	c.Log.Level = "warn"
 
-	if got, err := c.SQLitePath(); err != nil || got != "data/file:name.db" {
-		t.Errorf("SQLitePath = %q, %v", got, err)
+	if got, err := c.StoreDatabase(); err != nil || got != "data/file:name.db" {
+		t.Errorf("StoreDatabase = %q, %v", got, err)
+	}
+	for _, url := range []string{"postgres://u:p%40@db.example:5433/name?sslmode=verify-full", "postgresql:///name?host=/run/postgresql"} {
+		c.Database = url
+		if got, err := c.StoreDatabase(); err != nil || got != url {
+			t.Errorf("StoreDatabase = %q, %v, want %q", got, err, url)
+		}
 	}
 	if got, err := c.Log.MinLevel(); err != nil || got != slog.LevelWarn {
 		t.Errorf("MinLevel = %v, %v", got, err)

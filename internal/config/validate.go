@@ -25,7 +25,7 @@ func (c Config) Validate() error {
 	if c.OpsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") { // :0 is a new port each time
 		p.addf("ops_listen", "must differ from listen")
 	}
-	_, err := c.SQLitePath()
+	_, err := c.StoreDatabase()
 	p.add("database", err)
 	if c.KeyFile == "" {
 		p.addf("key_file", "must be given")
@@ -169,14 +169,18 @@ func (n Networks) validate(p *problems) {
 	}
 }
 
-// SQLitePath gives the path of the database file.
-func (c Config) SQLitePath() (string, error) {
+// StoreDatabase gives the database as the store takes it: the path of a file, or
+// the URL of a PostgreSQL database. No error of it tells what is behind the scheme,
+// where there may be a password.
+func (c Config) StoreDatabase() (string, error) {
 	scheme, path, ok := strings.Cut(c.Database, ":")
 	switch {
 	case !ok || scheme == "":
-		return "", errors.New("must be sqlite: and the path of a file")
+		return "", errors.New("must be sqlite: and the path of a file, or a postgres:// URL")
+	case (scheme == "postgres" || scheme == "postgresql") && strings.HasPrefix(path, "//"):
+		return c.Database, nil
 	case scheme != "sqlite":
-		return "", fmt.Errorf("scheme %q is not supported, only sqlite", scheme)
+		return "", fmt.Errorf("scheme %q is not supported, only sqlite and postgres", scheme)
 	case path == "":
 		return "", errors.New("the path after sqlite: is missing")
 	}

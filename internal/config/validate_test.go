@@ -85,7 +85,8 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"tts.memory_mb", func(c *config.Config) { c.TTS.MemoryMB = -1 }},
 		{"database", func(c *config.Config) { c.Database = "/var/lib/countersign.db" }},
 		{"database", func(c *config.Config) { c.Database = "sqlite:" }},
-		{"database", func(c *config.Config) { c.Database = "postgres://localhost/countersign" }},
+		{"database", func(c *config.Config) { c.Database = "mysql://localhost/countersign" }},
+		{"database", func(c *config.Config) { c.Database = "postgres:countersign" }},
 		{"key_file", func(c *config.Config) { c.KeyFile = "" }},
 		{"tls.cert", func(c *config.Config) { c.TLS.Key = "key.pem" }},
 		{"tls.key", func(c *config.Config) { c.TLS.Cert = "cert.pem" }},
@@ -253,10 +254,10 @@ func TestValidateReportsEverything(t *testing.T) {
 func TestValidateKeepsDatabasePasswordsOut(t *testing.T) {
 	t.Parallel()
 	c := config.Default()
-	c.Database = "postgres://user:hunter2@localhost/countersign"
+	c.Database = "mysql://user:hunter2@localhost/countersign"
 	err := c.Validate()
-	if err == nil || !strings.Contains(err.Error(), "only sqlite") || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("Validate = %v, want that only sqlite is supported, without the password", err)
+	if err == nil || !strings.Contains(err.Error(), "only sqlite and postgres") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("Validate = %v, want what is supported, without the password", err)
 	}
 }
 

@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/engine"
 	"countersign/internal/message"
+	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -71,7 +71,7 @@ func (c *carrier) all() []deliver.Message {
 func setUp(t *testing.T, change ...func(*bench, *engine.Config)) *bench {
 	t.Helper()
 	b := &bench{
-		t: t, clock: clockwork.NewFakeClockAt(t0), carrier: &carrier{}, path: filepath.Join(t.TempDir(), "countersign.db"),
+		t: t, clock: clockwork.NewFakeClockAt(t0), carrier: &carrier{}, path: pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate),
 		account: verify.Account{Key: "demo0001", Balance: 100 * verify.Unit},
 	}
 	var err error
@@ -200,7 +200,7 @@ func (b *bench) orphan(attempt int) (verify.Verification, verify.Event) {
 // behind runs SQL behind the engine's back.
 func (b *bench) behind(query string) {
 	b.t.Helper()
-	db, err := sql.Open("sqlite", b.path)
+	db, err := pgtest.Open(b.path)
 	must(b.t, err)
 	defer db.Close()
 	_, err = db.ExecContext(b.t.Context(), query)

@@ -8,6 +8,7 @@ package pgtest
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -17,12 +18,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
 // Server is a PostgreSQL server that listens on a socket in a directory of its own.
@@ -90,6 +94,24 @@ func Prepared(t testing.TB, name string, prepare func(ctx context.Context, url s
 		t.Fatalf("prepare database %s: %v", name, tmpl.err)
 	}
 	return s.Create(t, name)
+}
+
+// Chosen is the database for a test that runs on either engine: the file at path,
+// or one as Prepared makes it when COUNTERSIGN_TEST_DATABASE is "postgres".
+func Chosen(t testing.TB, path, name string, prepare func(ctx context.Context, url string) error) string {
+	t.Helper()
+	if os.Getenv("COUNTERSIGN_TEST_DATABASE") == "postgres" {
+		return Prepared(t, name, prepare)
+	}
+	return path
+}
+
+// Open opens a database, of either engine, past whoever uses it.
+func Open(database string) (*sql.DB, error) {
+	if strings.HasPrefix(database, "postgres://") {
+		return sql.Open("pgx", database)
+	}
+	return sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(database), RawQuery: "_pragma=busy_timeout(5000)"}).String())
 }
 
 // Create makes a database as a copy of another. It goes with the test.

@@ -84,11 +84,11 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	path, err := opts.Config.SQLitePath()
+	database, err := opts.Config.StoreDatabase()
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	s.db, err = store.Open(ctx, store.Config{Database: path, Key: opts.Key, Log: opts.Log, Serve: true})
+	s.db, err = store.Open(ctx, store.Config{Database: database, Key: opts.Key, Log: opts.Log, Serve: true})
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ package servertest
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/store"
 )
@@ -26,8 +26,8 @@ import (
 // Server is a running server.
 type Server struct {
 	*server.Server
-	Clock *clockwork.FakeClock
-	Path  string // of the database file
+	Clock    *clockwork.FakeClock
+	Database string // the path of its file, or its URL
 
 	t testing.TB
 }
@@ -52,13 +52,16 @@ const patience = 10 * time.Second
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &Server{Clock: clockwork.NewFakeClockAt(Epoch), Path: filepath.Join(dir, "countersign.db"), t: t}
+	s := &Server{Clock: clockwork.NewFakeClockAt(Epoch), Database: pgtest.Chosen(t, filepath.Join(dir, "countersign.db"), "migrated", store.Migrate), t: t}
 	opts := server.Options{
 		Config: server.DemoConfig(), Key: store.NewKey(), Clock: s.Clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Unlimited: true,
 	}
 	opts.Config.Listen, opts.Config.OpsListen = "127.0.0.1:0", "127.0.0.1:0"
-	opts.Config.Database = "sqlite:" + s.Path
+	opts.Config.Database = s.Database
+	if !store.IsPostgres(s.Database) {
+		opts.Config.Database = "sqlite:" + s.Database
+	}
 	for _, o := range options {
 		o(&opts)
 	}
@@ -119,11 +122,11 @@ func (s *Server) WaitMessages(number string, n int) []Message {
 	return nil
 }
 
-// settled reports whether no event is on its way. It asks the file, since no
+// settled reports whether no event is on its way. It asks the database, since no
 // client is told.
 func (s *Server) settled() bool {
 	s.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+s.Path+"?mode=ro")
+	db, err := pgtest.Open(s.Database)
 	if err != nil {
 		s.t.Fatal(err)
 	}

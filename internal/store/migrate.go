@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path"
+	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -22,6 +25,56 @@ var ErrNewerSchema = errors.New("the schema is newer than this program; use a ne
 // does, and leaves it at that. It makes the database where that is a file.
 func Migrate(ctx context.Context, database string) error {
 	return withSchema(ctx, database, func(db *sql.DB, d dialect) error { return migrate(ctx, db, d) })
+}
+
+// Migration is one step of the schema.
+type Migration struct {
+	Version int64
+	Name    string    // of its file
+	Applied time.Time // zero while it is not
+}
+
+// Migrations lists the steps of the schema that this program knows, by version.
+func Migrations(ctx context.Context, database string) (list []Migration, err error) {
+	if !IsPostgres(database) {
+		if _, err := os.Stat(database); err != nil {
+			return nil, fmt.Errorf("no database: %w", err) // and none is to be made
+		}
+	}
+	err = withSchema(ctx, database, func(db *sql.DB, d dialect) error {
+		p, err := d.provider(db)
+		if err != nil {
+			return err
+		}
+		all, err := p.Status(ctx)
+		if err != nil {
+			return fmt.Errorf("read schema version: %w", err)
+		}
+		for _, m := range all {
+			list = append(list, Migration{m.Source.Version, path.Base(m.Source.Path), m.AppliedAt})
+		}
+		return nil
+	})
+	return list, err
+}
+
+// Exists reports whether there is a database that was used already, and has a key.
+func Exists(ctx context.Context, database string) (there bool, err error) {
+	if !IsPostgres(database) {
+		_, err := os.Stat(database)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return true, nil // or cannot be looked at; whoever opens it says why
+	}
+	err = withSchema(ctx, database, func(db *sql.DB, _ dialect) error {
+		var tables bool
+		if err := db.QueryRowContext(ctx, `SELECT to_regclass('settings') IS NOT NULL`).Scan(&tables); err != nil || !tables {
+			return err
+		}
+		return db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1)`, keyCheck).Scan(&there)
+	})
+	return there, err
 }
 
 // withSchema opens a database for work on its schema.

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"countersign/internal/store"
+)
+
+type migrateCmd struct {
+	Up     migrateUpCmd     `cmd:"" help:"Bring the schema up to this program's version, as the server does when it starts."`
+	Status migrateStatusCmd `cmd:"" help:"List the steps of the schema, and when each was applied."`
+}
+
+type migrateUpCmd struct{ configFlag }
+
+// Run applies what is missing.
+func (c *migrateUpCmd) Run(p *process) error {
+	database, err := c.database(p)
+	if err != nil {
+		return err
+	}
+	return store.Migrate(p.ctx, database)
+}
+
+type migrateStatusCmd struct{ configFlag }
+
+// Run lists the steps.
+func (c *migrateStatusCmd) Run(p *process) error {
+	database, err := c.database(p)
+	if err != nil {
+		return err
+	}
+	steps, err := store.Migrations(p.ctx, database)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "VERSION\tAPPLIED\tNAME")
+	for _, s := range steps {
+		applied := "no"
+		if !s.Applied.IsZero() {
+			applied = s.Applied.UTC().Format(time.RFC3339)
+		}
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\n", s.Version, applied, s.Name)
+	}
+	return w.Flush()
+}
+
+// database names the database of the configuration, for work that needs no key.
+func (f configFlag) database(p *process) (string, error) {
+	cfg, err := f.load(p)
+	if err != nil {
+		return "", err
+	}
+	database, err := cfg.StoreDatabase()
+	if err != nil {
+		return "", fmt.Errorf("database: %w", err)
+	}
+	return database, nil
+}
