@@ -223,7 +223,7 @@ func TestCredentials(t *testing.T) {
 		return request{params: params}
 	}
 	unsigned := newAccount(t, s, verify.Account{}, "")
-	database(t, s, `UPDATE accounts SET signature_secret = NULL WHERE key = ?`, unsigned)
+	database(t, s, `UPDATE accounts SET signature_secret = NULL WHERE key = $1`, unsigned)
 	noSecret := form("request_id", unknownID)
 	sign(noSecret, unsigned, signature.MD5Hash, s.Clock.Now())
 

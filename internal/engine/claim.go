@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -17,14 +18,17 @@ const maxRenewals = 256
 // renewClaims keeps other nodes from a row while its message is with a carrier,
 // however long that takes. Where there are no others the row may fall due, and the
 // runner sees that its message is still on the way.
-func (e *Engine) renewClaims() {
-	for e.pause(e.sendCtx, renewEvery) {
-		until := e.now().Add(lease)
-		for some := range slices.Chunk(e.flights.to(""), maxRenewals) {
-			err := e.write(e.sendCtx, func(tx *store.Tx) error { return renew(tx, some, until) })
-			if err != nil && e.sendCtx.Err() == nil {
-				e.cfg.Log.Warn("claims not renewed", "claims", len(some), "error", err)
-			}
+func (e *Engine) renewClaims(ctx context.Context) {
+	now := e.now()
+	if !e.cfg.Store.Shared() || now.Sub(e.renewedAt) < renewEvery {
+		return
+	}
+	e.renewedAt = now
+	for some := range slices.Chunk(e.flights.to(""), maxRenewals) {
+		err := e.write(ctx, func(tx *store.Tx) error { return renew(tx, some, now.Add(lease)) })
+		if err != nil {
+			e.cfg.Log.Warn("claims not renewed", "claims", len(some), "error", err)
+			e.renewedAt = time.Time{}
 		}
 	}
 }

@@ -60,7 +60,7 @@ const (
 	// maxIdle bounds a sleep of the runner, in case another process changed a row.
 	maxIdle = time.Minute
 	// maxIdleShared is maxIdle where other nodes add rows all the time, which any
-	// node must be able to take over.
+	// node must be able to take over. It is shorter than renewEvery, too.
 	maxIdleShared = time.Second
 )
 
@@ -80,7 +80,7 @@ type Engine struct {
 	cancelWait context.CancelFunc
 	sendCtx    context.Context // ends when Stop gives up waiting
 	cancelSend context.CancelFunc
-	renewal    sync.WaitGroup
+	renewedAt  time.Time // the claims of this node; of the runner
 }
 
 // New returns an engine that accepts calls. Due steps are taken from Resume on.
@@ -107,12 +107,7 @@ func New(cfg Config) *Engine {
 }
 
 // Resume begins to take due steps, first those that fell due while nobody ran.
-func (e *Engine) Resume() {
-	e.runner.Start()
-	if e.cfg.Store.Shared() {
-		e.renewal.Go(e.renewClaims)
-	}
-}
+func (e *Engine) Resume() { e.runner.Start() }
 
 // Stop takes no more steps and waits for the messages that are with a carrier,
 // until ctx ends. What is not finished then, and what only waits for a carrier
@@ -121,12 +116,13 @@ func (e *Engine) Resume() {
 func (e *Engine) Stop(ctx context.Context) error {
 	e.cancelWait()
 	e.runner.Stop()
+	e.renewedAt = time.Time{}
+	e.renewClaims(ctx) // once more, for the time of the wait
 	finished := make(chan struct{})
 	go func() {
 		e.deliveries.Wait()
 		close(finished)
 	}()
-	defer e.renewal.Wait()
 	defer e.cancelSend()
 	select {
 	case <-finished:

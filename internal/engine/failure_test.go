@@ -6,15 +6,27 @@ import (
 	"time"
 
 	"countersign/internal/engine"
+	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
 // fail makes every new event, or every change of one, an error of the database.
 func (b *bench) fail(operation string) {
+	if store.IsPostgres(b.path) {
+		b.behind(`CREATE OR REPLACE FUNCTION broken() RETURNS TRIGGER AS $$ BEGIN RAISE 'the disk is on fire'; END $$ LANGUAGE plpgsql;
+			CREATE TRIGGER broken BEFORE ` + operation + ` ON events FOR EACH ROW EXECUTE FUNCTION broken()`)
+		return
+	}
 	b.behind(`CREATE TRIGGER broken BEFORE ` + operation + ` ON events BEGIN SELECT RAISE(ABORT, 'the disk is on fire'); END`)
 }
 
-func (b *bench) mend() { b.behind(`DROP TRIGGER broken`) }
+func (b *bench) mend() {
+	if store.IsPostgres(b.path) {
+		b.behind(`DROP TRIGGER broken ON events`)
+		return
+	}
+	b.behind(`DROP TRIGGER broken`)
+}
 
 // TestStartFails: what the database did not take has not happened.
 func TestStartFails(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // then delivers them. It returns when the next step falls due.
 func (e *Engine) takeSteps(ctx context.Context) (next time.Time, err error) {
 	for ctx.Err() == nil {
+		e.renewClaims(ctx)
 		at, ok, err := e.cfg.Store.NextDue(ctx)
 		if err != nil || !ok {
 			return time.Time{}, err
