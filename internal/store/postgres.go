@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -159,4 +161,33 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("the encoding of the database is %s; it must be UTF8", encoding)
 	}
 	return nil
+}
+
+// retryRead reads again where a connection turns out to have been lost: after a
+// restart of the server all in the pool are, and each is dropped when it is found.
+func retryRead[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	for try := 0; ; try++ {
+		v, err := do()
+		if try == postgresReads || ctx.Err() != nil || !lost(err) {
+			return v, err
+		}
+	}
+}
+
+// lost reports whether an error is that of a connection which worked once.
+func lost(err error) bool {
+	if err == nil || errors.Is(err, sql.ErrNoRows) {
+		return false
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return false
+	}
+	if state := sqlState(err); state != "" {
+		return state == adminShutdown
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return false // it was waited for long enough
+	}
+	_, network := errors.AsType[*net.OpError](err)
+	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }

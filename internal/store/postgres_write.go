@@ -304,6 +304,7 @@ const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	uniqueViolation      = "23505"
+	adminShutdown        = "57P01"
 )
 
 func sqlState(err error) string {

@@ -110,7 +110,7 @@ func (db *DB) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 
 func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if db.dialect == onPostgres { // whose driver prepares by itself, for each connection
-		return db.read.QueryContext(ctx, query, args...)
+		return retryRead(ctx, func() (*sql.Rows, error) { return db.read.QueryContext(ctx, query, args...) })
 	}
 	s, err := db.prepare(ctx, query)
 	if err != nil {
@@ -122,7 +122,8 @@ func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 // queryRow reads one row into dest; sql.ErrNoRows when there is none.
 func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
 	if db.dialect == onPostgres {
-		return db.read.QueryRowContext(ctx, query, args...).Scan(dest...)
+		_, err := retryRead(ctx, func() (any, error) { return nil, db.read.QueryRowContext(ctx, query, args...).Scan(dest...) })
+		return err
 	}
 	s, err := db.prepare(ctx, query)
 	if err != nil {

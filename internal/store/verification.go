@@ -288,7 +288,9 @@ type Record struct {
 // when there is none.
 func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Record, ok bool, err error) {
 	// One snapshot, so that the parts agree with each other.
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: db.snapshot})
+	tx, err := retryRead(ctx, func() (*sql.Tx, error) {
+		return db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: db.snapshot})
+	})
 	if err != nil {
 		return rec, false, fmt.Errorf("search: %w", err)
 	}

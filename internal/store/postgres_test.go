@@ -1,0 +1,211 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"countersign/internal/pgtest"
+	"countersign/internal/store"
+)
+
+// What only the engine on a server can do.
+
+// TestPostgresFirstNodes: of many nodes that meet an empty database at once, one
+// makes the schema, and the key of one becomes the key of all.
+func TestPostgresFirstNodes(t *testing.T) {
+	t.Parallel()
+	database := pgtest.URL(t)
+	keys := []store.Key{store.NewKey(), store.NewKey()}
+	var opened, refused [2]int
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			db, err := open(t, database, keys[i%2], true)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				opened[i%2]++
+				err = db.Close()
+			case errors.Is(err, store.ErrKey):
+				refused[i%2]++
+				err = nil
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if opened != [2]int{5, 0} && opened != [2]int{0, 5} || opened[0] != refused[1] || opened[1] != refused[0] {
+		t.Errorf("opened %v, refused %v; want all with one key and none with the other", opened, refused)
+	}
+	steps, err := store.Migrations(t.Context(), database)
+	if err != nil || len(steps) < 2 || steps[0].Version != 1 || steps[0].Applied.IsZero() || steps[1].Name != "0002_receipts.sql" {
+		t.Errorf("Migrations = %+v, %v", steps, err)
+	}
+}
+
+func TestPostgresRefusesToOpen(t *testing.T) {
+	t.Parallel()
+	t.Run("ErrNewerSchema", func(t *testing.T) {
+		t.Parallel()
+		database := postgres(t)
+		pgtest.Exec(t, database, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, TRUE)`)
+		if _, err := open(t, database, key, true); !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "999") {
+			t.Errorf("got %v, want ErrNewerSchema that names the version", err)
+		}
+		if err := store.Migrate(t.Context(), database); !errors.Is(err, store.ErrNewerSchema) {
+			t.Errorf("Migrate: %v, want ErrNewerSchema", err)
+		}
+	})
+	t.Run("ErrEncoding", func(t *testing.T) {
+		t.Parallel()
+		database := pgtest.URL(t)
+		latin := strings.Replace(database, "?", "_latin?", 1)
+		name := path.Base(strings.SplitN(latin, "?", 2)[0])
+		pgtest.Exec(t, database, `CREATE DATABASE `+name+` ENCODING 'LATIN1' TEMPLATE template0`)
+		if _, err := open(t, latin, key, true); err == nil || !strings.Contains(err.Error(), "UTF8") {
+			t.Errorf("got %v, want that it must be UTF8", err)
+		}
+	})
+	t.Run("ErrNoServer", func(t *testing.T) {
+		t.Parallel()
+		if _, err := open(t, "postgres:///countersign?host="+t.TempDir(), key, true); err == nil {
+			t.Error("opened a database without a server")
+		}
+	})
+}
+
+// TestPostgresPasswords: no error tells any part of a password, however wrong the
+// URL that it stands in.
+func TestPostgresPasswords(t *testing.T) {
+	t.Parallel()
+	for _, database := range []string{
+		"postgres://user:hunter2@127.0.0.1:1/name",
+		"postgres://user:hunter2@127.0.0.1:1/name?sslmode=hunter2",
+		"postgres://user@127.0.0.1:1/name?password=hunter2",
+		"postgres://user:hun%zzhunter2@127.0.0.1:1/name",
+		"postgres://user:before/hunter2@127.0.0.1:1/name",
+		"postgres://user:12/hunter2@127.0.0.1:1/name",
+		"postgres://user:before@hunter2@127.0.0.1:1/name",
+		"postgres://user:before?hunter2@127.0.0.1:1/name",
+		"postgres://user:before#hunter2@127.0.0.1:1/name",
+		"postgresql://user:hunter2@127.0.0.1:x/name",
+		"postgres://user:hunter2 x@[::1/name",
+	} {
+		_, openErr := open(t, database, key, true)
+		_, existsErr := store.Exists(t.Context(), database)
+		for _, text := range []string{errText(openErr), errText(existsErr), errText(store.Migrate(t.Context(), database)), store.Redact(database)} {
+			if text == "" || strings.Contains(text, "hunter") || strings.Contains(text, "before") {
+				t.Errorf("%s: it is said %q", database, text)
+			}
+		}
+	}
+	if got := store.Redact("postgres://me:secret@db.example:5433/verify?sslmode=require"); got != "postgres://me@db.example:5433/verify" {
+		t.Errorf("Redact = %q", got)
+	}
+	if got := store.Redact("/var/lib/x.db"); got != "/var/lib/x.db" {
+		t.Errorf("Redact = %q", got)
+	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestPostgresExists(t *testing.T) {
+	t.Parallel()
+	want := func(database string, want bool) {
+		t.Helper()
+		if got, err := store.Exists(t.Context(), database); got != want || err != nil {
+			t.Errorf("Exists = %v, %v; want %v", got, err, want)
+		}
+	}
+	database := pgtest.URL(t)
+	want(database, false)
+	must(t, store.Migrate(t.Context(), database))
+	want(database, false) // nobody's key yet
+	openFile(t, database, key)
+	want(database, true)
+
+	file := filepath.Join(t.TempDir(), "countersign.db")
+	want(file, false)
+	openFile(t, file, key)
+	want(file, true)
+}
+
+// TestPostgresBackup: is not ours to make.
+func TestPostgresBackup(t *testing.T) {
+	t.Parallel()
+	err := openFile(t, postgres(t), key).Backup(t.Context(), filepath.Join(t.TempDir(), "copy.db"))
+	if !errors.Is(err, store.ErrBackup) || !strings.Contains(err.Error(), "pg_dump") {
+		t.Errorf("got %v, want ErrBackup that names pg_dump", err)
+	}
+}
+
+// TestPostgresPing: many can at once, and leave little behind.
+func TestPostgresPing(t *testing.T) {
+	t.Parallel()
+	database := postgres(t)
+	nodes := []*store.DB{openFile(t, database, key), openFile(t, database, key)}
+	var wg sync.WaitGroup
+	for _, db := range nodes {
+		for range 20 {
+			wg.Go(func() {
+				if err := db.Ping(context.WithoutCancel(t.Context())); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	var rows int
+	pgtest.Scan(t, database, `SELECT COUNT(*) FROM settings`, &rows)
+	if rows > 3 {
+		t.Errorf("%d rows of settings are left", rows)
+	}
+}
+
+// TestPostgresRestart: while the server is away callers are told so at once, and
+// when it is back all goes on.
+func TestPostgresRestart(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	db, err := store.Open(t.Context(), store.Config{Database: server.Create(t, "template0"), Key: key, Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	defer db.Close()
+	addAccount(t, db, "demo0001", 1)
+	server.Stop(t)
+	if err := db.Credit(t.Context(), "demo0001", 1, t0); err == nil {
+		t.Error("written without a server")
+	}
+	if _, err := db.Accounts(t.Context()); err == nil {
+		t.Error("read without a server")
+	}
+	if err := db.Ping(t.Context()); err == nil {
+		t.Error("ready without a server")
+	}
+	server.Resume(t)
+	must(t, db.Credit(t.Context(), "demo0001", 10, t0))
+	wantBalance(t, db, "demo0001", 11, 0)
+	for i := range 3 { // and nobody notices one that is quick
+		server.Restart(t)
+		if i%2 == 0 {
+			must(t, db.Credit(t.Context(), "demo0001", 100, t0))
+			continue
+		}
+		wantBalance(t, db, "demo0001", 111, 0)
+	}
+	wantBalance(t, db, "demo0001", 211, 0)
+}

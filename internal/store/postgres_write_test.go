@@ -1,0 +1,313 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"countersign/internal/pgtest"
+)
+
+// openPostgres opens a database, with options for its connections.
+func openPostgres(t *testing.T, database string, options ...string) *DB {
+	t.Helper()
+	for _, o := range options {
+		database += "&" + o
+	}
+	db, err := Open(t.Context(), Config{Database: database, Key: testKey, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func wantTraces(t *testing.T, db *DB, want ...string) {
+	t.Helper()
+	if got := traces(t, db); !slices.Equal(got, want) {
+		t.Errorf("written: %v, want %v", got, want)
+	}
+}
+
+// lay is put without a look at the result.
+func lay(name string) func(*Tx) error {
+	return func(tx *Tx) error { return tx.send(`INSERT INTO settings (name, value) VALUES ($1, 'x')`, name) }
+}
+
+// TestPostgresFailingJob: jobs of one batch fail one by one, also where a statement
+// fails that was sent with those of others.
+func TestPostgresFailingJob(t *testing.T) {
+	t.Parallel()
+	db := openPostgres(t, pgtest.Prepared(t, "migrated", Migrate))
+	release := hold(t, db)
+	results := queue(t, db,
+		put("a"),
+		func(tx *Tx) error { return errors.Join(put("b")(tx), errJob) },
+		lay("c"),
+		lay("a"), // is there already
+		func(tx *Tx) error {
+			_, err := tx.exec(`nonsense`)
+			return err
+		},
+		func(tx *Tx) error { return tx.send(`nonsense`) },
+		func(*Tx) error { return errJob },
+		func(tx *Tx) error {
+			return tx.send(`INSERT INTO settings (name, value) VALUES ($1, 'x')`, make(chan int))
+		},
+		put("d"),
+	)
+	release()
+	for i, fails := range []bool{false, true, false, true, true, true, true, true, false} {
+		if err := <-results[i]; (err != nil) != fails {
+			t.Errorf("job %d: %v, want an error: %v", i, err, fails)
+		}
+	}
+	wantTraces(t, db, "a", "c", "d")
+}
+
+// TestPostgresDeadlock: two jobs of two nodes that wait for each other are both
+// carried out, one of them the second time.
+func TestPostgresDeadlock(t *testing.T) {
+	t.Parallel()
+	database := pgtest.Prepared(t, "migrated", Migrate)
+	nodes := []*DB{openPostgres(t, database), openPostgres(t, database)}
+	if err := nodes[0].Write(t.Context(), func(tx *Tx) error { return errors.Join(put("a")(tx), put("b")(tx)) }); err != nil {
+		t.Fatal(err)
+	}
+	var runs atomic.Int32
+	held := [2]chan struct{}{make(chan struct{}, 9), make(chan struct{}, 9)}
+	results := make(chan error, 2)
+	for i, db := range nodes {
+		order := []string{"a", "b"}
+		if i == 1 {
+			slices.Reverse(order)
+		}
+		go func() {
+			results <- db.Write(context.WithoutCancel(t.Context()), func(tx *Tx) error {
+				touch := func(name string) error {
+					_, err := tx.exec(`UPDATE settings SET value = value || 'y' WHERE name = $1`, name)
+					return err
+				}
+				first := runs.Add(1) <= 2
+				if err := touch(order[0]); err != nil {
+					return err
+				}
+				if first { // each has one now, and wants the other
+					held[i] <- struct{}{}
+					<-held[1-i]
+				}
+				return touch(order[1])
+			})
+		}()
+	}
+	for range nodes {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := runs.Load(); n < 3 {
+		t.Errorf("%d runs: they did not wait for each other", n)
+	}
+	var values string
+	pgtest.Scan(t, database, `SELECT string_agg(encode(value, 'escape'), ' ') FROM settings WHERE name IN ('a', 'b')`, &values)
+	if values != "xyy xyy" {
+		t.Errorf("the values are %q", values)
+	}
+}
+
+// kill ends all connections to a database but its own.
+func kill(t *testing.T, database string) {
+	t.Helper()
+	pgtest.Exec(t, database, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	var left int
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		pgtest.Scan(t, database, `SELECT COUNT(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'countersign'`, &left)
+		if left == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections live on", left)
+		}
+	}
+}
+
+// TestPostgresKilled: a connection that is lost before the commit is replaced, and
+// the work done again; in the commit, the caller is told that nobody knows.
+func TestPostgresKilled(t *testing.T) {
+	t.Parallel()
+	database := pgtest.Prepared(t, "migrated", Migrate)
+	db := openPostgres(t, database)
+	write := func(do func(*Tx) error) error { return db.Write(t.Context(), do) }
+	if err := write(put("a")); err != nil {
+		t.Fatal(err)
+	}
+
+	runs := 0
+	if err := write(func(tx *Tx) error {
+		if runs++; runs > 1 {
+			return put("b")(tx)
+		}
+		if err := put("lost")(tx); err != nil {
+			return err
+		}
+		kill(t, database)
+		return put("lost, too")(tx)
+	}); err != nil || runs != 2 {
+		t.Errorf("killed before the commit: %v after %d runs, want it to be run again", err, runs)
+	}
+
+	runs = 0
+	if err := write(func(tx *Tx) error {
+		runs++
+		if err := put("c")(tx); err != nil {
+			return err
+		}
+		kill(t, database)
+		return nil
+	}); !errors.Is(err, ErrUnknown) || runs != 1 {
+		t.Errorf("killed before the answer to the commit: %v after %d runs, want ErrUnknown after one", err, runs)
+	}
+
+	release := hold(t, db)
+	results := queue(t, db, put("d"), put("e"))
+	kill(t, database)
+	release()
+	for _, result := range results {
+		if err := <-result; err != nil && !errors.Is(err, ErrUnknown) {
+			t.Error(err)
+		}
+	}
+	if err := write(put("f")); err != nil {
+		t.Errorf("the writer is stuck: %v", err)
+	}
+	kill(t, database)
+	time.Sleep(idleCheck + 10*time.Millisecond) // looked at before it is used
+	if err := write(lay("g")); err != nil {
+		t.Errorf("after a rest: %v", err)
+	}
+	wantTraces(t, db, "a", "b", "d", "e", "f", "g")
+}
+
+// TestPostgresAsleep: a node that stands still in the midst of a transaction does
+// not keep the others out for long, and what it does when it wakes is void.
+func TestPostgresAsleep(t *testing.T) {
+	t.Parallel()
+	database := pgtest.Prepared(t, "migrated", Migrate)
+	asleep := openPostgres(t, database, "idle_in_transaction_session_timeout=300")
+	awake := openPostgres(t, database)
+	if err := awake.Write(t.Context(), put("a")); err != nil {
+		t.Fatal(err)
+	}
+	sleeping, woken := make(chan struct{}), make(chan struct{})
+	result := make(chan error, 1)
+	go func() {
+		result <- asleep.Write(context.WithoutCancel(t.Context()), func(tx *Tx) error {
+			_, err := tx.exec(`UPDATE settings SET value = 'z' WHERE name = 'a'`)
+			close(sleeping)
+			<-woken
+			return err
+		})
+	}()
+	<-sleeping
+	begun := time.Now()
+	if err := awake.Write(t.Context(), func(tx *Tx) error {
+		_, err := tx.exec(`UPDATE settings SET value = 'y' WHERE name = 'a'`)
+		return err
+	}); err != nil {
+		t.Errorf("kept out by a node that sleeps: %v", err)
+	}
+	if waited := time.Since(begun); waited > lockTimeout {
+		t.Errorf("waited %v", waited)
+	}
+	close(woken)
+	if err := <-result; err == nil {
+		t.Error("the late write was taken")
+	}
+	var value string
+	pgtest.Scan(t, database, `SELECT encode(value, 'escape') FROM settings WHERE name = 'a'`, &value)
+	if value != "y" {
+		t.Errorf("the value is %q", value)
+	}
+	if err := asleep.Write(t.Context(), put("b")); err != nil {
+		t.Errorf("awake again: %v", err)
+	}
+}
+
+// countingConn counts what is sent.
+type countingConn struct {
+	net.Conn
+	sent *atomic.Int32
+}
+
+func (c countingConn) Write(b []byte) (int, error) {
+	c.sent.Add(1)
+	return c.Conn.Write(b)
+}
+
+// TestPostgresRoundTrips: it is round trips that a server costs.
+func TestPostgresRoundTrips(t *testing.T) {
+	t.Parallel()
+	database := pgtest.Prepared(t, "migrated", Migrate)
+	db := openPostgres(t, database)
+	var sent atomic.Int32
+	conn := db.writer.conn.(*postgresConn)
+	dial := conn.cfg.DialFunc
+	conn.cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		return countingConn{c, &sent}, err
+	}
+	conn.drop() // nobody writes yet
+	look := func(tx *Tx) error {
+		_, err := tx.queryRow(`SELECT 1 FROM settings WHERE name = $1`, []any{"x"}, new(int))
+		return err
+	}
+	n := 0
+	for _, tt := range []struct {
+		name string
+		want int32
+		jobs []func(tx *Tx) error
+	}{
+		{"Nothing", 0, []func(*Tx) error{func(*Tx) error { return nil }}},
+		{"SendOnly", 1, []func(*Tx) error{lay("")}},
+		{"SendMany", 1, []func(*Tx) error{lay(""), lay(""), lay("")}},
+		{"LookAndSend", 2, []func(*Tx) error{func(tx *Tx) error { return errors.Join(look(tx), lay(fmt.Sprint("l", n))(tx)) }}},
+		{"LookAndSendThrice", 4, slices.Repeat([]func(*Tx) error{func(tx *Tx) error {
+			n++
+			return errors.Join(look(tx), lay(fmt.Sprint("m", n))(tx))
+		}}, 3)},
+	} {
+		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // they count together
+			for try := range 2 { // the first time statements are prepared
+				jobs := slices.Clone(tt.jobs)
+				for i := range jobs {
+					if strings.HasPrefix(tt.name, "Send") {
+						n++
+						jobs[i] = lay(fmt.Sprint("s", n))
+					}
+				}
+				n++
+				release := hold(t, db)
+				results := queue(t, db, jobs...)
+				before := sent.Load()
+				release()
+				for _, result := range results {
+					if err := <-result; err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := sent.Load() - before; try > 0 && got != tt.want {
+					t.Errorf("%d round trips, want %d", got, tt.want)
+				}
+			}
+		})
+	}
+}
