@@ -247,7 +247,7 @@ func (s *Server) keep() error {
 	if err != nil {
 		return err
 	}
-	defer read.Close()
+	defer func() { _ = read.Close() }()
 	cmd := exec.Command("/bin/sh", "-c", `read -r _; "$0"/pg_ctl stop -D data -m immediate >/dev/null 2>&1; cd / && rm -rf "$1"`, s.bin, s.dir) //nolint:gosec,noctx // it outlives us
 	cmd.Dir, cmd.Stdin = s.dir, read
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setsid: true}
@@ -264,7 +264,7 @@ func (s *Server) run() error {
 	config := fmt.Sprintf("-c listen_addresses= -c unix_socket_directories=%s -c max_connections=300 -c shared_buffers=32MB -c log_min_messages=fatal", s.dir)
 	log := filepath.Join(s.dir, "log")
 	if err := s.command("pg_ctl", "start", "-D", s.data(), "-w", "-t", "60", "-l", log, "-o", config).Run(); err != nil {
-		text, _ := os.ReadFile(log) //nolint:gosec // ours
+		text, _ := os.ReadFile(log)
 		return fmt.Errorf("start PostgreSQL: %w\n%s", err, bytes.TrimSpace(text))
 	}
 	return nil

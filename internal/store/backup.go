@@ -13,7 +13,7 @@ var ErrBackup = errors.New("a PostgreSQL database is backed up with PostgreSQL's
 // Backup writes a consistent copy of the database to a new file while it is in
 // use. The key is not in it.
 func (db *DB) Backup(ctx context.Context, path string) error {
-	if db.dialect == onPostgres {
+	if db.postgres() {
 		return ErrBackup
 	}
 	// VACUUM INTO takes an empty file, which only its owner can read from the start.

@@ -32,15 +32,18 @@ type dialect struct {
 	snapshot sql.IsolationLevel // for reads that must agree with each other
 }
 
-var (
-	onSQLite = dialect{
+func onSQLite() dialect {
+	return dialect{
 		name:   "sqlite",
 		goose:  goose.DialectSQLite3,
 		forget: `DELETE FROM receipts WHERE received_at < $1`,
 
 		pingSize: 64 << 10,
 	}
-	onPostgres = dialect{
+}
+
+func onPostgres() dialect {
+	return dialect{
 		name:       "postgres",
 		goose:      goose.DialectPostgres,
 		lock:       ` FOR NO KEY UPDATE`,
@@ -61,7 +64,9 @@ var (
 		pingSize: 32,
 		snapshot: sql.LevelRepeatableRead,
 	}
-)
+}
+
+func (d dialect) postgres() bool { return d.goose == goose.DialectPostgres }
 
 // placeholders gives "$1, … $n".
 func placeholders(n int) string {

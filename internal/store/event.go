@@ -74,6 +74,7 @@ func (tx *Tx) Submitting(id verify.ID) ([]verify.Event, error) {
 }
 
 func queryEvents(ctx context.Context, tx *sql.Tx, id verify.ID) ([]verify.Event, error) {
+	//nolint:rowserrcheck // scanEvents does
 	rows, err := tx.QueryContext(ctx, `SELECT `+eventColumns+` FROM events WHERE verification = $1 ORDER BY seq`, id[:])
 	return scanEvents(rows, err)
 }

@@ -92,20 +92,20 @@ func withSchema(ctx context.Context, database string, do func(*sql.DB, dialect) 
 func openSchema(ctx context.Context, database string) (*sql.DB, dialect, error) {
 	if !IsPostgres(database) {
 		if err := createPrivate(database); err != nil {
-			return nil, onSQLite, err
+			return nil, onSQLite(), err
 		}
 		db, err := openSQLite(database, 1)
-		return db, onSQLite, err
+		return db, onSQLite(), err
 	}
 	conf, err := parsePostgres(database)
 	if err != nil {
-		return nil, onPostgres, err
+		return nil, onPostgres(), err
 	}
 	db := stdlib.OpenDB(*conf) // without limits of time: a migration may take its own
 	if err := checkServer(ctx, db); err != nil {
-		return nil, onPostgres, errors.Join(err, db.Close())
+		return nil, onPostgres(), errors.Join(err, db.Close())
 	}
-	return db, onPostgres, nil
+	return db, onPostgres(), nil
 }
 
 // migrate brings the schema up to this program's version. It refuses a database
@@ -155,7 +155,7 @@ const schemaLock = 0x636f756e74657273 // "counters"
 // lockSchema keeps other nodes from migrating. The lock is that of a connection,
 // so a node that dies leaves none behind.
 func (d dialect) lockSchema(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
-	if d != onPostgres { // where only one process writes at a time
+	if !d.postgres() { // where only one process writes at a time
 		return func() error { return nil }, nil
 	}
 	conn, err := db.Conn(ctx)

@@ -42,8 +42,8 @@ func (tx *Tx) lockRef(carrier, ref string) error {
 		return nil
 	}
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, carrier+"\x00"+ref)                // never fails
-	return tx.conn.send(tx.lockNumber, []any{int64(h.Sum64())}) //nolint:gosec // any 64 bits will do
+	_, _ = io.WriteString(h, carrier+"\x00"+ref) // never fails
+	return tx.conn.send(tx.lockNumber, []any{int64(h.Sum64())})
 }
 
 const sameTaken = `excluded.state = 'accepted' AND parts.event = excluded.event

@@ -54,7 +54,7 @@ var ErrKey = errors.New("the key does not open this database")
 
 // Open opens the database, brings its schema up to date and checks the key.
 func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
-	db := &DB{path: cfg.Database, dialect: onSQLite}
+	db := &DB{path: cfg.Database, dialect: onSQLite()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open database %s: %w", Redact(cfg.Database), err), db.Close())
@@ -64,14 +64,14 @@ func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 		return db, err
 	}
 	if IsPostgres(cfg.Database) {
-		db.dialect = onPostgres
+		db.dialect = onPostgres()
 		return db, db.startPostgres(ctx, cfg)
 	}
 	return db, db.startSQLite(ctx, cfg)
 }
 
 // Shared reports whether other nodes may work on the database, too.
-func (db *DB) Shared() bool { return db.dialect == onPostgres }
+func (db *DB) Shared() bool { return db.postgres() }
 
 // Close waits for the writes under way and closes the files. It may be called on
 // a DB that Open failed to open.
@@ -109,7 +109,7 @@ func (db *DB) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 }
 
 func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if db.dialect == onPostgres { // whose driver prepares by itself, for each connection
+	if db.postgres() { // whose driver prepares by itself, for each connection
 		return retryRead(ctx, func() (*sql.Rows, error) { return db.read.QueryContext(ctx, query, args...) })
 	}
 	s, err := db.prepare(ctx, query)
@@ -121,7 +121,7 @@ func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 
 // queryRow reads one row into dest; sql.ErrNoRows when there is none.
 func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
-	if db.dialect == onPostgres {
+	if db.postgres() {
 		_, err := retryRead(ctx, func() (any, error) { return nil, db.read.QueryRowContext(ctx, query, args...).Scan(dest...) })
 		return err
 	}
