@@ -70,12 +70,19 @@ func (c *carrier) all() []deliver.Message {
 // setUp makes an engine that does not take due steps before Resume.
 func setUp(t *testing.T, change ...func(*bench, *engine.Config)) *bench {
 	t.Helper()
+	database := pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
+	return setUpNode(t, database, store.NewKey(), clockwork.NewFakeClockAt(t0), change...)
+}
+
+// setUpNode makes an engine on a database that others may work on, too.
+func setUpNode(t *testing.T, database string, key store.Key, clock *clockwork.FakeClock, change ...func(*bench, *engine.Config)) *bench {
+	t.Helper()
 	b := &bench{
-		t: t, clock: clockwork.NewFakeClockAt(t0), carrier: &carrier{}, path: pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate),
+		t: t, clock: clock, carrier: &carrier{}, path: database,
 		account: verify.Account{Key: "demo0001", Balance: 100 * verify.Unit},
 	}
 	var err error
-	b.db, err = store.Open(t.Context(), store.Config{Database: b.path, Key: store.NewKey(), Log: slog.New(slog.DiscardHandler), Serve: true})
+	b.db, err = store.Open(t.Context(), store.Config{Database: b.path, Key: key, Log: slog.New(slog.DiscardHandler), Serve: true})
 	must(t, err)
 	messages, err := message.New()
 	must(t, err)
@@ -83,9 +90,12 @@ func setUp(t *testing.T, change ...func(*bench, *engine.Config)) *bench {
 		Routes: []deliver.Route{{Carriers: []string{"phone"}}}, Carriers: map[string]deliver.Carrier{"phone": b.carrier}, Now: b.clock.Now,
 	})
 	must(t, err)
-	must(t, b.db.CreateAccount(t.Context(), store.NewAccount{
+	err = b.db.CreateAccount(t.Context(), store.NewAccount{
 		Account: b.account, Secret: "secret", SignatureMethod: "sha256", SignatureSecret: "signature secret",
-	}, t0))
+	}, t0)
+	if !errors.Is(err, store.ErrAccountExists) { // another node made it
+		must(t, err)
+	}
 	cfg := engine.Config{
 		Store: b.db, Router: router, Messages: messages, Clock: b.clock,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry(),

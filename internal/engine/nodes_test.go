@@ -1,0 +1,170 @@
+package engine_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"countersign/internal/pgtest"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// twoNodes makes two engines on one database, with one clock.
+func twoNodes(t *testing.T) (a, b *bench) {
+	t.Helper()
+	database, key, clock := pgtest.Prepared(t, "migrated", store.Migrate), store.NewKey(), clockwork.NewFakeClockAt(t0)
+	return setUpNode(t, database, key, clock), setUpNode(t, database, key, clock)
+}
+
+// advance moves the clock a little at a time, as it moves in earnest, so that each
+// runner takes every turn that it would take.
+func advance(t *testing.T, b *bench, d time.Duration, waiters int) {
+	t.Helper()
+	for ; d > 0; d -= time.Second {
+		must(t, b.clock.BlockUntilContext(t.Context(), waiters))
+		b.clock.Advance(time.Second)
+	}
+	must(t, b.clock.BlockUntilContext(t.Context(), waiters))
+}
+
+// TestNodesLeaveAlone: a message that is slow on its way is that of the node which
+// sends it, for as long as that takes.
+func TestNodesLeaveAlone(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	a.carrier.gate = make(chan struct{})
+	a.resume()
+	b.resume()
+	v, err := a.Start(t.Context(), a.account, a.request())
+	must(t, err)
+	advance(t, a, time.Minute, 2)
+	if n := len(b.carrier.all()); n != 0 {
+		t.Errorf("the other node sent %d messages", n)
+	}
+	close(a.carrier.gate)
+	if e := a.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
+		t.Errorf("the event is %+v", e)
+	}
+}
+
+// TestNodesRescue: what a node has begun that stands still, another finishes; and
+// what the first says when it wakes changes nothing.
+func TestNodesRescue(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	a.carrier.gate = make(chan struct{})
+	v, err := a.Start(t.Context(), a.account, a.request()) // and renews nothing
+	must(t, err)
+	b.resume()
+	advance(t, b, 16*time.Second, 1)
+	want := b.settled(v.ID, 0)
+	if n := len(b.carrier.all()); n != 1 || want.State != verify.EventAccepted || want.Attempt != 2 {
+		t.Fatalf("%d messages, the event is %+v; want it to be rescued", n, want)
+	}
+	close(a.carrier.gate)
+	a.Delivered(t.Context(), "")
+	if got := b.settled(v.ID, 0); got != want {
+		t.Errorf("the event is %+v, want %+v", got, want)
+	}
+}
+
+// TestNodesStart: whichever nodes are asked, one verification runs, the others
+// learn its id, and it is charged once.
+func TestNodesStart(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	var started atomic.Int32
+	var mu sync.Mutex
+	named := map[verify.ID]bool{}
+	var wg sync.WaitGroup
+	for i := range 40 {
+		node := []*bench{a, b}[i%2]
+		wg.Go(func() {
+			v, err := node.Start(t.Context(), node.account, node.request())
+			switch {
+			case err == nil:
+				started.Add(1)
+			case kind(err) == verify.KindConcurrent:
+				v.ID = err.(*verify.Error).Request
+			default:
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			named[v.ID] = true
+		})
+	}
+	wg.Wait()
+	if started.Load() != 1 || len(named) != 1 {
+		t.Errorf("%d have started, and %d were named", started.Load(), len(named))
+	}
+	if _, charges, err := a.db.LedgerSum(t.Context(), a.account.Key); err != nil || charges > 1 {
+		t.Errorf("%d charges (%v)", charges, err)
+	}
+}
+
+// TestNodesGuess: however many nodes are asked at once, a PIN is guessed at three
+// times.
+func TestNodesGuess(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	v, err := a.Start(t.Context(), a.account, a.request())
+	must(t, err)
+	a.settled(v.ID, 0)
+	wrong, _ := verify.ParsePIN("0000")
+	if v.PIN.Reveal() == "0000" {
+		wrong, _ = verify.ParsePIN("1111")
+	}
+	var guesses atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 60 {
+		node := []*bench{a, b}[i%2]
+		wg.Go(func() {
+			_, err := node.Check(t.Context(), node.account, v.ID, wrong, "")
+			switch kind(err) {
+			case verify.KindWrongCode, verify.KindTooManyCodes:
+				guesses.Add(1)
+			case verify.KindNotFound: // over
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := guesses.Load(); n != 3 {
+		t.Errorf("%d guesses were answered", n)
+	}
+}
+
+// TestNodesSteps: each step is taken once, by one of the nodes.
+func TestNodesSteps(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	var ids []verify.ID
+	for i := range 50 {
+		req := a.request()
+		req.Number = req.Number[:len(req.Number)-2] + string(rune('0'+i/10)) + string(rune('0'+i%10))
+		v, err := a.Start(t.Context(), a.account, req)
+		must(t, err)
+		ids = append(ids, v.ID)
+	}
+	for _, id := range ids {
+		a.settled(id, 0)
+	}
+	a.clock.Advance(125 * time.Second)
+	a.resume()
+	b.resume()
+	for _, id := range ids {
+		if e := b.settled(id, 1); e.State != verify.EventAccepted || e.Attempt != 1 {
+			t.Errorf("the event is %+v", e)
+		}
+	}
+	if n := len(a.carrier.all()) + len(b.carrier.all()); n != 2*len(ids) {
+		t.Errorf("%d messages, want %d", n, 2*len(ids))
+	}
+}
