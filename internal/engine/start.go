@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"countersign/internal/deliver"
 	"countersign/internal/store"

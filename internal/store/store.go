@@ -1,7 +1,7 @@
 // Package store keeps everything that must survive: accounts, verifications,
 // events, checks, the ledger and the inbox of the virtual phone.
 //
-// There is one concrete [DB]. All writes go through [DB.Write], which commits
+// There is one concrete [DB], on SQLite or PostgreSQL. All writes go through [DB.Write], which commits
 // the transactions of many callers together and returns to each only when its
 // own is durable. Reads do not wait for writes.
 //
