@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -187,7 +188,7 @@ func (c *postgresConn) drop() {
 
 func (c *postgresConn) send(query string, args []any) error {
 	if c.failed == nil {
-		c.pending = append(c.pending, statement{query, args})
+		c.pending = append(c.pending, statement{query, storable(args)})
 	}
 	return c.failed
 }
@@ -236,7 +237,7 @@ func (c *postgresConn) submit(query string, args []any) (pgx.BatchResults, error
 	for _, s := range c.pending {
 		batch.Queue(s.query, s.args...)
 	}
-	batch.Queue(query, args...)
+	batch.Queue(query, storable(args)...)
 	sent := c.pending
 	c.pending, c.begun = c.pending[:0], true
 	results := c.conn.SendBatch(context.Background(), &batch)
@@ -247,6 +248,31 @@ func (c *postgresConn) submit(query string, args []any) (pgx.BatchResults, error
 		}
 	}
 	return results, nil
+}
+
+// storable spells out the bytes that PostgreSQL takes in no text: what a carrier
+// sends as its id, or as its error, is not always UTF-8, and is not refused for it.
+func storable(args []any) []any {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok && (!utf8.ValidString(text) || strings.ContainsRune(text, 0)) {
+			args[i] = spellOut(text)
+		}
+	}
+	return args
+}
+
+func spellOut(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		if r == 0 || r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		} else {
+			b.WriteString(text[:size])
+		}
+		text = text[size:]
+	}
+	return b.String()
 }
 
 // fail notes that the transaction came to nothing.

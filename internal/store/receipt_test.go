@@ -74,6 +74,36 @@ func testParts(t *testing.T, db *store.DB) {
 	}
 }
 
+// testPartBytes: an id that is not text is an id, too.
+func testPartBytes(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	_, event := insert(t, db, request("demo0001", "447700900000"), t0)
+	refs := []string{"\xff\xfe", "a\x00b", "é\xe9", "\xff"}
+	for i, ref := range refs {
+		savePart(t, db, event.ID, verify.Part{Attempt: 1, Seq: i, Count: 4, Carrier: "a", Ref: ref, State: verify.EventUndeliverable, Error: ref})
+	}
+	for i, ref := range refs {
+		if id, p, ok := loadPart(t, db, "a", ref); !ok || id != event.ID || p.Seq != i {
+			t.Errorf("Part(%q) = %s, %+v, %v", ref, id, p, ok)
+		}
+	}
+}
+
+// testPartTaken: that a carrier took a part is no news of one that was delivered.
+func testPartTaken(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	_, event := insert(t, db, request("demo0001", "447700900000"), t0)
+	p := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: verify.EventAccepted}
+	savePart(t, db, event.ID, p)
+	reported := p.Report(verify.EventUndeliverable, "err 12")
+	savePart(t, db, event.ID, reported)
+	savePart(t, db, event.ID, p)
+	wantParts(t, db, event.ID, reported)
+	p.Attempt = 2 // but of another attempt it is
+	savePart(t, db, event.ID, p)
+	wantParts(t, db, event.ID, p)
+}
+
 // testPartReused: a carrier that begins to count anew means its newest message.
 func testPartReused(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)

@@ -291,6 +291,25 @@ func testFence(t *testing.T, db *store.DB) {
 	wantDue(t, db, row, at(45))
 }
 
+// testRenew: a lease is only made longer, by who holds it, and not past the next step.
+func testRenew(t *testing.T, db *store.DB) {
+	row := plan(t, db, 125)[0]
+	renew := func(fence int64, until float64, want float64) {
+		t.Helper()
+		write(t, db, func(tx *store.Tx) error { return tx.Renew(row.ID, fence, at(until)) })
+		wantDue(t, db, row, at(want))
+	}
+	renew(row.Fence, 200, 125) // nobody's
+	row.Take("node-1", at(15))
+	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
+	renew(row.Fence-1, 30, 15)
+	renew(row.Fence, 30, 30)
+	renew(row.Fence, 20, 30)
+	renew(row.Fence, 200, 125)
+	write(t, db, func(tx *store.Tx) error { return tx.Release(row.ID, row.Fence) })
+	renew(row.Fence, 200, 125)
+}
+
 func testPostpone(t *testing.T, db *store.DB) {
 	row := plan(t, db, 10)[0]
 	write(t, db, func(tx *store.Tx) error { return tx.Postpone(row.ID, at(70)) })
