@@ -26,7 +26,7 @@ type evidence struct {
 
 // collect reads what the database says in the end.
 func (w *world) collect() evidence {
-	db, err := store.Open(w.ctx, store.Config{Path: w.path, Key: w.key, Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(w.ctx, store.Config{Database: w.path, Key: w.key, Log: slog.New(slog.DiscardHandler)})
 	w.must(err)
 	defer func() { w.must(db.Close()) }()
 	e := evidence{

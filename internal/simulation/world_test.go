@@ -75,7 +75,7 @@ func makeTemplate(t *testing.T) template {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "template.db")
 	key := store.NewKey()
-	db, err := store.Open(t.Context(), store.Config{Path: path, Key: key, Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(t.Context(), store.Config{Database: path, Key: key, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

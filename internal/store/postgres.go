@@ -138,7 +138,7 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	if err := conn.connect(ctx); err != nil {
 		return err
 	}
-	db.writer = startWriter(conn, db.seal, db.dialect, postgresBatch)
+	db.writer = startWriter(conn, db.seal, db.dialect, cfg, postgresBatch)
 	db.read = stdlib.OpenDB(*fast)
 	db.read.SetMaxOpenConns(postgresReads)
 	db.read.SetMaxIdleConns(postgresReads)

@@ -46,6 +46,10 @@ type Config struct {
 	// that only look something up or change a setting leave it false. On
 	// PostgreSQL any number of servers may serve, and it changes nothing.
 	Serve bool
+
+	// Around, if not nil, is given each commit to carry out. A simulation crashes
+	// and holds up nodes there: before it, or when it is durable and nobody knows.
+	Around func(commit func()) error
 }
 
 // ErrKey is returned by Open when the key is not the one that the database was

@@ -24,6 +24,8 @@ type writer struct {
 	tx   *Tx
 	max  int // of the jobs of a batch
 
+	around func(commit func()) error // see Config
+
 	mu     sync.RWMutex // guards closed and sending on queue
 	closed bool
 	queue  chan job
@@ -59,9 +61,9 @@ type rows interface {
 	Close() error
 }
 
-func startWriter(conn writeConn, seal *sealer, d dialect, maxBatch int) *writer {
+func startWriter(conn writeConn, seal *sealer, d dialect, cfg Config, maxBatch int) *writer {
 	w := &writer{
-		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d}, max: maxBatch,
+		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d}, max: maxBatch, around: cfg.Around,
 		queue: make(chan job, maxQueued), done: make(chan struct{}),
 	}
 	go w.run()
@@ -137,10 +139,21 @@ func (w *writer) run() {
 			}
 		}
 		slices.SortStableFunc(batch, func(a, b job) int { return cmp.Compare(a.account, b.account) })
-		for i, err := range w.conn.carryOut(w.tx, batch) {
+		for i, err := range w.commit(batch) {
 			batch[i].result <- err
 		}
 	}
+}
+
+// commit carries out the batch.
+func (w *writer) commit(batch []job) (results []error) {
+	if w.around == nil {
+		return w.conn.carryOut(w.tx, batch)
+	}
+	if err := w.around(func() { results = w.conn.carryOut(w.tx, batch) }); err != nil {
+		return slices.Repeat([]error{err}, len(batch))
+	}
+	return results
 }
 
 // Tx is the transaction of one Write.
