@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,11 +86,12 @@ func TestNodesStart(t *testing.T) {
 		node := []*bench{a, b}[i%2]
 		wg.Go(func() {
 			v, err := node.Start(t.Context(), node.account, node.request())
+			refusal, refused := errors.AsType[*verify.Error](err)
 			switch {
 			case err == nil:
 				started.Add(1)
-			case kind(err) == verify.KindConcurrent:
-				v.ID = err.(*verify.Error).Request
+			case refused && refusal.Kind == verify.KindConcurrent:
+				v.ID = refusal.Request
 			default:
 				t.Error(err)
 				return
