@@ -11,13 +11,14 @@ import (
 
 	"countersign/internal/config"
 	"countersign/internal/server"
+	"countersign/internal/store"
 )
 
 type demoCmd struct {
 	Listen    string `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	OpsListen string `help:"Address for /healthz, /readyz and /metrics; none if empty." placeholder:"HOST:PORT"`
 	Data      string `help:"Directory to keep the database in; a fresh temporary one if empty." type:"path" placeholder:"DIR"`
-	Database  string `help:"Database to use instead of a file in the data directory, where its key lies: a postgres:// URL." placeholder:"URL"`
+	Database  string `help:"PostgreSQL database to use instead of a file in the data directory; several demos may share it." placeholder:"URL"`
 	Speed     int    `help:"Run the waits and expiries of verifications N times faster. Default: ${default}." default:"1" placeholder:"N"`
 	Unlimited bool   `help:"Lift the limits on requests and credit."`
 	Public    bool   `help:"Allow an address that others can reach. The demo's secrets are published."`
@@ -51,7 +52,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 			return fmt.Errorf("%s can be reached from outside, and the secrets of the demo are published; use --public if you want that", address)
 		}
 	}
-	_, key, err := unlock(p.ctx, cfg)
+	key, err := c.key(p, cfg)
 	if err != nil {
 		return err
 	}
@@ -79,6 +80,18 @@ func (c *demoCmd) Run(p *process) (err error) {
 	return s.Serve(p.ctx)
 }
 
+// key is the one in the data directory, or that of all demos on PostgreSQL.
+func (c *demoCmd) key(p *process, cfg config.Config) (store.Key, error) {
+	if !store.IsPostgres(c.Database) {
+		_, key, err := unlock(p.ctx, cfg)
+		return key, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return store.Key{}, fmt.Errorf("configuration:\n%w", err)
+	}
+	return server.DemoKey(), nil
+}
+
 func certFile(dir string) string { return filepath.Join(dir, "cert.pem") }
 
 // isLoopback reports whether an address can only be reached from this machine.
@@ -92,7 +105,10 @@ func isLoopback(address string) bool {
 }
 
 func (c *demoCmd) greet(p *process, s *server.Server, dir string) {
-	url := s.URL()
+	url, data := s.URL(), dir
+	if store.IsPostgres(c.Database) {
+		data = store.Redact(c.Database)
+	}
 	curl := "curl"
 	if c.TLS && c.TLSCert == "" {
 		curl += " --cacert " + certFile(dir)
@@ -118,5 +134,5 @@ Try it:
 Data in %[15]s. Stop with Ctrl-C.
 `, url, server.DemoSecret, server.DemoSignatureSecret, server.DemoSignatureMethod,
 		server.DemoAccount, server.BarredAccount, server.BrokeAccount, server.TrialAccount, server.ApprovedNumber,
-		server.UnroutableNumber, server.BlockedNumber, server.UnsupportedNumber, server.RefusedNumber, curl, dir)
+		server.UnroutableNumber, server.BlockedNumber, server.UnsupportedNumber, server.RefusedNumber, curl, data)
 }
