@@ -19,7 +19,7 @@ var errNoCredit = errors.New("no credit")
 // charge takes price from an account, as a start does: what is not covered is
 // given up.
 func charge(t testing.TB, db *store.DB, v verify.Verification, onCredit bool) error {
-	return db.Write(t.Context(), func(tx *store.Tx) error {
+	return db.WriteFor(t.Context(), v.Account, func(tx *store.Tx) error {
 		ok, err := tx.Charge(v, onCredit, t0)
 		if err == nil && !ok {
 			err = errNoCredit

@@ -19,6 +19,9 @@ const (
 	// postgresReads bounds the connections for reading of a node. A query there
 	// waits for the network, so there may be more of them than processors.
 	postgresReads = 16
+	// postgresWriters is how many transactions a node writes at a time. Each mostly
+	// waits for the network and the server.
+	postgresWriters = 4
 	// postgresBatch is how many writes are committed together. They hold their
 	// locks until then, which others wait for.
 	postgresBatch = 64
@@ -134,11 +137,15 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 		return err
 	}
 	fast := hurried(conf)
-	conn := &postgresConn{cfg: fast, log: cfg.Log}
-	if err := conn.connect(ctx); err != nil {
-		return err
+	for i := range postgresWriters {
+		conn := &postgresConn{cfg: fast, log: cfg.Log}
+		if i == 0 { // the others connect when they are needed
+			if err := conn.connect(ctx); err != nil {
+				return err
+			}
+		}
+		db.writers = append(db.writers, startWriter(conn, db.seal, db.dialect, cfg, postgresBatch))
 	}
-	db.writer = startWriter(conn, db.seal, db.dialect, cfg, postgresBatch)
 	db.read = stdlib.OpenDB(*fast)
 	db.read.SetMaxOpenConns(postgresReads)
 	db.read.SetMaxIdleConns(postgresReads)

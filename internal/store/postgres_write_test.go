@@ -259,7 +259,7 @@ func TestPostgresRoundTrips(t *testing.T) {
 	database := pgtest.Prepared(t, "migrated", Migrate)
 	db := openPostgres(t, database)
 	var sent atomic.Int32
-	conn := db.writer.conn.(*postgresConn)
+	conn := db.writers[0].conn.(*postgresConn)
 	dial := conn.cfg.DialFunc
 	conn.cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)

@@ -71,7 +71,7 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return errors.Join(err, write.Close())
 	}
-	db.writer = startWriter(conn, db.seal, db.dialect, cfg, sqliteBatch)
+	db.writers = []*writer{startWriter(conn, db.seal, db.dialect, cfg, sqliteBatch)}
 	db.read, err = openSQLite(cfg.Database, sqliteReads)
 	return err
 }

@@ -25,12 +25,12 @@ import (
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	dialect
-	path   string // of the SQLite file
-	read   *sql.DB
-	stmts  sync.Map // of the texts of reads to their *sql.Stmt
-	seal   *sealer
-	writer *writer
-	lock   *fileLock // nil unless opened for serving
+	path    string // of the SQLite file
+	read    *sql.DB
+	stmts   sync.Map // of the texts of reads to their *sql.Stmt
+	seal    *sealer
+	writers []*writer
+	lock    *fileLock // nil unless opened for serving
 }
 
 // Config says which database to open.
@@ -81,8 +81,8 @@ func (db *DB) Shared() bool { return db.postgres() }
 // a DB that Open failed to open.
 func (db *DB) Close() error {
 	var errs []error
-	if db.writer != nil {
-		errs = append(errs, db.writer.stop())
+	for _, w := range db.writers {
+		errs = append(errs, w.stop())
 	}
 	if db.read != nil {
 		db.stmts.Range(func(_, s any) bool {

@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"hash/fnv"
+	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // maxQueued bounds the queue of writes.
@@ -17,8 +20,9 @@ var ErrOverloaded = errors.New("too many writes are waiting")
 // ErrClosed is returned by Write after Close.
 var ErrClosed = errors.New("database is closed")
 
-// writer is the one goroutine that writes. It collects what is waiting and
-// commits it in one transaction ("group commit", design.md §4.2).
+// writer is a goroutine that writes: the only one on SQLite, one of a few on
+// PostgreSQL. It collects what is waiting and commits it in one transaction ("group
+// commit", design.md §4.2).
 type writer struct {
 	conn writeConn
 	tx   *Tx
@@ -30,6 +34,8 @@ type writer struct {
 	closed bool
 	queue  chan job
 	done   chan struct{}
+
+	waiting atomic.Int32 // jobs that are queued or carried out
 }
 
 type job struct {
@@ -101,10 +107,24 @@ func (db *DB) WriteFor(ctx context.Context, account string, do func(*Tx) error) 
 		return err
 	}
 	j := job{account: account, do: do, result: make(chan error, 1)}
-	if err := db.writer.enqueue(j); err != nil {
+	if err := db.writerFor(account).enqueue(j); err != nil {
 		return err
 	}
 	return <-j.result
+}
+
+// writerFor picks who writes. Balances of one account all go to one, since they
+// would wait for each other; everything else goes to who has the least to do.
+func (db *DB) writerFor(account string) *writer {
+	if len(db.writers) == 1 {
+		return db.writers[0]
+	}
+	if account != "" {
+		h := fnv.New32a()
+		_, _ = io.WriteString(h, account) // never fails
+		return db.writers[int(h.Sum32()%uint32(len(db.writers)))]
+	}
+	return slices.MinFunc(db.writers, func(a, b *writer) int { return cmp.Compare(a.waiting.Load(), b.waiting.Load()) })
 }
 
 func (w *writer) enqueue(j job) error {
@@ -113,10 +133,12 @@ func (w *writer) enqueue(j job) error {
 	if w.closed {
 		return ErrClosed
 	}
+	w.waiting.Add(1)
 	select {
 	case w.queue <- j:
 		return nil
 	default:
+		w.waiting.Add(-1)
 		return ErrOverloaded
 	}
 }
@@ -142,6 +164,7 @@ func (w *writer) run() {
 		for i, err := range w.commit(batch) {
 			batch[i].result <- err
 		}
+		w.waiting.Add(-int32(len(batch)))
 	}
 }
 

@@ -73,7 +73,7 @@ func queue(t *testing.T, db *DB, jobs ...func(*Tx) error) (results []chan error)
 	t.Helper()
 	for _, do := range jobs {
 		j := job{do: do, result: make(chan error, 1)}
-		if err := db.writer.enqueue(j); err != nil {
+		if err := db.writers[0].enqueue(j); err != nil {
 			t.Fatal(err)
 		}
 		results = append(results, j.result)
@@ -307,9 +307,9 @@ func TestCloseDrains(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- db.Close() }()
 	until(t, func() bool {
-		db.writer.mu.RLock()
-		defer db.writer.mu.RUnlock()
-		return db.writer.closed
+		db.writers[0].mu.RLock()
+		defer db.writers[0].mu.RUnlock()
+		return db.writers[0].closed
 	})
 	if err := db.Write(t.Context(), put("late")); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v, want ErrClosed", err)
@@ -339,7 +339,7 @@ func TestWriteOutlivesItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() { result <- db.Write(ctx, put("a")) }()
-	until(t, func() bool { return len(db.writer.queue) == 1 })
+	until(t, func() bool { return len(db.writers[0].queue) == 1 })
 	cancel()
 	release()
 	if err := <-result; err != nil {

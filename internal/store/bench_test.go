@@ -1,0 +1,80 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"countersign/internal/pgtest"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// BenchmarkAccept writes what a verification costs the database: it is accepted
+// and charged, and the outcome of its first message is recorded. 64 callers share
+// commits.
+func BenchmarkAccept(b *testing.B) {
+	for engine, database := range map[string]func() string{
+		"sqlite":   func() string { return filepath.Join(b.TempDir(), "countersign.db") },
+		"postgres": func() string { return pgtest.Prepared(b, "migrated", store.Migrate) },
+	} {
+		b.Run(engine, func(b *testing.B) {
+			db, err := store.Open(b.Context(), store.Config{Database: database(), Key: key, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			if err := db.CreateAccount(b.Context(), store.NewAccount{
+				Account: verify.Account{Key: "demo0001", Balance: 1 << 50}, Secret: "secret",
+			}, t0); err != nil {
+				b.Fatal(err)
+			}
+			var n atomic.Int64
+			b.SetParallelism(32)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := accept(b, db, n.Add(1)); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+func accept(b *testing.B, db *store.DB, n int64) error {
+	req := request("demo0001", fmt.Sprintf("44770%07d", n))
+	v, e := verify.Start(req, verify.Unit/8, t0, rand.Reader)
+	row := &store.Row{Verification: v}
+	row.Take("node-1", at(15))
+	err := db.WriteFor(b.Context(), req.Account, func(tx *store.Tx) error {
+		if _, ok, err := tx.Running(req.Account, req.Number); err != nil || ok {
+			return errors.Join(err, errMine)
+		}
+		if ok, err := tx.Charge(v, false, t0); err != nil || !ok {
+			return errors.Join(err, errNoCredit)
+		}
+		return tx.Insert(row, e)
+	})
+	if err != nil {
+		return err
+	}
+	e.State, e.Carrier = verify.EventAccepted, "a"
+	return db.Write(b.Context(), func(tx *store.Tx) error {
+		if err := tx.SaveEvent(e); err != nil {
+			return err
+		}
+		ref := fmt.Sprint(n)
+		if _, _, err := tx.TakeReceipt("a", ref, t0); err != nil {
+			return err
+		}
+		p := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: ref, State: verify.EventAccepted}
+		return errors.Join(tx.SavePart(e.ID, p), tx.Release(v.ID, row.Fence))
+	})
+}
