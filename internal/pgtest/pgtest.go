@@ -185,7 +185,19 @@ func (s *Server) Restart(t testing.TB) {
 // Stop stops the server until Resume.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
-	if out, err := s.command("pg_ctl", "stop", "-D", s.data(), "-m", "fast", "-w").CombinedOutput(); err != nil {
+	s.stop(t, "fast")
+}
+
+// Crash ends the server as a crash does, until Resume: it has to recover from its
+// log then.
+func (s *Server) Crash(t testing.TB) {
+	t.Helper()
+	s.stop(t, "immediate")
+}
+
+func (s *Server) stop(t testing.TB, mode string) {
+	t.Helper()
+	if out, err := s.command("pg_ctl", "stop", "-D", s.data(), "-m", mode, "-w").CombinedOutput(); err != nil {
 		t.Fatalf("stop PostgreSQL: %v\n%s", err, out)
 	}
 }

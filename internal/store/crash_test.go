@@ -1,0 +1,101 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/internal/pgtest"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// TestPostgresCrash: whatever was answered is there after the server has crashed
+// under load, again and again; what was not is there whole or not at all; and the
+// books are right.
+func TestPostgresCrash(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	database := server.Create(t, "template0")
+	var nodes []*store.DB
+	for range 2 {
+		db, err := store.Open(t.Context(), store.Config{Database: database, Key: key, Log: slog.New(slog.DiscardHandler)})
+		must(t, err)
+		defer db.Close()
+		nodes = append(nodes, db)
+	}
+	addAccount(t, nodes[0], "demo0001", 1<<40)
+
+	var mu sync.Mutex
+	answered := map[verify.ID]bool{} // false when it was answered with an error
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for client := range 16 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				id, err := acceptOne(t, nodes[client%2], fmt.Sprintf("44770%02d%05d", client, i))
+				mu.Lock()
+				answered[id] = err == nil
+				mu.Unlock()
+				if err != nil {
+					time.Sleep(10 * time.Millisecond) // as a client would
+				}
+			}
+		})
+	}
+	for range 3 {
+		time.Sleep(300 * time.Millisecond)
+		server.Crash(t)
+		time.Sleep(50 * time.Millisecond)
+		server.Resume(t)
+	}
+	time.Sleep(300 * time.Millisecond)
+	close(stop)
+	wg.Wait()
+
+	good, bad, kept := 0, 0, 0
+	for id, ok := range answered {
+		rec, there, err := nodes[0].Record(t.Context(), "demo0001", id)
+		must(t, err)
+		if there && len(rec.EventList) != 1 {
+			t.Errorf("%s has %d events", id, len(rec.EventList))
+		}
+		switch {
+		case ok && !there:
+			t.Errorf("%s was answered, and is lost", id)
+		case ok:
+			good++
+		case there:
+			kept++
+		default:
+			bad++
+		}
+	}
+	t.Logf("%d answered, %d refused, %d refused but kept", good, bad, kept)
+	if good < 100 || bad == 0 {
+		t.Errorf("%d were answered and %d refused: it was not under load", good, bad)
+	}
+	wantBalance(t, nodes[1], "demo0001", 1<<40-verify.Money(good+kept), good+kept)
+}
+
+func acceptOne(t *testing.T, db *store.DB, number string) (verify.ID, error) {
+	v, e := verify.Start(request("demo0001", number), 1, t0, rand.Reader)
+	return v.ID, db.WriteFor(t.Context(), "demo0001", func(tx *store.Tx) error {
+		if _, ok, err := tx.Running("demo0001", number); err != nil || ok {
+			return errors.Join(err, errMine)
+		}
+		if ok, err := tx.Charge(v, false, t0); err != nil || !ok {
+			return errors.Join(err, errNoCredit)
+		}
+		return tx.Insert(&store.Row{Verification: v}, e)
+	})
+}
