@@ -26,7 +26,6 @@ import (
 
 	"countersign/internal/config"
 	"countersign/internal/message"
-	"countersign/internal/pgtest"
 )
 
 // TestMain lets a script run the program of this source as "countersign", in a
@@ -62,13 +61,7 @@ func TestScripts(t *testing.T) {
 			"await":   await,
 			"sigterm": sigterm,
 			"session": session,
-			"postgres": func(ts *testscript.TestScript, neg bool, args []string) {
-				if neg || len(args) != 1 {
-					ts.Fatalf("usage: postgres NAME")
-				}
-				// With a password, which the server does not ask for.
-				ts.Setenv(args[0], strings.Replace(pgtest.URL(t), "postgres@", "postgres:hunter2@", 1))
-			},
+			"postgres": postgres(t),
 		},
 	})
 }

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"countersign/internal/pgtest"
+)
+
+// postgres NAME sets a variable to the URL of an empty PostgreSQL database. There
+// is a password in it, which the server does not ask for.
+func postgres(t *testing.T) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 1 {
+			ts.Fatalf("usage: postgres name")
+		}
+		ts.Setenv(args[0], strings.Replace(pgtest.URL(t), "postgres@", "postgres:hunter2@", 1))
+	}
+}
