@@ -38,14 +38,21 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	if proven := e.proves(c, p); !proven || err != nil {
 		return verify.Account{}, &verify.Error{Kind: verify.KindBadCredentials}
 	}
-	rate := e.cfg.RequestsPerSecond
-	if c.Rate > 0 {
-		rate = c.Rate
-	}
-	if rate > 0 && !c.Unlimited && !e.throttle.allow(c.Key, rate) {
+	if rate := e.rate(c.Account); rate > 0 && !e.throttle.allow(c.Key, rate) {
 		return verify.Account{}, &verify.Error{Kind: verify.KindThrottled}
 	}
 	return c.Account, nil
+}
+
+// rate is how many requests an account may make in any second; 0 for any number.
+func (e *Engine) rate(a verify.Account) int {
+	switch {
+	case a.Unlimited:
+		return 0
+	case a.Rate > 0:
+		return a.Rate
+	}
+	return e.cfg.RequestsPerSecond
 }
 
 func (e *Engine) proves(c store.Credentials, p Proof) bool {

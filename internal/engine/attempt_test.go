@@ -242,10 +242,10 @@ func TestLongFlight(t *testing.T) {
 	d.clock.Advance(5 * time.Second)
 	must(t, d.Trigger(t.Context(), d.account, v.ID))
 	second := d.next(1)
-	for s := 20.0; s < 185; s += 15 { // the end of each lease
+	for s := 15.0; s < 185; s += 10 { // the end of each lease
 		d.paused(1)
 		d.clock.Advance(at(s).Sub(d.clock.Now()))
-		until(t, "the claim to be renewed", func() bool { return d.claim(v.ID).Until.Equal(at(min(s+15, 185))) })
+		until(t, "the claim to be renewed", func() bool { return d.claim(v.ID).Until.Equal(at(min(s+10, 185))) })
 	}
 	d.paused(1)
 	d.clock.Advance(at(185).Sub(d.clock.Now()))

@@ -18,7 +18,7 @@ func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID
 		v       verify.Verification
 		verdict error
 	)
-	err := e.change(ctx, account, id, func(tx *store.Tx, row *store.Row) error {
+	err := e.writeCounted(ctx, account, on(account, id, func(tx *store.Tx, row *store.Row) error {
 		var check verify.Check
 		v, check, verdict = row.Check(code, ipAddress, e.now())
 		if is(verdict, verify.KindNotFound) {
@@ -29,7 +29,7 @@ func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID
 			return err
 		}
 		return tx.Save(row)
-	})
+	}))
 	if err == nil {
 		err = verdict
 	}

@@ -11,14 +11,14 @@ import (
 // Cancel ends an account's verification. See [verify.Verification.Cancel] for
 // when it is refused.
 func (e *Engine) Cancel(ctx context.Context, account verify.Account, id verify.ID) error {
-	err := e.change(ctx, account, id, func(tx *store.Tx, row *store.Row) error {
+	err := e.write(ctx, on(account, id, func(tx *store.Tx, row *store.Row) error {
 		v, err := row.Cancel(e.now())
 		if err != nil {
 			return err
 		}
 		row.Verification = v
 		return tx.Save(row)
-	})
+	}))
 	if err == nil {
 		e.metrics.ended.WithLabelValues(string(verify.Cancelled)).Inc()
 	}
@@ -35,7 +35,7 @@ func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.
 		d     delivery
 		until time.Time
 	)
-	err := e.change(ctx, account, id, func(tx *store.Tx, row *store.Row) error {
+	err := e.write(ctx, on(account, id, func(tx *store.Tx, row *store.Row) error {
 		now := e.now()
 		v, event, err := row.Trigger(now, e.rand)
 		if err != nil {
@@ -50,7 +50,7 @@ func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.
 			return err
 		}
 		return tx.Save(row)
-	})
+	}))
 	if err != nil {
 		e.unreserve()
 		return err
@@ -60,10 +60,10 @@ func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.
 	return nil
 }
 
-// change runs do on an account's verification in a transaction, or returns
-// KindNotFound.
-func (e *Engine) change(ctx context.Context, account verify.Account, id verify.ID, do func(*store.Tx, *store.Row) error) error {
-	return e.write(ctx, func(tx *store.Tx) error {
+// on is a transaction on an account's verification. It returns KindNotFound where
+// there is none.
+func on(account verify.Account, id verify.ID, do func(*store.Tx, *store.Row) error) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
 		row, ok, err := tx.Get(account.Key, id)
 		if err != nil {
 			return err
@@ -72,5 +72,5 @@ func (e *Engine) change(ctx context.Context, account verify.Account, id verify.I
 			return &verify.Error{Kind: verify.KindNotFound, Request: id}
 		}
 		return do(tx, row)
-	})
+	}
 }

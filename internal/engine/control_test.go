@@ -23,8 +23,8 @@ func TestTriggerWhileClaimed(t *testing.T) {
 	must(t, b.Trigger(t.Context(), b.account, v.ID))
 	until(t, "the call at the carrier", func() bool { return len(b.carrier.all()) == 2 })
 	held := b.claim(v.ID)
-	if !held.Until.Equal(at(20)) {
-		t.Errorf("the claim lasts until %v, want 15 s from the trigger", held.Until)
+	if !held.Until.Equal(at(15)) {
+		t.Errorf("the claim lasts until %v, want 10 s from the trigger", held.Until)
 	}
 
 	b.carrier.gate <- struct{}{} // one of the two is taken

@@ -121,8 +121,8 @@ func TestBusyCarrierKeepsTheClaim(t *testing.T) {
 	before := b.claim(v.ID)
 	for i := range 3 { // leases
 		b.rest()
-		b.clock.Advance(15 * time.Second)
-		until(t, "the claim to be renewed", func() bool { return b.claim(v.ID).Until.Equal(at(float64(15 * (i + 2)))) })
+		b.clock.Advance(10 * time.Second)
+		until(t, "the claim to be renewed", func() bool { return b.claim(v.ID).Until.Equal(at(float64(10 * (i + 2)))) })
 	}
 	if after := b.claim(v.ID); after.Node != before.Node || after.Fence != before.Fence {
 		t.Errorf("the claim changed from %+v to %+v", before, after)

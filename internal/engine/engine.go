@@ -51,7 +51,7 @@ type Config struct {
 const (
 	// lease is how long a claim holds without a word from its node. A node
 	// renews the claims of the messages that it is still busy with.
-	lease = 15 * time.Second
+	lease = 10 * time.Second
 	// maxDeliveries bounds the messages on their way to carriers. More work is
 	// refused (KindUnavailable) instead of being accepted late.
 	maxDeliveries = 4096
@@ -155,9 +155,27 @@ func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
 	return e.writeFor(ctx, "", do)
 }
 
+// writeCounted is writeFor for a request that counts against the account's rate, on
+// all nodes together. What is refused here was counted by this node, in vain.
+func (e *Engine) writeCounted(ctx context.Context, account verify.Account, do func(*store.Tx) error) error {
+	rate := e.rate(account)
+	if rate == 0 {
+		return e.writeFor(ctx, account.Key, do)
+	}
+	err := e.cfg.Store.WriteLimited(ctx, store.Limit{Account: account.Key, PerSecond: rate, Now: e.now}, do)
+	if errors.Is(err, store.ErrRate) {
+		e.throttle.takeBack(account.Key)
+		return &verify.Error{Kind: verify.KindThrottled}
+	}
+	return classified(err)
+}
+
 // writeFor is write for what changes the balance of an account.
 func (e *Engine) writeFor(ctx context.Context, account string, do func(*store.Tx) error) error {
-	err := e.cfg.Store.WriteFor(ctx, account, do)
+	return classified(e.cfg.Store.WriteFor(ctx, account, do))
+}
+
+func classified(err error) error {
 	if errors.Is(err, store.ErrOverloaded) || errors.Is(err, store.ErrClosed) {
 		return &verify.Error{Kind: verify.KindUnavailable}
 	}

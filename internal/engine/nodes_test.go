@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -168,5 +169,51 @@ func TestNodesSteps(t *testing.T) {
 	}
 	if n := len(a.carrier.all()) + len(b.carrier.all()); n != 2*len(ids) {
 		t.Errorf("%d messages, want %d", n, 2*len(ids))
+	}
+}
+
+// TestNodesShareRate: however requests are spread over nodes, in no second do more
+// pass than the account may make, and hardly fewer.
+func TestNodesShareRate(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	account := a.account
+	account.Rate = 30
+	var passed []time.Time
+	for turn := range 12 {
+		a.clock.Advance(250 * time.Millisecond)
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for i := range 40 {
+			// All to one node, then to the other, then to both.
+			node := []*bench{a, b, []*bench{a, b}[i%2]}[turn%3]
+			wg.Go(func() {
+				_, err := node.Check(t.Context(), account, verify.NewID(rand.Reader), verify.PIN{}, "")
+				switch kind(err) {
+				case verify.KindNotFound:
+					mu.Lock()
+					defer mu.Unlock()
+					passed = append(passed, node.clock.Now())
+				case verify.KindThrottled:
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	for i, from := range passed {
+		n := 0
+		for _, at := range passed[i:] {
+			if at.Sub(from) < time.Second {
+				n++
+			}
+		}
+		if n > account.Rate {
+			t.Fatalf("%d passed in the second from %v", n, from)
+		}
+	}
+	if want := 3 * account.Rate * 9 / 10; len(passed) < want { // 40 were there to pass at any time
+		t.Errorf("%d passed in three seconds, want %d at least", len(passed), want)
 	}
 }

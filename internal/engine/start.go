@@ -30,7 +30,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	var b beginning
 	err = store.ErrRunning
 	for try := 0; errors.Is(err, store.ErrRunning) && try < maxStartTries; try++ {
-		err = e.writeFor(ctx, req.Account, func(tx *store.Tx) (err error) {
+		err = e.writeCounted(ctx, account, func(tx *store.Tx) (err error) {
 			b, err = e.begin(tx, req, price, account.Unlimited)
 			return err
 		})

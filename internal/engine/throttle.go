@@ -7,9 +7,10 @@ import (
 	"github.com/jonboulle/clockwork"
 )
 
-// throttle holds every account to a number of requests in any second: a sliding
-// window, so that no burst slips through where two fixed windows meet. Requests
-// that are refused do not count.
+// throttle holds every account to a number of requests in any second on this node: a
+// sliding window, so that no burst slips through where two fixed windows meet.
+// Requests that are refused do not count. Starts and checks are counted for all nodes
+// together, too, where there are others (store.WriteLimited).
 type throttle struct {
 	clock    clockwork.Clock
 	mu       sync.Mutex
@@ -43,4 +44,17 @@ func (t *throttle) allow(account string, rate int) bool {
 	w.times[w.next] = now
 	w.next = (w.next + 1) % rate
 	return true
+}
+
+// takeBack forgets the request that was counted last: it was refused after all.
+func (t *throttle) takeBack(account string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := t.accounts[account]
+	if w == nil {
+		return
+	}
+	// What lay there is more than a second old.
+	w.next = (w.next + len(w.times) - 1) % len(w.times)
+	w.times[w.next] = time.Time{}
 }

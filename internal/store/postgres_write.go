@@ -133,9 +133,16 @@ func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
 		return err
 	}
 	c.pending, c.begun, c.failed = append(c.pending[:0], statement{query: "BEGIN ISOLATION LEVEL READ COMMITTED"}), false, nil
+	rates, err := c.loadRates(batch)
+	if err != nil {
+		c.rollBack()
+		return err
+	}
 	for i, j := range batch {
 		tx.changed = false
-		results[i] = j.do(tx)
+		if results[i] = rates.admit(j); results[i] == nil {
+			results[i] = j.do(tx)
+		}
 		switch {
 		case c.failed != nil:
 			c.rollBack()
@@ -147,6 +154,10 @@ func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
 			c.rollBack()
 			return nil
 		}
+	}
+	if err := rates.save(c); err != nil {
+		c.rollBack()
+		return err
 	}
 	return c.commit()
 }

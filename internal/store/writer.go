@@ -40,6 +40,7 @@ type writer struct {
 
 type job struct {
 	account string // whose balance it may change; "" for none
+	limit   *Limit // that it counts against; nil for none
 	do      func(*Tx) error
 	result  chan error
 }
@@ -103,11 +104,14 @@ func (db *DB) Write(ctx context.Context, do func(*Tx) error) error {
 // share the database, all then lock the balances that they change in one order,
 // and none waits for another that waits for it.
 func (db *DB) WriteFor(ctx context.Context, account string, do func(*Tx) error) error {
+	return db.write(ctx, job{account: account, do: do, result: make(chan error, 1)})
+}
+
+func (db *DB) write(ctx context.Context, j job) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	j := job{account: account, do: do, result: make(chan error, 1)}
-	if err := db.writerFor(account).enqueue(j); err != nil {
+	if err := db.writerFor(j.account).enqueue(j); err != nil {
 		return err
 	}
 	return <-j.result

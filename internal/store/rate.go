@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Limit is a number of writes that an account may make in any second, on all nodes
+// together.
+type Limit struct {
+	Account   string
+	PerSecond int // at most 65,535
+	Now       func() time.Time
+}
+
+// ErrRate is returned by WriteLimited for a write that is one too many.
+var ErrRate = errors.New("too many writes in a second")
+
+// WriteLimited is WriteFor for a write that counts against a limit. One that is
+// refused is not carried out, and does not count; any other does, whatever becomes
+// of it. An embedded database has one server, which counts for itself: there nothing
+// is refused.
+//
+// Counting costs one statement for each commit, however many writes it holds.
+func (db *DB) WriteLimited(ctx context.Context, limit Limit, do func(*Tx) error) error {
+	j := job{account: limit.Account, do: do, result: make(chan error, 1)}
+	if db.Shared() {
+		j.limit = &limit
+	}
+	return db.write(ctx, j)
+}
+
+// A rateWindow counts in steps of 10 ms: as many as a second touches.
+const (
+	rateStep  = 10 // ms
+	rateSteps = 1000/rateStep + 1
+)
+
+// rateWindow is the writes of an account in the last second. A step counts until all
+// of it is more than a second ago, so a little less may pass than the limit says, by
+// a hundredth, but never more.
+type rateWindow struct {
+	last   int64 // the newest step, counted since 1970
+	counts [rateSteps]uint16
+}
+
+// allow reports whether one more may pass now, and counts it. Clocks of nodes differ
+// a little: what comes from behind counts as now. One that was far ahead is forgotten.
+func (w *rateWindow) allow(limit int, now time.Time) bool {
+	step := now.UnixMilli() / rateStep
+	if step < w.last && w.last-step < rateSteps {
+		step = w.last
+	}
+	if step < w.last || step-w.last >= rateSteps {
+		w.counts = [rateSteps]uint16{}
+	} else {
+		for s := w.last + 1; s <= step; s++ {
+			w.counts[s%rateSteps] = 0
+		}
+	}
+	w.last = step
+	sum := 0
+	for _, n := range w.counts {
+		sum += int(n)
+	}
+	if sum >= limit {
+		return false
+	}
+	w.counts[step%rateSteps]++
+	return true
+}
+
+func (w *rateWindow) encode() []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+2*rateSteps), uint64(w.last))
+	for _, n := range w.counts {
+		b = binary.BigEndian.AppendUint16(b, n)
+	}
+	return b
+}
+
+// decodeRateWindow reads what encode wrote; anything else, of another release, is an
+// empty window.
+func decodeRateWindow(b []byte) *rateWindow {
+	w := &rateWindow{}
+	if len(b) != 8+2*rateSteps {
+		return w
+	}
+	w.last = int64(binary.BigEndian.Uint64(b))
+	for i := range w.counts {
+		w.counts[i] = binary.BigEndian.Uint16(b[8+2*i:])
+	}
+	return w
+}
+
+// rates are the windows of the accounts that a batch of jobs counts against, locked
+// until its commit.
+type rates map[string]*rateWindow
+
+// loadRates locks the windows of a batch, in the order of their names, so that no two
+// nodes wait for each other.
+func (c *postgresConn) loadRates(batch []job) (rates, error) {
+	loaded := rates{}
+	for _, j := range batch {
+		if j.limit != nil {
+			loaded[j.limit.Account] = nil
+		}
+	}
+	accounts := slices.Sorted(maps.Keys(loaded))
+	if len(accounts) == 0 {
+		return nil, nil
+	}
+	for {
+		if err := c.lockRates(loaded, accounts); err != nil {
+			return nil, err
+		}
+		missing := slices.DeleteFunc(slices.Clone(accounts), func(a string) bool { return loaded[a] != nil })
+		if len(missing) == 0 {
+			return loaded, nil
+		}
+		// The first time. What others may have added meanwhile stays.
+		if err := c.send(`INSERT INTO request_rates (account, seen) SELECT unnest($1::TEXT[]), '' ON CONFLICT DO NOTHING`,
+			[]any{missing}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *postgresConn) lockRates(loaded rates, accounts []string) error {
+	rows, err := c.query(`SELECT account, seen FROM request_rates WHERE account = ANY($1) ORDER BY account FOR UPDATE`, []any{accounts})
+	if err != nil {
+		return fmt.Errorf("load rates: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			account string
+			seen    []byte
+		)
+		if err := rows.Scan(&account, &seen); err != nil {
+			return fmt.Errorf("load rates: %w", err)
+		}
+		loaded[account] = decodeRateWindow(seen)
+	}
+	return rows.Err()
+}
+
+// admit counts a job against its limit.
+func (r rates) admit(j job) error {
+	if j.limit == nil || r[j.limit.Account].allow(j.limit.PerSecond, j.limit.Now()) {
+		return nil
+	}
+	return ErrRate
+}
+
+// save writes the windows, with the commit.
+func (r rates) save(c *postgresConn) error {
+	for _, account := range slices.Sorted(maps.Keys(r)) {
+		if err := c.send(`UPDATE request_rates SET seen = $2 WHERE account = $1`, []any{account, r[account].encode()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
