@@ -64,12 +64,13 @@ type beginning struct {
 // it is paid for. It is decided here, and not before the wait for this turn, so that
 // it begins after all that was decided until now.
 func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, onCredit bool) (b beginning, err error) {
-	running, ok, err := tx.Running(req.Account, req.Number)
+	now := e.now()
+	v, first := verify.Start(req, price, now, e.rand)
+	running, paid, err := tx.ChargeUnlessRunning(v, onCredit, now)
 	if err != nil {
 		return b, err
 	}
-	now := e.now()
-	if ok {
+	if running != nil {
 		running.Verification = running.At(now)
 		if running.Status == verify.InProgress {
 			return b, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
@@ -78,17 +79,15 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, onC
 		if err := tx.Save(running); err != nil {
 			return b, err
 		}
-	}
-	v, first := verify.Start(req, price, now, e.rand)
-	b.row, b.first = &store.Row{Verification: v}, first
-	b.row.Take(e.node, leaseEnd(b.row, now))
-	paid, err := tx.Charge(v, onCredit, now)
-	if err != nil {
-		return b, err
+		if paid, err = tx.Charge(v, onCredit, now); err != nil {
+			return b, err
+		}
 	}
 	if !paid {
 		return b, &verify.Error{Kind: verify.KindNoCredit}
 	}
+	b.row, b.first = &store.Row{Verification: v}, first
+	b.row.Take(e.node, leaseEnd(b.row, now))
 	return b, tx.Insert(b.row, first)
 }
 

@@ -38,6 +38,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"AccountUnknown":       testAccountUnknown,
 		"AccountApproved":      testAccountApproved,
 		"LedgerCharge":         testCharge,
+		"LedgerUnlessRunning":  testChargeUnlessRunning,
 		"LedgerParallel":       testParallelCharges,
 		"LedgerSum":            testLedgerSum,
 		"LedgerRange":          testLedgerRange,

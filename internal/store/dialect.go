@@ -21,10 +21,9 @@ type dialect struct {
 	claim string
 	// lockNumber locks a number that stands for something until the transaction ends.
 	lockNumber string
-	// charge posts an entry to the ledger and takes it from the balance, if it is
-	// not there yet and the balance covers it, in one statement; "" where that
-	// cannot be said.
-	charge string
+	// charge is Tx.Charge, and chargeUnlessRunning Tx.ChargeUnlessRunning, in one
+	// statement; "" where that cannot be said, or is not worth it.
+	charge, chargeUnlessRunning string
 	// forget deletes the receipts that are older than $1.
 	forget string
 
@@ -53,11 +52,17 @@ func onPostgres() dialect {
 				UPDATE accounts SET balance = balance - $4
 				WHERE key = $2 AND (balance >= $4 OR $6) AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = $1)
 				RETURNING key
-			), entry AS (
-				INSERT INTO ledger (key, account, kind, amount, created_at)
-				SELECT $1, key, $3, -$4::BIGINT, $5 FROM paid
-			)
+			), ` + postPaid + `
 			SELECT EXISTS (SELECT 1 FROM paid) OR EXISTS (SELECT 1 FROM ledger WHERE key = $1)`,
+		chargeUnlessRunning: `WITH running AS (
+				SELECT id FROM verifications WHERE account = $2 AND number = $7 AND status = 'IN PROGRESS' FOR NO KEY UPDATE
+			), paid AS (
+				UPDATE accounts SET balance = balance - $4
+				WHERE key = $2 AND (balance >= $4 OR $6) AND NOT EXISTS (SELECT 1 FROM running)
+					AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = $1)
+				RETURNING key
+			), ` + postPaid + `
+			SELECT EXISTS (SELECT 1 FROM paid) OR EXISTS (SELECT 1 FROM ledger WHERE key = $1), (SELECT id FROM running)`,
 		// Two nodes that delete the same rows in two orders would wait for each other.
 		forget: `DELETE FROM receipts WHERE (carrier, ref) IN (
 			SELECT carrier, ref FROM receipts WHERE received_at < $1 FOR UPDATE SKIP LOCKED)`,
@@ -65,6 +70,11 @@ func onPostgres() dialect {
 		snapshot: sql.LevelRepeatableRead,
 	}
 }
+
+const postPaid = `entry AS (
+		INSERT INTO ledger (key, account, kind, amount, created_at)
+		SELECT $1, key, $3, -$4::BIGINT, $5 FROM paid
+	)`
 
 func (d dialect) postgres() bool { return d.goose == goose.DialectPostgres }
 

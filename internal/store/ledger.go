@@ -19,9 +19,7 @@ func (tx *Tx) Charge(v verify.Verification, onCredit bool, now time.Time) (ok bo
 		return true, nil
 	}
 	if tx.charge != "" {
-		if _, err := tx.queryRow(tx.charge, []any{
-			"charge/" + v.ID.Hex(), v.Account, "charge", int64(v.Price), millis(now), onCredit,
-		}, &ok); err != nil {
+		if _, err := tx.queryRow(tx.charge, chargeArgs(v, onCredit, now), &ok); err != nil {
 			return false, fmt.Errorf("charge account %s: %w", v.Account, err)
 		}
 		tx.changed = tx.changed || ok
@@ -38,6 +36,38 @@ func (tx *Tx) Charge(v verify.Verification, onCredit bool, now time.Time) (ok bo
 		return false, fmt.Errorf("charge account %s: %w", v.Account, err)
 	}
 	return n == 1, nil
+}
+
+func chargeArgs(v verify.Verification, onCredit bool, now time.Time) []any {
+	return []any{"charge/" + v.ID.Hex(), v.Account, "charge", int64(v.Price), millis(now), onCredit}
+}
+
+// ChargeUnlessRunning is Charge for a verification that is to begin. If one is in
+// progress for its account and number, it takes nothing, and returns that one to be
+// changed.
+func (tx *Tx) ChargeUnlessRunning(v verify.Verification, onCredit bool, now time.Time) (running *Row, ok bool, err error) {
+	if tx.chargeUnlessRunning == "" || v.Price == 0 {
+		running, found, err := tx.Running(v.Account, v.Number)
+		if found || err != nil {
+			return running, false, err
+		}
+		ok, err = tx.Charge(v, onCredit, now)
+		return nil, ok, err
+	}
+	var id []byte
+	_, err = tx.queryRow(tx.chargeUnlessRunning, append(chargeArgs(v, onCredit, now), v.Number), &ok, &id)
+	if err != nil {
+		return nil, false, fmt.Errorf("charge account %s: %w", v.Account, err)
+	}
+	if id == nil {
+		tx.changed = tx.changed || ok
+		return nil, ok, nil
+	}
+	running, found, err := tx.Find(verify.ID(id))
+	if err == nil && !found {
+		err = fmt.Errorf("verification %x is gone", id)
+	}
+	return running, false, err
 }
 
 // maxBalance keeps sums of balances and prices within 64 bits: SQLite would go on

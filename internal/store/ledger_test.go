@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"math"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -93,6 +94,47 @@ func testCharge(t *testing.T, db *store.DB) {
 		must(t, charge(t, db, priced("other001", 1), false))
 		wantBalance(t, db, "Covered", 70, 1)
 	})
+}
+
+// testChargeUnlessRunning: where one is in progress nothing is taken.
+func testChargeUnlessRunning(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 100)
+	addAccount(t, db, "other001", 5)
+	was, _ := insert(t, db, request("demo0001", "447700900000"), t0)
+	try := func(account, number string, price, balance verify.Money, wantOK, wantRunning bool) {
+		t.Helper()
+		v := priced(account, price)
+		v.Number = number
+		for range 2 { // the second time changes nothing
+			err := db.Write(t.Context(), func(tx *store.Tx) error {
+				running, ok, err := tx.ChargeUnlessRunning(v, false, t0)
+				if ok != wantOK || (running != nil) != wantRunning || wantRunning && !reflect.DeepEqual(running, was) {
+					t.Errorf("%s in %s for %s: paid %v, running %+v", number, account, price, ok, running)
+				}
+				if err == nil && !ok {
+					err = errNoCredit
+				}
+				return err
+			})
+			if wantOK != (err == nil) || err != nil && !errors.Is(err, errNoCredit) {
+				t.Error(err)
+			}
+		}
+		if c, err := db.Credentials(t.Context(), account); err != nil || c.Balance != balance {
+			t.Errorf("%s has %s (%v), want %s", account, c.Balance, err, balance)
+		}
+	}
+	try("demo0001", "447700900000", 30, 100, false, true)
+	try("demo0001", "447700900000", 0, 100, false, true)
+	try("demo0001", "447700900001", 30, 70, true, false)
+	try("demo0001", "447700900001", 0, 70, true, false)
+	try("demo0001", "447700900001", 71, 70, false, false)
+	try("other001", "447700900000", 5, 0, true, false)
+	done, err := was.Cancel(at(31))
+	must(t, err)
+	was.Verification = done
+	write(t, db, func(tx *store.Tx) error { return tx.Save(was) })
+	try("demo0001", "447700900000", 30, 40, true, false)
 }
 
 // testParallelCharges: a balance that covers one is spent once.

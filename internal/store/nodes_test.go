@@ -251,6 +251,46 @@ func TestNodesBalance(t *testing.T) {
 	}
 }
 
+// TestNodesChargeStarts: whatever starts is paid for, and nothing else is, while
+// nodes wait for each other's changes of numbers and balance.
+func TestNodesChargeStarts(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	addAccount(t, nodes[0], "demo0001", 25)
+	addAccount(t, nodes[0], "rich0001", 1000)
+	const numbers = 30
+	var started [2]atomic.Int32
+	each(nodes, 6*numbers, func(db *store.DB, i int) {
+		account := i % 2
+		req := request([]string{"demo0001", "rich0001"}[account], fmt.Sprintf("4477009%05d", i/2%numbers))
+		v, e := verify.Start(req, 1, t0, rand.Reader)
+		err := db.WriteFor(t.Context(), req.Account, func(tx *store.Tx) error {
+			running, ok, err := tx.ChargeUnlessRunning(v, false, t0)
+			if err != nil {
+				return err
+			}
+			if running != nil && (ok || running.Number != req.Number || running.Account != req.Account) {
+				t.Errorf("paid %v for another than %+v", ok, running)
+			}
+			if !ok {
+				return errNoCredit
+			}
+			return tx.Insert(&store.Row{Verification: v}, e)
+		})
+		switch {
+		case err == nil:
+			started[account].Add(1)
+		case !errors.Is(err, errNoCredit) && !errors.Is(err, store.ErrRunning):
+			t.Error(err)
+		}
+	})
+	if a, b := started[0].Load(), started[1].Load(); a != 25 || b != numbers {
+		t.Errorf("%d and %d have started, want 25 and %d", a, b, numbers)
+	}
+	wantBalance(t, nodes[0], "demo0001", 0, 25)
+	wantBalance(t, nodes[1], "rich0001", 1000-numbers, numbers)
+}
+
 // TestNodesFence: a node that stood still while another took its row changes
 // nothing with what it writes late.
 func TestNodesFence(t *testing.T) {
