@@ -4,19 +4,25 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
-// openBooks opens the database of a program that does not run, to read only.
-// That leaves a crash as it was: SQLite neither moves the log of a dead program
-// into the file nor removes it unless it may write.
-func openBooks(t *testing.T, path string) *sql.DB {
+// openBooks opens a database past the program: one on PostgreSQL by its URL, or the
+// file of a program that does not run, to read only. That leaves a crash as it was:
+// SQLite neither moves the log of a dead program into the file nor removes it unless
+// it may write.
+func openBooks(t *testing.T, database string) *sql.DB {
 	t.Helper()
-	name := url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: "mode=ro"}
-	db, err := sql.Open("sqlite", name.String())
+	driver, name := "pgx", database
+	if !strings.HasPrefix(database, "postgres://") {
+		driver, name = "sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(database), RawQuery: "mode=ro"}).String()
+	}
+	db, err := sql.Open(driver, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,12 +31,11 @@ func openBooks(t *testing.T, path string) *sql.DB {
 }
 
 // inFlight looks at the database of a program that was just killed. It gives the
-// events whose outcome is not recorded, among those of the last minute or so: they
-// may have arrived or not. It fails the test when money and verifications
-// disagree: no crash may come between them.
-func inFlight(t *testing.T, path string) map[string]bool {
+// events whose outcome is not recorded: they may have arrived or not. It fails the
+// test when money and verifications disagree: no crash may come between them.
+func inFlight(t *testing.T, database string) map[string]bool {
 	t.Helper()
-	db := openBooks(t, path)
+	db := openBooks(t, database)
 	defer db.Close()
 	var verifications, charges int
 	var balance, sum int64
@@ -49,14 +54,14 @@ func inFlight(t *testing.T, path string) map[string]bool {
 		err := rows.Scan(&id)
 		events[eventID(id)] = true
 		return err
-	}, `SELECT id FROM events WHERE state = 'submitting' AND rowid > (SELECT MAX(rowid) FROM events) - 20000`)
+	}, `SELECT id FROM events WHERE state = 'submitting'`)
 	return events
 }
 
 // readBooks reads the database of the program when it has ended.
-func readBooks(t *testing.T, path string) books {
+func readBooks(t *testing.T, database string) books {
 	t.Helper()
-	db := openBooks(t, path)
+	db := openBooks(t, database)
 	defer db.Close()
 	b := books{verifications: map[string]*record{}}
 	query(t, db, func(rows *sql.Rows) error {
@@ -98,12 +103,9 @@ func readBooks(t *testing.T, path string) books {
 	}, `SELECT key, kind, amount FROM ledger WHERE account = 'demo0001'`)
 	query(t, db, func(rows *sql.Rows) error { return rows.Scan(&b.balance) },
 		`SELECT balance FROM accounts WHERE key = 'demo0001'`)
-	query(t, db, func(rows *sql.Rows) error {
-		var line string
-		err := rows.Scan(&line)
-		b.integrity += line
-		return err
-	}, `PRAGMA integrity_check`)
+	if b.integrity = "ok"; !strings.HasPrefix(database, "postgres://") {
+		query(t, db, func(rows *sql.Rows) error { return rows.Scan(&b.integrity) }, `PRAGMA integrity_check`)
+	}
 	return b
 }
 

@@ -21,6 +21,10 @@ type evidence struct {
 	found   map[string]found     // what search says in the end, by request id
 	books   books                // what lies in the database in the end
 	outages []outage             // in the order of time
+
+	// lease is how long a node that has died holds what it was at, where there are
+	// several on one database; 0 where there is one.
+	lease time.Duration
 }
 
 // plan is what a number's verifications are to do, with all times as fast as
@@ -99,6 +103,7 @@ type outage struct {
 	died     time.Time
 	back     time.Time       // when a run answered that lived long enough to do so
 	inFlight map[string]bool // the events whose outcome was not recorded
+	dark     bool            // the database was away: nobody could look
 }
 
 const (
@@ -537,7 +542,7 @@ func (t *trial) judgeMessages() {
 			if m.SentAt.Before(e.started.Add(-tick)) {
 				t.blame("sent before it was committed", "event %d", seq)
 			}
-			if m.SentAt.After(t.end.Add(lastWords)) {
+			if m.SentAt.After(t.end.Add(lastWords)) && !t.slept(e, m.SentAt) {
 				t.blame("sent after the end", "event %d at %v, ended at %v", seq, m.SentAt, t.end)
 			}
 			if i > 0 {
@@ -547,8 +552,22 @@ func (t *trial) judgeMessages() {
 	}
 }
 
+// slept reports whether a message is that of a node which stood still, and has sent it
+// when it went on.
+func (t *trial) slept(e event, sent time.Time) bool {
+	return t.lease > 0 && slices.ContainsFunc(t.outages, func(o outage) bool {
+		return o.inFlight[e.id] && !sent.Before(o.died) && sent.Before(o.back.Add(lastWords))
+	})
+}
+
 func (t *trial) judgeDuplicate(seq int, e event, first, second time.Time) {
 	t.duplicates++
+	if t.lease > 0 { // the copies may come of two nodes, in any order
+		if !slices.ContainsFunc(t.outages, func(o outage) bool { return o.inFlight[e.id] && !o.died.After(second.Add(tick)) }) {
+			t.blame("copy without a crash", "event %d at %v and %v", seq, first, second)
+		}
+		return
+	}
 	// The last kill before the second copy is the one to blame.
 	n := len(t.outages) - 1
 	for n >= 0 && t.outages[n].died.After(second.Add(tick)) {
@@ -607,9 +626,16 @@ const wallTime = "15:04:05.000"
 
 // takeSteps finds out when, after each outage, the program has taken the first
 // step that fell due in the ordinary way. What the crash left behind is due at
-// once, before any of these.
+// once, before any of these; or, where another node may be at it, when its lease is
+// over.
 func (q *inquiry) takeSteps(calls map[string][]call) {
 	q.steps = make([]time.Time, len(q.outages))
+	if q.lease > 0 {
+		for i, o := range q.outages {
+			q.steps[i] = o.back.Add(q.lease)
+		}
+		return
+	}
 	for _, r := range q.books.verifications {
 		if slices.ContainsFunc(calls[r.id], func(c call) bool { return c.verb == "trigger" }) {
 			continue

@@ -21,6 +21,7 @@ const (
 	rush        = 24                    // how many come at once before some kills
 	maxPeople   = 250                   // at once
 	callTimeout = 30 * time.Second
+	unknown     = "5" // the status of a call during which the database was lost
 )
 
 // crashPlans are what is asked of the program, at crashSpeed. They are short
@@ -62,7 +63,7 @@ func (p plan) longest() time.Duration {
 // load is a crowd of clients that use the program while it is killed. What they
 // do and see goes into the journal.
 type load struct {
-	url  string
+	urls []string // of the nodes; any will do
 	seed uint64
 	http http.Client
 	rush chan int // as many come at once
@@ -72,9 +73,9 @@ type load struct {
 	plans map[string]plan // by number
 }
 
-func newLoad(url string, seed uint64) *load {
+func newLoad(seed uint64, urls ...string) *load {
 	return &load{
-		url: url, seed: seed, rush: make(chan int), plans: map[string]plan{},
+		urls: urls, seed: seed, rush: make(chan int), plans: map[string]plan{},
 		http: http.Client{
 			Timeout:   callTimeout,
 			Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute},
@@ -268,7 +269,7 @@ func (l *load) call(c call, path string, params url.Values) call {
 		c.sent = time.Now()
 		// A POST: a GET would be repeated without telling when its connection
 		// breaks.
-		res, err := l.http.PostForm(l.url+path, params)
+		res, err := l.http.PostForm(l.node()+path, params)
 		var dial *net.OpError
 		if errors.As(err, &dial) && dial.Op == "dial" {
 			time.Sleep(50*time.Millisecond + rand.N(50*time.Millisecond)) // a crowd that hurries would slow the start
@@ -285,6 +286,9 @@ func (l *load) call(c call, path string, params url.Values) call {
 		c.answered = time.Now()
 		if err == nil {
 			c.status, c.text = a.Status, a.ErrorText
+			if c.status == unknown { // it may have been carried out, as without an answer
+				c.status = ""
+			}
 			if c.verb == "start" {
 				c.request = a.RequestID
 			}
@@ -306,9 +310,12 @@ func decodeAnswer(res *http.Response, into any) error {
 	return err
 }
 
+// node picks one as a load balancer does that does not know which are there.
+func (l *load) node() string { return l.urls[rand.IntN(len(l.urls))] }
+
 // get fetches something that changes nothing.
 func (l *load) get(path string, params url.Values, into any) error {
-	res, err := l.http.Get(l.url + path + "?" + params.Encode())
+	res, err := l.http.Get(l.node() + path + "?" + params.Encode())
 	if err != nil {
 		return err
 	}

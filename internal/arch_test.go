@@ -99,7 +99,7 @@ func house() []room {
 		{path: "bench"},
 		{path: "bench/table"},
 		{path: "internal/simulation"},
-		{path: "e2e"},
+		{path: "e2e", ours: []string{"pgtest"}},
 	}
 }
 

@@ -197,7 +197,7 @@ func (s *Server) Crash(t testing.TB) {
 
 func (s *Server) stop(t testing.TB, mode string) {
 	t.Helper()
-	if out, err := s.command("pg_ctl", "stop", "-D", s.data(), "-m", mode, "-w").CombinedOutput(); err != nil {
+	if out, err := s.Command("pg_ctl", "stop", "-D", s.data(), "-m", mode, "-w").CombinedOutput(); err != nil {
 		t.Fatalf("stop PostgreSQL: %v\n%s", err, out)
 	}
 }
@@ -210,9 +210,46 @@ func (s *Server) Resume(t testing.TB) {
 	}
 }
 
+// Freeze lets all processes of the server stand still until the function that it
+// returns is called: connections stay, and nothing answers.
+func (s *Server) Freeze(t testing.TB) (thaw func()) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	postmaster, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	processes := []int{postmaster}
+	signal := func(sig syscall.Signal) {
+		for _, pid := range processes {
+			_ = syscall.Kill(pid, sig) // one may have ended
+		}
+	}
+	signal(syscall.SIGSTOP) // so that no more begin
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", postmaster))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range strings.Fields(string(children)) {
+		if pid, err := strconv.Atoi(text); err == nil {
+			processes = append(processes, pid)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	return func() { signal(syscall.SIGCONT) }
+}
+
+// Socket is where the server listens.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-func (s *Server) command(program string, args ...string) *exec.Cmd {
+// Command is a program of PostgreSQL that runs as the server's user.
+func (s *Server) Command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, program), args...) //nolint:gosec,noctx // ours, and it has to end before we go on
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setsid: true}
@@ -238,7 +275,7 @@ func start() (*Server, error) {
 			return nil, errors.Join(err, os.RemoveAll(s.dir))
 		}
 	}
-	out, err := s.command("initdb", "--pgdata", s.data(), "--username", s.user(), "--auth", "trust",
+	out, err := s.Command("initdb", "--pgdata", s.data(), "--username", s.user(), "--auth", "trust",
 		"--encoding", "UTF8", "--no-locale", "--no-sync").CombinedOutput()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("initdb: %w\n%s", err, out), os.RemoveAll(s.dir))
@@ -275,7 +312,7 @@ func (s *Server) keep() error {
 func (s *Server) run() error {
 	config := fmt.Sprintf("-c listen_addresses= -c unix_socket_directories=%s -c max_connections=300 -c shared_buffers=32MB -c log_min_messages=fatal", s.dir)
 	log := filepath.Join(s.dir, "log")
-	if err := s.command("pg_ctl", "start", "-D", s.data(), "-w", "-t", "60", "-l", log, "-o", config).Run(); err != nil {
+	if err := s.Command("pg_ctl", "start", "-D", s.data(), "-w", "-t", "60", "-l", log, "-o", config).Run(); err != nil {
 		text, _ := os.ReadFile(log)
 		return fmt.Errorf("start PostgreSQL: %w\n%s", err, bytes.TrimSpace(text))
 	}

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// cable is the network between one node and the database: it can be cut, in the midst
+// of a packet too, and it can hold everything back.
+type cable struct {
+	listener net.Listener
+	socket   string // of the database
+
+	mu      sync.Mutex
+	ends    map[net.Conn]bool
+	blocked chan struct{} // closed when traffic goes on; nil while it does
+	budget  int           // octets after which all is cut; 0 for any number
+}
+
+func newCable(t *testing.T, socket string) *cable {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cable{listener: l, socket: socket, ends: map[net.Conn]bool{}}
+	t.Cleanup(func() {
+		_ = l.Close()
+		c.cut()
+	})
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go c.connect(conn)
+		}
+	}()
+	return c
+}
+
+func (c *cable) connect(near net.Conn) {
+	far, err := net.Dial("unix", c.socket)
+	if err != nil {
+		_ = near.Close() // as a host does where nobody listens
+		return
+	}
+	c.mu.Lock()
+	c.ends[near], c.ends[far] = true, true
+	c.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(func() { c.carry(far, near) })
+	both.Go(func() { c.carry(near, far) })
+	both.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.ends, near)
+	delete(c.ends, far)
+}
+
+// carry takes octets one way until either end is gone.
+func (c *cable) carry(to, from net.Conn) {
+	defer to.Close()
+	defer from.Close()
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			if n, end := c.pass(n); end {
+				_, _ = to.Write(buf[:n]) // half of it
+				c.cut()
+				return
+			}
+			if _, werr := to.Write(buf[:n]); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			if err != io.EOF {
+				abort(to)
+			}
+			return
+		}
+	}
+}
+
+// pass waits while traffic is held, and says how many octets of n may go before all
+// is cut.
+func (c *cable) pass(n int) (allowed int, end bool) {
+	c.mu.Lock()
+	blocked := c.blocked
+	c.mu.Unlock()
+	if blocked != nil {
+		<-blocked
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.budget == 0:
+		return n, false
+	case n < c.budget:
+		c.budget -= n
+		return n, false
+	}
+	allowed, c.budget = c.budget-1, 0
+	return allowed, true
+}
+
+// cutAfter cuts everything when so many more octets have gone.
+func (c *cable) cutAfter(octets int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.budget = octets
+}
+
+// cut breaks all connections, without a goodbye.
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for end := range c.ends {
+		abort(end)
+	}
+	c.unblock()
+}
+
+// hold lets nothing through until release.
+func (c *cable) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.blocked == nil {
+		c.blocked = make(chan struct{})
+	}
+}
+
+// release lets traffic through again; what was held back is lost with its
+// connections.
+func (c *cable) release() { c.cut() }
+
+func (c *cable) unblock() {
+	if c.blocked != nil {
+		close(c.blocked)
+		c.blocked = nil
+	}
+}
+
+func abort(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // a reset
+	}
+	_ = conn.Close()
+}

@@ -1,0 +1,298 @@
+package e2e
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"countersign/internal/pgtest"
+)
+
+const (
+	// defaultTroubles is how often something goes wrong in TestNodes;
+	// COUNTERSIGN_TROUBLES asks for more.
+	defaultTroubles = 50
+	nodesLease      = 10 * time.Second
+)
+
+// TestNodes lets three nodes work on one PostgreSQL while clients use any of them,
+// kills and pauses nodes, crashes, restarts and pauses the database, and cuts and
+// holds the connections between them; and judges, by the journals of the clients and
+// of the phone, whether anything was lost or done twice. Nodes do not talk to each
+// other, so there is nothing between them to be cut.
+func TestNodes(t *testing.T) {
+	troubles := int(setting(t, "COUNTERSIGN_TROUBLES", defaultTroubles))
+	seed := uint64(setting(t, "COUNTERSIGN_SEED", rand.Int64()))
+	t.Logf("%d troubles, COUNTERSIGN_SEED=%d", troubles, seed)
+	c := newCluster(t, seed)
+	var urls []string
+	for _, n := range c.nodes {
+		urls = append(urls, n.server.url)
+	}
+	l := newLoad(seed, urls...)
+	ctx, noMore := context.WithCancel(t.Context())
+	defer noMore()
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		l.run(ctx)
+	}()
+	for range troubles {
+		time.Sleep(c.lull())
+		c.trouble()
+	}
+	noMore()
+	last := time.Now()
+	<-finished
+	longest := time.Duration(0)
+	for _, p := range crashPlans() {
+		longest = max(longest, p.longest())
+	}
+	time.Sleep(time.Until(last.Add(longest + nodesLease + time.Second)))
+
+	e := l.collect(t)
+	for _, n := range c.nodes {
+		n.server.stop(t)
+	}
+	e.outages, e.lease = c.outages, nodesLease
+	e.books = readBooks(t, c.database)
+	e.touch()
+	v := judge(e)
+	for i, f := range v.faults {
+		if i == 40 {
+			t.Errorf("and %d more", len(v.faults)-i)
+			break
+		}
+		t.Error(f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.counts)) {
+		t.Logf("%3d × %s", c.counts[name], name)
+	}
+	t.Log(v)
+}
+
+// touch counts an event among those in flight also when it was on its way while the
+// database was away and nobody could look. Outcomes are recorded within hundredths of
+// a second, but on a machine that is busy.
+func (e *evidence) touch() {
+	const around = 500 * time.Millisecond
+	for i, o := range e.outages {
+		for _, r := range e.books.verifications {
+			for _, event := range r.events {
+				if o.dark && event.started.After(o.died.Add(-around)) && event.started.Before(o.back.Add(around)) {
+					e.outages[i].inFlight[event.id] = true
+				}
+			}
+		}
+	}
+}
+
+// cluster is nodes on one database.
+type cluster struct {
+	t        *testing.T
+	rng      *rand.Rand
+	postgres *pgtest.Server
+	database string // past all cables
+	nodes    []*clusterNode
+	outages  []outage
+	counts   map[string]int // of troubles
+}
+
+type clusterNode struct {
+	listen string
+	cable  *cable
+	server *server
+}
+
+func newCluster(t *testing.T, seed uint64) *cluster {
+	t.Helper()
+	c := &cluster{t: t, rng: rand.New(rand.NewPCG(seed, 1<<62)), postgres: pgtest.Start(t), counts: map[string]int{}}
+	c.database = c.postgres.Create(t, "template0")
+	for range 3 {
+		n := &clusterNode{listen: quietAddress(t, c.rng), cable: newCable(t, c.postgres.Socket())}
+		c.nodes = append(c.nodes, n)
+		t.Cleanup(func() { n.server.kill() })
+		c.start(n)
+	}
+	return c
+}
+
+// start starts a node, again if it does not find its database, and waits until it
+// answers.
+func (c *cluster) start(n *clusterNode) {
+	c.t.Helper()
+	u, err := url.Parse(c.database)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	u.Host, u.RawQuery = n.cable.listener.Addr().String(), "sslmode=disable"
+	for range 20 {
+		n.server = launch(c.t, "demo", "--unlimited", "--listen", n.listen, "--database", u.String(), "--speed", strconv.Itoa(crashSpeed))
+		select {
+		case n.server.url = <-n.server.log.url:
+			return
+		case <-n.server.ended:
+			time.Sleep(100 * time.Millisecond)
+		case <-time.After(patience):
+			c.t.Fatalf("the node does not say where it listens:\n%s", n.server.log)
+		}
+	}
+	c.t.Fatalf("the node does not start: %v\n%s", n.server.cmd.ProcessState, n.server.log)
+}
+
+// lull is how long nothing goes wrong: mostly for a short time.
+func (c *cluster) lull() time.Duration {
+	x := c.rng.Float64()
+	return time.Duration(x * x * float64(1500*time.Millisecond))
+}
+
+func (c *cluster) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(c.rng.Int64N(int64(most-least)))
+}
+
+// trouble lets one thing go wrong, and waits until all is well again.
+func (c *cluster) trouble() {
+	c.t.Helper()
+	n := c.nodes[c.rng.IntN(len(c.nodes))]
+	o := &outage{died: time.Now()}
+	name, wreck := c.choose(n, o)
+	c.counts[name]++
+	wreck()
+	c.awaitAll()
+	if o.inFlight == nil {
+		o.dark, o.inFlight = true, inFlight(c.t, c.database)
+	}
+	o.back = time.Now()
+	c.outages = append(c.outages, *o)
+}
+
+// choose says what goes wrong. Where the database stays, it is looked at as soon as
+// the node does nothing more.
+func (c *cluster) choose(n *clusterNode, o *outage) (name string, wreck func()) {
+	look := func() { o.inFlight = inFlight(c.t, c.database) }
+	switch p := c.rng.IntN(100); {
+	case p < 40:
+		return "a node is killed", func() { c.kill(look, n) }
+	case p < 50:
+		return "two nodes are killed", func() { c.kill(look, c.nodes[:2]...) }
+	case p < 60:
+		return "a node is stopped in good order, and replaced", func() {
+			n.server.stop(c.t)
+			look()
+			c.start(n)
+		}
+	case p < 70:
+		return "a node stands still", func() { c.pause(look, n) }
+	case p < 76:
+		return "PostgreSQL crashes", func() {
+			c.postgres.Crash(c.t)
+			time.Sleep(c.between(0, 2*time.Second))
+			c.postgres.Resume(c.t)
+		}
+	case p < 81:
+		return "PostgreSQL is restarted", func() { c.postgres.Restart(c.t) }
+	case p < 86:
+		return "PostgreSQL stands still", func() {
+			thaw := c.postgres.Freeze(c.t)
+			time.Sleep(c.between(100*time.Millisecond, 4*time.Second))
+			thaw()
+		}
+	case p < 94:
+		return "connections are cut half-way", func() {
+			n.cable.cutAfter(1 + c.rng.IntN(20_000))
+			time.Sleep(c.between(0, time.Second))
+		}
+	default:
+		return "a node is cut off from the database", func() {
+			n.cable.hold()
+			time.Sleep(c.spell())
+			n.cable.release()
+		}
+	}
+}
+
+func (c *cluster) kill(look func(), nodes ...*clusterNode) {
+	for _, n := range nodes {
+		select {
+		case <-n.server.ended:
+			c.t.Fatalf("a node has ended by itself: %v\n%s", n.server.cmd.ProcessState, n.server.log)
+		default:
+		}
+		n.server.kill()
+	}
+	time.Sleep(lastCommit)
+	look()
+	time.Sleep(c.between(0, time.Second))
+	for _, n := range nodes {
+		c.start(n)
+	}
+}
+
+// lastCommit is what the database may take for a commit that was on its way when a node
+// died.
+const lastCommit = 200 * time.Millisecond
+
+// spell is how long something is away that keeps what it has begun: one time in four
+// for longer than its leases last.
+func (c *cluster) spell() time.Duration {
+	if c.rng.IntN(4) == 0 {
+		return c.between(nodesLease, nodesLease+4*time.Second)
+	}
+	return c.between(100*time.Millisecond, 3*time.Second)
+}
+
+// pause lets a node stand still.
+func (c *cluster) pause(look func(), n *clusterNode) {
+	c.t.Helper()
+	signal := func(s syscall.Signal) {
+		if err := n.server.cmd.Process.Signal(s); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	time.Sleep(lastCommit)
+	look()
+	time.Sleep(c.spell())
+	signal(syscall.SIGCONT)
+}
+
+// awaitAll waits until each node reads and writes the database: a start of a barred
+// account is refused before anything is written, so a check counts.
+func (c *cluster) awaitAll() {
+	c.t.Helper()
+	for _, n := range c.nodes {
+		for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+			status, err := n.probe()
+			if err == nil && status == "6" { // no such verification
+				break
+			}
+			if time.Now().After(end) {
+				c.t.Fatalf("a node does not come back: status %q, %v\n%s", status, err, tail(n.server.log.String()))
+			}
+		}
+	}
+}
+
+func (n *clusterNode) probe() (status string, err error) {
+	res, err := n.server.client.PostForm(n.server.url+"/verify/check/json", url.Values{
+		"api_key": {apiKey}, "api_secret": {apiSecret}, "request_id": {strings.Repeat("0", 32)}, "code": {"0000"},
+	})
+	if err != nil {
+		return "", err
+	}
+	var a struct{ Status string }
+	err = decodeAnswer(res, &a)
+	return a.Status, err
+}
+
+func tail(text string) string {
+	lines := strings.Split(text, "\n")
+	return strings.Join(lines[max(0, len(lines)-30):], "\n")
+}
