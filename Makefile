@@ -58,9 +58,10 @@ fuzz: ## feed each fuzz target for a minute (FUZZTIME=)
 	done
 
 .PHONY: torture
-torture: setup ## simulate, and kill the server, again and again, and count what is lost (SEEDS=, KILLS=)
+torture: setup ## simulate, kill servers, nodes and databases, and count what is lost (SEEDS=, KILLS=)
 	COUNTERSIGN_SEEDS=$(SEEDS) go test -v -timeout 24h -run '^TestSimulation$$' ./internal/simulation
 	COUNTERSIGN_E2E=1 COUNTERSIGN_KILLS=$(KILLS) go test -v -timeout 24h -run '^TestCrash$$' ./e2e
+	COUNTERSIGN_E2E=1 COUNTERSIGN_TROUBLES=$(KILLS) go test -v -timeout 24h -run '^TestNodes$$' ./e2e
 
 .PHONY: bench
 bench: setup ## run the benchmarks, and print tables of those of carriers
@@ -70,6 +71,7 @@ bench: setup ## run the benchmarks, and print tables of those of carriers
 	go test -run '^$$' -bench Latency ./bench | tee -a bin/bench.txt
 	go test -run '^$$' -bench Calls -benchtime 1x -timeout 20m ./bench | tee -a bin/bench.txt
 	go test -run '^$$' -bench Setup -benchtime 5000x ./bench | tee -a bin/bench.txt
+	go test -run '^$$' -bench Postgres -benchtime 1x ./bench | tee -a bin/bench.txt
 	@go run ./bench/table <bin/bench.txt
 
 .PHONY: soak

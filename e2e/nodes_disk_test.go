@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"countersign/internal/pgtest"
+)
+
+// TestNodesDiskFull fills the disk that the database lies on, while verifications come
+// in: each is answered, none is promised that is not kept, and all goes on when there
+// is room again.
+func TestNodesDiskFull(t *testing.T) {
+	t.Parallel()
+	postgres := pgtest.Start(t)
+	disk := smallDisk(t, postgres, 48)
+	server := postgres.Create(t, "template0")
+	pgtest.Exec(t, server, "CREATE TABLESPACE small LOCATION '"+disk+"'")
+	pgtest.Exec(t, server, "CREATE DATABASE verify TEMPLATE template0 TABLESPACE small")
+	database := strings.Replace(server, "/test1?", "/verify?", 1)
+	s := launch(t, "demo", "--unlimited", "--listen", "127.0.0.1:0", "--database", database)
+	s.awaitURL(t)
+	defer s.end(t)
+
+	before := s.verify(t, "447700900100")
+	balloon := filepath.Join(disk, "balloon")
+	full := fill(t, balloon)
+	if full == 0 {
+		t.Fatal("the disk was full before")
+	}
+	var accepted []string
+	refused := 0
+	for n := range 3000 { // until what is left of each page is used up
+		status, id := s.tryVerify(t, 447700910000+n)
+		switch status {
+		case "0":
+			accepted = append(accepted, id)
+		case "5":
+			refused++
+		default:
+			t.Fatalf("status %s", status)
+		}
+		if refused == 20 {
+			break
+		}
+	}
+	if refused == 0 {
+		t.Error("the disk did not fill")
+	}
+	if err := os.Remove(balloon); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if status, _ := s.tryVerify(t, 447700920000); status == "0" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it does not go on")
+		}
+	}
+	for _, id := range append(accepted, before) {
+		if s.found(t, id)["status"] != "IN PROGRESS" {
+			t.Errorf("%s was accepted, and is lost", id)
+		}
+	}
+	t.Logf("%d accepted while it filled, %d refused", len(accepted), refused)
+}
+
+// smallDisk mounts a disk in memory that belongs to the server's user.
+func smallDisk(t *testing.T, postgres *pgtest.Server, megabytes int) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root mounts a small disk")
+	}
+	dir := filepath.Join(filepath.Dir(postgres.Socket()), "small")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.Itoa(megabytes)+"m"); err != nil {
+		t.Skipf("no small disk can be mounted: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	info, err := os.Stat(filepath.Dir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// fill writes a file until there is no more room.
+func fill(t *testing.T, path string) (octets int) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 4096); ; {
+		n, err := f.Write(block)
+		octets += n
+		if err != nil {
+			return octets
+		}
+	}
+}
+
+// tryVerify starts a verification, and gives what is answered.
+func (s *server) tryVerify(t *testing.T, number int) (status, id string) {
+	t.Helper()
+	res, err := s.client.PostForm(s.url+"/verify/json", url.Values{
+		"api_key": {apiKey}, "api_secret": {apiSecret}, "number": {strconv.Itoa(number)}, "brand": {"Acme"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a struct {
+		Status    string
+		RequestID string `json:"request_id"`
+	}
+	if err := decodeAnswer(res, &a); err != nil {
+		t.Fatal(err)
+	}
+	return a.Status, a.RequestID
+}

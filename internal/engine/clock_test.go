@@ -1,0 +1,67 @@
+package engine_test
+
+import (
+	"testing"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// TestClockJumps: a clock that is set while verifications run sends nothing twice,
+// lets no dead PIN pass, and leaves none hanging. What waits, waits by the clock.
+func TestClockJumps(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		jump  time.Duration
+		check verify.Kind   // of the right code, two minutes later
+		ends  time.Duration // after that, at the latest
+	}{
+		{"A second", time.Second, 0, 700 * time.Second},
+		{"A quarter of an hour ahead", 15 * time.Minute, verify.KindNotFound, 0},
+		{"Ten seconds back", -10 * time.Second, 0, 700 * time.Second},
+		{"An hour back", -time.Hour, 0, time.Hour + 700*time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setUp(t)
+			b.resume()
+			v, err := b.Start(t.Context(), b.account, b.request())
+			must(t, err)
+			b.settled(v.ID, 0)
+			request := b.request()
+			request.Number = "447700900099"
+			other, err := b.Start(t.Context(), b.account, request)
+			must(t, err)
+			b.settled(other.ID, 0)
+
+			b.clock.Advance(tt.jump)
+			b.rest()
+			for range 12 {
+				b.clock.Advance(10 * time.Second)
+				b.rest()
+			}
+			if n := len(b.carrier.all()); n != 2 { // the next is due at 125 s
+				t.Errorf("%d messages of the two", n)
+			}
+			if _, err = b.Check(t.Context(), b.account, v.ID, v.PIN, ""); err != nil && kind(err) != tt.check || err == nil && tt.check != 0 {
+				t.Errorf("the right code: %v, want kind %d", err, tt.check)
+			}
+			for left := tt.ends; left > 0; left -= 5 * time.Second {
+				b.clock.Advance(5 * time.Second)
+				b.rest()
+			}
+			if rec := b.record(other.ID); rec.Status == verify.InProgress {
+				t.Errorf("it hangs after %d events", len(rec.EventList))
+			}
+			seen := map[verify.ID]bool{}
+			for _, m := range b.carrier.all() {
+				if seen[m.EventID] || m.Attempt != 1 {
+					t.Errorf("sent twice: %+v", m.EventID)
+				}
+				seen[m.EventID] = true
+			}
+		})
+	}
+}
