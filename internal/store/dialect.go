@@ -2,9 +2,12 @@ package store
 
 import (
 	"database/sql"
+	"encoding/json"
 	"strconv"
 
 	"github.com/pressly/goose/v3"
+
+	"countersign/internal/verify"
 )
 
 // dialect is where the SQL of the engines differs. All other statements are the
@@ -19,6 +22,10 @@ type dialect struct {
 	lock string
 	// claim is lock for a query that takes any rows: not those that others hold.
 	claim string
+	// take is claim for a query that takes rows in order to delete them.
+	take string
+	// among ends a condition on ids: that it is one of those in $1, an idSet.
+	among string
 	// lockNumber locks a number that stands for something until the transaction ends.
 	lockNumber string
 	// charge is Tx.Charge, and chargeUnlessRunning Tx.ChargeUnlessRunning, in one
@@ -36,6 +43,7 @@ func onSQLite() dialect {
 		name:   "sqlite",
 		goose:  goose.DialectSQLite3,
 		forget: `DELETE FROM receipts WHERE received_at < $1`,
+		among:  ` IN (SELECT unhex(value) FROM json_each($1))`,
 
 		pingSize: 64 << 10,
 	}
@@ -47,6 +55,8 @@ func onPostgres() dialect {
 		goose:      goose.DialectPostgres,
 		lock:       ` FOR NO KEY UPDATE`,
 		claim:      ` FOR NO KEY UPDATE SKIP LOCKED`,
+		take:       ` FOR UPDATE SKIP LOCKED`,
+		among:      ` = ANY($1)`,
 		lockNumber: `SELECT pg_advisory_xact_lock($1)`,
 		charge: `WITH paid AS (
 				UPDATE accounts SET balance = balance - $4
@@ -77,6 +87,23 @@ const postPaid = `entry AS (
 	)`
 
 func (d dialect) postgres() bool { return d.goose == goose.DialectPostgres }
+
+// idSet is a set of ids as an argument of dialect.among.
+func (d dialect) idSet(ids []verify.ID) (any, error) {
+	if d.postgres() {
+		set := make([][]byte, len(ids))
+		for i := range ids {
+			set[i] = ids[i][:]
+		}
+		return set, nil
+	}
+	set := make([]string, len(ids))
+	for i, id := range ids {
+		set[i] = id.Hex()
+	}
+	text, err := json.Marshal(set)
+	return string(text), err
+}
 
 // placeholders gives "$1, … $n".
 func placeholders(n int) string {

@@ -284,8 +284,8 @@ type Record struct {
 	CheckList []verify.Check
 }
 
-// Record finds an account's verification with its events and checks. ok is false
-// when there is none.
+// Record finds an account's verification with its events and checks, wherever it
+// lies: it may have moved to the archive. ok is false when there is none.
 func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Record, ok bool, err error) {
 	// One snapshot, so that the parts agree with each other.
 	tx, err := retryRead(ctx, func() (*sql.Tx, error) {
@@ -302,7 +302,10 @@ func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Rec
 	}
 	defer rows.Close()
 	if !rows.Next() {
-		return rec, false, rows.Err()
+		if err := rows.Err(); err != nil {
+			return rec, false, err
+		}
+		return queryArchive(ctx, tx, account, id)
 	}
 	r, err := scanRow(rows, db.seal)
 	if err != nil {

@@ -1,0 +1,192 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver/virtual"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+func carry(t *testing.T, db *store.DB, made time.Time, limit, want int) {
+	t.Helper()
+	n, err := db.Carry(t.Context(), made, limit)
+	must(t, err)
+	if n != want {
+		t.Errorf("%d entries were carried over, want %d", n, want)
+	}
+}
+
+// testCarry: the sum stays, whatever is carried over, and however often.
+func testCarry(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 100) // the first entry, at t0
+	addAccount(t, db, "demo0002", 7)
+	addAccount(t, db, "demo0003", 0)
+	for i, amount := range []verify.Money{-30, 5, 20} {
+		must(t, db.Credit(t.Context(), "demo0001", amount, at(float64(i+1))))
+	}
+	v := priced("demo0001", 40)
+	must(t, charge(t, db, v, false))
+	want := func(charges int) {
+		t.Helper()
+		wantBalance(t, db, "demo0001", 55, charges)
+		wantBalance(t, db, "demo0002", 7, 0)
+		wantBalance(t, db, "demo0003", 0, 0)
+	}
+	carry(t, db, t0.Add(-ms), 10, 0)
+	want(1)
+	carry(t, db, t0, 1, 1) // of two entries of the same time
+	carry(t, db, t0, 10, 1)
+	want(0)
+	carry(t, db, at(1).Add(-ms), 10, 1) // of the next account
+	carry(t, db, at(1).Add(-ms), 10, 0)
+	carry(t, db, at(2), 10, 2)
+	want(0)
+	carry(t, db, at(1e6), 10, 1)
+	carry(t, db, at(1e6), 10, 0) // what was carried is not carried again
+	want(0)
+	must(t, db.Credit(t.Context(), "demo0001", 1, at(2e6)))
+	wantBalance(t, db, "demo0001", 56, 0)
+}
+
+func testForgetMessages(t *testing.T, db *store.DB) {
+	send := func(s float64) virtual.Message {
+		m := virtual.Message{EventID: verify.NewID(rand.Reader), Number: "447700900000", Channel: verify.SMS, Text: "1234", SentAt: at(s)}
+		must(t, db.AddMessage(t.Context(), m))
+		return m
+	}
+	for i := range 4 {
+		send(float64(i))
+	}
+	forget := func(sent time.Time, limit, want, left int) {
+		t.Helper()
+		n, err := db.ForgetMessages(t.Context(), sent, limit)
+		must(t, err)
+		list, err := db.Messages(t.Context(), "", 10)
+		must(t, err)
+		if n != want || len(list) != left {
+			t.Errorf("%d were forgotten and %d are left, want %d and %d", n, len(list), want, left)
+		}
+	}
+	forget(at(0).Add(-ms), 10, 0, 4)
+	forget(at(0), 10, 1, 3)
+	forget(at(100), 2, 2, 1)
+	forget(at(100), 2, 1, 0)
+}
+
+// testForgetReceipts: a receipt that nobody took waits for an hour.
+func testForgetReceipts(t *testing.T, db *store.DB) {
+	keep(t, db, "1", verify.EventDelivered, "", at(0))
+	must(t, db.ForgetReceipts(t.Context(), at(3600)))
+	wantReceipt(t, db, "1", at(3600), verify.EventDelivered, "")
+	keep(t, db, "1", verify.EventDelivered, "", at(0))
+	must(t, db.ForgetReceipts(t.Context(), at(3600).Add(ms)))
+	wantReceipt(t, db, "1", at(0), "", "") // not even for one whose clock stands still
+}
+
+var errCrash = errors.New("crashed")
+
+// TestRetentionCrashes: a crash at any commit, whether it was durable or not, loses
+// nothing and does nothing twice.
+func TestRetentionCrashes(t *testing.T) {
+	engines(t, func(t *testing.T, database string) {
+		db := openFile(t, database, key)
+		addAccount(t, db, "demo0001", 100)
+		var before []store.Record
+		for i := range 6 {
+			row := finish(t, db, fmt.Sprint("44770090000", i), at(float64(i)))
+			before = append(before, record(t, db, "demo0001", row.ID))
+			must(t, db.Credit(t.Context(), "demo0001", verify.Money(i), at(float64(i))))
+		}
+		for crash := 0; ; crash++ {
+			commits := 0
+			node, err := store.Open(t.Context(), store.Config{
+				Database: database, Key: key, Log: slog.New(slog.DiscardHandler),
+				Around: func(commit func()) error {
+					if commits++; commits == 1 && crash < 6 {
+						if crash%2 == 0 {
+							commit() // and nobody knows
+						}
+						return errCrash
+					}
+					commit()
+					return nil
+				},
+			})
+			must(t, err)
+			_, archiveErr := node.Archive(t.Context(), store.Cutoffs{Codes: at(100)}, 1)
+			_, carryErr := node.Carry(t.Context(), at(100), 1)
+			must(t, node.Close())
+			if (crash < 6) != errors.Is(errors.Join(archiveErr, carryErr), errCrash) {
+				t.Errorf("crash %d: %v, %v", crash, archiveErr, carryErr)
+			}
+			wantBalance(t, db, "demo0001", 115, 0)
+			moved := 0
+			for _, rec := range before {
+				got := record(t, db, "demo0001", rec.ID)
+				if got.CheckList[0].Code.IsZero() {
+					moved++
+					rec = withoutCodes(rec)
+				}
+				wantRecord(t, db, rec)
+			}
+			if moved == len(before) {
+				break
+			}
+			if crash > 20 {
+				t.Fatalf("%d of %d have moved", moved, len(before))
+			}
+		}
+	})
+}
+
+// TestNodesRetention: of many nodes that put old data away at once, one moves each.
+func TestNodesRetention(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	addAccount(t, nodes[0], "demo0001", 100)
+	var before []store.Record
+	for i := range 60 {
+		row := finish(t, nodes[0], fmt.Sprintf("4477009000%02d", i), at(float64(i)).AddDate(0, i%3, 0))
+		before = append(before, record(t, nodes[0], "demo0001", row.ID))
+		must(t, nodes[0].Credit(t.Context(), "demo0001", verify.Money(i), at(float64(i))))
+	}
+	var sums [3]atomic.Int64
+	each(nodes, 30, func(db *store.DB, _ int) {
+		for i, do := range []func() (int, error){
+			func() (int, error) { return db.Archive(t.Context(), store.Cutoffs{Codes: at(1e9)}, 3) },
+			func() (int, error) { return db.Redact(t.Context(), at(1e9), 3) },
+			func() (int, error) { return db.Carry(t.Context(), at(1e9), 3) },
+		} {
+			n, err := do()
+			if err != nil {
+				t.Error(err)
+			}
+			sums[i].Add(int64(n))
+		}
+	})
+	for range 60 { // what was locked when it was looked for
+		for i, do := range []func() (int, error){
+			func() (int, error) { return nodes[0].Archive(t.Context(), store.Cutoffs{Codes: at(1e9)}, 3) },
+			func() (int, error) { return nodes[0].Redact(t.Context(), at(1e9), 3) },
+			func() (int, error) { return nodes[0].Carry(t.Context(), at(1e9), 3) },
+		} {
+			n, err := do()
+			must(t, err)
+			sums[i].Add(int64(n))
+		}
+	}
+	if sums[0].Load() != 60 || sums[1].Load() != 60 || sums[2].Load() != 61 {
+		t.Errorf("%d were archived, %d redacted, %d carried over; want 60, 60 and 61", sums[0].Load(), sums[1].Load(), sums[2].Load())
+	}
+	for _, rec := range before {
+		wantRecord(t, nodes[1], anonymous(rec))
+	}
+	wantBalance(t, nodes[0], "demo0001", 100+59*60/2, 0)
+}
