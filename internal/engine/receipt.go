@@ -11,7 +11,8 @@ import (
 )
 
 // Receipt records what a carrier reports of a message that it accepted. One that
-// comes before the carrier's answer is kept until that is there.
+// comes before the carrier's answer is kept until that is there. One for a
+// verification that has moved to the archive looks the same, and changes nothing.
 func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 	now := e.now()
 	var hastened, kept bool
@@ -20,6 +21,12 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 		id, part, ok, err := tx.Part(r.Carrier, r.Ref)
 		if err != nil {
 			return err
+		}
+		var event verify.Event
+		if ok { // and stays while the event is locked
+			if event, ok, err = tx.Event(id); err != nil {
+				return err
+			}
 		}
 		if !ok {
 			kept = true
@@ -32,7 +39,7 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 		if err := tx.SavePart(id, reported); err != nil {
 			return err
 		}
-		hastened, err = e.settle(tx, id, now)
+		hastened, err = e.settleEvent(tx, event, now)
 		return err
 	})
 	if err != nil {
@@ -103,6 +110,11 @@ func (e *Engine) settle(tx *store.Tx, id verify.ID, now time.Time) (hastened boo
 	if err != nil || !ok {
 		return false, err
 	}
+	return e.settleEvent(tx, event, now)
+}
+
+// settleEvent is settle for an event that is loaded already.
+func (e *Engine) settleEvent(tx *store.Tx, event verify.Event, now time.Time) (hastened bool, err error) {
 	if event, err = reported(tx, event); err != nil || !event.Failed() {
 		return false, err
 	}
