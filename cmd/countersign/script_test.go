@@ -295,7 +295,7 @@ func settings(v reflect.Value, prefix string, inList bool) []string {
 	for i := range v.NumField() {
 		key, field := prefix+v.Type().Field(i).Tag.Get("yaml"), v.Field(i)
 		variable := config.EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
-		value := fmt.Sprint(field)
+		value := strings.Replace(fmt.Sprint(field), "h0m0s", "h", 1)
 		if field.Kind() == reflect.Slice {
 			value = "" // the text of the page shows the defaults of lists
 		}

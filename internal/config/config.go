@@ -28,6 +28,8 @@ type Config struct {
 	V1             V1       `yaml:"v1"`
 	Billing        Billing  `yaml:"billing"`
 
+	Retention Retention `yaml:"retention"`
+
 	Carriers []Carrier `yaml:"carriers"` // none: nothing can be sent
 	Routes   []Route   `yaml:"routes"`   // in any order
 	Networks Networks  `yaml:"networks"`
@@ -62,6 +64,14 @@ type V1 struct {
 // Billing says how prices are shown.
 type Billing struct {
 	Currency string `yaml:"currency"` // USD or EUR
+}
+
+// Retention says for how long what is kept. 0 means for ever.
+type Retention struct {
+	Codes   time.Duration `yaml:"codes"`   // that people typed, after the end of their verification
+	Numbers time.Duration `yaml:"numbers"` // and what else tells of a person, after the end
+	History time.Duration `yaml:"history"` // verifications, after the end
+	Ledger  time.Duration `yaml:"ledger"`  // entries of the ledger by themselves
 }
 
 // Route says which carriers take a destination: one for which every condition
@@ -125,7 +135,11 @@ func Default() Config {
 			PlatformName:  "Nexmo",
 			WrongCodeText: "The code inserted does not match the expected value",
 		},
-		Billing:  Billing{Currency: "USD"},
+		Billing: Billing{Currency: "USD"},
+		Retention: Retention{
+			Codes: 24 * time.Hour, Numbers: 90 * 24 * time.Hour,
+			History: 396 * 24 * time.Hour, Ledger: 396 * 24 * time.Hour,
+		},
 		Carriers: []Carrier{{Name: "phone", Type: CarrierVirtual}},
 		Routes:   []Route{{Carriers: []string{"phone"}}},
 		TTS:      TTS{Timeout: 3 * time.Second, Processes: 4, MemoryMB: 1024},

@@ -55,6 +55,7 @@ func (c Config) Validate() error {
 	if c.Billing.Currency != "USD" && c.Billing.Currency != "EUR" {
 		p.addf("billing.currency", "must be USD or EUR, not %q", c.Billing.Currency)
 	}
+	c.Retention.validate(&p)
 	c.validateCarriers(&p)
 	c.validateRoutes(&p)
 	c.Networks.validate(&p)
@@ -68,6 +69,26 @@ func (t TLS) validate(p *problems) {
 		p.addf("tls.cert", "must be given with tls.key")
 	case t.Cert != "" && t.Key == "":
 		p.addf("tls.key", "must be given with tls.cert")
+	}
+}
+
+func (r Retention) validate(p *problems) {
+	// While receipts and late answers may come, they must find their event.
+	const shortest = time.Hour
+	for _, s := range []struct {
+		key  string
+		keep time.Duration
+	}{{"codes", r.Codes}, {"numbers", r.Numbers}, {"history", r.History}, {"ledger", r.Ledger}} {
+		if s.keep != 0 && s.keep < shortest {
+			p.addf("retention."+s.key, "must be at least %v, or 0 to keep for ever", shortest)
+		}
+	}
+	longer := func(long, short time.Duration) bool { return long == 0 || short != 0 && long >= short }
+	if !longer(r.Numbers, r.Codes) {
+		p.addf("retention.numbers", "must not be less than retention.codes")
+	}
+	if !longer(r.History, r.Numbers) {
+		p.addf("retention.history", "must not be less than retention.numbers")
 	}
 }
 

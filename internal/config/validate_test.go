@@ -45,6 +45,11 @@ func TestValidate(t *testing.T) {
 			c.TTS.Command = []string{"piper", "--model", "/opt/{voice}.onnx", "--lang={locale}"}
 			c.TTS.Voices = []config.Voice{{Locale: "en-gb", Name: "alba"}}
 		}},
+		{"keep all for ever", func(c *config.Config) { c.Retention = config.Retention{} }},
+		{"keep numbers for ever", func(c *config.Config) { c.Retention.Numbers, c.Retention.History = 0, 0 }},
+		{"keep all for the same time", func(c *config.Config) {
+			c.Retention = config.Retention{Codes: time.Hour, Numbers: time.Hour, History: time.Hour, Ledger: time.Hour}
+		}},
 		{"unsupported networks", func(c *config.Config) { c.Networks.Unsupported = []string{"8810", "447700900015"} }},
 	}
 	for _, tt := range tests {
@@ -80,6 +85,13 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"tts.voices[0].locale", ownVoices(config.Voice{Locale: "en-GB", Name: "alba"})},
 		{"tts.voices[0].name", ownVoices(config.Voice{Locale: "en-gb"})},
 		{"tts.voices[1].locale", ownVoices(config.Voice{Locale: "en-gb", Name: "a"}, config.Voice{Locale: "en-gb", Name: "b"})},
+		{"retention.codes", func(c *config.Config) { c.Retention.Codes = time.Hour - 1 }},
+		{"retention.codes", func(c *config.Config) { c.Retention.Codes = -time.Hour }},
+		{"retention.numbers", func(c *config.Config) { c.Retention.Numbers = c.Retention.Codes - 1 }},
+		{"retention.numbers", func(c *config.Config) { c.Retention.Codes = 0 }},
+		{"retention.history", func(c *config.Config) { c.Retention.History = c.Retention.Numbers - 1 }},
+		{"retention.history", func(c *config.Config) { c.Retention.Numbers = 0 }},
+		{"retention.ledger", func(c *config.Config) { c.Retention.Ledger = -1 }},
 		{"tts.timeout", func(c *config.Config) { c.TTS.Timeout = 11 * time.Second }},
 		{"tts.processes", func(c *config.Config) { c.TTS.Processes = -1 }},
 		{"tts.memory_mb", func(c *config.Config) { c.TTS.MemoryMB = -1 }},
