@@ -74,6 +74,9 @@ func house() []room {
 			never: []string{http, sql},
 		},
 
+		// What becomes of old data.
+		{path: "internal/retention", ours: []string{"task", "store"}, never: []string{http, sql}},
+
 		// What a client or a browser sees. APIs share the engine and web, and
 		// never import each other: a change in one cannot alter another.
 		{path: "internal/web", never: []string{sql}},

@@ -27,6 +27,7 @@ import (
 	"countersign/internal/deliver/tts"
 	"countersign/internal/engine"
 	"countersign/internal/message"
+	"countersign/internal/retention"
 	"countersign/internal/store"
 	"countersign/internal/web"
 )
@@ -58,6 +59,7 @@ type Server struct {
 	db     *store.DB
 	engine *engine.Engine
 	router *deliver.Router
+	old    *retention.Job
 
 	speaker   *tts.Speaker
 	carriers  carriers
@@ -149,6 +151,9 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported,
 	})
 	close(s.assembled)
+	s.old = retention.New(retention.Config{
+		Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg, Keep: retention.Keep(cfg.Retention),
+	})
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", apiv1.NotFound)
@@ -232,6 +237,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.engine.Resume()
+	s.old.Start()
 	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAPI()
 	defer context.AfterFunc(ctx, func() {
@@ -257,6 +263,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancelStop()
+	s.old.Stop()
 	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop))
 	s.api, s.ops = listener{}, listener{} // closed
 	return errors.Join(append(errs, s.Close())...)

@@ -241,7 +241,7 @@ func TestDraining(t *testing.T) {
 	r.stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := clock.BlockUntilContext(ctx, 2); err != nil { // the runner of the steps, and the end of the drain
+	if err := clock.BlockUntilContext(ctx, 3); err != nil { // the runners of steps and retention, and the end of the drain
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/verify/json", "/verify/check/json", "/verify/search/json", "/verify/control/json", "/verify/psd2/json"} {

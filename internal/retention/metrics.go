@@ -1,0 +1,28 @@
+package retention
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics count what this node has put away, and tell how far behind it is.
+type metrics struct {
+	archived, redacted, carried prometheus.Counter
+	oldest                      prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		archived: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_retention_archived_total", Help: "Verifications moved to the archive, their codes destroyed.",
+		}),
+		redacted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_retention_redacted_total", Help: "Archived verifications whose number was taken out.",
+		}),
+		carried: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_retention_carried_total", Help: "Entries of the ledger folded into a carried sum.",
+		}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "countersign_retention_oldest_seconds", Help: "How long ago the oldest verification ended that is not in the archive yet.",
+		}),
+	}
+	reg.MustRegister(m.archived, m.redacted, m.carried, m.oldest)
+	return m
+}

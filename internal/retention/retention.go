@@ -1,0 +1,178 @@
+// Package retention puts old data away: what is over moves to the archive, loses
+// what tells of a person, and goes, each in its time. A [Job] does so in small
+// batches, between which requests have their turn, and may be interrupted anywhere:
+// each batch is one transaction, and the next begins with what is there.
+//
+// The package must not know what is in the rows, nor how they are stored.
+package retention
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/store"
+	"countersign/internal/task"
+)
+
+// Keep says for how long what is kept. 0 means for ever.
+type Keep struct {
+	Codes   time.Duration // that people typed, after the end of their verification; and the inbox of the virtual phone
+	Numbers time.Duration // and what else tells of a person, after the end
+	History time.Duration // verifications, after the end
+	Ledger  time.Duration // entries by themselves; their sum stays
+}
+
+// Config is what a Job works with. All fields are needed.
+type Config struct {
+	Store   *store.DB
+	Clock   clockwork.Clock
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Keep    Keep
+}
+
+const (
+	// batch bounds what one transaction moves: a request that comes just then waits
+	// for it.
+	batch = 100
+	// every is how often the job looks when it has nothing to do.
+	every = time.Minute
+	// share is which part of the time the job takes while it has much to do, after
+	// an upgrade, say: one of so many.
+	share = 4
+)
+
+// Job is the loop that puts old data away. Any number of nodes may have one. Make
+// it with New.
+type Job struct {
+	cfg     Config
+	metrics *metrics
+	runner  *task.Runner
+}
+
+// New returns a job that waits to be started.
+func New(cfg Config) *Job {
+	j := &Job{cfg: cfg, metrics: newMetrics(cfg.Metrics)}
+	j.runner = task.New(task.Config{
+		Name: "retention", Clock: cfg.Clock, Log: cfg.Log, Run: j.run, MaxSleep: every,
+	})
+	return j
+}
+
+// Start lets the job look at once, and then every minute, until Stop.
+func (j *Job) Start() { j.runner.Start() }
+
+// Stop ends the loop and waits for the batch under way. It must not be called before
+// Start.
+func (j *Job) Stop() { j.runner.Stop() }
+
+// run carries out one batch of each kind. While there is more it comes back soon,
+// but not before requests had their time: where they keep the database busy, a batch
+// takes longer, and so does the pause after it.
+func (j *Job) run(ctx context.Context) (next time.Time, err error) {
+	began := j.cfg.Clock.Now()
+	more, err := j.Once(ctx)
+	now := j.cfg.Clock.Now()
+	if !more {
+		return now.Add(every), err
+	}
+	return now.Add((share - 1) * now.Sub(began)), err
+}
+
+// Once carries out one batch of each kind and reports whether there is more to do.
+// What fails does not keep the rest from being done.
+func (j *Job) Once(ctx context.Context) (more bool, err error) {
+	now := j.cfg.Clock.Now().UTC().Truncate(time.Millisecond)
+	var errs []error
+	for _, step := range []func(context.Context, time.Time) (bool, error){
+		j.prepare, j.archive, j.redact, j.drop, j.carry, j.forget,
+	} {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		again, err := step(ctx, now)
+		more = more || again
+		errs = append(errs, err)
+	}
+	return more, errors.Join(errs...)
+}
+
+func (j *Job) prepare(ctx context.Context, now time.Time) (bool, error) {
+	return false, j.cfg.Store.Prepare(ctx, now)
+}
+
+func (j *Job) archive(ctx context.Context, now time.Time) (more bool, err error) {
+	keep := j.cfg.Keep
+	if keep.Codes > 0 {
+		moved, err := j.cfg.Store.Archive(ctx, store.Cutoffs{
+			Codes: before(now, keep.Codes), Numbers: before(now, keep.Numbers), History: before(now, keep.History),
+		}, batch)
+		if err != nil {
+			return false, err
+		}
+		j.metrics.archived.Add(float64(moved))
+		more = moved == batch
+	}
+	oldest, ok, err := j.cfg.Store.OldestEnded(ctx)
+	if err != nil {
+		return false, err
+	}
+	age := 0.0
+	if ok {
+		age = now.Sub(oldest).Seconds()
+	}
+	j.metrics.oldest.Set(age)
+	return more, nil
+}
+
+// before is the time that lies so far back; zero for ever.
+func before(now time.Time, keep time.Duration) time.Time {
+	if keep == 0 {
+		return time.Time{}
+	}
+	return now.Add(-keep)
+}
+
+func (j *Job) redact(ctx context.Context, now time.Time) (more bool, err error) {
+	if j.cfg.Keep.Numbers == 0 {
+		return false, nil
+	}
+	n, err := j.cfg.Store.Redact(ctx, now.Add(-j.cfg.Keep.Numbers), batch)
+	j.metrics.redacted.Add(float64(n))
+	return n == batch, err
+}
+
+func (j *Job) drop(ctx context.Context, now time.Time) (more bool, err error) {
+	if j.cfg.Keep.History == 0 {
+		return false, nil
+	}
+	return j.cfg.Store.Drop(ctx, now.Add(-j.cfg.Keep.History), batch)
+}
+
+// carry comes back as long as there was anything: it takes one account at a time.
+func (j *Job) carry(ctx context.Context, now time.Time) (more bool, err error) {
+	if j.cfg.Keep.Ledger == 0 {
+		return false, nil
+	}
+	n, err := j.cfg.Store.Carry(ctx, now.Add(-j.cfg.Keep.Ledger), batch)
+	j.metrics.carried.Add(float64(n))
+	return n > 0, err
+}
+
+// forget deletes what has no other bound: the messages of the virtual phone, which
+// hold codes, and receipts that found no message.
+func (j *Job) forget(ctx context.Context, now time.Time) (more bool, err error) {
+	if err := j.cfg.Store.ForgetReceipts(ctx, now); err != nil {
+		return false, err
+	}
+	if j.cfg.Keep.Codes == 0 {
+		return false, nil
+	}
+	n, err := j.cfg.Store.ForgetMessages(ctx, now.Add(-j.cfg.Keep.Codes), batch)
+	return n == batch, err
+}
