@@ -1,0 +1,299 @@
+package retention_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"countersign/internal/deliver/virtual"
+	"countersign/internal/pgtest"
+	"countersign/internal/retention"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	day    = 24 * time.Hour
+	ms     = time.Millisecond
+	number = "447700900000"
+)
+
+var (
+	t0   = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+	keep = retention.Keep{Codes: day, Numbers: 90 * day, History: 396 * day, Ledger: 397 * day}
+)
+
+// house is a database and a job for it, with a clock that the test moves.
+type house struct {
+	*retention.Job
+	db       *store.DB
+	database string
+	clock    *clockwork.FakeClock
+	metrics  *prometheus.Registry
+	t        *testing.T
+}
+
+// engines runs a test on both engines.
+func engines(t *testing.T, keep retention.Keep, test func(*house)) {
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(build(t, filepath.Join(t.TempDir(), "countersign.db"), keep))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(build(t, pgtest.Prepared(t, "migrated", store.Migrate), keep))
+	})
+}
+
+func build(t *testing.T, database string, keep retention.Keep) *house {
+	t.Helper()
+	h := &house{database: database, clock: clockwork.NewFakeClockAt(t0), metrics: prometheus.NewRegistry(), t: t}
+	var err error
+	h.db, err = store.Open(t.Context(), store.Config{Database: database, Key: store.NewKey(), Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	t.Cleanup(func() { must(t, h.db.Close()) })
+	h.Job = retention.New(retention.Config{
+		Store: h.db, Clock: h.clock, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: h.metrics, Keep: keep,
+	})
+	must(t, h.db.CreateAccount(t.Context(), store.NewAccount{
+		Account: verify.Account{Key: "demo0001", Balance: 100}, Secret: "secret",
+	}, t0))
+	return h
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// finish adds a verification that ended now.
+func (h *house) finish(number string) verify.ID {
+	h.t.Helper()
+	now := h.clock.Now()
+	v, e := verify.Start(verify.Request{
+		Account: "demo0001", Number: number, CodeLength: 4,
+		Workflow: verify.Workflow{Steps: []verify.Step{{Channel: verify.SMS}}, PINLife: time.Minute},
+	}, 0, now, rand.Reader)
+	must(h.t, h.db.Write(h.t.Context(), func(tx *store.Tx) error {
+		if err := tx.Insert(&store.Row{Verification: v}, e); err != nil {
+			return err
+		}
+		ended, check, err := v.Check(v.PIN, "192.0.2.1", now)
+		if err != nil {
+			return err
+		}
+		if err := tx.AddCheck(check); err != nil {
+			return err
+		}
+		return tx.Save(&store.Row{Verification: ended})
+	}))
+	return v.ID
+}
+
+// once lets the job do all that there is to do now.
+func (h *house) once() {
+	h.t.Helper()
+	for more := true; more; {
+		var err error
+		more, err = h.Once(h.t.Context())
+		must(h.t, err)
+	}
+}
+
+// left says what is left of a verification: its code, number and itself.
+func (h *house) left(id verify.ID) string {
+	h.t.Helper()
+	rec, ok, err := h.db.Record(h.t.Context(), "demo0001", id)
+	must(h.t, err)
+	var left []string
+	if ok {
+		left = append(left, "itself")
+		if !rec.CheckList[0].Code.IsZero() {
+			left = append(left, "code")
+		}
+		if rec.Number != "" {
+			left = append(left, "number")
+		}
+		if rec.CheckList[0].IPAddress != "" {
+			left = append(left, "address")
+		}
+	}
+	return strings.Join(left, " ")
+}
+
+// TestDeadlines: everything is there until the last millisecond of its time, and not
+// after that.
+func TestDeadlines(t *testing.T) {
+	engines(t, keep, func(h *house) {
+		id := h.finish(number)
+		history := keep.History
+		if h.db.Shared() { // which ends with the month
+			history += time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC).Sub(t0)
+		}
+		for _, step := range []struct {
+			after time.Duration
+			want  string
+		}{
+			{keep.Codes, "itself number address"},
+			{keep.Numbers, "itself"},
+			{history, ""},
+		} {
+			before := h.left(id)
+			h.clock.Advance(t0.Add(step.after - ms).Sub(h.clock.Now()))
+			h.once()
+			if got := h.left(id); got != before {
+				h.t.Errorf("%v less 1 ms after the end there is left: %q, want %q", step.after, got, before)
+			}
+			h.clock.Advance(ms)
+			h.once()
+			if got := h.left(id); got != step.want {
+				h.t.Errorf("%v after the end there is left: %q, want %q", step.after, got, step.want)
+			}
+		}
+	})
+}
+
+// TestLedgerAndMessages: their deadlines, and that the balance stays.
+func TestLedgerAndMessages(t *testing.T) {
+	engines(t, keep, func(h *house) {
+		must(h.t, h.db.AddMessage(h.t.Context(), virtual.Message{Number: number, Channel: verify.SMS, Text: "1234", SentAt: t0}))
+		must(h.t, h.db.Credit(h.t.Context(), "demo0001", -30, t0.Add(ms)))
+		want := func(after time.Duration, messages int, carried float64) {
+			h.t.Helper()
+			h.clock.Advance(t0.Add(after).Sub(h.clock.Now()))
+			h.once()
+			list, err := h.db.Messages(h.t.Context(), number, 10)
+			must(h.t, err)
+			sum, _, err := h.db.LedgerSum(h.t.Context(), "demo0001")
+			must(h.t, err)
+			if got := h.metric("countersign_retention_carried_total"); len(list) != messages || sum != 70 || got != carried {
+				h.t.Errorf("after %v: %d messages, a sum of %d, %v entries carried over; want %d, 70 and %v", after, len(list), sum, got, messages, carried)
+			}
+		}
+		want(keep.Codes-ms, 1, 0)
+		want(keep.Codes, 0, 0)
+		want(keep.Ledger-ms, 0, 0)
+		want(keep.Ledger, 0, 1)
+		want(keep.Ledger+ms, 0, 2)
+		want(10*keep.Ledger, 0, 2)
+	})
+}
+
+// metric is the value of a metric without labels.
+func (h *house) metric(name string) float64 {
+	h.t.Helper()
+	families, err := h.metrics.Gather()
+	must(h.t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue() + f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	h.t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// TestForEver: without a limit nothing goes.
+func TestForEver(t *testing.T) {
+	engines(t, retention.Keep{}, func(h *house) {
+		id := h.finish(number)
+		must(h.t, h.db.AddMessage(h.t.Context(), virtual.Message{Number: number, Channel: verify.SMS, Text: "1234", SentAt: t0}))
+		h.clock.Advance(100 * 365 * day)
+		h.once()
+		list, err := h.db.Messages(h.t.Context(), number, 10)
+		if got := h.left(id); got != "itself code number address" || len(list) != 1 || err != nil {
+			h.t.Errorf("there is left: %q and %d messages (%v)", got, len(list), err)
+		}
+		if h.metric("countersign_retention_carried_total") != 0 {
+			h.t.Error("the ledger was carried over")
+		}
+	})
+}
+
+// TestCatchesUp: the job goes on while there is something to do, and looks again
+// every minute.
+func TestCatchesUp(t *testing.T) {
+	engines(t, keep, func(h *house) {
+		for i := range 250 {
+			h.finish(fmt.Sprintf("4477009%05d", i))
+		}
+		h.clock.Advance(day - ms)
+		h.Start()
+		defer h.Stop()
+		must(h.t, h.clock.BlockUntilContext(h.t.Context(), 1))
+		if got := h.metric("countersign_retention_oldest_seconds"); got != day.Seconds()-0.001 {
+			h.t.Errorf("the oldest ended %v seconds ago", got)
+		}
+		if got := h.metric("countersign_retention_archived_total"); got != 0 {
+			h.t.Errorf("%v were archived before their time", got)
+		}
+		h.clock.Advance(time.Minute)
+		for deadline := time.Now().Add(10 * time.Second); h.metric("countersign_retention_oldest_seconds") > 0; time.Sleep(ms) {
+			if time.Now().After(deadline) {
+				h.t.Fatalf("only %v were archived", h.metric("countersign_retention_archived_total"))
+			}
+		}
+		if got := h.metric("countersign_retention_archived_total"); got != 250 {
+			h.t.Errorf("%v were archived", got)
+		}
+	})
+}
+
+// begin is the first moment of a month.
+func begin(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC) }
+
+// TestYear: a partition is there before its month begins, and goes when all in it
+// may; of two nodes, it does not matter which does it.
+func TestYear(t *testing.T) {
+	t.Parallel()
+	h := build(t, pgtest.Prepared(t, "migrated", store.Migrate), keep)
+	other := retention.New(retention.Config{
+		Store: h.db, Clock: h.clock, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Keep: keep,
+	})
+	ids := map[time.Time]verify.ID{} // by when they ended
+	const months = 18
+	for i := range months {
+		month := time.Date(2026, time.Month(1+i), 1, 0, 0, 0, 0, time.UTC)
+		ids[h.clock.Now()] = h.finish(fmt.Sprintf("4477009%05d", i))
+		for !h.clock.Now().After(month.AddDate(0, 1, 0).Add(-12 * time.Hour)) {
+			h.clock.Advance(day / 2)
+			_, err := other.Once(t.Context())
+			must(t, err)
+			h.once()
+		}
+		// The history of 396 days ends in the 13th or 14th month back.
+		now := h.clock.Now()
+		first := begin(now.Add(-keep.History))
+		if first.Before(begin(t0)) {
+			first = begin(t0)
+		}
+		var want []string
+		for m := first; !m.After(begin(now).AddDate(0, 1, 0)); m = m.AddDate(0, 1, 0) {
+			want = append(want, m.Format("archive_2006_01"))
+		}
+		var got string
+		pgtest.Scan(t, h.database, `SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
+			WHERE relname ~ '^archive_[0-9_]+$' AND relkind = 'r'`, &got)
+		if got != strings.Join(want, " ") {
+			t.Fatalf("at %v the partitions are %s, want %s", now, got, strings.Join(want, " "))
+		}
+		for ended, id := range ids {
+			if found := h.left(id) != ""; found == ended.Before(first) {
+				t.Errorf("at %v that of %v is there: %v", now, ended, found)
+			}
+		}
+	}
+}
