@@ -354,3 +354,27 @@ func TestRescueKnowsReports(t *testing.T) {
 		}
 	}
 }
+
+// TestReceiptOfTheArchive: what is told of a verification that has moved to the
+// archive changes nothing, and is no error.
+func TestReceiptOfTheArchive(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	d.resume()
+	v := d.accepted("1")
+	_, err := d.Check(t.Context(), d.account, v.ID, v.PIN, "")
+	must(t, err)
+	moved, err := d.db.Archive(t.Context(), store.Cutoffs{Codes: at(1)}, 10)
+	must(t, err)
+	if moved != 1 {
+		t.Fatalf("%d have moved", moved)
+	}
+	before := d.record(v.ID)
+	d.report("a", "1", undeliverable, "err 12")
+	d.report("a", "1", delivered, "")
+	answer := deliver.Answer{EventID: v.LastEventID, Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "2", State: accepted}}
+	must(t, d.Answer(t.Context(), answer))
+	if after := d.record(v.ID); !reflect.DeepEqual(after, before) {
+		t.Errorf("the record is %+v, want %+v", after, before)
+	}
+}
