@@ -39,7 +39,7 @@ type Config struct {
 const (
 	// batch bounds what one transaction moves: a request that comes just then waits
 	// for it.
-	batch = 100
+	batch = 50
 	// every is how often the job looks when it has nothing to do.
 	every = time.Minute
 	// share is which part of the time the job takes while it has much to do, after

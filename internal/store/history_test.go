@@ -1,0 +1,180 @@
+package store_test
+
+import (
+	"crypto/md5"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"countersign/internal/pgtest"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// BenchmarkCheck measures how long the database takes for a start, a check and a
+// search by one caller, each after the other, when so many verifications lie in the
+// archive, and their charges in the ledger. COUNTERSIGN_FINISHED adds another number.
+func BenchmarkCheck(b *testing.B) {
+	sizes := []int{10_000, 1_000_000}
+	if n, err := strconv.Atoi(os.Getenv("COUNTERSIGN_FINISHED")); err == nil {
+		sizes = append(sizes, n)
+	}
+	for _, n := range slices.Compact(sizes) {
+		b.Run(fmt.Sprint("finished=", n), func(b *testing.B) {
+			h := newHistory(b, n)
+			for i := 0; b.Loop(); i++ {
+				h.verify(b, i)
+			}
+			h.report(b)
+		})
+	}
+}
+
+// history is a database with a past.
+type history struct {
+	db    *store.DB
+	size  int
+	times map[string][]time.Duration
+}
+
+const historyMonths = 13
+
+func newHistory(b *testing.B, size int) *history {
+	b.Helper()
+	database := pgtest.Prepared(b, "migrated", store.Migrate)
+	db, err := store.Open(b.Context(), store.Config{Database: database, Key: key, Log: slog.New(slog.DiscardHandler)})
+	mustBench(b, err)
+	b.Cleanup(func() { mustBench(b, db.Close()) })
+	mustBench(b, db.CreateAccount(b.Context(), store.NewAccount{
+		Account: verify.Account{Key: "demo0001", Balance: 1 << 50}, Secret: "secret",
+	}, t0))
+	for m := range historyMonths {
+		mustBench(b, db.Prepare(b.Context(), t0.AddDate(0, -m, 0)))
+	}
+	first := t0.AddDate(0, 1-historyMonths, 0)
+	span := t0.Sub(first).Milliseconds()
+	// Without the checks of foreign keys, which the archive has none of.
+	pgtest.Exec(b, database, fmt.Sprintf(`BEGIN;
+		SET LOCAL session_replication_role = replica;
+		CREATE TEMP TABLE past ON COMMIT DROP AS
+			SELECT i, md5(i::TEXT) AS id, %d + i::BIGINT * %d / %d AS ended FROM generate_series(0, %d) i;
+		INSERT INTO archive (id, account, number, finalized_at, submitted_at, price, document)
+			SELECT decode(id, 'hex'), 'demo0001', '4477' || lpad(i::TEXT, 8, '0'), ended, ended - 60000, 12050000, '%s' FROM past;
+		INSERT INTO ledger (key, account, kind, amount, created_at)
+			SELECT 'charge/' || id, 'demo0001', 'charge', -12050000, ended - 60000 FROM past;
+		COMMIT`, first.UnixMilli(), span, size, size-1, pastDocument))
+	pgtest.Exec(b, database, `VACUUM ANALYZE`)
+	pgtest.Exec(b, database, `CHECKPOINT`)
+	return &history{db: db, size: size, times: map[string][]time.Duration{}}
+}
+
+// pastDocument is that of a verification with two events and a check.
+const pastDocument = `{"status":"SUCCESS","country":"GB","brand":"Acme","sender":"","locale":"en-gb","code_length":4,` +
+	`"workflow":{"steps":[{"channel":"sms","wait":125000},{"channel":"tts","wait":180000},{"channel":"tts","wait":300000}],"pin_life":300000,"pin_policy":"reuse","cancel_after":30000},` +
+	`"generation":1,"pin_expires_at":1767323345678,"tries":0,"first_event_at":1767323045678,"last_event_at":1767323045678,` +
+	`"events":[{"id":"6ba7b8109dad41d180b400c04fd430c8","channel":"sms","generation":1,"state":"delivered","attempt":1,"started_at":1767323045678,"carrier":"a"},` +
+	`{"id":"6ba7b8119dad41d180b400c04fd430c8","channel":"tts","generation":1,"state":"accepted","attempt":1,"started_at":1767323170678,"carrier":"b"}],` +
+	`"checks":[{"generation":1,"valid":true,"received_at":1767323200678}]}`
+
+func mustBench(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// verify starts a verification, checks its code, and searches for an old one.
+func (h *history) verify(b *testing.B, i int) {
+	v, e := verify.Start(request("demo0001", fmt.Sprintf("44780%07d", i)), verify.Unit/8, t0, rand.Reader)
+	h.time("start", func() {
+		mustBench(b, h.db.WriteFor(b.Context(), v.Account, func(tx *store.Tx) error {
+			if _, _, err := tx.Running(v.Account, v.Number); err != nil {
+				return err
+			}
+			if _, err := tx.Charge(v, false, t0); err != nil {
+				return err
+			}
+			return tx.Insert(&store.Row{Verification: v}, e)
+		}))
+	})
+	h.time("check", func() {
+		mustBench(b, h.db.Write(b.Context(), func(tx *store.Tx) error {
+			row, _, err := tx.Get(v.Account, v.ID)
+			if err != nil {
+				return err
+			}
+			ended, check, err := row.Check(v.PIN, "192.0.2.1", at(1))
+			if err != nil {
+				return err
+			}
+			row.Verification = ended
+			if err := tx.AddCheck(check); err != nil {
+				return err
+			}
+			return tx.Save(row)
+		}))
+	})
+	past := md5.Sum([]byte(strconv.Itoa(i * 7919 % h.size)))
+	h.time("search", func() {
+		if _, ok, err := h.db.Record(b.Context(), v.Account, verify.ID(past)); !ok || err != nil {
+			b.Fatalf("the archive has none of what was put there: %v", err)
+		}
+	})
+}
+
+func (h *history) time(what string, do func()) {
+	begun := time.Now()
+	do()
+	h.times[what] = append(h.times[what], time.Since(begun))
+}
+
+func (h *history) report(b *testing.B) {
+	for what, times := range h.times {
+		slices.Sort(times)
+		for _, percent := range []int{50, 99} {
+			took := times[(len(times)-1)*percent/100]
+			b.ReportMetric(float64(took.Microseconds()), fmt.Sprintf("%s-p%d-µs", what, percent))
+		}
+	}
+}
+
+// BenchmarkArchive moves batches of a hundred to the archive, of an installation
+// that has so many to move, each with two events, a check and two parts.
+func BenchmarkArchive(b *testing.B) {
+	const size = 100_000
+	database := pgtest.Prepared(b, "migrated", store.Migrate)
+	db, err := store.Open(b.Context(), store.Config{Database: database, Key: key, Log: slog.New(slog.DiscardHandler)})
+	mustBench(b, err)
+	defer db.Close()
+	mustBench(b, db.CreateAccount(b.Context(), store.NewAccount{Account: verify.Account{Key: "demo0001"}, Secret: "secret"}, t0))
+	pgtest.Exec(b, database, fmt.Sprintf(`BEGIN;
+		SET LOCAL session_replication_role = replica;
+		CREATE TEMP TABLE past ON COMMIT DROP AS
+			SELECT i, decode(md5(i::TEXT), 'hex') AS id, %d + i AS ended FROM generate_series(1, %d) i;
+		INSERT INTO verifications SELECT id, 'demo0001', '4477' || lpad(i::TEXT, 8, '0'), 'GB', 'Acme', NULL, NULL, '', 'en-gb', 4, FALSE,
+			'{"steps":[{"channel":"sms","wait":125000},{"channel":"tts","wait":180000}],"pin_life":300000}', 12050000, ended - 60000,
+			'SUCCESS', ended, NULL, 1, ended, 0, 2, ended - 60000, ended, id, NULL, NULL, NULL, 3 FROM past;
+		INSERT INTO events (id, verification, seq, channel, generation, state, attempt, started_at, carrier)
+			SELECT decode(md5(i || '/' || seq), 'hex'), id, seq, 'sms', 1, 'delivered', 1, ended, 'a' FROM past, generate_series(0, 1) seq;
+		INSERT INTO checks SELECT id, 0, 1, id, TRUE, '192.0.2.1', ended FROM past;
+		INSERT INTO parts SELECT 'a', i || '/' || seq, decode(md5(i || '/' || seq), 'hex'), 1, 0, 1, 'delivered', '' FROM past, generate_series(0, 1) seq;
+		COMMIT`, t0.UnixMilli(), size))
+	pgtest.Exec(b, database, `VACUUM ANALYZE`)
+	var times []time.Duration
+	for b.Loop() {
+		begun := time.Now()
+		moved, err := db.Archive(b.Context(), store.Cutoffs{Codes: t0.AddDate(1, 0, 0)}, 100)
+		mustBench(b, err)
+		if moved != 100 {
+			b.Fatalf("%d have moved: there are not enough for so many turns", moved)
+		}
+		times = append(times, time.Since(begun))
+	}
+	// The last tenth tells whether what was deleted is in the way.
+	(&history{times: map[string][]time.Duration{"batch": times, "last": slices.Clone(times[len(times)*9/10:])}}).report(b)
+}
