@@ -1,0 +1,111 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"countersign/internal/pgtest"
+	"countersign/internal/store"
+)
+
+// What only an archive with partitions can do.
+
+func partitions(t *testing.T, database string) (names string) {
+	t.Helper()
+	pgtest.Scan(t, database, `SELECT COALESCE(string_agg(inhrelid::regclass::TEXT, ' ' ORDER BY 1), '')
+		FROM (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'archive'::regclass ORDER BY inhrelid::regclass::TEXT) p`, &names)
+	return names
+}
+
+// TestPostgresPrepare: the partitions of this month and the next are there, however
+// many nodes make them at once, and end where they should.
+func TestPostgresPrepare(t *testing.T) {
+	t.Parallel()
+	database := postgres(t)
+	nodes := [2]*store.DB{openFile(t, database, key), openFile(t, database, key)}
+	newYear := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	each(nodes, 5, func(db *store.DB, _ int) {
+		if err := db.Prepare(t.Context(), newYear.Add(-ms)); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := partitions(t, database); got != "archive_2025_12 archive_2026_01" {
+		t.Errorf("the partitions are %s", got)
+	}
+	elsewhere := time.FixedZone("", -10*3600)
+	must(t, nodes[0].Prepare(t.Context(), newYear.In(elsewhere)))
+	if got := partitions(t, database); got != "archive_2025_12 archive_2026_01 archive_2026_02" {
+		t.Errorf("the partitions are %s", got)
+	}
+
+	addAccount(t, nodes[0], "demo0001", 0)
+	finish(t, nodes[0], "447700900000", newYear.Add(-ms))
+	finish(t, nodes[0], "447700900001", newYear)
+	finish(t, nodes[0], "447700900002", newYear.AddDate(0, 5, 0)) // which nobody has prepared
+	archive(t, nodes[0], store.Cutoffs{Codes: newYear.AddDate(1, 0, 0)}, 10, 3)
+	for month, number := range map[string]string{"2025_12": "447700900000", "2026_01": "447700900001", "2026_06": "447700900002"} {
+		var got string
+		pgtest.Scan(t, database, `SELECT number FROM archive_`+month, &got)
+		if got != number {
+			t.Errorf("in %s there is %s, want %s", month, got, number)
+		}
+	}
+}
+
+// TestPostgresDropWaits: a month that somebody reads at length is dropped later, and
+// nobody who comes after waits for that.
+func TestPostgresDropWaits(t *testing.T) {
+	t.Parallel()
+	database := postgres(t)
+	db := openFile(t, database, key)
+	addAccount(t, db, "demo0001", 0)
+	row := finish(t, db, "447700900000", t0)
+	archive(t, db, store.Cutoffs{Codes: t0}, 10, 1)
+	reader, err := pgx.Connect(t.Context(), database)
+	must(t, err)
+	defer reader.Close(t.Context())
+	_, err = reader.Exec(t.Context(), `BEGIN; LOCK TABLE archive IN ACCESS SHARE MODE`)
+	must(t, err)
+	drop(t, db, t0.AddDate(1, 0, 0), false)
+	record(t, db, "demo0001", row.ID)
+	_, err = reader.Exec(t.Context(), `ROLLBACK`)
+	must(t, err)
+	drop(t, db, t0.AddDate(1, 0, 0), true)
+	wantGone(t, db, row.ID)
+}
+
+// TestPostgresArchiveBusy: a verification of which somebody else holds the row, or
+// that of an event, stays for the next turn; nobody waits.
+func TestPostgresArchiveBusy(t *testing.T) {
+	t.Parallel()
+	for name, query := range map[string]string{
+		"Verification": `SELECT id FROM verifications WHERE number = $1 FOR NO KEY UPDATE`,
+		"Event":        `SELECT e.id FROM events e JOIN verifications v ON v.id = e.verification WHERE number = $1 AND seq = 1 FOR NO KEY UPDATE OF e`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := postgres(t)
+			db := openFile(t, database, key)
+			addAccount(t, db, "demo0001", 0)
+			busy, free := finish(t, db, "447700900000", at(0)), finish(t, db, "447700900001", at(1))
+			want := record(t, db, "demo0001", busy.ID)
+			other, err := pgx.Connect(t.Context(), database)
+			must(t, err)
+			defer other.Close(t.Context())
+			tx, err := other.Begin(t.Context())
+			must(t, err)
+			var id []byte
+			must(t, tx.QueryRow(t.Context(), query, busy.Number).Scan(&id))
+			archive(t, db, store.Cutoffs{Codes: at(10)}, 10, 1)
+			wantRecord(t, db, want)
+			if rec := record(t, db, "demo0001", free.ID); !rec.CheckList[0].Code.IsZero() {
+				t.Error("the other has not moved")
+			}
+			must(t, tx.Rollback(t.Context()))
+			archive(t, db, store.Cutoffs{Codes: at(10)}, 10, 1)
+			wantRecord(t, db, withoutCodes(want))
+		})
+	}
+}
