@@ -143,6 +143,9 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 			if err := conn.connect(ctx); err != nil {
 				return err
 			}
+			if err := checkCopied(ctx, conn.conn); err != nil {
+				return errors.Join(err, conn.close())
+			}
 		}
 		db.writers = append(db.writers, startWriter(conn, db.seal, db.dialect, cfg, postgresBatch))
 	}

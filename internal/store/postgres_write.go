@@ -59,14 +59,22 @@ func (c *postgresConn) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Whoever is answered must find his work after a crash of the server, too. A
-	// stricter setting than "on" stays.
-	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', FALSE)
-		WHERE current_setting('synchronous_commit') = 'off'`); err != nil {
+	if err = setDurable(ctx, conn); err == nil {
+		err = shareWithCopy(ctx, conn)
+	}
+	if err != nil {
 		return errors.Join(err, conn.Close(ctx))
 	}
 	c.conn = conn
 	return nil
+}
+
+// setDurable sees that whoever is answered finds his work after a crash of the
+// server, too. A stricter setting than "on" stays.
+func setDurable(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', FALSE)
+		WHERE current_setting('synchronous_commit') = 'off'`)
+	return err
 }
 
 func (c *postgresConn) close() error {
@@ -265,11 +273,20 @@ func (c *postgresConn) submit(query string, args []any) (pgx.BatchResults, error
 // sends as its id, or as its error, is not always UTF-8, and is not refused for it.
 func storable(args []any) []any {
 	for i, arg := range args {
-		if text, ok := arg.(string); ok && (!utf8.ValidString(text) || strings.ContainsRune(text, 0)) {
-			args[i] = spellOut(text)
+		if text, ok := arg.(string); ok {
+			if kept := storableText(text); kept != text {
+				args[i] = kept
+			}
 		}
 	}
 	return args
+}
+
+func storableText(text string) string {
+	if utf8.ValidString(text) && !strings.ContainsRune(text, 0) {
+		return text
+	}
+	return spellOut(text)
 }
 
 func spellOut(text string) string {
@@ -342,6 +359,7 @@ const (
 	deadlockDetected     = "40P01"
 	uniqueViolation      = "23505"
 	adminShutdown        = "57P01"
+	lockNotAvailable     = "55P03"
 )
 
 func sqlState(err error) string {

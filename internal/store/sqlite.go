@@ -53,6 +53,9 @@ func createPrivate(path string) error {
 	return f.Close()
 }
 
+// releaseClaims lets what a dead server held fall due at once.
+const releaseClaims = `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL AND due_at IS NOT NULL`
+
 // start opens the file for reading and writing.
 func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 	if cfg.Serve {
@@ -84,7 +87,7 @@ func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (wri
 		return nil, err
 	}
 	if cfg.Serve { // whatever is held is held by a dead process
-		if _, err := write.ExecContext(ctx, `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL AND due_at IS NOT NULL`); err != nil {
+		if _, err := write.ExecContext(ctx, releaseClaims); err != nil {
 			return nil, err
 		}
 	}

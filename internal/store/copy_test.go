@@ -1,0 +1,368 @@
+package store_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver/virtual"
+	"countersign/internal/pgtest"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// lived is an installation that has seen everything.
+type lived struct {
+	path          string
+	verifications []verify.ID
+	running, held *store.Row
+	event         verify.ID // of running
+	parts         []verify.Part
+}
+
+// odd is what a carrier may send as an id: not UTF-8, with a zero in it.
+const odd = "id-\xff\x00\\x41"
+
+// live makes an installation in a file, by the means of the store, and closes it.
+func live(t *testing.T) lived {
+	t.Helper()
+	in := lived{path: filepath.Join(t.TempDir(), "countersign.db")}
+	db, err := open(t, in.path, key, true)
+	must(t, err)
+	must(t, db.Ping(t.Context()))
+	must(t, db.CreateAccount(t.Context(), store.NewAccount{
+		Account: verify.Account{Key: "demo0001", Name: "Café 검증", CustomPIN: true, Rate: 7, Balance: 1000, OnUndeliverable: verify.UndeliverableNextEvent},
+		Secret:  "secret", SignatureMethod: "sha256", SignatureSecret: "signature",
+	}, t0))
+	must(t, db.CreateAccount(t.Context(), store.NewAccount{
+		Account: verify.Account{Key: "trial001", Trial: true, Barred: true}, Secret: "other", Approved: []string{"447700900000", "447700900009"},
+	}, at(1)))
+	must(t, db.ReplacePrices(t.Context(), []store.Price{{Amount: 7}, {Country: "GB", Amount: 5}}))
+	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900066", Reason: "abuse", CreatedAt: at(2)}))
+
+	in.running, in.event = in.start(t, db, 0, nil)
+	in.held, _ = in.start(t, db, 1, func(r *store.Row) { r.Take("node-1", at(15)) })
+	for i, end := range []func(r *store.Row){
+		func(r *store.Row) { r.Verification, _ = r.Cancel(at(31)) },
+		func(r *store.Row) { r.Verification, _, _ = r.Check(r.PIN, "192.0.2.1", at(20)) },
+		func(r *store.Row) {
+			r.Tries, r.Status, r.PIN, r.FinalizedAt, r.DueAt = 3, verify.Failed, verify.PIN{}, at(22), time.Time{}
+		},
+		func(r *store.Row) { r.Verification = r.At(at(1e6)) },
+	} {
+		in.start(t, db, 2+i, end)
+	}
+	in.parts = []verify.Part{
+		{Attempt: 1, Count: 2, Carrier: "a", Ref: "ref-1", State: verify.EventDelivered},
+		{Attempt: 1, Seq: 1, Count: 2, Carrier: "a", Ref: odd, State: verify.EventUndeliverable, Error: "\xfe"},
+	}
+	for _, p := range in.parts {
+		savePart(t, db, in.event, p)
+	}
+	keep(t, db, "early", verify.EventDelivered, "000", t0)
+	for i := range 5 {
+		must(t, db.AddMessage(t.Context(), note(in.event, i)))
+	}
+	must(t, db.Close())
+	return in
+}
+
+// start adds a verification of a number that ends in n, and has changed it.
+func (in *lived) start(t *testing.T, db *store.DB, n int, change func(*store.Row)) (*store.Row, verify.ID) {
+	t.Helper()
+	req := request("demo0001", fmt.Sprintf("44770090000%d", n))
+	if n == 3 {
+		req.Payment = &verify.Payment{Payee: "Shop", Amount: "€5"}
+	}
+	row, e := insert(t, db, req, t0)
+	must(t, charge(t, db, row.Verification, true))
+	write(t, db, func(tx *store.Tx) error {
+		return tx.AddCheck(verify.Check{Verification: row.ID, Generation: 1, Code: row.PIN, Valid: n == 3, IPAddress: "192.0.2.1", ReceivedAt: at(9)})
+	})
+	if change != nil {
+		change(row)
+		write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
+	}
+	in.verifications = append(in.verifications, row.ID)
+	return row, e.ID
+}
+
+func note(event verify.ID, n int) virtual.Message {
+	return virtual.Message{EventID: event, RequestID: verify.NewID(rand.Reader), Number: "447700900000", Channel: verify.SMS, Text: fmt.Sprint("text ", n), SentAt: at(2)}
+}
+
+func copyTo(t *testing.T, from, to string) ([]store.CopiedTable, error) {
+	t.Helper()
+	return store.Copy(t.Context(), store.CopyConfig{From: from, To: to, Key: key, Batch: 2})
+}
+
+// wantCopy holds the target against the source, by all that the store can tell.
+func wantCopy(t *testing.T, in lived, to string) {
+	t.Helper()
+	source, target := openFile(t, in.path, key), openFile(t, to, key)
+	for name, ask := range map[string]func(db *store.DB) (any, error){
+		"accounts": func(db *store.DB) (any, error) { return db.Accounts(t.Context()) },
+		"prices":   func(db *store.DB) (any, error) { return db.Prices(t.Context()) },
+		"blocked":  func(db *store.DB) (any, error) { return db.BlockedNumbers(t.Context()) },
+		"approved": func(db *store.DB) (any, error) { return db.Approved(t.Context(), "trial001", "447700900009") },
+		"messages": func(db *store.DB) (any, error) { return db.Messages(t.Context(), "", 100) },
+		"secrets": func(db *store.DB) (any, error) {
+			c, err := db.Credentials(t.Context(), "demo0001")
+			return []any{c.HasSecret("secret"), c.HasSecret("other"), c.SignatureSecret}, err
+		},
+		"ledger": func(db *store.DB) (any, error) {
+			sum, charges, err := db.LedgerSum(t.Context(), "demo0001")
+			return []any{sum, charges}, err
+		},
+		"records": func(db *store.DB) (any, error) {
+			var all []store.Record
+			for _, id := range in.verifications {
+				all = append(all, record(t, db, "demo0001", id))
+			}
+			return all, nil
+		},
+	} {
+		want, err := ask(source)
+		must(t, err)
+		if got, err := ask(target); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: the target says %+v (%v), the source %+v", name, got, err, want)
+		}
+	}
+	wantReceipt(t, target, "early", t0, verify.EventDelivered, "000")
+	for i, p := range in.parts {
+		if id, got, ok := loadPart(t, target, "a", p.Ref); !ok || id != in.event || got.State != p.State || got.Seq != p.Seq {
+			t.Errorf("part %d is %+v of %s (%v), want %+v of %s", i, got, id, ok, p, in.event)
+		}
+	}
+	if got := get(t, target, "demo0001", in.running.ID); !reflect.DeepEqual(got, in.running) {
+		t.Errorf("what was running is %+v, want %+v", got, in.running)
+	}
+	if got := due(t, target, t0, 10); !slices.Equal(got, []verify.ID{in.held.ID}) {
+		t.Errorf("due at once: %v, want what the stopped server held, %v", got, in.held.ID)
+	}
+	// What is new does not meet what was copied.
+	must(t, target.AddMessage(t.Context(), note(in.event, 99)))
+	if list, err := target.Messages(t.Context(), "", 1); err != nil || len(list) != 1 || list[0].Text != "text 99" {
+		t.Errorf("the newest message is %+v (%v), want the new one", list, err)
+	}
+}
+
+// TestCopy: everything is there, of every table.
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	in, to := live(t), pgtest.URL(t)
+	done, err := copyTo(t, in.path, to)
+	must(t, err)
+	got := map[string]store.CopiedTable{}
+	for _, d := range done {
+		if d.Compared == 0 || d.Copied != d.Compared && d.Name != "settings" { // of which the claim of the target is one
+			t.Errorf("%+v: nothing was copied, or not all of it compared", d)
+		}
+		got[d.Name] = d
+	}
+	if n := len(in.verifications); got["verifications"].Copied != n || got["checks"].Compared != n {
+		t.Errorf("copied %+v and compared %+v, want %d", got["verifications"], got["checks"], n)
+	}
+	// Whoever adds a table that is not to be copied says so here.
+	var names string
+	pgtest.Scan(t, to, `SELECT string_agg(relname, ' ') FROM pg_class
+		WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace`, &names)
+	for _, name := range strings.Fields(names) {
+		if _, ok := got[name]; !ok && name != "goose_db_version" {
+			t.Errorf("table %s is not copied", name)
+		}
+	}
+	wantCopy(t, in, to)
+}
+
+// TestCopyAgain: a copy that is complete stays as it is, whatever became of it.
+func TestCopyAgain(t *testing.T) {
+	t.Parallel()
+	in, to := live(t), postgres(t)
+	db, err := open(t, to, key, true) // too early, but it changes nothing
+	must(t, err)
+	must(t, db.Close())
+	_, err = copyTo(t, in.path, to)
+	must(t, err)
+	db, err = open(t, to, key, true)
+	must(t, err)
+	must(t, db.Credit(t.Context(), "demo0001", 5, t0))
+	must(t, db.Close())
+	pgtest.Exec(t, to, `DELETE FROM phone_messages`)
+	if _, err := copyTo(t, in.path, to); !errors.Is(err, store.ErrCopied) {
+		t.Errorf("got %v, want ErrCopied", err)
+	}
+	var left int
+	if pgtest.Scan(t, to, `SELECT COUNT(*) FROM phone_messages`, &left); left != 0 {
+		t.Errorf("%d messages were copied again", left)
+	}
+}
+
+// TestCopyInterrupted: wherever a copy ends early, nobody uses what there is, and
+// the next goes on from there.
+func TestCopyInterrupted(t *testing.T) {
+	t.Parallel()
+	in := live(t)
+	for _, batches := range []int{1, 3, 6, 11, 17} {
+		t.Run(fmt.Sprint(batches), func(t *testing.T) {
+			to := pgtest.URL(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			left, before := batches, map[string]int{}
+			_, err := store.Copy(ctx, store.CopyConfig{From: in.path, To: to, Key: key, Batch: 2, Progress: func(table string, rows int) {
+				before[table] += rows
+				if left--; left == 0 {
+					cancel()
+				}
+			}})
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("got %v, want that it was cancelled", err)
+			}
+			if _, err := open(t, to, key, true); !errors.Is(err, store.ErrHalfCopied) {
+				t.Errorf("opening what is half copied: %v, want ErrHalfCopied", err)
+			}
+			done, err := copyTo(t, in.path, to)
+			must(t, err)
+			for _, d := range done {
+				if d.Copied+before[d.Name] != d.Compared && d.Name != "settings" {
+					t.Errorf("%s: copied %d, then %d, of %d", d.Name, before[d.Name], d.Copied, d.Compared)
+				}
+			}
+			wantCopy(t, in, to)
+		})
+	}
+}
+
+// TestCopyDiffers: whatever is not the same in the end is found, and told without a
+// phone number.
+func TestCopyDiffers(t *testing.T) {
+	t.Parallel()
+	in := live(t)
+	for _, tt := range []struct{ name, change, want string }{
+		{"changed", `UPDATE ledger SET amount = amount + 1 WHERE kind = 'top-up'`, "column amount"},
+		{"flag", `UPDATE accounts SET barred = FALSE`, "table accounts: source and target differ: row key trial001, column barred"},
+		{"NULL", `UPDATE verifications SET node = NULL`, "column node"},
+		{"bytes", `UPDATE account_secrets SET hash = hash || '\x00'`, "table account_secrets"},
+		{"gone", `DELETE FROM blocked_numbers`, "row number …66 is not in the target"},
+		{"more", `INSERT INTO blocked_numbers VALUES ('447700900077', '', 1)`, "row number …77 is in the target only"},
+		{"other", `UPDATE blocked_numbers SET number = '447700900077'`, "row number …66 is not in the target"},
+		{"setting", `INSERT INTO settings VALUES ('other', '')`, "row name other is in the target only"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			to, path := pgtest.URL(t), filepath.Join(t.TempDir(), "countersign.db")
+			file, err := os.ReadFile(in.path)
+			must(t, err)
+			must(t, os.WriteFile(path, file, 0o600))
+			_, err = store.Copy(t.Context(), store.CopyConfig{From: path, To: to, Key: key, Progress: func(table string, _ int) {
+				if table == "parts" { // the last
+					pgtest.Exec(t, to, tt.change)
+				}
+			}})
+			if !errors.Is(err, store.ErrDiffers) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "4477") {
+				t.Errorf("got %v, want ErrDiffers that says %q", err, tt.want)
+			}
+			if _, err := open(t, to, key, true); !errors.Is(err, store.ErrHalfCopied) {
+				t.Errorf("opening it: %v, want ErrHalfCopied", err)
+			}
+		})
+	}
+}
+
+// TestCopyRefuses: what would lose something, or mix two installations, is left
+// alone.
+func TestCopyRefuses(t *testing.T) {
+	t.Parallel()
+	in := live(t)
+	for name, tt := range map[string]struct {
+		prepare func(t *testing.T, cfg *store.CopyConfig)
+		want    error
+		text    string
+	}{
+		"direction": {func(_ *testing.T, cfg *store.CopyConfig) { cfg.From, cfg.To = cfg.To, cfg.From }, store.ErrDirection, "SQLite to PostgreSQL"},
+		"two files": {func(_ *testing.T, cfg *store.CopyConfig) { cfg.To = cfg.From }, store.ErrDirection, ""},
+		"no source": {func(_ *testing.T, cfg *store.CopyConfig) { cfg.From += ".gone" }, os.ErrNotExist, "no database"},
+		"key":       {func(_ *testing.T, cfg *store.CopyConfig) { cfg.Key = store.NewKey() }, store.ErrKey, "countersign.db"},
+		"key of the target": {func(t *testing.T, cfg *store.CopyConfig) {
+			db, err := open(t, cfg.To, store.NewKey(), true)
+			must(t, err)
+			must(t, db.Close())
+		}, store.ErrKey, "the target"},
+		"accounts": {func(t *testing.T, cfg *store.CopyConfig) {
+			db, err := open(t, cfg.To, key, true)
+			must(t, err)
+			addAccount(t, db, "mine0001", 0)
+			must(t, db.Close())
+		}, store.ErrForeign, "table accounts"},
+		"prices": {func(t *testing.T, cfg *store.CopyConfig) {
+			pgtest.Exec(t, cfg.To, `UPDATE prices SET amount = 1`)
+		}, store.ErrForeign, "table prices"},
+		"another source": {func(t *testing.T, cfg *store.CopyConfig) {
+			_, err := copyTo(t, live(t).path, cfg.To)
+			must(t, err)
+		}, store.ErrForeign, ""},
+		"server at the source": {func(t *testing.T, cfg *store.CopyConfig) {
+			db, err := open(t, cfg.From, key, true)
+			must(t, err)
+			t.Cleanup(func() { _ = db.Close() })
+		}, store.ErrInUse, "copy from"},
+		"server at the target": {func(t *testing.T, cfg *store.CopyConfig) {
+			openFile(t, cfg.To, key)
+		}, store.ErrInUse, "copy to"},
+		"schema": {func(t *testing.T, cfg *store.CopyConfig) {
+			exec(t, raw(t, cfg.From), `CREATE TABLE extra (id INTEGER PRIMARY KEY)`)
+		}, nil, "table extra is in the source only"},
+		"newer schema": {func(t *testing.T, cfg *store.CopyConfig) {
+			exec(t, raw(t, cfg.From), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, TRUE)`)
+		}, store.ErrNewerSchema, "copy from"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "countersign.db")
+			file, err := os.ReadFile(in.path)
+			must(t, err)
+			must(t, os.WriteFile(path, file, 0o600))
+			cfg := store.CopyConfig{From: path, To: postgres(t), Key: key}
+			tt.prepare(t, &cfg)
+			_, err = store.Copy(t.Context(), cfg)
+			if err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("got %v, want %v that says %q", err, tt.want, tt.text)
+			}
+			if _, err := os.Stat(path + ".gone"); err == nil {
+				t.Error("a source was made")
+			}
+		})
+	}
+}
+
+// TestCopyLaterTable: a table that a later migration adds is copied, too, be it in
+// partitions.
+func TestCopyLaterTable(t *testing.T) {
+	t.Parallel()
+	in, to := live(t), postgres(t)
+	exec(t, raw(t, in.path), `CREATE TABLE archive (id BLOB PRIMARY KEY, ended_at BIGINT NOT NULL, document TEXT NOT NULL)`)
+	exec(t, raw(t, in.path), `CREATE TABLE abc (archive BLOB PRIMARY KEY REFERENCES archive (id))`)
+	pgtest.Exec(t, to, `CREATE TABLE archive (id BYTEA, ended_at BIGINT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (ended_at, id)) PARTITION BY RANGE (ended_at)`)
+	pgtest.Exec(t, to, fmt.Sprintf(`CREATE TABLE archive_2026_02 PARTITION OF archive FOR VALUES FROM (%d) TO (%d)`,
+		time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC).UnixMilli(), time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixMilli()))
+	pgtest.Exec(t, to, `CREATE TABLE abc (archive BYTEA PRIMARY KEY)`)
+	for i := range 7 {
+		exec(t, raw(t, in.path), `INSERT INTO archive VALUES ($1, $2, '{}')`, []byte{byte(9 - i)}, t0.AddDate(0, i, 0).UnixMilli())
+		exec(t, raw(t, in.path), `INSERT INTO abc VALUES ($1)`, []byte{byte(9 - i)})
+	}
+	_, err := copyTo(t, in.path, to)
+	must(t, err)
+	var rows, partitions int
+	pgtest.Scan(t, to, `SELECT COUNT(*), COUNT(DISTINCT tableoid) FROM archive`, &rows, &partitions)
+	if rows != 7 || partitions != 7 {
+		t.Errorf("%d rows in %d partitions, want one in each of 7 months", rows, partitions)
+	}
+}
