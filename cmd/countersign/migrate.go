@@ -11,6 +11,7 @@ import (
 type migrateCmd struct {
 	Up     migrateUpCmd     `cmd:"" help:"Bring the schema up to this program's version, as the server does when it starts."`
 	Status migrateStatusCmd `cmd:"" help:"List the steps of the schema, and when each was applied."`
+	Copy   migrateCopyCmd   `cmd:"" help:"Move an installation from SQLite to PostgreSQL, while its server is stopped."`
 }
 
 type migrateUpCmd struct{ configFlag }

@@ -25,7 +25,7 @@ type cli struct {
 	SMS      smsCmd      `cmd:"" name:"sms" help:"Try a carrier."`
 	Call     callCmd     `cmd:"" help:"Make one call over a SIP trunk, past the server, to see that it works."`
 	Backup   backupCmd   `cmd:"" help:"Copy the SQLite database to a new file while the server runs. The key file is not in it."`
-	Migrate  migrateCmd  `cmd:"" help:"Bring the schema of the database up to date, or show how it is."`
+	Migrate  migrateCmd  `cmd:"" help:"Bring the schema of the database up to date, show how it is, or move to PostgreSQL."`
 	Smsc     smscCmd     `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`
 	Phone    phoneCmd    `cmd:"" help:"Run a SIP phone to rehearse with: it takes calls, prints how they went, and records what it heard."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
