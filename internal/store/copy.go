@@ -181,7 +181,7 @@ func (c *copier) openTarget(ctx context.Context) error {
 		return err
 	}
 	if _, err := c.target.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(copyLock)); err != nil {
-		if sqlState(err) == lockNotAvailable {
+		if sqlState(err) == lockTimedOut {
 			return ErrInUse
 		}
 		return err
