@@ -64,7 +64,8 @@ func copyTables(ctx context.Context, source *copySource, target *pgx.Conn) ([]co
 	return inOrder(ctx, target, theirs)
 }
 
-// targetTables lists the tables, but not the partitions of which one consists.
+// targetTables lists the tables, but not the partitions of which one consists, nor
+// what is not meant to last (UNLOGGED).
 func targetTables(ctx context.Context, target *pgx.Conn) (map[string]*copyTable, error) {
 	rows, err := target.Query(ctx, `
 		SELECT c.relname, a.attname, a.atttypid::regtype::text, COALESCE(array_position(i.indkey::int2[], a.attnum), -1),
@@ -74,7 +75,7 @@ func targetTables(ctx context.Context, target *pgx.Conn) (map[string]*copyTable,
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 		LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
 		LEFT JOIN pg_partitioned_table p ON p.partrelid = c.oid
-		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> $1
+		WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition AND c.relname <> $1
 		ORDER BY c.relname, a.attnum`, gooseTable)
 	if err != nil {
 		return nil, err
