@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -36,10 +37,12 @@ type CopiedTable struct {
 var (
 	ErrDirection = errors.New("a copy goes from SQLite to PostgreSQL, and no other way")
 	ErrForeign   = errors.New("it has data that is not of this source; name an empty database")
+	ErrOutdated  = errors.New("it is a copy of another state of this source; name an empty database")
 	ErrDiffers   = errors.New("source and target differ")
 )
 
-// ErrCopied is returned by Copy when the copy was complete already.
+// ErrCopied is returned by Copy when the copy was complete already, and the source
+// has not changed since.
 var ErrCopied = errors.New("it was copied already")
 
 // ErrHalfCopied is returned by Open for the target of a copy that did not come to
@@ -54,9 +57,8 @@ const copyBatch = 1000
 const copyWait = 2 * time.Second
 
 const (
-	copyMark     = "copy" // the row of settings that says how far a copy is
-	copyBegun    = "begun"
-	copyComplete = "complete"
+	copyMark  = "copy"  // the row of settings that says how far a copy is:
+	copyBegun = "begun" // or, when it is complete, the sum of the source
 )
 
 // copyLock is the number of the advisory lock that servers share, and that a copy
@@ -108,7 +110,7 @@ func shareWithCopy(ctx context.Context, conn *pgx.Conn) error {
 // checkCopied refuses the target of a copy that is not complete.
 func checkCopied(ctx context.Context, conn *pgx.Conn) error {
 	var half bool
-	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1 AND value <> $2)`, copyMark, []byte(copyComplete)).Scan(&half)
+	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1 AND value = $2)`, copyMark, []byte(copyBegun)).Scan(&half)
 	if err == nil && half {
 		err = ErrHalfCopied
 	}
@@ -205,14 +207,15 @@ func (c *copier) run(ctx context.Context) ([]CopiedTable, error) {
 		}
 		done[i] = CopiedTable{Name: t.name, Copied: n}
 	}
+	all := comparison{source: c.source, target: c.target, size: c.Batch, sum: sha256.New()}
 	for i, t := range c.tables {
-		n, err := compareTable(ctx, c.source, c.target, t, c.Batch)
+		n, err := all.table(ctx, t)
 		if err != nil {
 			return nil, fmt.Errorf("table %s: %w", t.name, err)
 		}
 		done[i].Compared = n
 	}
-	return done, c.finish(ctx)
+	return done, c.finish(ctx, all.sum.Sum(nil))
 }
 
 // claim sees that the target is empty, and makes it that of this source; or that it
@@ -240,10 +243,17 @@ func (c *copier) claim(ctx context.Context) error {
 		return c.claimEmpty(ctx, ours)
 	case !bytes.Equal(ours, theirs): // sealing is random, so it is an installation's own
 		return fmt.Errorf("the target: %w", ErrForeign)
-	case string(state) == copyComplete:
-		return ErrCopied
+	case string(state) == copyBegun:
+		return nil
 	}
-	return nil
+	sum, err := c.source.sum(ctx, c.tables, c.Batch)
+	switch {
+	case err != nil:
+		return err
+	case !bytes.Equal(state, sum): // such as that of a backup, to try it
+		return fmt.Errorf("the target: %w", ErrOutdated)
+	}
+	return ErrCopied
 }
 
 // claimEmpty takes a target in which there is nothing but what migrations put
@@ -283,12 +293,13 @@ func (c *copier) untouched(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	all := comparison{source: empty, target: c.target, size: c.Batch, sum: sha256.New()}
 	for _, t := range c.tables {
 		if t.name == settingsTable { // of which any start makes a few
 			continue
 		}
 		if _, ok := known[t.name]; ok {
-			_, err = compareTable(ctx, empty, c.target, t, c.Batch)
+			_, err = all.table(ctx, t)
 		} else if n, cerr := t.count(ctx, c.target); n > 0 || cerr != nil {
 			err = cmp.Or(cerr, ErrDiffers)
 		}
@@ -349,7 +360,7 @@ func (c *copier) insert(ctx context.Context, t copyTable, rows [][]any) (inserte
 }
 
 // finish lets the target be used. What the stopped server held falls due at once.
-func (c *copier) finish(ctx context.Context) error {
+func (c *copier) finish(ctx context.Context, sum []byte) error {
 	for _, t := range c.tables { // for the plans of the first queries
 		if _, err := c.target.Exec(ctx, `ANALYZE `+t.ident()); err != nil {
 			return err
@@ -366,7 +377,7 @@ func (c *copier) finish(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, releaseClaims); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE settings SET value = $1 WHERE name = $2`, []byte(copyComplete), copyMark)
+		_, err := tx.Exec(ctx, `UPDATE settings SET value = $1 WHERE name = $2`, sum, copyMark)
 		return err
 	})
 }

@@ -4,28 +4,38 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// compareTable sees that each row of the source is in the target, with the same
-// values, and that no other is. It gives their number.
-func compareTable(ctx context.Context, source *copySource, target *pgx.Conn, t copyTable, size int) (compared int, err error) {
-	theirs, err := t.count(ctx, target)
+// comparison holds a target against a source.
+type comparison struct {
+	source *copySource
+	target *pgx.Conn
+	size   int       // how many rows at a time
+	sum    hash.Hash // of the source's rows
+}
+
+// table sees that each row of the source is in the target, with the same values, and
+// that no other is. It gives their number.
+func (c comparison) table(ctx context.Context, t copyTable) (compared int, err error) {
+	theirs, err := t.count(ctx, c.target)
 	if err != nil {
 		return 0, err
 	}
-	ours, err := source.count(ctx, t)
+	ours, err := c.source.count(ctx, t)
 	if err != nil {
 		return 0, err
 	}
 	if theirs > ours {
-		return 0, foreignRow(ctx, source, target, t)
+		return 0, c.foreignRow(ctx, t)
 	}
-	err = source.batches(ctx, t, 0, size, func(rows [][]any) error {
+	err = c.source.batches(ctx, t, 0, c.size, func(rows [][]any) error {
 		compared += len(rows)
-		return compareRows(ctx, target, t, rows)
+		addRows(c.sum, rows)
+		return c.rows(ctx, t, rows)
 	})
 	if err == nil && theirs != ours {
 		// Two keys that PostgreSQL cannot tell apart, since both had to be spelled out.
@@ -34,14 +44,14 @@ func compareTable(ctx context.Context, source *copySource, target *pgx.Conn, t c
 	return compared, err
 }
 
-// compareRows finds rows of the source in the target.
-func compareRows(ctx context.Context, target *pgx.Conn, t copyTable, rows [][]any) error {
+// rows finds rows of the source in the target.
+func (c comparison) rows(ctx context.Context, t copyTable, rows [][]any) error {
 	place := t.key()
 	keys := make([][]any, len(rows))
 	for i, row := range rows {
 		keys[i] = pick(row, place)
 	}
-	found, err := target.Query(ctx, t.find(), arrays(keys)...)
+	found, err := c.target.Query(ctx, t.find(), arrays(keys)...)
 	if err != nil {
 		return err
 	}
@@ -67,9 +77,9 @@ func compareRows(ctx context.Context, target *pgx.Conn, t copyTable, rows [][]an
 		if !ok {
 			return fmt.Errorf("%w: row %s is not in the target", ErrDiffers, t.describe(keys[i]))
 		}
-		for n, c := range t.columns {
+		for n, col := range t.columns {
 			if !equal(row[n], other[n]) {
-				return fmt.Errorf("%w: row %s, column %s", ErrDiffers, t.describe(keys[i]), c.name)
+				return fmt.Errorf("%w: row %s, column %s", ErrDiffers, t.describe(keys[i]), col.name)
 			}
 		}
 	}
@@ -85,13 +95,13 @@ func equal(a, b any) bool {
 }
 
 // foreignRow names a row of the target that is not in the source.
-func foreignRow(ctx context.Context, source *copySource, target *pgx.Conn, t copyTable) error {
+func (c comparison) foreignRow(ctx context.Context, t copyTable) error {
 	var names []string
 	for _, i := range t.key() {
 		names = append(names, quoted(t.columns[i].name))
 	}
 	key := strings.Join(names, ", ")
-	rows, err := target.Query(ctx, `SELECT `+key+` FROM `+t.ident()+t.where()+` ORDER BY `+key)
+	rows, err := c.target.Query(ctx, `SELECT `+key+` FROM `+t.ident()+t.where()+` ORDER BY `+key)
 	if err != nil {
 		return err
 	}
@@ -101,7 +111,7 @@ func foreignRow(ctx context.Context, source *copySource, target *pgx.Conn, t cop
 		if err != nil {
 			return err
 		}
-		there, err := source.holds(ctx, t, key)
+		there, err := c.source.holds(ctx, t, key)
 		if err != nil {
 			return err
 		}
@@ -132,17 +142,29 @@ func (t copyTable) describe(key []any) string {
 }
 
 // joined makes one text of a key, and of no other.
-func joined(key []any) string {
-	var b strings.Builder
-	for _, v := range key {
-		switch v.(type) {
-		case string, []byte:
-			fmt.Fprintf(&b, "%q,", v)
+func joined(key []any) string { return string(appendRow(nil, key)) }
+
+// addRows adds rows to a sum that no others have.
+func addRows(sum hash.Hash, rows [][]any) {
+	var b []byte
+	for _, row := range rows {
+		b = appendRow(b[:0], row)
+		sum.Write(b) // never fails
+	}
+}
+
+func appendRow(b []byte, row []any) []byte {
+	for _, v := range row {
+		switch v := v.(type) {
+		case string:
+			b = append(fmt.Appendf(b, "%d:", len(v)), v...)
+		case []byte:
+			b = append(fmt.Appendf(b, "%d:", len(v)), v...)
 		default:
-			fmt.Fprintf(&b, "%v,", v)
+			b = fmt.Appendf(b, "%v;", v)
 		}
 	}
-	return b.String()
+	return b
 }
 
 // pick gives some values of a row.

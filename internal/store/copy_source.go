@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -96,6 +97,17 @@ func (s *copySource) batches(ctx context.Context, t copyTable, skip, size int, d
 		return err
 	}
 	return do(batch)
+}
+
+// sum gives a number that tells all the rows of all tables from any others.
+func (s *copySource) sum(ctx context.Context, tables []copyTable, size int) ([]byte, error) {
+	sum := sha256.New()
+	for _, t := range tables {
+		if err := s.batches(ctx, t, 0, size, func(rows [][]any) error { addRows(sum, rows); return nil }); err != nil {
+			return nil, fmt.Errorf("table %s: %w", t.name, err)
+		}
+	}
+	return sum.Sum(nil), nil
 }
 
 // scan reads a row, and gives each value the type that its column has in the target.

@@ -217,6 +217,11 @@ func TestCopyAgain(t *testing.T) {
 	if pgtest.Scan(t, to, `SELECT COUNT(*) FROM phone_messages`, &left); left != 0 {
 		t.Errorf("%d messages were copied again", left)
 	}
+	// What was done for a trial is no copy of what the source is now.
+	exec(t, raw(t, in.path), `UPDATE phone_messages SET text = 'new' WHERE seq = 5`)
+	if _, err := copyTo(t, in.path, to); !errors.Is(err, store.ErrOutdated) {
+		t.Errorf("got %v, want ErrOutdated", err)
+	}
 }
 
 // TestCopyInterrupted: wherever a copy ends early, nobody uses what there is, and
