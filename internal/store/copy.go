@@ -183,7 +183,7 @@ func (c *copier) openTarget(ctx context.Context) error {
 		return err
 	}
 	if _, err := c.target.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(copyLock)); err != nil {
-		if sqlState(err) == lockTimedOut {
+		if sqlState(err) == lockNotAvailable {
 			return ErrInUse
 		}
 		return err

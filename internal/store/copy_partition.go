@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 )
 
 // makePartitions makes the partitions, one for each month, that the rows of a table
@@ -18,11 +17,10 @@ func (c *copier) makePartitions(ctx context.Context, t copyTable) error {
 	if err := c.source.conn.QueryRowContext(ctx, `SELECT MIN(`+by+`), MAX(`+by+`) FROM `+t.ident()).Scan(&first, &last); err != nil || !first.Valid {
 		return err
 	}
-	from := fromMillis(first.Int64)
-	for from = time.Date(from.Year(), from.Month(), 1, 0, 0, 0, 0, time.UTC); millis(from) <= last.Int64; from = from.AddDate(0, 1, 0) {
+	for from := monthOf(fromMillis(first.Int64)); millis(from) <= last.Int64; from = nextMonth(from) {
 		name := quoted(t.name + from.Format("_2006_01"))
 		if _, err := c.target.Exec(ctx, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s PARTITION OF %s FOR VALUES FROM (%d) TO (%d)`,
-			name, t.ident(), millis(from), millis(from.AddDate(0, 1, 0)))); err != nil {
+			name, t.ident(), millis(from), millis(nextMonth(from)))); err != nil {
 			return fmt.Errorf("make partition %s: %w", name, err)
 		}
 	}

@@ -71,6 +71,9 @@ func live(t *testing.T) lived {
 	for i := range 5 {
 		must(t, db.AddMessage(t.Context(), note(in.event, i)))
 	}
+	if moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: at(25)}, 1); moved != 1 || err != nil {
+		t.Fatalf("%d are in the archive (%v), want 1", moved, err)
+	}
 	must(t, db.Close())
 	return in
 }

@@ -359,7 +359,6 @@ const (
 	deadlockDetected     = "40P01"
 	uniqueViolation      = "23505"
 	adminShutdown        = "57P01"
-	lockTimedOut         = "55P03"
 )
 
 func sqlState(err error) string {
