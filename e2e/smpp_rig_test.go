@@ -106,9 +106,14 @@ func awaitMessages(t *testing.T, smsc *smpptest.SMSC, n int) []smpptest.Message 
 // awaitBind waits until an SMSC has a session that is bound.
 func awaitBind(t *testing.T, smsc *smpptest.SMSC) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); len(smsc.Sessions()) == 0; time.Sleep(10 * time.Millisecond) {
+	awaitBinds(t, smsc, 1)
+}
+
+func awaitBinds(t *testing.T, smsc *smpptest.SMSC, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); len(smsc.Sessions()) < n; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("nobody binds")
+			t.Fatalf("%d sessions are bound, want %d", len(smsc.Sessions()), n)
 		}
 	}
 }

@@ -1,0 +1,49 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/pgtest"
+)
+
+// TestNodesReceipt: the node that has sent a message dies before the receipt comes. The
+// SMSC gives that to another node of the same system_id, which knows what it is about.
+func TestNodesReceipt(t *testing.T) {
+	t.Parallel()
+	smsc := smpptest.Start(t, smpptest.Config{
+		Password: smppPassword, MaxMessages: 10, Faults: smpptest.MustFaults("receipt-delay=2s"),
+	})
+	i := install(t, "carriers:\n"+viaSMPP("a", smsc.Addr())+"routes: [{carriers: [a]}]")
+	i.moveTo(t, pgtest.URL(t))
+	if out, err := i.run(t, "account", "create", "Tests", "--key", apiKey, "--secret", apiSecret, "--credit", "100"); err != nil {
+		t.Fatalf("make an account: %v\n%s", err, out)
+	}
+	dies, lives := i.launch(t), i.serve(t)
+	t.Cleanup(dies.kill)
+	dies.awaitURL(t)
+	awaitBinds(t, smsc, 2)
+	id, _ := dies.ask(t, "/verify/json", "number", dies.newNumber(), "brand", "Acme")["request_id"].(string)
+	lives.awaitState(t, id, "accepted")
+	dies.kill()
+	lives.awaitState(t, id, "delivered")
+}
+
+// moveTo has the installation use another database, which is empty.
+func (i installation) moveTo(t *testing.T, database string) {
+	t.Helper()
+	config, err := os.ReadFile(i.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := strings.Replace(string(config), "database: sqlite:"+i.database(), "database: "+database, 1)
+	if err := os.WriteFile(i.config(), []byte(moved), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(i.dir, "key")); err != nil { // each database has its own
+		t.Fatal(err)
+	}
+}
