@@ -60,6 +60,14 @@ func (p plan) longest() time.Duration {
 	return sum
 }
 
+// longestPlan is how long any of them may last.
+func longestPlan() (longest time.Duration) {
+	for _, p := range crashPlans() {
+		longest = max(longest, p.longest())
+	}
+	return longest
+}
+
 // load is a crowd of clients that use the program while it is killed. What they
 // do and see goes into the journal.
 type load struct {

@@ -65,25 +65,14 @@ func TestCrash(t *testing.T) {
 	noMore()
 	last := time.Now()
 	<-finished
-	longest := time.Duration(0)
-	for _, p := range crashPlans() {
-		longest = max(longest, p.longest())
-	}
-	time.Sleep(time.Until(last.Add(longest + time.Second)))
+	time.Sleep(time.Until(last.Add(longestPlan() + time.Second)))
 
 	e := l.collect(t)
 	c.server.stop(t)
 	e.outages = c.outages
 	e.books = readBooks(t, c.database())
 	v := judge(e)
-	const maxShown = 40
-	for i, f := range v.faults {
-		if i == maxShown {
-			t.Errorf("and %d more", len(v.faults)-maxShown)
-			break
-		}
-		t.Error(f)
-	}
+	v.report(t)
 	t.Logf("%d kills, %d of them while it started; %v; slowest start %v",
 		len(c.outages), early, v, c.slowestStart.Round(time.Millisecond))
 	if t.Failed() {
@@ -114,6 +103,19 @@ func TestCrashAtFirstStart(t *testing.T) {
 		c.awaitReady()
 		c.server.verify(t, "447700900100")
 		c.server.stop(t)
+	}
+}
+
+// report fails the test for what must not be.
+func (v *verdict) report(t *testing.T) {
+	t.Helper()
+	const maxShown = 40
+	for i, f := range v.faults {
+		if i == maxShown {
+			t.Errorf("and %d more", len(v.faults)-maxShown)
+			break
+		}
+		t.Error(f)
 	}
 }
 
