@@ -74,13 +74,15 @@ func (t TLS) validate(p *problems) {
 
 func (r Retention) validate(p *problems) {
 	// While receipts and late answers may come, they must find their event.
-	const shortest = time.Hour
 	for _, s := range []struct {
-		key  string
-		keep time.Duration
-	}{{"codes", r.Codes}, {"numbers", r.Numbers}, {"history", r.History}, {"ledger", r.Ledger}} {
-		if s.keep != 0 && s.keep < shortest {
-			p.addf("retention."+s.key, "must be at least %v, or 0 to keep for ever", shortest)
+		key            string
+		keep, shortest time.Duration
+	}{
+		{"codes", r.Codes, time.Hour}, {"numbers", r.Numbers, time.Hour}, {"history", r.History, time.Hour},
+		{"ledger", r.Ledger, 24 * time.Hour}, // before that, requests work on it
+	} {
+		if s.keep != 0 && s.keep < s.shortest {
+			p.addf("retention."+s.key, "must be at least %.0fh, or 0 to keep for ever", s.shortest.Hours())
 		}
 	}
 	longer := func(long, short time.Duration) bool { return long == 0 || short != 0 && long >= short }

@@ -48,7 +48,7 @@ func TestValidate(t *testing.T) {
 		{"keep all for ever", func(c *config.Config) { c.Retention = config.Retention{} }},
 		{"keep numbers for ever", func(c *config.Config) { c.Retention.Numbers, c.Retention.History = 0, 0 }},
 		{"keep all for the same time", func(c *config.Config) {
-			c.Retention = config.Retention{Codes: time.Hour, Numbers: time.Hour, History: time.Hour, Ledger: time.Hour}
+			c.Retention = config.Retention{Codes: time.Hour, Numbers: time.Hour, History: time.Hour, Ledger: 24 * time.Hour}
 		}},
 		{"unsupported networks", func(c *config.Config) { c.Networks.Unsupported = []string{"8810", "447700900015"} }},
 	}
@@ -91,6 +91,7 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"retention.numbers", func(c *config.Config) { c.Retention.Codes = 0 }},
 		{"retention.history", func(c *config.Config) { c.Retention.History = c.Retention.Numbers - 1 }},
 		{"retention.history", func(c *config.Config) { c.Retention.Numbers = 0 }},
+		{"retention.ledger", func(c *config.Config) { c.Retention.Ledger = 24*time.Hour - 1 }},
 		{"retention.ledger", func(c *config.Config) { c.Retention.Ledger = -1 }},
 		{"tts.timeout", func(c *config.Config) { c.TTS.Timeout = 11 * time.Second }},
 		{"tts.processes", func(c *config.Config) { c.TTS.Processes = -1 }},

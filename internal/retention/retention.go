@@ -42,6 +42,9 @@ const (
 	batch = 50
 	// every is how often the job looks when it has nothing to do.
 	every = time.Minute
+	// settled is after what time an entry of the ledger is nothing that a request
+	// could make again.
+	settled = 24 * time.Hour
 	// share is which part of the time the job takes while it has much to do, after
 	// an upgrade, say: one of so many.
 	share = 4
@@ -90,7 +93,7 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	now := j.cfg.Clock.Now().UTC().Truncate(time.Millisecond)
 	var errs []error
 	for _, step := range []func(context.Context, time.Time) (bool, error){
-		j.prepare, j.archive, j.redact, j.drop, j.carry, j.forget,
+		j.prepare, j.archive, j.redact, j.drop, j.settle, j.carry, j.forget,
 	} {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -154,14 +157,19 @@ func (j *Job) drop(ctx context.Context, now time.Time) (more bool, err error) {
 	return j.cfg.Store.Drop(ctx, now.Add(-j.cfg.Keep.History), batch)
 }
 
-// carry comes back as long as there was anything: it takes one account at a time.
+// settle clears the ledger that requests write to, whatever is kept.
+func (j *Job) settle(ctx context.Context, now time.Time) (more bool, err error) {
+	n, err := j.cfg.Store.SettleLedger(ctx, now.Add(-settled), batch)
+	return n == batch, err
+}
+
 func (j *Job) carry(ctx context.Context, now time.Time) (more bool, err error) {
 	if j.cfg.Keep.Ledger == 0 {
 		return false, nil
 	}
-	n, err := j.cfg.Store.Carry(ctx, now.Add(-j.cfg.Keep.Ledger), batch)
+	n, err := j.cfg.Store.CarryLedger(ctx, now.Add(-j.cfg.Keep.Ledger), batch)
 	j.metrics.carried.Add(float64(n))
-	return n > 0, err
+	return n == batch, err
 }
 
 // forget deletes what has no other bound: the messages of the virtual phone, which

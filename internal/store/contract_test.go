@@ -75,7 +75,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"ArchiveLate":          testArchiveLate,
 		"Redact":               testRedact,
 		"Drop":                 testDrop,
-		"Carry":                testCarry,
+		"LedgerMoves":          testLedgerMoves,
 		"ForgetMessages":       testForgetMessages,
 		"ForgetReceipts":       testForgetReceipts,
 		"Phone":                testPhone,

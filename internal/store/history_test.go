@@ -65,7 +65,7 @@ func newHistory(b *testing.B, size int) *history {
 			SELECT i, md5(i::TEXT) AS id, %d + i::BIGINT * %d / %d AS ended FROM generate_series(0, %d) i;
 		INSERT INTO archive (id, account, number, finalized_at, submitted_at, price, document)
 			SELECT decode(id, 'hex'), 'demo0001', '4477' || lpad(i::TEXT, 8, '0'), ended, ended - 60000, 12050000, '%s' FROM past;
-		INSERT INTO ledger (key, account, kind, amount, created_at)
+		INSERT INTO ledger_past (key, account, kind, amount, created_at)
 			SELECT 'charge/' || id, 'demo0001', 'charge', -12050000, ended - 60000 FROM past;
 		COMMIT`, first.UnixMilli(), span, size, size-1, pastDocument))
 	pgtest.Exec(b, database, `VACUUM ANALYZE`)

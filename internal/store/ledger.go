@@ -110,6 +110,7 @@ func (tx *Tx) post(key, account, kind string, amount verify.Money, now time.Time
 func (db *DB) LedgerSum(ctx context.Context, account string) (sum verify.Money, charges int, err error) {
 	err = db.queryRow(ctx, `
 		SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT), COUNT(CASE WHEN kind = 'charge' THEN 1 END)
-		FROM ledger WHERE account = $1`, []any{account}, &sum, &charges)
+		FROM (SELECT kind, amount FROM ledger WHERE account = $1
+			UNION ALL SELECT kind, amount FROM ledger_past WHERE account = $1) entries`, []any{account}, &sum, &charges)
 	return sum, charges, err
 }

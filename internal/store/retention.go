@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -74,23 +73,36 @@ func (db *DB) Drop(ctx context.Context, ended time.Time, limit int) (more bool, 
 	return more, nil
 }
 
-// Carry folds up to limit entries of the ledger that were made until a time into
-// one for each account, the oldest first, so that the sum stays. It reports how many.
-func (db *DB) Carry(ctx context.Context, made time.Time, limit int) (carried int, err error) {
-	var account string
-	// One look at the index for each account: its first entry but the carried one.
-	err = db.queryRow(ctx, `SELECT key FROM accounts WHERE (
-			SELECT created_at FROM ledger WHERE account = accounts.key AND kind <> 'carried' ORDER BY created_at LIMIT 1
-		) <= $1 ORDER BY key LIMIT 1`, []any{millis(made)}, &account)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	}
+// SettleLedger moves up to limit entries of the ledger that were made until a time,
+// the oldest of each account first, to where no request looks. It reports how many.
+// They still count.
+func (db *DB) SettleLedger(ctx context.Context, made time.Time, limit int) (settled int, err error) {
+	settled, err = db.moveEntries(ctx, made, limit, ledgerMove{
+		oldest: `SELECT created_at FROM ledger WHERE account = accounts.key AND kind <> 'carried' ORDER BY created_at LIMIT 1`,
+		take: func(d dialect) string {
+			return `DELETE FROM ledger WHERE key IN (
+				SELECT key FROM ledger WHERE account = $1 AND created_at <= $2 AND kind <> 'carried'
+				ORDER BY created_at LIMIT $3` + d.take + `)`
+		},
+		put: (*Tx).settle,
+	})
 	if err != nil {
-		return 0, fmt.Errorf("carry the ledger over: %w", err)
+		return 0, fmt.Errorf("settle the ledger: %w", err)
 	}
-	err = db.Write(ctx, func(tx *Tx) (err error) {
-		carried, err = tx.carry(account, made, limit)
-		return err
+	return settled, nil
+}
+
+// CarryLedger folds up to limit settled entries that were made until a time into one
+// for each account, the oldest first, so that the sum stays. It reports how many.
+func (db *DB) CarryLedger(ctx context.Context, made time.Time, limit int) (carried int, err error) {
+	carried, err = db.moveEntries(ctx, made, limit, ledgerMove{
+		oldest: `SELECT created_at FROM ledger_past WHERE account = accounts.key ORDER BY created_at LIMIT 1`,
+		take: func(d dialect) string {
+			return `DELETE FROM ledger_past WHERE seq IN (
+				SELECT seq FROM ledger_past WHERE account = $1 AND created_at <= $2
+				ORDER BY created_at LIMIT $3` + d.take + `)`
+		},
+		put: (*Tx).carry,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("carry the ledger over: %w", err)
@@ -98,32 +110,105 @@ func (db *DB) Carry(ctx context.Context, made time.Time, limit int) (carried int
 	return carried, nil
 }
 
-// carry takes entries out and adds their sum, in one transaction: whatever happens
-// to it, and whoever does the same meanwhile, each entry counts once.
-func (tx *Tx) carry(account string, made time.Time, limit int) (carried int, err error) {
-	rows, err := tx.query(`DELETE FROM ledger WHERE key IN (
-			SELECT key FROM ledger WHERE account = $1 AND created_at <= $2 AND kind <> 'carried'
-			ORDER BY created_at LIMIT $3`+tx.take+`)
-		RETURNING amount, created_at`, account, millis(made), limit)
-	if err != nil {
+// ledgerMove says where entries of an account are taken from, and put to.
+type ledgerMove struct {
+	oldest string // time of the account's first that is there
+	take   func(dialect) string
+	put    func(*Tx, string, []entry) error
+}
+
+type entry struct {
+	key, kind string
+	amount    int64
+	createdAt int64
+}
+
+// moveEntries takes entries out and puts them where they belong, in one transaction:
+// whatever happens to it, and whoever does the same meanwhile, each counts once.
+func (db *DB) moveEntries(ctx context.Context, made time.Time, limit int, m ledgerMove) (moved int, err error) {
+	accounts, err := db.accountsWith(ctx, m.oldest, made, limit)
+	if err != nil || len(accounts) == 0 {
 		return 0, err
+	}
+	take := m.take(db.dialect) + ` RETURNING key, kind, amount, created_at`
+	err = db.Write(ctx, func(tx *Tx) error {
+		moved = 0
+		for _, account := range accounts {
+			if moved == limit {
+				break
+			}
+			entries, err := tx.takeEntries(take, account, made, limit-moved)
+			if err != nil {
+				return err
+			}
+			moved += len(entries)
+			if err := m.put(tx, account, entries); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return moved, err
+}
+
+// accountsWith lists accounts, by their keys, that have entries of until a time. It
+// is one look at an index for each account.
+func (db *DB) accountsWith(ctx context.Context, oldest string, made time.Time, limit int) (keys []string, err error) {
+	rows, err := db.query(ctx, `SELECT key FROM accounts WHERE (`+oldest+`) <= $1 ORDER BY key LIMIT $2`, millis(made), limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, rows.Err()
+}
+
+func (tx *Tx) takeEntries(take, account string, made time.Time, limit int) (entries []entry, err error) {
+	rows, err := tx.query(take, account, millis(made), limit)
+	if err != nil {
+		return nil, err
 	}
 	tx.changed = true
 	defer rows.Close()
-	var sum, newest int64
 	for rows.Next() {
-		var amount, created int64
-		if err := rows.Scan(&amount, &created); err != nil {
-			return 0, err
+		var e entry
+		if err := rows.Scan(&e.key, &e.kind, &e.amount, &e.createdAt); err != nil {
+			return nil, err
 		}
-		sum += amount
-		newest = max(newest, created)
-		carried++
+		entries = append(entries, e)
 	}
-	if err := rows.Err(); err != nil || carried == 0 {
-		return 0, err
+	return entries, rows.Err()
+}
+
+func (tx *Tx) settle(account string, entries []entry) error {
+	for _, e := range entries {
+		err := tx.send(`INSERT INTO ledger_past (key, account, kind, amount, created_at) VALUES ($1, $2, $3, $4, $5)`,
+			e.key, account, e.kind, e.amount, e.createdAt)
+		if err != nil {
+			return err
+		}
 	}
-	return carried, tx.send(`INSERT INTO ledger (key, account, kind, amount, created_at) VALUES ($1, $2, 'carried', $3, $4)
+	return nil
+}
+
+// carry adds the sum of entries to what was carried over before. All are the oldest
+// of their account, so the sum is a balance that it had.
+func (tx *Tx) carry(account string, entries []entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	var sum, newest int64
+	for _, e := range entries {
+		sum += e.amount
+		newest = max(newest, e.createdAt)
+	}
+	return tx.send(`INSERT INTO ledger (key, account, kind, amount, created_at) VALUES ($1, $2, 'carried', $3, $4)
 		ON CONFLICT (key) DO UPDATE SET amount = ledger.amount + excluded.amount,
 			created_at = CASE WHEN ledger.created_at > excluded.created_at THEN ledger.created_at ELSE excluded.created_at END`,
 		"carried/"+account, account, sum, newest)

@@ -14,42 +14,58 @@ import (
 	"countersign/internal/verify"
 )
 
+func settle(t *testing.T, db *store.DB, made time.Time, limit, want int) {
+	t.Helper()
+	n, err := db.SettleLedger(t.Context(), made, limit)
+	must(t, err)
+	if n != want {
+		t.Errorf("%d entries were settled, want %d", n, want)
+	}
+}
+
 func carry(t *testing.T, db *store.DB, made time.Time, limit, want int) {
 	t.Helper()
-	n, err := db.Carry(t.Context(), made, limit)
+	n, err := db.CarryLedger(t.Context(), made, limit)
 	must(t, err)
 	if n != want {
 		t.Errorf("%d entries were carried over, want %d", n, want)
 	}
 }
 
-// testCarry: the sum stays, whatever is carried over, and however often.
-func testCarry(t *testing.T, db *store.DB) {
+// testLedgerMoves: the sum stays, wherever entries are.
+func testLedgerMoves(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 100) // the first entry, at t0
 	addAccount(t, db, "demo0002", 7)
 	addAccount(t, db, "demo0003", 0)
 	for i, amount := range []verify.Money{-30, 5, 20} {
 		must(t, db.Credit(t.Context(), "demo0001", amount, at(float64(i+1))))
 	}
-	v := priced("demo0001", 40)
-	must(t, charge(t, db, v, false))
+	must(t, charge(t, db, priced("demo0001", 40), false)) // at t0, too
 	want := func(charges int) {
 		t.Helper()
 		wantBalance(t, db, "demo0001", 55, charges)
 		wantBalance(t, db, "demo0002", 7, 0)
 		wantBalance(t, db, "demo0003", 0, 0)
 	}
-	carry(t, db, t0.Add(-ms), 10, 0)
+	settle(t, db, t0.Add(-ms), 10, 0)
+	settle(t, db, t0, 1, 1)
 	want(1)
-	carry(t, db, t0, 1, 1) // of two entries of the same time
-	carry(t, db, t0, 10, 1)
+	settle(t, db, t0, 10, 2) // of two accounts
+	settle(t, db, at(1).Add(-ms), 10, 0)
+	carry(t, db, at(1e6), 0, 0)
+	want(1)
+	carry(t, db, t0.Add(-ms), 10, 0)
+	carry(t, db, t0, 2, 2) // of two entries of the same time
 	want(0)
-	carry(t, db, at(1).Add(-ms), 10, 1) // of the next account
-	carry(t, db, at(1).Add(-ms), 10, 0)
-	carry(t, db, at(2), 10, 2)
+	carry(t, db, at(1e6), 10, 1) // only what is settled
+	settle(t, db, at(2), 10, 2)
+	carry(t, db, at(2).Add(-ms), 10, 1)
+	carry(t, db, at(2), 10, 1)
 	want(0)
+	settle(t, db, at(1e6), 10, 1)
+	settle(t, db, at(1e6), 10, 0) // what was carried stays
 	carry(t, db, at(1e6), 10, 1)
-	carry(t, db, at(1e6), 10, 0) // what was carried is not carried again
+	carry(t, db, at(1e6), 10, 0)
 	want(0)
 	must(t, db.Credit(t.Context(), "demo0001", 1, at(2e6)))
 	wantBalance(t, db, "demo0001", 56, 0)
@@ -102,15 +118,18 @@ func TestRetentionCrashes(t *testing.T) {
 		for i := range 6 {
 			row := finish(t, db, fmt.Sprint("44770090000", i), at(float64(i)))
 			before = append(before, record(t, db, "demo0001", row.ID))
-			must(t, db.Credit(t.Context(), "demo0001", verify.Money(i), at(float64(i))))
+			for range 3 {
+				must(t, db.Credit(t.Context(), "demo0001", verify.Money(i), at(float64(i))))
+			}
 		}
+		const crashes = 6 // at the first, second or third commit, durable or not
 		for crash := 0; ; crash++ {
 			commits := 0
 			node, err := store.Open(t.Context(), store.Config{
 				Database: database, Key: key, Log: slog.New(slog.DiscardHandler),
 				Around: func(commit func()) error {
-					if commits++; commits == 1 && crash < 6 {
-						if crash%2 == 0 {
+					if commits++; commits == 1+crash%3 && crash < crashes {
+						if crash < crashes/2 {
 							commit() // and nobody knows
 						}
 						return errCrash
@@ -121,12 +140,13 @@ func TestRetentionCrashes(t *testing.T) {
 			})
 			must(t, err)
 			_, archiveErr := node.Archive(t.Context(), store.Cutoffs{Codes: at(100)}, 1)
-			_, carryErr := node.Carry(t.Context(), at(100), 1)
+			_, settleErr := node.SettleLedger(t.Context(), at(100), 2)
+			_, carryErr := node.CarryLedger(t.Context(), at(100), 1)
 			must(t, node.Close())
-			if (crash < 6) != errors.Is(errors.Join(archiveErr, carryErr), errCrash) {
-				t.Errorf("crash %d: %v, %v", crash, archiveErr, carryErr)
+			if err := errors.Join(archiveErr, settleErr, carryErr); (crash < crashes) != errors.Is(err, errCrash) {
+				t.Errorf("crash %d: %v", crash, err)
 			}
-			wantBalance(t, db, "demo0001", 115, 0)
+			wantBalance(t, db, "demo0001", 100+3*15, 0)
 			moved := 0
 			for _, rec := range before {
 				got := record(t, db, "demo0001", rec.ID)
@@ -157,33 +177,29 @@ func TestNodesRetention(t *testing.T) {
 		before = append(before, record(t, nodes[0], "demo0001", row.ID))
 		must(t, nodes[0].Credit(t.Context(), "demo0001", verify.Money(i), at(float64(i))))
 	}
-	var sums [3]atomic.Int64
-	each(nodes, 30, func(db *store.DB, _ int) {
-		for i, do := range []func() (int, error){
-			func() (int, error) { return db.Archive(t.Context(), store.Cutoffs{Codes: at(1e9)}, 3) },
-			func() (int, error) { return db.Redact(t.Context(), at(1e9), 3) },
-			func() (int, error) { return db.Carry(t.Context(), at(1e9), 3) },
+	var archived, redacted, settled, carried atomic.Int64
+	turn := func(db *store.DB, limit int) {
+		for _, step := range []struct {
+			done *atomic.Int64
+			do   func() (int, error)
+		}{
+			{&archived, func() (int, error) { return db.Archive(t.Context(), store.Cutoffs{Codes: at(1e9)}, limit) }},
+			{&redacted, func() (int, error) { return db.Redact(t.Context(), at(1e9), limit) }},
+			{&settled, func() (int, error) { return db.SettleLedger(t.Context(), at(1e9), limit) }},
+			{&carried, func() (int, error) { return db.CarryLedger(t.Context(), at(1e9), limit) }},
 		} {
-			n, err := do()
+			n, err := step.do()
 			if err != nil {
 				t.Error(err)
 			}
-			sums[i].Add(int64(n))
-		}
-	})
-	for range 60 { // what was locked when it was looked for
-		for i, do := range []func() (int, error){
-			func() (int, error) { return nodes[0].Archive(t.Context(), store.Cutoffs{Codes: at(1e9)}, 3) },
-			func() (int, error) { return nodes[0].Redact(t.Context(), at(1e9), 3) },
-			func() (int, error) { return nodes[0].Carry(t.Context(), at(1e9), 3) },
-		} {
-			n, err := do()
-			must(t, err)
-			sums[i].Add(int64(n))
+			step.done.Add(int64(n))
 		}
 	}
-	if sums[0].Load() != 60 || sums[1].Load() != 60 || sums[2].Load() != 61 {
-		t.Errorf("%d were archived, %d redacted, %d carried over; want 60, 60 and 61", sums[0].Load(), sums[1].Load(), sums[2].Load())
+	each(nodes, 30, func(db *store.DB, _ int) { turn(db, 3) })
+	turn(nodes[0], 100) // what was locked when it was looked for
+	if archived.Load() != 60 || redacted.Load() != 60 || settled.Load() != 61 || carried.Load() != 61 {
+		t.Errorf("%d were archived, %d redacted; %d entries were settled, %d carried over; want 60 and 61",
+			archived.Load(), redacted.Load(), settled.Load(), carried.Load())
 	}
 	for _, rec := range before {
 		wantRecord(t, nodes[1], anonymous(rec))

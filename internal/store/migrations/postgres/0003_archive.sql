@@ -20,7 +20,23 @@ CREATE INDEX archive_numbers ON archive (finalized_at) WHERE number IS NOT NULL;
 -- What is to move next.
 CREATE INDEX verifications_finalized ON verifications (finalized_at) WHERE finalized_at IS NOT NULL;
 
+-- Entries of the ledger that nobody can make again: a charge is tried only while its
+-- request is new. Here the requests never look, and nothing is in the order of
+-- random ids, so that it may grow.
+CREATE TABLE ledger_past (
+    seq        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key        TEXT   NOT NULL,
+    account    TEXT COLLATE "C" NOT NULL REFERENCES accounts (key),
+    kind       TEXT   NOT NULL,
+    amount     BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE INDEX ledger_past_account ON ledger_past (account, created_at);
+
 -- +goose Down
--- There is no way back for what was moved.
+-- There is no way back for what was moved to the archive.
+INSERT INTO ledger (key, account, kind, amount, created_at) SELECT key, account, kind, amount, created_at FROM ledger_past;
+DROP TABLE ledger_past;
 DROP INDEX verifications_finalized;
 DROP TABLE archive;
