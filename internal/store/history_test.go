@@ -18,7 +18,9 @@ import (
 
 // BenchmarkCheck measures how long the database takes for a start, a check and a
 // search by one caller, each after the other, when so many verifications lie in the
-// archive, and their charges in the ledger. COUNTERSIGN_FINISHED adds another number.
+// archive, and their charges in the settled ledger, and what all three write to the
+// log, which does not depend on what else the machine does. COUNTERSIGN_FINISHED adds
+// another number.
 func BenchmarkCheck(b *testing.B) {
 	sizes := []int{10_000, 1_000_000}
 	if n, err := strconv.Atoi(os.Getenv("COUNTERSIGN_FINISHED")); err == nil {
@@ -27,9 +29,11 @@ func BenchmarkCheck(b *testing.B) {
 	for _, n := range slices.Compact(sizes) {
 		b.Run(fmt.Sprint("finished=", n), func(b *testing.B) {
 			h := newHistory(b, n)
+			before := h.written(b)
 			for i := 0; b.Loop(); i++ {
 				h.verify(b, i)
 			}
+			b.ReportMetric((h.written(b)-before)/float64(b.N), "log-B/op")
 			h.report(b)
 		})
 	}
@@ -37,9 +41,17 @@ func BenchmarkCheck(b *testing.B) {
 
 // history is a database with a past.
 type history struct {
-	db    *store.DB
-	size  int
-	times map[string][]time.Duration
+	db       *store.DB
+	database string
+	size     int
+	times    map[string][]time.Duration
+}
+
+// written is how much the server has written to its log, in octets.
+func (h *history) written(b *testing.B) (octets float64) {
+	b.Helper()
+	pgtest.Scan(b, h.database, `SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::FLOAT8`, &octets)
+	return octets
 }
 
 const historyMonths = 13
@@ -70,7 +82,7 @@ func newHistory(b *testing.B, size int) *history {
 		COMMIT`, first.UnixMilli(), span, size, size-1, pastDocument))
 	pgtest.Exec(b, database, `VACUUM ANALYZE`)
 	pgtest.Exec(b, database, `CHECKPOINT`)
-	return &history{db: db, size: size, times: map[string][]time.Duration{}}
+	return &history{db: db, database: database, size: size, times: map[string][]time.Duration{}}
 }
 
 // pastDocument is that of a verification with two events and a check.
