@@ -54,7 +54,7 @@ const copyBatch = 1000
 
 // copyWait is how long Copy waits for servers to be gone from the target: the
 // connection of one that has just stopped may take a moment.
-const copyWait = 2 * time.Second
+const copyWait = 5 * time.Second
 
 const (
 	copyMark  = "copy"  // the row of settings that says how far a copy is:
@@ -131,7 +131,12 @@ type copier struct {
 func (c *copier) close(ctx context.Context) error {
 	var errs []error
 	if c.target != nil {
-		_ = c.target.Close(ctx) // a goodbye that nobody needs to hear
+		// By itself the lock would go a moment after the connection, and a server that
+		// is started at once would meet it.
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		_, _ = c.target.Exec(ctx, `SELECT pg_advisory_unlock($1)`, int64(copyLock)) // of no use where the connection is lost
+		_ = c.target.Close(ctx)                                                     // a goodbye that nobody needs to hear
 	}
 	if c.source != nil {
 		errs = append(errs, c.source.close(ctx))
