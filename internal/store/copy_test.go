@@ -71,6 +71,10 @@ func live(t *testing.T) lived {
 	for i := range 5 {
 		must(t, db.AddMessage(t.Context(), note(in.event, i)))
 	}
+	if settled, err := db.SettleLedger(t.Context(), at(50), 100); settled == 0 || err != nil {
+		t.Fatalf("%d entries are settled (%v)", settled, err)
+	}
+	write(t, db, func(tx *store.Tx) error { return tx.TopUp("demo0001", 3, at(100)) })
 	if moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: at(25)}, 1); moved != 1 || err != nil {
 		t.Fatalf("%d are in the archive (%v), want 1", moved, err)
 	}

@@ -44,7 +44,7 @@ func TestNodesStart(t *testing.T) {
 	var collided atomic.Int32
 	each(nodes, 5*numbers, func(db *store.DB, i int) {
 		number := i % numbers
-		err := db.Write(t.Context(), func(tx *store.Tx) error {
+		err := db.WriteFor(t.Context(), "demo0001", func(tx *store.Tx) error {
 			req := request("demo0001", fmt.Sprintf("4477009%05d", number))
 			if _, ok, err := tx.Running(req.Account, req.Number); err != nil || ok {
 				return errors.Join(err, errMine)
