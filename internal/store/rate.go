@@ -22,8 +22,8 @@ type Limit struct {
 var ErrRate = errors.New("too many writes in a second")
 
 // WriteLimited is WriteFor for a write that counts against a limit. One that is
-// refused is not carried out, and does not count; any other does, whatever becomes
-// of it. An embedded database has one server, which counts for itself: there nothing
+// refused is not carried out, and does not count; any other does, unless it fails
+// after it has written. An embedded database has one server, which counts for itself: there nothing
 // is refused.
 //
 // Counting costs one statement for each commit, however many writes it holds.

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 )
@@ -25,12 +24,13 @@ import (
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	dialect
-	path    string // of the SQLite file
-	read    *sql.DB
-	stmts   sync.Map // of the texts of reads to their *sql.Stmt
-	seal    *sealer
-	writers []*writer
-	lock    *fileLock // nil unless opened for serving
+	path     string  // of the SQLite file
+	pingSlot [1]byte // drawn, see pingRow
+	read     *sql.DB
+	stmts    sync.Map // of the texts of reads to their *sql.Stmt
+	seal     *sealer
+	writers  []*writer
+	lock     *fileLock // nil unless opened for serving
 }
 
 // Config says which database to open.
@@ -59,6 +59,7 @@ var ErrKey = errors.New("the key does not open this database")
 // Open opens the database, brings its schema up to date and checks the key.
 func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 	db := &DB{path: cfg.Database, dialect: onSQLite()}
+	rand.Read(db.pingSlot[:]) // never fails (crypto/rand)
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open database %s: %w", Redact(cfg.Database), err), db.Close())
@@ -151,13 +152,17 @@ func (db *DB) Ping(ctx context.Context) error {
 
 const keyCheck = "key_check"
 
-// pingRow is where Ping writes. Nodes that share a database have several, so that
-// they seldom wait for each other, and leave little behind.
+// pingSlots is how many rows Ping may leave behind in a database that is shared.
+const pingSlots = 64
+
+// pingRow is where Ping writes. Nodes that share a database draw one of several, so
+// that they seldom wait for each other: one that stands still in its ping would make
+// the others seem broken.
 func (db *DB) pingRow() string {
 	if !db.Shared() {
 		return "write_check"
 	}
-	return fmt.Sprintf("write_check/%d", os.Getpid()%64)
+	return fmt.Sprintf("write_check/%d", db.pingSlot[0]%pingSlots)
 }
 
 // checkKey compares the key with the one that the database was made with, which is
