@@ -210,6 +210,12 @@ func (e *Engine) finish(d delivery, sub deliver.Submission) {
 		now := e.now()
 		var hastened bool
 		err := e.write(context.WithoutCancel(e.sendCtx), func(tx *store.Tx) (err error) {
+			hastened = false
+			if pause > firstPause { // it failed: since this node stood still until all had moved to the archive?
+				if _, there, err := tx.Event(d.event.ID); err != nil || !there {
+					return err
+				}
+			}
 			hastened, err = e.record(tx, d, sub, now)
 			return err
 		})

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"sync"
@@ -72,6 +73,32 @@ func TestNodesRescue(t *testing.T) {
 	if got := b.settled(v.ID, 0); got != want {
 		t.Errorf("the event is %+v, want %+v", got, want)
 	}
+}
+
+// TestNodesLate: a node that stood still until the verification had moved to the
+// archive does not try for ever to tell what became of its message.
+func TestNodesLate(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	a.carrier.gate = make(chan struct{})
+	v, err := a.Start(t.Context(), a.account, a.request()) // and renews nothing
+	must(t, err)
+	b.resume()
+	advance(t, b, 31*time.Second, 1)
+	b.settled(v.ID, 0)
+	must(t, b.Cancel(t.Context(), b.account, v.ID))
+	moved, err := b.db.Archive(t.Context(), store.Cutoffs{Codes: at(3600)}, 10)
+	if must(t, err); moved != 1 {
+		t.Fatalf("%d moved to the archive, want 1", moved)
+	}
+	close(a.carrier.gate)
+	until(t, "the end of its try", func() bool {
+		a.clock.Advance(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		a.Delivered(ctx, "")
+		return ctx.Err() == nil
+	})
 }
 
 // TestNodesStart: whichever nodes are asked, one verification runs, the others
@@ -215,5 +242,25 @@ func TestNodesShareRate(t *testing.T) {
 	}
 	if want := 3 * account.Rate * 9 / 10; len(passed) < want { // 40 were there to pass at any time
 		t.Errorf("%d passed in three seconds, want %d at least", len(passed), want)
+	}
+}
+
+// TestNodesRateRefused: a start that is refused counts against the rate, on all nodes,
+// also where it meets one that has run out though nobody has taken that step.
+func TestNodesRateRefused(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	_, err := a.Start(t.Context(), a.account, a.request())
+	must(t, err)
+	a.Delivered(t.Context(), "")
+	a.behind(`UPDATE accounts SET balance = 0`)
+	a.clock.Advance(time.Hour)
+	account := a.account
+	account.Rate = 1
+	if _, err := a.Start(t.Context(), account, a.request()); kind(err) != verify.KindNoCredit {
+		t.Errorf("without credit: %v", err)
+	}
+	if _, err := b.Start(t.Context(), account, b.request()); kind(err) != verify.KindThrottled {
+		t.Errorf("the second of a second: %v", err)
 	}
 }

@@ -76,15 +76,17 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, onC
 			return b, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
 		}
 		b.expired = true
-		if err := tx.Save(running); err != nil {
-			return b, err
-		}
 		if paid, err = tx.Charge(v, onCredit, now); err != nil {
 			return b, err
 		}
 	}
-	if !paid {
+	if !paid { // before anything is written: what is rolled back was not counted
 		return b, &verify.Error{Kind: verify.KindNoCredit}
+	}
+	if b.expired {
+		if err := tx.Save(running); err != nil {
+			return b, err
+		}
 	}
 	b.row, b.first = &store.Row{Verification: v}, first
 	b.row.Take(e.node, leaseEnd(b.row, now))
