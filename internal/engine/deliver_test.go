@@ -122,7 +122,7 @@ func TestBusyCarrierKeepsTheClaim(t *testing.T) {
 	for i := range 3 { // leases
 		b.rest()
 		b.clock.Advance(10 * time.Second)
-		until(t, "the claim to be renewed", func() bool { return b.claim(v.ID).Until.Equal(at(float64(10 * (i + 2)))) })
+		b.renewed(at(float64(10 * (i + 2))))
 	}
 	if after := b.claim(v.ID); after.Node != before.Node || after.Fence != before.Fence {
 		t.Errorf("the claim changed from %+v to %+v", before, after)

@@ -194,6 +194,16 @@ func (b *bench) claim(id verify.ID) store.Claim {
 	return c
 }
 
+// renewed waits until the claim on the only row holds until the given time. It looks
+// without a lock: a row that is locked is passed over.
+func (b *bench) renewed(end time.Time) {
+	b.t.Helper()
+	until(b.t, "the claim to be renewed", func() bool {
+		due, ok, err := b.db.NextDue(b.t.Context())
+		return err == nil && ok && due.Equal(end)
+	})
+}
+
 // orphan makes what a process leaves behind that died while it handed the first
 // event over, for the first or the second time: a row under a lease that nobody
 // renews.

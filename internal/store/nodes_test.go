@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -320,4 +321,35 @@ func TestNodesFence(t *testing.T) {
 	})
 	same(t, nodes[0], taken)
 	wantEvent(t, nodes[0], event.ID, event)
+}
+
+// TestNodesRenew: many claims are renewed in one transaction, and those who give
+// claims back hold many rows, too. Whoever renews passes over what others hold: they
+// would wait for each other.
+func TestNodesRenew(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	rows := plan(t, nodes[0], 125, 125)
+	write(t, nodes[0], func(tx *store.Tx) error {
+		for _, r := range rows {
+			r.Take("node-1", at(15))
+			if err := tx.Save(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	write(t, nodes[0], func(tx *store.Tx) error {
+		if _, ok, err := tx.Find(rows[0].ID); err != nil || !ok {
+			return errors.Join(err, errors.New("a row is not there"))
+		}
+		return nodes[1].Write(t.Context(), func(tx *store.Tx) error {
+			return errors.Join(tx.Renew(rows[0].ID, rows[0].Fence, at(30)), tx.Renew(rows[1].ID, rows[1].Fence, at(30)))
+		})
+	})
+	for i, want := range []time.Time{at(15), at(30)} {
+		if got := get(t, nodes[0], rows[i].Account, rows[i].ID).Until; !got.Equal(want) {
+			t.Errorf("claim %d holds until %v, want %v", i, got, want)
+		}
+	}
 }

@@ -154,10 +154,13 @@ func (tx *Tx) Release(id verify.ID, fence int64) error {
 
 // Renew lets a claim that was made with fence hold until the given time, but not
 // past the time of the next step. It does nothing when somebody has claimed the row
-// since.
+// since. A row that another transaction holds is left to the next time: one that
+// gives claims back holds many, as one that renews does, and they would wait for each
+// other.
 func (tx *Tx) Renew(id verify.ID, fence int64, until time.Time) error {
 	err := tx.send(`UPDATE verifications SET due_at = CASE WHEN step_at < $1 THEN step_at ELSE $1 END
-		WHERE id = $2 AND fence = $3 AND node IS NOT NULL AND due_at < $1`, millis(until), id[:], fence)
+		WHERE id IN (SELECT id FROM verifications
+			WHERE id = $2 AND fence = $3 AND node IS NOT NULL AND due_at < $1`+tx.claim+`)`, millis(until), id[:], fence)
 	if err != nil {
 		return fmt.Errorf("renew claim of verification %s: %w", id, err)
 	}
