@@ -34,7 +34,8 @@ type Migration struct {
 	Applied time.Time // zero while it is not
 }
 
-// Migrations lists the steps of the schema that this program knows, by version.
+// Migrations lists the steps of the schema, by version. It refuses one that has steps
+// which this program does not know.
 func Migrations(ctx context.Context, database string) (list []Migration, err error) {
 	if !IsPostgres(database) {
 		if _, err := os.Stat(database); err != nil {
@@ -49,6 +50,9 @@ func Migrations(ctx context.Context, database string) (list []Migration, err err
 		all, err := p.Status(ctx)
 		if err != nil {
 			return fmt.Errorf("read schema version: %w", err)
+		}
+		if _, _, err := versions(ctx, p); err != nil {
+			return err
 		}
 		for _, m := range all {
 			list = append(list, Migration{m.Source.Version, path.Base(m.Source.Path), m.AppliedAt})
@@ -108,9 +112,8 @@ func openSchema(ctx context.Context, database string) (*sql.DB, dialect, error) 
 	return db, onPostgres(), nil
 }
 
-// migrate brings the schema up to this program's version. It refuses a database
-// that a newer program has already changed. Of several nodes that start at once
-// one does the work, and the others wait for it.
+// migrate brings the schema up to this program's version, and refuses a newer one. Of
+// several nodes that start at once one does the work, and the others wait for it.
 func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
 	unlock, err := d.lockSchema(ctx, db)
 	if err != nil {
@@ -121,20 +124,27 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
 	if err != nil {
 		return err
 	}
-	have, want, err := p.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("read schema version: %w", err)
-	}
-	if have > want {
-		return fmt.Errorf("schema version %d, but this program knows %d: %w", have, want, ErrNewerSchema)
-	}
-	if have == want {
-		return nil
+	have, want, err := versions(ctx, p)
+	if err != nil || have == want {
+		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate schema from version %d to %d: %w", have, want, err)
 	}
 	return nil
+}
+
+// versions are that of the schema and the one that this program knows. It refuses a
+// schema that a newer program has changed.
+func versions(ctx context.Context, p *goose.Provider) (have, want int64, err error) {
+	have, want, err = p.GetVersions(ctx)
+	if err != nil {
+		return have, want, fmt.Errorf("read schema version: %w", err)
+	}
+	if have > want {
+		return have, want, fmt.Errorf("schema version %d, but this program knows %d: %w", have, want, ErrNewerSchema)
+	}
+	return have, want, nil
 }
 
 func (d dialect) provider(db *sql.DB) (*goose.Provider, error) {

@@ -65,6 +65,9 @@ func TestPostgresRefusesToOpen(t *testing.T) {
 		if err := store.Migrate(t.Context(), database); !errors.Is(err, store.ErrNewerSchema) {
 			t.Errorf("Migrate: %v, want ErrNewerSchema", err)
 		}
+		if _, err := store.Migrations(t.Context(), database); !errors.Is(err, store.ErrNewerSchema) {
+			t.Errorf("Migrations: %v, want ErrNewerSchema", err) // and not that all is well
+		}
 	})
 	t.Run("ErrEncoding", func(t *testing.T) {
 		t.Parallel()
