@@ -265,13 +265,15 @@ func testFailover(t *testing.T, one failing, rule time.Duration) {
 	at := invited(t, filepath.Join(two.dir, traced))
 	// Before the first trunk is asked, espeak-ng makes the sound: some processes on a
 	// machine that the other tests keep busy.
-	if took, limit := at.Sub(answered), rule+time.Second; took > limit {
+	if took, limit := at.Sub(answered), rule+3*time.Second; took > limit {
 		t.Errorf("the second trunk is asked %s after the answer to the request, want %s", took, limit)
 	}
-	// Between the trunks there is nothing but the rule, and a busy machine.
+	// Between the trunks there is nothing but the rule, and a busy machine; and the
+	// first has written its time down a little later than it was asked.
 	if one.invited != nil {
-		if took, limit := at.Sub(one.invited(t)), rule+250*time.Millisecond; took < rule || took > limit {
-			t.Errorf("the second trunk is asked %s after the first, want %s to %s", took, rule, limit)
+		least, most := rule-100*time.Millisecond, rule+time.Second
+		if took := at.Sub(one.invited(t)); took < least || took > most {
+			t.Errorf("the second trunk is asked %s after the first, want %s to %s", took, least, most)
 		}
 	}
 	s.awaitState(t, id, "undeliverable") // it hung up before the PIN was said
