@@ -253,33 +253,20 @@ func (c *cluster) pause(look func(), n *clusterNode) {
 	signal(syscall.SIGCONT)
 }
 
-// awaitAll waits until each node reads and writes the database: a start of a barred
-// account is refused before anything is written, so a check counts.
+// awaitAll waits until each node reads and writes the database, as a check does.
 func (c *cluster) awaitAll() {
 	c.t.Helper()
 	for _, n := range c.nodes {
 		for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-			status, err := n.probe()
-			if err == nil && status == "6" { // no such verification
+			got, err := n.server.tryAsk("/verify/check/json", "request_id", strings.Repeat("0", 32), "code", "0000")
+			if err == nil && got["status"] == "6" { // no such verification
 				break
 			}
 			if time.Now().After(end) {
-				c.t.Fatalf("a node does not come back: status %q, %v\n%s", status, err, tail(n.server.log.String()))
+				c.t.Fatalf("a node does not come back: answered %v, %v\n%s", got, err, tail(n.server.log.String()))
 			}
 		}
 	}
-}
-
-func (n *clusterNode) probe() (status string, err error) {
-	res, err := n.server.client.PostForm(n.server.url+"/verify/check/json", url.Values{
-		"api_key": {apiKey}, "api_secret": {apiSecret}, "request_id": {strings.Repeat("0", 32)}, "code": {"0000"},
-	})
-	if err != nil {
-		return "", err
-	}
-	var a struct{ Status string }
-	err = decodeAnswer(res, &a)
-	return a.Status, err
 }
 
 func tail(text string) string {

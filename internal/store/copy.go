@@ -193,7 +193,7 @@ func (c *copier) openTarget(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := withSchema(ctx, c.To, func(db *sql.DB, d dialect) error { return migrate(ctx, db, d) }); err != nil {
+	if err := Migrate(ctx, c.To); err != nil {
 		return err
 	}
 	c.tables, err = copyTables(ctx, c.source, c.target)

@@ -22,8 +22,6 @@ const (
 	// partitionWait bounds how long the archive is waited for, since all who come
 	// later then wait as well: a backup that reads it can take its time.
 	partitionWait = "100ms"
-	// lockNotAvailable is the error of who waited in vain (PostgreSQL, appendix A).
-	lockNotAvailable = "55P03"
 )
 
 func monthOf(t time.Time) time.Time {

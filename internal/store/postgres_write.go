@@ -359,6 +359,7 @@ const (
 	deadlockDetected     = "40P01"
 	uniqueViolation      = "23505"
 	adminShutdown        = "57P01"
+	lockNotAvailable     = "55P03" // to who waited in vain
 )
 
 func sqlState(err error) string {
