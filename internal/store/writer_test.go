@@ -41,14 +41,11 @@ func openPath(t *testing.T, path string) *DB {
 func hold(t *testing.T, db *DB) (release func()) {
 	t.Helper()
 	holding, released := make(chan struct{}), make(chan struct{})
-	done := make(chan error, 1)
-	go func() {
-		done <- db.Write(context.WithoutCancel(t.Context()), func(*Tx) error {
-			close(holding)
-			<-released
-			return nil
-		})
-	}()
+	done := queue(t, db, func(*Tx) error {
+		close(holding)
+		<-released
+		return nil
+	})[0]
 	<-holding
 	return func() {
 		close(released)

@@ -142,11 +142,20 @@ func (p *Phone) onAck(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
+// ackWait bounds how long a BYE waits for the ACK that was sent before it: each
+// request is handled by itself, so that the two can change places.
+const ackWait = time.Second
+
 func (p *Phone) onBye(req *sip.Request, tx sip.ServerTransaction) {
 	if p.cfg.AskOnBye && !p.guard.admits(req, tx) {
 		return
 	}
 	p.inDialog(func(c *call, req *sip.Request, tx sip.ServerTransaction) {
+		select {
+		case <-c.acked:
+		case <-p.ctx.Done():
+		case <-time.After(ackWait):
+		}
 		c.end(Bye)
 		if req.CSeq() == nil || c.dialog.ReadBye(req, tx) != nil {
 			respond(tx, req, 500, "Server Internal Error")
