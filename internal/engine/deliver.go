@@ -122,6 +122,8 @@ func (e *Engine) deliver(d delivery) {
 		}
 		if d.event.State != verify.EventSubmitting {
 			e.finish(d, sub)
+		} else {
+			e.handOver(d)
 		}
 	})
 }
@@ -230,6 +232,19 @@ func (e *Engine) finish(d delivery, sub deliver.Submission) {
 			e.cfg.Log.Error("outcome of an event not recorded", "event_id", d.event.ID.String(), "error", err)
 			return
 		}
+	}
+}
+
+// handOver leaves to another node at once what a stop has broken off. Where that
+// cannot be written, or there is none, the end of the lease or the next process
+// brings it up.
+func (e *Engine) handOver(d delivery) {
+	if !e.cfg.Store.Shared() {
+		return
+	}
+	err := e.write(context.WithoutCancel(e.sendCtx), func(tx *store.Tx) error { return tx.HandOver(d.v.ID, d.fence, e.now()) })
+	if err != nil {
+		e.cfg.Log.Warn("message not handed over", "event_id", d.event.ID.String(), "error", err)
 	}
 }
 

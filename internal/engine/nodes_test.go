@@ -75,6 +75,27 @@ func TestNodesRescue(t *testing.T) {
 	}
 }
 
+// TestNodesHandOver: what a stop breaks off, another node takes up at once. The clock
+// stands still: nobody finds it by looking.
+func TestNodesHandOver(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	a.carrier.gate = make(chan struct{})
+	a.Resume()
+	b.resume()
+	v, err := a.Start(t.Context(), a.account, a.request())
+	must(t, err)
+	until(t, "the message to be with the carrier", func() bool { return len(a.carrier.all()) == 1 })
+	ctx, giveUp := context.WithCancel(t.Context())
+	giveUp()
+	if err := a.Stop(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Stop: %v, want that it gave up", err)
+	}
+	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 2 {
+		t.Errorf("the event is %+v, want it sent by the other node", e)
+	}
+}
+
 // TestNodesLate: a node that stood still until the verification had moved to the
 // archive does not try for ever to tell what became of its message.
 func TestNodesLate(t *testing.T) {

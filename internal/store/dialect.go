@@ -31,6 +31,9 @@ type dialect struct {
 	// charge is Tx.Charge, and chargeUnlessRunning Tx.ChargeUnlessRunning, in one
 	// statement; "" where that cannot be said, or is not worth it.
 	charge, chargeUnlessRunning string
+	// notify tells the nodes that listen on the channel $1, once the transaction is
+	// committed; "" where there are none.
+	notify string
 	// forget deletes the receipts that are older than $1.
 	forget string
 
@@ -58,6 +61,7 @@ func onPostgres() dialect {
 		take:       ` FOR UPDATE SKIP LOCKED`,
 		among:      ` = ANY($1)`,
 		lockNumber: `SELECT pg_advisory_xact_lock($1)`,
+		notify:     `SELECT pg_notify($1, '')`,
 		charge: `WITH paid AS (
 				UPDATE accounts SET balance = balance - $4
 				WHERE key = $2 AND (balance >= $4 OR $6) AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = $1)

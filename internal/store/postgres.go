@@ -136,6 +136,7 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	if err = errors.Join(err, setup.Close()); err != nil {
 		return err
 	}
+	db.listen = conf // without deadlines: it waits for what others say
 	fast := hurried(conf)
 	for i := range postgresWriters {
 		conn := &postgresConn{cfg: fast, log: cfg.Log}

@@ -19,6 +19,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // DB is an open database. It is safe for concurrent use.
@@ -30,7 +32,9 @@ type DB struct {
 	stmts    sync.Map // of the texts of reads to their *sql.Stmt
 	seal     *sealer
 	writers  []*writer
-	lock     *fileLock // nil unless opened for serving
+	lock     *fileLock       // nil unless opened for serving
+	listen   *pgx.ConnConfig // for what other nodes tell; nil where there are none
+	log      *slog.Logger
 }
 
 // Config says which database to open.
@@ -58,7 +62,7 @@ var ErrKey = errors.New("the key does not open this database")
 
 // Open opens the database, brings its schema up to date and checks the key.
 func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
-	db := &DB{path: cfg.Database, dialect: onSQLite()}
+	db := &DB{path: cfg.Database, dialect: onSQLite(), log: cfg.Log}
 	rand.Read(db.pingSlot[:]) // never fails (crypto/rand)
 	defer func() {
 		if err != nil {

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"countersign/internal/verify"
+)
+
+// handedOver is the channel on which a node tells the others that it has handed work
+// over. A channel belongs to a database.
+const handedOver = "countersign_handed_over"
+
+// listenAgain is the pause before a connection that was lost is opened again.
+const listenAgain = time.Second / 2
+
+// HandOver gives a claim that was made with fence to whoever comes first: the row
+// falls due at now, and nodes that Listen are told once this is committed. It does
+// nothing when somebody has claimed the row since.
+func (tx *Tx) HandOver(id verify.ID, fence int64, now time.Time) error {
+	err := tx.send(`UPDATE verifications SET due_at = $1 WHERE id = $2 AND fence = $3 AND node IS NOT NULL AND due_at > $1`,
+		millis(now), id[:], fence)
+	if err == nil && tx.notify != "" {
+		err = tx.send(tx.notify, handedOver)
+	}
+	if err != nil {
+		return fmt.Errorf("hand over verification %s: %w", id, err)
+	}
+	return nil
+}
+
+// Listen calls wake whenever a node has handed work over, until ctx ends. What it
+// misses while its connection is lost is found by whoever looks for what is due, a
+// little later. Where no other node may work on the database it returns at once.
+func (db *DB) Listen(ctx context.Context, wake func()) {
+	if db.listen == nil {
+		return
+	}
+	for {
+		err := listen(ctx, db.listen, wake)
+		if ctx.Err() != nil {
+			return
+		}
+		db.log.Warn("not told what other nodes hand over, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(listenAgain):
+		}
+	}
+}
+
+// listen serves one connection, and returns what ended it.
+func listen(ctx context.Context, cfg *pgx.ConnConfig, wake func()) error {
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { // a goodbye that nobody needs to hear
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
+	if _, err := conn.Exec(ctx, "LISTEN "+handedOver); err != nil {
+		return err
+	}
+	wake() // for what was missed
+	for {
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return err
+		}
+		wake()
+	}
+}

@@ -1,0 +1,47 @@
+package store
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"countersign/internal/pgtest"
+	"countersign/internal/verify"
+)
+
+// TestListen: a node hears what another hands over, once that is committed, and
+// hears it again after its connection was lost.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	database := pgtest.Prepared(t, "migrated", Migrate)
+	here, there := openPostgres(t, database), openPostgres(t, database)
+	ctx, stop := context.WithCancel(t.Context())
+	heard, done := make(chan struct{}, 100), make(chan struct{})
+	go func() {
+		defer close(done)
+		here.Listen(ctx, func() { heard <- struct{}{} })
+	}()
+	defer func() { stop(); <-done }()
+	want := func(what string) {
+		t.Helper()
+		select {
+		case <-heard:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("heard nothing of %s", what)
+		}
+	}
+	handOver := func() {
+		t.Helper()
+		if err := there.Write(t.Context(), func(tx *Tx) error { return tx.HandOver(verify.ID{1}, 1, time.UnixMilli(1)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("the connection")
+	handOver()
+	want("what was handed over")
+	pgtest.Exec(t, database, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND query LIKE 'LISTEN%'`)
+	want("the connection, opened again")
+	handOver()
+	want("what was handed over then")
+}
