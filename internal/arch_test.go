@@ -41,6 +41,9 @@ func house() []room {
 		{path: "internal/signature", never: outside},
 		{path: "internal/message", ours: []string{"verify"}, never: outside},
 
+		// The rules against fraud; pure, too.
+		{path: "internal/fraud", ours: []string{"verify"}, never: outside},
+
 		// Carriers take a message and say whether they accepted it. They know
 		// neither the store nor the engine.
 		{path: "internal/deliver", ours: []string{"verify", "message"}, never: outside},
@@ -65,12 +68,12 @@ func house() []room {
 		// The timers, and what is durable. Of the carriers the store knows only
 		// the virtual phone, whose inbox it keeps.
 		{path: "internal/task", ours: []string{"verify"}, never: []string{http, sql}},
-		{path: "internal/store", ours: []string{"verify", "task", "deliver/virtual"}, never: []string{http}},
+		{path: "internal/store", ours: []string{"verify", "fraud", "task", "deliver/virtual"}, never: []string{http}},
 
 		// The use cases, which know of no wire.
 		{
 			path:  "internal/engine",
-			ours:  []string{"verify", "signature", "message", "deliver", "task", "store"},
+			ours:  []string{"verify", "fraud", "signature", "message", "deliver", "task", "store"},
 			never: []string{http, sql},
 		},
 
