@@ -45,11 +45,14 @@ func (c Credentials) HasSecret(secret string) bool {
 	return found
 }
 
-const accountColumns = `a.key, a.name, a.barred, a.trial, a.custom_pin, a.rate, a.unlimited, a.balance,
-	a.on_undeliverable`
+const accountColumns = `a.key, a.name, a.barred, a.trial, a.custom_pin, a.rate, a.unlimited, a.parent,
+	COALESCE((SELECT p.balance FROM accounts p WHERE p.key = a.parent), a.balance), a.daily_cap, a.on_undeliverable, a.settings`
 
 func scanAccount(a *verify.Account) []any {
-	return []any{&a.Key, &a.Name, &a.Barred, &a.Trial, &a.CustomPIN, &a.Rate, &a.Unlimited, &a.Balance, &a.OnUndeliverable}
+	return []any{
+		&a.Key, &a.Name, &a.Barred, &a.Trial, &a.CustomPIN, &a.Rate, &a.Unlimited, &a.Parent,
+		&a.Balance, &a.DailyCap, &a.OnUndeliverable, (*settingsColumn)(&a.Settings),
+	}
 }
 
 // Credentials finds an account by its key. For an unknown key it does the same
@@ -123,12 +126,16 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 		if a.SignatureSecret != "" {
 			sealed = tx.seal.sealAccount(a.SignatureSecret, a.Key)
 		}
+		settings, err := encodeSettings("{}", a.Settings)
+		if err != nil {
+			return err
+		}
 		n, err := tx.exec(`
-			INSERT INTO accounts (key, name, barred, trial, custom_pin, rate, unlimited,
-				on_undeliverable, signature_method, signature_secret, created_at)
-			VALUES (`+placeholders(11)+`) ON CONFLICT DO NOTHING`,
-			a.Key, a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate, a.Unlimited,
-			string(cmp.Or(a.OnUndeliverable, verify.UndeliverableWait)), a.SignatureMethod, sealed, millis(now))
+			INSERT INTO accounts (key, name, barred, trial, custom_pin, rate, unlimited, parent, daily_cap,
+				on_undeliverable, settings, signature_method, signature_secret, created_at)
+			VALUES (`+placeholders(14)+`) ON CONFLICT DO NOTHING`,
+			a.Key, a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate, a.Unlimited, a.Parent, int64(a.DailyCap),
+			string(cmp.Or(a.OnUndeliverable, verify.UndeliverableWait)), settings, a.SignatureMethod, sealed, millis(now))
 		if err != nil {
 			return err
 		}

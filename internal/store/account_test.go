@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"reflect"
 	"regexp"
 	"testing"
 
@@ -13,7 +14,7 @@ func testAccounts(t *testing.T, db *store.DB) {
 	full := store.NewAccount{
 		Account: verify.Account{
 			Key: "full0001", Name: "Ünï & <Co>", Barred: true, Trial: true, CustomPIN: true, Rate: 7, Unlimited: true,
-			Balance: 12_345_678_901, OnUndeliverable: verify.UndeliverableNextEvent,
+			Balance: 12_345_678_901, DailyCap: 98_765_432_109, OnUndeliverable: verify.UndeliverableNextEvent, Settings: fullSettings(),
 		},
 		Secret: "secret", SignatureMethod: "sha512", SignatureSecret: "signature secret",
 	}
@@ -24,7 +25,7 @@ func testAccounts(t *testing.T, db *store.DB) {
 		must(t, db.CreateAccount(t.Context(), a, t0))
 		c, err := db.Credentials(t.Context(), a.Key)
 		must(t, err)
-		if c.Account != a.Account {
+		if !reflect.DeepEqual(c.Account, a.Account) {
 			t.Errorf("account %+v, want %+v", c.Account, a.Account)
 		}
 		if c.SignatureMethod != a.SignatureMethod || c.SignatureSecret != a.SignatureSecret {
@@ -43,7 +44,7 @@ func testAccounts(t *testing.T, db *store.DB) {
 		t.Errorf("another account's secret is accepted (%v)", err)
 	}
 	list, err := db.Accounts(t.Context())
-	if err != nil || len(list) != 2 || list[0] != plain.Account || list[1] != full.Account {
+	if err != nil || !reflect.DeepEqual(list, []verify.Account{plain.Account, full.Account}) {
 		t.Errorf("Accounts = %+v, %v; want both by key", list, err)
 	}
 }
@@ -101,7 +102,7 @@ func testAccountChanges(t *testing.T, db *store.DB) {
 		t.Errorf("balance %s, want 1.00000020", c.Balance)
 	}
 	after, err := db.Credentials(t.Context(), "other001")
-	if err != nil || after.Account != before.Account || !after.HasSecret("secret of other001") {
+	if err != nil || !reflect.DeepEqual(after.Account, before.Account) || !after.HasSecret("secret of other001") {
 		t.Errorf("another account was changed: %+v, %v", after.Account, err)
 	}
 }

@@ -37,6 +37,8 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"AccountChanges":       testAccountChanges,
 		"AccountUnknown":       testAccountUnknown,
 		"AccountApproved":      testAccountApproved,
+		"AccountUpdate":        testUpdateAccount,
+		"AccountUpdateRace":    testUpdateAccountParallel,
 		"LedgerCharge":         testCharge,
 		"LedgerUnlessRunning":  testChargeUnlessRunning,
 		"LedgerParallel":       testParallelCharges,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"github.com/pressly/goose/v3"
@@ -71,7 +72,7 @@ func wantMigrated(t *testing.T, db *store.DB, id, event verify.ID) {
 	t.Helper()
 	c, err := db.Credentials(t.Context(), "demo0001")
 	want := verify.Account{Key: "demo0001", Name: "Demo", CustomPIN: true, Rate: 7, Balance: 42, OnUndeliverable: verify.UndeliverableWait}
-	if err != nil || c.Account != want {
+	if err != nil || !reflect.DeepEqual(c.Account, want) {
 		t.Errorf("the account is %+v (%v), want %+v", c.Account, err, want)
 	}
 	sum, _, err := db.LedgerSum(t.Context(), "demo0001")

@@ -1,19 +1,27 @@
 package verify
 
+import "cmp"
+
 // Account is an application that may ask for verifications. Its secrets are not
 // part of it: only the store sees them.
 type Account struct {
 	Key       string // the api_key: 8 letters and digits
 	Name      string
-	Barred    bool // may not start verifications
-	Trial     bool // may only reach its approved numbers
-	CustomPIN bool // may choose the PIN (pin_code)
-	Rate      int  // requests in any second; 0 for the installation's default
-	Unlimited bool // neither rate nor credit limits it
-	Balance   Money
+	Barred    bool   // may not start verifications
+	Trial     bool   // may only reach its approved numbers
+	CustomPIN bool   // may choose the PIN (pin_code)
+	Rate      int    // requests in any second; 0 for the installation's default
+	Unlimited bool   // neither rate nor credit limits it
+	Parent    string // the account whose balance it uses; "" for its own
+	Balance   Money  // of the account that pays, see Payer
+	DailyCap  Money  // what it, and all that use its balance, may spend in a day (UTC); 0 for any amount
 
 	OnUndeliverable OnUndeliverable
+	Settings        Settings
 }
+
+// Payer is the key of the account whose balance pays for this one.
+func (a Account) Payer() string { return cmp.Or(a.Parent, a.Key) }
 
 // OnUndeliverable says when the next event comes after one that failed.
 type OnUndeliverable string
