@@ -24,7 +24,7 @@ type Keep struct {
 	Codes   time.Duration // that people typed, after the end of their verification; and the inbox of the virtual phone
 	Numbers time.Duration // and what else tells of a person, after the end
 	History time.Duration // verifications, after the end
-	Ledger  time.Duration // entries by themselves; their sum stays
+	Ledger  time.Duration // entries by themselves, whose sum stays; and the audit log
 }
 
 // Config is what a Job works with. All fields are needed.
@@ -93,7 +93,7 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	now := j.cfg.Clock.Now().UTC().Truncate(time.Millisecond)
 	var errs []error
 	for _, step := range []func(context.Context, time.Time) (bool, error){
-		j.prepare, j.archive, j.redact, j.drop, j.settle, j.carry, j.forget,
+		j.prepare, j.archive, j.redact, j.drop, j.settle, j.carry, j.forget, j.forgetAudit,
 	} {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -182,5 +182,14 @@ func (j *Job) forget(ctx context.Context, now time.Time) (more bool, err error) 
 		return false, nil
 	}
 	n, err := j.cfg.Store.ForgetMessages(ctx, now.Add(-j.cfg.Keep.Codes), batch)
+	return n == batch, err
+}
+
+// forgetAudit keeps what was changed by hand as long as the entries of the ledger.
+func (j *Job) forgetAudit(ctx context.Context, now time.Time) (more bool, err error) {
+	if j.cfg.Keep.Ledger == 0 {
+		return false, nil
+	}
+	n, err := j.cfg.Store.ForgetAudit(ctx, now.Add(-j.cfg.Keep.Ledger), batch)
 	return n == batch, err
 }

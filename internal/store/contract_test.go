@@ -81,6 +81,10 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"ForgetMessages":       testForgetMessages,
 		"ForgetReceipts":       testForgetReceipts,
 		"Phone":                testPhone,
+		"AuditWith":            testAuditWith,
+		"AuditFilter":          testAuditFilter,
+		"AuditForgotten":       testAuditForgotten,
+		"FindVerifications":    testFindVerifications,
 		"WriteUndone":          testWriteUndone,
 		"WriteParallel":        testParallelWrites,
 	} {

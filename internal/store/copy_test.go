@@ -48,6 +48,8 @@ func live(t *testing.T) lived {
 	must(t, db.ReplacePrices(t.Context(), []store.Price{{Amount: 7}, {Country: "GB", Amount: 5}}))
 	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900066", Reason: "abuse", CreatedAt: at(2)}))
 
+	must(t, db.AddAudit(t.Context(), entry("number.block", "4477••••66", at(2))))
+
 	in.running, in.event = in.start(t, db, 0, nil)
 	in.held, _ = in.start(t, db, 1, func(r *store.Row) { r.Take("node-1", at(15)) })
 	for i, end := range []func(r *store.Row){

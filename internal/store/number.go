@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -27,15 +28,23 @@ func (db *DB) BlockNumber(ctx context.Context, b BlockedNumber) error {
 	})
 }
 
+// errNothing makes a write come to nothing: there was nothing to change.
+var errNothing = errors.New("nothing to change")
+
 // UnblockNumber takes a number off the block list; found is false when it was
 // not on it.
 func (db *DB) UnblockNumber(ctx context.Context, number string) (found bool, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM blocked_numbers WHERE number = $1`, number)
-		found = n > 0
+		if err == nil && n == 0 {
+			err = errNothing
+		}
 		return err
 	})
-	return found, err
+	if errors.Is(err, errNothing) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // BlockedNumbers lists the block list.

@@ -111,10 +111,16 @@ func (db *DB) write(ctx context.Context, j job) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	var done func()
+	j.do, done = audited(ctx, j.do)
 	if err := db.writerFor(j.account).enqueue(j); err != nil {
 		return err
 	}
-	return <-j.result
+	err := <-j.result
+	if err == nil {
+		done()
+	}
+	return err
 }
 
 // writerFor picks who writes. Balances of one account all go to one, since they

@@ -1,0 +1,64 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"slices"
+	"testing"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// testFindVerifications: one is found by its number, account and time in the tables
+// of the requests and in the archive.
+func testFindVerifications(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	addAccount(t, db, "demo0002", 0)
+	const number, other = "447700900000", "447700900001"
+	past, _ := insert(t, db, request("demo0001", number), t0)
+	past.Verification, _ = past.Cancel(at(31))
+	write(t, db, func(tx *store.Tx) error { return tx.Save(past) })
+	if moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: at(31)}, 10); moved != 1 || err != nil {
+		t.Fatalf("%d are in the archive (%v), want 1", moved, err)
+	}
+	running, _ := insert(t, db, request("demo0001", number), at(60))
+	theirs, _ := insert(t, db, request("demo0002", number), at(61))
+	apart, _ := insert(t, db, request("demo0001", other), at(62))
+
+	for name, tt := range map[string]struct {
+		filter store.VerificationFilter
+		want   []verify.ID
+	}{
+		"number":  {store.VerificationFilter{Number: number}, []verify.ID{theirs.ID, running.ID, past.ID}},
+		"account": {store.VerificationFilter{Account: "demo0001"}, []verify.ID{apart.ID, running.ID, past.ID}},
+		"both":    {store.VerificationFilter{Number: number, Account: "demo0002"}, []verify.ID{theirs.ID}},
+		"time":    {store.VerificationFilter{Since: t0, Until: at(61)}, []verify.ID{running.ID, past.ID}},
+		"limit":   {store.VerificationFilter{Limit: 1}, []verify.ID{apart.ID}},
+		"none":    {store.VerificationFilter{Number: "447700900099"}, nil},
+	} {
+		f := tt.filter
+		if f.Until.IsZero() {
+			f.Since, f.Until = at(-1), at(100)
+		}
+		if f.Limit == 0 {
+			f.Limit = 10
+		}
+		records, err := db.FindVerifications(t.Context(), f)
+		must(t, err)
+		var got []verify.ID
+		for _, r := range records {
+			got = append(got, r.ID)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+	for _, row := range []*store.Row{past, theirs} {
+		if rec, ok, err := db.FindVerification(t.Context(), row.ID); !ok || err != nil || rec.Account != row.Account || len(rec.EventList) != 1 {
+			t.Errorf("%s: %v, %v, %+v", row.ID, ok, err, rec)
+		}
+	}
+	if _, ok, err := db.FindVerification(t.Context(), verify.NewID(rand.Reader)); ok || err != nil {
+		t.Errorf("one that is not there: %v, %v", ok, err)
+	}
+}
