@@ -35,6 +35,8 @@ type Config struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 
+	// Denied are names that no brand and no payee may have.
+	Denied message.Denied
 	// BodyBytes bounds the body of a request.
 	BodyBytes int64
 	// PlatformName stands in the texts of status 6 and 29: "Nexmo" or "Vonage".

@@ -66,12 +66,15 @@ func texts(name string) []value {
 	return concat(
 		good(name, "A", "Acme Inc", "A<b>&\"c\"'d'", "Café Zoë", "확인 서비스", "漢字", "بنك", "бренд", "A/B (C) #1 $2", "🍕 Pizza",
 			strings.Repeat("x", 18), strings.Repeat("é", 18), strings.Repeat("확", 18), strings.Repeat("🍕", 18),
-			strings.Repeat("e\u0301", 18), strings.Repeat("\u1112\u116a\u11a8", 18), " Acme "),
+			strings.Repeat("e\u0301", 18), strings.Repeat("\u1112\u116a\u11a8", 18), " Acme ",
+			"St. Mary", "Dr.Oetker", "Area 1984", "کافه\u200cبازار", "☕️"),
 		bad(name, strings.Repeat("x", 19), strings.Repeat("é", 19), strings.Repeat("확", 19), " ", "\u00a0", "\u3000",
 			"a\nb", "a\tb", "a\rb", "a\x1bb", "a\x7fb", "a\u0085b", // controls
 			"a\u200eb", "a\u202eb", "a\u2066b", "a\u061cb", // bidirectional
 			"a\u200bb", "a\u200db", "a\ufeffb", "a\u2060b", "a\u00adb", "a\u034fb", "a\u17b4b", // zero-width
-			"a\u2028b", "a\u2029b", "a\u3164b", "a\u115fb", "\u2800", "a\ufffdb", "a\ue000b", "a\U000e0041b", "a\uffffb"),
+			"a\u2028b", "a\u2029b", "a\u3164b", "a\u115fb", "\u2800", "a\ufffdb", "a\ue000b", "a\U000e0041b", "a\uffffb",
+			"http://a", "www.acme", "acme.com", "acme．com", "192.0.2.1", // links
+			"Acme 12345", "١٢٣٤٥"), // what looks like a code
 		values(name, "2 "+textMissing+name, ""),
 	)
 }

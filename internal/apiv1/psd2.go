@@ -21,7 +21,7 @@ func (a *API) psd2(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	payee, err := c.shownText("payee")
+	payee, err := a.shownText(c, "payee")
 	if err != nil {
 		return nil, err
 	}

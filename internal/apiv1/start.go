@@ -22,7 +22,7 @@ func (a *API) start(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	brand, err := c.shownText("brand")
+	brand, err := a.shownText(c, "brand")
 	if err != nil {
 		return nil, err
 	}

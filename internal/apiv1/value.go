@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"countersign/internal/message"
 	"countersign/internal/verify"
 )
 
@@ -34,13 +35,11 @@ func (c *call) integer(name string, fallback, lowest, highest int) (int, error) 
 	return n, nil
 }
 
-// shownText reads a text that will stand in a message: at most 18 characters of
-// any script, in composed form, so that "é" counts as one however it was typed.
-func (c *call) shownText(name string) (string, error) {
-	const maxLength = 18
-	text := norm.NFC.String(c.params.get(name))
-	if utf8.RuneCountInString(text) > maxLength || strings.TrimSpace(text) == "" || !printable(text) {
-		return "", verify.Invalid(name)
+// shownText reads a name that will stand in a message, in composed form.
+func (a *API) shownText(c *call, param string) (string, error) {
+	text := norm.NFC.String(c.params.get(param))
+	if message.CheckName(text) != nil || a.cfg.Denied.Has(text) {
+		return "", verify.Invalid(param)
 	}
 	return text, nil
 }
@@ -48,6 +47,7 @@ func (c *call) shownText(name string) (string, error) {
 // isShown reports whether r can be seen: letters, marks, digits, punctuation,
 // symbols and spaces of any script. Control, bidirectional and zero-width
 // characters are not, nor the fillers and the blank that only look like nothing.
+// What may stand in a message is for package message to say.
 func isShown(r rune) bool {
 	const brailleBlank = '\u2800'
 	return unicode.IsGraphic(r) && r != utf8.RuneError && r != brailleBlank &&

@@ -52,6 +52,8 @@ type Log struct {
 type Limits struct {
 	RequestsPerSecond int `yaml:"requests_per_second"` // of an account, in any second, over all v1 endpoints
 	BodyBytes         int `yaml:"body_bytes"`          // of a request
+
+	DeniedBrands []string `yaml:"denied_brands"` // words that no brand and no payee may have
 }
 
 // V1 holds the words of the v1 API that clients compare and that differ between

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"countersign/internal/verify"
 )
@@ -40,12 +41,7 @@ func (c Config) Validate() error {
 	if c.Log.Format != "json" && c.Log.Format != "text" {
 		p.addf("log.format", "must be json or text, not %q", c.Log.Format)
 	}
-	if c.Limits.RequestsPerSecond < 1 {
-		p.addf("limits.requests_per_second", "must be at least 1")
-	}
-	if c.Limits.BodyBytes < 1 {
-		p.addf("limits.body_bytes", "must be at least 1")
-	}
+	c.Limits.validate(&p)
 	if c.V1.PlatformName == "" {
 		p.addf("v1.platform_name", "must be given")
 	}
@@ -61,6 +57,25 @@ func (c Config) Validate() error {
 	c.Networks.validate(&p)
 	c.TTS.validate(&p)
 	return errors.Join(p...)
+}
+
+func (l Limits) validate(p *problems) {
+	for _, s := range []struct {
+		key           string
+		value, lowest int
+	}{
+		{"requests_per_second", l.RequestsPerSecond, 1},
+		{"body_bytes", l.BodyBytes, 1},
+	} {
+		if s.value < s.lowest {
+			p.addf("limits."+s.key, "must be at least %d", s.lowest)
+		}
+	}
+	for i, word := range l.DeniedBrands {
+		if !strings.ContainsFunc(word, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
+			p.addf(index("limits.denied_brands", i), "must have a letter or digit")
+		}
+	}
 }
 
 func (t TLS) validate(p *problems) {

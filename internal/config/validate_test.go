@@ -111,6 +111,7 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"log.format", func(c *config.Config) { c.Log.Format = "xml" }},
 		{"limits.requests_per_second", func(c *config.Config) { c.Limits.RequestsPerSecond = 0 }},
 		{"limits.body_bytes", func(c *config.Config) { c.Limits.BodyBytes = -1 }},
+		{"limits.denied_brands[1]", func(c *config.Config) { c.Limits.DeniedBrands = []string{"acme", "-"} }},
 		{"v1.platform_name", func(c *config.Config) { c.V1.PlatformName = "" }},
 		{"v1.wrong_code_text", func(c *config.Config) { c.V1.WrongCodeText = "" }},
 		{"billing.currency", func(c *config.Config) { c.Billing.Currency = "usd" }},

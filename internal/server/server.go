@@ -159,7 +159,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	mux.HandleFunc("/", apiv1.NotFound)
 	apiv1.Register(mux, apiv1.Config{
 		Engine: s.engine, Messages: messages, Drain: s.drain, Log: s.log, Metrics: reg,
-		BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
+		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
 	})
 	s.receipts(mux)

@@ -1,0 +1,49 @@
+package message
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Denied are names that an operator does not want in messages, such as those of
+// banks, which only a swindler would ask for. The zero value denies none.
+type Denied struct{ words []string }
+
+// NewDenied makes a list of words, or of names of several words.
+func NewDenied(words []string) Denied {
+	var d Denied
+	for _, word := range words {
+		if word = spread(word); word != "  " {
+			d.words = append(d.words, word)
+		}
+	}
+	return d
+}
+
+// Has reports whether one of the words stands in name: as a word of its own, in any
+// letter case and width. Where a script puts no space between words, anywhere.
+func (d Denied) Has(name string) bool {
+	if len(d.words) == 0 {
+		return false
+	}
+	name = spread(name)
+	return slices.ContainsFunc(d.words, func(word string) bool {
+		if strings.ContainsFunc(word, spaceless) {
+			word = strings.TrimSpace(word)
+		}
+		return strings.Contains(name, word)
+	})
+}
+
+// spread writes a text in plain words, with one space before and after each.
+func spread(text string) string {
+	return " " + strings.Join(strings.FieldsFunc(plain(text), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsNumber(r)
+	}), " ") + " "
+}
+
+// spaceless reports whether r is of a script that does not part words.
+func spaceless(r rune) bool {
+	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
+}
