@@ -119,7 +119,7 @@ func acceptOne(b *testing.B, db *store.DB, n int64) error {
 	row.Take("node", now.Add(10*time.Second))
 	limit := store.Limit{Account: row.Account, PerSecond: 65_535, Now: time.Now}
 	return db.WriteLimited(b.Context(), limit, func(tx *store.Tx) error {
-		running, paid, err := tx.ChargeUnlessRunning(row.Verification, false, now)
+		running, paid, err := tx.ChargeUnlessRunning(row.Verification, store.Payer{}, now)
 		if err != nil || !paid || running != nil {
 			return errors.Join(err, fmt.Errorf("paid %t, running %v", paid, running))
 		}

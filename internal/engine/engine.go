@@ -167,9 +167,9 @@ func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
 func (e *Engine) writeCounted(ctx context.Context, account verify.Account, do func(*store.Tx) error) error {
 	rate := e.rate(account)
 	if rate == 0 {
-		return e.writeFor(ctx, account.Key, do)
+		return e.writeFor(ctx, account.Payer(), do)
 	}
-	err := e.cfg.Store.WriteLimited(ctx, store.Limit{Account: account.Key, PerSecond: rate, Now: e.now}, do)
+	err := e.cfg.Store.WriteLimited(ctx, store.Limit{Account: account.Key, Payer: account.Payer(), PerSecond: rate, Now: e.now}, do)
 	if errors.Is(err, store.ErrRate) {
 		e.throttle.takeBack(account.Key)
 		return &verify.Error{Kind: verify.KindThrottled}

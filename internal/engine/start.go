@@ -31,7 +31,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	err = store.ErrRunning
 	for try := 0; errors.Is(err, store.ErrRunning) && try < maxStartTries; try++ {
 		err = e.writeCounted(ctx, account, func(tx *store.Tx) (err error) {
-			b, err = e.begin(tx, req, price, account.Unlimited)
+			b, err = e.begin(tx, req, price, store.Payer{Account: account.Payer(), OnCredit: account.OnCredit()})
 			return err
 		})
 	}
@@ -63,10 +63,10 @@ type beginning struct {
 // begin adds a verification, if none is in progress for its account and number and
 // it is paid for. It is decided here, and not before the wait for this turn, so that
 // it begins after all that was decided until now.
-func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, onCredit bool) (b beginning, err error) {
+func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, payer store.Payer) (b beginning, err error) {
 	now := e.now()
 	v, first := verify.Start(req, price, now, e.rand)
-	running, paid, err := tx.ChargeUnlessRunning(v, onCredit, now)
+	running, paid, err := tx.ChargeUnlessRunning(v, payer, now)
 	if err != nil {
 		return b, err
 	}
@@ -76,7 +76,7 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, onC
 			return b, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
 		}
 		b.expired = true
-		if paid, err = tx.Charge(v, onCredit, now); err != nil {
+		if paid, err = tx.Charge(v, payer, now); err != nil {
 			return b, err
 		}
 	}

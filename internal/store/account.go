@@ -46,12 +46,13 @@ func (c Credentials) HasSecret(secret string) bool {
 }
 
 const accountColumns = `a.key, a.name, a.barred, a.trial, a.custom_pin, a.rate, a.unlimited, a.parent,
-	COALESCE((SELECT p.balance FROM accounts p WHERE p.key = a.parent), a.balance), a.daily_cap, a.on_undeliverable, a.settings`
+	COALESCE((SELECT p.balance FROM accounts p WHERE p.key = a.parent), a.balance),
+	COALESCE((SELECT p.unlimited FROM accounts p WHERE p.key = a.parent), FALSE), a.daily_cap, a.on_undeliverable, a.settings`
 
 func scanAccount(a *verify.Account) []any {
 	return []any{
 		&a.Key, &a.Name, &a.Barred, &a.Trial, &a.CustomPIN, &a.Rate, &a.Unlimited, &a.Parent,
-		&a.Balance, &a.DailyCap, &a.OnUndeliverable, (*settingsColumn)(&a.Settings),
+		&a.Balance, &a.PayerUnlimited, &a.DailyCap, &a.OnUndeliverable, (*settingsColumn)(&a.Settings),
 	}
 }
 
@@ -208,9 +209,23 @@ func (tx *Tx) OnUndeliverable(account string) (then verify.OnUndeliverable, err 
 	return then, err
 }
 
-// Credit adds amount to the account's balance; a negative amount takes it away.
+// Credit adds amount to the balance that the account uses, which may be its parent's;
+// a negative amount takes it away.
 func (db *DB) Credit(ctx context.Context, key string, amount verify.Money, now time.Time) error {
-	return db.changeAccount(ctx, key, func(tx *Tx) error { return tx.TopUp(key, amount, now) })
+	payer, err := db.payer(ctx, key)
+	if err != nil {
+		return fmt.Errorf("change account %s: %w", key, err)
+	}
+	return db.changeAccount(ctx, payer, func(tx *Tx) error { return tx.TopUp(payer, amount, now) })
+}
+
+// payer is whose balance an account uses.
+func (db *DB) payer(ctx context.Context, key string) (payer string, err error) {
+	err = db.queryRow(ctx, `SELECT CASE WHEN parent = '' THEN key ELSE parent END FROM accounts WHERE key = $1`, []any{key}, &payer)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNoAccount
+	}
+	return payer, err
 }
 
 // changeAccount runs change when there is such an account.

@@ -54,7 +54,7 @@ func accept(b *testing.B, db *store.DB, n int64) error {
 	row := &store.Row{Verification: v}
 	row.Take("node-1", at(15))
 	err := db.WriteFor(b.Context(), req.Account, func(tx *store.Tx) error {
-		if running, ok, err := tx.ChargeUnlessRunning(v, false, t0); err != nil || !ok {
+		if running, ok, err := tx.ChargeUnlessRunning(v, store.Payer{}, t0); err != nil || !ok {
 			return errors.Join(err, fmt.Errorf("paid %v, running %v", ok, running))
 		}
 		return tx.Insert(row, e)

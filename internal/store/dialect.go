@@ -63,16 +63,17 @@ func onPostgres() dialect {
 		lockNumber: `SELECT pg_advisory_xact_lock($1)`,
 		notify:     `SELECT pg_notify($1, '')`,
 		charge: `WITH paid AS (
-				UPDATE accounts SET balance = balance - $4
-				WHERE key = $2 AND (balance >= $4 OR $6) AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = $1)
+				UPDATE accounts SET balance = balance - $4, ` + spend("$4", "$7") + `
+				WHERE key = $2 AND (balance >= $4 OR $6) AND ` + withinCap("$4", "$7") + `
+					AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = $1)
 				RETURNING key
 			), ` + postPaid + `
 			SELECT EXISTS (SELECT 1 FROM paid) OR EXISTS (SELECT 1 FROM ledger WHERE key = $1)`,
 		chargeUnlessRunning: `WITH running AS (
-				SELECT id FROM verifications WHERE account = $2 AND number = $7 AND status = 'IN PROGRESS' FOR NO KEY UPDATE
+				SELECT id FROM verifications WHERE account = $2 AND number = $8 AND status = 'IN PROGRESS' FOR NO KEY UPDATE
 			), paid AS (
-				UPDATE accounts SET balance = balance - $4
-				WHERE key = $2 AND (balance >= $4 OR $6) AND NOT EXISTS (SELECT 1 FROM running)
+				UPDATE accounts SET balance = balance - $4, ` + spend("$4", "$7") + `
+				WHERE key = $2 AND (balance >= $4 OR $6) AND ` + withinCap("$4", "$7") + ` AND NOT EXISTS (SELECT 1 FROM running)
 					AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = $1)
 				RETURNING key
 			), ` + postPaid + `

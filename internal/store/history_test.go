@@ -108,7 +108,7 @@ func (h *history) verify(b *testing.B, i int) {
 			if _, _, err := tx.Running(v.Account, v.Number); err != nil {
 				return err
 			}
-			if _, err := tx.Charge(v, false, t0); err != nil {
+			if _, err := tx.Charge(v, store.Payer{}, t0); err != nil {
 				return err
 			}
 			return tx.Insert(&store.Row{Verification: v}, e)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -10,16 +11,27 @@ import (
 	"countersign/internal/verify"
 )
 
-// Charge takes the price of a verification from its account, exactly once
-// however often it is called. ok is false when the balance does not cover it, and
-// then the caller must give up the transaction; an account with onCredit is
-// charged all the same.
-func (tx *Tx) Charge(v verify.Verification, onCredit bool, now time.Time) (ok bool, err error) {
+// Payer says whose balance a verification is charged to.
+type Payer struct {
+	Account  string // its key; "" for the account that asked
+	OnCredit bool   // is charged even where the balance does not cover it
+}
+
+// Charge takes the price of a verification from the balance of its payer, exactly once
+// however often it is called. ok is false when the balance does not cover it, or when
+// more would be spent in a day than a daily cap allows, of the account or of its
+// payer; then the caller must give up the transaction. A payer on credit is charged
+// though the balance does not cover it.
+func (tx *Tx) Charge(v verify.Verification, p Payer, now time.Time) (ok bool, err error) {
 	if v.Price == 0 {
 		return true, nil
 	}
+	p.Account = cmp.Or(p.Account, v.Account)
+	if p.Account != v.Account {
+		return tx.chargeParent(v, p, now)
+	}
 	if tx.charge != "" {
-		if _, err := tx.queryRow(tx.charge, chargeArgs(v, onCredit, now), &ok); err != nil {
+		if _, err := tx.queryRow(tx.charge, chargeArgs(v, p, now), &ok); err != nil {
 			return false, fmt.Errorf("charge account %s: %w", v.Account, err)
 		}
 		tx.changed = tx.changed || ok
@@ -30,32 +42,32 @@ func (tx *Tx) Charge(v verify.Verification, onCredit bool, now time.Time) (ok bo
 		return err == nil, err
 	}
 	// One conditional update: a balance that was read before could be spent twice.
-	n, err = tx.exec(`UPDATE accounts SET balance = balance - $1 WHERE key = $2 AND (balance >= $1 OR $3)`,
-		int64(v.Price), v.Account, onCredit)
+	n, err = tx.exec(`UPDATE accounts SET balance = balance - $1, `+spend("$1", "$4")+`
+		WHERE key = $2 AND (balance >= $1 OR $3) AND `+withinCap("$1", "$4"), int64(v.Price), v.Account, p.OnCredit, spendDay(now))
 	if err != nil {
 		return false, fmt.Errorf("charge account %s: %w", v.Account, err)
 	}
 	return n == 1, nil
 }
 
-func chargeArgs(v verify.Verification, onCredit bool, now time.Time) []any {
-	return []any{"charge/" + v.ID.Hex(), v.Account, "charge", int64(v.Price), millis(now), onCredit}
+func chargeArgs(v verify.Verification, p Payer, now time.Time) []any {
+	return []any{"charge/" + v.ID.Hex(), v.Account, "charge", int64(v.Price), millis(now), p.OnCredit, spendDay(now)}
 }
 
 // ChargeUnlessRunning is Charge for a verification that is to begin. If one is in
 // progress for its account and number, it takes nothing, and returns that one to be
 // changed.
-func (tx *Tx) ChargeUnlessRunning(v verify.Verification, onCredit bool, now time.Time) (running *Row, ok bool, err error) {
-	if tx.chargeUnlessRunning == "" || v.Price == 0 {
+func (tx *Tx) ChargeUnlessRunning(v verify.Verification, p Payer, now time.Time) (running *Row, ok bool, err error) {
+	if tx.chargeUnlessRunning == "" || v.Price == 0 || p.Account != "" && p.Account != v.Account {
 		running, found, err := tx.Running(v.Account, v.Number)
 		if found || err != nil {
 			return running, false, err
 		}
-		ok, err = tx.Charge(v, onCredit, now)
+		ok, err = tx.Charge(v, p, now)
 		return nil, ok, err
 	}
 	var id []byte
-	_, err = tx.queryRow(tx.chargeUnlessRunning, append(chargeArgs(v, onCredit, now), v.Number), &ok, &id)
+	_, err = tx.queryRow(tx.chargeUnlessRunning, append(chargeArgs(v, p, now), v.Number), &ok, &id)
 	if err != nil {
 		return nil, false, fmt.Errorf("charge account %s: %w", v.Account, err)
 	}

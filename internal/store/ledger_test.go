@@ -21,7 +21,7 @@ var errNoCredit = errors.New("no credit")
 // given up.
 func charge(t testing.TB, db *store.DB, v verify.Verification, onCredit bool) error {
 	return db.WriteFor(t.Context(), v.Account, func(tx *store.Tx) error {
-		ok, err := tx.Charge(v, onCredit, t0)
+		ok, err := tx.Charge(v, store.Payer{OnCredit: onCredit}, t0)
 		if err == nil && !ok {
 			err = errNoCredit
 		}
@@ -81,7 +81,7 @@ func testCharge(t *testing.T, db *store.DB) {
 		v := priced("twice001", 30)
 		write(t, db, func(tx *store.Tx) error {
 			for range 2 {
-				if ok, err := tx.Charge(v, false, t0); !ok || err != nil {
+				if ok, err := tx.Charge(v, store.Payer{}, t0); !ok || err != nil {
 					t.Errorf("got %v, %v; want it to be paid", ok, err)
 				}
 			}
@@ -107,7 +107,7 @@ func testChargeUnlessRunning(t *testing.T, db *store.DB) {
 		v.Number = number
 		for range 2 { // the second time changes nothing
 			err := db.Write(t.Context(), func(tx *store.Tx) error {
-				running, ok, err := tx.ChargeUnlessRunning(v, false, t0)
+				running, ok, err := tx.ChargeUnlessRunning(v, store.Payer{}, t0)
 				if ok != wantOK || (running != nil) != wantRunning || wantRunning && !reflect.DeepEqual(running, was) {
 					t.Errorf("%s in %s for %s: paid %v, running %+v", number, account, price, ok, running)
 				}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -14,7 +15,8 @@ import (
 // together.
 type Limit struct {
 	Account   string
-	PerSecond int // at most 65,535
+	Payer     string // whose balance the write may change, see WriteFor; "" for Account
+	PerSecond int    // at most 65,535
 	Now       func() time.Time
 }
 
@@ -28,7 +30,7 @@ var ErrRate = errors.New("too many writes in a second")
 //
 // Counting costs one statement for each commit, however many writes it holds.
 func (db *DB) WriteLimited(ctx context.Context, limit Limit, do func(*Tx) error) error {
-	j := job{account: limit.Account, do: do, result: make(chan error, 1)}
+	j := job{account: cmp.Or(limit.Payer, limit.Account), do: do, result: make(chan error, 1)}
 	if db.Shared() {
 		j.limit = &limit
 	}

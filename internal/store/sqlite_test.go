@@ -334,7 +334,7 @@ func TestBackup(t *testing.T) {
 		for ; ctx.Err() == nil; n++ {
 			v, e := verify.Start(request("demo0001", fmt.Sprintf("4477100%05d", n)), 1, t0, rand.Reader)
 			err := db.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
-				_, err := tx.Charge(v, true, t0)
+				_, err := tx.Charge(v, store.Payer{OnCredit: true}, t0)
 				return errors.Join(err, tx.Insert(&store.Row{Verification: v}, e))
 			})
 			if err != nil {

@@ -100,7 +100,8 @@ func (db *DB) Write(ctx context.Context, do func(*Tx) error) error {
 	return db.WriteFor(ctx, "", do)
 }
 
-// WriteFor is Write for what may change an account's balance. Where several nodes
+// WriteFor is Write for what may change the balance of an account, which is that of
+// the payer for one that has another (verify.Account.Payer). Where several nodes
 // share the database, all then lock the balances that they change in one order,
 // and none waits for another that waits for it.
 func (db *DB) WriteFor(ctx context.Context, account string, do func(*Tx) error) error {

@@ -16,12 +16,17 @@ type Account struct {
 	Balance   Money  // of the account that pays, see Payer
 	DailyCap  Money  // what it, and all that use its balance, may spend in a day (UTC); 0 for any amount
 
+	PayerUnlimited bool // the parent is Unlimited; as read, and not a setting of its own
+
 	OnUndeliverable OnUndeliverable
 	Settings        Settings
 }
 
 // Payer is the key of the account whose balance pays for this one.
 func (a Account) Payer() string { return cmp.Or(a.Parent, a.Key) }
+
+// OnCredit reports whether the balance may go below nothing.
+func (a Account) OnCredit() bool { return a.Unlimited || a.PayerUnlimited }
 
 // OnUndeliverable says when the next event comes after one that failed.
 type OnUndeliverable string

@@ -1,0 +1,166 @@
+package store_test
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// addChild makes an account that uses the balance of another.
+func addChild(t *testing.T, db *store.DB, key, parent string) {
+	t.Helper()
+	must(t, db.CreateAccount(t.Context(), store.NewAccount{Account: verify.Account{Key: key, Parent: parent}, Secret: "s"}, t0))
+}
+
+func setCap(t *testing.T, db *store.DB, key string, amount verify.Money) {
+	t.Helper()
+	must(t, db.UpdateAccount(t.Context(), key, func(a *verify.Account) error {
+		a.DailyCap = amount
+		return nil
+	}))
+}
+
+// chargeAt takes a price at a time, in the way of a start that finds nothing running;
+// what is not paid is given up.
+func chargeAt(t *testing.T, db *store.DB, v verify.Verification, p store.Payer, now time.Time) error {
+	return db.WriteFor(t.Context(), p.Account, func(tx *store.Tx) error {
+		running, ok, err := tx.ChargeUnlessRunning(v, p, now)
+		if err == nil && (!ok || running != nil) {
+			err = errNoCredit
+		}
+		return err
+	})
+}
+
+func wantSpent(t *testing.T, db *store.DB, key string, now time.Time, want verify.Money) {
+	t.Helper()
+	if got, err := db.Spent(t.Context(), key, now); err != nil || got != want {
+		t.Errorf("%s spent %s (%v) on the day of %s, want %s", key, got, err, now, want)
+	}
+}
+
+// testSubAccounts: the parent pays, once, and what it has is what its accounts have.
+func testSubAccounts(t *testing.T, db *store.DB) {
+	addAccount(t, db, "parent01", 100)
+	addChild(t, db, "child001", "parent01")
+	addChild(t, db, "child002", "parent01")
+	payer := store.Payer{Account: "parent01"}
+	v := priced("child001", 30)
+	for range 2 { // the second time changes nothing
+		must(t, chargeAt(t, db, v, payer, t0))
+	}
+	must(t, chargeAt(t, db, priced("child002", 10), payer, t0))
+	must(t, chargeAt(t, db, priced("parent01", 5), payer, t0))
+	if err := chargeAt(t, db, priced("child001", 56), payer, t0); !errors.Is(err, errNoCredit) {
+		t.Errorf("more than the parent has: %v", err)
+	}
+	wantBalance(t, db, "parent01", 55, 3)
+	must(t, db.Credit(t.Context(), "child002", 45, t0))
+	must(t, chargeAt(t, db, priced("child001", 100), payer, t0))
+	wantBalance(t, db, "parent01", 0, 4)
+	if err := chargeAt(t, db, priced("child001", 1), payer, t0); !errors.Is(err, errNoCredit) {
+		t.Errorf("nothing left: %v", err)
+	}
+	payer.OnCredit = true
+	must(t, chargeAt(t, db, priced("child001", 1), payer, t0))
+	list, err := db.Accounts(t.Context())
+	must(t, err)
+	for _, a := range list {
+		if sum, _, err := db.LedgerSum(t.Context(), a.Key); a.Balance != -1 || a.Payer() != "parent01" || err != nil || (a.Key != "parent01" && sum != 0) {
+			t.Errorf("%s: balance %s of %s, ledger %s (%v); want -0.00000001 of parent01", a.Key, a.Balance, a.Payer(), sum, err)
+		}
+	}
+	must(t, db.SetUnlimited(t.Context(), "parent01", true))
+	if c, err := db.Credentials(t.Context(), "child001"); err != nil || !c.OnCredit() || c.Unlimited {
+		t.Errorf("the parent is unlimited, the child is not on credit: %+v, %v", c.Account, err)
+	}
+}
+
+// testDailyCap: what is spent in a day of UTC counts for the account and for its payer.
+func testDailyCap(t *testing.T, db *store.DB) {
+	addAccount(t, db, "parent01", 1000)
+	addChild(t, db, "child001", "parent01")
+	addAccount(t, db, "single01", 1000)
+	setCap(t, db, "single01", 50)
+	setCap(t, db, "child001", 30)
+	setCap(t, db, "parent01", 50)
+	last := time.Date(2026, 1, 2, 23, 59, 59, 999e6, time.UTC)
+	tests := []struct {
+		name, account string
+		price         verify.Money
+		now           time.Time
+		refused       bool
+	}{
+		{"Single", "single01", 40, t0, false},
+		{"SingleOneTooMuch", "single01", 11, t0, true},
+		{"SingleToTheLast", "single01", 10, last, false},
+		{"SingleFull", "single01", 1, last, true},
+		{"SingleNextDay", "single01", 50, last.Add(time.Millisecond), false},
+		{"SingleFromBehindMidnight", "single01", 1, last, true},
+		{"SingleNextDayFull", "single01", 1, at(24 * 3600), true},
+		{"SingleFarBack", "single01", 50, t0.Add(-48 * time.Hour), false}, // the other clock was wrong
+
+		{"Child", "child001", 30, t0, false},
+		{"ChildFull", "child001", 1, t0, true},
+		{"ParentToo", "parent01", 20, t0, false},
+		{"ParentFull", "parent01", 1, t0, true},
+		{"ParentNextDay", "parent01", 45, at(24 * 3600), false},
+		{"ChildFillsParent", "child001", 5, at(24 * 3600), false},
+		{"ChildWithinItsOwn", "child001", 1, at(24 * 3600), true},
+	}
+	for _, tt := range tests {
+		payer := store.Payer{Account: tt.account, OnCredit: true}
+		if tt.account == "child001" {
+			payer.Account = "parent01"
+		}
+		if err := chargeAt(t, db, priced(tt.account, tt.price), payer, tt.now); errors.Is(err, errNoCredit) != tt.refused || !tt.refused && err != nil {
+			t.Errorf("%s: %v, want it refused: %v", tt.name, err, tt.refused)
+		}
+	}
+	wantSpent(t, db, "child001", at(24*3600), 5)
+	wantSpent(t, db, "parent01", at(24*3600), 50)
+	wantSpent(t, db, "parent01", at(3*24*3600), 0)
+	if _, err := db.Spent(t.Context(), "nobody00", t0); !errors.Is(err, store.ErrNoAccount) {
+		t.Errorf("an unknown account: %v", err)
+	}
+	wantBalance(t, db, "single01", 850, 4)
+	wantBalance(t, db, "parent01", 900, 4)
+}
+
+// testDailyCapParallel: a cap is not passed by those who come at the same time.
+func testDailyCapParallel(t *testing.T, db *store.DB) {
+	addAccount(t, db, "parent01", 1000)
+	addChild(t, db, "child001", "parent01")
+	addChild(t, db, "child002", "parent01")
+	setCap(t, db, "parent01", 10)
+	setCap(t, db, "child001", 4)
+	var (
+		wg   sync.WaitGroup
+		paid atomic.Int32
+	)
+	for i := range 60 {
+		wg.Go(func() {
+			account := []string{"parent01", "child001", "child002"}[i%3]
+			switch err := chargeAt(t, db, priced(account, 1), store.Payer{Account: "parent01"}, t0); {
+			case err == nil:
+				paid.Add(1)
+			case !errors.Is(err, errNoCredit):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if paid.Load() != 10 {
+		t.Errorf("%d were paid, the cap is 10", paid.Load())
+	}
+	wantBalance(t, db, "parent01", 990, 10)
+	wantSpent(t, db, "parent01", t0, 10)
+	if spent, err := db.Spent(t.Context(), "child001", t0); err != nil || spent > 4 {
+		t.Errorf("child001 spent %s (%v), its cap is 0.00000004", spent, err)
+	}
+}
