@@ -29,6 +29,7 @@ type Config struct {
 	Billing        Billing  `yaml:"billing"`
 
 	Retention Retention `yaml:"retention"`
+	Fraud     Fraud     `yaml:"fraud"`
 
 	Carriers []Carrier `yaml:"carriers"` // none: nothing can be sent
 	Routes   []Route   `yaml:"routes"`   // in any order
@@ -142,6 +143,7 @@ func Default() Config {
 			Codes: 24 * time.Hour, Numbers: 90 * 24 * time.Hour,
 			History: 396 * 24 * time.Hour, Ledger: 396 * 24 * time.Hour,
 		},
+		Fraud:    defaultFraud(),
 		Carriers: []Carrier{{Name: "phone", Type: CarrierVirtual}},
 		Routes:   []Route{{Carriers: []string{"phone"}}},
 		TTS:      TTS{Timeout: 3 * time.Second, Processes: 4, MemoryMB: 1024},

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/internal/config"
 	"countersign/internal/verify"
@@ -108,6 +109,17 @@ routes: []
 					{Name: "b", Type: config.CarrierVirtual},
 				}
 				c.Routes = nil
+			},
+		},
+		{
+			name: "caps",
+			file: "fraud: {caps: {sends: [], account_sends: [{count: 3, within: 1h}]}}\n",
+			env:  []string{"COUNTERSIGN_FRAUD_CAPS_FAILED_CHECKS=[{count: 9, within: 90m}]", "COUNTERSIGN_FRAUD_CAPS_STREAK=50"},
+			want: func(c *config.Config) {
+				c.Fraud.Caps.Sends = nil
+				c.Fraud.Caps.AccountSends = []config.Cap{{Count: 3, Within: time.Hour}}
+				c.Fraud.Caps.FailedChecks = []config.Cap{{Count: 9, Within: 90 * time.Minute}}
+				c.Fraud.Caps.Streak = 50
 			},
 		},
 		{

@@ -52,6 +52,7 @@ func (c Config) Validate() error {
 		p.addf("billing.currency", "must be USD or EUR, not %q", c.Billing.Currency)
 	}
 	c.Retention.validate(&p)
+	c.Fraud.validate(&p)
 	c.validateCarriers(&p)
 	c.validateRoutes(&p)
 	c.Networks.validate(&p)

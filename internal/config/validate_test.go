@@ -64,6 +64,15 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+func TestValidateNoCaps(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.Fraud.Caps = config.Caps{Lock: c.Fraud.Caps.Lock}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestValidateNamesTheKey(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -93,6 +102,18 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"retention.history", func(c *config.Config) { c.Retention.Numbers = 0 }},
 		{"retention.ledger", func(c *config.Config) { c.Retention.Ledger = 24*time.Hour - 1 }},
 		{"retention.ledger", func(c *config.Config) { c.Retention.Ledger = -1 }},
+		{"fraud.caps.sends[1].count", func(c *config.Config) { c.Fraud.Caps.Sends[1].Count = 0 }},
+		{"fraud.caps.sends[2].count", func(c *config.Config) { c.Fraud.Caps.Sends[2].Count = 1001 }},
+		{"fraud.caps.account_sends[0].within", func(c *config.Config) { c.Fraud.Caps.AccountSends[0].Within = time.Second - 1 }},
+		{"fraud.caps.failed_checks[0].within", func(c *config.Config) { c.Fraud.Caps.FailedChecks[0].Within = 721 * time.Hour }},
+		{"fraud.caps.account_failed_checks[0].count", func(c *config.Config) { c.Fraud.Caps.AccountFailedChecks[0].Count = -1 }},
+		{"fraud.caps.streak", func(c *config.Config) { c.Fraud.Caps.Streak = -1 }},
+		{"fraud.caps.lock", func(c *config.Config) { c.Fraud.Caps.Lock = 0 }},
+		{"fraud.remember", func(c *config.Config) { c.Fraud.Remember = 24*time.Hour - 1 }},
+		{"fraud.remember", func(c *config.Config) {
+			c.Fraud.Caps.FailedChecks[0].Within = 720 * time.Hour
+			c.Fraud.Remember = 719 * time.Hour
+		}},
 		{"tts.timeout", func(c *config.Config) { c.TTS.Timeout = 11 * time.Second }},
 		{"tts.processes", func(c *config.Config) { c.TTS.Processes = -1 }},
 		{"tts.memory_mb", func(c *config.Config) { c.TTS.MemoryMB = -1 }},

@@ -9,6 +9,17 @@ import (
 
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
+// defaults are the caps of an operator who sets none (package config).
+func defaults() fraud.Caps {
+	const day = 24 * time.Hour
+	sends := []fraud.Window{{Count: 5, Within: 10 * time.Minute}, {Count: 10, Within: time.Hour}, {Count: 20, Within: day}}
+	return fraud.Caps{
+		Sends: sends, AccountSends: sends,
+		FailedChecks: []fraud.Window{{Count: 30, Within: day}}, AccountFailedChecks: []fraud.Window{{Count: 15, Within: day}},
+		Streak: 100, Lock: day, Remember: 90 * day,
+	}
+}
+
 // history is a number under caps, as time goes on.
 type history struct {
 	caps fraud.Caps
@@ -54,7 +65,7 @@ func TestDefaultSends(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h := history{caps: fraud.DefaultCaps(), now: t0}
+			h := history{caps: defaults(), now: t0}
 			for i := range tt.want {
 				if refused := h.send(tt.accounts[i%len(tt.accounts)]); refused != "" {
 					t.Fatalf("message %d is refused: %s", i+1, refused)
@@ -110,7 +121,7 @@ func TestWindowSlides(t *testing.T) {
 
 func TestRefusalUntil(t *testing.T) {
 	t.Parallel()
-	h := history{caps: fraud.DefaultCaps(), now: t0}
+	h := history{caps: defaults(), now: t0}
 	for range 5 {
 		h.send("a")
 		h.now = h.now.Add(time.Minute)
@@ -122,7 +133,7 @@ func TestRefusalUntil(t *testing.T) {
 
 func TestFailedChecks(t *testing.T) {
 	t.Parallel()
-	h := history{caps: fraud.DefaultCaps(), now: t0}
+	h := history{caps: defaults(), now: t0}
 	for i := range 14 {
 		if refused, filled := h.fail("a"); refused+filled != "" {
 			t.Fatalf("check %d: refused by %q, fills %q", i+1, refused, filled)
@@ -156,7 +167,7 @@ func TestFailedChecks(t *testing.T) {
 
 func TestStreak(t *testing.T) {
 	t.Parallel()
-	h := history{caps: fraud.DefaultCaps(), now: t0}
+	h := history{caps: defaults(), now: t0}
 	failures := func(n int) (filled string) {
 		t.Helper()
 		for i := range n {
@@ -206,7 +217,7 @@ func TestStreak(t *testing.T) {
 
 func TestVerifiedBefore(t *testing.T) {
 	t.Parallel()
-	caps := fraud.DefaultCaps()
+	caps := defaults()
 	n := caps.Verified(caps.Sent(fraud.Number{}, "a", t0), "a", t0)
 	for _, tt := range []struct {
 		account string
@@ -241,7 +252,7 @@ func TestNoCaps(t *testing.T) {
 
 func TestStaleAt(t *testing.T) {
 	t.Parallel()
-	caps := fraud.DefaultCaps()
+	caps := defaults()
 	sent := caps.Sent(fraud.Number{}, "a", t0)
 	failed, _ := caps.Failed(sent, "a", t0.Add(time.Hour))
 	for _, tt := range []struct {

@@ -137,7 +137,7 @@ func TestUntil(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	caps := fraud.DefaultCaps()
+	caps := defaults()
 	n, _ := caps.Failed(caps.Sent(fraud.Number{}, "demo0001", t0), "demo0001", t0)
 	f.Add(n.Encode())
 	f.Add([]byte{1, 200, 200, 1})
