@@ -25,7 +25,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"countersign/internal/config"
-	"countersign/internal/message"
 )
 
 // TestMain lets a script run the program of this source as "countersign", in a
@@ -312,18 +311,6 @@ func settings(v reflect.Value, prefix string, inList bool) []string {
 		list = append(list, key+" "+value+" "+variable)
 	}
 	return list
-}
-
-// TestLocalesWithoutTextAreListed compares docs/divergences.md with the catalog.
-func TestLocalesWithoutTextAreListed(t *testing.T) {
-	t.Parallel()
-	catalog, err := message.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	section := sections(t, "docs/divergences.md", "## ")["Locales without text"]
-	list := regexp.MustCompile("(?m)^`.*$").FindString(section)
-	compare(t, strings.Fields(strings.ReplaceAll(list, "`", "")), catalog.WithoutText())
 }
 
 // TestLinksLeadSomewhere follows the links between the pages.

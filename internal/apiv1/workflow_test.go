@@ -280,18 +280,18 @@ func TestWords(t *testing.T) {
 		{"4477009001", "de-de", false, "Ihr Code für Acme: "},
 		{"4477009001", "es-es", false, "Su clave de Acme es "},
 		{"4477009001", "ko-kr", false, "[Acme] 인증번호는 "},
-		{"4477009001", "ja-jp", false, "Acme code: "}, // no words yet
+		{"4477009001", "ja-jp", false, "【Acme】認証コード："},
 		{"336123456", "", false, "Votre code Acme : "},
 		{"49151234567", "", false, "Ihr Code für Acme: "},
 		{"346123456", "", false, "Su clave de Acme es "},
 		{"8210123456", "", false, "[Acme] 인증번호는 "},
 		{"336123456", "en-us", false, "Acme code: "},
-		{"4477009001", "", true, "your payment of €1048.50 to Söhne & Co. "},
-		{"336123456", "", true, "votre paiement de 1048,50 € à Söhne & Co. "},
-		{"49151234567", "", true, "Ihre Zahlung von 1048,50 € an Söhne & Co. "},
+		{"4477009001", "", true, "your payment of €1,048.50 to Söhne & Co. "},
+		{"336123456", "", true, "votre paiement de 1 048,50 € à Söhne & Co. "},
+		{"49151234567", "", true, "Ihre Zahlung von 1.048,50 € an Söhne & Co. "},
 		{"346123456", "", true, "su pago de 1048,50 € a Söhne & Co. "},
-		{"8210123456", "", true, "your payment of €1048.50 to Söhne & Co. "}, // ko-kr is none of psd2's
-		{"4477009001", "sv-se", true, "your payment of €1048.50 to Söhne & Co. "},
+		{"8210123456", "", true, "your payment of €1,048.50 to Söhne & Co. "}, // ko-kr is none of psd2's
+		{"4477009001", "sv-se", true, "din betalning på 1 048,50 € till Söhne & Co. "},
 	} {
 		last++
 		number := tt.number + strconv.Itoa(last)[1:]
@@ -315,7 +315,7 @@ func TestPaymentCall(t *testing.T) {
 	s := servertest.Start(t)
 	call(t, s, "/verify/psd2/json", form("number", aNumber, "payee", "Acme", "amount", "48", "workflow_id", "7"))
 	m := s.WaitMessages(aNumber, 1)[0]
-	if m.Channel != "tts" || !strings.Contains(m.Text, "your payment of 48.00 euros to Acme") || m.PIN() == "" {
+	if m.Channel != "tts" || !strings.Contains(m.Text, "your payment of 48 euros to Acme") || m.PIN() == "" {
 		t.Errorf("got %+v", m)
 	}
 }

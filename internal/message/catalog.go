@@ -1,20 +1,16 @@
 package message
 
 import (
-	"bytes"
 	"embed"
-	"encoding/json"
 	"fmt"
-	"path"
 	"strconv"
-	"strings"
 
 	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
 )
 
 const (
-	fallback        = "en-us" // speaks for a locale without text
+	fallback        = "en-us" // speaks for a locale that is not accepted
 	paymentFallback = "en-gb" // spoken to a payer whose own language is not known
 )
 
@@ -34,10 +30,11 @@ type Catalog struct {
 
 // wording is what one locale says.
 type wording struct {
-	minutes     map[plural.Form]string
-	language    language.Tag
-	decimalMark string
-	sms, call   map[Kind]template
+	language  language.Tag
+	minutes   map[plural.Form]template // "5 minutes"
+	euros     map[plural.Form]string   // the word, for calls
+	numbers   numbers
+	sms, call map[Kind]template
 }
 
 // New loads the catalog. An error means that the program was built with a
@@ -54,14 +51,25 @@ func New() (*Catalog, error) {
 	if c.wordings, err = loadWordings(); err != nil {
 		return nil, fmt.Errorf("message: %w", err)
 	}
+	for locale := range c.accepted {
+		if c.wordings[locale] == nil {
+			return nil, fmt.Errorf("message: locale %s is accepted and has no words", locale)
+		}
+	}
+	for locale := range c.wordings {
+		if _, ok := c.accepted[locale]; !ok {
+			return nil, fmt.Errorf("message: locale %s has words and is not accepted", locale)
+		}
+	}
 	return c, nil
 }
 
-// SMS writes the text of an SMS. An amount has the locale's decimal mark and the
-// euro sign, "€48.50" or "48,50 €"; a call says the word, "48.50 euros".
+// SMS writes the text of an SMS. An amount is written as the locale writes it,
+// with the euro sign: "€1,248.50" or "1.248,50 €"; a call says the word, "1248.50
+// euros".
 func (c *Catalog) SMS(in Input) string {
 	_, w := c.wording(in.Locale)
-	return w.sms[in.kind()].text(w.values(in))
+	return w.sms[in.kind()].text(w.values(in, w.numbers.written))
 }
 
 // Call writes the script of a call.
@@ -71,7 +79,7 @@ func (c *Catalog) Call(in Input) Script {
 		locale = paymentFallback
 	}
 	locale, w := c.wording(locale)
-	return Script{Locale: locale, Parts: w.call[in.kind()].parts(w.values(in))}
+	return Script{Locale: locale, Parts: w.call[in.kind()].parts(w.values(in, w.numbers.spoken))}
 }
 
 // wording finds the words for a locale, and the locale whose words they are.
@@ -82,9 +90,11 @@ func (c *Catalog) wording(locale string) (string, *wording) {
 	return fallback, c.wordings[fallback]
 }
 
-// values answers what each variable stands for in a message.
-func (w *wording) values(in Input) func(variable) string {
-	return func(v variable) string {
+// values answers what each variable stands for in a message. Amount is how an
+// amount is put there.
+func (w *wording) values(in Input, amount func(string) string) func(variable) string {
+	var value func(variable) string
+	value = func(v variable) string {
 		switch v {
 		case varBrand:
 			return in.Brand
@@ -93,133 +103,23 @@ func (w *wording) values(in Input) func(variable) string {
 		case varExpiry:
 			return strconv.Itoa(in.minutes())
 		case varMinutes:
-			return w.minutes[w.form(in.minutes())]
+			return w.minutes[w.minutesForm(in.minutes())].text(value)
 		case varPayee:
 			return in.Payment.Payee
 		case varAmount:
-			return strings.Replace(in.Payment.Amount, ".", w.decimalMark, 1)
+			return amount(in.Payment.Amount)
+		case varEuros:
+			if word := w.euros[w.numbers.form(in.Payment.Amount)]; word != "" {
+				return word
+			}
+			return w.euros[plural.Other]
 		}
 		panic("message: no value for variable " + string(v)) // parseTemplate refuses unknown ones
 	}
+	return value
 }
 
-// form is the plural form that the language uses for n things.
-func (w *wording) form(n int) plural.Form {
+// minutesForm is the plural form that the language uses for n minutes.
+func (w *wording) minutesForm(n int) plural.Form {
 	return plural.Cardinal.MatchPlural(w.language, n, 0, 0, 0, 0)
-}
-
-// wordingFile is a file under locales/.
-type wordingFile struct {
-	// SameAs names the locale whose words serve this one too; nothing else is
-	// set then.
-	SameAs string `json:"same_as"`
-
-	// Minutes has the word for "minutes" in each plural form that the language
-	// has for the numbers 1 to 60; the names are those of the Unicode CLDR.
-	Minutes     map[string]string `json:"minutes"`
-	DecimalMark string            `json:"decimal_mark"` // in amounts
-
-	Verification, Payment struct{ SMS, Call string }
-}
-
-func loadWordings() (map[string]*wording, error) {
-	entries, err := data.ReadDir("locales")
-	if err != nil {
-		return nil, err
-	}
-	wordings := map[string]*wording{}
-	aliases := map[string]string{}
-	for _, e := range entries {
-		locale := strings.TrimSuffix(e.Name(), ".json")
-		f, err := readWordingFile(path.Join("locales", e.Name()))
-		if err != nil {
-			return nil, fmt.Errorf("locale %s: %w", locale, err)
-		}
-		if f.SameAs != "" {
-			aliases[locale] = f.SameAs
-			continue
-		}
-		if wordings[locale], err = f.wording(locale); err != nil {
-			return nil, fmt.Errorf("locale %s: %w", locale, err)
-		}
-	}
-	resolved := make(map[string]*wording, len(aliases))
-	for locale, other := range aliases {
-		if wordings[other] == nil {
-			return nil, fmt.Errorf("locale %s: same_as names %q, which has no words of its own", locale, other)
-		}
-		resolved[locale] = wordings[other]
-	}
-	for locale, w := range resolved {
-		wordings[locale] = w
-	}
-	if wordings[fallback] == nil || wordings[paymentFallback] == nil {
-		return nil, fmt.Errorf("locales %s and %s must have words", fallback, paymentFallback)
-	}
-	return wordings, nil
-}
-
-func readWordingFile(name string) (wordingFile, error) {
-	var f wordingFile
-	b, err := data.ReadFile(name)
-	if err != nil {
-		return f, err
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	return f, dec.Decode(&f)
-}
-
-// wording checks and compiles the file of a locale.
-func (f wordingFile) wording(locale string) (*wording, error) {
-	tag, err := language.Parse(locale)
-	if err != nil {
-		return nil, err
-	}
-	w := &wording{
-		minutes:     map[plural.Form]string{},
-		language:    tag,
-		decimalMark: f.DecimalMark,
-		sms:         map[Kind]template{},
-		call:        map[Kind]template{},
-	}
-	for form, name := range []string{
-		plural.Other: "other", plural.Zero: "zero", plural.One: "one",
-		plural.Two: "two", plural.Few: "few", plural.Many: "many",
-	} {
-		if word, ok := f.Minutes[name]; ok {
-			w.minutes[plural.Form(form)] = word
-		}
-	}
-	for n := 1; n <= longestMinutes; n++ {
-		if w.minutes[w.form(n)] == "" {
-			return nil, fmt.Errorf("no word for %d minutes", n)
-		}
-	}
-
-	verification := map[variable]bool{varPIN: true, varExpiry: true, varMinutes: true, varBrand: true}
-	payment := map[variable]bool{varPIN: true, varExpiry: true, varMinutes: true, varPayee: true, varAmount: true}
-	for _, t := range []struct {
-		name  string
-		text  string
-		known map[variable]bool
-		check func(template) error
-		into  map[Kind]template
-		kind  Kind
-	}{
-		{"verification SMS", f.Verification.SMS, verification, template.checkSMS, w.sms, Verification},
-		{"verification call", f.Verification.Call, verification, template.checkCall, w.call, Verification},
-		{"payment SMS", f.Payment.SMS, payment, template.checkSMS, w.sms, Payment},
-		{"payment call", f.Payment.Call, payment, template.checkCall, w.call, Payment},
-	} {
-		parsed, err := parseTemplate(t.text, t.known)
-		if err == nil {
-			err = t.check(parsed)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", t.name, err)
-		}
-		t.into[t.kind] = parsed
-	}
-	return w, nil
 }

@@ -55,18 +55,6 @@ func (c *Catalog) Locales(kind Kind) []string {
 	return list
 }
 
-// WithoutText lists the accepted locales that nobody has written words for yet:
-// their messages are in en-us.
-func (c *Catalog) WithoutText() []string {
-	var list []string
-	for _, locale := range slices.Sorted(maps.Keys(c.accepted)) {
-		if c.wordings[locale] == nil {
-			list = append(list, locale)
-		}
-	}
-	return list
-}
-
 // Countries lists the countries whose locale is known, in order of their codes:
 // all of ISO 3166-1 and the few others that have numbers.
 func (c *Catalog) Countries() []string { return slices.Sorted(maps.Keys(c.countries)) }

@@ -1,7 +1,7 @@
 // Package message turns a verification into words: the text of an SMS and the
 // script of a call, in the locale that was chosen for it.
 //
-// Locales are data: adding one adds a file under locales/ and no code. Which
+// Locales are data: a locale is a file under locales/ and no code. Which
 // locales the API accepts (accepted.txt) and which one a country gets
 // (countries.txt) are data too. The package must not know how a message is
 // delivered, nor how a script becomes sound.
@@ -25,7 +25,7 @@ const (
 
 // Input is what a message says.
 type Input struct {
-	Locale   string // such as "en-gb"; one without text speaks en-us
+	Locale   string // such as "en-gb"; one that is not accepted speaks en-us
 	Brand    string
 	Payment  *verify.Payment // nil unless the person confirms a payment
 	PIN      verify.PIN

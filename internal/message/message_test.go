@@ -1,12 +1,10 @@
 package message_test
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf16"
 
 	"countersign/internal/message"
 	"countersign/internal/verify"
@@ -75,72 +73,6 @@ func TestPaymentTexts(t *testing.T) {
 		}
 		if got := c.Call(in).Words(); got != tt.call {
 			t.Errorf("%s call:\n got %q\nwant %q", tt.locale, got, tt.call)
-		}
-	}
-}
-
-func TestMinutes(t *testing.T) {
-	t.Parallel()
-	c := newCatalog(t)
-	for _, tt := range []struct {
-		locale string
-		life   time.Duration
-		want   string
-	}{
-		{"en-us", 0, "1 minute"},
-		{"en-us", time.Second, "1 minute"},
-		{"en-us", time.Minute, "1 minute"},
-		{"en-us", time.Minute + time.Millisecond, "2 minutes"},
-		{"en-us", 300 * time.Second, "5 minutes"},
-		{"en-us", time.Hour, "60 minutes"},
-		{"fr-fr", time.Minute, "1 minute"},
-		{"fr-fr", 21 * time.Minute, "21 minutes"},
-		{"de-de", time.Minute, "1 Minute"},
-		{"de-de", 5 * time.Minute, "5 Minuten"},
-		{"es-es", time.Minute, "1 minuto"},
-		{"es-es", 5 * time.Minute, "5 minutos"},
-		{"ko-kr", time.Minute, "1분"},
-		{"ko-kr", 5 * time.Minute, "5분"},
-	} {
-		in := message.Input{Locale: tt.locale, Brand: "Acme", PIN: pin(t, "1234"), ValidFor: tt.life}
-		words := regexp.MustCompile(regexp.QuoteMeta(tt.want) + `(\P{L}|$| )`)
-		if sms := c.SMS(in); !words.MatchString(sms) {
-			t.Errorf("%s, %v: got %q, want %q in it", tt.locale, tt.life, sms, tt.want)
-		}
-		if call := c.Call(in).Words(); !words.MatchString(call) {
-			t.Errorf("%s, %v: got %q, want %q in it", tt.locale, tt.life, call, tt.want)
-		}
-	}
-}
-
-// TestEveryLocale holds each accepted locale, with text or without, to what the
-// carriers and the readers of a call rely on.
-func TestEveryLocale(t *testing.T) {
-	t.Parallel()
-	c := newCatalog(t)
-	spelt := regexp.MustCompile(`\p{L}\P{N}* (1, 2, 3, 4, 5, 6)[^\p{L}\p{N}]+\p{L}`)
-	for _, kind := range []message.Kind{message.Verification, message.Payment} {
-		for _, locale := range c.Locales(kind) {
-			in := message.Input{Locale: locale, PIN: pin(t, "123456"), ValidFor: time.Hour}
-			if kind == message.Payment {
-				in.Payment = &verify.Payment{Payee: strings.Repeat("W", 18), Amount: "12345.99"}
-			} else {
-				in.Brand = strings.Repeat("W", 18)
-			}
-			sms := c.SMS(in)
-			if n, limit := septets(sms); n > limit {
-				t.Errorf("%s: SMS of %d characters does not fit one segment of %d: %q", locale, n, limit, sms)
-			}
-			if !strings.Contains(sms, "123456") || !strings.Contains(sms, "WWW") {
-				t.Errorf("%s: got SMS %q, want PIN and name in it", locale, sms)
-			}
-			words := c.Call(in).Words()
-			if got := len(spelt.FindAllString(words, -1)); got != 2 {
-				t.Errorf("%s: %d PINs between words, want 2: %q", locale, got, words)
-			}
-			if regexp.MustCompile(`\s[,.]|\s\s|[<>$]`).MatchString(words) {
-				t.Errorf("%s: bad spacing or markup in %q", locale, words)
-			}
 		}
 	}
 }
@@ -226,25 +158,4 @@ func checkLiteral(t *testing.T, c *message.Catalog, locale, name string) {
 			t.Errorf("%s call:\n got %q\nwant %q", locale, got.Parts, want.Parts)
 		}
 	}
-}
-
-// septets counts the characters of an SMS and says how many fit one segment:
-// 160 of the GSM alphabet (3GPP TS 23.038), or 70 of any other.
-func septets(s string) (n, limit int) {
-	const (
-		basic = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?" +
-			"¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
-		extended = "\f^{}\\[~]|€"
-	)
-	for _, r := range s {
-		switch {
-		case strings.ContainsRune(basic, r):
-			n++
-		case strings.ContainsRune(extended, r):
-			n += 2
-		default:
-			return len(utf16.Encode([]rune(s))), 70
-		}
-	}
-	return n, 160
 }

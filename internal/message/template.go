@@ -17,9 +17,10 @@ const (
 	varBrand   variable = "brand"
 	varPIN     variable = "pin"
 	varExpiry  variable = "pin_expiry" // the life of the PIN, a number of minutes
-	varMinutes variable = "minutes"    // the word "minutes", as that number needs it
+	varMinutes variable = "minutes"    // that number with its word: "5 minutes"
 	varPayee   variable = "payee"
 	varAmount  variable = "amount" // without the currency, which is always the euro
+	varEuros   variable = "euros"  // the word, as the amount needs it
 )
 
 // template is a text that was taken apart when it was loaded. Values are put

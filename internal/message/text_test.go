@@ -1,0 +1,334 @@
+package message_test
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/text/unicode/bidi"
+
+	"countersign/internal/deliver/gsm"
+	"countersign/internal/message"
+	"countersign/internal/verify"
+)
+
+// allLocales are those of both lists; each has texts of both kinds.
+func allLocales(c *message.Catalog) []string {
+	locales := append(c.Locales(message.Verification), c.Locales(message.Payment)...)
+	slices.Sort(locales)
+	return slices.Compact(locales)
+}
+
+// inputs are a verification and a payment in a locale, with names as long as they
+// may be.
+func inputs(t testing.TB, locale string, minutes int) map[string]message.Input {
+	t.Helper()
+	life := time.Duration(minutes) * time.Minute
+	return map[string]message.Input{
+		"verification": {Locale: locale, PIN: pin(t, "123456"), ValidFor: life, Brand: strings.Repeat("W", 18)},
+		"payment": {
+			Locale: locale, PIN: pin(t, "123456"), ValidFor: life,
+			Payment: &verify.Payment{Payee: strings.Repeat("W", 18), Amount: "9999.99"},
+		},
+	}
+}
+
+// TestEverySMS holds each text to what carriers and readers rely on: one segment
+// with names as long as they may be, a code of 6 digits, an amount below 10,000 and
+// any life of a PIN; each value once; the code early enough for a notification.
+func TestEverySMS(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	var table strings.Builder
+	for _, locale := range allLocales(c) {
+		for minutes := 60; minutes >= 1 && !t.Failed(); minutes-- {
+			for kind, in := range inputs(t, locale, minutes) {
+				checkSMS(t, locale+" "+kind, c.SMS(in), in)
+			}
+		}
+		for kind, in := range inputs(t, locale, 5) {
+			m, err := gsm.Encode(c.SMS(in), gsm.Options{}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&table, "\n%-8s%-13s %-5s %d", locale, kind, m.Coding.Alphabet, m.Segments)
+		}
+	}
+	t.Log(table.String())
+}
+
+func checkSMS(t *testing.T, name, sms string, in message.Input) {
+	t.Helper()
+	const notification = 30 // characters before the code, the name aside, that a lock screen shows for sure
+	if n := gsm.Segments(sms, gsm.Options{}); n != 1 {
+		t.Errorf("%s: %d segments, want 1: %q", name, n, sms)
+	}
+	for _, value := range []string{"123456", strings.Repeat("W", 18)} {
+		if strings.Count(sms, value) != 1 {
+			t.Errorf("%s: got %q, want %s once", name, sms, value)
+		}
+	}
+	amounts := len(regexp.MustCompile(`9[., ]?999[.,]99`).FindAllString(sms, -1))
+	if want := in.Payment != nil; want != (amounts == 1) {
+		t.Errorf("%s: %d amounts in %q", name, amounts, sms)
+	}
+	before, _, _ := strings.Cut(sms, "123456")
+	if n := len([]rune(strings.ReplaceAll(before, "W", ""))); n > notification {
+		t.Errorf("%s: %d characters before the code in %q", name, n, sms)
+	}
+	checkText(t, name, sms)
+}
+
+// TestEveryCall: each call says the PIN twice, between words, so that a reader of
+// the script finds it, and names whom and how much a payment is for.
+func TestEveryCall(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	spelt := regexp.MustCompile(`\p{L}\P{N}* (1, 2, 3, 4, 5, 6)[^\p{L}\p{N}]+\p{L}`)
+	for _, locale := range allLocales(c) {
+		for kind, in := range inputs(t, locale, 60) {
+			words := c.Call(in).Words()
+			if got := len(spelt.FindAllString(words, -1)); got != 2 {
+				t.Errorf("%s %s: %d PINs between words, want 2: %q", locale, kind, got, words)
+			}
+			if strings.Count(words, strings.Repeat("W", 18)) != 1 {
+				t.Errorf("%s %s: got %q, want the name once", locale, kind, words)
+			}
+			if got := len(regexp.MustCompile(`9999[.,]99`).FindAllString(words, -1)); (kind == "payment") != (got == 1) {
+				t.Errorf("%s %s: %d amounts in %q", locale, kind, got, words)
+			}
+			checkText(t, locale+" "+kind+" call", words)
+		}
+	}
+}
+
+// checkText finds what no message may have: markup that was left over, spaces too
+// many, and anything that a phone makes a link of.
+func checkText(t *testing.T, name, text string) {
+	t.Helper()
+	if found := regexp.MustCompile(`\s[,.]|\s\s|^\s|\s$|[<>${}]|://|www\.|\pL\.\pL`).FindString(text); found != "" {
+		t.Errorf("%s: %q in %q", name, found, text)
+	}
+	if found := regexp.MustCompile(`[\p{Cf}\p{Cc}\x{a0}]`).FindString(text); found != "" {
+		t.Errorf("%s: invisible %q in %q", name, found, text)
+	}
+}
+
+// TestMinutes: the forms of the languages, for 1, 2, 5, 21 and 22 minutes, in the
+// case that the sentence needs.
+func TestMinutes(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	want := map[string]string{
+		"ar-xa":  "دقيقة واحدة|دقيقتين|5 دقائق|21 دقيقة|22 دقيقة",
+		"bg-bg":  "1 минута|2 минути|5 минути|21 минути|22 минути",
+		"cs-cz":  "1 minutu|2 minuty|5 minut|21 minut|22 minut",
+		"cy-cy":  "1 munud|2 funud|5 munud|21 munud|22 munud",
+		"cy-gb":  "1 munud|2 funud|5 munud|21 munud|22 munud",
+		"da-dk":  "1 minut|2 minutter|5 minutter|21 minutter|22 minutter",
+		"de-de":  "1 Minute|2 Minuten|5 Minuten|21 Minuten|22 Minuten",
+		"ee-et":  "1 minuti|2 minutit|5 minutit|21 minutit|22 minutit",
+		"el-gr":  "1 λεπτό|2 λεπτά|5 λεπτά|21 λεπτά|22 λεπτά",
+		"en-au":  "1 minute|2 minutes|5 minutes|21 minutes|22 minutes",
+		"en-gb":  "1 minute|2 minutes|5 minutes|21 minutes|22 minutes",
+		"en-in":  "1 minute|2 minutes|5 minutes|21 minutes|22 minutes",
+		"en-us":  "1 minute|2 minutes|5 minutes|21 minutes|22 minutes",
+		"es-es":  "1 minuto|2 minutos|5 minutos|21 minutos|22 minutos",
+		"es-mx":  "1 minuto|2 minutos|5 minutos|21 minutos|22 minutos",
+		"es-us":  "1 minuto|2 minutos|5 minutos|21 minutos|22 minutos",
+		"fi-fi":  "1 minuutin|2 minuuttia|5 minuuttia|21 minuuttia|22 minuuttia",
+		"fil-ph": "1 minuto|2 minuto|5 minuto|21 minuto|22 minuto",
+		"fr-ca":  "1 minute|2 minutes|5 minutes|21 minutes|22 minutes",
+		"fr-fr":  "1 minute|2 minutes|5 minutes|21 minutes|22 minutes",
+		"ga-ie":  "1 nóiméad|2 nóiméad|5 nóiméad|21 nóiméad|22 nóiméad",
+		"hi-in":  "1 मिनट|2 मिनट|5 मिनट|21 मिनट|22 मिनट",
+		"hu-hu":  "1 percig|2 percig|5 percig|21 percig|22 percig",
+		"id-id":  "1 menit|2 menit|5 menit|21 menit|22 menit",
+		"is-is":  "1 mínútu|2 mínútur|5 mínútur|21 mínútu|22 mínútur",
+		"it-it":  "1 minuto|2 minuti|5 minuti|21 minuti|22 minuti",
+		"ja-jp":  "1分|2分|5分|21分|22分",
+		"ko-kr":  "1분|2분|5분|21분|22분",
+		"lt-lt":  "1 minutę|2 minutes|5 minutes|21 minutę|22 minutes",
+		"lv-lv":  "1 minūti|2 minūtes|5 minūtes|21 minūti|22 minūtes",
+		"mt-mt":  "1 minuta|2 minuti|5 minuti|21 minuta|22 minuta",
+		"nb-no":  "1 minutt|2 minutter|5 minutter|21 minutter|22 minutter",
+		"nl-nl":  "1 minuut|2 minuten|5 minuten|21 minuten|22 minuten",
+		"pl-pl":  "1 minucie|2 minutach|5 minutach|21 minutach|22 minutach",
+		"pt-br":  "1 minuto|2 minutos|5 minutos|21 minutos|22 minutos",
+		"pt-pt":  "1 minuto|2 minutos|5 minutos|21 minutos|22 minutos",
+		"ro-ro":  "1 minut|2 minute|5 minute|21 de minute|22 de minute",
+		"ru-ru":  "1 минуту|2 минуты|5 минут|21 минуту|22 минуты",
+		"sk-sk":  "1 minútu|2 minúty|5 minút|21 minút|22 minút",
+		"sl-si":  "1 minuto|2 minuti|5 minut|21 minut|22 minut",
+		"sv-se":  "1 minut|2 minuter|5 minuter|21 minuter|22 minuter",
+		"th-th":  "1 นาที|2 นาที|5 นาที|21 นาที|22 นาที",
+		"tr-tr":  "1 dakika|2 dakika|5 dakika|21 dakika|22 dakika",
+		"vi-vn":  "1 phút|2 phút|5 phút|21 phút|22 phút",
+		"yue-cn": "1分鐘|2分鐘|5分鐘|21分鐘|22分鐘",
+		"zh-cn":  "1分钟|2分钟|5分钟|21分钟|22分钟",
+		"zh-tw":  "1分鐘|2分鐘|5分鐘|21分鐘|22分鐘",
+	}
+	for _, locale := range allLocales(c) {
+		forms := strings.Split(want[locale], "|")
+		for i, minutes := range []int{1, 2, 5, 21, 22} {
+			for kind, in := range inputs(t, locale, minutes) {
+				expect := forms[min(i, len(forms)-1)]
+				texts := []string{c.SMS(in)}
+				if script := c.Call(in); script.Locale == locale {
+					texts = append(texts, script.Words())
+				}
+				words := regexp.MustCompile(`(^|\P{N})` + regexp.QuoteMeta(expect) + `(\P{L}|$|[内內입안동で]| )`)
+				for _, text := range texts {
+					if !words.MatchString(text) {
+						t.Errorf("%s %s: got %q, want %q in it", locale, kind, text, expect)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestMinutesAreRoundedUp, since a promise of "0 minutes" is none.
+func TestMinutesAreRoundedUp(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, tt := range []struct {
+		locale string
+		life   time.Duration
+		want   string
+	}{
+		{"en-us", 0, " 1 minute."},
+		{"en-us", time.Second, " 1 minute."},
+		{"en-us", time.Minute, " 1 minute."},
+		{"en-us", time.Minute + time.Millisecond, " 2 minutes."},
+		{"en-us", 300 * time.Second, " 5 minutes."},
+		{"en-us", time.Hour, " 60 minutes."},
+		{"mt-mt", 15 * time.Minute, " 15-il minuta."},
+		{"mt-mt", 10 * time.Minute, " 10 minuti."},
+		{"ru-ru", 11 * time.Minute, " 11 минут."},
+		{"lv-lv", 11 * time.Minute, " 11 minūtes."},
+		{"lt-lt", 11 * time.Minute, " 11 minučių."},
+		{"sl-si", 3 * time.Minute, " 3 minute."},
+		{"pl-pl", 12 * time.Minute, " 12 minutach."},
+	} {
+		in := message.Input{Locale: tt.locale, Brand: "Acme", PIN: pin(t, "1234"), ValidFor: tt.life}
+		if sms := c.SMS(in); !strings.HasSuffix(sms, tt.want) {
+			t.Errorf("%s, %v: got %q, want %q at its end", tt.locale, tt.life, sms, tt.want)
+		}
+	}
+}
+
+// TestAmounts: digits are grouped and the mark and the sign stand where the CLDR
+// has them; a voice hears no groups, and no cents where there are none.
+func TestAmounts(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, tt := range []struct{ locale, amount, sms, call string }{
+		{"en-gb", "48.50", "€48.50 ", " 48.50 euros "},
+		{"en-gb", "1.00", "€1.00 ", " 1 euro "},
+		{"en-gb", "1.50", "€1.50 ", " 1.50 euros "},
+		{"en-gb", "1234567.89", "€1,234,567.89 ", " 1234567.89 euros "},
+		{"en-gb", "999999999999.99", "€999,999,999,999.99 ", " 999999999999.99 euros "},
+		{"de-de", "1234.50", " 1.234,50 € ", " 1234,50 Euro "},
+		{"fr-fr", "0.50", " 0,50 € ", " 0,50 euro "},
+		{"fr-fr", "12345.00", " 12 345,00 € ", " 12345 euros "},
+		{"es-es", "1234.50", " 1234,50 € ", " 1234,50 euros "},
+		{"es-es", "12345.50", " 12.345,50 € ", " 12345,50 euros "},
+		{"it-it", "48.00", " 48,00 € ", " 48 euro "},
+		{"nl-nl", "48.50", " € 48,50 ", " 48,50 euro "},
+		{"cs-cz", "1.00", " 1,00 € ", " 1 euro "},
+		{"cs-cz", "3.00", " 3,00 € ", " 3 eura "},
+		{"cs-cz", "48.00", " 48,00 € ", " 48 eur "},
+		{"cs-cz", "48.50", " 48,50 € ", " 48,50 eura "},
+		{"fi-fi", "1234.50", " 1 234,50 € ", " 1234,50 euroa "},
+		{"pl-pl", "1234.50", " 1234,50 € ", " 1234,50 euro "},
+		{"el-gr", "1234.50", " 1.234,50 € ", " 1234,50 ευρώ "},
+		{"ga-ie", "1234.50", " €1,234.50 ", " 1234.50 euros "}, // called in English
+		{"ar-xa", "1234.50", " 1,234.50 يورو ", " 1234.50 يورو "},
+		{"hi-in", "1234567.50", " €12,34,567.50 ", " 1234567.50 यूरो "},
+		{"th-th", "48.50", " €48.50 ", " 48.50 ยูโร "},
+		{"ja-jp", "48.50", " €48.50。", "48.50ユーロ"},
+		{"ro-ro", "20.00", " 20,00 € ", " 20 de euro "},
+	} {
+		in := message.Input{Locale: tt.locale, PIN: pin(t, "1234"), Payment: &verify.Payment{Payee: "Acme", Amount: tt.amount}}
+		if sms := c.SMS(in); !strings.Contains(sms, tt.sms) {
+			t.Errorf("%s: got SMS %q, want %q in it", tt.locale, sms, tt.sms)
+		}
+		if call := c.Call(in).Words(); !strings.Contains(call, tt.call) {
+			t.Errorf("%s: got call %q, want %q in it", tt.locale, call, tt.call)
+		}
+	}
+}
+
+// TestDigits: codes, minutes and amounts have the digits of the keypad everywhere.
+func TestDigits(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	other := regexp.MustCompile(`[^\P{N}0-9]`)
+	for _, locale := range allLocales(c) {
+		for kind, in := range inputs(t, locale, 45) {
+			if found := other.FindString(c.SMS(in) + c.Call(in).Words()); found != "" {
+				t.Errorf("%s %s: digit %q", locale, kind, found)
+			}
+		}
+	}
+}
+
+// TestRightToLeft lays the Arabic text out by the Unicode bidirectional algorithm,
+// as a phone does: names and numbers stand by themselves between Arabic words, in
+// the order in which they are read, without any invisible character to help.
+func TestRightToLeft(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for kind, in := range inputs(t, "ar-xa", 5) {
+		in.Brand = "Acme"
+		if in.Payment != nil {
+			in.Payment.Payee = "Acme Inc"
+		}
+		sms := c.SMS(in)
+		var p bidi.Paragraph
+		if _, err := p.SetString(sms); err != nil {
+			t.Fatal(err)
+		}
+		order, err := p.Order()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if order.Direction() != bidi.RightToLeft && order.Direction() != bidi.Mixed || p.IsLeftToRight() {
+			t.Errorf("%s: %q does not begin from the right", kind, sms)
+		}
+		var runs []string
+		for i := range order.NumRuns() {
+			if run := order.Run(i); run.Direction() == bidi.LeftToRight {
+				runs = append(runs, run.String())
+			}
+		}
+		want := map[string][]string{"verification": {"Acme", "123456", "5"}, "payment": {"123456", "9,999.99", "Acme Inc", "5"}}[kind]
+		if !slices.Equal(runs, want) {
+			t.Errorf("%s: %q has the runs %q, want %q", kind, sms, runs, want)
+		}
+	}
+}
+
+// TestCatalogIsShared lets the race detector see many messages at a time.
+func TestCatalogIsShared(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, locale := range allLocales(c) {
+				for _, in := range inputs(t, locale, 5) {
+					if c.SMS(in) == "" || len(c.Call(in).Parts) == 0 {
+						t.Errorf("%s: nothing said", locale)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,176 @@
+package message
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/text/feature/plural"
+	"golang.org/x/text/language"
+)
+
+// wordingFile is a file under locales/.
+type wordingFile struct {
+	// SameAs names the locale whose words serve this one too; nothing else is
+	// set then.
+	SameAs string `json:"same_as"`
+
+	// Language is whose rules for plurals and numbers hold, as a BCP 47 tag; ""
+	// where the name of the locale is one that says so.
+	Language string `json:"language"`
+
+	// Minutes has "${pin_expiry} minutes" in each plural form that the language
+	// has for the numbers 1 to 60, in the case that the texts need; the names of
+	// the forms are those of the Unicode CLDR. Euros has the word for "euros"; a
+	// form that is not there is like "other".
+	Minutes, Euros map[string]string
+
+	// MinimumGroupingDigits is, as in the CLDR, how many digits must stand before
+	// the first group separator of an amount: 2 writes 1234 and 12.345.
+	MinimumGroupingDigits int `json:"minimum_grouping_digits"`
+
+	Verification, Payment struct{ SMS, Call string }
+}
+
+func loadWordings() (map[string]*wording, error) {
+	entries, err := data.ReadDir("locales")
+	if err != nil {
+		return nil, err
+	}
+	wordings := map[string]*wording{}
+	aliases := map[string]string{}
+	for _, e := range entries {
+		locale := strings.TrimSuffix(e.Name(), ".json")
+		f, err := readWordingFile(path.Join("locales", e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("locale %s: %w", locale, err)
+		}
+		if f.SameAs != "" {
+			aliases[locale] = f.SameAs
+			continue
+		}
+		if wordings[locale], err = f.wording(locale); err != nil {
+			return nil, fmt.Errorf("locale %s: %w", locale, err)
+		}
+	}
+	resolved := make(map[string]*wording, len(aliases))
+	for locale, other := range aliases {
+		if wordings[other] == nil {
+			return nil, fmt.Errorf("locale %s: same_as names %q, which has no words of its own", locale, other)
+		}
+		resolved[locale] = wordings[other]
+	}
+	for locale, w := range resolved {
+		wordings[locale] = w
+	}
+	if wordings[fallback] == nil || wordings[paymentFallback] == nil {
+		return nil, fmt.Errorf("locales %s and %s must have words", fallback, paymentFallback)
+	}
+	return wordings, nil
+}
+
+func readWordingFile(name string) (wordingFile, error) {
+	var f wordingFile
+	b, err := data.ReadFile(name)
+	if err != nil {
+		return f, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	return f, dec.Decode(&f)
+}
+
+// wording checks and compiles the file of a locale.
+func (f wordingFile) wording(locale string) (*wording, error) {
+	tag, err := language.Parse(cmp.Or(f.Language, locale))
+	if err != nil {
+		return nil, err
+	}
+	w := &wording{
+		language: tag,
+		minutes:  map[plural.Form]template{},
+		euros:    map[plural.Form]string{},
+		numbers:  newNumbers(tag, f.MinimumGroupingDigits),
+		sms:      map[Kind]template{},
+		call:     map[Kind]template{},
+	}
+	if err := f.fillPlurals(w); err != nil {
+		return nil, err
+	}
+	return w, f.fillTexts(w)
+}
+
+// fillPlurals takes over what changes with a number, and sees that no number goes
+// without a word.
+func (f wordingFile) fillPlurals(w *wording) error {
+	for name, text := range f.Minutes {
+		form, ok := pluralForm(name)
+		if !ok {
+			return fmt.Errorf("minutes: no plural form is called %q", name)
+		}
+		var err error
+		if w.minutes[form], err = parseTemplate(text, map[variable]bool{varExpiry: true}); err != nil {
+			return fmt.Errorf("minutes: %w", err)
+		}
+	}
+	for name, word := range f.Euros {
+		form, ok := pluralForm(name)
+		if !ok {
+			return fmt.Errorf("euros: no plural form is called %q", name)
+		}
+		w.euros[form] = word
+	}
+	for n := 1; n <= longestMinutes; n++ {
+		if len(w.minutes[w.minutesForm(n)]) == 0 {
+			return fmt.Errorf("no word for %d minutes", n)
+		}
+	}
+	if w.euros[plural.Other] == "" {
+		return errors.New("no word for euros")
+	}
+	return nil
+}
+
+// pluralForm finds a form by its name in the CLDR.
+func pluralForm(name string) (plural.Form, bool) {
+	forms := map[string]plural.Form{
+		"zero": plural.Zero, "one": plural.One, "two": plural.Two,
+		"few": plural.Few, "many": plural.Many, "other": plural.Other,
+	}
+	form, ok := forms[name]
+	return form, ok
+}
+
+// fillTexts takes over the four texts.
+func (f wordingFile) fillTexts(w *wording) error {
+	verification := map[variable]bool{varPIN: true, varMinutes: true, varBrand: true}
+	paymentSMS := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true}
+	paymentCall := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true, varEuros: true}
+	for _, t := range []struct {
+		name  string
+		text  string
+		known map[variable]bool
+		check func(template) error
+		into  map[Kind]template
+		kind  Kind
+	}{
+		{"verification SMS", f.Verification.SMS, verification, template.checkSMS, w.sms, Verification},
+		{"verification call", f.Verification.Call, verification, template.checkCall, w.call, Verification},
+		{"payment SMS", f.Payment.SMS, paymentSMS, template.checkSMS, w.sms, Payment},
+		{"payment call", f.Payment.Call, paymentCall, template.checkCall, w.call, Payment},
+	} {
+		parsed, err := parseTemplate(t.text, t.known)
+		if err == nil {
+			err = t.check(parsed)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		t.into[t.kind] = parsed
+	}
+	return nil
+}
