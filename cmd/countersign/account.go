@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"text/tabwriter"
+	"time"
 	"unicode"
 
 	"countersign/internal/phone"
@@ -131,7 +132,7 @@ type accountRotateCmd struct {
 // Run replaces the secret.
 func (c *accountRotateCmd) Run(p *process) error {
 	secret := store.NewAPISecret()
-	if err := c.change(p, func(db *store.DB) error { return db.RotateSecret(p.ctx, c.Key, secret, p.now()) }); err != nil {
+	if err := c.change(p, func(db *store.DB) error { return db.RotateSecret(p.ctx, c.Key, secret, time.Time{}, p.now()) }); err != nil {
 		return err
 	}
 	p.printf("api_secret: %s\n", secret)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/internal/store"
 )
@@ -42,7 +43,7 @@ func TestAccounts(t *testing.T) {
 	}
 	c := in.credentials("acme0001")
 	if c.Name != "Acme Ltd" || c.Balance.String() != "100.00000001" || c.Rate != 7 || !c.CustomPIN || c.Trial || c.Barred || c.Unlimited ||
-		!c.HasSecret("mysecret") || c.SignatureSecret != match[1] || c.SignatureMethod != "sha512" {
+		!c.HasSecret("mysecret", time.Now()) || c.SignatureSecret != match[1] || c.SignatureMethod != "sha512" {
 		t.Errorf("created %+v", c.Account)
 	}
 
@@ -52,7 +53,7 @@ func TestAccounts(t *testing.T) {
 		t.Fatalf("create prints %q", out)
 	}
 	drawn := match[1]
-	if c := in.credentials(drawn); !c.Trial || !c.HasSecret(match[2]) || c.CustomPIN || c.SignatureSecret != "" {
+	if c := in.credentials(drawn); !c.Trial || !c.HasSecret(match[2], time.Now()) || c.CustomPIN || c.SignatureSecret != "" {
 		t.Errorf("created %+v", c.Account)
 	}
 
@@ -75,7 +76,7 @@ func TestAccounts(t *testing.T) {
 	}
 	out = in.ok("account", "rotate-secret", "acme0001", "CONFIG")
 	match = regexp.MustCompile(`^api_secret: ([a-z2-7]{32})\n$`).FindStringSubmatch(out)
-	if c := in.credentials("acme0001"); match == nil || !c.HasSecret(match[1]) || c.HasSecret("mysecret") {
+	if c := in.credentials("acme0001"); match == nil || !c.HasSecret(match[1], time.Now()) || c.HasSecret("mysecret", time.Now()) {
 		t.Errorf("rotate-secret prints %q, or the old secret still opens", out)
 	}
 }

@@ -56,18 +56,21 @@ func (e *Engine) rate(a verify.Account) int {
 }
 
 func (e *Engine) proves(c store.Credentials, p Proof) bool {
+	now := e.cfg.Clock.Now()
 	if p.Signature == "" {
-		return c.HasSecret(p.Secret)
+		return c.HasSecret(p.Secret, now)
 	}
 	method, secret := signature.Method(c.SignatureMethod), c.SignatureSecret
 	if secret == "" {
 		method, secret = signature.SHA256, "none" // for the work, not for the result
 	}
-	signed := signature.Verify(method, secret, p.Params, p.Signature)
+	signed := signature.Verify(method, secret, p.Params, p.Signature) && c.SignatureSecret != ""
+	if c.OldSignatureSecret != "" && now.Before(c.OldSignatureUntil) {
+		signed = signature.Verify(signature.Method(c.OldSignatureMethod), c.OldSignatureSecret, p.Params, p.Signature) || signed
+	}
 	sent, err := strconv.ParseInt(p.Params["timestamp"], 10, 64)
-	if err != nil || c.SignatureSecret == "" {
+	if err != nil {
 		return false
 	}
-	age := e.cfg.Clock.Now().Sub(time.Unix(sent, 0))
-	return signed && age.Abs() <= maxClockSkew
+	return signed && now.Sub(time.Unix(sent, 0)).Abs() <= maxClockSkew
 }

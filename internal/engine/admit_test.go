@@ -124,6 +124,40 @@ func TestAdmitSigned(t *testing.T) {
 	}
 }
 
+// What a rotation replaced is good for the time that was granted, to the moment.
+func TestAdmitRotated(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	must(t, b.db.CreateAccount(t.Context(), store.NewAccount{
+		Account: verify.Account{Key: "rotated1"}, Secret: "old", SignatureMethod: "sha1", SignatureSecret: "old signature",
+	}, t0))
+	until := t0.Add(time.Hour)
+	must(t, b.db.RotateSecret(t.Context(), "rotated1", "new", until, t0))
+	must(t, b.db.SetSignature(t.Context(), "rotated1", "sha256", "new signature", until, t0))
+	try := func(name string, p engine.Proof, want bool) {
+		t.Helper()
+		if _, err := b.Admit(t.Context(), p); (err == nil) != want || err != nil && kind(err) != verify.KindBadCredentials {
+			t.Errorf("%s at %s: %v, want it to be admitted: %v", name, b.clock.Now(), err, want)
+		}
+	}
+	signed := func(m signature.Method, secret string) engine.Proof {
+		params := map[string]string{"api_key": "rotated1", "timestamp": strconv.FormatInt(b.clock.Now().Unix(), 10)}
+		return engine.Proof{Key: "rotated1", Params: params, Signature: signature.Sign(m, secret, params)}
+	}
+	all := func(old bool) {
+		try("new secret", engine.Proof{Key: "rotated1", Secret: "new"}, true)
+		try("old secret", engine.Proof{Key: "rotated1", Secret: "old"}, old)
+		try("new signature", signed(signature.SHA256, "new signature"), true)
+		try("old signature", signed(signature.SHA1, "old signature"), old)
+		try("old secret by the new method", signed(signature.SHA256, "old signature"), false)
+	}
+	all(true)
+	b.clock.Advance(time.Hour - time.Millisecond)
+	all(true)
+	b.clock.Advance(time.Millisecond)
+	all(false)
+}
+
 func TestAdmitThrottles(t *testing.T) {
 	t.Parallel()
 	newBench := func(t *testing.T, rate int) *bench {

@@ -173,9 +173,9 @@ func (j *Job) carry(ctx context.Context, now time.Time) (more bool, err error) {
 }
 
 // forget deletes what has no other bound: the messages of the virtual phone, which
-// hold codes, and receipts that found no message.
+// hold codes, receipts that found no message, and secrets that have expired.
 func (j *Job) forget(ctx context.Context, now time.Time) (more bool, err error) {
-	if err := j.cfg.Store.ForgetReceipts(ctx, now); err != nil {
+	if err := errors.Join(j.cfg.Store.ForgetReceipts(ctx, now), j.cfg.Store.ForgetSecrets(ctx, now)); err != nil {
 		return false, err
 	}
 	if j.cfg.Keep.Codes == 0 {

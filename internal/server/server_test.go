@@ -384,7 +384,7 @@ func TestSeedDemoTwice(t *testing.T) {
 	}
 	for _, a := range want {
 		c, err := db.Credentials(t.Context(), a.Key)
-		if err != nil || !c.HasSecret("demosecret0001") || c.SignatureSecret != "demosignature0001" || c.SignatureMethod != "sha256" {
+		if err != nil || !c.HasSecret("demosecret0001", time.Now()) || c.SignatureSecret != "demosignature0001" || c.SignatureMethod != "sha256" {
 			t.Errorf("%s: %v, or other secrets than the published ones", a.Key, err)
 		}
 		sum, _, err := db.LedgerSum(t.Context(), a.Key)

@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"database/sql"
-	"encoding/base32"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"countersign/internal/verify"
@@ -27,20 +24,30 @@ type Credentials struct {
 	SignatureMethod string
 	SignatureSecret string // "" when the account has none
 
-	hashes [][]byte
+	// What a rotation replaced, which is good until then; "" when there is none.
+	OldSignatureMethod string
+	OldSignatureSecret string
+	OldSignatureUntil  time.Time
+
+	hashes []secretHash
 	seal   *sealer
 }
 
+type secretHash struct {
+	hash    []byte
+	expires time.Time // zero for never
+}
+
 // HasSecret reports, in constant time for each of the account's secrets, whether
-// secret is one of them.
-func (c Credentials) HasSecret(secret string) bool {
+// secret is one of them that is good at now.
+func (c Credentials) HasSecret(secret string, now time.Time) bool {
 	if c.seal == nil {
 		return false
 	}
 	hash := c.seal.hashSecret(c.Key, secret)
 	found := false
 	for _, h := range c.hashes {
-		found = hmac.Equal(h, hash) || found
+		found = hmac.Equal(h.hash, hash) && (h.expires.IsZero() || now.Before(h.expires)) || found
 	}
 	return found
 }
@@ -60,7 +67,8 @@ func scanAccount(a *verify.Account) []any {
 // work and returns ErrNoAccount.
 func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) {
 	rows, err := db.query(ctx, `
-		SELECT `+accountColumns+`, a.signature_method, a.signature_secret, s.hash
+		SELECT `+accountColumns+`, a.signature_method, a.signature_secret,
+			a.old_signature_method, a.old_signature_secret, a.old_signature_until, s.hash, s.expires_at
 		FROM accounts a LEFT JOIN account_secrets s ON s.account = a.key
 		WHERE a.key = $1`, key)
 	if err != nil {
@@ -68,29 +76,34 @@ func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) 
 	}
 	defer rows.Close()
 	c := Credentials{seal: db.seal}
-	var sealed []byte
+	var sealed, oldSealed []byte
 	for rows.Next() {
-		var hash []byte
-		if err := rows.Scan(append(scanAccount(&c.Account), &c.SignatureMethod, &sealed, &hash)...); err != nil {
+		var (
+			hash           []byte
+			until, expires sql.NullInt64
+		)
+		if err := rows.Scan(append(scanAccount(&c.Account), &c.SignatureMethod, &sealed,
+			&c.OldSignatureMethod, &oldSealed, &until, &hash, &expires)...); err != nil {
 			return Credentials{}, fmt.Errorf("find account: %w", err)
 		}
+		c.OldSignatureUntil = fromMillisOrNull(until)
 		if hash != nil {
-			c.hashes = append(c.hashes, hash)
+			c.hashes = append(c.hashes, secretHash{hash, fromMillisOrNull(expires)})
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return Credentials{}, fmt.Errorf("find account: %w", err)
 	}
+	if len(c.hashes) == 0 {
+		c.hashes = []secretHash{{hash: make([]byte, 32)}}
+	}
 	if c.Key == "" {
-		c.hashes = [][]byte{make([]byte, 32)}
 		return c, ErrNoAccount
 	}
-	if sealed != nil {
-		if c.SignatureSecret, err = db.seal.openAccount(sealed, c.Key); err != nil {
-			return Credentials{}, err
-		}
+	if c.SignatureSecret, err = db.seal.openSignature(sealed, c.Key); err == nil {
+		c.OldSignatureSecret, err = db.seal.openSignature(oldSealed, c.Key)
 	}
-	return c, nil
+	return c, err
 }
 
 // Accounts lists all accounts by key.
@@ -111,7 +124,8 @@ func (db *DB) Accounts(ctx context.Context) ([]verify.Account, error) {
 	return accounts, rows.Err()
 }
 
-// NewAccount is an account to create. Its Balance is its first top-up.
+// NewAccount is an account to create. Its Balance is a first top-up, of its parent's
+// balance if it has a parent.
 type NewAccount struct {
 	verify.Account
 	Secret          string
@@ -122,7 +136,10 @@ type NewAccount struct {
 
 // CreateAccount adds an account with its first secret.
 func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) error {
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.WriteFor(ctx, a.Payer(), func(tx *Tx) error {
+		if err := tx.mayPay(a.Parent, a.Key); err != nil {
+			return err
+		}
 		var sealed []byte
 		if a.SignatureSecret != "" {
 			sealed = tx.seal.sealAccount(a.SignatureSecret, a.Key)
@@ -143,7 +160,7 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 		if n == 0 {
 			return ErrAccountExists
 		}
-		if err := tx.addSecret(a.Key, a.Secret, now); err != nil {
+		if err := tx.addSecret(a.Key, a.Secret, time.Time{}, now); err != nil {
 			return err
 		}
 		for _, number := range a.Approved {
@@ -155,28 +172,12 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 		if a.Balance == 0 {
 			return nil
 		}
-		return tx.TopUp(a.Key, a.Balance, now)
+		return tx.TopUp(a.Payer(), a.Balance, now)
 	})
 	if err != nil {
 		return fmt.Errorf("create account %s: %w", a.Key, err)
 	}
 	return nil
-}
-
-func (tx *Tx) addSecret(account, secret string, now time.Time) error {
-	_, err := tx.exec(`INSERT INTO account_secrets (account, hash, created_at) VALUES ($1, $2, $3)`,
-		account, tx.seal.hashSecret(account, secret), millis(now))
-	return err
-}
-
-// RotateSecret gives the account a new secret in place of all it had.
-func (db *DB) RotateSecret(ctx context.Context, key, secret string, now time.Time) error {
-	return db.changeAccount(ctx, key, func(tx *Tx) error {
-		if _, err := tx.exec(`DELETE FROM account_secrets WHERE account = $1`, key); err != nil {
-			return err
-		}
-		return tx.addSecret(key, secret, now)
-	})
 }
 
 // SetBarred bars an account from starting verifications, or lets it again.
@@ -259,18 +260,4 @@ func (db *DB) exists(ctx context.Context, query string, args ...any) (bool, erro
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// NewAPIKey draws a key like those of the original: 8 lower-case letters and
-// digits.
-func NewAPIKey() string { return randomText(8) }
-
-// NewAPISecret draws a secret of 160 bits.
-func NewAPISecret() string { return randomText(32) }
-
-// randomText gives n characters of 5 random bits each.
-func randomText(n int) string {
-	raw := make([]byte, (n*5+7)/8)
-	rand.Read(raw) // never fails (crypto/rand)
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw))[:n]
 }

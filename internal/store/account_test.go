@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"regexp"
 	"testing"
+	"time"
 
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -32,15 +33,15 @@ func testAccounts(t *testing.T, db *store.DB) {
 			t.Errorf("%s: signature %q with %q, want %q with %q", a.Key, c.SignatureMethod, c.SignatureSecret, a.SignatureMethod, a.SignatureSecret)
 		}
 		for _, other := range []string{"", "Secret", "secret ", "wrong"} {
-			if c.HasSecret(other) {
+			if c.HasSecret(other, t0) {
 				t.Errorf("%s: %q is taken for its secret", a.Key, other)
 			}
 		}
-		if !c.HasSecret(a.Secret) {
+		if !c.HasSecret(a.Secret, t0) {
 			t.Errorf("%s: its secret is not recognised", a.Key)
 		}
 	}
-	if c, err := db.Credentials(t.Context(), plain.Key); err != nil || c.HasSecret(full.Secret) {
+	if c, err := db.Credentials(t.Context(), plain.Key); err != nil || c.HasSecret(full.Secret, t0) {
 		t.Errorf("another account's secret is accepted (%v)", err)
 	}
 	list, err := db.Accounts(t.Context())
@@ -60,7 +61,7 @@ func testAccountDuplicate(t *testing.T, db *store.DB) {
 	}
 	c, err := db.Credentials(t.Context(), "demo0001")
 	must(t, err)
-	if c.HasSecret("stolen") || c.Name != "Test" || c.Unlimited || c.Balance != verify.Unit {
+	if c.HasSecret("stolen", t0) || c.Name != "Test" || c.Unlimited || c.Balance != verify.Unit {
 		t.Errorf("the second account changed the first: %+v", c.Account)
 	}
 	if ok, _ := db.Approved(t.Context(), "demo0001", "447700900001"); ok {
@@ -80,8 +81,8 @@ func testAccountChanges(t *testing.T, db *store.DB) {
 		return c
 	}
 
-	must(t, db.RotateSecret(t.Context(), "demo0001", "new", t0))
-	if c := find(); !c.HasSecret("new") || c.HasSecret("secret of demo0001") {
+	must(t, db.RotateSecret(t.Context(), "demo0001", "new", time.Time{}, t0))
+	if c := find(); !c.HasSecret("new", t0) || c.HasSecret("secret of demo0001", t0) {
 		t.Error("after the rotation the old secret opens, or the new one does not")
 	}
 	for _, barred := range []bool{true, true, false} {
@@ -102,7 +103,7 @@ func testAccountChanges(t *testing.T, db *store.DB) {
 		t.Errorf("balance %s, want 1.00000020", c.Balance)
 	}
 	after, err := db.Credentials(t.Context(), "other001")
-	if err != nil || !reflect.DeepEqual(after.Account, before.Account) || !after.HasSecret("secret of other001") {
+	if err != nil || !reflect.DeepEqual(after.Account, before.Account) || !after.HasSecret("secret of other001", t0) {
 		t.Errorf("another account was changed: %+v, %v", after.Account, err)
 	}
 }
@@ -116,13 +117,13 @@ func testAccountUnknown(t *testing.T, db *store.DB) {
 		}
 		// It is compared with a secret as any other is, and none fits.
 		for _, secret := range []string{"", "secret of demo0001", "\x00"} {
-			if c.HasSecret(secret) {
+			if c.HasSecret(secret, t0) {
 				t.Errorf("the unknown account %q has the secret %q", key, secret)
 			}
 		}
 	}
 	for name, err := range map[string]error{
-		"RotateSecret": db.RotateSecret(t.Context(), "nobody00", "new", t0),
+		"RotateSecret": db.RotateSecret(t.Context(), "nobody00", "new", time.Time{}, t0),
 		"SetBarred":    db.SetBarred(t.Context(), "nobody00", true),
 		"SetUnlimited": db.SetUnlimited(t.Context(), "nobody00", true),
 		"Credit":       db.Credit(t.Context(), "nobody00", 1, t0),
@@ -173,7 +174,7 @@ func TestNewAPIKey(t *testing.T) {
 
 func TestZeroCredentialsHaveNoSecret(t *testing.T) {
 	t.Parallel()
-	if (store.Credentials{}).HasSecret("") {
+	if (store.Credentials{}).HasSecret("", t0) {
 		t.Error("credentials of nobody have the empty secret")
 	}
 }

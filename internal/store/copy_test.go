@@ -43,7 +43,7 @@ func live(t *testing.T) lived {
 		Secret:  "secret", SignatureMethod: "sha256", SignatureSecret: "signature",
 	}, t0))
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{
-		Account: verify.Account{Key: "trial001", Trial: true, Barred: true}, Secret: "other", Approved: []string{"447700900000", "447700900009"},
+		Account: verify.Account{Key: "trial001", Trial: true, Barred: true, Parent: "demo0001", DailyCap: 9, Settings: fullSettings()}, Secret: "other", Approved: []string{"447700900000", "447700900009"},
 	}, at(1)))
 	must(t, db.ReplacePrices(t.Context(), []store.Price{{Amount: 7}, {Country: "GB", Amount: 5}}))
 	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900066", Reason: "abuse", CreatedAt: at(2)}))
@@ -135,7 +135,7 @@ func wantCopy(t *testing.T, in lived, to string) {
 		"messages": func(db *store.DB) (any, error) { return db.Messages(t.Context(), "", 100) },
 		"secrets": func(db *store.DB) (any, error) {
 			c, err := db.Credentials(t.Context(), "demo0001")
-			return []any{c.HasSecret("secret"), c.HasSecret("other"), c.SignatureSecret}, err
+			return []any{c.HasSecret("secret", t0), c.HasSecret("other", t0), c.SignatureSecret}, err
 		},
 		"ledger": func(db *store.DB) (any, error) {
 			sum, charges, err := db.LedgerSum(t.Context(), "demo0001")

@@ -135,6 +135,14 @@ func (s *sealer) openAccount(sealed []byte, account string) (string, error) {
 	return string(secret), nil
 }
 
+// openSignature opens a signature secret; one that is not there is "".
+func (s *sealer) openSignature(sealed []byte, account string) (string, error) {
+	if sealed == nil {
+		return "", nil
+	}
+	return s.openAccount(sealed, account)
+}
+
 // hashSecret is what is stored of an API secret. A keyed hash suffices, since
 // secrets are long and random, and it costs nothing on the hot path.
 func (s *sealer) hashSecret(account, secret string) []byte {

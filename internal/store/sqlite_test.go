@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -191,7 +192,7 @@ func TestSecretsAreSealed(t *testing.T) {
 		Account: verify.Account{Key: "demo0001", Name: canary}, Secret: secrets["API secret"],
 		SignatureMethod: "sha256", SignatureSecret: secrets["signature secret"],
 	}, t0))
-	must(t, db.RotateSecret(t.Context(), "demo0001", secrets["rotated secret"], t0))
+	must(t, db.RotateSecret(t.Context(), "demo0001", secrets["rotated secret"], time.Time{}, t0))
 	req := request("demo0001", "447700900001")
 	req.CodeLength = verify.MaxPINLength
 	drawn, _ := insert(t, db, req, t0)
@@ -312,7 +313,7 @@ func TestBrokenRows(t *testing.T) {
 		if c, err := db.Credentials(t.Context(), "other001"); err == nil {
 			t.Errorf("signature secret %q of another account was read", c.SignatureSecret)
 		}
-		if c, err := db.Credentials(t.Context(), "demo0001"); err != nil || c.HasSecret("same") {
+		if c, err := db.Credentials(t.Context(), "demo0001"); err != nil || c.HasSecret("same", t0) {
 			t.Errorf("the hash of another account's secret is accepted (%v)", err)
 		}
 	})

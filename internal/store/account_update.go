@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"countersign/internal/verify"
+)
+
+var (
+	// ErrNoParent is returned for a parent that is no account.
+	ErrNoParent = errors.New("there is no such parent account")
+	// ErrParent is returned for a parent that uses another account's balance itself,
+	// and for a sub-account that others use the balance of: there is one level only.
+	ErrParent = errors.New("a sub-account cannot have sub-accounts")
+	// ErrOwnBalance is returned for an account that is to use its parent's balance
+	// and has a balance of its own.
+	ErrOwnBalance = errors.New("the account has a balance of its own, which it could use no more: bring it to nothing first")
+)
+
+// UpdateAccount changes what stands in an account's row: change is given the account
+// as it is, and may be run more than once. Key and Balance stay, whatever it does to
+// them.
+func (db *DB) UpdateAccount(ctx context.Context, key string, change func(*verify.Account) error) error {
+	return db.changeAccount(ctx, key, func(tx *Tx) error {
+		var (
+			a        verify.Account
+			settings string
+		)
+		ok, err := tx.queryRow(`SELECT `+accountColumns+`, a.settings FROM accounts a WHERE a.key = $1`+tx.lock,
+			[]any{key}, append(scanAccount(&a), &settings)...)
+		if err == nil && !ok {
+			err = ErrNoAccount
+		}
+		if err != nil {
+			return err
+		}
+		parent := a.Parent
+		if err := change(&a); err != nil {
+			return err
+		}
+		if a.Parent != parent {
+			if err := tx.maySwitch(key, a.Parent); err != nil {
+				return err
+			}
+		}
+		if settings, err = encodeSettings(settings, a.Settings); err != nil {
+			return err
+		}
+		return tx.send(`UPDATE accounts SET name = $2, barred = $3, trial = $4, custom_pin = $5, rate = $6, unlimited = $7,
+				parent = $8, daily_cap = $9, on_undeliverable = $10, settings = $11
+			WHERE key = $1`,
+			key, a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate, a.Unlimited,
+			a.Parent, int64(a.DailyCap), string(a.OnUndeliverable), settings)
+	})
+}
+
+// mayPay reports whether an account may use the balance of parent, which is "" for
+// none. It keeps the parent as it is until the transaction ends.
+func (tx *Tx) mayPay(parent, key string) error {
+	if parent == "" {
+		return nil
+	}
+	if parent == key {
+		return ErrParent
+	}
+	var above string
+	ok, err := tx.queryRow(`SELECT parent FROM accounts WHERE key = $1`+tx.lock, []any{parent}, &above)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return ErrNoParent
+	case above != "":
+		return ErrParent
+	}
+	return nil
+}
+
+// maySwitch reports whether an account may use the balance of another parent, or its
+// own, from now on.
+func (tx *Tx) maySwitch(key, parent string) error {
+	if err := tx.mayPay(parent, key); err != nil || parent == "" {
+		return err
+	}
+	var (
+		balance  int64
+		isParent bool
+	)
+	_, err := tx.queryRow(`SELECT balance, EXISTS (SELECT 1 FROM accounts WHERE parent = $1) FROM accounts WHERE key = $1`,
+		[]any{key}, &balance, &isParent)
+	switch {
+	case err != nil:
+		return err
+	case isParent:
+		return ErrParent
+	case balance != 0:
+		return ErrOwnBalance
+	}
+	return nil
+}
