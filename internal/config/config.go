@@ -27,6 +27,7 @@ type Config struct {
 	Limits         Limits   `yaml:"limits"`
 	V1             V1       `yaml:"v1"`
 	Billing        Billing  `yaml:"billing"`
+	Admin          Admin    `yaml:"admin"`
 
 	Retention Retention `yaml:"retention"`
 	Fraud     Fraud     `yaml:"fraud"`
@@ -139,6 +140,7 @@ func Default() Config {
 			WrongCodeText: "The code inserted does not match the expected value",
 		},
 		Billing: Billing{Currency: "USD"},
+		Admin:   Admin{TokenFile: "/var/lib/countersign/admin-token"},
 		Retention: Retention{
 			Codes: 24 * time.Hour, Numbers: 90 * 24 * time.Hour,
 			History: 396 * 24 * time.Hour, Ledger: 396 * 24 * time.Hour,

@@ -51,6 +51,10 @@ func (c Config) Validate() error {
 	if c.Billing.Currency != "USD" && c.Billing.Currency != "EUR" {
 		p.addf("billing.currency", "must be USD or EUR, not %q", c.Billing.Currency)
 	}
+	c.Admin.validate(&p)
+	if a := c.Admin.Listen; a != "" && !strings.HasSuffix(a, ":0") && (a == c.Listen || a == c.OpsListen) {
+		p.addf("admin.listen", "must differ from listen and ops_listen")
+	}
 	c.Retention.validate(&p)
 	c.Fraud.validate(&p)
 	c.validateCarriers(&p)

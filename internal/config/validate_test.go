@@ -50,6 +50,12 @@ func TestValidate(t *testing.T) {
 		{"keep all for the same time", func(c *config.Config) {
 			c.Retention = config.Retention{Codes: time.Hour, Numbers: time.Hour, History: time.Hour, Ledger: 24 * time.Hour}
 		}},
+		{"admin on the loopback", func(c *config.Config) { c.Admin.Listen = "[::1]:9443" }},
+		{"admin over TLS", func(c *config.Config) {
+			c.Admin = config.Admin{Listen: ":9443", TLS: config.AdminTLS{Cert: "a", Key: "b", ClientCA: "c"}}
+		}},
+		{"admin elsewhere", func(c *config.Config) { c.Admin.URL = "https://verify.example.com:9443" }},
+		{"admin through a tunnel", func(c *config.Config) { c.Admin.URL = "http://localhost:9443" }},
 		{"unsupported networks", func(c *config.Config) { c.Networks.Unsupported = []string{"8810", "447700900015"} }},
 	}
 	for _, tt := range tests {
@@ -94,6 +100,18 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"tts.voices[0].locale", ownVoices(config.Voice{Locale: "en-GB", Name: "alba"})},
 		{"tts.voices[0].name", ownVoices(config.Voice{Locale: "en-gb"})},
 		{"tts.voices[1].locale", ownVoices(config.Voice{Locale: "en-gb", Name: "a"}, config.Voice{Locale: "en-gb", Name: "b"})},
+		{"admin.listen", func(c *config.Config) { c.Admin.Listen = "9443" }},
+		{"admin.listen", func(c *config.Config) { c.Admin.Listen = ":9443" }},
+		{"admin.listen", func(c *config.Config) { c.Admin.Listen = "192.0.2.1:9443" }},
+		{"admin.listen", func(c *config.Config) { c.Admin.Listen = c.OpsListen }},
+		{"admin.token_file", func(c *config.Config) { c.Admin = config.Admin{Listen: "127.0.0.1:9443"} }},
+		{"admin.tls.cert", func(c *config.Config) { c.Admin.TLS.Key = "key.pem" }},
+		{"admin.tls.key", func(c *config.Config) { c.Admin.TLS.Cert = "cert.pem" }},
+		{"admin.tls.client_ca", func(c *config.Config) { c.Admin.Listen, c.Admin.TLS.ClientCA = "127.0.0.1:9443", "ca.pem" }},
+		{"admin.client.cert", func(c *config.Config) { c.Admin.Client.Key = "key.pem" }},
+		{"admin.url", func(c *config.Config) { c.Admin.URL = "verify.example.com:9443" }},
+		{"admin.url", func(c *config.Config) { c.Admin.URL = "http://verify.example.com:9443" }},
+		{"admin.url", func(c *config.Config) { c.Admin.URL = "https://me:secret@verify.example.com" }},
 		{"retention.codes", func(c *config.Config) { c.Retention.Codes = time.Hour - 1 }},
 		{"retention.codes", func(c *config.Config) { c.Retention.Codes = -time.Hour }},
 		{"retention.numbers", func(c *config.Config) { c.Retention.Numbers = c.Retention.Codes - 1 }},

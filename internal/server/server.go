@@ -68,8 +68,11 @@ type Server struct {
 	drain  *web.Drain
 	api    listener
 	ops    listener // its Listener is nil when it is not configured
+	admin  listener // as ops
 	url    string
 	opsURL string
+
+	adminURL string
 }
 
 type listener struct {
@@ -115,6 +118,9 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 			return nil, err
 		}
 		s.opsURL = "http://" + s.ops.Addr().String()
+	}
+	if err := s.listenAdmin(ctx, database, reg); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -245,34 +251,39 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.opts.Clock.AfterFunc(s.opts.DrainFor, stopAPI)
 	})()
 
-	// The listener of the operators goes last: /readyz says "stopping" meanwhile.
+	// The listeners of the operators go last: /readyz says "stopping" meanwhile.
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOps()
-	opsServed := make(chan error, 1)
-	if s.ops.Listener == nil {
-		opsServed <- nil
-	} else {
+	beside := []listener{s.ops, s.admin}
+	served := make(chan error, len(beside))
+	for _, l := range beside {
+		if l.Listener == nil {
+			served <- nil
+			continue
+		}
 		go func() {
 			defer cancel() // if it fails, all fails
-			opsServed <- web.Serve(opsCtx, s.ops.server, s.ops, time.Second)
+			served <- web.Serve(opsCtx, l.server, l, time.Second)
 		}()
 	}
 	errs := []error{web.Serve(apiCtx, s.api.server, s.api, grace)}
 	stopOps()
-	errs = append(errs, <-opsServed)
+	for range beside {
+		errs = append(errs, <-served)
+	}
 
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancelStop()
 	s.old.Stop()
 	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop))
-	s.api, s.ops = listener{}, listener{} // closed
+	s.api, s.ops, s.admin = listener{}, listener{}, listener{} // closed
 	return errors.Join(append(errs, s.Close())...)
 }
 
 // Close releases what New took. Serve does it by itself.
 func (s *Server) Close() error {
 	var errs []error
-	for _, l := range []listener{s.api, s.ops} {
+	for _, l := range []listener{s.api, s.ops, s.admin} {
 		if l.Listener != nil {
 			errs = append(errs, l.Close())
 		}

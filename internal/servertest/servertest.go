@@ -40,6 +40,16 @@ func Quiet() Option {
 	return func(o *server.Options) { o.Log = slog.New(slog.DiscardHandler) }
 }
 
+// WithAdmin serves the admin API, too, on a free port, with a token in a temporary
+// directory.
+func WithAdmin(t testing.TB) Option {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "admin-token")
+	return func(o *server.Options) {
+		o.Config.Admin.Listen, o.Config.Admin.TokenFile = "127.0.0.1:0", file
+	}
+}
+
 // Epoch is when the test's clock begins.
 var Epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 

@@ -63,7 +63,13 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 		Help:    "Time to answer, by route and HTTP status.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
 	}, []string{"route", "code"})
-	a.Metrics.MustRegister(duration)
+	if err := a.Metrics.Register(duration); err != nil {
+		other, ok := errors.AsType[prometheus.AlreadyRegisteredError](err)
+		if !ok {
+			panic(err) // the metric above is wrong
+		}
+		duration = other.ExistingCollector.(*prometheus.HistogramVec) // of another listener
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := a.Clock.Now()
 		mergeSlashes(r.URL)

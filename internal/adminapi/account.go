@@ -1,0 +1,296 @@
+package adminapi
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+
+	"countersign/internal/phone"
+	"countersign/internal/signature"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+func accountRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/accounts", serve: (*call).listAccounts},
+		{method: http.MethodPost, path: "/accounts", serve: (*call).createAccount, action: "account.create"},
+		{method: http.MethodGet, path: "/accounts/{key}", serve: (*call).showAccount},
+		{method: http.MethodPatch, path: "/accounts/{key}", serve: (*call).setAccount, action: "account.set"},
+		{method: http.MethodPost, path: "/accounts/{key}/bar", serve: (*call).barAccount, action: "account.bar"},
+		{method: http.MethodPost, path: "/accounts/{key}/unbar", serve: (*call).unbarAccount, action: "account.unbar"},
+		{method: http.MethodPost, path: "/accounts/{key}/credit", serve: (*call).creditAccount, action: "account.credit"},
+		{method: http.MethodPost, path: "/accounts/{key}/rotate-secret", serve: (*call).rotateSecret, action: "account.rotate-secret"},
+	}
+}
+
+// Account is an account as the API shows it, without its secrets.
+type Account struct {
+	Key     string `json:"key"`
+	Balance string `json:"balance"`
+	AccountSettings
+}
+
+// AccountSettings are what can be changed of an account.
+type AccountSettings struct {
+	Name            string                 `json:"name"`
+	Barred          bool                   `json:"barred"`
+	Trial           bool                   `json:"trial"`
+	PINCode         bool                   `json:"pin_code"`
+	Rate            int                    `json:"rate"`
+	OnUndeliverable verify.OnUndeliverable `json:"on_undeliverable"`
+}
+
+func settingsOf(a verify.Account) AccountSettings {
+	return AccountSettings{
+		Name: a.Name, Barred: a.Barred, Trial: a.Trial, PINCode: a.CustomPIN, Rate: a.Rate, OnUndeliverable: a.OnUndeliverable,
+	}
+}
+
+// apply checks the settings and puts them into a.
+func (s AccountSettings) apply(a *verify.Account) error {
+	const longestName, mostRate = 200, 65_535
+	if err := line("name", s.Name, longestName); err != nil {
+		return err
+	}
+	if s.Rate < 0 || s.Rate > mostRate {
+		return invalid("rate", "must be 0 to %d", mostRate)
+	}
+	if !s.OnUndeliverable.Valid() {
+		return invalid("on_undeliverable", "must be %s or %s", verify.UndeliverableWait, verify.UndeliverableNextEvent)
+	}
+	a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate, a.OnUndeliverable = s.Name, s.Barred, s.Trial, s.PINCode, s.Rate, s.OnUndeliverable
+	return nil
+}
+
+func toAccount(a verify.Account) Account {
+	return Account{Key: a.Key, Balance: a.Balance.String(), AccountSettings: settingsOf(a)}
+}
+
+// AccountList is the answer to a wish for all accounts.
+type AccountList struct {
+	Accounts []Account `json:"accounts"`
+}
+
+func (c *call) listAccounts() error {
+	if _, err := c.query(); err != nil {
+		return err
+	}
+	accounts, err := c.cfg.Store.Accounts(c.r.Context())
+	if err != nil {
+		return err
+	}
+	list := AccountList{Accounts: make([]Account, len(accounts))}
+	for i, a := range accounts {
+		list.Accounts[i] = toAccount(a)
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+// account finds the account that the path names.
+func (c *call) account() (verify.Account, error) {
+	found, err := c.cfg.Store.Credentials(c.r.Context(), c.r.PathValue("key"))
+	return found.Account, err
+}
+
+func (c *call) showAccount() error {
+	a, err := c.account()
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, toAccount(a))
+}
+
+// NewAccount is an account to create.
+type NewAccount struct {
+	AccountSettings
+	Key             string   `json:"key"`    // drawn if empty
+	Secret          string   `json:"secret"` // drawn if empty
+	Credit          string   `json:"credit"`
+	ApprovedNumbers []string `json:"approved_numbers"`
+	SignatureMethod string   `json:"signature_method"`
+}
+
+// CreatedAccount is the answer to a new account, and the one that has its secrets.
+type CreatedAccount struct {
+	Account
+	Secret          string `json:"secret"`
+	SignatureMethod string `json:"signature_method,omitempty"`
+	SignatureSecret string `json:"signature_secret,omitempty"`
+}
+
+func (c *call) createAccount() error {
+	n := NewAccount{AccountSettings: AccountSettings{OnUndeliverable: verify.UndeliverableWait}}
+	if err := c.read(&n); err != nil {
+		return err
+	}
+	a, err := n.account()
+	if err != nil {
+		return err
+	}
+	masked := make([]string, len(a.Approved))
+	for i, number := range a.Approved {
+		masked[i] = phone.Mask(number)
+	}
+	ctx, err := c.change(a.Key, map[string]any{
+		"settings": n.AccountSettings, "credit": a.Balance.String(), "approved_numbers": masked, "signature_method": n.SignatureMethod,
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.cfg.Store.CreateAccount(ctx, a, c.now()); err != nil {
+		return err
+	}
+	return c.changed(http.StatusCreated, CreatedAccount{
+		Account: toAccount(a.Account), Secret: a.Secret, SignatureMethod: a.SignatureMethod, SignatureSecret: a.SignatureSecret,
+	})
+}
+
+// account checks what was asked for, and draws what was not.
+func (n NewAccount) account() (a store.NewAccount, err error) {
+	a.Key, a.Secret = cmp.Or(n.Key, store.NewAPIKey()), cmp.Or(n.Secret, store.NewAPISecret())
+	if !regexp.MustCompile(`^[0-9A-Za-z]{8}$`).MatchString(a.Key) {
+		return a, invalid("key", "%q is not 8 letters and digits", printable(a.Key))
+	}
+	if err := line("secret", a.Secret, 200); err != nil {
+		return a, err
+	}
+	if a.Balance, err = money("credit", cmp.Or(n.Credit, "0")); err != nil {
+		return a, err
+	}
+	if a.Balance < 0 {
+		return a, invalid("credit", "must not be negative")
+	}
+	if err := n.apply(&a.Account); err != nil {
+		return a, err
+	}
+	for _, text := range n.ApprovedNumbers {
+		approved, err := number("approved_numbers", text)
+		if err != nil {
+			return a, err
+		}
+		a.Approved = append(a.Approved, approved)
+	}
+	if n.SignatureMethod != "" {
+		if !signature.Method(n.SignatureMethod).Valid() {
+			return a, invalid("signature_method", "%q is not known", printable(n.SignatureMethod))
+		}
+		a.SignatureMethod, a.SignatureSecret = n.SignatureMethod, store.NewAPISecret()
+	}
+	return a, nil
+}
+
+// setAccount changes the settings that the body names, and leaves the others.
+func (c *call) setAccount() error {
+	body, err := io.ReadAll(c.r.Body)
+	if err != nil {
+		return err
+	}
+	var given map[string]json.RawMessage
+	c.r.Body = io.NopCloser(bytes.NewReader(body))
+	if err := c.read(&given); err != nil {
+		return err
+	}
+	var probe AccountSettings // whether the fields are known, before it is asked whether the account is
+	c.r.Body = io.NopCloser(bytes.NewReader(body))
+	if err := c.read(&probe); err != nil {
+		return err
+	}
+	if len(given) == 0 {
+		return &Problem{Status: http.StatusBadRequest, Detail: "no setting is given; there are name, barred, trial, pin_code, rate and on_undeliverable"}
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if string(given[name]) == "null" {
+			return invalid(name, "must not be null")
+		}
+	}
+	key := c.r.PathValue("key")
+	ctx, err := c.change(key, given)
+	if err != nil {
+		return err
+	}
+	err = c.cfg.Store.UpdateAccount(ctx, key, func(a *verify.Account) error {
+		s := settingsOf(*a)
+		if err := json.Unmarshal(body, &s); err != nil {
+			return err
+		}
+		return s.apply(a)
+	})
+	if err != nil {
+		return err
+	}
+	return c.changedAccount()
+}
+
+// changedAccount answers with the account as it is now.
+func (c *call) changedAccount() error {
+	a, err := c.account()
+	if err != nil {
+		return err
+	}
+	return c.changed(http.StatusOK, toAccount(a))
+}
+
+func (c *call) barAccount() error { return c.setBarred(true) }
+
+func (c *call) unbarAccount() error { return c.setBarred(false) }
+
+func (c *call) setBarred(barred bool) error {
+	key := c.r.PathValue("key")
+	ctx, err := c.change(key, nil)
+	if err != nil {
+		return err
+	}
+	if err := c.cfg.Store.SetBarred(ctx, key, barred); err != nil {
+		return err
+	}
+	return c.changedAccount()
+}
+
+// Credit is an amount to add to a balance; a negative one is taken away.
+type Credit struct {
+	Amount string `json:"amount"`
+}
+
+func (c *call) creditAccount() error {
+	var credit Credit
+	if err := c.read(&credit); err != nil {
+		return err
+	}
+	amount, err := money("amount", credit.Amount)
+	if err != nil {
+		return err
+	}
+	key := c.r.PathValue("key")
+	ctx, err := c.change(key, map[string]string{"amount": amount.String()})
+	if err != nil {
+		return err
+	}
+	if err := c.cfg.Store.Credit(ctx, key, amount, c.now()); err != nil {
+		return err
+	}
+	return c.changedAccount()
+}
+
+// NewSecret is a secret that is shown this once.
+type NewSecret struct {
+	Secret string `json:"secret"`
+}
+
+func (c *call) rotateSecret() error {
+	key := c.r.PathValue("key")
+	ctx, err := c.change(key, nil)
+	if err != nil {
+		return err
+	}
+	s := NewSecret{Secret: store.NewAPISecret()}
+	if err := c.cfg.Store.RotateSecret(ctx, key, s.Secret, c.now()); err != nil {
+		return err
+	}
+	return c.changed(http.StatusOK, s)
+}

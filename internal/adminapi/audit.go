@@ -1,0 +1,56 @@
+package adminapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"countersign/internal/store"
+)
+
+// AuditLog is a part of the audit log, the newest entry first.
+type AuditLog struct {
+	Entries []AuditEntry `json:"entries"`
+}
+
+// AuditEntry is one change that somebody made.
+type AuditEntry struct {
+	Seq     int64           `json:"seq"`
+	At      string          `json:"at"`
+	Who     string          `json:"who"`
+	Source  string          `json:"source"`
+	Action  string          `json:"action"`
+	Subject string          `json:"subject"`
+	Detail  json.RawMessage `json:"detail"`
+}
+
+func (c *call) auditLog() error {
+	query, err := c.query("since", "until", "who", "action", "subject", "before", "limit")
+	if err != nil {
+		return err
+	}
+	f := store.AuditFilter{Who: query.Get("who"), Action: query.Get("action"), Subject: query.Get("subject")}
+	if f.Since, err = moment(query, "since"); err != nil {
+		return err
+	}
+	if f.Until, err = moment(query, "until"); err != nil {
+		return err
+	}
+	if f.Limit, err = limit(query, 100, 1000); err != nil {
+		return err
+	}
+	if query.Has("before") {
+		if f.Before, err = strconv.ParseInt(query.Get("before"), 10, 64); err != nil || f.Before < 1 {
+			return invalid("before", "must be the seq of an entry")
+		}
+	}
+	entries, err := c.cfg.Store.AuditLog(c.r.Context(), f)
+	if err != nil {
+		return err
+	}
+	log := AuditLog{Entries: make([]AuditEntry, len(entries))}
+	for i, e := range entries {
+		log.Entries[i] = AuditEntry{e.Seq, stamp(e.At), e.Who, e.Source, e.Action, e.Subject, json.RawMessage(e.Detail)}
+	}
+	return c.answer(http.StatusOK, log)
+}

@@ -1,0 +1,26 @@
+package adminapi
+
+import (
+	"net/http"
+
+	"countersign/internal/deliver"
+)
+
+// Carriers is how the carriers of the server are.
+type Carriers struct {
+	Carriers []deliver.CarrierStatus `json:"carriers"`
+}
+
+func (c *call) carriers() error {
+	if _, err := c.query(); err != nil {
+		return err
+	}
+	if c.cfg.Carriers == nil {
+		return &Problem{Status: http.StatusConflict, Detail: "no server runs, which alone knows its carriers"}
+	}
+	list := c.cfg.Carriers()
+	if list == nil {
+		list = []deliver.CarrierStatus{}
+	}
+	return c.answer(http.StatusOK, Carriers{list})
+}

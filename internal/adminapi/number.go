@@ -1,0 +1,89 @@
+package adminapi
+
+import (
+	"net/http"
+
+	"countersign/internal/phone"
+	"countersign/internal/store"
+)
+
+func numberRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/blocked-numbers", serve: (*call).listBlocked},
+		{method: http.MethodPut, path: "/blocked-numbers/{number}", serve: (*call).blockNumber, action: "number.block"},
+		{method: http.MethodDelete, path: "/blocked-numbers/{number}", serve: (*call).unblockNumber, action: "number.unblock"},
+	}
+}
+
+// BlockedNumber is a number that no account can verify.
+type BlockedNumber struct {
+	Number string `json:"number"`
+	Since  string `json:"since"`
+	Reason string `json:"reason"`
+}
+
+// BlockedNumbers is the answer to a wish for all of them.
+type BlockedNumbers struct {
+	Numbers []BlockedNumber `json:"numbers"`
+}
+
+func (c *call) listBlocked() error {
+	if _, err := c.query(); err != nil {
+		return err
+	}
+	blocked, err := c.cfg.Store.BlockedNumbers(c.r.Context())
+	if err != nil {
+		return err
+	}
+	list := BlockedNumbers{Numbers: make([]BlockedNumber, len(blocked))}
+	for i, b := range blocked {
+		list.Numbers[i] = BlockedNumber{b.Number, stamp(b.CreatedAt), b.Reason}
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+// BlockReason says why a number is blocked.
+type BlockReason struct {
+	Reason string `json:"reason"`
+}
+
+func (c *call) blockNumber() error {
+	n, err := number("number", c.r.PathValue("number"))
+	if err != nil {
+		return err
+	}
+	var why BlockReason
+	if err := c.read(&why); err != nil {
+		return err
+	}
+	if err := line("reason", why.Reason, 1000); err != nil {
+		return err
+	}
+	ctx, err := c.change(phone.Mask(n), why)
+	if err != nil {
+		return err
+	}
+	if err := c.cfg.Store.BlockNumber(ctx, store.BlockedNumber{Number: n, Reason: why.Reason, CreatedAt: c.now()}); err != nil {
+		return err
+	}
+	return c.changed(http.StatusNoContent, nil)
+}
+
+func (c *call) unblockNumber() error {
+	n, err := number("number", c.r.PathValue("number"))
+	if err != nil {
+		return err
+	}
+	ctx, err := c.change(phone.Mask(n), nil)
+	if err != nil {
+		return err
+	}
+	found, err := c.cfg.Store.UnblockNumber(ctx, n)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return &Problem{Status: http.StatusNotFound, Detail: n + " is not blocked"}
+	}
+	return c.changed(http.StatusNoContent, nil)
+}

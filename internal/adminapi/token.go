@@ -1,0 +1,183 @@
+package adminapi
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A token file has a line for each token: its name, which stands in the audit log, the
+// token or its hash (sha256: and 64 hexadecimal digits), and "read-only" for one that
+// may change nothing. What follows a # is a remark.
+//
+//	anna    UJ5XYK6BNQ3ZLH7C4TQ2VXGMWR
+//	backup  sha256:9f86d0…  read-only
+
+// minToken is how long a token is at least: 128 bits in letters and digits.
+const minToken = 22
+
+const hashPrefix = "sha256:"
+
+// token is a line of the file.
+type token struct {
+	name     string
+	text     string // "" where the file has the hash
+	hash     [sha256.Size]byte
+	readOnly bool
+}
+
+// CreateTokens makes a token file with a drawn token in it, that of "admin", where there
+// is none. Only its owner may read it.
+func CreateTokens(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("create token file: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".admin-token-*")
+	if err != nil {
+		return fmt.Errorf("create token file: %w", err)
+	}
+	_, err = fmt.Fprintln(f, "admin", rand.Text())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		// It appears under its name when it is whole, and never over another.
+		if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+	}
+	return errors.Join(err, os.Remove(f.Name()))
+}
+
+// ReadToken gives the first token of a file that is there in clear, for a client. The
+// file may also hold one word, the token.
+func ReadToken(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	if words := strings.Fields(string(text)); len(words) == 1 && !strings.HasPrefix(words[0], hashPrefix) {
+		return words[0], nil
+	}
+	list, err := parseTokens(text)
+	if err != nil {
+		return "", fmt.Errorf("token file %s: %w", path, err)
+	}
+	for _, t := range list {
+		if t.text != "" {
+			return t.text, nil
+		}
+	}
+	return "", fmt.Errorf("token file %s has hashes only, and no token to show", path)
+}
+
+// parseTokens reads a token file. No error of it tells a token.
+func parseTokens(text []byte) ([]token, error) {
+	var list []token
+	named := map[string]bool{}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		t, err := parseToken(words)
+		if err == nil && named[t.name] {
+			err = fmt.Errorf("%q names two tokens", t.name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		named[t.name] = true
+		list = append(list, t)
+	}
+	if len(list) == 0 && lines.Err() == nil {
+		return nil, errors.New("there is no token in it")
+	}
+	return list, lines.Err()
+}
+
+func parseToken(words []string) (t token, err error) {
+	if len(words) < 2 || len(words) > 3 || len(words) == 3 && words[2] != "read-only" {
+		return t, errors.New(`must be a name, a token, and "read-only" or nothing`)
+	}
+	if !regexp.MustCompile(`^[0-9A-Za-z._@-]{1,64}$`).MatchString(words[0]) {
+		return t, errors.New("the name must be letters, digits and . _ @ -")
+	}
+	t = token{name: words[0], readOnly: len(words) == 3}
+	if digits, ok := strings.CutPrefix(words[1], hashPrefix); ok {
+		hash, err := hex.DecodeString(digits)
+		if err != nil || len(hash) != len(t.hash) {
+			return t, errors.New("the hash must be 64 hexadecimal digits")
+		}
+		copy(t.hash[:], hash)
+		return t, nil
+	}
+	if len(words[1]) < minToken {
+		return t, fmt.Errorf("the token of %q is shorter than %d characters", t.name, minToken)
+	}
+	t.text, t.hash = words[1], sha256.Sum256([]byte(words[1]))
+	return t, nil
+}
+
+// tokens is a token file, which is read again when it has changed.
+type tokens struct {
+	path string
+
+	mu       sync.Mutex
+	list     []token
+	modified time.Time
+	size     int64
+}
+
+// find gives the token that a client shows. It compares hashes, with all of them, so
+// that the time it takes tells nothing.
+func (t *tokens) find(shown string) (found token, ok bool, err error) {
+	list, err := t.load()
+	if err != nil {
+		return token{}, false, err
+	}
+	hash := sha256.Sum256([]byte(shown))
+	for _, known := range list {
+		if subtle.ConstantTimeCompare(hash[:], known.hash[:]) == 1 {
+			found, ok = known, true
+		}
+	}
+	return found, ok, nil
+}
+
+// load gives the tokens of the file as it is now.
+func (t *tokens) load() ([]token, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	info, err := os.Stat(t.path)
+	if err != nil {
+		return nil, fmt.Errorf("token file: %w", err)
+	}
+	if t.list != nil && info.ModTime().Equal(t.modified) && info.Size() == t.size {
+		return t.list, nil
+	}
+	text, err := os.ReadFile(t.path)
+	if err != nil {
+		return nil, fmt.Errorf("token file: %w", err)
+	}
+	list, err := parseTokens(text)
+	if err != nil {
+		return nil, fmt.Errorf("token file %s: %w", t.path, err)
+	}
+	t.list, t.modified, t.size = list, info.ModTime(), info.Size()
+	return list, nil
+}

@@ -1,0 +1,132 @@
+package adminapi
+
+import (
+	"net/http"
+	"time"
+
+	"countersign/internal/phone"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// Verifications is what was found, the newest first.
+type Verifications struct {
+	Verifications []Verification `json:"verifications"`
+}
+
+// Verification is a verification for whoever has to say what became of it: without
+// PINs and typed codes, and with its number masked.
+type Verification struct {
+	ID          string        `json:"id"`
+	Account     string        `json:"account"`
+	Number      string        `json:"number"` // masked; "" once it was taken out
+	Country     string        `json:"country"`
+	Brand       string        `json:"brand"`
+	Locale      string        `json:"locale"`
+	Status      verify.Status `json:"status"`
+	SubmittedAt string        `json:"submitted_at"`
+	FinalizedAt string        `json:"finalized_at"` // "" while it runs
+	Price       string        `json:"price"`
+	Events      []Event       `json:"events"`
+	Checks      []Check       `json:"checks"`
+}
+
+// Event is one delivery attempt.
+type Event struct {
+	ID        string            `json:"id"`
+	Channel   verify.Channel    `json:"channel"`
+	State     verify.EventState `json:"state"`
+	StartedAt string            `json:"started_at"`
+	Carrier   string            `json:"carrier"`
+	Error     string            `json:"error"`
+	Cost      string            `json:"cost"`
+}
+
+// Check is one code that was submitted, without the code.
+type Check struct {
+	ReceivedAt string `json:"received_at"`
+	Valid      bool   `json:"valid"`
+	IPAddress  string `json:"ip_address"`
+}
+
+func toVerification(r store.Record, now time.Time) Verification {
+	at := r.At(now)
+	v := Verification{
+		ID: r.ID.Hex(), Account: r.Account, Country: r.Country, Brand: r.Brand, Locale: r.Locale,
+		Status: at.Status, SubmittedAt: stamp(r.SubmittedAt), FinalizedAt: stamp(at.FinalizedAt), Price: r.Price.String(),
+		Events: make([]Event, len(r.EventList)), Checks: make([]Check, len(r.CheckList)),
+	}
+	if r.Number != "" {
+		v.Number = phone.Mask(r.Number)
+	}
+	for i, e := range r.EventList {
+		v.Events[i] = Event{e.ID.String(), e.Channel, e.State, stamp(e.StartedAt), e.Carrier, e.Error, e.Cost.String()}
+	}
+	for i, c := range r.CheckList {
+		v.Checks[i] = Check{stamp(c.ReceivedAt), c.Valid, c.IPAddress}
+	}
+	return v
+}
+
+const (
+	usualSpan   = 7 * 24 * time.Hour
+	longestSpan = 31 * 24 * time.Hour // what a search may read of the archive
+)
+
+func (c *call) findVerifications() error {
+	query, err := c.query("number", "account", "since", "until", "limit")
+	if err != nil {
+		return err
+	}
+	f := store.VerificationFilter{Account: query.Get("account")}
+	if query.Get("number") == "" && f.Account == "" {
+		return invalid("number", "must be given, or account")
+	}
+	if query.Has("number") {
+		if f.Number, err = number("number", query.Get("number")); err != nil {
+			return err
+		}
+	}
+	if f.Until, err = moment(query, "until"); err != nil {
+		return err
+	}
+	if f.Until.IsZero() {
+		f.Until = c.now().Add(time.Second)
+	}
+	if f.Since, err = moment(query, "since"); err != nil {
+		return err
+	}
+	if f.Since.IsZero() {
+		f.Since = f.Until.Add(-usualSpan)
+	}
+	if span := f.Until.Sub(f.Since); span <= 0 || span > longestSpan+time.Second {
+		return invalid("since", "must be before until, by at most %d days", longestSpan/(24*time.Hour))
+	}
+	if f.Limit, err = limit(query, 20, 100); err != nil {
+		return err
+	}
+	records, err := c.cfg.Store.FindVerifications(c.r.Context(), f)
+	if err != nil {
+		return err
+	}
+	found := Verifications{Verifications: make([]Verification, len(records))}
+	for i, r := range records {
+		found.Verifications[i] = toVerification(r, c.now())
+	}
+	return c.answer(http.StatusOK, found)
+}
+
+func (c *call) showVerification() error {
+	id, ok := verify.ParseID(c.r.PathValue("id"))
+	if !ok {
+		return invalid("id", "is not a request_id")
+	}
+	rec, found, err := c.cfg.Store.FindVerification(c.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: "no such verification"}
+	}
+	return c.answer(http.StatusOK, toVerification(rec, c.now()))
+}
