@@ -35,6 +35,9 @@ type Config struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 
+	// Strangers makes those wait who fail to prove where they come from; nil for
+	// nobody.
+	Strangers *web.Strangers
 	// Denied are names that no brand and no payee may have.
 	Denied message.Denied
 	// BodyBytes bounds the body of a request.
@@ -140,7 +143,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	case isTooLarge(err):
 		writeProblem(w, f, http.StatusRequestEntityTooLarge, "Request body too large")
 	default:
-		a.refuse(w, c, err)
+		a.refuse(w, r, c, err)
 	}
 }
 
@@ -162,7 +165,7 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 }
 
 // refuse writes the answer to a call that failed.
-func (a *API) refuse(w http.ResponseWriter, c *call, err error) {
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error) {
 	refusal, ok := errors.AsType[*verify.Error](err)
 	if !ok {
 		a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "error", err)
@@ -171,6 +174,9 @@ func (a *API) refuse(w http.ResponseWriter, c *call, err error) {
 	if refusal.Kind == verify.KindUnavailable {
 		writeUnavailable(w, c.format)
 		return
+	}
+	if refusal.Kind == verify.KindBadCredentials && a.cfg.Strangers != nil {
+		a.cfg.Strangers.Hold(w, r)
 	}
 	status, text := "", ""
 	if c.endpoint.refuse != nil {

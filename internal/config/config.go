@@ -50,14 +50,6 @@ type Log struct {
 	Format string `yaml:"format"` // json or text
 }
 
-// Limits bounds what the API accepts.
-type Limits struct {
-	RequestsPerSecond int `yaml:"requests_per_second"` // of an account, in any second, over all v1 endpoints
-	BodyBytes         int `yaml:"body_bytes"`          // of a request
-
-	DeniedBrands []string `yaml:"denied_brands"` // words that no brand and no payee may have
-}
-
 // V1 holds the words of the v1 API that clients compare and that differ between
 // the ages of the original.
 type V1 struct {
@@ -134,7 +126,7 @@ func Default() Config {
 		Database:  "sqlite:/var/lib/countersign/countersign.db",
 		KeyFile:   "/var/lib/countersign/key",
 		Log:       Log{Level: "info", Format: "json"},
-		Limits:    Limits{RequestsPerSecond: 30, BodyBytes: 64 << 10},
+		Limits:    defaultLimits(),
 		V1: V1{
 			PlatformName:  "Nexmo",
 			WrongCodeText: "The code inserted does not match the expected value",

@@ -148,7 +148,7 @@ routes: []
 				"PATH=/bin", "COUNTERSIGNATURE=x", "COUNTERSIGN_BROKEN_ENTRY",
 			},
 			want: func(c *config.Config) {
-				c.Limits = config.Limits{RequestsPerSecond: 50, BodyBytes: 1000}
+				c.Limits.RequestsPerSecond, c.Limits.BodyBytes = 50, 1000
 				c.OpsListen = ":9000"
 				c.V1.WrongCodeText = "Wrong: no = match, #1"
 				c.TrustedProxies = []string{"10.0.0.0/8", "::1"}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"countersign/internal/verify"
 )
@@ -62,25 +61,6 @@ func (c Config) Validate() error {
 	c.Networks.validate(&p)
 	c.TTS.validate(&p)
 	return errors.Join(p...)
-}
-
-func (l Limits) validate(p *problems) {
-	for _, s := range []struct {
-		key           string
-		value, lowest int
-	}{
-		{"requests_per_second", l.RequestsPerSecond, 1},
-		{"body_bytes", l.BodyBytes, 1},
-	} {
-		if s.value < s.lowest {
-			p.addf("limits."+s.key, "must be at least %d", s.lowest)
-		}
-	}
-	for i, word := range l.DeniedBrands {
-		if !strings.ContainsFunc(word, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
-			p.addf(index("limits.denied_brands", i), "must have a letter or digit")
-		}
-	}
 }
 
 func (t TLS) validate(p *problems) {

@@ -36,6 +36,10 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	}
 	// Also for an unknown key, so that it takes as long as a wrong secret.
 	if proven := e.proves(c, p); !proven || err != nil {
+		if e.alarms.fail(c.Key) {
+			e.metrics.alarms.Inc()
+			e.cfg.Log.Warn("wrong credentials for an account", "account", c.Key, "failures", alarmAfter, "within", alarmEvery)
+		}
 		return verify.Account{}, &verify.Error{Kind: verify.KindBadCredentials}
 	}
 	if rate := e.rate(c.Account); rate > 0 && !e.throttle.allow(c.Key, rate) {

@@ -70,6 +70,7 @@ type Engine struct {
 	node     string // random, so that no two processes share a name
 	rand     io.Reader
 	throttle *throttle
+	alarms   *alarms
 	metrics  *metrics
 	runner   *task.Runner
 
@@ -91,6 +92,7 @@ func New(cfg Config) *Engine {
 		node:     verify.NewID(rand.Reader).String(),
 		rand:     rand.Reader,
 		throttle: newThrottle(cfg.Clock),
+		alarms:   newAlarms(cfg.Clock),
 		metrics:  newMetrics(cfg.Metrics),
 		slots:    make(chan struct{}, maxDeliveries),
 		flights:  flights{events: map[verify.ID]flight{}},

@@ -14,6 +14,7 @@ type metrics struct {
 	checks   *prometheus.CounterVec // by result
 	events   *prometheus.CounterVec // by channel and state
 	early    prometheus.Counter     // receipts
+	alarms   prometheus.Counter     // of wrong credentials
 	lateness prometheus.Histogram
 }
 
@@ -34,12 +35,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		early: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_receipts_early_total", Help: "Receipts for messages that no carrier has answered yet, or that are not ours.",
 		}),
+		alarms: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_credential_alarms_total", Help: "Times that an account had 20 requests with wrong credentials in an hour.",
+		}),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "countersign_step_lateness_seconds", Help: "How long after its time a step was taken.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300},
 		}),
 	}
-	reg.MustRegister(m.started, m.ended, m.checks, m.events, m.early, m.lateness)
+	reg.MustRegister(m.started, m.ended, m.checks, m.events, m.early, m.alarms, m.lateness)
 	return m
 }
 

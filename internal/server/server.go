@@ -106,6 +106,11 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	if s.api, err = s.listen(ctx, opts.Config.Listen, handler); err != nil {
 		return nil, err
 	}
+	proxies, err := opts.Config.ProxyPrefixes()
+	if err != nil {
+		return nil, err
+	}
+	s.api.Listener = web.Limit(s.api.Listener, webLimits(opts.Config.Limits), proxies, reg)
 	s.url = "http://" + s.api.Addr().String()
 	if s.api.server.TLSConfig, err = s.tlsConfig(); err != nil {
 		return nil, err
@@ -164,7 +169,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", apiv1.NotFound)
 	apiv1.Register(mux, apiv1.Config{
-		Engine: s.engine, Messages: messages, Drain: s.drain, Log: s.log, Metrics: reg,
+		Engine: s.engine, Messages: messages, Drain: s.drain, Strangers: s.strangers(proxies, reg), Log: s.log, Metrics: reg,
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
 	})
@@ -181,6 +186,18 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	return web.Access{
 		Log: s.log, Clock: s.opts.Clock, Proxies: proxies, Metrics: reg, NotFound: http.HandlerFunc(apiv1.NotFound),
 	}.Wrap(mux), nil
+}
+
+// strangers makes what slows down those who try keys and secrets; nil for nothing.
+func (s *Server) strangers(proxies web.Proxies, reg *prometheus.Registry) *web.Strangers {
+	limits := s.opts.Config.Limits
+	if limits.FailedLoginsPerMinute == 0 || s.opts.Unlimited {
+		return nil
+	}
+	return web.NewStrangers(web.StrangersConfig{
+		PerMinute: limits.FailedLoginsPerMinute, Delay: limits.FailedLoginDelay,
+		Proxies: proxies, Drain: s.drain, Clock: s.opts.Clock, Metrics: reg,
+	})
 }
 
 // wavSpeaker writes spoken scripts as files.
@@ -201,7 +218,14 @@ func (s *Server) listen(ctx context.Context, addr string, h http.Handler) (liste
 	if err != nil {
 		return listener{}, fmt.Errorf("listen: %w", err)
 	}
-	return listener{l, web.NewServer(h, s.log)}, nil
+	return listener{l, web.NewServer(h, s.log, webLimits(s.opts.Config.Limits))}, nil
+}
+
+func webLimits(l config.Limits) web.Limits {
+	return web.Limits{
+		HeaderTimeout: l.HeaderTimeout, ReadTimeout: l.ReadTimeout, WriteTimeout: l.WriteTimeout, IdleTimeout: l.IdleTimeout,
+		HeaderBytes: l.HeaderBytes, Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress,
+	}
 }
 
 func (s *Server) tlsConfig() (*tls.Config, error) {

@@ -13,13 +13,36 @@ type Proxies []netip.Prefix
 // Client is the address that a request comes from: the last one in
 // X-Forwarded-For that no trusted proxy put there, or the peer's.
 func (p Proxies) Client(r *http.Request) string {
+	if client, ok := p.client(r); ok {
+		return client.String()
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	return host
+}
+
+// Source is who is counted as one where many requests from one place are too many:
+// the IPv4 address of the client, or the /64 of its IPv6 address, which one
+// customer of a network has to himself. It is the zero Prefix where the address is
+// not known.
+func (p Proxies) Source(r *http.Request) netip.Prefix {
+	client, ok := p.client(r)
+	if !ok {
+		return netip.Prefix{}
+	}
+	return subnet(client)
+}
+
+func (p Proxies) client(r *http.Request) (netip.Addr, bool) {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr
 	}
 	client, err := netip.ParseAddr(host)
 	if err != nil {
-		return host
+		return netip.Addr{}, false
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && p.trusts(client); i-- {
@@ -29,7 +52,16 @@ func (p Proxies) Client(r *http.Request) string {
 		}
 		client = hop
 	}
-	return client.Unmap().String()
+	return client.Unmap(), true
+}
+
+func subnet(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := 64
+	if addr.Is4() {
+		bits = 32
+	}
+	return netip.PrefixFrom(addr, bits).Masked()
 }
 
 func (p Proxies) trusts(addr netip.Addr) bool {

@@ -21,29 +21,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Limits on what one connection may hold up. Every API call is answered within
-// moments; what takes longer than these is not a call.
-const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 10 * time.Second
-	idleTimeout       = 60 * time.Second
-	maxHeaderBytes    = 16 << 10
-)
-
-// NewServer returns a server with limits on time and size. There is no limit on
-// writing, since pages keep a connection open for live updates; handlers bound
-// their own work.
-func NewServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
-
 // Access is what the middleware of a listener needs.
 type Access struct {
 	Log     *slog.Logger

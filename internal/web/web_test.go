@@ -174,7 +174,9 @@ func serve(t *testing.T, h http.Handler, grace time.Duration) (url string, stop 
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	served = make(chan error, 1)
-	go func() { served <- web.Serve(ctx, web.NewServer(h, slog.New(slog.DiscardHandler)), l, grace) }()
+	go func() {
+		served <- web.Serve(ctx, web.NewServer(h, slog.New(slog.DiscardHandler), web.Limits{}), l, grace)
+	}()
 	t.Cleanup(stop)
 	return "http://" + l.Addr().String(), stop, served
 }
@@ -261,7 +263,7 @@ func TestServeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := web.Serve(t.Context(), web.NewServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler)), l, time.Second); err == nil {
+	if err := web.Serve(t.Context(), web.NewServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler), web.Limits{}), l, time.Second); err == nil {
 		t.Error("served on a closed listener")
 	}
 }

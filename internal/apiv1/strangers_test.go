@@ -1,0 +1,65 @@
+package apiv1_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/internal/server"
+	"countersign/internal/servertest"
+)
+
+// TestStrangersWait: of requests with bad credentials those over the limit wait, on
+// every endpoint together, and are refused in the usual words. Good ones from the
+// same address do not wait.
+func TestStrangersWait(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, func(o *server.Options) { o.Unlimited = false })
+	bad := func(path, status string) answer {
+		a := send(t, s.URL(), request{path: path, params: form("api_key", server.DemoAccount, "api_secret", "x", "request_id", unknownID)})
+		if got := a.fields(t)["error_text"]; got != status {
+			t.Errorf("%s: %s", path, a.body)
+		}
+		return a
+	}
+	const start, others = "Invalid credentials were provided", "Bad credentials"
+	for range 5 {
+		bad("/verify/json", start)
+		bad("/verify/search/json", others)
+	}
+	var waiting sync.WaitGroup
+	const held = 8 // for one address
+	for range held {
+		waiting.Go(func() { bad("/verify/json", start) })
+	}
+	// The clock stands still, so each of them waits until it is moved.
+	delayed := fmt.Sprintf(`countersign_failed_logins_total{answer="delayed"} %d`, held)
+	for !strings.Contains(send(t, s.OpsURL(), request{method: http.MethodGet, path: "/metrics"}).body, delayed) {
+		time.Sleep(time.Millisecond)
+	}
+	if a := bad("/verify/search/json", others); a.code != http.StatusOK { // one too many: at once
+		t.Errorf("got %d", a.code)
+	}
+	for range 20 { // the account's limit is 30 in a second, which does not pass
+		if got := search(t, s, unknownID); got["status"] != "101" {
+			t.Errorf("a good request: %v", got)
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		waiting.Wait()
+		close(done)
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+			s.Clock.Advance(time.Second)
+			time.Sleep(time.Millisecond)
+		}
+	}
+}

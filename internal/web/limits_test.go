@@ -1,0 +1,275 @@
+package web_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/web"
+)
+
+// pipes is a listener in memory: its connections wait in virtual time.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+// dial connects from an address.
+func (p *pipes) dial(from string) net.Conn {
+	client, _ := p.connect(from)
+	return client
+}
+
+// connect is dial that tells when the server has closed the connection.
+func (p *pipes) connect(from string) (net.Conn, <-chan struct{}) {
+	client, server := net.Pipe()
+	a := &addressed{Conn: server, from: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from)), closed: make(chan struct{})}
+	p.conns <- a
+	return client, a.closed
+}
+
+type addressed struct {
+	net.Conn
+	from   net.Addr
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (a *addressed) Close() error {
+	a.once.Do(func() { close(a.closed) })
+	return a.Conn.Close()
+}
+
+func (a *addressed) RemoteAddr() net.Addr { return a.from }
+
+// TestSlowClients: each kind of client that takes its time is cut off in time, and
+// one that does not is served meanwhile.
+func TestSlowClients(t *testing.T) {
+	t.Parallel()
+	limits := web.Limits{
+		HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		HeaderBytes: 16 << 10,
+	}
+	for name, tt := range map[string]struct {
+		first, drip string
+		reads       bool // what is answered
+		within      time.Duration
+	}{
+		"says nothing":      {"", "", true, 5 * time.Second},
+		"slow header":       {"GET / HTTP/1.1\r\nHost: x\r\n", "A: b\r\n", true, 5 * time.Second},
+		"slow request line": {"GET /", "a", true, 5 * time.Second},
+		"slow body":         {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "a", true, 10 * time.Second},
+		"slow chunks":       {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", true, 10 * time.Second},
+		"reads nothing":     {"GET /large HTTP/1.1\r\nHost: x\r\n\r\n", "", false, 30 * time.Second},
+		"idle":              {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "", true, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newPipes()
+				server := web.NewServer(http.HandlerFunc(echo), slog.New(slog.DiscardHandler), limits)
+				ctx, stop := context.WithCancel(t.Context())
+				served := make(chan error, 1)
+				go func() { served <- web.Serve(ctx, server, l, time.Second) }()
+				began := time.Now()
+				ends := make(chan time.Duration, 200)
+				for range cap(ends) {
+					conn, gone := l.connect("192.0.2.1:1")
+					go func() {
+						slow(conn, gone, tt.first, tt.drip, tt.reads)
+						ends <- time.Since(began)
+					}()
+				}
+				for range 10 {
+					asked := time.Now()
+					if got := exchange(t, l.dial("192.0.2.1:2")); got != "good" || time.Since(asked) > 0 {
+						t.Errorf("a good client got %q after %v", got, time.Since(asked))
+					}
+					time.Sleep(time.Second / 2)
+				}
+				for range cap(ends) {
+					// The server may linger for a moment, lest the client miss its answer.
+					if end := <-ends; end < tt.within || end > tt.within+time.Second {
+						t.Errorf("cut off after %v, want %v", end, tt.within)
+					}
+				}
+				stop()
+				if err := <-served; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	if r.URL.Path == "/large" {
+		body = make([]byte, 1<<20)
+	}
+	_, _ = w.Write(body)
+}
+
+// slow sends drip every second until the server has closed the connection.
+func slow(conn net.Conn, gone <-chan struct{}, first, drip string, reads bool) {
+	if reads {
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		text := first
+		for {
+			if _, err := io.WriteString(conn, text); err != nil {
+				return
+			}
+			time.Sleep(time.Second)
+			if text = drip; text == "" {
+				return
+			}
+		}
+	}()
+	<-gone
+	conn.Close()
+	<-written
+}
+
+// exchange makes one request on a connection and closes it.
+func exchange(t *testing.T, conn net.Conn) string {
+	t.Helper()
+	defer conn.Close()
+	go func() { _, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\ngood") }()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err.Error()
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(body)
+}
+
+// TestLargeHeaders: headers may not be larger than the limit says, give or take what
+// the standard library adds.
+func TestLargeHeaders(t *testing.T) {
+	t.Parallel()
+	l := newPipes()
+	server := web.NewServer(http.HandlerFunc(echo), slog.New(slog.DiscardHandler), web.Limits{HeaderBytes: 16 << 10})
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(ctx, server, l, time.Second) }()
+	for size, want := range map[int]int{10 << 10: 200, 32 << 10: 431} {
+		conn := l.dial("192.0.2.1:1")
+		go func() {
+			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nA: "+strings.Repeat("a", size)+"\r\n\r\n")
+		}()
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("%d bytes: %v, %v; want %d", size, resp, err, want)
+		}
+		conn.Close()
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLimit: a connection too many is closed, and its place is free again once
+// another ends.
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	l := newPipes()
+	reg := prometheus.NewRegistry()
+	limited := web.Limit(l, web.Limits{Connections: 6, ConnectionsPerAddress: 2}, web.Proxies{netip.MustParsePrefix("10.0.0.0/8")}, reg)
+	accepted := make(chan net.Conn, 100)
+	go func() {
+		for {
+			conn, err := limited.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	defer l.Close()
+	held := map[string]net.Conn{} // the server's side
+	for i, step := range []struct {
+		from  string
+		ends  string // what is closed before
+		taken bool
+	}{
+		{"192.0.2.1:1", "", true},
+		{"192.0.2.1:2", "", true},
+		{"192.0.2.1:3", "", false},
+		{"[2001:db8::1]:1", "", true},
+		{"[2001:db8::2:1]:2", "", true},
+		{"[2001:db8::3]:3", "", false},    // of the same /64
+		{"[2001:db8:0:1::1]:1", "", true}, // the next one
+		{"10.0.0.1:1", "", true},
+		{"10.0.0.1:2", "", false}, // six in all
+		{"10.0.0.1:3", "192.0.2.1:1", true},
+		{"192.0.2.1:4", "10.0.0.1:3", true},
+		{"192.0.2.1:5", "10.0.0.1:1", false}, // of one address again
+		{"10.0.0.1:4", "", true},
+	} {
+		if step.ends != "" {
+			held[step.ends].Close()
+			held[step.ends].Close() // counts once
+		}
+		client := l.dial(step.from)
+		closed := make(chan struct{})
+		go func() {
+			_, _ = client.Read(make([]byte, 1))
+			close(closed)
+		}()
+		select {
+		case conn := <-accepted:
+			held[step.from] = conn
+			if !step.taken {
+				t.Errorf("step %d: taken", i)
+			}
+		case <-closed:
+			if step.taken {
+				t.Errorf("step %d: closed", i)
+			}
+		}
+	}
+	for _, conn := range held {
+		conn.Close()
+	}
+}

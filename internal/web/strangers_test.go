@@ -1,0 +1,166 @@
+package web_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/web"
+)
+
+func newStrangers(drain *web.Drain) *web.Strangers {
+	return web.NewStrangers(web.StrangersConfig{
+		PerMinute: 10, Delay: 2 * time.Second, Drain: drain, Clock: clockwork.NewRealClock(), Metrics: prometheus.NewRegistry(),
+		Proxies: web.Proxies{netip.MustParsePrefix("10.0.0.0/8")},
+	})
+}
+
+// fail fails to log in and tells how long the answer took.
+func fail(ctx context.Context, s *web.Strangers, from, forwarded string) (took time.Duration, closed bool) {
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	r.RemoteAddr = from
+	if forwarded != "" {
+		r.Header.Set("X-Forwarded-For", forwarded)
+	}
+	w := httptest.NewRecorder()
+	began := time.Now()
+	s.Hold(w, r)
+	return time.Since(began), w.Header().Get("Connection") == "close"
+}
+
+// TestStrangers: who fails ten times in a minute waits from then on, and nobody else
+// does.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStrangers(web.NewDrain())
+		expect := func(want time.Duration, from, forwarded string) {
+			t.Helper()
+			if took, closed := fail(t.Context(), s, from, forwarded); took != want || closed {
+				t.Errorf("%s %s waited %v (closed: %t), want %v", from, forwarded, took, closed, want)
+			}
+		}
+		for range 10 {
+			expect(0, "192.0.2.1:1", "")
+			expect(0, "10.0.0.1:1", "192.0.2.2")
+			expect(0, "[2001:db8::1]:1", "")
+		}
+		for range 3 {
+			expect(2*time.Second, "192.0.2.1:2", "")
+			expect(2*time.Second, "192.0.2.1:2", "192.0.2.77") // nobody believes that
+			expect(2*time.Second, "10.0.0.2:1", "192.0.2.2")
+			expect(2*time.Second, "[2001:db8::ffff:1]:1", "") // of the same /64
+			expect(0, "192.0.2.3:1", "")
+			expect(0, "10.0.0.1:1", "192.0.2.4")
+			expect(0, "[2001:db8:0:1::1]:1", "")
+		}
+		time.Sleep(2 * time.Minute)
+		for range 10 {
+			expect(0, "192.0.2.1:1", "")
+		}
+		expect(2*time.Second, "192.0.2.1:1", "")
+		// 82 seconds after those eleven, 38 seconds of their minute still count, and so 6.
+		time.Sleep(80 * time.Second)
+		for range 4 {
+			expect(0, "192.0.2.1:1", "")
+		}
+		expect(2*time.Second, "192.0.2.1:1", "")
+		time.Sleep(time.Hour)
+		expect(0, "192.0.2.1:1", "")
+	})
+}
+
+// TestStrangersAreBounded: only so many wait, for each source and in all; the others
+// are answered at once and lose their connection.
+func TestStrangersAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStrangers(web.NewDrain())
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		atOnce, delayed, closed := 0, 0, 0
+		flood := func(source, n int) {
+			for range n {
+				all.Go(func() {
+					took, cut := fail(t.Context(), s, "192.0.2."+strconv.Itoa(source)+":1", "")
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case cut && took == 0:
+						closed++
+					case took == 2*time.Second:
+						delayed++
+					case took == 0:
+						atOnce++
+					default:
+						t.Errorf("%v, closed: %t", took, cut)
+					}
+				})
+			}
+		}
+		flood(1, 1000)
+		all.Wait()
+		if atOnce != 10 || delayed != 8 || closed != 982 {
+			t.Errorf("one source: %d at once, %d delayed, %d closed", atOnce, delayed, closed)
+		}
+		atOnce, delayed, closed = 0, 0, 0
+		for source := range 100 {
+			flood(source+2, 30)
+		}
+		all.Wait()
+		if atOnce != 1000 || delayed != 256 || closed != 3000-1256 {
+			t.Errorf("many sources: %d at once, %d delayed, %d closed", atOnce, delayed, closed)
+		}
+	})
+}
+
+// TestStrangersGiveUp: a wait ends with the client's patience, and when the server
+// is to stop.
+func TestStrangersGiveUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		drain := web.NewDrain()
+		s := newStrangers(drain)
+		for range 10 {
+			fail(t.Context(), s, "192.0.2.1:1", "")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if took, _ := fail(ctx, s, "192.0.2.1:1", ""); took != time.Second {
+			t.Errorf("a client with a second waited %v", took)
+		}
+		drain.Begin()
+		if took, _ := fail(t.Context(), s, "192.0.2.1:1", ""); took != 0 {
+			t.Errorf("a stopping server made wait for %v", took)
+		}
+	})
+}
+
+// TestStrangersFromEverywhere: more sources than are counted by themselves share one
+// count.
+func TestStrangersFromEverywhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStrangers(web.NewDrain())
+		const counted, rest = 10_000, 30
+		waited := 0
+		for i := range counted + rest {
+			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 1)
+			if took, _ := fail(t.Context(), s, from.String(), ""); took > 0 {
+				waited++
+			}
+		}
+		if waited != rest-10 {
+			t.Errorf("%d of %d waited, want %d", waited, rest, rest-10)
+		}
+	})
+}
