@@ -12,7 +12,7 @@ import (
 func (tx *Tx) AddCheck(c verify.Check) error {
 	err := tx.send(`INSERT INTO checks (verification, seq, generation, code, valid, ip_address, received_at)
 		SELECT $1, COUNT(*), $2, $3, $4, $5, $6 FROM checks WHERE verification = $1`,
-		c.Verification[:], c.Generation, tx.seal.sealPIN(c.Code, c.Verification, c.Generation),
+		c.Verification[:], c.Generation, tx.seal.sealPIN(forCode, c.Code, c.Verification, c.Generation),
 		c.Valid, c.IPAddress, millis(c.ReceivedAt))
 	if err != nil {
 		return fmt.Errorf("add check to %s: %w", c.Verification, err)
@@ -35,7 +35,7 @@ func queryChecks(ctx context.Context, tx *sql.Tx, seal *sealer, id verify.ID) ([
 		if err := rows.Scan(&c.Generation, &sealed, &c.Valid, &c.IPAddress, &received); err != nil {
 			return nil, fmt.Errorf("load checks: %w", err)
 		}
-		if c.Code, err = seal.openPIN(sealed, id, c.Generation); err != nil {
+		if c.Code, err = seal.openCode(sealed, id, c.Generation); err != nil {
 			return nil, err
 		}
 		c.ReceivedAt = fromMillis(received)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -79,9 +80,6 @@ func Copy(ctx context.Context, cfg CopyConfig) (done []CopiedTable, err error) {
 	}
 	c := &copier{CopyConfig: cfg}
 	defer func() { err = errors.Join(err, c.close(context.WithoutCancel(ctx))) }()
-	if c.seal, err = newSealer(cfg.Key); err != nil {
-		return nil, err
-	}
 	if err := c.openSource(ctx); err != nil {
 		return nil, fmt.Errorf("copy from %s: %w", cfg.From, err)
 	}
@@ -120,7 +118,6 @@ func checkCopied(ctx context.Context, conn *pgx.Conn) error {
 // copier is one call of Copy.
 type copier struct {
 	CopyConfig
-	seal   *sealer
 	lock   *fileLock
 	file   *sql.DB
 	source *copySource
@@ -164,7 +161,8 @@ func (c *copier) openSource(ctx context.Context) (err error) {
 	if err := migrate(ctx, c.file, onSQLite()); err != nil {
 		return err
 	}
-	if err := (&DB{seal: c.seal}).checkKey(ctx, c.file); err != nil {
+	source := &DB{dialect: onSQLite()}
+	if err := source.openKeys(ctx, c.file, Config{Key: c.Key}); err != nil {
 		return err
 	}
 	c.source, err = newCopySource(ctx, c.file)
@@ -239,8 +237,8 @@ func (c *copier) claim(ctx context.Context) error {
 		return err
 	}
 	if theirs != nil {
-		if _, err := c.seal.openAccount(theirs, keyCheck); err != nil {
-			return fmt.Errorf("the target: %w", ErrKey)
+		if err := c.opensTarget(ctx); err != nil {
+			return fmt.Errorf("the target: %w", err)
 		}
 	}
 	switch {
@@ -259,6 +257,17 @@ func (c *copier) claim(ctx context.Context) error {
 		return fmt.Errorf("the target: %w", ErrOutdated)
 	}
 	return ErrCopied
+}
+
+// opensTarget sees that the key is that of the target, too, if it has one. A copy
+// that has only just begun has no keys yet, and that is of this source if of any.
+func (c *copier) opensTarget(ctx context.Context) error {
+	var files, ours int
+	err := c.target.QueryRow(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE fingerprint = $1) FROM key_files`, c.Key.fingerprint()).Scan(&files, &ours)
+	if err == nil && files > 0 && ours == 0 {
+		err = ErrKey
+	}
+	return err
 }
 
 // claimEmpty takes a target in which there is nothing but what migrations put
@@ -300,7 +309,7 @@ func (c *copier) untouched(ctx context.Context) (err error) {
 	}
 	all := comparison{source: empty, target: c.target, size: c.Batch, sum: sha256.New()}
 	for _, t := range c.tables {
-		if t.name == settingsTable { // of which any start makes a few
+		if slices.Contains([]string{settingsTable, "key_files", "data_keys"}, t.name) { // of which any start makes a few
 			continue
 		}
 		if _, ok := known[t.name]; ok {

@@ -16,6 +16,8 @@ type dialect struct {
 	name  string
 	goose goose.Dialect
 
+	// begin begins a transaction that writes.
+	begin string
 	// lock ends a query that reads in order to change: until the transaction ends
 	// nobody else changes the row. It lets the checks of foreign keys pass, which a
 	// plain FOR UPDATE would not. On SQLite there is only one writer anyway.
@@ -45,6 +47,7 @@ func onSQLite() dialect {
 	return dialect{
 		name:   "sqlite",
 		goose:  goose.DialectSQLite3,
+		begin:  "BEGIN IMMEDIATE",
 		forget: `DELETE FROM receipts WHERE received_at < $1`,
 		among:  ` IN (SELECT unhex(value) FROM json_each($1))`,
 
@@ -56,6 +59,7 @@ func onPostgres() dialect {
 	return dialect{
 		name:       "postgres",
 		goose:      goose.DialectPostgres,
+		begin:      "BEGIN",
 		lock:       ` FOR NO KEY UPDATE`,
 		claim:      ` FOR NO KEY UPDATE SKIP LOCKED`,
 		take:       ` FOR UPDATE SKIP LOCKED`,

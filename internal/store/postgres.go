@@ -130,26 +130,31 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	fast := hurried(conf)
+	first := &postgresConn{cfg: fast, log: cfg.Log}
 	if err = migrate(ctx, setup, db.dialect); err == nil {
-		err = db.checkKey(ctx, setup)
+		err = first.connect(ctx)
+	}
+	if err == nil { // before keys are made where they are still to be copied
+		err = checkCopied(ctx, first.conn)
+	}
+	if err == nil {
+		err = db.openKeys(ctx, setup, cfg)
 	}
 	if err = errors.Join(err, setup.Close()); err != nil {
-		return err
+		return errors.Join(err, first.close())
 	}
 	db.listen = conf // without deadlines: it waits for what others say
-	fast := hurried(conf)
 	for i := range postgresWriters {
-		conn := &postgresConn{cfg: fast, log: cfg.Log}
-		if i == 0 { // the others connect when they are needed
-			if err := conn.connect(ctx); err != nil {
-				return err
-			}
-			if err := checkCopied(ctx, conn.conn); err != nil {
-				return errors.Join(err, conn.close())
-			}
+		conn := first
+		if i > 0 { // the others connect when they are needed
+			conn = &postgresConn{cfg: fast, log: cfg.Log}
 		}
 		db.writers = append(db.writers, startWriter(conn, db.seal, db.dialect, cfg, postgresBatch))
 	}
+	db.keys = stdlib.OpenDB(*fast)
+	db.keys.SetMaxOpenConns(1)
+	db.keys.SetConnMaxIdleTime(time.Minute)
 	db.read = stdlib.OpenDB(*fast)
 	db.read.SetMaxOpenConns(postgresReads)
 	db.read.SetMaxIdleConns(postgresReads)

@@ -1,98 +1,22 @@
 package store
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"countersign/internal/verify"
 )
 
-// Key is the secret under which everything secret in the database lies. It is
-// kept outside the database, so that a stolen copy of the file opens nothing.
-type Key [32]byte
-
-// NewKey draws a key.
-func NewKey() Key {
-	var k Key
-	rand.Read(k[:]) // never fails (crypto/rand)
-	return k
-}
-
-// LoadKey reads a key file: 64 hexadecimal digits.
-func LoadKey(path string) (Key, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return Key{}, fmt.Errorf("read key: %w", err)
-	}
-	var k Key
-	digits := strings.TrimSpace(string(text))
-	if n, err := hex.Decode(k[:], []byte(digits[:min(len(digits), 2*len(k))])); err != nil || n != len(k) || len(digits) != 2*len(k) {
-		return Key{}, fmt.Errorf("key file %s does not hold %d hexadecimal digits", path, 2*len(k))
-	}
-	return k, nil
-}
-
-// Save writes the key to a new file that only its owner may read. It never
-// overwrites: a lost key is a lost database. The file appears under its name when
-// it is whole, so that a crash leaves no key that cannot be read.
-func (k Key) Save(path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".key-*")
-	if err != nil {
-		return fmt.Errorf("create key file: %w", err)
-	}
-	_, err = fmt.Fprintln(f, hex.EncodeToString(k[:]))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Link(f.Name(), path)
-	}
-	return errors.Join(err, os.Remove(f.Name()))
-}
-
-// String keeps the key out of logs.
-func (k Key) String() string { return "[key]" }
-
-// sealer does the cryptography of the store. Each purpose has a key of its own,
-// derived from the one Key (HKDF, RFC 5869).
+// sealer does the cryptography of the store. What lasts has a key that lasts, too;
+// PINs and typed codes have data keys, which go (see keyring).
 type sealer struct {
-	pins     cipher.AEAD // PINs and typed codes
 	accounts cipher.AEAD // signature secrets, key check
 	secrets  [32]byte    // keyed hash of API secrets
-}
-
-func newSealer(k Key) (*sealer, error) {
-	derive := func(purpose string) []byte {
-		sub, err := hkdf.Key(sha256.New, k[:], nil, "countersign "+purpose, 32)
-		if err != nil {
-			panic(err) // only for a length that SHA-256 cannot give
-		}
-		return sub
-	}
-	aead := func(purpose string) (cipher.AEAD, error) {
-		block, err := aes.NewCipher(derive(purpose))
-		if err != nil {
-			return nil, err
-		}
-		return cipher.NewGCMWithRandomNonce(block)
-	}
-	s := &sealer{secrets: [32]byte(derive("api secret"))}
-	var err error
-	if s.pins, err = aead("pin"); err != nil {
-		return nil, err
-	}
-	if s.accounts, err = aead("account"); err != nil {
-		return nil, err
-	}
-	return s, nil
+	data     keyring
 }
 
 // pinContext binds a sealed PIN to its place: a ciphertext that was moved to
@@ -101,18 +25,44 @@ func pinContext(id verify.ID, generation int) []byte {
 	return binary.BigEndian.AppendUint32(id[:], uint32(generation))
 }
 
-func (s *sealer) sealPIN(p verify.PIN, id verify.ID, generation int) []byte {
+// A sealed PIN begins with the id of its data key. One of before there were data keys
+// (firstID) has none, and is told by its length: it is shorter than any with one.
+const (
+	sealedID     = 8       // bytes of the id
+	sealedExtra  = 12 + 16 // of nonce and tag
+	longestOfOld = sealedExtra + verify.MaxPINLength
+)
+
+// sealPIN seals a PIN, or a code that somebody typed, as purpose says. It asks nobody:
+// the key is at hand.
+func (s *sealer) sealPIN(purpose purpose, p verify.PIN, id verify.ID, generation int) []byte {
 	if p.IsZero() {
 		return nil
 	}
-	return s.pins.Seal(nil, nil, []byte(p.Reveal()), pinContext(id, generation))
+	key := s.data.current(purpose)
+	sealed := make([]byte, 0, sealedID+longestOfOld)
+	if key.id != firstID {
+		sealed = binary.BigEndian.AppendUint64(sealed, uint64(key.id))
+	}
+	return key.aead.Seal(sealed, nil, []byte(p.Reveal()), pinContext(id, generation))
 }
+
+// errDestroyed is wrapped where the data key of a value is gone, and so is the value.
+var errDestroyed = errors.New("its data key was destroyed")
 
 func (s *sealer) openPIN(sealed []byte, id verify.ID, generation int) (verify.PIN, error) {
 	if sealed == nil {
 		return verify.PIN{}, nil
 	}
-	code, err := s.pins.Open(nil, nil, sealed, pinContext(id, generation))
+	keyID := int64(firstID)
+	if len(sealed) > longestOfOld {
+		keyID, sealed = int64(binary.BigEndian.Uint64(sealed)), sealed[sealedID:]
+	}
+	key, err := s.data.find(keyID)
+	if err != nil {
+		return verify.PIN{}, fmt.Errorf("open PIN of %s: %w", id, err)
+	}
+	code, err := key.aead.Open(nil, nil, sealed, pinContext(id, generation))
 	if err != nil {
 		return verify.PIN{}, fmt.Errorf("open PIN of %s: %w", id, err)
 	}
@@ -121,6 +71,16 @@ func (s *sealer) openPIN(sealed []byte, id verify.ID, generation int) (verify.PI
 		return verify.PIN{}, fmt.Errorf("open PIN of %s: not a PIN", id)
 	}
 	return pin, nil
+}
+
+// openCode is openPIN for a code that somebody typed. One whose time is over is
+// empty, as it is in the archive.
+func (s *sealer) openCode(sealed []byte, id verify.ID, generation int) (verify.PIN, error) {
+	code, err := s.openPIN(sealed, id, generation)
+	if errors.Is(err, errDestroyed) {
+		return verify.PIN{}, nil
+	}
+	return code, err
 }
 
 func (s *sealer) sealAccount(secret, account string) []byte {

@@ -75,6 +75,9 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 		return errors.Join(err, write.Close())
 	}
 	db.writers = []*writer{startWriter(conn, db.seal, db.dialect, cfg, sqliteBatch)}
+	if db.keys, err = openSQLite(cfg.Database, 1); err != nil {
+		return err
+	}
 	db.read, err = openSQLite(cfg.Database, sqliteReads)
 	return err
 }
@@ -83,7 +86,7 @@ func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (wri
 	if err := migrate(ctx, write, db.dialect); err != nil {
 		return nil, err
 	}
-	if err := db.checkKey(ctx, write); err != nil {
+	if err := db.openKeys(ctx, write, cfg); err != nil {
 		return nil, err
 	}
 	if cfg.Serve { // whatever is held is held by a dead process

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,9 @@ type DB struct {
 	read     *sql.DB
 	stmts    sync.Map // of the texts of reads to their *sql.Stmt
 	seal     *sealer
+	file     atomic.Pointer[Key] // of the key file
+	readKey  func() (Key, error) // reads it again; may be nil
+	keys     *sql.DB             // for reading keys, while whoever needs them holds a connection of the others
 	writers  []*writer
 	lock     *fileLock       // nil unless opened for serving
 	listen   *pgx.ConnConfig // for what other nodes tell; nil where there are none
@@ -45,6 +49,12 @@ type Config struct {
 	Key      Key
 	Log      *slog.Logger
 
+	// ReadKey, if not nil, reads the key file again, so that one which was replaced is
+	// taken up without a restart.
+	ReadKey func() (Key, error)
+	// Now is when keys of a new database are made; zero for the time of the machine.
+	Now time.Time
+
 	// Serve claims an SQLite file for this process: it fails when another server
 	// has it, and lets every row that a dead one held fall due at once. Tools
 	// that only look something up or change a setting leave it false. On
@@ -56,22 +66,19 @@ type Config struct {
 	Around func(commit func()) error
 }
 
-// ErrKey is returned by Open when the key is not the one that the database was
-// made with.
+// ErrKey is returned by Open when the key is not one that opens the database, which
+// is that of whoever came first, until another takes its place (see AddKeyFile).
 var ErrKey = errors.New("the key does not open this database")
 
 // Open opens the database, brings its schema up to date and checks the key.
 func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
-	db := &DB{path: cfg.Database, dialect: onSQLite(), log: cfg.Log}
+	db := &DB{path: cfg.Database, dialect: onSQLite(), log: cfg.Log, readKey: cfg.ReadKey}
 	rand.Read(db.pingSlot[:]) // never fails (crypto/rand)
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open database %s: %w", Redact(cfg.Database), err), db.Close())
 		}
 	}()
-	if db.seal, err = newSealer(cfg.Key); err != nil {
-		return db, err
-	}
 	if IsPostgres(cfg.Database) {
 		db.dialect = onPostgres()
 		return db, db.startPostgres(ctx, cfg)
@@ -95,6 +102,9 @@ func (db *DB) Close() error {
 			return true
 		})
 		errs = append(errs, db.read.Close())
+	}
+	if db.keys != nil {
+		errs = append(errs, db.keys.Close())
 	}
 	if db.lock != nil {
 		errs = append(errs, db.lock.release())
@@ -154,6 +164,8 @@ func (db *DB) Ping(ctx context.Context) error {
 	})
 }
 
+// keyCheck is the row of settings that only the right keys open. It is an
+// installation's own.
 const keyCheck = "key_check"
 
 // pingSlots is how many rows Ping may leave behind in a database that is shared.
@@ -167,31 +179,6 @@ func (db *DB) pingRow() string {
 		return "write_check"
 	}
 	return fmt.Sprintf("write_check/%d", db.pingSlot[0]%pingSlots)
-}
-
-// checkKey compares the key with the one that the database was made with, which is
-// that of whoever comes first.
-func (db *DB) checkKey(ctx context.Context, conn *sql.DB) error {
-	const name = keyCheck
-	var sealed []byte
-	find := func() error {
-		return conn.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, name).Scan(&sealed)
-	}
-	err := find()
-	if errors.Is(err, sql.ErrNoRows) {
-		_, err = conn.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
-			name, db.seal.sealAccount(name, name))
-		if err == nil {
-			err = find()
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := db.seal.openAccount(sealed, name); err != nil {
-		return ErrKey
-	}
-	return nil
 }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }

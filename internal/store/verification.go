@@ -112,7 +112,7 @@ func (tx *Tx) Insert(r *Row, first verify.Event) error {
 	err = tx.send(`INSERT INTO verifications (`+verificationColumns+`) VALUES (`+placeholders(28)+`)`,
 		r.ID[:], r.Account, r.Number, r.Country, r.Brand, payee, amount, r.Sender, r.Locale,
 		r.CodeLength, !r.ChosenPIN.IsZero(), steps, int64(r.Price), millis(r.SubmittedAt),
-		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(r.PIN, r.ID, r.Generation), r.Generation,
+		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(forPIN, r.PIN, r.ID, r.Generation), r.Generation,
 		millis(r.PINExpiresAt), r.Tries, r.Events,
 		millis(r.FirstEventAt), millis(r.LastEventAt), r.LastEventID[:], millisOrNull(r.DueAt),
 		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence)
@@ -129,7 +129,7 @@ func (tx *Tx) Save(r *Row) error {
 			events = $7, first_event_at = $8, last_event_at = $9, last_event_id = $10, step_at = $11,
 			due_at = $12, node = $13, fence = $14
 		WHERE id = $15`,
-		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(r.PIN, r.ID, r.Generation), r.Generation,
+		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(forPIN, r.PIN, r.ID, r.Generation), r.Generation,
 		millis(r.PINExpiresAt), r.Tries,
 		r.Events, millis(r.FirstEventAt), millis(r.LastEventAt), r.LastEventID[:], millisOrNull(r.DueAt),
 		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence,
