@@ -40,7 +40,10 @@ func (c *serveCmd) Run(p *process) error {
 		return err
 	}
 	log := newLogger(p.stderr, cfg.Log.Level, cfg.Log.Format)
-	s, err := server.New(p.ctx, server.Options{Config: cfg, Key: key, Log: log, Clock: p.clock, DrainFor: drainFor})
+	s, err := server.New(p.ctx, server.Options{
+		Config: cfg, Key: key, ReadKey: func() (store.Key, error) { return store.LoadKey(cfg.KeyFile) },
+		Log: log, Clock: p.clock, DrainFor: drainFor,
+	})
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,9 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics count what this node has put away, and tell how far behind it is.
 type metrics struct {
-	archived, redacted, carried prometheus.Counter
-	oldest                      prometheus.Gauge
+	archived, redacted, carried, destroyed prometheus.Counter
+
+	oldest prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -19,10 +20,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		carried: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_retention_carried_total", Help: "Entries of the ledger folded into a carried sum.",
 		}),
+		destroyed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_retention_keys_destroyed_total", Help: "Data keys destroyed, and with them what they had sealed.",
+		}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "countersign_retention_oldest_seconds", Help: "How long ago the oldest verification ended that is not in the archive yet.",
 		}),
 	}
-	reg.MustRegister(m.archived, m.redacted, m.carried, m.oldest)
+	reg.MustRegister(m.archived, m.redacted, m.carried, m.destroyed, m.oldest)
 	return m
 }

@@ -1,5 +1,5 @@
 // Package retention puts old data away: what is over moves to the archive, loses
-// what tells of a person, and goes, each in its time. A [Job] does so in small
+// what tells of a person, and goes, each in its time; and so do the keys that sealed it. A [Job] does so in small
 // batches, between which requests have their turn, and may be interrupted anywhere:
 // each batch is one transaction, and the next begins with what is there.
 //
@@ -56,6 +56,8 @@ type Job struct {
 	cfg     Config
 	metrics *metrics
 	runner  *task.Runner
+
+	keysAt time.Time // when keys are to be looked at again
 }
 
 // New returns a job that waits to be started.
@@ -93,7 +95,7 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	now := j.cfg.Clock.Now().UTC().Truncate(time.Millisecond)
 	var errs []error
 	for _, step := range []func(context.Context, time.Time) (bool, error){
-		j.prepare, j.archive, j.redact, j.drop, j.settle, j.carry, j.forget, j.forgetAudit,
+		j.keys, j.prepare, j.archive, j.redact, j.drop, j.settle, j.carry, j.forget, j.forgetAudit,
 	} {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -103,6 +105,18 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 		errs = append(errs, err)
 	}
 	return more, errors.Join(errs...)
+}
+
+// keys makes the data keys of a new day, and destroys those that nothing needs.
+func (j *Job) keys(ctx context.Context, now time.Time) (bool, error) {
+	if now.Before(j.keysAt) {
+		return false, nil
+	}
+	j.keysAt = now.Add(every)
+	err := j.cfg.Store.RefreshKeys(ctx, now)
+	n, destroyErr := j.cfg.Store.DestroyDataKeys(ctx, now, j.cfg.Keep.Codes)
+	j.metrics.destroyed.Add(float64(n))
+	return false, errors.Join(err, destroyErr)
 }
 
 func (j *Job) prepare(ctx context.Context, now time.Time) (bool, error) {

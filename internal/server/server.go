@@ -36,8 +36,11 @@ import (
 type Options struct {
 	Config config.Config // validated
 	Key    store.Key
-	Log    *slog.Logger
-	Clock  clockwork.Clock
+	// ReadKey, if not nil, reads the key file again, to take up one that was replaced.
+	ReadKey func() (store.Key, error)
+
+	Log   *slog.Logger
+	Clock clockwork.Clock
 
 	Speed     int  // divides the waits of verifications; 0 and 1 mean real time
 	Unlimited bool // no limit on requests
@@ -93,7 +96,9 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	s.db, err = store.Open(ctx, store.Config{Database: database, Key: opts.Key, Log: opts.Log, Serve: true})
+	s.db, err = store.Open(ctx, store.Config{
+		Database: database, Key: opts.Key, ReadKey: opts.ReadKey, Now: opts.Clock.Now(), Log: opts.Log, Serve: true,
+	})
 	if err != nil {
 		return nil, err
 	}

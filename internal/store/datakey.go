@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 )
 
@@ -41,7 +42,10 @@ func (db *DB) rereadKeyFile(ctx context.Context) error {
 		return nil
 	}
 	file, err := db.readKey()
-	if err != nil || file == *db.file.Load() {
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // it is just being replaced, or was taken away after the start
+		return nil
+	case err != nil || file == *db.file.Load():
 		return err
 	}
 	if _, err := readKeys(ctx, db.keys, file); err != nil {

@@ -209,6 +209,8 @@ func (db *DB) openKeys(ctx context.Context, pool *sql.DB, cfg Config) error {
 	return nil
 }
 
+// newSealer takes the keys that last from a set. A hash of something else is to have
+// a key that is derived from that of secrets.
 func newSealer(set *keySet) *sealer {
 	s := &sealer{accounts: set.newest[forAccount].aead, secrets: set.newest[forSecret].raw}
 	s.data.keys.Store(set)
