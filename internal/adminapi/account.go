@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"time"
 
 	"countersign/internal/phone"
 	"countersign/internal/signature"
@@ -289,7 +290,7 @@ func (c *call) rotateSecret() error {
 		return err
 	}
 	s := NewSecret{Secret: store.NewAPISecret()}
-	if err := c.cfg.Store.RotateSecret(ctx, key, s.Secret, c.now()); err != nil {
+	if err := c.cfg.Store.RotateSecret(ctx, key, s.Secret, time.Time{}, c.now()); err != nil {
 		return err
 	}
 	return c.changed(http.StatusOK, s)

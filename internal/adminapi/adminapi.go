@@ -39,6 +39,9 @@ type Config struct {
 	Log   *slog.Logger
 	// Carriers tells how the carriers are; nil where no server runs.
 	Carriers func() []deliver.CarrierStatus
+	// Explain tells clients what went wrong inside: who works on the database with its
+	// own hands may know.
+	Explain bool
 	// Schema lists the steps of the schema.
 	Schema func(context.Context) ([]store.Migration, error)
 }

@@ -50,7 +50,7 @@ func TestAccounts(t *testing.T) {
 	}
 	var secret adminapi.NewSecret
 	o.ok("POST", "/accounts/acme0001/rotate-secret", nil, &secret)
-	if c, err := o.Store().Credentials(t.Context(), "acme0001"); err != nil || !c.HasSecret(secret.Secret) || c.HasSecret("mysecret") {
+	if c, err := o.Store().Credentials(t.Context(), "acme0001"); err != nil || !c.HasSecret(secret.Secret, servertest.Epoch) || c.HasSecret("mysecret", servertest.Epoch) {
 		t.Errorf("the secret was not replaced: %v", err)
 	}
 

@@ -49,7 +49,7 @@ func (c *Client) Do(ctx context.Context, r Request, out any) error {
 		return fmt.Errorf("ask the server: %w", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= http.StatusBadRequest || resp.StatusCode < http.StatusOK {
+	if resp.StatusCode < http.StatusOK || resp.StatusCode >= http.StatusMultipleChoices {
 		return readProblem(resp)
 	}
 	if w, ok := out.(io.Writer); ok {

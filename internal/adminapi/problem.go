@@ -50,8 +50,11 @@ func (h *Handler) problem(route route, err error) *Problem {
 		return &Problem{Status: http.StatusConflict, Parameter: "key", Detail: store.ErrAccountExists.Error()}
 	case errors.Is(err, store.ErrBalanceRange):
 		return &Problem{Status: http.StatusBadRequest, Parameter: "amount", Detail: store.ErrBalanceRange.Error()}
-	case errors.Is(err, store.ErrOverloaded), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrOverloaded), errors.Is(err, context.DeadlineExceeded) && !h.cfg.Explain:
 		return &Problem{Status: http.StatusServiceUnavailable, Detail: "the server has too much to do; try again"}
+	}
+	if h.cfg.Explain {
+		return &Problem{Status: http.StatusInternalServerError, Detail: err.Error()}
 	}
 	h.cfg.Log.Error("admin call failed", "route", route.method+" "+Base+route.path, "error", err)
 	return &Problem{Status: http.StatusInternalServerError, Detail: "internal error; the server's log tells more"}

@@ -103,7 +103,7 @@ func moment(query url.Values, name string) (time.Time, error) {
 func number(parameter, text string) (string, error) {
 	n, err := phone.Parse(text, "")
 	if err != nil {
-		return "", invalid(parameter, "%v", err)
+		return "", invalid(parameter, "%q: %v", printable(text), err)
 	}
 	return n.Digits, nil
 }

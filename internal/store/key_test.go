@@ -182,7 +182,7 @@ func TestKeysDestroyed(t *testing.T) {
 	})
 }
 
-// signed adds an account with both kinds of secrets, and wantSecrets sees that they
+// signed adds an account with both kinds of secrets, and secretsWork sees that they
 // still work.
 func signed(t *testing.T, db *store.DB) {
 	t.Helper()
@@ -191,11 +191,11 @@ func signed(t *testing.T, db *store.DB) {
 	}, t0))
 }
 
-func wantSecrets(t *testing.T, db *store.DB) {
+func secretsWork(t *testing.T, db *store.DB) {
 	t.Helper()
 	c, err := db.Credentials(t.Context(), "sign0001")
-	if err != nil || !c.HasSecret("secret") || c.HasSecret("other") || c.SignatureSecret != "signature" {
-		t.Errorf("secret %v, other %v, signature secret %q (%v)", c.HasSecret("secret"), c.HasSecret("other"), c.SignatureSecret, err)
+	if err != nil || !c.HasSecret("secret", t0) || c.HasSecret("other", t0) || c.SignatureSecret != "signature" {
+		t.Errorf("secret %v, other %v, signature secret %q (%v)", c.HasSecret("secret", t0), c.HasSecret("other", t0), c.SignatureSecret, err)
 	}
 }
 
@@ -225,7 +225,7 @@ func TestKeyFileReplaced(t *testing.T) {
 		row, _ := insert(t, server, request("demo0001", "447700900000"), t0)
 		works := func(db *store.DB) {
 			t.Helper()
-			wantSecrets(t, db)
+			secretsWork(t, db)
 			if got := get(t, db, "demo0001", row.ID); got.PIN != row.PIN {
 				t.Errorf("the PIN is %q, want %q", got.PIN.Reveal(), row.PIN.Reveal())
 			}
@@ -403,7 +403,7 @@ func TestKeysUpgrade(t *testing.T) {
 	}
 
 	db := node(t, path, key, t0)
-	wantSecrets(t, db)
+	secretsWork(t, db)
 	works := func() {
 		t.Helper()
 		if got := record(t, db, "sign0001", id); got.PIN.Reveal() != "0123456789" || got.CheckList[0].Code.Reveal() != "4321" {
@@ -425,7 +425,7 @@ func TestKeysUpgrade(t *testing.T) {
 	works()
 	must(t, db.AddKeyFile(t.Context(), store.NewKey(), t0.Add(day)))
 	works()
-	wantSecrets(t, db)
+	secretsWork(t, db)
 	// The old key goes as others do, with the codes.
 	write(t, db, func(tx *store.Tx) error { return errors.Join(end(tx, id, t0.Add(day)), end(tx, row.ID, t0.Add(day))) })
 	if moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: t0.Add(2 * day)}, 10); moved != 2 || err != nil {
