@@ -31,10 +31,11 @@ type Catalog struct {
 // wording is what one locale says.
 type wording struct {
 	language  language.Tag
-	minutes   map[plural.Form]template // "5 minutes"
-	euros     map[plural.Form]string   // the word, for calls
+	euros     map[plural.Form]string // the word, for calls
 	numbers   numbers
 	sms, call map[Kind]template
+
+	minutes, spokenMinutes map[plural.Form]template // "5 minutes"
 }
 
 // New loads the catalog. An error means that the program was built with a
@@ -69,7 +70,7 @@ func New() (*Catalog, error) {
 // euros".
 func (c *Catalog) SMS(in Input) string {
 	_, w := c.wording(in.Locale)
-	return w.sms[in.kind()].text(w.values(in, w.numbers.written))
+	return w.sms[in.kind()].text(w.values(in, w.minutes, w.numbers.written))
 }
 
 // Call writes the script of a call.
@@ -79,7 +80,7 @@ func (c *Catalog) Call(in Input) Script {
 		locale = paymentFallback
 	}
 	locale, w := c.wording(locale)
-	return Script{Locale: locale, Parts: w.call[in.kind()].parts(w.values(in, w.numbers.spoken))}
+	return Script{Locale: locale, Parts: w.call[in.kind()].parts(w.values(in, w.spokenMinutes, w.numbers.spoken))}
 }
 
 // wording finds the words for a locale, and the locale whose words they are.
@@ -90,9 +91,9 @@ func (c *Catalog) wording(locale string) (string, *wording) {
 	return fallback, c.wordings[fallback]
 }
 
-// values answers what each variable stands for in a message. Amount is how an
-// amount is put there.
-func (w *wording) values(in Input, amount func(string) string) func(variable) string {
+// values answers what each variable stands for in a message; minutes and amount
+// are how those are put there.
+func (w *wording) values(in Input, minutes map[plural.Form]template, amount func(string) string) func(variable) string {
 	var value func(variable) string
 	value = func(v variable) string {
 		switch v {
@@ -103,7 +104,7 @@ func (w *wording) values(in Input, amount func(string) string) func(variable) st
 		case varExpiry:
 			return strconv.Itoa(in.minutes())
 		case varMinutes:
-			return w.minutes[w.minutesForm(in.minutes())].text(value)
+			return minutes[w.minutesForm(in.minutes())].text(value)
 		case varPayee:
 			return in.Payment.Payee
 		case varAmount:

@@ -29,6 +29,10 @@ type wordingFile struct {
 	// form that is not there is like "other".
 	Minutes, Euros map[string]string
 
+	// SpokenMinutes stands in for Minutes in calls, where speech needs another
+	// spelling than the eye: Arabic with its vowels, Japanese without its kanji.
+	SpokenMinutes map[string]string `json:"spoken_minutes"`
+
 	// MinimumGroupingDigits is, as in the CLDR, how many digits must stand before
 	// the first group separator of an amount: 2 writes 1234 and 12.345.
 	MinimumGroupingDigits int `json:"minimum_grouping_digits"`
@@ -92,7 +96,6 @@ func (f wordingFile) wording(locale string) (*wording, error) {
 	}
 	w := &wording{
 		language: tag,
-		minutes:  map[plural.Form]template{},
 		euros:    map[plural.Form]string{},
 		numbers:  newNumbers(tag, f.MinimumGroupingDigits),
 		sms:      map[Kind]template{},
@@ -104,17 +107,16 @@ func (f wordingFile) wording(locale string) (*wording, error) {
 	return w, f.fillTexts(w)
 }
 
-// fillPlurals takes over what changes with a number, and sees that no number goes
-// without a word.
+// fillPlurals takes over what changes with a number.
 func (f wordingFile) fillPlurals(w *wording) error {
-	for name, text := range f.Minutes {
-		form, ok := pluralForm(name)
-		if !ok {
-			return fmt.Errorf("minutes: no plural form is called %q", name)
-		}
-		var err error
-		if w.minutes[form], err = parseTemplate(text, map[variable]bool{varExpiry: true}); err != nil {
-			return fmt.Errorf("minutes: %w", err)
+	var err error
+	if w.minutes, err = w.parseMinutes(f.Minutes); err != nil {
+		return err
+	}
+	w.spokenMinutes = w.minutes
+	if f.SpokenMinutes != nil {
+		if w.spokenMinutes, err = w.parseMinutes(f.SpokenMinutes); err != nil {
+			return fmt.Errorf("spoken: %w", err)
 		}
 	}
 	for name, word := range f.Euros {
@@ -124,15 +126,32 @@ func (f wordingFile) fillPlurals(w *wording) error {
 		}
 		w.euros[form] = word
 	}
-	for n := 1; n <= longestMinutes; n++ {
-		if len(w.minutes[w.minutesForm(n)]) == 0 {
-			return fmt.Errorf("no word for %d minutes", n)
-		}
-	}
 	if w.euros[plural.Other] == "" {
 		return errors.New("no word for euros")
 	}
 	return nil
+}
+
+// parseMinutes takes over "5 minutes" by plural form, and sees that no number goes
+// without its word.
+func (w *wording) parseMinutes(texts map[string]string) (map[plural.Form]template, error) {
+	minutes := map[plural.Form]template{}
+	for name, text := range texts {
+		form, ok := pluralForm(name)
+		if !ok {
+			return nil, fmt.Errorf("minutes: no plural form is called %q", name)
+		}
+		var err error
+		if minutes[form], err = parseTemplate(text, map[variable]bool{varExpiry: true}); err != nil {
+			return nil, fmt.Errorf("minutes: %w", err)
+		}
+	}
+	for n := 1; n <= longestMinutes; n++ {
+		if len(minutes[w.minutesForm(n)]) == 0 {
+			return nil, fmt.Errorf("no word for %d minutes", n)
+		}
+	}
+	return minutes, nil
 }
 
 // pluralForm finds a form by its name in the CLDR.

@@ -20,7 +20,15 @@ var data embed.FS
 // voice is how a locale sounds.
 type voice struct {
 	program speech.Voice // who speaks its words
-	clips   string       // directory of its digits; "" for none
+	clips   string       // directory of its digits
+	nearest bool         // the program has none of its own for the locale
+}
+
+// Voice says who speaks a locale: the name of the voice, as the program calls it,
+// and whether it is only the nearest that espeak-ng has.
+func (s *Speaker) Voice(locale string) (name string, nearest bool) {
+	v := s.voice(locale)
+	return v.program.Name, v.nearest
 }
 
 // voice finds the voice of a locale; a locale that is not known sounds American.
@@ -35,7 +43,7 @@ func (s *Speaker) voice(locale string) voice {
 // has no name goes by its locale.
 func rename(voices map[string]voice, names map[string]string) {
 	for locale, v := range voices {
-		v.program.Name = orDefault(names[locale], locale)
+		v.program.Name, v.nearest = orDefault(names[locale], locale), false
 		voices[locale] = v
 	}
 }
@@ -49,16 +57,17 @@ func loadVoices() (map[string]voice, error) {
 	for line := range strings.Lines(string(b)) {
 		line, _, _ = strings.Cut(line, "#")
 		fields := strings.Fields(line)
-		switch len(fields) {
-		case 0:
+		switch {
+		case len(fields) == 0:
 			continue
-		case 3:
+		case len(fields) == 3, len(fields) == 4 && fields[3] == "nearest":
 			voices[fields[0]] = voice{
 				program: speech.Voice{Name: fields[1], Locale: fields[0]},
-				clips:   strings.TrimSuffix(fields[2], "-"),
+				clips:   fields[2],
+				nearest: len(fields) == 4,
 			}
 		default:
-			return nil, fmt.Errorf("%q has %d columns, want 3", line, len(fields))
+			return nil, fmt.Errorf("%q is not a locale, a voice, a directory and perhaps \"nearest\"", line)
 		}
 	}
 	if _, ok := voices[defaultLocale]; !ok {
@@ -70,9 +79,6 @@ func loadVoices() (map[string]voice, error) {
 // clip is the recording of one character, or nil. Letters sound alike in both
 // cases: nobody says "capital" to somebody who writes down a code.
 func clip(dir string, character rune) audio.Samples {
-	if dir == "" {
-		return nil
-	}
 	b, err := data.ReadFile("clips/" + dir + "/" + strings.ToLower(string(character)) + ".ulaw")
 	if err != nil {
 		return nil

@@ -1,12 +1,14 @@
 // Command mkclips records the clips that are embedded in the binary: the digits
 // in each language, and the letters in English. It needs espeak-ng and writes
 // the same bytes every time; run it with "go generate" in the package above.
+// Clips that no locale names any more it leaves to be removed by hand.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,33 +26,48 @@ const (
 func main() {
 	dir := flag.String("dir", "clips", "`directory` to write the clips to")
 	voices := flag.String("voices", "voices.txt", "`file` that says which clips each locale has")
+	words := flag.String("digits", "digits.txt", "`file` that has the digits that are recorded as words")
 	flag.Parse()
-	if err := run(context.Background(), *dir, *voices); err != nil {
+	if err := run(context.Background(), *dir, *voices, *words); err != nil {
 		fmt.Fprintln(os.Stderr, "mkclips:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir, voices string) error {
+func run(ctx context.Context, dir, voices, words string) error {
 	path, err := exec.LookPath("espeak-ng")
 	if err != nil {
 		return err
 	}
-	sets, err := clipSets(voices)
+	sets, err := clipSets(voices, words)
 	if err != nil {
 		return err
 	}
 	program := speech.Espeak(path, 0)
 	for _, set := range sets {
-		characters := digits
-		if set == "en" {
-			characters += letters
-		}
-		if err := record(ctx, program, filepath.Join(dir, set), voiceOf(set), characters); err != nil {
-			return err
+		if err := set.record(ctx, program, filepath.Join(dir, set.name)); err != nil {
+			return fmt.Errorf("clips %s: %w", set.name, err)
 		}
 	}
 	return nil
+}
+
+// clipSet is a directory of clips.
+type clipSet struct {
+	name, voice string
+	texts       map[string]string // what is said, by character
+}
+
+func newClipSet(name string) clipSet {
+	set := clipSet{name: name, voice: voiceOf(name), texts: map[string]string{}}
+	characters := digits
+	if name == "en" {
+		characters += letters
+	}
+	for _, c := range strings.Split(characters, "") {
+		set.texts[c] = c
+	}
+	return set
 }
 
 // voiceOf is the voice that a set of clips is recorded with.
@@ -66,29 +83,60 @@ func voiceOf(set string) string {
 	return set
 }
 
-// clipSets lists the directories that the third column of voices names.
-func clipSets(voices string) ([]string, error) {
-	table, err := os.ReadFile(voices)
+// clipSets lists the directories that the third column of voices names, with the
+// words that the file of that name has for their digits.
+func clipSets(voices, words string) ([]clipSet, error) {
+	byName := map[string]clipSet{}
+	err := readTable(voices, func(columns []string) error {
+		byName[columns[2]] = newClipSet(columns[2])
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	var sets []string
-	for line := range strings.Lines(string(table)) {
-		line, _, _ = strings.Cut(line, "#")
-		if columns := strings.Fields(line); len(columns) == 3 && columns[2] != "-" {
-			sets = append(sets, columns[2])
+	err = readTable(words, func(columns []string) error {
+		set, ok := byName[columns[0]]
+		if !ok || len(columns) != 2+len(digits) {
+			return fmt.Errorf("%q is not clips of a locale, a voice and ten words", columns)
 		}
-	}
-	slices.Sort(sets)
-	return slices.Compact(sets), nil
+		set.voice = columns[1]
+		for i, word := range columns[2:] {
+			set.texts[digits[i:i+1]] = word
+		}
+		byName[set.name] = set
+		return nil
+	})
+	return slices.SortedFunc(maps.Values(byName), func(a, b clipSet) int { return strings.Compare(a.name, b.name) }), err
 }
 
-func record(ctx context.Context, program speech.Program, dir, voice, characters string) error {
+// readTable reads lines of columns, three or more; "#" stands before a remark.
+func readTable(file string, row func(columns []string) error) error {
+	table, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(table)) {
+		line, _, _ = strings.Cut(line, "#")
+		columns := strings.Fields(line)
+		if len(columns) == 0 {
+			continue
+		}
+		if len(columns) < 3 {
+			return fmt.Errorf("%s: %q has %d columns", file, line, len(columns))
+		}
+		if err := row(columns); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+func (set clipSet) record(ctx context.Context, program speech.Program, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, c := range strings.Split(characters, "") {
-		samples, err := program.Say(ctx, speech.Voice{Name: voice, Locale: voice}, c)
+	for c, text := range set.texts {
+		samples, err := program.Say(ctx, speech.Voice{Name: set.voice, Locale: set.voice}, text)
 		if err != nil {
 			return err
 		}

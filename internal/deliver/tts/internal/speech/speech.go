@@ -122,14 +122,17 @@ func (p Program) run(ctx context.Context, voice Voice, text string, out *limited
 }
 
 // plain takes from text what a program may obey instead of saying it: "[[…]]" is
-// phonemes to espeak-ng, and control-A begins a command.
+// phonemes to espeak-ng, and control-A begins a command. Punctuation at its
+// beginning goes, too: it ends what came before, and espeak-ng says its name where
+// no word precedes it ("।" in Hindi).
 func plain(text string) string {
-	return strings.Map(func(r rune) rune {
+	text = strings.Map(func(r rune) rune {
 		if r == '[' || r == ']' || !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
 	}, strings.ToValidUTF8(text, " "))
+	return strings.TrimLeftFunc(text, func(r rune) bool { return unicode.In(r, unicode.Po, unicode.Z) })
 }
 
 func speakable(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.S) }
