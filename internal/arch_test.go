@@ -44,6 +44,9 @@ func house() []room {
 		// The rules against fraud; pure, too.
 		{path: "internal/fraud", ours: []string{"verify"}, never: outside},
 
+		// What an operator may lay down for an account.
+		{path: "internal/account", ours: []string{"verify", "phone"}, never: outside},
+
 		// Carriers take a message and say whether they accepted it. They know
 		// neither the store nor the engine.
 		{path: "internal/deliver", ours: []string{"verify", "message"}, never: outside},

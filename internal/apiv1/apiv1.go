@@ -40,6 +40,8 @@ type Config struct {
 	Strangers *web.Strangers
 	// Denied are names that no brand and no payee may have.
 	Denied message.Denied
+	// Proxies tell where a call comes from.
+	Proxies web.Proxies
 	// BodyBytes bounds the body of a request.
 	BodyBytes int64
 	// PlatformName stands in the texts of status 6 and 29: "Nexmo" or "Vonage".
@@ -154,7 +156,7 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 	if c.params, err = readParams(r); err != nil {
 		return nil, err
 	}
-	proof, err := readProof(r, c.params)
+	proof, err := a.readProof(r, c.params)
 	if err != nil {
 		return nil, err
 	}

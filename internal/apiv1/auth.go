@@ -10,8 +10,10 @@ import (
 // readProof finds the credentials of a call: parameters, or else the Basic
 // header, as SDKs of different age send them. A call with a sig parameter is a
 // signed one, and then needs no secret.
-func readProof(r *http.Request, p params) (engine.Proof, error) {
-	proof := engine.Proof{Key: p.get("api_key"), Secret: p.get("api_secret"), Signature: p.get("sig")}
+func (a *API) readProof(r *http.Request, p params) (engine.Proof, error) {
+	proof := engine.Proof{
+		Key: p.get("api_key"), Secret: p.get("api_secret"), Signature: p.get("sig"), Source: a.cfg.Proxies.Client(r),
+	}
 	if key, secret, ok := r.BasicAuth(); ok && proof.Signature == "" {
 		if proof.Key == "" {
 			proof.Key = key

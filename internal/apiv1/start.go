@@ -43,8 +43,9 @@ func (a *API) start(ctx context.Context, c *call) (any, error) {
 
 // request reads the parameters that start and psd2 have in common.
 func (a *API) request(c *call, number phone.Number, kind message.Kind) (verify.Request, error) {
-	codeLength, err := c.integer("code_length", 4, 4, 6)
-	if err != nil || codeLength == 5 {
+	may := c.account.Settings
+	codeLength, err := c.integer("code_length", may.LeastCodeLength(), 4, 6)
+	if err != nil || c.params.get("code_length") != "" && (codeLength == 5 || codeLength < may.LeastCodeLength()) {
 		return verify.Request{}, verify.Invalid("code_length")
 	}
 	locale, ok := a.cfg.Messages.Locale(kind, c.params.get("lg"), number.Country)
@@ -59,9 +60,13 @@ func (a *API) request(c *call, number phone.Number, kind message.Kind) (verify.R
 	if err != nil {
 		return verify.Request{}, err
 	}
-	workflowID, err := c.integer("workflow_id", defaultWorkflow, 1, 7)
+	workflowID, err := c.workflowID()
 	if err != nil {
 		return verify.Request{}, err
+	}
+	plan := workflow(workflowID, pinExpiry, nextEventWait, a.cfg.Speed)
+	if !may.MayLive(plan.PINLife) {
+		return verify.Request{}, verify.Invalid(longLifeParam(pinExpiry, plan))
 	}
 	if err := c.requireType(number); err != nil {
 		return verify.Request{}, err
@@ -69,7 +74,7 @@ func (a *API) request(c *call, number phone.Number, kind message.Kind) (verify.R
 	return verify.Request{
 		Account: c.account.Key, Number: number.Digits, Country: number.Country,
 		Locale: locale, CodeLength: codeLength,
-		Workflow: workflow(workflowID, pinExpiry, nextEventWait, a.cfg.Speed),
+		Workflow: plan,
 	}, nil
 }
 
@@ -103,16 +108,8 @@ func (c *call) number() (phone.Number, error) {
 // senderID reads what an SMS shall name as its sender: at most 11 characters that
 // carriers take in an alphanumeric sender.
 func (c *call) senderID() (string, error) {
-	const maxLength = 11
 	sender := c.params.get("sender_id")
-	for _, r := range []byte(sender) {
-		switch {
-		case r >= '0' && r <= '9', r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z', strings.IndexByte(" .-_+&", r) >= 0:
-		default:
-			return "", verify.Invalid("sender_id")
-		}
-	}
-	if len(sender) > maxLength || sender != strings.TrimSpace(sender) {
+	if !verify.ValidSender(sender) || !c.account.Settings.AllowsSender(sender) {
 		return "", verify.Invalid("sender_id")
 	}
 	return sender, nil
@@ -128,7 +125,7 @@ func (c *call) pinCode() (verify.PIN, error) {
 		return verify.PIN{}, &verify.Error{Kind: verify.KindCustomPINNotAllowed}
 	}
 	pin, ok := verify.ParsePIN(text)
-	if !ok {
+	if !ok || pin.Len() < c.account.Settings.LeastCodeLength() {
 		return verify.PIN{}, verify.Invalid("pin_code")
 	}
 	return pin, nil

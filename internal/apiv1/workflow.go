@@ -1,6 +1,7 @@
 package apiv1
 
 import (
+	"slices"
 	"time"
 
 	"countersign/internal/verify"
@@ -33,6 +34,30 @@ func publishedSteps(id int) []verify.Step {
 		return []verify.Step{{Channel: verify.TTS}}
 	}
 	return nil
+}
+
+// workflowID reads which workflow is asked for. When none is, it is the default, or
+// where the account may not have that, the first that it may.
+func (c *call) workflowID() (int, error) {
+	may := c.account.Settings
+	fallback := defaultWorkflow
+	if !may.AllowsWorkflow(fallback) {
+		fallback = slices.Min(may.Workflows)
+	}
+	id, err := c.integer("workflow_id", fallback, 1, 7)
+	if err == nil && !may.AllowsWorkflow(id) {
+		err = verify.Invalid("workflow_id")
+	}
+	return id, err
+}
+
+// longLifeParam names the parameter that lets a PIN live too long: pin_expiry, unless
+// next_event_wait took its place.
+func longLifeParam(pinExpiry int, plan verify.Workflow) string {
+	if plan.PINLife == time.Duration(pinExpiry)*time.Second {
+		return "pin_expiry"
+	}
+	return "next_event_wait"
 }
 
 // workflow builds a plan from the parameters; pinExpiry and nextEventWait are in

@@ -15,6 +15,7 @@ import (
 type Proof struct {
 	Key    string
 	Secret string
+	Source string // the address that it comes from
 
 	// Signature replaces the secret in a signed request; Params are the
 	// parameters that it signs.
@@ -35,7 +36,10 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 		return verify.Account{}, err
 	}
 	// Also for an unknown key, so that it takes as long as a wrong secret.
-	if proven := e.proves(c, p); !proven || err != nil {
+	proven := e.proves(c, p)
+	// The same words for a place where the key is not to be used: whoever found it
+	// learns nothing there.
+	if !proven || err != nil || !c.Settings.AllowsSource(p.Source) {
 		if e.alarms.fail(c.Key) {
 			e.metrics.alarms.Inc()
 			e.cfg.Log.Warn("wrong credentials for an account", "account", c.Key, "failures", alarmAfter, "within", alarmEvery)

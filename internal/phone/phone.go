@@ -120,6 +120,15 @@ func strip(number string) (digits string, international bool, err error) {
 	return string(buf), international, nil
 }
 
+// Country checks an ISO 3166-1 code, in any letter case, and gives it in capitals. The
+// error wraps [ErrCountry].
+func Country(code string) (string, error) {
+	if code == "" {
+		return "", fmt.Errorf("%w: no code", ErrCountry)
+	}
+	return regionOf(code)
+}
+
 // regionOf checks the country and gives it as libphonenumber writes it.
 func regionOf(country string) (string, error) {
 	if country == "" {

@@ -174,7 +174,8 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", apiv1.NotFound)
 	apiv1.Register(mux, apiv1.Config{
-		Engine: s.engine, Messages: messages, Drain: s.drain, Strangers: s.strangers(proxies, reg), Log: s.log, Metrics: reg,
+		Engine: s.engine, Messages: messages, Drain: s.drain, Log: s.log, Metrics: reg,
+		Proxies: proxies, Strangers: s.strangers(proxies, reg),
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
 	})

@@ -57,6 +57,7 @@ type workflow struct {
 	PINLife     int64            `json:"pin_life"`
 	PINPolicy   verify.PINPolicy `json:"pin_policy"`
 	CancelAfter int64            `json:"cancel_after"`
+	Test        bool             `json:"test,omitempty"`
 	Speed       int              `json:"speed,omitempty"`
 }
 
@@ -68,7 +69,7 @@ type workflowStep struct {
 func encodeWorkflow(w verify.Workflow) (string, error) {
 	stored := workflow{
 		PINLife: w.PINLife.Milliseconds(), PINPolicy: w.PINPolicy,
-		CancelAfter: w.CancelAfter.Milliseconds(), Speed: w.Speed,
+		CancelAfter: w.CancelAfter.Milliseconds(), Test: w.Test, Speed: w.Speed,
 	}
 	for _, s := range w.Steps {
 		stored.Steps = append(stored.Steps, workflowStep{s.Channel, s.Wait.Milliseconds()})
@@ -84,7 +85,7 @@ func decodeWorkflow(text string) (verify.Workflow, error) {
 	}
 	w := verify.Workflow{
 		PINLife:   time.Duration(stored.PINLife) * time.Millisecond,
-		PINPolicy: stored.PINPolicy, Speed: stored.Speed,
+		PINPolicy: stored.PINPolicy, Test: stored.Test, Speed: stored.Speed,
 		CancelAfter: time.Duration(stored.CancelAfter) * time.Millisecond,
 	}
 	for _, s := range stored.Steps {

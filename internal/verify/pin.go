@@ -71,6 +71,9 @@ func (p PIN) Equal(other PIN) bool {
 // IsZero reports whether there is no code.
 func (p PIN) IsZero() bool { return p.code == "" }
 
+// Len is how many characters the code has.
+func (p PIN) Len() int { return len(p.code) }
+
 // Reveal returns the code itself. Only sealing it and writing the message that
 // carries it need this.
 func (p PIN) Reveal() string { return p.code }

@@ -41,6 +41,12 @@ type Request struct {
 	Workflow   Workflow
 }
 
+// Testing is the request as a test number's: it has a fixed PIN, and nothing is sent.
+func (r Request) Testing(pin PIN) Request {
+	r.ChosenPIN, r.Workflow.Test = pin, true
+	return r
+}
+
 // Verification is one attempt to prove that a person can be reached at a
 // number. Its fields are facts; rules are methods.
 type Verification struct {

@@ -38,6 +38,10 @@ type Workflow struct {
 	PINPolicy   PINPolicy
 	CancelAfter time.Duration // a cancel is refused before this age
 
+	// Test is a plan of which nothing is ever sent: a verification of a test number.
+	// It costs nothing, and no guard counts it.
+	Test bool
+
 	// Speed divides every duration above, to let a demonstration run through
 	// hours in seconds. It is part of the plan, not of the process, so that a
 	// verification keeps its pace across a restart. 0 and 1 mean real time.

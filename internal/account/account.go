@@ -1,0 +1,107 @@
+// Package account says what an operator may lay down for an account: it checks each
+// setting and brings it into its one form. The command line and the admin API both
+// take settings through it, so that neither takes what the other refuses.
+//
+// The package must not know how settings are stored, nor where they come from; what
+// they come to is decided elsewhere, by the methods of [verify.Settings].
+package account
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"countersign/internal/verify"
+)
+
+// Settings are what can be changed of an account, as the admin API shows and takes
+// them. What verify.Settings has is here without more.
+type Settings struct {
+	Name            string                 `json:"name"`
+	Barred          bool                   `json:"barred"`
+	Trial           bool                   `json:"trial"`
+	PINCode         bool                   `json:"pin_code"`
+	Rate            int                    `json:"rate"` // requests in any second; 0 for the installation's default
+	OnUndeliverable verify.OnUndeliverable `json:"on_undeliverable"`
+	Parent          string                 `json:"parent"`    // api_key of the account whose balance it uses; "" for its own
+	DailyCap        string                 `json:"daily_cap"` // amount; "0.00000000" for none
+
+	verify.Settings
+}
+
+// Of gives the settings of an account.
+func Of(a verify.Account) Settings {
+	s := Settings{
+		Name: a.Name, Barred: a.Barred, Trial: a.Trial, PINCode: a.CustomPIN, Rate: a.Rate,
+		OnUndeliverable: a.OnUndeliverable, Parent: a.Parent, DailyCap: a.DailyCap.String(), Settings: a.Settings,
+	}
+	// Whoever changes these must not change those of a.
+	s.Countries, s.Workflows, s.Senders = slices.Clone(s.Countries), slices.Clone(s.Workflows), slices.Clone(s.Senders)
+	s.Sources, s.TestNumbers = slices.Clone(s.Sources), slices.Clone(s.TestNumbers)
+	return s
+}
+
+// Error is a setting that cannot be used.
+type Error struct {
+	Setting string // its name in JSON
+	Reason  string
+}
+
+func (e *Error) Error() string { return e.Setting + ": " + e.Reason }
+
+func invalid(setting, reason string, args ...any) error {
+	return &Error{setting, fmt.Sprintf(reason, args...)}
+}
+
+const (
+	longestName = 200
+	mostRate    = 65_535 // what a store counts to
+)
+
+// Apply checks the settings, the first that cannot be used being the *Error, and puts
+// them into a in their one form: lists are sorted, and name each thing once. Whether
+// the parent can be one is for the store to say.
+func (s Settings) Apply(a *verify.Account) error {
+	if err := CheckName(s.Name); err != nil {
+		return err
+	}
+	if s.Rate < 0 || s.Rate > mostRate {
+		return invalid("rate", "must be 0 to %d", mostRate)
+	}
+	s.OnUndeliverable = cmp.Or(s.OnUndeliverable, verify.UndeliverableWait)
+	if !s.OnUndeliverable.Valid() {
+		return invalid("on_undeliverable", "must be %s or %s", verify.UndeliverableWait, verify.UndeliverableNextEvent)
+	}
+	if s.Parent != "" && !ValidKey(s.Parent) {
+		return invalid("parent", "%q is not 8 letters and digits", s.Parent)
+	}
+	dailyCap, err := verify.ParseMoney(cmp.Or(s.DailyCap, "0"))
+	if err != nil || dailyCap < 0 {
+		return invalid("daily_cap", "%q is not an amount with at most 8 decimals", s.DailyCap)
+	}
+	checked, err := Check(s.Settings)
+	if err != nil {
+		return err
+	}
+	a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate = s.Name, s.Barred, s.Trial, s.PINCode, s.Rate
+	a.OnUndeliverable, a.Parent, a.DailyCap, a.Settings = s.OnUndeliverable, s.Parent, dailyCap, checked
+	return nil
+}
+
+// CheckName refuses a name of an account that is not one line of text.
+func CheckName(name string) error {
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return invalid("name", "must be one line of text")
+	}
+	if utf8.RuneCountInString(name) > longestName {
+		return invalid("name", "is longer than %d characters", longestName)
+	}
+	return nil
+}
+
+// ValidKey reports whether key can be an api_key.
+func ValidKey(key string) bool { return regexp.MustCompile(`^[0-9A-Za-z]{8}$`).MatchString(key) }

@@ -1,0 +1,135 @@
+package account
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"countersign/internal/phone"
+	"countersign/internal/verify"
+)
+
+// Bounds on lists, which are read with every request of the account.
+const (
+	mostSenders     = 100
+	mostSources     = 100
+	mostTestNumbers = 100
+)
+
+// Check checks each of the settings and gives them in their one form.
+func Check(s verify.Settings) (verify.Settings, error) {
+	for _, check := range []func(*verify.Settings) error{
+		countries, workflows, senders, sources, codeLength, testNumbers,
+	} {
+		if err := check(&s); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func countries(s *verify.Settings) error {
+	return each(&s.Countries, func(country string) (string, error) {
+		code, err := phone.Country(country)
+		if err != nil {
+			return "", invalid("countries", "%q is not a country (ISO 3166-1, two letters)", country)
+		}
+		return code, nil
+	})
+}
+
+func workflows(s *verify.Settings) error {
+	return each(&s.Workflows, func(id int) (int, error) {
+		if id < 1 || id > 7 {
+			return 0, invalid("workflows", "%d is not 1 to 7", id)
+		}
+		return id, nil
+	})
+}
+
+func senders(s *verify.Settings) error {
+	if len(s.Senders) > mostSenders {
+		return invalid("senders", "are more than %d", mostSenders)
+	}
+	return each(&s.Senders, func(sender string) (string, error) {
+		if sender == "" || !verify.ValidSender(sender) {
+			return "", invalid("senders", "%q is not up to %d of letters, digits, space and .-_+&", sender, verify.MaxSenderLength)
+		}
+		return sender, nil
+	})
+}
+
+func sources(s *verify.Settings) error {
+	if len(s.Sources) > mostSources {
+		return invalid("sources", "are more than %d", mostSources)
+	}
+	return each(&s.Sources, func(source string) (string, error) {
+		network, err := netip.ParsePrefix(source)
+		if err != nil {
+			var addr netip.Addr
+			if addr, err = netip.ParseAddr(source); err != nil || addr.Zone() != "" {
+				return "", invalid("sources", "%q is neither an address nor a network such as 192.0.2.0/24", source)
+			}
+			addr = addr.Unmap()
+			network = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if network.Addr().Is4In6() {
+			return "", invalid("sources", "write %q as an IPv4 network", source)
+		}
+		return network.Masked().String(), nil
+	})
+}
+
+func codeLength(s *verify.Settings) error {
+	if n := s.MinCodeLength; n != 0 && (n < verify.MinPINLength || n > verify.MaxPINLength) {
+		return invalid("min_code_length", "must be %d to %d, or 0 for none", verify.MinPINLength, verify.MaxPINLength)
+	}
+	return nil
+}
+
+func testNumbers(s *verify.Settings) error {
+	if len(s.TestNumbers) > mostTestNumbers {
+		return invalid("test_numbers", "are more than %d", mostTestNumbers)
+	}
+	checked := make([]verify.TestNumber, 0, len(s.TestNumbers))
+	for _, test := range s.TestNumbers {
+		number, err := phone.Parse(test.Number, "")
+		if err != nil {
+			return invalid("test_numbers", "%q is not an international phone number", test.Number)
+		}
+		if _, ok := verify.ParsePIN(test.Code); !ok {
+			return invalid("test_numbers", "the code of %s is not %d to %d letters and digits",
+				number.Digits, verify.MinPINLength, verify.MaxPINLength)
+		}
+		checked = append(checked, verify.TestNumber{Number: number.Digits, Code: test.Code})
+	}
+	slices.SortFunc(checked, func(a, b verify.TestNumber) int { return cmp.Compare(a.Number, b.Number) })
+	for i := 1; i < len(checked); i++ {
+		if checked[i].Number == checked[i-1].Number {
+			return invalid("test_numbers", "%s is there twice", checked[i].Number)
+		}
+	}
+	s.TestNumbers = nilIfEmpty(checked)
+	return nil
+}
+
+// each checks every element, and sorts the list. One that names nothing is nil.
+func each[T cmp.Ordered](list *[]T, check func(T) (T, error)) error {
+	checked := make([]T, len(*list))
+	for i, v := range *list {
+		var err error
+		if checked[i], err = check(v); err != nil {
+			return err
+		}
+	}
+	slices.Sort(checked)
+	*list = nilIfEmpty(slices.Compact(checked))
+	return nil
+}
+
+func nilIfEmpty[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
