@@ -14,6 +14,7 @@ type numberCmd struct {
 	Block   numberBlockCmd   `cmd:"" help:"Block a number: no account can verify it (status 7)."`
 	Unblock numberUnblockCmd `cmd:"" help:"Take a number off the list."`
 	List    numberListCmd    `cmd:"" help:"List the blocked numbers."`
+	Forget  numberForgetCmd  `cmd:"" help:"Take a number out of everything that is over."`
 }
 
 type numberBlockCmd struct {

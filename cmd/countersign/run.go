@@ -19,7 +19,7 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Run a server to try out, with a virtual phone, demo accounts and nothing to set up."`
 	Serve    serveCmd    `cmd:"" help:"Run the server from a configuration."`
 	Account  accountCmd  `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
-	Number   numberCmd   `cmd:"" help:"Manage the list of blocked numbers."`
+	Number   numberCmd   `cmd:"" help:"Manage the list of blocked numbers, and forget numbers."`
 	Keys     keysCmd     `cmd:"" help:"Show or replace the keys under which secrets lie."`
 	Price    priceCmd    `cmd:"" help:"Show or replace the price list."`
 	Carriers carriersCmd `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`

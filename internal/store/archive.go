@@ -22,24 +22,33 @@ type Cutoffs struct {
 // that requests use to the archive, the oldest first, and reports how many. What is
 // too old for the archive goes at once. Those that a node holds stay.
 func (db *DB) Archive(ctx context.Context, c Cutoffs, limit int) (moved int, err error) {
+	moved, err = db.move(ctx, c, func(tx *Tx) ([]*Row, error) { return tx.ended(c.Codes, limit) })
+	if err != nil {
+		return 0, fmt.Errorf("archive: %w", err)
+	}
+	return moved, nil
+}
+
+// move moves what find finds to the archive, in one transaction.
+func (db *DB) move(ctx context.Context, c Cutoffs, find func(*Tx) ([]*Row, error)) (moved int, err error) {
 	for {
 		months, err := db.months(ctx)
 		if err != nil {
-			return 0, fmt.Errorf("archive: %w", err)
+			return 0, err
 		}
 		var b archiveBatch
 		err = db.Write(ctx, func(tx *Tx) error {
-			b = archiveBatch{cutoffs: c, months: months}
-			return b.move(tx, limit)
+			b = archiveBatch{cutoffs: c, find: find, months: months}
+			return b.move(tx)
 		})
 		if err != nil {
-			return 0, fmt.Errorf("archive: %w", err)
+			return 0, err
 		}
 		if len(b.missing) == 0 {
 			return len(b.rows), nil
 		}
 		if err := db.addMonths(ctx, b.missing); err != nil {
-			return 0, fmt.Errorf("archive: %w", err)
+			return 0, err
 		}
 	}
 }
@@ -47,6 +56,7 @@ func (db *DB) Archive(ctx context.Context, c Cutoffs, limit int) (moved int, err
 // archiveBatch is what moves in one transaction.
 type archiveBatch struct {
 	cutoffs Cutoffs
+	find    func(*Tx) ([]*Row, error)
 	months  map[time.Time]bool // that have a partition; nil where none is needed
 	missing []time.Time        // months without one: then nothing has moved
 
@@ -55,8 +65,8 @@ type archiveBatch struct {
 	checks map[verify.ID][]verify.Check // without codes
 }
 
-func (b *archiveBatch) move(tx *Tx, limit int) error {
-	if err := b.load(tx, limit); err != nil || len(b.rows) == 0 || len(b.missing) > 0 {
+func (b *archiveBatch) move(tx *Tx) error {
+	if err := b.load(tx); err != nil || len(b.rows) == 0 || len(b.missing) > 0 {
 		return err
 	}
 	for _, r := range b.rows {
@@ -98,8 +108,8 @@ func ids(rows []*Row) []verify.ID {
 // load finds what is to move. A verification of which somebody else holds a row
 // stays: whoever is told of its events locks them before it, and neither must wait
 // for the other.
-func (b *archiveBatch) load(tx *Tx, limit int) error {
-	found, err := tx.ended(b.cutoffs.Codes, limit)
+func (b *archiveBatch) load(tx *Tx) error {
+	found, err := b.find(tx)
 	if err != nil || len(found) == 0 {
 		return err
 	}
@@ -136,20 +146,12 @@ func (b *archiveBatch) load(tx *Tx, limit int) error {
 // ended loads the verifications that ended until a time and that no node holds. One
 // that cannot be read in full is over nevertheless, and what can be read is kept.
 func (tx *Tx) ended(until time.Time, limit int) (found []*Row, err error) {
-	rows, err := tx.query(`SELECT `+verificationColumns+` FROM verifications
+	found, err = tx.rows(`SELECT `+verificationColumns+` FROM verifications
 		WHERE finalized_at <= $1 AND due_at IS NULL ORDER BY finalized_at LIMIT $2`+tx.take, millis(until), limit)
 	if err != nil {
 		return nil, fmt.Errorf("load ended verifications: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		r, err := scanRow(rows, tx.seal)
-		if r == nil {
-			return nil, err
-		}
-		found = append(found, r)
-	}
-	return found, rows.Err()
+	return found, nil
 }
 
 func (tx *Tx) checksWithoutCodes(set any) (map[verify.ID][]verify.Check, error) {

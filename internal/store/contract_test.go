@@ -87,6 +87,8 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"Drop":                 testDrop,
 		"LedgerMoves":          testLedgerMoves,
 		"ForgetMessages":       testForgetMessages,
+		"ForgetNumber":         testForget,
+		"ForgetNumberHeld":     testForgetHeld,
 		"ForgetReceipts":       testForgetReceipts,
 		"Phone":                testPhone,
 		"AuditWith":            testAuditWith,

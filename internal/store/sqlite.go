@@ -33,6 +33,7 @@ func openSQLite(path string, conns int) (*sql.DB, error) {
 		"foreign_keys(ON)",
 		"wal_autocheckpoint(4000)",
 		"cache_size(-16000)", // KiB, per connection
+		"secure_delete(ON)",  // what is deleted is overwritten; requests delete nothing
 	}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String())
 	if err != nil {

@@ -33,3 +33,13 @@ func (v Verification) Trigger(now time.Time, rnd io.Reader) (Verification, Event
 	v, e := v.nextEvent(now, rnd)
 	return v, e, nil
 }
+
+// Withdraw ends the verification whatever its state, where an operator wants it gone:
+// CANCELLED, or EXPIRED if its end has come already.
+func (v Verification) Withdraw(now time.Time) Verification {
+	v = v.At(now)
+	if v.Status != InProgress {
+		return v
+	}
+	return v.end(Cancelled, now)
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"countersign/internal/phone"
+	"countersign/internal/store"
+)
+
+type numberForgetCmd struct {
+	configFlag
+	Number  string `arg:"" help:"Number in international form."`
+	Cancel  bool   `help:"Ends a verification of the number that is in progress. Without it, one is an error."`
+	Unblock bool   `help:"Takes the number off the list of blocked numbers, too."`
+}
+
+// Run forgets the number, and prints what it was found in.
+func (c *numberForgetCmd) Run(p *process) error {
+	n, err := phone.Parse(c.Number, "")
+	if err != nil {
+		return err
+	}
+	var done store.Forgotten
+	err = c.change(p, func(db *store.DB) (err error) {
+		done, err = db.ForgetNumber(p.ctx, store.Forget{Number: n.Digits, Cancel: c.Cancel, Unblock: c.Unblock}, p.now())
+		return err
+	})
+	if errors.Is(err, store.ErrRunning) {
+		return errors.New("a verification of the number is in progress; wait for its end, or use --cancel")
+	}
+	for _, line := range []struct {
+		found int
+		what  string
+	}{
+		{done.Cancelled, "verifications in progress: cancelled"},
+		{done.Verifications, "verifications that were over: number, codes, addresses and payee taken out"},
+		{done.Archived, "archived verifications: number, addresses and payee taken out"},
+		{done.Messages, "messages of the virtual phone: deleted"},
+		{done.Approved, "trial accounts that could reach the number: they cannot now"},
+	} {
+		p.printf("%6d  %s\n", line.found, line.what)
+	}
+	switch {
+	case done.Unblocked:
+		p.printf("The number was blocked, and is no longer.\n")
+	case done.Blocked:
+		p.printf("The number stays on the list of blocked numbers; --unblock takes it off.\n")
+	}
+	if err == nil && done.Held > 0 {
+		err = fmt.Errorf("%d verifications are just being worked on by a server; run it again in a minute", done.Held)
+	}
+	return err
+}

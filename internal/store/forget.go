@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// Forget says how a number is to be forgotten.
+type Forget struct {
+	Number  string
+	Cancel  bool // ends what is in progress for it; otherwise that is refused
+	Unblock bool // takes it off the block list, too
+}
+
+// Forgotten is what ForgetNumber found of a number.
+type Forgotten struct {
+	Cancelled     int // verifications that were in progress, and were ended
+	Verifications int // that were over, those included, and went to the archive
+	Archived      int // that were in the archive with their number
+	Messages      int // of the virtual phone, deleted
+	Approved      int // accounts that could reach it on trial, and cannot now
+	Unblocked     bool
+	Blocked       bool // it is on the block list, and stays there
+	Held          int  // verifications that a node still holds: to be forgotten by another call
+}
+
+// forgetBatch bounds what one transaction changes: a request that comes just then
+// waits for it.
+const forgetBatch = 50
+
+// ForgetNumber takes a number out of everything that is over, as Redact does when its
+// time has come: with it go the codes, the addresses, the payee. What is left of a
+// verification is its outcome, and what it cost. Where a verification is in progress
+// it does nothing and returns an error that wraps ErrRunning, unless that is to be
+// cancelled. It may be repeated.
+func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done Forgotten, err error) {
+	for _, step := range []func(context.Context, Forget, time.Time, *Forgotten) error{
+		db.forgetRules, db.forgetOver, db.forgetArchived, db.forgetMessages, db.forgetLog,
+	} {
+		if err := step(ctx, f, now, &done); err != nil {
+			return done, fmt.Errorf("forget number: %w", err)
+		}
+	}
+	return done, nil
+}
+
+// forgetRules ends what is in progress, and deletes what is a rule about the number.
+// It comes first, so that a refusal changes nothing.
+func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
+	return db.Write(ctx, func(tx *Tx) error {
+		*done = Forgotten{}
+		if err := tx.withdraw(f, now, done); err != nil {
+			return err
+		}
+		approved, err := tx.exec(`DELETE FROM approved_numbers WHERE number = $1`, f.Number)
+		if err != nil {
+			return err
+		}
+		done.Approved = int(approved)
+		if f.Unblock {
+			n, err := tx.exec(`DELETE FROM blocked_numbers WHERE number = $1`, f.Number)
+			done.Unblocked = n > 0
+			return err
+		}
+		var one int
+		done.Blocked, err = tx.queryRow(`SELECT 1 FROM blocked_numbers WHERE number = $1`, []any{f.Number}, &one)
+		return err
+	})
+}
+
+// withdraw ends all that is in progress for the number.
+func (tx *Tx) withdraw(f Forget, now time.Time, done *Forgotten) error {
+	running, err := tx.rows(`SELECT `+verificationColumns+` FROM verifications
+		WHERE number = $1 AND status = 'IN PROGRESS' ORDER BY id`+tx.lock, f.Number)
+	if err != nil {
+		return err
+	}
+	cancelled := 0
+	for _, r := range running {
+		if r.Verification = r.Withdraw(now); r.Status == verify.Cancelled {
+			cancelled++
+		}
+	}
+	if cancelled > 0 && !f.Cancel {
+		return ErrRunning
+	}
+	done.Cancelled = cancelled
+	for _, r := range running {
+		if err := tx.Save(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows loads the verifications that a query finds. One that cannot be read in full is
+// among them nevertheless.
+func (tx *Tx) rows(query string, args ...any) (found []*Row, err error) {
+	rows, err := tx.query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r, err := scanRow(rows, tx.seal)
+		if r == nil {
+			return nil, err
+		}
+		found = append(found, r)
+	}
+	return found, rows.Err()
+}
+
+// forgetOver moves what is over to the archive, without the number.
+func (db *DB) forgetOver(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
+	return db.eachOf(ctx, "verifications", f.Number, now, func(ids []verify.ID) error {
+		moved, err := db.move(ctx, Cutoffs{Numbers: now.Add(longestVerification)}, func(tx *Tx) ([]*Row, error) {
+			set, err := tx.idSet(ids)
+			if err != nil {
+				return nil, err
+			}
+			return tx.rows(`SELECT `+verificationColumns+` FROM verifications
+				WHERE id`+tx.among+` AND finalized_at IS NOT NULL AND due_at IS NULL`+tx.take, set)
+		})
+		done.Verifications += moved
+		done.Held += len(ids) - moved
+		return err
+	})
+}
+
+func (db *DB) forgetArchived(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
+	return db.eachOf(ctx, "archive", f.Number, now, func(ids []verify.ID) error {
+		var changed int64
+		err := db.Write(ctx, func(tx *Tx) error {
+			set, err := tx.idSet(ids)
+			if err != nil {
+				return err
+			}
+			changed, err = tx.exec(`UPDATE archive SET number = NULL, personal = NULL WHERE id`+tx.among, set)
+			return err
+		})
+		done.Archived += int(changed)
+		return err
+	})
+}
+
+func (db *DB) forgetMessages(ctx context.Context, f Forget, _ time.Time, done *Forgotten) error {
+	for more := true; more; {
+		var n int64
+		err := db.Write(ctx, func(tx *Tx) (err error) {
+			n, err = tx.exec(`DELETE FROM phone_messages WHERE seq IN (
+				SELECT seq FROM phone_messages WHERE number = $1 ORDER BY seq LIMIT $2`+tx.take+`)`, f.Number, forgetBatch)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		done.Messages += int(n)
+		more = n == forgetBatch
+	}
+	return nil
+}
+
+// forgetLog empties the write-ahead log of a file, in which older pages lie; what is
+// freed in the file itself is overwritten (secure_delete). A server's own log, and its
+// free space, are PostgreSQL's affair.
+func (db *DB) forgetLog(ctx context.Context, _ Forget, _ time.Time, _ *Forgotten) error {
+	if db.postgres() {
+		return nil
+	}
+	var busy, pages, moved int // who reads just now keeps it from being emptied; the next checkpoint comes soon
+	return db.read.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved)
+}
+
+// eachOf finds the verifications of a number that are over in a table, a few at a
+// time. No index leads to a number, since requests would have to keep it: it reads
+// what ended from one time to another, and never for long.
+func (db *DB) eachOf(ctx context.Context, table, number string, now time.Time, do func([]verify.ID) error) error {
+	var oldest sql.NullInt64
+	if err := db.queryRow(ctx, `SELECT MIN(finalized_at) FROM `+table+` WHERE finalized_at IS NOT NULL`, nil, &oldest); err != nil || !oldest.Valid {
+		return err
+	}
+	window := time.Hour
+	until := now.Add(longestVerification) // the clock of another node may be ahead
+	for from := fromMillis(oldest.Int64); !from.After(until); {
+		to, began := from.Add(window), time.Now()
+		ids, err := db.idsOf(ctx, `SELECT id FROM `+table+` WHERE finalized_at >= $1 AND finalized_at < $2 AND number = $3`,
+			millis(from), millis(to), number)
+		if err != nil {
+			return err
+		}
+		switch took := time.Since(began); {
+		case took < 50*time.Millisecond:
+			window *= 2
+		case took > time.Second:
+			window = max(window/2, time.Minute)
+		}
+		for ; len(ids) > 0; ids = ids[min(len(ids), forgetBatch):] {
+			if err := do(ids[:min(len(ids), forgetBatch)]); err != nil {
+				return err
+			}
+		}
+		from = to
+	}
+	return nil
+}
+
+func (db *DB) idsOf(ctx context.Context, query string, args ...any) (ids []verify.ID, err error) {
+	rows, err := db.query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, verify.ID(id))
+	}
+	return ids, rows.Err()
+}
