@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"net/http"
 	"text/tabwriter"
-	"time"
 
-	"countersign/internal/phone"
-	"countersign/internal/store"
+	"countersign/internal/adminapi"
 )
 
 type numberCmd struct {
@@ -18,58 +16,40 @@ type numberCmd struct {
 }
 
 type numberBlockCmd struct {
-	configFlag
+	adminFlag
 	Number string `arg:"" help:"Number in international form."`
 	Reason string `help:"Why, for whoever reads the list."`
 }
 
 // Run blocks the number.
 func (c *numberBlockCmd) Run(p *process) error {
-	n, err := phone.Parse(c.Number, "")
-	if err != nil {
-		return err
-	}
-	return c.change(p, func(db *store.DB) error {
-		return db.BlockNumber(p.ctx, store.BlockedNumber{Number: n.Digits, Reason: c.Reason, CreatedAt: p.now()})
-	})
+	return c.ask(p, adminapi.Request{
+		Method: http.MethodPut, Path: adminapi.Path("blocked-numbers", c.Number), JSON: adminapi.BlockReason{Reason: c.Reason},
+	}, nil)
 }
 
 type numberUnblockCmd struct {
-	configFlag
+	adminFlag
 	Number string `arg:"" help:"Number in international form."`
 }
 
 // Run lifts the block.
 func (c *numberUnblockCmd) Run(p *process) error {
-	n, err := phone.Parse(c.Number, "")
-	if err != nil {
-		return err
-	}
-	return c.change(p, func(db *store.DB) error {
-		found, err := db.UnblockNumber(p.ctx, n.Digits)
-		if err == nil && !found {
-			err = fmt.Errorf("%s is not blocked", n.Digits)
-		}
-		return err
-	})
+	return c.ask(p, adminapi.Request{Method: http.MethodDelete, Path: adminapi.Path("blocked-numbers", c.Number)}, nil)
 }
 
-type numberListCmd struct{ configFlag }
+type numberListCmd struct{ adminFlag }
 
 // Run lists the blocked numbers.
 func (c *numberListCmd) Run(p *process) error {
-	db, err := c.open(p)
-	if err != nil {
-		return err
-	}
-	list, err := db.BlockedNumbers(p.ctx)
-	if err := errors.Join(err, db.Close()); err != nil {
+	var list adminapi.BlockedNumbers
+	if err := c.get(p, &list, "blocked-numbers"); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "NUMBER\tSINCE\tREASON")
-	for _, b := range list {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", b.Number, b.CreatedAt.Format(time.RFC3339), b.Reason)
+	for _, b := range list.Numbers {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", b.Number, isoTime(b.Since), b.Reason)
 	}
 	return w.Flush()
 }

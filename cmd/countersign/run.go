@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -21,6 +22,8 @@ type cli struct {
 	Account  accountCmd  `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
 	Number   numberCmd   `cmd:"" help:"Manage the list of blocked numbers, and forget numbers."`
 	Keys     keysCmd     `cmd:"" help:"Show or replace the keys under which secrets lie."`
+	Search   searchCmd   `cmd:"" name:"verification" help:"Find out what became of verifications."`
+	Audit    auditCmd    `cmd:"" help:"Show who changed what."`
 	Price    priceCmd    `cmd:"" help:"Show or replace the price list."`
 	Carriers carriersCmd `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
 	SMS      smsCmd      `cmd:"" name:"sms" help:"Try a carrier."`
@@ -79,7 +82,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 2
 	}
 	if err := command.Run(); err != nil {
-		parser.Errorf("%s", err)
+		parser.Errorf("%s", named(err, command))
 		return 1
 	}
 	return 0
@@ -107,4 +110,13 @@ func (f configFlag) open(p *process) (*store.DB, error) {
 		return nil, err
 	}
 	return store.Open(p.ctx, store.Config{Database: database, Key: key, Log: newLogger(p.stderr, "warn", "text")})
+}
+
+// change opens the database for one change.
+func (f configFlag) change(p *process, do func(*store.DB) error) error {
+	db, err := f.open(p)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(db), db.Close())
 }

@@ -45,7 +45,7 @@ func (a Admin) validate(p *problems) {
 	}
 	pair("admin.tls", a.TLS.Cert, a.TLS.Key)
 	pair("admin.client", a.Client.Cert, a.Client.Key)
-	p.add("admin.url", a.checkURL())
+	p.add("admin.url", a.CheckURL())
 	if a.Listen == "" {
 		return
 	}
@@ -62,7 +62,8 @@ func (a Admin) validate(p *problems) {
 	}
 }
 
-func (a Admin) checkURL() error {
+// CheckURL reports why the command line cannot ask at URL.
+func (a Admin) CheckURL() error {
 	if a.URL == "" {
 		return nil
 	}

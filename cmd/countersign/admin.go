@@ -1,0 +1,215 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"countersign/internal/adminapi"
+	"countersign/internal/config"
+	"countersign/internal/store"
+)
+
+// adminFlag is shared by the commands that administer an installation. They speak the
+// admin API, with the server where it runs and serves it, and otherwise with the
+// database: see [adminFlag.connect], the one place that decides.
+type adminFlag struct {
+	configFlag
+	Admin          string `group:"Admin API" help:"URL of the admin API to ask; without it the configuration tells." placeholder:"URL"`
+	AdminTokenFile string `group:"Admin API" help:"File with the token to show there." type:"path" placeholder:"FILE"`
+}
+
+// ask makes one call.
+func (f adminFlag) ask(p *process, r adminapi.Request, out any) error {
+	client, done, err := f.connect(p)
+	if err != nil {
+		return err
+	}
+	return errors.Join(client.Do(p.ctx, r, out), done())
+}
+
+// get reads something.
+func (f adminFlag) get(p *process, out any, path ...string) error {
+	return f.ask(p, adminapi.Request{Method: http.MethodGet, Path: adminapi.Path(path...)}, out)
+}
+
+// post changes something.
+func (f adminFlag) post(p *process, in, out any, path ...string) error {
+	return f.ask(p, adminapi.Request{Method: http.MethodPost, Path: adminapi.Path(path...), JSON: in}, out)
+}
+
+// connect decides whom a command asks: the API that is named (--admin, admin.url); or
+// the one at admin.listen, if it answers; or the database.
+func (f adminFlag) connect(p *process) (_ *adminapi.Client, done func() error, err error) {
+	cfg, err := f.load(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.Admin.URL = strings.TrimSuffix(cmp.Or(f.Admin, cfg.Admin.URL), "/")
+	cfg.Admin.TokenFile = cmp.Or(f.AdminTokenFile, cfg.Admin.TokenFile)
+	if cfg.Admin.URL != "" {
+		if err := cfg.Admin.CheckURL(); err != nil {
+			return nil, nil, fmt.Errorf("admin URL: %w", err)
+		}
+		return remote(cfg.Admin, cfg.Admin.URL, nil)
+	}
+	if cfg.Admin.Listen != "" {
+		address := reachable(cfg.Admin.Listen)
+		if answers(p.ctx, address) {
+			return nearby(cfg.Admin, address)
+		}
+	}
+	return f.direct(p, cfg)
+}
+
+// answers reports whether somebody listens at an address of this machine.
+func answers(ctx context.Context, address string) bool {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // nothing was said
+	return true
+}
+
+// reachable is the address at which this machine finds what listens on another.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// nearby asks the server on this machine. Its certificate need not be for a name of
+// the loopback: it must be the one in the configuration.
+func nearby(cfg config.Admin, address string) (*adminapi.Client, func() error, error) {
+	if cfg.TLS.Cert == "" {
+		return remote(cfg, "http://"+address, nil)
+	}
+	text, err := os.ReadFile(cfg.TLS.Cert)
+	if err != nil {
+		return nil, nil, fmt.Errorf("admin.tls.cert: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, nil, fmt.Errorf("admin.tls.cert: there is no certificate in %s", cfg.TLS.Cert)
+	}
+	return remote(cfg, "https://"+address, block.Bytes)
+}
+
+// remote asks a server, which must have the certificate pinned, if that is not nil.
+func remote(cfg config.Admin, url string, pinned []byte) (*adminapi.Client, func() error, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if pinned != nil {
+		conf.InsecureSkipVerify = true //nolint:gosec // VerifyConnection is stricter
+		conf.VerifyConnection = func(s tls.ConnectionState) error {
+			if string(s.PeerCertificates[0].Raw) != string(pinned) {
+				return errors.New("it has another certificate than admin.tls.cert")
+			}
+			return nil
+		}
+	}
+	if cfg.Client.CA != "" {
+		text, err := os.ReadFile(cfg.Client.CA)
+		if err != nil {
+			return nil, nil, fmt.Errorf("admin.client.ca: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(text) {
+			return nil, nil, fmt.Errorf("admin.client.ca: there is no certificate in %s", cfg.Client.CA)
+		}
+	}
+	if cfg.Client.Cert != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.Client.Cert, cfg.Client.Key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("admin.client: %w", err)
+		}
+		conf.Certificates = []tls.Certificate{cert}
+	}
+	token, err := tokenOf(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ResponseHeaderTimeout: time.Minute, ForceAttemptHTTP2: true}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &adminapi.Client{URL: url, Token: token, HTTP: client}, func() error { transport.CloseIdleConnections(); return nil }, nil
+}
+
+// tokenOf is the token to show; "" when a certificate is to do.
+func tokenOf(cfg config.Admin) (string, error) {
+	if cfg.TokenFile == "" {
+		return "", nil
+	}
+	token, err := adminapi.ReadToken(cfg.TokenFile)
+	if cfg.Client.Cert != "" && errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return token, err
+}
+
+// direct works on the database in the place of a server, and as a user of the machine.
+func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, done func() error, err error) {
+	database, key, err := unlock(p.ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	log := newLogger(p.stderr, "warn", "text")
+	db, err := store.Open(p.ctx, store.Config{Database: database, Key: key, Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	api := adminapi.New(adminapi.Config{
+		Store: db, Clock: p.clock, Log: log, Explain: true,
+		Schema: func(ctx context.Context) ([]store.Migration, error) { return store.Migrations(ctx, database) },
+	})
+	name, source := operator()
+	return &adminapi.Client{HTTP: &http.Client{Transport: api.InProcess(name, source)}}, db.Close, nil
+}
+
+// operator is who works with the command line, and where.
+func operator() (name, source string) {
+	name, source = fmt.Sprintf("uid %d", os.Getuid()), "command line"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		source += " on " + host
+	}
+	return name, source
+}
+
+// named gives a refusal of the API the name that its parameter has on the command line.
+func named(err error, command *kong.Context) error {
+	problem, ok := errors.AsType[*adminapi.Problem](err)
+	if !ok || problem.Parameter == "" || command.Selected() == nil {
+		return err
+	}
+	for _, f := range command.Selected().Flags {
+		if f.Tag.Get("param") == problem.Parameter || f.Name == strings.ReplaceAll(problem.Parameter, "_", "-") {
+			return fmt.Errorf("--%s: %s", f.Name, problem.Detail)
+		}
+	}
+	for _, arg := range command.Selected().Positional {
+		if arg.Name == problem.Parameter {
+			return fmt.Errorf("<%s>: %s", arg.Name, problem.Detail)
+		}
+	}
+	return err
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"countersign/internal/adminapi"
+)
+
+type auditCmd struct {
+	List auditListCmd `cmd:"" help:"List what was changed, by whom and from where, the newest first."`
+}
+
+type auditListCmd struct {
+	adminFlag
+	Since   string `help:"From a time (2026-01-31T12:00:00Z) or a day on." placeholder:"TIME"`
+	Until   string `help:"Before a time or a day." placeholder:"TIME"`
+	Who     string `help:"By one name."`
+	Action  string `help:"One action, such as account.bar, or account.* for all of a kind."`
+	Subject string `help:"On one thing, such as an api_key."`
+	Limit   int    `help:"Most entries, up to 1000. Default: ${default}." default:"100" placeholder:"N"`
+	JSON    bool   `name:"json" help:"Print it as JSON."`
+}
+
+// Run lists the entries.
+func (c *auditListCmd) Run(p *process) error {
+	query := given(map[string]string{
+		"since": c.Since, "until": c.Until, "who": c.Who, "action": c.Action, "subject": c.Subject, "limit": strconv.Itoa(c.Limit),
+	})
+	var log adminapi.AuditLog
+	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/audit", Query: query}, &log); err != nil {
+		return err
+	}
+	if c.JSON {
+		return p.printJSON(log.Entries)
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "AT\tWHO\tSOURCE\tACTION\tSUBJECT\tDETAIL")
+	for _, e := range log.Entries {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", isoTime(e.At), e.Who, e.Source, e.Action, e.Subject, strings.TrimPrefix(string(e.Detail), "{}"))
+	}
+	return w.Flush()
+}
+
+// given leaves out what is empty.
+func given(values map[string]string) url.Values {
+	query := url.Values{}
+	for name, value := range values {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
+}
+
+// isoTime is a time of the API without its milliseconds; "-" for none.
+func isoTime(at string) string {
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return "-"
+	}
+	return t.Format(time.RFC3339)
+}
+
+func (p *process) printJSON(v any) error {
+	e := json.NewEncoder(p.stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
