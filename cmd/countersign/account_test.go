@@ -91,7 +91,7 @@ func TestAccountRefuses(t *testing.T) {
 		"--key":              {"create", "x", "--key=short"},
 		`"acme-001"`:         {"create", "x", "--key=acme-001"},
 		"--rate":             {"create", "x", "--rate=-1"},
-		"--approve 12":       {"create", "x", "--trial", "--approve=12"},
+		"--approve: \"12\"":  {"create", "x", "--trial", "--approve=12"},
 		"--signature-method": {"create", "x", "--signature-method=rot13"},
 		"not an amount":      {"credit", "acme0001", "much"},
 		"bar nobody00":       {"bar", "nobody00"},

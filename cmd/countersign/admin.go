@@ -51,28 +51,39 @@ func (f adminFlag) post(p *process, in, out any, path ...string) error {
 	return f.ask(p, adminapi.Request{Method: http.MethodPost, Path: adminapi.Path(path...), JSON: in}, out)
 }
 
-// connect decides whom a command asks: the API that is named (--admin, admin.url); or
-// the one at admin.listen, if it answers; or the database.
+// connect decides whom a command asks: the server, or the database where there is none.
 func (f adminFlag) connect(p *process) (_ *adminapi.Client, done func() error, err error) {
 	cfg, err := f.load(p)
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg.Admin.URL = strings.TrimSuffix(cmp.Or(f.Admin, cfg.Admin.URL), "/")
-	cfg.Admin.TokenFile = cmp.Or(f.AdminTokenFile, cfg.Admin.TokenFile)
-	if cfg.Admin.URL != "" {
-		if err := cfg.Admin.CheckURL(); err != nil {
-			return nil, nil, fmt.Errorf("admin URL: %w", err)
-		}
-		return remote(cfg.Admin, cfg.Admin.URL, nil)
-	}
-	if cfg.Admin.Listen != "" {
-		address := reachable(cfg.Admin.Listen)
-		if answers(p.ctx, address) {
-			return nearby(cfg.Admin, address)
-		}
+	client, done, err := f.server(p, cfg)
+	if client != nil || err != nil {
+		return client, done, err
 	}
 	return f.direct(p, cfg)
+}
+
+// server is the API that is named (--admin, admin.url), or the one at admin.listen, if
+// it answers; nil if there is none.
+func (f adminFlag) server(p *process, cfg config.Config) (_ *adminapi.Client, done func() error, err error) {
+	admin := cfg.Admin
+	admin.URL = strings.TrimSuffix(cmp.Or(f.Admin, admin.URL), "/")
+	admin.TokenFile = cmp.Or(f.AdminTokenFile, admin.TokenFile)
+	if admin.URL != "" {
+		if err := admin.CheckURL(); err != nil {
+			return nil, nil, fmt.Errorf("admin URL: %w", err)
+		}
+		return remote(admin, admin.URL, nil)
+	}
+	if admin.Listen == "" {
+		return nil, nil, nil
+	}
+	address := reachable(admin.Listen)
+	if !answers(p.ctx, address) {
+		return nil, nil, nil
+	}
+	return nearby(admin, address)
 }
 
 // answers reports whether somebody listens at an address of this machine.

@@ -6,56 +6,67 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"text/tabwriter"
 	"time"
 
+	"countersign/internal/adminapi"
 	"countersign/internal/deliver"
 )
 
 type carriersCmd struct {
-	configFlag
+	adminFlag
 	JSON bool `name:"json" help:"Print it as JSON."`
 }
 
-// Run asks the running server at its ops_listen, and prints what it says.
+// Run asks the running server, and prints what it says.
 func (c *carriersCmd) Run(p *process) error {
 	cfg, err := c.load(p)
 	if err != nil {
 		return err
 	}
-	if cfg.OpsListen == "" {
-		return errors.New("the configuration has no ops_listen, where the server could be asked")
-	}
-	body, err := readOps(p.ctx, cfg.OpsListen, "/carriers")
+	client, done, err := c.server(p, cfg)
 	if err != nil {
-		return fmt.Errorf("ask the server: %w", err)
-	}
-	if c.JSON {
-		p.printf("%s", body)
-		return nil
+		return err
 	}
 	var list []deliver.CarrierStatus
-	if err := json.Unmarshal(body, &list); err != nil {
-		return fmt.Errorf("read what the server says: %w", err)
+	if client != nil {
+		var answer adminapi.Carriers
+		err = errors.Join(client.Do(p.ctx, adminapi.Request{Method: http.MethodGet, Path: "/carriers"}, &answer), done())
+		list = answer.Carriers
+	} else {
+		list, err = opsCarriers(p.ctx, cfg.OpsListen)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(p.stdout).Encode(list)
 	}
 	return printCarriers(p.stdout, list)
 }
 
+// opsCarriers asks the server of this machine at its ops_listen.
+func opsCarriers(ctx context.Context, listen string) (list []deliver.CarrierStatus, err error) {
+	if listen == "" {
+		return nil, errors.New("the configuration has neither ops_listen nor admin.listen, where the server could be asked")
+	}
+	body, err := readOps(ctx, listen, "/carriers")
+	if err != nil {
+		return nil, fmt.Errorf("ask the server: %w", err)
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, fmt.Errorf("read what the server says: %w", err)
+	}
+	return list, nil
+}
+
 // readOps gets a page of the operators' listener of the server on this machine.
 func readOps(ctx context.Context, listen, path string) ([]byte, error) {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return nil, err
-	}
-	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
-		host = "localhost"
-	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(listen)+path, nil)
 	if err != nil {
 		return nil, err
 	}

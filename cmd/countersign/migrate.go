@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"text/tabwriter"
-	"time"
 
+	"countersign/internal/adminapi"
 	"countersign/internal/store"
 )
 
@@ -25,15 +27,11 @@ func (c *migrateUpCmd) Run(p *process) error {
 	return store.Migrate(p.ctx, database)
 }
 
-type migrateStatusCmd struct{ configFlag }
+type migrateStatusCmd struct{ adminFlag }
 
 // Run lists the steps.
 func (c *migrateStatusCmd) Run(p *process) error {
-	database, err := c.database(p)
-	if err != nil {
-		return err
-	}
-	steps, err := store.Migrations(p.ctx, database)
+	steps, err := c.steps(p)
 	if err != nil {
 		return err
 	}
@@ -41,12 +39,36 @@ func (c *migrateStatusCmd) Run(p *process) error {
 	_, _ = fmt.Fprintln(w, "VERSION\tAPPLIED\tNAME")
 	for _, s := range steps {
 		applied := "no"
-		if !s.Applied.IsZero() {
-			applied = s.Applied.UTC().Format(time.RFC3339)
+		if s.Applied != "" {
+			applied = isoTime(s.Applied)
 		}
 		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\n", s.Version, applied, s.Name)
 	}
 	return w.Flush()
+}
+
+// steps asks the server, or looks into the database, which it leaves as it is: with
+// the key, too, it would be brought up to date.
+func (c *migrateStatusCmd) steps(p *process) ([]adminapi.SchemaStep, error) {
+	cfg, err := c.load(p)
+	if err != nil {
+		return nil, err
+	}
+	client, done, err := c.server(p, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if client != nil {
+		var schema adminapi.Schema
+		err := client.Do(p.ctx, adminapi.Request{Method: http.MethodGet, Path: "/schema"}, &schema)
+		return schema.Steps, errors.Join(err, done())
+	}
+	database, err := c.database(p)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := store.Migrations(p.ctx, database)
+	return adminapi.SchemaSteps(steps), err
 }
 
 // database names the database of the configuration, for work that needs no key.

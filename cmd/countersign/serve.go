@@ -47,7 +47,7 @@ func (c *serveCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "version", version())
+	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "admin_url", s.AdminURL(), "version", version())
 	defer log.Info("stopped")
 	return s.Serve(p.ctx)
 }

@@ -1,6 +1,10 @@
 package adminapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"countersign/internal/store"
+)
 
 // Schema is how the schema of the database is.
 type Schema struct {
@@ -22,9 +26,14 @@ func (c *call) schema() error {
 	if err != nil {
 		return err
 	}
-	list := Schema{Steps: make([]SchemaStep, len(steps))}
+	return c.answer(http.StatusOK, Schema{SchemaSteps(steps)})
+}
+
+// SchemaSteps are the steps as the API shows them.
+func SchemaSteps(steps []store.Migration) []SchemaStep {
+	list := make([]SchemaStep, len(steps))
 	for i, s := range steps {
-		list.Steps[i] = SchemaStep{s.Version, s.Name, stamp(s.Applied)}
+		list[i] = SchemaStep{s.Version, s.Name, stamp(s.Applied)}
 	}
-	return c.answer(http.StatusOK, list)
+	return list
 }

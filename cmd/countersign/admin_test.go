@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// output is what a program in the background writes.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// serve runs the installation's server until the test ends, with its admin API, and
+// gives the URL of that.
+func (in *installation) serve() (adminURL string) {
+	in.t.Helper()
+	environ := append([]string{
+		"COUNTERSIGN_LISTEN=127.0.0.1:0", "COUNTERSIGN_OPS_LISTEN=", "COUNTERSIGN_ADMIN_LISTEN=127.0.0.1:0",
+	}, in.environ...)
+	var log output
+	ctx, stop := context.WithCancel(context.WithoutCancel(in.t.Context()))
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"serve", "--config=" + filepath.Join(in.dir, "config.yaml")}, environ, &log, &log)
+	}()
+	in.t.Cleanup(func() {
+		stop()
+		if code := <-ended; code != 0 {
+			in.t.Errorf("serve ends with %d: %s", code, log.String())
+		}
+	})
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if found := regexp.MustCompile(`"admin_url":"([^"]+)"`).FindStringSubmatch(log.String()); found != nil {
+			return found[1]
+		}
+		if len(ended) > 0 {
+			break
+		}
+	}
+	in.t.Fatalf("the server does not serve: %s", log.String())
+	return ""
+}
+
+// administered is an installation whose token is in its directory.
+func administered(t *testing.T) *installation {
+	t.Helper()
+	in := install(t)
+	in.environ = append(in.environ, "COUNTERSIGN_ADMIN_TOKEN_FILE="+filepath.Join(in.dir, "data", "admin-token"))
+	return in
+}
+
+// ways are the ways in which a command finds what it works on.
+func ways() map[string]func(*installation) []string {
+	return map[string]func(*installation) []string{
+		"database": func(*installation) []string { return nil },
+		"named":    func(in *installation) []string { return []string{"COUNTERSIGN_ADMIN_URL=" + in.serve()} },
+		"found": func(in *installation) []string {
+			return []string{"COUNTERSIGN_ADMIN_LISTEN=" + strings.TrimPrefix(in.serve(), "http://")}
+		},
+	}
+}
+
+// TestSameOutput: a command prints the same whether it works on the database or asks a
+// server, and fails with the same words.
+func TestSameOutput(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	said := map[string]string{}
+	t.Cleanup(func() {
+		for way, text := range said {
+			if text != said["database"] {
+				t.Errorf("%s prints\n%s\nand by the database it is\n%s", way, text, said["database"])
+			}
+		}
+		if len(said) != len(ways()) {
+			t.Errorf("only %d ways ended", len(said))
+		}
+	})
+	for name, way := range ways() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := administered(t)
+			in.environ = append(in.environ, way(in)...)
+			var all strings.Builder
+			for _, line := range commands() {
+				code, stdout, stderr := in.run(append(strings.Split(strings.TrimPrefix(line, "!"), "|"), "CONFIG")...)
+				all.WriteString(line + "\n" + stdout + stderr)
+				if wanted := strings.HasPrefix(line, "!"); wanted != (code != 0) {
+					t.Errorf("%s ends with %d: %s", line, code, stderr)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			said[name] = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z|[a-z2-7]{32}`).ReplaceAllString(all.String(), "…")
+		})
+	}
+}
+
+// commands are lines of words, apart by bars; those that begin with a ! fail.
+func commands() []string {
+	return []string{
+		"account|create|Acme Ltd|--key=acme0001|--secret=mysecret|--credit=100.5|--rate=7|--pin-code|--trial|--approve=+44 7700 900001|--signature-method=sha512",
+		"account|create|Other|--key=other001",
+		"account|list", "account|bar|other001", "account|list", "account|unbar|other001",
+		"account|credit|acme0001|0.25", "account|set|acme0001|--on-undeliverable=next_event", "account|rotate-secret|acme0001", "account|list",
+		"number|block|+44 7700-900007|--reason=fraud, twice", "number|block|447700900006", "number|list", "number|unblock|447700900006", "number|list",
+		"verification|list|--number=447700900000", "verification|list|--account=acme0001", "migrate|status",
+		"!account|create|Thief|--key=acme0001", "!account|create|x|--credit=lots", "!account|bar|nobody00", "!account|credit|acme0001|much",
+		"!number|block|12", "!number|unblock|447700900006", "!verification|list", "!verification|show|1", "!audit|list|--limit=0",
+	}
+}
+
+// TestAudit: who changed what is found out, whichever way it was changed.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	for name, way := range ways() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := administered(t)
+			in.environ = append(in.environ, way(in)...)
+			in.ok("account", "create", "Acme", "--key=acme0001", "CONFIG")
+			in.ok("number", "block", "447700900007", "--reason=fraud", "CONFIG")
+			in.fails(1, "no such account", "account", "bar", "nobody00", "CONFIG")
+			var log []struct{ Who, Source, Action, Subject string }
+			if err := json.Unmarshal([]byte(in.ok("audit", "list", "--json", "CONFIG")), &log); err != nil {
+				t.Fatal(err)
+			}
+			if len(log) != 2 || log[0].Action != "number.block" || log[0].Subject != "4477••••07" || log[1].Action != "account.create" || log[1].Subject != "acme0001" {
+				t.Fatalf("logged %+v", log)
+			}
+			who, source := "admin", "127.0.0.1"
+			if name == "database" {
+				who, source = operator()
+			}
+			if log[0].Who != who || log[0].Source != source {
+				t.Errorf("logged %+v, want %s and %s", log[0], who, source)
+			}
+			if got := in.ok("audit", "list", "--action=account.*", "CONFIG"); strings.Count(got, "\n") != 2 || !strings.Contains(got, " account.create  acme0001 ") {
+				t.Errorf("listed %q", got)
+			}
+		})
+	}
+}
+
+// TestNoAdmin: a server that is named must answer, and let in.
+func TestNoAdmin(t *testing.T) {
+	t.Parallel()
+	in := administered(t)
+	in.fails(1, "read token", "account", "list", "--admin=http://127.0.0.1:1", "CONFIG")
+	token := in.file("token", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+	in.fails(1, "ask the server", "account", "list", "--admin=http://127.0.0.1:1", "--admin-token-file="+token, "CONFIG")
+	in.fails(1, "must be https", "account", "list", "--admin=http://verify.example.com", "CONFIG")
+	url := in.serve()
+	in.fails(1, "give a token that is known here", "account", "list", "--admin="+url, "--admin-token-file="+token, "CONFIG")
+	in.ok("account", "list", "--admin="+url+"/", "CONFIG")
+	if _, err := os.Stat(filepath.Join(in.dir, "data", "admin-token")); err != nil {
+		t.Error(err)
+	}
+	in.fails(2, "unknown flag", "serve", "--admin="+url)
+}
