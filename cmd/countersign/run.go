@@ -28,6 +28,7 @@ type cli struct {
 	Carriers carriersCmd `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
 	SMS      smsCmd      `cmd:"" name:"sms" help:"Try a carrier."`
 	Call     callCmd     `cmd:"" help:"Make one call over a SIP trunk, past the server, to see that it works."`
+	Message  messageCmd  `cmd:"" help:"See and hear what messages say."`
 	Backup   backupCmd   `cmd:"" help:"Copy the SQLite database to a new file while the server runs. The key file is not in it."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the schema of the database up to date, show how it is, or move to PostgreSQL."`
 	Smsc     smscCmd     `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`

@@ -2,7 +2,6 @@ package apiv1
 
 import (
 	"context"
-	"strings"
 
 	"countersign/internal/message"
 	"countersign/internal/verify"
@@ -25,7 +24,7 @@ func (a *API) psd2(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	amount, ok := parseAmount(c.params.get("amount"))
+	amount, ok := verify.ParseAmount(c.params.get("amount"))
 	if !ok {
 		return nil, verify.Invalid("amount")
 	}
@@ -35,22 +34,4 @@ func (a *API) psd2(ctx context.Context, c *call) (any, error) {
 	}
 	req.Payment = &verify.Payment{Payee: payee, Amount: amount}
 	return a.accept(ctx, c, req)
-}
-
-// parseAmount reads euros with at most two decimals and gives both of them: "48",
-// "48.5" and "48.50" are the same payment, and must look the same to the payer.
-func parseAmount(text string) (string, bool) {
-	const maxWhole = 12 // digits; more is no payment
-	whole, cents, _ := strings.Cut(text, ".")
-	if strings.HasSuffix(text, ".") || len(cents) > 2 || !isDigits(whole) || cents != "" && !isDigits(cents) {
-		return "", false
-	}
-	whole = strings.TrimLeft(whole, "0")
-	if whole == "" {
-		whole = "0"
-	}
-	if len(whole) > maxWhole {
-		return "", false
-	}
-	return whole + "." + cents + "00"[len(cents):], true
 }

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"countersign/internal/deliver/gsm"
+	"countersign/internal/deliver/tts"
+	"countersign/internal/message"
+	"countersign/internal/server"
+	"countersign/internal/verify"
+)
+
+type messageCmd struct {
+	Preview previewCmd `cmd:"" help:"Show what is written and said in a language, and record the call."`
+}
+
+type previewCmd struct {
+	configFlag
+	Lg       string        `help:"Language." placeholder:"LOCALE" xor:"what" required:""`
+	All      bool          `help:"Print a table of all languages (Markdown), and record nothing." xor:"what" required:""`
+	Payment  bool          `help:"Show a payment's messages."`
+	Brand    string        `help:"Brand, but for a payment. Default: ${default}." default:"Acme" placeholder:"BRAND"`
+	PIN      string        `name:"pin" help:"PIN. Default: ${default}." default:"123456" placeholder:"PIN"`
+	Payee    string        `help:"Who is paid. Default: ${default}." default:"Acme" placeholder:"PAYEE"`
+	Amount   string        `help:"Amount of the payment, in euros. Default: ${default}." default:"48.50" placeholder:"AMOUNT"`
+	ValidFor time.Duration `help:"Life of the PIN. Default: ${default}." default:"5m" placeholder:"DURATION"`
+	Out      string        `help:"WAV file to write. Default: LOCALE.wav, of a payment LOCALE-payment.wav, in the working directory." type:"path" placeholder:"FILE"`
+}
+
+// Run prints the messages and records the call.
+func (c *previewCmd) Run(p *process) error {
+	messages, err := message.New()
+	if err != nil {
+		return err
+	}
+	if c.All {
+		return c.table(p, messages)
+	}
+	kind, file := message.Verification, ".wav"
+	if c.Payment {
+		kind, file = message.Payment, "-payment.wav"
+	}
+	locale, ok := messages.Locale(kind, c.Lg, "")
+	if !ok {
+		return fmt.Errorf("--lg: %q is none of %s", c.Lg, strings.Join(messages.Locales(kind), " "))
+	}
+	in, err := c.input(kind, locale)
+	if err != nil {
+		return err
+	}
+	if c.Out == "" {
+		c.Out = locale + file
+	}
+	return c.preview(p, messages, in)
+}
+
+// preview shows and records one message.
+func (c *previewCmd) preview(p *process, messages *message.Catalog, in message.Input) error {
+	cfg, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	speech := server.SpeechConfig(cfg.TTS, newLogger(p.stderr, "warn", "text"))
+	speech.Timeout = max(speech.Timeout, time.Minute) // nobody is on the line
+	speaker, err := tts.New(speech)
+	if err != nil {
+		return err
+	}
+	script := messages.Call(in)
+	sound, err := speaker.Speak(p.ctx, script)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.Out, sound.WAV(), 0o644); err != nil { //nolint:gosec // for anybody to hear
+		return fmt.Errorf("--out: %w", err)
+	}
+
+	sms := messages.SMS(in)
+	encoding, segments := segmentsOf(sms)
+	p.printf("sms: %s\nencoding: %s\nsegments: %d\n", sms, encoding, segments)
+	p.printf("call: %s\nvoice: %s\n", script.Words(), voiceOf(speaker, script.Locale))
+	p.printf("audio: %s (%s)\n", c.Out, sound.Duration().Round(100*time.Millisecond))
+	if speaker.Program() == "" {
+		p.printf("espeak-ng is not installed, so the call says nothing but the PIN\n")
+	}
+	return nil
+}
+
+// table shows the messages of all locales: first those of verifications, then
+// those of payments.
+func (c *previewCmd) table(p *process, messages *message.Catalog) error {
+	speaker, err := tts.New(tts.Config{ClipsOnly: true})
+	if err != nil {
+		return err
+	}
+	cell := strings.NewReplacer("|", `\|`)
+	for kind, title := range []string{message.Verification: "Verification", message.Payment: "Payment"} {
+		p.printf("## %s\n\n| Locale | SMS | Encoding | Segments | Call | Voice |\n|---|---|---|---|---|---|\n", title)
+		for _, locale := range messages.Locales(message.Kind(kind)) {
+			in, err := c.input(message.Kind(kind), locale)
+			if err != nil {
+				return err
+			}
+			sms, script := messages.SMS(in), messages.Call(in)
+			encoding, segments := segmentsOf(sms)
+			p.printf("| `%s` | %s | %s | %d | %s | %s |\n", locale, cell.Replace(sms), encoding, segments,
+				cell.Replace(script.Words()), voiceOf(speaker, script.Locale))
+		}
+		p.printf("\n")
+	}
+	return nil
+}
+
+// input is what the flags say.
+func (c *previewCmd) input(kind message.Kind, locale string) (message.Input, error) {
+	pin, ok := verify.ParsePIN(c.PIN)
+	if !ok {
+		return message.Input{}, errors.New("--pin: must be 4 to 10 letters and digits")
+	}
+	if c.ValidFor < time.Minute || c.ValidFor > time.Hour {
+		return message.Input{}, errors.New("--valid-for: must be 1m to 60m")
+	}
+	in := message.Input{Locale: locale, PIN: pin, ValidFor: c.ValidFor}
+	if kind == message.Verification {
+		in.Brand = c.Brand
+		return in, nil
+	}
+	amount, ok := verify.ParseAmount(c.Amount)
+	if !ok {
+		return message.Input{}, fmt.Errorf("--amount: %q is not an amount such as 48.50", c.Amount)
+	}
+	in.Payment = &verify.Payment{Payee: c.Payee, Amount: amount}
+	return in, nil
+}
+
+// segmentsOf says how a text travels where the carrier takes the default alphabet
+// and UCS-2.
+func segmentsOf(text string) (encoding string, segments int) {
+	m, err := gsm.Encode(text, gsm.Options{}, 0)
+	if err != nil {
+		return err.Error(), 0
+	}
+	return m.Coding.Alphabet.String(), m.Segments
+}
+
+func voiceOf(speaker *tts.Speaker, locale string) string {
+	name, nearest := speaker.Voice(locale)
+	if nearest {
+		return name + " (the nearest)"
+	}
+	return name
+}
