@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/fraud"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -47,6 +48,13 @@ func live(t *testing.T) lived {
 	}, at(1)))
 	must(t, db.ReplacePrices(t.Context(), []store.Price{{Amount: 7}, {Country: "GB", Amount: 5}}))
 	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900066", Reason: "abuse", CreatedAt: at(2)}))
+
+	must(t, db.TellFraud(t.Context(), store.FraudNews{
+		Node: "node-1", Seq: 1, At: at(2), Entries: []fraud.Entry{counted(0, "4477009", fraud.Counts{Starts: 2})},
+		Blocks: []fraud.Block{block("a", "demo0001", 1, at(500)), block("b", "", 1, time.Time{})},
+	}))
+	_, err = db.UnblockNetwork(t.Context(), fraud.Unblock{Account: "demo0001", Network: "23410", Until: at(99)}, "api", at(3))
+	must(t, err)
 
 	must(t, db.AddAudit(t.Context(), entry("number.block", "4477••••66", at(2))))
 

@@ -15,7 +15,7 @@ const (
 	KindBadCredentials                  // unknown key, wrong secret or signature
 	KindUnroutable                      // no carrier for this number
 	KindNotFound                        // no such verification, or it is over
-	KindBlocked                         // the number is on the block list
+	KindBlocked                         // the number, or its Network, is blocked
 	KindBarred                          // the account is barred
 	KindNoCredit                        // the balance does not cover the price
 	KindConcurrent                      // Request is running for this number
@@ -46,6 +46,7 @@ type Error struct {
 	Kind    Kind
 	Param   string // name of the parameter, for the two parameter kinds
 	Request ID     // the verification concerned, where there is one
+	Network string // that is blocked, where a rule blocked it; as network-unblock takes it
 }
 
 func (e *Error) Error() string {

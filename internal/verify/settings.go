@@ -32,6 +32,8 @@ type Settings struct {
 	Strict bool `json:"strict,omitempty"`
 	// TestNumbers are numbers that nothing is ever sent to.
 	TestNumbers []TestNumber `json:"test_numbers,omitempty"`
+	// Fraud are the account's own limits of the velocity rules.
+	Fraud FraudSettings `json:"fraud,omitzero"`
 }
 
 // TestNumber is a number that nothing is ever sent to, with the PIN that each of its

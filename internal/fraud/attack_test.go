@@ -1,0 +1,155 @@
+package fraud_test
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"countersign/internal/fraud"
+	"countersign/internal/verify"
+)
+
+var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// traffic plays verifications against a State in virtual time, as the engine does.
+type traffic struct {
+	state  *fraud.State
+	random *rand.Rand
+	events moments
+
+	started, refused, sms, spared int // spared: SMS before the first refusal
+	blocks                        map[fraud.Rule]int
+}
+
+func newTraffic(seed uint64, rules fraud.Rules) *traffic {
+	random := rand.New(rand.NewPCG(seed, 1))
+	return &traffic{
+		state: fraud.NewState(rules, nil, rand.NewChaCha8([32]byte{byte(seed)})), random: random, blocks: map[fraud.Rule]int{},
+	}
+}
+
+type moment struct {
+	at time.Time
+	do func(time.Time)
+}
+
+type moments []moment
+
+func (m moments) Len() int           { return len(m) }
+func (m moments) Less(i, j int) bool { return m[i].at.Before(m[j].at) }
+func (m moments) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
+func (m *moments) Push(x any)        { *m = append(*m, x.(moment)) }
+func (m *moments) Pop() any {
+	old := *m
+	last := old[len(old)-1]
+	*m = old[:len(old)-1]
+	return last
+}
+
+func (tr *traffic) later(at time.Time, do func(time.Time)) { heap.Push(&tr.events, moment{at, do}) }
+
+func (tr *traffic) run() {
+	for len(tr.events) > 0 {
+		m := heap.Pop(&tr.events).(moment)
+		m.do(m.at)
+		if tr.events.Len()%1000 == 0 {
+			tr.state.Take() // as a node does every second
+		}
+	}
+}
+
+// start plays one verification: it is verified after some seconds, or gets a second
+// SMS after two minutes and expires after five.
+func (tr *traffic) start(number, country string, converts bool, now time.Time) {
+	d := tr.state.Start(fraud.Attempt{Account: "demo0001", Number: number, Country: country}, now)
+	for _, b := range d.Fresh {
+		tr.blocks[b.Rule]++
+	}
+	if d.Refused != nil {
+		if tr.refused == 0 {
+			tr.spared = tr.sms
+		}
+		tr.refused++
+		return
+	}
+	tr.started++
+	v := verify.Verification{Request: verify.Request{Account: "demo0001", Number: number, Country: country}}
+	sent := func(now time.Time) {
+		tr.sms++
+		tr.state.Sent(v, now)
+	}
+	sent(now)
+	if converts {
+		tr.later(now.Add(time.Duration(5+tr.random.IntN(85))*time.Second), func(now time.Time) {
+			v := v
+			v.Status = verify.Success
+			tr.state.Ended(v, now)
+		})
+		return
+	}
+	tr.later(now.Add(2*time.Minute), sent)
+	tr.later(now.Add(5*time.Minute), func(now time.Time) { tr.state.Ended(v, now) })
+}
+
+// TestPumping: of 10,000 requests to one prefix that nobody verifies, no more than 60
+// SMS leave before it is blocked, however fast they come and wherever their numbers
+// are; and little more leaves until the attack is over.
+func TestPumping(t *testing.T) {
+	t.Parallel()
+	const requests = 10_000
+	for _, attack := range []struct {
+		name   string
+		within time.Duration
+		number func(i int, r *rand.Rand) string
+		most   int // SMS in all
+	}{
+		{"in a row, in a minute", time.Minute, inARow, 14},
+		{"drawn, in a minute", time.Minute, drawn, 60},
+		{"drawn, in an hour", time.Hour, drawn, 60},
+		{"drawn, in a day", 24 * time.Hour, drawn, 240},
+	} {
+		t.Run(attack.name, func(t *testing.T) {
+			t.Parallel()
+			tr := newTraffic(1, fraud.DefaultRules())
+			for i := range requests {
+				at := t0.Add(attack.within * time.Duration(i) / requests)
+				tr.later(at, func(now time.Time) { tr.start(attack.number(i, tr.random), "GB", false, now) })
+			}
+			tr.run()
+			t.Logf("%d requests: %d SMS before the block, %d in all; %d requests refused; blocks: %v",
+				requests, tr.spared, tr.sms, tr.refused, tr.blocks)
+			if tr.spared > 60 || tr.sms > attack.most {
+				t.Errorf("%d SMS before the block, want at most 60; %d in all, want at most %d", tr.spared, tr.sms, attack.most)
+			}
+		})
+	}
+}
+
+// inARow repeats within one hundred, as whoever has bought it does.
+func inARow(i int, _ *rand.Rand) string { return fmt.Sprintf("44770012%04d", i%100) }
+
+func drawn(_ int, r *rand.Rand) string { return fmt.Sprintf("4477001%05d", r.IntN(100_000)) }
+
+// TestFalseBlocks: of 100,000 requests of people in a day, of whom 60 to 90 % type
+// their code, no more than one in a thousand is refused.
+func TestFalseBlocks(t *testing.T) {
+	t.Parallel()
+	const requests, prefixes = 100_000, 300
+	tr := newTraffic(2, fraud.DefaultRules())
+	zipf := rand.NewZipf(tr.random, 1.1, 20, prefixes-1) // a few operators have most people
+	for range requests {
+		at := t0.Add(time.Duration(tr.random.Int64N(int64(24 * time.Hour))))
+		prefix := zipf.Uint64()
+		number := fmt.Sprintf("%07d%05d", 4_470_000+prefix, tr.random.IntN(100_000))
+		converts := tr.random.Float64() < .6+.3*float64(prefix%4)/3
+		tr.later(at, func(now time.Time) { tr.start(number, "GB", converts, now) })
+	}
+	tr.run()
+	share := 100 * float64(tr.refused) / requests
+	t.Logf("%d requests: %d refused (%.3f %%); blocks: %v", requests, tr.refused, share, tr.blocks)
+	if share > .1 {
+		t.Errorf("%.3f %% were refused, want at most 0.1 %%", share)
+	}
+}

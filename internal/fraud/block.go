@@ -1,0 +1,130 @@
+package fraud
+
+import (
+	"time"
+)
+
+// Action is what a block does.
+type Action string
+
+// The actions.
+const (
+	ActionBlock  Action = "block"  // who falls under it is refused
+	ActionShadow Action = "shadow" // it says who would have been
+	ActionAlert  Action = "alert"  // it only tells
+)
+
+// Block is a decision of a rule about a target, and why it was taken.
+type Block struct {
+	ID string
+	Target
+	Rule    Rule
+	Action  Action
+	Network string // of the number that was refused first: its name, or its prefix
+	Figures Figures
+	Since   time.Time
+	Until   time.Time // zero: until it is lifted
+	Repeat  int       // 1 the first time
+	Ordinal int       // counts the blocks of this rule and target from 1: two nodes that decide the same have the same
+
+	LiftedAt time.Time // zero while nobody has
+	LiftedBy string
+}
+
+// Figures are what a rule went by.
+type Figures struct {
+	Window     string  `json:"window,omitempty"` // such as 1h0m0s
+	Counts             // within it
+	Conversion float64 `json:"conversion_percent,omitempty"`
+	Numbers    int     `json:"numbers,omitempty"` // distinct
+	Limit      float64 `json:"limit"`             // that was reached, or fallen below
+	Mean       float64 `json:"mean,omitempty"`    // of the times before
+	Sigma      float64 `json:"sigma,omitempty"`   // their standard deviation
+}
+
+// Active reports whether the block holds.
+func (b Block) Active(now time.Time) bool {
+	return b.LiftedAt.IsZero() && (b.Until.IsZero() || now.Before(b.Until))
+}
+
+// ended is when the block has come to its end; zero while it has none.
+func (b Block) ended() time.Time {
+	if !b.LiftedAt.IsZero() {
+		return b.LiftedAt
+	}
+	return b.Until
+}
+
+// Unblock lets an account reach a network, whatever the rules say, for a time.
+type Unblock struct {
+	Account string
+	Network string // as replies name it
+	Until   time.Time
+}
+
+type ruleTarget struct {
+	rule   Rule
+	target Target
+}
+
+// book knows the newest block of each rule and target.
+type book struct {
+	latest    *bounded[ruleTarget, Block]
+	unblocked map[Unblock]time.Time // without Until
+}
+
+// maxBlocks bounds the blocks that are in memory, and so does maxUnblocks.
+const (
+	maxBlocks   = 100_000
+	maxUnblocks = 10_000
+)
+
+func newBook() *book {
+	return &book{
+		latest:    newBounded[ruleTarget](maxBlocks, func(Block) int { return 1 }),
+		unblocked: map[Unblock]time.Time{},
+	}
+}
+
+// note takes a block that this node or another made or changed.
+func (k *book) note(b Block) {
+	key := ruleTarget{b.Rule, b.Target}
+	if old, ok := k.latest.get(key); ok && old.Ordinal > b.Ordinal {
+		return
+	}
+	k.latest.put(key, b)
+}
+
+func (k *book) unblock(u Unblock, now time.Time) {
+	for other, until := range k.unblocked {
+		if !now.Before(until) {
+			delete(k.unblocked, other)
+		}
+	}
+	if now.Before(u.Until) && len(k.unblocked) < maxUnblocks {
+		until := u.Until
+		u.Until = time.Time{}
+		k.unblocked[u] = until
+	}
+}
+
+// passes reports whether an account may reach a network whatever the rules say.
+func (k *book) passes(account, network string, now time.Time) bool {
+	return now.Before(k.unblocked[Unblock{Account: account, Network: network}])
+}
+
+// next is the block that follows another of the same rule and target. durations are
+// those of the rule.
+func next(before Block, b Block, durations []time.Duration, within time.Duration) Block {
+	b.Ordinal, b.Repeat = before.Ordinal+1, 1
+	if end := before.ended(); before.Ordinal > 0 && before.Action == b.Action && b.Since.Sub(end) < within {
+		b.Repeat = before.Repeat + 1
+	}
+	if len(durations) == 0 {
+		return b
+	}
+	if d := durations[min(b.Repeat, len(durations))-1]; d > 0 {
+		b.Until = b.Since.Add(d)
+	}
+	return b
+}

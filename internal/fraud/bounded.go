@@ -1,0 +1,69 @@
+package fraud
+
+import "container/list"
+
+// bounded is a map that holds no more than so much: what was touched longest ago
+// goes first. What an attacker is at work on is what is touched, so he can make the
+// guard forget the idle, and never what it has counted of him.
+type bounded[K comparable, V any] struct {
+	most    int
+	size    func(V) int // of one value; what is bounded is the sum
+	used    int
+	entries map[K]*list.Element
+	order   *list.List // of boundedEntry, the last touched first
+	evicted int
+}
+
+type boundedEntry[K comparable, V any] struct {
+	key   K
+	value V
+	size  int
+}
+
+func newBounded[K comparable, V any](most int, size func(V) int) *bounded[K, V] {
+	return &bounded[K, V]{most: most, size: size, entries: map[K]*list.Element{}, order: list.New()}
+}
+
+// get finds a value without touching it.
+func (b *bounded[K, V]) get(key K) (v V, ok bool) {
+	e, ok := b.entries[key]
+	if !ok {
+		return v, false
+	}
+	return e.Value.(*boundedEntry[K, V]).value, true
+}
+
+// put sets a value, touches it, and lets others go until there is room.
+func (b *bounded[K, V]) put(key K, v V) {
+	n := b.size(v)
+	if e, ok := b.entries[key]; ok {
+		entry := e.Value.(*boundedEntry[K, V])
+		b.used += n - entry.size
+		entry.value, entry.size = v, n
+		b.order.MoveToFront(e)
+	} else {
+		b.used += n
+		b.entries[key] = b.order.PushFront(&boundedEntry[K, V]{key, v, n})
+	}
+	for b.used > b.most && b.order.Len() > 1 {
+		b.drop(b.order.Back())
+		b.evicted++
+	}
+}
+
+// expire drops the idle while old says so, the one that was touched longest ago
+// first.
+func (b *bounded[K, V]) expire(old func(V) bool) {
+	for e := b.order.Back(); e != nil && old(e.Value.(*boundedEntry[K, V]).value); e = b.order.Back() {
+		b.drop(e)
+	}
+}
+
+func (b *bounded[K, V]) drop(e *list.Element) {
+	entry := e.Value.(*boundedEntry[K, V])
+	b.used -= entry.size
+	delete(b.entries, entry.key)
+	b.order.Remove(e)
+}
+
+func (b *bounded[K, V]) len() int { return b.order.Len() }

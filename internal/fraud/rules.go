@@ -1,0 +1,185 @@
+package fraud
+
+import (
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// Mode says what becomes of a decision.
+type Mode string
+
+// The modes of a rule.
+const (
+	Off     Mode = "off"
+	Shadow  Mode = "shadow"  // it is kept, logged and counted, and nobody is refused
+	Enforce Mode = "enforce" // who falls under it is refused
+)
+
+// Valid reports whether m is one of the above.
+func (m Mode) Valid() bool { return m == Off || m == Shadow || m == Enforce }
+
+// Rule is the name of a velocity rule, in metrics, the table of blocks and the
+// configuration.
+type Rule string
+
+// The rules. Those that end in _alert only ever tell.
+const (
+	RuleConversion      Rule = "conversion"       // of an account on a network or a prefix
+	RuleConversionAll   Rule = "conversion_all"   // the same of all accounts together
+	RuleConversionAlert Rule = "conversion_alert" // low, but not low enough to block
+	RuleSequence        Rule = "sequence"         // many numbers in a row
+	RuleUnverified      Rule = "unverified"       // codes that nobody has typed
+	RulePrefix          Rule = "prefix"           // starts by prefix
+	RuleNetwork         Rule = "network"          // starts by network
+	RuleSource          Rule = "source"           // starts and failed checks by address
+	RuleCountry         Rule = "country"          // a country that nobody knew of this account
+	RuleSpend           Rule = "spend_alert"      // an account that spends more than it used to
+	RuleVoice           Rule = "voice"            // calls by prefix
+)
+
+// Rules are the limits. Windows are whole minutes up to [MaxWindow], and slide by
+// the minute. Blocks are how long a target is blocked, the first time and when it
+// happens again; the last holds for all later times, and 0 is until it is lifted.
+type Rules struct {
+	// RepeatWithin is how soon after a block the next of the same rule and target
+	// counts as a repeat.
+	RepeatWithin time.Duration
+
+	Conversion Conversion
+	Sequence   Sequence
+	Unverified Unverified
+	Prefix     Volume
+	Network    Volume
+	Source     Source
+	Country    Country
+	Spend      Spend
+	Voice      Voice
+}
+
+// MaxWindow is the longest window of a rule on what is kept by the minute.
+const MaxWindow = 24 * time.Hour
+
+// Conversion blocks where too few of the verifications that are over were verified.
+type Conversion struct {
+	Mode   Mode
+	All    Mode // the same of all accounts together
+	Window time.Duration
+	// Finished is how many must be over before anything is decided.
+	Finished int
+	Below    int // percent: blocked
+	Alert    int // percent: told
+	Blocks   []time.Duration
+}
+
+// Sequence blocks 100 numbers in a row when many of them are verified at a time.
+type Sequence struct {
+	Mode    Mode
+	Window  time.Duration
+	Numbers int // distinct, of all accounts
+	Blocks  []time.Duration
+}
+
+// Unverified bounds what may be under way: starts that nobody has verified, as a
+// share of the successes of the same time, with a floor for the new.
+type Unverified struct {
+	Mode    Mode
+	Window  time.Duration
+	Percent int // of the successes
+	Prefix  int // floor of an account on a prefix
+	Country int // floor of an account in a country
+	Blocks  []time.Duration
+}
+
+// Volume bounds starts, whatever comes of them. 0 is no bound.
+type Volume struct {
+	Mode   Mode
+	Window time.Duration
+	Starts int
+	Blocks []time.Duration
+}
+
+// Source bounds what comes from one address: starts by who calls the API, and wrong
+// codes by the address that the application reports with a check. 0 is no bound.
+type Source struct {
+	Mode         Mode
+	Window       time.Duration
+	Starts       int
+	FailedChecks int
+	Blocks       []time.Duration
+}
+
+// Country tells, or blocks, when an account sends to a country far more than it
+// ever did.
+type Country struct {
+	Mode   Mode
+	Starts int // in 12 hours, at least
+	Sigma  int // standard deviations above the mean of the half-days before
+	Blocks []time.Duration
+}
+
+// Spend tells when an account has spent far more today than on other days.
+type Spend struct {
+	Mode  Mode
+	Times int          // the median of the last seven days
+	Least verify.Money // below this nothing is told
+}
+
+// Voice bounds calls. Their prefix is the first 7 digits, as everywhere.
+type Voice struct {
+	Mode         Mode     // of CallsPerHour
+	Countries    []string // that may be called; none: all that routes allow
+	CallsPerHour int      // to a prefix, of all accounts; 0 is no bound
+	Blocks       []time.Duration
+	// AllowPrefixes are first digits of numbers that are reached though they cost
+	// more than others: premium rate, shared cost, satellite.
+	AllowPrefixes []string
+}
+
+// DefaultRules are the rules of an installation that sets nothing: those of
+// docs/how-to/protect-against-fraud.md, which says where each figure is from.
+func DefaultRules() Rules {
+	const day = 24 * time.Hour
+	return Rules{
+		RepeatWithin: day,
+		Conversion: Conversion{
+			Mode: Enforce, All: Shadow, Window: time.Hour, Finished: 30, Below: 10, Alert: 35,
+			Blocks: []time.Duration{20 * time.Minute, time.Hour, 6 * time.Hour, day, 0},
+		},
+		Sequence: Sequence{
+			Mode: Enforce, Window: 10 * time.Minute, Numbers: 8,
+			Blocks: []time.Duration{20 * time.Minute, time.Hour, 6 * time.Hour, day},
+		},
+		Unverified: Unverified{
+			Mode: Enforce, Window: time.Hour, Percent: 300, Prefix: 30, Country: 500,
+			Blocks: []time.Duration{time.Minute, 5 * time.Minute, 20 * time.Minute},
+		},
+		Prefix:  Volume{Mode: Enforce, Window: time.Hour, Starts: 2000, Blocks: []time.Duration{10 * time.Minute}},
+		Network: Volume{Mode: Off, Window: time.Hour, Blocks: []time.Duration{10 * time.Minute}},
+		Source: Source{
+			Mode: Shadow, Window: time.Hour, Starts: 0, FailedChecks: 100, Blocks: []time.Duration{10 * time.Minute},
+		},
+		Country: Country{Mode: Shadow, Starts: 200, Sigma: 6, Blocks: []time.Duration{time.Hour, 6 * time.Hour}},
+		Spend:   Spend{Mode: Shadow, Times: 10, Least: 10 * verify.Unit},
+		Voice:   Voice{Mode: Enforce, CallsPerHour: 60, Blocks: []time.Duration{10 * time.Minute}},
+	}
+}
+
+// InShadow are the same rules, none of which refuses anybody.
+func (r Rules) InShadow() Rules {
+	for _, m := range []*Mode{
+		&r.Conversion.Mode, &r.Conversion.All, &r.Sequence.Mode, &r.Unverified.Mode,
+		&r.Prefix.Mode, &r.Network.Mode, &r.Source.Mode, &r.Country.Mode, &r.Spend.Mode, &r.Voice.Mode,
+	} {
+		if *m == Enforce {
+			*m = Shadow
+		}
+	}
+	return r
+}
+
+// longest is how far back a rule looks that counts by the minute.
+func (r Rules) longest() time.Duration {
+	return max(r.Conversion.Window, r.Sequence.Window, r.Unverified.Window, r.Prefix.Window,
+		r.Network.Window, r.Source.Window, time.Hour)
+}

@@ -1,0 +1,271 @@
+package fraud
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// State is what one node knows: what it and the others counted, and what is blocked.
+// It decides at once, in memory; whoever holds it tells others what is new, by Take,
+// and it what others told, by Learn. Its methods may be called from many goroutines.
+type State struct {
+	rules    Rules
+	networks Networks
+	rand     io.Reader
+
+	mu       sync.Mutex
+	counters *counters
+	book     *book
+
+	counted map[Entry]Counts // by place and minute, since the last Take
+	made    []Block          // since the last Take
+}
+
+// maxCounted bounds what waits to be told to others, should that take long. What is
+// beyond it is counted by this node only.
+const maxCounted = 200_000
+
+// NewState returns a State that knows nothing yet. rand names its blocks.
+func NewState(rules Rules, networks Networks, rand io.Reader) *State {
+	return &State{
+		rules: rules, networks: networks, rand: rand,
+		counters: newCounters(rules.longest()), book: newBook(), counted: map[Entry]Counts{},
+	}
+}
+
+// Keep is how long what is counted matters.
+func (s *State) Keep() time.Duration { return s.rules.longest() + time.Minute }
+
+// Decision is what the rules say of an attempt.
+type Decision struct {
+	Refused *Block  // nil if it may go on
+	Would   []Block // of rules in shadow mode that it falls under
+	Fresh   []Block // made just now
+	Network string  // of the number: its name, or its prefix
+	Exempt  bool    // the account has unblocked the network
+}
+
+// Start decides about a start, and counts it unless it is refused: a thousand that
+// come at once get no more than the limit. One that comes to nothing is to be taken
+// back.
+func (s *State) Start(a Attempt, now time.Time) Decision {
+	at := s.place(a.Account, a.Number, a.Country, now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.ask(at, a.Account, s.checks(a, at), now)
+	if d.Refused == nil {
+		s.start(a, at, 1)
+	}
+	return d
+}
+
+// Pass counts a start that goes on although the rules refused it.
+func (s *State) Pass(a Attempt, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.start(a, s.place(a.Account, a.Number, a.Country, now), 1)
+}
+
+// TakeBack uncounts a start of the time then that came to nothing. That the number
+// was asked for stays.
+func (s *State) TakeBack(a Attempt, then time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.start(a, s.place(a.Account, a.Number, a.Country, then), -1)
+}
+
+func (s *State) start(a Attempt, at Entry, n int64) {
+	if n > 0 {
+		s.count(Entry{Minute: at.Minute, Range: at.Range, Last: at.Last})
+	}
+	if a.Source != "" && s.rules.Source.Mode != Off && s.rules.Source.Starts > 0 {
+		s.count(Entry{Minute: at.Minute, Account: a.Account, Source: a.Source, Counts: Counts{Starts: n}})
+	}
+	at.Counts = Counts{Starts: n, Spend: n * int64(a.Price)}
+	s.count(at)
+}
+
+// ask puts the checks of an attempt to the rules. The first that is enforced
+// refuses.
+func (s *State) ask(at Entry, account string, checks []check, now time.Time) Decision {
+	d := Decision{Network: at.network()}
+	if d.Exempt = s.book.passes(account, d.Network, now); d.Exempt {
+		return d
+	}
+	for _, c := range checks {
+		b, holds, fresh := s.judge(c, d.Network, now)
+		if !holds {
+			continue
+		}
+		if fresh {
+			d.Fresh = append(d.Fresh, b)
+		}
+		switch {
+		case b.Action == ActionAlert:
+		case c.mode != Enforce:
+			d.Would = append(d.Would, b)
+		case d.Refused == nil:
+			d.Refused = &b
+		}
+	}
+	return d
+}
+
+// Call decides about a call, and counts it unless it is refused.
+func (s *State) Call(account, number, country string, now time.Time) Decision {
+	at := s.place(account, number, country, now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.ask(at, account, []check{s.voice(at.Prefix)}[:s.voiced()], now)
+	if d.Refused == nil {
+		at.Counts = Counts{Calls: 1}
+		s.count(at)
+	}
+	return d
+}
+
+func (s *State) voiced() int {
+	if s.rules.Voice.Mode == Off || s.rules.Voice.CallsPerHour == 0 {
+		return 0
+	}
+	return 1
+}
+
+// MayCheck decides about a code that comes from an address, as the application says.
+func (s *State) MayCheck(account, source string, now time.Time) Decision {
+	conf := s.rules.Source
+	if source == "" || conf.Mode == Off || conf.FailedChecks == 0 {
+		return Decision{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.source(account, source, conf.FailedChecks, func(c Counts) int64 { return c.FailedChecks })
+	return s.ask(Entry{}, account, []check{c}, now)
+}
+
+// Ended counts a verification that is over.
+func (s *State) Ended(v verify.Verification, now time.Time) {
+	n := Counts{Finished: 1}
+	if v.Status == verify.Success {
+		n.Successes = 1
+	}
+	s.note(v, n, now)
+}
+
+// Sent counts an SMS that a carrier took.
+func (s *State) Sent(v verify.Verification, now time.Time) { s.note(v, Counts{Sends: 1}, now) }
+
+// Failed counts a wrong code, which came from source, if that is known.
+func (s *State) Failed(v verify.Verification, source string, now time.Time) {
+	s.note(v, Counts{FailedChecks: 1}, now)
+	if source == "" || s.rules.Source.Mode == Off {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count(Entry{Minute: minuteOf(now), Account: v.Account, Source: source, Counts: Counts{FailedChecks: 1}})
+}
+
+func (s *State) note(v verify.Verification, n Counts, now time.Time) {
+	at := s.place(v.Account, v.Number, v.Country, now)
+	at.Counts = n
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count(at)
+}
+
+// place is where a number is counted.
+func (s *State) place(account, number, country string, now time.Time) Entry {
+	e := Entry{
+		Minute: minuteOf(now), Account: account, Country: country,
+		Network: s.networks.of(number), Prefix: prefixOf(number),
+	}
+	e.Range, e.Last = rangeOf(number)
+	return e
+}
+
+// network is how a reply names it.
+func (e Entry) network() string {
+	if e.Network != "" {
+		return e.Network
+	}
+	return e.Prefix
+}
+
+// count counts an entry, here and for others to be told.
+func (s *State) count(e Entry) {
+	if e.Prefix != "" { // it is about the place, not the number
+		e.Range, e.Last = "", 0
+	}
+	s.counters.add(e, e.Minute)
+	at := e.place()
+	if n, ok := s.counted[at]; ok || len(s.counted) < maxCounted {
+		s.counted[at] = n.plus(e.Counts)
+	}
+}
+
+// Report is told what was found out elsewhere about a target: the reason to block
+// it, unless it is blocked. It returns the block if that is new.
+func (s *State) Report(rule Rule, t Target, f Figures, now time.Time) (b Block, fresh bool) {
+	mode, blocks := s.rules.Country.Mode, s.rules.Country.Blocks
+	if rule == RuleSpend {
+		mode, blocks = Shadow, []time.Duration{24 * time.Hour}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, _, fresh = s.judge(check{
+		rule: rule, mode: mode, target: t, blocks: blocks, over: func(int64) (Figures, bool) { return f, true },
+	}, t.Value, now)
+	return b, fresh
+}
+
+// Rules are those that the state decides by.
+func (s *State) Rules() Rules { return s.rules }
+
+// Take hands over what is new since the last time.
+func (s *State) Take() ([]Entry, []Block) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var entries []Entry
+	for e, n := range s.counted {
+		if n != (Counts{}) || e.Range != "" {
+			e.Counts = n
+			entries = append(entries, e)
+		}
+	}
+	made := s.made
+	s.counted, s.made = map[Entry]Counts{}, nil
+	return entries, made
+}
+
+// Learn counts what another node counted.
+func (s *State) Learn(entries []Entry, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range entries {
+		s.counters.add(e, minuteOf(now))
+	}
+}
+
+// Know takes blocks and unblocks as they are stored.
+func (s *State) Know(blocks []Block, unblocks []Unblock, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range blocks {
+		s.book.note(b)
+	}
+	for _, u := range unblocks {
+		s.book.unblock(u, now)
+	}
+}
+
+// Expire forgets what is too old for any rule. It tells how much is held.
+func (s *State) Expire(now time.Time) (places, evicted int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counters.expire(minuteOf(now))
+	return s.counters.series.len() + s.counters.seen.len(), s.counters.series.evicted + s.counters.seen.evicted
+}

@@ -1,0 +1,199 @@
+package velocity
+
+import (
+	"context"
+	"time"
+
+	"countersign/internal/fraud"
+	"countersign/internal/store"
+)
+
+const (
+	// newsBatch bounds what is read of another node at a time.
+	newsBatch = 256
+	// overlap is how far back blocks are read that may have changed: so much may
+	// clocks differ, and so long may a commit take.
+	overlap = 30 * time.Second
+	// historyKept is what the rules compare with that look far back, and blocksKept
+	// how long a block is known after its end.
+	historyKept = 31 * 24 * time.Hour
+	blocksKept  = 90 * 24 * time.Hour
+	// lookEvery is how often to look at what goes far back.
+	lookEvery = 5 * time.Minute
+)
+
+// Load reads what is known already. Until then nothing is.
+func (w *Watch) Load(ctx context.Context) error {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	now := w.now()
+	if err := w.hear(ctx, now); err != nil {
+		return err
+	}
+	held, err := w.cfg.Store.FraudBlocksHeld(ctx, now.Add(-w.cfg.Rules.RepeatWithin))
+	if err != nil {
+		return err
+	}
+	unblocks, err := w.cfg.Store.FraudUnblocksSince(ctx, time.Time{})
+	if err != nil {
+		return err
+	}
+	w.state.Know(held, unblocks, now)
+	w.readAt, w.lookAt = now, now.Add(lookEvery)
+	return nil
+}
+
+// run tells and asks once.
+func (w *Watch) run(ctx context.Context) (next time.Time, err error) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	if err := w.sync(ctx); err != nil {
+		return time.Time{}, err
+	}
+	if now := w.now(); !now.Before(w.lookAt) {
+		w.lookAt = now.Add(lookEvery)
+		if err := w.look(ctx, now); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return w.now().Add(every), nil
+}
+
+// Sync tells what is new, and learns what others told.
+func (w *Watch) Sync(ctx context.Context) error {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	return w.sync(ctx)
+}
+
+func (w *Watch) sync(ctx context.Context) error {
+	if err := w.tell(ctx); err != nil {
+		return err
+	}
+	now := w.now()
+	if w.cfg.Store.Shared() {
+		if err := w.hear(ctx, now); err != nil {
+			return err
+		}
+	}
+	since := w.readAt.Add(-overlap)
+	blocks, err := w.cfg.Store.FraudBlocksSince(ctx, since)
+	if err != nil {
+		return err
+	}
+	unblocks, err := w.cfg.Store.FraudUnblocksSince(ctx, since)
+	if err != nil {
+		return err
+	}
+	w.state.Know(blocks, unblocks, now)
+	w.readAt = now
+	return nil
+}
+
+// tell stores what this node counted and decided since the last time. What fails is
+// told again as it was, since it may be stored all the same.
+func (w *Watch) tell(ctx context.Context) error {
+	if w.untold == nil {
+		entries, blocks := w.state.Take()
+		if len(entries)+len(blocks) == 0 {
+			return nil
+		}
+		w.seq++
+		w.untold = &store.FraudNews{Node: w.node, Seq: w.seq, At: w.now(), Entries: entries, Blocks: blocks}
+	}
+	err := w.cfg.Store.TellFraud(ctx, *w.untold)
+	if err == nil {
+		w.untold = nil
+	}
+	return err
+}
+
+// hear reads what other nodes counted.
+func (w *Watch) hear(ctx context.Context, now time.Time) error {
+	nodes, err := w.cfg.Store.FraudNodes(ctx)
+	if err != nil {
+		return err
+	}
+	for node := range w.heard {
+		if _, ok := nodes[node]; !ok {
+			delete(w.heard, node) // it is long dead
+		}
+	}
+	for node, last := range nodes {
+		for node != w.node && w.heard[node] < last {
+			entries, until, err := w.cfg.Store.FraudEntries(ctx, node, w.heard[node], now.Add(-w.state.Keep()), newsBatch)
+			if err != nil {
+				return err
+			}
+			w.state.Learn(entries, now)
+			if until == w.heard[node] { // the rest is too old
+				until = last
+			}
+			w.heard[node] = until
+		}
+	}
+	return nil
+}
+
+// look compares the last hours with what was usual, and forgets what is old.
+func (w *Watch) look(ctx context.Context, now time.Time) error {
+	places, evicted := w.state.Expire(now)
+	w.metrics.places.Set(float64(places))
+	w.metrics.evicted.Set(float64(evicted))
+	if err := w.lookAtCountries(ctx, now); err != nil {
+		return err
+	}
+	if err := w.lookAtSpending(ctx, now); err != nil {
+		return err
+	}
+	return w.cfg.Store.ForgetFraud(ctx, now.Add(-w.state.Keep()), now.Add(-historyKept), now.Add(-blocksKept))
+}
+
+func (w *Watch) lookAtCountries(ctx context.Context, now time.Time) error {
+	conf := w.cfg.Rules.Country
+	if conf.Mode == fraud.Off {
+		return nil
+	}
+	began := now.Add(-12 * time.Hour)
+	volumes, err := w.cfg.Store.FraudVolumes(ctx, began, conf.Starts+1)
+	if err != nil {
+		return err
+	}
+	for _, v := range volumes {
+		before, err := w.cfg.Store.FraudHalfDays(ctx, v.Account, v.Country, now.Add(-historyKept), began)
+		if err != nil {
+			return err
+		}
+		if f, sudden := conf.Sudden(v.Starts, before); sudden {
+			w.report(fraud.RuleCountry, fraud.Target{Account: v.Account, Kind: fraud.KindCountry, Value: v.Country}, f, now)
+		}
+	}
+	return nil
+}
+
+// spendDays is today and the seven days that it is compared with.
+const spendDays = 8
+
+func (w *Watch) lookAtSpending(ctx context.Context, now time.Time) error {
+	conf := w.cfg.Rules.Spend
+	if conf.Mode == fraud.Off {
+		return nil
+	}
+	spent, err := w.cfg.Store.FraudSpend(ctx, now, spendDays)
+	if err != nil {
+		return err
+	}
+	for account, days := range spent {
+		if f, much := conf.Spent(days[0], days[1:]); much {
+			w.report(fraud.RuleSpend, fraud.Target{Account: account, Kind: fraud.KindAccount, Value: account}, f, now)
+		}
+	}
+	return nil
+}
+
+func (w *Watch) report(rule fraud.Rule, t fraud.Target, f fraud.Figures, now time.Time) {
+	if b, fresh := w.state.Report(rule, t, f, now); fresh {
+		w.log(b)
+		w.runner.Wake(now)
+	}
+}

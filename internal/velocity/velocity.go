@@ -1,0 +1,276 @@
+// Package velocity watches how an installation is used, and keeps those out that
+// make its operator pay for messages nobody wants: it joins the rules of package
+// fraud with the store.
+//
+// A [Watch] decides about a start at once, in memory, and adds neither a round trip
+// nor a commit to it. What it counted and decided it tells the other nodes once a
+// second, through the database, where it reads what they counted: a block holds on
+// all nodes within about a second, and a process that dies takes no more than its last
+// second with it.
+//
+// The package must not know HTTP, SQL, nor the words and numbers of any API.
+package velocity
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/fraud"
+	"countersign/internal/store"
+	"countersign/internal/task"
+	"countersign/internal/verify"
+)
+
+// Config is what a Watch works with. All fields are needed unless they say otherwise.
+type Config struct {
+	Store    *store.DB
+	Clock    clockwork.Clock
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+	Rules    fraud.Rules
+	Networks fraud.Networks
+
+	// Verified reports whether a number was verified before by an account: then it
+	// passes. It is asked only about a start that would be refused. nil: none was.
+	Verified func(ctx context.Context, account, number string) (bool, error)
+}
+
+// every is how often a node tells what it counted, and asks what others did.
+const every = time.Second
+
+// Watch is one node's part. Make it with New, then Load what is known, then Start.
+// A nil Watch has no rules and refuses nobody.
+type Watch struct {
+	cfg     Config
+	state   *fraud.State
+	metrics *metrics
+	runner  *task.Runner
+
+	turn   sync.Mutex // of what follows, and of telling
+	node   string
+	seq    int64
+	untold *store.FraudNews // what failed to be told
+	heard  map[string]int64 // how far the news of each node were read
+	readAt time.Time        // blocks were read that had changed until then
+	lookAt time.Time        // when to look at what goes far back
+}
+
+// New returns a Watch that knows nothing yet.
+func New(cfg Config) *Watch {
+	w := &Watch{
+		cfg: cfg, state: fraud.NewState(cfg.Rules, cfg.Networks, rand.Reader), metrics: newMetrics(cfg.Metrics),
+		node: verify.NewID(rand.Reader).Hex(), heard: map[string]int64{},
+	}
+	w.runner = task.New(task.Config{Name: "velocity", Clock: cfg.Clock, Log: cfg.Log, Run: w.run, MaxSleep: every})
+	return w
+}
+
+func (w *Watch) now() time.Time { return w.cfg.Clock.Now().UTC().Truncate(time.Millisecond) }
+
+// Start begins to tell and to ask, until Stop.
+func (w *Watch) Start() { w.runner.Start() }
+
+// Stop ends that, and tells what is new for the last time. It must not be called
+// before Start, and no other method after it.
+func (w *Watch) Stop(ctx context.Context) error {
+	w.runner.Stop()
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	return w.tell(ctx)
+}
+
+// Origin is what is known of a request besides what it asks for.
+type Origin struct {
+	Address netip.Addr // of who calls the API; zero when it is not known
+	Premium bool       // the number costs more than others
+}
+
+// Begin decides about a start. It is refused with KindBlocked, with the network that
+// is blocked; KindUnsupportedNetwork, for a number that costs more than others or may
+// not be called; or KindThrottled, for an address that asks too often. takeBack is to
+// be called when the start comes to nothing after all.
+func (w *Watch) Begin(ctx context.Context, account verify.Account, req verify.Request, price verify.Money, from Origin) (takeBack func(), err error) {
+	if w == nil {
+		return func() {}, nil
+	}
+	if err := w.supported(req, from); err != nil {
+		return nil, err
+	}
+	a := fraud.Attempt{
+		Account: account.Key, Number: req.Number, Country: req.Country, Source: sourceOf(from.Address), Price: price,
+		Limits: limitsOf(account),
+	}
+	now := w.now()
+	takeBack = func() { w.state.TakeBack(a, now) }
+	d := w.state.Start(a, now)
+	if d.Refused == nil {
+		w.decided(d)
+		return takeBack, nil
+	}
+	if w.cfg.Verified != nil && d.Refused.Rule != fraud.RuleSource {
+		verified, err := w.cfg.Verified(ctx, account.Key, req.Number)
+		if err != nil {
+			return nil, err
+		}
+		if verified {
+			w.metrics.decisions.WithLabelValues(string(d.Refused.Rule), "passed_verified").Inc()
+			d.Refused = nil
+			w.decided(d)
+			w.state.Pass(a, now)
+			return takeBack, nil
+		}
+	}
+	w.decided(d)
+	return nil, refusal(d)
+}
+
+// supported refuses what no carrier is asked for.
+func (w *Watch) supported(req verify.Request, from Origin) error {
+	voice := w.cfg.Rules.Voice
+	allowed := slices.ContainsFunc(voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(req.Number, p) })
+	switch {
+	case allowed:
+		return nil
+	case from.Premium:
+		w.metrics.decisions.WithLabelValues("premium", "refused").Inc()
+	case req.Workflow.Steps[0].Channel == verify.TTS && !w.callable(req.Country):
+		w.metrics.decisions.WithLabelValues("voice_country", "refused").Inc()
+	default:
+		return nil
+	}
+	return &verify.Error{Kind: verify.KindUnsupportedNetwork}
+}
+
+func (w *Watch) callable(country string) bool {
+	countries := w.cfg.Rules.Voice.Countries
+	return len(countries) == 0 || slices.Contains(countries, country)
+}
+
+// MayCall decides about a call that is to be made now, and counts it.
+func (w *Watch) MayCall(v verify.Verification) bool {
+	if w == nil {
+		return true
+	}
+	allowed := slices.ContainsFunc(w.cfg.Rules.Voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(v.Number, p) })
+	if !allowed && !w.callable(v.Country) {
+		w.metrics.decisions.WithLabelValues("voice_country", "refused").Inc()
+		return false
+	}
+	d := w.state.Call(v.Account, v.Number, v.Country, w.now())
+	w.decided(d)
+	return d.Refused == nil
+}
+
+// MayCheck decides about a code that comes from an address, as the application says
+// it: KindThrottled when too many wrong ones came from there.
+func (w *Watch) MayCheck(account verify.Account, address string) error {
+	if w == nil {
+		return nil
+	}
+	d := w.state.MayCheck(account.Key, checkSource(address), w.now())
+	w.decided(d)
+	if d.Refused == nil {
+		return nil
+	}
+	return refusal(d)
+}
+
+// Ended counts verifications that are over.
+func (w *Watch) Ended(list ...verify.Verification) {
+	if w == nil {
+		return
+	}
+	for _, v := range list {
+		w.state.Ended(v, w.now())
+	}
+}
+
+// Sent counts an SMS that a carrier took.
+func (w *Watch) Sent(v verify.Verification) {
+	if w != nil {
+		w.state.Sent(v, w.now())
+	}
+}
+
+// Failed counts a wrong code, which came from an address, if the application says so.
+func (w *Watch) Failed(v verify.Verification, address string) {
+	if w != nil {
+		w.state.Failed(v, checkSource(address), w.now())
+	}
+}
+
+// decided counts a decision, and logs each block once. What is new is told to the
+// other nodes at once.
+func (w *Watch) decided(d fraud.Decision) {
+	if d.Refused != nil {
+		w.metrics.decisions.WithLabelValues(string(d.Refused.Rule), "refused").Inc()
+	}
+	for _, b := range d.Would {
+		w.metrics.decisions.WithLabelValues(string(b.Rule), "would_block").Inc()
+	}
+	for _, b := range d.Fresh {
+		w.log(b)
+	}
+	if len(d.Fresh) > 0 {
+		w.runner.Wake(w.now())
+	}
+}
+
+func (w *Watch) log(b fraud.Block) {
+	w.metrics.blocks.WithLabelValues(string(b.Rule), string(b.Action)).Inc()
+	until := "lifted"
+	if !b.Until.IsZero() {
+		until = b.Until.Format(time.RFC3339)
+	}
+	value := b.Value
+	if b.Kind == fraud.KindSource {
+		value = "" // it tells of a person
+	}
+	w.cfg.Log.Warn("fraud rule", "rule", b.Rule, "action", b.Action, "block", b.ID, "account", b.Account, "kind", b.Kind,
+		"value", value, "until", until, "repeat", b.Repeat, "starts", b.Figures.Starts, "successes", b.Figures.Successes,
+		"finished", b.Figures.Finished, "numbers", b.Figures.Numbers, "limit", b.Figures.Limit)
+}
+
+func refusal(d fraud.Decision) error {
+	if d.Refused.Rule == fraud.RuleSource {
+		return &verify.Error{Kind: verify.KindThrottled}
+	}
+	return &verify.Error{Kind: verify.KindBlocked, Network: d.Network}
+}
+
+func limitsOf(a verify.Account) fraud.Limits {
+	return fraud.Limits{Mode: fraud.Mode(a.Settings.Fraud.Mode), Below: a.Settings.Fraud.ConversionBelow, Finished: a.Settings.Fraud.ConversionFinished}
+}
+
+// sourceOf is what is counted of an address: of IPv6 the network of a customer.
+func sourceOf(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	switch {
+	case !a.IsValid():
+		return ""
+	case a.Is6():
+		prefix, err := a.Prefix(64)
+		if err != nil {
+			return ""
+		}
+		return prefix.Addr().String()
+	}
+	return a.String()
+}
+
+func checkSource(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return ""
+	}
+	return sourceOf(a)
+}
