@@ -74,9 +74,12 @@ func house() []room {
 		{path: "internal/store", ours: []string{"verify", "fraud", "task", "deliver/virtual"}, never: []string{http}},
 
 		// The use cases, which know of no wire.
+		// Who watches how an installation is used.
+		{path: "internal/velocity", ours: []string{"verify", "fraud", "task", "store"}, never: []string{http, sql, "net"}},
+
 		{
 			path:  "internal/engine",
-			ours:  []string{"verify", "fraud", "signature", "message", "deliver", "task", "store"},
+			ours:  []string{"verify", "fraud", "signature", "message", "deliver", "task", "store", "velocity"},
 			never: []string{http, sql},
 		},
 

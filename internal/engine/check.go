@@ -12,12 +12,15 @@ import (
 // counted, and committed, before the answer: no number of parallel calls gets
 // more guesses than one after the other would. It returns the verification with
 // KindWrongCode and KindTooManyCodes, and KindNotFound when there is none in
-// progress.
+// progress. KindThrottled comes before any look at the code.
 func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID, code verify.PIN, ipAddress string) (verify.Verification, error) {
 	var (
 		v       verify.Verification
 		verdict error
 	)
+	if err := e.cfg.Velocity.MayCheck(account, ipAddress); err != nil {
+		return v, err
+	}
 	err := e.writeCounted(ctx, account, on(account, id, func(tx *store.Tx, row *store.Row) error {
 		var check verify.Check
 		v, check, verdict = row.Check(code, ipAddress, e.now())
@@ -34,6 +37,15 @@ func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID
 		err = verdict
 	}
 	e.metrics.checked(v.Status, err)
+	switch {
+	case is(err, verify.KindTooManyCodes):
+		e.cfg.Velocity.Failed(v, ipAddress)
+		e.cfg.Velocity.Ended(v)
+	case is(err, verify.KindWrongCode):
+		e.cfg.Velocity.Failed(v, ipAddress)
+	case err == nil:
+		e.cfg.Velocity.Ended(v)
+	}
 	return v, err
 }
 

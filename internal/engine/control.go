@@ -11,15 +11,17 @@ import (
 // Cancel ends an account's verification. See [verify.Verification.Cancel] for
 // when it is refused.
 func (e *Engine) Cancel(ctx context.Context, account verify.Account, id verify.ID) error {
+	var cancelled verify.Verification
 	err := e.write(ctx, on(account, id, func(tx *store.Tx, row *store.Row) error {
 		v, err := row.Cancel(e.now())
 		if err != nil {
 			return err
 		}
-		row.Verification = v
+		row.Verification, cancelled = v, v
 		return tx.Save(row)
 	}))
 	if err == nil {
+		e.cfg.Velocity.Ended(cancelled)
 		e.metrics.ended.WithLabelValues(string(verify.Cancelled)).Inc()
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -96,7 +97,7 @@ func (e *Engine) deliver(d delivery) {
 		defer e.unreserve()
 		defer land()
 		var tried []string // carriers that may have the message
-		sub, err := e.send(d, tried)
+		sub, err := e.sendFirst(d)
 		for unclear(err) && e.waitCtx.Err() == nil && e.again(&d) {
 			if c, ok := errors.AsType[*deliver.CarrierError](err); ok {
 				tried = append(tried, c.Carrier)
@@ -108,6 +109,9 @@ func (e *Engine) deliver(d delivery) {
 			d.event.State = verify.EventDelivered
 		case err == nil:
 			d.event.State, d.event.Carrier = verify.EventAccepted, sub.Carrier
+			if d.event.Channel == verify.SMS {
+				e.cfg.Velocity.Sent(d.v)
+			}
 		case e.waitCtx.Err() != nil && (unclear(err) || notSent(err)):
 			// Broken off by a stop, and left for the next process.
 		case unclear(err), d.event.Attempt > 1: // of the attempt before nothing is known
@@ -128,6 +132,17 @@ func (e *Engine) deliver(d delivery) {
 			e.handOver(d)
 		}
 	})
+}
+
+// errMayNotCall is a refusal by the rules against fraud, and not by a carrier.
+var errMayNotCall = fmt.Errorf("%w: the rules do not let this number be called", deliver.ErrRefused)
+
+// sendFirst hands the message over for the first time, if that may be.
+func (e *Engine) sendFirst(d delivery) (deliver.Submission, error) {
+	if d.event.Channel == verify.TTS && !e.cfg.Velocity.MayCall(d.v) {
+		return deliver.Submission{}, errMayNotCall
+	}
+	return e.send(d, nil)
 }
 
 // unclear reports whether a message may have gone out though the carrier did not

@@ -27,6 +27,7 @@ import (
 	"countersign/internal/message"
 	"countersign/internal/store"
 	"countersign/internal/task"
+	"countersign/internal/velocity"
 	"countersign/internal/verify"
 )
 
@@ -43,6 +44,9 @@ type Config struct {
 	// RequestsPerSecond bounds the requests of one account in any second, unless
 	// the account has a rate of its own. 0 means no bound.
 	RequestsPerSecond int
+
+	// Velocity are the rules that watch how the installation is used; nil for none.
+	Velocity *velocity.Watch
 
 	// UnsupportedNetworks are prefixes of numbers that are not served.
 	UnsupportedNetworks []string

@@ -14,14 +14,20 @@ import (
 
 // Start accepts a request to verify a number and sends its first message. It
 // refuses, in this order, with KindNotApproved, KindBlocked,
-// KindUnsupportedNetwork, KindUnroutable, KindConcurrent (which names the
-// verification that runs) and KindNoCredit.
+// KindUnsupportedNetwork, KindUnroutable, what the velocity rules say (see
+// [velocity.Watch.Begin]), KindConcurrent (which names the verification that runs)
+// and KindNoCredit.
 func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.Request) (verify.Verification, error) {
 	req, price, err := e.examine(ctx, account, req)
 	if err != nil {
 		return verify.Verification{}, err
 	}
+	takeBack, err := e.cfg.Velocity.Begin(ctx, account, req, price)
+	if err != nil {
+		return verify.Verification{}, err
+	}
 	if !e.reserve() {
+		takeBack()
 		return verify.Verification{}, &verify.Error{Kind: verify.KindUnavailable}
 	}
 	var b beginning
@@ -34,11 +40,13 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	}
 	if err != nil {
 		e.unreserve()
+		takeBack()
 		return verify.Verification{}, err
 	}
 	e.metrics.started.Inc()
 	if b.expired {
 		e.metrics.ended.WithLabelValues(string(verify.Expired)).Inc()
+		e.cfg.Velocity.Ended(b.before)
 	}
 	e.deliver(delivery{b.row.Verification, b.first, b.row.Fence})
 	e.runner.Wake(b.row.Until)
@@ -55,6 +63,7 @@ type beginning struct {
 	row     *store.Row
 	first   verify.Event
 	expired bool // one that ran before, though nobody has taken that step yet
+	before  verify.Verification
 }
 
 // begin adds a verification, if none is in progress for its account and number and
@@ -72,7 +81,7 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, pay
 		if running.Status == verify.InProgress {
 			return b, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
 		}
-		b.expired = true
+		b.expired, b.before = true, running.Verification
 		if paid, err = tx.Charge(v, payer, now); err != nil {
 			return b, err
 		}

@@ -62,7 +62,8 @@ func (e *Engine) takeBatch(ctx context.Context) (found bool, err error) {
 	for _, late := range b.lateness {
 		e.metrics.lateness.Observe(late.Seconds())
 	}
-	e.metrics.ended.WithLabelValues(string(verify.Expired)).Add(float64(b.expired))
+	e.metrics.ended.WithLabelValues(string(verify.Expired)).Add(float64(len(b.expired)))
+	e.cfg.Velocity.Ended(b.expired...)
 	return b.found > 0, err
 }
 
@@ -70,7 +71,7 @@ func (e *Engine) takeBatch(ctx context.Context) (found bool, err error) {
 type batch struct {
 	deliveries []delivery
 	lateness   []time.Duration // of each step
-	expired    int
+	expired    []verify.Verification
 	found      int // rows that were due
 }
 
@@ -122,7 +123,7 @@ func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) 
 	row.Verification = v
 	if event == nil {
 		e.hold(row, flying, now)
-		b.expired++
+		b.expired = append(b.expired, row.Verification)
 		return nil, tx.Save(row)
 	}
 	row.Take(e.node, leaseEnd(row, now))

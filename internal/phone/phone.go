@@ -54,6 +54,7 @@ type Number struct {
 	Digits  string // E.164 without "+"
 	Country string // ISO 3166-1 alpha-2; "" for a number of no country, such as +883
 	Type    Type
+	Premium bool // it may cost much more than others, see Expensive
 }
 
 // LogValue shows the masked number to slog.
@@ -97,7 +98,8 @@ func Parse(number, country string) (Number, error) {
 	if n, ok := fictional(e164); ok {
 		return n, nil
 	}
-	return Number{Digits: e164, Country: countryOf(parsed), Type: typeOf(parsed)}, nil
+	kind := phonenumbers.GetNumberType(parsed)
+	return Number{Digits: e164, Country: countryOf(parsed), Type: typeOf(kind), Premium: expensive(parsed, kind)}, nil
 }
 
 // strip reduces a number to its digits and tells whether a "+" led them.
@@ -160,7 +162,7 @@ func read(digits, region string) (*phonenumbers.PhoneNumber, bool) {
 		return possible("+"+digits, "")
 	}
 	ownCode := strconv.Itoa(int(national.GetCountryCode()))
-	if strings.HasPrefix(digits, ownCode) && typeOf(national) != Mobile {
+	if strings.HasPrefix(digits, ownCode) && typeOf(phonenumbers.GetNumberType(national)) != Mobile {
 		if n, ok := possible("+"+digits, ""); ok && phonenumbers.IsValidNumber(n) {
 			return n, true
 		}
@@ -213,8 +215,8 @@ func countryOf(n *phonenumbers.PhoneNumber) string {
 	return region
 }
 
-func typeOf(n *phonenumbers.PhoneNumber) Type {
-	switch phonenumbers.GetNumberType(n) {
+func typeOf(kind phonenumbers.PhoneNumberType) Type {
+	switch kind {
 	case phonenumbers.MOBILE:
 		return Mobile
 	case phonenumbers.FIXED_LINE:
@@ -225,7 +227,7 @@ func typeOf(n *phonenumbers.PhoneNumber) Type {
 }
 
 // Expensive reports whether a call to an international number (digits) may cost
-// much more than a call: premium rate, shared cost and personal numbers, as far as
+// much more than a call: premium rate, shared cost, personal and company-wide (UAN) numbers, as far as
 // the plan tells, and what belongs to no country, such as satellite phones and the
 // networks of the +88 codes. Toll-free +800 is not; what no plan knows is.
 func Expensive(digits string) bool {
@@ -233,8 +235,12 @@ func Expensive(digits string) bool {
 	if err != nil {
 		return true
 	}
-	switch phonenumbers.GetNumberType(n) {
-	case phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.PERSONAL_NUMBER:
+	return expensive(n, phonenumbers.GetNumberType(n))
+}
+
+func expensive(n *phonenumbers.PhoneNumber, kind phonenumbers.PhoneNumberType) bool {
+	switch kind {
+	case phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.PERSONAL_NUMBER, phonenumbers.UAN:
 		return true
 	}
 	code := int(n.GetCountryCode())

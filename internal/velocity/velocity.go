@@ -88,25 +88,19 @@ func (w *Watch) Stop(ctx context.Context) error {
 	return w.tell(ctx)
 }
 
-// Origin is what is known of a request besides what it asks for.
-type Origin struct {
-	Address netip.Addr // of who calls the API; zero when it is not known
-	Premium bool       // the number costs more than others
-}
-
 // Begin decides about a start. It is refused with KindBlocked, with the network that
 // is blocked; KindUnsupportedNetwork, for a number that costs more than others or may
 // not be called; or KindThrottled, for an address that asks too often. takeBack is to
 // be called when the start comes to nothing after all.
-func (w *Watch) Begin(ctx context.Context, account verify.Account, req verify.Request, price verify.Money, from Origin) (takeBack func(), err error) {
+func (w *Watch) Begin(ctx context.Context, account verify.Account, req verify.Request, price verify.Money) (takeBack func(), err error) {
 	if w == nil {
 		return func() {}, nil
 	}
-	if err := w.supported(req, from); err != nil {
+	if err := w.supported(req); err != nil {
 		return nil, err
 	}
 	a := fraud.Attempt{
-		Account: account.Key, Number: req.Number, Country: req.Country, Source: sourceOf(from.Address), Price: price,
+		Account: account.Key, Number: req.Number, Country: req.Country, Source: sourceOf(req.Source), Price: price,
 		Limits: limitsOf(account),
 	}
 	now := w.now()
@@ -134,13 +128,13 @@ func (w *Watch) Begin(ctx context.Context, account verify.Account, req verify.Re
 }
 
 // supported refuses what no carrier is asked for.
-func (w *Watch) supported(req verify.Request, from Origin) error {
+func (w *Watch) supported(req verify.Request) error {
 	voice := w.cfg.Rules.Voice
 	allowed := slices.ContainsFunc(voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(req.Number, p) })
 	switch {
 	case allowed:
 		return nil
-	case from.Premium:
+	case req.Premium:
 		w.metrics.decisions.WithLabelValues("premium", "refused").Inc()
 	case req.Workflow.Steps[0].Channel == verify.TTS && !w.callable(req.Country):
 		w.metrics.decisions.WithLabelValues("voice_country", "refused").Inc()
@@ -176,7 +170,7 @@ func (w *Watch) MayCheck(account verify.Account, address string) error {
 	if w == nil {
 		return nil
 	}
-	d := w.state.MayCheck(account.Key, checkSource(address), w.now())
+	d := w.state.MayCheck(account.Key, sourceOf(address), w.now())
 	w.decided(d)
 	if d.Refused == nil {
 		return nil
@@ -204,7 +198,7 @@ func (w *Watch) Sent(v verify.Verification) {
 // Failed counts a wrong code, which came from an address, if the application says so.
 func (w *Watch) Failed(v verify.Verification, address string) {
 	if w != nil {
-		w.state.Failed(v, checkSource(address), w.now())
+		w.state.Failed(v, sourceOf(address), w.now())
 	}
 }
 
@@ -252,25 +246,14 @@ func limitsOf(a verify.Account) fraud.Limits {
 }
 
 // sourceOf is what is counted of an address: of IPv6 the network of a customer.
-func sourceOf(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
-	switch {
-	case !a.IsValid():
-		return ""
-	case a.Is6():
-		prefix, err := a.Prefix(64)
-		if err != nil {
-			return ""
-		}
-		return prefix.Addr().String()
-	}
-	return a.String()
-}
-
-func checkSource(address string) string {
+func sourceOf(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return ""
 	}
-	return sourceOf(a)
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		p, _ := a.Prefix(64) // never fails
+		a = p.Addr()
+	}
+	return a.String()
 }

@@ -39,6 +39,10 @@ type Request struct {
 	CodeLength int    // of generated PINs
 	ChosenPIN  PIN    // by the application; zero to generate one
 	Workflow   Workflow
+
+	// What the rules against fraud look at, and nobody keeps.
+	Source  string // address of who asks for it; "" if that is not known
+	Premium bool   // the number costs more than others
 }
 
 // Testing is the request as a test number's: it has a fixed PIN, and nothing is sent.
