@@ -34,6 +34,7 @@ type Config struct {
 	Drain    *web.Drain
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
+	Proxies  web.Proxies // whose word is taken for where a request comes from
 
 	// Strangers makes those wait who fail to prove where they come from; nil for
 	// nobody.
@@ -80,6 +81,7 @@ type call struct {
 	params    params
 	account   verify.Account
 	requestID string // as the client wrote it, once it was accepted
+	source    string // address of who calls
 }
 
 // Register adds the routes of the API to mux.
@@ -134,7 +136,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
-	c := &call{endpoint: e, format: f}
+	c := &call{endpoint: e, format: f, source: a.cfg.Proxies.Client(r)}
 	// A call takes moments, so it is finished even for a client that has gone:
 	// what it changed is then as if the answer had been lost on the way.
 	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)

@@ -79,7 +79,7 @@ func early(k verify.Kind) bool {
 
 // errorAnswer is the body for a refusal (spec §3).
 func errorAnswer(c *call, e *verify.Error, status, text string) any {
-	answer := errorResponse{Status: status, ErrorText: text}
+	answer := errorResponse{Status: status, ErrorText: text, Network: e.Network}
 	answer.XMLName.Local = c.endpoint.errorRoot
 	switch {
 	case early(e.Kind):

@@ -41,6 +41,7 @@ type errorResponse struct {
 	RequestID string   `json:"request_id,omitempty" xml:"request_id,omitempty"`
 	Status    string   `json:"status" xml:"status"`
 	ErrorText string   `json:"error_text" xml:"error_text"`
+	Network   string   `json:"network,omitempty" xml:"network,omitempty"`
 }
 
 // searchErrorResponse is a refused search. In XML it has an empty request_id; in

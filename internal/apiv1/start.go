@@ -72,7 +72,7 @@ func (a *API) request(c *call, number phone.Number, kind message.Kind) (verify.R
 		return verify.Request{}, err
 	}
 	return verify.Request{
-		Account: c.account.Key, Number: number.Digits, Country: number.Country, Source: c.client, Premium: number.Premium,
+		Account: c.account.Key, Number: number.Digits, Country: number.Country, Source: c.source, Premium: number.Premium,
 		Locale: locale, CodeLength: codeLength,
 		Workflow: plan,
 	}, nil

@@ -5,6 +5,8 @@ import "time"
 // Fraud limits what those can do who make others pay for messages, or guess codes.
 type Fraud struct {
 	Caps     Caps          `yaml:"caps"`
+	Rules    FraudRules    `yaml:"rules"`
+	Voice    FraudVoice    `yaml:"voice"`
 	Remember time.Duration `yaml:"remember"` // how long a number that was verified is known as such, and a streak that does not go on
 }
 
@@ -34,6 +36,8 @@ func defaultFraud() Fraud {
 			FailedChecks: []Cap{{30, day}}, AccountFailedChecks: []Cap{{15, day}},
 			Streak: 100, Lock: day,
 		},
+		Rules:    defaultFraudRules(),
+		Voice:    defaultFraudVoice(),
 		Remember: 90 * day,
 	}
 }
@@ -71,6 +75,8 @@ func (f Fraud) validate(p *problems) {
 	if f.Caps.Lock < time.Minute || f.Caps.Lock > maxCapTime {
 		p.addf("fraud.caps.lock", "must be 1m to %.0fh", maxCapTime.Hours())
 	}
+	f.Rules.validate(p)
+	f.Voice.validate(p)
 	if f.Remember < max(longest, f.Caps.Lock) {
 		p.addf("fraud.remember", "must not be less than fraud.caps.lock and every time under fraud.caps")
 	}

@@ -54,6 +54,7 @@ func DemoConfig() config.Config {
 		{Prefix: UnroutableNumber},
 		{Prefix: RefusedNumber, Channel: verify.SMS, Carriers: []string{"refusing"}},
 	}
+	c.Fraud = c.Fraud.Shadow()
 	c.Networks.Unsupported = []string{UnsupportedNumber}
 	return c
 }

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/config"
+	"countersign/internal/fraud"
+	"countersign/internal/velocity"
+	"countersign/internal/verify"
+)
+
+// makeVelocity makes who watches how the installation is used.
+func (s *Server) makeVelocity(reg prometheus.Registerer) {
+	cfg := s.opts.Config
+	conf := velocity.Config{
+		Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg, Rules: fraudRules(cfg.Fraud),
+	}
+	for _, n := range cfg.Networks.Known {
+		for _, prefix := range n.Prefixes {
+			conf.Networks = append(conf.Networks, fraud.NetworkPrefix{Prefix: prefix, Name: n.Name})
+		}
+	}
+	s.velocity = velocity.New(conf)
+}
+
+func fraudRules(f config.Fraud) fraud.Rules {
+	volume := func(v config.VolumeRule) fraud.Volume {
+		return fraud.Volume{Mode: fraud.Mode(v.Mode), Window: v.Window, Starts: v.Starts, Blocks: v.Blocks}
+	}
+	r := f.Rules
+	return fraud.Rules{
+		RepeatWithin: r.RepeatWithin,
+		Conversion: fraud.Conversion{
+			Mode: fraud.Mode(r.Conversion.Mode), All: fraud.Mode(r.Conversion.AllAccounts), Window: r.Conversion.Window,
+			Finished: r.Conversion.Finished, Below: r.Conversion.Below, Alert: r.Conversion.Alert, Blocks: r.Conversion.Blocks,
+		},
+		Sequence: fraud.Sequence{
+			Mode: fraud.Mode(r.Sequence.Mode), Window: r.Sequence.Window, Numbers: r.Sequence.Numbers, Blocks: r.Sequence.Blocks,
+		},
+		Unverified: fraud.Unverified{
+			Mode: fraud.Mode(r.Unverified.Mode), Window: r.Unverified.Window, Percent: r.Unverified.Percent,
+			Prefix: r.Unverified.Prefix, Country: r.Unverified.Country, Blocks: r.Unverified.Blocks,
+		},
+		Prefix:  volume(r.Prefix),
+		Network: volume(r.Network),
+		Source: fraud.Source{
+			Mode: fraud.Mode(r.Source.Mode), Window: r.Source.Window, Starts: r.Source.Starts,
+			FailedChecks: r.Source.FailedChecks, Blocks: r.Source.Blocks,
+		},
+		Country: fraud.Country{
+			Mode: fraud.Mode(r.Country.Mode), Starts: r.Country.Starts, Sigma: r.Country.Sigma, Blocks: r.Country.Blocks,
+		},
+		Spend: fraud.Spend{Mode: fraud.Mode(r.Spend.Mode), Times: r.Spend.Times, Least: verify.Money(r.Spend.Least) * verify.Unit},
+		Voice: fraud.Voice{
+			Mode: fraud.Mode(f.Voice.Mode), Countries: f.Voice.Countries, CallsPerHour: f.Voice.CallsPerHour,
+			Blocks: f.Voice.Blocks, AllowPrefixes: f.Voice.AllowPrefixes,
+		},
+	}
+}
