@@ -91,7 +91,7 @@ func house() []room {
 		{path: "internal/web", never: []string{sql}},
 		{
 			path:  "internal/apiv1",
-			ours:  []string{"verify", "phone", "message", "store", "engine", "web"},
+			ours:  []string{"verify", "phone", "message", "store", "velocity", "engine", "web"},
 			never: []string{sql},
 		},
 		{

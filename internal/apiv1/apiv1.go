@@ -23,6 +23,7 @@ import (
 
 	"countersign/internal/engine"
 	"countersign/internal/message"
+	"countersign/internal/velocity"
 	"countersign/internal/verify"
 	"countersign/internal/web"
 )
@@ -34,7 +35,8 @@ type Config struct {
 	Drain    *web.Drain
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
-	Proxies  web.Proxies // whose word is taken for where a request comes from
+	Velocity *velocity.Watch // who blocks networks, and unblocks them
+	Proxies  web.Proxies     // whose word is taken for where a request comes from
 
 	// Strangers makes those wait who fail to prove where they come from; nil for
 	// nobody.
@@ -107,6 +109,7 @@ func Register(mux *http.ServeMux, cfg Config) {
 	a.handle(mux, "/verify/control/{format}", endpoint{
 		name: "control", formats: both, serve: a.control, refuse: a.refuseControl, errorRoot: rootResponse,
 	})
+	mux.HandleFunc("/verify/network-unblock", a.unblock)
 }
 
 // NotFound answers every path that nobody serves, in the format that it seems to

@@ -1,10 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"strings"
-	"time"
-)
+import "time"
 
 // Mode says what becomes of what a rule finds: off, shadow (it is only told) or
 // enforce.
@@ -253,11 +249,4 @@ func (v FraudVoice) validate(p *problems) {
 		}
 		p.add(key, checkDigits(prefix))
 	}
-}
-
-func checkCountry(code string) error {
-	if len(code) != 2 || strings.ToUpper(code) != code || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return fmt.Errorf("must be a country such as GB, not %q", code)
-	}
-	return nil
 }

@@ -16,22 +16,16 @@ type Counts struct {
 	Spend        int64 `json:"spend,omitempty"`         // prices of the starts, in units of verify.Money
 }
 
-func (c Counts) plus(o Counts) Counts {
+// Plus is the sum of both.
+func (c Counts) Plus(o Counts) Counts {
 	return Counts{
 		c.Starts + o.Starts, c.Sends + o.Sends, c.Calls + o.Calls, c.Successes + o.Successes,
 		c.Finished + o.Finished, c.FailedChecks + o.FailedChecks, c.Spend + o.Spend,
 	}
 }
 
-func (c Counts) minus(o Counts) Counts {
-	return Counts{
-		c.Starts - o.Starts, c.Sends - o.Sends, c.Calls - o.Calls, c.Successes - o.Successes,
-		c.Finished - o.Finished, c.FailedChecks - o.FailedChecks, c.Spend - o.Spend,
-	}
-}
-
-// conversion is the percentage of what is over that was verified; 100 of nothing.
-func (c Counts) conversion() float64 {
+// Conversion is the percentage of what is over that was verified; 100 of nothing.
+func (c Counts) Conversion() float64 {
 	if c.Finished == 0 {
 		return 100
 	}
@@ -92,7 +86,7 @@ func (s *series) add(minute, oldest int64, n Counts) {
 		at--
 	}
 	if at > 0 && s.minutes[at-1].minute == minute {
-		s.minutes[at-1].Counts = s.minutes[at-1].plus(n)
+		s.minutes[at-1].Counts = s.minutes[at-1].Plus(n)
 	} else if minute >= oldest {
 		s.minutes = append(s.minutes, minuteCounts{})
 		copy(s.minutes[at+1:], s.minutes[at:])
@@ -111,7 +105,7 @@ func (s *series) since(minute int64) (sum Counts) {
 		return sum
 	}
 	for i := len(s.minutes) - 1; i >= 0 && s.minutes[i].minute >= minute; i-- {
-		sum = sum.plus(s.minutes[i].Counts)
+		sum = sum.Plus(s.minutes[i].Counts)
 	}
 	return sum
 }

@@ -98,7 +98,7 @@ func (s *State) conversion(rule Rule, mode Mode, t Target, below, finished int) 
 		rule: rule, mode: mode, target: t, window: s.rules.Conversion.Window, blocks: s.rules.Conversion.Blocks, anew: true,
 		over: func(since int64) (Figures, bool) {
 			c := s.counters.sum(t, since)
-			f := Figures{Counts: c, Conversion: c.conversion(), Limit: float64(below)}
+			f := Figures{Counts: c, Conversion: c.Conversion(), Limit: float64(below)}
 			return f, c.Finished >= int64(finished) && f.Conversion < float64(below)
 		},
 	}

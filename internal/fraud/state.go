@@ -203,7 +203,7 @@ func (s *State) count(e Entry) {
 	s.counters.add(e, e.Minute)
 	at := e.place()
 	if n, ok := s.counted[at]; ok || len(s.counted) < maxCounted {
-		s.counted[at] = n.plus(e.Counts)
+		s.counted[at] = n.Plus(e.Counts)
 	}
 }
 

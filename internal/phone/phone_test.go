@@ -52,7 +52,7 @@ func TestParse(t *testing.T) {
 		{"mobile that starts with the calling code", "9118001234", "IN", phone.Number{Digits: "919118001234", Country: "IN", Type: phone.Mobile}},
 		{"unassigned area code that is abroad", "4362345678", "US", phone.Number{Digits: "14362345678", Country: "US"}},
 		{"not valid today", "449999999999", "", phone.Number{Digits: "449999999999", Country: "GB"}},
-		{"no country", "883510012345", "", phone.Number{Digits: "883510012345"}},
+		{"no country", "883510012345", "", phone.Number{Digits: "883510012345", Premium: true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -29,6 +29,7 @@ import (
 	"countersign/internal/message"
 	"countersign/internal/retention"
 	"countersign/internal/store"
+	"countersign/internal/velocity"
 	"countersign/internal/web"
 )
 
@@ -63,6 +64,8 @@ type Server struct {
 	engine *engine.Engine
 	router *deliver.Router
 	old    *retention.Job
+
+	velocity *velocity.Watch
 
 	speaker   *tts.Speaker
 	carriers  carriers
@@ -161,8 +164,9 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if s.opts.Unlimited {
 		rate = 0
 	}
+	s.makeVelocity(reg)
 	s.engine = engine.New(engine.Config{
-		Store: s.db, Router: s.router, Messages: messages,
+		Store: s.db, Router: s.router, Messages: messages, Velocity: s.velocity,
 		Clock: s.opts.Clock, Log: s.log, Metrics: reg,
 		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported,
 	})
@@ -175,7 +179,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	mux.HandleFunc("/", apiv1.NotFound)
 	apiv1.Register(mux, apiv1.Config{
 		Engine: s.engine, Messages: messages, Drain: s.drain, Log: s.log, Metrics: reg,
-		Proxies: proxies, Strangers: s.strangers(proxies, reg),
+		Proxies: proxies, Strangers: s.strangers(proxies, reg), Velocity: s.velocity,
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
 	})
@@ -272,6 +276,10 @@ func (s *Server) Store() *store.DB { return s.db }
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := s.velocity.Load(ctx); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	s.velocity.Start()
 	s.engine.Resume()
 	s.old.Start()
 	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
@@ -305,7 +313,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancelStop()
 	s.old.Stop()
-	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop))
+	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop), s.velocity.Stop(stop))
 	s.api, s.ops, s.admin = listener{}, listener{}, listener{} // closed
 	return errors.Join(append(errs, s.Close())...)
 }
