@@ -97,6 +97,10 @@ var ErrNumber = fmt.Errorf("%w: bad number", ErrRefused)
 // of its own that may pass: no connection, no disk. It may be handed over again.
 var ErrNotSent = errors.New("not sent")
 
+// ErrTooManyThere is a reason of that sort that is about where the message goes, and
+// not about the carrier: enough are on their way there.
+var ErrTooManyThere = fmt.Errorf("%w: enough are on their way there", ErrNotSent)
+
 // ErrNoRoute means that no carrier is configured for a destination.
 var ErrNoRoute = errors.New("no route")
 

@@ -269,7 +269,7 @@ func (r *Router) hand(ctx context.Context, name string, m Message) (Submission, 
 	began := time.Now()
 	sub, err := r.carriers[name].Send(ctx, m)
 	r.metrics.handed(name, m.Channel, time.Since(began), err)
-	if !errors.Is(err, ErrNumber) { // says nothing about the carrier
+	if !errors.Is(err, ErrNumber) && !errors.Is(err, ErrTooManyThere) { // says nothing about the carrier
 		r.health[name].sent(r.now(), err == nil)
 	}
 	return sub, err

@@ -52,11 +52,11 @@ func (e Entry) place() Entry {
 	return e
 }
 
-// prefixDigits is how many first digits of a number make its prefix: the country and
+// PrefixDigits is how many first digits of a number make its prefix: the country and
 // what most plans give to one operator, or a part of it.
-const prefixDigits = 7
+const PrefixDigits = 7
 
-func prefixOf(number string) string { return number[:min(len(number), prefixDigits)] }
+func prefixOf(number string) string { return number[:min(len(number), PrefixDigits)] }
 
 // rangeOf splits a number into the hundred that it is in, and which of them it is.
 func rangeOf(number string) (hundred string, last int) {

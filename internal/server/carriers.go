@@ -21,6 +21,7 @@ import (
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/tts"
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/fraud"
 )
 
 // carriers are those of the configuration, by name, with what is needed of some
@@ -31,6 +32,8 @@ type carriers struct {
 	phones []*virtual.Phone
 	paths  map[string]http.Handler // of receipts
 	close  []func(context.Context) error
+
+	prefixes *sip.PrefixLimit // of all trunks together; nil for no limit
 }
 
 // makeCarriers makes the carriers of the configuration. Those that connect begin
@@ -38,6 +41,9 @@ type carriers struct {
 func (s *Server) makeCarriers(reg prometheus.Registerer) error {
 	s.carriers = carriers{
 		all: map[string]deliver.Carrier{}, types: map[string]string{}, paths: map[string]http.Handler{},
+	}
+	if most := s.opts.Config.Fraud.Voice.PrefixCalls; most > 0 {
+		s.carriers.prefixes = sip.NewPrefixLimit(most, fraud.PrefixDigits)
 	}
 	for i, c := range s.opts.Config.Carriers {
 		s.carriers.types[c.Name] = c.Type
@@ -75,7 +81,7 @@ func (s *Server) makeCarrier(c config.Carrier, reg prometheus.Registerer) error 
 		if err != nil {
 			return err
 		}
-		cfg.Speaker, cfg.Wanted = s.speaker, s.wanted
+		cfg.Speaker, cfg.Wanted, cfg.Prefixes = s.speaker, s.wanted, s.carriers.prefixes
 		cfg.Reports, cfg.Log, cfg.Metrics = s.reports(), s.log, reg
 		carrier, err := sip.New(cfg)
 		if err != nil {

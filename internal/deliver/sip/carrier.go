@@ -120,20 +120,37 @@ func (c *Carrier) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	if err := c.cfg.permits(m); err != nil {
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNumber, err)
 	}
-	pause, err := c.limit.enter(time.Now())
+	pause, err := c.enter(m.To)
 	if err != nil {
 		return deliver.Submission{}, err
 	}
 	call, err := c.prepare(ctx, m)
 	if err != nil {
-		c.limit.leave()
+		c.leave(m.To)
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
 	}
 	if !sleep(ctx, pause) {
-		c.limit.leave()
+		c.leave(m.To)
 		return deliver.Submission{}, errors.Join(fmt.Errorf("%w: %w", deliver.ErrNotSent, ctx.Err()), call.media.Close())
 	}
 	return c.dial(ctx, call)
+}
+
+// enter takes a place for a call to a number. pause is how long to wait before
+// dialling.
+func (c *Carrier) enter(number string) (pause time.Duration, err error) {
+	if err := c.cfg.Prefixes.enter(number); err != nil {
+		return 0, err
+	}
+	if pause, err = c.limit.enter(time.Now()); err != nil {
+		c.cfg.Prefixes.leave(number)
+	}
+	return pause, err
+}
+
+func (c *Carrier) leave(number string) {
+	c.limit.leave()
+	c.cfg.Prefixes.leave(number)
 }
 
 // prepare makes what a call needs before it is dialled: the announcement and the
@@ -200,7 +217,7 @@ const progress = 8 * time.Second
 func (c *Carrier) dial(ctx context.Context, call *call) (deliver.Submission, error) {
 	end := make(chan Result, 1)
 	if !c.begin(call, end) {
-		c.limit.leave()
+		c.leave(call.message.To)
 		return deliver.Submission{}, errors.Join(fmt.Errorf("%w: stopping", deliver.ErrNotSent), call.media.Close())
 	}
 	first, slow := time.NewTimer(c.cfg.FirstResponse), time.NewTimer(progress)
@@ -238,7 +255,7 @@ func (c *Carrier) begin(call *call, end chan<- Result) bool {
 
 // make makes the call, and sees that its end is known where it is of interest.
 func (c *Carrier) make(call *call, end chan<- Result) {
-	defer c.limit.leave()
+	defer c.leave(call.message.To)
 	stop := context.AfterFunc(c.dialling, call.giveUp.raise)
 	r := call.run(c.talking)
 	stop()

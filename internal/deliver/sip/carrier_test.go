@@ -238,6 +238,35 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestPrefixLimit: no more calls at a time go to a prefix than there may, over
+// whatever trunks; others go out.
+func TestPrefixLimit(t *testing.T) {
+	t.Parallel()
+	p := start(t, siptest.Config{RingForever: true})
+	limit := sip.NewPrefixLimit(2, 7)
+	shared := func(c *sip.Config) { c.Prefixes = limit }
+	first, second := open(t, p.Addr(), shared), open(t, p.Addr(), shared)
+	for _, tr := range []*trunk{first, second} {
+		if _, err := tr.Send(t.Context(), call()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := second.Send(t.Context(), call()); !errors.Is(err, deliver.ErrTooManyThere) || !errors.Is(err, deliver.ErrNotSent) {
+		t.Errorf("a third call to the prefix: %v, want not sent", err)
+	}
+	elsewhere := call()
+	elsewhere.To = "33612345678"
+	if _, err := second.Send(t.Context(), elsewhere); err != nil {
+		t.Errorf("a call elsewhere: %v", err)
+	}
+	if err := first.Close(); err != nil { // its call is over
+		t.Error(err)
+	}
+	if _, err := second.Send(t.Context(), call()); err != nil {
+		t.Errorf("when one is over: %v", err)
+	}
+}
+
 // TestClose: calls under way end with the carrier, and say so.
 func TestClose(t *testing.T) {
 	t.Parallel()

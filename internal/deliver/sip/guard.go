@@ -70,3 +70,45 @@ func (l *limiter) enter(now time.Time) (pause time.Duration, err error) {
 }
 
 func (l *limiter) leave() { <-l.slots }
+
+// PrefixLimit bounds the calls at a time to numbers with the same first digits, over
+// all trunks that share it: whoever is paid for calls to his numbers has them in a
+// row. Make one with NewPrefixLimit; nil is no bound.
+type PrefixLimit struct {
+	most, digits int
+
+	mu    sync.Mutex
+	calls map[string]int // by prefix
+}
+
+// NewPrefixLimit lets so many calls be under way to numbers with the same first
+// digits.
+func NewPrefixLimit(most, digits int) *PrefixLimit {
+	return &PrefixLimit{most: most, digits: digits, calls: map[string]int{}}
+}
+
+func (l *PrefixLimit) enter(number string) error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	prefix := number[:min(len(number), l.digits)]
+	if l.calls[prefix] >= l.most {
+		return fmt.Errorf("%w: %d calls to this prefix", deliver.ErrTooManyThere, l.most)
+	}
+	l.calls[prefix]++
+	return nil
+}
+
+func (l *PrefixLimit) leave(number string) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	prefix := number[:min(len(number), l.digits)]
+	if l.calls[prefix]--; l.calls[prefix] == 0 {
+		delete(l.calls, prefix)
+	}
+}

@@ -74,8 +74,9 @@ type Config struct {
 	Countries     []string // ISO codes of those that may be called; none: all
 	AllowPrefixes []string // first digits of numbers that may be called though they are expensive
 
-	MaxCalls       int     // at a time; default 100
-	CallsPerSecond float64 // 0 for no limit
+	MaxCalls       int          // at a time; default 100
+	CallsPerSecond float64      // 0 for no limit
+	Prefixes       *PrefixLimit // shared with other trunks; nil for no limit
 
 	FirstResponse time.Duration // for any response to an INVITE, before the next trunk is asked; default 1 s
 	RingTimeout   time.Duration // from the INVITE to an answer; default 45 s
