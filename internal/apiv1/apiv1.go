@@ -36,7 +36,6 @@ type Config struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Velocity *velocity.Watch // who blocks networks, and unblocks them
-	Proxies  web.Proxies     // whose word is taken for where a request comes from
 
 	// Strangers makes those wait who fail to prove where they come from; nil for
 	// nobody.

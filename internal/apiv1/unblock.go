@@ -89,7 +89,7 @@ func (a *API) carryOutUnblock(ctx context.Context, c *call, r *http.Request) (an
 	if c.params, err = readParams(r); err != nil {
 		return nil, err
 	}
-	proof, err := readProof(r, c.params)
+	proof, err := a.readProof(r, c.params)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,33 @@ import (
 	"countersign/internal/verify"
 )
 
-var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+// defaultRules are those of an operator who sets none (package config).
+func defaultRules() fraud.Rules {
+	const day = 24 * time.Hour
+	return fraud.Rules{
+		RepeatWithin: day,
+		Conversion: fraud.Conversion{
+			Mode: fraud.Enforce, All: fraud.Shadow, Window: time.Hour, Finished: 30, Below: 10, Alert: 35,
+			Blocks: []time.Duration{20 * time.Minute, time.Hour, 6 * time.Hour, day, 0},
+		},
+		Sequence: fraud.Sequence{
+			Mode: fraud.Enforce, Window: 10 * time.Minute, Numbers: 8,
+			Blocks: []time.Duration{20 * time.Minute, time.Hour, 6 * time.Hour, day},
+		},
+		Unverified: fraud.Unverified{
+			Mode: fraud.Enforce, Window: time.Hour, Percent: 300, Prefix: 30, Country: 500,
+			Blocks: []time.Duration{time.Minute, 5 * time.Minute, 20 * time.Minute},
+		},
+		Prefix:  fraud.Volume{Mode: fraud.Enforce, Window: time.Hour, Starts: 2000, Blocks: []time.Duration{10 * time.Minute}},
+		Network: fraud.Volume{Mode: fraud.Off, Window: time.Hour, Blocks: []time.Duration{10 * time.Minute}},
+		Source: fraud.Source{
+			Mode: fraud.Shadow, Window: time.Hour, Starts: 0, FailedChecks: 100, Blocks: []time.Duration{10 * time.Minute},
+		},
+		Country: fraud.Country{Mode: fraud.Shadow, Starts: 200, Sigma: 6, Blocks: []time.Duration{time.Hour, 6 * time.Hour}},
+		Spend:   fraud.Spend{Mode: fraud.Shadow, Times: 10, Least: 10 * verify.Unit},
+		Voice:   fraud.Voice{Mode: fraud.Enforce, CallsPerHour: 60, Blocks: []time.Duration{10 * time.Minute}},
+	}
+}
 
 // traffic plays verifications against a State in virtual time, as the engine does.
 type traffic struct {
@@ -112,7 +138,7 @@ func TestPumping(t *testing.T) {
 	} {
 		t.Run(attack.name, func(t *testing.T) {
 			t.Parallel()
-			tr := newTraffic(1, fraud.DefaultRules())
+			tr := newTraffic(1, defaultRules())
 			for i := range requests {
 				at := t0.Add(attack.within * time.Duration(i) / requests)
 				tr.later(at, func(now time.Time) { tr.start(attack.number(i, tr.random), "GB", false, now) })
@@ -137,7 +163,7 @@ func drawn(_ int, r *rand.Rand) string { return fmt.Sprintf("4477001%05d", r.Int
 func TestFalseBlocks(t *testing.T) {
 	t.Parallel()
 	const requests, prefixes = 100_000, 300
-	tr := newTraffic(2, fraud.DefaultRules())
+	tr := newTraffic(2, defaultRules())
 	zipf := rand.NewZipf(tr.random, 1.1, 20, prefixes-1) // a few operators have most people
 	for range requests {
 		at := t0.Add(time.Duration(tr.random.Int64N(int64(24 * time.Hour))))

@@ -136,48 +136,6 @@ type Voice struct {
 	AllowPrefixes []string
 }
 
-// DefaultRules are the rules of an installation that sets nothing: those of
-// docs/how-to/protect-against-fraud.md, which says where each figure is from.
-func DefaultRules() Rules {
-	const day = 24 * time.Hour
-	return Rules{
-		RepeatWithin: day,
-		Conversion: Conversion{
-			Mode: Enforce, All: Shadow, Window: time.Hour, Finished: 30, Below: 10, Alert: 35,
-			Blocks: []time.Duration{20 * time.Minute, time.Hour, 6 * time.Hour, day, 0},
-		},
-		Sequence: Sequence{
-			Mode: Enforce, Window: 10 * time.Minute, Numbers: 8,
-			Blocks: []time.Duration{20 * time.Minute, time.Hour, 6 * time.Hour, day},
-		},
-		Unverified: Unverified{
-			Mode: Enforce, Window: time.Hour, Percent: 300, Prefix: 30, Country: 500,
-			Blocks: []time.Duration{time.Minute, 5 * time.Minute, 20 * time.Minute},
-		},
-		Prefix:  Volume{Mode: Enforce, Window: time.Hour, Starts: 2000, Blocks: []time.Duration{10 * time.Minute}},
-		Network: Volume{Mode: Off, Window: time.Hour, Blocks: []time.Duration{10 * time.Minute}},
-		Source: Source{
-			Mode: Shadow, Window: time.Hour, Starts: 0, FailedChecks: 100, Blocks: []time.Duration{10 * time.Minute},
-		},
-		Country: Country{Mode: Shadow, Starts: 200, Sigma: 6, Blocks: []time.Duration{time.Hour, 6 * time.Hour}},
-		Spend:   Spend{Mode: Shadow, Times: 10, Least: 10 * verify.Unit},
-		Voice:   Voice{Mode: Enforce, CallsPerHour: 60, Blocks: []time.Duration{10 * time.Minute}},
-	}
-}
-
-// InShadow are the same rules, none of which refuses anybody.
-func (r Rules) InShadow() Rules {
-	for _, m := range []*Mode{
-		&r.Conversion.Mode, &r.Conversion.All, &r.Sequence.Mode, &r.Unverified.Mode,
-		&r.Prefix.Mode, &r.Network.Mode, &r.Source.Mode, &r.Country.Mode, &r.Spend.Mode, &r.Voice.Mode,
-	} {
-		if *m == Enforce {
-			*m = Shadow
-		}
-	}
-	return r
-}
-
 // longest is how far back a rule looks that counts by the minute.
 func (r Rules) longest() time.Duration {
 	return max(r.Conversion.Window, r.Sequence.Window, r.Unverified.Window, r.Prefix.Window,
