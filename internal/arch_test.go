@@ -96,7 +96,7 @@ func house() []room {
 		},
 		{
 			path:  "internal/adminapi",
-			ours:  []string{"verify", "phone", "signature", "deliver", "store"},
+			ours:  []string{"verify", "phone", "account", "signature", "deliver", "store"},
 			never: []string{sql},
 		},
 		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},

@@ -7,10 +7,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
-	"time"
 
+	"countersign/internal/account"
 	"countersign/internal/phone"
 	"countersign/internal/signature"
 	"countersign/internal/store"
@@ -27,50 +26,28 @@ func accountRoutes() []route {
 		{method: http.MethodPost, path: "/accounts/{key}/unbar", serve: (*call).unbarAccount, action: "account.unbar"},
 		{method: http.MethodPost, path: "/accounts/{key}/credit", serve: (*call).creditAccount, action: "account.credit"},
 		{method: http.MethodPost, path: "/accounts/{key}/rotate-secret", serve: (*call).rotateSecret, action: "account.rotate-secret"},
+		{method: http.MethodPost, path: "/accounts/{key}/rotate-signature", serve: (*call).rotateSignature, action: "account.rotate-signature"},
+		{method: http.MethodGet, path: "/accounts/{key}/secrets", serve: (*call).listSecrets},
+		{method: http.MethodPost, path: "/accounts/{key}/secrets", serve: (*call).addSecret, action: "account.secret-add"},
+		{method: http.MethodDelete, path: "/accounts/{key}/secrets/{id}", serve: (*call).revokeSecret, action: "account.secret-revoke"},
+		{method: http.MethodGet, path: "/accounts/{key}/approved-numbers", serve: (*call).listApproved},
+		{method: http.MethodPut, path: "/accounts/{key}/approved-numbers/{number}", serve: (*call).approveNumber, action: "account.approve"},
+		{method: http.MethodDelete, path: "/accounts/{key}/approved-numbers/{number}", serve: (*call).unapproveNumber, action: "account.unapprove"},
 	}
 }
 
 // Account is an account as the API shows it, without its secrets.
 type Account struct {
 	Key     string `json:"key"`
-	Balance string `json:"balance"`
+	Balance string `json:"balance"` // of its parent, if it has one
 	AccountSettings
 }
 
 // AccountSettings are what can be changed of an account.
-type AccountSettings struct {
-	Name            string                 `json:"name"`
-	Barred          bool                   `json:"barred"`
-	Trial           bool                   `json:"trial"`
-	PINCode         bool                   `json:"pin_code"`
-	Rate            int                    `json:"rate"`
-	OnUndeliverable verify.OnUndeliverable `json:"on_undeliverable"`
-}
-
-func settingsOf(a verify.Account) AccountSettings {
-	return AccountSettings{
-		Name: a.Name, Barred: a.Barred, Trial: a.Trial, PINCode: a.CustomPIN, Rate: a.Rate, OnUndeliverable: a.OnUndeliverable,
-	}
-}
-
-// apply checks the settings and puts them into a.
-func (s AccountSettings) apply(a *verify.Account) error {
-	const longestName, mostRate = 200, 65_535
-	if err := line("name", s.Name, longestName); err != nil {
-		return err
-	}
-	if s.Rate < 0 || s.Rate > mostRate {
-		return invalid("rate", "must be 0 to %d", mostRate)
-	}
-	if !s.OnUndeliverable.Valid() {
-		return invalid("on_undeliverable", "must be %s or %s", verify.UndeliverableWait, verify.UndeliverableNextEvent)
-	}
-	a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate, a.OnUndeliverable = s.Name, s.Barred, s.Trial, s.PINCode, s.Rate, s.OnUndeliverable
-	return nil
-}
+type AccountSettings = account.Settings
 
 func toAccount(a verify.Account) Account {
-	return Account{Key: a.Key, Balance: a.Balance.String(), AccountSettings: settingsOf(a)}
+	return Account{Key: a.Key, Balance: a.Balance.String(), AccountSettings: account.Of(a)}
 }
 
 // AccountList is the answer to a wish for all accounts.
@@ -97,14 +74,6 @@ func (c *call) listAccounts() error {
 func (c *call) account() (verify.Account, error) {
 	found, err := c.cfg.Store.Credentials(c.r.Context(), c.r.PathValue("key"))
 	return found.Account, err
-}
-
-func (c *call) showAccount() error {
-	a, err := c.account()
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, toAccount(a))
 }
 
 // NewAccount is an account to create.
@@ -138,8 +107,10 @@ func (c *call) createAccount() error {
 	for i, number := range a.Approved {
 		masked[i] = phone.Mask(number)
 	}
+	logged := n.AccountSettings
+	logged.TestNumbers = maskedTests(logged)
 	ctx, err := c.change(a.Key, map[string]any{
-		"settings": n.AccountSettings, "credit": a.Balance.String(), "approved_numbers": masked, "signature_method": n.SignatureMethod,
+		"settings": logged, "credit": a.Balance.String(), "approved_numbers": masked, "signature_method": n.SignatureMethod,
 	})
 	if err != nil {
 		return err
@@ -155,7 +126,7 @@ func (c *call) createAccount() error {
 // account checks what was asked for, and draws what was not.
 func (n NewAccount) account() (a store.NewAccount, err error) {
 	a.Key, a.Secret = cmp.Or(n.Key, store.NewAPIKey()), cmp.Or(n.Secret, store.NewAPISecret())
-	if !regexp.MustCompile(`^[0-9A-Za-z]{8}$`).MatchString(a.Key) {
+	if !account.ValidKey(a.Key) {
 		return a, invalid("key", "%q is not 8 letters and digits", printable(a.Key))
 	}
 	if err := line("secret", a.Secret, 200); err != nil {
@@ -167,7 +138,7 @@ func (n NewAccount) account() (a store.NewAccount, err error) {
 	if a.Balance < 0 {
 		return a, invalid("credit", "must not be negative")
 	}
-	if err := n.apply(&a.Account); err != nil {
+	if err := n.Apply(&a.Account); err != nil {
 		return a, err
 	}
 	for _, text := range n.ApprovedNumbers {
@@ -203,7 +174,7 @@ func (c *call) setAccount() error {
 		return err
 	}
 	if len(given) == 0 {
-		return &Problem{Status: http.StatusBadRequest, Detail: "no setting is given; there are name, barred, trial, pin_code, rate and on_undeliverable"}
+		return &Problem{Status: http.StatusBadRequest, Detail: "no setting is given; the document lists them (AccountSettings)"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if string(given[name]) == "null" {
@@ -211,21 +182,38 @@ func (c *call) setAccount() error {
 		}
 	}
 	key := c.r.PathValue("key")
+	if given[testNumbers] != nil {
+		if given[testNumbers], err = json.Marshal(maskedTests(probe)); err != nil {
+			return err
+		}
+	}
 	ctx, err := c.change(key, given)
 	if err != nil {
 		return err
 	}
 	err = c.cfg.Store.UpdateAccount(ctx, key, func(a *verify.Account) error {
-		s := settingsOf(*a)
+		s := account.Of(*a)
 		if err := json.Unmarshal(body, &s); err != nil {
 			return err
 		}
-		return s.apply(a)
+		return s.Apply(a)
 	})
 	if err != nil {
 		return err
 	}
 	return c.changedAccount()
+}
+
+// testNumbers is the setting that names numbers.
+const testNumbers = "test_numbers"
+
+// maskedTests are test numbers as the audit log may show them.
+func maskedTests(s AccountSettings) []verify.TestNumber {
+	var masked []verify.TestNumber
+	for _, test := range s.TestNumbers {
+		masked = append(masked, verify.TestNumber{Number: phone.Mask(test.Number), Code: "…"})
+	}
+	return masked
 }
 
 // changedAccount answers with the account as it is now.
@@ -276,22 +264,4 @@ func (c *call) creditAccount() error {
 		return err
 	}
 	return c.changedAccount()
-}
-
-// NewSecret is a secret that is shown this once.
-type NewSecret struct {
-	Secret string `json:"secret"`
-}
-
-func (c *call) rotateSecret() error {
-	key := c.r.PathValue("key")
-	ctx, err := c.change(key, nil)
-	if err != nil {
-		return err
-	}
-	s := NewSecret{Secret: store.NewAPISecret()}
-	if err := c.cfg.Store.RotateSecret(ctx, key, s.Secret, time.Time{}, c.now()); err != nil {
-		return err
-	}
-	return c.changed(http.StatusOK, s)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -37,15 +38,15 @@ func TestAccounts(t *testing.T) {
 	o.ok("POST", "/accounts/acme0001/credit", map[string]any{"amount": "-0.00000001"}, &a)
 	o.ok("POST", "/accounts/acme0001/bar", nil, &a)
 	want := adminapi.Account{Key: "acme0001", Balance: "100.00000000", AccountSettings: adminapi.AccountSettings{
-		Name: "Acme Ltd", Barred: true, PINCode: true, Rate: 7, OnUndeliverable: "next_event",
+		Name: "Acme Ltd", Barred: true, PINCode: true, Rate: 7, OnUndeliverable: "next_event", DailyCap: "0.00000000",
 	}}
-	if a != want {
+	if !reflect.DeepEqual(a, want) {
 		t.Errorf("got %+v, want %+v", a, want)
 	}
 	o.ok("POST", "/accounts/acme0001/unbar", nil, &a)
 	var list adminapi.AccountList
 	o.ok("GET", "/accounts", nil, &list)
-	if want.Barred = false; len(list.Accounts) != 6 || list.Accounts[0] != want || a != want {
+	if want.Barred = false; len(list.Accounts) != 6 || !reflect.DeepEqual(list.Accounts[0], want) || !reflect.DeepEqual(a, want) {
 		t.Errorf("listed %+v", list)
 	}
 	var secret adminapi.NewSecret
@@ -116,6 +117,21 @@ func TestRefusals(t *testing.T) {
 		"long reason":     {"PUT", "/blocked-numbers/447700900000", "", map[string]string{"reason": strings.Repeat("x", 1001)}, 400, "reason"},
 		"long body":       {"PUT", "/blocked-numbers/447700900000", "", map[string]string{"reason": strings.Repeat("x", 1<<20)}, 413, ""},
 		"not blocked":     {"DELETE", "/blocked-numbers/447700900000", "", nil, 404, ""},
+		"no country":      {"PATCH", "/accounts/demo0001", "", json(`{"countries":["XX"]}`), 400, "countries"},
+		"kind of country": {"PATCH", "/accounts/demo0001", "", json(`{"countries":"GB"}`), 400, "countries"},
+		"no network":      {"POST", "/accounts", "", json(`{"sources":["here"]}`), 400, "sources"},
+		"no cap":          {"PATCH", "/accounts/demo0001", "", json(`{"daily_cap":"-1"}`), 400, "daily_cap"},
+		"no parent":       {"PATCH", "/accounts/trial001", "", json(`{"parent":"nobody00"}`), 409, "parent"},
+		"own parent":      {"PATCH", "/accounts/trial001", "", json(`{"parent":"trial001"}`), 409, "parent"},
+		"keep for ever":   {"POST", "/accounts/demo0001/rotate-secret", "", json(`{"keep_seconds":1000000000000}`), 400, "keep_seconds"},
+		"keep backwards":  {"POST", "/accounts/demo0001/rotate-secret", "", json(`{"keep_seconds":-1}`), 400, "keep_seconds"},
+		"expired":         {"POST", "/accounts/demo0001/secrets", "", json(`{"expires_in_seconds":-1}`), 400, "expires_in_seconds"},
+		"secret again":    {"POST", "/accounts/demo0001/secrets", "", json(`{"secret":"demosecret0001"}`), 409, "secret"},
+		"secret unknown":  {"DELETE", "/accounts/demo0001/secrets/00000000", "", nil, 404, "id"},
+		"secrets of none": {"GET", "/accounts/nobody00/secrets", "", nil, 404, "key"},
+		"unsigned":        {"POST", "/accounts/trial001/rotate-signature", "", json(`{"method":"rot13"}`), 400, "method"},
+		"not approved":    {"DELETE", "/accounts/demo0001/approved-numbers/447700900000", "", nil, 404, "number"},
+		"approve nothing": {"PUT", "/accounts/demo0001/approved-numbers/12", "", nil, 400, "number"},
 		"no body":         {"POST", "/accounts", "", nil, 415, "Content-Type"},
 		"no such path":    {"GET", "/nonsense", "", nil, 404, ""},
 		"no such method":  {"DELETE", "/accounts", "", nil, 405, ""},

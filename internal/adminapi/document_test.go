@@ -85,7 +85,7 @@ func (d document) check(t *testing.T, req *http.Request, sent []byte, resp *http
 			t.Errorf("%s does not answer %d", op.OperationID, resp.StatusCode)
 		}
 		said = op.Responses.Value("default")
-	} else if op.RequestBody != nil {
+	} else if op.RequestBody != nil && (op.RequestBody.Value.Required || len(sent) > 0) {
 		d.visit(t, op.OperationID+" takes", op.RequestBody.Value.Content, req.Header.Get("Content-Type"), sent)
 	}
 	if len(said.Value.Content) == 0 {

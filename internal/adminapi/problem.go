@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"countersign/internal/account"
 	"countersign/internal/store"
 )
 
@@ -40,6 +41,9 @@ func (h *Handler) problem(route route, err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
+	if setting, ok := errors.AsType[*account.Error](err); ok {
+		return invalid(setting.Setting, "%s", setting.Reason)
+	}
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case tooLarge:
@@ -48,6 +52,14 @@ func (h *Handler) problem(route route, err error) *Problem {
 		return &Problem{Status: http.StatusNotFound, Parameter: "key", Detail: store.ErrNoAccount.Error()}
 	case errors.Is(err, store.ErrAccountExists):
 		return &Problem{Status: http.StatusConflict, Parameter: "key", Detail: store.ErrAccountExists.Error()}
+	case errors.Is(err, store.ErrNoSecret):
+		return &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: store.ErrNoSecret.Error()}
+	case errors.Is(err, store.ErrNotApproved):
+		return &Problem{Status: http.StatusNotFound, Parameter: "number", Detail: store.ErrNotApproved.Error()}
+	case errors.Is(err, store.ErrSecrets), errors.Is(err, store.ErrSecretExists):
+		return &Problem{Status: http.StatusConflict, Parameter: "secret", Detail: rootOf(err).Error()}
+	case errors.Is(err, store.ErrNoParent), errors.Is(err, store.ErrParent), errors.Is(err, store.ErrOwnBalance):
+		return &Problem{Status: http.StatusConflict, Parameter: "parent", Detail: rootOf(err).Error()}
 	case errors.Is(err, store.ErrBalanceRange):
 		return &Problem{Status: http.StatusBadRequest, Parameter: "amount", Detail: store.ErrBalanceRange.Error()}
 	case errors.Is(err, store.ErrOverloaded), errors.Is(err, context.DeadlineExceeded) && !h.cfg.Explain:
@@ -58,6 +70,14 @@ func (h *Handler) problem(route route, err error) *Problem {
 	}
 	h.cfg.Log.Error("admin call failed", "route", route.method+" "+Base+route.path, "error", err)
 	return &Problem{Status: http.StatusInternalServerError, Detail: "internal error; the server's log tells more"}
+}
+
+// rootOf is the error without what was being done.
+func rootOf(err error) error {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err
 }
 
 func writeProblem(w http.ResponseWriter, p *Problem) {

@@ -39,10 +39,14 @@ func bodyProblem(err error) error {
 	case err == nil:
 		return nil
 	case ok && kind.Field != "":
-		// The type of an embedded struct stands before the name, with a capital.
-		name := strings.TrimLeft(kind.Field, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-		if name != kind.Field {
-			_, name, _ = strings.Cut(kind.Field, ".")
+		// The types of embedded structs stand before the name, with a capital.
+		name := kind.Field
+		for name[0] >= 'A' && name[0] <= 'Z' {
+			_, inner, ok := strings.Cut(name, ".")
+			if !ok || inner == "" {
+				break
+			}
+			name = inner
 		}
 		return invalid(name, "must not be a JSON %s", kind.Value)
 	case strings.HasPrefix(err.Error(), unknown):

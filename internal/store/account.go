@@ -18,6 +18,9 @@ var ErrNoAccount = errors.New("no such account")
 // ErrAccountExists is returned when a new account's key is taken.
 var ErrAccountExists = errors.New("an account with this key exists")
 
+// ErrNotApproved is returned when a number is to lose an approval that it has not.
+var ErrNotApproved = errors.New("the number is not approved")
+
 // Credentials are an account together with what proves that a request is its.
 type Credentials struct {
 	verify.Account
@@ -164,8 +167,7 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 			return err
 		}
 		for _, number := range a.Approved {
-			if _, err := tx.exec(`INSERT INTO approved_numbers (account, number, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-				a.Key, number, millis(now)); err != nil {
+			if err := tx.approve(a.Key, number, now); err != nil {
 				return err
 			}
 		}
@@ -251,6 +253,44 @@ func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) er
 // Approved reports whether a trial account may reach number.
 func (db *DB) Approved(ctx context.Context, account, number string) (bool, error) {
 	return db.exists(ctx, `SELECT 1 FROM approved_numbers WHERE account = $1 AND number = $2`, account, number)
+}
+
+// ApprovedNumbers lists the numbers that a trial account may reach.
+func (db *DB) ApprovedNumbers(ctx context.Context, account string) (numbers []string, err error) {
+	rows, err := db.query(ctx, `SELECT number FROM approved_numbers WHERE account = $1 ORDER BY number`, account)
+	if err != nil {
+		return nil, fmt.Errorf("list approved numbers: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var number string
+		if err := rows.Scan(&number); err != nil {
+			return nil, fmt.Errorf("list approved numbers: %w", err)
+		}
+		numbers = append(numbers, number)
+	}
+	return numbers, rows.Err()
+}
+
+// Approve lets a trial account reach number.
+func (db *DB) Approve(ctx context.Context, account, number string, now time.Time) error {
+	return db.changeAccount(ctx, account, func(tx *Tx) error { return tx.approve(account, number, now) })
+}
+
+func (tx *Tx) approve(account, number string, now time.Time) error {
+	return tx.send(`INSERT INTO approved_numbers (account, number, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+		account, number, millis(now))
+}
+
+// Unapprove takes that back.
+func (db *DB) Unapprove(ctx context.Context, account, number string) error {
+	return db.changeAccount(ctx, account, func(tx *Tx) error {
+		n, err := tx.exec(`DELETE FROM approved_numbers WHERE account = $1 AND number = $2`, account, number)
+		if err == nil && n == 0 {
+			err = ErrNotApproved
+		}
+		return err
+	})
 }
 
 func (db *DB) exists(ctx context.Context, query string, args ...any) (bool, error) {

@@ -1,0 +1,110 @@
+package adminapi
+
+import (
+	"context"
+	"net/http"
+
+	"countersign/internal/phone"
+)
+
+// AccountDetail is all that is known of one account, but for its secrets.
+type AccountDetail struct {
+	Account
+	Unlimited       bool     `json:"unlimited"`   // neither rate nor credit limits it
+	SpentToday      string   `json:"spent_today"` // by it, and those that use its balance, since midnight UTC
+	SubAccounts     []string `json:"sub_accounts"`
+	Secrets         []Secret `json:"secrets"`
+	SignatureMethod string   `json:"signature_method"` // "" where it may not sign
+	// OldSignatureUntil is until when the signature secret before the present one is
+	// good; "" when there is none.
+	OldSignatureUntil string   `json:"old_signature_until"`
+	ApprovedNumbers   []string `json:"approved_numbers"`
+}
+
+func (c *call) showAccount() error {
+	if _, err := c.query(); err != nil {
+		return err
+	}
+	ctx, key := c.r.Context(), c.r.PathValue("key")
+	found, err := c.cfg.Store.Credentials(ctx, key)
+	if err != nil {
+		return err
+	}
+	d := AccountDetail{Account: toAccount(found.Account), Unlimited: found.Unlimited, SignatureMethod: found.SignatureMethod, SubAccounts: []string{}}
+	if found.OldSignatureUntil.After(c.now()) {
+		d.OldSignatureUntil = stamp(found.OldSignatureUntil)
+	}
+	spent, err := c.cfg.Store.Spent(ctx, key, c.now())
+	if err != nil {
+		return err
+	}
+	d.SpentToday = spent.String()
+	if d.Secrets, err = c.secrets(ctx, key); err != nil {
+		return err
+	}
+	if d.ApprovedNumbers, err = c.approved(ctx, key); err != nil {
+		return err
+	}
+	all, err := c.cfg.Store.Accounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if a.Parent == key {
+			d.SubAccounts = append(d.SubAccounts, a.Key)
+		}
+	}
+	return c.answer(http.StatusOK, d)
+}
+
+// ApprovedNumbers are the numbers that a trial account may reach.
+type ApprovedNumbers struct {
+	Numbers []string `json:"numbers"`
+}
+
+func (c *call) approved(ctx context.Context, key string) ([]string, error) {
+	numbers, err := c.cfg.Store.ApprovedNumbers(ctx, key)
+	if numbers == nil {
+		numbers = []string{}
+	}
+	return numbers, err
+}
+
+func (c *call) listApproved() error {
+	if _, err := c.account(); err != nil {
+		return err
+	}
+	numbers, err := c.approved(c.r.Context(), c.r.PathValue("key"))
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, ApprovedNumbers{numbers})
+}
+
+func (c *call) approveNumber() error {
+	return c.changeApproved(func(ctx context.Context, key, number string) error {
+		return c.cfg.Store.Approve(ctx, key, number, c.now())
+	})
+}
+
+func (c *call) unapproveNumber() error {
+	return c.changeApproved(func(ctx context.Context, key, number string) error {
+		return c.cfg.Store.Unapprove(ctx, key, number)
+	})
+}
+
+func (c *call) changeApproved(change func(ctx context.Context, key, number string) error) error {
+	n, err := number("number", c.r.PathValue("number"))
+	if err != nil {
+		return err
+	}
+	key := c.r.PathValue("key")
+	ctx, err := c.change(key, map[string]string{"number": phone.Mask(n)})
+	if err != nil {
+		return err
+	}
+	if err := change(ctx, key, n); err != nil {
+		return err
+	}
+	return c.changed(http.StatusNoContent, nil)
+}

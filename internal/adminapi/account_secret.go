@@ -1,0 +1,183 @@
+package adminapi
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"time"
+
+	"countersign/internal/signature"
+	"countersign/internal/store"
+)
+
+// Secret is what is shown of an API secret.
+type Secret struct {
+	ID        string `json:"id"`
+	CreatedAt string `json:"created_at"`
+	ExpiresAt string `json:"expires_at"` // "" for never
+}
+
+func toSecret(s store.Secret) Secret {
+	return Secret{s.ID, stamp(s.CreatedAt), stamp(s.ExpiresAt)}
+}
+
+// Secrets is the answer to a wish for all of an account.
+type Secrets struct {
+	Secrets []Secret `json:"secrets"`
+}
+
+func (c *call) secrets(ctx context.Context, key string) ([]Secret, error) {
+	found, err := c.cfg.Store.Secrets(ctx, key, c.now())
+	list := make([]Secret, len(found))
+	for i, s := range found {
+		list[i] = toSecret(s)
+	}
+	return list, err
+}
+
+func (c *call) listSecrets() error {
+	if _, err := c.query(); err != nil {
+		return err
+	}
+	list, err := c.secrets(c.r.Context(), c.r.PathValue("key"))
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, Secrets{list})
+}
+
+// AddSecret is a wish for one more secret.
+type AddSecret struct {
+	Secret    string `json:"secret"`             // drawn if empty
+	ExpiresIn int    `json:"expires_in_seconds"` // 0 for never
+}
+
+// AddedSecret is a secret that is shown this once.
+type AddedSecret struct {
+	Secret
+	Value string `json:"secret"`
+}
+
+func (c *call) addSecret() error {
+	var add AddSecret
+	if err := c.read(&add); err != nil {
+		return err
+	}
+	if err := line("secret", add.Secret, 200); err != nil {
+		return err
+	}
+	expires, err := c.in("expires_in_seconds", add.ExpiresIn)
+	if err != nil {
+		return err
+	}
+	key, value := c.r.PathValue("key"), cmp.Or(add.Secret, store.NewAPISecret())
+	ctx, err := c.change(key, map[string]any{"expires_at": stamp(expires)})
+	if err != nil {
+		return err
+	}
+	added, err := c.cfg.Store.AddSecret(ctx, key, value, expires, c.now())
+	if err != nil {
+		return err
+	}
+	return c.changed(http.StatusCreated, AddedSecret{toSecret(added), value})
+}
+
+func (c *call) revokeSecret() error {
+	key, id := c.r.PathValue("key"), c.r.PathValue("id")
+	ctx, err := c.change(key, map[string]string{"id": printable(id)})
+	if err != nil {
+		return err
+	}
+	if err := c.cfg.Store.RevokeSecret(ctx, key, id); err != nil {
+		return err
+	}
+	return c.changed(http.StatusNoContent, nil)
+}
+
+// Rotation says for how long the secrets that are replaced go on being good.
+type Rotation struct {
+	Keep int `json:"keep_seconds"` // 0 for no longer
+}
+
+// NewSecret is a secret that is shown this once.
+type NewSecret struct {
+	Secret string `json:"secret"`
+}
+
+func (c *call) rotateSecret() error {
+	var rotation Rotation
+	if c.r.Header.Get("Content-Type") != "" {
+		if err := c.read(&rotation); err != nil {
+			return err
+		}
+	}
+	until, err := c.in("keep_seconds", rotation.Keep)
+	if err != nil {
+		return err
+	}
+	key := c.r.PathValue("key")
+	ctx, err := c.change(key, map[string]string{"old_until": stamp(until)})
+	if err != nil {
+		return err
+	}
+	s := NewSecret{Secret: store.NewAPISecret()}
+	if err := c.cfg.Store.RotateSecret(ctx, key, s.Secret, until, c.now()); err != nil {
+		return err
+	}
+	return c.changed(http.StatusOK, s)
+}
+
+// SignatureRotation is a wish for another signature secret.
+type SignatureRotation struct {
+	Method string `json:"method"` // "" for the one that the account has
+	Rotation
+}
+
+// NewSignature is a signature secret that is shown this once.
+type NewSignature struct {
+	Method string `json:"signature_method"`
+	Secret string `json:"signature_secret"`
+}
+
+func (c *call) rotateSignature() error {
+	var rotation SignatureRotation
+	if err := c.read(&rotation); err != nil {
+		return err
+	}
+	until, err := c.in("keep_seconds", rotation.Keep)
+	if err != nil {
+		return err
+	}
+	key := c.r.PathValue("key")
+	found, err := c.cfg.Store.Credentials(c.r.Context(), key)
+	if err != nil {
+		return err
+	}
+	method := cmp.Or(rotation.Method, found.SignatureMethod)
+	if !signature.Method(method).Valid() {
+		return invalid("method", "must be md5hash, md5, sha1, sha256 or sha512")
+	}
+	ctx, err := c.change(key, map[string]string{"method": method, "old_until": stamp(until)})
+	if err != nil {
+		return err
+	}
+	s := NewSignature{Method: method, Secret: store.NewAPISecret()}
+	if err := c.cfg.Store.SetSignature(ctx, key, s.Method, s.Secret, until, c.now()); err != nil {
+		return err
+	}
+	return c.changed(http.StatusOK, s)
+}
+
+// longest is how far ahead an end may lie.
+const longest = 10 * 365 * 24 * time.Hour
+
+// in is the time so many seconds from now; zero for 0.
+func (c *call) in(parameter string, seconds int) (time.Time, error) {
+	if seconds < 0 || seconds > int(longest/time.Second) {
+		return time.Time{}, invalid(parameter, "must be 0 to %d seconds", int(longest/time.Second))
+	}
+	if seconds == 0 {
+		return time.Time{}, nil
+	}
+	return c.now().Truncate(time.Millisecond).Add(time.Duration(seconds) * time.Second), nil
+}
