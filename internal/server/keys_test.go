@@ -1,0 +1,190 @@
+package server_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"countersign/internal/pgtest"
+	"countersign/internal/server"
+	"countersign/internal/store"
+)
+
+// drill is an installation under load, of which the keys are replaced.
+type drill struct {
+	t        *testing.T
+	database string
+	clock    *clockwork.FakeClock
+	nodes    []*running
+	onDisk   atomic.Pointer[store.Key] // what lies where the servers look for their key file
+
+	rounds  [4]atomic.Int64 // of each worker
+	failed  atomic.Int64
+	stopped atomic.Bool
+	workers sync.WaitGroup
+}
+
+// TestKeysUnderLoad: data keys and the key file are replaced while nodes serve, and
+// no check fails for it.
+func TestKeysUnderLoad(t *testing.T) {
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		testKeysUnderLoad(t, filepath.Join(t.TempDir(), "countersign.db"), 1)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		testKeysUnderLoad(t, pgtest.Prepared(t, "migrated", store.Migrate), 2)
+	})
+}
+
+func testKeysUnderLoad(t *testing.T, database string, nodes int) {
+	d := &drill{t: t, database: database, clock: clockwork.NewFakeClockAt(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+	first, next := store.NewKey(), store.NewKey()
+	d.onDisk.Store(&first)
+	for range nodes {
+		d.start()
+	}
+	for i := range d.rounds {
+		d.workers.Go(func() { d.work(i) })
+	}
+	d.everybody()
+
+	old := d.tool(first)
+	d.must(old.NewDataKeys(t.Context(), d.clock.Now()))
+	d.everybody()
+	d.must(old.AddKeyFile(t.Context(), next, d.clock.Now()))
+	d.must(old.NewDataKeys(t.Context(), d.clock.Now()))
+	d.minute()
+	tool := d.tool(next)
+	if err := tool.FinishKeyFile(t.Context(), d.clock.Now(), false); !errors.Is(err, store.ErrKeyInUse) {
+		t.Errorf("finish while servers have the old file: %v, want ErrKeyInUse", err)
+	}
+	d.onDisk.Store(&next)
+	for finished := false; !finished; {
+		d.minute()
+		err := tool.FinishKeyFile(t.Context(), d.clock.Now(), false)
+		if finished = err == nil; !finished && !errors.Is(err, store.ErrKeyInUse) {
+			t.Fatal(err)
+		}
+	}
+	d.must(tool.NewDataKeys(t.Context(), d.clock.Now()))
+	d.everybody()
+	if nodes > 1 {
+		d.start() // with the new file
+	}
+	d.minute()
+	d.stopped.Store(true)
+	d.workers.Wait()
+	for _, node := range d.nodes {
+		node.halt()
+	}
+
+	total := int64(0)
+	for i := range d.rounds {
+		total += d.rounds[i].Load()
+	}
+	t.Logf("%d verifications on %d nodes, a key file and 3 times the data keys replaced: %d failed checks", total, nodes, d.failed.Load())
+	if d.failed.Load() != 0 || total == 0 {
+		t.Errorf("%d of %d failed", d.failed.Load(), total)
+	}
+	if _, err := store.Open(t.Context(), store.Config{Database: database, Key: first, Log: slog.New(slog.DiscardHandler)}); !errors.Is(err, store.ErrKey) {
+		t.Errorf("open with the old key file: %v, want ErrKey", err)
+	}
+}
+
+func (d *drill) must(err error) {
+	d.t.Helper()
+	if err != nil {
+		d.stopped.Store(true)
+		d.t.Fatal(err)
+	}
+}
+
+// start starts another node, with the key file that lies there.
+func (d *drill) start() {
+	d.t.Helper()
+	opts := options(d.database, *d.onDisk.Load())
+	if store.IsPostgres(d.database) {
+		opts.Config.Database = d.database
+	}
+	opts.Clock = d.clock
+	opts.ReadKey = func() (store.Key, error) { return *d.onDisk.Load(), nil }
+	d.nodes = append(d.nodes, run(d.t, opts))
+}
+
+// tool opens the database as a command does.
+func (d *drill) tool(file store.Key) *store.DB {
+	d.t.Helper()
+	db, err := store.Open(d.t.Context(), store.Config{Database: d.database, Key: file, Log: slog.New(slog.DiscardHandler)})
+	d.must(err)
+	d.t.Cleanup(func() { d.must(db.Close()) })
+	return db
+}
+
+// work verifies numbers, each begun on one node and checked on another, once with a
+// wrong code, until the drill is over.
+func (d *drill) work(worker int) {
+	nodes := d.nodes // those of the start
+	for round := 0; !d.stopped.Load(); round++ {
+		a, b := nodes[round%len(nodes)], nodes[(round+1)%len(nodes)]
+		code := fmt.Sprintf("%06d", round%1000*1000+worker)
+		started := d.post(a, "/verify/json", url.Values{
+			"number": {fmt.Sprintf("447700%d%05d", worker, round)}, "brand": {"Acme"}, "pin_code": {code},
+		})
+		id := fmt.Sprint(started["request_id"])
+		wrong := d.post(b, "/verify/check/json", url.Values{"request_id": {id}, "code": {"999999"}})
+		right := d.post(b, "/verify/check/json", url.Values{"request_id": {id}, "code": {code}})
+		if wrong["status"] != "16" || right["status"] != "0" {
+			d.failed.Add(1)
+			d.t.Errorf("started %v, wrong code %v, right code %v", started, wrong, right)
+			d.stopped.Store(true)
+		}
+		d.rounds[worker].Add(1)
+	}
+}
+
+// everybody waits until each worker has begun and ended a verification since.
+func (d *drill) everybody() {
+	var since [len(d.rounds)]int64
+	for i := range d.rounds {
+		since[i] = d.rounds[i].Load()
+	}
+	for i := range d.rounds {
+		for !d.stopped.Load() && d.rounds[i].Load() < since[i]+2 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// minute lets a minute pass, in which the servers look at their keys. No verification
+// sees more than two of them.
+func (d *drill) minute() {
+	if d.stopped.Load() {
+		d.t.FailNow()
+	}
+	d.clock.Advance(time.Minute)
+	d.everybody()
+}
+
+func (d *drill) post(node *running, path string, params url.Values) (answer map[string]any) {
+	params.Set("api_key", server.DemoAccount)
+	params.Set("api_secret", server.DemoSecret)
+	resp, err := node.client.Post(node.URL()+path, "application/x-www-form-urlencoded", strings.NewReader(params.Encode())) //nolint:noctx // the test ends with it
+	if err != nil {
+		return map[string]any{"error": err.Error()}
+	}
+	defer resp.Body.Close()
+	_ = json.NewDecoder(resp.Body).Decode(&answer) // what is not there fails the check
+	return answer
+}
