@@ -40,6 +40,7 @@ func (c *serveCmd) Run(p *process) error {
 		return err
 	}
 	log := newLogger(p.stderr, cfg.Log.Level, cfg.Log.Format)
+	noCores(log)
 	s, err := server.New(p.ctx, server.Options{
 		Config: cfg, Key: key, ReadKey: func() (store.Key, error) { return store.LoadKey(cfg.KeyFile) },
 		Log: log, Clock: p.clock, DrainFor: drainFor,

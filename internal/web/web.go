@@ -62,9 +62,20 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 			route = "none"
 		}
 		duration.WithLabelValues(route, statusClass(rec.code)).Observe(took.Seconds())
-		a.Log.Info("request", "method", r.Method, "route", route, "code", rec.code,
+		a.Log.Info("request", "method", methodName(r.Method), "route", route, "code", rec.code,
 			"bytes", rec.bytes, "ms", float64(took.Microseconds())/1000, "client", a.Proxies.Client(r))
 	})
+}
+
+// methodName is a method that there is. Any other word is the client's, and might be
+// a secret that has slipped there.
+func methodName(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return "other"
 }
 
 // mergeSlashes takes doubled slashes for one: a base URL that ends in a slash is a

@@ -52,7 +52,8 @@ func TestAccessLog(t *testing.T) {
 	post := httptest.NewRequest(http.MethodPost, "//verify//xml", strings.NewReader("api_secret="+canary))
 	post.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	post.SetBasicAuth("demo0001", canary)
-	for _, r := range []*http.Request{get, post} {
+	odd := httptest.NewRequest(canary, "/verify/json?api_secret="+canary, nil)
+	for _, r := range []*http.Request{get, post, odd} {
 		h.ServeHTTP(httptest.NewRecorder(), r)
 	}
 	if strings.Contains(log.String(), canary) || strings.Contains(log.String(), "api_key") {
@@ -62,6 +63,7 @@ func TestAccessLog(t *testing.T) {
 	for _, want := range []map[string]any{
 		{"msg": "request", "method": "GET", "route": "/verify/{format}", "code": 418.0, "bytes": 5.0, "client": "192.0.2.1"},
 		{"msg": "request", "method": "POST", "route": "/verify/{format}", "code": 418.0, "bytes": 5.0, "client": "192.0.2.1"},
+		{"msg": "request", "method": "other", "route": "/verify/{format}", "code": 418.0, "bytes": 5.0, "client": "192.0.2.1"},
 	} {
 		var got map[string]any
 		if err := decoder.Decode(&got); err != nil {
@@ -74,8 +76,8 @@ func TestAccessLog(t *testing.T) {
 		}
 	}
 	families, err := reg.Gather()
-	if err != nil || len(families) != 1 || len(families[0].Metric) != 1 || families[0].Metric[0].Histogram.GetSampleCount() != 2 {
-		t.Errorf("metrics: %v, %v; want one series with both requests", families, err)
+	if err != nil || len(families) != 1 || len(families[0].Metric) != 1 || families[0].Metric[0].Histogram.GetSampleCount() != 3 {
+		t.Errorf("metrics: %v, %v; want one series with all requests", families, err)
 	}
 	if got := families[0].Metric[0].String(); !strings.Contains(got, "4xx") || !strings.Contains(got, "/verify/{format}") || strings.Contains(got, canary) {
 		t.Errorf("the labels are %s, want the class of the code and the pattern", got)
