@@ -46,7 +46,7 @@ func TestEverySMS(t *testing.T) {
 	c := newCatalog(t)
 	var table strings.Builder
 	for _, locale := range allLocales(c) {
-		for minutes := 60; minutes >= 1 && !t.Failed(); minutes-- {
+		for _, minutes := range []int{60, 1, 2, 3, 5, 10, 11, 15, 20, 21, 22, 59} { // each form of each language
 			for kind, in := range inputs(t, locale, minutes) {
 				checkSMS(t, locale+" "+kind, c.SMS(in), in)
 			}

@@ -102,8 +102,8 @@ func TestClips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(sets) < 39 {
-		t.Errorf("clips of %d languages, want those of all 39", len(sets))
+	if len(sets) < 40 {
+		t.Errorf("clips of %d languages, want those of all 40", len(sets))
 	}
 	for _, dir := range sets {
 		set, characters := dir.Name(), digits
@@ -165,7 +165,7 @@ func TestSpeakWords(t *testing.T) {
 	t.Parallel()
 	s := withEspeak(t)
 	for locale, set := range map[string]string{
-		"en-us": "en", "en-gb": "en", "en-au": "en", "fr-fr": "fr", "de-de": "de", "es-es": "es", "es-us": "es", "ko-kr": "ko",
+		"en-us": "en", "en-gb": "en", "en-au": "en", "fr-fr": "fr", "de-de": "de", "es-es": "es-es", "es-us": "es", "ko-kr": "ko",
 	} {
 		script := call(t, locale, "Acme", "4071")
 		got := speak(t, s, script)
@@ -235,11 +235,17 @@ func TestEveryLocaleIsSpoken(t *testing.T) {
 	if !ok {
 		t.Fatal("no PIN")
 	}
+	seen := map[string]bool{}
 	for _, locale := range append(c.Locales(message.Verification), c.Locales(message.Payment)...) {
 		script := c.Call(message.Input{
 			Locale: locale, PIN: pin, ValidFor: 5 * time.Minute,
 			Payment: &verify.Payment{Payee: "Example Bookshop 1", Amount: "9999.99"},
 		})
+		voice, _ := speaker.Voice(script.Locale)
+		if seen[voice+script.Words()] {
+			continue
+		}
+		seen[voice+script.Words()] = true
 		words := speak(t, speaker, script).Duration() - speak(t, bare, script).Duration()
 		if words < 5*time.Second {
 			t.Errorf("%s: words take %v more than pauses, want at least 5 s", locale, words)

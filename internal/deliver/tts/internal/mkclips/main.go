@@ -75,8 +75,10 @@ func voiceOf(set string) string {
 	switch set {
 	case "en":
 		return "en-us"
-	case "es": // Latin America's, which Spain understands as well
+	case "es":
 		return "es-419"
+	case "es-es":
+		return "es"
 	case "fr":
 		return "fr-fr"
 	}
