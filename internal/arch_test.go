@@ -58,7 +58,7 @@ func house() []room {
 		{path: "internal/deliver/smpp/pdu", never: outside},
 		{path: "internal/deliver/smpp", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
 		{path: "internal/deliver/smpp/smpptest", ours: []string{"deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
-		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver"}, never: []string{sql}},
+		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver", "deliver/gsm"}, never: []string{sql}},
 
 		{
 			path:  "internal/deliver/sip",
@@ -86,6 +86,9 @@ func house() []room {
 		// What becomes of old data.
 		{path: "internal/retention", ours: []string{"task", "store"}, never: []string{http, sql}},
 
+		// What an operator does with money.
+		{path: "internal/billing", ours: []string{"verify", "task", "store"}, never: []string{http, sql}},
+
 		// What a client or a browser sees. APIs share the engine and web, and
 		// never import each other: a change in one cannot alter another.
 		{path: "internal/web", never: []string{sql}},
@@ -96,7 +99,7 @@ func house() []room {
 		},
 		{
 			path:  "internal/adminapi",
-			ours:  []string{"verify", "phone", "account", "signature", "deliver", "store"},
+			ours:  []string{"verify", "phone", "account", "signature", "deliver", "store", "billing"},
 			never: []string{sql},
 		},
 		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},

@@ -1,54 +1,88 @@
 package main
 
 import (
-	"bufio"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"regexp"
+	"slices"
 	"strings"
+	"text/tabwriter"
 
+	"countersign/internal/billing"
+	"countersign/internal/config"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
 type priceCmd struct {
-	Show   priceShowCmd   `cmd:"" help:"Print the price list as CSV."`
-	Import priceImportCmd `cmd:"" help:"Replace the price list by a CSV file: country,price with * for all others."`
+	Export priceExportCmd `cmd:"" aliases:"show" help:"Print a price list as CSV, in the form that import reads."`
+	List   priceListCmd   `cmd:"" help:"Show a price list as a table."`
+	Import priceImportCmd `cmd:"" help:"Replace a price list by a CSV file, whole or not at all."`
+	Set    priceSetCmd    `cmd:"" help:"Set one price."`
 }
 
-// allOthers stands in a price list for every country that is not named.
-const allOthers = "*"
+// priceFlags says whose price list is meant.
+type priceFlags struct {
+	configFlag
+	Carrier string `help:"What this carrier charges for a message. Default: what accounts pay for a verification." placeholder:"NAME"`
+}
 
-type priceShowCmd struct{ configFlag }
-
-// Run prints the price list, in the form that import reads.
-func (c *priceShowCmd) Run(p *process) error {
-	db, err := c.open(p)
+// change opens the database for a change of a price list.
+func (c priceFlags) change(p *process, do func(*store.DB) error) error {
+	cfg, err := c.load(p)
 	if err != nil {
 		return err
 	}
-	prices, err := db.Prices(p.ctx)
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
+	if c.Carrier != "" && !slices.ContainsFunc(cfg.Carriers, func(known config.Carrier) bool { return known.Name == c.Carrier }) {
+		return fmt.Errorf("--carrier: the configuration has no carrier %q", c.Carrier)
 	}
-	w := csv.NewWriter(p.stdout)
-	_ = w.Write([]string{"country", "price"}) // Error tells
-	for _, price := range prices {
-		country := price.Country
-		if country == "" {
-			country = allOthers
+	return c.configFlag.change(p, do)
+}
+
+type priceExportCmd struct{ priceFlags }
+
+// Run prints the price list.
+func (c *priceExportCmd) Run(p *process) error {
+	return c.configFlag.change(p, func(db *store.DB) error { return billing.Export(p.ctx, db, c.Carrier, p.stdout) })
+}
+
+type priceListCmd struct{ priceFlags }
+
+// Run shows the price list.
+func (c *priceListCmd) Run(p *process) error {
+	return c.configFlag.change(p, func(db *store.DB) error {
+		prices, err := billing.Prices(p.ctx, db, c.Carrier)
+		if err != nil {
+			return err
 		}
-		_ = w.Write([]string{country, price.Amount.String()})
+		now := p.now()
+		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(w, "FOR\tCHANNEL\tPRICE\tFROM\tUNTIL\tSTATE")
+		for _, price := range prices {
+			state := "in force"
+			switch {
+			case now.Before(price.From):
+				state = "to come"
+			case !price.Until.IsZero() && !now.Before(price.Until):
+				state = "over"
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", billing.Destination(price), dash(string(price.Channel)), price.Amount,
+				dash(billing.FormatTime(price.From)), dash(billing.FormatTime(price.Until)), state)
+		}
+		return w.Flush()
+	})
+}
+
+// dash stands for nothing in a table.
+func dash(text string) string {
+	if text == "" {
+		return "-"
 	}
-	w.Flush()
-	return w.Error()
+	return text
 }
 
 type priceImportCmd struct {
-	configFlag
+	priceFlags
 	File string `arg:"" help:"CSV file." type:"existingfile"`
 }
 
@@ -58,58 +92,47 @@ func (c *priceImportCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	prices, err := readPrices(f)
+	imported := 0
+	err = c.change(p, func(db *store.DB) (err error) {
+		if imported, err = billing.Import(p.ctx, db, c.Carrier, f, p.now()); err != nil {
+			return fmt.Errorf("%s: %w", c.File, err)
+		}
+		return nil
+	})
 	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("%s: %w", c.File, err)
-	}
-	if err := c.change(p, func(db *store.DB) error { return db.ReplacePrices(p.ctx, prices) }); err != nil {
 		return err
 	}
-	p.printf("%d prices imported\n", len(prices))
+	p.printf("%d prices imported\n", imported)
 	return nil
 }
 
-// readPrices reads lines of country and price. Every problem names its line.
-func readPrices(r io.Reader) ([]store.Price, error) {
-	const byteOrderMark = "\ufeff" // as spreadsheets write it
-	text := bufio.NewReader(r)
-	if first, _ := text.Peek(len(byteOrderMark)); string(first) == byteOrderMark {
-		_, _ = text.Discard(len(byteOrderMark)) // what was peeked can be discarded
+type priceSetCmd struct {
+	priceFlags
+	For     string `arg:"" help:"Country (ISO 3166-1, two letters), prefix (first digits of the number), or * for all others."`
+	Price   string `arg:"" help:"Price such as 0.1205."`
+	Channel string `help:"Only for sms or tts: of a message, or of the first message of a verification." enum:",sms,tts" default:"" placeholder:"CHANNEL"`
+	From    string `help:"First moment of its validity: a date (UTC), or a time such as 2026-12-31T23:00:00Z. Default: since ever." placeholder:"TIME"`
+	Until   string `help:"First moment after it. Default: never." placeholder:"TIME"`
+}
+
+// Run sets the price.
+func (c *priceSetCmd) Run(p *process) (err error) {
+	price := verify.Price{Carrier: c.Carrier, Channel: verify.Channel(c.Channel)}
+	if price.Amount, err = verify.ParseMoney(c.Price); err != nil {
+		return err
 	}
-	in := csv.NewReader(text)
-	in.FieldsPerRecord = 2
-	in.TrimLeadingSpace = true
-	isCountry := regexp.MustCompile(`^[A-Z]{2}$`)
-	seen := map[string]bool{}
-	var prices []store.Price
-	for {
-		record, err := in.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		line, _ := in.FieldPos(0)
-		country, amount := strings.ToUpper(strings.TrimSpace(record[0])), strings.TrimSpace(record[1])
-		if line == 1 && country == "COUNTRY" {
-			continue
-		}
-		if country != allOthers && !isCountry.MatchString(country) {
-			return nil, fmt.Errorf("line %d: %q is not a country of two letters", line, record[0])
-		}
-		if seen[country] {
-			return nil, fmt.Errorf("line %d: a second price for %s", line, country)
-		}
-		seen[country] = true
-		price, err := verify.ParseMoney(amount)
-		if err != nil || price < 0 {
-			return nil, fmt.Errorf("line %d: %q is not a price", line, record[1])
-		}
-		prices = append(prices, store.Price{Country: strings.TrimPrefix(country, allOthers), Amount: price})
+	if price.From, err = billing.ParseTime(c.From); err != nil {
+		return fmt.Errorf("--from: %w", err)
 	}
-	if !seen[allOthers] {
-		return nil, errors.New("no price for all other countries (*)")
+	if price.Until, err = billing.ParseTime(c.Until); err != nil {
+		return fmt.Errorf("--until: %w", err)
 	}
-	return prices, nil
+	switch digits := strings.TrimPrefix(c.For, "+"); {
+	case c.For == "*":
+	case digits != "" && strings.Trim(digits, "0123456789") == "":
+		price.Prefix = digits
+	default:
+		price.Country = strings.ToUpper(c.For)
+	}
+	return c.change(p, func(db *store.DB) error { return billing.SetPrice(p.ctx, db, price, p.now()) })
 }

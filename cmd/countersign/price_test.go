@@ -1,53 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"strings"
-	"testing"
-
-	"countersign/internal/store"
-)
-
-func TestReadPrices(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name, text string
-		want       []store.Price // nil for an error
-		wantErr    string
-	}{
-		{"OK", "country,price\n*,0.1205\nUS,0.0361\n", []store.Price{{Amount: 12050000}, {Country: "US", Amount: 3610000}}, ""},
-		{"NoHeader", "US,1\n*,0\n", []store.Price{{Country: "US", Amount: 1e8}, {}}, ""},
-		{"Untidy", "Country, Price\n us , 1 \n\n\"*\",\"0.00000001\"", []store.Price{{Country: "US", Amount: 1e8}, {Amount: 1}}, ""},
-		{"ByteOrderMark", "\ufeffcountry,price\n*,1\n", []store.Price{{Amount: 1e8}}, ""},
-		{"ErrEmpty", "", nil, "all other countries"},
-		{"ErrHeaderOnly", "country,price\n", nil, "all other countries"},
-		{"ErrNoOthers", "US,1\n", nil, "all other countries"},
-		{"ErrTwice", "*,1\nUS,1\nus,2\n", nil, "line 3: a second price for US"},
-		{"ErrOthersTwice", "*,1\n*,2\n", nil, "line 2: a second price for *"},
-		{"ErrHeaderLater", "*,1\ncountry,price\n", nil, `line 2: "country"`},
-		{"ErrCountry", "*,1\nUSA,1\n", nil, `line 2: "USA" is not a country`},
-		{"ErrNoCountry", "*,1\n,1\n", nil, "line 2"},
-		{"ErrNegative", "*,-1\n", nil, `line 1: "-1" is not a price`},
-		{"ErrPrice", "*,1\n\nUS,one\n", nil, `line 3: "one" is not a price`},
-		{"ErrNoPrice", "*,\n", nil, "line 1"},
-		{"ErrTooFine", "*,0.000000001\n", nil, "line 1"},
-		{"ErrOneField", "*,1\nUS\n", nil, "line 2"},
-		{"ErrThreeFields", "*,1\nUS,1,2\n", nil, "line 2"},
-		{"ErrQuotes", "*,1\n\"US,1\n", nil, "line 2"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			got, err := readPrices(strings.NewReader(tt.text))
-			if tt.want == nil && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
-				t.Errorf("got %v, %v; want an error with %q", got, err, tt.wantErr)
-			}
-			if tt.want != nil && (err != nil || fmt.Sprint(got) != fmt.Sprint(tt.want)) {
-				t.Errorf("got %v, %v; want %v", got, err, tt.want)
-			}
-		})
-	}
-}
+import "testing"
 
 func TestPrices(t *testing.T) {
 	t.Parallel()

@@ -53,7 +53,7 @@ func toVerification(r store.Record, now time.Time) Verification {
 	at := r.At(now)
 	v := Verification{
 		ID: r.ID.Hex(), Account: r.Account, Country: r.Country, Brand: r.Brand, Locale: r.Locale,
-		Status: at.Status, SubmittedAt: stamp(r.SubmittedAt), FinalizedAt: stamp(at.FinalizedAt), Price: r.Price.String(),
+		Status: at.Status, SubmittedAt: stamp(r.SubmittedAt), FinalizedAt: stamp(at.FinalizedAt), Price: r.Charged().String(),
 		Events: make([]Event, len(r.EventList)), Checks: make([]Check, len(r.CheckList)),
 	}
 	if r.Number != "" {

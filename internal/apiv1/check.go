@@ -26,7 +26,7 @@ func (a *API) check(ctx context.Context, c *call) (any, error) {
 	}
 	return checkResponse{
 		RequestID: v.ID.Hex(), Status: "0", EventID: v.LastEventID.String(),
-		Price: price(v.Price), Currency: a.cfg.Currency,
+		Price: price(v.Charged()), Currency: a.cfg.Currency, EstimatedPrice: v.Cost.String(),
 	}, nil
 }
 

@@ -26,6 +26,8 @@ type checkResponse struct {
 	EventID   string   `json:"event_id" xml:"event_id"`
 	Price     string   `json:"price" xml:"price"`
 	Currency  string   `json:"currency" xml:"currency"`
+
+	EstimatedPrice string `json:"estimated_price_messages_sent" xml:"estimated_price_messages_sent"`
 }
 
 // controlResponse answers a command that was carried out.
@@ -129,7 +131,7 @@ func (a *API) searchAnswer(r store.Record) searchResponse {
 		Checks:         make(checkList, 0, len(r.CheckList)),
 		FirstEventDate: date(r.FirstEventAt),
 		LastEventDate:  date(r.LastEventAt),
-		Price:          price(r.Price),
+		Price:          price(r.Charged()),
 		Currency:       a.cfg.Currency,
 		Status:         string(r.Status),
 		Events:         make(eventList, 0, len(r.EventList)),

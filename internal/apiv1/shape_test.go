@@ -120,7 +120,7 @@ func checkShapes() []shape {
 	return []shape{
 		{
 			name: "check", schema: "checkResponse", root: "verify_response", status: "0",
-			fields: "request_id status event_id price currency",
+			fields: "request_id status event_id price currency estimated_price_messages_sent",
 			ask:    running("/verify/check/", "code", "1234"),
 		},
 		{

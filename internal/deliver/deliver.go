@@ -60,6 +60,9 @@ type Submission struct {
 	// Refs are the carrier's own ids of what it took: one for each part of a long
 	// SMS, in order. A carrier that gives none reports no receipts.
 	Refs []string
+
+	// Segments is how many messages the carrier bills; 0 is one.
+	Segments int
 }
 
 // Receipt is what a carrier reports later about a message that it accepted.

@@ -31,9 +31,14 @@ func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID
 		if err := tx.AddCheck(check); err != nil {
 			return err
 		}
+		if err := e.chargeSuccess(tx, row); err != nil {
+			return err
+		}
+		v = row.Verification
 		return tx.Save(row)
 	}))
 	if err == nil {
+		e.wakeRefund(v)
 		err = verdict
 	}
 	e.metrics.checked(v.Status, err)

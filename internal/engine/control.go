@@ -22,6 +22,7 @@ func (e *Engine) Cancel(ctx context.Context, account verify.Account, id verify.I
 	}))
 	if err == nil {
 		e.cfg.Velocity.Ended(cancelled)
+		e.wakeRefund(cancelled)
 		e.metrics.ended.WithLabelValues(string(verify.Cancelled)).Inc()
 	}
 	return err

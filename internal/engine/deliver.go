@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -112,6 +113,7 @@ func (e *Engine) deliver(d delivery) {
 			if d.event.Channel == verify.SMS {
 				e.cfg.Velocity.Sent(d.v)
 			}
+			d.event.Cost = e.cost(d.v, d.event.Channel, sub)
 		case e.waitCtx.Err() != nil && (unclear(err) || notSent(err)):
 			// Broken off by a stop, and left for the next process.
 		case unclear(err), d.event.Attempt > 1: // of the attempt before nothing is known
@@ -273,6 +275,11 @@ func (e *Engine) handOver(d delivery) {
 func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now time.Time) (hastened bool, err error) {
 	if err := tx.SaveEvent(d.event); err != nil {
 		return false, err
+	}
+	if d.event.Cost != 0 {
+		if err := tx.AddCost(d.v, d.event.ID, strconv.Itoa(d.event.Attempt), d.event.Cost, now); err != nil {
+			return false, err
+		}
 	}
 	known := d.event.State == verify.EventAccepted && d.event.Attempt == 1 // all there is to know
 	for i, ref := range sub.Refs {

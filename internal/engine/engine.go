@@ -48,6 +48,10 @@ type Config struct {
 	// Velocity are the rules that watch how the installation is used; nil for none.
 	Velocity *velocity.Watch
 
+	// ChargeOnSuccess takes the price of a verification when its right code came, and
+	// not when it was accepted.
+	ChargeOnSuccess bool
+
 	// UnsupportedNetworks are prefixes of numbers that are not served.
 	UnsupportedNetworks []string
 }

@@ -13,8 +13,9 @@ type metrics struct {
 	ended    *prometheus.CounterVec // by status
 	checks   *prometheus.CounterVec // by result
 	events   *prometheus.CounterVec // by channel and state
-	early    prometheus.Counter     // receipts
-	alarms   prometheus.Counter     // of wrong credentials
+	refunded prometheus.Counter
+	early    prometheus.Counter // receipts
+	alarms   prometheus.Counter // of wrong credentials
 	lateness prometheus.Histogram
 }
 
@@ -32,6 +33,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_events_total", Help: "Messages handed to carriers, by channel and outcome; submitting is not sent, left for the next process.",
 		}, []string{"channel", "state"}),
+		refunded: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_verifications_refunded_total", Help: "Verifications that were given their price back, since nothing of them ever left.",
+		}),
 		early: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_receipts_early_total", Help: "Receipts for messages that no carrier has answered yet, or that are not ours.",
 		}),
@@ -43,7 +47,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300},
 		}),
 	}
-	reg.MustRegister(m.started, m.ended, m.checks, m.events, m.early, m.alarms, m.lateness)
+	reg.MustRegister(m.started, m.ended, m.checks, m.events, m.refunded, m.early, m.alarms, m.lateness)
 	return m
 }
 

@@ -58,8 +58,12 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 // Answer records a carrier's answer to a hand-over that came too late for it.
 func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 	now := e.now()
+	prices, err := e.cfg.Store.PriceList(ctx, now)
+	if err != nil {
+		return err
+	}
 	var hastened bool
-	err := e.write(ctx, func(tx *store.Tx) error {
+	err = e.write(ctx, func(tx *store.Tx) error {
 		hastened = false
 		event, ok, err := tx.Event(a.EventID)
 		if err != nil || !ok {
@@ -75,6 +79,9 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 		}
 		if !refused {
 			if _, err := e.accept(tx, event.ID, a.Part, now); err != nil {
+				return err
+			}
+			if err := addLateCost(tx, prices, event, a.Part, now); err != nil {
 				return err
 			}
 		}
@@ -104,7 +111,8 @@ func (e *Engine) accept(tx *store.Tx, event verify.ID, p verify.Part, now time.T
 }
 
 // settle brings an event up to what is known of its parts, and lets the next step
-// fall due when the event failed and the account does not want to wait.
+// fall due when the event failed and the account does not want to wait. Of an event
+// that never left it notes that there may be a refund.
 func (e *Engine) settle(tx *store.Tx, id verify.ID, now time.Time) (hastened bool, err error) {
 	event, ok, err := tx.Event(id)
 	if err != nil || !ok {
@@ -125,10 +133,19 @@ func (e *Engine) settleEvent(tx *store.Tx, event verify.Event, now time.Time) (h
 	if err != nil || !ok {
 		return false, err
 	}
-	if hastened, err = hasten(tx, row, event, now); err != nil || !hastened {
+	if hastened, err = hasten(tx, row, event, now); err != nil {
 		return false, err
 	}
-	row.Drop() // nobody is at work on it: its last message is done with
+	if hastened {
+		row.Drop() // nobody is at work on it: its last message is done with
+	}
+	if event.NeverLeft() && row.Charged() != 0 && !row.Unsent {
+		row.Unsent = true
+		return hastened || row.RefundDue(), tx.Save(row)
+	}
+	if !hastened {
+		return false, nil
+	}
 	return true, tx.Save(row)
 }
 

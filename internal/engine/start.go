@@ -50,6 +50,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	}
 	e.deliver(delivery{b.row.Verification, b.first, b.row.Fence})
 	e.runner.Wake(b.row.Until)
+	e.wakeRefund(b.before)
 	return b.row.Verification, nil
 }
 
@@ -72,7 +73,11 @@ type beginning struct {
 func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, payer store.Payer) (b beginning, err error) {
 	now := e.now()
 	v, first := verify.Start(req, price, now, e.rand)
-	running, paid, err := tx.ChargeUnlessRunning(v, payer, now)
+	v.Paid = !e.cfg.ChargeOnSuccess
+	if payer.Account != req.Account {
+		v.Payer = payer.Account
+	}
+	running, paid, err := e.pay(tx, v, payer, now)
 	if err != nil {
 		return b, err
 	}
@@ -82,8 +87,10 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, pay
 			return b, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
 		}
 		b.expired, b.before = true, running.Verification
-		if paid, err = tx.Charge(v, payer, now); err != nil {
-			return b, err
+		if v.Paid {
+			if paid, err = tx.Charge(v, payer, now); err != nil {
+				return b, err
+			}
 		}
 	}
 	if !paid { // before anything is written: what is rolled back was not counted
@@ -108,7 +115,7 @@ func (e *Engine) examine(ctx context.Context, account verify.Account, req verify
 	if err := e.mayReach(ctx, account, req); err != nil {
 		return req, 0, err
 	}
-	price, err := e.cfg.Store.Price(ctx, req.Country)
+	price, err := e.price(ctx, req)
 	return req, price, err
 }
 

@@ -64,6 +64,9 @@ func (e *Engine) takeBatch(ctx context.Context) (found bool, err error) {
 	}
 	e.metrics.ended.WithLabelValues(string(verify.Expired)).Add(float64(len(b.expired)))
 	e.cfg.Velocity.Ended(b.expired...)
+	if rerr := e.refund(ctx, b.refunds); rerr != nil && err == nil {
+		err = rerr
+	}
 	return b.found > 0, err
 }
 
@@ -72,7 +75,8 @@ type batch struct {
 	deliveries []delivery
 	lateness   []time.Duration // of each step
 	expired    []verify.Verification
-	found      int // rows that were due
+	found      int                   // rows that were due
+	refunds    []verify.Verification // to be looked at, by accounts
 }
 
 // stepDue decides, in one transaction, about every row that is due.
@@ -116,6 +120,10 @@ func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) 
 	}
 	if idle {
 		e.hold(row, flying, now)
+		if row.RefundDue() && !flying {
+			row.Take(e.node, leaseEnd(row, now))
+			b.refunds = append(b.refunds, row.Verification)
+		}
 		return nil, tx.Save(row)
 	}
 	b.lateness = append(b.lateness, now.Sub(row.DueAt))

@@ -192,7 +192,7 @@ func (tx *Tx) insertArchive(r *Row, events []verify.Event, checks []verify.Check
 	}
 	err = tx.send(`INSERT INTO archive (id, account, number, finalized_at, submitted_at, price, personal, document)
 		VALUES (`+placeholders(8)+`)`,
-		r.ID[:], r.Account, number, millis(r.FinalizedAt), millis(r.SubmittedAt), int64(r.Price), personal, doc)
+		r.ID[:], r.Account, number, millis(r.FinalizedAt), millis(r.SubmittedAt), int64(r.Charged()), personal, doc)
 	if err != nil {
 		return fmt.Errorf("archive verification %s: %w", r.ID, err)
 	}
@@ -219,7 +219,7 @@ func queryArchive(ctx context.Context, tx *sql.Tx, account string, id verify.ID)
 	if err := rows.Scan(&number, &finalized, &submitted, &rec.Price, &personal, &doc); err != nil {
 		return rec, false, fmt.Errorf("search the archive: %w", err)
 	}
-	rec.ID, rec.Account, rec.Number = id, account, number.String
+	rec.ID, rec.Account, rec.Number, rec.Paid = id, account, number.String, true // what was not paid is 0 there
 	rec.FinalizedAt, rec.SubmittedAt = fromMillis(finalized), fromMillis(submitted)
 	var d document
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {

@@ -46,7 +46,8 @@ func live(t *testing.T) lived {
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{
 		Account: verify.Account{Key: "trial001", Trial: true, Barred: true, Parent: "demo0001", DailyCap: 9, Settings: fullSettings()}, Secret: "other", Approved: []string{"447700900000", "447700900009"},
 	}, at(1)))
-	must(t, db.ReplacePrices(t.Context(), []store.Price{{Amount: 7}, {Country: "GB", Amount: 5}}))
+	must(t, db.ReplacePrices(t.Context(), "", []verify.Price{{Amount: 7}, {Country: "GB", Amount: 5, From: at(9), Until: at(99)}}))
+	must(t, db.ReplacePrices(t.Context(), "a", []verify.Price{{Prefix: "4477", Channel: verify.SMS, Amount: 1}}))
 	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900066", Reason: "abuse", CreatedAt: at(2)}))
 
 	must(t, db.TellFraud(t.Context(), store.FraudNews{
@@ -346,8 +347,8 @@ func TestCopyRefuses(t *testing.T) {
 			must(t, db.Close())
 		}, store.ErrForeign, "table accounts"},
 		"prices": {func(t *testing.T, cfg *store.CopyConfig) {
-			pgtest.Exec(t, cfg.To, `UPDATE prices SET amount = 1`)
-		}, store.ErrForeign, "table prices"},
+			pgtest.Exec(t, cfg.To, `UPDATE price_list SET amount = 1`)
+		}, store.ErrForeign, "table price_list"},
 		"another source": {func(t *testing.T, cfg *store.CopyConfig) {
 			_, err := copyTo(t, live(t).path, cfg.To)
 			must(t, err)

@@ -36,6 +36,10 @@ type dialect struct {
 	// notify tells the nodes that listen on the channel $1, once the transaction is
 	// committed; "" where there are none.
 	notify string
+	// addCost is Tx.AddCost in one statement; "" where that cannot be said.
+	addCost string
+	// lockPrices keeps others from changing the price lists; "" where there are none.
+	lockPrices string
 	// forget deletes the receipts that are older than $1.
 	forget string
 
@@ -64,6 +68,7 @@ func onPostgres() dialect {
 		claim:      ` FOR NO KEY UPDATE SKIP LOCKED`,
 		take:       ` FOR UPDATE SKIP LOCKED`,
 		among:      ` = ANY($1)`,
+		lockPrices: `LOCK TABLE price_list IN SHARE ROW EXCLUSIVE MODE`,
 		lockNumber: `SELECT pg_advisory_xact_lock($1)`,
 		notify:     `SELECT pg_notify($1, '')`,
 		charge: `WITH paid AS (
@@ -82,6 +87,10 @@ func onPostgres() dialect {
 				RETURNING key
 			), ` + postPaid + `
 			SELECT EXISTS (SELECT 1 FROM paid) OR EXISTS (SELECT 1 FROM ledger WHERE key = $1), (SELECT id FROM running)`,
+		addCost: `WITH entry AS (` + postCost + ` RETURNING amount), event AS (
+				UPDATE events SET cost = cost - (SELECT amount FROM entry) WHERE id = $6 AND EXISTS (SELECT 1 FROM entry)
+			)
+			UPDATE verifications SET cost = cost - (SELECT amount FROM entry) WHERE id = $7 AND EXISTS (SELECT 1 FROM entry)`,
 		// Two nodes that delete the same rows in two orders would wait for each other.
 		forget: `DELETE FROM receipts WHERE (carrier, ref) IN (
 			SELECT carrier, ref FROM receipts WHERE received_at < $1 FOR UPDATE SKIP LOCKED)`,
@@ -94,6 +103,10 @@ const postPaid = `entry AS (
 		INSERT INTO ledger (key, account, kind, amount, created_at)
 		SELECT $1, key, $3, -$4::BIGINT, $5 FROM paid
 	)`
+
+// postCost adds the entry of a cost, which is the payer's matter, unless it is there.
+const postCost = `INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)
+	VALUES ($1, $2, 'carrier-cost', $3, $4, $5) ON CONFLICT DO NOTHING`
 
 func (d dialect) postgres() bool { return d.goose == goose.DialectPostgres }
 

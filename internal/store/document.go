@@ -98,6 +98,7 @@ func (d document) fill(rec *Record) (err error) {
 			Attempt: e.Attempt, StartedAt: fromMillis(e.StartedAt), Carrier: e.Carrier, Error: e.Error, Cost: e.Cost,
 		})
 		rec.LastEventID = id
+		rec.Cost += e.Cost
 	}
 	rec.Events = len(d.Events)
 	for _, c := range d.Checks {

@@ -22,11 +22,12 @@ func (tx *Tx) AddEvent(e verify.Event) error {
 }
 
 // SaveEvent writes what became of an event that was handed over. One whose outcome
-// is already known keeps it: a zombie's write changes nothing.
+// is already known keeps it: a zombie's write changes nothing. What it costs is added
+// by AddCost.
 func (tx *Tx) SaveEvent(e verify.Event) error {
-	err := tx.send(`UPDATE events SET state = $1, attempt = $2, carrier = $3, error = $4, cost = $5
-		WHERE id = $6 AND attempt <= $2 AND (state = 'submitting' OR (state = 'unknown' AND $1 <> 'submitting'))`,
-		string(e.State), e.Attempt, e.Carrier, e.Error, int64(e.Cost), e.ID[:])
+	err := tx.send(`UPDATE events SET state = $1, attempt = $2, carrier = $3, error = $4
+		WHERE id = $5 AND attempt <= $2 AND (state = 'submitting' OR (state = 'unknown' AND $1 <> 'submitting'))`,
+		string(e.State), e.Attempt, e.Carrier, e.Error, e.ID[:])
 	if err != nil {
 		return fmt.Errorf("save event %s: %w", e.ID, err)
 	}
@@ -64,6 +65,12 @@ func (tx *Tx) Event(id verify.ID) (e verify.Event, ok bool, err error) {
 		return verify.Event{}, false, err
 	}
 	return events[0], true, nil
+}
+
+// Events lists the events of a verification.
+func (tx *Tx) Events(id verify.ID) ([]verify.Event, error) {
+	rows, err := tx.query(`SELECT `+eventColumns+` FROM events WHERE verification = $1 ORDER BY seq`, id[:])
+	return scanEvents(rows, err)
 }
 
 // Submitting lists the events of a verification whose outcome is not known.

@@ -69,7 +69,7 @@ func testEventOutcome(t *testing.T, db *store.DB) {
 				}
 				seq++
 				after := before
-				after.State, after.Attempt, after.Carrier, after.Error, after.Cost = saved, attempt, "after", "ref", 5
+				after.State, after.Attempt, after.Carrier, after.Error = saved, attempt, "after", "ref"
 				want := before
 				open := stored == verify.EventSubmitting || stored == verify.EventUnknown && saved != verify.EventSubmitting
 				if open && attempt >= 2 {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"countersign/internal/verify"
@@ -27,6 +28,7 @@ func (tx *Tx) Charge(v verify.Verification, p Payer, now time.Time) (ok bool, er
 		return true, nil
 	}
 	p.Account = cmp.Or(p.Account, v.Account)
+	v.Payer = p.Account
 	if p.Account != v.Account {
 		return tx.chargeParent(v, p, now)
 	}
@@ -37,7 +39,7 @@ func (tx *Tx) Charge(v verify.Verification, p Payer, now time.Time) (ok bool, er
 		tx.changed = tx.changed || ok
 		return ok, nil
 	}
-	n, err := tx.post("charge/"+v.ID.Hex(), v.Account, "charge", -v.Price, now)
+	n, err := tx.post(chargeKey(v.ID), v, "charge", -v.Price, now)
 	if err != nil || n == 0 {
 		return err == nil, err
 	}
@@ -50,8 +52,18 @@ func (tx *Tx) Charge(v verify.Verification, p Payer, now time.Time) (ok bool, er
 	return n == 1, nil
 }
 
+func chargeKey(id verify.ID) string { return "charge/" + id.Hex() }
+
+// subAccount is the account of a verification where another pays for it.
+func subAccount(v verify.Verification) string {
+	if v.PaidBy() == v.Account {
+		return ""
+	}
+	return v.Account
+}
+
 func chargeArgs(v verify.Verification, p Payer, now time.Time) []any {
-	return []any{"charge/" + v.ID.Hex(), v.Account, "charge", int64(v.Price), millis(now), p.OnCredit, spendDay(now)}
+	return []any{chargeKey(v.ID), v.Account, "charge", int64(v.Price), millis(now), p.OnCredit, spendDay(now)}
 }
 
 // ChargeUnlessRunning is Charge for a verification that is to begin. If one is in
@@ -94,7 +106,8 @@ func (tx *Tx) TopUp(account string, amount verify.Money, now time.Time) error {
 	if amount > maxBalance || amount < -maxBalance {
 		return ErrBalanceRange
 	}
-	if _, err := tx.post("top-up/"+verify.NewID(rand.Reader).Hex(), account, "top-up", amount, now); err != nil {
+	if _, err := tx.post("top-up/"+verify.NewID(rand.Reader).Hex(),
+		verify.Verification{Request: verify.Request{Account: account}}, "top-up", amount, now); err != nil {
 		return err
 	}
 	n, err := tx.exec(`UPDATE accounts SET balance = balance + $1 WHERE key = $2 AND balance BETWEEN $3 AND $4`,
@@ -108,21 +121,126 @@ func (tx *Tx) TopUp(account string, amount verify.Money, now time.Time) error {
 	return nil
 }
 
-func (tx *Tx) post(key, account, kind string, amount verify.Money, now time.Time) (int64, error) {
-	n, err := tx.exec(`INSERT INTO ledger (key, account, kind, amount, created_at)
-		VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, key, account, kind, int64(amount), millis(now))
+// CoversUnlessRunning asks, where a charge is to come later, whether the balance
+// covers a verification that is to begin. If one is in progress for its account and
+// number, it also returns that one to be changed. What others ask at the same time
+// does not count: each of them may be charged.
+func (tx *Tx) CoversUnlessRunning(v verify.Verification, p Payer, now time.Time) (running *Row, covered bool, err error) {
+	p.Account = cmp.Or(p.Account, v.Account)
+	var id []byte
+	_, err = tx.queryRow(`SELECT COALESCE(MIN(CASE WHEN `+withinCap("$3", "$4")+` AND (key <> $2 OR balance >= $3 OR $5) THEN 1 ELSE 0 END), 0) = 1,
+			(SELECT id FROM verifications WHERE account = $1 AND number = $6 AND status = 'IN PROGRESS')
+		FROM accounts WHERE key = $1 OR key = $2`,
+		[]any{v.Account, p.Account, int64(v.Price), spendDay(now), p.OnCredit, v.Number}, &covered, &id)
+	if err != nil {
+		return nil, false, fmt.Errorf("balance of account %s: %w", p.Account, err)
+	}
+	if id == nil {
+		return nil, covered || v.Price == 0, nil
+	}
+	running, found, err := tx.Find(verify.ID(id))
+	if err != nil || !found || running.Ended() { // a moment ago
+		return nil, covered || v.Price == 0, err
+	}
+	return running, covered || v.Price == 0, nil
+}
+
+// ChargeOwed takes the price of a verification from whoever pays for it, whatever the
+// balance and daily caps say, exactly once however often it is called.
+func (tx *Tx) ChargeOwed(v verify.Verification, now time.Time) error {
+	if v.Price == 0 {
+		return nil
+	}
+	if subAccount(v) != "" {
+		if err := tx.LockBalances([]string{v.Account, v.PaidBy()}); err != nil {
+			return err
+		}
+	}
+	n, err := tx.post(chargeKey(v.ID), v, "charge", -v.Price, now)
+	if err != nil || n == 0 {
+		return err
+	}
+	err = tx.send(`UPDATE accounts SET balance = CASE WHEN key = $2 THEN balance - $3 ELSE balance END, `+spend("$3", "$4")+`
+		WHERE key = $1 OR key = $2`, v.Account, v.PaidBy(), int64(v.Price), spendDay(now))
+	if err != nil {
+		return fmt.Errorf("charge account %s: %w", v.PaidBy(), err)
+	}
+	return nil
+}
+
+// Refund gives the price of a verification back to whoever paid it, exactly once
+// however often it is called.
+func (tx *Tx) Refund(v verify.Verification, now time.Time) error {
+	n, err := tx.post("refund/"+v.ID.Hex(), v, "refund", v.Price, now)
+	if err != nil || n == 0 {
+		return err
+	}
+	// What was spent today is spent no more.
+	err = tx.send(`UPDATE accounts SET balance = CASE WHEN key = $2 THEN balance + $3 ELSE balance END,
+			spent = CASE WHEN spend_day = $4 AND spent >= $3 THEN spent - $3 ELSE spent END
+		WHERE key = $1 OR key = $2`, v.Account, v.PaidBy(), int64(v.Price), spendDay(v.SubmittedAt))
+	if err != nil {
+		return fmt.Errorf("refund to account %s: %w", v.PaidBy(), err)
+	}
+	return nil
+}
+
+// LockBalances keeps others from the balances of accounts until the transaction ends.
+// Whoever changes them and rows of verifications locks them first, so that none waits
+// for another that waits for it.
+func (tx *Tx) LockBalances(accounts []string) error {
+	if tx.lock == "" {
+		return nil
+	}
+	for _, account := range slices.Sorted(slices.Values(accounts)) {
+		if err := tx.send(`SELECT 1 FROM accounts WHERE key = $1`+tx.lock, account); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddCost notes what a carrier charges the operator for an event of a verification,
+// exactly once for each key. It is no part of anybody's balance.
+func (tx *Tx) AddCost(v verify.Verification, event verify.ID, key string, cost verify.Money, now time.Time) error {
+	args := []any{"cost/" + event.Hex() + "/" + key, v.PaidBy(), -int64(cost), millis(now), subAccount(v)}
+	if tx.addCost != "" {
+		if err := tx.send(tx.addCost, append(args, event[:], v.ID[:])...); err != nil {
+			return fmt.Errorf("add cost of event %s: %w", event, err)
+		}
+		return nil
+	}
+	n, err := tx.exec(postCost, args...)
+	if err == nil && n == 1 {
+		err = tx.send(`UPDATE events SET cost = cost + $1 WHERE id = $2`, int64(cost), event[:])
+	}
+	if err == nil && n == 1 {
+		err = tx.send(`UPDATE verifications SET cost = cost + $1 WHERE id = $2`, int64(cost), v.ID[:])
+	}
+	if err != nil {
+		return fmt.Errorf("add cost of event %s: %w", event, err)
+	}
+	return nil
+}
+
+func (tx *Tx) post(key string, v verify.Verification, kind string, amount verify.Money, now time.Time) (int64, error) {
+	n, err := tx.exec(`INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, key, v.PaidBy(), kind, int64(amount), millis(now), subAccount(v))
 	if err != nil {
 		return 0, fmt.Errorf("post to ledger: %w", err)
 	}
 	return n, nil
 }
 
-// LedgerSum is the sum of an account's entries and how many of them are charges.
-// It equals the balance, or something is wrong.
+// counted leaves out the entries that are no part of a balance.
+const counted = `kind NOT IN ('carrier-cost', 'carried-cost')`
+
+// LedgerSum is the sum of an account's entries that count, and how many of them are
+// charges. It equals the balance, or something is wrong.
 func (db *DB) LedgerSum(ctx context.Context, account string) (sum verify.Money, charges int, err error) {
 	err = db.queryRow(ctx, `
 		SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT), COUNT(CASE WHEN kind = 'charge' THEN 1 END)
 		FROM (SELECT kind, amount FROM ledger WHERE account = $1
-			UNION ALL SELECT kind, amount FROM ledger_past WHERE account = $1) entries`, []any{account}, &sum, &charges)
+			UNION ALL SELECT kind, amount FROM ledger_past WHERE account = $1) entries WHERE `+counted, []any{account}, &sum, &charges)
 	return sum, charges, err
 }

@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 
 	"countersign/internal/store"
@@ -10,9 +12,10 @@ import (
 
 func wantPrice(t *testing.T, db *store.DB, country, want string) {
 	t.Helper()
-	got, err := db.Price(t.Context(), country)
-	if err != nil || got.String() != want {
-		t.Errorf("a verification in %q costs %s (%v), want %s", country, got, err, want)
+	list, err := db.PriceList(t.Context(), t0)
+	must(t, err)
+	if got, ok := list.Find("", "447700900000", country, verify.SMS, t0); !ok || got.String() != want {
+		t.Errorf("a verification in %q costs %s (%v), want %s", country, got, ok, want)
 	}
 }
 
@@ -23,32 +26,73 @@ func testPrices(t *testing.T, db *store.DB) {
 	} {
 		wantPrice(t, db, country, want)
 	}
-	must(t, db.ReplacePrices(t.Context(), []store.Price{{Country: "GB", Amount: 5}, {Amount: 7}, {Country: "AA"}}))
+	must(t, db.ReplacePrices(t.Context(), "", []verify.Price{{Country: "GB", Amount: 5}, {Amount: 7}, {Country: "AA"}}))
 	for country, want := range map[string]string{
 		"GB": "0.00000005", "": "0.00000007", "US": "0.00000007", "AA": "0.00000000",
 	} {
 		wantPrice(t, db, country, want)
 	}
+	cost := []verify.Price{{Carrier: "a", Prefix: "4477", Channel: verify.SMS, Amount: 3, From: at(1), Until: at(2)}, {Carrier: "a", Prefix: "4477", Channel: verify.SMS, Amount: 4, From: at(2)}}
+	must(t, db.ReplacePrices(t.Context(), "a", cost))
 	list, err := db.Prices(t.Context())
-	if want := []store.Price{{Amount: 7}, {Country: "AA"}, {Country: "GB", Amount: 5}}; err != nil || fmt.Sprint(list) != fmt.Sprint(want) {
+	if want := append([]verify.Price{{Amount: 7}, {Country: "AA"}, {Country: "GB", Amount: 5}}, cost...); err != nil || fmt.Sprint(list) != fmt.Sprint(want) {
 		t.Errorf("Prices = %v, %v; want %v", list, err, want)
+	}
+	must(t, db.ReplacePrices(t.Context(), "a", nil))
+	if list, err := db.Prices(t.Context()); err != nil || len(list) != 3 {
+		t.Errorf("without those of a carrier the prices are %v (%v)", list, err)
 	}
 }
 
 func testReplacePrices(t *testing.T, db *store.DB) {
 	before, err := db.Prices(t.Context())
 	must(t, err)
-	if err := db.ReplacePrices(t.Context(), []store.Price{{Amount: 1}, {Country: "GB", Amount: 2}, {Country: "GB", Amount: 3}}); err == nil {
-		t.Error("two prices for one country were accepted")
+	var overlap *verify.OverlapError
+	err = db.ReplacePrices(t.Context(), "", []verify.Price{{Amount: 1}, {Country: "GB", Amount: 2}, {Country: "GB", Amount: 3}})
+	if !errors.As(err, &overlap) || overlap.First != 1 || overlap.Second != 2 {
+		t.Errorf("two prices for one country: %v", err)
+	}
+	boom := errors.New("boom")
+	if err := db.ChangePrices(t.Context(), "", func([]verify.Price) ([]verify.Price, error) { return nil, boom }); !errors.Is(err, boom) {
+		t.Errorf("a change that was given up: %v", err)
 	}
 	after, err := db.Prices(t.Context())
 	if err != nil || fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("after a list that failed: %v, %v; want the old one %v", after, err, before)
 	}
-	must(t, db.ReplacePrices(t.Context(), nil))
-	if price, err := db.Price(t.Context(), "GB"); err == nil {
-		t.Errorf("without a price list a verification costs %s, want an error", price)
+	must(t, db.ReplacePrices(t.Context(), "", nil))
+	list, err := db.PriceList(t.Context(), t0)
+	must(t, err)
+	if price, ok := list.Find("", "447700900000", "GB", verify.SMS, t0); ok {
+		t.Errorf("without a price list a verification costs %s, want no price", price)
 	}
-	must(t, db.ReplacePrices(t.Context(), []store.Price{{Amount: verify.Unit}}))
+	must(t, db.ReplacePrices(t.Context(), "", []verify.Price{{Amount: verify.Unit}}))
 	wantPrice(t, db, "GB", "1.00000000")
+}
+
+// TestPriceList: what another process changes is seen a second later, and what this
+// one changes at once.
+func TestPriceList(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{"sqlite": filepath.Join(t.TempDir(), "countersign.db"), "postgres": postgres(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			here, there := openFile(t, path, key), openFile(t, path, key)
+			want := func(s float64, want verify.Money) {
+				t.Helper()
+				list, err := here.PriceList(t.Context(), at(s))
+				must(t, err)
+				if got, ok := list.Find("", "447700900000", "GB", verify.SMS, at(s)); !ok || got != want {
+					t.Errorf("after %v s the price is %s (%v), want %s", s, got, ok, want)
+				}
+			}
+			want(0, 12_050_000)
+			must(t, there.ReplacePrices(t.Context(), "", []verify.Price{{Amount: 5}}))
+			want(0.9, 12_050_000)
+			want(1, 5)
+			want(1, 5)
+			must(t, here.ReplacePrices(t.Context(), "", []verify.Price{{Amount: 6}}))
+			want(1, 6)
+		})
+	}
 }

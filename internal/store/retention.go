@@ -78,10 +78,10 @@ func (db *DB) Drop(ctx context.Context, ended time.Time, limit int) (more bool, 
 // They still count.
 func (db *DB) SettleLedger(ctx context.Context, made time.Time, limit int) (settled int, err error) {
 	settled, err = db.moveEntries(ctx, made, limit, ledgerMove{
-		oldest: `SELECT created_at FROM ledger WHERE account = accounts.key AND kind <> 'carried' ORDER BY created_at LIMIT 1`,
+		oldest: `SELECT created_at FROM ledger WHERE account = accounts.key AND ` + notCarried + ` ORDER BY created_at LIMIT 1`,
 		take: func(d dialect) string {
 			return `DELETE FROM ledger WHERE key IN (
-				SELECT key FROM ledger WHERE account = $1 AND created_at <= $2 AND kind <> 'carried'
+				SELECT key FROM ledger WHERE account = $1 AND created_at <= $2 AND ` + notCarried + `
 				ORDER BY created_at LIMIT $3` + d.take + `)`
 		},
 		put: (*Tx).settle,
@@ -92,8 +92,12 @@ func (db *DB) SettleLedger(ctx context.Context, made time.Time, limit int) (sett
 	return settled, nil
 }
 
+// notCarried leaves out the sums that CarryLedger makes.
+const notCarried = `kind NOT IN ('carried', 'carried-cost')`
+
 // CarryLedger folds up to limit settled entries that were made until a time into one
-// for each account, the oldest first, so that the sum stays. It reports how many.
+// for each account, and one for what carriers charged, the oldest first, so that the
+// sums stay. It reports how many.
 func (db *DB) CarryLedger(ctx context.Context, made time.Time, limit int) (carried int, err error) {
 	carried, err = db.moveEntries(ctx, made, limit, ledgerMove{
 		oldest: `SELECT created_at FROM ledger_past WHERE account = accounts.key ORDER BY created_at LIMIT 1`,
@@ -118,9 +122,10 @@ type ledgerMove struct {
 }
 
 type entry struct {
-	key, kind string
-	amount    int64
-	createdAt int64
+	key, kind  string
+	amount     int64
+	createdAt  int64
+	subAccount string
 }
 
 // moveEntries takes entries out and puts them where they belong, in one transaction:
@@ -130,7 +135,7 @@ func (db *DB) moveEntries(ctx context.Context, made time.Time, limit int, m ledg
 	if err != nil || len(accounts) == 0 {
 		return 0, err
 	}
-	take := m.take(db.dialect) + ` RETURNING key, kind, amount, created_at`
+	take := m.take(db.dialect) + ` RETURNING key, kind, amount, created_at, sub_account`
 	err = db.Write(ctx, func(tx *Tx) error {
 		moved = 0
 		for _, account := range accounts {
@@ -178,7 +183,7 @@ func (tx *Tx) takeEntries(take, account string, made time.Time, limit int) (entr
 	defer rows.Close()
 	for rows.Next() {
 		var e entry
-		if err := rows.Scan(&e.key, &e.kind, &e.amount, &e.createdAt); err != nil {
+		if err := rows.Scan(&e.key, &e.kind, &e.amount, &e.createdAt, &e.subAccount); err != nil {
 			return nil, err
 		}
 		entries = append(entries, e)
@@ -188,8 +193,8 @@ func (tx *Tx) takeEntries(take, account string, made time.Time, limit int) (entr
 
 func (tx *Tx) settle(account string, entries []entry) error {
 	for _, e := range entries {
-		err := tx.send(`INSERT INTO ledger_past (key, account, kind, amount, created_at) VALUES ($1, $2, $3, $4, $5)`,
-			e.key, account, e.kind, e.amount, e.createdAt)
+		err := tx.send(`INSERT INTO ledger_past (key, account, kind, amount, created_at, sub_account) VALUES ($1, $2, $3, $4, $5, $6)`,
+			e.key, account, e.kind, e.amount, e.createdAt, e.subAccount)
 		if err != nil {
 			return err
 		}
@@ -197,21 +202,32 @@ func (tx *Tx) settle(account string, entries []entry) error {
 	return nil
 }
 
-// carry adds the sum of entries to what was carried over before. All are the oldest
-// of their account, so the sum is a balance that it had.
+// carry adds the sums of entries to what was carried over before. All are the oldest
+// of their account, so the sum of those that count is a balance that it had.
 func (tx *Tx) carry(account string, entries []entry) error {
-	if len(entries) == 0 {
-		return nil
-	}
-	var sum, newest int64
+	var carried, costs entry
 	for _, e := range entries {
-		sum += e.amount
-		newest = max(newest, e.createdAt)
+		sum := &carried
+		if e.kind == "carrier-cost" {
+			sum = &costs
+		}
+		sum.amount += e.amount
+		sum.createdAt = max(sum.createdAt, e.createdAt)
 	}
-	return tx.send(`INSERT INTO ledger (key, account, kind, amount, created_at) VALUES ($1, $2, 'carried', $3, $4)
-		ON CONFLICT (key) DO UPDATE SET amount = ledger.amount + excluded.amount,
-			created_at = CASE WHEN ledger.created_at > excluded.created_at THEN ledger.created_at ELSE excluded.created_at END`,
-		"carried/"+account, account, sum, newest)
+	carried.kind, costs.kind = "carried", "carried-cost"
+	for _, sum := range []entry{carried, costs} {
+		if sum.createdAt == 0 {
+			continue
+		}
+		err := tx.send(`INSERT INTO ledger (key, account, kind, amount, created_at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (key) DO UPDATE SET amount = ledger.amount + excluded.amount,
+				created_at = CASE WHEN ledger.created_at > excluded.created_at THEN ledger.created_at ELSE excluded.created_at END`,
+			sum.kind+"/"+account, account, sum.kind, sum.amount, sum.createdAt)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ForgetMessages deletes up to limit messages of the virtual phone that were sent

@@ -56,7 +56,7 @@ func (tx *Tx) chargeParent(v verify.Verification, p Payer, now time.Time) (ok bo
 	_, err = tx.queryRow(`SELECT COUNT(*) = 2, EXISTS (SELECT 1 FROM ledger WHERE key = $5),
 			COALESCE(MIN(CASE WHEN `+withinCap("$3", "$4")+` AND (key <> $2 OR balance >= $3 OR $6) THEN 1 ELSE 0 END), 0) = 1
 		FROM (SELECT key, balance, daily_cap, spend_day, spent FROM accounts WHERE key = $1 OR key = $2 ORDER BY key`+tx.lock+`) locked`,
-		[]any{v.Account, p.Account, price, day, "charge/" + v.ID.Hex(), p.OnCredit}, &there, &charged, &ok)
+		[]any{v.Account, p.Account, price, day, chargeKey(v.ID), p.OnCredit}, &there, &charged, &ok)
 	if err == nil && !there {
 		err = ErrNoAccount
 	}
@@ -67,8 +67,8 @@ func (tx *Tx) chargeParent(v verify.Verification, p Payer, now time.Time) (ok bo
 		return charged, nil
 	}
 	err = errors.Join(
-		tx.send(`INSERT INTO ledger (key, account, kind, amount, created_at) VALUES ($1, $2, $3, $4, $5)`,
-			"charge/"+v.ID.Hex(), p.Account, "charge", -price, millis(now)),
+		tx.send(`INSERT INTO ledger (key, account, kind, amount, created_at, sub_account) VALUES ($1, $2, $3, $4, $5, $6)`,
+			chargeKey(v.ID), p.Account, "charge", -price, millis(now), v.Account),
 		tx.send(`UPDATE accounts SET balance = CASE WHEN key = $2 THEN balance - $3 ELSE balance END, `+spend("$3", "$4")+`
 			WHERE key = $1 OR key = $2`, v.Account, p.Account, price, day))
 	return err == nil, err

@@ -36,6 +36,7 @@ type DB struct {
 	readKey  func() (Key, error) // reads it again; may be nil
 	keys     *sql.DB             // for reading keys, while whoever needs them holds a connection of the others
 	writers  []*writer
+	prices   priceCache
 	lock     *fileLock       // nil unless opened for serving
 	listen   *pgx.ConnConfig // for what other nodes tell; nil where there are none
 	log      *slog.Logger

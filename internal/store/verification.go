@@ -35,12 +35,14 @@ func (r *Row) Drop() { r.Claim = Claim{Fence: r.Fence + 1} }
 
 // dueAt is when a runner should look at the row: for the next step, or, even when the
 // verification is over, because the node that holds it has not told what became of
-// its message.
+// its message, or because of a refund.
 func (r *Row) dueAt() sql.NullInt64 {
-	if r.Node != "" {
+	switch {
+	case r.Node != "":
 		return millisOrNull(r.Until)
-	}
-	if r.Status != verify.InProgress {
+	case r.RefundDue():
+		return millisOrNull(r.FinalizedAt)
+	case r.Ended():
 		return sql.NullInt64{}
 	}
 	return millisOrNull(r.DueAt)
@@ -49,7 +51,8 @@ func (r *Row) dueAt() sql.NullInt64 {
 const verificationColumns = `id, account, number, country, brand, payee, amount, sender, locale,
 	code_length, chosen_pin, workflow, price, submitted_at,
 	status, finalized_at, pin, generation, pin_expires_at, tries, events,
-	first_event_at, last_event_at, last_event_id, step_at, due_at, node, fence`
+	first_event_at, last_event_at, last_event_id, step_at, due_at, node, fence,
+	payer, paid, unsent, cost`
 
 // workflow is the stored form of verify.Workflow. Times are in milliseconds.
 type workflow struct {
@@ -110,13 +113,14 @@ func (tx *Tx) Insert(r *Row, first verify.Event) error {
 		payee = sql.NullString{String: r.Payment.Payee, Valid: true}
 		amount = sql.NullString{String: r.Payment.Amount, Valid: true}
 	}
-	err = tx.send(`INSERT INTO verifications (`+verificationColumns+`) VALUES (`+placeholders(28)+`)`,
+	err = tx.send(`INSERT INTO verifications (`+verificationColumns+`) VALUES (`+placeholders(32)+`)`,
 		r.ID[:], r.Account, r.Number, r.Country, r.Brand, payee, amount, r.Sender, r.Locale,
 		r.CodeLength, !r.ChosenPIN.IsZero(), steps, int64(r.Price), millis(r.SubmittedAt),
 		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(forPIN, r.PIN, r.ID, r.Generation), r.Generation,
 		millis(r.PINExpiresAt), r.Tries, r.Events,
 		millis(r.FirstEventAt), millis(r.LastEventAt), r.LastEventID[:], millisOrNull(r.DueAt),
-		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence)
+		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence,
+		r.Payer, r.Paid, r.Unsent, int64(r.Cost))
 	if err != nil {
 		return fmt.Errorf("insert verification %s: %w", r.ID, err)
 	}
@@ -128,12 +132,12 @@ func (tx *Tx) Save(r *Row) error {
 	err := tx.send(`UPDATE verifications SET
 			status = $1, finalized_at = $2, pin = $3, generation = $4, pin_expires_at = $5, tries = $6,
 			events = $7, first_event_at = $8, last_event_at = $9, last_event_id = $10, step_at = $11,
-			due_at = $12, node = $13, fence = $14
-		WHERE id = $15`,
+			due_at = $12, node = $13, fence = $14, paid = $15, unsent = $16
+		WHERE id = $17`,
 		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(forPIN, r.PIN, r.ID, r.Generation), r.Generation,
 		millis(r.PINExpiresAt), r.Tries,
 		r.Events, millis(r.FirstEventAt), millis(r.LastEventAt), r.LastEventID[:], millisOrNull(r.DueAt),
-		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence,
+		r.dueAt(), sql.NullString{String: r.Node, Valid: r.Node != ""}, r.Fence, r.Paid, r.Unsent,
 		r.ID[:])
 	if err != nil {
 		return fmt.Errorf("save verification %s: %w", r.ID, err)
@@ -185,6 +189,12 @@ func (tx *Tx) Find(id verify.ID) (r *Row, ok bool, err error) {
 	return tx.one(`SELECT `+verificationColumns+` FROM verifications WHERE id = $1`, id[:])
 }
 
+// FindFree is Find for a row that nobody else is at work on; ok is false otherwise,
+// too.
+func (tx *Tx) FindFree(id verify.ID) (r *Row, ok bool, err error) {
+	return tx.oneLocked(tx.claim, `SELECT `+verificationColumns+` FROM verifications WHERE id = $1`, id[:])
+}
+
 // Running loads the verification that is in progress for an account and number.
 func (tx *Tx) Running(account, number string) (r *Row, ok bool, err error) {
 	return tx.one(`SELECT `+verificationColumns+` FROM verifications
@@ -192,7 +202,11 @@ func (tx *Tx) Running(account, number string) (r *Row, ok bool, err error) {
 }
 
 func (tx *Tx) one(query string, args ...any) (*Row, bool, error) {
-	rows, err := tx.query(query+tx.lock, args...)
+	return tx.oneLocked(tx.lock, query, args...)
+}
+
+func (tx *Tx) oneLocked(lock, query string, args ...any) (*Row, bool, error) {
+	rows, err := tx.query(query+lock, args...)
 	if err != nil {
 		return nil, false, fmt.Errorf("load verification: %w", err)
 	}
@@ -254,7 +268,8 @@ func scanRow(rows rows, seal *sealer) (*Row, error) {
 	if err := rows.Scan(&id, &r.Account, &r.Number, &r.Country, &r.Brand, &payee, &amount, &r.Sender, &r.Locale,
 		&r.CodeLength, &chosen, &steps, &r.Price, &submitted,
 		&r.Status, &finalized, &sealed, &r.Generation, &pinExpires, &r.Tries, &r.Events,
-		&first, &last, &lastEvent, &stepAt, &dueAt, &node, &r.Fence); err != nil {
+		&first, &last, &lastEvent, &stepAt, &dueAt, &node, &r.Fence,
+		&r.Payer, &r.Paid, &r.Unsent, &r.Cost); err != nil {
 		return nil, fmt.Errorf("read verification: %w", err)
 	}
 	copy(r.ID[:], id)

@@ -56,7 +56,14 @@ func (r Request) Testing(pin PIN) Request {
 type Verification struct {
 	ID ID
 	Request
-	Price Money // charged when it was accepted; 0 when nothing was
+	Price Money  // what it costs, see Charged
+	Payer string // the account whose balance pays; "" for Account
+	Paid  bool   // the price was charged, and not given back
+	Cost  Money  // what carriers charge the operator for its events, as far as known
+
+	// Unsent says that an event of it never left, and that nobody has asked since
+	// whether that is a reason to give the price back.
+	Unsent bool
 
 	Status      Status
 	SubmittedAt time.Time
@@ -78,10 +85,11 @@ type Verification struct {
 }
 
 // Start accepts a request: it returns the running verification and its first
-// event, which is to be delivered at once.
+// event, which is to be delivered at once. The price counts as paid; where it is not
+// charged yet, the caller says so.
 func Start(req Request, price Money, now time.Time, rnd io.Reader) (Verification, Event) {
 	v := Verification{
-		ID: NewID(rnd), Request: req, Price: price,
+		ID: NewID(rnd), Request: req, Price: price, Paid: true,
 		Status: InProgress, SubmittedAt: now,
 	}
 	return v.nextEvent(now, rnd)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver"
+	"countersign/internal/deliver/gsm"
 	"countersign/internal/verify"
 )
 
@@ -92,7 +93,8 @@ func (g *Gateway) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 		if out.err != nil {
 			return deliver.Submission{}, out.err
 		}
-		return deliver.Submission{Carrier: g.name, Refs: out.refs}, nil
+		segments := max(len(out.refs), gsm.Segments(m.Text, gsm.Options{}))
+		return deliver.Submission{Carrier: g.name, Refs: out.refs, Segments: segments}, nil
 	case <-ctx.Done():
 		close(abandoned)
 		return deliver.Submission{}, fmt.Errorf("waiting for the answer: %w", ctx.Err())

@@ -152,7 +152,7 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	if c.cfg.NoReceipts || slices.Contains(refs, "") {
 		refs = nil
 	}
-	return deliver.Submission{Carrier: c.cfg.Name, Refs: refs}, nil
+	return deliver.Submission{Carrier: c.cfg.Name, Refs: refs, Segments: c.cfg.Segments(m.Text)}, nil
 }
 
 // brokenOff classifies the error of a message whose first parts were accepted.

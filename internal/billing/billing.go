@@ -1,0 +1,84 @@
+// Package billing is what an operator does with money: price lists as CSV, the ledger
+// as CSV, and the warning that a balance runs low. The command line and the admin API
+// share it.
+//
+// The package must not know commands or HTTP. What is charged when is the engine's
+// matter.
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// Import puts the price list that r holds as CSV (see [ReadPrices]) in the place of a
+// carrier's, or of accounts' for "", whole or not at all. It reports how many prices
+// there are now.
+func Import(ctx context.Context, db *store.DB, carrier string, r io.Reader, now time.Time) (prices int, err error) {
+	list, err := ReadPrices(r, carrier, now)
+	if err != nil {
+		return 0, err
+	}
+	return len(list), db.ReplacePrices(ctx, carrier, list)
+}
+
+// Export writes the price list of a carrier, or of accounts for "", in the form that
+// Import reads.
+func Export(ctx context.Context, db *store.DB, carrier string, w io.Writer) error {
+	prices, err := Prices(ctx, db, carrier)
+	if err != nil {
+		return err
+	}
+	return WritePrices(w, prices)
+}
+
+// Prices lists the prices of a carrier, or of accounts for "".
+func Prices(ctx context.Context, db *store.DB, carrier string) (prices []verify.Price, err error) {
+	all, err := db.Prices(ctx)
+	for _, p := range all {
+		if p.Carrier == carrier {
+			prices = append(prices, p)
+		}
+	}
+	return prices, err
+}
+
+// SetPrice puts a price into its list, in the place of what was there for the same
+// numbers at the time of its validity.
+func SetPrice(ctx context.Context, db *store.DB, p verify.Price, now time.Time) error {
+	if err := checkPrice(p); err != nil {
+		return err
+	}
+	return db.ChangePrices(ctx, p.Carrier, func(prices []verify.Price) ([]verify.Price, error) {
+		after := verify.SetPrice(prices, p)
+		list, err := verify.NewPriceList(after)
+		if err != nil {
+			return nil, err
+		}
+		return after, checkDefault(list, p.Carrier, now)
+	})
+}
+
+var errNoDefault = errors.New("no price for all other countries (*)")
+
+// checkDefault sees that accounts have a price for any number at any time from now on.
+// What a carrier charges need not be known.
+func checkDefault(list *verify.PriceList, carrier string, now time.Time) error {
+	if carrier != "" {
+		return nil
+	}
+	switch gap, ok := list.Gap("", now); {
+	case !ok:
+		return nil
+	case gap.Equal(now):
+		return errNoDefault
+	default:
+		return fmt.Errorf("%w from %s on", errNoDefault, gap.Format(time.RFC3339))
+	}
+}
