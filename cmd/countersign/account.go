@@ -6,43 +6,46 @@ import (
 	"text/tabwriter"
 
 	"countersign/internal/adminapi"
-	"countersign/internal/verify"
 )
 
 type accountCmd struct {
 	Create accountCreateCmd `cmd:"" help:"Create an account and print its secret, once."`
 	List   accountListCmd   `cmd:"" help:"List accounts and their balances."`
-	Rotate accountRotateCmd `cmd:"" name:"rotate-secret" help:"Replace an account's secret and print the new one, once."`
+	Show   accountShowCmd   `cmd:"" help:"Show all of an account but its secrets, as JSON."`
+	Set    accountSetCmd    `cmd:"" help:"Change an account's settings."`
 	Bar    accountBarCmd    `cmd:"" help:"Bar an account from starting verifications."`
 	Unbar  accountUnbarCmd  `cmd:"" help:"Let a barred account start verifications again."`
-	Set    accountSetCmd    `cmd:"" help:"Change an account's settings."`
 	Credit accountCreditCmd `cmd:"" help:"Add an amount to an account's balance; a negative one takes it away."`
+
+	Approve   accountApproveCmd   `cmd:"" help:"Let a trial account reach numbers."`
+	Unapprove accountUnapproveCmd `cmd:"" help:"Let a trial account reach numbers no more."`
+
+	Rotate          accountRotateCmd    `cmd:"" name:"rotate-secret" help:"Replace an account's secrets by a new one and print it, once."`
+	RotateSignature accountSignatureCmd `cmd:"" name:"rotate-signature" help:"Give an account another signature secret and print it, once."`
+	Secret          accountSecretCmd    `cmd:"" help:"Manage the secrets of an account, of which it may have several."`
 }
 
 type accountCreateCmd struct {
 	adminFlag
+	settingFlags
 	Name            string   `arg:"" help:"What the account is for."`
 	Key             string   `help:"The api_key: 8 letters and digits; drawn if empty."`
 	Secret          string   `help:"The api_secret; drawn if empty. Others can see it on the command line."`
 	Credit          string   `help:"First balance, such as 100.00. Default: ${default}." default:"0" placeholder:"AMOUNT"`
-	Rate            int      `help:"Requests allowed in any second; 0 for the installation's default."`
-	PINCode         bool     `help:"Allow the application to choose the PIN (pin_code)." name:"pin-code"`
-	Trial           bool     `help:"Allow only the numbers given with --approve."`
 	Approve         []string `help:"Number that a trial account may reach; may be repeated." placeholder:"NUMBER" param:"approved_numbers"`
-	OnUndeliverable string   `help:"What follows an event that a carrier refused or could not deliver: wait for the time of the next one, or next_event at once. Default: ${default}." default:"wait" enum:"wait,next_event" placeholder:"WHAT"`
 	SignatureMethod string   `help:"Accept signed requests: md5hash, md5, sha1, sha256 or sha512; prints the secret." placeholder:"METHOD"`
 }
 
 // Run creates the account.
 func (c *accountCreateCmd) Run(p *process) error {
-	var created adminapi.CreatedAccount
-	err := c.post(p, adminapi.NewAccount{
-		AccountSettings: adminapi.AccountSettings{
-			Name: c.Name, Trial: c.Trial, PINCode: c.PINCode, Rate: c.Rate, OnUndeliverable: verify.OnUndeliverable(c.OnUndeliverable),
-		},
-		Key: c.Key, Secret: c.Secret, Credit: c.Credit, ApprovedNumbers: c.Approve, SignatureMethod: c.SignatureMethod,
-	}, &created, "accounts")
+	in, err := c.settings()
 	if err != nil {
+		return err
+	}
+	in["name"], in["key"], in["secret"], in["credit"] = c.Name, c.Key, c.Secret, c.Credit
+	in["approved_numbers"], in["signature_method"] = c.Approve, c.SignatureMethod
+	var created adminapi.CreatedAccount
+	if err := c.post(p, in, &created, "accounts"); err != nil {
 		return err
 	}
 	p.printf("api_key: %s\napi_secret: %s\n", created.Key, created.Secret)
@@ -75,19 +78,18 @@ func (c *accountListCmd) Run(p *process) error {
 	return w.Flush()
 }
 
-type accountRotateCmd struct {
+type accountShowCmd struct {
 	adminFlag
 	Key string `arg:"" help:"The api_key."`
 }
 
-// Run replaces the secret.
-func (c *accountRotateCmd) Run(p *process) error {
-	var secret adminapi.NewSecret
-	if err := c.post(p, nil, &secret, "accounts", c.Key, "rotate-secret"); err != nil {
+// Run shows the account.
+func (c *accountShowCmd) Run(p *process) error {
+	var a adminapi.AccountDetail
+	if err := c.get(p, &a, "accounts", c.Key); err != nil {
 		return err
 	}
-	p.printf("api_secret: %s\n", secret.Secret)
-	return nil
+	return p.printJSON(a)
 }
 
 type accountBarCmd struct {
@@ -108,19 +110,6 @@ func (c *accountUnbarCmd) Run(p *process) error {
 	return c.post(p, nil, nil, "accounts", c.Key, "unbar")
 }
 
-type accountSetCmd struct {
-	adminFlag
-	Key             string `arg:"" help:"The api_key."`
-	OnUndeliverable string `help:"What follows an event that a carrier refused or could not deliver: wait or next_event." required:"" enum:"wait,next_event" placeholder:"WHAT"`
-}
-
-// Run changes the settings.
-func (c *accountSetCmd) Run(p *process) error {
-	return c.ask(p, adminapi.Request{
-		Method: http.MethodPatch, Path: adminapi.Path("accounts", c.Key), JSON: map[string]any{"on_undeliverable": c.OnUndeliverable},
-	}, nil)
-}
-
 type accountCreditCmd struct {
 	adminFlag
 	Key    string `arg:"" help:"The api_key."`
@@ -130,4 +119,35 @@ type accountCreditCmd struct {
 // Run changes the balance.
 func (c *accountCreditCmd) Run(p *process) error {
 	return c.post(p, adminapi.Credit{Amount: c.Amount}, nil, "accounts", c.Key, "credit")
+}
+
+type accountApproveCmd struct {
+	adminFlag
+	Key     string   `arg:"" help:"The api_key."`
+	Numbers []string `arg:"" name:"number" help:"Numbers in international form."`
+}
+
+// Run approves the numbers.
+func (c *accountApproveCmd) Run(p *process) error {
+	return c.eachNumber(p, http.MethodPut, c.Key, c.Numbers)
+}
+
+type accountUnapproveCmd struct {
+	adminFlag
+	Key     string   `arg:"" help:"The api_key."`
+	Numbers []string `arg:"" name:"number" help:"Numbers in international form."`
+}
+
+// Run takes the approval back.
+func (c *accountUnapproveCmd) Run(p *process) error {
+	return c.eachNumber(p, http.MethodDelete, c.Key, c.Numbers)
+}
+
+func (f adminFlag) eachNumber(p *process, method, key string, numbers []string) error {
+	for _, number := range numbers {
+		if err := f.ask(p, adminapi.Request{Method: method, Path: adminapi.Path("accounts", key, "approved-numbers", number)}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -89,6 +89,9 @@ func TestApplyRefuses(t *testing.T) {
 		{"no code", "test_numbers", `{"test_numbers":[{"number":"447700900000","code":""}]}`},
 		{"symbols", "test_numbers", `{"test_numbers":[{"number":"447700900000","code":"12 34"}]}`},
 		{"twice", "test_numbers", `{"test_numbers":[{"number":"447700900000","code":"1234"},{"number":"+447700900000","code":"9999"}]}`},
+		{"fraud mode", "fraud", `{"fraud":{"mode":"enforce"}}`},
+		{"more than all", "fraud", `{"fraud":{"conversion_below":101}}`},
+		{"less than nothing", "fraud", `{"fraud":{"conversion_finished":-1}}`},
 		{"many numbers", "test_numbers", `{"test_numbers":` + many(`{"number":"447700900000","code":"1234"}`) + `}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,7 +19,7 @@ const (
 // Check checks each of the settings and gives them in their one form.
 func Check(s verify.Settings) (verify.Settings, error) {
 	for _, check := range []func(*verify.Settings) error{
-		countries, workflows, senders, sources, codeLength, testNumbers,
+		countries, workflows, senders, sources, codeLength, testNumbers, velocity,
 	} {
 		if err := check(&s); err != nil {
 			return s, err
@@ -110,6 +110,19 @@ func testNumbers(s *verify.Settings) error {
 		}
 	}
 	s.TestNumbers = nilIfEmpty(checked)
+	return nil
+}
+
+func velocity(s *verify.Settings) error {
+	f := s.Fraud
+	switch {
+	case f.Mode != "" && f.Mode != "off" && f.Mode != "shadow":
+		return invalid("fraud", "mode must be off or shadow, or empty for that of each rule")
+	case f.ConversionBelow < 0 || f.ConversionBelow > 100:
+		return invalid("fraud", "conversion_below must be 0 to 100")
+	case f.ConversionFinished < 0:
+		return invalid("fraud", "conversion_finished must not be negative")
+	}
 	return nil
 }
 

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"countersign/internal/adminapi"
+)
+
+// settingFlags are what can be laid down for an account, when it is created and later.
+// The names in param are those of the admin API.
+type settingFlags struct {
+	Rate            *int              `help:"Requests allowed in any second; 0 for the installation's default."`
+	PINCode         *bool             `help:"Allow the application to choose the PIN (pin_code)." name:"pin-code" negatable:""`
+	Trial           *bool             `help:"Allow only approved numbers." negatable:""`
+	OnUndeliverable string            `help:"What follows an event that a carrier refused or could not deliver: wait for the time of the next one, the default, or next_event at once." enum:",wait,next_event" default:"" placeholder:"WHAT"`
+	Parent          *string           `help:"Account whose balance this one uses." placeholder:"KEY"`
+	DailyCap        *string           `help:"What it, and those that use its balance, may spend in a day (UTC)." placeholder:"AMOUNT"`
+	AllowCountry    []string          `help:"Country whose numbers it may verify (two letters); may be repeated. Without it: all." placeholder:"COUNTRY" param:"countries"`
+	AllowWorkflow   []int             `help:"workflow_id that it may ask for; may be repeated. Without it: all." placeholder:"ID" param:"workflows"`
+	AllowSender     []string          `help:"sender_id that it may name; may be repeated. Without it: any." placeholder:"SENDER" param:"senders"`
+	AllowFrom       []string          `help:"Address or network that its requests may come from; may be repeated. Without it: any." placeholder:"CIDR" param:"sources"`
+	MinCodeLength   *int              `help:"The least length of a PIN, 4 to 10." placeholder:"N"`
+	Strict          *bool             `help:"PINs of at least 6 digits, good for at most 10 minutes (NIST SP 800-63B)." negatable:""`
+	TestNumber      map[string]string `help:"Number that nothing is sent to, and its PIN; may be repeated." placeholder:"NUMBER=CODE" param:"test_numbers"`
+	Setting         map[string]string `help:"Any setting of the admin API by its name there, and its value in JSON; may be repeated." placeholder:"NAME=JSON"`
+}
+
+// settings gives those that were named, as the admin API takes them.
+func (f settingFlags) settings() (map[string]any, error) {
+	in := map[string]any{}
+	for name, value := range f.Setting {
+		if !json.Valid([]byte(value)) {
+			return nil, fmt.Errorf("--setting %s: %s is not JSON; a text stands in quotes", name, value)
+		}
+		in[name] = json.RawMessage(value)
+	}
+	put(in, "rate", f.Rate)
+	put(in, "pin_code", f.PINCode)
+	put(in, "trial", f.Trial)
+	put(in, "parent", f.Parent)
+	put(in, "daily_cap", f.DailyCap)
+	put(in, "min_code_length", f.MinCodeLength)
+	put(in, "strict", f.Strict)
+	if f.OnUndeliverable != "" {
+		in["on_undeliverable"] = f.OnUndeliverable
+	}
+	putList(in, "countries", f.AllowCountry)
+	putList(in, "workflows", f.AllowWorkflow)
+	putList(in, "senders", f.AllowSender)
+	putList(in, "sources", f.AllowFrom)
+	var tests []map[string]string
+	for number, code := range f.TestNumber {
+		tests = append(tests, map[string]string{"number": number, "code": code})
+	}
+	putList(in, "test_numbers", tests)
+	return in, nil
+}
+
+func put[T any](in map[string]any, name string, value *T) {
+	if value != nil {
+		in[name] = *value
+	}
+}
+
+func putList[T any](in map[string]any, name string, list []T) {
+	if len(list) > 0 {
+		in[name] = list
+	}
+}
+
+type accountSetCmd struct {
+	adminFlag
+	settingFlags
+	Key   string   `arg:"" help:"The api_key."`
+	Name  *string  `help:"What the account is for."`
+	Clear []string `help:"Setting to put back to what it is for a new account, by the name of its flag; may be repeated." placeholder:"FLAG"`
+}
+
+// cleared is what a setting becomes that is cleared, by its flag.
+func cleared(flag string) (name string, value any, ok bool) {
+	none := []string{}
+	switch flag {
+	case "rate":
+		return "rate", 0, true
+	case "pin-code":
+		return "pin_code", false, true
+	case "trial":
+		return "trial", false, true
+	case "on-undeliverable":
+		return "on_undeliverable", "wait", true
+	case "parent":
+		return "parent", "", true
+	case "daily-cap":
+		return "daily_cap", "0", true
+	case "allow-country":
+		return "countries", none, true
+	case "allow-workflow":
+		return "workflows", none, true
+	case "allow-sender":
+		return "senders", none, true
+	case "allow-from":
+		return "sources", none, true
+	case "min-code-length":
+		return "min_code_length", 0, true
+	case "strict":
+		return "strict", false, true
+	case "test-number":
+		return "test_numbers", none, true
+	}
+	return "", nil, false
+}
+
+// Run changes the settings that are named. A list takes the place of the one that was.
+func (c *accountSetCmd) Run(p *process) error {
+	in, err := c.settings()
+	if err != nil {
+		return err
+	}
+	put(in, "name", c.Name)
+	for _, flag := range slices.Compact(slices.Sorted(slices.Values(c.Clear))) {
+		name, value, ok := cleared(flag)
+		if !ok {
+			return fmt.Errorf("--clear: there is no flag --%s that could be cleared", flag)
+		}
+		if _, both := in[name]; both {
+			return fmt.Errorf("--clear: --%s is given, too", flag)
+		}
+		in[name] = value
+	}
+	return c.ask(p, adminapi.Request{Method: http.MethodPatch, Path: adminapi.Path("accounts", c.Key), JSON: in}, nil)
+}
