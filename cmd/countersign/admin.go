@@ -125,6 +125,9 @@ func nearby(cfg config.Admin, address string) (*adminapi.Client, func() error, e
 	return remote(cfg, "https://"+address, block.Bytes)
 }
 
+// longest is how long a command waits for an answer: some read all that there is.
+const longest = 30 * time.Minute
+
 // remote asks a server, which must have the certificate pinned, if that is not nil.
 func remote(cfg config.Admin, url string, pinned []byte) (*adminapi.Client, func() error, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -158,7 +161,7 @@ func remote(cfg config.Admin, url string, pinned []byte) (*adminapi.Client, func
 	if err != nil {
 		return nil, nil, err
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ResponseHeaderTimeout: time.Minute, ForceAttemptHTTP2: true}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ResponseHeaderTimeout: longest, ForceAttemptHTTP2: true}
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return &adminapi.Client{URL: url, Token: token, HTTP: client}, func() error { transport.CloseIdleConnections(); return nil }, nil
 }
@@ -192,6 +195,17 @@ func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, d
 	})
 	name, source := operator()
 	return &adminapi.Client{HTTP: &http.Client{Transport: api.InProcess(name, source)}}, db.Close, nil
+}
+
+// changeAs changes the database itself, and writes that into the audit log.
+func (f configFlag) changeAs(p *process, action string, do func(context.Context, *store.DB) error) error {
+	db, err := f.open(p)
+	if err != nil {
+		return err
+	}
+	name, source := operator()
+	ctx, _ := store.WithAudit(p.ctx, store.AuditEntry{At: p.now(), Who: name, Source: source, Action: action, Detail: "{}"})
+	return errors.Join(do(ctx, db), db.Close())
 }
 
 // operator is who works with the command line, and where.

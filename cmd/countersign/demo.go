@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 
+	"countersign/internal/adminapi"
 	"countersign/internal/config"
 	"countersign/internal/server"
 	"countersign/internal/store"
@@ -17,6 +16,7 @@ import (
 type demoCmd struct {
 	Listen    string `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	OpsListen string `help:"Address for /healthz, /readyz and /metrics; none if empty." placeholder:"HOST:PORT"`
+	Admin     string `help:"Address of the admin API; none if empty. Default: ${default}." name:"admin-listen" default:"127.0.0.1:0" placeholder:"HOST:PORT"`
 	Data      string `help:"Directory to keep the database in; a fresh temporary one if empty." type:"path" placeholder:"DIR"`
 	Database  string `help:"PostgreSQL database to use instead of a file in the data directory; several demos may share it." placeholder:"URL"`
 	Speed     int    `help:"Run the waits and expiries of verifications N times faster. Default: ${default}." default:"1" placeholder:"N"`
@@ -47,8 +47,9 @@ func (c *demoCmd) Run(p *process) (err error) {
 	}
 	cfg.Database = cmp.Or(c.Database, "sqlite:"+filepath.Join(dir, "countersign.db"))
 	cfg.KeyFile = filepath.Join(dir, "key")
-	for _, address := range []string{c.Listen, c.OpsListen} {
-		if !c.Public && address != "" && !isLoopback(address) {
+	cfg.Admin.Listen, cfg.Admin.TokenFile = c.Admin, filepath.Join(dir, "admin-token")
+	for _, address := range []string{c.Listen, c.OpsListen, c.Admin} {
+		if !c.Public && address != "" && !config.Loopback(address) {
 			return fmt.Errorf("%s can be reached from outside, and the secrets of the demo are published; use --public if you want that", address)
 		}
 	}
@@ -94,16 +95,6 @@ func (c *demoCmd) key(p *process, cfg config.Config) (store.Key, error) {
 
 func certFile(dir string) string { return filepath.Join(dir, "cert.pem") }
 
-// isLoopback reports whether an address can only be reached from this machine.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
 func (c *demoCmd) greet(p *process, s *server.Server, dir string) {
 	url, data := s.URL(), dir
 	if store.IsPostgres(c.Database) {
@@ -113,8 +104,13 @@ func (c *demoCmd) greet(p *process, s *server.Server, dir string) {
 	if c.TLS && c.TLSCert == "" {
 		curl += " --cacert " + certFile(dir)
 	}
+	admin := "off"
+	if s.AdminURL() != "" {
+		admin = s.AdminURL() + adminapi.Base + ", token in " + filepath.Join(dir, "admin-token")
+	}
 	p.printf(`Countersign demo: the Verify API at %[1]s
 The virtual phone:   %[1]s/phone
+The admin API:       %[16]s
 
 Accounts (all with secret %[2]s, signature secret %[3]s, %[4]s)
   %[5]s  may do everything
@@ -134,5 +130,5 @@ Try it:
 Data in %[15]s. Stop with Ctrl-C.
 `, url, server.DemoSecret, server.DemoSignatureSecret, server.DemoSignatureMethod,
 		server.DemoAccount, server.BarredAccount, server.BrokeAccount, server.TrialAccount, server.ApprovedNumber,
-		server.UnroutableNumber, server.BlockedNumber, server.UnsupportedNumber, server.RefusedNumber, curl, data)
+		server.UnroutableNumber, server.BlockedNumber, server.UnsupportedNumber, server.RefusedNumber, curl, data, admin)
 }

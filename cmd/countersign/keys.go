@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"countersign/internal/adminapi"
 	"countersign/internal/store"
 )
 
@@ -17,23 +18,13 @@ type keysCmd struct {
 	Rotate keysRotateCmd `cmd:"" help:"Make fresh data keys, or replace the key file, while servers run."`
 }
 
-type keysStatusCmd struct{ configFlag }
+type keysStatusCmd struct{ adminFlag }
 
 // Run lists the keys.
 func (c *keysStatusCmd) Run(p *process) error {
-	db, err := c.open(p)
-	if err != nil {
+	var keys adminapi.Keys
+	if err := c.get(p, &keys, "keys"); err != nil {
 		return err
-	}
-	keys, err := db.Keys(p.ctx)
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
-	}
-	since := func(t time.Time) string {
-		if t.IsZero() {
-			return "-"
-		}
-		return t.Format(time.RFC3339)
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "KEY FILE\tSINCE\tSERVER HAD IT\tHERE")
@@ -42,7 +33,7 @@ func (c *keysStatusCmd) Run(p *process) error {
 		if f.Ours {
 			here = "key_file"
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Fingerprint, since(f.CreatedAt), since(f.UsedAt), here)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Fingerprint, isoTime(f.CreatedAt), isoTime(f.UsedAt), here)
 	}
 	_, _ = fmt.Fprintln(w, "\t\t\t\nDATA KEY\tSINCE\tAGE\tFOR")
 	for _, k := range keys.Data {
@@ -50,33 +41,38 @@ func (c *keysStatusCmd) Run(p *process) error {
 		if k.Current {
 			use += ", in use"
 		}
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", k.ID, since(k.CreatedAt), p.now().Sub(k.CreatedAt).Round(time.Minute), use)
+		made, err := time.Parse(time.RFC3339Nano, k.CreatedAt)
+		if err != nil {
+			return fmt.Errorf("data key %d: %w", k.ID, err)
+		}
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", k.ID, isoTime(k.CreatedAt), p.now().Sub(made).Round(time.Minute), use)
 	}
 	return w.Flush()
 }
 
 type keysRotateCmd struct {
-	configFlag
+	adminFlag
 	NewKeyFile string `help:"Lets the database be opened with this key file, too, in order to replace the present one. It is made if it is not there." type:"path" placeholder:"FILE" xor:"what"`
 	Finish     bool   `help:"Takes the old key file away, once all servers have the new one." xor:"what"`
 	Abort      bool   `help:"Takes the new key file away again." xor:"what"`
 	Force      bool   `help:"Finishes, or aborts, even if a server may still have the key file that goes."`
 }
 
-// Run makes fresh data keys, or carries out one of the steps of replacing the key file.
+// Run makes fresh data keys, or carries out one of the steps of replacing the key file,
+// which take the file, and so are done with the database whoever serves it.
 func (c *keysRotateCmd) Run(p *process) error {
 	if c.Force && !c.Finish && !c.Abort {
 		return errors.New("--force goes with --finish or --abort")
 	}
 	switch {
 	case c.Finish:
-		return c.end(p, (*store.DB).FinishKeyFile)
+		return c.end(p, "keys.finish-file", (*store.DB).FinishKeyFile)
 	case c.Abort:
-		return c.end(p, (*store.DB).AbortKeyFile)
+		return c.end(p, "keys.abort-file", (*store.DB).AbortKeyFile)
 	case c.NewKeyFile != "":
 		return c.begin(p)
 	}
-	if err := c.change(p, func(db *store.DB) error { return db.NewDataKeys(p.ctx, p.now()) }); err != nil {
+	if err := c.post(p, nil, nil, "keys", "rotate"); err != nil {
 		return err
 	}
 	p.printf("There are fresh data keys. Every server uses them within a minute.\n")
@@ -87,7 +83,7 @@ func (c *keysRotateCmd) Run(p *process) error {
 func (c *keysRotateCmd) begin(p *process) error {
 	var next store.Key
 	made := false
-	err := c.change(p, func(db *store.DB) (err error) {
+	err := c.changeAs(p, "keys.add-file", func(ctx context.Context, db *store.DB) (err error) {
 		if next, err = store.LoadKey(c.NewKeyFile); errors.Is(err, fs.ErrNotExist) {
 			next, made = store.NewKey(), true
 			err = next.Save(c.NewKeyFile)
@@ -95,7 +91,7 @@ func (c *keysRotateCmd) begin(p *process) error {
 		if err != nil {
 			return err
 		}
-		return db.AddKeyFile(p.ctx, next, p.now())
+		return db.AddKeyFile(ctx, next, p.now())
 	})
 	if errors.Is(err, store.ErrRotating) && made {
 		err = errors.Join(err, os.Remove(c.NewKeyFile))
@@ -111,8 +107,9 @@ func (c *keysRotateCmd) begin(p *process) error {
 	return nil
 }
 
-func (c *keysRotateCmd) end(p *process, remove func(db *store.DB, ctx context.Context, now time.Time, force bool) error) error {
-	if err := c.change(p, func(db *store.DB) error { return remove(db, p.ctx, p.now(), c.Force) }); err != nil {
+func (c *keysRotateCmd) end(p *process, action string, remove func(db *store.DB, ctx context.Context, now time.Time, force bool) error) error {
+	err := c.changeAs(p, action, func(ctx context.Context, db *store.DB) error { return remove(db, ctx, p.now(), c.Force) })
+	if err != nil {
 		return err
 	}
 	p.printf("One key file opens the database: key_file. Keep the other only for as long as the backups of its time.\n")

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
-	"countersign/internal/phone"
-	"countersign/internal/store"
+	"countersign/internal/adminapi"
 )
 
 type numberForgetCmd struct {
-	configFlag
+	adminFlag
 	Number  string `arg:"" help:"Number in international form."`
 	Cancel  bool   `help:"Ends a verification of the number that is in progress. Without it, one is an error."`
 	Unblock bool   `help:"Takes the number off the list of blocked numbers, too."`
@@ -17,17 +15,10 @@ type numberForgetCmd struct {
 
 // Run forgets the number, and prints what it was found in.
 func (c *numberForgetCmd) Run(p *process) error {
-	n, err := phone.Parse(c.Number, "")
+	var done adminapi.Forgotten
+	err := c.post(p, adminapi.ForgetNumber{Cancel: c.Cancel, Unblock: c.Unblock}, &done, "numbers", c.Number, "forget")
 	if err != nil {
 		return err
-	}
-	var done store.Forgotten
-	err = c.change(p, func(db *store.DB) (err error) {
-		done, err = db.ForgetNumber(p.ctx, store.Forget{Number: n.Digits, Cancel: c.Cancel, Unblock: c.Unblock}, p.now())
-		return err
-	})
-	if errors.Is(err, store.ErrRunning) {
-		return errors.New("a verification of the number is in progress; wait for its end, or use --cancel")
 	}
 	for _, line := range []struct {
 		found int
@@ -47,8 +38,8 @@ func (c *numberForgetCmd) Run(p *process) error {
 	case done.Blocked:
 		p.printf("The number stays on the list of blocked numbers; --unblock takes it off.\n")
 	}
-	if err == nil && done.Held > 0 {
-		err = fmt.Errorf("%d verifications are just being worked on by a server; run it again in a minute", done.Held)
+	if done.Held > 0 {
+		return fmt.Errorf("%d verifications are just being worked on by a server; run it again in a minute", done.Held)
 	}
-	return err
+	return nil
 }

@@ -80,7 +80,7 @@ type route struct {
 	method, path string
 	serve        func(*call) error
 	action       string // in the audit log; "" for what changes nothing
-	slow         bool   // may take as long as there is something to send
+	slow         bool   // may take as long as there is something to do
 }
 
 func (h *Handler) routes() []route {
@@ -94,6 +94,7 @@ func (h *Handler) routes() []route {
 	}
 	all = append(all, accountRoutes()...)
 	all = append(all, numberRoutes()...)
+	all = append(all, keyRoutes()...)
 	return append(all, priceRoutes()...)
 }
 
@@ -141,7 +142,9 @@ func (h *Handler) endpoint(route route) http.Handler {
 		if route.action != "" { // a change is finished even for a client that has gone
 			ctx = context.WithoutCancel(ctx)
 		}
-		if !route.slow {
+		if route.slow {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not supported in one's own process, which sets none
+		} else {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, timeout)
 			defer cancel()

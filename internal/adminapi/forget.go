@@ -1,0 +1,50 @@
+package adminapi
+
+import (
+	"errors"
+	"net/http"
+
+	"countersign/internal/phone"
+	"countersign/internal/store"
+)
+
+// ForgetNumber says how a number is to be forgotten.
+type ForgetNumber struct {
+	Cancel  bool `json:"cancel"`  // ends what is in progress for it; otherwise that is refused
+	Unblock bool `json:"unblock"` // takes it off the block list, too
+}
+
+// Forgotten is what was found of a number.
+type Forgotten struct {
+	Cancelled     int  `json:"cancelled"`
+	Verifications int  `json:"verifications"`
+	Archived      int  `json:"archived"`
+	Messages      int  `json:"messages"`
+	Approved      int  `json:"approved"`
+	Unblocked     bool `json:"unblocked"`
+	Blocked       bool `json:"blocked"`
+	Held          int  `json:"held"`
+}
+
+func (c *call) forgetNumber() error {
+	n, err := number("number", c.r.PathValue("number"))
+	if err != nil {
+		return err
+	}
+	var how ForgetNumber
+	if err := c.read(&how); err != nil {
+		return err
+	}
+	ctx, err := c.change(phone.Mask(n), how)
+	if err != nil {
+		return err
+	}
+	done, err := c.cfg.Store.ForgetNumber(ctx, store.Forget{Number: n, Cancel: how.Cancel, Unblock: how.Unblock}, c.now())
+	if errors.Is(err, store.ErrRunning) {
+		return &Problem{Status: http.StatusConflict, Parameter: "cancel", Detail: "a verification of the number is in progress; wait for its end, or cancel it"}
+	}
+	if err != nil {
+		return err
+	}
+	return c.changed(http.StatusOK, Forgotten(done))
+}

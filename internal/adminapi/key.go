@@ -1,0 +1,65 @@
+package adminapi
+
+import (
+	"net/http"
+)
+
+func keyRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/keys", serve: (*call).listKeys},
+		{method: http.MethodPost, path: "/keys/rotate", serve: (*call).rotateKeys, action: "keys.rotate"},
+	}
+}
+
+// Keys are the keys of the database, without what is in them.
+type Keys struct {
+	Files []KeyFile `json:"files"`
+	Data  []DataKey `json:"data"`
+}
+
+// KeyFile is a key file that opens the database.
+type KeyFile struct {
+	Fingerprint string `json:"fingerprint"`
+	CreatedAt   string `json:"created_at"`
+	UsedAt      string `json:"used_at"` // when a server last said that it has it; "" for never
+	Ours        bool   `json:"ours"`    // it is the one of who answers
+}
+
+// DataKey is a key that lies in the database, sealed.
+type DataKey struct {
+	ID        int64  `json:"id"`
+	Purpose   string `json:"purpose"`
+	CreatedAt string `json:"created_at"`
+	Current   bool   `json:"current"` // it is what is sealed with
+}
+
+func (c *call) listKeys() error {
+	if _, err := c.query(); err != nil {
+		return err
+	}
+	keys, err := c.cfg.Store.Keys(c.r.Context())
+	if err != nil {
+		return err
+	}
+	list := Keys{Files: make([]KeyFile, len(keys.Files)), Data: make([]DataKey, len(keys.Data))}
+	for i, f := range keys.Files {
+		list.Files[i] = KeyFile{f.Fingerprint, stamp(f.CreatedAt), stamp(f.UsedAt), f.Ours}
+	}
+	for i, k := range keys.Data {
+		list.Data[i] = DataKey{k.ID, k.Purpose, stamp(k.CreatedAt), k.Current}
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+// rotateKeys makes fresh data keys. To replace the key file is nothing for an API: it
+// takes the file.
+func (c *call) rotateKeys() error {
+	ctx, err := c.change("", nil)
+	if err != nil {
+		return err
+	}
+	if err := c.cfg.Store.NewDataKeys(ctx, c.now()); err != nil {
+		return err
+	}
+	return c.changed(http.StatusNoContent, nil)
+}

@@ -1,0 +1,59 @@
+package adminapi_test
+
+import (
+	"net/url"
+	"testing"
+
+	"countersign/internal/adminapi"
+)
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	current := func() (ids []int64) {
+		var keys adminapi.Keys
+		o.ok("GET", "/keys", nil, &keys)
+		if len(keys.Files) != 1 || !keys.Files[0].Ours {
+			t.Errorf("key files %+v", keys.Files)
+		}
+		for _, k := range keys.Data {
+			if k.Current && k.Purpose == "pin" {
+				ids = append(ids, k.ID)
+			}
+		}
+		return ids
+	}
+	before := current()
+	o.ok("POST", "/keys/rotate", nil, nil)
+	if after := current(); len(before) != 1 || len(after) != 1 || before[0] == after[0] {
+		t.Errorf("PINs are sealed with keys %v, and before with %v", after, before)
+	}
+	if log := o.log(); len(log) != 1 || log[0].Action != "keys.rotate" {
+		t.Errorf("logged %+v", log)
+	}
+}
+
+func TestForgetNumber(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	const number = "447700900000"
+	id := o.Post("/verify/json", url.Values{"number": {number}, "brand": {"Acme"}})["request_id"].(string)
+	o.WaitMessages(number, 1)
+	p := refused(t, o.Client, adminapi.Request{Method: "POST", Path: "/numbers/" + number + "/forget", JSON: adminapi.ForgetNumber{}})
+	if p.Status != 409 || p.Parameter != "cancel" {
+		t.Errorf("while it is verified: %+v", p)
+	}
+	var done adminapi.Forgotten
+	o.ok("POST", "/numbers/"+number+"/forget", adminapi.ForgetNumber{Cancel: true}, &done)
+	if done.Cancelled != 1 || done.Messages != 1 {
+		t.Errorf("forgotten %+v", done)
+	}
+	var v adminapi.Verification
+	o.ok("GET", "/verifications/"+id, nil, &v)
+	if v.Number != "" || v.Status != "CANCELLED" {
+		t.Errorf("it is still %+v", v)
+	}
+	if log := o.log(); len(log) != 1 || log[0].Action != "number.forget" || log[0].Subject != "4477••••00" || string(log[0].Detail) != `{"cancel":true,"unblock":false}` {
+		t.Errorf("logged %+v", log)
+	}
+}
