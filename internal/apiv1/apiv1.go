@@ -18,7 +18,9 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/engine"
@@ -40,6 +42,8 @@ type Config struct {
 	// Strangers makes those wait who fail to prove where they come from; nil for
 	// nobody.
 	Strangers *web.Strangers
+	// Clock tells when a request came.
+	Clock clockwork.Clock
 	// Denied are names that no brand and no payee may have.
 	Denied message.Denied
 	// Proxies tell where a call comes from.
@@ -77,6 +81,7 @@ type endpoint struct {
 
 // call is one request under way.
 type call struct {
+	came      time.Time
 	endpoint  *endpoint
 	format    format
 	params    params
@@ -123,6 +128,7 @@ func (a *API) handle(mux *http.ServeMux, pattern string, e endpoint) {
 
 // serve answers one request. It is the one place where an answer is written.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
+	came := a.cfg.Clock.Now()
 	f, ok := parseFormat(r.PathValue("format"), e.formats)
 	if !ok {
 		NotFound(w, r)
@@ -138,7 +144,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
-	c := &call{endpoint: e, format: f, source: a.cfg.Proxies.Client(r)}
+	c := &call{came: came, endpoint: e, format: f, source: a.cfg.Proxies.Client(r)}
 	// A call takes moments, so it is finished even for a client that has gone:
 	// what it changed is then as if the answer had been lost on the way.
 	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
@@ -182,7 +188,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error)
 		return
 	}
 	if refusal.Kind == verify.KindBadCredentials && a.cfg.Strangers != nil {
-		a.cfg.Strangers.Hold(w, r)
+		a.cfg.Strangers.Hold(w, r, c.came)
 	}
 	status, text := "", ""
 	if c.endpoint.refuse != nil {

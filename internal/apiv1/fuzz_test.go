@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unicode/utf8"
 
@@ -32,7 +33,7 @@ import (
 
 // handler makes the API alone, over a database with one account that has no
 // credit and signs by the given method. Nothing can be delivered.
-func handler(f *testing.F, method signature.Method) http.Handler {
+func handler(f testing.TB, method signature.Method, change ...func(*apiv1.Config)) http.Handler {
 	f.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	db, err := store.Open(f.Context(), store.Config{Database: filepath.Join(f.TempDir(), "fuzz.db"), Key: store.NewKey(), Log: log})
@@ -58,11 +59,15 @@ func handler(f *testing.F, method signature.Method) http.Handler {
 	}
 	metrics := prometheus.NewRegistry()
 	mux := http.NewServeMux()
-	apiv1.Register(mux, apiv1.Config{
+	cfg := apiv1.Config{
 		Engine: engine.New(engine.Config{Store: db, Router: router, Messages: messages, Clock: clock, Log: log, Metrics: metrics}),
-		Drain:  web.NewDrain(), Messages: messages, Log: log, Metrics: metrics,
+		Drain:  web.NewDrain(), Messages: messages, Clock: clock, Log: log, Metrics: metrics,
 		BodyBytes: 4 << 10, PlatformName: "Nexmo", WrongCodeText: textWrongCode, Currency: "USD",
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	apiv1.Register(mux, cfg)
 	return mux
 }
 
@@ -144,13 +149,15 @@ func FuzzSignature(f *testing.F) {
 	for _, m := range []signature.Method{signature.MD5Hash, signature.SHA512} {
 		handlers[m] = handler(f, m)
 	}
+	var tries atomic.Int64
 	f.Fuzz(func(t *testing.T, brand, value, name string, inQuery bool) {
 		params := form("brand", brand)
 		switch name {
-		case "api_key", "api_secret", "timestamp", "sig", "brand":
+		case "api_key", "api_secret", "nonce", "timestamp", "sig", "brand":
 			return
 		}
 		params.Set(name, value)
+		params.Set("nonce", strconv.FormatInt(tries.Add(1), 10)) // no two with the same signature
 		for _, text := range []string{brand, value, name} {
 			if strings.ContainsRune(text, 0) || !utf8.ValidString(text) || len(text) > 200 {
 				return // refused before the signature is looked at

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/apiv1"
@@ -322,7 +323,7 @@ func TestOrderWhileStopping(t *testing.T) {
 	drain.Begin()
 	mux := http.NewServeMux()
 	apiv1.Register(mux, apiv1.Config{
-		Drain: drain, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(), BodyBytes: 10,
+		Drain: drain, Clock: clockwork.NewRealClock(), Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(), BodyBytes: 10,
 	})
 	for _, tt := range []struct {
 		method, target, body string

@@ -211,8 +211,10 @@ func TestSeveralIDs(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
+	tries := 0
 	signed := func(change func(url.Values)) request {
-		params := form("request_id", unknownID)
+		tries++ // no two with the same signature
+		params := form("request_id", unknownID, "nonce", strconv.Itoa(tries))
 		sign(params, server.DemoAccount, server.DemoSignatureMethod, s.Clock.Now())
 		change(params)
 		return request{params: params}
@@ -221,6 +223,11 @@ func TestCredentials(t *testing.T) {
 		params := form("request_id", unknownID)
 		sign(params, server.DemoAccount, server.DemoSignatureMethod, s.Clock.Now().Add(-age))
 		return request{params: params}
+	}
+	replayed := signed(func(url.Values) {})
+	replayed.path = "/verify/search/json"
+	if got := send(t, s.URL(), replayed).fields(t); got["status"] != "101" {
+		t.Errorf("signed: %v", got)
 	}
 	unsigned := newAccount(t, s, verify.Account{}, "")
 	database(t, s, `UPDATE accounts SET signature_secret = NULL WHERE key = $1`, unsigned)
@@ -255,6 +262,7 @@ func TestCredentials(t *testing.T) {
 		"timestamp changed":    {signed(func(p url.Values) { p.Set("timestamp", "1") }), "4 Bad credentials"},
 		"sig with basic":       {request{user: server.DemoAccount, pass: server.DemoSecret, params: form("sig", "00")}, "2 Missing api_key"},
 		"sig without key":      {signed(func(p url.Values) { p.Del("api_key") }), "2 Missing api_key"},
+		"signed again":         {replayed, "4 Bad credentials"},
 		"other account":        {signed(func(p url.Values) { p.Set("api_key", server.TrialAccount) }), "4 Bad credentials"},
 		"five minutes old":     {at(5 * time.Minute), "101 No response found"},
 		"older":                {at(5*time.Minute + time.Second), "4 Bad credentials"},

@@ -59,7 +59,7 @@ func (a *API) unblock(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
-	c := &call{endpoint: &endpoint{name: "network-unblock"}, format: formatJSON, source: a.cfg.Proxies.Client(r)}
+	c := &call{came: a.cfg.Clock.Now(), endpoint: &endpoint{name: "network-unblock"}, format: formatJSON, source: a.cfg.Proxies.Client(r)}
 	answer, err := a.carryOutUnblock(context.WithoutCancel(r.Context()), c, r)
 	if err == nil {
 		a.answered.WithLabelValues(c.endpoint.name, "202").Inc()
@@ -76,7 +76,7 @@ func (a *API) unblock(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refusal != nil && refusal.Kind == verify.KindBadCredentials && a.cfg.Strangers != nil {
-		a.cfg.Strangers.Hold(w, r)
+		a.cfg.Strangers.Hold(w, r, c.came)
 	}
 	p := a.problemOf(c, err)
 	a.answered.WithLabelValues(c.endpoint.name, strconv.Itoa(p.code)).Inc()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"time"
@@ -29,7 +30,7 @@ const maxClockSkew = 5 * time.Minute
 // Admit finds the account that a request comes from and counts the request
 // against its rate. A request that cannot prove where it comes from is refused
 // with KindBadCredentials and costs the account nothing; one too many is refused
-// with KindThrottled.
+// with KindThrottled. A signed request is admitted once.
 func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	c, err := e.cfg.Store.Credentials(ctx, p.Key)
 	if err != nil && !errors.Is(err, store.ErrNoAccount) {
@@ -46,10 +47,59 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 		}
 		return verify.Account{}, &verify.Error{Kind: verify.KindBadCredentials}
 	}
-	if rate := e.rate(c.Account); rate > 0 && !e.throttle.allow(c.Key, rate) {
-		return verify.Account{}, &verify.Error{Kind: verify.KindThrottled}
+	if p.Signature != "" {
+		err = e.admitSigned(ctx, c.Account, p)
+	} else {
+		err = e.admitAtRate(c.Account)
+	}
+	if err != nil {
+		return verify.Account{}, err
 	}
 	return c.Account, nil
+}
+
+// admitAtRate counts a request against the account's rate.
+func (e *Engine) admitAtRate(a verify.Account) error {
+	if rate := e.rate(a); rate > 0 && !e.throttle.allow(a.Key, rate) {
+		return &verify.Error{Kind: verify.KindThrottled}
+	}
+	return nil
+}
+
+// admitSigned lets one request through for each signature, on all nodes together:
+// another is a copy that somebody caught on its way. Copies are looked for before
+// the request is counted, so that they do not use up the account's rate; what is kept
+// is kept afterwards, so that it is not more than the rate allows.
+func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) error {
+	sig, sent, ok := p.signed()
+	if !ok {
+		return &verify.Error{Kind: verify.KindBadCredentials}
+	}
+	used, err := e.cfg.Store.SignatureUsed(ctx, a.Key, sig)
+	if err != nil {
+		return err
+	}
+	if used {
+		return &verify.Error{Kind: verify.KindBadCredentials}
+	}
+	if err := e.admitAtRate(a); err != nil {
+		return err
+	}
+	err = e.cfg.Store.UseSignature(ctx, a.Key, sig, sent.Add(maxClockSkew))
+	if errors.Is(err, store.ErrSignatureUsed) { // by another at the same moment
+		if e.rate(a) > 0 {
+			e.throttle.takeBack(a.Key)
+		}
+		return &verify.Error{Kind: verify.KindBadCredentials}
+	}
+	return classified(err)
+}
+
+// signed gives the signature of a signed request in bytes, and when it was made.
+func (p Proof) signed() (sig []byte, sent time.Time, ok bool) {
+	sig, err := hex.DecodeString(p.Signature)
+	seconds, terr := strconv.ParseInt(p.Params["timestamp"], 10, 64)
+	return sig, time.Unix(seconds, 0), err == nil && terr == nil
 }
 
 // rate is how many requests an account may make in any second; 0 for any number.
@@ -76,9 +126,6 @@ func (e *Engine) proves(c store.Credentials, p Proof) bool {
 	if c.OldSignatureSecret != "" && now.Before(c.OldSignatureUntil) {
 		signed = signature.Verify(signature.Method(c.OldSignatureMethod), c.OldSignatureSecret, p.Params, p.Signature) || signed
 	}
-	sent, err := strconv.ParseInt(p.Params["timestamp"], 10, 64)
-	if err != nil {
-		return false
-	}
-	return signed && now.Sub(time.Unix(sent, 0)).Abs() <= maxClockSkew
+	_, sent, ok := p.signed()
+	return signed && ok && now.Sub(sent).Abs() <= maxClockSkew
 }

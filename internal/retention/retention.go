@@ -96,6 +96,7 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	var errs []error
 	for _, step := range []func(context.Context, time.Time) (bool, error){
 		j.keys, j.prepare, j.archive, j.redact, j.drop, j.settle, j.carry, j.forget, j.forgetAudit,
+		j.forgetSignatures,
 	} {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -206,4 +207,12 @@ func (j *Job) forgetAudit(ctx context.Context, now time.Time) (more bool, err er
 	}
 	n, err := j.cfg.Store.ForgetAudit(ctx, now.Add(-j.cfg.Keep.Ledger), batch)
 	return n == batch, err
+}
+
+// forgetSignatures deletes those that are of no more use. They are many, small, and
+// nobody waits for them.
+func (j *Job) forgetSignatures(ctx context.Context, now time.Time) (more bool, err error) {
+	const many = 10 * batch
+	n, err := j.cfg.Store.ForgetSignatures(ctx, now, many)
+	return n == many, err
 }

@@ -178,7 +178,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", apiv1.NotFound)
 	apiv1.Register(mux, apiv1.Config{
-		Engine: s.engine, Messages: messages, Drain: s.drain, Log: s.log, Metrics: reg,
+		Engine: s.engine, Messages: messages, Drain: s.drain, Clock: s.opts.Clock, Log: s.log, Metrics: reg,
 		Proxies: proxies, Strangers: s.strangers(proxies, reg), Velocity: s.velocity,
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
@@ -201,7 +201,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 // strangers makes what slows down those who try keys and secrets; nil for nothing.
 func (s *Server) strangers(proxies web.Proxies, reg *prometheus.Registry) *web.Strangers {
 	limits := s.opts.Config.Limits
-	if limits.FailedLoginsPerMinute == 0 || s.opts.Unlimited {
+	if s.opts.Unlimited {
 		return nil
 	}
 	return web.NewStrangers(web.StrangersConfig{

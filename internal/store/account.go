@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"countersign/internal/verify"
@@ -66,14 +67,15 @@ func scanAccount(a *verify.Account) []any {
 	}
 }
 
-// Credentials finds an account by its key. For an unknown key it does the same
-// work and returns ErrNoAccount.
+// Credentials finds an account by its key. For an unknown key it returns
+// ErrNoAccount, and does the same work: it loads an account all the same, one that it
+// has seen before, and throws it away.
 func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) {
 	rows, err := db.query(ctx, `
 		SELECT `+accountColumns+`, a.signature_method, a.signature_secret,
 			a.old_signature_method, a.old_signature_secret, a.old_signature_until, s.hash, s.expires_at
 		FROM accounts a LEFT JOIN account_secrets s ON s.account = a.key
-		WHERE a.key = $1`, key)
+		WHERE a.key = COALESCE((SELECT k.key FROM accounts k WHERE k.key = $1), $2)`, key, db.decoy.key())
 	if err != nil {
 		return Credentials{}, fmt.Errorf("find account: %w", err)
 	}
@@ -100,13 +102,34 @@ func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) 
 	if len(c.hashes) == 0 {
 		c.hashes = []secretHash{{hash: make([]byte, 32)}}
 	}
-	if c.Key == "" {
-		return c, ErrNoAccount
-	}
 	if c.SignatureSecret, err = db.seal.openSignature(sealed, c.Key); err == nil {
 		c.OldSignatureSecret, err = db.seal.openSignature(oldSealed, c.Key)
 	}
+	if c.Key != key || key == "" { // another's, or nobody's: nothing of it may be used
+		for i := range c.hashes {
+			clear(c.hashes[i].hash)
+		}
+		return Credentials{hashes: c.hashes, seal: db.seal}, ErrNoAccount
+	}
+	db.decoy.saw(key)
 	return c, err
+}
+
+// decoy is the key of some account, which is loaded in place of those that are not
+// there. Accounts are not deleted, so the first will do for ever.
+type decoy struct{ first atomic.Pointer[string] }
+
+func (d *decoy) key() string {
+	if key := d.first.Load(); key != nil {
+		return *key
+	}
+	return ""
+}
+
+func (d *decoy) saw(key string) {
+	if d.first.Load() == nil {
+		d.first.Store(&key)
+	}
 }
 
 // Accounts lists all accounts by key.

@@ -49,6 +49,7 @@ func live(t *testing.T) lived {
 	must(t, db.ReplacePrices(t.Context(), "", []verify.Price{{Amount: 7}, {Country: "GB", Amount: 5, From: at(9), Until: at(99)}}))
 	must(t, db.ReplacePrices(t.Context(), "a", []verify.Price{{Prefix: "4477", Channel: verify.SMS, Amount: 1}}))
 	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900066", Reason: "abuse", CreatedAt: at(2)}))
+	must(t, db.UseSignature(t.Context(), "demo0001", []byte("signature"), at(300)))
 
 	must(t, db.TellFraud(t.Context(), store.FraudNews{
 		Node: "node-1", Seq: 1, At: at(2), Entries: []fraud.Entry{counted(0, "4477009", fraud.Counts{Starts: 2})},

@@ -32,6 +32,7 @@ type DB struct {
 	read     *sql.DB
 	stmts    sync.Map // of the texts of reads to their *sql.Stmt
 	seal     *sealer
+	decoy    decoy
 	file     atomic.Pointer[Key] // of the key file
 	readKey  func() (Key, error) // reads it again; may be nil
 	keys     *sql.DB             // for reading keys, while whoever needs them holds a connection of the others

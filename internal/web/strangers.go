@@ -12,7 +12,8 @@ import (
 
 // StrangersConfig is what Strangers work with.
 type StrangersConfig struct {
-	// PerMinute is how many failures a source may have in a minute before it waits.
+	// PerMinute is how many failures a source may have in a minute before it waits;
+	// 0 for any number.
 	PerMinute int
 	// Delay is how long it then waits for each answer.
 	Delay   time.Duration
@@ -26,6 +27,9 @@ type StrangersConfig struct {
 // come from. It is asked only once a request has failed, so whoever can show it
 // never waits, wherever he is; and no account is closed to its owner because
 // somebody else tries its key.
+//
+// No answer tells by its time why a request failed: what would differ by less than a
+// microsecond is rounded up to evenly.
 //
 // What waits is bounded, in all and for each source, so that the waiting itself holds
 // up nobody. Whoever is over that bound is answered at once, and has to connect anew.
@@ -48,6 +52,9 @@ const (
 	// maxHeld bounds the answers that wait, and maxHeldPerSource those for one source.
 	maxHeld          = 256
 	maxHeldPerSource = 8
+	// evenly is what the time of an answer is a multiple of. It is longer than nearly
+	// every look at the database takes.
+	evenly = 10 * time.Millisecond
 )
 
 // NewStrangers returns Strangers that have seen nobody.
@@ -64,25 +71,33 @@ func NewStrangers(cfg StrangersConfig) *Strangers {
 	return s
 }
 
-// Hold is called before a request is refused for its credentials. It returns when
-// the answer may be written: at once, or after the delay, or when client or server
-// do not want to wait any more. It sets the header that closes the connection of
-// those who are over every bound.
-func (s *Strangers) Hold(w http.ResponseWriter, r *http.Request) {
+// Hold is called before a request is refused for its credentials, with the time when
+// it came. It returns when the answer may be written: at once, but for the rounding,
+// or after the delay, or when client or server do not want to wait any more. It sets
+// the header that closes the connection of those who are over every bound.
+func (s *Strangers) Hold(w http.ResponseWriter, r *http.Request, came time.Time) {
 	source := s.cfg.Proxies.Source(r)
 	wait, closed := s.fail(source)
+	answer := "at_once"
 	switch {
 	case closed:
-		s.failures.WithLabelValues("closed").Inc()
+		answer = "closed"
 		w.Header().Set("Connection", "close")
-		return
-	case !wait:
-		s.failures.WithLabelValues("at_once").Inc()
-		return
+	case wait:
+		answer = "delayed"
 	}
-	s.failures.WithLabelValues("delayed").Inc()
-	defer s.release(source)
-	timer := s.cfg.Clock.NewTimer(s.cfg.Delay)
+	s.failures.WithLabelValues(answer).Inc()
+	if wait {
+		s.sleep(r, s.cfg.Delay)
+		s.release(source)
+	}
+	if past := s.cfg.Clock.Since(came) % evenly; past > 0 {
+		s.sleep(r, evenly-past)
+	}
+}
+
+func (s *Strangers) sleep(r *http.Request, d time.Duration) {
+	timer := s.cfg.Clock.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.Chan():
@@ -110,7 +125,7 @@ func (s *Strangers) fail(source netip.Prefix) (wait, closed bool) {
 	// Of the minute before, the part counts that is less than a minute ago.
 	left := time.Minute - s.cfg.Clock.Since(s.began)
 	recent := s.now[counted] + int(int64(s.before[counted])*int64(left)/int64(time.Minute))
-	if recent <= s.cfg.PerMinute {
+	if recent <= s.cfg.PerMinute || s.cfg.PerMinute == 0 {
 		return false, false
 	}
 	if s.holding >= maxHeld || s.waiting[source] >= maxHeldPerSource {

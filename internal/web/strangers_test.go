@@ -33,7 +33,7 @@ func fail(ctx context.Context, s *web.Strangers, from, forwarded string) (took t
 	}
 	w := httptest.NewRecorder()
 	began := time.Now()
-	s.Hold(w, r)
+	s.Hold(w, r, began)
 	return time.Since(began), w.Header().Get("Connection") == "close"
 }
 
