@@ -137,7 +137,7 @@ func (r *aviary) command(args ...string) string {
 
 func (r *aviary) serve() {
 	r.t.Helper()
-	r.server = r.installation.launch(r.t)
+	r.server = r.launch(r.t)
 	r.t.Cleanup(r.server.kill)
 	r.server.awaitURL(r.t)
 	r.printed = append(r.printed, r.server.log)

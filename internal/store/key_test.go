@@ -340,18 +340,28 @@ func TestKeysOfBackup(t *testing.T) {
 	// Nor has any two the same sealed key, from which one could go to the other.
 	var seen [][]byte
 	for _, file := range []string{path, old, during} {
-		rows, err := raw(t, file).QueryContext(t.Context(), `SELECT sealed FROM data_keys UNION ALL SELECT master FROM key_files`)
-		must(t, err)
-		for rows.Next() {
-			var value []byte
-			must(t, rows.Scan(&value))
+		for _, value := range sealedKeys(t, file) {
 			if slices.ContainsFunc(seen, func(b []byte) bool { return bytes.Equal(b, value) }) {
 				t.Errorf("%s has a sealed key that another has", file)
 			}
 			seen = append(seen, value)
 		}
-		must(t, errors.Join(rows.Err(), rows.Close()))
 	}
+}
+
+// sealedKeys lists all keys of a file as they lie there.
+func sealedKeys(t *testing.T, file string) (values [][]byte) {
+	t.Helper()
+	rows, err := raw(t, file).QueryContext(t.Context(), `SELECT sealed FROM data_keys UNION ALL SELECT master FROM key_files`)
+	must(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var value []byte
+		must(t, rows.Scan(&value))
+		values = append(values, value)
+	}
+	must(t, rows.Err())
+	return values
 }
 
 // oldSeal seals as it was done before there were data keys.
