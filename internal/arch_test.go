@@ -79,7 +79,7 @@ func house() []room {
 
 		{
 			path:  "internal/engine",
-			ours:  []string{"verify", "fraud", "signature", "message", "deliver", "task", "store", "velocity"},
+			ours:  []string{"verify", "fraud", "phone", "signature", "message", "deliver", "task", "store", "velocity"},
 			never: []string{http, sql},
 		},
 

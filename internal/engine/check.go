@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"countersign/internal/fraud"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -12,18 +13,25 @@ import (
 // counted, and committed, before the answer: no number of parallel calls gets
 // more guesses than one after the other would. It returns the verification with
 // KindWrongCode and KindTooManyCodes, and KindNotFound when there is none in
-// progress. KindThrottled comes before any look at the code.
+// progress. KindTooManyCodes also comes when the number has seen too many wrong codes,
+// of this verification and those before. KindThrottled comes before any look at the
+// code.
 func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID, code verify.PIN, ipAddress string) (verify.Verification, error) {
 	var (
 		v       verify.Verification
+		capped  *fraud.Refusal
 		verdict error
 	)
 	if err := e.cfg.Velocity.MayCheck(account, ipAddress); err != nil {
 		return v, err
 	}
-	err := e.writeCounted(ctx, account, on(account, id, func(tx *store.Tx, row *store.Row) error {
+	err := e.writeCounted(ctx, account, store.Scope{Verification: id}, on(account, id, func(tx *store.Tx, row *store.Row) error {
+		g, err := e.guard(tx, row.Request, e.now())
+		if err != nil {
+			return err
+		}
 		var check verify.Check
-		v, check, verdict = row.Check(code, ipAddress, e.now())
+		v, check, capped, verdict = g.check(row.Verification, code, ipAddress)
 		if is(verdict, verify.KindNotFound) {
 			return verdict
 		}
@@ -35,11 +43,15 @@ func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID
 			return err
 		}
 		v = row.Verification
-		return tx.Save(row)
+		if err := tx.Save(row); err != nil {
+			return err
+		}
+		return g.save(tx)
 	}))
 	if err == nil {
 		e.wakeRefund(v)
 		err = verdict
+		e.capped(v.Request, capped)
 	}
 	e.metrics.checked(v.Status, err)
 	switch {

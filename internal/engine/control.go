@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"countersign/internal/fraud"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -29,20 +30,30 @@ func (e *Engine) Cancel(ctx context.Context, account verify.Account, id verify.I
 }
 
 // Trigger sends the next message of an account's verification now. See
-// [verify.Verification.Trigger] for when it is refused.
+// [verify.Verification.Trigger] for when it is refused; and with KindBlocked when the
+// number has got too many.
 func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.ID) error {
 	if !e.reserve() {
 		return &verify.Error{Kind: verify.KindUnavailable}
 	}
 	var (
-		d     delivery
-		until time.Time
+		d      delivery
+		until  time.Time
+		capped *fraud.Refusal
 	)
-	err := e.write(ctx, on(account, id, func(tx *store.Tx, row *store.Row) error {
+	err := e.writeIn(ctx, store.Scope{Verification: id}, on(account, id, func(tx *store.Tx, row *store.Row) error {
 		now := e.now()
+		g, err := e.guard(tx, row.Request, now)
+		if err != nil {
+			return err
+		}
 		v, event, err := row.Trigger(now, e.rand)
 		if err != nil {
 			return err
+		}
+		d = delivery{v: v}
+		if capped = g.maySend(); capped != nil {
+			return &verify.Error{Kind: verify.KindBlocked, Request: id}
 		}
 		row.Verification = v
 		// Whoever holds the row, its step is overtaken.
@@ -52,10 +63,16 @@ func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.
 		if err := tx.AddEvent(event); err != nil {
 			return err
 		}
-		return tx.Save(row)
+		if err := tx.Save(row); err != nil {
+			return err
+		}
+		return g.sent(tx)
 	}))
 	if err != nil {
 		e.unreserve()
+		if is(err, verify.KindBlocked) {
+			e.capped(d.v.Request, capped)
+		}
 		return err
 	}
 	e.deliver(d)

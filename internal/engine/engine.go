@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/deliver"
+	"countersign/internal/fraud"
 	"countersign/internal/message"
 	"countersign/internal/store"
 	"countersign/internal/task"
@@ -44,6 +45,9 @@ type Config struct {
 	// RequestsPerSecond bounds the requests of one account in any second, unless
 	// the account has a rate of its own. 0 means no bound.
 	RequestsPerSecond int
+
+	// Caps are the limits on one number. Without any there are none.
+	Caps fraud.Caps
 
 	// Velocity are the rules that watch how the installation is used; nil for none.
 	Velocity *velocity.Watch
@@ -169,27 +173,28 @@ func (e *Engine) unreserve() { <-e.slots }
 
 // write is Store.Write with overload classified.
 func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
-	return e.writeFor(ctx, "", do)
+	return e.writeIn(ctx, store.Scope{}, do)
 }
 
-// writeCounted is writeFor for a request that counts against the account's rate, on
-// all nodes together. What is refused here was counted by this node, in vain.
-func (e *Engine) writeCounted(ctx context.Context, account verify.Account, do func(*store.Tx) error) error {
-	rate := e.rate(account)
-	if rate == 0 {
-		return e.writeFor(ctx, account.Payer(), do)
+// writeCounted is writeIn for a request that counts against the account's rate, on
+// all nodes together, and may change its balance. What is refused here was counted by
+// this node, in vain.
+func (e *Engine) writeCounted(ctx context.Context, account verify.Account, in store.Scope, do func(*store.Tx) error) error {
+	in.Account = account.Payer()
+	if rate := e.rate(account); rate > 0 {
+		in.Limit = &store.Limit{Account: account.Key, PerSecond: rate, Now: e.now}
 	}
-	err := e.cfg.Store.WriteLimited(ctx, store.Limit{Account: account.Key, Payer: account.Payer(), PerSecond: rate, Now: e.now}, do)
+	err := e.writeIn(ctx, in, do)
 	if errors.Is(err, store.ErrRate) {
 		e.throttle.takeBack(account.Key)
 		return &verify.Error{Kind: verify.KindThrottled}
 	}
-	return classified(err)
+	return err
 }
 
-// writeFor is write for what changes the balance of an account.
-func (e *Engine) writeFor(ctx context.Context, account string, do func(*store.Tx) error) error {
-	return classified(e.cfg.Store.WriteFor(ctx, account, do))
+// writeIn is write for what works on a scope.
+func (e *Engine) writeIn(ctx context.Context, in store.Scope, do func(*store.Tx) error) error {
+	return classified(e.cfg.Store.WriteIn(ctx, in, do))
 }
 
 func classified(err error) error {

@@ -14,8 +14,9 @@ type metrics struct {
 	checks   *prometheus.CounterVec // by result
 	events   *prometheus.CounterVec // by channel and state
 	refunded prometheus.Counter
-	early    prometheus.Counter // receipts
-	alarms   prometheus.Counter // of wrong credentials
+	early    prometheus.Counter     // receipts
+	alarms   prometheus.Counter     // of wrong credentials
+	capped   *prometheus.CounterVec // by cap
 	lateness prometheus.Histogram
 }
 
@@ -42,12 +43,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		alarms: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_credential_alarms_total", Help: "Times that an account had 20 requests with wrong credentials in an hour.",
 		}),
+		capped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_capped_total", Help: "Starts, messages and checks that a cap on their number refused, or that filled one, by cap.",
+		}, []string{"cap"}),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "countersign_step_lateness_seconds", Help: "How long after its time a step was taken.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300},
 		}),
 	}
-	reg.MustRegister(m.started, m.ended, m.checks, m.events, m.refunded, m.early, m.alarms, m.lateness)
+	reg.MustRegister(m.started, m.ended, m.checks, m.events, m.refunded, m.early, m.alarms, m.capped, m.lateness)
 	return m
 }
 

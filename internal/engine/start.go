@@ -6,8 +6,10 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"countersign/internal/deliver"
+	"countersign/internal/fraud"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -15,8 +17,8 @@ import (
 // Start accepts a request to verify a number and sends its first message. It
 // refuses, in this order, with KindNotApproved, KindBlocked,
 // KindUnsupportedNetwork, KindUnroutable, what the velocity rules say (see
-// [velocity.Watch.Begin]), KindConcurrent (which names the verification that runs)
-// and KindNoCredit.
+// [velocity.Watch.Begin]), KindConcurrent (which names the verification that runs),
+// KindBlocked (by a cap on the number) and KindNoCredit.
 func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.Request) (verify.Verification, error) {
 	req, price, err := e.examine(ctx, account, req)
 	if err != nil {
@@ -33,7 +35,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	var b beginning
 	err = store.ErrRunning
 	for try := 0; errors.Is(err, store.ErrRunning) && try < maxStartTries; try++ {
-		err = e.writeCounted(ctx, account, func(tx *store.Tx) (err error) {
+		err = e.writeCounted(ctx, account, store.Scope{Number: req.Number}, func(tx *store.Tx) (err error) {
 			b, err = e.begin(tx, req, price, store.Payer{Account: account.Payer(), OnCredit: account.OnCredit()})
 			return err
 		})
@@ -41,6 +43,9 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	if err != nil {
 		e.unreserve()
 		takeBack()
+		if is(err, verify.KindBlocked) {
+			e.capped(req, b.capped)
+		}
 		return verify.Verification{}, err
 	}
 	e.metrics.started.Inc()
@@ -65,6 +70,7 @@ type beginning struct {
 	first   verify.Event
 	expired bool // one that ran before, though nobody has taken that step yet
 	before  verify.Verification
+	capped  *fraud.Refusal
 }
 
 // begin adds a verification, if none is in progress for its account and number and
@@ -72,6 +78,13 @@ type beginning struct {
 // it begins after all that was decided until now.
 func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, payer store.Payer) (b beginning, err error) {
 	now := e.now()
+	g, err := e.guard(tx, req, now)
+	if err != nil {
+		return b, err
+	}
+	if b.capped = g.maySend(); b.capped != nil {
+		return b, runningOrCapped(tx, req, now)
+	}
 	v, first := verify.Start(req, price, now, e.rand)
 	v.Paid = !e.cfg.ChargeOnSuccess
 	if payer.Account != req.Account {
@@ -103,7 +116,23 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, pay
 	}
 	b.row, b.first = &store.Row{Verification: v}, first
 	b.row.Take(e.node, leaseEnd(b.row, now))
-	return b, tx.Insert(b.row, first)
+	if err := tx.Insert(b.row, first); err != nil {
+		return b, err
+	}
+	return b, g.sent(tx)
+}
+
+// runningOrCapped is the refusal of a start for a number at a cap. Who asks again
+// since the answer was lost still learns what runs.
+func runningOrCapped(tx *store.Tx, req verify.Request, now time.Time) error {
+	running, ok, err := tx.Running(req.Account, req.Number)
+	if err != nil {
+		return err
+	}
+	if ok && running.At(now).Status == verify.InProgress {
+		return &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
+	}
+	return &verify.Error{Kind: verify.KindBlocked}
 }
 
 // examine applies the rules that come before a verification, and gives what it costs.

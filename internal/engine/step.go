@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"countersign/internal/fraud"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -62,6 +63,9 @@ func (e *Engine) takeBatch(ctx context.Context) (found bool, err error) {
 	for _, late := range b.lateness {
 		e.metrics.lateness.Observe(late.Seconds())
 	}
+	for _, c := range b.capped {
+		e.capped(c.req, c.by)
+	}
 	e.metrics.ended.WithLabelValues(string(verify.Expired)).Add(float64(len(b.expired)))
 	e.cfg.Velocity.Ended(b.expired...)
 	if rerr := e.refund(ctx, b.refunds); rerr != nil && err == nil {
@@ -75,8 +79,14 @@ type batch struct {
 	deliveries []delivery
 	lateness   []time.Duration // of each step
 	expired    []verify.Verification
-	found      int                   // rows that were due
+	capped     []cappedStep
+	found      int                   // rows that were due, and that nobody else was at work on
 	refunds    []verify.Verification // to be looked at, by accounts
+}
+
+type cappedStep struct {
+	req verify.Request
+	by  *fraud.Refusal
 }
 
 // stepDue decides, in one transaction, about every row that is due.
@@ -93,7 +103,15 @@ func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int, b *batch) error
 			return err
 		}
 	}
+	held, err := tx.HeldGuards(steppingTo(rows, now))
+	if err != nil {
+		return err
+	}
 	for _, row := range rows {
+		if held[row.Number] {
+			b.found--
+			continue
+		}
 		event, err := e.stepRow(tx, row, now, b)
 		if err != nil {
 			return err
@@ -103,6 +121,16 @@ func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int, b *batch) error
 		}
 	}
 	return nil
+}
+
+// steppingTo lists the numbers of rows to which a message may be due.
+func steppingTo(rows []*store.Row, now time.Time) (numbers []string) {
+	for _, row := range rows {
+		if row.Status == verify.InProgress && !now.Before(row.DueAt) && row.StepsLeft() {
+			numbers = append(numbers, row.Number)
+		}
+	}
+	return numbers
 }
 
 // stepRow decides about one row and returns the event to deliver, if any.
@@ -128,17 +156,40 @@ func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) 
 	}
 	b.lateness = append(b.lateness, now.Sub(row.DueAt))
 	v, event := row.Step(now, e.rand)
-	row.Verification = v
 	if event == nil {
+		row.Verification = v
 		e.hold(row, flying, now)
 		b.expired = append(b.expired, row.Verification)
 		return nil, tx.Save(row)
 	}
+	g, err := e.guard(tx, row.Request, now)
+	if err != nil {
+		return nil, err
+	}
+	if capped := g.maySend(); capped != nil {
+		b.capped = append(b.capped, cappedStep{row.Request, capped})
+		return nil, e.stepCapped(tx, row, flying, now)
+	}
+	row.Verification = v
 	row.Take(e.node, leaseEnd(row, now))
 	if err := tx.AddEvent(*event); err != nil {
 		return nil, err
 	}
-	return event, tx.Save(row)
+	if err := tx.Save(row); err != nil {
+		return nil, err
+	}
+	return event, g.sent(tx)
+}
+
+// stepCapped takes a step whose message a cap keeps from the number.
+func (e *Engine) stepCapped(tx *store.Tx, row *store.Row, flying bool, now time.Time) error {
+	v, event := row.StepCapped(now, e.rand)
+	row.Verification = v
+	e.hold(row, flying, now)
+	if err := tx.AddEvent(event); err != nil {
+		return err
+	}
+	return tx.Save(row)
 }
 
 // hold keeps a claim while this process has a message of the row on its way, which

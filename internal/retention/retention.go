@@ -188,16 +188,18 @@ func (j *Job) carry(ctx context.Context, now time.Time) (more bool, err error) {
 }
 
 // forget deletes what has no other bound: the messages of the virtual phone, which
-// hold codes, receipts that found no message, and secrets that have expired.
+// hold codes, receipts that found no message, secrets that have expired, and what is
+// known of numbers that got none lately.
 func (j *Job) forget(ctx context.Context, now time.Time) (more bool, err error) {
 	if err := errors.Join(j.cfg.Store.ForgetReceipts(ctx, now), j.cfg.Store.ForgetSecrets(ctx, now)); err != nil {
 		return false, err
 	}
-	if j.cfg.Keep.Codes == 0 {
-		return false, nil
+	stale, err := j.cfg.Store.ForgetGuards(ctx, now, batch)
+	if j.cfg.Keep.Codes == 0 || err != nil {
+		return stale == batch, err
 	}
 	n, err := j.cfg.Store.ForgetMessages(ctx, now.Add(-j.cfg.Keep.Codes), batch)
-	return n == batch, err
+	return n == batch || stale == batch, err
 }
 
 // forgetAudit keeps what was changed by hand as long as the entries of the ledger.

@@ -168,7 +168,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	s.engine = engine.New(engine.Config{
 		Store: s.db, Router: s.router, Messages: messages, Velocity: s.velocity,
 		Clock: s.opts.Clock, Log: s.log, Metrics: reg,
-		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported,
+		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported, Caps: Caps(cfg.Fraud),
 	})
 	close(s.assembled)
 	s.old = retention.New(retention.Config{

@@ -58,6 +58,7 @@ func live(t *testing.T) lived {
 	_, err = db.UnblockNetwork(t.Context(), fraud.Unblock{Account: "demo0001", Network: "23410", Until: at(99)}, "api", at(3))
 	must(t, err)
 
+	sendOne(t, db, store.Scope{}, "447700900000", "demo0001")
 	must(t, db.AddAudit(t.Context(), entry("number.block", "4477••••66", at(2))))
 
 	in.running, in.event = in.start(t, db, 0, nil)
@@ -142,6 +143,7 @@ func wantCopy(t *testing.T, in lived, to string) {
 		"prices":   func(db *store.DB) (any, error) { return db.Prices(t.Context()) },
 		"blocked":  func(db *store.DB) (any, error) { return db.BlockedNumbers(t.Context()) },
 		"approved": func(db *store.DB) (any, error) { return db.Approved(t.Context(), "trial001", "447700900009") },
+		"guards":   func(db *store.DB) (any, error) { return db.Guard(t.Context(), "447700900000") },
 		"messages": func(db *store.DB) (any, error) { return db.Messages(t.Context(), "", 100) },
 		"secrets": func(db *store.DB) (any, error) {
 			c, err := db.Credentials(t.Context(), "demo0001")

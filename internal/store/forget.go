@@ -51,9 +51,12 @@ func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done F
 // forgetRules ends what is in progress, and deletes what is a rule about the number.
 // It comes first, so that a refusal changes nothing.
 func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
-	return db.Write(ctx, func(tx *Tx) error {
+	return db.WriteIn(ctx, Scope{Number: f.Number}, func(tx *Tx) error {
 		*done = Forgotten{}
 		if err := tx.withdraw(f, now, done); err != nil {
+			return err
+		}
+		if _, err := tx.ForgetGuard(f.Number); err != nil {
 			return err
 		}
 		approved, err := tx.exec(`DELETE FROM approved_numbers WHERE number = $1`, f.Number)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"errors"
@@ -212,7 +214,12 @@ func (db *DB) openKeys(ctx context.Context, pool *sql.DB, cfg Config) error {
 // newSealer takes the keys that last from a set. A hash of something else is to have
 // a key that is derived from that of secrets.
 func newSealer(set *keySet) *sealer {
-	s := &sealer{accounts: set.newest[forAccount].aead, secrets: set.newest[forSecret].raw}
+	secrets := set.newest[forSecret].raw
+	numbers, err := hkdf.Key(sha256.New, secrets[:], nil, "countersign number", len(sealer{}.numbers))
+	if err != nil {
+		panic(err) // only for a length that SHA-256 cannot give
+	}
+	s := &sealer{accounts: set.newest[forAccount].aead, secrets: secrets, numbers: [32]byte(numbers)}
 	s.data.keys.Store(set)
 	return s
 }

@@ -141,7 +141,7 @@ func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
 		return err
 	}
 	c.pending, c.begun, c.failed = append(c.pending[:0], statement{query: "BEGIN ISOLATION LEVEL READ COMMITTED"}), false, nil
-	rates, err := c.loadRates(batch)
+	rates, err := c.ready(tx, batch)
 	if err != nil {
 		c.rollBack()
 		return err
@@ -163,7 +163,7 @@ func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
 			return nil
 		}
 	}
-	if err := rates.save(c); err != nil {
+	if err := errors.Join(rates.save(c), tx.guards.write()); err != nil {
 		c.rollBack()
 		return err
 	}
@@ -258,8 +258,8 @@ func (c *postgresConn) submit(query string, args []any) (pgx.BatchResults, error
 	}
 	batch.Queue(query, storable(args)...)
 	sent := c.pending
-	c.pending, c.begun = c.pending[:0], true
-	results := c.conn.SendBatch(context.Background(), &batch)
+	c.pending = c.pending[:0]
+	results := c.sendBatch(&batch)
 	for _, s := range sent {
 		if _, err := results.Exec(); err != nil {
 			_ = results.Close()
@@ -267,6 +267,12 @@ func (c *postgresConn) submit(query string, args []any) (pgx.BatchResults, error
 		}
 	}
 	return results, nil
+}
+
+// sendBatch sends the statements of a transaction, or some of them.
+func (c *postgresConn) sendBatch(batch *pgx.Batch) pgx.BatchResults {
+	c.begun = true
+	return c.conn.SendBatch(context.Background(), batch)
 }
 
 // storable spells out the bytes that PostgreSQL takes in no text: what a carrier
@@ -369,10 +375,12 @@ func sqlState(err error) string {
 	return ""
 }
 
-// retryable reports whether the same work may succeed when it is done again.
+// retryable reports whether the same work may succeed when it is done again: also
+// where another node has added the guard of a number at the same time.
 func retryable(err error) bool {
-	state := sqlState(err)
-	return state == serializationFailure || state == deadlockDetected
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == serializationFailure || e.Code == deadlockDetected ||
+		e.Code == uniqueViolation && e.ConstraintName == "guards_pkey")
 }
 
 // curable reports whether the jobs of a batch that failed are worth a try by

@@ -1,14 +1,14 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Limit is a number of writes that an account may make in any second, on all nodes
@@ -30,11 +30,7 @@ var ErrRate = errors.New("too many writes in a second")
 //
 // Counting costs one statement for each commit, however many writes it holds.
 func (db *DB) WriteLimited(ctx context.Context, limit Limit, do func(*Tx) error) error {
-	j := job{account: cmp.Or(limit.Payer, limit.Account), do: do, result: make(chan error, 1)}
-	if db.Shared() {
-		j.limit = &limit
-	}
-	return db.write(ctx, j)
+	return db.WriteIn(ctx, Scope{Limit: &limit}, do)
 }
 
 // A rateWindow counts in steps of 10 ms: as many as a second touches.
@@ -103,52 +99,48 @@ func decodeRateWindow(b []byte) *rateWindow {
 // until its commit.
 type rates map[string]*rateWindow
 
-// loadRates locks the windows of a batch, in the order of their names, so that no two
-// nodes wait for each other.
-func (c *postgresConn) loadRates(batch []job) (rates, error) {
-	loaded := rates{}
+// ratesOf names the windows that a batch counts against.
+func ratesOf(batch []job) rates {
+	r := rates{}
 	for _, j := range batch {
 		if j.limit != nil {
-			loaded[j.limit.Account] = nil
+			r[j.limit.Account] = nil
 		}
 	}
-	accounts := slices.Sorted(maps.Keys(loaded))
-	if len(accounts) == 0 {
-		return nil, nil
-	}
-	for {
-		if err := c.lockRates(loaded, accounts); err != nil {
-			return nil, err
-		}
-		missing := slices.DeleteFunc(slices.Clone(accounts), func(a string) bool { return loaded[a] != nil })
-		if len(missing) == 0 {
-			return loaded, nil
-		}
-		// The first time. What others may have added meanwhile stays.
-		if err := c.send(`INSERT INTO request_rates (account, seen) SELECT unnest($1::TEXT[]), '' ON CONFLICT DO NOTHING`,
-			[]any{missing}); err != nil {
-			return nil, err
-		}
-	}
+	return r
 }
 
-func (c *postgresConn) lockRates(loaded rates, accounts []string) error {
-	rows, err := c.query(`SELECT account, seen FROM request_rates WHERE account = ANY($1) ORDER BY account FOR UPDATE`, []any{accounts})
-	if err != nil {
-		return fmt.Errorf("load rates: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
+// lock is the question that locks and loads the windows, in the order of their names,
+// so that no two nodes wait for each other.
+func (r rates) lock() question {
+	accounts := slices.Sorted(maps.Keys(r))
+	return question{`SELECT account, seen FROM request_rates WHERE account = ANY($1) ORDER BY account FOR UPDATE`, []any{accounts}, func(rows pgx.Rows) error {
 		var (
 			account string
 			seen    []byte
 		)
-		if err := rows.Scan(&account, &seen); err != nil {
-			return fmt.Errorf("load rates: %w", err)
+		err := rows.Scan(&account, &seen)
+		r[account] = decodeRateWindow(seen)
+		return err
+	}}
+}
+
+// addRates makes the windows that are not there yet. What others may have added
+// meanwhile stays.
+func (c *postgresConn) addRates(r rates) error {
+	for {
+		missing := slices.DeleteFunc(slices.Sorted(maps.Keys(r)), func(a string) bool { return r[a] != nil })
+		if len(missing) == 0 {
+			return nil
 		}
-		loaded[account] = decodeRateWindow(seen)
+		if err := c.send(`INSERT INTO request_rates (account, seen) SELECT unnest($1::TEXT[]), '' ON CONFLICT DO NOTHING`,
+			[]any{missing}); err != nil {
+			return err
+		}
+		if err := c.ask(r.lock()); err != nil {
+			return err
+		}
 	}
-	return rows.Err()
 }
 
 // admit counts a job against its limit.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"countersign/internal/verify"
 )
 
 // maxQueued bounds the queue of writes.
@@ -41,8 +43,12 @@ type writer struct {
 type job struct {
 	account string // whose balance it may change; "" for none
 	limit   *Limit // that it counts against; nil for none
-	do      func(*Tx) error
-	result  chan error
+
+	number       string    // whose guard it may change; "" for none
+	verification verify.ID // of whose number likewise; zero for none
+
+	do     func(*Tx) error
+	result chan error
 }
 
 // writeConn is the connection of the writer. The engines differ in what they can
@@ -105,7 +111,28 @@ func (db *DB) Write(ctx context.Context, do func(*Tx) error) error {
 // share the database, all then lock the balances that they change in one order,
 // and none waits for another that waits for it.
 func (db *DB) WriteFor(ctx context.Context, account string, do func(*Tx) error) error {
-	return db.write(ctx, job{account: account, do: do, result: make(chan error, 1)})
+	return db.WriteIn(ctx, Scope{Account: account}, do)
+}
+
+// Scope says what a write works on. Where several nodes share the database, they lock
+// it before the write begins, all in one order, and with no round trip of its own.
+type Scope struct {
+	Account      string    // whose balance it may change, see WriteFor; "" for none, or for that of the limit
+	Limit        *Limit    // that it counts against, see WriteLimited; nil for none
+	Number       string    // whose guard it may change, see Tx.Guard; "" for none
+	Verification verify.ID // of whose number likewise; zero for none
+}
+
+// WriteIn is Write for what works on a scope.
+func (db *DB) WriteIn(ctx context.Context, s Scope, do func(*Tx) error) error {
+	j := job{account: s.Account, number: s.Number, verification: s.Verification, do: do, result: make(chan error, 1)}
+	if s.Limit != nil {
+		j.account = cmp.Or(s.Account, s.Limit.Payer, s.Limit.Account)
+		if db.Shared() {
+			j.limit = s.Limit
+		}
+	}
+	return db.write(ctx, j)
 }
 
 func (db *DB) write(ctx context.Context, j job) error {
@@ -195,7 +222,8 @@ type Tx struct {
 	conn writeConn
 	seal *sealer
 	dialect
-	changed bool // there may be something to undo
+	changed bool    // there may be something to undo
+	guards  *guards // of the batch; nil where each is read when it is asked for
 }
 
 // exec runs a statement and returns the number of rows that it changed.

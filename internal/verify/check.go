@@ -41,3 +41,24 @@ func (v Verification) Check(code PIN, ipAddress string, now time.Time) (Verifica
 	}
 	return v, check, &Error{Kind: KindWrongCode, Request: v.ID}
 }
+
+// Refuse takes a code that is not compared, since its number has seen too many wrong
+// ones, and ends the verification in FAILED with [KindTooManyCodes]. The check is part
+// of the history. A verification that is over returns [KindNotFound].
+func (v Verification) Refuse(code PIN, ipAddress string, now time.Time) (Verification, Check, error) {
+	if !v.running(now) {
+		return v, Check{}, &Error{Kind: KindNotFound, Request: v.ID}
+	}
+	check := Check{
+		Verification: v.ID, Generation: v.Generation, Code: code,
+		IPAddress: ipAddress, ReceivedAt: now,
+	}
+	v, err := v.Exhaust(now)
+	return v, check, err
+}
+
+// Exhaust ends a verification that runs in FAILED with [KindTooManyCodes], since a
+// wrong code was the last that its number may see for now.
+func (v Verification) Exhaust(now time.Time) (Verification, error) {
+	return v.end(Failed, now), &Error{Kind: KindTooManyCodes, Request: v.ID}
+}

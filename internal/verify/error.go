@@ -15,7 +15,7 @@ const (
 	KindBadCredentials                  // unknown key, wrong secret or signature
 	KindUnroutable                      // no carrier for this number
 	KindNotFound                        // no such verification, or it is over
-	KindBlocked                         // the number, or its Network, is blocked
+	KindBlocked                         // the number, or its Network, is blocked, or the number has seen too much
 	KindBarred                          // the account is barred
 	KindNoCredit                        // the balance does not cover the price
 	KindConcurrent                      // Request is running for this number

@@ -28,6 +28,10 @@ const (
 	EventRejected EventState = "rejected"
 )
 
+// CappedEvent is the remark on an event that was not sent, since its number had seen
+// too many (see Verification.StepCapped).
+const CappedEvent = "capped"
+
 // MaxAttempts bounds how often one event leaves for a carrier: once, and once more
 // when a crash or a lost answer hid the outcome of the first time.
 const MaxAttempts = 2

@@ -107,6 +107,18 @@ func (v Verification) Step(now time.Time, rnd io.Reader) (Verification, *Event) 
 	return v, &e
 }
 
+// StepCapped takes the step that is due without a message: a cap keeps it from the
+// number. Its event is refused, and nobody gets a new PIN, so that the one which was
+// sent before stays good. There must be a step left to take.
+func (v Verification) StepCapped(now time.Time, rnd io.Reader) (Verification, Event) {
+	v, e := v.addEvent(now, rnd)
+	e.State, e.Error = EventRefused, CappedEvent
+	return v, e
+}
+
+// StepsLeft reports whether there is a step to take yet, and not only the end.
+func (v Verification) StepsLeft() bool { return !v.stepsTaken() }
+
 // nextEvent takes the next step of the workflow, with a new PIN when there is
 // none that lives. A PIN is expired when the event is due at or after its
 // expiry, so 120/120 gives a new PIN each time.
@@ -114,6 +126,10 @@ func (v Verification) nextEvent(now time.Time, rnd io.Reader) (Verification, Eve
 	if v.Generation == 0 || !v.pinLives(now) || v.Workflow.PINPolicy == RenewPIN {
 		v = v.newPIN(now, rnd)
 	}
+	return v.addEvent(now, rnd)
+}
+
+func (v Verification) addEvent(now time.Time, rnd io.Reader) (Verification, Event) {
 	e := Event{
 		ID: NewID(rnd), Verification: v.ID, Seq: v.Events,
 		Channel: v.Workflow.Steps[v.Events].Channel, Generation: v.Generation,

@@ -1,0 +1,137 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"countersign/internal/fraud"
+)
+
+// guardKey stands for a number: a keyed hash.
+type guardKey [16]byte
+
+// Guard is what is known of a number, as it lies in the database.
+type Guard struct {
+	fraud.Number
+	key    guardKey
+	stored []byte // as it was read; nil where there is no row
+}
+
+// Guard loads what is known of a number to change it: until the transaction ends
+// nobody else does. A write that says in its [Scope] whose guard it needs finds it
+// here without another look at the database.
+func (tx *Tx) Guard(number string) (Guard, error) {
+	key := tx.seal.hashNumber(number)
+	if tx.guards != nil {
+		return tx.guards.load(key)
+	}
+	var stored []byte
+	if _, err := tx.queryRow(`SELECT state FROM guards WHERE number = $1`, []any{key[:]}, &stored); err != nil {
+		return Guard{}, fmt.Errorf("load guard: %w", err)
+	}
+	return decodeGuard(key, stored)
+}
+
+func decodeGuard(key guardKey, stored []byte) (g Guard, err error) {
+	g = Guard{key: key, stored: stored}
+	if stored == nil {
+		return g, nil
+	}
+	if g.Number, err = fraud.Decode(stored); err != nil {
+		return g, fmt.Errorf("load guard: %w", err)
+	}
+	return g, nil
+}
+
+// SaveGuard writes what became of a guard that was loaded in this transaction, and
+// when it may go. It costs nothing where nothing has changed.
+func (tx *Tx) SaveGuard(g Guard, staleAt time.Time) error {
+	state := g.Encode()
+	if bytes.Equal(state, g.stored) || g.stored == nil && len(g.Uses) == 0 {
+		return nil
+	}
+	if tx.guards != nil {
+		tx.changed = true
+		tx.guards.save(g.key, state, staleDay(staleAt))
+		return nil
+	}
+	err := tx.send(`INSERT INTO guards (number, state, stale_at) VALUES ($1, $2, $3)
+		ON CONFLICT (number) DO UPDATE SET state = excluded.state, stale_at = excluded.stale_at`, g.key[:], state, staleDay(staleAt))
+	if err != nil {
+		return fmt.Errorf("save guard: %w", err)
+	}
+	return nil
+}
+
+// staleDay is the end of the day.
+func staleDay(at time.Time) int64 {
+	const day = 24 * time.Hour
+	if at.IsZero() {
+		return 0
+	}
+	return millis(at.Truncate(day).Add(day))
+}
+
+// HeldGuards tells which of some numbers another transaction works on, so that they
+// are better left alone: whoever has locked something else, and waited for them, could
+// be waited for himself. The guards of the others are loaded.
+func (tx *Tx) HeldGuards(numbers []string) (held map[string]bool, err error) {
+	if tx.guards == nil || len(numbers) == 0 {
+		return nil, nil
+	}
+	keys := make(map[guardKey]bool)
+	for _, number := range numbers {
+		keys[tx.seal.hashNumber(number)] = true
+	}
+	if err := tx.guards.tryLock(keys); err != nil {
+		return nil, err
+	}
+	held = make(map[string]bool)
+	for _, number := range numbers {
+		held[number] = keys[tx.seal.hashNumber(number)]
+	}
+	return held, nil
+}
+
+// ForgetGuard deletes what is known of a number; found is false when that is nothing.
+func (tx *Tx) ForgetGuard(number string) (found bool, err error) {
+	key := tx.seal.hashNumber(number)
+	if tx.guards != nil {
+		tx.guards.drop(key)
+	}
+	n, err := tx.exec(`DELETE FROM guards WHERE number = $1`, key[:])
+	if err != nil {
+		return false, fmt.Errorf("forget guard: %w", err)
+	}
+	return n > 0, nil
+}
+
+// Guard reads what is known of a number.
+func (db *DB) Guard(ctx context.Context, number string) (fraud.Number, error) {
+	key := db.seal.hashNumber(number)
+	var stored []byte
+	err := db.queryRow(ctx, `SELECT state FROM guards WHERE number = $1`, []any{key[:]}, &stored)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fraud.Number{}, fmt.Errorf("load guard: %w", err)
+	}
+	g, err := decodeGuard(key, stored)
+	return g.Number, err
+}
+
+// ForgetGuards deletes up to limit guards that no longer matter, and reports how many.
+func (db *DB) ForgetGuards(ctx context.Context, now time.Time, limit int) (forgotten int, err error) {
+	err = db.Write(ctx, func(tx *Tx) error {
+		n, err := tx.exec(`DELETE FROM guards WHERE number IN (
+			SELECT number FROM guards WHERE stale_at <= $1 ORDER BY stale_at LIMIT $2`+tx.take+`)`, millis(now), limit)
+		forgotten = int(n)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("forget guards: %w", err)
+	}
+	return forgotten, nil
+}

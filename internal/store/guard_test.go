@@ -1,0 +1,204 @@
+package store_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"countersign/internal/fraud"
+	"countersign/internal/store"
+)
+
+// twenty lets 20 messages a day go to a number.
+func twenty() fraud.Caps {
+	return fraud.Caps{Sends: []fraud.Window{{Count: 20, Within: 24 * time.Hour}}, Remember: 48 * time.Hour}
+}
+
+// sendOne counts a message to a number as the engine does, unless a cap refuses it.
+func sendOne(t *testing.T, db *store.DB, scope store.Scope, number, account string) (sent bool) {
+	t.Helper()
+	err := db.WriteIn(t.Context(), scope, func(tx *store.Tx) error {
+		sent = false
+		g, err := tx.Guard(number)
+		if err != nil || twenty().MaySend(g.Number, account, t0) != nil {
+			return err
+		}
+		sent = true
+		g.Number = twenty().Sent(g.Number, account, t0)
+		return tx.SaveGuard(g, twenty().StaleAt(g.Number))
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return sent && err == nil
+}
+
+func guardOf(t *testing.T, db *store.DB, number string) fraud.Number {
+	t.Helper()
+	n, err := db.Guard(t.Context(), number)
+	must(t, err)
+	return n
+}
+
+func testGuards(t *testing.T, db *store.DB) {
+	const number, other = "447700900001", "447700900002"
+	for i, scope := range []store.Scope{{}, {Number: number}, {Account: "demo0001", Number: number}, {Number: other}} {
+		if !sendOne(t, db, scope, number, "demo0001") {
+			t.Errorf("message %d is refused", i+1)
+		}
+	}
+	if n := guardOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 4 || n.Uses[0].Account != "demo0001" {
+		t.Errorf("the number is %+v, want 4 messages of demo0001", n)
+	}
+	if n := guardOf(t, db, other); len(n.Uses) != 0 {
+		t.Errorf("another number is %+v", n)
+	}
+	err := db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
+		g, err := tx.Guard(number)
+		must(t, err)
+		g.Number = twenty().Sent(g.Number, "demo0001", t0)
+		must(t, tx.SaveGuard(g, at(1)))
+		return errMine
+	})
+	if n := guardOf(t, db, number); err == nil || len(n.Uses[0].Sends) != 4 {
+		t.Errorf("a write that failed (%v) leaves %+v", err, n)
+	}
+}
+
+// testGuardTwice: a job sees what the one before it in the same transaction has
+// counted, and what it has counted itself.
+func testGuardTwice(t *testing.T, db *store.DB) {
+	const number = "447700900001"
+	must(t, db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
+		for want := range 3 {
+			g, err := tx.Guard(number)
+			must(t, err)
+			if want > 0 && len(g.Uses[0].Sends) != want {
+				t.Errorf("%d messages are counted, want %d", len(g.Uses[0].Sends), want)
+			}
+			g.Number = twenty().Sent(g.Number, "demo0001", t0)
+			must(t, tx.SaveGuard(g, twenty().StaleAt(g.Number)))
+		}
+		return nil
+	}))
+	if n := guardOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 3 {
+		t.Errorf("the number is %+v, want 3 messages", n)
+	}
+}
+
+func testGuardParallel(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	const number = "447700900001"
+	row, _ := insert(t, db, request("demo0001", number), t0)
+	scopes := []store.Scope{{}, {Number: number}, {Account: "demo0001", Number: number}, {Verification: row.ID}}
+	var sent atomic.Int32
+	each([2]*store.DB{db, db}, 50, func(db *store.DB, i int) {
+		if sendOne(t, db, scopes[i%len(scopes)], number, fmt.Sprintf("demo%04d", i%5)) {
+			sent.Add(1)
+		}
+	})
+	if n := sent.Load(); n != 20 {
+		t.Errorf("%d of 100 messages at once pass, want 20", n)
+	}
+}
+
+func testGuardForgotten(t *testing.T, db *store.DB) {
+	const number, other = "447700900001", "447700900002"
+	forget := func(again bool) (found bool) {
+		must(t, db.Write(t.Context(), func(tx *store.Tx) (err error) {
+			if found, err = tx.ForgetGuard(number); err != nil || !again {
+				return err
+			}
+			g, err := tx.Guard(number)
+			must(t, err)
+			if len(g.Uses) != 0 {
+				t.Errorf("forgotten, and yet known: %+v", g)
+			}
+			g.Number = twenty().Sent(g.Number, "demo0001", t0)
+			return tx.SaveGuard(g, twenty().StaleAt(g.Number))
+		}))
+		return found
+	}
+	sendOne(t, db, store.Scope{}, number, "demo0001")
+	sendOne(t, db, store.Scope{}, number, "demo0001")
+	sendOne(t, db, store.Scope{}, other, "demo0001")
+	if !forget(true) {
+		t.Error("nothing was known")
+	}
+	if n := guardOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 1 {
+		t.Errorf("forgotten and used again, the number is %+v", n)
+	}
+	if !forget(false) || forget(false) {
+		t.Error("want it known once, and then not")
+	}
+
+	// What is stale is forgotten when its day is over.
+	stale := twenty().StaleAt(guardOf(t, db, other))
+	for _, tt := range []struct {
+		at   time.Time
+		want int
+	}{{stale, 0}, {stale.Add(24 * time.Hour), 1}, {stale.Add(24 * time.Hour), 0}} {
+		if n, err := db.ForgetGuards(t.Context(), tt.at, 10); n != tt.want || err != nil {
+			t.Errorf("at %v %d guards are forgotten (%v), want %d", tt.at, n, err, tt.want)
+		}
+	}
+	if n := guardOf(t, db, other); len(n.Uses) != 0 {
+		t.Errorf("the stale number is %+v", n)
+	}
+}
+
+// TestNodesGuard: of a hundred messages that two nodes would send to a number at once
+// twenty leave, whether it was known before or not. The nodes lock several numbers,
+// in two orders, and do not wait for each other.
+func TestNodesGuard(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	numbers := []string{"447700900001", "447700900002", "447700900003"}
+	sendOne(t, nodes[0], store.Scope{}, numbers[0], "demo0001")
+	var sent [3]atomic.Int32
+	sent[0].Store(1)
+	each(nodes, 150, func(db *store.DB, i int) {
+		n := i % len(numbers)
+		if db == nodes[1] {
+			n = len(numbers) - 1 - n
+		}
+		if sendOne(t, db, store.Scope{Number: numbers[n]}, numbers[n], "demo0001") {
+			sent[n].Add(1)
+		}
+	})
+	for i := range sent {
+		if n := sent[i].Load(); n != 20 {
+			t.Errorf("%d messages to number %d, want 20", n, i)
+		}
+	}
+}
+
+// TestNodesGuardHeld: a number that another node works on is left alone, and one that
+// nobody knows is not held.
+func TestNodesGuardHeld(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	const mine, theirs, unknown = "447700900001", "447700900002", "447700900003"
+	sendOne(t, nodes[0], store.Scope{}, mine, "demo0001")
+	sendOne(t, nodes[0], store.Scope{}, theirs, "demo0001")
+	must(t, nodes[0].WriteIn(t.Context(), store.Scope{Number: theirs}, func(*store.Tx) error {
+		return nodes[1].Write(t.Context(), func(tx *store.Tx) error {
+			held, err := tx.HeldGuards([]string{mine, theirs, unknown})
+			if err != nil || held[mine] || !held[theirs] || held[unknown] {
+				t.Errorf("held are %v (%v), want %s", held, err, theirs)
+			}
+			g, err := tx.Guard(mine)
+			if err != nil || len(g.Uses) != 1 {
+				t.Errorf("the free number is %+v (%v)", g, err)
+			}
+			return nil
+		})
+	}))
+	must(t, nodes[1].Write(t.Context(), func(tx *store.Tx) error {
+		if held, err := tx.HeldGuards([]string{mine, theirs}); err != nil || held[mine] || held[theirs] {
+			t.Errorf("afterwards held are %v (%v)", held, err)
+		}
+		return nil
+	}))
+}

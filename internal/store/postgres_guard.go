@@ -1,0 +1,254 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"countersign/internal/verify"
+)
+
+// guards are what is known of the numbers of a batch, locked until its commit. All
+// are locked with one statement before any job begins, in one order on all nodes, and
+// before anything else that others wait for; all that changed are written with two,
+// together with the commit.
+//
+// A number that has no row cannot be locked. Where two nodes add one at a time, the
+// second fails, and does its work again: then there is a row.
+type guards struct {
+	conn *postgresConn
+	rows map[guardKey]*guardRow
+}
+
+type guardRow struct {
+	state   []byte // nil for none
+	there   bool   // in the database
+	changed bool
+	staleAt int64
+}
+
+// Both give the rows of keys that are there. The second gives the state only of those
+// that nobody else holds.
+const (
+	lockGuards    = `SELECT number, state FROM guards WHERE number = ANY($1) ORDER BY number FOR NO KEY UPDATE`
+	tryLockGuards = `WITH free AS MATERIALIZED (` + lockGuards + ` SKIP LOCKED)
+		SELECT g.number, free.state FROM guards g LEFT JOIN free ON free.number = g.number WHERE g.number = ANY($1)`
+)
+
+// lock is the question that locks the rows of keys. Those that it does not find are
+// not there.
+func (g *guards) lock(query string, keys map[guardKey]bool, row func(guardKey, []byte)) question {
+	list := make([][]byte, 0, len(keys))
+	for key := range keys {
+		if g.rows[key] == nil {
+			list = append(list, bytes.Clone(key[:]))
+		}
+	}
+	return question{query, []any{list}, func(rows pgx.Rows) error {
+		var number, state []byte
+		if err := rows.Scan(&number, &state); err != nil {
+			return err
+		}
+		if len(number) == len(guardKey{}) {
+			row(guardKey(number), bytes.Clone(state))
+		}
+		return nil
+	}}
+}
+
+// wanted notes that keys were asked for: those that have no row yet have none.
+func (g *guards) wanted(keys map[guardKey]bool) {
+	for key := range keys {
+		if g.rows[key] == nil {
+			g.rows[key] = &guardRow{}
+		}
+	}
+}
+
+// lockAll is the question that locks all of keys, and waits for those that others hold.
+func (g *guards) lockAll(keys map[guardKey]bool) question {
+	return g.lock(lockGuards, keys, func(key guardKey, state []byte) {
+		g.rows[key] = &guardRow{state: state, there: true}
+	})
+}
+
+// tryLock locks those of keys that nobody else holds, and leaves true for the others.
+func (g *guards) tryLock(keys map[guardKey]bool) error {
+	for key := range keys {
+		if g.rows[key] != nil {
+			keys[key] = false
+		}
+	}
+	want := maps.Clone(keys)
+	maps.DeleteFunc(want, func(_ guardKey, unknown bool) bool { return !unknown })
+	if len(want) == 0 {
+		return nil
+	}
+	held := make(map[guardKey]bool)
+	err := g.conn.ask(g.lock(tryLockGuards, want, func(key guardKey, state []byte) {
+		if held[key] = state == nil; !held[key] {
+			g.rows[key] = &guardRow{state: state, there: true}
+		}
+	}))
+	if err != nil {
+		return err
+	}
+	for key := range want {
+		keys[key] = held[key]
+		if !held[key] && g.rows[key] == nil {
+			g.rows[key] = &guardRow{}
+		}
+	}
+	return nil
+}
+
+func (g *guards) load(key guardKey) (Guard, error) {
+	if g.rows[key] == nil {
+		one := map[guardKey]bool{key: true}
+		if err := g.conn.ask(g.lockAll(one)); err != nil {
+			return Guard{}, fmt.Errorf("load guard: %w", err)
+		}
+		g.wanted(one)
+	}
+	return decodeGuard(key, g.rows[key].state)
+}
+
+func (g *guards) save(key guardKey, state []byte, staleAt int64) {
+	row := g.rows[key]
+	row.state, row.staleAt, row.changed = state, staleAt, true
+}
+
+// drop forgets a row that is about to be deleted.
+func (g *guards) drop(key guardKey) { g.rows[key] = &guardRow{} }
+
+// write sends what has changed, with the commit.
+func (g *guards) write() error {
+	added, changed := guardColumns{}, guardColumns{}
+	for _, key := range slices.SortedFunc(maps.Keys(g.rows), func(a, b guardKey) int { return bytes.Compare(a[:], b[:]) }) {
+		switch row := g.rows[key]; {
+		case !row.changed:
+		case row.there:
+			changed.add(key, row)
+		default:
+			added.add(key, row)
+		}
+	}
+	if len(changed.numbers) > 0 {
+		if err := g.conn.send(`UPDATE guards SET state = new.state, stale_at = new.stale_at
+			FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BIGINT[]) new (number, state, stale_at)
+			WHERE guards.number = new.number`, changed.args()); err != nil {
+			return err
+		}
+	}
+	if len(added.numbers) > 0 {
+		return g.conn.send(`INSERT INTO guards (number, state, stale_at)
+			SELECT * FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BIGINT[])`, added.args())
+	}
+	return nil
+}
+
+// guardColumns are rows as an array for each column.
+type guardColumns struct {
+	numbers, states [][]byte
+	staleAt         []int64
+}
+
+func (c *guardColumns) add(key guardKey, row *guardRow) {
+	c.numbers = append(c.numbers, bytes.Clone(key[:]))
+	c.states = append(c.states, row.state)
+	c.staleAt = append(c.staleAt, row.staleAt)
+}
+
+func (c *guardColumns) args() []any { return []any{c.numbers, c.states, c.staleAt} }
+
+// ready loads what the jobs of a batch need before they begin: the rates of their
+// accounts and the guards of their numbers, in one round trip, and one more where a
+// number must first be found by its verification.
+func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
+	rates := ratesOf(batch)
+	tx.guards = &guards{c, make(map[guardKey]*guardRow)}
+	keys := make(map[guardKey]bool)
+	var ids [][]byte
+	for _, j := range batch {
+		if j.number != "" {
+			keys[tx.seal.hashNumber(j.number)] = true
+		}
+		if j.verification != (verify.ID{}) {
+			ids = append(ids, j.verification[:])
+		}
+	}
+	var questions []question
+	if len(rates) > 0 {
+		questions = append(questions, rates.lock())
+	}
+	if len(ids) > 0 {
+		questions = append(questions, question{`SELECT number FROM verifications WHERE id = ANY($1)`, []any{ids}, func(rows pgx.Rows) error {
+			var number string
+			err := rows.Scan(&number)
+			keys[tx.seal.hashNumber(number)] = true
+			return err
+		}})
+		if err := c.ask(questions...); err != nil {
+			return nil, err
+		}
+		questions = nil
+	}
+	if len(keys) > 0 {
+		questions = append(questions, tx.guards.lockAll(keys))
+	}
+	if err := c.ask(questions...); err != nil {
+		return nil, err
+	}
+	tx.guards.wanted(keys)
+	return rates, c.addRates(rates)
+}
+
+// question is a query and what becomes of each row of its answer.
+type question struct {
+	query string
+	args  []any
+	row   func(pgx.Rows) error
+}
+
+// ask sends what is pending and some questions in one go, and reads all answers.
+func (c *postgresConn) ask(questions ...question) error {
+	if c.failed != nil || len(questions) == 0 {
+		return c.failed
+	}
+	var batch pgx.Batch
+	for _, s := range c.pending {
+		batch.Queue(s.query, s.args...)
+	}
+	for _, q := range questions {
+		batch.Queue(q.query, storable(q.args)...)
+	}
+	results := c.sendBatch(&batch)
+	for _, s := range c.pending {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close()
+			return c.fail(s.query, err)
+		}
+	}
+	c.pending = c.pending[:0]
+	for _, q := range questions {
+		rows, err := results.Query()
+		for err == nil && rows.Next() {
+			err = q.row(rows)
+		}
+		if err == nil {
+			rows.Close()
+			err = rows.Err()
+		}
+		if err != nil {
+			_ = results.Close()
+			return c.fail(q.query, err)
+		}
+	}
+	if err := results.Close(); err != nil {
+		return c.fail(questions[len(questions)-1].query, err)
+	}
+	return nil
+}
