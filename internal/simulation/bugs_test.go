@@ -106,6 +106,25 @@ func bugs() map[string]func(*evidence) bool {
 			}
 			return false
 		},
+		"a message over a cap": capped(func(e *evidence, event *verify.Event) { event.Error = "" }),
+		"what is capped arrives": capped(func(e *evidence, event *verify.Event) {
+			e.phones = append(e.phones, sent{request: event.Verification, event: event.ID, seq: event.Seq, attempt: 1, pin: "1234"})
+		}),
+		"a guess over a cap": func(e *evidence) bool {
+			for i := range e.records {
+				for _, w := range e.caps.AccountFailedChecks {
+					if r := &e.records[i]; r.Status == verify.Expired {
+						guess := verify.Check{ReceivedAt: r.FinalizedAt}
+						for g := range w.Count + 1 { // one at each PIN
+							guess.Generation = g
+							r.CheckList = append(r.CheckList, guess)
+						}
+						return true
+					}
+				}
+			}
+			return false
+		},
 		"a message comes twice": phone(func(e *evidence, s sent) { e.phones = append(e.phones, s) }),
 		"a third attempt": phone(func(e *evidence, s sent) {
 			s.attempt = verify.MaxAttempts + 1
@@ -139,6 +158,20 @@ func record(change func(*store.Record) bool) func(*evidence) bool {
 
 func event(change func(*verify.Event) bool) func(*evidence) bool {
 	return record(func(r *store.Record) bool { return len(r.EventList) > 0 && change(&r.EventList[0]) })
+}
+
+func capped(change func(*evidence, *verify.Event)) func(*evidence) bool {
+	return func(e *evidence) bool {
+		for i := range e.records {
+			for j := range e.records[i].EventList {
+				if event := &e.records[i].EventList[j]; event.Error == verify.CappedEvent {
+					change(e, event)
+					return true
+				}
+			}
+		}
+		return false
+	}
 }
 
 func charge(times int) func(*evidence) bool {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
+	"countersign/internal/fraud"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -22,6 +24,7 @@ type evidence struct {
 	due     bool // something is still to be done
 	crashes int
 	calm    bool // no node crashed or stood still
+	caps    fraud.Caps
 }
 
 // collect reads what the database says in the end.
@@ -31,7 +34,7 @@ func (w *world) collect() evidence {
 	defer func() { w.must(db.Close()) }()
 	e := evidence{
 		starts: w.starts, checks: w.checks, phones: w.phones, charges: map[verify.ID]int{},
-		crashes: w.crashes, calm: w.crashes == 0 && !w.stood,
+		crashes: w.crashes, calm: w.crashes == 0 && !w.stood, caps: w.caps,
 	}
 	raw, err := sql.Open("sqlite", w.path)
 	w.must(err)
@@ -103,6 +106,7 @@ func judge(e evidence) (broken []string) {
 		complain("the balance is %d, want %d", e.balance, balance)
 	}
 	broken = append(broken, judgeNumbers(e.records)...)
+	broken = append(broken, judgeCaps(e)...)
 	broken = append(broken, judgeClients(e, byID)...)
 	return append(broken, judgePhones(e, byID)...)
 }
@@ -148,6 +152,47 @@ func judgeNumbers(records []store.Record) (broken []string) {
 		}
 		last[r.Number] = r
 	}
+	return broken
+}
+
+// judgeCaps: in no window more leaves for a number, or is guessed at, than its cap
+// lets through; and what a cap has refused does not arrive.
+func judgeCaps(e evidence) (broken []string) {
+	sends, failed := map[string][]time.Time{}, map[string][]time.Time{}
+	for _, r := range e.records {
+		for _, event := range r.EventList {
+			if event.Error != verify.CappedEvent {
+				sends[r.Number] = append(sends[r.Number], event.StartedAt)
+			} else if slices.ContainsFunc(e.phones, func(s sent) bool { return s.event == event.ID }) {
+				broken = append(broken, fmt.Sprintf("%s: event %d is capped, and arrived", r.ID, event.Seq))
+			}
+		}
+		for _, c := range r.CheckList {
+			if !c.Valid {
+				failed[r.Number] = append(failed[r.Number], c.ReceivedAt)
+			}
+		}
+	}
+	over := func(what string, windows []fraud.Window, times map[string][]time.Time) {
+		for number, list := range times {
+			for _, w := range windows {
+				for _, end := range list {
+					n := 0
+					for _, at := range list {
+						if !at.After(end) && end.Sub(at) < w.Within {
+							n++
+						}
+					}
+					if n > w.Count {
+						broken = append(broken, fmt.Sprintf("%d %s for %s in %v, at most %d", n, what, number, w.Within, w.Count))
+						break
+					}
+				}
+			}
+		}
+	}
+	over("messages", e.caps.Sends, sends)
+	over("failed checks", e.caps.AccountFailedChecks, failed)
 	return broken
 }
 

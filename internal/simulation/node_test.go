@@ -46,7 +46,7 @@ func (w *world) boot(number int) *node {
 	w.must(err)
 	n.engine = engine.New(engine.Config{
 		Store: n.db, Router: router, Messages: w.messages, Clock: clockwork.NewRealClock(), // of the bubble
-		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Caps: w.caps,
 	})
 	n.engine.Resume()
 	return n

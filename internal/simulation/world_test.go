@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/fraud"
 	"countersign/internal/message"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -48,6 +49,16 @@ type world struct {
 	story    []string
 	crashes  int
 	stood    bool // a node, for a while
+	caps     fraud.Caps
+}
+
+// lowCaps are so low that they matter in an hour, with three numbers.
+func lowCaps() fraud.Caps {
+	return fraud.Caps{
+		Sends:               []fraud.Window{{Count: 3, Within: 5 * time.Minute}, {Count: 6, Within: 20 * time.Minute}},
+		AccountFailedChecks: []fraud.Window{{Count: 4, Within: 20 * time.Minute}},
+		Streak:              9, Lock: 5 * time.Minute, Remember: time.Hour,
+	}
 }
 
 // start is what a client was told about a verification that it asked for.
@@ -114,6 +125,9 @@ func newWorld(t testing.TB, tpl template, messages *message.Catalog, dir string,
 		t: t, ctx: context.Background(), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
 		path: filepath.Join(dir, fmt.Sprintf("%d.db", seed)), key: tpl.key, messages: messages, began: time.Now(),
 		ordinals: map[verify.ID]int{}, counts: map[string]int{}, tries: map[string]int{},
+	}
+	if seed%2 == 0 {
+		w.caps = lowCaps()
 	}
 	w.must(os.WriteFile(w.path, tpl.file, 0o600))
 	for i := range 1 + w.rng.IntN(3) {
