@@ -11,16 +11,17 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/engine"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
 // twoNodes makes two engines on one database, with one clock.
-func twoNodes(t *testing.T) (a, b *bench) {
+func twoNodes(t *testing.T, change ...func(*bench, *engine.Config)) (a, b *bench) {
 	t.Helper()
 	database, key, clock := pgtest.Prepared(t, "migrated", store.Migrate), store.NewKey(), clockwork.NewFakeClockAt(t0)
-	return setUpNode(t, database, key, clock), setUpNode(t, database, key, clock)
+	return setUpNode(t, database, key, clock, change...), setUpNode(t, database, key, clock, change...)
 }
 
 // advance moves the clock a little at a time, as it moves in earnest, so that each
