@@ -21,6 +21,9 @@ func install(t *testing.T, settings string, flags ...string) installation {
 	if !strings.Contains(settings, "ops_listen:") {
 		settings += "\nops_listen: \"\"\n"
 	}
+	if !strings.Contains(settings, "fraud:") { // tests send to few numbers
+		settings += "\nfraud: {caps: {sends: [], account_sends: []}}\n"
+	}
 	config := fmt.Sprintf("listen: 127.0.0.1:0\ndatabase: sqlite:%s\nkey_file: %s\nlog: {level: debug}\nlimits: {requests_per_second: 1000}\n%s",
 		i.database(), filepath.Join(i.dir, "key"), settings)
 	if err := os.WriteFile(i.config(), []byte(config), 0o600); err != nil {

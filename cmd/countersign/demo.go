@@ -20,7 +20,7 @@ type demoCmd struct {
 	Data      string `help:"Directory to keep the database in; a fresh temporary one if empty." type:"path" placeholder:"DIR"`
 	Database  string `help:"PostgreSQL database to use instead of a file in the data directory; several demos may share it." placeholder:"URL"`
 	Speed     int    `help:"Run the waits and expiries of verifications N times faster. Default: ${default}." default:"1" placeholder:"N"`
-	Unlimited bool   `help:"Lift the limits on requests and credit."`
+	Unlimited bool   `help:"Lift the limits on requests, credit and what one number may see."`
 	Public    bool   `help:"Allow an address that others can reach. The demo's secrets are published."`
 	TLS       bool   `help:"Serve https with a certificate made for the occasion." name:"tls"`
 	TLSCert   string `help:"Certificate file (PEM) for https." type:"path" placeholder:"FILE"`

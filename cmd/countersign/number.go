@@ -12,6 +12,8 @@ type numberCmd struct {
 	Block   numberBlockCmd   `cmd:"" help:"Block a number: no account can verify it (status 7)."`
 	Unblock numberUnblockCmd `cmd:"" help:"Take a number off the list."`
 	List    numberListCmd    `cmd:"" help:"List the blocked numbers."`
+	Status  numberStatusCmd  `cmd:"" help:"Show how far a number is from its caps, and whether it is locked."`
+	Unlock  numberUnlockCmd  `cmd:"" help:"Forget what is counted of a number, and lift its locks."`
 	Forget  numberForgetCmd  `cmd:"" help:"Take a number out of everything that is over."`
 }
 

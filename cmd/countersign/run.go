@@ -20,7 +20,7 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Run a server to try out, with a virtual phone, demo accounts and nothing to set up."`
 	Serve    serveCmd    `cmd:"" help:"Run the server from a configuration."`
 	Account  accountCmd  `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
-	Number   numberCmd   `cmd:"" help:"Manage the list of blocked numbers, and forget numbers."`
+	Number   numberCmd   `cmd:"" help:"Manage blocked numbers, see what is counted of a number, and forget numbers."`
 	Keys     keysCmd     `cmd:"" help:"Show or replace the keys under which secrets lie."`
 	Search   searchCmd   `cmd:"" name:"verification" help:"Find out what became of verifications."`
 	Audit    auditCmd    `cmd:"" help:"Show who changed what."`

@@ -270,3 +270,32 @@ func TestStaleAt(t *testing.T) {
 		}
 	}
 }
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	h := history{caps: defaults(), now: t0}
+	for range 5 {
+		h.send("b")
+	}
+	h.fail("a")
+	got := map[string]fraud.Count{}
+	for _, c := range h.caps.Status(h.n, t0.Add(time.Minute)) {
+		got[c.Account+" "+c.Cap] = c
+	}
+	for _, want := range []fraud.Count{
+		{Cap: "sends_10m", Count: 5, Limit: 5, Until: t0.Add(10 * time.Minute)},
+		{Cap: "sends_24h", Count: 5, Limit: 20},
+		{Cap: "failed_checks_24h", Count: 1, Limit: 30},
+		{Cap: "account_sends_10m", Account: "b", Count: 5, Limit: 5, Until: t0.Add(10 * time.Minute)},
+		{Cap: "account_sends_10m", Account: "a", Limit: 5},
+		{Cap: "account_failed_checks_24h", Account: "a", Count: 1, Limit: 15},
+		{Cap: "streak", Account: "a", Count: 1, Limit: 100},
+	} {
+		if got[want.Account+" "+want.Cap] != want {
+			t.Errorf("got %+v, want %+v", got[want.Account+" "+want.Cap], want)
+		}
+	}
+	if n := len(h.caps.Status(fraud.Number{}, t0)); n != 4 {
+		t.Errorf("a number that nobody has used has %d counts, want those of all accounts", n)
+	}
+}

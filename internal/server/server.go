@@ -26,6 +26,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/tts"
 	"countersign/internal/engine"
+	"countersign/internal/fraud"
 	"countersign/internal/message"
 	"countersign/internal/retention"
 	"countersign/internal/store"
@@ -44,7 +45,7 @@ type Options struct {
 	Clock clockwork.Clock
 
 	Speed     int  // divides the waits of verifications; 0 and 1 mean real time
-	Unlimited bool // no limit on requests
+	Unlimited bool // no limit on requests, nor on what one number may see
 	// DrainFor is how long a stop goes on to turn requests away before it closes
 	// its listener.
 	DrainFor time.Duration
@@ -160,15 +161,15 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if s.router, err = deliver.NewRouter(routing); err != nil {
 		return nil, err
 	}
-	rate := cfg.Limits.RequestsPerSecond
+	rate, caps := cfg.Limits.RequestsPerSecond, Caps(cfg.Fraud)
 	if s.opts.Unlimited {
-		rate = 0
+		rate, caps = 0, fraud.Caps{Remember: caps.Remember}
 	}
 	s.makeVelocity(reg)
 	s.engine = engine.New(engine.Config{
 		Store: s.db, Router: s.router, Messages: messages, Velocity: s.velocity,
 		Clock: s.opts.Clock, Log: s.log, Metrics: reg,
-		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported, Caps: Caps(cfg.Fraud),
+		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported, Caps: caps,
 	})
 	close(s.assembled)
 	s.old = retention.New(retention.Config{

@@ -135,3 +135,17 @@ func (db *DB) ForgetGuards(ctx context.Context, now time.Time, limit int) (forgo
 	}
 	return forgotten, nil
 }
+
+// ClearGuard forgets what is counted of a number, and lifts its locks; found is false
+// when nothing is known of it.
+func (db *DB) ClearGuard(ctx context.Context, number string, caps fraud.Caps, now time.Time) (found bool, err error) {
+	err = db.WriteIn(ctx, Scope{Number: number}, func(tx *Tx) error {
+		g, err := tx.Guard(number)
+		if found = g.stored != nil; !found || err != nil {
+			return err
+		}
+		g.Number = caps.Cleared(g.Number, now)
+		return tx.SaveGuard(g, caps.StaleAt(g.Number))
+	})
+	return found, err
+}

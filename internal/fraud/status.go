@@ -1,0 +1,46 @@
+package fraud
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Count is how far a number is from one of its caps.
+type Count struct {
+	Cap     string    // such as sends_10m, see Refusal
+	Account string    // "" for all together
+	Count   int       // of what the cap counts, now
+	Limit   int       // the most that it may be
+	Until   time.Time // when the cap lets the next through; zero when it does now
+}
+
+// Status is how far a number is from each cap: first all accounts together, then each
+// that has used it lately.
+func (c Caps) Status(n Number, now time.Time) []Count {
+	list := slices.Concat(
+		counts("sends", "", c.Sends, n.sends(""), now),
+		counts("failed_checks", "", c.FailedChecks, n.failed(""), now),
+	)
+	n = c.pruned(n, now)
+	slices.SortFunc(n.Uses, func(a, b Use) int { return cmp.Compare(a.Account, b.Account) })
+	for _, u := range n.Uses {
+		list = append(list, counts("account_sends", u.Account, c.AccountSends, u.Sends, now)...)
+		list = append(list, counts("account_failed_checks", u.Account, c.AccountFailedChecks, u.Failed, now)...)
+		if c.Streak > 0 {
+			list = append(list, Count{Cap: "streak", Account: u.Account, Count: u.Streak, Limit: c.Streak, Until: u.LockedUntil})
+		}
+	}
+	return list
+}
+
+func counts(name, account string, windows []Window, times []time.Time, now time.Time) (list []Count) {
+	for _, w := range windows {
+		count := Count{Cap: name + "_" + w.name(), Account: account, Count: len(within(times, now, w.Within)), Limit: w.Count}
+		if r := full(name, []Window{w}, times, now); r != nil {
+			count.Until = r.Until
+		}
+		list = append(list, count)
+	}
+	return list
+}
