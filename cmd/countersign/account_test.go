@@ -11,8 +11,8 @@ import (
 	"countersign/internal/store"
 )
 
-// credentials looks into the database of the installation.
-func (in *installation) credentials(key string) store.Credentials {
+// open opens the database of the installation.
+func (in *installation) open() *store.DB {
 	in.t.Helper()
 	k, err := store.LoadKey(filepath.Join(in.dir, "data", "key"))
 	if err != nil {
@@ -24,6 +24,13 @@ func (in *installation) credentials(key string) store.Credentials {
 	if err != nil {
 		in.t.Fatal(err)
 	}
+	return db
+}
+
+// credentials looks into the database of the installation.
+func (in *installation) credentials(key string) store.Credentials {
+	in.t.Helper()
+	db := in.open()
 	defer db.Close()
 	c, err := db.Credentials(in.t.Context(), key)
 	if err != nil {

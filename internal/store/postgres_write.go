@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -273,40 +272,6 @@ func (c *postgresConn) submit(query string, args []any) (pgx.BatchResults, error
 func (c *postgresConn) sendBatch(batch *pgx.Batch) pgx.BatchResults {
 	c.begun = true
 	return c.conn.SendBatch(context.Background(), batch)
-}
-
-// storable spells out the bytes that PostgreSQL takes in no text: what a carrier
-// sends as its id, or as its error, is not always UTF-8, and is not refused for it.
-func storable(args []any) []any {
-	for i, arg := range args {
-		if text, ok := arg.(string); ok {
-			if kept := storableText(text); kept != text {
-				args[i] = kept
-			}
-		}
-	}
-	return args
-}
-
-func storableText(text string) string {
-	if utf8.ValidString(text) && !strings.ContainsRune(text, 0) {
-		return text
-	}
-	return spellOut(text)
-}
-
-func spellOut(text string) string {
-	var b strings.Builder
-	for len(text) > 0 {
-		r, size := utf8.DecodeRuneInString(text)
-		if r == 0 || r == utf8.RuneError && size == 1 {
-			fmt.Fprintf(&b, `\x%02x`, text[0])
-		} else {
-			b.WriteString(text[:size])
-		}
-		text = text[size:]
-	}
-	return b.String()
 }
 
 // fail notes that the transaction came to nothing.
