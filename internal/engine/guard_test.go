@@ -357,3 +357,23 @@ func TestCapSurvives(t *testing.T) {
 		t.Errorf("after a restart: %v", err)
 	}
 }
+
+// TestCapTestNumber: a test number, which gets no messages, has no caps.
+func TestCapTestNumber(t *testing.T) {
+	t.Parallel()
+	b := setUp(t, capped(fraud.Caps{Sends: daily(1), FailedChecks: daily(1), Streak: 1, Lock: time.Hour}))
+	b.account.Settings.TestNumbers = []verify.TestNumber{{Number: number, Code: "4711"}}
+	for range 3 {
+		v, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		must(t, b.Trigger(t.Context(), b.account, v.ID))
+		if _, err := b.Check(t.Context(), b.account, v.ID, wrongCode(v), ""); kind(err) != verify.KindWrongCode {
+			t.Errorf("a wrong code: %v", err)
+		}
+		_, err = b.Check(t.Context(), b.account, v.ID, rightCode(v), "")
+		must(t, err)
+	}
+	if n, err := b.db.Guard(t.Context(), number); err != nil || len(n.Uses) != 0 {
+		t.Errorf("counted are %+v (%v)", n, err)
+	}
+}

@@ -13,7 +13,7 @@ import (
 func (s *Server) makeVelocity(reg prometheus.Registerer) {
 	cfg := s.opts.Config
 	conf := velocity.Config{
-		Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg, Rules: fraudRules(cfg.Fraud),
+		Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg, Rules: fraudRules(cfg.Fraud), Verified: s.verifiedBefore,
 	}
 	for _, n := range cfg.Networks.Known {
 		for _, prefix := range n.Prefixes {

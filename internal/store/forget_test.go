@@ -96,9 +96,14 @@ func testForgetHeld(t *testing.T, db *store.DB) {
 		row.Take("node-1", at(10))
 		return tx.Save(row)
 	})
+	sendOne(t, db, store.Scope{}, forgotten, "demo0001")
+	sendOne(t, db, store.Scope{}, kept, "demo0001")
 	want := store.Forgotten{Cancelled: 1, Held: 1}
 	if got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Cancel: true}, at(1)); got != want || err != nil {
 		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
+	}
+	if len(guardOf(t, db, forgotten).Uses) != 0 || len(guardOf(t, db, kept).Uses) != 1 {
+		t.Error("want what is counted of the number forgotten, and of the other not")
 	}
 	write(t, db, func(tx *store.Tx) error {
 		row, _, err := tx.Find(row.ID)
