@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"countersign/internal/server"
 )
 
 // output is what a program in the background writes.
@@ -178,4 +182,42 @@ func TestNoAdmin(t *testing.T) {
 		t.Error(err)
 	}
 	in.fails(2, "unknown flag", "serve", "--admin="+url)
+}
+
+// certificate writes one for the loopback, and its key.
+func (in *installation) certificate(name string) (cert, key string) {
+	in.t.Helper()
+	conf, text, err := server.SelfSigned(time.Now())
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(conf.Certificates[0].PrivateKey)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	return in.file(name+".pem", string(text)), in.file(name+".key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+}
+
+// TestAdminTLS: the server on this machine must have the certificate of the
+// configuration, and one that is named a certificate that is trusted.
+func TestAdminTLS(t *testing.T) {
+	t.Parallel()
+	in := administered(t)
+	cert, key := in.certificate("server")
+	wrong, _ := in.certificate("other")
+	environ := in.environ
+	in.environ = append(in.environ, "COUNTERSIGN_ADMIN_TLS_CERT="+cert, "COUNTERSIGN_ADMIN_TLS_KEY="+key)
+	url := in.serve()
+	address, ok := strings.CutPrefix(url, "https://")
+	if !ok {
+		t.Fatalf("the API is at %s", url)
+	}
+	in.environ = append(in.environ, "COUNTERSIGN_ADMIN_LISTEN="+address)
+	in.ok("account", "list", "CONFIG")
+	in.environ = append(environ[:len(environ):len(environ)], "COUNTERSIGN_ADMIN_TLS_CERT="+wrong, "COUNTERSIGN_ADMIN_TLS_KEY="+key, "COUNTERSIGN_ADMIN_LISTEN="+address)
+	in.fails(1, "another certificate than admin.tls.cert", "account", "list", "CONFIG")
+	in.environ = append(environ[:len(environ):len(environ)], "COUNTERSIGN_ADMIN_URL="+url)
+	in.fails(1, "certificate", "account", "list", "CONFIG")
+	in.environ = append(in.environ, "COUNTERSIGN_ADMIN_CLIENT_CA="+cert)
+	in.ok("account", "list", "CONFIG")
 }

@@ -132,7 +132,7 @@ func Default() Config {
 			WrongCodeText: "The code inserted does not match the expected value",
 		},
 		Billing: Billing{Currency: "USD"},
-		Admin:   Admin{TokenFile: "/var/lib/countersign/admin-token"},
+		Admin:   Admin{TokenFile: "/var/lib/countersign/admin-token"}, //nolint:gosec // a path
 		Retention: Retention{
 			Codes: 24 * time.Hour, Numbers: 90 * 24 * time.Hour,
 			History: 396 * 24 * time.Hour, Ledger: 396 * 24 * time.Hour,
