@@ -99,7 +99,7 @@ func house() []room {
 		},
 		{
 			path:  "internal/adminapi",
-			ours:  []string{"verify", "phone", "account", "signature", "deliver", "store", "billing"},
+			ours:  []string{"verify", "phone", "account", "signature", "deliver", "fraud", "store", "velocity", "billing"},
 			never: []string{sql},
 		},
 		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},

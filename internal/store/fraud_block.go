@@ -120,8 +120,11 @@ func (db *DB) UnblockNetwork(ctx context.Context, u fraud.Unblock, by string, no
 		var one int
 		if found, err = tx.queryRow(`SELECT 1 FROM fraud_blocks WHERE account IN ($1, '') AND (network = $2 OR value = $2)
 			AND action = 'block' AND lifted_at IS NULL AND (until IS NULL OR until > $3) LIMIT 1`,
-			[]any{u.Account, u.Network, millis(now)}, &one); err != nil || !found {
+			[]any{u.Account, u.Network, millis(now)}, &one); err != nil {
 			return err
+		}
+		if !found {
+			return ErrNoBlock // nor is anything logged
 		}
 		if err := tx.send(`UPDATE fraud_blocks SET lifted_at = $1, lifted_by = $2, changed_at = $1
 			WHERE account = $3 AND (network = $4 OR value = $4) AND action = 'block'
@@ -132,10 +135,13 @@ func (db *DB) UnblockNetwork(ctx context.Context, u fraud.Unblock, by string, no
 			ON CONFLICT (account, network) DO UPDATE SET until = excluded.until, changed_at = excluded.changed_at`,
 			u.Account, u.Network, millis(u.Until), millis(now))
 	})
+	if errors.Is(err, ErrNoBlock) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("unblock network: %w", err)
 	}
-	return found, nil
+	return true, nil
 }
 
 // FraudUnblocksSince lists the unblocks that were granted since a time.

@@ -1,0 +1,203 @@
+package adminapi
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"countersign/internal/fraud"
+	"countersign/internal/store"
+	"countersign/internal/velocity"
+)
+
+func fraudRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/fraud/blocks", serve: (*call).listFraudBlocks},
+		{method: http.MethodGet, path: "/fraud/blocks/{id}", serve: (*call).showFraudBlock},
+		{method: http.MethodPost, path: "/fraud/blocks/{id}/lift", serve: (*call).liftFraudBlock, action: "fraud.lift"},
+		{method: http.MethodPost, path: "/fraud/unblocks", serve: (*call).unblockNetwork, action: "fraud.unblock"},
+		{method: http.MethodGet, path: "/fraud/networks", serve: (*call).listFraudNetworks},
+	}
+}
+
+// FraudBlock is a decision of a velocity rule, and why it was taken.
+type FraudBlock struct {
+	ID       string        `json:"id"`
+	Rule     fraud.Rule    `json:"rule"`
+	Action   fraud.Action  `json:"action"`
+	Account  string        `json:"account"` // "" for all
+	Kind     fraud.Kind    `json:"kind"`
+	Value    string        `json:"value"`
+	Network  string        `json:"network"` // as answers name it
+	Since    string        `json:"since"`
+	Until    string        `json:"until"` // "" until it is lifted
+	Repeat   int           `json:"repeat"`
+	Holds    bool          `json:"holds"`
+	LiftedAt string        `json:"lifted_at"`
+	LiftedBy string        `json:"lifted_by"`
+	Figures  fraud.Figures `json:"figures"`
+}
+
+// FraudBlocks is the answer to a wish for several.
+type FraudBlocks struct {
+	Blocks []FraudBlock `json:"blocks"`
+}
+
+func toFraudBlock(b fraud.Block, now time.Time) FraudBlock {
+	return FraudBlock{
+		ID: b.ID, Rule: b.Rule, Action: b.Action, Account: b.Account, Kind: b.Kind, Value: b.Value, Network: b.Network,
+		Since: stamp(b.Since), Until: stamp(b.Until), Repeat: b.Repeat, Holds: b.Active(now),
+		LiftedAt: stamp(b.LiftedAt), LiftedBy: b.LiftedBy, Figures: b.Figures,
+	}
+}
+
+const (
+	mostBlocks = 1000   // of an answer
+	maxUnblock = 86_400 // seconds, as of network-unblock
+)
+
+func (c *call) listFraudBlocks() error {
+	query, err := c.query("all", "limit")
+	if err != nil {
+		return err
+	}
+	all := false
+	if query.Has("all") {
+		if all, err = strconv.ParseBool(query.Get("all")); err != nil {
+			return invalid("all", "must be true or false")
+		}
+	}
+	n, err := limit(query, 100, mostBlocks)
+	if err != nil {
+		return err
+	}
+	now := c.now()
+	blocks, err := c.cfg.Store.FraudBlocks(c.r.Context(), all, now, n)
+	if err != nil {
+		return err
+	}
+	list := FraudBlocks{Blocks: make([]FraudBlock, len(blocks))}
+	for i, b := range blocks {
+		list.Blocks[i] = toFraudBlock(b, now)
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+func (c *call) showFraudBlock() error {
+	if _, err := c.query(); err != nil {
+		return err
+	}
+	b, err := c.cfg.Store.FraudBlock(c.r.Context(), c.r.PathValue("id"))
+	if err != nil {
+		return blockProblem(err)
+	}
+	return c.answer(http.StatusOK, toFraudBlock(b, c.now()))
+}
+
+func (c *call) liftFraudBlock() error {
+	b, err := c.cfg.Store.FraudBlock(c.r.Context(), c.r.PathValue("id"))
+	if err != nil {
+		return blockProblem(err)
+	}
+	ctx, err := c.change(b.ID, map[string]string{"rule": string(b.Rule), "network": b.Network})
+	if err != nil {
+		return err
+	}
+	if err := c.cfg.Store.LiftFraudBlock(ctx, b.ID, c.who.name, c.now()); err != nil {
+		return blockProblem(err)
+	}
+	return c.changed(http.StatusNoContent, nil)
+}
+
+// Unblock lets an account reach a network for a time, whatever the rules say.
+type Unblock struct {
+	Account string `json:"account"`
+	Network string `json:"network"` // as answers with status 7 name it
+	Seconds int    `json:"seconds"`
+}
+
+func (c *call) unblockNetwork() error {
+	var u Unblock
+	if err := c.read(&u); err != nil {
+		return err
+	}
+	if u.Account == "" || u.Network == "" {
+		return &Problem{Status: http.StatusBadRequest, Detail: "account and network must be given"}
+	}
+	if u.Seconds < 0 || u.Seconds > maxUnblock {
+		return invalid("seconds", "must be 0 to %d", maxUnblock)
+	}
+	ctx, err := c.change(u.Account, u)
+	if err != nil {
+		return err
+	}
+	now := c.now()
+	until := now.Add(time.Duration(u.Seconds) * time.Second)
+	found, err := c.cfg.Store.UnblockNetwork(ctx, fraud.Unblock{Account: u.Account, Network: u.Network, Until: until}, c.who.name, now)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return &Problem{Status: http.StatusNotFound, Parameter: "network", Detail: "no block keeps the account from this network"}
+	}
+	return c.changed(http.StatusNoContent, nil)
+}
+
+func blockProblem(err error) error {
+	switch {
+	case errors.Is(err, store.ErrNoBlock):
+		return &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: store.ErrNoBlock.Error()}
+	case errors.Is(err, store.ErrBlockOver):
+		return &Problem{Status: http.StatusConflict, Parameter: "id", Detail: store.ErrBlockOver.Error()}
+	}
+	return err
+}
+
+// FraudNetwork is what an account did lately on a network, or on a prefix where the
+// network is not known.
+type FraudNetwork struct {
+	Account    string  `json:"account"`
+	Network    string  `json:"network"`
+	Country    string  `json:"country"`
+	Starts     int64   `json:"starts"`
+	SMS        int64   `json:"sms"`
+	Calls      int64   `json:"calls"`
+	Successes  int64   `json:"successes"`
+	Finished   int64   `json:"finished"`
+	Conversion float64 `json:"conversion_percent"` // of what is finished; 100 of nothing
+}
+
+// FraudNetworks is the answer to a wish for the busiest.
+type FraudNetworks struct {
+	Networks []FraudNetwork `json:"networks"`
+}
+
+func (c *call) listFraudNetworks() error {
+	query, err := c.query("minutes", "limit")
+	if err != nil {
+		return err
+	}
+	n, err := limit(query, 20, mostBlocks)
+	if err != nil {
+		return err
+	}
+	const usual, most = 60, int(fraud.MaxWindow / time.Minute)
+	minutes := usual
+	if query.Has("minutes") {
+		if minutes, err = strconv.Atoi(query.Get("minutes")); err != nil || minutes < 1 || minutes > most {
+			return invalid("minutes", "must be 1 to %d", most)
+		}
+	}
+	places, err := velocity.Status(c.r.Context(), c.cfg.Store, c.now(), time.Duration(minutes)*time.Minute, n)
+	if err != nil {
+		return err
+	}
+	list := FraudNetworks{Networks: make([]FraudNetwork, len(places))}
+	for i, p := range places {
+		list.Networks[i] = FraudNetwork{
+			p.Account, p.Network, p.Country, p.Starts, p.Sends, p.Calls, p.Successes, p.Finished, p.Conversion(),
+		}
+	}
+	return c.answer(http.StatusOK, list)
+}
