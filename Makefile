@@ -74,6 +74,11 @@ bench: setup ## run the benchmarks, and print tables of those of carriers
 	go test -run '^$$' -bench Postgres -benchtime 1x ./bench | tee -a bin/bench.txt
 	@go run ./bench/table <bin/bench.txt
 
+.PHONY: timing
+timing: ## see whether the time of an answer tells a wrong key from a wrong secret, or digit from digit
+	go test -run '^$$' -bench Login -benchtime 100000x ./internal/apiv1
+	go test -run '^$$' -bench PINTiming -benchtime 100000x ./internal/verify
+
 .PHONY: soak
 soak: ## ten million messages over SMPP, ten thousand calls: see that nothing grows
 	COUNTERSIGN_CALLS=10000 go test -v -count 1 -run '^TestManyCalls$$' ./internal/deliver/sip
