@@ -73,13 +73,21 @@ func house() []room {
 		{path: "internal/task", ours: []string{"verify"}, never: []string{http, sql}},
 		{path: "internal/store", ours: []string{"verify", "fraud", "task", "deliver/virtual"}, never: []string{http}},
 
+		// URLs of customers, and the templates that they hand in.
+		{path: "internal/outbound", never: []string{sql}},
+		{
+			path:  "internal/template",
+			ours:  []string{"verify", "message", "deliver/gsm", "deliver/tts/audio", "outbound", "store"},
+			never: []string{http, sql},
+		},
+
 		// The use cases, which know of no wire.
 		// Who watches how an installation is used.
 		{path: "internal/velocity", ours: []string{"verify", "fraud", "task", "store"}, never: []string{http, sql, "net"}},
 
 		{
 			path:  "internal/engine",
-			ours:  []string{"verify", "fraud", "phone", "signature", "message", "deliver", "task", "store", "velocity"},
+			ours:  []string{"verify", "fraud", "phone", "signature", "message", "deliver", "task", "store", "velocity", "template"},
 			never: []string{http, sql},
 		},
 
@@ -94,7 +102,7 @@ func house() []room {
 		{path: "internal/web", never: []string{sql}},
 		{
 			path:  "internal/apiv1",
-			ours:  []string{"verify", "phone", "message", "store", "velocity", "engine", "web"},
+			ours:  []string{"verify", "phone", "message", "store", "velocity", "template", "engine", "web"},
 			never: []string{sql},
 		},
 		{

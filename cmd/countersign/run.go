@@ -25,6 +25,7 @@ type cli struct {
 	Search   searchCmd   `cmd:"" name:"verification" help:"Find out what became of verifications."`
 	Audit    auditCmd    `cmd:"" help:"Show who changed what."`
 	Fraud    fraudCmd    `cmd:"" help:"Show what the velocity rules block, and lift blocks."`
+	Template templateCmd `cmd:"" help:"Decide on the templates that accounts have handed in: their own words for messages."`
 	Price    priceCmd    `cmd:"" help:"Show or replace the price list."`
 	Carriers carriersCmd `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
 	SMS      smsCmd      `cmd:"" name:"sms" help:"Try a carrier."`

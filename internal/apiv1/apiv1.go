@@ -1,6 +1,6 @@
 // Package apiv1 serves the Verify API, version 1, as the official SDKs speak it:
 // start, check, search, control and psd2, by GET and POST, with answers in JSON
-// and (but for psd2) in XML.
+// and (but for psd2) in XML; and templates.
 //
 // The package translates: it reads parameters in all their forms, has the engine
 // carry out the call, and gives the answer in this API's words and numbers. Every
@@ -25,6 +25,7 @@ import (
 
 	"countersign/internal/engine"
 	"countersign/internal/message"
+	"countersign/internal/template"
 	"countersign/internal/velocity"
 	"countersign/internal/verify"
 	"countersign/internal/web"
@@ -34,10 +35,13 @@ import (
 type Config struct {
 	Engine   *engine.Engine
 	Messages *message.Catalog
-	Drain    *web.Drain
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer
-	Velocity *velocity.Watch // who blocks networks, and unblocks them
+	Writer   *template.Writer
+	// Templates takes those that accounts hand in.
+	Templates *template.Desk
+	Drain     *web.Drain
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer
+	Velocity  *velocity.Watch // who blocks networks, and unblocks them
 
 	// Strangers makes those wait who fail to prove where they come from; nil for
 	// nobody.
@@ -98,6 +102,7 @@ func Register(mux *http.ServeMux, cfg Config) {
 	cfg.Metrics.MustRegister(a.answered)
 
 	both := []format{formatJSON, formatXML}
+	mux.HandleFunc("/verify/templates", a.templates)
 	a.handle(mux, "/verify/{format}", endpoint{
 		name: "start", formats: both, serve: a.start, refuse: a.refuseStart, errorRoot: rootVerifyResponse,
 	})

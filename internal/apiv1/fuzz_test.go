@@ -23,10 +23,12 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/engine"
 	"countersign/internal/message"
+	"countersign/internal/outbound"
 	"countersign/internal/server"
 	"countersign/internal/servertest"
 	"countersign/internal/signature"
 	"countersign/internal/store"
+	"countersign/internal/template"
 	"countersign/internal/verify"
 	"countersign/internal/web"
 )
@@ -58,10 +60,12 @@ func handler(f testing.TB, method signature.Method, change ...func(*apiv1.Config
 		f.Fatal(err)
 	}
 	metrics := prometheus.NewRegistry()
+	writer := template.NewWriter(messages, db, log, clock.Now)
 	mux := http.NewServeMux()
 	cfg := apiv1.Config{
-		Engine: engine.New(engine.Config{Store: db, Router: router, Messages: messages, Clock: clock, Log: log, Metrics: metrics}),
-		Drain:  web.NewDrain(), Messages: messages, Clock: clock, Log: log, Metrics: metrics,
+		Engine: engine.New(engine.Config{Store: db, Router: router, Messages: writer, Clock: clock, Log: log, Metrics: metrics}),
+		Drain:  web.NewDrain(), Messages: messages, Writer: writer, Clock: clock, Log: log, Metrics: metrics,
+		Templates: &template.Desk{Store: db, Messages: messages, Fetch: outbound.New(outbound.Config{})},
 		BodyBytes: 4 << 10, PlatformName: "Nexmo", WrongCodeText: textWrongCode, Currency: "USD",
 	}
 	for _, c := range change {
@@ -88,6 +92,7 @@ func FuzzParams(f *testing.F) {
 		{"a;b", "text/plain", "\xff"},
 		{"", "application/json", `{"a":{"b":[1,true,null]},"a":1}`},
 		{"number=%00", "application/json; charset=x", "{} {}"},
+		{login, "application/json", `{"action_type":"sms","lg":"ru-ru","template":"Код ${pin}","type":"unicode"}`},
 	} {
 		f.Add(uint8(i), seed.query, seed.contentType, seed.body)
 	}

@@ -28,7 +28,7 @@ func (a *API) psd2(ctx context.Context, c *call) (any, error) {
 	if !ok {
 		return nil, verify.Invalid("amount")
 	}
-	req, err := a.request(c, number, message.Payment)
+	req, err := a.request(ctx, c, number, message.Payment)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"countersign/internal/message"
 	"countersign/internal/phone"
+	"countersign/internal/template"
 	"countersign/internal/verify"
 )
 
@@ -30,7 +31,7 @@ func (a *API) start(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	req, err := a.request(c, number, message.Verification)
+	req, err := a.request(ctx, c, number, message.Verification)
 	if err != nil {
 		return nil, err
 	}
@@ -42,15 +43,15 @@ func (a *API) start(ctx context.Context, c *call) (any, error) {
 }
 
 // request reads the parameters that start and psd2 have in common.
-func (a *API) request(c *call, number phone.Number, kind message.Kind) (verify.Request, error) {
+func (a *API) request(ctx context.Context, c *call, number phone.Number, kind message.Kind) (verify.Request, error) {
 	may := c.account.Settings
 	codeLength, err := c.integer("code_length", may.LeastCodeLength(), 4, 6)
 	if err != nil || c.params.get("code_length") != "" && (codeLength == 5 || codeLength < may.LeastCodeLength()) {
 		return verify.Request{}, verify.Invalid("code_length")
 	}
-	locale, ok := a.cfg.Messages.Locale(kind, c.params.get("lg"), number.Country)
-	if !ok {
-		return verify.Request{}, verify.Invalid("lg")
+	locale, err := a.locale(ctx, c, number, kind)
+	if err != nil {
+		return verify.Request{}, err
 	}
 	pinExpiry, err := c.integer("pin_expiry", 0, 60, 3600)
 	if err != nil {
@@ -76,6 +77,20 @@ func (a *API) request(c *call, number phone.Number, kind message.Kind) (verify.R
 		Locale: locale, CodeLength: codeLength,
 		Workflow: plan,
 	}, nil
+}
+
+// locale chooses the language: one of ours, or one that the account has a template
+// in.
+func (a *API) locale(ctx context.Context, c *call, number phone.Number, kind message.Kind) (string, error) {
+	lg := c.params.get("lg")
+	locale, ok := a.cfg.Messages.Locale(kind, lg, number.Country)
+	if ok {
+		return locale, nil
+	}
+	if own := template.Locale(lg); kind == message.Verification && a.cfg.Writer.Speaks(ctx, c.account.Key, own) {
+		return own, nil
+	}
+	return "", verify.Invalid("lg")
 }
 
 func (a *API) accept(ctx context.Context, c *call, req verify.Request) (any, error) {

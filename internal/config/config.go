@@ -32,6 +32,9 @@ type Config struct {
 	Retention Retention `yaml:"retention"`
 	Fraud     Fraud     `yaml:"fraud"`
 
+	Templates Templates `yaml:"templates"`
+	Outbound  Outbound  `yaml:"outbound"`
+
 	Carriers []Carrier `yaml:"carriers"` // none: nothing can be sent
 	Routes   []Route   `yaml:"routes"`   // in any order
 	Networks Networks  `yaml:"networks"`
@@ -68,6 +71,18 @@ type Retention struct {
 	Numbers time.Duration `yaml:"numbers"` // and what else tells of a person, after the end
 	History time.Duration `yaml:"history"` // verifications, after the end
 	Ledger  time.Duration `yaml:"ledger"`  // entries of the ledger by themselves
+}
+
+// Templates says what becomes of templates that accounts hand in.
+type Templates struct {
+	Approve bool `yaml:"approve"` // at once, without an operator
+}
+
+// Outbound says whom the server asks beyond the public internet on ports 80 and 443,
+// where a customer names a URL.
+type Outbound struct {
+	Networks []string `yaml:"networks"` // addresses and CIDR ranges
+	Ports    []int    `yaml:"ports"`
 }
 
 // Route says which carriers take a destination: one for which every condition

@@ -56,6 +56,7 @@ func (c Config) Validate() error {
 	}
 	c.Retention.validate(&p)
 	c.Fraud.validate(&p)
+	c.Outbound.validate(&p)
 	c.validateCarriers(&p)
 	c.validateRoutes(&p)
 	c.Networks.validate(&p)
@@ -213,11 +214,32 @@ func (c Config) StoreDatabase() (string, error) {
 // ProxyPrefixes gives the trusted proxies as ranges; that of a single address
 // holds only it.
 func (c Config) ProxyPrefixes() ([]netip.Prefix, error) {
+	return parsePrefixes("trusted_proxies", c.TrustedProxies)
+}
+
+// Prefixes gives the networks as ranges; that of a single address holds only it.
+func (o Outbound) Prefixes() ([]netip.Prefix, error) {
+	return parsePrefixes("outbound.networks", o.Networks)
+}
+
+func (o Outbound) validate(p *problems) {
+	for i, network := range o.Networks {
+		_, err := parsePrefix(network)
+		p.add(index("outbound.networks", i), err)
+	}
+	for i, port := range o.Ports {
+		if port < 1 || port > 65535 {
+			p.addf(index("outbound.ports", i), "must be 1 to 65535, not %d", port)
+		}
+	}
+}
+
+func parsePrefixes(key string, texts []string) ([]netip.Prefix, error) {
 	var prefixes []netip.Prefix
-	for i, proxy := range c.TrustedProxies {
-		prefix, err := parsePrefix(proxy)
+	for i, text := range texts {
+		prefix, err := parsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", index("trusted_proxies", i), err)
+			return nil, fmt.Errorf("%s: %w", index(key, i), err)
 		}
 		prefixes = append(prefixes, prefix)
 	}

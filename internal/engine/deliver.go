@@ -311,10 +311,10 @@ func (e *Engine) compose(d delivery) deliver.Message {
 		PIN: d.v.PIN, ValidFor: d.v.Workflow.PINLife,
 	}
 	if d.event.Channel == verify.TTS {
-		m.Script = e.cfg.Messages.Call(in)
+		m.Script = e.cfg.Messages.Call(e.sendCtx, d.v.Account, in)
 		m.Text = m.Script.Words()
 	} else {
-		m.Text = e.cfg.Messages.SMS(in)
+		m.Text = e.cfg.Messages.SMS(e.sendCtx, d.v.Account, in)
 	}
 	return m
 }

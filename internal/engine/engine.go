@@ -25,9 +25,9 @@ import (
 
 	"countersign/internal/deliver"
 	"countersign/internal/fraud"
-	"countersign/internal/message"
 	"countersign/internal/store"
 	"countersign/internal/task"
+	"countersign/internal/template"
 	"countersign/internal/velocity"
 	"countersign/internal/verify"
 )
@@ -37,7 +37,7 @@ import (
 type Config struct {
 	Store    *store.DB
 	Router   *deliver.Router
-	Messages *message.Catalog
+	Messages *template.Writer
 	Clock    clockwork.Clock
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer

@@ -19,6 +19,7 @@ import (
 	"countersign/internal/message"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/template"
 	"countersign/internal/verify"
 )
 
@@ -97,8 +98,9 @@ func setUpNode(t *testing.T, database string, key store.Key, clock *clockwork.Fa
 		must(t, err)
 	}
 	cfg := engine.Config{
-		Store: b.db, Router: router, Messages: messages, Clock: b.clock,
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry(),
+		Store: b.db, Router: router, Clock: b.clock,
+		Messages: template.NewWriter(messages, b.db, slog.New(slog.DiscardHandler), b.clock.Now),
+		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry(),
 	}
 	for _, c := range change {
 		c(b, &cfg)

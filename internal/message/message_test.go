@@ -155,7 +155,7 @@ func checkLiteral(t *testing.T, c *message.Catalog, locale, name string) {
 			}
 		}
 		if !slices.Equal(got.Parts, want.Parts) {
-			t.Errorf("%s call:\n got %q\nwant %q", locale, got.Parts, want.Parts)
+			t.Errorf("%s call:\n got %+v\nwant %+v", locale, got.Parts, want.Parts)
 		}
 	}
 }

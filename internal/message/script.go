@@ -12,11 +12,15 @@ type Script struct {
 	Parts  []Part `json:"parts"`
 }
 
-// Part is one piece of a script; exactly one of its fields is set.
+// Part is one piece of a script; exactly one of its fields is set, but that Digits
+// comes with Spell.
 type Part struct {
 	Text  string        `json:"text,omitempty"`  // spoken as it stands: nothing in it is markup
 	Spell string        `json:"spell,omitempty"` // a PIN, spoken letter by letter
 	Pause time.Duration `json:"pause,omitempty"` // silence
+
+	Recording string      `json:"recording,omitempty"` // id of a sound that is played
+	Digits    *[10]string `json:"digits,omitempty"`    // ids of the sounds of 0 to 9 in Spell; nil for the voice's
 }
 
 // Words gives the script as text without markup. Digits of a PIN are separated

@@ -28,9 +28,12 @@ import (
 	"countersign/internal/engine"
 	"countersign/internal/fraud"
 	"countersign/internal/message"
+	"countersign/internal/outbound"
 	"countersign/internal/retention"
 	"countersign/internal/store"
+	"countersign/internal/template"
 	"countersign/internal/velocity"
+	"countersign/internal/verify"
 	"countersign/internal/web"
 )
 
@@ -146,7 +149,9 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.speaker, err = tts.New(SpeechConfig(cfg.TTS, s.log)); err != nil {
+	speech := SpeechConfig(cfg.TTS, s.log)
+	speech.Recordings = Recordings(s.db)
+	if s.speaker, err = tts.New(speech); err != nil {
 		return nil, err
 	}
 	proxies, err := cfg.ProxyPrefixes()
@@ -161,13 +166,18 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if s.router, err = deliver.NewRouter(routing); err != nil {
 		return nil, err
 	}
+	writer := template.NewWriter(messages, s.db, s.log, s.opts.Clock.Now)
+	mayAsk, err := cfg.Outbound.Prefixes()
+	if err != nil {
+		return nil, err
+	}
 	rate, caps := cfg.Limits.RequestsPerSecond, Caps(cfg.Fraud)
 	if s.opts.Unlimited {
 		rate, caps = 0, fraud.Caps{Remember: caps.Remember}
 	}
 	s.makeVelocity(reg)
 	s.engine = engine.New(engine.Config{
-		Store: s.db, Router: s.router, Messages: messages, Velocity: s.velocity,
+		Store: s.db, Router: s.router, Messages: writer, Velocity: s.velocity,
 		Clock: s.opts.Clock, Log: s.log, Metrics: reg,
 		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported, Caps: caps,
 	})
@@ -179,7 +189,12 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", apiv1.NotFound)
 	apiv1.Register(mux, apiv1.Config{
-		Engine: s.engine, Messages: messages, Drain: s.drain, Clock: s.opts.Clock, Log: s.log, Metrics: reg,
+		Engine: s.engine, Messages: messages, Writer: writer,
+		Templates: &template.Desk{
+			Store: s.db, Messages: messages, Approve: cfg.Templates.Approve,
+			Fetch: outbound.New(outbound.Config{Networks: mayAsk, Ports: cfg.Outbound.Ports}),
+		},
+		Clock: s.opts.Clock, Drain: s.drain, Log: s.log, Metrics: reg,
 		Proxies: proxies, Strangers: s.strangers(proxies, reg), Velocity: s.velocity,
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
@@ -209,6 +224,17 @@ func (s *Server) strangers(proxies web.Proxies, reg *prometheus.Registry) *web.S
 		PerMinute: limits.FailedLoginsPerMinute, Delay: limits.FailedLoginDelay,
 		Proxies: proxies, Drain: s.drain, Clock: s.opts.Clock, Metrics: reg,
 	})
+}
+
+// Recordings finds the sounds of accounts' own templates.
+func Recordings(db *store.DB) func(ctx context.Context, id string) ([]byte, error) {
+	return func(ctx context.Context, id string) ([]byte, error) {
+		parsed, ok := verify.ParseID(id)
+		if !ok {
+			return nil, store.ErrNoTemplate
+		}
+		return db.Recording(ctx, parsed)
+	}
 }
 
 // wavSpeaker writes spoken scripts as files.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/engine"
 	"countersign/internal/store"
+	words "countersign/internal/template"
 )
 
 // errCrashed is what a process that has crashed finds: nothing that it does has any
@@ -45,8 +47,9 @@ func (w *world) boot(number int) *node {
 	})
 	w.must(err)
 	n.engine = engine.New(engine.Config{
-		Store: n.db, Router: router, Messages: w.messages, Clock: clockwork.NewRealClock(), // of the bubble
-		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Caps: w.caps,
+		Store: n.db, Router: router, Clock: clockwork.NewRealClock(), // of the bubble
+		Messages: words.NewWriter(w.messages, n.db, slog.New(slog.DiscardHandler), time.Now),
+		Log:      slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Caps: w.caps,
 	})
 	n.engine.Resume()
 	return n

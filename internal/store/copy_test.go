@@ -61,6 +61,12 @@ func live(t *testing.T) lived {
 	sendOne(t, db, store.Scope{}, "447700900000", "demo0001")
 	must(t, db.AddAudit(t.Context(), entry("number.block", "4477••••66", at(2))))
 
+	recording := store.Recording{ID: verify.ID{7}, Sound: []byte{0, 1, 0xff}}
+	tmpl := newTemplate("Код: ${pin}")
+	tmpl.Recordings = map[string]verify.ID{"digit_0": recording.ID}
+	_, err = db.AddTemplate(t.Context(), tmpl, []store.Recording{recording})
+	must(t, err)
+
 	in.running, in.event = in.start(t, db, 0, nil)
 	in.held, _ = in.start(t, db, 1, func(r *store.Row) { r.Take("node-1", at(15)) })
 	for i, end := range []func(r *store.Row){

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,4 +52,23 @@ func encodeSettings(old string, s verify.Settings) (string, error) {
 		text, err = json.Marshal(stored)
 	}
 	return string(text), err
+}
+
+// Autofills gives how the SMS of accounts end, of those that want something there.
+func (db *DB) Autofills(ctx context.Context) (map[string]verify.Autofill, error) {
+	rows, err := db.query(ctx, `SELECT key, settings FROM accounts WHERE settings LIKE '%"autofill":%'`)
+	if err != nil {
+		return nil, fmt.Errorf("list autofills: %w", err)
+	}
+	defer rows.Close()
+	list := map[string]verify.Autofill{}
+	for rows.Next() {
+		var key string
+		var s settingsColumn
+		if err := rows.Scan(&key, &s); err != nil {
+			return nil, fmt.Errorf("list autofills: %w", err)
+		}
+		list[key] = s.Autofill
+	}
+	return list, rows.Err()
 }

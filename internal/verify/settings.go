@@ -34,6 +34,8 @@ type Settings struct {
 	TestNumbers []TestNumber `json:"test_numbers,omitempty"`
 	// Fraud are the account's own limits of the velocity rules.
 	Fraud FraudSettings `json:"fraud,omitzero"`
+	// Autofill is how the account's SMS end.
+	Autofill Autofill `json:"autofill,omitzero"`
 }
 
 // TestNumber is a number that nothing is ever sent to, with the PIN that each of its

@@ -62,6 +62,10 @@ type Config struct {
 	// hundred sentences. Sentences are kept without the PIN.
 	CacheBytes int
 
+	// Recordings finds the sound of a [message.Part] by its id, as G.711 μ-law; nil if
+	// there are none.
+	Recordings func(ctx context.Context, id string) ([]byte, error)
+
 	Logger *slog.Logger // hears of failures of the program; nil for silence
 }
 
@@ -73,6 +77,7 @@ type Speaker struct {
 	cache     *cache
 	flights   singleflight.Group // of what is being spoken, so that it is spoken once
 	voices    map[string]voice   // by locale
+	recorded  func(ctx context.Context, id string) ([]byte, error)
 	logger    *slog.Logger
 }
 
@@ -87,6 +92,7 @@ func New(cfg Config) (*Speaker, error) {
 		processes: make(chan struct{}, orDefault(cfg.Processes, 4)),
 		cache:     newCache(orDefault(cfg.CacheBytes, 8<<20)),
 		voices:    voices,
+		recorded:  cfg.Recordings,
 		logger:    cfg.Logger,
 	}
 	if s.logger == nil {
@@ -151,11 +157,13 @@ func (s *Speaker) Speak(ctx context.Context, script message.Script) (audio.Sampl
 	for i, p := range script.Parts {
 		switch {
 		case p.Spell != "":
-			spelt, err := s.spell(wordsCtx, v, p.Spell)
+			spelt, err := s.spell(wordsCtx, v, p)
 			if err != nil {
 				return nil, err
 			}
 			pieces[i] = spelt
+		case p.Recording != "":
+			pieces[i] = s.recording(wordsCtx, p.Recording)
 		case p.Text != "":
 			pieces[i] = s.words(wordsCtx, v, p.Text)
 		default:
@@ -194,13 +202,39 @@ func (s *Speaker) words(ctx context.Context, v voice, text string) audio.Samples
 	return slices.Concat(spoken, audio.Silence(afterText))
 }
 
-// spell speaks a PIN character by character: from the clips of the voice, else
-// by the program, else from English clips. Each is asked for by itself, so neither
-// the program nor the cache ever holds a PIN.
-func (s *Speaker) spell(ctx context.Context, v voice, pin string) (audio.Samples, error) {
+// recording finds a sound by its id. One that cannot be had is silence: the PIN is
+// what the call is for.
+func (s *Speaker) recording(ctx context.Context, id string) audio.Samples {
+	if s.recorded == nil {
+		return nil
+	}
+	key := keyOf(speech.Voice{Name: "recording"}, id)
+	if sound, ok := s.cache.get(key); ok {
+		return sound
+	}
+	b, err := s.recorded(ctx, id)
+	if err != nil {
+		s.logger.Warn("a recording is left out of a call", "recording", id, "err", err)
+		return nil
+	}
+	sound := audio.FromMuLaw(b)
+	s.cache.put(key, sound)
+	return sound
+}
+
+// spell speaks a PIN character by character: from recordings, else from the clips of
+// the voice, else by the program, else from English clips. Each is asked for by
+// itself, so neither the program nor the cache ever holds a PIN.
+func (s *Speaker) spell(ctx context.Context, v voice, p message.Part) (audio.Samples, error) {
 	var spelt audio.Samples
-	for _, c := range pin {
-		sound := clip(v.clips, c)
+	for _, c := range p.Spell {
+		var sound audio.Samples
+		if p.Digits != nil && c >= '0' && c <= '9' {
+			sound = s.recording(ctx, p.Digits[c-'0'])
+		}
+		if sound == nil {
+			sound = clip(v.clips, c)
+		}
 		if sound == nil {
 			sound, _ = s.say(ctx, v.program, string(c))
 		}

@@ -1,0 +1,131 @@
+package apiv1
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"countersign/internal/store"
+	"countersign/internal/template"
+	"countersign/internal/verify"
+)
+
+// templateResponse answers a template that was taken. Besides search's lists it is
+// the one answer with a scalar that is not text: the version.
+type templateResponse map[string]any
+
+// templates serves POST /verify/templates: an account hands in a text, or sounds, of
+// its own. Unlike the five calls it answers with HTTP codes (spec §2): 201, 400, 401
+// and 500.
+func (a *API) templates(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST")
+		writeProblem(w, formatJSON, http.StatusMethodNotAllowed, "Method not allowed: "+r.Method)
+		return
+	}
+	if a.cfg.Drain.Draining() {
+		writeUnavailable(w, formatJSON)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
+	c := &call{endpoint: &endpoint{name: "templates", serve: a.createTemplate}, format: formatJSON}
+	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
+	if err == nil {
+		a.answered.WithLabelValues(c.endpoint.name, "0").Inc()
+		writeAnswer(w, formatJSON, http.StatusCreated, answer)
+		return
+	}
+	if isTooLarge(err) {
+		writeProblem(w, formatJSON, http.StatusRequestEntityTooLarge, "Request body too large")
+		return
+	}
+	code, status, text := a.refuseTemplate(c, err)
+	if code == http.StatusServiceUnavailable {
+		writeUnavailable(w, formatJSON)
+		return
+	}
+	a.answered.WithLabelValues(c.endpoint.name, status).Inc()
+	writeAnswer(w, formatJSON, code, errorResponse{Status: status, ErrorText: text})
+}
+
+// refuseTemplate gives the HTTP code, and the status and text that the other calls
+// would give.
+func (a *API) refuseTemplate(c *call, err error) (code int, status, text string) {
+	if e, ok := errors.AsType[*template.Error](err); ok {
+		return http.StatusBadRequest, "3", "Invalid value for param: " + e.Param + " (" + e.Reason + ")"
+	}
+	if errors.Is(err, store.ErrTooManyTemplates) {
+		return http.StatusBadRequest, "3", store.ErrTooManyTemplates.Error()
+	}
+	e, ok := errors.AsType[*verify.Error](err)
+	if !ok {
+		a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "error", err)
+		e = &verify.Error{Kind: verify.KindInternal}
+	}
+	status, text = a.refuseStart(c, e)
+	if status == "" {
+		status, text = a.refusal(e)
+	}
+	switch {
+	case e.Kind == verify.KindUnavailable:
+		return http.StatusServiceUnavailable, status, text
+	case e.Kind == verify.KindThrottled:
+		return http.StatusTooManyRequests, status, text
+	case e.Kind == verify.KindBadCredentials, e.Kind == verify.KindBarred,
+		e.Kind == verify.KindMissingParameter && (e.Param == "api_key" || e.Param == "api_secret"):
+		return http.StatusUnauthorized, status, text
+	case e.Kind == verify.KindMissingParameter, e.Kind == verify.KindInvalidParameter:
+		return http.StatusBadRequest, status, text
+	}
+	return http.StatusInternalServerError, status, text
+}
+
+func (a *API) createTemplate(ctx context.Context, c *call) (any, error) {
+	if err := c.account.MaySend(); err != nil {
+		return nil, err
+	}
+	if err := c.need("action_type", "lg"); err != nil {
+		return nil, err
+	}
+	draft := template.Draft{
+		Account: c.account.Key, Locale: c.params.get("lg"), Text: c.params.get("template"),
+		Encoding: c.params.get("type"), Contact: c.params.get("contact_email"), Sounds: map[string]string{},
+	}
+	switch c.params.get("action_type") {
+	case "sms":
+		draft.Channel = verify.SMS
+	case "voice":
+		draft.Channel = verify.TTS
+	default:
+		return nil, verify.Invalid("action_type")
+	}
+	for _, name := range template.SoundNames() {
+		if url := c.params.get(name); url != "" {
+			draft.Sounds[name] = url
+		}
+	}
+	if a.cfg.Denied.Has(draft.Text) {
+		return nil, verify.Invalid("template")
+	}
+	t, err := a.cfg.Templates.Create(ctx, draft, a.cfg.Clock.Now().UTC())
+	if err != nil {
+		return nil, err
+	}
+	return templateAnswer(t), nil
+}
+
+func templateAnswer(t store.Template) templateResponse {
+	answer := templateResponse{
+		"account_id": t.Account, "action_type": "voice", "lg": t.Locale, "version": t.Version, "status": string(t.Status),
+	}
+	if t.Channel == verify.SMS {
+		answer["action_type"], answer["type"] = "sms", t.Encoding
+	}
+	if t.Text != "" {
+		answer["template"] = t.Text
+	}
+	for name, id := range t.Recordings {
+		answer[name] = id.String()
+	}
+	return answer
+}

@@ -1,0 +1,96 @@
+package message_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/message"
+	"countersign/internal/verify"
+)
+
+func input(t *testing.T) message.Input {
+	t.Helper()
+	pin, ok := verify.ParsePIN("123456")
+	if !ok {
+		t.Fatal("not a PIN")
+	}
+	return message.Input{Locale: "en-us", Brand: "${pin} <Acme>", PIN: pin, ValidFor: 290 * time.Second}
+}
+
+// TestCustomSMS: an account's own template has its variables filled in, once.
+func TestCustomSMS(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"Ваш код подтверждения ${pin}": "Ваш код подтверждения 123456",
+		"${brand}: ${pin}":                                   "${pin} <Acme>: 123456",
+		"${pin}\nis valid for ${pin_expiry} minutes":         "123456\nis valid for 5 minutes",
+		"${pin}, valid for ${pin_expiry} seconds":            "123456, valid for 290 seconds",
+		"${pin} gilt ${pin_expiry} Sekunden":                 "123456 gilt 290 Sekunden",
+		"${pin} は${pin_expiry}秒間有効です":                        "123456 は290秒間有効です",
+		"${pin} ${pin_expiry}":                               "123456 5",
+		"کد تأیید شما می\u200cباشد ${pin}":                   "کد تأیید شما می\u200cباشد 123456",
+		"Again: ${pin} and ${pin}, for ${pin_expiry} minute": "Again: 123456 and 123456, for 5 minute",
+	} {
+		c, err := message.ParseCustom(verify.SMS, "en-us", text)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if got := c.SMS(input(t)); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestCustomCall: in a call, PIN and pauses stand alone.
+func TestCustomCall(t *testing.T) {
+	t.Parallel()
+	c, err := message.ParseCustom(verify.TTS, "ja-jp", `<break time="2s"/>あなたの ${brand}コードは ${pin} です。`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Call(input(t))
+	if want := "あなたの ${pin} <Acme>コードは 1, 2, 3, 4, 5, 6 です。"; s.Locale != "ja-jp" || s.Words() != want || s.Parts[0].Pause != 2*time.Second {
+		t.Errorf("%q says %+v", s.Locale, s)
+	}
+	r := message.Recordings{Welcome: "w", Bye: "b"}
+	s = message.Recorded("en-ie", r).Call(input(t))
+	if len(s.Parts) != 3 || s.Parts[0].Recording != "w" || s.Parts[1].Spell != "123456" || s.Parts[1].Digits == nil || s.Parts[2].Recording != "b" {
+		t.Errorf("recorded: %+v", s)
+	}
+}
+
+// TestCustomRefused: whoever wrote a template is told what is wrong with it.
+func TestCustomRefused(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		channel verify.Channel
+		text    string
+		want    string
+	}{
+		{verify.SMS, "", "the PIN is missing"},
+		{verify.SMS, "Hello ${brand}", "the PIN is missing"},
+		{verify.TTS, "Hello ${brand}", "the PIN is missing"},
+		{verify.SMS, "${pin} ${code}", `variable "code" is not known here`},
+		{verify.SMS, "${pin} ${payee}", `variable "payee" is not known here`},
+		{verify.SMS, "${pin} ${minutes}", `variable "minutes" is not known here`},
+		{verify.SMS, "<break time='1s' />${pin}", "a pause is for calls only"},
+		{verify.TTS, "<break time='1h' />${pin}", "broken markup"},
+		{verify.TTS, "<break time='6s' />${pin}", "a pause of 6s is longer than 5s"},
+		{verify.TTS, "<say-as>${pin}</say-as>", "broken markup"},
+		{verify.SMS, "${pin", "broken markup"},
+		{verify.SMS, "${pin} \x07", message.ErrInvisible.Error()},
+		{verify.SMS, "${pin} \u202e", message.ErrInvisible.Error()},
+		{verify.SMS, "${pin} \xff", message.ErrInvisible.Error()},
+		{verify.SMS, "${pin} https://x", message.ErrLink.Error()},
+		{verify.SMS, "${pin} acme.${brand}", message.ErrLink.Error()},
+		{verify.SMS, "${pin} not 12345", message.ErrDigits.Error()},
+		{verify.SMS, "1234${pin}", message.ErrDigits.Error()},
+		{verify.SMS, "${pin}" + strings.Repeat("x", message.MaxTemplate), "it has 1006 characters, and may have 1000"},
+	} {
+		if _, err := message.ParseCustom(tt.channel, "en-us", tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s %q: %v, want %q", tt.channel, tt.text, err, tt.want)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+-- +goose Up
+-- Templates of accounts. Of those for one account, channel and locale at most one is
+-- in use.
+CREATE TABLE templates (
+    id          BYTEA   PRIMARY KEY,
+    account     TEXT COLLATE "C" NOT NULL REFERENCES accounts (key),
+    channel     TEXT COLLATE "C" NOT NULL,
+    locale      TEXT COLLATE "C" NOT NULL,
+    version     INTEGER NOT NULL,                -- from 1
+    status      TEXT    NOT NULL,                -- PENDING, ACTIVE, RETIRED
+    encoding    TEXT    NOT NULL,                -- of an SMS: text or unicode
+    text        TEXT    NOT NULL,                -- '' where recordings speak
+    recordings  TEXT    NOT NULL,                -- JSON: the ids of recordings, by name; '{}' for none
+    contact     TEXT    NOT NULL,
+    created_at  BIGINT NOT NULL,
+    approved_at BIGINT                           -- for the first time
+);
+
+CREATE UNIQUE INDEX templates_version ON templates (account, channel, locale, version);
+CREATE UNIQUE INDEX templates_active ON templates (account, channel, locale) WHERE status = 'ACTIVE';
+
+CREATE TABLE recordings (
+    id         BYTEA   PRIMARY KEY,
+    account    TEXT COLLATE "C" NOT NULL REFERENCES accounts (key),
+    sound      BYTEA   NOT NULL,                 -- G.711 μ-law, 8,000 samples a second
+    created_at BIGINT NOT NULL
+);
+
+-- +goose Down
+DROP TABLE recordings;
+DROP TABLE templates;

@@ -1,0 +1,136 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+func newTemplate(text string) store.Template {
+	return store.Template{
+		ID: verify.NewID(rand.Reader), Account: "demo0001", Channel: verify.SMS, Locale: "en-us",
+		Encoding: "text", Text: text, Contact: "a@example.com", CreatedAt: t0,
+	}
+}
+
+func testTemplates(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	add := func(tmpl store.Template, r ...store.Recording) store.Template {
+		t.Helper()
+		added, err := db.AddTemplate(t.Context(), tmpl, r)
+		must(t, err)
+		return added
+	}
+	statuses := func() (list []string) {
+		t.Helper()
+		all, err := db.Templates(t.Context(), "demo0001", "")
+		must(t, err)
+		for _, tmpl := range all {
+			list = append(list, fmt.Sprintf("%s %s %d %s", tmpl.Channel, tmpl.Locale, tmpl.Version, tmpl.Status))
+		}
+		return list
+	}
+	want := func(want ...string) {
+		t.Helper()
+		if got := statuses(); !slices.Equal(got, want) {
+			t.Errorf("templates are %q, want %q", got, want)
+		}
+	}
+	sound := store.Recording{ID: verify.NewID(rand.Reader), Sound: []byte{1, 2, 3}}
+	first, second := add(newTemplate("a ${pin}")), add(newTemplate("b ${pin}"))
+	call := newTemplate("")
+	call.Channel, call.Locale, call.Encoding = verify.TTS, "en-ie", ""
+	call.Recordings = map[string]verify.ID{"digit_0": sound.ID}
+	call = add(call, sound)
+	want("sms en-us 1 PENDING", "sms en-us 2 PENDING", "tts en-ie 1 PENDING")
+	if got, err := db.Template(t.Context(), call.ID); err != nil || fmt.Sprint(got) != fmt.Sprint(call) {
+		t.Errorf("got %+v, %v; want %+v", got, err, call)
+	}
+	if got, err := db.Recording(t.Context(), sound.ID); err != nil || !slices.Equal(got, sound.Sound) {
+		t.Errorf("the recording is %v, %v", got, err)
+	}
+
+	if _, err := db.RollBackTemplate(t.Context(), second.ID, at(1)); !errors.Is(err, store.ErrTemplateStatus) {
+		t.Errorf("roll back what was never in use: %v", err)
+	}
+	for _, id := range []verify.ID{second.ID, second.ID, call.ID} { // the second time it is already
+		_, err := db.ApproveTemplate(t.Context(), id, at(1))
+		must(t, err)
+	}
+	want("sms en-us 1 PENDING", "sms en-us 2 ACTIVE", "tts en-ie 1 ACTIVE")
+	if _, err := db.RollBackTemplate(t.Context(), second.ID, at(2)); !errors.Is(err, store.ErrNoEarlier) {
+		t.Errorf("roll back to what was never approved: %v", err)
+	}
+	third := add(newTemplate("c ${pin}"))
+	_, err := db.ApproveTemplate(t.Context(), third.ID, at(3))
+	must(t, err)
+	_, err = db.RetireTemplate(t.Context(), first.ID) // declined
+	must(t, err)
+	want("sms en-us 1 RETIRED", "sms en-us 2 RETIRED", "sms en-us 3 ACTIVE", "tts en-ie 1 ACTIVE")
+	earlier, err := db.RollBackTemplate(t.Context(), third.ID, at(4))
+	must(t, err)
+	if earlier.ID != second.ID || !earlier.ApprovedAt.Equal(at(1)) {
+		t.Errorf("rolled back to %+v", earlier)
+	}
+	want("sms en-us 1 RETIRED", "sms en-us 2 ACTIVE", "sms en-us 3 RETIRED", "tts en-ie 1 ACTIVE")
+	active, err := db.Templates(t.Context(), "", store.TemplateActive)
+	must(t, err)
+	if len(active) != 2 || active[0].Text != "b ${pin}" {
+		t.Errorf("in use: %+v", active)
+	}
+}
+
+func testTemplatesUnknown(t *testing.T, db *store.DB) {
+	if _, err := db.AddTemplate(t.Context(), newTemplate("${pin}"), nil); !errors.Is(err, store.ErrNoAccount) {
+		t.Errorf("for an unknown account: %v", err)
+	}
+	id := verify.NewID(rand.Reader)
+	_, approve := db.ApproveTemplate(t.Context(), id, t0)
+	_, retire := db.RetireTemplate(t.Context(), id)
+	_, recording := db.Recording(t.Context(), id)
+	for _, err := range []error{approve, retire, recording} {
+		if !errors.Is(err, store.ErrNoTemplate) {
+			t.Errorf("of an unknown one: %v", err)
+		}
+	}
+}
+
+// testTemplatesParallel: versions follow each other whoever asks at the same time,
+// and one is in use.
+func testTemplatesParallel(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	const n = 20
+	errs := make(chan error)
+	for range n {
+		go func() {
+			tmpl, err := db.AddTemplate(t.Context(), newTemplate("${pin}"), nil)
+			if err == nil {
+				_, err = db.ApproveTemplate(t.Context(), tmpl.ID, t0)
+			}
+			errs <- err
+		}()
+	}
+	for range n {
+		must(t, <-errs)
+	}
+	all, err := db.Templates(t.Context(), "demo0001", "")
+	must(t, err)
+	active := 0
+	for i, tmpl := range all {
+		if tmpl.Version != i+1 {
+			t.Errorf("the versions are %+v", all)
+			break
+		}
+		if tmpl.Status == store.TemplateActive {
+			active++
+		}
+	}
+	if len(all) != n || active != 1 {
+		t.Errorf("%d templates, %d in use; want %d and 1", len(all), active, n)
+	}
+}

@@ -1,0 +1,325 @@
+// Package template looks after what accounts have messages say in words, or sounds,
+// of their own: it examines a template that is handed in, fetches its sounds, lets an
+// operator decide on it, shows what it would say, and knows which are in use.
+//
+// The package must not know HTTP's side of the API, nor who delivers.
+package template
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"countersign/internal/deliver/gsm"
+	"countersign/internal/deliver/tts/audio"
+	"countersign/internal/message"
+	"countersign/internal/outbound"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// Names of recordings, as the published API has them: these two and digit_0 to
+// digit_9.
+const (
+	Welcome = "welcome_message"
+	Bye     = "bye_message"
+)
+
+// Encodings of an SMS template.
+const (
+	EncodingText    = "text"    // of the GSM 03.38 alphabet only
+	EncodingUnicode = "unicode" // any
+)
+
+// Bounds on what a template may be.
+const (
+	maxSegments  = 3 // of an SMS with the longest brand and PIN
+	maxSound     = 1 << 20
+	maxDigit     = 3 * time.Second
+	maxMessage   = 10 * time.Second // of the two
+	maxCall      = 30 * time.Second // with the longest PIN
+	maxContact   = 254              // RFC 5321 §4.5.3.1.3
+	betweenParts = 250 * time.Millisecond
+)
+
+// Draft is a template as an account hands it in.
+type Draft struct {
+	Account  string
+	Channel  verify.Channel // sms or tts
+	Locale   string         // lg: one of ours, or any other with a text for an SMS or with recordings
+	Text     string
+	Encoding string            // "" for the one that the text needs
+	Sounds   map[string]string // URLs of recordings, by name
+	Contact  string
+}
+
+// Error is what is wrong with a draft.
+type Error struct {
+	Param  string // the parameter, as the published API names it
+	Reason string
+}
+
+func (e *Error) Error() string { return e.Param + ": " + e.Reason }
+
+func wrong(param, format string, args ...any) error {
+	return &Error{Param: param, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Desk is where templates are handed in and decided on.
+type Desk struct {
+	Store    *store.DB
+	Messages *message.Catalog
+	Fetch    *outbound.Client
+	// Approve puts a template into use as soon as it is handed in.
+	Approve bool
+}
+
+// Create examines a draft, and adds it as the next version. An [Error] says what is
+// wrong with it.
+func (d *Desk) Create(ctx context.Context, draft Draft, now time.Time) (store.Template, error) {
+	t := store.Template{
+		ID: verify.NewID(rand.Reader), Account: draft.Account, Channel: draft.Channel, Text: draft.Text,
+		Contact: draft.Contact, CreatedAt: now,
+	}
+	if draft.Contact != "" {
+		if a, err := mail.ParseAddress(draft.Contact); err != nil || a.Address != draft.Contact || len(draft.Contact) > maxContact {
+			return t, wrong("contact_email", "it is not an e-mail address")
+		}
+	}
+	var err error
+	if t.Locale, err = d.locale(draft); err != nil {
+		return t, err
+	}
+	if t.Encoding, err = d.examine(draft); err != nil {
+		return t, err
+	}
+	var recordings []store.Recording
+	if len(draft.Sounds) > 0 {
+		if recordings, t.Recordings, err = d.record(ctx, draft.Sounds); err != nil {
+			return t, err
+		}
+	}
+	if t, err = d.Store.AddTemplate(ctx, t, recordings); err != nil || !d.Approve {
+		return t, err
+	}
+	return d.Store.ApproveTemplate(ctx, t.ID, now)
+}
+
+// locales are written in the published examples in both ways, en-us and en_ie.
+var localeForm = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
+
+// Locale is the form in which templates name the locale lg.
+func Locale(lg string) string { return strings.ReplaceAll(strings.ToLower(lg), "_", "-") }
+
+// locale examines lg. A voice speaks only the locales that it has; an SMS, and
+// recordings, need none.
+func (d *Desk) locale(draft Draft) (string, error) {
+	locale := Locale(draft.Locale)
+	if !localeForm.MatchString(locale) {
+		return "", wrong("lg", "%.20q is not a locale such as en-us", draft.Locale)
+	}
+	if draft.Channel == verify.TTS && len(draft.Sounds) == 0 && !slices.Contains(d.Messages.Locales(message.Verification), locale) {
+		return "", wrong("lg", "no voice speaks %s: give recordings of the digits, %s and %s", locale, Welcome, Bye)
+	}
+	return locale, nil
+}
+
+// examine looks at what the template says, and gives the encoding of an SMS.
+func (d *Desk) examine(draft Draft) (encoding string, err error) {
+	switch {
+	case draft.Channel == verify.SMS && len(draft.Sounds) > 0:
+		return "", wrong(anyOf(draft.Sounds), "an SMS has no sound")
+	case draft.Text != "" && len(draft.Sounds) > 0:
+		return "", wrong("template", "a call has either words or recordings")
+	case len(draft.Sounds) > 0:
+		return "", complete(draft.Sounds)
+	case draft.Text == "":
+		return "", wrong("template", "it is missing")
+	}
+	custom, err := message.ParseCustom(draft.Channel, draft.Locale, draft.Text)
+	if err != nil {
+		return "", wrong("template", "%s", err)
+	}
+	if draft.Channel != verify.SMS {
+		return "", nil
+	}
+	longest := custom.SMS(sample(strings.Repeat("W", 18), "0123456789", time.Hour))
+	if n := gsm.Segments(longest, gsm.Options{}); n > maxSegments {
+		return "", wrong("template", "with the longest brand and PIN it has %d segments, and may have %d", n, maxSegments)
+	}
+	return encodingOf(draft)
+}
+
+func encodingOf(draft Draft) (string, error) {
+	foreign := strings.IndexFunc(draft.Text, func(r rune) bool {
+		m, err := gsm.Encode(string(r), gsm.Options{}, 0)
+		return err != nil || m.Coding.Alphabet != gsm.GSM7
+	})
+	switch needed := EncodingText; draft.Encoding {
+	case "":
+		if foreign >= 0 {
+			needed = EncodingUnicode
+		}
+		return needed, nil
+	case EncodingUnicode:
+		return EncodingUnicode, nil
+	case EncodingText:
+		if foreign >= 0 {
+			return "", wrong("type", "%q is not in the GSM alphabet: unicode is needed", []rune(draft.Text[foreign:])[0])
+		}
+		return EncodingText, nil
+	}
+	return "", wrong("type", "%.20q is neither %s nor %s", draft.Encoding, EncodingText, EncodingUnicode)
+}
+
+// SoundNames lists the recordings that a call needs, all of them.
+func SoundNames() []string {
+	list := []string{Welcome, Bye}
+	for i := range 10 {
+		list = append(list, digitName(i))
+	}
+	return list
+}
+
+func digitName(i int) string { return fmt.Sprintf("digit_%d", i) }
+
+func anyOf(sounds map[string]string) string {
+	for _, name := range SoundNames() {
+		if _, ok := sounds[name]; ok {
+			return name
+		}
+	}
+	return "template"
+}
+
+func complete(sounds map[string]string) error {
+	for _, name := range SoundNames() {
+		if sounds[name] == "" {
+			return wrong(name, "it is missing: recordings need %s, %s and all ten digits", Welcome, Bye)
+		}
+	}
+	return nil
+}
+
+// fetchTime bounds how long all sounds of a template may take to come.
+const fetchTime = 12 * time.Second
+
+// record fetches the sounds, once and for all.
+func (d *Desk) record(ctx context.Context, urls map[string]string) ([]store.Recording, map[string]verify.ID, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	list := SoundNames()
+	sounds := make([]audio.Samples, len(list))
+	fetching, ctx := errgroup.WithContext(ctx)
+	fetching.SetLimit(4)
+	for i, name := range list {
+		fetching.Go(func() (err error) {
+			sounds[i], err = d.sound(ctx, name, urls[name])
+			return err
+		})
+	}
+	if err := fetching.Wait(); err != nil {
+		return nil, nil, err
+	}
+	var recordings []store.Recording
+	ids := map[string]verify.ID{}
+	var total, longest time.Duration
+	for i, name := range list {
+		if name == Welcome || name == Bye {
+			total += sounds[i].Duration()
+		} else {
+			longest = max(longest, sounds[i].Duration())
+		}
+		ids[name] = verify.NewID(rand.Reader)
+		recordings = append(recordings, store.Recording{ID: ids[name], Sound: sounds[i].MuLaw()})
+	}
+	if total += verify.MaxPINLength * (longest + betweenParts); total > maxCall {
+		return nil, nil, wrong(Welcome, "with the longest PIN the call takes %s, and may take %s", total.Round(time.Second), maxCall)
+	}
+	return recordings, ids, nil
+}
+
+// sound fetches one sound and makes it fit for a telephone: 8,000 samples a second,
+// as loud as the others, without silence around it.
+func (d *Desk) sound(ctx context.Context, name, url string) (audio.Samples, error) {
+	b, err := d.Fetch.Get(ctx, url, maxSound)
+	if err != nil {
+		return nil, wrong(name, "%s", err)
+	}
+	sound, err := audio.ParseWAV(b)
+	if err != nil {
+		return nil, wrong(name, "%s", strings.TrimPrefix(err.Error(), "audio: "))
+	}
+	limit := maxDigit
+	if name == Welcome || name == Bye {
+		limit = maxMessage
+	}
+	if sound = sound.Trim(); len(sound) == 0 {
+		return nil, wrong(name, "it is silent")
+	}
+	if sound.Duration() > limit {
+		return nil, wrong(name, "it takes %s, and may take %s", sound.Duration().Round(100*time.Millisecond), limit)
+	}
+	return sound.Level(), nil
+}
+
+// sample is what a template is shown with.
+func sample(brand, pin string, validFor time.Duration) message.Input {
+	code, _ := verify.ParsePIN(pin)
+	return message.Input{Brand: brand, PIN: code, ValidFor: validFor}
+}
+
+// Preview is what a template would say.
+type Preview struct {
+	Text     string // of the SMS, or the words of the call
+	Encoding string // of the SMS
+	Segments int    // of the SMS
+	Script   message.Script
+}
+
+// Show gives what a template says for a brand and a PIN, valid for five minutes.
+func Show(t store.Template, brand, pin string) (Preview, error) {
+	if _, ok := verify.ParsePIN(pin); !ok {
+		return Preview{}, errors.New("the PIN must have 4 to 10 letters or digits")
+	}
+	custom, err := parse(t)
+	if err != nil {
+		return Preview{}, err
+	}
+	in := sample(cmp.Or(brand, "Acme"), pin, 5*time.Minute)
+	if t.Channel != verify.SMS {
+		script := custom.Call(in)
+		return Preview{Text: script.Words(), Script: script}, nil
+	}
+	p := Preview{Text: custom.SMS(in), Encoding: EncodingText}
+	m, err := gsm.Encode(p.Text, gsm.Options{}, 0)
+	if err != nil {
+		return p, err
+	}
+	if m.Coding.Alphabet != gsm.GSM7 {
+		p.Encoding = EncodingUnicode
+	}
+	p.Segments = m.Segments
+	return p, nil
+}
+
+// parse makes a stored template ready for use.
+func parse(t store.Template) (message.Custom, error) {
+	if len(t.Recordings) == 0 {
+		return message.ParseCustom(t.Channel, t.Locale, t.Text)
+	}
+	r := message.Recordings{Welcome: t.Recordings[Welcome].String(), Bye: t.Recordings[Bye].String()}
+	for i := range r.Digits {
+		r.Digits[i] = t.Recordings[digitName(i)].String()
+	}
+	return message.Recorded(t.Locale, r), nil
+}
