@@ -57,8 +57,8 @@ func (c Credentials) HasSecret(secret string, now time.Time) bool {
 }
 
 const accountColumns = `a.key, a.name, a.barred, a.trial, a.custom_pin, a.rate, a.unlimited, a.parent,
-	COALESCE((SELECT p.balance FROM accounts p WHERE p.key = a.parent), a.balance),
-	COALESCE((SELECT p.unlimited FROM accounts p WHERE p.key = a.parent), FALSE), a.daily_cap, a.on_undeliverable, a.settings`
+	CASE WHEN a.parent = '' THEN a.balance ELSE (SELECT p.balance FROM accounts p WHERE p.key = a.parent) END,
+	CASE WHEN a.parent = '' THEN FALSE ELSE (SELECT p.unlimited FROM accounts p WHERE p.key = a.parent) END, a.daily_cap, a.on_undeliverable, a.settings`
 
 func scanAccount(a *verify.Account) []any {
 	return []any{
