@@ -297,3 +297,31 @@ func TestYear(t *testing.T) {
 		}
 	}
 }
+
+// TestSecrets: what has expired is deleted, whatever is kept, and not before.
+func TestSecrets(t *testing.T) {
+	engines(t, retention.Keep{}, func(h *house) {
+		until := t0.Add(time.Hour)
+		must(h.t, h.db.RotateSecret(h.t.Context(), "demo0001", "second", until, t0))
+		must(h.t, h.db.SetSignature(h.t.Context(), "demo0001", "sha256", "first signature", until, t0))
+		must(h.t, h.db.SetSignature(h.t.Context(), "demo0001", "sha256", "second signature", until, t0))
+		want := func(hashes, old int) {
+			h.t.Helper()
+			db, err := pgtest.Open(h.database)
+			must(h.t, err)
+			defer db.Close()
+			var n, kept int
+			must(h.t, db.QueryRowContext(h.t.Context(), `SELECT (SELECT COUNT(*) FROM account_secrets),
+				(SELECT COUNT(*) FROM accounts WHERE old_signature_secret IS NOT NULL)`).Scan(&n, &kept))
+			if n != hashes || kept != old {
+				h.t.Errorf("at %s there are %d hashes and %d old signature secrets, want %d and %d", h.clock.Now(), n, kept, hashes, old)
+			}
+		}
+		h.clock.Advance(time.Hour - time.Millisecond)
+		h.once()
+		want(2, 1)
+		h.clock.Advance(time.Millisecond)
+		h.once()
+		want(1, 0)
+	})
+}
