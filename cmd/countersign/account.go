@@ -73,6 +73,9 @@ func (c *accountListCmd) Run(p *process) error {
 		case a.Trial:
 			state = "trial"
 		}
+		if a.BalanceLow {
+			state += ", balance low"
+		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", a.Key, a.Balance, state, a.Name)
 	}
 	return w.Flush()

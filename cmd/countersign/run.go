@@ -26,7 +26,8 @@ type cli struct {
 	Audit    auditCmd    `cmd:"" help:"Show who changed what."`
 	Fraud    fraudCmd    `cmd:"" help:"Show what the velocity rules block, and lift blocks."`
 	Template templateCmd `cmd:"" help:"Decide on the templates that accounts have handed in: their own words for messages."`
-	Price    priceCmd    `cmd:"" help:"Show or replace the price list."`
+	Price    priceCmd    `cmd:"" help:"Show or change price lists: what accounts pay, and what carriers charge."`
+	Ledger   ledgerCmd   `cmd:"" help:"Show what was charged, export it, or check it."`
 	Carriers carriersCmd `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
 	SMS      smsCmd      `cmd:"" name:"sms" help:"Try a carrier."`
 	Call     callCmd     `cmd:"" help:"Make one call over a SIP trunk, past the server, to see that it works."`

@@ -19,7 +19,7 @@ const (
 // Check checks each of the settings and gives them in their one form.
 func Check(s verify.Settings) (verify.Settings, error) {
 	for _, check := range []func(*verify.Settings) error{
-		countries, workflows, senders, sources, codeLength, testNumbers, velocity,
+		countries, workflows, senders, sources, codeLength, lowBalance, testNumbers, velocity,
 	} {
 		if err := check(&s); err != nil {
 			return s, err
@@ -83,6 +83,13 @@ func sources(s *verify.Settings) error {
 func codeLength(s *verify.Settings) error {
 	if n := s.MinCodeLength; n != 0 && (n < verify.MinPINLength || n > verify.MaxPINLength) {
 		return invalid("min_code_length", "must be %d to %d, or 0 for none", verify.MinPINLength, verify.MaxPINLength)
+	}
+	return nil
+}
+
+func lowBalance(s *verify.Settings) error {
+	if amount, err := verify.ParseMoney(s.LowBalance); s.LowBalance != "" && (err != nil || amount < 0) {
+		return invalid("low_balance", "%q is not an amount with at most 8 decimals", s.LowBalance)
 	}
 	return nil
 }

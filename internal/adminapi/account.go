@@ -40,6 +40,8 @@ func accountRoutes() []route {
 type Account struct {
 	Key     string `json:"key"`
 	Balance string `json:"balance"` // of its parent, if it has one
+	// BalanceLow is told by the list: the balance was found below its threshold.
+	BalanceLow bool `json:"balance_low,omitempty"`
 	AccountSettings
 }
 
@@ -63,9 +65,14 @@ func (c *call) listAccounts() error {
 	if err != nil {
 		return err
 	}
+	low, err := c.cfg.Store.Warned(c.r.Context())
+	if err != nil {
+		return err
+	}
 	list := AccountList{Accounts: make([]Account, len(accounts))}
 	for i, a := range accounts {
 		list.Accounts[i] = toAccount(a)
+		list.Accounts[i].BalanceLow = low[a.Key]
 	}
 	return c.answer(http.StatusOK, list)
 }

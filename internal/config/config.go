@@ -8,6 +8,7 @@
 package config
 
 import (
+	"fmt"
 	"time"
 
 	"countersign/internal/verify"
@@ -60,9 +61,26 @@ type V1 struct {
 	WrongCodeText string `yaml:"wrong_code_text"` // of status 16
 }
 
-// Billing says how prices are shown.
+// Billing says what is charged when, and how prices are shown.
 type Billing struct {
-	Currency string `yaml:"currency"` // USD or EUR
+	Currency   string `yaml:"currency"`    // USD or EUR
+	Charge     string `yaml:"charge"`      // sent: when a verification is accepted; success: when its right code came
+	LowBalance string `yaml:"low_balance"` // amount below which a balance is warned of; 0 for no warning
+}
+
+// When a verification is charged.
+const (
+	ChargeSent    = "sent"
+	ChargeSuccess = "success"
+)
+
+// LowBalanceAmount is LowBalance as an amount.
+func (b Billing) LowBalanceAmount() (verify.Money, error) {
+	amount, err := verify.ParseMoney(b.LowBalance)
+	if err == nil && amount < 0 {
+		err = fmt.Errorf("must not be negative: %q", b.LowBalance)
+	}
+	return amount, err
 }
 
 // Retention says for how long what is kept. 0 means for ever.
@@ -146,7 +164,7 @@ func Default() Config {
 			PlatformName:  "Nexmo",
 			WrongCodeText: "The code inserted does not match the expected value",
 		},
-		Billing: Billing{Currency: "USD"},
+		Billing: Billing{Currency: "USD", Charge: ChargeSent, LowBalance: "0"},
 		Admin:   Admin{TokenFile: "/var/lib/countersign/admin-token"}, //nolint:gosec // a path
 		Retention: Retention{
 			Codes: 24 * time.Hour, Numbers: 90 * 24 * time.Hour,

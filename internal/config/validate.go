@@ -50,6 +50,12 @@ func (c Config) Validate() error {
 	if c.Billing.Currency != "USD" && c.Billing.Currency != "EUR" {
 		p.addf("billing.currency", "must be USD or EUR, not %q", c.Billing.Currency)
 	}
+	if c.Billing.Charge != ChargeSent && c.Billing.Charge != ChargeSuccess {
+		p.addf("billing.charge", "must be %s or %s, not %q", ChargeSent, ChargeSuccess, c.Billing.Charge)
+	}
+	if _, err := c.Billing.LowBalanceAmount(); err != nil {
+		p.add("billing.low_balance", err)
+	}
 	c.Admin.validate(&p)
 	if a := c.Admin.Listen; a != "" && !strings.HasSuffix(a, ":0") && (a == c.Listen || a == c.OpsListen) {
 		p.addf("admin.listen", "must differ from listen and ops_listen")

@@ -21,6 +21,7 @@ func TestValidate(t *testing.T) {
 		{"proxies", func(c *config.Config) { c.TrustedProxies = []string{"10.0.0.0/8", "::1"} }},
 		{"text log", func(c *config.Config) { c.Log = config.Log{Level: "error", Format: "text"} }},
 		{"euro", func(c *config.Config) { c.Billing.Currency = "EUR" }},
+		{"charge on success", func(c *config.Config) { c.Billing.Charge, c.Billing.LowBalance = "success", "12.5" }},
 		{"no carriers and routes", func(c *config.Config) { c.Carriers, c.Routes = nil, nil }},
 		{"routes by prefix and channel", func(c *config.Config) {
 			c.Routes = []config.Route{
@@ -163,6 +164,9 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"v1.platform_name", func(c *config.Config) { c.V1.PlatformName = "" }},
 		{"v1.wrong_code_text", func(c *config.Config) { c.V1.WrongCodeText = "" }},
 		{"billing.currency", func(c *config.Config) { c.Billing.Currency = "usd" }},
+		{"billing.charge", func(c *config.Config) { c.Billing.Charge = "never" }},
+		{"billing.low_balance", func(c *config.Config) { c.Billing.LowBalance = "-1" }},
+		{"billing.low_balance", func(c *config.Config) { c.Billing.LowBalance = "ten" }},
 		{"carriers[1].name", func(c *config.Config) { c.Carriers = append(c.Carriers, c.Carriers[0]) }},
 		{"carriers[1].name", func(c *config.Config) { c.Carriers = append(c.Carriers, config.Carrier{Type: "virtual"}) }},
 		{"carriers[0].type", func(c *config.Config) { c.Carriers[0].Type = "SMPP" }},
@@ -305,7 +309,7 @@ func TestValidateReportsEverything(t *testing.T) {
 	}
 	for _, key := range []string{
 		"listen", "ops_listen", "database", "key_file", "log.level", "log.format", "limits.requests_per_second",
-		"limits.body_bytes", "v1.platform_name", "v1.wrong_code_text", "billing.currency",
+		"limits.body_bytes", "v1.platform_name", "v1.wrong_code_text", "billing.currency", "billing.charge", "billing.low_balance",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+key+": ") {
 			t.Errorf("no problem of %s in:\n%v", key, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"countersign/internal/apiv1"
+	"countersign/internal/billing"
 	"countersign/internal/config"
 	"countersign/internal/console"
 	"countersign/internal/deliver"
@@ -68,6 +69,8 @@ type Server struct {
 	engine *engine.Engine
 	router *deliver.Router
 	old    *retention.Job
+
+	balances *billing.Watch
 
 	velocity *velocity.Watch
 
@@ -180,10 +183,19 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		Store: s.db, Router: s.router, Messages: writer, Velocity: s.velocity,
 		Clock: s.opts.Clock, Log: s.log, Metrics: reg,
 		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported, Caps: caps,
+		ChargeOnSuccess: cfg.Billing.Charge == config.ChargeSuccess,
 	})
 	close(s.assembled)
 	s.old = retention.New(retention.Config{
 		Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg, Keep: retention.Keep(cfg.Retention),
+	})
+
+	lowBalance, err := cfg.Billing.LowBalanceAmount()
+	if err != nil {
+		return nil, err
+	}
+	s.balances = billing.NewWatch(billing.WatchConfig{
+		Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg, LowBalance: lowBalance,
 	})
 
 	mux := http.NewServeMux()
@@ -309,6 +321,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.velocity.Start()
 	s.engine.Resume()
 	s.old.Start()
+	s.balances.Start()
 	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAPI()
 	defer context.AfterFunc(ctx, func() {
@@ -340,6 +353,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancelStop()
 	s.old.Stop()
+	s.balances.Stop()
 	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop), s.velocity.Stop(stop))
 	s.api, s.ops, s.admin = listener{}, listener{}, listener{} // closed
 	return errors.Join(append(errs, s.Close())...)

@@ -88,6 +88,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"ArchiveLate":          testArchiveLate,
 		"Redact":               testRedact,
 		"Drop":                 testDrop,
+		"LedgerEntries":        testEntries,
 		"LedgerMoves":          testLedgerMoves,
 		"ForgetMessages":       testForgetMessages,
 		"ForgetNumber":         testForget,

@@ -32,6 +32,9 @@ type Settings struct {
 	Strict bool `json:"strict,omitempty"`
 	// TestNumbers are numbers that nothing is ever sent to.
 	TestNumbers []TestNumber `json:"test_numbers,omitempty"`
+	// LowBalance is the amount below which the operator is warned of the balance; ""
+	// for that of the installation.
+	LowBalance string `json:"low_balance,omitempty"`
 	// Fraud are the account's own limits of the velocity rules.
 	Fraud FraudSettings `json:"fraud,omitzero"`
 	// Autofill is how the account's SMS end.

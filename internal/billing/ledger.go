@@ -1,0 +1,116 @@
+package billing
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// page is how many entries are read at a time.
+const page = 1000
+
+// WriteLedger writes the ledger as CSV: that of an account, or of all for "", from a
+// time until another; zero times are no bounds. It reads a little at a time, so it may
+// be as long as it is.
+//
+// A spreadsheet takes text that begins with =, +, -, @ or a control character for a
+// formula: such text has an apostrophe before it. Amounts are plain decimals, which are
+// none, so that they can be added up; they stay as they are.
+func WriteLedger(ctx context.Context, db *store.DB, account string, from, until time.Time, w io.Writer) (entries int, err error) {
+	accounts, err := db.Accounts(ctx)
+	if err != nil {
+		return 0, err
+	}
+	out := csv.NewWriter(w)
+	_ = out.Write([]string{"time", "account", "account_name", "sub_account", "kind", "amount", "key"}) // Error tells
+	found := account == ""
+	for _, a := range accounts {
+		if account != "" && a.Key != account {
+			continue
+		}
+		found = true
+		f := store.EntryFilter{Account: a.Key, From: from, Until: until, Limit: page}
+		for {
+			list, err := db.Entries(ctx, f)
+			if err != nil {
+				return entries, err
+			}
+			for _, e := range list {
+				_ = out.Write([]string{
+					e.CreatedAt.Format("2006-01-02T15:04:05.000Z"), harmless(e.Account), harmless(a.Name),
+					harmless(e.SubAccount), harmless(e.Kind), e.Amount.String(), harmless(e.Key),
+				})
+			}
+			entries += len(list)
+			if out.Flush(); out.Error() != nil {
+				return entries, out.Error()
+			}
+			if len(list) < page {
+				break
+			}
+			f.After = &list[len(list)-1]
+		}
+	}
+	if !found {
+		return 0, fmt.Errorf("account %s: %w", account, store.ErrNoAccount)
+	}
+	out.Flush()
+	return entries, out.Error()
+}
+
+// harmless keeps a spreadsheet from taking text for a formula (OWASP, CSV injection).
+func harmless(text string) string {
+	if strings.IndexAny(text, "=+-@\t\r\n＝＋－＠") == 0 {
+		return "'" + text
+	}
+	return text
+}
+
+// Books are the books of an account, or of all for "". wrong counts those whose balance
+// is not the sum of their entries.
+func Books(ctx context.Context, db *store.DB, account string) (books []store.Book, wrong int, err error) {
+	keys := []string{account}
+	if account == "" {
+		accounts, err := db.Accounts(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		keys = keys[:0]
+		for _, a := range accounts {
+			keys = append(keys, a.Key)
+		}
+	}
+	for _, key := range keys {
+		b, ok, err := db.Book(ctx, key)
+		if err == nil && !ok && account != "" {
+			err = fmt.Errorf("account %s: %w", account, store.ErrNoAccount)
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if ok {
+			books = append(books, b)
+			if b.Balance != b.Sum {
+				wrong++
+			}
+		}
+	}
+	return books, wrong, nil
+}
+
+// Low reports whether an account's balance is below the threshold at which somebody
+// is to be told: its own, or else the installation's. That of a sub-account is its
+// parent's matter.
+func Low(a verify.Account, installation verify.Money) bool {
+	threshold := installation
+	if own, err := verify.ParseMoney(a.Settings.LowBalance); err == nil {
+		threshold = own
+	}
+	return a.Parent == "" && !a.OnCredit() && threshold > 0 && a.Balance < threshold
+}

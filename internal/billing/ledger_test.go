@@ -1,0 +1,163 @@
+package billing_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/billing"
+	"countersign/internal/pgtest"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+var t0 = day(2026, 2, 1)
+
+func open(t *testing.T) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{
+		Database: pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate),
+		Key:      store.NewKey(), Log: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func addAccount(t *testing.T, db *store.DB, a verify.Account) {
+	t.Helper()
+	must(t, db.CreateAccount(t.Context(), store.NewAccount{Account: a, Secret: "s"}, t0))
+}
+
+// TestWriteLedger: every entry is there once, in its account's order, also when there
+// are more than are read at a time; and no text is a formula for a spreadsheet.
+func TestWriteLedger(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	const many = 2300
+	addAccount(t, db, verify.Account{Key: "many0001", Name: `=HYPERLINK("http://x")`, Balance: many})
+	addAccount(t, db, verify.Account{Key: "few00001", Name: "Few, \"and\" dear", Balance: 5})
+	must(t, db.Write(t.Context(), func(tx *store.Tx) error {
+		for i := range many {
+			v := verify.Verification{ID: verify.NewID(rand.Reader), Request: verify.Request{Account: "many0001"}, Price: 1}
+			if ok, err := tx.Charge(v, store.Payer{}, t0.Add(time.Duration(1+i/1500)*time.Second)); !ok || err != nil {
+				return fmt.Errorf("%v, %w", ok, err)
+			}
+		}
+		return nil
+	}))
+	if _, err := db.SettleLedger(t.Context(), t0.Add(time.Second), 700); err != nil {
+		t.Fatal(err)
+	}
+	export := func(account string, from, until time.Time) [][]string {
+		t.Helper()
+		var text bytes.Buffer
+		n, err := billing.WriteLedger(t.Context(), db, account, from, until, &text)
+		must(t, err)
+		records, err := csv.NewReader(&text).ReadAll()
+		must(t, err)
+		if len(records) != n+1 || strings.Join(records[0], ",") != "time,account,account_name,sub_account,kind,amount,key" {
+			t.Errorf("%d entries are reported; the file has %d lines and begins with %q", n, len(records), records[0])
+		}
+		return records[1:]
+	}
+	all := export("", time.Time{}, time.Time{})
+	seen := map[string]bool{}
+	var sum verify.Money
+	for i, r := range all {
+		if seen[r[6]] {
+			t.Fatalf("entry %s is there twice", r[6])
+		}
+		if i > 0 && all[i-1][1] == r[1] && all[i-1][0] > r[0] {
+			t.Errorf("%q comes before %q", all[i-1], r)
+		}
+		seen[r[6]] = true
+		amount, err := verify.ParseMoney(r[5])
+		must(t, err)
+		sum += amount
+	}
+	if len(all) != many+2 || sum != 5 {
+		t.Errorf("%d entries of %s in all, want %d of 0.00000005", len(all), sum, many+2)
+	}
+	if r := all[0]; r[2] != `Few, "and" dear` || r[4] != "top-up" || r[5] != "0.00000005" {
+		t.Errorf("the first entry is %q", r)
+	}
+	if r := all[2]; r[0] != "2026-02-01T00:00:01.000Z" || r[2] != `'=HYPERLINK("http://x")` || r[5] != "-0.00000001" {
+		t.Errorf("a charge is %q", r)
+	}
+	if got := len(export("many0001", t0.Add(time.Second), t0.Add(2*time.Second))); got != 1500 {
+		t.Errorf("%d entries of a second, want 1500", got)
+	}
+	if _, err := billing.WriteLedger(t.Context(), db, "nobody01", time.Time{}, time.Time{}, &bytes.Buffer{}); !errors.Is(err, store.ErrNoAccount) {
+		t.Errorf("of nobody: %v", err)
+	}
+	books, wrong, err := billing.Books(t.Context(), db, "")
+	if err != nil || wrong != 0 || len(books) != 2 {
+		t.Errorf("the books are %+v, %d wrong (%v)", books, wrong, err)
+	}
+}
+
+// TestWatch: that a balance is low is logged once each time it becomes so, by one node.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	addAccount(t, db, verify.Account{Key: "plain001", Balance: 100})
+	addAccount(t, db, verify.Account{Key: "own00001", Balance: 100, Settings: verify.Settings{LowBalance: "0.00000200"}})
+	addAccount(t, db, verify.Account{Key: "never001", Balance: 1, Settings: verify.Settings{LowBalance: "0"}})
+	addAccount(t, db, verify.Account{Key: "child001", Parent: "plain001"})
+	addAccount(t, db, verify.Account{Key: "credit01", Unlimited: true})
+	var log bytes.Buffer
+	node := func() (*billing.Watch, *prometheus.Registry) {
+		reg := prometheus.NewRegistry()
+		return billing.NewWatch(billing.WatchConfig{
+			Store: db, Clock: clockwork.NewFakeClockAt(t0), Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: reg, LowBalance: 50,
+		}), reg
+	}
+	a, reg := node()
+	b, _ := node()
+	want := func(low float64, warnings ...string) {
+		t.Helper()
+		for range 2 { // the second time nothing is new
+			must(t, a.Once(t.Context()))
+			must(t, b.Once(t.Context()))
+		}
+		families, err := reg.Gather()
+		must(t, err)
+		if got := families[0].GetMetric()[0].GetGauge().GetValue(); got != low {
+			t.Errorf("%v balances are low, want %v", got, low)
+		}
+		if got := strings.Count(log.String(), "\n"); got != len(warnings) {
+			t.Errorf("%d warnings:\n%s", got, log.String())
+		}
+		for _, w := range warnings {
+			if !strings.Contains(log.String(), "account="+w+" ") {
+				t.Errorf("no warning of %s in:\n%s", w, log.String())
+			}
+		}
+		log.Reset()
+	}
+	want(1, "own00001")
+	must(t, db.Credit(t.Context(), "plain001", -51, t0))
+	want(2, "plain001")
+	must(t, db.Credit(t.Context(), "plain001", 1, t0))
+	want(1)
+	must(t, db.Credit(t.Context(), "plain001", -1, t0))
+	want(2, "plain001")
+}

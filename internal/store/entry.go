@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// Entry is a line of the ledger.
+type Entry struct {
+	Key        string // that no other has, such as charge/<request id>
+	Account    string // whose balance it changes, if it Counts
+	SubAccount string // whose the matter was, where another account pays; "" otherwise
+	Kind       string // charge, refund, top-up, carried, carrier-cost or carried-cost
+	Amount     verify.Money
+	CreatedAt  time.Time
+}
+
+// EntryFilter says which entries of an account are wanted.
+type EntryFilter struct {
+	Account string
+	From    time.Time // zero: from the first on
+	Until   time.Time // the first moment after them; zero: to the last
+	After   *Entry    // only what comes after it in their order; nil for all
+	Limit   int
+}
+
+const entryColumns = `key, account, sub_account, kind, amount, created_at`
+
+// Entries lists entries of an account, wherever they lie, in the order of their time.
+// To go on behind the last of them, name it in After: what moves meanwhile comes
+// neither twice nor not at all, but for what is carried over just then.
+func (db *DB) Entries(ctx context.Context, f EntryFilter) ([]Entry, error) {
+	from, until := int64(0), int64(1)<<62
+	key := ""
+	if !f.From.IsZero() {
+		from = millis(f.From)
+	}
+	if !f.Until.IsZero() {
+		until = millis(f.Until)
+	}
+	if f.After != nil {
+		from, key = millis(f.After.CreatedAt), f.After.Key
+	}
+	const some = ` WHERE account = $1 AND created_at >= $2 AND created_at < $3 AND (created_at > $2 OR key > $4)`
+	return db.entries(ctx, `SELECT `+entryColumns+` FROM ledger`+some+`
+		UNION ALL SELECT `+entryColumns+` FROM ledger_past`+some+` ORDER BY created_at, key LIMIT $5`,
+		f.Account, from, until, key, f.Limit)
+}
+
+// NewestEntries lists the newest entries of an account, the newest first.
+func (db *DB) NewestEntries(ctx context.Context, account string, limit int) ([]Entry, error) {
+	return db.entries(ctx, `SELECT `+entryColumns+` FROM ledger WHERE account = $1
+		UNION ALL SELECT `+entryColumns+` FROM ledger_past WHERE account = $1 ORDER BY created_at DESC, key DESC LIMIT $2`, account, limit)
+}
+
+func (db *DB) entries(ctx context.Context, query string, args ...any) (entries []Entry, err error) {
+	rows, err := db.query(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list the ledger: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e Entry
+		var created int64
+		if err := rows.Scan(&e.Key, &e.Account, &e.SubAccount, &e.Kind, &e.Amount, &created); err != nil {
+			return nil, fmt.Errorf("list the ledger: %w", err)
+		}
+		e.CreatedAt = fromMillis(created)
+		entries = append(entries, e)
+	}
+	return entries, rows.Err()
+}
+
+// Book is an account's balance beside what its entries come to. They are equal, or
+// something is wrong.
+type Book struct {
+	Account      string
+	Balance, Sum verify.Money
+	Entries      int          // that are there, carried ones included
+	Carried      verify.Money // the part of the sum that was carried over
+	Costs        verify.Money // what carriers charged, which is not part of the sum; 0 or less
+}
+
+// Book reads an account's balance and entries, of one moment. ok is false when there
+// is no such account.
+func (db *DB) Book(ctx context.Context, account string) (b Book, ok bool, err error) {
+	rows, err := db.query(ctx, `SELECT a.key, a.balance, COUNT(e.kind),
+			CAST(COALESCE(SUM(CASE WHEN e.`+counted+` THEN e.amount ELSE 0 END), 0) AS BIGINT),
+			CAST(COALESCE(SUM(CASE WHEN e.kind = 'carried' THEN e.amount ELSE 0 END), 0) AS BIGINT),
+			CAST(COALESCE(SUM(CASE WHEN e.`+counted+` THEN 0 ELSE e.amount END), 0) AS BIGINT)
+		FROM accounts a LEFT JOIN (SELECT account, kind, amount FROM ledger WHERE account = $1
+			UNION ALL SELECT account, kind, amount FROM ledger_past WHERE account = $1) e ON e.account = a.key
+		WHERE a.key = $1 GROUP BY a.key, a.balance`, account)
+	if err != nil {
+		return b, false, fmt.Errorf("read the book of account %s: %w", account, err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return b, false, rows.Err()
+	}
+	if err := rows.Scan(&b.Account, &b.Balance, &b.Entries, &b.Sum, &b.Carried, &b.Costs); err != nil {
+		return b, false, fmt.Errorf("read the book of account %s: %w", account, err)
+	}
+	return b, true, rows.Err()
+}

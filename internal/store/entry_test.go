@@ -1,0 +1,79 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"testing"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+func wantEntries(t *testing.T, got []store.Entry, err error, want ...string) {
+	t.Helper()
+	must(t, err)
+	var list []string
+	for _, e := range got {
+		list = append(list, fmt.Sprintf("%s %d %s", e.Kind, e.Amount, e.SubAccount))
+	}
+	if fmt.Sprint(list) != fmt.Sprint(want) {
+		t.Errorf("the entries are %q, want %q", list, want)
+	}
+}
+
+// testEntries: what a verification costs stands in the ledger of whoever pays, once,
+// wherever it moves; what carriers charge is no part of the balance.
+func testEntries(t *testing.T, db *store.DB) {
+	addAccount(t, db, "payer001", 100)
+	must(t, db.CreateAccount(t.Context(), store.NewAccount{Account: verify.Account{Key: "child001", Parent: "payer001"}, Secret: "s"}, t0))
+	v, first := verify.Start(request("child001", "447700900000"), 30, at(1), rand.Reader)
+	v.Payer = "payer001"
+	row := &store.Row{Verification: v}
+	write(t, db, func(tx *store.Tx) error {
+		if ok, err := tx.Charge(v, store.Payer{Account: "payer001"}, at(1)); !ok || err != nil {
+			t.Errorf("charge: %v, %v", ok, err)
+		}
+		return tx.Insert(row, first)
+	})
+	for range 2 { // the second time changes nothing
+		write(t, db, func(tx *store.Tx) error { return tx.AddCost(v, first.ID, "1", 7, at(2)) })
+		write(t, db, func(tx *store.Tx) error { return tx.Refund(v, at(3)) })
+	}
+	write(t, db, func(tx *store.Tx) error { return tx.ChargeOwed(v, at(4)) }) // was charged before
+	want := []string{"top-up 100 ", "charge -30 child001", "carrier-cost -7 child001", "refund 30 child001"}
+	all := store.EntryFilter{Account: "payer001", Limit: 10}
+	check := func(want ...string) {
+		t.Helper()
+		got, err := db.Entries(t.Context(), all)
+		wantEntries(t, got, err, want...)
+		b, ok, err := db.Book(t.Context(), "payer001")
+		if err != nil || !ok || b.Balance != 100 || b.Sum != 100 || b.Costs != -7 || b.Entries != len(want) {
+			t.Errorf("the book is %+v (%v, %v)", b, ok, err)
+		}
+	}
+	check(want...)
+	rec := record(t, db, "child001", v.ID)
+	if rec.Cost != 7 || rec.EventList[0].Cost != 7 {
+		t.Errorf("the costs are %d and %d, want 7", rec.Cost, rec.EventList[0].Cost)
+	}
+	settle(t, db, at(2), 2, 2)
+	check(want...)
+	page := store.EntryFilter{Account: "payer001", From: at(1), Until: at(3), Limit: 1}
+	got, err := db.Entries(t.Context(), page)
+	wantEntries(t, got, err, want[1])
+	page.After = &got[0]
+	got, err = db.Entries(t.Context(), page)
+	wantEntries(t, got, err, want[2])
+	page.After = &got[0]
+	got, err = db.Entries(t.Context(), page)
+	wantEntries(t, got, err)
+	got, err = db.NewestEntries(t.Context(), "payer001", 2)
+	wantEntries(t, got, err, want[3], want[2])
+
+	settle(t, db, at(2), 10, 1)
+	carry(t, db, at(2), 10, 3)
+	check("carried 70 ", "carried-cost -7 ", "refund 30 child001")
+	if _, ok, err := db.Book(t.Context(), "nobody01"); ok || err != nil {
+		t.Errorf("the book of nobody: %v, %v", ok, err)
+	}
+}
