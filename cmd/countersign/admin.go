@@ -20,6 +20,7 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/config"
+	"countersign/internal/server"
 	"countersign/internal/store"
 )
 
@@ -190,7 +191,7 @@ func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, d
 		return nil, nil, err
 	}
 	api := adminapi.New(adminapi.Config{
-		Store: db, Clock: p.clock, Log: log, Explain: true,
+		Store: db, Clock: p.clock, Log: log, Explain: true, Caps: server.Caps(cfg.Fraud), CarrierNames: cfg.CarrierNames(),
 		Schema: func(ctx context.Context) ([]store.Migration, error) { return store.Migrations(ctx, database) },
 	})
 	name, source := operator()

@@ -1,17 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
-	"slices"
-	"strings"
 	"text/tabwriter"
 
+	"countersign/internal/adminapi"
 	"countersign/internal/billing"
-	"countersign/internal/config"
-	"countersign/internal/store"
-	"countersign/internal/verify"
 )
 
 type priceCmd struct {
@@ -23,54 +21,47 @@ type priceCmd struct {
 
 // priceFlags says whose price list is meant.
 type priceFlags struct {
-	configFlag
+	adminFlag
 	Carrier string `help:"What this carrier charges for a message. Default: what accounts pay for a verification." placeholder:"NAME"`
 }
 
-// change opens the database for a change of a price list.
-func (c priceFlags) change(p *process, do func(*store.DB) error) error {
-	cfg, err := c.load(p)
-	if err != nil {
-		return err
-	}
-	if c.Carrier != "" && !slices.ContainsFunc(cfg.Carriers, func(known config.Carrier) bool { return known.Name == c.Carrier }) {
-		return fmt.Errorf("--carrier: the configuration has no carrier %q", c.Carrier)
-	}
-	return c.configFlag.change(p, do)
+// request is a call about the price list.
+func (c priceFlags) request(method string) adminapi.Request {
+	return adminapi.Request{Method: method, Path: "/prices", Query: given(map[string]string{"carrier": c.Carrier})}
 }
 
 type priceExportCmd struct{ priceFlags }
 
 // Run prints the price list.
-func (c *priceExportCmd) Run(p *process) error {
-	return c.configFlag.change(p, func(db *store.DB) error { return billing.Export(p.ctx, db, c.Carrier, p.stdout) })
-}
+func (c *priceExportCmd) Run(p *process) error { return c.ask(p, c.request(http.MethodGet), p.stdout) }
 
 type priceListCmd struct{ priceFlags }
 
 // Run shows the price list.
 func (c *priceListCmd) Run(p *process) error {
-	return c.configFlag.change(p, func(db *store.DB) error {
-		prices, err := billing.Prices(p.ctx, db, c.Carrier)
-		if err != nil {
-			return err
+	var list bytes.Buffer
+	if err := c.ask(p, c.request(http.MethodGet), &list); err != nil {
+		return err
+	}
+	now := p.now()
+	prices, err := billing.ReadPrices(&list, c.Carrier, now)
+	if err != nil && !errors.Is(err, billing.ErrNoDefault) {
+		return err
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "FOR\tCHANNEL\tPRICE\tFROM\tUNTIL\tSTATE")
+	for _, price := range prices {
+		state := "in force"
+		switch {
+		case now.Before(price.From):
+			state = "to come"
+		case !price.Until.IsZero() && !now.Before(price.Until):
+			state = "over"
 		}
-		now := p.now()
-		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-		_, _ = fmt.Fprintln(w, "FOR\tCHANNEL\tPRICE\tFROM\tUNTIL\tSTATE")
-		for _, price := range prices {
-			state := "in force"
-			switch {
-			case now.Before(price.From):
-				state = "to come"
-			case !price.Until.IsZero() && !now.Before(price.Until):
-				state = "over"
-			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", billing.Destination(price), dash(string(price.Channel)), price.Amount,
-				dash(billing.FormatTime(price.From)), dash(billing.FormatTime(price.Until)), state)
-		}
-		return w.Flush()
-	})
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", billing.Destination(price), dash(string(price.Channel)), price.Amount,
+			dash(billing.FormatTime(price.From)), dash(billing.FormatTime(price.Until)), state)
+	}
+	return w.Flush()
 }
 
 // dash stands for nothing in a table.
@@ -92,17 +83,17 @@ func (c *priceImportCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	imported := 0
-	err = c.change(p, func(db *store.DB) (err error) {
-		if imported, err = billing.Import(p.ctx, db, c.Carrier, f, p.now()); err != nil {
-			return fmt.Errorf("%s: %w", c.File, err)
-		}
-		return nil
-	})
+	var imported adminapi.Imported
+	r := c.request(http.MethodPut)
+	r.CSV = f
+	err = c.ask(p, r, &imported)
+	if problem, ok := errors.AsType[*adminapi.Problem](err); ok && problem.Parameter == "" {
+		err = fmt.Errorf("%s: %w", c.File, err)
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	p.printf("%d prices imported\n", imported)
+	p.printf("%d prices imported\n", imported.Prices)
 	return nil
 }
 
@@ -111,28 +102,13 @@ type priceSetCmd struct {
 	For     string `arg:"" help:"Country (ISO 3166-1, two letters), prefix (first digits of the number), or * for all others."`
 	Price   string `arg:"" help:"Price such as 0.1205."`
 	Channel string `help:"Only for sms or tts: of a message, or of the first message of a verification." enum:",sms,tts" default:"" placeholder:"CHANNEL"`
-	From    string `help:"First moment of its validity: a date (UTC), or a time such as 2026-12-31T23:00:00Z. Default: since ever." placeholder:"TIME"`
-	Until   string `help:"First moment after it. Default: never." placeholder:"TIME"`
+	From    string `help:"First moment of its validity: a date (UTC), or a time such as 2026-12-31T23:00:00Z. Default: since ever." placeholder:"TIME" param:"valid_from"`
+	Until   string `help:"First moment after it. Default: never." placeholder:"TIME" param:"valid_until"`
 }
 
 // Run sets the price.
-func (c *priceSetCmd) Run(p *process) (err error) {
-	price := verify.Price{Carrier: c.Carrier, Channel: verify.Channel(c.Channel)}
-	if price.Amount, err = verify.ParseMoney(c.Price); err != nil {
-		return err
-	}
-	if price.From, err = billing.ParseTime(c.From); err != nil {
-		return fmt.Errorf("--from: %w", err)
-	}
-	if price.Until, err = billing.ParseTime(c.Until); err != nil {
-		return fmt.Errorf("--until: %w", err)
-	}
-	switch digits := strings.TrimPrefix(c.For, "+"); {
-	case c.For == "*":
-	case digits != "" && strings.Trim(digits, "0123456789") == "":
-		price.Prefix = digits
-	default:
-		price.Country = strings.ToUpper(c.For)
-	}
-	return c.change(p, func(db *store.DB) error { return billing.SetPrice(p.ctx, db, price, p.now()) })
+func (c *priceSetCmd) Run(p *process) error {
+	return c.post(p, adminapi.NewPrice{
+		For: c.For, Price: c.Price, Channel: c.Channel, From: c.From, Until: c.Until, Carrier: c.Carrier,
+	}, nil, "prices")
 }

@@ -76,14 +76,14 @@ func TestUsage(t *testing.T) {
 	in.fails(2, "frobnicate", "frobnicate")
 	in.fails(2, "expected one of", []string{}...)
 	in.fails(2, "--nonsense", "version", "--nonsense")
-	in.fails(2, "rotate-secret", "account")
+	in.fails(2, "bar", "account")
 	in.fails(2, "<key>", "account", "bar")
 	if got := in.ok("version"); !regexp.MustCompile(`^countersign \S+\n$`).MatchString(got) {
 		t.Errorf("version prints %q", got)
 	}
 	help := in.ok("--help")
 	for _, command := range []string{"demo", "serve", "account create", "account list", "account rotate-secret", "account bar",
-		"account unbar", "account credit", "number block", "number unblock", "number list", "price show", "price import", "backup", "version"} {
+		"account unbar", "account credit", "number block", "number unblock", "number list", "price export", "price import", "backup", "version"} {
 		if !strings.Contains(help, "\n  "+command+" ") {
 			t.Errorf("the help does not name %q:\n%s", command, help)
 		}

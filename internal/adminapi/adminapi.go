@@ -10,6 +10,7 @@
 package adminapi
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // of the document
 	"encoding/json"
@@ -21,6 +22,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"countersign/internal/deliver"
+	"countersign/internal/fraud"
 	"countersign/internal/store"
 )
 
@@ -28,7 +30,7 @@ import (
 const Base = "/admin/v1"
 
 const (
-	maxBody = 1 << 20 // of a request; but for a list of prices, none is long
+	maxBody = 1 << 20 // of a request
 	timeout = 30 * time.Second
 )
 
@@ -39,6 +41,10 @@ type Config struct {
 	Log   *slog.Logger
 	// Carriers tells how the carriers are; nil where no server runs.
 	Carriers func() []deliver.CarrierStatus
+	// Caps are the limits on one number.
+	Caps fraud.Caps
+	// CarrierNames are the carriers that may have a price list.
+	CarrierNames []string
 	// Explain tells clients what went wrong inside: who works on the database with its
 	// own hands may know.
 	Explain bool
@@ -80,6 +86,7 @@ type route struct {
 	method, path string
 	serve        func(*call) error
 	action       string // in the audit log; "" for what changes nothing
+	body         int64  // most bytes of the body; 0 for maxBody
 	slow         bool   // may take as long as there is something to do
 }
 
@@ -150,7 +157,7 @@ func (h *Handler) endpoint(route route) http.Handler {
 			ctx, cancel = context.WithTimeout(ctx, timeout)
 			defer cancel()
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(route.body, maxBody))
 		c := &call{Handler: h, route: route, who: who, w: w, r: r.WithContext(ctx)}
 		if err := c.carryOut(); err != nil {
 			writeProblem(w, h.problem(route, err))

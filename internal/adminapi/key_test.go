@@ -2,9 +2,11 @@ package adminapi_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"countersign/internal/adminapi"
+	"countersign/internal/server"
 )
 
 func TestKeys(t *testing.T) {
@@ -55,5 +57,52 @@ func TestForgetNumber(t *testing.T) {
 	}
 	if log := o.log(); len(log) != 1 || log[0].Action != "number.forget" || log[0].Subject != "4477••••00" || string(log[0].Detail) != `{"cancel":true,"unblock":false}` {
 		t.Errorf("logged %+v", log)
+	}
+}
+
+func TestNumberStatus(t *testing.T) {
+	t.Parallel()
+	o := start(t, func(opts *server.Options) { opts.Unlimited = false })
+	const number = "447700900000"
+	o.Post("/verify/json", url.Values{"number": {number}, "brand": {"Acme"}})
+	o.WaitMessages(number, 1)
+	count := func() (n int) {
+		var s adminapi.NumberStatus
+		o.ok("GET", "/numbers/+"+number+"/status", nil, &s)
+		for _, c := range s.Caps {
+			if c.Account == "" && c.Cap == "sends_24h" {
+				n = c.Count
+			}
+		}
+		return n
+	}
+	if n := count(); n != 1 {
+		t.Errorf("%d messages are counted", n)
+	}
+	o.ok("POST", "/numbers/"+number+"/unlock", nil, nil)
+	if n := count(); n != 0 {
+		t.Errorf("%d messages are counted after it was unlocked", n)
+	}
+	if log := o.log(); len(log) != 1 || log[0].Action != "number.unlock" {
+		t.Errorf("logged %+v", log)
+	}
+}
+
+func TestSetPrice(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	o.ok("POST", "/prices", map[string]string{"for": "GB", "price": "0.05", "valid_from": "2026-01-01"}, nil)
+	for field, body := range map[string]map[string]string{
+		"price": {"for": "GB", "price": "x"}, "for": {"price": "1"}, "valid_from": {"for": "GB", "price": "1", "valid_from": "x"},
+		"valid_until": {"for": "GB", "price": "1", "valid_until": "x"}, "carrier": {"for": "GB", "price": "1", "carrier": "nobody"}, "": {"for": "Britain", "price": "1"},
+	} {
+		if p := refused(t, o.Client, adminapi.Request{Method: "POST", Path: "/prices", JSON: body}); p.Status != 400 || p.Parameter != field {
+			t.Errorf("%v: %+v", body, p)
+		}
+	}
+	var list strings.Builder
+	o.ok("GET", "/prices", nil, &list)
+	if !strings.Contains(list.String(), "GB,0.05000000,2026-01-01") {
+		t.Errorf("the list is %s", list.String())
 	}
 }

@@ -12,6 +12,8 @@ func numberRoutes() []route {
 		{method: http.MethodGet, path: "/blocked-numbers", serve: (*call).listBlocked},
 		{method: http.MethodPut, path: "/blocked-numbers/{number}", serve: (*call).blockNumber, action: "number.block"},
 		{method: http.MethodDelete, path: "/blocked-numbers/{number}", serve: (*call).unblockNumber, action: "number.unblock"},
+		{method: http.MethodGet, path: "/numbers/{number}/status", serve: (*call).numberStatus},
+		{method: http.MethodPost, path: "/numbers/{number}/unlock", serve: (*call).unlockNumber, action: "number.unlock"},
 		{method: http.MethodPost, path: "/numbers/{number}/forget", serve: (*call).forgetNumber, action: "number.forget", slow: true},
 	}
 }

@@ -2,17 +2,22 @@ package adminapi
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
+	"strings"
 
 	"countersign/internal/billing"
+	"countersign/internal/verify"
 )
 
 func priceRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: "/prices", serve: (*call).showPrices},
-		{method: http.MethodPut, path: "/prices", serve: (*call).replacePrices, action: "price.import"},
+		{method: http.MethodPut, path: "/prices", serve: (*call).replacePrices, action: "price.import", body: 16 << 20},
+		{method: http.MethodPost, path: "/prices", serve: (*call).setPrice, action: "price.set"},
 	}
 }
 
@@ -47,7 +52,7 @@ func (c *call) replacePrices() error {
 	if err != nil {
 		return err
 	}
-	if err := line("carrier", query.Get("carrier"), 100); err != nil {
+	if err := c.knownCarrier(query.Get("carrier")); err != nil {
 		return err
 	}
 	body, err := io.ReadAll(c.r.Body)
@@ -66,4 +71,74 @@ func (c *call) replacePrices() error {
 		return err
 	}
 	return c.changed(http.StatusOK, Imported{len(prices)})
+}
+
+// knownCarrier refuses a carrier that the configuration does not have.
+func (c *call) knownCarrier(name string) error {
+	if name == "" || slices.Contains(c.cfg.CarrierNames, name) {
+		return nil
+	}
+	return invalid("carrier", "the configuration has no carrier %q", printable(name))
+}
+
+// NewPrice is a price to set.
+type NewPrice struct {
+	For     string `json:"for"` // country, prefix, or * for all others
+	Price   string `json:"price"`
+	Channel string `json:"channel"`     // "" for all
+	From    string `json:"valid_from"`  // a day or a time; "" for since ever
+	Until   string `json:"valid_until"` // "" for never
+	Carrier string `json:"carrier"`     // "" for what accounts pay
+}
+
+func (n NewPrice) price() (p verify.Price, err error) {
+	p = verify.Price{Carrier: n.Carrier, Channel: verify.Channel(n.Channel)}
+	if p.Amount, err = money("price", n.Price); err != nil {
+		return p, err
+	}
+	if p.From, err = billing.ParseTime(n.From); err != nil {
+		return p, invalid("valid_from", "%v", err)
+	}
+	if p.Until, err = billing.ParseTime(n.Until); err != nil {
+		return p, invalid("valid_until", "%v", err)
+	}
+	switch digits := strings.TrimPrefix(n.For, "+"); {
+	case n.For == "*":
+	case n.For == "":
+		return p, invalid("for", "must be given")
+	case digits != "" && strings.Trim(digits, "0123456789") == "":
+		p.Prefix = digits
+	default:
+		p.Country = strings.ToUpper(n.For)
+	}
+	if err := billing.CheckPrice(p); err != nil {
+		return p, &Problem{Status: http.StatusBadRequest, Detail: err.Error()}
+	}
+	return p, nil
+}
+
+func (c *call) setPrice() error {
+	var n NewPrice
+	if err := c.read(&n); err != nil {
+		return err
+	}
+	p, err := n.price()
+	if err == nil {
+		err = c.knownCarrier(n.Carrier)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, err := c.change(n.Carrier, n)
+	if err != nil {
+		return err
+	}
+	err = billing.SetPrice(ctx, c.cfg.Store, p, c.now())
+	if errors.Is(err, billing.ErrNoDefault) {
+		return invalid("for", "%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	return c.changed(http.StatusNoContent, nil)
 }

@@ -44,10 +44,10 @@ func (h *Handler) problem(route route, err error) *Problem {
 	if setting, ok := errors.AsType[*account.Error](err); ok {
 		return invalid(setting.Setting, "%s", setting.Reason)
 	}
-	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
+	large, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case tooLarge:
-		return &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is larger than %d bytes", maxBody)}
+		return &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}
 	case errors.Is(err, store.ErrNoAccount):
 		return &Problem{Status: http.StatusNotFound, Parameter: "key", Detail: store.ErrNoAccount.Error()}
 	case errors.Is(err, store.ErrAccountExists):

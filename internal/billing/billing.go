@@ -52,7 +52,7 @@ func Prices(ctx context.Context, db *store.DB, carrier string) (prices []verify.
 // SetPrice puts a price into its list, in the place of what was there for the same
 // numbers at the time of its validity.
 func SetPrice(ctx context.Context, db *store.DB, p verify.Price, now time.Time) error {
-	if err := checkPrice(p); err != nil {
+	if err := CheckPrice(p); err != nil {
 		return err
 	}
 	return db.ChangePrices(ctx, p.Carrier, func(prices []verify.Price) ([]verify.Price, error) {
@@ -65,7 +65,8 @@ func SetPrice(ctx context.Context, db *store.DB, p verify.Price, now time.Time) 
 	})
 }
 
-var errNoDefault = errors.New("no price for all other countries (*)")
+// ErrNoDefault is wrapped where accounts would be without a price for some number.
+var ErrNoDefault = errors.New("no price for all other countries (*)")
 
 // checkDefault sees that accounts have a price for any number at any time from now on.
 // What a carrier charges need not be known.
@@ -77,8 +78,8 @@ func checkDefault(list *verify.PriceList, carrier string, now time.Time) error {
 	case !ok:
 		return nil
 	case gap.Equal(now):
-		return errNoDefault
+		return ErrNoDefault
 	default:
-		return fmt.Errorf("%w from %s on", errNoDefault, gap.Format(time.RFC3339))
+		return fmt.Errorf("%w from %s on", ErrNoDefault, gap.Format(time.RFC3339))
 	}
 }

@@ -175,13 +175,13 @@ func readPrice(names, record []string) (p verify.Price, err error) {
 			return p, errBoth
 		}
 	}
-	if err := checkPrice(p); err != nil {
+	if err := CheckPrice(p); err != nil {
 		return p, err
 	}
 	if p.Amount, err = verify.ParseMoney(amount); err != nil || p.Amount < 0 {
 		return p, fmt.Errorf("%q is not a price", amount)
 	}
-	return p, checkPrice(p)
+	return p, CheckPrice(p)
 }
 
 var (
@@ -204,8 +204,8 @@ func ParseTime(text string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q: %w", text, errTime)
 }
 
-// checkPrice sees that a price can be found, and makes sense.
-func checkPrice(p verify.Price) error {
+// CheckPrice sees that a price can be found, and makes sense.
+func CheckPrice(p verify.Price) error {
 	switch {
 	case p.Country != "" && p.Prefix != "":
 		return errBoth

@@ -87,3 +87,12 @@ func Loopback(address string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
+
+// CarrierNames lists the carriers by their names.
+func (c Config) CarrierNames() []string {
+	var names []string
+	for _, carrier := range c.Carriers {
+		names = append(names, carrier.Name)
+	}
+	return names
+}

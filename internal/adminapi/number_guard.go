@@ -1,0 +1,76 @@
+package adminapi
+
+import (
+	"net/http"
+
+	"countersign/internal/phone"
+)
+
+// NumberStatus is how far a number is from its caps.
+type NumberStatus struct {
+	Number   string           `json:"number"`
+	Blocked  bool             `json:"blocked"` // by the operator
+	Caps     []NumberCap      `json:"caps"`
+	Verified []NumberVerified `json:"verified"`
+}
+
+// NumberCap is one cap, and what it counts now.
+type NumberCap struct {
+	Cap          string `json:"cap"`
+	Account      string `json:"account"` // "" for all together
+	Count        int    `json:"count"`
+	Limit        int    `json:"limit"`
+	RefusedUntil string `json:"refused_until"` // "" while it refuses nothing
+}
+
+// NumberVerified says who has verified a number last, and when.
+type NumberVerified struct {
+	Account string `json:"account"`
+	At      string `json:"at"`
+}
+
+func (c *call) numberStatus() error {
+	n, err := number("number", c.r.PathValue("number"))
+	if err != nil {
+		return err
+	}
+	if _, err := c.query(); err != nil {
+		return err
+	}
+	known, err := c.cfg.Store.Guard(c.r.Context(), n)
+	if err != nil {
+		return err
+	}
+	s := NumberStatus{Number: n, Caps: []NumberCap{}, Verified: []NumberVerified{}}
+	if s.Blocked, err = c.cfg.Store.Blocked(c.r.Context(), n); err != nil {
+		return err
+	}
+	for _, count := range c.cfg.Caps.Status(known, c.now()) {
+		s.Caps = append(s.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until)})
+	}
+	for _, u := range known.Uses {
+		if !u.VerifiedAt.IsZero() {
+			s.Verified = append(s.Verified, NumberVerified{u.Account, stamp(u.VerifiedAt)})
+		}
+	}
+	return c.answer(http.StatusOK, s)
+}
+
+func (c *call) unlockNumber() error {
+	n, err := number("number", c.r.PathValue("number"))
+	if err != nil {
+		return err
+	}
+	ctx, err := c.change(phone.Mask(n), nil)
+	if err != nil {
+		return err
+	}
+	found, err := c.cfg.Store.ClearGuard(ctx, n, c.cfg.Caps, c.now())
+	if err != nil {
+		return err
+	}
+	if !found {
+		return &Problem{Status: http.StatusNotFound, Detail: "nothing is counted of " + n}
+	}
+	return c.changed(http.StatusNoContent, nil)
+}
