@@ -25,7 +25,8 @@ func (c Country) Sudden(volume int64, before []int64) (Figures, bool) {
 	for _, n := range before {
 		squares += (float64(n) - mean) * (float64(n) - mean)
 	}
-	sigma := math.Sqrt(squares / float64(len(before)))
+	// By chance alone it differs by as much as the root of the mean.
+	sigma := max(math.Sqrt(squares/float64(len(before))), math.Sqrt(mean))
 	f := Figures{
 		Window: "12h0m0s", Counts: Counts{Starts: volume}, Mean: mean, Sigma: sigma,
 		Limit: max(mean+float64(c.Sigma)*sigma, float64(c.Starts)),
