@@ -19,7 +19,7 @@ const (
 // Check checks each of the settings and gives them in their one form.
 func Check(s verify.Settings) (verify.Settings, error) {
 	for _, check := range []func(*verify.Settings) error{
-		countries, workflows, senders, sources, codeLength, lowBalance, testNumbers, velocity,
+		countries, workflows, senders, sources, codeLength, lowBalance, testNumbers, velocity, autofill,
 	} {
 		if err := check(&s); err != nil {
 			return s, err
@@ -152,4 +152,11 @@ func nilIfEmpty[T any](list []T) []T {
 		return nil
 	}
 	return list
+}
+
+func autofill(s *verify.Settings) error {
+	if err := s.Autofill.Check(); err != nil {
+		return invalid("autofill", "%s", err)
+	}
+	return nil
 }
