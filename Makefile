@@ -79,6 +79,10 @@ timing: ## see whether the time of an answer tells a wrong key from a wrong secr
 	go test -run '^$$' -bench Login -benchtime 100000x ./internal/apiv1
 	go test -run '^$$' -bench PINTiming -benchtime 100000x ./internal/verify
 
+.PHONY: attack
+attack: ## play attacks against a server, its guard off and on, and print what got through
+	go run ./bench/attack
+
 .PHONY: soak
 soak: ## ten million messages over SMPP, ten thousand calls: see that nothing grows
 	COUNTERSIGN_CALLS=10000 go test -v -count 1 -run '^TestManyCalls$$' ./internal/deliver/sip

@@ -126,6 +126,7 @@ func house() []room {
 		{path: "internal"},
 		{path: "bench"},
 		{path: "bench/table"},
+		{path: "bench/attack", ours: []string{"deliver/smpp/smpptest"}},
 		{path: "internal/simulation"},
 		{path: "e2e", ours: []string{"pgtest"}},
 	}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// TestPumping plays a small part of the attack that costs most. Without the guard it
+// gets through, with it at most 60 messages leave, and no good user is refused.
+func TestPumping(t *testing.T) {
+	t.Parallel()
+	const requests, percent, most = 10_000, 3, 60
+	got, err := measure(t.Context(), "", "pumping", percent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	off, on := got[0][0], got[1][0]
+	if off.requests != requests*percent/100 || off.messages < int(off.requests)*9/10 {
+		t.Errorf("guard off: %+v", off)
+	}
+	if on.requests != off.requests || on.messages == 0 || on.messages > most || on.refused != 0 {
+		t.Errorf("guard on: %+v", on)
+	}
+	var table bytes.Buffer
+	if err := print(&table, got); err != nil || strings.Count(table.String(), "\n") != 4 || !strings.Contains(table.String(), "| pumping | on | 300 |") {
+		t.Errorf("the table is (%v)\n%s", err, table.String())
+	}
+}
