@@ -32,6 +32,9 @@ func (c *numberForgetCmd) Run(p *process) error {
 	} {
 		p.printf("%6d  %s\n", line.found, line.what)
 	}
+	if done.Guarded {
+		p.printf("What the caps had counted of the number is gone.\n")
+	}
 	switch {
 	case done.Unblocked:
 		p.printf("The number was blocked, and is no longer.\n")

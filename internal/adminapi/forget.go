@@ -21,6 +21,7 @@ type Forgotten struct {
 	Archived      int  `json:"archived"`
 	Messages      int  `json:"messages"`
 	Approved      int  `json:"approved"`
+	Guarded       bool `json:"guarded"`
 	Unblocked     bool `json:"unblocked"`
 	Blocked       bool `json:"blocked"`
 	Held          int  `json:"held"`

@@ -18,11 +18,12 @@ type Forget struct {
 
 // Forgotten is what ForgetNumber found of a number.
 type Forgotten struct {
-	Cancelled     int // verifications that were in progress, and were ended
-	Verifications int // that were over, those included, and went to the archive
-	Archived      int // that were in the archive with their number
-	Messages      int // of the virtual phone, deleted
-	Approved      int // accounts that could reach it on trial, and cannot now
+	Cancelled     int  // verifications that were in progress, and were ended
+	Verifications int  // that were over, those included, and went to the archive
+	Archived      int  // that were in the archive with their number
+	Messages      int  // of the virtual phone, deleted
+	Approved      int  // accounts that could reach it on trial, and cannot now
+	Guarded       bool // what the caps had counted of it: it is as one that never was asked for
 	Unblocked     bool
 	Blocked       bool // it is on the block list, and stays there
 	Held          int  // verifications that a node still holds: to be forgotten by another call
@@ -56,7 +57,8 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Fo
 		if err := tx.withdraw(f, now, done); err != nil {
 			return err
 		}
-		if _, err := tx.ForgetGuard(f.Number); err != nil {
+		var err error
+		if done.Guarded, err = tx.ForgetGuard(f.Number); err != nil {
 			return err
 		}
 		approved, err := tx.exec(`DELETE FROM approved_numbers WHERE number = $1`, f.Number)

@@ -46,6 +46,9 @@ func testForget(t *testing.T, db *store.DB) {
 		}))
 	}
 	running, _ := insert(t, db, request("demo0001", forgotten), now)
+	for _, number := range []string{forgotten, kept} {
+		sendOne(t, db, store.Scope{Number: number}, number, "demo0001")
+	}
 	before := record(t, db, "demo0001", gone[5].ID)
 
 	got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Unblock: true}, now.Add(time.Second))
@@ -57,7 +60,7 @@ func testForget(t *testing.T, db *store.DB) {
 		t.Errorf("a refusal has lifted the block (%v)", err)
 	}
 
-	want := store.Forgotten{Cancelled: 1, Verifications: 61, Archived: 3, Messages: 2, Approved: 1, Blocked: true}
+	want := store.Forgotten{Cancelled: 1, Verifications: 61, Archived: 3, Messages: 2, Approved: 1, Guarded: true, Blocked: true}
 	if got, err = db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Cancel: true}, now.Add(time.Second)); got != want || err != nil {
 		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
 	}
@@ -81,6 +84,9 @@ func testForget(t *testing.T, db *store.DB) {
 		if got, err := db.Approved(t.Context(), "trial001", number); got != want || err != nil {
 			t.Errorf("%s is approved: %v (%v), want %v", number, got, err, want)
 		}
+	}
+	if len(guardOf(t, db, forgotten).Uses) != 0 || len(guardOf(t, db, kept).Uses) != 1 {
+		t.Error("what the caps know of the number stays, or that of another is gone")
 	}
 	want = store.Forgotten{Unblocked: true}
 	if got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Unblock: true}, now); got != want || err != nil {
