@@ -87,11 +87,11 @@ func (e *Engine) refund(ctx context.Context, due []verify.Verification) error {
 
 // refundTo gives an account back what it paid for verifications.
 func (e *Engine) refundTo(tx *store.Tx, payer string, due []verify.Verification) (refunded int, err error) {
-	accounts := map[string]bool{payer: true}
+	accounts := map[string]bool{}
 	for _, v := range due {
 		accounts[v.Account] = true
 	}
-	if err := tx.LockBalances(slices.Collect(maps.Keys(accounts))); err != nil {
+	if err := tx.LockBalances(payer, slices.Collect(maps.Keys(accounts))...); err != nil {
 		return 0, err
 	}
 	now := e.now()

@@ -256,7 +256,14 @@ func (db *DB) payer(ctx context.Context, key string) (payer string, err error) {
 
 // changeAccount runs change when there is such an account.
 func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) error) error {
-	err := db.WriteFor(ctx, key, func(tx *Tx) error {
+	payer, err := db.payer(ctx, key)
+	if err != nil {
+		return fmt.Errorf("change account %s: %w", key, err)
+	}
+	err = db.WriteFor(ctx, payer, func(tx *Tx) error {
+		if err := tx.LockBalances(payer); err != nil {
+			return err
+		}
 		// A harmless update that says whether the row is there.
 		n, err := tx.exec(`UPDATE accounts SET name = name WHERE key = $1`, key)
 		if err != nil {

@@ -152,7 +152,7 @@ func (tx *Tx) ChargeOwed(v verify.Verification, now time.Time) error {
 		return nil
 	}
 	if subAccount(v) != "" {
-		if err := tx.LockBalances([]string{v.Account, v.PaidBy()}); err != nil {
+		if err := tx.LockBalances(v.PaidBy(), v.Account); err != nil {
 			return err
 		}
 	}
@@ -185,14 +185,16 @@ func (tx *Tx) Refund(v verify.Verification, now time.Time) error {
 	return nil
 }
 
-// LockBalances keeps others from the balances of accounts until the transaction ends.
-// Whoever changes them and rows of verifications locks them first, so that none waits
-// for another that waits for it.
-func (tx *Tx) LockBalances(accounts []string) error {
+// LockBalances keeps others from the balance of payer, and from what stands in the rows
+// of accounts that use it, until the transaction ends. Whoever changes them and rows of
+// verifications locks them first, so that none waits for another that waits for it. For
+// the same reason the payer comes first: nobody holds an account that uses its balance
+// and waits for it.
+func (tx *Tx) LockBalances(payer string, accounts ...string) error {
 	if tx.lock == "" {
 		return nil
 	}
-	for _, account := range slices.Sorted(slices.Values(accounts)) {
+	for _, account := range append([]string{payer}, slices.Sorted(slices.Values(accounts))...) {
 		if err := tx.send(`SELECT 1 FROM accounts WHERE key = $1`+tx.lock, account); err != nil {
 			return err
 		}

@@ -49,13 +49,15 @@ func (db *DB) Spent(ctx context.Context, key string, now time.Time) (spent verif
 }
 
 // chargeParent is Charge for an account that uses the balance of another: both rows
-// are locked, since both may have a daily cap.
+// are locked, since both may have a daily cap, that of the payer first (see
+// LockBalances).
 func (tx *Tx) chargeParent(v verify.Verification, p Payer, now time.Time) (ok bool, err error) {
 	price, day := int64(v.Price), spendDay(now)
 	var there, charged bool
 	_, err = tx.queryRow(`SELECT COUNT(*) = 2, EXISTS (SELECT 1 FROM ledger WHERE key = $5),
 			COALESCE(MIN(CASE WHEN `+withinCap("$3", "$4")+` AND (key <> $2 OR balance >= $3 OR $6) THEN 1 ELSE 0 END), 0) = 1
-		FROM (SELECT key, balance, daily_cap, spend_day, spent FROM accounts WHERE key = $1 OR key = $2 ORDER BY key`+tx.lock+`) locked`,
+		FROM (SELECT key, balance, daily_cap, spend_day, spent FROM accounts WHERE key = $1 OR key = $2
+			ORDER BY CASE WHEN key = $2 THEN 0 ELSE 1 END`+tx.lock+`) locked`,
 		[]any{v.Account, p.Account, price, day, chargeKey(v.ID), p.OnCredit}, &there, &charged, &ok)
 	if err == nil && !there {
 		err = ErrNoAccount

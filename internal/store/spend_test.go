@@ -164,3 +164,43 @@ func testDailyCapParallel(t *testing.T, db *store.DB) {
 		t.Errorf("child001 spent %s (%v), its cap is 0.00000004", spent, err)
 	}
 }
+
+// TestNodesDailyCap: nodes that charge at the same time, for a parent and its accounts,
+// do not pass a cap by one, while the accounts' settings change.
+func TestNodesDailyCap(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	addAccount(t, nodes[0], "parent01", 1000)
+	addChild(t, nodes[0], "child001", "parent01")
+	addChild(t, nodes[0], "another1", "parent01") // before its parent in the order of keys
+	setCap(t, nodes[0], "parent01", 100)
+	setCap(t, nodes[0], "child001", 40)
+	setCap(t, nodes[0], "another1", 90)
+	accounts := []string{"parent01", "child001", "another1"}
+	var paid atomic.Int32
+	each(nodes, 600, func(db *store.DB, i int) {
+		account := accounts[i%len(accounts)]
+		if i%50 == 0 {
+			if err := db.UpdateAccount(t.Context(), account, func(a *verify.Account) error { a.Settings.MinCodeLength = 4; return nil }); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		switch err := chargeAt(t, db, priced(account, 1), store.Payer{Account: "parent01"}, t0); {
+		case err == nil:
+			paid.Add(1)
+		case !errors.Is(err, errNoCredit):
+			t.Error(err)
+		}
+	})
+	if paid.Load() != 100 {
+		t.Errorf("%d were paid, the cap is 100", paid.Load())
+	}
+	wantBalance(t, nodes[1], "parent01", 900, 100)
+	wantSpent(t, nodes[1], "parent01", t0, 100)
+	for account, most := range map[string]verify.Money{"child001": 40, "another1": 90} {
+		if spent, err := nodes[0].Spent(t.Context(), account, t0); err != nil || spent > most {
+			t.Errorf("%s spent %s (%v), its cap is %s", account, spent, err, most)
+		}
+	}
+}
