@@ -107,7 +107,7 @@ func house() []room {
 		},
 		{
 			path:  "internal/adminapi",
-			ours:  []string{"verify", "phone", "account", "signature", "deliver", "fraud", "store", "velocity", "billing"},
+			ours:  []string{"verify", "phone", "account", "signature", "message", "deliver", "fraud", "store", "template", "velocity", "billing"},
 			never: []string{sql},
 		},
 		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},

@@ -8,7 +8,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +22,8 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/config"
+	"countersign/internal/deliver/tts"
+	"countersign/internal/message"
 	"countersign/internal/server"
 	"countersign/internal/store"
 )
@@ -192,10 +196,28 @@ func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, d
 	}
 	api := adminapi.New(adminapi.Config{
 		Store: db, Clock: p.clock, Log: log, Explain: true, Caps: server.Caps(cfg.Fraud), CarrierNames: cfg.CarrierNames(),
+		WAV:    speaker(cfg, db, log),
 		Schema: func(ctx context.Context) ([]store.Migration, error) { return store.Migrations(ctx, database) },
 	})
 	name, source := operator()
 	return &adminapi.Client{HTTP: &http.Client{Transport: api.InProcess(name, source)}}, db.Close, nil
+}
+
+// speaker speaks as the server would.
+func speaker(cfg config.Config, db *store.DB, log *slog.Logger) func(context.Context, io.Writer, message.Script) error {
+	return func(ctx context.Context, w io.Writer, script message.Script) error {
+		speech := server.SpeechConfig(cfg.TTS, log)
+		speech.Recordings = server.Recordings(db)
+		s, err := tts.New(speech)
+		if err != nil {
+			return err
+		}
+		sound, err := s.Speak(ctx, script)
+		if err == nil {
+			_, err = w.Write(sound.WAV())
+		}
+		return err
+	}
 }
 
 // changeAs changes the database itself, and writes that into the audit log.

@@ -1,16 +1,15 @@
 package main
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
+	"net/http"
 	"os"
 	"text/tabwriter"
 	"time"
 
-	"countersign/internal/deliver/tts"
-	"countersign/internal/server"
-	"countersign/internal/store"
-	"countersign/internal/template"
+	"countersign/internal/adminapi"
+	"countersign/internal/deliver/tts/audio"
 	"countersign/internal/verify"
 )
 
@@ -27,45 +26,34 @@ type templateID struct {
 	ID string `arg:"" help:"Id of the template, from template list."`
 }
 
-func (t templateID) parse() (verify.ID, error) {
-	id, ok := verify.ParseID(t.ID)
-	if !ok {
-		return id, fmt.Errorf("%q is not the id of a template", t.ID)
-	}
-	return id, nil
-}
-
 type templateListCmd struct {
-	configFlag
+	adminFlag
 	Account string `help:"Only of this account." placeholder:"KEY"`
 	Status  string `help:"Only PENDING, ACTIVE or RETIRED ones." enum:",PENDING,ACTIVE,RETIRED" default:"" placeholder:"STATUS"`
 }
 
 // Run lists the templates.
 func (c *templateListCmd) Run(p *process) error {
-	db, err := c.open(p)
-	if err != nil {
-		return err
-	}
-	list, err := db.Templates(p.ctx, c.Account, store.TemplateStatus(c.Status))
-	if err := errors.Join(err, db.Close()); err != nil {
+	query := given(map[string]string{"account": c.Account, "status": c.Status})
+	var list adminapi.Templates
+	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/templates", Query: query}, &list); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "ID\tACCOUNT\tCHANNEL\tLOCALE\tVERSION\tSTATUS\tSINCE\tCONTACT\tTEXT")
-	for _, t := range list {
+	for _, t := range list.Templates {
 		text := fmt.Sprintf("%q", t.Text)
 		if t.Text == "" {
 			text = "recordings"
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.ID, t.Account, t.Channel, t.Locale, t.Version, t.Status,
-			t.CreatedAt.Format(time.RFC3339), t.Contact, text)
+			isoTime(t.CreatedAt), t.Contact, text)
 	}
 	return w.Flush()
 }
 
 type templatePreviewCmd struct {
-	configFlag
+	adminFlag
 	templateID
 	Brand string `help:"Brand to show it with. Default: ${default}." default:"Acme"`
 	PIN   string `help:"PIN to show it with. Default: ${default}." name:"pin" default:"123456"`
@@ -74,44 +62,27 @@ type templatePreviewCmd struct {
 
 // Run shows the template.
 func (c *templatePreviewCmd) Run(p *process) error {
-	id, err := c.parse()
-	if err != nil {
-		return err
+	r := adminapi.Request{
+		Method: http.MethodGet, Path: adminapi.Path("templates", c.ID, "preview"),
+		Query: given(map[string]string{"brand": c.Brand, "pin": c.PIN}),
 	}
-	db, err := c.open(p)
-	if err != nil {
-		return err
-	}
-	return errors.Join(c.show(p, db, id), db.Close())
-}
-
-func (c *templatePreviewCmd) show(p *process, db *store.DB, id verify.ID) error {
-	t, err := db.Template(p.ctx, id)
-	if err != nil {
-		return err
-	}
-	shown, err := template.Show(t, c.Brand, c.PIN)
-	if err != nil {
+	var shown adminapi.TemplatePreview
+	if err := c.ask(p, r, &shown); err != nil {
 		return err
 	}
 	p.printf("%s\n", shown.Text)
-	if t.Channel == verify.SMS {
+	if shown.Channel == verify.SMS {
 		p.printf("encoding: %s\nsegments: %d\n", shown.Encoding, shown.Segments)
 		return nil
 	}
-	cfg, err := c.load(p)
-	if err != nil {
+	r.Path = adminapi.Path("templates", c.ID, "sound")
+	var wav bytes.Buffer
+	if err := c.ask(p, r, &wav); err != nil {
 		return err
 	}
-	speech := server.SpeechConfig(cfg.TTS, newLogger(p.stderr, "warn", "text"))
-	speech.Recordings = server.Recordings(db)
-	speaker, err := tts.New(speech)
+	sound, err := audio.ParseWAV(wav.Bytes())
 	if err != nil {
-		return err
-	}
-	sound, err := speaker.Speak(p.ctx, shown.Script)
-	if err != nil {
-		return err
+		return fmt.Errorf("read the sound: %w", err)
 	}
 	if err := os.WriteFile(c.Out, sound.WAV(), 0o600); err != nil {
 		return err
@@ -122,48 +93,31 @@ func (c *templatePreviewCmd) show(p *process, db *store.DB, id verify.ID) error 
 
 // templateChange is what the commands have in common that decide on a template.
 type templateChange struct {
-	configFlag
+	adminFlag
 	templateID
 }
 
-// decide carries out what an operator decides, and says how the template is then.
-func (c templateChange) decide(p *process, do func(*store.DB, verify.ID) (store.Template, error)) error {
-	id, err := c.parse()
-	if err != nil {
+// decide has it carried out, and says how the template is then.
+func (c templateChange) decide(p *process, what string) error {
+	var t adminapi.Template
+	if err := c.post(p, nil, &t, "templates", c.ID, what); err != nil {
 		return err
 	}
-	return c.change(p, func(db *store.DB) error {
-		t, err := do(db, id)
-		if err == nil {
-			p.printf("%s %s %s version %d is %s\n", t.Account, t.Channel, t.Locale, t.Version, t.Status)
-		}
-		return err
-	})
+	p.printf("%s %s %s version %d is %s\n", t.Account, t.Channel, t.Locale, t.Version, t.Status)
+	return nil
 }
 
 type templateApproveCmd struct{ templateChange }
 
 // Run puts the template into use.
-func (c *templateApproveCmd) Run(p *process) error {
-	return c.decide(p, func(db *store.DB, id verify.ID) (store.Template, error) {
-		return db.ApproveTemplate(p.ctx, id, p.now())
-	})
-}
+func (c *templateApproveCmd) Run(p *process) error { return c.decide(p, "approve") }
 
 type templateRetireCmd struct{ templateChange }
 
 // Run takes the template out of use.
-func (c *templateRetireCmd) Run(p *process) error {
-	return c.decide(p, func(db *store.DB, id verify.ID) (store.Template, error) {
-		return db.RetireTemplate(p.ctx, id)
-	})
-}
+func (c *templateRetireCmd) Run(p *process) error { return c.decide(p, "retire") }
 
 type templateRollbackCmd struct{ templateChange }
 
 // Run puts the earlier template into use.
-func (c *templateRollbackCmd) Run(p *process) error {
-	return c.decide(p, func(db *store.DB, id verify.ID) (store.Template, error) {
-		return db.RollBackTemplate(p.ctx, id, p.now())
-	})
-}
+func (c *templateRollbackCmd) Run(p *process) error { return c.decide(p, "rollback") }

@@ -14,6 +14,7 @@ import (
 	"context"
 	_ "embed" // of the document
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -23,6 +24,7 @@ import (
 
 	"countersign/internal/deliver"
 	"countersign/internal/fraud"
+	"countersign/internal/message"
 	"countersign/internal/store"
 )
 
@@ -43,6 +45,8 @@ type Config struct {
 	Carriers func() []deliver.CarrierStatus
 	// Caps are the limits on one number.
 	Caps fraud.Caps
+	// WAV writes a script, spoken.
+	WAV func(context.Context, io.Writer, message.Script) error
 	// CarrierNames are the carriers that may have a price list.
 	CarrierNames []string
 	// Explain tells clients what went wrong inside: who works on the database with its
@@ -102,6 +106,7 @@ func (h *Handler) routes() []route {
 	all = append(all, accountRoutes()...)
 	all = append(all, numberRoutes()...)
 	all = append(all, keyRoutes()...)
+	all = append(all, templateRoutes()...)
 	all = append(all, fraudRoutes()...)
 	return append(all, priceRoutes()...)
 }

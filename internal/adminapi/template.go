@@ -1,0 +1,179 @@
+package adminapi
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"countersign/internal/store"
+	"countersign/internal/template"
+	"countersign/internal/verify"
+)
+
+func templateRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/templates", serve: (*call).listTemplates},
+		{method: http.MethodGet, path: "/templates/{id}/preview", serve: (*call).previewTemplate},
+		{method: http.MethodGet, path: "/templates/{id}/sound", serve: (*call).soundTemplate},
+		{method: http.MethodPost, path: "/templates/{id}/approve", serve: (*call).approveTemplate, action: "template.approve"},
+		{method: http.MethodPost, path: "/templates/{id}/retire", serve: (*call).retireTemplate, action: "template.retire"},
+		{method: http.MethodPost, path: "/templates/{id}/rollback", serve: (*call).rollBackTemplate, action: "template.rollback"},
+	}
+}
+
+// Template is a template of an account.
+type Template struct {
+	ID         string               `json:"id"`
+	Account    string               `json:"account"`
+	Channel    verify.Channel       `json:"channel"`
+	Locale     string               `json:"locale"`
+	Version    int                  `json:"version"`
+	Status     store.TemplateStatus `json:"status"`
+	Text       string               `json:"text"` // "" where recordings speak
+	Contact    string               `json:"contact"`
+	CreatedAt  string               `json:"created_at"`
+	ApprovedAt string               `json:"approved_at"` // for the first time; "" if it never was
+}
+
+func toTemplate(t store.Template) Template {
+	return Template{
+		t.ID.String(), t.Account, t.Channel, t.Locale, t.Version, t.Status, t.Text, t.Contact, stamp(t.CreatedAt), stamp(t.ApprovedAt),
+	}
+}
+
+// Templates is the answer to a wish for several.
+type Templates struct {
+	Templates []Template `json:"templates"`
+}
+
+func (c *call) listTemplates() error {
+	query, err := c.query("account", "status")
+	if err != nil {
+		return err
+	}
+	status := store.TemplateStatus(query.Get("status"))
+	if !slices.Contains([]store.TemplateStatus{"", store.TemplatePending, store.TemplateActive, store.TemplateRetired}, status) {
+		return invalid("status", "must be %s, %s or %s", store.TemplatePending, store.TemplateActive, store.TemplateRetired)
+	}
+	found, err := c.cfg.Store.Templates(c.r.Context(), query.Get("account"), status)
+	if err != nil {
+		return err
+	}
+	list := Templates{Templates: make([]Template, len(found))}
+	for i, t := range found {
+		list.Templates[i] = toTemplate(t)
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+func (c *call) templateID() (verify.ID, error) {
+	text := c.r.PathValue("id")
+	id, ok := verify.ParseID(text)
+	if !ok {
+		return id, invalid("id", "%q is not the id of a template", printable(text))
+	}
+	return id, nil
+}
+
+// templateProblem gives a refusal of a template its status.
+func templateProblem(err error) error {
+	switch {
+	case errors.Is(err, store.ErrNoTemplate):
+		return &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: store.ErrNoTemplate.Error()}
+	case errors.Is(err, store.ErrNoEarlier), errors.Is(err, store.ErrTemplateStatus):
+		return &Problem{Status: http.StatusConflict, Detail: err.Error()}
+	}
+	return err
+}
+
+// TemplatePreview is what a template says.
+type TemplatePreview struct {
+	Channel  verify.Channel `json:"channel"`
+	Text     string         `json:"text"`     // of the SMS, or the words of the call
+	Encoding string         `json:"encoding"` // of an SMS
+	Segments int            `json:"segments"` // of an SMS
+}
+
+// shown finds the template, and what it says for the brand and PIN of the query.
+func (c *call) shown() (store.Template, template.Preview, error) {
+	var p template.Preview
+	query, err := c.query("brand", "pin")
+	if err != nil {
+		return store.Template{}, p, err
+	}
+	pin := cmp.Or(query.Get("pin"), "123456")
+	if _, ok := verify.ParsePIN(pin); !ok {
+		return store.Template{}, p, invalid("pin", "must have 4 to 10 letters or digits")
+	}
+	brand := query.Get("brand")
+	if err := line("brand", brand, 100); err != nil {
+		return store.Template{}, p, err
+	}
+	id, err := c.templateID()
+	if err != nil {
+		return store.Template{}, p, err
+	}
+	t, err := c.cfg.Store.Template(c.r.Context(), id)
+	if err != nil {
+		return t, p, templateProblem(err)
+	}
+	p, err = template.Show(t, brand, pin)
+	return t, p, err
+}
+
+func (c *call) previewTemplate() error {
+	t, p, err := c.shown()
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, TemplatePreview{t.Channel, p.Text, p.Encoding, p.Segments})
+}
+
+func (c *call) soundTemplate() error {
+	t, p, err := c.shown()
+	if err != nil {
+		return err
+	}
+	if t.Channel != verify.TTS {
+		return &Problem{Status: http.StatusConflict, Parameter: "id", Detail: "it is not the template of a call"}
+	}
+	var wav bytes.Buffer
+	if err := c.cfg.WAV(c.r.Context(), &wav, p.Script); err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Type", "audio/wav")
+	_, _ = c.w.Write(wav.Bytes()) // the client is gone, or has its answer
+	return nil
+}
+
+func (c *call) approveTemplate() error { return c.decide(c.cfg.Store.ApproveTemplate) }
+
+func (c *call) retireTemplate() error {
+	return c.decide(func(ctx context.Context, id verify.ID, _ time.Time) (store.Template, error) {
+		return c.cfg.Store.RetireTemplate(ctx, id)
+	})
+}
+
+func (c *call) rollBackTemplate() error { return c.decide(c.cfg.Store.RollBackTemplate) }
+
+// decide carries out what an operator decides on a template, and answers with the one
+// that it led to.
+func (c *call) decide(do func(context.Context, verify.ID, time.Time) (store.Template, error)) error {
+	id, err := c.templateID()
+	if err != nil {
+		return err
+	}
+	ctx, err := c.change(id.String(), nil)
+	if err != nil {
+		return err
+	}
+	t, err := do(ctx, id, c.now())
+	if err != nil {
+		return templateProblem(err)
+	}
+	return c.changed(http.StatusOK, toTemplate(t))
+}

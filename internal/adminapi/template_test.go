@@ -1,0 +1,73 @@
+package adminapi_test
+
+import (
+	"crypto/rand"
+	"net/url"
+	"strings"
+	"testing"
+
+	"countersign/internal/adminapi"
+	"countersign/internal/server"
+	"countersign/internal/servertest"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+func TestTemplates(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	var ids []string
+	for _, draft := range []store.Template{
+		{Channel: verify.SMS, Encoding: "text", Text: "Code ${pin} from ${brand}"}, {Channel: verify.SMS, Encoding: "text", Text: "${pin} is it"}, {Channel: verify.TTS, Text: "Your code is ${pin}"},
+	} {
+		draft.ID, draft.Account, draft.Locale, draft.CreatedAt = verify.NewID(rand.Reader), server.DemoAccount, "en-gb", servertest.Epoch
+		added, err := o.Store().AddTemplate(t.Context(), draft, nil)
+		must(t, err)
+		ids = append(ids, added.ID.String())
+	}
+	var got adminapi.Template
+	for _, id := range ids[:2] {
+		o.ok("POST", "/templates/"+id+"/approve", nil, &got)
+	}
+	if got.ID != ids[1] || got.Version != 2 || got.Status != "ACTIVE" || got.ApprovedAt == "" {
+		t.Errorf("approved %+v", got)
+	}
+	o.ok("POST", "/templates/"+ids[1]+"/rollback", nil, &got)
+	if got.ID != ids[0] || got.Status != "ACTIVE" {
+		t.Errorf("rolled back to %+v", got)
+	}
+	o.ok("POST", "/templates/"+ids[2]+"/retire", nil, &got)
+	var list adminapi.Templates
+	must(t, o.Do(t.Context(), adminapi.Request{Method: "GET", Path: "/templates", Query: url.Values{"account": {server.DemoAccount}, "status": {"ACTIVE"}}}, &list))
+	if len(list.Templates) != 1 || list.Templates[0].ID != ids[0] {
+		t.Errorf("in use are %+v", list)
+	}
+	var shown adminapi.TemplatePreview
+	must(t, o.Do(t.Context(), adminapi.Request{Method: "GET", Path: "/templates/" + ids[0] + "/preview", Query: url.Values{"pin": {"4711"}, "brand": {"Shop"}}}, &shown))
+	if shown.Text != "Code 4711 from Shop" || shown.Segments != 1 {
+		t.Errorf("shown %+v", shown)
+	}
+	var sound strings.Builder
+	o.ok("GET", "/templates/"+ids[2]+"/sound", nil, &sound)
+	if !strings.HasPrefix(sound.String(), "RIFF") {
+		t.Errorf("the sound is %.10q", sound.String())
+	}
+	for path, status := range map[string]int{
+		"/templates/" + ids[1] + "/rollback": 409, "/templates/" + ids[0] + "/rollback": 409, "/templates/x/approve": 400,
+		"/templates/00000000-0000-4000-8000-000000000000/retire": 404,
+	} {
+		if p := refused(t, o.Client, adminapi.Request{Method: "POST", Path: path}); p.Status != status {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
+	if p := refused(t, o.Client, get("/templates/"+ids[0]+"/sound")); p.Status != 409 {
+		t.Errorf("the sound of an SMS: %+v", p)
+	}
+	var said []string
+	for _, e := range o.log() {
+		said = append(said, e.Action)
+	}
+	if got := strings.Join(said, " "); got != "template.approve template.approve template.rollback template.retire" {
+		t.Errorf("logged %s", got)
+	}
+}
