@@ -104,7 +104,7 @@ func testForgetHeld(t *testing.T, db *store.DB) {
 	})
 	sendOne(t, db, store.Scope{}, forgotten, "demo0001")
 	sendOne(t, db, store.Scope{}, kept, "demo0001")
-	want := store.Forgotten{Cancelled: 1, Held: 1}
+	want := store.Forgotten{Cancelled: 1, Guarded: true, Held: 1}
 	if got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Cancel: true}, at(1)); got != want || err != nil {
 		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
 	}
