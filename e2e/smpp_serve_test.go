@@ -22,7 +22,12 @@ func install(t *testing.T, settings string, flags ...string) installation {
 		settings += "\nops_listen: \"\"\n"
 	}
 	if !strings.Contains(settings, "fraud:") { // tests send to few numbers
-		settings += "\nfraud: {caps: {sends: [], account_sends: []}}\n"
+		settings += `
+fraud:
+  caps: {sends: [], account_sends: []}
+  rules: {conversion: {mode: off}, sequence: {mode: off}, unverified: {mode: off}, prefix: {mode: off}}
+  voice: {mode: off, prefix_calls: 0}
+`
 	}
 	config := fmt.Sprintf("listen: 127.0.0.1:0\ndatabase: sqlite:%s\nkey_file: %s\nlog: {level: debug}\nlimits: {requests_per_second: 1000}\n%s",
 		i.database(), filepath.Join(i.dir, "key"), settings)

@@ -179,3 +179,21 @@ func TestFalseBlocks(t *testing.T) {
 		t.Errorf("%.3f %% were refused, want at most 0.1 %%", share)
 	}
 }
+
+// BenchmarkStart is what the rules cost a start, with an hour behind it.
+func BenchmarkStart(b *testing.B) {
+	s, now := newState(defaultRules()), t0
+	for m := range 60 {
+		play(s, 80, 20, now.Add(time.Duration(m-60)*time.Minute))
+	}
+	numbers := make([]string, 1000)
+	for i := range numbers {
+		numbers[i] = fmt.Sprintf("4477009%05d", i*100)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		a := attempt(numbers[i%1000])
+		s.Start(a, now)
+		s.TakeBack(a, now)
+	}
+}

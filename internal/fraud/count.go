@@ -71,7 +71,15 @@ func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
 // series is what was counted at one place, by the minute, the oldest first. Minutes
 // in which nothing happened are not there.
-type series struct{ minutes []minuteCounts }
+type series struct {
+	minutes []minuteCounts
+
+	// The last sum that was asked for, kept up with what is added: nearly all rules
+	// look back equally far, and a start asks several.
+	from  int64
+	sum   Counts
+	known bool
+}
 
 type minuteCounts struct {
 	minute int64
@@ -87,7 +95,9 @@ func (s *series) add(minute, oldest int64, n Counts) {
 	}
 	if at > 0 && s.minutes[at-1].minute == minute {
 		s.minutes[at-1].Counts = s.minutes[at-1].Plus(n)
+		s.added(minute, n)
 	} else if minute >= oldest {
+		s.added(minute, n)
 		s.minutes = append(s.minutes, minuteCounts{})
 		copy(s.minutes[at+1:], s.minutes[at:])
 		s.minutes[at] = minuteCounts{minute, n}
@@ -99,11 +109,21 @@ func (s *series) add(minute, oldest int64, n Counts) {
 	s.minutes = append(s.minutes[:0], s.minutes[gone:]...)
 }
 
-// since sums the minutes from one on.
+func (s *series) added(minute int64, n Counts) {
+	if s.known && minute >= s.from {
+		s.sum = s.sum.Plus(n)
+	}
+}
+
+// since sums the minutes from one on, none of which may be forgotten yet.
 func (s *series) since(minute int64) (sum Counts) {
 	if s == nil {
 		return sum
 	}
+	if s.known && s.from == minute {
+		return s.sum
+	}
+	defer func() { s.from, s.sum, s.known = minute, sum, true }()
 	for i := len(s.minutes) - 1; i >= 0 && s.minutes[i].minute >= minute; i-- {
 		sum = sum.Plus(s.minutes[i].Counts)
 	}

@@ -87,6 +87,9 @@ func (w *Watch) sync(ctx context.Context) error {
 	}
 	w.state.Know(blocks, unblocks, now)
 	w.readAt = now
+	places, evicted := w.state.Expire(now)
+	w.metrics.places.Set(float64(places))
+	w.metrics.evicted.Set(float64(evicted))
 	return nil
 }
 
@@ -135,11 +138,8 @@ func (w *Watch) hear(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// look compares the last hours with what was usual, and forgets what is old.
+// look compares the last hours with what was usual, and deletes what is old.
 func (w *Watch) look(ctx context.Context, now time.Time) error {
-	places, evicted := w.state.Expire(now)
-	w.metrics.places.Set(float64(places))
-	w.metrics.evicted.Set(float64(evicted))
 	if err := w.lookAtCountries(ctx, now); err != nil {
 		return err
 	}
