@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -31,6 +32,15 @@ func TestCrashJudge(t *testing.T) {
 
 		{"charged twice", "doubled charge", func(e *evidence) { e.charge("charge/right/again", -12050000) }},
 		{"charged without a trace", "wrong balance", func(e *evidence) { e.books.balance -= 12050000 }},
+		{"refunded though sent", "refund of what was sent", func(e *evidence) { e.charge("refund/"+e.of("expired").id, 12050000) }},
+		{"refunded though it succeeded", "refund too early", func(e *evidence) { e.charge("refund/"+e.of("right").id, 12050000) }},
+		{"refunded for nothing", "refund for nothing", func(e *evidence) { e.charge("refund/nobody", 12050000) }},
+		{"refunded twice", "doubled refund", func(e *evidence) {
+			for range 2 {
+				e.charge("refund/"+e.of("expired").id, 12050000)
+			}
+		}},
+		{"refunded too much", "wrong refund", func(e *evidence) { e.charge("refund/"+e.of("expired").id, 12050001) }},
 		{"not charged", "lost charge", func(e *evidence) {
 			e.books.ledger = e.books.ledger[:len(e.books.ledger)-1]
 		}},
@@ -331,7 +341,8 @@ func (e *evidence) verification(id, status string, finalized, n int) {
 }
 
 func (e *evidence) charge(key string, amount int64) {
-	e.books.ledger = append(e.books.ledger, entry{key, "charge", amount})
+	kind, _, _ := strings.Cut(key, "/")
+	e.books.ledger = append(e.books.ledger, entry{key, kind, amount})
 	e.books.balance += amount
 }
 

@@ -74,6 +74,7 @@ type record struct {
 	price     int64
 	finalized time.Time // zero while in progress
 	secret    bool      // the PIN is still there
+	refunded  bool      // says the ledger
 	events    []event   // in their order
 	checks    []checked // in their order
 }
@@ -232,14 +233,18 @@ func (q *inquiry) judgeFile() {
 	}
 }
 
-// judgeMoney: each verification is charged once, its price, and the balance is
-// what that leaves.
+// judgeMoney: each verification is charged once, its price, which is given back once
+// and only where nothing of it ever left; and the balance is what that leaves.
 func (q *inquiry) judgeMoney() {
 	const credit = 1000 * 1e8 // of a new demonstration
 	charges := map[string]int{}
 	var sum, topUps int64
 	for _, e := range q.books.ledger {
 		sum += e.amount
+		if e.kind == "refund" {
+			q.judgeRefund(e)
+			continue
+		}
 		if e.kind != "charge" {
 			topUps += e.amount
 			continue
@@ -267,6 +272,29 @@ func (q *inquiry) judgeMoney() {
 	}
 	if q.books.balance != sum {
 		q.fault("wrong balance", "%d, and the ledger says %d", q.books.balance, sum)
+	}
+}
+
+// judgeRefund: a price is given back once, of what is over without a success, and of
+// which no carrier ever had a message.
+func (q *inquiry) judgeRefund(e entry) {
+	r, ok := q.books.verifications[strings.TrimPrefix(e.key, "refund/")]
+	switch {
+	case !ok:
+		q.fault("refund for nothing", "%s", e.key)
+		return
+	case r.refunded:
+		q.fault("doubled refund", "%s", e.key)
+	case e.amount != r.price:
+		q.fault("wrong refund", "%s is %d, the price %d", e.key, e.amount, r.price)
+	case r.finalized.IsZero() || r.status == "SUCCESS":
+		q.fault("refund too early", "%s of one that is %s", e.key, r.status)
+	}
+	r.refunded = true
+	for _, ev := range r.events {
+		if ev.attempt != 1 || ev.state != "refused" && ev.state != "expired" {
+			q.fault("refund of what was sent", "%s: event %s is %s at attempt %d", e.key, ev.id, ev.state, ev.attempt)
+		}
 	}
 }
 
@@ -779,7 +807,11 @@ func (t *trial) judgeSearch() {
 	if !ok {
 		return // nobody knows its id, or judgeStarts has blamed that
 	}
-	if want := fmt.Sprintf("%d.%08d", t.plan.price/1e8, t.plan.price%1e8); f.Price != want || t.price != t.plan.price {
+	want := fmt.Sprintf("%d.%08d", t.plan.price/1e8, t.plan.price%1e8)
+	if t.refunded {
+		want = "0"
+	}
+	if f.Price != want || t.price != t.plan.price {
 		t.blame("wrong price", "search says %s, want %s", f.Price, want)
 	}
 	if f.Number != t.number || len(f.Events) != len(t.events) || len(f.Checks) != len(t.checks) {
