@@ -30,10 +30,15 @@ func bugs() map[string]func(*evidence) bool {
 			delete(e.charges, id)
 			return true
 		},
-		"one never ends":       record(func(r *store.Record) bool { r.Status = verify.InProgress; return true }),
-		"something stays due":  func(e *evidence) bool { e.due = true; return true },
-		"charged twice":        charge(2),
-		"never charged":        charge(0),
+		"one never ends":      record(func(r *store.Record) bool { r.Status = verify.InProgress; return true }),
+		"something stays due": func(e *evidence) bool { e.due = true; return true },
+		"charged twice":       charge(2),
+		"never charged":       charge(0),
+		"refunded though sent": record(func(r *store.Record) bool {
+			done := r.Paid && r.Status != verify.Success
+			r.Paid = r.Paid && !done
+			return done
+		}),
 		"the balance is wrong": func(e *evidence) bool { e.balance++; return true },
 		"two run at a time for one number": func(e *evidence) bool {
 			for i, r := range e.records {

@@ -20,6 +20,7 @@ type evidence struct {
 	phones  []sent
 	records []store.Record // of the database, in the end
 	charges map[verify.ID]int
+	refunds map[verify.ID]int
 	balance verify.Money
 	due     bool // something is still to be done
 	crashes int
@@ -33,7 +34,7 @@ func (w *world) collect() evidence {
 	w.must(err)
 	defer func() { w.must(db.Close()) }()
 	e := evidence{
-		starts: w.starts, checks: w.checks, phones: w.phones, charges: map[verify.ID]int{},
+		starts: w.starts, checks: w.checks, phones: w.phones, charges: map[verify.ID]int{}, refunds: map[verify.ID]int{},
 		crashes: w.crashes, calm: w.crashes == 0 && !w.stood, caps: w.caps,
 	}
 	raw, err := sql.Open("sqlite", w.path)
@@ -55,6 +56,12 @@ func (w *world) collect() evidence {
 	for _, text := range keys {
 		id, _ := verify.ParseID(text)
 		e.charges[id]++
+	}
+	keys, err = list(w.ctx, raw, `SELECT substr(key, 8) FROM ledger WHERE kind = 'refund'`)
+	w.must(err)
+	for _, text := range keys {
+		id, _ := verify.ParseID(text)
+		e.refunds[id]++
 	}
 	accounts, err := db.Accounts(w.ctx)
 	w.must(err)
@@ -96,6 +103,19 @@ func judge(e evidence) (broken []string) {
 		}
 		if n := e.charges[r.ID]; n != 1 {
 			complain("%s for %s is charged %d times", r.ID, r.Number, n)
+		}
+		balance += r.Price * verify.Money(e.refunds[r.ID])
+		want := 0
+		if r.Status != verify.Success && !slices.ContainsFunc(r.EventList, func(ev verify.Event) bool {
+			return ev.Attempt != 1 || ev.State != verify.EventRefused && (ev.State != verify.EventExpired || ev.Carrier != "")
+		}) {
+			want = 1
+		}
+		if n := e.refunds[r.ID]; n != want || r.Paid != (n == 0) {
+			complain("%s for %s, which is %s, is refunded %d times, want %d; paid %v", r.ID, r.Number, r.Status, n, want, r.Paid)
+		}
+		if e.refunds[r.ID] > 0 && slices.ContainsFunc(e.phones, func(s sent) bool { return s.request == r.ID }) {
+			complain("%s for %s is refunded, but a phone has a message of it", r.ID, r.Number)
 		}
 		broken = append(broken, judgeRecord(r)...)
 	}
