@@ -39,7 +39,7 @@ func (c carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissio
 	}
 	luck := n.w.luck(m)
 	switch p := luck.IntN(100); {
-	case p < 6:
+	case p < 6 || n.w.shunned(m):
 		return deliver.Submission{}, fmt.Errorf("%w: no", deliver.ErrRefused)
 	case p < 14:
 		return deliver.Submission{}, fmt.Errorf("%w: not now", deliver.ErrNotSent)
@@ -79,6 +79,15 @@ func (w *world) luck(m deliver.Message) *rand.Rand {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%d", key, w.tries[key])
 	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
+}
+
+// shunned reports whether the carrier takes no message of this verification at all.
+func (w *world) shunned(m deliver.Message) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s/%d", m.To, w.ordinals[m.RequestID])
+	return rand.New(rand.NewPCG(w.seed, h.Sum64())).IntN(100) < 8
 }
 
 // arrive keeps what the person finds on the phone.
