@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -99,7 +98,7 @@ func (c *ledgerExportCmd) Run(p *process) (err error) {
 		return fmt.Errorf("--until: %w", err)
 	}
 	return c.change(p, func(db *store.DB) (err error) {
-		out := io.Writer(p.stdout)
+		out := p.stdout
 		if c.Out != "" {
 			f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
