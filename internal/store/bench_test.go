@@ -14,8 +14,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// BenchmarkAccept writes what a verification costs the database: it is accepted
-// and charged, and the outcome of its first message is recorded. 64 callers share
+// BenchmarkAccept writes what a verification costs the database: it is accepted,
+// counted for its number and charged, and the outcome of its first message is recorded. 64 callers share
 // commits.
 func BenchmarkAccept(b *testing.B) {
 	for engine, database := range map[string]func() string{
@@ -53,11 +53,16 @@ func accept(b *testing.B, db *store.DB, n int64) error {
 	v, e := verify.Start(req, verify.Unit/8, t0, rand.Reader)
 	row := &store.Row{Verification: v}
 	row.Take("node-1", at(15))
-	err := db.WriteFor(b.Context(), req.Account, func(tx *store.Tx) error {
+	err := db.WriteIn(b.Context(), store.Scope{Account: req.Account, Number: req.Number}, func(tx *store.Tx) error {
+		g, err := tx.Guard(req.Number)
+		if err != nil {
+			return err
+		}
 		if running, ok, err := tx.ChargeUnlessRunning(v, store.Payer{}, t0); err != nil || !ok {
 			return errors.Join(err, fmt.Errorf("paid %v, running %v", ok, running))
 		}
-		return tx.Insert(row, e)
+		g.Number = twenty().Sent(g.Number, req.Account, t0)
+		return errors.Join(tx.Insert(row, e), tx.SaveGuard(g, twenty().StaleAt(g.Number)))
 	})
 	if err != nil {
 		return err
