@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/config"
@@ -21,6 +23,18 @@ func (s *Server) makeVelocity(reg prometheus.Registerer) {
 		}
 	}
 	s.velocity = velocity.New(conf)
+}
+
+// watch begins to, with what is known already. A stop that comes just then finds a
+// server that runs.
+func (s *Server) watch(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := s.velocity.Load(ctx); err != nil {
+		return err
+	}
+	s.velocity.Start()
+	return nil
 }
 
 func fraudRules(f config.Fraud) fraud.Rules {

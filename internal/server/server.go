@@ -315,10 +315,9 @@ func (s *Server) Store() *store.DB { return s.db }
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := s.velocity.Load(ctx); err != nil {
+	if err := s.watch(ctx); err != nil {
 		return errors.Join(err, s.Close())
 	}
-	s.velocity.Start()
 	s.engine.Resume()
 	s.old.Start()
 	s.balances.Start()
