@@ -27,7 +27,7 @@ type accountCmd struct {
 
 type accountCreateCmd struct {
 	adminFlag
-	settingFlags
+	settingFlags    `group:"Settings"`
 	Name            string   `arg:"" help:"What the account is for."`
 	Key             string   `help:"The api_key: 8 letters and digits; drawn if empty."`
 	Secret          string   `help:"The api_secret; drawn if empty. Others can see it on the command line."`

@@ -81,10 +81,10 @@ func putList[T any](in map[string]any, name string, list []T) {
 
 type accountSetCmd struct {
 	adminFlag
-	settingFlags
-	Key   string   `arg:"" help:"The api_key."`
-	Name  *string  `help:"What the account is for."`
-	Clear []string `help:"Setting to put back to what it is for a new account, by the name of its flag; may be repeated." placeholder:"FLAG"`
+	settingFlags `group:"Settings"`
+	Key          string   `arg:"" help:"The api_key."`
+	Name         *string  `help:"What the account is for."`
+	Clear        []string `help:"Setting to put back to what it is for a new account, by the name of its flag; may be repeated." placeholder:"FLAG"`
 }
 
 // cleared is what a setting becomes that is cleared, by its flag.
