@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"os"
+	"strconv"
 	"text/tabwriter"
-	"time"
 
-	"countersign/internal/billing"
-	"countersign/internal/store"
+	"countersign/internal/adminapi"
 )
 
 type ledgerCmd struct {
@@ -18,69 +21,56 @@ type ledgerCmd struct {
 }
 
 type ledgerListCmd struct {
-	configFlag
+	adminFlag
 	Account string `arg:"" help:"The api_key."`
 	Limit   int    `help:"Most entries. Default: ${default}." default:"20" placeholder:"N"`
 }
 
 // Run lists the entries.
 func (c *ledgerListCmd) Run(p *process) error {
-	if c.Limit < 1 {
-		return errors.New("--limit must be at least 1")
+	r := adminapi.Request{
+		Method: http.MethodGet, Path: adminapi.Path("accounts", c.Account, "ledger"), Query: url.Values{"limit": {strconv.Itoa(c.Limit)}},
 	}
-	return c.change(p, func(db *store.DB) error {
-		if _, ok, err := db.Book(p.ctx, c.Account); err != nil || !ok {
-			return errors.Join(err, unknown(ok, c.Account))
-		}
-		entries, err := db.NewestEntries(p.ctx, c.Account, c.Limit)
-		if err != nil {
-			return err
-		}
-		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-		_, _ = fmt.Fprintln(w, "TIME\tKIND\tAMOUNT\tFOR\tKEY")
-		for _, e := range entries {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.CreatedAt.Format(time.RFC3339), e.Kind, e.Amount, dash(e.SubAccount), e.Key)
-		}
-		return w.Flush()
-	})
-}
-
-func unknown(known bool, account string) error {
-	if known {
-		return nil
+	var list adminapi.Entries
+	if err := c.ask(p, r, &list); err != nil {
+		return err
 	}
-	return fmt.Errorf("account %s: %w", account, store.ErrNoAccount)
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "TIME\tKIND\tAMOUNT\tFOR\tKEY")
+	for _, e := range list.Entries {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", isoTime(e.At), e.Kind, e.Amount, dash(e.SubAccount), e.Key)
+	}
+	return w.Flush()
 }
 
 type ledgerCheckCmd struct {
-	configFlag
+	adminFlag
 	Account string `help:"Only that of this api_key." placeholder:"KEY"`
 }
 
 // Run checks the books.
 func (c *ledgerCheckCmd) Run(p *process) error {
-	return c.change(p, func(db *store.DB) error {
-		books, wrong, err := billing.Books(p.ctx, db, c.Account)
-		if err != nil {
-			return err
-		}
-		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-		_, _ = fmt.Fprintln(w, "ACCOUNT\tBALANCE\tSUM\tDIFFERENCE\tENTRIES\tCARRIED\tCARRIER COST")
-		for _, b := range books {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", b.Account, b.Balance, b.Sum, b.Balance-b.Sum, b.Entries, b.Carried, -b.Costs)
-		}
-		if err := w.Flush(); err != nil {
-			return err
-		}
-		if wrong > 0 {
-			return fmt.Errorf("%d of %d balances are not the sum of their entries", wrong, len(books))
-		}
-		return nil
-	})
+	r := adminapi.Request{Method: http.MethodGet, Path: "/ledger/check", Query: given(map[string]string{"account": c.Account})}
+	var list adminapi.Books
+	if err := c.ask(p, r, &list); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "ACCOUNT\tBALANCE\tSUM\tDIFFERENCE\tENTRIES\tCARRIED\tCARRIER COST")
+	for _, b := range list.Books {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", b.Account, b.Balance, b.Sum, b.Difference, b.Entries, b.Carried, b.CarrierCost)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if list.Wrong > 0 {
+		return fmt.Errorf("%d of %d balances are not the sum of their entries", list.Wrong, len(list.Books))
+	}
+	return nil
 }
 
 type ledgerExportCmd struct {
-	configFlag
+	adminFlag
 	Account string `help:"Only the entries of this api_key." placeholder:"KEY"`
 	From    string `help:"From a day (UTC), or a time such as 2026-12-31T23:00:00Z, on." placeholder:"TIME"`
 	Until   string `help:"Before a day or a time." placeholder:"TIME"`
@@ -89,28 +79,35 @@ type ledgerExportCmd struct {
 
 // Run writes the ledger.
 func (c *ledgerExportCmd) Run(p *process) (err error) {
-	from, err := billing.ParseTime(c.From)
-	if err != nil {
-		return fmt.Errorf("--from: %w", err)
-	}
-	until, err := billing.ParseTime(c.Until)
-	if err != nil {
-		return fmt.Errorf("--until: %w", err)
-	}
-	return c.change(p, func(db *store.DB) (err error) {
-		out := p.stdout
-		if c.Out != "" {
-			f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, f.Close()) }()
-			out = f
+	out := &lineCounter{next: p.stdout}
+	if c.Out != "" {
+		f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
 		}
-		entries, err := billing.WriteLedger(p.ctx, db, c.Account, from, until, out)
-		if err == nil && c.Out != "" {
-			p.printf("%d entries exported\n", entries)
-		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		out.next = f
+	}
+	r := adminapi.Request{
+		Method: http.MethodGet, Path: "/ledger", Query: given(map[string]string{"account": c.Account, "from": c.From, "until": c.Until}),
+	}
+	if err := c.ask(p, r, out); err != nil {
 		return err
-	})
+	}
+	if c.Out != "" {
+		p.printf("%d entries exported\n", out.n-1) // the first line has the names
+	}
+	return nil
+}
+
+// lineCounter counts the lines that it passes on.
+type lineCounter struct {
+	next io.Writer
+	n    int
+}
+
+// Write counts lines.
+func (l *lineCounter) Write(b []byte) (int, error) {
+	l.n += bytes.Count(b, []byte("\n"))
+	return l.next.Write(b)
 }

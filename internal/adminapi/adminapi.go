@@ -106,6 +106,7 @@ func (h *Handler) routes() []route {
 	all = append(all, accountRoutes()...)
 	all = append(all, numberRoutes()...)
 	all = append(all, keyRoutes()...)
+	all = append(all, ledgerRoutes()...)
 	all = append(all, templateRoutes()...)
 	all = append(all, fraudRoutes()...)
 	return append(all, priceRoutes()...)

@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -31,6 +32,7 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer abort(writer)
 		t.handler.ServeHTTP(a, in)
 		a.WriteHeader(http.StatusOK)
 		_ = writer.Close() // never fails (io.Pipe)
@@ -40,6 +42,19 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		Status: http.StatusText(a.code), StatusCode: a.code, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.sent, ContentLength: -1, Request: r, Body: &localBody{reader, cancel, ended},
 	}, nil
+}
+
+var errAborted = errors.New("the answer was broken off")
+
+// abort ends a local answer as a connection would end.
+func abort(pipe *io.PipeWriter) {
+	switch fault := recover(); fault {
+	case nil:
+	case http.ErrAbortHandler: //nolint:errorlint // it is panicked with as it is
+		_ = pipe.CloseWithError(errAborted) // never fails (io.Pipe)
+	default:
+		panic(fault)
+	}
 }
 
 // localAnswer is where the handler writes.

@@ -1,0 +1,131 @@
+package adminapi
+
+import (
+	"net/http"
+	"time"
+
+	"countersign/internal/billing"
+	"countersign/internal/store"
+)
+
+func ledgerRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/accounts/{key}/ledger", serve: (*call).listEntries},
+		{method: http.MethodGet, path: "/ledger", serve: (*call).exportLedger, slow: true},
+		{method: http.MethodGet, path: "/ledger/check", serve: (*call).checkLedger, slow: true},
+	}
+}
+
+// Entries is a part of the ledger of an account, the newest entry first.
+type Entries struct {
+	Entries []Entry `json:"entries"`
+}
+
+// Entry is one entry of the ledger.
+type Entry struct {
+	Key        string `json:"key"`
+	Kind       string `json:"kind"`
+	Amount     string `json:"amount"`
+	Account    string `json:"account"`
+	SubAccount string `json:"sub_account"` // whose the matter was, where another account pays; "" otherwise
+	At         string `json:"at"`
+}
+
+func (c *call) listEntries() error {
+	query, err := c.query("limit")
+	if err != nil {
+		return err
+	}
+	most, err := limit(query, 20, 1000)
+	if err != nil {
+		return err
+	}
+	key := c.r.PathValue("key")
+	_, ok, err := c.cfg.Store.Book(c.r.Context(), key)
+	if err == nil && !ok {
+		err = store.ErrNoAccount
+	}
+	if err != nil {
+		return err
+	}
+	found, err := c.cfg.Store.NewestEntries(c.r.Context(), key, most)
+	if err != nil {
+		return err
+	}
+	list := Entries{Entries: make([]Entry, len(found))}
+	for i, e := range found {
+		list.Entries[i] = Entry{e.Key, e.Kind, e.Amount.String(), e.Account, e.SubAccount, stamp(e.CreatedAt)}
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+// Books are the balances of accounts, held against their entries.
+type Books struct {
+	Books []Book `json:"books"`
+	Wrong int    `json:"wrong"` // balances that are not the sum of their entries
+}
+
+// Book is the balance of an account, and what its entries come to.
+type Book struct {
+	Account     string `json:"account"`
+	Balance     string `json:"balance"`
+	Sum         string `json:"sum"`
+	Difference  string `json:"difference"`
+	Entries     int    `json:"entries"`
+	Carried     string `json:"carried"`
+	CarrierCost string `json:"carrier_cost"`
+}
+
+func (c *call) checkLedger() error {
+	query, err := c.query("account")
+	if err != nil {
+		return err
+	}
+	books, wrong, err := billing.Books(c.r.Context(), c.cfg.Store, query.Get("account"))
+	if err != nil {
+		return err
+	}
+	list := Books{Books: make([]Book, len(books)), Wrong: wrong}
+	for i, b := range books {
+		list.Books[i] = Book{
+			b.Account, b.Balance.String(), b.Sum.String(), (b.Balance - b.Sum).String(), b.Entries, b.Carried.String(), (-b.Costs).String(),
+		}
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+func (c *call) exportLedger() error {
+	query, err := c.query("account", "from", "until")
+	if err != nil {
+		return err
+	}
+	var from, until time.Time
+	if from, err = billing.ParseTime(query.Get("from")); err != nil {
+		return invalid("from", "%v", err)
+	}
+	if until, err = billing.ParseTime(query.Get("until")); err != nil {
+		return invalid("until", "%v", err)
+	}
+	out := &exported{w: c.w}
+	_, err = billing.WriteLedger(c.r.Context(), c.cfg.Store, query.Get("account"), from, until, out)
+	if err != nil && out.begun {
+		c.cfg.Log.Error("admin call failed", "route", "GET "+Base+c.route.path, "error", err)
+		panic(http.ErrAbortHandler) // the client must not take a part for all
+	}
+	return err
+}
+
+// exported begins the answer with the first byte: until then it can be an error.
+type exported struct {
+	w     http.ResponseWriter
+	begun bool
+}
+
+// Write passes on what was exported.
+func (e *exported) Write(b []byte) (int, error) {
+	if !e.begun {
+		e.begun = true
+		e.w.Header().Set("Content-Type", csvType+"; charset=utf-8")
+	}
+	return e.w.Write(b)
+}
