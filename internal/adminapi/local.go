@@ -50,7 +50,7 @@ var errAborted = errors.New("the answer was broken off")
 func abort(pipe *io.PipeWriter) {
 	switch fault := recover(); fault {
 	case nil:
-	case http.ErrAbortHandler: //nolint:errorlint // it is panicked with as it is
+	case http.ErrAbortHandler:
 		_ = pipe.CloseWithError(errAborted) // never fails (io.Pipe)
 	default:
 		panic(fault)
