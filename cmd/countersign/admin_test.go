@@ -106,10 +106,11 @@ func TestSameOutput(t *testing.T) {
 			t.Parallel()
 			in := administered(t)
 			in.environ = append(in.environ, way(in)...)
+			prices := strings.NewReplacer("PRICES", in.file("prices.csv", "GB,0.07\n*,0.1\n"), "WRONG", in.file("wrong.csv", "Britain,1\n"))
 			var all strings.Builder
 			for _, line := range commands() {
-				code, stdout, stderr := in.run(append(strings.Split(strings.TrimPrefix(line, "!"), "|"), "CONFIG")...)
-				all.WriteString(line + "\n" + stdout + stderr)
+				code, stdout, stderr := in.run(append(strings.Split(prices.Replace(strings.TrimPrefix(line, "!")), "|"), "CONFIG")...)
+				all.WriteString(line + "\n" + stdout + strings.ReplaceAll(stderr, in.dir, "DIR"))
 				if wanted := strings.HasPrefix(line, "!"); wanted != (code != 0) {
 					t.Errorf("%s ends with %d: %s", line, code, stderr)
 				}
@@ -130,11 +131,11 @@ func commands() []string {
 		"account|credit|acme0001|0.25", "account|set|acme0001|--on-undeliverable=next_event", "account|rotate-secret|acme0001", "account|list",
 		"number|block|+44 7700-900007|--reason=fraud, twice", "number|block|447700900006", "number|list", "number|unblock|447700900006", "number|list",
 		"number|status|447700900007", "number|forget|447700900007|--unblock", "keys|status", "keys|rotate",
-		"price|set|GB|0.05", "price|set|44770|0.04|--channel=tts|--from=2026-01-01|--until=2036-01-01", "price|export", "price|list", "template|list", "ledger|check", "ledger|check|--account=acme0001",
+		"price|set|GB|0.05", "price|set|44770|0.04|--channel=tts|--from=2026-01-01|--until=2036-01-01", "price|export", "price|list", "price|import|PRICES", "price|list", "template|list", "ledger|check", "ledger|check|--account=acme0001",
 		"verification|list|--number=447700900000", "verification|list|--account=acme0001", "migrate|status",
 		"!account|create|Thief|--key=acme0001", "!account|create|x|--credit=lots", "!account|bar|nobody00", "!account|credit|acme0001|much",
 		"!ledger|list|nobody00", "!ledger|export|--from=soon", "!number|block|12", "!template|approve|nonsense", "!number|unlock|447700900006", "!number|status|12",
-		"!price|set|Britain|1", "!price|set|GB|much", "!price|set|GB|1|--carrier=nobody", "!number|unblock|447700900006", "!verification|list", "!verification|show|1", "!audit|list|--limit=0",
+		"!price|import|WRONG", "!price|set|Britain|1", "!price|set|GB|much", "!price|set|GB|1|--carrier=nobody", "!number|unblock|447700900006", "!verification|list", "!verification|show|1", "!audit|list|--limit=0",
 	}
 }
 

@@ -65,6 +65,9 @@ func (c *Client) Do(ctx context.Context, r Request, out any) error {
 
 func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {
 	body, kind := r.CSV, csvType
+	if body != nil {
+		body = io.NopCloser(body) // it is the caller's to close
+	}
 	if r.JSON != nil {
 		text, err := json.Marshal(r.JSON)
 		if err != nil {
