@@ -46,13 +46,28 @@ func (p Proxies) client(r *http.Request) (netip.Addr, bool) {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && p.trusts(client); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		hop, ok := hopAddr(strings.TrimSpace(hops[i]))
+		if !ok {
 			break // not an address: whoever wrote it cannot be believed
 		}
 		client = hop
 	}
 	return client.Unmap(), true
+}
+
+// hopAddr reads what a proxy wrote of a client: its address, and some proxies add the
+// port, and then brackets around an IPv6 address.
+func hopAddr(text string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr, true
+	}
+	if at, err := netip.ParseAddrPort(text); err == nil {
+		return at.Addr(), true
+	}
+	inner, opened := strings.CutPrefix(text, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	addr, err := netip.ParseAddr(inner)
+	return addr, opened && closed && err == nil && addr.Is6()
 }
 
 func subnet(addr netip.Addr) netip.Prefix {

@@ -43,6 +43,13 @@ func TestClient(t *testing.T) {
 		{"mapped proxy", "[::ffff:10.0.0.1]:1", []string{"203.0.113.9"}, "203.0.113.9"},
 		{"mapped hop", "10.0.0.1:1", []string{"203.0.113.9, ::ffff:10.0.0.3"}, "203.0.113.9"},
 		{"mapped client", "10.0.0.1:1", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
+		{"hop with a port", "10.0.0.1:1", []string{"203.0.113.9:1234"}, "203.0.113.9"},
+		{"proxy with a port", "10.0.0.1:1", []string{"203.0.113.9:1234, 10.0.0.3:80"}, "203.0.113.9"},
+		{"IPv6 hop with a port", "10.0.0.1:1", []string{"[2001:db8:2::1]:1234"}, "2001:db8:2::1"},
+		{"IPv6 hop in brackets", "10.0.0.1:1", []string{"[2001:db8:2::1]"}, "2001:db8:2::1"},
+		{"IPv4 hop in brackets", "10.0.0.1:1", []string{"[203.0.113.9]"}, "10.0.0.1"},
+		{"hop with half a bracket", "10.0.0.1:1", []string{"[2001:db8:2::1"}, "10.0.0.1"},
+		{"hop with no number for a port", "10.0.0.1:1", []string{"203.0.113.9:http"}, "10.0.0.1"},
 		{"no port", "198.51.100.1", nil, "198.51.100.1"},
 		{"no address", "@", []string{"203.0.113.9"}, "@"},
 	}
