@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/internal/phone"
 	"countersign/internal/verify"
 )
 
@@ -146,7 +147,7 @@ func readPrice(names, record []string) (p verify.Price, err error) {
 		case colCountry:
 			p.Country = strings.ToUpper(field)
 			if p.Country != "" && p.Country != allOthers && !isCountry(p.Country) {
-				return p, fmt.Errorf("%q is not a country of two letters", field)
+				return p, fmt.Errorf("%q is not a country (ISO 3166-1, two letters)", field)
 			}
 		case colPrefix:
 			p.Prefix = strings.TrimPrefix(field, "+")
@@ -210,7 +211,7 @@ func CheckPrice(p verify.Price) error {
 	case p.Country != "" && p.Prefix != "":
 		return errBoth
 	case p.Country != "" && !isCountry(p.Country):
-		return fmt.Errorf("%q is not a country of two letters", p.Country)
+		return fmt.Errorf("%q is not a country (ISO 3166-1, two letters)", p.Country)
 	case p.Prefix != "" && (len(p.Prefix) > 15 || p.Prefix[0] == '0' || strings.Trim(p.Prefix, "0123456789") != ""):
 		return fmt.Errorf("%q is not the first digits of an international number", p.Prefix)
 	case p.Channel != "" && p.Channel != verify.SMS && p.Channel != verify.TTS:
@@ -223,8 +224,11 @@ func CheckPrice(p verify.Price) error {
 	return nil
 }
 
+// isCountry reports whether a number can be of the country: a price for another would
+// never be found.
 func isCountry(c string) bool {
-	return len(c) == 2 && strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+	_, err := phone.Country(c)
+	return err == nil
 }
 
 // WritePrices writes prices in the form that ReadPrices reads, with the columns that

@@ -33,6 +33,8 @@ func TestReadPrices(t *testing.T) {
 		{"ErrOthersTwice", "*,1\n*,2\n", nil, "line 2: a second price for *"},
 		{"ErrHeaderLater", "*,1\ncountry,price\n", nil, `line 2: "country"`},
 		{"ErrCountry", "*,1\nUSA,1\n", nil, `line 2: "USA" is not a country`},
+		{"ErrNoSuchCountry", "*,1\nXX,1\n", nil, `line 2: "XX" is not a country`},
+		{"ErrReservedCountry", "*,1\nAA,1\n", nil, `line 2: "AA" is not a country`},
 		{"ErrNoCountry", "*,1\n,1\n", nil, "line 2"},
 		{"ErrNegative", "*,-1\n", nil, `line 1: "-1" is not a price`},
 		{"ErrPrice", "*,1\n\nUS,one\n", nil, `line 3: "one" is not a price`},
