@@ -38,6 +38,9 @@ func (a *API) start(ctx context.Context, c *call) (any, error) {
 	if req.ChosenPIN, err = c.pinCode(); err != nil {
 		return nil, err
 	}
+	if !a.cfg.Writer.MayName(ctx, c.account.Key, req.Locale, brand, a.cfg.Denied.Has) {
+		return nil, verify.Invalid("brand")
+	}
 	req.Brand, req.Sender = brand, sender
 	return a.accept(ctx, c, req)
 }
@@ -87,7 +90,9 @@ func (a *API) locale(ctx context.Context, c *call, number phone.Number, kind mes
 	if ok {
 		return locale, nil
 	}
-	if own := template.Locale(lg); kind == message.Verification && a.cfg.Writer.Speaks(ctx, c.account.Key, own) {
+	// One of ours is written as we write it, whether the account has a template or not.
+	own := template.Locale(lg)
+	if _, ours := a.cfg.Messages.Locale(kind, own, ""); !ours && kind == message.Verification && a.cfg.Writer.Speaks(ctx, c.account.Key, own) {
 		return own, nil
 	}
 	return "", verify.Invalid("lg")

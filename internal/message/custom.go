@@ -1,6 +1,7 @@
 package message
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -49,21 +50,21 @@ func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 	if err != nil {
 		return Custom{}, err
 	}
-	if err := t.check(); err != nil {
+	if err := t.check("com"); err != nil { // which would complete a link
 		return Custom{}, err
 	}
 	if channel == verify.SMS {
 		err = t.checkSMS()
-	} else if !slices.ContainsFunc(t, func(p piece) bool { return p.variable == varPIN }) {
-		err = errNoPIN
+	} else {
+		err = t.checkLength()
+	}
+	if err == nil {
+		err = t.checkApart()
 	}
 	if err != nil {
 		return Custom{}, err
 	}
 	for i := range t {
-		if t[i].pause > maxPause {
-			return Custom{}, fmt.Errorf("a pause of %s is longer than %s", t[i].pause, maxPause)
-		}
 		if t[i].variable == varExpiry && i+1 < len(t) && saysSeconds(t[i+1].literal) {
 			t[i].variable = varSeconds
 		}
@@ -75,12 +76,15 @@ func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 // messages.
 func Recorded(locale string, r Recordings) Custom { return Custom{locale: locale, recordings: &r} }
 
-// check holds what the template says by itself to [CheckText], line by line. A brand
-// must not complete a link that the words begin, nor must digits stand beside a PIN.
-func (t template) check() error {
+// Names reports why a brand cannot stand in the template: together with its words it
+// would be what [CheckText] refuses.
+func (c Custom) Names(brand string) error { return c.template.check(brand) }
+
+// check holds what the template says with a brand to [CheckText], line by line.
+func (t template) check(brand string) error {
 	words := t.text(func(v variable) string {
 		if v == varBrand {
-			return "com"
+			return brand
 		}
 		return "0"
 	})
@@ -92,19 +96,81 @@ func (t template) check() error {
 	return nil
 }
 
+// checkApart refuses a PIN that could not be told from what stands beside it.
+func (t template) checkApart() error {
+	isDigit := func(r rune, _ int) bool { return unicode.IsNumber(r) }
+	for i, p := range t {
+		if p.variable != varPIN {
+			continue
+		}
+		if i > 0 && (t[i-1].variable != "" || isDigit(utf8.DecodeLastRuneInString(t[i-1].literal))) ||
+			i < len(t)-1 && (t[i+1].variable != "" || isDigit(utf8.DecodeRuneInString(t[i+1].literal))) {
+			return errors.New("a digit or another variable stands beside the PIN")
+		}
+	}
+	return nil
+}
+
+// A call may take 30 seconds (tts.MaxDuration); what is longer would be said without
+// its words. A voice says some 14 letters a second, or 6 characters of the scripts
+// that have one for a syllable or a word, and a digit in 0.9 seconds.
+const (
+	maxSaid     = 30 * time.Second
+	letterTime  = time.Second / 14
+	hanTime     = time.Second / 6
+	digitTime   = 900 * time.Millisecond
+	usualDigits = 6
+)
+
+// checkLength refuses a call that has no PIN, or would take too long.
+func (t template) checkLength() error {
+	var said time.Duration
+	pin := false
+	for _, p := range t {
+		if p.pause > maxPause {
+			return fmt.Errorf("a pause of %s is longer than %s", p.pause, maxPause)
+		}
+		said += p.pause
+		switch p.variable {
+		case "":
+		case varPIN:
+			pin = true
+			said += usualDigits * digitTime
+		default:
+			said += time.Second
+		}
+		for _, r := range p.literal {
+			if unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) {
+				said += hanTime
+			} else {
+				said += letterTime
+			}
+		}
+	}
+	if !pin {
+		return errNoPIN
+	}
+	if said > maxSaid {
+		return fmt.Errorf("it would take about %s to say, and a call may take %s", said.Round(time.Second), maxSaid)
+	}
+	return nil
+}
+
 // saysSeconds reports whether a text goes on with a word for seconds. The published
 // API documents ${pin_expiry} as seconds, and its own templates say minutes; so what
 // the text says is what it gets.
 func saysSeconds(text string) bool {
-	text = strings.ToLower(strings.TrimLeftFunc(text, func(r rune) bool { return !unicode.IsLetter(r) }))
-	for _, word := range []string{
-		"sec", "sek", "seg", "saniye", "sn", "eil", "detik", "giây", "másodperc", "δευτ", "сек", "ثان", "सेक", "วินาที", "秒", "초",
-	} {
-		if strings.HasPrefix(text, word) {
-			return true
-		}
+	text = strings.ToLower(strings.TrimLeft(text, " \u00a0-"))
+	end := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) })
+	if end < 0 {
+		end = len(text)
 	}
-	return false
+	word := text[:end]
+	return slices.Contains([]string{"s", "sn", "sec", "secs", "sek", "seg"}, word) ||
+		slices.ContainsFunc([]string{
+			"second", "secund", "sekund", "sekunt", "sekúnd", "segund", "saniye", "eiliad", "detik", "giây", "másodperc", "δευτερ",
+			"секунд", "ثان", "ثوان", "שני", "सेक", "วินาที", "秒", "초",
+		}, func(begin string) bool { return strings.HasPrefix(word, begin) })
 }
 
 // SMS writes the text of an SMS.

@@ -1,6 +1,7 @@
 package message_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,9 @@ func TestCustomSMS(t *testing.T) {
 		"${pin} gilt ${pin_expiry} Sekunden":                 "123456 gilt 290 Sekunden",
 		"${pin} は${pin_expiry}秒間有効です":                        "123456 は290秒間有効です",
 		"${pin} ${pin_expiry}":                               "123456 5",
+		"${pin}, expire dans ${pin_expiry}s":                 "123456, expire dans 290s",
+		"${pin}, for ${pin_expiry}. Security first":          "123456, for 5. Security first",
+		"${pin} ${pin_expiry} security":                      "123456 5 security",
 		"کد تأیید شما می\u200cباشد ${pin}":                   "کد تأیید شما می\u200cباشد 123456",
 		"Again: ${pin} and ${pin}, for ${pin_expiry} minute": "Again: 123456 and 123456, for 5 minute",
 	} {
@@ -87,10 +91,42 @@ func TestCustomRefused(t *testing.T) {
 		{verify.SMS, "${pin} acme.${brand}", message.ErrLink.Error()},
 		{verify.SMS, "${pin} not 12345", message.ErrDigits.Error()},
 		{verify.SMS, "1234${pin}", message.ErrDigits.Error()},
+		{verify.SMS, "${pin}${pin_expiry}", "stands beside the PIN"},
+		{verify.SMS, "${pin} ${brand}${pin}", "stands beside the PIN"},
+		{verify.SMS, "12${pin}", "stands beside the PIN"},
+		{verify.TTS, "the ${pin}7", "stands beside the PIN"},
+		{verify.TTS, strings.Repeat(`<break time="5s"/>`, 6) + "${pin}", "it would take about 35s to say, and a call may take 30s"},
+		{verify.TTS, strings.Repeat("Many words. ", 30) + "${pin}", "and a call may take 30s"},
 		{verify.SMS, "${pin}" + strings.Repeat("x", message.MaxTemplate), "it has 1006 characters, and may have 1000"},
 	} {
 		if _, err := message.ParseCustom(tt.channel, "en-us", tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s %q: %v, want %q", tt.channel, tt.text, err, tt.want)
+		}
+	}
+}
+
+// TestCustomNames: a brand must not complete what the words of a template begin.
+func TestCustomNames(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		text, brand string
+		want        error
+	}{
+		{"${pin} at ${brand}com", "Acme", nil},
+		{"${pin} at ${brand}com", "evil.", message.ErrLink},
+		{"evil${brand} ${pin}", ".ru", message.ErrLink},
+		{"http:/${brand} ${pin}", "/evil", message.ErrLink},
+		{"93.184${brand}34 is ${pin}", ".216.", message.ErrLink},
+		{"${brand}99 is ${pin}", "123", message.ErrDigits},
+		{"${brand}: ${pin}", "123", nil},
+	} {
+		c, err := message.ParseCustom(verify.SMS, "en-us", tt.text)
+		if err != nil {
+			t.Errorf("%q: %v", tt.text, err)
+			continue
+		}
+		if err := c.Names(tt.brand); !errors.Is(err, tt.want) {
+			t.Errorf("%q of %q: %v, want %v", tt.text, tt.brand, err, tt.want)
 		}
 	}
 }

@@ -31,7 +31,10 @@ const (
 
 // ErrForbidden is wrapped where a URL, or what its name resolves to, may not be
 // asked.
-var ErrForbidden = errors.New("this address may not be asked")
+//
+// A name that is not known is told in the same words: what resolves in the own network
+// is nothing to tell a customer.
+var ErrForbidden = errors.New("this address may not be asked, or its name is not known")
 
 // Config is whom a [Client] may ask beyond the public internet, on ports 80 and 443.
 type Config struct {
@@ -84,6 +87,9 @@ func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, 
 		return nil, fmt.Errorf("answered with HTTP status %d", res.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return nil, cause(err)
+	}
 	if err != nil {
 		return nil, errors.New("the answer broke off")
 	}
@@ -95,14 +101,11 @@ func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, 
 
 // cause is what of an error may be told.
 func cause(err error) error {
-	if errors.Is(err, ErrForbidden) {
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown || errors.Is(err, ErrForbidden) {
 		return ErrForbidden
 	}
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
 		return errors.New("no answer in time")
-	}
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return errors.New("its name is not known")
 	}
 	return errors.New("no connection")
 }
@@ -159,24 +162,26 @@ func public(addr netip.Addr) bool {
 
 func special() []netip.Prefix {
 	return []netip.Prefix{
-		netip.MustParsePrefix("0.0.0.0/8"),       // this network
-		netip.MustParsePrefix("100.64.0.0/10"),   // carriers' own
-		netip.MustParsePrefix("192.0.0.0/24"),    // protocols
-		netip.MustParsePrefix("192.0.2.0/24"),    // documentation, and the two below
-		netip.MustParsePrefix("198.51.100.0/24"), //
-		netip.MustParsePrefix("203.0.113.0/24"),  //
-		netip.MustParsePrefix("192.88.99.0/24"),  // 6to4 relays
-		netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
-		netip.MustParsePrefix("240.0.0.0/4"),     // reserved, and broadcast
-		netip.MustParsePrefix("64:ff9b::/96"),    // IPv4 behind a translator
-		netip.MustParsePrefix("64:ff9b:1::/48"),  // the same, locally
-		netip.MustParsePrefix("::/96"),           // IPv4 in disguise
-		netip.MustParsePrefix("100::/64"),        // discarded
-		netip.MustParsePrefix("2001::/23"),       // protocols, Teredo among them
-		netip.MustParsePrefix("2001:db8::/32"),   // documentation
-		netip.MustParsePrefix("2002::/16"),       // 6to4: IPv4 in disguise
-		netip.MustParsePrefix("3fff::/20"),       // documentation
-		netip.MustParsePrefix("5f00::/16"),       // segment routing
-		netip.MustParsePrefix("fec0::/10"),       // site-local
+		netip.MustParsePrefix("0.0.0.0/8"),        // this network
+		netip.MustParsePrefix("100.64.0.0/10"),    // carriers' own
+		netip.MustParsePrefix("192.0.0.0/24"),     // protocols
+		netip.MustParsePrefix("192.0.2.0/24"),     // documentation, and the two below
+		netip.MustParsePrefix("198.51.100.0/24"),  //
+		netip.MustParsePrefix("203.0.113.0/24"),   //
+		netip.MustParsePrefix("192.88.99.0/24"),   // 6to4 relays
+		netip.MustParsePrefix("198.18.0.0/15"),    // benchmarks
+		netip.MustParsePrefix("168.63.129.16/32"), // a cloud's own services
+		netip.MustParsePrefix("240.0.0.0/4"),      // reserved, and broadcast
+		netip.MustParsePrefix("64:ff9b::/96"),     // IPv4 behind a translator
+		netip.MustParsePrefix("64:ff9b:1::/48"),   // the same, locally
+		netip.MustParsePrefix("::/96"),            // IPv4 in disguise
+		netip.MustParsePrefix("::ffff:0:0:0/96"),  // the same, translated
+		netip.MustParsePrefix("100::/64"),         // discarded
+		netip.MustParsePrefix("2001::/23"),        // protocols, Teredo among them
+		netip.MustParsePrefix("2001:db8::/32"),    // documentation
+		netip.MustParsePrefix("2002::/16"),        // 6to4: IPv4 in disguise
+		netip.MustParsePrefix("3fff::/20"),        // documentation
+		netip.MustParsePrefix("5f00::/16"),        // segment routing
+		netip.MustParsePrefix("fec0::/10"),        // site-local
 	}
 }

@@ -89,6 +89,20 @@ func (w *Writer) Speaks(ctx context.Context, account, locale string) bool {
 	return sms || tts
 }
 
+// MayName reports whether an account's own templates in a locale can say a brand:
+// with their words it might be what nobody may send. denied says what the operator
+// does not want besides.
+func (w *Writer) MayName(ctx context.Context, account, locale, brand string, denied func(string) bool) bool {
+	in := message.Input{Locale: locale, Brand: brand}
+	for _, channel := range []verify.Channel{verify.SMS, verify.TTS} {
+		custom, own, _ := w.find(ctx, account, channel, in)
+		if own && (custom.Names(brand) != nil || denied(custom.SMS(in))) {
+			return false
+		}
+	}
+	return true
+}
+
 // find gives what an account has laid down for a message. The words of payments are
 // always ours: they must name payee and amount.
 func (w *Writer) find(ctx context.Context, account string, channel verify.Channel, in message.Input) (custom message.Custom, own bool, fill verify.Autofill) {

@@ -175,8 +175,11 @@ func (s *Speaker) Speak(ctx context.Context, script message.Script) (audio.Sampl
 	}
 	if duration(pieces) > MaxDuration {
 		for i, p := range script.Parts {
-			if p.Text != "" {
+			switch {
+			case p.Text != "":
 				pieces[i] = audio.Silence(insteadOfText)
+			case p.Pause > 0: // or the PIN might be what is left out
+				pieces[i] = audio.Silence(min(p.Pause, insteadOfText))
 			}
 		}
 	}

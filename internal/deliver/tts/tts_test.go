@@ -324,7 +324,7 @@ func TestAnnouncementIsBounded(t *testing.T) {
 	}{
 		{"long name", []message.Part{{Text: long}, pin, {Text: long}, pin}, 2},
 		{"endless name", []message.Part{{Text: endless}, pin, {Text: "again"}, pin}, 2},
-		{"long pause", []message.Part{pin, {Pause: time.Hour}, pin}, 1},
+		{"long pause", []message.Part{{Pause: time.Hour}, pin, {Pause: time.Hour}, pin}, 2},
 		{"many repetitions", slices.Repeat([]message.Part{pin, {Text: "again"}}, 20), 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ const (
 	cutoff       = 3500.0 // Hz, where a tone is at half its size
 	filterReach  = 0.0029 // s of sound on either side that count for a sample
 	lowestSource = Rate   // no filter makes up what was never recorded
+	maxPhases    = 400    // positions for which a filter is made; usual rates have up to 320
 )
 
 // Resample brings sound recorded at another rate, at least [Rate], to Rate.

@@ -58,6 +58,9 @@ func ParseWAV(b []byte) (Samples, error) {
 			if rate < lowestSource || rate > 192_000 {
 				return nil, fmt.Errorf("audio: WAV with %d samples a second", rate)
 			}
+			if Rate/gcd(Rate, rate) > maxPhases {
+				return nil, fmt.Errorf("audio: WAV with %d samples a second, want a usual rate such as 8000, 16000, 44100 or 48000", rate)
+			}
 		case "data":
 			if rate == 0 {
 				return nil, errors.New("audio: WAV data before its format")
