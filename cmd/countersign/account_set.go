@@ -25,8 +25,8 @@ type settingFlags struct {
 	MinCodeLength   *int              `help:"The least length of a PIN, 4 to 10." placeholder:"N"`
 	Strict          *bool             `help:"PINs of at least 6 digits, good for at most 10 minutes (NIST SP 800-63B)." negatable:""`
 	TestNumber      map[string]string `help:"Number that nothing is sent to, and its PIN; may be repeated." placeholder:"NUMBER=CODE" param:"test_numbers"`
-	AutofillDomain  *string           `help:"Domain of the page that asks for the code: its SMS end with @DOMAIN #CODE (WebOTP)." placeholder:"DOMAIN" param:"autofill"`
-	AutofillAppHash *string           `help:"Hash of the Android app that asks for the code, 11 characters: its SMS end with it." placeholder:"HASH" param:"autofill"`
+	AutofillDomain  *string           `help:"Domain of the page that asks for the code: its SMS end with @DOMAIN #CODE (WebOTP)." placeholder:"DOMAIN"`
+	AutofillAppHash *string           `help:"Hash of the Android app that asks for the code, 11 characters: its SMS end with it." placeholder:"HASH"`
 	Setting         map[string]string `help:"Any setting of the admin API by its name there, and its value in JSON; may be repeated." placeholder:"NAME=JSON"`
 }
 
@@ -58,10 +58,10 @@ func (f settingFlags) settings() (map[string]any, error) {
 		tests = append(tests, map[string]string{"number": number, "code": code})
 	}
 	putList(in, "test_numbers", tests)
-	fill := map[string]any{}
-	put(fill, "domain", f.AutofillDomain)
-	put(fill, "app_hash", f.AutofillAppHash)
-	if len(fill) > 0 {
+	if f.AutofillDomain != nil || f.AutofillAppHash != nil { // one takes the place of the other
+		fill := map[string]any{"domain": "", "app_hash": ""}
+		put(fill, "domain", f.AutofillDomain)
+		put(fill, "app_hash", f.AutofillAppHash)
 		in["autofill"] = fill
 	}
 	return in, nil

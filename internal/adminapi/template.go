@@ -36,7 +36,7 @@ type Template struct {
 	Text       string               `json:"text"` // "" where recordings speak
 	Contact    string               `json:"contact"`
 	CreatedAt  string               `json:"created_at"`
-	ApprovedAt string               `json:"approved_at"` // for the first time; "" if it never was
+	ApprovedAt string               `json:"approved_at"` // when it was last put into use; "" where it never was, or was taken back
 }
 
 func toTemplate(t store.Template) Template {
@@ -121,7 +121,11 @@ func (c *call) shown() (store.Template, template.Preview, error) {
 	if err != nil {
 		return t, p, templateProblem(err)
 	}
-	p, err = template.Show(t, brand, pin)
+	owner, err := c.cfg.Store.Credentials(c.r.Context(), t.Account)
+	if err != nil {
+		return t, p, err
+	}
+	p, err = template.Show(t, owner.Settings.Autofill, brand, pin)
 	return t, p, err
 }
 

@@ -21,7 +21,7 @@ func TestTemplates(t *testing.T) {
 		{Channel: verify.SMS, Encoding: "text", Text: "Code ${pin} from ${brand}"}, {Channel: verify.SMS, Encoding: "text", Text: "${pin} is it"}, {Channel: verify.TTS, Text: "Your code is ${pin}"},
 	} {
 		draft.ID, draft.Account, draft.Locale, draft.CreatedAt = verify.NewID(rand.Reader), server.DemoAccount, "en-gb", servertest.Epoch
-		added, err := o.Store().AddTemplate(t.Context(), draft, nil)
+		added, err := o.Store().AddTemplate(t.Context(), draft, nil, false)
 		must(t, err)
 		ids = append(ids, added.ID.String())
 	}

@@ -57,6 +57,9 @@ func (a *API) refuseTemplate(c *call, err error) (code int, status, text string)
 	if errors.Is(err, store.ErrTooManyTemplates) {
 		return http.StatusBadRequest, "3", store.ErrTooManyTemplates.Error()
 	}
+	if errors.Is(err, template.ErrBusy) {
+		return http.StatusTooManyRequests, "1", "Throttled"
+	}
 	e, ok := errors.AsType[*verify.Error](err)
 	if !ok {
 		a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "error", err)

@@ -103,6 +103,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"GuardParallel":        testGuardParallel,
 		"GuardForgotten":       testGuardForgotten,
 		"Templates":            testTemplates,
+		"TemplatesRollBack":    testTemplatesRollBack,
 		"TemplatesUnknown":     testTemplatesUnknown,
 		"TemplatesParallel":    testTemplatesParallel,
 		"Phone":                testPhone,

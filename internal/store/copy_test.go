@@ -64,7 +64,7 @@ func live(t *testing.T) lived {
 	recording := store.Recording{ID: verify.ID{7}, Sound: []byte{0, 1, 0xff}}
 	tmpl := newTemplate("Код: ${pin}")
 	tmpl.Recordings = map[string]verify.ID{"digit_0": recording.ID}
-	_, err = db.AddTemplate(t.Context(), tmpl, []store.Recording{recording})
+	_, err = db.AddTemplate(t.Context(), tmpl, []store.Recording{recording}, false)
 	must(t, err)
 
 	in.running, in.event = in.start(t, db, 0, nil)

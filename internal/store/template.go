@@ -34,7 +34,7 @@ type Template struct {
 	Recordings map[string]verify.ID
 	Contact    string // an e-mail address, for the operator
 	CreatedAt  time.Time
-	ApprovedAt time.Time // for the first time; zero if it never was
+	ApprovedAt time.Time // when it was last put into use; zero where it never was, or was taken back
 }
 
 // Recording is a sound of an account's own: G.711 μ-law, 8,000 samples a second.
@@ -56,9 +56,9 @@ var (
 
 const templateColumns = `id, account, channel, locale, version, status, encoding, text, recordings, contact, created_at, approved_at`
 
-// AddTemplate adds a template with its recordings, as PENDING, and returns it with
-// its version.
-func (db *DB) AddTemplate(ctx context.Context, t Template, recordings []Recording) (Template, error) {
+// AddTemplate adds a template with its recordings, as PENDING or, when it needs nobody's
+// approval, in use at once, and returns it with its version.
+func (db *DB) AddTemplate(ctx context.Context, t Template, recordings []Recording, inUse bool) (Template, error) {
 	names := make(map[string]string, len(t.Recordings))
 	for name, id := range t.Recordings {
 		names[name] = id.String()
@@ -67,8 +67,8 @@ func (db *DB) AddTemplate(ctx context.Context, t Template, recordings []Recordin
 	if err != nil {
 		return t, fmt.Errorf("add template: %w", err)
 	}
-	t.Status = TemplatePending
 	err = db.changeAccount(ctx, t.Account, func(tx *Tx) error { // which locks the account
+		t.Status, t.ApprovedAt = TemplatePending, time.Time{}
 		var have int
 		if _, err := tx.queryRow(`SELECT COUNT(*), COALESCE(MAX(CASE WHEN channel = $2 AND locale = $3 THEN version END), 0) + 1
 			FROM templates WHERE account = $1`, []any{t.Account, string(t.Channel), t.Locale}, &have, &t.Version); err != nil {
@@ -83,9 +83,12 @@ func (db *DB) AddTemplate(ctx context.Context, t Template, recordings []Recordin
 				return err
 			}
 		}
-		return tx.send(`INSERT INTO templates (`+templateColumns+`) VALUES (`+placeholders(12)+`)`,
+		if err := tx.send(`INSERT INTO templates (`+templateColumns+`) VALUES (`+placeholders(12)+`)`,
 			t.ID[:], t.Account, string(t.Channel), t.Locale, t.Version, string(t.Status), t.Encoding, t.Text, string(list), t.Contact,
-			millis(t.CreatedAt), millisOrNull(t.ApprovedAt))
+			millis(t.CreatedAt), millisOrNull(t.ApprovedAt)); err != nil || !inUse {
+			return err
+		}
+		return tx.activate(&t, t.CreatedAt)
 	})
 	return t, err
 }
@@ -100,28 +103,31 @@ func (db *DB) ApproveTemplate(ctx context.Context, id verify.ID, now time.Time) 
 	})
 }
 
-// RetireTemplate takes a template out of use, or out of those that wait.
+// RetireTemplate takes a template out of use, or out of those that wait. Nothing rolls
+// back to it until it is approved again.
 func (db *DB) RetireTemplate(ctx context.Context, id verify.ID) (Template, error) {
 	return db.changeTemplate(ctx, id, func(tx *Tx, t *Template) error {
-		t.Status = TemplateRetired
-		return tx.send(`UPDATE templates SET status = $2 WHERE id = $1`, t.ID[:], string(t.Status))
+		return tx.takeBack(t)
 	})
 }
 
-// RollBackTemplate puts into use again what was before the template that is: the
-// newest earlier version that was ever approved.
+// RollBackTemplate puts into use again what was in use before the template that is. That
+// was a mistake: nothing rolls back to it until it is approved again.
 func (db *DB) RollBackTemplate(ctx context.Context, id verify.ID, now time.Time) (earlier Template, err error) {
 	_, err = db.changeTemplate(ctx, id, func(tx *Tx, t *Template) error {
 		if t.Status != TemplateActive {
 			return fmt.Errorf("%w: it is %s, not in use", ErrTemplateStatus, t.Status)
 		}
-		found, err := tx.template(&earlier, `account = $1 AND channel = $2 AND locale = $3 AND version < $4 AND approved_at IS NOT NULL
-			ORDER BY version DESC LIMIT 1`, t.Account, string(t.Channel), t.Locale, t.Version)
+		found, err := tx.template(&earlier, `account = $1 AND channel = $2 AND locale = $3 AND id <> $4 AND approved_at IS NOT NULL
+			ORDER BY approved_at DESC, version DESC LIMIT 1`, t.Account, string(t.Channel), t.Locale, t.ID[:])
 		if err != nil {
 			return err
 		}
 		if !found {
 			return ErrNoEarlier
+		}
+		if err := tx.takeBack(t); err != nil {
+			return err
 		}
 		return tx.activate(&earlier, now)
 	})
@@ -149,11 +155,14 @@ func (tx *Tx) activate(t *Template, now time.Time) error {
 		t.Account, string(t.Channel), t.Locale, string(TemplateRetired)); err != nil {
 		return err
 	}
-	t.Status = TemplateActive
-	if t.ApprovedAt.IsZero() {
-		t.ApprovedAt = now
-	}
+	t.Status, t.ApprovedAt = TemplateActive, now
 	return tx.send(`UPDATE templates SET status = $2, approved_at = $3 WHERE id = $1`, t.ID[:], string(t.Status), millis(t.ApprovedAt))
+}
+
+// takeBack makes a template one that is not approved.
+func (tx *Tx) takeBack(t *Template) error {
+	t.Status, t.ApprovedAt = TemplateRetired, time.Time{}
+	return tx.send(`UPDATE templates SET status = $2, approved_at = NULL WHERE id = $1`, t.ID[:], string(t.Status))
 }
 
 // template reads one template into t.

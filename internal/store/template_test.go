@@ -22,7 +22,7 @@ func testTemplates(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	add := func(tmpl store.Template, r ...store.Recording) store.Template {
 		t.Helper()
-		added, err := db.AddTemplate(t.Context(), tmpl, r)
+		added, err := db.AddTemplate(t.Context(), tmpl, r, false)
 		must(t, err)
 		return added
 	}
@@ -74,7 +74,7 @@ func testTemplates(t *testing.T, db *store.DB) {
 	want("sms en-us 1 RETIRED", "sms en-us 2 RETIRED", "sms en-us 3 ACTIVE", "tts en-ie 1 ACTIVE")
 	earlier, err := db.RollBackTemplate(t.Context(), third.ID, at(4))
 	must(t, err)
-	if earlier.ID != second.ID || !earlier.ApprovedAt.Equal(at(1)) {
+	if earlier.ID != second.ID || !earlier.ApprovedAt.Equal(at(4)) {
 		t.Errorf("rolled back to %+v", earlier)
 	}
 	want("sms en-us 1 RETIRED", "sms en-us 2 ACTIVE", "sms en-us 3 RETIRED", "tts en-ie 1 ACTIVE")
@@ -85,8 +85,53 @@ func testTemplates(t *testing.T, db *store.DB) {
 	}
 }
 
+// testTemplatesRollBack: what comes back is what was in use before, not what was taken
+// back already, and not by number.
+func testTemplatesRollBack(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	var v []store.Template
+	add := func(inUse bool) store.Template {
+		t.Helper()
+		tmpl := newTemplate("${pin}")
+		tmpl.CreatedAt = at(float64(len(v)))
+		added, err := db.AddTemplate(t.Context(), tmpl, nil, inUse)
+		must(t, err)
+		v = append(v, added)
+		return added
+	}
+	back := func(from store.Template, s float64, want store.Template) {
+		t.Helper()
+		got, err := db.RollBackTemplate(t.Context(), from.ID, at(s))
+		must(t, err)
+		if got.ID != want.ID {
+			t.Errorf("rolled back to version %d, want %d", got.Version, want.Version)
+		}
+	}
+	for range 3 {
+		if tmpl := add(true); tmpl.Status != store.TemplateActive {
+			t.Errorf("added %+v, want it in use", tmpl)
+		}
+	}
+	back(v[2], 10, v[1])
+	fourth := add(false)
+	_, err := db.ApproveTemplate(t.Context(), fourth.ID, at(11))
+	must(t, err)
+	back(fourth, 12, v[1])
+	back(v[1], 13, v[0])
+	_, err = db.ApproveTemplate(t.Context(), v[2].ID, at(14))
+	must(t, err)
+	_, err = db.ApproveTemplate(t.Context(), v[1].ID, at(15)) // an older version
+	must(t, err)
+	back(v[1], 16, v[2])
+	_, err = db.RetireTemplate(t.Context(), v[0].ID)
+	must(t, err)
+	if _, err := db.RollBackTemplate(t.Context(), v[2].ID, at(17)); !errors.Is(err, store.ErrNoEarlier) {
+		t.Errorf("rolled back to what was taken back: %v", err)
+	}
+}
+
 func testTemplatesUnknown(t *testing.T, db *store.DB) {
-	if _, err := db.AddTemplate(t.Context(), newTemplate("${pin}"), nil); !errors.Is(err, store.ErrNoAccount) {
+	if _, err := db.AddTemplate(t.Context(), newTemplate("${pin}"), nil, false); !errors.Is(err, store.ErrNoAccount) {
 		t.Errorf("for an unknown account: %v", err)
 	}
 	id := verify.NewID(rand.Reader)
@@ -108,7 +153,7 @@ func testTemplatesParallel(t *testing.T, db *store.DB) {
 	errs := make(chan error)
 	for range n {
 		go func() {
-			tmpl, err := db.AddTemplate(t.Context(), newTemplate("${pin}"), nil)
+			tmpl, err := db.AddTemplate(t.Context(), newTemplate("${pin}"), nil, false)
 			if err == nil {
 				_, err = db.ApproveTemplate(t.Context(), tmpl.ID, t0)
 			}

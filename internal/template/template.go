@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -81,6 +82,35 @@ type Desk struct {
 	Fetch    *outbound.Client
 	// Approve puts a template into use as soon as it is handed in.
 	Approve bool
+
+	mu       sync.Mutex
+	fetching map[string]bool // accounts whose sounds are being fetched
+}
+
+// maxFetching is how many accounts may have sounds fetched at a time: it takes
+// connections, memory and, to bring them to one rate, the processor.
+const maxFetching = 4
+
+// ErrBusy is returned by Create while the sounds of another template of the account, or
+// of too many others, are being fetched.
+var ErrBusy = errors.New("other templates are being fetched; try again")
+
+// fetch lets an account fetch, if it may now.
+func (d *Desk) fetch(account string) (done func(), ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fetching[account] || len(d.fetching) >= maxFetching {
+		return nil, false
+	}
+	if d.fetching == nil {
+		d.fetching = map[string]bool{}
+	}
+	d.fetching[account] = true
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.fetching, account)
+	}, true
 }
 
 // Create examines a draft, and adds it as the next version. An [Error] says what is
@@ -104,14 +134,16 @@ func (d *Desk) Create(ctx context.Context, draft Draft, now time.Time) (store.Te
 	}
 	var recordings []store.Recording
 	if len(draft.Sounds) > 0 {
+		done, ok := d.fetch(draft.Account)
+		if !ok {
+			return t, ErrBusy
+		}
+		defer done()
 		if recordings, t.Recordings, err = d.record(ctx, draft.Sounds); err != nil {
 			return t, err
 		}
 	}
-	if t, err = d.Store.AddTemplate(ctx, t, recordings); err != nil || !d.Approve {
-		return t, err
-	}
-	return d.Store.ApproveTemplate(ctx, t.ID, now)
+	return d.Store.AddTemplate(ctx, t, recordings, d.Approve)
 }
 
 // locales are written in the published examples in both ways, en-us and en_ie.
@@ -286,8 +318,9 @@ type Preview struct {
 	Script   message.Script
 }
 
-// Show gives what a template says for a brand and a PIN, valid for five minutes.
-func Show(t store.Template, brand, pin string) (Preview, error) {
+// Show gives what a template says for a brand and a PIN, valid for five minutes, with
+// the line at the end of an SMS that the account has.
+func Show(t store.Template, fill verify.Autofill, brand, pin string) (Preview, error) {
 	if _, ok := verify.ParsePIN(pin); !ok {
 		return Preview{}, errors.New("the PIN must have 4 to 10 letters or digits")
 	}
@@ -300,7 +333,7 @@ func Show(t store.Template, brand, pin string) (Preview, error) {
 		script := custom.Call(in)
 		return Preview{Text: script.Words(), Script: script}, nil
 	}
-	p := Preview{Text: custom.SMS(in), Encoding: EncodingText}
+	p := Preview{Text: end(fill.Line(in.PIN), custom.SMS(in)), Encoding: EncodingText}
 	m, err := gsm.Encode(p.Text, gsm.Options{}, 0)
 	if err != nil {
 		return p, err

@@ -13,7 +13,7 @@ CREATE TABLE templates (
     recordings  TEXT    NOT NULL,                -- JSON: the ids of recordings, by name; '{}' for none
     contact     TEXT    NOT NULL,
     created_at  BIGINT  NOT NULL,
-    approved_at BIGINT                           -- for the first time
+    approved_at BIGINT                           -- when it was last put into use; NULL while it may not be
 );
 
 CREATE UNIQUE INDEX templates_version ON templates (account, channel, locale, version);
