@@ -36,13 +36,22 @@ func (e *Engine) price(ctx context.Context, req verify.Request) (verify.Money, e
 // taken, unless one is in progress for its account and number.
 func (e *Engine) pay(tx *store.Tx, v verify.Verification, payer store.Payer, now time.Time) (running *store.Row, ok bool, err error) {
 	if e.cfg.ChargeOnSuccess {
-		return tx.CoversUnlessRunning(v, payer, now)
+		return tx.CoverUnlessRunning(v, payer, now)
 	}
 	return tx.ChargeUnlessRunning(v, payer, now)
 }
 
+// payAnyway is pay where the one that was in progress is over.
+func (e *Engine) payAnyway(tx *store.Tx, v verify.Verification, payer store.Payer, now time.Time) (ok bool, err error) {
+	if e.cfg.ChargeOnSuccess {
+		return tx.Cover(v, payer, now)
+	}
+	return tx.Charge(v, payer, now)
+}
+
 // chargeSuccess takes the price of a verification that has just succeeded, if it was
-// not taken before. It is owed by now, whatever balance and daily cap say.
+// not taken before. It is owed by now, whatever the balance says; for the daily cap it
+// counted when it began.
 func (e *Engine) chargeSuccess(tx *store.Tx, row *store.Row) error {
 	if row.Status != verify.Success || row.Paid {
 		return nil

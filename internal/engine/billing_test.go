@@ -213,6 +213,55 @@ func TestChargeOnSuccess(t *testing.T) {
 	b.wantBooks(v.ID, 0, listPrice)
 }
 
+// TestDailyCap: what begins counts for the cap of its day, also where only a success is
+// charged, or messages that nobody verifies would be bounded by nothing.
+func TestDailyCap(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*bench, *engine.Config){"sent": func(*bench, *engine.Config) {}, "success": onSuccess} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setUp(t, change)
+			must(t, b.db.UpdateAccount(t.Context(), b.account.Key, func(a *verify.Account) error {
+				a.DailyCap = 4*listPrice + 1
+				return nil
+			}))
+			start := func(number string, want verify.Kind) verify.Verification {
+				t.Helper()
+				req := b.request()
+				req.Number = number
+				v, err := b.Start(t.Context(), b.account, req)
+				if kind(err) != want {
+					t.Errorf("%s: %v", number, err)
+				}
+				return v
+			}
+			spent := func(want verify.Money) {
+				t.Helper()
+				if got, err := b.db.Spent(t.Context(), b.account.Key, b.clock.Now()); err != nil || got != want {
+					t.Errorf("%s are spent today (%v), want %s", got, err, want)
+				}
+			}
+			v := start("447700900101", -1)
+			start("447700900102", -1)
+			start("447700900101", verify.KindConcurrent)
+			spent(2 * listPrice)
+			if _, err := b.Check(t.Context(), b.account, v.ID, v.PIN, ""); err != nil {
+				t.Error(err)
+			}
+			spent(2 * listPrice)
+			b.clock.Advance(time.Hour)
+			start("447700900102", -1) // the one before has expired
+			start("447700900103", -1)
+			start("447700900104", verify.KindNoCredit)
+			spent(4 * listPrice)
+			b.clock.Advance(24 * time.Hour)
+			spent(0)
+			start("447700900104", -1)
+			spent(listPrice)
+		})
+	}
+}
+
 // TestPayer: what a sub-account costs its parent pays, and gets back.
 func TestPayer(t *testing.T) {
 	t.Parallel()

@@ -100,10 +100,8 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, pay
 			return b, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
 		}
 		b.expired, b.before = true, running.Verification
-		if v.Paid {
-			if paid, err = tx.Charge(v, payer, now); err != nil {
-				return b, err
-			}
+		if paid, err = e.payAnyway(tx, v, payer, now); err != nil {
+			return b, err
 		}
 	}
 	if !paid { // before anything is written: what is rolled back was not counted

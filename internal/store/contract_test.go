@@ -53,6 +53,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"LedgerSum":            testLedgerSum,
 		"LedgerRange":          testLedgerRange,
 		"LedgerDailyCap":       testDailyCap,
+		"LedgerCover":          testCover,
 		"LedgerDailyCapRace":   testDailyCapParallel,
 		"LedgerSubAccounts":    testSubAccounts,
 		"Numbers":              testNumbers,

@@ -121,48 +121,65 @@ func (tx *Tx) TopUp(account string, amount verify.Money, now time.Time) error {
 	return nil
 }
 
-// CoversUnlessRunning asks, where a charge is to come later, whether the balance
-// covers a verification that is to begin. If one is in progress for its account and
-// number, it also returns that one to be changed. What others ask at the same time
-// does not count: each of them may be charged.
-func (tx *Tx) CoversUnlessRunning(v verify.Verification, p Payer, now time.Time) (running *Row, covered bool, err error) {
+// Cover is Charge where the price is to be taken later, by ChargeOwed: it sees that the
+// balance covers it, and counts it for the daily caps, at once and for good, or what is
+// under way would pass them. What others ask at the same time does not count for the
+// balance: each of them may be charged. It is to be called once.
+func (tx *Tx) Cover(v verify.Verification, p Payer, now time.Time) (ok bool, err error) {
+	if v.Price == 0 {
+		return true, nil
+	}
+	_, ok, err = tx.cover(v, p, now, "")
+	return ok, err
+}
+
+// CoverUnlessRunning is Cover for a verification that is to begin. If one is in progress
+// for its account and number, it counts nothing, and returns that one to be changed.
+func (tx *Tx) CoverUnlessRunning(v verify.Verification, p Payer, now time.Time) (running *Row, ok bool, err error) {
+	id, ok, err := tx.cover(v, p, now, v.Number)
+	if err != nil || id == nil {
+		return nil, ok, err
+	}
+	running, found, err := tx.Find(verify.ID(id))
+	if err != nil || found && !running.Ended() {
+		return running, false, err
+	}
+	ok, err = tx.Cover(v, p, now) // it ended a moment ago
+	return nil, ok, err
+}
+
+// cover locks the rows of those that pay only where none is in progress: who changes
+// that one holds it when the accounts are charged.
+func (tx *Tx) cover(v verify.Verification, p Payer, now time.Time, number string) (running []byte, ok bool, err error) {
 	p.Account = cmp.Or(p.Account, v.Account)
-	var id []byte
+	const inProgress = `SELECT id FROM verifications WHERE account = $1 AND number = $6 AND status = 'IN PROGRESS'`
 	_, err = tx.queryRow(`SELECT COALESCE(MIN(CASE WHEN `+withinCap("$3", "$4")+` AND (key <> $2 OR balance >= $3 OR $5) THEN 1 ELSE 0 END), 0) = 1,
-			(SELECT id FROM verifications WHERE account = $1 AND number = $6 AND status = 'IN PROGRESS')
-		FROM accounts WHERE key = $1 OR key = $2`,
-		[]any{v.Account, p.Account, int64(v.Price), spendDay(now), p.OnCredit, v.Number}, &covered, &id)
+			(`+inProgress+`)
+		FROM (SELECT key, balance, daily_cap, spend_day, spent FROM accounts WHERE (key = $1 OR key = $2) AND NOT EXISTS (`+inProgress+`)
+			ORDER BY CASE WHEN key = $2 THEN 0 ELSE 1 END`+tx.lock+`) locked`,
+		[]any{v.Account, p.Account, int64(v.Price), spendDay(now), p.OnCredit, number}, &ok, &running)
 	if err != nil {
 		return nil, false, fmt.Errorf("balance of account %s: %w", p.Account, err)
 	}
-	if id == nil {
-		return nil, covered || v.Price == 0, nil
+	if v.Price == 0 || !ok {
+		return running, ok || v.Price == 0, nil
 	}
-	running, found, err := tx.Find(verify.ID(id))
-	if err != nil || !found || running.Ended() { // a moment ago
-		return nil, covered || v.Price == 0, err
-	}
-	return running, covered || v.Price == 0, nil
+	err = tx.send(`UPDATE accounts SET `+spend("$3", "$4")+` WHERE key = $1 OR key = $2`,
+		v.Account, p.Account, int64(v.Price), spendDay(now))
+	return nil, true, err
 }
 
-// ChargeOwed takes the price of a verification from whoever pays for it, whatever the
-// balance and daily caps say, exactly once however often it is called.
+// ChargeOwed takes the price of a verification, which Cover has counted, from whoever
+// pays for it, whatever the balance says, exactly once however often it is called.
 func (tx *Tx) ChargeOwed(v verify.Verification, now time.Time) error {
 	if v.Price == 0 {
 		return nil
-	}
-	if subAccount(v) != "" {
-		if err := tx.LockBalances(v.PaidBy(), v.Account); err != nil {
-			return err
-		}
 	}
 	n, err := tx.post(chargeKey(v.ID), v, "charge", -v.Price, now)
 	if err != nil || n == 0 {
 		return err
 	}
-	err = tx.send(`UPDATE accounts SET balance = CASE WHEN key = $2 THEN balance - $3 ELSE balance END, `+spend("$3", "$4")+`
-		WHERE key = $1 OR key = $2`, v.Account, v.PaidBy(), int64(v.Price), spendDay(now))
-	if err != nil {
+	if err := tx.send(`UPDATE accounts SET balance = balance - $2 WHERE key = $1`, v.PaidBy(), int64(v.Price)); err != nil {
 		return fmt.Errorf("charge account %s: %w", v.PaidBy(), err)
 	}
 	return nil

@@ -10,7 +10,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// What an account spent today stands in its row, which a charge changes anyway, so
+// What an account spent today stands in its row: the prices of what it began, be they
+// charged at once, later or never. A start that is charged changes the row anyway, so
 // that a daily cap costs nothing and holds exactly: it is decided under the row's
 // lock. Days are those of UTC. Clocks of nodes differ a little, so a charge that comes
 // from behind midnight counts for the day that has begun; a day that is further ahead

@@ -132,7 +132,65 @@ func testDailyCap(t *testing.T, db *store.DB) {
 	wantBalance(t, db, "parent01", 900, 4)
 }
 
-// testDailyCapParallel: a cap is not passed by those who come at the same time.
+// coverAt is chargeAt where the price is to be taken later.
+func coverAt(t *testing.T, db *store.DB, v verify.Verification, p store.Payer, now time.Time) error {
+	return db.WriteFor(t.Context(), p.Account, func(tx *store.Tx) error {
+		running, ok, err := tx.CoverUnlessRunning(v, p, now)
+		if err == nil && (!ok || running != nil) {
+			err = errNoCredit
+		}
+		return err
+	})
+}
+
+// testCover: what is charged later, if at all, counts for the daily caps when it begins,
+// and only then; where one is in progress nothing counts.
+func testCover(t *testing.T, db *store.DB) {
+	addAccount(t, db, "parent01", 100)
+	addChild(t, db, "child001", "parent01")
+	setCap(t, db, "child001", 40)
+	setCap(t, db, "parent01", 90)
+	payer := store.Payer{Account: "parent01"}
+	v := priced("child001", 30)
+	v.Payer = payer.Account
+	must(t, coverAt(t, db, v, payer, t0))
+	wantBalance(t, db, "parent01", 100, 0)
+	for _, account := range []string{"parent01", "child001"} {
+		wantSpent(t, db, account, t0, 30)
+	}
+	if err := coverAt(t, db, priced("child001", 11), payer, t0); !errors.Is(err, errNoCredit) {
+		t.Errorf("more than the child's cap: %v", err)
+	}
+	must(t, coverAt(t, db, priced("parent01", 60), payer, t0))
+	if err := coverAt(t, db, priced("parent01", 1), payer, t0); !errors.Is(err, errNoCredit) {
+		t.Errorf("more than the parent's cap: %v", err)
+	}
+	if err := coverAt(t, db, priced("child001", 1), payer, t0); !errors.Is(err, errNoCredit) {
+		t.Errorf("the child's, more than the parent's cap: %v", err)
+	}
+	write(t, db, func(tx *store.Tx) error { return tx.ChargeOwed(v, at(1)) })
+	wantBalance(t, db, "parent01", 70, 1)
+	wantSpent(t, db, "parent01", t0, 90)
+	wantSpent(t, db, "child001", t0, 30)
+	if err := coverAt(t, db, priced("child001", 71), store.Payer{Account: "parent01"}, at(24*3600)); !errors.Is(err, errNoCredit) {
+		t.Errorf("more than the balance: %v", err)
+	}
+	must(t, coverAt(t, db, priced("child001", 5), payer, at(24*3600)))
+	was, _ := insert(t, db, request("child001", "447700900000"), at(24*3600))
+	again := priced("child001", 5)
+	again.Number = was.Number
+	write(t, db, func(tx *store.Tx) error {
+		running, ok, err := tx.CoverUnlessRunning(again, payer, at(24*3600))
+		if running == nil || running.ID != was.ID || ok {
+			t.Errorf("one is in progress: covered %v, running %+v", ok, running)
+		}
+		return err
+	})
+	wantSpent(t, db, "child001", at(24*3600), 5)
+}
+
+// testDailyCapParallel: a cap is not passed by those who come at the same time, whether
+// they are charged at once or later.
 func testDailyCapParallel(t *testing.T, db *store.DB) {
 	addAccount(t, db, "parent01", 1000)
 	addChild(t, db, "child001", "parent01")
@@ -146,7 +204,11 @@ func testDailyCapParallel(t *testing.T, db *store.DB) {
 	for i := range 60 {
 		wg.Go(func() {
 			account := []string{"parent01", "child001", "child002"}[i%3]
-			switch err := chargeAt(t, db, priced(account, 1), store.Payer{Account: "parent01"}, t0); {
+			pay := chargeAt
+			if i%2 == 1 {
+				pay = coverAt
+			}
+			switch err := pay(t, db, priced(account, 1), store.Payer{Account: "parent01"}, t0); {
 			case err == nil:
 				paid.Add(1)
 			case !errors.Is(err, errNoCredit):
@@ -158,7 +220,9 @@ func testDailyCapParallel(t *testing.T, db *store.DB) {
 	if paid.Load() != 10 {
 		t.Errorf("%d were paid, the cap is 10", paid.Load())
 	}
-	wantBalance(t, db, "parent01", 990, 10)
+	if sum, charges, err := db.LedgerSum(t.Context(), "parent01"); err != nil || sum != 1000-verify.Money(charges) || charges > 10 {
+		t.Errorf("the ledger comes to %s after %d charges (%v)", sum, charges, err)
+	}
 	wantSpent(t, db, "parent01", t0, 10)
 	if spent, err := db.Spent(t.Context(), "child001", t0); err != nil || spent > 4 {
 		t.Errorf("child001 spent %s (%v), its cap is 0.00000004", spent, err)
