@@ -43,6 +43,9 @@ func TestLocale(t *testing.T) {
 		{"MX", message.Verification, "", "MX", "es-mx", true},
 		{"ES", message.Verification, "", "ES", "es-es", true},
 		{"BG", message.Verification, "", "BG", "en-gb", true},
+		{"AM", message.Verification, "", "AM", "ru-ru", true},
+		{"UZ", message.Verification, "", "UZ", "ru-ru", true},
+		{"LA", message.Verification, "", "LA", "th-th", true},
 		{"no country", message.Verification, "", "", "en-us", true},
 		{"no such country", message.Verification, "", "ZZ", "en-us", true},
 
@@ -50,6 +53,7 @@ func TestLocale(t *testing.T) {
 		{"payment FR", message.Payment, "", "FR", "fr-fr", true},
 		{"payment BG", message.Payment, "", "BG", "bg-bg", true},
 		{"payment KR", message.Payment, "", "KR", "en-gb", true},
+		{"payment LA", message.Payment, "", "LA", "en-gb", true},
 		{"payment US", message.Payment, "", "US", "en-gb", true},
 		{"payment no country", message.Payment, "", "", "en-gb", true},
 	} {
