@@ -27,7 +27,7 @@ func TestMessagePreview(t *testing.T) {
 	}{
 		{"GSM alphabet", []string{"--lg=en-US", "--pin=4711", "--brand=Shop|1", "--valid-for=1m"}, []string{
 			"sms: Shop|1 code: 4711. Valid for 1 minute.", "encoding: GSM7", "segments: 1",
-			"call: Please enter your Shop|1 activation code 4, 7, 1, 1, I repeat 4, 7, 1, 1, valid the next 1 minute.", "voice: en-us",
+			"call: Please enter your Shop|1 activation code 4, 7, 1, 1, I repeat 4, 7, 1, 1, valid for the next 1 minute.", "voice: en-us",
 		}},
 		{"UCS-2", []string{"--lg=cs-cz"}, []string{"sms: Kód Acme: 123456. Platí 5 minut.", "encoding: UCS2", "segments: 1", "voice: cs"}},
 		{"two segments", []string{"--lg=zh-tw", "--brand=" + strings.Repeat("Acme", 20)}, []string{"encoding: UCS2", "segments: 2"}},

@@ -39,7 +39,7 @@ func TestWorkflows(t *testing.T) {
 		{"6", []string{"workflow_id", "6"}, []event{{sms, 0, true}}, 300, ""},
 		{"7", []string{"workflow_id", "7"}, []event{{tts, 0, true}}, 300, ""},
 		{"6 for an hour", []string{"workflow_id", "6", "pin_expiry", "3600", "next_event_wait", "60"}, []event{{sms, 0, true}}, 3600, "Valid for 60 minutes"},
-		{"7 for a minute", []string{"workflow_id", "7", "pin_expiry", "60"}, []event{{tts, 0, true}}, 60, "valid the next 1 minute."},
+		{"7 for a minute", []string{"workflow_id", "7", "pin_expiry", "60"}, []event{{tts, 0, true}}, 60, "valid for the next 1 minute."},
 
 		// The table of the published guide "changing default timings".
 		{"360 and 120", []string{"pin_expiry", "360", "next_event_wait", "120"}, []event{{sms, 0, true}, {tts, 120, false}, {tts, 120, false}}, 120, "Valid for 6 minutes"},

@@ -35,7 +35,7 @@ type wording struct {
 	numbers   numbers
 	sms, call map[Kind]template
 
-	minutes, spokenMinutes map[plural.Form]template // "5 minutes"
+	minutes, spokenMinutes minutes // "5 minutes"
 }
 
 // New loads the catalog. An error means that the program was built with a
@@ -91,9 +91,9 @@ func (c *Catalog) wording(locale string) (string, *wording) {
 	return fallback, c.wordings[fallback]
 }
 
-// values answers what each variable stands for in a message; minutes and amount
-// are how those are put there.
-func (w *wording) values(in Input, minutes map[plural.Form]template, amount func(string) string) func(variable) string {
+// values answers what each variable stands for in a message; m and amount are how
+// minutes and amounts are put there.
+func (w *wording) values(in Input, m minutes, amount func(string) string) func(variable) string {
 	var value func(variable) string
 	value = func(v variable) string {
 		switch v {
@@ -104,7 +104,7 @@ func (w *wording) values(in Input, minutes map[plural.Form]template, amount func
 		case varExpiry:
 			return strconv.Itoa(in.minutes())
 		case varMinutes:
-			return minutes[w.minutesForm(in.minutes())].text(value)
+			return m.of(in.minutes()).text(value)
 		case varPayee:
 			return in.Payment.Payee
 		case varAmount:
@@ -118,9 +118,4 @@ func (w *wording) values(in Input, minutes map[plural.Form]template, amount func
 		panic("message: no value for variable " + string(v)) // parseTemplate refuses unknown ones
 	}
 	return value
-}
-
-// minutesForm is the plural form that the language uses for n minutes.
-func (w *wording) minutesForm(n int) plural.Form {
-	return plural.Cardinal.MatchPlural(w.language, n, 0, 0, 0, 0)
 }

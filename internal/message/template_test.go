@@ -1,6 +1,10 @@
 package message
 
-import "testing"
+import (
+	"testing"
+
+	"golang.org/x/text/language"
+)
 
 // A mistake in a locale file must stop the program from starting. Those in the
 // binary have none, so this test alone looks inside the package.
@@ -35,6 +39,31 @@ func TestBrokenTemplates(t *testing.T) {
 		}
 		if got := err == nil && parsed.checkCall() == nil; got != tt.call {
 			t.Errorf("%s: as a call got %v, want %v", tt.name, got, tt.call)
+		}
+	}
+}
+
+// The same holds for minutes.
+func TestBrokenMinutes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		texts map[string]string
+		ok    bool
+	}{
+		{"forms", map[string]string{"one": "${pin_expiry} minute", "other": "${pin_expiry} minutes"}, true},
+		{"numbers beside forms", map[string]string{"=1": "a minute", "=60": "an hour", "one": "1 minute", "other": "minutes"}, true},
+		{"number in place of a form", map[string]string{"=1": "a minute", "other": "minutes"}, true},
+		{"form missing", map[string]string{"one": "a minute", "=2": "two minutes"}, false},
+		{"no such form", map[string]string{"other": "minutes", "ones": "a minute"}, false},
+		{"number 0", map[string]string{"other": "minutes", "=0": "no time"}, false},
+		{"number too large", map[string]string{"other": "minutes", "=61": "an hour"}, false},
+		{"no number", map[string]string{"other": "minutes", "=x": "a minute"}, false},
+		{"number of no words", map[string]string{"other": "minutes", "=7": ""}, false},
+		{"variable", map[string]string{"other": "${minutes}"}, false},
+	} {
+		if err := newMinutes(language.English).add(tt.texts); (err == nil) != tt.ok {
+			t.Errorf("%s: got %v, want good %v", tt.name, err, tt.ok)
 		}
 	}
 }

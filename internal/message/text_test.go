@@ -125,7 +125,7 @@ func TestMinutes(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
 	want := map[string]string{
-		"ar-xa":  "دقيقة واحدة|دقيقتين|5 دقائق|21 دقيقة|22 دقيقة",
+		"ar-xa":  "دقيقة|دقيقتين|5 دقائق|21 دقيقة|22 دقيقة",
 		"bg-bg":  "1 минута|2 минути|5 минути|21 минути|22 минути",
 		"cs-cz":  "1 minutu|2 minuty|5 minut|21 minut|22 minut",
 		"cy-cy":  "1 munud|2 funud|5 munud|21 munud|22 munud",
@@ -174,14 +174,38 @@ func TestMinutes(t *testing.T) {
 		"zh-tw":  "1分鐘|2分鐘|5分鐘|21分鐘|22分鐘",
 	}
 	spoken := map[string]string{ // where it is not as written
-		"ar-xa": "دَقِيقَةٍ وَاحِدَةٍ|دَقِيقَتَيْنِ|5 دَقَائِقَ|21 دَقِيقَةً|22 دَقِيقَةً",
-		"ja-jp": "1 ふんかん|2 ふんかん|5 ふんかん|21 ふんかん|22 ふんかん",
+		"ar-xa":  "دَقِيقَةٍ وَاحِدَةٍ|دَقِيقَتَيْنِ|خَمْسِ دَقَائِقَ|إِحْدَى وَعِشْرِينَ دَقِيقَةً|اثْنَتَيْنِ وَعِشْرِينَ دَقِيقَةً",
+		"cs-cz":  "jednu minutu|dvě minuty|5 minut|21 minut|22 minut",
+		"cy-cy":  "1 munud|2 funud|pum munud|21 munud|22 munud",
+		"cy-gb":  "1 munud|2 funud|pum munud|21 munud|22 munud",
+		"da-dk":  "et minut|2 minutter|5 minutter|21 minutter|22 minutter",
+		"de-de":  "eine Minute|2 Minuten|5 Minuten|21 Minuten|22 Minuten",
+		"es-es":  "un minuto|2 minutos|5 minutos|veintiún minutos|22 minutos",
+		"es-mx":  "un minuto|2 minutos|5 minutos|veintiún minutos|22 minutos",
+		"es-us":  "un minuto|2 minutos|5 minutos|veintiún minutos|22 minutos",
+		"fi-fi":  "yhden minuutin|2 minuuttia|5 minuuttia|21 minuuttia|22 minuuttia",
+		"fil-ph": "isang minuto|2 minuto|5 minuto|21 minuto|22 minuto",
+		"fr-ca":  "une minute|2 minutes|5 minutes|vingt et une minutes|22 minutes",
+		"fr-fr":  "une minute|2 minutes|5 minutes|vingt et une minutes|22 minutes",
+		"is-is":  "eina mínútu|tvær mínútur|5 mínútur|tuttugu og eina mínútu|tuttugu og tvær mínútur",
+		"it-it":  "un minuto|2 minuti|5 minuti|21 minuti|22 minuti",
+		"ja-jp":  "いっぷんかん|にふんかん|ごふんかん|にじゅういっぷんかん|にじゅうにふんかん",
+		"nb-no":  "ett minutt|2 minutter|5 minutter|tjueett minutter|22 minutter",
+		"nl-nl":  "één minuut|2 minuten|5 minuten|21 minuten|22 minuten",
+		"pl-pl":  "jedną minutę|dwie minuty|5 minut|21 minut|dwadzieścia dwie minuty",
+		"ro-ro":  "un minut|două minute|5 minute|21 de minute|douăzeci și două de minute",
+		"ru-ru":  "одну минуту|две минуты|5 минут|двадцать одну минуту|двадцать две минуты",
+		"sv-se":  "en minut|2 minuter|5 minuter|21 minuter|22 minuter",
+		"yue-cn": "1分鐘|兩分鐘|5分鐘|21分鐘|22分鐘",
+		"zh-cn":  "1分钟|两分钟|5分钟|21分钟|22分钟",
+		"zh-tw":  "1分鐘|兩分鐘|5分鐘|21分鐘|22分鐘",
 	}
+	short := map[string]string{"lt-lt payment": "1 min.|2 min.|5 min.|21 min.|22 min."} // in SMS
 	for _, locale := range allLocales(c) {
-		written := strings.Split(want[locale], "|")
 		said := strings.Split(cmp.Or(spoken[locale], want[locale]), "|")
 		for i, minutes := range []int{1, 2, 5, 21, 22} {
 			for kind, in := range inputs(t, locale, minutes) {
+				written := strings.Split(cmp.Or(short[locale+" "+kind], want[locale]), "|")
 				texts := map[string]string{written[i]: c.SMS(in)}
 				if script := c.Call(in); script.Locale == locale {
 					texts[said[i]] += script.Words()
@@ -192,6 +216,64 @@ func TestMinutes(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestSpokenMinutes: numbers that a voice would read wrong are words, also between
+// and beyond those of TestMinutes.
+func TestSpokenMinutes(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, tt := range []struct {
+		locale  string
+		minutes int
+		want    string
+	}{
+		{"ar-xa", 3, "ثَلَاثِ دَقَائِقَ"},
+		{"ar-xa", 10, "عَشْرِ دَقَائِقَ"},
+		{"ar-xa", 15, "خَمْسَ عَشْرَةَ دَقِيقَةً"},
+		{"ar-xa", 30, "ثَلَاثِينَ دَقِيقَةً"},
+		{"cs-cz", 3, "3 minuty"},
+		{"es-es", 51, "cincuenta y un minutos"},
+		{"fr-fr", 31, "trente et une minutes"},
+		{"is-is", 3, "þrjár mínútur"},
+		{"is-is", 4, "fjórar mínútur"},
+		{"is-is", 12, "12 mínútur"},
+		{"is-is", 54, "fimmtíu og fjórar mínútur"},
+		{"ja-jp", 3, "さんぷんかん"},
+		{"ja-jp", 4, "よんぷんかん"},
+		{"ja-jp", 6, "ろっぷんかん"},
+		{"ja-jp", 8, "はっぷんかん"},
+		{"ja-jp", 10, "じゅっぷんかん"},
+		{"ja-jp", 20, "にじゅっぷんかん"},
+		{"ja-jp", 60, "ろくじゅっぷんかん"},
+		{"pl-pl", 3, "3 minuty"},
+		{"pl-pl", 12, "12 minut"},
+		{"ro-ro", 12, "douăsprezece minute"},
+		{"ro-ro", 42, "patruzeci și două de minute"},
+		{"ru-ru", 11, "11 минут"},
+		{"ru-ru", 51, "пятьдесят одну минуту"},
+	} {
+		in := message.Input{Locale: tt.locale, Brand: "Acme", PIN: pin(t, "1234"), ValidFor: time.Duration(tt.minutes) * time.Minute}
+		if call := c.Call(in).Words(); !regexp.MustCompile(`\s` + tt.want + `([.\s])`).MatchString(call) {
+			t.Errorf("%s: got %q, want %q in it", tt.locale, call, tt.want)
+		}
+	}
+}
+
+// TestNoTwoMinutesAreAlike, as a slip in the words of a number would make them.
+func TestNoTwoMinutesAreAlike(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for _, locale := range allLocales(c) {
+		seen := map[string]int{}
+		for minutes := 1; minutes <= 60; minutes++ {
+			words := c.Call(inputs(t, locale, minutes)["verification"]).Words()
+			if other, ok := seen[words]; ok {
+				t.Errorf("%s: %d and %d minutes are both %q", locale, other, minutes, words)
+			}
+			seen[words] = minutes
 		}
 	}
 }
@@ -248,11 +330,11 @@ func TestAmounts(t *testing.T) {
 		{"cs-cz", "3.00", " 3,00 € ", " 3 eura "},
 		{"cs-cz", "48.00", " 48,00 € ", " 48 eur "},
 		{"cs-cz", "48.50", " 48,50 € ", " 48,50 eura "},
-		{"fi-fi", "1234.50", " 1 234,50 € ", " 1234,50 euroa "},
+		{"fi-fi", "1234.50", " 1 234,50 € ", " 1234,50 euron "},
 		{"pl-pl", "1234.50", " 1234,50 € ", " 1234,50 euro "},
 		{"el-gr", "1234.50", " 1.234,50 € ", " 1234,50 ευρώ "},
 		{"ga-ie", "1234.50", " €1,234.50 ", " 1234.50 euros "}, // called in English
-		{"ar-xa", "1234.50", " 1,234.50 يورو ", " 1234.50 يُورُو "},
+		{"ar-xa", "1234.50", " 1,234.50 € ", " 1234.50 يُورُو "},
 		{"hi-in", "1234567.50", " €12,34,567.50 ", " 1234567.50 यूरो "},
 		{"th-th", "48.50", " €48.50 ", " 48.50 ยูโร "},
 		{"ja-jp", "48.50", " €48.50。", " 48.50 ユーロの "},

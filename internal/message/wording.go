@@ -29,8 +29,11 @@ type wordingFile struct {
 	// form that is not there is like "other".
 	Minutes, Euros map[string]string
 
-	// SpokenMinutes stands in for Minutes in calls, where speech needs another
-	// spelling than the eye: Arabic with its vowels, Japanese without its kanji.
+	// SpokenMinutes stands in for Minutes in calls, where speech needs other words
+	// than the eye: Arabic with its vowels, Japanese without its kanji, and numbers
+	// in the gender and case of the minutes, which no voice finds by itself. Beside
+	// forms it names single numbers, as "=1", which go before forms; what it does
+	// not name is as in Minutes.
 	SpokenMinutes map[string]string `json:"spoken_minutes"`
 
 	// MinimumGroupingDigits is, as in the CLDR, how many digits must stand before
@@ -109,15 +112,13 @@ func (f wordingFile) wording(locale string) (*wording, error) {
 
 // fillPlurals takes over what changes with a number.
 func (f wordingFile) fillPlurals(w *wording) error {
-	var err error
-	if w.minutes, err = w.parseMinutes(f.Minutes); err != nil {
-		return err
+	w.minutes = newMinutes(w.language)
+	if err := w.minutes.add(f.Minutes); err != nil {
+		return fmt.Errorf("minutes: %w", err)
 	}
-	w.spokenMinutes = w.minutes
-	if f.SpokenMinutes != nil {
-		if w.spokenMinutes, err = w.parseMinutes(f.SpokenMinutes); err != nil {
-			return fmt.Errorf("spoken: %w", err)
-		}
+	w.spokenMinutes = w.minutes.clone()
+	if err := w.spokenMinutes.add(f.SpokenMinutes); err != nil {
+		return fmt.Errorf("spoken minutes: %w", err)
 	}
 	for name, word := range f.Euros {
 		form, ok := pluralForm(name)
@@ -130,28 +131,6 @@ func (f wordingFile) fillPlurals(w *wording) error {
 		return errors.New("no word for euros")
 	}
 	return nil
-}
-
-// parseMinutes takes over "5 minutes" by plural form, and sees that no number goes
-// without its word.
-func (w *wording) parseMinutes(texts map[string]string) (map[plural.Form]template, error) {
-	minutes := map[plural.Form]template{}
-	for name, text := range texts {
-		form, ok := pluralForm(name)
-		if !ok {
-			return nil, fmt.Errorf("minutes: no plural form is called %q", name)
-		}
-		var err error
-		if minutes[form], err = parseTemplate(text, map[variable]bool{varExpiry: true}); err != nil {
-			return nil, fmt.Errorf("minutes: %w", err)
-		}
-	}
-	for n := 1; n <= longestMinutes; n++ {
-		if len(minutes[w.minutesForm(n)]) == 0 {
-			return nil, fmt.Errorf("no word for %d minutes", n)
-		}
-	}
-	return minutes, nil
 }
 
 // pluralForm finds a form by its name in the CLDR.
@@ -167,7 +146,7 @@ func pluralForm(name string) (plural.Form, bool) {
 // fillTexts takes over the four texts.
 func (f wordingFile) fillTexts(w *wording) error {
 	verification := map[variable]bool{varPIN: true, varMinutes: true, varBrand: true}
-	paymentSMS := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true}
+	paymentSMS := map[variable]bool{varPIN: true, varMinutes: true, varExpiry: true, varPayee: true, varAmount: true}
 	paymentCall := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true, varEuros: true}
 	for _, t := range []struct {
 		name  string
