@@ -19,16 +19,16 @@ import (
 func accountRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: "/accounts", serve: (*call).listAccounts},
-		{method: http.MethodPost, path: "/accounts", serve: (*call).createAccount, action: "account.create"},
+		{method: http.MethodPost, path: "/accounts", serve: (*call).createAccount, takes: true, action: "account.create"},
 		{method: http.MethodGet, path: "/accounts/{key}", serve: (*call).showAccount},
-		{method: http.MethodPatch, path: "/accounts/{key}", serve: (*call).setAccount, action: "account.set"},
+		{method: http.MethodPatch, path: "/accounts/{key}", serve: (*call).setAccount, takes: true, action: "account.set"},
 		{method: http.MethodPost, path: "/accounts/{key}/bar", serve: (*call).barAccount, action: "account.bar"},
 		{method: http.MethodPost, path: "/accounts/{key}/unbar", serve: (*call).unbarAccount, action: "account.unbar"},
-		{method: http.MethodPost, path: "/accounts/{key}/credit", serve: (*call).creditAccount, action: "account.credit"},
-		{method: http.MethodPost, path: "/accounts/{key}/rotate-secret", serve: (*call).rotateSecret, action: "account.rotate-secret"},
-		{method: http.MethodPost, path: "/accounts/{key}/rotate-signature", serve: (*call).rotateSignature, action: "account.rotate-signature"},
+		{method: http.MethodPost, path: "/accounts/{key}/credit", serve: (*call).creditAccount, takes: true, action: "account.credit"},
+		{method: http.MethodPost, path: "/accounts/{key}/rotate-secret", serve: (*call).rotateSecret, takes: true, action: "account.rotate-secret"},
+		{method: http.MethodPost, path: "/accounts/{key}/rotate-signature", serve: (*call).rotateSignature, takes: true, action: "account.rotate-signature"},
 		{method: http.MethodGet, path: "/accounts/{key}/secrets", serve: (*call).listSecrets},
-		{method: http.MethodPost, path: "/accounts/{key}/secrets", serve: (*call).addSecret, action: "account.secret-add"},
+		{method: http.MethodPost, path: "/accounts/{key}/secrets", serve: (*call).addSecret, takes: true, action: "account.secret-add"},
 		{method: http.MethodDelete, path: "/accounts/{key}/secrets/{id}", serve: (*call).revokeSecret, action: "account.secret-revoke"},
 		{method: http.MethodGet, path: "/accounts/{key}/approved-numbers", serve: (*call).listApproved},
 		{method: http.MethodPut, path: "/accounts/{key}/approved-numbers/{number}", serve: (*call).approveNumber, action: "account.approve"},
@@ -58,9 +58,6 @@ type AccountList struct {
 }
 
 func (c *call) listAccounts() error {
-	if _, err := c.query(); err != nil {
-		return err
-	}
 	accounts, err := c.cfg.Store.Accounts(c.r.Context())
 	if err != nil {
 		return err

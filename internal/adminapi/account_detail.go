@@ -22,9 +22,6 @@ type AccountDetail struct {
 }
 
 func (c *call) showAccount() error {
-	if _, err := c.query(); err != nil {
-		return err
-	}
 	ctx, key := c.r.Context(), c.r.PathValue("key")
 	found, err := c.cfg.Store.Credentials(ctx, key)
 	if err != nil {

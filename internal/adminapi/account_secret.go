@@ -36,9 +36,6 @@ func (c *call) secrets(ctx context.Context, key string) ([]Secret, error) {
 }
 
 func (c *call) listSecrets() error {
-	if _, err := c.query(); err != nil {
-		return err
-	}
 	list, err := c.secrets(c.r.Context(), c.r.PathValue("key"))
 	if err != nil {
 		return err
@@ -106,7 +103,7 @@ type NewSecret struct {
 
 func (c *call) rotateSecret() error {
 	var rotation Rotation
-	if c.r.Header.Get("Content-Type") != "" {
+	if c.r.Header.Get("Content-Type") != "" || c.r.ContentLength != 0 {
 		if err := c.read(&rotation); err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -89,9 +90,11 @@ func (h *Handler) Routes() []Route {
 type route struct {
 	method, path string
 	serve        func(*call) error
-	action       string // in the audit log; "" for what changes nothing
-	body         int64  // most bytes of the body; 0 for maxBody
-	slow         bool   // may take as long as there is something to do
+	action       string   // in the audit log; "" for what changes nothing
+	query        []string // its parameters; any other is refused
+	takes        bool     // a body; without, one is refused
+	body         int64    // most bytes of the body; 0 for maxBody
+	slow         bool     // may take as long as there is something to do
 }
 
 func (h *Handler) routes() []route {
@@ -99,8 +102,8 @@ func (h *Handler) routes() []route {
 		{method: http.MethodGet, path: "/openapi.yaml", serve: (*call).document},
 		{method: http.MethodGet, path: "/carriers", serve: (*call).carriers},
 		{method: http.MethodGet, path: "/schema", serve: (*call).schema},
-		{method: http.MethodGet, path: "/audit", serve: (*call).auditLog},
-		{method: http.MethodGet, path: "/verifications", serve: (*call).findVerifications},
+		{method: http.MethodGet, path: "/audit", serve: (*call).auditLog, query: []string{"since", "until", "who", "action", "subject", "before", "limit"}},
+		{method: http.MethodGet, path: "/verifications", serve: (*call).findVerifications, query: []string{"number", "account", "since", "until", "limit"}},
 		{method: http.MethodGet, path: "/verifications/{id}", serve: (*call).showVerification},
 	}
 	all = append(all, accountRoutes()...)
@@ -116,6 +119,7 @@ func (h *Handler) routes() []route {
 type call struct {
 	*Handler
 	route route
+	query url.Values // as the route has them
 	who   identity
 	w     http.ResponseWriter
 	r     *http.Request
@@ -174,6 +178,15 @@ func (h *Handler) endpoint(route route) http.Handler {
 func (c *call) carryOut() error {
 	if c.route.action != "" && c.who.readOnly {
 		return &Problem{Status: http.StatusForbidden, Detail: c.who.name + " may only read"}
+	}
+	var err error
+	if c.query, err = readQuery(c.r, c.route.query); err != nil {
+		return err
+	}
+	if !c.route.takes {
+		if err := noBody(c.r); err != nil {
+			return err
+		}
 	}
 	return c.route.serve(c)
 }

@@ -111,7 +111,7 @@ func TestRefusals(t *testing.T) {
 		"method":          {"POST", "/accounts", "", json(`{"signature_method":"rot13"}`), 400, "signature_method"},
 		"then":            {"PATCH", "/accounts/demo0001", "", json(`{"on_undeliverable":"panic"}`), 400, "on_undeliverable"},
 		"unknown field":   {"PATCH", "/accounts/demo0001", "", json(`{"balance":"7"}`), 400, "balance"},
-		"null":            {"PATCH", "/accounts/demo0001", "", json(`{"barred":null}`), 400, "barred"},
+		"null setting":    {"PATCH", "/accounts/demo0001", "", json(`{"barred":null}`), 400, "barred"},
 		"nothing":         {"PATCH", "/accounts/demo0001", "", json(`{}`), 400, ""},
 		"a list":          {"PATCH", "/accounts/demo0001", "", json(`[]`), 400, ""},
 		"much money":      {"POST", "/accounts/demo0001/credit", "", json(`{"amount":"92233720368"}`), 400, "amount"},
@@ -148,6 +148,19 @@ func TestRefusals(t *testing.T) {
 		"search twice":    {"GET", "/verifications", "account=demo0001&account=demo0002", nil, 400, "account"},
 		"log from":        {"GET", "/audit", "before=x", nil, 400, "before"},
 		"a query":         {"GET", "/accounts", "x=1", nil, 400, "x"},
+		"dry run":         {"POST", "/keys/rotate", "dry_run=1", nil, 400, "dry_run"},
+		"dry bar":         {"POST", "/accounts/demo0001/bar", "dry_run=1", nil, 400, "dry_run"},
+		"dry import":      {"POST", "/prices", "carrier=x&dry_run=1", json(`{}`), 400, "carrier"},
+		"query of a doc":  {"GET", "/openapi.yaml", "x=1", nil, 400, "x"},
+		"body for none":   {"POST", "/keys/rotate", "", json(`{"dry_run":true}`), 400, ""},
+		"body for bar":    {"POST", "/accounts/demo0001/bar", "", json(`"garbage"`), 400, ""},
+		"body of DELETE":  {"DELETE", "/blocked-numbers/447700900009", "", json(`{}`), 400, ""},
+		"body of GET":     {"GET", "/accounts", "", json(`{}`), 400, ""},
+		"null":            {"POST", "/accounts", "", json(`null`), 400, ""},
+		"null to rotate":  {"POST", "/accounts/demo0001/rotate-secret", "", json(`null`), 400, ""},
+		"shouted":         {"POST", "/accounts", "", json(`{"NAME":"x"}`), 400, "NAME"},
+		"set, shouted":    {"PATCH", "/accounts/demo0001", "", json(`{"Barred":true}`), 400, "Barred"},
+		"long s":          {"POST", "/accounts", "", json(`{"ſecret":"mysecret"}`), 400, "ſecret"},
 	} {
 		query, err := url.ParseQuery(tt.query)
 		must(t, err)

@@ -25,10 +25,8 @@ type AuditEntry struct {
 }
 
 func (c *call) auditLog() error {
-	query, err := c.query("since", "until", "who", "action", "subject", "before", "limit")
-	if err != nil {
-		return err
-	}
+	query := c.query
+	var err error
 	f := store.AuditFilter{Who: query.Get("who"), Action: query.Get("action"), Subject: query.Get("subject")}
 	if f.Since, err = moment(query, "since"); err != nil {
 		return err

@@ -12,9 +12,6 @@ type Carriers struct {
 }
 
 func (c *call) carriers() error {
-	if _, err := c.query(); err != nil {
-		return err
-	}
 	if c.cfg.Carriers == nil {
 		return &Problem{Status: http.StatusConflict, Detail: "no server runs, which alone knows its carriers"}
 	}

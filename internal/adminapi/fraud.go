@@ -13,11 +13,11 @@ import (
 
 func fraudRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/fraud/blocks", serve: (*call).listFraudBlocks},
+		{method: http.MethodGet, path: "/fraud/blocks", serve: (*call).listFraudBlocks, query: []string{"all", "limit"}},
 		{method: http.MethodGet, path: "/fraud/blocks/{id}", serve: (*call).showFraudBlock},
 		{method: http.MethodPost, path: "/fraud/blocks/{id}/lift", serve: (*call).liftFraudBlock, action: "fraud.lift"},
-		{method: http.MethodPost, path: "/fraud/unblocks", serve: (*call).unblockNetwork, action: "fraud.unblock"},
-		{method: http.MethodGet, path: "/fraud/networks", serve: (*call).listFraudNetworks},
+		{method: http.MethodPost, path: "/fraud/unblocks", serve: (*call).unblockNetwork, takes: true, action: "fraud.unblock"},
+		{method: http.MethodGet, path: "/fraud/networks", serve: (*call).listFraudNetworks, query: []string{"minutes", "limit"}},
 	}
 }
 
@@ -58,10 +58,8 @@ const (
 )
 
 func (c *call) listFraudBlocks() error {
-	query, err := c.query("all", "limit")
-	if err != nil {
-		return err
-	}
+	query := c.query
+	var err error
 	all := false
 	if query.Has("all") {
 		if all, err = strconv.ParseBool(query.Get("all")); err != nil {
@@ -85,9 +83,6 @@ func (c *call) listFraudBlocks() error {
 }
 
 func (c *call) showFraudBlock() error {
-	if _, err := c.query(); err != nil {
-		return err
-	}
 	b, err := c.cfg.Store.FraudBlock(c.r.Context(), c.r.PathValue("id"))
 	if err != nil {
 		return blockProblem(err)
@@ -174,10 +169,7 @@ type FraudNetworks struct {
 }
 
 func (c *call) listFraudNetworks() error {
-	query, err := c.query("minutes", "limit")
-	if err != nil {
-		return err
-	}
+	query := c.query
 	n, err := limit(query, 20, mostBlocks)
 	if err != nil {
 		return err

@@ -34,9 +34,6 @@ type DataKey struct {
 }
 
 func (c *call) listKeys() error {
-	if _, err := c.query(); err != nil {
-		return err
-	}
 	keys, err := c.cfg.Store.Keys(c.r.Context())
 	if err != nil {
 		return err

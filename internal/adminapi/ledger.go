@@ -10,9 +10,9 @@ import (
 
 func ledgerRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/accounts/{key}/ledger", serve: (*call).listEntries},
-		{method: http.MethodGet, path: "/ledger", serve: (*call).exportLedger, slow: true},
-		{method: http.MethodGet, path: "/ledger/check", serve: (*call).checkLedger, slow: true},
+		{method: http.MethodGet, path: "/accounts/{key}/ledger", serve: (*call).listEntries, query: []string{"limit"}},
+		{method: http.MethodGet, path: "/ledger", serve: (*call).exportLedger, query: []string{"account", "from", "until"}, slow: true},
+		{method: http.MethodGet, path: "/ledger/check", serve: (*call).checkLedger, query: []string{"account"}, slow: true},
 	}
 }
 
@@ -32,10 +32,7 @@ type Entry struct {
 }
 
 func (c *call) listEntries() error {
-	query, err := c.query("limit")
-	if err != nil {
-		return err
-	}
+	query := c.query
 	most, err := limit(query, 20, 1000)
 	if err != nil {
 		return err
@@ -77,10 +74,7 @@ type Book struct {
 }
 
 func (c *call) checkLedger() error {
-	query, err := c.query("account")
-	if err != nil {
-		return err
-	}
+	query := c.query
 	books, wrong, err := billing.Books(c.r.Context(), c.cfg.Store, query.Get("account"))
 	if err != nil {
 		return err
@@ -95,11 +89,11 @@ func (c *call) checkLedger() error {
 }
 
 func (c *call) exportLedger() error {
-	query, err := c.query("account", "from", "until")
-	if err != nil {
-		return err
-	}
-	var from, until time.Time
+	query := c.query
+	var (
+		from, until time.Time
+		err         error
+	)
 	if from, err = billing.ParseTime(query.Get("from")); err != nil {
 		return invalid("from", "%v", err)
 	}

@@ -10,11 +10,11 @@ import (
 func numberRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: "/blocked-numbers", serve: (*call).listBlocked},
-		{method: http.MethodPut, path: "/blocked-numbers/{number}", serve: (*call).blockNumber, action: "number.block"},
+		{method: http.MethodPut, path: "/blocked-numbers/{number}", serve: (*call).blockNumber, takes: true, action: "number.block"},
 		{method: http.MethodDelete, path: "/blocked-numbers/{number}", serve: (*call).unblockNumber, action: "number.unblock"},
 		{method: http.MethodGet, path: "/numbers/{number}/status", serve: (*call).numberStatus},
 		{method: http.MethodPost, path: "/numbers/{number}/unlock", serve: (*call).unlockNumber, action: "number.unlock"},
-		{method: http.MethodPost, path: "/numbers/{number}/forget", serve: (*call).forgetNumber, action: "number.forget", slow: true},
+		{method: http.MethodPost, path: "/numbers/{number}/forget", serve: (*call).forgetNumber, takes: true, action: "number.forget", slow: true},
 	}
 }
 
@@ -31,9 +31,6 @@ type BlockedNumbers struct {
 }
 
 func (c *call) listBlocked() error {
-	if _, err := c.query(); err != nil {
-		return err
-	}
 	blocked, err := c.cfg.Store.BlockedNumbers(c.r.Context())
 	if err != nil {
 		return err

@@ -34,9 +34,6 @@ func (c *call) numberStatus() error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.query(); err != nil {
-		return err
-	}
 	known, err := c.cfg.Store.Guard(c.r.Context(), n)
 	if err != nil {
 		return err

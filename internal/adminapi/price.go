@@ -15,9 +15,9 @@ import (
 
 func priceRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/prices", serve: (*call).showPrices},
-		{method: http.MethodPut, path: "/prices", serve: (*call).replacePrices, action: "price.import", body: 16 << 20},
-		{method: http.MethodPost, path: "/prices", serve: (*call).setPrice, action: "price.set"},
+		{method: http.MethodGet, path: "/prices", serve: (*call).showPrices, query: []string{"carrier"}},
+		{method: http.MethodPut, path: "/prices", serve: (*call).replacePrices, query: []string{"carrier"}, takes: true, action: "price.import", body: 16 << 20},
+		{method: http.MethodPost, path: "/prices", serve: (*call).setPrice, takes: true, action: "price.set"},
 	}
 }
 
@@ -26,10 +26,7 @@ const csvType = "text/csv"
 // showPrices answers with the price list of accounts, or of a carrier, as CSV, in the
 // form that replacePrices reads.
 func (c *call) showPrices() error {
-	query, err := c.query("carrier")
-	if err != nil {
-		return err
-	}
+	query := c.query
 	var list bytes.Buffer
 	if err := billing.Export(c.r.Context(), c.cfg.Store, query.Get("carrier"), &list); err != nil {
 		return err
@@ -48,10 +45,7 @@ func (c *call) replacePrices() error {
 	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != csvType {
 		return &Problem{Status: http.StatusUnsupportedMediaType, Parameter: "Content-Type", Detail: "must be " + csvType}
 	}
-	query, err := c.query("carrier")
-	if err != nil {
-		return err
-	}
+	query := c.query
 	if err := c.knownCarrier(query.Get("carrier")); err != nil {
 		return err
 	}

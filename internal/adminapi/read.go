@@ -1,10 +1,13 @@
 package adminapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,15 +24,40 @@ func (c *call) read(v any) error {
 	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return &Problem{Status: 415, Parameter: "Content-Type", Detail: "must be application/json"}
 	}
-	d := json.NewDecoder(c.r.Body)
+	body, err := io.ReadAll(c.r.Body)
+	if err != nil {
+		return err
+	}
+	if err := exactNames(body); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
-	err := d.Decode(v)
+	err = d.Decode(v)
 	if err == nil {
 		if _, more := d.Token(); !errors.Is(more, io.EOF) {
 			err = errors.New("something follows the object")
 		}
 	}
 	return bodyProblem(err)
+}
+
+// exactNames refuses null, which would be taken for an object without fields, and names
+// that would be taken for ours: letters of either case are the same to encoding/json.
+func exactNames(body []byte) error {
+	var given map[string]json.RawMessage
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&given); err != nil {
+		return bodyProblem(err)
+	}
+	if given == nil {
+		return &Problem{Status: 400, Detail: "the body must be a JSON object"}
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" { // no name of ours has any other
+			return invalid(printable(name), "unknown parameter")
+		}
+	}
+	return nil
 }
 
 func bodyProblem(err error) error {
@@ -60,21 +88,34 @@ func bodyProblem(err error) error {
 	return err // of the connection, or too large
 }
 
-// query gives the parameters of the URL, of which it knows all.
-func (c *call) query(known ...string) (url.Values, error) {
-	values, err := url.ParseQuery(c.r.URL.RawQuery)
+// readQuery reads the parameters of the URL, which must be known.
+func readQuery(r *http.Request, known []string) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, &Problem{Status: 400, Detail: "the query of the URL cannot be read"}
 	}
-	for name, list := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, name) {
 			return nil, invalid(printable(name), "unknown parameter")
 		}
-		if len(list) > 1 {
+		if len(values[name]) > 1 {
 			return nil, invalid(name, "given twice")
 		}
 	}
 	return values, nil
+}
+
+// noBody refuses what would not be read: who says something must not think that it
+// was heard.
+func noBody(r *http.Request) error {
+	n, err := io.ReadFull(r.Body, make([]byte, 1))
+	if n > 0 {
+		return &Problem{Status: 400, Detail: "this call takes no body"}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // limit reads how many rows are wanted.

@@ -19,9 +19,6 @@ type SchemaStep struct {
 }
 
 func (c *call) schema() error {
-	if _, err := c.query(); err != nil {
-		return err
-	}
 	steps, err := c.cfg.Schema(c.r.Context())
 	if err != nil {
 		return err

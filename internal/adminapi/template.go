@@ -16,9 +16,9 @@ import (
 
 func templateRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/templates", serve: (*call).listTemplates},
-		{method: http.MethodGet, path: "/templates/{id}/preview", serve: (*call).previewTemplate},
-		{method: http.MethodGet, path: "/templates/{id}/sound", serve: (*call).soundTemplate},
+		{method: http.MethodGet, path: "/templates", serve: (*call).listTemplates, query: []string{"account", "status"}},
+		{method: http.MethodGet, path: "/templates/{id}/preview", serve: (*call).previewTemplate, query: []string{"brand", "pin"}},
+		{method: http.MethodGet, path: "/templates/{id}/sound", serve: (*call).soundTemplate, query: []string{"brand", "pin"}},
 		{method: http.MethodPost, path: "/templates/{id}/approve", serve: (*call).approveTemplate, action: "template.approve"},
 		{method: http.MethodPost, path: "/templates/{id}/retire", serve: (*call).retireTemplate, action: "template.retire"},
 		{method: http.MethodPost, path: "/templates/{id}/rollback", serve: (*call).rollBackTemplate, action: "template.rollback"},
@@ -51,10 +51,7 @@ type Templates struct {
 }
 
 func (c *call) listTemplates() error {
-	query, err := c.query("account", "status")
-	if err != nil {
-		return err
-	}
+	query := c.query
 	status := store.TemplateStatus(query.Get("status"))
 	if !slices.Contains([]store.TemplateStatus{"", store.TemplatePending, store.TemplateActive, store.TemplateRetired}, status) {
 		return invalid("status", "must be %s, %s or %s", store.TemplatePending, store.TemplateActive, store.TemplateRetired)
@@ -101,10 +98,7 @@ type TemplatePreview struct {
 // shown finds the template, and what it says for the brand and PIN of the query.
 func (c *call) shown() (store.Template, template.Preview, error) {
 	var p template.Preview
-	query, err := c.query("brand", "pin")
-	if err != nil {
-		return store.Template{}, p, err
-	}
+	query := c.query
 	pin := cmp.Or(query.Get("pin"), "123456")
 	if _, ok := verify.ParsePIN(pin); !ok {
 		return store.Template{}, p, invalid("pin", "must have 4 to 10 letters or digits")

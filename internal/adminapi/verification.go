@@ -74,10 +74,8 @@ const (
 )
 
 func (c *call) findVerifications() error {
-	query, err := c.query("number", "account", "since", "until", "limit")
-	if err != nil {
-		return err
-	}
+	query := c.query
+	var err error
 	f := store.VerificationFilter{Account: query.Get("account")}
 	if query.Get("number") == "" && f.Account == "" {
 		return invalid("number", "must be given, or account")
