@@ -83,6 +83,9 @@ func TestNumberStatus(t *testing.T) {
 	if n := count(); n != 0 {
 		t.Errorf("%d messages are counted after it was unlocked", n)
 	}
+	if p := refused(t, o.Client, adminapi.Request{Method: "POST", Path: "/numbers/" + number + "/unlock"}); p.Status != 404 {
+		t.Errorf("unlocked again: %+v", p)
+	}
 	if log := o.log(); len(log) != 1 || log[0].Action != "number.unlock" {
 		t.Errorf("logged %+v", log)
 	}

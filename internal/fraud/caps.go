@@ -116,6 +116,13 @@ func (c Caps) Cleared(n Number, now time.Time) Number {
 	return c.pruned(Number{kept}, now)
 }
 
+// Counts reports whether anything is counted that Cleared forgets, or a lock holds.
+func (c Caps) Counts(n Number, now time.Time) bool {
+	return slices.ContainsFunc(c.pruned(n, now).Uses, func(u Use) bool {
+		return len(u.Sends)+len(u.Failed)+u.Streak > 0 || !u.LockedUntil.IsZero()
+	})
+}
+
 // StaleAt is when nothing of what is known of the number matters any more.
 func (c Caps) StaleAt(n Number) time.Time {
 	var at time.Time

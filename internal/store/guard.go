@@ -137,15 +137,21 @@ func (db *DB) ForgetGuards(ctx context.Context, now time.Time, limit int) (forgo
 }
 
 // ClearGuard forgets what is counted of a number, and lifts its locks; found is false
-// when nothing is known of it.
+// when nothing is counted of it and no lock holds.
 func (db *DB) ClearGuard(ctx context.Context, number string, caps fraud.Caps, now time.Time) (found bool, err error) {
 	err = db.WriteIn(ctx, Scope{Number: number}, func(tx *Tx) error {
 		g, err := tx.Guard(number)
-		if found = g.stored != nil; !found || err != nil {
+		if err != nil {
 			return err
+		}
+		if !caps.Counts(g.Number, now) {
+			return errNothing // nor is anything logged
 		}
 		g.Number = caps.Cleared(g.Number, now)
 		return tx.SaveGuard(g, caps.StaleAt(g.Number))
 	})
-	return found, err
+	if errors.Is(err, errNothing) {
+		return false, nil
+	}
+	return err == nil, err
 }
