@@ -30,7 +30,7 @@ type accountCreateCmd struct {
 	settingFlags    `group:"Settings"`
 	Name            string   `arg:"" help:"What the account is for."`
 	Key             string   `help:"The api_key: 8 letters and digits; drawn if empty."`
-	Secret          string   `help:"The api_secret; drawn if empty. Others can see it on the command line."`
+	Secret          string   `help:"The api_secret, at least 8 characters; drawn if empty. Others can see it on the command line."`
 	Credit          string   `help:"First balance, such as 100.00. Default: ${default}." default:"0" placeholder:"AMOUNT"`
 	Approve         []string `help:"Number that a trial account may reach; may be repeated." placeholder:"NUMBER" param:"approved_numbers"`
 	SignatureMethod string   `help:"Accept signed requests: md5hash, md5, sha1, sha256 or sha512; prints the secret." placeholder:"METHOD"`

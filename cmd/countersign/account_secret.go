@@ -83,15 +83,19 @@ func (c *accountSecretListCmd) Run(p *process) error {
 
 type accountSecretAddCmd struct {
 	adminFlag
-	Key       string        `arg:"" help:"The api_key."`
-	Secret    string        `help:"The secret; drawn if empty. Others can see it on the command line."`
-	ExpiresIn time.Duration `help:"For how long it is good, such as 24h. Without it: for ever." placeholder:"DURATION" param:"expires_in_seconds"`
+	Key       string         `arg:"" help:"The api_key."`
+	Secret    string         `help:"The secret, at least 8 characters; drawn if empty. Others can see it on the command line."`
+	ExpiresIn *time.Duration `help:"For how long it is good, such as 24h. Without it: for ever." placeholder:"DURATION" param:"expires_in_seconds"`
 }
 
 // Run adds the secret.
 func (c *accountSecretAddCmd) Run(p *process) error {
 	var added adminapi.AddedSecret
-	in := adminapi.AddSecret{Secret: c.Secret, ExpiresIn: wholeSeconds(c.ExpiresIn)}
+	in := adminapi.AddSecret{Secret: c.Secret}
+	if c.ExpiresIn != nil {
+		seconds := wholeSeconds(*c.ExpiresIn)
+		in.ExpiresIn = &seconds
+	}
 	if err := c.post(p, in, &added, "accounts", c.Key, "secrets"); err != nil {
 		return err
 	}

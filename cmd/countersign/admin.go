@@ -255,7 +255,7 @@ func named(err error, command *kong.Context) error {
 		}
 	}
 	for _, arg := range command.Selected().Positional {
-		if arg.Name == problem.Parameter {
+		if arg.Tag.Get("param") == problem.Parameter || arg.Name == problem.Parameter {
 			return fmt.Errorf("<%s>: %s", arg.Name, problem.Detail)
 		}
 	}

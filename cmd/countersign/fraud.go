@@ -77,7 +77,7 @@ type fraudUnblockCmd struct {
 	adminFlag
 	Account string        `arg:"" help:"The api_key."`
 	Network string        `arg:"" help:"Network, as the answer with status 7 names it."`
-	For     time.Duration `help:"How long, up to 24h. Default: ${default}." default:"1h" placeholder:"TIME"`
+	For     time.Duration `help:"How long, up to 24h. Default: ${default}." default:"1h" placeholder:"TIME" param:"seconds"`
 }
 
 // Run unblocks the network.

@@ -22,7 +22,7 @@ type ledgerCmd struct {
 
 type ledgerListCmd struct {
 	adminFlag
-	Account string `arg:"" help:"The api_key."`
+	Account string `arg:"" help:"The api_key." param:"key"`
 	Limit   int    `help:"Most entries. Default: ${default}." default:"20" placeholder:"N"`
 }
 

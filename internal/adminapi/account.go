@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"countersign/internal/account"
 	"countersign/internal/phone"
@@ -133,7 +134,7 @@ func (n NewAccount) account() (a store.NewAccount, err error) {
 	if !account.ValidKey(a.Key) {
 		return a, invalid("key", "%q is not 8 letters and digits", printable(a.Key))
 	}
-	if err := line("secret", a.Secret, 200); err != nil {
+	if err := givenSecret(a.Secret); err != nil {
 		return a, err
 	}
 	if a.Balance, err = money("credit", cmp.Or(n.Credit, "0")); err != nil {
@@ -184,6 +185,9 @@ func (c *call) setAccount() error {
 		if string(given[name]) == "null" {
 			return invalid(name, "must not be null")
 		}
+	}
+	if given["name"] != nil && strings.TrimSpace(probe.Name) == "" {
+		return invalid("name", "must not be empty")
 	}
 	key := c.r.PathValue("key")
 	if given[testNumbers] != nil {

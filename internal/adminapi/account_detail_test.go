@@ -63,7 +63,7 @@ func TestAccountSecrets(t *testing.T) {
 			t.Errorf("%s is good: %v, want %v", secret, got, want)
 		}
 	}
-	o.ok("POST", "/accounts", map[string]any{"key": "acme0001", "secret": "first", "signature_method": "sha256"}, nil)
+	o.ok("POST", "/accounts", map[string]any{"key": "acme0001", "secret": "the first", "signature_method": "sha256"}, nil)
 	var added adminapi.AddedSecret
 	o.ok("POST", "/accounts/acme0001/secrets", map[string]any{"expires_in_seconds": 60}, &added)
 	good(added.Value, true)
@@ -82,7 +82,7 @@ func TestAccountSecrets(t *testing.T) {
 	}
 	o.Clock.Advance(time.Minute)
 	good(added.Value, false)
-	good("first", true)
+	good("the first", true)
 	var list adminapi.Secrets
 	o.ok("GET", "/accounts/acme0001/secrets", nil, &list)
 	if len(list.Secrets) != 2 {
@@ -93,7 +93,7 @@ func TestAccountSecrets(t *testing.T) {
 			o.ok("DELETE", "/accounts/acme0001/secrets/"+s.ID, nil, nil)
 		}
 	}
-	good("first", false)
+	good("the first", false)
 	good(rotated.Secret, true)
 	log, err := json.Marshal(o.log())
 	must(t, err)

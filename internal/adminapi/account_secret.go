@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"countersign/internal/signature"
 	"countersign/internal/store"
@@ -45,8 +46,8 @@ func (c *call) listSecrets() error {
 
 // AddSecret is a wish for one more secret.
 type AddSecret struct {
-	Secret    string `json:"secret"`             // drawn if empty
-	ExpiresIn int    `json:"expires_in_seconds"` // 0 for never
+	Secret    string `json:"secret"`                       // drawn if empty
+	ExpiresIn *int   `json:"expires_in_seconds,omitempty"` // for ever without it
 }
 
 // AddedSecret is a secret that is shown this once.
@@ -60,14 +61,20 @@ func (c *call) addSecret() error {
 	if err := c.read(&add); err != nil {
 		return err
 	}
-	if err := line("secret", add.Secret, 200); err != nil {
-		return err
-	}
-	expires, err := c.in("expires_in_seconds", add.ExpiresIn)
-	if err != nil {
-		return err
-	}
 	key, value := c.r.PathValue("key"), cmp.Or(add.Secret, store.NewAPISecret())
+	if err := givenSecret(value); err != nil {
+		return err
+	}
+	var expires time.Time
+	if add.ExpiresIn != nil {
+		if *add.ExpiresIn == 0 { // which would be no end at all
+			return invalid("expires_in_seconds", "must not be 0; leave it out for a secret without an end")
+		}
+		var err error
+		if expires, err = c.in("expires_in_seconds", *add.ExpiresIn); err != nil {
+			return err
+		}
+	}
 	ctx, err := c.change(key, map[string]any{"expires_at": stamp(expires)})
 	if err != nil {
 		return err
@@ -77,6 +84,21 @@ func (c *call) addSecret() error {
 		return err
 	}
 	return c.changed(http.StatusCreated, AddedSecret{toSecret(added), value})
+}
+
+// The length of a secret: at least what Vonage asks for, whose secrets applications bring
+// along. docs/explanation/security.md says why that is enough.
+const (
+	minSecret = 8   // characters
+	maxSecret = 200 // bytes
+)
+
+// givenSecret checks a secret that the operator has chosen.
+func givenSecret(secret string) error {
+	if utf8.RuneCountInString(secret) < minSecret {
+		return invalid("secret", "must have at least %d characters", minSecret)
+	}
+	return line("secret", secret, maxSecret)
 }
 
 func (c *call) revokeSecret() error {

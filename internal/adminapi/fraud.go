@@ -123,6 +123,9 @@ func (c *call) unblockNetwork() error {
 	if u.Seconds < 0 || u.Seconds > maxUnblock {
 		return invalid("seconds", "must be 0 to %d", maxUnblock)
 	}
+	if _, err := c.cfg.Store.Credentials(c.r.Context(), u.Account); err != nil {
+		return ofAccount(err)
+	}
 	ctx, err := c.change(u.Account, u)
 	if err != nil {
 		return err

@@ -76,6 +76,7 @@ func TestFraud(t *testing.T) {
 		{"POST", "/fraud/unblocks", map[string]any{"account": "demo0001", "network": "4477008", "seconds": 60}, 404},
 		{"POST", "/fraud/unblocks", map[string]any{"account": "demo0001", "network": "4477008", "seconds": -1}, 400},
 		{"POST", "/fraud/unblocks", map[string]any{"network": "4477008"}, 400},
+		{"POST", "/fraud/unblocks", map[string]any{"account": "nobody00", "network": "4477008", "seconds": 60}, 404},
 	} {
 		if p := refused(t, o.Client, adminapi.Request{Method: tt.method, Path: tt.path, JSON: tt.body}); p.Status != tt.status {
 			t.Errorf("%s %s: %+v, want %d", tt.method, tt.path, p, tt.status)

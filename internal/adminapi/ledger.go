@@ -77,7 +77,7 @@ func (c *call) checkLedger() error {
 	query := c.query
 	books, wrong, err := billing.Books(c.r.Context(), c.cfg.Store, query.Get("account"))
 	if err != nil {
-		return err
+		return ofAccount(err)
 	}
 	list := Books{Books: make([]Book, len(books)), Wrong: wrong}
 	for i, b := range books {
@@ -100,13 +100,16 @@ func (c *call) exportLedger() error {
 	if until, err = billing.ParseTime(query.Get("until")); err != nil {
 		return invalid("until", "%v", err)
 	}
+	if !until.IsZero() && !from.Before(until) {
+		return invalid("until", "must be later than the beginning")
+	}
 	out := &exported{w: c.w}
 	_, err = billing.WriteLedger(c.r.Context(), c.cfg.Store, query.Get("account"), from, until, out)
 	if err != nil && out.begun {
 		c.cfg.Log.Error("admin call failed", "route", "GET "+Base+c.route.path, "error", err)
 		panic(http.ErrAbortHandler) // the client must not take a part for all
 	}
-	return err
+	return ofAccount(err)
 }
 
 // exported begins the answer with the first byte: until then it can be an error.

@@ -96,6 +96,9 @@ func (n NewPrice) price() (p verify.Price, err error) {
 	if p.Until, err = billing.ParseTime(n.Until); err != nil {
 		return p, invalid("valid_until", "%v", err)
 	}
+	if !p.Until.IsZero() && !p.From.Before(p.Until) {
+		return p, invalid("valid_until", "must be later than the beginning")
+	}
 	switch digits := strings.TrimPrefix(n.For, "+"); {
 	case n.For == "*":
 	case n.For == "":

@@ -72,6 +72,14 @@ func (h *Handler) problem(route route, err error) *Problem {
 	return &Problem{Status: http.StatusInternalServerError, Detail: "internal error; the server's log tells more"}
 }
 
+// ofAccount is for calls whose parameter "account" names the account.
+func ofAccount(err error) error {
+	if errors.Is(err, store.ErrNoAccount) {
+		return &Problem{Status: http.StatusNotFound, Parameter: "account", Detail: store.ErrNoAccount.Error()}
+	}
+	return err
+}
+
 // rootOf is the error without what was being done.
 func rootOf(err error) error {
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
