@@ -55,6 +55,13 @@ func (b Block) ended() time.Time {
 	return b.Until
 }
 
+// LiftedByAccount is who lifted a block that an account lifted itself, by an Unblock.
+const LiftedByAccount = "network-unblock"
+
+// liftedByHand reports whether the operator has lifted the block: somebody has looked,
+// and the target begins anew.
+func (b Block) liftedByHand() bool { return !b.LiftedAt.IsZero() && b.LiftedBy != LiftedByAccount }
+
 // Unblock lets an account reach a network, whatever the rules say, for a time.
 type Unblock struct {
 	Account string
@@ -69,8 +76,15 @@ type ruleTarget struct {
 
 // book knows the newest block of each rule and target.
 type book struct {
-	latest    *bounded[ruleTarget, Block]
+	latest    *bounded[ruleTarget, known]
 	unblocked map[Unblock]time.Time // without Until
+}
+
+// known is the newest block of a rule and target, and when one of them was last lifted
+// by hand: what was counted before counts no more.
+type known struct {
+	Block
+	anew time.Time
 }
 
 // maxBlocks bounds the blocks that are in memory, and so does maxUnblocks.
@@ -81,7 +95,7 @@ const (
 
 func newBook() *book {
 	return &book{
-		latest:    newBounded[ruleTarget](maxBlocks, func(Block) int { return 1 }),
+		latest:    newBounded[ruleTarget](maxBlocks, func(known) int { return 1 }),
 		unblocked: map[Unblock]time.Time{},
 	}
 }
@@ -89,10 +103,14 @@ func newBook() *book {
 // note takes a block that this node or another made or changed.
 func (k *book) note(b Block) {
 	key := ruleTarget{b.Rule, b.Target}
-	if old, ok := k.latest.get(key); ok && old.Ordinal > b.Ordinal {
-		return
+	old, ok := k.latest.get(key)
+	if b.liftedByHand() && b.LiftedAt.After(old.anew) {
+		old.anew = b.LiftedAt
 	}
-	k.latest.put(key, b)
+	if !ok || old.Ordinal <= b.Ordinal {
+		old.Block = b
+	}
+	k.latest.put(key, old)
 }
 
 func (k *book) unblock(u Unblock, now time.Time) {
@@ -117,7 +135,7 @@ func (k *book) passes(account, network string, now time.Time) bool {
 // those of the rule.
 func next(before Block, b Block, durations []time.Duration, within time.Duration) Block {
 	b.Ordinal, b.Repeat = before.Ordinal+1, 1
-	if end := before.ended(); before.Ordinal > 0 && before.Action == b.Action && b.Since.Sub(end) < within {
+	if end := before.ended(); before.Ordinal > 0 && before.Action == b.Action && b.Since.Sub(end) < within && !before.liftedByHand() {
 		b.Repeat = before.Repeat + 1
 	}
 	if len(durations) == 0 {

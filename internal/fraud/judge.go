@@ -32,7 +32,8 @@ type check struct {
 	window time.Duration
 	blocks []time.Duration
 	// anew: what was counted until the end of the last block counts no more. A rule
-	// that bounds does not say so, or each block would let as much through again.
+	// that bounds does not say so, or each block would let as much through again; after
+	// a block that was lifted by hand all do.
 	anew bool
 	// over reports whether the limit is reached, and by what figures.
 	over func(since int64) (Figures, bool)
@@ -184,7 +185,7 @@ func (s *State) judge(c check, network string, now time.Time) (b Block, holds, f
 	before, _ := s.book.latest.get(key)
 	// What was only in shadow does not hold once it is enforced, and is decided anew.
 	if before.Ordinal > 0 && before.Active(now) && (c.mode != Enforce || before.Action == ActionBlock) {
-		return before, true, false
+		return before.Block, true, false
 	}
 	if c.over == nil {
 		return Block{}, false, false
@@ -192,6 +193,9 @@ func (s *State) judge(c check, network string, now time.Time) (b Block, holds, f
 	since := minuteOf(now) - int64(c.window/time.Minute) + 1
 	if end := before.ended(); c.anew && before.Ordinal > 0 && !end.IsZero() {
 		since = max(since, minuteOf(end)+1)
+	}
+	if !before.anew.IsZero() {
+		since = max(since, minuteOf(before.anew)+1)
 	}
 	f, over := c.over(since)
 	if !over {
@@ -211,7 +215,7 @@ func (s *State) decide(rule Rule, mode Mode, t Target, blocks []time.Duration, n
 	case mode == Enforce:
 		action = ActionBlock
 	}
-	b := next(before, Block{
+	b := next(before.Block, Block{
 		ID: verify.NewID(s.rand).Hex(), Target: t, Rule: rule, Action: action, Network: network, Figures: f, Since: now,
 	}, blocks, s.rules.RepeatWithin)
 	s.book.note(b)

@@ -222,6 +222,14 @@ func (s *State) Report(rule Rule, t Target, f Figures, now time.Time) (b Block, 
 	return b, fresh
 }
 
+// Lifted is when a block of a rule and target was last lifted by hand; zero if none was.
+func (s *State) Lifted(rule Rule, t Target) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, _ := s.book.latest.get(ruleTarget{rule, t})
+	return b.anew
+}
+
 // Rules are those that the state decides by.
 func (s *State) Rules() Rules { return s.rules }
 

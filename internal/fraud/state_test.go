@@ -271,3 +271,60 @@ func TestSudden(t *testing.T) {
 		}
 	}
 }
+
+// TestLift: what an operator lifts begins anew: what was counted before does not block
+// it again, and a later block is no repeat. What an account lifts itself does.
+func TestLift(t *testing.T) {
+	t.Parallel()
+	unverified := func(s *fraud.State, from int, now time.Time) fraud.Decision {
+		for i := range 29 {
+			s.Start(attempt(fmt.Sprintf("4477009%05d", (from+i)*100)), now)
+		}
+		return s.Start(attempt(fmt.Sprintf("4477009%05d", (from+30)*100)), now)
+	}
+	sequence := func(s *fraud.State, from int, now time.Time) (d fraud.Decision) {
+		for i := range 8 {
+			d = s.Start(attempt(fmt.Sprintf("4477009999%02d", from+i)), now)
+		}
+		return d
+	}
+	for name, tt := range map[string]struct {
+		rule  fraud.Rule
+		begin func(s *fraud.State, from int, now time.Time) fraud.Decision // the last is at the limit, or the next
+	}{
+		"sequence": {fraud.RuleSequence, sequence},
+		"unverified": {fraud.RuleUnverified, func(s *fraud.State, from int, now time.Time) fraud.Decision {
+			unverified(s, from, now)
+			return unverified(s, from+31, now)
+		}},
+	} {
+		for by, anew := range map[string]bool{"operator": true, fraud.LiftedByAccount: false} {
+			t.Run(name+" by "+by, func(t *testing.T) {
+				t.Parallel()
+				s := newState(defaultRules())
+				d := tt.begin(s, 0, t0)
+				if d.Refused == nil || d.Refused.Rule != tt.rule || d.Refused.Repeat != 1 {
+					t.Fatalf("refused by %+v, want %s", d.Refused, tt.rule)
+				}
+				lifted := *d.Refused
+				lifted.LiftedAt, lifted.LiftedBy = t0, by
+				s.Know([]fraud.Block{lifted}, nil, t0)
+				now := t0.Add(time.Minute)
+				d = s.Start(attempt("447700999950"), now)
+				if !anew {
+					if d.Refused == nil || d.Refused.Repeat != 2 {
+						t.Errorf("refused by %+v, want a repeat", d.Refused)
+					}
+					return
+				}
+				if d.Refused != nil {
+					t.Fatalf("lifted, and refused again by %+v", d.Refused)
+				}
+				d = tt.begin(s, 60, now)
+				if d.Refused == nil || d.Refused.Rule != tt.rule || d.Refused.Repeat != 1 {
+					t.Fatalf("refused by %+v, want %s for the first time", d.Refused, tt.rule)
+				}
+			})
+		}
+	}
+}

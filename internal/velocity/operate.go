@@ -24,7 +24,7 @@ func (w *Watch) Unblock(ctx context.Context, account verify.Account, network str
 	}
 	now := w.now()
 	until = now.Add(d)
-	found, err := w.cfg.Store.UnblockNetwork(ctx, fraud.Unblock{Account: account.Key, Network: network, Until: until}, "network-unblock", now)
+	found, err := w.cfg.Store.UnblockNetwork(ctx, fraud.Unblock{Account: account.Key, Network: network, Until: until}, fraud.LiftedByAccount, now)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -160,15 +160,33 @@ func (w *Watch) lookAtCountries(ctx context.Context, now time.Time) error {
 		return err
 	}
 	for _, v := range volumes {
+		t := fraud.Target{Account: v.Account, Kind: fraud.KindCountry, Value: v.Country}
+		if lifted := w.state.Lifted(fraud.RuleCountry, t); lifted.After(began) {
+			if v.Starts, err = w.startsSince(ctx, lifted, v); err != nil {
+				return err
+			}
+		}
 		before, err := w.cfg.Store.FraudHalfDays(ctx, v.Account, v.Country, now.Add(-historyKept), began)
 		if err != nil {
 			return err
 		}
 		if f, sudden := conf.Sudden(v.Starts, before); sudden {
-			w.report(fraud.RuleCountry, fraud.Target{Account: v.Account, Kind: fraud.KindCountry, Value: v.Country}, f, now)
+			w.report(fraud.RuleCountry, t, f, now)
 		}
 	}
 	return nil
+}
+
+// startsSince is how many verifications an account started in a country since the hour
+// of a time.
+func (w *Watch) startsSince(ctx context.Context, since time.Time, of store.FraudVolume) (int64, error) {
+	volumes, err := w.cfg.Store.FraudVolumes(ctx, since, 1)
+	for _, v := range volumes {
+		if v.Account == of.Account && v.Country == of.Country {
+			return v.Starts, nil
+		}
+	}
+	return 0, err
 }
 
 // spendDays is today and the seven days that it is compared with.
