@@ -29,11 +29,11 @@ func guarded(change func(*config.FraudRules)) servertest.Option {
 	}
 }
 
-// allowUnblock gives the demo account the permission.
-func allowUnblock(t *testing.T, s *servertest.Server) {
+// forbidUnblock takes the permission from the demo account, or gives it back.
+func forbidUnblock(t *testing.T, s *servertest.Server, forbid bool) {
 	t.Helper()
 	err := s.Store().UpdateAccount(t.Context(), server.DemoAccount, func(a *verify.Account) error {
-		a.Settings.Fraud.Unblock = true
+		a.Settings.Fraud.Unblock = !forbid
 		return nil
 	})
 	if err != nil {
@@ -79,7 +79,6 @@ func unblock(t *testing.T, s *servertest.Server, body string) (int, map[string]a
 func TestConversionBlock(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, guarded(nil), servertest.Quiet())
-	allowUnblock(t, s)
 	if got := fail(t, s, 0, 30); got != nil {
 		t.Fatalf("refused before 30 were over: %v", got)
 	}
@@ -152,8 +151,9 @@ func TestNetworkUnblockRefuses(t *testing.T) {
 			}
 		}
 	}
+	forbidUnblock(t, s, true)
 	is(`{"network":"23410"}`, 403, "Your account does not have permission to perform this action.")
-	allowUnblock(t, s)
+	forbidUnblock(t, s, false)
 	const none = "The network you provided does not have an active block."
 	is(`{"network":"23410"}`, 404, none)
 	is(`{"network":23410,"unblock_duration":0,"duration":null}`, 404, none)

@@ -62,8 +62,10 @@ func DemoConfig() config.Config {
 // SeedDemo makes the fixed accounts and blocks the fixed number. Doing it again
 // changes nothing, but whether credit and rate are unlimited.
 func SeedDemo(ctx context.Context, db *store.DB, unlimited bool, now time.Time) error {
+	var everything verify.Settings
+	everything.Fraud.Unblock = true
 	for _, a := range []store.NewAccount{
-		{Account: verify.Account{Key: DemoAccount, Name: "Demonstration", CustomPIN: true, Balance: demoCredit}},
+		{Account: verify.Account{Key: DemoAccount, Name: "Demonstration", CustomPIN: true, Balance: demoCredit, Settings: everything}},
 		{Account: verify.Account{Key: BarredAccount, Name: "Barred", Barred: true, Balance: demoCredit}},
 		{Account: verify.Account{Key: BrokeAccount, Name: "Without credit"}},
 		{Account: verify.Account{Key: TrialAccount, Name: "Trial", Trial: true, Balance: demoCredit}, Approved: []string{ApprovedNumber}},

@@ -370,10 +370,12 @@ func TestSeedDemoTwice(t *testing.T) {
 	}
 	day := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	accounts, blocked := seed(false, day)
+	var unblock verify.Settings
+	unblock.Fraud.Unblock = true
 	want := []verify.Account{
 		{Key: "barred01", Name: "Barred", Barred: true, Balance: 1000 * verify.Unit, OnUndeliverable: verify.UndeliverableWait},
 		{Key: "broke001", Name: "Without credit", OnUndeliverable: verify.UndeliverableWait},
-		{Key: "demo0001", Name: "Demonstration", CustomPIN: true, Balance: 1000 * verify.Unit, OnUndeliverable: verify.UndeliverableWait},
+		{Key: "demo0001", Name: "Demonstration", CustomPIN: true, Balance: 1000 * verify.Unit, OnUndeliverable: verify.UndeliverableWait, Settings: unblock},
 		{Key: "trial001", Name: "Trial", Trial: true, Balance: 1000 * verify.Unit, OnUndeliverable: verify.UndeliverableWait},
 	}
 	if !reflect.DeepEqual(accounts, want) || len(blocked) != 1 || blocked[0].Number != "447700900007" {
