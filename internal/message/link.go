@@ -22,7 +22,10 @@ var topLevels string
 // own rule is the same, which is why "St. Mary", "Dr.Oetker" and "A.B.Smith" pass
 // and "Mr.Green" does not: .green is a domain.
 //
-// Full-width letters and dots are taken for what they look like.
+// Full-width letters and dots are taken for what they look like. The full stop of
+// Chinese and Japanese (。) is a dot between two words in Latin letters, as in evil。com,
+// which browsers take for evil.com. Elsewhere it ends a sentence, after which no space
+// follows.
 func hasLink(text string) bool {
 	text = plain(text)
 	if strings.Contains(text, "://") {
@@ -32,14 +35,44 @@ func hasLink(text string) bool {
 		return true
 	}
 	words := strings.FieldsFunc(text, func(r rune) bool {
-		return r != '.' && r != '-' && !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsNumber(r)
+		return r != '.' && r != fullStop && r != '-' && !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsNumber(r)
 	})
 	for _, word := range words {
-		if isDomain(strings.Split(word, ".")) {
-			return true
+		for _, part := range sentences(word) {
+			if isDomain(strings.Split(part, ".")) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// fullStop is that of Chinese and Japanese. Its half-width form is plain so, too.
+const fullStop = '。'
+
+// sentences splits a word at the full stops that are none of a domain, and gives those
+// that may be as dots.
+func sentences(word string) []string {
+	parts := strings.Split(word, string(fullStop))
+	list := parts[:1]
+	for _, part := range parts[1:] {
+		last := len(list) - 1
+		before := list[last][strings.LastIndexByte(list[last], '.')+1:]
+		after, _, _ := strings.Cut(part, ".")
+		if isLatin(before) && isLatin(after) {
+			list[last] += "." + part
+		} else {
+			list = append(list, part)
+		}
+	}
+	return list
+}
+
+// isLatin reports whether a word has Latin letters, marks, digits and hyphens only.
+func isLatin(word string) bool {
+	return word != "" && strings.IndexFunc(word, func(r rune) bool {
+		return r != '-' && !unicode.In(r, unicode.Latin, unicode.M, unicode.N)
+	}) < 0
 }
 
 // address matches an IP address, or the version of something that has four parts.
@@ -63,8 +96,7 @@ func isTopLevel(label string) bool {
 }
 
 // plain is text as it looks at a glance: without regard to letter case, width and
-// presentation, nor to joiners. The full stop of Chinese and Japanese (。) stays one:
-// no space follows it, and no phone takes it for the dot of a domain.
+// presentation, nor to joiners. The full stop of Chinese and Japanese (。) stays one.
 func plain(text string) string {
 	text = cases.Fold().String(norm.NFKC.String(text))
 	return strings.Map(func(r rune) rune {

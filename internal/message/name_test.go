@@ -17,6 +17,7 @@ func TestCheckName(t *testing.T) {
 			"A", "Acme", "Müller & Söhne", "L'Oréal", "확인", "日本語", "Почта", "مصرف", "ไทย", "Ελλάδα", "🙂", "☕️ Kaffee", "™", "A+", "50%",
 			"St. Mary", "St.Mary", "Dr.Oetker", "A.B.Smith", "E.ON", "S.p.A.", "U.S. Bank", "J. P.", "Node.js", ".NET", "Yahoo!", "Co...", "a.b",
 			"www", "Wwwhat", "https:", "1984", "Area 51", "24/7", "12-34-56", "4711 4711", "v1.2.3", "你好。中国", "R2-D2",
+			"你好。com", "com。你好", "はい、OK。次へ", "ご利用はOK。Apple", "OK。", "A。B。C", "終了。Acmeです",
 			"کافه\u200cبازار", "क्\u200dष", "മലയാളം", "de\u0301ja\u0300 vu lorem ipsu", "<b>", "${pin}", "a@b",
 			strings.Repeat("확", 18),
 		},
@@ -33,6 +34,7 @@ func TestCheckName(t *testing.T) {
 			"http://a", "x://y", "www.acme", "WWW.Acme", "acme.com", "Acme.COM", "get acme.com now", "(acme.com)", "acme.com/x", "acme.com:80",
 			"a.acme.co.uk", "t.me/x", "bit.ly", "me@acme.io", "acme.com.", "acme.com.Acme", "пример.рф", "пример.xn--p1ai", "acme．com", "ａｃｍｅ.ｃｏｍ",
 			"acme.\u0441om.ru", "Mr.Green", "192.0.2.1", "x 10.0.0.1/a", "acme.net-", "中.中国",
+			"evil。com", "evil｡com", "a。evil。com", "get EVIL。Com now", "ｅｖｉｌ。ｃｏｍ", "evil.co。uk", "www。evil", "acme.com。はい", "はい。evil。com",
 		},
 		message.ErrDigits: {
 			"12345", "A123456", "Acme 00000", "١٢٣٤٥", "१२३४५", "１２３４５", "①②③④⑤", "⁵⁵⁵⁵⁵", "1٢३４⑤", "1\u03012345", "𝟏𝟐𝟑𝟒𝟓",
