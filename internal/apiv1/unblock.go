@@ -51,7 +51,10 @@ const (
 func (a *API) unblock(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", "POST")
-		writeProblem(w, formatJSON, http.StatusMethodNotAllowed, "Method not allowed: "+r.Method)
+		refuseUnblock(w, &problem{
+			code: http.StatusMethodNotAllowed, Type: "https://developer.vonage.com/api-errors#method-not-allowed", Title: "Method Not Allowed",
+			Detail: "Method not allowed: " + r.Method,
+		})
 		return
 	}
 	if a.cfg.Drain.Draining() {
@@ -80,6 +83,10 @@ func (a *API) unblock(w http.ResponseWriter, r *http.Request) {
 	}
 	p := a.problemOf(c, err)
 	a.answered.WithLabelValues(c.endpoint.name, strconv.Itoa(p.code)).Inc()
+	refuseUnblock(w, p)
+}
+
+func refuseUnblock(w http.ResponseWriter, p *problem) {
 	p.Instance = verify.NewID(rand.Reader).String() // by which it can be asked about
 	writeAnswer(w, formatJSON, p.code, p)
 }

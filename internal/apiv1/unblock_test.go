@@ -169,6 +169,15 @@ func TestNetworkUnblockRefuses(t *testing.T) {
 	if got.code != http.StatusMethodNotAllowed || got.header.Get("Allow") != "POST" {
 		t.Errorf("GET answered %d %s", got.code, got.body)
 	}
+	var refusal map[string]any
+	if err := json.Unmarshal([]byte(got.body), &refusal); err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"type", "title", "detail", "instance"} {
+		if text, _ := refusal[field].(string); text == "" {
+			t.Errorf("GET answered without %s: %s", field, got.body)
+		}
+	}
 	got = send(t, s.URL(), request{
 		path: "/verify/network-unblock", contentType: "application/json", anonymous: true,
 		body: `{"network":"23410","duration":null,"api_key":"demo0001","api_secret":"demosecret0001"}`,
