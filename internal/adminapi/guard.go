@@ -63,8 +63,9 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	source := sourceOf(r)
 	who, ok, err := g.identify(r)
 	if err != nil {
+		// The list that was good before would let in whose line has just been taken out.
 		g.cfg.Log.Error("admin API lets nobody in", "error", err)
-		writeProblem(w, &Problem{Status: http.StatusInternalServerError, Detail: "internal error; the server's log tells more"})
+		writeProblem(w, &Problem{Status: http.StatusServiceUnavailable, Detail: "the token file cannot be read; the server's log tells more"})
 		return
 	}
 	if !ok {

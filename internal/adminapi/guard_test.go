@@ -47,9 +47,11 @@ func TestTokens(t *testing.T) {
 		t.Errorf("logged %+v", log)
 	}
 	o.tokens("nonsense")
-	if p := refused(t, anna, get("/accounts")); p.Status != 500 {
+	if p := refused(t, anna, get("/accounts")); p.Status != 503 {
 		t.Errorf("a file that cannot be read lets in: %+v", p)
 	}
+	o.tokens("anna " + good)
+	must(t, anna.Do(t.Context(), get("/accounts"), nil))
 }
 
 // lines is a log that is written and read at the same time.
