@@ -247,6 +247,11 @@ func (c *call) document() error {
 	return nil
 }
 
+// NotFound answers a path that is never served.
+func NotFound(w http.ResponseWriter, _ *http.Request) {
+	writeProblem(w, &Problem{Status: http.StatusNotFound, Detail: "there is nothing at this path; see " + Base + "/openapi.yaml"})
+}
+
 // notFound answers what is not served: a path, or a method of one that is.
 func (h *Handler) notFound(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
@@ -258,7 +263,7 @@ func (h *Handler) notFound(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if len(allowed) == 0 {
-		writeProblem(w, &Problem{Status: http.StatusNotFound, Detail: "there is nothing at this path; see " + Base + "/openapi.yaml"})
+		NotFound(w, r)
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))

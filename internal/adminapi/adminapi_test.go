@@ -288,3 +288,22 @@ func TestElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingThere: whoever is let in reads in the same form that there is nothing.
+func TestNothingThere(t *testing.T) {
+	t.Parallel()
+	o := start(t, servertest.Quiet())
+	for _, path := range []string{"/", "", "/admin/v1", "/admin/v1/", "/admin/v1/..", "/a/./b", "/admin//v1/none", "/%2e%2e/"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, o.AdminURL()+path, nil)
+		must(t, err)
+		req.Header.Set("Authorization", "Bearer "+o.Token)
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		must(t, err)
+		var p adminapi.Problem
+		err = json.NewDecoder(resp.Body).Decode(&p)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != 404 || p.Status != 404 || p.Title == "" || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%q answers %d %s %+v %v", path, resp.StatusCode, resp.Header.Get("Content-Type"), p, err)
+		}
+	}
+}

@@ -40,7 +40,7 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 		return fmt.Errorf("admin: %w", err)
 	}
 	handler := web.Access{
-		Log: s.log, Clock: s.opts.Clock, Metrics: reg, NotFound: http.NotFoundHandler(),
+		Log: s.log, Clock: s.opts.Clock, Metrics: reg, NotFound: http.HandlerFunc(adminapi.NotFound),
 	}.Wrap(guard)
 	if s.admin, err = s.listen(ctx, cfg.Listen, handler); err != nil {
 		return fmt.Errorf("admin: %w", err)
