@@ -302,7 +302,7 @@ func TestNothingThere(t *testing.T) {
 		var p adminapi.Problem
 		err = json.NewDecoder(resp.Body).Decode(&p)
 		_ = resp.Body.Close()
-		if err != nil || resp.StatusCode != 404 || p.Status != 404 || p.Title == "" || resp.Header.Get("Content-Type") != "application/problem+json" {
+		if err != nil || resp.StatusCode != http.StatusNotFound || p.Status != resp.StatusCode || p.Title == "" || resp.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%q answers %d %s %+v %v", path, resp.StatusCode, resp.Header.Get("Content-Type"), p, err)
 		}
 	}
