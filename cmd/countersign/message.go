@@ -126,6 +126,9 @@ func (c *previewCmd) input(kind message.Kind, locale string) (message.Input, err
 	}
 	in := message.Input{Locale: locale, PIN: pin, ValidFor: c.ValidFor}
 	if kind == message.Verification {
+		if err := message.CheckName(c.Brand); err != nil {
+			return message.Input{}, fmt.Errorf("--brand: %w", err)
+		}
 		in.Brand = c.Brand
 		return in, nil
 	}
