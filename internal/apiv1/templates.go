@@ -23,29 +23,10 @@ func (a *API) templates(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, formatJSON, http.StatusMethodNotAllowed, "Method not allowed: "+r.Method)
 		return
 	}
-	if a.cfg.Drain.Draining() {
-		writeUnavailable(w, formatJSON)
-		return
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
-	c := &call{endpoint: &endpoint{name: "templates", serve: a.createTemplate}, format: formatJSON}
-	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
-	if err == nil {
-		a.answered.WithLabelValues(c.endpoint.name, "0").Inc()
-		writeAnswer(w, formatJSON, http.StatusCreated, answer)
-		return
-	}
-	if isTooLarge(err) {
-		writeProblem(w, formatJSON, http.StatusRequestEntityTooLarge, "Request body too large")
-		return
-	}
-	code, status, text := a.refuseTemplate(c, err)
-	if code == http.StatusServiceUnavailable {
-		writeUnavailable(w, formatJSON)
-		return
-	}
-	a.answered.WithLabelValues(c.endpoint.name, status).Inc()
-	writeAnswer(w, formatJSON, code, errorResponse{Status: status, ErrorText: text})
+	a.serveCoded(w, r, coded{"templates", http.StatusCreated, a.createTemplate, func(c *call, err error) (int, any) {
+		code, status, text := a.refuseTemplate(c, err)
+		return code, errorResponse{Status: status, ErrorText: text}
+	}})
 }
 
 // refuseTemplate gives the HTTP code, and the status and text that the other calls
@@ -70,8 +51,6 @@ func (a *API) refuseTemplate(c *call, err error) (code int, status, text string)
 		status, text = a.refusal(e)
 	}
 	switch {
-	case e.Kind == verify.KindUnavailable:
-		return http.StatusServiceUnavailable, status, text
 	case e.Kind == verify.KindThrottled:
 		return http.StatusTooManyRequests, status, text
 	case e.Kind == verify.KindBadCredentials, e.Kind == verify.KindBarred,

@@ -115,6 +115,24 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
+// TestTemplateSources: an account whose requests may come from certain networks hands
+// templates in from there, and from nowhere else.
+func TestTemplateSources(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for source, want := range map[string]int{"127.0.0.1/32": http.StatusCreated, "192.0.2.0/24": http.StatusUnauthorized} {
+		if err := s.Store().UpdateAccount(t.Context(), server.DemoAccount, func(a *verify.Account) error {
+			a.Settings.Sources = []string{source}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if code, answer := hand(t, s, credentials, `{"action_type":"sms","lg":"en-us","template":"${pin}"}`); code != want {
+			t.Errorf("%s: %d %v, want %d", source, code, answer, want)
+		}
+	}
+}
+
 // TestTemplateOfNoLocale: a text for an SMS serves a language that we have none for.
 func TestTemplateOfNoLocale(t *testing.T) {
 	t.Parallel()

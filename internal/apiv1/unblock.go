@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"countersign/internal/store"
@@ -57,52 +56,22 @@ func (a *API) unblock(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	if a.cfg.Drain.Draining() {
-		writeUnavailable(w, formatJSON)
-		return
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
-	c := &call{came: a.cfg.Clock.Now(), endpoint: &endpoint{name: "network-unblock"}, format: formatJSON, source: a.cfg.Proxies.Client(r)}
-	answer, err := a.carryOutUnblock(context.WithoutCancel(r.Context()), c, r)
-	if err == nil {
-		a.answered.WithLabelValues(c.endpoint.name, "202").Inc()
-		writeAnswer(w, formatJSON, http.StatusAccepted, answer)
-		return
-	}
-	if isTooLarge(err) {
-		writeProblem(w, formatJSON, http.StatusRequestEntityTooLarge, "Request body too large")
-		return
-	}
-	refusal, _ := errors.AsType[*verify.Error](err)
-	if refusal != nil && refusal.Kind == verify.KindUnavailable {
-		writeUnavailable(w, formatJSON)
-		return
-	}
-	if refusal != nil && refusal.Kind == verify.KindBadCredentials && a.cfg.Strangers != nil {
-		a.cfg.Strangers.Hold(w, r, c.came)
-	}
-	p := a.problemOf(c, err)
-	a.answered.WithLabelValues(c.endpoint.name, strconv.Itoa(p.code)).Inc()
-	refuseUnblock(w, p)
+	a.serveCoded(w, r, coded{"network-unblock", http.StatusAccepted, a.unblockNetwork, func(c *call, err error) (int, any) {
+		p := a.problemOf(c, err)
+		p.Instance = newInstance()
+		return p.code, p
+	}})
 }
 
 func refuseUnblock(w http.ResponseWriter, p *problem) {
-	p.Instance = verify.NewID(rand.Reader).String() // by which it can be asked about
+	p.Instance = newInstance()
 	writeAnswer(w, formatJSON, p.code, p)
 }
 
-func (a *API) carryOutUnblock(ctx context.Context, c *call, r *http.Request) (any, error) {
-	var err error
-	if c.params, err = readParams(r); err != nil {
-		return nil, err
-	}
-	proof, err := a.readProof(r, c.params)
-	if err != nil {
-		return nil, err
-	}
-	if c.account, err = a.cfg.Engine.Admit(ctx, proof); err != nil {
-		return nil, err
-	}
+// newInstance names a refusal, so that it can be asked about.
+func newInstance() string { return verify.NewID(rand.Reader).String() }
+
+func (a *API) unblockNetwork(ctx context.Context, c *call) (any, error) {
 	if !c.account.Settings.Fraud.Unblock {
 		return nil, &problem{
 			code: http.StatusForbidden, Type: "https://developer.vonage.com/api-errors#forbidden", Title: "Forbidden",

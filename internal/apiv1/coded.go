@@ -1,0 +1,50 @@
+package apiv1
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"countersign/internal/verify"
+)
+
+// coded is a call that answers with HTTP codes of its own, by POST and in JSON.
+type coded struct {
+	name    string // in metrics
+	success int
+	serve   func(context.Context, *call) (any, error)
+	// refuse gives the code and the body of a refusal.
+	refuse func(*call, error) (code int, body any)
+}
+
+// serveCoded answers one request of such a call.
+func (a *API) serveCoded(w http.ResponseWriter, r *http.Request, e coded) {
+	if a.cfg.Drain.Draining() {
+		writeUnavailable(w, formatJSON)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
+	c := &call{
+		came: a.cfg.Clock.Now(), endpoint: &endpoint{name: e.name, serve: e.serve}, format: formatJSON, source: a.cfg.Proxies.Client(r),
+	}
+	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
+	code := e.success
+	if err != nil {
+		if isTooLarge(err) {
+			writeProblem(w, formatJSON, http.StatusRequestEntityTooLarge, "Request body too large")
+			return
+		}
+		refusal, _ := errors.AsType[*verify.Error](err)
+		if refusal != nil && refusal.Kind == verify.KindUnavailable {
+			writeUnavailable(w, formatJSON)
+			return
+		}
+		if refusal != nil && refusal.Kind == verify.KindBadCredentials && a.cfg.Strangers != nil {
+			a.cfg.Strangers.Hold(w, r, c.came)
+		}
+		code, answer = e.refuse(c, err)
+	}
+	a.answered.WithLabelValues(e.name, strconv.Itoa(code)).Inc()
+	writeAnswer(w, formatJSON, code, answer)
+}
