@@ -136,6 +136,9 @@ func (c *previewCmd) input(kind message.Kind, locale string) (message.Input, err
 	if !ok {
 		return message.Input{}, fmt.Errorf("--amount: %q is not an amount such as 48.50", c.Amount)
 	}
+	if err := message.CheckName(c.Payee); err != nil {
+		return message.Input{}, fmt.Errorf("--payee: %w", err)
+	}
 	in.Payment = &verify.Payment{Payee: c.Payee, Amount: amount}
 	return in, nil
 }

@@ -30,7 +30,7 @@ func TestMessagePreview(t *testing.T) {
 			"call: Please enter your Shop|1 activation code 4, 7, 1, 1, I repeat 4, 7, 1, 1, valid for the next 1 minute.", "voice: en-us",
 		}},
 		{"UCS-2", []string{"--lg=cs-cz"}, []string{"sms: Kód Acme: 123456. Platí 5 minut.", "encoding: UCS2", "segments: 1", "voice: cs"}},
-		{"two segments", []string{"--lg=zh-tw", "--brand=" + strings.Repeat("Acme", 20)}, []string{"encoding: UCS2", "segments: 2"}},
+		{"two segments", []string{"--lg=en-us", "--brand=" + strings.Repeat("🍕", 18)}, []string{"encoding: UCS2", "segments: 2"}},
 		{"payment", []string{"--lg=de-de", "--payment", "--payee=Söhne", "--amount=1234.5"}, []string{
 			"sms: Code 123456 bestätigt Ihre Zahlung von 1.234,50 € an Söhne. Gültig für 5 Minuten.", "encoding: GSM7", "voice: de",
 		}},
@@ -64,6 +64,8 @@ func TestMessagePreviewRefuses(t *testing.T) {
 	in.fails(1, `--lg: "bg-bg"`, preview("--lg=bg-bg")...)
 	in.fails(1, `--lg: "en-us"`, preview("--lg=en-us", "--payment")...)
 	in.fails(1, "--pin: ", preview("--lg=en-gb", "--pin=123")...)
+	in.fails(1, "--brand: ", preview("--lg=en-gb", "--brand=evil.com")...)
+	in.fails(1, "--payee: ", preview("--lg=en-gb", "--payment", "--payee="+strings.Repeat("x", 19))...)
 	in.fails(1, "--valid-for: ", preview("--lg=en-gb", "--valid-for=2h")...)
 	in.fails(1, "--amount: ", preview("--lg=en-gb", "--payment", "--amount=1,50")...)
 	in.fails(1, "--out: ", preview("--lg=en-gb", "--out="+filepath.Join(in.dir, "no/such.wav"))...)
