@@ -89,7 +89,6 @@ type Engine struct {
 	slots      chan struct{} // one token for each message on its way
 	flights    flights
 	deliveries sync.WaitGroup
-	listening  sync.WaitGroup  // to other nodes
 	waitCtx    context.Context // ends when Stop begins: nothing new is tried
 	cancelWait context.CancelFunc
 	sendCtx    context.Context // ends when Stop gives up waiting
@@ -124,10 +123,11 @@ func New(cfg Config) *Engine {
 // Resume begins to take due steps, first those that fell due while nobody ran.
 func (e *Engine) Resume() {
 	e.runner.Start()
-	e.listening.Go(func() {
-		e.cfg.Store.Listen(e.waitCtx, func() { e.runner.Wake(time.Time{}) })
-	})
 }
+
+// Wake has the engine look for due steps now: another node has handed something over.
+// It may be called between Resume and Stop.
+func (e *Engine) Wake() { e.runner.Wake(time.Time{}) }
 
 // Stop takes no more steps and waits for the messages that are with a carrier,
 // until ctx ends. What is not finished then, and what only waits for a carrier
@@ -135,7 +135,6 @@ func (e *Engine) Resume() {
 // any more.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.cancelWait()
-	e.listening.Wait()
 	e.runner.Stop()
 	e.renewedAt = time.Time{}
 	e.renewClaims(ctx) // once more, for the time of the wait

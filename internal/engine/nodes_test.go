@@ -84,6 +84,13 @@ func TestNodesHandOver(t *testing.T) {
 	a.carrier.gate = make(chan struct{})
 	a.Resume()
 	b.resume()
+	listening, deaf := context.WithCancel(t.Context())
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		b.db.Listen(listening, b.Wake)
+	}()
+	defer func() { deaf(); <-heard }()
 	v, err := a.Start(t.Context(), a.account, a.request())
 	must(t, err)
 	until(t, "the message to be with the carrier", func() bool { return len(a.carrier.all()) == 1 })

@@ -319,6 +319,13 @@ func (s *Server) Serve(ctx context.Context) error {
 		return errors.Join(err, s.Close())
 	}
 	s.engine.Resume()
+	listenCtx, stopListening := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopListening()
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		s.db.Listen(listenCtx, s.engine.Wake)
+	}()
 	s.old.Start()
 	s.balances.Start()
 	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
@@ -349,6 +356,8 @@ func (s *Server) Serve(ctx context.Context) error {
 		errs = append(errs, <-served)
 	}
 
+	stopListening()
+	<-heard
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancelStop()
 	s.old.Stop()
