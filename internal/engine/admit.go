@@ -30,7 +30,8 @@ const maxClockSkew = 5 * time.Minute
 // Admit finds the account that a request comes from and counts the request
 // against its rate. A request that cannot prove where it comes from is refused
 // with KindBadCredentials and costs the account nothing; one too many is refused
-// with KindThrottled. A signed request is admitted once.
+// with KindThrottled. A signed request is admitted once,
+// but within the second in which it was made.
 func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	c, err := e.cfg.Store.Credentials(ctx, p.Key)
 	if err != nil && !errors.Is(err, store.ErrNoAccount) {
@@ -66,8 +67,13 @@ func (e *Engine) admitAtRate(a verify.Account) error {
 	return nil
 }
 
+// sameSecond is for how long after its timestamp a signed request may be made again.
+// SDKs count time in seconds and add nothing that differs, so that two calls alike in
+// one second have one signature: two searches, or the same wrong code twice.
+const sameSecond = 2 * time.Second
+
 // admitSigned lets one request through for each signature, on all nodes together:
-// another is a copy that somebody caught on its way. Copies are looked for before
+// another, later than sameSecond, is a copy that somebody caught on its way. Copies are looked for before
 // the request is counted, so that they do not use up the account's rate; what is kept
 // is kept afterwards, so that it is not more than the rate allows.
 func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) error {
@@ -75,17 +81,21 @@ func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) err
 	if !ok {
 		return &verify.Error{Kind: verify.KindBadCredentials}
 	}
+	fresh := e.cfg.Clock.Now().Sub(sent).Abs() < sameSecond
 	used, err := e.cfg.Store.SignatureUsed(ctx, a.Key, sig)
 	if err != nil {
 		return err
 	}
-	if used {
+	if used && !fresh {
 		return &verify.Error{Kind: verify.KindBadCredentials}
 	}
-	if err := e.admitAtRate(a); err != nil {
+	if err := e.admitAtRate(a); err != nil || used {
 		return err
 	}
 	err = e.cfg.Store.UseSignature(ctx, a.Key, sig, sent.Add(maxClockSkew))
+	if errors.Is(err, store.ErrSignatureUsed) && fresh {
+		return nil
+	}
 	if errors.Is(err, store.ErrSignatureUsed) { // by another at the same moment
 		if e.rate(a) > 0 {
 			e.throttle.takeBack(a.Key)

@@ -35,7 +35,7 @@ func TestReplay(t *testing.T) {
 			t.Errorf("at %s: %v, want it to be admitted: %t", b.clock.Now(), err, want)
 		}
 	}
-	first := signedBy(b, t0.Add(5*time.Minute), 1) // the clock of its client is ahead
+	first := signedBy(b, t0.Add(270*time.Second), 1) // the clock of its client is ahead
 	admit(first, true)
 	admit(first, false)
 	capitals := first
@@ -57,13 +57,31 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestReplayInOneSecond: what an SDK signs twice in one second looks alike, and is
+// admitted; a copy that comes later is not.
+func TestReplayInOneSecond(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	p := signedBy(b, t0, 1)
+	for _, at := range []time.Duration{0, 0, 999 * time.Millisecond, 1999 * time.Millisecond} {
+		b.clock.Advance(at - b.clock.Now().Sub(t0))
+		if _, err := b.Admit(t.Context(), p); err != nil {
+			t.Errorf("after %s: %v", at, err)
+		}
+	}
+	b.clock.Advance(time.Millisecond)
+	if _, err := b.Admit(t.Context(), p); kind(err) != verify.KindBadCredentials {
+		t.Errorf("after 2 s: %v", err)
+	}
+}
+
 // TestReplayAtOnce: of many copies that come together one is admitted, and the
 // others do not count against the account's rate.
 func TestReplayAtOnce(t *testing.T) {
 	t.Parallel()
 	const rate = 50 // more than copies are under way at a time
 	b := setUp(t, func(_ *bench, c *engine.Config) { c.RequestsPerSecond = rate })
-	p := signedBy(b, t0, 1)
+	p := signedBy(b, t0.Add(-2*time.Second), 1)
 	var admitted atomic.Int32
 	var all sync.WaitGroup
 	for range 20 {
@@ -120,7 +138,7 @@ func TestReplayElsewhere(t *testing.T) {
 		t.Parallel()
 		path, key, clock := filepath.Join(t.TempDir(), "countersign.db"), store.NewKey(), clockwork.NewFakeClockAt(t0)
 		one := setUpNode(t, path, key, clock)
-		p := signedBy(one, t0, 1)
+		p := signedBy(one, t0.Add(-2*time.Second), 1)
 		_, err := one.Admit(t.Context(), p)
 		must(t, err)
 		must(t, one.db.Close()) // nothing else of the first process is kept
@@ -133,7 +151,7 @@ func TestReplayElsewhere(t *testing.T) {
 
 func refused(t *testing.T, one, two *bench) {
 	t.Helper()
-	p := signedBy(one, t0, 1)
+	p := signedBy(one, t0.Add(-2*time.Second), 1)
 	_, err := one.Admit(t.Context(), p)
 	must(t, err)
 	if _, err := two.Admit(t.Context(), p); kind(err) != verify.KindBadCredentials {
