@@ -224,7 +224,7 @@ func TestCredentials(t *testing.T) {
 		sign(params, server.DemoAccount, server.DemoSignatureMethod, s.Clock.Now().Add(-age))
 		return request{params: params}
 	}
-	replayed := signed(func(url.Values) {})
+	replayed := at(2 * time.Second)
 	replayed.path = "/verify/search/json"
 	if got := send(t, s.URL(), replayed).fields(t); got["status"] != "101" {
 		t.Errorf("signed: %v", got)
