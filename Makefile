@@ -34,7 +34,8 @@ test: setup ## install what tests need, and run every test
 	go test $(RACE) -shuffle=on ./bench/... ./cmd/... ./internal/...
 	COUNTERSIGN_SEEDS=2000 go test -v -run '^TestSimulation$$' ./internal/simulation
 	COUNTERSIGN_TEST_DATABASE=postgres go test -shuffle=on ./internal/engine ./internal/apiv1 ./internal/console
-	COUNTERSIGN_E2E=1 go test -shuffle=on -timeout 20m -skip '^TestVoice' ./e2e/...
+	COUNTERSIGN_E2E=1 go test -shuffle=on -timeout 20m -skip '^TestVoice|^TestNodes$$' ./e2e/...
+	COUNTERSIGN_E2E=1 go test -timeout 20m -run '^TestNodes$$' ./e2e # three nodes and a database need the machine to themselves
 	COUNTERSIGN_E2E=1 go test -shuffle=on -timeout 20m -run '^TestVoice' -parallel 8 ./e2e/... # calls mostly wait
 
 .PHONY: check
