@@ -1,6 +1,8 @@
 package adminapi
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 
 	"countersign/internal/phone"
@@ -70,6 +72,12 @@ func (c *call) blockNumber() error {
 }
 
 func (c *call) unblockNumber() error {
+	return c.clearNumber(c.cfg.Store.UnblockNumber, "%s is not blocked")
+}
+
+// clearNumber takes away what there is about the number of the path. Where there is
+// nothing, nothing says so of the number.
+func (c *call) clearNumber(clearing func(ctx context.Context, number string) (found bool, err error), nothing string) error {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
 		return err
@@ -78,12 +86,12 @@ func (c *call) unblockNumber() error {
 	if err != nil {
 		return err
 	}
-	found, err := c.cfg.Store.UnblockNumber(ctx, n)
+	found, err := clearing(ctx, n)
 	if err != nil {
 		return err
 	}
 	if !found {
-		return &Problem{Status: http.StatusNotFound, Detail: n + " is not blocked"}
+		return &Problem{Status: http.StatusNotFound, Detail: fmt.Sprintf(nothing, n)}
 	}
 	return c.changed(http.StatusNoContent, nil)
 }

@@ -1,9 +1,8 @@
 package adminapi
 
 import (
+	"context"
 	"net/http"
-
-	"countersign/internal/phone"
 )
 
 // NumberStatus is how far a number is from its caps.
@@ -54,20 +53,7 @@ func (c *call) numberStatus() error {
 }
 
 func (c *call) unlockNumber() error {
-	n, err := number("number", c.r.PathValue("number"))
-	if err != nil {
-		return err
-	}
-	ctx, err := c.change(phone.Mask(n), nil)
-	if err != nil {
-		return err
-	}
-	found, err := c.cfg.Store.ClearGuard(ctx, n, c.cfg.Caps, c.now())
-	if err != nil {
-		return err
-	}
-	if !found {
-		return &Problem{Status: http.StatusNotFound, Detail: "nothing is counted of " + n}
-	}
-	return c.changed(http.StatusNoContent, nil)
+	return c.clearNumber(func(ctx context.Context, n string) (bool, error) {
+		return c.cfg.Store.ClearGuard(ctx, n, c.cfg.Caps, c.now())
+	}, "nothing is counted of %s")
 }
