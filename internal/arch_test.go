@@ -54,6 +54,8 @@ func house() []room {
 		{path: "internal/deliver/tts", ours: []string{"message", "deliver/tts/audio"}, never: []string{http, sql}},
 		{path: "internal/deliver/virtual", ours: []string{"verify", "message", "deliver"}, never: []string{http, sql}},
 
+		{path: "internal/deliver/sink", ours: []string{"deliver"}, never: []string{http, sql}},
+
 		{path: "internal/deliver/gsm", never: outside},
 		{path: "internal/deliver/smpp/pdu", never: outside},
 		{path: "internal/deliver/smpp", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},

@@ -18,14 +18,16 @@ const (
 	CarrierSMPP    = "smpp"    // an SMSC
 	CarrierHTTPSMS = "httpsms" // an HTTP gateway
 	CarrierSIP     = "sip"     // a SIP trunk, for calls
+	CarrierSink    = "sink"    // nobody, for load tests
 )
 
 // Carrier is somebody who delivers messages. What is empty or 0 below has the
 // carrier's own default.
 type Carrier struct {
 	Name   string           `yaml:"name"`   // as routes call it: letters, digits, "-" and "_"
-	Type   string           `yaml:"type"`   // CarrierVirtual, CarrierSMPP, CarrierHTTPSMS or CarrierSIP
+	Type   string           `yaml:"type"`   // CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP or CarrierSink
 	Refuse []verify.Channel `yaml:"refuse"` // virtual: channels it always refuses, to rehearse a failure
+	Record string           `yaml:"record"` // sink: path of a file that is told when a message to which number came; "" for none
 	SMPP   SMPP             `yaml:"smpp"`
 	HTTP   HTTP             `yaml:"http"`
 	SIP    SIP              `yaml:"sip"`
@@ -112,7 +114,7 @@ func (c Carrier) validate(key string, p *problems) {
 		p.addf(key+".name", "must be letters, digits, - and _, not %q", c.Name)
 	}
 	switch c.Type {
-	case CarrierVirtual:
+	case CarrierVirtual, CarrierSink:
 	case CarrierSMPP:
 		c.SMPP.validate(key+".smpp", p)
 	case CarrierHTTPSMS:
@@ -120,7 +122,10 @@ func (c Carrier) validate(key string, p *problems) {
 	case CarrierSIP:
 		c.SIP.validate(key+".sip", p)
 	default:
-		p.addf(key+".type", "must be %s, %s, %s or %s, not %q", CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP, c.Type)
+		p.addf(key+".type", "must be %s, %s, %s, %s or %s, not %q", CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP, CarrierSink, c.Type)
+	}
+	if c.Record != "" && c.Type != CarrierSink {
+		p.addf(key+".record", "is of type %s only", CarrierSink)
 	}
 }
 

@@ -207,6 +207,7 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"networks.known[0].prefixes[0]", func(c *config.Config) {
 			c.Networks.Known = []config.Network{{Name: "a", Prefixes: []string{"+44"}}}
 		}},
+		{"carriers[0].record", func(c *config.Config) { c.Carriers[0].Record = "record" }},
 		{"carriers[0].refuse[1]", func(c *config.Config) { c.Carriers[0].Refuse = []verify.Channel{"sms", "fax"} }},
 		{"routes[0].prefix", func(c *config.Config) { c.Routes[0].Prefix = "+44" }},
 		{"routes[0].prefix", func(c *config.Config) { c.Routes[0].Prefix = "0044" }},

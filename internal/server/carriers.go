@@ -17,6 +17,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/gsm"
 	"countersign/internal/deliver/httpsms"
+	"countersign/internal/deliver/sink"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/tts"
@@ -89,6 +90,14 @@ func (s *Server) makeCarrier(c config.Carrier, reg prometheus.Registerer) error 
 		}
 		s.carriers.all[c.Name] = carrier
 		s.carriers.close = append(s.carriers.close, carrier.Shutdown)
+	case config.CarrierSink:
+		carrier, err := sink.New(sink.Config{Name: c.Name, Record: c.Record})
+		if err != nil {
+			return err
+		}
+		s.log.Warn("a carrier sends nothing: it is of type sink, which is for load tests", "carrier", c.Name)
+		s.carriers.all[c.Name] = carrier
+		s.carriers.close = append(s.carriers.close, func(context.Context) error { return carrier.Close() })
 	default:
 		phone := virtual.New(virtual.Config{Name: c.Name, Inbox: s.db, Refuse: c.Refuse, Now: s.opts.Clock.Now})
 		s.carriers.all[c.Name] = phone
