@@ -36,6 +36,7 @@ type Server struct {
 	as        *syscall.Credential // nil for the present user
 	keepAlive *os.File            // while it is open, the server runs
 
+	settings  []string // over those of run
 	databases atomic.Int64
 	templates sync.Map // of names to *template
 }
@@ -48,7 +49,7 @@ type template struct {
 // shared is the server of the test process.
 //
 //nolint:gochecknoglobals // it is to be started once
-var shared = sync.OnceValues(start)
+var shared = sync.OnceValues(func() (*Server, error) { return start() })
 
 // Shared is the server that the tests of this process have in common.
 func Shared(t testing.TB) *Server {
@@ -67,9 +68,16 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.keepAlive.Close() })
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
+
+// Launch starts a server for a program that measures, with settings of its own such
+// as "shared_buffers=128MB". It must be closed.
+func Launch(settings ...string) (*Server, error) { return start(settings...) }
+
+// Close stops the server and removes all that is in it.
+func (s *Server) Close() error { return s.keepAlive.Close() }
 
 // URL makes an empty database for a test on the shared server.
 func URL(t testing.TB) string {
@@ -117,17 +125,30 @@ func Open(database string) (*sql.DB, error) {
 // Create makes a database as a copy of another. It goes with the test.
 func (s *Server) Create(t testing.TB, from string) string {
 	t.Helper()
-	name := fmt.Sprintf("test%d", s.databases.Add(1))
-	if err := s.do(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+pgx.Identifier{from}.Sanitize()); err != nil {
+	database, drop, err := s.Copy(t.Context(), from)
+	if err != nil {
 		t.Fatalf("make database: %v", err)
 	}
 	t.Cleanup(func() {
-		// FORCE: a test may have lost a connection on purpose.
-		if err := s.do(context.WithoutCancel(t.Context()), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+		if err := drop(context.WithoutCancel(t.Context())); err != nil {
 			t.Logf("drop database: %v", err)
 		}
 	})
-	return s.url(name)
+	return database
+}
+
+// Copy makes a database as a copy of another, "template0" for an empty one. It is
+// there until it is dropped.
+func (s *Server) Copy(ctx context.Context, from string) (database string, drop func(context.Context) error, err error) {
+	name := fmt.Sprintf("test%d", s.databases.Add(1))
+	if err := s.do(ctx, "CREATE DATABASE "+name+" TEMPLATE "+pgx.Identifier{from}.Sanitize()); err != nil {
+		return "", nil, err
+	}
+	drop = func(ctx context.Context) error {
+		// FORCE: a test may have lost a connection on purpose.
+		return s.do(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+	}
+	return s.url(name), drop, nil
 }
 
 // Exec runs a statement in a database, past whoever uses it.
@@ -214,12 +235,7 @@ func (s *Server) Resume(t testing.TB) {
 // returns is called: connections stay, and nothing answers.
 func (s *Server) Freeze(t testing.TB) (thaw func()) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	postmaster, err := strconv.Atoi(line)
+	postmaster, err := s.Process()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,6 +259,16 @@ func (s *Server) Freeze(t testing.TB) (thaw func()) {
 	return func() { signal(syscall.SIGCONT) }
 }
 
+// Process is the id of the process whose children are all others of the server.
+func (s *Server) Process() (int, error) {
+	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strconv.Atoi(line)
+}
+
 // Socket is where the server listens.
 func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
 
@@ -256,12 +282,12 @@ func (s *Server) Command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func start() (*Server, error) {
+func start(settings ...string) (*Server, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin}
+	s := &Server{bin: bin, settings: settings}
 	if os.Geteuid() == 0 { // PostgreSQL does not run as root
 		if s.as, err = credential("postgres"); err != nil {
 			return nil, err
@@ -311,6 +337,9 @@ func (s *Server) keep() error {
 // to the disk as they are in earnest.
 func (s *Server) run() error {
 	config := fmt.Sprintf("-c listen_addresses= -c unix_socket_directories=%s -c max_connections=300 -c shared_buffers=32MB -c log_min_messages=fatal", s.dir)
+	for _, setting := range s.settings {
+		config += " -c " + setting
+	}
 	log := filepath.Join(s.dir, "log")
 	if err := s.Command("pg_ctl", "start", "-D", s.data(), "-w", "-t", "60", "-l", log, "-o", config).Run(); err != nil {
 		text, _ := os.ReadFile(log)
