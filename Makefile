@@ -4,7 +4,7 @@ SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Of "make run": arguments for the demo, such as ARGS="--speed 10".
+# Of "make run" and "make bench": arguments, such as ARGS="--speed 10".
 ARGS ?=
 # Of "make test": RACE= leaves the race detector out.
 RACE ?= -race
@@ -19,7 +19,7 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and start the demo: a server, an account, a phone (ARGS=)
@@ -65,8 +65,15 @@ torture: setup ## simulate, kill servers, nodes and databases, and count what is
 	COUNTERSIGN_E2E=1 COUNTERSIGN_TROUBLES=$(KILLS) go test -v -timeout 24h -run '^TestNodes$$' ./e2e
 
 .PHONY: bench
-bench: setup ## run the benchmarks, and print tables of those of carriers
+bench: setup ## how fast a server is, next to the limits of the machine (ARGS=)
+	go run ./bench/speed $(ARGS)
+
+.PHONY: bench-micro
+bench-micro: ## run the benchmarks of the parts
 	go test -run '^$$' -bench . -benchmem ./cmd/... ./internal/...
+
+.PHONY: bench-carriers
+bench-carriers: setup ## run those of carriers, and print tables
 	@mkdir -p bin
 	go test -run '^$$' -bench Submit -count 3 ./bench | tee bin/bench.txt
 	go test -run '^$$' -bench Latency ./bench | tee -a bin/bench.txt

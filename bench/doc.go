@@ -2,7 +2,8 @@
 // second are submitted, whether that grows anything, and how soon the message of an
 // accepted verification is on the wire. Calls over SIP: how many can speak at a time,
 // and how many a second can be made. docs/explanation/performance.md says what the
-// numbers mean; "make bench" and "make soak" run it.
+// numbers mean; "make bench-carriers" and "make soak" run it. How fast the whole
+// server is, is what bench/speed measures ("make bench").
 //
 // All is on one machine and in one run, so that what counts are ratios: against
 // npm's smpp as the SMSC, against a client that only counts responses, and against

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"countersign/internal/pgtest"
+)
+
+// leaveWithin is how soon after the answer to a start its SMS must have left, for the
+// start to count: nanoseconds.
+const leaveWithin = 1_000_000_000
+
+// proof is what was found, after a run, of what it started: by number.
+type proof struct {
+	left   map[uint64]int64 // when its SMS left, first: nanoseconds since 1970
+	rows   map[uint64]bool  // a verification with its charge, and its event accepted by the carrier
+	ended  map[uint64]bool  // verified
+	copies int              // messages to a number that had one
+}
+
+// readRecord reads when messages left: lines "TIME NUMBER".
+func (p *proof) readRecord(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	p.left = map[uint64]int64{}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		at, number, _ := strings.Cut(lines.Text(), " ")
+		when, err := strconv.ParseInt(at, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		n, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if _, ok := p.left[n]; ok {
+			p.copies++
+			continue
+		}
+		p.left[n] = when
+	}
+	return lines.Err()
+}
+
+// readRows reads from the database, past the server, what is written of each number.
+func (p *proof) readRows(ctx context.Context, database string) error {
+	hex := "encode(v.id, 'hex')"
+	if path, ok := strings.CutPrefix(database, "sqlite:"); ok {
+		database, hex = path, "lower(hex(v.id))"
+	}
+	db, err := pgtest.Open(database)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(ctx, `SELECT v.number, v.status FROM verifications v
+		WHERE EXISTS (SELECT 1 FROM events e WHERE e.verification = v.id AND e.seq = 0 AND e.state IN ('accepted', 'delivered'))
+		AND EXISTS (SELECT 1 FROM ledger l WHERE l.key = 'charge/' || `+hex+`)`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	p.rows, p.ended = map[uint64]bool{}, map[uint64]bool{}
+	for rows.Next() {
+		var number, status string
+		if err := rows.Scan(&number, &status); err != nil {
+			return err
+		}
+		n, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			return err
+		}
+		p.rows[n] = true
+		p.ended[n] = p.ended[n] || status == "SUCCESS"
+	}
+	return rows.Err()
+}
+
+// verdict is how many of some starts count, and what is wrong with the others.
+type verdict struct {
+	counted, unsent, late, unwritten, unverified int
+}
+
+// judge looks at some starts. verified says that all of them must be.
+func (p *proof) judge(n numbers, lives []life, verified bool) (v verdict) {
+	var buf []byte
+	for i := range lives {
+		buf = n.append(buf[:0], lives[i].index)
+		number, _ := strconv.ParseUint(string(buf), 10, 64)
+		at, sent := p.left[number]
+		switch {
+		case !sent:
+			v.unsent++
+		case at-lives[i].answered > leaveWithin:
+			v.late++
+		case !p.rows[number]:
+			v.unwritten++
+		case verified && !p.ended[number]:
+			v.unverified++
+		default:
+			v.counted++
+		}
+	}
+	return v
+}
+
+func (v verdict) plus(o verdict) verdict {
+	return verdict{v.counted + o.counted, v.unsent + o.unsent, v.late + o.late, v.unwritten + o.unwritten, v.unverified + o.unverified}
+}
+
+func (v verdict) missing() int { return v.unsent + v.late + v.unwritten + v.unverified }
+
+func (v verdict) String() string {
+	return fmt.Sprintf("%d count; of %d no SMS left, of %d it left more than a second after the answer, of %d the event or the charge is not written, %d were not verified",
+		v.counted, v.unsent, v.late, v.unwritten, v.unverified)
+}

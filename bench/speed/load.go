@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// system is who is asked: this server, a peer, or a limit.
+type system struct {
+	name    string
+	address string
+	calls   map[string]*call // "start", and what there is of "check" and "search"
+	numbers numbers
+}
+
+// run is what one load has measured.
+type run struct {
+	times []time.Duration // of each request that was answered rightly
+	took  time.Duration
+	lives []life // that were started
+	wrong int
+	first string // the first wrong answer
+
+	late []time.Duration // open loop: how much later than it was due each request was sent
+}
+
+func (r *run) add(o *run) {
+	r.times, r.lives, r.late = append(r.times, o.times...), append(r.lives, o.lives...), append(r.late, o.late...)
+	r.wrong += o.wrong
+	if r.first == "" {
+		r.first = o.first
+	}
+}
+
+// perSecond is how many right answers came in a second.
+func (r *run) perSecond() float64 { return float64(len(r.times)) / r.took.Seconds() }
+
+func (r *run) fail(body []byte) {
+	r.wrong++
+	if r.first == "" {
+		r.first = string(body)
+	}
+}
+
+// answerTimeout is how long after its end a load waits for answers.
+const answerTimeout = 10 * time.Second
+
+// worker is one connection, which asks one thing after the other.
+type worker struct {
+	*conn
+	run
+	system *system
+}
+
+// ask makes one call about a verification, counts it from a time on, and reports
+// whether the answer was right.
+func (w *worker) ask(what *call, l *life, from time.Time) (bool, error) {
+	ok, body, err := w.do(what, w.system.numbers, l)
+	if err != nil {
+		return false, err
+	}
+	now := time.Now()
+	if !ok {
+		w.fail(body)
+		return false, nil
+	}
+	l.answered = now.UnixNano()
+	w.times = append(w.times, now.Sub(from))
+	return true, nil
+}
+
+// closed has so many connections ask one thing after the other (a closed loop), until
+// the time is over or next has nothing more.
+func (s *system) closed(ctx context.Context, connections int, spell time.Duration, next func(*worker) (more bool, err error)) (*run, error) {
+	began := time.Now()
+	until := began.Add(spell)
+	workers, err := s.connect(ctx, connections, until.Add(answerTimeout))
+	if err != nil {
+		return nil, err
+	}
+	began, until = time.Now(), time.Now().Add(spell)
+	errs := make([]error, len(workers))
+	var wg sync.WaitGroup
+	for i, w := range workers {
+		wg.Go(func() {
+			for more := true; more && errs[i] == nil && time.Now().Before(until) && ctx.Err() == nil; {
+				more, errs[i] = next(w)
+			}
+		})
+	}
+	wg.Wait()
+	r := collect(workers, time.Since(began))
+	return r, errors.Join(append(errs, ctx.Err())...)
+}
+
+func (s *system) connect(ctx context.Context, connections int, until time.Time) ([]*worker, error) {
+	workers := make([]*worker, connections)
+	for i := range workers {
+		c, err := dial(ctx, s.address, until)
+		if err != nil {
+			for _, w := range workers[:i] {
+				_ = w.Close()
+			}
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		workers[i] = &worker{conn: c, system: s}
+	}
+	return workers, nil
+}
+
+// collect closes the connections and adds up what they measured.
+func collect(workers []*worker, took time.Duration) *run {
+	r := &run{took: took}
+	for _, w := range workers {
+		_ = w.Close()
+		r.add(&w.run)
+	}
+	return r
+}
+
+// starts begins verifications, with the numbers from *next on.
+func (s *system) starts(next *atomic.Int64) func(*worker) (bool, error) {
+	return func(w *worker) (bool, error) {
+		l := life{index: int(next.Add(1)) - 1}
+		ok, err := w.ask(s.calls["start"], &l, time.Now())
+		if ok {
+			w.lives = append(w.lives, l)
+		}
+		return true, err
+	}
+}
+
+// checks submits the right code of each verification, once.
+func (s *system) checks(lives []life) func(*worker) (bool, error) {
+	var next atomic.Int64
+	return func(w *worker) (bool, error) {
+		i := next.Add(1) - 1
+		if i >= int64(len(lives)) {
+			return false, nil
+		}
+		l := lives[i]
+		_, err := w.ask(s.calls["check"], &l, time.Now())
+		return true, err
+	}
+}
+
+// searches asks for verifications, over and over.
+func (s *system) searches(lives []life) func(*worker) (bool, error) {
+	var next atomic.Int64
+	return func(w *worker) (bool, error) {
+		l := lives[(next.Add(1)-1)*7919%int64(len(lives))]
+		_, err := w.ask(s.calls["search"], &l, time.Now())
+		return true, err
+	}
+}
+
+// whole starts a verification, and submits its code as soon as it is accepted. What
+// is counted and timed is both.
+func (s *system) whole(next *atomic.Int64) func(*worker) (bool, error) {
+	return func(w *worker) (bool, error) {
+		l := life{index: int(next.Add(1)) - 1}
+		began, n := time.Now(), len(w.times)
+		ok, err := w.ask(s.calls["start"], &l, began)
+		w.times = w.times[:n] // only what is whole counts
+		if !ok || err != nil {
+			return true, err
+		}
+		w.lives = append(w.lives, l)
+		_, err = w.ask(s.calls["check"], &l, began)
+		return true, err
+	}
+}
+
+// due is a request of an open loop.
+type due struct {
+	at   time.Time
+	life *life
+	what *call
+}
+
+// open sends requests when they are due, whatever the answers (an open loop), and
+// counts from then. due says when the i-th is, and what it is; they are in order. A
+// request that finds no connection free waits, and its clock runs.
+func (s *system) open(ctx context.Context, connections int, until time.Time, list func(i int) (due, bool), done func(*worker, due, bool)) (*run, error) {
+	workers, err := s.connect(ctx, connections, until.Add(answerTimeout))
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	queue := make(chan due, 1<<16) // as long as a late server makes it
+	errs := make([]error, len(workers))
+	var wg sync.WaitGroup
+	for i, w := range workers {
+		wg.Go(func() {
+			for d := range queue {
+				if errs[i] != nil {
+					continue // so that nobody waits for the queue
+				}
+				w.late = append(w.late, time.Since(d.at))
+				var ok bool
+				ok, errs[i] = w.ask(d.what, d.life, d.at)
+				done(w, d, ok)
+			}
+		})
+	}
+	for i := 0; ctx.Err() == nil; i++ {
+		d, more := list(i)
+		if !more {
+			break
+		}
+		if wait := time.Until(d.at); wait > 0 {
+			time.Sleep(wait)
+		}
+		queue <- d
+	}
+	close(queue)
+	wg.Wait()
+	r := collect(workers, time.Since(began))
+	return r, errors.Join(append(errs, ctx.Err())...)
+}

@@ -1,0 +1,202 @@
+// Command speed measures how fast a server is, next to what the machine it is on can
+// do at most, and prints one table of medians and their ratios.
+//
+// The server is the program itself ("countersign serve") in a process of its own, as
+// it is shipped: every commit on disk, the fraud guard on, every request in its log.
+// Its database is in a temporary directory, of SQLite or of a PostgreSQL that is
+// started for it. Its carrier is a sink, or an SMSC where the way of a message is
+// measured; nothing leaves the loopback. docs/explanation/performance.md says how to
+// read what it prints.
+//
+//	go run ./bench/speed
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are what can be asked for.
+type options struct {
+	program string
+	only    []string
+	phases  map[string]bool // of the calls: start, check, search, life
+	rounds  int
+	clients int
+	spell   time.Duration
+	json    string
+}
+
+func main() {
+	if role := os.Getenv(roleVar); role != "" {
+		if err := play(role); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	o, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		err = o.run(ctx, os.Stdout, os.Stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "speed:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to stop
+	}
+}
+
+// works are what can be measured, in the order of a round: what is compared stands
+// next to each other.
+func works() []string { return []string{"fsync", "grouped", "sqlite", "http", "pgbench", "postgres"} }
+
+func phases() []string { return []string{"start", "check", "search", "life"} }
+
+func parse(args []string, out io.Writer) (o options, err error) {
+	flags := flag.NewFlagSet("speed", flag.ContinueOnError)
+	flags.SetOutput(out)
+	only := flags.String("only", strings.Join(works(), ","), "works to measure, of "+strings.Join(works(), ", "))
+	calls := flags.String("calls", strings.Join(phases(), ","), "calls of sqlite and postgres to measure; starts are always made")
+	flags.StringVar(&o.program, "program", "", "the program to measure; built from the source if empty")
+	flags.IntVar(&o.rounds, "rounds", 3, "how often each work is measured")
+	flags.IntVar(&o.clients, "clients", 64, "connections at a time")
+	seconds := flags.Float64("seconds", 6, "how long each measurement takes, at most")
+	flags.StringVar(&o.json, "json", "", "file that gets what each round has measured")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.spell = time.Duration(*seconds * float64(time.Second))
+	o.only, o.phases = strings.Split(*only, ","), map[string]bool{}
+	for _, name := range o.only {
+		if !slices.Contains(works(), name) {
+			return o, fmt.Errorf("-only: there is no work %q", name)
+		}
+	}
+	for name := range strings.SplitSeq(*calls, ",") {
+		if !slices.Contains(phases(), name) {
+			return o, fmt.Errorf("-calls: there is no call %q", name)
+		}
+		o.phases[name] = true
+	}
+	if flags.NArg() > 0 || o.rounds < 1 || o.clients < 1 || o.spell <= 0 {
+		return o, errors.New("-rounds, -clients and -seconds must be more than 0, and nothing else is taken")
+	}
+	return o, nil
+}
+
+// run measures and prints.
+func (o options) run(ctx context.Context, out, progress io.Writer) (err error) {
+	debug.SetGCPercent(400) // the load has memory, and no time
+	b := &bench{options: o}
+	began := time.Now()
+	b.log = func(format string, args ...any) {
+		fmt.Fprintf(progress, "%4.0f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	if b.dir, err = os.MkdirTemp("", "countersign-speed"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	if b.program = o.program; b.program == "" {
+		b.program = filepath.Join(b.dir, "countersign")
+		build := exec.CommandContext(ctx, "go", "build", "-o", b.program, "countersign/cmd/countersign")
+		build.Stderr = progress
+		if err := build.Run(); err != nil {
+			return fmt.Errorf("build: %w", err)
+		}
+	}
+	for i := range o.rounds {
+		b.log("round %d of %d", i+1, o.rounds)
+		if err := b.round(ctx); err != nil {
+			return err
+		}
+	}
+	return b.print(out)
+}
+
+func (b *bench) close() error {
+	err := os.RemoveAll(b.dir)
+	if b.postgres != nil {
+		err = errors.Join(err, b.postgres.Close())
+	}
+	return err
+}
+
+// print writes the tables, and fails if anything was not as it must be.
+func (b *bench) print(out io.Writer) error {
+	fmt.Fprintf(out, "%d processors, %s, %s; %d connections; medians of %d\n\n", runtime.NumCPU(), runtime.Version(),
+		time.Now().UTC().Format("2006-01-02"), b.clients, b.rounds)
+	fmt.Fprintln(out, b.results.table(b.workName))
+	if ratios := b.results.ratios(b.workName, nil); ratios != "" {
+		fmt.Fprintln(out, ratios)
+	}
+	fmt.Fprintln(out, b.commands())
+	if b.json != "" {
+		text, err := json.MarshalIndent(b.results, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(b.json, append(text, '\n'), 0o600); err != nil {
+			return err
+		}
+	}
+	if len(b.missing) > 0 {
+		return fmt.Errorf("not everything went as it must:\n%s", strings.Join(b.missing, "\n"))
+	}
+	return nil
+}
+
+// workName is what a work is called in the table.
+func (b *bench) workName(work string) string {
+	names := map[string]string{
+		"fsync": "limit: fsync of 8 kB", "grouped": "limit: grouped SQLite commits", "http": "limit: bare net/http",
+		"pgbench": "limit: pgbench INSERT",
+	}
+	if name, ok := names[work]; ok {
+		return name
+	}
+	what, engine, _ := strings.Cut(work, " ")
+	what = strings.Replace(what, "life", "whole life", 1)
+	return what + map[string]string{"sqlite": ", SQLite", "postgres": ", PostgreSQL"}[engine]
+}
+
+// commands tells how each limit was measured.
+func (b *bench) commands() string {
+	var list []string
+	for _, work := range b.results.Order {
+		command := "go run ./bench/speed -only " + work
+		switch work {
+		case "fsync":
+			command += ": write 8 kB, fdatasync, one after the other"
+		case "grouped":
+			command += fmt.Sprintf(": %d goroutines insert rows of %d octets, one writer commits what waits (WAL, synchronous=FULL, the server's driver)", b.clients, rowOctets)
+		case "http":
+			command += ": a server of net/http in its own process that reads the body and answers 62 octets of JSON, asked by the same load"
+		case "pgbench":
+			command = "pgbench " + strings.Join(pgbenchArgs(b.clients, b.spell), " ") + " <<< \"" + strings.TrimSpace(pgbenchScript) + "\" (in " + command + ")"
+		default:
+			continue
+		}
+		list = append(list, "- "+b.workName(work)+": `"+command+"`")
+	}
+	return strings.Join(list, "\n")
+}
+
+func mkdir(dir string) error { return os.Mkdir(dir, 0o700) }

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// usage is what processes have used since they began.
+type usage struct {
+	cpu     time.Duration
+	written float64 // octets, to disk
+	mallocs float64 // objects; not a number where it is not known
+}
+
+// tick is the unit of CPU time in /proc (USER_HZ, which is 100 wherever Go runs).
+const tick = time.Second / 100
+
+// spent is what a process has used, and those of its children that have ended.
+func spent(pid int) (u usage, err error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return u, err
+	}
+	_, rest, _ := bytes.Cut(stat, []byte(") ")) // the name may have spaces
+	fields := strings.Fields(string(rest))
+	if len(fields) < 15 {
+		return u, fmt.Errorf("/proc/%d/stat: %q", pid, stat)
+	}
+	for _, f := range fields[11:15] { // utime, stime, cutime, cstime
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return u, err
+		}
+		u.cpu += time.Duration(n) * tick
+	}
+	u.written, err = procValue(pid, "io", "write_bytes")
+	return u, err
+}
+
+// family is what a process and all its children have used.
+func family(pid int) (sum usage, err error) {
+	if sum, err = spent(pid); err != nil {
+		return sum, err
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
+	if err != nil {
+		return sum, err
+	}
+	for _, f := range strings.Fields(string(text)) {
+		child, err := strconv.Atoi(f)
+		if err != nil {
+			return sum, err
+		}
+		if u, err := spent(child); err == nil { // one may have ended
+			sum.cpu += u.cpu
+			sum.written += u.written
+		}
+	}
+	return sum, nil
+}
+
+// procValue reads a line "name: value" of a file in /proc/PID.
+func procValue(pid int, file, name string) (float64, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, file))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), name+":"); ok {
+			fields := strings.Fields(value)
+			if len(fields) == 0 {
+				break
+			}
+			return strconv.ParseFloat(fields[0], 64)
+		}
+	}
+	return 0, fmt.Errorf("/proc/%d/%s has no %s", pid, file, name)
+}
+
+const mebi = 1 << 20
+
+// peak is the most memory, in octets, that a process has had since it began, or
+// since forgetPeak.
+func peak(pid int) (float64, error) {
+	kib, err := procValue(pid, "status", "VmHWM")
+	return kib * 1024, err
+}
+
+// resident is the memory, in octets, that a process has now.
+func resident(pid int) (float64, error) {
+	kib, err := procValue(pid, "status", "VmRSS")
+	return kib * 1024, err
+}
+
+// forgetPeak lets peak begin anew. Where the system does not allow it, peak is that
+// since the process began.
+func forgetPeak(pid int) { _ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }
+
+// ownCPU is what this process has used.
+func ownCPU() time.Duration {
+	var r syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// metric reads the sum of all samples of a metric from /metrics.
+func metric(ctx context.Context, url string, names ...string) (map[string]float64, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]float64{}
+	for line := range strings.Lines(string(body)) {
+		line = strings.TrimSpace(line)
+		space := strings.LastIndexByte(line, ' ')
+		if space < 0 {
+			continue
+		}
+		sample, value := line[:space], line[space+1:]
+		name, _, _ := strings.Cut(sample, "{")
+		for _, wanted := range names {
+			if name != wanted && sample != wanted {
+				continue
+			}
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return nil, err
+			}
+			found[wanted] += v
+		}
+	}
+	return found, nil
+}

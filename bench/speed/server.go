@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// The account that the load uses. Everything is in a directory that is thrown away.
+const (
+	account = "bench001"
+	secret  = "secret-of-the-bench" //nolint:gosec // of nobody
+)
+
+// settings are those of the server under load: what an operator would leave as it
+// is, but for these. One account makes more requests than any real one (its rate is
+// counted all the same), and starts that nobody verifies are what the guard is there
+// to stop, so its bound on them in a country is out of the way. All other caps and
+// rules are as they are by default, and on.
+const settings = `listen: 127.0.0.1:0
+ops_listen: 127.0.0.1:0
+database: %q
+key_file: %q
+admin: {token_file: %q}
+limits: {requests_per_second: 65535}
+fraud: {rules: {unverified: {country: 1000000}}}
+carriers: [%s]
+routes: [{carriers: [a]}]
+`
+
+// server is a running "countersign serve".
+type server struct {
+	program, dir, config string
+	database             string // as the configuration has it
+	carrier              string
+	cmd                  *exec.Cmd
+	log                  *os.File
+	url, ops             string
+	record               string // of the sink, if that is the carrier
+}
+
+// newServer writes the configuration of a server in a directory of its own. database
+// is "" for a file in it, and carrier "" for the sink.
+func newServer(program, dir, database, carrier string) (*server, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	s := &server{program: program, dir: dir, config: filepath.Join(dir, "config.yaml"), database: database, carrier: carrier}
+	if database == "" {
+		s.database = "sqlite:" + s.file()
+	}
+	if carrier == "" {
+		s.record = filepath.Join(dir, "record")
+		s.carrier = fmt.Sprintf("{name: a, type: sink, record: %q}", s.record)
+	}
+	text := fmt.Sprintf(settings, s.database, filepath.Join(dir, "key"), filepath.Join(dir, "admin-token"), s.carrier)
+	return s, os.WriteFile(s.config, []byte(text), 0o600)
+}
+
+// file is the path of the database, if it is one of SQLite.
+func (s *server) file() string { return filepath.Join(s.dir, "countersign.db") }
+
+// startTimeout is how long a server may take to serve.
+const startTimeout = 2 * time.Minute
+
+// start starts the server, and returns when it says that it serves. Its log, which
+// is the access log too, goes to a file.
+func (s *server) start(ctx context.Context) (err error) {
+	if s.log, err = os.OpenFile(filepath.Join(s.dir, "log"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+		return err
+	}
+	begin, err := s.log.Seek(0, 2)
+	if err != nil {
+		return err
+	}
+	s.cmd = exec.Command(s.program, "serve", "--config", s.config) //nolint:noctx // stop ends it, so that it can end well
+	s.cmd.Stderr = s.log
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.url = ""
+	for end := time.Now().Add(startTimeout); s.url == ""; time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile(s.log.Name())
+		if err != nil {
+			return err
+		}
+		text = text[min(begin, int64(len(text))):]
+		for line := range bytes.Lines(text) {
+			var entry struct {
+				Msg string
+				URL string
+				Ops string `json:"ops_url"`
+			}
+			if json.Unmarshal(line, &entry) == nil && entry.Msg == "serving" {
+				s.url, s.ops = entry.URL, entry.Ops
+			}
+		}
+		if s.url != "" {
+			break
+		}
+		if over := syscall.Kill(s.cmd.Process.Pid, 0); over != nil || time.Now().After(end) || ctx.Err() != nil {
+			return fmt.Errorf("the server does not start: %w\n%s", errors.Join(over, ctx.Err(), s.stop()), text)
+		}
+	}
+	return nil
+}
+
+// createAccount makes the account with enough of everything.
+func (s *server) createAccount(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, s.program, "account", "create", "bench", "--config", s.config,
+		"--key", account, "--secret", secret, "--credit", "1000000000", "--rate", "65535", "--pin-code").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("create account: %w: %s", err, out)
+	}
+	return nil
+}
+
+func (s *server) stop() error {
+	if s.cmd == nil {
+		return nil
+	}
+	err := s.cmd.Process.Signal(syscall.SIGTERM)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	err = errors.Join(err, s.cmd.Wait(), s.log.Close())
+	s.cmd = nil
+	return err
+}
+
+func (s *server) pid() int { return s.cmd.Process.Pid }
+
+// system is how the load sees it. The application chooses the PIN of a verification,
+// since nothing else would tell the load what to submit.
+func (s *server) system(name string) (*system, error) {
+	address := s.url[len("http://"):]
+	login := "api_key=" + account + "&api_secret=" + secret
+	sys := &system{name: name, address: address, calls: map[string]*call{}, numbers: newNumbers()}
+	for what, a := range map[string]ask{
+		"start": {
+			Path: "/verify/json", Body: login + "&number={number}&brand=Acme&pin_code={pin}",
+			Contains: `"status":"0"`, Keep: []string{"request_id"},
+		},
+		"check": {Path: "/verify/check/json", Body: login + "&request_id={request_id}&code={pin}", Contains: `"status":"0"`},
+		"search": {
+			Method: "GET", Path: "/verify/search/json?" + login + "&request_id={request_id}", Contains: `"date_submitted":`,
+		},
+	} {
+		c, err := a.compile(address, []string{"request_id"})
+		if err != nil {
+			return nil, err
+		}
+		sys.calls[what] = c
+	}
+	return sys, nil
+}
+
+// used is what the server has used until now.
+func (s *server) used(ctx context.Context) (usage, error) {
+	u, err := spent(s.pid())
+	if err != nil {
+		return u, err
+	}
+	found, err := metric(ctx, s.ops, "go_memstats_mallocs_total")
+	if err != nil {
+		return u, err
+	}
+	u.mallocs = math.NaN()
+	if n, ok := found["go_memstats_mallocs_total"]; ok {
+		u.mallocs = n
+	}
+	return u, nil
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// column is one of the table.
+type column struct {
+	name, head, format string
+	factor             float64
+}
+
+func columns() []column {
+	return []column{
+		{colRate, "a second", "count", 1},
+		{colP50, "p50", "%.1f ms", 1},
+		{colP99, "p99", "%.1f ms", 1},
+		{colMax, "max", "%.0f ms", 1},
+		{colCounted, "count", "%.2f %%", 1},
+		{colCPU, "CPU", "%.0f µs", 1},
+		{colDatabase, "of PostgreSQL", "%.0f µs", 1},
+		{colLoad, "of the load", "%.0f µs", 1},
+		{colMallocs, "allocations", "%.0f", 1},
+		{colWritten, "to disk", "%.1f KiB", 1. / 1024},
+		{colPeak, "most memory", "%.0f MiB", 1},
+	}
+}
+
+// table is the medians of all works, as Markdown.
+func (r *results) table(names func(work string) string) string {
+	var s strings.Builder
+	head, line := "| work |", "|---|"
+	for _, c := range columns() {
+		head, line = head+" "+c.head+" |", line+"--:|"
+	}
+	fmt.Fprintf(&s, "%s\n%s\n", head, line)
+	for _, work := range r.Order {
+		fmt.Fprintf(&s, "| %s |", names(work))
+		for _, c := range columns() {
+			fmt.Fprintf(&s, " %s |", cell(r.median(work, c.name)*c.factor, c.format))
+		}
+		s.WriteString("\n")
+	}
+	return s.String()
+}
+
+// cell writes a value; "–" for none.
+func cell(v float64, format string) string {
+	switch {
+	case math.IsNaN(v):
+		return "–"
+	case format == "count":
+		return count(v)
+	}
+	return fmt.Sprintf(format, v)
+}
+
+// count writes a number with commas.
+func count(v float64) string {
+	s := fmt.Sprintf("%.0f", v)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// comparison is a mark: one work's rate against another's.
+type comparison struct {
+	work, to string
+	mark     string // what is wanted
+}
+
+func comparisons() []comparison {
+	return []comparison{
+		{"start sqlite", "grouped", "≥ 0.45, and 10,000/s"},
+		{"check sqlite", "grouped", ""},
+		{"start postgres", "pgbench", "≥ 1.5"},
+		{"check postgres", "pgbench", ""},
+		{"start sqlite", "fsync", ""},
+		{"start sqlite", "http", ""},
+	}
+}
+
+// ratios are the medians of what works have to do with each other, as Markdown;
+// "" if nothing was measured that can be compared.
+func (r *results) ratios(names func(work string) string, more []comparison) string {
+	var s strings.Builder
+	for _, c := range append(comparisons(), more...) {
+		if v := r.ratio(c.work, c.to); !math.IsNaN(v) {
+			fmt.Fprintf(&s, "| %s ÷ %s | %.2f | %s |\n", names(c.work), names(c.to), v, c.mark)
+		}
+	}
+	if s.Len() == 0 {
+		return ""
+	}
+	return "| ratio | | mark |\n|---|--:|---|\n" + s.String()
+}

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"countersign/internal/pgtest"
+)
+
+// bench is one run of this program.
+type bench struct {
+	options
+	dir      string
+	program  string
+	postgres *pgtest.Server // nil until somebody needs it
+	results  results
+	log      func(format string, args ...any)
+	missing  []string // what did not go as it must
+	servers  int      // that were started
+}
+
+// gauge tells what a system uses.
+type gauge struct {
+	used     func() (usage, error)
+	database func() (usage, error) // of a database in processes of its own; nil for none
+	peak     func() (float64, error)
+	begin    func() // lets the peak begin anew
+}
+
+// measure runs a load and says what it came to.
+func (b *bench) measure(s *system, g gauge, load func() (*run, error)) (result, error) {
+	g.begin()
+	before, err := g.used()
+	if err != nil {
+		return nil, err
+	}
+	var dbBefore, dbAfter usage
+	if g.database != nil {
+		if dbBefore, err = g.database(); err != nil {
+			return nil, err
+		}
+	}
+	own := ownCPU()
+	r, err := load()
+	if err != nil {
+		return nil, err
+	}
+	own = ownCPU() - own
+	after, err := g.used()
+	if err != nil {
+		return nil, err
+	}
+	if g.database != nil {
+		if dbAfter, err = g.database(); err != nil {
+			return nil, err
+		}
+	}
+	most, err := g.peak()
+	if err != nil {
+		return nil, err
+	}
+	if r.wrong > 0 {
+		b.miss("%s: %d wrong answers, the first of which is %.300q", s.name, r.wrong, r.first)
+	}
+	if len(r.times) == 0 {
+		return nil, fmt.Errorf("%s: no right answer; the first wrong one is %.300q", s.name, r.first)
+	}
+	n := float64(len(r.times))
+	res := result{
+		colRate: r.perSecond(), colPeak: most / mebi,
+		colCPU: micros(after.cpu-before.cpu) / n, colLoad: micros(own) / n,
+		colWritten: (after.written - before.written + dbAfter.written - dbBefore.written) / n,
+	}
+	if g.database != nil {
+		res[colDatabase] = micros(dbAfter.cpu-dbBefore.cpu) / n
+	}
+	if mallocs := after.mallocs - before.mallocs; !math.IsNaN(mallocs) && mallocs > 0 {
+		res[colMallocs] = mallocs / n
+	}
+	res.latency(r.times)
+	return res, nil
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// miss notes what did not go as it must. The program fails in the end.
+func (b *bench) miss(format string, args ...any) {
+	b.missing = append(b.missing, fmt.Sprintf(format, args...))
+	b.log("MISSING: "+format, args...)
+}
+
+// newServer starts a server with an account, on an engine: sqlite or postgres. carrier
+// is "" for the sink. done stops what is left of it.
+func (b *bench) newServer(ctx context.Context, engine, carrier string) (s *server, done func() error, err error) {
+	database, drop := "", func(context.Context) error { return nil }
+	if engine == "postgres" {
+		if err := b.startPostgres(); err != nil {
+			return nil, nil, err
+		}
+		if database, drop, err = b.postgres.Copy(ctx, "template0"); err != nil {
+			return nil, nil, err
+		}
+	}
+	b.servers++
+	s, err = newServer(b.program, filepath.Join(b.dir, fmt.Sprint("server", b.servers)), database, carrier)
+	if err != nil {
+		return nil, nil, errors.Join(err, drop(context.WithoutCancel(ctx)))
+	}
+	done = func() error { return errors.Join(s.stop(), drop(context.WithoutCancel(ctx))) }
+	if err = s.start(ctx); err == nil {
+		err = s.createAccount(ctx)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	return s, done, nil
+}
+
+func (b *bench) startPostgres() (err error) {
+	if b.postgres == nil {
+		// What pgtest makes smaller for tests is as PostgreSQL ships it.
+		b.postgres, err = pgtest.Launch("shared_buffers=128MB")
+	}
+	return err
+}
+
+func (b *bench) gauge(ctx context.Context, s *server) gauge {
+	g := gauge{
+		used:  func() (usage, error) { return s.used(ctx) },
+		peak:  func() (float64, error) { return peak(s.pid()) },
+		begin: func() { forgetPeak(s.pid()) },
+	}
+	if strings.HasPrefix(s.database, "postgres") {
+		g.database = func() (usage, error) {
+			pid, err := b.postgres.Process()
+			if err != nil {
+				return usage{}, err
+			}
+			return family(pid)
+		}
+	}
+	return g
+}
+
+// calls measures start, check, search and the whole life of verifications, in closed
+// loops, on one server of an engine.
+func (b *bench) calls(ctx context.Context, engine string) (err error) {
+	s, done, err := b.newServer(ctx, engine, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	sys, err := s.system(engine)
+	if err != nil {
+		return err
+	}
+	var (
+		next    atomic.Int64 // number
+		started []life
+		g       = b.gauge(ctx, s)
+		found   = map[string]result{}
+		lives   = map[string][]life{} // that each phase has started
+	)
+	phase := func(what string, load func() func(*worker) (bool, error)) error {
+		if !b.phases[what] && what != "start" {
+			return nil // without starts there is nothing to check
+		}
+		res, err := b.measure(sys, g, func() (*run, error) {
+			r, err := sys.closed(ctx, b.clients, b.spell, load())
+			if r != nil {
+				lives[what] = r.lives
+			}
+			return r, err
+		})
+		if err != nil {
+			return fmt.Errorf("%s on %s: %w", what, engine, err)
+		}
+		found[what] = res
+		b.log("%s on %s: %.0f/s", what, engine, res[colRate])
+		return nil
+	}
+	// What a server does for the first time takes longer.
+	warm, err := sys.closed(ctx, b.clients, b.spell/8, sys.whole(&next))
+	if err != nil {
+		return err
+	}
+	if warm.wrong > 0 {
+		return fmt.Errorf("warm up on %s: %d wrong answers, the first of which is %.300q", engine, warm.wrong, warm.first)
+	}
+	err = phase("start", func() func(*worker) (bool, error) { return sys.starts(&next) })
+	started = lives["start"]
+	for _, p := range []struct {
+		what string
+		load func() func(*worker) (bool, error)
+	}{
+		{"check", func() func(*worker) (bool, error) { return sys.checks(started) }},
+		{"search", func() func(*worker) (bool, error) { return sys.searches(started) }},
+		{"life", func() func(*worker) (bool, error) { return sys.whole(&next) }},
+	} {
+		if err == nil {
+			err = phase(p.what, p.load)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return b.prove(ctx, s, sys, found, lives)
+}
+
+// prove stops the server, and looks whether what it answered is true.
+func (b *bench) prove(ctx context.Context, s *server, sys *system, found map[string]result, lives map[string][]life) error {
+	if err := s.stop(); err != nil {
+		return err
+	}
+	var p proof
+	if err := errors.Join(p.readRecord(s.record), p.readRows(ctx, s.database)); err != nil {
+		return err
+	}
+	if p.copies > 0 {
+		b.miss("%s: %d messages were sent twice", sys.name, p.copies)
+	}
+	for what, list := range lives {
+		if len(list) == 0 {
+			continue
+		}
+		v := p.judge(sys.numbers, list, what == "life")
+		if v.missing() > 0 {
+			b.miss("%s on %s: %s", what, sys.name, v)
+		}
+		share := float64(v.counted) / float64(len(list))
+		found[what][colCounted] = 100 * share
+		found[what][colRate] *= share // only what counts
+	}
+	for _, what := range []string{"start", "check", "search", "life"} {
+		if res, ok := found[what]; ok && b.phases[what] {
+			b.results.add(what+" "+sys.name, res)
+		}
+	}
+	return nil
+}
+
+// limit measures a limit of the machine.
+func (b *bench) limit(ctx context.Context, name string) (err error) {
+	spell := b.spell / 2
+	var r result
+	switch name {
+	case "fsync":
+		r, err = fsyncs(ctx, b.dir, spell)
+	case "grouped":
+		b.servers++
+		dir := filepath.Join(b.dir, fmt.Sprint("grouped", b.servers))
+		if err = mkdir(dir); err == nil {
+			r, err = grouped(ctx, dir, b.clients, spell)
+		}
+	case "pgbench":
+		if err = b.startPostgres(); err == nil {
+			r, err = b.pgbench(ctx, b.clients, b.spell)
+		}
+	case "http":
+		r, err = b.bareHTTP(ctx, b.clients, spell)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	b.log("%s: %.0f/s", name, r[colRate])
+	b.results.add(name, r)
+	return nil
+}
+
+// round measures each work once, what is to be compared next to each other.
+func (b *bench) round(ctx context.Context) error {
+	for _, name := range works() {
+		if !slices.Contains(b.only, name) {
+			continue
+		}
+		var err error
+		switch name {
+		case "sqlite", "postgres":
+			err = b.calls(ctx, name)
+		default:
+			err = b.limit(ctx, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
