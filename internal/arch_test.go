@@ -129,6 +129,7 @@ func house() []room {
 		{path: "bench"},
 		{path: "bench/table"},
 		{path: "bench/attack", ours: []string{"deliver/smpp/smpptest"}},
+		{path: "bench/peers/example"},
 		{path: "bench/speed", ours: []string{"deliver/smpp/smpptest", "deliver/smpp/pdu", "pgtest"}},
 		{path: "internal/simulation"},
 		{path: "e2e", ours: []string{"pgtest"}},

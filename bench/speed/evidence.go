@@ -17,10 +17,11 @@ const leaveWithin = 1_000_000_000
 
 // proof is what was found, after a run, of what it started: by number.
 type proof struct {
-	left   map[uint64]int64 // when its SMS left, first: nanoseconds since 1970
-	rows   map[uint64]bool  // a verification with its charge, and its event accepted by the carrier
-	ended  map[uint64]bool  // verified
-	copies int              // messages to a number that had one
+	left      map[uint64]int64 // when its SMS left, first: nanoseconds since 1970
+	rows      map[uint64]bool  // a verification with its charge, and its event accepted by the carrier
+	ended     map[uint64]bool  // verified
+	delivered map[uint64]bool  // the receipt of its SMS was written
+	copies    int              // messages to a number that had one
 }
 
 // readRecord reads when messages left: lines "TIME NUMBER".
@@ -62,17 +63,17 @@ func (p *proof) readRows(ctx context.Context, database string) error {
 		return err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(ctx, `SELECT v.number, v.status FROM verifications v
-		WHERE EXISTS (SELECT 1 FROM events e WHERE e.verification = v.id AND e.seq = 0 AND e.state IN ('accepted', 'delivered'))
-		AND EXISTS (SELECT 1 FROM ledger l WHERE l.key = 'charge/' || `+hex+`)`)
+	rows, err := db.QueryContext(ctx, `SELECT v.number, v.status, e.state FROM verifications v
+		JOIN events e ON e.verification = v.id AND e.seq = 0 AND e.state IN ('accepted', 'delivered')
+		WHERE EXISTS (SELECT 1 FROM ledger l WHERE l.key = 'charge/' || `+hex+`)`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	p.rows, p.ended = map[uint64]bool{}, map[uint64]bool{}
+	p.rows, p.ended, p.delivered = map[uint64]bool{}, map[uint64]bool{}, map[uint64]bool{}
 	for rows.Next() {
-		var number, status string
-		if err := rows.Scan(&number, &status); err != nil {
+		var number, status, event string
+		if err := rows.Scan(&number, &status, &event); err != nil {
 			return err
 		}
 		n, err := strconv.ParseUint(number, 10, 64)
@@ -80,7 +81,12 @@ func (p *proof) readRows(ctx context.Context, database string) error {
 			return err
 		}
 		p.rows[n] = true
-		p.ended[n] = p.ended[n] || status == "SUCCESS"
+		if status == "SUCCESS" {
+			p.ended[n] = true
+		}
+		if event == "delivered" {
+			p.delivered[n] = true
+		}
 	}
 	return rows.Err()
 }
@@ -111,10 +117,6 @@ func (p *proof) judge(n numbers, lives []life, verified bool) (v verdict) {
 		}
 	}
 	return v
-}
-
-func (v verdict) plus(o verdict) verdict {
-	return verdict{v.counted + o.counted, v.unsent + o.unsent, v.late + o.late, v.unwritten + o.unwritten, v.unverified + o.unverified}
 }
 
 func (v verdict) missing() int { return v.unsent + v.late + v.unwritten + v.unverified }

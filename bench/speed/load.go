@@ -24,12 +24,10 @@ type run struct {
 	lives []life // that were started
 	wrong int
 	first string // the first wrong answer
-
-	late []time.Duration // open loop: how much later than it was due each request was sent
 }
 
 func (r *run) add(o *run) {
-	r.times, r.lives, r.late = append(r.times, o.times...), append(r.lives, o.lives...), append(r.late, o.late...)
+	r.times, r.lives = append(r.times, o.times...), append(r.lives, o.lives...)
 	r.wrong += o.wrong
 	if r.first == "" {
 		r.first = o.first
@@ -173,52 +171,4 @@ func (s *system) whole(next *atomic.Int64) func(*worker) (bool, error) {
 		_, err = w.ask(s.calls["check"], &l, began)
 		return true, err
 	}
-}
-
-// due is a request of an open loop.
-type due struct {
-	at   time.Time
-	life *life
-	what *call
-}
-
-// open sends requests when they are due, whatever the answers (an open loop), and
-// counts from then. due says when the i-th is, and what it is; they are in order. A
-// request that finds no connection free waits, and its clock runs.
-func (s *system) open(ctx context.Context, connections int, until time.Time, list func(i int) (due, bool), done func(*worker, due, bool)) (*run, error) {
-	workers, err := s.connect(ctx, connections, until.Add(answerTimeout))
-	if err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	queue := make(chan due, 1<<16) // as long as a late server makes it
-	errs := make([]error, len(workers))
-	var wg sync.WaitGroup
-	for i, w := range workers {
-		wg.Go(func() {
-			for d := range queue {
-				if errs[i] != nil {
-					continue // so that nobody waits for the queue
-				}
-				w.late = append(w.late, time.Since(d.at))
-				var ok bool
-				ok, errs[i] = w.ask(d.what, d.life, d.at)
-				done(w, d, ok)
-			}
-		})
-	}
-	for i := 0; ctx.Err() == nil; i++ {
-		d, more := list(i)
-		if !more {
-			break
-		}
-		if wait := time.Until(d.at); wait > 0 {
-			time.Sleep(wait)
-		}
-		queue <- d
-	}
-	close(queue)
-	wg.Wait()
-	r := collect(workers, time.Since(began))
-	return r, errors.Join(append(errs, ctx.Err())...)
 }

@@ -37,8 +37,10 @@ type options struct {
 	phases  map[string]bool // of the calls: start, check, search, life
 	rounds  int
 	clients int
+	rate    int // of the open loop, a second
 	spell   time.Duration
 	json    string
+	peers   []peer
 }
 
 func main() {
@@ -66,7 +68,9 @@ func main() {
 
 // works are what can be measured, in the order of a round: what is compared stands
 // next to each other.
-func works() []string { return []string{"fsync", "grouped", "sqlite", "http", "pgbench", "postgres"} }
+func works() []string {
+	return []string{"fsync", "grouped", "sqlite", "http", "pgbench", "postgres", "open"}
+}
 
 func phases() []string { return []string{"start", "check", "search", "life"} }
 
@@ -78,7 +82,9 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags.StringVar(&o.program, "program", "", "the program to measure; built from the source if empty")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each work is measured")
 	flags.IntVar(&o.clients, "clients", 64, "connections at a time")
+	flags.IntVar(&o.rate, "rate", 2000, "whole lives a second in the open loop")
 	seconds := flags.Float64("seconds", 6, "how long each measurement takes, at most")
+	peers := flags.String("peers", "", "directory with adapters of peers to measure, too, such as bench/peers")
 	flags.StringVar(&o.json, "json", "", "file that gets what each round has measured")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -96,8 +102,11 @@ func parse(args []string, out io.Writer) (o options, err error) {
 		}
 		o.phases[name] = true
 	}
-	if flags.NArg() > 0 || o.rounds < 1 || o.clients < 1 || o.spell <= 0 {
-		return o, errors.New("-rounds, -clients and -seconds must be more than 0, and nothing else is taken")
+	if flags.NArg() > 0 || o.rounds < 1 || o.clients < 1 || o.rate < 1 || o.spell <= 0 {
+		return o, errors.New("-rounds, -clients, -rate and -seconds must be more than 0, and nothing else is taken")
+	}
+	if o.peers, err = readPeers(*peers); err != nil {
+		return o, fmt.Errorf("-peers: %w", err)
 	}
 	return o, nil
 }
@@ -143,10 +152,7 @@ func (b *bench) close() error {
 func (b *bench) print(out io.Writer) error {
 	fmt.Fprintf(out, "%d processors, %s, %s; %d connections; medians of %d\n\n", runtime.NumCPU(), runtime.Version(),
 		time.Now().UTC().Format("2006-01-02"), b.clients, b.rounds)
-	fmt.Fprintln(out, b.results.table(b.workName))
-	if ratios := b.results.ratios(b.workName, nil); ratios != "" {
-		fmt.Fprintln(out, ratios)
-	}
+	fmt.Fprintln(out, b.results.tables(b.workName, peerComparisons(b.peers)))
 	fmt.Fprintln(out, b.commands())
 	if b.json != "" {
 		text, err := json.MarshalIndent(b.results, "", "  ")
@@ -173,8 +179,15 @@ func (b *bench) workName(work string) string {
 		return name
 	}
 	what, engine, _ := strings.Cut(work, " ")
-	what = strings.Replace(what, "life", "whole life", 1)
-	return what + map[string]string{"sqlite": ", SQLite", "postgres": ", PostgreSQL"}[engine]
+	for short, long := range map[string]string{"life": "whole life", "open": "whole life over SMPP"} {
+		if what == short {
+			what = long
+		}
+	}
+	if name, ok := map[string]string{"sqlite": "SQLite", "postgres": "PostgreSQL"}[engine]; ok {
+		engine = name
+	}
+	return what + ", " + engine
 }
 
 // commands tells how each limit was measured.

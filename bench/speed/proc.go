@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,23 +48,29 @@ func spent(pid int) (u usage, err error) {
 	return u, err
 }
 
-// family is what a process and all its children have used.
+// family is what a process has used, and all that it has started.
 func family(pid int) (sum usage, err error) {
-	if sum, err = spent(pid); err != nil {
-		return sum, err
-	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
+	sum.mallocs = math.NaN()
+	own, err := spent(pid)
 	if err != nil {
 		return sum, err
 	}
-	for _, f := range strings.Fields(string(text)) {
-		child, err := strconv.Atoi(f)
-		if err != nil {
-			return sum, err
-		}
-		if u, err := spent(child); err == nil { // one may have ended
-			sum.cpu += u.cpu
-			sum.written += u.written
+	sum.cpu, sum.written = own.cpu, own.written
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return sum, err
+	}
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // a thread may have ended, and so may a child
+		for _, f := range strings.Fields(string(text)) {
+			child, err := strconv.Atoi(f)
+			if err != nil {
+				return sum, err
+			}
+			if u, err := family(child); err == nil {
+				sum.cpu += u.cpu
+				sum.written += u.written
+			}
 		}
 	}
 	return sum, nil

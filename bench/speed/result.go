@@ -13,9 +13,9 @@ type result map[string]float64
 // The columns.
 const (
 	colRate     = "per_second"
-	colP50      = "p50_ms"
-	colP99      = "p99_ms"
-	colMax      = "max_ms"
+	colP50      = "p50"
+	colP99      = "p99"
+	colMax      = "max"
 	colMean     = "mean_ms"
 	colCPU      = "cpu_us"          // of the server, for each
 	colLoad     = "load_cpu_us"     // of the load, for each
@@ -84,9 +84,15 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 
 // latency adds the quantiles of times, which it sorts.
 func (r result) latency(times []time.Duration) {
+	r.quantiles("", times)
+}
+
+// quantiles adds those of times, in milliseconds, under names with a prefix. It sorts
+// times.
+func (r result) quantiles(prefix string, times []time.Duration) {
 	if len(times) == 0 {
 		return
 	}
 	slices.Sort(times)
-	r[colP50], r[colP99], r[colMax] = ms(quantile(times, 0.5)), ms(quantile(times, 0.99)), ms(times[len(times)-1])
+	r[prefix+"p50"], r[prefix+"p99"], r[prefix+"max"] = ms(quantile(times, 0.5)), ms(quantile(times, 0.99)), ms(times[len(times)-1])
 }

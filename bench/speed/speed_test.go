@@ -31,7 +31,7 @@ func TestSmoke(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "results.json")
 	o, err := parse([]string{
-		"-rounds", "1", "-seconds", "0.3", "-clients", "8", "-only", "fsync,grouped,sqlite,http", "-json", file,
+		"-rounds", "1", "-seconds", "0.3", "-clients", "8", "-rate", "20", "-only", "fsync,grouped,sqlite,http,open", "-peers", "../peers", "-json", file,
 	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -48,10 +48,13 @@ func TestSmoke(t *testing.T) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	for _, work := range []string{"fsync", "grouped", "start sqlite", "check sqlite", "search sqlite", "life sqlite", "http"} {
+	for _, work := range []string{"fsync", "grouped", "start sqlite", "check sqlite", "search sqlite", "life sqlite", "http", "start example", "check example"} {
 		if r.median(work, colRate) <= 0 {
 			t.Errorf("%s was not measured", work)
 		}
+	}
+	if delivered := r.median("open sqlite", colDelivered); delivered != 100 {
+		t.Errorf("%v %% of the messages over SMPP have their receipt", delivered)
 	}
 	if counted := r.median("start sqlite", colCounted); counted != 100 {
 		t.Errorf("%v %% of the starts count", counted)
@@ -59,14 +62,16 @@ func TestSmoke(t *testing.T) {
 	if mallocs := r.median("start sqlite", colMallocs); mallocs <= 0 {
 		t.Errorf("a start allocates %v", mallocs)
 	}
-	if want := "| start, SQLite ÷ limit: grouped SQLite commits |"; !strings.Contains(out.String(), want) {
-		t.Errorf("no %s in\n%s", want, &out)
+	for _, want := range []string{"| start, SQLite ÷ limit: grouped SQLite commits |", "| check, SQLite ÷ check, example |"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in\n%s", want, &out)
+		}
 	}
 }
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"-only x", "-calls start,x", "-rounds 0", "-seconds 0", "-clients 0", "more", "-x"} {
+	for _, args := range []string{"-only x", "-calls start,x", "-rounds 0", "-seconds 0", "-clients 0", "-rate 0", "-peers /no/such/directory", "more", "-x"} {
 		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%q is taken", args)
 		}
@@ -100,22 +105,22 @@ func TestTable(t *testing.T) {
 		r.add("start sqlite", result{colRate: rate, colP99: 20.04, colWritten: 2048})
 		r.add("grouped", result{colRate: 2 * rate})
 	}
+	r.add("open sqlite", result{colArrivals: 2000, colLate: 3, colStart + "p99": 7.51})
 	r.add("start sqlite", result{colRate: 1e6}) // a round that the limit was not in
 	b := &bench{}
-	table := r.table(b.workName)
+	table := r.tables(b.workName, nil)
 	for _, row := range []string{
 		"| start, SQLite | 11,173 | – | 20.0 ms | – | – | – | – | – | – | 2.0 KiB | – |",
 		"| limit: grouped SQLite commits | 20,000 | – | – | – | – | – | – | – | – | – | – |",
+		"| start, SQLite ÷ limit: grouped SQLite commits | 0.50 | ≥ 0.45, and 10,000/s |",
+		"| whole life over SMPP, SQLite | 2,000 | 3 | – | 7.5 ms | – | – | – | – | – | – | – | – | – | – | – | – | – | – |",
 	} {
 		if !strings.Contains(table, row+"\n") {
 			t.Errorf("missing %s in\n%s", row, table)
 		}
 	}
-	if got, want := r.ratios(b.workName, nil), "| start, SQLite ÷ limit: grouped SQLite commits | 0.50 |"; !strings.Contains(got, want) {
-		t.Errorf("missing %s in\n%s", want, got)
-	}
-	if got := (&results{}).ratios(b.workName, nil); got != "" {
-		t.Errorf("ratios of nothing: %s", got)
+	if got := (&results{}).tables(b.workName, nil); got != "" {
+		t.Errorf("tables of nothing: %s", got)
 	}
 }
 
@@ -244,5 +249,34 @@ func TestJudge(t *testing.T) {
 	}
 	if got, want := p.judge(n, lives, true), (verdict{counted: 1, unsent: 1, late: 1, unwritten: 1, unverified: 2}); got != want {
 		t.Errorf("judge = %+v, want %+v", got, want)
+	}
+}
+
+func TestPeer(t *testing.T) {
+	t.Parallel()
+	const good = `{"name":"p","command":["p"],"ready":"/","start":{"path":"/s","keep":["id"]},"check":{"path":"/c/{id}"}}`
+	p, err := parsePeer([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.system("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := life{}
+	l.kept[0].set([]byte("x1"))
+	if request, _ := s.calls["check"].append(nil, nil, s.numbers, &l); !strings.HasPrefix(string(request), "POST /c/x1 HTTP/1.1\r\n") {
+		t.Errorf("the id of the start is not in %q", request)
+	}
+	if got := strings.Join(fill([]string{"{dir}/p", "127.0.0.1:{port}"}, 80, "/tmp"), " "); got != "/tmp/p 127.0.0.1:80" {
+		t.Errorf("command %s", got)
+	}
+	for part, wrong := range map[string]string{
+		`"name":"p"`: `"name":"sqlite"`, `"command":["p"]`: `"command":[]`, `"ready":"/"`: `"ready":"x"`,
+		`"path":"/s"`: `"path":"s"`, `"path":"/c/{id}"`: `"path":"/c","match":"("`, `"keep":["id"]`: `"hold":["id"]`,
+	} {
+		if _, err := parsePeer([]byte(strings.Replace(good, part, wrong, 1))); err == nil {
+			t.Errorf("%s is taken", wrong)
+		}
 	}
 }

@@ -28,22 +28,54 @@ func columns() []column {
 	}
 }
 
-// table is the medians of all works, as Markdown.
-func (r *results) table(names func(work string) string) string {
-	var s strings.Builder
-	head, line := "| work |", "|---|"
-	for _, c := range columns() {
-		head, line = head+" "+c.head+" |", line+"--:|"
+// openColumns are those of the open loop.
+func openColumns() []column {
+	list := []column{{colArrivals, "a second", "count", 1}, {colLate, "late", "%.0f", 1}}
+	for _, c := range []column{{name: colStart, head: "start"}, {name: colWire, head: "answer to submit_sm"}, {name: colCheck, head: "check"}} {
+		list = append(list, column{c.name + "p50", c.head + ": p50", "%.1f ms", 1},
+			column{c.name + "p99", "p99", "%.1f ms", 1}, column{c.name + "max", "max", "%.0f ms", 1})
 	}
-	fmt.Fprintf(&s, "%s\n%s\n", head, line)
+	return append(list, column{colBehind + "p99", "load late: p99", "%.1f ms", 1}, column{colDelivered, "with receipt", "%.2f %%", 1},
+		column{colCPU, "CPU", "%.0f µs", 1}, column{colLoad, "of the load", "%.0f µs", 1}, column{colMallocs, "allocations", "%.0f", 1},
+		column{colWritten, "to disk", "%.1f KiB", 1. / 1024}, column{colPeak, "most memory", "%.0f MiB", 1})
+}
+
+// table is the medians of works, as Markdown; "" if there is none.
+func (r *results) table(columns []column, of func(work string) bool, names func(work string) string) string {
+	var s strings.Builder
 	for _, work := range r.Order {
+		if !of(work) {
+			continue
+		}
 		fmt.Fprintf(&s, "| %s |", names(work))
-		for _, c := range columns() {
+		for _, c := range columns {
 			fmt.Fprintf(&s, " %s |", cell(r.median(work, c.name)*c.factor, c.format))
 		}
 		s.WriteString("\n")
 	}
-	return s.String()
+	if s.Len() == 0 {
+		return ""
+	}
+	head, line := "| work |", "|---|"
+	for _, c := range columns {
+		head, line = head+" "+c.head+" |", line+"--:|"
+	}
+	return head + "\n" + line + "\n" + s.String()
+}
+
+// tables are all of them, with the ratios.
+func (r *results) tables(names func(work string) string, more []comparison) string {
+	open := func(work string) bool { return strings.HasPrefix(work, "open ") }
+	var list []string
+	for _, t := range []string{
+		r.table(columns(), func(work string) bool { return !open(work) }, names),
+		r.ratios(names, more), r.table(openColumns(), open, names),
+	} {
+		if t != "" {
+			list = append(list, t)
+		}
+	}
+	return strings.Join(list, "\n")
 }
 
 // cell writes a value; "–" for none.

@@ -284,11 +284,18 @@ func (b *bench) round(ctx context.Context) error {
 		switch name {
 		case "sqlite", "postgres":
 			err = b.calls(ctx, name)
+		case "open":
+			err = b.open(ctx, "sqlite")
 		default:
 			err = b.limit(ctx, name)
 		}
 		if err != nil {
 			return err
+		}
+	}
+	for i := range b.peers {
+		if err := b.peer(ctx, &b.peers[i]); err != nil {
+			return fmt.Errorf("peer %s: %w", b.peers[i].Name, err)
 		}
 	}
 	return nil

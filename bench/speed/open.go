@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// arrivals are lives of verifications that come at a constant rate, whatever becomes
+// of those before (an open loop). All times count from when a request was due, so that
+// what waits for a slow server is not left out.
+type arrivals struct {
+	system *system
+	rate   int
+	warm   int // of the first nothing is counted
+	began  time.Time
+
+	lives  []life
+	ready  []atomic.Bool   // by life: its start was accepted, and its code can be submitted
+	starts []time.Duration // by life: from when it was due to when its answer was read; 0 for none
+	checks []time.Duration // the same of its check
+	behind []time.Duration // how much later than it was due a start was sent: the load's own fault
+	wrong  atomic.Int64
+}
+
+// typing is how long after a start its code is submitted. By then its receipt has
+// come.
+const typing = time.Second
+
+func newArrivals(s *system, first, rate, seconds int) *arrivals {
+	n := rate * (seconds + 1)
+	a := &arrivals{
+		system: s, rate: rate, warm: rate, lives: make([]life, n), ready: make([]atomic.Bool, n),
+		starts: make([]time.Duration, n), checks: make([]time.Duration, n), behind: make([]time.Duration, n),
+	}
+	for i := range a.lives {
+		a.lives[i].index = first + i
+	}
+	return a
+}
+
+// errand is a request that is due: the start or the check of a life.
+type errand struct {
+	life  int
+	check bool
+}
+
+func (a *arrivals) due(e errand) time.Time {
+	at := a.began.Add(time.Duration(e.life) * time.Second / time.Duration(a.rate))
+	if e.check {
+		at = at.Add(typing)
+	}
+	return at
+}
+
+// run makes all arrivals over so many connections. A request that finds none free
+// waits, and its time runs.
+func (a *arrivals) run(ctx context.Context, connections int) error {
+	spell := time.Duration(len(a.lives))*time.Second/time.Duration(a.rate) + typing
+	workers, err := a.system.connect(ctx, connections, time.Now().Add(spell+answerTimeout))
+	if err != nil {
+		return err
+	}
+	a.began = time.Now().Add(10 * time.Millisecond)
+	queue := make(chan errand, 2*len(a.lives)) // for all: who fills it never waits
+	errs := make([]error, len(workers))
+	var wg sync.WaitGroup
+	for i, w := range workers {
+		wg.Go(func() {
+			defer w.Close()
+			for e := range queue {
+				if errs[i] = errors.Join(errs[i], a.do(w, e)); errs[i] != nil {
+					return
+				}
+			}
+		})
+	}
+	a.fill(ctx, queue)
+	close(queue)
+	wg.Wait()
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// fill puts each request into the queue when it is due, in that order: a start, and
+// the check of the life that began so much before.
+func (a *arrivals) fill(ctx context.Context, queue chan<- errand) {
+	before := int(typing.Seconds() * float64(a.rate))
+	for i := 0; i < len(a.lives)+before && ctx.Err() == nil; i++ {
+		if wait := time.Until(a.due(errand{life: i})); wait > 0 {
+			time.Sleep(wait)
+		}
+		if i < len(a.lives) {
+			queue <- errand{life: i}
+		}
+		if i >= before {
+			queue <- errand{life: i - before, check: true}
+		}
+	}
+}
+
+func (a *arrivals) do(w *worker, e errand) error {
+	due, l := a.due(e), &a.lives[e.life]
+	if !e.check {
+		a.behind[e.life] = time.Since(due)
+		ok, err := w.ask(a.system.calls["start"], l, due)
+		a.starts[e.life] = time.Since(due)
+		a.ready[e.life].Store(ok && err == nil)
+		if !ok {
+			a.wrong.Add(1)
+		}
+		return err
+	}
+	if !a.ready[e.life].Load() { // it is not answered yet
+		a.wrong.Add(1)
+		return nil
+	}
+	again := *l // when its start was answered stays
+	ok, err := w.ask(a.system.calls["check"], &again, due)
+	a.checks[e.life] = time.Since(due)
+	if !ok {
+		a.wrong.Add(1)
+	}
+	return err
+}
+
+// The columns of the open loop.
+const (
+	colArrivals  = "arrivals"
+	colStart     = "start_"    // and p50, p99, max
+	colWire      = "wire_"     // from the answer to submit_sm
+	colCheck     = "check_"    //
+	colBehind    = "behind_"   // p99 only
+	colLate      = "late"      // lives of which something was late, or missing
+	colDelivered = "delivered" // percent of the SMS that have their receipt
+)
+
+// smscSettings is the carrier of the open loop: as it is by default, but for a window
+// as wide as a carrier has who takes so many messages a second.
+const smscSettings = `{name: a, type: smpp, smpp: {addresses: [%q], system_id: bench, window: 100}}`
+
+// open measures whole lives at a constant rate: start, SMS to an SMSC, its receipt,
+// check.
+func (b *bench) open(ctx context.Context, engine string) (err error) {
+	record := filepath.Join(b.dir, "smsc-record")
+	smsc, err := startHelper(ctx, roleSMSC, recordVar+"="+record)
+	if err != nil {
+		return err
+	}
+	stopped := false
+	stop := func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		return smsc.stop()
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	s, done, err := b.newServer(ctx, engine, fmt.Sprintf(smscSettings, smsc.address))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	sys, err := s.system(engine)
+	if err != nil {
+		return err
+	}
+	a := newArrivals(sys, 0, b.rate, max(int(b.spell.Seconds()), 1))
+	g := b.gauge(ctx, s)
+	res, err := b.measure(sys, g, func() (*run, error) {
+		err := a.run(ctx, 2*b.clients)
+		r := &run{took: time.Since(a.began), times: append([]time.Duration{}, a.checks...)}
+		return r, err
+	})
+	if err != nil {
+		return err
+	}
+	if err := waitReceipts(ctx, s, len(a.lives)); err != nil {
+		return err
+	}
+	if err := errors.Join(s.stop(), stop()); err != nil {
+		return err
+	}
+	p := proof{}
+	if err := errors.Join(p.readRecord(record), p.readRows(ctx, s.database)); err != nil {
+		return err
+	}
+	b.log("whole lives at %d/s on %s: start p99 %.1f ms", b.rate, engine, a.result(res, &p)[colStart+"p99"])
+	if v := p.judge(sys.numbers, a.lives, true); v.missing() > 0 || a.wrong.Load() > 0 || p.copies > 0 {
+		b.miss("whole lives on %s: %s; %d wrong or no answers; %d messages sent twice", engine, v, a.wrong.Load(), p.copies)
+	}
+	b.results.add("open "+engine, res)
+	return nil
+}
+
+// waitReceipts waits until the server has so many receipts, though not for long: what is
+// late shows in the table.
+func waitReceipts(ctx context.Context, s *server, n int) error {
+	const name = "countersign_carrier_receipts_total"
+	for end := time.Now().Add(answerTimeout); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		found, err := metric(ctx, s.ops, name)
+		if err != nil || found[name] >= float64(n) {
+			return err
+		}
+	}
+	return nil
+}
+
+// result adds what the arrivals came to.
+func (a *arrivals) result(r result, p *proof) result {
+	var (
+		buf             []byte
+		wire            []time.Duration
+		late, delivered int
+	)
+	for i := a.warm; i < len(a.lives); i++ {
+		buf = a.system.numbers.append(buf[:0], a.lives[i].index)
+		number, _ := strconv.ParseUint(string(buf), 10, 64)
+		left, sent := p.left[number]
+		if sent {
+			wire = append(wire, time.Duration(left-a.lives[i].answered))
+		}
+		if p.delivered[number] {
+			delivered++
+		}
+		if !sent || left-a.lives[i].answered > leaveWithin || !a.ready[i].Load() || a.starts[i] > time.Second || a.checks[i] == 0 || a.checks[i] > time.Second {
+			late++
+		}
+	}
+	counted := float64(len(a.lives) - a.warm)
+	r[colArrivals], r[colLate], r[colDelivered] = float64(a.rate), float64(late), 100*float64(delivered)/counted
+	r.quantiles(colStart, a.starts[a.warm:])
+	r.quantiles(colWire, wire)
+	r.quantiles(colCheck, a.checks[a.warm:])
+	r.quantiles(colBehind, a.behind[a.warm:])
+	return r
+}
