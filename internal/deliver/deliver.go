@@ -39,6 +39,11 @@ type Message struct {
 	Refused []string
 }
 
+// Event names the event that the message is of.
+func (m Message) Event() verify.EventKey {
+	return verify.EventKey{Verification: m.RequestID, Seq: m.Seq}
+}
+
 // Destination is what a route is chosen by.
 type Destination struct {
 	Channel verify.Channel
@@ -76,8 +81,8 @@ type Receipt struct {
 // Answer is a carrier's answer to a hand-over that came after Send had given up
 // waiting for it. Part says to which one, and what the carrier said.
 type Answer struct {
-	EventID verify.ID
-	Part    verify.Part
+	Event verify.EventKey
+	Part  verify.Part
 }
 
 // Reports takes what carriers report after Send has returned. Both functions

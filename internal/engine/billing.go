@@ -160,5 +160,5 @@ func addLateCost(tx *store.Tx, list *verify.PriceList, event verify.Event, p ver
 	if each == 0 {
 		return nil
 	}
-	return tx.AddCost(row.Verification, event.ID, strconv.Itoa(p.Attempt)+"/"+strconv.Itoa(p.Seq), each, now)
+	return tx.AddCost(row.Verification, event, strconv.Itoa(p.Attempt)+"/"+strconv.Itoa(p.Seq), each, now)
 }

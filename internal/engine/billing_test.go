@@ -86,7 +86,7 @@ func TestRefund(t *testing.T) {
 			h.fail(errLost)
 			d.settled(v.ID, 0)
 			must(d.t, d.Answer(d.t.Context(), deliver.Answer{
-				EventID: h.EventID, Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", State: verify.EventRefused},
+				Event: h.Event(), Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", State: verify.EventRefused},
 			}))
 		}, true},
 		"Running":  {func(d *desks, _ verify.Verification, h hand) { refused(d, h) }, false},
@@ -329,7 +329,7 @@ func TestCost(t *testing.T) {
 	wantCost(5, 0, 9)
 	for range 2 { // the first attempt was taken, too; said twice
 		must(t, d.Answer(t.Context(), deliver.Answer{
-			EventID: third.EventID, Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "2", State: verify.EventAccepted},
+			Event: third.Event(), Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "2", State: verify.EventAccepted},
 		}))
 	}
 	wantCost(5, 0, 18)

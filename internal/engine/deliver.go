@@ -160,7 +160,7 @@ func (e *Engine) again(d *delivery) bool {
 	ok := false
 	err := e.write(e.sendCtx, func(tx *store.Tx) error {
 		ok = false
-		event, found, err := tx.Event(d.event.ID)
+		event, found, err := tx.Event(d.event.Key())
 		if err != nil || !found { // as it is stored: another node may have made it
 			return err
 		}
@@ -236,7 +236,7 @@ func (e *Engine) finish(d delivery, sub deliver.Submission) {
 		err := e.write(context.WithoutCancel(e.sendCtx), func(tx *store.Tx) (err error) {
 			hastened = false
 			if pause > firstPause { // it failed: since this node stood still until all had moved to the archive?
-				if _, there, err := tx.Event(d.event.ID); err != nil || !there {
+				if _, there, err := tx.Event(d.event.Key()); err != nil || !there {
 					return err
 				}
 			}
@@ -277,7 +277,7 @@ func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now ti
 		return false, err
 	}
 	if d.event.Cost != 0 {
-		if err := tx.AddCost(d.v, d.event.ID, strconv.Itoa(d.event.Attempt), d.event.Cost, now); err != nil {
+		if err := tx.AddCost(d.v, d.event, strconv.Itoa(d.event.Attempt), d.event.Cost, now); err != nil {
 			return false, err
 		}
 	}
@@ -287,7 +287,7 @@ func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now ti
 			Attempt: d.event.Attempt, Seq: i, Count: len(sub.Refs),
 			Carrier: sub.Carrier, Ref: ref, State: verify.EventAccepted,
 		}
-		reported, err := e.accept(tx, d.event.ID, part, now)
+		reported, err := e.accept(tx, d.event.Key(), part, now)
 		if err != nil {
 			return false, err
 		}
@@ -296,7 +296,7 @@ func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now ti
 	if err := tx.Release(d.v.ID, d.fence); err != nil || known {
 		return false, err
 	}
-	return e.settle(tx, d.event.ID, now)
+	return e.settle(tx, d.event.Key(), now)
 }
 
 // compose writes the message of an event.

@@ -18,13 +18,13 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 	var hastened, kept bool
 	err := e.write(ctx, func(tx *store.Tx) error {
 		hastened, kept = false, false
-		id, part, ok, err := tx.Part(r.Carrier, r.Ref)
+		key, part, ok, err := tx.Part(r.Carrier, r.Ref)
 		if err != nil {
 			return err
 		}
 		var event verify.Event
 		if ok { // and stays while the event is locked
-			if event, ok, err = tx.Event(id); err != nil {
+			if event, ok, err = tx.Event(key); err != nil {
 				return err
 			}
 		}
@@ -36,7 +36,7 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 		if reported == part {
 			return nil
 		}
-		if err := tx.SavePart(id, reported); err != nil {
+		if err := tx.SavePart(key, reported); err != nil {
 			return err
 		}
 		hastened, err = e.settleEvent(tx, event, now)
@@ -65,7 +65,7 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 	var hastened bool
 	err = e.write(ctx, func(tx *store.Tx) error {
 		hastened = false
-		event, ok, err := tx.Event(a.EventID)
+		event, ok, err := tx.Event(a.Event)
 		if err != nil || !ok {
 			return err
 		}
@@ -78,14 +78,14 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 			return err
 		}
 		if !refused {
-			if _, err := e.accept(tx, event.ID, a.Part, now); err != nil {
+			if _, err := e.accept(tx, event.Key(), a.Part, now); err != nil {
 				return err
 			}
 			if err := addLateCost(tx, prices, event, a.Part, now); err != nil {
 				return err
 			}
 		}
-		hastened, err = e.settle(tx, event.ID, now)
+		hastened, err = e.settle(tx, event.Key(), now)
 		return err
 	})
 	if err == nil && hastened {
@@ -96,7 +96,7 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 
 // accept adds a part that a carrier took, with what its receipt has said already,
 // if it has.
-func (e *Engine) accept(tx *store.Tx, event verify.ID, p verify.Part, now time.Time) (reported bool, err error) {
+func (e *Engine) accept(tx *store.Tx, event verify.EventKey, p verify.Part, now time.Time) (reported bool, err error) {
 	if p.Ref == "" {
 		return false, nil // nothing will be said of it
 	}
@@ -113,8 +113,8 @@ func (e *Engine) accept(tx *store.Tx, event verify.ID, p verify.Part, now time.T
 // settle brings an event up to what is known of its parts, and lets the next step
 // fall due when the event failed and the account does not want to wait. Of an event
 // that never left it notes that there may be a refund.
-func (e *Engine) settle(tx *store.Tx, id verify.ID, now time.Time) (hastened bool, err error) {
-	event, ok, err := tx.Event(id)
+func (e *Engine) settle(tx *store.Tx, key verify.EventKey, now time.Time) (hastened bool, err error) {
+	event, ok, err := tx.Event(key)
 	if err != nil || !ok {
 		return false, err
 	}
@@ -151,7 +151,7 @@ func (e *Engine) settleEvent(tx *store.Tx, event verify.Event, now time.Time) (h
 
 // reported brings an event up to what is known of its parts.
 func reported(tx *store.Tx, event verify.Event) (verify.Event, error) {
-	parts, err := tx.Parts(event.ID)
+	parts, err := tx.Parts(event.Key())
 	if err != nil {
 		return event, err
 	}

@@ -213,7 +213,7 @@ func TestLateAnswer(t *testing.T) {
 			d.settled(v.ID, 0)
 			d.wantEvent(v.ID, 0, verify.EventUnknown, 2, "", "")
 			for _, part := range tt.answers {
-				must(t, d.Answer(t.Context(), deliver.Answer{EventID: v.LastEventID, Part: part}))
+				must(t, d.Answer(t.Context(), deliver.Answer{Event: verify.EventKey{Verification: v.ID}, Part: part}))
 			}
 			d.wantEvent(v.ID, 0, tt.want, 2, tt.carrier, tt.err)
 			if rec := d.record(v.ID); !reflect.DeepEqual(rec.Verification, v) {
@@ -237,7 +237,7 @@ func TestLateAnswerThenReceipt(t *testing.T) {
 			d.report("a", "1", delivered, "")
 		}
 		must(t, d.Answer(t.Context(), deliver.Answer{
-			EventID: v.LastEventID, Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: accepted},
+			Event: verify.EventKey{Verification: v.ID}, Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: accepted},
 		}))
 		if !early {
 			d.wantEvent(v.ID, 0, accepted, 2, "a", "")
@@ -282,7 +282,7 @@ func TestLateAnswerMeanwhile(t *testing.T) {
 			if h.carrier != "b" {
 				t.Fatalf("the second attempt is with %s", h.carrier)
 			}
-			must(t, d.Answer(t.Context(), deliver.Answer{EventID: v.LastEventID, Part: tt.late}))
+			must(t, d.Answer(t.Context(), deliver.Answer{Event: verify.EventKey{Verification: v.ID}, Part: tt.late}))
 			for _, s := range tt.receipts {
 				d.report("a", s.ref, s.state, s.err)
 			}
@@ -304,7 +304,7 @@ func TestAnswerToNobody(t *testing.T) {
 	d := setUpDesks(t, "a")
 	for _, state := range []verify.EventState{accepted, verify.EventRefused} {
 		part := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: state}
-		if err := d.Answer(t.Context(), deliver.Answer{EventID: verify.NewID(rand.Reader), Part: part}); err != nil {
+		if err := d.Answer(t.Context(), deliver.Answer{Event: verify.EventKey{Verification: verify.NewID(rand.Reader)}, Part: part}); err != nil {
 			t.Errorf("%s: %v", state, err)
 		}
 	}
@@ -320,7 +320,7 @@ func TestReportsWithoutDatabase(t *testing.T) {
 	if err := d.Receipt(t.Context(), deliver.Receipt{Carrier: "a", Ref: "1", State: delivered}); kind(err) != verify.KindUnavailable {
 		t.Errorf("Receipt: %v", err)
 	}
-	if err := d.Answer(t.Context(), deliver.Answer{EventID: v.LastEventID}); kind(err) != verify.KindUnavailable {
+	if err := d.Answer(t.Context(), deliver.Answer{Event: verify.EventKey{Verification: v.ID}}); kind(err) != verify.KindUnavailable {
 		t.Errorf("Answer: %v", err)
 	}
 }
@@ -337,7 +337,7 @@ func TestRescueKnowsReports(t *testing.T) {
 				d.goOn()
 			}
 			must(t, d.db.Write(t.Context(), func(tx *store.Tx) error {
-				return tx.SavePart(e.ID, verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: state})
+				return tx.SavePart(e.Key(), verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: state})
 			}))
 			d.clock.Advance(15 * time.Second)
 			d.resume()
@@ -372,7 +372,7 @@ func TestReceiptOfTheArchive(t *testing.T) {
 	before := d.record(v.ID)
 	d.report("a", "1", undeliverable, "err 12")
 	d.report("a", "1", delivered, "")
-	answer := deliver.Answer{EventID: v.LastEventID, Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "2", State: accepted}}
+	answer := deliver.Answer{Event: verify.EventKey{Verification: v.ID}, Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "2", State: accepted}}
 	must(t, d.Answer(t.Context(), answer))
 	if after := d.record(v.ID); !reflect.DeepEqual(after, before) {
 		t.Errorf("the record is %+v, want %+v", after, before)

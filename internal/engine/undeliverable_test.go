@@ -20,7 +20,7 @@ var failures = map[string]func(*desks, hand){
 		d.next(0).fail(errLost)
 		d.settled(h.RequestID, 0)
 		must(d.t, d.Answer(d.t.Context(), deliver.Answer{
-			EventID: h.EventID, Part: verify.Part{Attempt: 2, Count: 1, Carrier: "a", State: verify.EventRefused},
+			Event: h.Event(), Part: verify.Part{Attempt: 2, Count: 1, Carrier: "a", State: verify.EventRefused},
 		}))
 	},
 	"Undeliverable": func(d *desks, h hand) { d.reported(h, undeliverable) },
@@ -302,7 +302,7 @@ func TestReportsRace(t *testing.T) {
 			for _, state := range []verify.EventState{accepted, rejected, undeliverable, delivered} {
 				ref := []string{"1", "2"}[i%2]
 				_ = d.Receipt(ctx, deliver.Receipt{Carrier: "a", Ref: ref, State: state})
-				_ = d.Answer(ctx, deliver.Answer{EventID: first.EventID, Part: verify.Part{Attempt: 1, Seq: i % 2, Count: 2, Carrier: "a", Ref: ref, State: accepted}})
+				_ = d.Answer(ctx, deliver.Answer{Event: first.Event(), Part: verify.Part{Attempt: 1, Seq: i % 2, Count: 2, Carrier: "a", Ref: ref, State: accepted}})
 				_ = d.Trigger(ctx, d.account, v.ID)
 			}
 		})

@@ -82,7 +82,7 @@ func (b *archiveBatch) move(tx *Tx) error {
 		return err
 	}
 	for _, query := range []string{
-		`DELETE FROM parts WHERE event IN (SELECT id FROM events WHERE verification` + tx.among + `)`,
+		`DELETE FROM parts WHERE verification` + tx.among,
 		`DELETE FROM events WHERE verification` + tx.among,
 		`DELETE FROM checks WHERE verification` + tx.among,
 		`DELETE FROM verifications WHERE id` + tx.among,

@@ -35,7 +35,7 @@ func finish(t *testing.T, db *store.DB, number string, ended time.Time) *store.R
 		errs = append(errs, err, tx.AddEvent(second))
 		second.State, second.Carrier = verify.EventAccepted, "b"
 		part := verify.Part{Attempt: 1, Count: 1, Carrier: "b", Ref: number, State: verify.EventAccepted}
-		errs = append(errs, tx.SaveEvent(second), tx.SavePart(second.ID, part))
+		errs = append(errs, tx.SaveEvent(second), tx.SavePart(second.Key(), part))
 		v, check, err = v.Check(v.PIN, "", ended)
 		row.Verification = v
 		row.Drop()
@@ -102,7 +102,7 @@ func testArchive(t *testing.T, db *store.DB) {
 	}
 	write(t, db, func(tx *store.Tx) error {
 		_, found, err := tx.Get("demo0001", row.ID)
-		_, event, eventErr := tx.Event(row.LastEventID)
+		_, event, eventErr := tx.Event(verify.EventKey{Verification: row.ID})
 		_, _, part, partErr := tx.Part("b", row.Number)
 		if found || event || part {
 			t.Errorf("verification %v, event %v, part %v are still where requests look", found, event, part)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
@@ -50,18 +51,19 @@ func BenchmarkAccept(b *testing.B) {
 
 func accept(b *testing.B, db *store.DB, n int64) error {
 	req := request("demo0001", fmt.Sprintf("44770%07d", n))
-	v, e := verify.Start(req, verify.Unit/8, t0, rand.Reader)
+	now := t0.Add(time.Duration(n) * 100 * time.Microsecond).Truncate(time.Millisecond) // 10,000 a second
+	v, e := verify.Start(req, verify.Unit/8, now, rand.Reader)
 	row := &store.Row{Verification: v}
-	row.Take("node-1", at(15))
+	row.Take("node-1", now.Add(15*time.Second))
 	err := db.WriteIn(b.Context(), store.Scope{Account: req.Account, Number: req.Number}, func(tx *store.Tx) error {
 		g, err := tx.Guard(req.Number)
 		if err != nil {
 			return err
 		}
-		if running, ok, err := tx.ChargeUnlessRunning(v, store.Payer{}, t0); err != nil || !ok {
+		if running, ok, err := tx.ChargeUnlessRunning(v, store.Payer{}, now); err != nil || !ok {
 			return errors.Join(err, fmt.Errorf("paid %v, running %v", ok, running))
 		}
-		g.Number = twenty().Sent(g.Number, req.Account, t0)
+		g.Number = twenty().Sent(g.Number, req.Account, now)
 		return errors.Join(tx.Insert(row, e), tx.SaveGuard(g, twenty().StaleAt(g.Number)))
 	})
 	if err != nil {
@@ -73,10 +75,10 @@ func accept(b *testing.B, db *store.DB, n int64) error {
 			return err
 		}
 		ref := fmt.Sprint(n)
-		if _, _, err := tx.TakeReceipt("a", ref, t0); err != nil {
+		if _, _, err := tx.TakeReceipt("a", ref, now); err != nil {
 			return err
 		}
 		p := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: ref, State: verify.EventAccepted}
-		return errors.Join(tx.SavePart(e.ID, p), tx.Release(v.ID, row.Fence))
+		return errors.Join(tx.SavePart(e.Key(), p), tx.Release(v.ID, row.Fence))
 	})
 }

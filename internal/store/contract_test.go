@@ -103,6 +103,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"GuardTwice":           testGuardTwice,
 		"GuardParallel":        testGuardParallel,
 		"GuardForgotten":       testGuardForgotten,
+		"GuardWalk":            testGuardWalk,
 		"Templates":            testTemplates,
 		"TemplatesRollBack":    testTemplatesRollBack,
 		"TemplatesUnknown":     testTemplatesUnknown,

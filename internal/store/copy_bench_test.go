@@ -33,7 +33,7 @@ func BenchmarkCopy(b *testing.B) {
 		`INSERT INTO events (id, verification, seq, channel, generation, state, attempt, started_at, carrier, cost)
 			SELECT event, id, 0, 'sms', 1, 'delivered', 1, 1000, 'a', 5 FROM ids`,
 		`INSERT INTO checks (verification, seq, generation, valid, ip_address, received_at) SELECT id, 0, 1, TRUE, '192.0.2.1', 2000 FROM ids`,
-		`INSERT INTO parts (carrier, ref, event, attempt, seq, count, state, error) SELECT 'a', hex(event), event, 1, 0, 1, 'delivered', '' FROM ids`,
+		`INSERT INTO parts (carrier, ref, verification, event_seq, attempt, seq, count, state, error) SELECT 'a', hex(event), id, 0, 1, 0, 1, 'delivered', '' FROM ids`,
 		`INSERT INTO ledger (key, account, kind, amount, created_at) SELECT 'charge/' || hex(id), 'demo0001', 'charge', -5, 1000 FROM ids`,
 	} {
 		if _, err := file.ExecContext(b.Context(), query, verifications); err != nil {

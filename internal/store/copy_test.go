@@ -25,7 +25,7 @@ type lived struct {
 	path          string
 	verifications []verify.ID
 	running, held *store.Row
-	event         verify.ID // of running
+	event         verify.EventKey // of running
 	parts         []verify.Part
 }
 
@@ -67,7 +67,8 @@ func live(t *testing.T) lived {
 	_, err = db.AddTemplate(t.Context(), tmpl, []store.Recording{recording}, false)
 	must(t, err)
 
-	in.running, in.event = in.start(t, db, 0, nil)
+	in.running, _ = in.start(t, db, 0, nil)
+	in.event = verify.EventKey{Verification: in.running.ID}
 	in.held, _ = in.start(t, db, 1, func(r *store.Row) { r.Take("node-1", at(15)) })
 	for i, end := range []func(r *store.Row){
 		func(r *store.Row) { r.Verification, _ = r.Cancel(at(31)) },
@@ -88,7 +89,7 @@ func live(t *testing.T) lived {
 	}
 	keep(t, db, "early", verify.EventDelivered, "000", t0)
 	for i := range 5 {
-		must(t, db.AddMessage(t.Context(), note(in.event, i)))
+		must(t, db.AddMessage(t.Context(), note(in.running.LastEventID, i)))
 	}
 	if settled, err := db.SettleLedger(t.Context(), at(50), 100); settled == 0 || err != nil {
 		t.Fatalf("%d entries are settled (%v)", settled, err)
@@ -186,7 +187,7 @@ func wantCopy(t *testing.T, in lived, to string) {
 		t.Errorf("due at once: %v, want what the stopped server held, %v", got, in.held.ID)
 	}
 	// What is new does not meet what was copied.
-	must(t, target.AddMessage(t.Context(), note(in.event, 99)))
+	must(t, target.AddMessage(t.Context(), note(in.running.LastEventID, 99)))
 	if list, err := target.Messages(t.Context(), "", 1); err != nil || len(list) != 1 || list[0].Text != "text 99" {
 		t.Errorf("the newest message is %+v (%v), want the new one", list, err)
 	}

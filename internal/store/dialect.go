@@ -88,9 +88,9 @@ func onPostgres() dialect {
 			), ` + postPaid + `
 			SELECT EXISTS (SELECT 1 FROM paid) OR EXISTS (SELECT 1 FROM ledger WHERE key = $1), (SELECT id FROM running)`,
 		addCost: `WITH entry AS (` + postCost + ` RETURNING amount), event AS (
-				UPDATE events SET cost = cost - (SELECT amount FROM entry) WHERE id = $6 AND EXISTS (SELECT 1 FROM entry)
+				UPDATE events SET cost = cost - (SELECT amount FROM entry) WHERE verification = $6 AND seq = $7 AND EXISTS (SELECT 1 FROM entry)
 			)
-			UPDATE verifications SET cost = cost - (SELECT amount FROM entry) WHERE id = $7 AND EXISTS (SELECT 1 FROM entry)`,
+			UPDATE verifications SET cost = cost - (SELECT amount FROM entry) WHERE id = $6 AND EXISTS (SELECT 1 FROM entry)`,
 		// Two nodes that delete the same rows in two orders would wait for each other.
 		forget: `DELETE FROM receipts WHERE (carrier, ref) IN (
 			SELECT carrier, ref FROM receipts WHERE received_at < $1 FOR UPDATE SKIP LOCKED)`,

@@ -36,7 +36,7 @@ func testEntries(t *testing.T, db *store.DB) {
 		return tx.Insert(row, first)
 	})
 	for range 2 { // the second time changes nothing
-		write(t, db, func(tx *store.Tx) error { return tx.AddCost(v, first.ID, "1", 7, at(2)) })
+		write(t, db, func(tx *store.Tx) error { return tx.AddCost(v, first, "1", 7, at(2)) })
 		write(t, db, func(tx *store.Tx) error { return tx.Refund(v, at(3)) })
 	}
 	write(t, db, func(tx *store.Tx) error { return tx.ChargeOwed(v, at(4)) }) // was charged before

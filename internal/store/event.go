@@ -26,8 +26,8 @@ func (tx *Tx) AddEvent(e verify.Event) error {
 // by AddCost.
 func (tx *Tx) SaveEvent(e verify.Event) error {
 	err := tx.send(`UPDATE events SET state = $1, attempt = $2, carrier = $3, error = $4
-		WHERE id = $5 AND attempt <= $2 AND (state = 'submitting' OR (state = 'unknown' AND $1 <> 'submitting'))`,
-		string(e.State), e.Attempt, e.Carrier, e.Error, e.ID[:])
+		WHERE verification = $5 AND seq = $6 AND attempt <= $2 AND (state = 'submitting' OR (state = 'unknown' AND $1 <> 'submitting'))`,
+		string(e.State), e.Attempt, e.Carrier, e.Error, e.Verification[:], e.Seq)
 	if err != nil {
 		return fmt.Errorf("save event %s: %w", e.ID, err)
 	}
@@ -39,8 +39,8 @@ func (tx *Tx) SaveEvent(e verify.Event) error {
 // has refused it.
 func (tx *Tx) SaveLate(e verify.Event) error {
 	err := tx.send(`UPDATE events SET state = $1, carrier = $2, error = $3
-		WHERE id = $4 AND (state = 'unknown' OR (state = 'refused' AND $1 = 'accepted'))`,
-		string(e.State), e.Carrier, e.Error, e.ID[:])
+		WHERE verification = $4 AND seq = $5 AND (state = 'unknown' OR (state = 'refused' AND $1 = 'accepted'))`,
+		string(e.State), e.Carrier, e.Error, e.Verification[:], e.Seq)
 	if err != nil {
 		return fmt.Errorf("save event %s: %w", e.ID, err)
 	}
@@ -49,8 +49,8 @@ func (tx *Tx) SaveLate(e verify.Event) error {
 
 // SaveReported writes what was reported of an event.
 func (tx *Tx) SaveReported(e verify.Event) error {
-	err := tx.send(`UPDATE events SET state = $1, carrier = $2, error = $3 WHERE id = $4`,
-		string(e.State), e.Carrier, e.Error, e.ID[:])
+	err := tx.send(`UPDATE events SET state = $1, carrier = $2, error = $3 WHERE verification = $4 AND seq = $5`,
+		string(e.State), e.Carrier, e.Error, e.Verification[:], e.Seq)
 	if err != nil {
 		return fmt.Errorf("save event %s: %w", e.ID, err)
 	}
@@ -58,8 +58,8 @@ func (tx *Tx) SaveReported(e verify.Event) error {
 }
 
 // Event loads an event to change it, or its parts. ok is false when there is none.
-func (tx *Tx) Event(id verify.ID) (e verify.Event, ok bool, err error) {
-	rows, err := tx.query(`SELECT `+eventColumns+` FROM events WHERE id = $1`+tx.lock, id[:])
+func (tx *Tx) Event(key verify.EventKey) (e verify.Event, ok bool, err error) {
+	rows, err := tx.query(`SELECT `+eventColumns+` FROM events WHERE verification = $1 AND seq = $2`+tx.lock, key.Verification[:], key.Seq)
 	events, err := scanEvents(rows, err)
 	if err != nil || len(events) == 0 {
 		return verify.Event{}, false, err

@@ -122,18 +122,65 @@ func (db *DB) Guard(ctx context.Context, number string) (fraud.Number, error) {
 	return g.Number, err
 }
 
-// ForgetGuards deletes up to limit guards that no longer matter, and reports how many.
-func (db *DB) ForgetGuards(ctx context.Context, now time.Time, limit int) (forgotten int, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
-		n, err := tx.exec(`DELETE FROM guards WHERE number IN (
-			SELECT number FROM guards WHERE stale_at <= $1 ORDER BY stale_at LIMIT $2`+tx.take+`)`, millis(now), limit)
-		forgotten = int(n)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("forget guards: %w", err)
+// GuardWalk is how far a walk through all guards has come. The zero value has not begun.
+type GuardWalk struct {
+	day   int64    // when it began, in days since 1970
+	after guardKey // the last that it has seen; no number has the zero key
+	done  bool
+}
+
+// ForgetGuards goes on with a walk: it looks at the next limit guards, deletes those
+// that no longer matter, and reports how many, and whether the walk goes on. Guards go
+// stale where a day ends (see staleDay), so each day needs one walk and no more: when it
+// is done, nothing happens until a new day. There is no index of what is stale, which
+// every message to a new number would have to write to at random.
+func (db *DB) ForgetGuards(ctx context.Context, w *GuardWalk, now time.Time, limit int) (forgotten int, more bool, err error) {
+	day := spendDay(now)
+	switch {
+	case w.done && w.day == day:
+		return 0, false, nil
+	case w.done || w.after == guardKey{}:
+		*w = GuardWalk{day: day}
 	}
-	return forgotten, nil
+	next, seen, stale, err := db.nextGuards(ctx, w.after, now, limit)
+	if err == nil && stale > 0 {
+		err = db.Write(ctx, func(tx *Tx) error {
+			n, err := tx.exec(`DELETE FROM guards WHERE number IN (
+				SELECT number FROM guards WHERE number > $1 AND number <= $2 AND stale_at <= $3 ORDER BY number`+tx.take+`)`,
+				w.after[:], next[:], millis(now))
+			forgotten = int(n)
+			return err
+		})
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("forget guards: %w", err)
+	}
+	w.after, w.done = next, seen < limit
+	return forgotten, !w.done, nil
+}
+
+// nextGuards looks at the limit guards after one, and tells the last, and how many are
+// stale.
+func (db *DB) nextGuards(ctx context.Context, after guardKey, now time.Time, limit int) (last guardKey, seen, stale int, err error) {
+	rows, err := db.query(ctx, `SELECT number, stale_at FROM guards WHERE number > $1 ORDER BY number LIMIT $2`, after[:], limit)
+	if err != nil {
+		return last, 0, 0, err
+	}
+	defer rows.Close()
+	last = after
+	for rows.Next() {
+		var number []byte
+		var staleAt int64
+		if err := rows.Scan(&number, &staleAt); err != nil {
+			return last, 0, 0, err
+		}
+		copy(last[:], number)
+		seen++
+		if staleAt <= millis(now) {
+			stale++
+		}
+	}
+	return last, seen, stale, rows.Err()
 }
 
 // ClearGuard forgets what is counted of a number, and lifts its locks; found is false

@@ -139,12 +139,50 @@ func testGuardForgotten(t *testing.T, db *store.DB) {
 		at   time.Time
 		want int
 	}{{stale, 0}, {stale.Add(24 * time.Hour), 1}, {stale.Add(24 * time.Hour), 0}} {
-		if n, err := db.ForgetGuards(t.Context(), tt.at, 10); n != tt.want || err != nil {
+		if n, _, err := db.ForgetGuards(t.Context(), new(store.GuardWalk), tt.at, 10); n != tt.want || err != nil {
 			t.Errorf("at %v %d guards are forgotten (%v), want %d", tt.at, n, err, tt.want)
 		}
 	}
 	if n := guardOf(t, db, other); len(n.Uses) != 0 {
 		t.Errorf("the stale number is %+v", n)
+	}
+}
+
+// testGuardWalk: a walk in small steps comes by every guard, and ends; there is another
+// on the next day, but none before.
+func testGuardWalk(t *testing.T, db *store.DB) {
+	const old, limit = 25, 4
+	for i := range old {
+		sendOne(t, db, store.Scope{}, fmt.Sprintf("4477009%05d", i), "demo0001")
+	}
+	day := twenty().StaleAt(guardOf(t, db, "447700900000")).Truncate(24 * time.Hour).Add(24 * time.Hour)
+	var w store.GuardWalk
+	walk := func(now time.Time) (forgotten int) {
+		for steps := 1; ; steps++ {
+			n, more, err := db.ForgetGuards(t.Context(), &w, now, limit)
+			must(t, err)
+			if forgotten += n; !more {
+				return forgotten
+			}
+			if n > limit || steps > old {
+				t.Fatalf("step %d forgets %d", steps, n)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		at   time.Time
+		want int
+	}{{day.Add(-1), 0}, {day, old}, {day.Add(1), 0}} {
+		if n := walk(tt.at); n != tt.want {
+			t.Errorf("at %v %d are forgotten, want %d", tt.at, n, tt.want)
+		}
+	}
+	sendOne(t, db, store.Scope{}, "447700900000", "demo0001") // is stale on the same day
+	if n := walk(day.Add(24*time.Hour - 1)); n != 0 {
+		t.Errorf("a second walk on a day forgets %d", n)
+	}
+	if n := walk(day.Add(24 * time.Hour)); n != 1 {
+		t.Errorf("the walk of the next day forgets %d, want 1", n)
 	}
 }
 

@@ -221,23 +221,23 @@ func (tx *Tx) LockBalances(payer string, accounts ...string) error {
 
 // AddCost notes what a carrier charges the operator for an event of a verification,
 // exactly once for each key. It is no part of anybody's balance.
-func (tx *Tx) AddCost(v verify.Verification, event verify.ID, key string, cost verify.Money, now time.Time) error {
-	args := []any{"cost/" + event.Hex() + "/" + key, v.PaidBy(), -int64(cost), millis(now), subAccount(v)}
+func (tx *Tx) AddCost(v verify.Verification, event verify.Event, key string, cost verify.Money, now time.Time) error {
+	args := []any{"cost/" + event.ID.Hex() + "/" + key, v.PaidBy(), -int64(cost), millis(now), subAccount(v)}
 	if tx.addCost != "" {
-		if err := tx.send(tx.addCost, append(args, event[:], v.ID[:])...); err != nil {
-			return fmt.Errorf("add cost of event %s: %w", event, err)
+		if err := tx.send(tx.addCost, append(args, v.ID[:], event.Seq)...); err != nil {
+			return fmt.Errorf("add cost of event %s: %w", event.ID, err)
 		}
 		return nil
 	}
 	n, err := tx.exec(postCost, args...)
 	if err == nil && n == 1 {
-		err = tx.send(`UPDATE events SET cost = cost + $1 WHERE id = $2`, int64(cost), event[:])
+		err = tx.send(`UPDATE events SET cost = cost + $1 WHERE verification = $2 AND seq = $3`, int64(cost), v.ID[:], event.Seq)
 	}
 	if err == nil && n == 1 {
 		err = tx.send(`UPDATE verifications SET cost = cost + $1 WHERE id = $2`, int64(cost), v.ID[:])
 	}
 	if err != nil {
-		return fmt.Errorf("add cost of event %s: %w", event, err)
+		return fmt.Errorf("add cost of event %s: %w", event.ID, err)
 	}
 	return nil
 }

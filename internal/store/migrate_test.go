@@ -47,8 +47,9 @@ func TestSQLiteMigratesReceipts(t *testing.T) {
 		wantMigrated(t, db, id, event)
 		// What is new works on what is old, and its use does not hinder the way back.
 		part := verify.Part{Attempt: 1, Count: 1, Carrier: "phone", Ref: "17", State: verify.EventDelivered}
-		savePart(t, db, event, part)
-		wantParts(t, db, event, part)
+		key := verify.EventKey{Verification: id}
+		savePart(t, db, key, part)
+		wantParts(t, db, key, part)
 		keep(t, db, "99", verify.EventDelivered, "", t0)
 		must(t, db.SetOnUndeliverable(t.Context(), "demo0001", verify.UndeliverableNextEvent))
 		must(t, db.Close())
@@ -90,6 +91,6 @@ func wantMigrated(t *testing.T, db *store.DB, id, event verify.ID) {
 	if rec.EventList[0] != first {
 		t.Errorf("the event is %+v, want %+v", rec.EventList[0], first)
 	}
-	wantParts(t, db, event)
+	wantParts(t, db, verify.EventKey{Verification: id})
 	wantReceipt(t, db, "99", t0, "", "")
 }

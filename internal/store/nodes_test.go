@@ -132,7 +132,7 @@ func TestNodesReceipt(t *testing.T) {
 			if ok {
 				p = p.Report(early.State, early.Error)
 			}
-			return tx.SavePart(event.ID, p)
+			return tx.SavePart(event.Key(), p)
 		})
 	}
 	receipt := func(db *store.DB, ref string) error {
@@ -185,7 +185,7 @@ func TestNodesParts(t *testing.T) {
 		var refs [2]string
 		for i := range refs {
 			refs[i] = fmt.Sprint(round, "/", i)
-			savePart(t, nodes[0], event.ID, verify.Part{Attempt: 1, Seq: i, Count: 2, Carrier: "a", Ref: refs[i], State: verify.EventAccepted})
+			savePart(t, nodes[0], event.Key(), verify.Part{Attempt: 1, Seq: i, Count: 2, Carrier: "a", Ref: refs[i], State: verify.EventAccepted})
 		}
 		var wg sync.WaitGroup
 		for i, db := range nodes {
@@ -195,14 +195,14 @@ func TestNodesParts(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					if err := tx.SavePart(event.ID, p.Report(verify.EventDelivered, "")); err != nil {
+					if err := tx.SavePart(event.Key(), p.Report(verify.EventDelivered, "")); err != nil {
 						return err
 					}
-					e, _, err := tx.Event(event.ID)
+					e, _, err := tx.Event(event.Key())
 					if err != nil {
 						return err
 					}
-					parts, err := tx.Parts(event.ID)
+					parts, err := tx.Parts(event.Key())
 					if err != nil {
 						return err
 					}
@@ -214,7 +214,7 @@ func TestNodesParts(t *testing.T) {
 		}
 		wg.Wait()
 		event.State, event.Carrier = verify.EventDelivered, "a"
-		wantEvent(t, nodes[0], event.ID, event)
+		wantEvent(t, nodes[0], event.Key(), event)
 	}
 }
 
@@ -320,7 +320,7 @@ func TestNodesFence(t *testing.T) {
 		return errors.Join(tx.SaveEvent(late), tx.Renew(row.ID, stale, at(99)), tx.Release(row.ID, stale))
 	})
 	same(t, nodes[0], taken)
-	wantEvent(t, nodes[0], event.ID, event)
+	wantEvent(t, nodes[0], event.Key(), event)
 }
 
 // TestNodesRenew: many claims are renewed in one transaction, and those who give

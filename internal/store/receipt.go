@@ -18,16 +18,16 @@ func scanPart(p *verify.Part) []any {
 // SavePart writes a part of an event under its carrier's id, whatever that stood
 // for before. That a carrier took it is no news of a part of which more is known:
 // it is said twice after a commit whose outcome was not known.
-func (tx *Tx) SavePart(event verify.ID, p verify.Part) error {
+func (tx *Tx) SavePart(event verify.EventKey, p verify.Part) error {
 	if err := tx.lockRef(p.Carrier, p.Ref); err != nil {
 		return err
 	}
-	err := tx.send(`INSERT INTO parts (event, `+partColumns+`) VALUES (`+placeholders(8)+`)
-		ON CONFLICT (carrier, ref) DO UPDATE SET event = excluded.event, attempt = excluded.attempt,
+	err := tx.send(`INSERT INTO parts (verification, event_seq, `+partColumns+`) VALUES (`+placeholders(9)+`)
+		ON CONFLICT (carrier, ref) DO UPDATE SET verification = excluded.verification, event_seq = excluded.event_seq, attempt = excluded.attempt,
 			seq = excluded.seq, count = excluded.count,
 			state = CASE WHEN `+sameTaken+` THEN parts.state ELSE excluded.state END,
 			error = CASE WHEN `+sameTaken+` THEN parts.error ELSE excluded.error END`,
-		event[:], p.Attempt, p.Seq, p.Count, p.Carrier, p.Ref, string(p.State), p.Error)
+		event.Verification[:], event.Seq, p.Attempt, p.Seq, p.Count, p.Carrier, p.Ref, string(p.State), p.Error)
 	if err != nil {
 		return fmt.Errorf("save part of event %s: %w", event, err)
 	}
@@ -46,24 +46,25 @@ func (tx *Tx) lockRef(carrier, ref string) error {
 	return tx.conn.send(tx.lockNumber, []any{int64(h.Sum64())})
 }
 
-const sameTaken = `excluded.state = 'accepted' AND parts.event = excluded.event
+const sameTaken = `excluded.state = 'accepted' AND parts.verification = excluded.verification AND parts.event_seq = excluded.event_seq
 	AND parts.attempt = excluded.attempt AND parts.seq = excluded.seq`
 
 // Part finds what a carrier took under its id, and the event that it is of.
-func (tx *Tx) Part(carrier, ref string) (event verify.ID, p verify.Part, ok bool, err error) {
+func (tx *Tx) Part(carrier, ref string) (event verify.EventKey, p verify.Part, ok bool, err error) {
 	if err := tx.lockRef(carrier, ref); err != nil {
 		return event, p, false, err
 	}
 	var id []byte
-	ok, err = tx.queryRow(`SELECT event, `+partColumns+` FROM parts WHERE carrier = $1 AND ref = $2`,
-		[]any{carrier, ref}, append([]any{&id}, scanPart(&p)...)...)
-	copy(event[:], id)
+	ok, err = tx.queryRow(`SELECT verification, event_seq, `+partColumns+` FROM parts WHERE carrier = $1 AND ref = $2`,
+		[]any{carrier, ref}, append([]any{&id, &event.Seq}, scanPart(&p)...)...)
+	copy(event.Verification[:], id)
 	return event, p, ok, err
 }
 
 // Parts lists what carriers took of an event.
-func (tx *Tx) Parts(event verify.ID) ([]verify.Part, error) {
-	rows, err := tx.query(`SELECT `+partColumns+` FROM parts WHERE event = $1 ORDER BY attempt, seq`, event[:])
+func (tx *Tx) Parts(event verify.EventKey) ([]verify.Part, error) {
+	rows, err := tx.query(`SELECT `+partColumns+` FROM parts
+		WHERE verification = $1 AND event_seq = $2 ORDER BY attempt, seq`, event.Verification[:], event.Seq)
 	if err != nil {
 		return nil, fmt.Errorf("load parts: %w", err)
 	}

@@ -12,16 +12,16 @@ import (
 )
 
 // loadPart finds a part that may be there.
-func loadPart(t *testing.T, db *store.DB, carrier, ref string) (id verify.ID, p verify.Part, ok bool) {
+func loadPart(t *testing.T, db *store.DB, carrier, ref string) (event verify.EventKey, p verify.Part, ok bool) {
 	t.Helper()
 	write(t, db, func(tx *store.Tx) (err error) {
-		id, p, ok, err = tx.Part(carrier, ref)
+		event, p, ok, err = tx.Part(carrier, ref)
 		return err
 	})
-	return id, p, ok
+	return event, p, ok
 }
 
-func wantParts(t *testing.T, db *store.DB, event verify.ID, want ...verify.Part) {
+func wantParts(t *testing.T, db *store.DB, event verify.EventKey, want ...verify.Part) {
 	t.Helper()
 	write(t, db, func(tx *store.Tx) error {
 		got, err := tx.Parts(event)
@@ -32,16 +32,16 @@ func wantParts(t *testing.T, db *store.DB, event verify.ID, want ...verify.Part)
 	})
 }
 
-func savePart(t *testing.T, db *store.DB, event verify.ID, p verify.Part) {
+func savePart(t *testing.T, db *store.DB, event verify.EventKey, p verify.Part) {
 	t.Helper()
 	write(t, db, func(tx *store.Tx) error { return tx.SavePart(event, p) })
 }
 
 func testParts(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
-	_, first := insert(t, db, request("demo0001", "447700900000"), t0)
+	row, first := insert(t, db, request("demo0001", "447700900000"), t0)
 	_, second := insert(t, db, request("demo0001", "447700900001"), t0)
-	wantParts(t, db, first.ID)
+	wantParts(t, db, first.Key())
 
 	part := func(attempt, seq int, carrier, ref string) verify.Part {
 		return verify.Part{Attempt: attempt, Seq: seq, Count: 2, Carrier: carrier, Ref: ref, State: verify.EventAccepted}
@@ -49,15 +49,15 @@ func testParts(t *testing.T, db *store.DB) {
 	a1, a2, b := part(1, 0, "a", "17"), part(1, 1, "a", "18"), part(2, 0, "b", "17")
 	b.State, b.Error = verify.EventUndeliverable, "err 12"
 	for _, p := range []verify.Part{b, a2, a1} {
-		savePart(t, db, first.ID, p)
+		savePart(t, db, first.Key(), p)
 	}
 	other := part(1, 0, "a", "19")
-	savePart(t, db, second.ID, other)
-	wantParts(t, db, first.ID, a1, a2, b)
-	wantParts(t, db, second.ID, other)
+	savePart(t, db, second.Key(), other)
+	wantParts(t, db, first.Key(), a1, a2, b)
+	wantParts(t, db, second.Key(), other)
 
 	// An id is its carrier's own.
-	if id, got, ok := loadPart(t, db, "b", "17"); !ok || id != first.ID || got != b {
+	if id, got, ok := loadPart(t, db, "b", "17"); !ok || id != first.Key() || got != b {
 		t.Errorf("Part(b, 17) = %s, %+v, %v", id, got, ok)
 	}
 	for _, unknown := range [][2]string{{"b", "18"}, {"c", "17"}, {"a", "017"}, {"A", "17"}, {"a", ""}} {
@@ -67,9 +67,11 @@ func testParts(t *testing.T, db *store.DB) {
 	}
 
 	a1.State = verify.EventDelivered
-	savePart(t, db, first.ID, a1)
-	wantParts(t, db, first.ID, a1, a2, b)
-	if err := db.Write(t.Context(), func(tx *store.Tx) error { return tx.SavePart(verify.NewID(rand.Reader), part(1, 0, "a", "20")) }); err == nil {
+	savePart(t, db, first.Key(), a1)
+	wantParts(t, db, first.Key(), a1, a2, b)
+	if err := db.Write(t.Context(), func(tx *store.Tx) error {
+		return tx.SavePart(verify.EventKey{Verification: row.ID, Seq: 1}, part(1, 0, "a", "20"))
+	}); err == nil {
 		t.Error("a part of no event was accepted")
 	}
 }
@@ -80,10 +82,10 @@ func testPartBytes(t *testing.T, db *store.DB) {
 	_, event := insert(t, db, request("demo0001", "447700900000"), t0)
 	refs := []string{"\xff\xfe", "a\x00b", "é\xe9", "\xff"}
 	for i, ref := range refs {
-		savePart(t, db, event.ID, verify.Part{Attempt: 1, Seq: i, Count: 4, Carrier: "a", Ref: ref, State: verify.EventUndeliverable, Error: ref})
+		savePart(t, db, event.Key(), verify.Part{Attempt: 1, Seq: i, Count: 4, Carrier: "a", Ref: ref, State: verify.EventUndeliverable, Error: ref})
 	}
 	for i, ref := range refs {
-		if id, p, ok := loadPart(t, db, "a", ref); !ok || id != event.ID || p.Seq != i {
+		if id, p, ok := loadPart(t, db, "a", ref); !ok || id != event.Key() || p.Seq != i {
 			t.Errorf("Part(%q) = %s, %+v, %v", ref, id, p, ok)
 		}
 	}
@@ -94,14 +96,14 @@ func testPartTaken(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	_, event := insert(t, db, request("demo0001", "447700900000"), t0)
 	p := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: verify.EventAccepted}
-	savePart(t, db, event.ID, p)
+	savePart(t, db, event.Key(), p)
 	reported := p.Report(verify.EventUndeliverable, "err 12")
-	savePart(t, db, event.ID, reported)
-	savePart(t, db, event.ID, p)
-	wantParts(t, db, event.ID, reported)
+	savePart(t, db, event.Key(), reported)
+	savePart(t, db, event.Key(), p)
+	wantParts(t, db, event.Key(), reported)
 	p.Attempt = 2 // but of another attempt it is
-	savePart(t, db, event.ID, p)
-	wantParts(t, db, event.ID, p)
+	savePart(t, db, event.Key(), p)
+	wantParts(t, db, event.Key(), p)
 }
 
 // testPartReused: a carrier that begins to count anew means its newest message.
@@ -111,13 +113,13 @@ func testPartReused(t *testing.T, db *store.DB) {
 	_, now := insert(t, db, request("demo0001", "447700900001"), t0)
 	before := verify.Part{Attempt: 2, Seq: 1, Count: 2, Carrier: "a", Ref: "1", State: verify.EventRejected, Error: "err 8"}
 	after := verify.Part{Attempt: 1, Seq: 0, Count: 1, Carrier: "a", Ref: "1", State: verify.EventAccepted}
-	savePart(t, db, old.ID, before)
-	savePart(t, db, now.ID, after)
-	if id, got, ok := loadPart(t, db, "a", "1"); !ok || id != now.ID || got != after {
+	savePart(t, db, old.Key(), before)
+	savePart(t, db, now.Key(), after)
+	if id, got, ok := loadPart(t, db, "a", "1"); !ok || id != now.Key() || got != after {
 		t.Errorf("Part = %s, %+v, %v; want that of the newer event", id, got, ok)
 	}
-	wantParts(t, db, old.ID)
-	wantParts(t, db, now.ID, after)
+	wantParts(t, db, old.Key())
+	wantParts(t, db, now.Key(), after)
 }
 
 func keep(t *testing.T, db *store.DB, ref string, state verify.EventState, carrierError string, now time.Time) {
@@ -206,7 +208,7 @@ func testEventLate(t *testing.T, db *store.DB) {
 			}
 			write(t, db, func(tx *store.Tx) error { return tx.AddEvent(before) })
 			write(t, db, func(tx *store.Tx) error { return tx.SaveLate(answer) })
-			wantEvent(t, db, before.ID, want)
+			wantEvent(t, db, before.Key(), want)
 		}
 	}
 }
@@ -223,23 +225,23 @@ func testEventReported(t *testing.T, db *store.DB) {
 	for _, state := range []verify.EventState{verify.EventUndeliverable, verify.EventDelivered} {
 		want.State, want.Carrier, want.Error = state, "a", "err "+string(state)
 		said := want
-		said.Attempt, said.Seq, said.Generation, said.Cost, said.StartedAt = 1, 7, 7, 7, t0 // are not its matter
+		said.Attempt, said.Generation, said.Cost, said.StartedAt = 1, 7, 7, t0 // are not its matter
 		write(t, db, func(tx *store.Tx) error { return tx.SaveReported(said) })
-		wantEvent(t, db, want.ID, want)
+		wantEvent(t, db, want.Key(), want)
 	}
-	wantEvent(t, db, other.ID, other)
+	wantEvent(t, db, other.Key(), other)
 	write(t, db, func(tx *store.Tx) error {
-		if e, ok, err := tx.Event(verify.NewID(rand.Reader)); ok || err != nil {
+		if e, ok, err := tx.Event(verify.EventKey{Verification: row.ID, Seq: 2}); ok || err != nil {
 			t.Errorf("an event that there is not: %+v, %v", e, err)
 		}
 		return nil
 	})
 }
 
-func wantEvent(t *testing.T, db *store.DB, id verify.ID, want verify.Event) {
+func wantEvent(t *testing.T, db *store.DB, key verify.EventKey, want verify.Event) {
 	t.Helper()
 	write(t, db, func(tx *store.Tx) error {
-		got, ok, err := tx.Event(id)
+		got, ok, err := tx.Event(key)
 		if !ok || got != want {
 			t.Errorf("Event = %+v, %v; want %+v", got, ok, want)
 		}

@@ -1,6 +1,9 @@
 package verify
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // EventState is what is known of one delivery attempt.
 type EventState string
@@ -50,6 +53,18 @@ type Event struct {
 	Error        string    // the carrier's own code for what went wrong, or a remark on what arrived; "" for none
 	Cost         Money     // what the carrier charges the operator, if known
 }
+
+// EventKey names an event, as the store finds it: by its place in its verification.
+type EventKey struct {
+	Verification ID
+	Seq          int
+}
+
+// Key names the event.
+func (e Event) Key() EventKey { return EventKey{e.Verification, e.Seq} }
+
+// String is the verification and the place, such as 0a1b…/0.
+func (k EventKey) String() string { return k.Verification.String() + "/" + strconv.Itoa(k.Seq) }
 
 // Failed reports whether the event is known not to reach the person.
 func (e Event) Failed() bool {

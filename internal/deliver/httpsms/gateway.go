@@ -135,7 +135,7 @@ func (g *Gateway) answerLate(m deliver.Message, out outcome) {
 		if len(out.refs) > 0 {
 			part.Ref = out.refs[seq]
 		}
-		if err := g.reports.Answer(ctx, deliver.Answer{EventID: m.EventID, Part: part}); err != nil {
+		if err := g.reports.Answer(ctx, deliver.Answer{Event: m.Event(), Part: part}); err != nil {
 			g.log.Error("late answer of an HTTP gateway is lost", "carrier", g.name, "event", m.EventID, "error", err)
 		}
 	}

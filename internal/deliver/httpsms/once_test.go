@@ -177,8 +177,8 @@ func TestLateAnswer(t *testing.T) {
 			var got []verify.Part
 			for len(told.answers) > 0 {
 				a := <-told.answers
-				if a.EventID != m.EventID {
-					t.Errorf("answer about %v", a.EventID)
+				if a.Event != m.Event() {
+					t.Errorf("answer about %v", a.Event)
 				}
 				got = append(got, a.Part)
 			}

@@ -121,7 +121,8 @@ func (c *Carrier) Bound(ctx context.Context) error {
 
 // tag says to which hand-over a response belongs that comes late.
 type tag struct {
-	event verify.ID
+	id    verify.ID // of the event
+	event verify.EventKey
 	part  verify.Part
 }
 
@@ -139,7 +140,7 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	tags := make([]tag, len(parts))
 	refs := make([]string, 0, len(parts))
 	for i, body := range parts {
-		tags[i] = tag{m.EventID, verify.Part{Attempt: m.Attempt, Seq: i, Count: len(parts), Carrier: c.cfg.Name}}
+		tags[i] = tag{m.EventID, m.Event(), verify.Part{Attempt: m.Attempt, Seq: i, Count: len(parts), Carrier: c.cfg.Name}}
 		h.body, h.tag = body, &tags[i]
 		ref, err := c.hand(ctx, h)
 		if err != nil {

@@ -166,7 +166,7 @@ func handOver(d *desk, n int) []handed {
 
 func (d *desk) deliver(h *handed) {
 	m := sms(h.text)
-	m.EventID = h.id
+	m.RequestID = h.id
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		sub, err := d.Send(d.t.Context(), m)
 		h.refs, h.last = sub.Refs, outcome(err)
@@ -204,7 +204,7 @@ func (d *desk) count(all []handed, otherIDs bool) tally {
 	}
 	answers := map[verify.ID]deliver.Answer{}
 	for _, a := range d.awaitAnswers(0) {
-		answers[a.EventID] = a
+		answers[a.Event.Verification] = a
 	}
 	for _, h := range all {
 		texts[h.id] = h.text
@@ -237,7 +237,7 @@ func (d *desk) count(all []handed, otherIDs bool) tally {
 		}
 	}
 	for _, a := range d.awaitAnswers(0) {
-		if a.Part.State == verify.EventAccepted && !otherIDs && !copies[texts[a.EventID]][a.Part.Ref] {
+		if a.Part.State == verify.EventAccepted && !otherIDs && !copies[texts[a.Event.Verification]][a.Part.Ref] {
 			d.t.Errorf("late answer %+v is about another message", a)
 		}
 	}

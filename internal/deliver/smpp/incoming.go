@@ -40,8 +40,8 @@ func (c *Carrier) late(of any, p pdu.PDU) {
 func (c *Carrier) answered(ctx context.Context, t tag) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	if err := c.cfg.Reports.Answer(ctx, deliver.Answer{EventID: t.event, Part: t.part}); err != nil {
-		c.log.Error("late answer not stored", "event_id", t.event.String(), "error", err)
+	if err := c.cfg.Reports.Answer(ctx, deliver.Answer{Event: t.event, Part: t.part}); err != nil {
+		c.log.Error("late answer not stored", "event_id", t.id.String(), "error", err)
 	}
 }
 

@@ -160,7 +160,7 @@ func TestResponseTimeout(t *testing.T) {
 				d, _, p := openPeer(t, func(c *smpp.Config) { c.Window = 1 })
 				began := time.Now()
 				m := sms("late")
-				m.EventID, m.Attempt = verify.ID{7}, 2
+				m.RequestID, m.Seq, m.Attempt = verify.ID{7}, 3, 2
 				result := make(chan error, 1)
 				go func() {
 					_, err := d.Send(t.Context(), m)
@@ -190,7 +190,7 @@ func TestResponseTimeout(t *testing.T) {
 					}
 					return
 				}
-				want := deliver.Answer{EventID: verify.ID{7}, Part: verify.Part{
+				want := deliver.Answer{Event: verify.EventKey{Verification: verify.ID{7}, Seq: 3}, Part: verify.Part{
 					Attempt: 2, Seq: 0, Count: 1, Carrier: "test", Ref: tt.ref, State: tt.state, Error: tt.error,
 				}}
 				if len(got) != 1 || got[0] != want {
