@@ -25,6 +25,7 @@ import (
 
 	"countersign/internal/engine"
 	"countersign/internal/message"
+	"countersign/internal/phone"
 	"countersign/internal/template"
 	"countersign/internal/velocity"
 	"countersign/internal/verify"
@@ -68,6 +69,7 @@ type Config struct {
 type API struct {
 	cfg      Config
 	answered *prometheus.CounterVec // by endpoint and status
+	numbers  *phone.Reader
 }
 
 // endpoint is one call of the API.
@@ -96,7 +98,7 @@ type call struct {
 
 // Register adds the routes of the API to mux.
 func Register(mux *http.ServeMux, cfg Config) {
-	a := &API{cfg: cfg, answered: prometheus.NewCounterVec(prometheus.CounterOpts{
+	a := &API{cfg: cfg, numbers: &phone.Reader{}, answered: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "countersign_v1_answers_total", Help: "Answers of the v1 API, by endpoint and status.",
 	}, []string{"endpoint", "status"})}
 	cfg.Metrics.MustRegister(a.answered)

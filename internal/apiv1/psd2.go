@@ -16,7 +16,7 @@ func (a *API) psd2(ctx context.Context, c *call) (any, error) {
 	if err := c.need("number", "payee", "amount"); err != nil {
 		return nil, err
 	}
-	number, err := c.number()
+	number, err := a.number(c)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func (a *API) start(ctx context.Context, c *call) (any, error) {
 	if err := c.need("number", "brand"); err != nil {
 		return nil, err
 	}
-	number, err := c.number()
+	number, err := a.number(c)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +114,8 @@ func (a *API) refuseStart(_ *call, e *verify.Error) (status, text string) {
 }
 
 // number reads number and country.
-func (c *call) number() (phone.Number, error) {
-	number, err := phone.Parse(c.params.get("number"), c.params.get("country"))
+func (a *API) number(c *call) (phone.Number, error) {
+	number, err := a.numbers.Parse(c.params.get("number"), c.params.get("country"))
 	switch {
 	case errors.Is(err, phone.ErrCountry):
 		return number, verify.Invalid("country")

@@ -107,6 +107,9 @@ func strip(number string) (digits string, international bool, err error) {
 	if len(number) > maxInput {
 		return "", false, fmt.Errorf("%w: too long", ErrNumber)
 	}
+	if isDigits(number) {
+		return number, false, nil
+	}
 	buf := make([]byte, 0, maxInput)
 	for _, c := range []byte(number) {
 		switch {
@@ -120,6 +123,15 @@ func strip(number string) (digits string, international bool, err error) {
 		}
 	}
 	return string(buf), international, nil
+}
+
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 // Country checks an ISO 3166-1 code, in any letter case, and gives it in capitals. The
@@ -239,10 +251,14 @@ func Expensive(digits string) bool {
 }
 
 func expensive(n *phonenumbers.PhoneNumber, kind phonenumbers.PhoneNumberType) bool {
+	code := int(n.GetCountryCode())
+	return costly(kind) || code != 800 && phonenumbers.GetRegionCodeForCountryCode(code) == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
+}
+
+func costly(kind phonenumbers.PhoneNumberType) bool {
 	switch kind {
 	case phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.PERSONAL_NUMBER, phonenumbers.UAN:
 		return true
 	}
-	code := int(n.GetCountryCode())
-	return code != 800 && phonenumbers.GetRegionCodeForCountryCode(code) == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
+	return false
 }

@@ -1,0 +1,256 @@
+package phone
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// Reader reads numbers like [Parse], and those that are written international, with
+// or without the "+", many times as fast. What it knows of a calling code it works out
+// when the first number with that code comes, from the plans that Parse uses.
+//
+// It may be used by many goroutines. Its zero value is ready for use.
+type Reader struct {
+	plans [1000]atomic.Pointer[plan] // by calling code
+}
+
+// Parse is [Parse].
+func (r *Reader) Parse(number, country string) (Number, error) {
+	if country == "" {
+		if digits, _, err := strip(number); err == nil {
+			if n, ok := r.international(digits); ok {
+				return n, nil
+			}
+		}
+	}
+	return Parse(number, country)
+}
+
+// international reads what is written in international form and needs no change. ok
+// is false for anything else, which Parse may refuse, or read another way.
+func (r *Reader) international(digits string) (n Number, ok bool) {
+	if len(digits) < MinDigits || len(digits) > MaxDigits || digits[0] == '0' {
+		return Number{}, false
+	}
+	p, national := r.plan(digits)
+	if p == nil || !p.possible(national) || p.trunkPrefix.begins(national) {
+		return Number{}, false
+	}
+	if n, ok := fictional(digits); ok {
+		return n, true
+	}
+	country, kind := p.find(national)
+	return Number{Digits: digits, Country: country, Type: typeOf(kind), Premium: p.noCountry || costly(kind)}, true
+}
+
+// plan finds the plan of a number's calling code, and the number without it. No
+// calling code is the beginning of another.
+func (r *Reader) plan(digits string) (p *plan, national string) {
+	const longest = 3
+	code := 0
+	for i := range longest {
+		code = 10*code + int(digits[i]-'0')
+		if p = r.plans[code].Load(); p == nil && len(phonenumbers.GetRegionCodesForCountryCode(code)) > 0 {
+			p = newPlan(code)
+			r.plans[code].Store(p)
+		}
+		if p != nil {
+			return p, digits[i+1:]
+		}
+	}
+	return nil, ""
+}
+
+// plan is what is known of the numbers of one calling code. The zero value knows none.
+type plan struct {
+	lengths     uint32   // bit n is set where a number can have n digits
+	trunkPrefix *pattern // what is dialled before a number within the country
+	regions     []region
+	noCountry   bool // it belongs to none, and costs more than others
+}
+
+// region is a country, or a part of a country's numbers, in a plan.
+type region struct {
+	country string
+	leading *pattern // nil, or what tells its numbers from the other regions'
+	general *desc
+	special []special // before the two below, in the order in which libphonenumber looks
+	fixed   *desc
+	mobile  *desc
+	// oneRange says that mobiles and landlines are not told apart.
+	oneRange bool
+}
+
+// special is a kind of line that is neither a mobile nor a landline.
+type special struct {
+	kind phonenumbers.PhoneNumberType
+	desc *desc
+}
+
+// desc tells some numbers from others.
+type desc struct {
+	lengths uint32 // bit n is set for those of n digits; 0 for all
+	pattern *pattern
+}
+
+func (d *desc) has(national string) bool {
+	return d != nil && (d.lengths == 0 || d.lengths>>len(national)&1 != 0) && d.pattern.all(national)
+}
+
+func (p *plan) possible(national string) bool { return p.lengths>>len(national)&1 != 0 }
+
+// find tells whose number it is and of which kind: phonenumbers.GetRegionCodeForNumber
+// and GetNumberType in one.
+func (p *plan) find(national string) (country string, kind phonenumbers.PhoneNumberType) {
+	if len(p.regions) == 1 {
+		return p.regions[0].country, p.regions[0].kind(national)
+	}
+	for i := range p.regions {
+		r := &p.regions[i]
+		switch {
+		case r.leading == nil:
+			if kind := r.kind(national); kind != phonenumbers.UNKNOWN {
+				return r.country, kind
+			}
+		case r.leading.begins(national):
+			return r.country, r.kind(national)
+		}
+	}
+	return p.regions[0].country, phonenumbers.UNKNOWN
+}
+
+func (r *region) kind(national string) phonenumbers.PhoneNumberType {
+	if !r.general.has(national) {
+		return phonenumbers.UNKNOWN
+	}
+	for _, s := range r.special {
+		if s.desc.has(national) {
+			return s.kind
+		}
+	}
+	switch fixed := r.fixed.has(national); {
+	case fixed && (r.oneRange || r.mobile.has(national)):
+		return phonenumbers.FIXED_LINE_OR_MOBILE
+	case fixed:
+		return phonenumbers.FIXED_LINE
+	case !r.oneRange && r.mobile.has(national):
+		return phonenumbers.MOBILE
+	}
+	return phonenumbers.UNKNOWN
+}
+
+// newPlan takes over what libphonenumber knows. Where that has anything that is not
+// understood here, it is a plan that knows no number, so that Parse reads them.
+func newPlan(code int) *plan {
+	codes := phonenumbers.GetRegionCodesForCountryCode(code)
+	p := &plan{noCountry: codes[0] == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY && code != 800}
+	for _, id := range codes {
+		data := metadata(code, id)
+		r, err := newRegion(data)
+		if err != nil || r.general == nil {
+			return &plan{}
+		}
+		p.regions = append(p.regions, r)
+	}
+	// Which lengths are possible, and what is dialled before, says the main region.
+	main := metadata(code, codes[0])
+	p.lengths = lengths(main.GetGeneralDesc().GetPossibleLength()) &^ lengths(main.GetGeneralDesc().GetPossibleLengthLocalOnly())
+	var err error
+	if p.trunkPrefix, err = compile("^(?:" + orNothing(main.GetNationalPrefixForParsing()) + ")"); err != nil {
+		return &plan{}
+	}
+	return p
+}
+
+// orNothing is an expression that matches nothing in place of an empty one.
+func orNothing(expr string) string {
+	if expr == "" {
+		return "[^0-9]"
+	}
+	return expr
+}
+
+// metadata finds the data of a region, or of a calling code of no country; nil, which
+// is data without anything, if there is none.
+func metadata(code int, id string) *phonenumbers.PhoneMetadata {
+	all, err := phonenumbers.MetadataCollection()
+	if err != nil {
+		return nil
+	}
+	for _, m := range all.GetMetadata() {
+		if m.GetId() == id && int(m.GetCountryCode()) == code {
+			return m
+		}
+	}
+	return nil
+}
+
+func newRegion(data *phonenumbers.PhoneMetadata) (region, error) {
+	r := region{country: strings.TrimPrefix(data.GetId(), phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY)}
+	r.oneRange = data.GetSameMobileAndFixedLinePattern()
+	var err error
+	if leading := data.GetLeadingDigits(); leading != "" {
+		if r.leading, err = compile("^(?:" + leading + ")"); err != nil {
+			return r, err
+		}
+	}
+	if r.general, err = newDesc(data.GetGeneralDesc()); err != nil {
+		return r, err
+	}
+	if r.fixed, err = newDesc(data.GetFixedLine()); err != nil {
+		return r, err
+	}
+	if r.mobile, err = newDesc(data.GetMobile()); err != nil {
+		return r, err
+	}
+	for _, k := range []struct {
+		kind phonenumbers.PhoneNumberType
+		data *phonenumbers.PhoneNumberDesc
+	}{
+		{phonenumbers.PREMIUM_RATE, data.GetPremiumRate()},
+		{phonenumbers.TOLL_FREE, data.GetTollFree()},
+		{phonenumbers.SHARED_COST, data.GetSharedCost()},
+		{phonenumbers.VOIP, data.GetVoip()},
+		{phonenumbers.PERSONAL_NUMBER, data.GetPersonalNumber()},
+		{phonenumbers.PAGER, data.GetPager()},
+		{phonenumbers.UAN, data.GetUan()},
+		{phonenumbers.VOICEMAIL, data.GetVoicemail()},
+	} {
+		d, err := newDesc(k.data)
+		if err != nil {
+			return r, err
+		}
+		if d != nil {
+			r.special = append(r.special, special{k.kind, d})
+		}
+	}
+	return r, nil
+}
+
+// newDesc is nil for a description of no numbers.
+func newDesc(data *phonenumbers.PhoneNumberDesc) (*desc, error) {
+	if data.GetNationalNumberPattern() == "" {
+		return nil, nil
+	}
+	p, err := compile("^(?:" + data.GetNationalNumberPattern() + ")$")
+	if err != nil {
+		return nil, err
+	}
+	d := &desc{pattern: p, lengths: lengths(data.GetPossibleLength())}
+	if len(data.GetPossibleLength()) > 0 && d.lengths == 0 {
+		return nil, nil // of the length -1
+	}
+	return d, nil
+}
+
+func lengths(list []int32) uint32 {
+	var bits uint32
+	for _, n := range list {
+		if n > 0 && n < 32 {
+			bits |= 1 << n
+		}
+	}
+	return bits
+}
