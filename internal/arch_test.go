@@ -130,7 +130,7 @@ func house() []room {
 		{path: "bench/table"},
 		{path: "bench/attack", ours: []string{"deliver/smpp/smpptest"}},
 		{path: "bench/peers/example"},
-		{path: "bench/speed", ours: []string{"deliver/smpp/smpptest", "deliver/smpp/pdu", "pgtest"}},
+		{path: "bench/speed", ours: []string{"deliver/smpp/smpptest", "deliver/smpp/pdu", "pgtest", "store", "verify"}},
 		{path: "internal/simulation"},
 		{path: "e2e", ours: []string{"pgtest"}},
 	}

@@ -38,9 +38,14 @@ type options struct {
 	rounds  int
 	clients int
 	rate    int // of the open loop, a second
-	spell   time.Duration
-	json    string
-	peers   []peer
+
+	waiting  int // verifications that wait for their second message
+	dueRate  int // how many of them fall due in a second
+	finished int // verifications in the archive, beside ten thousand
+	pastRate int // whole lives a second beside the archive
+	spell    time.Duration
+	json     string
+	peers    []peer
 }
 
 func main() {
@@ -69,20 +74,28 @@ func main() {
 // works are what can be measured, in the order of a round: what is compared stands
 // next to each other.
 func works() []string {
-	return []string{"fsync", "grouped", "sqlite", "http", "pgbench", "postgres", "open"}
+	return []string{"fsync", "grouped", "sqlite", "http", "pgbench", "postgres", "open", "idle", "waiting", "history"}
 }
+
+// slow are the works that are only done when they are asked for.
+func slow() []string { return []string{"waiting", "history"} }
 
 func phases() []string { return []string{"start", "check", "search", "life"} }
 
 func parse(args []string, out io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("speed", flag.ContinueOnError)
 	flags.SetOutput(out)
-	only := flags.String("only", strings.Join(works(), ","), "works to measure, of "+strings.Join(works(), ", "))
+	usual := slices.DeleteFunc(works(), func(work string) bool { return slices.Contains(slow(), work) })
+	only := flags.String("only", strings.Join(usual, ","), "works to measure, of "+strings.Join(works(), ", "))
 	calls := flags.String("calls", strings.Join(phases(), ","), "calls of sqlite and postgres to measure; starts are always made")
 	flags.StringVar(&o.program, "program", "", "the program to measure; built from the source if empty")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each work is measured")
 	flags.IntVar(&o.clients, "clients", 64, "connections at a time")
 	flags.IntVar(&o.rate, "rate", 2000, "whole lives a second in the open loop")
+	flags.IntVar(&o.waiting, "waiting", 1_000_000, "of the work waiting: how many verifications wait")
+	flags.IntVar(&o.dueRate, "due-rate", 1000, "how many of them fall due in a second")
+	flags.IntVar(&o.finished, "finished", 1_000_000, "of the work history: how many are in the archive, beside ten thousand")
+	flags.IntVar(&o.pastRate, "past-rate", 500, "whole lives a second beside the archive")
 	seconds := flags.Float64("seconds", 6, "how long each measurement takes, at most")
 	peers := flags.String("peers", "", "directory with adapters of peers to measure, too, such as bench/peers")
 	flags.StringVar(&o.json, "json", "", "file that gets what each round has measured")
@@ -102,8 +115,11 @@ func parse(args []string, out io.Writer) (o options, err error) {
 		}
 		o.phases[name] = true
 	}
-	if flags.NArg() > 0 || o.rounds < 1 || o.clients < 1 || o.rate < 1 || o.spell <= 0 {
-		return o, errors.New("-rounds, -clients, -rate and -seconds must be more than 0, and nothing else is taken")
+	if flags.NArg() > 0 || min(o.rounds, o.clients, o.rate, o.waiting, o.dueRate, o.finished, o.pastRate) < 1 || o.spell <= 0 {
+		return o, errors.New("all numbers must be more than 0, and nothing but flags is taken")
+	}
+	if most := newNumbers().count(); o.waiting > most {
+		return o, fmt.Errorf("-waiting: there are only %d numbers", most)
 	}
 	if o.peers, err = readPeers(*peers); err != nil {
 		return o, fmt.Errorf("-peers: %w", err)
@@ -152,7 +168,7 @@ func (b *bench) close() error {
 func (b *bench) print(out io.Writer) error {
 	fmt.Fprintf(out, "%d processors, %s, %s; %d connections; medians of %d\n\n", runtime.NumCPU(), runtime.Version(),
 		time.Now().UTC().Format("2006-01-02"), b.clients, b.rounds)
-	fmt.Fprintln(out, b.results.tables(b.workName, peerComparisons(b.peers)))
+	fmt.Fprintln(out, b.results.tables(b.workName, append(peerComparisons(b.peers), b.historyComparisons()...)))
 	fmt.Fprintln(out, b.commands())
 	if b.json != "" {
 		text, err := json.MarshalIndent(b.results, "", "  ")
@@ -179,13 +195,19 @@ func (b *bench) workName(work string) string {
 		return name
 	}
 	what, engine, _ := strings.Cut(work, " ")
-	for short, long := range map[string]string{"life": "whole life", "open": "whole life over SMPP"} {
-		if what == short {
-			what = long
-		}
-	}
+	engine, finished, past := strings.Cut(engine, " beside ")
 	if name, ok := map[string]string{"sqlite": "SQLite", "postgres": "PostgreSQL"}[engine]; ok {
 		engine = name
+	}
+	switch {
+	case past:
+		what, engine = "whole life", engine+", beside "+finished+" finished"
+	case what == "life":
+		what = "whole life"
+	case what == "open":
+		what = "whole life over SMPP"
+	case what == "waiting":
+		what = fmt.Sprintf("%s waiting, %d due a second", count(float64(b.waiting)), b.dueRate)
 	}
 	return what + ", " + engine
 }

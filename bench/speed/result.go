@@ -61,13 +61,13 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// ratio of the rates of two works, round by round, and the median of that: what two
-// runs next to each other have in common is not in it.
-func (r *results) ratio(work, to string) float64 {
+// ratio of a column of two works, round by round, and the median of that: what two runs
+// next to each other have in common is not in it.
+func (r *results) ratio(work, to, column string) float64 {
 	var v []float64
 	a, b := r.Runs[work], r.Runs[to]
 	for i := range min(len(a), len(b)) {
-		v = append(v, a[i][colRate]/b[i][colRate])
+		v = append(v, a[i][column]/b[i][column])
 	}
 	return median(v)
 }

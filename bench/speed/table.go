@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -40,6 +41,16 @@ func openColumns() []column {
 		column{colWritten, "to disk", "%.1f KiB", 1. / 1024}, column{colPeak, "most memory", "%.0f MiB", 1})
 }
 
+// stateColumns are those of the works that look at a state.
+func stateColumns() []column {
+	return []column{
+		{colServing, "serves after", "%.0f ms", 1}, {colResident, "memory", "%.0f MiB", 1}, {colPeak, "most memory", "%.0f MiB", 1},
+		{colSent, "messages", "count", 1}, {colLag + "p50", "late: p50", "%.1f ms", 1}, {colLag + "p99", "p99", "%.1f ms", 1},
+		{colLag + "max", "max", "%.0f ms", 1}, {colCPU, "CPU of each", "%.0f µs", 1}, {colMallocs, "allocations", "%.0f", 1},
+		{colWritten, "to disk", "%.1f KiB", 1. / 1024},
+	}
+}
+
 // table is the medians of works, as Markdown; "" if there is none.
 func (r *results) table(columns []column, of func(work string) bool, names func(work string) string) string {
 	var s strings.Builder
@@ -67,9 +78,10 @@ func (r *results) table(columns []column, of func(work string) bool, names func(
 func (r *results) tables(names func(work string) string, more []comparison) string {
 	open := func(work string) bool { return strings.HasPrefix(work, "open ") }
 	var list []string
+	state := func(work string) bool { return strings.HasPrefix(work, "idle ") || strings.HasPrefix(work, "waiting ") }
 	for _, t := range []string{
-		r.table(columns(), func(work string) bool { return !open(work) }, names),
-		r.ratios(names, more), r.table(openColumns(), open, names),
+		r.table(columns(), func(work string) bool { return !open(work) && !state(work) }, names),
+		r.table(openColumns(), open, names), r.table(stateColumns(), state, names), r.ratios(names, more),
 	} {
 		if t != "" {
 			list = append(list, t)
@@ -101,17 +113,18 @@ func count(v float64) string {
 // comparison is a mark: one work's rate against another's.
 type comparison struct {
 	work, to string
+	column   string // colRate if empty
 	mark     string // what is wanted
 }
 
 func comparisons() []comparison {
 	return []comparison{
-		{"start sqlite", "grouped", "≥ 0.45, and 10,000/s"},
-		{"check sqlite", "grouped", ""},
-		{"start postgres", "pgbench", "≥ 1.5"},
-		{"check postgres", "pgbench", ""},
-		{"start sqlite", "fsync", ""},
-		{"start sqlite", "http", ""},
+		{"start sqlite", "grouped", "", "≥ 0.45, and 10,000/s"},
+		{"check sqlite", "grouped", "", ""},
+		{"start postgres", "pgbench", "", "≥ 1.5"},
+		{"check postgres", "pgbench", "", ""},
+		{"start sqlite", "fsync", "", ""},
+		{"start sqlite", "http", "", ""},
 	}
 }
 
@@ -120,8 +133,10 @@ func comparisons() []comparison {
 func (r *results) ratios(names func(work string) string, more []comparison) string {
 	var s strings.Builder
 	for _, c := range append(comparisons(), more...) {
-		if v := r.ratio(c.work, c.to); !math.IsNaN(v) {
-			fmt.Fprintf(&s, "| %s ÷ %s | %.2f | %s |\n", names(c.work), names(c.to), v, c.mark)
+		column := cmp.Or(c.column, colRate)
+		what := map[string]string{colStart + "p99": "p99 of start, ", colCheck + "p99": "p99 of check, "}[column]
+		if v := r.ratio(c.work, c.to, column); !math.IsNaN(v) {
+			fmt.Fprintf(&s, "| %s%s ÷ %s | %.2f | %s |\n", what, names(c.work), names(c.to), v, c.mark)
 		}
 	}
 	if s.Len() == 0 {

@@ -286,6 +286,12 @@ func (b *bench) round(ctx context.Context) error {
 			err = b.calls(ctx, name)
 		case "open":
 			err = b.open(ctx, "sqlite")
+		case "idle":
+			err = b.idle(ctx)
+		case "waiting":
+			err = b.waitingWork(ctx)
+		case "history":
+			err = b.histories(ctx)
 		default:
 			err = b.limit(ctx, name)
 		}

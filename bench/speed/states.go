@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// The columns of the works that look at a state, and not at a load.
+const (
+	colServing  = "serving_ms"   // from the start of the process until it serves
+	colResident = "resident_mib" // once it does nothing
+	colLag      = "lag_"         // and p50, p99, max: from when a message was due to when the carrier had it
+	colSent     = "sent"         // messages that were due
+)
+
+// idle is what a server takes that has nothing to do.
+func (b *bench) idle(ctx context.Context) (err error) {
+	s, done, err := b.newServer(ctx, "sqlite", "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	began := time.Now()
+	if err := errors.Join(s.stop(), s.start(ctx)); err != nil {
+		return err
+	}
+	r := result{colServing: ms(time.Since(began))}
+	if err := rest(ctx, b.spell/2); err != nil {
+		return err
+	}
+	if r[colResident], r[colPeak], err = memory(s); err != nil {
+		return err
+	}
+	b.log("idle: %.0f MiB", r[colResident])
+	b.results.add("idle sqlite", r)
+	return nil
+}
+
+// memory is what a server takes now, and the most that it took, in MiB.
+func memory(s *server) (now, most float64, err error) {
+	now, err = resident(s.pid())
+	if err != nil {
+		return 0, 0, err
+	}
+	most, err = peak(s.pid())
+	return now / mebi, most / mebi, err
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// What is laid down for the work that waits: the plan of workflow 2, whose second
+// message is an SMS, too.
+const (
+	secondAfter = 125 * time.Second
+	ahead       = 5 * time.Second // from the start of the server to the first that is due
+)
+
+func waitingPlan() verify.Workflow {
+	return verify.Workflow{
+		Steps: []verify.Step{
+			{Channel: verify.SMS, Wait: secondAfter}, {Channel: verify.SMS, Wait: 180 * time.Second}, {Channel: verify.TTS, Wait: 300 * time.Second},
+		},
+		PINLife: 300 * time.Second, CancelAfter: 30 * time.Second,
+	}
+}
+
+// waiting lets a server start with verifications that wait for their second message,
+// of which then so many fall due a second.
+func (b *bench) waitingWork(ctx context.Context) (err error) {
+	s, done, err := b.newServer(ctx, "sqlite", "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if err := s.stop(); err != nil {
+		return err
+	}
+	first, err := b.layDown(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := rest(ctx, time.Until(first.Add(-ahead))); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	r := result{colServing: ms(time.Since(began))}
+	before, err := s.used(ctx)
+	if err != nil {
+		return err
+	}
+	last := first.Add(b.spell)
+	if err := rest(ctx, time.Until(last.Add(2*time.Second))); err != nil {
+		return err
+	}
+	after, err := s.used(ctx)
+	if err != nil {
+		return err
+	}
+	if r[colResident], r[colPeak], err = memory(s); err != nil {
+		return err
+	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	sent, err := b.lags(s, first, last, r)
+	if err != nil {
+		return err
+	}
+	if sent > 0 {
+		r[colCPU], r[colMallocs] = micros(after.cpu-before.cpu)/float64(sent), (after.mallocs-before.mallocs)/float64(sent)
+		r[colWritten] = (after.written - before.written) / float64(sent)
+	}
+	b.log("%d waiting: serves after %.0f ms, %.0f MiB, a message is %.1f ms late (p99)", b.waiting, r[colServing], r[colPeak], r[colLag+"p99"])
+	b.results.add("waiting sqlite", r)
+	return nil
+}
+
+// lags looks how much later than they were due messages were sent: those that were due
+// until last.
+func (b *bench) lags(s *server, first, last time.Time, r result) (sent int, err error) {
+	var p proof
+	if err := p.readRecord(s.record); err != nil {
+		return 0, err
+	}
+	n := newNumbers()
+	var buf []byte
+	var lags []time.Duration
+	missing := 0
+	for i := range b.waiting {
+		due := first.Add(b.dueAfter(i))
+		if due.After(last) {
+			break
+		}
+		buf = n.append(buf[:0], i)
+		number, _ := strconv.ParseUint(string(buf), 10, 64)
+		if at, ok := p.left[number]; ok {
+			lags = append(lags, time.Unix(0, at).Sub(due))
+		} else {
+			missing++
+		}
+	}
+	if missing > 0 || p.copies > 0 {
+		b.miss("waiting: %d of the messages that were due did not leave, %d were sent twice", missing, p.copies)
+	}
+	sent = len(p.left)
+	r[colSent] = float64(len(lags))
+	r.quantiles(colLag, lags)
+	return sent, nil
+}
+
+// dueAfter is how long after the first the i-th that waits falls due.
+func (b *bench) dueAfter(i int) time.Duration {
+	return time.Duration(i) * time.Second / time.Duration(b.dueRate)
+}
+
+// layDown writes the verifications that wait, past the server, and tells when the first
+// will fall due.
+func (b *bench) layDown(ctx context.Context, s *server) (first time.Time, err error) {
+	key, err := store.LoadKey(filepath.Join(s.dir, "key"))
+	if err != nil {
+		return first, err
+	}
+	db, err := store.Open(ctx, store.Config{Database: s.file(), Key: key, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return first, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	// When the first falls due stands in its row, and so has to be known before all
+	// are written: it goes by how long some take that are thrown away.
+	const batch = 1000
+	began, sample := time.Now(), max(b.waiting/20/batch, 1)
+	errThrown := errors.New("thrown away")
+	for i := range sample {
+		err := db.Write(ctx, func(tx *store.Tx) error {
+			return errors.Join(b.insert(tx, i*batch, batch, began), errThrown)
+		})
+		if !errors.Is(err, errThrown) || err.Error() != errThrown.Error() {
+			return first, err
+		}
+	}
+	each := time.Since(began) / time.Duration(sample)
+	batches := (b.waiting + batch - 1) / batch
+	first = time.Now().UTC().Truncate(time.Millisecond).Add(each*time.Duration(batches)*3/2 + 2*ahead)
+	for i := range batches {
+		err := db.Write(ctx, func(tx *store.Tx) error {
+			return b.insert(tx, i*batch, min(batch, b.waiting-i*batch), first)
+		})
+		if err != nil {
+			return first, err
+		}
+	}
+	if time.Now().After(first.Add(-ahead)) {
+		return first, fmt.Errorf("%d verifications took too long to write; is the machine busy?", b.waiting)
+	}
+	return first, nil
+}
+
+// insert adds verifications from an index on, that fall due as dueAfter says.
+func (b *bench) insert(tx *store.Tx, from, count int, first time.Time) error {
+	n := newNumbers()
+	for i := from; i < from+count; i++ {
+		started := first.Add(b.dueAfter(i) - secondAfter).UTC().Truncate(time.Millisecond)
+		v, event := verify.Start(verify.Request{
+			Account: account, Number: string(n.append(nil, i)), Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: 4,
+			Workflow: waitingPlan(),
+		}, verify.Unit/8, started, rand.Reader)
+		event.State, event.Carrier = verify.EventAccepted, "a"
+		if err := tx.Insert(&store.Row{Verification: v}, event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
