@@ -76,7 +76,6 @@ bench-micro: ## run the benchmarks of the parts
 bench-carriers: setup ## run those of carriers, and print tables
 	@mkdir -p bin
 	go test -run '^$$' -bench Submit -count 3 ./bench | tee bin/bench.txt
-	go test -run '^$$' -bench Latency ./bench | tee -a bin/bench.txt
 	go test -run '^$$' -bench Calls -benchtime 1x -timeout 20m ./bench | tee -a bin/bench.txt
 	go test -run '^$$' -bench Setup -benchtime 5000x ./bench | tee -a bin/bench.txt
 	go test -run '^$$' -bench Postgres -benchtime 1x ./bench | tee -a bin/bench.txt

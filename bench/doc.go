@@ -1,7 +1,6 @@
 // Package bench measures what carriers can do. SMS over SMPP: how many messages a
-// second are submitted, whether that grows anything, and how soon the message of an
-// accepted verification is on the wire. Calls over SIP: how many can speak at a time,
-// and how many a second can be made. docs/explanation/performance.md says what the
+// second are submitted, and whether that grows anything. Calls over SIP: how many can
+// speak at a time, and how many a second can be made. docs/explanation/performance.md says what the
 // numbers mean; "make bench-carriers" and "make soak" run it. How fast the whole
 // server is, is what bench/speed measures ("make bench").
 //

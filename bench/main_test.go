@@ -2,11 +2,9 @@ package bench
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,23 +12,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jonboulle/clockwork"
-
-	"countersign/internal/config"
 	"countersign/internal/deliver/smpp/smpptest"
-	"countersign/internal/server"
-	"countersign/internal/store"
 )
 
 // What the test binary is started as, if not to run benchmarks.
 const (
 	roleVar = "COUNTERSIGN_BENCH_ROLE"
-	smscVar = "COUNTERSIGN_BENCH_SMSC" // address of the SMSC, for roleServer
-	dirVar  = "COUNTERSIGN_BENCH_DIR"  // of the database and the log, for roleServer
 
-	roleSMSC   = "smsc"
-	roleServer = "server"
-	roleSink   = "sink"
+	roleSMSC = "smsc"
+	roleSink = "sink"
 )
 
 // patience bounds the wait for what happens on its own. Only a benchmark that
@@ -44,8 +34,6 @@ func TestMain(m *testing.M) {
 		err = beSMSC()
 	case roleSink:
 		err = beSink()
-	case roleServer:
-		err = beServer(os.Getenv(dirVar), os.Getenv(smscVar))
 	default:
 		os.Exit(m.Run())
 	}
@@ -64,44 +52,6 @@ func beSMSC() error {
 	fmt.Println(s.Addr())
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return errors.Join(err, s.Close())
-}
-
-// beServer is the whole server as "countersign serve" runs it, with what an
-// operator would leave as it is, until standard input ends. Only the limit on
-// requests is off.
-func beServer(dir, smsc string) (err error) {
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-
-	cfg := config.Default()
-	cfg.Listen, cfg.OpsListen = "127.0.0.1:0", ""
-	cfg.Database = "sqlite:" + filepath.Join(dir, "countersign.db")
-	cfg.Carriers = []config.Carrier{{
-		Name: "smsc", Type: config.CarrierSMPP,
-		SMPP: config.SMPP{Addresses: []string{smsc}, SystemID: "bench", Password: "secret"},
-	}}
-	cfg.Routes = []config.Route{{Carriers: []string{"smsc"}}}
-	s, err := server.New(ctx, server.Options{
-		Config: cfg, Key: store.NewKey(), Clock: clockwork.NewRealClock(),
-		Log: slog.New(slog.NewJSONHandler(log, nil)), Unlimited: true,
-	})
-	if err != nil {
-		return err
-	}
-	if err := server.SeedDemo(ctx, s.Store(), true, time.Now()); err != nil {
-		return errors.Join(err, s.Close())
-	}
-	fmt.Println(s.URL())
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		stop()
-	}()
-	return s.Serve(ctx)
 }
 
 // start runs a command until the benchmark ends, and gives its first line: where

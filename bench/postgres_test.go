@@ -1,14 +1,10 @@
 package bench
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,28 +15,10 @@ import (
 	"countersign/internal/verify"
 )
 
-const postgresSpell = 5 * time.Second // of each measurement
-
-// BenchmarkPostgres measures, on one server of PostgreSQL in one run, how many
-// verifications a node writes in a second, with their charge and first event, and how
-// many transactions pgbench makes that insert one row of the same size as a
-// verification's. Both with as many clients, and every commit on disk.
+// BenchmarkPostgres measures how many due rows a second nodes claim, on one server of
+// PostgreSQL with every commit on disk.
 func BenchmarkPostgres(b *testing.B) {
 	server := pgtest.Start(b)
-	for _, clients := range []int{1, 8, 64, 256} {
-		db := openPostgres(b, server)
-		b.Run(fmt.Sprint("accept/by=countersign/clients=", clients), func(b *testing.B) {
-			b.ReportMetric(perSecond(b, clients, func(n int64) error { return acceptOne(b, db.store, n) }), "verifications/s")
-			b.ReportMetric(0, "ns/op")
-		})
-		var size float64
-		pgtest.Scan(b, db.url, "SELECT avg(pg_column_size(v.*))::FLOAT8 FROM verifications v", &size)
-		b.Run(fmt.Sprint("accept/by=pgbench/clients=", clients), func(b *testing.B) {
-			b.ReportMetric(pgbench(b, server, db.url, clients, int(size)), "transactions/s")
-			b.ReportMetric(size, "octets/row")
-			b.ReportMetric(0, "ns/op")
-		})
-	}
 	for _, nodes := range []int{1, 2} {
 		b.Run(fmt.Sprint("claim/nodes=", nodes), func(b *testing.B) { claim(b, server, nodes) })
 	}
@@ -77,28 +55,6 @@ func (d postgresDB) node(b *testing.B) *store.DB {
 	return db
 }
 
-// perSecond has so many clients do something for a while.
-func perSecond(b *testing.B, clients int, do func(n int64) error) float64 {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), postgresSpell)
-	defer cancel()
-	var next, done atomic.Int64
-	var wg sync.WaitGroup
-	for range clients {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				if err := do(next.Add(1)); err != nil {
-					b.Error(err)
-					return
-				}
-				done.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	return float64(done.Load()) / postgresSpell.Seconds()
-}
-
 func newVerification(n int64, now time.Time) (*store.Row, verify.Event) {
 	v, e := verify.Start(verify.Request{
 		Account: "bench001", Number: fmt.Sprintf("44770%07d", n), Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: 4,
@@ -111,42 +67,6 @@ func newVerification(n int64, now time.Time) (*store.Row, verify.Event) {
 		},
 	}, verify.Unit/8, now, rand.Reader)
 	return &store.Row{Verification: v}, e
-}
-
-func acceptOne(b *testing.B, db *store.DB, n int64) error {
-	now := time.Now()
-	row, first := newVerification(n, now)
-	row.Take("node", now.Add(10*time.Second))
-	limit := store.Limit{Account: row.Account, PerSecond: 65_535, Now: time.Now}
-	return db.WriteLimited(b.Context(), limit, func(tx *store.Tx) error {
-		running, paid, err := tx.ChargeUnlessRunning(row.Verification, store.Payer{}, now)
-		if err != nil || !paid || running != nil {
-			return errors.Join(err, fmt.Errorf("paid %t, running %v", paid, running))
-		}
-		return tx.Insert(row, first)
-	})
-}
-
-var pgbenchResult = regexp.MustCompile(`tps = ([0-9.]+)`)
-
-// pgbench has PostgreSQL's own load insert rows of a size.
-func pgbench(b *testing.B, server *pgtest.Server, url string, clients, size int) float64 {
-	b.Helper()
-	const header = 24 + 16 // of a row, and its key
-	pgtest.Exec(b, url, `CREATE TABLE IF NOT EXISTS one_row (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), payload TEXT)`)
-	cmd := server.Command("pgbench", "--no-vacuum", "--protocol=prepared", "--client", strconv.Itoa(clients), "--jobs", "2",
-		"--time", strconv.Itoa(int(postgresSpell.Seconds())), "--file", "-", url)
-	cmd.Stdin = strings.NewReader(fmt.Sprintf("INSERT INTO one_row (payload) VALUES (repeat('x', %d));\n", max(size-header, 1)))
-	out, err := cmd.CombinedOutput()
-	found := pgbenchResult.FindSubmatch(out)
-	if err != nil || found == nil {
-		b.Fatalf("pgbench: %v\n%s", err, out)
-	}
-	tps, err := strconv.ParseFloat(string(found[1]), 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return tps
 }
 
 // claim has nodes take rows that are due, as their runners do, until none is left.

@@ -199,7 +199,7 @@ func (b *bench) layDown(ctx context.Context, s *server) (first time.Time, err er
 	}
 	each := time.Since(began) / time.Duration(sample)
 	batches := (b.waiting + batch - 1) / batch
-	first = time.Now().UTC().Truncate(time.Millisecond).Add(each*time.Duration(batches)*3/2 + 2*ahead)
+	first = time.Now().UTC().Truncate(time.Millisecond).Add(each*time.Duration(batches)*3/2 + ahead + 2*time.Second)
 	for i := range batches {
 		err := db.Write(ctx, func(tx *store.Tx) error {
 			return b.insert(tx, i*batch, min(batch, b.waiting-i*batch), first)

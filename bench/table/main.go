@@ -33,7 +33,7 @@ func run(in io.Reader, out io.Writer) error {
 	if len(r) == 0 {
 		return errors.New("no results")
 	}
-	tables := slices.DeleteFunc([]string{r.submit(), r.latency(), r.soak(), r.calls(), r.setup()}, func(s string) bool { return s == "" })
+	tables := slices.DeleteFunc([]string{r.submit(), r.soak(), r.calls(), r.setup()}, func(s string) bool { return s == "" })
 	_, err := io.WriteString(out, strings.Join(tables, "\n"))
 	return err
 }
@@ -116,24 +116,6 @@ func (r results) submit() string {
 		}
 		// Both in a process of their own.
 		t.add(append(row, ratio(rate("process", "carrier"), rate("npm", "carrier")))...)
-	}
-	return t.String()
-}
-
-func (r results) latency() string {
-	t := table{head: []string{
-		"verifications/s", "answer to wire: p50", "p99", "max", "request to wire: p50", "p99", "max",
-		"request to answer: p50", "p99", "max", "load late: p99",
-	}}
-	for _, rate := range r.values("Latency/rate=") {
-		row := []string{rate}
-		for _, unit := range []string{
-			"wire-p50", "wire-p99", "wire-max", "request-p50", "request-p99", "request-max",
-			"answer-p50", "answer-p99", "answer-max", "late-p99",
-		} {
-			row = append(row, number(r.median("Latency/rate="+rate, unit+"-ms"), "%.1f ms"))
-		}
-		t.add(row...)
 	}
 	return t.String()
 }
