@@ -1,15 +1,30 @@
 package verify
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"time"
 )
 
-// ID names a verification or an event: a random UUID (RFC 9562, version 4).
+// ID names a verification, an event or another thing: a UUID (RFC 9562).
 type ID [16]byte
 
-// NewID draws a random ID from rnd, which must not fail (crypto/rand.Reader
+// IDAt draws an ID of now (UUID version 7): the milliseconds since 1970 in 48 bits, and
+// 74 random ones, which nobody guesses. Databases keep what has such an id in the order
+// of time, so that what is new lies together: with ids that are random as a whole, each
+// row changes a page of its own in every index. It panics as NewID does.
+func IDAt(now time.Time, rnd io.Reader) ID {
+	id := NewID(rnd)
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli())<<16)
+	copy(id[:6], ms[:6])
+	id[6] = id[6]&0x0f | 0x70 // version 7
+	return id
+}
+
+// NewID draws a random ID (UUID version 4) from rnd, which must not fail (crypto/rand.Reader
 // never does); it panics otherwise, since there is nothing sensible to do with
 // an id that is not random.
 func NewID(rnd io.Reader) ID {

@@ -89,7 +89,7 @@ type Verification struct {
 // charged yet, the caller says so.
 func Start(req Request, price Money, now time.Time, rnd io.Reader) (Verification, Event) {
 	v := Verification{
-		ID: NewID(rnd), Request: req, Price: price, Paid: true,
+		ID: IDAt(now, rnd), Request: req, Price: price, Paid: true,
 		Status: InProgress, SubmittedAt: now,
 	}
 	return v.nextEvent(now, rnd)
@@ -131,7 +131,7 @@ func (v Verification) nextEvent(now time.Time, rnd io.Reader) (Verification, Eve
 
 func (v Verification) addEvent(now time.Time, rnd io.Reader) (Verification, Event) {
 	e := Event{
-		ID: NewID(rnd), Verification: v.ID, Seq: v.Events,
+		ID: IDAt(now, rnd), Verification: v.ID, Seq: v.Events,
 		Channel: v.Workflow.Steps[v.Events].Channel, Generation: v.Generation,
 		State: EventSubmitting, Attempt: 1, StartedAt: now,
 	}

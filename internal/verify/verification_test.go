@@ -1,10 +1,12 @@
 package verify_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -346,6 +348,25 @@ func TestParsePIN(t *testing.T) {
 	} {
 		if _, got := verify.ParsePIN(code); got != want {
 			t.Errorf("ParsePIN(%q) = %v, want %v", code, got, want)
+		}
+	}
+}
+
+// TestIDAt: ids of later milliseconds are greater, in the form of a UUID and as they
+// lie in the database, and those of one millisecond differ.
+func TestIDAt(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 26, 1, 2, 3, 4e6, time.UTC)
+	id := verify.IDAt(at, rand.Reader)
+	if s := id.String(); !strings.HasPrefix(s, "01a2155f-b2fc-7") || !strings.ContainsRune("89ab", rune(s[19])) {
+		t.Errorf("%s is no version 7 UUID of %v", s, at)
+	}
+	if verify.IDAt(at, rand.Reader) == id {
+		t.Error("drawn twice")
+	}
+	for _, later := range []time.Duration{time.Millisecond, 300 * time.Millisecond, 100 * 365 * 24 * time.Hour} {
+		if next := verify.IDAt(at.Add(later), rand.Reader); bytes.Compare(next[:], id[:]) <= 0 || next.Hex() <= id.Hex() {
+			t.Errorf("%s, %v later, is not after %s", next, later, id)
 		}
 	}
 }
