@@ -33,12 +33,10 @@ const maxClockSkew = 5 * time.Minute
 // with KindThrottled. A signed request is admitted once,
 // but within the second in which it was made.
 func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
-	c, err := e.cfg.Store.Credentials(ctx, p.Key)
+	c, proven, err := e.credentials(ctx, p)
 	if err != nil && !errors.Is(err, store.ErrNoAccount) {
 		return verify.Account{}, err
 	}
-	// Also for an unknown key, so that it takes as long as a wrong secret.
-	proven := e.proves(c, p)
 	// The same words for a place where the key is not to be used: whoever found it
 	// learns nothing there.
 	if !proven || err != nil || !c.Settings.AllowsSource(p.Source) {
@@ -57,6 +55,28 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 		return verify.Account{}, err
 	}
 	return c.Account, nil
+}
+
+// credentials finds the account that a request says it comes from, and whether it proves
+// it. Where what is in memory does not show that, the database is asked: whoever fails
+// has then done the same work, whether key or secret was wrong, and a secret that was
+// added just now is good.
+func (e *Engine) credentials(ctx context.Context, p Proof) (c store.Credentials, proven bool, err error) {
+	c, err = e.cfg.Store.Recall(ctx, p.Key)
+	if err != nil && !errors.Is(err, store.ErrNoAccount) {
+		return c, false, err
+	}
+	if proven = e.proves(c, p); proven && err == nil {
+		return c, true, nil
+	}
+	c, err = e.cfg.Store.Credentials(ctx, p.Key)
+	if err != nil && !errors.Is(err, store.ErrNoAccount) {
+		return c, false, err
+	}
+	if proven = e.proves(c, p); proven && err == nil {
+		e.cfg.Store.Remember(c)
+	}
+	return c, proven, err
 }
 
 // admitAtRate counts a request against the account's rate.

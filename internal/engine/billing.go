@@ -21,7 +21,7 @@ var errNoPrice = errors.New("no price for this number")
 // of its first event.
 func (e *Engine) price(ctx context.Context, req verify.Request) (verify.Money, error) {
 	now := e.now()
-	list, err := e.cfg.Store.PriceList(ctx, now)
+	list, err := e.cfg.Store.PriceList(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -138,7 +138,7 @@ func (e *Engine) cost(v verify.Verification, channel verify.Channel, sub deliver
 		return 0
 	}
 	now := e.now()
-	list, err := e.cfg.Store.PriceList(e.sendCtx, now)
+	list, err := e.cfg.Store.PriceList(e.sendCtx)
 	if err != nil {
 		e.cfg.Log.Warn("cost of a message not known", "request_id", v.ID.Hex(), "carrier", sub.Carrier, "error", err)
 		return 0

@@ -58,7 +58,7 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 // Answer records a carrier's answer to a hand-over that came too late for it.
 func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 	now := e.now()
-	prices, err := e.cfg.Store.PriceList(ctx, now)
+	prices, err := e.cfg.Store.PriceList(ctx)
 	if err != nil {
 		return err
 	}

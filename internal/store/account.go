@@ -3,11 +3,9 @@ package store
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"countersign/internal/verify"
@@ -22,40 +20,6 @@ var ErrAccountExists = errors.New("an account with this key exists")
 // ErrNotApproved is returned when a number is to lose an approval that it has not.
 var ErrNotApproved = errors.New("the number is not approved")
 
-// Credentials are an account together with what proves that a request is its.
-type Credentials struct {
-	verify.Account
-	SignatureMethod string
-	SignatureSecret string // "" when the account has none
-
-	// What a rotation replaced, which is good until then; "" when there is none.
-	OldSignatureMethod string
-	OldSignatureSecret string
-	OldSignatureUntil  time.Time
-
-	hashes []secretHash
-	seal   *sealer
-}
-
-type secretHash struct {
-	hash    []byte
-	expires time.Time // zero for never
-}
-
-// HasSecret reports, in constant time for each of the account's secrets, whether
-// secret is one of them that is good at now.
-func (c Credentials) HasSecret(secret string, now time.Time) bool {
-	if c.seal == nil {
-		return false
-	}
-	hash := c.seal.hashSecret(c.Key, secret)
-	found := false
-	for _, h := range c.hashes {
-		found = hmac.Equal(h.hash, hash) && (h.expires.IsZero() || now.Before(h.expires)) || found
-	}
-	return found
-}
-
 const accountColumns = `a.key, a.name, a.barred, a.trial, a.custom_pin, a.rate, a.unlimited, a.parent,
 	CASE WHEN a.parent = '' THEN a.balance ELSE (SELECT p.balance FROM accounts p WHERE p.key = a.parent) END,
 	CASE WHEN a.parent = '' THEN FALSE ELSE (SELECT p.unlimited FROM accounts p WHERE p.key = a.parent) END, a.daily_cap, a.on_undeliverable, a.settings`
@@ -64,71 +28,6 @@ func scanAccount(a *verify.Account) []any {
 	return []any{
 		&a.Key, &a.Name, &a.Barred, &a.Trial, &a.CustomPIN, &a.Rate, &a.Unlimited, &a.Parent,
 		&a.Balance, &a.PayerUnlimited, &a.DailyCap, &a.OnUndeliverable, (*settingsColumn)(&a.Settings),
-	}
-}
-
-// Credentials finds an account by its key. For an unknown key it returns
-// ErrNoAccount, and does the same work: it loads an account all the same, one that it
-// has seen before, and throws it away.
-func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) {
-	rows, err := db.query(ctx, `
-		SELECT `+accountColumns+`, a.signature_method, a.signature_secret,
-			a.old_signature_method, a.old_signature_secret, a.old_signature_until, s.hash, s.expires_at
-		FROM accounts a LEFT JOIN account_secrets s ON s.account = a.key
-		WHERE a.key = COALESCE((SELECT k.key FROM accounts k WHERE k.key = $1), $2)`, key, db.decoy.key())
-	if err != nil {
-		return Credentials{}, fmt.Errorf("find account: %w", err)
-	}
-	defer rows.Close()
-	c := Credentials{seal: db.seal}
-	var sealed, oldSealed []byte
-	for rows.Next() {
-		var (
-			hash           []byte
-			until, expires sql.NullInt64
-		)
-		if err := rows.Scan(append(scanAccount(&c.Account), &c.SignatureMethod, &sealed,
-			&c.OldSignatureMethod, &oldSealed, &until, &hash, &expires)...); err != nil {
-			return Credentials{}, fmt.Errorf("find account: %w", err)
-		}
-		c.OldSignatureUntil = fromMillisOrNull(until)
-		if hash != nil {
-			c.hashes = append(c.hashes, secretHash{hash, fromMillisOrNull(expires)})
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return Credentials{}, fmt.Errorf("find account: %w", err)
-	}
-	if len(c.hashes) == 0 {
-		c.hashes = []secretHash{{hash: make([]byte, 32)}}
-	}
-	if c.SignatureSecret, err = db.seal.openSignature(sealed, c.Key); err == nil {
-		c.OldSignatureSecret, err = db.seal.openSignature(oldSealed, c.Key)
-	}
-	if c.Key != key || key == "" { // another's, or nobody's: nothing of it may be used
-		for i := range c.hashes {
-			clear(c.hashes[i].hash)
-		}
-		return Credentials{hashes: c.hashes, seal: db.seal}, ErrNoAccount
-	}
-	db.decoy.saw(key)
-	return c, err
-}
-
-// decoy is the key of some account, which is loaded in place of those that are not
-// there. Accounts are not deleted, so the first will do for ever.
-type decoy struct{ first atomic.Pointer[string] }
-
-func (d *decoy) key() string {
-	if key := d.first.Load(); key != nil {
-		return *key
-	}
-	return ""
-}
-
-func (d *decoy) saw(key string) {
-	if d.first.Load() == nil {
-		d.first.Store(&key)
 	}
 }
 
@@ -162,6 +61,10 @@ type NewAccount struct {
 
 // CreateAccount adds an account with its first secret.
 func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) error {
+	var changes []topic // nobody has a new account in memory
+	if a.Settings.Autofill != (verify.Autofill{}) {
+		changes = []topic{ofTemplates}
+	}
 	err := db.WriteFor(ctx, a.Payer(), func(tx *Tx) error {
 		if err := tx.mayPay(a.Parent, a.Key); err != nil {
 			return err
@@ -194,11 +97,14 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 				return err
 			}
 		}
-		if a.Balance == 0 {
-			return nil
+		if a.Balance != 0 {
+			if err := tx.TopUp(a.Payer(), a.Balance, now); err != nil {
+				return err
+			}
 		}
-		return tx.TopUp(a.Payer(), a.Balance, now)
+		return tx.touch(changes...)
 	})
+	db.touched(ctx, err, changes...)
 	if err != nil {
 		return fmt.Errorf("create account %s: %w", a.Key, err)
 	}
@@ -210,7 +116,7 @@ func (db *DB) SetBarred(ctx context.Context, key string, barred bool) error {
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
 		_, err := tx.exec(`UPDATE accounts SET barred = $1 WHERE key = $2`, barred, key)
 		return err
-	})
+	}, ofAccounts)
 }
 
 // SetUnlimited lifts an account's limits of rate and credit, or restores them.
@@ -218,7 +124,7 @@ func (db *DB) SetUnlimited(ctx context.Context, key string, unlimited bool) erro
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
 		_, err := tx.exec(`UPDATE accounts SET unlimited = $1 WHERE key = $2`, unlimited, key)
 		return err
-	})
+	}, ofAccounts)
 }
 
 // SetOnUndeliverable says when an account's next event comes after one that failed.
@@ -226,7 +132,7 @@ func (db *DB) SetOnUndeliverable(ctx context.Context, key string, then verify.On
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
 		_, err := tx.exec(`UPDATE accounts SET on_undeliverable = $1 WHERE key = $2`, string(then), key)
 		return err
-	})
+	}, ofAccounts)
 }
 
 // OnUndeliverable says when an account's next event comes after one that failed.
@@ -254,8 +160,9 @@ func (db *DB) payer(ctx context.Context, key string) (payer string, err error) {
 	return payer, err
 }
 
-// changeAccount runs change when there is such an account.
-func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) error) error {
+// changeAccount runs change when there is such an account. It says which topics are
+// changed.
+func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) error, of ...topic) error {
 	payer, err := db.payer(ctx, key)
 	if err != nil {
 		return fmt.Errorf("change account %s: %w", key, err)
@@ -272,8 +179,12 @@ func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) er
 		if n == 0 {
 			return ErrNoAccount
 		}
-		return change(tx)
+		if err := change(tx); err != nil {
+			return err
+		}
+		return tx.touch(of...)
 	})
+	db.touched(ctx, err, of...)
 	if err != nil {
 		return fmt.Errorf("change account %s: %w", key, err)
 	}

@@ -52,7 +52,7 @@ func (db *DB) UpdateAccount(ctx context.Context, key string, change func(*verify
 			WHERE key = $1`,
 			key, a.Name, a.Barred, a.Trial, a.CustomPIN, a.Rate, a.Unlimited,
 			a.Parent, int64(a.DailyCap), string(a.OnUndeliverable), settings)
-	})
+	}, ofAccounts, ofTemplates)
 }
 
 // mayPay reports whether an account may use the balance of parent, which is "" for

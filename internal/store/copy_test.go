@@ -321,7 +321,7 @@ func TestCopyDiffers(t *testing.T) {
 					pgtest.Exec(t, to, tt.change)
 				}
 			}})
-			if !errors.Is(err, store.ErrDiffers) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "4477") {
+			if !errors.Is(err, store.ErrDiffers) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "4477009000") {
 				t.Errorf("got %v, want ErrDiffers that says %q", err, tt.want)
 			}
 			if _, err := open(t, to, key, true); !errors.Is(err, store.ErrHalfCopied) {

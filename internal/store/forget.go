@@ -52,8 +52,9 @@ func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done F
 // forgetRules ends what is in progress, and deletes what is a rule about the number.
 // It comes first, so that a refusal changes nothing.
 func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
-	return db.WriteIn(ctx, Scope{Number: f.Number}, func(tx *Tx) error {
-		*done = Forgotten{}
+	var changes []topic
+	err := db.WriteIn(ctx, Scope{Number: f.Number}, func(tx *Tx) error {
+		*done, changes = Forgotten{}, nil
 		if err := tx.withdraw(f, now, done); err != nil {
 			return err
 		}
@@ -68,13 +69,20 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Fo
 		done.Approved = int(approved)
 		if f.Unblock {
 			n, err := tx.exec(`DELETE FROM blocked_numbers WHERE number = $1`, f.Number)
-			done.Unblocked = n > 0
-			return err
+			if done.Unblocked = n > 0; done.Unblocked {
+				changes = []topic{ofBlocked}
+			}
+			if err != nil {
+				return err
+			}
+			return tx.touch(changes...)
 		}
 		var one int
 		done.Blocked, err = tx.queryRow(`SELECT 1 FROM blocked_numbers WHERE number = $1`, []any{f.Number}, &one)
 		return err
 	})
+	db.touched(ctx, err, changes...)
+	return err
 }
 
 // withdraw ends all that is in progress for the number.

@@ -14,18 +14,57 @@ type BlockedNumber struct {
 	CreatedAt time.Time
 }
 
-// Blocked reports whether number is on the block list.
+// blockedSet is the whole block list; nil when it is too long to be kept.
+type blockedSet map[string]struct{}
+
+// maxBlockedSet is how long a block list is kept in memory, of which each change has it
+// read again. It takes some 2 MB.
+const maxBlockedSet = 20_000
+
+func (db *DB) readBlocked(ctx context.Context) (blockedSet, error) {
+	rows, err := db.query(ctx, `SELECT number FROM blocked_numbers LIMIT $1`, maxBlockedSet+1)
+	if err != nil {
+		return nil, fmt.Errorf("read blocked numbers: %w", err)
+	}
+	defer rows.Close()
+	set := blockedSet{}
+	for rows.Next() {
+		var number string
+		if err := rows.Scan(&number); err != nil {
+			return nil, fmt.Errorf("read blocked numbers: %w", err)
+		}
+		set[number] = struct{}{}
+	}
+	if len(set) > maxBlockedSet {
+		set = nil
+	}
+	return set, rows.Err()
+}
+
+// Blocked reports whether number is on the block list. A change is known to it when
+// whoever made it, on whatever node, is told so.
 func (db *DB) Blocked(ctx context.Context, number string) (bool, error) {
+	if err := db.look(ctx, true); err != nil {
+		return false, err
+	}
+	if set, current, err := db.blocked.get(ctx); err == nil && current && set != nil {
+		_, is := set[number]
+		return is, nil
+	}
 	return db.exists(ctx, `SELECT 1 FROM blocked_numbers WHERE number = $1`, number)
 }
 
 // BlockNumber puts a number on the block list.
 func (db *DB) BlockNumber(ctx context.Context, b BlockedNumber) error {
-	return db.Write(ctx, func(tx *Tx) error {
-		_, err := tx.exec(`INSERT INTO blocked_numbers (number, reason, created_at) VALUES ($1, $2, $3)
-			ON CONFLICT (number) DO UPDATE SET reason = excluded.reason`, b.Number, b.Reason, millis(b.CreatedAt))
-		return err
+	err := db.Write(ctx, func(tx *Tx) error {
+		if _, err := tx.exec(`INSERT INTO blocked_numbers (number, reason, created_at) VALUES ($1, $2, $3)
+			ON CONFLICT (number) DO UPDATE SET reason = excluded.reason`, b.Number, b.Reason, millis(b.CreatedAt)); err != nil {
+			return err
+		}
+		return tx.touch(ofBlocked)
 	})
+	db.touched(ctx, err, ofBlocked)
+	return err
 }
 
 // errNothing makes a write come to nothing: there was nothing to change.
@@ -39,8 +78,12 @@ func (db *DB) UnblockNumber(ctx context.Context, number string) (found bool, err
 		if err == nil && n == 0 {
 			err = errNothing
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.touch(ofBlocked)
 	})
+	db.touched(ctx, err, ofBlocked)
 	if errors.Is(err, errNothing) {
 		return false, nil
 	}

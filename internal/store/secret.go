@@ -72,7 +72,7 @@ func (db *DB) Secrets(ctx context.Context, key string, now time.Time) ([]Secret,
 // that is zero.
 func (db *DB) AddSecret(ctx context.Context, key, secret string, expires, now time.Time) (added Secret, err error) {
 	added = Secret{secretID(db.seal.hashSecret(key, secret)), now, expires}
-	return added, db.changeAccount(ctx, key, func(tx *Tx) error { return tx.addSecret(key, secret, expires, now) })
+	return added, db.changeAccount(ctx, key, func(tx *Tx) error { return tx.addSecret(key, secret, expires, now) }, ofAccounts)
 }
 
 func (tx *Tx) addSecret(account, secret string, expires, now time.Time) error {
@@ -110,7 +110,7 @@ func (db *DB) RotateSecret(ctx context.Context, key, secret string, until, now t
 			return err
 		}
 		return tx.addSecret(key, secret, time.Time{}, now)
-	})
+	}, ofAccounts)
 }
 
 // RevokeSecret ends one of the account's secrets at once.
@@ -122,7 +122,7 @@ func (db *DB) RevokeSecret(ctx context.Context, key, id string) error {
 		}
 		_, err = tx.exec(`DELETE FROM account_secrets WHERE account = $1 AND hash = $2`, key, hash)
 		return err
-	})
+	}, ofAccounts)
 }
 
 func (tx *Tx) secretWith(account, id string) (hash []byte, err error) {
@@ -165,7 +165,7 @@ func (db *DB) SetSignature(ctx context.Context, key, method, secret string, unti
 				old_signature_secret = CASE WHEN $4 THEN signature_secret END,
 				signature_method = $2, signature_secret = $3
 			WHERE key = $1`, key, method, sealed, keep, millis(until))
-	})
+	}, ofAccounts)
 }
 
 // ForgetSecrets deletes the secrets that have expired by now.

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"countersign/internal/verify"
 )
 
 // DB is an open database. It is safe for concurrent use.
@@ -37,10 +39,15 @@ type DB struct {
 	readKey  func() (Key, error) // reads it again; may be nil
 	keys     *sql.DB             // for reading keys, while whoever needs them holds a connection of the others
 	writers  []*writer
-	prices   priceCache
-	lock     *fileLock       // nil unless opened for serving
-	listen   *pgx.ConnConfig // for what other nodes tell; nil where there are none
-	log      *slog.Logger
+	changes  changes
+	prices   *Cached[*verify.PriceList]
+	blocked  *Cached[blockedSet]
+
+	remembered remembered
+
+	lock   *fileLock       // nil unless opened for serving
+	listen *pgx.ConnConfig // for what other nodes tell; nil where there are none
+	log    *slog.Logger
 }
 
 // Config says which database to open.
@@ -75,6 +82,7 @@ var ErrKey = errors.New("the key does not open this database")
 // Open opens the database, brings its schema up to date and checks the key.
 func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 	db := &DB{path: cfg.Database, dialect: onSQLite(), log: cfg.Log, readKey: cfg.ReadKey}
+	db.prices, db.blocked = cache(db, ofPrices, db.readPriceList), cache(db, ofBlocked, db.readBlocked)
 	rand.Read(db.pingSlot[:]) // never fails (crypto/rand)
 	defer func() {
 		if err != nil {

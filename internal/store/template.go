@@ -67,6 +67,10 @@ func (db *DB) AddTemplate(ctx context.Context, t Template, recordings []Recordin
 	if err != nil {
 		return t, fmt.Errorf("add template: %w", err)
 	}
+	var changes []topic
+	if inUse {
+		changes = []topic{ofTemplates}
+	}
 	err = db.changeAccount(ctx, t.Account, func(tx *Tx) error { // which locks the account
 		t.Status, t.ApprovedAt = TemplatePending, time.Time{}
 		var have int
@@ -89,7 +93,7 @@ func (db *DB) AddTemplate(ctx context.Context, t Template, recordings []Recordin
 			return err
 		}
 		return tx.activate(&t, t.CreatedAt)
-	})
+	}, changes...)
 	return t, err
 }
 
@@ -145,7 +149,7 @@ func (db *DB) changeTemplate(ctx context.Context, id verify.ID, change func(*Tx,
 			return errors.Join(err, ErrNoTemplate)
 		}
 		return change(tx, &t)
-	})
+	}, ofTemplates)
 	return t, err
 }
 

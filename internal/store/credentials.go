@@ -1,0 +1,156 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"database/sql"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"countersign/internal/verify"
+)
+
+// Credentials are an account together with what proves that a request is its.
+type Credentials struct {
+	verify.Account
+	SignatureMethod string
+	SignatureSecret string // "" when the account has none
+
+	// What a rotation replaced, which is good until then; "" when there is none.
+	OldSignatureMethod string
+	OldSignatureSecret string
+	OldSignatureUntil  time.Time
+
+	hashes []secretHash
+	seal   *sealer
+
+	generation uint64    // of the accounts, when it was read
+	read       time.Time // when that was
+}
+
+type secretHash struct {
+	hash    []byte
+	expires time.Time // zero for never
+}
+
+// HasSecret reports, in constant time for each of the account's secrets, whether
+// secret is one of them that is good at now.
+func (c Credentials) HasSecret(secret string, now time.Time) bool {
+	if c.seal == nil {
+		return false
+	}
+	hash := c.seal.hashSecret(c.Key, secret)
+	found := false
+	for _, h := range c.hashes {
+		found = hmac.Equal(h.hash, hash) && (h.expires.IsZero() || now.Before(h.expires)) || found
+	}
+	return found
+}
+
+// Credentials finds an account by its key. For an unknown key it returns
+// ErrNoAccount, and does the same work: it loads an account all the same, one that it
+// has seen before, and throws it away.
+func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) {
+	c := Credentials{seal: db.seal, generation: db.changes.of(ofAccounts), read: time.Now()}
+	rows, err := db.query(ctx, `
+		SELECT `+accountColumns+`, a.signature_method, a.signature_secret,
+			a.old_signature_method, a.old_signature_secret, a.old_signature_until, s.hash, s.expires_at
+		FROM accounts a LEFT JOIN account_secrets s ON s.account = a.key
+		WHERE a.key = COALESCE((SELECT k.key FROM accounts k WHERE k.key = $1), $2)`, key, db.decoy.key())
+	if err != nil {
+		return Credentials{}, fmt.Errorf("find account: %w", err)
+	}
+	defer rows.Close()
+	var sealed, oldSealed []byte
+	for rows.Next() {
+		var (
+			hash           []byte
+			until, expires sql.NullInt64
+		)
+		if err := rows.Scan(append(scanAccount(&c.Account), &c.SignatureMethod, &sealed,
+			&c.OldSignatureMethod, &oldSealed, &until, &hash, &expires)...); err != nil {
+			return Credentials{}, fmt.Errorf("find account: %w", err)
+		}
+		c.OldSignatureUntil = fromMillisOrNull(until)
+		if hash != nil {
+			c.hashes = append(c.hashes, secretHash{hash, fromMillisOrNull(expires)})
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return Credentials{}, fmt.Errorf("find account: %w", err)
+	}
+	if len(c.hashes) == 0 {
+		c.hashes = []secretHash{{hash: make([]byte, 32)}}
+	}
+	if c.SignatureSecret, err = db.seal.openSignature(sealed, c.Key); err == nil {
+		c.OldSignatureSecret, err = db.seal.openSignature(oldSealed, c.Key)
+	}
+	if c.Key != key || key == "" { // another's, or nobody's: nothing of it may be used
+		for i := range c.hashes {
+			clear(c.hashes[i].hash)
+		}
+		return Credentials{hashes: c.hashes, seal: db.seal}, ErrNoAccount
+	}
+	db.decoy.saw(key)
+	return c, err
+}
+
+// decoy is the key of some account, which is loaded in place of those that are not
+// there. Accounts are not deleted, so the first will do for ever.
+type decoy struct{ first atomic.Pointer[string] }
+
+func (d *decoy) key() string {
+	if key := d.first.Load(); key != nil {
+		return *key
+	}
+	return ""
+}
+
+func (d *decoy) saw(key string) {
+	if d.first.Load() == nil {
+		d.first.Store(&key)
+	}
+}
+
+// maxRemembered bounds the accounts that are in memory, at about a kilobyte each.
+const maxRemembered = 10_000
+
+// remembered are credentials that were read before.
+type remembered struct {
+	mu    sync.RWMutex
+	known map[string]Credentials
+}
+
+// Recall gives the credentials of an account as they were read last, if that is good
+// enough: no change is missing that somebody was told of, on whatever node he made it.
+// The balance is not among them, since everybody changes it. Without any it returns
+// ErrNoAccount and others to compare with, which nothing proves: then only Credentials
+// knows. To tell apart who failed by how long he waited, all who fail must go on there.
+func (db *DB) Recall(ctx context.Context, key string) (Credentials, error) {
+	if err := db.look(ctx, true); err != nil {
+		return Credentials{}, err
+	}
+	m := &db.remembered
+	m.mu.RLock()
+	c, ok := m.known[key]
+	m.mu.RUnlock()
+	if !ok || c.generation != db.changes.of(ofAccounts) || time.Since(c.read).Abs() >= keptFor {
+		return Credentials{hashes: []secretHash{{hash: make([]byte, 32)}}, seal: db.seal}, ErrNoAccount
+	}
+	return c, nil
+}
+
+// Remember keeps what Credentials found, for Recall. Only what a request has proven to
+// come from is worth it.
+func (db *DB) Remember(c Credentials) {
+	c.Balance = 0
+	m := &db.remembered
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, known := m.known[c.Key]; m.known == nil || !known && len(m.known) >= maxRemembered {
+		m.known = map[string]Credentials{} // all begin anew: it is seldom so full
+	}
+	m.known[c.Key] = c
+}
