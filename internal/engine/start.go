@@ -35,7 +35,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	var b beginning
 	err = store.ErrRunning
 	for try := 0; errors.Is(err, store.ErrRunning) && try < maxStartTries; try++ {
-		err = e.writeCounted(ctx, account, store.Scope{Number: req.Number}, func(tx *store.Tx) (err error) {
+		err = e.writeCounted(ctx, account, store.Scope{Number: req.Number, Begins: account.Key}, func(tx *store.Tx) (err error) {
 			b, err = e.begin(tx, req, price, store.Payer{Account: account.Payer(), OnCredit: account.OnCredit()})
 			return err
 		})

@@ -23,6 +23,9 @@ var (
 // them.
 func (db *DB) UpdateAccount(ctx context.Context, key string, change func(*verify.Account) error) error {
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
+		if err := tx.writeBalances(); err != nil { // the cap that was read with them is about to change
+			return err
+		}
 		var (
 			a        verify.Account
 			settings string

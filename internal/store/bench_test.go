@@ -55,7 +55,7 @@ func accept(b *testing.B, db *store.DB, n int64) error {
 	v, e := verify.Start(req, verify.Unit/8, now, rand.Reader)
 	row := &store.Row{Verification: v}
 	row.Take("node-1", now.Add(15*time.Second))
-	err := db.WriteIn(b.Context(), store.Scope{Account: req.Account, Number: req.Number}, func(tx *store.Tx) error {
+	err := db.WriteIn(b.Context(), store.Scope{Account: req.Account, Number: req.Number, Begins: req.Account}, func(tx *store.Tx) error {
 		g, err := tx.Guard(req.Number)
 		if err != nil {
 			return err

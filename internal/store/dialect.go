@@ -30,9 +30,6 @@ type dialect struct {
 	among string
 	// lockNumber locks a number that stands for something until the transaction ends.
 	lockNumber string
-	// charge is Tx.Charge, and chargeUnlessRunning Tx.ChargeUnlessRunning, in one
-	// statement; "" where that cannot be said, or is not worth it.
-	charge, chargeUnlessRunning string
 	// notify tells the nodes that listen on the channel $1, once the transaction is
 	// committed; "" where there are none.
 	notify string
@@ -71,22 +68,6 @@ func onPostgres() dialect {
 		lockPrices: `LOCK TABLE price_list IN SHARE ROW EXCLUSIVE MODE`,
 		lockNumber: `SELECT pg_advisory_xact_lock($1)`,
 		notify:     `SELECT pg_notify($1, '')`,
-		charge: `WITH paid AS (
-				UPDATE accounts SET balance = balance - $4, ` + spend("$4", "$7") + `
-				WHERE key = $2 AND (balance >= $4 OR $6) AND ` + withinCap("$4", "$7") + `
-					AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = $1)
-				RETURNING key
-			), ` + postPaid + `
-			SELECT EXISTS (SELECT 1 FROM paid) OR EXISTS (SELECT 1 FROM ledger WHERE key = $1)`,
-		chargeUnlessRunning: `WITH running AS (
-				SELECT id FROM verifications WHERE account = $2 AND number = $8 AND status = 'IN PROGRESS' FOR NO KEY UPDATE
-			), paid AS (
-				UPDATE accounts SET balance = balance - $4, ` + spend("$4", "$7") + `
-				WHERE key = $2 AND (balance >= $4 OR $6) AND ` + withinCap("$4", "$7") + ` AND NOT EXISTS (SELECT 1 FROM running)
-					AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = $1)
-				RETURNING key
-			), ` + postPaid + `
-			SELECT EXISTS (SELECT 1 FROM paid) OR EXISTS (SELECT 1 FROM ledger WHERE key = $1), (SELECT id FROM running)`,
 		addCost: `WITH entry AS (` + postCost + ` RETURNING amount), event AS (
 				UPDATE events SET cost = cost - (SELECT amount FROM entry) WHERE verification = $6 AND seq = $7 AND EXISTS (SELECT 1 FROM entry)
 			)
@@ -98,11 +79,6 @@ func onPostgres() dialect {
 		snapshot: sql.LevelRepeatableRead,
 	}
 }
-
-const postPaid = `entry AS (
-		INSERT INTO ledger (key, account, kind, amount, created_at)
-		SELECT $1, key, $3, -$4::BIGINT, $5 FROM paid
-	)`
 
 // postCost adds the entry of a cost, which is the payer's matter, unless it is there.
 const postCost = `INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)

@@ -12,7 +12,7 @@ const eventColumns = `id, verification, seq, channel, generation, state, attempt
 
 // AddEvent adds a delivery attempt.
 func (tx *Tx) AddEvent(e verify.Event) error {
-	err := tx.send(`INSERT INTO events (`+eventColumns+`) VALUES (`+placeholders(11)+`)`,
+	err := tx.insert(eventsTable,
 		e.ID[:], e.Verification[:], e.Seq, string(e.Channel), e.Generation, string(e.State), e.Attempt,
 		millis(e.StartedAt), e.Carrier, e.Error, int64(e.Cost))
 	if err != nil {
@@ -20,6 +20,8 @@ func (tx *Tx) AddEvent(e verify.Event) error {
 	}
 	return nil
 }
+
+const eventsTable table = `events (` + eventColumns + `)`
 
 // SaveEvent writes what became of an event that was handed over. One whose outcome
 // is already known keeps it: a zombie's write changes nothing. What it costs is added

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"countersign/internal/verify"
@@ -21,35 +20,28 @@ type Payer struct {
 // Charge takes the price of a verification from the balance of its payer, exactly once
 // however often it is called. ok is false when the balance does not cover it, or when
 // more would be spent in a day than a daily cap allows, of the account or of its
-// payer; then the caller must give up the transaction. A payer on credit is charged
-// though the balance does not cover it.
+// payer; then nothing was written. A payer on credit is charged though the balance does
+// not cover it.
 func (tx *Tx) Charge(v verify.Verification, p Payer, now time.Time) (ok bool, err error) {
 	if v.Price == 0 {
 		return true, nil
 	}
-	p.Account = cmp.Or(p.Account, v.Account)
-	v.Payer = p.Account
-	if p.Account != v.Account {
-		return tx.chargeParent(v, p, now)
+	v.Payer = cmp.Or(p.Account, v.Account)
+	parties, err := tx.parties(v.Account, v.Payer)
+	if err != nil {
+		return false, err
 	}
-	if tx.charge != "" {
-		if _, err := tx.queryRow(tx.charge, chargeArgs(v, p, now), &ok); err != nil {
-			return false, fmt.Errorf("charge account %s: %w", v.Account, err)
-		}
-		tx.changed = tx.changed || ok
-		return ok, nil
+	price, day := int64(v.Price), spendDay(now)
+	if !parties.cover(price, day, p.OnCredit) {
+		return tx.posted(chargeKey(v.ID))
 	}
-	n, err := tx.post(chargeKey(v.ID), v, "charge", -v.Price, now)
-	if err != nil || n == 0 {
+	first, err := tx.postOnce(chargeKey(v.ID), v, "charge", -v.Price, now)
+	if err != nil || !first {
 		return err == nil, err
 	}
-	// One conditional update: a balance that was read before could be spent twice.
-	n, err = tx.exec(`UPDATE accounts SET balance = balance - $1, `+spend("$1", "$4")+`
-		WHERE key = $2 AND (balance >= $1 OR $3) AND `+withinCap("$1", "$4"), int64(v.Price), v.Account, p.OnCredit, spendDay(now))
-	if err != nil {
-		return false, fmt.Errorf("charge account %s: %w", v.Account, err)
-	}
-	return n == 1, nil
+	parties.payer.add(-price)
+	tx.spend(parties, price, day)
+	return true, nil
 }
 
 func chargeKey(id verify.ID) string { return "charge/" + id.Hex() }
@@ -62,36 +54,15 @@ func subAccount(v verify.Verification) string {
 	return v.Account
 }
 
-func chargeArgs(v verify.Verification, p Payer, now time.Time) []any {
-	return []any{chargeKey(v.ID), v.Account, "charge", int64(v.Price), millis(now), p.OnCredit, spendDay(now)}
-}
-
 // ChargeUnlessRunning is Charge for a verification that is to begin. If one is in
 // progress for its account and number, it takes nothing, and returns that one to be
 // changed.
 func (tx *Tx) ChargeUnlessRunning(v verify.Verification, p Payer, now time.Time) (running *Row, ok bool, err error) {
-	if tx.chargeUnlessRunning == "" || v.Price == 0 || p.Account != "" && p.Account != v.Account {
-		running, found, err := tx.Running(v.Account, v.Number)
-		if found || err != nil {
-			return running, false, err
-		}
-		ok, err = tx.Charge(v, p, now)
-		return nil, ok, err
+	if running, found, err := tx.Running(v.Account, v.Number); found || err != nil {
+		return running, false, err
 	}
-	var id []byte
-	_, err = tx.queryRow(tx.chargeUnlessRunning, append(chargeArgs(v, p, now), v.Number), &ok, &id)
-	if err != nil {
-		return nil, false, fmt.Errorf("charge account %s: %w", v.Account, err)
-	}
-	if id == nil {
-		tx.changed = tx.changed || ok
-		return nil, ok, nil
-	}
-	running, found, err := tx.Find(verify.ID(id))
-	if err == nil && !found {
-		err = fmt.Errorf("verification %x is gone", id)
-	}
-	return running, false, err
+	ok, err = tx.Charge(v, p, now)
+	return nil, ok, err
 }
 
 // maxBalance keeps sums of balances and prices within 64 bits: SQLite would go on
@@ -106,18 +77,18 @@ func (tx *Tx) TopUp(account string, amount verify.Money, now time.Time) error {
 	if amount > maxBalance || amount < -maxBalance {
 		return ErrBalanceRange
 	}
+	row, err := tx.balance(account)
+	if err != nil {
+		return err
+	}
+	if row == nil || row.amount+int64(amount) > int64(maxBalance) || row.amount+int64(amount) < -int64(maxBalance) {
+		return ErrBalanceRange
+	}
 	if _, err := tx.post("top-up/"+verify.NewID(rand.Reader).Hex(),
 		verify.Verification{Request: verify.Request{Account: account}}, "top-up", amount, now); err != nil {
 		return err
 	}
-	n, err := tx.exec(`UPDATE accounts SET balance = balance + $1 WHERE key = $2 AND balance BETWEEN $3 AND $4`,
-		int64(amount), account, int64(-maxBalance-min(amount, 0)), int64(maxBalance-max(amount, 0)))
-	if err != nil {
-		return fmt.Errorf("top up account %s: %w", account, err)
-	}
-	if n == 0 {
-		return ErrBalanceRange
-	}
+	row.add(int64(amount))
 	return nil
 }
 
@@ -129,44 +100,26 @@ func (tx *Tx) Cover(v verify.Verification, p Payer, now time.Time) (ok bool, err
 	if v.Price == 0 {
 		return true, nil
 	}
-	_, ok, err = tx.cover(v, p, now, "")
-	return ok, err
+	parties, err := tx.parties(v.Account, cmp.Or(p.Account, v.Account))
+	if err != nil {
+		return false, err
+	}
+	price, day := int64(v.Price), spendDay(now)
+	if !parties.cover(price, day, p.OnCredit) {
+		return false, nil
+	}
+	tx.spend(parties, price, day)
+	return true, nil
 }
 
 // CoverUnlessRunning is Cover for a verification that is to begin. If one is in progress
 // for its account and number, it counts nothing, and returns that one to be changed.
 func (tx *Tx) CoverUnlessRunning(v verify.Verification, p Payer, now time.Time) (running *Row, ok bool, err error) {
-	id, ok, err := tx.cover(v, p, now, v.Number)
-	if err != nil || id == nil {
-		return nil, ok, err
-	}
-	running, found, err := tx.Find(verify.ID(id))
-	if err != nil || found && !running.Ended() {
+	if running, found, err := tx.Running(v.Account, v.Number); found || err != nil {
 		return running, false, err
 	}
-	ok, err = tx.Cover(v, p, now) // it ended a moment ago
+	ok, err = tx.Cover(v, p, now)
 	return nil, ok, err
-}
-
-// cover locks the rows of those that pay only where none is in progress: who changes
-// that one holds it when the accounts are charged.
-func (tx *Tx) cover(v verify.Verification, p Payer, now time.Time, number string) (running []byte, ok bool, err error) {
-	p.Account = cmp.Or(p.Account, v.Account)
-	const inProgress = `SELECT id FROM verifications WHERE account = $1 AND number = $6 AND status = 'IN PROGRESS'`
-	_, err = tx.queryRow(`SELECT COALESCE(MIN(CASE WHEN `+withinCap("$3", "$4")+` AND (key <> $2 OR balance >= $3 OR $5) THEN 1 ELSE 0 END), 0) = 1,
-			(`+inProgress+`)
-		FROM (SELECT key, balance, daily_cap, spend_day, spent FROM accounts WHERE (key = $1 OR key = $2) AND NOT EXISTS (`+inProgress+`)
-			ORDER BY CASE WHEN key = $2 THEN 0 ELSE 1 END`+tx.lock+`) locked`,
-		[]any{v.Account, p.Account, int64(v.Price), spendDay(now), p.OnCredit, number}, &ok, &running)
-	if err != nil {
-		return nil, false, fmt.Errorf("balance of account %s: %w", p.Account, err)
-	}
-	if v.Price == 0 || !ok {
-		return running, ok || v.Price == 0, nil
-	}
-	err = tx.send(`UPDATE accounts SET `+spend("$3", "$4")+` WHERE key = $1 OR key = $2`,
-		v.Account, p.Account, int64(v.Price), spendDay(now))
-	return nil, true, err
 }
 
 // ChargeOwed takes the price of a verification, which Cover has counted, from whoever
@@ -175,48 +128,29 @@ func (tx *Tx) ChargeOwed(v verify.Verification, now time.Time) error {
 	if v.Price == 0 {
 		return nil
 	}
-	n, err := tx.post(chargeKey(v.ID), v, "charge", -v.Price, now)
-	if err != nil || n == 0 {
+	parties, err := tx.parties(v.PaidBy(), v.PaidBy())
+	if err != nil {
 		return err
 	}
-	if err := tx.send(`UPDATE accounts SET balance = balance - $2 WHERE key = $1`, v.PaidBy(), int64(v.Price)); err != nil {
-		return fmt.Errorf("charge account %s: %w", v.PaidBy(), err)
+	n, err := tx.post(chargeKey(v.ID), v, "charge", -v.Price, now)
+	if err == nil && n == 1 {
+		parties.payer.add(-int64(v.Price))
 	}
-	return nil
+	return err
 }
 
 // Refund gives the price of a verification back to whoever paid it, exactly once
 // however often it is called.
 func (tx *Tx) Refund(v verify.Verification, now time.Time) error {
-	n, err := tx.post("refund/"+v.ID.Hex(), v, "refund", v.Price, now)
-	if err != nil || n == 0 {
+	parties, err := tx.parties(v.Account, v.PaidBy())
+	if err != nil {
 		return err
 	}
-	// What was spent today is spent no more.
-	err = tx.send(`UPDATE accounts SET balance = CASE WHEN key = $2 THEN balance + $3 ELSE balance END,
-			spent = CASE WHEN spend_day = $4 AND spent >= $3 THEN spent - $3 ELSE spent END
-		WHERE key = $1 OR key = $2`, v.Account, v.PaidBy(), int64(v.Price), spendDay(v.SubmittedAt))
-	if err != nil {
-		return fmt.Errorf("refund to account %s: %w", v.PaidBy(), err)
+	n, err := tx.post("refund/"+v.ID.Hex(), v, "refund", v.Price, now)
+	if err == nil && n == 1 {
+		parties.refund(v.Price, spendDay(v.SubmittedAt))
 	}
-	return nil
-}
-
-// LockBalances keeps others from the balance of payer, and from what stands in the rows
-// of accounts that use it, until the transaction ends. Whoever changes them and rows of
-// verifications locks them first, so that none waits for another that waits for it. For
-// the same reason the payer comes first: nobody holds an account that uses its balance
-// and waits for it.
-func (tx *Tx) LockBalances(payer string, accounts ...string) error {
-	if tx.lock == "" {
-		return nil
-	}
-	for _, account := range append([]string{payer}, slices.Sorted(slices.Values(accounts))...) {
-		if err := tx.send(`SELECT 1 FROM accounts WHERE key = $1`+tx.lock, account); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // AddCost notes what a carrier charges the operator for an event of a verification,
@@ -250,6 +184,40 @@ func (tx *Tx) post(key string, v verify.Verification, kind string, amount verify
 	}
 	return n, nil
 }
+
+// postOnce is post for what is seldom asked for twice, and says whether this was the
+// first time. Where another look at the ledger costs a round trip, that is found out
+// only when the entry is written: then the work is done again, and carefully.
+func (tx *Tx) postOnce(key string, v verify.Verification, kind string, amount verify.Money, now time.Time) (first bool, err error) {
+	if tx.posts == nil || tx.careful {
+		n, err := tx.post(key, v, kind, amount, now)
+		return n == 1, err
+	}
+	if tx.posts[key] {
+		return false, nil
+	}
+	tx.posts[key] = true
+	err = tx.insert(ledgerTable, key, v.PaidBy(), kind, int64(amount), millis(now), subAccount(v))
+	if err != nil {
+		return false, fmt.Errorf("post to ledger: %w", err)
+	}
+	return true, nil
+}
+
+// posted reports whether an entry is there.
+func (tx *Tx) posted(key string) (bool, error) {
+	if tx.posts[key] {
+		return true, nil
+	}
+	var one int
+	ok, err := tx.queryRow(`SELECT 1 FROM ledger WHERE key = $1`, []any{key}, &one)
+	if err != nil {
+		return false, fmt.Errorf("look at the ledger: %w", err)
+	}
+	return ok, nil
+}
+
+const ledgerTable table = `ledger (key, account, kind, amount, created_at, sub_account)`
 
 // counted leaves out the entries that are no part of a balance.
 const counted = `kind NOT IN ('carrier-cost', 'carried-cost')`

@@ -165,11 +165,13 @@ func (c *guardColumns) add(key guardKey, row *guardRow) {
 func (c *guardColumns) args() []any { return []any{c.numbers, c.states, c.staleAt} }
 
 // ready loads what the jobs of a batch need before they begin: the rates of their
-// accounts and the guards of their numbers, in one round trip, and one more where a
-// number must first be found by its verification.
+// accounts and the guards of their numbers, and for what they are about to begin the
+// money and what is in progress, all in one round trip, and one more where a number
+// must first be found by its verification. Rows are locked in one order on all nodes.
 func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 	rates := ratesOf(batch)
 	tx.guards = &guards{c, make(map[guardKey]*guardRow)}
+	tx.balances, tx.running, tx.posts = balances{}, running{}, map[string]bool{}
 	keys := make(map[guardKey]bool)
 	var ids [][]byte
 	for _, j := range batch {
@@ -199,11 +201,53 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 	if len(keys) > 0 {
 		questions = append(questions, tx.guards.lockAll(keys))
 	}
+	questions = append(questions, tx.beginnings(batch)...)
 	if err := c.ask(questions...); err != nil {
 		return nil, err
 	}
 	tx.guards.wanted(keys)
 	return rates, c.addRates(rates)
+}
+
+// beginnings are the questions for what some jobs are about to begin. Payers come before
+// the accounts that use their balance, see LockBalances; what is in progress comes when
+// the guards are held, so that nobody begins anything for the numbers meanwhile.
+func (tx *Tx) beginnings(batch []job) []question {
+	payers, askers := map[string]bool{}, map[string]bool{}
+	var accounts, numbers []string
+	for _, j := range batch {
+		if j.begins == "" {
+			continue
+		}
+		payers[j.account] = true
+		if key := (runningKey{j.begins, j.number}); !tx.running.known(key) {
+			tx.running[key] = verify.ID{}
+			accounts, numbers = append(accounts, j.begins), append(numbers, j.number)
+		}
+		askers[j.begins] = true
+	}
+	if len(payers) == 0 {
+		return nil
+	}
+	maps.DeleteFunc(askers, func(key string, _ bool) bool { return payers[key] })
+	questions := []question{tx.balances.lock(slices.Sorted(maps.Keys(payers)))}
+	if len(askers) > 0 {
+		questions = append(questions, tx.balances.lock(slices.Sorted(maps.Keys(askers))))
+	}
+	return append(questions, question{`SELECT v.account, v.number, v.id
+		FROM unnest($1::TEXT[], $2::TEXT[]) asked (account, number)
+		JOIN verifications v ON v.account = asked.account AND v.number = asked.number AND v.status = 'IN PROGRESS'`,
+		[]any{accounts, numbers}, func(rows pgx.Rows) error {
+			var (
+				key runningKey
+				id  []byte
+			)
+			err := rows.Scan(&key.account, &key.number, &id)
+			if err == nil {
+				tx.running[key] = verify.ID(id)
+			}
+			return err
+		}})
 }
 
 // question is a query and what becomes of each row of its answer.
@@ -220,19 +264,15 @@ func (c *postgresConn) ask(questions ...question) error {
 	}
 	var batch pgx.Batch
 	for _, s := range c.pending {
-		batch.Queue(s.query, s.args...)
+		s.queue(&batch)
 	}
 	for _, q := range questions {
 		batch.Queue(q.query, storable(q.args)...)
 	}
 	results := c.sendBatch(&batch)
-	for _, s := range c.pending {
-		if _, err := results.Exec(); err != nil {
-			_ = results.Close()
-			return c.fail(s.query, err)
-		}
+	if err := c.readPending(results); err != nil {
+		return err
 	}
-	c.pending = c.pending[:0]
 	for _, q := range questions {
 		rows, err := results.Query()
 		for err == nil && rows.Next() {

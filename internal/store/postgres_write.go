@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/bits"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,9 +39,61 @@ type postgresConn struct {
 	failed  error       // of the first statement that failed; no other can succeed
 }
 
+// statement is one to be sent: of some rows to be inserted, where into is set.
 type statement struct {
 	query string
 	args  []any
+	into  table
+}
+
+// maxRows bounds the rows of an INSERT. PostgreSQL takes 65,535 arguments.
+const maxRows = 64
+
+// queue adds the statement to those of one message. Rows are inserted by statements of
+// 64, 32, … 1 rows, so that there are few texts to be parsed and planned.
+func (s statement) queue(batch *pgx.Batch) {
+	if s.into == "" {
+		batch.Queue(s.query, s.args...)
+		return
+	}
+	columns := s.into.columns()
+	for args, n := s.args, maxRows; len(args) > 0; n /= 2 {
+		for len(args) >= n*columns {
+			batch.Queue(insertRows(s.into, n), args[:n*columns]...)
+			args = args[n*columns:]
+		}
+	}
+}
+
+// statements is how many queue adds.
+func (s statement) statements() int {
+	if s.into == "" {
+		return 1
+	}
+	rows := len(s.args) / s.into.columns()
+	return rows/maxRows + bits.OnesCount(uint(rows%maxRows))
+}
+
+// columns counts those of a table that rows are given for.
+func (t table) columns() int { return strings.Count(string(t), ",") + 1 }
+
+// insertRows is the text that inserts some rows.
+func insertRows(into table, rows int) string {
+	columns := into.columns()
+	b := make([]byte, 0, len(into)+24+rows*columns*6)
+	b = append(append(append(b, "INSERT INTO "...), into...), " VALUES "...)
+	for i := range rows * columns {
+		switch {
+		case i == 0:
+			b = append(b, '(')
+		case i%columns == 0:
+			b = append(b, "), ("...)
+		default:
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(append(b, '$'), int64(i+1), 10)
+	}
+	return string(append(b, ')'))
 }
 
 // idleCheck is after what time a connection is asked whether it still works,
@@ -114,6 +168,8 @@ const maxTries = 5
 // alone carries out one job. Where it and another node's waited for each other, or
 // came in each other's way, it is run again.
 func (c *postgresConn) alone(tx *Tx, j job) error {
+	tx.careful = true
+	defer func() { tx.careful = false }()
 	for try := 1; ; try++ {
 		var result [1]error
 		err := c.attempt(tx, []job{j}, result[:])
@@ -162,7 +218,7 @@ func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
 			return nil
 		}
 	}
-	if err := errors.Join(rates.save(c), tx.guards.write()); err != nil {
+	if err := errors.Join(rates.save(c), tx.writeBalances(), tx.guards.write()); err != nil {
 		c.rollBack()
 		return err
 	}
@@ -206,9 +262,26 @@ func (c *postgresConn) drop() {
 
 func (c *postgresConn) send(query string, args []any) error {
 	if c.failed == nil {
-		c.pending = append(c.pending, statement{query, storable(args)})
+		c.pending = append(c.pending, statement{query: query, args: storable(args)})
 	}
 	return c.failed
+}
+
+// insert puts the row to those of its table that are to be inserted, unless something
+// else was sent after them.
+func (c *postgresConn) insert(into table, row []any) error {
+	if c.failed != nil {
+		return c.failed
+	}
+	row = storable(row)
+	for i := len(c.pending) - 1; i >= 0 && c.pending[i].into != ""; i-- {
+		if c.pending[i].into == into {
+			c.pending[i].args = append(c.pending[i].args, row...)
+			return nil
+		}
+	}
+	c.pending = append(c.pending, statement{query: "INSERT", into: into, args: row})
+	return nil
 }
 
 func (c *postgresConn) exec(query string, args []any) (int64, error) {
@@ -253,19 +326,26 @@ func (c *postgresConn) submit(query string, args []any) (pgx.BatchResults, error
 	}
 	var batch pgx.Batch
 	for _, s := range c.pending {
-		batch.Queue(s.query, s.args...)
+		s.queue(&batch)
 	}
 	batch.Queue(query, storable(args)...)
+	results := c.sendBatch(&batch)
+	return results, c.readPending(results)
+}
+
+// readPending reads the results of what was pending.
+func (c *postgresConn) readPending(results pgx.BatchResults) error {
 	sent := c.pending
 	c.pending = c.pending[:0]
-	results := c.sendBatch(&batch)
 	for _, s := range sent {
-		if _, err := results.Exec(); err != nil {
-			_ = results.Close()
-			return nil, c.fail(s.query, err)
+		for range s.statements() {
+			if _, err := results.Exec(); err != nil {
+				_ = results.Close()
+				return c.fail(s.query, err)
+			}
 		}
 	}
-	return results, nil
+	return nil
 }
 
 // sendBatch sends the statements of a transaction, or some of them.
@@ -341,11 +421,12 @@ func sqlState(err error) string {
 }
 
 // retryable reports whether the same work may succeed when it is done again: also
-// where another node has added the guard of a number at the same time.
+// where another node has added the guard of a number at the same time, and where an
+// entry was posted twice (see Tx.postOnce).
 func retryable(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == serializationFailure || e.Code == deadlockDetected ||
-		e.Code == uniqueViolation && e.ConstraintName == "guards_pkey")
+		e.Code == uniqueViolation && (e.ConstraintName == "guards_pkey" || e.ConstraintName == "ledger_pkey"))
 }
 
 // curable reports whether the jobs of a batch that failed are worth a try by

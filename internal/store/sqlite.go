@@ -99,15 +99,20 @@ func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (wri
 	if err != nil {
 		return nil, err
 	}
-	return &sqliteConn{db: write, conn: conn, log: cfg.Log, stmts: map[string]*sql.Stmt{}}, nil
+	return &sqliteConn{db: write, conn: conn, log: cfg.Log, stmts: map[string]*sql.Stmt{}, inserts: map[table]string{}}, nil
 }
 
-// sqliteConn writes to a file. Each job has a savepoint, which costs nothing there.
+// sqliteConn writes to a file. A batch has no savepoints, for which SQLite would keep a
+// copy of every page: when a job fails after it has written, the batch is rolled back,
+// and its jobs are run again, each in a transaction of its own. That is rare: a refusal
+// is decided on before anything is written.
 type sqliteConn struct {
 	db    *sql.DB
 	conn  *sql.Conn
 	log   *slog.Logger
 	stmts map[string]*sql.Stmt // prepared on conn
+
+	inserts map[table]string // their texts
 }
 
 func (c *sqliteConn) close() error {
@@ -118,48 +123,60 @@ func (c *sqliteConn) close() error {
 	return errors.Join(append(errs, c.conn.Close(), c.db.Close())...)
 }
 
-// carryOut commits the batch as a whole. A caller whose own work failed does not
-// hurt the others (savepoints); a failed commit hurts all, since none of it is
-// durable.
+// carryOut commits the batch as a whole where it can, and job by job where not. A failed
+// commit hurts all, since none of it is durable.
 func (c *sqliteConn) carryOut(tx *Tx, batch []job) []error {
 	results := make([]error, len(batch))
-	err := c.run("BEGIN IMMEDIATE")
-	if err == nil {
-		for i, j := range batch {
-			if results[i], err = c.savepoint(tx, j); err != nil {
-				break
-			}
-		}
-		if err == nil {
-			err = c.run("COMMIT")
-		}
-		if err != nil {
-			// Fails when SQLite has rolled back already, as on a full disk.
-			if rerr := c.run("ROLLBACK"); rerr != nil {
-				c.log.Debug("roll back", "error", rerr)
-			}
-		}
-	}
-	if err != nil {
-		for i := range results {
+	err := c.attempt(tx, batch, results)
+	for i := range batch {
+		switch {
+		case err == nil:
+		case errors.Is(err, errApart):
+			results[i] = c.alone(tx, batch[i])
+		default:
 			results[i] = fmt.Errorf("write: %w", err)
 		}
 	}
 	return results
 }
 
-// savepoint carries out one job. Its own error is result; err means that the
-// transaction as a whole is unusable.
-func (c *sqliteConn) savepoint(tx *Tx, j job) (result, err error) {
-	if err := c.run("SAVEPOINT job"); err != nil {
-		return nil, err
+func (c *sqliteConn) alone(tx *Tx, j job) error {
+	var result [1]error
+	if err := c.attempt(tx, []job{j}, result[:]); err != nil {
+		return fmt.Errorf("write: %w", err)
 	}
-	if result = j.do(tx); result != nil {
-		if err := c.run("ROLLBACK TO job"); err != nil {
-			return result, err
+	return result[0]
+}
+
+// attempt carries out jobs in one transaction. With an error nothing of it was kept.
+func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
+	if err := c.run("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	clear(tx.balances)
+	end, err := "COMMIT", error(nil)
+	for i, j := range batch {
+		tx.changed = false
+		if results[i] = j.do(tx); results[i] == nil || !tx.changed {
+			continue
+		}
+		if end = "ROLLBACK"; len(batch) > 1 {
+			err = errApart
+		}
+		break
+	}
+	if end == "COMMIT" {
+		if err = tx.writeBalances(); err == nil {
+			err = c.run(end)
 		}
 	}
-	return result, c.run("RELEASE job")
+	if err != nil || end == "ROLLBACK" {
+		// Fails when SQLite has rolled back already, as on a full disk.
+		if rerr := c.run("ROLLBACK"); rerr != nil {
+			c.log.Debug("roll back", "error", rerr)
+		}
+	}
+	return err
 }
 
 // stmt prepares each statement once. No context is passed to the driver: a write
@@ -199,6 +216,15 @@ func (c *sqliteConn) exec(query string, args []any) (int64, error) {
 func (c *sqliteConn) send(query string, args []any) error {
 	_, err := c.exec(query, args)
 	return err
+}
+
+func (c *sqliteConn) insert(into table, row []any) error {
+	query := c.inserts[into]
+	if query == "" {
+		query = "INSERT INTO " + string(into) + " VALUES (" + placeholders(len(row)) + ")"
+		c.inserts[into] = query
+	}
+	return c.send(query, row)
 }
 
 func (c *sqliteConn) query(query string, args []any) (rows, error) {

@@ -113,7 +113,7 @@ func (tx *Tx) Insert(r *Row, first verify.Event) error {
 		payee = sql.NullString{String: r.Payment.Payee, Valid: true}
 		amount = sql.NullString{String: r.Payment.Amount, Valid: true}
 	}
-	err = tx.send(`INSERT INTO verifications (`+verificationColumns+`) VALUES (`+placeholders(32)+`)`,
+	err = tx.insert(verificationsTable,
 		r.ID[:], r.Account, r.Number, r.Country, r.Brand, payee, amount, r.Sender, r.Locale,
 		r.CodeLength, !r.ChosenPIN.IsZero(), steps, int64(r.Price), millis(r.SubmittedAt),
 		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(forPIN, r.PIN, r.ID, r.Generation), r.Generation,
@@ -124,8 +124,11 @@ func (tx *Tx) Insert(r *Row, first verify.Event) error {
 	if err != nil {
 		return fmt.Errorf("insert verification %s: %w", r.ID, err)
 	}
+	tx.running.note(r)
 	return tx.AddEvent(first)
 }
+
+const verificationsTable table = `verifications (` + verificationColumns + `)`
 
 // Save writes what may change in a verification, and its claim.
 func (tx *Tx) Save(r *Row) error {
@@ -142,6 +145,7 @@ func (tx *Tx) Save(r *Row) error {
 	if err != nil {
 		return fmt.Errorf("save verification %s: %w", r.ID, err)
 	}
+	tx.running.note(r)
 	return nil
 }
 
@@ -195,8 +199,41 @@ func (tx *Tx) FindFree(id verify.ID) (r *Row, ok bool, err error) {
 	return tx.oneLocked(tx.claim, `SELECT `+verificationColumns+` FROM verifications WHERE id = $1`, id[:])
 }
 
+// running are the verifications that are in progress for accounts and numbers which the
+// jobs of a batch asked for before it began; one without an id is none.
+type running map[runningKey]verify.ID
+
+type runningKey struct{ account, number string }
+
+func (w running) known(key runningKey) bool {
+	_, ok := w[key]
+	return ok
+}
+
+// note keeps up with what a job of the batch has done.
+func (w running) note(r *Row) {
+	key := runningKey{r.Account, r.Number}
+	switch id, known := w[key]; {
+	case w == nil:
+	case r.Status == verify.InProgress:
+		w[key] = r.ID
+	case known && id == r.ID:
+		w[key] = verify.ID{}
+	}
+}
+
 // Running loads the verification that is in progress for an account and number.
 func (tx *Tx) Running(account, number string) (r *Row, ok bool, err error) {
+	if key := (runningKey{account, number}); tx.running.known(key) {
+		id := tx.running[key]
+		if id == (verify.ID{}) {
+			return nil, false, nil
+		}
+		if r, ok, err = tx.Find(id); err != nil || ok && r.Status == verify.InProgress {
+			return r, ok, err
+		}
+		return nil, false, nil // it ended a moment ago, in another transaction
+	}
 	return tx.one(`SELECT `+verificationColumns+` FROM verifications
 		WHERE account = $1 AND number = $2 AND status = 'IN PROGRESS'`, account, number)
 }

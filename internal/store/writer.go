@@ -46,6 +46,7 @@ type job struct {
 
 	number       string    // whose guard it may change; "" for none
 	verification verify.ID // of whose number likewise; zero for none
+	begins       string    // account that begins a verification for number; "" for none
 
 	do     func(*Tx) error
 	result chan error
@@ -63,6 +64,7 @@ type writeConn interface {
 	// to know: its error may come with a later one, or at the end of the job.
 	exec(query string, args []any) (changed int64, err error)
 	send(query string, args []any) error
+	insert(into table, row []any) error // is send for one new row
 	query(query string, args []any) (rows, error)
 }
 
@@ -76,7 +78,7 @@ type rows interface {
 
 func startWriter(conn writeConn, seal *sealer, d dialect, cfg Config, maxBatch int) *writer {
 	w := &writer{
-		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d}, max: maxBatch, around: cfg.Around,
+		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}}, max: maxBatch, around: cfg.Around,
 		queue: make(chan job, maxQueued), done: make(chan struct{}),
 	}
 	go w.run()
@@ -121,11 +123,15 @@ type Scope struct {
 	Limit        *Limit    // that it counts against, see WriteLimited; nil for none
 	Number       string    // whose guard it may change, see Tx.Guard; "" for none
 	Verification verify.ID // of whose number likewise; zero for none
+
+	// Begins is the account that is about to begin a verification for Number, and to
+	// charge it to Account; "" for none.
+	Begins string
 }
 
 // WriteIn is Write for what works on a scope.
 func (db *DB) WriteIn(ctx context.Context, s Scope, do func(*Tx) error) error {
-	j := job{account: s.Account, number: s.Number, verification: s.Verification, do: do, result: make(chan error, 1)}
+	j := job{account: s.Account, number: s.Number, verification: s.Verification, begins: s.Begins, do: do, result: make(chan error, 1)}
 	if s.Limit != nil {
 		j.account = cmp.Or(s.Account, s.Limit.Payer, s.Limit.Account)
 		if db.Shared() {
@@ -222,8 +228,23 @@ type Tx struct {
 	conn writeConn
 	seal *sealer
 	dialect
-	changed bool    // there may be something to undo
-	guards  *guards // of the batch; nil where each is read when it is asked for
+	changed bool // there may be something to undo
+
+	// What is known of the batch.
+	balances balances
+	guards   *guards         // nil where each is read when it is asked for
+	running  running         // nil likewise
+	posts    map[string]bool // keys of the ledger that were posted; nil where a look at it costs nothing
+	careful  bool            // the work came to nothing once, because of what was not looked at
+}
+
+// A table says where rows are inserted: its name and the columns that they give.
+type table string
+
+// insert adds a row. As with send, its error may come later.
+func (tx *Tx) insert(into table, row ...any) error {
+	tx.changed = true
+	return tx.conn.insert(into, row)
 }
 
 // exec runs a statement and returns the number of rows that it changed.
