@@ -10,6 +10,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -93,4 +94,68 @@ func wantMigrated(t *testing.T, db *store.DB, id, event verify.ID) {
 	}
 	wantParts(t, db, verify.EventKey{Verification: id})
 	wantReceipt(t, db, "99", t0, "", "")
+}
+
+// TestMigratesOrder: events, and what carriers took of them, are what they were after
+// the way back to the schema in which an event was found by its id, and there again.
+func TestMigratesOrder(t *testing.T) {
+	t.Parallel()
+	for name, engine := range map[string]struct {
+		dialect  goose.Dialect
+		database func(*testing.T) string
+	}{
+		"sqlite":   {goose.DialectSQLite3, func(t *testing.T) string { return filepath.Join(t.TempDir(), "countersign.db") }},
+		"postgres": {goose.DialectPostgres, postgres},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := engine.database(t)
+			db, err := open(t, database, key, false)
+			must(t, err)
+			addAccount(t, db, "demo0001", 0)
+			row, first := insert(t, db, request("demo0001", "447700900000"), t0)
+			_, other := insert(t, db, request("demo0001", "447700900001"), t0)
+			second := first
+			second.ID, second.Seq = verify.ID{1}, 1
+			write(t, db, func(tx *store.Tx) error { return tx.AddEvent(second) })
+			part := verify.Part{Attempt: 1, Count: 1, State: verify.EventDelivered, Error: "000"}
+			events := map[[2]string]verify.Event{{"a", "0"}: first, {"a", "1"}: second, {"b", "0"}: other}
+			for at, e := range events {
+				part.Carrier, part.Ref = at[0], at[1]
+				savePart(t, db, e.Key(), part)
+			}
+			before := record(t, db, "demo0001", row.ID)
+			must(t, db.Close())
+
+			file, err := pgtest.Open(database)
+			must(t, err)
+			defer file.Close()
+			p, err := goose.NewProvider(engine.dialect, file, os.DirFS("migrations/"+name))
+			must(t, err)
+			_, err = p.DownTo(t.Context(), 11)
+			must(t, err)
+			for at, e := range events {
+				var id []byte
+				must(t, file.QueryRowContext(t.Context(), `SELECT event FROM parts WHERE carrier = $1 AND ref = $2`, at[0], at[1]).Scan(&id))
+				if verify.ID(id) != e.ID {
+					t.Errorf("back, part %v is of event %x, want %s", at, id, e.ID)
+				}
+			}
+
+			db, err = open(t, database, key, false)
+			must(t, err)
+			defer db.Close()
+			for at, e := range events {
+				part.Carrier, part.Ref = at[0], at[1]
+				if got, p, ok := loadPart(t, db, at[0], at[1]); !ok || got != e.Key() || p != part {
+					t.Errorf("part %v is %+v of event %v (%v), want %+v of %v", at, p, got, ok, part, e.Key())
+				}
+				wantParts(t, db, e.Key(), part)
+				wantEvent(t, db, e.Key(), e)
+			}
+			if after := record(t, db, "demo0001", row.ID); !reflect.DeepEqual(after, before) {
+				t.Errorf("the verification is %+v, want %+v", after, before)
+			}
+		})
+	}
 }
