@@ -30,7 +30,7 @@ func (p *proof) readRecord(path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	p.left = map[uint64]int64{}
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
@@ -62,7 +62,7 @@ func (p *proof) readRows(ctx context.Context, database string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	rows, err := db.QueryContext(ctx, `SELECT v.number, v.status, e.state FROM verifications v
 		JOIN events e ON e.verification = v.id AND e.seq = 0 AND e.state IN ('accepted', 'delivered')
 		WHERE EXISTS (SELECT 1 FROM ledger l WHERE l.key = 'charge/' || `+hex+`)`)

@@ -31,7 +31,7 @@ func fsyncs(_ context.Context, dir string, spell time.Duration) (result, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	block := bytes.Repeat([]byte{'x'}, 8<<10)
 	const size = 16 << 20 // of the file: written before, so that no commit has to make it longer
 	if _, err := f.Write(make([]byte, size)); err != nil {
@@ -114,7 +114,7 @@ func writeGroups(ctx context.Context, db *sql.DB, queue <-chan chan error) error
 	if err != nil {
 		return err
 	}
-	defer insert.Close()
+	defer func() { _ = insert.Close() }()
 	payload := bytes.Repeat([]byte{'x'}, rowOctets)
 	var group []chan error
 	for first := range queue {
@@ -128,7 +128,7 @@ func writeGroups(ctx context.Context, db *sql.DB, queue <-chan chan error) error
 				return err
 			}
 			defer tx.Rollback()
-			own := tx.StmtContext(ctx, insert)
+			own := tx.StmtContext(ctx, insert) //nolint:sqlclosecheck // ends with tx
 			for range group {
 				if _, err := own.ExecContext(ctx, payload); err != nil {
 					return err

@@ -92,7 +92,7 @@ func (s *system) closed(ctx context.Context, connections int, spell time.Duratio
 	}
 	wg.Wait()
 	r := collect(workers, time.Since(began))
-	return r, errors.Join(append(errs, ctx.Err())...)
+	return r, errors.Join(errors.Join(errs...), ctx.Err())
 }
 
 func (s *system) connect(ctx context.Context, connections int, until time.Time) ([]*worker, error) {

@@ -45,6 +45,7 @@ type options struct {
 	pastRate int // whole lives a second beside the archive
 	spell    time.Duration
 	json     string
+	keep     string // where files stay; "" for nowhere
 	peers    []peer
 }
 
@@ -97,6 +98,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags.IntVar(&o.finished, "finished", 1_000_000, "of the work history: how many are in the archive, beside ten thousand")
 	flags.IntVar(&o.pastRate, "past-rate", 500, "whole lives a second beside the archive")
 	seconds := flags.Float64("seconds", 6, "how long each measurement takes, at most")
+	flags.StringVar(&o.keep, "dir", "", "directory, not there yet, in which databases and logs are made and stay; a temporary one if empty")
 	peers := flags.String("peers", "", "directory with adapters of peers to measure, too, such as bench/peers")
 	flags.StringVar(&o.json, "json", "", "file that gets what each round has measured")
 	if err := flags.Parse(args); err != nil {
@@ -135,7 +137,12 @@ func (o options) run(ctx context.Context, out, progress io.Writer) (err error) {
 	b.log = func(format string, args ...any) {
 		fmt.Fprintf(progress, "%4.0f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
-	if b.dir, err = os.MkdirTemp("", "countersign-speed"); err != nil {
+	if b.dir = o.keep; b.dir != "" {
+		err = mkdir(b.dir)
+	} else {
+		b.dir, err = os.MkdirTemp("", "countersign-speed")
+	}
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
@@ -157,7 +164,10 @@ func (o options) run(ctx context.Context, out, progress io.Writer) (err error) {
 }
 
 func (b *bench) close() error {
-	err := os.RemoveAll(b.dir)
+	var err error
+	if b.keep == "" {
+		err = os.RemoveAll(b.dir)
+	}
 	if b.postgres != nil {
 		err = errors.Join(err, b.postgres.Close())
 	}

@@ -72,7 +72,7 @@ func (a *arrivals) run(ctx context.Context, connections int) error {
 	var wg sync.WaitGroup
 	for i, w := range workers {
 		wg.Go(func() {
-			defer w.Close()
+			defer func() { _ = w.Close() }()
 			for e := range queue {
 				if errs[i] = errors.Join(errs[i], a.do(w, e)); errs[i] != nil {
 					return
@@ -83,7 +83,7 @@ func (a *arrivals) run(ctx context.Context, connections int) error {
 	a.fill(ctx, queue)
 	close(queue)
 	wg.Wait()
-	return errors.Join(append(errs, ctx.Err())...)
+	return errors.Join(errors.Join(errs...), ctx.Err())
 }
 
 // fill puts each request into the queue when it is due, in that order: a start, and
@@ -179,7 +179,7 @@ func (b *bench) open(ctx context.Context, engine string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := waitReceipts(ctx, s, len(a.lives)); err != nil {
+	if err := waitMetric(ctx, s, "countersign_carrier_receipts_total", len(a.lives)); err != nil {
 		return err
 	}
 	if err := errors.Join(s.stop(), stop()); err != nil {
@@ -194,19 +194,6 @@ func (b *bench) open(ctx context.Context, engine string) (err error) {
 		b.miss("whole lives on %s: %s; %d wrong or no answers; %d messages sent twice", engine, v, a.wrong.Load(), p.copies)
 	}
 	b.results.add("open "+engine, res)
-	return nil
-}
-
-// waitReceipts waits until the server has so many receipts, though not for long: what is
-// late shows in the table.
-func waitReceipts(ctx context.Context, s *server, n int) error {
-	const name = "countersign_carrier_receipts_total"
-	for end := time.Now().Add(answerTimeout); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		found, err := metric(ctx, s.ops, name)
-		if err != nil || found[name] >= float64(n) {
-			return err
-		}
-	}
 	return nil
 }
 

@@ -134,7 +134,7 @@ func (b *bench) peer(ctx context.Context, p *peer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // it is told to end
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), fill(p.Env, port, dir)...), log, log
 	if err := cmd.Start(); err != nil {

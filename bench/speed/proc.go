@@ -82,7 +82,7 @@ func procValue(pid int, file, name string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		if value, ok := strings.CutPrefix(lines.Text(), name+":"); ok {

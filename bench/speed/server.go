@@ -17,7 +17,7 @@ import (
 // The account that the load uses. Everything is in a directory that is thrown away.
 const (
 	account = "bench001"
-	secret  = "secret-of-the-bench" //nolint:gosec // of nobody
+	secret  = "secret-of-the-bench"
 )
 
 // settings are those of the server under load: what an operator would leave as it
@@ -178,4 +178,16 @@ func (s *server) used(ctx context.Context) (usage, error) {
 		u.mallocs = n
 	}
 	return u, nil
+}
+
+// waitMetric waits until the sum of a metric has come to so much, though not for long:
+// what is missing shows in what was measured.
+func waitMetric(ctx context.Context, s *server, name string, n int) error {
+	for end := time.Now().Add(3 * answerTimeout); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		found, err := metric(ctx, s.ops, name)
+		if err != nil || found[name] >= float64(n) {
+			return err
+		}
+	}
+	return nil
 }

@@ -25,46 +25,72 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestSmoke has the whole of it run, for as short a time as can be: what it measures
-// means nothing, but everything that was started must count.
-func TestSmoke(t *testing.T) {
-	t.Parallel()
+// smoke has some works run, for as short a time as can be: what they measure means
+// nothing, but everything that was started must count.
+func smoke(t *testing.T, args string) (r results, out string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "results.json")
-	o, err := parse([]string{
-		"-rounds", "1", "-seconds", "0.3", "-clients", "8", "-rate", "20", "-only", "fsync,grouped,sqlite,http,open", "-peers", "../peers", "-json", file,
-	}, io.Discard)
+	o, err := parse(strings.Fields("-rounds 1 -seconds 0.3 -clients 8 -json "+file+" "+args), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out, progress bytes.Buffer
-	if err := o.run(t.Context(), &out, &progress); err != nil {
+	var printed, progress bytes.Buffer
+	if err := o.run(t.Context(), &printed, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, &progress)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r results
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	for _, work := range []string{"fsync", "grouped", "start sqlite", "check sqlite", "search sqlite", "life sqlite", "http", "start example", "check example"} {
+	return r, printed.String()
+}
+
+func TestSmoke(t *testing.T) {
+	t.Parallel()
+	r, out := smoke(t, "-rate 20 -only fsync,grouped,sqlite,http,pgbench,postgres,open -peers ../peers")
+	for _, work := range []string{
+		"fsync", "grouped", "start sqlite", "check sqlite", "search sqlite", "life sqlite", "http", "start example", "check example",
+		"pgbench", "start postgres", "check postgres", "search postgres", "life postgres",
+	} {
 		if r.median(work, colRate) <= 0 {
 			t.Errorf("%s was not measured", work)
+		}
+	}
+	for _, work := range []string{"start sqlite", "life sqlite", "start postgres", "life postgres"} {
+		if counted := r.median(work, colCounted); counted != 100 {
+			t.Errorf("%v %% of %s count", counted, work)
+		}
+		if mallocs := r.median(work, colMallocs); mallocs <= 0 {
+			t.Errorf("%s allocates %v", work, mallocs)
 		}
 	}
 	if delivered := r.median("open sqlite", colDelivered); delivered != 100 {
 		t.Errorf("%v %% of the messages over SMPP have their receipt", delivered)
 	}
-	if counted := r.median("start sqlite", colCounted); counted != 100 {
-		t.Errorf("%v %% of the starts count", counted)
+	for _, want := range []string{
+		"| start, SQLite ÷ limit: grouped SQLite commits |", "| start, PostgreSQL ÷ limit: pgbench INSERT |", "| check, SQLite ÷ check, example |",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
 	}
-	if mallocs := r.median("start sqlite", colMallocs); mallocs <= 0 {
-		t.Errorf("a start allocates %v", mallocs)
+}
+
+func TestStates(t *testing.T) {
+	t.Parallel()
+	r, _ := smoke(t, "-only idle,waiting,history -waiting 100 -due-rate 50 -finished 20000 -past-rate 20")
+	if resident := r.median("idle sqlite", colResident); resident <= 0 {
+		t.Errorf("an idle server takes %v MiB", resident)
 	}
-	for _, want := range []string{"| start, SQLite ÷ limit: grouped SQLite commits |", "| check, SQLite ÷ check, example |"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %s in\n%s", want, &out)
+	if lag := r.median("waiting sqlite", colLag+"p99"); r.median("waiting sqlite", colSent) != 16 || lag <= 0 {
+		t.Errorf("%v messages were due, p99 %v ms late", r.median("waiting sqlite", colSent), lag)
+	}
+	for _, engine := range []string{"sqlite", "postgres"} {
+		if start := r.median(beside(engine, 20_000), colStart+"p99"); start <= 0 {
+			t.Errorf("beside a history on %s a start takes %v ms", engine, start)
 		}
 	}
 }
