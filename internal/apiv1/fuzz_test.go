@@ -60,7 +60,7 @@ func handler(f testing.TB, method signature.Method, change ...func(*apiv1.Config
 		f.Fatal(err)
 	}
 	metrics := prometheus.NewRegistry()
-	writer := template.NewWriter(messages, db, log, clock.Now)
+	writer := template.NewWriter(messages, db, log)
 	mux := http.NewServeMux()
 	cfg := apiv1.Config{
 		Engine: engine.New(engine.Config{Store: db, Router: router, Messages: writer, Clock: clock, Log: log, Metrics: metrics}),

@@ -99,7 +99,7 @@ func setUpNode(t *testing.T, database string, key store.Key, clock *clockwork.Fa
 	}
 	cfg := engine.Config{
 		Store: b.db, Router: router, Clock: b.clock,
-		Messages: template.NewWriter(messages, b.db, slog.New(slog.DiscardHandler), b.clock.Now),
+		Messages: template.NewWriter(messages, b.db, slog.New(slog.DiscardHandler)),
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry(),
 	}
 	for _, c := range change {

@@ -169,7 +169,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if s.router, err = deliver.NewRouter(routing); err != nil {
 		return nil, err
 	}
-	writer := template.NewWriter(messages, s.db, s.log, s.opts.Clock.Now)
+	writer := template.NewWriter(messages, s.db, s.log)
 	mayAsk, err := cfg.Outbound.Prefixes()
 	if err != nil {
 		return nil, err

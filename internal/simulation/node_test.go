@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,7 +47,7 @@ func (w *world) boot(number int) *node {
 	w.must(err)
 	n.engine = engine.New(engine.Config{
 		Store: n.db, Router: router, Clock: clockwork.NewRealClock(), // of the bubble
-		Messages: words.NewWriter(w.messages, n.db, slog.New(slog.DiscardHandler), time.Now),
+		Messages: words.NewWriter(w.messages, n.db, slog.New(slog.DiscardHandler)),
 		Log:      slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Caps: w.caps,
 	})
 	n.engine.Resume()

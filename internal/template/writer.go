@@ -3,8 +3,6 @@ package template
 import (
 	"context"
 	"log/slog"
-	"sync"
-	"time"
 
 	"countersign/internal/deliver/gsm"
 	"countersign/internal/message"
@@ -12,21 +10,18 @@ import (
 	"countersign/internal/verify"
 )
 
-// refreshEvery is how old what accounts have laid down may be: for so long a change
-// on another node, or by the command line, is not noticed.
-const refreshEvery = time.Second
-
 // Writer writes the messages of accounts: in their own words where they have a
 // template in use, and else in ours. What they have laid down it knows without a look
-// at the database for each message.
+// at the database for each message; what changes there it knows within a second.
 type Writer struct {
 	messages *message.Catalog
 	store    *store.DB
 	log      *slog.Logger
-	now      func() time.Time
+	own      *store.Cached[laidDown]
+}
 
-	mu        sync.Mutex
-	loaded    time.Time
+// laidDown is what all accounts want of their messages.
+type laidDown struct {
 	templates map[key]message.Custom // in use
 	autofills map[string]verify.Autofill
 }
@@ -38,8 +33,10 @@ type key struct {
 }
 
 // NewWriter returns a writer for the accounts of db.
-func NewWriter(messages *message.Catalog, db *store.DB, log *slog.Logger, now func() time.Time) *Writer {
-	return &Writer{messages: messages, store: db, log: log, now: now}
+func NewWriter(messages *message.Catalog, db *store.DB, log *slog.Logger) *Writer {
+	w := &Writer{messages: messages, store: db, log: log}
+	w.own = store.CacheTemplates(db, w.load)
+	return w
 }
 
 // SMS writes the text of an account's SMS.
@@ -106,38 +103,33 @@ func (w *Writer) MayName(ctx context.Context, account, locale, brand string, den
 // find gives what an account has laid down for a message. The words of payments are
 // always ours: they must name payee and amount.
 func (w *Writer) find(ctx context.Context, account string, channel verify.Channel, in message.Input) (custom message.Custom, own bool, fill verify.Autofill) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if now := w.now(); w.templates == nil || now.Sub(w.loaded).Abs() >= refreshEvery {
-		w.loaded = now
-		if err := w.load(ctx); err != nil { // what was known serves for as long
-			w.log.Warn("templates not read again", "error", err)
-		}
+	all, err := w.own.Get(ctx)
+	if err != nil { // never read yet: our words will do
+		w.log.Warn("templates not read", "error", err)
 	}
 	if in.Payment == nil {
-		custom, own = w.templates[key{account, channel, in.Locale}]
+		custom, own = all.templates[key{account, channel, in.Locale}]
 	}
-	return custom, own, w.autofills[account]
+	return custom, own, all.autofills[account]
 }
 
 // load reads what accounts have laid down.
-func (w *Writer) load(ctx context.Context) error {
+func (w *Writer) load(ctx context.Context) (all laidDown, err error) {
 	list, err := w.store.Templates(ctx, "", store.TemplateActive)
 	if err != nil {
-		return err
+		return all, err
 	}
-	fills, err := w.store.Autofills(ctx)
-	if err != nil {
-		return err
+	if all.autofills, err = w.store.Autofills(ctx); err != nil {
+		return all, err
 	}
-	w.autofills, w.templates = fills, make(map[key]message.Custom, len(list))
+	all.templates = make(map[key]message.Custom, len(list))
 	for _, t := range list {
 		custom, err := parse(t)
 		if err != nil { // it was examined when it came
 			w.log.Error("template left out", "template", t.ID.String(), "error", err)
 			continue
 		}
-		w.templates[key{t.Account, t.Channel, t.Locale}] = custom
+		all.templates[key{t.Account, t.Channel, t.Locale}] = custom
 	}
-	return nil
+	return all, nil
 }
