@@ -24,7 +24,8 @@ type Limits struct {
 	Finished int  // of Conversion; 0 for that of the rules
 }
 
-// check is one rule that is asked about one target.
+// check is one rule that is asked about one target. A start asks a dozen, so there are
+// no closures.
 type check struct {
 	rule   Rule
 	mode   Mode
@@ -35,23 +36,22 @@ type check struct {
 	// that bounds does not say so, or each block would let as much through again; after
 	// a block that was lifted by hand all do.
 	anew bool
-	// over reports whether the limit is reached, and by what figures.
-	over func(since int64) (Figures, bool)
+	// over reports whether the limit is reached, and by what figures; nil where that is
+	// found out elsewhere.
+	over func(s *State, c *check, since int64) (Figures, bool)
+
+	limit    int     // of over
+	finished int     // without so many conversion says nothing
+	last     int     // of the number, for a sequence
+	given    Figures // what was found out elsewhere
 }
 
-// checks are those of a start, without the rules that are off.
-func (s *State) checks(a Attempt, at Entry) []check {
-	r := s.rules
-	targets := []Target{{a.Account, KindPrefix, at.Prefix}}
-	if at.Network != "" {
-		targets = append(targets, Target{a.Account, KindNetwork, at.Network})
-	}
-	list := make([]check, 0, 12)
-	add := func(c check) {
-		if c.mode = a.Limits.of(c.mode); c.mode != Off {
-			list = append(list, c)
-		}
-	}
+// maxChecks is how many a start asks at the most.
+const maxChecks = 14
+
+// checks adds those of a start to list, without the rules that are off.
+func (s *State) checks(list []check, a *Attempt, at *Entry) []check {
+	r := &s.rules
 	below, finished := r.Conversion.Below, r.Conversion.Finished
 	if a.Limits.Below > 0 {
 		below = a.Limits.Below
@@ -59,29 +59,39 @@ func (s *State) checks(a Attempt, at Entry) []check {
 	if a.Limits.Finished > 0 {
 		finished = a.Limits.Finished
 	}
-	for _, t := range targets {
+	prefix, network := Target{a.Account, KindPrefix, at.Prefix}, Target{a.Account, KindNetwork, at.Network}
+	for _, t := range [...]Target{prefix, network} {
+		if t.Value == "" {
+			continue
+		}
 		all := Target{"", t.Kind, t.Value}
-		add(s.conversion(RuleConversion, r.Conversion.Mode, t, below, finished))
-		add(s.conversion(RuleConversionAll, r.Conversion.All, all, r.Conversion.Below, r.Conversion.Finished))
+		list = append(list, s.conversion(RuleConversion, r.Conversion.Mode, t, below, finished),
+			s.conversion(RuleConversionAll, r.Conversion.All, all, r.Conversion.Below, r.Conversion.Finished))
 		if r.Conversion.Mode != Off {
-			add(s.alert(t, finished))
+			list = append(list, s.alert(t, finished))
 		}
 	}
-	add(s.sequence(at))
-	add(s.unverified(targets[0], r.Unverified.Prefix))
+	list = append(list, s.sequence(at), s.unverified(prefix, r.Unverified.Prefix))
 	if a.Country != "" {
-		add(s.unverified(Target{a.Account, KindCountry, a.Country}, r.Unverified.Country))
-		// Whether it is sudden is found out elsewhere; here only whether it was.
-		add(check{rule: RuleCountry, mode: r.Country.Mode, target: Target{a.Account, KindCountry, a.Country}})
+		country := Target{a.Account, KindCountry, a.Country}
+		list = append(list, s.unverified(country, r.Unverified.Country),
+			// Whether it is sudden is found out elsewhere; here only whether it was.
+			check{rule: RuleCountry, mode: r.Country.Mode, target: country})
 	}
-	add(s.volume(RulePrefix, r.Prefix, targets[0]))
+	list = append(list, volume(RulePrefix, r.Prefix, prefix))
 	if at.Network != "" {
-		add(s.volume(RuleNetwork, r.Network, targets[1]))
+		list = append(list, volume(RuleNetwork, r.Network, network))
 	}
 	if a.Source != "" && r.Source.Starts > 0 {
-		add(s.source(a.Account, a.Source, r.Source.Starts, func(c Counts) int64 { return c.Starts }))
+		list = append(list, s.source(a.Account, a.Source, r.Source.Starts, overStarts))
 	}
-	return list
+	on := list[:0]
+	for i := range list {
+		if list[i].mode = a.Limits.of(list[i].mode); list[i].mode != Off {
+			on = append(on, list[i])
+		}
+	}
+	return on
 }
 
 func (l Limits) of(m Mode) Mode {
@@ -97,90 +107,100 @@ func (l Limits) of(m Mode) Mode {
 func (s *State) conversion(rule Rule, mode Mode, t Target, below, finished int) check {
 	return check{
 		rule: rule, mode: mode, target: t, window: s.rules.Conversion.Window, blocks: s.rules.Conversion.Blocks, anew: true,
-		over: func(since int64) (Figures, bool) {
-			c := s.counters.sum(t, since)
-			f := Figures{Counts: c, Conversion: c.Conversion(), Limit: float64(below)}
-			return f, c.Finished >= int64(finished) && f.Conversion < float64(below)
-		},
+		over: overConversion, limit: below, finished: finished,
 	}
+}
+
+func overConversion(s *State, c *check, since int64) (Figures, bool) {
+	n := s.counters.sum(c.target, since)
+	f := Figures{Counts: n, Conversion: n.Conversion(), Limit: float64(c.limit)}
+	return f, n.Finished >= int64(c.finished) && f.Conversion < float64(c.limit)
 }
 
 // alert tells of a conversion that is low. It is told once in a window.
 func (s *State) alert(t Target, finished int) check {
-	conf := s.rules.Conversion
+	conf := &s.rules.Conversion
 	c := s.conversion(RuleConversionAlert, Shadow, t, conf.Alert, finished)
-	c.blocks = []time.Duration{conf.Window}
+	c.blocks = s.alertBlocks
 	return c
 }
 
-func (s *State) sequence(at Entry) check {
-	conf := s.rules.Sequence
-	hundred, last := at.Range, at.Last
+func (s *State) sequence(at *Entry) check {
+	conf := &s.rules.Sequence
 	return check{
-		rule: RuleSequence, mode: conf.Mode, target: Target{"", KindRange, hundred}, window: conf.Window, blocks: conf.Blocks,
-		over: func(since int64) (Figures, bool) {
-			f := Figures{Numbers: s.counters.numbers(hundred, last, since), Limit: float64(conf.Numbers)}
-			return f, f.Numbers >= conf.Numbers
-		},
+		rule: RuleSequence, mode: conf.Mode, target: Target{"", KindRange, at.Range}, window: conf.Window, blocks: conf.Blocks,
+		over: overSequence, limit: conf.Numbers, last: at.Last,
 	}
+}
+
+func overSequence(s *State, c *check, since int64) (Figures, bool) {
+	f := Figures{Numbers: s.counters.numbers(c.target.Value, c.last, since), Limit: float64(c.limit)}
+	return f, f.Numbers >= c.limit
 }
 
 func (s *State) unverified(t Target, floor int) check {
-	conf := s.rules.Unverified
+	conf := &s.rules.Unverified
 	return check{
 		rule: RuleUnverified, mode: conf.Mode, target: t, window: conf.Window, blocks: conf.Blocks,
-		over: func(since int64) (Figures, bool) {
-			c := s.counters.sum(t, since)
-			budget := int64(floor) + c.Successes*int64(conf.Percent)/100
-			return Figures{Counts: c, Limit: float64(budget)}, c.Starts-c.Successes >= budget
-		},
+		over: overUnverified, limit: floor,
 	}
 }
 
-func (s *State) volume(rule Rule, conf Volume, t Target) check {
+func overUnverified(s *State, c *check, since int64) (Figures, bool) {
+	n := s.counters.sum(c.target, since)
+	budget := int64(c.limit) + n.Successes*int64(s.rules.Unverified.Percent)/100
+	return Figures{Counts: n, Limit: float64(budget)}, n.Starts-n.Successes >= budget
+}
+
+func volume(rule Rule, conf Volume, t Target) check {
 	mode := conf.Mode
 	if conf.Starts == 0 {
 		mode = Off
 	}
-	return check{
-		rule: rule, mode: mode, target: t, window: conf.Window, blocks: conf.Blocks,
-		over: func(since int64) (Figures, bool) {
-			c := s.counters.sum(t, since)
-			return Figures{Counts: c, Limit: float64(conf.Starts)}, c.Starts >= int64(conf.Starts)
-		},
-	}
+	return check{rule: rule, mode: mode, target: t, window: conf.Window, blocks: conf.Blocks, over: overStarts, limit: conf.Starts}
 }
 
-func (s *State) source(account, source string, limit int, of func(Counts) int64) check {
-	conf := s.rules.Source
-	t := Target{account, KindSource, source}
+func overStarts(s *State, c *check, since int64) (Figures, bool) {
+	n := s.counters.sum(c.target, since)
+	return Figures{Counts: n, Limit: float64(c.limit)}, n.Starts >= int64(c.limit)
+}
+
+func overFailedChecks(s *State, c *check, since int64) (Figures, bool) {
+	n := s.counters.sum(c.target, since)
+	return Figures{Counts: n, Limit: float64(c.limit)}, n.FailedChecks >= int64(c.limit)
+}
+
+func (s *State) source(account, source string, limit int, over func(*State, *check, int64) (Figures, bool)) check {
+	conf := &s.rules.Source
 	return check{
-		rule: RuleSource, mode: conf.Mode, target: t, window: conf.Window, blocks: conf.Blocks,
-		over: func(since int64) (Figures, bool) {
-			c := s.counters.sum(t, since)
-			return Figures{Counts: c, Limit: float64(limit)}, of(c) >= int64(limit)
-		},
+		rule: RuleSource, mode: conf.Mode, target: Target{account, KindSource, source}, window: conf.Window, blocks: conf.Blocks,
+		over: over, limit: limit,
 	}
 }
 
 func (s *State) voice(prefix string) check {
-	conf := s.rules.Voice
+	conf := &s.rules.Voice
 	mode := conf.Mode
 	if conf.CallsPerHour == 0 {
 		mode = Off
 	}
 	return check{
 		rule: RuleVoice, mode: mode, target: Target{"", KindVoice, prefix}, window: time.Hour, blocks: conf.Blocks,
-		over: func(since int64) (Figures, bool) {
-			c := s.counters.sum(Target{"", KindPrefix, prefix}, since)
-			return Figures{Counts: c, Limit: float64(conf.CallsPerHour)}, c.Calls >= int64(conf.CallsPerHour)
-		},
+		over: overCalls, limit: conf.CallsPerHour,
 	}
 }
 
+func overCalls(s *State, c *check, since int64) (Figures, bool) {
+	n := s.counters.sum(Target{"", KindPrefix, c.target.Value}, since)
+	return Figures{Counts: n, Limit: float64(c.limit)}, n.Calls >= int64(c.limit)
+}
+
+// overGiven is for what was found out elsewhere.
+func overGiven(_ *State, c *check, _ int64) (Figures, bool) { return c.given, true }
+
 // judge asks one rule. It returns the block that holds for the target, if one does,
 // and whether that is new.
-func (s *State) judge(c check, network string, now time.Time) (b Block, holds, fresh bool) {
+func (s *State) judge(c *check, network string, now time.Time) (b Block, holds, fresh bool) {
 	key := ruleTarget{c.rule, c.target}
 	before, _ := s.book.latest.get(key)
 	// What was only in shadow does not hold once it is enforced, and is decided anew.
@@ -197,7 +217,7 @@ func (s *State) judge(c check, network string, now time.Time) (b Block, holds, f
 	if !before.anew.IsZero() {
 		since = max(since, minuteOf(before.anew)+1)
 	}
-	f, over := c.over(since)
+	f, over := c.over(s, c, since)
 	if !over {
 		return Block{}, false, false
 	}

@@ -16,7 +16,10 @@ type State struct {
 	networks Networks
 	rand     io.Reader
 
+	alertBlocks []time.Duration // an alert is told once in a window
+
 	mu       sync.Mutex
+	asked    [maxChecks]check // by Start; here, since calls by their functions would put it on the heap
 	counters *counters
 	book     *book
 
@@ -31,7 +34,7 @@ const maxCounted = 200_000
 // NewState returns a State that knows nothing yet. rand names its blocks.
 func NewState(rules Rules, networks Networks, rand io.Reader) *State {
 	return &State{
-		rules: rules, networks: networks, rand: rand,
+		rules: rules, networks: networks, rand: rand, alertBlocks: []time.Duration{rules.Conversion.Window},
 		counters: newCounters(rules.longest()), book: newBook(), counted: map[Entry]Counts{},
 	}
 }
@@ -55,7 +58,7 @@ func (s *State) Start(a Attempt, now time.Time) Decision {
 	at := s.place(a.Account, a.Number, a.Country, now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := s.ask(at, a.Account, s.checks(a, at), now)
+	d := s.ask(at, a.Account, s.checks(s.asked[:0], &a, &at), now)
 	if d.Refused == nil {
 		s.start(a, at, 1)
 	}
@@ -95,7 +98,8 @@ func (s *State) ask(at Entry, account string, checks []check, now time.Time) Dec
 	if d.Exempt = s.book.passes(account, d.Network, now); d.Exempt {
 		return d
 	}
-	for _, c := range checks {
+	for i := range checks {
+		c := &checks[i]
 		b, holds, fresh := s.judge(c, d.Network, now)
 		if !holds {
 			continue
@@ -108,7 +112,8 @@ func (s *State) ask(at Entry, account string, checks []check, now time.Time) Dec
 		case c.mode != Enforce:
 			d.Would = append(d.Would, b)
 		case d.Refused == nil:
-			d.Refused = &b
+			refused := b // b itself need not be on the heap
+			d.Refused = &refused
 		}
 	}
 	return d
@@ -142,7 +147,7 @@ func (s *State) MayCheck(account, source string, now time.Time) Decision {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.source(account, source, conf.FailedChecks, func(c Counts) int64 { return c.FailedChecks })
+	c := s.source(account, source, conf.FailedChecks, overFailedChecks)
 	return s.ask(Entry{}, account, []check{c}, now)
 }
 
@@ -216,9 +221,7 @@ func (s *State) Report(rule Rule, t Target, f Figures, now time.Time) (b Block, 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b, _, fresh = s.judge(check{
-		rule: rule, mode: mode, target: t, blocks: blocks, over: func(int64) (Figures, bool) { return f, true },
-	}, t.Value, now)
+	b, _, fresh = s.judge(&check{rule: rule, mode: mode, target: t, blocks: blocks, over: overGiven, given: f}, t.Value, now)
 	return b, fresh
 }
 
