@@ -173,7 +173,7 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 	if c.params, err = readParams(r); err != nil {
 		return nil, err
 	}
-	proof, err := a.readProof(r, c.params)
+	proof, err := c.readProof(r)
 	if err != nil {
 		return nil, err
 	}

@@ -10,9 +10,10 @@ import (
 // readProof finds the credentials of a call: parameters, or else the Basic
 // header, as SDKs of different age send them. A call with a sig parameter is a
 // signed one, and then needs no secret.
-func (a *API) readProof(r *http.Request, p params) (engine.Proof, error) {
+func (c *call) readProof(r *http.Request) (engine.Proof, error) {
+	p := c.params
 	proof := engine.Proof{
-		Key: p.get("api_key"), Secret: p.get("api_secret"), Signature: p.get("sig"), Source: a.cfg.Proxies.Client(r),
+		Key: p.get("api_key"), Secret: p.get("api_secret"), Signature: p.get("sig"), Source: c.source,
 	}
 	if key, secret, ok := r.BasicAuth(); ok && proof.Signature == "" {
 		if proof.Key == "" {

@@ -55,11 +55,14 @@ var (
 // a JSON object, and some in two of these at once; one that stands in both places
 // must say the same in both.
 func readParams(r *http.Request) (params, error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, errQuery
+	var p params
+	if r.URL.RawQuery != "" {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			return nil, errQuery
+		}
+		p = params(query)
 	}
-	p := params(query)
 	if r.Method == http.MethodPost {
 		body, err := readBody(r)
 		if err != nil {
@@ -71,7 +74,9 @@ func readParams(r *http.Request) (params, error) {
 		if err := body.checkRepeats(); err != nil {
 			return nil, err
 		}
-		if err := p.merge(body); err != nil {
+		if len(p) == 0 {
+			p = body
+		} else if err := p.merge(body); err != nil {
 			return nil, err
 		}
 	}
@@ -125,6 +130,12 @@ func invalidName(name string) error {
 	return verify.Invalid(name)
 }
 
+// Types of a body.
+const (
+	typeForm = "application/x-www-form-urlencoded"
+	typeJSON = "application/json"
+)
+
 func readBody(r *http.Request) (params, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -136,18 +147,20 @@ func readBody(r *http.Request) (params, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, nil
 	}
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil && r.Header.Get("Content-Type") != "" {
-		return nil, errContentType
+	kind := r.Header.Get("Content-Type")
+	if kind != "" && kind != typeForm && kind != typeJSON { // as nearly everybody writes them
+		if kind, _, err = mime.ParseMediaType(kind); err != nil {
+			return nil, errContentType
+		}
 	}
 	switch kind {
-	case "application/x-www-form-urlencoded", "":
+	case typeForm, "":
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
 			return nil, errBody
 		}
 		return params(form), nil
-	case "application/json":
+	case typeJSON:
 		return parseJSON(body)
 	}
 	return nil, errContentType

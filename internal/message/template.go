@@ -147,7 +147,13 @@ func endsInWord(t template) bool {
 
 // text writes the template as one string.
 func (t template) text(value func(variable) string) string {
+	const usual = 12 // octets of a value
+	size := 0
+	for _, p := range t {
+		size += max(usual, len(p.literal))
+	}
 	var b strings.Builder
+	b.Grow(size)
 	for _, p := range t {
 		if p.variable != "" {
 			b.WriteString(value(p.variable))

@@ -15,7 +15,6 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"hash"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -92,18 +91,32 @@ func (m Method) sum(secret, text string) []byte {
 // carry the signature of the two parameters a and b. No parameter of the API has
 // either in its name.
 func canonical(params map[string]string) string {
-	clean := strings.NewReplacer("&", "_", "=", "_")
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if name == "sig" {
-			continue
+	names := make([]string, 0, len(params))
+	size := 0
+	for name, value := range params {
+		if name != "sig" {
+			names = append(names, name)
+			size += len("&=") + len(name) + len(value)
 		}
-		b.WriteByte('&')
-		b.WriteString(clean.Replace(name))
-		b.WriteByte('=')
-		b.WriteString(clean.Replace(params[name]))
 	}
-	return b.String()
+	slices.Sort(names)
+	b := make([]byte, 0, size)
+	for _, name := range names {
+		b = appendClean(append(b, '&'), name)
+		b = appendClean(append(b, '='), params[name])
+	}
+	return string(b)
+}
+
+func appendClean(b []byte, text string) []byte {
+	from := len(b)
+	b = append(b, text...)
+	for i, c := range b[from:] {
+		if c == '&' || c == '=' {
+			b[from+i] = '_'
+		}
+	}
+	return b
 }
 
 // withoutBlank drops what the Java SDK calls empty: values with nothing but

@@ -58,12 +58,20 @@ func ParseID(s string) (ID, bool) {
 
 // String gives the usual form with dashes.
 func (id ID) String() string {
-	h := hex.EncodeToString(id[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	b := make([]byte, 0, 36)
+	b = append(hex.AppendEncode(b, id[:4]), '-')
+	b = append(hex.AppendEncode(b, id[4:6]), '-')
+	b = append(hex.AppendEncode(b, id[6:8]), '-')
+	b = append(hex.AppendEncode(b, id[8:10]), '-')
+	return string(hex.AppendEncode(b, id[10:]))
 }
 
 // Hex gives the form of the v1 API: 32 lower-case digits without dashes.
-func (id ID) Hex() string { return hex.EncodeToString(id[:]) }
+func (id ID) Hex() string {
+	var b [32]byte
+	hex.Encode(b[:], id[:])
+	return string(b[:])
+}
 
 // IsZero reports whether id was never set.
 func (id ID) IsZero() bool { return id == ID{} }

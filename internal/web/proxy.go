@@ -13,14 +13,26 @@ type Proxies []netip.Prefix
 // Client is the address that a request comes from: the last one in
 // X-Forwarded-For that no trusted proxy put there, or the peer's.
 func (p Proxies) Client(r *http.Request) string {
-	if client, ok := p.client(r); ok {
-		return client.String()
+	peer := peerHost(r)
+	client, ok := p.client(r)
+	if !ok || client.Is4() && isAddr(peer, client) {
+		return peer
 	}
+	return client.String()
+}
+
+func peerHost(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		host = r.RemoteAddr
+		return r.RemoteAddr
 	}
 	return host
+}
+
+// isAddr reports whether text is how addr is written.
+func isAddr(text string, addr netip.Addr) bool {
+	var buf [64]byte // longer than any address but for its zone
+	return text == string(addr.AppendTo(buf[:0]))
 }
 
 // Source is who is counted as one where many requests from one place are too many:
@@ -36,13 +48,12 @@ func (p Proxies) Source(r *http.Request) netip.Prefix {
 }
 
 func (p Proxies) client(r *http.Request) (netip.Addr, bool) {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	client, err := netip.ParseAddr(host)
+	client, err := netip.ParseAddr(peerHost(r))
 	if err != nil {
 		return netip.Addr{}, false
+	}
+	if !p.trusts(client) {
+		return client.Unmap(), true
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && p.trusts(client); i-- {

@@ -62,8 +62,10 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 			route = "none"
 		}
 		duration.WithLabelValues(route, statusClass(rec.code)).Observe(took.Seconds())
-		a.Log.Info("request", "method", methodName(r.Method), "route", route, "code", rec.code,
-			"bytes", rec.bytes, "ms", float64(took.Microseconds())/1000, "client", a.Proxies.Client(r))
+		// Not Info, which boxes each value: this is the one line that every request writes.
+		a.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", methodName(r.Method)),
+			slog.String("route", route), slog.Int("code", rec.code), slog.Int64("bytes", rec.bytes),
+			slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", a.Proxies.Client(r)))
 	})
 }
 
@@ -122,7 +124,11 @@ func (a Access) serve(w *recorder, r *http.Request, next http.Handler) {
 	next.ServeHTTP(w, r)
 }
 
-func statusClass(code int) string { return string(rune('0'+code/100)) + "xx" }
+func statusClass(code int) string {
+	const classes = "0xx1xx2xx3xx4xx5xx6xx7xx8xx9xx"
+	at := len("0xx") * (code / 100)
+	return classes[at : at+len("0xx")]
+}
 
 // recorder remembers what was answered.
 type recorder struct {
