@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -57,11 +56,10 @@ var (
 func readParams(r *http.Request) (params, error) {
 	var p params
 	if r.URL.RawQuery != "" {
-		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil {
+		var err error
+		if p, err = parseForm(r.URL.RawQuery); err != nil {
 			return nil, errQuery
 		}
-		p = params(query)
 	}
 	if r.Method == http.MethodPost {
 		body, err := readBody(r)
@@ -155,23 +153,31 @@ func readBody(r *http.Request) (params, error) {
 	}
 	switch kind {
 	case typeForm, "":
-		form, err := url.ParseQuery(string(body))
+		form, err := parseForm(string(body))
 		if err != nil {
 			return nil, errBody
 		}
-		return params(form), nil
+		return form, nil
 	case typeJSON:
 		return parseJSON(body)
 	}
 	return nil, errContentType
 }
 
-// parseJSON reads an object of scalars. It reads token by token, since a name
-// that stands there twice must be refused and not silently be the last.
+// parseJSON reads an object of scalars.
 func parseJSON(body []byte) (params, error) {
 	if !utf8.Valid(body) {
 		return nil, errBody
 	}
+	if p, ok := parsePlainJSON(string(body)); ok {
+		return p, nil
+	}
+	return parseAnyJSON(body)
+}
+
+// parseAnyJSON reads token by token, since a name that stands there twice must be
+// refused and not silently be the last.
+func parseAnyJSON(body []byte) (params, error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber() // "amount":48.10 is text here, not a float
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {

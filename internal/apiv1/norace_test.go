@@ -1,0 +1,5 @@
+//go:build !race
+
+package apiv1
+
+const raceDetector = false

@@ -1,0 +1,48 @@
+package message_test
+
+import (
+	"testing"
+	"time"
+
+	"countersign/internal/message"
+)
+
+// texts are what a start has this package do.
+func texts(t testing.TB) map[string]func() {
+	c := newCatalog(t)
+	in := message.Input{Locale: "en-gb", Brand: "Acme", PIN: pin(t, "1234"), ValidFor: 5 * time.Minute}
+	return map[string]func(){
+		"write an SMS": func() { c.SMS(in) },
+		"look at a name": func() {
+			if err := message.CheckName(in.Brand); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+}
+
+// What a start has this package do must not come to allocate more.
+func TestAllocations(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates, too")
+	}
+	const budget = 2
+	for name, run := range texts(t) {
+		got := testing.AllocsPerRun(100, run)
+		t.Logf("%-16s %.0f allocations, at most %d", name, got, budget)
+		if got > budget {
+			t.Errorf("%s: %.0f allocations, want at most %d", name, got, budget)
+		}
+	}
+}
+
+func BenchmarkTexts(b *testing.B) {
+	for name, run := range texts(b) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				run()
+			}
+		})
+	}
+}
