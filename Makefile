@@ -14,6 +14,9 @@ FUZZTIME ?= 1m
 SEEDS ?= 100000
 KILLS ?= 1000
 
+# Of "make profile": how many verifications are started and checked.
+LIVES ?= 20000
+
 LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
@@ -80,6 +83,17 @@ bench-carriers: setup ## run those of carriers, and print tables
 	go test -run '^$$' -bench Setup -benchtime 5000x ./bench | tee -a bin/bench.txt
 	go test -run '^$$' -bench Postgres -benchtime 1x ./bench | tee -a bin/bench.txt
 	@go run ./bench/table <bin/bench.txt
+
+.PHONY: profile
+profile: ## write profiles of starts and checks through HTTP to bin/profile, and print their heads
+	@mkdir -p bin/profile
+	@for database in sqlite postgres; do \
+		COUNTERSIGN_TEST_DATABASE=$$database go test -run '^$$' -bench '^BenchmarkLife$$' -benchtime $(LIVES)x \
+			-o bin/profile/server.test -outputdir bin/profile -cpuprofile $$database.cpu -memprofile $$database.mem ./internal/server; \
+		go tool pprof -top -nodecount 25 bin/profile/server.test bin/profile/$$database.cpu 2>/dev/null; \
+		go tool pprof -top -nodecount 25 -sample_index alloc_space bin/profile/server.test bin/profile/$$database.mem 2>/dev/null; \
+	done
+	@echo 'Look closer: go tool pprof -http localhost: bin/profile/server.test bin/profile/sqlite.cpu'
 
 .PHONY: timing
 timing: ## see whether the time of an answer tells a wrong key from a wrong secret, or digit from digit
