@@ -104,6 +104,10 @@ timing: ## see whether the time of an answer tells a wrong key from a wrong secr
 attack: ## play attacks against a server, its guard off and on, and print what got through
 	go run ./bench/attack
 
+.PHONY: simulate
+simulate: ## work out latency and backlog at 1 to 1,000 times the load, and when a cell is lost
+	@go run ./bench/simulate
+
 .PHONY: soak
 soak: ## ten million messages over SMPP, ten thousand calls: see that nothing grows
 	COUNTERSIGN_CALLS=10000 go test -v -count 1 -run '^TestManyCalls$$' ./internal/deliver/sip
