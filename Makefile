@@ -105,8 +105,8 @@ attack: ## play attacks against a server, its guard off and on, and print what g
 	go run ./bench/attack
 
 .PHONY: simulate
-simulate: ## work out latency and backlog at 1 to 1,000 times the load, and when a cell is lost
-	@go run ./bench/simulate
+simulate: ## work out latency and backlog at 1 to 1,000 times the load, and when a cell is lost (ARGS=)
+	@go run ./bench/simulate $(ARGS)
 
 .PHONY: soak
 soak: ## ten million messages over SMPP, ten thousand calls: see that nothing grows

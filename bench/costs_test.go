@@ -209,25 +209,25 @@ func (c *costs) outcome(b *testing.B, n int64) error {
 			return err
 		}
 		p := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: ref, State: verify.EventAccepted}
-		return errors.Join(tx.SavePart(v.first.ID, p), tx.Release(v.row.ID, v.row.Fence))
+		return errors.Join(tx.SavePart(v.first.Key(), p), tx.Release(v.row.ID, v.row.Fence))
 	})
 }
 
 // receipt is what it writes for a receipt that says "delivered".
 func (c *costs) receipt(b *testing.B, n int64) error {
 	return c.db.Write(b.Context(), func(tx *store.Tx) error {
-		id, part, ok, err := tx.Part("a", fmt.Sprint(n))
+		key, part, ok, err := tx.Part("a", fmt.Sprint(n))
 		if err != nil || !ok {
 			return errors.Join(err, fmt.Errorf("no part %d", n))
 		}
-		event, ok, err := tx.Event(id)
+		event, ok, err := tx.Event(key)
 		if err != nil || !ok {
 			return errors.Join(err, fmt.Errorf("no event %d", n))
 		}
-		if err := tx.SavePart(id, part.Report(verify.EventDelivered, "")); err != nil {
+		if err := tx.SavePart(key, part.Report(verify.EventDelivered, "")); err != nil {
 			return err
 		}
-		parts, err := tx.Parts(id)
+		parts, err := tx.Parts(key)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -47,8 +49,8 @@ func TestNothingIsLost(t *testing.T) {
 			before := c.running
 			c.arrivals(100, constant(), 15*time.Second)
 			c.after(5*time.Second, func() { trouble(c) })
-			for _, at := range []time.Duration{2, 5, 8, 15, 40} {
-				c.run(at * time.Second)
+			for _, at := range []time.Duration{2 * time.Second, 5 * time.Second, 8 * time.Second, 15 * time.Second, 40 * time.Second} {
+				c.run(at)
 				conserved(t, c, before)
 			}
 			if c.accepted == 0 || c.checked == 0 || c.start.n == 0 {
@@ -131,8 +133,38 @@ func TestSameSeedSameTables(t *testing.T) {
 	if first == print(2) {
 		t.Error("another seed printed the same")
 	}
-	if !strings.Contains(first, "| 64 clients |") {
+	if !strings.Contains(first, "PostgreSQL, 64 at once |") {
 		t.Errorf("no table: %s", first)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "scale.md")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# Scale\n\n<!-- simulate inputs -->\nold\n<!-- end -->\n\nThe rest.\n")
+	if err := update(file, 1, "", "inputs", []string{"base=123"}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"# Scale\n\n<!-- simulate inputs -->\n\n| input |", "| `base` | 123 /s |", "|\n\n<!-- end -->\n\nThe rest.\n"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("there is no %q", want)
+		}
+	}
+	if strings.Contains(string(text), "old") {
+		t.Error("the old table is still there")
+	}
+	write("no place")
+	if update(file, 1, "", "inputs", nil) == nil {
+		t.Error("a file without a place for the table was taken")
 	}
 }
 

@@ -122,7 +122,7 @@ func needed() []string {
 		cell.nodes node.cores database.cores network.trip network.flush carrier.answer
 		base headroom typed typed.later wrong typing receipts receipt.after accounts skew tries tries.after
 		balancer standby restore
-		measured.postgres.1 measured.postgres.8 measured.postgres.64 measured.postgres.256
-		measured.sqlite.100.p50 measured.sqlite.100.p99 measured.sqlite.500.p50 measured.sqlite.500.p99
-		measured.sqlite.1000.p50 measured.sqlite.1000.p99`)
+		measured.accept.1 measured.accept.8 measured.accept.64 measured.accept.256 measured.far
+		measured.sqlite.start measured.postgres.start measured.sqlite.check measured.postgres.check
+		measured.life.rate measured.life.p50 measured.life.p99`)
 }

@@ -8,9 +8,10 @@ type life struct {
 	events  int           // messages that were decided on
 	due     time.Duration // when its next step is
 	over    bool
-	rescue  bool  // its claim has ended before the outcome of its message was written
-	node    *node // that is at work on its message
-	slot    int   // among those of the node
+	rescue  bool   // its claim has ended before the outcome of its message was written
+	node    *node  // that is at work on its message
+	slot    int    // among those of the node
+	then    func() // is called when the code was compared; or nil
 }
 
 // wait is how long the next step waits after so many events; after the last, how long
@@ -178,6 +179,9 @@ func (c *cell) checkCode(l *life, try int) {
 	n, began := c.pick(), c.now
 	done := func(ok bool) {
 		c.checking--
+		if l.then != nil {
+			defer l.then()
+		}
 		switch {
 		case !ok:
 			c.checksRefused++

@@ -11,7 +11,7 @@ type loss struct {
 
 // length is how long to look: until what was left undone is done.
 func (l loss) length(before time.Duration) time.Duration {
-	return before + l.until + max(l.until, time.Minute)
+	return before + l.until + max(l.until/2, time.Minute)
 }
 
 // losses shows what accounts of a cell see when something of it is lost.

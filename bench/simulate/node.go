@@ -106,8 +106,8 @@ func (n *node) claim(room int) {
 					rows = append(rows, l)
 				}
 			}
-			all := time.Duration(len(rows))
-			return write{node: all * c.costs.step.node, database: all * c.costs.step.database}
+			each := c.costs.step
+			return write{node: time.Duration(len(rows)) * each.node, database: time.Duration(len(rows)) * each.database}
 		},
 		done: func(ok bool) {
 			n.slots -= room

@@ -115,7 +115,7 @@ func (r *report) loads() {
 	r.head("load", "starts/s", "cells", "accounts", "of them split", "fullest cell", "the same by hash")
 	for _, l := range answers {
 		r.row(number(l.times)+" ×", number(l.rate), l.cells, number(l.times*r.in.value("accounts")), l.split,
-			number(l.placement.load)+"/s", number(l.hashed)+"/s")
+			number(l.load)+"/s", number(l.hashed)+"/s")
 	}
 	fmt.Fprintln(r.out)
 	r.headAnswer("fullest cell at")
@@ -142,7 +142,7 @@ func (r *report) beyond() {
 	cell, _ := r.capacity()
 	shares := []float64{0.5, 0.8, 1, 1.2, 2, 10}
 	answers := all(shares, func(share float64) answer {
-		return question{in: r.in, rate: cell * share, length: 20 * time.Second}.ask(r.seed)
+		return question{in: r.in, rate: cell * share, length: 10 * time.Second}.ask(r.seed)
 	})
 	r.headAnswer("of what it carries")
 	for i, a := range answers {

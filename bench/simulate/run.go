@@ -118,12 +118,12 @@ func (c *cell) watch() {
 const bearable = 100 * time.Millisecond
 
 // carries is how many starts a second a cell carries: p99 is bearable, and nothing is
-// refused. It is one of a row of numbers, each a tenth more than the one before; the
+// refused. It is one of a row of numbers, each a fifth more than the one before; the
 // least, 20, is not tried.
 func carries(q question, seed uint64) float64 {
-	const least, steps = 20, 63 // up to 7,300
-	rate := func(i int) float64 { return math.Round(least * math.Pow(1.1, float64(i))) }
-	q.length, q.brief = 6*time.Second, true
+	const least, steps = 20, 33 // up to 6,900
+	rate := func(i int) float64 { return math.Round(least * math.Pow(1.2, float64(i))) }
+	q.length, q.brief = 4*time.Second, true
 	i := sort.Search(steps-1, func(i int) bool {
 		q.rate = rate(i + 1)
 		return q.ask(seed).overloaded()

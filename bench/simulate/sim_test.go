@@ -59,7 +59,7 @@ func TestDiskSharesFlushes(t *testing.T) {
 	}
 	s.run(time.Second)
 	for i, at := range done {
-		if want := []time.Duration{1, 2, 2, 2, 2}[i] * time.Millisecond; at != want {
+		if want := time.Duration([]int{1, 2, 2, 2, 2}[i]) * time.Millisecond; at != want {
 			t.Errorf("commit %d was durable after %v, want %v", i, at, want)
 		}
 	}

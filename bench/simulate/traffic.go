@@ -78,6 +78,18 @@ func (c *cell) clients(n int) {
 	}
 }
 
+// checkers check codes, each the next one as soon as it has its answer.
+func (c *cell) checkers(n int) {
+	for range n {
+		c.checkAgain()
+	}
+}
+
+func (c *cell) checkAgain() {
+	c.running++
+	c.checkCode(&life{account: c.account(), then: c.checkAgain}, 0)
+}
+
 // history fills the cell with what a load has left behind that came before the
 // beginning: verifications that wait for their codes and their steps.
 func (c *cell) history(rate float64) {
