@@ -172,7 +172,7 @@ func (c *costs) start(b *testing.B, n int64) error {
 	row, first := newVerification(n, now)
 	row.Take("node", now.Add(10*time.Second))
 	limit := &store.Limit{Account: row.Account, PerSecond: 65_535, Now: time.Now}
-	err := c.db.WriteIn(b.Context(), store.Scope{Limit: limit, Number: row.Number}, func(tx *store.Tx) error {
+	err := c.db.WriteIn(b.Context(), store.Scope{Limit: limit, Number: row.Number, Begins: row.Account}, func(tx *store.Tx) error {
 		g, err := tx.Guard(row.Number)
 		if err != nil {
 			return err
