@@ -7,13 +7,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"countersign/internal/pgtest"
 )
-
-// leaveWithin is how soon after the answer to a start its SMS must have left, for the
-// start to count: nanoseconds.
-const leaveWithin = 1_000_000_000
 
 // proof is what was found, after a run, of what it started: by number.
 type proof struct {
@@ -96,8 +93,9 @@ type verdict struct {
 	counted, unsent, late, unwritten, unverified int
 }
 
-// judge looks at some starts. verified says that all of them must be.
-func (p *proof) judge(n numbers, lives []life, verified bool) (v verdict) {
+// judge looks at some starts, whose SMS must have left so soon after the answer.
+// verified says that all of them must be.
+func (p *proof) judge(n numbers, lives []life, within time.Duration, verified bool) (v verdict) {
 	var buf []byte
 	for i := range lives {
 		buf = n.append(buf[:0], lives[i].index)
@@ -106,7 +104,7 @@ func (p *proof) judge(n numbers, lives []life, verified bool) (v verdict) {
 		switch {
 		case !sent:
 			v.unsent++
-		case at-lives[i].answered > leaveWithin:
+		case at-lives[i].answered > within.Nanoseconds():
 			v.late++
 		case !p.rows[number]:
 			v.unwritten++
@@ -122,6 +120,6 @@ func (p *proof) judge(n numbers, lives []life, verified bool) (v verdict) {
 func (v verdict) missing() int { return v.unsent + v.late + v.unwritten + v.unverified }
 
 func (v verdict) String() string {
-	return fmt.Sprintf("%d count; of %d no SMS left, of %d it left more than a second after the answer, of %d the event or the charge is not written, %d were not verified",
+	return fmt.Sprintf("%d count; of %d no SMS left, of %d it left too long after the answer, of %d the event or the charge is not written, %d were not verified",
 		v.counted, v.unsent, v.late, v.unwritten, v.unverified)
 }

@@ -45,7 +45,7 @@ func (r *run) fail(body []byte) {
 }
 
 // answerTimeout is how long after its end a load waits for answers.
-const answerTimeout = 10 * time.Second
+const answerTimeout = 30 * time.Second
 
 // worker is one connection, which asks one thing after the other.
 type worker struct {

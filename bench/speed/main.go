@@ -44,6 +44,7 @@ type options struct {
 	finished int // verifications in the archive, beside ten thousand
 	pastRate int // whole lives a second beside the archive
 	spell    time.Duration
+	within   time.Duration // of its answer, in which the SMS of a start must have left
 	json     string
 	keep     string // where files stay; "" for nowhere
 	peers    []peer
@@ -100,6 +101,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	seconds := flags.Float64("seconds", 6, "how long each measurement takes, at most")
 	flags.StringVar(&o.keep, "dir", "", "directory, not there yet, in which databases and logs are made and stay; a temporary one if empty")
 	peers := flags.String("peers", "", "directory with adapters of peers to measure, too, such as bench/peers")
+	flags.DurationVar(&o.within, "within", time.Second, "how soon after the answer to a start its SMS must have left, for the start to count")
 	flags.StringVar(&o.json, "json", "", "file that gets what each round has measured")
 	if err := flags.Parse(args); err != nil {
 		return o, err

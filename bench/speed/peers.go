@@ -164,7 +164,7 @@ func (b *bench) peer(ctx context.Context, p *peer) (err error) {
 func (b *bench) peerCalls(ctx context.Context, s *system, g gauge) error {
 	var next atomic.Int64
 	var started []life
-	if _, err := s.closed(ctx, b.clients, b.spell/8, s.starts(&next)); err != nil {
+	if err := b.warm(ctx, s, s.starts(&next)); err != nil {
 		return err
 	}
 	res, err := b.measure(s, g, func() (*run, error) {

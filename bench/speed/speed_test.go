@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 func smoke(t *testing.T, args string) (r results, out string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "results.json")
-	o, err := parse(strings.Fields("-rounds 1 -seconds 0.3 -clients 8 -json "+file+" "+args), io.Discard)
+	o, err := parse(strings.Fields("-rounds 1 -seconds 0.3 -clients 8 -within 1m -json "+file+" "+args), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestJudge(t *testing.T) {
 	p := proof{rows: map[uint64]bool{}, ended: map[uint64]bool{}}
 	var lives []life
 	const answered = 1_800_000_000_000_000_000
-	for i, left := range []int64{-5, leaveWithin, leaveWithin + 1, 0, 0, 0} {
+	for i, left := range []int64{-5, int64(time.Second), int64(time.Second) + 1, 0, 0, 0} {
 		lives = append(lives, life{index: i, answered: answered})
 		number := string(n.append(nil, i))
 		if i != 3 { // whose message never left
@@ -270,10 +270,10 @@ func TestJudge(t *testing.T) {
 	if p.copies != 1 {
 		t.Errorf("%d copies", p.copies)
 	}
-	if got, want := p.judge(n, lives, false), (verdict{counted: 3, unsent: 1, late: 1, unwritten: 1}); got != want {
+	if got, want := p.judge(n, lives, time.Second, false), (verdict{counted: 3, unsent: 1, late: 1, unwritten: 1}); got != want {
 		t.Errorf("judge = %+v, want %+v", got, want)
 	}
-	if got, want := p.judge(n, lives, true), (verdict{counted: 1, unsent: 1, late: 1, unwritten: 1, unverified: 2}); got != want {
+	if got, want := p.judge(n, lives, time.Second, true), (verdict{counted: 1, unsent: 1, late: 1, unwritten: 1, unverified: 2}); got != want {
 		t.Errorf("judge = %+v, want %+v", got, want)
 	}
 }

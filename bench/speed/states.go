@@ -29,8 +29,11 @@ func (b *bench) idle(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
+	if err := s.stop(); err != nil {
+		return err
+	}
 	began := time.Now()
-	if err := errors.Join(s.stop(), s.start(ctx)); err != nil {
+	if err := s.start(ctx); err != nil {
 		return err
 	}
 	r := result{colServing: ms(time.Since(began))}

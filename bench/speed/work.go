@@ -186,13 +186,8 @@ func (b *bench) calls(ctx context.Context, engine string) (err error) {
 		b.log("%s on %s: %.0f/s", what, engine, res[colRate])
 		return nil
 	}
-	// What a server does for the first time takes longer.
-	warm, err := sys.closed(ctx, b.clients, b.spell/8, sys.whole(&next))
-	if err != nil {
+	if err := b.warm(ctx, sys, sys.whole(&next)); err != nil {
 		return err
-	}
-	if warm.wrong > 0 {
-		return fmt.Errorf("warm up on %s: %d wrong answers, the first of which is %.300q", engine, warm.wrong, warm.first)
 	}
 	err = phase("start", func() func(*worker) (bool, error) { return sys.starts(&next) })
 	started = lives["start"]
@@ -214,6 +209,19 @@ func (b *bench) calls(ctx context.Context, engine string) (err error) {
 	return b.prove(ctx, s, sys, found, lives)
 }
 
+// warm asks for a while without counting: what a server does for the first time takes
+// longer.
+func (b *bench) warm(ctx context.Context, sys *system, next func(*worker) (bool, error)) error {
+	r, err := sys.closed(ctx, b.clients, b.spell/8, next)
+	if err != nil {
+		return fmt.Errorf("warm up: %w", err)
+	}
+	if r.wrong > 0 {
+		return fmt.Errorf("warm up: %d wrong answers, the first of which is %.300q", r.wrong, r.first)
+	}
+	return nil
+}
+
 // prove stops the server, and looks whether what it answered is true.
 func (b *bench) prove(ctx context.Context, s *server, sys *system, found map[string]result, lives map[string][]life) error {
 	if err := s.stop(); err != nil {
@@ -230,7 +238,7 @@ func (b *bench) prove(ctx context.Context, s *server, sys *system, found map[str
 		if len(list) == 0 {
 			continue
 		}
-		v := p.judge(sys.numbers, list, what == "life")
+		v := p.judge(sys.numbers, list, b.within, what == "life")
 		if v.missing() > 0 {
 			b.miss("%s on %s: %s", what, sys.name, v)
 		}
