@@ -28,7 +28,7 @@ type balances map[string]*balance
 
 const balanceColumns = `key, balance, daily_cap, spend_day, spent`
 
-func (b balances) scan(from interface{ Scan(dest ...any) error }) error {
+func (b balances) scan(from scanner) error {
 	var key string
 	var row balance
 	err := from.Scan(&key, &row.amount, &row.dailyCap, &row.day, &row.spent)

@@ -8,11 +8,14 @@ import (
 	"countersign/internal/verify"
 )
 
+const addCheck change = `INSERT INTO checks (verification, seq, generation, code, valid, ip_address, received_at)
+	SELECT new.verification, (SELECT COUNT(*) FROM checks WHERE checks.verification = new.verification),
+		new.generation, new.code, new.valid, new.ip_address, new.received_at
+	FROM new (verification BYTEA, generation INT, code BYTEA, valid BOOLEAN, ip_address TEXT, received_at BIGINT)`
+
 // AddCheck adds a code submission to the history.
 func (tx *Tx) AddCheck(c verify.Check) error {
-	err := tx.send(`INSERT INTO checks (verification, seq, generation, code, valid, ip_address, received_at)
-		SELECT $1, COUNT(*), $2, $3, $4, $5, $6 FROM checks WHERE verification = $1`,
-		c.Verification[:], c.Generation, tx.seal.sealPIN(forCode, c.Code, c.Verification, c.Generation),
+	err := tx.change(addCheck, c.Verification, c.Verification[:], c.Generation, tx.seal.sealPIN(forCode, c.Code, c.Verification, c.Generation),
 		c.Valid, c.IPAddress, millis(c.ReceivedAt))
 	if err != nil {
 		return fmt.Errorf("add check to %s: %w", c.Verification, err)

@@ -12,7 +12,7 @@ const eventColumns = `id, verification, seq, channel, generation, state, attempt
 
 // AddEvent adds a delivery attempt.
 func (tx *Tx) AddEvent(e verify.Event) error {
-	err := tx.insert(eventsTable,
+	err := tx.change(addEvent, e.Verification,
 		e.ID[:], e.Verification[:], e.Seq, string(e.Channel), e.Generation, string(e.State), e.Attempt,
 		millis(e.StartedAt), e.Carrier, e.Error, int64(e.Cost))
 	if err != nil {
@@ -21,20 +21,23 @@ func (tx *Tx) AddEvent(e verify.Event) error {
 	return nil
 }
 
-const eventsTable table = `events (` + eventColumns + `)`
+const addEvent change = `INSERT INTO events (` + eventColumns + `)`
 
 // SaveEvent writes what became of an event that was handed over. One whose outcome
 // is already known keeps it: a zombie's write changes nothing. What it costs is added
 // by AddCost.
 func (tx *Tx) SaveEvent(e verify.Event) error {
-	err := tx.send(`UPDATE events SET state = $1, attempt = $2, carrier = $3, error = $4
-		WHERE verification = $5 AND seq = $6 AND attempt <= $2 AND (state = 'submitting' OR (state = 'unknown' AND $1 <> 'submitting'))`,
-		string(e.State), e.Attempt, e.Carrier, e.Error, e.Verification[:], e.Seq)
+	err := tx.change(saveEvent, e.Verification, string(e.State), e.Attempt, e.Carrier, e.Error, e.Verification[:], e.Seq)
 	if err != nil {
 		return fmt.Errorf("save event %s: %w", e.ID, err)
 	}
 	return nil
 }
+
+const saveEvent change = `UPDATE events SET state = new.state, attempt = new.attempt, carrier = new.carrier, error = new.error
+	FROM new (state TEXT, attempt INT, carrier TEXT, error TEXT, verification BYTEA, seq INT)
+	WHERE events.verification = new.verification AND events.seq = new.seq AND events.attempt <= new.attempt
+		AND (events.state = 'submitting' OR (events.state = 'unknown' AND new.state <> 'submitting'))`
 
 // SaveLate writes what a carrier answered in the end. It tells the outcome of an
 // event that was not known before; that a carrier took it also counts when another

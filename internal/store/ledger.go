@@ -197,7 +197,7 @@ func (tx *Tx) postOnce(key string, v verify.Verification, kind string, amount ve
 		return false, nil
 	}
 	tx.posts[key] = true
-	err = tx.insert(ledgerTable, key, v.PaidBy(), kind, int64(amount), millis(now), subAccount(v))
+	err = tx.change(addEntry, v.ID, key, v.PaidBy(), kind, int64(amount), millis(now), subAccount(v))
 	if err != nil {
 		return false, fmt.Errorf("post to ledger: %w", err)
 	}
@@ -217,7 +217,7 @@ func (tx *Tx) posted(key string) (bool, error) {
 	return ok, nil
 }
 
-const ledgerTable table = `ledger (key, account, kind, amount, created_at, sub_account)`
+const addEntry change = `INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)`
 
 // counted leaves out the entries that are no part of a balance.
 const counted = `kind NOT IN ('carrier-cost', 'carried-cost')`

@@ -21,6 +21,7 @@ const listenAgain = time.Second / 2
 // falls due at now, and nodes that Listen are told once this is committed. It does
 // nothing when somebody has claimed the row since.
 func (tx *Tx) HandOver(id verify.ID, fence int64, now time.Time) error {
+	delete(tx.loaded, id)
 	err := tx.send(`UPDATE verifications SET due_at = $1 WHERE id = $2 AND fence = $3 AND node IS NOT NULL AND due_at > $1`,
 		millis(now), id[:], fence)
 	if err == nil && tx.notify != "" {

@@ -131,7 +131,7 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 		return err
 	}
 	fast := hurried(conf)
-	first := &postgresConn{cfg: fast, log: cfg.Log}
+	first := newPostgresConn(fast, cfg.Log)
 	if err = migrate(ctx, setup, db.dialect); err == nil {
 		err = first.connect(ctx)
 	}
@@ -148,7 +148,7 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	for i := range postgresWriters {
 		conn := first
 		if i > 0 { // the others connect when they are needed
-			conn = &postgresConn{cfg: fast, log: cfg.Log}
+			conn = newPostgresConn(fast, cfg.Log)
 		}
 		db.writers = append(db.writers, startWriter(conn, db.seal, db.dialect, cfg, postgresBatch))
 	}

@@ -171,7 +171,7 @@ func (c *guardColumns) args() []any { return []any{c.numbers, c.states, c.staleA
 func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 	rates := ratesOf(batch)
 	tx.guards = &guards{c, make(map[guardKey]*guardRow)}
-	tx.balances, tx.running, tx.posts = balances{}, running{}, map[string]bool{}
+	tx.balances, tx.running, tx.posts, tx.loaded = balances{}, running{}, map[string]bool{}, loaded{}
 	keys := make(map[guardKey]bool)
 	var ids [][]byte
 	for _, j := range batch {
@@ -202,11 +202,29 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 		questions = append(questions, tx.guards.lockAll(keys))
 	}
 	questions = append(questions, tx.beginnings(batch)...)
+	if len(ids) > 0 {
+		questions = append(questions, tx.load(ids))
+	}
 	if err := c.ask(questions...); err != nil {
 		return nil, err
 	}
 	tx.guards.wanted(keys)
 	return rates, c.addRates(rates)
+}
+
+// load is the question that locks verifications and loads them. One that cannot be read
+// is left to whoever asks for it.
+func (tx *Tx) load(ids [][]byte) question {
+	return question{`SELECT ` + verificationColumns + ` FROM verifications WHERE id = ANY($1) ORDER BY id` + tx.lock, []any{ids}, func(rows pgx.Rows) error {
+		r, err := scanRow(rows, tx.seal)
+		switch {
+		case err == nil:
+			tx.loaded[r.ID] = r
+		case r == nil:
+			return err
+		}
+		return nil
+	}}
 }
 
 // beginnings are the questions for what some jobs are about to begin. Payers come before

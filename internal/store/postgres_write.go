@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"countersign/internal/verify"
 )
 
 // ErrUnknown is wrapped where a connection broke while a commit was under way:
@@ -34,66 +35,50 @@ type postgresConn struct {
 	conn *pgx.Conn // nil when it was lost
 	used time.Time
 
+	changes map[change]*parsedChange
 	pending []statement // to be sent with the next
 	begun   bool        // the server has seen the BEGIN
 	failed  error       // of the first statement that failed; no other can succeed
 }
 
-// statement is one to be sent: of some rows to be inserted, where into is set.
+// statement is one to be sent. A change may be for several rows.
 type statement struct {
 	query string
 	args  []any
-	into  table
+
+	change *parsedChange      // nil for others
+	of     map[verify.ID]bool // what the rows of a change are about
 }
 
-// maxRows bounds the rows of an INSERT. PostgreSQL takes 65,535 arguments.
+// maxRows bounds the rows of a change. PostgreSQL takes 65,535 arguments.
 const maxRows = 64
 
-// queue adds the statement to those of one message. Rows are inserted by statements of
+// queue adds the statement to those of one message. Rows are changed by statements for
 // 64, 32, … 1 rows, so that there are few texts to be parsed and planned.
 func (s statement) queue(batch *pgx.Batch) {
-	if s.into == "" {
+	if s.change == nil {
 		batch.Queue(s.query, s.args...)
 		return
 	}
-	columns := s.into.columns()
-	for args, n := s.args, maxRows; len(args) > 0; n /= 2 {
-		for len(args) >= n*columns {
-			batch.Queue(insertRows(s.into, n), args[:n*columns]...)
-			args = args[n*columns:]
+	for args, n, width := s.args, maxRows, len(s.change.names); len(args) > 0; n /= 2 {
+		for len(args) >= n*width {
+			batch.Queue(s.change.many(n), args[:n*width]...)
+			args = args[n*width:]
 		}
 	}
 }
 
 // statements is how many queue adds.
 func (s statement) statements() int {
-	if s.into == "" {
+	if s.change == nil {
 		return 1
 	}
-	rows := len(s.args) / s.into.columns()
+	rows := len(s.args) / len(s.change.names)
 	return rows/maxRows + bits.OnesCount(uint(rows%maxRows))
 }
 
-// columns counts those of a table that rows are given for.
-func (t table) columns() int { return strings.Count(string(t), ",") + 1 }
-
-// insertRows is the text that inserts some rows.
-func insertRows(into table, rows int) string {
-	columns := into.columns()
-	b := make([]byte, 0, len(into)+24+rows*columns*6)
-	b = append(append(append(b, "INSERT INTO "...), into...), " VALUES "...)
-	for i := range rows * columns {
-		switch {
-		case i == 0:
-			b = append(b, '(')
-		case i%columns == 0:
-			b = append(b, "), ("...)
-		default:
-			b = append(b, ", "...)
-		}
-		b = strconv.AppendInt(append(b, '$'), int64(i+1), 10)
-	}
-	return string(append(b, ')'))
+func newPostgresConn(cfg *pgx.ConnConfig, log *slog.Logger) *postgresConn {
+	return &postgresConn{cfg: cfg, log: log, changes: map[change]*parsedChange{}}
 }
 
 // idleCheck is after what time a connection is asked whether it still works,
@@ -267,20 +252,26 @@ func (c *postgresConn) send(query string, args []any) error {
 	return c.failed
 }
 
-// insert puts the row to those of its table that are to be inserted, unless something
-// else was sent after them.
-func (c *postgresConn) insert(into table, row []any) error {
+// change puts the row to others for which the same is to be done, unless something that
+// may be about the same verification was sent after them.
+func (c *postgresConn) change(ch change, of verify.ID, row []any) error {
 	if c.failed != nil {
 		return c.failed
 	}
+	parsed := c.changes[ch]
+	if parsed == nil {
+		parsed = ch.parse()
+		c.changes[ch] = parsed
+	}
 	row = storable(row)
-	for i := len(c.pending) - 1; i >= 0 && c.pending[i].into != ""; i-- {
-		if c.pending[i].into == into {
-			c.pending[i].args = append(c.pending[i].args, row...)
+	for i := len(c.pending) - 1; i >= 0 && c.pending[i].change != nil && !c.pending[i].of[of]; i-- {
+		if s := &c.pending[i]; s.change == parsed {
+			s.args, s.of[of] = append(s.args, row...), true
 			return nil
 		}
 	}
-	c.pending = append(c.pending, statement{query: "INSERT", into: into, args: row})
+	verb, _, _ := strings.Cut(parsed.head, " ")
+	c.pending = append(c.pending, statement{query: verb, args: row, change: parsed, of: map[verify.ID]bool{of: true}})
 	return nil
 }
 

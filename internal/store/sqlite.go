@@ -12,6 +12,8 @@ import (
 
 	"modernc.org/sqlite" // pure Go, so the binary needs no C library
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"countersign/internal/verify"
 )
 
 // sqliteReads is enough to keep two cores busy; SQLite readers do not block.
@@ -99,7 +101,7 @@ func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (wri
 	if err != nil {
 		return nil, err
 	}
-	return &sqliteConn{db: write, conn: conn, log: cfg.Log, stmts: map[string]*sql.Stmt{}, inserts: map[table]string{}}, nil
+	return &sqliteConn{db: write, conn: conn, log: cfg.Log, stmts: map[string]*sql.Stmt{}, changes: map[change]string{}}, nil
 }
 
 // sqliteConn writes to a file. A batch has no savepoints, for which SQLite would keep a
@@ -112,7 +114,7 @@ type sqliteConn struct {
 	log   *slog.Logger
 	stmts map[string]*sql.Stmt // prepared on conn
 
-	inserts map[table]string // their texts
+	changes map[change]string // their texts for one row
 }
 
 func (c *sqliteConn) close() error {
@@ -218,11 +220,11 @@ func (c *sqliteConn) send(query string, args []any) error {
 	return err
 }
 
-func (c *sqliteConn) insert(into table, row []any) error {
-	query := c.inserts[into]
+func (c *sqliteConn) change(ch change, _ verify.ID, row []any) error {
+	query := c.changes[ch]
 	if query == "" {
-		query = "INSERT INTO " + string(into) + " VALUES (" + placeholders(len(row)) + ")"
-		c.inserts[into] = query
+		query = ch.parse().one()
+		c.changes[ch] = query
 	}
 	return c.send(query, row)
 }

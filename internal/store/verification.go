@@ -113,7 +113,7 @@ func (tx *Tx) Insert(r *Row, first verify.Event) error {
 		payee = sql.NullString{String: r.Payment.Payee, Valid: true}
 		amount = sql.NullString{String: r.Payment.Amount, Valid: true}
 	}
-	err = tx.insert(verificationsTable,
+	err = tx.change(addVerification, r.ID,
 		r.ID[:], r.Account, r.Number, r.Country, r.Brand, payee, amount, r.Sender, r.Locale,
 		r.CodeLength, !r.ChosenPIN.IsZero(), steps, int64(r.Price), millis(r.SubmittedAt),
 		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(forPIN, r.PIN, r.ID, r.Generation), r.Generation,
@@ -128,15 +128,11 @@ func (tx *Tx) Insert(r *Row, first verify.Event) error {
 	return tx.AddEvent(first)
 }
 
-const verificationsTable table = `verifications (` + verificationColumns + `)`
+const addVerification change = `INSERT INTO verifications (` + verificationColumns + `)`
 
 // Save writes what may change in a verification, and its claim.
 func (tx *Tx) Save(r *Row) error {
-	err := tx.send(`UPDATE verifications SET
-			status = $1, finalized_at = $2, pin = $3, generation = $4, pin_expires_at = $5, tries = $6,
-			events = $7, first_event_at = $8, last_event_at = $9, last_event_id = $10, step_at = $11,
-			due_at = $12, node = $13, fence = $14, paid = $15, unsent = $16
-		WHERE id = $17`,
+	err := tx.change(saveVerification, r.ID,
 		string(r.Status), millisOrNull(r.FinalizedAt), tx.seal.sealPIN(forPIN, r.PIN, r.ID, r.Generation), r.Generation,
 		millis(r.PINExpiresAt), r.Tries,
 		r.Events, millis(r.FirstEventAt), millis(r.LastEventAt), r.LastEventID[:], millisOrNull(r.DueAt),
@@ -149,17 +145,30 @@ func (tx *Tx) Save(r *Row) error {
 	return nil
 }
 
+const saveVerification change = `UPDATE verifications SET
+		status = new.status, finalized_at = new.finalized_at, pin = new.pin, generation = new.generation,
+		pin_expires_at = new.pin_expires_at, tries = new.tries, events = new.events, first_event_at = new.first_event_at,
+		last_event_at = new.last_event_at, last_event_id = new.last_event_id, step_at = new.step_at, due_at = new.due_at,
+		node = new.node, fence = new.fence, paid = new.paid, unsent = new.unsent
+	FROM new (status TEXT, finalized_at BIGINT, pin BYTEA, generation INT, pin_expires_at BIGINT, tries INT, events INT,
+		first_event_at BIGINT, last_event_at BIGINT, last_event_id BYTEA, step_at BIGINT, due_at BIGINT, node TEXT, fence BIGINT,
+		paid BOOLEAN, unsent BOOLEAN, id BYTEA)
+	WHERE verifications.id = new.id`
+
 // Release gives back the claim that was made with fence, so that the next step
 // falls due in its time. It does nothing when somebody has claimed the row since, or
 // when the outcome of another event is open: the end of the lease brings that up.
 func (tx *Tx) Release(id verify.ID, fence int64) error {
-	err := tx.send(`UPDATE verifications SET due_at = step_at, node = NULL WHERE id = $1 AND fence = $2
-		AND NOT EXISTS (SELECT 1 FROM events WHERE verification = $1 AND state = 'submitting')`, id[:], fence)
-	if err != nil {
+	if err := tx.change(release, id, id[:], fence); err != nil {
 		return fmt.Errorf("release verification %s: %w", id, err)
 	}
 	return nil
 }
+
+const release change = `UPDATE verifications SET due_at = step_at, node = NULL
+	FROM new (id BYTEA, fence BIGINT)
+	WHERE verifications.id = new.id AND verifications.fence = new.fence
+		AND NOT EXISTS (SELECT 1 FROM events WHERE events.verification = new.id AND events.state = 'submitting')`
 
 // Renew lets a claim that was made with fence hold until the given time, but not
 // past the time of the next step. It does nothing when somebody has claimed the row
@@ -167,6 +176,7 @@ func (tx *Tx) Release(id verify.ID, fence int64) error {
 // gives claims back holds many, as one that renews does, and they would wait for each
 // other.
 func (tx *Tx) Renew(id verify.ID, fence int64, until time.Time) error {
+	delete(tx.loaded, id)
 	err := tx.send(`UPDATE verifications SET due_at = CASE WHEN step_at < $1 THEN step_at ELSE $1 END
 		WHERE id IN (SELECT id FROM verifications
 			WHERE id = $2 AND fence = $3 AND node IS NOT NULL AND due_at < $1`+tx.claim+`)`, millis(until), id[:], fence)
@@ -178,18 +188,35 @@ func (tx *Tx) Renew(id verify.ID, fence int64, until time.Time) error {
 
 // Postpone keeps a row that cannot be worked on from falling due before until.
 func (tx *Tx) Postpone(id verify.ID, until time.Time) error {
+	delete(tx.loaded, id)
 	return tx.send(`UPDATE verifications SET due_at = $1 WHERE id = $2`, millis(until), id[:])
+}
+
+// loaded are verifications that were loaded, and locked, before the jobs of a batch
+// began. Each is used once, and not after anything has changed it.
+type loaded map[verify.ID]*Row
+
+func (l loaded) take(id verify.ID) *Row {
+	r := l[id]
+	delete(l, id)
+	return r
 }
 
 // Get loads an account's verification to change it. ok is false when there is
 // none.
 func (tx *Tx) Get(account string, id verify.ID) (r *Row, ok bool, err error) {
+	if r := tx.loaded.take(id); r != nil {
+		return r, r.Account == account, nil
+	}
 	return tx.one(`SELECT `+verificationColumns+` FROM verifications WHERE id = $1 AND account = $2`, id[:], account)
 }
 
 // Find loads a verification to change it, whoever's it is. ok is false when there
 // is none.
 func (tx *Tx) Find(id verify.ID) (r *Row, ok bool, err error) {
+	if r := tx.loaded.take(id); r != nil {
+		return r, true, nil
+	}
 	return tx.one(`SELECT `+verificationColumns+` FROM verifications WHERE id = $1`, id[:])
 }
 
@@ -292,7 +319,7 @@ func (tx *Tx) Due(now time.Time, limit int) (due []*Row, broken map[verify.ID]er
 
 // scanRow reads one row. With an error it still returns the row when at least
 // the id is known.
-func scanRow(rows rows, seal *sealer) (*Row, error) {
+func scanRow(from scanner, seal *sealer) (*Row, error) {
 	var (
 		r                                  Row
 		id, sealed, lastEvent              []byte
@@ -302,7 +329,7 @@ func scanRow(rows rows, seal *sealer) (*Row, error) {
 		submitted, pinExpires, first, last int64
 		finalized, stepAt, dueAt           sql.NullInt64
 	)
-	if err := rows.Scan(&id, &r.Account, &r.Number, &r.Country, &r.Brand, &payee, &amount, &r.Sender, &r.Locale,
+	if err := from.Scan(&id, &r.Account, &r.Number, &r.Country, &r.Brand, &payee, &amount, &r.Sender, &r.Locale,
 		&r.CodeLength, &chosen, &steps, &r.Price, &submitted,
 		&r.Status, &finalized, &sealed, &r.Generation, &pinExpires, &r.Tries, &r.Events,
 		&first, &last, &lastEvent, &stepAt, &dueAt, &node, &r.Fence,

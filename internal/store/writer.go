@@ -64,7 +64,7 @@ type writeConn interface {
 	// to know: its error may come with a later one, or at the end of the job.
 	exec(query string, args []any) (changed int64, err error)
 	send(query string, args []any) error
-	insert(into table, row []any) error // is send for one new row
+	change(c change, of verify.ID, row []any) error // is send for a change
 	query(query string, args []any) (rows, error)
 }
 
@@ -75,6 +75,9 @@ type rows interface {
 	Err() error
 	Close() error
 }
+
+// scanner is a row that can be read.
+type scanner interface{ Scan(dest ...any) error }
 
 func startWriter(conn writeConn, seal *sealer, d dialect, cfg Config, maxBatch int) *writer {
 	w := &writer{
@@ -234,17 +237,9 @@ type Tx struct {
 	balances balances
 	guards   *guards         // nil where each is read when it is asked for
 	running  running         // nil likewise
+	loaded   loaded          // nil likewise
 	posts    map[string]bool // keys of the ledger that were posted; nil where a look at it costs nothing
 	careful  bool            // the work came to nothing once, because of what was not looked at
-}
-
-// A table says where rows are inserted: its name and the columns that they give.
-type table string
-
-// insert adds a row. As with send, its error may come later.
-func (tx *Tx) insert(into table, row ...any) error {
-	tx.changed = true
-	return tx.conn.insert(into, row)
 }
 
 // exec runs a statement and returns the number of rows that it changed.

@@ -1,0 +1,102 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"countersign/internal/verify"
+)
+
+// A change is a statement for one row that is about a verification, written so that it
+// is one for several such rows, too: where a statement costs more than a row, those of a
+// batch are carried out together. It takes one of two forms.
+//
+//	INSERT INTO table (column, …)
+//	statement FROM new (column TYPE, …) WHERE condition
+//
+// In the second, new.column names what is given for a row, and the types are those of
+// PostgreSQL; the condition may be missing.
+type change string
+
+// change carries out c for a row. As with send, its error may come later.
+func (tx *Tx) change(c change, of verify.ID, row ...any) error {
+	tx.changed = true
+	delete(tx.loaded, of)
+	return tx.conn.change(c, of, row)
+}
+
+// parsedChange is a change in its parts.
+type parsedChange struct {
+	head, rest string
+	names      []string
+	kinds      []string // nil in the first form
+}
+
+func (c change) parse() *parsedChange {
+	head, tail, second := strings.Cut(string(c), "FROM new (")
+	p := &parsedChange{head: strings.TrimSpace(head)}
+	if !second {
+		_, tail, _ = strings.Cut(head, "(")
+	}
+	list, rest, _ := strings.Cut(tail, ")")
+	p.rest = strings.TrimSpace(rest)
+	for field := range strings.SplitSeq(list, ",") {
+		name, kind, _ := strings.Cut(strings.TrimSpace(field), " ")
+		p.names = append(p.names, name)
+		if second {
+			p.kinds = append(p.kinds, kind)
+		}
+	}
+	return p
+}
+
+// one is the statement for a single row, whose columns are its arguments.
+func (p *parsedChange) one() string {
+	if p.kinds == nil {
+		return p.many(1)
+	}
+	order := make([]int, len(p.names))
+	for i := range order {
+		order[i] = i
+	}
+	// A name that begins like another comes first.
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(len(p.names[b]), len(p.names[a])) })
+	text := p.head + " " + p.rest
+	for _, i := range order {
+		text = strings.ReplaceAll(text, "new."+p.names[i], "$"+strconv.Itoa(i+1))
+	}
+	return text
+}
+
+// many is the statement for some rows.
+func (p *parsedChange) many(rows int) string {
+	b := append(make([]byte, 0, 256+8*rows*len(p.names)), p.head...)
+	if p.kinds == nil {
+		return string(p.appendValues(append(b, ' '), rows))
+	}
+	b = p.appendValues(append(b, " FROM ("...), rows)
+	b = append(append(append(b, ") new ("...), strings.Join(p.names, ", ")...), ") "...)
+	return string(append(b, p.rest...))
+}
+
+// appendValues adds the VALUES of some rows. The first says what their columns are.
+func (p *parsedChange) appendValues(b []byte, rows int) []byte {
+	b = append(b, "VALUES "...)
+	for i := range rows * len(p.names) {
+		switch {
+		case i == 0:
+			b = append(b, '(')
+		case i%len(p.names) == 0:
+			b = append(b, "), ("...)
+		default:
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(append(b, '$'), int64(i+1), 10)
+		if i < len(p.kinds) {
+			b = append(append(b, "::"...), p.kinds[i]...)
+		}
+	}
+	return append(b, ')')
+}
