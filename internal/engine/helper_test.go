@@ -25,6 +25,9 @@ import (
 
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
+// catalog is what all engines here say; to read it takes longer than most tests.
+var catalog = sync.OnceValues(message.New)
+
 // at is the time s seconds after the start.
 func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
 
@@ -85,7 +88,7 @@ func setUpNode(t *testing.T, database string, key store.Key, clock *clockwork.Fa
 	var err error
 	b.db, err = store.Open(t.Context(), store.Config{Database: b.path, Key: key, Log: slog.New(slog.DiscardHandler), Serve: true})
 	must(t, err)
-	messages, err := message.New()
+	messages, err := catalog()
 	must(t, err)
 	router, err := deliver.NewRouter(deliver.RouterConfig{
 		Routes: []deliver.Route{{Carriers: []string{"phone"}}}, Carriers: map[string]deliver.Carrier{"phone": b.carrier}, Now: b.clock.Now,

@@ -104,16 +104,6 @@ func Prepared(t testing.TB, name string, prepare func(ctx context.Context, url s
 	return s.Create(t, name)
 }
 
-// Chosen is the database for a test that runs on either engine: the file at path,
-// or one as Prepared makes it when COUNTERSIGN_TEST_DATABASE is "postgres".
-func Chosen(t testing.TB, path, name string, prepare func(ctx context.Context, url string) error) string {
-	t.Helper()
-	if os.Getenv("COUNTERSIGN_TEST_DATABASE") == "postgres" {
-		return Prepared(t, name, prepare)
-	}
-	return path
-}
-
 // Open opens a database, of either engine, past whoever uses it.
 func Open(database string) (*sql.DB, error) {
 	if strings.HasPrefix(database, "postgres://") {

@@ -48,7 +48,7 @@ func engines(t *testing.T, keep retention.Keep, test func(*house)) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(build(t, filepath.Join(t.TempDir(), "countersign.db"), keep))
+		test(build(t, pgtest.File(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate), keep))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()

@@ -243,7 +243,7 @@ func engines(t *testing.T, test func(t *testing.T, database string)) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, filepath.Join(t.TempDir(), "countersign.db"))
+		test(t, pgtest.File(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()

@@ -19,7 +19,7 @@ func TestStore(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		testStore(t, func(t *testing.T) *store.DB {
-			return openFile(t, filepath.Join(t.TempDir(), "countersign.db"), key)
+			return openFile(t, pgtest.File(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate), key)
 		})
 	})
 	t.Run("postgres", func(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"countersign/internal/pgtest"
 )
 
 // These tests are inside the package, because only here can the writer be held
@@ -20,7 +22,7 @@ import (
 
 func openTemp(t *testing.T) *DB {
 	t.Helper()
-	db := openPath(t, filepath.Join(t.TempDir(), "countersign.db"))
+	db := openPath(t, pgtest.File(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", Migrate))
 	t.Cleanup(func() { _ = db.Close() }) // a test may have closed it
 	return db
 }
