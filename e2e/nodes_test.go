@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// defaultTroubles is how often something goes wrong in TestNodes, which takes a
-	// minute and a half; COUNTERSIGN_TROUBLES asks for more.
-	defaultTroubles = 30
+	// defaultTroubles is how often something goes wrong in TestNodes, which takes two
+	// minutes; COUNTERSIGN_TROUBLES asks for more, as "make torture" does.
+	defaultTroubles = 20
 	nodesLease      = 10 * time.Second
 )
 
