@@ -58,8 +58,8 @@ lint: $(LINT) ## look for mistakes with golangci-lint
 
 .PHONY: fuzz
 fuzz: ## feed each fuzz target for a minute (FUZZTIME=)
-	@go test -list '^Fuzz' ./cmd/... ./internal/... \
-	| awk '/^Fuzz/ { found[n++] = $$1 } $$1 == "ok" { while (n) print $$2, found[--n] }' \
+	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd internal | sort \
+	| sed 's|^\(.*\)/[^/]*:func |./\1 |' \
 	| while read -r package target; do \
 		echo "$$target in $$package for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
