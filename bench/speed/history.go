@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,13 +17,10 @@ import (
 // historyMonths is over how long the archive goes back.
 const historyMonths = 13
 
-// littleHistory is what a history is compared with.
-const littleHistory = 10_000
-
 // histories measures beside a short history and a long one.
 func (b *bench) histories(ctx context.Context) error {
 	for _, engine := range []string{"sqlite", "postgres"} {
-		for _, finished := range []int{littleHistory, b.finished} {
+		for _, finished := range slices.Compact([]int{b.little, b.finished}) {
 			if err := b.history(ctx, engine, finished); err != nil {
 				return err
 			}
@@ -39,7 +37,7 @@ func beside(engine string, finished int) string {
 func (b *bench) historyComparisons() (list []comparison) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		for _, column := range []string{colStart + "p99", colCheck + "p99"} {
-			list = append(list, comparison{beside(engine, b.finished), beside(engine, littleHistory), column, "≤ 1.5"})
+			list = append(list, comparison{beside(engine, b.finished), beside(engine, b.little), column, "≤ 1.5"})
 		}
 	}
 	return list

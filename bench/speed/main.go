@@ -41,7 +41,8 @@ type options struct {
 
 	waiting  int // verifications that wait for their second message
 	dueRate  int // how many of them fall due in a second
-	finished int // verifications in the archive, beside ten thousand
+	finished int // verifications in the archive
+	little   int // and in one that it is compared with
 	pastRate int // whole lives a second beside the archive
 	spell    time.Duration
 	within   time.Duration // of its answer, in which the SMS of a start must have left
@@ -96,7 +97,8 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags.IntVar(&o.rate, "rate", 2000, "whole lives a second in the open loop")
 	flags.IntVar(&o.waiting, "waiting", 1_000_000, "of the work waiting: how many verifications wait")
 	flags.IntVar(&o.dueRate, "due-rate", 1000, "how many of them fall due in a second")
-	flags.IntVar(&o.finished, "finished", 1_000_000, "of the work history: how many are in the archive, beside ten thousand")
+	flags.IntVar(&o.finished, "finished", 1_000_000, "of the work history: how many are in the archive")
+	flags.IntVar(&o.little, "little", 10_000, "how many are in the one that it is compared with")
 	flags.IntVar(&o.pastRate, "past-rate", 500, "whole lives a second beside the archive")
 	seconds := flags.Float64("seconds", 6, "how long each measurement takes, at most")
 	flags.StringVar(&o.keep, "dir", "", "directory, not there yet, in which databases and logs are made and stay; a temporary one if empty")
@@ -119,7 +121,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 		}
 		o.phases[name] = true
 	}
-	if flags.NArg() > 0 || min(o.rounds, o.clients, o.rate, o.waiting, o.dueRate, o.finished, o.pastRate) < 1 || o.spell <= 0 {
+	if flags.NArg() > 0 || min(o.rounds, o.clients, o.rate, o.waiting, o.dueRate, o.finished, o.little, o.pastRate) < 1 || o.spell <= 0 {
 		return o, errors.New("all numbers must be more than 0, and nothing but flags is taken")
 	}
 	if most := newNumbers().count(); o.waiting > most {
