@@ -41,6 +41,10 @@ func TestSimulation(t *testing.T) {
 		n = number(t, text)
 	}
 	var next, verifications, messagesSent, crashes atomic.Uint64
+	if text := os.Getenv("COUNTERSIGN_FIRST_SEED"); text != "" { // so that a long run can be made in parts
+		next.Store(number(t, text) - 1)
+		n += next.Load()
+	}
 	var hands sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		hands.Go(func() {
