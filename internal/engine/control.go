@@ -13,7 +13,7 @@ import (
 // when it is refused.
 func (e *Engine) Cancel(ctx context.Context, account verify.Account, id verify.ID) error {
 	var cancelled verify.Verification
-	err := e.write(ctx, on(account, id, func(tx *store.Tx, row *store.Row) error {
+	err := e.writeIn(ctx, store.Scope{Changes: id}, on(account, id, func(tx *store.Tx, row *store.Row) error {
 		v, err := row.Cancel(e.now())
 		if err != nil {
 			return err

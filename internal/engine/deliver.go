@@ -158,7 +158,7 @@ func notSent(err error) bool { return errors.Is(err, deliver.ErrNotSent) }
 // again counts another attempt, if the event may have one, before it is made.
 func (e *Engine) again(d *delivery) bool {
 	ok := false
-	err := e.write(e.sendCtx, func(tx *store.Tx) error {
+	err := e.writeIn(e.sendCtx, store.Scope{Changes: d.v.ID}, func(tx *store.Tx) error {
 		ok = false
 		event, found, err := tx.Event(d.event.Key())
 		if err != nil || !found { // as it is stored: another node may have made it
@@ -233,7 +233,7 @@ func (e *Engine) finish(d delivery, sub deliver.Submission) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		now := e.now()
 		var hastened bool
-		err := e.write(context.WithoutCancel(e.sendCtx), func(tx *store.Tx) (err error) {
+		err := e.writeIn(context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}, func(tx *store.Tx) (err error) {
 			hastened = false
 			if pause > firstPause { // it failed: since this node stood still until all had moved to the archive?
 				if _, there, err := tx.Event(d.event.Key()); err != nil || !there {
@@ -264,7 +264,7 @@ func (e *Engine) handOver(d delivery) {
 	if !e.cfg.Store.Shared() {
 		return
 	}
-	err := e.write(context.WithoutCancel(e.sendCtx), func(tx *store.Tx) error { return tx.HandOver(d.v.ID, d.fence, e.now()) })
+	err := e.writeIn(context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}, func(tx *store.Tx) error { return tx.HandOver(d.v.ID, d.fence, e.now()) })
 	if err != nil {
 		e.cfg.Log.Warn("message not handed over", "event_id", d.event.ID.String(), "error", err)
 	}

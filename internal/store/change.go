@@ -17,7 +17,8 @@ import (
 //	statement FROM new (column TYPE, …) WHERE condition
 //
 // In the second, new.column names what is given for a row, and the types are those of
-// PostgreSQL; the condition may be missing.
+// PostgreSQL. The condition may be missing; it begins with table.key = new.column, by
+// which an index finds the row.
 type change string
 
 // change carries out c for a row. As with send, its error may come later.
@@ -78,7 +79,28 @@ func (p *parsedChange) many(rows int) string {
 	}
 	b = p.appendValues(append(b, " FROM ("...), rows)
 	b = append(append(append(b, ") new ("...), strings.Join(p.names, ", ")...), ") "...)
-	return string(append(b, p.rest...))
+	return string(p.appendKeys(append(b, p.rest...), rows))
+}
+
+// appendKeys says once more which rows are meant, so that they are found by the index
+// even where the planner, for want of statistics, would rather go through the table for
+// each.
+func (p *parsedChange) appendKeys(b []byte, rows int) []byte {
+	condition, found := strings.CutPrefix(p.rest, "WHERE ")
+	if !found {
+		return b
+	}
+	key, after, _ := strings.Cut(condition, " = new.")
+	column, _, _ := strings.Cut(after, " ")
+	at := slices.Index(p.names, strings.TrimSpace(column))
+	b = append(append(append(b, " AND "...), key...), " = ANY (ARRAY["...)
+	for row := range rows {
+		if row > 0 {
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(append(b, '$'), int64(row*len(p.names)+at+1), 10)
+	}
+	return append(append(append(b, "]::"...), p.kinds[at]...), "[])"...)
 }
 
 // appendValues adds the VALUES of some rows. The first says what their columns are.

@@ -108,6 +108,19 @@ func hurried(cfg *pgx.ConnConfig) *pgx.ConnConfig {
 	return cfg
 }
 
+// sure gives cfg the settings under which a writer's statements are planned once, and
+// always by an index, as all of them are meant. A server that knows nothing of a table
+// yet takes it for small, would read the whole of it for each batch, and keep to that
+// while it grows, until it is analysed.
+func sure(cfg *pgx.ConnConfig) *pgx.ConnConfig {
+	cfg = cfg.Copy()
+	for _, name := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"} {
+		cfg.RuntimeParams[name] = "off"
+	}
+	cfg.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	return cfg
+}
+
 // deadlineConn gives up on a server that does not answer: every question sets the
 // time by which its answer must be there.
 type deadlineConn struct{ net.Conn }
@@ -131,7 +144,7 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 		return err
 	}
 	fast := hurried(conf)
-	first := newPostgresConn(fast, cfg.Log)
+	first := newPostgresConn(sure(fast), cfg.Log)
 	if err = migrate(ctx, setup, db.dialect); err == nil {
 		err = first.connect(ctx)
 	}
@@ -148,7 +161,7 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	for i := range postgresWriters {
 		conn := first
 		if i > 0 { // the others connect when they are needed
-			conn = newPostgresConn(fast, cfg.Log)
+			conn = newPostgresConn(sure(fast), cfg.Log)
 		}
 		db.writers = append(db.writers, startWriter(conn, db.seal, db.dialect, cfg, postgresBatch))
 	}

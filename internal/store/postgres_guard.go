@@ -173,13 +173,17 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 	tx.guards = &guards{c, make(map[guardKey]*guardRow)}
 	tx.balances, tx.running, tx.posts, tx.loaded = balances{}, running{}, map[string]bool{}, loaded{}
 	keys := make(map[guardKey]bool)
-	var ids [][]byte
+	var ids, all [][]byte
 	for _, j := range batch {
 		if j.number != "" {
 			keys[tx.seal.hashNumber(j.number)] = true
 		}
 		if j.verification != (verify.ID{}) {
-			ids = append(ids, j.verification[:])
+			ids, all = append(ids, j.verification[:]), append(all, j.verification[:])
+			tx.loaded[j.verification] = nil
+		}
+		if j.changes != (verify.ID{}) {
+			all = append(all, j.changes[:])
 		}
 	}
 	var questions []question
@@ -202,8 +206,8 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 		questions = append(questions, tx.guards.lockAll(keys))
 	}
 	questions = append(questions, tx.beginnings(batch)...)
-	if len(ids) > 0 {
-		questions = append(questions, tx.load(ids))
+	if len(all) > 0 {
+		questions = append(questions, tx.load(all))
 	}
 	if err := c.ask(questions...); err != nil {
 		return nil, err
@@ -212,10 +216,15 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 	return rates, c.addRates(rates)
 }
 
-// load is the question that locks verifications and loads them. One that cannot be read
-// is left to whoever asks for it.
+// load is the question that locks verifications, and loads those for which there is
+// room. One that cannot be read is left to whoever asks for it. It locks all that a batch
+// is going to change in the order of their ids, so that no two batches wait for each
+// other.
 func (tx *Tx) load(ids [][]byte) question {
 	return question{`SELECT ` + verificationColumns + ` FROM verifications WHERE id = ANY($1) ORDER BY id` + tx.lock, []any{ids}, func(rows pgx.Rows) error {
+		if _, wanted := tx.loaded[verify.ID(rows.RawValues()[0])]; !wanted {
+			return nil
+		}
 		r, err := scanRow(rows, tx.seal)
 		switch {
 		case err == nil:
@@ -252,16 +261,16 @@ func (tx *Tx) beginnings(batch []job) []question {
 	if len(askers) > 0 {
 		questions = append(questions, tx.balances.lock(slices.Sorted(maps.Keys(askers))))
 	}
-	return append(questions, question{`SELECT v.account, v.number, v.id
-		FROM unnest($1::TEXT[], $2::TEXT[]) asked (account, number)
-		JOIN verifications v ON v.account = asked.account AND v.number = asked.number AND v.status = 'IN PROGRESS'`,
+	return append(questions, question{`SELECT account, number, (SELECT id FROM verifications v
+			WHERE v.account = asked.account AND v.number = asked.number AND v.status = 'IN PROGRESS')
+		FROM unnest($1::TEXT[], $2::TEXT[]) asked (account, number)`,
 		[]any{accounts, numbers}, func(rows pgx.Rows) error {
 			var (
 				key runningKey
 				id  []byte
 			)
 			err := rows.Scan(&key.account, &key.number, &id)
-			if err == nil {
+			if err == nil && id != nil {
 				tx.running[key] = verify.ID(id)
 			}
 			return err

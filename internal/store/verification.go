@@ -168,7 +168,7 @@ func (tx *Tx) Release(id verify.ID, fence int64) error {
 const release change = `UPDATE verifications SET due_at = step_at, node = NULL
 	FROM new (id BYTEA, fence BIGINT)
 	WHERE verifications.id = new.id AND verifications.fence = new.fence
-		AND NOT EXISTS (SELECT 1 FROM events WHERE events.verification = new.id AND events.state = 'submitting')`
+		AND (SELECT COUNT(*) FROM events WHERE events.verification = new.id AND events.state = 'submitting') = 0`
 
 // Renew lets a claim that was made with fence hold until the given time, but not
 // past the time of the next step. It does nothing when somebody has claimed the row

@@ -46,6 +46,7 @@ type job struct {
 
 	number       string    // whose guard it may change; "" for none
 	verification verify.ID // of whose number likewise; zero for none
+	changes      verify.ID // verification that it changes; zero for none, or for the one above
 	begins       string    // account that begins a verification for number; "" for none
 
 	do     func(*Tx) error
@@ -127,6 +128,9 @@ type Scope struct {
 	Number       string    // whose guard it may change, see Tx.Guard; "" for none
 	Verification verify.ID // of whose number likewise; zero for none
 
+	// Changes is a verification that the write changes, without its guard; zero for none.
+	Changes verify.ID
+
 	// Begins is the account that is about to begin a verification for Number, and to
 	// charge it to Account; "" for none.
 	Begins string
@@ -134,7 +138,7 @@ type Scope struct {
 
 // WriteIn is Write for what works on a scope.
 func (db *DB) WriteIn(ctx context.Context, s Scope, do func(*Tx) error) error {
-	j := job{account: s.Account, number: s.Number, verification: s.Verification, begins: s.Begins, do: do, result: make(chan error, 1)}
+	j := job{account: s.Account, number: s.Number, verification: s.Verification, changes: s.Changes, begins: s.Begins, do: do, result: make(chan error, 1)}
 	if s.Limit != nil {
 		j.account = cmp.Or(s.Account, s.Limit.Payer, s.Limit.Account)
 		if db.Shared() {
