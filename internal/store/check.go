@@ -1,8 +1,6 @@
 package store
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 
 	"countersign/internal/verify"
@@ -23,9 +21,10 @@ func (tx *Tx) AddCheck(c verify.Check) error {
 	return nil
 }
 
-func queryChecks(ctx context.Context, tx *sql.Tx, seal *sealer, id verify.ID) ([]verify.Check, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT generation, code, valid, ip_address, received_at
-		FROM checks WHERE verification = $1 ORDER BY seq`, id[:])
+const findChecks = `SELECT generation, code, valid, ip_address, received_at
+	FROM checks WHERE verification = $1 ORDER BY seq`
+
+func scanChecks(rows rows, err error, seal *sealer, id verify.ID) ([]verify.Check, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load checks: %w", err)
 	}

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 
 	"countersign/internal/verify"
@@ -74,7 +72,7 @@ func (tx *Tx) Event(key verify.EventKey) (e verify.Event, ok bool, err error) {
 
 // Events lists the events of a verification.
 func (tx *Tx) Events(id verify.ID) ([]verify.Event, error) {
-	rows, err := tx.query(`SELECT `+eventColumns+` FROM events WHERE verification = $1 ORDER BY seq`, id[:])
+	rows, err := tx.query(findEvents, id[:])
 	return scanEvents(rows, err)
 }
 
@@ -85,11 +83,7 @@ func (tx *Tx) Submitting(id verify.ID) ([]verify.Event, error) {
 	return scanEvents(rows, err)
 }
 
-func queryEvents(ctx context.Context, tx *sql.Tx, id verify.ID) ([]verify.Event, error) {
-	//nolint:rowserrcheck // scanEvents does
-	rows, err := tx.QueryContext(ctx, `SELECT `+eventColumns+` FROM events WHERE verification = $1 ORDER BY seq`, id[:])
-	return scanEvents(rows, err)
-}
+const findEvents = `SELECT ` + eventColumns + ` FROM events WHERE verification = $1 ORDER BY seq`
 
 func scanEvents(rows rows, err error) ([]verify.Event, error) {
 	if err != nil {

@@ -98,7 +98,7 @@ func openSchema(ctx context.Context, database string) (*sql.DB, dialect, error) 
 		if err := createPrivate(database); err != nil {
 			return nil, onSQLite(), err
 		}
-		db, err := openSQLite(database, 1)
+		db, err := openSQLite(database, 1, writeCache)
 		return db, onSQLite(), err
 	}
 	conf, err := parsePostgres(database)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"modernc.org/sqlite" // pure Go, so the binary needs no C library
 	sqlite3 "modernc.org/sqlite/lib"
@@ -21,21 +22,23 @@ const sqliteReads = 8
 
 // sqliteBatch is how many writes are committed together. A commit costs one flush
 // of the disk however many callers share it, so a batch takes all that wait, up to
-// a size that keeps the slowest of them quick.
-const sqliteBatch = 256
+// a size that keeps the slowest of them quick, and lets others be read from the network
+// and answered meanwhile.
+const sqliteBatch = 64
 
 // openSQLite opens the file in write-ahead mode with every commit on disk before
 // it is acknowledged (synchronous=FULL). A writer of another process (the command
-// line) is waited for, but not for longer than a client would wait for an answer.
-func openSQLite(path string, conns int) (*sql.DB, error) {
+// line) is waited for, but not for longer than a client would wait for an answer. Each
+// connection has a cache of so many KiB.
+func openSQLite(path string, conns, cache int) (*sql.DB, error) {
 	q := url.Values{"_pragma": {
 		"busy_timeout(2000)",
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(ON)",
 		"wal_autocheckpoint(4000)",
-		"cache_size(-16000)", // KiB, per connection
-		"secure_delete(ON)",  // what is deleted is overwritten; requests delete nothing
+		fmt.Sprintf("cache_size(-%d)", cache),
+		"secure_delete(ON)", // what is deleted is overwritten; requests delete nothing
 	}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String())
 	if err != nil {
@@ -56,6 +59,16 @@ func createPrivate(path string) error {
 	return f.Close()
 }
 
+// What is read is in the cache of the operating system; what is written goes through the
+// pages of every index.
+const (
+	readCache  = 2_000 // KiB, of each connection
+	writeCache = 16_000
+)
+
+// longestClaim is more than any claim lasts.
+const longestClaim = time.Minute
+
 // releaseClaims lets what a dead server held fall due at once.
 const releaseClaims = `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL AND due_at IS NOT NULL`
 
@@ -69,7 +82,7 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 	if err := createPrivate(cfg.Database); err != nil {
 		return err
 	}
-	write, err := openSQLite(cfg.Database, 1)
+	write, err := openSQLite(cfg.Database, 1, writeCache)
 	if err != nil {
 		return err
 	}
@@ -78,10 +91,10 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 		return errors.Join(err, write.Close())
 	}
 	db.writers = []*writer{startWriter(conn, db.seal, db.dialect, cfg, sqliteBatch)}
-	if db.keys, err = openSQLite(cfg.Database, 1); err != nil {
+	if db.keys, err = openSQLite(cfg.Database, 1, readCache); err != nil {
 		return err
 	}
-	db.read, err = openSQLite(cfg.Database, sqliteReads)
+	db.read, err = openSQLite(cfg.Database, sqliteReads, readCache)
 	return err
 }
 
@@ -92,8 +105,12 @@ func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (wri
 	if err := db.openKeys(ctx, write, cfg); err != nil {
 		return nil, err
 	}
-	if cfg.Serve { // whatever is held is held by a dead process
-		if _, err := write.ExecContext(ctx, releaseClaims); err != nil {
+	if cfg.Serve { // whatever is held is held by a dead process; what falls due later is held by nobody
+		now := cfg.Now
+		if now.IsZero() {
+			now = time.Now()
+		}
+		if _, err := write.ExecContext(ctx, releaseClaims+` AND due_at <= $1`, millis(now.Add(longestClaim))); err != nil {
 			return nil, err
 		}
 	}

@@ -61,7 +61,7 @@ type Config struct {
 	// ReadKey, if not nil, reads the key file again, so that one which was replaced is
 	// taken up without a restart.
 	ReadKey func() (Key, error)
-	// Now is when keys of a new database are made; zero for the time of the machine.
+	// Now is when the database is opened; zero for the time of the machine.
 	Now time.Time
 
 	// Serve claims an SQLite file for this process: it fails when another server
@@ -135,6 +135,24 @@ func (db *DB) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 		return first.(*sql.Stmt), s.Close()
 	}
 	return s, nil
+}
+
+// parse prepares the text of a read for queryIn. It needs a connection for a moment, and
+// so must come before one is held by a transaction.
+func (db *DB) parse(ctx context.Context, query string) error {
+	if db.postgres() { // see query
+		return nil
+	}
+	_, err := db.prepare(ctx, query)
+	return err
+}
+
+// queryIn is query in a transaction.
+func (db *DB) queryIn(ctx context.Context, tx *sql.Tx, query string, args ...any) (*sql.Rows, error) {
+	if s, ok := db.stmts.Load(query); ok {
+		return tx.StmtContext(ctx, s.(*sql.Stmt)).QueryContext(ctx, args...)
+	}
+	return tx.QueryContext(ctx, query, args...)
 }
 
 func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {

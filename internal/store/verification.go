@@ -367,9 +367,16 @@ type Record struct {
 	CheckList []verify.Check
 }
 
+const findRecord = `SELECT ` + verificationColumns + ` FROM verifications WHERE id = $1 AND account = $2`
+
 // Record finds an account's verification with its events and checks, wherever it
 // lies: it may have moved to the archive. ok is false when there is none.
 func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Record, ok bool, err error) {
+	for _, query := range []string{findRecord, findEvents, findChecks} {
+		if err := db.parse(ctx, query); err != nil {
+			return rec, false, fmt.Errorf("search: %w", err)
+		}
+	}
 	// One snapshot, so that the parts agree with each other.
 	tx, err := retryRead(ctx, func() (*sql.Tx, error) {
 		return db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: db.snapshot})
@@ -378,8 +385,7 @@ func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Rec
 		return rec, false, fmt.Errorf("search: %w", err)
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()
-	rows, err := tx.QueryContext(ctx, `SELECT `+verificationColumns+` FROM verifications
-		WHERE id = $1 AND account = $2`, id[:], account)
+	rows, err := db.queryIn(ctx, tx, findRecord, id[:], account)
 	if err != nil {
 		return rec, false, fmt.Errorf("search: %w", err)
 	}
@@ -398,10 +404,14 @@ func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Rec
 		return rec, false, err
 	}
 	rec.Verification = r.Verification
-	if rec.EventList, err = queryEvents(ctx, tx, id); err != nil {
+	//nolint:rowserrcheck // scanEvents does
+	events, err := db.queryIn(ctx, tx, findEvents, id[:])
+	if rec.EventList, err = scanEvents(events, err); err != nil {
 		return rec, false, err
 	}
-	rec.CheckList, err = queryChecks(ctx, tx, db.seal, id)
+	//nolint:rowserrcheck // scanChecks does
+	checks, err := db.queryIn(ctx, tx, findChecks, id[:])
+	rec.CheckList, err = scanChecks(checks, err, db.seal, id)
 	return rec, err == nil, err
 }
 
