@@ -139,8 +139,8 @@ func (e *Engine) settleEvent(tx *store.Tx, event verify.Event, now time.Time) (h
 	if hastened {
 		row.Drop() // nobody is at work on it: its last message is done with
 	}
-	if event.NeverLeft() && row.Charged() != 0 && !row.Unsent {
-		row.Unsent = true
+	if event.NeverLeft() && row.Charged() != 0 {
+		row.Unsent = true // as it may be already, by an event before
 		return hastened || row.RefundDue(), tx.Save(row)
 	}
 	if !hastened {

@@ -112,7 +112,7 @@ func judge(e evidence) (broken []string) {
 			want = 1
 		}
 		if n := e.refunds[r.ID]; n != want || r.Paid != (n == 0) {
-			complain("%s for %s, which is %s, is refunded %d times, want %d; paid %v", r.ID, r.Number, r.Status, n, want, r.Paid)
+			complain("%s for %s, which is %s, is refunded %d times, want %d; paid %v; events %+v", r.ID, r.Number, r.Status, n, want, r.Paid, r.EventList)
 		}
 		if e.refunds[r.ID] > 0 && slices.ContainsFunc(e.phones, func(s sent) bool { return s.request == r.ID }) {
 			complain("%s for %s is refunded, but a phone has a message of it", r.ID, r.Number)

@@ -65,6 +65,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"ClaimDue":             testDue,
 		"ClaimTakeRelease":     testTakeRelease,
 		"ClaimReleaseOpen":     testReleaseOpen,
+		"ClaimReleaseRefund":   testReleaseRefund,
 		"ClaimFence":           testFence,
 		"ClaimPostpone":        testPostpone,
 		"ClaimOnce":            testClaimOnce,

@@ -156,7 +156,7 @@ const saveVerification change = `UPDATE verifications SET
 	WHERE verifications.id = new.id`
 
 // Release gives back the claim that was made with fence, so that the next step
-// falls due in its time. It does nothing when somebody has claimed the row since, or
+// falls due in its time, or the refund of what is over. It does nothing when somebody has claimed the row since, or
 // when the outcome of another event is open: the end of the lease brings that up.
 func (tx *Tx) Release(id verify.ID, fence int64) error {
 	if err := tx.change(release, id, id[:], fence); err != nil {
@@ -165,7 +165,9 @@ func (tx *Tx) Release(id verify.ID, fence int64) error {
 	return nil
 }
 
-const release change = `UPDATE verifications SET due_at = step_at, node = NULL
+// release lets fall due what dueAt says.
+const release change = `UPDATE verifications SET node = NULL,
+		due_at = CASE WHEN finalized_at IS NULL THEN step_at WHEN unsent AND paid AND price <> 0 THEN finalized_at END
 	FROM new (id BYTEA, fence BIGINT)
 	WHERE verifications.id = new.id AND verifications.fence = new.fence
 		AND (SELECT COUNT(*) FROM events WHERE events.verification = new.id AND events.state = 'submitting') = 0`

@@ -260,6 +260,26 @@ func testReleaseOpen(t *testing.T, db *store.DB) {
 	}
 }
 
+// testReleaseRefund: one that is over, and may have to be given its price back, is to be
+// looked at, though it was given back after it ended.
+func testReleaseRefund(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 100)
+	v, first := verify.Start(request("demo0001", "447700900001"), 30, t0, rand.Reader)
+	v.Paid, v.Unsent = true, true
+	row := &store.Row{Verification: v}
+	row.Take("node-1", at(15))
+	write(t, db, func(tx *store.Tx) error { return tx.Insert(row, first) })
+	done, err := row.Cancel(at(30))
+	must(t, err)
+	row.Verification = done
+	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
+	first.State = verify.EventRefused
+	write(t, db, func(tx *store.Tx) error {
+		return errors.Join(tx.SaveEvent(first), tx.Release(row.ID, row.Fence))
+	})
+	wantDue(t, db, row, at(30))
+}
+
 // testFence: whoever lost his claim releases nothing.
 func testFence(t *testing.T, db *store.DB) {
 	row := plan(t, db, 125)[0]
