@@ -81,7 +81,7 @@ func (e *Engine) refund(ctx context.Context, due []verify.Verification) error {
 		some := due[:n]
 		due = due[n:]
 		refunded := 0
-		err := e.writeIn(ctx, store.Scope{Account: payer}, func(tx *store.Tx) (err error) {
+		err := e.writeIn(ctx, store.Scope{Account: payer, Charges: true}, func(tx *store.Tx) (err error) {
 			refunded, err = e.refundTo(tx, payer, some)
 			return err
 		})

@@ -180,6 +180,7 @@ func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
 // this node, in vain.
 func (e *Engine) writeCounted(ctx context.Context, account verify.Account, in store.Scope, do func(*store.Tx) error) error {
 	in.Account = account.Payer()
+	in.Charges = e.cfg.ChargeOnSuccess
 	if rate := e.rate(account); rate > 0 {
 		in.Limit = &store.Limit{Account: account.Key, PerSecond: rate, Now: e.now}
 	}

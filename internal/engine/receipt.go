@@ -22,6 +22,11 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 		if err != nil {
 			return err
 		}
+		if ok && (verify.Event{State: r.State}).Failed() { // who changes both locks the verification first
+			if _, _, err := tx.Find(key.Verification); err != nil && !errors.Is(err, store.ErrBroken) {
+				return err
+			}
+		}
 		var event verify.Event
 		if ok { // and stays while the event is locked
 			if event, ok, err = tx.Event(key); err != nil {
@@ -63,7 +68,7 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 		return err
 	}
 	var hastened bool
-	err = e.write(ctx, func(tx *store.Tx) error {
+	err = e.writeIn(ctx, store.Scope{Changes: a.Event.Verification}, func(tx *store.Tx) error {
 		hastened = false
 		event, ok, err := tx.Event(a.Event)
 		if err != nil || !ok {

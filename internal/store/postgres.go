@@ -108,19 +108,6 @@ func hurried(cfg *pgx.ConnConfig) *pgx.ConnConfig {
 	return cfg
 }
 
-// sure gives cfg the settings under which a writer's statements are planned once, and
-// always by an index, as all of them are meant. A server that knows nothing of a table
-// yet takes it for small, would read the whole of it for each batch, and keep to that
-// while it grows, until it is analysed.
-func sure(cfg *pgx.ConnConfig) *pgx.ConnConfig {
-	cfg = cfg.Copy()
-	for _, name := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"} {
-		cfg.RuntimeParams[name] = "off"
-	}
-	cfg.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
-	return cfg
-}
-
 // deadlineConn gives up on a server that does not answer: every question sets the
 // time by which its answer must be there.
 type deadlineConn struct{ net.Conn }
@@ -144,7 +131,7 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 		return err
 	}
 	fast := hurried(conf)
-	first := newPostgresConn(sure(fast), cfg.Log)
+	first := newPostgresConn(fast, cfg.Log)
 	if err = migrate(ctx, setup, db.dialect); err == nil {
 		err = first.connect(ctx)
 	}
@@ -161,7 +148,7 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	for i := range postgresWriters {
 		conn := first
 		if i > 0 { // the others connect when they are needed
-			conn = newPostgresConn(sure(fast), cfg.Log)
+			conn = newPostgresConn(fast, cfg.Log)
 		}
 		db.writers = append(db.writers, startWriter(conn, db.seal, db.dialect, cfg, postgresBatch))
 	}

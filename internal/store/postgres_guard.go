@@ -137,9 +137,10 @@ func (g *guards) write() error {
 		}
 	}
 	if len(changed.numbers) > 0 {
-		if err := g.conn.send(`UPDATE guards SET state = new.state, stale_at = new.stale_at
-			FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BIGINT[]) new (number, state, stale_at)
-			WHERE guards.number = new.number`, changed.args()); err != nil {
+		// One that was there may have been swept out by another job of the batch.
+		if err := g.conn.send(`INSERT INTO guards (number, state, stale_at)
+			SELECT * FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BIGINT[])
+			ON CONFLICT (number) DO UPDATE SET state = excluded.state, stale_at = excluded.stale_at`, changed.args()); err != nil {
 			return err
 		}
 	}
@@ -236,17 +237,19 @@ func (tx *Tx) load(ids [][]byte) question {
 	}}
 }
 
-// beginnings are the questions for what some jobs are about to begin. Payers come before
+// beginnings are the questions for what some jobs are about to charge, or to begin. Payers come before
 // the accounts that use their balance, see LockBalances; what is in progress comes when
 // the guards are held, so that nobody begins anything for the numbers meanwhile.
 func (tx *Tx) beginnings(batch []job) []question {
 	payers, askers := map[string]bool{}, map[string]bool{}
 	var accounts, numbers []string
 	for _, j := range batch {
+		if j.charges {
+			payers[j.account] = true
+		}
 		if j.begins == "" {
 			continue
 		}
-		payers[j.account] = true
 		if key := (runningKey{j.begins, j.number}); !tx.running.known(key) {
 			tx.running[key] = verify.ID{}
 			accounts, numbers = append(accounts, j.begins), append(numbers, j.number)
@@ -260,6 +263,9 @@ func (tx *Tx) beginnings(batch []job) []question {
 	questions := []question{tx.balances.lock(slices.Sorted(maps.Keys(payers)))}
 	if len(askers) > 0 {
 		questions = append(questions, tx.balances.lock(slices.Sorted(maps.Keys(askers))))
+	}
+	if len(numbers) == 0 {
+		return questions
 	}
 	return append(questions, question{`SELECT account, number, (SELECT id FROM verifications v
 			WHERE v.account = asked.account AND v.number = asked.number AND v.status = 'IN PROGRESS')

@@ -98,6 +98,9 @@ func (c *postgresConn) connect(ctx context.Context) error {
 		return err
 	}
 	if err = setDurable(ctx, conn); err == nil {
+		err = planByIndex(ctx, conn)
+	}
+	if err == nil {
 		err = shareWithCopy(ctx, conn)
 	}
 	if err != nil {
@@ -112,6 +115,17 @@ func (c *postgresConn) connect(ctx context.Context) error {
 func setDurable(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', FALSE)
 		WHERE current_setting('synchronous_commit') = 'off'`)
+	return err
+}
+
+// planByIndex has the statements of a writer planned once, and always by an index, as all
+// of them are meant. A server that knows nothing of a table yet takes it for small, would
+// read the whole of it for each batch, and keep to that while it grows, until it is
+// analysed. It is said here and not when the connection is made, since a pooler between
+// would not pass it on.
+func planByIndex(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT set_config('plan_cache_mode', 'force_generic_plan', FALSE), set_config(name, 'off', FALSE)
+		FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) name`)
 	return err
 }
 

@@ -24,14 +24,16 @@ func (db *DB) SignatureUsed(ctx context.Context, account string, signature []byt
 // UseSignature keeps a signature until it has expired, so that no other request, to
 // whatever node, can have it. It returns ErrSignatureUsed if one has it already.
 func (db *DB) UseSignature(ctx context.Context, account string, signature []byte, expires time.Time) error {
+	used := false
 	err := db.Write(ctx, func(tx *Tx) error {
 		n, err := tx.exec(`INSERT INTO used_signatures (account, signature, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 			account, signatureKey(signature), millis(expires))
-		if err == nil && n == 0 {
-			return ErrSignatureUsed
-		}
+		used = n == 0 // and no failure: anybody can bring it about, and a job that fails breaks its batch up
 		return err
 	})
+	if err == nil && used {
+		err = ErrSignatureUsed
+	}
 	if err != nil {
 		return fmt.Errorf("use signature: %w", err)
 	}

@@ -83,6 +83,7 @@ var ErrKey = errors.New("the key does not open this database")
 func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
 	db := &DB{path: cfg.Database, dialect: onSQLite(), log: cfg.Log, readKey: cfg.ReadKey}
 	db.prices, db.blocked = cache(db, ofPrices, db.readPriceList), cache(db, ofBlocked, db.readBlocked)
+	db.prices.exact = true
 	rand.Read(db.pingSlot[:]) // never fails (crypto/rand)
 	defer func() {
 		if err != nil {

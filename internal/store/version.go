@@ -200,6 +200,7 @@ type Cached[T any] struct {
 	db    *DB
 	topic topic
 	read  func(context.Context) (T, error)
+	exact bool // nobody is given what was read before a change of which somebody was told
 
 	turn   sync.Mutex // of whoever reads
 	failed time.Time  // when that failed last
@@ -223,8 +224,8 @@ func cache[T any](db *DB, t topic, read func(context.Context) (T, error)) *Cache
 }
 
 // Get gives the value. A change is in it within a second. The first caller waits until
-// it is read, and of the others one at a time: they are given what was read last. So
-// they are while the database cannot be read.
+// it is read, and of the others one at a time: they are given what was read last, unless
+// it is to be exact. So they are while the database cannot be read.
 func (c *Cached[T]) Get(ctx context.Context) (T, error) {
 	value, _, err := c.get(ctx)
 	return value, err
@@ -233,7 +234,7 @@ func (c *Cached[T]) Get(ctx context.Context) (T, error) {
 // get is Get, and tells whether the value is sure to be what stands in the database.
 func (c *Cached[T]) get(ctx context.Context) (value T, current bool, err error) {
 	last := c.last.Load()
-	if err := c.db.look(ctx, last == nil); err != nil {
+	if err := c.db.look(ctx, c.exact || last == nil); err != nil {
 		if last == nil {
 			return value, false, err
 		}
@@ -242,7 +243,7 @@ func (c *Cached[T]) get(ctx context.Context) (value T, current bool, err error) 
 	if c.good(last) {
 		return last.value, true, nil
 	}
-	if last == nil {
+	if last == nil || c.exact {
 		c.turn.Lock()
 	} else if !c.turn.TryLock() { // somebody reads already
 		return last.value, false, nil

@@ -47,6 +47,7 @@ type job struct {
 	number       string    // whose guard it may change; "" for none
 	verification verify.ID // of whose number likewise; zero for none
 	changes      verify.ID // verification that it changes; zero for none, or for the one above
+	charges      bool      // it changes the balance of account
 	begins       string    // account that begins a verification for number; "" for none
 
 	do     func(*Tx) error
@@ -117,13 +118,14 @@ func (db *DB) Write(ctx context.Context, do func(*Tx) error) error {
 // share the database, all then lock the balances that they change in one order,
 // and none waits for another that waits for it.
 func (db *DB) WriteFor(ctx context.Context, account string, do func(*Tx) error) error {
-	return db.WriteIn(ctx, Scope{Account: account}, do)
+	return db.WriteIn(ctx, Scope{Account: account, Charges: account != ""}, do)
 }
 
 // Scope says what a write works on. Where several nodes share the database, they lock
 // it before the write begins, all in one order, and with no round trip of its own.
 type Scope struct {
 	Account      string    // whose balance it may change, see WriteFor; "" for none, or for that of the limit
+	Charges      bool      // it most likely does, so that the balance is locked before the write begins
 	Limit        *Limit    // that it counts against, see WriteLimited; nil for none
 	Number       string    // whose guard it may change, see Tx.Guard; "" for none
 	Verification verify.ID // of whose number likewise; zero for none
@@ -138,7 +140,10 @@ type Scope struct {
 
 // WriteIn is Write for what works on a scope.
 func (db *DB) WriteIn(ctx context.Context, s Scope, do func(*Tx) error) error {
-	j := job{account: s.Account, number: s.Number, verification: s.Verification, changes: s.Changes, begins: s.Begins, do: do, result: make(chan error, 1)}
+	j := job{
+		account: s.Account, number: s.Number, verification: s.Verification, changes: s.Changes,
+		charges: s.Charges || s.Begins != "", begins: s.Begins, do: do, result: make(chan error, 1),
+	}
 	if s.Limit != nil {
 		j.account = cmp.Or(s.Account, s.Limit.Payer, s.Limit.Account)
 		if db.Shared() {

@@ -148,6 +148,31 @@ func TestFailingJob(t *testing.T) {
 	}
 }
 
+// TestUsedSignature: a request that comes twice at once, as anybody can have it, does not
+// have the work of others done again.
+func TestUsedSignature(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	release := hold(t, db)
+	var runs int
+	results := queue(t, db, func(*Tx) error { runs++; return nil })
+	errs := make(chan error)
+	for range 2 {
+		go func() { errs <- db.UseSignature(t.Context(), "demo0001", []byte("signature"), time.Now()) }()
+	}
+	for len(db.writers[0].queue) < 3 {
+		runtime.Gosched()
+	}
+	release()
+	first, second := <-errs, <-errs
+	if errors.Is(first, ErrSignatureUsed) == errors.Is(second, ErrSignatureUsed) {
+		t.Errorf("got %v and %v, want one of them refused", first, second)
+	}
+	if err := <-results[0]; err != nil || runs != 1 {
+		t.Errorf("another job was run %d times (%v), want once", runs, err)
+	}
+}
+
 // TestCommitFails: nobody of a batch is told that he has written when its commit
 // fails, and the writer goes on.
 func TestCommitFails(t *testing.T) {
