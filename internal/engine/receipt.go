@@ -142,7 +142,15 @@ func (e *Engine) settleEvent(tx *store.Tx, event verify.Event, now time.Time) (h
 		return false, err
 	}
 	if hastened {
-		row.Drop() // nobody is at work on it: its last message is done with
+		// Its last message is done with, so nobody is at work on it, unless the outcome of
+		// one before is open: the end of the lease brings that up, and the next step.
+		open, err := tx.Submitting(row.ID)
+		if err != nil {
+			return false, err
+		}
+		if len(open) == 0 {
+			row.Drop()
+		}
 	}
 	if event.NeverLeft() && row.Charged() != 0 {
 		row.Unsent = true // as it may be already, by an event before

@@ -65,6 +65,26 @@ func TestSimulation(t *testing.T) {
 		min(next.Load(), n), verifications.Load(), messagesSent.Load(), crashes.Load())
 }
 
+// TestOnceBroken lives again through what has broken a promise before: a refund that
+// never fell due, and an event whose outcome nobody settled. Worlds change with the
+// program, so each is lived some times.
+func TestOnceBroken(t *testing.T) {
+	t.Parallel()
+	messages, err := message.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl, dir := makeTemplate(t), place(t)
+	for _, seed := range []uint64{4561, 15618} {
+		for range 5 {
+			_, e := live(t, tpl, messages, dir, seed)
+			for _, b := range judge(e) {
+				t.Errorf("COUNTERSIGN_SEED=%d: %s", seed, b)
+			}
+		}
+	}
+}
+
 func number(t *testing.T, text string) uint64 {
 	t.Helper()
 	n, err := strconv.ParseUint(text, 10, 64)
