@@ -28,19 +28,22 @@ type balances map[string]*balance
 
 const balanceColumns = `key, balance, daily_cap, spend_day, spent`
 
-func (b balances) scan(from scanner) error {
-	var key string
-	var row balance
-	err := from.Scan(&key, &row.amount, &row.dailyCap, &row.day, &row.spent)
-	b[key] = &row
-	return err
+// fields is where balanceColumns are read to.
+func (b *balance) fields(key *string) []any {
+	return []any{key, &b.amount, &b.dailyCap, &b.day, &b.spent}
 }
 
 // lock is the question that locks the rows of keys and loads them.
 func (b balances) lock(keys []string) question {
 	return question{
 		`SELECT ` + balanceColumns + ` FROM accounts WHERE key = ANY($1) ORDER BY key FOR NO KEY UPDATE`, []any{keys},
-		func(rows pgx.Rows) error { return b.scan(rows) },
+		func(rows pgx.Rows) error {
+			var key string
+			var row balance
+			err := rows.Scan(row.fields(&key)...)
+			b[key] = &row
+			return err
+		},
 	}
 }
 
@@ -79,19 +82,16 @@ func (tx *Tx) balance(key string) (*balance, error) {
 	if row := tx.balances[key]; row != nil {
 		return row, nil
 	}
-	rows, err := tx.query(`SELECT `+balanceColumns+` FROM accounts WHERE key = $1`+tx.lock, key)
-	if err == nil {
-		defer rows.Close()
-		if rows.Next() {
-			err = tx.balances.scan(rows)
-		} else {
-			err = rows.Err()
-		}
-	}
+	var row balance
+	ok, err := tx.queryRow(`SELECT `+balanceColumns+` FROM accounts WHERE key = $1`+tx.lock, []any{key}, row.fields(&key)...)
 	if err != nil {
 		return nil, fmt.Errorf("balance of account %s: %w", key, err)
 	}
-	return tx.balances[key], nil
+	if !ok {
+		return nil, nil //nolint:nilnil // as the comment says
+	}
+	tx.balances[key] = &row
+	return &row, nil
 }
 
 // writeBalances writes what has changed: with the commit, or before a statement that

@@ -33,11 +33,13 @@ type parsedChange struct {
 	head, rest string
 	names      []string
 	kinds      []string // nil in the first form
+
+	texts map[int]string // of many, by rows
 }
 
 func (c change) parse() *parsedChange {
 	head, tail, second := strings.Cut(string(c), "FROM new (")
-	p := &parsedChange{head: strings.TrimSpace(head)}
+	p := &parsedChange{head: strings.TrimSpace(head), texts: map[int]string{}}
 	if !second {
 		_, tail, _ = strings.Cut(head, "(")
 	}
@@ -71,8 +73,17 @@ func (p *parsedChange) one() string {
 	return text
 }
 
-// many is the statement for some rows.
+// many is the statement for some rows. Its text is made once.
 func (p *parsedChange) many(rows int) string {
+	text := p.texts[rows]
+	if text == "" {
+		text = p.compose(rows)
+		p.texts[rows] = text
+	}
+	return text
+}
+
+func (p *parsedChange) compose(rows int) string {
 	b := append(make([]byte, 0, 256+8*rows*len(p.names)), p.head...)
 	if p.kinds == nil {
 		return string(p.appendValues(append(b, ' '), rows))
