@@ -263,8 +263,14 @@ func (tx *Tx) Running(account, number string) (r *Row, ok bool, err error) {
 		}
 		return nil, false, nil // it ended a moment ago, in another transaction
 	}
-	return tx.one(`SELECT `+verificationColumns+` FROM verifications
-		WHERE account = $1 AND number = $2 AND status = 'IN PROGRESS'`, account, number)
+	// An id by itself: mostly there is none, and the driver prepares for each column.
+	var found []byte
+	ok, err = tx.queryRow(`SELECT id FROM verifications
+		WHERE account = $1 AND number = $2 AND status = 'IN PROGRESS'`+tx.lock, []any{account, number}, &found)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	return tx.Find(verify.ID(found))
 }
 
 func (tx *Tx) one(query string, args ...any) (*Row, bool, error) {
