@@ -233,5 +233,6 @@ func (c *crash) kill() {
 			c.complaints[strings.TrimSpace(complaint)]++
 		}
 	}
-	c.outages = append(c.outages, outage{died: time.Now(), inFlight: inFlight(c.t, c.database())})
+	died := time.Now()
+	c.outages = append(c.outages, outage{died: died, inFlight: inFlight(c.t, c.database(), died)})
 }

@@ -117,6 +117,17 @@ func (c *cable) cutAfter(octets int) {
 	c.budget = octets
 }
 
+// cutNow cuts what cutAfter was to cut and has not yet.
+func (c *cable) cutNow() {
+	c.mu.Lock()
+	waits := c.budget > 0
+	c.budget = 0
+	c.mu.Unlock()
+	if waits {
+		c.cut()
+	}
+}
+
 // cut breaks all connections, without a goodbye.
 func (c *cable) cut() {
 	c.mu.Lock()

@@ -157,7 +157,7 @@ func (c *cluster) trouble() {
 	wreck()
 	c.awaitAll()
 	if o.inFlight == nil {
-		o.dark, o.inFlight = true, inFlight(c.t, c.database)
+		o.dark, o.inFlight = true, inFlight(c.t, c.database, o.died)
 	}
 	o.back = time.Now()
 	c.outages = append(c.outages, *o)
@@ -166,7 +166,7 @@ func (c *cluster) trouble() {
 // choose says what goes wrong. Where the database stays, it is looked at as soon as
 // the node does nothing more.
 func (c *cluster) choose(n *clusterNode, o *outage) (name string, wreck func()) {
-	look := func() { o.inFlight = inFlight(c.t, c.database) }
+	look := func() { o.inFlight = inFlight(c.t, c.database, o.died.Add(-longestFlight)) }
 	switch p := c.rng.IntN(100); {
 	case p < 40:
 		return "a node is killed", func() { c.kill(look, n) }
@@ -198,6 +198,7 @@ func (c *cluster) choose(n *clusterNode, o *outage) (name string, wreck func()) 
 		return "connections are cut half-way", func() {
 			n.cable.cutAfter(1 + c.rng.IntN(20_000))
 			time.Sleep(c.between(0, time.Second))
+			n.cable.cutNow()
 		}
 	default:
 		return "a node is cut off from the database", func() {
@@ -224,6 +225,9 @@ func (c *cluster) kill(look func(), nodes ...*clusterNode) {
 		c.start(n)
 	}
 }
+
+// longestFlight is what a message may take on a machine that does other things, too.
+const longestFlight = time.Second
 
 // lastCommit is what the database may take for a commit that was on its way when a node
 // died, on a machine that does other things, too.
