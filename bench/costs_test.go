@@ -177,9 +177,11 @@ func (c *costs) start(b *testing.B, n int64) error {
 		if err != nil {
 			return err
 		}
-		running, paid, err := tx.ChargeUnlessRunning(row.Verification, store.Payer{}, now)
-		if err != nil || !paid || running != nil {
-			return errors.Join(err, fmt.Errorf("paid %t, running %v", paid, running))
+		if running, found, err := tx.Running(row.Account, row.Number); err != nil || found {
+			return errors.Join(err, fmt.Errorf("running %v", running))
+		}
+		if paid, err := tx.Charge(row.Verification, store.Payer{}, now); err != nil || !paid {
+			return errors.Join(err, fmt.Errorf("paid %t", paid))
 		}
 		g.Number = c.caps.Sent(g.Number, row.Account, now)
 		return errors.Join(tx.Insert(row, first), tx.SaveGuard(g, c.caps.StaleAt(g.Number)))

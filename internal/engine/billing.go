@@ -33,16 +33,8 @@ func (e *Engine) price(ctx context.Context, req verify.Request) (verify.Money, e
 }
 
 // pay takes the price of a verification that is to begin, or sees that it could be
-// taken, unless one is in progress for its account and number.
-func (e *Engine) pay(tx *store.Tx, v verify.Verification, payer store.Payer, now time.Time) (running *store.Row, ok bool, err error) {
-	if e.cfg.ChargeOnSuccess {
-		return tx.CoverUnlessRunning(v, payer, now)
-	}
-	return tx.ChargeUnlessRunning(v, payer, now)
-}
-
-// payAnyway is pay where the one that was in progress is over.
-func (e *Engine) payAnyway(tx *store.Tx, v verify.Verification, payer store.Payer, now time.Time) (ok bool, err error) {
+// taken.
+func (e *Engine) pay(tx *store.Tx, v verify.Verification, payer store.Payer, now time.Time) (ok bool, err error) {
 	if e.cfg.ChargeOnSuccess {
 		return tx.Cover(v, payer, now)
 	}

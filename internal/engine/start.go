@@ -90,19 +90,20 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, pay
 	if payer.Account != req.Account {
 		v.Payer = payer.Account
 	}
-	running, paid, err := e.pay(tx, v, payer, now)
+	running, found, err := tx.Running(v.Account, v.Number)
 	if err != nil {
 		return b, err
 	}
-	if running != nil {
+	if found {
 		running.Verification = running.At(now)
 		if running.Status == verify.InProgress {
 			return b, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
 		}
 		b.expired, b.before = true, running.Verification
-		if paid, err = e.payAnyway(tx, v, payer, now); err != nil {
-			return b, err
-		}
+	}
+	paid, err := e.pay(tx, v, payer, now)
+	if err != nil {
+		return b, err
 	}
 	if !paid { // before anything is written: what is rolled back was not counted
 		return b, &verify.Error{Kind: verify.KindNoCredit}

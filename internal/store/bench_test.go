@@ -60,7 +60,7 @@ func accept(b *testing.B, db *store.DB, n int64) error {
 		if err != nil {
 			return err
 		}
-		if running, ok, err := tx.ChargeUnlessRunning(v, store.Payer{}, now); err != nil || !ok {
+		if running, ok, err := unlessRunning(tx, tx.Charge, v, store.Payer{}, now); err != nil || !ok {
 			return errors.Join(err, fmt.Errorf("paid %v, running %v", ok, running))
 		}
 		g.Number = twenty().Sent(g.Number, req.Account, now)

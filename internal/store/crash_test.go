@@ -90,7 +90,7 @@ func TestPostgresCrash(t *testing.T) {
 func acceptOne(t *testing.T, db *store.DB, number string) (verify.ID, error) {
 	v, e := verify.Start(request("demo0001", number), 1, t0, rand.Reader)
 	return v.ID, db.WriteFor(t.Context(), "demo0001", func(tx *store.Tx) error {
-		if _, ok, err := tx.ChargeUnlessRunning(v, store.Payer{}, t0); err != nil || !ok {
+		if _, ok, err := unlessRunning(tx, tx.Charge, v, store.Payer{}, t0); err != nil || !ok {
 			return errors.Join(err, errNoCredit)
 		}
 		return tx.Insert(&store.Row{Verification: v}, e)

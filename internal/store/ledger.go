@@ -54,17 +54,6 @@ func subAccount(v verify.Verification) string {
 	return v.Account
 }
 
-// ChargeUnlessRunning is Charge for a verification that is to begin. If one is in
-// progress for its account and number, it takes nothing, and returns that one to be
-// changed.
-func (tx *Tx) ChargeUnlessRunning(v verify.Verification, p Payer, now time.Time) (running *Row, ok bool, err error) {
-	if running, found, err := tx.Running(v.Account, v.Number); found || err != nil {
-		return running, false, err
-	}
-	ok, err = tx.Charge(v, p, now)
-	return nil, ok, err
-}
-
 // maxBalance keeps sums of balances and prices within 64 bits: SQLite would go on
 // in floating point.
 const maxBalance verify.Money = 1 << 61
@@ -110,16 +99,6 @@ func (tx *Tx) Cover(v verify.Verification, p Payer, now time.Time) (ok bool, err
 	}
 	tx.spend(parties, price, day)
 	return true, nil
-}
-
-// CoverUnlessRunning is Cover for a verification that is to begin. If one is in progress
-// for its account and number, it counts nothing, and returns that one to be changed.
-func (tx *Tx) CoverUnlessRunning(v verify.Verification, p Payer, now time.Time) (running *Row, ok bool, err error) {
-	if running, found, err := tx.Running(v.Account, v.Number); found || err != nil {
-		return running, false, err
-	}
-	ok, err = tx.Cover(v, p, now)
-	return nil, ok, err
 }
 
 // ChargeOwed takes the price of a verification, which Cover has counted, from whoever

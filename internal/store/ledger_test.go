@@ -107,7 +107,7 @@ func testChargeUnlessRunning(t *testing.T, db *store.DB) {
 		v.Number = number
 		for range 2 { // the second time changes nothing
 			err := db.Write(t.Context(), func(tx *store.Tx) error {
-				running, ok, err := tx.ChargeUnlessRunning(v, store.Payer{}, t0)
+				running, ok, err := unlessRunning(tx, tx.Charge, v, store.Payer{}, t0)
 				if ok != wantOK || (running != nil) != wantRunning || wantRunning && !reflect.DeepEqual(running, was) {
 					t.Errorf("%s in %s for %s: paid %v, running %+v", number, account, price, ok, running)
 				}

@@ -266,7 +266,7 @@ func TestNodesChargeStarts(t *testing.T) {
 		req := request([]string{"demo0001", "rich0001"}[account], fmt.Sprintf("4477009%05d", i/2%numbers))
 		v, e := verify.Start(req, 1, t0, rand.Reader)
 		err := db.WriteFor(t.Context(), req.Account, func(tx *store.Tx) error {
-			running, ok, err := tx.ChargeUnlessRunning(v, store.Payer{}, t0)
+			running, ok, err := unlessRunning(tx, tx.Charge, v, store.Payer{}, t0)
 			if err != nil {
 				return err
 			}

@@ -29,12 +29,23 @@ func setCap(t *testing.T, db *store.DB, key string, amount verify.Money) {
 // what is not paid is given up.
 func chargeAt(t *testing.T, db *store.DB, v verify.Verification, p store.Payer, now time.Time) error {
 	return db.WriteFor(t.Context(), p.Account, func(tx *store.Tx) error {
-		running, ok, err := tx.ChargeUnlessRunning(v, p, now)
+		running, ok, err := unlessRunning(tx, tx.Charge, v, p, now)
 		if err == nil && (!ok || running != nil) {
 			err = errNoCredit
 		}
 		return err
 	})
+}
+
+// unlessRunning pays for a verification that is to begin, in the way of a start.
+func unlessRunning(tx *store.Tx, pay func(verify.Verification, store.Payer, time.Time) (bool, error),
+	v verify.Verification, p store.Payer, now time.Time,
+) (running *store.Row, ok bool, err error) {
+	if running, found, err := tx.Running(v.Account, v.Number); found || err != nil {
+		return running, false, err
+	}
+	ok, err = pay(v, p, now)
+	return nil, ok, err
 }
 
 func wantSpent(t *testing.T, db *store.DB, key string, now time.Time, want verify.Money) {
@@ -135,7 +146,7 @@ func testDailyCap(t *testing.T, db *store.DB) {
 // coverAt is chargeAt where the price is to be taken later.
 func coverAt(t *testing.T, db *store.DB, v verify.Verification, p store.Payer, now time.Time) error {
 	return db.WriteFor(t.Context(), p.Account, func(tx *store.Tx) error {
-		running, ok, err := tx.CoverUnlessRunning(v, p, now)
+		running, ok, err := unlessRunning(tx, tx.Cover, v, p, now)
 		if err == nil && (!ok || running != nil) {
 			err = errNoCredit
 		}
@@ -180,7 +191,7 @@ func testCover(t *testing.T, db *store.DB) {
 	again := priced("child001", 5)
 	again.Number = was.Number
 	write(t, db, func(tx *store.Tx) error {
-		running, ok, err := tx.CoverUnlessRunning(again, payer, at(24*3600))
+		running, ok, err := unlessRunning(tx, tx.Cover, again, payer, at(24*3600))
 		if running == nil || running.ID != was.ID || ok {
 			t.Errorf("one is in progress: covered %v, running %+v", ok, running)
 		}
