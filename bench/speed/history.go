@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -121,7 +122,20 @@ func (b *bench) fillArchive(ctx context.Context, s *server, finished int) (err e
 			return err
 		}
 	}
-	return nil
+	if strings.HasPrefix(s.database, "sqlite:") {
+		return flush(database)
+	}
+	return nil // CHECKPOINT has done it
+}
+
+// flush has the system write a file to the disk, so that it does not do so while a
+// server is measured.
+func flush(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // numbersKept is how long the archive keeps numbers, a little less than by default:
