@@ -52,6 +52,11 @@ func TestCrashJudge(t *testing.T) {
 		}},
 		{"another price shown", "wrong price", func(e *evidence) { e.edit("right", func(f *found) { f.Price = "0" }) }},
 
+		{"another for the number while it runs", "two at once", func(e *evidence) {
+			twin := *e.of("right")
+			twin.id = "twin"
+			e.books.verifications["twin"] = &twin
+		}},
 		{"never ends", "never ends", func(e *evidence) {
 			e.of("expired").status, e.of("expired").finalized = "IN PROGRESS", time.Time{}
 		}},

@@ -192,6 +192,7 @@ func judge(e evidence) *verdict {
 	q.judgeMoney()
 	q.judgeAnswers()
 	q.judgeStarts()
+	q.judgeTwins()
 	q.judgeStrays()
 	inFlight := map[string]bool{} // not counted again when the next kill finds them still
 	for _, o := range e.outages {
@@ -354,6 +355,24 @@ func (q *inquiry) judgeStarts() {
 			q.fault("lost verification", "search does not find %s", id)
 		case r != nil && f.Status != r.status:
 			q.fault("search differs", "%s is %s, search says %s", id, r.status, f.Status)
+		}
+	}
+}
+
+// judgeTwins: of a number no verification begins before the one before is over.
+func (q *inquiry) judgeTwins() {
+	of := map[string][]*record{}
+	for _, r := range q.books.verifications {
+		if len(r.events) > 0 {
+			of[r.number] = append(of[r.number], r)
+		}
+	}
+	for number, rs := range of {
+		slices.SortFunc(rs, func(a, b *record) int { return a.events[0].started.Compare(b.events[0].started) })
+		for i, r := range rs[1:] {
+			if before := rs[i]; before.finalized.IsZero() || r.events[0].started.Before(before.finalized.Add(-tick)) {
+				q.fault("two at once", "%s and %s of %s", before.id, r.id, number)
+			}
 		}
 	}
 }

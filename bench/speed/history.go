@@ -115,17 +115,19 @@ func (b *bench) fillArchive(ctx context.Context, s *server, finished int) (err e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer func() {
+		err = errors.Join(err, db.Close())
+		if err == nil && strings.HasPrefix(s.database, "sqlite:") { // PostgreSQL has its CHECKPOINT
+			err = flush(database)
+		}
+	}()
 	db.SetMaxOpenConns(1) // for what is set for a session
 	for _, statement := range fillStatements(s, finished, first, now.Add(-25*time.Hour).Sub(first)) {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return err
 		}
 	}
-	if strings.HasPrefix(s.database, "sqlite:") {
-		return flush(database)
-	}
-	return nil // CHECKPOINT has done it
+	return nil
 }
 
 // flush has the system write a file to the disk, so that it does not do so while a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -232,6 +233,27 @@ func TestNodesSteps(t *testing.T) {
 // pass than the account may make, and hardly fewer.
 func TestNodesShareRate(t *testing.T) {
 	t.Parallel()
+	for name, ask := range map[string]func(n *bench, account verify.Account, i int) (passed bool, err error){
+		"checks": func(n *bench, account verify.Account, _ int) (bool, error) {
+			_, err := n.Check(t.Context(), account, verify.NewID(rand.Reader), verify.PIN{}, "")
+			return kind(err) == verify.KindNotFound, err
+		},
+		"starts": func(n *bench, account verify.Account, i int) (bool, error) {
+			req := n.request()
+			req.Number = fmt.Sprintf("447700%06d", 100000+i)
+			_, err := n.Start(t.Context(), account, req)
+			return err == nil, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shareRate(t, ask)
+		})
+	}
+}
+
+func shareRate(t *testing.T, ask func(n *bench, account verify.Account, i int) (passed bool, err error)) {
+	t.Helper()
 	a, b := twoNodes(t)
 	account := a.account
 	account.Rate = 30
@@ -244,14 +266,12 @@ func TestNodesShareRate(t *testing.T) {
 			// All to one node, then to the other, then to both.
 			node := []*bench{a, b, []*bench{a, b}[i%2]}[turn%3]
 			wg.Go(func() {
-				_, err := node.Check(t.Context(), account, verify.NewID(rand.Reader), verify.PIN{}, "")
-				switch kind(err) {
-				case verify.KindNotFound:
+				switch ok, err := ask(node, account, 40*turn+i); {
+				case ok:
 					mu.Lock()
 					defer mu.Unlock()
 					passed = append(passed, node.clock.Now())
-				case verify.KindThrottled:
-				default:
+				case kind(err) != verify.KindThrottled:
 					t.Error(err)
 				}
 			})

@@ -256,8 +256,8 @@ func TestNextEventAfterRestart(t *testing.T) {
 }
 
 // TestReportsRace: reports, late answers, triggers and checks for one verification
-// at once. Each event leaves at most twice, each attempt once, and the claim is
-// given back.
+// at once. Each event leaves at most twice, each attempt once, and nobody holds the
+// verification for longer than a lease.
 func TestReportsRace(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")

@@ -41,9 +41,11 @@ func TestSimulation(t *testing.T) {
 		n = number(t, text)
 	}
 	var next, verifications, messagesSent, crashes atomic.Uint64
+	first := uint64(1)
 	if text := os.Getenv("COUNTERSIGN_FIRST_SEED"); text != "" { // so that a long run can be made in parts
-		next.Store(number(t, text) - 1)
-		n += next.Load()
+		first = number(t, text)
+		next.Store(first - 1)
+		n += first - 1
 	}
 	var hands sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -61,8 +63,8 @@ func TestSimulation(t *testing.T) {
 		})
 	}
 	hands.Wait()
-	t.Logf("%d seeds: %d verifications, %d messages, %d crashes",
-		min(next.Load(), n), verifications.Load(), messagesSent.Load(), crashes.Load())
+	t.Logf("seeds %d to %d: %d verifications, %d messages, %d crashes",
+		first, min(next.Load(), n), verifications.Load(), messagesSent.Load(), crashes.Load())
 }
 
 // TestOnceBroken lives again through what has broken a promise before: a refund that

@@ -265,12 +265,14 @@ func (tx *Tx) Running(account, number string) (r *Row, ok bool, err error) {
 	}
 	// An id by itself: mostly there is none, and the driver prepares for each column.
 	var found []byte
+	var id verify.ID
 	ok, err = tx.queryRow(`SELECT id FROM verifications
 		WHERE account = $1 AND number = $2 AND status = 'IN PROGRESS'`+tx.lock, []any{account, number}, &found)
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	return tx.Find(verify.ID(found))
+	copy(id[:], found)
+	return tx.Find(id)
 }
 
 func (tx *Tx) one(query string, args ...any) (*Row, bool, error) {
