@@ -237,9 +237,10 @@ func (tx *Tx) load(ids [][]byte) question {
 	}}
 }
 
-// beginnings are the questions for what some jobs are about to charge, or to begin. Payers come before
-// the accounts that use their balance, see LockBalances; what is in progress comes when
-// the guards are held, so that nobody begins anything for the numbers meanwhile.
+// beginnings are the questions for what some jobs are about to charge, or to begin.
+// Payers come before the accounts that use their balance, see LockBalances; what is in
+// progress comes when the guards are held, so that nobody begins anything for the numbers
+// meanwhile.
 func (tx *Tx) beginnings(batch []job) []question {
 	payers, askers := map[string]bool{}, map[string]bool{}
 	var accounts, numbers []string

@@ -253,26 +253,24 @@ func (w running) note(r *Row) {
 
 // Running loads the verification that is in progress for an account and number.
 func (tx *Tx) Running(account, number string) (r *Row, ok bool, err error) {
-	if key := (runningKey{account, number}); tx.running.known(key) {
-		id := tx.running[key]
-		if id == (verify.ID{}) {
-			return nil, false, nil
+	key := runningKey{account, number}
+	id := tx.running[key]
+	if !tx.running.known(key) {
+		// An id by itself: mostly there is none, and the driver prepares for each column.
+		var found []byte
+		if _, err = tx.queryRow(`SELECT id FROM verifications
+			WHERE account = $1 AND number = $2 AND status = 'IN PROGRESS'`+tx.lock, []any{account, number}, &found); err != nil {
+			return nil, false, fmt.Errorf("find what is in progress: %w", err)
 		}
-		if r, ok, err = tx.Find(id); err != nil || ok && r.Status == verify.InProgress {
-			return r, ok, err
-		}
-		return nil, false, nil // it ended a moment ago, in another transaction
+		copy(id[:], found)
 	}
-	// An id by itself: mostly there is none, and the driver prepares for each column.
-	var found []byte
-	var id verify.ID
-	ok, err = tx.queryRow(`SELECT id FROM verifications
-		WHERE account = $1 AND number = $2 AND status = 'IN PROGRESS'`+tx.lock, []any{account, number}, &found)
-	if err != nil || !ok {
-		return nil, false, err
+	if id == (verify.ID{}) {
+		return nil, false, nil
 	}
-	copy(id[:], found)
-	return tx.Find(id)
+	if r, ok, err = tx.Find(id); err != nil || ok && r.Status == verify.InProgress {
+		return r, ok, err
+	}
+	return nil, false, nil // it ended a moment ago, in another transaction
 }
 
 func (tx *Tx) one(query string, args ...any) (*Row, bool, error) {

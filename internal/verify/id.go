@@ -13,9 +13,9 @@ type ID [16]byte
 
 // IDAt draws an ID of now: the milliseconds since 1970 in 48 bits, and 74 random ones,
 // which nobody guesses. It says of itself that it is of version 4, as all ids of the API
-// do: a client that looks at that finds what it knows. Databases keep what has such an id in the order
-// of time, so that what is new lies together: with ids that are random as a whole, each
-// row changes a page of its own in every index. It panics as NewID does.
+// do: a client that looks at that finds what it knows. Databases keep what has such an id
+// in the order of time, so that what is new lies together: with ids that are random as a
+// whole, each row changes a page of its own in every index. It panics as NewID does.
 func IDAt(now time.Time, rnd io.Reader) ID {
 	id := NewID(rnd)
 	var ms [8]byte
