@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"countersign/internal/message"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -202,17 +201,13 @@ func phone(change func(*evidence, sent)) func(*evidence) bool {
 // TestJudge: the judge sees every bug, and none where there is none.
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	messages, err := message.New()
-	if err != nil {
-		t.Fatal(err)
-	}
 	tpl := makeTemplate(t)
 	for name, plant := range bugs() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := place(t)
 			for seed := uint64(1); seed <= 50; seed++ {
-				_, e := live(t, tpl, messages, dir, seed)
+				_, e := live(t, tpl, dir, seed)
 				if broken := judge(e); len(broken) > 0 {
 					t.Fatalf("before anything was planted: %q", broken)
 				}

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-
-	"countersign/internal/message"
 )
 
 const (
@@ -23,13 +21,9 @@ const (
 // TestSimulation: whatever happens, no promise is broken.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	messages, err := message.New()
-	if err != nil {
-		t.Fatal(err)
-	}
 	tpl, dir := makeTemplate(t), place(t)
 	if text := os.Getenv("COUNTERSIGN_SEED"); text != "" {
-		story, e := live(t, tpl, messages, dir, number(t, text))
+		story, e := live(t, tpl, dir, number(t, text))
 		t.Log(strings.Join(story, "\n"))
 		for _, b := range judge(e) {
 			t.Error(b)
@@ -44,27 +38,23 @@ func TestSimulation(t *testing.T) {
 	first := uint64(1)
 	if text := os.Getenv("COUNTERSIGN_FIRST_SEED"); text != "" { // so that a long run can be made in parts
 		first = number(t, text)
-		next.Store(first - 1)
-		n += first - 1
 	}
+	last := first + n - 1
+	next.Store(first - 1)
 	var hands sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		hands.Go(func() {
-			for seed := next.Add(1); seed <= n && !t.Failed(); seed = next.Add(1) {
-				_, e := live(t, tpl, messages, dir, seed)
-				broken := judge(e)
+			for seed := next.Add(1); seed <= last && !t.Failed(); seed = next.Add(1) {
+				e := promise(t, tpl, dir, seed)
 				verifications.Add(uint64(len(e.records)))
 				messagesSent.Add(uint64(len(e.phones)))
 				crashes.Add(uint64(e.crashes))
-				for _, b := range broken {
-					t.Errorf("COUNTERSIGN_SEED=%d: %s", seed, b)
-				}
 			}
 		})
 	}
 	hands.Wait()
 	t.Logf("seeds %d to %d: %d verifications, %d messages, %d crashes",
-		first, min(next.Load(), n), verifications.Load(), messagesSent.Load(), crashes.Load())
+		first, min(next.Load(), last), verifications.Load(), messagesSent.Load(), crashes.Load())
 }
 
 // TestOnceBroken lives again through what has broken a promise before: a refund that
@@ -72,17 +62,10 @@ func TestSimulation(t *testing.T) {
 // program, so each is lived some times.
 func TestOnceBroken(t *testing.T) {
 	t.Parallel()
-	messages, err := message.New()
-	if err != nil {
-		t.Fatal(err)
-	}
 	tpl, dir := makeTemplate(t), place(t)
 	for _, seed := range []uint64{4561, 15618} {
 		for range 5 {
-			_, e := live(t, tpl, messages, dir, seed)
-			for _, b := range judge(e) {
-				t.Errorf("COUNTERSIGN_SEED=%d: %s", seed, b)
-			}
+			promise(t, tpl, dir, seed)
 		}
 	}
 }
@@ -96,12 +79,22 @@ func number(t *testing.T, text string) uint64 {
 	return n
 }
 
+// promise lets one world happen, and says which promises it broke.
+func promise(t *testing.T, tpl template, dir string, seed uint64) evidence {
+	t.Helper()
+	_, e := live(t, tpl, dir, seed)
+	for _, b := range judge(e) {
+		t.Errorf("COUNTERSIGN_SEED=%d: %s", seed, b)
+	}
+	return e
+}
+
 // live lets one world happen, and tells what it was like in the end.
-func live(t *testing.T, tpl template, messages *message.Catalog, dir string, seed uint64) (story []string, e evidence) {
+func live(t *testing.T, tpl template, dir string, seed uint64) (story []string, e evidence) {
 	t.Helper()
 	var w *world
 	synctest.Test(t, func(t *testing.T) {
-		w = newWorld(t, tpl, messages, dir, seed)
+		w = newWorld(t, tpl, dir, seed)
 		w.run(turns)
 		e = w.collect()
 	})

@@ -76,14 +76,20 @@ type check struct {
 	kind  verify.Kind // of the refusal
 }
 
-// template is a database with its account, made once.
+// template is what all worlds begin with, made once: a database with its account, and
+// the texts of messages.
 type template struct {
-	key  store.Key
-	file []byte
+	key      store.Key
+	file     []byte
+	messages *message.Catalog
 }
 
 func makeTemplate(t *testing.T) template {
 	t.Helper()
+	messages, err := message.New()
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "template.db")
 	key := store.NewKey()
 	db, err := store.Open(t.Context(), store.Config{Database: path, Key: key, Log: slog.New(slog.DiscardHandler)})
@@ -104,7 +110,7 @@ func makeTemplate(t *testing.T) template {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return template{key, file}
+	return template{key, file, messages}
 }
 
 // place is where databases are quick: what is simulated does not include a power cut.
@@ -119,11 +125,11 @@ func place(t testing.TB) string {
 }
 
 // newWorld begins a world in a bubble of its own.
-func newWorld(t testing.TB, tpl template, messages *message.Catalog, dir string, seed uint64) *world {
+func newWorld(t testing.TB, tpl template, dir string, seed uint64) *world {
 	t.Helper()
 	w := &world{
 		t: t, ctx: context.Background(), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
-		path: filepath.Join(dir, fmt.Sprintf("%d.db", seed)), key: tpl.key, messages: messages, began: time.Now(),
+		path: filepath.Join(dir, fmt.Sprintf("%d.db", seed)), key: tpl.key, messages: tpl.messages, began: time.Now(),
 		ordinals: map[verify.ID]int{}, counts: map[string]int{}, tries: map[string]int{},
 	}
 	if seed%2 == 0 {
