@@ -93,7 +93,7 @@ func (b *bench) history(ctx context.Context, engine string, finished int) (err e
 
 // fillArchive puts verifications into the archive that ended over the last months, and
 // their charges into the settled ledger.
-func (b *bench) fillArchive(ctx context.Context, s *server, finished int) (err error) {
+func (b *bench) fillArchive(ctx context.Context, s *server, finished int) error {
 	database := strings.TrimPrefix(s.database, "sqlite:")
 	now := time.Now().UTC()
 	first := now.AddDate(0, 1-historyMonths, 0)
@@ -111,18 +111,24 @@ func (b *bench) fillArchive(ctx context.Context, s *server, finished int) (err e
 	if err := errors.Join(err, own.Close()); err != nil {
 		return err
 	}
+	if err := execAll(ctx, database, fillStatements(s, finished, first, now.Add(-25*time.Hour).Sub(first))); err != nil {
+		return err
+	}
+	if strings.HasPrefix(s.database, "sqlite:") {
+		return flush(database)
+	}
+	return nil // the last statement was a CHECKPOINT
+}
+
+// execAll runs statements in one session.
+func execAll(ctx context.Context, database string, statements []string) (err error) {
 	db, err := pgtest.Open(database)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		err = errors.Join(err, db.Close())
-		if err == nil && strings.HasPrefix(s.database, "sqlite:") { // PostgreSQL has its CHECKPOINT
-			err = flush(database)
-		}
-	}()
-	db.SetMaxOpenConns(1) // for what is set for a session
-	for _, statement := range fillStatements(s, finished, first, now.Add(-25*time.Hour).Sub(first)) {
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	for _, statement := range statements {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return err
 		}
