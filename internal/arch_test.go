@@ -37,7 +37,8 @@ func house() []room {
 		{path: "internal/verify", never: outside},
 
 		// Knowledge of numbers, signatures and words; pure, too.
-		{path: "internal/phone", never: outside},
+		{path: "internal/digits", never: outside},
+		{path: "internal/phone", ours: []string{"digits"}, never: outside},
 		{path: "internal/signature", never: outside},
 		{path: "internal/message", ours: []string{"verify"}, never: outside},
 

@@ -170,8 +170,16 @@ func TestNumbers(t *testing.T) {
 		{"447700", "", "3 " + textInvalid + "number"},
 		{"4477009001000", "", "3 " + textInvalid + "number"},
 		{"999447700900100", "", "3 " + textInvalid + "number"}, // no such calling code
-		{"44(0)7700900100", "", "3 " + textInvalid + "number"},
-		{"٤٤٧٧٠٠٩٠٠١٠٠", "", "3 " + textInvalid + "number"},
+		{"44(0)7700900107", "", "447700900107"},
+		{"٤٤٧٧٠٠٩٠٠١٠٨", "", "447700900108"},
+		{"00447700900109", "GB", "447700900109"},
+		{"+33612345680", "GB", "33612345680"},
+		{"1 55 17078160", "MX", "525517078160"},
+		{"+447700900110", "AQ", "447700900110"},
+		{"2025550188", "AQ", "3 " + textInvalid + "country"},
+		{"20222446307", "US", "3 " + textInvalid + "number"}, // +20 is Egypt
+		{"77009888319", "GB", "3 " + textInvalid + "number"},
+		{"0033612345678", "GB", "3 " + textInvalid + "number"},
 		{"44770090010x", "", "3 " + textInvalid + "number"},
 		{"++447700900100", "", "3 " + textInvalid + "number"},
 		{" ", "", "3 " + textInvalid + "number"},

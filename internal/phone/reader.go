@@ -19,8 +19,8 @@ type Reader struct {
 // Parse is [Parse].
 func (r *Reader) Parse(number, country string) (Number, error) {
 	if country == "" {
-		if digits, _, err := strip(number); err == nil {
-			if n, ok := r.international(digits); ok {
+		if w, err := strip(number); err == nil && w.zero < 0 {
+			if n, ok := r.international(w.digits); ok {
 				return n, nil
 			}
 		}
@@ -42,6 +42,9 @@ func (r *Reader) international(digits string) (n Number, ok bool) {
 		return n, true
 	}
 	country, kind := p.find(national)
+	if kind == phonenumbers.UNKNOWN {
+		return Number{}, false // it may have a form that the plan has dropped
+	}
 	return Number{Digits: digits, Country: country, Type: typeOf(kind), Premium: p.noCountry || costly(kind)}, true
 }
 

@@ -1,0 +1,142 @@
+package phone
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// withoutPlan lists the ISO 3166-1 codes of territories without a calling code. They
+// use the plans of other countries, or have no inhabitants.
+const withoutPlan = "AQ BV GS HM PN TF UM"
+
+func hasPlan(region string) bool { return !strings.Contains(withoutPlan, region) }
+
+// regionOf checks a country and returns it in capitals; "" for "".
+func regionOf(country string) (string, error) {
+	if country == "" {
+		return "", nil
+	}
+	region := strings.ToUpper(country)
+	known := len(country) == 2 && strings.Trim(region, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" &&
+		(!hasPlan(region) || phonenumbers.GetCountryCodeForRegion(region) != 0)
+	if !known {
+		return "", &Error{ErrCountry, "unknown code"}
+	}
+	return region, nil
+}
+
+// international reads digits that begin with a calling code.
+func international(digits string) (*phonenumbers.PhoneNumber, error) {
+	return parse("+"+digits, "")
+}
+
+// national reads digits as dialled in region: in national form, behind its own calling
+// code, or behind its international prefix and its own calling code.
+//
+// In plans of many lengths, a number that begins with its own calling code is often
+// possible both ways: with DE, 4915123456789 is a mobile, but the area codes 049…
+// without their zero fit it as well. Such a number is national if that makes it a
+// mobile (9118001234 with IN), otherwise international if that makes it an assigned
+// number.
+func national(digits, region string) (*phonenumbers.PhoneNumber, error) {
+	code := phonenumbers.GetCountryCodeForRegion(region)
+	n, err := parse(digits, region)
+	if err == nil && int(n.GetCountryCode()) != code {
+		return nil, &Error{ErrNumber, "not a number of " + region + ": write a number of another country with +"}
+	}
+	if err == nil && phonenumbers.GetNumberType(n) == phonenumbers.MOBILE {
+		return n, nil
+	}
+	if strings.HasPrefix(digits, strconv.Itoa(code)) {
+		if i, e := international(digits); e == nil && (n == nil || assigned(i)) {
+			return i, nil
+		}
+	}
+	return n, err
+}
+
+// parse reads a number with a plus, or as dialled in region. The result has a possible
+// length and the form of the present plan.
+func parse(number, region string) (*phonenumbers.PhoneNumber, error) {
+	n, err := phonenumbers.Parse(number, region)
+	if err != nil {
+		return nil, &Error{ErrNumber, reason(err, region)}
+	}
+	err = possible(n)
+	if err == nil && assigned(n) {
+		return n, nil
+	}
+	if modern, ok := current(n); ok {
+		return modern, nil
+	}
+	if err == nil && incomplete(n) {
+		err = errTooShort
+	}
+	if err != nil {
+		if region == "" {
+			region = phonenumbers.GetRegionCodeForCountryCode(int(n.GetCountryCode()))
+		}
+		return nil, &Error{ErrNumber, reason(err, region)}
+	}
+	return n, nil
+}
+
+// Reasons for which a number cannot exist in its plan.
+var (
+	errTooShort = errors.New("too short")
+	errTooLong  = errors.New("too long")
+	errLength   = errors.New("wrong length")
+)
+
+// possible checks the length of a number. It refuses lengths that can only be dialled
+// within a town.
+func possible(n *phonenumbers.PhoneNumber) error {
+	length := len(format(n))
+	switch phonenumbers.IsPossibleNumberWithReason(n) {
+	case phonenumbers.IS_POSSIBLE:
+		switch {
+		case length < MinDigits:
+			return errTooShort
+		case length > MaxDigits:
+			return errTooLong
+		}
+		return nil
+	case phonenumbers.TOO_SHORT, phonenumbers.IS_POSSIBLE_LOCAL_ONLY:
+		return errTooShort
+	case phonenumbers.TOO_LONG:
+		return errTooLong
+	default:
+		return errLength
+	}
+}
+
+// reason returns the reason of an error, for a region unless it is "".
+func reason(err error, region string) string {
+	switch {
+	case errors.Is(err, phonenumbers.ErrInvalidCountryCode):
+		return "unknown calling code"
+	case errors.Is(err, phonenumbers.ErrTooShortAfterIDD), errors.Is(err, phonenumbers.ErrTooShortNSN), errors.Is(err, phonenumbers.ErrNotANumber):
+		err = errTooShort
+	case errors.Is(err, phonenumbers.ErrNumTooLong):
+		err = errTooLong
+	}
+	if region == "" || region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY {
+		return err.Error()
+	}
+	return err.Error() + " for " + region
+}
+
+// assigned reports whether the plan has assigned the range of n, or keeps it for fiction.
+func assigned(n *phonenumbers.PhoneNumber) bool {
+	if _, ok := fictional(format(n)); ok {
+		return true
+	}
+	return phonenumbers.IsValidNumber(n)
+}
+
+func format(n *phonenumbers.PhoneNumber) string {
+	return strings.TrimPrefix(phonenumbers.Format(n, phonenumbers.E164), "+")
+}
