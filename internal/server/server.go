@@ -331,8 +331,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAPI()
 	defer context.AfterFunc(ctx, func() {
+		s.opts.Clock.AfterFunc(s.opts.DrainFor, stopAPI) // before Begin: /readyz then implies a running timer
 		s.drain.Begin()
-		s.opts.Clock.AfterFunc(s.opts.DrainFor, stopAPI)
 	})()
 
 	// The listeners of the operators go last: /readyz says "stopping" meanwhile.

@@ -73,6 +73,28 @@ func (r *running) halt() {
 	}
 }
 
+// ops returns the status of a path of the operations listener.
+func (r *running) ops(path string) int {
+	r.t.Helper()
+	resp, err := r.client.Get(r.OpsURL() + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+// awaitDrain returns once /readyz reports that the drain has begun.
+func (r *running) awaitDrain() {
+	r.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); r.ops("/readyz") != http.StatusServiceUnavailable; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatal("/readyz still reports ready after the stop")
+		}
+	}
+}
+
 // start asks for a verification; requestID is "" when it was not accepted.
 func (r *running) start(number string) (requestID string, err error) {
 	resp, err := r.client.PostForm(r.URL()+"/verify/json", url.Values{
@@ -160,16 +182,7 @@ func TestStopping(t *testing.T) {
 	t.Parallel()
 	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
 	r := run(t, opts)
-	ops := func(path string) int {
-		resp, err := r.client.Get(r.OpsURL() + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		_, _ = io.Copy(io.Discard, resp.Body)
-		return resp.StatusCode
-	}
-	if ready, alive := ops("/readyz"), ops("/healthz"); ready != 200 || alive != 200 {
+	if ready, alive := r.ops("/readyz"), r.ops("/healthz"); ready != 200 || alive != 200 {
 		t.Errorf("before the stop: /readyz %d, /healthz %d", ready, alive)
 	}
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(r.URL(), "http://"))
@@ -187,12 +200,8 @@ func TestStopping(t *testing.T) {
 		t.Fatalf("%q, %v", line, err) // or else the handler is waiting for the body
 	}
 	r.stop()
-	for deadline := time.Now().Add(5 * time.Second); ops("/readyz") != http.StatusServiceUnavailable; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it still says that it is ready")
-		}
-	}
-	if alive := ops("/healthz"); alive != 200 {
+	r.awaitDrain()
+	if alive := r.ops("/healthz"); alive != 200 {
 		t.Errorf("/healthz %d while it stops", alive)
 	}
 	if id, err := r.start("447700900001"); err == nil {
@@ -239,11 +248,7 @@ func TestDraining(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := clock.BlockUntilContext(ctx, 3); err != nil { // the runners of steps and retention, and the end of the drain
-		t.Fatal(err)
-	}
+	r.awaitDrain()
 	for _, path := range []string{"/verify/json", "/verify/check/json", "/verify/search/json", "/verify/control/json", "/verify/psd2/json"} {
 		resp, err := r.client.PostForm(r.URL()+path, url.Values{
 			"api_key": {server.DemoAccount}, "api_secret": {server.DemoSecret}, "number": {"447700900001"}, "brand": {"Acme"},
