@@ -30,6 +30,8 @@ func dropped() []form {
 		// area code; 15 before the area code was never dialled, but is common.
 		{54, "90", 12, ""}, {54, "9", 12, ""}, {54, "90", 10, "9"},
 		{54, "15", 10, "9"}, {54, "015", 10, "9"}, {54, "915", 10, "9"},
+		// Colombia: the library takes 03 for the code of a carrier.
+		{57, "0", 10, ""},
 		// 8, the trunk prefix of the Soviet plan, in plans that now have 0 or none.
 		{371, "8", 8, ""},                     // Latvia
 		{373, "8", 8, ""},                     // Moldova
