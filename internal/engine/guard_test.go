@@ -64,6 +64,21 @@ func TestCapStarts(t *testing.T) {
 	testCapStarts(t, b, b)
 }
 
+// The forms of one number share its caps; each message goes to the form requested.
+func TestCapNumberForms(t *testing.T) {
+	t.Parallel()
+	b := setUp(t, capped(fraud.Caps{Sends: daily(2)}))
+	accounts := b.accounts(3)
+	for i, number := range []string{"5491123456789", "541123456789", "5491123456789"} {
+		req := b.requestOf(accounts[i])
+		req.Number, req.Country = number, "AR"
+		v, err := b.Start(t.Context(), accounts[i], req)
+		if want := i < 2; (err == nil) != want || err == nil && v.Number != number || err != nil && kind(err) != verify.KindBlocked {
+			t.Errorf("start %d to %s: %v", i+1, number, err)
+		}
+	}
+}
+
 // TestNodesCapStarts is TestCapStarts with two nodes.
 func TestNodesCapStarts(t *testing.T) {
 	t.Parallel()

@@ -188,7 +188,7 @@ func (s *State) place(account, number, country string, now time.Time) Entry {
 		Minute: minuteOf(now), Account: account, Country: country,
 		Network: s.networks.of(number), Prefix: prefixOf(number),
 	}
-	e.Range, e.Last = rangeOf(number)
+	e.Range, e.Last = rangeOf(verify.CanonicalNumber(number))
 	return e
 }
 

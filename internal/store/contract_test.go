@@ -57,6 +57,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"LedgerDailyCapRace":   testDailyCapParallel,
 		"LedgerSubAccounts":    testSubAccounts,
 		"Numbers":              testNumbers,
+		"NumberForms":          testNumberForms,
 		"Prices":               testPrices,
 		"PricesAllOrNothing":   testReplacePrices,
 		"Verifications":        testVerifications,

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"countersign/internal/verify"
 )
 
 // BlockedNumber is a number that no account can verify.
@@ -33,7 +35,7 @@ func (db *DB) readBlocked(ctx context.Context) (blockedSet, error) {
 		if err := rows.Scan(&number); err != nil {
 			return nil, fmt.Errorf("read blocked numbers: %w", err)
 		}
-		set[number] = struct{}{}
+		set[verify.CanonicalNumber(number)] = struct{}{}
 	}
 	if len(set) > maxBlockedSet {
 		set = nil
@@ -41,17 +43,18 @@ func (db *DB) readBlocked(ctx context.Context) (blockedSet, error) {
 	return set, rows.Err()
 }
 
-// Blocked reports whether number is on the block list. A change is known to it when
-// whoever made it, on whatever node, is told so.
+// Blocked reports whether number is on the block list, in any of its forms (see
+// [verify.NumberForms]). Once a change has returned, Blocked reflects it on every node.
 func (db *DB) Blocked(ctx context.Context, number string) (bool, error) {
 	if err := db.look(ctx, true); err != nil {
 		return false, err
 	}
 	if set, current, err := db.blocked.get(ctx); err == nil && current && set != nil {
-		_, is := set[number]
+		_, is := set[verify.CanonicalNumber(number)]
 		return is, nil
 	}
-	return db.exists(ctx, `SELECT 1 FROM blocked_numbers WHERE number = $1`, number)
+	canonical, other := verify.NumberForms(number)
+	return db.exists(ctx, `SELECT 1 FROM blocked_numbers WHERE number IN ($1, $2)`, canonical, other)
 }
 
 // BlockNumber puts a number on the block list.
@@ -70,11 +73,12 @@ func (db *DB) BlockNumber(ctx context.Context, b BlockedNumber) error {
 // errNothing makes a write come to nothing: there was nothing to change.
 var errNothing = errors.New("nothing to change")
 
-// UnblockNumber takes a number off the block list; found is false when it was
-// not on it.
+// UnblockNumber removes all forms of a number from the block list. found is false if
+// none was on it.
 func (db *DB) UnblockNumber(ctx context.Context, number string) (found bool, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
-		n, err := tx.exec(`DELETE FROM blocked_numbers WHERE number = $1`, number)
+		canonical, other := verify.NumberForms(number)
+		n, err := tx.exec(`DELETE FROM blocked_numbers WHERE number IN ($1, $2)`, canonical, other)
 		if err == nil && n == 0 {
 			err = errNothing
 		}

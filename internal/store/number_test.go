@@ -45,3 +45,31 @@ func testNumbers(t *testing.T, db *store.DB) {
 		t.Error("the number is still blocked, or the other one no longer is")
 	}
 }
+
+// A phone with two international forms is blocked in both, whichever was entered, and
+// whether the list is in memory or too long for that.
+func testNumberForms(t *testing.T, db *store.DB) {
+	const mobile, landline = "5491123456789", "541123456789"
+	for _, entered := range []string{mobile, landline} {
+		must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: entered, CreatedAt: t0}))
+		for _, number := range []string{mobile, landline} {
+			if is, err := db.Blocked(t.Context(), number); !is || err != nil {
+				t.Errorf("%s is blocked, but Blocked(%s) = %v, %v", entered, number, is, err)
+			}
+		}
+		other := map[string]string{mobile: landline, landline: mobile}[entered]
+		if found, err := db.UnblockNumber(t.Context(), other); !found || err != nil {
+			t.Errorf("UnblockNumber(%s) = %v, %v after blocking %s", other, found, err, entered)
+		}
+		if is, err := db.Blocked(t.Context(), entered); is || err != nil {
+			t.Errorf("%s is still blocked: %v", entered, err)
+		}
+	}
+	sendOne(t, db, store.Scope{Number: mobile}, mobile, "demo0001")
+	sendOne(t, db, store.Scope{Number: landline}, landline, "demo0001")
+	for _, number := range []string{mobile, landline} {
+		if n := guardOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 2 {
+			t.Errorf("the guard of %s is %+v, want 2 messages", number, n)
+		}
+	}
+}

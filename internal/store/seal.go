@@ -114,10 +114,11 @@ func (s *sealer) hashSecret(account, secret string) []byte {
 	return mac.Sum(nil)
 }
 
-// hashNumber is what stands for a phone number where it need not be read again. There
-// are so few numbers that the hash hides one only from who has no key.
+// hashNumber returns the keyed hash under which the state of a number is stored, the
+// same for all forms of the number. Phone numbers are few, so an unkeyed hash could be
+// reversed by trying all of them.
 func (s *sealer) hashNumber(number string) guardKey {
 	mac := hmac.New(sha256.New, s.numbers[:])
-	mac.Write([]byte(number))
+	mac.Write([]byte(verify.CanonicalNumber(number)))
 	return guardKey(mac.Sum(nil)[:len(guardKey{})])
 }
