@@ -299,16 +299,18 @@ func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now ti
 	return e.settle(tx, d.event.Key(), now)
 }
 
-// compose writes the message of an event.
+// compose writes the message of an event. It runs before each hand-over, since the
+// text states the lifetime left to the PIN.
 func (e *Engine) compose(d delivery) deliver.Message {
+	now := e.now()
 	m := deliver.Message{
 		EventID: d.event.ID, RequestID: d.v.ID, Account: d.v.Account, Seq: d.event.Seq, Attempt: d.event.Attempt, Channel: d.event.Channel,
 		Country: d.v.Country, To: d.v.Number, From: cmp.Or(d.v.Sender, defaultSender),
-		ValidFor: d.v.PINExpiresAt.Sub(e.now()),
+		ValidFor: d.v.PINExpiresAt.Sub(now),
 	}
 	in := message.Input{
 		Locale: d.v.Locale, Brand: d.v.Brand, Payment: d.v.Payment,
-		PIN: d.v.PIN, ValidFor: d.v.Workflow.PINLife,
+		PIN: d.v.PIN, ValidFor: d.v.StatedLife(d.event, now),
 	}
 	if d.event.Channel == verify.TTS {
 		m.Script = e.cfg.Messages.Call(e.sendCtx, d.v.Account, in)

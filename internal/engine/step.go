@@ -162,7 +162,8 @@ func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) 
 		b.expired = append(b.expired, row.Verification)
 		return nil, tx.Save(row)
 	}
-	g, err := e.guard(tx, row.Request, now)
+	// At the time of the event, so that caps and events agree on when it was sent.
+	g, err := e.guard(tx, row.Request, event.StartedAt)
 	if err != nil {
 		return nil, err
 	}

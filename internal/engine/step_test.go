@@ -39,6 +39,7 @@ func TestRescue(t *testing.T) {
 	if sent[0].ValidFor != 285*time.Second {
 		t.Errorf("the copy is valid for %v, want what is left of the PIN's life", sent[0].ValidFor)
 	}
+	states(t, sent[0], "4 minutes")
 	if c := b.claim(v.ID); c.Node != "" {
 		t.Errorf("the row is still held: %+v", c)
 	}

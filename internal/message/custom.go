@@ -196,7 +196,7 @@ func (c Custom) values(in Input) func(variable) string {
 		case varExpiry:
 			return strconv.Itoa(in.minutes())
 		case varSeconds:
-			return strconv.Itoa(int(in.ValidFor.Seconds()))
+			return strconv.Itoa(in.seconds())
 		}
 		panic("message: no value for variable " + string(v)) // ParseCustom refuses unknown ones
 	}

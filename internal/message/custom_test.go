@@ -25,16 +25,16 @@ func TestCustomSMS(t *testing.T) {
 	for text, want := range map[string]string{
 		"Ваш код подтверждения ${pin}": "Ваш код подтверждения 123456",
 		"${brand}: ${pin}":                                   "${pin} <Acme>: 123456",
-		"${pin}\nis valid for ${pin_expiry} minutes":         "123456\nis valid for 5 minutes",
+		"${pin}\nis valid for ${pin_expiry} minutes":         "123456\nis valid for 4 minutes",
 		"${pin}, valid for ${pin_expiry} seconds":            "123456, valid for 290 seconds",
 		"${pin} gilt ${pin_expiry} Sekunden":                 "123456 gilt 290 Sekunden",
 		"${pin} は${pin_expiry}秒間有効です":                        "123456 は290秒間有効です",
-		"${pin} ${pin_expiry}":                               "123456 5",
+		"${pin} ${pin_expiry}":                               "123456 4",
 		"${pin}, expire dans ${pin_expiry}s":                 "123456, expire dans 290s",
-		"${pin}, for ${pin_expiry}. Security first":          "123456, for 5. Security first",
-		"${pin} ${pin_expiry} security":                      "123456 5 security",
+		"${pin}, for ${pin_expiry}. Security first":          "123456, for 4. Security first",
+		"${pin} ${pin_expiry} security":                      "123456 4 security",
 		"کد تأیید شما می\u200cباشد ${pin}":                   "کد تأیید شما می\u200cباشد 123456",
-		"Again: ${pin} and ${pin}, for ${pin_expiry} minute": "Again: 123456 and 123456, for 5 minute",
+		"Again: ${pin} and ${pin}, for ${pin_expiry} minute": "Again: 123456 and 123456, for 4 minute",
 	} {
 		c, err := message.ParseCustom(verify.SMS, "en-us", text)
 		if err != nil {

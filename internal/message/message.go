@@ -29,7 +29,7 @@ type Input struct {
 	Brand    string
 	Payment  *verify.Payment // nil unless the person confirms a payment
 	PIN      verify.PIN
-	ValidFor time.Duration // life of a PIN, shown in whole minutes, rounded up
+	ValidFor time.Duration // remaining lifetime of the PIN, stated in whole minutes, see minutes
 }
 
 func (in Input) kind() Kind {
@@ -39,8 +39,13 @@ func (in Input) kind() Kind {
 	return Verification
 }
 
-// minutes is ValidFor in whole minutes. Rounding up promises at most a minute
-// too much, where rounding down could promise none at all.
+// minutes returns ValidFor in whole minutes, rounded down so that a message promises
+// no time that the PIN does not have, and at least 1.
 func (in Input) minutes() int {
-	return max(1, int((in.ValidFor+time.Minute-1)/time.Minute))
+	return max(1, int(in.ValidFor/time.Minute))
+}
+
+// seconds returns ValidFor in whole seconds, rounded down, and at least 1.
+func (in Input) seconds() int {
+	return max(1, int(in.ValidFor/time.Second))
 }

@@ -278,8 +278,9 @@ func TestNoTwoMinutesAreAlike(t *testing.T) {
 	}
 }
 
-// TestMinutesAreRoundedUp, since a promise of "0 minutes" is none.
-func TestMinutesAreRoundedUp(t *testing.T) {
+// TestMinutesAreRoundedDown, to 1 at the least: a message promises no time that the
+// PIN does not have.
+func TestMinutesAreRoundedDown(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
 	for _, tt := range []struct {
@@ -290,7 +291,9 @@ func TestMinutesAreRoundedUp(t *testing.T) {
 		{"en-us", 0, " 1 minute."},
 		{"en-us", time.Second, " 1 minute."},
 		{"en-us", time.Minute, " 1 minute."},
-		{"en-us", time.Minute + time.Millisecond, " 2 minutes."},
+		{"en-us", 2*time.Minute - time.Millisecond, " 1 minute."},
+		{"en-us", 175 * time.Second, " 2 minutes."},
+		{"en-us", 300*time.Second - time.Millisecond, " 4 minutes."},
 		{"en-us", 300 * time.Second, " 5 minutes."},
 		{"en-us", time.Hour, " 60 minutes."},
 		{"mt-mt", 15 * time.Minute, " 15-il minuta."},

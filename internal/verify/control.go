@@ -30,7 +30,7 @@ func (v Verification) Trigger(now time.Time, rnd io.Reader) (Verification, Event
 	case v.stepsTaken():
 		return v, Event{}, &Error{Kind: KindNoMoreEvents, Request: v.ID}
 	}
-	v, e := v.nextEvent(now, rnd)
+	v, e := v.nextEvent(now, now, rnd)
 	return v, e, nil
 }
 

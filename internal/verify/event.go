@@ -48,7 +48,7 @@ type Event struct {
 	Generation   int // of the PIN it carries
 	State        EventState
 	Attempt      int       // times handed to a carrier, see MaxAttempts
-	StartedAt    time.Time // when the step was taken, not when a carrier accepted
+	StartedAt    time.Time // due time of a step taken within 0.5 s of it, otherwise when the step was taken
 	Carrier      string    // name in the configuration; "" before it is known
 	Error        string    // the carrier's own code for what went wrong, or a remark on what arrived; "" for none
 	Cost         Money     // what the carrier charges the operator, if known

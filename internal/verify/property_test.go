@@ -154,9 +154,6 @@ func (h *history) fail(seq int, state verify.EventState) {
 	if next == nil {
 		h.t.Fatalf("event %d failed, and no other came: %s", seq, v.Status)
 	}
-	if sameLife := h.now.Before(before.PINExpiresAt) && v.Workflow.PINPolicy == verify.ReusePIN; sameLife != (v.Generation == before.Generation) {
-		h.t.Fatalf("PIN generation %d follows %d", v.Generation, before.Generation)
-	}
 	h.saw(v, next)
 }
 
@@ -200,16 +197,19 @@ func (h *history) saw(v verify.Verification, e *verify.Event) {
 		}
 	}
 	if e != nil {
-		if e.Seq != len(h.events) || e.Verification != v.ID || e.Generation != v.Generation || !e.StartedAt.Equal(h.now) ||
+		late := h.now.Sub(e.StartedAt)
+		if e.Seq != len(h.events) || e.Verification != v.ID || e.Generation != v.Generation ||
+			late != 0 && (late < 0 || late > 500*time.Millisecond || !e.StartedAt.Equal(h.v.DueAt)) ||
 			e.State != verify.EventSubmitting || e.Attempt != 1 || e.Channel != v.Workflow.Steps[e.Seq].Channel {
 			h.t.Fatalf("event %d is %+v", len(h.events), *e)
 		}
 		if !h.now.Before(v.PINExpiresAt) {
 			h.t.Fatalf("event %d carries a PIN that died at %v", e.Seq, v.PINExpiresAt)
 		}
-		if v.DueAt.Before(h.now) {
+		if v.DueAt.Before(e.StartedAt) {
 			h.t.Fatalf("after event %d the next step was due at %v", e.Seq, v.DueAt)
 		}
+		h.lifetime(v, *e)
 		h.events = append(h.events, *e)
 	}
 	if v.Status == verify.InProgress {
@@ -222,6 +222,37 @@ func (h *history) saw(v verify.Verification, e *verify.Event) {
 		h.pins[v.Generation] = v.PIN
 	}
 	h.v = v
+}
+
+// lifetime checks the PIN of a new event: it is the one before if that has a minute
+// left by the time of the event, or lives and was chosen by the application. The
+// message states the lifetime left.
+func (h *history) lifetime(v verify.Verification, e verify.Event) {
+	scaled := func(d time.Duration) time.Duration {
+		return (d / time.Duration(max(1, v.Workflow.Speed))).Truncate(time.Millisecond)
+	}
+	left := h.v.PINExpiresAt.Sub(e.StartedAt)
+	keep := len(h.events) > 0 && v.Workflow.PINPolicy == verify.ReusePIN && h.now.Before(h.v.PINExpiresAt) &&
+		(!v.ChosenPIN.IsZero() || left >= scaled(time.Minute))
+	if keep != (v.Generation == h.v.Generation) {
+		h.t.Fatalf("event %d, with %v left, has PIN generation %d after %d", e.Seq, left, v.Generation, h.v.Generation)
+	}
+	if !keep {
+		if left = scaled(v.Workflow.PINLife); !v.PINExpiresAt.Equal(e.StartedAt.Add(left)) {
+			h.t.Fatalf("the new PIN of event %d at %v lives until %v", e.Seq, e.StartedAt, v.PINExpiresAt)
+		}
+		if got := v.StatedLife(e, h.now); got != v.Workflow.PINLife {
+			h.t.Fatalf("event %d states a life of %v, want %v", e.Seq, got, v.Workflow.PINLife)
+		}
+		return
+	}
+	if !v.PINExpiresAt.Equal(h.v.PINExpiresAt) {
+		h.t.Fatalf("event %d keeps its PIN and changes its expiry", e.Seq)
+	}
+	speed := time.Duration(max(1, v.Workflow.Speed))
+	if got := v.StatedLife(e, h.now); got < left*speed && got != v.Workflow.PINLife || got > (left+time.Millisecond)*speed || got > v.Workflow.PINLife {
+		h.t.Fatalf("event %d states a life of %v, want %v", e.Seq, got, left*speed)
+	}
 }
 
 // invariants holds at any time.

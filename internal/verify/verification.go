@@ -92,18 +92,19 @@ func Start(req Request, price Money, now time.Time, rnd io.Reader) (Verification
 		ID: IDAt(now, rnd), Request: req, Price: price, Paid: true,
 		Status: InProgress, SubmittedAt: now,
 	}
-	return v.nextEvent(now, rnd)
+	return v.nextEvent(now, now, rnd)
 }
 
 // Step takes the step that is due: it returns the next event, or nil when the
 // verification expires: all steps were taken, or nobody was there to take them
 // (the server was down) until the whole plan had run out. It must not be called
-// before DueAt.
+// before DueAt. A step taken within half a second counts from DueAt: its event, its
+// PIN and the next step are timed as if it had been taken then.
 func (v Verification) Step(now time.Time, rnd io.Reader) (Verification, *Event) {
 	if v.stepsTaken() || !v.running(now) {
 		return v.end(Expired, v.endsAt()), nil
 	}
-	v, e := v.nextEvent(now, rnd)
+	v, e := v.nextEvent(v.stepTime(now), now, rnd)
 	return v, &e
 }
 
@@ -111,7 +112,7 @@ func (v Verification) Step(now time.Time, rnd io.Reader) (Verification, *Event) 
 // number. Its event is refused, and nobody gets a new PIN, so that the one which was
 // sent before stays good. There must be a step left to take.
 func (v Verification) StepCapped(now time.Time, rnd io.Reader) (Verification, Event) {
-	v, e := v.addEvent(now, rnd)
+	v, e := v.addEvent(v.stepTime(now), rnd)
 	e.State, e.Error = EventRefused, CappedEvent
 	return v, e
 }
@@ -119,40 +120,40 @@ func (v Verification) StepCapped(now time.Time, rnd io.Reader) (Verification, Ev
 // StepsLeft reports whether there is a step to take yet, and not only the end.
 func (v Verification) StepsLeft() bool { return !v.stepsTaken() }
 
-// nextEvent takes the next step of the workflow, with a new PIN when there is
-// none that lives. A PIN is expired when the event is due at or after its
+// nextEvent takes the next step of the workflow at now, counted from at, with a new
+// PIN unless keepsPIN. A PIN is expired when the event is due at or after its
 // expiry, so 120/120 gives a new PIN each time.
-func (v Verification) nextEvent(now time.Time, rnd io.Reader) (Verification, Event) {
-	if v.Generation == 0 || !v.pinLives(now) || v.Workflow.PINPolicy == RenewPIN {
-		v = v.newPIN(now, rnd)
+func (v Verification) nextEvent(at, now time.Time, rnd io.Reader) (Verification, Event) {
+	if !v.keepsPIN(at, now) {
+		v = v.newPIN(at, rnd)
 	}
-	return v.addEvent(now, rnd)
+	return v.addEvent(at, rnd)
 }
 
-func (v Verification) addEvent(now time.Time, rnd io.Reader) (Verification, Event) {
+func (v Verification) addEvent(at time.Time, rnd io.Reader) (Verification, Event) {
 	e := Event{
-		ID: IDAt(now, rnd), Verification: v.ID, Seq: v.Events,
+		ID: IDAt(at, rnd), Verification: v.ID, Seq: v.Events,
 		Channel: v.Workflow.Steps[v.Events].Channel, Generation: v.Generation,
-		State: EventSubmitting, Attempt: 1, StartedAt: now,
+		State: EventSubmitting, Attempt: 1, StartedAt: at,
 	}
 	if v.Events == 0 {
-		v.FirstEventAt = now
+		v.FirstEventAt = at
 	}
 	v.Events++
-	v.LastEventAt, v.LastEventID = now, e.ID
+	v.LastEventAt, v.LastEventID = at, e.ID
 	if v.stepsTaken() {
 		v.DueAt = v.endsAt()
 	} else {
-		v.DueAt = now.Add(v.Workflow.wait(e.Seq))
+		v.DueAt = at.Add(v.Workflow.wait(e.Seq))
 	}
 	return v, e
 }
 
 // newPIN starts a generation. A PIN chosen by the application keeps its value,
 // and then the tries go on counting: its guesser has learned what he has learned.
-func (v Verification) newPIN(now time.Time, rnd io.Reader) Verification {
+func (v Verification) newPIN(at time.Time, rnd io.Reader) Verification {
 	v.Generation++
-	v.PINExpiresAt = now.Add(v.Workflow.pinLife())
+	v.PINExpiresAt = at.Add(v.Workflow.pinLife())
 	if !v.ChosenPIN.IsZero() {
 		v.PIN = v.ChosenPIN
 		return v

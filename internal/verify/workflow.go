@@ -23,8 +23,8 @@ type Step struct {
 type PINPolicy string
 
 const (
-	// ReusePIN sends the same PIN while it lives, and a new one when it has
-	// expired by the time an event is due. The rule of the v1 API.
+	// ReusePIN sends the same PIN while it has a minute to live, and a new one when
+	// it has less by the time an event is due. The rule of the v1 API.
 	ReusePIN PINPolicy = "reuse"
 	// RenewPIN draws a new PIN for every event. The default of the v2 API.
 	RenewPIN PINPolicy = "renew"
@@ -52,6 +52,15 @@ type Workflow struct {
 func (w Workflow) scale(d time.Duration) time.Duration {
 	if w.Speed > 1 {
 		return (d / time.Duration(w.Speed)).Truncate(time.Millisecond)
+	}
+	return d
+}
+
+// unscale converts a scaled duration to the time of the plan. It adds the
+// millisecond that scale may have cut off, so that unscale(scale(d)) is at least d.
+func (w Workflow) unscale(d time.Duration) time.Duration {
+	if w.Speed > 1 {
+		return (d + time.Millisecond) * time.Duration(w.Speed)
 	}
 	return d
 }
