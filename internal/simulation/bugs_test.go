@@ -138,6 +138,27 @@ func bugs() map[string]func(*evidence) bool {
 			s.attempt, s.pin = 3-s.attempt, "no"
 			e.phones = append(e.phones, s)
 		}),
+		"a lifetime longer than the PIN's": stated(func(s *sent) bool { s.minutes++; return true }),
+		"a lifetime as long as at the start": stated(func(s *sent) bool {
+			later := s.minutes < 5
+			s.minutes = 5
+			return later
+		}),
+		"a new PIN too early": record(func(r *store.Record) bool {
+			i := slices.IndexFunc(r.EventList, func(e verify.Event) bool { return e.Seq > 0 && e.Generation == 1 })
+			if i > 0 {
+				r.EventList[i].Generation++
+			}
+			return i > 0
+		}),
+		"a PIN sent with less than a minute left": record(func(r *store.Record) bool {
+			i := slices.IndexFunc(r.EventList, func(e verify.Event) bool { return e.Generation > 1 })
+			if i < 0 || r.Workflow.PINPolicy != verify.ReusePIN {
+				return false
+			}
+			r.EventList[i].Generation--
+			return true
+		}),
 		"a message of nobody": phone(func(e *evidence, s sent) {
 			s.request = verify.ID{1}
 			e.phones = append(e.phones, s)
@@ -195,6 +216,18 @@ func phone(change func(*evidence, sent)) func(*evidence) bool {
 		}
 		change(e, e.phones[0])
 		return true
+	}
+}
+
+// stated changes the lifetime that a message states.
+func stated(change func(*sent) bool) func(*evidence) bool {
+	return func(e *evidence) bool {
+		for i := range e.phones {
+			if change(&e.phones[i]) {
+				return true
+			}
+		}
+		return false
 	}
 }
 

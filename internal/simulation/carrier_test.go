@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 
 	"countersign/internal/deliver"
@@ -20,6 +22,8 @@ type sent struct {
 	seq     int
 	attempt int
 	pin     string
+	minutes int           // stated lifetime of the PIN
+	handed  time.Time     // when the carrier got it
 	at      time.Duration // since the beginning
 	node    int
 }
@@ -32,7 +36,7 @@ var errLost = errors.New("no answer")
 // Send implements [deliver.Carrier]. What becomes of a message depends on the seed
 // and on which message it is, but not on what else goes on.
 func (c carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
-	n := c.n
+	n, handed := c.n, time.Now()
 	n.stand(ctx)
 	if n.crashed() {
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, errCrashed)
@@ -44,7 +48,7 @@ func (c carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissio
 	case p < 14:
 		return deliver.Submission{}, fmt.Errorf("%w: not now", deliver.ErrNotSent)
 	}
-	n.w.arrive(n, m)
+	n.w.arrive(n, m, handed)
 	switch p := luck.IntN(100); {
 	case p < 4: // while the carrier answers
 		n.crash(0, false)
@@ -91,10 +95,10 @@ func (w *world) shunned(m deliver.Message) bool {
 }
 
 // arrive keeps what the person finds on the phone.
-func (w *world) arrive(n *node, m deliver.Message) {
+func (w *world) arrive(n *node, m deliver.Message, handed time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := sent{m.RequestID, m.EventID, m.To, m.Seq, m.Attempt, code(m.Text), time.Since(w.began), n.number}
+	s := sent{m.RequestID, m.EventID, m.To, m.Seq, m.Attempt, code(m.Text), minutes(m.Text), handed, time.Since(w.began), n.number}
 	w.phones = append(w.phones, s)
 	w.note("node %d: event %d, attempt %d, arrives at %s", n.number, m.Seq, m.Attempt, m.To)
 }
@@ -108,6 +112,16 @@ func code(text string) string {
 		}
 	}
 	return string(digits)
+}
+
+// minutes returns the last number of a text, the lifetime it states; 0 without one.
+func minutes(text string) int {
+	numbers := strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	if len(numbers) == 0 {
+		return 0
+	}
+	n, _ := strconv.Atoi(numbers[len(numbers)-1])
+	return n
 }
 
 // report lets a receipt come to any node, sooner or later, or never.

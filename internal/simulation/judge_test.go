@@ -125,6 +125,7 @@ func judge(e evidence) (broken []string) {
 	if balance != e.balance || balance < 0 {
 		complain("the balance is %d, want %d", e.balance, balance)
 	}
+	broken = append(broken, judgeLifetimes(e, byID)...)
 	broken = append(broken, judgeNumbers(e.records)...)
 	broken = append(broken, judgeCaps(e)...)
 	broken = append(broken, judgeClients(e, byID)...)

@@ -1,0 +1,59 @@
+package simulation
+
+import (
+	"fmt"
+	"time"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// judgeLifetimes: an event has a new PIN when less than a minute is left to the one
+// before, and only then; a message states the lifetime left when it was sent.
+func judgeLifetimes(e evidence, byID map[verify.ID]store.Record) (broken []string) {
+	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
+	type pin struct {
+		request    verify.ID
+		generation int
+	}
+	expiry := map[pin]time.Time{}
+	for _, r := range e.records {
+		for i, event := range r.EventList {
+			p := pin{r.ID, event.Generation}
+			expires, kept := expiry[p]
+			if !kept {
+				expiry[p] = event.StartedAt.Add(r.Workflow.PINLife)
+			}
+			switch before := expiry[pin{r.ID, event.Generation - 1}]; {
+			case event.Error == verify.CappedEvent:
+				if !kept {
+					complain("%s: event %d is capped, and has a new PIN", r.ID, i)
+				}
+			case r.Workflow.PINPolicy == verify.RenewPIN:
+				if kept {
+					complain("%s: event %d has the PIN of another", r.ID, i)
+				}
+			case kept && expires.Sub(event.StartedAt) < time.Minute:
+				complain("%s: event %d has a PIN with %v left", r.ID, i, expires.Sub(event.StartedAt))
+			case !kept && before.Sub(event.StartedAt) >= time.Minute:
+				complain("%s: event %d has a new PIN, %v before the end of the last", r.ID, i, before.Sub(event.StartedAt))
+			}
+		}
+	}
+	for _, s := range e.phones {
+		r := byID[s.request]
+		if s.seq >= len(r.EventList) {
+			continue // judgePhones complains
+		}
+		event := r.EventList[s.seq]
+		from := event.StartedAt
+		if s.handed.Sub(from) > 2*time.Second {
+			from = s.handed
+		}
+		left := expiry[pin{r.ID, event.Generation}].Sub(from)
+		if want := max(1, int(left/time.Minute)); s.minutes != want {
+			complain("%s: event %d, attempt %d, states %d minutes with %v left", r.ID, s.seq, s.attempt, s.minutes, left)
+		}
+	}
+	return broken
+}
