@@ -100,6 +100,10 @@ func TestCrashJudge(t *testing.T) {
 		}},
 		{"new PIN while the old one lives", "new PIN too early", func(e *evidence) { e.of("expired").events[1].generation = 2 }},
 		{"old PIN sent when it is dead", "dead PIN sent", func(e *evidence) { e.of("expired").events[2].generation = 1 }},
+		{"PIN sent with less than a minute left", "stale PIN sent", func(e *evidence) { e.of("triggered").events[2].started = at(2401) }},
+		{"lifetime of the start in a later message", "wrong lifetime", func(e *evidence) { e.states("expired", 1, 5) }},
+		{"lifetime too short", "wrong lifetime", func(e *evidence) { e.states("right", 0, 4) }},
+		{"no lifetime", "wrong lifetime", func(e *evidence) { e.phone["right"][0].Text = "Your code is 1001" }},
 		{"message after a cancel", "sent after the end", func(e *evidence) {
 			r := e.of("cancelled")
 			r.events = append(r.events, event{"cancelled-1", "tts", 1, "accepted", 1, at(1650)})
@@ -179,6 +183,7 @@ func TestCrashJudgeIsFair(t *testing.T) {
 			later := e.of("later") // stepped at 2600 at the earliest, too
 			later.events[1].started, later.events[2].started, later.finalized = at(2600), at(4400), at(7400)
 			e.phone["later"][1].SentAt, e.phone["later"][2].SentAt = at(2605), at(4405)
+			e.states("later", 1, 1)
 			e.phone["unanswered"] = e.phone["unanswered"][1:]
 			e.of("unanswered").events[1].started = at(2600)
 			e.of("unanswered").events[2].started = at(4400)
@@ -196,6 +201,17 @@ func TestCrashJudgeIsFair(t *testing.T) {
 					e.phone[id] = e.phone[id][:last]
 				}
 			}
+		},
+		"a new PIN comes since the old one has less than a minute": func(e *evidence) {
+			p := e.plans["later"]
+			p.pinLife += 300 * time.Millisecond
+			e.plans["later"] = p
+			e.states("later", 1, 3)
+			e.of("later").finalized = at(6600)
+		},
+		"a message that comes long after its event states less": func(e *evidence) {
+			e.phone["later"][2].SentAt = at(5500)
+			e.states("later", 2, 1)
 		},
 		"a code comes with its connection broken": func(e *evidence) { e.check("right", "1001", "", 300) },
 	} {
@@ -227,7 +243,7 @@ func soundRun() evidence {
 
 	e.start("right", "0", 0)
 	e.verification("right", "SUCCESS", 500, 1)
-	e.send("right", "right-0", "sms", "Your code is 1001", 5)
+	e.send("right", "right-0", "sms", "Your code is 1001, valid for 5 minutes", 5)
 	e.check("right", "9999", "16", 400)
 	e.check("right", "1001", "0", 500)
 	e.check("right", "1001", "6", 1500)
@@ -235,7 +251,7 @@ func soundRun() evidence {
 
 	e.start("failed", "0", 0)
 	e.verification("failed", "FAILED", 300, 1)
-	e.send("failed", "failed-0", "sms", "Your code is 1002", 5)
+	e.send("failed", "failed-0", "sms", "Your code is 1002, valid for 5 minutes", 5)
 	for i, code := range []string{"9990", "9992", "9993"} {
 		e.check("failed", code, []string{"16", "16", "17"}[i], 100*(i+1))
 	}
@@ -244,7 +260,7 @@ func soundRun() evidence {
 
 	e.start("cancelled", "0", 0)
 	e.verification("cancelled", "CANCELLED", 400, 1)
-	e.send("cancelled", "cancelled-0", "sms", "Your code is 1003", 5)
+	e.send("cancelled", "cancelled-0", "sms", "Your code is 1003, valid for 5 minutes", 5)
 	e.say(call{verb: "cancel", number: "cancelled", request: "cancelled", status: "19"}, 200)
 	e.say(call{verb: "cancel", number: "cancelled", request: "cancelled", status: "0"}, 400)
 	e.check("cancelled", "1003", "6", 600)
@@ -254,10 +270,10 @@ func soundRun() evidence {
 	// third comes when the PIN is dead.
 	e.start("expired", "0", 0)
 	e.verification("expired", "EXPIRED", 6050, 3)
-	e.send("expired", "expired-0", "sms", "Your code is 1004", 5)
-	e.send("expired", "expired-1", "tts", "Your code is 1, 0, 0, 4", 1252)
-	e.send("expired", "expired-1", "tts", "Your code is 1, 0, 0, 4", 1401)
-	e.send("expired", "expired-2", "tts", "Your code is 2, 0, 0, 4", 3055)
+	e.send("expired", "expired-0", "sms", "Your code is 1004, valid for 5 minutes", 5)
+	e.send("expired", "expired-1", "tts", "Your code is 1, 0, 0, 4, valid for 2 minutes", 1252)
+	e.send("expired", "expired-1", "tts", "Your code is 1, 0, 0, 4, valid for 2 minutes", 1401)
+	e.send("expired", "expired-2", "tts", "Your code is 2, 0, 0, 4, valid for 5 minutes", 3055)
 	e.settle("expired")
 
 	// The crash comes before its first message, and before the answer.
@@ -266,9 +282,9 @@ func soundRun() evidence {
 	for i, ms := range []int{1251, 2501, 4301} {
 		e.of("unanswered").events[i].started = at(ms)
 	}
-	e.send("unanswered", "unanswered-0", "sms", "Your code is 1005", 1402)
-	e.send("unanswered", "unanswered-1", "tts", "Your code is 1, 0, 0, 5", 2505)
-	e.send("unanswered", "unanswered-2", "tts", "Your code is 2, 0, 0, 5", 4305)
+	e.send("unanswered", "unanswered-0", "sms", "Your code is 1005, valid for 5 minutes", 1402)
+	e.send("unanswered", "unanswered-1", "tts", "Your code is 1, 0, 0, 5, valid for 2 minutes", 2505)
+	e.send("unanswered", "unanswered-2", "tts", "Your code is 2, 0, 0, 5, valid for 5 minutes", 4305)
 	e.settle("unanswered")
 
 	// Triggered twice, so that its PIN lives until its end.
@@ -281,9 +297,9 @@ func soundRun() evidence {
 	e.say(call{verb: "trigger", number: "triggered", request: "triggered", status: "0"}, 300)
 	e.say(call{verb: "trigger", number: "triggered", request: "triggered", status: "0"}, 310)
 	e.say(call{verb: "trigger", number: "triggered", request: "triggered", status: "19"}, 320)
-	e.send("triggered", "triggered-0", "sms", "Your code is 1006", 5)
-	e.send("triggered", "triggered-1", "tts", "Your code is 1, 0, 0, 6", 305)
-	e.send("triggered", "triggered-2", "tts", "Your code is 1, 0, 0, 6", 315)
+	e.send("triggered", "triggered-0", "sms", "Your code is 1006, valid for 5 minutes", 5)
+	e.send("triggered", "triggered-1", "tts", "Your code is 1, 0, 0, 6, valid for 4 minutes", 305)
+	e.send("triggered", "triggered-2", "tts", "Your code is 1, 0, 0, 6, valid for 4 minutes", 315)
 	e.check("triggered", "1006", "0", 600)
 	e.settle("triggered", "1006!")
 
@@ -293,9 +309,9 @@ func soundRun() evidence {
 	for i, ms := range []int{250, 1500, 3300} {
 		e.of("later").events[i].started = at(ms)
 	}
-	e.send("later", "later-0", "sms", "Your code is 1007", 255)
-	e.send("later", "later-1", "tts", "Your code is 1, 0, 0, 7", 1505)
-	e.send("later", "later-2", "tts", "Your code is 2, 0, 0, 7", 3305)
+	e.send("later", "later-0", "sms", "Your code is 1007, valid for 5 minutes", 255)
+	e.send("later", "later-1", "tts", "Your code is 1, 0, 0, 7, valid for 2 minutes", 1505)
+	e.send("later", "later-2", "tts", "Your code is 2, 0, 0, 7, valid for 5 minutes", 3305)
 	e.settle("later")
 
 	// Of this one the program has never heard.
@@ -323,7 +339,7 @@ func (e *evidence) start(id, status string, ms int) {
 	e.plans[id] = plan{
 		channels: []string{"sms", "tts", "tts"},
 		waits:    []time.Duration{1250 * time.Millisecond, 1800 * time.Millisecond, 3 * time.Second},
-		pinLife:  3 * time.Second, price: 12050000,
+		pinLife:  3 * time.Second, minute: 600 * time.Millisecond, price: 12050000,
 	}
 }
 
@@ -374,6 +390,12 @@ func (e *evidence) send(id, event, channel, text string, ms int) {
 	e.phone[id] = append(e.phone[id], message{
 		Number: id, Channel: channel, Text: text, EventID: event, RequestID: id, SentAt: at(ms),
 	})
+}
+
+// states changes the lifetime in a message, by its place among those of id.
+func (e *evidence) states(id string, n, minutes int) {
+	m := &e.phone[id][n]
+	m.Text = statedMinutes.ReplaceAllString(m.Text, fmt.Sprintf("%d minutes", minutes))
 }
 
 // copy delivers a message once more.

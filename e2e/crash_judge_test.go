@@ -3,7 +3,9 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -34,7 +36,8 @@ type plan struct {
 	channels []string
 	waits    []time.Duration
 	pinLife  time.Duration
-	price    int64 // in units of 10⁻⁸
+	minute   time.Duration // of the plan
+	price    int64         // in units of 10⁻⁸
 }
 
 // call is a request that a client has sent to the API.
@@ -121,6 +124,9 @@ const (
 	// tick is what the times of the journals and of the database may differ by:
 	// the program keeps whole milliseconds.
 	tick = 2 * time.Millisecond
+
+	// soon is the time after its event within which a message is as good as sent at once.
+	soon = 2 * time.Second
 
 	triesPerPIN   = 3
 	copiesOfEvent = 2
@@ -498,18 +504,20 @@ func (q *inquiry) down(from, to time.Time) time.Duration {
 }
 
 // judgePINs: all messages of a generation say the same PIN, and a new one is
-// made when, and only when, the one before is dead.
+// made when, and only when, the one before has less than a minute to live.
 func (t *trial) judgePINs() {
 	for seq, e := range t.events {
 		g := t.generations[e.generation]
 		if g == nil {
-			if before := t.generations[e.generation-1]; before != nil && e.started.Before(before.until) {
+			if before := t.generations[e.generation-1]; before != nil && before.until.Sub(e.started) >= t.plan.minute {
 				t.blame("new PIN too early", "event %d at %v, the PIN lives until %v", seq, e.started, before.until)
 			}
 			g = &generation{from: e.started, until: e.started.Add(t.plan.pinLife)}
 			t.generations[e.generation] = g
 		} else if !e.started.Before(g.until) {
 			t.blame("dead PIN sent", "event %d at %v, the PIN died at %v", seq, e.started, g.until)
+		} else if g.until.Sub(e.started) < t.plan.minute {
+			t.blame("stale PIN sent", "event %d at %v, the PIN dies at %v", seq, e.started, g.until)
 		}
 		for _, m := range t.copies[e.id] {
 			pin := m.saysPIN()
@@ -519,9 +527,35 @@ func (t *trial) judgePINs() {
 			if pin == "" || pin != g.pin {
 				t.blame("different PIN", "event %d says %q, another message %q", seq, m.Text, g.pin)
 			}
+			t.judgeLifetime(seq, e, g, m)
 		}
 	}
 }
+
+// judgeLifetime: a message states the whole minutes left to its PIN, and at least 1: at
+// its event if it arrives soon after, else some time between its event and its arrival.
+func (t *trial) judgeLifetime(seq int, e event, g *generation, m message) {
+	minutes := func(at time.Time) int { return max(1, int(g.until.Sub(at)/t.plan.minute)) }
+	most, least := minutes(e.started.Add(-tick)), minutes(e.started)
+	if m.SentAt.Sub(e.started) > soon {
+		least = minutes(m.SentAt.Add(tick))
+	}
+	if stated := m.saysMinutes(); stated < least || stated > most {
+		t.blame("wrong lifetime", "event %d at %v, sent at %v, says %q, the PIN dies at %v", seq, e.started, m.SentAt, m.Text, g.until)
+	}
+}
+
+// saysMinutes is the lifetime that a message states; 0 for none.
+func (m message) saysMinutes() int {
+	found := statedMinutes.FindStringSubmatch(m.Text)
+	if found == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(found[1])
+	return n
+}
+
+var statedMinutes = regexp.MustCompile(`(\d+) minutes?\b`)
 
 // saysPIN is pin for a message that may have none.
 func (m message) saysPIN() string {
@@ -688,16 +722,28 @@ func (q *inquiry) takeSteps(calls map[string][]call) {
 			continue
 		}
 		for seq, e := range r.events {
-			i, _ := slices.BinarySearchFunc(q.outages, e.started, func(o outage, at time.Time) int { return o.died.Compare(at) })
+			taken := q.taken(r.number, e)
+			i, _ := slices.BinarySearchFunc(q.outages, taken, func(o outage, at time.Time) int { return o.died.Compare(at) })
 			i--
 			if seq == 0 || i < 0 || q.outages[i].inFlight[r.events[seq-1].id] {
 				continue
 			}
-			if q.steps[i].IsZero() || e.started.Before(q.steps[i]) {
-				q.steps[i] = e.started
+			if q.steps[i].IsZero() || taken.Before(q.steps[i]) {
+				q.steps[i] = taken
 			}
 		}
 	}
+}
+
+// taken is when a step was taken at the latest: when its first message came. A step
+// that is a little late starts, by the books, at the time when it was due.
+func (q *inquiry) taken(number string, e event) time.Time {
+	for _, m := range q.phone[number] {
+		if m.EventID == e.id && m.SentAt.After(e.started) {
+			return m.SentAt
+		}
+	}
+	return e.started
 }
 
 // judgeChecks: a code is accepted once, and only the right one while it lives;

@@ -35,7 +35,7 @@ func crashPlans() []plan {
 		return waits
 	}
 	pin := func(s int) time.Duration { return seconds(s)[0] }
-	return []plan{
+	plans := []plan{
 		{channels: []string{"sms", "tts", "tts"}, waits: seconds(125, 180, 300), pinLife: pin(300)},
 		{
 			params:   map[string]string{"workflow_id": "2", "next_event_wait": "60", "pin_expiry": "60"},
@@ -45,6 +45,10 @@ func crashPlans() []plan {
 		{params: map[string]string{"workflow_id": "4"}, channels: []string{"sms", "sms"}, waits: seconds(120, 180), pinLife: pin(300)},
 		{params: map[string]string{"workflow_id": "6", "pin_expiry": "120"}, channels: []string{"sms"}, waits: seconds(0), pinLife: pin(120)},
 	}
+	for i := range plans {
+		plans[i].minute = time.Minute / crashSpeed
+	}
+	return plans
 }
 
 // cancelAfter is the age from which a verification can be cancelled.
