@@ -14,7 +14,7 @@ import (
 // stated is one message of a plan, with the lifetime in its text.
 type stated struct {
 	after   time.Duration // since the message before
-	trigger bool          // by trigger_next_event, and not because the step fell due
+	trigger bool          // the message is triggered; otherwise its step falls due
 	renewed bool          // the PIN differs from the one before
 	text    string
 }

@@ -28,7 +28,7 @@ func TestRetryStatesWhatIsLeft(t *testing.T) {
 		wait time.Duration
 		want string
 	}{
-		{200 * time.Millisecond, "5 minutes"}, // as good as at once
+		{200 * time.Millisecond, "5 minutes"}, // within the tolerance
 		{400 * time.Millisecond, "5 minutes"},
 		{59400 * time.Millisecond, "4 minutes"},
 		{3 * time.Second, "3 minutes"},

@@ -8,8 +8,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// judgeLifetimes: an event has a new PIN when less than a minute is left to the one
-// before, and only then; a message states the lifetime left when it was sent.
+// judgeLifetimes checks two promises. An event has a new PIN if and only if the one
+// before has less than a minute left. A message states the lifetime left when it was
+// sent.
 func judgeLifetimes(e evidence, byID map[verify.ID]store.Record) (broken []string) {
 	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	type pin struct {

@@ -9,15 +9,14 @@ const leastLife = time.Minute
 // Delays up to these count as none, or milliseconds of processing would turn
 // "5 minutes" into "4 minutes". They are the machine's, so Speed does not divide them.
 const (
-	stepDelay     = 500 * time.Millisecond // of a step after its due time
-	handOverDelay = 2 * time.Second        // of a message after its event
+	stepDelay     = 500 * time.Millisecond // from the due time to the step
+	handOverDelay = 2 * time.Second        // from the event to the hand-over of its message
 )
 
 // StatedLife returns the remaining lifetime to state in a message of event e that is
-// handed to a carrier at now. It is measured at e.StartedAt if the message leaves
-// within handOverDelay of it, and at now otherwise, as after a retry or a crash. The
-// result is in the time of the plan: Speed has no effect on it. v must still have the
-// PIN of e.
+// handed to a carrier at now. It is measured at e.StartedAt if now is within
+// handOverDelay, and at now otherwise, as after a retry or a crash. The result is in
+// the time of the plan, not divided by Speed. v must still have the PIN of e.
 func (v Verification) StatedLife(e Event, now time.Time) time.Duration {
 	at := e.StartedAt
 	if now.Sub(at) > handOverDelay {
@@ -26,10 +25,10 @@ func (v Verification) StatedLife(e Event, now time.Time) time.Duration {
 	return min(v.Workflow.unscale(v.PINExpiresAt.Sub(at)), v.Workflow.PINLife)
 }
 
-// stepTime returns the time that a due step taken at now counts from: DueAt within
-// stepDelay of it, otherwise now. So small delays neither add up over the plan nor
-// change the lifetime that a message states. At a high Speed, or with a short PIN
-// life, the allowed delay is shorter, so that the step still sends a PIN that lives.
+// stepTime returns the time that a due step taken at now counts from: DueAt if the
+// delay is at most stepDelay, otherwise now. So small delays neither add up over the
+// plan nor change the lifetime that a message states. At a high Speed, or with a short
+// PIN life, the allowed delay is shorter, so that the step still sends a live PIN.
 func (v Verification) stepTime(now time.Time) time.Time {
 	allowed := min(stepDelay, v.Workflow.scale(leastLife)/2, v.Workflow.pinLife()/2)
 	if now.Sub(v.DueAt) <= allowed {

@@ -19,7 +19,7 @@ func TestPromptSteps(t *testing.T) {
 		waits       []int
 		speed       int
 		pin         verify.PIN
-		delay       float64 // of each step after its due time, in seconds
+		delay       float64 // seconds from the due time to each step
 		wantEvents  []float64
 		wantStated  []float64
 		generations []int
@@ -86,7 +86,7 @@ func TestStatedLifeOfADelayedMessage(t *testing.T) {
 	}
 }
 
-// TestTriggerBeforeThePINDies: an event that comes early needs a minute, too.
+// TestTriggerBeforeThePINDies: an early event needs a minute as well.
 func TestTriggerBeforeThePINDies(t *testing.T) {
 	t.Parallel()
 	chosen, _ := verify.ParsePIN("4711")
