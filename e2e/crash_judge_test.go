@@ -125,6 +125,9 @@ const (
 	// the program keeps whole milliseconds.
 	tick = 2 * time.Millisecond
 
+	// backdate is how long after its time in the books a step may have been taken: one
+	// that is a little late is dated at the time when it was due.
+	backdate = 500 * time.Millisecond
 	// soon is the time after its event within which a message is as good as sent at once.
 	soon = 2 * time.Second
 
@@ -722,28 +725,28 @@ func (q *inquiry) takeSteps(calls map[string][]call) {
 			continue
 		}
 		for seq, e := range r.events {
-			taken := q.taken(r.number, e)
-			i, _ := slices.BinarySearchFunc(q.outages, taken, func(o outage, at time.Time) int { return o.died.Compare(at) })
+			i, _ := slices.BinarySearchFunc(q.outages, e.started, func(o outage, at time.Time) int { return o.died.Compare(at) })
 			i--
 			if seq == 0 || i < 0 || q.outages[i].inFlight[r.events[seq-1].id] {
 				continue
 			}
-			if q.steps[i].IsZero() || taken.Before(q.steps[i]) {
+			if taken := q.taken(r.number, e); q.steps[i].IsZero() || taken.Before(q.steps[i]) {
 				q.steps[i] = taken
 			}
 		}
 	}
 }
 
-// taken is when a step was taken at the latest: when its first message came. A step
-// that is a little late starts, by the books, at the time when it was due.
+// taken is when a step was taken at the latest: by the time of its message, and no
+// later than backdate after the time in the books.
 func (q *inquiry) taken(number string, e event) time.Time {
+	at := e.started.Add(backdate)
 	for _, m := range q.phone[number] {
-		if m.EventID == e.id && m.SentAt.After(e.started) {
-			return m.SentAt
+		if m.EventID == e.id && m.SentAt.Before(at) {
+			at = m.SentAt
 		}
 	}
-	return e.started
+	return at
 }
 
 // judgeChecks: a code is accepted once, and only the right one while it lives;

@@ -249,9 +249,10 @@ func (h *history) lifetime(v verify.Verification, e verify.Event) {
 	if !v.PINExpiresAt.Equal(h.v.PINExpiresAt) {
 		h.t.Fatalf("event %d keeps its PIN and changes its expiry", e.Seq)
 	}
-	speed := time.Duration(max(1, v.Workflow.Speed))
-	if got := v.StatedLife(e, h.now); got < left*speed && got != v.Workflow.PINLife || got > (left+time.Millisecond)*speed || got > v.Workflow.PINLife {
-		h.t.Fatalf("event %d states a life of %v, want %v", e.Seq, got, left*speed)
+	speed := int64(max(1, v.Workflow.Speed))
+	least, most := time.Duration(left.Nanoseconds()*speed), time.Duration((left+time.Millisecond).Nanoseconds()*speed)
+	if got := v.StatedLife(e, h.now); got < least && got != v.Workflow.PINLife || got > min(most, v.Workflow.PINLife) {
+		h.t.Fatalf("event %d states a life of %v, want %v", e.Seq, got, least)
 	}
 }
 
