@@ -61,7 +61,7 @@ func house() []room {
 		{path: "internal/deliver/smpp/pdu", never: outside},
 		{path: "internal/deliver/smpp", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
 		{path: "internal/deliver/smpp/smpptest", ours: []string{"deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
-		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver", "deliver/gsm"}, never: []string{sql}},
+		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver", "deliver/gsm", "web"}, never: []string{sql}}, // it serves callbacks, too
 
 		{
 			path:  "internal/deliver/sip",
@@ -110,7 +110,7 @@ func house() []room {
 		},
 		{
 			path:  "internal/adminapi",
-			ours:  []string{"verify", "phone", "account", "signature", "message", "deliver", "fraud", "store", "template", "velocity", "billing"},
+			ours:  []string{"verify", "phone", "account", "signature", "message", "deliver", "fraud", "store", "template", "velocity", "billing", "web"},
 			never: []string{sql},
 		},
 		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},

@@ -6,10 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"countersign/internal/web"
 )
 
 // Client calls the API, in another process or in its own.
@@ -96,7 +97,7 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 // from something else at that address.
 func readProblem(resp *http.Response) error {
 	p := &Problem{Status: resp.StatusCode}
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	kind := web.MediaType(resp.Header.Get("Content-Type"))
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(p)
 	if kind != "application/problem+json" || err != nil {
 		return fmt.Errorf("the server answered %s, not as the admin API does", resp.Status)

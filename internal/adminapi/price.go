@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
 
 	"countersign/internal/billing"
 	"countersign/internal/verify"
+	"countersign/internal/web"
 )
 
 func priceRoutes() []route {
@@ -42,7 +42,7 @@ type Imported struct {
 }
 
 func (c *call) replacePrices() error {
-	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != csvType {
+	if web.MediaType(c.r.Header.Get("Content-Type")) != csvType {
 		return &Problem{Status: http.StatusUnsupportedMediaType, Parameter: "Content-Type", Detail: "must be " + csvType}
 	}
 	query := c.query

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,17 +16,19 @@ import (
 
 	"countersign/internal/phone"
 	"countersign/internal/verify"
+	"countersign/internal/web"
 )
 
 // read takes the body of a call, a JSON object with fields of v and no others.
 func (c *call) read(v any) error {
-	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+	if web.MediaType(c.r.Header.Get("Content-Type")) != "application/json" {
 		return &Problem{Status: 415, Parameter: "Content-Type", Detail: "must be application/json"}
 	}
 	body, err := io.ReadAll(c.r.Body)
 	if err != nil {
 		return err
 	}
+	body = web.TrimBOM(body)
 	if err := exactNames(body); err != nil {
 		return err
 	}

@@ -74,7 +74,8 @@ type API struct {
 
 // endpoint is one call of the API.
 type endpoint struct {
-	name    string // in metrics
+	name    string   // in metrics
+	params  []string // that the call knows; other members of a JSON body may have any type
 	formats []format
 	serve   func(context.Context, *call) (any, error)
 	// refuse gives the status and text of a refusal where this endpoint has words
@@ -130,6 +131,7 @@ func NotFound(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) handle(mux *http.ServeMux, pattern string, e endpoint) {
+	e.params = callParams()
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, &e) })
 }
 
@@ -169,10 +171,11 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 // carryOut examines the call step by step: its form, where it comes from, how
 // often, and then what it asks for.
 func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, error) {
-	var err error
-	if c.params, err = readParams(r); err != nil {
+	params, numbers, err := readParams(r, c.endpoint.params)
+	if err != nil {
 		return nil, err
 	}
+	c.params = params
 	proof, err := c.readProof(r)
 	if err != nil {
 		return nil, err
@@ -180,6 +183,7 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 	if c.account, err = a.cfg.Engine.Admit(ctx, proof); err != nil {
 		return nil, err
 	}
+	c.params.settle(numbers)
 	return c.endpoint.serve(ctx, c)
 }
 

@@ -7,6 +7,9 @@ import (
 	"countersign/internal/verify"
 )
 
+// codeForm is the reason for a code that cannot be one. It must not repeat the code.
+const codeForm = "must be 4 to 10 letters and digits"
+
 // check serves /verify/check/{format}: it compares a code with the PIN.
 func (a *API) check(ctx context.Context, c *call) (any, error) {
 	if err := c.need("request_id", "code"); err != nil {
@@ -16,9 +19,9 @@ func (a *API) check(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, ok := verify.ParsePIN(c.params.get("code"))
+	code, ok := verify.ParseTyped(c.params.get("code"))
 	if !ok {
-		return nil, verify.Invalid("code")
+		return nil, verify.Invalid("code", codeForm)
 	}
 	v, err := a.cfg.Engine.Check(ctx, c.account, id, code, c.ipAddress())
 	if err != nil {

@@ -39,6 +39,15 @@ const (
 	textNoResponse  = "No response found"
 )
 
+// published returns an error text without the reason that follows the published words.
+func published(text string) string {
+	words, _, reason := strings.Cut(text, " (")
+	if reason && strings.HasPrefix(text, textInvalid) && strings.HasSuffix(text, ")") {
+		return words
+	}
+	return text
+}
+
 const unknownID = "00000000000000000000000000000000"
 
 // request is one HTTP request of a test. Params go into the query of a GET and

@@ -12,6 +12,7 @@ import (
 // coded is a call that answers with HTTP codes of its own, by POST and in JSON.
 type coded struct {
 	name    string // in metrics
+	params  []string
 	success int
 	serve   func(context.Context, *call) (any, error)
 	// refuse gives the code and the body of a refusal.
@@ -26,7 +27,7 @@ func (a *API) serveCoded(w http.ResponseWriter, r *http.Request, e coded) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
 	c := &call{
-		came: a.cfg.Clock.Now(), endpoint: &endpoint{name: e.name, serve: e.serve}, format: formatJSON, source: a.cfg.Proxies.Client(r),
+		came: a.cfg.Clock.Now(), endpoint: &endpoint{name: e.name, params: e.params, serve: e.serve}, format: formatJSON, source: a.cfg.Proxies.Client(r),
 	}
 	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
 	code := e.success

@@ -34,7 +34,7 @@ func (a *API) control(ctx context.Context, c *call) (any, error) {
 	case cmdTrigger:
 		err = a.cfg.Engine.Trigger(ctx, c.account, id)
 	default:
-		err = verify.Invalid("cmd")
+		err = verify.Invalid("cmd", "must be "+cmdCancel+" or "+cmdTrigger)
 	}
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func (a *API) refusal(e *verify.Error) (status, text string) {
 		}
 		return "2", "Your request is incomplete and missing the mandatory parameter: " + e.Param
 	case verify.KindInvalidParameter:
-		return "3", "Invalid value for param: " + e.Param
+		return "3", invalidText(e.Param, e.Reason)
 	case verify.KindBadCredentials:
 		return "4", "Bad credentials"
 	case verify.KindInternal, verify.KindUnavailable:

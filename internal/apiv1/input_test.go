@@ -47,7 +47,8 @@ func jsonInputs() []input {
 		{"array", "[{" + right + "}]", wantBody},
 		{"string", `"` + strings.Repeat("x", 100) + `"`, wantBody},
 		{"null", "null", wantBody},
-		{"byte order mark", "\ufeff{" + right + "}", wantBody},
+		{"two byte order marks", "\ufeff\ufeff{" + right + "}", wantBody},
+		{"UTF-16", "\xff\xfe{\x00}\x00", wantBody},
 		{"not UTF-8", object(`"country":"` + "\xff" + `"`), wantBody},
 		{"not UTF-8 in a name", object(`"` + "\xc3\x28" + `":"x"`), wantBody},
 		{"a name that is a number", `{1:"x"}`, wantBody},
@@ -70,7 +71,11 @@ func jsonInputs() []input {
 		{"markup in a name", object(`"<a>&":1,"<a>&":1`), wantParam("<a>&")},
 		{"nested too deep in the body", strings.Repeat("[", 50_000), wantBody},
 		{"nested too deep in a value", object(`"lg":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)), wantBody},
-		{"nested objects", strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000), wantParam("a")},
+		{"nested objects", object(`"lg":` + strings.Repeat(`{"a":`, 5_000) + "1" + strings.Repeat("}", 5_000)), wantParam("lg")},
+		{"an ignored member that is nested too deep", object(`"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)), wantBody},
+		{"an ignored member that is broken", object(`"a":{"b":[1,}}`), wantBody},
+		{"an ignored member twice", object(`"a":{},"a":[]`), wantParam("a")},
+		{"too many ignored members", object(strings.ReplaceAll(manyJSON(200), ":1", ":{}")), wantBody},
 		{"too many parameters", object(manyJSON(10_000 / 2)), wantBody},
 		{"too large", object(`"lg":"` + strings.Repeat("x", 1<<16) + `"`), "413 3 Request body too large"},
 		{"much too large", strings.Repeat(" ", 1<<20), "413 3 Request body too large"},
@@ -170,9 +175,19 @@ func TestJSONNumbers(t *testing.T) {
 	for i, tt := range []struct{ more, want string }{
 		{`"code_length":6,"pin_expiry":600,"workflow_id":6`, "200 0 "},
 		{`"code_length":null,"lg":null,"request_ids":[]`, "200 0 "},
-		{`"code_length":4e0`, wantParam("code_length")},
-		{`"code_length":4.0`, wantParam("code_length")},
+		{`"code_length":4e0`, "200 0 "},
+		{`"code_length":4.0`, "200 0 "},
+		{`"code_length":5.0`, wantParam("code_length")},
+		{`"code_length":"4.0"`, wantParam("code_length")},
 		{`"pin_expiry":300.5`, wantParam("pin_expiry")},
+		{`"pin_expiry":6e2,"next_event_wait":120.0`, "200 0 "},
+		{`"pin_expiry":1e999999999`, wantParam("pin_expiry")},
+		{`"workflow_id":6.0`, "200 0 "},
+		{`"workflow_id":6.5`, wantParam("workflow_id")},
+		{`"workflow_id":60e-1`, "200 0 "},
+		{`"workflow_id":-6.0`, wantParam("workflow_id")},
+		{`"workflow_id":-0.0`, wantParam("workflow_id")},
+		{`"workflow_id":"6.0"`, wantParam("workflow_id")},
 		{`"workflow_id":-1`, wantParam("workflow_id")},
 		{`"pin_code":1234`, "200 0 "},
 		{`"country":"\ud800"`, wantParam("country")},
@@ -206,7 +221,7 @@ func (a answer) summary(t testing.TB, format string) string {
 	for _, k := range root.kids {
 		fields[k.name] = k.text
 	}
-	return fmt.Sprintf("%d %s %s", a.code, fields["status"], fields["error_text"])
+	return fmt.Sprintf("%d %s %s", a.code, fields["status"], published(fields["error_text"]))
 }
 
 // TestWrongPaths: what is no call of the API is answered in the format that its

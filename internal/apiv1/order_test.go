@@ -236,7 +236,7 @@ func ask(t *testing.T, s *servertest.Server, endpoint string, list ...wrong) str
 	w.anonymous = true
 	a := send(t, s.URL(), w.request)
 	fields := a.fields(t)
-	return strings.ReplaceAll(fmt.Sprintf("%d %s %s", a.code, fields["status"], fields["error_text"]), "'"+id+"'", "'ID'")
+	return strings.ReplaceAll(fmt.Sprintf("%d %s %s", a.code, fields["status"], published(fields["error_text"])), "'"+id+"'", "'ID'")
 }
 
 // prepare makes the account, and the state that the request is to meet. It gives

@@ -89,20 +89,20 @@ func startValues() []value {
 		good("lg", strings.Fields(`ar-xa cs-cz cy-cy cy-gb da-dk de-de el-gr en-au en-gb en-in en-us es-es es-mx es-us fi-fi
 			fil-ph fr-ca fr-fr hi-in hu-hu id-id is-is it-it ja-jp ko-kr nb-no nl-nl pl-pl pt-br pt-pt ro-ro ru-ru sv-se
 			th-th tr-tr vi-vn yue-cn zh-cn zh-tw`)...),
-		good("lg", "", "EN-US", "Fr-fr"),
-		bad("lg", "en", "en_us", "en-us ", "xx-xx", "bg-bg", "ga-ie", "sk-sk"),
+		good("lg", "", "EN-US", "Fr-fr", "en_us", "zh_TW", "EN-us", "FIL_ph"),
+		bad("lg", "en", "en--us", "en_us.UTF-8", "en-us ", "xx-xx", "bg-bg", "ga-ie", "sk-sk"),
 	)
 }
 
 func psd2Values() []value {
 	return concat(
 		common(), texts("payee"),
-		good("amount", "48", "48.0", "48.00", "48.5", "0.01", "0", "00048", "999999999999.99"),
-		bad("amount", "-1", "+1", "48.", ".5", "48.000", "48,00", "1e2", "€48", "48 EUR", "0x1", "1000000000000", "NaN", "４８", "4 8"),
+		good("amount", "48", "48.0", "48.00", "48.5", "0.01", "00048", "999999999999.99"),
+		bad("amount", "0", "0.0", "0.00", "00.00", "0.001", "0.30000000000000004", "-1", "+1", "48.", ".5", "48.000", "48,00", "1e2", "€48", "48 EUR", "0x1", "1000000000000", "NaN", "４８", "4 8"),
 		values("amount", "2 "+textMissing+"amount", ""),
 		good("lg", strings.Fields(`en-gb bg-bg cs-cz da-dk de-de ee-et el-gr es-es fi-fi fr-fr ga-ie hu-hu it-it lv-lv lt-lt
 			mt-mt nl-nl pl-pl sk-sk sl-si sv-se`)...),
-		good("lg", "", "EN-GB"),
+		good("lg", "", "EN-GB", "de_DE"),
 		bad("lg", "en-us", "ko-kr", "ja-jp", "sk-si", "en"),
 		// Not parameters of psd2, and so of no effect.
 		good("brand", "a brand that is too long"), good("sender_id", "<>"), good("pin_code", "1"),
@@ -139,12 +139,12 @@ func TestParameters(t *testing.T) {
 	}
 }
 
-// statusOf is "" for a success, or else status and text.
+// statusOf is "" for a success, or else status and published text.
 func statusOf(fields map[string]string) string {
 	if fields["status"] == "0" {
 		return ""
 	}
-	return fields["status"] + " " + fields["error_text"]
+	return fields["status"] + " " + published(fields["error_text"])
 }
 
 // TestNumbers: how number and country are read, and shown by search.
@@ -215,8 +215,10 @@ func TestParametersOfAFollowUp(t *testing.T) {
 		{"check", []string{"code", "1234"}, "2 " + textMissing + "request_id"},
 		{"check", []string{"request_id", id, "code", "123"}, "3 " + textInvalid + "code"},
 		{"check", []string{"request_id", id, "code", "12345678901"}, "3 " + textInvalid + "code"},
-		{"check", []string{"request_id", id, "code", "12 34"}, "3 " + textInvalid + "code"},
-		{"check", []string{"request_id", id, "code", "１２３４"}, "3 " + textInvalid + "code"},
+		{"check", []string{"request_id", id, "code", "12 3"}, "3 " + textInvalid + "code"},
+		{"check", []string{"request_id", id, "code", " - "}, "3 " + textInvalid + "code"},
+		{"check", []string{"request_id", id, "code", "12.34"}, "3 " + textInvalid + "code"},
+		{"check", []string{"request_id", id, "code", "①②③④"}, "3 " + textInvalid + "code"},
 		{"check", []string{"request_id", long, "code", "1234"}, "3 " + textInvalid + "request_id"},
 		{"check", []string{"request_id", "a\nb", "code", "1234"}, "3 " + textInvalid + "request_id"},
 		{"check", []string{"request_id", "a\u202eb", "code", "1234"}, "3 " + textInvalid + "request_id"},

@@ -2,16 +2,13 @@ package apiv1
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"unicode/utf8"
 
 	"countersign/internal/verify"
+	"countersign/internal/web"
 )
 
 // params are the parameters of a call, from the query and the body together. Only
@@ -42,43 +39,48 @@ func (p params) flat() map[string]string {
 	return flat
 }
 
-// errBody and errQuery refuse what cannot be taken apart, so that no parameter
-// can be named.
-var (
-	errBody        = verify.Invalid("body")
-	errQuery       = verify.Invalid("query")
-	errContentType = verify.Invalid("Content-Type")
+// broken refuses a part of the request that cannot be read, so that no parameter can be
+// named. part is body, query or Content-Type.
+func broken(part, reason string) error { return verify.Invalid(part, reason) }
+
+// Reasons to refuse a request.
+const (
+	reasonTooMany  = "more than 100 parameters"
+	reasonNotUTF8  = "not UTF-8"
+	reasonNUL      = "a NUL character"
+	reasonRepeated = "given more than once"
+	reasonConflict = "the values in query and body differ"
+	reasonCutOff   = "ends too early"
 )
 
 // readParams collects the parameters. SDKs put them in the query, in a form or in
 // a JSON object, and some in two of these at once; one that stands in both places
-// must say the same in both.
-func readParams(r *http.Request) (params, error) {
-	var p params
+// must say the same in both. known are the parameters of the call. numbers are the
+// parameters whose value is a JSON number with a fraction or an exponent.
+func readParams(r *http.Request, known []string) (p params, numbers []string, err error) {
 	if r.URL.RawQuery != "" {
-		var err error
 		if p, err = parseForm(r.URL.RawQuery); err != nil {
-			return nil, errQuery
+			return nil, nil, broken("query", err.Error())
 		}
 	}
 	if r.Method == http.MethodPost {
-		body, err := readBody(r)
-		if err != nil {
-			return nil, err
+		var body params
+		if body, numbers, err = readBody(r, known); err != nil {
+			return nil, nil, err
 		}
 		if err := p.checkRepeats(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := body.checkRepeats(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if len(p) == 0 {
 			p = body
 		} else if err := p.merge(body); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return p, p.check()
+	return p, numbers, p.check()
 }
 
 // merge adds the parameters of the body to those of the query.
@@ -90,7 +92,7 @@ func (p params) merge(body params) error {
 		case values[0] == "" && p.get(name) != "":
 			continue // not given here
 		case p.get(name) != "" && p.get(name) != values[0]:
-			return invalidName(name)
+			return invalidName(name, reasonConflict)
 		}
 		p[name] = values
 	}
@@ -99,12 +101,15 @@ func (p params) merge(body params) error {
 
 func (p params) check() error {
 	if len(p) > maxParams {
-		return errBody
+		return broken("body", reasonTooMany)
 	}
 	for name, values := range p {
 		for _, v := range values {
-			if !utf8.ValidString(name) || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-				return invalidName(name)
+			if !utf8.ValidString(name) || !utf8.ValidString(v) {
+				return invalidName(name, reasonNotUTF8)
+			}
+			if strings.ContainsRune(v, 0) {
+				return invalidName(name, reasonNUL)
 			}
 		}
 	}
@@ -114,18 +119,26 @@ func (p params) check() error {
 func (p params) checkRepeats() error {
 	for name, values := range p {
 		if len(values) > 1 && name != listParam {
-			return invalidName(name)
+			return invalidName(name, reasonRepeated)
 		}
 	}
 	return nil
 }
 
-// invalidName names a parameter in an error, unless the name itself is broken.
-func invalidName(name string) error {
-	if len(name) > 64 || !utf8.ValidString(name) || !printable(name) {
-		return errBody
+// settle replaces the text of JSON numbers by that of their values, once a signature of
+// the text was checked.
+func (p params) settle(numbers []string) {
+	for _, name := range numbers {
+		p[name] = []string{numberValue(p.get(name))}
 	}
-	return verify.Invalid(name)
+}
+
+// invalidName names a parameter in an error, unless the name itself is broken.
+func invalidName(name, reason string) error {
+	if len(name) > 64 || !utf8.ValidString(name) || !printable(name) {
+		return broken("body", "a parameter: "+reason)
+	}
+	return verify.Invalid(name, reason)
 }
 
 // Types of a body.
@@ -134,132 +147,27 @@ const (
 	typeJSON = "application/json"
 )
 
-func readBody(r *http.Request) (params, error) {
+func readBody(r *http.Request, known []string) (p params, numbers []string, err error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		if isTooLarge(err) {
-			return nil, err
+			return nil, nil, err
 		}
-		return nil, errBody // the client broke off
+		return nil, nil, broken("body", reasonCutOff) // the client broke off
 	}
+	body = web.TrimBOM(body)
 	if len(bytes.TrimSpace(body)) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	kind := r.Header.Get("Content-Type")
-	if kind != "" && kind != typeForm && kind != typeJSON { // as nearly everybody writes them
-		if kind, _, err = mime.ParseMediaType(kind); err != nil {
-			return nil, errContentType
-		}
-	}
-	switch kind {
+	switch kind := web.MediaType(r.Header.Get("Content-Type")); kind {
 	case typeForm, "":
-		form, err := parseForm(string(body))
-		if err != nil {
-			return nil, errBody
+		if p, err = parseForm(strings.TrimRight(string(body), "\r\n")); err != nil {
+			return nil, nil, broken("body", err.Error())
 		}
-		return form, nil
+		return p, nil, nil
 	case typeJSON:
-		return parseJSON(body)
-	}
-	return nil, errContentType
-}
-
-// parseJSON reads an object of scalars.
-func parseJSON(body []byte) (params, error) {
-	if !utf8.Valid(body) {
-		return nil, errBody
-	}
-	if p, ok := parsePlainJSON(string(body)); ok {
-		return p, nil
-	}
-	return parseAnyJSON(body)
-}
-
-// parseAnyJSON reads token by token, since a name that stands there twice must be
-// refused and not silently be the last.
-func parseAnyJSON(body []byte) (params, error) {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber() // "amount":48.10 is text here, not a float
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, errBody
-	}
-	p := params{}
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return nil, errBody
-		}
-		name := t.(string) // the decoder has checked that
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			return nil, errBody
-		}
-		values, err := parseJSONValue(name, raw)
-		if err != nil {
-			return nil, err
-		}
-		if _, again := p[name]; again {
-			return nil, invalidName(name)
-		}
-		if len(p) == maxParams {
-			return nil, errBody
-		}
-		p[name] = values
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, errBody
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errBody
-	}
-	for name, values := range p {
-		if len(values) == 0 { // null, or no ids: not given
-			delete(p, name)
-		}
-	}
-	return p, nil
-}
-
-func parseJSONValue(name string, raw json.RawMessage) ([]string, error) {
-	if raw[0] == '[' && name == listParam {
-		var list []json.RawMessage
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return nil, invalidName(name)
-		}
-		var values []string
-		for _, item := range list {
-			v, err := parseJSONScalar(item)
-			if err != nil || v == nil {
-				return nil, invalidName(name)
-			}
-			values = append(values, *v)
-		}
-		return values, nil
-	}
-	v, err := parseJSONScalar(raw)
-	if err != nil {
-		return nil, invalidName(name)
-	}
-	if v == nil {
-		return nil, nil
-	}
-	return []string{*v}, nil
-}
-
-// parseJSONScalar gives a string or a number as text, and null as nil.
-func parseJSONScalar(raw json.RawMessage) (*string, error) {
-	var text string
-	switch c := raw[0]; {
-	case c == 'n':
-		return nil, nil
-	case c == '"':
-		if err := json.Unmarshal(raw, &text); err != nil {
-			return nil, err
-		}
-	case c == '-', c >= '0' && c <= '9':
-		text = string(raw)
+		return parseJSON(body, known)
 	default:
-		return nil, fmt.Errorf("neither text nor a number")
+		return nil, nil, broken("Content-Type", quoted(kind)+" is neither "+typeJSON+" nor "+typeForm)
 	}
-	return &text, nil
 }

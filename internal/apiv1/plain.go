@@ -1,6 +1,7 @@
 package apiv1
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 )
@@ -17,17 +18,27 @@ func (h *holder) list(value string) []string {
 	return (*h)[last-1 : last : last]
 }
 
+// Reasons why a form or query cannot be read. They do not repeat it, since the part in
+// question may be of a secret.
+var (
+	errForm      = errors.New(`"%" without two hexadecimal digits`)
+	errSemicolon = errors.New(`";" must be written as %3B`)
+)
+
 // parseForm is [url.ParseQuery] with fewer allocations.
 func parseForm(text string) (params, error) {
 	if strings.Count(text, "&") > maxParams {
 		q, err := url.ParseQuery(text) // which has a bound of its own
-		return params(q), err
+		if err != nil {
+			return nil, errForm
+		}
+		return params(q), nil
 	}
 	p := make(params, 1+strings.Count(text, "&"))
 	var lists holder
 	for part := range strings.SplitSeq(text, "&") {
 		if strings.Contains(part, ";") {
-			return nil, errBody
+			return nil, errSemicolon
 		}
 		if part == "" {
 			continue
@@ -35,10 +46,10 @@ func parseForm(text string) (params, error) {
 		name, value, _ := strings.Cut(part, "=")
 		name, err := url.QueryUnescape(name) // itself where nothing is escaped
 		if err != nil {
-			return nil, err
+			return nil, errForm
 		}
 		if value, err = url.QueryUnescape(value); err != nil {
-			return nil, err
+			return nil, errForm
 		}
 		if p[name] == nil {
 			p[name] = lists.list(value)

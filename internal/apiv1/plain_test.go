@@ -31,7 +31,7 @@ func FuzzPlain(f *testing.F) {
 		if !ok {
 			return
 		}
-		if whole, err := parseAnyJSON([]byte(body)); err != nil || !reflect.DeepEqual(plain, whole) {
+		if whole, _, err := parseAnyJSON([]byte(body), nil); err != nil || !reflect.DeepEqual(plain, whole) {
 			t.Errorf("JSON %q: %v; want %v, %v", body, plain, whole, err)
 		}
 	})

@@ -26,7 +26,8 @@ func (a *API) psd2(ctx context.Context, c *call) (any, error) {
 	}
 	amount, ok := verify.ParseAmount(c.params.get("amount"))
 	if !ok {
-		return nil, verify.Invalid("amount")
+		text := c.params.get("amount")
+		return nil, verify.Invalid("amount", quoted(text)+": "+verify.AmountDefect(text))
 	}
 	req, err := a.request(ctx, c, number, message.Payment)
 	if err != nil {

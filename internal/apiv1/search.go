@@ -11,7 +11,7 @@ import (
 const maxSearch = 10
 
 // search serves /verify/search/{format}: it shows one verification (request_id)
-// or a list of up to ten (request_ids).
+// or a list of up to ten (request_ids). An id that is repeated has one result.
 func (a *API) search(ctx context.Context, c *call) (any, error) {
 	texts := slices.DeleteFunc(slices.Clone(c.params[listParam]), func(id string) bool { return id == "" })
 	single := len(texts) == 0
@@ -36,7 +36,9 @@ func (a *API) search(ctx context.Context, c *call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		ids = append(ids, id)
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
 	}
 	records, err := a.cfg.Engine.Search(ctx, c.account, ids)
 	if err != nil {

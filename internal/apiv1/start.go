@@ -3,11 +3,11 @@ package apiv1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"countersign/internal/message"
 	"countersign/internal/phone"
-	"countersign/internal/template"
 	"countersign/internal/verify"
 )
 
@@ -38,8 +38,9 @@ func (a *API) start(ctx context.Context, c *call) (any, error) {
 	if req.ChosenPIN, err = c.pinCode(); err != nil {
 		return nil, err
 	}
-	if !a.cfg.Writer.MayName(ctx, c.account.Key, req.Locale, brand, a.cfg.Denied.Has) {
-		return nil, verify.Invalid("brand")
+	mayLink := c.account.Settings.AllowsLinkBrand(brand)
+	if err := a.cfg.Writer.CheckBrand(ctx, c.account.Key, req.Locale, brand, mayLink, a.cfg.Denied); err != nil {
+		return nil, verify.Invalid("brand", err.Error())
 	}
 	req.Brand, req.Sender = brand, sender
 	return a.accept(ctx, c, req)
@@ -48,9 +49,9 @@ func (a *API) start(ctx context.Context, c *call) (any, error) {
 // request reads the parameters that start and psd2 have in common.
 func (a *API) request(ctx context.Context, c *call, number phone.Number, kind message.Kind) (verify.Request, error) {
 	may := c.account.Settings
-	codeLength, err := c.integer("code_length", may.LeastCodeLength(), 4, 6)
-	if err != nil || c.params.get("code_length") != "" && (codeLength == 5 || codeLength < may.LeastCodeLength()) {
-		return verify.Request{}, verify.Invalid("code_length")
+	codeLength, err := c.codeLength()
+	if err != nil {
+		return verify.Request{}, err
 	}
 	locale, err := a.locale(ctx, c, number, kind)
 	if err != nil {
@@ -70,7 +71,8 @@ func (a *API) request(ctx context.Context, c *call, number phone.Number, kind me
 	}
 	plan := workflow(workflowID, pinExpiry, nextEventWait, a.cfg.Speed)
 	if !may.MayLive(plan.PINLife) {
-		return verify.Request{}, verify.Invalid(longLifeParam(pinExpiry, plan))
+		return verify.Request{}, verify.Invalid(longLifeParam(pinExpiry, plan),
+			fmt.Sprintf("a PIN of this account is valid for at most %d seconds", int(verify.StrictPINLife.Seconds())))
 	}
 	if err := c.requireType(number); err != nil {
 		return verify.Request{}, err
@@ -85,17 +87,40 @@ func (a *API) request(ctx context.Context, c *call, number phone.Number, kind me
 // locale chooses the language: one of ours, or one that the account has a template
 // in.
 func (a *API) locale(ctx context.Context, c *call, number phone.Number, kind message.Kind) (string, error) {
-	lg := c.params.get("lg")
+	lg := message.LocaleName(c.params.get("lg"))
 	locale, ok := a.cfg.Messages.Locale(kind, lg, number.Country)
 	if ok {
 		return locale, nil
 	}
-	// One of ours is written as we write it, whether the account has a template or not.
-	own := template.Locale(lg)
-	if _, ours := a.cfg.Messages.Locale(kind, own, ""); !ours && kind == message.Verification && a.cfg.Writer.Speaks(ctx, c.account.Key, own) {
-		return own, nil
+	if kind == message.Payment {
+		return "", verify.Invalid("lg", "no such locale for payments: "+quoted(lg))
 	}
-	return "", verify.Invalid("lg")
+	if a.cfg.Writer.Speaks(ctx, c.account.Key, lg) {
+		return lg, nil
+	}
+	return "", verify.Invalid("lg", "no such locale: "+quoted(lg))
+}
+
+// codeLength reads code_length: 4 or 6, and at least the account's least length.
+func (c *call) codeLength() (int, error) {
+	const param, form = "code_length", "must be 4 or 6"
+	least := c.account.Settings.LeastCodeLength()
+	n, err := c.integer(param, least, 4, 6)
+	switch given := c.params.get(param) != ""; {
+	case err != nil, given && n == 5:
+		return 0, verify.Invalid(param, form)
+	case given && n < least:
+		return 0, verify.Invalid(param, tooShort(least))
+	}
+	return n, nil
+}
+
+// notAllowed is the reason for a value that the account's settings exclude.
+const notAllowed = "not allowed for this account"
+
+// tooShort is the reason for a PIN below the account's least length.
+func tooShort(least int) string {
+	return fmt.Sprintf("a PIN of this account has at least %d characters", least)
 }
 
 func (a *API) accept(ctx context.Context, c *call, req verify.Request) (any, error) {
@@ -118,9 +143,9 @@ func (a *API) number(c *call) (phone.Number, error) {
 	number, err := a.numbers.Parse(c.params.get("number"), c.params.get("country"))
 	switch {
 	case errors.Is(err, phone.ErrCountry):
-		return number, verify.Invalid("country")
+		return number, verify.Invalid("country", "not a country code of two letters (ISO 3166-1)")
 	case err != nil:
-		return number, verify.Invalid("number")
+		return number, verify.Invalid("number", "")
 	}
 	return number, nil
 }
@@ -129,13 +154,17 @@ func (a *API) number(c *call) (phone.Number, error) {
 // carriers take in an alphanumeric sender.
 func (c *call) senderID() (string, error) {
 	sender := c.params.get("sender_id")
-	if !verify.ValidSender(sender) || !c.account.Settings.AllowsSender(sender) {
-		return "", verify.Invalid("sender_id")
+	if defect := verify.SenderDefect(sender); defect != "" {
+		return "", verify.Invalid("sender_id", defect)
+	}
+	if !c.account.Settings.AllowsSender(sender) {
+		return "", verify.Invalid("sender_id", notAllowed)
 	}
 	return sender, nil
 }
 
-// pinCode reads the PIN that the application wants sent, which takes a permission.
+// pinCode reads the PIN that the application wants sent, which takes a permission. A
+// program writes it, so it must be exact: what stands in the message is what was given.
 func (c *call) pinCode() (verify.PIN, error) {
 	text := c.params.get("pin_code")
 	if text == "" {
@@ -145,8 +174,11 @@ func (c *call) pinCode() (verify.PIN, error) {
 		return verify.PIN{}, &verify.Error{Kind: verify.KindCustomPINNotAllowed}
 	}
 	pin, ok := verify.ParsePIN(text)
-	if !ok || pin.Len() < c.account.Settings.LeastCodeLength() {
-		return verify.PIN{}, verify.Invalid("pin_code")
+	if !ok {
+		return verify.PIN{}, verify.Invalid("pin_code", codeForm)
+	}
+	if least := c.account.Settings.LeastCodeLength(); pin.Len() < least {
+		return verify.PIN{}, verify.Invalid("pin_code", tooShort(least))
 	}
 	return pin, nil
 }
@@ -164,7 +196,7 @@ func (c *call) requireType(number phone.Number) error {
 	case strings.EqualFold(want, "Landline"):
 		refused = phone.Mobile
 	default:
-		return verify.Invalid("require_type")
+		return verify.Invalid("require_type", "must be All, Mobile or Landline")
 	}
 	if number.Type == refused {
 		return &verify.Error{Kind: verify.KindUnsupportedNetwork}

@@ -23,7 +23,7 @@ func (a *API) templates(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, formatJSON, http.StatusMethodNotAllowed, "Method not allowed: "+r.Method)
 		return
 	}
-	a.serveCoded(w, r, coded{"templates", http.StatusCreated, a.createTemplate, func(c *call, err error) (int, any) {
+	a.serveCoded(w, r, coded{"templates", templateParams(), http.StatusCreated, a.createTemplate, func(c *call, err error) (int, any) {
 		code, status, text := a.refuseTemplate(c, err)
 		return code, errorResponse{Status: status, ErrorText: text}
 	}})
@@ -33,7 +33,7 @@ func (a *API) templates(w http.ResponseWriter, r *http.Request) {
 // would give.
 func (a *API) refuseTemplate(c *call, err error) (code int, status, text string) {
 	if e, ok := errors.AsType[*template.Error](err); ok {
-		return http.StatusBadRequest, "3", "Invalid value for param: " + e.Param + " (" + e.Reason + ")"
+		return http.StatusBadRequest, "3", invalidText(e.Param, e.Reason)
 	}
 	if errors.Is(err, store.ErrTooManyTemplates) {
 		return http.StatusBadRequest, "3", store.ErrTooManyTemplates.Error()
@@ -79,15 +79,15 @@ func (a *API) createTemplate(ctx context.Context, c *call) (any, error) {
 	case "voice":
 		draft.Channel = verify.TTS
 	default:
-		return nil, verify.Invalid("action_type")
+		return nil, verify.Invalid("action_type", "must be sms or voice")
 	}
 	for _, name := range template.SoundNames() {
 		if url := c.params.get(name); url != "" {
 			draft.Sounds[name] = url
 		}
 	}
-	if a.cfg.Denied.Has(draft.Text) {
-		return nil, verify.Invalid("template")
+	if word := a.cfg.Denied.Find(draft.Text); word != "" {
+		return nil, verify.Invalid("template", "denied name: "+quoted(word))
 	}
 	t, err := a.cfg.Templates.Create(ctx, draft, a.cfg.Clock.Now().UTC())
 	if err != nil {

@@ -1,6 +1,7 @@
 package apiv1
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -56,7 +57,7 @@ func (a *API) unblock(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	a.serveCoded(w, r, coded{"network-unblock", http.StatusAccepted, a.unblockNetwork, func(c *call, err error) (int, any) {
+	a.serveCoded(w, r, coded{"network-unblock", unblockParams(), http.StatusAccepted, a.unblockNetwork, func(c *call, err error) (int, any) {
 		p := a.problemOf(c, err)
 		p.Instance = newInstance()
 		return p.code, p
@@ -151,7 +152,7 @@ func (a *API) problemOf(c *call, err error) *problem {
 		}
 		return invalidProblem(invalidParam{refusal.Param, "is required"})
 	case verify.KindInvalidParameter:
-		return invalidProblem(invalidParam{refusal.Param, "cannot be used"})
+		return invalidProblem(invalidParam{refusal.Param, shortened(cmp.Or(refusal.Reason, "cannot be used"), maxReason)})
 	}
 	return &problem{
 		code: http.StatusInternalServerError, Type: "https://developer.vonage.com/api-errors#internal-error", Title: "Internal Error",

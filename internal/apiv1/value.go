@@ -1,6 +1,7 @@
 package apiv1
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -30,7 +31,7 @@ func (c *call) integer(name string, fallback, lowest, highest int) (int, error) 
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || !isDigits(text) || n < lowest || n > highest {
-		return 0, verify.Invalid(name)
+		return 0, verify.Invalid(name, fmt.Sprintf("must be a whole number from %d to %d", lowest, highest))
 	}
 	return n, nil
 }
@@ -38,8 +39,15 @@ func (c *call) integer(name string, fallback, lowest, highest int) (int, error) 
 // shownText reads a name that will stand in a message, in composed form.
 func (a *API) shownText(c *call, param string) (string, error) {
 	text := norm.NFC.String(c.params.get(param))
-	if message.CheckName(text) != nil || a.cfg.Denied.Has(text) {
-		return "", verify.Invalid(param)
+	check := message.CheckName
+	if c.account.Settings.AllowsLinkBrand(text) {
+		check = message.CheckLinkName
+	}
+	if err := check(text); err != nil {
+		return "", verify.Invalid(param, err.Error())
+	}
+	if word := a.cfg.Denied.Find(text); word != "" {
+		return "", verify.Invalid(param, "denied name: "+quoted(word))
 	}
 	return text, nil
 }
@@ -67,8 +75,11 @@ func (c *call) request() (verify.ID, error) {
 
 func parseRequestID(param, text string) (verify.ID, error) {
 	const maxLength = 32
-	if len(text) > maxLength || !printable(text) {
-		return verify.ID{}, verify.Invalid(param)
+	if len(text) > maxLength {
+		return verify.ID{}, verify.Invalid(param, fmt.Sprintf("more than %d characters", maxLength))
+	}
+	if !printable(text) {
+		return verify.ID{}, verify.Invalid(param, message.ErrInvisible.Error())
 	}
 	id, _ := verify.ParseID(text)
 	return id, nil

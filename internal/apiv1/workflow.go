@@ -46,7 +46,7 @@ func (c *call) workflowID() (int, error) {
 	}
 	id, err := c.integer("workflow_id", fallback, 1, 7)
 	if err == nil && !may.AllowsWorkflow(id) {
-		err = verify.Invalid("workflow_id")
+		err = verify.Invalid("workflow_id", notAllowed)
 	}
 	return id, err
 }

@@ -39,18 +39,23 @@ type Recordings struct {
 	Bye     string     `json:"bye_message"`
 }
 
-// ParseCustom takes the text of an account's own template apart: ${pin}, which it
-// must have, ${brand}, ${pin_expiry}, and in a call <break time='1s'/>. An error says
-// to its author what is wrong.
+// ParseCustom parses the text of an account's own template. It must contain ${pin} and
+// may contain ${brand} and ${pin_expiry}. An SMS has nothing else that is special, so
+// "<#>", "$5" and "&" arrive as they stand; a call also has <break time='1s'/>, and
+// refuses other markup. An error names the defect for the author.
 func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 	if n := utf8.RuneCountInString(text); n > MaxTemplate {
 		return Custom{}, fmt.Errorf("it has %d characters, and may have %d", n, MaxTemplate)
 	}
-	t, err := parseTemplate(text, map[variable]bool{varPIN: true, varBrand: true, varExpiry: true})
+	parse := parseTemplate
+	if channel == verify.SMS {
+		parse = parseText
+	}
+	t, err := parse(text, map[variable]bool{varPIN: true, varBrand: true, varExpiry: true})
 	if err != nil {
 		return Custom{}, err
 	}
-	if err := t.check("com"); err != nil { // which would complete a link
+	if err := t.check("com", ""); err != nil { // which would complete a link
 		return Custom{}, err
 	}
 	if channel == verify.SMS {
@@ -78,10 +83,14 @@ func Recorded(locale string, r Recordings) Custom { return Custom{locale: locale
 
 // Names reports why a brand cannot stand in the template: together with its words it
 // would be what [CheckText] refuses.
-func (c Custom) Names(brand string) error { return c.template.check(brand) }
+func (c Custom) Names(brand string) error { return c.template.check(brand, "") }
 
-// check holds what the template says with a brand to [CheckText], line by line.
-func (t template) check(brand string) error {
+// NamesLink is [Custom.Names] for a brand that may look like a link. The words of the
+// template must not make another link of it, such as evil-booking.com.
+func (c Custom) NamesLink(brand string) error { return c.template.check(brand, brand) }
+
+// check applies [checkText] to each line of the template with a brand.
+func (t template) check(brand, allowed string) error {
 	words := t.text(func(v variable) string {
 		if v == varBrand {
 			return brand
@@ -89,7 +98,7 @@ func (t template) check(brand string) error {
 		return "0"
 	})
 	for line := range strings.SplitSeq(words, "\n") {
-		if err := CheckText(line); err != nil {
+		if err := checkText(line, allowed); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package message
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -21,19 +20,27 @@ func NewDenied(words []string) Denied {
 	return d
 }
 
-// Has reports whether one of the words stands in name: as a word of its own, in any
-// letter case and width. Where a script puts no space between words, anywhere.
-func (d Denied) Has(name string) bool {
+// Has reports whether one of the words stands in name, see [Denied.Find].
+func (d Denied) Has(name string) bool { return d.Find(name) != "" }
+
+// Find returns the first of the words that stands in name: as a word of its own, in any
+// letter case and width. Where a script puts no space between words, anywhere. It
+// returns "" if none does.
+func (d Denied) Find(name string) string {
 	if len(d.words) == 0 {
-		return false
+		return ""
 	}
 	name = spread(name)
-	return slices.ContainsFunc(d.words, func(word string) bool {
+	for _, word := range d.words {
+		bare := strings.TrimSpace(word)
 		if strings.ContainsFunc(word, spaceless) {
-			word = strings.TrimSpace(word)
+			word = bare
 		}
-		return strings.Contains(name, word)
-	})
+		if strings.Contains(name, word) {
+			return bare
+		}
+	}
+	return ""
 }
 
 // spread writes a text in plain words, with one space before and after each.

@@ -2,7 +2,9 @@ package message
 
 import (
 	_ "embed"
+	"iter"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,38 +19,63 @@ import (
 //go:embed tlds.txt
 var topLevels string
 
-// hasLink reports whether a phone would make a link of something in text: what has
-// "://" or begins with "www.", a dot between words of which the second is a top-level
-// domain, as in acme.com, and four numbers with dots, as in 192.0.2.1. The phones'
-// own rule is the same, which is why "St. Mary", "Dr.Oetker" and "A.B.Smith" pass
+// findLink returns the first link of text that is not a link of allowed as well; "" if
+// there is none.
+func findLink(text, allowed string) string {
+	for link := range links(text) {
+		if allowed == "" || !slices.Contains(slices.Collect(links(allowed)), link) {
+			return link
+		}
+	}
+	return ""
+}
+
+// links yields the parts of text that a phone would make a link of, in plain form: words
+// with "://" or that begin with "www.", a dot between words of which the second is a
+// top-level domain, as in acme.com, and four numbers with dots, as in 192.0.2.1. The
+// phones' own rule is the same, which is why "St. Mary", "Dr.Oetker" and "A.B.Smith" pass
 // and "Mr.Green" does not: .green is a domain.
 //
 // Full-width letters and dots are taken for what they look like. The full stop of
 // Chinese and Japanese (。) is a dot between two words in Latin letters, as in evil。com,
 // which browsers take for evil.com. Elsewhere it ends a sentence, after which no space
 // follows.
-func hasLink(text string) bool {
-	if isASCII(text) && strings.IndexByte(text, '.') < 0 && !strings.Contains(text, "://") {
-		return false // most names; what follows takes microseconds
-	}
-	text = plain(text)
-	if strings.Contains(text, "://") {
-		return true
-	}
-	if address.MatchString(text) {
-		return true
-	}
-	words := strings.FieldsFunc(text, func(r rune) bool {
-		return r != '.' && r != fullStop && r != '-' && !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsNumber(r)
-	})
-	for _, word := range words {
-		for _, part := range sentences(word) {
-			if isDomain(strings.Split(part, ".")) {
-				return true
+func links(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if isASCII(text) && strings.IndexByte(text, '.') < 0 && !strings.Contains(text, "://") {
+			return // most names; the rest takes microseconds
+		}
+		text := plain(text)
+		found := address.FindAllString(text, -1)
+		if strings.Contains(text, "://") {
+			found = append(found, schemes(text)...)
+		}
+		for _, word := range strings.FieldsFunc(text, func(r rune) bool {
+			return r != '.' && r != fullStop && r != '-' && !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsNumber(r)
+		}) {
+			for _, part := range sentences(word) {
+				if isDomain(strings.Split(part, ".")) {
+					found = append(found, strings.Trim(part, ".-"))
+				}
+			}
+		}
+		for _, link := range found {
+			if !yield(link) {
+				return
 			}
 		}
 	}
-	return false
+}
+
+// schemes returns the words of text with "://", without punctuation around them.
+func schemes(text string) []string {
+	var found []string
+	for word := range strings.FieldsSeq(text) {
+		if strings.Contains(word, "://") {
+			found = append(found, strings.Trim(word, "()<>.,;!?\"'"))
+		}
+	}
+	return found
 }
 
 func isASCII(text string) bool {
@@ -89,7 +116,7 @@ func isLatin(word string) bool {
 }
 
 // address matches an IP address, or the version of something that has four parts.
-var address = regexp.MustCompile(`[0-9]\.[0-9]+\.[0-9]+\.[0-9]`)
+var address = regexp.MustCompile(`[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+`)
 
 // isDomain reports whether labels, which a text has joined by dots, hold a domain.
 func isDomain(labels []string) bool {

@@ -21,13 +21,17 @@ type country struct {
 	paymentLocale string // "" where it is locale, or the default for payments
 }
 
+// LocaleName returns lg in the form in which locales are named: in small letters, with
+// "-" between language and country. Requests and templates also write en_US.
+func LocaleName(lg string) string { return strings.ReplaceAll(strings.ToLower(lg), "_", "-") }
+
 // Locale chooses the locale of a verification: the one that the application
-// asked for as lg, in any letter case, or else the one of the number's country
+// asked for as lg, in any form that [LocaleName] reads, or else the one of the number's country
 // (ISO 3166-1 alpha-2; "" if there is none), or else English. It reports false
 // for an lg that is not accepted for this kind.
 func (c *Catalog) Locale(kind Kind, lg, countryCode string) (locale string, ok bool) {
 	if lg != "" {
-		lg = strings.ToLower(lg)
+		lg = LocaleName(lg)
 		return lg, c.accepted[lg].kinds[kind]
 	}
 	home := c.countries[strings.ToUpper(countryCode)]

@@ -2,6 +2,7 @@ package message
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,13 +13,14 @@ import (
 // MaxName is how many characters a brand or a payee may have.
 const MaxName = 18
 
-// Reasons to refuse a text that a stranger wants sent in our name.
+// Reasons to refuse a text that somebody else wrote. The errors returned wrap them and
+// add the detail: the length, the code point, the link.
 var (
-	ErrEmpty     = errors.New("there is nothing to be seen")
-	ErrTooLong   = errors.New("more than 18 characters")
-	ErrInvisible = errors.New("a character that nobody sees, or that changes the direction of the text")
-	ErrLink      = errors.New("a phone would make a link of it")
-	ErrDigits    = errors.New("five or more digits in a row, which look like a code")
+	ErrEmpty     = errors.New("nothing visible")
+	ErrTooLong   = errors.New("too long")
+	ErrInvisible = errors.New("invisible or control character")
+	ErrLink      = errors.New("looks like a link")
+	ErrDigits    = errors.New("five or more digits in a row look like a code")
 )
 
 // maxDigits is how long a run of digits in a text may be. The shortest PIN has four
@@ -28,38 +30,48 @@ const maxDigits = 4
 // CheckName reports why name cannot be the brand or payee of a message; nil if it
 // can. It counts the code points of the composed form (NFC), so that "é" is one
 // however it was typed.
-func CheckName(name string) error {
-	switch {
-	case utf8.RuneCountInString(norm.NFC.String(name)) > MaxName:
-		return ErrTooLong
-	case strings.TrimSpace(name) == "":
+func CheckName(name string) error { return checkName(name, "") }
+
+// CheckLinkName is [CheckName] for a name that an operator allows although it looks like
+// a link, such as Booking.com. Every other reason still refuses it.
+func CheckLinkName(name string) error { return checkName(name, name) }
+
+func checkName(name, allowed string) error {
+	if n := utf8.RuneCountInString(norm.NFC.String(name)); n > MaxName {
+		return fmt.Errorf("%w: %d characters, at most %d", ErrTooLong, n, MaxName)
+	}
+	if strings.TrimSpace(name) == "" {
 		return ErrEmpty
 	}
-	return CheckText(name)
+	return checkText(name, allowed)
 }
 
 // CheckText reports why a text that somebody else wrote, a name or the words of a
 // template, cannot stand in a message; nil if it can. Any character of any script may
 // be in it that can be seen. It may have nothing that a phone makes a link of, no run
 // of five digits, and nothing that hides how it reads.
-func CheckText(text string) error {
-	switch {
-	case !visible(text):
-		return ErrInvisible
-	case hasLink(text):
-		return ErrLink
-	case hasDigits(text):
+func CheckText(text string) error { return checkText(text, "") }
+
+// checkText is [CheckText], except that text may contain the links of allowed.
+func checkText(text, allowed string) error {
+	if r, hidden := invisible(text); hidden {
+		return fmt.Errorf("%w: U+%04X", ErrInvisible, r)
+	}
+	if link := findLink(text, allowed); link != "" {
+		return fmt.Errorf("%w: %s", ErrLink, link)
+	}
+	if hasDigits(text) {
 		return ErrDigits
 	}
 	return nil
 }
 
-// visible reports whether each character can be seen: letters, marks, digits,
-// punctuation, symbols and spaces. Controls, marks of direction, zero-width
+// invisible finds the first character that cannot be seen. Letters, marks, digits,
+// punctuation, symbols and spaces can. Controls, marks of direction, zero-width
 // characters, fillers, private and unassigned ones cannot, but for two kinds that
 // writing needs in their place: joiners within a word of a script that has them, and
 // the selector that gives a symbol its colours.
-func visible(text string) bool {
+func invisible(text string) (first rune, found bool) {
 	runes := []rune(text)
 	for i, r := range runes {
 		var before, after rune
@@ -72,17 +84,17 @@ func visible(text string) bool {
 		switch {
 		case r == zeroWidthNonJoiner || r == zeroWidthJoiner:
 			if !joins(before, after) {
-				return false
+				return r, true
 			}
 		case unicode.Is(unicode.Variation_Selector, r):
 			if !selects(before, r) {
-				return false
+				return r, true
 			}
 		case r == utf8.RuneError || !shown(r):
-			return false
+			return r, true
 		}
 	}
-	return true
+	return 0, false
 }
 
 const (

@@ -63,7 +63,7 @@ func parseTemplate(text string, known map[variable]bool) (template, error) {
 		if name := m[2:4]; name[0] >= 0 {
 			v := variable(text[name[0]:name[1]])
 			if !known[v] {
-				return nil, fmt.Errorf("variable %q is not known here", v)
+				return nil, unknownVariable(v)
 			}
 			t = append(t, piece{variable: v})
 			continue
@@ -79,6 +79,43 @@ func parseTemplate(text string, known map[variable]bool) (template, error) {
 	}
 	return t, nil
 }
+
+// placeholder matches "${", the name, and "}" if it is there.
+var placeholder = regexp.MustCompile(`\$\{([^{}\n]*)(\}?)`)
+
+// parseText parses the text of an SMS that an account wrote: only ${name} is special. It
+// refuses unknown names, a "${" without its "}", and pauses, which would be sent as text.
+// Every text that parseTemplate accepts means the same here, unless it has a pause.
+func parseText(text string, known map[variable]bool) (template, error) {
+	for _, m := range markup.FindAllStringSubmatch(text, -1) {
+		if m[2] != "" {
+			return nil, errPause
+		}
+	}
+	var t template
+	end := 0
+	literal := func(upTo int) {
+		if end < upTo {
+			t = append(t, piece{literal: text[end:upTo]})
+		}
+	}
+	for _, m := range placeholder.FindAllStringSubmatchIndex(text, -1) {
+		if m[4] == m[5] {
+			return nil, fmt.Errorf(`broken markup in %.20q: "}" is missing`, text[m[0]:m[1]])
+		}
+		v := variable(text[m[2]:m[3]])
+		if !known[v] {
+			return nil, unknownVariable(v)
+		}
+		literal(m[0])
+		t = append(t, piece{variable: v})
+		end = m[1]
+	}
+	literal(len(text))
+	return t, nil
+}
+
+func unknownVariable(v variable) error { return fmt.Errorf("variable %.20q is not known here", v) }
 
 var (
 	errNoPIN   = errors.New("the PIN is missing")

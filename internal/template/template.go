@@ -149,13 +149,10 @@ func (d *Desk) Create(ctx context.Context, draft Draft, now time.Time) (store.Te
 // locales are written in the published examples in both ways, en-us and en_ie.
 var localeForm = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
 
-// Locale is the form in which templates name the locale lg.
-func Locale(lg string) string { return strings.ReplaceAll(strings.ToLower(lg), "_", "-") }
-
 // locale examines lg. A voice speaks only the locales that it has; an SMS, and
 // recordings, need none.
 func (d *Desk) locale(draft Draft) (string, error) {
-	locale := Locale(draft.Locale)
+	locale := message.LocaleName(draft.Locale)
 	if !localeForm.MatchString(locale) {
 		return "", wrong("lg", "%.20q is not a locale such as en-us", draft.Locale)
 	}

@@ -2,6 +2,7 @@ package template
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"countersign/internal/deliver/gsm"
@@ -86,18 +87,28 @@ func (w *Writer) Speaks(ctx context.Context, account, locale string) bool {
 	return sms || tts
 }
 
-// MayName reports whether an account's own templates in a locale can say a brand:
-// with their words it might be what nobody may send. denied says what the operator
-// does not want besides.
-func (w *Writer) MayName(ctx context.Context, account, locale, brand string, denied func(string) bool) bool {
+// CheckBrand returns why an account's own templates in a locale cannot contain a brand;
+// nil if they can. With their words it could become a link, a code or one of the denied
+// names. mayLink allows the brand itself to look like a link.
+func (w *Writer) CheckBrand(ctx context.Context, account, locale, brand string, mayLink bool, denied message.Denied) error {
 	in := message.Input{Locale: locale, Brand: brand}
 	for _, channel := range []verify.Channel{verify.SMS, verify.TTS} {
 		custom, own, _ := w.find(ctx, account, channel, in)
-		if own && (custom.Names(brand) != nil || denied(custom.SMS(in))) {
-			return false
+		if !own {
+			continue
+		}
+		names := custom.Names
+		if mayLink {
+			names = custom.NamesLink
+		}
+		if err := names(brand); err != nil {
+			return fmt.Errorf("in the words of the template: %w", err)
+		}
+		if word := denied.Find(custom.SMS(in)); word != "" {
+			return fmt.Errorf("in the words of the template: denied name: %s", word)
 		}
 	}
-	return true
+	return nil
 }
 
 // find gives what an account has laid down for a message. The words of payments are

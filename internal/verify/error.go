@@ -45,19 +45,26 @@ func Kinds() []Kind {
 type Error struct {
 	Kind    Kind
 	Param   string // name of the parameter, for the two parameter kinds
+	Reason  string // why Param is invalid, a short phrase for its sender without secrets; "" for none
 	Request ID     // the verification concerned, where there is one
 	Network string // that is blocked, where a rule blocked it; as network-unblock takes it
 }
 
 func (e *Error) Error() string {
+	if e.Param != "" && e.Reason != "" {
+		return fmt.Sprintf("verify: refused (kind %d): parameter %s: %s", e.Kind, e.Param, e.Reason)
+	}
 	if e.Param != "" {
 		return fmt.Sprintf("verify: refused (kind %d): parameter %s", e.Kind, e.Param)
 	}
 	return fmt.Sprintf("verify: refused (kind %d)", e.Kind)
 }
 
-// Invalid is the error for a parameter whose value cannot be used.
-func Invalid(param string) error { return &Error{Kind: KindInvalidParameter, Param: param} }
+// Invalid returns the error for a parameter whose value cannot be used. The reason is a
+// short phrase without secrets, such as "more than 32 characters"; "" gives none.
+func Invalid(param, reason string) error {
+	return &Error{Kind: KindInvalidParameter, Param: param, Reason: reason}
+}
 
 // Missing is the error for a mandatory parameter that was not given.
 func Missing(param string) error { return &Error{Kind: KindMissingParameter, Param: param} }

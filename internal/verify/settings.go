@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,6 +22,9 @@ type Settings struct {
 	// Senders are what the account may name as the sender of an SMS (sender_id);
 	// none for any.
 	Senders []string `json:"senders,omitempty"`
+	// LinkBrands are names that the account may use as brand or payee although they look
+	// like links, such as Booking.com. They do not limit other names.
+	LinkBrands []string `json:"link_brands,omitempty"`
 	// Sources are the networks that the account's requests may come from, such as
 	// 192.0.2.0/24; none for any.
 	Sources []string `json:"sources,omitempty"`
@@ -83,6 +87,22 @@ func (s Settings) AllowsSender(sender string) bool {
 	return sender == "" || len(s.Senders) == 0 || slices.Contains(s.Senders, sender)
 }
 
+// AllowsLinkBrand reports whether a name may look like a link because it is one of
+// LinkBrands. Letter case and surrounding or repeated white space do not count.
+func (s Settings) AllowsLinkBrand(name string) bool {
+	if len(s.LinkBrands) == 0 {
+		return false
+	}
+	name = SingleSpaced(name)
+	return slices.ContainsFunc(s.LinkBrands, func(allowed string) bool {
+		return strings.EqualFold(SingleSpaced(allowed), name)
+	})
+}
+
+// SingleSpaced returns text without surrounding white space and with a single space for
+// each run of white space inside.
+func SingleSpaced(text string) string { return strings.Join(strings.Fields(text), " ") }
+
 // AllowsSource reports whether requests may come from an address.
 func (s Settings) AllowsSource(address string) bool {
 	if len(s.Sources) == 0 {
@@ -113,8 +133,21 @@ func (s Settings) TestPIN(number string) (pin PIN, ok bool) {
 const MaxSenderLength = 11
 
 // ValidSender reports whether carriers take s as an alphanumeric sender.
-func ValidSender(s string) bool {
-	return len(s) <= MaxSenderLength && s == strings.TrimSpace(s) && strings.IndexFunc(s, func(r rune) bool {
+func ValidSender(s string) bool { return SenderDefect(s) == "" }
+
+// SenderDefect returns why carriers do not take s as an alphanumeric sender; "" if they
+// do.
+func SenderDefect(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune(" .-_+&", r)
-	}) < 0
+	}) {
+		return "must be letters A to Z, digits, space and .-_+&"
+	}
+	if len(s) > MaxSenderLength {
+		return fmt.Sprintf("%d characters, at most %d", len(s), MaxSenderLength)
+	}
+	if s != strings.TrimSpace(s) {
+		return "begins or ends with a space"
+	}
+	return ""
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,6 +17,7 @@ import (
 
 	"countersign/internal/deliver"
 	"countersign/internal/verify"
+	"countersign/internal/web"
 )
 
 const (
@@ -205,8 +205,8 @@ func readCallback(w http.ResponseWriter, r *http.Request) ([]lookup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read body: %w", err)
 	}
-	text := strings.TrimSpace(string(body))
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	text := strings.TrimSpace(string(web.TrimBOM(body)))
+	media := web.MediaType(r.Header.Get("Content-Type"))
 	// Some send JSON and call it text; none sends a form that begins like JSON.
 	if media == "application/json" || media != "application/x-www-form-urlencoded" && strings.IndexAny(text, "{[") == 0 {
 		doc, err := decodeJSON([]byte(text))
