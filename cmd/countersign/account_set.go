@@ -21,6 +21,7 @@ type settingFlags struct {
 	AllowCountry    []string          `help:"Country whose numbers it may verify (two letters); may be repeated. Without it: all." placeholder:"COUNTRY" param:"countries"`
 	AllowWorkflow   []int             `help:"workflow_id that it may ask for; may be repeated. Without it: all." placeholder:"ID" param:"workflows"`
 	AllowSender     []string          `help:"sender_id that it may name; may be repeated. Without it: any." placeholder:"SENDER" param:"senders"`
+	AllowBrand      []string          `help:"Brand or payee that may look like a link, such as Booking.com; may be repeated. Does not limit other names." placeholder:"NAME" param:"link_brands" sep:"none"`
 	AllowFrom       []string          `help:"Address or network that its requests may come from; may be repeated. Without it: any." placeholder:"CIDR" param:"sources"`
 	MinCodeLength   *int              `help:"The least length of a PIN, 4 to 10." placeholder:"N"`
 	Strict          *bool             `help:"PINs of at least 6 digits, good for at most 10 minutes (NIST SP 800-63B)." negatable:""`
@@ -52,6 +53,7 @@ func (f settingFlags) settings() (map[string]any, error) {
 	putList(in, "countries", f.AllowCountry)
 	putList(in, "workflows", f.AllowWorkflow)
 	putList(in, "senders", f.AllowSender)
+	putList(in, "link_brands", f.AllowBrand)
 	putList(in, "sources", f.AllowFrom)
 	var tests []map[string]string
 	for number, code := range f.TestNumber {
@@ -109,6 +111,8 @@ func cleared(flag string) (name string, value any, ok bool) {
 		return "workflows", none, true
 	case "allow-sender":
 		return "senders", none, true
+	case "allow-brand":
+		return "link_brands", none, true
 	case "allow-from":
 		return "sources", none, true
 	case "min-code-length":

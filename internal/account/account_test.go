@@ -15,6 +15,7 @@ func TestApply(t *testing.T) {
 	t.Parallel()
 	const text = `{"name":"Acme","pin_code":true,"rate":7,"parent":"parent01","daily_cap":"12.5",
 		"countries":["gb","FR","GB"],"workflows":[6,1,6],"senders":["Beta","Acme"],
+		"link_brands":["  Booking.com ","E.Leclerc","Caf\u0065\u0301.fr  Paris","Booking.com"],
 		"sources":["192.0.2.7","2001:db8::1/32","10.1.2.3/8","::ffff:192.0.2.7"],"min_code_length":6,"strict":true,
 		"test_numbers":[{"number":"+44 7700 900001","code":"123456"},{"number":"447700900000","code":"Abc123"}]}`
 	var s account.Settings
@@ -30,6 +31,7 @@ func TestApply(t *testing.T) {
 		DailyCap: 12*verify.Unit + verify.Unit/2, OnUndeliverable: verify.UndeliverableWait,
 		Settings: verify.Settings{
 			Countries: []string{"FR", "GB"}, Workflows: []int{1, 6}, Senders: []string{"Acme", "Beta"},
+			LinkBrands:    []string{"Booking.com", "Caf\u00e9.fr Paris", "E.Leclerc"},
 			Sources:       []string{"10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"},
 			MinCodeLength: 6, Strict: true,
 			TestNumbers: []verify.TestNumber{{Number: "447700900000", Code: "Abc123"}, {Number: "447700900001", Code: "123456"}},
@@ -78,6 +80,10 @@ func TestApplyRefuses(t *testing.T) {
 		{"foreign sender", "senders", `{"senders":["Ünï"]}`},
 		{"padded sender", "senders", `{"senders":[" Acme"]}`},
 		{"many senders", "senders", `{"senders":` + many(`"A"`) + `}`},
+		{"empty brand", "link_brands", `{"link_brands":[" "]}`},
+		{"long brand", "link_brands", `{"link_brands":["1234567890123456.com"]}`},
+		{"invisible brand", "link_brands", `{"link_brands":["a\u200b.com"]}`},
+		{"many brands", "link_brands", `{"link_brands":` + many(`"a.com"`) + `}`},
 		{"no network", "sources", `{"sources":["example.com"]}`},
 		{"bits", "sources", `{"sources":["192.0.2.0/33"]}`},
 		{"zone", "sources", `{"sources":["fe80::1%eth0"]}`},

@@ -4,6 +4,11 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"countersign/internal/phone"
 	"countersign/internal/verify"
@@ -12,14 +17,17 @@ import (
 // Bounds on lists, which are read with every request of the account.
 const (
 	mostSenders     = 100
+	mostLinkBrands  = 100
 	mostSources     = 100
 	mostTestNumbers = 100
+
+	longestBrand = 18 // characters of a brand or payee
 )
 
 // Check checks each of the settings and gives them in their one form.
 func Check(s verify.Settings) (verify.Settings, error) {
 	for _, check := range []func(*verify.Settings) error{
-		countries, workflows, senders, sources, codeLength, lowBalance, testNumbers, velocity, autofill,
+		countries, workflows, senders, linkBrands, sources, codeLength, lowBalance, testNumbers, velocity, autofill,
 	} {
 		if err := check(&s); err != nil {
 			return s, err
@@ -56,6 +64,22 @@ func senders(s *verify.Settings) error {
 			return "", invalid("senders", "%q is not up to %d of letters, digits, space and .-_+&", sender, verify.MaxSenderLength)
 		}
 		return sender, nil
+	})
+}
+
+// linkBrands checks names that may look like links. Whether a message can show such a
+// name is decided when a request uses it: only the check for links is lifted.
+func linkBrands(s *verify.Settings) error {
+	if len(s.LinkBrands) > mostLinkBrands {
+		return invalid("link_brands", "are more than %d", mostLinkBrands)
+	}
+	return each(&s.LinkBrands, func(brand string) (string, error) {
+		name := norm.NFC.String(verify.SingleSpaced(brand))
+		unusable := func(r rune) bool { return !unicode.IsGraphic(r) || r == utf8.RuneError }
+		if n := utf8.RuneCountInString(name); n == 0 || n > longestBrand || strings.ContainsFunc(name, unusable) {
+			return "", invalid("link_brands", "%q is not a name of 1 to %d visible characters", brand, longestBrand)
+		}
+		return name, nil
 	})
 }
 

@@ -122,6 +122,7 @@ func TestRefusals(t *testing.T) {
 		"not blocked":     {"DELETE", "/blocked-numbers/447700900000", "", nil, 404, ""},
 		"no country":      {"PATCH", "/accounts/demo0001", "", json(`{"countries":["XX"]}`), 400, "countries"},
 		"kind of country": {"PATCH", "/accounts/demo0001", "", json(`{"countries":"GB"}`), 400, "countries"},
+		"no brand":        {"PATCH", "/accounts/demo0001", "", json(`{"link_brands":[""]}`), 400, "link_brands"},
 		"no network":      {"POST", "/accounts", "", json(`{"sources":["here"]}`), 400, "sources"},
 		"no cap":          {"PATCH", "/accounts/demo0001", "", json(`{"daily_cap":"-1"}`), 400, "daily_cap"},
 		"no parent":       {"PATCH", "/accounts/trial001", "", json(`{"parent":"nobody00"}`), 409, "parent"},

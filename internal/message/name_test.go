@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"countersign/internal/message"
+	"countersign/internal/verify"
 )
 
 func TestCheckName(t *testing.T) {
@@ -48,6 +49,43 @@ func TestCheckName(t *testing.T) {
 	}
 	if err := message.CheckText(strings.Repeat("Words of a template. ", 20)); err != nil {
 		t.Errorf("a long text: %v", err)
+	}
+}
+
+// TestCheckLinkName: a name that may look like a link is held to every other rule.
+func TestCheckLinkName(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]error{
+		"Booking.com": nil, "E.Leclerc": nil, "Acme": nil, "www.acme.com": nil, "": message.ErrEmpty, "Book\u200bing.com": message.ErrInvisible,
+		"booking.com 123456": message.ErrDigits, "a-long-name-of.example.com": message.ErrTooLong,
+	} {
+		if got := message.CheckLinkName(name); !errors.Is(got, want) {
+			t.Errorf("CheckLinkName(%+q) = %v, want %v", name, got, want)
+		}
+	}
+	for _, tt := range []struct {
+		text string
+		want error
+	}{
+		{"${brand}: ${pin}", nil},
+		{"Code of ${brand}. ${pin}", nil},
+		{"(${brand}) ${pin}", nil},
+		{"evil-${brand}: ${pin}", message.ErrLink},
+		{"${brand}/x ${pin}", nil},
+		{"http:/${brand} ${pin}", nil},
+		{"x@${brand} ${pin}", nil},
+	} {
+		c, err := message.ParseCustom(verify.SMS, "en-us", tt.text)
+		if err != nil {
+			t.Errorf("%q: %v", tt.text, err)
+			continue
+		}
+		if err := c.NamesLink("Booking.com"); !errors.Is(err, tt.want) {
+			t.Errorf("%q: %v, want %v", tt.text, err, tt.want)
+		}
+		if err := c.Names("Booking.com"); !errors.Is(err, message.ErrLink) {
+			t.Errorf("%q: %v, want a link", tt.text, err)
+		}
 	}
 }
 

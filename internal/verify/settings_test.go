@@ -57,6 +57,22 @@ func TestSettingsLists(t *testing.T) {
 	}
 }
 
+func TestSettingsLinkBrands(t *testing.T) {
+	t.Parallel()
+	some := verify.Settings{LinkBrands: []string{"Booking.com", "Müller & Co.de"}}
+	for name, want := range map[string]bool{
+		"Booking.com": true, "BOOKING.COM": true, " booking.com\u00a0": true, "MÜLLER  &\tCO.DE": true,
+		"Booking.co": false, "Booking.com.": false, "": false, "Book ing.com": false, "Müller&Co.de": false,
+	} {
+		if got := some.AllowsLinkBrand(name); got != want {
+			t.Errorf("%q is allowed: %v, want %v", name, got, want)
+		}
+	}
+	if (verify.Settings{}).AllowsLinkBrand("") || (verify.Settings{}).AllowsLinkBrand("Booking.com") {
+		t.Error("an account without the setting is allowed a link")
+	}
+}
+
 func TestSettingsCodeLength(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
