@@ -75,7 +75,7 @@ type API struct {
 // endpoint is one call of the API.
 type endpoint struct {
 	name    string   // in metrics
-	params  []string // that the call knows; other members of a JSON body may have any type
+	params  []string // known parameters; other members of a JSON body may have any type
 	formats []format
 	serve   func(context.Context, *call) (any, error)
 	// refuse gives the status and text of a refusal where this endpoint has words

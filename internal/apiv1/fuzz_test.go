@@ -92,6 +92,9 @@ func FuzzParams(f *testing.F) {
 		{"a;b", "text/plain", "\xff"},
 		{"", "application/json", `{"a":{"b":[1,true,null]},"a":1}`},
 		{"number=%00", "application/json; charset=x", "{} {}"},
+		{login + "&number=447700900000&brand=Booking.com\u200b", "application/json; utf-8", "\ufeff" + `{"test":true,"meta":{"a":[1]},"workflow_id":6.0}`},
+		{login + "&request_id=" + unknownID, "application/x-www-form-urlencoded; UTF-8", "code=%D9%A1%D9%A2+-%EF%BC%93%E2%80%8B4\r\n"},
+		{login + "&payee=A&number=447700900000", "application/json;", `{"amount":0.30000000000000004,"lg":"de_DE","pin_expiry":6e1}`},
 		{login, "application/json", `{"action_type":"sms","lg":"ru-ru","template":"Код ${pin}","type":"unicode"}`},
 	} {
 		f.Add(uint8(i), seed.query, seed.contentType, seed.body)

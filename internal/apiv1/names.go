@@ -2,8 +2,8 @@ package apiv1
 
 import "countersign/internal/template"
 
-// callParams are the parameters of the five calls, with those that all calls have. In a
-// JSON body, a member of another name may have any type.
+// callParams lists the parameters of the five calls, credentials included. In a JSON
+// body, a member of another name may have any type.
 func callParams() []string {
 	return append(commonParams(),
 		"number", "country", "brand", "payee", "amount", "sender_id", "code_length", "lg", "pin_expiry", "next_event_wait",
@@ -11,12 +11,12 @@ func callParams() []string {
 		"request_id", listParam, "code", "ip_address", "ip", "cmd")
 }
 
-// templateParams are the parameters of templates.
+// templateParams lists the parameters of templates.
 func templateParams() []string {
 	return append(append(commonParams(), "action_type", "lg", "template", "type", "contact_email"), template.SoundNames()...)
 }
 
-// unblockParams are the parameters of network-unblock.
+// unblockParams lists the parameters of network-unblock.
 func unblockParams() []string {
 	return append(commonParams(), "network", "unblock_duration", "duration")
 }

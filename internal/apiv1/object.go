@@ -25,8 +25,8 @@ func parseJSON(body []byte, known []string) (p params, numbers []string, err err
 	return parseAnyJSON(body, known)
 }
 
-// parseAnyJSON reads token by token, since a name that stands there twice must be
-// refused and not silently be the last. encoding/json bounds the depth of nesting.
+// parseAnyJSON reads token by token, to refuse a repeated name instead of using the last
+// value. encoding/json bounds the depth of nesting.
 func parseAnyJSON(body []byte, known []string) (p params, numbers []string, err error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber() // "amount":48.10 is text here, not a float
@@ -116,7 +116,7 @@ func parseList(name string, raw json.RawMessage) ([]string, error) {
 	return values, nil
 }
 
-// scalar returns JSON text without its quotes, and anything else as it stands.
+// scalar returns JSON text without its quotes, and other values unchanged.
 func scalar(raw json.RawMessage) string {
 	if raw[0] != '"' {
 		return string(raw)
@@ -143,12 +143,12 @@ func typeOf(raw json.RawMessage) string {
 
 // numberValue returns the number that JSON writes as text: 6.0 and 6e0 are 6, and
 // 0.30000000000000004, which a client computed in binary floating point, is 0.3. A number
-// that is neither whole nor close to one of two decimals stays as it is.
+// that is neither whole nor close to one of two decimals is returned unchanged.
 func numberValue(text string) string {
 	const (
-		relative = 1e-9 // noise that is removed, of the number
-		absolute = 1e-5 // and at most, so that decimals of large numbers are not noise
-		exact    = 1e15 // whole numbers below are exact in a float64
+		relative = 1e-9 // largest error that is noise, relative to the number
+		absolute = 1e-5 // largest error that is noise, so that decimals of large numbers are none
+		exact    = 1e15 // bound of the numbers that are read; decimals above it are lost
 	)
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.Signbit(f) || f >= exact {

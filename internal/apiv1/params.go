@@ -125,8 +125,8 @@ func (p params) checkRepeats() error {
 	return nil
 }
 
-// settle replaces the text of JSON numbers by that of their values, once a signature of
-// the text was checked.
+// settle replaces JSON numbers by the form that [numberValue] returns. The signature
+// covers the form in the body, so it must have been checked before.
 func (p params) settle(numbers []string) {
 	for _, name := range numbers {
 		p[name] = []string{numberValue(p.get(name))}

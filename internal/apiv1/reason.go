@@ -37,7 +37,7 @@ func shortened(text string, limit int) string {
 			fmt.Fprintf(&b, "U+%04X", r)
 		}
 		if b.Len() > limit*utf8.UTFMax {
-			break // enough for the limit, whatever follows
+			break // more than the limit
 		}
 	}
 	runes := []rune(b.String())

@@ -97,7 +97,7 @@ func TestReasons(t *testing.T) {
 // wantText checks the error text of a refusal, all of which can be shown.
 func wantText(t *testing.T, a answer, format, want string) {
 	t.Helper()
-	root := node{}
+	var root node
 	if format == "xml" {
 		root = a.xml(t)
 	} else {

@@ -163,8 +163,8 @@ func (c *call) senderID() (string, error) {
 	return sender, nil
 }
 
-// pinCode reads the PIN that the application wants sent, which takes a permission. A
-// program writes it, so it must be exact: what stands in the message is what was given.
+// pinCode reads pin_code, which takes a permission. It must be exact, unlike a code that
+// a person types: a program writes it, and the message contains the same text.
 func (c *call) pinCode() (verify.PIN, error) {
 	text := c.params.get("pin_code")
 	if text == "" {

@@ -40,9 +40,9 @@ type Recordings struct {
 }
 
 // ParseCustom parses the text of an account's own template. It must contain ${pin} and
-// may contain ${brand} and ${pin_expiry}. An SMS has nothing else that is special, so
-// "<#>", "$5" and "&" arrive as they stand; a call also has <break time='1s'/>, and
-// refuses other markup. An error names the defect for the author.
+// may contain ${brand} and ${pin_expiry}. Only these are special in an SMS, so
+// "<#>", "$5" and "&" arrive unchanged. A call may also contain <break time='1s'/>, and
+// other markup is an error there. An error names the defect for the author.
 func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 	if n := utf8.RuneCountInString(text); n > MaxTemplate {
 		return Custom{}, fmt.Errorf("it has %d characters, and may have %d", n, MaxTemplate)
@@ -86,7 +86,7 @@ func Recorded(locale string, r Recordings) Custom { return Custom{locale: locale
 func (c Custom) Names(brand string) error { return c.template.check(brand, "") }
 
 // NamesLink is [Custom.Names] for a brand that may look like a link. The words of the
-// template must not make another link of it, such as evil-booking.com.
+// template must not complete another link, such as evil-booking.com.
 func (c Custom) NamesLink(brand string) error { return c.template.check(brand, brand) }
 
 // check applies [checkText] to each line of the template with a brand.

@@ -20,12 +20,12 @@ func NewDenied(words []string) Denied {
 	return d
 }
 
-// Has reports whether one of the words stands in name, see [Denied.Find].
+// Has reports whether name contains one of the words, see [Denied.Find].
 func (d Denied) Has(name string) bool { return d.Find(name) != "" }
 
-// Find returns the first of the words that stands in name: as a word of its own, in any
-// letter case and width. Where a script puts no space between words, anywhere. It
-// returns "" if none does.
+// Find returns the first of the words that name contains as a separate word, in any
+// letter case and width; in scripts without spaces between words, anywhere. It returns
+// "" if name contains none.
 func (d Denied) Find(name string) string {
 	if len(d.words) == 0 {
 		return ""

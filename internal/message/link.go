@@ -19,8 +19,7 @@ import (
 //go:embed tlds.txt
 var topLevels string
 
-// findLink returns the first link of text that is not a link of allowed as well; "" if
-// there is none.
+// findLink returns the first link of text that is not also a link of allowed, or "".
 func findLink(text, allowed string) string {
 	for link := range links(text) {
 		if allowed == "" || !slices.Contains(slices.Collect(links(allowed)), link) {
@@ -30,11 +29,11 @@ func findLink(text, allowed string) string {
 	return ""
 }
 
-// links yields the parts of text that a phone would make a link of, in plain form: words
-// with "://" or that begin with "www.", a dot between words of which the second is a
-// top-level domain, as in acme.com, and four numbers with dots, as in 192.0.2.1. The
-// phones' own rule is the same, which is why "St. Mary", "Dr.Oetker" and "A.B.Smith" pass
-// and "Mr.Green" does not: .green is a domain.
+// links yields the parts of text that a phone turns into a link, in plain form: words
+// with "://", words that begin with "www.", words before a dot and a top-level domain, as
+// in acme.com, and four numbers with dots, as in 192.0.2.1. This is the phones' rule:
+// "St. Mary", "Dr.Oetker" and "A.B.Smith" pass, "Mr.Green" does not, since .green is a
+// domain.
 //
 // Full-width letters and dots are taken for what they look like. The full stop of
 // Chinese and Japanese (。) is a dot between two words in Latin letters, as in evil。com,

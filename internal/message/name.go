@@ -13,7 +13,7 @@ import (
 // MaxName is how many characters a brand or a payee may have.
 const MaxName = 18
 
-// Reasons to refuse a text that somebody else wrote. The errors returned wrap them and
+// Reasons to refuse a text from outside. The errors returned wrap them and
 // add the detail: the length, the code point, the link.
 var (
 	ErrEmpty     = errors.New("nothing visible")
@@ -68,9 +68,8 @@ func checkText(text, allowed string) error {
 
 // invisible finds the first character that cannot be seen. Letters, marks, digits,
 // punctuation, symbols and spaces can. Controls, marks of direction, zero-width
-// characters, fillers, private and unassigned ones cannot, but for two kinds that
-// writing needs in their place: joiners within a word of a script that has them, and
-// the selector that gives a symbol its colours.
+// characters, fillers, private and unassigned ones cannot. Writing needs two exceptions:
+// joiners within a word of a script that has them, and the emoji selector after a symbol.
 func invisible(text string) (first rune, found bool) {
 	runes := []rune(text)
 	for i, r := range runes {

@@ -80,7 +80,7 @@ func parseTemplate(text string, known map[variable]bool) (template, error) {
 	return t, nil
 }
 
-// placeholder matches "${", the name, and "}" if it is there.
+// placeholder matches "${", a name, and the "}" that should follow.
 var placeholder = regexp.MustCompile(`\$\{([^{}\n]*)(\}?)`)
 
 // parseText parses the text of an SMS that an account wrote: only ${name} is special. It

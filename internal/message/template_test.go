@@ -1,6 +1,8 @@
 package message
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/text/language"
@@ -41,6 +43,34 @@ func TestBrokenTemplates(t *testing.T) {
 			t.Errorf("%s: as a call got %v, want %v", tt.name, got, tt.call)
 		}
 	}
+}
+
+// FuzzText: the text of an SMS that was accepted when all markup was special means the
+// same now that only ${name} is, so stored templates keep their meaning.
+func FuzzText(f *testing.F) {
+	for _, text := range []string{
+		"Code ${pin} from ${brand}", "${pin}${pin_expiry}", "&lt;${pin}&gt;", "<#> ${pin}", "$5 ${pin", "${pin} <break time='1s'/>", "\xff${pin}\r\n", "${${pin}}",
+	} {
+		f.Add(text)
+	}
+	known := map[variable]bool{varBrand: true, varPIN: true, varExpiry: true}
+	value := func(v variable) string { return "[" + string(v) + "]" }
+	f.Fuzz(func(t *testing.T, text string) {
+		now, err := parseText(text, known)
+		if err == nil {
+			whole := strings.NewReplacer("${pin}", "[pin]", "${brand}", "[brand]", "${pin_expiry}", "[pin_expiry]").Replace(text)
+			if got := now.text(value); got != whole {
+				t.Errorf("%q became %q, want %q", text, got, whole)
+			}
+		}
+		before, errBefore := parseTemplate(text, known)
+		if errBefore != nil || slices.ContainsFunc(before, func(p piece) bool { return p.pause > 0 }) {
+			return
+		}
+		if err != nil || !slices.Equal(now, before) {
+			t.Errorf("%q: was %v, is %v, %v", text, before, now, err)
+		}
+	})
 }
 
 // The same holds for minutes.

@@ -2,10 +2,10 @@ package verify
 
 import "strings"
 
-// ParseAmount reads the amount of a [Payment], in euros with at most two decimals and
-// more than 0, and returns it with both decimals: "48", "48.5" and "48.50" are the same
-// payment, and must look the same to the payer. ok is false for anything else, and
-// [AmountDefect] gives the reason.
+// ParseAmount reads the amount of a [Payment]: euros, more than 0, with at most two
+// decimals. It returns it with both decimals: "48", "48.5" and "48.50" are the same
+// payment, and must look the same to the payer. If ok is false, [AmountDefect] returns
+// the reason.
 func ParseAmount(text string) (amount string, ok bool) {
 	amount, defect := parseAmount(text)
 	return amount, defect == ""

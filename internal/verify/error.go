@@ -45,7 +45,7 @@ func Kinds() []Kind {
 type Error struct {
 	Kind    Kind
 	Param   string // name of the parameter, for the two parameter kinds
-	Reason  string // why Param is invalid, a short phrase for its sender without secrets; "" for none
+	Reason  string // why Param is invalid, a short phrase without secrets; may be empty
 	Request ID     // the verification concerned, where there is one
 	Network string // that is blocked, where a rule blocked it; as network-unblock takes it
 }
@@ -60,8 +60,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("verify: refused (kind %d)", e.Kind)
 }
 
-// Invalid returns the error for a parameter whose value cannot be used. The reason is a
-// short phrase without secrets, such as "more than 32 characters"; "" gives none.
+// Invalid returns the error for an invalid value of a parameter. The reason is a short
+// phrase without secrets, such as "more than 32 characters"; it may be empty.
 func Invalid(param, reason string) error {
 	return &Error{Kind: KindInvalidParameter, Param: param, Reason: reason}
 }

@@ -7,8 +7,8 @@ import (
 
 // ParseTyped reads a code as a person typed or pasted it, and returns the PIN that it
 // means. It takes digits of any script (Unicode category Nd) and full-width letters for
-// the ASCII ones, and drops white space, dashes and invisible characters wherever they
-// stand. Anything else is as for [ParsePIN].
+// the ASCII ones, and drops white space, dashes and invisible characters. The rest must be as
+// for [ParsePIN].
 func ParseTyped(text string) (PIN, bool) {
 	return ParsePIN(strings.Map(typed, text))
 }

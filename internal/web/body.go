@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// MediaType returns the media type of a Content-Type header in small letters; "" if the
-// header has none. It ignores the parameters, which clients often write wrongly, as in
+// MediaType returns the media type of a Content-Type header in small letters, or "" for a
+// header without one. It ignores the parameters, which clients often write wrongly, as in
 // "application/json; utf-8", "application/json; charset=" and "application/json,charset=utf-8".
 // A charset has no effect either way: bodies are UTF-8.
 func MediaType(contentType string) string {
