@@ -141,13 +141,14 @@ func (a *API) refuseStart(_ *call, e *verify.Error) (status, text string) {
 // number reads number and country.
 func (a *API) number(c *call) (phone.Number, error) {
 	number, err := a.numbers.Parse(c.params.get("number"), c.params.get("country"))
+	var refused *phone.Error
 	switch {
-	case errors.Is(err, phone.ErrCountry):
-		return number, verify.Invalid("country", "not a country code of two letters (ISO 3166-1)")
-	case err != nil:
-		return number, verify.Invalid("number", "")
+	case errors.As(err, &refused) && errors.Is(err, phone.ErrCountry):
+		return number, verify.Invalid("country", refused.Reason)
+	case errors.As(err, &refused):
+		return number, verify.Invalid("number", refused.Reason)
 	}
-	return number, nil
+	return number, err
 }
 
 // senderID reads what an SMS shall name as its sender: at most 11 characters that

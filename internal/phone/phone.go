@@ -120,7 +120,7 @@ func Parse(number, country string) (Number, error) {
 // capitals. The error wraps [ErrCountry].
 func Country(code string) (string, error) {
 	if code == "" {
-		return "", &Error{ErrCountry, "no code"}
+		return "", &Error{ErrCountry, "empty"}
 	}
 	return regionOf(code)
 }

@@ -23,7 +23,7 @@ func regionOf(country string) (string, error) {
 	known := len(country) == 2 && strings.Trim(region, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" &&
 		(!hasPlan(region) || phonenumbers.GetCountryCodeForRegion(region) != 0)
 	if !known {
-		return "", &Error{ErrCountry, "unknown code"}
+		return "", &Error{ErrCountry, "not a country code of two letters (ISO 3166-1)"}
 	}
 	return region, nil
 }
