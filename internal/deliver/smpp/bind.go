@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"time"
 
@@ -57,7 +56,7 @@ func (b *bind) run(ctx context.Context) {
 		if err == nil {
 			began := time.Now()
 			err = b.live(ctx, s)
-			if time.Since(began) >= lastBackoff {
+			if worthwhile(s, time.Since(began)) {
 				backoff = firstBackoff
 			}
 		}
@@ -71,6 +70,16 @@ func (b *bind) run(ctx context.Context) {
 		}
 		backoff = min(2*backoff, lastBackoff)
 	}
+}
+
+// worthwhile reports whether the pause after a session starts at firstBackoff
+// again. A retired session counts only if it accepted messages: otherwise an SMSC
+// that accepts every bind and refuses every message would be bound to each second.
+func worthwhile(s *session, lived time.Duration) bool {
+	if s.isRetired() {
+		return s.accepted.Load()
+	}
+	return lived >= lastBackoff
 }
 
 func (b *bind) lost(err error) {
@@ -95,6 +104,9 @@ func (b *bind) live(ctx context.Context, s *session) error {
 		s.unbind(stop)
 	}
 	s.loops.Wait()
+	if s.isRetired() {
+		b.carrier.metrics.unusable.Inc()
+	}
 	return s.reason()
 }
 
@@ -114,47 +126,16 @@ func (b *bind) open(ctx context.Context) (*session, error) {
 	}
 	s, err := b.bind(ctx, conn)
 	if err != nil {
-		_ = conn.Close() // the first error tells more
 		return nil, fmt.Errorf("%s to %s: %w", b.kind, address, err)
 	}
 	return s, nil
 }
 
-// bind sends the bind request on a new connection and waits for its response.
-func (b *bind) bind(ctx context.Context, conn net.Conn) (*session, error) {
-	cfg := &b.carrier.cfg
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	request, err := pdu.Append(nil, pdu.PDU{Sequence: 1, Body: &pdu.Bind{
-		Kind: b.kind, SystemID: cfg.SystemID, Password: cfg.Password, SystemType: cfg.SystemType,
-		InterfaceVersion: pdu.Version34, AddressRange: cfg.AddressRange,
-	}})
-	if err != nil {
-		return nil, err
-	}
-	reader := pdu.NewReader(conn)
-	var p pdu.PDU
-	if _, err = conn.Write(request); err == nil {
-		p, err = reader.Next()
-	}
-	switch {
-	case !stop(): // and not what it has done to the connection
-		return nil, context.Cause(ctx)
-	case err != nil:
-		return nil, err
-	case p.Status != pdu.StatusOK:
-		return nil, &StatusError{p.Status}
-	case p.Body.Command() != b.kind.Response():
-		return nil, fmt.Errorf("answered with %s", p.Body.Command())
-	}
-	s := newSession(conn, reader, cfg.Window)
-	s.timeout, s.enquire = cfg.ResponseTimeout, cfg.EnquireInterval
-	s.handle, s.late, s.stray = b.carrier.handle, b.carrier.late, b.carrier.metrics.stray.Inc
-	s.start()
-	return s, nil
+// StatusError is a response with an error status. For a submission Class holds the
+// reaction to it.
+type StatusError struct {
+	Status pdu.Status
+	Class  Class
 }
-
-// StatusError is a response that says no.
-type StatusError struct{ Status pdu.Status }
 
 func (e *StatusError) Error() string { return e.Status.String() }

@@ -148,7 +148,7 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 			return deliver.Submission{}, c.brokenOff(ctx, err, tags[:i], refs)
 		}
 		refs = append(refs, ref)
-		h.until = h.dead // the rest would be of no use to another carrier
+		h.until, h.rest = h.dead, true
 	}
 	if c.cfg.NoReceipts || slices.Contains(refs, "") {
 		refs = nil
@@ -170,26 +170,41 @@ func (c *Carrier) brokenOff(ctx context.Context, err error, sent []tag, refs []s
 	return fmt.Errorf("part %d of %d: %v", len(sent)+1, sent[0].part.Count, err) //nolint:errorlint // see above
 }
 
-// handover is one part on its way.
+// handover is one part of a message during Send.
 type handover struct {
 	body  *pdu.SubmitSM
 	tag   *tag
-	until time.Time // when it is to have left
-	dead  time.Time // from when on it is of no use
+	until time.Time // when the submission must have started
+	dead  time.Time // end of the PIN's life
+	rest  bool      // an earlier part was accepted: no other carrier can help
 }
 
-// hand submits one part until the carrier has taken it or will not.
+var errNoBind = errors.New("no bind is up")
+
+// hand submits one part until the carrier accepts or finally refuses it. After a
+// temporary status it tries the other binds; when none is left it returns an error
+// that wraps [deliver.ErrNotSent], so that the next carrier of the route is tried.
+// The remaining parts of a long message stay with this carrier and are retried.
 func (c *Carrier) hand(ctx context.Context, h handover) (ref string, err error) {
+	why := errNoBind
+	var tried []*session
 	for {
-		s := c.pick()
+		s := c.pick(tried)
 		if s == nil {
-			return "", fmt.Errorf("%w: no bind is up", deliver.ErrNotSent)
+			if !h.rest || time.Until(h.until) < retryPause {
+				return "", fmt.Errorf("%w: %w", deliver.ErrNotSent, why)
+			}
+			if err := sleep(ctx, retryPause); err != nil {
+				return "", fmt.Errorf("%w (%w)", err, why)
+			}
+			tried = nil
+			continue
 		}
 		ref, err := c.submit(ctx, s, h)
-		switch {
+		switch class := classOf(err); {
 		case errors.Is(err, errNotWritten):
-			// The bind was lost before the message left: another has it.
-		case isThrottle(err):
+			// The session ended before the message left: try another.
+		case class == ClassThrottled:
 			c.pace.throttled()
 			if time.Until(h.until) < throttlePause {
 				return "", fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
@@ -197,6 +212,8 @@ func (c *Carrier) hand(ctx context.Context, h handover) (ref string, err error) 
 			if sleepErr := sleep(ctx, throttlePause); sleepErr != nil {
 				return "", fmt.Errorf("%w (%w)", sleepErr, err)
 			}
+		case class == ClassTemporary, class == ClassBind:
+			tried, why = append(tried, s), err
 		default:
 			return ref, err
 		}
@@ -227,6 +244,7 @@ func (c *Carrier) submit(ctx context.Context, s *session, h handover) (ref strin
 	c.metrics.submitted(time.Since(began), p.Status, err)
 	switch {
 	case err == nil:
+		c.judge(s, p)
 		return c.readResponse(p)
 	case isSessionError(err):
 		return "", err
@@ -238,13 +256,8 @@ func isSessionError(err error) bool {
 	return errors.Is(err, errNotWritten) || errors.Is(err, errTimeout) || errors.Is(err, errLost) || errors.Is(err, errMalformed)
 }
 
-// isThrottle reports whether the carrier did not take a message, but would later.
-func isThrottle(err error) bool {
-	no, ok := errors.AsType[*StatusError](err)
-	return ok && (no.Status == pdu.StatusThrottled || no.Status == pdu.StatusQueueFull)
-}
-
-// readResponse tells what the carrier answered.
+// readResponse returns the message id of a response, or the error that its status
+// means. Temporary statuses are a bare [*StatusError]: see hand.
 func (c *Carrier) readResponse(p pdu.PDU) (ref string, err error) {
 	switch body := p.Body.(type) {
 	case *pdu.SubmitSMResp:
@@ -255,25 +268,25 @@ func (c *Carrier) readResponse(p pdu.PDU) (ref string, err error) {
 	default:
 		return "", fmt.Errorf("%w: %s", errMalformed, p.Body.Command())
 	}
-	err = &StatusError{p.Status}
-	switch p.Status {
-	case pdu.StatusThrottled, pdu.StatusQueueFull: // see hand
-		return "", err
-	case pdu.StatusInvalidBindStatus: // about the session, and not about the message
-		return "", fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
-	case pdu.StatusInvalidDestination:
-		return "", fmt.Errorf("%w: %w", deliver.ErrNumber, err)
+	no := &StatusError{p.Status, c.classOf(p)}
+	switch no.Class {
+	case ClassNumber:
+		return "", fmt.Errorf("%w: %w", deliver.ErrNumber, no)
+	case ClassFinal:
+		return "", fmt.Errorf("%w: %w", deliver.ErrRefused, no)
+	case ClassTemporary, ClassThrottled, ClassBind:
 	}
-	return "", fmt.Errorf("%w: %w", deliver.ErrRefused, err)
+	return "", no
 }
 
-// pick chooses the session with the most room.
-func (c *Carrier) pick() *session {
+// pick returns the session with the most room that is not among tried; nil if
+// there is none.
+func (c *Carrier) pick(tried []*session) *session {
 	var best *session
 	first := int(c.turn.Add(1))
 	for i := range c.senders {
 		s := c.senders[(first+i)%len(c.senders)].up()
-		if s != nil && (best == nil || len(s.slots) < len(best.slots)) {
+		if s != nil && !slices.Contains(tried, s) && (best == nil || len(s.slots) < len(best.slots)) {
 			best = s
 		}
 	}

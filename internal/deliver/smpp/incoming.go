@@ -18,10 +18,11 @@ const (
 	reportTimeout = 10 * time.Second
 )
 
-// late takes a response after its timeout.
-func (c *Carrier) late(of any, p pdu.PDU) {
+// late takes a response of s after its timeout.
+func (c *Carrier) late(s *session, of any, p pdu.PDU) {
 	t := *of.(*tag) //nolint:forcetypeassert // what submit was given
 	c.metrics.late.Inc()
+	c.judge(s, p)
 	ref, err := c.readResponse(p)
 	if err == nil {
 		t.part.Ref, t.part.State = ref, verify.EventAccepted
@@ -30,7 +31,7 @@ func (c *Carrier) late(of any, p pdu.PDU) {
 	} else {
 		return
 	}
-	if isThrottle(err) {
+	if classOf(err) == ClassThrottled {
 		c.pace.throttled()
 	}
 	c.reports.Go(func() { c.answered(context.Background(), t) })

@@ -56,9 +56,6 @@ func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	answers := map[string]func(asked pdu.PDU) pdu.PDU{
 		"answer": func(asked pdu.PDU) pdu.PDU { return pdu.PDU{Sequence: asked.Sequence, Body: &pdu.EnquireLinkResp{}} },
-		"nack": func(asked pdu.PDU) pdu.PDU {
-			return pdu.PDU{Sequence: asked.Sequence, Status: 3, Body: &pdu.GenericNack{}}
-		},
 		"something else": func(pdu.PDU) pdu.PDU { return pdu.PDU{Sequence: 5, Body: &pdu.AlertNotification{}} },
 	}
 	for name, answer := range answers {

@@ -80,7 +80,7 @@ func (s *session) readLoop() {
 			return
 		}
 		if p.Body.Command().IsResponse() {
-			s.complete(p.Sequence, result{p: p})
+			s.complete(s.answers(p), result{p: p})
 			continue
 		}
 		s.serve(p)
@@ -119,12 +119,18 @@ func (s *session) serve(p pdu.PDU) {
 		s.reply(p.Sequence, pdu.StatusOK, &pdu.EnquireLinkResp{})
 		return
 	case *pdu.Unbind:
-		s.mu.Lock()
-		s.goodbye = max(p.Sequence, 1)
-		s.leave()
-		s.mu.Unlock()
+		s.goAway(p.Sequence)
 		return
+	case *pdu.DeliverSM, *pdu.DataSM:
+		if s.defers(p) {
+			return
+		}
 	}
+	s.act(p)
+}
+
+// act has the carrier handle a request.
+func (s *session) act(p pdu.PDU) {
 	a := s.handle(p)
 	if a.later != nil {
 		s.loops.Go(func() {
@@ -178,7 +184,7 @@ func (s *session) keep(now time.Time) bool {
 	case mute && now.Sub(s.mute) >= s.enquire: // whatever else it says
 		s.failLocked(errMute)
 	}
-	if s.err != nil || s.goodbye != 0 || s.enquired || now.Sub(s.heard) < s.enquire {
+	if s.err != nil || s.goodbye != 0 || s.retired != nil || s.enquired || now.Sub(s.heard) < s.enquire {
 		return false
 	}
 	s.enquired = true
@@ -187,10 +193,13 @@ func (s *session) keep(now time.Time) bool {
 
 // ask sends a keep-alive. With its wait and the ticks before and after it, a peer
 // that is gone is found within twice the interval. One that has said anything
-// meanwhile is there.
+// meanwhile is there. A peer that answers with an error has lost the bind.
 func (s *session) ask() {
 	asked := time.Now()
-	_, err := s.request(context.Background(), &pdu.EnquireLink{}, nil, min(s.timeout, s.enquire*7/10))
+	p, err := s.request(context.Background(), &pdu.EnquireLink{}, nil, min(s.timeout, s.enquire*7/10))
+	if err == nil && (p.Status != pdu.StatusOK || p.Body.Command() == pdu.CommandGenericNack) {
+		s.retire(fmt.Errorf("%w: enquire_link answered with %s, %w", errUnusable, p.Body.Command(), &StatusError{Status: p.Status}))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.enquired = false

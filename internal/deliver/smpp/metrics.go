@@ -16,6 +16,7 @@ type metrics struct {
 	received  *prometheus.CounterVec // by what it was
 	late      prometheus.Counter
 	stray     prometheus.Counter
+	unusable  prometheus.Counter
 	ok        prometheus.Counter // of responses, looked up once
 }
 
@@ -38,13 +39,16 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 		stray: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_smpp_stray_responses_total", Help: "Responses that belong to no request: second ones, and wrong sequence numbers.",
 		}),
+		unusable: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_smpp_unusable_binds_total", Help: "Sessions closed because the SMSC no longer accepted messages on them.",
+		}),
 	}
 	m.ok = m.responses.WithLabelValues(pdu.StatusOK.Name())
 	gauge := func(name, help string, read func(deliverStatus) float64) prometheus.GaugeFunc {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
 			func() float64 { return read(c.Status()) })
 	}
-	reg.MustRegister(m.responses, m.seconds, m.received, m.late, m.stray,
+	reg.MustRegister(m.responses, m.seconds, m.received, m.late, m.stray, m.unusable,
 		gauge("countersign_smpp_binds", "Binds that are up.", func(s deliverStatus) float64 { return float64(s.Up()) }),
 		gauge("countersign_smpp_window_used", "Submissions without a response.", func(s deliverStatus) float64 { return float64(s.InFlight) }),
 		gauge("countersign_smpp_rate_limit", "Messages a second that are sent at most; 0 for no limit.", func(s deliverStatus) float64 { return s.Rate }),

@@ -21,6 +21,10 @@ const (
 	// throttlePause is how long a message waits that was turned away as one too
 	// many.
 	throttlePause = 200 * time.Millisecond
+
+	// retryPause is the time between two tries of a later part of a long message
+	// that no bind takes.
+	retryPause = 200 * time.Millisecond
 )
 
 var errNoTurn = fmt.Errorf("%w: over the rate of the carrier", deliver.ErrNotSent)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"countersign/internal/deliver"
@@ -29,6 +30,8 @@ var (
 	errDeaf    = errors.New("peer does not read")
 	errMute    = errors.New("peer answers no request")
 	errUnbound = errors.New("unbound by the peer")
+	// errUnusable wraps the evidence that the SMSC accepts no messages on a session.
+	errUnusable = errors.New("bind is unusable")
 )
 
 const (
@@ -56,6 +59,9 @@ type session struct {
 	late    func(tag any, p pdu.PDU)
 	stray   func() // a response that belongs to no request
 
+	accepted atomic.Bool  // a message was accepted over this session
+	failed   atomic.Int32 // consecutive submissions answered with a system error or generic_nack
+
 	slots chan struct{} // a token for each submission that waits to be written, or for its response
 	wake  chan struct{} // has one value when out has octets
 	ended chan struct{} // closed once the connection is of no use
@@ -74,6 +80,9 @@ type session struct {
 	oldest   int            // in order
 	err      error          // why the session ended
 	broken   error          // why nothing can be written any more
+	retired  error          // why the session is out of use; it ends with the last response
+	bound    bool           // the bind was accepted
+	early    []pdu.PDU      // messages that arrived before the bind was accepted
 
 	goodbye  uint32    // the peer has sent unbind, with this number; 0 if not
 	leaving  bool      // its response is in out, and nothing comes after it
@@ -106,21 +115,19 @@ type result struct {
 func newSession(conn net.Conn, reader *pdu.Reader, window int) *session {
 	return &session{
 		conn: conn, reader: reader,
-		slots:    make(chan struct{}, window),
-		wake:     make(chan struct{}, 1),
-		ended:    make(chan struct{}),
-		calls:    make(map[uint32]*call, window),
-		sequence: 1, // of the bind
-		expired:  map[uint32]any{},
-		heard:    time.Now(),
+		slots:   make(chan struct{}, window),
+		wake:    make(chan struct{}, 1),
+		ended:   make(chan struct{}),
+		calls:   make(map[uint32]*call, window),
+		expired: map[uint32]any{},
+		heard:   time.Now(),
 	}
 }
 
-// start runs the loops.
+// start runs the loops that a bind needs; opened runs the rest.
 func (s *session) start() {
 	s.loops.Go(s.readLoop)
 	s.loops.Go(s.writeLoop)
-	s.loops.Go(s.keepLoop)
 	s.loops.Go(func() {
 		<-s.ended
 		// Not under s.mu: TLS may take its time to say goodbye.
@@ -184,7 +191,7 @@ func (s *session) request(ctx context.Context, body pdu.Body, tag any, timeout t
 func (s *session) enqueue(body pdu.Body, c *call, tag any, timeout time.Duration) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil || s.broken != nil || s.goodbye != 0 {
+	if !s.usableLocked() {
 		return 0, errNotWritten
 	}
 	seq := s.sequence%0x7FFFFFFF + 1 // §3.2: 1 to 0x7FFFFFFF
@@ -290,12 +297,38 @@ func (s *session) complete(seq uint32, r result) {
 }
 
 // leave answers the peer's goodbye once all requests have their response, which
-// it would not send after that (§4.2). The caller holds s.mu.
+// it would not send after that (§4.2), and ends a retired session. The caller
+// holds s.mu.
 func (s *session) leave() {
-	if s.goodbye != 0 && len(s.calls) == 0 {
+	if len(s.calls) > 0 {
+		return
+	}
+	if s.goodbye != 0 {
 		s.replyLocked(s.goodbye, pdu.StatusOK, &pdu.UnbindResp{})
 		s.leaving = true
 	}
+	if s.retired != nil {
+		s.failLocked(s.retired)
+	}
+}
+
+// retire takes the session out of use because of err. New requests fail with
+// errNotWritten; requests in flight keep waiting for their responses, so that no
+// message becomes unclear. The session ends after the last of them.
+func (s *session) retire(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retired == nil {
+		s.retired = err
+		s.leave()
+	}
+}
+
+// isRetired reports whether retire was called.
+func (s *session) isRetired() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.retired != nil
 }
 
 func (s *session) fail(err error) {
@@ -336,7 +369,11 @@ func (s *session) settle(all bool) {
 func (s *session) usable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err == nil && s.broken == nil && s.goodbye == 0
+	return s.usableLocked()
+}
+
+func (s *session) usableLocked() bool {
+	return s.err == nil && s.broken == nil && s.retired == nil && s.goodbye == 0
 }
 
 // unanswered is how many submissions wait for their response.

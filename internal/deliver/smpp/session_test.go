@@ -298,7 +298,7 @@ func TestResponses(t *testing.T) {
 		{"not bound any more", refusal(pdu.StatusInvalidBindStatus), "not sent", "", 0},
 		{"nack", func(p *peer, seq uint32) {
 			p.send(pdu.PDU{Status: pdu.StatusInvalidCommandID, Sequence: seq, Body: &pdu.GenericNack{}})
-		}, "refused", "", 0},
+		}, "not sent", "", 0},
 		{"another response", raw(0x80000015), "unclear", "", 0},
 		{"an unknown response", raw(0x800000EE, 1, 2, 3), "unclear", "", 0},
 		{"another number", func(p *peer, seq uint32) {

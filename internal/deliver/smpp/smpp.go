@@ -6,6 +6,8 @@
 //	session.go   one connection: sequence numbers, window, responses
 //	loops.go     what reads, writes and keeps it alive
 //	pace.go      messages a second, and slowing down when the SMSC says so
+//	open.go      binds, and takes what arrives before the response
+//	class.go     reactions to the statuses of responses
 //	message.go   from a message to submit_sm: alphabet, parts, addresses
 //	receipt.go   from deliver_sm to a receipt
 //	incoming.go  what the SMSC sends of its own
@@ -105,6 +107,10 @@ type Config struct {
 	// SourceTON to DestinationNPI override what follows from the addresses.
 	SourceTON, SourceNPI, DestinationTON, DestinationNPI *uint8
 
+	// Statuses overrides the reaction to a command_status of submit_sm_resp, which
+	// is otherwise that of the table in class.go.
+	Statuses map[pdu.Status]Class
+
 	NoReceipts bool   // do not ask for receipts
 	IDForm     IDForm // default IDSame
 
@@ -164,6 +170,11 @@ func (c *Config) complete() error {
 		return fmt.Errorf("rate: must be %g to %g messages a second, or 0 for no limit", leastRate, mostRate)
 	case min(c.BindTimeout, c.ResponseTimeout, c.EnquireInterval) < time.Millisecond:
 		return errors.New("timeouts and intervals: must be at least 1ms")
+	}
+	for status, class := range c.Statuses {
+		if !slices.Contains(Classes(), class) {
+			return fmt.Errorf("statuses: %s: must be one of %v, not %q", status, Classes(), class)
+		}
 	}
 	_, err := pdu.Append(nil, pdu.PDU{Body: &pdu.Bind{
 		Kind: pdu.CommandBindTransceiver, SystemID: c.SystemID, Password: c.Password,

@@ -1,6 +1,9 @@
 package pdu
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Status is a command_status (§5.1.3).
 type Status uint32
@@ -30,6 +33,21 @@ const (
 	StatusQueryFailed          Status = 0x67
 	StatusUnknownError         Status = 0xFF
 )
+
+// ParseStatus reads a command_status: a number, decimal or hexadecimal ("0x0B"), or
+// a name of the specification ("ESME_RINVDSTADR"). ESME_ROK is an error, as is
+// anything else.
+func ParseStatus(s string) (Status, error) {
+	for status, name := range statusNames {
+		if name == s && status != StatusOK {
+			return status, nil
+		}
+	}
+	if n, err := strconv.ParseUint(s, 0, 32); err == nil && n != 0 {
+		return Status(n), nil
+	}
+	return 0, fmt.Errorf("must be an error status such as 0x0B or ESME_RINVDSTADR, not %q", s)
+}
 
 // Name is the name in the specification, or "other".
 func (s Status) Name() string {
@@ -63,6 +81,11 @@ var statusNames = map[Status]string{
 	0x67: "ESME_RQUERYFAIL", 0xC0: "ESME_RINVOPTPARSTREAM", 0xC1: "ESME_ROPTPARNOTALLWD",
 	0xC2: "ESME_RINVPARLEN", 0xC3: "ESME_RMISSINGOPTPARAM", 0xC4: "ESME_RINVOPTPARAMVAL",
 	0xFE: "ESME_RDELIVERYFAILURE", 0xFF: "ESME_RUNKNOWNERR",
+
+	// SMPP 5.0 §4.7.6, as far as a submit_sm_resp may carry them.
+	0x100: "ESME_RSERTYPUNAUTH", 0x101: "ESME_RPROHIBITED", 0x102: "ESME_RSERTYPUNAVAIL",
+	0x103: "ESME_RSERTYPDENIED", 0x104: "ESME_RINVDCS", 0x105: "ESME_RINVSRCADDRSUBUNIT",
+	0x106: "ESME_RINVDSTADDRSUBUNIT",
 }
 
 // MessageState is what became of a message (§5.2.28).

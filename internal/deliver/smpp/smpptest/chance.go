@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"countersign/internal/deliver/smpp/pdu"
 )
 
 // chance decides when the faults happen. With one session, the same seed and the
@@ -45,6 +47,20 @@ func (c *chance) happens(k kind, to string) (rule, bool) {
 		}
 	}
 	return rule{}, false
+}
+
+// scheduled returns the next status of the lists of k, in their order; false after
+// the last.
+func (c *chance) scheduled(k kind) (pdu.Status, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, r := range c.faults.rules[k] {
+		if n := c.used[k][i]; n < len(r.list) {
+			c.used[k][i]++
+			return r.list[n], true
+		}
+	}
+	return 0, false
 }
 
 // wait draws how long a fault keeps something back: the sum of its rules.

@@ -27,6 +27,9 @@ const (
 	faultQueueFull
 	faultRefuse
 	faultUnknownStatus
+	faultStatuses
+	faultNack
+	faultLostBind
 	faultDisconnectBefore
 	faultDisconnect
 	faultLoseResponse
@@ -34,7 +37,10 @@ const (
 	faultWrongSequence
 	faultMalformed
 	faultRefuseBind
+	faultEarlyPDUs
 	faultIgnoreEnquireLink
+	faultEnquireError
+	faultEnquireNack
 	faultHalfOpen
 	faultReceiptDelay
 	faultReceiptShuffle
@@ -53,7 +59,8 @@ type rule struct {
 	prefix string // of the destination: only those, and all of them
 	span   span
 	status pdu.Status
-	limit  int // of rate
+	limit  int          // of rate
+	list   []pdu.Status // of statuses; ESME_ROK accepts
 }
 
 // shape is how a fault's value is written.
@@ -66,6 +73,7 @@ const (
 	shapeTarget // a share, or the first digits of a number
 	shapeSpan
 	shapeRate
+	shapeList
 )
 
 type description struct {
@@ -93,6 +101,9 @@ var faultTable = [kinds]description{
 	faultQueueFull:         {"queue-full", shapeShare, pdu.StatusQueueFull, 0, "refuse with ESME_RMSGQFUL"},
 	faultRefuse:            {"refuse", shapeStatus, pdu.StatusSubmitFailed, 0, "refuse with STATUS, or ESME_RSUBMITFAIL (0x45)"},
 	faultUnknownStatus:     {"unknown-status", shapeStatus, statusOfCarrier, 0, "refuse with a STATUS of the carrier's own, or 0x400"},
+	faultStatuses:          {"statuses", shapeList, 0, 0, "answer the next messages with these statuses in turn, any number of them; 0 accepts"},
+	faultNack:              {"nack", shapeStatus, pdu.StatusInvalidCommandID, 0, "refuse with a generic_nack of STATUS, or ESME_RINVCMDID (0x03)"},
+	faultLostBind:          {"lost-bind", shapeShare, 0, 0, "ESME_RINVBNDSTS (0x04) for this and all later messages of the connection"},
 	faultDisconnectBefore:  {"disconnect-before", shapeShare, 0, 0, "close the connection without accepting"},
 	faultDisconnect:        {"disconnect", shapeShare, 0, 0, "accept, then close the connection without answering"},
 	faultLoseResponse:      {"lose-response", shapeShare, 0, 0, "accept, and never answer"},
@@ -100,7 +111,10 @@ var faultTable = [kinds]description{
 	faultWrongSequence:     {"wrong-sequence", shapeShare, 0, 0, "accept, and answer with another sequence_number"},
 	faultMalformed:         {"malformed", shapeShare, 0, 0, "accept, and answer with broken octets"},
 	faultRefuseBind:        {"refuse-bind", shapeStatus, pdu.StatusBindFailed, 0, "refuse a bind with STATUS, or ESME_RBINDFAIL (0x0D)"},
+	faultEarlyPDUs:         {"early-pdus", shapeShare, 0, 0, "other PDUs, kept receipts among them, before the response to a bind"},
 	faultIgnoreEnquireLink: {"ignore-enquire-link", shapeShare, 0, 0, "do not answer an enquire_link"},
+	faultEnquireError:      {"enquire-error", shapeStatus, pdu.StatusInvalidBindStatus, 0, "answer an enquire_link with STATUS, or ESME_RINVBNDSTS (0x04)"},
+	faultEnquireNack:       {"enquire-nack", shapeShare, 0, 0, "answer an enquire_link with a generic_nack"},
 	faultHalfOpen:          {"half-open", shapeNone, 0, 0, "read everything, do nothing, answer nothing"},
 	faultReceiptDelay:      {"receipt-delay", shapeSpan, 0, 0, "a message is delivered this long after it was accepted"},
 	faultReceiptShuffle:    {"receipt-shuffle", shapeSpan, 0, time.Second, "receipts out of order: each up to TIME, or 1s, later"},
@@ -114,7 +128,7 @@ var faultTable = [kinds]description{
 
 // form is how the fault is written.
 func (d description) form() string {
-	value := [...]string{"", "[=SHARE]", "[=SHARE[:STATUS]]", "[=SHARE|DIGITS]", "=TIME", "=N"}[d.shape]
+	value := [...]string{"", "[=SHARE]", "[=SHARE[:STATUS]]", "[=SHARE|DIGITS]", "=TIME", "=N", "=STATUS/STATUS"}[d.shape]
 	if d.span > 0 {
 		value = "[" + value + "]"
 	}
@@ -133,7 +147,7 @@ func FaultHelp() string {
   SHARE   30%: so many at random; 2x: the next two; all if left out
   DIGITS  the first digits of the destination: undeliverable=4477
   TIME    200ms, or a range to draw from: 0-2s
-  STATUS  a command_status: refuse=5%:0x0B
+  STATUS  a command_status, as number or name: refuse=5%:0x0B, refuse=5%:ESME_RINVDSTADR
 `)
 	return b.String()
 }

@@ -27,7 +27,7 @@ func (s *Session) handle(p pdu.PDU) bool {
 	command := p.Body.Command()
 	if command.IsResponse() {
 		s.smsc.answered(s, p)
-		return command != pdu.CommandUnbind.Response()
+		return command != pdu.CommandUnbind.Response() || p.Sequence == s.farewell
 	}
 	if status := s.allows(command); status != pdu.StatusOK {
 		s.refuse(p, status)
@@ -49,9 +49,7 @@ func (s *Session) handle(p pdu.PDU) bool {
 			s.smsc.settle(m)
 		}
 	case *pdu.EnquireLink:
-		if _, ok := s.smsc.happens(faultIgnoreEnquireLink, ""); !ok {
-			s.respond(pdu.PDU{Sequence: p.Sequence, Body: &pdu.EnquireLinkResp{}}, nil)
-		}
+		s.answerEnquireLink(p.Sequence)
 	case *pdu.Bind:
 		s.bind(p.Sequence, body)
 	case *pdu.Unbind:
@@ -123,17 +121,56 @@ func (s *Session) bind(sequence uint32, b *pdu.Bind) {
 			status = pdu.StatusBindFailed
 		}
 	}
-	// The response is queued before any receipt, which pump may send.
-	s.respond(pdu.PDU{Status: status, Sequence: sequence, Body: resp}, nil)
+	_, early := s.smsc.happens(faultEarlyPDUs, "")
+	if early {
+		s.sendEarly()
+	}
 	if a == nil {
+		s.respond(pdu.PDU{Status: status, Sequence: sequence, Body: resp}, nil)
 		s.smsc.counters.bindsRefused.Add(1)
 		return
 	}
 	s.smsc.counters.binds.Add(1)
+	if !early { // the response is queued before any receipt, which pump may send
+		s.respond(pdu.PDU{Sequence: sequence, Body: resp}, nil)
+	}
 	s.mu.Lock()
 	s.kind = b.Kind
 	s.mu.Unlock()
 	s.smsc.pump(a)
+	if early {
+		s.respond(pdu.PDU{Sequence: sequence, Body: resp}, nil)
+	}
+}
+
+// sendEarly sends what an SMSC may send before the response to a bind: requests
+// for an older session of the ESME, a command that nobody knows, and responses to
+// no request.
+func (s *Session) sendEarly() {
+	s.request(&pdu.EnquireLink{})
+	s.request(&pdu.AlertNotification{})
+	s.smsc.mu.Lock()
+	unknown := s.nextSequence()
+	s.farewell = s.nextSequence()
+	s.smsc.mu.Unlock()
+	s.queueOctets([]byte{0, 0, 0, 16, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, byte(unknown)}, nil)
+	s.queue(pdu.PDU{Sequence: s.farewell, Body: &pdu.Unbind{}}, nil, true)
+	const nothing = 1_000_000 // sequence number that no ESME has used yet
+	s.queue(pdu.PDU{Sequence: nothing, Body: &pdu.EnquireLinkResp{}}, nil, true)
+	s.queue(pdu.PDU{Sequence: nothing, Status: pdu.StatusInvalidCommandID, Body: &pdu.GenericNack{}}, nil, true)
+}
+
+func (s *Session) answerEnquireLink(sequence uint32) {
+	if _, ok := s.smsc.happens(faultIgnoreEnquireLink, ""); ok {
+		return
+	}
+	p := pdu.PDU{Sequence: sequence, Body: &pdu.EnquireLinkResp{}}
+	if _, ok := s.smsc.happens(faultEnquireNack, ""); ok {
+		p.Status, p.Body = pdu.StatusInvalidCommandID, &pdu.GenericNack{}
+	} else if r, ok := s.smsc.happens(faultEnquireError, ""); ok {
+		p.Status = r.status
+	}
+	s.respond(p, nil)
 }
 
 func (s *SMSC) mayBind(b *pdu.Bind) pdu.Status {

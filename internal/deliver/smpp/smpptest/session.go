@@ -19,8 +19,10 @@ type Session struct {
 	reader *pdu.Reader
 
 	// Of the reading goroutine.
-	asked    bool // an enquire_link of ours has no answer yet
-	limited  bool // conn has a deadline for reading
+	asked    bool   // an enquire_link of ours has no answer yet
+	lost     bool   // its bind, by lost-bind
+	farewell uint32 // number of the unbind sent by early-pdus; 0 if none
+	limited  bool   // conn has a deadline for reading
 	response pdu.SubmitSMResp
 
 	// Guarded by smsc.mu.

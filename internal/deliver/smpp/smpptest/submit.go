@@ -14,6 +14,14 @@ func (s *Session) submit(p pdu.PDU, m *pdu.Message) bool {
 	if _, ok := s.smsc.happens(faultDisconnectBefore, to); ok {
 		return false
 	}
+	if s.unusable(to) {
+		s.refuse(p, pdu.StatusInvalidBindStatus)
+		return true
+	}
+	if r, ok := s.smsc.happens(faultNack, to); ok {
+		s.respond(pdu.PDU{Status: r.status, Sequence: p.Sequence, Body: &pdu.GenericNack{}}, nil)
+		return true
+	}
 	now := time.Now()
 	plan, status := s.smsc.plan(s.owner(), m, now)
 	if status != pdu.StatusOK {
@@ -60,7 +68,18 @@ func (s *SMSC) refusal(to string) (pdu.Status, bool) {
 			return r.status, true
 		}
 	}
+	if status, ok := s.chance.scheduled(faultStatuses); ok && status != pdu.StatusOK {
+		return status, true
+	}
 	return 0, false
+}
+
+// unusable applies lost-bind: reports whether the connection has lost its bind.
+func (s *Session) unusable(to string) bool {
+	if !s.lost {
+		_, s.lost = s.smsc.happens(faultLostBind, to)
+	}
+	return s.lost
 }
 
 // overRate applies rate.

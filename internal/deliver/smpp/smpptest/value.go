@@ -57,6 +57,16 @@ func parseRule(d description, value string) (r rule, err error) {
 		if value != "" || d.span == 0 {
 			r.span, err = parseSpan(value)
 		}
+	case shapeList:
+		for word := range strings.SplitSeq(value, "/") {
+			status := pdu.StatusOK
+			if word != "0" {
+				if status, err = parseStatus(word); err != nil {
+					return r, err
+				}
+			}
+			r.list = append(r.list, status)
+		}
 	case shapeRate:
 		r.limit, err = strconv.Atoi(value)
 		if err != nil || r.limit < 1 || r.limit > maxRate {
@@ -88,11 +98,11 @@ func parseShare(s string) (share, error) {
 }
 
 func parseStatus(s string) (pdu.Status, error) {
-	n, err := strconv.ParseUint(s, 0, 32)
-	if err != nil || n == 0 {
+	status, err := pdu.ParseStatus(s)
+	if err != nil {
 		return 0, fmt.Errorf("%q is no command_status, such as 0x45", s)
 	}
-	return pdu.Status(n), nil
+	return status, nil
 }
 
 func parseSpan(s string) (span, error) {

@@ -1,0 +1,272 @@
+package smpp_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"countersign/internal/deliver/smpp"
+	"countersign/internal/deliver/smpp/pdu"
+	"countersign/internal/deliver/smpp/smpptest"
+)
+
+// journal keeps log lines.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// sendAsEngine sends a message again until it is accepted or finally refused, as
+// the engine does.
+func (d *desk) sendAsEngine(text string, patience time.Duration) (tries int, err error) {
+	pause, end := 200*time.Millisecond, time.Now().Add(patience)
+	for tries = 1; ; tries++ {
+		if _, err = d.Send(context.Background(), sms(text)); outcome(err) != "not sent" || !time.Now().Before(end) {
+			return tries, err
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 3*time.Second)
+	}
+}
+
+// TestLostBind: over TCP, a session on which the SMSC accepts no messages any more
+// is closed and bound again. The message goes out once, over the new session.
+func TestLostBind(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ faults, log string }{
+		{"lost-bind=1x", "submit_sm answered with ESME_RINVBNDSTS (0x04)"},
+		{"refuse=1x:0x05", "ESME_RALYBND (0x05)"},
+		{"refuse=1x:0x0F", "ESME_RINVSYSID (0x0F)"},
+		{"nack=1x", "ESME_RINVCMDID (0x03)"},
+		{"nack=5x:0x02", "5 submit_sm in a row failed, the last with ESME_RINVCMDLEN (0x02)"},
+		{"statuses=0x08/0x08/0x08/0x08/0x08", "5 submit_sm in a row failed, the last with ESME_RSYSERR (0x08)"},
+		{"statuses=0x08/0x64/0x08/0x08/0x08/0x08", "5 submit_sm in a row failed"},
+		{"enquire-error=1x", "enquire_link answered with enquire_link_resp, ESME_RINVBNDSTS (0x04)"},
+		{"enquire-error=1x:0x08", "enquire_link answered with enquire_link_resp, ESME_RSYSERR (0x08)"},
+		{"enquire-nack=1x", "enquire_link answered with generic_nack, ESME_RINVCMDID (0x03)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.faults, func(t *testing.T) {
+			t.Parallel()
+			var log journal
+			d := open(t, smpptest.Config{}, func(c *smpp.Config) {
+				c.Log = slog.New(slog.NewTextHandler(&log, nil))
+				if strings.HasPrefix(tt.faults, "enquire") {
+					c.EnquireInterval = 50 * time.Millisecond
+				}
+			})
+			if n := d.metric("countersign_smpp_binds"); n != 1 {
+				t.Fatalf("%v binds", n)
+			}
+			d.smsc.SetFaults(smpptest.MustFaults(tt.faults))
+			if strings.HasPrefix(tt.faults, "enquire") {
+				d.await("the bind is given up", func() bool { return d.metric("countersign_smpp_unusable_binds_total") == 1 })
+			}
+			if _, err := d.sendAsEngine("hello", patience); err != nil {
+				t.Fatal(err)
+			}
+			if n := d.smsc.Counters().Connections; n != 2 {
+				t.Errorf("%d connections, want 2", n)
+			}
+			if n := len(d.smsc.Messages()); n != 1 {
+				t.Errorf("%d copies", n)
+			}
+			if n := d.metric("countersign_smpp_unusable_binds_total"); n != 1 {
+				t.Errorf("%v unusable binds are counted", n)
+			}
+			if s := log.String(); !strings.Contains(s, "bind is down") || !strings.Contains(s, "bind is unusable: ") || !strings.Contains(s, tt.log) {
+				t.Errorf("log %s, want %s", s, tt.log)
+			}
+			if n := d.metric("countersign_smpp_binds"); n != 1 {
+				t.Errorf("%v binds", n)
+			}
+		})
+	}
+}
+
+// TestKeptBind: statuses that judge the message, and single system errors, do not
+// cost the session.
+func TestKeptBind(t *testing.T) {
+	t.Parallel()
+	for _, faults := range []string{
+		"statuses=0x08/0x08/0x08/0x08/0/0x08/0x08/0x08/0x08", // a success between
+		"statuses=0x08/0x08/0x08/0x08/0x0B/0x08/0x08/0x08/0x08",
+		"refuse=20x:0x64", "refuse=20x:0x45", "refuse=20x:0x0B", "unknown-status=20x", "queue-full=3x",
+	} {
+		t.Run(faults, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(faults)})
+				for range 3 {
+					_, _ = d.sendAsEngine("hello", time.Minute)
+				}
+				for range 20 {
+					_, _ = d.Send(t.Context(), sms("hello"))
+				}
+				if n := d.smsc.Counters().Connections; n != 1 || d.Status().Up() != 1 {
+					t.Errorf("%d connections, %+v", n, d.Status())
+				}
+			})
+		})
+	}
+}
+
+// TestLostBindForever: an SMSC that binds and accepts nothing is not bound to, and
+// not submitted to, more often than the back-off allows.
+func TestLostBindForever(t *testing.T) {
+	t.Parallel()
+	for _, faults := range []string{"lost-bind", "refuse=100%:0x08", "nack"} {
+		t.Run(faults, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(faults)})
+				down := 0
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					_, _ = d.sendAsEngine("hello", 80*time.Second)
+				}()
+				for range 80 {
+					time.Sleep(time.Second)
+					if d.metric("countersign_smpp_binds") == 0 {
+						down++
+					}
+				}
+				<-done
+				n := d.smsc.Counters()
+				if n.Connections < 3 || n.Connections > 9 || n.Submits > 40 || down == 0 {
+					t.Errorf("%d connections, %d submits, down in %d of 80 seconds", n.Connections, n.Submits, down)
+				}
+				d.smsc.SetFaults(smpptest.Faults{})
+				if _, err := d.sendAsEngine("hello", time.Minute); err != nil || len(d.smsc.Messages()) != 1 {
+					t.Errorf("after the fault: %v, %d messages", err, len(d.smsc.Messages()))
+				}
+			})
+		})
+	}
+}
+
+// TestIdleLostBind: a session that lived long without accepting a message does not
+// shorten the back-off.
+func TestIdleLostBind(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults("lost-bind")})
+		var pauses []time.Duration
+		for range 5 {
+			time.Sleep(time.Minute) // longer than any back-off
+			if _, err := d.Send(t.Context(), sms("hello")); outcome(err) != "not sent" {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			for d.Status().Up() == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			pauses = append(pauses, time.Since(began))
+		}
+		if pauses[4] < 8*time.Second {
+			t.Errorf("pauses %v do not grow", pauses)
+		}
+	})
+}
+
+// TestLostBindTwoBinds: what one bind cannot take goes over the other, without
+// delay and without a word to the caller.
+func TestLostBindTwoBinds(t *testing.T) {
+	t.Parallel()
+	for _, faults := range []string{"lost-bind=1x", "refuse=1x:0x08", "refuse=1x:0x64", "nack=1x"} {
+		d := open(t, smpptest.Config{}, func(c *smpp.Config) { c.Binds = 2 })
+		d.await("both binds are up", func() bool { return d.Status().Up() == 2 })
+		d.smsc.SetFaults(smpptest.MustFaults(faults))
+		send(t, d, 1)
+		if n := len(d.smsc.Messages()); n != 1 {
+			t.Errorf("%s: %d messages", faults, n)
+		}
+	}
+}
+
+// TestLostBindInFlight: messages on the session still get their answers, so that
+// none of them becomes unclear.
+func TestLostBindInFlight(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		d, pipes, p := openPeer(t)
+		all := []*sending{d.begin("1"), d.begin("2"), d.begin("3")}
+		submits := []pdu.PDU{p.next(), p.next(), p.next()}
+		p.send(pdu.PDU{Sequence: submits[1].Sequence, Status: pdu.StatusInvalidBindStatus, Body: &pdu.SubmitSMResp{}})
+		synctest.Wait()
+		if d.Status().Up() != 0 || d.metric("countersign_smpp_binds") != 0 {
+			t.Errorf("still up: %+v", d.Status())
+		}
+		if _, err := d.Send(t.Context(), sms("4")); outcome(err) != "not sent" {
+			t.Errorf("on a retired session: %v", err)
+		}
+		p.accepts(submits[0], "10")
+		p.accepts(submits[2], "12")
+		p.ended()
+		count := map[string]int{}
+		for _, s := range all {
+			count[outcome(s.wait())]++
+		}
+		if count["accepted"] != 2 || count["not sent"] != 1 {
+			t.Errorf("%v, want 2 accepted and 1 not sent", count)
+		}
+		accept(t, pipes)
+		synctest.Wait()
+		if d.Status().Up() != 1 {
+			t.Error("not bound again")
+		}
+	})
+}
+
+// TestLostBindBetweenParts: the rest of a long message waits for the new session,
+// since no other carrier can complete it.
+func TestLostBindBetweenParts(t *testing.T) {
+	t.Parallel()
+	for _, faults := range []string{"statuses=0/0x04", "statuses=0/0x08/0x64/0x08", "statuses=0/0x58"} {
+		t.Run(faults, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(faults)})
+				sub, err := d.Send(t.Context(), sms(strings.Repeat("long ", 50)))
+				if err != nil || len(sub.Refs) != 2 || len(d.smsc.Messages()) != 2 {
+					t.Errorf("%v, %+v, %d parts at the SMSC", err, sub, len(d.smsc.Messages()))
+				}
+			})
+		})
+	}
+}
+
+// TestLateLostBind: evidence in a response after its timeout counts, too.
+func TestLateLostBind(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		d, _, p := openPeer(t)
+		s := d.begin("hello")
+		submit := p.next()
+		if err := s.wait(); outcome(err) != "unclear" {
+			t.Fatal(err)
+		}
+		p.send(pdu.PDU{Sequence: submit.Sequence, Status: pdu.StatusInvalidBindStatus, Body: &pdu.SubmitSMResp{}})
+		p.ended()
+		if got := d.awaitAnswers(1); got[0].Part.Error != "ESME_RINVBNDSTS (0x04)" {
+			t.Errorf("reported %+v", got)
+		}
+	})
+}

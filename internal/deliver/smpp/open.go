@@ -1,0 +1,111 @@
+package smpp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"countersign/internal/deliver/smpp/pdu"
+)
+
+const (
+	// bindSequence is the sequence number of the bind request, the first of a
+	// session.
+	bindSequence = 1
+	// maxEarly bounds the messages kept until the bind is accepted. More are
+	// answered with ESME_RX_T_APPN, so that the SMSC sends them again.
+	maxEarly = 256
+)
+
+// bind sends the bind request on a new connection and waits for its response.
+// Other PDUs may arrive first, since the SMSC may still serve an older session of
+// the same system_id: enquire_link and unbind are answered, messages wait until
+// the bind is accepted, unknown commands get generic_nack, and responses to other
+// sequence numbers are counted as stray. With an error the connection is closed.
+func (b *bind) bind(ctx context.Context, conn net.Conn) (*session, error) {
+	cfg := &b.carrier.cfg
+	s := newSession(conn, pdu.NewReader(conn), cfg.Window)
+	s.timeout, s.enquire = cfg.ResponseTimeout, cfg.EnquireInterval
+	s.handle, s.stray = b.carrier.handle, b.carrier.metrics.stray.Inc
+	s.late = func(tag any, p pdu.PDU) { b.carrier.late(s, tag, p) }
+	s.start()
+	p, err := s.request(ctx, &pdu.Bind{
+		Kind: b.kind, SystemID: cfg.SystemID, Password: cfg.Password, SystemType: cfg.SystemType,
+		InterfaceVersion: pdu.Version34, AddressRange: cfg.AddressRange,
+	}, nil, cfg.BindTimeout)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case errors.Is(err, errLost), errors.Is(err, errNotWritten):
+		err = s.reason() // names the cause: EOF, a reset, a TLS alert
+	case err != nil:
+	case p.Status != pdu.StatusOK:
+		err = &StatusError{Status: p.Status}
+	case p.Body.Command() != b.kind.Response():
+		err = fmt.Errorf("answered with %s", p.Body.Command())
+	}
+	if err != nil {
+		s.fail(err)
+		s.loops.Wait()
+		return nil, err
+	}
+	s.opened()
+	return s, nil
+}
+
+// opened starts the keep-alive of a session that was bound, and handles the
+// messages that arrived before.
+func (s *session) opened() {
+	s.mu.Lock()
+	s.bound = true
+	early := s.early
+	s.early = nil
+	s.mu.Unlock()
+	s.loops.Go(s.keepLoop)
+	for _, p := range early {
+		s.act(p)
+	}
+}
+
+// defers keeps a message until the session is bound. It reports false if the
+// session is bound already.
+func (s *session) defers(p pdu.PDU) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.bound:
+		return false
+	case len(s.early) < maxEarly:
+		s.early = append(s.early, p)
+	default:
+		s.replyLocked(p.Sequence, pdu.StatusTemporaryAppError, responseTo(p.Body.Command()))
+	}
+	return true
+}
+
+// goAway acts on an unbind. Before the bind is accepted the unbind belongs to an
+// older session: it is answered, and the bind goes on.
+func (s *session) goAway(sequence uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.bound {
+		s.replyLocked(sequence, pdu.StatusOK, &pdu.UnbindResp{})
+		return
+	}
+	s.goodbye = max(sequence, 1)
+	s.leave()
+}
+
+// answers returns the sequence number of the request that p answers. A response to
+// the bind counts whatever its number is, since nothing else was requested.
+func (s *session) answers(p pdu.PDU) uint32 {
+	if _, ok := p.Body.(*pdu.BindResp); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.bound && s.calls[bindSequence] != nil {
+			return bindSequence
+		}
+	}
+	return p.Sequence
+}
