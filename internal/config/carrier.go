@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -67,6 +68,8 @@ type SMPP struct {
 	SourceNPI      string `yaml:"source_npi"`
 	DestinationTON string `yaml:"destination_ton"`
 	DestinationNPI string `yaml:"destination_npi"`
+
+	Statuses map[string]string `yaml:"statuses"` // reaction by command_status: "0x0B": temporary
 
 	NoReceipts bool   `yaml:"no_receipts"` // do not ask for receipts
 	MessageID  string `yaml:"message_id"`  // same, hex-to-decimal or decimal-to-hex
@@ -156,6 +159,7 @@ func (s SMPP) validate(key string, p *problems) {
 	for i, sender := range s.Senders {
 		p.add(index(key+".senders", i)+".country", checkCountry(sender.Country))
 	}
+	checkStatuses(p, key+".statuses", s.Statuses)
 	for name, v := range map[string]string{
 		"source_ton": s.SourceTON, "source_npi": s.SourceNPI,
 		"destination_ton": s.DestinationTON, "destination_npi": s.DestinationNPI,
@@ -197,6 +201,28 @@ func Octet(s string) (*uint8, error) {
 func checkWord(p *problems, key, word string, words ...string) {
 	if word != "" && !slices.Contains(words, word) {
 		p.addf(key, "must be %s or %s, not %q", strings.Join(words[:len(words)-1], ", "), words[len(words)-1], word)
+	}
+}
+
+// checkStatuses refuses keys that are no command_status, numbers given twice in two
+// notations, and unknown classes. Keys may be names such as ESME_RINVDSTADR; whether
+// a name exists is checked where the carrier is made.
+func checkStatuses(p *problems, key string, statuses map[string]string) {
+	seen := map[uint64]string{}
+	for _, name := range slices.Sorted(maps.Keys(statuses)) {
+		if !strings.HasPrefix(name, "ESME_") {
+			n, err := strconv.ParseUint(name, 0, 32)
+			if err != nil || n == 0 {
+				p.addf(key+"."+name, "must be an error status such as 0x0B or ESME_RINVDSTADR")
+			} else if first, twice := seen[n]; twice {
+				p.addf(key+"."+name, "is the same status as %s", first)
+			}
+			seen[n] = name
+		}
+		if statuses[name] == "" {
+			p.addf(key+"."+name, "must be temporary, throttled, final, number or bind")
+		}
+		checkWord(p, key+"."+name, statuses[name], "temporary", "throttled", "final", "number", "bind")
 	}
 }
 

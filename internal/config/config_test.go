@@ -131,6 +131,15 @@ routes: []
 			},
 		},
 		{
+			name: "keys of the operator's own",
+			file: "carriers: [{name: a, type: smpp, smpp: {statuses: {0x0B: temporary, \"ESME_RSYSERR\": final, \"11\": ~}}}]\n",
+			want: func(c *config.Config) {
+				c.Carriers = []config.Carrier{{Name: "a", Type: config.CarrierSMPP, SMPP: config.SMPP{
+					Statuses: map[string]string{"0x0B": "temporary", "ESME_RSYSERR": "final", "11": ""},
+				}}}
+			},
+		},
+		{
 			name: "anchors",
 			file: "tls: {cert: &both /etc/both.pem, key: *both}\n",
 			want: func(c *config.Config) { c.TLS = config.TLS{Cert: "/etc/both.pem", Key: "/etc/both.pem"} },
@@ -191,6 +200,9 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "unknown key below", file: "limits: {per_second: 3}", want: []string{"limits.per_second: unknown key"}},
 		{name: "unknown key in a list", file: "routes: [{}, {via: a}]", want: []string{"routes[1].via: unknown key"}},
 		{name: "key given twice", file: "listen: :80\nlisten: :81", want: []string{"listen: given twice"}},
+		{name: "list for a mapping", file: "carriers: [{smpp: {statuses: [0x0B]}}]", want: []string{"carriers[0].smpp.statuses: must be a mapping"}},
+		{name: "own key given twice", file: "carriers: [{smpp: {statuses: {0x0B: final, 0x0B: bind}}}]", want: []string{"carriers[0].smpp.statuses.0x0B: given twice"}},
+		{name: "list for a word", file: "carriers: [{smpp: {statuses: {0x0B: [final]}}}]", want: []string{"carriers[0].smpp.statuses.0x0B: must be text"}},
 		{name: "word for a number", file: "limits: {body_bytes: many}", want: []string{`limits.body_bytes: must be a whole number, not "many"`}},
 		{name: "fraction for a number", file: "limits: {body_bytes: 1.5}", want: []string{"limits.body_bytes: must be a whole number"}},
 		{name: "bool for a number", file: "limits: {body_bytes: true}", want: []string{"limits.body_bytes: must be a whole number"}},

@@ -170,6 +170,8 @@ func set(v reflect.Value, n *yaml.Node, key string) error {
 		return setStruct(v, n, key)
 	case reflect.Slice:
 		return setSlice(v, n, key)
+	case reflect.Map:
+		return setMap(v, n, key)
 	case reflect.String:
 		if n.Kind != yaml.ScalarNode {
 			return problem(key, "must be text, not a list or mapping")
@@ -243,6 +245,28 @@ func setSlice(v reflect.Value, n *yaml.Node, key string) error {
 		e := reflect.New(v.Type().Elem()).Elem()
 		errs = append(errs, set(e, element, key+"["+strconv.Itoa(i)+"]"))
 		v.Set(reflect.Append(v, e))
+	}
+	return errors.Join(errs...)
+}
+
+// setMap stores a mapping whose keys are the operator's own words. It replaces the
+// whole map.
+func setMap(v reflect.Value, n *yaml.Node, key string) error {
+	if n.Kind != yaml.MappingNode {
+		return problem(key, "must be a mapping of keys to values")
+	}
+	var errs []error
+	v.Set(reflect.MakeMap(v.Type()))
+	for i := 0; i < len(n.Content); i += 2 {
+		name := reflect.ValueOf(n.Content[i].Value)
+		path := key + "." + n.Content[i].Value
+		if v.MapIndex(name).IsValid() {
+			errs = append(errs, problem(path, "given twice"))
+			continue
+		}
+		e := reflect.New(v.Type().Elem()).Elem()
+		errs = append(errs, set(e, n.Content[i+1], path))
+		v.SetMapIndex(name, e)
 	}
 	return errors.Join(errs...)
 }

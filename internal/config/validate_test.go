@@ -39,6 +39,9 @@ func TestValidate(t *testing.T) {
 			}
 		}},
 		{"smpp", smppCarrier(func(*config.SMPP) {})},
+		{"smpp statuses", smppCarrier(func(s *config.SMPP) {
+			s.Statuses = map[string]string{"0x0B": "temporary", "ESME_RSYSERR": "final", "1032": "throttled"}
+		})},
 		{"smpp over TLS", smppCarrier(func(s *config.SMPP) { s.TLS, s.TLSServerName = true, "smsc.example" })},
 		{"httpsms", httpCarrier(func(*config.HTTP) {})},
 		{"espeak-ng", func(c *config.Config) { c.TTS.Espeak = "/opt/espeak-ng" }},
@@ -188,6 +191,12 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"carriers[1].smpp.rate", smppCarrier(func(s *config.SMPP) { s.Rate = -1 })},
 		{"carriers[1].smpp.response_timeout", smppCarrier(func(s *config.SMPP) { s.ResponseTimeout = -1 })},
 		{"carriers[1].smpp.senders[0].country", smppCarrier(func(s *config.SMPP) { s.Senders = []config.Sender{{Country: "us"}} })},
+		{"carriers[1].smpp.statuses.0x0B", smppCarrier(func(s *config.SMPP) { s.Statuses = map[string]string{"0x0B": "retry"} })},
+		{"carriers[1].smpp.statuses.0x0B", smppCarrier(func(s *config.SMPP) { s.Statuses = map[string]string{"0x0B": ""} })},
+		{"carriers[1].smpp.statuses.0", smppCarrier(func(s *config.SMPP) { s.Statuses = map[string]string{"0": "final"} })},
+		{"carriers[1].smpp.statuses.B", smppCarrier(func(s *config.SMPP) { s.Statuses = map[string]string{"B": "final"} })},
+		{"carriers[1].smpp.statuses.0x100000000", smppCarrier(func(s *config.SMPP) { s.Statuses = map[string]string{"0x100000000": "final"} })},
+		{"carriers[1].smpp.statuses.11", smppCarrier(func(s *config.SMPP) { s.Statuses = map[string]string{"0x0B": "final", "11": "temporary"} })},
 		{"carriers[1].smpp.source_ton", smppCarrier(func(s *config.SMPP) { s.SourceTON = "256" })},
 		{"carriers[1].smpp.destination_npi", smppCarrier(func(s *config.SMPP) { s.DestinationNPI = "E164" })},
 		{"carriers[1].http.url", httpCarrier(func(h *config.HTTP) { h.URL = "" })},

@@ -20,6 +20,7 @@ import (
 	"countersign/internal/deliver/sink"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/smpp"
+	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/tts"
 	"countersign/internal/deliver/virtual"
 	"countersign/internal/fraud"
@@ -192,6 +193,19 @@ func SMPPConfig(c config.Carrier) (smpp.Config, error) {
 			return cfg, fmt.Errorf("smpp.national_tables[%d]: %w", i, err)
 		}
 		cfg.Languages = append(cfg.Languages, language)
+	}
+	for name, class := range s.Statuses {
+		status, err := pdu.ParseStatus(name)
+		if err != nil {
+			return cfg, fmt.Errorf("smpp.statuses.%s: %w", name, err)
+		}
+		if _, twice := cfg.Statuses[status]; twice {
+			return cfg, fmt.Errorf("smpp.statuses.%s: %s is given twice", name, status)
+		}
+		if cfg.Statuses == nil {
+			cfg.Statuses = map[pdu.Status]smpp.Class{}
+		}
+		cfg.Statuses[status] = smpp.Class(class)
 	}
 	for _, rule := range s.Senders {
 		cfg.Senders = append(cfg.Senders, smpp.SenderRule(rule))

@@ -2,6 +2,7 @@ package smpp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -104,10 +105,11 @@ func (b *bind) live(ctx context.Context, s *session) error {
 		s.unbind(stop)
 	}
 	s.loops.Wait()
-	if s.isRetired() {
+	err := s.reason()
+	if errors.Is(err, errUnusable) {
 		b.carrier.metrics.unusable.Inc()
 	}
-	return s.reason()
+	return err
 }
 
 // unbindTimeout bounds the goodbye.

@@ -55,7 +55,7 @@ func TestDeadPeer(t *testing.T) {
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	answers := map[string]func(asked pdu.PDU) pdu.PDU{
-		"answer": func(asked pdu.PDU) pdu.PDU { return pdu.PDU{Sequence: asked.Sequence, Body: &pdu.EnquireLinkResp{}} },
+		"answer":         func(asked pdu.PDU) pdu.PDU { return pdu.PDU{Sequence: asked.Sequence, Body: &pdu.EnquireLinkResp{}} },
 		"something else": func(pdu.PDU) pdu.PDU { return pdu.PDU{Sequence: 5, Body: &pdu.AlertNotification{}} },
 	}
 	for name, answer := range answers {

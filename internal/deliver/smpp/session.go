@@ -28,10 +28,10 @@ var errWindow = fmt.Errorf("%w: window full", deliver.ErrNotSent)
 // Why a session ends.
 var (
 	errDeaf    = errors.New("peer does not read")
-	errMute    = errors.New("peer answers no request")
 	errUnbound = errors.New("unbound by the peer")
 	// errUnusable wraps the evidence that the SMSC accepts no messages on a session.
 	errUnusable = errors.New("bind is unusable")
+	errMute     = fmt.Errorf("%w: peer answers no request", errUnusable)
 )
 
 const (

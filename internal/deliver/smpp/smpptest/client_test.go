@@ -128,12 +128,12 @@ func (c *client) read() pdu.PDU {
 	return p
 }
 
-// call sends a request, and expects its response next.
+// call sends a request, and expects its response or a generic_nack next.
 func (c *client) call(body pdu.Body) pdu.PDU {
 	c.t.Helper()
 	n := c.send(body)
 	p := c.read()
-	if p.Sequence != n || p.Body.Command() != body.Command().Response() {
+	if p.Sequence != n || p.Body.Command() != body.Command().Response() && p.Body.Command() != pdu.CommandGenericNack {
 		c.t.Fatalf("%v %d is answered with %v %d", body.Command(), n, p.Body.Command(), p.Sequence)
 	}
 	return p

@@ -30,6 +30,10 @@ func TestRefusals(t *testing.T) {
 		"unknown-status=1x":         0x400,
 		"unknown-status=1x:0x4FF":   0x4FF,
 		"throttle=1x,queue-full=1x": pdu.StatusThrottled,
+		"refuse=1x:ESME_RINVDSTADR": pdu.StatusInvalidDestination,
+		"statuses=0x64/0x08":        pdu.StatusTemporaryAppError,
+		"nack=1x":                   pdu.StatusInvalidCommandID,
+		"nack=1x:0x02":              pdu.StatusInvalidCommandLength,
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
@@ -295,4 +299,47 @@ func TestSeed(t *testing.T) {
 		}
 		synctest.Wait()
 	})
+}
+
+// TestStatuses: each message gets the next status, and then all is well.
+func TestStatuses(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		c := faulty(t, "statuses=0x08/0/ESME_RX_T_APPN").bind(pdu.CommandBindTransceiver)
+		for i, want := range []pdu.Status{0x08, 0, 0x64, 0, 0} {
+			if got := c.call(sms("hello", 0)); got.Status != want {
+				t.Errorf("message %d: %v, want %v", i, got.Status, want)
+			}
+		}
+	})
+}
+
+// TestUnusableSession: a lost bind stays lost on its connection, where enquire_link
+// is still answered; a new connection has a bind.
+func TestUnusableSession(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		l := faulty(t, "lost-bind=1x")
+		c := l.bind(pdu.CommandBindTransceiver)
+		for range 3 {
+			if got := c.call(sms("hello", 0)); got.Status != pdu.StatusInvalidBindStatus {
+				t.Errorf("status %v", got.Status)
+			}
+			if got := c.call(&pdu.EnquireLink{}); got.Status != 0 {
+				t.Errorf("enquire_link: %v", got.Status)
+			}
+		}
+		l.bind(pdu.CommandBindTransceiver).submit(sms("hello", 0))
+	})
+	for fault, want := range map[string]pdu.Status{"enquire-error=1x": 0x04, "enquire-error=1x:0x08": 0x08, "enquire-nack=1x": 0x03} {
+		in(t, func(t *testing.T) {
+			c := faulty(t, fault).bind(pdu.CommandBindTransceiver)
+			for _, want := range []pdu.Status{want, 0} {
+				got := c.call(&pdu.EnquireLink{})
+				if got.Status != want || (got.Body.Command() == pdu.CommandGenericNack) != (want == 0x03) {
+					t.Errorf("%s: %+v, want %v", fault, got, want)
+				}
+			}
+		})
+	}
 }

@@ -15,10 +15,12 @@ func (s *Session) submit(p pdu.PDU, m *pdu.Message) bool {
 		return false
 	}
 	if s.unusable(to) {
+		s.smsc.counters.responses.Add(1)
 		s.refuse(p, pdu.StatusInvalidBindStatus)
 		return true
 	}
 	if r, ok := s.smsc.happens(faultNack, to); ok {
+		s.smsc.counters.responses.Add(1)
 		s.respond(pdu.PDU{Status: r.status, Sequence: p.Sequence, Body: &pdu.GenericNack{}}, nil)
 		return true
 	}

@@ -1,0 +1,115 @@
+package smpp_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"countersign/internal/deliver/smpp"
+	"countersign/internal/deliver/smpp/pdu"
+	"countersign/internal/deliver/smpp/smpptest"
+)
+
+// TestClasses: over TCP, every status that an SMSC may answer has the reaction of
+// its class, for which each class has one row here.
+func TestClasses(t *testing.T) {
+	t.Parallel()
+	d := open(t, smpptest.Config{})
+	want := map[smpp.Class]string{
+		smpp.ClassTemporary: "not sent", smpp.ClassThrottled: "not sent", smpp.ClassBind: "not sent",
+		smpp.ClassFinal: "refused", smpp.ClassNumber: "bad number",
+	}
+	for status := range pdu.Status(0x500) {
+		class := d.ClassOf(status)
+		if status == pdu.StatusOK || class == smpp.ClassThrottled || class == smpp.ClassBind {
+			continue // see TestThrottled and TestLostBind
+		}
+		d.smsc.SetFaults(smpptest.MustFaults(fmt.Sprintf("refuse=1x:%d", status)))
+		_, err := d.Send(t.Context(), sms("hello"))
+		if outcome(err) != want[class] || !strings.Contains(err.Error(), status.String()) {
+			t.Errorf("%s is %s: %v", status, class, err)
+		}
+		send(t, d, 1) // so that system errors are not consecutive
+	}
+	if n := d.smsc.Counters().Connections; n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// TestClassOverride: the configuration of a carrier has precedence over the table.
+func TestClassOverride(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		status pdu.Status
+		class  smpp.Class
+		want   string
+		binds  uint64 // connections afterwards
+	}{
+		{0x0B, smpp.ClassTemporary, "not sent", 1},
+		{0x0B, smpp.ClassFinal, "refused", 1},
+		{0x0B, smpp.ClassThrottled, "not sent", 1},
+		{0x08, smpp.ClassFinal, "refused", 1}, // and no evidence against the session
+		{0x400, smpp.ClassTemporary, "not sent", 1},
+		{0x401, smpp.ClassNumber, "bad number", 1},
+		{0x04, smpp.ClassFinal, "refused", 1},
+		{0x45, smpp.ClassBind, "not sent", 2},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint(tt.status, " ", tt.class), func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				far := smpptest.Config{Faults: smpptest.MustFaults(fmt.Sprintf("refuse=100%%:%d", tt.status))}
+				d := openIn(t, far, func(c *smpp.Config) { c.Statuses = map[pdu.Status]smpp.Class{tt.status: tt.class} })
+				for range 6 {
+					if _, err := d.Send(t.Context(), sms("hello")); outcome(err) != tt.want {
+						t.Fatalf("%v, want %s", err, tt.want)
+					}
+					if tt.binds > 1 {
+						break
+					}
+				}
+				d.smsc.SetFaults(smpptest.Faults{})
+				if err := d.sendAsEngine("hello", patience); err != nil {
+					t.Error(err)
+				}
+				if n := d.smsc.Counters().Connections; n != tt.binds {
+					t.Errorf("%d connections, want %d", n, tt.binds)
+				}
+			})
+		})
+	}
+}
+
+// TestStatusesPage: the page of an SMPP carrier's behaviour has the class of every
+// status that has a name.
+func TestStatusesPage(t *testing.T) {
+	t.Parallel()
+	d := open(t, smpptest.Config{})
+	var want []string
+	for status := range pdu.Status(0x500) {
+		class := d.ClassOf(status)
+		if name := status.Name(); status != pdu.StatusOK && (name != "other" || class != smpp.ClassFinal) {
+			if name == "other" {
+				name = "–"
+			}
+			want = append(want, fmt.Sprintf("| `0x%02X` | %s | `%s` |", uint32(status), name, class))
+		}
+	}
+	page, err := os.ReadFile("../../../docs/reference/smpp-carrier-behaviour.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Statuses\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var got []string
+	for line := range strings.Lines(section) {
+		if strings.HasPrefix(line, "| `0x") {
+			got = append(got, strings.TrimSpace(line))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the page has\n%s\n\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
