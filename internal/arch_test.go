@@ -121,6 +121,9 @@ func house() []room {
 		{path: "internal/servertest", ours: []string{"*"}},
 		{path: "cmd/countersign", ours: []string{"*"}},
 
+		// A logger for tests.
+		{path: "internal/logtest", never: outside},
+
 		// A PostgreSQL for tests.
 		{path: "internal/pgtest", never: []string{http}},
 

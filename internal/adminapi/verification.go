@@ -39,7 +39,14 @@ type Event struct {
 	StartedAt string            `json:"started_at"`
 	Carrier   string            `json:"carrier"`
 	Error     string            `json:"error"`
+	Failures  []Failure         `json:"failures"`
 	Cost      string            `json:"cost"`
+}
+
+// Failure is a hand-over that a carrier did not accept, with the carrier's code.
+type Failure struct {
+	Carrier string `json:"carrier"`
+	Error   string `json:"error"`
 }
 
 // Check is one code that was submitted, without the code.
@@ -60,7 +67,13 @@ func toVerification(r store.Record, now time.Time) Verification {
 		v.Number = phone.Mask(r.Number)
 	}
 	for i, e := range r.EventList {
-		v.Events[i] = Event{e.ID.String(), e.Channel, e.State, stamp(e.StartedAt), e.Carrier, e.Error, e.Cost.String()}
+		v.Events[i] = Event{
+			ID: e.ID.String(), Channel: e.Channel, State: e.State, StartedAt: stamp(e.StartedAt),
+			Carrier: e.Carrier, Error: e.Error, Failures: []Failure{}, Cost: e.Cost.String(),
+		}
+		for _, f := range e.Failures.List() {
+			v.Events[i].Failures = append(v.Events[i].Failures, Failure(f))
+		}
 	}
 	for i, c := range r.CheckList {
 		v.Checks[i] = Check{stamp(c.ReceivedAt), c.Valid, c.IPAddress}

@@ -66,6 +66,9 @@ type Submission struct {
 	// SMS, in order. A carrier that gives none reports no receipts.
 	Refs []string
 
+	// Failures are the carriers that were asked before, as the [Router] notes.
+	Failures []verify.Failure
+
 	// Segments is how many messages the carrier bills; 0 is one.
 	Segments int
 }

@@ -230,6 +230,67 @@ func Refusers(err error) []string {
 	return nil
 }
 
+// Failures lists the carriers that, by an error of [Router.Send], did not accept the
+// message, in the order in which they were asked, each with its [Reason].
+func Failures(err error) []verify.Failure {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case nil:
+	case *CarrierError:
+		return []verify.Failure{{Carrier: e.Carrier, Error: Reason(e.Err)}}
+	case interface{ Unwrap() []error }:
+		var list []verify.Failure
+		for _, part := range e.Unwrap() {
+			list = append(list, Failures(part)...)
+		}
+		return list
+	case *unclearError:
+		return append(Failures(errors.Join(e.before...)), Failures(e.CarrierError)...)
+	}
+	return nil
+}
+
+// unclearError is the failure that ended [Router.Send] because the message may have
+// gone out. The failures before it must not be taken for the outcome, so they are
+// not unwrapped.
+type unclearError struct {
+	*CarrierError
+	before []error
+}
+
+func (e *unclearError) Error() string {
+	return fmt.Sprintf("%v (before: %v)", e.CarrierError, e.before)
+}
+
+// Unwrap returns the failure itself.
+func (e *unclearError) Unwrap() error { return e.CarrierError }
+
+// Reason returns why a carrier did not accept a message: its code and the name of
+// that, if err has a code, or else the text of err without the words of [ErrRefused]
+// and [ErrNotSent].
+func Reason(err error) string {
+	if code := Code(err); code != "" {
+		return code
+	}
+	text := err.Error()
+	for _, class := range []error{ErrTooManyThere, ErrNumber, ErrRefused, ErrNotSent} {
+		text = strings.TrimPrefix(text, class.Error()+": ")
+	}
+	return text
+}
+
+// Code returns the carrier's own code in err with its name, such as
+// "ESME_RINVDSTADR (0x0B)", "503 Service Unavailable" or "HTTP 400"; "" if err has
+// none. Errors of carriers have one if they implement Code() string.
+func Code(err error) string {
+	if coded, ok := errors.AsType[interface {
+		error
+		Code() string
+	}](err); ok {
+		return coded.Code()
+	}
+	return ""
+}
+
 // Send hands m to the first carrier of its route that accepts it. A carrier that
 // refuses, or cannot send, is followed by the next; any other failure ends the
 // attempt, since the message may have gone out: the error is then a
@@ -246,18 +307,17 @@ func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 	for _, name := range names {
 		sub, err := r.hand(ctx, name, m)
 		if err == nil {
-			sub.Carrier = name
+			sub.Carrier, sub.Failures = name, Failures(errors.Join(refusals...))
 			return sub, nil
 		}
-		err = &CarrierError{name, err}
+		failure := &CarrierError{name, err}
 		if !errors.Is(err, ErrRefused) && !errors.Is(err, ErrNotSent) {
-			// What those before said must not be taken for the outcome.
 			if len(refusals) > 0 {
-				err = fmt.Errorf("%w (before: %v)", err, refusals)
+				return Submission{}, &unclearError{failure, refusals}
 			}
-			return Submission{}, err
+			return Submission{}, failure
 		}
-		refusals = append(refusals, err)
+		refusals = append(refusals, failure)
 	}
 	return Submission{}, errors.Join(refusals...)
 }

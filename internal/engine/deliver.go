@@ -98,12 +98,12 @@ func (e *Engine) deliver(d delivery) {
 		defer e.unreserve()
 		defer land()
 		var tried []string // carriers that may have the message
-		sub, err := e.sendFirst(d)
+		sub, err := e.sendFirst(&d)
 		for unclear(err) && e.waitCtx.Err() == nil && e.again(&d) {
 			if c, ok := errors.AsType[*deliver.CarrierError](err); ok {
 				tried = append(tried, c.Carrier)
 			}
-			sub, err = e.send(d, tried)
+			sub, err = e.send(&d, tried)
 		}
 		switch {
 		case d.v.Workflow.Test:
@@ -119,9 +119,9 @@ func (e *Engine) deliver(d delivery) {
 		case unclear(err), d.event.Attempt > 1: // of the attempt before nothing is known
 			d.event.State = verify.EventUnknown
 		case notSent(err):
-			d.event.State = verify.EventExpired
+			d.event.State, d.event.Error = verify.EventExpired, deliver.Code(err)
 		default:
-			d.event.State = verify.EventRefused
+			d.event.State, d.event.Error = verify.EventRefused, deliver.Code(err)
 		}
 		e.metrics.events.WithLabelValues(string(d.event.Channel), string(d.event.State)).Inc()
 		if err != nil {
@@ -140,7 +140,7 @@ func (e *Engine) deliver(d delivery) {
 var errMayNotCall = fmt.Errorf("%w: the rules do not let this number be called", deliver.ErrRefused)
 
 // sendFirst hands the message over for the first time, if that may be.
-func (e *Engine) sendFirst(d delivery) (deliver.Submission, error) {
+func (e *Engine) sendFirst(d *delivery) (deliver.Submission, error) {
 	if d.event.Channel == verify.TTS && !e.cfg.Velocity.MayCall(d.v) {
 		return deliver.Submission{}, errMayNotCall
 	}
@@ -170,6 +170,7 @@ func (e *Engine) again(d *delivery) bool {
 		}
 		ok = true
 		event.Attempt++
+		event.Failures = d.event.Failures
 		return tx.SaveEvent(event)
 	})
 	if err != nil || !ok {
@@ -180,18 +181,22 @@ func (e *Engine) again(d *delivery) bool {
 }
 
 // send hands the message over. While no carrier can send it, all are asked again,
-// as long as the message is of use.
-func (e *Engine) send(d delivery, tried []string) (deliver.Submission, error) {
+// as long as the message is of use. It adds to the event what carriers said that
+// did not accept it.
+func (e *Engine) send(d *delivery, tried []string) (deliver.Submission, error) {
 	if d.v.Workflow.Test {
 		return deliver.Submission{}, nil
 	}
 	var refused []string
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		m := e.compose(d)
+		m := e.compose(*d)
 		m.Tried, m.Refused = tried, refused
 		sub, err := e.cfg.Router.Send(e.sendCtx, m)
 		refused = append(refused, deliver.Refusers(err)...)
-		if !notSent(err) || !e.pause(e.waitCtx, pause) || !e.sendable(d) {
+		for _, f := range append(sub.Failures, deliver.Failures(err)...) {
+			d.event.Failures = d.event.Failures.Add(f)
+		}
+		if !notSent(err) || !e.pause(e.waitCtx, pause) || !e.sendable(*d) {
 			return sub, err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"countersign/internal/deliver"
 	"countersign/internal/engine"
+	"countersign/internal/logtest"
 	"countersign/internal/message"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
@@ -103,7 +104,7 @@ func setUpNode(t *testing.T, database string, key store.Key, clock *clockwork.Fa
 	cfg := engine.Config{
 		Store: b.db, Router: router, Clock: b.clock,
 		Messages: template.NewWriter(messages, b.db, slog.New(slog.DiscardHandler)),
-		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry(),
+		Log:      logtest.New(t), Metrics: prometheus.NewRegistry(),
 	}
 	for _, c := range change {
 		c(b, &cfg)

@@ -294,7 +294,7 @@ func newGateway(c config.Carrier, reports deliver.Reports, log *slog.Logger) (*h
 		Success: h.Success, Temporary: h.Temporary, Ref: h.Ref,
 		Receipts: httpsms.ReceiptConfig(h.Receipts),
 		Timeout:  h.Timeout, Concurrency: h.Concurrency, Rate: float64(h.Rate),
-		Reports: reports, Log: log.With("carrier", c.Name),
+		Reports: reports, Log: log,
 	})
 }
 

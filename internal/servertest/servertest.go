@@ -18,6 +18,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/logtest"
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/store"
@@ -65,7 +66,7 @@ func Start(t testing.TB, options ...Option) *Server {
 	s := &Server{Clock: clockwork.NewFakeClockAt(Epoch), Database: pgtest.Chosen(t, filepath.Join(dir, "countersign.db"), "migrated", store.Migrate), t: t}
 	opts := server.Options{
 		Config: server.DemoConfig(), Key: store.NewKey(), Clock: s.Clock,
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Unlimited: true,
+		Log: logtest.New(t), Unlimited: true,
 	}
 	opts.Config.Listen, opts.Config.OpsListen = "127.0.0.1:0", "127.0.0.1:0"
 	opts.Config.Database = s.Database

@@ -38,6 +38,7 @@ type documentEvent struct {
 	StartedAt  int64             `json:"started_at"`
 	Carrier    string            `json:"carrier,omitempty"`
 	Error      string            `json:"error,omitempty"`
+	Failures   verify.Failures   `json:"failures,omitempty"`
 	Cost       verify.Money      `json:"cost,omitempty"`
 }
 
@@ -64,7 +65,7 @@ func encodeDocument(v verify.Verification, events []verify.Event, checks []verif
 	for _, e := range events {
 		d.Events = append(d.Events, documentEvent{
 			ID: e.ID.Hex(), Channel: e.Channel, Generation: e.Generation, State: e.State, Attempt: e.Attempt,
-			StartedAt: millis(e.StartedAt), Carrier: e.Carrier, Error: e.Error, Cost: e.Cost,
+			StartedAt: millis(e.StartedAt), Carrier: e.Carrier, Error: e.Error, Failures: e.Failures, Cost: e.Cost,
 		})
 	}
 	for _, c := range checks {
@@ -95,7 +96,7 @@ func (d document) fill(rec *Record) (err error) {
 		}
 		rec.EventList = append(rec.EventList, verify.Event{
 			ID: id, Verification: rec.ID, Seq: seq, Channel: e.Channel, Generation: e.Generation, State: e.State,
-			Attempt: e.Attempt, StartedAt: fromMillis(e.StartedAt), Carrier: e.Carrier, Error: e.Error, Cost: e.Cost,
+			Attempt: e.Attempt, StartedAt: fromMillis(e.StartedAt), Carrier: e.Carrier, Error: e.Error, Failures: e.Failures, Cost: e.Cost,
 		})
 		rec.LastEventID = id
 		rec.Cost += e.Cost

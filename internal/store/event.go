@@ -6,13 +6,13 @@ import (
 	"countersign/internal/verify"
 )
 
-const eventColumns = `id, verification, seq, channel, generation, state, attempt, started_at, carrier, error, cost`
+const eventColumns = `id, verification, seq, channel, generation, state, attempt, started_at, carrier, error, failures, cost`
 
 // AddEvent adds a delivery attempt.
 func (tx *Tx) AddEvent(e verify.Event) error {
 	err := tx.change(addEvent, e.Verification,
 		e.ID[:], e.Verification[:], e.Seq, string(e.Channel), e.Generation, string(e.State), e.Attempt,
-		millis(e.StartedAt), e.Carrier, e.Error, int64(e.Cost))
+		millis(e.StartedAt), e.Carrier, e.Error, string(e.Failures), int64(e.Cost))
 	if err != nil {
 		return fmt.Errorf("add event %s: %w", e.ID, err)
 	}
@@ -25,15 +25,15 @@ const addEvent change = `INSERT INTO events (` + eventColumns + `)`
 // is already known keeps it: a zombie's write changes nothing. What it costs is added
 // by AddCost.
 func (tx *Tx) SaveEvent(e verify.Event) error {
-	err := tx.change(saveEvent, e.Verification, string(e.State), e.Attempt, e.Carrier, e.Error, e.Verification[:], e.Seq)
+	err := tx.change(saveEvent, e.Verification, string(e.State), e.Attempt, e.Carrier, e.Error, string(e.Failures), e.Verification[:], e.Seq)
 	if err != nil {
 		return fmt.Errorf("save event %s: %w", e.ID, err)
 	}
 	return nil
 }
 
-const saveEvent change = `UPDATE events SET state = new.state, attempt = new.attempt, carrier = new.carrier, error = new.error
-	FROM new (state TEXT, attempt INT, carrier TEXT, error TEXT, verification BYTEA, seq INT)
+const saveEvent change = `UPDATE events SET state = new.state, attempt = new.attempt, carrier = new.carrier, error = new.error, failures = new.failures
+	FROM new (state TEXT, attempt INT, carrier TEXT, error TEXT, failures TEXT, verification BYTEA, seq INT)
 	WHERE events.verification = new.verification AND events.seq = new.seq AND events.attempt <= new.attempt
 		AND (events.state = 'submitting' OR (events.state = 'unknown' AND new.state <> 'submitting'))`
 
@@ -98,7 +98,7 @@ func scanEvents(rows rows, err error) ([]verify.Event, error) {
 			started   int64
 		)
 		if err := rows.Scan(&id, &owner, &e.Seq, &e.Channel, &e.Generation, &e.State, &e.Attempt,
-			&started, &e.Carrier, &e.Error, &e.Cost); err != nil {
+			&started, &e.Carrier, &e.Error, &e.Failures, &e.Cost); err != nil {
 			return nil, fmt.Errorf("load events: %w", err)
 		}
 		copy(e.ID[:], id)

@@ -24,7 +24,7 @@ func testEvents(t *testing.T, db *store.DB) {
 	row, first := insert(t, db, request("demo0001", "447700900000"), t0)
 	second := verify.Event{
 		ID: verify.NewID(rand.Reader), Verification: row.ID, Seq: 1, Channel: verify.TTS, Generation: 2,
-		State: verify.EventAccepted, Attempt: 2, StartedAt: at(125), Carrier: "phone", Error: "err 12", Cost: 42,
+		State: verify.EventAccepted, Attempt: 2, StartedAt: at(125), Carrier: "phone", Error: "err 12", Failures: "a: ESME_RSYSERR (0x08)", Cost: 42,
 	}
 	third := second
 	third.ID, third.Seq, third.State = verify.NewID(rand.Reader), 2, verify.EventSubmitting

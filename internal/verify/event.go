@@ -51,6 +51,7 @@ type Event struct {
 	StartedAt    time.Time // due time of a step taken within 0.5 s of it, otherwise when the step was taken
 	Carrier      string    // name in the configuration; "" before it is known
 	Error        string    // the carrier's own code for what went wrong, or a remark on what arrived; "" for none
+	Failures     Failures  // hand-overs that no carrier accepted
 	Cost         Money     // what the carrier charges the operator, if known
 }
 

@@ -109,47 +109,29 @@ func validRef(s string) bool {
 	return s != "" && len(s) <= longest && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// refusal tells whether a is a definite "no", and which of the two that are. The
-// error says why without the words of the gateway, which like to repeat the number.
-func (g *Gateway) refusal(a answer) error {
+// refusal returns the error of an answer that did not accept the message; nil if it
+// did. The error wraps [deliver.ErrRefused] or [deliver.ErrNotSent] where that is
+// certain, and has a code. sent is the request: see [Gateway.said].
+func (g *Gateway) refusal(a answer, sent string) error {
+	no := func(format string, args ...any) error {
+		return &answerError{a.status, fmt.Sprintf(format, args...), g.said(a, sent)}
+	}
 	if v, _ := g.temporary.judge(a); len(g.temporary) > 0 && v == yes {
-		return fmt.Errorf("%w: answered HTTP %d, temporarily%s", deliver.ErrNotSent, a.status, g.codes(a))
+		return fmt.Errorf("%w: %w", deliver.ErrNotSent, no("answered HTTP %d, temporarily", a.status))
 	}
 	v, decisive := g.success.judge(a)
 	switch {
 	case v == yes:
 		return nil
 	case a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable:
-		return fmt.Errorf("%w: answered HTTP %d", deliver.ErrNotSent, a.status)
+		return fmt.Errorf("%w: %w", deliver.ErrNotSent, no("answered HTTP %d", a.status))
 	case v == unclear:
-		return fmt.Errorf("answered HTTP %d, which leaves open whether %q holds", a.status, decisive.text)
+		return no("answered HTTP %d, which leaves open whether %q holds", a.status, decisive.text)
 	case a.status >= 500 || a.status == http.StatusRequestTimeout:
-		return fmt.Errorf("answered HTTP %d: outcome unclear", a.status)
+		return no("answered HTTP %d: outcome unclear", a.status)
 	default:
-		return fmt.Errorf("%w: answered HTTP %d, and %q does not hold%s",
-			deliver.ErrRefused, a.status, decisive.text, g.codes(a))
+		return fmt.Errorf("%w: %w", deliver.ErrRefused, no("answered HTTP %d, and %q does not hold", a.status, decisive.text))
 	}
-}
-
-// codes are the values that the conditions are about, if they look like codes: not
-// like a sentence, and not like a number of a phone.
-func (g *Gateway) codes(a answer) string {
-	if !a.isJSON {
-		return ""
-	}
-	var b strings.Builder
-	for _, c := range slices.Concat(g.success, g.temporary) {
-		if c.source == nil {
-			continue
-		}
-		for _, l := range c.source.find(a.doc) {
-			if known := fmt.Sprintf(" (%s is %s)", strings.Join(c.source, "."), l.text); !l.missing &&
-				isCode(l.text) && !strings.Contains(b.String(), known) && b.Len() < 200 {
-				b.WriteString(known)
-			}
-		}
-	}
-	return b.String()
 }
 
 // isCode reports whether s is a short word or number, with too few digits for the

@@ -70,7 +70,7 @@ func newGateway(c Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		name: c.Name, log: c.Log, reports: c.Reports,
+		name: c.Name, log: c.Log.With("carrier", c.Name), reports: c.Reports,
 		timeout: c.Timeout, transport: c.Transport, rate: c.Rate,
 		gate: gate{slots: make(chan struct{}, c.Concurrency)},
 	}

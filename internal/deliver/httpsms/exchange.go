@@ -36,7 +36,7 @@ func (g *Gateway) exchange(w wire) outcome {
 	defer response.Body.Close()
 
 	a := readAnswer(response, time.Now())
-	if err := g.refusal(a); err != nil {
+	if err := g.refusal(a, w.text()); err != nil {
 		if errors.Is(err, deliver.ErrNotSent) {
 			g.gate.pause(a.pause)
 		}
@@ -45,7 +45,7 @@ func (g *Gateway) exchange(w wire) outcome {
 	refs := a.refs(g.ref)
 	if refs == nil && g.ref != nil {
 		g.noRef.Do(func() {
-			g.log.Warn("HTTP gateway accepted a message without an id: it can have no receipts (said once)", "carrier", g.name)
+			g.log.Warn("HTTP gateway accepted a message without an id: it can have no receipts (said once)")
 		})
 	}
 	return outcome{refs: refs}

@@ -123,7 +123,7 @@ func (g *Gateway) answerLate(m deliver.Message, out outcome) {
 	case out.err != nil && !isFinal(out.err):
 		return
 	case out.err != nil:
-		part.State = verify.EventRefused
+		part.State, part.Error = verify.EventRefused, deliver.Reason(out.err)
 		out.refs = nil
 	case len(out.refs) > 0:
 		part.Count = len(out.refs)
@@ -136,7 +136,7 @@ func (g *Gateway) answerLate(m deliver.Message, out outcome) {
 			part.Ref = out.refs[seq]
 		}
 		if err := g.reports.Answer(ctx, deliver.Answer{Event: m.Event(), Part: part}); err != nil {
-			g.log.Error("late answer of an HTTP gateway is lost", "carrier", g.name, "event", m.EventID, "error", err)
+			g.log.Error("late answer of an HTTP gateway is lost", "event_id", m.EventID.String(), "error", err)
 		}
 	}
 }

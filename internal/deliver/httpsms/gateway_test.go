@@ -17,6 +17,7 @@ import (
 
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/httpsms"
+	"countersign/internal/logtest"
 	"countersign/internal/verify"
 )
 
@@ -73,6 +74,9 @@ func jsonConfig(url string) httpsms.Config {
 
 func open(t *testing.T, c httpsms.Config) *httpsms.Gateway {
 	t.Helper()
+	if c.Log == nil {
+		c.Log = logtest.New(t)
+	}
 	g, err := httpsms.New(c)
 	if err != nil {
 		t.Fatal(err)

@@ -133,6 +133,11 @@ func TestLateAnswer(t *testing.T) {
 	part := func(seq, count int, ref string, state verify.EventState) verify.Part {
 		return verify.Part{Attempt: 2, Seq: seq, Count: count, Carrier: "gate", Ref: ref, State: state}
 	}
+	refused := func(code string) verify.Part {
+		p := part(0, 1, "", verify.EventRefused)
+		p.Error = code
+		return p
+	}
 	tests := []struct {
 		name   string
 		answer http.HandlerFunc
@@ -143,8 +148,9 @@ func TestLateAnswer(t *testing.T) {
 			part(0, 2, "a", verify.EventAccepted), part(1, 2, "b", verify.EventAccepted),
 		}},
 		{"WithoutID", reply(200, ``), []verify.Part{part(0, 1, "", verify.EventAccepted)}},
-		{"Refused", reply(400, ``), []verify.Part{part(0, 1, "", verify.EventRefused)}},
-		{"NotSent", reply(429, ``), []verify.Part{part(0, 1, "", verify.EventRefused)}},
+		{"Refused", reply(400, ``), []verify.Part{refused("HTTP 400 Bad Request")}},
+		{"RefusedWithCode", reply(400, `{"code":21211}`), []verify.Part{refused("HTTP 400 Bad Request (code is 21211)")}},
+		{"NotSent", reply(429, ``), []verify.Part{refused("HTTP 429 Too Many Requests")}},
 		{"Unclear", reply(500, ``), nil},
 	}
 	for _, tt := range tests {

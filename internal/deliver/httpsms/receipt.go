@@ -168,7 +168,7 @@ func (g *Gateway) serveReceipts(w http.ResponseWriter, r *http.Request) {
 		}
 		if err := g.reports.Receipt(r.Context(), receipt); err != nil {
 			g.log.Error("receipt of an HTTP gateway is not stored: it is asked to come again",
-				"carrier", g.name, "error", err)
+				"error", err)
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -261,7 +261,7 @@ func (g *Gateway) receiptOf(get lookup) (deliver.Receipt, error) {
 	receipt.State, ok = c.states[strings.ToLower(word)]
 	if !ok && c.isNew(word) {
 		g.log.Warn("HTTP gateway reports a status that is not known; add it to receipts.states",
-			"carrier", g.name, "status", cut(word, 32))
+			"status", cut(word, 32))
 	}
 	// Codes such as 0 come with success, too, where nothing went wrong.
 	went := receipt.State == verify.EventDelivered || receipt.State == verify.EventAccepted

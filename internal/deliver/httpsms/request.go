@@ -135,6 +135,14 @@ type wire struct {
 	user, password string
 }
 
+// text returns all that the request holds, its secrets included, to compare answers
+// with.
+func (w wire) text() string {
+	var b strings.Builder
+	_ = w.header.Write(&b) // a Builder takes everything
+	return strings.Join([]string{w.url, w.body, w.user, w.password, b.String()}, "\n")
+}
+
 func (r request) render(v values) (wire, error) {
 	w := wire{method: r.method, user: r.user, password: r.password, header: make(http.Header)}
 	w.header.Set("User-Agent", "countersign")

@@ -79,3 +79,6 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Reason) }
+
+// Code returns the status and its phrase, for deliver.Code.
+func (e *StatusError) Code() string { return e.Error() }

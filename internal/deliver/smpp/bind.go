@@ -141,3 +141,6 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string { return e.Status.String() }
+
+// Code returns the status: see [deliver.Code].
+func (e *StatusError) Code() string { return e.Status.String() }

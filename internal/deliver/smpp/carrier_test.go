@@ -15,6 +15,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/logtest"
 	"countersign/internal/verify"
 )
 
@@ -55,7 +56,7 @@ func openTo(t testing.TB, smsc *smpptest.SMSC, change ...func(*smpp.Config)) *de
 	t.Helper()
 	d := &desk{t: t, smsc: smsc, reg: prometheus.NewRegistry()}
 	cfg := smpp.Config{
-		Name: "test", Addresses: []string{"none"}, SystemID: "esme", Password: "secret", Metrics: d.reg,
+		Name: "test", Addresses: []string{"none"}, SystemID: "esme", Password: "secret", Metrics: d.reg, Log: logtest.New(t),
 		Reports: deliver.Reports{Receipt: d.receipt, Answer: d.answer},
 	}
 	if smsc != nil && smsc.Addr() != "" {

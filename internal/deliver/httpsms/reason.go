@@ -1,0 +1,167 @@
+package httpsms
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// answerError is an answer that did not accept a message.
+type answerError struct {
+	status int
+	text   string // the answer and the condition, such as `answered HTTP 400, and "status 200" does not hold`
+	reason string // from the body, in parentheses with a space before; "" for none
+}
+
+func (e *answerError) Error() string { return e.text + e.reason }
+
+// Code returns the HTTP status with its name and the gateway's reason, for
+// deliver.Code.
+func (e *answerError) Code() string {
+	return strings.TrimSpace(fmt.Sprintf("HTTP %d %s", e.status, http.StatusText(e.status))) + e.reason
+}
+
+// reasonFields are the names under which gateways give the reason of a refusal, in
+// the order of preference. Names are compared without case, "_" and "-".
+func reasonFields() []string {
+	return []string{
+		"code", "errorcode", "errcode", "statuscode", "status", "errortext", "errormessage",
+		"message", "error", "reason", "detail", "description", "title", "statustext",
+	}
+}
+
+const (
+	maxReasons    = 3
+	maxReasonText = 80 // octets
+	maxReasonDeep = 4
+)
+
+// said returns what the gateway gives as the reason of its answer: the values that
+// the conditions are about, if they look like codes, and those of well-known fields.
+// sent is the request: a value that repeats a part of it is left out, and digits in
+// sentences are masked, since gateways like to repeat the number and the text.
+func (g *Gateway) said(a answer, sent string) string {
+	var found []string
+	add := func(name, value string) {
+		if part := name + " is " + value; len(found) < maxReasons && !slices.Contains(found, part) {
+			found = append(found, part)
+		}
+	}
+	if !a.isJSON {
+		if line := firstLine(a.body); line != "" && !echoes(sent, line) {
+			return fmt.Sprintf(" (%s)", line)
+		}
+		return ""
+	}
+	for _, c := range slices.Concat(g.success, g.temporary) {
+		if c.source == nil {
+			continue
+		}
+		for _, l := range c.source.find(a.doc) {
+			if !l.missing && isCode(l.text) {
+				add(strings.Join(c.source, "."), l.text)
+			}
+		}
+	}
+	for _, name := range reasonFields() {
+		walk(a.doc, name, "", maxReasonDeep, func(path, value string) {
+			switch {
+			case len(value) >= 4 && echoes(sent, value):
+			case isCode(value):
+				add(path, value)
+			default:
+				if text := masked(value); text != "" {
+					add(path, text)
+				}
+			}
+		})
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(found, ", ") + ")"
+}
+
+// walk calls found for each text, number and truth value in doc whose key is name,
+// with the path to it.
+func walk(doc any, name, path string, deep int, found func(path, value string)) {
+	switch v := doc.(type) {
+	case map[string]any:
+		keys := make([]string, 0, len(v))
+		for key := range v {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		for _, key := range keys {
+			below := strings.TrimPrefix(path+"."+key, ".")
+			if strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key)) == name && printableKey(below) {
+				switch value := v[key].(type) {
+				case map[string]any, []any, nil:
+				default:
+					found(below, fmt.Sprint(value))
+				}
+			}
+			if deep > 0 {
+				walk(v[key], name, below, deep-1, found)
+			}
+		}
+	case []any:
+		for _, element := range v[:min(len(v), 10)] {
+			if deep > 0 {
+				walk(element, name, path, deep-1, found)
+			}
+		}
+	}
+}
+
+// printableKey reports whether the path of a value may be shown: keys may be chosen
+// by the gateway from what it was sent.
+func printableKey(path string) bool {
+	return len(path) <= 60 && !strings.ContainsFunc(path, func(r rune) bool {
+		return r != '.' && r != '_' && r != '-' && (r > unicode.MaxASCII || !unicode.IsLetter(r))
+	})
+}
+
+// echoes reports whether a value repeats a part of the request.
+func echoes(sent, value string) bool { return strings.Contains(sent, value) }
+
+// masked shortens a sentence and replaces each run of three or more digits by "…".
+func masked(s string) string {
+	var b strings.Builder
+	digits := ""
+	flush := func() {
+		if len([]rune(digits)) >= 3 {
+			digits = "…"
+		}
+		b.WriteString(digits)
+		digits = ""
+	}
+	for _, r := range s {
+		switch {
+		case unicode.IsDigit(r):
+			digits += string(r)
+			continue
+		case !unicode.IsPrint(r):
+			r = ' '
+		}
+		flush()
+		if b.WriteRune(r); b.Len() >= maxReasonText {
+			break
+		}
+	}
+	flush()
+	text := b.String()
+	return strings.TrimSpace(strings.ToValidUTF8(text[:min(len(text), maxReasonText)], ""))
+}
+
+// firstLine returns the first line of a body that is plain text, masked; "" for
+// markup.
+func firstLine(body []byte) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body[:min(len(body), 1024)])), "\n")
+	if line = strings.TrimSpace(line); strings.HasPrefix(line, "<") || strings.HasPrefix(line, "{") || strings.HasPrefix(line, "[") {
+		return ""
+	}
+	return masked(line)
+}

@@ -1,0 +1,83 @@
+package engine_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/verify"
+)
+
+// coded is an error of a carrier with a code.
+type coded string
+
+func (c coded) Error() string { return string(c) }
+func (c coded) Code() string  { return string(c) }
+
+// TestFailuresAreKept: an event lists each hand-over that a carrier did not accept,
+// whatever became of the event, and stays so after receipts and in the archive's form.
+func TestFailuresAreKept(t *testing.T) {
+	t.Parallel()
+	number := fmt.Errorf("%w: %w", deliver.ErrNumber, coded("ESME_RINVDSTADR (0x0B)"))
+	system := fmt.Errorf("%w: %w", deliver.ErrNotSent, coded("ESME_RSYSERR (0x08)"))
+	tests := []struct {
+		name    string
+		answers []error // of a, b, a, b and so on; nil accepts
+		state   verify.EventState
+		code    string
+		want    []verify.Failure
+	}{
+		{"AcceptedAtOnce", []error{nil}, verify.EventAccepted, "", nil},
+		{"OtherCarrier", []error{number, nil}, verify.EventAccepted, "", []verify.Failure{{"a", "ESME_RINVDSTADR (0x0B)"}}},
+		{"AllRefuse", []error{number, errRefused}, verify.EventRefused, "ESME_RINVDSTADR (0x0B)",
+			[]verify.Failure{{"a", "ESME_RINVDSTADR (0x0B)"}, {"b", "bad number: refused by carrier"}}},
+		{"LaterAccepted", []error{system, system, system, nil}, verify.EventAccepted, "",
+			[]verify.Failure{{"a", "ESME_RSYSERR (0x08)"}, {"b", "ESME_RSYSERR (0x08)"}}},
+		{"UnclearAfterRefusal", []error{number, errLost, nil}, verify.EventAccepted, "",
+			[]verify.Failure{{"a", "ESME_RINVDSTADR (0x0B)"}, {"b", "connection lost"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := setUpDesks(t, "a", "b")
+			v, h := d.start()
+			for i, answer := range tt.answers {
+				if i > 0 {
+					h = d.another(0)
+				}
+				if answer == nil {
+					h.accept("1")
+				} else {
+					h.fail(answer)
+				}
+			}
+			e := d.settled(v.ID, 0)
+			if e.State != tt.state || e.Error != tt.code || !slices.Equal(e.Failures.List(), tt.want) {
+				t.Fatalf("the event is %+v, want %s, %q and %v", e, tt.state, tt.code, tt.want)
+			}
+			if tt.state == verify.EventAccepted {
+				d.report(h.carrier, "1", verify.EventDelivered, "")
+				if e := d.record(v.ID).EventList[0]; e.State != verify.EventDelivered || !slices.Equal(e.Failures.List(), tt.want) {
+					t.Errorf("after the receipt it is %+v", e)
+				}
+			}
+		})
+	}
+}
+
+// another waits for the next hand-over, and lets the pause before it pass.
+func (d *desks) another(seq int) hand {
+	d.t.Helper()
+	for range 1000 {
+		select {
+		case h := <-d.sent:
+			return h
+		case <-time.After(5 * time.Millisecond):
+			d.clock.Advance(100 * time.Millisecond)
+		}
+	}
+	d.t.Fatalf("event %d is not handed over again", seq)
+	return hand{}
+}

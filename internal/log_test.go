@@ -1,0 +1,110 @@
+package internal
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestLogAttributes: no log call names an attribute twice, and none names one that
+// a logger of its package has from With. What loggers bring along from other
+// packages is seen by package logtest, when the tests run.
+func TestLogAttributes(t *testing.T) {
+	t.Parallel()
+	type place struct{ key, at string }
+	with, calls := map[string][]place{}, map[string][]place{} // by directory
+	seen := 0
+	visit := func(path string) error {
+		files := token.NewFileSet()
+		file, err := parser.ParseFile(files, path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			method, first := logMethod(call)
+			if method == "" {
+				return true
+			}
+			at := files.Position(call.Pos()).String()
+			var keys []string
+			for i := first; i < len(call.Args); i += 2 {
+				literal, ok := call.Args[i].(*ast.BasicLit)
+				if !ok || literal.Kind != token.STRING {
+					break // an slog.Attr, or keys that are not constant
+				}
+				if slices.Contains(keys, literal.Value) {
+					t.Errorf("%s: %s twice", at, literal.Value)
+				}
+				keys = append(keys, literal.Value)
+				seen++
+				dir := filepath.Dir(path)
+				if method == "With" {
+					with[dir] = append(with[dir], place{literal.Value, at})
+				} else {
+					calls[dir] = append(calls[dir], place{literal.Value, at})
+				}
+			}
+			return true
+		})
+		return nil
+	}
+	for _, root := range []string{".", "../cmd"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			return visit(path)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dir, given := range with {
+		for _, g := range given {
+			for _, c := range calls[dir] {
+				if c.key == g.key {
+					t.Errorf("%s: %s is there already, by With at %s", c.at, c.key, g.at)
+				}
+			}
+		}
+	}
+	if seen < 50 || len(with) < 3 {
+		t.Errorf("%d attributes and %d packages with With: the test sees nothing", seen, len(with))
+	}
+}
+
+// logMethod returns the method of a call of a *slog.Logger and the place of its first
+// attribute; "" for any other call. It goes by the name of what is called: log, Log,
+// or an expression that ends with one of them.
+func logMethod(call *ast.CallExpr) (method string, first int) {
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return "", 0
+	}
+	name := ""
+	switch x := selector.X.(type) {
+	case *ast.Ident:
+		name = x.Name
+	case *ast.SelectorExpr:
+		name = x.Sel.Name
+	}
+	if !slices.Contains([]string{"log", "Log", "logger", "Logger"}, name) {
+		return "", 0
+	}
+	switch selector.Sel.Name {
+	case "Debug", "Info", "Warn", "Error":
+		return selector.Sel.Name, 1
+	case "With":
+		return "With", 0
+	}
+	return "", 0
+}

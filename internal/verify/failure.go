@@ -1,0 +1,59 @@
+package verify
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Failure is a hand-over of an event that a carrier did not accept.
+type Failure struct {
+	Carrier string // name in the configuration, without ": "
+	Error   string // the carrier's code and its name, or what else went wrong
+}
+
+// Failures lists the failures of an event, oldest first, each once. It is encoded as
+// one line each, "CARRIER: ERROR", so that events stay comparable. The zero value is
+// an empty list.
+type Failures string
+
+const (
+	maxFailures     = 10
+	maxFailureError = 200 // octets
+)
+
+// Add appends a failure unless it is listed already. A list that is full loses its
+// oldest entry; a long error loses its end.
+func (f Failures) Add(failure Failure) Failures {
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, failure.Error)
+	if len(text) > maxFailureError {
+		text = strings.ToValidUTF8(text[:maxFailureError], "")
+	}
+	var lines []string
+	if f != "" {
+		lines = strings.Split(string(f), "\n")
+	}
+	line := failure.Carrier + ": " + text
+	if slices.Contains(lines, line) {
+		return f
+	}
+	lines = append(lines, line)
+	return Failures(strings.Join(lines[max(0, len(lines)-maxFailures):], "\n"))
+}
+
+// List decodes the failures.
+func (f Failures) List() []Failure {
+	var list []Failure
+	for line := range strings.SplitSeq(string(f), "\n") {
+		if carrier, text, ok := strings.Cut(line, ": "); ok {
+			list = append(list, Failure{carrier, text})
+		}
+	}
+	return list
+}
