@@ -27,6 +27,7 @@ func finish(t *testing.T, db *store.DB, number string, ended time.Time) *store.R
 	write(t, db, func(tx *store.Tx) error {
 		v := row.Verification
 		first.State, first.Carrier, first.Error, first.Cost = verify.EventUndeliverable, "a", `486 "Busy" <Here>`, 12
+		first.Failures = first.Failures.Add(verify.Failure{Carrier: "c", Error: `503 "Service" <Unavailable>`})
 		errs := []error{tx.SaveEvent(first)}
 		var check verify.Check
 		v, check, _ = v.Check(pin(t, "nope1"), "192.0.2.1", ended.Add(-100*time.Second))
