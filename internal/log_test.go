@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestLogAttributes: no log call names an attribute twice, and none names one that
-// a logger of its package has from With. What loggers bring along from other
-// packages is seen by package logtest, when the tests run.
+// TestLogAttributes checks that log calls do not repeat an attribute, neither within
+// the call nor one that With adds in the same package. Package logtest finds
+// attributes that loggers bring from other packages, when the tests run.
 func TestLogAttributes(t *testing.T) {
 	t.Parallel()
 	type place struct{ key, at string }
@@ -83,8 +83,8 @@ func TestLogAttributes(t *testing.T) {
 }
 
 // logMethod returns the method of a call of a *slog.Logger and the place of its first
-// attribute; "" for any other call. It goes by the name of what is called: log, Log,
-// or an expression that ends with one of them.
+// attribute; "" for any other call. The receiver must be called log, Log, logger or
+// Logger, or be a field of that name.
 func logMethod(call *ast.CallExpr) (method string, first int) {
 	selector, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {

@@ -30,13 +30,13 @@ func TestFailuresAreKept(t *testing.T) {
 		want    []verify.Failure
 	}{
 		{"AcceptedAtOnce", []error{nil}, verify.EventAccepted, "", nil},
-		{"OtherCarrier", []error{number, nil}, verify.EventAccepted, "", []verify.Failure{{"a", "ESME_RINVDSTADR (0x0B)"}}},
+		{"OtherCarrier", []error{number, nil}, verify.EventAccepted, "", []verify.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)"}}},
 		{"AllRefuse", []error{number, errRefused}, verify.EventRefused, "ESME_RINVDSTADR (0x0B)",
-			[]verify.Failure{{"a", "ESME_RINVDSTADR (0x0B)"}, {"b", "bad number: refused by carrier"}}},
+			[]verify.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)"}, {Carrier: "b", Error: "bad number: refused by carrier"}}},
 		{"LaterAccepted", []error{system, system, system, nil}, verify.EventAccepted, "",
-			[]verify.Failure{{"a", "ESME_RSYSERR (0x08)"}, {"b", "ESME_RSYSERR (0x08)"}}},
+			[]verify.Failure{{Carrier: "a", Error: "ESME_RSYSERR (0x08)"}, {Carrier: "b", Error: "ESME_RSYSERR (0x08)"}}},
 		{"UnclearAfterRefusal", []error{number, errLost, nil}, verify.EventAccepted, "",
-			[]verify.Failure{{"a", "ESME_RINVDSTADR (0x0B)"}, {"b", "connection lost"}}},
+			[]verify.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)"}, {Carrier: "b", Error: "connection lost"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

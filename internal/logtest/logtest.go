@@ -67,7 +67,7 @@ func (h *handler) WithGroup(name string) slog.Handler {
 	return &with
 }
 
-// add returns keys with those of a, and reports what is there already.
+// add returns keys and the keys in a. It reports repeated keys to the test.
 func (h *handler) add(keys []string, group string, a slog.Attr, message string) []string {
 	value := a.Value.Resolve()
 	if value.Kind() == slog.KindGroup {

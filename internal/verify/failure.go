@@ -10,7 +10,7 @@ import (
 // Failure is a hand-over of an event that a carrier did not accept.
 type Failure struct {
 	Carrier string // name in the configuration, without ": "
-	Error   string // the carrier's code and its name, or what else went wrong
+	Error   string // the carrier's code and its name, or the fault of the connection
 }
 
 // Failures lists the failures of an event, oldest first, each once. It is encoded as

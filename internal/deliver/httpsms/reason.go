@@ -38,10 +38,10 @@ const (
 	maxReasonDeep = 4
 )
 
-// said returns what the gateway gives as the reason of its answer: the values that
-// the conditions are about, if they look like codes, and those of well-known fields.
-// sent is the request: a value that repeats a part of it is left out, and digits in
-// sentences are masked, since gateways like to repeat the number and the text.
+// said returns the gateway's reason, in parentheses: the codes that the conditions
+// compare, then the values of well-known fields. sent is the request. Values that
+// occur in the request are omitted and digits in sentences masked, since some
+// gateways repeat the number and the text.
 func (g *Gateway) said(a answer, sent string) string {
 	var found []string
 	add := func(name, value string) {
@@ -84,8 +84,8 @@ func (g *Gateway) said(a answer, sent string) string {
 	return " (" + strings.Join(found, ", ") + ")"
 }
 
-// walk calls found for each text, number and truth value in doc whose key is name,
-// with the path to it.
+// walk calls found with path and value for each text, number and truth value in doc
+// under the key name.
 func walk(doc any, name, path string, deep int, found func(path, value string)) {
 	switch v := doc.(type) {
 	case map[string]any:
@@ -116,8 +116,8 @@ func walk(doc any, name, path string, deep int, found func(path, value string)) 
 	}
 }
 
-// printableKey reports whether the path of a value may be shown: keys may be chosen
-// by the gateway from what it was sent.
+// printableKey reports whether the path of a value may be shown. A gateway may use
+// the number as a key.
 func printableKey(path string) bool {
 	return len(path) <= 60 && !strings.ContainsFunc(path, func(r rune) bool {
 		return r != '.' && r != '_' && r != '-' && (r > unicode.MaxASCII || !unicode.IsLetter(r))

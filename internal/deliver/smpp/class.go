@@ -121,3 +121,22 @@ func (c *Carrier) judge(s *session, p pdu.PDU) {
 		}
 	}
 }
+
+// retire takes the session out of use because of err. New requests fail with
+// errNotWritten; requests in flight keep waiting for their responses, so that no
+// message becomes unclear. The session ends after the last of them.
+func (s *session) retire(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retired == nil {
+		s.retired = err
+		s.leave()
+	}
+}
+
+// isRetired reports whether retire was called.
+func (s *session) isRetired() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.retired != nil
+}

@@ -85,7 +85,7 @@ func (s *session) defers(p pdu.PDU) bool {
 }
 
 // goAway acts on an unbind. Before the bind is accepted the unbind belongs to an
-// older session: it is answered, and the bind goes on.
+// older session: it is answered, and the wait for the bind response continues.
 func (s *session) goAway(sequence uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,8 +97,8 @@ func (s *session) goAway(sequence uint32) {
 	s.leave()
 }
 
-// answers returns the sequence number of the request that p answers. A response to
-// the bind counts whatever its number is, since nothing else was requested.
+// answers returns the sequence number of the request that p answers. The first
+// bind response answers the bind, even with a wrong number.
 func (s *session) answers(p pdu.PDU) uint32 {
 	if _, ok := p.Body.(*pdu.BindResp); ok {
 		s.mu.Lock()

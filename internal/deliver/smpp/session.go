@@ -312,25 +312,6 @@ func (s *session) leave() {
 	}
 }
 
-// retire takes the session out of use because of err. New requests fail with
-// errNotWritten; requests in flight keep waiting for their responses, so that no
-// message becomes unclear. The session ends after the last of them.
-func (s *session) retire(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.retired == nil {
-		s.retired = err
-		s.leave()
-	}
-}
-
-// isRetired reports whether retire was called.
-func (s *session) isRetired() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.retired != nil
-}
-
 func (s *session) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

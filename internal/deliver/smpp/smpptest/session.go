@@ -294,9 +294,9 @@ func (s *Session) queue(p pdu.PDU, after *pending, now bool) bool {
 }
 
 // queueOctets is queue for octets that are no PDU.
-func (s *Session) queueOctets(octets []byte, after *pending) bool {
+func (s *Session) queueOctets(octets []byte, after *pending) {
 	s.mu.Lock()
-	return s.appended(append(s.out.octets, octets...), pdu.PDU{}, after, false)
+	s.appended(append(s.out.octets, octets...), pdu.PDU{}, after, false)
 }
 
 // appended takes over what was appended to s.out.octets. It unlocks s.mu.
