@@ -30,10 +30,10 @@ type shape struct {
 type place int
 
 const (
-	inQuery       place = iota // of a GET
-	inQueryOfPOST              // with an empty body
-	inForm                     // the body of a POST
-	inJSON                     // the body of a POST
+	inQuery    place = iota // of a GET
+	inForm                  // the body of a POST
+	inFormUTF8              // likewise, with a charset in Content-Type
+	inJSON                  // the body of a POST
 )
 
 // login is how a request says whose it is.
@@ -62,7 +62,7 @@ func shapes() []shape {
 		{sdk: "python 4", login: byParameters, calls: inForm, search: inQuery, read: readPython4},
 		{sdk: "ruby", login: byBasic, calls: inForm, search: inQuery, several: true, read: readRuby},
 		{sdk: "php", login: byBasic, calls: inJSON, search: inJSON, always: defaultsOfPHP, read: readPHP},
-		{sdk: "java", login: byBasic, calls: inForm, search: inQueryOfPOST, several: true, read: readJava},
+		{sdk: "java", login: byBasic, calls: inForm, search: inFormUTF8, several: true, read: readJava},
 		{sdk: "java 2", login: byParameters, calls: inForm, search: inForm, several: true, format: "xml", read: readJava2},
 		{sdk: "dotnet", login: byBasic, calls: inForm, search: inQuery, read: readDotnet},
 		{sdk: "go", login: byParameters, calls: inForm, search: inQuery, read: readGo},
@@ -199,10 +199,10 @@ func (sh shape) request(t *testing.T, server, call string, params url.Values) *h
 	case inQuery:
 		method, query = http.MethodGet, params.Encode()
 		contentType = "application/x-www-form-urlencoded" // as the oldest Node SDK says of no body
-	case inQueryOfPOST:
-		query = params.Encode()
 	case inForm:
 		contentType, body = "application/x-www-form-urlencoded", params.Encode()
+	case inFormUTF8:
+		contentType, body = "application/x-www-form-urlencoded; charset=UTF-8", params.Encode()
 	case inJSON:
 		encoded, err := json.Marshal(object)
 		if err != nil {

@@ -56,9 +56,9 @@ type Config struct {
 	// BodyBytes bounds the body of a request.
 	BodyBytes int64
 	// PlatformName stands in the texts of status 6 and 29: "Nexmo" or "Vonage".
-	PlatformName string
-	// WrongCodeText is the text of status 16, for which two are known.
-	WrongCodeText string
+	PlatformName     string
+	WrongCodeText    string // text of status 16, of which two are known
+	TooManyCodesText string // text of status 17
 	// Currency of all prices, such as "USD".
 	Currency string
 	// Speed divides the waits of new verifications; 0 and 1 mean real time.
@@ -81,8 +81,7 @@ type endpoint struct {
 	// refuse gives the status and text of a refusal where this endpoint has words
 	// of its own; nil, or an empty status, for the common ones.
 	refuse func(*call, *verify.Error) (status, text string)
-	// errorRoot is the root of an XML answer to a refusal that comes after the
-	// parameters were accepted.
+	// errorRoot is the root of an XML refusal with a status other than 3.
 	errorRoot string
 }
 

@@ -173,6 +173,29 @@ func TestTypedCodes(t *testing.T) {
 	}
 }
 
+// A parameter may be given twice with the same value.
+func TestRepeatedParameter(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	id := startOn(t, s, aNumber)
+	for _, tt := range []struct{ second, want string }{{id, ""}, {unknownID, textInvalid + "request_id"}} {
+		params := form("request_id", id, "request_id", tt.second, "lg", "", "lg", "")
+		for where, r := range map[string]request{
+			"body":           {path: "/verify/search/json", params: params},
+			"query":          {path: "/verify/search/json", method: "GET", params: params},
+			"query and body": {path: "/verify/search/json", query: "request_id=" + tt.second, params: form("request_id", id)},
+		} {
+			answer := send(t, s.URL(), r).body
+			if found := strings.Contains(answer, `"status":"IN PROGRESS"`); found != (tt.second == id) {
+				t.Errorf("%s: %s", where, answer)
+			}
+			if tt.want != "" && !strings.Contains(answer, tt.want) {
+				t.Errorf("%s: %s, want %s", where, answer, tt.want)
+			}
+		}
+	}
+}
+
 // TestRepeatedIDs: an id that a list repeats has one result.
 func TestRepeatedIDs(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ func (a *API) refusal(e *verify.Error) (status, text string) {
 	case verify.KindWrongCode:
 		return "16", a.cfg.WrongCodeText
 	case verify.KindTooManyCodes:
-		return "17", "The wrong code was provided too many times. Request terminated"
+		return "17", a.cfg.TooManyCodesText
 	case verify.KindTooManyIDs:
 		return "18", "Too many request_ids provided"
 	case verify.KindCancelTooEarly:
@@ -66,24 +66,13 @@ func (a *API) unableToProcess(reason string) string {
 	return "The " + a.cfg.PlatformName + " platform was unable to process this message for the following reason: " + reason
 }
 
-// early reports whether a refusal comes from the call's form alone, before the
-// platform looked at what it asks for. The original answers these in XML with
-// another root element.
-func early(k verify.Kind) bool {
-	switch k {
-	case verify.KindThrottled, verify.KindMissingParameter, verify.KindInvalidParameter, verify.KindBadCredentials:
-		return true
-	}
-	return false
-}
-
 // errorAnswer is the body for a refusal (spec §3).
 func errorAnswer(c *call, e *verify.Error, status, text string) any {
 	answer := errorResponse{Status: status, ErrorText: text, Network: e.Network}
 	answer.XMLName.Local = c.endpoint.errorRoot
 	switch {
-	case early(e.Kind):
-		answer.XMLName.Local = rootResponse
+	case e.Kind == verify.KindInvalidParameter:
+		answer.XMLName.Local = rootResponse // recorded for status 3 only, whatever the call
 	case c.endpoint.name == "search":
 		return searchErrorResponse{XMLName: answer.XMLName, Status: status, ErrorText: text}
 	case c.endpoint.name == "check":

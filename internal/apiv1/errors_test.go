@@ -11,7 +11,7 @@ import (
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	const internal = "Internal Error"
-	a := &API{cfg: Config{PlatformName: "Nexmo", WrongCodeText: "wrong"}}
+	a := &API{cfg: Config{PlatformName: "Nexmo", WrongCodeText: "wrong", TooManyCodesText: "too many"}}
 	seen := map[string]verify.Kind{}
 	for _, k := range verify.Kinds() {
 		status, text := a.refusal(&verify.Error{Kind: k, Param: "number"})
@@ -41,14 +41,16 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestNames: the platform's name and the text of status 16 are settings.
+// TestNames: the platform's name and the texts of status 16 and 17 are settings.
 func TestNames(t *testing.T) {
 	t.Parallel()
-	a := &API{cfg: Config{PlatformName: "Vonage", WrongCodeText: "The code provided does not match the expected value"}}
+	a := &API{cfg: Config{PlatformName: "Vonage", WrongCodeText: "The code provided does not match the expected value", TooManyCodesText: "Terminated"}}
 	for kind, want := range map[verify.Kind]string{
 		verify.KindUnroutable:  "The Vonage platform was unable to process this message for the following reason: The request could not be routed.",
 		verify.KindNotApproved: "Your Vonage account is still in demo mode.",
 		verify.KindWrongCode:   "The code provided does not match the expected value",
+
+		verify.KindTooManyCodes: "Terminated",
 	} {
 		if _, text := a.refusal(&verify.Error{Kind: kind}); !strings.HasPrefix(text, want) {
 			t.Errorf("got %q, want %q", text, want)

@@ -66,7 +66,7 @@ func handler(f testing.TB, method signature.Method, change ...func(*apiv1.Config
 		Engine: engine.New(engine.Config{Store: db, Router: router, Messages: writer, Clock: clock, Log: log, Metrics: metrics}),
 		Drain:  web.NewDrain(), Messages: messages, Writer: writer, Clock: clock, Log: log, Metrics: metrics,
 		Templates: &template.Desk{Store: db, Messages: messages, Fetch: outbound.New(outbound.Config{})},
-		BodyBytes: 4 << 10, PlatformName: "Nexmo", WrongCodeText: textWrongCode, Currency: "USD",
+		BodyBytes: 4 << 10, PlatformName: "Nexmo", WrongCodeText: textWrongCode, TooManyCodesText: "too many", Currency: "USD",
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -48,7 +48,7 @@ func parseAnyJSON(body []byte, known []string) (p params, numbers []string, err 
 			return nil, nil, notJSON(err)
 		}
 		if _, again := p[name]; again {
-			return nil, nil, invalidName(name, reasonRepeated)
+			return nil, nil, invalidName(name, "given more than once")
 		}
 		if len(p) == maxParams {
 			return nil, nil, broken("body", reasonTooMany)

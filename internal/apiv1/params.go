@@ -48,7 +48,7 @@ const (
 	reasonTooMany  = "more than 100 parameters"
 	reasonNotUTF8  = "not UTF-8"
 	reasonNUL      = "a NUL character"
-	reasonRepeated = "given more than once"
+	reasonRepeated = "given more than once with different values"
 	reasonConflict = "the values in query and body differ"
 	reasonCutOff   = "ends too early"
 )
@@ -116,11 +116,19 @@ func (p params) check() error {
 	return p.checkRepeats()
 }
 
+// checkRepeats refuses a parameter that is given twice with different values, and
+// reduces equal values to one.
 func (p params) checkRepeats() error {
 	for name, values := range p {
-		if len(values) > 1 && name != listParam {
-			return invalidName(name, reasonRepeated)
+		if len(values) < 2 || name == listParam {
+			continue
 		}
+		for _, v := range values[1:] {
+			if v != values[0] {
+				return invalidName(name, reasonRepeated)
+			}
+		}
+		p[name] = values[:1]
 	}
 	return nil
 }

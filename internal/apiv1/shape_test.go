@@ -57,9 +57,9 @@ func startShapes() []shape {
 			ask: always("/verify/", as(account, form("number", number, "brand", "Acme"))),
 		}
 	}
-	early := func(name, status string, params url.Values) shape {
+	early := func(name, root, status string, params url.Values) shape {
 		return shape{
-			name: name, schema: "requestErrorResponse", root: "response", fields: errorFields, status: status,
+			name: name, schema: "requestErrorResponse", root: root, fields: errorFields, status: status,
 			ask: always("/verify/", params),
 		}
 	}
@@ -69,16 +69,16 @@ func startShapes() []shape {
 			ask: always("/verify/", form("number", aNumber, "brand", "Acme")),
 		},
 		{
-			name: "start throttled", schema: "requestErrorResponse", root: "response", fields: errorFields, status: "1",
+			name: "start throttled", schema: "requestErrorResponse", root: "verify_response", fields: errorFields, status: "1",
 			ask: func(t *testing.T, s *servertest.Server) request {
 				key := newAccount(t, s, verify.Account{Rate: 1}, "sha256")
 				call(t, s, "/verify/search/json", as(key, form("request_id", unknownID)))
 				return request{path: "/verify/", params: as(key, form("number", aNumber, "brand", "Acme"))}
 			},
 		},
-		early("start missing", "2", form("number", aNumber)),
-		early("start invalid", "3", form("number", "12", "brand", "Acme")),
-		early("start bad credentials", "4", form("api_key", "nobody00", "api_secret", "x")),
+		early("start missing", "verify_response", "2", form("number", aNumber)),
+		early("start invalid", "response", "3", form("number", "12", "brand", "Acme")),
+		early("start bad credentials", "verify_response", "4", form("api_key", "nobody00", "api_secret", "x")),
 		refused("start unroutable", "6", server.DemoAccount, server.UnroutableNumber),
 		refused("start blocked", "7", server.DemoAccount, server.BlockedNumber),
 		refused("start barred", "8", server.BarredAccount, aNumber),
@@ -124,7 +124,7 @@ func checkShapes() []shape {
 			ask:    running("/verify/check/", "code", "1234"),
 		},
 		{
-			name: "check missing", schema: "checkErrorResponse", root: "response", fields: errorFields, status: "2",
+			name: "check missing", schema: "checkErrorResponse", root: "verify_response", fields: errorFields, status: "2",
 			ask: running("/verify/check/"),
 		},
 		{
@@ -222,7 +222,7 @@ func searchShapes() []shape {
 				return request{path: "/verify/search/", params: form("request_ids", one, "request_ids", other)}
 			},
 		},
-		refused("search missing", "2", "response", form()),
+		refused("search missing", "2", "verify_response", form()),
 		refused("search invalid", "3", "response", form("request_id", strings.Repeat("0", 33))),
 		refused("search unknown", "101", "verify_response", form("request_id", unknownID)),
 		refused("search too many", "18", "verify_response", form(strings.Fields(strings.Repeat("request_ids "+unknownID+" ", 11))...)),

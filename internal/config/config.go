@@ -59,6 +59,8 @@ type Log struct {
 type V1 struct {
 	PlatformName  string `yaml:"platform_name"`   // in the texts of status 6 and 29; newer clients expect Vonage
 	WrongCodeText string `yaml:"wrong_code_text"` // of status 16
+
+	TooManyCodesText string `yaml:"too_many_codes_text"` // of status 17
 }
 
 // Billing says what is charged when, and how prices are shown.
@@ -163,6 +165,8 @@ func Default() Config {
 		V1: V1{
 			PlatformName:  "Nexmo",
 			WrongCodeText: "The code inserted does not match the expected value",
+
+			TooManyCodesText: "The wrong code was provided too many times. Request terminated",
 		},
 		Billing: Billing{Currency: "USD", Charge: ChargeSent, LowBalance: "0"},
 		Admin:   Admin{TokenFile: "/var/lib/countersign/admin-token"}, //nolint:gosec // a path

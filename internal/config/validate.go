@@ -47,6 +47,9 @@ func (c Config) Validate() error {
 	if c.V1.WrongCodeText == "" {
 		p.addf("v1.wrong_code_text", "must be given")
 	}
+	if c.V1.TooManyCodesText == "" {
+		p.addf("v1.too_many_codes_text", "must be given")
+	}
 	if c.Billing.Currency != "USD" && c.Billing.Currency != "EUR" {
 		p.addf("billing.currency", "must be USD or EUR, not %q", c.Billing.Currency)
 	}

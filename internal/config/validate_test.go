@@ -166,6 +166,7 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"limits.denied_brands[1]", func(c *config.Config) { c.Limits.DeniedBrands = []string{"acme", "-"} }},
 		{"v1.platform_name", func(c *config.Config) { c.V1.PlatformName = "" }},
 		{"v1.wrong_code_text", func(c *config.Config) { c.V1.WrongCodeText = "" }},
+		{"v1.too_many_codes_text", func(c *config.Config) { c.V1.TooManyCodesText = "" }},
 		{"billing.currency", func(c *config.Config) { c.Billing.Currency = "usd" }},
 		{"billing.charge", func(c *config.Config) { c.Billing.Charge = "never" }},
 		{"billing.low_balance", func(c *config.Config) { c.Billing.LowBalance = "-1" }},
@@ -319,7 +320,7 @@ func TestValidateReportsEverything(t *testing.T) {
 	}
 	for _, key := range []string{
 		"listen", "ops_listen", "database", "key_file", "log.level", "log.format", "limits.requests_per_second",
-		"limits.body_bytes", "v1.platform_name", "v1.wrong_code_text", "billing.currency", "billing.charge", "billing.low_balance",
+		"limits.body_bytes", "v1.platform_name", "v1.wrong_code_text", "v1.too_many_codes_text", "billing.currency", "billing.charge", "billing.low_balance",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+key+": ") {
 			t.Errorf("no problem of %s in:\n%v", key, err)

@@ -209,7 +209,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		Clock: s.opts.Clock, Drain: s.drain, Log: s.log, Metrics: reg,
 		Proxies: proxies, Strangers: s.strangers(proxies, reg), Velocity: s.velocity,
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
-		WrongCodeText: cfg.V1.WrongCodeText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
+		WrongCodeText: cfg.V1.WrongCodeText, TooManyCodesText: cfg.V1.TooManyCodesText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
 	})
 	s.receipts(mux)
 	if phones := s.carriers.phones; len(phones) > 0 {
