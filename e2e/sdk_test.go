@@ -220,7 +220,7 @@ func TestSDKRefused(t *testing.T) {
 
 			c := run(t, file, "SERVER_URL="+s.url, "API_KEY="+apiKey, "API_SECRET="+apiSecret)
 			c.call(t, "start", fields{"number": "12", "brand": "Acme"}).
-				want(t, "status", "3", "error_text", "Invalid value for param: number")
+				want(t, "status", "3", "error_text", "Invalid value for param: number (too short)")
 			c.call(t, "search", strings.Repeat("0", 32)).want(t, "status", "101", "error_text", "No response found")
 		})
 	}

@@ -75,7 +75,7 @@ func formRows() []statusRow {
 		asking("2", "check without code", "Your request is incomplete and missing the mandatory parameter: code", "/verify/check/json", "request_id", noSuchID),
 		asking("2", "control without cmd", "Your request is incomplete and missing the mandatory parameter: cmd", "/verify/control/json", "request_id", noSuchID),
 		asking("2", "search for nothing", "Your request is incomplete and missing the mandatory parameter: request_id", "/verify/search/json"),
-		asking("3", "start with half a number", "Invalid value for param: number", "/verify/json", "number", "4477", "brand", "Acme"),
+		asking("3", "start with half a number", "Invalid value for param: number (too short for GB)", "/verify/json", "number", "4477", "brand", "Acme"),
 		asking("3", "start in no language, in XML", "Invalid value for param: lg (no such locale: tlh-tlh)", "/verify/xml", "number", "447700900000", "brand", "Acme", "lg", "tlh-tlh"),
 		asking("3", "check with a malformed code", "Invalid value for param: code (must be 4 to 10 letters and digits)", "/verify/check/json", "request_id", noSuchID, "code", "12"),
 		asking("3", "control with no command of ours", "Invalid value for param: cmd (must be cancel or trigger_next_event)", "/verify/control/json", "request_id", noSuchID, "cmd", "stop"),
