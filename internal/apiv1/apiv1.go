@@ -106,19 +106,19 @@ func Register(mux *http.ServeMux, cfg Config) {
 	both := []format{formatJSON, formatXML}
 	mux.HandleFunc("/verify/templates", a.templates)
 	a.handle(mux, "/verify/{format}", endpoint{
-		name: "start", formats: both, serve: a.start, refuse: a.refuseStart, errorRoot: rootVerifyResponse,
+		name: "start", params: startParams(), formats: both, serve: a.start, refuse: a.refuseStart, errorRoot: rootVerifyResponse,
 	})
 	a.handle(mux, "/verify/psd2/{format}", endpoint{
-		name: "psd2", formats: []format{formatJSON}, serve: a.psd2, refuse: a.refuseStart, errorRoot: rootVerifyResponse,
+		name: "psd2", params: psd2Params(), formats: []format{formatJSON}, serve: a.psd2, refuse: a.refuseStart, errorRoot: rootVerifyResponse,
 	})
 	a.handle(mux, "/verify/check/{format}", endpoint{
-		name: "check", formats: both, serve: a.check, refuse: a.refuseCheck, errorRoot: rootVerifyResponse,
+		name: "check", params: checkParams(), formats: both, serve: a.check, refuse: a.refuseCheck, errorRoot: rootVerifyResponse,
 	})
 	a.handle(mux, "/verify/search/{format}", endpoint{
-		name: "search", formats: both, serve: a.search, errorRoot: rootVerifyResponse,
+		name: "search", params: searchParams(), formats: both, serve: a.search, errorRoot: rootVerifyResponse,
 	})
 	a.handle(mux, "/verify/control/{format}", endpoint{
-		name: "control", formats: both, serve: a.control, refuse: a.refuseControl, errorRoot: rootResponse,
+		name: "control", params: controlParams(), formats: both, serve: a.control, refuse: a.refuseControl, errorRoot: rootResponse,
 	})
 	mux.HandleFunc("/verify/network-unblock", a.unblock)
 }
@@ -130,7 +130,6 @@ func NotFound(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) handle(mux *http.ServeMux, pattern string, e endpoint) {
-	e.params = callParams()
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, &e) })
 }
 
@@ -182,7 +181,7 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 	if c.account, err = a.cfg.Engine.Admit(ctx, proof); err != nil {
 		return nil, err
 	}
-	c.params.settle(numbers)
+	c.params.normalizeNumbers(numbers)
 	return c.endpoint.serve(ctx, c)
 }
 

@@ -59,7 +59,7 @@ func TestContentTypes(t *testing.T) {
 	}
 }
 
-// TestIgnoredMembers: members that the API does not know may have any JSON type.
+// TestIgnoredMembers: members that the call does not know may have any JSON type.
 func TestIgnoredMembers(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -71,6 +71,7 @@ func TestIgnoredMembers(t *testing.T) {
 		`"deep":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000),
 		`"big":["` + strings.Repeat("x", 30_000) + `"]`,
 		strings.ReplaceAll(manyJSON(96), ":1", ":[true]"),
+		`"cmd":{}`, `"ip_address":[]`, `"code":true`, `"request_id":{}`, `"request_ids":[true]`, `"amount":{}`, `"payee":[1]`, // of other calls
 	} {
 		number++
 		body := strings.Replace(object(more), "447700900100", strconv.Itoa(number), 1)
@@ -79,13 +80,16 @@ func TestIgnoredMembers(t *testing.T) {
 			t.Errorf("%.100s: got %s", more, got)
 		}
 	}
-	for more, param := range map[string]string{
-		`"lg":["en-us"]`: "lg", `"lg":{}`: "lg", `"lg":true`: "lg", `"pin_code":false`: "pin_code", `"request_ids":{}`: "request_ids",
-		`"request_ids":[true]`: "request_ids", `"timestamp":[1]`: "timestamp", `"cmd":{}`: "cmd", `"ip_address":[]`: "ip_address",
+	for _, tt := range []struct{ path, more, param string }{
+		{"", `"lg":["en-us"]`, "lg"}, {"", `"lg":{}`, "lg"}, {"", `"lg":true`, "lg"}, {"", `"pin_code":false`, "pin_code"}, {"", `"timestamp":[1]`, "timestamp"},
+		{"/psd2", `"amount":{}`, "amount"}, {"/psd2", `"payee":[1]`, "payee"},
+		{"/check", `"code":true`, "code"}, {"/check", `"ip_address":[]`, "ip_address"}, {"/check", `"request_id":{}`, "request_id"},
+		{"/control", `"cmd":{}`, "cmd"}, {"/search", `"request_ids":{}`, "request_ids"}, {"/search", `"request_ids":[true]`, "request_ids"},
+		{"/search", `"request_ids":[{}]`, "request_ids"}, {"/search", `"request_ids":[["a"]]`, "request_ids"}, {"/search", `"request_ids":[null]`, "request_ids"},
 	} {
-		ask := request{path: "/verify/json", contentType: jsonType, body: object(more), anonymous: true}
-		if got := send(t, s.URL(), ask).summary(t, "json"); got != wantParam(param) {
-			t.Errorf("%s: got %s, want %s", more, got, wantParam(param))
+		ask := request{path: "/verify" + tt.path + "/json", contentType: jsonType, body: object(tt.more), anonymous: true}
+		if got := send(t, s.URL(), ask).summary(t, "json"); got != wantParam(tt.param) {
+			t.Errorf("%s %s: got %s, want %s", tt.path, tt.more, got, wantParam(tt.param))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"countersign/internal/digits"
 	"countersign/internal/verify"
 )
 
@@ -19,7 +20,7 @@ func (a *API) check(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, ok := verify.ParseTyped(c.params.get("code"))
+	code, ok := verify.ParsePIN(digits.Fold(c.params.get("code"))) // as a person typed or pasted it
 	if !ok {
 		return nil, verify.Invalid("code", codeForm)
 	}

@@ -80,7 +80,7 @@ func mangled(rnd *rand.Rand) (r *http.Request, what string) {
 			return "deep", "", jsonType, object + `,"a":` + strings.Repeat("[", n)
 		},
 		func() (string, string, string, string) {
-			return "deep objects", "", jsonType, object + `,"lg":` + strings.Repeat(`{"a":`, (1+n%600)) + "1" + strings.Repeat("}", (1+n%600)) + "}"
+			return "deep objects", "", jsonType, object + `,"request_ids":` + strings.Repeat(`{"a":`, (1+n%600)) + "1" + strings.Repeat("}", (1+n%600)) + "}"
 		},
 		func() (string, string, string, string) {
 			return "cut off", "", jsonType, object[:1+rnd.IntN(len(object)-1)]

@@ -2,14 +2,27 @@ package apiv1
 
 import "countersign/internal/template"
 
-// callParams lists the parameters of the five calls, credentials included. In a JSON
-// body, a member of another name may have any type.
-func callParams() []string {
-	return append(commonParams(),
-		"number", "country", "brand", "payee", "amount", "sender_id", "code_length", "lg", "pin_expiry", "next_event_wait",
-		"workflow_id", "pin_code", "require_type",
-		"request_id", listParam, "code", "ip_address", "ip", "cmd")
+// The parameters of each call. In a JSON body, a member of another name may have any
+// type.
+
+func startParams() []string {
+	return append(sendParams(), "brand", "sender_id", "pin_code")
 }
+
+func psd2Params() []string { return append(sendParams(), "payee", "amount") }
+
+// sendParams lists the parameters that start and psd2 have in common.
+func sendParams() []string {
+	return append(commonParams(), "number", "country", "code_length", "lg", "pin_expiry", "next_event_wait", "workflow_id", "require_type")
+}
+
+func checkParams() []string {
+	return append(commonParams(), "request_id", "code", "ip_address", "ip")
+}
+
+func searchParams() []string { return append(commonParams(), "request_id", listParam) }
+
+func controlParams() []string { return append(commonParams(), "request_id", "cmd") }
 
 // templateParams lists the parameters of templates.
 func templateParams() []string {
@@ -21,4 +34,5 @@ func unblockParams() []string {
 	return append(commonParams(), "network", "unblock_duration", "duration")
 }
 
+// commonParams lists the parameters of every call.
 func commonParams() []string { return []string{"api_key", "api_secret", "timestamp", "sig"} }

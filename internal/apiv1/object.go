@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"countersign/internal/verify"
 )
 
 // parseJSON reads a JSON object. A parameter is text or a number; null is as if it were
@@ -17,7 +19,7 @@ import (
 // objects and arrays are left out. numbers is as for [readParams].
 func parseJSON(body []byte, known []string) (p params, numbers []string, err error) {
 	if !utf8.Valid(body) {
-		return nil, nil, broken("body", reasonNotUTF8)
+		return nil, nil, verify.Invalid("body", reasonNotUTF8)
 	}
 	if p, ok := parsePlainJSON(string(body)); ok {
 		return p, nil, nil
@@ -34,7 +36,7 @@ func parseAnyJSON(body []byte, known []string) (p params, numbers []string, err 
 	case err != nil:
 		return nil, nil, notJSON(err)
 	case t != json.Delim('{'):
-		return nil, nil, broken("body", "not a JSON object")
+		return nil, nil, verify.Invalid("body", "not a JSON object")
 	}
 	p = params{}
 	for dec.More() {
@@ -51,7 +53,7 @@ func parseAnyJSON(body []byte, known []string) (p params, numbers []string, err 
 			return nil, nil, invalidName(name, "given more than once")
 		}
 		if len(p) == maxParams {
-			return nil, nil, broken("body", reasonTooMany)
+			return nil, nil, verify.Invalid("body", reasonTooMany)
 		}
 		if p[name], err = parseMember(name, raw, slices.Contains(known, name)); err != nil {
 			return nil, nil, err
@@ -64,7 +66,7 @@ func parseAnyJSON(body []byte, known []string) (p params, numbers []string, err 
 		return nil, nil, notJSON(err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, nil, broken("body", "text after the JSON object")
+		return nil, nil, verify.Invalid("body", "text after the JSON object")
 	}
 	for name, values := range p {
 		if len(values) == 0 { // null, no ids, or a member that is left out: not given
@@ -77,14 +79,14 @@ func parseAnyJSON(body []byte, known []string) (p params, numbers []string, err 
 // notJSON is the refusal for an error of the decoder.
 func notJSON(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return broken("body", "not JSON: "+reasonCutOff)
+		return verify.Invalid("body", "not JSON: "+reasonCutOff)
 	}
-	return broken("body", "not JSON: "+err.Error())
+	return verify.Invalid("body", "not JSON: "+err.Error())
 }
 
 // parseMember returns the values of one member of the object; none if it is left out.
 func parseMember(name string, raw json.RawMessage, known bool) ([]string, error) {
-	if raw[0] == '[' && name == listParam {
+	if raw[0] == '[' && name == listParam && known {
 		return parseList(name, raw)
 	}
 	switch raw[0] {

@@ -39,10 +39,6 @@ func (p params) flat() map[string]string {
 	return flat
 }
 
-// broken refuses a part of the request that cannot be read, so that no parameter can be
-// named. part is body, query or Content-Type.
-func broken(part, reason string) error { return verify.Invalid(part, reason) }
-
 // Reasons to refuse a request.
 const (
 	reasonTooMany  = "more than 100 parameters"
@@ -60,7 +56,7 @@ const (
 func readParams(r *http.Request, known []string) (p params, numbers []string, err error) {
 	if r.URL.RawQuery != "" {
 		if p, err = parseForm(r.URL.RawQuery); err != nil {
-			return nil, nil, broken("query", err.Error())
+			return nil, nil, verify.Invalid("query", err.Error())
 		}
 	}
 	if r.Method == http.MethodPost {
@@ -101,7 +97,7 @@ func (p params) merge(body params) error {
 
 func (p params) check() error {
 	if len(p) > maxParams {
-		return broken("body", reasonTooMany)
+		return verify.Invalid("body", reasonTooMany)
 	}
 	for name, values := range p {
 		for _, v := range values {
@@ -133,9 +129,9 @@ func (p params) checkRepeats() error {
 	return nil
 }
 
-// settle replaces JSON numbers by the form that [numberValue] returns. The signature
-// covers the form in the body, so it must have been checked before.
-func (p params) settle(numbers []string) {
+// normalizeNumbers replaces JSON numbers by the form that [numberValue] returns. It must
+// follow the check of the signature, which covers the form in the body.
+func (p params) normalizeNumbers(numbers []string) {
 	for _, name := range numbers {
 		p[name] = []string{numberValue(p.get(name))}
 	}
@@ -144,7 +140,7 @@ func (p params) settle(numbers []string) {
 // invalidName names a parameter in an error, unless the name itself is broken.
 func invalidName(name, reason string) error {
 	if len(name) > 64 || !utf8.ValidString(name) || !printable(name) {
-		return broken("body", "a parameter: "+reason)
+		return verify.Invalid("body", "a parameter: "+reason)
 	}
 	return verify.Invalid(name, reason)
 }
@@ -161,7 +157,7 @@ func readBody(r *http.Request, known []string) (p params, numbers []string, err 
 		if isTooLarge(err) {
 			return nil, nil, err
 		}
-		return nil, nil, broken("body", reasonCutOff) // the client broke off
+		return nil, nil, verify.Invalid("body", reasonCutOff) // the client broke off
 	}
 	body = web.TrimBOM(body)
 	if len(bytes.TrimSpace(body)) == 0 {
@@ -170,12 +166,12 @@ func readBody(r *http.Request, known []string) (p params, numbers []string, err 
 	switch kind := web.MediaType(r.Header.Get("Content-Type")); kind {
 	case typeForm, "":
 		if p, err = parseForm(strings.TrimRight(string(body), "\r\n")); err != nil {
-			return nil, nil, broken("body", err.Error())
+			return nil, nil, verify.Invalid("body", err.Error())
 		}
 		return p, nil, nil
 	case typeJSON:
 		return parseJSON(body, known)
 	default:
-		return nil, nil, broken("Content-Type", quoted(kind)+" is neither "+typeJSON+" nor "+typeForm)
+		return nil, nil, verify.Invalid("Content-Type", quoted(kind)+" is neither "+typeJSON+" nor "+typeForm)
 	}
 }

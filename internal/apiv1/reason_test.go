@@ -56,7 +56,7 @@ func TestReasons(t *testing.T) {
 		{"", "number", "call me", "number (not a number)"},
 		{"", "number", "447700900000 x12", "number (not a number: extensions are not supported)"},
 		{"", "number", "+999123456789", "number (unknown calling code)"},
-		{"", "country", "XX", "country (not a country code of two letters (ISO 3166-1))"},
+		{"", "country", "XX", "country (not an ISO 3166-1 code of two letters)"},
 		{"", "pin_code", "98-76", "pin_code (must be 4 to 10 letters and digits)"},
 		{limited, "pin_code", "98765", "pin_code (a PIN of this account has at least 6 characters)"},
 		{"", "require_type", "Any", "require_type (must be All, Mobile or Landline)"},

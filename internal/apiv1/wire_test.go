@@ -23,7 +23,7 @@ const (
 )
 
 func stages() []stage {
-	known := callParams()
+	known := startParams()
 	read := func(method, query, contentType, body string) func() {
 		return func() {
 			r := http.Request{Method: method, URL: &url.URL{RawQuery: query}, Header: http.Header{"Content-Type": {contentType}}}

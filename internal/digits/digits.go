@@ -1,12 +1,13 @@
 // Package digits reads digits as people type and paste them: in any script, with
 // invisible characters, white space and dashes in between.
 //
-// The package knows neither phone numbers nor codes; its callers decide which
-// punctuation and which lengths they accept.
+// The package has no rules for phone numbers or codes; callers decide which
+// punctuation and lengths they accept.
 package digits
 
 import (
 	"sort"
+	"strings"
 	"unicode"
 )
 
@@ -32,9 +33,9 @@ func Value(r rune) (value byte, ok bool) {
 	return byte((r - rune(ranges[i].Lo)) % 10), true
 }
 
-// Filler reports whether r may separate digits without a meaning of its own: white
-// space, a dash of any kind, or an invisible character such as a zero-width space, a
-// byte-order mark or a mark of writing direction.
+// Filler reports whether r may separate digits: white space, a dash of any kind, or an
+// invisible character such as a zero-width space, a byte-order mark or a directional
+// mark.
 func Filler(r rune) bool {
 	const minus = '\u2212' // a mathematical symbol (category Sm), pasted in place of a hyphen
 	if r < 0x80 {
@@ -42,4 +43,23 @@ func Filler(r rune) bool {
 	}
 	return r == minus || unicode.In(r, unicode.White_Space, unicode.Pd, unicode.Cf,
 		unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+}
+
+// Fold returns text with the digits of any script and full-width letters as ASCII, and
+// without fillers. Other characters stay as they are.
+func Fold(text string) string { return strings.Map(fold, text) }
+
+// fold returns the folded r, or -1 to drop it.
+func fold(r rune) rune {
+	const fullWidth = 'Ａ' - 'A'
+	if value, ok := Value(r); ok {
+		return '0' + rune(value)
+	}
+	switch {
+	case Filler(r):
+		return -1
+	case r >= 'Ａ' && r <= 'Ｚ', r >= 'ａ' && r <= 'ｚ':
+		return r - fullWidth
+	}
+	return r
 }

@@ -64,7 +64,7 @@ func TestCapStarts(t *testing.T) {
 	testCapStarts(t, b, b)
 }
 
-// The forms of one number share its caps; each message goes to the form requested.
+// Both forms of a number share its caps; messages go to the requested form.
 func TestCapNumberForms(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, capped(fraud.Caps{Sends: daily(2)}))

@@ -20,9 +20,6 @@ func NewDenied(words []string) Denied {
 	return d
 }
 
-// Has reports whether name contains one of the words, see [Denied.Find].
-func (d Denied) Has(name string) bool { return d.Find(name) != "" }
-
 // Find returns the first of the words that name contains as a separate word, in any
 // letter case and width; in scripts without spaces between words, anywhere. It returns
 // "" if name contains none.

@@ -21,17 +21,18 @@ var topLevels string
 
 // findLink returns the first link of text that is not also a link of allowed, or "".
 func findLink(text, allowed string) string {
+	exempt := slices.Collect(links(allowed))
 	for link := range links(text) {
-		if allowed == "" || !slices.Contains(slices.Collect(links(allowed)), link) {
+		if !slices.Contains(exempt, link) {
 			return link
 		}
 	}
 	return ""
 }
 
-// links yields the parts of text that a phone turns into a link, in plain form: words
-// with "://", words that begin with "www.", words before a dot and a top-level domain, as
-// in acme.com, and four numbers with dots, as in 192.0.2.1. This is the phones' rule:
+// links yields, in plain form, the parts of text that phones turn into links: words with
+// "://", words that begin with "www.", domains such as acme.com, and IP addresses such as
+// 192.0.2.1. This is the phones' rule:
 // "St. Mary", "Dr.Oetker" and "A.B.Smith" pass, "Mr.Green" does not, since .green is a
 // domain.
 //

@@ -93,17 +93,17 @@ func TestDenied(t *testing.T) {
 	t.Parallel()
 	d := message.NewDenied([]string{"PayPal", "Deutsche  Bank", " apple ", "支付宝", "", "!"})
 	for _, name := range []string{"PayPal", "paypal", "PAYPAL support", "My-PayPal", "ＰａｙＰａｌ", "deutsche-bank AG", "Apple", "apple\u00e9 apple", "我的支付宝吗"} {
-		if !d.Has(name) {
+		if d.Find(name) == "" {
 			t.Errorf("%q passes", name)
 		}
 	}
 	for _, name := range []string{"Pay Pal", "PayPals", "Pineapple", "Bank Deutsche", "Acme", "支付", "!"} {
-		if d.Has(name) {
+		if d.Find(name) != "" {
 			t.Errorf("%q is refused", name)
 		}
 	}
 	var none message.Denied
-	if none.Has("PayPal") || message.NewDenied(nil).Has("") {
+	if none.Find("PayPal") != "" || message.NewDenied(nil).Find("") != "" {
 		t.Error("an empty list refuses")
 	}
 }

@@ -84,14 +84,9 @@ func parseTemplate(text string, known map[variable]bool) (template, error) {
 var placeholder = regexp.MustCompile(`\$\{([^{}\n]*)(\}?)`)
 
 // parseText parses the text of an SMS that an account wrote: only ${name} is special. It
-// refuses unknown names, a "${" without its "}", and pauses, which would be sent as text.
-// Every text that parseTemplate accepts means the same here, unless it has a pause.
+// refuses unknown names and a "${" without its "}". Every text without a pause that
+// parseTemplate accepts means the same here.
 func parseText(text string, known map[variable]bool) (template, error) {
-	for _, m := range markup.FindAllStringSubmatch(text, -1) {
-		if m[2] != "" {
-			return nil, errPause
-		}
-	}
 	var t template
 	end := 0
 	literal := func(upTo int) {

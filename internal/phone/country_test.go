@@ -165,10 +165,12 @@ func TestReasons(t *testing.T) {
 		{"9991234567", "", "unknown calling code"},
 		{"+07700900001", "", "unknown calling code"},
 		{"07700900001", "", "no calling code: add it, or set country"},
+		{"0061412345678", "AU", "unknown international prefix: write the number with +"},
+		{"005511961234567", "BR", "unknown international prefix: write the number with +"},
 		{"0033612345678", "GB", "not a number of GB: write a number of another country with +"},
 		{"+49 00 15112345", "", "too short for DE"},
-		{"447700900001", "XX", "not a country code of two letters (ISO 3166-1)"},
-		{"447700900001", "GBR", "not a country code of two letters (ISO 3166-1)"},
+		{"447700900001", "XX", "not an ISO 3166-1 code of two letters"},
+		{"447700900001", "GBR", "not an ISO 3166-1 code of two letters"},
 		{"2025550188", "UM", "UM has no numbering plan: write the number with + and calling code"},
 	}
 	for _, tt := range tests {

@@ -19,7 +19,7 @@ type form struct {
 // only if the number as written is not assigned and the result is, so it changes no
 // number of today. docs/reference/v1-api.md has the list with examples.
 //
-// In plans without a trunk prefix, [current] drops a single leading 0 as well.
+// In plans without a row and without a trunk prefix, [current] drops a leading 0 as well.
 func dropped() []form {
 	return []form{
 		// Mexico until August 2019: 1 before mobiles from abroad; at home 01 before
@@ -33,15 +33,23 @@ func dropped() []form {
 		// Colombia: the library takes 03 for the code of a carrier.
 		{57, "0", 10, ""},
 		// 8, the trunk prefix of the Soviet plan, in plans that now have 0 or none.
-		{371, "8", 8, ""},                     // Latvia
+		{371, "8", 8, ""}, {371, "0", 8, ""}, // Latvia
+		{372, "8", 7, ""}, {372, "8", 8, ""}, {372, "0", 7, ""}, {372, "0", 8, ""}, // Estonia
 		{373, "8", 8, ""},                     // Moldova
 		{374, "8", 8, ""},                     // Armenia
 		{380, "8", 9, ""}, {380, "80", 9, ""}, // Ukraine
-		{992, "8", 9, ""},                     // Tajikistan
+		{992, "8", 9, ""}, {992, "0", 9, ""}, // Tajikistan
 		{994, "8", 9, ""}, {994, "80", 9, ""}, // Azerbaijan
 		{995, "8", 9, ""}, {995, "80", 9, ""}, // Georgia
-		{996, "8", 9, ""}, // Kyrgyzstan
-		{998, "8", 9, ""}, // Uzbekistan
+		{996, "8", 9, ""},                    // Kyrgyzstan
+		{998, "8", 9, ""}, {998, "0", 9, ""}, // Uzbekistan
+		// Vietnam in September 2018: mobiles of ten digits became nine (Decision
+		// 798/QD-BTTTT).
+		{84, "120", 7, "70"}, {84, "121", 7, "79"}, {84, "122", 7, "77"}, {84, "126", 7, "76"}, {84, "128", 7, "78"},
+		{84, "123", 7, "83"}, {84, "124", 7, "84"}, {84, "125", 7, "85"}, {84, "127", 7, "81"}, {84, "129", 7, "82"},
+		{84, "162", 7, "32"}, {84, "163", 7, "33"}, {84, "164", 7, "34"}, {84, "165", 7, "35"},
+		{84, "166", 7, "36"}, {84, "167", 7, "37"}, {84, "168", 7, "38"}, {84, "169", 7, "39"},
+		{84, "186", 7, "56"}, {84, "188", 7, "58"}, {84, "199", 7, "59"},
 	}
 }
 

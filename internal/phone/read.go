@@ -12,6 +12,7 @@ import (
 // use the plans of other countries, or have no inhabitants.
 const withoutPlan = "AQ BV GS HM PN TF UM"
 
+// hasPlan reports whether a region has a calling code.
 func hasPlan(region string) bool { return !strings.Contains(withoutPlan, region) }
 
 // regionOf checks a country and returns it in capitals; "" for "".
@@ -23,7 +24,7 @@ func regionOf(country string) (string, error) {
 	known := len(country) == 2 && strings.Trim(region, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" &&
 		(!hasPlan(region) || phonenumbers.GetCountryCodeForRegion(region) != 0)
 	if !known {
-		return "", &Error{ErrCountry, "not a country code of two letters (ISO 3166-1)"}
+		return "", &Error{ErrCountry, "not an ISO 3166-1 code of two letters"}
 	}
 	return region, nil
 }
@@ -37,10 +38,9 @@ func international(digits string) (*phonenumbers.PhoneNumber, error) {
 // code, or behind its international prefix and its own calling code.
 //
 // In plans of many lengths, a number that begins with its own calling code is often
-// possible both ways: with DE, 4915123456789 is a mobile, but the area codes 049…
-// without their zero fit it as well. Such a number is national if that makes it a
-// mobile (9118001234 with IN), otherwise international if that makes it an assigned
-// number.
+// possible both ways. With DE, 4915123456789 is a mobile, but also fits area codes 049…
+// without their zero. It is read as national if that makes it a mobile (9118001234 with
+// IN), otherwise as international if assigned.
 func national(digits, region string) (*phonenumbers.PhoneNumber, error) {
 	code := phonenumbers.GetCountryCodeForRegion(region)
 	n, err := parse(digits, region)
@@ -54,6 +54,9 @@ func national(digits, region string) (*phonenumbers.PhoneNumber, error) {
 		if i, e := international(digits); e == nil && (n == nil || assigned(i)) {
 			return i, nil
 		}
+	}
+	if err != nil && strings.HasPrefix(digits, "00") {
+		return nil, &Error{ErrNumber, "unknown international prefix: write the number with +"}
 	}
 	return n, err
 }
@@ -137,6 +140,7 @@ func assigned(n *phonenumbers.PhoneNumber) bool {
 	return phonenumbers.IsValidNumber(n)
 }
 
+// format returns n in E.164 form without the plus.
 func format(n *phonenumbers.PhoneNumber) string {
 	return strings.TrimPrefix(phonenumbers.Format(n, phonenumbers.E164), "+")
 }

@@ -81,10 +81,9 @@ func isDigits(s string) bool {
 	return s != ""
 }
 
-// complete reports whether w is international without doubt: it has a plus, or it is
-// an assigned number of more digits than any national number has in the territories
-// without a plan. Those use the plans of other countries, of at most 10 digits, and ten
-// digits of a US number can be a number of Singapore.
+// complete reports whether w is certainly international: it has a plus, or is assigned
+// and longer than 10 digits. Territories without a plan use national numbers of at most
+// 10 digits; a 10-digit US number can equal a number of Singapore.
 func (w written) complete() bool {
 	const longestNational = 10
 	if w.plus {

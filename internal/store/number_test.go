@@ -46,8 +46,7 @@ func testNumbers(t *testing.T, db *store.DB) {
 	}
 }
 
-// A phone with two international forms is blocked in both, whichever was entered, and
-// whether the list is in memory or too long for that.
+// A phone with two international forms is blocked in both, whichever was entered.
 func testNumberForms(t *testing.T, db *store.DB) {
 	const mobile, landline = "5491123456789", "541123456789"
 	for _, entered := range []string{mobile, landline} {

@@ -5,7 +5,7 @@ import "strings"
 // spelling is a plan in which one phone answers to two international numbers.
 type spelling struct {
 	given  string // prefix of the number as it may be sent to
-	digits int    // of the whole number
+	digits int    // length of given with the rest
 	count  string // prefix that replaces given for counting
 }
 
