@@ -14,18 +14,19 @@ import (
 )
 
 type demoCmd struct {
-	Listen    string `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	OpsListen string `help:"Address for /healthz, /readyz and /metrics; none if empty." placeholder:"HOST:PORT"`
-	Admin     string `help:"Address of the admin API; none if empty. Default: ${default}." name:"admin-listen" default:"127.0.0.1:0" placeholder:"HOST:PORT"`
-	Data      string `help:"Directory to keep the database in; a fresh temporary one if empty." type:"path" placeholder:"DIR"`
-	Database  string `help:"PostgreSQL database to use instead of a file in the data directory; several demos may share it." placeholder:"URL"`
-	Speed     int    `help:"Run the waits and expiries of verifications N times faster. Default: ${default}." default:"1" placeholder:"N"`
-	Unlimited bool   `help:"Lift the limits on requests, credit and what one number may see."`
-	Public    bool   `help:"Allow an address that others can reach. The demo's secrets are published."`
-	TLS       bool   `help:"Serve https with a certificate made for the occasion." name:"tls"`
-	TLSCert   string `help:"Certificate file (PEM) for https." type:"path" placeholder:"FILE"`
-	TLSKey    string `help:"Key file (PEM) for https." type:"path" placeholder:"FILE"`
-	LogLevel  string `help:"What is logged to standard error: debug, info, warn or error." enum:"debug,info,warn,error" default:"warn"`
+	Listen    string   `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	OpsListen string   `help:"Address for /healthz, /readyz and /metrics; none if empty." placeholder:"HOST:PORT"`
+	Admin     string   `help:"Address of the admin API; none if empty. Default: ${default}." name:"admin-listen" default:"127.0.0.1:0" placeholder:"HOST:PORT"`
+	Data      string   `help:"Directory to keep the database in; a fresh temporary one if empty." type:"path" placeholder:"DIR"`
+	Database  string   `help:"PostgreSQL database to use instead of a file in the data directory; several demos may share it." placeholder:"URL"`
+	Speed     int      `help:"Run the waits and expiries of verifications N times faster. Default: ${default}." default:"1" placeholder:"N"`
+	Unlimited bool     `help:"Lift the limits on requests, credit and what one number may see."`
+	Public    bool     `help:"Allow an address that others can reach. The demo's secrets are published."`
+	Names     []string `help:"DNS name by which browsers reach the phone, besides localhost and IP addresses; may be repeated." name:"name" placeholder:"NAME"`
+	TLS       bool     `help:"Serve https with a certificate made for the occasion." name:"tls"`
+	TLSCert   string   `help:"Certificate file (PEM) for https." type:"path" placeholder:"FILE"`
+	TLSKey    string   `help:"Key file (PEM) for https." type:"path" placeholder:"FILE"`
+	LogLevel  string   `help:"What is logged to standard error: debug, info, warn or error." enum:"debug,info,warn,error" default:"warn"`
 }
 
 const maxSpeed = 10_000
@@ -37,6 +38,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 	}
 	cfg := server.DemoConfig()
 	cfg.Listen, cfg.OpsListen = c.Listen, c.OpsListen
+	cfg.Server.Names = c.Names
 	cfg.TLS = config.TLS{Cert: c.TLSCert, Key: c.TLSKey}
 	dir := c.Data
 	if dir == "" {

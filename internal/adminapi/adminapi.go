@@ -252,6 +252,11 @@ func NotFound(w http.ResponseWriter, _ *http.Request) {
 	writeProblem(w, &Problem{Status: http.StatusNotFound, Detail: "there is nothing at this path; see " + Base + "/openapi.yaml"})
 }
 
+// Refuse answers a request that no operation gets.
+func Refuse(w http.ResponseWriter, _ *http.Request, code int, text string) {
+	writeProblem(w, &Problem{Status: code, Detail: text})
+}
+
 // notFound answers what is not served: a path, or a method of one that is.
 func (h *Handler) notFound(w http.ResponseWriter, r *http.Request) {
 	var allowed []string

@@ -13,6 +13,8 @@ import (
 
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/web"
 )
 
 // GuardConfig says who is let in.
@@ -72,6 +74,7 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, source)
 		return
 	}
+	web.Authenticated(r.Context())
 	who.source = source
 	inner := r.WithContext(context.WithValue(r.Context(), identityKey{}, who))
 	g.next.ServeHTTP(w, inner)

@@ -123,10 +123,21 @@ func Register(mux *http.ServeMux, cfg Config) {
 	mux.HandleFunc("/verify/network-unblock", a.unblock)
 }
 
-// NotFound answers every path that nobody serves, in the format that it seems to
-// ask for.
+// NotFound answers every path that is not served.
 func NotFound(w http.ResponseWriter, r *http.Request) {
-	writeProblem(w, formatOf(r.URL.Path), http.StatusNotFound, textNotFound)
+	Refuse(w, r, http.StatusNotFound, textNotFound)
+}
+
+// Refuse answers a request that no endpoint gets, in the format that its path ends
+// with.
+func Refuse(w http.ResponseWriter, r *http.Request, code int, text string) {
+	writeProblem(w, formatOf(r.URL.Path), code, text)
+}
+
+// ChangesState reports whether a request may change state. A GET does, too, on every
+// path of the API but search.
+func ChangesState(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/verify/") && !strings.HasPrefix(r.URL.Path, "/verify/search/")
 }
 
 func (a *API) handle(mux *http.ServeMux, pattern string, e endpoint) {
@@ -156,6 +167,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	// what it changed is then as if the answer had been lost on the way.
 	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
 	switch {
+	case errors.Is(err, errReset): // there is no stream to answer on
 	case err == nil:
 		a.answered.WithLabelValues(e.name, "0").Inc()
 		writeAnswer(w, f, http.StatusOK, answer)
@@ -166,6 +178,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	}
 }
 
+// errReset ends a request that its client has given up before it was authenticated.
+var errReset = errors.New("stream was reset")
+
 // carryOut examines the call step by step: its form, where it comes from, how
 // often, and then what it asks for.
 func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, error) {
@@ -174,6 +189,9 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 		return nil, err
 	}
 	c.params = params
+	if web.Reset(r) {
+		return nil, errReset
+	}
 	proof, err := c.readProof(r)
 	if err != nil {
 		return nil, err
@@ -182,6 +200,7 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 		return nil, err
 	}
 	c.params.normalizeNumbers(numbers)
+	web.Authenticated(r.Context())
 	return c.endpoint.serve(ctx, c)
 }
 

@@ -30,6 +30,9 @@ func (a *API) serveCoded(w http.ResponseWriter, r *http.Request, e coded) {
 		came: a.cfg.Clock.Now(), endpoint: &endpoint{name: e.name, params: e.params, serve: e.serve}, format: formatJSON, source: a.cfg.Proxies.Client(r),
 	}
 	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
+	if errors.Is(err, errReset) {
+		return // there is no stream to answer on
+	}
 	code := e.success
 	if err != nil {
 		if isTooLarge(err) {

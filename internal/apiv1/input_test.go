@@ -269,8 +269,8 @@ func TestBrokenRequests(t *testing.T) {
 	s := servertest.Start(t)
 	db := open(t, s)
 	before := countWritten(t, db)
-	const chunked = "POST /verify/xml HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
-	const sized = "POST /verify/json HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+	const chunked = "POST /verify/xml HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+	const sized = "POST /verify/json HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 	for name, tt := range map[string]struct {
 		send string
 		want int
@@ -280,11 +280,11 @@ func TestBrokenRequests(t *testing.T) {
 		"chunk of a huge size": {chunked + "fffffffffffffffff\r\nabc\r\n", 200, textInvalid + "body"},
 		"chunk cut off":        {chunked + "ff\r\napi_key=demo0001", 200, textInvalid + "body"},
 		"body cut off":         {sized + "{" + right, 200, textInvalid + "body"},
-		"bad escape in a path": {"GET /verify/%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
-		"NUL in a path":        {"GET /verify/\x00 HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
+		"bad escape in a path": {"GET /verify/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, ""},
+		"NUL in a path":        {"GET /verify/\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, ""},
 		"no host":              {"GET /verify/json HTTP/1.1\r\n\r\n", 400, ""},
-		"negative length":      {"POST /verify/json HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, ""},
-		"a query of 100 kB":    {"GET /verify/json?" + many(12_000) + " HTTP/1.1\r\nHost: x\r\n\r\n", 431, ""},
+		"negative length":      {"POST /verify/json HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400, ""},
+		"a query of 100 kB":    {"GET /verify/json?" + many(12_000) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 431, ""},
 		"not HTTP":             {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, ""},
 	} {
 		code, body := raw(t, s, tt.send)

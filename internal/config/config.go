@@ -18,11 +18,12 @@ import (
 // error, is made of the yaml names: limits.body_bytes. A setting that is not
 // given keeps the value of [Default].
 type Config struct {
-	Listen         string   `yaml:"listen"`          // host:port of the API
-	OpsListen      string   `yaml:"ops_listen"`      // host:port of /healthz, /readyz and /metrics; "" for none
-	Database       string   `yaml:"database"`        // "sqlite:" and the path of the file, or a postgres:// URL
-	KeyFile        string   `yaml:"key_file"`        // path of the key that seals PINs: 32 random bytes in hexadecimal
-	TLS            TLS      `yaml:"tls"`             // of the API
+	Listen         string   `yaml:"listen"`     // host:port of the API
+	OpsListen      string   `yaml:"ops_listen"` // host:port of /healthz, /readyz and /metrics; "" for none
+	Database       string   `yaml:"database"`   // "sqlite:" and the path of the file, or a postgres:// URL
+	KeyFile        string   `yaml:"key_file"`   // path of the key that seals PINs: 32 random bytes in hexadecimal
+	TLS            TLS      `yaml:"tls"`        // of the API
+	Server         Server   `yaml:"server"`
 	TrustedProxies []string `yaml:"trusted_proxies"` // addresses and CIDR ranges whose X-Forwarded-For is believed
 	Log            Log      `yaml:"log"`
 	Limits         Limits   `yaml:"limits"`
@@ -46,6 +47,14 @@ type Config struct {
 type TLS struct {
 	Cert string `yaml:"cert"` // path of a PEM file, the chain included
 	Key  string `yaml:"key"`  // path of a PEM file
+}
+
+// Server describes how clients address this server.
+type Server struct {
+	// Names are the DNS names and IP addresses in the Host header of requests;
+	// "*.example.com" is any subdomain. Names and addresses of the loopback need no
+	// entry. Empty: beyond the loopback every name, except for pages.
+	Names []string `yaml:"names"`
 }
 
 // Log says what is logged, and how.

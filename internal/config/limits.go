@@ -17,6 +17,10 @@ type Limits struct {
 	WriteTimeout  time.Duration `yaml:"write_timeout"`  // from the header to the end of the answer
 	IdleTimeout   time.Duration `yaml:"idle_timeout"`   // of a connection, between two requests
 
+	// UnauthenticatedIdleTimeout replaces IdleTimeout on connections that have not
+	// carried a request with valid credentials, and bounds their first header.
+	UnauthenticatedIdleTimeout time.Duration `yaml:"unauthenticated_idle_timeout"`
+
 	Connections           int `yaml:"connections"`             // at a time; 0 for any number
 	ConnectionsPerAddress int `yaml:"connections_per_address"` // 0 for any number
 
@@ -30,7 +34,8 @@ func defaultLimits() Limits {
 	return Limits{
 		RequestsPerSecond: 30, BodyBytes: 64 << 10, HeaderBytes: 16 << 10,
 		HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
-		Connections: 10_000, FailedLoginsPerMinute: 10, FailedLoginDelay: 2 * time.Second,
+		UnauthenticatedIdleTimeout: 5 * time.Second,
+		Connections:                10_000, FailedLoginsPerMinute: 10, FailedLoginDelay: 2 * time.Second,
 	}
 }
 
@@ -59,6 +64,7 @@ func (l Limits) validate(p *problems) {
 		{"read_timeout", l.ReadTimeout, 10 * time.Minute},
 		{"write_timeout", l.WriteTimeout, 10 * time.Minute},
 		{"idle_timeout", l.IdleTimeout, time.Hour},
+		{"unauthenticated_idle_timeout", l.UnauthenticatedIdleTimeout, time.Hour},
 		{"failed_login_delay", l.FailedLoginDelay, 10 * time.Second},
 	} {
 		if s.value < time.Millisecond || s.value > s.longest {

@@ -31,6 +31,7 @@ func (c Config) Validate() error {
 		p.addf("key_file", "must be given")
 	}
 	c.TLS.validate(&p)
+	c.Server.validate(&p)
 	for i, proxy := range c.TrustedProxies {
 		_, err := parsePrefix(proxy)
 		p.add(index("trusted_proxies", i), err)
@@ -79,6 +80,24 @@ func (t TLS) validate(p *problems) {
 		p.addf("tls.cert", "must be given with tls.key")
 	case t.Cert != "" && t.Key == "":
 		p.addf("tls.key", "must be given with tls.cert")
+	}
+}
+
+// hostLabel is one part of a DNS name. Underscores are not in the standard for hosts,
+// but in names of containers.
+var hostLabel = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$`)
+
+func (s Server) validate(p *problems) {
+	for i, name := range s.Names {
+		if _, err := netip.ParseAddr(name); err == nil {
+			continue
+		}
+		for label := range strings.SplitSeq(strings.TrimPrefix(name, "*."), ".") {
+			if !hostLabel.MatchString(label) {
+				p.addf(index("server.names", i), "must be a DNS name or IP address without scheme, port and path, such as verify.example.com or *.example.com, not %q", name)
+				break
+			}
+		}
 	}
 }
 

@@ -39,10 +39,14 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
+	gated, err := s.gate(guard, adminListener)
+	if err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
 	handler := web.Access{
 		Log: s.log, Clock: s.opts.Clock, Metrics: reg, NotFound: http.HandlerFunc(adminapi.NotFound),
-	}.Wrap(guard)
-	if s.admin, err = s.listen(ctx, cfg.Listen, handler); err != nil {
+	}.Wrap(gated)
+	if s.admin, err = s.listen(ctx, adminListener, handler, s.operatorLimits()); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	s.admin.server.WriteTimeout = adminWrite

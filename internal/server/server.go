@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
@@ -55,6 +54,9 @@ type Options struct {
 	DrainFor time.Duration
 	// TLS overrides the certificate of the configuration.
 	TLS *tls.Config
+	// OpenFiles is the number of files that the process may have open; 0 for the
+	// limit of the system (RLIMIT_NOFILE).
+	OpenFiles int
 }
 
 // grace is how long a stop waits for requests, and then for messages on their
@@ -78,6 +80,9 @@ type Server struct {
 	carriers  carriers
 	assembled chan struct{} // closed when the engine is there
 
+	connections *web.Connections
+	refusals    *web.Refusals
+
 	drain  *web.Drain
 	api    listener
 	ops    listener // its Listener is nil when it is not configured
@@ -86,11 +91,6 @@ type Server struct {
 	opsURL string
 
 	adminURL string
-}
-
-type listener struct {
-	net.Listener
-	server *http.Server
 }
 
 // New opens the database, makes the parts and listens. The caller must call
@@ -114,30 +114,16 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.connections, s.refusals = web.NewConnections(reg), web.NewRefusals(reg)
 	handler, err := s.assemble(reg)
 	if err != nil {
 		return nil, err
 	}
-	if s.api, err = s.listen(ctx, opts.Config.Listen, handler); err != nil {
+	if err := s.listenAPI(ctx, handler); err != nil {
 		return nil, err
 	}
-	proxies, err := opts.Config.ProxyPrefixes()
-	if err != nil {
+	if err := s.listenOps(ctx, reg); err != nil {
 		return nil, err
-	}
-	s.api.Listener = web.Limit(s.api.Listener, webLimits(opts.Config.Limits), proxies, reg)
-	s.url = "http://" + s.api.Addr().String()
-	if s.api.server.TLSConfig, err = s.tlsConfig(); err != nil {
-		return nil, err
-	}
-	if s.api.server.TLSConfig != nil {
-		s.url = "https://" + s.api.Addr().String()
-	}
-	if addr := opts.Config.OpsListen; addr != "" {
-		if s.ops, err = s.listen(ctx, addr, web.Ops(reg, s.ready, func() any { return s.status() })); err != nil {
-			return nil, err
-		}
-		s.opsURL = "http://" + s.ops.Addr().String()
 	}
 	if err := s.listenAdmin(ctx, database, reg); err != nil {
 		return nil, err
@@ -213,17 +199,24 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	})
 	s.receipts(mux)
 	if phones := s.carriers.phones; len(phones) > 0 {
-		pages := console.Handler(console.Config{
+		pages, err := s.gate(console.Handler(console.Config{
 			Inbox: s.db, Speaker: wavSpeaker{s.speaker}, Watcher: phones[0], Log: s.log, Draining: s.drain.Begun(),
 			Delivered: s.engine.Delivered,
-		})
+		}), pagesListener)
+		if err != nil {
+			return nil, err
+		}
 		mux.Handle("/phone", pages)
 		mux.Handle("/phone/", pages)
 		mux.Handle("GET /{$}", http.RedirectHandler("/phone", http.StatusSeeOther))
 	}
+	gated, err := s.gate(mux, apiListener)
+	if err != nil {
+		return nil, err
+	}
 	return web.Access{
 		Log: s.log, Clock: s.opts.Clock, Proxies: proxies, Metrics: reg, NotFound: http.HandlerFunc(apiv1.NotFound),
-	}.Wrap(mux), nil
+	}.Wrap(gated), nil
 }
 
 // strangers makes what slows down those who try keys and secrets; nil for nothing.
@@ -260,36 +253,6 @@ func (s wavSpeaker) WAV(ctx context.Context, w io.Writer, script message.Script)
 	}
 	_, err = w.Write(samples.WAV())
 	return err
-}
-
-func (s *Server) listen(ctx context.Context, addr string, h http.Handler) (listener, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return listener{}, fmt.Errorf("listen: %w", err)
-	}
-	return listener{l, web.NewServer(h, s.log, webLimits(s.opts.Config.Limits))}, nil
-}
-
-func webLimits(l config.Limits) web.Limits {
-	return web.Limits{
-		HeaderTimeout: l.HeaderTimeout, ReadTimeout: l.ReadTimeout, WriteTimeout: l.WriteTimeout, IdleTimeout: l.IdleTimeout,
-		HeaderBytes: l.HeaderBytes, Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress,
-	}
-}
-
-func (s *Server) tlsConfig() (*tls.Config, error) {
-	if s.opts.TLS != nil {
-		return s.opts.TLS, nil
-	}
-	files := s.opts.Config.TLS
-	if files.Cert == "" {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // ready reports whether the server should get traffic.

@@ -191,7 +191,7 @@ func TestStopping(t *testing.T) {
 	}
 	defer conn.Close()
 	body := "api_key=demo0001&api_secret=demosecret0001&number=447700900000&brand=Acme"
-	if _, err := fmt.Fprintf(conn, "POST /verify/json HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"+
+	if _, err := fmt.Fprintf(conn, "POST /verify/json HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"+
 		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", len(body)); err != nil {
 		t.Fatal(err)
 	}

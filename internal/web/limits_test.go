@@ -14,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"countersign/internal/web"
 )
 
@@ -206,70 +204,5 @@ func TestLargeHeaders(t *testing.T) {
 	stop()
 	if err := <-served; err != nil {
 		t.Error(err)
-	}
-}
-
-// TestLimit: a connection too many is closed, and its place is free again once
-// another ends.
-func TestLimit(t *testing.T) {
-	t.Parallel()
-	l := newPipes()
-	reg := prometheus.NewRegistry()
-	limited := web.Limit(l, web.Limits{Connections: 6, ConnectionsPerAddress: 2}, web.Proxies{netip.MustParsePrefix("10.0.0.0/8")}, reg)
-	accepted := make(chan net.Conn, 100)
-	go func() {
-		for {
-			conn, err := limited.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- conn
-		}
-	}()
-	defer l.Close()
-	held := map[string]net.Conn{} // the server's side
-	for i, step := range []struct {
-		from  string
-		ends  string // what is closed before
-		taken bool
-	}{
-		{"192.0.2.1:1", "", true},
-		{"192.0.2.1:2", "", true},
-		{"192.0.2.1:3", "", false},
-		{"[2001:db8::1]:1", "", true},
-		{"[2001:db8::2:1]:2", "", true},
-		{"[2001:db8::3]:3", "", false},    // of the same /64
-		{"[2001:db8:0:1::1]:1", "", true}, // the next one
-		{"10.0.0.1:1", "", true},
-		{"10.0.0.1:2", "", false}, // six in all
-		{"10.0.0.1:3", "192.0.2.1:1", true},
-		{"192.0.2.1:4", "10.0.0.1:3", true},
-		{"192.0.2.1:5", "10.0.0.1:1", false}, // of one address again
-		{"10.0.0.1:4", "", true},
-	} {
-		if step.ends != "" {
-			held[step.ends].Close()
-			held[step.ends].Close() // counts once
-		}
-		client := l.dial(step.from)
-		closed := make(chan struct{})
-		go func() {
-			_, _ = client.Read(make([]byte, 1))
-			close(closed)
-		}()
-		select {
-		case conn := <-accepted:
-			held[step.from] = conn
-			if !step.taken {
-				t.Errorf("step %d: taken", i)
-			}
-		case <-closed:
-			if step.taken {
-				t.Errorf("step %d: closed", i)
-			}
-		}
-	}
-	for _, conn := range held {
-		conn.Close()
 	}
 }

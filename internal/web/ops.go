@@ -40,3 +40,8 @@ func writeText(w http.ResponseWriter, code int, text string) {
 	w.WriteHeader(code)
 	_, _ = w.Write([]byte(text + "\n")) // the client is gone, or has its answer
 }
+
+// RefuseText answers a request with a code and a text.
+func RefuseText(w http.ResponseWriter, _ *http.Request, code int, text string) {
+	writeText(w, code, text)
+}

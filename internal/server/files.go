@@ -1,0 +1,72 @@
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"syscall"
+
+	"countersign/internal/config"
+	"countersign/internal/store"
+)
+
+// Files that the process has open besides connections of the API, by their use.
+const (
+	baseFiles     = 32 // runtime, log, listeners, key and certificate files
+	sqliteFiles   = 48 // connections, each with its database and write-ahead log
+	postgresFiles = 32 // connections for reads and writes
+	voiceFiles    = 4  // pipes of one speech process
+	callFiles     = 2  // RTP and RTCP of one call
+	trunkFiles    = 8  // sockets of SIP
+
+	defaultConcurrency = 100
+	defaultCalls       = 100
+)
+
+// affordable returns limits.connections, or fewer if the process may not open as many
+// files: connections beyond that would be lost without an answer. Go has already
+// raised the soft limit of the system to the hard one.
+func (s *Server) affordable() (int, error) {
+	files := s.opts.OpenFiles
+	if files == 0 {
+		var limit syscall.Rlimit
+		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+			return 0, fmt.Errorf("read the limit of open files: %w", err)
+		}
+		files = int(min(limit.Cur, math.MaxInt32))
+	}
+	cfg := s.opts.Config
+	reserved := reservedFiles(cfg)
+	most := max(files-reserved, files/4, 1)
+	configured := cfg.Limits.Connections
+	if configured > 0 && configured <= most {
+		return configured, nil
+	}
+	if configured > 0 {
+		s.log.Warn("limits.connections reduced to the limit of open files; raise that (LimitNOFILE, ulimit -n), or set limits.connections lower",
+			"configured", configured, "connections", most, "open_files", files, "reserved", reserved)
+	}
+	return most, nil
+}
+
+// reservedFiles returns an upper estimate of the open files of everything but the
+// connections of the API.
+func reservedFiles(cfg config.Config) int {
+	files := baseFiles + 2*operatorConnections + voiceFiles*cfg.TTS.Processes
+	if store.IsPostgres(cfg.Database) {
+		files += postgresFiles
+	} else {
+		files += sqliteFiles
+	}
+	for _, c := range cfg.Carriers {
+		switch c.Type {
+		case config.CarrierSMPP:
+			files += 2 * max(c.SMPP.Binds, 1) // in split mode two for each
+		case config.CarrierHTTPSMS:
+			files += cmp.Or(c.HTTP.Concurrency, defaultConcurrency)
+		case config.CarrierSIP:
+			files += trunkFiles + callFiles*cmp.Or(c.SIP.MaxCalls, defaultCalls)
+		}
+	}
+	return files
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/adminapi"
+	"countersign/internal/apiv1"
+	"countersign/internal/config"
+	"countersign/internal/web"
+)
+
+// operatorConnections bounds each of the operations and admin listeners. They have
+// their own limits, so that a flood of API connections leaves them free.
+const operatorConnections = 16
+
+type listener struct {
+	net.Listener
+	server *http.Server
+}
+
+// part is a listener, or a part of one, with its own rules.
+type part struct {
+	name    string
+	address func(config.Config) string
+	pages   bool                     // served without credentials, to browsers
+	writes  func(*http.Request) bool // see web.GateConfig
+	refuse  func(w http.ResponseWriter, r *http.Request, code int, text string)
+}
+
+var (
+	apiListener = part{
+		name: "api", address: func(c config.Config) string { return c.Listen },
+		writes: apiv1.ChangesState, refuse: apiv1.Refuse,
+	}
+	pagesListener = part{
+		name: "pages", address: func(c config.Config) string { return c.Listen },
+		pages: true, refuse: web.RefuseText,
+	}
+	opsListener = part{
+		name: "ops", address: func(c config.Config) string { return c.OpsListen }, refuse: web.RefuseText,
+	}
+	adminListener = part{
+		name: "admin", address: func(c config.Config) string { return c.Admin.Listen }, refuse: adminapi.Refuse,
+	}
+)
+
+// gate protects a part from requests that browsers were tricked into sending.
+func (s *Server) gate(next http.Handler, p part) (http.Handler, error) {
+	cfg := s.opts.Config
+	names := cfg.Server.Names
+	if u, err := url.Parse(cfg.Admin.URL); err == nil && u.Hostname() != "" && len(names) > 0 && p.name == adminListener.name {
+		names = append([]string{u.Hostname()}, names...)
+	}
+	return web.Gate(next, web.GateConfig{
+		Hosts:  web.Hosts{Names: names, Loopback: config.Loopback(p.address(cfg)), Pages: p.pages},
+		Writes: p.writes, Refuse: p.refuse,
+		Listener: p.name, Log: s.log, Clock: s.opts.Clock, Metrics: s.refusals,
+	})
+}
+
+func (s *Server) listenAPI(ctx context.Context, handler http.Handler) (err error) {
+	cfg := s.opts.Config
+	limits := webLimits(cfg.Limits)
+	if limits.Connections, err = s.affordable(); err != nil {
+		return err
+	}
+	if s.api, err = s.listen(ctx, apiListener, handler, limits); err != nil {
+		return err
+	}
+	s.url = "http://" + s.api.Addr().String()
+	if s.api.server.TLSConfig, err = s.tlsConfig(); err != nil {
+		return err
+	}
+	if s.api.server.TLSConfig != nil {
+		s.url = "https://" + s.api.Addr().String()
+	}
+	return nil
+}
+
+// listenOps serves health and metrics, if they are configured.
+func (s *Server) listenOps(ctx context.Context, reg prometheus.Gatherer) error {
+	if s.opts.Config.OpsListen == "" {
+		return nil
+	}
+	handler, err := s.gate(web.Ops(reg, s.ready, func() any { return s.status() }), opsListener)
+	if err != nil {
+		return err
+	}
+	if s.ops, err = s.listen(ctx, opsListener, handler, s.operatorLimits()); err != nil {
+		return err
+	}
+	s.opsURL = "http://" + s.ops.Addr().String()
+	return nil
+}
+
+func (s *Server) listen(ctx context.Context, p part, h http.Handler, limits web.Limits) (listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.address(s.opts.Config))
+	if err != nil {
+		return listener{}, fmt.Errorf("listen: %w", err)
+	}
+	proxies, err := s.opts.Config.ProxyPrefixes()
+	if err != nil {
+		return listener{}, err
+	}
+	return listener{
+		web.Limit(l, web.ListenerConfig{
+			Name: p.name, Limits: limits, Trusted: proxies, Log: s.log, Clock: s.opts.Clock, Metrics: s.connections,
+		}),
+		web.NewServer(h, s.log, limits),
+	}, nil
+}
+
+func webLimits(l config.Limits) web.Limits {
+	return web.Limits{
+		HeaderTimeout: l.HeaderTimeout, ReadTimeout: l.ReadTimeout, WriteTimeout: l.WriteTimeout, IdleTimeout: l.IdleTimeout,
+		UnauthenticatedIdle: l.UnauthenticatedIdleTimeout, HeaderBytes: l.HeaderBytes,
+		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress,
+	}
+}
+
+// operatorLimits are those of the operations and admin listeners.
+func (s *Server) operatorLimits() web.Limits {
+	limits := webLimits(s.opts.Config.Limits)
+	limits.Connections, limits.ConnectionsPerAddress = operatorConnections, 0
+	return limits
+}
+
+func (s *Server) tlsConfig() (*tls.Config, error) {
+	if s.opts.TLS != nil {
+		return s.opts.TLS, nil
+	}
+	files := s.opts.Config.TLS
+	if files.Cert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}

@@ -1,0 +1,192 @@
+package web
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// maxResets is the number of HTTP/2 streams that a connection without valid
+// credentials may reset.
+const maxResets = 100
+
+// conn is a connection of a limited listener. It holds a place in each of its
+// groups until it is closed or evicted.
+type conn struct {
+	net.Conn
+	listener *limited
+	source   netip.Prefix
+
+	authenticated atomic.Bool // a request had valid credentials
+	resets        atomic.Int32
+
+	// The rest is guarded by listener.mu.
+	seats   []seat // none once it is evicted or closed
+	waiting time.Time
+	idle    *time.Timer
+}
+
+// seat is the place of a connection in a group.
+type seat struct {
+	group *group
+	among *list.Element // in group.strangers; nil with valid credentials
+}
+
+// sit takes a place in each group. The caller holds listener.mu.
+func (c *conn) sit(groups []*group) {
+	for _, g := range groups {
+		g.open++
+		c.seats = append(c.seats, seat{g, g.strangers.PushBack(c)})
+	}
+	c.listener.cfg.Metrics.open.WithLabelValues(c.listener.cfg.Name).Inc()
+	c.wait()
+}
+
+// leave gives the places up. It is idempotent. The caller holds listener.mu.
+func (c *conn) leave() {
+	if c.seats == nil {
+		return
+	}
+	c.leaveStrangers()
+	for _, s := range c.seats {
+		s.group.open--
+	}
+	c.seats = nil
+	c.listener.tidy(c.source)
+	c.listener.cfg.Metrics.open.WithLabelValues(c.listener.cfg.Name).Dec()
+}
+
+func (c *conn) leaveStrangers() {
+	for i, s := range c.seats {
+		if s.among != nil {
+			s.group.strangers.Remove(s.among)
+			c.seats[i].among = nil
+		}
+	}
+	if c.idle != nil {
+		c.idle.Stop()
+	}
+}
+
+// wait starts the time in which a connection without valid credentials must send a
+// whole header. It follows the deadlines of net/http in using the real clock.
+func (c *conn) wait() {
+	limit := c.listener.cfg.Limits.UnauthenticatedIdle
+	if limit == 0 {
+		return
+	}
+	c.waiting = time.Now()
+	if c.idle == nil {
+		c.idle = time.AfterFunc(limit, c.expire)
+		return
+	}
+	c.idle.Reset(limit)
+}
+
+// expire closes a connection that has waited for too long.
+func (c *conn) expire() {
+	l := c.listener
+	l.mu.Lock()
+	expired := c.seats != nil && !c.authenticated.Load() &&
+		!c.waiting.IsZero() && time.Since(c.waiting) >= l.cfg.Limits.UnauthenticatedIdle
+	if expired {
+		c.leave()
+		l.cfg.Metrics.closed.WithLabelValues(l.cfg.Name, closedIdle).Inc()
+	}
+	l.mu.Unlock()
+	if expired {
+		_ = c.Conn.Close() // nothing is read from it again
+	}
+}
+
+// changeState records the progress of a connection (http.Server.ConnState): a whole
+// header, or an answer. Single bytes are no progress.
+func changeState(nc net.Conn, state http.ConnState) {
+	c := unwrap(nc)
+	if c == nil || c.authenticated.Load() || state != http.StateActive && state != http.StateIdle {
+		return
+	}
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	if c.seats == nil {
+		return
+	}
+	for _, s := range c.seats {
+		if s.among != nil {
+			s.group.strangers.MoveToBack(s.among)
+		}
+	}
+	if state == http.StateIdle {
+		c.wait()
+		return
+	}
+	c.waiting = time.Time{}
+	if c.idle != nil {
+		c.idle.Stop()
+	}
+}
+
+type connKey struct{}
+
+// withConn lets handlers find their connection (http.Server.ConnContext).
+func withConn(ctx context.Context, nc net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, unwrap(nc))
+}
+
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}
+
+// unwrap returns the connection below TLS; nil if its listener is not limited.
+func unwrap(nc net.Conn) *conn {
+	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = secure.NetConn()
+	}
+	c, _ := nc.(*conn)
+	return c
+}
+
+// Authenticated records that a request had valid credentials. Its connection is kept
+// when the limit of connections is reached, and may be idle as long as any other.
+func Authenticated(ctx context.Context) {
+	c := connOf(ctx)
+	if c == nil || c.authenticated.Swap(true) {
+		return
+	}
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.leaveStrangers()
+}
+
+// streamReset counts a request that its client has reset, and closes a connection
+// without valid credentials that has too many.
+func (c *conn) streamReset() {
+	if c == nil || c.authenticated.Load() || c.resets.Add(1) != maxResets {
+		return
+	}
+	c.listener.cfg.Metrics.closed.WithLabelValues(c.listener.cfg.Name, closedResets).Inc()
+	_ = c.Close() // net/http notices, and ends the other streams
+}
+
+// Close closes the connection, and gives its place back.
+func (c *conn) Close() error {
+	c.listener.mu.Lock()
+	c.leave()
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite ends the server's side, so that a client can read the answer to a
+// request that was not read to its end.
+func (c *conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}

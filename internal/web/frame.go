@@ -1,0 +1,43 @@
+package web
+
+import "net/http"
+
+// frame handles faults in the framing of requests, before anything is parsed, logged
+// or authenticated.
+func frame(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := connOf(r.Context())
+		switch {
+		case Reset(r):
+			c.streamReset()
+			return
+		case r.ProtoMajor >= 2:
+			defer func() {
+				if Reset(r) {
+					c.streamReset()
+				}
+			}()
+		case ambiguous(r):
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Reset reports whether the client has reset the HTTP/2 stream of a request that is
+// not answered yet. Its work is unwanted, and skipping it is the defense against
+// rapid reset (CVE-2023-44487). It returns false for HTTP/1: there, a client that
+// only closes its sending side still reads the answer.
+func Reset(r *http.Request) bool {
+	return r.ProtoMajor >= 2 && r.Context().Err() != nil
+}
+
+// ambiguous reports whether another program may see a different end of the request,
+// so that its connection must close after the answer (RFC 9112, section 6.1): a
+// chunked body, which may have come with a Content-Length, or a body of HTTP/1.0,
+// which may have come with a Transfer-Encoding. net/http removes the second header,
+// so that it can no longer be seen here. Clients that send a chunked body without a
+// Content-Length pay with a new connection.
+func ambiguous(r *http.Request) bool {
+	return len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) && r.ContentLength != 0
+}

@@ -1,0 +1,198 @@
+package web
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Hosts are the names under which a listener serves. Checking the Host header
+// prevents DNS rebinding: a page of another site whose name resolves to this server
+// sends the name of that site.
+type Hosts struct {
+	Names    []string // DNS names and IP addresses; "*." at the beginning is any subdomain
+	Loopback bool     // only this machine reaches the listener
+	// Pages are open without credentials, so that they need a name in Names, or, if
+	// that is empty, one without a dot.
+	Pages bool
+}
+
+// Serve reports whether a request for host, with a port or without, is meant for the
+// listener. Names of the loopback are accepted on every listener: no other machine
+// can make a browser send them. Beyond the loopback,
+//
+//   - IP addresses are accepted, which no DNS answer can redirect,
+//   - if Names is empty, all DNS names are, since a caller needs credentials; for
+//     Pages only names without a dot, which cannot be registered.
+func (h Hosts) Serve(host string) bool {
+	name, ok := hostname(host)
+	if !ok {
+		return false
+	}
+	addr, err := netip.ParseAddr(name)
+	isAddr := err == nil
+	if isLoopback(name, addr, isAddr) || h.listed(name, addr, isAddr) {
+		return true
+	}
+	switch {
+	case h.Loopback:
+		return false
+	case isAddr:
+		return true
+	case h.Pages:
+		return len(h.Names) == 0 && !strings.Contains(name, ".")
+	default:
+		return len(h.Names) == 0
+	}
+}
+
+func isLoopback(name string, addr netip.Addr, isAddr bool) bool {
+	if isAddr {
+		return addr.Unmap().IsLoopback()
+	}
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") // RFC 6761, section 6.3
+}
+
+func (h Hosts) listed(name string, addr netip.Addr, isAddr bool) bool {
+	for _, listed := range h.Names {
+		listed = strings.ToLower(listed)
+		if suffix, wild := strings.CutPrefix(listed, "*"); wild && strings.HasSuffix(name, suffix) {
+			return true
+		}
+		if other, err := netip.ParseAddr(listed); err == nil && isAddr && other == addr.Unmap() || listed == name {
+			return true
+		}
+	}
+	return false
+}
+
+// hostname returns the name of a Host header in lower case, without port, brackets
+// and final dot.
+func hostname(host string) (string, bool) {
+	name := host
+	if strings.HasPrefix(host, "[") || strings.Count(host, ":") == 1 {
+		var err error
+		if name, _, err = net.SplitHostPort(host); err != nil {
+			if !strings.HasPrefix(host, "[") || !strings.HasSuffix(host, "]") {
+				return "", false
+			}
+			name = host[1 : len(host)-1]
+		}
+	}
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	return name, name != ""
+}
+
+// GateConfig describes which requests a listener serves.
+type GateConfig struct {
+	Hosts Hosts
+	// Writes reports whether a request changes state despite a method that should
+	// not; nil for none.
+	Writes func(*http.Request) bool
+	// Refuse answers a request that is not served.
+	Refuse func(w http.ResponseWriter, r *http.Request, code int, text string)
+
+	Listener string // in log lines and metrics
+	Log      *slog.Logger
+	Clock    clockwork.Clock
+	Metrics  *Refusals
+}
+
+// Refusals counts the requests that gates refuse.
+type Refusals struct{ total *prometheus.CounterVec }
+
+// NewRefusals registers the metric of gates.
+func NewRefusals(metrics prometheus.Registerer) *Refusals {
+	r := &Refusals{prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "countersign_http_refused_total",
+		Help: "Requests refused before any other work, by listener and reason: host (its name is not served, 421) or site (a browser sent it for a page of another site, 403).",
+	}, []string{"listener", "reason"})}
+	metrics.MustRegister(r.total)
+	return r
+}
+
+// gate refuses requests that a browser was tricked into sending.
+type gate struct {
+	cfg   GateConfig
+	sites *http.CrossOriginProtection
+	next  http.Handler
+
+	mu     sync.Mutex
+	logged *minutely
+}
+
+// Gate returns a handler that passes a request to next if its host is served, and if
+// it is not a change of state that a browser sends for a page of another site. It
+// answers 421 and 403 otherwise.
+func Gate(next http.Handler, cfg GateConfig) (http.Handler, error) {
+	g := &gate{cfg: cfg, next: next, sites: http.NewCrossOriginProtection(), logged: newMinutely(cfg.Clock)}
+	for _, name := range cfg.Hosts.Names {
+		if strings.HasPrefix(name, "*") {
+			continue
+		}
+		if addr, err := netip.ParseAddr(name); err == nil && addr.Is6() {
+			name = "[" + name + "]"
+		}
+		// A proxy may replace the Host header that the origin is compared with.
+		for _, scheme := range []string{"https://", "http://"} {
+			if err := g.sites.AddTrustedOrigin(scheme + name); err != nil {
+				return nil, fmt.Errorf("server.names: %w", err)
+			}
+		}
+	}
+	return g, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case !g.served(r):
+		g.cfg.Metrics.total.WithLabelValues(g.cfg.Listener, "host").Inc()
+		g.log(r.Host)
+		g.cfg.Refuse(w, r, http.StatusMisdirectedRequest, "Misdirected Request: the Host header is not a name of this server, see server.names")
+	case g.crossSite(r):
+		g.cfg.Metrics.total.WithLabelValues(g.cfg.Listener, "site").Inc()
+		g.cfg.Refuse(w, r, http.StatusForbidden, "Forbidden: a browser sent this request for a page of another site")
+	default:
+		g.next.ServeHTTP(w, r)
+	}
+}
+
+// served reports whether the host of a request is served. HTTP/1.0 has none, and no
+// browser speaks it.
+func (g *gate) served(r *http.Request) bool {
+	return r.Host == "" && !r.ProtoAtLeast(1, 1) || g.cfg.Hosts.Serve(r.Host)
+}
+
+// crossSite reports whether a request changes state for a page of another site, by
+// Sec-Fetch-Site or, in older browsers, Origin. Other clients send neither.
+func (g *gate) crossSite(r *http.Request) bool {
+	if g.cfg.Writes != nil && g.cfg.Writes(r) {
+		post := *r
+		post.Method = http.MethodPost
+		r = &post
+	}
+	return g.sites.Check(r) != nil
+}
+
+func (g *gate) log(host string) {
+	g.mu.Lock()
+	due := g.logged.due()
+	g.mu.Unlock()
+	if !due {
+		return
+	}
+	const longest = 253 // of a DNS name
+	if len(host) > longest {
+		host = host[:longest]
+	}
+	g.cfg.Log.Warn("requests for a host that is not served; if clients use this name, add it to server.names",
+		"listener", g.cfg.Listener, "host", host)
+}

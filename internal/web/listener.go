@@ -1,0 +1,233 @@
+package web
+
+import (
+	"container/list"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Connections are the metrics of all listeners.
+type Connections struct {
+	open    *prometheus.GaugeVec
+	refused *prometheus.CounterVec
+	closed  *prometheus.CounterVec
+	errors  *prometheus.CounterVec
+}
+
+// NewConnections registers the metrics of listeners.
+func NewConnections(metrics prometheus.Registerer) *Connections {
+	c := &Connections{
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "countersign_connections_open", Help: "Open connections, by listener: api, ops or admin.",
+		}, []string{"listener"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_connections_refused_total",
+			Help: "New connections closed because all others at the limit (all or address) have valid credentials.",
+		}, []string{"listener", "limit"}),
+		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_connections_closed_total",
+			Help: "Connections without valid credentials that were closed, by reason: all or address (the limit that a new connection reached), idle, resets or files (no file descriptor was left).",
+		}, []string{"listener", "reason"}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_accept_errors_total", Help: "Connections that the system could not accept, by listener.",
+		}, []string{"listener"}),
+	}
+	metrics.MustRegister(c.open, c.refused, c.closed, c.errors)
+	return c
+}
+
+// ListenerConfig describes how a listener is limited.
+type ListenerConfig struct {
+	Name    string // api, ops or admin: in log lines and metrics
+	Limits  Limits
+	Trusted Proxies // exempt from the limit for one address
+	Log     *slog.Logger
+	Clock   clockwork.Clock
+	Metrics *Connections
+}
+
+// Reasons to close a connection, besides the names of limits.
+const (
+	limitAll     = "all"
+	limitAddress = "address"
+
+	closedIdle   = "idle"
+	closedResets = "resets"
+	closedFiles  = "files"
+)
+
+// Limit holds a listener to the limits on connections. A connection above a limit
+// takes the place of the connection without valid credentials that has made no
+// progress for the longest time: a client with a key is served while a flood of idle
+// connections holds every place. If all connections have valid credentials, the new
+// one is closed: its client sees that immediately and can use another node.
+func Limit(l net.Listener, cfg ListenerConfig) net.Listener {
+	return &limited{
+		Listener: l, cfg: cfg, full: newMinutely(cfg.Clock), failing: newMinutely(cfg.Clock),
+		all:  &group{limit: limitAll, most: cfg.Limits.Connections},
+		from: map[netip.Prefix]*group{},
+	}
+}
+
+type limited struct {
+	net.Listener
+	cfg ListenerConfig
+
+	mu              sync.Mutex
+	all             *group
+	from            map[netip.Prefix]*group // bounded by all.open; without trusted proxies
+	full, failing   *minutely
+	evicted, turned int // since the last log line
+}
+
+// group is the connections that share a limit.
+type group struct {
+	limit     string
+	most      int // 0 for no limit
+	open      int
+	strangers list.List // of *conn without valid credentials; the longest without progress first
+}
+
+// Accept waits for a connection that is within the limits. It logs other errors than
+// the end of the listener at most once a minute: net/http retries without a word.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				l.fail(err)
+			}
+			return nil, err
+		}
+		if c := l.admit(nc); c != nil {
+			return c, nil
+		}
+		_ = nc.Close() // never used
+	}
+}
+
+// fail records an error of Accept. Without a file descriptor it gives up a connection
+// without valid credentials, so that the next Accept finds one.
+func (l *limited) fail(err error) {
+	l.cfg.Metrics.errors.WithLabelValues(l.cfg.Name).Inc()
+	l.mu.Lock()
+	open := l.all.open
+	var victim *conn
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		victim = l.evict(l.all, closedFiles)
+	}
+	log := l.failing.due()
+	l.mu.Unlock()
+	if victim != nil {
+		_ = victim.Conn.Close() // nothing is read from it again
+	}
+	if log {
+		l.cfg.Log.Error("cannot accept connections; if files are exhausted, raise the limit of open files (LimitNOFILE, ulimit -n)",
+			"listener", l.cfg.Name, "open", open, "error", err)
+	}
+}
+
+// admit returns the limited connection, or nil if it is over a limit.
+func (l *limited) admit(nc net.Conn) *conn {
+	c := &conn{Conn: nc, listener: l, source: l.source(nc)}
+	l.mu.Lock()
+	groups := []*group{l.all}
+	if c.source.IsValid() {
+		// The own address first: a connection closed there leaves room in l.all, too.
+		groups = []*group{l.address(c.source), l.all}
+	}
+	victim, over := l.makeRoom(groups)
+	if over == "" {
+		c.sit(groups)
+		if c.source.IsValid() {
+			l.from[c.source] = groups[0] // the victim may have been the last one there
+		}
+	} else {
+		l.turned++
+		l.cfg.Metrics.refused.WithLabelValues(l.cfg.Name, over).Inc()
+		l.tidy(c.source)
+	}
+	if victim != nil {
+		l.evicted++
+	}
+	l.logFull(victim != nil || over != "")
+	l.mu.Unlock()
+	if victim != nil {
+		_ = victim.Conn.Close() // nothing is read from it again
+	}
+	if over != "" {
+		return nil
+	}
+	return c
+}
+
+// makeRoom finds a place in each group. It returns the connection that gave up its
+// place, if any, or the limit that has none.
+func (l *limited) makeRoom(groups []*group) (victim *conn, over string) {
+	for _, g := range groups {
+		if g.most == 0 || g.open < g.most {
+			continue
+		}
+		// At most one connection goes: its place is free in l.all as well.
+		if victim = l.evict(g, g.limit); victim == nil {
+			return nil, g.limit
+		}
+	}
+	return victim, ""
+}
+
+// evict takes the place of the oldest connection without valid credentials; nil if
+// there is none. The caller closes it.
+func (l *limited) evict(g *group, reason string) *conn {
+	oldest := g.strangers.Front()
+	if oldest == nil {
+		return nil
+	}
+	victim := oldest.Value.(*conn)
+	victim.leave()
+	l.cfg.Metrics.closed.WithLabelValues(l.cfg.Name, reason).Inc()
+	return victim
+}
+
+// logFull writes at most one line a minute, with what happened since the last one.
+func (l *limited) logFull(full bool) {
+	if !full || !l.full.due() {
+		return
+	}
+	l.cfg.Log.Warn("limit of connections reached; the longest idle ones without valid credentials are closed",
+		"listener", l.cfg.Name, "open", l.all.open, "closed", l.evicted, "refused", l.turned)
+	l.evicted, l.turned = 0, 0
+}
+
+// source returns the address that a connection counts for; the zero Prefix if it
+// counts for none.
+func (l *limited) source(nc net.Conn) netip.Prefix {
+	peer, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+	if err != nil || l.cfg.Limits.ConnectionsPerAddress == 0 || l.cfg.Trusted.trusts(peer.Addr()) {
+		return netip.Prefix{}
+	}
+	return subnet(peer.Addr())
+}
+
+func (l *limited) address(source netip.Prefix) *group {
+	g := l.from[source]
+	if g == nil {
+		g = &group{limit: limitAddress, most: l.cfg.Limits.ConnectionsPerAddress}
+		l.from[source] = g
+	}
+	return g
+}
+
+// tidy forgets an address without connections.
+func (l *limited) tidy(source netip.Prefix) {
+	if g := l.from[source]; g != nil && g.open == 0 {
+		delete(l.from, source)
+	}
+}

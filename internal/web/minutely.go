@@ -1,0 +1,25 @@
+package web
+
+import (
+	"time"
+
+	"github.com/jonboulle/clockwork"
+)
+
+// minutely limits a log line to one a minute. Its callers hold a lock.
+type minutely struct {
+	clock clockwork.Clock
+	last  time.Time
+}
+
+func newMinutely(clock clockwork.Clock) *minutely { return &minutely{clock: clock} }
+
+// due reports whether a minute has passed since the last time it returned true.
+func (m *minutely) due() bool {
+	now := m.clock.Now()
+	if !m.last.IsZero() && now.Sub(m.last) < time.Minute {
+		return false
+	}
+	m.last = now
+	return true
+}
