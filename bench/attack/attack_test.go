@@ -11,7 +11,12 @@ import (
 func TestPumping(t *testing.T) {
 	t.Parallel()
 	const requests, percent, most = 10_000, 3, 60
-	got, err := measure(t.Context(), "", "pumping", percent)
+	dir := t.TempDir()
+	program, err := build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := measure(t.Context(), program, dir, "pumping", percent)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,15 @@
-// Command attack plays what abusers do against a running server, twice: with its guard
-// off, and with the guard that it has by default. It prints what got through, and what
-// that cost: counted by the SMSC that the messages leave through, not by the server.
+// Command attack plays what abusers do against a running server. Attacks with an
+// account run twice: with its guard off, and with the guard that it has by default. It
+// prints what got through, and what that cost: counted by the SMSC that the messages
+// leave through, not by the server. Attacks on the listener need no account: it prints
+// how many new clients were served meanwhile, and the memory of the server.
 //
-// The server is the program itself ("countersign serve"), with a database of its own
-// in a temporary directory; nothing leaves the loopback. It takes some two minutes.
+// The server is the program itself ("countersign serve" and "countersign demo"), with a
+// database of its own in a temporary directory; nothing leaves the loopback. It takes
+// some four minutes. With -program an older release is attacked.
 //
 //	go run ./bench/attack
+//	go run ./bench/attack -only 'rapid reset'
 package main
 
 import (
@@ -23,11 +27,19 @@ import (
 func main() {
 	program := flag.String("program", "", "the program to attack; built from the source if empty")
 	scale := flag.Int("scale", 100, "how much of each attack, in percent")
-	only := flag.String("only", "", "the one attack to play: pumping, guessing, flooding, stuffing, sequence or mix")
+	only := flag.String("only", "", "the one attack to play, by its name in the tables")
+	peers := flag.Int("peers", 0, "play only the peers of -only, so many of them, until standard input ends")
+	target := flag.String("target", "", "the address that they attack: of the loopback")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	if err := run(ctx, *program, *only, *scale, os.Stdout); err != nil {
+	var err error
+	if *peers > 0 {
+		err = assail(ctx, *only, *peers, *target, os.Stdin, os.Stdout)
+	} else {
+		err = run(ctx, *program, *only, *scale, os.Stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "attack:", err)
 		os.Exit(1)
 	}
@@ -35,28 +47,65 @@ func main() {
 
 // run measures and prints.
 func run(ctx context.Context, program, only string, scale int, out io.Writer) error {
-	results, err := measure(ctx, program, only, scale)
+	dir, err := os.MkdirTemp("", "countersign-attack")
 	if err != nil {
 		return err
 	}
-	return print(out, results)
-}
-
-// measure plays the attacks with the guard off, and then on.
-func measure(ctx context.Context, program, only string, scale int) (results [2][]result, err error) {
-	dir, err := os.MkdirTemp("", "countersign-attack")
-	if err != nil {
-		return results, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer os.RemoveAll(dir)
 	if program == "" {
-		program = filepath.Join(dir, "countersign")
-		build := exec.CommandContext(ctx, "go", "build", "-o", program, "countersign/cmd/countersign")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			return results, fmt.Errorf("build: %w", err)
+		if program, err = build(ctx, dir); err != nil {
+			return err
 		}
 	}
+	results, err := measure(ctx, program, dir, only, scale)
+	if err != nil {
+		return err
+	}
+	outcomes, err := endure(ctx, program, only, scale)
+	if err != nil {
+		return err
+	}
+	if len(results[0]) == 0 && len(outcomes) == 0 {
+		return fmt.Errorf("there is no attack %q", only)
+	}
+	if len(results[0]) > 0 {
+		err = print(out, results)
+	}
+	if len(outcomes) > 0 {
+		err = errors.Join(err, printSieges(out, outcomes))
+	}
+	return err
+}
+
+// build builds the program from the source.
+func build(ctx context.Context, dir string) (program string, err error) {
+	program = filepath.Join(dir, "countersign")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, "countersign/cmd/countersign")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("build: %w", err)
+	}
+	return program, nil
+}
+
+// endure plays the attacks on the listener, for 20 seconds each at full scale.
+func endure(ctx context.Context, program, only string, scale int) (outcomes []outcome, err error) {
+	for _, a := range sieges() {
+		if only != "" && a.name != only {
+			continue
+		}
+		a.peers = max(a.peers*scale/100, 1)
+		o, err := withstand(ctx, program, a, 20*time.Second*time.Duration(scale)/100)
+		if err != nil {
+			return outcomes, fmt.Errorf("%s: %w", a.name, err)
+		}
+		outcomes = append(outcomes, o)
+	}
+	return outcomes, nil
+}
+
+// measure plays the attacks with an account, with the guard off, and then on.
+func measure(ctx context.Context, program, dir, only string, scale int) (results [2][]result, err error) {
 	for guard := range results {
 		t, err := newTarget(ctx, program, filepath.Join(dir, fmt.Sprint(guard)), guard == 1)
 		if err != nil {
@@ -77,9 +126,6 @@ func measure(ctx context.Context, program, only string, scale int) (results [2][
 		if err := t.stop(); err != nil {
 			return results, err
 		}
-	}
-	if len(results[0]) == 0 {
-		return results, fmt.Errorf("there is no attack %q", only)
 	}
 	return results, nil
 }

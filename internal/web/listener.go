@@ -63,11 +63,17 @@ const (
 	closedFiles  = "files"
 )
 
+// heavyShare is the part of all places, as a divisor, from which on the connections
+// without valid credentials of one address go first.
+const heavyShare = 8
+
 // Limit holds a listener to the limits on connections. A connection above a limit
 // takes the place of the connection without valid credentials that has made no
 // progress for the longest time: a client with a key is served while a flood of idle
-// connections holds every place. If all connections have valid credentials, the new
-// one is closed: its client sees that immediately and can use another node.
+// connections holds every place. An address that has an eighth of all places loses
+// its own first, so that its new connections evict no other address. If all
+// connections have valid credentials, the new one is closed: its client sees that
+// immediately and can use another node.
 func Limit(l net.Listener, cfg ListenerConfig) net.Listener {
 	return &limited{
 		Listener: l, cfg: cfg, full: newMinutely(cfg.Clock), failing: newMinutely(cfg.Clock),
@@ -83,6 +89,7 @@ type limited struct {
 	mu              sync.Mutex
 	all             *group
 	from            map[netip.Prefix]*group // bounded by all.open; without trusted proxies
+	heaviest        *group                  // of an address; approximately the one with most strangers
 	full, failing   *minutely
 	evicted, turned int // since the last log line
 }
@@ -148,6 +155,9 @@ func (l *limited) admit(nc net.Conn) *conn {
 		c.sit(groups)
 		if c.source.IsValid() {
 			l.from[c.source] = groups[0] // the victim may have been the last one there
+			if l.heaviest == nil || groups[0].strangers.Len() >= l.heaviest.strangers.Len() {
+				l.heaviest = groups[0]
+			}
 		}
 	} else {
 		l.turned++
@@ -176,7 +186,11 @@ func (l *limited) makeRoom(groups []*group) (victim *conn, over string) {
 			continue
 		}
 		// At most one connection goes: its place is free in l.all as well.
-		if victim = l.evict(g, g.limit); victim == nil {
+		from := g
+		if h := l.heaviest; g == l.all && h != nil && h.strangers.Len() > max(l.all.most/heavyShare, 1) {
+			from = h
+		}
+		if victim = l.evict(from, g.limit); victim == nil {
 			return nil, g.limit
 		}
 	}
@@ -210,7 +224,7 @@ func (l *limited) logFull(full bool) {
 // counts for none.
 func (l *limited) source(nc net.Conn) netip.Prefix {
 	peer, err := netip.ParseAddrPort(nc.RemoteAddr().String())
-	if err != nil || l.cfg.Limits.ConnectionsPerAddress == 0 || l.cfg.Trusted.trusts(peer.Addr()) {
+	if err != nil || l.cfg.Trusted.trusts(peer.Addr()) {
 		return netip.Prefix{}
 	}
 	return subnet(peer.Addr())

@@ -188,6 +188,11 @@ func TestFullListener(t *testing.T) {
 			play:       func(_ map[string]*peer, connect func(...string)) { connect("a", "b", "c") },
 			closed:     "ab", metrics: `countersign_connections_closed_total{listener="api",reason="address"} 2`,
 		},
+		"an address with many connections loses its own": {
+			from:   map[string]string{"a": "192.0.2.9:1"},
+			play:   func(_ map[string]*peer, connect func(...string)) { connect("a", "b", "c", "d", "e", "f") },
+			closed: "bcd",
+		},
 		"trusted proxies have no limit for one address": {
 			perAddress: 1,
 			from:       map[string]string{"a": "10.0.0.1:1", "b": "10.0.0.1:2", "c": "10.0.0.1:3"},
