@@ -34,7 +34,7 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	var err error
-	if *peers > 0 {
+	if *target != "" {
 		err = assail(ctx, *only, *peers, *target, os.Stdin, os.Stdout)
 	} else {
 		err = run(ctx, *program, *only, *scale, os.Stdout)
@@ -94,7 +94,7 @@ func endure(ctx context.Context, program, only string, scale int) (outcomes []ou
 		if only != "" && a.name != only {
 			continue
 		}
-		a.peers = max(a.peers*scale/100, 1)
+		a.peers = a.peers * scale / 100
 		o, err := withstand(ctx, program, a, 20*time.Second*time.Duration(scale)/100)
 		if err != nil {
 			return outcomes, fmt.Errorf("%s: %w", a.name, err)

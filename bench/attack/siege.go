@@ -39,6 +39,8 @@ type siege struct {
 
 func sieges() []siege {
 	return []siege{
+		{name: "nothing", peers: 0},
+		{name: "nothing, over TLS", secure: true, peers: 0},
 		{name: "idle connections", peers: 10_000, assault: drip("", "")},
 		{name: "half headers", peers: 10_000, assault: drip("POST /verify/json HTTP/1.1\r\nHost: localhost\r\n", "A: b\r\n")},
 		{name: "half bodies", peers: 10_000, assault: drip("POST /verify/json HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", "a")},

@@ -178,6 +178,26 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	}
 }
 
+// admit finds the account of a call. A reset HTTP/2 stream ends it.
+func (a *API) admit(ctx context.Context, r *http.Request, proof engine.Proof) (verify.Account, error) {
+	done, ok := web.Turn(r)
+	defer done()
+	if !ok {
+		return verify.Account{}, errReset
+	}
+	if r.ProtoAtLeast(2, 0) {
+		ctx = r.Context() // a lookup for a reset stream would keep others from the database
+	}
+	account, err := a.cfg.Engine.Admit(ctx, proof)
+	switch {
+	case err == nil:
+		web.Authenticated(r.Context())
+	case web.Reset(r):
+		err = errReset
+	}
+	return account, err
+}
+
 // errReset ends a request that its client has given up before it was authenticated.
 var errReset = errors.New("stream was reset")
 
@@ -189,18 +209,14 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 		return nil, err
 	}
 	c.params = params
-	if web.Reset(r) {
-		return nil, errReset
-	}
 	proof, err := c.readProof(r)
 	if err != nil {
 		return nil, err
 	}
-	if c.account, err = a.cfg.Engine.Admit(ctx, proof); err != nil {
+	if c.account, err = a.admit(ctx, r, proof); err != nil {
 		return nil, err
 	}
 	c.params.normalizeNumbers(numbers)
-	web.Authenticated(r.Context())
 	return c.endpoint.serve(ctx, c)
 }
 

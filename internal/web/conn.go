@@ -24,6 +24,8 @@ type conn struct {
 
 	authenticated atomic.Bool // a request had valid credentials
 	resets        atomic.Int32
+	turn          chan struct{} // holds an element while credentials are checked
+	known         chan struct{} // closed with authenticated
 
 	// The rest is guarded by listener.mu.
 	seats   []seat // none once it is evicted or closed
@@ -159,15 +161,36 @@ func Authenticated(ctx context.Context) {
 	if c == nil || c.authenticated.Swap(true) {
 		return
 	}
+	close(c.known)
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
 	c.leaveStrangers()
 }
 
+// Turn waits until the credentials of an HTTP/2 request may be checked: one request at
+// a time on each connection, until one had valid credentials. The other streams of a
+// client that resets them thus end here, and do not keep the database from others.
+// The caller calls done after the check. ok is false if the stream is reset. Trusted
+// proxies, whose connections carry the requests of many, need not wait.
+func Turn(r *http.Request) (done func(), ok bool) {
+	c := connOf(r.Context())
+	if c == nil || r.ProtoMajor < 2 || !c.source.IsValid() || c.authenticated.Load() {
+		return func() {}, !Reset(r)
+	}
+	select {
+	case c.turn <- struct{}{}:
+		return func() { <-c.turn }, !Reset(r)
+	case <-c.known:
+		return func() {}, !Reset(r)
+	case <-r.Context().Done():
+		return func() {}, false
+	}
+}
+
 // streamReset counts a request that its client has reset, and closes a connection
-// without valid credentials that has too many.
+// without valid credentials that has too many, unless it is of a trusted proxy.
 func (c *conn) streamReset() {
-	if c == nil || c.authenticated.Load() || c.resets.Add(1) != maxResets {
+	if c == nil || !c.source.IsValid() || c.authenticated.Load() || c.resets.Add(1) != maxResets {
 		return
 	}
 	c.listener.cfg.Metrics.closed.WithLabelValues(c.listener.cfg.Name, closedResets).Inc()

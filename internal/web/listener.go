@@ -143,7 +143,7 @@ func (l *limited) fail(err error) {
 
 // admit returns the limited connection, or nil if it is over a limit.
 func (l *limited) admit(nc net.Conn) *conn {
-	c := &conn{Conn: nc, listener: l, source: l.source(nc)}
+	c := &conn{Conn: nc, listener: l, source: l.source(nc), turn: make(chan struct{}, 1), known: make(chan struct{})}
 	l.mu.Lock()
 	groups := []*group{l.all}
 	if c.source.IsValid() {
