@@ -46,12 +46,12 @@ func main() {
 }
 
 // run measures and prints.
-func run(ctx context.Context, program, only string, scale int, out io.Writer) error {
+func run(ctx context.Context, program, only string, scale int, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "countersign-attack")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if program == "" {
 		if program, err = build(ctx, dir); err != nil {
 			return err

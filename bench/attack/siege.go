@@ -23,17 +23,15 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"countersign/internal/server"
 )
 
 // siege is an attack on the listener by peers without credentials.
 type siege struct {
 	name   string
 	secure bool // the server speaks TLS
-	files  int  // limit of open files of the server; 0 for that of this process
+	files  int  // limit of open files of the server; 0 for the limit of this process
 	peers  int
-	// assault is what one peer does on a connection until it ends.
+	// assault plays one peer on a connection, until the connection ends.
 	assault func(ctx context.Context, conn net.Conn, streams *atomic.Int64)
 }
 
@@ -70,15 +68,15 @@ func drip(first, part string) func(context.Context, net.Conn, *atomic.Int64) {
 			}
 			break
 		}
-		conn.Close()
+		_ = conn.Close() // ends the reader
 		<-ended
 	}
 }
 
-// rapidReset opens streams and resets each at once (CVE-2023-44487).
-func rapidReset(_ context.Context, raw net.Conn, streams *atomic.Int64) {
+// rapidReset opens streams and resets each immediately (CVE-2023-44487).
+func rapidReset(ctx context.Context, raw net.Conn, streams *atomic.Int64) {
 	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // its own server
-	if conn.Handshake() != nil {
+	if conn.HandshakeContext(ctx) != nil {
 		return
 	}
 	go func() { _, _ = io.Copy(io.Discard, conn) }() // ends with the connection
@@ -185,9 +183,9 @@ func (s *stronghold) peakMemory() (int, error) {
 // outcome is the result of a siege.
 type outcome struct {
 	siege                string
-	clients, served      int // new clients with a key, and those that had an answer within a second
+	clients, served      int // new clients with a key, and how many of them had an answer within a second
 	p50, p99             float64
-	probes, ready        int // of /readyz
+	probes, ready        int // requests for /readyz, and how many of them were answered
 	connections, streams int64
 	memory               int // MB
 	logged               int64
@@ -201,8 +199,9 @@ func withstand(ctx context.Context, program string, a siege, length time.Duratio
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	_, address, _ := strings.Cut(s.url, "://")
-	// The peers are other machines in truth: they get what the server leaves of this one.
-	peers := exec.CommandContext(ctx, "nice", "-n", "19", os.Args[0], "-peers", strconv.Itoa(a.peers), "-only", a.name, "-target", address)
+	// Real peers are other machines. Here they have the lowest priority, so that they
+	// leave the processor to the server.
+	peers := exec.CommandContext(ctx, "nice", "-n", "19", os.Args[0], "-peers", strconv.Itoa(a.peers), "-only", a.name, "-target", address) //nolint:gosec // itself
 	peers.Stderr = os.Stderr
 	var counts strings.Builder
 	peers.Stdout = &counts
@@ -213,7 +212,7 @@ func withstand(ctx context.Context, program string, a siege, length time.Duratio
 	if err := peers.Start(); err != nil {
 		return o, err
 	}
-	pause(ctx, 5*time.Second) // until all peers are there
+	pause(ctx, 5*time.Second) // peers connect
 	o.siege = a.name
 	s.measure(ctx, length, &o)
 	o.logged = s.logged.Load()
@@ -258,10 +257,10 @@ func (a siege) attack(ctx context.Context, target string, connections, streams *
 			continue
 		}
 		connections.Add(1)
-		end := context.AfterFunc(ctx, func() { conn.Close() })
+		end := context.AfterFunc(ctx, func() { _ = conn.Close() })
 		a.assault(ctx, conn, streams)
 		end()
-		conn.Close()
+		_ = conn.Close() // by either side, or by both
 	}
 }
 
@@ -273,7 +272,7 @@ func (s *stronghold) measure(ctx context.Context, length time.Duration, o *outco
 	for i := range int(length / (50 * time.Millisecond)) {
 		all.Go(func() {
 			form := url.Values{
-				"api_key": {server.DemoAccount}, "api_secret": {server.DemoSecret}, "brand": {"Acme"}, "number": {fmt.Sprintf("4474%08d", rand.IntN(1e8))},
+				"api_key": {"demo0001"}, "api_secret": {"demosecret0001"}, "brand": {"Acme"}, "number": {fmt.Sprintf("4474%08d", rand.IntN(1e8))},
 			}
 			began := time.Now()
 			ok := s.ask(ctx, s.url+"/verify/json", form)

@@ -39,14 +39,14 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
-	gated, err := s.gate(guard, adminListener)
+	gated, err := s.gate(guard, adminListener())
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	handler := web.Access{
 		Log: s.log, Clock: s.opts.Clock, Metrics: reg, NotFound: http.HandlerFunc(adminapi.NotFound),
 	}.Wrap(gated)
-	if s.admin, err = s.listen(ctx, adminListener, handler, s.operatorLimits()); err != nil {
+	if s.admin, err = s.listen(ctx, adminListener(), handler, s.operatorLimits()); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	s.admin.server.WriteTimeout = adminWrite

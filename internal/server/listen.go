@@ -34,28 +34,34 @@ type part struct {
 	refuse  func(w http.ResponseWriter, r *http.Request, code int, text string)
 }
 
-var (
-	apiListener = part{
+func apiListener() part {
+	return part{
 		name: "api", address: func(c config.Config) string { return c.Listen },
 		writes: apiv1.ChangesState, refuse: apiv1.Refuse,
 	}
-	pagesListener = part{
+}
+
+// pagesListener is the part of the API's listener that browsers use.
+func pagesListener() part {
+	return part{
 		name: "pages", address: func(c config.Config) string { return c.Listen },
 		pages: true, refuse: web.RefuseText,
 	}
-	opsListener = part{
-		name: "ops", address: func(c config.Config) string { return c.OpsListen }, refuse: web.RefuseText,
-	}
-	adminListener = part{
-		name: "admin", address: func(c config.Config) string { return c.Admin.Listen }, refuse: adminapi.Refuse,
-	}
-)
+}
+
+func opsListener() part {
+	return part{name: "ops", address: func(c config.Config) string { return c.OpsListen }, refuse: web.RefuseText}
+}
+
+func adminListener() part {
+	return part{name: "admin", address: func(c config.Config) string { return c.Admin.Listen }, refuse: adminapi.Refuse}
+}
 
 // gate protects a part from requests that browsers were tricked into sending.
 func (s *Server) gate(next http.Handler, p part) (http.Handler, error) {
 	cfg := s.opts.Config
 	names := cfg.Server.Names
-	if u, err := url.Parse(cfg.Admin.URL); err == nil && u.Hostname() != "" && len(names) > 0 && p.name == adminListener.name {
+	if u, err := url.Parse(cfg.Admin.URL); err == nil && u.Hostname() != "" && len(names) > 0 && p.name == adminListener().name {
 		names = append([]string{u.Hostname()}, names...)
 	}
 	return web.Gate(next, web.GateConfig{
@@ -71,7 +77,7 @@ func (s *Server) listenAPI(ctx context.Context, handler http.Handler) (err error
 	if limits.Connections, err = s.affordable(); err != nil {
 		return err
 	}
-	if s.api, err = s.listen(ctx, apiListener, handler, limits); err != nil {
+	if s.api, err = s.listen(ctx, apiListener(), handler, limits); err != nil {
 		return err
 	}
 	s.url = "http://" + s.api.Addr().String()
@@ -89,11 +95,11 @@ func (s *Server) listenOps(ctx context.Context, reg prometheus.Gatherer) error {
 	if s.opts.Config.OpsListen == "" {
 		return nil
 	}
-	handler, err := s.gate(web.Ops(reg, s.ready, func() any { return s.status() }), opsListener)
+	handler, err := s.gate(web.Ops(reg, s.ready, func() any { return s.status() }), opsListener())
 	if err != nil {
 		return err
 	}
-	if s.ops, err = s.listen(ctx, opsListener, handler, s.operatorLimits()); err != nil {
+	if s.ops, err = s.listen(ctx, opsListener(), handler, s.operatorLimits()); err != nil {
 		return err
 	}
 	s.opsURL = "http://" + s.ops.Addr().String()
@@ -125,7 +131,7 @@ func webLimits(l config.Limits) web.Limits {
 	}
 }
 
-// operatorLimits are those of the operations and admin listeners.
+// operatorLimits returns the limits of the operations and admin listeners.
 func (s *Server) operatorLimits() web.Limits {
 	limits := webLimits(s.opts.Config.Limits)
 	limits.Connections, limits.ConnectionsPerAddress = operatorConnections, 0

@@ -202,7 +202,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		pages, err := s.gate(console.Handler(console.Config{
 			Inbox: s.db, Speaker: wavSpeaker{s.speaker}, Watcher: phones[0], Log: s.log, Draining: s.drain.Begun(),
 			Delivered: s.engine.Delivered,
-		}), pagesListener)
+		}), pagesListener())
 		if err != nil {
 			return nil, err
 		}
@@ -210,7 +210,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		mux.Handle("/phone/", pages)
 		mux.Handle("GET /{$}", http.RedirectHandler("/phone", http.StatusSeeOther))
 	}
-	gated, err := s.gate(mux, apiListener)
+	gated, err := s.gate(mux, apiListener())
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (c *conn) sit(groups []*group) {
 	c.wait()
 }
 
-// leave gives the places up. It is idempotent. The caller holds listener.mu.
+// leave frees the places. It is idempotent. The caller holds listener.mu.
 func (c *conn) leave() {
 	if c.seats == nil {
 		return
@@ -102,7 +102,7 @@ func (c *conn) expire() {
 	}
 	l.mu.Unlock()
 	if expired {
-		_ = c.Conn.Close() // nothing is read from it again
+		_ = c.Conn.Close() // an error changes nothing
 	}
 }
 
@@ -170,8 +170,8 @@ func Authenticated(ctx context.Context) {
 // Turn waits until the credentials of an HTTP/2 request may be checked: one request at
 // a time on each connection, until one had valid credentials. The other streams of a
 // client that resets them thus end here, and do not keep the database from others.
-// The caller calls done after the check. ok is false if the stream is reset. Trusted
-// proxies, whose connections carry the requests of many, need not wait.
+// The caller calls done after the check. ok is false if the stream is reset. Connections of
+// trusted proxies carry the requests of many clients and need not wait.
 func Turn(r *http.Request) (done func(), ok bool) {
 	c := connOf(r.Context())
 	if c == nil || r.ProtoMajor < 2 || !c.source.IsValid() || c.authenticated.Load() {
@@ -197,7 +197,7 @@ func (c *conn) streamReset() {
 	_ = c.Close() // net/http notices, and ends the other streams
 }
 
-// Close closes the connection, and gives its place back.
+// Close closes the connection and frees its place.
 func (c *conn) Close() error {
 	c.listener.mu.Lock()
 	c.leave()

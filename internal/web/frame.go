@@ -32,12 +32,11 @@ func Reset(r *http.Request) bool {
 	return r.ProtoMajor >= 2 && r.Context().Err() != nil
 }
 
-// ambiguous reports whether another program may see a different end of the request,
-// so that its connection must close after the answer (RFC 9112, section 6.1): a
-// chunked body, which may have come with a Content-Length, or a body of HTTP/1.0,
-// which may have come with a Transfer-Encoding. net/http removes the second header,
-// so that it can no longer be seen here. Clients that send a chunked body without a
-// Content-Length pay with a new connection.
+// ambiguous reports whether a request may have had both Content-Length and
+// Transfer-Encoding. Another program may see a different end of it, so its connection
+// must close after the answer (RFC 9112, section 6.1). net/http removes the header that
+// it does not use. Any chunked body and any body of HTTP/1.0 is therefore ambiguous:
+// clients that send chunks without a Content-Length pay with a new connection.
 func ambiguous(r *http.Request) bool {
 	return len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) && r.ContentLength != 0
 }

@@ -91,7 +91,7 @@ func TestReset(t *testing.T) {
 		play := func(first string, resets int) (closed bool) {
 			raw, gone := l.connect("192.0.2.1:1")
 			defer raw.Close()
-			conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // the certificate is not the point
+			conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 			if err := conn.Handshake(); err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +156,7 @@ func TestStreams(t *testing.T) {
 	l := newPipes()
 	done := make(chan error, 1)
 	go func() { done <- web.Serve(t.Context(), server, l, time.Second) }()
-	conn := tls.Client(l.dial("192.0.2.1:1"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // the certificate is not the point
+	conn := tls.Client(l.dial("192.0.2.1:1"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	go func() { _, _ = io.WriteString(conn, preface) }()
 	header := make([]byte, 9)
 	if _, err := io.ReadFull(conn, header); err != nil || header[3] != 4 {

@@ -13,9 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Hosts are the names under which a listener serves. Checking the Host header
-// prevents DNS rebinding: a page of another site whose name resolves to this server
-// sends the name of that site.
+// Hosts are the names that a listener serves. Checking the Host header prevents DNS
+// rebinding: if the name of another site resolves to this server, the pages of that
+// site still send its name.
 type Hosts struct {
 	Names    []string // DNS names and IP addresses; "*." at the beginning is any subdomain
 	Loopback bool     // only this machine reaches the listener
@@ -165,8 +165,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// served reports whether the host of a request is served. HTTP/1.0 has none, and no
-// browser speaks it.
+// served reports whether the host of a request is served. HTTP/1.0 need not have one,
+// and no browser uses it.
 func (g *gate) served(r *http.Request) bool {
 	return r.Host == "" && !r.ProtoAtLeast(1, 1) || g.cfg.Hosts.Serve(r.Host)
 }
@@ -189,7 +189,7 @@ func (g *gate) log(host string) {
 	if !due {
 		return
 	}
-	const longest = 253 // of a DNS name
+	const longest = 253 // octets in a DNS name
 	if len(host) > longest {
 		host = host[:longest]
 	}

@@ -67,13 +67,12 @@ const (
 // without valid credentials of one address go first.
 const heavyShare = 8
 
-// Limit holds a listener to the limits on connections. A connection above a limit
-// takes the place of the connection without valid credentials that has made no
-// progress for the longest time: a client with a key is served while a flood of idle
-// connections holds every place. An address that has an eighth of all places loses
-// its own first, so that its new connections evict no other address. If all
-// connections have valid credentials, the new one is closed: its client sees that
-// immediately and can use another node.
+// Limit returns a listener with limits on connections. A connection above a limit
+// replaces the connection without valid credentials that has made no progress for the
+// longest time. Clients with a key are thus served during a flood of idle connections.
+// An address with more than an eighth of all places loses its own connections first.
+// If all connections have valid credentials, the new one is closed, so that its client
+// can use another node.
 func Limit(l net.Listener, cfg ListenerConfig) net.Listener {
 	return &limited{
 		Listener: l, cfg: cfg, full: newMinutely(cfg.Clock), failing: newMinutely(cfg.Clock),
@@ -89,7 +88,7 @@ type limited struct {
 	mu              sync.Mutex
 	all             *group
 	from            map[netip.Prefix]*group // bounded by all.open; without trusted proxies
-	heaviest        *group                  // of an address; approximately the one with most strangers
+	heaviest        *group                  // the address with most strangers, approximately
 	full, failing   *minutely
 	evicted, turned int // since the last log line
 }
@@ -99,7 +98,7 @@ type group struct {
 	limit     string
 	most      int // 0 for no limit
 	open      int
-	strangers list.List // of *conn without valid credentials; the longest without progress first
+	strangers list.List // *conn without valid credentials, the longest without progress first
 }
 
 // Accept waits for a connection that is within the limits. It logs other errors than
@@ -120,7 +119,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// fail records an error of Accept. Without a file descriptor it gives up a connection
+// fail records an error of Accept. If no file descriptor is left, it closes a connection
 // without valid credentials, so that the next Accept finds one.
 func (l *limited) fail(err error) {
 	l.cfg.Metrics.errors.WithLabelValues(l.cfg.Name).Inc()
@@ -133,7 +132,7 @@ func (l *limited) fail(err error) {
 	log := l.failing.due()
 	l.mu.Unlock()
 	if victim != nil {
-		_ = victim.Conn.Close() // nothing is read from it again
+		_ = victim.Conn.Close() // an error changes nothing
 	}
 	if log {
 		l.cfg.Log.Error("cannot accept connections; if files are exhausted, raise the limit of open files (LimitNOFILE, ulimit -n)",
@@ -147,7 +146,7 @@ func (l *limited) admit(nc net.Conn) *conn {
 	l.mu.Lock()
 	groups := []*group{l.all}
 	if c.source.IsValid() {
-		// The own address first: a connection closed there leaves room in l.all, too.
+		// The own address first: a connection closed there also leaves room in l.all.
 		groups = []*group{l.address(c.source), l.all}
 	}
 	victim, over := l.makeRoom(groups)
@@ -170,7 +169,7 @@ func (l *limited) admit(nc net.Conn) *conn {
 	l.logFull(victim != nil || over != "")
 	l.mu.Unlock()
 	if victim != nil {
-		_ = victim.Conn.Close() // nothing is read from it again
+		_ = victim.Conn.Close() // an error changes nothing
 	}
 	if over != "" {
 		return nil
@@ -179,13 +178,13 @@ func (l *limited) admit(nc net.Conn) *conn {
 }
 
 // makeRoom finds a place in each group. It returns the connection that gave up its
-// place, if any, or the limit that has none.
+// place, if any, or the limit without room.
 func (l *limited) makeRoom(groups []*group) (victim *conn, over string) {
 	for _, g := range groups {
 		if g.most == 0 || g.open < g.most {
 			continue
 		}
-		// At most one connection goes: its place is free in l.all as well.
+		// At most one connection is closed: its place in l.all becomes free as well.
 		from := g
 		if h := l.heaviest; g == l.all && h != nil && h.strangers.Len() > max(l.all.most/heavyShare, 1) {
 			from = h

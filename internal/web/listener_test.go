@@ -321,7 +321,7 @@ func TestUnauthenticatedIdle(t *testing.T) {
 				conn, gone := g.connect("192.0.2.1:1")
 				began := time.Now()
 				if tt.over != nil {
-					client := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: tt.over}) //nolint:gosec // the certificate is not the point
+					client := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: tt.over})
 					if err := client.Handshake(); err != nil {
 						t.Fatal(err)
 					}
