@@ -250,8 +250,10 @@ func assail(ctx context.Context, name string, peers int, target string, stdin io
 
 // attack holds one connection after the other.
 func (a siege) attack(ctx context.Context, target string, connections, streams *atomic.Int64) {
+	// All peers have one address, which is not that of the clients.
+	from := &net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	for ctx.Err() == nil {
-		conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", target)
+		conn, err := from.DialContext(ctx, "tcp", target)
 		if err != nil {
 			pause(ctx, time.Second/10)
 			continue

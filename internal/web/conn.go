@@ -13,7 +13,7 @@ import (
 
 // maxResets is the number of HTTP/2 streams that a connection without valid
 // credentials may reset.
-const maxResets = 100
+const maxResets = 20
 
 // conn is a connection of a limited listener. It holds a place in each of its
 // groups until it is closed or evicted.

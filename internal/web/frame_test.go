@@ -62,7 +62,7 @@ func certificate(t *testing.T) tls.Certificate {
 }
 
 // TestReset: requests whose stream is reset are not served if they have not begun,
-// and a connection without valid credentials may reset a hundred.
+// and a connection without valid credentials may reset twenty.
 func TestReset(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestReset(t *testing.T) {
 			first  string
 			resets int
 			closed bool
-		}{{"/wait", 99, false}, {"/wait", 100, true}, {"/login", 300, false}} {
+		}{{"/wait", 19, false}, {"/wait", 20, true}, {"/login", 300, false}} {
 			if closed := play(tt.first, tt.resets); closed != tt.closed {
 				t.Errorf("%s, %d resets: closed %v", tt.first, tt.resets, closed)
 			}
