@@ -105,7 +105,7 @@ func house() []room {
 		{path: "internal/web", never: []string{sql}},
 		{
 			path:  "internal/apiv1",
-			ours:  []string{"verify", "phone", "message", "store", "velocity", "template", "engine", "web"},
+			ours:  []string{"verify", "digits", "phone", "message", "store", "velocity", "template", "engine", "web"},
 			never: []string{sql},
 		},
 		{

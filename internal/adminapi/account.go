@@ -15,6 +15,7 @@ import (
 	"countersign/internal/signature"
 	"countersign/internal/store"
 	"countersign/internal/verify"
+	"countersign/internal/web"
 )
 
 func accountRoutes() []route {
@@ -168,6 +169,7 @@ func (c *call) setAccount() error {
 	if err != nil {
 		return err
 	}
+	body = web.TrimBOM(body)
 	var given map[string]json.RawMessage
 	c.r.Body = io.NopCloser(bytes.NewReader(body))
 	if err := c.read(&given); err != nil {

@@ -2,6 +2,8 @@ package adminapi_test
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -115,5 +117,22 @@ func TestApprovedNumbers(t *testing.T) {
 	o.ok("GET", "/accounts/trial123/approved-numbers", nil, &got)
 	if !reflect.DeepEqual(got.Numbers, []string{"447700900001"}) {
 		t.Errorf("approved %v", got.Numbers)
+	}
+}
+
+// A byte-order mark before the body is ignored, also where the body is read twice.
+func TestSettingsWithByteOrderMark(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, o.AdminURL()+"/admin/v1/accounts/demo0001",
+		strings.NewReader("\ufeff"+`{"name":"Acme Ltd"}`))
+	must(t, err)
+	req.Header.Set("Authorization", "Bearer "+o.Token)
+	req.Header.Set("Content-Type", "application/json; utf-8")
+	resp, err := http.DefaultClient.Do(req)
+	must(t, err)
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK || !strings.Contains(string(body), `"Acme Ltd"`) {
+		t.Errorf("%s %s", resp.Status, body)
 	}
 }

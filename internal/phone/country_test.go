@@ -32,6 +32,13 @@ func TestCountryIsEnforced(t *testing.T) {
 		{"01112025550188", "US", "12025550188"},
 		{"0111447700900001", "AU", ""},
 		{"001161412345678", "AU", "61412345678"},
+		{"0061412345678", "AU", "61412345678"},
+		{"00 852 6782 0230", "HK", "85267820230"},
+		{"005511961234567", "BR", "5511961234567"},
+		{"00573211234567", "CO", "573211234567"},
+		{"0085512345678", "KH", "85512345678"},
+		{"006581234567", "SG", "6581234567"},
+		{"0012025550188", "US", "12025550188"},
 		{"+33612345678", "GB", "33612345678"},
 		{"1 55 17078160", "MX", "525517078160"},
 		{"14165551234", "US", "14165551234"}, // Canada shares the plan
@@ -101,9 +108,9 @@ func TestCountryWithoutPlan(t *testing.T) {
 				t.Errorf("Parse(%q, %q) = %+v, %v", number, country, got, err)
 			}
 		}
-		// 6592345678 and 4795551234 look like US numbers; +65 and +47 would reach
-		// Singapore and Norway.
-		for _, number := range []string{"07700900001", "7700900001", "2025550188", "6592345678", "4795551234", "12345", "00447700900001"} {
+		// 6592345678 and 3545551234 look like US numbers; +65 and +354 would reach
+		// Singapore and Iceland.
+		for _, number := range []string{"07700900001", "7700900001", "2025550188", "6592345678", "3545551234", "12345", "00447700900001"} {
 			if got, err := phone.Parse(number, country); !errors.Is(err, phone.ErrCountry) {
 				t.Errorf("Parse(%q, %q) = %+v, %v; want %v", number, country, got, err, phone.ErrCountry)
 			}
@@ -113,6 +120,16 @@ func TestCountryWithoutPlan(t *testing.T) {
 		}
 		if code, err := phone.Country(country); err != nil || len(code) != 2 {
 			t.Errorf("Country(%q) = %q, %v", country, code, err)
+		}
+	}
+}
+
+// A territory that uses the short numbers of a neighbour takes them with calling code.
+func TestTerritoryWithShortNumbers(t *testing.T) {
+	t.Parallel()
+	for country, number := range map[string]string{"BV": "4740612345", "GS": "50051234", "PN": "6421123456"} {
+		if got, err := phone.Parse(number, country); err != nil || got.Digits != number {
+			t.Errorf("Parse(%q, %q) = %+v, %v", number, country, got, err)
 		}
 	}
 }
@@ -165,8 +182,8 @@ func TestReasons(t *testing.T) {
 		{"9991234567", "", "unknown calling code"},
 		{"+07700900001", "", "unknown calling code"},
 		{"07700900001", "", "no calling code: add it, or set country"},
-		{"0061412345678", "AU", "unknown international prefix: write the number with +"},
-		{"005511961234567", "BR", "unknown international prefix: write the number with +"},
+		{"0033612345678", "AU", "unknown international prefix: write the number with +"},
+		{"447700900001,", "", "not a number"},
 		{"0033612345678", "GB", "not a number of GB: write a number of another country with +"},
 		{"+49 00 15112345", "", "too short for DE"},
 		{"447700900001", "XX", "not an ISO 3166-1 code of two letters"},

@@ -68,7 +68,7 @@ func (n Number) LogValue() slog.Value { return slog.StringValue(Mask(n.Digits)) 
 //
 // country is an ISO 3166-1 alpha-2 code in any letter case. Without it the number must
 // be international, with or without the plus. With it, a number without a plus, or
-// behind the country's own international prefix, must belong to that country's plan: in
+// behind an international prefix (the country's own or 00), must belong to that country's plan: in
 // national form, or with its calling code. Otherwise one mistyped digit would turn it
 // into a number of another country. A number with a plus is always international.
 //
@@ -85,7 +85,7 @@ func Parse(number, country string) (Number, error) {
 		return Number{}, err
 	}
 	if region != "" && !hasPlan(region) {
-		if !w.complete() {
+		if !w.complete(region) {
 			return Number{}, &Error{ErrCountry, region + " has no numbering plan: write the number with + and calling code"}
 		}
 		region = ""

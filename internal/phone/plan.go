@@ -77,7 +77,8 @@ func current(n *phonenumbers.PhoneNumber) (today *phonenumbers.PhoneNumber, ok b
 	// The Czech Republic, Poland, Portugal, Chile and Italy (mobiles) had a trunk
 	// prefix 0. In other plans without one, people add it out of habit.
 	rest, zero := strings.CutPrefix(national, "0")
-	if zero && !known && trunkPrefix(n) == "" && accept(rest) {
+	geographic := phonenumbers.GetRegionCodeForCountryCode(code) != phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
+	if zero && !known && geographic && trunkPrefix(n) == "" && accept(rest) && phonenumbers.GetNationalSignificantNumber(today) == rest {
 		return today, true
 	}
 	return nil, false

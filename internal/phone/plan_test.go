@@ -94,6 +94,16 @@ func TestDroppedForms(t *testing.T) {
 	}
 }
 
+// Zeros in front are part of the number where a plan has no national dialling.
+func TestZeroKept(t *testing.T) {
+	t.Parallel()
+	for number, want := range map[string]string{"672050074": "672050074", "8810121899191": "8810121899191"} {
+		if got, err := phone.Parse("+"+number, ""); err == nil && got.Digits != want {
+			t.Errorf("Parse(+%s) = %q", number, got.Digits)
+		}
+	}
+}
+
 // A missing digit is never guessed.
 func TestMissingDigits(t *testing.T) {
 	t.Parallel()

@@ -35,7 +35,7 @@ func international(digits string) (*phonenumbers.PhoneNumber, error) {
 }
 
 // national reads digits as dialled in region: in national form, behind its own calling
-// code, or behind its international prefix and its own calling code.
+// code, or behind an international prefix (its own or 00) and its own calling code.
 //
 // In plans of many lengths, a number that begins with its own calling code is often
 // possible both ways. With DE, 4915123456789 is a mobile, but also fits area codes 049…
@@ -44,13 +44,20 @@ func international(digits string) (*phonenumbers.PhoneNumber, error) {
 func national(digits, region string) (*phonenumbers.PhoneNumber, error) {
 	code := phonenumbers.GetCountryCodeForRegion(region)
 	n, err := parse(digits, region)
+	// 00 is the international prefix of most countries, and in writing that of all.
+	own := strconv.Itoa(code)
+	if rest, abroad := strings.CutPrefix(digits, "00"); abroad && strings.HasPrefix(rest, own) && (err != nil || int(n.GetCountryCode()) != code || !assigned(n)) {
+		if i, e := international(rest); e == nil && int(i.GetCountryCode()) == code {
+			return i, nil
+		}
+	}
 	if err == nil && int(n.GetCountryCode()) != code {
 		return nil, &Error{ErrNumber, "not a number of " + region + ": write a number of another country with +"}
 	}
 	if err == nil && phonenumbers.GetNumberType(n) == phonenumbers.MOBILE {
 		return n, nil
 	}
-	if strings.HasPrefix(digits, strconv.Itoa(code)) {
+	if strings.HasPrefix(digits, own) {
 		if i, e := international(digits); e == nil && (n == nil || assigned(i)) {
 			return i, nil
 		}

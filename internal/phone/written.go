@@ -59,7 +59,7 @@ func strip(number string) (written, error) {
 			}
 		case strings.ContainsRune(pluses, r) && len(buf) == 0 && !w.plus:
 			w.plus = true
-		case strings.ContainsRune(";,#*xX", r) && len(buf) > 0:
+		case strings.ContainsRune(";#*xX", r) && len(buf) > 0:
 			return written{}, &Error{ErrNumber, "not a number: extensions are not supported"}
 		default:
 			return written{}, &Error{ErrNumber, "not a number"}
@@ -81,16 +81,18 @@ func isDigits(s string) bool {
 	return s != ""
 }
 
-// complete reports whether w is certainly international: it has a plus, or is assigned
-// and longer than 10 digits. Territories without a plan use national numbers of at most
-// 10 digits; a 10-digit US number can equal a number of Singapore.
-func (w written) complete() bool {
+// complete reports whether w, given with a territory without a plan, is certainly
+// international: it has a plus, or is assigned and either longer than 10 digits or with
+// the calling code that the territory uses. National numbers there have at most 10
+// digits; a 10-digit US number can equal a number of Singapore.
+func (w written) complete(territory string) bool {
 	const longestNational = 10
 	if w.plus {
 		return true
 	}
+	code, short := map[string]string{"BV": "47", "GS": "500", "PN": "64"}[territory] // their numbers are shorter
 	n, err := international(w.digits)
-	return err == nil && len(w.digits) > longestNational && assigned(n)
+	return err == nil && assigned(n) && (len(w.digits) > longestNational || short && strings.HasPrefix(w.digits, code))
 }
 
 // read interprets w as a number of a region, or as international if region is "".
