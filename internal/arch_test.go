@@ -71,10 +71,14 @@ func house() []room {
 		{path: "internal/deliver/sip/media", ours: []string{"deliver/tts/audio"}, never: []string{http, sql}},
 		{path: "internal/deliver/sip/siptest", ours: []string{"deliver/tts/audio", "deliver/sip/media"}, never: []string{http, sql}},
 
+		// Files that are complete or absent, and locks on files.
+		{path: "internal/filelock", never: []string{http, sql, "net"}},
+		{path: "internal/atomicfile", ours: []string{"filelock"}, never: []string{http, sql, "net"}},
+
 		// The timers, and what is durable. Of the carriers the store knows only
 		// the virtual phone, whose inbox it keeps.
 		{path: "internal/task", ours: []string{"verify"}, never: []string{http, sql}},
-		{path: "internal/store", ours: []string{"verify", "fraud", "task", "deliver/virtual"}, never: []string{http}},
+		{path: "internal/store", ours: []string{"verify", "fraud", "task", "deliver/virtual", "atomicfile", "filelock"}, never: []string{http}},
 
 		// URLs of customers, and the templates that they hand in.
 		{path: "internal/outbound", never: []string{sql}},
@@ -110,7 +114,7 @@ func house() []room {
 		},
 		{
 			path:  "internal/adminapi",
-			ours:  []string{"verify", "phone", "account", "signature", "message", "deliver", "fraud", "store", "template", "velocity", "billing", "web"},
+			ours:  []string{"verify", "phone", "account", "signature", "message", "deliver", "fraud", "store", "template", "velocity", "billing", "web", "atomicfile"},
 			never: []string{sql},
 		},
 		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},

@@ -152,7 +152,7 @@ func (c *copier) openSource(ctx context.Context) (err error) {
 	if _, err := os.Stat(c.From); err != nil {
 		return fmt.Errorf("no database: %w", err) // and none is to be made
 	}
-	if c.lock, err = lockFile(c.From + ".lock"); err != nil {
+	if c.lock, err = lockFile(c.From); err != nil {
 		return err
 	}
 	if c.file, err = openSQLite(c.From, 1, writeCache); err != nil {

@@ -3,29 +3,74 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"syscall"
+	"path/filepath"
+
+	"countersign/internal/filelock"
 )
 
-// fileLock keeps a second server away from an SQLite file. The kernel drops it
-// with the process, however that ends.
+// fileLock keeps a second server away from an SQLite file, under any of its names. The
+// kernel releases it with the process.
 type fileLock struct{ f *os.File }
 
 // ErrInUse is returned by Open when another server has the database.
 var ErrInUse = errors.New("another server is using it")
 
+// lockFile locks the SQLite file itself. It must be called before SQLite opens the file,
+// and release after SQLite has closed it: see package filelock.
 func lockFile(path string) (*fileLock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrInUse
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	if err := lockOpen(f); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return &fileLock{f}, nil
+}
+
+func lockOpen(f *os.File) error {
+	if err := filelock.TryLock(f); err != nil {
+		if errors.Is(err, filelock.ErrLocked) {
+			return ErrInUse
+		}
+		return err
+	}
+	ours, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if now, err := os.Stat(f.Name()); err != nil || !os.SameFile(ours, now) {
+		return fmt.Errorf("%s was replaced by another file just now; try again", f.Name())
+	}
+	return nil
+}
+
+// ErrOtherName is returned by Open when a server has the SQLite file open under another
+// name: a second write-ahead log beside this name would corrupt the database.
+var ErrOtherName = errors.New("a server uses this file under another name (hard link or mount), or is just starting; use the name in its configuration")
+
+// checkName refuses a file that a server uses under another name. A server keeps a
+// write-ahead log beside the name that it uses, so a locked file without one has another.
+// It must be called before SQLite opens the file.
+func checkName(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	locked, err := filelock.Locked(f)
+	if err := errors.Join(err, f.Close()); err != nil || !locked {
+		return err
+	}
+	name, err := filepath.EvalSymlinks(path) // as SQLite does
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(name + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		return ErrOtherName
+	}
+	return nil
 }
 
 func (l *fileLock) release() error { return l.f.Close() }

@@ -49,9 +49,13 @@ func openSQLite(path string, conns, cache int) (*sql.DB, error) {
 	return db, nil
 }
 
-// createPrivate makes the file, if it is not there, so that only its owner can
-// read the numbers in it. SQLite gives its log and index the same mode.
+// createPrivate creates a missing file with mode 0600: it holds numbers of people. SQLite
+// gives its log and index the same mode. An existing file is not opened: closing it would
+// release the locks of other connections of this process (see package filelock).
 func createPrivate(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -74,12 +78,14 @@ const releaseClaims = `UPDATE verifications SET due_at = 0 WHERE node IS NOT NUL
 
 // start opens the file for reading and writing.
 func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
+	if err := createPrivate(cfg.Database); err != nil {
+		return err
+	}
 	if cfg.Serve {
-		if db.lock, err = lockFile(cfg.Database + ".lock"); err != nil {
+		if db.lock, err = lockFile(cfg.Database); err != nil {
 			return err
 		}
-	}
-	if err := createPrivate(cfg.Database); err != nil {
+	} else if err := checkName(cfg.Database); err != nil {
 		return err
 	}
 	write, err := openSQLite(cfg.Database, 1, writeCache)
