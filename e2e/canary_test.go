@@ -110,6 +110,7 @@ fraud: {rules: {conversion: {mode: shadow}, sequence: {mode: shadow}, unverified
 	if err := os.WriteFile(r.config(), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	r.prepare(t)
 	out := r.command("account", "create", "Tests", "--key", apiKey, "--secret", r.secret, "--credit", "1000", "--pin-code", "--signature-method", "sha256")
 	r.draw(out, `signature_secret: (\S+)`)
 	r.draw(r.command("account", "create", "Other", "--key", "other001"), `api_secret: (\S+)`)

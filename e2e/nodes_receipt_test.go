@@ -19,6 +19,7 @@ func TestNodesReceipt(t *testing.T) {
 	})
 	i := install(t, "carriers:\n"+viaSMPP("a", smsc.Addr())+"routes: [{carriers: [a]}]")
 	i.moveTo(t, pgtest.URL(t))
+	i.prepare(t)
 	if out, err := i.run(t, "account", "create", "Tests", "--key", apiKey, "--secret", apiSecret, "--credit", "100"); err != nil {
 		t.Fatalf("make an account: %v\n%s", err, out)
 	}

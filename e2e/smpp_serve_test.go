@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,11 +37,33 @@ fraud:
 	if err := os.WriteFile(i.config(), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	i.prepare(t)
 	create := append([]string{"account", "create", "Tests", "--key", apiKey, "--secret", apiSecret, "--credit", "100"}, flags...)
 	if out, err := i.run(t, create...); err != nil {
 		t.Fatalf("make an account: %v\n%s", err, out)
 	}
 	return i
+}
+
+// prepare creates the database in the configuration, and a key file unless there is one.
+func (i installation) prepare(t *testing.T) {
+	t.Helper()
+	if out, err := i.run(t, "migrate", "up"); err != nil {
+		t.Fatalf("create the database: %v\n%s", err, out)
+	}
+	key := make([]byte, 32)
+	rand.Read(key) // never fails (crypto/rand)
+	f, err := os.OpenFile(filepath.Join(i.dir, "key"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%x\n", key)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (i installation) config() string   { return filepath.Join(i.dir, "countersign.yaml") }

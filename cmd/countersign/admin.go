@@ -185,7 +185,7 @@ func tokenOf(cfg config.Admin) (string, error) {
 
 // direct works on the database in the place of a server, and as a user of the machine.
 func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, done func() error, err error) {
-	database, key, err := unlock(p.ctx, cfg)
+	database, key, err := f.existing(p, cfg)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -197,6 +197,9 @@ func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, d
 	api := adminapi.New(adminapi.Config{
 		Store: db, Clock: p.clock, Log: log, Explain: true, Caps: server.Caps(cfg.Fraud), CarrierNames: cfg.CarrierNames(),
 		WAV:    speaker(cfg, db, log),
+		Forget: func(ctx context.Context, forget store.Forget) (store.Forgotten, error) {
+			return server.ForgetNumber(ctx, cfg, db, p.clock, log, forget)
+		},
 		Schema: func(ctx context.Context) ([]store.Migration, error) { return store.Migrations(ctx, database) },
 	})
 	name, source := operator()

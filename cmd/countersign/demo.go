@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"countersign/internal/adminapi"
+	"countersign/internal/atomicfile"
 	"countersign/internal/config"
 	"countersign/internal/server"
 	"countersign/internal/store"
@@ -68,7 +70,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 		if opts.TLS, pem, err = server.SelfSigned(p.now()); err != nil {
 			return err
 		}
-		if err := os.WriteFile(certFile(dir), pem, 0o644); err != nil { //nolint:gosec // a certificate is public
+		if err := atomicfile.WriteFile(certFile(dir), pem, 0o644); err != nil { // a certificate is public
 			return fmt.Errorf("write certificate: %w", err)
 		}
 	}
@@ -86,7 +88,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 // key is the one in the data directory, or that of all demos on PostgreSQL.
 func (c *demoCmd) key(p *process, cfg config.Config) (store.Key, error) {
 	if !store.IsPostgres(c.Database) {
-		_, key, err := unlock(p.ctx, cfg)
+		key, err := startable(p.ctx, cfg, false, slog.New(slog.DiscardHandler)) // a demo is new most times
 		return key, err
 	}
 	if err := cfg.Validate(); err != nil {

@@ -7,11 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"text/tabwriter"
 
 	"countersign/internal/adminapi"
+	"countersign/internal/atomicfile"
 )
 
 type ledgerCmd struct {
@@ -78,26 +78,30 @@ type ledgerExportCmd struct {
 }
 
 // Run writes the ledger.
-func (c *ledgerExportCmd) Run(p *process) (err error) {
-	out := &lineCounter{next: p.stdout}
-	if c.Out != "" {
-		f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		out.next = f
+func (c *ledgerExportCmd) Run(p *process) error {
+	if c.Out == "" || c.Out == "-" {
+		return c.export(p, &lineCounter{next: p.stdout})
 	}
+	f, err := atomicfile.Create(c.Out, 0o600)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	out := &lineCounter{next: f}
+	if err = c.export(p, out); err == nil {
+		err = f.Commit()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	p.printf("%d entries exported\n", out.n-1) // the first line has the names
+	return nil
+}
+
+func (c *ledgerExportCmd) export(p *process, out io.Writer) error {
 	r := adminapi.Request{
 		Method: http.MethodGet, Path: "/ledger", Query: given(map[string]string{"account": c.Account, "from": c.From, "until": c.Until}),
 	}
-	if err := c.ask(p, r, out); err != nil {
-		return err
-	}
-	if c.Out != "" {
-		p.printf("%d entries exported\n", out.n-1) // the first line has the names
-	}
-	return nil
+	return c.ask(p, r, out)
 }
 
 // lineCounter counts the lines that it passes on.

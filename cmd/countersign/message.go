@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -75,7 +74,7 @@ func (c *previewCmd) preview(p *process, messages *message.Catalog, in message.I
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.Out, sound.WAV(), 0o644); err != nil { //nolint:gosec // for anybody to hear
+	if err := p.writeOut(c.Out, sound.WAV()); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 

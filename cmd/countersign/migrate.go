@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"text/tabwriter"
 
@@ -18,13 +19,39 @@ type migrateCmd struct {
 
 type migrateUpCmd struct{ configFlag }
 
-// Run applies what is missing.
+// Run applies what is missing. It creates an SQLite database that does not exist, with a
+// key file unless there is one. Nodes of a PostgreSQL database are elsewhere, and so is
+// their key file.
 func (c *migrateUpCmd) Run(p *process) error {
-	database, err := c.database(p)
+	cfg, err := c.load(p)
 	if err != nil {
 		return err
 	}
-	return store.Migrate(p.ctx, database)
+	database, err := cfg.StoreDatabase()
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	state, err := store.Inspect(p.ctx, database)
+	if err != nil {
+		return err
+	}
+	create := state < store.Prepared && !store.IsPostgres(database)
+	if create {
+		if err := makeDirectories(database, cfg.KeyFile); err != nil {
+			return err
+		}
+	}
+	if err := store.Migrate(p.ctx, database); err != nil || !create {
+		return err
+	}
+	p.printf("created database %s\n", database)
+	switch err := store.NewKey().Save(cfg.KeyFile); {
+	case err == nil:
+		p.printf("created key file %s; keep a copy of it apart from the database\n", cfg.KeyFile)
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	}
+	return nil
 }
 
 type migrateStatusCmd struct{ adminFlag }
@@ -63,23 +90,15 @@ func (c *migrateStatusCmd) steps(p *process) ([]adminapi.SchemaStep, error) {
 		err := client.Do(p.ctx, adminapi.Request{Method: http.MethodGet, Path: "/schema"}, &schema)
 		return schema.Steps, errors.Join(err, done())
 	}
-	database, err := c.database(p)
+	database, err := cfg.StoreDatabase()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if !store.IsPostgres(database) { // an empty one has no steps, and none would be taken for an answer
+		if _, err := c.inspect(p, cfg, database); err != nil {
+			return nil, err
+		}
 	}
 	steps, err := store.Migrations(p.ctx, database)
 	return adminapi.SchemaSteps(steps), err
-}
-
-// database names the database of the configuration, for work that needs no key.
-func (f configFlag) database(p *process) (string, error) {
-	cfg, err := f.load(p)
-	if err != nil {
-		return "", err
-	}
-	database, err := cfg.StoreDatabase()
-	if err != nil {
-		return "", fmt.Errorf("database: %w", err)
-	}
-	return database, nil
 }

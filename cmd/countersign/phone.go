@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"time"
 
+	"countersign/internal/atomicfile"
 	"countersign/internal/deliver/sip/media"
 	"countersign/internal/deliver/sip/siptest"
 )
@@ -50,10 +51,7 @@ func (c *phoneCmd) Run(p *process) error {
 		if err := os.MkdirAll(c.Record, 0o700); err != nil {
 			return fmt.Errorf("--record: %w", err)
 		}
-		if out.dir, err = os.OpenRoot(c.Record); err != nil {
-			return fmt.Errorf("--record: %w", err)
-		}
-		defer func() { _ = out.dir.Close() }() // only a handle
+		out.dir = c.Record
 	}
 	config.OnCall = out.call
 	phone, err := siptest.Start(config)
@@ -139,7 +137,7 @@ type phoneLine struct {
 // phoneLines prints calls, and records what was heard.
 type phoneLines struct {
 	lines
-	dir *os.Root // nil: nothing is recorded
+	dir string // of the recordings; "" for none
 }
 
 func (l *phoneLines) call(c siptest.Call) {
@@ -156,12 +154,13 @@ func (l *phoneLines) call(c siptest.Call) {
 		line.Codec = map[uint8]string{media.PCMU: "PCMU", media.PCMA: "PCMA"}[c.Codec]
 	}
 	err := c.Err
-	if l.dir != nil && len(c.Heard) > 0 {
+	if l.dir != "" && len(c.Heard) > 0 {
 		name := recordName(c.ID)
-		if failed := l.dir.WriteFile(name, c.Sound().WAV(), 0o600); failed != nil {
+		path := filepath.Join(l.dir, name)
+		if failed := atomicfile.WriteFile(path, c.Sound().WAV(), 0o600); failed != nil {
 			err = errors.Join(err, failed)
 		} else {
-			line.WAV = filepath.Join(l.dir.Name(), name)
+			line.WAV = path
 		}
 	}
 	if err != nil {

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/atomicfile"
 	"countersign/internal/config"
 	"countersign/internal/store"
 )
@@ -33,6 +36,7 @@ type cli struct {
 	Call     callCmd     `cmd:"" help:"Make one call over a SIP trunk, past the server, to see that it works."`
 	Message  messageCmd  `cmd:"" help:"See and hear what messages say."`
 	Backup   backupCmd   `cmd:"" help:"Copy the SQLite database to a new file while the server runs. The key file is not in it."`
+	Restore  restoreCmd  `cmd:"" help:"Put a backup in the place of the SQLite database, while the server is stopped."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the schema of the database up to date, show how it is, or move to PostgreSQL."`
 	Smsc     smscCmd     `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`
 	Phone    phoneCmd    `cmd:"" help:"Run a SIP phone to rehearse with: it takes calls, prints how they went, and records what it heard."`
@@ -52,6 +56,18 @@ func (p *process) now() time.Time { return p.clock.Now().UTC() }
 
 func (p *process) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stdout, format, args...) // nobody to tell when stdout is closed
+}
+
+// writeOut writes a file with a recording, which only its owner may read: it may hold a
+// code. "-" is standard output; then everything else that is printed goes to standard
+// error.
+func (p *process) writeOut(name string, data []byte) error {
+	if name != "-" {
+		return atomicfile.WriteFile(name, data, 0o600)
+	}
+	_, err := p.stdout.Write(data)
+	p.stdout = p.stderr
+	return err
 }
 
 // exit is what kong panics with where it would end the process.
@@ -86,10 +102,22 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 2
 	}
 	if err := command.Run(); err != nil {
-		parser.Errorf("%s", named(err, command))
+		parser.Errorf("%s", reasons(named(err, command)))
 		return 1
 	}
 	return 0
+}
+
+// reasons is the text of an error with each line once: parts that fail for one reason, and
+// a driver that tries several times, repeat it.
+func reasons(err error) string {
+	var lines []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if !slices.ContainsFunc(lines, func(l string) bool { return strings.TrimSpace(l) == strings.TrimSpace(line) }) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // configFlag is shared by the commands that work on an installation.
@@ -102,14 +130,13 @@ func (f configFlag) load(p *process) (config.Config, error) {
 }
 
 // open opens the database of an installation for a command that works on it while
-// a server may be running. It makes one where there is none, so that an
-// installation can be set up before its server first runs.
+// a server may be running.
 func (f configFlag) open(p *process) (*store.DB, error) {
 	cfg, err := f.load(p)
 	if err != nil {
 		return nil, err
 	}
-	database, key, err := unlock(p.ctx, cfg)
+	database, key, err := f.existing(p, cfg)
 	if err != nil {
 		return nil, err
 	}

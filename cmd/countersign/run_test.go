@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// installation is a configuration in a directory of its own.
+// installation is a configuration in a directory of its own, with a database and a key
+// file in data.
 type installation struct {
 	t       *testing.T
 	dir     string
@@ -19,6 +20,14 @@ type installation struct {
 }
 
 func install(t *testing.T) *installation {
+	t.Helper()
+	in := configure(t)
+	in.ok("migrate", "up", "CONFIG")
+	return in
+}
+
+// configure makes an installation without database and key file.
+func configure(t *testing.T) *installation {
 	t.Helper()
 	dir := t.TempDir()
 	in := &installation{t: t, dir: dir, environ: []string{"PATH=/usr/bin"}}
@@ -112,6 +121,7 @@ func TestEnvironment(t *testing.T) {
 	in := install(t)
 	other := filepath.Join(in.dir, "other.db")
 	in.environ = append(in.environ, "COUNTERSIGN_DATABASE=sqlite:"+other)
+	in.ok("migrate", "up", "CONFIG")
 	in.ok("account", "create", "Acme", "CONFIG")
 	if _, err := os.Stat(other); err != nil {
 		t.Errorf("the variable was not obeyed: %v", err)

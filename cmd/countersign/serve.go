@@ -1,14 +1,8 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
 	"countersign/internal/config"
@@ -20,6 +14,8 @@ type serveCmd struct {
 	configFlag
 	TLSCert string `help:"Certificate file (PEM) for https; overrides tls.cert." type:"path" placeholder:"FILE"`
 	TLSKey  string `help:"Key file (PEM) for https; overrides tls.key." type:"path" placeholder:"FILE"`
+	Init    bool   `help:"Create a new installation beside an existing key file. Refuse a database that is an installation already."`
+	Strict  bool   `help:"Refuse to start if other users can read a key, token or password file."`
 }
 
 // drainFor is how long a server that stops goes on to say so (503), for load
@@ -35,11 +31,14 @@ func (c *serveCmd) Run(p *process) error {
 	if c.TLSCert != "" || c.TLSKey != "" {
 		cfg.TLS = config.TLS{Cert: c.TLSCert, Key: c.TLSKey}
 	}
-	_, key, err := unlock(p.ctx, cfg)
+	log := newLogger(p.stderr, cfg.Log.Level, cfg.Log.Format)
+	key, err := startable(p.ctx, cfg, c.Init, log)
 	if err != nil {
 		return err
 	}
-	log := newLogger(p.stderr, cfg.Log.Level, cfg.Log.Format)
+	if err := checkSecretFiles(cfg.SecretFiles(c.Config), c.Strict, log); err != nil {
+		return err
+	}
 	noCores(log)
 	s, err := server.New(p.ctx, server.Options{
 		Config: cfg, Key: key, ReadKey: func() (store.Key, error) { return store.LoadKey(cfg.KeyFile) },
@@ -51,45 +50,6 @@ func (c *serveCmd) Run(p *process) error {
 	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "admin_url", s.AdminURL(), "version", version())
 	defer log.Info("stopped")
 	return s.Serve(p.ctx)
-}
-
-// unlock checks a configuration and gives the database that it names, with its key.
-func unlock(ctx context.Context, cfg config.Config) (database string, key store.Key, err error) {
-	if err := cfg.Validate(); err != nil {
-		return "", key, fmt.Errorf("configuration:\n%w", err)
-	}
-	if database, err = cfg.StoreDatabase(); err != nil {
-		return "", key, fmt.Errorf("database: %w", err)
-	}
-	key, err = loadKey(ctx, database, cfg.KeyFile)
-	return database, key, err
-}
-
-// loadKey reads the key file. It makes one only where there is no database yet:
-// a new key for an old database would open nothing in it.
-func loadKey(ctx context.Context, database, file string) (store.Key, error) {
-	dirs := []string{filepath.Dir(file)}
-	if !store.IsPostgres(database) {
-		dirs = append(dirs, filepath.Dir(database))
-	}
-	for _, dir := range dirs {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return store.Key{}, fmt.Errorf("make data directory: %w", err)
-		}
-	}
-	key, err := store.LoadKey(file)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
-	}
-	there, lookErr := store.Exists(ctx, database)
-	if lookErr != nil {
-		return key, lookErr
-	}
-	if there {
-		return key, fmt.Errorf("database %s is there, but not its key: %w", store.Redact(database), err)
-	}
-	key = store.NewKey()
-	return key, key.Save(file)
 }
 
 func newLogger(w io.Writer, level, format string) *slog.Logger {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -84,8 +83,8 @@ func (c *templatePreviewCmd) Run(p *process) error {
 	if err != nil {
 		return fmt.Errorf("read the sound: %w", err)
 	}
-	if err := os.WriteFile(c.Out, sound.WAV(), 0o600); err != nil {
-		return err
+	if err := p.writeOut(c.Out, sound.WAV()); err != nil {
+		return fmt.Errorf("--out: %w", err)
 	}
 	p.printf("sound: %s, %s\n", c.Out, sound.Duration().Round(100*time.Millisecond))
 	return nil

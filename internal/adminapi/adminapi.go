@@ -44,6 +44,8 @@ type Config struct {
 	Log   *slog.Logger
 	// Carriers tells how the carriers are; nil where no server runs.
 	Carriers func() []deliver.CarrierStatus
+	// Forget forgets a number, and counts the verifications that it ends.
+	Forget func(context.Context, store.Forget) (store.Forgotten, error)
 	// Caps are the limits on one number.
 	Caps fraud.Caps
 	// WAV writes a script, spoken.

@@ -40,7 +40,7 @@ func (c *call) forgetNumber() error {
 	if err != nil {
 		return err
 	}
-	done, err := c.cfg.Store.ForgetNumber(ctx, store.Forget{Number: n, Cancel: how.Cancel, Unblock: how.Unblock}, c.now())
+	done, err := c.cfg.Forget(ctx, store.Forget{Number: n, Cancel: how.Cancel, Unblock: how.Unblock})
 	if errors.Is(err, store.ErrRunning) {
 		return &Problem{Status: http.StatusConflict, Parameter: "cancel", Detail: "a verification of the number is in progress; wait for its end, or cancel it"}
 	}

@@ -7,6 +7,8 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/server"
+	"io"
+	"net/http"
 )
 
 func TestKeys(t *testing.T) {
@@ -49,6 +51,9 @@ func TestForgetNumber(t *testing.T) {
 	o.ok("POST", "/numbers/"+number+"/forget", adminapi.ForgetNumber{Cancel: true}, &done)
 	if done.Cancelled != 1 || done.Messages != 1 {
 		t.Errorf("forgotten %+v", done)
+	}
+	if got := metrics(t, o.OpsURL()); !strings.Contains(got, "\ncountersign_verifications_ended_total{status=\"CANCELLED\"} 1\n") {
+		t.Errorf("the metrics do not count it as ended:\n%s", got)
 	}
 	var v adminapi.Verification
 	o.ok("GET", "/verifications/"+id, nil, &v)
@@ -108,4 +113,14 @@ func TestSetPrice(t *testing.T) {
 	if !strings.Contains(list.String(), "GB,0.05000000,2026-01-01") {
 		t.Errorf("the list is %s", list.String())
 	}
+}
+
+func metrics(t *testing.T, opsURL string) string {
+	t.Helper()
+	resp, err := http.Get(opsURL + "/metrics")
+	must(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return string(text)
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"countersign/internal/atomicfile"
 )
 
 // A token file has a line for each token: its name, which stands in the audit log, the
@@ -47,18 +49,11 @@ func CreateTokens(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("create token file: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".admin-token-*")
-	if err != nil {
+	// Another server may have made the file in between.
+	if err := atomicfile.WriteNew(path, []byte("admin "+rand.Text()+"\n"), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("create token file: %w", err)
 	}
-	_, err = fmt.Fprintln(f, "admin", rand.Text())
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		// It appears under its name when it is whole, and never over another.
-		if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
-			err = nil
-		}
-	}
-	return errors.Join(err, os.Remove(f.Name()))
+	return nil
 }
 
 // ReadToken gives the first token of a file that is there in clear, for a client. The

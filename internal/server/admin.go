@@ -30,6 +30,7 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 	api := adminapi.New(adminapi.Config{
 		Store: s.db, Clock: s.opts.Clock, Log: s.log, Caps: Caps(s.opts.Config.Fraud), CarrierNames: s.opts.Config.CarrierNames(),
 		WAV:      wavSpeaker{s.speaker}.WAV,
+		Forget:   s.engine.ForgetNumber,
 		Carriers: func() []deliver.CarrierStatus { return s.status() },
 		Schema:   func(ctx context.Context) ([]store.Migration, error) { return store.Migrations(ctx, database) },
 	})

@@ -2,27 +2,44 @@ package server
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 
+	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/config"
 	"countersign/internal/fraud"
+	"countersign/internal/store"
 	"countersign/internal/velocity"
 	"countersign/internal/verify"
 )
 
 // makeVelocity makes who watches how the installation is used.
 func (s *Server) makeVelocity(reg prometheus.Registerer) {
-	cfg := s.opts.Config
-	conf := velocity.Config{
-		Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg, Rules: fraudRules(cfg.Fraud), Verified: s.verifiedBefore,
-	}
+	conf := velocityConfig(s.opts.Config, s.db, s.opts.Clock, s.log, reg)
+	conf.Verified = s.verifiedBefore
+	s.velocity = velocity.New(conf)
+}
+
+func velocityConfig(cfg config.Config, db *store.DB, clock clockwork.Clock, log *slog.Logger, reg prometheus.Registerer) velocity.Config {
+	conf := velocity.Config{Store: db, Clock: clock, Log: log, Metrics: reg, Rules: fraudRules(cfg.Fraud)}
 	for _, n := range cfg.Networks.Known {
 		for _, prefix := range n.Prefixes {
 			conf.Networks = append(conf.Networks, fraud.NetworkPrefix{Prefix: prefix, Name: n.Name})
 		}
 	}
-	s.velocity = velocity.New(conf)
+	return conf
+}
+
+// ForgetNumber forgets a number in a process that serves nothing. The verifications that
+// it ends reach the velocity rules of the nodes through the database: at once on
+// PostgreSQL, at the next start on SQLite.
+func ForgetNumber(ctx context.Context, cfg config.Config, db *store.DB, clock clockwork.Clock, log *slog.Logger, f store.Forget) (store.Forgotten, error) {
+	watch := velocity.New(velocityConfig(cfg, db, clock, log, prometheus.NewRegistry()))
+	f.Ended = watch.Ended
+	done, err := db.ForgetNumber(ctx, f, clock.Now().UTC())
+	return done, errors.Join(err, watch.Sync(ctx))
 }
 
 // watch begins to, with what is known already. A stop that comes just then finds a

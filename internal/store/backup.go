@@ -2,29 +2,168 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/url"
 	"os"
+	"slices"
+
+	"modernc.org/sqlite"
+
+	"countersign/internal/atomicfile"
 )
 
-// ErrBackup is returned by Backup for what is no file.
-var ErrBackup = errors.New("a PostgreSQL database is backed up with PostgreSQL's own tools: pg_dump, or continuous archiving")
+// ErrBackup is returned by Backup and Restore for a PostgreSQL database.
+var ErrBackup = errors.New("a PostgreSQL database is backed up and restored with PostgreSQL's own tools: pg_dump and pg_restore, or continuous archiving")
 
-// Backup writes a consistent copy of the database to a new file while it is in
-// use. The key is not in it.
-func (db *DB) Backup(ctx context.Context, path string) error {
+// TableRows is the number of rows of a table.
+type TableRows struct {
+	Name string
+	Rows int64
+}
+
+// backupStep is how many pages are copied between two looks at the context.
+const backupStep = 4096
+
+// Backup writes a consistent copy of the database to a new file while the database is in
+// use. It checks the integrity of the copy and compares its row counts with the source
+// before the file gets its name. The key is not in it. It returns the tables by name.
+func (db *DB) Backup(ctx context.Context, path string) ([]TableRows, error) {
 	if db.postgres() {
-		return ErrBackup
+		return nil, ErrBackup
 	}
-	// VACUUM INTO takes an empty file, which only its owner can read from the start.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if _, err := os.Lstat(path); err == nil {
+		return nil, fmt.Errorf("back up: %w", &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist})
+	}
+	f, err := atomicfile.Create(path, 0o600)
 	if err != nil {
-		return fmt.Errorf("back up: %w", err)
+		return nil, fmt.Errorf("back up: %w", err)
 	}
-	_, err = db.read.ExecContext(ctx, `VACUUM INTO $1`, path)
-	// SQLite does not flush what it wrote.
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("back up to %s: %w", path, errors.Join(err, os.Remove(path)))
+	tables, err := db.backUp(ctx, f.Name())
+	if err == nil {
+		err = f.Commit()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("back up to %s: %w", path, err)
+	}
+	return tables, nil
+}
+
+// backUp copies the pages and counts the rows in one read transaction, so that both are
+// of the same moment.
+func (db *DB) backUp(ctx context.Context, to string) (tables []TableRows, err error) {
+	if err := removeBeside(to); err != nil {
+		return nil, err
+	}
+	conn, err := db.read.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if _, err := conn.ExecContext(ctx, `BEGIN`); err != nil {
+		return nil, err
+	}
+	want, err := countRows(ctx, conn)
+	if err == nil {
+		err = conn.Raw(func(driver any) error { return copyPages(ctx, driver, to) })
+	}
+	_, endErr := conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`)
+	if err = errors.Join(err, endErr); err != nil {
+		return nil, err
+	}
+	got, err := verifyFile(ctx, to)
+	if err == nil && !slices.Equal(got, want) {
+		err = fmt.Errorf("the copy differs from the database: rows %v, want %v", got, want)
+	}
+	return got, err
+}
+
+// copyPages copies all pages of a connection's database. The caller flushes the file.
+func copyPages(ctx context.Context, driver any, to string) error {
+	conn, ok := driver.(interface {
+		NewBackup(uri string) (*sqlite.Backup, error)
+	})
+	if !ok {
+		return fmt.Errorf("the SQLite driver cannot copy a database (%T)", driver)
+	}
+	b, err := conn.NewBackup(fileURI(to, "journal_mode(OFF)", "synchronous(OFF)"))
+	if err != nil {
+		return err
+	}
+	for more := true; more && err == nil; {
+		if more, err = b.Step(backupStep); err == nil {
+			err = ctx.Err()
+		}
+	}
+	return errors.Join(err, b.Finish())
+}
+
+// verifyFile checks the integrity of a file that no other process uses, and returns the
+// tables by name. It leaves the file without a write-ahead log, complete in itself.
+func verifyFile(ctx context.Context, path string) (tables []TableRows, err error) {
+	file, err := sql.Open("sqlite", fileURI(path, "journal_mode(DELETE)"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	file.SetMaxOpenConns(1)
+	var verdict string
+	if err := file.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&verdict); err != nil {
+		return nil, fmt.Errorf("integrity check: %w", err)
+	}
+	if verdict != "ok" {
+		return nil, fmt.Errorf("integrity check: %s", verdict)
+	}
+	return countRows(ctx, file)
+}
+
+// countRows counts the rows of each table, by name.
+func countRows(ctx context.Context, db interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+},
+) (tables []TableRows, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var t TableRows
+		if err := rows.Scan(&t.Name); err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	for i, t := range tables {
+		if err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM "`+t.Name+`"`).Scan(&tables[i].Rows); err != nil {
+			return nil, fmt.Errorf("count %s: %w", t.Name, err)
+		}
+	}
+	return tables, nil
+}
+
+// besides are the ends of the names of the files that SQLite keeps beside a database.
+var besides = []string{"-wal", "-shm", "-journal"}
+
+// removeBeside removes what a killed process left beside a file that is to be written:
+// SQLite would apply it to the new content.
+func removeBeside(path string) error {
+	for _, end := range besides {
+		if err := os.Remove(path + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
+}
+
+// fileURI names an SQLite file, with pragmas for each connection.
+func fileURI(path string, pragmas ...string) string {
+	q := url.Values{"_pragma": pragmas}
+	return (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String()
 }

@@ -14,6 +14,10 @@ type Forget struct {
 	Number  string
 	Cancel  bool // ends what is in progress for it; otherwise that is refused
 	Unblock bool // takes it off the block list, too
+
+	// Ended, if not nil, is called with the verifications that were in progress, as they
+	// ended, once that is durable.
+	Ended func(...verify.Verification)
 }
 
 // Forgotten is what ForgetNumber found of a number.
@@ -53,12 +57,12 @@ func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done F
 // It comes first, so that a refusal changes nothing.
 func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
 	var changes []topic
-	err := db.WriteIn(ctx, Scope{Number: f.Number}, func(tx *Tx) error {
+	var ended []verify.Verification
+	err := db.WriteIn(ctx, Scope{Number: f.Number}, func(tx *Tx) (err error) {
 		*done, changes = Forgotten{}, nil
-		if err := tx.withdraw(f, now, done); err != nil {
+		if ended, err = tx.withdraw(f, now, done); err != nil {
 			return err
 		}
-		var err error
 		if done.Guarded, err = tx.ForgetGuard(f.Number); err != nil {
 			return err
 		}
@@ -82,15 +86,18 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Fo
 		return err
 	})
 	db.touched(ctx, err, changes...)
+	if err == nil && f.Ended != nil {
+		f.Ended(ended...)
+	}
 	return err
 }
 
-// withdraw ends all that is in progress for the number.
-func (tx *Tx) withdraw(f Forget, now time.Time, done *Forgotten) error {
+// withdraw ends all that is in progress for the number, and returns it.
+func (tx *Tx) withdraw(f Forget, now time.Time, done *Forgotten) (ended []verify.Verification, err error) {
 	running, err := tx.rows(`SELECT `+verificationColumns+` FROM verifications
 		WHERE number = $1 AND status = 'IN PROGRESS' ORDER BY id`+tx.lock, f.Number)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cancelled := 0
 	for _, r := range running {
@@ -99,15 +106,16 @@ func (tx *Tx) withdraw(f Forget, now time.Time, done *Forgotten) error {
 		}
 	}
 	if cancelled > 0 && !f.Cancel {
-		return ErrRunning
+		return nil, ErrRunning
 	}
 	done.Cancelled = cancelled
 	for _, r := range running {
 		if err := tx.Save(r); err != nil {
-			return err
+			return nil, err
 		}
+		ended = append(ended, r.Verification)
 	}
-	return nil
+	return ended, nil
 }
 
 // rows loads the verifications that a query finds. One that cannot be read in full is

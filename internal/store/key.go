@@ -7,11 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"countersign/internal/atomicfile"
 )
 
 // Key is the secret under which everything secret in the database lies. It is
@@ -39,19 +39,13 @@ func LoadKey(path string) (Key, error) {
 	return k, nil
 }
 
-// Save writes the key to a new file that only its owner may read. It never
-// overwrites: a lost key is a lost database. The file appears under its name when
-// it is whole, so that a crash leaves no key that cannot be read.
+// Save writes the key to a new file that only its owner may read. It never overwrites a
+// file: a lost key is a lost database.
 func (k Key) Save(path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".key-*")
-	if err != nil {
+	if err := atomicfile.WriteNew(path, []byte(hex.EncodeToString(k[:])+"\n"), 0o600); err != nil {
 		return fmt.Errorf("create key file: %w", err)
 	}
-	_, err = fmt.Fprintln(f, hex.EncodeToString(k[:]))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Link(f.Name(), path)
-	}
-	return errors.Join(err, os.Remove(f.Name()))
+	return nil
 }
 
 // String keeps the key out of logs.

@@ -330,9 +330,9 @@ func TestKeysOfBackup(t *testing.T) {
 	dir := t.TempDir()
 	path, old, during := filepath.Join(dir, "db"), filepath.Join(dir, "old"), filepath.Join(dir, "during")
 	db, next := node(t, path, key, t0), store.NewKey()
-	must(t, db.Backup(t.Context(), old))
+	backup(t, db, old)
 	must(t, db.AddKeyFile(t.Context(), next, at(1)))
-	must(t, db.Backup(t.Context(), during))
+	backup(t, db, during)
 	must(t, node(t, path, next, at(2)).FinishKeyFile(t.Context(), at(2), true))
 	if _, err := open(t, old, next, false); !errors.Is(err, store.ErrKey) {
 		t.Errorf("a backup of before: %v, want ErrKey", err)

@@ -62,25 +62,6 @@ func Migrations(ctx context.Context, database string) (list []Migration, err err
 	return list, err
 }
 
-// Exists reports whether there is a database that was used already, and has a key.
-func Exists(ctx context.Context, database string) (there bool, err error) {
-	if !IsPostgres(database) {
-		_, err := os.Stat(database)
-		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
-		}
-		return true, nil // or cannot be looked at; whoever opens it says why
-	}
-	err = withSchema(ctx, database, func(db *sql.DB, _ dialect) error {
-		var tables bool
-		if err := db.QueryRowContext(ctx, `SELECT to_regclass('settings') IS NOT NULL`).Scan(&tables); err != nil || !tables {
-			return err
-		}
-		return db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1)`, keyCheck).Scan(&there)
-	})
-	return there, err
-}
-
 // withSchema opens a database for work on its schema.
 func withSchema(ctx context.Context, database string, do func(*sql.DB, dialect) error) error {
 	db, d, err := openSchema(ctx, database)

@@ -105,7 +105,7 @@ func TestPostgresPasswords(t *testing.T) {
 		"postgres://user:hunter2 x@[::1/name",
 	} {
 		_, openErr := open(t, database, key, true)
-		_, existsErr := store.Exists(t.Context(), database)
+		_, existsErr := store.Inspect(t.Context(), database)
 		for _, text := range []string{errText(openErr), errText(existsErr), errText(store.Migrate(t.Context(), database)), store.Redact(database)} {
 			if text == "" || strings.Contains(text, "hunter") || strings.Contains(text, "before") {
 				t.Errorf("%s: it is said %q", database, text)
@@ -127,31 +127,10 @@ func errText(err error) string {
 	return err.Error()
 }
 
-func TestPostgresExists(t *testing.T) {
-	t.Parallel()
-	want := func(database string, want bool) {
-		t.Helper()
-		if got, err := store.Exists(t.Context(), database); got != want || err != nil {
-			t.Errorf("Exists = %v, %v; want %v", got, err, want)
-		}
-	}
-	database := pgtest.URL(t)
-	want(database, false)
-	must(t, store.Migrate(t.Context(), database))
-	want(database, false) // nobody's key yet
-	openFile(t, database, key)
-	want(database, true)
-
-	file := filepath.Join(t.TempDir(), "countersign.db")
-	want(file, false)
-	openFile(t, file, key)
-	want(file, true)
-}
-
 // TestPostgresBackup: is not ours to make.
 func TestPostgresBackup(t *testing.T) {
 	t.Parallel()
-	err := openFile(t, postgres(t), key).Backup(t.Context(), filepath.Join(t.TempDir(), "copy.db"))
+	_, err := openFile(t, postgres(t), key).Backup(t.Context(), filepath.Join(t.TempDir(), "copy.db"))
 	if !errors.Is(err, store.ErrBackup) || !strings.Contains(err.Error(), "pg_dump") {
 		t.Errorf("got %v, want ErrBackup that names pg_dump", err)
 	}

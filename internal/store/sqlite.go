@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -31,7 +30,7 @@ const sqliteBatch = 64
 // line) is waited for, but not for longer than a client would wait for an answer. Each
 // connection has a cache of so many KiB.
 func openSQLite(path string, conns, cache int) (*sql.DB, error) {
-	q := url.Values{"_pragma": {
+	db, err := sql.Open("sqlite", fileURI(path,
 		"busy_timeout(2000)",
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
@@ -39,8 +38,7 @@ func openSQLite(path string, conns, cache int) (*sql.DB, error) {
 		"wal_autocheckpoint(4000)",
 		fmt.Sprintf("cache_size(-%d)", cache),
 		"secure_delete(ON)", // what is deleted is overwritten; requests delete nothing
-	}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String())
+	))
 	if err != nil {
 		return nil, err
 	}

@@ -353,7 +353,11 @@ func TestBackup(t *testing.T) {
 	for i := range 3 {
 		<-wrote // a write has come in between
 		to := filepath.Join(dir, fmt.Sprintf("copy %d.db", i))
-		must(t, db.Backup(t.Context(), to))
+		tables, err := db.Backup(t.Context(), to)
+		must(t, err)
+		if i := slices.IndexFunc(tables, func(r store.TableRows) bool { return r.Name == "accounts" }); i < 0 || tables[i].Rows != 1 {
+			t.Errorf("tables %v, want one account", tables)
+		}
 		copies = append(copies, to)
 	}
 	stop()
@@ -391,7 +395,7 @@ func TestBackup(t *testing.T) {
 		if name == "there already" {
 			was, _ = os.ReadFile(to)
 		}
-		if err := db.Backup(t.Context(), to); err == nil {
+		if _, err := db.Backup(t.Context(), to); err == nil {
 			t.Errorf("%s: backed up", name)
 		}
 		if is, _ := os.ReadFile(to); !bytes.Equal(was, is) {

@@ -80,28 +80,30 @@ type Config struct {
 var ErrKey = errors.New("the key does not open this database")
 
 // Open opens the database, brings its schema up to date and checks the key.
-func Open(ctx context.Context, cfg Config) (_ *DB, err error) {
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	db := newDB(cfg)
+	start := db.startSQLite
+	if IsPostgres(cfg.Database) {
+		db.dialect, start = onPostgres(), db.startPostgres
+	}
+	if err := start(ctx, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", Redact(cfg.Database), err), db.Close())
+	}
+	return db, nil
+}
+
+func newDB(cfg Config) *DB {
 	db := &DB{path: cfg.Database, dialect: onSQLite(), log: cfg.Log, readKey: cfg.ReadKey}
 	db.prices, db.blocked = cache(db, ofPrices, db.readPriceList), cache(db, ofBlocked, db.readBlocked)
 	db.prices.exact = true
 	rand.Read(db.pingSlot[:]) // never fails (crypto/rand)
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("open database %s: %w", Redact(cfg.Database), err), db.Close())
-		}
-	}()
-	if IsPostgres(cfg.Database) {
-		db.dialect = onPostgres()
-		return db, db.startPostgres(ctx, cfg)
-	}
-	return db, db.startSQLite(ctx, cfg)
+	return db
 }
 
 // Shared reports whether other nodes may work on the database, too.
 func (db *DB) Shared() bool { return db.postgres() }
 
-// Close waits for the writes under way and closes the files. It may be called on
-// a DB that Open failed to open.
+// Close waits for the writes under way and closes the files.
 func (db *DB) Close() error {
 	var errs []error
 	for _, w := range db.writers {

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"countersign/internal/config"
+	"countersign/internal/store"
+)
+
+// Only serve, demo and migrate up create databases. A database that is missing beside a
+// key file is most often a volume that is not mounted: a server that began anew there
+// would have no accounts, caps or block list, and seem healthy.
+
+// existing returns the database of a configuration, which must be an installation, with
+// its key.
+func (f configFlag) existing(p *process, cfg config.Config) (database string, key store.Key, err error) {
+	if database, err = validDatabase(cfg); err != nil {
+		return "", key, err
+	}
+	state, err := f.inspect(p, cfg, database)
+	if err != nil {
+		return "", key, err
+	}
+	key, err = store.LoadKey(cfg.KeyFile)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+	case state == store.Used:
+		err = noKey(database, cfg.KeyFile)
+	default:
+		err = fmt.Errorf("key file %s is missing; the first countersign serve creates it, or: (umask 077; openssl rand -hex 32 >%[1]s)", cfg.KeyFile)
+	}
+	return database, key, err
+}
+
+// inspect returns the state of a database. If there is none, the error names the path,
+// where it comes from, and how to select another.
+func (f configFlag) inspect(p *process, cfg config.Config, database string) (store.State, error) {
+	state, err := store.Inspect(p.ctx, database)
+	if err != nil || state >= store.Prepared {
+		return state, err
+	}
+	from := "the default"
+	if cfg.Database != config.Default().Database {
+		from = "from " + f.Config
+	}
+	for _, entry := range p.environ {
+		if strings.HasPrefix(entry, config.EnvPrefix+"DATABASE=") {
+			from = "from COUNTERSIGN_DATABASE"
+		}
+	}
+	return state, fmt.Errorf("no database: %s (%s) %s; select another with --config FILE or COUNTERSIGN_DATABASE, or create one with countersign serve --init or countersign migrate up",
+		store.Redact(database), from, state)
+}
+
+// validDatabase checks a configuration and returns the database in it.
+func validDatabase(cfg config.Config) (string, error) {
+	if err := cfg.Validate(); err != nil {
+		return "", fmt.Errorf("configuration:\n%w", err)
+	}
+	database, err := cfg.StoreDatabase()
+	if err != nil {
+		return "", fmt.Errorf("database: %w", err)
+	}
+	return database, nil
+}
+
+func noKey(database, file string) error {
+	return fmt.Errorf("database %s is there, but not its key: key file %s is missing; put its copy back (a new key would open nothing)",
+		store.Redact(database), file)
+}
+
+// startable returns the key for a server that starts. It creates the key file of a new
+// installation, which there is only where database and key file are both missing, or
+// with init.
+func startable(ctx context.Context, cfg config.Config, init bool, log *slog.Logger) (key store.Key, err error) {
+	database, err := validDatabase(cfg)
+	if err != nil {
+		return key, err
+	}
+	state, err := store.Inspect(ctx, database)
+	if err != nil {
+		return key, err
+	}
+	key, err = store.LoadKey(cfg.KeyFile)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case err != nil && !missing:
+		return key, err
+	case missing && state == store.Used:
+		return key, noKey(database, cfg.KeyFile)
+	case init && state == store.Used:
+		return key, fmt.Errorf("--init: database %s is an installation already; start the server without --init", store.Redact(database))
+	case !missing && !init && state < store.Prepared:
+		return key, fmt.Errorf("key file %s exists, but database %s %s: mount its volume, or restore a backup (countersign restore --from FILE); for a new installation run countersign serve --init once",
+			cfg.KeyFile, store.Redact(database), state)
+	case state == store.Used:
+		return key, nil
+	}
+	if err := makeDirectories(database, cfg.KeyFile); err != nil {
+		return key, err
+	}
+	if missing {
+		key = store.NewKey()
+		if err := key.Save(cfg.KeyFile); err != nil {
+			return key, err
+		}
+	}
+	log.Warn("new installation: it has no accounts yet; keep a copy of the key file apart from the database",
+		"database", store.Redact(database), "key_file", cfg.KeyFile, "key_file_created", missing)
+	return key, nil
+}
+
+// makeDirectories creates the directories of a new installation.
+func makeDirectories(database, keyFile string) error {
+	dirs := []string{filepath.Dir(keyFile)}
+	if !store.IsPostgres(database) {
+		dirs = append(dirs, filepath.Dir(database))
+	}
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make data directory: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"countersign/internal/atomicfile"
+)
+
+// Restore is a backup to be put in the place of an SQLite database.
+type Restore struct {
+	Database string // path of the database; it need not exist
+	From     string // path of a file that DB.Backup wrote; it stays as it is
+	Key      Key    // must open the backup
+	Now      time.Time
+}
+
+// Restored is the result of a Restore.
+type Restored struct {
+	Database string // path with all symlinks resolved
+	Tables   []TableRows
+	Aside    []string // new names of the old database and the files beside it
+}
+
+// Run checks the backup, moves the old database aside under a dated name, and puts the
+// backup in its place, with the schema of this program. Whatever can be refused is
+// refused before anything is moved. It returns ErrInUse while a server runs, and ErrKey if
+// the key does not open the backup.
+func (r Restore) Run(ctx context.Context) (done Restored, err error) {
+	if IsPostgres(r.Database) {
+		return done, ErrBackup
+	}
+	done.Database = r.Database
+	if target, err := filepath.EvalSymlinks(r.Database); err == nil {
+		done.Database = target
+	}
+	lock, err := lockFile(done.Database)
+	switch {
+	case err == nil:
+		defer func() { err = errors.Join(err, lock.release()) }()
+	case !errors.Is(err, fs.ErrNotExist):
+		return done, fmt.Errorf("database %s: %w", done.Database, err)
+	}
+	if err := r.checkSource(); err != nil {
+		return done, err
+	}
+	f, err := atomicfile.Replace(done.Database, 0o600)
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, f.Close(), removeBeside(f.Name())) }()
+	if done.Tables, err = r.prepare(ctx, f); err != nil {
+		return done, fmt.Errorf("backup %s: %w", r.From, err)
+	}
+	if done.Aside, err = moveAside(done.Database, r.Now); err != nil {
+		return done, err
+	}
+	if err := f.Commit(); err != nil {
+		return done, fmt.Errorf("%w (the old database is now %v)", err, done.Aside)
+	}
+	return done, nil
+}
+
+// checkSource refuses files that are not a whole backup.
+func (r Restore) checkSource() error {
+	info, err := os.Stat(r.From)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("backup %s is not a file", r.From)
+	}
+	if now, err := os.Stat(r.Database); err == nil && os.SameFile(info, now) {
+		return fmt.Errorf("backup %s is the database itself", r.From)
+	}
+	for _, end := range []string{"-wal", "-journal"} {
+		if beside, err := os.Stat(r.From + end); err == nil && beside.Size() > 0 {
+			return fmt.Errorf("backup %s has unmerged changes in %s%s beside it; restore a file written by countersign backup", r.From, r.From, end)
+		}
+	}
+	return nil
+}
+
+// prepare copies the backup to f, checks it, brings its schema up to date, and checks
+// that the key opens it.
+func (r Restore) prepare(ctx context.Context, f *atomicfile.File) ([]TableRows, error) {
+	if err := removeBeside(f.Name()); err != nil {
+		return nil, err
+	}
+	from, err := os.Open(r.From)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(f, from)
+	if err = errors.Join(err, from.Close()); err != nil {
+		return nil, err
+	}
+	if err := keepOwner(f, r.Database); err != nil {
+		return nil, err
+	}
+	tables, err := verifyFile(ctx, f.Name())
+	if err != nil {
+		return nil, err
+	}
+	state, err := stateOfFile(ctx, f.Name())
+	if err != nil {
+		return nil, err
+	}
+	if state != Used {
+		return nil, fmt.Errorf("it is no backup of an installation: it %s", state)
+	}
+	if err := r.open(ctx, f.Name()); err != nil {
+		return nil, err
+	}
+	if _, err := verifyFile(ctx, f.Name()); err != nil {
+		return nil, fmt.Errorf("after the schema was brought up to date: %w", err)
+	}
+	return tables, nil
+}
+
+func (r Restore) open(ctx context.Context, path string) error {
+	file, err := openSQLite(path, 1, writeCache)
+	if err != nil {
+		return err
+	}
+	if err = migrate(ctx, file, onSQLite()); err == nil {
+		err = (&DB{dialect: onSQLite()}).openKeys(ctx, file, Config{Key: r.Key, Now: r.Now})
+	}
+	return errors.Join(err, file.Close())
+}
+
+// keepOwner gives f the owner of the old database, or of its directory if there is none:
+// a file of root would lock the server out.
+func keepOwner(f *atomicfile.File, database string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(database)
+	if err != nil {
+		info, err = os.Stat(filepath.Dir(f.Name()))
+	}
+	if err != nil {
+		return err
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+		return f.Chown(int(owner.Uid), int(owner.Gid))
+	}
+	return nil
+}
+
+// moveAside renames a database and the files beside it: a write-ahead log beside another
+// database would be applied to it. It returns the new names.
+func moveAside(path string, now time.Time) (moved []string, err error) {
+	aside := path + ".before-" + now.UTC().Format("2006-01-02-150405")
+	for _, end := range append([]string{""}, besides...) {
+		if _, err := os.Lstat(path + end); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := os.Lstat(aside + end); err == nil {
+			return moved, fmt.Errorf("move the old database aside: %w", &fs.PathError{Op: "rename", Path: aside + end, Err: fs.ErrExist})
+		}
+		if err := os.Rename(path+end, aside+end); err != nil {
+			return moved, fmt.Errorf("move the old database aside: %w", err)
+		}
+		moved = append(moved, aside+end)
+	}
+	return moved, nil
+}
