@@ -13,7 +13,7 @@ type backupCmd struct {
 	To string `arg:"" help:"File to write; must not exist." type:"path"`
 }
 
-// Run writes the copy, and prints what was verified.
+// Run writes the copy, and prints its tables and the checks.
 func (c *backupCmd) Run(p *process) error {
 	if c.To == "-" {
 		return errors.New("<to>: must be a file: a backup is checked before it gets its name")

@@ -14,9 +14,9 @@ import (
 	"countersign/internal/store"
 )
 
-// Only serve, demo and migrate up create databases. A database that is missing beside a
-// key file is most often a volume that is not mounted: a server that began anew there
-// would have no accounts, caps or block list, and seem healthy.
+// Only serve, demo and migrate up create databases. If the key file exists and the
+// database does not, the usual cause is an unmounted volume. A new installation there
+// would report ready, and have no accounts, caps or block list.
 
 // existing returns the database of a configuration, which must be an installation, with
 // its key.
@@ -39,7 +39,7 @@ func (f configFlag) existing(p *process, cfg config.Config) (database string, ke
 	return database, key, err
 }
 
-// inspect returns the state of a database. If there is none, the error names the path,
+// inspect returns the state of a database. Without a database, the error names the path,
 // where it comes from, and how to select another.
 func (f configFlag) inspect(p *process, cfg config.Config, database string) (store.State, error) {
 	state, err := store.Inspect(p.ctx, database)

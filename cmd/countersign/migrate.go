@@ -19,7 +19,7 @@ type migrateCmd struct {
 
 type migrateUpCmd struct{ configFlag }
 
-// Run applies what is missing. It creates an SQLite database that does not exist, with a
+// Run applies the missing steps. It creates an SQLite database that does not exist, with a
 // key file unless there is one. Nodes of a PostgreSQL database are elsewhere, and so is
 // their key file.
 func (c *migrateUpCmd) Run(p *process) error {

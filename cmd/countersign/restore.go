@@ -9,7 +9,7 @@ import (
 
 type restoreCmd struct {
 	configFlag
-	From string `required:"" help:"File written by countersign backup. It stays as it is." type:"path" placeholder:"FILE"`
+	From string `required:"" help:"File written by countersign backup. It is not changed." type:"path" placeholder:"FILE"`
 }
 
 // Run puts a backup in the place of the database.

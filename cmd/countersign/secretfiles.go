@@ -14,8 +14,8 @@ import (
 )
 
 // checkSecretFiles warns of each file with secrets that other users can read, with the
-// command that fixes it. With strict it returns them as an error. Missing files are left
-// to those that read them.
+// command that fixes it. With strict it returns them as an error. Missing files are not
+// its concern.
 func checkSecretFiles(files []config.SecretFile, strict bool, log *slog.Logger) error {
 	var errs []error
 	for _, f := range files {
@@ -60,7 +60,8 @@ func remedy(path string, info os.FileInfo) string {
 // quoted quotes a path for a shell where it needs that.
 func quoted(path string) string {
 	for _, r := range path {
-		if !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '/' || r == '.' || r == '-' || r == '_') {
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		if !letter && !strings.ContainsRune("/.-_", r) {
 			return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 		}
 	}

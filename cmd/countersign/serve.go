@@ -14,7 +14,7 @@ type serveCmd struct {
 	configFlag
 	TLSCert string `help:"Certificate file (PEM) for https; overrides tls.cert." type:"path" placeholder:"FILE"`
 	TLSKey  string `help:"Key file (PEM) for https; overrides tls.key." type:"path" placeholder:"FILE"`
-	Init    bool   `help:"Create a new installation beside an existing key file. Refuse a database that is an installation already."`
+	Init    bool   `help:"Create a new installation with an existing key file. Refuse a database that is an installation already."`
 	Strict  bool   `help:"Refuse to start if other users can read a key, token or password file."`
 }
 

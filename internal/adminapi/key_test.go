@@ -1,14 +1,14 @@
 package adminapi_test
 
 import (
+	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"countersign/internal/adminapi"
 	"countersign/internal/server"
-	"io"
-	"net/http"
 )
 
 func TestKeys(t *testing.T) {

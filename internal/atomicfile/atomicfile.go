@@ -1,6 +1,6 @@
 // Package atomicfile writes files that appear under their name only when they are
-// complete and on disk. The content goes to NAME.partial, which is flushed and renamed,
-// and then the directory is flushed. A killed process leaves at most NAME.partial, which
+// complete and on disk. Writers fill NAME.partial, flush it and rename it,
+// then flush the directory. A killed process leaves at most NAME.partial, which
 // the next writer of NAME replaces.
 //
 // Standard output, devices and pipes have no complete state: they are written directly.
@@ -27,7 +27,7 @@ var ErrBusy = errors.New("another process is writing this file")
 // File is a file to be written. Close discards it unless Commit was called.
 type File struct {
 	*os.File        // NAME.partial, or the device
-	name     string // where Commit puts it; "" for a device
+	name     string // final name; "" for a device
 	replace  bool
 	done     bool
 }
@@ -57,7 +57,7 @@ func (f *File) finish(data []byte, err error) error {
 }
 
 // Create begins a file that must not exist, neither now nor when it is committed: the
-// error wraps fs.ErrExist. perm is its mode, whatever the umask.
+// error wraps fs.ErrExist. perm is its mode; the umask does not apply.
 func Create(name string, perm fs.FileMode) (*File, error) {
 	if device(name) {
 		return openDevice(name)
@@ -68,8 +68,8 @@ func Create(name string, perm fs.FileMode) (*File, error) {
 	return open(name, perm, false)
 }
 
-// Replace begins a file that takes the place of one that may exist. perm is the mode of
-// a new file; an existing file hands its mode on. A symlink stays: its target is replaced.
+// Replace begins a file that may replace an existing file. perm is the mode of a new
+// file; an existing file hands its mode on. A symlink stays: its target is replaced.
 func Replace(name string, perm fs.FileMode) (*File, error) {
 	if device(name) {
 		return openDevice(name)
@@ -132,7 +132,7 @@ func open(name string, perm fs.FileMode, replace bool) (*File, error) {
 			return nil, err
 		}
 		if err := lock(f); err != nil {
-			f.Close()
+			err = errors.Join(err, f.Close())
 			if errors.Is(err, errMoved) {
 				continue
 			}
@@ -148,7 +148,7 @@ func open(name string, perm fs.FileMode, replace bool) (*File, error) {
 }
 
 // errMoved indicates that a file is no longer the one under its name.
-var errMoved = errors.New("the file was replaced meanwhile")
+var errMoved = errors.New("the file was replaced by another writer")
 
 // lock locks a file that was just opened, and checks that it still has its name: another
 // writer may have removed it in between.
@@ -181,8 +181,7 @@ func removeLeftover(partial string) error {
 		if err == nil {
 			err = os.Remove(partial)
 		}
-		f.Close()
-		if errors.Is(err, errMoved) {
+		if err = errors.Join(err, f.Close()); errors.Is(err, errMoved) {
 			return nil
 		}
 		return err
@@ -193,7 +192,7 @@ func removeLeftover(partial string) error {
 	return err
 }
 
-// Commit flushes the file, gives it its name, and flushes the directory. When it returns
+// Commit flushes the file, renames it, and flushes the directory. When it returns
 // nil, the file survives a crash of the machine.
 func (f *File) Commit() error {
 	if f.done {
@@ -209,15 +208,15 @@ func (f *File) Commit() error {
 	return SyncDir(filepath.Dir(f.name))
 }
 
-// publish gives the file its name. A link refuses an existing file, which a rename would
+// publish renames the file. A link refuses an existing file, which a rename would
 // replace; file systems without links have the rename only.
 func (f *File) publish() error {
 	if f.replace {
-		return os.Rename(f.File.Name(), f.name)
+		return os.Rename(f.Name(), f.name)
 	}
-	err := os.Link(f.File.Name(), f.name)
+	err := os.Link(f.Name(), f.name)
 	if err == nil {
-		return os.Remove(f.File.Name())
+		return os.Remove(f.Name())
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return &fs.PathError{Op: "create", Path: f.name, Err: fs.ErrExist}
@@ -225,15 +224,15 @@ func (f *File) publish() error {
 	if _, exists := os.Lstat(f.name); exists == nil {
 		return &fs.PathError{Op: "create", Path: f.name, Err: fs.ErrExist}
 	}
-	return os.Rename(f.File.Name(), f.name)
+	return os.Rename(f.Name(), f.name)
 }
 
-// Close closes the file. Without a Commit before, it removes what was written.
+// Close closes the file. Without a Commit before, it removes the partial file.
 func (f *File) Close() error {
 	var err error
 	if !f.done {
 		f.done = true
-		err = os.Remove(f.File.Name()) // before the lock goes with the descriptor
+		err = os.Remove(f.Name()) // while the lock is held
 	}
 	return errors.Join(err, f.File.Close())
 }

@@ -7,9 +7,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// ForgetNumber is [store.DB.ForgetNumber] for a server: the verifications that it ends are
-// counted by metrics and velocity rules, and given their price back where nothing of
-// them left, like all others.
+// ForgetNumber is [store.DB.ForgetNumber] for a server. Metrics and velocity rules count
+// the verifications that it ends, and their price is refunded if no message left.
 func (e *Engine) ForgetNumber(ctx context.Context, f store.Forget) (store.Forgotten, error) {
 	f.Ended = func(list ...verify.Verification) {
 		e.cfg.Velocity.Ended(list...)

@@ -24,7 +24,7 @@ type TableRows struct {
 	Rows int64
 }
 
-// backupStep is how many pages are copied between two looks at the context.
+// backupStep is the number of pages copied between two checks of the context.
 const backupStep = 4096
 
 // Backup writes a consistent copy of the database to a new file while the database is in
@@ -148,13 +148,13 @@ func countRows(ctx context.Context, db interface {
 	return tables, nil
 }
 
-// besides are the ends of the names of the files that SQLite keeps beside a database.
-var besides = []string{"-wal", "-shm", "-journal"}
+// besides lists the suffixes of SQLite's auxiliary files.
+func besides() []string { return []string{"-wal", "-shm", "-journal"} }
 
-// removeBeside removes what a killed process left beside a file that is to be written:
-// SQLite would apply it to the new content.
+// removeBeside removes auxiliary files of a killed process before a database is written
+// under this name: SQLite would apply them to the new content.
 func removeBeside(path string) error {
-	for _, end := range besides {
+	for _, end := range besides() {
 		if err := os.Remove(path + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

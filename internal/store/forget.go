@@ -92,7 +92,7 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Fo
 	return err
 }
 
-// withdraw ends all that is in progress for the number, and returns it.
+// withdraw ends the verifications in progress of the number, and returns them.
 func (tx *Tx) withdraw(f Forget, now time.Time, done *Forgotten) (ended []verify.Verification, err error) {
 	running, err := tx.rows(`SELECT `+verificationColumns+` FROM verifications
 		WHERE number = $1 AND status = 'IN PROGRESS' ORDER BY id`+tx.lock, f.Number)

@@ -17,7 +17,7 @@ import (
 // Restore is a backup to be put in the place of an SQLite database.
 type Restore struct {
 	Database string // path of the database; it need not exist
-	From     string // path of a file that DB.Backup wrote; it stays as it is
+	From     string // path of a file that DB.Backup wrote; it is not changed
 	Key      Key    // must open the backup
 	Now      time.Time
 }
@@ -30,8 +30,8 @@ type Restored struct {
 }
 
 // Run checks the backup, moves the old database aside under a dated name, and puts the
-// backup in its place, with the schema of this program. Whatever can be refused is
-// refused before anything is moved. It returns ErrInUse while a server runs, and ErrKey if
+// backup in its place, with the schema of this program. It makes all checks
+// before it moves a file. It returns ErrInUse while a server runs, and ErrKey if
 // the key does not open the backup.
 func (r Restore) Run(ctx context.Context) (done Restored, err error) {
 	if IsPostgres(r.Database) {
@@ -136,7 +136,7 @@ func (r Restore) open(ctx context.Context, path string) error {
 	return errors.Join(err, file.Close())
 }
 
-// keepOwner gives f the owner of the old database, or of its directory if there is none:
+// keepOwner sets the owner of f to that of the old database or, without one, its directory:
 // a file of root would lock the server out.
 func keepOwner(f *atomicfile.File, database string) error {
 	if os.Geteuid() != 0 {
@@ -155,11 +155,11 @@ func keepOwner(f *atomicfile.File, database string) error {
 	return nil
 }
 
-// moveAside renames a database and the files beside it: a write-ahead log beside another
-// database would be applied to it. It returns the new names.
+// moveAside renames a database with its auxiliary files: SQLite would apply an old
+// write-ahead log to the new database. It returns the new names.
 func moveAside(path string, now time.Time) (moved []string, err error) {
 	aside := path + ".before-" + now.UTC().Format("2006-01-02-150405")
-	for _, end := range append([]string{""}, besides...) {
+	for _, end := range append([]string{""}, besides()...) {
 		if _, err := os.Lstat(path + end); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

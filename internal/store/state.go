@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// State is how much of an installation there is in a database.
+// State is the extent of an installation in a database.
 type State int
 
 // The states of a database, in the order in which an installation comes to be.
@@ -31,7 +31,7 @@ func (s State) String() string {
 	}[s]
 }
 
-// Inspect returns the state of a database, and changes nothing in it. A damaged file is
+// Inspect returns the state of a database without changing it. A damaged file is
 // an error.
 func Inspect(ctx context.Context, database string) (State, error) {
 	state, err := inspect(ctx, database)

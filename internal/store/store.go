@@ -103,7 +103,7 @@ func newDB(cfg Config) *DB {
 // Shared reports whether other nodes may work on the database, too.
 func (db *DB) Shared() bool { return db.postgres() }
 
-// Close waits for the writes under way and closes the files.
+// Close waits for writes in flight and closes the files.
 func (db *DB) Close() error {
 	var errs []error
 	for _, w := range db.writers {
