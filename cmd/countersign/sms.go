@@ -122,7 +122,7 @@ func (c *smsSendCmd) carrier(p *process) (smpp.Config, error) {
 		return smpp.Config{}, fmt.Errorf("--carrier: %q is of type %s, not %s", c.Carrier, cfg.Carriers[i].Type, config.CarrierSMPP)
 	}
 	one, err := server.SMPPConfig(cfg.Carriers[i])
-	one.Binds = 1
+	one.Binds, one.IDScope = 1, smpp.ScopeCarrier // one session: print plain ids
 	return one, err
 }
 

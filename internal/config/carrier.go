@@ -73,6 +73,9 @@ type SMPP struct {
 
 	NoReceipts bool   `yaml:"no_receipts"` // do not ask for receipts
 	MessageID  string `yaml:"message_id"`  // same, hex-to-decimal or decimal-to-hex
+
+	MessageIDScope     string `yaml:"message_id_scope"`     // address or carrier: where ids are unique
+	ReceiptsInMessages bool   `yaml:"receipts_in_messages"` // read plain messages as receipts
 }
 
 // Sender is a rule about the sender of messages. The first that fits decides.
@@ -150,6 +153,7 @@ func (s SMPP) validate(key string, p *problems) {
 	checkWord(p, key+".concat", s.Concat, "udh", "sar", "message_payload")
 	checkWord(p, key+".validity", s.Validity, "relative", "absolute", "none")
 	checkWord(p, key+".message_id", s.MessageID, "same", "hex-to-decimal", "decimal-to-hex")
+	checkWord(p, key+".message_id_scope", s.MessageIDScope, "address", "carrier")
 	checkRange(p, key+".binds", s.Binds, 100)
 	checkRange(p, key+".window", s.Window, 1000)
 	checkRange(p, key+".rate", s.Rate, 1_000_000)

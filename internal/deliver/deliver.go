@@ -79,6 +79,10 @@ type Receipt struct {
 	Ref     string            // as in [Submission.Refs]
 	State   verify.EventState // accepted, delivered, undeliverable, expired or rejected
 	Error   string            // the carrier's own code for what went wrong, or a note of what it noticed; "" for none
+
+	// FormerRef is the reference that earlier settings of the carrier gave to the
+	// message. It is looked for if Ref is unknown; "" for none.
+	FormerRef string
 }
 
 // Answer is a carrier's answer to a hand-over that came after Send had given up

@@ -18,7 +18,7 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 	var hastened, kept bool
 	err := e.write(ctx, func(tx *store.Tx) error {
 		hastened, kept = false, false
-		key, part, ok, err := tx.Part(r.Carrier, r.Ref)
+		key, part, ok, err := findPart(tx, r)
 		if err != nil {
 			return err
 		}
@@ -58,6 +58,18 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 		e.runner.Wake(now)
 	}
 	return nil
+}
+
+// findPart returns the part that a receipt is about, and its event. A part under
+// FormerRef counts only if the receipt changes it: a carrier may use an id again, and
+// an old part must not take the receipt of a message without an answer so far.
+func findPart(tx *store.Tx, r deliver.Receipt) (key verify.EventKey, part verify.Part, ok bool, err error) {
+	key, part, ok, err = tx.Part(r.Carrier, r.Ref)
+	if ok || err != nil || r.FormerRef == "" {
+		return key, part, ok, err
+	}
+	key, part, ok, err = tx.Part(r.Carrier, r.FormerRef)
+	return key, part, ok && part.Report(r.State, r.Error) != part, err
 }
 
 // Answer records a carrier's answer to a hand-over that came too late for it.

@@ -180,6 +180,7 @@ func SMPPConfig(c config.Carrier) (smpp.Config, error) {
 		BindTimeout: s.BindTimeout, ResponseTimeout: s.ResponseTimeout, EnquireInterval: s.EnquireInterval,
 		Concat: smpp.Concat(s.Concat), WideReference: s.WideReference, Validity: smpp.Validity(s.Validity),
 		NoReceipts: s.NoReceipts, IDForm: smpp.IDForm(s.MessageID),
+		IDScope: smpp.IDScope(s.MessageIDScope), ReceiptsInMessages: s.ReceiptsInMessages,
 	}
 	switch s.Alphabet {
 	case "latin1":

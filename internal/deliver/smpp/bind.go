@@ -126,7 +126,7 @@ func (b *bind) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	s, err := b.bind(ctx, conn)
+	s, err := b.bind(ctx, conn, address)
 	if err != nil {
 		return nil, fmt.Errorf("%s to %s: %w", b.kind, address, err)
 	}

@@ -38,6 +38,10 @@ type Carrier struct {
 	binds     sync.WaitGroup
 	reporting chan struct{}
 	reports   sync.WaitGroup
+
+	references        references
+	issued            issued
+	asMessage, astray reminder // of receipts in plain messages, and over another address
 }
 
 var _ deliver.Carrier = (*Carrier)(nil)
@@ -49,7 +53,7 @@ func New(cfg Config) (*Carrier, error) {
 	}
 	c := &Carrier{
 		cfg: cfg, log: cfg.Log.With("carrier", cfg.Name), pace: pace{limit: cfg.Rate},
-		reporting: make(chan struct{}, maxReporting),
+		reporting: make(chan struct{}, maxReporting), references: newReferences(cfg.IDScope, cfg.Addresses),
 	}
 	c.reference.Store(randomReference())
 	for i := range cfg.Binds {
@@ -245,7 +249,7 @@ func (c *Carrier) submit(ctx context.Context, s *session, h handover) (ref strin
 	switch {
 	case err == nil:
 		c.judge(s, p)
-		return c.readResponse(p)
+		return c.readResponse(s.address, p)
 	case isSessionError(err):
 		return "", err
 	}
@@ -256,13 +260,13 @@ func isSessionError(err error) bool {
 	return errors.Is(err, errNotWritten) || errors.Is(err, errTimeout) || errors.Is(err, errLost) || errors.Is(err, errMalformed)
 }
 
-// readResponse returns the message id of a response, or the error that its status
-// means. Temporary statuses are a bare [*StatusError]: see hand.
-func (c *Carrier) readResponse(p pdu.PDU) (ref string, err error) {
+// readResponse returns the message id of a response of an address, or the error
+// that its status means. Temporary statuses are a bare [*StatusError]: see hand.
+func (c *Carrier) readResponse(address string, p pdu.PDU) (ref string, err error) {
 	switch body := p.Body.(type) {
 	case *pdu.SubmitSMResp:
 		if p.Status == pdu.StatusOK {
-			return c.cfg.IDForm.ref(body.MessageID.MessageID, false), nil
+			return c.accepted(address, body.MessageID.MessageID), nil
 		}
 	case *pdu.GenericNack:
 	default:

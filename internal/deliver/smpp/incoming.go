@@ -3,6 +3,7 @@ package smpp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"countersign/internal/deliver"
@@ -23,7 +24,7 @@ func (c *Carrier) late(s *session, of any, p pdu.PDU) {
 	t := *of.(*tag) //nolint:forcetypeassert // what submit was given
 	c.metrics.late.Inc()
 	c.judge(s, p)
-	ref, err := c.readResponse(p)
+	ref, err := c.readResponse(s.address, p)
 	if err == nil {
 		t.part.Ref, t.part.State = ref, verify.EventAccepted
 	} else if no, ok := errors.AsType[*StatusError](err); ok { // for whatever reason: nobody hands it over again
@@ -46,14 +47,14 @@ func (c *Carrier) answered(ctx context.Context, t tag) {
 	}
 }
 
-// handle answers what the SMSC asks or brings.
-func (c *Carrier) handle(p pdu.PDU) answer {
+// handle answers what the SMSC at an address asks or brings.
+func (c *Carrier) handle(address string, p pdu.PDU) answer {
 	switch body := p.Body.(type) {
 	case *pdu.DeliverSM:
-		return c.incoming(&body.Message, &pdu.DeliverSMResp{})
+		return c.incoming(address, &body.Message, &pdu.DeliverSMResp{})
 	case *pdu.DataSM:
 		m := body.Message()
-		return c.incoming(&m, &pdu.DataSMResp{})
+		return c.incoming(address, &m, &pdu.DataSMResp{})
 	case *pdu.AlertNotification, *pdu.Outbind: // have no response
 		return answer{}
 	}
@@ -62,9 +63,8 @@ func (c *Carrier) handle(p pdu.PDU) answer {
 
 // incoming takes a receipt. It answers once that is stored; what cannot be stored
 // now is sent again by the SMSC. Messages from phones are taken and dropped.
-func (c *Carrier) incoming(m *pdu.Message, resp pdu.Body) answer {
-	if !isReceipt(m) {
-		c.metrics.incoming("message")
+func (c *Carrier) incoming(address string, m *pdu.Message, resp pdu.Body) answer {
+	if !isReceipt(m) && !c.readsAsReceipt(m) {
 		return answer{body: resp}
 	}
 	r, ok := readReceipt(m, c.cfg.IDForm)
@@ -73,7 +73,8 @@ func (c *Carrier) incoming(m *pdu.Message, resp pdu.Body) answer {
 		c.log.Warn("receipt says nothing of use", "esm_class", m.ESMClass, "octets", len(m.UserData()))
 		return answer{body: resp}
 	}
-	r.Carrier = c.cfg.Name
+	c.watchAddress(address, r.Ref)
+	r.Carrier, r.FormerRef, r.Ref = c.cfg.Name, c.references.former(r.Ref), c.references.of(address, r.Ref)
 	select {
 	case c.reporting <- struct{}{}:
 	default:
@@ -92,4 +93,36 @@ func (c *Carrier) incoming(m *pdu.Message, resp pdu.Body) answer {
 		}
 		reply(status, resp)
 	}}
+}
+
+// readsAsReceipt reports whether a message that is not marked as a receipt is to be
+// read as one, by its text and the settings. It counts a message that is not.
+func (c *Carrier) readsAsReceipt(m *pdu.Message) bool {
+	switch {
+	case !textOfReceipt(m):
+		c.metrics.incoming("message")
+		return false
+	case c.cfg.ReceiptsInMessages:
+		return true
+	}
+	c.metrics.incoming("receipt in message")
+	if c.asMessage.due(time.Now()) {
+		c.log.Warn("message with the text of a receipt, but not marked as one, ignored; if the carrier sends its receipts"+
+			" in plain messages, set smpp.receipts_in_messages: true (logged once an hour)",
+			"esm_class", fmt.Sprintf("0x%02X", m.ESMClass))
+	}
+	return false
+}
+
+// watchAddress warns of a receipt over an address other than the one that issued
+// its id: the addresses may be those of one system.
+func (c *Carrier) watchAddress(address, id string) {
+	if !c.issuedElsewhere(address, id) {
+		return
+	}
+	c.metrics.astray.Inc()
+	if c.astray.due(time.Now()) {
+		c.log.Warn("receipt over one address for a message id that another address issued; if the addresses belong to"+
+			" one system, set smpp.message_id_scope: carrier (logged once an hour)", "address", address)
+	}
 }

@@ -15,6 +15,7 @@ type metrics struct {
 	seconds   prometheus.Histogram
 	received  *prometheus.CounterVec // by what it was
 	late      prometheus.Counter
+	astray    prometheus.Counter
 	stray     prometheus.Counter
 	unusable  prometheus.Counter
 	ok        prometheus.Counter // of responses, looked up once
@@ -31,10 +32,13 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_smpp_received_total", Help: "deliver_sm and data_sm: receipt, unreadable, turned away, or message.",
+			Name: "countersign_smpp_received_total", Help: "deliver_sm and data_sm by kind: receipt, unreadable, turned away, message, or receipt in message.",
 		}, []string{"kind"}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_smpp_late_responses_total", Help: "Responses that came after their timeout.",
+		}),
+		astray: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_smpp_astray_receipts_total", Help: "Receipts over one address for a message id that only another address issued.",
 		}),
 		stray: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_smpp_stray_responses_total", Help: "Responses that belong to no request: second ones, and wrong sequence numbers.",
@@ -48,7 +52,7 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
 			func() float64 { return read(c.Status()) })
 	}
-	reg.MustRegister(m.responses, m.seconds, m.received, m.late, m.stray, m.unusable,
+	reg.MustRegister(m.responses, m.seconds, m.received, m.late, m.astray, m.stray, m.unusable,
 		gauge("countersign_smpp_binds", "Binds that are up.", func(s deliverStatus) float64 { return float64(s.Up()) }),
 		gauge("countersign_smpp_window_used", "Submissions without a response.", func(s deliverStatus) float64 { return float64(s.InFlight) }),
 		gauge("countersign_smpp_rate_limit", "Messages a second that are sent at most; 0 for no limit.", func(s deliverStatus) float64 { return s.Rate }),

@@ -23,11 +23,12 @@ const (
 // the same system_id: enquire_link and unbind are answered, messages wait until
 // the bind is accepted, unknown commands get generic_nack, and responses to other
 // sequence numbers are counted as stray. With an error the connection is closed.
-func (b *bind) bind(ctx context.Context, conn net.Conn) (*session, error) {
+func (b *bind) bind(ctx context.Context, conn net.Conn, address string) (*session, error) {
 	cfg := &b.carrier.cfg
 	s := newSession(conn, pdu.NewReader(conn), cfg.Window)
 	s.timeout, s.enquire = cfg.ResponseTimeout, cfg.EnquireInterval
-	s.handle, s.stray = b.carrier.handle, b.carrier.metrics.stray.Inc
+	s.address, s.stray = address, b.carrier.metrics.stray.Inc
+	s.handle = func(p pdu.PDU) answer { return b.carrier.handle(address, p) }
 	s.late = func(tag any, p pdu.PDU) { b.carrier.late(s, tag, p) }
 	s.start()
 	p, err := s.request(ctx, &pdu.Bind{

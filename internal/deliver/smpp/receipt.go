@@ -86,6 +86,14 @@ func isReceipt(m *pdu.Message) bool {
 	return aboutOne || m.IsReceipt()
 }
 
+// textOfReceipt reports whether the text of a message has the fields of a receipt:
+// the id of a message, and its state there or in a TLV.
+func textOfReceipt(m *pdu.Message) bool {
+	text := receiptText(m)
+	_, state := m.TLVs.Get(pdu.TagMessageState)
+	return text["id"] != "" && (text["stat"] != "" || state)
+}
+
 // readReceipt reads what a deliver_sm or data_sm reports. ok is false when it says
 // nothing of use: it names no message, or its state is no news.
 //

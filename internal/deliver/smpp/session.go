@@ -53,6 +53,7 @@ const (
 type session struct {
 	conn    net.Conn
 	reader  *pdu.Reader
+	address string               // of the peer, as configured
 	timeout time.Duration        // for a response
 	enquire time.Duration        // of silence before a keep-alive
 	handle  func(pdu.PDU) answer // for requests of the peer

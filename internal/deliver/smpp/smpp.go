@@ -10,6 +10,7 @@
 //	class.go     reactions to the statuses of responses
 //	message.go   from a message to submit_sm: alphabet, parts, addresses
 //	receipt.go   from deliver_sm to a receipt
+//	scope.go     which address issued a message id
 //	incoming.go  what the SMSC sends of its own
 //	pdu/         the codec
 //	smpptest/    an SMSC to test against
@@ -111,8 +112,13 @@ type Config struct {
 	// is otherwise that of the table in class.go.
 	Statuses map[pdu.Status]Class
 
-	NoReceipts bool   // do not ask for receipts
-	IDForm     IDForm // default IDSame
+	NoReceipts bool    // do not ask for receipts
+	IDForm     IDForm  // default IDSame
+	IDScope    IDScope // default ScopeAddress
+
+	// ReceiptsInMessages reads a plain message as a receipt if its text is one. A
+	// phone can write such a message.
+	ReceiptsInMessages bool
 
 	Reports deliver.Reports // what is nil in it drops its reports
 	Log     *slog.Logger
@@ -135,6 +141,7 @@ func (c *Config) complete() error {
 	set(&c.EnquireInterval, 20*time.Second)
 	set(&c.Concat, ConcatUDH)
 	set(&c.IDForm, IDSame)
+	set(&c.IDScope, ScopeAddress)
 	set(&c.Validity, ValidityRelative)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -160,6 +167,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("concat: must be udh, sar or message_payload, not %q", c.Concat)
 	case !slices.Contains([]IDForm{IDSame, IDToDecimal, IDToHex}, c.IDForm):
 		return fmt.Errorf("message_id: must be same, hex-to-decimal or decimal-to-hex, not %q", c.IDForm)
+	case !slices.Contains([]IDScope{ScopeAddress, ScopeCarrier}, c.IDScope):
+		return fmt.Errorf("message_id_scope: must be address or carrier, not %q", c.IDScope)
 	case !slices.Contains([]Validity{ValidityRelative, ValidityAbsolute, ValidityNone}, c.Validity):
 		return fmt.Errorf("validity: must be relative, absolute or none, not %q", c.Validity)
 	case c.Binds < 1 || c.Binds > 100:
