@@ -16,7 +16,7 @@ import (
 )
 
 type smscCmd struct {
-	Listen   string   `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:2775" placeholder:"HOST:PORT"`
+	Listen   []string `help:"Address to listen on. May be repeated: one system with several addresses. Default: ${default}." default:"127.0.0.1:2775" sep:"none" placeholder:"HOST:PORT"`
 	SystemID string   `help:"What an ESME must bind as; anything if empty." placeholder:"ID"`
 	Password string   `help:"What it must show; anything if empty." placeholder:"PASSWORD"`
 	Fault    []string `help:"What to do wrong, see above. May be repeated." sep:"none" placeholder:"NAME=VALUE"`
@@ -42,13 +42,17 @@ func (c *smscCmd) Run(p *process) error {
 	out.enc.SetEscapeHTML(false)
 	config.OnMessage = out.message
 	s := smpptest.New(config)
-	if err := s.Listen(c.Listen); err != nil {
-		return errors.Join(err, s.Close())
+	for _, address := range c.Listen {
+		if err := s.Listen(address); err != nil {
+			return errors.Join(err, s.Close())
+		}
 	}
-	out.print(struct {
-		Listening string `json:"listening"`
-		Seed      uint64 `json:"seed"`
-	}{s.Addr(), config.Seed})
+	for _, address := range s.Addrs() {
+		out.print(struct {
+			Listening string `json:"listening"`
+			Seed      uint64 `json:"seed"`
+		}{address, config.Seed})
+	}
 	<-p.ctx.Done()
 	return s.Close()
 }

@@ -378,3 +378,52 @@ func TestReceiptOfTheArchive(t *testing.T) {
 		t.Errorf("the record is %+v, want %+v", after, before)
 	}
 }
+
+// TestReceiptOfFormerRef: a message that was stored under the reference of earlier
+// settings has its receipt; one under the present reference comes first, and an old
+// message that is settled does not take the receipt of a new one.
+func TestReceiptOfFormerRef(t *testing.T) {
+	t.Parallel()
+	say := func(d *desks, state verify.EventState) {
+		must(d.t, d.Receipt(d.t.Context(), deliver.Receipt{Carrier: "a", Ref: "1\thost", FormerRef: "1", State: state}))
+	}
+	another := func(r *verify.Request) { r.Number = "447700900001" }
+
+	t.Run("Old", func(t *testing.T) {
+		t.Parallel()
+		d := setUpDesks(t, "a")
+		old := d.accepted("1")
+		say(d, delivered)
+		d.wantEvent(old.ID, 0, delivered, 1, "a", "")
+	})
+	t.Run("Both", func(t *testing.T) {
+		t.Parallel()
+		d := setUpDesks(t, "a")
+		old := d.accepted("1")
+		now, h := d.start(another)
+		h.accept("1\thost")
+		d.settled(now.ID, 0)
+		say(d, undeliverable)
+		d.wantEvent(now.ID, 0, undeliverable, 1, "a", "")
+		d.wantEvent(old.ID, 0, accepted, 1, "a", "")
+	})
+	t.Run("Early", func(t *testing.T) {
+		t.Parallel()
+		d := setUpDesks(t, "a")
+		old := d.accepted("1")
+		d.report("a", "1", delivered, "")
+		now, h := d.start(another)
+		say(d, delivered) // before the answer
+		h.accept("1\thost")
+		d.settled(now.ID, 0)
+		d.wantEvent(now.ID, 0, delivered, 1, "a", "")
+		d.wantEvent(old.ID, 0, delivered, 1, "a", "")
+	})
+	t.Run("OtherAddress", func(t *testing.T) {
+		t.Parallel()
+		d := setUpDesks(t, "a")
+		v := d.accepted("1\tother")
+		say(d, delivered)
+		d.wantEvent(v.ID, 0, accepted, 1, "a", "")
+	})
+}

@@ -80,9 +80,9 @@ func testParts(t *testing.T, db *store.DB) {
 func testPartBytes(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	_, event := insert(t, db, request("demo0001", "447700900000"), t0)
-	refs := []string{"\xff\xfe", "a\x00b", "é\xe9", "\xff"}
+	refs := []string{"\xff\xfe", "a\x00b", "é\xe9", "\xff", "1\tsmsc1.example:2775", "1\tsmsc2.example:2775", "1"}
 	for i, ref := range refs {
-		savePart(t, db, event.Key(), verify.Part{Attempt: 1, Seq: i, Count: 4, Carrier: "a", Ref: ref, State: verify.EventUndeliverable, Error: ref})
+		savePart(t, db, event.Key(), verify.Part{Attempt: 1, Seq: i, Count: len(refs), Carrier: "a", Ref: ref, State: verify.EventUndeliverable, Error: ref})
 	}
 	for i, ref := range refs {
 		if id, p, ok := loadPart(t, db, "a", ref); !ok || id != event.Key() || p.Seq != i {

@@ -47,6 +47,10 @@ const (
 	faultReceiptFirst
 	faultReceiptLose
 	faultReceiptDuplicate
+	faultReceiptAsMessage
+	faultReceiptAsAck
+	faultReceiptElsewhere
+	faultRequireTLV
 	faultUndeliverable
 	faultExpired
 	faultRejected
@@ -61,6 +65,7 @@ type rule struct {
 	status pdu.Status
 	limit  int          // of rate
 	list   []pdu.Status // of statuses; ESME_ROK accepts
+	tag    pdu.Tag
 }
 
 // shape is how a fault's value is written.
@@ -74,6 +79,7 @@ const (
 	shapeSpan
 	shapeRate
 	shapeList
+	shapeTag // a tag, with ":" and a status
 )
 
 type description struct {
@@ -89,6 +95,7 @@ const (
 	statusInvalidReceiptFlag pdu.Status = 0x07
 	statusInvalidSchedule    pdu.Status = 0x61
 	statusInvalidExpiry      pdu.Status = 0x62
+	statusMissingTLV         pdu.Status = 0xC3
 	// statusOfCarrier is of the range that §5.1.3 leaves to the maker of the SMSC.
 	statusOfCarrier pdu.Status = 0x0400
 )
@@ -121,6 +128,10 @@ var faultTable = [kinds]description{
 	faultReceiptFirst:      {"receipt-first", shapeShare, 0, 0, "the receipt comes before the response"},
 	faultReceiptLose:       {"receipt-lose", shapeShare, 0, 0, "no receipt"},
 	faultReceiptDuplicate:  {"receipt-duplicate", shapeShare, 0, 0, "the receipt twice"},
+	faultReceiptAsMessage:  {"receipt-as-message", shapeShare, 0, 0, "the receipt is text only, in a message with esm_class 0x00"},
+	faultReceiptAsAck:      {"receipt-as-ack", shapeShare, 0, 0, "the receipt is text only, in a message with esm_class 0x08"},
+	faultReceiptElsewhere:  {"receipt-elsewhere", shapeShare, 0, 0, "the receipt comes over another address of --listen than the message"},
+	faultRequireTLV:        {"require-tlv", shapeTag, statusMissingTLV, 0, "refuse a message without the TLV with STATUS, or ESME_RMISSINGOPTPARAM (0xC3)"},
 	faultUndeliverable:     {"undeliverable", shapeTarget, 0, 0, "the message ends as UNDELIV"},
 	faultExpired:           {"expired", shapeTarget, 0, 0, "the message ends as EXPIRED"},
 	faultRejected:          {"rejected", shapeTarget, 0, 0, "the message ends as REJECTD"},
@@ -128,7 +139,7 @@ var faultTable = [kinds]description{
 
 // form is how the fault is written.
 func (d description) form() string {
-	value := [...]string{"", "[=SHARE]", "[=SHARE[:STATUS]]", "[=SHARE|DIGITS]", "=TIME", "=N", "=STATUS/STATUS"}[d.shape]
+	value := [...]string{"", "[=SHARE]", "[=SHARE[:STATUS]]", "[=SHARE|DIGITS]", "=TIME", "=N", "=STATUS/STATUS", "=TAG[:STATUS]"}[d.shape]
 	if d.span > 0 {
 		value = "[" + value + "]"
 	}
@@ -148,6 +159,7 @@ func FaultHelp() string {
   DIGITS  the first digits of the destination: undeliverable=4477
   TIME    200ms, or a range to draw from: 0-2s
   STATUS  a command_status, as number or name: refuse=5%:0x0B, refuse=5%:ESME_RINVDSTADR
+  TAG     of an optional parameter: require-tlv=0x1400
 `)
 	return b.String()
 }

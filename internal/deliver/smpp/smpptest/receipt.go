@@ -1,6 +1,7 @@
 package smpptest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -53,6 +54,8 @@ type pending struct {
 	copies      int // how many receipts are sent
 	onlyFailure bool
 	text        string
+	esmClass    uint8  // of the receipt, which is text only if this does not mark it as one
+	avoid       string // the local address that it must not go over, if another is bound; "" for none
 	settled     bool
 	timed       bool // a timer gives the place back, even if p is cancelled meanwhile
 }
@@ -61,6 +64,7 @@ type pending struct {
 type delivery struct {
 	n       uint64 // of the message that it is about; 0 for one of its own
 	message pdu.Message
+	avoid   string // see pending
 }
 
 // release has the receipts of messages sent when they are due. The responses to
@@ -105,7 +109,7 @@ func (s *SMSC) settle(p *pending) {
 	}
 	a := p.account
 	for range p.copies {
-		a = s.keep(a, &delivery{p.n, s.receipt(p)})
+		a = s.keep(a, &delivery{p.n, s.receipt(p), p.avoid})
 	}
 	s.mu.Unlock()
 	s.pump(a)
@@ -135,11 +139,11 @@ func (s *SMSC) pump(a *account) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(a.outbox) > 0 {
-		session := a.receiver()
+		d := a.outbox[0]
+		session := a.receiver(d.avoid)
 		if session == nil {
 			return
 		}
-		d := a.outbox[0]
 		a.outbox[0] = nil
 		a.outbox = a.outbox[1:]
 		sequence := session.nextSequence()
@@ -151,17 +155,27 @@ func (s *SMSC) pump(a *account) {
 	}
 }
 
-// receiver is a session that can take a deliver_sm, the one with the fewest in
-// flight; nil if there is none. SMSC.mu is held.
-func (a *account) receiver() (best *Session) {
+// receiver returns a session that can take a deliver_sm: over another local address
+// than avoid if one is bound, and the one with the fewest in flight; nil if there is
+// none. SMSC.mu is held.
+func (a *account) receiver(avoid string) (best *Session) {
+	var other *Session
 	for _, session := range a.sessions {
-		n := len(session.inFlight)
-		if n < maxInFlight && (best == nil || n < len(best.inFlight)) && session.receives() {
-			best = session
+		if len(session.inFlight) >= maxInFlight || !session.receives() {
+			continue
+		}
+		of := &best
+		if avoid != "" && session.localAddr() == avoid {
+			of = &other
+		}
+		if *of == nil || len(session.inFlight) < len((*of).inFlight) {
+			*of = session
 		}
 	}
-	return best
+	return cmp.Or(best, other)
 }
+
+func (s *Session) localAddr() string { return s.conn.LocalAddr().String() }
 
 // receives reports whether the session takes deliver_sm, and has room for one.
 func (s *Session) receives() bool {
@@ -221,7 +235,7 @@ func (s *SMSC) Deliver(systemID string, m pdu.Message) error {
 	s.mu.Lock()
 	var to *account
 	for _, a := range s.accounts {
-		if (systemID == "" || systemID == a.systemID) && a.receiver() != nil {
+		if (systemID == "" || systemID == a.systemID) && a.receiver("") != nil {
 			to = a
 		}
 	}
@@ -237,11 +251,11 @@ func (s *SMSC) Deliver(systemID string, m pdu.Message) error {
 
 // receipt writes the receipt of a message that has its final state.
 func (s *SMSC) receipt(p *pending) pdu.Message {
-	m := pdu.Message{Source: p.destination, Destination: p.source, ESMClass: pdu.ESMReceipt}
-	if s.config.Receipts != ReceiptsTLV {
+	m := pdu.Message{Source: p.destination, Destination: p.source, ESMClass: p.esmClass}
+	if s.config.Receipts != ReceiptsTLV || p.esmClass != pdu.ESMReceipt {
 		m.ShortMessage = s.receiptText(p)
 	}
-	if s.config.Receipts != ReceiptsText {
+	if s.config.Receipts != ReceiptsText && p.esmClass == pdu.ESMReceipt {
 		code := networkError(p.final)
 		m.TLVs = pdu.TLVs{
 			pdu.Text(pdu.TagReceiptedMessageID, s.config.IDs.inResponse(p.n, s.config.Seed)),

@@ -20,22 +20,27 @@ type record struct {
 	waits       *pending         // its receipt, if there will be one
 }
 
+// esmDeliveryAck is the esm_class of an acknowledgement by the phone (§5.2.12).
+const esmDeliveryAck = 0x08
+
 // plan is what will become of a message.
 type plan struct {
-	due      time.Time
-	final    pdu.MessageState
-	receipts int  // how many are sent
-	wanted   bool // one was asked for, so that it must wait
+	due       time.Time
+	final     pdu.MessageState
+	receipts  int   // how many are sent
+	wanted    bool  // one was asked for, so that it must wait
+	esmClass  uint8 // of the receipts
+	elsewhere bool  // over another address than the message
 }
 
 // plan checks a message, and decides its fate. With a status other than ESME_ROK
 // it is not accepted.
-func (s *SMSC) plan(a *account, m *pdu.Message, now time.Time) (plan, pdu.Status) {
+func (s *SMSC) plan(from *Session, m *pdu.Message, now time.Time) (plan, pdu.Status) {
 	to := m.Destination.Addr
-	if s.overRate(a, now) {
+	if s.overRate(from.owner(), now) {
 		return plan{}, pdu.StatusThrottled
 	}
-	if status, ok := s.refusal(to); ok {
+	if status, ok := s.refusal(m); ok {
 		return plan{}, status
 	}
 	if to == "" {
@@ -77,7 +82,14 @@ func (s *SMSC) planReceipt(p plan, m *pdu.Message) (plan, pdu.Status) {
 	if s.config.Receipts == ReceiptsNone {
 		return p, pdu.StatusOK
 	}
-	p.wanted, p.receipts = true, 1
+	p.wanted, p.receipts, p.esmClass = true, 1, pdu.ESMReceipt
+	if _, ok := s.happens(faultReceiptAsMessage, m.Destination.Addr); ok {
+		p.esmClass = 0
+	}
+	if _, ok := s.happens(faultReceiptAsAck, m.Destination.Addr); ok {
+		p.esmClass = esmDeliveryAck
+	}
+	_, p.elsewhere = s.happens(faultReceiptElsewhere, m.Destination.Addr)
 	if _, ok := s.happens(faultReceiptDuplicate, m.Destination.Addr); ok {
 		p.receipts = 2
 	}
@@ -105,11 +117,16 @@ func (s *SMSC) outcome(to string) pdu.MessageState {
 }
 
 // take numbers a message and remembers it.
-func (s *SMSC) take(a *account, m *pdu.Message, p plan, now time.Time) (n uint64, waits *pending) {
+func (s *SMSC) take(from *Session, m *pdu.Message, p plan, now time.Time) (n uint64, waits *pending) {
+	a := from.owner()
 	if p.wanted {
 		waits = &pending{
 			account: a, source: m.Source, destination: m.Destination, submitted: now, due: p.due, final: p.final,
 			copies: p.receipts, onlyFailure: m.RegisteredDelivery&0x03 == pdu.ReceiptOnFailure, text: firstWords(m),
+			esmClass: p.esmClass,
+		}
+		if p.elsewhere {
+			waits.avoid = from.localAddr()
 		}
 	}
 	s.mu.Lock()

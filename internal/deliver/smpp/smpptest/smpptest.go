@@ -231,6 +231,17 @@ func (s *SMSC) Addr() string {
 	return s.listeners[0].Addr().String()
 }
 
+// Addrs returns the addresses of all listeners, in the order of Listen.
+func (s *SMSC) Addrs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]string, len(s.listeners))
+	for i, l := range s.listeners {
+		list[i] = l.Addr().String()
+	}
+	return list
+}
+
 // Close closes listeners and connections, and waits until all has ended. Receipts
 // that were not sent yet are dropped.
 func (s *SMSC) Close() error {

@@ -25,13 +25,13 @@ func (s *Session) submit(p pdu.PDU, m *pdu.Message) bool {
 		return true
 	}
 	now := time.Now()
-	plan, status := s.smsc.plan(s.owner(), m, now)
+	plan, status := s.smsc.plan(s, m, now)
 	if status != pdu.StatusOK {
 		s.smsc.counters.responses.Add(1)
 		s.refuse(p, status)
 		return true
 	}
-	n, waits := s.smsc.take(s.owner(), m, plan, now)
+	n, waits := s.smsc.take(s, m, plan, now)
 	id := s.smsc.config.IDs.inResponse(n, s.smsc.config.Seed)
 	s.smsc.counters.accepted.Add(1)
 	if s.smsc.shows() {
@@ -61,9 +61,15 @@ func (s *Session) messageID(c pdu.Command, id string) pdu.Body {
 }
 
 // refusal applies the faults that refuse a message, each with a status.
-func (s *SMSC) refusal(to string) (pdu.Status, bool) {
-	if !s.faults.Load().some {
+func (s *SMSC) refusal(m *pdu.Message) (pdu.Status, bool) {
+	f, to := s.faults.Load(), m.Destination.Addr
+	if !f.some {
 		return 0, false
+	}
+	for _, r := range f.rules[faultRequireTLV] {
+		if _, ok := m.TLVs.Get(r.tag); !ok {
+			return r.status, true
+		}
 	}
 	for _, k := range []kind{faultThrottle, faultQueueFull, faultRefuse, faultUnknownStatus} {
 		if r, ok := s.happens(k, to); ok {

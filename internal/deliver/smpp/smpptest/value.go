@@ -67,6 +67,15 @@ func parseRule(d description, value string) (r rule, err error) {
 			}
 			r.list = append(r.list, status)
 		}
+	case shapeTag:
+		tag, status, given := strings.Cut(value, ":")
+		n, tagErr := strconv.ParseUint(tag, 0, 16)
+		if tagErr != nil || n == 0 {
+			return r, fmt.Errorf("%q is no tag, such as 0x1400", tag)
+		}
+		if r.tag = pdu.Tag(n); given {
+			r.status, err = parseStatus(status)
+		}
 	case shapeRate:
 		r.limit, err = strconv.Atoi(value)
 		if err != nil || r.limit < 1 || r.limit > maxRate {

@@ -57,7 +57,7 @@ func TestParseFaultsErrors(t *testing.T) {
 // TestFaultHelp: the help names every fault, and each can be given as it says.
 func TestFaultHelp(t *testing.T) {
 	t.Parallel()
-	value := strings.NewReplacer("[", "", "]", "", "SHARE|DIGITS", "4477", "SHARE", "30%", "STATUS", "0x45", "TIME", "1s-2s", "=N", "=30")
+	value := strings.NewReplacer("[", "", "]", "", "SHARE|DIGITS", "4477", "SHARE", "30%", "STATUS", "0x45", "TIME", "1s-2s", "=N", "=30", "TAG", "0x1400")
 	seen := 0
 	for line := range strings.Lines(smpptest.FaultHelp()) {
 		if strings.TrimSpace(line) == "" {

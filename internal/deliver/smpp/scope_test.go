@@ -1,0 +1,298 @@
+package smpp_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"countersign/internal/deliver/smpp"
+	"countersign/internal/deliver/smpp/pdu"
+	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/verify"
+)
+
+// logged is a log that a test reads while others write.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *logged) use(c *smpp.Config) { c.Log = slog.New(slog.NewTextHandler(l, nil)) }
+
+// openBoth binds a carrier once to each of two addresses.
+func openBoth(t *testing.T, first, second string, change ...func(*smpp.Config)) *desk {
+	t.Helper()
+	d := openTo(t, nil, append([]func(*smpp.Config){func(c *smpp.Config) {
+		c.Addresses, c.Binds = []string{first, second}, 2
+	}}, change...)...)
+	d.await("both binds", func() bool { return d.Status().Up() == 2 })
+	return d
+}
+
+// TestIndependentAddresses: two SMSCs of a carrier give the same ids to different
+// messages. A receipt of one never names a message of the other.
+func TestIndependentAddresses(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []string{"receipt-delay=50ms", "receipt-first", "delay=300ms"} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			// Delivered at one, and not at the other; each in its own time.
+			far := smpptest.Config{Seed: 7, MaxMessages: 100, Faults: smpptest.MustFaults(fault)}
+			a := smpptest.Start(t, far)
+			far.Faults = smpptest.MustFaults(fault, "undeliverable")
+			b := smpptest.Start(t, far)
+			d := openBoth(t, a.Addr(), b.Addr(), func(c *smpp.Config) {
+				if fault == "delay=300ms" { // each response is late
+					c.ResponseTimeout = 100 * time.Millisecond
+				}
+			})
+			const messages = 20
+			refs := map[string]string{} // by text
+			for i := range messages {
+				m := sms(fmt.Sprint("message ", i))
+				m.RequestID = verify.ID{byte(i + 1)}
+				if sub, err := d.Send(t.Context(), m); err == nil {
+					refs[m.Text] = sub.Refs[0]
+				}
+			}
+			receipts := d.awaitReceipts(messages)
+			if fault == "delay=300ms" {
+				for _, answer := range d.awaitAnswers(messages) {
+					refs[fmt.Sprint("message ", answer.Event.Verification[0]-1)] = answer.Part.Ref
+				}
+			}
+			states := map[string][]verify.EventState{}
+			for _, r := range receipts {
+				states[r.Ref] = append(states[r.Ref], r.State)
+			}
+			ids := map[string]bool{}
+			for smsc, want := range map[*smpptest.SMSC]verify.EventState{a: verify.EventDelivered, b: verify.EventUndeliverable} {
+				list := smsc.Messages()
+				if len(list) == 0 {
+					t.Error("one of the addresses has no message")
+				}
+				for _, m := range list {
+					ids[m.ID] = true
+					if got := states[refs[m.Text]]; !slices.Equal(got, []verify.EventState{want}) {
+						t.Errorf("%s, id %s: receipts %v, want %s", m.Text, m.ID, got, want)
+					}
+				}
+			}
+			if len(ids) == messages {
+				t.Error("no two messages have the same id: the test shows nothing")
+			}
+		})
+	}
+}
+
+// TestReceiptOverOtherAddress: a system of two addresses sends each receipt over the
+// other one.
+func TestReceiptOverOtherAddress(t *testing.T) {
+	t.Parallel()
+	for scope, matches := range map[smpp.IDScope]bool{"": false, smpp.ScopeAddress: false, smpp.ScopeCarrier: true} {
+		t.Run(string(scope), func(t *testing.T) {
+			t.Parallel()
+			smsc := smpptest.Start(t, smpptest.Config{Faults: smpptest.MustFaults("receipt-elsewhere,receipt-delay=50ms"), MaxMessages: 100})
+			if err := smsc.Listen("127.0.0.1:0"); err != nil {
+				t.Fatal(err)
+			}
+			var log logged
+			d := openBoth(t, smsc.Addrs()[0], smsc.Addrs()[1], log.use, func(c *smpp.Config) { c.IDScope = scope })
+			var sent []string
+			for range 10 {
+				sub, err := d.Send(t.Context(), sms("hello"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				sent = append(sent, sub.Refs...)
+			}
+			for _, r := range d.awaitReceipts(10) {
+				if slices.Contains(sent, r.Ref) != matches {
+					t.Errorf("a receipt names %q, sent were %q", r.Ref, sent)
+				}
+			}
+			warnings := strings.Count(log.String(), "smpp.message_id_scope: carrier")
+			astray := d.metric("countersign_smpp_astray_receipts_total")
+			if matches && (warnings != 0 || astray != 0) || !matches && (warnings != 1 || astray != 10) {
+				t.Errorf("%d warnings, %v receipts over the other address:\n%s", warnings, astray, &log)
+			}
+		})
+	}
+}
+
+// TestOneAddressNamesNoAddress: the references of a carrier with one address are
+// those of before there were scopes.
+func TestOneAddressNamesNoAddress(t *testing.T) {
+	t.Parallel()
+	smsc := smpptest.Start(t, smpptest.Config{MaxMessages: 10})
+	for _, addresses := range [][]string{{smsc.Addr()}, {smsc.Addr(), smsc.Addr()}} {
+		d := openTo(t, smsc, func(c *smpp.Config) { c.Addresses = addresses })
+		sub, err := d.Send(t.Context(), sms("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := smsc.Messages()
+		r := d.awaitReceipts(1)[0]
+		if id := all[len(all)-1].ID; sub.Refs[0] != id || r.Ref != id || r.FormerRef != "" {
+			t.Errorf("id %q is %q, in the receipt %+v", id, sub.Refs[0], r)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestFormerReference: a receipt of a carrier with two addresses names the reference
+// that a message had before there were scopes.
+func TestFormerReference(t *testing.T) {
+	t.Parallel()
+	a, b := smpptest.Start(t, smpptest.Config{}), smpptest.Start(t, smpptest.Config{})
+	d := openBoth(t, a.Addr(), b.Addr())
+	if err := b.Deliver("", receipt("id:77 stat:DELIVRD")); err != nil {
+		t.Fatal(err)
+	}
+	if r := d.awaitReceipts(1)[0]; r.FormerRef != "77" || r.Ref == "77" || !strings.Contains(r.Ref, b.Addr()) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestReceiptsInMessages: receipts that are not marked as such count only where the
+// setting says so; where it does not, it is named in the log.
+func TestReceiptsInMessages(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []string{"receipt-as-message", "receipt-as-ack"} {
+		for _, read := range []bool{false, true} {
+			t.Run(fmt.Sprint(fault, " ", read), func(t *testing.T) {
+				t.Parallel()
+				in(t, func(t *testing.T) {
+					var log logged
+					d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(fault)}, log.use,
+						func(c *smpp.Config) { c.ReceiptsInMessages = read })
+					var ids []string
+					for range 10 {
+						sub, err := d.Send(t.Context(), sms("hello"))
+						if err != nil {
+							t.Fatal(err)
+						}
+						ids = append(ids, sub.Refs...)
+					}
+					synctest.Wait()
+					var got []string
+					for _, r := range d.awaitReceipts(0) {
+						if r.State != verify.EventDelivered {
+							t.Errorf("receipt %+v", r)
+						}
+						got = append(got, r.Ref)
+					}
+					slices.Sort(got)
+					warnings := func() int { return strings.Count(log.String(), "smpp.receipts_in_messages: true") }
+					if read && (!slices.Equal(got, ids) || warnings() != 0) {
+						t.Errorf("receipts of %q, sent %q, log:\n%s", got, ids, &log)
+					}
+					if !read && (len(got) != 0 || warnings() != 1) {
+						t.Errorf("receipts of %q, %d warnings:\n%s", got, warnings(), &log)
+					}
+					if strings.Contains(log.String(), number) || strings.Contains(log.String(), "stat:") || strings.Contains(log.String(), ids[0]) {
+						t.Errorf("the log repeats a message:\n%s", &log)
+					}
+					if n := d.smsc.Counters().ReceiptsTaken; n != 10 {
+						t.Errorf("%d acknowledged, want all", n)
+					}
+					if read {
+						return
+					}
+					for _, at := range []struct {
+						pause time.Duration
+						want  int
+					}{{50 * time.Minute, 1}, {11 * time.Minute, 2}} {
+						time.Sleep(at.pause)
+						send(t, d, 1)
+						synctest.Wait()
+						if warnings() != at.want {
+							t.Errorf("%d warnings after %s more, want %d", warnings(), at.pause, at.want)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestTextOfReceipt: which plain messages are taken for receipts.
+func TestTextOfReceipt(t *testing.T) {
+	t.Parallel()
+	const is, not = "receipt", "message"
+	for _, tt := range []struct {
+		name string
+		in   pdu.Message
+		kind string // as it is counted
+		ref  string
+	}{
+		{"receipt", pdu.Message{ShortMessage: []byte("id:77 sub:001 dlvrd:001 submit date:2610171200 done date:2610171201 stat:DELIVRD err:000 text:hi")}, is, "77"},
+		{"in UCS-2", pdu.Message{DataCoding: pdu.CodingUCS2, ShortMessage: utf16("id:77 stat:DELIVRD err:000")}, is, "77"},
+		{"in message_payload", pdu.Message{TLVs: pdu.TLVs{{Tag: pdu.TagMessagePayload, Value: []byte("id:77 stat:DELIVRD")}}}, is, "77"},
+		{"acknowledgement by the phone", pdu.Message{ESMClass: 0x08, ShortMessage: []byte("ID:77 STAT:EXPIRED")}, is, "77"},
+		{"state as TLV", pdu.Message{ShortMessage: []byte("id:77"), TLVs: pdu.TLVs{pdu.Uint8(pdu.TagMessageState, 2)}}, is, "77"},
+		{"no news", pdu.Message{ShortMessage: []byte("id:77 stat:UNKNOWN")}, "unreadable", ""},
+		{"STOP", pdu.Message{ShortMessage: []byte("STOP")}, not, ""},
+		{"id only", pdu.Message{ShortMessage: []byte("id:77 where is my code?")}, not, ""},
+		{"state only", pdu.Message{ShortMessage: []byte("stat:DELIVRD")}, not, ""},
+		{"in the quoted text", pdu.Message{ShortMessage: []byte("text:id:77 stat:DELIVRD")}, not, ""},
+		{"empty", pdu.Message{}, not, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				d := openIn(t, smpptest.Config{}, func(c *smpp.Config) { c.ReceiptsInMessages = true })
+				if err := d.smsc.Deliver("", tt.in); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				var refs []string
+				for _, r := range d.awaitReceipts(0) {
+					refs = append(refs, r.Ref)
+				}
+				if strings.Join(refs, ",") != tt.ref || d.metricOf("countersign_smpp_received_total", tt.kind) != 1 {
+					t.Errorf("receipts of %q, counted as %s: %v", refs, tt.kind, d.metricOf("countersign_smpp_received_total", tt.kind))
+				}
+			})
+		})
+	}
+}
+
+// metricOf sums the values of a counter that have a label with the value.
+func (d *desk) metricOf(name, value string) (sum float64) {
+	d.t.Helper()
+	families, err := d.reg.Gather()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == name && l.GetValue() == value {
+					sum += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return sum
+}
