@@ -51,6 +51,7 @@ func house() []room {
 		// Carriers take a message and say whether they accepted it. They know
 		// neither the store nor the engine.
 		{path: "internal/deliver", ours: []string{"verify", "message"}, never: outside},
+		{path: "internal/deliver/placeholder", ours: []string{"verify", "deliver"}, never: outside},
 		{path: "internal/deliver/tts/audio", never: outside},
 		{path: "internal/deliver/tts", ours: []string{"message", "deliver/tts/audio"}, never: []string{http, sql}},
 		{path: "internal/deliver/virtual", ours: []string{"verify", "message", "deliver"}, never: []string{http, sql}},
@@ -59,9 +60,9 @@ func house() []room {
 
 		{path: "internal/deliver/gsm", never: outside},
 		{path: "internal/deliver/smpp/pdu", never: outside},
-		{path: "internal/deliver/smpp", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
+		{path: "internal/deliver/smpp", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/placeholder", "deliver/smpp/pdu"}, never: []string{http, sql}},
 		{path: "internal/deliver/smpp/smpptest", ours: []string{"deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
-		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver", "deliver/gsm", "web"}, never: []string{sql}}, // it serves callbacks, too
+		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/placeholder", "web"}, never: []string{sql}}, // it serves callbacks, too
 
 		{
 			path:  "internal/deliver/sip",

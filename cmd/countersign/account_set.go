@@ -28,6 +28,7 @@ type settingFlags struct {
 	TestNumber      map[string]string `help:"Number that nothing is sent to, and its PIN; may be repeated." placeholder:"NUMBER=CODE" param:"test_numbers"`
 	AutofillDomain  *string           `help:"Domain of the page that asks for the code: its SMS end with @DOMAIN #CODE (WebOTP)." placeholder:"DOMAIN"`
 	AutofillAppHash *string           `help:"Hash of the Android app that asks for the code, 11 characters: its SMS end with it." placeholder:"HASH"`
+	CarrierValue    map[string]string `help:"Value that carriers put into its messages as {{.Values.NAME}}, such as entity_id=1701158019811410068; may be repeated." placeholder:"NAME=VALUE" mapsep:"none" param:"carrier_values"`
 	Setting         map[string]string `help:"Any setting of the admin API by its name there, and its value in JSON; may be repeated." placeholder:"NAME=JSON"`
 }
 
@@ -60,6 +61,9 @@ func (f settingFlags) settings() (map[string]any, error) {
 		tests = append(tests, map[string]string{"number": number, "code": code})
 	}
 	putList(in, "test_numbers", tests)
+	if len(f.CarrierValue) > 0 {
+		in["carrier_values"] = f.CarrierValue
+	}
 	if f.AutofillDomain != nil || f.AutofillAppHash != nil { // one takes the place of the other
 		fill := map[string]any{"domain": "", "app_hash": ""}
 		put(fill, "domain", f.AutofillDomain)
@@ -121,6 +125,8 @@ func cleared(flag string) (name string, value any, ok bool) {
 		return "strict", false, true
 	case "test-number":
 		return "test_numbers", none, true
+	case "carrier-value":
+		return "carrier_values", map[string]string{}, true
 	case "autofill-domain", "autofill-app-hash":
 		return "autofill", map[string]any{"domain": "", "app_hash": ""}, true
 	}

@@ -24,16 +24,17 @@ type smsCmd struct {
 
 type smsSendCmd struct {
 	configFlag
-	Carrier     string        `help:"Carrier of the configuration, of type smpp." placeholder:"NAME"`
-	SMPP        string        `name:"smpp" help:"SMSC to send over, instead of a carrier of the configuration." placeholder:"HOST:PORT"`
-	TLS         bool          `name:"tls" help:"Speak TLS with the SMSC of --smpp."`
-	SystemID    string        `help:"system_id for the SMSC of --smpp." placeholder:"ID"`
-	Password    string        `help:"Password for the SMSC of --smpp. Others can see it on the command line." placeholder:"PW"`
-	From        string        `help:"Sender. Default: ${default}." default:"VERIFY"`
-	To          string        `help:"Number to send to, international." required:"" placeholder:"NUMBER"`
-	Text        string        `help:"What to send." required:""`
-	WaitReceipt bool          `help:"Wait until the carrier says what became of it; succeed only if it was delivered."`
-	Timeout     time.Duration `help:"How long to wait at most. Default: ${default}." default:"60s"`
+	Carrier      string            `help:"Carrier of the configuration, of type smpp." placeholder:"NAME"`
+	SMPP         string            `name:"smpp" help:"SMSC to send over, instead of a carrier of the configuration." placeholder:"HOST:PORT"`
+	TLS          bool              `name:"tls" help:"Speak TLS with the SMSC of --smpp."`
+	SystemID     string            `help:"system_id for the SMSC of --smpp." placeholder:"ID"`
+	Password     string            `help:"Password for the SMSC of --smpp. Others can see it on the command line." placeholder:"PW"`
+	From         string            `help:"Sender. Default: ${default}." default:"VERIFY"`
+	To           string            `help:"Number to send to, international." required:"" placeholder:"NUMBER"`
+	Text         string            `help:"What to send." required:""`
+	CarrierValue map[string]string `help:"Value of {{.Values.NAME}} in the settings of the carrier; may be repeated." placeholder:"NAME=VALUE" mapsep:"none"`
+	WaitReceipt  bool              `help:"Wait until the carrier says what became of it; succeed only if it was delivered."`
+	Timeout      time.Duration     `help:"How long to wait at most. Default: ${default}." default:"60s"`
 }
 
 // Run sends the message. It succeeds only when the carrier took it, and with
@@ -135,7 +136,7 @@ func (c *smsSendCmd) send(
 	began := time.Now()
 	sub, err := carrier.Send(ctx, deliver.Message{
 		EventID: verify.NewID(rand.Reader), Attempt: 1, Channel: verify.SMS,
-		Country: to.Country, To: to.Digits, From: c.From, Text: c.Text, ValidFor: c.Timeout,
+		Country: to.Country, To: to.Digits, From: c.From, Text: c.Text, Values: c.CarrierValue, ValidFor: c.Timeout,
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ package account
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,6 +43,7 @@ func Of(a verify.Account) Settings {
 	// Whoever changes these must not change those of a.
 	s.Countries, s.Workflows, s.Senders = slices.Clone(s.Countries), slices.Clone(s.Workflows), slices.Clone(s.Senders)
 	s.LinkBrands, s.Sources, s.TestNumbers = slices.Clone(s.LinkBrands), slices.Clone(s.Sources), slices.Clone(s.TestNumbers)
+	s.CarrierValues = maps.Clone(s.CarrierValues)
 	return s
 }
 

@@ -17,7 +17,8 @@ func TestApply(t *testing.T) {
 		"countries":["gb","FR","GB"],"workflows":[6,1,6],"senders":["Beta","Acme"],
 		"link_brands":["  Booking.com ","E.Leclerc","Caf\u0065\u0301.fr  Paris","Booking.com"],
 		"sources":["192.0.2.7","2001:db8::1/32","10.1.2.3/8","::ffff:192.0.2.7"],"min_code_length":6,"strict":true,
-		"test_numbers":[{"number":"+44 7700 900001","code":"123456"},{"number":"447700900000","code":"Abc123"}]}`
+		"test_numbers":[{"number":"+44 7700 900001","code":"123456"},{"number":"447700900000","code":"Abc123"}],
+		"carrier_values":{"entity_id":"1701","content_id":"1107 é"}}`
 	var s account.Settings
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		t.Fatal(err)
@@ -34,7 +35,8 @@ func TestApply(t *testing.T) {
 			LinkBrands:    []string{"Booking.com", "Caf\u00e9.fr Paris", "E.Leclerc"},
 			Sources:       []string{"10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"},
 			MinCodeLength: 6, Strict: true,
-			TestNumbers: []verify.TestNumber{{Number: "447700900000", Code: "Abc123"}, {Number: "447700900001", Code: "123456"}},
+			TestNumbers:   []verify.TestNumber{{Number: "447700900000", Code: "Abc123"}, {Number: "447700900001", Code: "123456"}},
+			CarrierValues: verify.CarrierValues{"entity_id": "1701", "content_id": "1107 é"},
 		},
 	}
 	if !reflect.DeepEqual(a, want) {
@@ -49,13 +51,16 @@ func TestApply(t *testing.T) {
 // What is changed of the settings of an account must not change the account.
 func TestOfIsACopy(t *testing.T) {
 	t.Parallel()
-	a := verify.Account{Settings: verify.Settings{Countries: []string{"GB"}, TestNumbers: []verify.TestNumber{{Number: "447700900000", Code: "1234"}}}}
+	a := verify.Account{Settings: verify.Settings{Countries: []string{"GB"}, TestNumbers: []verify.TestNumber{{Number: "447700900000", Code: "1234"}}, CarrierValues: verify.CarrierValues{"a": "1"}}}
 	s := account.Of(a)
-	if err := json.Unmarshal([]byte(`{"countries":["FR"],"test_numbers":[{"number":"1","code":"2"}]}`), &s); err != nil {
+	if err := json.Unmarshal([]byte(`{"countries":["FR"],"test_numbers":[{"number":"1","code":"2"}],"carrier_values":{"b":"2"}}`), &s); err != nil {
 		t.Fatal(err)
 	}
-	if a.Settings.Countries[0] != "GB" || a.Settings.TestNumbers[0].Number != "447700900000" {
+	if a.Settings.Countries[0] != "GB" || a.Settings.TestNumbers[0].Number != "447700900000" || a.Settings.CarrierValues["a"] != "1" {
 		t.Errorf("the account became %+v", a.Settings)
+	}
+	if len(s.CarrierValues) != 1 || s.CarrierValues["b"] != "2" {
+		t.Errorf("the values became %v: those that are given replace those before", s.CarrierValues)
 	}
 }
 
@@ -95,6 +100,12 @@ func TestApplyRefuses(t *testing.T) {
 		{"no code", "test_numbers", `{"test_numbers":[{"number":"447700900000","code":""}]}`},
 		{"symbols", "test_numbers", `{"test_numbers":[{"number":"447700900000","code":"12 34"}]}`},
 		{"twice", "test_numbers", `{"test_numbers":[{"number":"447700900000","code":"1234"},{"number":"+447700900000","code":"9999"}]}`},
+		{"value without a name", "carrier_values", `{"carrier_values":{"":"1"}}`},
+		{"name of a value", "carrier_values", `{"carrier_values":{"Entity-ID":"1"}}`},
+		{"long name of a value", "carrier_values", `{"carrier_values":{"` + strings.Repeat("x", 33) + `":"1"}}`},
+		{"empty value", "carrier_values", `{"carrier_values":{"entity_id":""}}`},
+		{"long value", "carrier_values", `{"carrier_values":{"entity_id":"` + strings.Repeat("1", 256) + `"}}`},
+		{"value of two lines", "carrier_values", `{"carrier_values":{"entity_id":"1\n2"}}`},
 		{"no domain", "autofill", `{"autofill":{"domain":"localhost"}}`},
 		{"address", "autofill", `{"autofill":{"domain":"https://example.com"}}`},
 		{"short hash", "autofill", `{"autofill":{"app_hash":"FA+9qCX9VS"}}`},

@@ -2,6 +2,7 @@ package account
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ const (
 	mostLinkBrands  = 100
 	mostSources     = 100
 	mostTestNumbers = 100
+	mostValues      = 32
 
 	longestBrand = 18 // characters of a brand or payee
 )
@@ -27,7 +29,7 @@ const (
 // Check checks each of the settings and gives them in their one form.
 func Check(s verify.Settings) (verify.Settings, error) {
 	for _, check := range []func(*verify.Settings) error{
-		countries, workflows, senders, linkBrands, sources, codeLength, lowBalance, testNumbers, velocity, autofill,
+		countries, workflows, senders, linkBrands, sources, codeLength, lowBalance, testNumbers, velocity, autofill, carrierValues,
 	} {
 		if err := check(&s); err != nil {
 			return s, err
@@ -181,6 +183,24 @@ func nilIfEmpty[T any](list []T) []T {
 func autofill(s *verify.Settings) error {
 	if err := s.Autofill.Check(); err != nil {
 		return invalid("autofill", "%s", err)
+	}
+	return nil
+}
+
+func carrierValues(s *verify.Settings) error {
+	if len(s.CarrierValues) > mostValues {
+		return invalid("carrier_values", "are more than %d", mostValues)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.CarrierValues)) {
+		if !verify.ValidValueName(name) {
+			return invalid("carrier_values", "the name %q is not up to 32 of a-z, 0-9 and _", name)
+		}
+		if value := s.CarrierValues[name]; value == "" || !verify.ValidValue(value) {
+			return invalid("carrier_values", "the value of %s is not one line of text of up to 255 bytes", name)
+		}
+	}
+	if len(s.CarrierValues) == 0 {
+		s.CarrierValues = nil
 	}
 	return nil
 }

@@ -63,6 +63,7 @@ type SMPP struct {
 	WideReference  bool     `yaml:"wide_reference"`  // 16 bits in the header of parts
 	Validity       string   `yaml:"validity"`        // relative, absolute or none
 	Senders        []Sender `yaml:"senders"`
+	TLVs           []TLV    `yaml:"tlvs"` // optional parameters of every message
 
 	SourceTON      string `yaml:"source_ton"` // numbers in place of what follows from the address
 	SourceNPI      string `yaml:"source_npi"`
@@ -83,6 +84,13 @@ type Sender struct {
 	Country string `yaml:"country"` // of the destination, ISO 3166-1 alpha-2; "" for all
 	Asked   string `yaml:"asked"`   // sender that the application asked for; "" for all
 	Sender  string `yaml:"sender"`  // in its place; "" to keep it
+}
+
+// TLV is an optional parameter that a carrier wants in every message.
+type TLV struct {
+	Tag   string `yaml:"tag"`   // such as 0x1400
+	Type  string `yaml:"type"`  // cstring, text, hex, uint8, uint16 or uint32; "" for cstring
+	Value string `yaml:"value"` // may have placeholders
 }
 
 // HTTP says how to call an HTTP gateway, and how to read what it answers.
@@ -164,6 +172,12 @@ func (s SMPP) validate(key string, p *problems) {
 		p.add(index(key+".senders", i)+".country", checkCountry(sender.Country))
 	}
 	checkStatuses(p, key+".statuses", s.Statuses)
+	for i, tlv := range s.TLVs {
+		if _, err := Tag(tlv.Tag); err != nil {
+			p.add(index(key+".tlvs", i)+".tag", err)
+		}
+		checkWord(p, index(key+".tlvs", i)+".type", tlv.Type, "cstring", "text", "hex", "uint8", "uint16", "uint32")
+	}
 	for name, v := range map[string]string{
 		"source_ton": s.SourceTON, "source_npi": s.SourceNPI,
 		"destination_ton": s.DestinationTON, "destination_npi": s.DestinationNPI,
@@ -199,6 +213,15 @@ func Octet(s string) (*uint8, error) {
 	}
 	octet := uint8(n)
 	return &octet, nil
+}
+
+// Tag reads the tag of an optional parameter, in hexadecimal (0x1400) or decimal.
+func Tag(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 0, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("must be 0x0001 to 0xFFFF, not %q", s)
+	}
+	return uint16(n), nil
 }
 
 // checkWord refuses a word that is neither empty nor one of those.

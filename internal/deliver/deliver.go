@@ -31,6 +31,10 @@ type Message struct {
 	Script    message.Script // of a call
 	ValidFor  time.Duration  // life left of the PIN; a carrier drops the message after it
 
+	// Values are what carriers may put into the message beside the above: those of the
+	// account, such as an entity_id.
+	Values map[string]string
+
 	// Tried names the carriers that may have taken the message already. They are
 	// asked again only when there is no other.
 	Tried []string

@@ -211,6 +211,13 @@ func SMPPConfig(c config.Carrier) (smpp.Config, error) {
 	for _, rule := range s.Senders {
 		cfg.Senders = append(cfg.Senders, smpp.SenderRule(rule))
 	}
+	for i, t := range s.TLVs {
+		tag, err := config.Tag(t.Tag)
+		if err != nil {
+			return cfg, fmt.Errorf("smpp.tlvs[%d].tag: %w", i, err)
+		}
+		cfg.TLVs = append(cfg.TLVs, smpp.TLV{Tag: tag, Type: smpp.TLVType(t.Type), Value: t.Value})
+	}
 	var errs [6]error
 	cfg.SourceTON, errs[0] = config.Octet(s.SourceTON)
 	cfg.SourceNPI, errs[1] = config.Octet(s.SourceNPI)

@@ -54,21 +54,23 @@ func encodeSettings(old string, s verify.Settings) (string, error) {
 	return string(text), err
 }
 
-// Autofills gives how the SMS of accounts end, of those that want something there.
-func (db *DB) Autofills(ctx context.Context) (map[string]verify.Autofill, error) {
-	rows, err := db.query(ctx, `SELECT key, settings FROM accounts WHERE settings LIKE '%"autofill":%'`)
+// MessageSettings returns the settings, by key, of the accounts whose messages are
+// changed by them: Autofill or CarrierValues.
+func (db *DB) MessageSettings(ctx context.Context) (map[string]verify.Settings, error) {
+	rows, err := db.query(ctx, `SELECT key, settings FROM accounts
+		WHERE settings LIKE '%"autofill":%' OR settings LIKE '%"carrier_values":%'`)
 	if err != nil {
-		return nil, fmt.Errorf("list autofills: %w", err)
+		return nil, fmt.Errorf("list settings of messages: %w", err)
 	}
 	defer rows.Close()
-	list := map[string]verify.Autofill{}
+	list := map[string]verify.Settings{}
 	for rows.Next() {
 		var key string
 		var s settingsColumn
 		if err := rows.Scan(&key, &s); err != nil {
-			return nil, fmt.Errorf("list autofills: %w", err)
+			return nil, fmt.Errorf("list settings of messages: %w", err)
 		}
-		list[key] = s.Autofill
+		list[key] = verify.Settings(s)
 	}
 	return list, rows.Err()
 }

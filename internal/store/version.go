@@ -213,8 +213,8 @@ type reading[T any] struct {
 	at         time.Time
 }
 
-// CacheTemplates returns a value that read makes of templates and of what accounts want
-// at the end of an SMS.
+// CacheTemplates returns a value that read makes of templates and of the settings that
+// change an account's messages.
 func CacheTemplates[T any](db *DB, read func(context.Context) (T, error)) *Cached[T] {
 	return cache(db, ofTemplates, read)
 }

@@ -23,8 +23,8 @@ type Writer struct {
 
 // laidDown is what all accounts want of their messages.
 type laidDown struct {
-	templates map[key]message.Custom // in use
-	autofills map[string]verify.Autofill
+	templates map[key]message.Custom     // in use
+	settings  map[string]verify.Settings // of accounts that change their messages
 }
 
 type key struct {
@@ -121,7 +121,17 @@ func (w *Writer) find(ctx context.Context, account string, channel verify.Channe
 	if in.Payment == nil {
 		custom, own = all.templates[key{account, channel, in.Locale}]
 	}
-	return custom, own, all.autofills[account]
+	return custom, own, all.settings[account].Autofill
+}
+
+// CarrierValues returns what carriers put into an account's messages; nil for
+// nothing. The caller must not change it.
+func (w *Writer) CarrierValues(ctx context.Context, account string) map[string]string {
+	all, err := w.own.Get(ctx)
+	if err != nil { // never read so far
+		w.log.Warn("carrier values not read", "error", err)
+	}
+	return all.settings[account].CarrierValues
 }
 
 // load reads what accounts have laid down.
@@ -130,7 +140,7 @@ func (w *Writer) load(ctx context.Context) (all laidDown, err error) {
 	if err != nil {
 		return all, err
 	}
-	if all.autofills, err = w.store.Autofills(ctx); err != nil {
+	if all.settings, err = w.store.MessageSettings(ctx); err != nil {
 		return all, err
 	}
 	all.templates = make(map[key]message.Custom, len(list))

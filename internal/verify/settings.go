@@ -43,6 +43,8 @@ type Settings struct {
 	Fraud FraudSettings `json:"fraud,omitzero"`
 	// Autofill is how the account's SMS end.
 	Autofill Autofill `json:"autofill,omitzero"`
+	// CarrierValues are what carriers put into the account's messages.
+	CarrierValues CarrierValues `json:"carrier_values,omitempty"`
 }
 
 // TestNumber is a number that nothing is ever sent to, with the PIN that each of its

@@ -8,12 +8,14 @@ import (
 	"io"
 	"net/url"
 	"strings"
+
+	"countersign/internal/deliver/placeholder"
 )
 
 // format is a kind of body: how values are put in, and how they are read back.
 type format struct {
 	name   string
-	escape escape
+	escape placeholder.Escape
 	form   bool
 	texts  func(body string) ([]string, error)
 }
@@ -34,9 +36,10 @@ func formatOf(media string) (format, error) {
 	}
 }
 
-// hostile is a message that breaks what is not escaped, or escaped in a wrong way.
-func hostile() values {
-	return values{
+// hostile is a message that breaks what is not escaped, or escaped in a wrong way. It
+// has a value for each placeholder of t.
+func hostile(t placeholder.Text) placeholder.Values {
+	v := placeholder.Values{
 		"To":           "447700900123",
 		"From":         `A"b\c'd&e=f`,
 		"Text":         "1\"2\\3'4&5=6<b>%7+8 ]]>9\r\n{{.To}}\té ☎ 😀",
@@ -45,18 +48,24 @@ func hostile() values {
 		"Attempt":      "1",
 		"ValidSeconds": "299",
 	}
+	for _, field := range t.Fields() {
+		if _, ok := v[field]; !ok {
+			v[field] = v["From"] + field
+		}
+	}
+	return v
 }
 
 // try renders a message that is made for breaking templates, and sees that each
 // value arrives as it was.
-func (f format) try(t template) error {
+func (f format) try(t placeholder.Text) error {
 	if f.form {
 		if err := checkEncoded(t); err != nil {
 			return err
 		}
 	}
-	v := hostile()
-	body, err := t.render(v)
+	v := hostile(t)
+	body, err := t.Render(v)
 	if err != nil {
 		return err
 	}
@@ -67,8 +76,8 @@ func (f format) try(t template) error {
 	return arrived(t, v, texts)
 }
 
-func arrived(t template, v values, texts []string) error {
-	for _, field := range t.fields() {
+func arrived(t placeholder.Text, v placeholder.Values, texts []string) error {
+	for _, field := range t.Fields() {
 		found := false
 		for _, text := range texts {
 			found = found || strings.Contains(text, v[field])
@@ -81,13 +90,13 @@ func arrived(t template, v values, texts []string) error {
 }
 
 // checkEncoded looks at what the operator wrote of a query or a form.
-func checkEncoded(t template) error {
+func checkEncoded(t placeholder.Text) error {
 	var err error
-	t.literals(func(literal string, beforeField bool) {
+	t.Literals(func(literal, next string) {
 		switch {
 		case strings.ContainsAny(literal, " \t\r\n"):
 			err = errors.New("has a space or a line break: write %20 or %0A, or take it away")
-		case beforeField && strings.HasSuffix(literal, "+"):
+		case next != "" && strings.HasSuffix(literal, "+"):
 			err = errors.New(`"+" before a placeholder would arrive as a space: write %2B`)
 		}
 	})
@@ -157,10 +166,10 @@ func textsOfXML(body string) ([]string, error) {
 
 // parseURL allows placeholders after the host: in segments of the path, and in the
 // query. Errors do not repeat the URL, which may hold a key.
-func parseURL(s string) (template, error) {
+func parseURL(s string) (placeholder.Text, error) {
 	scheme, rest, _ := strings.Cut(s, "://")
 	if scheme != "https" && scheme != "http" {
-		return template{}, errors.New("begins with neither https:// nor http://")
+		return placeholder.Text{}, errors.New("begins with neither https:// nor http://")
 	}
 	host := rest
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
@@ -168,32 +177,32 @@ func parseURL(s string) (template, error) {
 	}
 	switch {
 	case host == "":
-		return template{}, errors.New("has no host")
+		return placeholder.Text{}, errors.New("has no host")
 	case strings.Contains(host, "@"):
-		return template{}, errors.New("has a user: use basic_user and basic_password")
+		return placeholder.Text{}, errors.New("has a user: use basic_user and basic_password")
 	case strings.Contains(host, "{{"):
-		return template{}, errors.New("has a placeholder in its host")
+		return placeholder.Text{}, errors.New("has a placeholder in its host")
 	case strings.Contains(s, "#"):
-		return template{}, errors.New("has a fragment")
+		return placeholder.Text{}, errors.New("has a fragment")
 	}
-	t, err := parseTemplate(s, func(before string) escape {
+	t, err := placeholder.Parse(s, func(before string) placeholder.Escape {
 		if strings.Contains(before, "?") {
 			return asQuery
 		}
 		return asSegment
 	})
 	if err != nil {
-		return template{}, err
+		return placeholder.Text{}, err
 	}
 	if err := checkEncoded(t); err != nil {
-		return template{}, err
+		return placeholder.Text{}, err
 	}
 	return t, tryURL(t, host)
 }
 
-func tryURL(t template, host string) error {
-	v := hostile()
-	rendered, err := t.render(v)
+func tryURL(t placeholder.Text, host string) error {
+	v := hostile(t)
+	rendered, err := t.Render(v)
 	if err != nil {
 		return err
 	}

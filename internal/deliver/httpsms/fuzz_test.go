@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"countersign/internal/deliver"
+	"countersign/internal/deliver/placeholder"
 	"countersign/internal/verify"
 )
 
@@ -71,8 +72,8 @@ func FuzzPath(f *testing.F) {
 func FuzzTemplate(f *testing.F) {
 	f.Add("Acme", "Your code: 4711")
 	f.Add(`"},{"`, "\x00\x1f</a>&b=c\u2028")
-	newTemplate := func(e escape, s string) template {
-		t, err := parseTemplate(s, func(string) escape { return e })
+	newTemplate := func(e placeholder.Escape, s string) placeholder.Text {
+		t, err := placeholder.Parse(s, func(string) placeholder.Escape { return e })
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -82,18 +83,18 @@ func FuzzTemplate(f *testing.F) {
 	form := newTemplate(asQuery, `from={{.From}}&text={{.Text}}`)
 	line := newTemplate(asHeader, `{{.From}}, {{.Text}}`)
 	f.Fuzz(func(t *testing.T, from, text string) {
-		v := values{"From": from, "Text": text}
-		if s, err := line.render(v); err == nil && (strings.ContainsAny(s, "\r\n\x00") || s != from+", "+text) {
+		v := placeholder.Values{"From": from, "Text": text}
+		if s, err := line.Render(v); err == nil && (strings.ContainsAny(s, "\r\n\x00") || s != from+", "+text) {
 			t.Errorf("header %q", s)
 		}
-		s, err := form.render(v)
+		s, err := form.Render(v)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if texts, err := textsOfForm(s); err != nil || len(texts) != 2 || !slices.Contains(texts, from) || !slices.Contains(texts, text) {
 			t.Errorf("form %q is read as %q, %v", s, texts, err)
 		}
-		if s, err = object.render(v); err != nil {
+		if s, err = object.Render(v); err != nil {
 			t.Fatal(err)
 		}
 		var got map[string]string

@@ -16,6 +16,7 @@ import (
 
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/gsm"
+	"countersign/internal/deliver/placeholder"
 	"countersign/internal/verify"
 )
 
@@ -69,7 +70,7 @@ func (g *Gateway) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	if err := g.gate.pass(ctx, m.ValidFor); err != nil {
 		return deliver.Submission{}, err
 	}
-	wire, err := g.request.render(valuesOf(m, m.ValidFor-time.Since(start)))
+	wire, err := g.request.render(placeholder.Of(m, m.ValidFor-time.Since(start)))
 	if err != nil {
 		g.gate.leave()
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrRefused, err)

@@ -10,20 +10,22 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"countersign/internal/deliver/placeholder"
 )
 
 // request is how a message becomes an HTTP request.
 type request struct {
 	method         string
-	url            template
+	url            placeholder.Text
 	headers        []header
-	body           template
+	body           placeholder.Text
 	user, password string
 }
 
 type header struct {
 	name  string // canonical
-	value template
+	value placeholder.Text
 }
 
 func parseRequest(c Config) (request, error) {
@@ -72,7 +74,7 @@ func parseHeader(line string) (header, error) {
 		return header{}, fmt.Errorf("the value of %s %w", h.name, err)
 	}
 	var err error
-	h.value, err = parseTemplate(value, func(string) escape { return asHeader })
+	h.value, err = placeholder.Parse(value, func(string) placeholder.Escape { return asHeader })
 	if err != nil {
 		return header{}, fmt.Errorf("%s: %w", h.name, err)
 	}
@@ -94,35 +96,35 @@ func (r request) header(name string) *header {
 }
 
 // parseBody escapes the placeholders of the body as its Content-Type wants it.
-func (r request) parseBody(body string) (template, error) {
+func (r request) parseBody(body string) (placeholder.Text, error) {
 	if body == "" {
-		return template{}, nil
+		return placeholder.Text{}, nil
 	}
 	if r.method == http.MethodGet {
-		return template{}, errors.New("a GET has none: put the placeholders into the url")
+		return placeholder.Text{}, errors.New("a GET has none: put the placeholders into the url")
 	}
 	contentType := r.header("Content-Type")
 	if contentType == nil {
-		return template{}, errors.New("headers lack a Content-Type, which says how to escape what is put in")
+		return placeholder.Text{}, errors.New("headers lack a Content-Type, which says how to escape what is put in")
 	}
-	text, err := contentType.value.render(nil)
-	if err != nil || len(contentType.value.fields()) > 0 {
-		return template{}, errors.New("the Content-Type must have no placeholders")
+	text, err := contentType.value.Render(nil)
+	if err != nil || len(contentType.value.Fields()) > 0 {
+		return placeholder.Text{}, errors.New("the Content-Type must have no placeholders")
 	}
 	media, parameters, err := mime.ParseMediaType(text)
 	if err != nil {
-		return template{}, fmt.Errorf("Content-Type: %w", err)
+		return placeholder.Text{}, fmt.Errorf("Content-Type: %w", err)
 	}
 	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return template{}, fmt.Errorf("Content-Type: charset %s: messages are written in UTF-8", charset)
+		return placeholder.Text{}, fmt.Errorf("Content-Type: charset %s: messages are written in UTF-8", charset)
 	}
 	f, err := formatOf(media)
 	if err != nil {
-		return template{}, err
+		return placeholder.Text{}, err
 	}
-	t, err := parseTemplate(body, func(string) escape { return f.escape })
+	t, err := placeholder.Parse(body, func(string) placeholder.Escape { return f.escape })
 	if err != nil {
-		return template{}, err
+		return placeholder.Text{}, err
 	}
 	return t, f.try(t)
 }
@@ -143,21 +145,21 @@ func (w wire) text() string {
 	return strings.Join([]string{w.url, w.body, w.user, w.password, b.String()}, "\n")
 }
 
-func (r request) render(v values) (wire, error) {
+func (r request) render(v placeholder.Values) (wire, error) {
 	w := wire{method: r.method, user: r.user, password: r.password, header: make(http.Header)}
 	w.header.Set("User-Agent", "countersign")
 	var err error
-	if w.url, err = r.url.render(v); err != nil {
+	if w.url, err = r.url.Render(v); err != nil {
 		return wire{}, fmt.Errorf("url: %w", err)
 	}
 	for _, h := range r.headers {
-		value, err := h.value.render(v)
+		value, err := h.value.Render(v)
 		if err != nil {
 			return wire{}, fmt.Errorf("header %s: %w", h.name, err)
 		}
 		w.header.Set(h.name, value)
 	}
-	if w.body, err = r.body.render(v); err != nil {
+	if w.body, err = r.body.Render(v); err != nil {
 		return wire{}, fmt.Errorf("body: %w", err)
 	}
 	return w, nil

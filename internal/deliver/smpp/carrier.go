@@ -39,6 +39,7 @@ type Carrier struct {
 	reporting chan struct{}
 	reports   sync.WaitGroup
 
+	tlvs              []tlv
 	references        references
 	issued            issued
 	asMessage, astray reminder // of receipts in plain messages, and over another address
@@ -51,9 +52,13 @@ func New(cfg Config) (*Carrier, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("carrier %s: %w", cfg.Name, err)
 	}
+	tlvs, err := parseTLVs(cfg.TLVs)
+	if err != nil {
+		return nil, fmt.Errorf("carrier %s: %w", cfg.Name, err)
+	}
 	c := &Carrier{
 		cfg: cfg, log: cfg.Log.With("carrier", cfg.Name), pace: pace{limit: cfg.Rate},
-		reporting: make(chan struct{}, maxReporting), references: newReferences(cfg.IDScope, cfg.Addresses),
+		reporting: make(chan struct{}, maxReporting), references: newReferences(cfg.IDScope, cfg.Addresses), tlvs: tlvs,
 	}
 	c.reference.Store(randomReference())
 	for i := range cfg.Binds {

@@ -32,6 +32,10 @@ func (c *Carrier) compose(m deliver.Message) ([]*pdu.SubmitSM, error) {
 	if !c.cfg.NoReceipts {
 		common.RegisteredDelivery = pdu.ReceiptAlways
 	}
+	own, err := c.tlvsOf(m)
+	if err != nil {
+		return nil, err
+	}
 	parts := make([]*pdu.SubmitSM, len(text.Parts))
 	for i, part := range text.Parts {
 		p := &pdu.SubmitSM{Message: common}
@@ -51,6 +55,7 @@ func (c *Carrier) compose(m deliver.Message) ([]*pdu.SubmitSM, error) {
 				pdu.Uint8(pdu.TagSARTotalSegments, uint8(len(text.Parts))),
 				pdu.Uint8(pdu.TagSARSegmentSeqnum, uint8(i+1)))
 		}
+		p.TLVs = append(p.TLVs, own...)
 		parts[i] = p
 	}
 	return parts, nil

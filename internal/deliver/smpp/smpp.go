@@ -9,6 +9,7 @@
 //	open.go      binds, and takes what arrives before the response
 //	class.go     reactions to the statuses of responses
 //	message.go   from a message to submit_sm: alphabet, parts, addresses
+//	tlv.go       the carrier's own optional parameters
 //	receipt.go   from deliver_sm to a receipt
 //	scope.go     which address issued a message id
 //	incoming.go  what the SMSC sends of its own
@@ -104,6 +105,7 @@ type Config struct {
 	WideReference bool           // 16 bits instead of 8 in the header of parts
 	Validity      Validity       // default ValidityRelative
 	Senders       []SenderRule
+	TLVs          []TLV // in each submit_sm
 
 	// SourceTON to DestinationNPI override what follows from the addresses.
 	SourceTON, SourceNPI, DestinationTON, DestinationNPI *uint8
