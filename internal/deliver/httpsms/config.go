@@ -40,7 +40,11 @@ type Config struct {
 	Success   []string
 	Temporary []string
 
-	Ref      string // path of the message id in an answer that is JSON; "" for none
+	// Ref is the path of the message id in an answer that is JSON; "" for none. Without
+	// it, callbacks name a message by {{.EventID}}, which the request must give to the
+	// gateway. They also do if Receipts.Ref is "query.NAME" and the request has
+	// NAME={{.EventID}}.
+	Ref      string
 	Receipts ReceiptConfig
 
 	Timeout     time.Duration // of a request; 0 is 10 s
@@ -95,6 +99,7 @@ func newGateway(c Config) (*Gateway, error) {
 	if g.receipts, err = parseReceipts(c.Receipts); err != nil {
 		return nil, fmt.Errorf("receipts.%w", err)
 	}
+	g.receipts.eventIDs = g.receipts.enabled && g.request.hasEventID(g.receipts.ref, c.Ref == "")
 	g.base, g.abort = context.WithCancel(context.Background())
 	return g, nil
 }

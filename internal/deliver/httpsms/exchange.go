@@ -43,7 +43,7 @@ func (g *Gateway) exchange(w wire) outcome {
 		return outcome{err: err}
 	}
 	refs := a.refs(g.ref)
-	if refs == nil && g.ref != nil {
+	if refs == nil && g.ref != nil && !g.receipts.eventIDs {
 		g.noRef.Do(func() {
 			g.log.Warn("HTTP gateway accepted a message without an id: it can have no receipts (said once)")
 		})

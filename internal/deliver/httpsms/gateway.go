@@ -36,6 +36,7 @@ type Gateway struct {
 	transport *http.Transport
 	gate      gate
 	calls     calls
+	awaited   awaited
 	base      context.Context // of every request; ends when Close loses patience
 	abort     context.CancelFunc
 	noRef     sync.Once
@@ -77,7 +78,7 @@ func (g *Gateway) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	}
 	result, abandoned := make(chan outcome), make(chan struct{})
 	err = g.calls.run(func() {
-		out := g.exchange(wire)
+		out := g.exchangeFor(m, wire)
 		g.gate.leave()
 		select {
 		case result <- out:
@@ -100,6 +101,23 @@ func (g *Gateway) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 		close(abandoned)
 		return deliver.Submission{}, fmt.Errorf("waiting for the answer: %w", ctx.Err())
 	}
+}
+
+// exchangeFor is exchange for a gateway whose receipts may name the event: then its id
+// is that of the message, and a receipt decides where the answer is unclear.
+func (g *Gateway) exchangeFor(m deliver.Message, w wire) outcome {
+	if !g.receipts.eventIDs {
+		return g.exchange(w)
+	}
+	g.awaited.begin(m)
+	out := g.exchange(w)
+	if unclear := out.err != nil && !isFinal(out.err); g.awaited.end(m, unclear) && unclear {
+		out = outcome{}
+	}
+	if out.err == nil {
+		out.refs = []string{m.EventID.String()}
+	}
+	return out
 }
 
 // sendable tells what keeps m from this carrier. Errors do not repeat the number.

@@ -72,6 +72,25 @@ func (p path) find(doc any) []leaf {
 	return []leaf{{missing: true}}
 }
 
+// node returns the value that p, which has no "*", leads to in doc; nil for none.
+func (p path) node(doc any) any {
+	for _, segment := range p {
+		switch node := doc.(type) {
+		case map[string]any:
+			doc = node[segment]
+		case []any:
+			i, err := strconv.Atoi(segment)
+			if err != nil || i < 0 || i >= len(node) {
+				return nil
+			}
+			doc = node[i]
+		default:
+			return nil
+		}
+	}
+	return doc
+}
+
 func leafOf(value any) leaf {
 	switch v := value.(type) {
 	case string:

@@ -1,46 +1,42 @@
 package httpsms
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"countersign/internal/deliver"
 	"countersign/internal/verify"
-	"countersign/internal/web"
 )
 
 const (
 	minSecret    = 16
-	maxCallback  = 64 << 10 // bytes
-	maxErrorCode = 64       // bytes
-	maxUnknown   = 32       // words that are logged, once each
+	maxErrorCode = 64 // bytes
+	maxUnknown   = 32 // words that are logged, once each
 )
 
 // ReceiptConfig says how the gateway calls back. Ref, Status and Error are names of
-// fields of a form or a query, and paths in JSON.
+// fields of a form or a query, and paths in JSON, with "*" for every element of a list
+// of receipts; "query." before a name reads it from the query of the URL, whatever the
+// body is.
 type ReceiptConfig struct {
 	Secret string   // at least 16 characters; "" serves no callback
-	Ref    string   // the id that the answer to the message gave
+	Ref    string   // the id that the answer to the message gave, or our own, see [Config]
 	Status string   // the word for what became of it
 	Error  string   // the code for what went wrong; "" for none
 	States []string // "word=state", added to the words that are known, and before them
-}
-
-// field is a value of a callback.
-type field struct {
-	name string
-	path path
 }
 
 type receipts struct {
@@ -49,6 +45,11 @@ type receipts struct {
 	ref, status, error field
 	states             map[string]verify.EventState // "" to pass over
 
+	// eventIDs is set where callbacks name a message by the id of its event, which the
+	// request has given to the gateway.
+	eventIDs bool
+
+	log     sparing
 	mu      sync.Mutex
 	unknown map[string]bool
 }
@@ -92,14 +93,14 @@ func parseReceipts(c ReceiptConfig) (*receipts, error) {
 		if f.name == "" && f.setting == "error" {
 			continue
 		}
-		p, err := parsePath(f.name)
-		if err == nil && slices.Contains(p, anyElement) {
-			err = fmt.Errorf("%q: a receipt is about one message", anyElement)
+		parsed, err := parseField(f.name)
+		if err == nil && f.setting != "ref" {
+			err = parsed.sharesLists(r.ref)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.setting, err)
 		}
-		*f.field = field{f.name, p}
+		*f.field = parsed
 	}
 	for i, line := range c.States {
 		word, state, err := parseState(line)
@@ -146,38 +147,87 @@ func (g *Gateway) serveReceipts(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	all, err := readCallback(w, r)
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		w.WriteHeader(http.StatusRequestEntityTooLarge)
-		return
-	}
+	all, err := readCallback(w, r, g.receipts.ref)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		status := http.StatusBadRequest
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) || errors.Is(err, errBatch) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		g.refuse(w, status, err)
 		return
 	}
-	// What is good of a list is kept, whatever the rest is like.
-	var bad error
+	// A part that cannot be read would be no better the next time: only a callback with
+	// no other part comes again.
+	var unread error
+	bad := 0
 	for _, one := range all {
 		receipt, err := g.receiptOf(one)
 		if err != nil {
-			bad = err
+			unread = cmp.Or(unread, err)
+			bad++
 			continue
 		}
 		if receipt.State == "" {
 			continue
 		}
-		if err := g.reports.Receipt(r.Context(), receipt); err != nil {
-			g.log.Error("receipt of an HTTP gateway is not stored: it is asked to come again",
-				"error", err)
+		if err := g.report(r.Context(), receipt); err != nil {
+			g.log.Error("receipt of an HTTP gateway is not stored: it is asked to come again", "error", err)
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
 	}
-	if bad != nil {
-		http.Error(w, bad.Error(), http.StatusBadRequest)
+	switch {
+	case bad > 0 && bad == len(all):
+		g.refuse(w, http.StatusBadRequest, unread)
 		return
+	case bad > 0:
+		g.receipts.log.warn(g.log, "receipts in a callback of an HTTP gateway left out: they cannot be read",
+			"left_out", bad, "of", len(all), "reason", unread)
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// report has a receipt stored. If its message ended without a clear answer, it was
+// accepted, which is stored first.
+func (g *Gateway) report(ctx context.Context, r deliver.Receipt) error {
+	event, _ := verify.ParseID(r.Ref)
+	if one, ok := g.awaited.receipt(event); ok && g.receipts.eventIDs {
+		part := verify.Part{Attempt: one.attempt, Count: 1, Carrier: g.name, Ref: r.Ref, State: verify.EventAccepted}
+		if err := g.reports.Answer(ctx, deliver.Answer{Event: one.event, Part: part}); err != nil {
+			return err
+		}
+		g.awaited.forget(event)
+	}
+	return g.reports.Receipt(ctx, r)
+}
+
+// refuse answers a callback that has no receipt that can be read, and logs the reason.
+func (g *Gateway) refuse(w http.ResponseWriter, status int, reason error) {
+	g.receipts.log.warn(g.log, "callback of an HTTP gateway refused: no receipt in it can be read", "answered", status, "reason", reason)
+	http.Error(w, reason.Error(), status)
+}
+
+// sparing limits log lines about callbacks to one a minute: a gateway that is set up
+// in a wrong way must not fill the disk. The zero value is ready to use.
+type sparing struct {
+	mu      sync.Mutex
+	last    time.Time
+	skipped int
+}
+
+func (s *sparing) warn(log *slog.Logger, message string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if !s.last.IsZero() && now.Sub(s.last) < time.Minute {
+		s.skipped++
+		return
+	}
+	if s.skipped > 0 {
+		args = append(args, "such_lines_left_out", s.skipped)
+	}
+	s.last, s.skipped = now, 0
+	log.Warn(message, args...)
 }
 
 // authentic looks for the secret where gateways can put one: as a bearer token, as
@@ -193,65 +243,19 @@ func (c *receipts) authentic(r *http.Request) bool {
 	return subtle.ConstantTimeCompare(hash[:], c.secret[:]) == 1
 }
 
-// lookup gives a value of one receipt, and whether it is there.
-type lookup func(field) (string, bool)
-
-func readCallback(w http.ResponseWriter, r *http.Request) ([]lookup, error) {
-	query := r.URL.Query()
-	if r.Method == http.MethodGet {
-		return []lookup{inForm(query)}, nil
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCallback))
-	if err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
-	}
-	text := strings.TrimSpace(string(web.TrimBOM(body)))
-	media := web.MediaType(r.Header.Get("Content-Type"))
-	// Some send JSON and call it text; none sends a form that begins like JSON.
-	if media == "application/json" || media != "application/x-www-form-urlencoded" && strings.IndexAny(text, "{[") == 0 {
-		doc, err := decodeJSON([]byte(text))
-		if err != nil {
-			return nil, errors.New("body is not JSON")
-		}
-		list, ok := doc.([]any)
-		if !ok {
-			list = []any{doc}
-		}
-		all := make([]lookup, 0, len(list))
-		for _, item := range list {
-			all = append(all, inJSON(item))
-		}
-		return all, nil
-	}
-	form, err := url.ParseQuery(text)
-	if err != nil {
-		return nil, errors.New("body is not a form")
-	}
-	for name, list := range query {
-		if !form.Has(name) {
-			form[name] = list
-		}
-	}
-	return []lookup{inForm(form)}, nil
-}
-
-func inForm(form url.Values) lookup {
-	return func(f field) (string, bool) { return form.Get(f.name), form.Get(f.name) != "" }
-}
-
-func inJSON(doc any) lookup {
-	return func(f field) (string, bool) {
-		l := f.path.find(doc)[0]
-		return l.text, !l.missing && !l.null && l.text != ""
-	}
-}
-
 // receiptOf reads one receipt. Its state is "" if there is nothing to report.
 func (g *Gateway) receiptOf(get lookup) (deliver.Receipt, error) {
 	c := g.receipts
 	ref, ok := get(c.ref)
 	if !ok || !validRef(ref) {
 		return deliver.Receipt{}, fmt.Errorf("no id of a message in %q", c.ref.name)
+	}
+	if c.eventIDs {
+		id, ok := verify.ParseID(ref)
+		if !ok {
+			return deliver.Receipt{}, fmt.Errorf("the value of %q is not an id of ours ({{.EventID}})", c.ref.name)
+		}
+		ref = id.String()
 	}
 	word, ok := get(c.status)
 	if !ok {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -127,6 +128,44 @@ func (r request) parseBody(body string) (placeholder.Text, error) {
 		return placeholder.Text{}, err
 	}
 	return t, f.try(t)
+}
+
+// texts are the parts of the request with placeholders.
+func (r request) texts() []placeholder.Text {
+	list := []placeholder.Text{r.url, r.body}
+	for _, h := range r.headers {
+		list = append(list, h.value)
+	}
+	return list
+}
+
+// hasEventID reports whether the request gives the gateway the id of the event: at any
+// place, or else as the value of the parameter of the callback's URL that ref reads.
+func (r request) hasEventID(ref field, anywhere bool) bool {
+	found := false
+	for _, text := range r.texts() {
+		text.Literals(func(literal, next string) {
+			found = found || next == "EventID" && ref.query != "" && endsWithParameter(literal, ref.query)
+		})
+		found = found || anywhere && slices.Contains(text.Fields(), "EventID")
+	}
+	return found
+}
+
+// endsWithParameter reports whether text ends with "?NAME=" or "&NAME=". The URL of a
+// callback stands in a query or a form, and so may be encoded once or twice.
+func endsWithParameter(text, name string) bool {
+	for range 3 {
+		if strings.HasSuffix(text, "?"+name+"=") || strings.HasSuffix(text, "&"+name+"=") {
+			return true
+		}
+		decoded, err := url.QueryUnescape(text)
+		if err != nil {
+			return false
+		}
+		text = decoded
+	}
+	return false
 }
 
 // wire is one message as a request.

@@ -1,0 +1,164 @@
+package httpsms
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"countersign/internal/web"
+)
+
+const (
+	maxCallback = 64 << 10 // bytes of a body
+	maxBatch    = 1000     // receipts
+)
+
+var errBatch = fmt.Errorf("more than %d receipts", maxBatch)
+
+// field is a value of a callback: of a form, of JSON, or of the query of its URL.
+type field struct {
+	name  string
+	path  path
+	query string // name in the query, of a field "query.NAME"; "" for none
+}
+
+// inQuery starts the name of a field that is read from the query of the URL, whatever
+// the body is.
+const inQuery = "query."
+
+func parseField(name string) (field, error) {
+	p, err := parsePath(name)
+	f := field{name: name, path: p}
+	if rest, ok := strings.CutPrefix(name, inQuery); ok {
+		f.query = rest
+	}
+	return f, err
+}
+
+// sharesLists reports an error if f has a "*" that is not one of the lists of ref: it
+// would not be clear which element belongs to a receipt.
+func (f field) sharesLists(ref field) error {
+	for i, segment := range f.path {
+		if segment == anyElement && (i >= len(ref.path) || !slices.Equal(f.path[:i+1], ref.path[:i+1])) {
+			return fmt.Errorf("%q has a %q that receipts.ref, %q, has not: both must name the element of one list",
+				f.name, anyElement, ref.name)
+		}
+	}
+	return nil
+}
+
+// lookup returns a value of one receipt, and whether it is there.
+type lookup func(field) (string, bool)
+
+// readCallback returns the receipts of a callback: of a GET its query, of a POST its
+// form or JSON, with a list at any depth that ref names, or at the top. An empty list
+// has none. The error is errBatch, an *http.MaxBytesError, or about the body.
+func readCallback(w http.ResponseWriter, r *http.Request, ref field) ([]lookup, error) {
+	query := r.URL.Query()
+	if r.Method == http.MethodGet {
+		return []lookup{inForm(query, query)}, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCallback))
+	if err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	text := strings.TrimSpace(string(web.TrimBOM(body)))
+	media := web.MediaType(r.Header.Get("Content-Type"))
+	// Some send JSON and call it text; none sends a form that begins like JSON.
+	if media == "application/json" || media != "application/x-www-form-urlencoded" && strings.IndexAny(text, "{[") == 0 {
+		doc, err := decodeJSON([]byte(text))
+		if err != nil {
+			return nil, errors.New("body is not JSON")
+		}
+		return readJSON(doc, query, ref)
+	}
+	form, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, errors.New("body is not a form")
+	}
+	for name, list := range query {
+		if !form.Has(name) {
+			form[name] = list
+		}
+	}
+	return []lookup{inForm(form, query)}, nil
+}
+
+func inForm(form, query url.Values) lookup {
+	return func(f field) (string, bool) {
+		value := form.Get(f.name)
+		if f.query != "" && query.Has(f.query) {
+			value = query.Get(f.query)
+		}
+		return value, value != ""
+	}
+}
+
+func readJSON(doc any, query url.Values, ref field) ([]lookup, error) {
+	list, ok := doc.([]any)
+	if !ok || ref.path[0] == anyElement {
+		list = []any{doc}
+	}
+	var all []lookup
+	for _, item := range list {
+		for _, element := range ref.path.elements(item, maxBatch) {
+			all = append(all, inJSON(item, element, query))
+		}
+		if len(all) > maxBatch {
+			return nil, errBatch
+		}
+	}
+	return all, nil
+}
+
+// inJSON reads the values of the receipt that element leads to.
+func inJSON(doc any, element path, query url.Values) lookup {
+	return func(f field) (string, bool) {
+		if f.query != "" && query.Has(f.query) {
+			value := query.Get(f.query)
+			return value, value != ""
+		}
+		l := f.path.at(element).find(doc)[0]
+		return l.text, !l.missing && !l.null && l.text != ""
+	}
+}
+
+// elements returns p with each "*" replaced by the number of an element of doc, once
+// for every element; at most limit of them, and one more if there are more. Where doc
+// has no list, the "*" stays, and leads to nothing.
+func (p path) elements(doc any, limit int) []path {
+	i := slices.Index(p, anyElement)
+	if i < 0 {
+		return []path{p}
+	}
+	list, ok := p[:i].node(doc).([]any)
+	if !ok {
+		return []path{p}
+	}
+	var all []path
+	for n := range list {
+		one := slices.Clone(p)
+		one[i] = strconv.Itoa(n)
+		all = append(all, one.elements(doc, limit-len(all))...)
+		if len(all) > limit {
+			break
+		}
+	}
+	return all
+}
+
+// at returns p with each "*" replaced by the segment of element at its place.
+func (p path) at(element path) path {
+	one := slices.Clone(p)
+	for i, segment := range one {
+		if segment == anyElement && i < len(element) {
+			one[i] = element[i]
+		}
+	}
+	return one
+}
