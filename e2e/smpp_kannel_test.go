@@ -27,7 +27,16 @@ func TestSMPPKannel(t *testing.T) {
 	reports := make(chan url.Values, 100)
 	listener := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { reports <- r.URL.Query() }))
 	t.Cleanup(listener.Close)
-	send := startKannel(t, smsc.port(t))
+	address := startKannel(t, smsc.port(t))
+	send := func(t *testing.T, params url.Values) {
+		t.Helper()
+		params.Set("username", "tests")
+		params.Set("password", "tests")
+		status, body := page(t, address+"/cgi-bin/sendsms?"+params.Encode())
+		if status != http.StatusAccepted {
+			t.Fatalf("Kannel answers %d %s", status, body)
+		}
+	}
 
 	// A message in Kannel's words, and what it reports of it: 1 delivered, 2 not,
 	// 8 taken by the SMSC, 16 refused by it.
@@ -80,8 +89,8 @@ func TestSMPPKannel(t *testing.T) {
 }
 
 // startKannel starts Kannel's two programs, bound to an SMSC, and ends them with the
-// test. It gives what sends a message.
-func startKannel(t *testing.T, port int) (send func(*testing.T, url.Values)) {
+// test. It returns the URL of sendsms without its path; user and password are "tests".
+func startKannel(t *testing.T, port int) (address string) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	ports := make([]string, 3)
@@ -130,15 +139,7 @@ concatenation = true
 	awaitPage(t, "http://127.0.0.1:"+ports[0]+"/status.txt?password=admin", "rehearsal", "(online")
 	runKannel(t, "smsbox", config)
 	awaitPage(t, "http://127.0.0.1:"+ports[0]+"/status.txt?password=admin", "smsbox:")
-	return func(t *testing.T, params url.Values) {
-		t.Helper()
-		params.Set("username", "tests")
-		params.Set("password", "tests")
-		status, body := page(t, "http://127.0.0.1:"+ports[2]+"/cgi-bin/sendsms?"+params.Encode())
-		if status != http.StatusAccepted {
-			t.Fatalf("Kannel answers %d %s", status, body)
-		}
-	}
+	return "http://127.0.0.1:" + ports[2]
 }
 
 // runKannel starts one of Kannel's programs.
