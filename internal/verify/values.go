@@ -11,7 +11,7 @@ import (
 // messages: ids that a country demands, such as entity_id, or a key of the account.
 type CarrierValues map[string]string
 
-// UnmarshalJSON replaces the values: those that data does not name are gone.
+// UnmarshalJSON replaces all values by those of data.
 func (v *CarrierValues) UnmarshalJSON(data []byte) error {
 	var values map[string]string
 	if err := json.Unmarshal(data, &values); err != nil {
@@ -27,8 +27,8 @@ const (
 	longestValue     = 255 // octets
 )
 
-// ValidValueName reports whether name can be that of a carrier value: lower case
-// letters, digits and "_", at most 32 of them.
+// ValidValueName reports whether name is a valid name of a carrier value: 1 to 32 lower
+// case letters, digits and "_".
 func ValidValueName(name string) bool {
 	return name != "" && len(name) <= longestValueName && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }

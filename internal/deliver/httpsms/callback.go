@@ -24,11 +24,11 @@ var errBatch = fmt.Errorf("more than %d receipts", maxBatch)
 type field struct {
 	name  string
 	path  path
-	query string // name in the query, of a field "query.NAME"; "" for none
+	query string // NAME of a field "query.NAME"; "" for other fields
 }
 
-// inQuery starts the name of a field that is read from the query of the URL, whatever
-// the body is.
+// inQuery starts the name of a field that is read from the query of the URL, for every
+// form of body.
 const inQuery = "query."
 
 func parseField(name string) (field, error) {
@@ -52,12 +52,13 @@ func (f field) sharesLists(ref field) error {
 	return nil
 }
 
-// lookup returns a value of one receipt, and whether it is there.
+// lookup returns a value of one receipt; ok is false if it is missing or empty.
 type lookup func(field) (string, bool)
 
-// readCallback returns the receipts of a callback: of a GET its query, of a POST its
-// form or JSON, with a list at any depth that ref names, or at the top. An empty list
-// has none. The error is errBatch, an *http.MaxBytesError, or about the body.
+// readCallback returns the receipts of a callback: a query (GET), a form or JSON (POST).
+// JSON may have a list of receipts at the top, or at any depth where ref has a "*". The
+// list of receipts is empty for an empty list in JSON. The error is errBatch, an
+// *http.MaxBytesError, or names the defect of the body.
 func readCallback(w http.ResponseWriter, r *http.Request, ref field) ([]lookup, error) {
 	query := r.URL.Query()
 	if r.Method == http.MethodGet {
@@ -128,9 +129,9 @@ func inJSON(doc any, element path, query url.Values) lookup {
 	}
 }
 
-// elements returns p with each "*" replaced by the number of an element of doc, once
-// for every element; at most limit of them, and one more if there are more. Where doc
-// has no list, the "*" stays, and leads to nothing.
+// elements returns p once for every element of doc, with each "*" replaced by the number
+// of the element. It stops after limit+1 paths. A "*" stays where doc has no list; the
+// value at such a path is missing.
 func (p path) elements(doc any, limit int) []path {
 	i := slices.Index(p, anyElement)
 	if i < 0 {

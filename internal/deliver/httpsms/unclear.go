@@ -10,13 +10,13 @@ import (
 // maxUnclear bounds the messages without a clear answer that wait for a receipt.
 const maxUnclear = 4096
 
-// awaited are the messages of a gateway whose receipts name our own ids: those in
-// flight, and those that ended without a clear answer. A receipt for one shows that
-// the gateway took it. The zero value is ready to use.
+// awaited holds the messages in flight and the messages without a clear answer, for a
+// gateway with receipts by event id. A receipt proves that the gateway accepted its
+// message. The zero value is ready to use.
 type awaited struct {
 	mu      sync.Mutex
 	list    map[verify.ID]*awaitedMessage
-	unclear []verify.ID // without an answer, the oldest first; may name some that are gone
+	unclear []verify.ID // without a clear answer, the oldest first; includes forgotten ids
 }
 
 type awaitedMessage struct {
@@ -36,8 +36,8 @@ func (a *awaited) begin(m deliver.Message) {
 	a.list[m.EventID] = &awaitedMessage{event: m.Event(), attempt: m.Attempt, inFlight: true}
 }
 
-// end notes the end of the request for m. It reports whether a receipt has come. A
-// message that has none is kept if keep is set, for a receipt later.
+// end notes the end of the request for m. It reports whether a receipt has arrived. With
+// keep, a message without a receipt is kept for a later one.
 func (a *awaited) end(m deliver.Message, keep bool) (reported bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -76,7 +76,7 @@ func (a *awaited) receipt(event verify.ID) (one awaitedMessage, ok bool) {
 	return *found, true
 }
 
-// forget drops an event whose acceptance is reported.
+// forget drops an event after its acceptance was reported.
 func (a *awaited) forget(event verify.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,7 +1,7 @@
 // Package placeholder fills values of a message into texts that an operator writes,
 // such as "to=%2B{{.To}}". Carriers use it for what differs from message to message.
 //
-// The package must not know any protocol: the caller gives the escape for each
+// The package must not know any protocol: the caller passes the escape for each
 // place.
 package placeholder
 
@@ -29,7 +29,7 @@ func names() []string {
 	return []string{"To", "From", "Text", "EventID", "RequestID", "Attempt", "ValidSeconds"}
 }
 
-// Of returns the values of m, which is of use for validFor more.
+// Of returns the values of m. Its PIN expires in validFor.
 func Of(m deliver.Message, validFor time.Duration) Values {
 	// Rounded down: the carrier must drop the message no later than the PIN dies.
 	seconds := max(1, int64(validFor/time.Second))
@@ -51,8 +51,8 @@ func Of(m deliver.Message, validFor time.Duration) Values {
 // Escape makes a value fit for the place that it is put into.
 type Escape func(string) (string, error)
 
-// Text is a text with placeholders. Where a placeholder stands decides how its value
-// is escaped. The zero value is an empty text.
+// Text is a text with placeholders. The place of each decides how its value is
+// escaped. The zero value is an empty text.
 type Text struct {
 	pieces []piece
 }
@@ -114,7 +114,7 @@ func (t Text) Render(v Values) (string, error) {
 }
 
 // Literals calls visit with each piece between placeholders, and the name of the
-// placeholder that follows it, "" for none.
+// placeholder after it, "" at the end.
 func (t Text) Literals(visit func(literal, next string)) {
 	for i, p := range t.pieces {
 		if p.field != "" {

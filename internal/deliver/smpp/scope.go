@@ -41,8 +41,8 @@ func newReferences(scope IDScope, addresses []string) references {
 	return r
 }
 
-// scoped reports whether references name an address. Those of a carrier with one
-// address do not.
+// scoped reports whether references name an address. A carrier with one address has
+// plain ids.
 func (r references) scoped() bool { return r.scope == ScopeAddress && len(r.addresses) > 1 }
 
 // of returns the reference of an id that address issued; "" for no id.
@@ -109,8 +109,8 @@ func (c *Carrier) accepted(address, id string) string {
 	return reference
 }
 
-// issuedElsewhere reports whether another address than the one that a receipt came
-// over has lately issued its id, and that one has not.
+// issuedElsewhere reports whether the id of a receipt over address was lately issued
+// by other addresses only.
 func (c *Carrier) issuedElsewhere(address, id string) bool {
 	if !c.references.scoped() || c.issued.has(c.references.of(address, id)) {
 		return false

@@ -27,7 +27,7 @@ const (
 	TLVUint32  TLVType = "uint32"
 )
 
-// TLV is an optional parameter that the carrier wants in each submit_sm. Value may
+// TLV is an optional parameter of each submit_sm. Value may
 // have the placeholders of package placeholder; a value that comes to "" leaves the
 // parameter out.
 type TLV struct {
@@ -37,7 +37,7 @@ type TLV struct {
 }
 
 const (
-	maxOwnTLVs  = 32  // of a carrier
+	maxOwnTLVs  = 32  // TLVs of one carrier
 	maxTLVValue = 255 // octets
 )
 
