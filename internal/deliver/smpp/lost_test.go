@@ -32,6 +32,8 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
+func (j *journal) use(c *smpp.Config) { c.Log = slog.New(slog.NewTextHandler(j, nil)) }
+
 // sendAsEngine sends a message again until it is accepted or finally refused, as
 // the engine does.
 func (d *desk) sendAsEngine(text string, patience time.Duration) error {
@@ -65,8 +67,7 @@ func TestLostBind(t *testing.T) {
 		t.Run(tt.faults, func(t *testing.T) {
 			t.Parallel()
 			var log journal
-			d := open(t, smpptest.Config{}, func(c *smpp.Config) {
-				c.Log = slog.New(slog.NewTextHandler(&log, nil))
+			d := open(t, smpptest.Config{}, log.use, func(c *smpp.Config) {
 				if strings.HasPrefix(tt.faults, "enquire") {
 					c.EnquireInterval = 50 * time.Millisecond
 				}

@@ -92,8 +92,9 @@ func openPeer(t *testing.T, change ...func(*smpp.Config)) (*desk, *pipes, *peer)
 	return d, pipes, first
 }
 
-// accept takes the next connection of the carrier, and its bind.
-func accept(t *testing.T, from *pipes) *peer {
+// accept takes the next connection of the carrier and its bind. The early PDUs precede
+// the response.
+func accept(t *testing.T, from *pipes, early ...pdu.PDU) *peer {
 	conn, err := from.Accept()
 	if err != nil {
 		t.Error(err)
@@ -106,6 +107,9 @@ func accept(t *testing.T, from *pipes) *peer {
 	if !ok {
 		t.Errorf("first came %T", got.Body)
 		return nil
+	}
+	for _, one := range early {
+		p.send(one)
 	}
 	p.send(pdu.PDU{Sequence: got.Sequence, Body: &pdu.BindResp{Kind: bind.Kind, SystemID: "peer"}})
 	return p

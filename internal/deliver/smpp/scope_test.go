@@ -1,12 +1,9 @@
 package smpp_test
 
 import (
-	"bytes"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,26 +13,6 @@ import (
 	"countersign/internal/deliver/smpp/smpptest"
 	"countersign/internal/verify"
 )
-
-// logged is a log that a test reads while others write.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *logged) use(c *smpp.Config) { c.Log = slog.New(slog.NewTextHandler(l, nil)) }
 
 // openBoth binds a carrier once to each of two addresses.
 func openBoth(t *testing.T, first, second string, change ...func(*smpp.Config)) *desk {
@@ -114,7 +91,7 @@ func TestReceiptOverOtherAddress(t *testing.T) {
 			if err := smsc.Listen("127.0.0.1:0"); err != nil {
 				t.Fatal(err)
 			}
-			var log logged
+			var log journal
 			d := openBoth(t, smsc.Addrs()[0], smsc.Addrs()[1], log.use, func(c *smpp.Config) { c.IDScope = scope })
 			var sent []string
 			for range 10 {
@@ -136,6 +113,64 @@ func TestReceiptOverOtherAddress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestScopeAcrossBinds: a reference names the address of the session that brought
+// it, also a retired session and one that is not bound yet.
+func TestScopeAcrossBinds(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		var log journal
+		d, pipes, a := openPeer(t, log.use, func(c *smpp.Config) { c.Addresses = []string{"a.example:2775", "b.example:2775"} })
+		late := d.begin("late")
+		first := a.next()
+		time.Sleep(4 * time.Second)
+		inFlight := d.begin("in flight")
+		second := a.next()
+		time.Sleep(2 * time.Second) // the first is over its timeout, the second is not
+		if err := late.wait(); outcome(err) != "unclear" {
+			t.Errorf("without a response: %v", err)
+		}
+		lost := d.begin("lost")
+		a.send(pdu.PDU{Sequence: a.next().Sequence, Status: pdu.StatusInvalidBindStatus, Body: &pdu.SubmitSMResp{}})
+		if err := lost.wait(); outcome(err) != "not sent" || d.Status().Up() != 0 {
+			t.Errorf("after the loss of the bind: %v, status %+v", err, d.Status())
+		}
+
+		a.accepts(first, "7")
+		a.send(pdu.PDU{Sequence: 1, Body: &pdu.DeliverSM{Message: receipt("id:7 stat:DELIVRD")}})
+		if got := a.next(); got.Body.Command() != pdu.CommandDeliverSM.Response() || got.Status != pdu.StatusOK {
+			t.Errorf("receipt over the retired session answered with %+v", got)
+		}
+		a.accepts(second, "8")
+		if err := inFlight.wait(); err != nil {
+			t.Error(err)
+		}
+		a.ended()
+
+		b := accept(t, pipes, pdu.PDU{Sequence: 1, Body: &pdu.DeliverSM{Message: receipt("id:8 stat:UNDELIV")}})
+		if got := b.next(); got.Body.Command() != pdu.CommandDeliverSM.Response() || got.Status != pdu.StatusOK {
+			t.Errorf("receipt before bind_resp answered with %+v", got)
+		}
+		early := d.begin("after its receipt")
+		b.accepts(b.next(), "8")
+		if err := early.wait(); err != nil {
+			t.Fatal(err)
+		}
+		receipts, answer := d.awaitReceipts(2), d.awaitAnswers(1)[0].Part
+		if answer.State != verify.EventAccepted || receipts[0].Ref != answer.Ref || receipts[0].State != verify.EventDelivered {
+			t.Errorf("late answer %+v, its receipt %+v", answer, receipts[0])
+		}
+		if receipts[1].Ref != early.refs[0] || receipts[1].State != verify.EventUndeliverable || receipts[1].FormerRef != "8" {
+			t.Errorf("message %q, its early receipt %+v", early.refs, receipts[1])
+		}
+		if early.refs[0] == inFlight.refs[0] {
+			t.Errorf("two addresses, one reference: %q", early.refs)
+		}
+		if n := strings.Count(log.String(), "bind is unusable: submit_sm answered with ESME_RINVBNDSTS (0x04)"); n != 1 {
+			t.Errorf("%d lines name the loss of the bind:\n%s", n, &log)
+		}
+	})
 }
 
 // TestOneAddressNamesNoAddress: the references of a carrier with one address are
@@ -183,7 +218,7 @@ func TestReceiptsInMessages(t *testing.T) {
 			t.Run(fmt.Sprint(fault, " ", read), func(t *testing.T) {
 				t.Parallel()
 				in(t, func(t *testing.T) {
-					var log logged
+					var log journal
 					d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(fault)}, log.use,
 						func(c *smpp.Config) { c.ReceiptsInMessages = read })
 					var ids []string
