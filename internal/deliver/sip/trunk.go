@@ -34,6 +34,7 @@ type trunk struct {
 	given map[string]*givenUp // calls that were given up, by Call-ID
 
 	listener net.PacketConn // of UDP; nil for TCP and TLS
+	streams  streams
 	serving  sync.WaitGroup
 }
 
@@ -54,7 +55,10 @@ func openTrunk(cfg *Config, log *slog.Logger) (*trunk, error) {
 			sip.WithTransactionLayerTerminateOnConnClose(),
 			sip.WithTransactionLayerUnhandledResponseHandler(t.stray),
 		),
-		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(quiet())))
+		sipgo.WithUserAgentTransportLayerOptions(
+			sip.WithTransportLayerLogger(quiet()),
+			sip.WithTransportLayerReadFilter(t.streams.filter),
+		))
 	if err != nil {
 		return nil, err
 	}

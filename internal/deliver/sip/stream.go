@@ -1,0 +1,121 @@
+package sip
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// streams normalises the messages of connections. A read over TCP or TLS ends
+// anywhere in a message, so the head of each is collected first. The zero value is
+// ready to use.
+type streams struct {
+	mu    sync.Mutex
+	parts map[string]*part // by the addresses of the connection
+}
+
+// part is the message that a connection is in the middle of.
+type part struct {
+	head []byte    // up to its end
+	body int       // bytes that are to come
+	last time.Time // of a read
+}
+
+// A connection that ends in the middle of a message leaves its part behind, for
+// partLife at most.
+const partLife = time.Minute
+
+var errHeadTooLong = errors.New("head of a message is too long")
+
+// filter is the [sip.TransportReadFilter] of a trunk. Without data to return it
+// returns none, and sipgo goes on reading; an error closes the connection.
+func (s *streams) filter(from sip.TransportReadProps, data []byte) ([]byte, error) {
+	if !sip.IsReliable(from.Transport) {
+		return normalised(data), nil
+	}
+	key := from.LocalAddr.String() + " " + from.RemoteAddr.String()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.parts[key]
+	if p == nil {
+		p = &part{}
+	}
+	out, err := p.feed(data)
+	if p.idle() || err != nil {
+		delete(s.parts, key)
+		return out, err
+	}
+	s.keep(key, p)
+	return out, nil
+}
+
+// keep remembers a part, and forgets those of connections that ended.
+func (s *streams) keep(key string, p *part) {
+	now := time.Now()
+	p.last = now
+	for k, old := range s.parts {
+		if now.Sub(old.last) > partLife {
+			delete(s.parts, k)
+		}
+	}
+	if s.parts == nil {
+		s.parts = map[string]*part{}
+	}
+	s.parts[key] = p
+}
+
+// idle reports whether the connection is between two messages.
+func (p *part) idle() bool { return len(p.head) == 0 && p.body == 0 }
+
+// feed returns the bytes that can be passed on after data was read: heads that are
+// complete, normalised, and bodies.
+func (p *part) feed(data []byte) (out []byte, err error) {
+	for len(data) > 0 {
+		if p.body > 0 {
+			n := min(p.body, len(data))
+			out, data, p.body = append(out, data[:n]...), data[n:], p.body-n
+			continue
+		}
+		if len(p.head) == 0 {
+			// A keep-alive (RFC 5626 §3.5.1), or line ends before a start line.
+			rest := bytes.TrimLeft(data, "\r\n")
+			out, data = append(out, data[:len(data)-len(rest)]...), rest
+		}
+		before := len(p.head)
+		p.head = append(p.head, data...)
+		end := bytes.Index(p.head, []byte(endOfHead))
+		switch {
+		case end < 0 && len(p.head) > sip.ParseMaxMessageLength:
+			return out, errHeadTooLong
+		case end < 0:
+			return out, nil
+		}
+		end += len(endOfHead)
+		data = data[end-before:]
+		head := normalisedHead(p.head[:end])
+		out = append(out, head...)
+		p.head, p.body = nil, contentLength(string(head))
+	}
+	return out, nil
+}
+
+// contentLength returns the length of the body after a normalised head; 0 if it is
+// not given, which sipgo refuses.
+func contentLength(head string) int {
+	for line := range strings.SplitSeq(head, "\r\n") {
+		name, value, _ := strings.Cut(line, ": ")
+		if strings.EqualFold(name, "Content-Length") {
+			n, err := strconv.ParseUint(value, 10, 31)
+			if err != nil {
+				return 0
+			}
+			return int(n)
+		}
+	}
+	return 0
+}
