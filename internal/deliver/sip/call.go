@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 
 	"countersign/internal/deliver"
@@ -35,9 +34,9 @@ type call struct {
 	gone     sync.Once
 
 	mu         sync.Mutex
-	session    *sipgo.DialogClientSession // written once, by the call itself
-	proceeding bool                       // the trunk is at the INVITE sent last
-	withdrawn  bool                       // the CANCEL was sent
+	session    *session // written once, by the call itself, as is its InviteRequest
+	proceeding bool     // the trunk is at the INVITE sent last
+	withdrawn  bool     // the CANCEL was sent
 
 	cancelling sync.WaitGroup // what sends it
 }
@@ -90,7 +89,7 @@ func (c *call) run(ctx context.Context) (r Result) {
 	if err == nil {
 		err = ring.Err() // answered just when we gave up
 	}
-	defer c.trunk.remove(c, err == nil)
+	defer c.trunk.remove(c)
 	answered()
 	if err != nil {
 		return c.unanswered(ring, err)
@@ -135,12 +134,12 @@ func (c *call) watch(ctx context.Context, stop context.CancelCauseFunc) {
 // ends the call is cancelled, but the trunk still has the last word: an answer may
 // cross the CANCEL (RFC 3261 §9.1). One that has said nothing at all is not waited for.
 func (c *call) invite(ring context.Context) error {
-	session, err := c.trunk.dialog.WriteInvite(ring, c.request())
-	if err != nil {
-		return fmt.Errorf("%w: %w", errNoConnection, err)
+	first := &session{trunk: c.trunk, InviteRequest: c.request()}
+	if err := first.send(ring, c.id); err != nil {
+		return err
 	}
 	c.mu.Lock()
-	c.session = session
+	c.session = first
 	c.mu.Unlock()
 
 	last, enough := context.WithCancelCause(context.WithoutCancel(ring))
@@ -154,49 +153,100 @@ func (c *call) invite(ring context.Context) error {
 		}
 		c.cancel(last)
 		if !c.response.raised() || sleep(last, lastWord) {
-			enough(sipgo.WaitAnswerForceCancelErr)
+			enough(errLastWord)
 		}
 	})
-	for err = errPatient; errors.Is(err, errPatient); {
-		err = c.wait(ring, last)
+	var l login
+	longer := false // a longer session timer was offered
+	for {
+		res, err := c.wait(ring, last)
+		if err != nil {
+			return err
+		}
+		if res.IsSuccess() {
+			c.trunk.decide(c.id, res)
+			return nil
+		}
+		next, err := (*sip.Request)(nil), error(nil)
+		switch {
+		case ring.Err() != nil:
+		case challenged(res):
+			next, err = l.retry(c.trunk.cfg, c.session.InviteRequest, res)
+		case res.StatusCode == statusIntervalTooSmall && !longer:
+			longer = true
+			next, err = longerTimer(c.session.InviteRequest, res)
+		}
+		if next == nil {
+			c.session.tx.Terminate() // the trunk takes what comes after this
+			return refusal(res, err)
+		}
+		if err := c.again(ring, next); err != nil {
+			return err
+		}
 	}
-	if no := (*sipgo.ErrDialogResponse)(nil); errors.As(err, &no) {
-		return newStatusError(no.Res)
+}
+
+// statusIntervalTooSmall refuses a session timer (RFC 4028 §6).
+const statusIntervalTooSmall = 422
+
+// refusal is the error of a call that was refused; why is the reason that it was not
+// tried again, or nil.
+func refusal(res *sip.Response, why error) error {
+	if why != nil {
+		return fmt.Errorf("%w: %w", newStatusError(res), why)
 	}
-	return err
+	return newStatusError(res)
+}
+
+// again sends another INVITE in place of one that was refused. The transaction of
+// the old one stays, to acknowledge retransmissions of the refusal.
+func (c *call) again(ring context.Context, invite *sip.Request) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session.InviteRequest = invite
+	return c.session.send(ring, c.id)
 }
 
 // lastWord is how long a trunk may take to end a call that is cancelled. What it says
 // later, or first, see late.go.
 const lastWord = 8 * time.Second
 
-var errNoConnection = errors.New("no connection to the trunk")
+var (
+	errNoConnection = errors.New("no connection to the trunk")
+	errLastWord     = errors.New("no response to a CANCEL")
+)
 
-// errPatient goes on waiting after a few responses: sipgo gives up after ten, and
-// some gateways say every few seconds that it rings.
-var errPatient = errors.New("it rings")
+// wait returns the final response to the INVITE.
+func (c *call) wait(ring, last context.Context) (*sip.Response, error) {
+	for tx := c.session.tx; ; {
+		select {
+		case res := <-tx.Responses():
+			c.session.InviteResponse = res
+			c.progress(ring, last, res)
+			if !res.IsProvisional() {
+				return res, nil
+			}
+		case <-last.Done():
+			tx.Terminate()
+			return nil, context.Cause(last)
+		case <-tx.Done():
+			return nil, errors.Join(errors.New("the INVITE was not answered"), tx.Err())
+		}
+	}
+}
 
-func (c *call) wait(ring, last context.Context) error {
-	provisional := 0
-	return c.session.WaitAnswer(last, sipgo.AnswerOptions{
-		Username: c.trunk.cfg.User, Password: c.trunk.cfg.Password,
-		OnResponse: func(res *sip.Response) error {
-			c.mu.Lock()
-			c.proceeding = res.IsProvisional()
-			c.mu.Unlock()
-			c.response.raise()
-			if res.StatusCode > 100 && res.StatusCode < 300 {
-				c.ringing.raise()
-			}
-			if ring.Err() != nil {
-				c.cancel(last)
-			}
-			if provisional++; res.IsProvisional() && provisional > 5 {
-				return errPatient
-			}
-			return nil
-		},
-	})
+// progress notes a response to the INVITE.
+func (c *call) progress(ring, last context.Context, res *sip.Response) {
+	c.mu.Lock()
+	c.proceeding = res.IsProvisional()
+	c.mu.Unlock()
+	c.response.raise()
+	if res.StatusCode > 100 && res.StatusCode < 300 {
+		c.ringing.raise()
+	}
+	if ring.Err() != nil {
+		c.cancel(last)
+	}
 }
 
 // cancel withdraws the INVITE, once, and only while the trunk is at it: before the
@@ -216,7 +266,7 @@ func (c *call) cancel(ctx context.Context) {
 }
 
 // dialog is the SIP side of the call; nil before there is one.
-func (c *call) dialog() *sipgo.DialogClientSession {
+func (c *call) dialog() *session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.session
@@ -234,7 +284,7 @@ func (c *call) request() *sip.Request {
 	req.AppendHeader(from)
 	id := sip.CallIDHeader(c.id)
 	req.AppendHeader(&id)
-	req.AppendHeader(sip.HeaderClone(&c.trunk.dialog.ContactHDR))
+	req.AppendHeader(sip.HeaderClone(&c.trunk.contact))
 	if c.caller != anonymous {
 		identity := cfg.uri(c.caller)
 		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<"+identity.String()+">"))
@@ -257,13 +307,23 @@ func (c *Config) dialled(number string) string {
 
 // newStatusError keeps of a response what may be shown and stored.
 func newStatusError(res *sip.Response) *StatusError {
-	reason := strings.Map(func(r rune) rune {
+	return &StatusError{
+		Status: res.StatusCode, Reason: printable(res.Reason, 60),
+		RetryAfter: time.Duration(seconds(res, "Retry-After")) * time.Second,
+		MinExpires: time.Duration(seconds(res, "Min-Expires")) * time.Second,
+	}
+}
+
+// printable returns at most limit bytes of text from outside, without those that
+// could spoil a log.
+func printable(text string, limit int) string {
+	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return ' '
 		}
 		return r
-	}, res.Reason)
-	return &StatusError{Status: res.StatusCode, Reason: reason[:min(len(reason), 60)]}
+	}, text)
+	return text[:min(len(text), limit)]
 }
 
 // unanswered says what became of a call that nobody answered.

@@ -44,20 +44,20 @@ func New(cfg Config) (*Carrier, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("carrier %s: %w", cfg.Name, err)
 	}
-	c := &Carrier{cfg: cfg, log: cfg.Log.With("carrier", cfg.Name)}
+	c := &Carrier{cfg: cfg, log: cfg.Log.With("carrier", cfg.Name), metrics: newMetrics()}
 	c.limit.slots = make(chan struct{}, cfg.MaxCalls)
 	if cfg.CallsPerSecond > 0 {
 		c.limit.interval = time.Duration(float64(time.Second) / cfg.CallsPerSecond)
 	}
 	var err error
-	if c.trunk, err = openTrunk(&c.cfg, c.log); err != nil {
+	if c.trunk, err = openTrunk(&c.cfg, c.log, c.metrics); err != nil {
 		return nil, fmt.Errorf("carrier %s: %w", cfg.Name, err)
 	}
-	c.metrics = newMetrics(cfg.Metrics, c)
+	c.metrics.register(cfg.Metrics, c)
 	c.talking, c.stopTalking = context.WithCancel(context.Background())
 	c.dialling, c.stopDialing = context.WithCancel(c.talking)
 	if cfg.Register {
-		c.registration = &registration{trunk: c.trunk, failed: c.complain}
+		c.registration = newRegistration(c.trunk, c.complain)
 		c.calls.Go(func() { c.registration.run(c.dialling) })
 	}
 	return c, nil

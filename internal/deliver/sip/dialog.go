@@ -14,9 +14,7 @@ import (
 // onBye takes the other side's goodbye.
 func (c *call) onBye(req *sip.Request, tx sip.ServerTransaction) {
 	c.gone.Do(func() { close(c.over) })
-	if s := c.dialog(); s == nil || s.ReadBye(req, tx) != nil {
-		respond(tx, req, 200, "OK", nil)
-	}
+	respond(tx, req, 200, "OK", nil)
 }
 
 // onInvite takes a new description: the other side moves its media, or holds the
@@ -51,7 +49,7 @@ func (c *call) onUpdate(req *sip.Request, tx sip.ServerTransaction) {
 
 // agree says yes to a request that refreshes the session, and to its timer.
 func (c *call) agree(req *sip.Request, tx sip.ServerTransaction, body []byte, headers ...sip.Header) {
-	headers = append(headers, sip.HeaderClone(&c.trunk.dialog.ContactHDR))
+	headers = append(headers, sip.HeaderClone(&c.trunk.contact))
 	if expires := req.GetHeader("Session-Expires"); expires != nil {
 		value, _, _ := strings.Cut(expires.Value(), ";")
 		if n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 31); err == nil {
@@ -91,23 +89,13 @@ func (c *call) refresh(ctx context.Context, answer *sip.Response) {
 	if h == nil {
 		return
 	}
-	value, params, _ := strings.Cut(h.Value(), ";")
-	seconds, err := strconv.Atoi(strings.TrimSpace(value))
-	if err != nil || seconds < 2 || !strings.Contains(strings.ToLower(params), "refresher=uac") {
+	_, params, _ := strings.Cut(h.Value(), ";")
+	interval := seconds(answer, "Session-Expires")
+	if interval < 2 || !strings.Contains(strings.ToLower(params), "refresher=uac") {
 		return
 	}
-	for sleep(ctx, time.Duration(seconds)*time.Second/2) {
-		req := sip.NewRequest(sip.UPDATE, target(answer, c.session.InviteRequest))
-		req.AppendHeader(sip.NewHeader("Session-Expires", strconv.Itoa(seconds)+";refresher=uac"))
-		req.AppendHeader(sip.NewHeader("Supported", "timer"))
-		_, _ = c.session.Do(ctx, req) // see above
+	for sleep(ctx, time.Duration(interval)*time.Second/2) {
+		_, _ = c.session.Do(ctx, sip.UPDATE, // see above
+			sip.NewHeader("Session-Expires", strconv.Itoa(interval)+";refresher=uac"), sip.NewHeader("Supported", "timer"))
 	}
-}
-
-// target is where requests within a call go to.
-func target(answer *sip.Response, invite *sip.Request) sip.Uri {
-	if contact := answer.Contact(); contact != nil {
-		return *contact.Address.Clone()
-	}
-	return *invite.Recipient.Clone()
 }

@@ -3,64 +3,159 @@ package sip
 import (
 	"context"
 	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 )
 
-// givenUp is a call that was given up before its answer, of which the trunk may
-// still say something.
-type givenUp struct {
-	until  time.Time
-	invite *sip.Request // as it was sent last; nil if it never was
-	rang   bool         // and was cancelled for it
+// invitation is an INVITE that the trunk may answer more than once: a proxy forks
+// it to several phones (RFC 3261 §13.2.2.4), and answers may come after the call
+// was given up. It outlives its call by 64*T1.
+type invitation struct {
+	invite  *sip.Request  // as sent last, without its body
+	decided chan struct{} // closed when the call has taken an answer, or takes none
+	until   time.Time     // zero while the call lasts
+
+	// Under mu of the trunk:
+
+	cancelled bool
+	answered  bool            // the call has taken an answer
+	tag       string          // To tag of that answer
+	ended     map[string]bool // by To tag: other answers, which were ended with a BYE
 }
 
-// remove forgets a call; not quite, if nobody answered it.
-func (t *trunk) remove(c *call, answered bool) {
+// mostForks bounds the answers to one INVITE that are ended.
+const mostForks = 20
+
+// sent notes an INVITE that was sent, for the first time or again.
+func (t *trunk) sent(id string, invite *sip.Request) {
+	slim := hopRequest(invite, sip.INVITE, invite.To())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.invitations[id]
+	if v == nil {
+		v = &invitation{decided: make(chan struct{}), ended: map[string]bool{}}
+		t.invitations[id] = v
+	}
+	v.invite = slim
+}
+
+// decide notes the answer that a call has taken; nil for none. Only the first
+// decision counts.
+func (t *trunk) decide(id string, answer *sip.Response) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.invitations[id]
+	if v == nil {
+		return
+	}
+	select {
+	case <-v.decided:
+		return
+	default:
+		close(v.decided)
+	}
+	if answer != nil {
+		v.answered, v.tag = true, tagOf(answer.To())
+	}
+}
+
+// remove forgets a call, but for its invitation.
+func (t *trunk) remove(c *call) {
+	t.decide(c.id, nil)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.calls, c.id)
-	if answered || c.session == nil {
-		return
-	}
 	now := time.Now()
-	maps.DeleteFunc(t.given, func(_ string, g *givenUp) bool { return g.until.Before(now) })
-	t.given[c.id] = &givenUp{until: now.Add(64 * sip.T1), invite: c.session.InviteRequest, rang: c.withdrawn}
+	maps.DeleteFunc(t.invitations, func(_ string, v *invitation) bool { return !v.until.IsZero() && v.until.Before(now) })
+	if v := t.invitations[c.id]; v != nil {
+		v.until, v.cancelled = now.Add(64*sip.T1), c.withdrawn
+	}
 }
 
-// stray takes a response that nobody waits for. A phone may ring only now that we
-// have given up: that call is cancelled. Somebody may have answered, and would hear
-// nothing until the trunk gives up, too: that call is acknowledged and ended at once
-// (RFC 3261 §13.2.2.4). A refusal is acknowledged, or it would be said again for half
-// a minute (§17.1.1.3).
+// tagOf returns the tag of a To or From header; "" if there is none.
+func tagOf(h interface{ Value() string }) string {
+	var params sip.HeaderParams
+	switch h := h.(type) {
+	case *sip.ToHeader:
+		if h != nil {
+			params = h.Params
+		}
+	case *sip.FromHeader:
+		if h != nil {
+			params = h.Params
+		}
+	}
+	tag, _ := params.Get("tag")
+	return tag
+}
+
+// stray takes a response to an INVITE that its call does not take: it came after the
+// first answer, or after the call was over.
 func (t *trunk) stray(res *sip.Response) {
 	seq, id := res.CSeq(), res.CallID()
 	if seq == nil || seq.MethodName != sip.INVITE || id == nil {
 		return
 	}
 	t.mu.Lock()
-	g := t.given[id.Value()]
-	known := g != nil && g.invite.CSeq().SeqNo == seq.SeqNo
-	late := known && res.IsProvisional() && !g.rang
-	if late {
-		g.rang = true
+	v := t.invitations[id.Value()]
+	known := v != nil && v.invite.CSeq().SeqNo == seq.SeqNo
+	over := known && !v.until.IsZero()
+	ring := over && res.IsProvisional() && !v.answered && !v.cancelled
+	if ring {
+		v.cancelled = true
 	}
 	t.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), byeTimeout)
 	defer cancel()
-	switch { // nobody is left to tell of errors
-	case late:
-		_, _ = t.client.Do(ctx, hopRequest(g.invite, sip.CANCEL, g.invite.To()), asItIs)
+	switch { // there is no caller for errors
+	case ring: // a phone rings for a call that was given up
+		_, _ = t.client.Do(ctx, hopRequest(v.invite, sip.CANCEL, v.invite.To()), asItIs)
 	case known && res.IsSuccess():
-		_ = t.client.WriteRequest(t.within(res, sip.ACK), sipgo.ClientRequestAddVia)
-		_, _ = t.client.Do(ctx, t.within(res, sip.BYE))
-	case known && !res.IsProvisional():
-		_ = t.client.WriteRequest(hopRequest(g.invite, sip.ACK, res.To()), asItIs)
+		t.answer(ctx, v, res)
+	case over && !res.IsProvisional(): // or it would be repeated (RFC 3261 §17.1.1.3)
+		_ = t.client.WriteRequest(hopRequest(v.invite, sip.ACK, res.To()), asItIs)
 	}
+}
+
+// answer takes an answer that no call takes. It is acknowledged, each time that it
+// comes (RFC 3261 §13.2.2.4). If its dialog is not that of the call, it is ended
+// with a BYE, once: otherwise a person would hear nothing until the trunk gives up.
+func (t *trunk) answer(ctx context.Context, v *invitation, res *sip.Response) {
+	select {
+	case <-v.decided:
+	case <-ctx.Done():
+		return
+	}
+	tag := tagOf(res.To())
+	t.mu.Lock()
+	extra := !v.answered || v.tag != tag
+	first := extra && !v.ended[tag] && len(v.ended) < mostForks
+	if first {
+		v.ended[tag] = true
+	}
+	s := &session{trunk: t, InviteRequest: v.invite, InviteResponse: res, seq: v.invite.CSeq().SeqNo}
+	late := !v.answered
+	t.mu.Unlock()
+	_ = s.Ack(ctx) // the answer comes again
+	if !first {
+		return
+	}
+	t.metrics.extra.Inc()
+	t.log.Warn("extra answer to a call ended", "call_id", v.invite.CallID().Value(), "after_cancel", late)
+	if _, err := s.Do(ctx, sip.BYE); err != nil {
+		t.log.Warn("extra answer to a call not ended", "call_id", v.invite.CallID().Value(), "error", err)
+	}
+}
+
+// ours reports whether a request within a dialog belongs to the call: another answer
+// to the same INVITE has the same Call-ID, but another tag.
+func (t *trunk) ours(id string, req *sip.Request) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.invitations[id]
+	return v == nil || !v.answered || v.tag == tagOf(req.From())
 }
 
 // asItIs has sipgo add nothing to a request.
@@ -83,32 +178,5 @@ func hopRequest(invite *sip.Request, method sip.RequestMethod, to *sip.ToHeader)
 	req.SetSource(invite.Source())
 	req.SetDestination(invite.Destination())
 	req.Laddr = invite.Laddr
-	return req
-}
-
-// within writes a request of a call of which only the answer is left (RFC 3261
-// §12.2.1.1).
-func (t *trunk) within(res *sip.Response, method sip.RequestMethod) *sip.Request {
-	to := sip.Uri{}
-	if contact := res.Contact(); contact != nil {
-		to = *contact.Address.Clone()
-	}
-	req := sip.NewRequest(method, to)
-	req.SetTransport(strings.ToUpper(t.cfg.Transport))
-	sip.CopyHeaders("From", res, req)
-	sip.CopyHeaders("To", res, req)
-	sip.CopyHeaders("Call-ID", res, req)
-	seq := *res.CSeq()
-	seq.MethodName = method
-	if method != sip.ACK {
-		seq.SeqNo++
-	}
-	req.AppendHeader(&seq)
-	forwards := sip.MaxForwardsHeader(70)
-	req.AppendHeader(&forwards)
-	recorded := res.GetHeaders("Record-Route")
-	for _, h := range slices.Backward(recorded) {
-		req.AppendHeader(sip.NewHeader("Route", h.Value()))
-	}
 	return req
 }

@@ -11,11 +11,23 @@ type metrics struct {
 	packets  prometheus.Counter
 	late     prometheus.Counter
 	mos      prometheus.Histogram
+	extra    prometheus.Counter
+
+	registered prometheus.Gauge
+	refusals   *prometheus.CounterVec // of registrations, by reason
 }
 
-func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
-	reg = prometheus.WrapRegistererWith(prometheus.Labels{"carrier": c.cfg.Name}, reg)
-	m := &metrics{
+func newMetrics() *metrics {
+	return &metrics{
+		extra: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_sip_extra_answers_total", Help: "Answers to a call beyond the first, or after a CANCEL, that were ended with a BYE.",
+		}),
+		registered: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "countersign_sip_registered", Help: "1 if the last REGISTER succeeded, otherwise 0.",
+		}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_sip_registration_failures_total", Help: "REGISTER requests that failed, by status, or no response.",
+		}, []string{"reason"}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_sip_calls_total", Help: "Calls, by how they ended.",
 		}, []string{"outcome"}),
@@ -33,11 +45,18 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 			Buckets: []float64{1, 2, 3, 3.5, 3.8, 4, 4.2, 4.4},
 		}),
 	}
-	reg.MustRegister(m.calls, m.answered, m.packets, m.late, m.mos,
+}
+
+// register publishes the metrics of a carrier.
+func (m *metrics) register(reg prometheus.Registerer, c *Carrier) {
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"carrier": c.cfg.Name}, reg)
+	reg.MustRegister(m.calls, m.answered, m.packets, m.late, m.mos, m.extra,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "countersign_sip_calls", Help: "Calls under way.",
 		}, func() float64 { return float64(len(c.limit.slots)) }))
-	return m
+	if c.cfg.Register {
+		reg.MustRegister(m.registered, m.refusals)
+	}
 }
 
 func (m *metrics) ended(r Result) {

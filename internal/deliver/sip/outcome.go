@@ -2,6 +2,7 @@ package sip
 
 import (
 	"fmt"
+	"time"
 
 	"countersign/internal/verify"
 )
@@ -76,6 +77,9 @@ func temporary(status int) bool {
 type StatusError struct {
 	Status int
 	Reason string // the phrase of the response, printable
+
+	RetryAfter time.Duration // 0 if the response does not give it
+	MinExpires time.Duration // of a registration; 0 if the response does not give it
 }
 
 func (e *StatusError) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Reason) }

@@ -2,23 +2,29 @@ package sip
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 
 	"countersign/internal/deliver"
 )
 
-// registration keeps the trunk's registrar informed of where we are (RFC 3261
-// §10.2).
+// registration keeps the trunk's registrar informed of our address (RFC 3261 §10.2).
 type registration struct {
 	trunk  *trunk
 	failed func(error)
+	id     string // Call-ID of all its requests (RFC 3261 §10.2)
+
+	// Of run only:
+
+	seq      uint32
+	least    time.Duration // Min-Expires that the registrar asked for
+	failures int           // since the last success
 
 	mu    sync.Mutex
 	up    bool
@@ -26,40 +32,94 @@ type registration struct {
 	err   error // of the last try
 }
 
-// The pause after a REGISTER that failed; it doubles each time.
-const (
-	firstRetry   = time.Second
-	longestRetry = time.Minute
-)
+func newRegistration(t *trunk, failed func(error)) *registration {
+	return &registration{trunk: t, failed: failed, id: sip.GenerateTagN(32)}
+}
 
 // run registers until ctx ends, and then signs off.
 func (r *registration) run(ctx context.Context) {
 	every := r.trunk.cfg.RegisterEvery
-	retry, pause := firstRetry, time.Duration(0)
-	for sleep(ctx, pause) {
-		granted, err := r.once(ctx, every+every/4)
-		r.note(err)
+	for pause := time.Duration(0); sleep(ctx, pause); {
+		granted, err := r.register(ctx, every+every/4)
+		if ctx.Err() != nil {
+			break
+		}
 		if err != nil {
-			if ctx.Err() == nil {
-				r.failed(fmt.Errorf("register: %w", err))
-			}
-			pause, retry = retry, min(2*retry, longestRetry)
+			r.failures++
+			pause = retryPause(err, r.failures)
+			r.note(err, pause)
+			r.failed(fmt.Errorf("register: %w", err))
 			continue
 		}
-		pause, retry = max(min(every, granted*4/5), time.Second), firstRetry
+		r.note(nil, 0)
+		r.failures = 0
+		pause = max(min(every, granted*4/5), time.Second)
 	}
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	_, _ = r.once(bye, 0) // it expires by itself
 }
 
-func (r *registration) note(err error) {
+// The pause after a REGISTER that failed doubles with each failure in a row.
+const (
+	firstRetry   = time.Second
+	longestRetry = time.Minute
+	// A refusal of us, such as 403, needs an operator, and a registrar may lock an
+	// account that tries too often.
+	firstRefusedRetry   = 30 * time.Second
+	longestRefusedRetry = 10 * time.Minute
+	// longestRetryAfter bounds the pause that a registrar asks for by Retry-After.
+	longestRetryAfter = time.Hour
+)
+
+// retryPause returns how long to wait after so many failures in a row.
+func retryPause(err error, failures int) time.Duration {
+	first, longest := firstRetry, longestRetry
+	no, refused := errors.AsType[*StatusError](err)
+	if refused && !temporary(no.Status) {
+		first, longest = firstRefusedRetry, longestRefusedRetry
+	}
+	pause := min(first<<min(failures-1, 10), longest)
+	if refused {
+		pause = max(pause, min(no.RetryAfter, longestRetryAfter))
+	}
+	return pause
+}
+
+// note keeps the outcome of a try. The log has a line when the registration fails
+// and one when it succeeds again, but none for the tries between.
+func (r *registration) note(err error, retry time.Duration) {
+	m := r.trunk.metrics
+	if err != nil {
+		m.refusals.WithLabelValues(reasonOf(err)).Inc()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if up := err == nil; up != r.up || r.since.IsZero() {
-		r.up, r.since = up, time.Now()
+	up, now := err == nil, time.Now()
+	first := r.since.IsZero()
+	if changed := up != r.up || first; changed {
+		switch {
+		case !up:
+			m.registered.Set(0)
+			r.trunk.log.Warn("registration failed", "registrar", r.trunk.cfg.Host, "error", err, "retry_in", retry)
+		case first:
+			m.registered.Set(1)
+			r.trunk.log.Info("registered", "registrar", r.trunk.cfg.Host)
+		default:
+			m.registered.Set(1)
+			r.trunk.log.Info("registered again", "registrar", r.trunk.cfg.Host, "failed_for", now.Sub(r.since).Round(time.Second), "failures", r.failures)
+		}
+		r.up, r.since = up, now
 	}
 	r.err = err
+}
+
+// reasonOf is the label of a failure: the status, or "no response".
+func reasonOf(err error) string {
+	if no, refused := errors.AsType[*StatusError](err); refused {
+		return strconv.Itoa(no.Status)
+	}
+	return "no response"
 }
 
 // status shows the registration as the one bind of the carrier.
@@ -73,7 +133,19 @@ func (r *registration) status() deliver.BindStatus {
 	return s
 }
 
-// once sends a REGISTER, and gives the time for which it was granted.
+// register registers, for longer if the registrar requires that (RFC 3261 §10.2.8),
+// and returns the time that was granted.
+func (r *registration) register(ctx context.Context, expires time.Duration) (granted time.Duration, err error) {
+	expires = max(expires, r.least)
+	granted, err = r.once(ctx, expires)
+	if no, refused := errors.AsType[*StatusError](err); refused && no.MinExpires > expires {
+		r.least = no.MinExpires
+		granted, err = r.once(ctx, r.least)
+	}
+	return granted, err
+}
+
+// once sends a REGISTER, and returns the time that was granted.
 func (r *registration) once(ctx context.Context, expires time.Duration) (granted time.Duration, err error) {
 	t := r.trunk
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -86,47 +158,50 @@ func (r *registration) once(ctx context.Context, expires time.Duration) (granted
 	from.Params.Add("tag", sip.GenerateTagN(16))
 	req.AppendHeader(from)
 	req.AppendHeader(&sip.ToHeader{Address: own, Params: sip.NewParams()})
-	req.AppendHeader(sip.HeaderClone(&t.dialog.ContactHDR))
+	id := sip.CallIDHeader(r.id)
+	req.AppendHeader(&id)
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: r.seq + 1, MethodName: sip.REGISTER})
+	req.AppendHeader(sip.HeaderClone(&t.contact))
 	req.AppendHeader(sip.NewHeader("Expires", strconv.Itoa(int(expires.Seconds()))))
-	res, err := t.client.Do(ctx, req)
-	if err == nil && challenged(res) {
-		res, err = t.client.DoDigestAuth(ctx, req, res, t.cfg.credentials())
-	}
+	res, last, err := t.do(ctx, req)
+	r.seq = last.CSeq().SeqNo
 	switch {
 	case err != nil:
 		return 0, err
 	case !res.IsSuccess():
 		return 0, newStatusError(res)
 	}
-	return grantedTo(res, expires), nil
+	return grantedTo(res, &t.contact, expires), nil
 }
 
-// grantedTo reads for how long a registration holds: the registrar may have given
-// less than was asked for. Other contacts may be listed beside ours: the shortest
-// time is safe.
-func grantedTo(res *sip.Response, asked time.Duration) time.Duration {
+// grantedTo reads for how long a registration holds: the registrar may have granted
+// less than was asked for. The time of our contact counts, then the header Expires
+// (RFC 3261 §10.2.4). If only other contacts are listed, one of them may be ours as a
+// NAT rewrote it: the shortest time is safe.
+func grantedTo(res *sip.Response, ours *sip.ContactHeader, asked time.Duration) time.Duration {
 	granted := asked
-	take := func(seconds string) {
-		if n, err := strconv.Atoi(strings.TrimSpace(seconds)); err == nil && n > 0 {
-			granted = min(granted, time.Duration(n)*time.Second)
-		}
+	if n := seconds(res, "Expires"); n > 0 {
+		granted = min(granted, time.Duration(n)*time.Second)
 	}
-	if h := res.GetHeader("Expires"); h != nil {
-		take(h.Value())
-	}
+	shortest, found := granted, time.Duration(0)
 	for _, h := range res.GetHeaders("Contact") {
-		if _, rest, ok := strings.Cut(strings.ToLower(h.Value()), ";expires="); ok {
-			take(rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))])
+		contact, ok := h.(*sip.ContactHeader)
+		if !ok {
+			continue
 		}
+		text, _ := contact.Params.Get("expires")
+		n, err := strconv.ParseUint(strings.Trim(text, `"`), 10, 31)
+		if err != nil || n == 0 {
+			continue
+		}
+		d := min(time.Duration(n)*time.Second, asked)
+		if a, b := contact.Address, ours.Address; a.User == b.User && a.Host == b.Host && a.Port == b.Port {
+			found = d
+		}
+		shortest = min(shortest, d)
 	}
-	return granted
-}
-
-// challenged reports whether the other side wants to know who asks.
-func challenged(res *sip.Response) bool {
-	return res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired
-}
-
-func (c *Config) credentials() sipgo.DigestAuth {
-	return sipgo.DigestAuth{Username: c.User, Password: c.Password}
+	if found > 0 {
+		return found
+	}
+	return shortest
 }

@@ -2,11 +2,9 @@ package sip
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
-	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 
 	"countersign/internal/deliver/sip/media"
@@ -107,11 +105,6 @@ const byeTimeout = 5 * time.Second
 func (c *call) hangUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), byeTimeout)
 	defer cancel()
-	bye := sip.NewRequest(sip.BYE, target(c.session.InviteResponse, c.session.InviteRequest))
-	err := c.session.WriteBye(ctx, bye)
-	refused := sipgo.ErrDialogResponse{}
-	if !errors.As(err, &refused) || !challenged(refused.Res) || c.trunk.cfg.Password == "" {
-		return
-	}
-	_, _ = c.trunk.client.DoDigestAuth(ctx, bye, refused.Res, c.trunk.cfg.credentials()) // nobody is left to tell
+	_, _ = c.session.Do(ctx, sip.BYE) // the call is over all the same
+	c.session.tx.Terminate()          // the trunk takes what comes after this
 }

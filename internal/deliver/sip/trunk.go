@@ -21,17 +21,18 @@ import (
 // trunk is the SIP side of a carrier: one local address, from which all calls are
 // made and where their peers reach us.
 type trunk struct {
-	cfg    *Config
-	log    *slog.Logger
-	ua     *sipgo.UserAgent
-	client *sipgo.Client
-	server *sipgo.Server
-	dialog sipgo.DialogUA
-	local  netip.Addr // as the other side is told
+	cfg     *Config
+	log     *slog.Logger
+	ua      *sipgo.UserAgent
+	client  *sipgo.Client
+	server  *sipgo.Server
+	contact sip.ContactHeader
+	local   netip.Addr // as the other side is told
+	metrics *metrics
 
-	mu    sync.Mutex
-	calls map[string]*call    // by Call-ID
-	given map[string]*givenUp // calls that were given up, by Call-ID
+	mu          sync.Mutex
+	calls       map[string]*call       // by Call-ID
+	invitations map[string]*invitation // by Call-ID
 
 	listener net.PacketConn // of UDP; nil for TCP and TLS
 	streams  streams
@@ -39,12 +40,12 @@ type trunk struct {
 }
 
 // openTrunk makes the sockets. The caller must close it.
-func openTrunk(cfg *Config, log *slog.Logger) (*trunk, error) {
+func openTrunk(cfg *Config, log *slog.Logger, m *metrics) (*trunk, error) {
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	t := &trunk{cfg: cfg, log: log, calls: map[string]*call{}, given: map[string]*givenUp{}}
+	t := &trunk{cfg: cfg, log: log, metrics: m, calls: map[string]*call{}, invitations: map[string]*invitation{}}
 	if t.local, err = localAddress(cfg, host); err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (t *trunk) open(host, port string) (err error) {
 	if t.client, err = sipgo.NewClient(t.ua, options...); err != nil {
 		return err
 	}
-	t.dialog = sipgo.DialogUA{Client: t.client, ContactHDR: sip.ContactHeader{Address: contact}}
+	t.contact = sip.ContactHeader{Address: contact}
 	t.server.OnBye(t.inDialog((*call).onBye))
 	t.server.OnInvite(t.inDialog((*call).onInvite))
 	t.server.OnInfo(t.inDialog((*call).onInfo))
@@ -191,7 +192,7 @@ func (t *trunk) inDialog(handle func(*call, *sip.Request, sip.ServerTransaction)
 			c = t.calls[id.Value()]
 			t.mu.Unlock()
 		}
-		if c == nil {
+		if c == nil || !t.ours(c.id, req) {
 			respond(tx, req, 481, "Call/Transaction Does Not Exist", nil)
 			return
 		}

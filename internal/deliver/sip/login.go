@@ -1,0 +1,328 @@
+package sip
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // RFC 3261 §22.4 requires it
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// login answers the challenges to one request (RFC 3261 §22, RFC 8760). The zero
+// value is ready to use.
+type login struct {
+	tries map[int]int     // by status, 401 or 407
+	shown map[string]bool // nonces that were answered
+}
+
+// Most tries for each of 401 and 407: one, and one more if the peer found the nonce
+// stale or took another.
+const mostTries = 2
+
+// Why a challenge is not answered.
+var (
+	errNoPassword  = errors.New("the trunk asks for credentials: no password is configured")
+	errCredentials = errors.New("the trunk refused user and password")
+)
+
+// challenged reports whether the other side asks for credentials.
+func challenged(res *sip.Response) bool {
+	return res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired
+}
+
+// retry returns the request that answers a challenge: a copy of req with credentials
+// and the next CSeq. In each realm it answers the strongest challenge it supports, of
+// equals the first. The error is the reason why there is none.
+func (l *login) retry(cfg *Config, req *sip.Request, res *sip.Response) (*sip.Request, error) {
+	if cfg.Password == "" {
+		return nil, errNoPassword
+	}
+	ask, show := "WWW-Authenticate", "Authorization"
+	if h := "Proxy-Authenticate"; res.StatusCode == sip.StatusProxyAuthRequired && res.GetHeader(h) != nil || res.GetHeader(ask) == nil {
+		ask, show = h, "Proxy-Authorization"
+	}
+	var offered []challenge
+	for _, h := range res.GetHeaders(ask) {
+		offered = append(offered, parseChallenges(h.Value())...)
+	}
+	chosen := strongest(offered)
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no supported challenge among %s", describe(offered))
+	}
+	if !l.may(res.StatusCode, chosen) {
+		return nil, errCredentials
+	}
+	next := nextRequest(req)
+	for _, c := range chosen {
+		credentials, err := c.answer(cfg.User, cfg.Password, next)
+		if err != nil {
+			return nil, err
+		}
+		replaceCredentials(next, show, c.params["realm"], credentials)
+	}
+	return next, nil
+}
+
+// may reports whether to answer once more, and counts it.
+func (l *login) may(status int, chosen []challenge) bool {
+	if l.tries == nil {
+		l.tries, l.shown = map[int]int{}, map[string]bool{}
+	}
+	l.tries[status]++
+	fresh := false
+	for _, c := range chosen {
+		fresh = fresh || !l.shown[c.params["nonce"]] || strings.EqualFold(c.params["stale"], "true")
+		l.shown[c.params["nonce"]] = true
+	}
+	return fresh && l.tries[status] <= mostTries
+}
+
+// nextRequest returns a copy of a request for a new transaction: with the next CSeq,
+// and without Via, which sipgo adds.
+func nextRequest(req *sip.Request) *sip.Request {
+	next := req.Clone()
+	next.RemoveHeader("Via")
+	next.CSeq().SeqNo++
+	return next
+}
+
+// replaceCredentials adds credentials to a request in place of older ones for the
+// realm. Credentials for other realms, such as of another proxy, stay.
+func replaceCredentials(req *sip.Request, header, realm, credentials string) {
+	var others []string
+	for _, h := range req.GetHeaders(header) {
+		if old := parseChallenges(h.Value()); len(old) > 0 && old[0].params["realm"] != realm {
+			others = append(others, h.Value())
+		}
+	}
+	for req.RemoveHeader(header) {
+	}
+	for _, value := range append(others, credentials) {
+		req.AppendHeader(sip.NewHeader(header, value))
+	}
+}
+
+// challenge is one challenge of a WWW-Authenticate or Proxy-Authenticate header.
+type challenge struct {
+	scheme string
+	params map[string]string // by name in lower case, without quotes
+}
+
+// parseChallenges reads a header with one challenge or several, separated by commas
+// (RFC 9110 §11.6.1). What it cannot read it leaves out.
+func parseChallenges(text string) []challenge {
+	var list []challenge
+	for {
+		text = strings.TrimLeft(text, ", \t")
+		end := strings.IndexAny(text, "=, \t")
+		if end < 0 {
+			end = len(text)
+		}
+		word, rest := text[:end], strings.TrimLeft(text[end:], " \t")
+		switch {
+		case text == "":
+			return list
+		case !strings.HasPrefix(rest, "="):
+			list = append(list, challenge{scheme: word, params: map[string]string{}})
+			text = rest
+			continue
+		}
+		value, rest := parseValue(strings.TrimLeft(rest[1:], " \t"))
+		if len(list) > 0 {
+			list[len(list)-1].params[strings.ToLower(word)] = value
+		}
+		text = rest
+	}
+}
+
+// parseValue reads a token or a quoted string, and returns what follows it.
+func parseValue(text string) (value, rest string) {
+	if !strings.HasPrefix(text, `"`) {
+		end := strings.IndexAny(text, ", \t")
+		if end < 0 {
+			end = len(text)
+		}
+		return text[:end], text[end:]
+	}
+	var b strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			return b.String(), text[i+1:]
+		case '\\':
+			i++
+		}
+		if i < len(text) {
+			b.WriteByte(text[i])
+		}
+	}
+	return b.String(), ""
+}
+
+// algorithm is a digest algorithm of RFC 8760 §2.1.
+type algorithm struct {
+	name     string
+	strength int
+	hash     func() hash.Hash
+}
+
+// algorithm returns the digest algorithm of a challenge, with "-sess" cut off; false
+// if it is not supported.
+func (c challenge) algorithm() (a algorithm, session, ok bool) {
+	name := c.params["algorithm"]
+	if n := len(name) - len("-sess"); n > 0 && strings.EqualFold(name[n:], "-sess") {
+		name, session = name[:n], true
+	}
+	if name == "" {
+		name = "MD5" // RFC 3261 §22.4
+	}
+	for _, a := range []algorithm{
+		{"SHA-512-256", 3, sha512.New512_256},
+		{"SHA-256", 2, sha256.New},
+		{"MD5", 1, md5.New},
+	} {
+		if strings.EqualFold(a.name, name) {
+			return a, session, true
+		}
+	}
+	return algorithm{}, false, false
+}
+
+// qop returns the quality of protection to use: "auth", "auth-int", or "" for a
+// challenge of RFC 2069, which names none; false if none is supported.
+func (c challenge) qop() (string, bool) {
+	offered, given := c.params["qop"]
+	if !given {
+		return "", true
+	}
+	fields := strings.FieldsFunc(strings.ToLower(offered), func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+	for _, q := range []string{"auth", "auth-int"} {
+		if slices.Contains(fields, q) {
+			return q, true
+		}
+	}
+	return "", len(fields) == 0
+}
+
+func (c challenge) supported() bool {
+	_, _, known := c.algorithm()
+	_, possible := c.qop()
+	return strings.EqualFold(c.scheme, "Digest") && known && possible && c.params["nonce"] != ""
+}
+
+// strongest returns the strongest supported challenge of each realm, strongest first.
+func strongest(offered []challenge) []challenge {
+	strength := func(c challenge) int {
+		a, _, _ := c.algorithm()
+		return a.strength
+	}
+	var supported, chosen []challenge
+	for _, c := range offered {
+		if c.supported() {
+			supported = append(supported, c)
+		}
+	}
+	slices.SortStableFunc(supported, func(a, b challenge) int { return strength(b) - strength(a) })
+	realms := map[string]bool{}
+	for _, c := range supported {
+		if realm := c.params["realm"]; !realms[realm] {
+			realms[realm] = true
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen
+}
+
+// describe names schemes and algorithms for an error.
+func describe(offered []challenge) string {
+	var names []string
+	for _, c := range offered {
+		name := printable(c.scheme, 20)
+		if a := c.params["algorithm"]; a != "" {
+			name += " " + printable(a, 20)
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names[:min(len(names), 5)], ", ")
+}
+
+// answer returns the credentials for a challenge (RFC 7616 §3.4).
+func (c challenge) answer(user, password string, req *sip.Request) (string, error) {
+	a, session, ok := c.algorithm()
+	qop, possible := c.qop()
+	if !ok || !possible {
+		return "", errors.New("challenge is not supported")
+	}
+	digest := func(parts ...string) string {
+		h := a.hash()
+		_, _ = h.Write([]byte(strings.Join(parts, ":"))) // it never fails
+		return hex.EncodeToString(h.Sum(nil))
+	}
+	realm, nonce, cnonce, uri := c.params["realm"], c.params["nonce"], rand.Text()[:16], req.Recipient.String()
+	secret := digest(user, realm, password)
+	if session {
+		secret = digest(secret, nonce, cnonce)
+	}
+	request := digest(string(req.Method), uri)
+	if qop == "auth-int" {
+		request = digest(string(req.Method), uri, digest(string(req.Body())))
+	}
+	const count = "00000001" // a nonce is used once
+	response := digest(secret, nonce, request)
+	if qop != "" {
+		response = digest(secret, nonce, count, cnonce, qop, request)
+	}
+	if strings.EqualFold(c.params["userhash"], "true") {
+		user = digest(user, realm)
+	}
+	fields := []string{"username=" + quoted(user), "realm=" + quoted(realm), "nonce=" + quoted(nonce), "uri=" + quoted(uri)}
+	if given := c.params["algorithm"]; given != "" {
+		fields = append(fields, "algorithm="+a.name+map[bool]string{true: "-sess"}[session])
+	}
+	if opaque, given := c.params["opaque"]; given {
+		fields = append(fields, "opaque="+quoted(opaque))
+	}
+	if qop != "" {
+		fields = append(fields, "qop="+qop, "nc="+count)
+	}
+	if qop != "" || session {
+		fields = append(fields, "cnonce="+quoted(cnonce))
+	}
+	if strings.EqualFold(c.params["userhash"], "true") {
+		fields = append(fields, "userhash=true")
+	}
+	return "Digest " + strings.Join(append(fields, "response="+quoted(response)), ", "), nil
+}
+
+// quoted writes a quoted string (RFC 3261 §25.1).
+func quoted(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "", "\n", "").Replace(s) + `"`
+}
+
+// do sends a request, answers challenges, and returns the final response and the
+// request that it belongs to.
+func (t *trunk) do(ctx context.Context, req *sip.Request) (*sip.Response, *sip.Request, error) {
+	var l login
+	for {
+		res, err := t.client.Do(ctx, req)
+		if err != nil || !challenged(res) {
+			return res, req, err
+		}
+		next, err := l.retry(t.cfg, req, res)
+		if err != nil {
+			return nil, req, fmt.Errorf("%w: %w", newStatusError(res), err)
+		}
+		req = next
+	}
+}

@@ -1,0 +1,147 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// session is an INVITE and the dialog that its answer makes (RFC 3261 §12).
+type session struct {
+	trunk          *trunk
+	InviteRequest  *sip.Request  // as sent last; not to be changed
+	InviteResponse *sip.Response // the last one; nil before there is one
+
+	tx  sip.ClientTransaction // of InviteRequest
+	seq uint32                // CSeq of the last request
+}
+
+// send sends the INVITE in a transaction of its own. Answers beyond the first are
+// left to the trunk.
+func (s *session) send(ctx context.Context, id string) error {
+	tx, err := s.trunk.client.TransactionRequest(ctx, s.InviteRequest)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoConnection, err)
+	}
+	s.tx, s.seq = tx, s.InviteRequest.CSeq().SeqNo
+	s.trunk.sent(id, s.InviteRequest)
+	tx.OnRetransmission(func(res *sip.Response) { s.trunk.stray(res) })
+	return nil
+}
+
+// Ack acknowledges the answer. The trunk repeats it for each retransmission of the
+// answer.
+func (s *session) Ack(context.Context) error {
+	return s.trunk.client.WriteRequest(s.within(sip.ACK, s.InviteRequest.CSeq().SeqNo))
+}
+
+// Do sends a request within the dialog and returns the final response to it.
+// Challenges are answered.
+func (s *session) Do(ctx context.Context, method sip.RequestMethod, headers ...sip.Header) (*sip.Response, error) {
+	req := s.within(method, s.seq+1)
+	for _, h := range headers {
+		req.AppendHeader(h)
+	}
+	res, last, err := s.trunk.do(ctx, req)
+	s.seq = last.CSeq().SeqNo
+	return res, err
+}
+
+// within writes a request of the dialog (RFC 3261 §12.2.1.1).
+func (s *session) within(method sip.RequestMethod, seq uint32) *sip.Request {
+	target := s.InviteRequest.Recipient.Clone()
+	contact := s.InviteResponse.Contact()
+	if contact != nil {
+		target = contact.Address.Clone()
+	}
+	req := sip.NewRequest(method, *target)
+	req.SetTransport(strings.ToUpper(s.trunk.cfg.Transport))
+	s.InviteRequest.Laddr.Copy(&req.Laddr)
+	routes := s.routes()
+	switch {
+	case len(routes) > 0:
+		req.SetDestination(hopOf(routes[0], req.Transport()))
+		if !isLoose(routes[0]) {
+			req.Recipient = *routes[0].Clone()
+			routes = append(routes[1:], *target)
+		}
+	case contact == nil:
+		req.SetDestination(s.InviteRequest.Destination())
+	}
+	for _, r := range routes {
+		req.AppendHeader(&sip.RouteHeader{Address: r})
+	}
+	req.AppendHeader(sip.HeaderClone(s.InviteRequest.From()))
+	if to := s.InviteResponse.To(); to != nil {
+		req.AppendHeader(sip.HeaderClone(to))
+	}
+	req.AppendHeader(sip.HeaderClone(s.InviteRequest.CallID()))
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: method})
+	req.AppendHeader(sip.HeaderClone(&s.trunk.contact))
+	return req
+}
+
+// routes is the route set: the Record-Route headers of the answer in reverse order.
+func (s *session) routes() []sip.Uri {
+	var routes []sip.Uri
+	for _, h := range slices.Backward(s.InviteResponse.GetHeaders("Record-Route")) {
+		if r, ok := h.(*sip.RecordRouteHeader); ok {
+			routes = append(routes, *r.Address.Clone())
+		}
+	}
+	return routes
+}
+
+// isLoose reports whether a proxy routes by the Route header (RFC 3261 §19.1.1).
+func isLoose(uri sip.Uri) bool {
+	return slices.ContainsFunc(uri.UriParams, func(p sip.HeaderKV) bool { return strings.EqualFold(strings.TrimSpace(p.K), "lr") })
+}
+
+// hopOf returns host:port of a URI.
+func hopOf(uri sip.Uri, transport string) string {
+	port := uri.Port
+	if port == 0 {
+		port = sip.DefaultPort(transport)
+	}
+	return net.JoinHostPort(strings.Trim(uri.Host, "[]"), strconv.Itoa(port))
+}
+
+// errNoSession is the reason why an INVITE is not sent again.
+var errNoSession = errors.New("no Min-SE that can be met")
+
+// longerTimer returns the INVITE that answers 422 Session Interval Too Small: a copy
+// with the interval that the response requires (RFC 4028 §7.3).
+func longerTimer(invite *sip.Request, res *sip.Response) (*sip.Request, error) {
+	least := seconds(res, "Min-SE")
+	if least == 0 {
+		return nil, errNoSession
+	}
+	next := nextRequest(invite)
+	for _, name := range []string{"Session-Expires", "Min-SE"} {
+		next.RemoveHeader(name)
+		next.AppendHeader(sip.NewHeader(name, strconv.Itoa(least)))
+	}
+	return next, nil
+}
+
+// seconds reads a header that begins with a number of seconds, such as
+// "Retry-After: 120 (maintenance);duration=60"; 0 if it has none.
+func seconds(res *sip.Response, name string) int {
+	h := res.GetHeader(name)
+	if h == nil {
+		return 0
+	}
+	text := strings.TrimSpace(h.Value())
+	digits := text[:len(text)-len(strings.TrimLeft(text, "0123456789"))]
+	n, err := strconv.ParseUint(digits, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
