@@ -164,7 +164,7 @@ func (c *call) invite(ring context.Context) error {
 			return err
 		}
 		if res.IsSuccess() {
-			c.trunk.decide(c.id, res)
+			c.session.InviteResponse = c.trunk.decide(c.id, res)
 			return nil
 		}
 		next, err := (*sip.Request)(nil), error(nil)

@@ -20,6 +20,7 @@ type invitation struct {
 	// Under mu of the trunk:
 
 	cancelled bool
+	first     *sip.Response   // the answer that came first, until the call decides
 	answered  bool            // the call has taken an answer
 	tag       string          // To tag of that answer
 	ended     map[string]bool // by To tag: other answers, which were ended with a BYE
@@ -41,24 +42,50 @@ func (t *trunk) sent(id string, invite *sip.Request) {
 	v.invite = slim
 }
 
-// decide notes the answer that a call has taken; nil for none. Only the first
-// decision counts.
-func (t *trunk) decide(id string, answer *sip.Response) {
+// came sees each message in the order of its arrival, which sipgo does not keep: it
+// handles each in a goroutine.
+func (t *trunk) came(m sip.Message) {
+	res, ok := m.(*sip.Response)
+	if !ok || !res.IsSuccess() || res.CallID() == nil || res.CSeq() == nil || res.CSeq().MethodName != sip.INVITE {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if v := t.invitations[res.CallID().Value()]; v != nil && v.first == nil && v.open() && v.invite.CSeq().SeqNo == res.CSeq().SeqNo {
+		v.first = res
+	}
+}
+
+// open reports whether the call may still take an answer.
+func (v *invitation) open() bool {
+	select {
+	case <-v.decided:
+		return false
+	default:
+		return true
+	}
+}
+
+// decide returns the answer that a call is to take when it gets one: the first that
+// came. With nil the call takes none. Only the first decision counts.
+func (t *trunk) decide(id string, answer *sip.Response) *sip.Response {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v := t.invitations[id]
-	if v == nil {
-		return
+	if v == nil || !v.open() {
+		return answer
 	}
-	select {
-	case <-v.decided:
-		return
-	default:
-		close(v.decided)
+	close(v.decided)
+	if answer != nil && v.first != nil && tagOf(v.first.To()) != tagOf(answer.To()) {
+		other := answer
+		answer = v.first
+		t.serving.Go(func() { t.stray(other) })
 	}
+	v.first = nil
 	if answer != nil {
 		v.answered, v.tag = true, tagOf(answer.To())
 	}
+	return answer
 }
 
 // remove forgets a call, but for its invitation.

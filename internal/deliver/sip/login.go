@@ -316,6 +316,9 @@ func (t *trunk) do(ctx context.Context, req *sip.Request) (*sip.Response, *sip.R
 	var l login
 	for {
 		res, err := t.client.Do(ctx, req)
+		if res == nil && err == nil { // as when the trunk is closed meanwhile
+			err = errNoConnection
+		}
 		if err != nil || !challenged(res) {
 			return res, req, err
 		}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 )
 
@@ -25,13 +26,21 @@ type session struct {
 // send sends the INVITE in a transaction of its own. Answers beyond the first are
 // left to the trunk.
 func (s *session) send(ctx context.Context, id string) error {
-	tx, err := s.trunk.client.TransactionRequest(ctx, s.InviteRequest)
+	t, req := s.trunk, s.InviteRequest
+	if err := sipgo.ClientRequestBuild(t.client, req); err != nil {
+		return err
+	}
+	tx, err := t.ua.TransactionLayer().NewClientTransaction(ctx, req)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoConnection, err)
 	}
-	s.tx, s.seq = tx, s.InviteRequest.CSeq().SeqNo
-	s.trunk.sent(id, s.InviteRequest)
-	tx.OnRetransmission(func(res *sip.Response) { s.trunk.stray(res) })
+	t.sent(id, req) // before the first response
+	tx.OnRetransmission(t.stray)
+	if err := tx.Init(); err != nil {
+		tx.Terminate()
+		return fmt.Errorf("%w: %w", errNoConnection, err)
+	}
+	s.tx, s.seq = tx, req.CSeq().SeqNo
 	return nil
 }
 

@@ -63,6 +63,7 @@ func openTrunk(cfg *Config, log *slog.Logger, m *metrics) (*trunk, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.ua.TransportLayer().OnMessage(t.came)
 	if err := t.open(host, port); err != nil {
 		return nil, errors.Join(err, t.ua.Close())
 	}

@@ -1,0 +1,217 @@
+package sip_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// peer speaks SIP by hand, over UDP, TCP or TLS.
+type peer struct {
+	t    *testing.T
+	addr string
+	in   chan string   // requests
+	out  chan net.Conn // the connection to answer over
+	conn io.Writer     // that connection
+	kept []string      // requests that no test has asked for yet
+}
+
+// listen starts a peer.
+func listen(t *testing.T, transport string, cert ...tls.Certificate) *peer {
+	t.Helper()
+	p := &peer{t: t, in: make(chan string, 100), out: make(chan net.Conn, 1)}
+	if transport == "udp" {
+		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		p.addr = conn.LocalAddr().String()
+		go p.packets(conn)
+		return p
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if transport == "tls" {
+		l = tls.NewListener(l, &tls.Config{Certificates: cert, MinVersion: tls.VersionTLS12})
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	p.addr = l.Addr().String()
+	go p.stream(l)
+	return p
+}
+
+// datagrams writes to who was heard last.
+type datagrams struct {
+	net.PacketConn
+	to net.Addr
+}
+
+func (d datagrams) Write(b []byte) (int, error) { return d.WriteTo(b, d.to) }
+
+func (p *peer) packets(conn net.PacketConn) {
+	buf := make([]byte, 8192)
+	for first := true; ; first = false {
+		n, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		if first {
+			p.out <- packetConn{datagrams{conn, from}}
+		}
+		p.in <- string(buf[:n])
+	}
+}
+
+// packetConn makes a connection of datagrams for peer.out.
+type packetConn struct{ datagrams }
+
+func (packetConn) Read([]byte) (int, error) { return 0, io.EOF }
+func (c packetConn) RemoteAddr() net.Addr   { return c.to }
+
+func (p *peer) stream(l net.Listener) {
+	conn, err := l.Accept()
+	if err != nil {
+		return
+	}
+	p.out <- conn
+	r := bufio.NewReader(conn)
+	for {
+		message, length := "", 0
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				_ = conn.Close()
+				return
+			}
+			message += line
+			if n, ok := strings.CutPrefix(line, "Content-Length: "); ok {
+				length, _ = strconv.Atoi(strings.TrimSpace(n))
+			}
+			if line == "\r\n" {
+				break
+			}
+		}
+		body := make([]byte, length)
+		if _, err := io.ReadFull(r, body); err != nil {
+			_ = conn.Close()
+			return
+		}
+		p.in <- message + string(body)
+	}
+}
+
+// want returns the next request of a method that has all the parts. Others are kept.
+func (p *peer) want(method string, parts ...string) string {
+	p.t.Helper()
+	fits := func(m string) bool {
+		for _, part := range parts {
+			if !strings.Contains(m, part) {
+				return false
+			}
+		}
+		return strings.HasPrefix(m, method+" ")
+	}
+	for i, m := range p.kept {
+		if fits(m) {
+			p.kept = append(p.kept[:i:i], p.kept[i+1:]...)
+			return m
+		}
+	}
+	for end := time.After(patience); ; {
+		select {
+		case m := <-p.in:
+			if fits(m) {
+				return m
+			}
+			p.kept = append(p.kept, m)
+		case <-end:
+			p.t.Fatalf("no %s with %q came; others are\n%s", method, parts, strings.Join(p.kept, "\n"))
+		}
+	}
+}
+
+// none fails the test if a request of a method with all the parts has come.
+func (p *peer) none(method string, parts ...string) {
+	p.t.Helper()
+	for {
+		select {
+		case m := <-p.in:
+			p.kept = append(p.kept, m)
+			continue
+		default:
+		}
+		break
+	}
+	for _, m := range p.kept {
+		all := strings.HasPrefix(m, method+" ")
+		for _, part := range parts {
+			all = all && strings.Contains(m, part)
+		}
+		if all {
+			p.t.Errorf("unexpected:\n%s", m)
+		}
+	}
+}
+
+// say sends bytes.
+func (p *peer) say(text string) {
+	p.t.Helper()
+	if p.conn == nil {
+		p.conn = <-p.out
+	}
+	if _, err := io.WriteString(p.conn, text); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// response writes the response to a request. Of the headers given, those that the
+// request has replace them. A header "body" is the body.
+func (p *peer) response(req, status, tag string, headers ...string) string {
+	res, body := "SIP/2.0 "+status+"\r\n", ""
+	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
+		value := header(req, name)
+		if name == "To" && tag != "" && !strings.Contains(value, ";tag=") {
+			value += ";tag=" + tag
+		}
+		res += name + ": " + value + "\r\n"
+	}
+	contact := "Contact: <sip:" + p.addr + ">\r\n"
+	for _, h := range headers {
+		switch name, value, _ := strings.Cut(h, ": "); name {
+		case "body":
+			body = value
+		case "Contact":
+			contact = h + "\r\n"
+		default:
+			res += h + "\r\n"
+		}
+	}
+	return fmt.Sprintf("%s%sContent-Length: %d\r\n\r\n%s", res, contact, len(body), body)
+}
+
+// answer sends the response to a request.
+func (p *peer) answer(req, status, tag string, headers ...string) {
+	p.t.Helper()
+	p.say(p.response(req, status, tag, headers...))
+}
+
+// sound is a header for response: an answer of SDP with a port where it listens.
+func (p *peer) sound() string {
+	p.t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = conn.Close() })
+	port := conn.LocalAddr().(*net.UDPAddr).Port
+	return fmt.Sprintf("body: v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\n", port)
+}
