@@ -91,6 +91,30 @@ func kinds(t *testing.T) map[string]kind {
 				}
 			},
 		},
+		"that ask in every way": {
+			phone:  siptest.Config{User: "acme", Password: "secret", Challenges: true, Proxy: true, AskOnBye: true},
+			change: account,
+		},
+		"that want a longer session timer": {
+			phone:  siptest.Config{User: "acme", Password: "secret", MinSE: 1800},
+			change: account,
+		},
+		"with odd headers": {
+			phone: siptest.Config{OddHeaders: true, Ring: true, User: "acme", Password: "secret", Script: []siptest.Step{siptest.Update(90)}}, change: account,
+		},
+		"with odd headers, over TCP": {
+			phone:  siptest.Config{OddHeaders: true, Transport: "tcp", Script: []siptest.Step{siptest.Update(90)}},
+			change: func(c *sip.Config) { c.Transport = "tcp" },
+		},
+		"that answer twice": {
+			phone: siptest.Config{Fork: true, Ring: true},
+			check: func(t *testing.T, _ *phone, c siptest.Call) {
+				t.Helper()
+				if !c.SecondAcked || c.Second != siptest.Bye {
+					t.Errorf("the second answer was acknowledged: %t, and ended by %q", c.SecondAcked, c.Second)
+				}
+			},
+		},
 		"with a session timer": {
 			phone: siptest.Config{SessionExpires: 2},
 			check: func(t *testing.T, _ *phone, c siptest.Call) {

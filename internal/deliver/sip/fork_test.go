@@ -56,11 +56,7 @@ func TestFork(t *testing.T) {
 				p.none("BYE")
 
 				// The second phone hangs up, too: that is not the end of the call.
-				p.say(strings.Join([]string{
-					"BYE sip:x SIP/2.0", "Via: SIP/2.0/" + strings.ToUpper(transport) + " " + p.addr + ";branch=z9hG4bKbye",
-					"From: " + header(invite, "To") + ";tag=two", "To: " + header(invite, "From"), "Call-ID: " + header(invite, "Call-ID"),
-					"CSeq: 1 BYE", "Max-Forwards: 70", "Content-Length: 0", "", "",
-				}, "\r\n"))
+				p.say(p.request(invite, "BYE", "two"))
 				p.want("SIP/2.0 481")
 			}); err != nil {
 				t.Fatal(err)

@@ -215,3 +215,13 @@ func (p *peer) sound() string {
 	port := conn.LocalAddr().(*net.UDPAddr).Port
 	return fmt.Sprintf("body: v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\n", port)
 }
+
+// request writes a request within the dialog of an INVITE that was answered with a
+// tag.
+func (p *peer) request(invite, method, tag string) string {
+	_, transport, _ := strings.Cut(header(invite, "Via"), "SIP/2.0/")
+	transport, _, _ = strings.Cut(transport, " ")
+	return fmt.Sprintf("%s sip:countersign@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK%s%s\r\nMax-Forwards: 70\r\n"+
+		"From: %s;tag=%s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: 1 %[1]s\r\nContent-Length: 0\r\n\r\n",
+		method, transport, p.addr, method, tag, header(invite, "To"), tag, header(invite, "From"), header(invite, "Call-ID"))
+}

@@ -46,12 +46,25 @@ func (g *guard) admits(req *sip.Request, tx sip.ServerTransaction) bool {
 		challenge.Stale = true
 	}
 	g.asked.Add(1)
-	respond(tx, req, status, phrase, sip.NewHeader(ask, challenge.String()))
+	headers := []sip.Header{sip.NewHeader(ask, challenge.String())}
+	if g.cfg.Challenges {
+		headers = []sip.Header{
+			sip.NewHeader(ask, `Bearer authz_server="https://login.example/", error="invalid_token"`),
+			sip.NewHeader(ask, `Digest realm="`+realm+`", nonce="aka", algorithm=AKAv1-MD5, qop="auth-int"`),
+			sip.NewHeader(ask, `Digest realm="`+realm+`", nonce="weak", algorithm=MD5, Digest realm="`+realm+`", nonce="better", algorithm=SHA-256, qop="auth"`),
+			headers[0],
+		}
+	}
+	respond(tx, req, status, phrase, headers...)
 	return false
 }
 
 func (g *guard) challenge() *digest.Challenge {
-	return &digest.Challenge{Realm: realm, Nonce: g.nonce, Algorithm: "MD5", QOP: []string{"auth"}}
+	c := &digest.Challenge{Realm: realm, Nonce: g.nonce, Algorithm: "MD5", QOP: []string{"auth"}}
+	if g.cfg.Challenges {
+		c.Algorithm, c.Opaque = "SHA-512-256", "opaque, and quoted"
+	}
+	return c
 }
 
 // shown reports whether the header of a request has the right response.

@@ -49,6 +49,11 @@ type Call struct {
 	Keys      string // that the other side has pressed
 	Stats     media.Stats
 
+	// Of the second phone of a fork:
+
+	SecondAcked bool // an ACK came for its answer
+	Second      End  // how its call ended: by a BYE, or "" if none came
+
 	Err error // why a step of the script failed, or there was no sound
 }
 
@@ -73,6 +78,7 @@ type call struct {
 	ack      sync.Once
 	crossing chan struct{} // closed by a CANCEL, before it is read
 	cross    sync.Once
+	fork     fork
 	crossed  chan struct{} // closed when the answer has left, so that it may be
 
 	mu    sync.Mutex
@@ -89,6 +95,9 @@ func newCall(p *Phone, dialog *sipgo.DialogServerSession, req *sip.Request, tx s
 		acked: make(chan struct{}), crossing: make(chan struct{}), crossed: make(chan struct{}),
 		news: make(chan struct{}),
 		Call: Call{ID: req.CallID().Value(), Invite: req.Clone(), Began: time.Now()},
+	}
+	if p.cfg.Fork {
+		c.fork = fork{tag: newNonce(), acked: make(chan struct{})}
 	}
 	if from := req.From(); from != nil {
 		c.From = from.Address.User

@@ -66,6 +66,14 @@ func (p *Phone) onRegister(req *sip.Request, tx sip.ServerTransaction) {
 	if !p.guard.admits(req, tx) {
 		return
 	}
+	if status := p.cfg.RegisterStatus; status != 0 {
+		var headers []sip.Header
+		if status == 503 {
+			headers = append(headers, sip.NewHeader("Retry-After", "30 (maintenance);duration=60"))
+		}
+		respond(tx, req, status, reason(status), headers...)
+		return
+	}
 	contact := req.Contact()
 	if contact == nil {
 		respond(tx, req, 200, "OK")
@@ -77,6 +85,9 @@ func (p *Phone) onRegister(req *sip.Request, tx sip.ServerTransaction) {
 	switch {
 	case !ok:
 		respond(tx, req, 400, "Bad Expires")
+	case asked > 0 && asked < p.cfg.ShortestRegistration:
+		least := int(p.cfg.ShortestRegistration.Seconds())
+		respond(tx, req, 423, "Interval Too Brief", sip.NewHeader("Min-Expires", strconv.Itoa(least)))
 	case !p.book.set(uri, expires, time.Now()):
 		respond(tx, req, 503, "Service Unavailable")
 	case expires == 0:

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -19,6 +21,10 @@ func (p *Phone) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		return
 	}
 	if !p.guard.admits(req, tx) {
+		return
+	}
+	if least := p.cfg.MinSE; least > 0 && minSE(req) < least {
+		respond(tx, req, 422, "Session Interval Too Small", sip.NewHeader("Min-SE", strconv.Itoa(least)))
 		return
 	}
 	dialog, err := p.dialog.ReadInvite(req, tx)
@@ -49,6 +55,20 @@ func (p *Phone) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
+// minSE returns the seconds of the header Min-SE (RFC 4028 §5); 0 if there is none.
+func minSE(req *sip.Request) int {
+	h := req.GetHeader("Min-SE")
+	if h == nil {
+		return 0
+	}
+	value, _, _ := strings.Cut(h.Value(), ";")
+	n, err := strconv.Atoi(strings.TrimSpace(value))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // ring does what the phone does before it answers. It reports whether to answer.
 func (c *call) ring(ctx context.Context) bool {
 	cfg := &c.phone.cfg
@@ -59,6 +79,9 @@ func (c *call) ring(ctx context.Context) bool {
 		return false
 	case cfg.Ring, cfg.RingForever, cfg.Late, cfg.AnswerAfter > 0:
 		_ = c.dialog.Respond(180, "Ringing", nil)
+		if c.fork.tag != "" {
+			_ = c.tx.Respond(c.forkResponse(180, "Ringing", nil))
+		}
 	}
 	switch {
 	case cfg.RingForever:

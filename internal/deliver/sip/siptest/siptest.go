@@ -8,6 +8,9 @@
 //	talk.go       an answered call until its end
 //	step.go       what it can do in a call: press keys, hold, hang up
 //	call.go       what is known of a call
+//	fork.go       a second phone that answers the same call
+//	odd.go        headers in unusual spelling
+//	fault.go      misbehaviours of carriers, by name
 //	auth.go       digest authentication
 //	registrar.go  who has registered
 //
@@ -61,6 +64,10 @@ type Config struct {
 	// refresh (RFC 4028), in seconds; 0 for none.
 	SessionExpires int
 
+	Fork       bool // a second phone rings and answers as well, with another To tag
+	MinSE      int  // refuses an INVITE with 422 unless its Min-SE is at least this, in seconds; 0 for no limit
+	OddHeaders bool // writes headers in unusual spelling
+
 	// Script is what it does once answered, step by step. After the last it listens
 	// until the other side hangs up.
 	Script []Step
@@ -71,10 +78,14 @@ type Config struct {
 	Proxy          bool // asks with 407, as proxies do, in place of 401
 	Stale          bool // finds the nonce too old, the first time that it is used
 	AskOnBye       bool // asks at a BYE, too
+	Challenges     bool // asks with schemes and algorithms of all kinds, and takes SHA-512-256 only
 
 	// Registrar takes REGISTER; see [Phone.Contacts].
 	Registrar           bool
 	LongestRegistration time.Duration // whoever asks for more gets this; default an hour
+	// ShortestRegistration is the least Expires; 423 refuses less. 0 means no limit.
+	ShortestRegistration time.Duration
+	RegisterStatus       int // refuses REGISTER with this status; 0 for none
 
 	// OnCall is told of each call that is over, which the phone then forgets. It is
 	// called by many goroutines, and must not call [Phone.Close].
@@ -127,7 +138,7 @@ func Start(cfg Config) (*Phone, error) {
 		cfg.Codecs = []uint8{media.PCMU, media.PCMA}
 	}
 	if cfg.LongestRegistration == 0 {
-		cfg.LongestRegistration = time.Hour
+		cfg.LongestRegistration = max(time.Hour, cfg.ShortestRegistration)
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -155,6 +166,10 @@ func (c *Config) check() error {
 		return errors.New("tls: there is no certificate")
 	case c.Status != 0 && (c.Status < 300 || c.Status > 699):
 		return fmt.Errorf("status: %d refuses nothing", c.Status)
+	case c.Challenges && c.User == "":
+		return errors.New("challenges: a user must be given")
+	case c.LongestRegistration < c.ShortestRegistration:
+		return errors.New("longest registration: must not be less than the shortest")
 	}
 	return nil
 }

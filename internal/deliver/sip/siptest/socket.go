@@ -99,13 +99,17 @@ func (p *Phone) bind() (err error) {
 // serve reads from the socket until it is closed.
 func (p *Phone) serve(server *sipgo.Server) {
 	s := &p.socket
+	packets, streams := s.packets, s.streams
+	if p.cfg.OddHeaders {
+		packets, streams = oddPackets{packets}, oddListener{streams}
+	}
 	switch p.cfg.Transport {
 	case "tcp":
-		s.serving.Go(func() { _ = server.ServeTCP(s.streams) })
+		s.serving.Go(func() { _ = server.ServeTCP(streams) })
 	case "tls":
-		s.serving.Go(func() { _ = server.ServeTLS(s.streams) })
+		s.serving.Go(func() { _ = server.ServeTLS(streams) })
 	default:
-		conn := &noticed{PacketConn: s.packets, read: make(chan struct{})}
+		conn := &noticed{PacketConn: packets, read: make(chan struct{})}
 		s.serving.Go(func() { _ = server.ServeUDP(conn) })
 		<-conn.read
 	}

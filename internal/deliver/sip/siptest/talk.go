@@ -25,6 +25,8 @@ func (c *call) take(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	listening.Go(func() { c.listen(ctx, session) })
+	c.progressTwice()
+	listening.Go(func() { c.answerTwice(ctx) })
 	if early := c.phone.cfg.Early; early != nil {
 		_ = c.dialog.Respond(183, "Session Progress", c.body(), sip.NewHeader("Content-Type", "application/sdp"))
 		session.Play(ctx, early)
@@ -134,7 +136,11 @@ func (p *Phone) onAck(req *sip.Request, tx sip.ServerTransaction) {
 	if id == nil || req.CSeq() == nil {
 		return
 	}
-	if c := p.find(id.Value()); c != nil && c.dialog.ReadAck(req, tx) == nil { // of the INVITE, not of a later one
+	c := p.find(id.Value())
+	if c != nil && c.forSecond(req, tx) {
+		return
+	}
+	if c != nil && c.dialog.ReadAck(req, tx) == nil { // of the INVITE, not of a later one
 		c.ack.Do(func() {
 			c.note(func(k *Call) { k.Acked = true })
 			close(c.acked)
@@ -151,6 +157,9 @@ func (p *Phone) onBye(req *sip.Request, tx sip.ServerTransaction) {
 		return
 	}
 	p.inDialog(func(c *call, req *sip.Request, tx sip.ServerTransaction) {
+		if c.forSecond(req, tx) {
+			return
+		}
 		select {
 		case <-c.acked:
 		case <-p.ctx.Done():
