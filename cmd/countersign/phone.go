@@ -32,11 +32,12 @@ type phoneCmd struct {
 	User        string        `help:"Who a caller must say it is, by digest authentication; anybody if empty." placeholder:"USER"`
 	Password    string        `help:"What it must show." placeholder:"PASSWORD"`
 	Registrar   bool          `help:"Takes registrations (REGISTER), too."`
+	Fault       []string      `help:"Misbehaviour of a carrier to show, see above. May be repeated." sep:"none" placeholder:"NAME[=VALUE]"`
 }
 
 // Help is shown above the flags.
 func (*phoneCmd) Help() string {
-	return "It prints a line of JSON for each call that is over, with its numbers and keys. What it records has the codes in it."
+	return "It prints a line of JSON for each call that is over, with its numbers and keys. What it records has the codes in it.\n\nFaults:\n\n" + siptest.FaultHelp()
 }
 
 // Run takes calls until the process is told to stop.
@@ -79,6 +80,9 @@ func (c *phoneCmd) config() (siptest.Config, error) {
 	}
 	if c.Press != "" {
 		config.Script = []siptest.Step{siptest.Wait(time.Second), siptest.Press(c.Press)}
+	}
+	if err := config.AddFaults(c.Fault...); err != nil {
+		return config, fmt.Errorf("--fault: %w", err)
 	}
 	switch {
 	case c.AnswerAfter < 0:
@@ -126,6 +130,7 @@ type phoneLine struct {
 	Heard     float64   `json:"heard_s"`
 	Speech    float64   `json:"speech_s"`
 	Keys      string    `json:"keys,omitempty"`
+	Second    string    `json:"second,omitempty"`
 	Packets   int       `json:"packets"`
 	Lost      int       `json:"lost"`
 	Jitter    float64   `json:"jitter_ms"`
@@ -146,6 +151,7 @@ func (l *phoneLines) call(c siptest.Call) {
 		Time: c.Began.UTC().Truncate(time.Millisecond), CallID: c.ID, From: c.From, To: c.To, Asserted: c.Asserted,
 		Ended: string(c.Ended), Status: c.Status, Answered: !c.Answered.IsZero(), Acked: c.Acked, Encrypted: c.Encrypted,
 		Heard: seconds(c.Sound().Duration()), Speech: seconds(in.Speech), Keys: c.Keys,
+		Second:  string(c.Second),
 		Packets: in.Packets, Lost: in.Lost, Jitter: seconds(in.Jitter * 1000), Garbage: in.Garbage + in.Flood,
 	}
 	line.Rang = seconds(c.Over.Sub(c.Began))

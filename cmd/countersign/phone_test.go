@@ -173,6 +173,40 @@ func TestPhoneDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// TestPhoneFaults: a call over a carrier with each fault is made, and its line says
+// how it went.
+func TestPhoneFaults(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		args []string
+		want map[string]any
+	}{
+		"fork":             {[]string{"--fault=fork"}, map[string]any{"ended": "bye", "second": "bye", "acked": true}},
+		"late-answer":      {[]string{"--fault=late-answer"}, map[string]any{"ended": "bye", "acked": true}},
+		"odd-headers":      {[]string{"--fault", "odd-headers, session-interval=90"}, map[string]any{"ended": "bye", "acked": true}},
+		"challenges":       {[]string{"--fault=challenges", "--user=acme", "--password=secret"}, map[string]any{"ended": "bye", "acked": true}},
+		"session-interval": {[]string{"--fault=session-interval"}, map[string]any{"ended": "bye", "acked": true, "second": nil}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := startPhone(t, tt.args...)
+			if _, err := h.dial(func(c *sip.Config) {
+				if name == "late-answer" {
+					c.RingTimeout = 200 * time.Millisecond
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			got := h.line()
+			for field, want := range tt.want {
+				if got[field] != want {
+					t.Errorf("%s is %v, want %v", field, got[field], want)
+				}
+			}
+		})
+	}
+}
+
 // TestRecordName: a Call-ID is no path.
 func TestRecordName(t *testing.T) {
 	t.Parallel()
@@ -208,5 +242,7 @@ func TestPhoneRefuses(t *testing.T) {
 	in.fails(1, "tls: open ", "phone", "--transport=tls", "--tls-cert=no/such", "--tls-key=no/such")
 	in.fails(1, "listen: ", "phone", "--listen=nowhere")
 	in.fails(1, "one address", "phone", "--listen=0.0.0.0:5070")
+	in.fails(1, "--fault: \"x\" is not a fault", "phone", "--fault=x")
+	in.fails(1, "challenges: a user must be given", "phone", "--fault=challenges")
 	in.fails(1, "--record: ", "phone", "--listen=127.0.0.1:0", "--record="+in.file("taken", ""))
 }

@@ -1,0 +1,176 @@
+package sip_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/deliver/sip"
+	"countersign/internal/deliver/sip/siptest"
+)
+
+// journal is a log that a test reads.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+// lines returns the lines with a message.
+func (j *journal) lines(message string) (lines []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for line := range strings.Lines(j.text.String()) {
+		if strings.Contains(line, `msg="`+message+`"`) || strings.Contains(line, "msg="+message+" ") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// value returns the sum of a metric; -1 if there is none.
+func value(t *testing.T, reg *prometheus.Registry, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := -1.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if all := fmt.Sprint(m.GetLabel()); len(labels) == 0 || strings.Contains(all, labels[0]) {
+				sum = max(sum, 0) + m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// TestRegistrationFails: the log has the failure and the recovery, once each, and
+// the metrics every failure.
+func TestRegistrationFails(t *testing.T) {
+	t.Parallel()
+	p, log, reg := listen(t, "udp"), &journal{}, prometheus.NewRegistry()
+	tr := open(t, p.addr, account, func(c *sip.Config) {
+		c.Register, c.Metrics, c.Log = true, reg, slog.New(slog.NewTextHandler(log, nil))
+	})
+	first := p.want("REGISTER")
+	p.answer(first, "503 Service Unavailable", "x", "Retry-After: 1")
+	second := p.want("REGISTER", header(first, "Call-ID"))
+	if s := tr.Status().Binds; len(s) != 1 || s[0].Up || !strings.Contains(s[0].Error, "503") {
+		t.Errorf("status %+v", s)
+	}
+	if got := value(t, reg, "countersign_sip_registered"); got != 0 {
+		t.Errorf("registered: %v", got)
+	}
+	p.answer(second, "503 Service Unavailable", "x")
+	third := p.want("REGISTER")
+	p.answer(third, "200 OK", "x")
+	await(t, "no registrations", func() bool { return value(t, reg, "countersign_sip_registered") == 1 })
+	failed, again := log.lines("registration failed"), log.lines("registered again")
+	if len(failed) != 1 || len(again) != 1 || !strings.Contains(failed[0], "503 Service Unavailable") || !strings.Contains(again[0], "failures=2") {
+		t.Errorf("the log has\n%s%s", failed, again)
+	}
+	if got := value(t, reg, "countersign_sip_registration_failures_total", "503"); got != 2 {
+		t.Errorf("failures: %v", got)
+	}
+	if header(first, "CSeq") == header(second, "CSeq") || header(second, "CSeq") == header(third, "CSeq") {
+		t.Error("a CSeq was used twice")
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- tr.Close() }()
+	p.answer(p.want("REGISTER", "Expires: 0\r\n"), "200 OK", "x")
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRegistrationInterval: a registrar that finds the time too short gets the one
+// that it asks for, and is asked for that from then on.
+func TestRegistrationInterval(t *testing.T) {
+	t.Parallel()
+	p := start(t, siptest.Config{
+		Registrar: true, User: "acme", Password: "secret", ShortestRegistration: 2 * time.Hour, Challenges: true, OddHeaders: true,
+	})
+	log := &journal{}
+	tr := open(t, p.Addr(), account, func(c *sip.Config) { c.Register, c.Log = true, slog.New(slog.NewTextHandler(log, nil)) })
+	if contacts, err := p.Registered(t.Context(), 1); err != nil {
+		t.Errorf("%v: %v", err, contacts)
+	}
+	await(t, "no registrations", func() bool { return tr.Status().Binds[0].Up })
+	if len(log.lines("registration failed")) != 0 || len(log.lines("registered")) != 1 {
+		t.Errorf("the log has\n%s", log.text.String())
+	}
+}
+
+// TestRegistrationRefused: a Min-Expires that does not help is a failure.
+func TestRegistrationRefused(t *testing.T) {
+	t.Parallel()
+	for _, header := range []string{"Min-Expires: 1", "Min-Expires: soon", "X: y"} {
+		p := listen(t, "udp")
+		tr := open(t, p.addr, account, func(c *sip.Config) { c.Register = true })
+		p.answer(p.want("REGISTER"), "423 Interval Too Brief", "x", header)
+		await(t, "no errors", func() bool { return strings.Contains(tr.Status().Binds[0].Error, "423") })
+		p.none("REGISTER", "Expires: 1\r\n")
+	}
+}
+
+// TestRetryPause: the pause after failures in a row.
+func TestRetryPause(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err      error
+		failures int
+		want     time.Duration
+	}{
+		{errors.New("no response"), 1, time.Second},
+		{errors.New("no response"), 3, 4 * time.Second},
+		{errors.New("no response"), 1000, time.Minute},
+		{&sip.StatusError{Status: 503}, 2, 2 * time.Second},
+		{&sip.StatusError{Status: 503, RetryAfter: 120 * time.Second}, 1, 2 * time.Minute},
+		{&sip.StatusError{Status: 503, RetryAfter: time.Second}, 4, 8 * time.Second},
+		{&sip.StatusError{Status: 503, RetryAfter: 90 * time.Hour}, 1, time.Hour},
+		{&sip.StatusError{Status: 403}, 1, 30 * time.Second},
+		{fmt.Errorf("%w: refused", &sip.StatusError{Status: 401}), 2, time.Minute},
+		{&sip.StatusError{Status: 403}, 50, 10 * time.Minute},
+	} {
+		if got := sip.RetryPause(tt.err, tt.failures); got != tt.want {
+			t.Errorf("%v, %d in a row: %s, want %s", tt.err, tt.failures, got, tt.want)
+		}
+	}
+}
+
+// TestGranted: the time that a registrar grants to our contact counts.
+func TestGranted(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		headers []string
+		want    time.Duration
+	}{
+		{nil, time.Hour},
+		{[]string{"Expires: 60"}, time.Minute},
+		{[]string{"Expires: 60", "Contact: <sip:countersign@192.0.2.1:5060> ; EXPIRES = 90"}, 90 * time.Second},
+		{[]string{"m: <sip:countersign@192.0.2.9:5060>;expires=3, <sip:countersign@192.0.2.1:5060>;q=1;expires=\"120\""}, 2 * time.Minute},
+		{[]string{"Contact: <sip:countersign@198.51.100.7:1024>;expires=50", "Expires: 600"}, 50 * time.Second},
+		{[]string{"Contact: <sip:countersign@192.0.2.1:5060>;expires=7200"}, time.Hour},
+		{[]string{"Expires: soon", "Contact: *"}, time.Hour},
+	} {
+		if got := sip.Granted(t, "sip:countersign@192.0.2.1:5060", time.Hour, tt.headers...); got != tt.want {
+			t.Errorf("%q: %s, want %s", tt.headers, got, tt.want)
+		}
+	}
+}
