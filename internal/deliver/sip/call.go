@@ -177,7 +177,7 @@ func (c *call) invite(ring context.Context) error {
 			next, err = longerTimer(c.session.InviteRequest, res)
 		}
 		if next == nil {
-			c.session.tx.Terminate() // the trunk takes what comes after this
+			c.session.tx.Terminate() // later responses go to trunk.stray
 			return refusal(res, err)
 		}
 		if err := c.again(ring, next); err != nil {
@@ -198,8 +198,8 @@ func refusal(res *sip.Response, why error) error {
 	return newStatusError(res)
 }
 
-// again sends another INVITE in place of one that was refused. The transaction of
-// the old one stays, to acknowledge retransmissions of the refusal.
+// again sends another INVITE after a refusal. The old transaction stays, to
+// acknowledge retransmissions of the refusal.
 func (c *call) again(ring context.Context, invite *sip.Request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -265,13 +265,6 @@ func (c *call) cancel(ctx context.Context) {
 	})
 }
 
-// dialog is the SIP side of the call; nil before there is one.
-func (c *call) dialog() *session {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.session
-}
-
 // request writes the INVITE. All in it that comes from outside is digits, or was
 // checked with the configuration.
 func (c *call) request() *sip.Request {
@@ -314,8 +307,8 @@ func newStatusError(res *sip.Response) *StatusError {
 	}
 }
 
-// printable returns at most limit bytes of text from outside, without those that
-// could spoil a log.
+// printable returns at most limit bytes of text from outside, with a
+// space for each control character.
 func printable(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

@@ -9,9 +9,9 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// invitation is an INVITE that the trunk may answer more than once: a proxy forks
-// it to several phones (RFC 3261 §13.2.2.4), and answers may come after the call
-// was given up. It outlives its call by 64*T1.
+// invitation is an INVITE. The trunk may answer it more than once: a proxy may fork
+// it to several phones (RFC 3261 §13.2.2.4). Answers may also arrive after the end of
+// the call, so the invitation outlives the call by 64*T1.
 type invitation struct {
 	invite  *sip.Request  // as sent last, without its body
 	decided chan struct{} // closed when the call has taken an answer, or takes none
@@ -23,7 +23,7 @@ type invitation struct {
 	first     *sip.Response   // the answer that came first, until the call decides
 	answered  bool            // the call has taken an answer
 	tag       string          // To tag of that answer
-	ended     map[string]bool // by To tag: other answers, which were ended with a BYE
+	ended     map[string]bool // To tags of other answers, ended with a BYE
 }
 
 // mostForks bounds the answers to one INVITE that are ended.
@@ -101,7 +101,7 @@ func (t *trunk) remove(c *call) {
 	}
 }
 
-// tagOf returns the tag of a To or From header; "" if there is none.
+// tagOf returns the tag of a To or From header; "" for a header without one.
 func tagOf(h interface{ Value() string }) string {
 	var params sip.HeaderParams
 	switch h := h.(type) {
@@ -147,8 +147,8 @@ func (t *trunk) stray(res *sip.Response) {
 }
 
 // answer takes an answer that no call takes. It is acknowledged, each time that it
-// comes (RFC 3261 §13.2.2.4). If its dialog is not that of the call, it is ended
-// with a BYE, once: otherwise a person would hear nothing until the trunk gives up.
+// arrives (RFC 3261 §13.2.2.4). If its To tag differs from the tag of the call, it is
+// ended with one BYE. Otherwise a person would hear silence until the trunk hangs up.
 func (t *trunk) answer(ctx context.Context, v *invitation, res *sip.Response) {
 	select {
 	case <-v.decided:

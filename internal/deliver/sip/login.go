@@ -19,13 +19,17 @@ import (
 // login answers the challenges to one request (RFC 3261 §22, RFC 8760). The zero
 // value is ready to use.
 type login struct {
-	tries map[int]int     // by status, 401 or 407
+	tries map[string]int  // number of answers for each realm
 	shown map[string]bool // nonces that were answered
 }
 
-// Most tries for each of 401 and 407: one, and one more if the peer found the nonce
-// stale or took another.
-const mostTries = 2
+const (
+	// mostTries is for a realm: one, and one more if the peer found the nonce stale or
+	// took another.
+	mostTries = 2
+	// mostRealms bounds the realms of a request.
+	mostRealms = 5
+)
 
 // Why a challenge is not answered.
 var (
@@ -40,7 +44,7 @@ func challenged(res *sip.Response) bool {
 
 // retry returns the request that answers a challenge: a copy of req with credentials
 // and the next CSeq. In each realm it answers the strongest challenge it supports, of
-// equals the first. The error is the reason why there is none.
+// equals the first. The error gives the reason if no request is to follow.
 func (l *login) retry(cfg *Config, req *sip.Request, res *sip.Response) (*sip.Request, error) {
 	if cfg.Password == "" {
 		return nil, errNoPassword
@@ -57,7 +61,7 @@ func (l *login) retry(cfg *Config, req *sip.Request, res *sip.Response) (*sip.Re
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("no supported challenge among %s", describe(offered))
 	}
-	if !l.may(res.StatusCode, chosen) {
+	if !l.may(chosen) {
 		return nil, errCredentials
 	}
 	next := nextRequest(req)
@@ -71,18 +75,20 @@ func (l *login) retry(cfg *Config, req *sip.Request, res *sip.Response) (*sip.Re
 	return next, nil
 }
 
-// may reports whether to answer once more, and counts it.
-func (l *login) may(status int, chosen []challenge) bool {
+// may reports whether the challenges can be answered, and counts the answer.
+func (l *login) may(chosen []challenge) bool {
 	if l.tries == nil {
-		l.tries, l.shown = map[int]int{}, map[string]bool{}
+		l.tries, l.shown = map[string]int{}, map[string]bool{}
 	}
-	l.tries[status]++
 	fresh := false
 	for _, c := range chosen {
-		fresh = fresh || !l.shown[c.params["nonce"]] || strings.EqualFold(c.params["stale"], "true")
-		l.shown[c.params["nonce"]] = true
+		realm, nonce := c.params["realm"], c.params["nonce"]
+		l.tries[realm]++
+		again := !l.shown[nonce] || strings.EqualFold(c.params["stale"], "true")
+		fresh = fresh || again && l.tries[realm] <= mostTries
+		l.shown[nonce] = true
 	}
-	return fresh && l.tries[status] <= mostTries
+	return fresh && len(l.tries) <= mostRealms
 }
 
 // nextRequest returns a copy of a request for a new transaction: with the next CSeq,
@@ -113,11 +119,11 @@ func replaceCredentials(req *sip.Request, header, realm, credentials string) {
 // challenge is one challenge of a WWW-Authenticate or Proxy-Authenticate header.
 type challenge struct {
 	scheme string
-	params map[string]string // by name in lower case, without quotes
+	params map[string]string // values without quotes; names in lower case
 }
 
 // parseChallenges reads a header with one challenge or several, separated by commas
-// (RFC 9110 §11.6.1). What it cannot read it leaves out.
+// (RFC 9110 §11.6.1). Text outside the grammar is skipped.
 func parseChallenges(text string) []challenge {
 	var list []challenge
 	for {
@@ -143,7 +149,7 @@ func parseChallenges(text string) []challenge {
 	}
 }
 
-// parseValue reads a token or a quoted string, and returns what follows it.
+// parseValue reads a token or a quoted string, and returns it and the rest.
 func parseValue(text string) (value, rest string) {
 	if !strings.HasPrefix(text, `"`) {
 		end := strings.IndexAny(text, ", \t")
@@ -197,8 +203,8 @@ func (c challenge) algorithm() (a algorithm, session, ok bool) {
 }
 
 // qop returns the quality of protection to use: "auth", "auth-int", or "" for a
-// challenge of RFC 2069, which names none; false if none is supported.
-func (c challenge) qop() (string, bool) {
+// challenge without qop (RFC 2069). ok is false if no offered value is supported.
+func (c challenge) qop() (qop string, ok bool) {
 	offered, given := c.params["qop"]
 	if !given {
 		return "", true
@@ -266,7 +272,7 @@ func (c challenge) answer(user, password string, req *sip.Request) (string, erro
 	}
 	digest := func(parts ...string) string {
 		h := a.hash()
-		_, _ = h.Write([]byte(strings.Join(parts, ":"))) // it never fails
+		_, _ = h.Write([]byte(strings.Join(parts, ":"))) // a hash takes all bytes
 		return hex.EncodeToString(h.Sum(nil))
 	}
 	realm, nonce, cnonce, uri := c.params["realm"], c.params["nonce"], rand.Text()[:16], req.Recipient.String()
@@ -316,7 +322,7 @@ func (t *trunk) do(ctx context.Context, req *sip.Request) (*sip.Response, *sip.R
 	var l login
 	for {
 		res, err := t.client.Do(ctx, req)
-		if res == nil && err == nil { // as when the trunk is closed meanwhile
+		if res == nil && err == nil { // the trunk was closed
 			err = errNoConnection
 		}
 		if err != nil || !challenged(res) {

@@ -14,7 +14,7 @@ type metrics struct {
 	extra    prometheus.Counter
 
 	registered prometheus.Gauge
-	refusals   *prometheus.CounterVec // of registrations, by reason
+	refusals   *prometheus.CounterVec // failed registrations, by reason
 }
 
 func newMetrics() *metrics {

@@ -13,8 +13,8 @@ import (
 // endOfHead ends the start line and the headers of a message.
 const endOfHead = "\r\n\r\n"
 
-// normalised returns a message in canonical spelling. The body is unchanged. Bytes
-// without the end of a head, such as a keep-alive, are returned as they are.
+// normalised returns a message in canonical spelling. The body is unchanged, and so
+// are bytes without the end of a head, such as a keep-alive.
 func normalised(message []byte) []byte {
 	message = append(message[:0:0], message...)
 	if trimmed := bytes.TrimLeft(message, "\r\n"); len(trimmed) > 0 {
@@ -28,9 +28,9 @@ func normalised(message []byte) []byte {
 	return append(normalisedHead(message[:end]), message[end:]...)
 }
 
-// normalisedHead returns a head, which ends in an empty line, in canonical spelling:
-// one line per header, long names, and in headers with parameters no white space
-// around separators and parameter names in lower case.
+// normalisedHead returns a head in canonical spelling: long names, and one line for
+// each header. Headers with parameters have no white space around separators and
+// parameter names in lower case. head ends in an empty line.
 func normalisedHead(head []byte) []byte {
 	lines := unfolded(string(head))
 	out := make([]byte, 0, len(head)+16)

@@ -79,7 +79,7 @@ type StatusError struct {
 	Reason string // the phrase of the response, printable
 
 	RetryAfter time.Duration // 0 if the response does not give it
-	MinExpires time.Duration // of a registration; 0 if the response does not give it
+	MinExpires time.Duration // Min-Expires of a 423; 0 if the response does not give it
 }
 
 func (e *StatusError) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Reason) }

@@ -23,13 +23,13 @@ type registration struct {
 	// Of run only:
 
 	seq      uint32
-	least    time.Duration // Min-Expires that the registrar asked for
+	least    time.Duration // Min-Expires of the registrar
 	failures int           // since the last success
 
 	mu    sync.Mutex
 	up    bool
 	since time.Time
-	err   error // of the last try
+	err   error // result of the last REGISTER
 }
 
 func newRegistration(t *trunk, failed func(error)) *registration {
@@ -57,7 +57,7 @@ func (r *registration) run(ctx context.Context) {
 	}
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	_, _ = r.once(bye, 0) // it expires by itself
+	_, _ = r.once(bye, 0) // best effort: the registration expires
 }
 
 // The pause after a REGISTER that failed doubles with each failure in a row.
@@ -68,11 +68,11 @@ const (
 	// account that tries too often.
 	firstRefusedRetry   = 30 * time.Second
 	longestRefusedRetry = 10 * time.Minute
-	// longestRetryAfter bounds the pause that a registrar asks for by Retry-After.
+	// longestRetryAfter bounds the pause for a Retry-After.
 	longestRetryAfter = time.Hour
 )
 
-// retryPause returns how long to wait after so many failures in a row.
+// retryPause returns the pause after a number of consecutive failures.
 func retryPause(err error, failures int) time.Duration {
 	first, longest := firstRetry, longestRetry
 	no, refused := errors.AsType[*StatusError](err)
@@ -174,10 +174,10 @@ func (r *registration) once(ctx context.Context, expires time.Duration) (granted
 	return grantedTo(res, &t.contact, expires), nil
 }
 
-// grantedTo reads for how long a registration holds: the registrar may have granted
-// less than was asked for. The time of our contact counts, then the header Expires
-// (RFC 3261 §10.2.4). If only other contacts are listed, one of them may be ours as a
-// NAT rewrote it: the shortest time is safe.
+// grantedTo returns the life of a registration, at most the requested one. The
+// expires parameter of our contact has precedence over the header Expires (RFC 3261
+// §10.2.4). Without our contact the shortest time is safe: a NAT may have rewritten
+// it.
 func grantedTo(res *sip.Response, ours *sip.ContactHeader, asked time.Duration) time.Duration {
 	granted := asked
 	if n := seconds(res, "Expires"); n > 0 {

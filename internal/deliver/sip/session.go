@@ -19,12 +19,12 @@ type session struct {
 	InviteRequest  *sip.Request  // as sent last; not to be changed
 	InviteResponse *sip.Response // the last one; nil before there is one
 
-	tx  sip.ClientTransaction // of InviteRequest
+	tx  sip.ClientTransaction // carries InviteRequest
 	seq uint32                // CSeq of the last request
 }
 
-// send sends the INVITE in a transaction of its own. Answers beyond the first are
-// left to the trunk.
+// send sends the INVITE in a new transaction. Answers beyond the first go to
+// [trunk.stray].
 func (s *session) send(ctx context.Context, id string) error {
 	t, req := s.trunk, s.InviteRequest
 	if err := sipgo.ClientRequestBuild(t.client, req); err != nil {
@@ -140,7 +140,7 @@ func longerTimer(invite *sip.Request, res *sip.Response) (*sip.Request, error) {
 }
 
 // seconds reads a header that begins with a number of seconds, such as
-// "Retry-After: 120 (maintenance);duration=60"; 0 if it has none.
+// "Retry-After: 120 (maintenance);duration=60"; otherwise it returns 0.
 func seconds(res *sip.Response, name string) int {
 	h := res.GetHeader(name)
 	if h == nil {

@@ -4,9 +4,13 @@
 //	carrier.go   a Carrier: limits, and what becomes of a message
 //	call.go      one call, from INVITE to its answer
 //	talk.go      an answered call, to its BYE
+//	session.go   an INVITE and its dialog
+//	login.go     digest authentication
 //	dialog.go    what the other side asks of a call: BYE, re-INVITE, INFO, UPDATE
 //	trunk.go     the sockets, and whom a request is about
-//	late.go      what a trunk says of a call that was given up
+//	normalise.go one spelling for the headers of all peers
+//	stream.go    the same over TCP and TLS
+//	late.go      answers beyond the first, and after the end of a call
 //	register.go  REGISTER
 //	guard.go     who may be called, and how many at a time
 //	outcome.go   what the answers of a trunk mean

@@ -106,5 +106,5 @@ func (c *call) hangUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), byeTimeout)
 	defer cancel()
 	_, _ = c.session.Do(ctx, sip.BYE) // the call is over all the same
-	c.session.tx.Terminate()          // the trunk takes what comes after this
+	c.session.tx.Terminate()          // later responses go to trunk.stray
 }

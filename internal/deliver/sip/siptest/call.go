@@ -52,7 +52,7 @@ type Call struct {
 	// Of the second phone of a fork:
 
 	SecondAcked bool // an ACK came for its answer
-	Second      End  // how its call ended: by a BYE, or "" if none came
+	Second      End  // [Bye] if the other side ended its call; otherwise ""
 
 	Err error // why a step of the script failed, or there was no sound
 }

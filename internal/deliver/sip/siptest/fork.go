@@ -10,7 +10,7 @@ import (
 // fork is a second phone that a proxy calls at the same time (RFC 3261 §16.7), and
 // that answers as well.
 type fork struct {
-	tag   string        // of its answers, in To; "" if there is no second phone
+	tag   string        // To tag of the second phone; "" for no second phone
 	acked chan struct{} // closed by the first ACK
 }
 
@@ -36,8 +36,8 @@ func (c *call) progressTwice() {
 	_ = c.tx.Respond(c.forkResponse(183, "Session Progress", c.body()))
 }
 
-// answerTwice sends the answer of the second phone after that of the first, until it
-// is acknowledged or ctx ends.
+// answerTwice waits for the answer of the first phone and sends the answer of the
+// second, until it is acknowledged or ctx ends.
 func (c *call) answerTwice(ctx context.Context) {
 	if c.fork.tag == "" {
 		return
@@ -48,7 +48,7 @@ func (c *call) answerTwice(ctx context.Context) {
 		return
 	}
 	for pause := sip.T1; ; pause = min(2*pause, sip.T2) {
-		_ = c.tx.Respond(c.forkResponse(200, "OK", c.body())) // it comes again
+		_ = c.tx.Respond(c.forkResponse(200, "OK", c.body()))
 		select {
 		case <-c.fork.acked:
 			return
