@@ -39,8 +39,8 @@ func TestManyCalls(t *testing.T) {
 		{phone: siptest.Config{Script: []siptest.Step{siptest.HangUp()}}},
 		{phone: siptest.Config{Script: []siptest.Step{siptest.HangUp()}, User: "acme", Password: "secret"}},
 		{phone: siptest.Config{Status: 486}},
-		{phone: siptest.Config{RingForever: true}, ring: 2 * time.Second},
-		{phone: siptest.Config{Late: true}, ring: 2 * time.Second},
+		{phone: siptest.Config{RingForever: true}, ring: 4 * time.Second},
+		{phone: siptest.Config{Late: true}, ring: 4 * time.Second},
 	} {
 		tt.phone.OnCall = func(siptest.Call) { over.Add(1) }
 		p := start(t, tt.phone)

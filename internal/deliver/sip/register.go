@@ -145,10 +145,13 @@ func (r *registration) register(ctx context.Context, expires time.Duration) (gra
 	return granted, err
 }
 
+// registerTimeout bounds the wait for the response to a REGISTER.
+const registerTimeout = 10 * time.Second
+
 // once sends a REGISTER, and returns the time that was granted.
 func (r *registration) once(ctx context.Context, expires time.Duration) (granted time.Duration, err error) {
 	t := r.trunk
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
 	req := sip.NewRequest(sip.REGISTER, t.cfg.uri(""))
 	req.SetTransport(strings.ToUpper(t.cfg.Transport))
@@ -166,6 +169,8 @@ func (r *registration) once(ctx context.Context, expires time.Duration) (granted
 	res, last, err := t.do(ctx, req)
 	r.seq = last.CSeq().SeqNo
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return 0, fmt.Errorf("no response from %s in %s", t.cfg.hop(), registerTimeout)
 	case err != nil:
 		return 0, err
 	case !res.IsSuccess():

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +115,31 @@ func TestRegistrationInterval(t *testing.T) {
 	await(t, "no registrations", func() bool { return tr.Status().Binds[0].Up })
 	if len(log.lines("registration failed")) != 0 || len(log.lines("registered")) != 1 {
 		t.Errorf("the log has\n%s", log.text.String())
+	}
+}
+
+// TestRegistrarUnreachable: a registrar without a socket is a failure, too.
+func TestRegistrarUnreachable(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	log, reg := &journal{}, prometheus.NewRegistry()
+	tr := open(t, l.Addr().String(), account, func(c *sip.Config) {
+		c.Transport, c.Register, c.Metrics, c.Log = "tcp", true, reg, slog.New(slog.NewTextHandler(log, nil))
+	})
+	await(t, "no second failure", func() bool {
+		return value(t, reg, "countersign_sip_registration_failures_total", "no response") >= 2
+	})
+	if failed := log.lines("registration failed"); len(failed) != 1 || !strings.Contains(failed[0], "connection refused") {
+		t.Errorf("the log has %q", failed)
+	}
+	if s := tr.Status().Binds[0]; s.Up || s.Error == "" {
+		t.Errorf("status %+v", s)
 	}
 }
 
