@@ -81,7 +81,7 @@ type Submission struct {
 type Receipt struct {
 	Carrier string
 	Ref     string            // as in [Submission.Refs]
-	State   verify.EventState // accepted, delivered, undeliverable, expired or rejected
+	State   verify.EventState // accepted, delivered, answered, held, undeliverable, expired or rejected
 	Error   string            // the carrier's own code for what went wrong, or a note of what it noticed; "" for none
 
 	// FormerRef is the reference that earlier settings of the carrier gave to the

@@ -121,3 +121,28 @@ func TestMarkedDownByReceipts(t *testing.T) {
 		t.Errorf("marked down: %v", got)
 	}
 }
+
+// TestAnsweredReceipts: calls without a sign that they were heard mark a carrier down
+// only where media is required.
+func TestAnsweredReceipts(t *testing.T) {
+	t.Parallel()
+	for _, required := range []bool{false, true} {
+		var asked []string
+		router, err := deliver.NewRouter(deliver.RouterConfig{Carriers: carriers(&asked), RequireMedia: required})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 40 {
+			router.Reported(deliver.Receipt{Carrier: "good", State: verify.EventAnswered})
+		}
+		for _, s := range router.Status() {
+			if s.Down != (required && s.Name == "good") {
+				t.Errorf("required: %t, %s is marked down: %t", required, s.Name, s.Down)
+			}
+		}
+		if !router.Failed(verify.EventHeld) || router.Failed(verify.EventAnswered) != required {
+			t.Errorf("required: %t, held failed: %t, answered failed: %t", required,
+				router.Failed(verify.EventHeld), router.Failed(verify.EventAnswered))
+		}
+	}
+}

@@ -48,6 +48,10 @@ type RouterConfig struct {
 	Carriers map[string]Carrier
 	Now      func() time.Time      // time.Now if nil
 	Metrics  prometheus.Registerer // none if nil
+
+	// RequireMedia takes a call without a sign that it was heard
+	// ([verify.EventAnswered]) for a failed one; see [Router.Failed].
+	RequireMedia bool
 }
 
 // handOver bounds the time that one carrier has to take a message.
@@ -61,13 +65,18 @@ type Router struct {
 	health   map[string]*health
 	now      func() time.Time
 	metrics  *metrics
+
+	requireMedia bool
 }
 
 type network struct{ prefix, name string }
 
 // NewRouter checks that every route names carriers and networks that exist.
 func NewRouter(cfg RouterConfig) (*Router, error) {
-	r := &Router{carriers: cfg.Carriers, health: map[string]*health{}, now: cfg.Now, metrics: newMetrics(cfg.Metrics)}
+	r := &Router{
+		carriers: cfg.Carriers, health: map[string]*health{}, now: cfg.Now, metrics: newMetrics(cfg.Metrics),
+		requireMedia: cfg.RequireMedia,
+	}
 	if r.now == nil {
 		r.now = time.Now
 	}
@@ -335,10 +344,18 @@ func (r *Router) hand(ctx context.Context, name string, m Message) (Submission, 
 	return sub, err
 }
 
-// Reported tells the router what came of a message that a carrier had accepted.
+// Failed reports whether an event in a state is followed by the next event at once,
+// for an account that wants that, and counts against its carrier.
+func (r *Router) Failed(state verify.EventState) bool {
+	return (verify.Event{State: state}).Failed() || state == verify.EventAnswered && r.requireMedia
+}
+
+// Reported notes the outcome of a message that a carrier had accepted. A call that was
+// answered, without a sign that it was heard, counts neither for nor against its
+// carrier, unless media is required.
 func (r *Router) Reported(rec Receipt) {
 	r.metrics.reported(rec)
-	if h := r.health[rec.Carrier]; h != nil && rec.State != verify.EventAccepted {
+	if h := r.health[rec.Carrier]; h != nil && (rec.State == verify.EventDelivered || r.Failed(rec.State)) {
 		h.reported(r.now(), rec.State == verify.EventDelivered)
 	}
 }

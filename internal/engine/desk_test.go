@@ -68,6 +68,12 @@ func (d *desk) Send(ctx context.Context, m deliver.Message) (deliver.Submission,
 // setUpDesks makes an engine with carriers of these names.
 func setUpDesks(t *testing.T, names ...string) *desks {
 	t.Helper()
+	return setUpRouter(t, deliver.RouterConfig{}, names...)
+}
+
+// setUpRouter is setUpDesks with further settings of the router.
+func setUpRouter(t *testing.T, routing deliver.RouterConfig, names ...string) *desks {
+	t.Helper()
 	d := &desks{sent: make(chan hand)}
 	d.bench = setUp(t, func(b *bench, cfg *engine.Config) {
 		carriers := map[string]deliver.Carrier{}
@@ -75,9 +81,8 @@ func setUpDesks(t *testing.T, names ...string) *desks {
 			carriers[name] = &desk{name, d.sent}
 		}
 		var err error
-		cfg.Router, err = deliver.NewRouter(deliver.RouterConfig{
-			Routes: []deliver.Route{{Carriers: names}}, Carriers: carriers, Now: b.clock.Now,
-		})
+		routing.Routes, routing.Carriers, routing.Now = []deliver.Route{{Carriers: names}}, carriers, b.clock.Now
+		cfg.Router, err = deliver.NewRouter(routing)
 		must(t, err)
 		d.cfg = *cfg
 	})

@@ -22,7 +22,7 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 		if err != nil {
 			return err
 		}
-		if ok && (verify.Event{State: r.State}).Failed() { // who changes both locks the verification first
+		if ok && e.cfg.Router.Failed(r.State) { // who changes both locks the verification first
 			if _, _, err := tx.Find(key.Verification); err != nil && !errors.Is(err, store.ErrBroken) {
 				return err
 			}
@@ -140,7 +140,7 @@ func (e *Engine) settle(tx *store.Tx, key verify.EventKey, now time.Time) (haste
 
 // settleEvent is settle for an event that is loaded already.
 func (e *Engine) settleEvent(tx *store.Tx, event verify.Event, now time.Time) (hastened bool, err error) {
-	if event, err = reported(tx, event); err != nil || !event.Failed() {
+	if event, err = reported(tx, event); err != nil || !e.cfg.Router.Failed(event.State) {
 		return false, err
 	}
 	row, ok, err := tx.Find(event.Verification)
@@ -150,7 +150,7 @@ func (e *Engine) settleEvent(tx *store.Tx, event verify.Event, now time.Time) (h
 	if err != nil || !ok {
 		return false, err
 	}
-	if hastened, err = hasten(tx, row, event, now); err != nil {
+	if hastened, err = e.hasten(tx, row, event, now); err != nil {
 		return false, err
 	}
 	if hastened {
@@ -189,8 +189,8 @@ func reported(tx *store.Tx, event verify.Event) (verify.Event, error) {
 
 // hasten lets the next step of row fall due at now, if event failed and the
 // account does not want to wait. The caller saves the row.
-func hasten(tx *store.Tx, row *store.Row, event verify.Event, now time.Time) (hastened bool, err error) {
-	if !event.Failed() {
+func (e *Engine) hasten(tx *store.Tx, row *store.Row, event verify.Event, now time.Time) (hastened bool, err error) {
+	if !e.cfg.Router.Failed(event.State) {
 		return false, nil
 	}
 	then, err := tx.OnUndeliverable(row.Account)

@@ -244,7 +244,7 @@ func (e *Engine) rescue(tx *store.Tx, row *store.Row, now time.Time) (resend *ve
 		if event, err = reported(tx, event); err != nil {
 			return nil, false, err
 		}
-		if _, err := hasten(tx, row, event, now); err != nil {
+		if _, err := e.hasten(tx, row, event, now); err != nil {
 			return nil, false, err
 		}
 	}

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ var failures = map[string]func(*desks, hand){
 	"Undeliverable": func(d *desks, h hand) { d.reported(h, undeliverable) },
 	"Expired":       func(d *desks, h hand) { d.reported(h, expired) },
 	"Rejected":      func(d *desks, h hand) { d.reported(h, rejected) },
+	"Held":          func(d *desks, h hand) { d.reported(h, verify.EventHeld) },
 	"ReportedEarly": func(d *desks, h hand) {
 		d.report("a", "1", rejected, "")
 		h.accept("1")
@@ -75,6 +77,33 @@ func TestNextEvent(t *testing.T) {
 				d.wantDue(v.ID, 2+180)
 			})
 		}
+	}
+}
+
+// TestAnswered: a call without a sign that it was heard is followed by the next event
+// at once only where media is required, and its state is the same either way.
+func TestAnswered(t *testing.T) {
+	t.Parallel()
+	for _, required := range []bool{false, true} {
+		t.Run(fmt.Sprintf("required %t", required), func(t *testing.T) {
+			t.Parallel()
+			d := setUpRouter(t, deliver.RouterConfig{RequireMedia: required}, "a")
+			d.goOn()
+			d.resume()
+			v, h := d.start()
+			d.clock.Advance(2 * time.Second)
+			d.reported(h, verify.EventAnswered)
+			if required {
+				d.next(1).accept("3")
+				d.settled(v.ID, 1)
+			} else {
+				d.quiet()
+				d.wantDue(v.ID, 125)
+			}
+			if e := d.record(v.ID).EventList[0]; e.State != verify.EventAnswered {
+				t.Errorf("the event is %+v", e)
+			}
+		})
 	}
 }
 

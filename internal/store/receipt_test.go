@@ -193,6 +193,7 @@ func testEventLate(t *testing.T, db *store.DB) {
 	for _, stored := range []verify.EventState{
 		verify.EventSubmitting, verify.EventAccepted, verify.EventRefused, verify.EventUnknown,
 		verify.EventDelivered, verify.EventUndeliverable, verify.EventExpired, verify.EventRejected,
+		verify.EventAnswered, verify.EventHeld,
 	} {
 		for _, late := range []verify.EventState{verify.EventAccepted, verify.EventRefused} {
 			seq++

@@ -22,6 +22,11 @@ const (
 
 	// EventDelivered means that it reached the phone, by a receipt.
 	EventDelivered EventState = "delivered"
+	// EventAnswered means that a call was answered and the code was said, without a
+	// sign that it was heard: no media came back, or the call ended within a second.
+	EventAnswered EventState = "answered"
+	// EventHeld means that a call was answered on hold and stayed so.
+	EventHeld EventState = "held"
 	// EventUndeliverable means that the carrier gave up.
 	EventUndeliverable EventState = "undeliverable"
 	// EventExpired means that its time was over before it reached the phone, or
@@ -70,18 +75,19 @@ func (k EventKey) String() string { return k.Verification.String() + "/" + strco
 // Failed reports whether the event is known not to reach the person.
 func (e Event) Failed() bool {
 	switch e.State {
-	case EventRefused, EventUndeliverable, EventExpired, EventRejected:
+	case EventRefused, EventUndeliverable, EventExpired, EventRejected, EventHeld:
 		return true
-	case EventSubmitting, EventAccepted, EventUnknown, EventDelivered:
+	case EventSubmitting, EventAccepted, EventUnknown, EventDelivered, EventAnswered:
 	}
 	return false
 }
 
 // Hasten lets the next step fall due at now because e failed, which otherwise
-// waits its time. ok is false when that changes nothing: e is not the last event
-// any more, no step is left, or the verification is over.
+// waits its time. An answered call without a sign that it was heard may count as
+// failed; that is the caller's decision. ok is false when nothing changes: e is not
+// the last event any more, no step is left, or the verification is over.
 func (v Verification) Hasten(e Event, now time.Time) (_ Verification, ok bool) {
-	if !e.Failed() || e.Seq != v.Events-1 || v.stepsTaken() || !v.running(now) || !now.Before(v.DueAt) {
+	if !e.Failed() && e.State != EventAnswered || e.Seq != v.Events-1 || v.stepsTaken() || !v.running(now) || !now.Before(v.DueAt) {
 		return v, false
 	}
 	v.DueAt = now

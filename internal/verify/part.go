@@ -38,7 +38,7 @@ func (e Event) Reported(parts []Part) Event {
 	var best Part
 	for attempt := 1; attempt <= e.Attempt; attempt++ {
 		p, known := attemptOutcome(parts, attempt)
-		if known && (p.State == EventDelivered || p.State == EventAccepted || best.State != EventAccepted) {
+		if known && (best.State == "" || p.hope() >= best.hope()) {
 			best = p
 		}
 		if best.State == EventDelivered {
@@ -49,6 +49,20 @@ func (e Event) Reported(parts []Part) Event {
 		e.State, e.Carrier, e.Error = best.State, best.Carrier, best.Error
 	}
 	return e
+}
+
+// hope ranks the outcomes of attempts: the person has the message by the best.
+func (p Part) hope() int {
+	switch p.State {
+	case EventDelivered:
+		return 3
+	case EventAccepted:
+		return 2
+	case EventAnswered:
+		return 1
+	case EventSubmitting, EventRefused, EventUnknown, EventUndeliverable, EventExpired, EventRejected, EventHeld:
+	}
+	return 0
 }
 
 // attemptOutcome is what the parts of one attempt come to: the first that failed,

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -66,6 +67,7 @@ func TestPartReportInAnyOrder(t *testing.T) {
 	t.Parallel()
 	states := []verify.EventState{
 		verify.EventAccepted, verify.EventDelivered, verify.EventUndeliverable, verify.EventExpired, verify.EventRejected,
+		verify.EventHeld, verify.EventAnswered,
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		receipts := rapid.SliceOfN(rapid.SampledFrom(states), 0, 6).Draw(t, "receipts")
@@ -97,14 +99,14 @@ func TestPartReportInAnyOrder(t *testing.T) {
 }
 
 // part is a part of an event, told by one letter: a(ccepted), d(elivered),
-// u(ndeliverable), e(xpired) or r(ejected).
+// u(ndeliverable), e(xpired), r(ejected), h(eld) or m: answered, without media.
 func part(attempt, seq, count int, letter rune) verify.Part {
 	p := verify.Part{Attempt: attempt, Seq: seq, Count: count, Carrier: string(rune('A' + attempt - 1))}
 	p.State = map[rune]verify.EventState{
 		'a': verify.EventAccepted, 'd': verify.EventDelivered, 'u': verify.EventUndeliverable,
-		'e': verify.EventExpired, 'r': verify.EventRejected,
+		'e': verify.EventExpired, 'r': verify.EventRejected, 'h': verify.EventHeld, 'm': verify.EventAnswered,
 	}[letter]
-	if letter == 'u' || letter == 'e' || letter == 'r' {
+	if strings.ContainsRune("uerhm", letter) {
 		p.Error = "err " + string(letter)
 	}
 	return p
@@ -130,6 +132,12 @@ func TestEventReported(t *testing.T) {
 		{"Undeliverable", verify.EventAccepted, "u", "", verify.EventUndeliverable, "A", "err u"},
 		{"Expired", verify.EventAccepted, "e", "", verify.EventExpired, "A", "err e"},
 		{"Rejected", verify.EventAccepted, "r", "", verify.EventRejected, "A", "err r"},
+		{"Held", verify.EventAccepted, "h", "", verify.EventHeld, "A", "err h"},
+		{"Answered", verify.EventAccepted, "m", "", verify.EventAnswered, "A", "err m"},
+		{"AnsweredThenFailed", verify.EventAccepted, "m", "u", verify.EventAnswered, "A", "err m"},
+		{"FailedThenAnswered", verify.EventAccepted, "u", "m", verify.EventAnswered, "B", "err m"},
+		{"AnsweredThenAccepted", verify.EventAccepted, "m", "a", verify.EventAccepted, "B", ""},
+		{"AnsweredThenDelivered", verify.EventAccepted, "m", "d", verify.EventDelivered, "B", ""},
 
 		{"AllParts", verify.EventAccepted, "ddd", "", verify.EventDelivered, "A", ""},
 		{"NotAllPartsYet", verify.EventAccepted, "dda", "", verify.EventAccepted, "A", ""},
@@ -194,6 +202,7 @@ func TestEventFailed(t *testing.T) {
 	for state, want := range map[verify.EventState]bool{
 		verify.EventSubmitting: false, verify.EventAccepted: false, verify.EventUnknown: false, verify.EventDelivered: false,
 		verify.EventRefused: true, verify.EventUndeliverable: true, verify.EventExpired: true, verify.EventRejected: true,
+		verify.EventHeld: true, verify.EventAnswered: false,
 	} {
 		if got := (verify.Event{State: state}).Failed(); got != want {
 			t.Errorf("%s: %v, want %v", state, got, want)

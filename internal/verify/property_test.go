@@ -81,7 +81,7 @@ func TestRules(t *testing.T) {
 			},
 			"fail": func(t *rapid.T) {
 				h.fail(rapid.IntRange(0, len(h.events)-1).Draw(t, "event"), rapid.SampledFrom([]verify.EventState{
-					verify.EventRefused, verify.EventUndeliverable, verify.EventExpired, verify.EventRejected,
+					verify.EventRefused, verify.EventUndeliverable, verify.EventExpired, verify.EventRejected, verify.EventHeld,
 				}).Draw(t, "state"))
 			},
 			"cancel": func(*rapid.T) {
