@@ -41,6 +41,7 @@ type Config struct {
 	Routes   []Route   `yaml:"routes"`   // in any order
 	Networks Networks  `yaml:"networks"`
 	TTS      TTS       `yaml:"tts"`
+	Voice    Calls     `yaml:"voice"`
 }
 
 // TLS names the certificate of the API. Both paths are empty for plain HTTP.
@@ -153,6 +154,11 @@ type TTS struct {
 	Timeout   time.Duration `yaml:"timeout"`   // for the words of a call
 	Processes int           `yaml:"processes"` // most at a time
 	MemoryMB  int           `yaml:"memory_mb"` // of each, in MiB
+}
+
+// Calls holds the settings of calls over every SIP trunk.
+type Calls struct {
+	RequireMedia bool `yaml:"require_media"` // an answered call without RTP or RTCP from the callee counts as failed
 }
 
 // Voice is what [TTS.Command] calls the voice of a locale.

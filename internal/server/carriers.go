@@ -319,7 +319,7 @@ func secret(key, value, file string) (string, error) {
 }
 
 func routerConfig(cfg config.Config) deliver.RouterConfig {
-	var r deliver.RouterConfig
+	r := deliver.RouterConfig{RequireMedia: cfg.Voice.RequireMedia}
 	for _, route := range cfg.Routes {
 		r.Routes = append(r.Routes, deliver.Route(route))
 	}
