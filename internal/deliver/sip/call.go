@@ -25,6 +25,7 @@ type call struct {
 	sound   audio.Samples
 	once    time.Duration // of sound, after which the code was said once
 	media   *media.Session
+	sdp     descriptions
 
 	fate     atomic.Int32  // see hand-over in carrier.go
 	response signal        // there was a response, of any kind
@@ -32,11 +33,13 @@ type call struct {
 	giveUp   signal        // nobody wants the call any more: it ends if it was not answered
 	over     chan struct{} // closed when the other side has hung up
 	gone     sync.Once
+	life     context.Context //nolint:containedctx // from run's beginning to its end
 
 	mu         sync.Mutex
-	session    *session // written once, by the call itself, as is its InviteRequest
-	proceeding bool     // the trunk is at the INVITE sent last
-	withdrawn  bool     // the CANCEL was sent
+	session    *session                     // written once, by the call itself, as is its InviteRequest
+	proceeding bool                         // the trunk is at the INVITE sent last
+	withdrawn  bool                         // the CANCEL was sent
+	acks       map[uint32]chan *sip.Request // that re-INVITEs wait for, by CSeq
 
 	cancelling sync.WaitGroup // what sends it
 }
@@ -69,6 +72,7 @@ type Result struct {
 	Talked   time.Duration // how long it was answered
 	Said     time.Duration // how much of the announcement was heard, at least once
 	Complete bool          // that was all of it
+	Heard    bool          // RTP or RTCP came back, and the call lasted a second
 	Stats    media.Stats
 }
 
@@ -76,6 +80,9 @@ type Result struct {
 // by a CANCEL, after it by a BYE.
 func (c *call) run(ctx context.Context) (r Result) {
 	defer func() { r.Ref, r.Stats = c.id, c.media.Stats() }()
+	life, end := context.WithCancel(context.Background())
+	defer end()
+	c.life = life
 	ring, stopRinging := context.WithCancelCause(ctx)
 	defer stopRinging(nil)
 	var watching sync.WaitGroup

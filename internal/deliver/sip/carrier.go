@@ -172,6 +172,7 @@ func (c *Carrier) prepare(ctx context.Context, m deliver.Message) (*call, error)
 		trunk: c.trunk, id: sip.GenerateTagN(32), message: m, caller: c.callerID(m),
 		sound: sound, once: min(first.Duration(), sound.Duration()), media: session,
 		response: newSignal(), ringing: newSignal(), giveUp: newSignal(), over: make(chan struct{}),
+		sdp: newDescriptions(), acks: map[uint32]chan *sip.Request{},
 	}, nil
 }
 
@@ -261,8 +262,8 @@ func (c *Carrier) make(call *call, end chan<- Result) {
 	stop()
 	_ = call.media.Close() // the call is over
 	c.metrics.ended(r)
-	c.log.Info("call ended", "event_id", call.message.EventID.String(), "outcome", string(r.Outcome),
-		"talked_s", r.Talked.Seconds(), "packets", r.Stats.Sent.Packets, "note", r.Note)
+	c.log.Info("call ended", "event_id", call.message.EventID.String(), "outcome", string(r.Outcome), "state", string(r.event()),
+		"talked_s", r.Talked.Seconds(), "packets", r.Stats.Sent.Packets, "received", r.Stats.Received.Packets, "note", r.Note)
 	if c.cfg.Ended != nil {
 		c.cfg.Ended(call.message, r)
 	}
@@ -315,7 +316,7 @@ func (c *Carrier) report(call *call, r Result) {
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
 	err := c.cfg.Reports.Receipt(ctx, deliver.Receipt{
-		Carrier: c.cfg.Name, Ref: call.id, State: r.Outcome.event(), Error: r.Note,
+		Carrier: c.cfg.Name, Ref: call.id, State: r.event(), Error: r.Note,
 	})
 	if err != nil {
 		c.log.Error("outcome of a call not stored", "event_id", call.message.EventID.String(), "error", err)

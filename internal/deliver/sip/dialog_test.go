@@ -77,7 +77,7 @@ func kinds(t *testing.T) map[string]kind {
 			phone: siptest.Config{AnswerAfter: 50 * time.Millisecond, Early: speech(300 * time.Millisecond)},
 		},
 		"with PCMA only, that echo": {phone: siptest.Config{Codecs: []uint8{8}, Script: []siptest.Step{siptest.Echo()}}},
-		"that send garbage only":    {phone: siptest.Config{NoRTP: true, Script: []siptest.Step{siptest.Garbage(2000)}}},
+		"that send garbage, too":    {phone: siptest.Config{Script: []siptest.Step{siptest.Hear(20 * time.Millisecond), siptest.Garbage(2000)}}},
 		"that flood": {
 			phone: siptest.Config{Script: []siptest.Step{siptest.Hear(20 * time.Millisecond), siptest.Flood(5000), siptest.Update(90)}},
 		},

@@ -8,6 +8,7 @@ import (
 type metrics struct {
 	calls    *prometheus.CounterVec // by outcome
 	answered prometheus.Counter
+	unheard  prometheus.Counter
 	packets  prometheus.Counter
 	late     prometheus.Counter
 	mos      prometheus.Histogram
@@ -34,6 +35,10 @@ func newMetrics() *metrics {
 		answered: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_sip_answered_seconds_total", Help: "How long calls were answered.",
 		}),
+		unheard: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "countersign_sip_unheard_calls_total",
+			Help: "Answered calls without a sign that our audio arrived: no RTP or RTCP received, or ended within 1 s.",
+		}),
 		packets: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_sip_rtp_packets_total", Help: "RTP packets sent.",
 		}),
@@ -50,7 +55,7 @@ func newMetrics() *metrics {
 // register publishes the metrics of a carrier.
 func (m *metrics) register(reg prometheus.Registerer, c *Carrier) {
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"carrier": c.cfg.Name}, reg)
-	reg.MustRegister(m.calls, m.answered, m.packets, m.late, m.mos, m.extra,
+	reg.MustRegister(m.calls, m.answered, m.unheard, m.packets, m.late, m.mos, m.extra,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "countersign_sip_calls", Help: "Calls under way.",
 		}, func() float64 { return float64(len(c.limit.slots)) }))
@@ -62,6 +67,9 @@ func (m *metrics) register(reg prometheus.Registerer, c *Carrier) {
 func (m *metrics) ended(r Result) {
 	m.calls.WithLabelValues(string(r.Outcome)).Inc()
 	m.answered.Add(r.Talked.Seconds())
+	if r.Outcome == Answered && !r.Heard {
+		m.unheard.Inc()
+	}
 	m.packets.Add(float64(r.Stats.Sent.Packets))
 	m.late.Add(float64(r.Stats.Sent.Late))
 	if mos := r.Stats.MOS(); mos > 0 {

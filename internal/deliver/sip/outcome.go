@@ -14,6 +14,7 @@ type Outcome string
 const (
 	Answered    Outcome = "answered"    // and the code was said, at least once
 	HungUp      Outcome = "hung up"     // answered, but before the code was said
+	Held        Outcome = "held"        // answered on hold, so that the code was not said
 	Busy        Outcome = "busy"        // the person is on another call
 	NoAnswer    Outcome = "no answer"   // it rang, and nobody came
 	Rejected    Outcome = "rejected"    // the person, or the phone, said no
@@ -31,9 +32,20 @@ func (o Outcome) event() verify.EventState {
 		return verify.EventExpired
 	case Rejected:
 		return verify.EventRejected
+	case Held:
+		return verify.EventHeld
 	case HungUp, Busy, Unreachable, Failed:
 	}
 	return verify.EventUndeliverable
+}
+
+// event returns the state of the event that the call was for. A code that was said to
+// a side that gave no sign of life may not have been heard.
+func (r Result) event() verify.EventState {
+	if r.Outcome == Answered && !r.Heard {
+		return verify.EventAnswered
+	}
+	return r.Outcome.event()
 }
 
 // outcomeOf tells what a final response (RFC 3261 §21, and the causes that

@@ -204,7 +204,7 @@ func (p *peer) answer(req, status, tag string, headers ...string) {
 	p.say(p.response(req, status, tag, headers...))
 }
 
-// sound is a header for response: an answer of SDP with a port where it listens.
+// sound is a header for response: an answer of SDP with a port that echoes the audio.
 func (p *peer) sound() string {
 	p.t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -212,6 +212,16 @@ func (p *peer) sound() string {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		buf := make([]byte, 1500)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = conn.WriteTo(buf[:n], from) // lost packets are normal
+		}
+	}()
 	port := conn.LocalAddr().(*net.UDPAddr).Port
 	return fmt.Sprintf("body: v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\n", port)
 }

@@ -7,6 +7,7 @@
 //	session.go   an INVITE and its dialog
 //	login.go     digest authentication
 //	dialog.go    what the other side asks of a call: BYE, re-INVITE, INFO, UPDATE
+//	describe.go  SDP offers and answers of a call
 //	trunk.go     the sockets, and whom a request is about
 //	normalise.go one spelling for the headers of all peers
 //	stream.go    the same over TCP and TLS
@@ -38,6 +39,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/deliver"
+	"countersign/internal/deliver/sip/media"
 	"countersign/internal/deliver/tts/audio"
 	"countersign/internal/message"
 )
@@ -85,6 +87,9 @@ type Config struct {
 	FirstResponse time.Duration // for any response to an INVITE, before the next trunk is asked; default 1 s
 	RingTimeout   time.Duration // from the INVITE to an answer; default 45 s
 	MaxDuration   time.Duration // after the answer; default, and the most, 60 s
+	HoldTimeout   time.Duration // how long an answer may be on hold; default 5 s
+
+	Names media.Resolver // of host names in SDP; nil for the resolver of the system
 
 	Speaker Speaker
 
@@ -120,6 +125,7 @@ func (c *Config) complete() error {
 	set(&c.FirstResponse, time.Second)
 	set(&c.RingTimeout, 45*time.Second)
 	set(&c.MaxDuration, longestCall)
+	set(&c.HoldTimeout, 5*time.Second)
 	set(&c.RegisterEvery, 5*time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

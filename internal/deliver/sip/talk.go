@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -23,33 +24,89 @@ func (c *call) answered(ctx context.Context) Result {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.trunk.cfg.MaxDuration)
 	defer cancel()
-	remote, err := media.Parse(c.session.InviteResponse.Body())
-	if err == nil {
-		err = c.media.Start(remote)
-	}
-	if ackErr := c.session.Ack(ctx); err == nil {
-		err = ackErr
-	}
-	if err != nil {
+	if err := c.begin(ctx); err != nil {
 		c.hangUp()
-		return Result{Outcome: Unreachable, Note: "no sound in common", Talked: time.Since(began), Err: err}
+		return Result{Outcome: Unreachable, Note: soundless(err), Talked: time.Since(began), Err: err}
 	}
 	talking, stop := context.WithCancel(ctx)
 	var refreshing sync.WaitGroup
 	refreshing.Go(func() { c.refresh(talking, c.session.InviteResponse) })
-	said := c.speak(talking)
+	var said time.Duration
+	if c.taken(talking) {
+		said = c.speak(talking)
+	}
 	stop()
 	refreshing.Wait()
-	select {
-	case <-c.over:
-	default:
+	r := c.result(time.Since(began), said)
+	if !c.hungUp() {
 		c.hangUp()
 	}
-	r := Result{Outcome: Answered, Talked: time.Since(began), Said: said, Complete: said == c.sound.Duration()}
-	if said < c.once {
+	return r
+}
+
+// soundless is the note of a call whose SDP leaves no sound.
+func soundless(err error) string {
+	if unresolved, ok := errors.AsType[*media.UnresolvedError](err); ok {
+		return "no address for " + unresolved.Host
+	}
+	return "no sound in common"
+}
+
+// taken waits while a call that was answered on hold stays so, and reports whether it
+// was taken off hold in time, or is over.
+func (c *call) taken(ctx context.Context) bool {
+	enough := time.NewTimer(c.trunk.cfg.HoldTimeout)
+	defer enough.Stop()
+	for c.media.OnHold() {
+		select {
+		case <-c.sdp.changed:
+		case <-c.sdp.unusable.c:
+			return true
+		case <-c.over:
+			return true
+		case <-ctx.Done():
+			return true
+		case <-enough.C:
+			return !c.media.OnHold()
+		}
+	}
+	return true
+}
+
+// briefest is the least that an answered call lasts in which a code can be heard.
+const briefest = time.Second
+
+// hungUp reports whether the other side has ended the call.
+func (c *call) hungUp() bool {
+	select {
+	case <-c.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// result tells how an answered call went, after it has said so much, before a BYE of
+// ours.
+func (c *call) result(talked, said time.Duration) Result {
+	stats := c.media.Stats()
+	r := Result{Outcome: Answered, Talked: talked, Said: said, Complete: said == c.sound.Duration()}
+	switch {
+	case said >= c.once && !stats.Alive():
+		r.Note = "no media received"
+	case said >= c.once && talked < briefest:
+		r.Note = "ended after " + talked.Round(10*time.Millisecond).String()
+	case said >= c.once:
+		r.Heard = true
+		if stats.Received.Speech > voicemailSpeech {
+			r.Note = "voicemail suspected"
+		}
+	case c.sdp.unusable.raised():
+		r.Outcome, r.Note = Unreachable, "no sound in common"
+	case c.media.OnHold() && !c.hungUp():
+		r.Outcome, r.Note = Held, "on hold"
+	default:
 		r.Outcome, r.Note = HungUp, "hung up after "+said.Round(time.Second).String()
-	} else if c.media.Stats().Received.Speech > voicemailSpeech {
-		r.Note = "voicemail suspected"
 	}
 	return r
 }
@@ -90,6 +147,8 @@ func (c *call) listen(ctx context.Context, done <-chan time.Duration) (played ti
 		case <-enough:
 			return played, false
 		case <-c.over:
+			return played, false
+		case <-c.sdp.unusable.c:
 			return played, false
 		case <-ctx.Done():
 			return played, false

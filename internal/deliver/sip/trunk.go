@@ -64,6 +64,7 @@ func openTrunk(cfg *Config, log *slog.Logger, m *metrics) (*trunk, error) {
 		return nil, err
 	}
 	t.ua.TransportLayer().OnMessage(t.came)
+	t.ua.TransportLayer().OnMessage(t.overhear)
 	if err := t.open(host, port); err != nil {
 		return nil, errors.Join(err, t.ua.Close())
 	}
@@ -99,8 +100,8 @@ func (t *trunk) open(host, port string) (err error) {
 	t.server.OnInvite(t.inDialog((*call).onInvite))
 	t.server.OnInfo(t.inDialog((*call).onInfo))
 	t.server.OnUpdate(t.inDialog((*call).onUpdate))
-	t.server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
-	t.server.OnOptions(func(req *sip.Request, tx sip.ServerTransaction) { respond(tx, req, 200, "OK", nil) })
+	t.server.OnAck(t.onAck)
+	t.server.OnOptions(func(req *sip.Request, tx sip.ServerTransaction) { respond(tx, req, 200, "OK") })
 	return nil
 }
 
@@ -184,28 +185,58 @@ func (t *trunk) add(c *call) {
 	t.calls[c.id] = c
 }
 
+// find returns the call that a message belongs to, nil for none.
+func (t *trunk) find(m sip.Message) *call {
+	id := m.CallID()
+	if id == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.calls[id.Value()]
+}
+
+// overhear keeps the SDP of provisional responses, in the order in which they come:
+// sipgo handles each response on its own, and drops a 183 that its 200 overtakes.
+func (t *trunk) overhear(m sip.Message) {
+	if res, ok := m.(*sip.Response); ok && res.IsProvisional() && describes(res.Body()) {
+		if c := t.find(res); c != nil {
+			c.promise(res)
+		}
+	}
+}
+
+// owner returns the call in which a request was sent, nil for none. A request of another
+// phone that answered the same INVITE has none.
+func (t *trunk) owner(req *sip.Request) *call {
+	c := t.find(req)
+	if c == nil || !t.ours(c.id, req) {
+		return nil
+	}
+	return c
+}
+
+// onAck hands an ACK to the call that it belongs to. An ACK has no response.
+func (t *trunk) onAck(req *sip.Request, _ sip.ServerTransaction) {
+	if c := t.owner(req); c != nil {
+		c.onAck(req)
+	}
+}
+
 // inDialog hands a request to the call that it belongs to.
 func (t *trunk) inDialog(handle func(*call, *sip.Request, sip.ServerTransaction)) sipgo.RequestHandler {
 	return func(req *sip.Request, tx sip.ServerTransaction) {
-		var c *call
-		if id := req.CallID(); id != nil {
-			t.mu.Lock()
-			c = t.calls[id.Value()]
-			t.mu.Unlock()
-		}
-		if c == nil || !t.ours(c.id, req) {
-			respond(tx, req, 481, "Call/Transaction Does Not Exist", nil)
+		c := t.owner(req)
+		if c == nil {
+			respond(tx, req, 481, "Call/Transaction Does Not Exist")
 			return
 		}
 		handle(c, req, tx)
 	}
 }
 
-func respond(tx sip.ServerTransaction, req *sip.Request, code int, reason string, body []byte, headers ...sip.Header) {
-	res := sip.NewResponseFromRequest(req, code, reason, body)
-	for _, h := range headers {
-		res.AppendHeader(h)
-	}
+func respond(tx sip.ServerTransaction, req *sip.Request, code int, reason string) {
+	res := sip.NewResponseFromRequest(req, code, reason, nil)
 	_ = tx.Respond(res) // who asked asks again
 }
 

@@ -2,6 +2,7 @@
 // in both directions.
 //
 //	sdp.go      descriptions, offered and answered
+//	parse.go    descriptions of the other side, and the host names in them
 //	session.go  a Session: its sockets, and what was agreed
 //	send.go     packets of 20 ms at their time, digits
 //	receive.go  what comes in: digits, loss, jitter, whether somebody speaks

@@ -1,8 +1,10 @@
 package media
 
 import (
+	"bytes"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,28 +30,37 @@ type receiver struct {
 	second time.Time // the one that is counted
 	count  int       // packets in it
 
-	began   bool
-	first   uint32  // extended sequence number of the first packet
-	highest uint32  // and of the highest so far
-	transit int64   // of the last packet, in samples
-	jitter  float64 // in samples (RFC 3550 §6.4.1)
-	source  uint32  // SSRC
+	began    bool
+	first    uint32  // extended sequence number of the first packet
+	highest  uint32  // and of the highest so far
+	transit  int64   // of the last packet, in samples
+	jitter   float64 // in samples (RFC 3550 §6.4.1)
+	source   uint32  // SSRC
+	received uint32  // packets of the source
 
 	expectedPrior, receivedPrior uint32 // at the last report
 
-	key     uint32 // timestamp of the last key
-	pressed bool
+	key, earlier pressed // the last two keys
 
 	speech, quiet time.Duration // of the run of speech that goes on
 	samples       audio.Samples // room for one packet
 }
 
-// ReceiveStats are of what came in.
+// pressed is a key that was counted.
+type pressed struct {
+	known     bool
+	event     byte
+	timestamp uint32
+	sequence  uint16 // of its newest packet
+	up        bool   // the end of the key was received
+}
+
+// ReceiveStats counts the packets received since the start of the session.
 type ReceiveStats struct {
 	Packets int
 	Octets  int           // of payload
-	Lost    int           // packets that never came; copies make it less
-	Jitter  time.Duration // RFC 3550
+	Lost    int           // missing packets of the last SSRC; duplicates reduce it
+	Jitter  time.Duration // of the last SSRC (RFC 3550)
 	Garbage int           // packets that are no RTP of this call
 	Flood   int           // packets that were not looked at, being too many
 	Speech  time.Duration // the longest stretch of speech
@@ -71,7 +82,13 @@ func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Ti
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	if !s.trusts(from) {
+	if !s.started {
+		if len(s.early) < maxEarly {
+			s.early = append(s.early, early{bytes.Clone(packet), from})
+		}
+		return plain
+	}
+	if !s.trusts(from) || slices.ContainsFunc(s.left, func(l left) bool { return l.source == from && now.Before(l.until) }) {
 		s.in.stats.Garbage++
 		return plain
 	}
@@ -82,30 +99,62 @@ func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Ti
 		s.in.stats.Flood++
 		return plain
 	}
-	var p rtp.Packet
-	data := packet
-	if s.open != nil {
-		var err error
-		if data, err = s.open.DecryptRTP(plain[:0], packet, nil); err != nil {
-			s.in.stats.Garbage++
-			return plain
-		}
-		plain = data
-	}
-	if p.Unmarshal(data) != nil || p.Version != 2 || !s.expects(p.PayloadType) {
+	p, plain, ok := s.admit(packet, plain, from)
+	if !ok {
 		s.in.stats.Garbage++
 		return plain
 	}
-	if from != s.target || !s.locked { // symmetric RTP: answer where it comes from, behind whatever NAT
-		s.target, s.locked, s.named = from, true, from.Addr() == s.remote.Addr.Addr()
-	}
-	s.count(&p, now)
-	if p.PayloadType == s.codec {
-		s.hear(p.Payload)
-	} else {
-		s.press(&p)
+	s.count(p, now)
+	if codec, sound := s.soundType(p.PayloadType); sound {
+		s.hear(codec, p.Payload)
+	} else if p.PayloadType != s.remote.Noise {
+		s.press(p)
 	}
 	return plain
+}
+
+// admit reads a packet of a trusted source. If it is RTP of this call, sound goes to
+// that source from now on: symmetric RTP, for a peer behind a NAT. plain is room for
+// what is decrypted.
+func (s *Session) admit(packet, plain []byte, from netip.AddrPort) (_ *rtp.Packet, room []byte, ok bool) {
+	if s.open != nil {
+		var err error
+		if packet, err = s.open.DecryptRTP(plain[:0], packet, nil); err != nil {
+			return nil, plain, false
+		}
+		plain = packet
+	}
+	var p rtp.Packet
+	if p.Unmarshal(packet) != nil || p.Version != 2 || !s.expects(p.PayloadType) {
+		return nil, plain, false
+	}
+	if from != s.target || !s.locked {
+		s.target, s.locked, s.named = from, true, from.Addr() == s.remote.Addr.Addr()
+	}
+	return &p, plain, true
+}
+
+// early is a packet that came before the session started. It may name the source of
+// the sound, but it is no sign that an answered call is heard: it does not count.
+type early struct {
+	packet []byte
+	from   netip.AddrPort
+}
+
+// maxEarly bounds the early packets that are kept, the first of them.
+const maxEarly = 8
+
+// recall takes the source of the first early packet that is RTP of this call.
+func (s *Session) recall() {
+	for _, e := range s.early {
+		if !s.trusts(e.from) {
+			continue
+		}
+		if _, _, ok := s.admit(e.packet, nil, e.from); ok {
+			break
+		}
+	}
+	s.early = nil
 }
 
 // trusts reports whether RTP may come from there: from the host that the other side
@@ -128,11 +177,29 @@ func hidden(a netip.Addr) bool {
 	return shared || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()
 }
 
-// expects reports whether a payload type is of this call. Keys should come under the
+// expects reports whether a payload type was negotiated. Keys should come under the
 // number that we gave them (RFC 3264 §5.1); some phones use their own.
 func (s *Session) expects(payloadType uint8) bool {
-	return payloadType == s.codec ||
-		payloadType != 0 && (payloadType == s.local.Events || payloadType == s.remote.Events)
+	if _, sound := s.soundType(payloadType); sound {
+		return true
+	}
+	return payloadType != 0 &&
+		(payloadType == s.local.Events || payloadType == s.remote.Events || payloadType == s.remote.Noise)
+}
+
+// soundType returns the codec, PCMU or PCMA, of a negotiated payload type. The other
+// side may send each codec that its description lists, in any packet, under its
+// number there or the static one of our offer.
+func (s *Session) soundType(payloadType uint8) (codec uint8, ok bool) {
+	if payloadType == s.codec {
+		return s.remote.Codec(payloadType), true
+	}
+	for _, t := range s.remote.Codecs {
+		if codec := s.remote.Codec(t); t == payloadType || codec == payloadType {
+			return codec, slices.Contains(s.local.Codecs, codec)
+		}
+	}
+	return 0, false
 }
 
 // count keeps the statistics of RFC 3550 §6.4.1 and Appendix A.
@@ -141,15 +208,17 @@ func (s *Session) count(p *rtp.Packet, now time.Time) {
 	in.stats.Packets++
 	in.stats.Octets += len(p.Payload)
 	if !in.began || p.SSRC != in.source {
-		in.began, in.source = true, p.SSRC
+		in.began, in.source, in.received = true, p.SSRC, 0
 		in.first = 1<<16 + uint32(p.SequenceNumber)
 		in.highest = in.first
 		in.expectedPrior, in.receivedPrior = 0, 0
-		in.transit = 0
+		in.transit, in.jitter = 0, 0
+		in.key, in.earlier = pressed{}, pressed{}
 	} else if step := int16(p.SequenceNumber - uint16(in.highest)); step > 0 {
 		in.highest += uint32(step)
 	}
-	if p.PayloadType != s.codec {
+	in.received++
+	if _, sound := s.soundType(p.PayloadType); !sound {
 		return // a key's packets share one timestamp
 	}
 	transit := now.UnixMicro()*audio.Rate/1_000_000 - int64(p.Timestamp)
@@ -163,12 +232,12 @@ func (s *Session) count(p *rtp.Packet, now time.Time) {
 }
 
 // hear looks whether somebody speaks.
-func (s *Session) hear(payload []byte) {
+func (s *Session) hear(codec uint8, payload []byte) {
 	if s.cfg.Tap != nil {
-		s.cfg.Tap(s.codec, payload)
+		s.cfg.Tap(codec, payload)
 	}
 	in := &s.in
-	in.samples = law(s.codec).AppendDecode(in.samples[:0], payload)
+	in.samples = law(codec).AppendDecode(in.samples[:0], payload)
 	samples := in.samples
 	if samples.RMS() >= loud {
 		in.speech += in.quiet + samples.Duration()
@@ -182,21 +251,34 @@ func (s *Session) hear(payload []byte) {
 	in.stats.Speech = max(in.stats.Speech, in.speech)
 }
 
-// press takes a key at its first packet. All packets of a key have one timestamp,
-// so that lost and repeated ones change nothing.
+// press takes a key at its first packet; lost and repeated packets change nothing.
+// All packets of a key have one timestamp (RFC 4733 §2.5.1.2). Some gateways reuse it
+// for the next key: another event, or a packet after the end of the same one, is a
+// key of its own.
 func (s *Session) press(p *rtp.Packet) {
 	if len(p.Payload) < 4 || int(p.Payload[0]) >= len(events) {
 		s.in.stats.Garbage++
 		return
 	}
-	if s.in.pressed && s.in.key == p.Timestamp {
+	k := pressed{true, p.Payload[0], p.Timestamp, p.SequenceNumber, p.Payload[1]&0x80 != 0}
+	last := &s.in.key
+	newer := int16(k.sequence-last.sequence) > 0
+	switch {
+	case k.same(*last) && (!newer || k.up || !last.up):
+		if newer {
+			last.sequence = k.sequence
+		}
+		last.up = last.up || k.up
+		return
+	case k.same(s.in.earlier) && !newer: // late
 		return
 	}
-	s.in.pressed, s.in.key = true, p.Timestamp
-	select {
-	case s.digits <- events[p.Payload[0]]:
-	default: // nobody listens
-	}
+	s.in.key, s.in.earlier = k, s.in.key
+	s.Pressed(events[k.event : k.event+1])
+}
+
+func (k pressed) same(other pressed) bool {
+	return other.known && k.event == other.event && k.timestamp == other.timestamp
 }
 
 // Stats is all that is known of a session's sound.
@@ -204,15 +286,19 @@ type Stats struct {
 	Sent     SendStats
 	Received ReceiveStats
 	Remote   RemoteStats
+	Reports  int // RTCP packets received, whether or not they report on our sound
 }
+
+// Alive reports whether RTP or RTCP of the other side was received.
+func (s Stats) Alive() bool { return s.Received.Packets > 0 || s.Reports > 0 }
 
 // Stats gives the figures so far.
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stats := Stats{Sent: s.out.stats, Received: s.in.stats, Remote: s.reports.remote}
+	stats := Stats{Sent: s.out.stats, Received: s.in.stats, Remote: s.reports.remote, Reports: s.reports.received}
 	if s.in.began {
-		stats.Received.Lost = int(s.in.highest-s.in.first) + 1 - s.in.stats.Packets
+		stats.Received.Lost = int(s.in.highest-s.in.first) + 1 - int(s.in.received)
 		stats.Received.Jitter = time.Duration(s.in.jitter * float64(time.Second) / audio.Rate)
 	}
 	return stats

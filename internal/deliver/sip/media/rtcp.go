@@ -18,6 +18,7 @@ type reports struct {
 	lastSR   uint32    // middle of the NTP time of the other side's last report
 	lastSRAt time.Time // when that came
 	remote   RemoteStats
+	received int // compound packets
 }
 
 // RemoteStats is what the other side says of what we send.
@@ -67,7 +68,7 @@ func (s *Session) report(now time.Time) []rtcp.Packet {
 // reception is what came in since the last report (RFC 3550 Appendix A.3).
 func (s *Session) reception(now time.Time) rtcp.ReceptionReport {
 	in := &s.in
-	expected, received := in.highest-in.first+1, uint32(in.stats.Packets)
+	expected, received := in.highest-in.first+1, in.received
 	newExpected, newReceived := expected-in.expectedPrior, received-in.receivedPrior
 	in.expectedPrior, in.receivedPrior = expected, received
 	r := rtcp.ReceptionReport{
@@ -93,6 +94,9 @@ func (s *Session) sendReport(packets []rtcp.Packet) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.cfg.Mute || !s.target.IsValid() || s.target.Addr().IsUnspecified() { // an address of zeros is a hold
+		return
+	}
 	if s.seal != nil {
 		if data, err = s.seal.EncryptRTCP(nil, data, nil); err != nil {
 			return
@@ -130,6 +134,7 @@ func (s *Session) readReport(data []byte, from netip.Addr, now time.Time) {
 	if err != nil {
 		return
 	}
+	s.reports.received++
 	for _, p := range packets {
 		switch p := p.(type) {
 		case *rtcp.SenderReport:

@@ -17,6 +17,7 @@ type sender struct {
 	timestamp uint32 // of the next frame
 	play      *play  // what is being said; nil for silence
 	keys      []key  // to be pressed, the first one now
+	pressed   uint32 // timestamp of the last key
 	stats     SendStats
 
 	payload [frameSamples]byte // room for one packet and its parts
@@ -41,6 +42,7 @@ type key struct {
 	frames    int // sent so far
 	timestamp uint32
 	begun     bool
+	joined    bool // has the timestamp of the key before
 }
 
 // SendStats are of what was sent.
@@ -84,18 +86,31 @@ func (s *Session) finish() {
 const events = "0123456789*#ABCD"
 
 // Press presses keys, one after the other, each for 100 ms. It does not wait.
-func (s *Session) Press(keys string) error {
+func (s *Session) Press(keys string) error { return s.press4733(keys, false) }
+
+// PressTogether is Press with one timestamp for all keys, as some gateways write them.
+func (s *Session) PressTogether(keys string) error { return s.press4733(keys, true) }
+
+// ChangeSource sends under another SSRC from now on, with sequence numbers of its own.
+// With SRTP the other side takes it for a new stream.
+func (s *Session) ChangeSource() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ssrc, s.out.sequence = random32(), uint16(random32())
+}
+
+func (s *Session) press4733(keys string, together bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.remote.Events == 0 {
 		return errors.New("the other side takes no telephone-event")
 	}
-	for _, c := range strings.ToUpper(keys) {
+	for n, c := range strings.ToUpper(keys) {
 		i := strings.IndexRune(events, c)
 		if i < 0 {
 			return errors.New("not a key")
 		}
-		s.out.keys = append(s.out.keys, key{event: byte(i)})
+		s.out.keys = append(s.out.keys, key{event: byte(i), joined: together && n > 0})
 	}
 	return nil
 }
@@ -133,8 +148,8 @@ func (s *Session) sendFrame(late time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.timestamp += frameSamples
-	if s.remote.Direction == SendOnly || s.remote.Direction == Inactive || !s.target.IsValid() {
-		return // on hold
+	if s.onHold() || s.cfg.Mute || !s.target.IsValid() {
+		return
 	}
 	if late > s.out.stats.Lateness {
 		s.out.stats.Lateness = late
@@ -160,7 +175,7 @@ func (s *Session) sendFrame(late time.Duration) {
 
 // sendSound sends a packet of samples, filled up with silence.
 func (s *Session) sendSound(marker bool, samples audio.Samples) {
-	codec := law(s.codec)
+	codec := law(s.remote.Codec(s.codec))
 	payload := codec.AppendEncode(s.out.payload[:0], samples)
 	for len(payload) < frameSamples {
 		payload = append(payload, codec.Silence())
@@ -189,7 +204,11 @@ func (s *Session) sendKey() {
 	k := &s.out.keys[0]
 	marker := !k.begun
 	if marker {
-		k.begun, k.timestamp = true, s.out.timestamp
+		k.begun = true
+		if k.timestamp = s.out.timestamp; k.joined {
+			k.timestamp = s.out.pressed
+		}
+		s.out.pressed = k.timestamp
 	}
 	k.frames++
 	frames := min(k.frames, keyFrames)

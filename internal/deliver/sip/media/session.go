@@ -23,6 +23,11 @@ const (
 	frameSamples = audio.Rate / 50
 	// maxPacket is more than a packet of 20 ms ever takes.
 	maxPacket = 1500
+	// leaving is how long packets of the old source are late ones after the other side has
+	// moved. Then the source is a gateway that names another port than it sends from.
+	leaving = 200 * time.Millisecond
+	// maxLeft bounds the old sources that are remembered.
+	maxLeft = 4
 )
 
 // ErrNoPort means that all ports of the range are taken.
@@ -40,8 +45,11 @@ type Config struct {
 	// from the address that was named.
 	AnySource bool
 
-	// Tap sees the payload of each packet of sound that came in; nil for nobody. It
-	// must not keep the slice.
+	// Mute sends neither RTP nor RTCP: a gateway with one-way audio.
+	Mute bool
+
+	// Tap sees the payload of each packet of sound that came in, with its codec, PCMU
+	// or PCMA; nil for nobody. It must not keep the slice.
 	Tap func(codec uint8, payload []byte)
 }
 
@@ -59,6 +67,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	started bool
+	early   []early     // packets before that
 	local   Description // what we can do
 	said    string      // our last description, as it was written
 	version uint64      // of it
@@ -66,8 +75,9 @@ type Session struct {
 	target  netip.AddrPort // of RTP: what the other side named, or where it sends from
 	locked  bool           // target is where it sends from
 	named   bool           // which is the host that it named
-	codec   uint8
-	seal    *srtp.Context // of what we send; nil for plain RTP
+	left    []left         // sources before the other side moved, the newest last
+	codec   uint8          // payload type of what is sent
+	seal    *srtp.Context  // of what we send; nil for plain RTP
 	open    *srtp.Context
 	out     sender
 	in      receiver
@@ -96,6 +106,8 @@ func Open(cfg Config) (*Session, error) {
 		rand.Read(key[:]) // never fails (crypto/rand)
 		s.local.Key = &key
 	}
+	s.loops.Go(s.receiveLoop)
+	s.loops.Go(s.receiveReports)
 	return s, nil
 }
 
@@ -158,10 +170,10 @@ func (s *Session) Answer(offer Description) (Description, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answer := s.local
-	answer.Codecs = nil
-	for _, c := range offer.Codecs {
-		if slices.Contains(s.local.Codecs, c) {
-			answer.Codecs = append(answer.Codecs, c)
+	answer.Codecs, answer.Mapped = nil, nil
+	for _, payloadType := range offer.Codecs {
+		if codec := offer.Codec(payloadType); slices.Contains(s.local.Codecs, codec) {
+			answer.add(payloadType, offer.encoding(payloadType))
 		}
 	}
 	answer.Events = offer.Events
@@ -196,7 +208,7 @@ func (s *Session) Answer(offer Description) (Description, error) {
 func (s *Session) Start(remote Description) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(remote.Codecs, func(c uint8) bool { return slices.Contains(s.local.Codecs, c) })
+	i := slices.IndexFunc(remote.Codecs, func(t uint8) bool { return slices.Contains(s.local.Codecs, remote.Codec(t)) })
 	if i < 0 {
 		return fmt.Errorf("%w: no codec in common", ErrDescription)
 	}
@@ -209,17 +221,17 @@ func (s *Session) Start(remote Description) error {
 	moved := s.remote.Addr != remote.Addr
 	s.remote, s.codec = remote, remote.Codecs[i]
 	if moved {
+		s.leave(remote.Addr, time.Now())
 		s.target, s.locked, s.named = remote.Addr, false, false
 	}
 	if s.started {
 		return nil
 	}
 	s.started = true
+	s.recall()
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.loops.Go(func() { s.sendLoop(ctx) })
-	s.loops.Go(s.receiveLoop)
-	s.loops.Go(s.receiveReports)
 	s.loops.Go(func() { s.reportLoop(ctx) })
 	return nil
 }
@@ -240,6 +252,33 @@ func (s *Session) encrypt(key *Key) (err error) {
 
 func newContext(k Key) (*srtp.Context, error) {
 	return srtp.CreateContext(k[:16], k[16:], srtp.ProtectionProfileAes128CmHmacSha1_80)
+}
+
+// left is a source of sound before the other side moved. Its packets may still arrive
+// and must not take the sound back.
+type left struct {
+	source netip.AddrPort
+	until  time.Time
+}
+
+// leave ignores the present source for a while, unless it is the next one as well.
+func (s *Session) leave(next netip.AddrPort, now time.Time) {
+	s.left = slices.DeleteFunc(s.left, func(l left) bool { return l.source == next || now.After(l.until) })
+	if s.target.IsValid() && s.target != next {
+		s.left = append(s.left, left{s.target, now.Add(leaving)})
+	}
+	s.left = s.left[max(0, len(s.left)-maxLeft):]
+}
+
+// OnHold reports whether the other side wants no sound now.
+func (s *Session) OnHold() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.onHold()
+}
+
+func (s *Session) onHold() bool {
+	return s.remote.Direction == SendOnly || s.remote.Direction == Inactive
 }
 
 // Digits are the keys that the other side presses.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"countersign/internal/deliver/sip/media"
 )
 
 // fault is a misbehaviour of carriers that a phone can show.
@@ -24,6 +26,15 @@ func number(value string, fallback int) int {
 	return fallback
 }
 
+// faultDelay is how long after the answer a fault within the call shows.
+const faultDelay = time.Second
+
+func within(steps ...Step) func(*Config, string) {
+	return func(c *Config, _ string) {
+		c.Script = append(append(c.Script, Wait(faultDelay)), steps...)
+	}
+}
+
 //nolint:gochecknoglobals // a table
 var faultTable = []fault{
 	{"fork", "", "a second phone rings and answers, too, with another To tag", func(c *Config, _ string) { c.Fork = true }},
@@ -38,6 +49,34 @@ var faultTable = []fault{
 	}},
 	{"registration-refused", "STATUS", "with --registrar: refuse REGISTER, default 503 with Retry-After", func(c *Config, value string) {
 		c.RegisterStatus = number(value, 503)
+	}},
+	{"delayed-offer", "", "re-INVITE without SDP; the answer in the ACK moves the audio to another port", within(MoveByAck())},
+	{"delayed-offer-unanswered", "", "re-INVITE without SDP; the ACK has no SDP either", within(AnswerByAck(NoAnswer))},
+	{"delayed-offer-refused", "", "re-INVITE without SDP; the answer in the ACK refuses the audio", within(AnswerByAck(RefuseAudio))},
+	{"hold", "", "hold the call for 2s by re-INVITE", within(Hold(), Wait(2*time.Second), Resume())},
+	{"move", "", "move the audio to another port by re-INVITE", within(Move())},
+	{"other-codec", "", "answer with PCMU and PCMA, and send PCMA while PCMU is received", func(c *Config, _ string) { c.OtherCodec = true }},
+	{"host-name", "NAME", "name the host, or localhost, in c= of the SDP", func(c *Config, value string) {
+		if c.SDPHost = value; value == "" {
+			c.SDPHost = "localhost"
+		}
+	}},
+	{"early-sdp", "", "183 with SDP, then 200 without", func(c *Config, _ string) { c.EarlySDP = true }},
+	{"answer-on-hold", "FORM", "answer on hold: inactive (default), sendonly or zeros (c=0.0.0.0)", func(c *Config, value string) {
+		if c.Held = value; value == "" {
+			c.Held = string(media.Inactive)
+		}
+	}},
+	{"off-hold", "", "with answer-on-hold: take the call off hold by re-INVITE after 1s", within(Resume())},
+	{"keys-together", "", "with --press: all keys have one RTP timestamp", func(c *Config, _ string) { c.KeysTogether = true }},
+	{"new-ssrc", "", "change SSRC and sequence numbers", within(ChangeSource())},
+	{"one-way", "", "send neither RTP nor RTCP", func(c *Config, _ string) { c.NoRTP = true }},
+	{"hang-up", "TIME", "hang up this long, or 500ms, after the answer", func(c *Config, value string) {
+		after, err := time.ParseDuration(value)
+		if err != nil { // it was checked, or is left out
+			after = 500 * time.Millisecond
+		}
+		c.Script = append(c.Script, Wait(after), HangUp())
 	}},
 }
 
@@ -66,7 +105,8 @@ func FaultNames() []string {
 }
 
 // AddFaults makes the phone show faults, each as NAME or NAME=VALUE, or several with
-// commas between them.
+// commas between them. Faults within the call follow the steps of its script, in the
+// order of the texts.
 func (c *Config) AddFaults(texts ...string) error {
 	for _, text := range texts {
 		for one := range strings.SplitSeq(text, ",") {
@@ -110,6 +150,21 @@ func checkFault(name, value string) error {
 		if err != nil || n < 400 || n > 699 {
 			return fmt.Errorf("%s: %q must be a status, 400 to 699", name, value)
 		}
+	case "answer-on-hold":
+		if value != string(media.Inactive) && value != string(media.SendOnly) && value != zeros {
+			return fmt.Errorf("%s: %q must be inactive, sendonly or zeros", name, value)
+		}
+	case "hang-up":
+		if d, err := time.ParseDuration(value); err != nil || d < 0 {
+			return fmt.Errorf("%s: %q must be a time such as 500ms", name, value)
+		}
+	case "host-name":
+		if value == "" || strings.ContainsAny(value, " \t\r\n") {
+			return fmt.Errorf("%s: %q must be a host name", name, value)
+		}
 	}
 	return nil
 }
+
+// zeros is a hold by c=0.0.0.0, as it was before RFC 3264.
+const zeros = "zeros"

@@ -187,14 +187,15 @@ func (c *call) open(body []byte) (*media.Session, error) {
 func (c *call) session(secure bool) (*media.Session, error) {
 	return media.Open(media.Config{
 		Local: c.phone.addr.Addr(), FirstPort: firstPort, LastPort: lastPort, Secure: secure, Tap: c.hear,
+		Mute: c.phone.cfg.NoRTP,
 	})
 }
 
-// start begins to send and receive. A phone that never sends does as if it were on
-// hold.
+// start begins to send and receive.
 func (c *call) start(session *media.Session, offer media.Description) error {
-	if c.phone.cfg.NoRTP {
-		offer.Direction = media.SendOnly
+	if c.phone.cfg.OtherCodec {
+		offer.Codecs = slices.Clone(offer.Codecs)
+		slices.Reverse(offer.Codecs)
 	}
 	return session.Start(offer)
 }

@@ -7,6 +7,7 @@
 //	ring.go       a call until its answer
 //	talk.go       an answered call until its end
 //	step.go       what it can do in a call: press keys, hold, hang up
+//	renegotiate.go  re-INVITE without SDP, and changes of SDP
 //	call.go       what is known of a call
 //	fork.go       a second phone that answers the same call
 //	odd.go        headers in unusual spelling
@@ -57,8 +58,15 @@ type Config struct {
 	Early       audio.Samples // said before the answer, after a 183 Session Progress
 	Codecs      []uint8       // of the media package, all that it has; default all
 	Secure      bool          // SRTP only; without it, whatever is offered
-	NoRTP       bool          // never sends any
+	NoRTP       bool          // never sends any, nor RTCP
 	SDP         []byte        // its answer, in place of a good one
+	EarlySDP    bool          // has its answer in a 183, and none in the 200
+	SDPHost     string        // host name, or IPv4 address, in c= of its answer; "" for its address
+	Held        string        // answers on hold: inactive, sendonly or zeros (c=0.0.0.0); "" for no hold
+	OtherCodec  bool          // sends another codec of its answer than the first
+
+	// KeysTogether gives all keys of a [Press] one RTP timestamp.
+	KeysTogether bool
 
 	// SessionExpires puts a session timer in the answer, which the other side is to
 	// refresh (RFC 4028), in seconds; 0 for none.

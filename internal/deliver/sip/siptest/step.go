@@ -55,7 +55,12 @@ func Hear(d time.Duration) Step {
 
 // Press presses keys (RFC 4733), without waiting until they have left.
 func Press(keys string) Step {
-	return func(s stage) error { return s.current().Press(keys) }
+	return func(s stage) error {
+		if s.phone.cfg.KeysTogether {
+			return s.current().PressTogether(keys)
+		}
+		return s.current().Press(keys)
+	}
 }
 
 // InfoRelay presses a key by INFO, as application/dtmf-relay.
@@ -155,11 +160,9 @@ func Move() Step {
 			return errors.Join(err, session.Close())
 		}
 		s.mu.Lock()
-		old := s.media
-		s.media = session
+		said := s.said
 		s.mu.Unlock()
-		s.background.Go(func() { s.listen(s.ctx, session) })
-		return old.Close()
+		return s.replace(session, said)
 	}
 }
 

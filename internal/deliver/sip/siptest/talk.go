@@ -27,7 +27,7 @@ func (c *call) take(ctx context.Context) {
 	listening.Go(func() { c.listen(ctx, session) })
 	c.progressTwice()
 	listening.Go(func() { c.answerTwice(ctx) })
-	if early := c.phone.cfg.Early; early != nil {
+	if early := c.phone.cfg.Early; early != nil || c.phone.cfg.EarlySDP {
 		_ = c.dialog.Respond(183, "Session Progress", c.body(), sip.NewHeader("Content-Type", "application/sdp"))
 		session.Play(ctx, early)
 	}
@@ -49,8 +49,19 @@ func (c *call) body() []byte {
 		return c.phone.cfg.SDP
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.said.Marshal()
+	sdp := c.said.MarshalAnswer(c.Invite.Body())
+	c.mu.Unlock()
+	if host := c.phone.cfg.SDPHost; host != "" {
+		sdp = atHost(sdp, host)
+	}
+	switch held := c.phone.cfg.Held; held {
+	case "":
+	case zeros:
+		sdp = atHost(sdp, "0.0.0.0")
+	default:
+		sdp = inDirection(sdp, media.Direction(held))
+	}
+	return sdp
 }
 
 // listen notes the keys that the other side presses.
@@ -69,6 +80,9 @@ func (c *call) listen(ctx context.Context, session *media.Session) {
 // reports whether the call goes on.
 func (c *call) answer(ctx context.Context) bool {
 	res := sip.NewSDPResponseFromRequest(c.dialog.InviteRequest, c.body())
+	if c.phone.cfg.EarlySDP {
+		res = sip.NewResponseFromRequest(c.dialog.InviteRequest, 200, "OK", nil)
+	}
 	res.AppendHeader(sip.HeaderClone(&c.phone.dialog.ContactHDR))
 	if seconds := c.phone.cfg.SessionExpires; seconds > 0 {
 		res.AppendHeader(sip.NewHeader("Require", "timer"))

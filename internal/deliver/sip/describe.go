@@ -1,0 +1,198 @@
+package sip
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"countersign/internal/deliver/sip/media"
+)
+
+// descriptions are the SDP of a call: one offer at a time, and one session that the
+// last answer has made.
+type descriptions struct {
+	changed  chan struct{} // receives after each new session, without waiting
+	unusable signal        // the other side's answer to an offer of ours leaves no sound
+
+	mu       sync.Mutex        // also held while a host name is resolved, which keeps the order
+	answered bool              // the INVITE was, and sound has begun
+	offering chan struct{}     // closed by the answer to an offer of ours, after the INVITE; nil for none
+	early    map[string][]byte // SDP of provisional responses, by the tag of To
+	last     []byte            // the newest of early; nil for none
+}
+
+func newDescriptions() descriptions {
+	return descriptions{changed: make(chan struct{}, 1), unusable: newSignal(), early: map[string][]byte{}}
+}
+
+// maxEarly bounds the provisional dialogs of a call whose SDP is kept.
+const maxEarly = 16
+
+// resolveTimeout bounds the resolution of a host name in an SDP.
+const resolveTimeout = 2 * time.Second
+
+// describes reports whether a body has an SDP with a stream. A message without one
+// leaves the session as it is.
+func describes(body []byte) bool { return bytes.Contains(body, []byte("m=")) }
+
+// promise keeps the SDP of a provisional response: a trunk that answers the INVITE
+// without one means this (RFC 3261 §13.2.1).
+func (c *call) promise(res *sip.Response) {
+	tag := ""
+	if to := res.To(); to != nil {
+		tag, _ = to.Params.Get("tag")
+	}
+	c.sdp.mu.Lock()
+	defer c.sdp.mu.Unlock()
+	c.sdp.keep(tag, res.Body())
+}
+
+// keep takes the SDP of an early dialog. The caller holds mu.
+func (d *descriptions) keep(tag string, body []byte) {
+	d.last = bytes.Clone(body)
+	if _, known := d.early[tag]; known || len(d.early) < maxEarly {
+		d.early[tag] = d.last
+	}
+}
+
+// begin acknowledges the answer to the INVITE and starts the sound that it describes.
+// An answer without an SDP has the session of its dialog's provisional response, or of
+// the last one.
+func (c *call) begin(ctx context.Context) error {
+	c.sdp.mu.Lock() // a re-INVITE that follows the ACK waits
+	defer c.sdp.mu.Unlock()
+	// First of all: the answer is repeated until its ACK comes, and a host name may take
+	// its time.
+	if err := c.session.Ack(ctx); err != nil {
+		return err
+	}
+	answer := c.session.InviteResponse
+	body := answer.Body()
+	if !describes(body) {
+		body = c.sdp.last
+		if to := answer.To(); to != nil {
+			tag, _ := to.Params.Get("tag")
+			if own, ok := c.sdp.early[tag]; ok {
+				body = own
+			}
+		}
+	}
+	c.sdp.answered = true
+	return c.start(ctx, body)
+}
+
+// start makes an SDP of the other side the session. The caller holds sdp.mu.
+func (c *call) start(ctx context.Context, body []byte) error {
+	remote, err := c.read(ctx, body)
+	if err == nil {
+		err = c.media.Start(remote)
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case c.sdp.changed <- struct{}{}:
+	default: // it is to be looked at anyway
+	}
+	return nil
+}
+
+// read parses an SDP of the other side, and resolves the host name in it.
+func (c *call) read(ctx context.Context, body []byte) (media.Description, error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	var names media.Resolver = net.DefaultResolver
+	if c.trunk.cfg.Names != nil {
+		names = c.trunk.cfg.Names
+	}
+	return media.Resolve(ctx, body, names)
+}
+
+// errPending refuses an offer that crosses another one (RFC 3261 §14.2, RFC 3311 §5.2).
+var errPending = errors.New("an offer has no answer yet")
+
+// accept answers an offer within the call, and makes it the session.
+func (c *call) accept(req *sip.Request) (answer []byte, err error) {
+	c.awaitAnswer()
+	c.sdp.mu.Lock()
+	defer c.sdp.mu.Unlock()
+	if c.sdp.offering != nil || !c.sdp.answered && c.sdp.last == nil {
+		return nil, errPending
+	}
+	offer := req.Body()
+	remote, err := c.read(c.life, offer)
+	if err != nil {
+		return nil, err
+	}
+	local, err := c.media.Answer(remote)
+	if err != nil {
+		return nil, err
+	}
+	if c.sdp.answered {
+		err = c.start(c.life, offer)
+	} else if from := req.From(); from != nil { // an UPDATE while the phone rings
+		tag, _ := from.Params.Get("tag")
+		c.sdp.keep(tag, offer)
+	}
+	return local.MarshalAnswer(offer), err
+}
+
+// ackWait bounds how long a request waits for the ACK that was sent before it: each is
+// handled on its own, so that the two can change places.
+const ackWait = 500 * time.Millisecond
+
+// awaitAnswer waits a little for the answer to an offer of ours.
+func (c *call) awaitAnswer() {
+	c.sdp.mu.Lock()
+	pending := c.sdp.offering
+	c.sdp.mu.Unlock()
+	if pending == nil {
+		return
+	}
+	timer := time.NewTimer(ackWait)
+	defer timer.Stop()
+	select {
+	case <-pending:
+	case <-timer.C:
+	case <-c.life.Done():
+	}
+}
+
+// offer writes an offer of ours, to which the ACK has the answer.
+func (c *call) offer() ([]byte, error) {
+	c.awaitAnswer()
+	c.sdp.mu.Lock()
+	defer c.sdp.mu.Unlock()
+	if c.sdp.offering != nil || !c.sdp.answered {
+		return nil, errPending
+	}
+	c.sdp.offering = make(chan struct{})
+	return c.media.Offer().Marshal(), nil
+}
+
+// settle takes the answer to an offer of ours from the ACK; nil for an ACK that never
+// came. Without an SDP in it the session stays as it was. An answer that leaves no
+// sound ends the call: the offer can no longer be refused.
+func (c *call) settle(ack *sip.Request) {
+	c.sdp.mu.Lock()
+	defer c.sdp.mu.Unlock()
+	close(c.sdp.offering)
+	c.sdp.offering = nil
+	switch {
+	case ack == nil && c.life.Err() != nil: // the call is over
+	case ack == nil:
+		c.trunk.log.Warn("no ACK to a re-INVITE; the session stays as it was", "event_id", c.message.EventID.String())
+	case !describes(ack.Body()):
+		c.trunk.log.Warn("ACK without an answer to our SDP offer; the session stays as it was", "event_id", c.message.EventID.String())
+	default:
+		if err := c.start(c.life, ack.Body()); err != nil {
+			c.trunk.log.Warn("SDP answer in the ACK is unusable; ending the call", "event_id", c.message.EventID.String(), "error", err)
+			c.sdp.unusable.raise()
+		}
+	}
+}

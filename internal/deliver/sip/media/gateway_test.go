@@ -1,0 +1,378 @@
+package media_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"countersign/internal/deliver/sip/media"
+)
+
+// gateway is a peer that writes its RTP by hand.
+type gateway struct {
+	t    *testing.T
+	conn *net.UDPConn
+}
+
+// against opens a session that was answered with an SDP: of a port that nothing comes
+// from, as behind a NAT.
+func against(t *testing.T, tap func(uint8, []byte), audio ...string) (*media.Session, *gateway) {
+	t.Helper()
+	cfg := config()
+	cfg.Tap = tap
+	s := open(t, cfg)
+	conn, err := net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, net.UDPAddrFromAddrPort(s.Offer().Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	remote, err := media.Parse(lines(append([]string{"v=0", "c=IN IP4 127.0.0.1"}, audio...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(remote); err != nil {
+		t.Fatal(err)
+	}
+	return s, &gateway{t, conn}
+}
+
+func (g *gateway) send(h rtp.Header, payload ...byte) {
+	g.t.Helper()
+	h.Version = 2
+	if h.SSRC == 0 {
+		h.SSRC = 1
+	}
+	b, err := (&rtp.Packet{Header: h, Payload: payload}).Marshal()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if _, err := g.conn.Write(b); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// hears waits for a packet of the session, and returns its payload type.
+func (g *gateway) hears(wait time.Duration) (payloadType uint8, ok bool) {
+	g.t.Helper()
+	b := make([]byte, 1500)
+	if err := g.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		g.t.Fatal(err)
+	}
+	n, err := g.conn.Read(b)
+	var p rtp.Packet
+	if err != nil || p.Unmarshal(b[:n]) != nil {
+		return 0, false
+	}
+	return p.PayloadType, true
+}
+
+// TestPayloadTypes: each payload type of the answer may come at any time, and the
+// first such packet tells where the sound goes.
+func TestPayloadTypes(t *testing.T) {
+	t.Parallel()
+	const events = "a=rtpmap:101 telephone-event/8000"
+	for name, tt := range map[string]struct {
+		answer []string
+		sent   uint8 // by the gateway
+		codec  int   // that is heard; -1 for none
+		ours   uint8 // payload type that the gateway hears
+		valid  bool
+	}{
+		"the first":                {[]string{"m=audio 9 RTP/AVP 0 8 101", events}, 0, 0, 0, true},
+		"another":                  {[]string{"m=audio 9 RTP/AVP 0 8 101", events}, 8, 8, 0, true},
+		"in the other order":       {[]string{"m=audio 9 RTP/AVP 8 0 101", events}, 0, 0, 8, true},
+		"a key":                    {[]string{"m=audio 9 RTP/AVP 0 8 101", events}, 101, -1, 0, true},
+		"a key of their number":    {[]string{"m=audio 9 RTP/AVP 0 96", "a=rtpmap:96 telephone-event/8000"}, 96, -1, 0, true},
+		"a key of our number":      {[]string{"m=audio 9 RTP/AVP 0 96", "a=rtpmap:96 telephone-event/8000"}, 101, -1, 0, true},
+		"comfort noise":            {[]string{"m=audio 9 RTP/AVP 0 13"}, 13, -1, 0, true},
+		"a dynamic number":         {[]string{"m=audio 9 RTP/AVP 97 0", "a=rtpmap:97 PCMA/8000"}, 97, 8, 97, true},
+		"its static number":        {[]string{"m=audio 9 RTP/AVP 97", "a=rtpmap:97 PCMA/8000/1"}, 8, 8, 97, true},
+		"a codec not answered":     {[]string{"m=audio 9 RTP/AVP 0 101", events}, 8, -1, 0, false},
+		"a codec of nobody":        {[]string{"m=audio 9 RTP/AVP 0 18"}, 18, -1, 0, false},
+		"noise that is not there":  {[]string{"m=audio 9 RTP/AVP 0"}, 13, -1, 0, false},
+		"a number without meaning": {[]string{"m=audio 9 RTP/AVP 0 97"}, 97, -1, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			heard := make(chan uint8, 10)
+			s, g := against(t, func(codec uint8, _ []byte) { heard <- codec }, tt.answer...)
+			payload := []byte{1, 10, 0, 160}
+			if tt.codec >= 0 {
+				payload = bytes.Repeat([]byte{0x55}, 160)
+			}
+			g.send(rtp.Header{PayloadType: tt.sent, SequenceNumber: 1, Timestamp: 160}, payload...)
+			await(t, "a packet", func() bool { r := s.Stats().Received; return r.Packets+r.Garbage == 1 })
+			if r := s.Stats().Received; (r.Garbage == 0) != tt.valid {
+				t.Errorf("received %+v, valid: %t", r, tt.valid)
+			}
+			if tt.codec >= 0 {
+				if got := <-heard; int(got) != tt.codec {
+					t.Errorf("heard in codec %d, want %d", got, tt.codec)
+				}
+			}
+			wait := patience
+			if !tt.valid {
+				wait = 100 * time.Millisecond
+			}
+			if got, ok := g.hears(wait); ok != tt.valid || got != tt.ours {
+				t.Errorf("the gateway hears payload type %d (%t), want %d (%t)", got, ok, tt.ours, tt.valid)
+			}
+		})
+	}
+}
+
+// TestGatewayKeys: a key counts once, however its packets repeat, get lost or change
+// places, and a second key counts though it has the timestamp of the first.
+func TestGatewayKeys(t *testing.T) {
+	t.Parallel()
+	type packet struct {
+		seq   uint16
+		ts    uint32
+		key   byte
+		up    bool
+		first bool
+	}
+	for name, tt := range map[string]struct {
+		packets []packet
+		want    string
+	}{
+		"one, repeated":                 {[]packet{{1, 9, 1, false, true}, {2, 9, 1, false, false}, {2, 9, 1, false, false}, {3, 9, 1, true, false}, {4, 9, 1, true, false}, {5, 9, 1, true, false}}, "1"},
+		"two under one timestamp":       {[]packet{{1, 9, 1, false, true}, {2, 9, 1, true, false}, {3, 9, 2, false, true}, {4, 9, 2, true, false}}, "12"},
+		"the same under one timestamp":  {[]packet{{1, 9, 1, false, true}, {2, 9, 1, true, false}, {3, 9, 1, true, false}, {4, 9, 1, false, true}, {5, 9, 1, true, false}}, "11"},
+		"three under one timestamp":     {[]packet{{1, 9, 1, false, true}, {2, 9, 1, true, false}, {3, 9, 2, false, true}, {4, 9, 2, true, false}, {5, 9, 1, false, true}}, "121"},
+		"without the end of the first":  {[]packet{{1, 9, 1, false, true}, {2, 9, 2, false, true}, {3, 9, 2, true, false}}, "12"},
+		"the first comes late":          {[]packet{{1, 9, 1, false, true}, {3, 9, 2, false, true}, {2, 9, 1, true, false}, {4, 9, 2, true, false}}, "12"},
+		"an end before its key":         {[]packet{{2, 9, 1, true, false}, {1, 9, 1, false, true}, {3, 9, 1, true, false}}, "1"},
+		"an older timestamp comes late": {[]packet{{1, 9, 1, false, true}, {4, 99, 1, false, true}, {2, 9, 1, true, false}, {5, 99, 1, true, false}}, "11"},
+		"over the end of the numbers":   {[]packet{{65535, 9, 1, true, false}, {0, 9, 1, true, false}, {1, 9, 1, false, true}}, "11"},
+		"the end is all that comes":     {[]packet{{3, 9, 1, true, false}, {9, 99, 1, true, false}}, "11"},
+		"the end has the mark, too":     {[]packet{{1, 9, 1, false, true}, {2, 9, 1, true, true}, {3, 9, 1, true, true}}, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, g := against(t, nil, "m=audio 9 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000")
+			for _, p := range append(tt.packets, packet{20, 999, 11, false, true}) {
+				volume := byte(10)
+				if p.up {
+					volume |= 0x80
+				}
+				g.send(rtp.Header{PayloadType: 101, SequenceNumber: p.seq, Timestamp: p.ts, Marker: p.first}, p.key, volume, 0, 160)
+			}
+			var got strings.Builder
+			for !strings.HasSuffix(got.String(), "#") {
+				select {
+				case key := <-s.Digits():
+					got.WriteByte(key)
+				case <-time.After(patience):
+					t.Fatalf("only %q came", got.String())
+				}
+			}
+			if got.String() != tt.want+"#" {
+				t.Errorf("got %q, want %q", got.String(), tt.want+"#")
+			}
+		})
+	}
+}
+
+// TestOtherSource: the loss of a call is that of the source that sends now, whatever
+// sequence numbers it begins with, and its keys are its own.
+func TestOtherSource(t *testing.T) {
+	t.Parallel()
+	s, g := against(t, nil, "m=audio 9 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000")
+	packets := 0
+	send := func(ssrc uint32, seqs ...uint16) {
+		t.Helper()
+		for _, seq := range seqs {
+			g.send(rtp.Header{SSRC: ssrc, SequenceNumber: seq, Timestamp: uint32(seq) * 160}, bytes.Repeat([]byte{0xFF}, 160)...)
+			packets++
+		}
+		await(t, "all packets", func() bool { return s.Stats().Received.Packets == packets })
+	}
+	send(1, 10, 11, 15)
+	if lost := s.Stats().Received.Lost; lost != 3 {
+		t.Errorf("lost %d, want 3", lost)
+	}
+	send(2, 60000, 60001, 60002, 60003)
+	if lost := s.Stats().Received.Lost; lost != 0 {
+		t.Errorf("lost %d of the second source, want 0", lost)
+	}
+	send(3, 65534, 1)
+	if lost := s.Stats().Received.Lost; lost != 2 {
+		t.Errorf("lost %d of the third source, want 2", lost)
+	}
+	for ssrc := range uint32(2) { // one key of each source, with one timestamp
+		g.send(rtp.Header{PayloadType: 101, SSRC: 10 + ssrc, SequenceNumber: 7, Timestamp: 9, Marker: true}, 1, 10, 0, 160)
+	}
+	for range 2 {
+		select {
+		case <-s.Digits():
+		case <-time.After(patience):
+			t.Fatal("a key of the second source is missing")
+		}
+	}
+}
+
+// TestEarly: a packet that came before the session started is no sign of life.
+func TestEarly(t *testing.T) {
+	t.Parallel()
+	a, b := open(t, config()), open(t, config())
+	if err := a.Start(b.Offer()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "early media", func() bool { return a.Stats().Sent.Packets > 3 })
+	silent := a.Offer()
+	silent.Addr = netip.AddrPortFrom(loopback, 9) // of which nothing comes
+	if err := a.Start(media.Description{Addr: b.Offer().Addr, Codecs: []uint8{0}, Direction: media.Inactive}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(10 * time.Millisecond) // what was sent arrives
+	if err := b.Start(silent); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the session sends", func() bool { return b.Stats().Sent.Packets > 3 })
+	if s := b.Stats(); s.Alive() {
+		t.Errorf("alive by %+v", s.Received)
+	}
+}
+
+// TestMoved: a late packet from the old port does not take the sound back there.
+func TestMoved(t *testing.T) {
+	t.Parallel()
+	s, old := against(t, nil, "m=audio 9 RTP/AVP 0")
+	old.send(rtp.Header{SequenceNumber: 1}, bytes.Repeat([]byte{0xFF}, 160)...)
+	if _, ok := old.hears(patience); !ok {
+		t.Fatal("the old port hears nothing")
+	}
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := s.Start(media.Description{Addr: conn.LocalAddr().(*net.UDPAddr).AddrPort(), Codecs: []uint8{0}}); err != nil {
+		t.Fatal(err)
+	}
+	old.send(rtp.Header{SequenceNumber: 2}, bytes.Repeat([]byte{0xFF}, 160)...)
+	await(t, "the late packet is seen", func() bool { return s.Stats().Received.Garbage == 1 })
+	for range 3 {
+		if _, ok := (&gateway{t, conn}).hears(patience); !ok {
+			t.Fatal("the new port hears nothing")
+		}
+	}
+}
+
+// TestMute: a session that is mute receives, and sends nothing.
+func TestMute(t *testing.T) {
+	t.Parallel()
+	cfg := config()
+	cfg.Mute = true
+	a, b := call(t, config(), cfg, asIs)
+	await(t, "packets", func() bool { return b.Stats().Received.Packets > 5 })
+	if err := b.Close(); err != nil { // with a goodbye, if it sent any
+		t.Fatal(err)
+	}
+	if s := a.Stats(); s.Alive() || !b.Stats().Alive() {
+		t.Errorf("the mute side is alive by %+v", s)
+	}
+}
+
+// names is a resolver of host names.
+type names map[string]string
+
+func (n names) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	if addr, ok := n[network+" "+host]; ok {
+		return []netip.Addr{netip.MustParseAddr(addr)}, ctx.Err()
+	}
+	return nil, errors.Join(&net.DNSError{Err: "no such host", Name: host, IsNotFound: true}, ctx.Err())
+}
+
+// TestResolve: a host name stands for the address of its family, and the line of the
+// stream is stronger than that of the session.
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	known := names{"ip4 rtp.example": "192.0.2.9", "ip6 rtp.example": "2001:db8::9", "ip4 private.example": "10.0.0.1", "ip4 hold.example": "0.0.0.0"}
+	const m = "m=audio 4000 RTP/AVP 0"
+	for name, tt := range map[string]struct {
+		sdp  []byte
+		want string // address, or the host that is not resolved
+	}{
+		"of the session":           {lines("v=0", "c=IN IP4 rtp.example", m), "192.0.2.9:4000"},
+		"of the stream":            {lines("v=0", "c=IN IP4 other.example", m, "c=IN IP4 rtp.example"), "192.0.2.9:4000"},
+		"of the session, unused":   {lines("v=0", "c=IN IP4 other.example", m, "c=IN IP4 192.0.2.1"), "192.0.2.1:4000"},
+		"after an address":         {lines("v=0", "c=IN IP4 192.0.2.1", m, "c=IN IP4 rtp.example"), "192.0.2.9:4000"},
+		"of another stream":        {lines("v=0", "c=IN IP4 rtp.example", "m=video 1 RTP/AVP 31", "c=IN IP4 other.example", m), "192.0.2.9:4000"},
+		"IPv6":                     {lines("v=0", "c=IN IP6 rtp.example", m), "[2001:db8::9]:4000"},
+		"IPv6 address":             {lines("v=0", "c=IN IP6 2001:db8::1", m), "[2001:db8::1]:4000"},
+		"not found":                {lines("v=0", "c=IN IP4 nowhere.example", m), "nowhere.example"},
+		"of another family":        {lines("v=0", "c=IN IP6 private.example", m), "private.example"},
+		"hold":                     {lines("v=0", "c=IN IP4 hold.example", m), "0.0.0.0:4000"},
+		"not asked for no audio":   {lines("v=0", "c=IN IP4 nowhere.example", "m=audio 0 RTP/AVP 0"), ""},
+		"not asked for other code": {lines("v=0", "c=IN IP4 nowhere.example", "m=audio 4000 RTP/AVP 18"), ""},
+		"no name":                  {lines("v=0", "c=IN IP4 -rtp.example", m), ""},
+		"a broken address":         {lines("v=0", "c=IN IP4 192.0.2.300", m), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := media.Resolve(t.Context(), tt.sdp, known)
+			var unresolved *media.UnresolvedError
+			switch {
+			case errors.As(err, &unresolved):
+				if unresolved.Host != tt.want || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("got %v, want %s", err, tt.want)
+				}
+			case err != nil:
+				if tt.want != "" || !errors.Is(err, media.ErrDescription) {
+					t.Errorf("got %v, want %s", err, tt.want)
+				}
+			case d.Addr.String() != tt.want || d.Codecs[0] != 0:
+				t.Errorf("got %+v, want %s", d, tt.want)
+			}
+			if name == "hold" && d.Direction != media.Inactive {
+				t.Errorf("direction %s", d.Direction)
+			}
+		})
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := media.Resolve(ended, lines("v=0", "c=IN IP4 rtp.example", m), known); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of ctx: %v", err)
+	}
+}
+
+// TestMarshalAnswer: an answer has as many streams as its offer.
+func TestMarshalAnswer(t *testing.T) {
+	t.Parallel()
+	offer := lines("v=0", "c=IN IP4 192.0.2.1", "m=video 5000 RTP/AVP 31 32", "m=audio 4000 RTP/AVP 97 0",
+		"a=rtpmap:97 PCMA/8000", "m=image 6000 udptl t38")
+	parsed, err := media.Parse(offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (media.Description{
+		Addr: addr("192.0.2.1:4000"), Codecs: []uint8{97, 0}, Mapped: map[uint8]uint8{97: 8}, Direction: media.SendRecv,
+	}); !reflect.DeepEqual(parsed, want) {
+		t.Errorf("the offer is %+v, want %+v", parsed, want)
+	}
+	answer, err := open(t, config()).Answer(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var streams []string
+	for line := range strings.Lines(string(answer.MarshalAnswer(offer))) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "m=") || strings.HasPrefix(line, "a=rtpmap") {
+			streams = append(streams, strings.ReplaceAll(line, " "+answer.Addr.String()[len("127.0.0.1:"):]+" ", " PORT "))
+		}
+	}
+	if want := []string{
+		"m=video 0 RTP/AVP 31", "m=audio PORT RTP/AVP 97 0", "a=rtpmap:97 PCMA/8000", "a=rtpmap:0 PCMU/8000", "m=image 0 udptl t38",
+	}; !reflect.DeepEqual(streams, want) {
+		t.Errorf("got %q, want %q", streams, want)
+	}
+}
