@@ -63,6 +63,21 @@ func TestVoiceSIPp(t *testing.T) {
 			ask("INVITE", 1, sdp+"\n\t\ta=sendonly", "Content-Type: application/sdp"), recvStatus("200"), ask("ACK", 1, ""), pause(time.Second),
 			ask("INVITE", 2, sdp, "Content-Type: application/sdp"), recvStatus("200"), ask("ACK", 2, ""), bye(),
 		}, nil, nil, true, "answered after"},
+		{"DelayedOffer", []string{
+			recvInvite(), answers(), recvAck(), ask("INVITE", 1, ""),
+			`<recv response="200"><action><ereg regexp="m=audio" search_in="msg" check_it="true" assign_to="offer"/></action></recv><Reference variables="offer"/>`,
+			ask("ACK", 1, sdp, "Content-Type: application/sdp"), bye(),
+		}, nil, nil, true, "answered after"},
+		{"DelayedOfferRefused", []string{
+			recvInvite(), answers(), recvAck(), ask("INVITE", 1, ""), recvStatus("200"),
+			ask("ACK", 1, strings.Replace(sdp, "m=audio [media_port]", "m=audio 0", 1), "Content-Type: application/sdp"), bye(),
+		}, nil, []string{"--pin", "1234"}, false, "no sound in common"},
+		{"EarlyDescription", []string{recvInvite(), replyAs("183 Session Progress", "[last_CSeq:]", sdp), reply("200 OK"), recvAck(), bye()},
+			nil, nil, true, "answered after"},
+		{"HostName", []string{recvInvite(), replyAs("200 OK", "[last_CSeq:]", strings.Replace(sdp, "c=IN IP4 [media_ip]", "c=IN IP4 localhost", 1)), recvAck(), bye()},
+			nil, nil, true, "answered after"},
+		{"AnsweredOnHold", []string{recvInvite(), replyAs("200 OK", "[last_CSeq:]", sdp+"\n\t\ta=inactive"), recvAck(), bye()},
+			nil, nil, false, "held after 5"},
 		{"Update", []string{
 			recvInvite(), answers("Supported: timer"), recvAck(), ask("UPDATE", 1, "", "Session-Expires: 90;refresher=uac", "Supported: timer"),
 			`<recv response="200"><action><ereg regexp="90;refresher=uac" search_in="hdr" header="Session-Expires:" check_it="true" assign_to="timer"/></action></recv><Reference variables="timer"/>`, bye(),

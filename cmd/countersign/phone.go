@@ -32,12 +32,12 @@ type phoneCmd struct {
 	User        string        `help:"Who a caller must say it is, by digest authentication; anybody if empty." placeholder:"USER"`
 	Password    string        `help:"What it must show." placeholder:"PASSWORD"`
 	Registrar   bool          `help:"Takes registrations (REGISTER), too."`
-	Fault       []string      `help:"Misbehaviour of a carrier to show, see above. May be repeated." sep:"none" placeholder:"NAME[=VALUE]"`
+	Fault       []string      `help:"Misbehaviour of carriers to show, see above. May be repeated." sep:"none" placeholder:"NAME[=VALUE]"`
 }
 
 // Help is shown above the flags.
 func (*phoneCmd) Help() string {
-	return "It prints a line of JSON for each call that is over, with its numbers and keys. What it records has the codes in it.\n\nFaults:\n\n" + siptest.FaultHelp()
+	return "It prints a line of JSON for each call that is over, with its numbers and keys. What it records has the codes in it.\n\nFaults; those within a call begin a second after the answer:\n\n" + siptest.FaultHelp()
 }
 
 // Run takes calls until the process is told to stop.

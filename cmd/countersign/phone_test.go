@@ -142,6 +142,18 @@ func TestPhone(t *testing.T) {
 	}
 }
 
+// TestPhoneFault: a phone with a fault shows it, and the call is heard all the same.
+func TestPhoneFault(t *testing.T) {
+	t.Parallel()
+	h := startPhone(t, "--fault=early-sdp,other-codec", "--fault=host-name=127.0.0.1")
+	if _, err := h.dial(func(*sip.Config) {}); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.line(); got["ended"] != "bye" || got["acked"] != true || got["heard_s"].(float64) < 0.5 || got["error"] != nil {
+		t.Errorf("the line is %v", got)
+	}
+}
+
 // TestPhoneDoesNotAnswer: what is no answer is printed, too, and nothing recorded.
 func TestPhoneDoesNotAnswer(t *testing.T) {
 	t.Parallel()
@@ -235,6 +247,8 @@ func TestPhoneRefuses(t *testing.T) {
 	in.fails(2, "--transport", "phone", "--transport=sctp")
 	in.fails(2, "can't be used together", "phone", "--busy", "--reject")
 	in.fails(1, "--press: a key is", "phone", "--press=1x")
+	in.fails(1, "--fault: \"loud\" is not a fault; use one of fork, ", "phone", "--fault=loud")
+	in.fails(1, "--fault: answer-on-hold: ", "phone", "--fault=one-way,answer-on-hold=x")
 	in.fails(1, "--answer-after: ", "phone", "--answer-after=-1s")
 	in.fails(1, "--password: there is no --user", "phone", "--password=x")
 	in.fails(1, "--tls-cert and --tls-key must be given", "phone", "--transport=tls", "--tls-cert=x")

@@ -29,13 +29,16 @@ func TestDelayedOffer(t *testing.T) {
 		moved  bool // the sound comes to another port
 		whole  bool
 	}{
-		"to another port":        {[]siptest.Step{soon, siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye, true, false},
-		"in another codec":       {[]siptest.Step{soon, siptest.MoveByAck(8)}, verify.EventDelivered, "", siptest.Bye, true, false},
-		"twice":                  {[]siptest.Step{soon, siptest.MoveByAck(), siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye, true, false},
-		"without an answer":      {[]siptest.Step{soon, siptest.AnswerByAck(siptest.NoAnswer)}, verify.EventDelivered, "", siptest.Bye, false, true},
-		"with an answer refused": {[]siptest.Step{siptest.AnswerByAck(siptest.RefuseAudio)}, verify.EventUndeliverable, "no sound in common", siptest.Bye, false, false},
-		"on hold, and off again": {[]siptest.Step{siptest.AnswerByAck(siptest.OnHold), siptest.Resume()}, verify.EventDelivered, "", siptest.Bye, false, true},
-		"after a re-INVITE":      {[]siptest.Step{soon, siptest.Move(), siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye, true, false},
+		"to another port":              {[]siptest.Step{soon, siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye, true, false},
+		"in another codec":             {[]siptest.Step{soon, siptest.MoveByAck(8)}, verify.EventDelivered, "", siptest.Bye, true, false},
+		"twice":                        {[]siptest.Step{soon, siptest.MoveByAck(), siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye, true, false},
+		"without an answer":            {[]siptest.Step{soon, siptest.AnswerByAck(siptest.NoAnswer)}, verify.EventDelivered, "", siptest.Bye, false, true},
+		"with an answer refused":       {[]siptest.Step{siptest.AnswerByAck(siptest.RefuseAudio)}, verify.EventUndeliverable, "no sound in common", siptest.Bye, false, false},
+		"on hold, and off again":       {[]siptest.Step{siptest.AnswerByAck(siptest.OnHold), siptest.Resume()}, verify.EventDelivered, "", siptest.Bye, false, true},
+		"that another crosses":         {[]siptest.Step{soon, siptest.Cross()}, verify.EventDelivered, "", siptest.Bye, false, true},
+		"after an offer without audio": {[]siptest.Step{soon, siptest.Reoffer(siptest.NoAudio, 488)}, verify.EventDelivered, "", siptest.Bye, false, true},
+		"after an offer with video":    {[]siptest.Step{soon, siptest.Reoffer(siptest.WithVideo, 200)}, verify.EventDelivered, "", siptest.Bye, false, true},
+		"after a re-INVITE":            {[]siptest.Step{soon, siptest.Move(), siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

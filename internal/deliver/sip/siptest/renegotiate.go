@@ -93,6 +93,51 @@ func editLine(sdp []byte, prefix string, change func([]byte) []byte) []byte {
 	return out
 }
 
+// Reoffer sends a re-INVITE with the phone's SDP, as change leaves it, and wants a
+// status. With 200 the answer must have as many streams.
+func Reoffer(change func(offer []byte) []byte, status int) Step {
+	return func(s stage) error {
+		offer := change(s.body())
+		res, err := s.ask(sip.INVITE, offer, sip.NewHeader("Content-Type", "application/sdp"))
+		if err != nil {
+			return err
+		}
+		if res.StatusCode != status {
+			return fmt.Errorf("re-INVITE: the answer is %d, want %d", res.StatusCode, status)
+		}
+		if !res.IsSuccess() {
+			return nil
+		}
+		if err := s.dialog.WriteRequest(sip.NewRequest(sip.ACK, *s.dialog.InviteRequest.Contact().Address.Clone())); err != nil {
+			return fmt.Errorf("ACK: %w", err)
+		}
+		streams := []byte("m=")
+		if got, want := bytes.Count(res.Body(), streams), bytes.Count(offer, streams); got != want {
+			return fmt.Errorf("re-INVITE with %d streams is answered with %d", want, got)
+		}
+		return nil
+	}
+}
+
+// NoAudio is a change of [Reoffer] that offers no audio.
+func NoAudio(offer []byte) []byte { return withPort(offer, "0") }
+
+// WithVideo is a change of [Reoffer] that offers video before the audio.
+func WithVideo(offer []byte) []byte {
+	return bytes.Replace(offer, []byte("m=audio"), []byte("m=video 5000 RTP/AVP 31\r\nm=audio"), 1)
+}
+
+// Cross sends a re-INVITE without SDP, and offers itself before its ACK: which is
+// refused with 491.
+func Cross() Step {
+	return func(s stage) error {
+		if _, err := s.request(sip.INVITE, nil); err != nil {
+			return err
+		}
+		return Reoffer(func(offer []byte) []byte { return offer }, 491)(s)
+	}
+}
+
 // ChangeSource sends with another SSRC, and sequence numbers of its own, from now on.
 func ChangeSource() Step {
 	return func(s stage) error {

@@ -242,6 +242,15 @@ const requestTimeout = 5 * time.Second
 
 // request makes a request within the call, which must be granted.
 func (s stage) request(method sip.RequestMethod, body []byte, headers ...sip.Header) (*sip.Response, error) {
+	res, err := s.ask(method, body, headers...)
+	if err == nil && !res.IsSuccess() {
+		err = fmt.Errorf("%s: the answer is %d %s", method, res.StatusCode, res.Reason)
+	}
+	return res, err
+}
+
+// ask makes a request within the call.
+func (s stage) ask(method sip.RequestMethod, body []byte, headers ...sip.Header) (*sip.Response, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
 	defer cancel()
 	req := sip.NewRequest(method, *s.dialog.InviteRequest.Contact().Address.Clone())
@@ -250,9 +259,6 @@ func (s stage) request(method sip.RequestMethod, body []byte, headers ...sip.Hea
 	}
 	req.SetBody(body)
 	res, err := s.dialog.Do(ctx, req)
-	if err == nil && !res.IsSuccess() {
-		err = fmt.Errorf("the answer is %d %s", res.StatusCode, res.Reason)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", method, err)
 	}
