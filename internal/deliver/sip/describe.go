@@ -23,21 +23,21 @@ type descriptions struct {
 	answered bool              // the INVITE was, and sound has begun
 	offering chan struct{}     // closed by the answer to an offer of ours, after the INVITE; nil for none
 	early    map[string][]byte // SDP of provisional responses, by the tag of To
-	last     []byte            // the newest of early; nil for none
+	last     []byte            // the newest of early; nil before the first
 }
 
 func newDescriptions() descriptions {
 	return descriptions{changed: make(chan struct{}, 1), unusable: newSignal(), early: map[string][]byte{}}
 }
 
-// maxEarly bounds the provisional dialogs of a call whose SDP is kept.
+// maxEarly bounds the early dialogs in early.
 const maxEarly = 16
 
 // resolveTimeout bounds the resolution of a host name in an SDP.
 const resolveTimeout = 2 * time.Second
 
 // describes reports whether a body has an SDP with a stream. A message without one
-// leaves the session as it is.
+// does not change the session.
 func describes(body []byte) bool { return bytes.Contains(body, []byte("m=")) }
 
 // promise keeps the SDP of a provisional response: a trunk that answers the INVITE
@@ -97,7 +97,7 @@ func (c *call) start(ctx context.Context, body []byte) error {
 	}
 	select {
 	case c.sdp.changed <- struct{}{}:
-	default: // it is to be looked at anyway
+	default: // an unread signal covers this change
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (c *call) offer() ([]byte, error) {
 }
 
 // settle takes the answer to an offer of ours from the ACK; nil for an ACK that never
-// came. Without an SDP in it the session stays as it was. An answer that leaves no
+// came. Without an SDP in it the session does not change. An answer that leaves no
 // sound ends the call: the offer can no longer be refused.
 func (c *call) settle(ack *sip.Request) {
 	c.sdp.mu.Lock()
@@ -186,9 +186,9 @@ func (c *call) settle(ack *sip.Request) {
 	switch {
 	case ack == nil && c.life.Err() != nil: // the call is over
 	case ack == nil:
-		c.trunk.log.Warn("no ACK to a re-INVITE; the session stays as it was", "event_id", c.message.EventID.String())
+		c.trunk.log.Warn("no ACK to a re-INVITE; keeping the previous session", "event_id", c.message.EventID.String())
 	case !describes(ack.Body()):
-		c.trunk.log.Warn("ACK without an answer to our SDP offer; the session stays as it was", "event_id", c.message.EventID.String())
+		c.trunk.log.Warn("ACK without an answer to our SDP offer; keeping the previous session", "event_id", c.message.EventID.String())
 	default:
 		if err := c.start(c.life, ack.Body()); err != nil {
 			c.trunk.log.Warn("SDP answer in the ACK is unusable; ending the call", "event_id", c.message.EventID.String(), "error", err)

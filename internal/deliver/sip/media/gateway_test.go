@@ -243,6 +243,32 @@ func TestEarly(t *testing.T) {
 	}
 }
 
+// TestPublicAddress: an SDP with a public address is trusted. RTP of a negotiated type
+// from another host neither is heard nor redirects the sound.
+func TestPublicAddress(t *testing.T) {
+	t.Parallel()
+	cfg := config()
+	cfg.AnySource, cfg.Mute = true, true // it is not to send there
+	cfg.Tap = func(uint8, []byte) { t.Error("the stranger is heard") }
+	s := open(t, cfg)
+	if err := s.Start(media.Description{Addr: addr("203.0.113.9:4000"), Codecs: []uint8{0, 8}, Events: 101}); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(s.Offer().Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stranger := &gateway{t, conn}
+	for i, payloadType := range []uint8{0, 8, 101} {
+		stranger.send(rtp.Header{PayloadType: payloadType, SequenceNumber: uint16(i)}, bytes.Repeat([]byte{1}, 160)...)
+	}
+	await(t, "three packets of a stranger", func() bool { return s.Stats().Received.Garbage == 3 })
+	if s.Stats().Alive() {
+		t.Errorf("alive by %+v", s.Stats().Received)
+	}
+}
+
 // TestMoved: a late packet from the old port does not take the sound back there.
 func TestMoved(t *testing.T) {
 	t.Parallel()

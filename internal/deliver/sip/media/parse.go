@@ -17,7 +17,7 @@ const (
 	maxLines = 500
 )
 
-// Parse reads the first audio stream of an SDP. What is unknown is passed over; an
+// Parse reads the first audio stream of an SDP. It skips unknown lines and formats; an
 // error wraps [ErrDescription]. An SDP with a host name in place of the address is
 // an error; see [Resolve].
 func Parse(sdp []byte) (Description, error) {
@@ -49,7 +49,7 @@ func Resolve(ctx context.Context, sdp []byte, names Resolver) (Description, erro
 	if c.name == "" {
 		return p.description()
 	}
-	c.addr = netip.IPv4Unspecified() // a placeholder: the rest must be usable, too, to be worth a query
+	c.addr = netip.IPv4Unspecified() // placeholder: query the name only if the rest of the SDP is usable
 	p.session, p.own = c, connection{}
 	if _, err := p.description(); err != nil {
 		return Description{}, err
@@ -123,8 +123,8 @@ type connection struct {
 	network string // of the name, ip4 or ip6
 }
 
-// connectionOf returns the connection of the audio stream, which is zero if there is
-// none.
+// connectionOf returns the connection of the audio stream; zero if the SDP has no c=
+// line for it.
 func (p *parser) connectionOf() connection {
 	if p.own != (connection{}) {
 		return p.own

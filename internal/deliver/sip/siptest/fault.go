@@ -26,7 +26,7 @@ func number(value string, fallback int) int {
 	return fallback
 }
 
-// faultDelay is how long after the answer a fault within the call shows.
+// faultDelay is the time from the answer to a fault within the call.
 const faultDelay = time.Second
 
 func within(steps ...Step) func(*Config, string) {
@@ -73,7 +73,7 @@ var faultTable = []fault{
 	{"one-way", "", "send neither RTP nor RTCP", func(c *Config, _ string) { c.NoRTP = true }},
 	{"hang-up", "TIME", "hang up this long, or 500ms, after the answer", func(c *Config, value string) {
 		after, err := time.ParseDuration(value)
-		if err != nil { // it was checked, or is left out
+		if err != nil { // omitted; checkFault rejects malformed values
 			after = 500 * time.Millisecond
 		}
 		c.Script = append(c.Script, Wait(after), HangUp())
@@ -166,5 +166,5 @@ func checkFault(name, value string) error {
 	return nil
 }
 
-// zeros is a hold by c=0.0.0.0, as it was before RFC 3264.
+// zeros is the form of hold that RFC 2543 used: c=0.0.0.0.
 const zeros = "zeros"

@@ -10,9 +10,8 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// MoveByAck sends a re-INVITE without SDP, and answers the offer of the 200 in the ACK:
-// with another port, at which it takes the sound from now on, and with its codecs in
-// that order.
+// MoveByAck sends a re-INVITE without SDP and answers the offer of the 200 in the ACK.
+// The answer moves the sound to another port and lists codecs in the given order.
 func MoveByAck(codecs ...uint8) Step {
 	return func(s stage) error {
 		res, offer, err := s.askOffer()
@@ -81,7 +80,7 @@ func atHost(sdp []byte, host string) []byte {
 	return editLine(sdp, "c=", func([]byte) []byte { return []byte("IN IP4 " + host) })
 }
 
-// editLine changes what follows a prefix in each line that has it.
+// editLine replaces the rest of each line that begins with prefix.
 func editLine(sdp []byte, prefix string, change func([]byte) []byte) []byte {
 	var out []byte
 	for line := range bytes.Lines(sdp) {
@@ -93,7 +92,7 @@ func editLine(sdp []byte, prefix string, change func([]byte) []byte) []byte {
 	return out
 }
 
-// Reoffer sends a re-INVITE with the phone's SDP, as change leaves it, and wants a
+// Reoffer sends a re-INVITE with the phone's SDP, edited by change, and expects a
 // status. With 200 the answer must have as many streams.
 func Reoffer(change func(offer []byte) []byte, status int) Step {
 	return func(s stage) error {
