@@ -264,8 +264,8 @@ func TestPublicAddress(t *testing.T) {
 		stranger.send(rtp.Header{PayloadType: payloadType, SequenceNumber: uint16(i)}, bytes.Repeat([]byte{1}, 160)...)
 	}
 	await(t, "three packets of a stranger", func() bool { return s.Stats().Received.Garbage == 3 })
-	if s.Stats().Alive() {
-		t.Errorf("alive by %+v", s.Stats().Received)
+	if st := s.Stats(); !st.Foreign || st.Received.Packets != 0 || len(s.Digits()) != 0 {
+		t.Errorf("statistics %+v, %d keys; want a sign of life and no more", st, len(s.Digits()))
 	}
 }
 

@@ -42,6 +42,9 @@ type receiver struct {
 
 	key, earlier pressed // the last two keys
 
+	noticed int  // packets of other sources that were looked at
+	foreign bool // one of them was RTP of this call
+
 	speech, quiet time.Duration // of the run of speech that goes on
 	samples       audio.Samples // room for one packet
 }
@@ -90,7 +93,7 @@ func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Ti
 	}
 	if !s.trusts(from) || slices.ContainsFunc(s.left, func(l left) bool { return l.source == from && now.Before(l.until) }) {
 		s.in.stats.Garbage++
-		return plain
+		return s.notice(packet, plain)
 	}
 	if now.Sub(s.in.second) >= time.Second {
 		s.in.second, s.in.count = now, 0
@@ -113,10 +116,34 @@ func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Ti
 	return plain
 }
 
+// notice looks whether a packet of another source is RTP of this call: a gateway may
+// send from another host than its SDP names. That is a sign of life and no more: the
+// packet is not heard, and the sound stays where it is. Only the first packets are
+// looked at.
+func (s *Session) notice(packet, plain []byte) (room []byte) {
+	if s.in.foreign || s.in.noticed == maxNoticed {
+		return plain
+	}
+	s.in.noticed++
+	_, room, s.in.foreign = s.decode(packet, plain)
+	return room
+}
+
+// maxNoticed bounds the packets of other sources that are looked at: 2 s of sound.
+const maxNoticed = 100
+
 // admit reads a packet of a trusted source. If it is RTP of this call, sound goes to
 // that source from now on: symmetric RTP, for a peer behind a NAT. plain is room for
 // what is decrypted.
-func (s *Session) admit(packet, plain []byte, from netip.AddrPort) (_ *rtp.Packet, room []byte, ok bool) {
+func (s *Session) admit(packet, plain []byte, from netip.AddrPort) (p *rtp.Packet, room []byte, ok bool) {
+	if p, room, ok = s.decode(packet, plain); ok && (from != s.target || !s.locked) {
+		s.target, s.locked, s.named = from, true, from.Addr() == s.remote.Addr.Addr()
+	}
+	return p, room, ok
+}
+
+// decode decrypts and parses a packet. ok is false for one that is no RTP of this call.
+func (s *Session) decode(packet, plain []byte) (_ *rtp.Packet, room []byte, ok bool) {
 	if s.open != nil {
 		var err error
 		if packet, err = s.open.DecryptRTP(plain[:0], packet, nil); err != nil {
@@ -127,9 +154,6 @@ func (s *Session) admit(packet, plain []byte, from netip.AddrPort) (_ *rtp.Packe
 	var p rtp.Packet
 	if p.Unmarshal(packet) != nil || p.Version != 2 || !s.expects(p.PayloadType) {
 		return nil, plain, false
-	}
-	if from != s.target || !s.locked {
-		s.target, s.locked, s.named = from, true, from.Addr() == s.remote.Addr.Addr()
 	}
 	return &p, plain, true
 }
@@ -286,17 +310,18 @@ type Stats struct {
 	Sent     SendStats
 	Received ReceiveStats
 	Remote   RemoteStats
-	Reports  int // RTCP packets received, whether or not they report on our sound
+	Reports  int  // RTCP packets received, whether or not they report on our sound
+	Foreign  bool // RTP of this call came from a source that is not trusted
 }
 
-// Alive reports whether RTP or RTCP of the other side was received.
-func (s Stats) Alive() bool { return s.Received.Packets > 0 || s.Reports > 0 }
+// Alive reports whether RTP or RTCP of this call was received, from whatever source.
+func (s Stats) Alive() bool { return s.Received.Packets > 0 || s.Reports > 0 || s.Foreign }
 
 // Stats gives the figures so far.
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stats := Stats{Sent: s.out.stats, Received: s.in.stats, Remote: s.reports.remote, Reports: s.reports.received}
+	stats := Stats{Sent: s.out.stats, Received: s.in.stats, Remote: s.reports.remote, Reports: s.reports.received, Foreign: s.in.foreign}
 	if s.in.began {
 		stats.Received.Lost = int(s.in.highest-s.in.first) + 1 - int(s.in.received)
 		stats.Received.Jitter = time.Duration(s.in.jitter * float64(time.Second) / audio.Rate)

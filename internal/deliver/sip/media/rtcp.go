@@ -121,8 +121,8 @@ func (s *Session) receiveReports() {
 func (s *Session) readReport(data []byte, from netip.Addr, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if from != s.target.Addr() {
-		return
+	if !s.target.IsValid() {
+		return // not started
 	}
 	if s.open != nil {
 		var err error
@@ -134,7 +134,10 @@ func (s *Session) readReport(data []byte, from netip.Addr, now time.Time) {
 	if err != nil {
 		return
 	}
-	s.reports.received++
+	s.reports.received++ // from whatever source: a sign of life
+	if from != s.target.Addr() {
+		return
+	}
 	for _, p := range packets {
 		switch p := p.(type) {
 		case *rtcp.SenderReport:
