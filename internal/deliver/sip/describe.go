@@ -19,19 +19,49 @@ type descriptions struct {
 	changed  chan struct{} // receives after each new session, without waiting
 	unusable signal        // the other side's answer to an offer of ours leaves no sound
 
-	mu       sync.Mutex        // also held while a host name is resolved, which keeps the order
-	answered bool              // the INVITE was, and sound has begun
-	offering chan struct{}     // closed by the answer to an offer of ours, after the INVITE; nil for none
-	early    map[string][]byte // SDP of provisional responses, by the tag of To
-	last     []byte            // the newest of early; nil before the first
+	early earlySessions
+
+	mu       sync.Mutex    // also held while a host name is resolved, which keeps the order
+	answered bool          // the INVITE was, and sound has begun
+	offering chan struct{} // closed by the answer to an offer of ours, after the INVITE; nil for none
 }
 
 func newDescriptions() descriptions {
-	return descriptions{changed: make(chan struct{}, 1), unusable: newSignal(), early: map[string][]byte{}}
+	return descriptions{changed: make(chan struct{}, 1), unusable: newSignal()}
 }
 
-// maxEarly bounds the early dialogs in early.
+// earlySessions are the SDP of the early dialogs of a call, by the tag of the other
+// side. The zero value is ready to use.
+type earlySessions struct {
+	mu  sync.Mutex // never held for long: the trunk reads no message meanwhile
+	sdp map[string][]byte
+}
+
+// maxEarly bounds the early dialogs of a call.
 const maxEarly = 16
+
+// keep takes the SDP of an early dialog in place of an older one.
+func (e *earlySessions) keep(tag string, body []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.sdp == nil {
+		e.sdp = map[string][]byte{}
+	}
+	if _, known := e.sdp[tag]; known || len(e.sdp) < maxEarly {
+		e.sdp[tag] = bytes.Clone(body)
+	}
+}
+
+// of returns the SDP of an early dialog; nil for none. The SDP of a response without a
+// tag, as RFC 2543 allowed, holds for each dialog without its own.
+func (e *earlySessions) of(tag string) []byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if own, ok := e.sdp[tag]; ok {
+		return own
+	}
+	return e.sdp[""]
+}
 
 // resolveTimeout bounds the resolution of a host name in an SDP.
 const resolveTimeout = 2 * time.Second
@@ -42,27 +72,11 @@ func describes(body []byte) bool { return bytes.Contains(body, []byte("m=")) }
 
 // promise keeps the SDP of a provisional response: a trunk that answers the INVITE
 // without one means this (RFC 3261 §13.2.1).
-func (c *call) promise(res *sip.Response) {
-	tag := ""
-	if to := res.To(); to != nil {
-		tag, _ = to.Params.Get("tag")
-	}
-	c.sdp.mu.Lock()
-	defer c.sdp.mu.Unlock()
-	c.sdp.keep(tag, res.Body())
-}
-
-// keep takes the SDP of an early dialog. The caller holds mu.
-func (d *descriptions) keep(tag string, body []byte) {
-	d.last = bytes.Clone(body)
-	if _, known := d.early[tag]; known || len(d.early) < maxEarly {
-		d.early[tag] = d.last
-	}
-}
+func (c *call) promise(res *sip.Response) { c.sdp.early.keep(tagOf(res.To()), res.Body()) }
 
 // begin acknowledges the answer to the INVITE and starts the sound that it describes.
-// An answer without an SDP has the session of its dialog's provisional response, or of
-// the last one.
+// An answer without an SDP has the session of its own early dialog. The session of
+// another phone that rang for the call would send it the audio.
 func (c *call) begin(ctx context.Context) error {
 	c.sdp.mu.Lock() // a re-INVITE that follows the ACK waits
 	defer c.sdp.mu.Unlock()
@@ -74,13 +88,7 @@ func (c *call) begin(ctx context.Context) error {
 	answer := c.session.InviteResponse
 	body := answer.Body()
 	if !describes(body) {
-		body = c.sdp.last
-		if to := answer.To(); to != nil {
-			tag, _ := to.Params.Get("tag")
-			if own, ok := c.sdp.early[tag]; ok {
-				body = own
-			}
-		}
+		body = c.sdp.early.of(tagOf(answer.To()))
 	}
 	c.sdp.answered = true
 	return c.start(ctx, body)
@@ -121,7 +129,8 @@ func (c *call) accept(req *sip.Request) (answer []byte, err error) {
 	c.awaitAnswer()
 	c.sdp.mu.Lock()
 	defer c.sdp.mu.Unlock()
-	if c.sdp.offering != nil || !c.sdp.answered && c.sdp.last == nil {
+	tag := tagOf(req.From())
+	if c.sdp.offering != nil || !c.sdp.answered && c.sdp.early.of(tag) == nil {
 		return nil, errPending
 	}
 	offer := req.Body()
@@ -135,9 +144,8 @@ func (c *call) accept(req *sip.Request) (answer []byte, err error) {
 	}
 	if c.sdp.answered {
 		err = c.start(c.life, offer)
-	} else if from := req.From(); from != nil { // an UPDATE while the phone rings
-		tag, _ := from.Params.Get("tag")
-		c.sdp.keep(tag, offer)
+	} else { // an UPDATE while the phone rings
+		c.sdp.early.keep(tag, offer)
 	}
 	return local.MarshalAnswer(offer), err
 }

@@ -28,11 +28,24 @@ func respell(message string) string {
 			lines[i] = "i:" + value + " "
 		case "Contact":
 			lines[i] = "m: \"A, B\" " + value + " ; Expires = 60"
+		case "Content-Type":
+			lines[i] = "C :\t" + strings.Replace(value, "/", " / ", 1) + " ; Charset = utf-8"
 		case "Content-Length":
 			lines[i] = "l :" + value
 		}
 	}
 	return strings.Join(lines, "\r\n") + "\r\n\r\n" + body
+}
+
+// sayOddly sends a message in unusual spelling, over a connection in small pieces.
+func (p *peer) sayOddly(transport, message string) {
+	p.t.Helper()
+	message = respell(message)
+	for transport != "udp" && len(message) > 9 {
+		p.say(message[:9])
+		message = message[9:]
+	}
+	p.say(message)
 }
 
 // TestHeaders: the dialog holds, however the peer spells its headers, and wherever
@@ -50,14 +63,7 @@ func TestHeaders(t *testing.T) {
 					c.TLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 				}
 			})
-			say := func(message string) {
-				message = respell(message)
-				for transport != "udp" && len(message) > 9 {
-					p.say(message[:9])
-					message = message[9:]
-				}
-				p.say(message)
-			}
+			say := func(message string) { p.sayOddly(transport, message) }
 			if _, err := send(t, tr, func() {
 				invite := p.want("INVITE")
 				say(p.response(invite, "180 Ringing", "Ab1"))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -204,14 +205,21 @@ func (p *peer) answer(req, status, tag string, headers ...string) {
 	p.say(p.response(req, status, tag, headers...))
 }
 
-// sound is a header for response: an answer of SDP with a port that echoes the audio.
-func (p *peer) sound() string {
+// ear is a port of a peer that echoes the audio.
+type ear struct {
+	port    int
+	packets atomic.Int64 // that came
+}
+
+// ear opens a port for audio.
+func (p *peer) ear() *ear {
 	p.t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { _ = conn.Close() })
+	e := &ear{port: conn.LocalAddr().(*net.UDPAddr).Port}
 	go func() {
 		buf := make([]byte, 1500)
 		for {
@@ -219,19 +227,42 @@ func (p *peer) sound() string {
 			if err != nil {
 				return
 			}
+			e.packets.Add(1)
 			_, _ = conn.WriteTo(buf[:n], from) // lost packets are normal
 		}
 	}()
-	port := conn.LocalAddr().(*net.UDPAddr).Port
-	return fmt.Sprintf("body: v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\n", port)
+	return e
+}
+
+// sdp is a header for response and request: an SDP with the port. lines follow in it.
+func (e *ear) sdp(lines ...string) string {
+	text := fmt.Sprintf("body: v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\n", e.port)
+	for _, line := range lines {
+		text += line + "\r\n"
+	}
+	return text
+}
+
+// sound is the SDP of a new ear.
+func (p *peer) sound() string {
+	p.t.Helper()
+	return p.ear().sdp()
 }
 
 // request writes a request within the dialog of an INVITE that was answered with a
-// tag.
-func (p *peer) request(invite, method, tag string) string {
+// tag. A header "body" is its SDP.
+func (p *peer) request(invite, method, tag string, headers ...string) string {
 	_, transport, _ := strings.Cut(header(invite, "Via"), "SIP/2.0/")
 	transport, _, _ = strings.Cut(transport, " ")
-	return fmt.Sprintf("%s sip:countersign@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK%s%s\r\nMax-Forwards: 70\r\n"+
-		"From: %s;tag=%s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: 1 %[1]s\r\nContent-Length: 0\r\n\r\n",
+	req := fmt.Sprintf("%s sip:countersign@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK%s%s\r\nMax-Forwards: 70\r\n"+
+		"From: %s;tag=%s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: 1 %[1]s\r\nContact: <sip:%[3]s>\r\n",
 		method, transport, p.addr, method, tag, header(invite, "To"), tag, header(invite, "From"), header(invite, "Call-ID"))
+	body := ""
+	for _, h := range headers {
+		if sdp, ok := strings.CutPrefix(h, "body: "); ok {
+			h, body = "Content-Type: application/sdp", sdp
+		}
+		req += h + "\r\n"
+	}
+	return fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", req, len(body), body)
 }
