@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,6 +76,28 @@ func describes(body []byte) bool { return bytes.Contains(body, []byte("m=")) }
 // without one means this (RFC 3261 §13.2.1).
 func (c *call) promise(res *sip.Response) { c.sdp.early.keep(tagOf(res.To()), res.Body()) }
 
+// addresses returns the addresses of audio in the early dialogs, without host names.
+func (e *earlySessions) addresses() (list []netip.AddrPort) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, body := range e.sdp {
+		if d, err := media.Parse(body); err == nil {
+			list = append(list, d.Addr)
+		}
+	}
+	return list
+}
+
+// dropEarly discards early media if some of it may come from a phone, or a server, that
+// did not answer: it must not decide the destination of the audio.
+func (c *call) dropEarly(answer []byte) {
+	own, _ := media.Parse(answer) // an error is reported by start
+	others := slices.DeleteFunc(c.sdp.early.addresses(), func(a netip.AddrPort) bool { return a == own.Addr })
+	if len(others) > 0 {
+		c.media.DropEarly(others...)
+	}
+}
+
 // begin acknowledges the answer to the INVITE and starts the sound that it describes.
 // An answer without an SDP has the session of its own early dialog. The session of
 // another phone that rang for the call would send it the audio.
@@ -91,6 +115,7 @@ func (c *call) begin(ctx context.Context) error {
 		body = c.sdp.early.of(tagOf(answer.To()))
 	}
 	c.sdp.answered = true
+	c.dropEarly(body)
 	return c.start(ctx, body)
 }
 

@@ -58,6 +58,37 @@ func TestForkedSessions(t *testing.T) {
 	}
 }
 
+// TestEarlyMediaOfAnother: early media of a phone, or a server, that did not answer has no
+// effect on the audio, even if its last packets overtake the answer.
+func TestEarlyMediaOfAnother(t *testing.T) {
+	t.Parallel()
+	for name, answered := range map[string]string{"of another phone": "two", "of a server for the same phone": "one"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := listen(t, "udp")
+			tr := open(t, p.addr)
+			early, final := p.ear(), p.ear()
+			if _, err := send(t, tr, func() {
+				invite := p.want("INVITE")
+				p.answer(invite, "183 Session Progress", "one", early.sdp())
+				early.say(t, invite)
+				p.answer(invite, "200 OK", answered, final.sdp())
+				p.want("ACK", ";tag="+answered)
+				early.say(t, invite)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			p.answer(p.want("BYE", ";tag="+answered), "200 OK", "")
+			if r := tr.end(); r.State != verify.EventDelivered {
+				t.Errorf("the receipt is %+v", r)
+			}
+			if early.packets.Load() > 0 || final.packets.Load() == 0 {
+				t.Errorf("%d packets came to the source of early media, %d to the phone", early.packets.Load(), final.packets.Load())
+			}
+		})
+	}
+}
+
 // TestForkedOffer: a re-INVITE without SDP is under way when a second phone answers.
 // The second phone is hung up on, and its ACK is no answer to the offer. The ACK of the
 // first phone is, in any spelling.

@@ -2,6 +2,7 @@ package sip_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -207,6 +208,7 @@ func (p *peer) answer(req, status, tag string, headers ...string) {
 
 // ear is a port of a peer that echoes the audio.
 type ear struct {
+	conn    net.PacketConn
 	port    int
 	packets atomic.Int64 // that came
 }
@@ -219,7 +221,7 @@ func (p *peer) ear() *ear {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { _ = conn.Close() })
-	e := &ear{port: conn.LocalAddr().(*net.UDPAddr).Port}
+	e := &ear{conn: conn, port: conn.LocalAddr().(*net.UDPAddr).Port}
 	go func() {
 		buf := make([]byte, 1500)
 		for {
@@ -232,6 +234,21 @@ func (p *peer) ear() *ear {
 		}
 	}()
 	return e
+}
+
+// say sends a packet of RTP to the port of an INVITE.
+func (e *ear) say(t *testing.T, invite string) {
+	t.Helper()
+	_, rest, _ := strings.Cut(invite, "\r\nm=audio ")
+	port, _, _ := strings.Cut(rest, " ")
+	to, err := net.ResolveUDPAddr("udp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet := append([]byte{0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7}, bytes.Repeat([]byte{0xFF}, 160)...)
+	if _, err := e.conn.WriteTo(packet, to); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // sdp is a header for response and request: an SDP with the port. lines follow in it.

@@ -26,6 +26,9 @@ const (
 	// leaving is how long packets of the old source are late ones after the other side has
 	// moved. Then the source is a gateway that names another port than it sends from.
 	leaving = 200 * time.Millisecond
+	// dropping is how long packets of dropped early media are ignored: a phone that lost a
+	// fork sends until its CANCEL arrives.
+	dropping = 2 * time.Second
 	// maxLeft bounds the old sources that are remembered.
 	maxLeft = 4
 )
@@ -268,6 +271,19 @@ func (s *Session) leave(next netip.AddrPort, now time.Time) {
 		s.left = append(s.left, left{s.target, now.Add(leaving)})
 	}
 	s.left = s.left[max(0, len(s.left)-maxLeft):]
+}
+
+// DropEarly discards the early media before [Session.Start], because some of it may
+// come from other sources than the session to start, such as another phone of a forked
+// call. Packets from these sources are ignored for 2 s, unless the session names them.
+func (s *Session) DropEarly(sources ...netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.early = nil
+	until := time.Now().Add(dropping)
+	for _, source := range sources {
+		s.left = append(s.left, left{source, until})
+	}
 }
 
 // OnHold reports whether the other side wants no sound now.
