@@ -209,7 +209,7 @@ func TestFaults(t *testing.T) {
 				case "off-hold":
 					c.HoldTimeout = patience
 				case "late-answer":
-					c.RingTimeout = 100 * time.Millisecond
+					c.RingTimeout = 2 * time.Second // a busy machine must see it ring first
 				}
 				if name != "hold" { // which lasts 2 s
 					short(c)

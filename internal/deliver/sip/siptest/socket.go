@@ -29,7 +29,8 @@ func (p *Phone) open() (err error) {
 	quiet := slog.New(slog.DiscardHandler) // it logs whole messages
 	p.ua, err = sipgo.NewUA(sipgo.WithUserAgent("siptest"),
 		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerReadFilter(p.filter), sip.WithTransportLayerLogger(quiet)),
-		sipgo.WithUserAgentTransactionLayerOptions(sip.WithTransactionLayerLogger(quiet)))
+		sipgo.WithUserAgentTransactionLayerOptions(sip.WithTransactionLayerLogger(quiet),
+			sip.WithTransactionLayerUnhandledResponseHandler(func(*sip.Response) {}))) // a repeated 200
 	if err != nil {
 		return err
 	}
