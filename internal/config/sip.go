@@ -24,10 +24,11 @@ type SIP struct {
 	Register      bool          `yaml:"register"`
 	RegisterEvery time.Duration `yaml:"register_every"`
 
-	Listen    string `yaml:"listen"`    // local address of SIP, host:port
-	Advertise string `yaml:"advertise"` // address that the trunk reaches us at; "" for the local one
-	RTPPorts  string `yaml:"rtp_ports"` // "first-last"
-	SRTP      bool   `yaml:"srtp"`      // encrypted sound, or no call
+	Listen    string   `yaml:"listen"`     // local address of SIP, host:port
+	Advertise string   `yaml:"advertise"`  // address that the trunk reaches us at; "" for the local one
+	AllowFrom []string `yaml:"allow_from"` // addresses and CIDR ranges that SIP packets may come from, beside the trunk and its proxy
+	RTPPorts  string   `yaml:"rtp_ports"`  // "first-last"
+	SRTP      bool     `yaml:"srtp"`       // encrypted sound, or no call
 
 	CallerIDs  []CallerID `yaml:"caller_ids"`
 	DigitsOnly bool       `yaml:"digits_only"` // numbers without "+"
@@ -67,6 +68,10 @@ func (s SIP) validate(key string, p *problems) {
 	}
 	_, err := s.AdvertisedAddress()
 	p.add(key+".advertise", err)
+	for i, source := range s.AllowFrom {
+		_, err := parsePrefix(source)
+		p.add(index(key+".allow_from", i), err)
+	}
 	_, _, err = s.RTPRange()
 	p.add(key+".rtp_ports", err)
 	for i, id := range s.CallerIDs {
@@ -109,6 +114,11 @@ func (s SIP) AdvertisedAddress() (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("must be an IP address, not %q", s.Advertise)
 	}
 	return addr.Unmap(), nil
+}
+
+// AllowedSources returns AllowFrom as ranges. A single address is a range of one.
+func (s SIP) AllowedSources() ([]netip.Prefix, error) {
+	return parsePrefixes("sip.allow_from", s.AllowFrom)
 }
 
 var errPorts = errors.New(`must be two ports such as "10000-20000", between 1024 and 65535`)

@@ -245,10 +245,11 @@ func SIPConfig(c config.Carrier) (sip.Config, error) {
 	for _, id := range s.CallerIDs {
 		cfg.CallerIDs = append(cfg.CallerIDs, sip.CallerID(id))
 	}
-	var errs [4]error
+	var errs [5]error
 	cfg.Advertise, errs[0] = s.AdvertisedAddress()
 	cfg.FirstPort, cfg.LastPort, errs[1] = s.RTPRange()
 	cfg.Password, errs[2] = secret("sip.password_file", s.Password, s.PasswordFile)
+	cfg.AllowFrom, errs[4] = s.AllowedSources()
 	if s.Transport == "tls" {
 		name := s.TLSServerName
 		if name == "" {

@@ -38,6 +38,7 @@ func (t *trunk) sent(id string, invite *sip.Request) {
 	if v == nil {
 		v = &invitation{decided: make(chan struct{}), ended: map[string]bool{}}
 		t.invitations[id] = v
+		t.gate.expect(id)
 	}
 	v.invite = slim
 }
@@ -95,7 +96,13 @@ func (t *trunk) remove(c *call) {
 	defer t.mu.Unlock()
 	delete(t.calls, c.id)
 	now := time.Now()
-	maps.DeleteFunc(t.invitations, func(_ string, v *invitation) bool { return !v.until.IsZero() && v.until.Before(now) })
+	maps.DeleteFunc(t.invitations, func(id string, v *invitation) bool {
+		over := !v.until.IsZero() && v.until.Before(now)
+		if over {
+			t.gate.forget(id)
+		}
+		return over
+	})
 	if v := t.invitations[c.id]; v != nil {
 		v.until, v.cancelled = now.Add(64*sip.T1), c.withdrawn
 	}

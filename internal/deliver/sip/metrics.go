@@ -13,6 +13,7 @@ type metrics struct {
 	late     prometheus.Counter
 	mos      prometheus.Histogram
 	extra    prometheus.Counter
+	dropped  *prometheus.CounterVec // packets, by reason
 
 	registered prometheus.Gauge
 	refusals   *prometheus.CounterVec // failed registrations, by reason
@@ -20,6 +21,10 @@ type metrics struct {
 
 func newMetrics() *metrics {
 	return &metrics{
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_sip_packets_dropped_total",
+			Help: "SIP packets that were dropped unread: from an unknown source, above the rate, or above the number of transactions.",
+		}, []string{"reason"}),
 		extra: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_sip_extra_answers_total", Help: "Answers to a call beyond the first, or after a CANCEL, that were ended with a BYE.",
 		}),
@@ -55,7 +60,7 @@ func newMetrics() *metrics {
 // register publishes the metrics of a carrier.
 func (m *metrics) register(reg prometheus.Registerer, c *Carrier) {
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"carrier": c.cfg.Name}, reg)
-	reg.MustRegister(m.calls, m.answered, m.unheard, m.packets, m.late, m.mos, m.extra,
+	reg.MustRegister(m.calls, m.answered, m.unheard, m.packets, m.late, m.mos, m.extra, m.dropped,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "countersign_sip_calls", Help: "Calls under way.",
 		}, func() float64 { return float64(len(c.limit.slots)) }))

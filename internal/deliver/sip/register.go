@@ -33,7 +33,9 @@ type registration struct {
 }
 
 func newRegistration(t *trunk, failed func(error)) *registration {
-	return &registration{trunk: t, failed: failed, id: sip.GenerateTagN(32)}
+	r := &registration{trunk: t, failed: failed, id: sip.GenerateTagN(32)}
+	t.gate.expect(r.id)
+	return r
 }
 
 // run registers until ctx ends, and then signs off.

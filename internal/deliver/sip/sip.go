@@ -11,6 +11,8 @@
 //	trunk.go     the sockets, and whom a request is about
 //	normalise.go one spelling for the headers of all peers
 //	stream.go    the same over TCP and TLS
+//	gate.go      limits on packets, before sipgo reads them
+//	sources.go   the addresses that packets may come from
 //	late.go      answers beyond the first, and after the end of a call
 //	register.go  REGISTER
 //	guard.go     who may be called, and how many at a time
@@ -68,9 +70,10 @@ type Config struct {
 	Register       bool   // REGISTER with the trunk
 	RegisterEvery  time.Duration
 
-	Listen    string     // local address of SIP, host:port; default 0.0.0.0:0
-	Advertise netip.Addr // address that the trunk reaches us at; the local one if it is not valid
-	FirstPort int        // of RTP, with LastPort; default 10000 to 20000
+	Listen    string         // local address of SIP, host:port; default 0.0.0.0:0
+	AllowFrom []netip.Prefix // sources of packets beside the trunk and its outbound proxy, for UDP
+	Advertise netip.Addr     // address that the trunk reaches us at; the local one if it is not valid
+	FirstPort int            // of RTP, with LastPort; default 10000 to 20000
 	LastPort  int
 	SRTP      bool // offer SRTP only
 

@@ -3,6 +3,8 @@ package sip
 import (
 	"bytes"
 	"errors"
+	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +17,8 @@ import (
 // anywhere in a message, so the head of each is collected first. The zero value is
 // ready to use.
 type streams struct {
+	passes func(from netip.Addr, head []byte) bool // whether a message is passed on; nil for all
+
 	mu    sync.Mutex
 	parts map[string]*part // by the addresses of the connection
 }
@@ -23,6 +27,7 @@ type streams struct {
 type part struct {
 	head []byte    // up to its end
 	body int       // bytes that are to come
+	drop bool      // of the body, too
 	last time.Time // of a read
 }
 
@@ -45,13 +50,22 @@ func (s *streams) filter(from sip.TransportReadProps, data []byte) ([]byte, erro
 	if p == nil {
 		p = &part{}
 	}
-	out, err := p.feed(data)
+	out, err := p.feed(data, func(head []byte) bool { return s.passes == nil || s.passes(addressOf(from.RemoteAddr), head) })
 	if p.idle() || err != nil {
 		delete(s.parts, key)
 		return out, err
 	}
 	s.keep(key, p)
 	return out, nil
+}
+
+// addressOf returns the IP address of a connection's end; no address if it has none.
+func addressOf(a net.Addr) netip.Addr {
+	end, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return end.Addr()
 }
 
 // keep remembers a part, and forgets those of connections that ended.
@@ -73,12 +87,15 @@ func (s *streams) keep(key string, p *part) {
 func (p *part) idle() bool { return len(p.head) == 0 && p.body == 0 }
 
 // feed returns the bytes that can be passed on after data was read: heads that are
-// complete, normalised, and bodies.
-func (p *part) feed(data []byte) (out []byte, err error) {
+// complete, normalised, and bodies. Messages whose head does not pass are left out.
+func (p *part) feed(data []byte, passes func(head []byte) bool) (out []byte, err error) {
 	for len(data) > 0 {
 		if p.body > 0 {
 			n := min(p.body, len(data))
-			out, data, p.body = append(out, data[:n]...), data[n:], p.body-n
+			if !p.drop {
+				out = append(out, data[:n]...)
+			}
+			data, p.body = data[n:], p.body-n
 			continue
 		}
 		if len(p.head) == 0 {
@@ -98,7 +115,9 @@ func (p *part) feed(data []byte) (out []byte, err error) {
 		end += len(endOfHead)
 		data = data[end-before:]
 		head := normalisedHead(p.head[:end])
-		out = append(out, head...)
+		if p.drop = !passes(head); !p.drop {
+			out = append(out, head...)
+		}
 		p.head, p.body = nil, contentLength(string(head))
 	}
 	return out, nil

@@ -34,9 +34,11 @@ type trunk struct {
 	calls       map[string]*call       // by Call-ID
 	invitations map[string]*invitation // by Call-ID
 
-	listener net.PacketConn // of UDP; nil for TCP and TLS
+	listener *net.UDPConn // nil for TCP and TLS, which have none
+	gate     *gate
 	streams  streams
 	serving  sync.WaitGroup
+	stop     context.CancelFunc // of what runs beside the sockets
 }
 
 // openTrunk makes the sockets. The caller must close it.
@@ -46,6 +48,8 @@ func openTrunk(cfg *Config, log *slog.Logger, m *metrics) (*trunk, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	t := &trunk{cfg: cfg, log: log, metrics: m, calls: map[string]*call{}, invitations: map[string]*invitation{}}
+	t.gate = newGate(cfg, log, m)
+	t.streams.passes = t.gate.passes
 	if t.local, err = localAddress(cfg, host); err != nil {
 		return nil, err
 	}
@@ -68,7 +72,24 @@ func openTrunk(cfg *Config, log *slog.Logger, m *metrics) (*trunk, error) {
 	if err := t.open(host, port); err != nil {
 		return nil, errors.Join(err, t.ua.Close())
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	t.stop = stop
+	t.serving.Go(func() { t.keep(ctx) })
 	return t, nil
+}
+
+// keep resolves the names of the trunk again and again until ctx ends, and logs the
+// last packets that were dropped.
+func (t *trunk) keep(ctx context.Context) {
+	for {
+		if t.listener != nil {
+			t.gate.sources.resolve(ctx)
+		}
+		if !sleep(ctx, resolveEvery) {
+			return
+		}
+		t.gate.report()
+	}
 }
 
 func (t *trunk) open(host, port string) (err error) {
@@ -78,14 +99,15 @@ func (t *trunk) open(host, port string) (err error) {
 	options := []sipgo.ClientOption{sipgo.WithClientLogger(quiet()), sipgo.WithClientNAT(), sipgo.WithClientHostname(t.local.String())}
 	contact := sip.Uri{Scheme: "sip", User: "countersign", Host: t.local.String()}
 	if t.cfg.Transport == "udp" {
-		t.listener, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", net.JoinHostPort(host, port))
+		listener, err := (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", net.JoinHostPort(host, port))
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
+		t.listener = listener.(*net.UDPConn)                      //nolint:forcetypeassert // it listens on UDP
 		bound := t.listener.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // it listens on UDP
 		contact.Port = int(bound.Port())
 		options = append(options, sipgo.WithClientConnectionAddr(t.listener.LocalAddr().String()), sipgo.WithClientPort(contact.Port))
-		conn := &noticedConn{PacketConn: t.listener, read: make(chan struct{})}
+		conn := &gatedConn{UDPConn: t.listener, gate: t.gate, read: make(chan struct{})}
 		t.serving.Go(func() { _ = t.server.ServeUDP(conn) }) // it ends when the socket is closed
 		<-conn.read
 	} else {
@@ -107,20 +129,6 @@ func (t *trunk) open(host, port string) (err error) {
 
 // quiet is for sipgo, which logs whole messages.
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// noticedConn tells when it is first read from: sipgo knows the socket from then
-// on, and would open another one before.
-type noticedConn struct {
-	net.PacketConn
-	read chan struct{}
-	once sync.Once
-}
-
-// ReadFrom implements [net.PacketConn].
-func (c *noticedConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	c.once.Do(func() { close(c.read) })
-	return c.PacketConn.ReadFrom(b)
-}
 
 // localAddress is where the other side reaches us: what the operator says, or the
 // address that leads to the trunk.
@@ -196,12 +204,43 @@ func (t *trunk) find(m sip.Message) *call {
 	return t.calls[id.Value()]
 }
 
-// overhear keeps the SDP of provisional responses, in the order in which they come:
-// sipgo handles each response on its own, and drops a 183 that its 200 overtakes.
+// overhear keeps the addresses of the peers of a call, and the SDP of provisional
+// responses, in the order in which they come: sipgo handles each response on its own,
+// and drops a 183 that its 200 overtakes.
 func (t *trunk) overhear(m sip.Message) {
+	c := t.find(m)
+	if c == nil {
+		return
+	}
+	if t.listener != nil {
+		t.meet(m)
+	}
 	if res, ok := m.(*sip.Response); ok && res.IsProvisional() && describes(res.Body()) {
-		if c := t.find(res); c != nil {
-			c.promise(res)
+		c.promise(res)
+	}
+}
+
+// maxRoute bounds the addresses of one message that are admitted.
+const maxRoute = 10
+
+// meet admits the addresses that a message of a call names as its sender and as its
+// proxies: requests of the call may come from any of them (RFC 3261 §12.2). A name is
+// admitted when a request is sent to it.
+func (t *trunk) meet(m sip.Message) {
+	var hosts []string
+	for _, h := range m.GetHeaders("Contact") {
+		if c, ok := h.(*sip.ContactHeader); ok {
+			hosts = append(hosts, c.Address.Host)
+		}
+	}
+	for _, h := range m.GetHeaders("Record-Route") {
+		if r, ok := h.(*sip.RecordRouteHeader); ok {
+			hosts = append(hosts, r.Address.Host)
+		}
+	}
+	for _, host := range hosts[:min(len(hosts), maxRoute)] {
+		if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && !t.gate.sources.listed(addr) {
+			t.gate.sources.meet(addr)
 		}
 	}
 }
@@ -241,6 +280,7 @@ func respond(tx sip.ServerTransaction, req *sip.Request, code int, reason string
 }
 
 func (t *trunk) close() error {
+	t.stop()
 	err := t.ua.Close()
 	if t.listener != nil {
 		_ = t.listener.Close() // the user agent may have closed it

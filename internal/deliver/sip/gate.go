@@ -1,0 +1,266 @@
+package sip
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// gate drops packets before sipgo reads them. sipgo parses every packet, and makes a
+// transaction of 32 s for every request with a new branch, from any source.
+//
+// A packet must come from one of the sources of the trunk. The packets of each call
+// have an allowance of their own, so that a flood with the forged address of the
+// trunk leaves calls alone: Call-IDs are random and long. All other packets share one.
+type gate struct {
+	sources *sources
+	log     *slog.Logger
+	dropped map[dropReason]prometheus.Counter
+
+	mu       sync.Mutex
+	calls    map[string]*allowance // by Call-ID: of calls, and of the registration
+	others   allowance
+	unlogged map[dropReason]int
+	example  netip.Addr // source of the last dropped packet
+	logged   time.Time  // time of the last log line
+}
+
+// dropReason is the label of a dropped packet.
+type dropReason string
+
+const (
+	fromStranger dropReason = "source"       // not an address of the trunk
+	tooFast      dropReason = "rate"         // too many packets a second
+	tooMany      dropReason = "transactions" // too many requests that are not over yet
+)
+
+// longestTransaction bounds the life of a server transaction: 32 s for a response to
+// be acknowledged, and 5 s for repeated ACKs (timers H, I and J of RFC 3261 §17.2).
+const longestTransaction = 40 * time.Second
+
+// logDropsEvery is the least time between two log lines about dropped packets.
+const logDropsEvery = time.Minute
+
+// callAllowance is for the packets of one call. A call has about ten packets, and
+// some for each key that is pressed, each repeated up to ten times if it is lost.
+func callAllowance() *allowance { return &allowance{rate: 20, burst: 100, most: 100} }
+
+func newGate(cfg *Config, log *slog.Logger, m *metrics) *gate {
+	g := &gate{
+		sources: newSources(cfg, log), log: log,
+		dropped: map[dropReason]prometheus.Counter{}, unlogged: map[dropReason]int{},
+		calls:  map[string]*allowance{},
+		others: allowance{rate: 200, burst: 400, most: 1000},
+	}
+	for _, r := range []dropReason{fromStranger, tooFast, tooMany} {
+		g.dropped[r] = m.dropped.WithLabelValues(string(r))
+	}
+	return g
+}
+
+// expect gives an allowance to the packets with a Call-ID.
+func (g *gate) expect(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.calls[id] == nil {
+		g.calls[id] = callAllowance()
+	}
+}
+
+// forget takes that allowance back.
+func (g *gate) forget(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.calls, id)
+}
+
+// admits reports whether a datagram may pass.
+func (g *gate) admits(from netip.Addr, packet []byte) bool {
+	if !g.sources.has(from) {
+		g.drop(fromStranger, from)
+		return false
+	}
+	return g.passes(from, packet)
+}
+
+// passes reports whether a packet of the trunk is within its allowance. The head of a
+// message is enough.
+func (g *gate) passes(from netip.Addr, packet []byte) bool {
+	reason := g.spend(time.Now(), packet)
+	if reason != "" {
+		g.drop(reason, from)
+	}
+	return reason == ""
+}
+
+func (g *gate) spend(now time.Time, packet []byte) dropReason {
+	id, request := callIDOf(packet), isRequest(packet)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.calls[string(id)]
+	if a == nil {
+		a = &g.others
+	}
+	return a.spend(now, request)
+}
+
+// drop counts a dropped packet.
+func (g *gate) drop(reason dropReason, from netip.Addr) {
+	g.dropped[reason].Inc()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unlogged[reason]++
+	g.example = from
+	g.reportLocked(time.Now())
+}
+
+// report logs the packets that were dropped since the last log line, if that was a
+// minute ago.
+func (g *gate) report() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reportLocked(time.Now())
+}
+
+func (g *gate) reportLocked(now time.Time) {
+	if len(g.unlogged) == 0 || !g.logged.IsZero() && now.Sub(g.logged) < logDropsEvery {
+		return
+	}
+	attrs := []any{}
+	for _, r := range []dropReason{fromStranger, tooFast, tooMany} {
+		attrs = append(attrs, string(r), g.unlogged[r])
+	}
+	g.log.Warn("SIP packets dropped; only the trunk needs access to this port", append(attrs, "example", masked(g.example))...)
+	g.logged = now
+	clear(g.unlogged)
+}
+
+// masked returns the network of an address: /24 of IPv4, /48 of IPv6.
+func masked(addr netip.Addr) string {
+	bits := 24
+	if addr = plain(addr); addr.Is6() {
+		bits = 48
+	}
+	network, err := addr.Prefix(bits)
+	if err != nil { // there is no address
+		return ""
+	}
+	return network.String()
+}
+
+// allowance bounds packets by a token bucket, and transactions by the number of
+// requests in the life of one. Its first three fields are given, the others zero.
+type allowance struct {
+	rate  float64 // packets a second
+	burst float64 // packets at once
+	most  int     // requests in longestTransaction
+
+	used     float64 // of burst, at the time of the last packet
+	last     time.Time
+	requests [longestTransaction / time.Second]int // by second, a ring
+	total    int                                   // of requests
+	second   int64                                 // of the newest count in requests
+}
+
+// spend returns the reason to drop a packet; "" for none.
+func (a *allowance) spend(now time.Time, request bool) dropReason {
+	a.used = max(a.used-max(now.Sub(a.last).Seconds(), 0)*a.rate, 0)
+	a.last = now
+	if a.used+1 > a.burst {
+		return tooFast
+	}
+	a.advance(now.Unix())
+	if request && a.total >= a.most {
+		return tooMany
+	}
+	a.used++
+	if request {
+		a.requests[a.second%int64(len(a.requests))]++
+		a.total++
+	}
+	return ""
+}
+
+// advance forgets the requests that are older than the ring.
+func (a *allowance) advance(second int64) {
+	size := int64(len(a.requests))
+	a.second = max(a.second, second-size)
+	for a.second < second {
+		a.second++
+		slot := &a.requests[a.second%size]
+		a.total, *slot = a.total-*slot, 0
+	}
+}
+
+// isRequest reports whether a packet is a request: neither a response nor a
+// keep-alive (RFC 5626 §3.5.1).
+func isRequest(packet []byte) bool {
+	packet = bytes.TrimLeft(packet, "\r\n")
+	const version = "SIP/"
+	return len(packet) > 0 && (len(packet) < len(version) || !bytes.EqualFold(packet[:len(version)], []byte(version)))
+}
+
+// callIDOf returns the Call-ID of a packet as it was sent; nil for none, and for one
+// in a folded line.
+func callIDOf(packet []byte) []byte {
+	packet = bytes.TrimLeft(packet, "\r\n")
+	for {
+		line, rest, more := bytes.Cut(packet, []byte("\n"))
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		if len(line) == 0 {
+			return nil
+		}
+		if name, value, ok := bytes.Cut(line, []byte(":")); ok {
+			name = bytes.TrimRight(name, " \t")
+			if bytes.EqualFold(name, []byte("Call-ID")) || bytes.EqualFold(name, []byte("i")) {
+				return bytes.Trim(value, " \t")
+			}
+		}
+		if !more {
+			return nil
+		}
+		packet = rest
+	}
+}
+
+// gatedConn is the socket of a trunk as sipgo sees it: without the packets that the
+// gate drops. It closes read when it is first read from: sipgo knows the socket from
+// then on, and would open another one before.
+type gatedConn struct {
+	*net.UDPConn
+
+	gate *gate
+	read chan struct{}
+	once sync.Once
+}
+
+// ReadFrom implements [net.PacketConn]. Dropped packets need no memory.
+func (c *gatedConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	c.once.Do(func() { close(c.read) })
+	for {
+		n, from, err := c.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return n, nil, err
+		}
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		if c.gate.admits(from.Addr(), b[:n]) {
+			return n, net.UDPAddrFromAddrPort(from), nil
+		}
+	}
+}
+
+// WriteTo implements [net.PacketConn]. A request is answered by its destination:
+// sipgo resolves names itself, and may find another address than the gate has.
+func (c *gatedConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	if addr, ok := to.(*net.UDPAddr); ok && isRequest(b) {
+		if a, ok := netip.AddrFromSlice(addr.IP); ok && !c.gate.sources.listed(a) {
+			c.gate.sources.meet(a)
+		}
+	}
+	return c.UDPConn.WriteTo(b, to)
+}

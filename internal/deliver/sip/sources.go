@@ -1,0 +1,181 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"countersign/internal/deliver/sip/media"
+)
+
+// sources are the addresses whose packets a trunk reads: those of the trunk and its
+// outbound proxy, those that the operator allows, and those of calls under way. A
+// trunk is its own registrar, see [registration]. The port of a source is of no
+// importance.
+type sources struct {
+	fixed []netip.Prefix // addresses in the configuration
+	names []string       // host names in the configuration
+	ask   media.Resolver
+	life  time.Duration // of an address in peers
+	log   *slog.Logger
+
+	mu       sync.RWMutex
+	resolved map[netip.Addr]time.Time // addresses of names, with the time of the last lookup that had them
+	peers    map[netip.Addr]time.Time // addresses of calls, with their end
+	failing  map[string]bool          // names whose last lookup failed
+}
+
+const (
+	// resolveEvery is the time between two lookups of a name: the resolver of the
+	// system does not return the TTL, which is a minute or more for most carriers.
+	resolveEvery = time.Minute
+	// lookupTimeout bounds a lookup.
+	lookupTimeout = 10 * time.Second
+	// resolvedLife is how long an address stays after the last lookup that had it.
+	// Many names have more addresses than one response holds, and calls last.
+	resolvedLife = time.Hour
+	// maxPeers bounds the addresses of calls.
+	maxPeers = 1024
+)
+
+func newSources(cfg *Config, log *slog.Logger) *sources {
+	s := &sources{
+		ask: cfg.Names, log: log, life: cfg.RingTimeout + cfg.MaxDuration + longestTransaction,
+		resolved: map[netip.Addr]time.Time{}, peers: map[netip.Addr]time.Time{}, failing: map[string]bool{},
+	}
+	if s.ask == nil {
+		s.ask = net.DefaultResolver
+	}
+	for _, p := range cfg.AllowFrom {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		s.fixed = append(s.fixed, p)
+	}
+	for _, host := range []string{cfg.Host, cfg.OutboundProxy} {
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		host = strings.Trim(host, "[]")
+		if addr, err := netip.ParseAddr(host); err == nil {
+			addr = plain(addr)
+			s.fixed = append(s.fixed, netip.PrefixFrom(addr, addr.BitLen()))
+		} else if host != "" {
+			s.names = append(s.names, host)
+		}
+	}
+	return s
+}
+
+// plain returns an address in the form that sources are compared in: IPv4 if it can
+// be, and without a zone.
+func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+
+// listed reports whether an address is in the configuration.
+func (s *sources) listed(addr netip.Addr) bool {
+	addr = plain(addr)
+	for _, p := range s.fixed {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether packets of an address are read.
+func (s *sources) has(addr netip.Addr) bool {
+	if s.listed(addr) {
+		return true
+	}
+	addr = plain(addr)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if _, ok := s.resolved[addr]; ok {
+		return true
+	}
+	until, ok := s.peers[addr]
+	return ok && time.Now().Before(until)
+}
+
+// meet admits an address for as long as a call can last.
+func (s *sources) meet(addr netip.Addr) {
+	addr = plain(addr)
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.peers[addr]; !known && len(s.peers) >= maxPeers {
+		for a, until := range s.peers {
+			if now.After(until) {
+				delete(s.peers, a)
+			}
+		}
+		if len(s.peers) >= maxPeers {
+			return
+		}
+	}
+	s.peers[addr] = now.Add(s.life)
+}
+
+// resolve looks up all names. A name without a result keeps its addresses.
+func (s *sources) resolve(ctx context.Context) {
+	complete := true
+	for _, name := range s.names {
+		addrs, err := s.lookup(ctx, name)
+		if ctx.Err() != nil {
+			return
+		}
+		s.note(name, err)
+		complete = complete && err == nil
+		now := time.Now()
+		s.mu.Lock()
+		for _, addr := range addrs {
+			s.resolved[plain(addr)] = now
+		}
+		s.mu.Unlock()
+	}
+	if complete {
+		s.forget(time.Now().Add(-resolvedLife))
+	}
+}
+
+// forget drops the addresses that no lookup has had since a time.
+func (s *sources) forget(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for addr, last := range s.resolved {
+		if last.Before(since) {
+			delete(s.resolved, addr)
+		}
+	}
+}
+
+func (s *sources) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	addrs, err := s.ask.LookupNetIP(ctx, "ip", name)
+	if err == nil && len(addrs) == 0 {
+		err = errors.New("no addresses")
+	}
+	return addrs, err
+}
+
+// note logs the first failure of a lookup, and the first success after it.
+func (s *sources) note(name string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	failed := err != nil
+	if failed == s.failing[name] {
+		return
+	}
+	s.failing[name] = failed
+	if failed {
+		s.log.Warn("name of the trunk not resolved, keeping its last known addresses", "host", name, "addresses", len(s.resolved), "error", err)
+		return
+	}
+	s.log.Info("name of the trunk resolved again", "host", name, "addresses", len(s.resolved))
+}
