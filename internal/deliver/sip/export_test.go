@@ -1,11 +1,17 @@
 package sip
 
 import (
+	"context"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"countersign/internal/deliver/tts/audio"
+	"countersign/internal/message"
 )
 
 // Normalised is the rewriting of messages before they are parsed.
@@ -38,3 +44,51 @@ func Granted(t *testing.T, contact string, asked time.Duration, headers ...strin
 	}
 	return grantedTo(m.(*sip.Response), ours, asked) //nolint:forcetypeassert // the start line is that of a response
 }
+
+// Address is the local address of SIP over UDP.
+func (c *Carrier) Address() netip.AddrPort {
+	return c.trunk.listener.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // it listens on UDP
+}
+
+// Resolve looks up the names of the trunk again.
+func (c *Carrier) Resolve(ctx context.Context) { c.trunk.gate.sources.resolve(ctx) }
+
+// Gate is the gate of a trunk without sockets.
+type Gate struct{ gate *gate }
+
+// NewGate makes the gate of a configuration.
+func NewGate(t *testing.T, cfg Config) Gate {
+	t.Helper()
+	cfg.Speaker = silent{}
+	if err := cfg.complete(); err != nil {
+		t.Fatal(err)
+	}
+	return Gate{newGate(&cfg, cfg.Log, newMetrics())}
+}
+
+type silent struct{}
+
+func (silent) Speak(context.Context, message.Script) (audio.Samples, error) { return nil, nil }
+
+// Expect gives an allowance to a call.
+func (g Gate) Expect(id string) { g.gate.expect(id) }
+
+// Spend returns the reason to drop a packet of the trunk.
+func (g Gate) Spend(now time.Time, packet string) string {
+	return string(g.gate.spend(now, []byte(packet)))
+}
+
+// Resolve looks up the names.
+func (g Gate) Resolve(ctx context.Context) { g.gate.sources.resolve(ctx) }
+
+// Has reports whether an address is a source of the trunk.
+func (g Gate) Has(addr string) bool { return g.gate.sources.has(netip.MustParseAddr(addr)) }
+
+// Meet admits the address of a call.
+func (g Gate) Meet(addr string) { g.gate.sources.meet(netip.MustParseAddr(addr)) }
+
+// Drop counts a dropped packet.
+func (g Gate) Drop(from string) { g.gate.drop(fromStranger, netip.MustParseAddr(from)) }
+
+// Report logs what was dropped.
+func (g Gate) Report() { g.gate.report() }

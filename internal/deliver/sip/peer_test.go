@@ -27,7 +27,7 @@ type peer struct {
 // listen starts a peer.
 func listen(t *testing.T, transport string, cert ...tls.Certificate) *peer {
 	t.Helper()
-	p := &peer{t: t, in: make(chan string, 100), out: make(chan net.Conn, 1)}
+	p := &peer{t: t, in: make(chan string, 2000), out: make(chan net.Conn, 1)}
 	if transport == "udp" {
 		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {

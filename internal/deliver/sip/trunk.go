@@ -96,6 +96,7 @@ func (t *trunk) open(host, port string) (err error) {
 	if t.server, err = sipgo.NewServer(t.ua, sipgo.WithServerLogger(quiet())); err != nil {
 		return err
 	}
+	t.handle()
 	options := []sipgo.ClientOption{sipgo.WithClientLogger(quiet()), sipgo.WithClientNAT(), sipgo.WithClientHostname(t.local.String())}
 	contact := sip.Uri{Scheme: "sip", User: "countersign", Host: t.local.String()}
 	if t.cfg.Transport == "udp" {
@@ -118,13 +119,18 @@ func (t *trunk) open(host, port string) (err error) {
 		return err
 	}
 	t.contact = sip.ContactHeader{Address: contact}
+	return nil
+}
+
+// handle registers the handlers of requests. It must be called before the server
+// reads, since sipgo does not lock them.
+func (t *trunk) handle() {
 	t.server.OnBye(t.inDialog((*call).onBye))
 	t.server.OnInvite(t.inDialog((*call).onInvite))
 	t.server.OnInfo(t.inDialog((*call).onInfo))
 	t.server.OnUpdate(t.inDialog((*call).onUpdate))
 	t.server.OnAck(t.onAck)
 	t.server.OnOptions(func(req *sip.Request, tx sip.ServerTransaction) { respond(tx, req, 200, "OK") })
-	return nil
 }
 
 // quiet is for sipgo, which logs whole messages.
