@@ -26,7 +26,7 @@ type SIP struct {
 
 	Listen    string   `yaml:"listen"`     // local address of SIP, host:port
 	Advertise string   `yaml:"advertise"`  // address that the trunk reaches us at; "" for the local one
-	AllowFrom []string `yaml:"allow_from"` // addresses and CIDR ranges that SIP packets may come from, beside the trunk and its proxy
+	AllowFrom []string `yaml:"allow_from"` // more sources of SIP packets than the trunk and its proxy; addresses and CIDR ranges
 	RTPPorts  string   `yaml:"rtp_ports"`  // "first-last"
 	SRTP      bool     `yaml:"srtp"`       // encrypted sound, or no call
 

@@ -14,16 +14,16 @@ import (
 // gate drops packets before sipgo reads them. sipgo parses every packet, and makes a
 // transaction of 32 s for every request with a new branch, from any source.
 //
-// A packet must come from one of the sources of the trunk. The packets of each call
-// have an allowance of their own, so that a flood with the forged address of the
-// trunk leaves calls alone: Call-IDs are random and long. All other packets share one.
+// A packet must come from one of the sources of the trunk. Each call has an allowance,
+// and all other packets share another one. A flood with the forged address of the
+// trunk does not reach the allowance of a call: Call-IDs are random and long.
 type gate struct {
 	sources *sources
 	log     *slog.Logger
 	dropped map[dropReason]prometheus.Counter
 
 	mu       sync.Mutex
-	calls    map[string]*allowance // by Call-ID: of calls, and of the registration
+	calls    map[string]*allowance // of each call and of the registration; the key is the Call-ID
 	others   allowance
 	unlogged map[dropReason]int
 	example  netip.Addr // source of the last dropped packet
@@ -39,8 +39,9 @@ const (
 	tooMany      dropReason = "transactions" // too many requests that are not over yet
 )
 
-// longestTransaction bounds the life of a server transaction: 32 s for a response to
-// be acknowledged, and 5 s for repeated ACKs (timers H, I and J of RFC 3261 §17.2).
+// longestTransaction bounds the life of a server transaction: 32 s until its response
+// is acknowledged, then 5 s for repeated ACKs. These are the timers H, I and J of
+// RFC 3261 §17.2.
 const longestTransaction = 40 * time.Second
 
 // logDropsEvery is the least time between two log lines about dropped packets.
@@ -63,7 +64,7 @@ func newGate(cfg *Config, log *slog.Logger, m *metrics) *gate {
 	return g
 }
 
-// expect gives an allowance to the packets with a Call-ID.
+// expect creates an allowance for the packets with a Call-ID. One that exists is kept.
 func (g *gate) expect(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -72,7 +73,7 @@ func (g *gate) expect(id string) {
 	}
 }
 
-// forget takes that allowance back.
+// forget deletes that allowance.
 func (g *gate) forget(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -157,17 +158,17 @@ func masked(addr netip.Addr) string {
 // requests in the life of one. Its first three fields are given, the others zero.
 type allowance struct {
 	rate  float64 // packets a second
-	burst float64 // packets at once
+	burst float64 // packets that may arrive together
 	most  int     // requests in longestTransaction
 
-	used     float64 // of burst, at the time of the last packet
-	last     time.Time
-	requests [longestTransaction / time.Second]int // by second, a ring
-	total    int                                   // of requests
-	second   int64                                 // of the newest count in requests
+	used     float64                               // part of burst that is spent at the time last
+	last     time.Time                             // time of the last packet
+	requests [longestTransaction / time.Second]int // ring of counts, one for each second
+	total    int                                   // sum of requests
+	second   int64                                 // Unix time of the newest count
 }
 
-// spend returns the reason to drop a packet; "" for none.
+// spend returns the reason to drop a packet; "" to pass it.
 func (a *allowance) spend(now time.Time, request bool) dropReason {
 	a.used = max(a.used-max(now.Sub(a.last).Seconds(), 0)*a.rate, 0)
 	a.last = now
@@ -205,8 +206,8 @@ func isRequest(packet []byte) bool {
 	return len(packet) > 0 && (len(packet) < len(version) || !bytes.EqualFold(packet[:len(version)], []byte(version)))
 }
 
-// callIDOf returns the Call-ID of a packet as it was sent; nil for none, and for one
-// in a folded line.
+// callIDOf returns the Call-ID of a packet that is not normalised; nil for a packet
+// without one, and for a folded line.
 func callIDOf(packet []byte) []byte {
 	packet = bytes.TrimLeft(packet, "\r\n")
 	for {
@@ -228,9 +229,9 @@ func callIDOf(packet []byte) []byte {
 	}
 }
 
-// gatedConn is the socket of a trunk as sipgo sees it: without the packets that the
-// gate drops. It closes read when it is first read from: sipgo knows the socket from
-// then on, and would open another one before.
+// gatedConn is the socket of a trunk, without the packets that the gate drops. The
+// first call of ReadFrom closes read: sipgo uses the socket for requests from then on,
+// and would open another socket before.
 type gatedConn struct {
 	*net.UDPConn
 

@@ -21,7 +21,7 @@ import (
 
 const dropped = "countersign_sip_packets_dropped_total"
 
-// sender sends requests to a trunk from an address of its own.
+// sender sends requests to a trunk.
 type sender struct {
 	t    *testing.T
 	conn *net.UDPConn
@@ -39,7 +39,7 @@ func from(t *testing.T, addr string, to netip.AddrPort) *sender {
 	return &sender{t: t, conn: conn, to: to}
 }
 
-// foreign writes a request that belongs to no call, with a branch of its own.
+// foreign writes a request outside of calls. Each n has another branch.
 func foreign(method, transport, source string, n int) string {
 	return fmt.Sprintf("%s sip:countersign@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK%d\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:a@b.example>;tag=%[4]d\r\nTo: <sip:countersign@127.0.0.1>\r\nCall-ID: %[4]d@b.example\r\nCSeq: 1 %[1]s\r\n"+
@@ -62,7 +62,7 @@ func (s *sender) flood(n int) {
 	}
 }
 
-// pace waits until the trunk has read what was sent, so that the kernel drops nothing.
+// pace waits until the trunk has read all packets, so that the kernel drops none.
 func (s *sender) pace(read func() bool) {
 	s.t.Helper()
 	for end := time.Now().Add(patience); !read(); time.Sleep(time.Millisecond) {
@@ -101,7 +101,7 @@ func (s *sender) admitted() bool {
 }
 
 // TestFloodOfStranger: 20,000 requests from an address that is not the trunk's leave
-// no transactions, no responses and one log line, and a call goes on.
+// no transactions, no responses and one log line. A call succeeds meanwhile.
 func TestFloodOfStranger(t *testing.T) { //nolint:paralleltest // it measures memory
 	const packets, batch = 20_000, 50
 	log, reg := &journal{}, prometheus.NewRegistry()
@@ -142,7 +142,7 @@ func TestFloodOfStranger(t *testing.T) { //nolint:paralleltest // it measures me
 }
 
 // TestFloodOfTrunk: a flood from the address of the trunk, which may be forged, is
-// limited, and a call goes on meanwhile.
+// limited. A call succeeds meanwhile.
 func TestFloodOfTrunk(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
@@ -209,8 +209,8 @@ func TestAllowFrom(t *testing.T) {
 	}
 }
 
-// TestSourceOfCall: requests of a call come from the addresses that its answer names,
-// which are not those of the trunk, and from no others.
+// TestSourceOfCall: requests of a call are admitted from addresses in the Contact and
+// the Record-Route of its answer, although the trunk has other addresses.
 func TestSourceOfCall(t *testing.T) {
 	t.Parallel()
 	for name, headers := range map[string][]string{
@@ -263,7 +263,7 @@ func TestGateLimits(t *testing.T) {
 		packet      func(int) string
 		each, times int
 		passed      int
-		reason      string // of those that did not
+		reason      string // to drop the other packets
 	}{
 		"a burst":                 {response, 1000, 1, 400, "rate"},
 		"a rate":                  {response, 300, 10, 400 + 9*200, "rate"},
@@ -300,8 +300,8 @@ func TestGateLimits(t *testing.T) {
 	}
 }
 
-// TestGateKeepsCalls: when all that is not of a call is dropped, a call is not, and
-// neither is another.
+// TestGateKeepsCalls: packets of a call pass when the allowances of another call and of
+// packets outside of calls are spent.
 func TestGateKeepsCalls(t *testing.T) {
 	t.Parallel()
 	g := sip.NewGate(t, sip.Config{Host: "127.0.0.1"})

@@ -71,7 +71,7 @@ type Config struct {
 	RegisterEvery  time.Duration
 
 	Listen    string         // local address of SIP, host:port; default 0.0.0.0:0
-	AllowFrom []netip.Prefix // sources of packets beside the trunk and its outbound proxy, for UDP
+	AllowFrom []netip.Prefix // more sources of packets over UDP than the trunk and its outbound proxy
 	Advertise netip.Addr     // address that the trunk reaches us at; the local one if it is not valid
 	FirstPort int            // of RTP, with LastPort; default 10000 to 20000
 	LastPort  int

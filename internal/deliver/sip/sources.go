@@ -13,21 +13,20 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// sources are the addresses whose packets a trunk reads: those of the trunk and its
-// outbound proxy, those that the operator allows, and those of calls under way. A
-// trunk is its own registrar, see [registration]. The port of a source is of no
-// importance.
+// sources are the addresses from which a trunk reads packets: the trunk, its outbound
+// proxy, the ranges that the operator allows, and the peers of current calls. The
+// registrar is the trunk, see [registration]. The port of a source does not matter.
 type sources struct {
 	fixed []netip.Prefix // addresses in the configuration
 	names []string       // host names in the configuration
 	ask   media.Resolver
-	life  time.Duration // of an address in peers
+	life  time.Duration // time that an address stays in peers
 	log   *slog.Logger
 
 	mu       sync.RWMutex
 	resolved map[netip.Addr]time.Time // addresses of names, with the time of the last lookup that had them
-	peers    map[netip.Addr]time.Time // addresses of calls, with their end
-	failing  map[string]bool          // names whose last lookup failed
+	peers    map[netip.Addr]time.Time // addresses of calls, with the time until which they are admitted
+	failing  map[string]bool          // true for a name if its last lookup failed
 }
 
 const (
@@ -36,7 +35,7 @@ const (
 	resolveEvery = time.Minute
 	// lookupTimeout bounds a lookup.
 	lookupTimeout = 10 * time.Second
-	// resolvedLife is how long an address stays after the last lookup that had it.
+	// resolvedLife is the time that an address stays after the last lookup that had it.
 	// Many names have more addresses than one response holds, and calls last.
 	resolvedLife = time.Hour
 	// maxPeers bounds the addresses of calls.

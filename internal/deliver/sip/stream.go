@@ -27,7 +27,7 @@ type streams struct {
 type part struct {
 	head []byte    // up to its end
 	body int       // bytes that are to come
-	drop bool      // of the body, too
+	drop bool      // the body is left out, as its head was
 	last time.Time // of a read
 }
 
@@ -59,7 +59,8 @@ func (s *streams) filter(from sip.TransportReadProps, data []byte) ([]byte, erro
 	return out, nil
 }
 
-// addressOf returns the IP address of a connection's end; no address if it has none.
+// addressOf returns the IP address of an end of a connection; the zero Addr if it is
+// not an IP address.
 func addressOf(a net.Addr) netip.Addr {
 	end, err := netip.ParseAddrPort(a.String())
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *streams) keep(key string, p *part) {
 func (p *part) idle() bool { return len(p.head) == 0 && p.body == 0 }
 
 // feed returns the bytes that can be passed on after data was read: heads that are
-// complete, normalised, and bodies. Messages whose head does not pass are left out.
+// complete, normalised, and bodies. A message is left out if its head does not pass.
 func (p *part) feed(data []byte, passes func(head []byte) bool) (out []byte, err error) {
 	for len(data) > 0 {
 		if p.body > 0 {

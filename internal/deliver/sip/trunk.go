@@ -34,11 +34,11 @@ type trunk struct {
 	calls       map[string]*call       // by Call-ID
 	invitations map[string]*invitation // by Call-ID
 
-	listener *net.UDPConn // nil for TCP and TLS, which have none
+	listener *net.UDPConn // nil for TCP and TLS: a trunk does not listen for connections
 	gate     *gate
 	streams  streams
 	serving  sync.WaitGroup
-	stop     context.CancelFunc // of what runs beside the sockets
+	stop     context.CancelFunc // ends keep
 }
 
 // openTrunk makes the sockets. The caller must close it.
@@ -78,8 +78,8 @@ func openTrunk(cfg *Config, log *slog.Logger, m *metrics) (*trunk, error) {
 	return t, nil
 }
 
-// keep resolves the names of the trunk again and again until ctx ends, and logs the
-// last packets that were dropped.
+// keep resolves the names of the trunk every minute until ctx ends, and logs dropped
+// packets that have no log line yet.
 func (t *trunk) keep(ctx context.Context) {
 	for {
 		if t.listener != nil {
@@ -211,8 +211,8 @@ func (t *trunk) find(m sip.Message) *call {
 }
 
 // overhear keeps the addresses of the peers of a call, and the SDP of provisional
-// responses, in the order in which they come: sipgo handles each response on its own,
-// and drops a 183 that its 200 overtakes.
+// responses. It sees messages in their order of arrival: sipgo handles each response in
+// a goroutine, and drops a 183 that its 200 overtakes.
 func (t *trunk) overhear(m sip.Message) {
 	c := t.find(m)
 	if c == nil {
@@ -229,9 +229,9 @@ func (t *trunk) overhear(m sip.Message) {
 // maxRoute bounds the addresses of one message that are admitted.
 const maxRoute = 10
 
-// meet admits the addresses that a message of a call names as its sender and as its
-// proxies: requests of the call may come from any of them (RFC 3261 §12.2). A name is
-// admitted when a request is sent to it.
+// meet admits the addresses in Contact and Record-Route of a message of a call:
+// requests of the call may come from any of them (RFC 3261 §12.2). The addresses of a
+// host name are admitted when a request is sent to it.
 func (t *trunk) meet(m sip.Message) {
 	var hosts []string
 	for _, h := range m.GetHeaders("Contact") {
