@@ -75,7 +75,12 @@ func (g Gate) Expect(id string) { g.gate.expect(id) }
 
 // Spend returns the reason to drop a packet of the trunk.
 func (g Gate) Spend(now time.Time, packet string) string {
-	return string(g.gate.spend(now, []byte(packet)))
+	return g.SpendFrom(now, "127.0.0.1:5060", packet)
+}
+
+// SpendFrom is Spend for a packet from another address of the trunk.
+func (g Gate) SpendFrom(now time.Time, from, packet string) string {
+	return string(g.gate.spend(now, netip.MustParseAddrPort(from), []byte(packet)))
 }
 
 // Resolve looks up the names.
@@ -92,3 +97,6 @@ func (g Gate) Drop(from string) { g.gate.drop(fromStranger, netip.MustParseAddr(
 
 // Report logs what was dropped.
 func (g Gate) Report() { g.gate.report() }
+
+// Admits reports whether a datagram may pass.
+func (g Gate) Admits(from netip.AddrPort, packet []byte) bool { return g.gate.admits(from, packet) }

@@ -25,6 +25,7 @@ type gate struct {
 	mu       sync.Mutex
 	calls    map[string]*allowance // of each call and of the registration; the key is the Call-ID
 	others   allowance
+	ends     map[netip.AddrPort]bool // sources of packets outside of calls
 	unlogged map[dropReason]int
 	example  netip.Addr // source of the last dropped packet
 	logged   time.Time  // time of the last log line
@@ -34,7 +35,7 @@ type gate struct {
 type dropReason string
 
 const (
-	fromStranger dropReason = "source"       // not an address of the trunk
+	fromStranger dropReason = "source"       // not an address of the trunk, or too many ports
 	tooFast      dropReason = "rate"         // too many packets a second
 	tooMany      dropReason = "transactions" // too many requests that are not over yet
 )
@@ -47,6 +48,10 @@ const longestTransaction = 40 * time.Second
 // logDropsEvery is the least time between two log lines about dropped packets.
 const logDropsEvery = time.Minute
 
+// maxEnds bounds the sources of packets outside of calls, with their ports. sipgo keeps
+// every source until the trunk is closed, and a flood may forge all ports.
+const maxEnds = 10_000
+
 // callAllowance is for the packets of one call. A call has about ten packets, and
 // some for each key that is pressed, each repeated up to ten times if it is lost.
 func callAllowance() *allowance { return &allowance{rate: 20, burst: 100, most: 100} }
@@ -56,6 +61,7 @@ func newGate(cfg *Config, log *slog.Logger, m *metrics) *gate {
 		sources: newSources(cfg, log), log: log,
 		dropped: map[dropReason]prometheus.Counter{}, unlogged: map[dropReason]int{},
 		calls:  map[string]*allowance{},
+		ends:   map[netip.AddrPort]bool{},
 		others: allowance{rate: 200, burst: 400, most: 1000},
 	}
 	for _, r := range []dropReason{fromStranger, tooFast, tooMany} {
@@ -81,9 +87,9 @@ func (g *gate) forget(id string) {
 }
 
 // admits reports whether a datagram may pass.
-func (g *gate) admits(from netip.Addr, packet []byte) bool {
-	if !g.sources.has(from) {
-		g.drop(fromStranger, from)
+func (g *gate) admits(from netip.AddrPort, packet []byte) bool {
+	if !g.sources.has(from.Addr()) {
+		g.drop(fromStranger, from.Addr())
 		return false
 	}
 	return g.passes(from, packet)
@@ -91,23 +97,29 @@ func (g *gate) admits(from netip.Addr, packet []byte) bool {
 
 // passes reports whether a packet of the trunk is within its allowance. The head of a
 // message is enough.
-func (g *gate) passes(from netip.Addr, packet []byte) bool {
-	reason := g.spend(time.Now(), packet)
+func (g *gate) passes(from netip.AddrPort, packet []byte) bool {
+	reason := g.spend(time.Now(), from, packet)
 	if reason != "" {
-		g.drop(reason, from)
+		g.drop(reason, from.Addr())
 	}
 	return reason == ""
 }
 
-func (g *gate) spend(now time.Time, packet []byte) dropReason {
+func (g *gate) spend(now time.Time, from netip.AddrPort, packet []byte) dropReason {
 	id, request := callIDOf(packet), isRequest(packet)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a := g.calls[string(id)]
-	if a == nil {
-		a = &g.others
+	if a := g.calls[string(id)]; a != nil {
+		return a.spend(now, request)
 	}
-	return a.spend(now, request)
+	if !g.ends[from] && len(g.ends) >= maxEnds {
+		return fromStranger
+	}
+	reason := g.others.spend(now, request)
+	if reason == "" {
+		g.ends[from] = true
+	}
+	return reason
 }
 
 // drop counts a dropped packet.
@@ -249,7 +261,7 @@ func (c *gatedConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			return n, nil, err
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		if c.gate.admits(from.Addr(), b[:n]) {
+		if c.gate.admits(from, b[:n]) {
 			return n, net.UDPAddrFromAddrPort(from), nil
 		}
 	}

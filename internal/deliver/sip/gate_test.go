@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -322,6 +323,46 @@ func TestGateKeepsCalls(t *testing.T) {
 	}
 	if r := g.Spend(now, "BYE x SIP/2.0\r\n\r\nCall-ID: two\r\n\r\n"); r == "" {
 		t.Error("a Call-ID in a body counts")
+	}
+}
+
+// TestGateForgedPorts: the ports of the trunk are not remembered without a limit.
+func TestGateForgedPorts(t *testing.T) {
+	t.Parallel()
+	g := sip.NewGate(t, sip.Config{Host: "127.0.0.1"})
+	g.Expect("one")
+	now, ports := time.Unix(1_800_000_000, 0), 0
+	const response, ofCall = "SIP/2.0 200 OK\r\n\r\n", "SIP/2.0 200 OK\r\nCall-ID: one\r\n\r\n"
+	for port := 10_001; port <= 60_000; port++ {
+		now = now.Add(10 * time.Millisecond)
+		if r := g.SpendFrom(now, "127.0.0.1:"+strconv.Itoa(port), response); r == "" {
+			ports++
+		} else if r != "source" {
+			t.Fatalf("port %d was dropped: %s", port, r)
+		}
+	}
+	if ports != 10_000 {
+		t.Errorf("%d ports passed, want 10000", ports)
+	}
+	if r := g.SpendFrom(now, "127.0.0.1:10001", response); r != "" {
+		t.Errorf("a known port was dropped: %s", r)
+	}
+	if r := g.SpendFrom(now, "127.0.0.1:9999", ofCall); r != "" {
+		t.Errorf("a call from a new port was dropped: %s", r)
+	}
+}
+
+// TestDropsNeedNoMemory: a dropped packet allocates nothing.
+func TestDropsNeedNoMemory(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts for the whole process
+	g := sip.NewGate(t, sip.Config{Host: "127.0.0.1"})
+	packet := []byte(foreign("INVITE", "udp", "127.0.0.9:5060", 1))
+	for _, source := range []string{"127.0.0.9:5060", "127.0.0.1:5060"} {
+		from := netip.MustParseAddrPort(source)
+		for g.Admits(from, packet) { // until the allowance is spent
+		}
+		if n := testing.AllocsPerRun(1000, func() { g.Admits(from, packet) }); n >= 1 {
+			t.Errorf("a packet from %s takes %v allocations", source, n)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // anywhere in a message, so the head of each is collected first. The zero value is
 // ready to use.
 type streams struct {
-	passes func(from netip.Addr, head []byte) bool // whether a message is passed on; nil for all
+	passes func(from netip.AddrPort, head []byte) bool // whether a message is passed on; nil for all
 
 	mu    sync.Mutex
 	parts map[string]*part // by the addresses of the connection
@@ -50,7 +50,7 @@ func (s *streams) filter(from sip.TransportReadProps, data []byte) ([]byte, erro
 	if p == nil {
 		p = &part{}
 	}
-	out, err := p.feed(data, func(head []byte) bool { return s.passes == nil || s.passes(addressOf(from.RemoteAddr), head) })
+	out, err := p.feed(data, func(head []byte) bool { return s.passes == nil || s.passes(endOf(from.RemoteAddr), head) })
 	if p.idle() || err != nil {
 		delete(s.parts, key)
 		return out, err
@@ -59,14 +59,14 @@ func (s *streams) filter(from sip.TransportReadProps, data []byte) ([]byte, erro
 	return out, nil
 }
 
-// addressOf returns the IP address of an end of a connection; the zero Addr if it is
-// not an IP address.
-func addressOf(a net.Addr) netip.Addr {
+// endOf returns the address of an end of a connection; the zero AddrPort if it is not
+// an IP address with a port.
+func endOf(a net.Addr) netip.AddrPort {
 	end, err := netip.ParseAddrPort(a.String())
 	if err != nil {
-		return netip.Addr{}
+		return netip.AddrPort{}
 	}
-	return end.Addr()
+	return end
 }
 
 // keep remembers a part, and forgets those of connections that ended.
