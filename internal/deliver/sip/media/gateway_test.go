@@ -402,3 +402,35 @@ func TestMarshalAnswer(t *testing.T) {
 		t.Errorf("got %q, want %q", streams, want)
 	}
 }
+
+// Packets of dropped early media that arrive before the session starts do not take the
+// audio, either.
+func TestDropEarly(t *testing.T) {
+	t.Parallel()
+	s := open(t, config())
+	loser, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(s.Offer().Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loser.Close()
+	answerer, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answerer.Close()
+	s.DropEarly(loser.LocalAddr().(*net.UDPAddr).AddrPort())
+	early := &gateway{t, loser}
+	for i := range uint16(3) {
+		early.send(rtp.Header{SequenceNumber: i}, bytes.Repeat([]byte{1}, 160)...)
+	}
+	time.Sleep(10 * time.Millisecond) // the packets arrive
+	if err := s.Start(media.Description{Addr: answerer.LocalAddr().(*net.UDPAddr).AddrPort(), Codecs: []uint8{0}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := answerer.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := answerer.Read(make([]byte, 1500)); err != nil {
+		t.Errorf("the audio does not reach the phone that answered: %v", err)
+	}
+}

@@ -86,12 +86,12 @@ func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Ti
 	defer s.mu.Unlock()
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	if !s.started {
-		if len(s.early) < maxEarly {
+		if len(s.early) < maxEarly && !s.ignores(from, now) {
 			s.early = append(s.early, early{bytes.Clone(packet), from})
 		}
 		return plain
 	}
-	if !s.trusts(from) || slices.ContainsFunc(s.left, func(l left) bool { return l.source == from && now.Before(l.until) }) {
+	if !s.trusts(from) || s.ignores(from, now) {
 		s.in.stats.Garbage++
 		return s.notice(packet, plain)
 	}
@@ -114,6 +114,12 @@ func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Ti
 		s.press(p)
 	}
 	return plain
+}
+
+// ignores reports whether packets of a source that the audio has left are still late
+// ones, see [Session.DropEarly].
+func (s *Session) ignores(source netip.AddrPort, now time.Time) bool {
+	return slices.ContainsFunc(s.left, func(l left) bool { return l.source == source && now.Before(l.until) })
 }
 
 // notice looks whether a packet of another source is RTP of this call: a gateway may
