@@ -170,3 +170,68 @@ func TestReceiptDecidesUnclearAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestReceiptDecidesEarlierAttempt: a refusal of the second attempt leaves the first one
+// without a clear answer, and a receipt then shows its acceptance.
+func TestReceiptDecidesEarlierAttempt(t *testing.T) {
+	t.Parallel()
+	first := sms()
+	second := first
+	first.Attempt, second.Attempt = 1, 2
+	id := first.EventID.String()
+	query := "?status=1&id=" + id
+	receipt := deliver.Receipt{Carrier: "gate", Ref: id, State: verify.EventDelivered}
+	for _, tt := range []struct {
+		name     string
+		statuses []int // of the attempts
+		during   bool  // the receipt arrives before the last answer
+		want     string
+		late     []int // attempts that are reported as accepted
+	}{
+		{name: "Refused", statuses: []int{500, 403}, want: refused, late: []int{1}},
+		{name: "NotSent", statuses: []int{500, 429}, want: notSent, late: []int{1}},
+		{name: "Unclear", statuses: []int{500, 500}, want: unclear, late: []int{2}},
+		{name: "Accepted", statuses: []int{500, 202}, want: accepted},
+		{name: "RefusedTwice", statuses: []int{403, 403}, want: refused},
+		{name: "RefusedAfterReceipt", statuses: []int{500, 403}, during: true, want: accepted},
+		{name: "UnclearAfterReceipt", statuses: []int{500, 500}, during: true, want: accepted},
+		{name: "RefusedTwiceAfterReceipt", statuses: []int{403, 403}, during: true, want: refused},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			told := newReports()
+			requests := 0
+			var g *httpsms.Gateway
+			c := ownIDs(serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				if requests++; tt.during && requests == 2 {
+					callback(g, http.MethodGet, query, "", "")
+				}
+				w.Header().Set("Retry-After", "0")
+				w.WriteHeader(tt.statuses[requests-1])
+			}), told)
+			c.Temporary = []string{"http 429"}
+			g = open(t, c)
+			g.Send(t.Context(), first)
+			if _, err := g.Send(t.Context(), second); kindOf(err) != tt.want {
+				t.Errorf("the second attempt: %v, want %s", err, tt.want)
+			}
+			if !tt.during {
+				callback(g, http.MethodGet, query, "", "")
+			}
+			if got := told.all(); !slices.Equal(got, []deliver.Receipt{receipt}) {
+				t.Errorf("reported %+v", got)
+			}
+			close(told.answers)
+			var late []int
+			for answer := range told.answers {
+				if answer.Part.State != verify.EventAccepted || answer.Part.Ref != id {
+					t.Errorf("late answer %+v", answer)
+				}
+				late = append(late, answer.Part.Attempt)
+			}
+			if !slices.Equal(late, tt.late) {
+				t.Errorf("late answers for the attempts %v, want %v", late, tt.late)
+			}
+		})
+	}
+}

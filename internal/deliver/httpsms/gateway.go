@@ -104,14 +104,15 @@ func (g *Gateway) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 }
 
 // exchangeFor is exchange for a gateway whose receipts may name the event: then its id
-// is that of the message, and a receipt decides where the answer is unclear.
+// is that of the message, and a receipt decides where the answer to this attempt or to an
+// earlier one is unclear.
 func (g *Gateway) exchangeFor(m deliver.Message, w wire) outcome {
 	if !g.receipts.eventIDs {
 		return g.exchange(w)
 	}
 	g.awaited.begin(m)
 	out := g.exchange(w)
-	if unclear := out.err != nil && !isFinal(out.err); g.awaited.end(m, unclear) && unclear {
+	if g.awaited.end(m, out.err) {
 		out = outcome{}
 	}
 	if out.err == nil {

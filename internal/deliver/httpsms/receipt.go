@@ -190,13 +190,13 @@ func (g *Gateway) serveReceipts(w http.ResponseWriter, r *http.Request) {
 // report has a receipt stored. If its message ended without a clear answer, it was
 // accepted, which is stored first.
 func (g *Gateway) report(ctx context.Context, r deliver.Receipt) error {
-	event, _ := verify.ParseID(r.Ref)
-	if one, ok := g.awaited.receipt(event); ok && g.receipts.eventIDs {
-		part := verify.Part{Attempt: one.attempt, Count: 1, Carrier: g.name, Ref: r.Ref, State: verify.EventAccepted}
-		if err := g.reports.Answer(ctx, deliver.Answer{Event: one.event, Part: part}); err != nil {
+	id, _ := verify.ParseID(r.Ref)
+	if event, attempt, ok := g.awaited.receipt(id); ok && g.receipts.eventIDs {
+		part := verify.Part{Attempt: attempt, Count: 1, Carrier: g.name, Ref: r.Ref, State: verify.EventAccepted}
+		if err := g.reports.Answer(ctx, deliver.Answer{Event: event, Part: part}); err != nil {
 			return err
 		}
-		g.awaited.forget(event)
+		g.awaited.forget(id)
 	}
 	return g.reports.Receipt(ctx, r)
 }
