@@ -120,6 +120,25 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// TestLargestBatch: a list of 1000 receipts with 1000 bytes each fits the limit of the
+// body.
+func TestLargestBatch(t *testing.T) {
+	t.Parallel()
+	told := newReports()
+	c := receiptConfig(told)
+	c.Receipts = httpsms.ReceiptConfig{Secret: secret, Ref: "results.*.id", Status: "results.*.status"}
+	var list []string
+	for i := range 1000 {
+		start := fmt.Sprintf(`{"id":"m%d","status":"delivered","text":"`, i)
+		list = append(list, start+strings.Repeat("x", 1000-len(start)-len(`"}`))+`"}`)
+	}
+	body := `{"results":[` + strings.Join(list, ",") + `]}`
+	w := callback(open(t, c), http.MethodPost, "", "application/json", body)
+	if got := len(told.all()); w.Code != http.StatusNoContent || got != 1000 {
+		t.Errorf("%d bytes: HTTP %d (%s) with %d receipts", len(body), w.Code, w.Body, got)
+	}
+}
+
 // TestBadCallbacksAreLoggedSparingly: a gateway that is set up in a wrong way does not
 // fill the disk.
 func TestBadCallbacksAreLoggedSparingly(t *testing.T) {

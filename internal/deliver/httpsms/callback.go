@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	maxCallback = 64 << 10 // bytes of a body
-	maxBatch    = 1000     // receipts
+	maxCallback = 1 << 20 // bytes of a body
+	maxBatch    = 1000    // receipts; each may have 1 KiB
 )
 
 var errBatch = fmt.Errorf("more than %d receipts", maxBatch)

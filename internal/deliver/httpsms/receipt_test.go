@@ -84,7 +84,7 @@ func TestReceipt(t *testing.T) {
 		{name: "ListWithABadOne", contentType: jsonType, body: `[{"status":"sent"},{"id":"a1","status":"sent"}]`, status: 204, want: one(verify.EventAccepted, "")},
 		{name: "ListOfBadOnes", contentType: jsonType, body: `[{"status":"sent"},{"id":"a1"}]`, status: 400},
 		{name: "LongList", contentType: jsonType, body: "[" + strings.Repeat(`{"id":"a1"},`, 1000) + `{"id":"a1","status":"sent"}]`, status: 413},
-		{name: "TooLong", body: "id=a1&status=sent&x=" + strings.Repeat("x", 64<<10), status: 413},
+		{name: "TooLong", body: "id=a1&status=sent&x=" + strings.Repeat("x", 1<<20), status: 413},
 		{name: "OtherMethod", method: "DELETE", query: "?id=a1&status=sent", status: 405},
 	}
 	for _, tt := range tests {
