@@ -8,6 +8,7 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/config"
+	"countersign/internal/deliver/sip/siptest"
 	"countersign/internal/deliver/smpp/smpptest"
 	"countersign/internal/server"
 	"countersign/internal/verify"
@@ -48,16 +49,47 @@ func TestVerificationFailures(t *testing.T) {
 		}
 		number := []string{"447700900000", "447700900001", "447700900002", "447700900003"}[i]
 		id := o.Post("/verify/json", url.Values{"number": {number}, "brand": {"Acme"}})["request_id"].(string)
-		var v adminapi.Verification
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			if o.ok("GET", "/verifications/"+id, nil, &v); v.Events[0].State != verify.EventSubmitting {
-				break
-			}
-		}
-		e := v.Events[0]
+		e := o.firstEvent(id)
 		accepted := e.State == verify.EventAccepted || e.State == verify.EventDelivered // its receipt may be there
 		if accepted != (tt.state == verify.EventAccepted) || e.Error != tt.code || !slices.Equal(e.Failures, tt.want) {
 			t.Errorf("%s, %s: the event is %+v, want %s, %q and %+v", tt.faults, tt.others, e, tt.state, tt.code, tt.want)
 		}
 	}
+}
+
+// TestVerificationFailuresOfCalls: a verification shows the response of a trunk that
+// refuses the password.
+func TestVerificationFailuresOfCalls(t *testing.T) {
+	t.Parallel()
+	trunk, err := siptest.Start(siptest.Config{User: "acme", Password: "secret"})
+	must(t, err)
+	t.Cleanup(func() { trunk.Close() })
+	o := start(t, func(opts *server.Options) {
+		opts.Config.Carriers = append(opts.Config.Carriers, config.Carrier{
+			Name: "v", Type: config.CarrierSIP,
+			SIP: config.SIP{
+				Host: trunk.Addr(), User: "acme", Password: "other", Listen: "127.0.0.1:0",
+				CallerIDs: []config.CallerID{{Number: "442071838750"}},
+			},
+		})
+		opts.Config.Routes = []config.Route{{Carriers: []string{"v"}}}
+	})
+	const code = "401 Unauthorized"
+	id := o.Post("/verify/json", url.Values{"number": {"447700900004"}, "brand": {"Acme"}, "workflow_id": {"7"}})["request_id"].(string)
+	e := o.firstEvent(id)
+	if want := []adminapi.Failure{{Carrier: "v", Error: code}}; e.State != verify.EventRefused || e.Error != code || !slices.Equal(e.Failures, want) {
+		t.Errorf("the event is %+v, want refused, %q and %+v", e, code, want)
+	}
+}
+
+// firstEvent is the first event of a verification, once a carrier has answered.
+func (o *office) firstEvent(id string) adminapi.Event {
+	o.t.Helper()
+	var v adminapi.Verification
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if o.ok("GET", "/verifications/"+id, nil, &v); v.Events[0].State != verify.EventSubmitting {
+			break
+		}
+	}
+	return v.Events[0]
 }
