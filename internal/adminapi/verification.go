@@ -43,7 +43,7 @@ type Event struct {
 	Cost      string            `json:"cost"`
 }
 
-// Failure is a hand-over that a carrier did not accept, with the carrier's code.
+// Failure is a carrier that did not accept the message, with its code.
 type Failure struct {
 	Carrier string `json:"carrier"`
 	Error   string `json:"error"`
