@@ -182,6 +182,38 @@ func TestGatewayKeys(t *testing.T) {
 	}
 }
 
+// TestKeysOfOtherSource: keys that come under another SSRC than the audio count once,
+// and leave the loss of the audio as it is (RFC 3550 §5.1).
+func TestKeysOfOtherSource(t *testing.T) {
+	t.Parallel()
+	s, g := against(t, nil, "m=audio 9 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000")
+	sound := bytes.Repeat([]byte{0xFF}, 160)
+	press := func(seq uint16, ssrc, timestamp uint32, key, volume byte) {
+		g.send(rtp.Header{PayloadType: 101, SSRC: ssrc, SequenceNumber: seq, Timestamp: timestamp}, key, volume, 0, 160)
+	}
+	for i := range uint16(8) {
+		g.send(rtp.Header{SSRC: 1, SequenceNumber: 100 + i, Timestamp: 160 * uint32(i)}, sound...)
+		press(40000+i, 2, 9, 1, 10)
+	}
+	press(7, 3, 9, 1, 10) // the same event and timestamp of a third source is a key of its own
+	press(8, 3, 99, 11, 10)
+	var got strings.Builder
+	for !strings.HasSuffix(got.String(), "#") {
+		select {
+		case key := <-s.Digits():
+			got.WriteByte(key)
+		case <-time.After(patience):
+			t.Fatalf("only %q came", got.String())
+		}
+	}
+	if got.String() != "11#" {
+		t.Errorf("got %q, want %q", got.String(), "11#")
+	}
+	if r := s.Stats().Received; r.Packets != 18 || r.Lost != 0 {
+		t.Errorf("received %+v, want 18 packets and no loss", r)
+	}
+}
+
 // TestOtherSource: the loss of a call is that of the source that sends now, whatever
 // sequence numbers it begins with, and its keys are its own.
 func TestOtherSource(t *testing.T) {

@@ -35,7 +35,7 @@ type receiver struct {
 	highest  uint32  // and of the highest so far
 	transit  int64   // of the last packet, in samples
 	jitter   float64 // in samples (RFC 3550 §6.4.1)
-	source   uint32  // SSRC
+	source   uint32  // SSRC of the audio
 	received uint32  // packets of the source
 
 	expectedPrior, receivedPrior uint32 // at the last report
@@ -52,6 +52,7 @@ type receiver struct {
 // pressed is a key that was counted.
 type pressed struct {
 	known     bool
+	source    uint32 // SSRC
 	event     byte
 	timestamp uint32
 	sequence  uint16 // of its newest packet
@@ -232,23 +233,29 @@ func (s *Session) soundType(payloadType uint8) (codec uint8, ok bool) {
 	return 0, false
 }
 
-// count keeps the statistics of RFC 3550 §6.4.1 and Appendix A.
+// count keeps the statistics of RFC 3550 §6.4.1 and Appendix A. Loss and jitter are
+// those of the audio: keys may come under an SSRC of their own.
 func (s *Session) count(p *rtp.Packet, now time.Time) {
 	in := &s.in
 	in.stats.Packets++
 	in.stats.Octets += len(p.Payload)
-	if !in.began || p.SSRC != in.source {
+	_, sound := s.soundType(p.PayloadType)
+	switch known := in.began && p.SSRC == in.source; {
+	case known:
+		if step := int16(p.SequenceNumber - uint16(in.highest)); step > 0 {
+			in.highest += uint32(step)
+		}
+	case !sound:
+		return
+	default:
 		in.began, in.source, in.received = true, p.SSRC, 0
 		in.first = 1<<16 + uint32(p.SequenceNumber)
 		in.highest = in.first
 		in.expectedPrior, in.receivedPrior = 0, 0
 		in.transit, in.jitter = 0, 0
-		in.key, in.earlier = pressed{}, pressed{}
-	} else if step := int16(p.SequenceNumber - uint16(in.highest)); step > 0 {
-		in.highest += uint32(step)
 	}
 	in.received++
-	if _, sound := s.soundType(p.PayloadType); !sound {
+	if !sound {
 		return // a key's packets share one timestamp
 	}
 	transit := now.UnixMicro()*audio.Rate/1_000_000 - int64(p.Timestamp)
@@ -282,7 +289,7 @@ func (s *Session) hear(codec uint8, payload []byte) {
 }
 
 // press takes a key at its first packet; lost and repeated packets change nothing.
-// All packets of a key have one timestamp (RFC 4733 §2.5.1.2). Some gateways reuse it
+// All packets of a key have one SSRC and one timestamp (RFC 4733 §2.5.1.2). Some gateways reuse it
 // for the next key: another event, or a packet after the end of the same one, is a
 // key of its own.
 func (s *Session) press(p *rtp.Packet) {
@@ -290,7 +297,7 @@ func (s *Session) press(p *rtp.Packet) {
 		s.in.stats.Garbage++
 		return
 	}
-	k := pressed{true, p.Payload[0], p.Timestamp, p.SequenceNumber, p.Payload[1]&0x80 != 0}
+	k := pressed{true, p.SSRC, p.Payload[0], p.Timestamp, p.SequenceNumber, p.Payload[1]&0x80 != 0}
 	last := &s.in.key
 	newer := int16(k.sequence-last.sequence) > 0
 	switch {
@@ -300,7 +307,7 @@ func (s *Session) press(p *rtp.Packet) {
 		}
 		last.up = last.up || k.up
 		return
-	case k.same(s.in.earlier) && !newer: // late
+	case k.same(s.in.earlier) && (!newer || k.source != last.source): // late
 		return
 	}
 	s.in.key, s.in.earlier = k, s.in.key
@@ -308,7 +315,7 @@ func (s *Session) press(p *rtp.Packet) {
 }
 
 func (k pressed) same(other pressed) bool {
-	return other.known && k.event == other.event && k.timestamp == other.timestamp
+	return other.known && k.source == other.source && k.event == other.event && k.timestamp == other.timestamp
 }
 
 // Stats is all that is known of a session's sound.
