@@ -13,8 +13,15 @@ import (
 // endOfHead ends the start line and the headers of a message.
 const endOfHead = "\r\n\r\n"
 
+// Bounds of a message, since all datagrams are read one after the other.
+const (
+	maxHead       = 16 << 10 // octets, with the empty line
+	maxParameters = 64       // of a value
+)
+
 // normalised returns a message in canonical spelling. The body is unchanged, and so
-// are bytes without the end of a head, such as a keep-alive.
+// are bytes without the end of a head, such as a keep-alive. For a head longer than
+// maxHead it returns nil.
 func normalised(message []byte) []byte {
 	message = append(message[:0:0], message...)
 	if trimmed := bytes.TrimLeft(message, "\r\n"); len(trimmed) > 0 {
@@ -24,7 +31,9 @@ func normalised(message []byte) []byte {
 	if end < 0 {
 		return message
 	}
-	end += len(endOfHead)
+	if end += len(endOfHead); end > maxHead {
+		return nil
+	}
 	return append(normalisedHead(message[:end]), message[end:]...)
 }
 
@@ -50,13 +59,22 @@ func normalisedHead(head []byte) []byte {
 // begins with white space continues the one before (RFC 3261 §7.3.1).
 func unfolded(head string) []string {
 	var lines []string
+	var folded []byte // the last line, if it is continued
 	for line := range strings.SplitSeq(strings.TrimSuffix(head, endOfHead), "\r\n") {
 		if len(lines) > 0 && line != "" && (line[0] == ' ' || line[0] == '\t') {
-			last := &lines[len(lines)-1]
-			*last = strings.TrimRight(*last, " \t") + " " + strings.Trim(line, " \t")
+			if folded == nil {
+				folded = []byte(lines[len(lines)-1])
+			}
+			folded = append(append(bytes.TrimRight(folded, " \t"), ' '), strings.Trim(line, " \t")...)
 			continue
 		}
+		if folded != nil {
+			lines[len(lines)-1], folded = string(folded), nil
+		}
 		lines = append(lines, line)
+	}
+	if folded != nil {
+		lines[len(lines)-1] = string(folded)
 	}
 	return lines
 }
@@ -158,16 +176,20 @@ func list(text string, head func(string) string) []string {
 }
 
 // withParameters normalises a value with parameters. head normalises the part before
-// the parameters.
+// the parameters. A value with more than maxParameters is unchanged.
 func withParameters(text string, head func(string) string) string {
 	parts := split(text, ';')
-	value := head(parts[0])
+	if len(parts) > 1+maxParameters {
+		return strings.Trim(text, " \t")
+	}
+	var value strings.Builder
+	value.WriteString(head(parts[0]))
 	for _, part := range parts[1:] {
 		if p := parameter(part); p != "" {
-			value += ";" + p
+			value.WriteString(";" + p)
 		}
 	}
-	return value
+	return value.String()
 }
 
 // parameter returns "name=value" with the name in lower case. A quoted value that

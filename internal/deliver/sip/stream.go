@@ -108,7 +108,7 @@ func (p *part) feed(data []byte, passes func(head []byte) bool) (out []byte, err
 		p.head = append(p.head, data...)
 		end := bytes.Index(p.head, []byte(endOfHead))
 		switch {
-		case end < 0 && len(p.head) > sip.ParseMaxMessageLength:
+		case end+len(endOfHead) > maxHead, end < 0 && len(p.head) >= maxHead:
 			return out, errHeadTooLong
 		case end < 0:
 			return out, nil
