@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"countersign/internal/deliver"
 )
 
 // answerError is an answer that did not accept a message.
@@ -72,7 +74,7 @@ func (g *Gateway) said(a answer, sent string) string {
 			case isCode(value):
 				add(path, value)
 			default:
-				if text := masked(value); text != "" {
+				if text := deliver.Masked(value, maxReasonText); text != "" {
 					add(path, text)
 				}
 			}
@@ -127,35 +129,6 @@ func printableKey(path string) bool {
 // echoes reports whether a value repeats a part of the request.
 func echoes(sent, value string) bool { return strings.Contains(sent, value) }
 
-// masked shortens a sentence and replaces each run of three or more digits by "…".
-func masked(s string) string {
-	var b strings.Builder
-	digits := ""
-	flush := func() {
-		if len([]rune(digits)) >= 3 {
-			digits = "…"
-		}
-		b.WriteString(digits)
-		digits = ""
-	}
-	for _, r := range s {
-		switch {
-		case unicode.IsDigit(r):
-			digits += string(r)
-			continue
-		case !unicode.IsPrint(r):
-			r = ' '
-		}
-		flush()
-		if b.WriteRune(r); b.Len() >= maxReasonText {
-			break
-		}
-	}
-	flush()
-	text := b.String()
-	return strings.TrimSpace(strings.ToValidUTF8(text[:min(len(text), maxReasonText)], ""))
-}
-
 // firstLine returns the first line of a body that is plain text, masked; "" for
 // markup.
 func firstLine(body []byte) string {
@@ -163,5 +136,5 @@ func firstLine(body []byte) string {
 	if line = strings.TrimSpace(line); strings.HasPrefix(line, "<") || strings.HasPrefix(line, "{") || strings.HasPrefix(line, "[") {
 		return ""
 	}
-	return masked(line)
+	return deliver.Masked(line, maxReasonText)
 }

@@ -237,7 +237,7 @@ func (c *call) wait(ring, last context.Context) (*sip.Response, error) {
 			tx.Terminate()
 			return nil, context.Cause(last)
 		case <-tx.Done():
-			return nil, errors.Join(errors.New("the INVITE was not answered"), tx.Err())
+			return nil, errors.Join(errors.New("the INVITE was not answered"), unsent(c.session.InviteRequest, tx.Err()))
 		}
 	}
 }
@@ -308,7 +308,7 @@ func (c *Config) dialled(number string) string {
 // newStatusError keeps of a response what may be shown and stored.
 func newStatusError(res *sip.Response) *StatusError {
 	return &StatusError{
-		Status: res.StatusCode, Reason: printable(res.Reason, 60),
+		Status: res.StatusCode, Reason: deliver.Masked(printable(res.Reason, 200), 60),
 		RetryAfter: time.Duration(seconds(res, "Retry-After")) * time.Second,
 		MinExpires: time.Duration(seconds(res, "Min-Expires")) * time.Second,
 	}
@@ -343,7 +343,11 @@ func (c *call) unanswered(ring context.Context, err error) Result {
 	case refused && (cause == nil || no.Status != sip.StatusRequestTerminated):
 		return Result{Outcome: outcomeOf(no.Status), Note: no.Error(), Err: err}
 	case cause == nil:
-		return Result{Outcome: Failed, Note: "no connection", Err: err}
+		note := "no connection"
+		if long, ok := errors.AsType[*tooLongError](err); ok {
+			note = long.Error()
+		}
+		return Result{Outcome: Failed, Note: note, Err: err}
 	case !c.response.raised():
 		return Result{Outcome: Failed, Note: "no response", Err: cause}
 	case errors.Is(cause, errNoAnswer):

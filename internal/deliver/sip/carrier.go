@@ -294,12 +294,13 @@ func (c *Carrier) abandon(call *call, end <-chan Result, why error) (deliver.Sub
 // early is what Send says of a call that is over already.
 func (c *Carrier) early(call *call, r Result) (deliver.Submission, error) {
 	no, refused := errors.AsType[*StatusError](r.Err)
+	_, long := errors.AsType[*tooLongError](r.Err)
 	switch {
 	case call.ringing.raised(), refused && !ofTrunk(no.Status):
 		// About the person: another trunk would hear the same.
 		c.report(call, r)
 		return deliver.Submission{Carrier: c.cfg.Name, Refs: []string{call.id}}, nil
-	case refused && !temporary(no.Status):
+	case refused && !temporary(no.Status), long:
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrRefused, r.Err)
 	}
 	return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, r.Err)

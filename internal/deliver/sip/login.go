@@ -322,6 +322,7 @@ func (t *trunk) do(ctx context.Context, req *sip.Request) (*sip.Response, *sip.R
 	var l login
 	for {
 		res, err := t.client.Do(ctx, req)
+		err = unsent(req, err)
 		if res == nil && err == nil { // the trunk was closed
 			err = errNoConnection
 		}

@@ -88,7 +88,7 @@ func temporary(status int) bool {
 // StatusError is a call's final response that is no success.
 type StatusError struct {
 	Status int
-	Reason string // the phrase of the response, printable
+	Reason string // the phrase of the response, printable, with numbers masked
 
 	RetryAfter time.Duration // 0 if the response does not give it
 	MinExpires time.Duration // Min-Expires of a 423; 0 if the response does not give it

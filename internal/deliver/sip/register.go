@@ -103,13 +103,13 @@ func (r *registration) note(err error, retry time.Duration) {
 		switch {
 		case !up:
 			m.registered.Set(0)
-			r.trunk.log.Warn("registration failed", "registrar", r.trunk.cfg.Host, "error", err, "retry_in", retry)
+			r.trunk.log.Warn("registration failed", "registrar", r.trunk.cfg.Host, "error", err, "retry_in", retry.String())
 		case first:
 			m.registered.Set(1)
 			r.trunk.log.Info("registered", "registrar", r.trunk.cfg.Host)
 		default:
 			m.registered.Set(1)
-			r.trunk.log.Info("registered again", "registrar", r.trunk.cfg.Host, "failed_for", now.Sub(r.since).Round(time.Second), "failures", r.failures)
+			r.trunk.log.Info("registered again", "registrar", r.trunk.cfg.Host, "failed_for", now.Sub(r.since).Round(time.Second).String(), "failures", r.failures)
 		}
 		r.up, r.since = up, now
 	}

@@ -28,16 +28,20 @@ type session struct {
 func (s *session) send(ctx context.Context, id string) error {
 	t, req := s.trunk, s.InviteRequest
 	if err := sipgo.ClientRequestBuild(t.client, req); err != nil {
-		return err
+		return unsent(req, err)
 	}
 	tx, err := t.ua.TransactionLayer().NewClientTransaction(ctx, req)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNoConnection, err)
+		return fmt.Errorf("%w: %w", errNoConnection, unsent(req, err))
 	}
 	t.sent(id, req) // before the first response
 	tx.OnRetransmission(t.stray)
 	if err := tx.Init(); err != nil {
 		tx.Terminate()
+		err = unsent(req, err)
+		if _, long := errors.AsType[*tooLongError](err); long {
+			return err
+		}
 		return fmt.Errorf("%w: %w", errNoConnection, err)
 	}
 	s.tx, s.seq = tx, req.CSeq().SeqNo
@@ -47,7 +51,8 @@ func (s *session) send(ctx context.Context, id string) error {
 // Ack acknowledges the answer. The trunk repeats it for each retransmission of the
 // answer.
 func (s *session) Ack(context.Context) error {
-	return s.trunk.client.WriteRequest(s.within(sip.ACK, s.InviteRequest.CSeq().SeqNo))
+	ack := s.within(sip.ACK, s.InviteRequest.CSeq().SeqNo)
+	return unsent(ack, s.trunk.client.WriteRequest(ack))
 }
 
 // Do sends a request within the dialog and returns the final response to it.
