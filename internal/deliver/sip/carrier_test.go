@@ -3,6 +3,7 @@ package sip_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/message"
 	"countersign/internal/verify"
 )
 
@@ -171,6 +173,23 @@ func TestHungUp(t *testing.T) {
 			p.ended(siptest.HungUp)
 		})
 	}
+}
+
+// TestHungUpAfter: the note gives the time in tenths of a second.
+func TestHungUpAfter(t *testing.T) {
+	t.Parallel()
+	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hear(300 * time.Millisecond), siptest.HangUp()}})
+	m := call()
+	m.Script.Parts = append(slices.Repeat([]message.Part{{Text: "word"}}, 50), m.Script.Parts...)
+	tr := open(t, p.Addr())
+	if _, err := tr.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	r := tr.end()
+	if after, err := time.ParseDuration(strings.TrimPrefix(r.Error, "hung up after ")); err != nil || after == 0 || after%(100*time.Millisecond) != 0 {
+		t.Errorf("the receipt is %+v, want tenths of a second in the note", r)
+	}
+	p.ended(siptest.HungUp)
 }
 
 // TestHold: the announcement stands still while the call is on hold, and goes on

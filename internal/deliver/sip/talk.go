@@ -106,7 +106,7 @@ func (c *call) result(talked, said time.Duration) Result {
 	case c.media.OnHold() && !c.hungUp():
 		r.Outcome, r.Note = Held, "on hold"
 	default:
-		r.Outcome, r.Note = HungUp, "hung up after "+said.Round(time.Second).String()
+		r.Outcome, r.Note = HungUp, "hung up after "+said.Round(100*time.Millisecond).String()
 	}
 	return r
 }
