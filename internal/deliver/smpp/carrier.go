@@ -131,6 +131,7 @@ func (c *Carrier) Bound(ctx context.Context) error {
 // tag says to which hand-over a response belongs that comes late.
 type tag struct {
 	id    verify.ID // of the event
+	to    string    // the number
 	event verify.EventKey
 	part  verify.Part
 }
@@ -149,7 +150,7 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	tags := make([]tag, len(parts))
 	refs := make([]string, 0, len(parts))
 	for i, body := range parts {
-		tags[i] = tag{m.EventID, m.Event(), verify.Part{Attempt: m.Attempt, Seq: i, Count: len(parts), Carrier: c.cfg.Name}}
+		tags[i] = tag{m.EventID, m.To, m.Event(), verify.Part{Attempt: m.Attempt, Seq: i, Count: len(parts), Carrier: c.cfg.Name}}
 		h.body, h.tag = body, &tags[i]
 		ref, err := c.hand(ctx, h)
 		if err != nil {
@@ -253,7 +254,7 @@ func (c *Carrier) submit(ctx context.Context, s *session, h handover) (ref strin
 	c.metrics.submitted(time.Since(began), p.Status, err)
 	switch {
 	case err == nil:
-		c.judge(s, p)
+		c.judge(s, h.tag.to, p)
 		return c.readResponse(s.address, p)
 	case isSessionError(err):
 		return "", err

@@ -3,6 +3,7 @@ package smpp
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"countersign/internal/deliver/smpp/pdu"
 )
@@ -96,17 +97,40 @@ func classOf(err error) Class {
 	return ""
 }
 
-// mostSystemErrors is the number of consecutive submissions without success, each
-// answered with ESME_RSYSERR or generic_nack, after which a session counts as lost.
-const mostSystemErrors = 5
+// A session counts as lost after mostSystemErrors consecutive submissions, to at
+// least leastNumbers different numbers, without success: each answered with
+// ESME_RSYSERR or generic_nack. A single number can fail for reasons of its own.
+const (
+	mostSystemErrors = 5
+	leastNumbers     = 3
+)
 
-// judge retires the session if the response to a submission shows that the SMSC
-// accepts no messages on it.
-func (c *Carrier) judge(s *session, p pdu.PDU) {
+// failures is a run of submissions without success. The zero value is an empty run.
+type failures struct {
+	count   int
+	numbers []string // different ones, at most leastNumbers
+}
+
+// add counts a failed submission to a number.
+func (f *failures) add(number string) {
+	f.count++
+	if len(f.numbers) < leastNumbers && !slices.Contains(f.numbers, number) {
+		f.numbers = append(f.numbers, number)
+	}
+}
+
+// enough reports whether the run shows that the session is lost.
+func (f *failures) enough() bool {
+	return f.count >= mostSystemErrors && len(f.numbers) >= leastNumbers
+}
+
+// judge retires the session if the response to a submission to a number shows that
+// the SMSC accepts no messages on the session.
+func (c *Carrier) judge(s *session, number string, p pdu.PDU) {
 	nack := p.Body.Command() == pdu.CommandGenericNack
 	if p.Status == pdu.StatusOK && !nack {
 		s.accepted.Store(true)
-		s.failed.Store(0)
+		s.works()
 		return
 	}
 	class, no := c.classOf(p), &StatusError{Status: p.Status}
@@ -114,11 +138,26 @@ func (c *Carrier) judge(s *session, p pdu.PDU) {
 	case class == ClassBind:
 		s.retire(fmt.Errorf("%w: submit_sm answered with %w", errUnusable, no))
 	case class == ClassFinal, class == ClassNumber:
-		s.failed.Store(0) // the SMSC judged the message, so the session works
+		s.works() // the SMSC judged the message
 	case class == ClassTemporary && (nack || p.Status == pdu.StatusSystemError):
-		if n := s.failed.Add(1); n >= mostSystemErrors {
-			s.retire(fmt.Errorf("%w: %d submit_sm in a row failed, the last with %w", errUnusable, n, no))
-		}
+		s.failedTo(number, no)
+	}
+}
+
+// works ends a run of failures.
+func (s *session) works() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = failures{}
+}
+
+// failedTo continues the run of failures with a submission to a number, and retires
+// the session if the run is enough.
+func (s *session) failedTo(number string, no *StatusError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed.add(number); s.failed.enough() {
+		s.retireLocked(fmt.Errorf("%w: %d submit_sm in a row failed, the last with %w", errUnusable, s.failed.count, no))
 	}
 }
 
@@ -128,6 +167,10 @@ func (c *Carrier) judge(s *session, p pdu.PDU) {
 func (s *session) retire(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.retireLocked(err)
+}
+
+func (s *session) retireLocked(err error) {
 	if s.retired == nil {
 		s.retired = err
 		s.leave()

@@ -71,7 +71,7 @@ func TestClassOverride(t *testing.T) {
 					}
 				}
 				d.smsc.SetFaults(smpptest.Faults{})
-				if err := d.sendAsEngine("hello", patience); err != nil {
+				if err := d.sendAsEngine(sms("hello"), patience); err != nil {
 					t.Error(err)
 				}
 				if n := d.smsc.Counters().Connections; n != tt.binds {

@@ -23,7 +23,7 @@ const (
 func (c *Carrier) late(s *session, of any, p pdu.PDU) {
 	t := *of.(*tag) //nolint:forcetypeassert // what submit was given
 	c.metrics.late.Inc()
-	c.judge(s, p)
+	c.judge(s, t.to, p)
 	ref, err := c.readResponse(s.address, p)
 	if err == nil {
 		t.part.Ref, t.part.State = ref, verify.EventAccepted

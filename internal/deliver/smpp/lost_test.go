@@ -2,6 +2,7 @@ package smpp_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
@@ -36,15 +38,22 @@ func (j *journal) use(c *smpp.Config) { c.Log = slog.New(slog.NewTextHandler(j, 
 
 // sendAsEngine sends a message again until it is accepted or finally refused, as
 // the engine does.
-func (d *desk) sendAsEngine(text string, patience time.Duration) error {
+func (d *desk) sendAsEngine(m deliver.Message, patience time.Duration) error {
 	pause, end := 200*time.Millisecond, time.Now().Add(patience)
 	for {
-		if _, err := d.Send(context.Background(), sms(text)); outcome(err) != "not sent" || !time.Now().Before(end) {
+		if _, err := d.Send(context.Background(), m); outcome(err) != "not sent" || !time.Now().Before(end) {
 			return err
 		}
 		time.Sleep(pause)
 		pause = min(2*pause, 3*time.Second)
 	}
+}
+
+// smsTo is a message to one of many numbers.
+func smsTo(i int) deliver.Message {
+	m := sms("hello")
+	m.To = fmt.Sprintf("4477009%05d", i)
+	return m
 }
 
 // TestLostBind: over TCP, a session on which the SMSC accepts no messages any more
@@ -79,8 +88,10 @@ func TestLostBind(t *testing.T) {
 			if strings.HasPrefix(tt.faults, "enquire") {
 				d.await("the bind is given up", func() bool { return d.metric("countersign_smpp_unusable_binds_total") == 1 })
 			}
-			d.await("the message is accepted", func() bool {
-				_, err := d.Send(t.Context(), sms("hello"))
+			tries := 0
+			d.await("a message is accepted", func() bool {
+				tries++
+				_, err := d.Send(t.Context(), smsTo(tries))
 				if outcome(err) != "accepted" && outcome(err) != "not sent" {
 					t.Fatal(err)
 				}
@@ -118,14 +129,47 @@ func TestKeptBind(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
 				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(faults)})
-				for range 3 {
-					_ = d.sendAsEngine("hello", time.Minute)
+				for i := range 20 {
+					_, _ = d.Send(t.Context(), smsTo(i))
 				}
-				for range 20 {
-					_, _ = d.Send(t.Context(), sms("hello"))
+				for i := range 3 {
+					_ = d.sendAsEngine(smsTo(i), time.Minute)
 				}
 				if n := d.smsc.Counters().Connections; n != 1 || d.Status().Up() != 1 {
 					t.Errorf("%d connections, %+v", n, d.Status())
+				}
+			})
+		})
+	}
+}
+
+// TestFailingNumbers: a number whose every submission fails costs no session, since
+// the others are accepted.
+func TestFailingNumbers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		faults  string
+		numbers int
+		want    uint64 // connections
+	}{
+		{"refuse=10x:0x08", 1, 1},
+		{"refuse=10x:0x08", 2, 1},
+		{"nack=10x:0x02", 1, 1},
+		{"refuse=5x:0x08", 3, 2},
+	} {
+		t.Run(fmt.Sprint(tt.faults, " ", tt.numbers), func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(tt.faults)})
+				for i := range 10 {
+					_, _ = d.Send(t.Context(), smsTo(i%tt.numbers))
+				}
+				time.Sleep(time.Minute)
+				if err := d.sendAsEngine(smsTo(9), time.Minute); err != nil {
+					t.Error(err)
+				}
+				if n := d.smsc.Counters().Connections; n != tt.want {
+					t.Errorf("%d connections, want %d", n, tt.want)
 				}
 			})
 		})
@@ -142,24 +186,23 @@ func TestLostBindForever(t *testing.T) {
 			in(t, func(t *testing.T) {
 				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(faults)})
 				down := 0
-				done := make(chan struct{})
-				go func() {
-					defer close(done)
-					_ = d.sendAsEngine("hello", 80*time.Second)
-				}()
+				var sending sync.WaitGroup
+				for i := range 3 {
+					sending.Go(func() { _ = d.sendAsEngine(smsTo(i), 80*time.Second) })
+				}
 				for range 80 {
 					time.Sleep(time.Second)
 					if d.metric("countersign_smpp_binds") == 0 {
 						down++
 					}
 				}
-				<-done
+				sending.Wait()
 				n := d.smsc.Counters()
-				if n.Connections < 3 || n.Connections > 9 || n.Submits > 40 || down == 0 {
+				if n.Connections < 3 || n.Connections > 9 || n.Submits > 50 || down == 0 {
 					t.Errorf("%d connections, %d submits, down in %d of 80 seconds", n.Connections, n.Submits, down)
 				}
 				d.smsc.SetFaults(smpptest.Faults{})
-				if err := d.sendAsEngine("hello", time.Minute); err != nil || len(d.smsc.Messages()) != 1 {
+				if err := d.sendAsEngine(smsTo(1), time.Minute); err != nil || len(d.smsc.Messages()) != 1 {
 					t.Errorf("after the fault: %v, %d messages", err, len(d.smsc.Messages()))
 				}
 			})

@@ -60,8 +60,7 @@ type session struct {
 	late    func(tag any, p pdu.PDU)
 	stray   func() // a response that belongs to no request
 
-	accepted atomic.Bool  // a message was accepted over this session
-	failed   atomic.Int32 // consecutive submissions answered with a system error or generic_nack
+	accepted atomic.Bool // a message was accepted over this session
 
 	slots chan struct{} // a token for each submission that waits to be written, or for its response
 	wake  chan struct{} // has one value when out has octets
@@ -82,6 +81,7 @@ type session struct {
 	err      error          // why the session ended
 	broken   error          // why nothing can be written any more
 	retired  error          // why the session is out of use; it ends with the last response
+	failed   failures       // submissions answered with ESME_RSYSERR or generic_nack since the last success
 	bound    bool           // the bind was accepted
 	early    []pdu.PDU      // messages that arrived before the bind was accepted
 
