@@ -23,9 +23,10 @@ const (
 type bind struct {
 	carrier *Carrier
 	kind    pdu.Command
-	address int // index of the next address to try
+	other   *bind // the other half of a pair whose halves share an address; nil if there is none
 
 	mu      sync.Mutex
+	address int      // index of the address to try; a receiver with another half uses that one's
 	session *session // nil while there is none
 	since   time.Time
 	err     error // why there is none
@@ -49,27 +50,61 @@ func (b *bind) state() (*session, error) {
 	return s, b.err
 }
 
-// run binds, again and again, until ctx ends; then it unbinds.
+// run binds, again and again, until ctx ends; then it unbinds. The next address is
+// tried after a failed attempt, and after a session that was of no use.
 func (b *bind) run(ctx context.Context) {
 	backoff := firstBackoff
 	for ctx.Err() == nil {
-		s, err := b.open(ctx)
+		address, useful := b.target(), false
+		s, err := b.open(ctx, address)
 		if err == nil {
 			began := time.Now()
 			err = b.live(ctx, s)
-			if worthwhile(s, time.Since(began)) {
+			worked := worthwhile(s, time.Since(began))
+			if worked {
 				backoff = firstBackoff
 			}
+			useful = worked || s.accepted.Load()
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		b.lost(err)
+		b.lost(address, err, useful)
 		pause := backoff - time.Duration(rand.Int64N(int64(backoff)/2)) //nolint:gosec // no secret
 		if sleep(ctx, pause) != nil {
 			return
 		}
 		backoff = min(2*backoff, lastBackoff)
+	}
+}
+
+// follows reports whether b is a receiver that shares the address of its transmitter.
+func (b *bind) follows() bool { return b.other != nil && b.kind == pdu.CommandBindReceiver }
+
+// target returns the address to try next.
+func (b *bind) target() string {
+	if b.follows() {
+		b = b.other
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.carrier.cfg.Addresses[b.address%len(b.carrier.cfg.Addresses)]
+}
+
+// align ends the session of the receiver of a pair if the transmitter is bound to
+// another address. Each half calls it on its new session, so the order of the two
+// does not matter.
+func (b *bind) align() {
+	if b.other == nil {
+		return
+	}
+	receiver, transmitter := b, b.other
+	if !b.follows() {
+		receiver, transmitter = b.other, b
+	}
+	r, t := receiver.up(), transmitter.up()
+	if r != nil && t != nil && r.address != t.address {
+		r.fail(fmt.Errorf("the transmitter is bound to %s", t.address))
 	}
 }
 
@@ -83,12 +118,17 @@ func worthwhile(s *session, lived time.Duration) bool {
 	return lived >= lastBackoff
 }
 
-func (b *bind) lost(err error) {
+// lost records why there is no session at an address. The same address is tried
+// again only if the session was useful.
+func (b *bind) lost(address string, err error, useful bool) {
 	b.mu.Lock()
 	b.session, b.err, b.since = nil, err, time.Now()
+	if !useful {
+		b.address++
+	}
 	b.mu.Unlock()
 	b.carrier.complain(err)
-	b.carrier.log.Warn("bind is down", "bind", b.kind.String(), "error", err)
+	b.carrier.log.Warn("bind is down", "bind", b.kind.String(), "address", address, "error", err)
 }
 
 // live has the session used until it ends or ctx does.
@@ -96,7 +136,8 @@ func (b *bind) live(ctx context.Context, s *session) error {
 	b.mu.Lock()
 	b.session, b.err, b.since = s, nil, time.Now()
 	b.mu.Unlock()
-	b.carrier.log.Info("bound", "bind", b.kind.String())
+	b.carrier.log.Info("bound", "bind", b.kind.String(), "address", s.address)
+	b.align()
 	select {
 	case <-s.ended:
 	case <-ctx.Done():
@@ -115,11 +156,9 @@ func (b *bind) live(ctx context.Context, s *session) error {
 // unbindTimeout bounds the goodbye.
 const unbindTimeout = 2 * time.Second
 
-// open connects to the next address and binds.
-func (b *bind) open(ctx context.Context) (*session, error) {
+// open connects to an address and binds.
+func (b *bind) open(ctx context.Context, address string) (*session, error) {
 	c := b.carrier
-	address := c.cfg.Addresses[b.address%len(c.cfg.Addresses)]
-	b.address++
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.BindTimeout, errTimeout)
 	defer cancel()
 	conn, err := c.cfg.Dial(ctx, address)

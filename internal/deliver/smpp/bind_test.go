@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,51 +103,23 @@ func TestAddresses(t *testing.T) {
 		t.Run(string(tt.mode), func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				smscs, addresses := map[string]*smpptest.SMSC{}, map[string]*pipes{}
-				var serving sync.WaitGroup
-				for _, name := range []string{"A", "B"} {
-					smsc, pipes := smpptest.New(smpptest.Config{MaxMessages: 100}), newPipes()
-					smscs[name], addresses[name] = smsc, pipes
-					serving.Go(func() { _ = smsc.Serve(pipes) })
-				}
-				t.Cleanup(serving.Wait)
-				d := openTo(t, nil, func(c *smpp.Config) {
-					c.Mode, c.Binds, c.Addresses = tt.mode, tt.binds, []string{"A", "B"}
-					c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
-						return addresses[address].dial(ctx, "")
-					}
-				})
-				show := func() string {
-					synctest.Wait()
-					var list []string
-					for _, name := range []string{"A", "B"} {
-						var kinds []string
-						for _, s := range smscs[name].Sessions() {
-							kinds = append(kinds, strings.TrimPrefix(s.Kind().String(), "bind_"))
-						}
-						if slices.Sort(kinds); len(kinds) > 0 {
-							list = append(list, name+": "+strings.Join(kinds, " "))
-						}
-					}
-					return strings.Join(list, ", ")
-				}
-				if got := show(); got != tt.want {
+				p := openPair(t, func(c *smpp.Config) { c.Mode, c.Binds = tt.mode, tt.binds })
+				if got := p.sessions(); got != tt.want {
 					t.Errorf("bound to %s, want %s", got, tt.want)
 				}
-				send(t, d, 20)
+				send(t, p.desk, 20)
 				for _, name := range []string{"A", "B"} {
-					if n := len(smscs[name].Messages()); n == 0 {
+					if n := len(p.smscs[name].Messages()); n == 0 {
 						t.Errorf("no message of 20 went to %s", name)
 					}
 				}
-				_ = smscs["A"].Close()
+				_ = p.smscs["A"].Close()
 				time.Sleep(10 * time.Second)
-				if got := show(); got != tt.without {
+				if got := p.sessions(); got != tt.without {
 					t.Errorf("without A bound to %s, want %s", got, tt.without)
 				}
-				send(t, d, 10)
-				t.Cleanup(func() { _ = smscs["B"].Close() })
-				_ = d.Close()
+				send(t, p.desk, 10)
+				_ = p.Close()
 			})
 		})
 	}

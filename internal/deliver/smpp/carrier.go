@@ -64,8 +64,11 @@ func New(cfg Config) (*Carrier, error) {
 	for i := range cfg.Binds {
 		switch cfg.Mode {
 		case Split:
-			c.senders = append(c.senders, c.newBind(pdu.CommandBindTransmitter, i))
-			c.receivers = append(c.receivers, c.newBind(pdu.CommandBindReceiver, i))
+			t, r := c.newBind(pdu.CommandBindTransmitter, i), c.newBind(pdu.CommandBindReceiver, i)
+			if c.references.scoped() { // a receipt over another address would name no message
+				t.other, r.other = r, t
+			}
+			c.senders, c.receivers = append(c.senders, t), append(c.receivers, r)
 		case Transmitter:
 			c.senders = append(c.senders, c.newBind(pdu.CommandBindTransmitter, i))
 		case Transceiver:

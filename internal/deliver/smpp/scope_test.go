@@ -1,9 +1,13 @@
 package smpp_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,7 +125,17 @@ func TestScopeAcrossBinds(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
 		var log journal
-		d, pipes, a := openPeer(t, log.use, func(c *smpp.Config) { c.Addresses = []string{"a.example:2775", "b.example:2775"} })
+		var gone atomic.Bool // the first address takes no more connections
+		d, pipes, a := openPeer(t, log.use, func(c *smpp.Config) {
+			c.Addresses = []string{"a.example:2775", "b.example:2775"}
+			dial := c.Dial
+			c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+				if address == "a.example:2775" && gone.Swap(true) {
+					return nil, errors.New("connection refused")
+				}
+				return dial(ctx, address)
+			}
+		})
 		late := d.begin("late")
 		first := a.next()
 		time.Sleep(4 * time.Second)
