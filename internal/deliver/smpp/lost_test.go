@@ -249,6 +249,44 @@ func TestLostBindTwoBinds(t *testing.T) {
 	}
 }
 
+// TestNackWithoutNumber: a generic_nack with sequence number 0 answers an enquire_link
+// that is the only request without a response.
+func TestNackWithoutNumber(t *testing.T) {
+	t.Parallel()
+	for _, submits := range []int{0, 1} {
+		t.Run(fmt.Sprint(submits, " submissions"), func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				var log journal
+				d, _, p := openPeer(t, log.use, func(c *smpp.Config) { c.ResponseTimeout = time.Minute })
+				asked := p.next() // after 20 s of silence
+				if _, ok := asked.Body.(*pdu.EnquireLink); !ok {
+					t.Errorf("got %+v", asked)
+				}
+				var open []*sending
+				for range submits {
+					open = append(open, d.begin("hello"))
+					p.next()
+				}
+				if _, err := p.conn.Write(header(0x80000000, uint32(pdu.StatusInvalidCommandID), 0)); err != nil {
+					t.Error(err)
+				}
+				synctest.Wait()
+				if lost := d.Status().Up() == 0; lost != (submits == 0) {
+					t.Errorf("bind lost: %v", lost)
+				}
+				if named := strings.Contains(log.String(), "enquire_link answered with generic_nack"); named != (submits == 0) {
+					t.Errorf("log:\n%s", &log)
+				}
+				_ = p.conn.Close()
+				for _, s := range open {
+					_ = s.wait()
+				}
+			})
+		})
+	}
+}
+
 // TestLostBindInFlight: messages on the session still get their answers, so that
 // none of them becomes unclear.
 func TestLostBindInFlight(t *testing.T) {

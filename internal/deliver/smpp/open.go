@@ -99,13 +99,25 @@ func (s *session) goAway(sequence uint32) {
 }
 
 // answers returns the sequence number of the request that p answers. The first
-// bind response answers the bind, even with a wrong number.
+// bind response answers the bind, even with a wrong number. A generic_nack with
+// number 0, from an SMSC that could not read the number (§4.3), answers the bind
+// until that is accepted, and later a keep-alive that is the only open request.
 func (s *session) answers(p pdu.PDU) uint32 {
-	if _, ok := p.Body.(*pdu.BindResp); ok {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !s.bound && s.calls[bindSequence] != nil {
-			return bindSequence
+	numberless := p.Body.Command() == pdu.CommandGenericNack && p.Sequence == 0
+	_, bindResp := p.Body.(*pdu.BindResp)
+	if !numberless && !bindResp {
+		return p.Sequence
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.bound && s.calls[bindSequence] != nil:
+		return bindSequence
+	case numberless && s.enquired && len(s.calls) == 1:
+		for seq, c := range s.calls {
+			if c.tag == nil { // no submission
+				return seq
+			}
 		}
 	}
 	return p.Sequence

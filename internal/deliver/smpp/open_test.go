@@ -58,7 +58,6 @@ func TestBeforeBindResp(t *testing.T) {
 		{"stray response", octets(pdu.PDU{Sequence: 4, Body: &pdu.EnquireLinkResp{}}), 0, 0},
 		{"stray submit_sm_resp", octets(pdu.PDU{Sequence: 4, Status: 8, Body: &pdu.SubmitSMResp{}}), 0, 0},
 		{"unknown response", header(0x80010001, 0, 5), 0, 0},
-		{"generic_nack to nothing", header(0x80000000, 3, 0), 0, 0},
 		{"generic_nack to another number", header(0x80000000, 3, 12), 0, 0},
 	}
 	for _, tt := range tests {
@@ -110,30 +109,41 @@ func TestBeforeBindResp(t *testing.T) {
 	}
 }
 
-// TestNackToBind: a generic_nack with the number of the bind is its answer, which
-// must not take as long as none.
+// TestNackToBind: a generic_nack with the number of the bind or without a number is
+// the answer to the bind, and ends the wait for it.
 func TestNackToBind(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T) {
-		pipes := newPipes()
-		go func() {
-			conn, err := pipes.Accept()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			p := &peer{t, conn, pdu.NewReader(conn)}
-			p.send(pdu.PDU{Sequence: p.next().Sequence, Status: pdu.StatusInvalidCommandID, Body: &pdu.GenericNack{}})
-			if _, err := p.reader.Next(); !errors.Is(err, io.EOF) {
-				t.Errorf("after the refusal: %v", err)
-			}
-		}()
-		d := openTo(t, nil, func(c *smpp.Config) { c.Dial = pipes.dial })
-		if err := d.Bound(t.Context()); err == nil || !strings.Contains(err.Error(), "ESME_RINVCMDID") {
-			t.Errorf("bound with %v", err)
+	for _, sequence := range []uint32{1, 0} {
+		in(t, func(t *testing.T) { nackToBind(t, sequence) })
+	}
+}
+
+func nackToBind(t *testing.T, sequence uint32) {
+	t.Helper()
+	began, pipes := time.Now(), newPipes()
+	go func() {
+		conn, err := pipes.Accept()
+		if err != nil {
+			t.Error(err)
+			return
 		}
-		_ = pipes.Close()
-	})
+		p := &peer{t, conn, pdu.NewReader(conn)}
+		p.next()
+		if _, err := conn.Write(header(0x80000000, uint32(pdu.StatusInvalidCommandID), sequence)); err != nil {
+			t.Error(err)
+		}
+		if _, err := p.reader.Next(); !errors.Is(err, io.EOF) {
+			t.Errorf("after the refusal: %v", err)
+		}
+	}()
+	d := openTo(t, nil, func(c *smpp.Config) { c.Dial = pipes.dial })
+	if err := d.Bound(t.Context()); err == nil || !strings.Contains(err.Error(), "ESME_RINVCMDID") {
+		t.Errorf("bound with %v", err)
+	}
+	if took := time.Since(began); took >= time.Second {
+		t.Errorf("took %v", took)
+	}
+	_ = pipes.Close()
 }
 
 // TestEarlyFlood: messages before the response to the bind do not pile up: those
