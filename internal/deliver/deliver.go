@@ -84,9 +84,9 @@ type Receipt struct {
 	State   verify.EventState // accepted, delivered, answered, held, undeliverable, expired or rejected
 	Error   string            // the carrier's own code for what went wrong, or a note of what it noticed; "" for none
 
-	// FormerRef is the reference that earlier settings of the carrier gave to the
-	// message. It is looked for if Ref is unknown; "" for none.
-	FormerRef string
+	// FormerRefs are the references that earlier settings of the carrier may have given
+	// to the message. They are looked for in order if Ref is unknown.
+	FormerRefs []string
 }
 
 // Answer is a carrier's answer to a hand-over that came after Send had given up

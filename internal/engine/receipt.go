@@ -60,16 +60,21 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 	return nil
 }
 
-// findPart returns the part that a receipt is about, and its event. A part under
-// FormerRef counts only if the receipt changes it: a carrier may use an id again, and
-// an old part must not take the receipt of a message without an answer so far.
+// findPart returns the part that a receipt is about, and its event. A part under one
+// of FormerRefs counts only if the receipt changes it: a carrier may use an id again,
+// and an old part must not take the receipt of a message without an answer so far.
 func findPart(tx *store.Tx, r deliver.Receipt) (key verify.EventKey, part verify.Part, ok bool, err error) {
 	key, part, ok, err = tx.Part(r.Carrier, r.Ref)
-	if ok || err != nil || r.FormerRef == "" {
+	if ok || err != nil {
 		return key, part, ok, err
 	}
-	key, part, ok, err = tx.Part(r.Carrier, r.FormerRef)
-	return key, part, ok && part.Report(r.State, r.Error) != part, err
+	for _, former := range r.FormerRefs {
+		key, part, ok, err = tx.Part(r.Carrier, former)
+		if err != nil || ok && part.Report(r.State, r.Error) != part {
+			return key, part, ok, err
+		}
+	}
+	return verify.EventKey{}, verify.Part{}, false, nil
 }
 
 // Answer records a carrier's answer to a hand-over that came too late for it.

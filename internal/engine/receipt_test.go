@@ -379,13 +379,13 @@ func TestReceiptOfTheArchive(t *testing.T) {
 	}
 }
 
-// TestReceiptOfFormerRef: a message that was stored under the reference of earlier
+// TestReceiptOfFormerRefs: a message that was stored under the reference of earlier
 // settings has its receipt; one under the present reference comes first, and an old
 // message that is settled does not take the receipt of a new one.
-func TestReceiptOfFormerRef(t *testing.T) {
+func TestReceiptOfFormerRefs(t *testing.T) {
 	t.Parallel()
 	say := func(d *desks, state verify.EventState) {
-		must(d.t, d.Receipt(d.t.Context(), deliver.Receipt{Carrier: "a", Ref: "1\thost", FormerRef: "1", State: state}))
+		must(d.t, d.Receipt(d.t.Context(), deliver.Receipt{Carrier: "a", Ref: "1\thost", FormerRefs: []string{"1"}, State: state}))
 	}
 	another := func(r *verify.Request) { r.Number = "447700900001" }
 
@@ -418,6 +418,15 @@ func TestReceiptOfFormerRef(t *testing.T) {
 		d.settled(now.ID, 0)
 		d.wantEvent(now.ID, 0, delivered, 1, "a", "")
 		d.wantEvent(old.ID, 0, delivered, 1, "a", "")
+	})
+	t.Run("Several", func(t *testing.T) {
+		t.Parallel()
+		d := setUpDesks(t, "a")
+		v := d.accepted("1\tsecond")
+		must(t, d.Receipt(t.Context(), deliver.Receipt{
+			Carrier: "a", Ref: "1", FormerRefs: []string{"1\tfirst", "1\tsecond"}, State: delivered,
+		}))
+		d.wantEvent(v.ID, 0, delivered, 1, "a", "")
 	})
 	t.Run("OtherAddress", func(t *testing.T) {
 		t.Parallel()

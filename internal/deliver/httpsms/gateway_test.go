@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -361,4 +362,8 @@ func TestSendRefusesBeforeItConnects(t *testing.T) {
 			}
 		})
 	}
+}
+
+func sameReceipts(a, b []deliver.Receipt) bool {
+	return slices.EqualFunc(a, b, func(x, y deliver.Receipt) bool { return reflect.DeepEqual(x, y) })
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 
@@ -102,7 +101,7 @@ func TestReceipt(t *testing.T) {
 			if w.Code != tt.status {
 				t.Errorf("HTTP %d (%s), want %d", w.Code, w.Body, tt.status)
 			}
-			if got := told.all(); !slices.Equal(got, tt.want) {
+			if got := told.all(); !sameReceipts(got, tt.want) {
 				t.Errorf("receipts %+v, want %+v", got, tt.want)
 			}
 		})

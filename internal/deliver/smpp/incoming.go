@@ -74,7 +74,7 @@ func (c *Carrier) incoming(address string, m *pdu.Message, resp pdu.Body) answer
 		return answer{body: resp}
 	}
 	c.watchAddress(address, r.Ref)
-	r.Carrier, r.FormerRef, r.Ref = c.cfg.Name, c.references.former(r.Ref), c.references.of(address, r.Ref)
+	r.Carrier, r.FormerRefs, r.Ref = c.cfg.Name, c.references.former(r.Ref), c.references.of(address, r.Ref)
 	select {
 	case c.reporting <- struct{}{}:
 	default:

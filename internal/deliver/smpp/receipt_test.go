@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -115,12 +116,14 @@ func TestDialects(t *testing.T) {
 				}
 				synctest.Wait()
 				got := d.awaitReceipts(0)
-				want := deliver.Receipt{Carrier: "test", Ref: tt.ref, State: tt.state, Error: tt.error}
+				want := deliver.Receipt{
+					Carrier: "test", Ref: tt.ref, State: tt.state, Error: tt.error, FormerRefs: []string{tt.ref + "\tnone"},
+				}
 				if tt.state == "" {
 					if len(got) != 0 {
 						t.Errorf("reported %+v", got)
 					}
-				} else if len(got) != 2 || got[0] != want || got[1] != want {
+				} else if !reflect.DeepEqual(got, []deliver.Receipt{want, want}) {
 					t.Errorf("reported %+v, want %+v", got, want)
 				}
 			})
@@ -309,7 +312,7 @@ func FuzzReceipt(f *testing.F) {
 		}}
 		for _, form := range []smpp.IDForm{smpp.IDSame, smpp.IDToDecimal, smpp.IDToHex} {
 			r, ok := smpp.ReadReceipt(m, form)
-			if again, _ := smpp.ReadReceipt(m, form); again != r {
+			if again, _ := smpp.ReadReceipt(m, form); !reflect.DeepEqual(again, r) {
 				t.Errorf("%+v, then %+v", r, again)
 			}
 			for _, s := range []string{r.Ref, r.Error} {

@@ -53,13 +53,21 @@ func (r references) of(address, id string) string {
 	return id + scopeMark + strings.ToLower(address)
 }
 
-// former returns the reference that the id had before references named addresses;
-// "" if they do not. Messages from before a change of the settings have it.
-func (r references) former(id string) string {
-	if r.scoped() {
-		return id
+// former returns the references that the id may have under another scope, for
+// messages that were in flight when the scope changed: the plain id, or the id with
+// each configured address.
+func (r references) former(id string) []string {
+	switch {
+	case id == "":
+		return nil
+	case r.scoped():
+		return []string{id}
 	}
-	return ""
+	former := make([]string, len(r.addresses))
+	for i, address := range r.addresses {
+		former[i] = id + scopeMark + address
+	}
+	return former
 }
 
 // maxIssued bounds the references that are remembered to recognize a receipt over

@@ -175,7 +175,7 @@ func TestScopeAcrossBinds(t *testing.T) {
 		if answer.State != verify.EventAccepted || receipts[0].Ref != answer.Ref || receipts[0].State != verify.EventDelivered {
 			t.Errorf("late answer %+v, its receipt %+v", answer, receipts[0])
 		}
-		if receipts[1].Ref != early.refs[0] || receipts[1].State != verify.EventUndeliverable || receipts[1].FormerRef != "8" {
+		if receipts[1].Ref != early.refs[0] || receipts[1].State != verify.EventUndeliverable || !slices.Equal(receipts[1].FormerRefs, []string{"8"}) {
 			t.Errorf("message %q, its early receipt %+v", early.refs, receipts[1])
 		}
 		if early.refs[0] == inFlight.refs[0] {
@@ -200,7 +200,7 @@ func TestOneAddressNamesNoAddress(t *testing.T) {
 		}
 		all := smsc.Messages()
 		r := d.awaitReceipts(1)[0]
-		if id := all[len(all)-1].ID; sub.Refs[0] != id || r.Ref != id || r.FormerRef != "" {
+		if id := all[len(all)-1].ID; sub.Refs[0] != id || r.Ref != id || !slices.Equal(r.FormerRefs, []string{id + "\t" + smsc.Addr()}) {
 			t.Errorf("id %q is %q, in the receipt %+v", id, sub.Refs[0], r)
 		}
 		if err := d.Close(); err != nil {
@@ -209,17 +209,26 @@ func TestOneAddressNamesNoAddress(t *testing.T) {
 	}
 }
 
-// TestFormerReference: a receipt of a carrier with two addresses names the reference
-// that a message had before there were scopes.
-func TestFormerReference(t *testing.T) {
+// TestFormerReferences: a receipt names the references that a message in flight had
+// under other values of message_id_scope.
+func TestFormerReferences(t *testing.T) {
 	t.Parallel()
 	a, b := smpptest.Start(t, smpptest.Config{}), smpptest.Start(t, smpptest.Config{})
-	d := openBoth(t, a.Addr(), b.Addr())
-	if err := b.Deliver("", receipt("id:77 stat:DELIVRD")); err != nil {
-		t.Fatal(err)
-	}
-	if r := d.awaitReceipts(1)[0]; r.FormerRef != "77" || r.Ref == "77" || !strings.Contains(r.Ref, b.Addr()) {
-		t.Errorf("%+v", r)
+	for scope, want := range map[smpp.IDScope][]string{
+		smpp.ScopeAddress: {"77\t" + b.Addr(), "77"},
+		smpp.ScopeCarrier: {"77", "77\t" + a.Addr(), "77\t" + b.Addr()},
+	} {
+		d := openBoth(t, a.Addr(), b.Addr(), func(c *smpp.Config) { c.IDScope = scope })
+		if err := b.Deliver("", receipt("id:77 stat:DELIVRD")); err != nil {
+			t.Fatal(err)
+		}
+		r := d.awaitReceipts(1)[0]
+		if got := append([]string{r.Ref}, r.FormerRefs...); !slices.Equal(got, want) {
+			t.Errorf("%s: references %q, want %q", scope, got, want)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
