@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -218,7 +219,7 @@ func TestReceiptDecidesEarlierAttempt(t *testing.T) {
 			if !tt.during {
 				callback(g, http.MethodGet, query, "", "")
 			}
-			if got := told.all(); !slices.Equal(got, []deliver.Receipt{receipt}) {
+			if got := told.all(); !reflect.DeepEqual(got, []deliver.Receipt{receipt}) {
 				t.Errorf("reported %+v", got)
 			}
 			close(told.answers)
