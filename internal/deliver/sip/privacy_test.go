@@ -69,8 +69,8 @@ func TestRegistrationMasked(t *testing.T) {
 	}
 }
 
-// TestNotWritten: the error of an INVITE that cannot be written gives the error of the
-// socket, and not the number. No IPv4 socket writes to an IPv6 address.
+// TestNotWritten: an INVITE that cannot be written has the error of the socket, without
+// the number. No IPv4 socket writes to an IPv6 address.
 func TestNotWritten(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
