@@ -40,15 +40,14 @@ func octets(header string) uint64 {
 	return (after.TotalAlloc - before.TotalAlloc) / runs
 }
 
-// TestNormalisedBounds: a message with a head over 16 KB is dropped, and a value with
-// more than 64 parameters is unchanged.
+// TestNormalisedBounds: a message with a head over 16 KB is dropped, and a value keeps
+// 64 parameters.
 func TestNormalisedBounds(t *testing.T) {
 	t.Parallel()
 	message := func(header string) []byte { return []byte("X sip:a SIP/2.0\r\n" + header + "\r\n\r\nbody") }
-	for n, want := range map[int]string{
-		64: "To: a" + strings.Repeat(";b", 64), 65: "To: a" + strings.Repeat(" ; B", 65),
-	} {
-		if got := sip.Normalised(message("t:a" + strings.Repeat(" ; B", n))); string(got) != string(message(want)) {
+	want := message("To: a" + strings.Repeat(";b", 64))
+	for _, n := range []int{64, 65, 3000} {
+		if got := sip.Normalised(message("t:a" + strings.Repeat(" ; B", n))); string(got) != string(want) {
 			t.Errorf("%d parameters: got\n%s", n, got)
 		}
 	}

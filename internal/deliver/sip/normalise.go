@@ -176,12 +176,11 @@ func list(text string, head func(string) string) []string {
 }
 
 // withParameters normalises a value with parameters. head normalises the part before
-// the parameters. A value with more than maxParameters is unchanged.
+// the parameters. It keeps the first maxParameters: sipgo compares each with all
+// before it.
 func withParameters(text string, head func(string) string) string {
 	parts := split(text, ';')
-	if len(parts) > 1+maxParameters {
-		return strings.Trim(text, " \t")
-	}
+	parts = parts[:min(len(parts), 1+maxParameters)]
 	var value strings.Builder
 	value.WriteString(head(parts[0]))
 	for _, part := range parts[1:] {
