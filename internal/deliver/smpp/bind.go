@@ -23,7 +23,7 @@ const (
 type bind struct {
 	carrier *Carrier
 	kind    pdu.Command
-	other   *bind // the other half of a pair whose halves share an address; nil if there is none
+	other   *bind // other half of a pair that shares an address; nil otherwise
 
 	mu      sync.Mutex
 	address int      // index of the address to try; a receiver with another half uses that one's
@@ -51,7 +51,7 @@ func (b *bind) state() (*session, error) {
 }
 
 // run binds, again and again, until ctx ends; then it unbinds. The next address is
-// tried after a failed attempt, and after a session that was of no use.
+// tried after a failed attempt, and after a session that was neither up for long nor accepted a message.
 func (b *bind) run(ctx context.Context) {
 	backoff := firstBackoff
 	for ctx.Err() == nil {

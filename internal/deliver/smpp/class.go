@@ -99,7 +99,7 @@ func classOf(err error) Class {
 
 // A session counts as lost after mostSystemErrors consecutive submissions, to at
 // least leastNumbers different numbers, without success: each answered with
-// ESME_RSYSERR or generic_nack. A single number can fail for reasons of its own.
+// ESME_RSYSERR or generic_nack. Failures of fewer numbers may be due to those numbers.
 const (
 	mostSystemErrors = 5
 	leastNumbers     = 3

@@ -99,8 +99,8 @@ func (s *session) goAway(sequence uint32) {
 }
 
 // answers returns the sequence number of the request that p answers. The first
-// bind response answers the bind, even with a wrong number. A generic_nack with
-// number 0, from an SMSC that could not read the number (§4.3), answers the bind
+// bind response answers the bind, even with a wrong number. A generic_nack has
+// number 0 if the SMSC could not decode the request (§4.3.1). It answers the bind
 // until that is accepted, and later a keep-alive that is the only open request.
 func (s *session) answers(p pdu.PDU) uint32 {
 	numberless := p.Body.Command() == pdu.CommandGenericNack && p.Sequence == 0

@@ -53,9 +53,9 @@ func (r references) of(address, id string) string {
 	return id + scopeMark + strings.ToLower(address)
 }
 
-// former returns the references that the id may have under another scope, for
-// messages that were in flight when the scope changed: the plain id, or the id with
-// each configured address.
+// former returns the references that the id may have under another scope:
+// the plain id, or the id with each configured address. Messages that were in flight
+// when the scope changed have them.
 func (r references) former(id string) []string {
 	switch {
 	case id == "":
