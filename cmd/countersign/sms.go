@@ -55,7 +55,10 @@ func (c *smsSendCmd) Run(p *process) error {
 		Receipt: desk.take,
 		Answer:  func(context.Context, deliver.Answer) error { return nil },
 	}
-	if !c.WaitReceipt {
+	if c.WaitReceipt {
+		// The warning about receipts in plain messages explains a receipt that is missing.
+		cfg.Log = newLogger(p.stderr, "warn", "text")
+	} else {
 		// A bind that receives would take receipts that a running server waits for.
 		cfg.Mode = smpp.Transmitter
 	}
@@ -82,7 +85,7 @@ func (d *receiptDesk) take(ctx context.Context, r deliver.Receipt) error {
 		return ctx.Err()
 	}
 	if !slices.Contains(d.refs, r.Ref) {
-		return errors.New("not ours")
+		return errors.New("it is for another message; the SMSC sends it again")
 	}
 	select {
 	case d.receipts <- r:
