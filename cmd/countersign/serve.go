@@ -32,11 +32,12 @@ func (c *serveCmd) Run(p *process) error {
 		cfg.TLS = config.TLS{Cert: c.TLSCert, Key: c.TLSKey}
 	}
 	log := newLogger(p.stderr, cfg.Log.Level, cfg.Log.Format)
-	key, err := startable(p.ctx, cfg, c.Init, log)
-	if err != nil {
+	// Before a new installation is created, so that a refusal leaves nothing behind.
+	if err := checkSecretFiles(cfg.SecretFiles(c.Config), c.Strict, log); err != nil {
 		return err
 	}
-	if err := checkSecretFiles(cfg.SecretFiles(c.Config), c.Strict, log); err != nil {
+	key, err := startable(p.ctx, cfg, c.Init, log)
+	if err != nil {
 		return err
 	}
 	noCores(log)

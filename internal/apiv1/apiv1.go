@@ -81,7 +81,7 @@ type endpoint struct {
 	// refuse gives the status and text of a refusal where this endpoint has words
 	// of its own; nil, or an empty status, for the common ones.
 	refuse func(*call, *verify.Error) (status, text string)
-	// errorRoot is the root of an XML refusal with a status other than 3.
+	// errorRoot is the root of an XML refusal with status 5 or more.
 	errorRoot string
 }
 

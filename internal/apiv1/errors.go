@@ -73,6 +73,11 @@ func errorAnswer(c *call, e *verify.Error, status, text string) any {
 	switch {
 	case e.Kind == verify.KindInvalidParameter:
 		answer.XMLName.Local = rootResponse // recorded for status 3 only, whatever the call
+	case e.Kind == verify.KindThrottled, e.Kind == verify.KindMissingParameter, e.Kind == verify.KindBadCredentials:
+		answer.XMLName.Local = rootVerifyResponse // recorded for 1, 2 and 4, also of control
+		if c.endpoint.name == "search" {
+			return searchErrorResponse{XMLName: answer.XMLName, Status: status, ErrorText: text}
+		}
 	case c.endpoint.name == "search":
 		return searchErrorResponse{XMLName: answer.XMLName, Status: status, ErrorText: text}
 	case c.endpoint.name == "check":

@@ -170,6 +170,10 @@ func controlShapes() []shape {
 		control("control cancel", "0", 30*time.Second, 0, "cancel"),
 		control("control trigger", "0", 0, 0, "trigger_next_event"),
 		control("control invalid", "3", 0, 0, "stop"),
+		{
+			name: "control missing", schema: "controlErrorResponse", root: "verify_response", fields: errorFields, status: "2",
+			ask: always("/verify/control/", form("request_id", unknownID)),
+		},
 		control("control too early", "19", 30*time.Second-time.Millisecond, 0, "cancel"),
 		control("control too late", "19", 0, 1, "cancel"),
 		control("control no more", "19", 0, 2, "trigger_next_event"),

@@ -61,7 +61,7 @@ func adminListener() part {
 func (s *Server) gate(next http.Handler, p part) (http.Handler, error) {
 	cfg := s.opts.Config
 	names := cfg.Server.Names
-	if u, err := url.Parse(cfg.Admin.URL); err == nil && u.Hostname() != "" && len(names) > 0 && p.name == adminListener().name {
+	if u, err := url.Parse(cfg.Admin.URL); err == nil && u.Hostname() != "" && (len(names) > 0 || config.Loopback(p.address(cfg))) && p.name == adminListener().name {
 		names = append([]string{u.Hostname()}, names...)
 	}
 	return web.Gate(next, web.GateConfig{

@@ -25,7 +25,8 @@ type gate struct {
 	mu       sync.Mutex
 	calls    map[string]*allowance // of each call and of the registration; the key is the Call-ID
 	others   allowance
-	ends     map[netip.AddrPort]bool // sources of packets outside of calls
+	ends     map[netip.AddrPort]bool // sources of packets outside of calls, since counted
+	counted  time.Time
 	unlogged map[dropReason]int
 	example  netip.Addr // source of the last dropped packet
 	logged   time.Time  // time of the last log line
@@ -48,9 +49,12 @@ const longestTransaction = 40 * time.Second
 // logDropsEvery is the least time between two log lines about dropped packets.
 const logDropsEvery = time.Minute
 
-// maxEnds bounds the sources of packets outside of calls, with their ports. sipgo keeps
-// every source until the trunk is closed, and a flood may forge all ports.
-const maxEnds = 10_000
+// maxEnds bounds the sources of packets outside of calls, with their ports, in endsFor.
+// sipgo keeps every source until the trunk is closed, and a flood may forge all ports.
+const (
+	maxEnds = 10_000
+	endsFor = 24 * time.Hour
+)
 
 // callAllowance is for the packets of one call. A call has about ten packets, and
 // some for each key that is pressed, each repeated up to ten times if it is lost.
@@ -111,6 +115,10 @@ func (g *gate) spend(now time.Time, from netip.AddrPort, packet []byte) dropReas
 	defer g.mu.Unlock()
 	if a := g.calls[string(id)]; a != nil {
 		return a.spend(now, request)
+	}
+	if now.Sub(g.counted) >= endsFor {
+		g.counted = now
+		clear(g.ends)
 	}
 	if !g.ends[from] && len(g.ends) >= maxEnds {
 		return fromStranger

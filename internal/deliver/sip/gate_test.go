@@ -350,6 +350,9 @@ func TestGateForgedPorts(t *testing.T) {
 	if r := g.SpendFrom(now, "127.0.0.1:9999", ofCall); r != "" {
 		t.Errorf("a call from a new port was dropped: %s", r)
 	}
+	if r := g.SpendFrom(now.Add(24*time.Hour), "127.0.0.1:9998", response); r != "" {
+		t.Errorf("a new port was dropped a day later: %s", r)
+	}
 }
 
 // TestDropsNeedNoMemory: a dropped packet allocates nothing.
