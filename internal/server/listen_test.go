@@ -170,6 +170,21 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
+// The admin listener serves the host of admin.url, on the loopback without server.names.
+func TestHostOfAdminURL(t *testing.T) {
+	t.Parallel()
+	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+	opts.Config.Admin.Listen, opts.Config.Admin.TokenFile = "127.0.0.1:0", filepath.Join(t.TempDir(), "token")
+	opts.Config.Admin.URL = "https://admin.example.com:9443"
+	r := run(t, opts)
+	defer r.halt()
+	for host, want := range map[string]int{"admin.example.com": http.StatusUnauthorized, "evil.example": http.StatusMisdirectedRequest} {
+		if code, body := get(t, r.client, r.AdminURL()+"/admin/v1/audit", host); code != want {
+			t.Errorf("Host %q: %d %s, want %d", host, code, body, want)
+		}
+	}
+}
+
 // TestOtherSites: a browser may not use the API for a page of another site.
 func TestOtherSites(t *testing.T) {
 	t.Parallel()
