@@ -95,6 +95,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"LedgerMoves":          testLedgerMoves,
 		"ForgetMessages":       testForgetMessages,
 		"ForgetNumber":         testForget,
+		"ForgetNumberForms":    testForgetForms,
 		"ForgetNumberHeld":     testForgetHeld,
 		"ForgetReceipts":       testForgetReceipts,
 		"FraudNews":            testFraudNews,

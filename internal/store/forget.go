@@ -37,11 +37,11 @@ type Forgotten struct {
 // waits for it.
 const forgetBatch = 50
 
-// ForgetNumber takes a number out of everything that is over, as Redact does when its
-// time has come: with it go the codes, the addresses, the payee. What is left of a
-// verification is its outcome, and what it cost. Where a verification is in progress
-// it does nothing and returns an error that wraps ErrRunning, unless that is to be
-// cancelled. It may be repeated.
+// ForgetNumber erases a number, in both forms if its plan has two, from all finished
+// verifications, with their codes, IP addresses and payee, as Redact does at the end of
+// retention. Outcome and cost remain. If a verification is in progress it makes no
+// change and returns an error wrapping ErrRunning, unless Cancel is set. It is
+// idempotent.
 func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done Forgotten, err error) {
 	for _, step := range []func(context.Context, Forget, time.Time, *Forgotten) error{
 		db.forgetRules, db.forgetOver, db.forgetArchived, db.forgetMessages, db.forgetLog,
@@ -58,6 +58,7 @@ func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done F
 func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
 	var changes []topic
 	var ended []verify.Verification
+	canonical, other := verify.NumberForms(f.Number)
 	err := db.WriteIn(ctx, Scope{Number: f.Number}, func(tx *Tx) (err error) {
 		*done, changes = Forgotten{}, nil
 		if ended, err = tx.withdraw(f, now, done); err != nil {
@@ -66,13 +67,13 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Fo
 		if done.Guarded, err = tx.ForgetGuard(f.Number); err != nil {
 			return err
 		}
-		approved, err := tx.exec(`DELETE FROM approved_numbers WHERE number = $1`, f.Number)
+		approved, err := tx.exec(`DELETE FROM approved_numbers WHERE number IN ($1, $2)`, canonical, other)
 		if err != nil {
 			return err
 		}
 		done.Approved = int(approved)
 		if f.Unblock {
-			n, err := tx.exec(`DELETE FROM blocked_numbers WHERE number = $1`, f.Number)
+			n, err := tx.exec(`DELETE FROM blocked_numbers WHERE number IN ($1, $2)`, canonical, other)
 			if done.Unblocked = n > 0; done.Unblocked {
 				changes = []topic{ofBlocked}
 			}
@@ -82,7 +83,7 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Fo
 			return tx.touch(changes...)
 		}
 		var one int
-		done.Blocked, err = tx.queryRow(`SELECT 1 FROM blocked_numbers WHERE number = $1`, []any{f.Number}, &one)
+		done.Blocked, err = tx.queryRow(`SELECT 1 FROM blocked_numbers WHERE number IN ($1, $2)`, []any{canonical, other}, &one)
 		return err
 	})
 	db.touched(ctx, err, changes...)
@@ -94,8 +95,9 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Fo
 
 // withdraw ends the verifications in progress of the number, and returns them.
 func (tx *Tx) withdraw(f Forget, now time.Time, done *Forgotten) (ended []verify.Verification, err error) {
+	canonical, other := verify.NumberForms(f.Number)
 	running, err := tx.rows(`SELECT `+verificationColumns+` FROM verifications
-		WHERE number = $1 AND status = 'IN PROGRESS' ORDER BY id`+tx.lock, f.Number)
+		WHERE number IN ($1, $2) AND status = 'IN PROGRESS' ORDER BY id`+tx.lock, canonical, other)
 	if err != nil {
 		return nil, err
 	}
@@ -170,11 +172,12 @@ func (db *DB) forgetArchived(ctx context.Context, f Forget, now time.Time, done 
 }
 
 func (db *DB) forgetMessages(ctx context.Context, f Forget, _ time.Time, done *Forgotten) error {
+	canonical, other := verify.NumberForms(f.Number)
 	for more := true; more; {
 		var n int64
 		err := db.Write(ctx, func(tx *Tx) (err error) {
 			n, err = tx.exec(`DELETE FROM phone_messages WHERE seq IN (
-				SELECT seq FROM phone_messages WHERE number = $1 ORDER BY seq LIMIT $2`+tx.take+`)`, f.Number, forgetBatch)
+				SELECT seq FROM phone_messages WHERE number IN ($1, $2) ORDER BY seq LIMIT $3`+tx.take+`)`, canonical, other, forgetBatch)
 			return err
 		})
 		if err != nil {
@@ -205,12 +208,13 @@ func (db *DB) eachOf(ctx context.Context, table, number string, now time.Time, d
 	if err := db.queryRow(ctx, `SELECT MIN(finalized_at) FROM `+table+` WHERE finalized_at IS NOT NULL`, nil, &oldest); err != nil || !oldest.Valid {
 		return err
 	}
+	canonical, other := verify.NumberForms(number)
 	window := time.Hour
 	until := now.Add(longestVerification) // the clock of another node may be ahead
 	for from := fromMillis(oldest.Int64); !from.After(until); {
 		to, began := from.Add(window), time.Now()
-		ids, err := db.idsOf(ctx, `SELECT id FROM `+table+` WHERE finalized_at >= $1 AND finalized_at < $2 AND number = $3`,
-			millis(from), millis(to), number)
+		ids, err := db.idsOf(ctx, `SELECT id FROM `+table+` WHERE finalized_at >= $1 AND finalized_at < $2 AND number IN ($3, $4)`,
+			millis(from), millis(to), canonical, other)
 		if err != nil {
 			return err
 		}

@@ -20,6 +20,35 @@ const (
 	kept      = "447700900043"
 )
 
+// testForgetForms: a number is erased in both of its forms, whichever is given.
+func testForgetForms(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	const mobile, landline = "5491123456789", "541123456789"
+	now := at(1)
+	ids := []verify.ID{finish(t, db, mobile, at(0)).ID, finish(t, db, landline, at(0)).ID}
+	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: mobile, CreatedAt: t0}))
+	for _, number := range []string{mobile, landline} {
+		must(t, db.AddMessage(t.Context(), virtual.Message{
+			EventID: verify.NewID(rand.Reader), RequestID: verify.NewID(rand.Reader), Number: number, SentAt: now,
+		}))
+	}
+	insert(t, db, request("demo0001", mobile), now)
+	f := store.Forget{Number: landline, Unblock: true}
+	if got, err := db.ForgetNumber(t.Context(), f, now); !errors.Is(err, store.ErrRunning) {
+		t.Errorf("while the other form is in progress: %+v, %v", got, err)
+	}
+	f.Cancel = true
+	want := store.Forgotten{Cancelled: 1, Verifications: 3, Messages: 2, Unblocked: true}
+	if got, err := db.ForgetNumber(t.Context(), f, now); got != want || err != nil {
+		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
+	}
+	for _, id := range ids {
+		if rec := record(t, db, "demo0001", id); rec.Number != "" {
+			t.Errorf("%s remains", rec.Number)
+		}
+	}
+}
+
 // testForget: nothing that tells of a number is left, and nothing of another is
 // touched.
 func testForget(t *testing.T, db *store.DB) {
