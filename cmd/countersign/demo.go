@@ -78,6 +78,9 @@ func (c *demoCmd) Run(p *process) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := started(opts.Config.KeyFile); err != nil {
+		return errors.Join(err, s.Close())
+	}
 	if err := server.SeedDemo(p.ctx, s.Store(), c.Unlimited, p.now()); err != nil {
 		return errors.Join(err, s.Close())
 	}

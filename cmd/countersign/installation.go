@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"countersign/internal/atomicfile"
 	"countersign/internal/config"
 	"countersign/internal/store"
 )
@@ -76,9 +77,22 @@ func noKey(database, file string) error {
 		store.Redact(database), file)
 }
 
+// firstStart returns the path of a file that exists while a new installation is created.
+// A crash in between leaves a key without a database, and the next start must go on.
+func firstStart(keyFile string) string { return keyFile + ".first-start" }
+
+// started ends the first start. It is idempotent.
+func started(keyFile string) error {
+	if err := os.Remove(firstStart(keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("end of the first start: %w", err)
+	}
+	return nil
+}
+
 // startable returns the key for a server that starts. It creates the key file of a new
-// installation, which there is only where database and key file are both missing, or
-// with init.
+// installation, which there is only where database and key file are both missing, after
+// a first start that was interrupted, or with init. Call started once the database is
+// complete.
 func startable(ctx context.Context, cfg config.Config, init bool, log *slog.Logger) (key store.Key, err error) {
 	database, err := validDatabase(cfg)
 	if err != nil {
@@ -90,6 +104,7 @@ func startable(ctx context.Context, cfg config.Config, init bool, log *slog.Logg
 	}
 	key, err = store.LoadKey(cfg.KeyFile)
 	missing := errors.Is(err, fs.ErrNotExist)
+	_, interrupted := os.Stat(firstStart(cfg.KeyFile)) // nil if the first start was
 	switch {
 	case err != nil && !missing:
 		return key, err
@@ -97,7 +112,7 @@ func startable(ctx context.Context, cfg config.Config, init bool, log *slog.Logg
 		return key, noKey(database, cfg.KeyFile)
 	case init && state == store.Used:
 		return key, fmt.Errorf("--init: database %s is an installation already; start the server without --init", store.Redact(database))
-	case !missing && !init && state < store.Prepared:
+	case !missing && !init && interrupted != nil && state < store.Prepared:
 		return key, fmt.Errorf("key file %s exists, but database %s %s: mount its volume, or restore a backup (countersign restore --from FILE); for a new installation run countersign serve --init once",
 			cfg.KeyFile, store.Redact(database), state)
 	case state == store.Used:
@@ -107,6 +122,9 @@ func startable(ctx context.Context, cfg config.Config, init bool, log *slog.Logg
 		return key, err
 	}
 	if missing {
+		if err := atomicfile.WriteFile(firstStart(cfg.KeyFile), nil, 0o600); err != nil {
+			return key, fmt.Errorf("first start: %w", err)
+		}
 		key = store.NewKey()
 		if err := key.Save(cfg.KeyFile); err != nil {
 			return key, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"time"
@@ -47,6 +48,9 @@ func (c *serveCmd) Run(p *process) error {
 	})
 	if err != nil {
 		return err
+	}
+	if err := started(cfg.KeyFile); err != nil {
+		return errors.Join(err, s.Close())
 	}
 	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "admin_url", s.AdminURL(), "version", version())
 	defer log.Info("stopped")
