@@ -33,7 +33,7 @@ func (c *serveCmd) Run(p *process) error {
 		cfg.TLS = config.TLS{Cert: c.TLSCert, Key: c.TLSKey}
 	}
 	log := newLogger(p.stderr, cfg.Log.Level, cfg.Log.Format)
-	// Before a new installation is created, so that a refusal leaves nothing behind.
+	// A refusal must precede startable, which creates the key file of a new installation.
 	if err := checkSecretFiles(cfg.SecretFiles(c.Config), c.Strict, log); err != nil {
 		return err
 	}

@@ -66,24 +66,25 @@ func (a *API) unableToProcess(reason string) string {
 	return "The " + a.cfg.PlatformName + " platform was unable to process this message for the following reason: " + reason
 }
 
-// errorAnswer is the body for a refusal (spec §3).
+// errorAnswer returns the body of a refusal (spec §3). The XML roots of status 1 to 4 are
+// recorded: they do not depend on the call.
 func errorAnswer(c *call, e *verify.Error, status, text string) any {
 	answer := errorResponse{Status: status, ErrorText: text, Network: e.Network}
 	answer.XMLName.Local = c.endpoint.errorRoot
-	switch {
-	case e.Kind == verify.KindInvalidParameter:
-		answer.XMLName.Local = rootResponse // recorded for status 3 only, whatever the call
-	case e.Kind == verify.KindThrottled, e.Kind == verify.KindMissingParameter, e.Kind == verify.KindBadCredentials:
-		answer.XMLName.Local = rootVerifyResponse // recorded for 1, 2 and 4, also of control
-		if c.endpoint.name == "search" {
-			return searchErrorResponse{XMLName: answer.XMLName, Status: status, ErrorText: text}
-		}
-	case c.endpoint.name == "search":
-		return searchErrorResponse{XMLName: answer.XMLName, Status: status, ErrorText: text}
-	case c.endpoint.name == "check":
-		answer.RequestID = c.requestID
-	case e.Kind == verify.KindConcurrent:
+	switch e.Kind {
+	case verify.KindInvalidParameter:
+		answer.XMLName.Local = rootResponse
+		return answer
+	case verify.KindThrottled, verify.KindMissingParameter, verify.KindBadCredentials:
+		answer.XMLName.Local = rootVerifyResponse
+	case verify.KindConcurrent:
 		answer.RequestID = e.Request.Hex()
+	}
+	switch c.endpoint.name {
+	case "search":
+		return searchErrorResponse{XMLName: answer.XMLName, Status: status, ErrorText: text}
+	case "check":
+		answer.RequestID = c.requestID // "" until it was accepted
 	}
 	return answer
 }
