@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -26,30 +28,43 @@ func callTo(t *testing.T, addr string, args ...string) (output string, err error
 	return string(out), err
 }
 
-// freeUDP is a port of this machine on which nobody listens, for a peer that cannot
-// choose one by itself. The even one of a pair, since some take both.
+// ports counts the blocks of ports that freeUDP has handed out.
+var ports atomic.Uint32
+
+// freeUDP returns a port of 127.0.0.1 for a peer that cannot choose one by itself. The
+// port and the three after it are free for UDP, the port also for TCP: sipp binds
+// the port of its sound and the one two above it. The ports lie below the range from which
+// the system serves port 0 (32768 by default) and outside those of RTP, and no call
+// returns a block twice, so another test cannot take one before the peer binds it.
 func freeUDP(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := conn.LocalAddr().(*net.UDPAddr)
-		next, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", addr.Port+1))
-		_ = conn.Close()
-		if err != nil {
-			continue
-		}
-		_ = next.Close()
-		if l, err := net.Listen("tcp", addr.String()); err == nil && addr.Port%2 == 0 {
-			_ = l.Close()
-			_, port, _ := net.SplitHostPort(addr.String())
-			return port
+	const first, blocks = 4000, 1500
+	for range blocks {
+		// Two runs on one machine begin at different blocks.
+		block := (uint32(os.Getpid()) + ports.Add(1)) % blocks
+		port := first + int(block)*4
+		if unused(port) {
+			return strconv.Itoa(port)
 		}
 	}
-	t.Fatal("no free port")
+	t.Fatalf("no free port from %d to %d", first, first+blocks*4-1)
 	return ""
+}
+
+// unused reports whether the block of ports that begins at port can be bound.
+func unused(port int) bool {
+	for n := range 4 {
+		conn, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port+n))
+		if err != nil {
+			return false
+		}
+		_ = conn.Close()
+	}
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
 }
 
 // peer is a program that takes calls.
