@@ -27,11 +27,10 @@ import (
 	"countersign/internal/config"
 )
 
-// TestMain lets a script run the program of this source as "countersign", in a
-// process of its own. Scripts use curl; where it is not installed, a stand-in
-// for the few options that they need.
+// TestMain lets a script run a stand-in for curl, with the few options that scripts
+// need, where curl is not installed.
 func TestMain(m *testing.M) {
-	commands := map[string]func(){"countersign": main}
+	commands := map[string]func(){}
 	_, err := exec.LookPath("curl")
 	if standIn := filepath.Base(os.Args[0]) == "curl"; err != nil || standIn {
 		commands["curl"] = func() { os.Exit(curl(os.Args[1:])) }
@@ -42,14 +41,23 @@ func TestMain(m *testing.M) {
 // root is the root of the repository.
 const root = "../.."
 
-// TestScripts runs testdata/script: a file for each behaviour of the program.
+// TestScripts runs testdata/script: a file for each behaviour of the program, which is
+// built once. It is built without the race detector, as for users: scripts start
+// hundreds of processes, each of which would take seven times as long, and the other
+// tests of this package and those of internal/server run the same code under the detector.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	programs := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(programs, "countersign"), ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", programs+string(os.PathListSeparator)+env.Getenv("PATH"))
 			readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 			if err != nil {
 				return err
