@@ -76,6 +76,9 @@ func house() []room {
 		{path: "internal/filelock", never: []string{http, sql, "net"}},
 		{path: "internal/atomicfile", ours: []string{"filelock"}, never: []string{http, sql, "net"}},
 
+		// The program's time.
+		{path: "internal/clock", never: []string{http, sql, "net"}},
+
 		// The timers, and what is durable. Of the carriers the store knows only
 		// the virtual phone, whose inbox it keeps.
 		{path: "internal/task", ours: []string{"verify"}, never: []string{http, sql}},
