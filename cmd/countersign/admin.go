@@ -194,6 +194,9 @@ func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, d
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := p.follow(db); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
 	api := adminapi.New(adminapi.Config{
 		Store: db, Clock: p.clock, Log: log, Explain: true, Caps: server.Caps(cfg.Fraud), CarrierNames: cfg.CarrierNames(),
 		WAV: speaker(cfg, db, log),

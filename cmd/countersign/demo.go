@@ -61,8 +61,9 @@ func (c *demoCmd) Run(p *process) (err error) {
 	if err != nil {
 		return err
 	}
+	log := newLogger(p.stderr, c.LogLevel, "text")
 	opts := server.Options{
-		Config: cfg, Key: key, Log: newLogger(p.stderr, c.LogLevel, "text"), Clock: p.clock,
+		Config: cfg, Key: key, Log: log, Clock: p.steady(log, cfg.Clock.MaxSkew),
 		Speed: c.Speed, Unlimited: c.Unlimited, DrainFor: drainFor / 4,
 	}
 	if c.TLS && c.TLSCert == "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"countersign/internal/atomicfile"
+	"countersign/internal/clock"
 	"countersign/internal/config"
 	"countersign/internal/store"
 )
@@ -53,6 +55,25 @@ type process struct {
 }
 
 func (p *process) now() time.Time { return p.clock.Now().UTC() }
+
+// steady makes the time of the process independent of steps of the wall clock, for a
+// server.
+func (p *process) steady(log *slog.Logger, maxSkew time.Duration) *clock.Steady {
+	s := clock.New(clock.Config{Log: log, MaxSkew: maxSkew})
+	p.clock = s
+	return s
+}
+
+// follow makes the time of a shared database that of the command, so that the dates it
+// writes agree with those of the nodes.
+func (p *process) follow(db *store.DB) error {
+	if !db.Shared() {
+		return nil
+	}
+	s := clock.New(clock.Config{})
+	p.clock = s
+	return s.Follow(p.ctx, db.ServerTime)
+}
 
 func (p *process) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stdout, format, args...) // nobody to tell when stdout is closed
@@ -140,7 +161,14 @@ func (f configFlag) open(p *process) (*store.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(p.ctx, store.Config{Database: database, Key: key, Log: newLogger(p.stderr, "warn", "text")})
+	db, err := store.Open(p.ctx, store.Config{Database: database, Key: key, Log: newLogger(p.stderr, "warn", "text")})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.follow(db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // change opens the database for one change.

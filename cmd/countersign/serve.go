@@ -44,7 +44,7 @@ func (c *serveCmd) Run(p *process) error {
 	noCores(log)
 	s, err := server.New(p.ctx, server.Options{
 		Config: cfg, Key: key, ReadKey: func() (store.Key, error) { return store.LoadKey(cfg.KeyFile) },
-		Log: log, Clock: p.clock, DrainFor: drainFor,
+		Log: log, Clock: p.steady(log, cfg.Clock.MaxSkew), DrainFor: drainFor,
 	})
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ type Config struct {
 	Billing        Billing  `yaml:"billing"`
 	Admin          Admin    `yaml:"admin"`
 
+	Clock     Clock     `yaml:"clock"`
 	Retention Retention `yaml:"retention"`
 	Fraud     Fraud     `yaml:"fraud"`
 
@@ -93,6 +94,13 @@ func (b Billing) LowBalanceAmount() (verify.Money, error) {
 		err = fmt.Errorf("must not be negative: %q", b.LowBalance)
 	}
 	return amount, err
+}
+
+// Clock holds the settings of the program's time.
+type Clock struct {
+	// MaxSkew is the largest difference between the local wall clock and that of the
+	// PostgreSQL server with which a node is ready and takes due steps.
+	MaxSkew time.Duration `yaml:"max_skew"`
 }
 
 // Retention says for how long what is kept. 0 means for ever.
@@ -185,6 +193,7 @@ func Default() Config {
 		},
 		Billing: Billing{Currency: "USD", Charge: ChargeSent, LowBalance: "0"},
 		Admin:   Admin{TokenFile: "/var/lib/countersign/admin-token"}, //nolint:gosec // a path
+		Clock:   Clock{MaxSkew: 5 * time.Second},
 		Retention: Retention{
 			Codes: 24 * time.Hour, Numbers: 90 * 24 * time.Hour,
 			History: 396 * 24 * time.Hour, Ledger: 396 * 24 * time.Hour,

@@ -64,6 +64,7 @@ func (c Config) Validate() error {
 	if a := c.Admin.Listen; a != "" && !strings.HasSuffix(a, ":0") && (a == c.Listen || a == c.OpsListen) {
 		p.addf("admin.listen", "must differ from listen and ops_listen")
 	}
+	c.Clock.validate(&p)
 	c.Retention.validate(&p)
 	c.Fraud.validate(&p)
 	c.Outbound.validate(&p)
@@ -98,6 +99,13 @@ func (s Server) validate(p *problems) {
 				break
 			}
 		}
+	}
+}
+
+func (c Clock) validate(p *problems) {
+	const least, most = time.Second, time.Hour
+	if c.MaxSkew < least || c.MaxSkew > most {
+		p.addf("clock.max_skew", "must be %v to %v", least, most)
 	}
 }
 

@@ -25,6 +25,11 @@ type Proof struct {
 }
 
 // maxClockSkew is how old, or how far ahead, a signed request may be.
+//
+// Its timestamp is compared with Config.Reference, because clients have the true time.
+// The wall clock is not used: a step of it that is reverted must neither refuse every
+// signed request nor admit copies of old ones. Clock is not used either: after a wrong
+// clock was corrected by up to an hour, Clock takes hours to follow.
 const maxClockSkew = 5 * time.Minute
 
 // Admit finds the account that a request comes from and counts the request
@@ -101,7 +106,7 @@ func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) err
 	if !ok {
 		return &verify.Error{Kind: verify.KindBadCredentials}
 	}
-	fresh := e.cfg.Clock.Now().Sub(sent).Abs() < sameSecond
+	fresh := e.cfg.Reference().Sub(sent).Abs() < sameSecond
 	used, err := e.cfg.Store.SignatureUsed(ctx, a.Key, sig)
 	if err != nil {
 		return err
@@ -112,7 +117,7 @@ func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) err
 	if err := e.admitAtRate(a); err != nil || used {
 		return err
 	}
-	err = e.cfg.Store.UseSignature(ctx, a.Key, sig, sent.Add(maxClockSkew))
+	err = e.cfg.Store.UseSignature(ctx, a.Key, sig, e.signatureEnd(sent))
 	if errors.Is(err, store.ErrSignatureUsed) && fresh {
 		return nil
 	}
@@ -123,6 +128,18 @@ func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) err
 		return &verify.Error{Kind: verify.KindBadCredentials}
 	}
 	return classified(err)
+}
+
+// signatureEnd returns the time, of Clock, from which Reference refuses a request sent at
+// sent, so that its signature can be forgotten. Where the two differ it is the later one:
+// Clock never passes Reference while it follows a forward step, and takes more time than
+// Reference while it follows a backward step.
+func (e *Engine) signatureEnd(sent time.Time) time.Time {
+	end := sent.Add(maxClockSkew)
+	if byClock := e.cfg.Clock.Now().Add(end.Sub(e.cfg.Reference())); byClock.After(end) {
+		return byClock
+	}
+	return end
 }
 
 // signed gives the signature of a signed request in bytes, and when it was made.
@@ -157,5 +174,5 @@ func (e *Engine) proves(c store.Credentials, p Proof) bool {
 		signed = signature.Verify(signature.Method(c.OldSignatureMethod), c.OldSignatureSecret, p.Params, p.Signature) || signed
 	}
 	_, sent, ok := p.signed()
-	return signed && ok && now.Sub(sent).Abs() <= maxClockSkew
+	return signed && ok && e.cfg.Reference().Sub(sent).Abs() <= maxClockSkew
 }

@@ -42,6 +42,13 @@ type Config struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 
+	// Reference returns the best estimate of the true time, with which the timestamps of
+	// signed requests are compared. Nil means Clock.
+	Reference func() time.Time
+	// Hold returns an error while this node must take no due steps. It still answers
+	// requests, sends first messages and renews its leases. Nil means never.
+	Hold func() error
+
 	// RequestsPerSecond bounds the requests of one account in any second, unless
 	// the account has a rate of its own. 0 means no bound.
 	RequestsPerSecond int
@@ -98,6 +105,9 @@ type Engine struct {
 
 // New returns an engine that accepts calls. Due steps are taken from Resume on.
 func New(cfg Config) *Engine {
+	if cfg.Reference == nil {
+		cfg.Reference = cfg.Clock.Now
+	}
 	e := &Engine{
 		cfg:      cfg,
 		node:     verify.NewID(rand.Reader).String(),

@@ -10,10 +10,14 @@ import (
 )
 
 // takeSteps takes every step that is due: it commits the events that they make,
-// then delivers them. It returns when the next step falls due.
+// then delivers them. It returns when the next step falls due. While Config.Hold returns
+// an error it takes none.
 func (e *Engine) takeSteps(ctx context.Context) (next time.Time, err error) {
 	for ctx.Err() == nil {
 		e.renewClaims(ctx)
+		if e.cfg.Hold != nil && e.cfg.Hold() != nil { // the clock logs the reason
+			return e.now().Add(maxIdleShared), nil
+		}
 		at, ok, err := e.cfg.Store.NextDue(ctx)
 		if err != nil || !ok {
 			return time.Time{}, err

@@ -21,6 +21,7 @@ import (
 
 	"countersign/internal/apiv1"
 	"countersign/internal/billing"
+	"countersign/internal/clock"
 	"countersign/internal/config"
 	"countersign/internal/console"
 	"countersign/internal/deliver"
@@ -44,7 +45,9 @@ type Options struct {
 	// ReadKey, if not nil, reads the key file again, to take up one that was replaced.
 	ReadKey func() (store.Key, error)
 
-	Log   *slog.Logger
+	Log *slog.Logger
+	// Clock is the program's time. On PostgreSQL, a *clock.Steady follows the clock of the
+	// database.
 	Clock clockwork.Clock
 
 	Speed     int  // divides the waits of verifications; 0 and 1 mean real time
@@ -69,6 +72,7 @@ type Server struct {
 	log    *slog.Logger
 	db     *store.DB
 	engine *engine.Engine
+	steady *clock.Steady // Options.Clock; nil if it is of another type
 	router *deliver.Router
 	old    *retention.Job
 
@@ -106,14 +110,22 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
+	s.steady, _ = opts.Clock.(*clock.Steady)
+	s.followServer(ctx, database)
 	s.db, err = store.Open(ctx, store.Config{
 		Database: database, Key: opts.Key, ReadKey: opts.ReadKey, Now: opts.Clock.Now(), Log: opts.Log, Serve: true,
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := s.followDatabase(ctx); err != nil {
+		return nil, err
+	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.steady != nil {
+		s.steady.Register(reg)
+	}
 	s.connections, s.refusals = web.NewConnections(reg), web.NewRefusals(reg)
 	handler, err := s.assemble(reg)
 	if err != nil {
@@ -167,7 +179,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	s.makeVelocity(reg)
 	s.engine = engine.New(engine.Config{
 		Store: s.db, Router: s.router, Messages: writer, Velocity: s.velocity,
-		Clock: s.opts.Clock, Log: s.log, Metrics: reg,
+		Clock: s.opts.Clock, Reference: s.reference(), Hold: s.hold(), Log: s.log, Metrics: reg,
 		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported, Caps: caps,
 		ChargeOnSuccess: cfg.Billing.Charge == config.ChargeSuccess,
 	})
@@ -260,6 +272,11 @@ func (s *Server) ready(ctx context.Context) error {
 	if s.drain.Draining() {
 		return errors.New("stopping")
 	}
+	if s.steady != nil {
+		if err := s.steady.Skewed(); err != nil {
+			return err
+		}
+	}
 	return s.db.Ping(ctx)
 }
 
@@ -282,6 +299,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return errors.Join(err, s.Close())
 	}
 	s.engine.Resume()
+	defer s.runClock(ctx)()
 	listenCtx, stopListening := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopListening()
 	heard := make(chan struct{})
