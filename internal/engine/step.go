@@ -15,7 +15,7 @@ import (
 func (e *Engine) takeSteps(ctx context.Context) (next time.Time, err error) {
 	for ctx.Err() == nil {
 		e.renewClaims(ctx)
-		if e.cfg.Hold != nil && e.cfg.Hold() != nil { // the clock logs the reason
+		if e.held() {
 			return e.now().Add(maxIdleShared), nil
 		}
 		at, ok, err := e.cfg.Store.NextDue(ctx)
@@ -35,6 +35,9 @@ func (e *Engine) takeSteps(ctx context.Context) (next time.Time, err error) {
 	}
 	return time.Time{}, ctx.Err()
 }
+
+// held reports whether this node must take no due steps. The source of the reason logs it.
+func (e *Engine) held() bool { return e.cfg.Hold != nil && e.cfg.Hold() != nil }
 
 // heldByOther is when to look again at rows that are due, but that another node is
 // at work on: soon, since it may die.

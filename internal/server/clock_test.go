@@ -26,7 +26,7 @@ import (
 	"countersign/internal/store"
 )
 
-// stepped is a server on a machine whose wall clock a test steps. On PostgreSQL the
+// stepped is a server on a machine with a wall clock that a test steps. On PostgreSQL the
 // server's clock is stepped as well: both run on the same machine.
 type stepped struct {
 	*servertest.Server
@@ -306,8 +306,8 @@ func (r *running) readiness() string {
 func TestNodesWithOtherClocks(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		first, second time.Duration // how far the wall clock is ahead
-		ready         string        // of the second node, whose max_skew is 2 h
+		first, second time.Duration // Lead of the wall clock over the true time.
+		ready         string        // /readyz of the second node, with a max_skew of 2 h.
 	}{
 		{-30 * time.Second, 0, "200 ready"},
 		{time.Hour, 0, "200 ready"},
@@ -330,7 +330,7 @@ func TestNodesWithOtherClocks(t *testing.T) {
 			}
 
 			const n = 20
-			ids := map[string]string{} // by number
+			ids := map[string]string{} // Request ids by number.
 			for i := range n {
 				number := fmt.Sprintf("4477009001%02d", i)
 				answer := first.ask("/verify/json", url.Values{
@@ -358,7 +358,7 @@ func TestNodesWithOtherClocks(t *testing.T) {
 				}
 			}
 			if got := g.count("/first"); got != n+1 {
-				t.Errorf("the first node sent %d messages, want %d: those of the starts", got, n+1)
+				t.Errorf("the first node sent %d messages, want the %d of the starts", got, n+1)
 			}
 			g.mu.Lock()
 			defer g.mu.Unlock()
