@@ -9,7 +9,8 @@
 //
 // [Steady.Run] compares the reference with the steady clock every second:
 //
-//   - up to 1 s of difference is followed smoothly, by at most 1 % of the elapsed time;
+//   - up to 1 s of difference is followed smoothly, by at most 1 % of the elapsed time, as
+//     far as it exceeds the error of the reading;
 //   - more is a step. The steady clock ignores it until it has lasted for 10 minutes.
 //     Then up to 1 h is followed by at most 10 % of the elapsed time, so that a wait is
 //     off by at most 10 %, and more is adopted immediately: no wait is that long.

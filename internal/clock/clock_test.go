@@ -26,6 +26,7 @@ type machine struct {
 	wall     time.Duration // difference to the true time
 	database time.Duration // the same
 	trip     time.Duration // time that reading the database's clock takes
+	late     time.Duration // time that its answer takes beyond that
 	down     error         // of the database
 	log      bytes.Buffer
 }
@@ -66,7 +67,7 @@ func (m *machine) readDatabase(context.Context) (time.Time, error) {
 	m.mu.Unlock()
 	at := m.true().Add(m.database)
 	m.mu.Lock()
-	m.elapsed += m.trip - m.trip/2
+	m.elapsed += m.trip - m.trip/2 + m.late
 	m.mu.Unlock()
 	return at, m.down
 }
@@ -236,6 +237,23 @@ func TestSmallDifference(t *testing.T) {
 		m.off(d)
 		m.logged()
 	}
+}
+
+// A slow round trip does not move the clock: its error is larger than the difference. A
+// quick one does.
+func TestJitter(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.follow()
+	m.late = 200 * time.Millisecond // the answer takes that long, the request no time
+	m.run(time.Minute)
+	if got := m.Now().Sub(m.true()); got != 0 {
+		t.Errorf("the clock moved by %v", got)
+	}
+	m.late, m.database = 0, 200*time.Millisecond
+	m.run(21 * time.Second)
+	m.off(200 * time.Millisecond)
+	m.logged()
 }
 
 // A machine that was suspended has made no step.

@@ -11,6 +11,13 @@ type reading struct {
 	wall      time.Time
 	reference time.Time
 	at        time.Duration // Elapsed at the same moment
+	within    time.Duration // The largest error of reference: half of the round trip.
+}
+
+// beyond returns the part of a difference that the error of the reading cannot explain. A
+// loaded database answers late, and its lateness must not move the clock.
+func (r reading) beyond(diff time.Duration) time.Duration {
+	return diff - min(max(diff, -r.within), r.within)
 }
 
 // step is a difference between reference and steady clock that was not there before.
@@ -37,7 +44,7 @@ func (s *Steady) Follow(ctx context.Context, read func(context.Context) (time.Ti
 		return nil
 	}
 	r, took, err := s.sample(ctx, read)
-	for try := 1; try < firstTries && (err != nil || took > slowest); try++ { // a slow reading is better than none
+	for try := 1; try < firstTries && (err != nil || took > quick); try++ { // a slow reading is better than none
 		if next, again, nerr := s.sample(ctx, read); nerr == nil && (err != nil || again < took) {
 			r, took, err = next, again, nil
 		}
@@ -53,8 +60,12 @@ func (s *Steady) Follow(ctx context.Context, read func(context.Context) (time.Ti
 	return nil
 }
 
-// firstTries bounds the attempts at a quick first reading of the database's clock.
-const firstTries = 3
+// firstTries bounds the attempts at a first reading of the database's clock that takes at
+// most quick. The quickest one is used.
+const (
+	firstTries = 10
+	quick      = time.Millisecond
+)
 
 // Run compares the clocks every second until ctx is done. It calls wake when the time has
 // moved further than timers did, after a suspension of the machine or an adopted step.
@@ -115,7 +126,7 @@ func (s *Steady) sample(ctx context.Context, read func(context.Context) (time.Ti
 	if read == nil {
 		reference = wall
 	}
-	return reading{wall: wall, reference: reference.Round(0).UTC(), at: began + took/2}, took, nil
+	return reading{wall: wall, reference: reference.Round(0).UTC(), at: began + took/2, within: took / 2}, took, nil
 }
 
 // note is a warning to be logged.
@@ -151,7 +162,7 @@ func (s *Steady) apply(r reading) {
 	switch {
 	case diff.Abs() <= smallest:
 		s.settled()
-		s.owed, s.share = diff, followShare
+		s.owed, s.share = r.beyond(diff), followShare
 	case (diff - expected).Abs() > smallest:
 		s.detected(diff, e)
 	case !s.step.adopting && e-s.step.since >= settle:
