@@ -256,7 +256,8 @@ func (g *gateway) code(number string) string {
 func (g *gateway) node(t *testing.T, database string, key store.Key, path string, ahead, maxSkew time.Duration) *running {
 	t.Helper()
 	opts := options("", key)
-	opts.Config.Database, opts.Speed = database, 60
+	// The next event is due after 36 s: a clock that is 30 s ahead ends the leases before.
+	opts.Config.Database, opts.Speed = database, 25
 	opts.Config.Carriers = []config.Carrier{{Name: "gateway", Type: config.CarrierHTTPSMS, HTTP: config.HTTP{
 		URL: g.URL + path, Method: http.MethodPost, Headers: []string{"Content-Type: application/x-www-form-urlencoded"},
 		Body:    "to={{.To}}&event={{.EventID}}&text={{.Text}}",
