@@ -36,6 +36,7 @@ type Server struct {
 	as        *syscall.Credential // nil for the present user
 	keepAlive *os.File            // while it is open, the server runs
 
+	host      string   // IP address; "" for one that listens on its socket only
 	settings  []string // over those of run
 	databases atomic.Int64
 	templates sync.Map // of names to *template
@@ -61,10 +62,11 @@ func Shared(t testing.TB) *Server {
 	return s
 }
 
-// Start starts a server for one test that wants to stop it.
-func Start(t testing.TB) *Server {
+// Start starts a server for one test that wants to stop it, with settings of its own
+// such as "max_connections=20".
+func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s, err := start()
+	s, err := start(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,28 +146,29 @@ func (s *Server) Copy(ctx context.Context, from string) (database string, drop f
 // Exec runs a statement in a database, past whoever uses it.
 func Exec(t testing.TB, database, query string, args ...any) {
 	t.Helper()
-	conn := connect(t, database)
-	if _, err := conn.Exec(t.Context(), query, args...); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
+	within(t, database, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(t.Context(), query, args...)
+		return err
+	}, query)
 }
 
 // Scan reads one row from a database, past whoever uses it.
 func Scan(t testing.TB, database, query string, dest ...any) {
 	t.Helper()
-	if err := connect(t, database).QueryRow(t.Context(), query).Scan(dest...); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
+	within(t, database, func(conn *pgx.Conn) error { return conn.QueryRow(t.Context(), query).Scan(dest...) }, query)
 }
 
-func connect(t testing.TB, database string) *pgx.Conn {
+// within calls do with a connection of its own.
+func within(t testing.TB, database string, do func(*pgx.Conn) error, query string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
-	return conn
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	if err := do(conn); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
 }
 
 // url names a database of the server. What the server hands out is bound to it by
@@ -283,26 +286,31 @@ func start(settings ...string) (*Server, error) {
 			return nil, err
 		}
 	}
+	return s, s.begin("initdb", "--pgdata", "data", "--username", s.user(), "--auth", "trust",
+		"--encoding", "UTF8", "--no-locale", "--no-sync")
+}
+
+// begin makes the server's directory, fills it with a program of PostgreSQL, and starts
+// the server. It leaves nothing behind if that fails.
+func (s *Server) begin(program string, args ...string) (err error) {
 	if s.dir, err = os.MkdirTemp("", "pgtest-"); err != nil {
-		return nil, err
+		return err
 	}
 	if s.as != nil {
 		if err := os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
-			return nil, errors.Join(err, os.RemoveAll(s.dir))
+			return errors.Join(err, os.RemoveAll(s.dir))
 		}
 	}
-	out, err := s.Command("initdb", "--pgdata", s.data(), "--username", s.user(), "--auth", "trust",
-		"--encoding", "UTF8", "--no-locale", "--no-sync").CombinedOutput()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("initdb: %w\n%s", err, out), os.RemoveAll(s.dir))
+	if out, err := s.Command(program, args...).CombinedOutput(); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w\n%s", program, err, out), os.RemoveAll(s.dir))
 	}
 	if err := s.keep(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(s.dir))
+		return errors.Join(err, os.RemoveAll(s.dir))
 	}
 	if err := s.run(); err != nil {
-		return nil, errors.Join(err, s.keepAlive.Close())
+		return errors.Join(err, s.keepAlive.Close())
 	}
-	return s, nil
+	return nil
 }
 
 // keep starts what cleans up: it reads from a pipe that ends with this process,

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"countersign/internal/verify"
 )
 
@@ -37,11 +35,11 @@ func (tx *Tx) HandOver(id verify.ID, fence int64, now time.Time) error {
 // misses while its connection is lost is found by whoever looks for what is due, a
 // little later. Where no other node may work on the database it returns at once.
 func (db *DB) Listen(ctx context.Context, wake func()) {
-	if db.listen == nil {
+	if db.primary == nil {
 		return
 	}
 	for {
-		err := listen(ctx, db.listen, wake)
+		err := db.primary.listen(ctx, wake)
 		if ctx.Err() != nil {
 			return
 		}
@@ -54,9 +52,12 @@ func (db *DB) Listen(ctx context.Context, wake func()) {
 	}
 }
 
-// listen serves one connection, and returns what ended it.
-func listen(ctx context.Context, cfg *pgx.ConnConfig, wake func()) error {
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+// listen serves one connection, which ends with the term of the primary at the latest, and
+// returns the error that ended it.
+func (p *primary) listen(ctx context.Context, wake func()) error {
+	ctx, end := p.within(ctx)
+	defer end()
+	conn, err := p.open(ctx, p.cfg) // without time limits: it waits for other nodes
 	if err != nil {
 		return err
 	}

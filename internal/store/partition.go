@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // On PostgreSQL the archive has a partition for each month (UTC), so that the oldest
@@ -143,14 +145,20 @@ func oldest(months map[time.Time]bool, ended time.Time) (month time.Time) {
 
 // alterArchive changes the partitions in a transaction of its own, so that no
 // request waits behind it in the queue of writes. One node does so at a time, and
-// each sees what the one before has made.
-func (db *DB) alterArchive(ctx context.Context, do func(tx *sql.Tx, have map[time.Time]bool) error) (err error) {
+// each sees what the one before has made. It is idempotent, and so is run again where its
+// connection is lost.
+func (db *DB) alterArchive(ctx context.Context, do func(tx *sql.Tx, have map[time.Time]bool) error) error {
+	_, err := retry(ctx, db.primary, func() (any, error) { return nil, db.alterArchiveOnce(ctx, do) })
+	return err
+}
+
+func (db *DB) alterArchiveOnce(ctx context.Context, do func(tx *sql.Tx, have map[time.Time]bool) error) (err error) {
 	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if rerr := tx.Rollback(); !errors.Is(rerr, sql.ErrTxDone) {
+		if rerr := tx.Rollback(); !errors.Is(rerr, sql.ErrTxDone) && !errors.Is(rerr, pgconn.ErrConnClosed) {
 			err = errors.Join(err, rerr)
 		}
 	}()

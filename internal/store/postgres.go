@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 const (
@@ -62,8 +61,14 @@ func parsePostgres(database string) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	if !strings.Contains(database, "connect_timeout=") {
+	if !stated(database, "connect_timeout", "PGCONNECT_TIMEOUT") {
 		cfg.ConnectTimeout = connectTimeout
+		if hosts(cfg) > 1 {
+			cfg.ConnectTimeout = hostTimeout
+		}
+	}
+	if !stated(database, "target_session_attrs", "PGTARGETSESSIONATTRS") {
+		cfg.ValidateConnect = requireWrites
 	}
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "countersign"
@@ -80,11 +85,20 @@ func Redact(database string) string {
 	if err != nil {
 		return "postgres://..."
 	}
-	address := net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port))
-	if strings.HasPrefix(cfg.Host, "/") {
-		address = cfg.Host // a socket
+	addresses := []string{address(cfg.Host, cfg.Port)}
+	for _, f := range cfg.Fallbacks {
+		if a := address(f.Host, f.Port); a != addresses[len(addresses)-1] { // with and without TLS
+			addresses = append(addresses, a)
+		}
 	}
-	return fmt.Sprintf("postgres://%s@%s/%s", cfg.User, address, cfg.Database)
+	return fmt.Sprintf("postgres://%s@%s/%s", cfg.User, strings.Join(addresses, ","), cfg.Database)
+}
+
+func address(host string, port uint16) string {
+	if strings.HasPrefix(host, "/") {
+		return host // a socket
+	}
+	return net.JoinHostPort(host, fmt.Sprint(port))
 }
 
 // hurried gives cfg the limits of time under which requests are served.
@@ -130,8 +144,8 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	fast := hurried(conf)
-	first := newPostgresConn(fast, cfg.Log)
+	db.primary = newPrimary(conf, cfg.Log)
+	first := newPostgresConn(db.primary, cfg.Log)
 	if err = migrate(ctx, setup, db.dialect); err == nil {
 		err = first.connect(ctx)
 	}
@@ -144,18 +158,17 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	if err = errors.Join(err, setup.Close()); err != nil {
 		return errors.Join(err, first.close())
 	}
-	db.listen = conf // without deadlines: it waits for what others say
 	for i := range postgresWriters {
 		conn := first
 		if i > 0 { // the others connect when they are needed
-			conn = newPostgresConn(fast, cfg.Log)
+			conn = newPostgresConn(db.primary, cfg.Log)
 		}
 		db.writers = append(db.writers, startWriter(conn, db.seal, db.dialect, cfg, postgresBatch))
 	}
-	db.keys = stdlib.OpenDB(*fast)
+	db.keys = db.primary.pool()
 	db.keys.SetMaxOpenConns(1)
 	db.keys.SetConnMaxIdleTime(time.Minute)
-	db.read = stdlib.OpenDB(*fast)
+	db.read = db.primary.pool()
 	db.read.SetMaxOpenConns(postgresReads)
 	db.read.SetMaxIdleConns(postgresReads)
 	db.read.SetConnMaxLifetime(time.Hour) // lets a server that came back have its share
@@ -179,31 +192,48 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// retryRead reads again where a connection turns out to have been lost: after a
-// restart of the server all in the pool are, and each is dropped when it is found.
-func retryRead[T any](ctx context.Context, do func() (T, error)) (T, error) {
+// retry runs do, which is idempotent, again where a connection turns out to have been
+// lost: after a restart of the server all in the pool are, and each is dropped when it is
+// found.
+func retry[T any](ctx context.Context, p *primary, do func() (T, error)) (T, error) {
 	for try := 0; ; try++ {
+		term := p.now()
 		v, err := do()
+		if ctx.Err() == nil && gone(err) {
+			p.leave(term, err)
+		}
 		if try == postgresReads || ctx.Err() != nil || !lost(err) {
 			return v, err
 		}
 	}
 }
 
-// lost reports whether an error is that of a connection which worked once.
+// lost reports whether err is that of a connection which worked once, so that another
+// connection may serve.
 func lost(err error) bool {
-	if err == nil || errors.Is(err, sql.ErrNoRows) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return established(err) && unusable(e)
+	}
+	return gone(err) && !timedOut(err) // it was waited for long enough
+}
+
+// gone reports whether err is that of a server that has closed an established connection,
+// or does not answer on it. Only a server that answers has a SQLSTATE.
+func gone(err error) bool {
+	if err == nil || errors.Is(err, sql.ErrNoRows) || !established(err) || sqlState(err) != "" {
 		return false
-	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return false
-	}
-	if state := sqlState(err); state != "" {
-		return state == adminShutdown
-	}
-	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
-		return false // it was waited for long enough
 	}
 	_, network := errors.AsType[*net.OpError](err)
-	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+	return network || timedOut(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
+// established reports whether err, if it is that of a connection, comes after its beginning.
+func established(err error) bool {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	return !connecting
+}
+
+func timedOut(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }

@@ -15,9 +15,10 @@ import (
 	"countersign/internal/verify"
 )
 
-// ErrUnknown is wrapped where a connection broke while a commit was under way:
-// the write may be durable, or not.
-var ErrUnknown = errors.New("the connection was lost in a commit, whose outcome is not known")
+// ErrUnknown is wrapped where a commit has no certain outcome: the connection broke before
+// its answer, or no synchronous standby has confirmed it. The write may be durable or not,
+// and is not run again.
+var ErrUnknown = errors.New("the outcome of a commit is not known")
 
 // errApart is why a batch is given up whose jobs must be carried out one by one.
 var errApart = errors.New("a job of the batch failed")
@@ -30,10 +31,10 @@ var errApart = errors.New("a job of the batch failed")
 // fails, the batch is rolled back and its jobs are run again, each in a transaction
 // of its own. That is rare: a refusal is decided on before anything is written.
 type postgresConn struct {
-	cfg  *pgx.ConnConfig
-	log  *slog.Logger
-	conn *pgx.Conn // nil when it was lost
-	used time.Time
+	primary *primary
+	log     *slog.Logger
+	conn    *pgx.Conn // nil when it was lost
+	used    time.Time
 
 	changes map[change]*parsedChange
 	pending []statement // to be sent with the next
@@ -77,8 +78,8 @@ func (s statement) statements() int {
 	return rows/maxRows + bits.OnesCount(uint(rows%maxRows))
 }
 
-func newPostgresConn(cfg *pgx.ConnConfig, log *slog.Logger) *postgresConn {
-	return &postgresConn{cfg: cfg, log: log, changes: map[change]*parsedChange{}}
+func newPostgresConn(p *primary, log *slog.Logger) *postgresConn {
+	return &postgresConn{primary: p, log: log, changes: map[change]*parsedChange{}}
 }
 
 // idleCheck is after what time a connection is asked whether it still works,
@@ -89,11 +90,11 @@ const idleCheck = time.Second
 func (c *postgresConn) connect(ctx context.Context) error {
 	used := c.used
 	c.used = time.Now()
-	if c.conn != nil && (c.used.Sub(used) < idleCheck || c.conn.Ping(ctx) == nil) {
+	if c.conn != nil && c.primary.current(c.conn) && (c.used.Sub(used) < idleCheck || c.answers(ctx)) {
 		return nil
 	}
 	c.drop()
-	conn, err := pgx.ConnectConfig(ctx, c.cfg)
+	conn, err := c.primary.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,6 +109,18 @@ func (c *postgresConn) connect(ctx context.Context) error {
 	}
 	c.conn = conn
 	return nil
+}
+
+// answers reports whether the server answers on the connection.
+func (c *postgresConn) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.primary.cfg.ConnectTimeout)
+	defer cancel()
+	term := c.primary.now()
+	err := c.conn.Ping(ctx)
+	if err != nil {
+		c.primary.leave(term, err)
+	}
+	return err == nil
 }
 
 // setDurable sees that whoever is answered finds his work after a crash of the
@@ -189,7 +202,7 @@ func (c *postgresConn) alone(tx *Tx, j job) error {
 // kept, but after ErrUnknown; for a single job its own error is in results, if it
 // has one.
 func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.primary.patience())
 	defer cancel()
 	if err := c.connect(ctx); err != nil {
 		return err
@@ -228,15 +241,18 @@ func (c *postgresConn) commit() error {
 	if !c.begun && len(c.pending) == 1 {
 		return nil // nobody asked for anything
 	}
+	delete(c.conn.PgConn().CustomData(), unreplicatedKey)
 	tag, err := c.flush("COMMIT", nil)
 	switch {
-	case err != nil && c.conn == nil:
+	case err != nil && c.conn == nil && undecided(err):
 		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	case err != nil:
 		c.rollBack()
 		return err
 	case tag.String() != "COMMIT":
 		return fmt.Errorf("the server answered the commit with %s", tag)
+	case c.conn.PgConn().CustomData()[unreplicatedKey] != nil:
+		return fmt.Errorf("%w: the wait for a synchronous standby was cancelled", ErrUnknown)
 	}
 	return nil
 }
@@ -366,6 +382,9 @@ func (c *postgresConn) fail(query string, err error) error {
 		c.failed = fmt.Errorf("%s: %w", verb, postgresError(err))
 	}
 	if c.conn != nil && c.conn.IsClosed() {
+		if gone(err) {
+			c.primary.leave(c.primary.termOf(c.conn), err)
+		}
 		c.drop()
 	}
 	return c.failed
@@ -414,8 +433,10 @@ const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	uniqueViolation      = "23505"
-	adminShutdown        = "57P01"
 	lockNotAvailable     = "55P03" // to who waited in vain
+	readOnlyTransaction  = "25006"
+	inFailedTransaction  = "25P02"
+	completionUnknown    = "40003"
 )
 
 func sqlState(err error) string {

@@ -261,8 +261,8 @@ func TestPostgresRoundTrips(t *testing.T) {
 	db := openPostgres(t, database)
 	var sent atomic.Int32
 	conn := db.writers[0].conn.(*postgresConn)
-	dial := conn.cfg.DialFunc
-	conn.cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := db.primary.fast.DialFunc
+	db.primary.fast.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
 		return countingConn{c, &sent}, err
 	}

@@ -21,8 +21,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"countersign/internal/verify"
 )
 
@@ -45,9 +43,9 @@ type DB struct {
 
 	remembered remembered
 
-	lock   *fileLock       // nil unless opened for serving
-	listen *pgx.ConnConfig // for what other nodes tell; nil where there are none
-	log    *slog.Logger
+	lock    *fileLock // nil unless opened for serving
+	primary *primary  // of PostgreSQL; nil for SQLite
+	log     *slog.Logger
 }
 
 // Config says which database to open.
@@ -160,7 +158,7 @@ func (db *DB) queryIn(ctx context.Context, tx *sql.Tx, query string, args ...any
 
 func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if db.postgres() { // whose driver prepares by itself, for each connection
-		return retryRead(ctx, func() (*sql.Rows, error) { return db.read.QueryContext(ctx, query, args...) })
+		return retry(ctx, db.primary, func() (*sql.Rows, error) { return db.read.QueryContext(ctx, query, args...) })
 	}
 	s, err := db.prepare(ctx, query)
 	if err != nil {
@@ -172,7 +170,7 @@ func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 // queryRow reads one row into dest; sql.ErrNoRows when there is none.
 func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
 	if db.postgres() {
-		_, err := retryRead(ctx, func() (any, error) { return nil, db.read.QueryRowContext(ctx, query, args...).Scan(dest...) })
+		_, err := retry(ctx, db.primary, func() (any, error) { return nil, db.read.QueryRowContext(ctx, query, args...).Scan(dest...) })
 		return err
 	}
 	s, err := db.prepare(ctx, query)

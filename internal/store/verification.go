@@ -386,7 +386,7 @@ func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Rec
 		}
 	}
 	// One snapshot, so that the parts agree with each other.
-	tx, err := retryRead(ctx, func() (*sql.Tx, error) {
+	tx, err := retry(ctx, db.primary, func() (*sql.Tx, error) {
 		return db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: db.snapshot})
 	})
 	if err != nil {
