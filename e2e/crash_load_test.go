@@ -64,9 +64,9 @@ func (p plan) longest() time.Duration {
 	return sum
 }
 
-// longestPlan is how long any of them may last.
-func longestPlan() (longest time.Duration) {
-	for _, p := range crashPlans() {
+// longestOf is how long any of some plans may last.
+func longestOf(plans []plan) (longest time.Duration) {
+	for _, p := range plans {
 		longest = max(longest, p.longest())
 	}
 	return longest
@@ -75,10 +75,11 @@ func longestPlan() (longest time.Duration) {
 // load is a crowd of clients that use the program while it is killed. What they
 // do and see goes into the journal.
 type load struct {
-	urls []string // of the nodes; any will do
-	seed uint64
-	http http.Client
-	rush chan int // as many come at once
+	urls   []string // of the nodes; any will do
+	offers []plan   // drawn from by each person
+	seed   uint64
+	http   http.Client
+	rush   chan int // as many come at once
 
 	mu    sync.Mutex
 	calls []call
@@ -87,7 +88,7 @@ type load struct {
 
 func newLoad(seed uint64, urls ...string) *load {
 	return &load{
-		urls: urls, seed: seed, rush: make(chan int), plans: map[string]plan{},
+		urls: urls, offers: crashPlans(), seed: seed, rush: make(chan int), plans: map[string]plan{},
 		http: http.Client{
 			Timeout:   callTimeout,
 			Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute},
@@ -136,8 +137,7 @@ type person struct {
 
 func (l *load) newPerson(n int) *person {
 	p := &person{load: l, rng: rand.New(rand.NewPCG(l.seed, uint64(n)))}
-	plans := crashPlans()
-	p.plan = plans[p.rng.IntN(len(plans))]
+	p.plan = l.offers[p.rng.IntN(len(l.offers))]
 	if n >= 790000 { // the number would be one of those that a demonstration treats in its own way
 		panic("out of numbers")
 	}

@@ -65,7 +65,7 @@ func TestCrash(t *testing.T) {
 	noMore()
 	last := time.Now()
 	<-finished
-	time.Sleep(time.Until(last.Add(longestPlan() + time.Second)))
+	time.Sleep(time.Until(last.Add(longestOf(crashPlans()) + time.Second)))
 
 	e := l.collect(t)
 	c.server.stop(t)

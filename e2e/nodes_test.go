@@ -32,11 +32,7 @@ func TestNodes(t *testing.T) {
 	seed := uint64(setting(t, "COUNTERSIGN_SEED", rand.Int64()))
 	t.Logf("%d troubles, COUNTERSIGN_SEED=%d", troubles, seed)
 	c := newCluster(t, seed)
-	var urls []string
-	for _, n := range c.nodes {
-		urls = append(urls, n.server.url)
-	}
-	l := newLoad(seed, urls...)
+	l := newLoad(seed, c.urls()...)
 	ctx, noMore := context.WithCancel(t.Context())
 	defer noMore()
 	finished := make(chan struct{})
@@ -51,7 +47,7 @@ func TestNodes(t *testing.T) {
 	noMore()
 	last := time.Now()
 	<-finished
-	time.Sleep(time.Until(last.Add(longestPlan() + nodesLease + time.Second)))
+	time.Sleep(time.Until(last.Add(longestOf(l.offers) + nodesLease + time.Second)))
 
 	e := l.collect(t)
 	for _, n := range c.nodes {
@@ -96,9 +92,10 @@ type cluster struct {
 }
 
 type clusterNode struct {
-	listen string
-	cable  *cable
-	server *server
+	listen   string
+	cable    *cable // nil where it is connected directly
+	database string // as it names it
+	server   *server
 }
 
 func newCluster(t *testing.T, seed uint64) *cluster {
@@ -106,25 +103,41 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	c := &cluster{t: t, rng: rand.New(rand.NewPCG(seed, 1<<62)), postgres: pgtest.Start(t), counts: map[string]int{}}
 	c.database = c.postgres.Create(t, "template0")
 	for range 3 {
-		n := &clusterNode{listen: quietAddress(t, c.rng), cable: newCable(t, c.postgres.Socket())}
-		c.nodes = append(c.nodes, n)
-		t.Cleanup(func() { n.server.kill() })
-		c.start(n)
+		u, err := url.Parse(c.database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := &clusterNode{cable: newCable(t, c.postgres.Socket())}
+		u.Host, u.RawQuery = n.cable.listener.Addr().String(), "sslmode=disable"
+		n.database = u.String()
+		c.add(n)
 	}
 	return c
+}
+
+// add starts one more node, which is killed when the test ends.
+func (c *cluster) add(n *clusterNode) {
+	c.t.Helper()
+	n.listen = quietAddress(c.t, c.rng)
+	c.nodes = append(c.nodes, n)
+	c.start(n)
+	c.t.Cleanup(func() { n.server.kill() })
+}
+
+// urls lists where the nodes listen.
+func (c *cluster) urls() (urls []string) {
+	for _, n := range c.nodes {
+		urls = append(urls, n.server.url)
+	}
+	return urls
 }
 
 // start starts a node, again if it does not find its database, and waits until it
 // answers.
 func (c *cluster) start(n *clusterNode) {
 	c.t.Helper()
-	u, err := url.Parse(c.database)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	u.Host, u.RawQuery = n.cable.listener.Addr().String(), "sslmode=disable"
 	for range 20 {
-		n.server = launch(c.t, "demo", "--unlimited", "--listen", n.listen, "--database", u.String(), "--speed", strconv.Itoa(crashSpeed))
+		n.server = launch(c.t, "demo", "--unlimited", "--listen", n.listen, "--database", n.database, "--speed", strconv.Itoa(crashSpeed))
 		select {
 		case n.server.url = <-n.server.log.url:
 			return

@@ -42,7 +42,7 @@ func StartPair(t testing.TB, synchronous bool) (primary, standby *Server, databa
 // loopback returns an IP address that only this machine has, drawn so that no other test
 // listens there.
 func loopback() string {
-	return net.IPv4(127, byte(64+rand.IntN(128)), byte(rand.IntN(256)), byte(1+rand.IntN(254))).String()
+	return net.IPv4(127, byte(64+rand.IntN(128)), byte(rand.IntN(256)), byte(1+rand.IntN(254))).String() //nolint:gosec // an address is no secret
 }
 
 // Promote makes a standby a primary, and returns when it takes writes.
