@@ -95,7 +95,7 @@ func TestPostgresReadOnly(t *testing.T) {
 		server.Set(t, "default_transaction_read_only", "on")
 		for deadline := time.Now().Add(10 * time.Second); writeEach(t, db)[0] == nil; {
 			if time.Now().After(deadline) {
-				t.Fatal("the sessions do not hear of it")
+				t.Fatal("the sessions keep the old setting")
 			}
 		}
 		wantEach(t, db, "read-only", true)
@@ -115,8 +115,8 @@ func openHosts(t *testing.T, database string, servers ...*pgtest.Server) *DB {
 	return db
 }
 
-// TestPostgresFailover: a node that knows both hosts finds the primary, whichever comes
-// first in its URL, and finds the new one after a promotion.
+// TestPostgresFailover: a node with both hosts in its URL finds the primary in either
+// order, and the new one after a promotion.
 func TestPostgresFailover(t *testing.T) {
 	t.Parallel()
 	primary, standby, database := pgtest.StartPair(t, true)
@@ -132,9 +132,8 @@ func TestPostgresFailover(t *testing.T) {
 	wantTraces(t, db, "a", "touched")
 }
 
-// TestPostgresFence: an old primary that was made read-only, and goes on, is left by all
-// connections: also by those that read, which would show an old state, and the one that
-// listens.
+// TestPostgresFence: all connections leave an old primary that was made read-only and
+// still runs. Reads would show an old state there, and LISTEN would miss notifications.
 func TestPostgresFence(t *testing.T) {
 	t.Parallel()
 	primary, standby, database := pgtest.StartPair(t, true)
@@ -236,8 +235,8 @@ func TestPostgresUnreplicated(t *testing.T) {
 	wantEach(t, db, "after", false)
 }
 
-// TestPostgresTooMany: a node that gets no connections fails its requests, and goes on
-// when there are connections again.
+// TestPostgresTooMany: requests fail while the server refuses connections (53300), and
+// succeed when it accepts them again.
 func TestPostgresTooMany(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, "max_connections=12", "superuser_reserved_connections=0", "max_wal_senders=0")

@@ -115,6 +115,9 @@ func TestPostgresPasswords(t *testing.T) {
 	if got := store.Redact("postgres://me:secret@db.example:5433/verify?sslmode=require"); got != "postgres://me@db.example:5433/verify" {
 		t.Errorf("Redact = %q", got)
 	}
+	if got := store.Redact("postgres://me:secret@a,b:5433/verify"); got != "postgres://me@a:5432,b:5433/verify" {
+		t.Errorf("Redact = %q", got)
+	}
 	if got := store.Redact("/var/lib/x.db"); got != "/var/lib/x.db" {
 		t.Errorf("Redact = %q", got)
 	}

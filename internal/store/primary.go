@@ -23,7 +23,7 @@ const (
 	// so it is shorter than connectTimeout.
 	hostTimeout = 2 * time.Second
 	// silence is the shortest wait for the first octet of a host after which the host counts
-	// as silent: a request whose client has left ends its wait earlier.
+	// as silent. A shorter wait may have ended with its request.
 	silence = 500 * time.Millisecond
 	// skipSilent is the time for which connections pass over a silent host.
 	skipSilent = 3 * time.Second
@@ -37,10 +37,10 @@ const (
 // Connections belong to a term. The term ends when one of its connections reports that the
 // server shuts down, has become read-only or is gone: after a failover, the primary may be
 // another host. Connections of an earlier term are closed instead of being used again, so
-// none of them reads from, or listens to, a server that the others have left.
+// that reads and LISTEN follow the writes.
 type primary struct {
 	cfg  *pgx.ConnConfig // without time limits for statements
-	fast *pgx.ConnConfig // with those of requests
+	fast *pgx.ConnConfig // with the time limits of requests
 	log  *slog.Logger
 
 	mu      sync.Mutex
@@ -116,8 +116,7 @@ func (p *primary) pool() *sql.DB {
 		}))
 }
 
-// abandon closes a connection of an earlier term without waiting for its server, which
-// may be gone.
+// abandon closes a connection of an earlier term without waiting for its server.
 func abandon(conn *pgx.Conn) {
 	done, cancel := context.WithCancel(context.Background())
 	cancel()
