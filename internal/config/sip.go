@@ -28,6 +28,7 @@ type SIP struct {
 	Advertise string   `yaml:"advertise"`  // address that the trunk reaches us at; "" for the local one
 	AllowFrom []string `yaml:"allow_from"` // more sources of SIP packets than the trunk and its proxy; addresses and CIDR ranges
 	RTPPorts  string   `yaml:"rtp_ports"`  // "first-last"
+	RTPLatch  string   `yaml:"rtp_latch"`  // sources that may move the audio: signaling, any or off
 	SRTP      bool     `yaml:"srtp"`       // encrypted sound, or no call
 
 	CallerIDs  []CallerID `yaml:"caller_ids"`
@@ -74,6 +75,7 @@ func (s SIP) validate(key string, p *problems) {
 	}
 	_, _, err = s.RTPRange()
 	p.add(key+".rtp_ports", err)
+	checkWord(p, key+".rtp_latch", s.RTPLatch, "signaling", "any", "off")
 	for i, id := range s.CallerIDs {
 		p.add(index(key+".caller_ids", i)+".country", checkCountry(id.Country))
 		if n := len(id.Number); n < 3 || n > 15 || strings.Trim(id.Number, "0123456789") != "" {

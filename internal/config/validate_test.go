@@ -279,6 +279,8 @@ func TestValidateSIP(t *testing.T) {
 		{"allow_from[0]", func(s *config.SIP) { s.AllowFrom = []string{"203.0.113.0/33"} }},
 		{"allow_from[0]", func(s *config.SIP) { s.AllowFrom = []string{"203.0.113.5:5060"} }},
 		{"allow_from[0]", func(s *config.SIP) { s.AllowFrom = []string{""} }},
+		{"", func(s *config.SIP) { s.RTPLatch = "any" }},
+		{"rtp_latch", func(s *config.SIP) { s.RTPLatch = "yes" }},
 		{"rtp_ports", func(s *config.SIP) { s.RTPPorts = "2000" }},
 		{"rtp_ports", func(s *config.SIP) { s.RTPPorts = "80-90" }},
 		{"rtp_ports", func(s *config.SIP) { s.RTPPorts = "3000-2000" }},

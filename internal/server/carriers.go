@@ -19,6 +19,7 @@ import (
 	"countersign/internal/deliver/httpsms"
 	"countersign/internal/deliver/sink"
 	"countersign/internal/deliver/sip"
+	"countersign/internal/deliver/sip/media"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/tts"
@@ -237,7 +238,7 @@ func SIPConfig(c config.Carrier) (sip.Config, error) {
 	cfg := sip.Config{
 		Name: c.Name, Host: s.Host, Transport: s.Transport, OutboundProxy: s.OutboundProxy,
 		User: s.User, Register: s.Register, RegisterEvery: s.RegisterEvery,
-		Listen: s.Listen, SRTP: s.SRTP, DigitsOnly: s.DigitsOnly,
+		Listen: s.Listen, Latch: media.Latch(s.RTPLatch), SRTP: s.SRTP, DigitsOnly: s.DigitsOnly,
 		Countries: s.Countries, AllowPrefixes: s.AllowPrefixes,
 		MaxCalls: s.MaxCalls, CallsPerSecond: float64(s.CallsPerSecond),
 		FirstResponse: s.FirstResponse, RingTimeout: s.RingTimeout, MaxDuration: s.MaxDuration,

@@ -21,6 +21,7 @@ func TestNewRefuses(t *testing.T) {
 		"speaker":      func(c *sip.Config) { c.Speaker = nil },
 		"caller id":    func(c *sip.Config) { c.CallerIDs = []sip.CallerID{{Number: "Acme\r\n"}} },
 		"ports":        func(c *sip.Config) { c.FirstPort, c.LastPort = 100, 200 },
+		"latch":        func(c *sip.Config) { c.Latch = "yes" },
 		"listen":       func(c *sip.Config) { c.Listen = "5060" },
 		"calls":        func(c *sip.Config) { c.MaxCalls = -1 },
 		"calls/second": func(c *sip.Config) { c.CallsPerSecond = -1 },

@@ -116,12 +116,14 @@ func (c *call) begin(ctx context.Context) error {
 	}
 	c.sdp.answered = true
 	c.dropEarly(body)
-	return c.start(ctx, body)
+	return c.start(ctx, body, answer)
 }
 
-// start makes an SDP of the other side the session. The caller holds sdp.mu.
-func (c *call) start(ctx context.Context, body []byte) error {
+// start makes an SDP of the other side the session. carrier is the message that carried
+// it, or that confirmed an earlier one. The caller holds sdp.mu.
+func (c *call) start(ctx context.Context, body []byte, carrier sip.Message) error {
 	remote, err := c.read(ctx, body)
+	remote.Source = sourceOf(carrier)
 	if err == nil {
 		err = c.media.Start(remote)
 	}
@@ -133,6 +135,13 @@ func (c *call) start(ctx context.Context, body []byte) error {
 	default: // an unread signal covers this change
 	}
 	return nil
+}
+
+// sourceOf returns the address that a message was received from: of the datagram, or of
+// the connection. The result is invalid for a message that was not received.
+func sourceOf(m sip.Message) netip.Addr {
+	from, _ := netip.ParseAddrPort(m.Source()) // invalid on error
+	return from.Addr().Unmap()
 }
 
 // read parses an SDP of the other side, and resolves the host name in it.
@@ -168,7 +177,7 @@ func (c *call) accept(req *sip.Request) (answer []byte, err error) {
 		return nil, err
 	}
 	if c.sdp.answered {
-		err = c.start(c.life, offer)
+		err = c.start(c.life, offer, req)
 	} else { // an UPDATE while the phone rings
 		c.sdp.early.keep(tag, offer)
 	}
@@ -223,7 +232,7 @@ func (c *call) settle(ack *sip.Request) {
 	case !describes(ack.Body()):
 		c.trunk.log.Warn("ACK without an answer to our SDP offer; keeping the previous session", "event_id", c.message.EventID.String())
 	default:
-		if err := c.start(c.life, ack.Body()); err != nil {
+		if err := c.start(c.life, ack.Body(), ack); err != nil {
 			c.trunk.log.Warn("SDP answer in the ACK is unusable; ending the call", "event_id", c.message.EventID.String(), "error", err)
 			c.sdp.unusable.raise()
 		}

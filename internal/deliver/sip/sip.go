@@ -77,6 +77,8 @@ type Config struct {
 	LastPort  int
 	SRTP      bool // offer SRTP only
 
+	Latch media.Latch // sources of RTP that may move the audio; default [media.LatchSignaling]
+
 	CallerIDs  []CallerID
 	DigitsOnly bool // write numbers without "+"
 
@@ -151,6 +153,8 @@ func (c *Config) complete() error {
 		return errors.New("nobody speaks")
 	case c.MaxCalls < 1, c.CallsPerSecond < 0:
 		return errors.New("max_calls, calls_per_second: must not be negative")
+	case !c.Latch.Valid():
+		return fmt.Errorf("rtp_latch: must be signaling, any or off, not %q", c.Latch)
 	case c.FirstPort < 1024 || c.LastPort > 65535 || c.FirstPort+1 > c.LastPort:
 		return errors.New("rtp_ports: must be a range within 1024 to 65535")
 	case c.MaxDuration > longestCall:

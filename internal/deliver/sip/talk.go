@@ -98,8 +98,11 @@ func (c *call) result(talked, said time.Duration) Result {
 		r.Note = "ended after " + talked.Round(10*time.Millisecond).String()
 	case said >= c.once:
 		r.Heard = true
-		if stats.Received.Speech > voicemailSpeech {
+		switch {
+		case stats.Received.Speech > voicemailSpeech:
 			r.Note = "voicemail suspected"
+		case stats.Foreign && stats.Received.Packets == 0:
+			r.Note = "RTP from other sources only"
 		}
 	case c.sdp.unusable.raised():
 		r.Outcome, r.Note = Unreachable, "no sound in common"

@@ -189,7 +189,7 @@ func (t *trunk) media() (*media.Session, error) {
 	}
 	return media.Open(media.Config{
 		Local: local, Advertise: t.local, FirstPort: t.cfg.FirstPort, LastPort: t.cfg.LastPort,
-		Secure: t.cfg.SRTP, AnySource: true,
+		Secure: t.cfg.SRTP, Latch: t.cfg.Latch,
 	})
 }
 

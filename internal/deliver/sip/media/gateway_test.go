@@ -22,8 +22,8 @@ type gateway struct {
 	conn *net.UDPConn
 }
 
-// against opens a session that was answered with an SDP: of a port that nothing comes
-// from, as behind a NAT.
+// against opens a session with a gateway behind a NAT: nothing comes from the address in
+// its SDP, and its RTP comes from the address of its signaling.
 func against(t *testing.T, tap func(uint8, []byte), audio ...string) (*media.Session, *gateway) {
 	t.Helper()
 	cfg := config()
@@ -34,10 +34,11 @@ func against(t *testing.T, tap func(uint8, []byte), audio ...string) (*media.Ses
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	remote, err := media.Parse(lines(append([]string{"v=0", "c=IN IP4 127.0.0.1"}, audio...)...))
+	remote, err := media.Parse(lines(append([]string{"v=0", "c=IN IP4 127.0.0.9"}, audio...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
+	remote.Source = loopback
 	if err := s.Start(remote); err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +281,7 @@ func TestEarly(t *testing.T) {
 func TestPublicAddress(t *testing.T) {
 	t.Parallel()
 	cfg := config()
-	cfg.AnySource, cfg.Mute = true, true // it is not to send there
+	cfg.Latch, cfg.Mute = media.LatchAny, true // it is not to send there
 	cfg.Tap = func(uint8, []byte) { t.Error("the stranger is heard") }
 	s := open(t, cfg)
 	if err := s.Start(media.Description{Addr: addr("203.0.113.9:4000"), Codecs: []uint8{0, 8}, Events: 101}); err != nil {

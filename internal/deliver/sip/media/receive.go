@@ -188,26 +188,6 @@ func (s *Session) recall() {
 	s.early = nil
 }
 
-// trusts reports whether RTP may come from there: from the host that the other side
-// named, whatever the port. If that cannot be what we see of it, from the first that
-// sends, until the host that was named does.
-func (s *Session) trusts(from netip.AddrPort) bool {
-	switch {
-	case s.locked && from == s.target:
-		return true
-	case !s.named && from.Addr() == s.remote.Addr.Addr():
-		return true
-	}
-	return !s.locked && s.cfg.AnySource && hidden(s.remote.Addr.Addr())
-}
-
-// hidden reports whether an address means nothing on the Internet. 100.64.0.0/10 is
-// between a provider and its customers (RFC 6598).
-func hidden(a netip.Addr) bool {
-	shared := a.Is4() && a.As4()[0] == 100 && a.As4()[1]&0xC0 == 64
-	return shared || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()
-}
-
 // expects reports whether a payload type was negotiated. Keys should come under the
 // number that we gave them (RFC 3264 §5.1); some phones use their own.
 func (s *Session) expects(payloadType uint8) bool {

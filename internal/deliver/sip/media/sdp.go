@@ -45,6 +45,9 @@ type Description struct {
 	// Mapped holds the codec, PCMU or PCMA, of each dynamic payload type in Codecs;
 	// nil where all numbers are static.
 	Mapped map[uint8]uint8
+	// Source is the source address of the SIP message that carried the description, for
+	// [LatchSignaling]. The SDP does not contain it; the zero value disables latching.
+	Source netip.Addr
 	// Noise is the payload type of comfort noise (RFC 3389); 0 for none. It is
 	// received as silence and never sent.
 	Noise uint8

@@ -43,10 +43,8 @@ type Config struct {
 	FirstPort, LastPort int        // of RTP and RTCP
 	Secure              bool       // SRTP only
 
-	// AnySource takes RTP from another host, and sends there, where the other side
-	// names a private address: it may be behind a NAT. It ends when something comes
-	// from the address that was named.
-	AnySource bool
+	// Latch selects the sources of RTP that may move the audio. "" is LatchSignaling.
+	Latch Latch
 
 	// Mute sends neither RTP nor RTCP: a gateway with one-way audio.
 	Mute bool

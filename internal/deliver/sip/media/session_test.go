@@ -218,13 +218,13 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// TestNamedHost: whoever sends first is taken for a trunk behind a NAT, until the host
-// that the trunk has named sends. From then on nobody else is heard.
+// TestNamedHost: with LatchAny the first source is taken for a trunk behind a NAT, until
+// the host in the SDP sends. From then on no other source is heard.
 func TestNamedHost(t *testing.T) {
 	t.Parallel()
 	var e ear
 	cfg := config()
-	cfg.AnySource, cfg.Tap = true, e.hear
+	cfg.Latch, cfg.Tap = media.LatchAny, e.hear
 	_, b := call(t, config(), cfg, func(d *media.Description) { d.Direction = media.Inactive })
 	said := func(by byte) []byte { return bytes.Repeat([]byte{by}, 160) }
 	from := func(host string) func(seq, by byte) {
@@ -256,7 +256,7 @@ func TestNamedHost(t *testing.T) {
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	cfg := config()
-	cfg.AnySource = true
+	cfg.Latch = media.LatchAny
 	_, b := call(t, config(), cfg, func(d *media.Description) { d.Direction = media.Inactive })
 	flood, err := net.Dial("udp", b.Offer().Addr.String())
 	if err != nil {
@@ -286,7 +286,7 @@ func TestSymmetric(t *testing.T) {
 	caller.Tap = e.hear
 	a, b := call(t, caller, config(), asIs)
 	wrong := a.Offer()
-	wrong.Addr = netip.AddrPortFrom(loopback, 9) // discards
+	wrong.Addr, wrong.Source = addr("127.0.0.9:9"), loopback // discards
 	if err := b.Start(wrong); err != nil {
 		t.Fatal(err)
 	}

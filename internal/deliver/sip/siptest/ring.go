@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,6 +147,9 @@ func reason(status int) string {
 func (c *call) negotiate(body []byte) (offer media.Description, err error) {
 	if offer, err = media.Parse(body); err != nil {
 		return offer, err
+	}
+	if from, err := netip.ParseAddrPort(c.dialog.InviteRequest.Source()); err == nil {
+		offer.Source = from.Addr().Unmap()
 	}
 	var codecs []uint8
 	for _, codec := range offer.Codecs {
