@@ -40,8 +40,6 @@ func from(t *testing.T, s *media.Session, host string) *source {
 	return nil
 }
 
-func (s *source) addr() netip.AddrPort { return s.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
-
 // speak sends a packet of sound under an SSRC, and the key 1 under another.
 func (s *source) speak(ssrc uint32) {
 	s.t.Helper()
