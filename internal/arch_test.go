@@ -78,6 +78,8 @@ func house() []room {
 
 		// The program's time.
 		{path: "internal/clock", never: []string{http, sql, "net"}},
+		// Certificates of listeners, from files that may change.
+		{path: "internal/certificate", never: []string{http, sql, "net"}},
 
 		// The timers, and what is durable. Of the carriers the store knows only
 		// the virtual phone, whose inbox it keeps.

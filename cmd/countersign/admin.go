@@ -189,7 +189,7 @@ func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, d
 	if err != nil {
 		return nil, nil, err
 	}
-	log := newLogger(p.stderr, "warn", "text")
+	log := newLogger(p.stderr, logLevel("warn"), "text")
 	db, err := store.Open(p.ctx, store.Config{Database: database, Key: key, Log: log})
 	if err != nil {
 		return nil, nil, err

@@ -53,7 +53,7 @@ func (c *callCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(p.stderr, "warn", "text")
+	log := newLogger(p.stderr, logLevel("warn"), "text")
 	speaker, err := tts.New(server.SpeechConfig(speech, log))
 	if err != nil {
 		return err

@@ -35,6 +35,8 @@ const maxSpeed = 10_000
 
 // Run serves the demonstration until the process is told to stop.
 func (c *demoCmd) Run(p *process) (err error) {
+	defer p.endOnHangup()()
+	defer surviveClosedPipes()()
 	if c.Speed < 1 || c.Speed > maxSpeed {
 		return fmt.Errorf("--speed must be from 1 to %d", maxSpeed)
 	}
@@ -61,7 +63,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 	if err != nil {
 		return err
 	}
-	log := newLogger(p.stderr, c.LogLevel, "text")
+	log := newLogger(p.stderr, logLevel(c.LogLevel), "text")
 	opts := server.Options{
 		Config: cfg, Key: key, Log: log, Clock: p.steady(log, cfg.Clock.MaxSkew),
 		Speed: c.Speed, Unlimited: c.Unlimited, DrainFor: drainFor / 4,

@@ -63,7 +63,7 @@ func (c *previewCmd) preview(p *process, messages *message.Catalog, in message.I
 	if err != nil {
 		return err
 	}
-	speech := server.SpeechConfig(cfg.TTS, newLogger(p.stderr, "warn", "text"))
+	speech := server.SpeechConfig(cfg.TTS, newLogger(p.stderr, logLevel("warn"), "text"))
 	speech.Timeout = max(speech.Timeout, time.Minute) // nobody is on the line
 	speaker, err := tts.New(speech)
 	if err != nil {

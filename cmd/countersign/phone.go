@@ -42,6 +42,7 @@ func (*phoneCmd) Help() string {
 
 // Run takes calls until the process is told to stop.
 func (c *phoneCmd) Run(p *process) error {
+	defer p.endOnHangup()()
 	config, err := c.config()
 	if err != nil {
 		return err

@@ -161,7 +161,7 @@ func (f configFlag) open(p *process) (*store.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := store.Open(p.ctx, store.Config{Database: database, Key: key, Log: newLogger(p.stderr, "warn", "text")})
+	db, err := store.Open(p.ctx, store.Config{Database: database, Key: key, Log: newLogger(p.stderr, logLevel("warn"), "text")})
 	if err != nil {
 		return nil, err
 	}

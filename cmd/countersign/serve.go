@@ -23,16 +23,27 @@ type serveCmd struct {
 // balancers and clients with open connections to go elsewhere.
 const drainFor = time.Second
 
-// Run serves until the process is told to stop.
-func (c *serveCmd) Run(p *process) error {
+// settings returns the configuration with the flags over it.
+func (c *serveCmd) settings(p *process) (config.Config, error) {
 	cfg, err := c.load(p)
-	if err != nil {
-		return err
-	}
 	if c.TLSCert != "" || c.TLSKey != "" {
 		cfg.TLS = config.TLS{Cert: c.TLSCert, Key: c.TLSKey}
 	}
-	log := newLogger(p.stderr, cfg.Log.Level, cfg.Log.Format)
+	return cfg, err
+}
+
+// Run serves until SIGTERM or SIGINT. On SIGHUP it reloads; see [reloader].
+func (c *serveCmd) Run(p *process) error {
+	hangups, stop := hangups() // first, since a SIGHUP before it ends the process
+	defer stop()
+	defer surviveClosedPipes()()
+	cfg, err := c.settings(p)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	level.Set(logLevel(cfg.Log.Level))
+	log := newLogger(p.stderr, level, cfg.Log.Format)
 	// A refusal must precede startable, which creates the key file of a new installation.
 	if err := checkSecretFiles(cfg.SecretFiles(c.Config), c.Strict, log); err != nil {
 		return err
@@ -54,15 +65,23 @@ func (c *serveCmd) Run(p *process) error {
 	}
 	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "admin_url", s.AdminURL(), "version", version())
 	defer log.Info("stopped")
+	r := &reloader{load: func() (config.Config, error) { return c.settings(p) }, running: cfg, level: level, server: s, log: log}
+	defer r.follow(p.ctx, hangups)()
 	return s.Serve(p.ctx)
 }
 
-func newLogger(w io.Writer, level, format string) *slog.Logger {
+// logLevel returns the level of a name, and info for an invalid one, which the validation
+// of the configuration reports.
+func logLevel(name string) slog.Level {
 	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		l = slog.LevelInfo // the configuration was validated
+	if err := l.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
 	}
-	opts := &slog.HandlerOptions{Level: l}
+	return l
+}
+
+func newLogger(w io.Writer, level slog.Leveler, format string) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
 	if format == "text" {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}

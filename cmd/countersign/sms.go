@@ -57,7 +57,7 @@ func (c *smsSendCmd) Run(p *process) error {
 	}
 	if c.WaitReceipt {
 		// The warning about receipts in plain messages explains a receipt that is missing.
-		cfg.Log = newLogger(p.stderr, "warn", "text")
+		cfg.Log = newLogger(p.stderr, logLevel("warn"), "text")
 	} else {
 		// A bind that receives would take receipts that a running server waits for.
 		cfg.Mode = smpp.Transmitter

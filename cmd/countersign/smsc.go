@@ -34,6 +34,7 @@ func (*smscCmd) Help() string {
 
 // Run takes messages until the process is told to stop.
 func (c *smscCmd) Run(p *process) error {
+	defer p.endOnHangup()()
 	config, err := c.config()
 	if err != nil {
 		return err

@@ -2,17 +2,13 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/adminapi"
-	"countersign/internal/config"
 	"countersign/internal/deliver"
 	"countersign/internal/store"
 	"countersign/internal/web"
@@ -52,38 +48,13 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 	}
 	s.admin.server.WriteTimeout = adminWrite
 	s.adminURL = "http://" + s.admin.Addr().String()
-	if s.admin.server.TLSConfig, err = adminTLS(cfg.TLS); err != nil {
+	if s.admin.server.TLSConfig, err = s.certificates.open(adminListener().name, adminFiles(s.opts.Config)); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	if s.admin.server.TLSConfig != nil {
 		s.adminURL = "https://" + s.admin.Addr().String()
 	}
 	return nil
-}
-
-// adminTLS is nil without a certificate. A client may show one, too.
-func adminTLS(files config.AdminTLS) (*tls.Config, error) {
-	if files.Cert == "" {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	if files.ClientCA == "" {
-		return cfg, nil
-	}
-	pem, err := os.ReadFile(files.ClientCA)
-	if err != nil {
-		return nil, fmt.Errorf("tls.client_ca: %w", err)
-	}
-	cfg.ClientCAs = x509.NewCertPool()
-	if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls.client_ca: there is no certificate in %s", files.ClientCA)
-	}
-	cfg.ClientAuth = tls.VerifyClientCertIfGiven
-	return cfg, nil
 }
 
 // AdminURL is where the admin API is served; "" if it is not.

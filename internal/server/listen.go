@@ -142,13 +142,5 @@ func (s *Server) tlsConfig() (*tls.Config, error) {
 	if s.opts.TLS != nil {
 		return s.opts.TLS, nil
 	}
-	files := s.opts.Config.TLS
-	if files.Cert == "" {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+	return s.certificates.open(apiListener().name, apiFiles(s.opts.Config))
 }

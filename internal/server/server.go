@@ -87,10 +87,13 @@ type Server struct {
 	connections *web.Connections
 	refusals    *web.Refusals
 
-	drain  *web.Drain
-	api    listener
-	ops    listener // its Listener is nil when it is not configured
-	admin  listener // as ops
+	drain *web.Drain
+	api   listener
+	ops   listener // its Listener is nil when it is not configured
+	admin listener // as ops
+
+	certificates certificates
+
 	url    string
 	opsURL string
 
@@ -127,6 +130,7 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 		s.steady.Register(reg)
 	}
 	s.connections, s.refusals = web.NewConnections(reg), web.NewRefusals(reg)
+	s.certificates.init(opts, reg)
 	handler, err := s.assemble(reg)
 	if err != nil {
 		return nil, err
@@ -309,6 +313,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}()
 	s.old.Start()
 	s.balances.Start()
+	s.certificates.runner.Start()
 	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAPI()
 	defer context.AfterFunc(ctx, func() {
@@ -343,6 +348,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer cancelStop()
 	s.old.Stop()
 	s.balances.Stop()
+	s.certificates.runner.Stop()
 	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop), s.velocity.Stop(stop))
 	s.api, s.ops, s.admin = listener{}, listener{}, listener{} // closed
 	return errors.Join(append(errs, s.Close())...)

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// hangups returns a channel that receives each SIGHUP, until stop is called.
+func hangups() (c <-chan os.Signal, stop func()) {
+	caught := make(chan os.Signal, 1) // one reload covers all signals before it
+	signal.Notify(caught, syscall.SIGHUP)
+	return caught, func() { signal.Stop(caught) }
+}
+
+// endOnHangup makes SIGHUP end the command as SIGTERM does: its terminal was closed. Under
+// nohup, which ignores the signal, the command goes on. The caller must call stop.
+func (p *process) endOnHangup() (stop func()) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return func() {}
+	}
+	p.ctx, stop = signal.NotifyContext(p.ctx, syscall.SIGHUP)
+	context.AfterFunc(p.ctx, stop) // a second signal ends the process at once
+	return stop
+}
+
+// surviveClosedPipes makes a write to a closed pipe at standard output or error fail. By
+// default it ends a Go process (SIGPIPE): the reader of a log must not end the server. A
+// handler, unlike an ignored signal, is not inherited by child processes.
+func surviveClosedPipes() (stop func()) {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGPIPE)
+	return func() { signal.Stop(caught) }
+}

@@ -1,0 +1,35 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// Changes returns the keys of the settings in which two configurations differ, sorted:
+// limits.body_bytes, carriers[1].smpp.rate. A list of another length is one setting.
+func (c Config) Changes(next Config) []string {
+	return changes(reflect.ValueOf(c), reflect.ValueOf(next), "")
+}
+
+func changes(a, b reflect.Value, key string) (list []string) {
+	switch {
+	case a.Kind() == reflect.Struct:
+		old, now := fields(a), fields(b)
+		for _, name := range slices.Sorted(maps.Keys(old)) {
+			path := name
+			if key != "" {
+				path = key + "." + name
+			}
+			list = append(list, changes(old[name], now[name], path)...)
+		}
+	case a.Kind() == reflect.Slice && a.Type().Elem().Kind() == reflect.Struct && a.Len() == b.Len():
+		for i := range a.Len() {
+			list = append(list, changes(a.Index(i), b.Index(i), fmt.Sprintf("%s[%d]", key, i))...)
+		}
+	case !reflect.DeepEqual(a.Interface(), b.Interface()):
+		list = append(list, key)
+	}
+	return list
+}
