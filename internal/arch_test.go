@@ -38,6 +38,7 @@ func house() []room {
 
 		// Knowledge of numbers, signatures and words; pure, too.
 		{path: "internal/digits", never: outside},
+		{path: "internal/timetext", never: outside},
 		{path: "internal/phone", ours: []string{"digits"}, never: outside},
 		{path: "internal/signature", never: outside},
 		{path: "internal/message", ours: []string{"verify"}, never: outside},
@@ -126,7 +127,7 @@ func house() []room {
 		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},
 
 		// The whole: settings, the server, the server inside a test, the program.
-		{path: "internal/config", ours: []string{"verify"}, never: []string{http, sql}},
+		{path: "internal/config", ours: []string{"verify", "timetext"}, never: []string{http, sql}},
 		{path: "internal/server", ours: []string{"*"}},
 		{path: "internal/servertest", ours: []string{"*"}},
 		{path: "cmd/countersign", ours: []string{"*"}},

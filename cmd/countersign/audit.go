@@ -19,8 +19,8 @@ type auditCmd struct {
 
 type auditListCmd struct {
 	adminFlag
-	Since   string `help:"From a time (2026-01-31T12:00:00Z) or a day on." placeholder:"TIME"`
-	Until   string `help:"Before a time or a day." placeholder:"TIME"`
+	Since   moment `help:"From a time (2026-01-31T12:00:00Z, yesterday, 2h) on." placeholder:"TIME"`
+	Until   moment `help:"Before a time or a day." placeholder:"TIME"`
 	Who     string `help:"By one name."`
 	Action  string `help:"One action, such as account.bar, or account.* for all of a kind."`
 	Subject string `help:"On one thing, such as an api_key."`
@@ -31,7 +31,7 @@ type auditListCmd struct {
 // Run lists the entries.
 func (c *auditListCmd) Run(p *process) error {
 	query := given(map[string]string{
-		"since": c.Since, "until": c.Until, "who": c.Who, "action": c.Action, "subject": c.Subject, "limit": strconv.Itoa(c.Limit),
+		"since": c.Since.at(p.now()), "until": c.Until.at(p.now()), "who": c.Who, "action": c.Action, "subject": c.Subject, "limit": strconv.Itoa(c.Limit),
 	})
 	var log adminapi.AuditLog
 	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/audit", Query: query}, &log); err != nil {

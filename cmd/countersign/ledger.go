@@ -72,8 +72,8 @@ func (c *ledgerCheckCmd) Run(p *process) error {
 type ledgerExportCmd struct {
 	adminFlag
 	Account string `help:"Only the entries of this api_key." placeholder:"KEY"`
-	From    string `help:"From a day (UTC), or a time such as 2026-12-31T23:00:00Z, on." placeholder:"TIME"`
-	Until   string `help:"Before a day or a time." placeholder:"TIME"`
+	From    moment `help:"From a time (2026-12-31T23:00:00Z, yesterday, 7d) on." placeholder:"TIME"`
+	Until   moment `help:"Before a time." placeholder:"TIME"`
 	Out     string `help:"File to write; must not exist. Default: standard output." type:"path" placeholder:"FILE"`
 }
 
@@ -99,7 +99,7 @@ func (c *ledgerExportCmd) Run(p *process) error {
 
 func (c *ledgerExportCmd) export(p *process, out io.Writer) error {
 	r := adminapi.Request{
-		Method: http.MethodGet, Path: "/ledger", Query: given(map[string]string{"account": c.Account, "from": c.From, "until": c.Until}),
+		Method: http.MethodGet, Path: "/ledger", Query: given(map[string]string{"account": c.Account, "from": c.From.at(p.now()), "until": c.Until.at(p.now())}),
 	}
 	return c.ask(p, r, out)
 }

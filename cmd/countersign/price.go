@@ -102,13 +102,13 @@ type priceSetCmd struct {
 	For     string `arg:"" help:"Country (ISO 3166-1, two letters), prefix (first digits of the number), or * for all others."`
 	Price   string `arg:"" help:"Price such as 0.1205."`
 	Channel string `help:"Only for sms or tts: of a message, or of the first message of a verification." enum:",sms,tts" default:"" placeholder:"CHANNEL"`
-	From    string `help:"First moment of its validity: a date (UTC), or a time such as 2026-12-31T23:00:00Z. Default: since ever." placeholder:"TIME" param:"valid_from"`
-	Until   string `help:"First moment after it. Default: never." placeholder:"TIME" param:"valid_until"`
+	From    moment `help:"First moment of its validity: a time (2026-12-31, tomorrow, +7d). Default: since ever." placeholder:"TIME" param:"valid_from"`
+	Until   moment `help:"First moment after it. Default: never." placeholder:"TIME" param:"valid_until"`
 }
 
 // Run sets the price.
 func (c *priceSetCmd) Run(p *process) error {
 	return c.post(p, adminapi.NewPrice{
-		For: c.For, Price: c.Price, Channel: c.Channel, From: c.From, Until: c.Until, Carrier: c.Carrier,
+		For: c.For, Price: c.Price, Channel: c.Channel, From: c.From.at(p.now()), Until: c.Until.at(p.now()), Carrier: c.Carrier,
 	}, nil, "prices")
 }

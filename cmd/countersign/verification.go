@@ -18,15 +18,15 @@ type searchListCmd struct {
 	adminFlag
 	Number  string `help:"Number in international form."`
 	Account string `help:"The api_key." placeholder:"KEY"`
-	Since   string `help:"Submitted from a time (2026-01-31T12:00:00Z) or a day on; a week before --until if empty." placeholder:"TIME"`
-	Until   string `help:"Submitted before a time or a day; now if empty." placeholder:"TIME"`
+	Since   moment `help:"Submitted from a time (2026-01-31T12:00:00Z, yesterday, 2h) on; a week before --until if empty." placeholder:"TIME"`
+	Until   moment `help:"Submitted before a time or a day; now if empty." placeholder:"TIME"`
 	Limit   int    `help:"Most of them, up to 100. Default: ${default}." default:"20" placeholder:"N"`
 }
 
 // Run lists the verifications.
 func (c *searchListCmd) Run(p *process) error {
 	query := given(map[string]string{
-		"number": c.Number, "account": c.Account, "since": c.Since, "until": c.Until, "limit": strconv.Itoa(c.Limit),
+		"number": c.Number, "account": c.Account, "since": c.Since.at(p.now()), "until": c.Until.at(p.now()), "limit": strconv.Itoa(c.Limit),
 	})
 	var found adminapi.Verifications
 	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/verifications", Query: query}, &found); err != nil {

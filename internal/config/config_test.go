@@ -303,3 +303,33 @@ func TestAccessors(t *testing.T) {
 		t.Errorf("ProxyPrefixes error = %v, want one that names trusted_proxies[1]", err)
 	}
 }
+
+// TestDurations: durations may have days and weeks, and an error shows the forms.
+func TestDurations(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load("", []string{"COUNTERSIGN_RETENTION_HISTORY=2w", "COUNTERSIGN_RETENTION_NUMBERS=1d12h"})
+	if err != nil || c.Retention.History != 14*24*time.Hour || c.Retention.Numbers != 36*time.Hour {
+		t.Errorf("got %+v (%v)", c.Retention, err)
+	}
+	_, err = config.Load("", []string{"COUNTERSIGN_RETENTION_CODES=1y"})
+	if want := `COUNTERSIGN_RETENTION_CODES: must be a duration such as 500ms, 5s, 2h, 30d, 2w or 1d12h, not "1y"`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	a, b := config.Default(), config.Default()
+	if got := a.Changes(b); got != nil {
+		t.Errorf("got %q of equal configurations", got)
+	}
+	b.Log.Level, b.Carriers[0].SMPP.Rate, b.TrustedProxies = "debug", 7, []string{"10.0.0.1"}
+	if got, want := a.Changes(b), []string{"carriers[0].smpp.rate", "log.level", "trusted_proxies"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	b = config.Default()
+	b.Carriers = append(b.Carriers, config.Carrier{Name: "b"})
+	if got, want := a.Changes(b), []string{"carriers"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

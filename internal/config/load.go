@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"countersign/internal/timetext"
 )
 
 // EnvPrefix starts the name of every environment variable that is a setting.
@@ -197,9 +199,9 @@ func set(v reflect.Value, n *yaml.Node, key string) error {
 }
 
 func setDuration(v reflect.Value, n *yaml.Node, key string) error {
-	d, err := time.ParseDuration(n.Value)
+	d, err := timetext.Duration(n.Value)
 	if err != nil {
-		return problem(key, "must be a time such as 500ms, 5s or 2m, not %q", n.Value)
+		return problem(key, "%v", err)
 	}
 	v.SetInt(int64(d))
 	return nil
