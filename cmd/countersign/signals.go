@@ -15,7 +15,7 @@ func hangups() (c <-chan os.Signal, stop func()) {
 }
 
 // endOnHangup makes SIGHUP end the command as SIGTERM does: its terminal was closed. Under
-// nohup, which ignores the signal, the command goes on. The caller must call stop.
+// nohup, which ignores the signal, it has no effect. The caller must call stop.
 func (p *process) endOnHangup() (stop func()) {
 	if signal.Ignored(syscall.SIGHUP) {
 		return func() {}

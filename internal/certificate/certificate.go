@@ -66,7 +66,7 @@ type Source struct {
 	inUse  atomic.Pointer[material]
 	mu     sync.Mutex
 	files  Files
-	stamps [3]stamp  // of the files when they were last read
+	stamps [3]stamp  // versions of the files when they were last read
 	failed string    // error of the last reload; "" after a success
 	warned time.Time // time of the last line about the expiry
 }
@@ -182,7 +182,7 @@ func (s *Source) warn() {
 func read(files Files) (*material, error) {
 	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	if _, unread := errors.AsType[*fs.PathError](err); unread {
-		return nil, err // it names the file
+		return nil, err // with the name of the file
 	}
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s with key %s: %w", files.Cert, files.Key, err)
@@ -206,7 +206,7 @@ func read(files Files) (*material, error) {
 }
 
 // stamp identifies a version of a file: replaced by rename, or written in place. The
-// zero value is that of a file that cannot be read.
+// zero value stands for an unreadable file.
 type stamp struct{ os.FileInfo }
 
 func (a stamp) equal(b stamp) bool {

@@ -16,12 +16,12 @@ import (
 	"countersign/internal/task"
 )
 
-// certificates are those of all listeners that speak TLS.
+// certificates holds the certificates of all TLS listeners.
 type certificates struct {
 	log     *slog.Logger
 	clock   clockwork.Clock
 	metrics *certificate.Metrics
-	sources map[string]*certificate.Source // by listener
+	sources map[string]*certificate.Source // keys are names of listeners
 	runner  *task.Runner                   // checks the files
 }
 
@@ -62,9 +62,9 @@ func adminFiles(cfg config.Config) certificate.Files {
 }
 
 // ReloadCertificates reads the certificates that cfg names, and uses them for new
-// connections. It returns the settings of those that were read. A listener whose files
-// cannot be used keeps its certificate and has an error. A listener changes between
-// plain HTTP and TLS only at a start.
+// connections. It returns the settings of the reloaded ones. A listener with unusable
+// files keeps its certificate, and err has the reason. A listener changes between plain
+// HTTP and TLS only at a start.
 func (s *Server) ReloadCertificates(cfg config.Config) (reloaded []string, err error) {
 	var errs []error
 	for _, l := range []struct {

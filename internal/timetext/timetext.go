@@ -43,9 +43,9 @@ var layouts = []string{
 	"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04Z07:00",
 }
 
-// Moment reads a time, in UTC: RFC 3339; a date, which is its first moment, with or
-// without a time of day; now, today, yesterday or tomorrow; a [Duration], which is that
-// long before now; or one with a plus sign, which is after now.
+// Moment reads a time and returns it in UTC. The forms are RFC 3339; a date with or
+// without a time of day; now, today, yesterday and tomorrow; a [Duration] before now; and
+// a Duration after now, with a plus sign. A day is its first moment.
 func Moment(text string, now time.Time) (time.Time, error) {
 	now = now.UTC()
 	midnight := now.Truncate(24 * time.Hour)
