@@ -147,7 +147,7 @@ func (f *failures) count(source string) time.Duration {
 	defer f.mu.Unlock()
 	now := f.clock.Now()
 	s := f.of[source]
-	if s == nil || now.Sub(s.since) >= failedWindow {
+	if s == nil || now.Sub(s.since) >= failedWindow || now.Before(s.since) { // the clock was set back
 		if len(f.of) >= mostSources {
 			clear(f.of) // somebody has many addresses; counting goes on
 		}

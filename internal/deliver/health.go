@@ -46,7 +46,7 @@ func (o *outcomes) add(now time.Time, ok bool, least int, share float64) (bad bo
 	*o = append(*o, outcome{now, ok})
 	n, good := 0, 0
 	for _, r := range *o {
-		if now.Sub(r.at) > healthAge {
+		if now.Sub(r.at).Abs() > healthAge { // or ahead: the clock was set back
 			continue
 		}
 		n++
@@ -66,7 +66,7 @@ func (h *health) down(now time.Time) bool {
 	if h.until.IsZero() {
 		return false
 	}
-	if now.Before(h.until) {
+	if left := h.until.Sub(now); left > 0 && left <= healthAge { // more, if the clock was set back
 		return true
 	}
 	h.until, h.proving = now.Add(downFor), true

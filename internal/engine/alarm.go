@@ -48,9 +48,16 @@ func (a *alarms) fail(account string) bool {
 	f.times[f.next] = now
 	f.next = (f.next + 1) % alarmAfter
 	oldest := f.times[f.next]
-	if oldest.IsZero() || now.Sub(oldest) > alarmEvery || !f.told.IsZero() && now.Sub(f.told) < alarmEvery {
+	if oldest.IsZero() || now.Sub(oldest) > alarmEvery || now.Before(oldest) || within(f.told, now, alarmEvery) {
 		return false
 	}
 	f.told = now
 	return account != ""
+}
+
+// within reports whether t is less than d before now. The zero time, and one after now
+// (a clock was set back), are not.
+func within(t, now time.Time, d time.Duration) bool {
+	ago := now.Sub(t)
+	return ago >= 0 && ago < d
 }

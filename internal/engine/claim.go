@@ -20,7 +20,7 @@ const maxRenewals = 256
 // runner sees that its message is still on the way.
 func (e *Engine) renewClaims(ctx context.Context) {
 	now := e.now()
-	if !e.cfg.Store.Shared() || now.Sub(e.renewedAt) < renewEvery {
+	if !e.cfg.Store.Shared() || within(e.renewedAt, now, renewEvery) {
 		return
 	}
 	e.renewedAt = now

@@ -56,7 +56,7 @@ func (e *Engine) takeBatch(ctx context.Context) (found bool, err error) {
 	var b batch
 	err = e.write(ctx, func(tx *store.Tx) error {
 		b = batch{}
-		return e.stepDue(tx, e.now(), room, &b)
+		return e.takeDue(tx, e.now(), room, &b)
 	})
 	if err != nil {
 		b = batch{} // rolled back
@@ -96,8 +96,8 @@ type cappedStep struct {
 	by  *fraud.Refusal
 }
 
-// stepDue decides, in one transaction, about every row that is due.
-func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int, b *batch) error {
+// takeDue decides, in one transaction, about every row that is due.
+func (e *Engine) takeDue(tx *store.Tx, now time.Time, limit int, b *batch) error {
 	rows, broken, err := tx.Due(now, limit)
 	if err != nil {
 		return err
@@ -133,16 +133,22 @@ func (e *Engine) stepDue(tx *store.Tx, now time.Time, limit int, b *batch) error
 // steppingTo lists the numbers of rows to which a message may be due.
 func steppingTo(rows []*store.Row, now time.Time) (numbers []string) {
 	for _, row := range rows {
-		if row.Status == verify.InProgress && !now.Before(row.DueAt) && row.StepsLeft() {
+		if stepDue(row, now) && row.StepsLeft() {
 			numbers = append(numbers, row.Number)
 		}
 	}
 	return numbers
 }
 
+// stepDue reports whether the next step of row is due. For a verification from the
+// future that is its end.
+func stepDue(row *store.Row, now time.Time) bool {
+	return row.Status == verify.InProgress && (!now.Before(row.DueAt) || row.FromFuture(now))
+}
+
 // stepRow decides about one row and returns the event to deliver, if any.
 func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) (*verify.Event, error) {
-	idle := row.Status != verify.InProgress || now.Before(row.DueAt) // no step is due
+	idle := !stepDue(row, now)
 	flying := row.Node == e.node && e.flights.has(row.LastEventID)
 	if row.Node != "" && (!idle || !flying) {
 		var (
@@ -161,7 +167,7 @@ func (e *Engine) stepRow(tx *store.Tx, row *store.Row, now time.Time, b *batch) 
 		}
 		return nil, tx.Save(row)
 	}
-	b.lateness = append(b.lateness, now.Sub(row.DueAt))
+	b.lateness = append(b.lateness, max(0, now.Sub(row.DueAt)))
 	v, event := row.Step(now, e.rand)
 	if event == nil {
 		row.Verification = v

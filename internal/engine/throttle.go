@@ -38,7 +38,7 @@ func (t *throttle) allow(account string, rate int) bool {
 		w = &window{times: make([]time.Time, rate)}
 		t.accounts[account] = w
 	}
-	if oldest := w.times[w.next]; !oldest.IsZero() && now.Sub(oldest) < time.Second {
+	if within(w.times[w.next], now, time.Second) {
 		return false
 	}
 	w.times[w.next] = now

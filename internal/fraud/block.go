@@ -2,6 +2,8 @@ package fraud
 
 import (
 	"time"
+
+	"countersign/internal/verify"
 )
 
 // Action is what a block does.
@@ -42,9 +44,9 @@ type Figures struct {
 	Sigma      float64 `json:"sigma,omitempty"`   // their standard deviation
 }
 
-// Active reports whether the block holds.
+// Active reports whether the block holds. A block from the future does not.
 func (b Block) Active(now time.Time) bool {
-	return b.LiftedAt.IsZero() && (b.Until.IsZero() || now.Before(b.Until))
+	return b.LiftedAt.IsZero() && (b.Until.IsZero() || now.Before(b.Until)) && !verify.FromFuture(b.Since, now)
 }
 
 // ended is when the block has come to its end; zero while it has none.
@@ -66,6 +68,7 @@ func (b Block) liftedByHand() bool { return !b.LiftedAt.IsZero() && b.LiftedBy !
 type Unblock struct {
 	Account string
 	Network string // as replies name it
+	Since   time.Time
 	Until   time.Time
 }
 
@@ -77,8 +80,10 @@ type ruleTarget struct {
 // book knows the newest block of each rule and target.
 type book struct {
 	latest    *bounded[ruleTarget, known]
-	unblocked map[Unblock]time.Time // without Until
+	unblocked map[unblockKey]Unblock
 }
+
+type unblockKey struct{ account, network string }
 
 // known is the newest block of a rule and target, and when one of them was last lifted
 // by hand: what was counted before counts no more.
@@ -96,7 +101,7 @@ const (
 func newBook() *book {
 	return &book{
 		latest:    newBounded[ruleTarget](maxBlocks, func(known) int { return 1 }),
-		unblocked: map[Unblock]time.Time{},
+		unblocked: map[unblockKey]Unblock{},
 	}
 }
 
@@ -114,28 +119,32 @@ func (k *book) note(b Block) {
 }
 
 func (k *book) unblock(u Unblock, now time.Time) {
-	for other, until := range k.unblocked {
-		if !now.Before(until) {
-			delete(k.unblocked, other)
+	for key, other := range k.unblocked {
+		if !other.holds(now) {
+			delete(k.unblocked, key)
 		}
 	}
-	if now.Before(u.Until) && len(k.unblocked) < maxUnblocks {
-		until := u.Until
-		u.Until = time.Time{}
-		k.unblocked[u] = until
+	if u.holds(now) && len(k.unblocked) < maxUnblocks {
+		k.unblocked[unblockKey{u.Account, u.Network}] = u
 	}
+}
+
+// holds reports whether the unblock is in force. One from the future is not.
+func (u Unblock) holds(now time.Time) bool {
+	return now.Before(u.Until) && !verify.FromFuture(u.Since, now)
 }
 
 // passes reports whether an account may reach a network whatever the rules say.
 func (k *book) passes(account, network string, now time.Time) bool {
-	return now.Before(k.unblocked[Unblock{Account: account, Network: network}])
+	return k.unblocked[unblockKey{account, network}].holds(now)
 }
 
 // next is the block that follows another of the same rule and target. durations are
 // those of the rule.
 func next(before Block, b Block, durations []time.Duration, within time.Duration) Block {
 	b.Ordinal, b.Repeat = before.Ordinal+1, 1
-	if end := before.ended(); before.Ordinal > 0 && before.Action == b.Action && b.Since.Sub(end) < within && !before.liftedByHand() {
+	if end := before.ended(); before.Ordinal > 0 && before.Action == b.Action && b.Since.Sub(end) < within && !before.liftedByHand() &&
+		!verify.FromFuture(before.Since, b.Since) {
 		b.Repeat = before.Repeat + 1
 	}
 	if len(durations) == 0 {

@@ -3,6 +3,8 @@ package fraud
 import (
 	"slices"
 	"time"
+
+	"countersign/internal/verify"
 )
 
 // Caps are the limits on what may go to one number, and on the wrong codes that it
@@ -52,8 +54,8 @@ func (c Caps) MaySend(n Number, account string, now time.Time) *Refusal {
 
 // MayCheck returns nil if a code for the number may be compared for the account.
 func (c Caps) MayCheck(n Number, account string, now time.Time) *Refusal {
-	if until := n.use(account).LockedUntil; now.Before(until) {
-		return &Refusal{Cap: "streak", Until: until}
+	if u := n.use(account); c.locked(u, now) {
+		return &Refusal{Cap: "streak", Until: u.LockedUntil}
 	}
 	if r := full("failed_checks", c.FailedChecks, n.failed(""), now); r != nil {
 		return r
@@ -100,11 +102,11 @@ func (c Caps) Verified(n Number, account string, now time.Time) Number {
 // (see Remember); to any account, if it is "". Such a number passes the guards, but
 // never the caps.
 func (c Caps) VerifiedBefore(n Number, account string, now time.Time) bool {
-	at := n.use(account).VerifiedAt
-	if account == "" {
-		at = n.VerifiedAt()
-	}
-	return !at.IsZero() && now.Before(at.Add(c.Remember))
+	return slices.ContainsFunc(n.Uses, func(u Use) bool {
+		at := u.VerifiedAt
+		return (account == "" || u.Account == account) &&
+			!at.IsZero() && now.Before(at.Add(c.Remember)) && !verify.FromFuture(at, now)
+	})
 }
 
 // Cleared forgets all that is counted, and lifts the locks. Successes stay known.
@@ -177,13 +179,13 @@ func (c Caps) pruned(n Number, now time.Time) Number {
 	for _, u := range n.Uses {
 		u.Sends = within(u.Sends, now, c.longestSend())
 		u.Failed = within(u.Failed, now, c.longestFailed())
-		if !now.Before(u.FailedAt.Add(c.Remember)) {
+		if !now.Before(u.FailedAt.Add(c.Remember)) || verify.FromFuture(u.FailedAt, now) {
 			u.Streak, u.FailedAt = 0, time.Time{}
 		}
-		if !now.Before(u.LockedUntil) {
+		if !c.locked(u, now) {
 			u.LockedUntil = time.Time{}
 		}
-		if !now.Before(u.VerifiedAt.Add(c.Remember)) {
+		if !now.Before(u.VerifiedAt.Add(c.Remember)) || verify.FromFuture(u.VerifiedAt, now) {
 			u.VerifiedAt = time.Time{}
 		}
 		if !u.empty() {
@@ -193,14 +195,20 @@ func (c Caps) pruned(n Number, now time.Time) Number {
 	return Number{kept}
 }
 
-// within gives the times that are less than d ago. Those ahead of now, by the clock
-// of another node, count.
+// locked reports whether a streak locks the number for an account. A lock that was set
+// by a clock that was ahead does not count.
+func (c Caps) locked(u Use, now time.Time) bool {
+	return now.Before(u.LockedUntil) && !verify.FromFuture(u.LockedUntil.Add(-c.Lock), now)
+}
+
+// within returns the times less than d before now. Times a little ahead, by the clock
+// of another node, count; those from the future do not.
 func within(times []time.Time, now time.Time, d time.Duration) []time.Time {
-	old := func(t time.Time) bool { return now.Sub(t) >= d }
-	if !slices.ContainsFunc(times, old) {
+	out := func(t time.Time) bool { return now.Sub(t) >= d || verify.FromFuture(t, now) }
+	if !slices.ContainsFunc(times, out) {
 		return times
 	}
-	return slices.DeleteFunc(slices.Clone(times), old)
+	return slices.DeleteFunc(slices.Clone(times), out)
 }
 
 // full returns the window among several that has no room for one more; of those the

@@ -1,8 +1,11 @@
 package fraud
 
 import (
+	"slices"
 	"strings"
 	"time"
+
+	"countersign/internal/verify"
 )
 
 // Counts is what happened somewhere in some time.
@@ -130,6 +133,12 @@ func (s *series) since(minute int64) (sum Counts) {
 	return sum
 }
 
+// turnBack forgets the minutes after latest.
+func (s *series) turnBack(latest int64) {
+	s.minutes = slices.DeleteFunc(s.minutes, func(m minuteCounts) bool { return m.minute > latest })
+	s.known = false
+}
+
 func (s *series) newest() int64 {
 	if len(s.minutes) == 0 {
 		return 0
@@ -196,6 +205,11 @@ func (s *seen) since(minute int64, with int) int {
 	return n
 }
 
+// turnBack forgets the numbers seen after the minute latest.
+func (s *seen) turnBack(latest int64) {
+	s.last = slices.DeleteFunc(s.last, func(n seenNumber) bool { return n.minute > latest })
+}
+
 func (s *seen) newest() (minute int64) {
 	for _, n := range s.last {
 		minute = max(minute, n.minute)
@@ -213,6 +227,7 @@ const (
 // counters is all that is counted, by this node and by others.
 type counters struct {
 	keep   int64 // minutes
+	newest int64 // minute counted in
 	series *bounded[Target, *series]
 	seen   *bounded[string, *seen]
 }
@@ -231,6 +246,7 @@ func (c *counters) add(e Entry, now int64) {
 	if e.Minute < oldest {
 		return
 	}
+	c.newest = max(c.newest, e.Minute)
 	if e.Range != "" {
 		s, ok := c.seen.get(e.Range)
 		if !ok {
@@ -277,8 +293,25 @@ func (c *counters) numbers(hundred string, last int, since int64) int {
 	return s.since(since, last)
 }
 
+// turnBack forgets what was counted in minutes from the future, once the clock is
+// behind them: it was ahead and has been corrected.
+func (c *counters) turnBack(now int64) {
+	latest := now + int64(verify.FutureTolerance/time.Minute)
+	if c.newest <= latest {
+		return
+	}
+	c.newest = now
+	for _, e := range c.series.entries {
+		e.Value.(*boundedEntry[Target, *series]).value.turnBack(latest)
+	}
+	for _, e := range c.seen.entries {
+		e.Value.(*boundedEntry[string, *seen]).value.turnBack(latest)
+	}
+}
+
 // expire forgets what is too old for any rule.
 func (c *counters) expire(now int64) {
+	c.turnBack(now)
 	oldest := now - c.keep
 	c.series.expire(func(s *series) bool { return s.newest() < oldest })
 	c.seen.expire(func(s *seen) bool { return s.newest() < oldest })

@@ -211,10 +211,10 @@ func (s *State) judge(c *check, network string, now time.Time) (b Block, holds, 
 		return Block{}, false, false
 	}
 	since := minuteOf(now) - int64(c.window/time.Minute) + 1
-	if end := before.ended(); c.anew && before.Ordinal > 0 && !end.IsZero() {
+	if end := before.ended(); c.anew && before.Ordinal > 0 && !end.IsZero() && !verify.FromFuture(before.Since, now) {
 		since = max(since, minuteOf(end)+1)
 	}
-	if !before.anew.IsZero() {
+	if !before.anew.IsZero() && !verify.FromFuture(before.anew, now) {
 		since = max(since, minuteOf(before.anew)+1)
 	}
 	f, over := c.over(s, c, since)

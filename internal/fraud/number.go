@@ -27,17 +27,6 @@ func (u Use) empty() bool {
 	return len(u.Sends)+len(u.Failed) == 0 && u.Streak == 0 && u.LockedUntil.IsZero() && u.VerifiedAt.IsZero()
 }
 
-// VerifiedAt is when somebody last proved the number, to any account; zero when that
-// is not known (any more).
-func (n Number) VerifiedAt() (last time.Time) {
-	for _, u := range n.Uses {
-		if u.VerifiedAt.After(last) {
-			last = u.VerifiedAt
-		}
-	}
-	return last
-}
-
 func (n Number) use(account string) Use {
 	for _, u := range n.Uses {
 		if u.Account == account {

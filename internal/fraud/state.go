@@ -58,6 +58,7 @@ func (s *State) Start(a Attempt, now time.Time) Decision {
 	at := s.place(a.Account, a.Number, a.Country, now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.counters.turnBack(at.Minute)
 	d := s.ask(at, a.Account, s.checks(s.asked[:0], &a, &at), now)
 	if d.Refused == nil {
 		s.start(a, at, 1)
@@ -124,6 +125,7 @@ func (s *State) Call(account, number, country string, now time.Time) Decision {
 	at := s.place(account, number, country, now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.counters.turnBack(at.Minute)
 	d := s.ask(at, account, []check{s.voice(at.Prefix)}[:s.voiced()], now)
 	if d.Refused == nil {
 		at.Counts = Counts{Calls: 1}
@@ -147,6 +149,7 @@ func (s *State) MayCheck(account, source string, now time.Time) Decision {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.counters.turnBack(minuteOf(now))
 	c := s.source(account, source, conf.FailedChecks, overFailedChecks)
 	return s.ask(Entry{}, account, []check{c}, now)
 }
@@ -225,11 +228,15 @@ func (s *State) Report(rule Rule, t Target, f Figures, now time.Time) (b Block, 
 	return b, fresh
 }
 
-// Lifted is when a block of a rule and target was last lifted by hand; zero if none was.
-func (s *State) Lifted(rule Rule, t Target) time.Time {
+// Lifted returns the time at which a block of a rule and target was last lifted by hand;
+// zero if none was, or if that time is from the future.
+func (s *State) Lifted(rule Rule, t Target, now time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, _ := s.book.latest.get(ruleTarget{rule, t})
+	if verify.FromFuture(b.anew, now) {
+		return time.Time{}
+	}
 	return b.anew
 }
 
@@ -252,12 +259,14 @@ func (s *State) Take() ([]Entry, []Block) {
 	return entries, made
 }
 
-// Learn counts what another node counted.
+// Learn counts what another node counted. It ignores entries from the future.
 func (s *State) Learn(entries []Entry, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range entries {
-		s.counters.add(e, minuteOf(now))
+		if e.Minute <= minuteOf(now.Add(verify.FutureTolerance)) {
+			s.counters.add(e, minuteOf(now))
+		}
 	}
 }
 

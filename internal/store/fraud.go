@@ -133,11 +133,11 @@ type FraudVolume struct {
 	Starts           int64
 }
 
-// FraudVolumes lists where accounts have started at least so many verifications since
-// an hour.
-func (db *DB) FraudVolumes(ctx context.Context, since time.Time, least int) (list []FraudVolume, err error) {
-	rows, err := db.query(ctx, `SELECT account, country, CAST(SUM(starts) AS BIGINT) FROM fraud_hours WHERE hour > $1
-		GROUP BY account, country HAVING SUM(starts) >= $2 ORDER BY account, country`, hourOf(since), least)
+// FraudVolumes lists accounts and countries with at least least starts in the hours
+// after that of since, up to that of now.
+func (db *DB) FraudVolumes(ctx context.Context, since, now time.Time, least int) (list []FraudVolume, err error) {
+	rows, err := db.query(ctx, `SELECT account, country, CAST(SUM(starts) AS BIGINT) FROM fraud_hours WHERE hour > $1 AND hour <= $2
+		GROUP BY account, country HAVING SUM(starts) >= $3 ORDER BY account, country`, hourOf(since), latest(now)/3_600_000, least)
 	if err != nil {
 		return nil, fmt.Errorf("list volumes: %w", err)
 	}

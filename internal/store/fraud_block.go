@@ -11,6 +11,10 @@ import (
 	"countersign/internal/fraud"
 )
 
+// blockHolds is the condition on a block that is in force at $1, in milliseconds. $2 is
+// the latest time that is not from the future (see latest).
+const blockHolds = `lifted_at IS NULL AND (until IS NULL OR until > $1) AND since <= $2`
+
 const blockColumns = `id, account, kind, value, rule, action, network, figures, since, until, repeats, ordinal, lifted_at, lifted_by`
 
 func (tx *Tx) addFraudBlock(b fraud.Block, now time.Time) error {
@@ -67,11 +71,11 @@ func (db *DB) FraudBlocksHeld(ctx context.Context, ended time.Time) ([]fraud.Blo
 // FraudBlocks lists blocks, the newest first: those that hold, or all; at most so
 // many.
 func (db *DB) FraudBlocks(ctx context.Context, all bool, now time.Time, limit int) ([]fraud.Block, error) {
-	where := `lifted_at IS NULL AND (until IS NULL OR until > $1)`
+	where := blockHolds
 	if all {
-		where = `since <= $1 OR since > $1`
+		where = `(since <= $2 OR since > $1)` // any
 	}
-	list, err := db.blocks(ctx, where+` ORDER BY since DESC, id LIMIT $2`, millis(now), limit)
+	list, err := db.blocks(ctx, where+` ORDER BY since DESC, id LIMIT $3`, millis(now), latest(now), limit)
 	sortBlocks(list)
 	return list, err
 }
@@ -104,8 +108,8 @@ func (db *DB) LiftFraudBlock(ctx context.Context, id, by string, now time.Time) 
 
 // LiftFraudBlock ends a block that holds.
 func (tx *Tx) LiftFraudBlock(id, by string, now time.Time) error {
-	n, err := tx.exec(`UPDATE fraud_blocks SET lifted_at = $1, lifted_by = $2, changed_at = $1
-		WHERE id = $3 AND lifted_at IS NULL AND (until IS NULL OR until > $1)`, millis(now), by, id)
+	n, err := tx.exec(`UPDATE fraud_blocks SET lifted_at = $1, lifted_by = $3, changed_at = $1
+		WHERE id = $4 AND `+blockHolds, millis(now), latest(now), by, id)
 	if err == nil && n == 0 {
 		err = ErrBlockOver
 	}
@@ -118,17 +122,17 @@ func (tx *Tx) LiftFraudBlock(id, by string, now time.Time) error {
 func (db *DB) UnblockNetwork(ctx context.Context, u fraud.Unblock, by string, now time.Time) (found bool, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		var one int
-		if found, err = tx.queryRow(`SELECT 1 FROM fraud_blocks WHERE account IN ($1, '') AND (network = $2 OR value = $2)
-			AND action = 'block' AND lifted_at IS NULL AND (until IS NULL OR until > $3) LIMIT 1`,
-			[]any{u.Account, u.Network, millis(now)}, &one); err != nil {
+		if found, err = tx.queryRow(`SELECT 1 FROM fraud_blocks WHERE account IN ($3, '') AND (network = $4 OR value = $4)
+			AND action = 'block' AND `+blockHolds+` LIMIT 1`,
+			[]any{millis(now), latest(now), u.Account, u.Network}, &one); err != nil {
 			return err
 		}
 		if !found {
 			return ErrNoBlock // nor is anything logged
 		}
-		if err := tx.send(`UPDATE fraud_blocks SET lifted_at = $1, lifted_by = $2, changed_at = $1
-			WHERE account = $3 AND (network = $4 OR value = $4) AND action = 'block'
-				AND lifted_at IS NULL AND (until IS NULL OR until > $1)`, millis(now), by, u.Account, u.Network); err != nil {
+		if err := tx.send(`UPDATE fraud_blocks SET lifted_at = $1, lifted_by = $5, changed_at = $1
+			WHERE account = $3 AND (network = $4 OR value = $4) AND action = 'block' AND `+blockHolds,
+			millis(now), latest(now), u.Account, u.Network, by); err != nil {
 			return err
 		}
 		return tx.send(`INSERT INTO fraud_unblocks (account, network, until, changed_at) VALUES ($1, $2, $3, $4)
@@ -146,18 +150,18 @@ func (db *DB) UnblockNetwork(ctx context.Context, u fraud.Unblock, by string, no
 
 // FraudUnblocksSince lists the unblocks that were granted since a time.
 func (db *DB) FraudUnblocksSince(ctx context.Context, since time.Time) (list []fraud.Unblock, err error) {
-	rows, err := db.query(ctx, `SELECT account, network, until FROM fraud_unblocks WHERE changed_at >= $1`, millis(since))
+	rows, err := db.query(ctx, `SELECT account, network, changed_at, until FROM fraud_unblocks WHERE changed_at >= $1`, millis(since))
 	if err != nil {
 		return nil, fmt.Errorf("list unblocks: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var u fraud.Unblock
-		var until int64
-		if err := rows.Scan(&u.Account, &u.Network, &until); err != nil {
+		var since, until int64
+		if err := rows.Scan(&u.Account, &u.Network, &since, &until); err != nil {
 			return nil, fmt.Errorf("list unblocks: %w", err)
 		}
-		u.Until = fromMillis(until)
+		u.Since, u.Until = fromMillis(since), fromMillis(until)
 		list = append(list, u)
 	}
 	return list, rows.Err()

@@ -67,11 +67,11 @@ func testFraudHours(t *testing.T, db *store.DB) {
 		must(t, db.TellFraud(t.Context(), hour(-n.ago, "a", int64(i+1), n.starts)))
 		must(t, db.TellFraud(t.Context(), hour(-n.ago, "b", int64(i+1), n.starts)))
 	}
-	volumes, err := db.FraudVolumes(t.Context(), t0.Add(-12*time.Hour), 1200)
+	volumes, err := db.FraudVolumes(t.Context(), t0.Add(-12*time.Hour), t0, 1200)
 	if want := []store.FraudVolume{{"demo0001", "GB", 1200}}; err != nil || !reflect.DeepEqual(volumes, want) {
 		t.Errorf("volumes are %v (%v), want %v", volumes, err, want)
 	}
-	if volumes, err := db.FraudVolumes(t.Context(), t0.Add(-12*time.Hour), 1201); err != nil || len(volumes) != 0 {
+	if volumes, err := db.FraudVolumes(t.Context(), t0.Add(-12*time.Hour), t0, 1201); err != nil || len(volumes) != 0 {
 		t.Errorf("volumes are %v (%v), want none", volumes, err)
 	}
 	half, err := db.FraudHalfDays(t.Context(), "demo0001", "GB", t0.Add(-100*time.Hour), t0.Add(-12*time.Hour))

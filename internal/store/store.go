@@ -212,6 +212,10 @@ func (db *DB) pingRow() string {
 
 func millis(t time.Time) int64 { return t.UnixMilli() }
 
+// latest returns, in milliseconds, the latest time that a stored value may have and not
+// be from the future (see verify.FromFuture).
+func latest(now time.Time) int64 { return millis(now.Add(verify.FutureTolerance)) }
+
 // millisOrNull stores the zero time as NULL.
 func millisOrNull(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: t.UnixMilli(), Valid: !t.IsZero()}

@@ -64,7 +64,7 @@ func Status(ctx context.Context, db *store.DB, now time.Time, within time.Durati
 			}
 			last = until
 			for _, e := range entries {
-				if e.Minute > oldest && e.Prefix != "" {
+				if e.Minute > oldest && e.Prefix != "" && !verify.FromFuture(time.Unix(e.Minute*60, 0), now) {
 					p := Place{Account: e.Account, Network: cmp.Or(e.Network, e.Prefix), Country: e.Country}
 					sums[p] = sums[p].Plus(e.Counts)
 				}

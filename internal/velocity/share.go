@@ -6,6 +6,7 @@ import (
 
 	"countersign/internal/fraud"
 	"countersign/internal/store"
+	"countersign/internal/verify"
 )
 
 const (
@@ -26,7 +27,10 @@ const (
 func (w *Watch) Load(ctx context.Context) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	now := w.now()
+	return w.load(ctx, w.now())
+}
+
+func (w *Watch) load(ctx context.Context, now time.Time) error {
 	if err := w.hear(ctx, now); err != nil {
 		return err
 	}
@@ -39,7 +43,7 @@ func (w *Watch) Load(ctx context.Context) error {
 		return err
 	}
 	w.state.Know(held, unblocks, now)
-	w.readAt, w.lookAt = now, now.Add(lookEvery)
+	w.readAt, w.lookedAt = now, now
 	return nil
 }
 
@@ -50,8 +54,8 @@ func (w *Watch) run(ctx context.Context) (next time.Time, err error) {
 	if err := w.sync(ctx); err != nil {
 		return time.Time{}, err
 	}
-	if now := w.now(); !now.Before(w.lookAt) {
-		w.lookAt = now.Add(lookEvery)
+	if now := w.now(); now.Sub(w.lookedAt).Abs() >= lookEvery { // either way: the clock may have been set back
+		w.lookedAt = now
 		if err := w.look(ctx, now); err != nil {
 			return time.Time{}, err
 		}
@@ -73,6 +77,11 @@ func (w *Watch) sync(ctx context.Context) error {
 	now := w.now()
 	if w.cfg.Store.Shared() {
 		if err := w.hear(ctx, now); err != nil {
+			return err
+		}
+	}
+	if verify.FromFuture(w.readAt, now) { // changes since the clock was set back may have been missed
+		if err := w.load(ctx, now); err != nil {
 			return err
 		}
 	}
@@ -146,6 +155,9 @@ func (w *Watch) look(ctx context.Context, now time.Time) error {
 	if err := w.lookAtSpending(ctx, now); err != nil {
 		return err
 	}
+	if w.cfg.MayForget != nil && !w.cfg.MayForget() {
+		return nil
+	}
 	return w.cfg.Store.ForgetFraud(ctx, now.Add(-w.state.Keep()), now.Add(-historyKept), now.Add(-blocksKept))
 }
 
@@ -155,14 +167,14 @@ func (w *Watch) lookAtCountries(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	began := now.Add(-12 * time.Hour)
-	volumes, err := w.cfg.Store.FraudVolumes(ctx, began, conf.Starts+1)
+	volumes, err := w.cfg.Store.FraudVolumes(ctx, began, now, conf.Starts+1)
 	if err != nil {
 		return err
 	}
 	for _, v := range volumes {
 		t := fraud.Target{Account: v.Account, Kind: fraud.KindCountry, Value: v.Country}
-		if lifted := w.state.Lifted(fraud.RuleCountry, t); lifted.After(began) {
-			if v.Starts, err = w.startsSince(ctx, lifted, v); err != nil {
+		if lifted := w.state.Lifted(fraud.RuleCountry, t, now); lifted.After(began) {
+			if v.Starts, err = w.startsSince(ctx, lifted, now, v); err != nil {
 				return err
 			}
 		}
@@ -177,10 +189,10 @@ func (w *Watch) lookAtCountries(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// startsSince is how many verifications an account started in a country since the hour
-// of a time.
-func (w *Watch) startsSince(ctx context.Context, since time.Time, of store.FraudVolume) (int64, error) {
-	volumes, err := w.cfg.Store.FraudVolumes(ctx, since, 1)
+// startsSince returns the number of verifications that an account started in a country
+// after the hour of since.
+func (w *Watch) startsSince(ctx context.Context, since, now time.Time, of store.FraudVolume) (int64, error) {
+	volumes, err := w.cfg.Store.FraudVolumes(ctx, since, now, 1)
 	for _, v := range volumes {
 		if v.Account == of.Account && v.Country == of.Country {
 			return v.Starts, nil

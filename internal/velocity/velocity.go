@@ -42,6 +42,10 @@ type Config struct {
 	// Verified reports whether a number was verified before by an account: then it
 	// passes. It is asked only about a start that would be refused. nil: none was.
 	Verified func(ctx context.Context, account, number string) (bool, error)
+
+	// MayForget reports whether counts and blocks may be deleted by age: not while the
+	// clock is in doubt. nil allows it always.
+	MayForget func() bool
 }
 
 // every is how often a node tells what it counted, and asks what others did.
@@ -61,7 +65,8 @@ type Watch struct {
 	untold *store.FraudNews // what failed to be told
 	heard  map[string]int64 // how far the news of each node were read
 	readAt time.Time        // blocks were read that had changed until then
-	lookAt time.Time        // when to look at what goes far back
+	// lookedAt is the time of the last comparison with the history.
+	lookedAt time.Time
 }
 
 // New returns a Watch that knows nothing yet.

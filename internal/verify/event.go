@@ -97,7 +97,7 @@ func (v Verification) Hasten(e Event, now time.Time) (_ Verification, ok bool) {
 // Sendable reports whether e may still leave for a carrier at now: nothing came
 // after it, and the person may still answer.
 func (v Verification) Sendable(e Event, now time.Time) bool {
-	return e.Seq == v.Events-1 && v.Status == InProgress && v.pinLives(now) && now.Before(v.DueAt)
+	return e.Seq == v.Events-1 && v.Status == InProgress && v.pinLives(now) && now.Before(v.DueAt) && !v.FromFuture(now)
 }
 
 // Resend reports whether an event of v that was left in EventSubmitting, since a

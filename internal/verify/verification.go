@@ -102,7 +102,7 @@ func Start(req Request, price Money, now time.Time, rnd io.Reader) (Verification
 // PIN and the next step are timed as if it had been taken then.
 func (v Verification) Step(now time.Time, rnd io.Reader) (Verification, *Event) {
 	if v.stepsTaken() || !v.running(now) {
-		return v.end(Expired, v.endsAt()), nil
+		return v.end(Expired, v.endedAt(now)), nil
 	}
 	v, e := v.nextEvent(v.stepTime(now), now, rnd)
 	return v, &e
@@ -191,12 +191,26 @@ func (v Verification) endsAt() time.Time {
 // from then on, even if nobody has taken that step yet.
 func (v Verification) At(now time.Time) Verification {
 	if v.Status == InProgress && !v.running(now) {
-		return v.end(Expired, v.endsAt())
+		return v.end(Expired, v.endedAt(now))
 	}
 	return v
 }
 
+// endedAt returns the end of a verification that expires, as found at now: endsAt, or
+// now for one that is from the future.
+func (v Verification) endedAt(now time.Time) time.Time {
+	if v.FromFuture(now) {
+		return now
+	}
+	return v.endsAt()
+}
+
+// FromFuture reports whether a clock that was ahead began the verification or took its
+// last step (see [FromFuture]). Such a verification has expired: its end may be years
+// away, and until then it would block the number.
+func (v Verification) FromFuture(now time.Time) bool { return FromFuture(v.LastEventAt, now) }
+
 // running reports whether the verification can still be acted on.
 func (v Verification) running(now time.Time) bool {
-	return v.Status == InProgress && now.Before(v.endsAt())
+	return v.Status == InProgress && now.Before(v.endsAt()) && !v.FromFuture(now)
 }

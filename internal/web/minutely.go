@@ -17,7 +17,7 @@ func newMinutely(clock clockwork.Clock) *minutely { return &minutely{clock: cloc
 // due reports whether a minute has passed since the last time it returned true.
 func (m *minutely) due() bool {
 	now := m.clock.Now()
-	if !m.last.IsZero() && now.Sub(m.last) < time.Minute {
+	if ago := now.Sub(m.last); ago >= 0 && ago < time.Minute {
 		return false
 	}
 	m.last = now

@@ -112,7 +112,7 @@ func (s *Strangers) fail(source netip.Prefix) (wait, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch age := s.cfg.Clock.Since(s.began); {
-	case age >= 2*time.Minute:
+	case age >= 2*time.Minute || age < 0: // the clock was set back
 		s.began, s.now, s.before = s.cfg.Clock.Now(), map[netip.Prefix]int{}, nil
 	case age >= time.Minute:
 		s.began, s.now, s.before = s.began.Add(time.Minute), map[netip.Prefix]int{}, s.now
