@@ -135,7 +135,7 @@ func commands() []string {
 		"verification|list|--number=447700900000", "verification|list|--account=acme0001", "migrate|status",
 		"!account|create|Thief|--key=acme0001", "!account|create|x|--credit=lots", "!account|bar|nobody00", "!account|credit|acme0001|much",
 		"!ledger|list|nobody00", "!ledger|export|--from=soon", "!number|block|12", "!template|approve|nonsense", "!number|unlock|447700900006", "!number|status|12",
-		"!price|import|WRONG", "!price|set|Britain|1", "!price|set|GB|much", "!price|set|GB|1|--carrier=nobody", "!number|unblock|447700900006", "!verification|list", "!verification|show|1", "!audit|list|--limit=0",
+		"!price|import|WRONG", "!price|set|Britain|1", "!price|set|GB|much", "!price|set|GB|1|--carrier=nobody", "!number|unblock|447700900006", "!retention|confirm", "!verification|list", "!verification|show|1", "!audit|list|--limit=0",
 	}
 }
 

@@ -23,27 +23,28 @@ import (
 // cli is the command line. The help texts are its documentation, and
 // docs/reference/command-line.md repeats them.
 type cli struct {
-	Demo     demoCmd     `cmd:"" help:"Run a server to try out, with a virtual phone, demo accounts and nothing to set up."`
-	Serve    serveCmd    `cmd:"" help:"Run the server from a configuration."`
-	Account  accountCmd  `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
-	Number   numberCmd   `cmd:"" help:"Manage blocked numbers, see what is counted of a number, and forget numbers."`
-	Keys     keysCmd     `cmd:"" help:"Show or replace the keys under which secrets lie."`
-	Search   searchCmd   `cmd:"" name:"verification" help:"Find out what became of verifications."`
-	Audit    auditCmd    `cmd:"" help:"Show who changed what."`
-	Fraud    fraudCmd    `cmd:"" help:"Show what the velocity rules block, and lift blocks."`
-	Template templateCmd `cmd:"" help:"Decide on the templates that accounts have handed in: their own words for messages."`
-	Price    priceCmd    `cmd:"" help:"Show or change price lists: what accounts pay, and what carriers charge."`
-	Ledger   ledgerCmd   `cmd:"" help:"Show what was charged, export it, or check it."`
-	Carriers carriersCmd `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
-	SMS      smsCmd      `cmd:"" name:"sms" help:"Try a carrier."`
-	Call     callCmd     `cmd:"" help:"Make one call over a SIP trunk, past the server, to see that it works."`
-	Message  messageCmd  `cmd:"" help:"See and hear what messages say."`
-	Backup   backupCmd   `cmd:"" help:"Copy the SQLite database to a new file while the server runs. The key file is not in it."`
-	Restore  restoreCmd  `cmd:"" help:"Put a backup in the place of the SQLite database, while the server is stopped."`
-	Migrate  migrateCmd  `cmd:"" help:"Bring the schema of the database up to date, show how it is, or move to PostgreSQL."`
-	Smsc     smscCmd     `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`
-	Phone    phoneCmd    `cmd:"" help:"Run a SIP phone to rehearse with: it takes calls, prints how they went, and records what it heard."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Demo      demoCmd      `cmd:"" help:"Run a server to try out, with a virtual phone, demo accounts and nothing to set up."`
+	Serve     serveCmd     `cmd:"" help:"Run the server from a configuration."`
+	Account   accountCmd   `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
+	Number    numberCmd    `cmd:"" help:"Manage blocked numbers, see what is counted of a number, and forget numbers."`
+	Keys      keysCmd      `cmd:"" help:"Show or replace the keys under which secrets lie."`
+	Retention retentionCmd `cmd:"" help:"Show whether old data is deleted, or confirm the clock after it jumped."`
+	Search    searchCmd    `cmd:"" name:"verification" help:"Find out what became of verifications."`
+	Audit     auditCmd     `cmd:"" help:"Show who changed what."`
+	Fraud     fraudCmd     `cmd:"" help:"Show what the velocity rules block, and lift blocks."`
+	Template  templateCmd  `cmd:"" help:"Decide on the templates that accounts have handed in: their own words for messages."`
+	Price     priceCmd     `cmd:"" help:"Show or change price lists: what accounts pay, and what carriers charge."`
+	Ledger    ledgerCmd    `cmd:"" help:"Show what was charged, export it, or check it."`
+	Carriers  carriersCmd  `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
+	SMS       smsCmd       `cmd:"" name:"sms" help:"Try a carrier."`
+	Call      callCmd      `cmd:"" help:"Make one call over a SIP trunk, past the server, to see that it works."`
+	Message   messageCmd   `cmd:"" help:"See and hear what messages say."`
+	Backup    backupCmd    `cmd:"" help:"Copy the SQLite database to a new file while the server runs. The key file is not in it."`
+	Restore   restoreCmd   `cmd:"" help:"Put a backup in the place of the SQLite database, while the server is stopped."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the schema of the database up to date, show how it is, or move to PostgreSQL."`
+	Smsc      smscCmd      `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`
+	Phone     phoneCmd     `cmd:"" help:"Run a SIP phone to rehearse with: it takes calls, prints how they went, and records what it heard."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // process is what a command may use of the world around it.

@@ -111,6 +111,7 @@ func (h *Handler) routes() []route {
 	all = append(all, accountRoutes()...)
 	all = append(all, numberRoutes()...)
 	all = append(all, keyRoutes()...)
+	all = append(all, retentionRoutes()...)
 	all = append(all, ledgerRoutes()...)
 	all = append(all, templateRoutes()...)
 	all = append(all, fraudRoutes()...)

@@ -87,7 +87,7 @@ func setUpNode(t *testing.T, database string, key store.Key, clock *clockwork.Fa
 		account: verify.Account{Key: "demo0001", Balance: 100 * verify.Unit},
 	}
 	var err error
-	b.db, err = store.Open(t.Context(), store.Config{Database: b.path, Key: key, Log: slog.New(slog.DiscardHandler), Serve: true})
+	b.db, err = store.Open(t.Context(), store.Config{Database: b.path, Key: key, Now: clock.Now(), Log: slog.New(slog.DiscardHandler), Serve: true})
 	must(t, err)
 	messages, err := catalog()
 	must(t, err)

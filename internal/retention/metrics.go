@@ -6,7 +6,15 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	archived, redacted, carried, destroyed prometheus.Counter
 
-	oldest prometheus.Gauge
+	oldest, suspended prometheus.Gauge
+}
+
+// suspend notes whether nothing is deleted by age.
+func (m *metrics) suspend(yes bool) {
+	m.suspended.Set(0)
+	if yes {
+		m.suspended.Set(1)
+	}
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -26,7 +34,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "countersign_retention_oldest_seconds", Help: "How long ago the oldest verification ended that is not in the archive yet.",
 		}),
+		suspended: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "countersign_retention_suspended", Help: "1 while nothing is deleted by age because the clock jumped or is in doubt.",
+		}),
 	}
-	reg.MustRegister(m.archived, m.redacted, m.carried, m.destroyed, m.oldest)
+	reg.MustRegister(m.archived, m.redacted, m.carried, m.destroyed, m.oldest, m.suspended)
 	return m
 }

@@ -27,13 +27,17 @@ type Keep struct {
 	Ledger  time.Duration // entries by themselves, whose sum stays; and the audit log
 }
 
-// Config is what a Job works with. All fields are needed.
+// Config is what a Job works with. All fields are needed unless they say otherwise.
 type Config struct {
 	Store   *store.DB
 	Clock   clockwork.Clock
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Keep    Keep
+
+	// Doubt returns the reason why the clock may be wrong; nil while it agrees with the
+	// other clocks. A nil Doubt never doubts.
+	Doubt func() error
 }
 
 const (
@@ -57,13 +61,14 @@ type Job struct {
 	metrics *metrics
 	runner  *task.Runner
 
-	keysAt time.Time       // when keys are to be looked at again
-	guards store.GuardWalk // through what is known of numbers
+	guard               guard
+	keysAt, destroyedAt time.Time       // of the last look at the keys
+	walk                store.GuardWalk // through what is known of numbers
 }
 
 // New returns a job that waits to be started.
 func New(cfg Config) *Job {
-	j := &Job{cfg: cfg, metrics: newMetrics(cfg.Metrics)}
+	j := &Job{cfg: cfg, metrics: newMetrics(cfg.Metrics), guard: guard{cfg: cfg}}
 	j.runner = task.New(task.Config{
 		Name: "retention", Clock: cfg.Clock, Log: cfg.Log, Run: j.run, MaxSleep: every,
 	})
@@ -76,6 +81,10 @@ func (j *Job) Start() { j.runner.Start() }
 // Stop ends the loop and waits for the batch under way. It must not be called before
 // Start.
 func (j *Job) Stop() { j.runner.Stop() }
+
+// MayDelete reports whether the last run found the clock good enough to delete by age.
+// It is false before the first run, and may be called from any goroutine.
+func (j *Job) MayDelete() bool { return j.guard.open.Load() }
 
 // run carries out one batch of each kind. While there is more it comes back soon,
 // but not before requests had their time: where they keep the database busy, a batch
@@ -90,15 +99,27 @@ func (j *Job) run(ctx context.Context) (next time.Time, err error) {
 	return now.Add((share - 1) * now.Sub(began)), err
 }
 
+type step = func(context.Context, time.Time) (more bool, err error)
+
 // Once carries out one batch of each kind and reports whether there is more to do.
-// What fails does not keep the rest from being done.
+// What fails does not keep the rest from being done. While the clock is in doubt it
+// makes data keys and measures, and nothing else. To move what ended to the archive
+// destroys codes, and a settled entry of the ledger could be charged again; partitions
+// are only needed for what moves.
 func (j *Job) Once(ctx context.Context) (more bool, err error) {
-	now := j.cfg.Clock.Now().UTC().Truncate(time.Millisecond)
-	var errs []error
-	for _, step := range []func(context.Context, time.Time) (bool, error){
-		j.keys, j.prepare, j.archive, j.redact, j.drop, j.settle, j.carry, j.forget, j.forgetAudit,
-		j.forgetSignatures,
-	} {
+	clock := j.cfg.Clock.Now()
+	mayDelete, err := j.guard.mayDelete(ctx, clock)
+	errs := []error{err}
+	steps := []step{j.keys, j.measure}
+	if mayDelete {
+		steps = []step{
+			j.keys, j.destroyKeys, j.hasten, j.prepare, j.archive, j.measure, j.redact, j.drop, j.settle, j.carry, j.forget,
+			j.forgetAudit, j.forgetSignatures,
+		}
+	}
+	j.metrics.suspend(!mayDelete)
+	now := wall(clock)
+	for _, step := range steps {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
@@ -109,16 +130,31 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	return more, errors.Join(errs...)
 }
 
-// keys makes the data keys of a new day, and destroys those that nothing needs.
+// keys makes the data keys of a new day. Keys that a clock makes which is ahead are not
+// used once it is right, and destroyed.
 func (j *Job) keys(ctx context.Context, now time.Time) (bool, error) {
-	if now.Before(j.keysAt) {
+	if now.Sub(j.keysAt).Abs() < every { // either way: the clock may have been set back
 		return false, nil
 	}
-	j.keysAt = now.Add(every)
-	err := j.cfg.Store.RefreshKeys(ctx, now)
-	n, destroyErr := j.cfg.Store.DestroyDataKeys(ctx, now, j.cfg.Keep.Codes)
+	j.keysAt = now
+	return false, j.cfg.Store.RefreshKeys(ctx, now)
+}
+
+// destroyKeys destroys the data keys that nothing needs.
+func (j *Job) destroyKeys(ctx context.Context, now time.Time) (bool, error) {
+	if now.Sub(j.destroyedAt).Abs() < every {
+		return false, nil
+	}
+	j.destroyedAt = now
+	n, err := j.cfg.Store.DestroyDataKeys(ctx, now, j.cfg.Keep.Codes)
 	j.metrics.destroyed.Add(float64(n))
-	return false, errors.Join(err, destroyErr)
+	return false, err
+}
+
+// hasten lets what a clock put off that was ahead fall due.
+func (j *Job) hasten(ctx context.Context, now time.Time) (more bool, err error) {
+	n, err := j.cfg.Store.HastenFuture(ctx, now, batch)
+	return n == batch, err
 }
 
 func (j *Job) prepare(ctx context.Context, now time.Time) (bool, error) {
@@ -127,26 +163,28 @@ func (j *Job) prepare(ctx context.Context, now time.Time) (bool, error) {
 
 func (j *Job) archive(ctx context.Context, now time.Time) (more bool, err error) {
 	keep := j.cfg.Keep
-	if keep.Codes > 0 {
-		moved, err := j.cfg.Store.Archive(ctx, store.Cutoffs{
-			Codes: before(now, keep.Codes), Numbers: before(now, keep.Numbers), History: before(now, keep.History),
-		}, batch)
-		if err != nil {
-			return false, err
-		}
-		j.metrics.archived.Add(float64(moved))
-		more = moved == batch
+	if keep.Codes == 0 {
+		return false, nil
 	}
+	moved, err := j.cfg.Store.Archive(ctx, store.Cutoffs{
+		Codes: before(now, keep.Codes), Numbers: before(now, keep.Numbers), History: before(now, keep.History),
+	}, batch)
+	j.metrics.archived.Add(float64(moved))
+	return moved == batch, err
+}
+
+// measure finds how far behind the archive is.
+func (j *Job) measure(ctx context.Context, now time.Time) (bool, error) {
 	oldest, ok, err := j.cfg.Store.OldestEnded(ctx)
 	if err != nil {
 		return false, err
 	}
 	age := 0.0
 	if ok {
-		age = now.Sub(oldest).Seconds()
+		age = max(0, now.Sub(oldest).Seconds()) // it may be from the future
 	}
 	j.metrics.oldest.Set(age)
-	return more, nil
+	return false, nil
 }
 
 // before is the time that lies so far back; zero for ever.
@@ -196,7 +234,7 @@ func (j *Job) forget(ctx context.Context, now time.Time) (more bool, err error) 
 		return false, err
 	}
 	// Most are only looked at, in their order, which takes less time than to move a batch.
-	_, walking, err := j.cfg.Store.ForgetGuards(ctx, &j.guards, now, 10*batch)
+	_, walking, err := j.cfg.Store.ForgetGuards(ctx, &j.walk, now, 10*batch)
 	if j.cfg.Keep.Codes == 0 || err != nil {
 		return walking, err
 	}

@@ -19,6 +19,7 @@ import (
 func (s *Server) makeVelocity(reg prometheus.Registerer) {
 	conf := velocityConfig(s.opts.Config, s.db, s.opts.Clock, s.log, reg)
 	conf.Verified = s.verifiedBefore
+	conf.MayForget = func() bool { return s.old.MayDelete() } // made later, before anything runs
 	s.velocity = velocity.New(conf)
 }
 

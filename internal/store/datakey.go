@@ -25,12 +25,13 @@ const (
 func (db *DB) readKeys() (*keySet, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), keyReadTime)
 	defer cancel()
-	set, err := readKeys(ctx, db.keys, *db.file.Load())
+	now := fromMillis(db.seal.data.asOf.Load())
+	set, err := readKeys(ctx, db.keys, *db.file.Load(), now)
 	if errors.Is(err, ErrKey) {
 		if again := db.rereadKeyFile(ctx); again != nil {
 			return nil, errors.Join(err, again)
 		}
-		set, err = readKeys(ctx, db.keys, *db.file.Load())
+		set, err = readKeys(ctx, db.keys, *db.file.Load(), now)
 	}
 	return set, err
 }
@@ -48,7 +49,7 @@ func (db *DB) rereadKeyFile(ctx context.Context) error {
 	case err != nil || file == *db.file.Load():
 		return err
 	}
-	if _, err := readKeys(ctx, db.keys, file); err != nil {
+	if _, err := readKeys(ctx, db.keys, file, fromMillis(db.seal.data.asOf.Load())); err != nil {
 		return fmt.Errorf("the key file has changed: %w", err)
 	}
 	db.file.Store(&file)
@@ -63,6 +64,7 @@ func (db *DB) rereadKeyFile(ctx context.Context) error {
 func (db *DB) RefreshKeys(ctx context.Context, now time.Time) error {
 	errs := []error{db.rereadKeyFile(ctx)}
 	ring := &db.seal.data
+	ring.asOf.Store(millis(now))
 	set, err := ring.readAfter(ring.keys.Load())
 	if err != nil {
 		return errors.Join(append(errs, fmt.Errorf("refresh keys: %w", err))...)
@@ -90,11 +92,13 @@ func (db *DB) RefreshKeys(ctx context.Context, now time.Time) error {
 // know no other, can be replaced one after the other.
 func stale(k *dataKey, now time.Time) bool {
 	const day = 24 * time.Hour
-	if k.id == firstID {
+	switch {
+	case k.fromFuture(now):
+		return true
+	case k.id == firstID:
 		return !now.Before(k.createdAt.Add(day))
 	}
-	made, today := k.createdAt.Truncate(day), now.Truncate(day)
-	return made.Before(today) || made.After(today.Add(day)) // made by a clock that was wrong
+	return k.createdAt.Truncate(day).Before(now.Truncate(day))
 }
 
 // NewDataKeys makes fresh data keys at once. Other nodes seal with them within a
@@ -106,6 +110,7 @@ func (db *DB) NewDataKeys(ctx context.Context, now time.Time) error {
 // newDataKeys makes a data key for PINs, and one for codes, in place of a newest that
 // is not good enough.
 func (db *DB) newDataKeys(ctx context.Context, now time.Time, bad func(*dataKey, time.Time) bool) error {
+	db.seal.data.asOf.Store(millis(now))
 	before := db.seal.data.keys.Load()
 	err := db.Write(ctx, func(tx *Tx) error {
 		files, err := tx.lockKeyFiles()
@@ -120,14 +125,18 @@ func (db *DB) newDataKeys(ctx context.Context, now time.Time, bad func(*dataKey,
 		if err != nil || len(keys) == 0 {
 			return errors.Join(err, ErrKey)
 		}
-		newest, id := newKeySet(keys).newest, keys[len(keys)-1].id
+		newest, id := newKeySet(keys, now).newest, keys[len(keys)-1].id
 		for _, p := range []purpose{forPIN, forCode} {
 			if !bad(newest[p], now) {
 				continue
 			}
 			id++
-			k := newDataKey(id, p, NewKey(), now)
-			if err := tx.send(insertDataKey, k.id, string(p), k.sealUnder(top), millis(now)); err != nil {
+			made := now
+			if old := newest[p]; !old.fromFuture(now) && !old.createdAt.Before(now) { // by a clock that is a little ahead
+				made = old.createdAt.Add(time.Millisecond)
+			}
+			k := newDataKey(id, p, NewKey(), made)
+			if err := tx.send(insertDataKey, k.id, string(p), k.sealUnder(top), millis(made)); err != nil {
 				return err
 			}
 		}
@@ -185,21 +194,25 @@ func (db *DB) needless(ctx context.Context, p purpose, now time.Time, codes time
 	if p == forCode && codes == 0 {
 		return nil, nil
 	}
-	keys := db.seal.data.keys.Load().of(p)
-	for i := 0; i+1 < len(keys); i++ {
-		unused := keys[i+1].createdAt.Add(dataKeyLag) // by all that started since
-		if now.Before(unused) || p == forCode && now.Before(unused.Add(longestVerification+codes)) {
-			break
+	set := db.seal.data.keys.Load()
+	for _, k := range set.of(p) {
+		replaced, ok := set.replacedAt(k, now)
+		unused := replaced.Add(dataKeyLag) // by all that started since
+		if !ok || now.Before(unused) || p == forCode && now.Before(unused.Add(longestVerification+codes)) {
+			continue
 		}
-		needed, err := db.exists(ctx, `SELECT 1 FROM verifications WHERE status = 'IN PROGRESS' AND submitted_at < $1 LIMIT 1`, millis(unused))
+		needed, err := db.exists(ctx, `SELECT 1 FROM verifications WHERE status = 'IN PROGRESS' AND (submitted_at < $1 OR submitted_at > $2) LIMIT 1`,
+			millis(unused), latest(now))
 		if err == nil && !needed && p == forCode { // what has not moved to the archive yet
 			needed, err = db.exists(ctx, `SELECT 1 FROM verifications WHERE finalized_at < $1 AND submitted_at < $2 LIMIT 1`,
 				millis(unused.Add(longestVerification)), millis(unused))
 		}
-		if err != nil || needed {
-			return ids, err
+		if err != nil {
+			return nil, err
 		}
-		ids = append(ids, keys[i].id)
+		if !needed {
+			ids = append(ids, k.id)
+		}
 	}
 	return ids, nil
 }

@@ -37,7 +37,7 @@ type dialect struct {
 	addCost string
 	// lockPrices keeps others from changing the price lists; "" where there are none.
 	lockPrices string
-	// forget deletes the receipts that are older than $1.
+	// forget deletes the receipts received before $1 or after $2.
 	forget string
 
 	pingSize int                // how much Ping writes: where it costs little, more than a request does
@@ -49,7 +49,7 @@ func onSQLite() dialect {
 		name:   "sqlite",
 		goose:  goose.DialectSQLite3,
 		begin:  "BEGIN IMMEDIATE",
-		forget: `DELETE FROM receipts WHERE received_at < $1`,
+		forget: `DELETE FROM receipts WHERE received_at < $1 OR received_at > $2`,
 		among:  ` IN (SELECT unhex(value) FROM json_each($1))`,
 
 		pingSize: 64 << 10,
@@ -74,7 +74,7 @@ func onPostgres() dialect {
 			UPDATE verifications SET cost = cost - (SELECT amount FROM entry) WHERE id = $6 AND EXISTS (SELECT 1 FROM entry)`,
 		// Two nodes that delete the same rows in two orders would wait for each other.
 		forget: `DELETE FROM receipts WHERE (carrier, ref) IN (
-			SELECT carrier, ref FROM receipts WHERE received_at < $1 FOR UPDATE SKIP LOCKED)`,
+			SELECT carrier, ref FROM receipts WHERE received_at < $1 OR received_at > $2 FOR UPDATE SKIP LOCKED)`,
 		pingSize: 32,
 		snapshot: sql.LevelRepeatableRead,
 	}

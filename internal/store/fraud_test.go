@@ -174,7 +174,7 @@ func testFraudUnblock(t *testing.T, db *store.DB) {
 		t.Errorf("%v hold, want those of all and of the other account", blockIDs(held))
 	}
 	got, err := db.FraudUnblocksSince(t.Context(), at(15))
-	if want := []fraud.Unblock{{Account: "demo0001", Network: "23410", Until: at(20 + 3600)}}; err != nil || !reflect.DeepEqual(got, want) {
+	if want := []fraud.Unblock{{Account: "demo0001", Network: "23410", Since: at(20), Until: at(20 + 3600)}}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("unblocks are %v (%v), want %v", got, err, want)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"countersign/internal/verify"
 )
 
 // purpose is what a data key is for.
@@ -67,19 +69,22 @@ type keyring struct {
 	keys    atomic.Pointer[keySet]
 	reading sync.Mutex // held by who has them read
 	read    func() (*keySet, error)
+	asOf    atomic.Int64 // last known time in milliseconds, at most a minute old: decides which keys are from the future
 }
 
 // keySet does not change.
 type keySet struct {
 	byID   map[int64]*dataKey
-	newest map[purpose]*dataKey
+	newest map[purpose]*dataKey // keys to seal with
 }
 
-func newKeySet(list []*dataKey) *keySet {
+// newKeySet chooses, for each purpose, the key to seal with at now. A key from the
+// future still opens, but seals only where there is no other.
+func newKeySet(list []*dataKey, now time.Time) *keySet {
 	set := &keySet{map[int64]*dataKey{}, map[purpose]*dataKey{}}
 	for _, k := range list {
 		set.byID[k.id] = k
-		if n := set.newest[k.purpose]; n == nil || n.id < k.id {
+		if n := set.newest[k.purpose]; n == nil || n.before(k, now) {
 			set.newest[k.purpose] = k
 		}
 	}
@@ -91,12 +96,50 @@ func newKeySet(list []*dataKey) *keySet {
 	return set
 }
 
-// sorted lists the keys by id, which is by age.
+// fromFuture reports whether a clock that was ahead made the key. Keys that last never
+// are: there is no other.
+func (k *dataKey) fromFuture(now time.Time) bool {
+	return (k.purpose == forPIN || k.purpose == forCode) && verify.FromFuture(k.createdAt, now)
+}
+
+// before reports whether other is to be preferred to k for sealing. The id decides
+// where times are equal and among keys from the future, since it grows with every key.
+func (k *dataKey) before(other *dataKey, now time.Time) bool {
+	future, otherFuture := k.fromFuture(now), other.fromFuture(now)
+	switch {
+	case future != otherFuture:
+		return future
+	case future || k.createdAt.Equal(other.createdAt):
+		return k.id < other.id
+	}
+	return k.createdAt.Before(other.createdAt)
+}
+
+// replacedAt returns the time after which k sealed nothing, apart from dataKeyLag: that
+// of the next key of its purpose. ok is false while k is in use. A key from the future
+// was replaced at the latest by the first key made after it with a right clock.
+func (s *keySet) replacedAt(k *dataKey, now time.Time) (at time.Time, ok bool) {
+	if k == s.newest[k.purpose] {
+		return at, false
+	}
+	for _, next := range s.of(k.purpose) {
+		later := k.before(next, now)
+		if k.fromFuture(now) {
+			later = next.id > k.id
+		}
+		if later && !next.fromFuture(now) && (!ok || next.createdAt.Before(at)) {
+			at, ok = next.createdAt, true
+		}
+	}
+	return at, ok
+}
+
+// sorted lists the keys by id, which is the order in which they were made.
 func (s *keySet) sorted() []*dataKey {
 	return slices.SortedFunc(maps.Values(s.byID), func(a, b *dataKey) int { return cmp.Compare(a.id, b.id) })
 }
 
-// of lists the keys of a purpose by age.
+// of lists the keys of a purpose by id.
 func (s *keySet) of(p purpose) []*dataKey {
 	return slices.DeleteFunc(s.sorted(), func(k *dataKey) bool { return k.purpose != p })
 }
@@ -143,7 +186,7 @@ type querier interface {
 
 // readKeys reads all data keys with the key of a file. It returns ErrKey when that
 // opens nothing.
-func readKeys(ctx context.Context, from querier, file Key) (*keySet, error) {
+func readKeys(ctx context.Context, from querier, file Key, now time.Time) (*keySet, error) {
 	rows, err := from.QueryContext(ctx, `SELECT d.id, d.purpose, d.sealed, d.created_at, f.master
 		FROM key_files f, data_keys d WHERE f.fingerprint = $1`, file.fingerprint())
 	if err != nil {
@@ -171,7 +214,7 @@ func readKeys(ctx context.Context, from querier, file Key) (*keySet, error) {
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}
-	set := newKeySet(list)
+	set := newKeySet(list, now)
 	for _, p := range []purpose{forAccount, forSecret, forPIN, forCode} {
 		if set.newest[p] == nil {
 			return nil, ErrKey

@@ -83,18 +83,20 @@ func (tx *Tx) Parts(event verify.EventKey) ([]verify.Part, error) {
 // receiptLife is how long a receipt waits for the message that it is about.
 const receiptLife = time.Hour
 
+// waiting is the condition on a receipt that may still find its message. $3 and $4 are
+// the times between which it was received: receiptLife ago, and the latest that is not
+// from the future.
+const waiting = `carrier = $1 AND ref = $2 AND received_at >= $3 AND received_at <= $4`
+
 // KeepReceipt keeps a receipt for which there is no part yet; of several, the one
-// that tells the most. It forgets those that have waited too long.
+// that tells the most. ForgetReceipts deletes those that have waited too long.
 func (tx *Tx) KeepReceipt(p verify.Part, now time.Time) error {
 	if err := tx.lockRef(p.Carrier, p.Ref); err != nil {
 		return err
 	}
-	if err := tx.send(tx.forget, millis(now.Add(-receiptLife))); err != nil {
-		return fmt.Errorf("forget receipts: %w", err)
-	}
-	before := verify.Part{Carrier: p.Carrier, Ref: p.Ref}
-	ok, err := tx.queryRow(`SELECT state, error FROM receipts WHERE carrier = $1 AND ref = $2 AND received_at >= $3`,
-		[]any{p.Carrier, p.Ref, millis(now.Add(-receiptLife))}, &before.State, &before.Error)
+	before, received := verify.Part{Carrier: p.Carrier, Ref: p.Ref}, millis(now)
+	ok, err := tx.queryRow(`SELECT state, error, received_at FROM receipts WHERE `+waiting,
+		[]any{p.Carrier, p.Ref, millis(now.Add(-receiptLife)), latest(now)}, &before.State, &before.Error, &received)
 	if err != nil {
 		return fmt.Errorf("find receipt: %w", err)
 	}
@@ -102,8 +104,8 @@ func (tx *Tx) KeepReceipt(p verify.Part, now time.Time) error {
 		p = before.Report(p.State, p.Error)
 	}
 	err = tx.send(`INSERT INTO receipts (carrier, ref, state, error, received_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (carrier, ref) DO UPDATE SET state = excluded.state, error = excluded.error`,
-		p.Carrier, p.Ref, string(p.State), p.Error, millis(now))
+		ON CONFLICT (carrier, ref) DO UPDATE SET state = excluded.state, error = excluded.error, received_at = excluded.received_at`,
+		p.Carrier, p.Ref, string(p.State), p.Error, received)
 	if err != nil {
 		return fmt.Errorf("keep receipt: %w", err)
 	}
@@ -117,8 +119,8 @@ func (tx *Tx) TakeReceipt(carrier, ref string, now time.Time) (p verify.Part, ok
 	if err := tx.lockRef(carrier, ref); err != nil {
 		return p, false, err
 	}
-	ok, err = tx.queryRow(`DELETE FROM receipts WHERE carrier = $1 AND ref = $2 AND received_at >= $3 RETURNING state, error`,
-		[]any{carrier, ref, millis(now.Add(-receiptLife))}, &p.State, &p.Error)
+	ok, err = tx.queryRow(`DELETE FROM receipts WHERE `+waiting+` RETURNING state, error`,
+		[]any{carrier, ref, millis(now.Add(-receiptLife)), latest(now)}, &p.State, &p.Error)
 	if err != nil {
 		return p, false, fmt.Errorf("take receipt: %w", err)
 	}

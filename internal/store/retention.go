@@ -246,9 +246,10 @@ func (db *DB) ForgetMessages(ctx context.Context, sent time.Time, limit int) (fo
 	return forgotten, nil
 }
 
-// ForgetReceipts deletes the receipts that have waited too long for their message.
+// ForgetReceipts deletes the receipts that have waited too long for their message, and
+// those from the future.
 func (db *DB) ForgetReceipts(ctx context.Context, now time.Time) error {
-	err := db.Write(ctx, func(tx *Tx) error { return tx.send(tx.forget, millis(now.Add(-receiptLife))) })
+	err := db.Write(ctx, func(tx *Tx) error { return tx.send(tx.forget, millis(now.Add(-receiptLife)), latest(now)) })
 	if err != nil {
 		return fmt.Errorf("forget receipts: %w", err)
 	}

@@ -76,18 +76,18 @@ func (db *DB) AddSecret(ctx context.Context, key, secret string, expires, now ti
 }
 
 func (tx *Tx) addSecret(account, secret string, expires, now time.Time) error {
-	if _, err := tx.exec(`DELETE FROM account_secrets WHERE account = $1 AND expires_at <= $2`, account, millis(now)); err != nil {
-		return err
-	}
+	// ForgetSecrets deletes those that have expired: the clock may be wrong.
 	var n int
-	if _, err := tx.queryRow(`SELECT COUNT(*) FROM account_secrets WHERE account = $1`, []any{account}, &n); err != nil {
+	if _, err := tx.queryRow(`SELECT COUNT(*) FROM account_secrets WHERE account = $1 AND (expires_at IS NULL OR expires_at > $2)`,
+		[]any{account, millis(now)}, &n); err != nil {
 		return err
 	}
 	if n >= MaxSecrets {
 		return ErrSecrets
 	}
 	changed, err := tx.exec(`INSERT INTO account_secrets (account, hash, created_at, expires_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT DO NOTHING`, account, tx.seal.hashSecret(account, secret), millis(now), millisOrNull(expires))
+		ON CONFLICT (account, hash) DO UPDATE SET created_at = excluded.created_at, expires_at = excluded.expires_at
+			WHERE account_secrets.expires_at <= excluded.created_at`, account, tx.seal.hashSecret(account, secret), millis(now), millisOrNull(expires))
 	if err == nil && changed == 0 {
 		err = ErrSecretExists
 	}

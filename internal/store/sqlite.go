@@ -68,7 +68,8 @@ const (
 	writeCache = 16_000
 )
 
-// longestClaim is more than any claim lasts.
+// longestClaim exceeds the lease of every claim. A claim beyond longestVerification is
+// from the future; the bounds spare the rows between.
 const longestClaim = time.Minute
 
 // releaseClaims lets what a dead server held fall due at once.
@@ -114,7 +115,8 @@ func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (wri
 		if now.IsZero() {
 			now = time.Now()
 		}
-		if _, err := write.ExecContext(ctx, releaseClaims+` AND due_at <= $1`, millis(now.Add(longestClaim))); err != nil {
+		if _, err := write.ExecContext(ctx, releaseClaims+` AND (due_at <= $1 OR due_at > $2)`,
+			millis(now.Add(longestClaim)), millis(now.Add(longestVerification))); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,56 @@
+package adminapi
+
+import (
+	"errors"
+	"net/http"
+
+	"countersign/internal/store"
+)
+
+func retentionRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/retention", serve: (*call).retention},
+		{method: http.MethodPost, path: "/retention/confirm", serve: (*call).confirmRetention, action: "retention.confirm"},
+	}
+}
+
+// Retention is the state of the deletion by age, which all servers share.
+type Retention struct {
+	Suspended bool   `json:"suspended"` // nothing is deleted by age
+	LastRun   string `json:"last_run"`  // "" before the first
+	Now       string `json:"now"`       // by the clock that ConfirmRetention confirms
+
+	// Before and After are the times between which the clock jumped; "" unless Suspended.
+	Before string `json:"before"`
+	After  string `json:"after"`
+	// PlausibleSeconds is the running time with a plausible clock since the jump. A day
+	// of it ends the suspension.
+	PlausibleSeconds int64 `json:"plausible_seconds"`
+}
+
+func (c *call) retention() error {
+	s, err := c.cfg.Store.RetentionState(c.r.Context())
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, Retention{
+		Suspended: s.Suspended, LastRun: stamp(s.LastRun), Now: stamp(c.now()), Before: stamp(s.Before), After: stamp(s.After),
+		PlausibleSeconds: int64(s.Counted.Seconds()),
+	})
+}
+
+// confirmRetention ends a suspension: the clock of this server is right.
+func (c *call) confirmRetention() error {
+	now := c.now()
+	ctx, err := c.change("", map[string]string{"now": stamp(now)})
+	if err != nil {
+		return err
+	}
+	if err := c.cfg.Store.ConfirmRetention(ctx, now); err != nil {
+		if errors.Is(err, store.ErrNotSuspended) {
+			return &Problem{Status: http.StatusConflict, Detail: store.ErrNotSuspended.Error() + ": there is nothing to confirm"}
+		}
+		return err
+	}
+	return c.changed(http.StatusNoContent, nil)
+}
