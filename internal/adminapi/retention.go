@@ -16,15 +16,15 @@ func retentionRoutes() []route {
 
 // Retention is the state of the deletion by age, which all servers share.
 type Retention struct {
-	Suspended bool   `json:"suspended"` // nothing is deleted by age
+	Suspended bool   `json:"suspended"` // deletion by age is off
 	LastRun   string `json:"last_run"`  // "" before the first
-	Now       string `json:"now"`       // by the clock that ConfirmRetention confirms
+	Now       string `json:"now"`       // clock that a confirmation confirms
 
 	// Before and After are the times between which the clock jumped; "" unless Suspended.
 	Before string `json:"before"`
 	After  string `json:"after"`
-	// PlausibleSeconds is the running time with a plausible clock since the jump. A day
-	// of it ends the suspension.
+	// PlausibleSeconds is the running time with a plausible clock since the jump; 86400
+	// end the suspension.
 	PlausibleSeconds int64 `json:"plausible_seconds"`
 }
 

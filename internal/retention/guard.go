@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// jumpLimit is the longest time between two runs, in either direction, that the
-	// clock is trusted with. A server that was off for longer is suspended for a while,
-	// which loses nothing.
+	// jumpLimit is the longest difference between two runs, in either direction, with a
+	// trusted clock. A server that was off for longer is suspended for a day, which does
+	// no harm.
 	jumpLimit = 24 * time.Hour
 	// plausibleFor is the running time with a plausible clock that ends a suspension.
 	plausibleFor = 24 * time.Hour
@@ -28,9 +28,9 @@ type guard struct {
 	cfg  Config
 	open atomic.Bool // the last decision
 
-	ranAt     time.Time // of this process; zero before its first run
+	ranAt     time.Time // last run of this process; zero before the first
 	suspended bool      // as the last run found the shared record
-	toldAt    time.Time // of the last log line about it; zero for none
+	toldAt    time.Time // last log line about a suspension; zero if there was no such line
 }
 
 // judge returns the state after a run at now, by the shared state before it. ran is the
@@ -108,8 +108,7 @@ func (g *guard) record(ctx context.Context, now time.Time, ran time.Duration, do
 	return state, err
 }
 
-// tell logs that retention is suspended, when that begins and then once an hour, and
-// that it goes on.
+// tell logs a suspension when it begins and once an hour, and its end.
 func (g *guard) tell(s store.RetentionState, clock time.Time, doubt error) {
 	ended := g.suspended && !s.Suspended
 	g.suspended = s.Suspended
@@ -126,7 +125,7 @@ func (g *guard) tell(s store.RetentionState, clock time.Time, doubt error) {
 	}
 	g.toldAt = clock
 	if !s.Suspended {
-		g.cfg.Log.Warn("retention paused: the clock is in doubt; it goes on when the clocks agree", "reason", doubt)
+		g.cfg.Log.Warn("retention paused: the clock is in doubt; it resumes when the clocks agree", "reason", doubt)
 		return
 	}
 	g.cfg.Log.Warn("retention suspended: the clock jumped; check the time, then run: countersign retention confirm",

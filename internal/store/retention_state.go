@@ -12,8 +12,8 @@ import (
 // RetentionState is the record that all nodes share of the runs of the retention job. It
 // is a row of settings, and survives restarts.
 type RetentionState struct {
-	LastRun   time.Time // by the clock of the node that ran; zero before the first run
-	Suspended bool      // nothing is deleted by age
+	LastRun   time.Time // clock of the node that ran; zero before the first run
+	Suspended bool      // deletion by age is off
 
 	// Before and After are the times between which the clock jumped, and Counted the
 	// running time since then with a plausible clock. Zero unless Suspended.
@@ -102,7 +102,7 @@ func (db *DB) ChangeRetentionState(ctx context.Context, change func(RetentionSta
 }
 
 // ConfirmRetention ends a suspension: now is the right time. The error wraps
-// ErrNotSuspended if there is none.
+// ErrNotSuspended if retention is active.
 func (db *DB) ConfirmRetention(ctx context.Context, now time.Time) error {
 	return db.ChangeRetentionState(ctx, func(s RetentionState) (RetentionState, error) {
 		if !s.Suspended {
@@ -114,8 +114,8 @@ func (db *DB) ConfirmRetention(ctx context.Context, now time.Time) error {
 
 // NewestStored returns the newest time among rows that a server writes at least once a
 // day or with every request; zero in a new database. It is the time of the last run
-// where there is no record of one. Keys made in place of those of an installation older
-// than data keys do not count: the present start may have made them.
+// where no record exists. The first data keys of an upgraded installation do not count:
+// the present start may have made them.
 func (db *DB) NewestStored(ctx context.Context) (newest time.Time, err error) {
 	for _, query := range []string{
 		`SELECT MAX(created_at) FROM data_keys WHERE purpose IN ('pin', 'code') AND id <> 0`,
@@ -135,9 +135,9 @@ func (db *DB) NewestStored(ctx context.Context) (newest time.Time, err error) {
 	return newest, nil
 }
 
-// HastenFuture lets up to limit verifications fall due that a clock which was ahead has
-// put off: those due later than any verification lasts, and those with a lease that
-// ends later than any lease does. It reports how many.
+// HastenFuture makes up to limit verifications due whose due time a clock that was ahead
+// has set: later than any verification lasts, or a lease longer than any lease. It
+// returns their number.
 func (db *DB) HastenFuture(ctx context.Context, now time.Time, limit int) (hastened int, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		n, err := tx.exec(`UPDATE verifications SET due_at = $1 WHERE id IN (

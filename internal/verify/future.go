@@ -2,12 +2,12 @@ package verify
 
 import "time"
 
-// FutureTolerance is how far ahead of the clock a stored time may lie and still count.
-// It exceeds the difference that nodes may have (seconds) and a usual correction of
+// FutureTolerance is the greatest lead of a stored time over the clock that still counts
+// as a difference between clocks. It exceeds the difference that nodes may have (seconds) and a usual correction of
 // the clock, and is shorter than the life of a verification.
 const FutureTolerance = 5 * time.Minute
 
-// FromFuture reports whether t lies more than [FutureTolerance] after now: a clock that
+// FromFuture reports whether t is more than [FutureTolerance] after now: a clock that
 // was ahead wrote it. State with such a time is ignored, everywhere in the program. It
 // must be the time at which something happened, not a deadline.
 func FromFuture(t, now time.Time) bool { return t.Sub(now) > FutureTolerance }
