@@ -238,7 +238,7 @@ func (j *Job) forget(ctx context.Context, now time.Time) (more bool, err error) 
 	if j.cfg.Keep.Codes == 0 || err != nil {
 		return walking, err
 	}
-	n, err := j.cfg.Store.ForgetMessages(ctx, now.Add(-j.cfg.Keep.Codes), batch)
+	n, err := j.cfg.Store.ForgetMessages(ctx, now.Add(-j.cfg.Keep.Codes), now, batch)
 	return n == batch || walking, err
 }
 

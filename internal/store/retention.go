@@ -232,11 +232,11 @@ func (tx *Tx) carry(account string, entries []entry) error {
 
 // ForgetMessages deletes up to limit messages of the virtual phone that were sent
 // until a time, the oldest first, and reports how many. It looks at no more than
-// limit, so one whose clock was ahead keeps those behind it.
-func (db *DB) ForgetMessages(ctx context.Context, sent time.Time, limit int) (forgotten int, err error) {
+// limit, so it also deletes messages from the future: they would hide those after them.
+func (db *DB) ForgetMessages(ctx context.Context, sent, now time.Time, limit int) (forgotten int, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
-		n, err := tx.exec(`DELETE FROM phone_messages WHERE sent_at <= $1 AND seq IN (
-			SELECT seq FROM phone_messages ORDER BY seq LIMIT $2`+tx.take+`)`, millis(sent), limit)
+		n, err := tx.exec(`DELETE FROM phone_messages WHERE (sent_at <= $1 OR sent_at > $2) AND seq IN (
+			SELECT seq FROM phone_messages ORDER BY seq LIMIT $3`+tx.take+`)`, millis(sent), latest(now), limit)
 		forgotten = int(n)
 		return err
 	})

@@ -82,7 +82,7 @@ func testForgetMessages(t *testing.T, db *store.DB) {
 	}
 	forget := func(sent time.Time, limit, want, left int) {
 		t.Helper()
-		n, err := db.ForgetMessages(t.Context(), sent, limit)
+		n, err := db.ForgetMessages(t.Context(), sent, at(100), limit)
 		must(t, err)
 		list, err := db.Messages(t.Context(), "", 10)
 		must(t, err)
@@ -94,6 +94,12 @@ func testForgetMessages(t *testing.T, db *store.DB) {
 	forget(at(0), 10, 1, 3)
 	forget(at(100), 2, 2, 1)
 	forget(at(100), 2, 1, 0)
+	for range 2 { // by a clock that was ahead
+		send(1e6)
+	}
+	send(0)
+	forget(at(0), 2, 2, 1)
+	forget(at(0), 2, 1, 0)
 }
 
 // testForgetReceipts: a receipt that nobody took waits for an hour.
