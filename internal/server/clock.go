@@ -66,3 +66,12 @@ func (s *Server) hold() func() error {
 	}
 	return s.steady.Hold
 }
+
+// doubt returns the source of retention's doubt about the clock, or nil without a steady
+// clock.
+func (s *Server) doubt() func() error {
+	if s.steady == nil {
+		return nil
+	}
+	return s.steady.Doubt
+}

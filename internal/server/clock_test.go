@@ -151,6 +151,10 @@ func testWallClockStep(t *testing.T, s *stepped, step time.Duration) {
 	if status := s.check(late, codes[over]); status == "0" {
 		t.Error("check after the end of the lifetime: status 0")
 	}
+	eventually(t, "a log line about the paused retention", func() bool {
+		s.advance(time.Minute) // the job runs once a minute
+		return strings.Contains(s.log.String(), "retention paused")
+	})
 }
 
 // TestSignedRequestAfterStep: the timestamp of a signed request is compared with the true

@@ -189,7 +189,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	})
 	close(s.assembled)
 	s.old = retention.New(retention.Config{
-		Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg, Keep: retention.Keep(cfg.Retention),
+		Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg, Keep: retention.Keep(cfg.Retention), Doubt: s.doubt(),
 	})
 
 	lowBalance, err := cfg.Billing.LowBalanceAmount()
