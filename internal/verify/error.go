@@ -48,6 +48,7 @@ type Error struct {
 	Reason  string // why Param is invalid, a short phrase without secrets; may be empty
 	Request ID     // the verification concerned, where there is one
 	Network string // that is blocked, where a rule blocked it; as network-unblock takes it
+	By      Cause  // rule that refused a start; see Error.Cause
 }
 
 func (e *Error) Error() string {

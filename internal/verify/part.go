@@ -1,5 +1,7 @@
 package verify
 
+import "time"
+
 // Part is one hand-over to a carrier of one part of an event: a long SMS travels
 // in several. A carrier's receipts are about parts.
 type Part struct {
@@ -10,6 +12,8 @@ type Part struct {
 	Ref     string // the carrier's own id
 	State   EventState
 	Error   string // the carrier's own code for what went wrong, or a remark on what arrived; "" for none
+
+	ReportedAt time.Time // when the receipt arrived that State is of; zero before the first
 }
 
 // Report notes what a receipt says about the part. A receipt that only says that
