@@ -1,6 +1,7 @@
 package fraud
 
 import (
+	"math"
 	"time"
 
 	"countersign/internal/verify"
@@ -42,6 +43,28 @@ type Figures struct {
 	Limit      float64 `json:"limit"`             // that was reached, or fallen below
 	Mean       float64 `json:"mean,omitempty"`    // of the times before
 	Sigma      float64 `json:"sigma,omitempty"`   // their standard deviation
+}
+
+// Count returns the figure that reached the limit of the rule: starts, numbers, calls,
+// failed checks or, of a conversion, percent.
+func (b Block) Count() int64 {
+	f := b.Figures
+	switch b.Rule {
+	case RuleConversion, RuleConversionAll, RuleConversionAlert:
+		return int64(math.Round(f.Conversion))
+	case RuleSequence:
+		return int64(f.Numbers)
+	case RuleUnverified:
+		return f.Starts - f.Successes
+	case RuleVoice:
+		return f.Calls
+	case RuleSource:
+		if float64(f.FailedChecks) >= f.Limit {
+			return f.FailedChecks
+		}
+	case RulePrefix, RuleNetwork, RuleCountry, RuleSpend:
+	}
+	return f.Starts
 }
 
 // Active reports whether the block holds. A block from the future does not.

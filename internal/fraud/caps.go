@@ -38,6 +38,8 @@ type Window struct {
 type Refusal struct {
 	Cap   string    // such as sends_10m, account_failed_checks_24h, streak
 	Until time.Time // when it lets the next through, if nothing else happens
+	Count int       // messages, wrong codes or the length of the streak
+	Limit int       // of the cap
 }
 
 // MaySend returns nil if a message may go to the number for the account. A number
@@ -55,7 +57,7 @@ func (c Caps) MaySend(n Number, account string, now time.Time) *Refusal {
 // MayCheck returns nil if a code for the number may be compared for the account.
 func (c Caps) MayCheck(n Number, account string, now time.Time) *Refusal {
 	if u := n.use(account); c.locked(u, now) {
-		return &Refusal{Cap: "streak", Until: u.LockedUntil}
+		return &Refusal{Cap: "streak", Until: u.LockedUntil, Count: u.Streak, Limit: c.Streak}
 	}
 	if r := full("failed_checks", c.FailedChecks, n.failed(""), now); r != nil {
 		return r
@@ -225,7 +227,7 @@ func full(name string, windows []Window, times []time.Time, now time.Time) (wors
 		inside = slices.SortedFunc(slices.Values(inside), time.Time.Compare)
 		until := inside[len(inside)-w.Count].Add(w.Within)
 		if worst == nil || until.After(worst.Until) {
-			worst = &Refusal{Cap: name + "_" + w.name(), Until: until}
+			worst = &Refusal{Cap: name + "_" + w.name(), Until: until, Count: len(inside), Limit: w.Count}
 		}
 	}
 	return worst

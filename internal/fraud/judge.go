@@ -199,7 +199,7 @@ func overCalls(s *State, c *check, since int64) (Figures, bool) {
 func overGiven(_ *State, c *check, _ int64) (Figures, bool) { return c.given, true }
 
 // judge asks one rule. It returns the block that holds for the target, if one does,
-// and whether that is new.
+// and whether that is new. A new block takes effect when it is kept.
 func (s *State) judge(c *check, network string, now time.Time) (b Block, holds, fresh bool) {
 	key := ruleTarget{c.rule, c.target}
 	before, _ := s.book.latest.get(key)
@@ -222,11 +222,11 @@ func (s *State) judge(c *check, network string, now time.Time) (b Block, holds, 
 		return Block{}, false, false
 	}
 	f.Window = c.window.String()
-	return s.decide(c.rule, c.mode, c.target, c.blocks, network, f, now), true, true
+	return s.propose(c.rule, c.mode, c.target, c.blocks, network, f, now), true, true
 }
 
-// decide makes a block, and keeps it for others to be told of.
-func (s *State) decide(rule Rule, mode Mode, t Target, blocks []time.Duration, network string, f Figures, now time.Time) Block {
+// propose returns the next block of a rule and target. It changes nothing.
+func (s *State) propose(rule Rule, mode Mode, t Target, blocks []time.Duration, network string, f Figures, now time.Time) Block {
 	before, _ := s.book.latest.get(ruleTarget{rule, t})
 	action := ActionShadow
 	switch {
@@ -235,12 +235,15 @@ func (s *State) decide(rule Rule, mode Mode, t Target, blocks []time.Duration, n
 	case mode == Enforce:
 		action = ActionBlock
 	}
-	b := next(before.Block, Block{
+	return next(before.Block, Block{
 		ID: verify.NewID(s.rand).Hex(), Target: t, Rule: rule, Action: action, Network: network, Figures: f, Since: now,
 	}, blocks, s.rules.RepeatWithin)
+}
+
+// keep puts a new block into effect, here and, with the next Take, on other nodes.
+func (s *State) keep(b Block) {
 	s.book.note(b)
 	if len(s.made) < maxBlocks {
 		s.made = append(s.made, b)
 	}
-	return b
 }

@@ -60,10 +60,19 @@ func (s *State) Start(a Attempt, now time.Time) Decision {
 	defer s.mu.Unlock()
 	s.counters.turnBack(at.Minute)
 	d := s.ask(at, a.Account, s.checks(s.asked[:0], &a, &at), now)
+	s.keepAll(d.Fresh)
 	if d.Refused == nil {
 		s.start(a, at, 1)
 	}
 	return d
+}
+
+// Try returns the decision that Start would make. It counts nothing and blocks nothing.
+func (s *State) Try(a Attempt, now time.Time) Decision {
+	at := s.place(a.Account, a.Number, a.Country, now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ask(at, a.Account, s.checks(s.asked[:0], &a, &at), now)
 }
 
 // Pass counts a start that goes on although the rules refused it.
@@ -92,8 +101,14 @@ func (s *State) start(a Attempt, at Entry, n int64) {
 	s.count(at)
 }
 
+func (s *State) keepAll(fresh []Block) {
+	for _, b := range fresh {
+		s.keep(b)
+	}
+}
+
 // ask puts the checks of an attempt to the rules. The first that is enforced
-// refuses.
+// refuses. The caller keeps the blocks that are fresh.
 func (s *State) ask(at Entry, account string, checks []check, now time.Time) Decision {
 	d := Decision{Network: at.network()}
 	if d.Exempt = s.book.passes(account, d.Network, now); d.Exempt {
@@ -127,6 +142,7 @@ func (s *State) Call(account, number, country string, now time.Time) Decision {
 	defer s.mu.Unlock()
 	s.counters.turnBack(at.Minute)
 	d := s.ask(at, account, []check{s.voice(at.Prefix)}[:s.voiced()], now)
+	s.keepAll(d.Fresh)
 	if d.Refused == nil {
 		at.Counts = Counts{Calls: 1}
 		s.count(at)
@@ -151,7 +167,9 @@ func (s *State) MayCheck(account, source string, now time.Time) Decision {
 	defer s.mu.Unlock()
 	s.counters.turnBack(minuteOf(now))
 	c := s.source(account, source, conf.FailedChecks, overFailedChecks)
-	return s.ask(Entry{}, account, []check{c}, now)
+	d := s.ask(Entry{}, account, []check{c}, now)
+	s.keepAll(d.Fresh)
+	return d
 }
 
 // Ended counts a verification that is over.
@@ -225,6 +243,9 @@ func (s *State) Report(rule Rule, t Target, f Figures, now time.Time) (b Block, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, _, fresh = s.judge(&check{rule: rule, mode: mode, target: t, blocks: blocks, over: overGiven, given: f}, t.Value, now)
+	if fresh {
+		s.keep(b)
+	}
 	return b, fresh
 }
 

@@ -102,51 +102,77 @@ func (w *Watch) Begin(ctx context.Context, account verify.Account, req verify.Re
 		return func() {}, nil
 	}
 	if err := w.supported(req); err != nil {
+		w.metrics.decisions.WithLabelValues(decisionOf(err.By.Rule), "refused").Inc()
 		return nil, err
 	}
-	a := fraud.Attempt{
-		Account: account.Key, Number: req.Number, Country: req.Country, Source: sourceOf(req.Source), Price: price,
-		Limits: limitsOf(account),
-	}
-	now := w.now()
+	a, now := attempt(account, req, price), w.now()
 	takeBack = func() { w.state.TakeBack(a, now) }
 	d := w.state.Start(a, now)
 	if d.Refused == nil {
 		w.decided(d)
 		return takeBack, nil
 	}
-	if w.cfg.Verified != nil && d.Refused.Rule != fraud.RuleSource {
-		verified, err := w.cfg.Verified(ctx, account.Key, req.Number)
-		if err != nil {
-			return nil, err
-		}
-		if verified {
-			w.metrics.decisions.WithLabelValues(string(d.Refused.Rule), "passed_verified").Inc()
-			d.Refused = nil
-			w.decided(d)
-			w.state.Pass(a, now)
-			return takeBack, nil
-		}
+	passes, err := w.passes(ctx, d, account.Key, req.Number)
+	if err != nil {
+		return nil, err
+	}
+	if passes {
+		w.metrics.decisions.WithLabelValues(string(d.Refused.Rule), "passed_verified").Inc()
+		d.Refused = nil
+		w.decided(d)
+		w.state.Pass(a, now)
+		return takeBack, nil
 	}
 	w.decided(d)
 	return nil, refusal(d)
 }
 
+// Try returns the decision that Begin would make, and its error, without any effect:
+// nothing is counted, blocked, logged or measured.
+func (w *Watch) Try(ctx context.Context, account verify.Account, req verify.Request, price verify.Money) (fraud.Decision, error) {
+	if w == nil || req.Workflow.Test {
+		return fraud.Decision{}, nil
+	}
+	if err := w.supported(req); err != nil {
+		return fraud.Decision{}, err
+	}
+	d := w.state.Try(attempt(account, req, price), w.now())
+	if passes, err := w.passes(ctx, d, account.Key, req.Number); passes || err != nil {
+		d.Refused = nil
+		return d, err
+	}
+	return d, refusal(d)
+}
+
+func attempt(account verify.Account, req verify.Request, price verify.Money) fraud.Attempt {
+	return fraud.Attempt{
+		Account: account.Key, Number: req.Number, Country: req.Country, Source: sourceOf(req.Source), Price: price,
+		Limits: limitsOf(account),
+	}
+}
+
+// passes reports whether a refused start goes on because the account has verified the
+// number before.
+func (w *Watch) passes(ctx context.Context, d fraud.Decision, account, number string) (bool, error) {
+	if d.Refused == nil || d.Refused.Rule == fraud.RuleSource || w.cfg.Verified == nil {
+		return false, nil
+	}
+	return w.cfg.Verified(ctx, account, number)
+}
+
 // supported refuses what no carrier is asked for.
-func (w *Watch) supported(req verify.Request) error {
+func (w *Watch) supported(req verify.Request) *verify.Error {
 	voice := w.cfg.Rules.Voice
 	allowed := slices.ContainsFunc(voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(req.Number, p) })
 	switch {
 	case allowed:
 		return nil
 	case req.Premium:
-		w.metrics.decisions.WithLabelValues("premium", "refused").Inc()
+		return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: verify.Cause{Rule: verify.RulePremium}}
 	case req.Workflow.Steps[0].Channel == verify.TTS && !w.callable(req.Country):
-		w.metrics.decisions.WithLabelValues("voice_country", "refused").Inc()
-	default:
-		return nil
+		return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: verify.Cause{Rule: verify.RuleVoiceCountry, Detail: req.Country}}
 	}
-	return &verify.Error{Kind: verify.KindUnsupportedNetwork}
+	return nil
 }
 
 func (w *Watch) callable(country string) bool {
@@ -177,9 +203,6 @@ func (w *Watch) MayCheck(account verify.Account, address string) error {
 	}
 	d := w.state.MayCheck(account.Key, sourceOf(address), w.now())
 	w.decided(d)
-	if d.Refused == nil {
-		return nil
-	}
 	return refusal(d)
 }
 
@@ -241,11 +264,26 @@ func (w *Watch) log(b fraud.Block) {
 		"finished", b.Figures.Finished, "numbers", b.Figures.Numbers, "limit", b.Figures.Limit)
 }
 
+// refusal returns the error of a decision; nil if it permits the start.
 func refusal(d fraud.Decision) error {
-	if d.Refused.Rule == fraud.RuleSource {
-		return &verify.Error{Kind: verify.KindThrottled}
+	b := d.Refused
+	if b == nil {
+		return nil
 	}
-	return &verify.Error{Kind: verify.KindBlocked, Network: d.Network}
+	by := verify.Cause{Rule: verify.RuleVelocity, Detail: string(b.Rule), Count: b.Count(), Limit: int64(b.Figures.Limit), Until: b.Until}
+	if b.Rule == fraud.RuleSource {
+		by.Rule = verify.RuleSource
+		return &verify.Error{Kind: verify.KindThrottled, By: by}
+	}
+	return &verify.Error{Kind: verify.KindBlocked, Network: d.Network, By: by}
+}
+
+// decisionOf is the label of a rule in countersign_fraud_decisions_total.
+func decisionOf(rule verify.Rule) string {
+	if rule == verify.RulePremium {
+		return "premium"
+	}
+	return string(rule)
 }
 
 func limitsOf(a verify.Account) fraud.Limits {
