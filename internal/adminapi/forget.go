@@ -20,6 +20,7 @@ type Forgotten struct {
 	Verifications int  `json:"verifications"`
 	Archived      int  `json:"archived"`
 	Messages      int  `json:"messages"`
+	Refusals      int  `json:"refusals"`
 	Approved      int  `json:"approved"`
 	Guarded       bool `json:"guarded"`
 	Unblocked     bool `json:"unblocked"`

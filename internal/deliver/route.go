@@ -131,13 +131,26 @@ func (r *route) compare(other *route) int {
 	)
 }
 
-func (r *route) fits(to Destination, network string) bool {
-	return (r.Account == "" || r.Account == to.Account) &&
-		(r.Sender == "" || r.Sender == to.Sender) &&
-		(r.Network == "" || r.Network == network) &&
-		strings.HasPrefix(to.Number, r.Prefix) &&
-		(r.Country == "" || r.Country == to.Country) &&
-		(r.Channel == "" || r.Channel == to.Channel)
+func (r *route) fits(to Destination, network string) bool { return r.misfit(to, network) == "" }
+
+// misfit returns the first condition of the route that a destination does not meet; ""
+// if it meets all.
+func (r *route) misfit(to Destination, network string) string {
+	switch {
+	case r.Account != "" && r.Account != to.Account:
+		return "account " + r.Account
+	case r.Sender != "" && r.Sender != to.Sender:
+		return "sender " + r.Sender
+	case r.Network != "" && r.Network != network:
+		return "network " + r.Network
+	case !strings.HasPrefix(to.Number, r.Prefix):
+		return "prefix " + r.Prefix
+	case r.Country != "" && r.Country != to.Country:
+		return "country " + r.Country
+	case r.Channel != "" && r.Channel != to.Channel:
+		return "channel " + string(r.Channel)
+	}
+	return ""
 }
 
 // next gives the carriers in the order to try them. With weights the first is
@@ -172,14 +185,36 @@ func (r *Router) Routable(to Destination) bool {
 	return route != nil && len(route.Carriers) > 0
 }
 
-func (r *Router) find(to Destination) *route {
-	name := ""
+// RouteCheck is a route and the result of its comparison with a destination.
+type RouteCheck struct {
+	Route
+	Used    bool   // the route takes the message
+	Against string // condition that the destination does not meet; "" if it meets all
+}
+
+// Check compares every route with a destination, the most specific first. The first
+// that fits is used, even without carriers.
+func (r *Router) Check(to Destination) []RouteCheck {
+	used, network := r.find(to), r.Network(to.Number)
+	checks := make([]RouteCheck, len(r.routes))
+	for i, route := range r.routes {
+		checks[i] = RouteCheck{route.Route, route == used, route.misfit(to, network)}
+	}
+	return checks
+}
+
+// Network returns the name of a number's network; "" if it is not known.
+func (r *Router) Network(number string) string {
 	for _, n := range r.networks {
-		if strings.HasPrefix(to.Number, n.prefix) {
-			name = n.name
-			break
+		if strings.HasPrefix(number, n.prefix) {
+			return n.name
 		}
 	}
+	return ""
+}
+
+func (r *Router) find(to Destination) *route {
+	name := r.Network(to.Number)
 	for _, route := range r.routes {
 		if route.fits(to, name) {
 			return route

@@ -49,7 +49,7 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 			e.metrics.alarms.Inc()
 			e.cfg.Log.Warn("wrong credentials for an account", "account", c.Key, "failures", alarmAfter, "within", alarmEvery)
 		}
-		return verify.Account{}, &verify.Error{Kind: verify.KindBadCredentials}
+		return verify.Account{}, unproven(c.Key, proven, err)
 	}
 	if p.Signature != "" {
 		err = e.admitSigned(ctx, c.Account, p)
@@ -60,6 +60,19 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 		return verify.Account{}, err
 	}
 	return c.Account, nil
+}
+
+// unproven is the refusal of a request that names an account by its key. The operator
+// may know whether there is such an account; the client may not.
+func unproven(key string, proven bool, err error) error {
+	by := verify.Cause{Rule: verify.RuleCredentials, Detail: key}
+	switch {
+	case err != nil: // there is none
+		by.Detail = ""
+	case proven:
+		by.Rule = verify.RuleSources
+	}
+	return &verify.Error{Kind: verify.KindBadCredentials, By: by}
 }
 
 // credentials finds the account that a request says it comes from, and whether it proves
@@ -87,7 +100,7 @@ func (e *Engine) credentials(ctx context.Context, p Proof) (c store.Credentials,
 // admitAtRate counts a request against the account's rate.
 func (e *Engine) admitAtRate(a verify.Account) error {
 	if rate := e.rate(a); rate > 0 && !e.throttle.allow(a.Key, rate) {
-		return &verify.Error{Kind: verify.KindThrottled}
+		return throttled(rate)
 	}
 	return nil
 }
@@ -112,7 +125,7 @@ func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) err
 		return err
 	}
 	if used && !fresh {
-		return &verify.Error{Kind: verify.KindBadCredentials}
+		return signatureUsed(a.Key)
 	}
 	if err := e.admitAtRate(a); err != nil || used {
 		return err
@@ -125,7 +138,7 @@ func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) err
 		if e.rate(a) > 0 {
 			e.throttle.takeBack(a.Key)
 		}
-		return &verify.Error{Kind: verify.KindBadCredentials}
+		return signatureUsed(a.Key)
 	}
 	return classified(err)
 }
@@ -140,6 +153,10 @@ func (e *Engine) signatureEnd(sent time.Time) time.Time {
 		return byClock
 	}
 	return end
+}
+
+func signatureUsed(key string) error {
+	return &verify.Error{Kind: verify.KindBadCredentials, By: verify.Cause{Rule: verify.RuleSignature, Detail: key}}
 }
 
 // signed gives the signature of a signed request in bytes, and when it was made.

@@ -15,8 +15,6 @@ import (
 	"countersign/internal/verify"
 )
 
-var errNoPrice = errors.New("no price for this number")
-
 // price is what a verification costs that is asked for now. It is that of the channel
 // of its first event.
 func (e *Engine) price(ctx context.Context, req verify.Request) (verify.Money, error) {
@@ -27,7 +25,7 @@ func (e *Engine) price(ctx context.Context, req verify.Request) (verify.Money, e
 	}
 	amount, ok := list.Find("", req.Number, req.Country, req.Workflow.Steps[0].Channel, now)
 	if !ok {
-		return 0, fmt.Errorf("%w (country %q)", errNoPrice, req.Country)
+		return 0, &verify.Error{Kind: verify.KindInternal, By: verify.Cause{Rule: verify.RuleNoPrice, Detail: cmp.Or(req.Country, "no country")}}
 	}
 	return amount, nil
 }

@@ -191,15 +191,22 @@ func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
 func (e *Engine) writeCounted(ctx context.Context, account verify.Account, in store.Scope, do func(*store.Tx) error) error {
 	in.Account = account.Payer()
 	in.Charges = e.cfg.ChargeOnSuccess
-	if rate := e.rate(account); rate > 0 {
+	rate := e.rate(account)
+	if rate > 0 {
 		in.Limit = &store.Limit{Account: account.Key, PerSecond: rate, Now: e.now}
 	}
 	err := e.writeIn(ctx, in, do)
 	if errors.Is(err, store.ErrRate) {
 		e.throttle.takeBack(account.Key)
-		return &verify.Error{Kind: verify.KindThrottled}
+		return throttled(rate)
 	}
 	return err
+}
+
+// throttled is the refusal of an account with a rate in requests per second.
+func throttled(rate int) error {
+	by := verify.Cause{Rule: verify.RuleRate, Count: int64(rate) + 1, Limit: int64(rate)}
+	return &verify.Error{Kind: verify.KindThrottled, By: by}
 }
 
 // writeIn is write for what works on a scope.

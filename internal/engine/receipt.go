@@ -41,6 +41,7 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 		if reported == part {
 			return nil
 		}
+		reported.ReportedAt = now
 		if err := tx.SavePart(key, reported); err != nil {
 			return err
 		}
@@ -128,6 +129,7 @@ func (e *Engine) accept(tx *store.Tx, event verify.EventKey, p verify.Part, now 
 	}
 	if reported {
 		p = p.Report(early.State, early.Error)
+		p.ReportedAt = early.ReportedAt
 	}
 	return reported, tx.SavePart(event, p)
 }

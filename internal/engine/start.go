@@ -1,24 +1,19 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
-	"strings"
 	"time"
 
-	"countersign/internal/deliver"
 	"countersign/internal/fraud"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
 // Start accepts a request to verify a number and sends its first message. It
-// refuses, in this order, with KindNotApproved, KindBlocked,
-// KindUnsupportedNetwork, KindUnroutable, what the velocity rules say (see
-// [velocity.Watch.Begin]), KindConcurrent (which names the verification that runs),
-// KindBlocked (by a cap on the number) and KindNoCredit.
+// refuses, in this order, by the rules of [startRules], the velocity rules (see
+// [velocity.Watch.Begin]) and those of [Engine.decide]. Evaluate asks the same rules and
+// starts nothing.
 func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.Request) (verify.Verification, error) {
 	req, price, err := e.examine(ctx, account, req)
 	if err != nil {
@@ -36,7 +31,7 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	err = store.ErrRunning
 	for try := 0; errors.Is(err, store.ErrRunning) && try < maxStartTries; try++ {
 		err = e.writeCounted(ctx, account, store.Scope{Number: req.Number, Begins: account.Key}, func(tx *store.Tx) (err error) {
-			b, err = e.begin(tx, req, price, store.Payer{Account: account.Payer(), OnCredit: account.OnCredit()})
+			b, err = e.begin(tx, req, price, payerOf(account))
 			return err
 		})
 	}
@@ -59,6 +54,10 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	return b.row.Verification, nil
 }
 
+func payerOf(account verify.Account) store.Payer {
+	return store.Payer{Account: account.Payer(), OnCredit: account.OnCredit()}
+}
+
 // maxStartTries bounds how often a start is tried that found no verification in
 // progress, and yet there was one: another node was faster by a moment. The next
 // try can name it.
@@ -66,11 +65,11 @@ const maxStartTries = 5
 
 // beginning is a verification that has begun.
 type beginning struct {
+	decision
 	row     *store.Row
 	first   verify.Event
 	expired bool // one that ran before, though nobody has taken that step yet
 	before  verify.Verification
-	capped  *fraud.Refusal
 }
 
 // begin adds a verification, if none is in progress for its account and number and
@@ -78,28 +77,13 @@ type beginning struct {
 // it begins after all that was decided until now.
 func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, payer store.Payer) (b beginning, err error) {
 	now := e.now()
-	g, err := e.guard(tx, req, now)
-	if err != nil {
+	if b.decision, err = e.decide(tx, req, price, payer, now); err != nil {
 		return b, err
-	}
-	if b.capped = g.maySend(); b.capped != nil {
-		return b, runningOrCapped(tx, req, now)
 	}
 	v, first := verify.Start(req, price, now, e.rand)
 	v.Paid = !e.cfg.ChargeOnSuccess
 	if payer.Account != req.Account {
 		v.Payer = payer.Account
-	}
-	running, found, err := tx.Running(v.Account, v.Number)
-	if err != nil {
-		return b, err
-	}
-	if found {
-		running.Verification = running.At(now)
-		if running.Status == verify.InProgress {
-			return b, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
-		}
-		b.expired, b.before = true, running.Verification
 	}
 	paid, err := e.pay(tx, v, payer, now)
 	if err != nil {
@@ -108,8 +92,9 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, pay
 	if !paid { // before anything is written: what is rolled back was not counted
 		return b, &verify.Error{Kind: verify.KindNoCredit}
 	}
-	if b.expired {
-		if err := tx.Save(running); err != nil {
+	if b.over != nil {
+		b.expired, b.before = true, b.over.Verification
+		if err := tx.Save(b.over); err != nil {
 			return b, err
 		}
 	}
@@ -118,20 +103,50 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, pay
 	if err := tx.Insert(b.row, first); err != nil {
 		return b, err
 	}
-	return b, g.sent(tx)
+	return b, b.guard.sent(tx)
 }
 
-// runningOrCapped is the refusal of a start for a number at a cap. Who asks again
-// since the answer was lost still learns what runs.
-func runningOrCapped(tx *store.Tx, req verify.Request, now time.Time) error {
-	running, ok, err := tx.Running(req.Account, req.Number)
+// decision is what a start is decided on in its transaction.
+type decision struct {
+	guard  *guard
+	capped *fraud.Refusal
+	over   *store.Row // a verification that is over, though no node has taken that step yet
+}
+
+// decide applies the rules that need the transaction: a cap on the number
+// (KindBlocked), a verification in progress (KindConcurrent, which names it) and money
+// (KindNoCredit). It writes nothing. A retry after a lost answer, for a number at a cap,
+// still learns the verification in progress.
+func (e *Engine) decide(tx *store.Tx, req verify.Request, price verify.Money, payer store.Payer, now time.Time) (d decision, err error) {
+	if d.guard, err = e.guard(tx, req, now); err != nil {
+		return d, err
+	}
+	d.capped = d.guard.maySend()
+	running, found, err := tx.Running(req.Account, req.Number)
 	if err != nil {
-		return err
+		return d, err
 	}
-	if ok && running.At(now).Status == verify.InProgress {
-		return &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
+	if found {
+		running.Verification = running.At(now)
 	}
-	return &verify.Error{Kind: verify.KindBlocked}
+	switch {
+	case found && running.Status == verify.InProgress:
+		return d, &verify.Error{Kind: verify.KindConcurrent, Request: running.ID}
+	case d.capped != nil:
+		return d, cappedError(d.capped)
+	case found:
+		d.over = running
+	}
+	by, short, err := tx.Shortage(verify.Verification{Request: req, Price: price}, payer, now)
+	if err == nil && short {
+		err = &verify.Error{Kind: verify.KindNoCredit, By: by}
+	}
+	return d, err
+}
+
+func cappedError(r *fraud.Refusal) error {
+	by := verify.Cause{Rule: verify.RuleCap, Detail: r.Cap, Count: int64(r.Count), Limit: int64(r.Limit), Until: r.Until}
+	return &verify.Error{Kind: verify.KindBlocked, By: by}
 }
 
 // examine applies the rules that come before a verification, and gives what it costs.
@@ -140,45 +155,11 @@ func (e *Engine) examine(ctx context.Context, account verify.Account, req verify
 	if pin, ok := account.Settings.TestPIN(req.Number); ok {
 		return req.Testing(pin), 0, nil
 	}
-	if err := e.mayReach(ctx, account, req); err != nil {
-		return req, 0, err
+	for _, rule := range e.startRules() {
+		if err := rule(ctx, account, req); err != nil {
+			return req, 0, err
+		}
 	}
 	price, err := e.price(ctx, req)
 	return req, price, err
-}
-
-// mayReach applies the rules that need no transaction: they change rarely, and a
-// request that slips past a change is one that came just before it.
-func (e *Engine) mayReach(ctx context.Context, account verify.Account, req verify.Request) error {
-	if account.Trial {
-		approved, err := e.cfg.Store.Approved(ctx, account.Key, req.Number)
-		if err != nil {
-			return err
-		}
-		if !approved {
-			return &verify.Error{Kind: verify.KindNotApproved}
-		}
-	}
-	blocked, err := e.cfg.Store.Blocked(ctx, req.Number)
-	if err != nil {
-		return err
-	}
-	if blocked {
-		return &verify.Error{Kind: verify.KindBlocked}
-	}
-	if !account.Settings.AllowsCountry(req.Country) || slices.ContainsFunc(e.cfg.UnsupportedNetworks, func(prefix string) bool {
-		return strings.HasPrefix(req.Number, prefix)
-	}) {
-		return &verify.Error{Kind: verify.KindUnsupportedNetwork}
-	}
-	// Only the first step must have a route: an operator without voice still
-	// serves the workflows that begin with an SMS.
-	to := deliver.Destination{
-		Channel: req.Workflow.Steps[0].Channel, Number: req.Number, Country: req.Country,
-		Account: req.Account, Sender: cmp.Or(req.Sender, defaultSender),
-	}
-	if !e.cfg.Router.Routable(to) {
-		return &verify.Error{Kind: verify.KindUnroutable}
-	}
-	return nil
 }

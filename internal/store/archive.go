@@ -62,6 +62,7 @@ type archiveBatch struct {
 
 	rows   []*Row
 	events map[verify.ID][]verify.Event
+	parts  map[verify.ID][]EventPart
 	checks map[verify.ID][]verify.Check // without codes
 }
 
@@ -73,7 +74,7 @@ func (b *archiveBatch) move(tx *Tx) error {
 		if reached(r.FinalizedAt, b.cutoffs.History) {
 			continue
 		}
-		if err := tx.insertArchive(r, b.events[r.ID], b.checks[r.ID], reached(r.FinalizedAt, b.cutoffs.Numbers)); err != nil {
+		if err := tx.insertArchive(r, b.events[r.ID], b.parts[r.ID], b.checks[r.ID], reached(r.FinalizedAt, b.cutoffs.Numbers)); err != nil {
 			return err
 		}
 	}
@@ -125,6 +126,9 @@ func (b *archiveBatch) load(tx *Tx) error {
 	b.events = map[verify.ID][]verify.Event{}
 	for _, e := range events {
 		b.events[e.Verification] = append(b.events[e.Verification], e)
+	}
+	if b.parts, err = scanParts(tx.query(findParts+tx.among+` ORDER BY attempt, seq`, set)); err != nil {
+		return err
 	}
 	if b.checks, err = tx.checksWithoutCodes(set); err != nil {
 		return err
@@ -178,8 +182,8 @@ func (tx *Tx) checksWithoutCodes(set any) (map[verify.ID][]verify.Check, error) 
 
 // insertArchive adds a verification to the archive; anonymous, without what tells of
 // a person.
-func (tx *Tx) insertArchive(r *Row, events []verify.Event, checks []verify.Check, anonymous bool) error {
-	doc, err := encodeDocument(r.Verification, events, checks)
+func (tx *Tx) insertArchive(r *Row, events []verify.Event, parts []EventPart, checks []verify.Check, anonymous bool) error {
+	doc, err := encodeDocument(r.Verification, events, parts, checks)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -137,7 +139,39 @@ func (tx *Tx) parties(account, payer string) (p parties, err error) {
 
 // cover reports whether a price may be spent.
 func (p parties) cover(price, day int64, onCredit bool) bool {
-	return (onCredit || p.payer.amount >= price) && p.payer.within(price, day) && p.asker.within(price, day)
+	_, short := p.shortage(price, day, onCredit)
+	return !short
+}
+
+// shortage returns the limit that keeps a price from being spent; short is false if
+// none does.
+func (p parties) shortage(price, day int64, onCredit bool) (by verify.Cause, short bool) {
+	if !onCredit && p.payer.amount < price {
+		return verify.Cause{Rule: verify.RuleBalance, Count: price, Limit: p.payer.amount}, true
+	}
+	for _, b := range []*balance{p.payer, p.asker} {
+		if !b.within(price, day) {
+			return verify.Cause{
+				Rule: verify.RuleDailyCap, Count: b.spentOn(day) + price, Limit: b.dailyCap,
+				Until: time.Unix((day+1)*secondsOfDay, 0).UTC(),
+			}, true
+		}
+	}
+	return by, false
+}
+
+// Shortage returns the limit that keeps the price of a verification from being charged
+// to its payer; short is false if none does. It changes nothing.
+func (tx *Tx) Shortage(v verify.Verification, p Payer, now time.Time) (by verify.Cause, short bool, err error) {
+	if v.Price == 0 {
+		return by, false, nil
+	}
+	parties, err := tx.parties(v.Account, cmp.Or(p.Account, v.Account))
+	if err != nil {
+		return by, false, err
+	}
+	by, short = parties.shortage(int64(v.Price), spendDay(now), p.OnCredit)
+	return by, short, nil
 }
 
 // spend counts a price for the daily caps.

@@ -40,6 +40,35 @@ type documentEvent struct {
 	Error      string            `json:"error,omitempty"`
 	Failures   verify.Failures   `json:"failures,omitempty"`
 	Cost       verify.Money      `json:"cost,omitempty"`
+	Parts      []documentPart    `json:"parts,omitempty"`
+}
+
+// documentPart has the carrier's id in base64: it need not be UTF-8.
+type documentPart struct {
+	Attempt    int               `json:"attempt"`
+	Seq        int               `json:"seq,omitempty"`
+	Count      int               `json:"count"`
+	Carrier    string            `json:"carrier"`
+	Ref        []byte            `json:"ref"`
+	State      verify.EventState `json:"state"`
+	Error      string            `json:"error,omitempty"`
+	ReportedAt int64             `json:"reported_at,omitempty"`
+}
+
+func toDocumentPart(p verify.Part) documentPart {
+	d := documentPart{p.Attempt, p.Seq, p.Count, p.Carrier, []byte(p.Ref), p.State, p.Error, 0}
+	if !p.ReportedAt.IsZero() {
+		d.ReportedAt = millis(p.ReportedAt)
+	}
+	return d
+}
+
+func (d documentPart) part() verify.Part {
+	p := verify.Part{Attempt: d.Attempt, Seq: d.Seq, Count: d.Count, Carrier: d.Carrier, Ref: string(d.Ref), State: d.State, Error: d.Error}
+	if d.ReportedAt != 0 {
+		p.ReportedAt = fromMillis(d.ReportedAt)
+	}
+	return p
 }
 
 type documentCheck struct {
@@ -48,7 +77,7 @@ type documentCheck struct {
 	ReceivedAt int64 `json:"received_at"`
 }
 
-func encodeDocument(v verify.Verification, events []verify.Event, checks []verify.Check) (string, error) {
+func encodeDocument(v verify.Verification, events []verify.Event, parts []EventPart, checks []verify.Check) (string, error) {
 	steps, err := encodeWorkflow(v.Workflow)
 	if err != nil {
 		return "", err
@@ -63,10 +92,16 @@ func encodeDocument(v verify.Verification, events []verify.Event, checks []verif
 		d.Amount = &v.Payment.Amount
 	}
 	for _, e := range events {
-		d.Events = append(d.Events, documentEvent{
+		event := documentEvent{
 			ID: e.ID.Hex(), Channel: e.Channel, Generation: e.Generation, State: e.State, Attempt: e.Attempt,
 			StartedAt: millis(e.StartedAt), Carrier: e.Carrier, Error: e.Error, Failures: e.Failures, Cost: e.Cost,
-		})
+		}
+		for _, p := range parts {
+			if p.Event == e.Seq {
+				event.Parts = append(event.Parts, toDocumentPart(p.Part))
+			}
+		}
+		d.Events = append(d.Events, event)
 	}
 	for _, c := range checks {
 		d.Checks = append(d.Checks, documentCheck{c.Generation, c.Valid, millis(c.ReceivedAt)})
@@ -98,6 +133,9 @@ func (d document) fill(rec *Record) (err error) {
 			ID: id, Verification: rec.ID, Seq: seq, Channel: e.Channel, Generation: e.Generation, State: e.State,
 			Attempt: e.Attempt, StartedAt: fromMillis(e.StartedAt), Carrier: e.Carrier, Error: e.Error, Failures: e.Failures, Cost: e.Cost,
 		})
+		for _, p := range e.Parts {
+			rec.PartList = append(rec.PartList, EventPart{seq, p.part()})
+		}
 		rec.LastEventID = id
 		rec.Cost += e.Cost
 	}

@@ -50,6 +50,31 @@ func (db *DB) Entries(ctx context.Context, f EntryFilter) ([]Entry, error) {
 		f.Account, from, until, key, f.Limit)
 }
 
+// entriesWithin is how long after its end a verification may still get entries: late
+// costs and refunds.
+const entriesWithin = 48 * time.Hour
+
+// EntriesOf lists the entries of a verification, oldest first: its charge, its refund
+// and the costs of its events. Entries that were carried over are not listed.
+func (db *DB) EntriesOf(ctx context.Context, rec Record) ([]Entry, error) {
+	end := rec.FinalizedAt
+	if end.IsZero() {
+		end = rec.SubmittedAt.Add(longestLife)
+	}
+	args := []any{rec.Account, rec.Payer, millis(rec.SubmittedAt), millis(end.Add(entriesWithin)), chargeKey(rec.ID), "refund/" + rec.ID.Hex()}
+	keys := `(key IN ($5, $6)`
+	for _, e := range rec.EventList {
+		prefix := "cost/" + e.ID.Hex()
+		args = append(args, prefix+"/", prefix+"0") // "0" follows "/"
+		keys += fmt.Sprintf(` OR key >= $%d AND key < $%d`, len(args)-1, len(args))
+	}
+	keys += `)`
+	return db.entries(ctx, `SELECT `+entryColumns+` FROM ledger WHERE created_at >= $3 AND `+keys+`
+		UNION ALL SELECT `+entryColumns+` FROM ledger_past
+		WHERE account IN (SELECT $1 UNION SELECT $2 UNION SELECT parent FROM accounts WHERE key = $1)
+			AND created_at >= $3 AND created_at < $4 AND `+keys+` ORDER BY created_at, key`, args...)
+}
+
 // NewestEntries lists the newest entries of an account, the newest first.
 func (db *DB) NewestEntries(ctx context.Context, account string, limit int) ([]Entry, error) {
 	return db.entries(ctx, `SELECT `+entryColumns+` FROM ledger WHERE account = $1

@@ -12,7 +12,7 @@ import (
 
 // VerificationFilter says which verifications are wanted.
 type VerificationFilter struct {
-	Number, Account string    // "" for any
+	Number, Account string    // "" for any; a number in any of its forms
 	Since, Until    time.Time // when they were submitted; Until itself is not wanted
 	Limit           int
 }
@@ -26,11 +26,14 @@ const longestLife = 24 * time.Hour
 func (db *DB) FindVerifications(ctx context.Context, f VerificationFilter) ([]Record, error) {
 	conditions := `submitted_at >= $1 AND submitted_at < $2`
 	args := []any{millis(f.Since), millis(f.Until), millis(f.Until.Add(longestLife)), f.Limit}
-	for _, c := range []struct{ column, value string }{{"number", f.Number}, {"account", f.Account}} {
-		if c.value != "" {
-			args = append(args, c.value)
-			conditions += fmt.Sprintf(" AND %s = $%d", c.column, len(args))
-		}
+	if f.Number != "" {
+		canonical, other := verify.NumberForms(f.Number)
+		args = append(args, canonical, other)
+		conditions += fmt.Sprintf(" AND number IN ($%d, $%d)", len(args)-1, len(args))
+	}
+	if f.Account != "" {
+		args = append(args, f.Account)
+		conditions += fmt.Sprintf(" AND account = $%d", len(args))
 	}
 	found, err := db.placesOf(ctx, `SELECT id, account, submitted_at FROM verifications WHERE `+conditions+`
 		UNION SELECT id, account, submitted_at FROM archive WHERE finalized_at >= $1 AND finalized_at < $3 AND `+conditions+`
@@ -63,7 +66,14 @@ func (db *DB) FindVerification(ctx context.Context, id verify.ID) (rec Record, o
 	if err != nil {
 		return rec, false, fmt.Errorf("find verification: %w", err)
 	}
-	return db.Record(ctx, account, id)
+	if rec, ok, err = db.Record(ctx, account, id); err != nil || !ok || rec.PartList != nil {
+		return rec, ok, err
+	}
+	//nolint:rowserrcheck // scanParts does
+	rows, err := db.query(ctx, findParts+` = $1 ORDER BY event_seq, attempt, seq`, id[:])
+	parts, err := scanParts(rows, err)
+	rec.PartList = parts[id]
+	return rec, true, err
 }
 
 // place is where a verification is found.

@@ -26,6 +26,7 @@ type Forgotten struct {
 	Verifications int  // that were over, those included, and went to the archive
 	Archived      int  // that were in the archive with their number
 	Messages      int  // of the virtual phone, deleted
+	Refusals      int  // rows of refused starts, deleted
 	Approved      int  // accounts that could reach it on trial, and cannot now
 	Guarded       bool // what the caps had counted of it: it is as one that never was asked for
 	Unblocked     bool
@@ -44,7 +45,7 @@ const forgetBatch = 50
 // idempotent.
 func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done Forgotten, err error) {
 	for _, step := range []func(context.Context, Forget, time.Time, *Forgotten) error{
-		db.forgetRules, db.forgetOver, db.forgetArchived, db.forgetMessages, db.forgetLog,
+		db.forgetRules, db.forgetOver, db.forgetArchived, db.forgetMessages, db.forgetRefusals, db.forgetLog,
 	} {
 		if err := step(ctx, f, now, &done); err != nil {
 			return done, fmt.Errorf("forget number: %w", err)

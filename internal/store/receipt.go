@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -9,10 +10,21 @@ import (
 	"countersign/internal/verify"
 )
 
-const partColumns = `attempt, seq, count, carrier, ref, state, error`
+const partColumns = `attempt, seq, count, carrier, ref, state, error, reported_at`
 
 func scanPart(p *verify.Part) []any {
-	return []any{&p.Attempt, &p.Seq, &p.Count, &p.Carrier, &p.Ref, &p.State, &p.Error}
+	return []any{&p.Attempt, &p.Seq, &p.Count, &p.Carrier, &p.Ref, &p.State, &p.Error, &moment{&p.ReportedAt}}
+}
+
+// moment reads a time in milliseconds; NULL is the zero time.
+type moment struct{ to *time.Time }
+
+// Scan implements sql.Scanner.
+func (m *moment) Scan(value any) error {
+	var ms sql.NullInt64
+	err := ms.Scan(value)
+	*m.to = fromMillisOrNull(ms)
+	return err
 }
 
 // SavePart writes a part of an event under its carrier's id, whatever that stood
@@ -22,12 +34,13 @@ func (tx *Tx) SavePart(event verify.EventKey, p verify.Part) error {
 	if err := tx.lockRef(p.Carrier, p.Ref); err != nil {
 		return err
 	}
-	err := tx.send(`INSERT INTO parts (verification, event_seq, `+partColumns+`) VALUES (`+placeholders(9)+`)
+	err := tx.send(`INSERT INTO parts (verification, event_seq, `+partColumns+`) VALUES (`+placeholders(10)+`)
 		ON CONFLICT (carrier, ref) DO UPDATE SET verification = excluded.verification, event_seq = excluded.event_seq, attempt = excluded.attempt,
 			seq = excluded.seq, count = excluded.count,
 			state = CASE WHEN `+sameTaken+` THEN parts.state ELSE excluded.state END,
-			error = CASE WHEN `+sameTaken+` THEN parts.error ELSE excluded.error END`,
-		event.Verification[:], event.Seq, p.Attempt, p.Seq, p.Count, p.Carrier, p.Ref, string(p.State), p.Error)
+			error = CASE WHEN `+sameTaken+` THEN parts.error ELSE excluded.error END,
+			reported_at = CASE WHEN `+sameTaken+` THEN parts.reported_at ELSE excluded.reported_at END`,
+		event.Verification[:], event.Seq, p.Attempt, p.Seq, p.Count, p.Carrier, p.Ref, string(p.State), p.Error, millisOrNull(p.ReportedAt))
 	if err != nil {
 		return fmt.Errorf("save part of event %s: %w", event, err)
 	}
@@ -80,6 +93,27 @@ func (tx *Tx) Parts(event verify.EventKey) ([]verify.Part, error) {
 	return parts, rows.Err()
 }
 
+// findParts finds the parts of verifications; a condition on one or several follows.
+const findParts = `SELECT verification, event_seq, ` + partColumns + ` FROM parts WHERE verification`
+
+// scanParts reads the rows of findParts.
+func scanParts(rows rows, err error) (map[verify.ID][]EventPart, error) {
+	if err != nil {
+		return nil, fmt.Errorf("load parts: %w", err)
+	}
+	defer rows.Close()
+	parts := map[verify.ID][]EventPart{}
+	for rows.Next() {
+		var id []byte
+		var p EventPart
+		if err := rows.Scan(append([]any{&id, &p.Event}, scanPart(&p.Part)...)...); err != nil {
+			return nil, fmt.Errorf("load parts: %w", err)
+		}
+		parts[verify.ID(id)] = append(parts[verify.ID(id)], p)
+	}
+	return parts, rows.Err()
+}
+
 // receiptLife is how long a receipt waits for the message that it is about.
 const receiptLife = time.Hour
 
@@ -119,8 +153,8 @@ func (tx *Tx) TakeReceipt(carrier, ref string, now time.Time) (p verify.Part, ok
 	if err := tx.lockRef(carrier, ref); err != nil {
 		return p, false, err
 	}
-	ok, err = tx.queryRow(`DELETE FROM receipts WHERE `+waiting+` RETURNING state, error`,
-		[]any{carrier, ref, millis(now.Add(-receiptLife)), latest(now)}, &p.State, &p.Error)
+	ok, err = tx.queryRow(`DELETE FROM receipts WHERE `+waiting+` RETURNING state, error, received_at`,
+		[]any{carrier, ref, millis(now.Add(-receiptLife)), latest(now)}, &p.State, &p.Error, &moment{&p.ReportedAt})
 	if err != nil {
 		return p, false, fmt.Errorf("take receipt: %w", err)
 	}

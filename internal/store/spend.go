@@ -18,7 +18,9 @@ import (
 // was a mistake, and is forgotten.
 
 // spendDay is the day of a charge, counted since 1970.
-func spendDay(now time.Time) int64 { return now.Unix() / (24 * 60 * 60) }
+func spendDay(now time.Time) int64 { return now.Unix() / secondsOfDay }
+
+const secondsOfDay = 24 * 60 * 60
 
 // spentOn is the expression for what a row's account spent on a day.
 func spentOn(day string) string {

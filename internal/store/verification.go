@@ -373,6 +373,13 @@ type Record struct {
 	verify.Verification
 	EventList []verify.Event
 	CheckList []verify.Check
+	PartList  []EventPart // of FindVerification only
+}
+
+// EventPart is a part of an event that a carrier accepted.
+type EventPart struct {
+	Event int // its Seq
+	verify.Part
 }
 
 const findRecord = `SELECT ` + verificationColumns + ` FROM verifications WHERE id = $1 AND account = $2`
