@@ -99,6 +99,9 @@ func house() []room {
 		// Who watches how an installation is used.
 		{path: "internal/velocity", ours: []string{"verify", "fraud", "task", "store"}, never: []string{http, sql, "net"}},
 
+		// Refused starts, collected and written beside the requests.
+		{path: "internal/refusal", ours: []string{"verify", "task", "store"}, never: []string{http, sql, "net"}},
+
 		{
 			path:  "internal/engine",
 			ours:  []string{"verify", "fraud", "phone", "signature", "message", "deliver", "task", "store", "velocity", "template"},
@@ -116,12 +119,12 @@ func house() []room {
 		{path: "internal/web", never: []string{sql}},
 		{
 			path:  "internal/apiv1",
-			ours:  []string{"verify", "digits", "phone", "message", "store", "velocity", "template", "engine", "web"},
+			ours:  []string{"verify", "digits", "phone", "message", "store", "velocity", "template", "refusal", "engine", "web"},
 			never: []string{sql},
 		},
 		{
 			path:  "internal/adminapi",
-			ours:  []string{"verify", "phone", "account", "signature", "message", "deliver", "fraud", "store", "template", "velocity", "billing", "web", "atomicfile"},
+			ours:  []string{"verify", "phone", "account", "signature", "message", "deliver", "fraud", "store", "template", "velocity", "engine", "billing", "web", "atomicfile"},
 			never: []string{sql},
 		},
 		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},

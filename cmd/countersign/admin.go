@@ -199,7 +199,7 @@ func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, d
 	}
 	api := adminapi.New(adminapi.Config{
 		Store: db, Clock: p.clock, Log: log, Explain: true, Caps: server.Caps(cfg.Fraud), CarrierNames: cfg.CarrierNames(),
-		WAV: speaker(cfg, db, log),
+		WAV: speaker(cfg, db, log), Explaining: server.Explaining(cfg, db, p.clock, log),
 		Forget: func(ctx context.Context, forget store.Forget) (store.Forgotten, error) {
 			return server.ForgetNumber(ctx, cfg, db, p.clock, log, forget)
 		},

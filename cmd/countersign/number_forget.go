@@ -28,6 +28,7 @@ func (c *numberForgetCmd) Run(p *process) error {
 		{done.Verifications, "verifications that were over: number, codes, addresses and payee taken out"},
 		{done.Archived, "archived verifications: number, addresses and payee taken out"},
 		{done.Messages, "messages of the virtual phone: deleted"},
+		{done.Refusals, "records of refused starts: deleted"},
 		{done.Approved, "trial accounts that could reach the number: they cannot now"},
 	} {
 		p.printf("%6d  %s\n", line.found, line.what)

@@ -30,6 +30,7 @@ type cli struct {
 	Keys      keysCmd      `cmd:"" help:"Show or replace the keys under which secrets lie."`
 	Retention retentionCmd `cmd:"" help:"Show whether old data is deleted, or confirm the clock after it jumped."`
 	Search    searchCmd    `cmd:"" name:"verification" help:"Find out what became of verifications."`
+	Explain   explainCmd   `cmd:"" help:"Explain a number or a verification: recent history, refused starts, and the result of a start now."`
 	Audit     auditCmd     `cmd:"" help:"Show who changed what."`
 	Fraud     fraudCmd     `cmd:"" help:"Show what the velocity rules block, and lift blocks."`
 	Template  templateCmd  `cmd:"" help:"Decide on the templates that accounts have handed in: their own words for messages."`

@@ -55,6 +55,8 @@ type Config struct {
 	// Explain tells clients what went wrong inside: who works on the database with its
 	// own hands may know.
 	Explain bool
+	// Explaining evaluates starts for the explanations.
+	Explaining
 	// Schema lists the steps of the schema.
 	Schema func(context.Context) ([]store.Migration, error)
 }
@@ -113,6 +115,7 @@ func (h *Handler) routes() []route {
 	all = append(all, keyRoutes()...)
 	all = append(all, retentionRoutes()...)
 	all = append(all, ledgerRoutes()...)
+	all = append(all, explainRoutes()...)
 	all = append(all, templateRoutes()...)
 	all = append(all, fraudRoutes()...)
 	return append(all, priceRoutes()...)

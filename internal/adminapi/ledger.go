@@ -31,6 +31,10 @@ type Entry struct {
 	At         string `json:"at"`
 }
 
+func toEntry(e store.Entry) Entry {
+	return Entry{e.Key, e.Kind, e.Amount.String(), e.Account, e.SubAccount, stamp(e.CreatedAt)}
+}
+
 func (c *call) listEntries() error {
 	query := c.query
 	most, err := limit(query, 20, 1000)
@@ -51,7 +55,7 @@ func (c *call) listEntries() error {
 	}
 	list := Entries{Entries: make([]Entry, len(found))}
 	for i, e := range found {
-		list.Entries[i] = Entry{e.Key, e.Kind, e.Amount.String(), e.Account, e.SubAccount, stamp(e.CreatedAt)}
+		list.Entries[i] = toEntry(e)
 	}
 	return c.answer(http.StatusOK, list)
 }

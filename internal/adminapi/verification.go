@@ -39,6 +39,7 @@ type Event struct {
 	StartedAt string            `json:"started_at"`
 	Carrier   string            `json:"carrier"`
 	Error     string            `json:"error"`
+	Attempts  int               `json:"attempts"` // hand-overs to carriers
 	Failures  []Failure         `json:"failures"`
 	Cost      string            `json:"cost"`
 }
@@ -47,6 +48,7 @@ type Event struct {
 type Failure struct {
 	Carrier string `json:"carrier"`
 	Error   string `json:"error"`
+	Attempt int    `json:"attempt"` // 0 if unknown
 }
 
 // Check is one code that was submitted, without the code.
@@ -69,7 +71,7 @@ func toVerification(r store.Record, now time.Time) Verification {
 	for i, e := range r.EventList {
 		v.Events[i] = Event{
 			ID: e.ID.String(), Channel: e.Channel, State: e.State, StartedAt: stamp(e.StartedAt),
-			Carrier: e.Carrier, Error: e.Error, Failures: []Failure{}, Cost: e.Cost.String(),
+			Carrier: e.Carrier, Error: e.Error, Attempts: e.Attempt, Failures: []Failure{}, Cost: e.Cost.String(),
 		}
 		for _, f := range e.Failures.List() {
 			v.Events[i].Failures = append(v.Events[i].Failures, Failure(f))

@@ -26,6 +26,7 @@ import (
 	"countersign/internal/engine"
 	"countersign/internal/message"
 	"countersign/internal/phone"
+	"countersign/internal/refusal"
 	"countersign/internal/template"
 	"countersign/internal/velocity"
 	"countersign/internal/verify"
@@ -43,6 +44,7 @@ type Config struct {
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 	Velocity  *velocity.Watch // who blocks networks, and unblocks them
+	Refusals  *refusal.Log    // records refused starts; nil for none
 
 	// Strangers makes those wait who fail to prove where they come from; nil for
 	// nobody.
@@ -81,6 +83,8 @@ type endpoint struct {
 	// refuse gives the status and text of a refusal where this endpoint has words
 	// of its own; nil, or an empty status, for the common ones.
 	refuse func(*call, *verify.Error) (status, text string)
+	// starts: a refusal is that of a start, and is recorded.
+	starts bool
 	// errorRoot is the root of an XML refusal with status 5 or more.
 	errorRoot string
 }
@@ -106,10 +110,10 @@ func Register(mux *http.ServeMux, cfg Config) {
 	both := []format{formatJSON, formatXML}
 	mux.HandleFunc("/verify/templates", a.templates)
 	a.handle(mux, "/verify/{format}", endpoint{
-		name: "start", params: startParams(), formats: both, serve: a.start, refuse: a.refuseStart, errorRoot: rootVerifyResponse,
+		name: "start", params: startParams(), formats: both, serve: a.start, refuse: a.refuseStart, starts: true, errorRoot: rootVerifyResponse,
 	})
 	a.handle(mux, "/verify/psd2/{format}", endpoint{
-		name: "psd2", params: psd2Params(), formats: []format{formatJSON}, serve: a.psd2, refuse: a.refuseStart, errorRoot: rootVerifyResponse,
+		name: "psd2", params: psd2Params(), formats: []format{formatJSON}, serve: a.psd2, refuse: a.refuseStart, starts: true, errorRoot: rootVerifyResponse,
 	})
 	a.handle(mux, "/verify/check/{format}", endpoint{
 		name: "check", params: checkParams(), formats: both, serve: a.check, refuse: a.refuseCheck, errorRoot: rootVerifyResponse,
@@ -170,6 +174,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	case errors.Is(err, errReset): // there is no stream to answer on
 	case err == nil:
 		a.answered.WithLabelValues(e.name, "0").Inc()
+		c.note(w, "0")
 		writeAnswer(w, f, http.StatusOK, answer)
 	case isTooLarge(err):
 		writeProblem(w, f, http.StatusRequestEntityTooLarge, "Request body too large")
@@ -224,10 +229,16 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error) {
 	refusal, ok := errors.AsType[*verify.Error](err)
 	if !ok {
-		a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "error", err)
 		refusal = &verify.Error{Kind: verify.KindInternal}
 	}
+	if refusal.Kind == verify.KindInternal {
+		a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "cause", refusal.Cause().String(), "error", err)
+	}
+	if c.endpoint.starts {
+		a.record(c, refusal)
+	}
 	if refusal.Kind == verify.KindUnavailable {
+		c.note(w, "")
 		writeUnavailable(w, c.format)
 		return
 	}
@@ -242,7 +253,39 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error)
 		status, text = a.refusal(refusal)
 	}
 	a.answered.WithLabelValues(c.endpoint.name, status).Inc()
+	if refusal.Kind == verify.KindConcurrent {
+		c.requestID = refusal.Request.Hex()
+	}
+	if refusal.Kind == verify.KindBadCredentials {
+		c.account.Key = refusal.Cause().Detail // "" for an unknown one
+	}
+	c.note(w, status)
 	writeAnswer(w, c.format, http.StatusOK, errorAnswer(c, refusal, status, text))
+}
+
+// record hands a refused start to the log of refusals. A request without a proven account
+// leaves no number, since its sender chooses both.
+func (a *API) record(c *call, e *verify.Error) {
+	r := verify.Refusal{Account: c.account.Key, Cause: e.Cause(), Source: c.source}
+	if e.Kind == verify.KindBadCredentials {
+		r.Account, r.Detail = r.Detail, ""
+	} else if r.Account != "" {
+		number, err := a.numbers.Parse(c.params.get("number"), c.params.get("country"))
+		if err == nil {
+			r.Number = number.Digits
+		}
+	}
+	a.cfg.Refusals.Add(r)
+}
+
+// note adds status, account and request id to the request's line in the access log. A
+// request_id that is none may be a number or a code, and is left out.
+func (c *call) note(w http.ResponseWriter, status string) {
+	web.Note(w, "status", status)
+	web.Note(w, "account", c.account.Key)
+	if id, ok := verify.ParseID(c.requestID); ok {
+		web.Note(w, "request_id", id.Hex())
+	}
 }
 
 func isTooLarge(err error) bool {

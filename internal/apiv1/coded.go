@@ -49,6 +49,7 @@ func (a *API) serveCoded(w http.ResponseWriter, r *http.Request, e coded) {
 		}
 		code, answer = e.refuse(c, err)
 	}
+	c.note(w, "")
 	a.answered.WithLabelValues(e.name, strconv.Itoa(code)).Inc()
 	writeAnswer(w, formatJSON, code, answer)
 }

@@ -10,56 +10,100 @@ import (
 // documentation tells its users to look for when their base URL is wrong.
 const textNotFound = "Facility not allowed"
 
-// refusal is the one table from what the domain refuses to this API's status
-// codes and texts (spec §4). Clients match on the texts, so they are exact.
-func (a *API) refusal(e *verify.Error) (status, text string) {
+// Status returns the status code of this API for a kind of refusal (spec §4). A check and
+// a control answer KindNotFound with 6.
+func Status(kind verify.Kind) string {
+	switch kind {
+	case verify.KindThrottled:
+		return "1"
+	case verify.KindMissingParameter:
+		return "2"
+	case verify.KindInvalidParameter:
+		return "3"
+	case verify.KindBadCredentials:
+		return "4"
+	case verify.KindUnroutable:
+		return "6"
+	case verify.KindBlocked:
+		return "7"
+	case verify.KindBarred:
+		return "8"
+	case verify.KindNoCredit:
+		return "9"
+	case verify.KindConcurrent:
+		return "10"
+	case verify.KindUnsupportedNetwork:
+		return "15"
+	case verify.KindWrongCode:
+		return "16"
+	case verify.KindTooManyCodes:
+		return "17"
+	case verify.KindTooManyIDs:
+		return "18"
+	case verify.KindCancelTooEarly, verify.KindCancelTooLate, verify.KindNoMoreEvents:
+		return "19"
+	case verify.KindCustomPINNotAllowed:
+		return "20"
+	case verify.KindNotApproved:
+		return "29"
+	case verify.KindNotFound:
+		return "101"
+	}
+	return "5"
+}
+
+// refusal returns the status code and the text of a refusal. Clients match on the texts,
+// so they are exact.
+func (a *API) refusal(e *verify.Error) (status, text string) { return Status(e.Kind), a.text(e) }
+
+func (a *API) text(e *verify.Error) string {
 	switch e.Kind {
 	case verify.KindThrottled:
-		return "1", "Throttled"
+		return "Throttled"
 	case verify.KindMissingParameter:
 		if e.Param == "api_key" || e.Param == "api_secret" {
-			return "2", "Missing " + e.Param
+			return "Missing " + e.Param
 		}
-		return "2", "Your request is incomplete and missing the mandatory parameter: " + e.Param
+		return "Your request is incomplete and missing the mandatory parameter: " + e.Param
 	case verify.KindInvalidParameter:
-		return "3", invalidText(e.Param, e.Reason)
+		return invalidText(e.Param, e.Reason)
 	case verify.KindBadCredentials:
-		return "4", "Bad credentials"
+		return "Bad credentials"
 	case verify.KindInternal, verify.KindUnavailable:
-		return "5", "Internal Error"
+		return "Internal Error"
 	case verify.KindUnroutable:
-		return "6", a.unableToProcess("The request could not be routed.")
+		return a.unableToProcess("The request could not be routed.")
 	case verify.KindBlocked:
-		return "7", "The number you are trying to verify is blacklisted for verification"
+		return "The number you are trying to verify is blacklisted for verification"
 	case verify.KindBarred:
-		return "8", "The api_key you supplied is for an account that has been barred from submitting messages."
+		return "The api_key you supplied is for an account that has been barred from submitting messages."
 	case verify.KindNoCredit:
-		return "9", "Partner quota exceeded"
+		return "Partner quota exceeded"
 	case verify.KindConcurrent:
-		return "10", "Concurrent verifications to the same number are not allowed"
+		return "Concurrent verifications to the same number are not allowed"
 	case verify.KindUnsupportedNetwork:
-		return "15", "The destination number is not in a supported network"
+		return "The destination number is not in a supported network"
 	case verify.KindWrongCode:
-		return "16", a.cfg.WrongCodeText
+		return a.cfg.WrongCodeText
 	case verify.KindTooManyCodes:
-		return "17", a.cfg.TooManyCodesText
+		return a.cfg.TooManyCodesText
 	case verify.KindTooManyIDs:
-		return "18", "Too many request_ids provided"
+		return "Too many request_ids provided"
 	case verify.KindCancelTooEarly:
-		return "19", "Verification request ['" + e.Request.Hex() + "'] can't be cancelled within the first 30 seconds."
+		return "Verification request ['" + e.Request.Hex() + "'] can't be cancelled within the first 30 seconds."
 	case verify.KindCancelTooLate:
 		// With two spaces, as the original has it.
-		return "19", "Verification request  ['" + e.Request.Hex() + "'] can't be cancelled now. Too many attempts to re-deliver have already been made."
+		return "Verification request  ['" + e.Request.Hex() + "'] can't be cancelled now. Too many attempts to re-deliver have already been made."
 	case verify.KindNoMoreEvents:
-		return "19", "No more events are left to execute for the request ['" + e.Request.Hex() + "']"
+		return "No more events are left to execute for the request ['" + e.Request.Hex() + "']"
 	case verify.KindCustomPINNotAllowed:
-		return "20", "This account does not support the parameter: pin_code."
+		return "This account does not support the parameter: pin_code."
 	case verify.KindNotApproved:
-		return "29", "Your " + a.cfg.PlatformName + " account is still in demo mode. While in demo mode you must add target numbers to the approved list for your account. Add funds to your account to remove this limitation."
+		return "Your " + a.cfg.PlatformName + " account is still in demo mode. While in demo mode you must add target numbers to the approved list for your account. Add funds to your account to remove this limitation."
 	case verify.KindNotFound:
-		return "101", "No response found"
+		return "No response found"
 	}
-	return "5", "Internal Error"
+	return "Internal Error"
 }
 
 func (a *API) unableToProcess(reason string) string {

@@ -128,7 +128,8 @@ func (a *API) accept(ctx context.Context, c *call, req verify.Request) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return startResponse{RequestID: v.ID.Hex(), Status: "0"}, nil
+	c.requestID = v.ID.Hex()
+	return startResponse{RequestID: c.requestID, Status: "0"}, nil
 }
 
 func (a *API) refuseStart(_ *call, e *verify.Error) (status, text string) {
@@ -200,7 +201,7 @@ func (c *call) requireType(number phone.Number) error {
 		return verify.Invalid("require_type", "must be All, Mobile or Landline")
 	}
 	if number.Type == refused {
-		return &verify.Error{Kind: verify.KindUnsupportedNetwork}
+		return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: verify.Cause{Rule: verify.RuleRequireType, Detail: want}}
 	}
 	return nil
 }

@@ -40,15 +40,23 @@ func publishedSteps(id int) []verify.Step {
 // where the account may not have that, the first that it may.
 func (c *call) workflowID() (int, error) {
 	may := c.account.Settings
-	fallback := defaultWorkflow
-	if !may.AllowsWorkflow(fallback) {
-		fallback = slices.Min(may.Workflows)
-	}
-	id, err := c.integer("workflow_id", fallback, 1, 7)
+	id, err := c.integer("workflow_id", defaultWorkflowID(may), 1, 7)
 	if err == nil && !may.AllowsWorkflow(id) {
 		err = verify.Invalid("workflow_id", notAllowed)
 	}
 	return id, err
+}
+
+// DefaultWorkflow returns the workflow of a start without workflow_id.
+func DefaultWorkflow(may verify.Settings, speed int) verify.Workflow {
+	return workflow(defaultWorkflowID(may), 0, 0, speed)
+}
+
+func defaultWorkflowID(may verify.Settings) int {
+	if !may.AllowsWorkflow(defaultWorkflow) {
+		return slices.Min(may.Workflows)
+	}
+	return defaultWorkflow
 }
 
 // longLifeParam names the parameter that lets a PIN live too long: pin_expiry, unless

@@ -109,6 +109,8 @@ type Retention struct {
 	Numbers time.Duration `yaml:"numbers"` // and what else tells of a person, after the end
 	History time.Duration `yaml:"history"` // verifications, after the end
 	Ledger  time.Duration `yaml:"ledger"`  // entries of the ledger by themselves
+
+	Refusals time.Duration `yaml:"refusals"` // refused starts, after the last
 }
 
 // Templates says what becomes of templates that accounts hand in.
@@ -197,6 +199,7 @@ func Default() Config {
 		Retention: Retention{
 			Codes: 24 * time.Hour, Numbers: 90 * 24 * time.Hour,
 			History: 396 * 24 * time.Hour, Ledger: 396 * 24 * time.Hour,
+			Refusals: 30 * 24 * time.Hour,
 		},
 		Fraud:    defaultFraud(),
 		Carriers: []Carrier{{Name: "phone", Type: CarrierVirtual}},

@@ -117,6 +117,7 @@ func (r Retention) validate(p *problems) {
 	}{
 		{"codes", r.Codes, time.Hour}, {"numbers", r.Numbers, time.Hour}, {"history", r.History, time.Hour},
 		{"ledger", r.Ledger, 24 * time.Hour}, // before that, requests work on it
+		{"refusals", r.Refusals, time.Hour},
 	} {
 		if s.keep != 0 && s.keep < s.shortest {
 			p.addf("retention."+s.key, "must be at least %.0fh, or 0 to keep for ever", s.shortest.Hours())

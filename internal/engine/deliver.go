@@ -194,6 +194,7 @@ func (e *Engine) send(d *delivery, tried []string) (deliver.Submission, error) {
 		sub, err := e.cfg.Router.Send(e.sendCtx, m)
 		refused = append(refused, deliver.Refusers(err)...)
 		for _, f := range append(sub.Failures, deliver.Failures(err)...) {
+			f.Attempt = d.event.Attempt
 			d.event.Failures = d.event.Failures.Add(f)
 		}
 		if !notSent(err) || !e.pause(e.waitCtx, pause) || !e.sendable(*d) {

@@ -25,6 +25,8 @@ type Keep struct {
 	Numbers time.Duration // and what else tells of a person, after the end
 	History time.Duration // verifications, after the end
 	Ledger  time.Duration // entries by themselves, whose sum stays; and the audit log
+
+	Refusals time.Duration // refused starts, after the last of a row
 }
 
 // Config is what a Job works with. All fields are needed unless they say otherwise.
@@ -114,7 +116,7 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	if mayDelete {
 		steps = []step{
 			j.keys, j.destroyKeys, j.hasten, j.prepare, j.archive, j.measure, j.redact, j.drop, j.settle, j.carry, j.forget,
-			j.forgetAudit, j.forgetSignatures,
+			j.forgetAudit, j.forgetSignatures, j.forgetRefusals,
 		}
 	}
 	j.metrics.suspend(!mayDelete)
@@ -249,6 +251,28 @@ func (j *Job) forgetAudit(ctx context.Context, now time.Time) (more bool, err er
 	}
 	n, err := j.cfg.Store.ForgetAudit(ctx, now.Add(-j.cfg.Keep.Ledger), batch)
 	return n == batch, err
+}
+
+// forgetRefusals removes the numbers of refused starts when those of verifications go,
+// and deletes the rest in its time.
+func (j *Job) forgetRefusals(ctx context.Context, now time.Time) (more bool, err error) {
+	const many = 10 * batch // short rows
+	for _, step := range []struct {
+		keep time.Duration
+		do   func(context.Context, time.Time, int) (int, error)
+	}{
+		{j.cfg.Keep.Refusals, j.cfg.Store.ForgetRefusals}, {j.cfg.Keep.Numbers, j.cfg.Store.RedactRefusals},
+	} {
+		if step.keep == 0 {
+			continue
+		}
+		n, err := step.do(ctx, now.Add(-step.keep), many)
+		if err != nil {
+			return false, err
+		}
+		more = more || n == many
+	}
+	return more, nil
 }
 
 // forgetSignatures deletes those that are of no more use. They are many, small, and

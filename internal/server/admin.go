@@ -24,11 +24,12 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 		return nil
 	}
 	api := adminapi.New(adminapi.Config{
-		Store: s.db, Clock: s.opts.Clock, Log: s.log, Caps: Caps(s.opts.Config.Fraud), CarrierNames: s.opts.Config.CarrierNames(),
-		WAV:      wavSpeaker{s.speaker}.WAV,
-		Forget:   s.engine.ForgetNumber,
-		Carriers: func() []deliver.CarrierStatus { return s.status() },
-		Schema:   func(ctx context.Context) ([]store.Migration, error) { return store.Migrations(ctx, database) },
+		Store: s.db, Clock: s.opts.Clock, Log: s.log, Caps: s.caps, CarrierNames: s.opts.Config.CarrierNames(),
+		WAV:        wavSpeaker{s.speaker}.WAV,
+		Forget:     s.forgetNumber,
+		Explaining: s.explaining(),
+		Carriers:   func() []deliver.CarrierStatus { return s.status() },
+		Schema:     func(ctx context.Context) ([]store.Migration, error) { return store.Migrations(ctx, database) },
 	})
 	guard, err := adminapi.NewGuard(api, adminapi.GuardConfig{
 		TokenFile: cfg.TokenFile, Clock: s.opts.Clock, Log: s.log, Metrics: reg,
@@ -55,6 +56,18 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 		s.adminURL = "https://" + s.admin.Addr().String()
 	}
 	return nil
+}
+
+// forgetNumber also forgets the refusals that wait in memory.
+func (s *Server) forgetNumber(ctx context.Context, f store.Forget) (store.Forgotten, error) {
+	if err := s.refused.Flush(ctx); err != nil {
+		return store.Forgotten{}, err
+	}
+	done, err := s.engine.ForgetNumber(ctx, f)
+	if err == nil {
+		s.refused.Forget(f.Number)
+	}
+	return done, err
 }
 
 // AdminURL is where the admin API is served; "" if it is not.

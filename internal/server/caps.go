@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-
 	"countersign/internal/config"
 	"countersign/internal/fraud"
 )
@@ -20,10 +18,4 @@ func Caps(cfg config.Fraud) fraud.Caps {
 		FailedChecks: windows(cfg.Caps.FailedChecks), AccountFailedChecks: windows(cfg.Caps.AccountFailedChecks),
 		Streak: cfg.Caps.Streak, Lock: cfg.Caps.Lock, Remember: cfg.Remember,
 	}
-}
-
-// verifiedBefore reports whether a number was proven to an account not too long ago.
-func (s *Server) verifiedBefore(ctx context.Context, account, number string) (bool, error) {
-	n, err := s.db.Guard(ctx, number)
-	return Caps(s.opts.Config.Fraud).VerifiedBefore(n, account, s.opts.Clock.Now()), err
 }

@@ -18,7 +18,7 @@ import (
 // makeVelocity makes who watches how the installation is used.
 func (s *Server) makeVelocity(reg prometheus.Registerer) {
 	conf := velocityConfig(s.opts.Config, s.db, s.opts.Clock, s.log, reg)
-	conf.Verified = s.verifiedBefore
+	conf.Verified = verifiedBefore(s.db, Caps(s.opts.Config.Fraud), s.opts.Clock)
 	conf.MayForget = func() bool { return s.old.MayDelete() } // made later, before anything runs
 	s.velocity = velocity.New(conf)
 }

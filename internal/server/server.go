@@ -30,6 +30,7 @@ import (
 	"countersign/internal/fraud"
 	"countersign/internal/message"
 	"countersign/internal/outbound"
+	"countersign/internal/refusal"
 	"countersign/internal/retention"
 	"countersign/internal/store"
 	"countersign/internal/template"
@@ -79,6 +80,8 @@ type Server struct {
 	balances *billing.Watch
 
 	velocity *velocity.Watch
+	refused  *refusal.Log
+	caps     fraud.Caps // that hold, by the configuration and Options.Unlimited
 
 	speaker   *tts.Speaker
 	carriers  carriers
@@ -180,7 +183,9 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if s.opts.Unlimited {
 		rate, caps = 0, fraud.Caps{Remember: caps.Remember}
 	}
+	s.caps = caps
 	s.makeVelocity(reg)
+	s.refused = refusal.New(refusal.Config{Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg})
 	s.engine = engine.New(engine.Config{
 		Store: s.db, Router: s.router, Messages: writer, Velocity: s.velocity,
 		Clock: s.opts.Clock, Reference: s.reference(), Hold: s.hold(), Log: s.log, Metrics: reg,
@@ -209,7 +214,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 			Fetch: outbound.New(outbound.Config{Networks: mayAsk, Ports: cfg.Outbound.Ports}),
 		},
 		Clock: s.opts.Clock, Drain: s.drain, Log: s.log, Metrics: reg,
-		Proxies: proxies, Strangers: s.strangers(proxies, reg), Velocity: s.velocity,
+		Proxies: proxies, Strangers: s.strangers(proxies, reg), Velocity: s.velocity, Refusals: s.refused,
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, TooManyCodesText: cfg.V1.TooManyCodesText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
 	})
@@ -314,6 +319,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.old.Start()
 	s.balances.Start()
 	s.certificates.runner.Start()
+	s.refused.Start()
 	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAPI()
 	defer context.AfterFunc(ctx, func() {
@@ -349,7 +355,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.old.Stop()
 	s.balances.Stop()
 	s.certificates.runner.Stop()
-	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop), s.velocity.Stop(stop))
+	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop), s.velocity.Stop(stop), s.refused.Stop(stop))
 	s.api, s.ops, s.admin = listener{}, listener{}, listener{} // closed
 	return errors.Join(append(errs, s.Close())...)
 }

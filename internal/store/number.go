@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -55,6 +56,23 @@ func (db *DB) Blocked(ctx context.Context, number string) (bool, error) {
 	}
 	canonical, other := verify.NumberForms(number)
 	return db.exists(ctx, `SELECT 1 FROM blocked_numbers WHERE number IN ($1, $2)`, canonical, other)
+}
+
+// BlockedNumber returns the entry of a number in the block list, in any of its forms. ok
+// is false if it has none.
+func (db *DB) BlockedNumber(ctx context.Context, number string) (b BlockedNumber, ok bool, err error) {
+	canonical, other := verify.NumberForms(number)
+	var created int64
+	err = db.queryRow(ctx, `SELECT number, reason, created_at FROM blocked_numbers WHERE number IN ($1, $2) ORDER BY created_at LIMIT 1`,
+		[]any{canonical, other}, &b.Number, &b.Reason, &created)
+	if errors.Is(err, sql.ErrNoRows) {
+		return b, false, nil
+	}
+	if err != nil {
+		return b, false, fmt.Errorf("find blocked number: %w", err)
+	}
+	b.CreatedAt = fromMillis(created)
+	return b, true, nil
 }
 
 // BlockNumber puts a number on the block list.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -11,11 +12,12 @@ import (
 type Failure struct {
 	Carrier string // name in the configuration, without ": "
 	Error   string // the carrier's code and its name, or the fault of the connection
+	Attempt int    // of the event, from 1; 0 if unknown
 }
 
-// Failures lists the failures of an event, oldest first, each once. It is encoded as
-// one line each, "CARRIER: ERROR", so that events stay comparable. The zero value is
-// an empty list.
+// Failures lists the failures of an event, oldest first, each once for an attempt. It is
+// encoded as one line each, "CARRIER: ERROR", a tab and the attempt, so that events stay
+// comparable. The zero value is an empty list.
 type Failures string
 
 const (
@@ -40,6 +42,9 @@ func (f Failures) Add(failure Failure) Failures {
 		lines = strings.Split(string(f), "\n")
 	}
 	line := failure.Carrier + ": " + text
+	if failure.Attempt > 0 {
+		line += "\t" + strconv.Itoa(failure.Attempt)
+	}
 	if slices.Contains(lines, line) {
 		return f
 	}
@@ -52,7 +57,9 @@ func (f Failures) List() []Failure {
 	var list []Failure
 	for line := range strings.SplitSeq(string(f), "\n") {
 		if carrier, text, ok := strings.Cut(line, ": "); ok {
-			list = append(list, Failure{carrier, text})
+			text, attempt, _ := strings.Cut(text, "\t")
+			n, _ := strconv.Atoi(attempt) // 0 for none
+			list = append(list, Failure{carrier, text, n})
 		}
 	}
 	return list

@@ -55,8 +55,8 @@ const (
 	Amounts   Figures = "money" // 10⁻⁸ of the currency, as [Money]
 )
 
-// format writes a figure in the unit.
-func (f Figures) format(n int64) string {
+// Format writes a figure in the unit.
+func (f Figures) Format(n int64) string {
 	switch f {
 	case Amounts:
 		return Money(n).String()
@@ -161,7 +161,7 @@ func ruleOf(kind Kind) Rule {
 func (c Cause) String() string {
 	info, _ := c.Rule.Info()
 	return strings.NewReplacer("{detail}", cmp.Or(c.Detail, "unknown"),
-		"{count}", info.Unit.format(c.Count), "{limit}", info.Unit.format(c.Limit)).Replace(info.Text)
+		"{count}", info.Unit.Format(c.Count), "{limit}", info.Unit.Format(c.Limit)).Replace(info.Text)
 }
 
 // Refusal is a start that was refused, or several alike.
@@ -175,7 +175,21 @@ type Refusal struct {
 	First, Last time.Time
 }
 
-// Same reports whether r and other count as one: account, number and rule are equal.
-func (r Refusal) Same(other Refusal) bool {
-	return r.Account == other.Account && r.Number == other.Number && r.Rule == other.Rule
+// SumRefusals adds up refusals of the same rule, account and number. The list begins with
+// the latest, and so does the result; of those alike the latest cause and source count.
+func SumRefusals(list []Refusal) (sums []Refusal) {
+	for _, r := range list {
+		i := slices.IndexFunc(sums, func(s Refusal) bool {
+			return s.Account == r.Account && s.Number == r.Number && s.Rule == r.Rule
+		})
+		if i < 0 {
+			sums = append(sums, r)
+			continue
+		}
+		sums[i].Times += r.Times
+		if r.First.Before(sums[i].First) {
+			sums[i].First = r.First
+		}
+	}
+	return sums
 }

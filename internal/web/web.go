@@ -63,10 +63,34 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 		}
 		duration.WithLabelValues(route, statusClass(rec.code)).Observe(took.Seconds())
 		// Not Info, which boxes each value: this is the one line that every request writes.
-		a.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", methodName(r.Method)),
+		attrs := append(make([]slog.Attr, 0, 6+maxNotes), slog.String("method", methodName(r.Method)),
 			slog.String("route", route), slog.Int("code", rec.code), slog.Int64("bytes", rec.bytes),
 			slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", a.Proxies.Client(r)))
+		a.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", append(attrs, rec.notes[:rec.noted]...)...)
 	})
+}
+
+// maxNotes bounds the attributes that a handler adds to the line of its request.
+const maxNotes = 3
+
+// Note adds an attribute to the line in the access log that [Access] writes for the
+// request of w, unless value is empty. The value must be no secret and no full number.
+// More than three have no effect.
+func Note(w http.ResponseWriter, name, value string) {
+	for value != "" {
+		if rec, ok := w.(*recorder); ok {
+			if rec.noted < maxNotes {
+				rec.notes[rec.noted] = slog.String(name, value)
+				rec.noted++
+			}
+			return
+		}
+		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return
+		}
+		w = inner.Unwrap()
+	}
 }
 
 // methodName is a method that there is. Any other word is the client's, and might be
@@ -135,6 +159,8 @@ type recorder struct {
 	http.ResponseWriter
 	code  int
 	bytes int64
+	notes [maxNotes]slog.Attr
+	noted int
 }
 
 func (r *recorder) WriteHeader(code int) {

@@ -1,0 +1,314 @@
+package adminapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/engine"
+	"countersign/internal/fraud"
+	"countersign/internal/phone"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// Explaining is what the explanations need beyond the store.
+type Explaining struct {
+	// Evaluate evaluates a start of an account for a number without making it.
+	Evaluate func(context.Context, verify.Account, phone.Number) (engine.Evaluation, error)
+	// Collect stores the refusals that wait in memory.
+	Collect func(context.Context) error
+	// Status returns the status code of the v1 API for a kind of refusal.
+	Status func(verify.Kind) string
+}
+
+// NumberExplanation is the recent history of a number, and the result of a start now.
+type NumberExplanation struct {
+	Number     string `json:"number"`
+	Country    string `json:"country"` // "" for a number of no country
+	At         string `json:"at"`      // when it was evaluated
+	Blocked    bool   `json:"blocked"` // on the block list
+	BlockedAt  string `json:"blocked_at"`
+	BlockedFor string `json:"blocked_for"` // reason, as the operator wrote it
+
+	Caps     []NumberCap          `json:"caps"`
+	Accounts []AccountExplanation `json:"accounts"`
+	Hint     string               `json:"hint"` // how to select an account, if none is shown
+}
+
+// AccountExplanation is the part of a [NumberExplanation] that depends on an account.
+type AccountExplanation struct {
+	Account    string           `json:"account"`
+	Name       string           `json:"name"`
+	Accepted   bool             `json:"accepted"`    // a start now
+	Refusals   []StartRefusal   `json:"refusals"`    // of a start now; the first is its answer
+	TestNumber bool             `json:"test_number"` // nothing is sent or counted
+	Price      string           `json:"price"`
+	Network    string           `json:"network"` // "" if networks.known does not name it
+	InProgress *InProgress      `json:"in_progress,omitempty"`
+	Blocks     []FraudBlock     `json:"velocity_blocks"`
+	Routes     []ExplainedRoute `json:"routes"`
+
+	RecentRefusals []RecentRefusal `json:"recent_refusals"`
+	UnnamedTimes   int64           `json:"unnamed_refusals"` // of the account, without a number, in the same time
+	Verifications  []Verification  `json:"verifications"`
+}
+
+// StartRefusal is a rule that refuses a start.
+type StartRefusal struct {
+	Status string `json:"status"` // of the v1 API
+	Rule   string `json:"rule"`
+	Detail string `json:"detail"`
+	Count  string `json:"count"` // "" for a rule without figures
+	Limit  string `json:"limit"`
+	Until  string `json:"until"` // "" if unknown
+	Text   string `json:"text"`
+	Remedy string `json:"remedy"`
+}
+
+// RecentRefusal is a refused start, or several alike.
+type RecentRefusal struct {
+	StartRefusal
+	Times  int64  `json:"times"`
+	First  string `json:"first_at"`
+	Last   string `json:"last_at"`
+	Source string `json:"source"` // address of the last; "" if it is not kept
+}
+
+// InProgress is a verification that is not over.
+type InProgress struct {
+	ID          string `json:"id"`
+	SubmittedAt string `json:"submitted_at"`
+	Events      int    `json:"events"`  // made so far
+	Steps       int    `json:"steps"`   // of the workflow
+	Next        string `json:"next"`    // channel of the next step; "" if only the end follows
+	NextAt      string `json:"next_at"` // of the next step or the end
+}
+
+// ExplainedRoute is a route that was compared with the number.
+type ExplainedRoute struct {
+	Channel    verify.Channel `json:"channel"` // of the message
+	Conditions string         `json:"conditions"`
+	Carriers   []string       `json:"carriers"`
+	Used       bool           `json:"used"`
+	Reason     string         `json:"reason"` // why it is not used, or the state of its carriers
+}
+
+const (
+	explainedAccounts = 10
+	explainedRoutes   = 100 // of a channel
+	explainedRecent   = 10  // verifications
+	explainedRefusals = 100 // rows that are added up
+)
+
+func explainRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/numbers/{number}/explanation", serve: (*call).explainNumber, query: []string{"account", "country"}},
+		{method: http.MethodGet, path: "/verifications/{id}/explanation", serve: (*call).explainVerification},
+	}
+}
+
+func (c *call) explainNumber() error {
+	n, err := phone.Parse(c.r.PathValue("number"), c.query.Get("country"))
+	if err != nil {
+		name := "number"
+		if errors.Is(err, phone.ErrCountry) {
+			name = "country"
+		}
+		return invalid(name, "%v", err)
+	}
+	x := NumberExplanation{Number: n.Digits, Country: n.Country, At: stamp(c.now()), Caps: []NumberCap{}, Accounts: []AccountExplanation{}}
+	if err := c.cfg.Collect(c.r.Context()); err != nil {
+		return err
+	}
+	known, err := c.cfg.Store.Guard(c.r.Context(), n.Digits)
+	if err != nil {
+		return err
+	}
+	for _, count := range c.cfg.Caps.Status(known, c.now()) {
+		x.Caps = append(x.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until)})
+	}
+	entry, blocked, err := c.cfg.Store.BlockedNumber(c.r.Context(), n.Digits)
+	if err != nil {
+		return err
+	}
+	if x.Blocked = blocked; blocked {
+		x.BlockedAt, x.BlockedFor = stamp(entry.CreatedAt), entry.Reason
+	}
+	keys, hint, err := c.accountsOf(n.Digits, known)
+	if err != nil {
+		return err
+	}
+	x.Hint = hint
+	for _, key := range keys {
+		a, err := c.explainAccount(key, n)
+		if err != nil {
+			return err
+		}
+		x.Accounts = append(x.Accounts, a)
+	}
+	return c.answer(http.StatusOK, x)
+}
+
+// accountsOf returns the accounts to explain a number for: the one in the query, or else
+// those with a history of it, or else the only one. Without any it returns a hint.
+func (c *call) accountsOf(number string, known fraud.Number) (keys []string, hint string, err error) {
+	if c.query.Has("account") {
+		return []string{c.query.Get("account")}, "", nil
+	}
+	ctx := c.r.Context()
+	records, err := c.recent("", number)
+	if err != nil {
+		return nil, "", err
+	}
+	refusals, err := c.cfg.Store.Refusals(ctx, store.RefusalFilter{Number: number, Limit: explainedRefusals})
+	if err != nil {
+		return nil, "", err
+	}
+	for _, r := range records {
+		keys = append(keys, r.Account)
+	}
+	for _, r := range refusals {
+		keys = append(keys, r.Account)
+	}
+	for _, u := range known.Uses {
+		keys = append(keys, u.Account)
+	}
+	slices.Sort(keys)
+	if keys = slices.DeleteFunc(slices.Compact(keys), func(k string) bool { return k == "" }); len(keys) > explainedAccounts {
+		return keys[:explainedAccounts], fmt.Sprintf("%d accounts have a history of this number; select one", len(keys)), nil
+	}
+	if len(keys) > 0 {
+		return keys, "", nil
+	}
+	accounts, err := c.cfg.Store.Accounts(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(accounts) == 1 {
+		return []string{accounts[0].Key}, "", nil
+	}
+	return nil, fmt.Sprintf("no account has a history of this number; select one of %d", len(accounts)), nil
+}
+
+// recent lists the newest verifications of a number.
+func (c *call) recent(account, number string) ([]store.Record, error) {
+	until := c.now().Add(time.Second)
+	return c.cfg.Store.FindVerifications(c.r.Context(), store.VerificationFilter{
+		Number: number, Account: account, Since: until.Add(-usualSpan), Until: until, Limit: explainedRecent,
+	})
+}
+
+func (c *call) explainAccount(key string, n phone.Number) (x AccountExplanation, err error) {
+	found, err := c.cfg.Store.Credentials(c.r.Context(), key)
+	if err != nil {
+		return x, ofAccount(err)
+	}
+	ev, err := c.cfg.Evaluate(c.r.Context(), found.Account, n)
+	if err != nil {
+		return x, err
+	}
+	x = AccountExplanation{
+		Account: key, Name: found.Name, Accepted: len(ev.Refusals) == 0, TestNumber: ev.Test, Price: ev.Price.String(), Network: ev.Network,
+		Refusals: []StartRefusal{}, Blocks: []FraudBlock{}, Routes: c.explainRoutes(ev.Routes),
+		RecentRefusals: []RecentRefusal{}, Verifications: []Verification{},
+	}
+	for _, e := range ev.Refusals {
+		x.Refusals = append(x.Refusals, c.startRefusal(e.Cause()))
+	}
+	if b := ev.Velocity.Refused; b != nil {
+		x.Blocks = append(x.Blocks, toFraudBlock(*b, c.now()))
+	}
+	for _, b := range ev.Velocity.Would {
+		x.Blocks = append(x.Blocks, toFraudBlock(b, c.now()))
+	}
+	records, err := c.recent(key, n.Digits)
+	if err != nil {
+		return x, err
+	}
+	for _, r := range records {
+		x.Verifications = append(x.Verifications, toVerification(r, c.now()))
+		if r.At(c.now()).Status == verify.InProgress {
+			x.InProgress = toInProgress(r)
+		}
+	}
+	return x, c.addRefusals(&x, n.Digits)
+}
+
+func toInProgress(r store.Record) *InProgress {
+	p := &InProgress{ID: r.ID.Hex(), SubmittedAt: stamp(r.SubmittedAt), Events: r.Events, Steps: len(r.Workflow.Steps), NextAt: stamp(r.DueAt)}
+	if r.Events < len(r.Workflow.Steps) {
+		p.Next = string(r.Workflow.Steps[r.Events].Channel)
+	}
+	return p
+}
+
+func (c *call) startRefusal(by verify.Cause) StartRefusal {
+	info, _ := by.Rule.Info()
+	r := StartRefusal{
+		Status: c.cfg.Status(info.Kind), Rule: string(by.Rule), Detail: by.Detail, Until: stamp(by.Until), Text: by.String(), Remedy: info.Remedy,
+	}
+	if info.Unit != verify.NoFigures {
+		r.Count, r.Limit = info.Unit.Format(by.Count), info.Unit.Format(by.Limit)
+	}
+	return r
+}
+
+// addRefusals adds the refusals of a number, those alike as one, and the number of those
+// of which no number is kept.
+func (c *call) addRefusals(x *AccountExplanation, number string) error {
+	rows, err := c.cfg.Store.Refusals(c.r.Context(), store.RefusalFilter{Number: number, Account: x.Account, Limit: explainedRefusals})
+	if err != nil {
+		return err
+	}
+	for _, r := range verify.SumRefusals(rows) {
+		x.RecentRefusals = append(x.RecentRefusals, RecentRefusal{c.startRefusal(r.Cause), r.Times, stamp(r.First), stamp(r.Last), r.Source})
+	}
+	unnamed, err := c.cfg.Store.Refusals(c.r.Context(), store.RefusalFilter{
+		Unnamed: true, Account: x.Account, Since: c.now().Add(-usualSpan), Limit: explainedRefusals,
+	})
+	for _, r := range unnamed {
+		x.UnnamedTimes += r.Times
+	}
+	return err
+}
+
+// explainRoutes lists the routes of each channel, the used one first.
+func (c *call) explainRoutes(channels []engine.ChannelRoutes) []ExplainedRoute {
+	down := c.carriersDown()
+	list := []ExplainedRoute{}
+	for _, ch := range channels {
+		for i, used := range []bool{true, false} {
+			for _, r := range ch.Routes[:min(len(ch.Routes), explainedRoutes)] {
+				if r.Used == used {
+					list = append(list, toExplainedRoute(ch.Channel, r, down))
+				}
+			}
+			if i == 0 && !slices.ContainsFunc(ch.Routes, func(r deliver.RouteCheck) bool { return r.Used }) {
+				list = append(list, ExplainedRoute{Channel: ch.Channel, Conditions: "none", Carriers: []string{}, Reason: "no route fits"})
+			}
+		}
+	}
+	return list
+}
+
+// carriersDown returns the state of each carrier that cannot send well now.
+func (c *call) carriersDown() map[string]string {
+	down := map[string]string{}
+	if c.cfg.Carriers == nil {
+		return down
+	}
+	for _, s := range c.cfg.Carriers() {
+		switch {
+		case len(s.Binds) > 0 && s.Up() == 0:
+			down[s.Name] = "no connection is up"
+		case s.Down:
+			down[s.Name] = "marked down, asked last"
+		}
+	}
+	return down
+}

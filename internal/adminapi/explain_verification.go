@@ -1,0 +1,99 @@
+package adminapi
+
+import (
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// VerificationExplanation is a verification with all that is stored of it, but without
+// PINs and codes.
+type VerificationExplanation struct {
+	Verification
+	Steps    []Step           `json:"steps"`
+	Messages []CarrierMessage `json:"messages"`
+	Ledger   []Entry          `json:"ledger"` // without entries that were carried over
+}
+
+// Step is a step of the workflow.
+type Step struct {
+	Channel verify.Channel `json:"channel"`
+	At      string         `json:"at"`       // when it was taken, or is due; "" if it is neither
+	EventID string         `json:"event_id"` // "" before it is taken
+}
+
+// CarrierMessage is what a carrier accepted of an event: a part of an SMS, or a call.
+type CarrierMessage struct {
+	EventID    string            `json:"event_id"`
+	Attempt    int               `json:"attempt"`
+	Part       int               `json:"part"`  // from 1
+	Parts      int               `json:"parts"` // of the message
+	Carrier    string            `json:"carrier"`
+	MessageID  string            `json:"message_id"` // the carrier's own
+	State      verify.EventState `json:"state"`
+	Error      string            `json:"error"`
+	ReceivedAt string            `json:"receipt_at"` // "" before the first receipt
+}
+
+func (c *call) explainVerification() error {
+	id, ok := verify.ParseID(c.r.PathValue("id"))
+	if !ok {
+		return invalid("id", "is not a request_id")
+	}
+	rec, found, err := c.cfg.Store.FindVerification(c.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: "no such verification"}
+	}
+	entries, err := c.cfg.Store.EntriesOf(c.r.Context(), rec)
+	if err != nil {
+		return err
+	}
+	x := VerificationExplanation{
+		Verification: toVerification(rec, c.now()), Steps: toSteps(rec, c.now()), Messages: []CarrierMessage{}, Ledger: []Entry{},
+	}
+	for _, p := range rec.PartList {
+		x.Messages = append(x.Messages, toMessage(rec, p))
+	}
+	for _, e := range entries {
+		x.Ledger = append(x.Ledger, toEntry(e))
+	}
+	return c.answer(http.StatusOK, x)
+}
+
+// toSteps lists the steps of the workflow. After a trigger or a failure a step was taken
+// before its time.
+func toSteps(rec store.Record, now time.Time) []Step {
+	steps := make([]Step, len(rec.Workflow.Steps))
+	running := rec.At(now).Status == verify.InProgress
+	for i, s := range rec.Workflow.Steps {
+		steps[i].Channel = s.Channel
+		switch {
+		case i < len(rec.EventList):
+			steps[i].At, steps[i].EventID = stamp(rec.EventList[i].StartedAt), rec.EventList[i].ID.String()
+		case i == len(rec.EventList) && running:
+			steps[i].At = stamp(rec.DueAt)
+		}
+	}
+	return steps
+}
+
+func toMessage(rec store.Record, p store.EventPart) CarrierMessage {
+	m := CarrierMessage{
+		Attempt: p.Attempt, Part: p.Seq + 1, Parts: p.Count, Carrier: p.Carrier, MessageID: p.Ref,
+		State: p.State, Error: p.Error, ReceivedAt: stamp(p.ReportedAt),
+	}
+	if !utf8.ValidString(m.MessageID) {
+		m.MessageID = strings.ToValidUTF8(m.MessageID, "?")
+	}
+	if p.Event < len(rec.EventList) {
+		m.EventID = rec.EventList[p.Event].ID.String()
+	}
+	return m
+}
