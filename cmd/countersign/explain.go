@@ -162,7 +162,15 @@ func (r *report) routes(routes []adminapi.ExplainedRoute) {
 
 func (r *report) refusals(a adminapi.AccountExplanation) {
 	r.line("  Recent refusals:")
-	for _, refusal := range a.RecentRefusals {
+	r.refusalList(a.RecentRefusals)
+	if len(a.UnnamedRefusals) > 0 {
+		r.line("  Refusals of the account without a number (7 days; wrong credentials, unreadable or too many numbers):")
+		r.refusalList(a.UnnamedRefusals)
+	}
+}
+
+func (r *report) refusalList(list []adminapi.RecentRefusal) {
+	for _, refusal := range list {
 		when := "at " + isoTime(refusal.Last)
 		if refusal.Times > 1 {
 			when = fmt.Sprintf("%d times from %s to %s", refusal.Times, isoTime(refusal.First), isoTime(refusal.Last))
@@ -173,11 +181,8 @@ func (r *report) refusals(a adminapi.AccountExplanation) {
 		}
 		r.line("    status %s %s%s: %s", refusal.Status, when, from, refusal.Text)
 	}
-	if len(a.RecentRefusals) == 0 {
+	if len(list) == 0 {
 		r.line("    none")
-	}
-	if a.UnnamedTimes > 0 {
-		r.line("    and %d of the account in the last 7 days whose number is not stored (wrong credentials, unreadable or too many numbers)", a.UnnamedTimes)
 	}
 }
 

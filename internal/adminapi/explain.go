@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"countersign/internal/deliver"
@@ -53,9 +54,9 @@ type AccountExplanation struct {
 	Blocks     []FraudBlock     `json:"velocity_blocks"`
 	Routes     []ExplainedRoute `json:"routes"`
 
-	RecentRefusals []RecentRefusal `json:"recent_refusals"`
-	UnnamedTimes   int64           `json:"unnamed_refusals"` // of the account, without a number, in the same time
-	Verifications  []Verification  `json:"verifications"`
+	RecentRefusals  []RecentRefusal `json:"recent_refusals"`
+	UnnamedRefusals []RecentRefusal `json:"unnamed_refusals"` // of the account in 7 days, whose number is not kept
+	Verifications   []Verification  `json:"verifications"`
 }
 
 // StartRefusal is a rule that refuses a start.
@@ -215,10 +216,10 @@ func (c *call) explainAccount(key string, n phone.Number) (x AccountExplanation,
 	x = AccountExplanation{
 		Account: key, Name: found.Name, Accepted: len(ev.Refusals) == 0, TestNumber: ev.Test, Price: ev.Price.String(), Network: ev.Network,
 		Refusals: []StartRefusal{}, Blocks: []FraudBlock{}, Routes: c.explainRoutes(ev.Routes),
-		RecentRefusals: []RecentRefusal{}, Verifications: []Verification{},
+		RecentRefusals: []RecentRefusal{}, UnnamedRefusals: []RecentRefusal{}, Verifications: []Verification{},
 	}
 	for _, e := range ev.Refusals {
-		x.Refusals = append(x.Refusals, c.startRefusal(e.Cause()))
+		x.Refusals = append(x.Refusals, c.startRefusal(e.Cause(), key, n.Digits))
 	}
 	if b := ev.Velocity.Refused; b != nil {
 		x.Blocks = append(x.Blocks, toFraudBlock(*b, c.now()))
@@ -247,10 +248,12 @@ func toInProgress(r store.Record) *InProgress {
 	return p
 }
 
-func (c *call) startRefusal(by verify.Cause) StartRefusal {
+// startRefusal describes a cause. Its remedy names the account and the number.
+func (c *call) startRefusal(by verify.Cause, account, number string) StartRefusal {
 	info, _ := by.Rule.Info()
+	remedy := strings.NewReplacer("KEY", account, "NUMBER", number).Replace(info.Remedy)
 	r := StartRefusal{
-		Status: c.cfg.Status(info.Kind), Rule: string(by.Rule), Detail: by.Detail, Until: stamp(by.Until), Text: by.String(), Remedy: info.Remedy,
+		Status: c.cfg.Status(info.Kind), Rule: string(by.Rule), Detail: by.Detail, Until: stamp(by.Until), Text: by.String(), Remedy: remedy,
 	}
 	if info.Unit != verify.NoFigures {
 		r.Count, r.Limit = info.Unit.Format(by.Count), info.Unit.Format(by.Limit)
@@ -258,23 +261,28 @@ func (c *call) startRefusal(by verify.Cause) StartRefusal {
 	return r
 }
 
-// addRefusals adds the refusals of a number, those alike as one, and the number of those
-// of which no number is kept.
+// addRefusals adds the refusals of a number, and those of the account without a number;
+// refusals by one rule are one.
 func (c *call) addRefusals(x *AccountExplanation, number string) error {
-	rows, err := c.cfg.Store.Refusals(c.r.Context(), store.RefusalFilter{Number: number, Account: x.Account, Limit: explainedRefusals})
-	if err != nil {
-		return err
+	for _, part := range []struct {
+		filter store.RefusalFilter
+		to     *[]RecentRefusal
+	}{
+		{store.RefusalFilter{Number: number}, &x.RecentRefusals},
+		{store.RefusalFilter{Unnamed: true, Since: c.now().Add(-usualSpan)}, &x.UnnamedRefusals},
+	} {
+		part.filter.Account, part.filter.Limit = x.Account, explainedRefusals
+		rows, err := c.cfg.Store.Refusals(c.r.Context(), part.filter)
+		if err != nil {
+			return err
+		}
+		for _, r := range verify.SumRefusals(rows) {
+			*part.to = append(*part.to, RecentRefusal{
+				c.startRefusal(r.Cause, x.Account, number), r.Times, stamp(r.First), stamp(r.Last), r.Source,
+			})
+		}
 	}
-	for _, r := range verify.SumRefusals(rows) {
-		x.RecentRefusals = append(x.RecentRefusals, RecentRefusal{c.startRefusal(r.Cause), r.Times, stamp(r.First), stamp(r.Last), r.Source})
-	}
-	unnamed, err := c.cfg.Store.Refusals(c.r.Context(), store.RefusalFilter{
-		Unnamed: true, Account: x.Account, Since: c.now().Add(-usualSpan), Limit: explainedRefusals,
-	})
-	for _, r := range unnamed {
-		x.UnnamedTimes += r.Times
-	}
-	return err
+	return nil
 }
 
 // explainRoutes lists the routes of each channel, the used one first.

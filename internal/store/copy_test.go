@@ -61,6 +61,7 @@ func live(t *testing.T) lived {
 	sendOne(t, db, store.Scope{}, "447700900000", "demo0001")
 	must(t, db.AddAudit(t.Context(), entry("number.block", "4477••••66", at(2))))
 
+	must(t, db.SaveRefusals(t.Context(), []verify.Refusal{refused(1, "demo0001", "447700900000", 1), refused(2, "", "", 2)}, nil))
 	recording := store.Recording{ID: verify.ID{7}, Sound: []byte{0, 1, 0xff}}
 	tmpl := newTemplate("Код: ${pin}")
 	tmpl.Recordings = map[string]verify.ID{"digit_0": recording.ID}

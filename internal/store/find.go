@@ -66,7 +66,7 @@ func (db *DB) FindVerification(ctx context.Context, id verify.ID) (rec Record, o
 	if err != nil {
 		return rec, false, fmt.Errorf("find verification: %w", err)
 	}
-	if rec, ok, err = db.Record(ctx, account, id); err != nil || !ok || rec.PartList != nil {
+	if rec, ok, err = db.record(ctx, account, id); err != nil || !ok || rec.PartList != nil {
 		return rec, ok, err
 	}
 	//nolint:rowserrcheck // scanParts does

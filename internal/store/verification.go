@@ -387,6 +387,13 @@ const findRecord = `SELECT ` + verificationColumns + ` FROM verifications WHERE 
 // Record finds an account's verification with its events and checks, wherever it
 // lies: it may have moved to the archive. ok is false when there is none.
 func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Record, ok bool, err error) {
+	rec, ok, err = db.record(ctx, account, id)
+	rec.PartList = nil
+	return rec, ok, err
+}
+
+// record is Record. From the archive it has the parts, too.
+func (db *DB) record(ctx context.Context, account string, id verify.ID) (rec Record, ok bool, err error) {
 	for _, query := range []string{findRecord, findEvents, findChecks} {
 		if err := db.parse(ctx, query); err != nil {
 			return rec, false, fmt.Errorf("search: %w", err)
