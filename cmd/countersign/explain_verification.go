@@ -50,7 +50,7 @@ func (r *report) event(x adminapi.VerificationExplanation, id string) {
 		}
 		r.line("     %s", strings.TrimSpace(string(e.State)+" "+e.Error))
 		for _, f := range e.Failures {
-			r.line("     attempt %d: carrier %s did not accept it: %s", f.Attempt, f.Carrier, f.Error)
+			r.line("     attempt %d: carrier %s did not accept it: %s", f.Attempt, f.Carrier, cmp.Or(f.Text, f.Error))
 		}
 	}
 	for _, m := range x.Messages {

@@ -35,19 +35,20 @@ func TestVerificationFailures(t *testing.T) {
 		code           string
 		want           []adminapi.Failure
 	}{
-		{"refuse=100%:0x0B", "", verify.EventAccepted, "", []adminapi.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)"}}},
+		{"refuse=100%:0x0B", "", verify.EventAccepted, "", []adminapi.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)", Attempt: 1}}},
 		{"refuse=100%:0x0B", "refuse=100%:0x45", verify.EventRefused, "ESME_RINVDSTADR (0x0B)", []adminapi.Failure{
-			{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)"}, {Carrier: "b", Error: "ESME_RSUBMITFAIL (0x45)"},
+			{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)", Attempt: 1}, {Carrier: "b", Error: "ESME_RSUBMITFAIL (0x45)", Attempt: 1},
 		}},
-		{"refuse=100%:0x401", "", verify.EventAccepted, "", []adminapi.Failure{{Carrier: "a", Error: "status 0x00000401"}}},
-		{"refuse=1x:0x08", "", verify.EventAccepted, "", []adminapi.Failure{{Carrier: "a", Error: "ESME_RSYSERR (0x08)"}}},
+		{"refuse=100%:0x401", "", verify.EventAccepted, "", []adminapi.Failure{{Carrier: "a", Error: "status 0x00000401", Attempt: 1}}},
+		{"refuse=1x:0x58", "", verify.EventAccepted, "", []adminapi.Failure{{Carrier: "a", Error: "ESME_RTHROTTLED (0x58)", Attempt: 1}}},
+		{"refuse=1x:0x08", "", verify.EventAccepted, "", []adminapi.Failure{{Carrier: "a", Error: "ESME_RSYSERR (0x08)", Attempt: 1}}},
 	} {
 		first.SetFaults(smpptest.MustFaults(tt.faults))
 		second.SetFaults(smpptest.Faults{})
 		if tt.others != "" {
 			second.SetFaults(smpptest.MustFaults(tt.others))
 		}
-		number := []string{"447700900000", "447700900001", "447700900002", "447700900003"}[i]
+		number := []string{"447700900000", "447700900001", "447700900002", "447700900003", "447700900008"}[i]
 		id := o.Post("/verify/json", url.Values{"number": {number}, "brand": {"Acme"}})["request_id"].(string)
 		e := o.firstEvent(id)
 		accepted := e.State == verify.EventAccepted || e.State == verify.EventDelivered // its receipt may be there
@@ -77,7 +78,7 @@ func TestVerificationFailuresOfCalls(t *testing.T) {
 	const code = "401 Unauthorized"
 	id := o.Post("/verify/json", url.Values{"number": {"447700900004"}, "brand": {"Acme"}, "workflow_id": {"7"}})["request_id"].(string)
 	e := o.firstEvent(id)
-	if want := []adminapi.Failure{{Carrier: "v", Error: code}}; e.State != verify.EventRefused || e.Error != code || !slices.Equal(e.Failures, want) {
+	if want := []adminapi.Failure{{Carrier: "v", Error: code, Text: code + ": the trunk refused user and password", Attempt: 1}}; e.State != verify.EventRefused || e.Error != code || !slices.Equal(e.Failures, want) {
 		t.Errorf("the event is %+v, want refused, %q and %+v", e, code, want)
 	}
 }

@@ -48,6 +48,7 @@ type Event struct {
 type Failure struct {
 	Carrier string `json:"carrier"`
 	Error   string `json:"error"`
+	Text    string `json:"text"`    // "" if error is all of it
 	Attempt int    `json:"attempt"` // 0 if unknown
 }
 

@@ -280,7 +280,11 @@ func Failures(err error) []verify.Failure {
 	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case nil:
 	case *CarrierError:
-		return []verify.Failure{{Carrier: e.Carrier, Error: Reason(e.Err)}}
+		var list []verify.Failure
+		if tried, ok := errors.AsType[*triedError](e.Err); ok {
+			list = failuresOf(e.Carrier, tried.before)
+		}
+		return append(list, failure(e.Carrier, e.Err))
 	case interface{ Unwrap() []error }:
 		var list []verify.Failure
 		for _, part := range e.Unwrap() {
@@ -292,6 +296,38 @@ func Failures(err error) []verify.Failure {
 	}
 	return nil
 }
+
+func failure(carrier string, err error) verify.Failure {
+	f := verify.Failure{Carrier: carrier, Error: Reason(err)}
+	if text := words(err); text != f.Error {
+		f.Text = text
+	}
+	return f
+}
+
+func failuresOf(carrier string, errs []error) (list []verify.Failure) {
+	for _, err := range errs {
+		list = append(list, failure(carrier, err))
+	}
+	return list
+}
+
+// Tried adds to err the failures of attempts that the carrier itself made before. Only
+// [Failures] shows them.
+func Tried(err error, before []error) error {
+	if err == nil || len(before) == 0 {
+		return err
+	}
+	return &triedError{err, before}
+}
+
+type triedError struct {
+	error
+	before []error
+}
+
+// Unwrap returns the failure of the last attempt.
+func (e *triedError) Unwrap() error { return e.error }
 
 // unclearError is the failure that ended [Router.Send] because the message may have
 // gone out. The failures before it must not be taken for the outcome, so they are
@@ -315,6 +351,11 @@ func Reason(err error) string {
 	if code := Code(err); code != "" {
 		return code
 	}
+	return words(err)
+}
+
+// words returns the text of err without the words of [ErrRefused] and [ErrNotSent].
+func words(err error) string {
 	text := err.Error()
 	for _, class := range []error{ErrTooManyThere, ErrNumber, ErrRefused, ErrNotSent} {
 		text = strings.TrimPrefix(text, class.Error()+": ")
@@ -351,7 +392,7 @@ func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 	for _, name := range names {
 		sub, err := r.hand(ctx, name, m)
 		if err == nil {
-			sub.Carrier, sub.Failures = name, Failures(errors.Join(refusals...))
+			sub.Carrier, sub.Failures = name, append(Failures(errors.Join(refusals...)), failuresOf(name, sub.Failed)...)
 			return sub, nil
 		}
 		failure := &CarrierError{name, err}

@@ -30,13 +30,13 @@ func TestFailuresAreKept(t *testing.T) {
 		want    []verify.Failure
 	}{
 		{"AcceptedAtOnce", []error{nil}, verify.EventAccepted, "", nil},
-		{"OtherCarrier", []error{number, nil}, verify.EventAccepted, "", []verify.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)"}}},
+		{"OtherCarrier", []error{number, nil}, verify.EventAccepted, "", []verify.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)", Attempt: 1}}},
 		{"AllRefuse", []error{number, errRefused}, verify.EventRefused, "ESME_RINVDSTADR (0x0B)",
-			[]verify.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)"}, {Carrier: "b", Error: "bad number: refused by carrier"}}},
+			[]verify.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)", Attempt: 1}, {Carrier: "b", Error: "bad number: refused by carrier", Attempt: 1}}},
 		{"LaterAccepted", []error{system, system, system, nil}, verify.EventAccepted, "",
-			[]verify.Failure{{Carrier: "a", Error: "ESME_RSYSERR (0x08)"}, {Carrier: "b", Error: "ESME_RSYSERR (0x08)"}}},
+			[]verify.Failure{{Carrier: "a", Error: "ESME_RSYSERR (0x08)", Attempt: 1}, {Carrier: "b", Error: "ESME_RSYSERR (0x08)", Attempt: 1}}},
 		{"UnclearAfterRefusal", []error{number, errLost, nil}, verify.EventAccepted, "",
-			[]verify.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)"}, {Carrier: "b", Error: "connection lost"}}},
+			[]verify.Failure{{Carrier: "a", Error: "ESME_RINVDSTADR (0x0B)", Attempt: 1}, {Carrier: "b", Error: "connection lost", Attempt: 1}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

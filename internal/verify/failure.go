@@ -12,12 +12,13 @@ import (
 type Failure struct {
 	Carrier string // name in the configuration, without ": "
 	Error   string // the carrier's code and its name, or the fault of the connection
+	Text    string // the rest of the error; "" if Error is all of it
 	Attempt int    // of the event, from 1; 0 if unknown
 }
 
 // Failures lists the failures of an event, oldest first, each once for an attempt. It is
-// encoded as one line each, "CARRIER: ERROR", a tab and the attempt, so that events stay
-// comparable. The zero value is an empty list.
+// encoded as one line each, "CARRIER: ERROR", with attempt and text behind tabs, so that
+// events stay comparable. The zero value is an empty list.
 type Failures string
 
 const (
@@ -28,22 +29,16 @@ const (
 // Add appends a failure unless it is listed already. A list that is full loses its
 // oldest entry; a long error loses its end.
 func (f Failures) Add(failure Failure) Failures {
-	text := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == utf8.RuneError {
-			return ' '
-		}
-		return r
-	}, failure.Error)
-	if len(text) > maxFailureError {
-		text = strings.ToValidUTF8(text[:maxFailureError], "")
+	line := failure.Carrier + ": " + oneLine(failure.Error)
+	if failure.Attempt > 0 || failure.Text != "" {
+		line += "\t" + strconv.Itoa(failure.Attempt)
+	}
+	if failure.Text != "" {
+		line += "\t" + oneLine(failure.Text)
 	}
 	var lines []string
 	if f != "" {
 		lines = strings.Split(string(f), "\n")
-	}
-	line := failure.Carrier + ": " + text
-	if failure.Attempt > 0 {
-		line += "\t" + strconv.Itoa(failure.Attempt)
 	}
 	if slices.Contains(lines, line) {
 		return f
@@ -52,14 +47,29 @@ func (f Failures) Add(failure Failure) Failures {
 	return Failures(strings.Join(lines[max(0, len(lines)-maxFailures):], "\n"))
 }
 
+// oneLine replaces control characters by spaces and shortens text to maxFailureError.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, text)
+	if len(text) > maxFailureError {
+		text = strings.ToValidUTF8(text[:maxFailureError], "")
+	}
+	return text
+}
+
 // List decodes the failures.
 func (f Failures) List() []Failure {
 	var list []Failure
 	for line := range strings.SplitSeq(string(f), "\n") {
 		if carrier, text, ok := strings.Cut(line, ": "); ok {
-			text, attempt, _ := strings.Cut(text, "\t")
+			text, rest, _ := strings.Cut(text, "\t")
+			attempt, words, _ := strings.Cut(rest, "\t")
 			n, _ := strconv.Atoi(attempt) // 0 for none
-			list = append(list, Failure{carrier, text, n})
+			list = append(list, Failure{Carrier: carrier, Error: text, Text: words, Attempt: n})
 		}
 	}
 	return list

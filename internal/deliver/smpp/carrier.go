@@ -145,7 +145,7 @@ type tag struct {
 // other error the message may have gone out.
 func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	now := time.Now()
-	h := handover{until: now.Add(patience), dead: now.Add(m.ValidFor)}
+	h := handover{until: now.Add(patience), dead: now.Add(m.ValidFor), failed: new([]error)}
 	parts, err := c.compose(m)
 	if err != nil {
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrRefused, err)
@@ -158,7 +158,7 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 		ref, err := c.hand(ctx, h)
 		if err != nil {
 			c.complain(err)
-			return deliver.Submission{}, c.brokenOff(ctx, err, tags[:i], refs)
+			return deliver.Submission{}, deliver.Tried(c.brokenOff(ctx, err, tags[:i], refs), *h.failed)
 		}
 		refs = append(refs, ref)
 		h.until, h.rest = h.dead, true
@@ -166,7 +166,7 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	if c.cfg.NoReceipts || slices.Contains(refs, "") {
 		refs = nil
 	}
-	return deliver.Submission{Carrier: c.cfg.Name, Refs: refs, Segments: c.cfg.Segments(m.Text)}, nil
+	return deliver.Submission{Carrier: c.cfg.Name, Refs: refs, Segments: c.cfg.Segments(m.Text), Failed: *h.failed}, nil
 }
 
 // brokenOff classifies the error of a message whose first parts were accepted.
@@ -190,6 +190,16 @@ type handover struct {
 	until time.Time // when the submission must have started
 	dead  time.Time // end of the PIN's life
 	rest  bool      // an earlier part was accepted: no other carrier can help
+
+	failed *[]error // attempts that another one followed, the first few
+}
+
+// fail notes an attempt that another one follows.
+func (h handover) fail(err error) {
+	const most = 10
+	if len(*h.failed) < most {
+		*h.failed = append(*h.failed, err)
+	}
 }
 
 var errNoBind = errors.New("no bind is up")
@@ -216,9 +226,10 @@ func (c *Carrier) hand(ctx context.Context, h handover) (ref string, err error) 
 		ref, err := c.submit(ctx, s, h)
 		switch class := classOf(err); {
 		case errors.Is(err, errNotWritten):
-			// The session ended before the message left: try another.
+			h.fail(err) // the session ended before the message left: try another
 		case class == ClassThrottled:
 			c.pace.throttled()
+			h.fail(err)
 			if time.Until(h.until) < throttlePause {
 				return "", fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
 			}
@@ -227,6 +238,7 @@ func (c *Carrier) hand(ctx context.Context, h handover) (ref string, err error) 
 			}
 		case class == ClassTemporary, class == ClassBind:
 			tried, why = append(tried, s), err
+			h.fail(err)
 		default:
 			return ref, err
 		}
