@@ -25,8 +25,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// Bounds on the rows that one process adds. A row takes at most 700 bytes with its
-// indexes, so a flood that never ends takes less than 45 MB a day.
+// Bounds on the rows that one process adds. A row takes at most 500 bytes in SQLite, with
+// its indexes, so a flood that never ends takes at most 30 MB a day and 900 MB in 30 days.
 const (
 	// window is the time for which refusals that are alike share a row.
 	window = time.Hour

@@ -332,3 +332,43 @@ func TestSecrets(t *testing.T) {
 		want(1, 0)
 	})
 }
+
+// TestRefusals: refused starts lose their number when verifications do, and go in their
+// own time; 0 keeps them.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		keep        retention.Keep
+		rows, named int // 40 days after one, and a day after the other
+	}{
+		"default":       {retention.Keep{Numbers: 90 * day, Refusals: 30 * day}, 1, 1},
+		"short numbers": {retention.Keep{Numbers: 10 * day, Refusals: 60 * day}, 2, 1},
+		"for ever":      {retention.Keep{}, 2, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engines(t, tt.keep, func(h *house) {
+				must(t, h.db.SaveRefusals(t.Context(), []verify.Refusal{
+					{ID: verify.ID{1}, Number: number, First: t0, Last: t0},
+					{ID: verify.ID{2}, Number: number, First: t0, Last: t0.Add(39 * day)},
+				}, nil))
+				h.clock.Advance(40 * day)
+				for more := true; more; {
+					var err error
+					more, err = h.Once(t.Context())
+					must(t, err)
+				}
+				list, err := h.db.Refusals(t.Context(), store.RefusalFilter{Limit: 10})
+				must(t, err)
+				named := 0
+				for _, r := range list {
+					if r.Number != "" {
+						named++
+					}
+				}
+				if len(list) != tt.rows || named != tt.named {
+					t.Errorf("%d rows, %d with a number, want %d and %d", len(list), named, tt.rows, tt.named)
+				}
+			})
+		})
+	}
+}

@@ -1,8 +1,12 @@
 package store_test
 
 import (
+	"crypto/rand"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,4 +124,37 @@ func testExplained(t *testing.T, db *store.DB) {
 	_, err = db.SettleLedger(t.Context(), at(1e7), 100)
 	must(t, err)
 	look("settled")
+}
+
+// TestRefusalSize: a row of the longest values takes no more than the documented size,
+// with its indexes.
+func TestRefusalSize(t *testing.T) {
+	t.Parallel()
+	const rows, most = 5000, 500
+	path := filepath.Join(t.TempDir(), "countersign.db")
+	db := openFile(t, path, key)
+	size := func() int64 {
+		t.Helper()
+		_, err := db.ForgetNumber(t.Context(), store.Forget{Number: "447700900000"}, t0) // empties the log into the file
+		must(t, err)
+		info, err := os.Stat(path)
+		must(t, err)
+		return info.Size()
+	}
+	before := size()
+	for batch := range rows / 500 {
+		var list []verify.Refusal
+		for i := range 500 {
+			r := refused(1, "demo0001", fmt.Sprintf("4477%011d", batch*500+i), float64(batch))
+			r.ID = verify.NewID(rand.Reader)
+			r.Detail, r.Source = strings.Repeat("x", 120), "2001:0db8:1234:5678:9abc:def0:1234:5678"
+			list = append(list, r)
+		}
+		must(t, db.SaveRefusals(t.Context(), list, nil))
+	}
+	each := (size() - before) / rows
+	t.Logf("%d bytes a row", each)
+	if each > most {
+		t.Errorf("a row takes %d bytes, want at most %d", each, most)
+	}
 }

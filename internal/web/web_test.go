@@ -307,3 +307,28 @@ func TestOps(t *testing.T) {
 		}
 	}
 }
+
+// TestNote: a handler adds up to three attributes to the line of its request, through
+// the writers around its own; an empty value adds none.
+func TestNote(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	h := web.Access{
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Clock: clockwork.NewFakeClock(), Metrics: prometheus.NewRegistry(), NotFound: http.NotFoundHandler(),
+	}.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w = shell{w}
+		for _, name := range []string{"status", "", "account", "request_id", "more"} {
+			web.Note(w, name, name)
+		}
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	if got := log.String(); !strings.HasSuffix(got, " status=status account=account request_id=request_id\n") {
+		t.Errorf("logged %q", got)
+	}
+	web.Note(httptest.NewRecorder(), "status", "0") // no middleware: no effect
+}
+
+// shell is a writer as middleware makes one.
+type shell struct{ http.ResponseWriter }
+
+func (w shell) Unwrap() http.ResponseWriter { return w.ResponseWriter }
