@@ -17,7 +17,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// Explaining is what the explanations need beyond the store.
+// Explaining has the functions that explanations need beyond the store.
 type Explaining struct {
 	// Evaluate evaluates a start of an account for a number without making it.
 	Evaluate func(context.Context, verify.Account, phone.Number) (engine.Evaluation, error)
@@ -38,7 +38,7 @@ type NumberExplanation struct {
 
 	Caps     []NumberCap          `json:"caps"`
 	Accounts []AccountExplanation `json:"accounts"`
-	Hint     string               `json:"hint"` // how to select an account, if none is shown
+	Hint     string               `json:"hint"` // how to select an account; "" if Accounts is complete
 }
 
 // AccountExplanation is the part of a [NumberExplanation] that depends on an account.
@@ -47,7 +47,7 @@ type AccountExplanation struct {
 	Name       string           `json:"name"`
 	Accepted   bool             `json:"accepted"`    // a start now
 	Refusals   []StartRefusal   `json:"refusals"`    // of a start now; the first is its answer
-	TestNumber bool             `json:"test_number"` // nothing is sent or counted
+	TestNumber bool             `json:"test_number"` // a start sends and counts nothing
 	Price      string           `json:"price"`
 	Network    string           `json:"network"` // "" if networks.known does not name it
 	InProgress *InProgress      `json:"in_progress,omitempty"`
@@ -55,7 +55,7 @@ type AccountExplanation struct {
 	Routes     []ExplainedRoute `json:"routes"`
 
 	RecentRefusals  []RecentRefusal `json:"recent_refusals"`
-	UnnamedRefusals []RecentRefusal `json:"unnamed_refusals"` // of the account in 7 days, whose number is not kept
+	UnnamedRefusals []RecentRefusal `json:"unnamed_refusals"` // refusals of the account in 7 days without a number
 	Verifications   []Verification  `json:"verifications"`
 }
 
@@ -155,8 +155,9 @@ func (c *call) explainNumber() error {
 	return c.answer(http.StatusOK, x)
 }
 
-// accountsOf returns the accounts to explain a number for: the one in the query, or else
-// those with a history of it, or else the only one. Without any it returns a hint.
+// accountsOf returns the keys of the accounts to explain a number for: the account in the
+// query; without one, accounts with a history of the number; without any, the only
+// account of the installation. If all are empty it returns a hint.
 func (c *call) accountsOf(number string, known fraud.Number) (keys []string, hint string, err error) {
 	if c.query.Has("account") {
 		return []string{c.query.Get("account")}, "", nil
@@ -261,8 +262,8 @@ func (c *call) startRefusal(by verify.Cause, account, number string) StartRefusa
 	return r
 }
 
-// addRefusals adds the refusals of a number, and those of the account without a number;
-// refusals by one rule are one.
+// addRefusals adds the refusals of a number, and the account's refusals without a number.
+// Refusals by one rule are added up.
 func (c *call) addRefusals(x *AccountExplanation, number string) error {
 	for _, part := range []struct {
 		filter store.RefusalFilter

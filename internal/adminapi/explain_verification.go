@@ -10,8 +10,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// VerificationExplanation is a verification with all that is stored of it, but without
-// PINs and codes.
+// VerificationExplanation is a verification with its steps, carrier messages and ledger,
+// without PINs and codes.
 type VerificationExplanation struct {
 	Verification
 	Steps    []Step           `json:"steps"`
@@ -26,7 +26,7 @@ type Step struct {
 	EventID string         `json:"event_id"` // "" before it is taken
 }
 
-// CarrierMessage is what a carrier accepted of an event: a part of an SMS, or a call.
+// CarrierMessage is a part of an SMS, or a call, that a carrier accepted.
 type CarrierMessage struct {
 	EventID    string            `json:"event_id"`
 	Attempt    int               `json:"attempt"`

@@ -15,7 +15,7 @@ type Evaluation struct {
 	Refusals []*verify.Error // in the order of the rules: Start returns the first; none if it accepts
 	Test     bool            // a test number of the account: no rule applies
 	Price    verify.Money    // 0 with RuleNoPrice among Refusals
-	Network  string          // of networks.known; "" if it is not named there
+	Network  string          // name in networks.known; "" without one
 	Velocity fraud.Decision
 	Routes   []ChannelRoutes // for the channels of the workflow, each once
 }
@@ -26,9 +26,8 @@ type ChannelRoutes struct {
 	Routes  []deliver.RouteCheck // the most specific first
 }
 
-// Evaluate applies the rules of Start to a request, all of them, and changes nothing:
-// nothing is counted, charged, logged or sent. The rate of the account is not among
-// them. The error is not a refusal.
+// Evaluate applies all rules of Start to a request, except the rate of the account. It
+// counts, charges, logs and sends nothing. The error is never a refusal.
 func (e *Engine) Evaluate(ctx context.Context, account verify.Account, req verify.Request) (ev Evaluation, err error) {
 	ev.Network = e.cfg.Router.Network(req.Number)
 	for _, step := range req.Workflow.Steps {

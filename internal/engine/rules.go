@@ -13,9 +13,8 @@ import (
 // startRule returns the refusal of a start; nil if it permits the start.
 type startRule func(context.Context, verify.Account, verify.Request) error
 
-// startRules are the rules that need no transaction, in the order in which they are
-// applied. They change rarely, and a request that slips past a change is one that came
-// just before it.
+// startRules returns the rules that need no transaction, in the order of application.
+// They change rarely, so a request concurrent with a change may see either state.
 func (e *Engine) startRules() []startRule {
 	return []startRule{barred, e.approved, e.blockList, countries, e.networks, e.route}
 }

@@ -2,8 +2,8 @@
 // a missing code.
 //
 // A [Log] collects refusals in memory and writes them in batches outside the path of a
-// request. It counts refusals of the same account, number and rule within an hour as one
-// row, and bounds the rows of an hour, so a flood fills neither memory nor disk. A crash
+// request. Refusals of the same account, number and rule within an hour share one row.
+// The rows of an hour are bounded, so a flood fills neither memory nor disk. A crash
 // loses the refusals of the last second, under a flood of the last [maxRows]/[batch]
 // seconds.
 //
@@ -26,7 +26,7 @@ import (
 )
 
 // Bounds on the rows that one process adds. A row takes at most 500 bytes in SQLite, with
-// its indexes, so a flood that never ends takes at most 30 MB a day and 900 MB in 30 days.
+// its indexes. So a continuous flood takes at most 30 MB a day and 900 MB in 30 days.
 const (
 	// window is the time for which refusals that are alike share a row.
 	window = time.Hour
@@ -46,7 +46,7 @@ const (
 	every = time.Second
 )
 
-// Config is what a Log works with. All fields are needed.
+// Config configures a Log. All fields are required.
 type Config struct {
 	Store   Store
 	Clock   clockwork.Clock
@@ -86,8 +86,8 @@ type key struct {
 
 type row struct {
 	verify.Refusal
-	saved   bool // it is in the database
-	waiting bool // it is in Log.unsaved
+	saved   bool // the database has the row
+	waiting bool // Log.unsaved has the row
 }
 
 // New returns a Log that writes nothing before Start.
@@ -114,7 +114,7 @@ func (l *Log) Add(r verify.Refusal) {
 		return
 	}
 	if r.Account == "" {
-		r.Number = "" // a stranger must not choose what is stored
+		r.Number = "" // a stranger must not choose the contents of the table
 	}
 	now := l.cfg.Clock.Now().UTC().Truncate(time.Millisecond)
 	l.mu.Lock()
@@ -230,8 +230,8 @@ func (l *Log) take() (taken []*row, fresh, known []verify.Refusal) {
 	return taken, fresh, known
 }
 
-// Forget drops what is collected of a number, in any of its forms. Afterwards nothing of
-// it is written until it is refused again.
+// Forget drops the collected refusals of a number, in any of its forms. The next write has
+// the number only if a later start of it was refused.
 func (l *Log) Forget(number string) {
 	if l == nil {
 		return
@@ -244,7 +244,7 @@ func (l *Log) Forget(number string) {
 	is := func(n string) bool { return n != "" && verify.CanonicalNumber(n) == canonical }
 	for k := range l.rows {
 		if is(k.number) {
-			delete(l.rows, k) // it still counts against the bounds of the hour
+			delete(l.rows, k) // the bounds of the hour still count it
 		}
 	}
 	kept := l.unsaved[:0]

@@ -79,7 +79,7 @@ func evaluator(ctx context.Context, cfg config.Config, db *store.DB, clock clock
 	}), nil
 }
 
-// noCarrier stands in for the carriers of a configuration.
+// noCarrier replaces each carrier of a configuration.
 type noCarrier struct{}
 
 // Send refuses.

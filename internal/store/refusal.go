@@ -11,8 +11,8 @@ import (
 
 const refusalColumns = `id, account, number, rule, detail, figure, bound, until, source, times, first_at, last_at`
 
-// SaveRefusals stores rows in one transaction: it adds those of fresh and updates those
-// of known by their ID. It is idempotent. A row of known that was deleted stays deleted.
+// SaveRefusals adds the rows of fresh and updates the rows of known by ID, in one
+// transaction. It is idempotent. A deleted row of known stays deleted.
 func (db *DB) SaveRefusals(ctx context.Context, fresh, known []verify.Refusal) error {
 	err := db.Write(ctx, func(tx *Tx) error {
 		for _, r := range fresh {
@@ -41,7 +41,7 @@ func (db *DB) SaveRefusals(ctx context.Context, fresh, known []verify.Refusal) e
 type RefusalFilter struct {
 	Number  string // in any of its forms
 	Account string
-	Unnamed bool // only refusals of Account whose number is not kept
+	Unnamed bool // only refusals without a number
 	Since   time.Time
 	Limit   int
 }
