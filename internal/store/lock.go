@@ -44,7 +44,7 @@ func lockOpen(f *os.File) error {
 	if now, err := os.Stat(f.Name()); err != nil || !os.SameFile(ours, now) {
 		return fmt.Errorf("%s was replaced by another file just now; try again", f.Name())
 	}
-	return nil
+	return checkLog(f)
 }
 
 // ErrOtherName is returned by Open when a server has the SQLite file open under another

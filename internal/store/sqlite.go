@@ -95,6 +95,12 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return errors.Join(err, write.Close())
 	}
+	if db.lock != nil {
+		if db.files, err = watchFiles(db.lock.f, cfg.Log); err != nil {
+			return errors.Join(err, conn.close())
+		}
+		conn.files = db.files
+	}
 	db.writers = []*writer{startWriter(conn, db.seal, db.dialect, cfg, sqliteBatch)}
 	if db.keys, err = openSQLite(cfg.Database, 1, readCache); err != nil {
 		return err
@@ -103,7 +109,7 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 	return err
 }
 
-func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (writeConn, error) {
+func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (*sqliteConn, error) {
 	if err := migrate(ctx, write, db.dialect); err != nil {
 		return nil, err
 	}
@@ -136,6 +142,7 @@ type sqliteConn struct {
 	conn  *sql.Conn
 	log   *slog.Logger
 	stmts map[string]*sql.Stmt // prepared on conn
+	files *files               // nil unless opened for serving
 
 	changes map[change]string // their texts for one row
 }
@@ -152,7 +159,10 @@ func (c *sqliteConn) close() error {
 // commit hurts all, since none of it is durable.
 func (c *sqliteConn) carryOut(tx *Tx, batch []job) []error {
 	results := make([]error, len(batch))
-	err := c.attempt(tx, batch, results)
+	err := c.files.check()
+	if err == nil {
+		err = c.attempt(tx, batch, results)
+	}
 	for i := range batch {
 		switch {
 		case err == nil:

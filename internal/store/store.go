@@ -44,6 +44,7 @@ type DB struct {
 	remembered remembered
 
 	lock    *fileLock // nil unless opened for serving
+	files   *files    // nil unless an SQLite file was opened for serving
 	primary *primary  // of PostgreSQL; nil for SQLite
 	log     *slog.Logger
 }
@@ -105,7 +106,14 @@ func (db *DB) Shared() bool { return db.postgres() }
 func (db *DB) Close() error {
 	var errs []error
 	for _, w := range db.writers {
-		errs = append(errs, w.stop())
+		w.stop()
+	}
+	// A connection that stays open until the process ends keeps SQLite from writing its
+	// log into, and deleting the log of, files that are not its own.
+	if db.files.mayClose() {
+		for _, w := range db.writers {
+			errs = append(errs, w.conn.close())
+		}
 	}
 	if db.read != nil {
 		db.stmts.Range(func(_, s any) bool {
@@ -125,6 +133,9 @@ func (db *DB) Close() error {
 
 // prepare parses the text of a read once; there are few, and all are constant.
 func (db *DB) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	if err := db.files.known(); err != nil {
+		return nil, err
+	}
 	if s, ok := db.stmts.Load(query); ok {
 		return s.(*sql.Stmt), nil
 	}

@@ -90,8 +90,8 @@ func startWriter(conn writeConn, seal *sealer, d dialect, cfg Config, maxBatch i
 	return w
 }
 
-// stop lets the queue run empty and closes the connection.
-func (w *writer) stop() error {
+// stop waits until the queue is empty. The caller closes the connection.
+func (w *writer) stop() {
 	w.mu.Lock()
 	if !w.closed {
 		w.closed = true
@@ -99,7 +99,6 @@ func (w *writer) stop() error {
 	}
 	w.mu.Unlock()
 	<-w.done
-	return w.conn.close()
 }
 
 // Write runs do in a transaction and returns when it is durable. When do returns
