@@ -41,10 +41,14 @@ type Config struct {
 	// Templates takes those that accounts hand in.
 	Templates *template.Desk
 	Drain     *web.Drain
-	Log       *slog.Logger
-	Metrics   prometheus.Registerer
-	Velocity  *velocity.Watch // who blocks networks, and unblocks them
-	Refusals  *refusal.Log    // records refused starts; nil for none
+	// Report takes the outcomes of the calls by their names, such as "start": nil for a
+	// success or a wrong code, which is stored, and the error of a failure. Other refusals
+	// prove nothing of the database and are not reported. Nil for no reports.
+	Report   func(call string, err error)
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+	Velocity *velocity.Watch // who blocks networks, and unblocks them
+	Refusals *refusal.Log    // records refused starts; nil for none
 
 	// Strangers makes those wait who fail to prove where they come from; nil for
 	// nobody.
@@ -102,6 +106,9 @@ type call struct {
 
 // Register adds the routes of the API to mux.
 func Register(mux *http.ServeMux, cfg Config) {
+	if cfg.Report == nil {
+		cfg.Report = func(string, error) {}
+	}
 	a := &API{cfg: cfg, numbers: &phone.Reader{}, answered: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "countersign_v1_answers_total", Help: "Answers of the v1 API, by endpoint and status.",
 	}, []string{"endpoint", "status"})}
@@ -173,6 +180,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	switch {
 	case errors.Is(err, errReset): // there is no stream to answer on
 	case err == nil:
+		a.cfg.Report(e.name, nil)
 		a.answered.WithLabelValues(e.name, "0").Inc()
 		c.note(w, "0")
 		writeAnswer(w, f, http.StatusOK, answer)
@@ -229,10 +237,14 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error) {
 	refusal, ok := errors.AsType[*verify.Error](err)
 	if !ok {
+		a.cfg.Report(c.endpoint.name, err)
 		refusal = &verify.Error{Kind: verify.KindInternal}
 	}
+	if refusal.Kind == verify.KindWrongCode || refusal.Kind == verify.KindTooManyCodes { // the check was stored
+		a.cfg.Report(c.endpoint.name, nil)
+	}
 	if refusal.Kind == verify.KindInternal {
-		a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "cause", refusal.Cause().String(), "error", err)
+		a.failed(c, err)
 	}
 	if c.endpoint.starts {
 		a.record(c, refusal)
@@ -261,6 +273,16 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error)
 	}
 	c.note(w, status)
 	writeAnswer(w, c.format, http.StatusOK, errorAnswer(c, refusal, status, text))
+}
+
+// failed logs a call that failed through no fault of its client, and returns its refusal.
+func (a *API) failed(c *call, err error) *verify.Error {
+	refusal, ok := errors.AsType[*verify.Error](err)
+	if !ok {
+		refusal = &verify.Error{Kind: verify.KindInternal}
+	}
+	a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "cause", refusal.Cause().String(), "error", err)
+	return refusal
 }
 
 // record hands a refused start to the log of refusals. A request without a proven account

@@ -43,8 +43,7 @@ func (a *API) refuseTemplate(c *call, err error) (code int, status, text string)
 	}
 	e, ok := errors.AsType[*verify.Error](err)
 	if !ok {
-		a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "error", err)
-		e = &verify.Error{Kind: verify.KindInternal}
+		e = a.failed(c, err)
 	}
 	status, text = a.refuseStart(c, e)
 	if status == "" {

@@ -135,8 +135,7 @@ func (a *API) problemOf(c *call, err error) *problem {
 	}
 	refusal, ok := errors.AsType[*verify.Error](err)
 	if !ok {
-		a.cfg.Log.Error("call failed", "endpoint", c.endpoint.name, "account", c.account.Key, "error", err)
-		refusal = &verify.Error{Kind: verify.KindInternal}
+		refusal = a.failed(c, err)
 	}
 	switch refusal.Kind {
 	case verify.KindThrottled:

@@ -49,6 +49,9 @@ type Config struct {
 	// requests, sends first messages and renews its leases. Nil means never.
 	Hold func() error
 
+	// Report takes the outcome of due steps, nil if they were committed; nil for no reports.
+	Report func(operation string, err error)
+
 	// RequestsPerSecond bounds the requests of one account in any second, unless
 	// the account has a rate of its own. 0 means no bound.
 	RequestsPerSecond int
@@ -107,6 +110,9 @@ type Engine struct {
 func New(cfg Config) *Engine {
 	if cfg.Reference == nil {
 		cfg.Reference = cfg.Clock.Now
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(string, error) {}
 	}
 	e := &Engine{
 		cfg:      cfg,

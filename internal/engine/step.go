@@ -58,6 +58,9 @@ func (e *Engine) takeBatch(ctx context.Context) (found bool, err error) {
 		b = batch{}
 		return e.takeDue(tx, e.now(), room, &b)
 	})
+	if err != nil || b.found > 0 {
+		e.cfg.Report("step", err)
+	}
 	if err != nil {
 		b = batch{} // rolled back
 	}

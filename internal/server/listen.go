@@ -95,7 +95,7 @@ func (s *Server) listenOps(ctx context.Context, reg prometheus.Gatherer) error {
 	if s.opts.Config.OpsListen == "" {
 		return nil
 	}
-	handler, err := s.gate(web.Ops(reg, s.ready, func() any { return s.status() }), opsListener())
+	handler, err := s.gate(web.Ops(reg, s.ready.Ready, func() any { return s.status() }), opsListener())
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -91,6 +92,7 @@ type Server struct {
 	refusals    *web.Refusals
 
 	drain *web.Drain
+	ready *web.Readiness // nil until the database is open
 	api   listener
 	ops   listener // its Listener is nil when it is not configured
 	admin listener // as ops
@@ -132,6 +134,7 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	if s.steady != nil {
 		s.steady.Register(reg)
 	}
+	s.ready = s.makeReadiness(reg)
 	s.connections, s.refusals = web.NewConnections(reg), web.NewRefusals(reg)
 	s.certificates.init(opts, reg)
 	handler, err := s.assemble(reg)
@@ -188,7 +191,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	s.refused = refusal.New(refusal.Config{Store: s.db, Clock: s.opts.Clock, Log: s.log, Metrics: reg})
 	s.engine = engine.New(engine.Config{
 		Store: s.db, Router: s.router, Messages: writer, Velocity: s.velocity,
-		Clock: s.opts.Clock, Reference: s.reference(), Hold: s.hold(), Log: s.log, Metrics: reg,
+		Clock: s.opts.Clock, Reference: s.reference(), Hold: s.hold(), Report: s.ready.Report, Log: s.log, Metrics: reg,
 		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported, Caps: caps,
 		ChargeOnSuccess: cfg.Billing.Charge == config.ChargeSuccess,
 	})
@@ -213,7 +216,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 			Store: s.db, Messages: messages, Approve: cfg.Templates.Approve,
 			Fetch: outbound.New(outbound.Config{Networks: mayAsk, Ports: cfg.Outbound.Ports}),
 		},
-		Clock: s.opts.Clock, Drain: s.drain, Log: s.log, Metrics: reg,
+		Clock: s.opts.Clock, Drain: s.drain, Report: s.ready.Report, Log: s.log, Metrics: reg,
 		Proxies: proxies, Strangers: s.strangers(proxies, reg), Velocity: s.velocity, Refusals: s.refused,
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, TooManyCodesText: cfg.V1.TooManyCodesText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
@@ -276,19 +279,6 @@ func (s wavSpeaker) WAV(ctx context.Context, w io.Writer, script message.Script)
 	return err
 }
 
-// ready reports whether the server should get traffic.
-func (s *Server) ready(ctx context.Context) error {
-	if s.drain.Draining() {
-		return errors.New("stopping")
-	}
-	if s.steady != nil {
-		if err := s.steady.Skewed(); err != nil {
-			return err
-		}
-	}
-	return s.db.Ping(ctx)
-}
-
 // URL is where the API is served.
 func (s *Server) URL() string { return s.url }
 
@@ -311,11 +301,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer s.runClock(ctx)()
 	listenCtx, stopListening := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopListening()
-	heard := make(chan struct{})
-	go func() {
-		defer close(heard)
-		s.db.Listen(listenCtx, s.engine.Wake)
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { s.db.Listen(listenCtx, s.engine.Wake) })
+	beside.Go(func() { s.ready.Watch(listenCtx, s.checkFiles) })
 	s.old.Start()
 	s.balances.Start()
 	s.certificates.runner.Start()
@@ -330,9 +318,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	// The listeners of the operators go last: /readyz says "stopping" meanwhile.
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOps()
-	beside := []listener{s.ops, s.admin}
-	served := make(chan error, len(beside))
-	for _, l := range beside {
+	operators := []listener{s.ops, s.admin}
+	served := make(chan error, len(operators))
+	for _, l := range operators {
 		if l.Listener == nil {
 			served <- nil
 			continue
@@ -344,12 +332,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	errs := []error{web.Serve(apiCtx, s.api.server, s.api, grace)}
 	stopOps()
-	for range beside {
+	for range operators {
 		errs = append(errs, <-served)
 	}
 
 	stopListening()
-	<-heard
+	beside.Wait()
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancelStop()
 	s.old.Stop()
@@ -371,6 +359,9 @@ func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	errs = append(errs, s.carriers.stop(ctx))
+	if s.ready != nil {
+		s.ready.Stop()
+	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}

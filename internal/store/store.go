@@ -191,35 +191,9 @@ func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...an
 	return s.QueryRowContext(ctx, args...).Scan(dest...)
 }
 
-// Ping reports whether the database takes a write: one that can only be read (a
-// full disk, say) is of no use to anybody. It writes more than an accepted request
-// does, since a little often fits where that does not.
-func (db *DB) Ping(ctx context.Context) error {
-	// Different each time: SQLite writes nothing for a value that stays as it is.
-	value := make([]byte, db.pingSize)
-	rand.Read(value) // never fails (crypto/rand)
-	return db.Write(ctx, func(tx *Tx) error {
-		return tx.send(`INSERT INTO settings (name, value) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, db.pingRow(), value)
-	})
-}
-
 // keyCheck is the row of settings that only the right keys open. It is an
 // installation's own.
 const keyCheck = "key_check"
-
-// pingSlots is how many rows Ping may leave behind in a database that is shared.
-const pingSlots = 64
-
-// pingRow is where Ping writes. Nodes that share a database draw one of several, so
-// that they seldom wait for each other: one that stands still in its ping would make
-// the others seem broken.
-func (db *DB) pingRow() string {
-	if !db.Shared() {
-		return "write_check"
-	}
-	return fmt.Sprintf("write_check/%d", db.pingSlot[0]%pingSlots)
-}
 
 func millis(t time.Time) int64 { return t.UnixMilli() }
 

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// Ping reports whether the database serves requests: it looks for a random key in each
+// table that they use, and writes more than an accepted request does, since a little
+// often fits on a full disk where that does not. On PostgreSQL it also takes, and at once
+// releases, the lock of a writer on each table that requests write to.
+func (db *DB) Ping(ctx context.Context) error {
+	if err := db.pingReads(ctx); err != nil {
+		return err
+	}
+	// Different each time: SQLite writes nothing for a value that stays as it is.
+	value := make([]byte, db.pingSize)
+	rand.Read(value) // never fails (crypto/rand)
+	return db.Write(ctx, func(tx *Tx) error {
+		return tx.send(`INSERT INTO settings (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, db.pingRow(), value)
+	})
+}
+
+// pinged lists the tables that requests use, with the first column of their primary key.
+func pinged() []pingedTable {
+	return []pingedTable{
+		{"accounts", "key", false, true},
+		{"account_secrets", "account", false, false},
+		{"approved_numbers", "account", false, false},
+		{"blocked_numbers", "number", false, false},
+		{"price_list", "carrier", false, false},
+		{"templates", "id", true, false},
+		{"verifications", "id", true, true},
+		{"events", "verification", true, true},
+		{"checks", "verification", true, true},
+		{"parts", "carrier", false, true},
+		{"receipts", "carrier", false, true},
+		{"guards", "number", true, true},
+		{"ledger", "key", false, true},
+		{"used_signatures", "account", false, true},
+	}
+}
+
+type pingedTable struct {
+	name, column string
+	octets       bool // the column is of 16 octets, else text
+	written      bool // by requests
+}
+
+// pingReads looks for a key that is not there. Where it lies in an index differs each
+// time.
+func (db *DB) pingReads(ctx context.Context) error {
+	octets := make([]byte, 16)
+	rand.Read(octets) // never fails (crypto/rand)
+	text := rand.Text()
+	for _, t := range pinged() {
+		key := any(text)
+		if t.octets {
+			key = octets
+		}
+		var found int
+		if err := db.queryRow(ctx, `SELECT COUNT(*) FROM `+t.name+` WHERE `+t.column+` = $1`, []any{key}, &found); err != nil {
+			return fmt.Errorf("read %s: %w", t.name, err)
+		}
+		if !db.postgres() || !t.written {
+			continue
+		}
+		if _, err := db.read.ExecContext(ctx, `DELETE FROM `+t.name+` WHERE FALSE`); err != nil {
+			return fmt.Errorf("write %s: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
+// pingSlots is how many rows Ping may leave behind in a database that is shared.
+const pingSlots = 64
+
+// pingRow is where Ping writes. Nodes that share a database draw one of several, so
+// that they seldom wait for each other: one that stands still in its ping would make
+// the others seem broken.
+func (db *DB) pingRow() string {
+	if !db.Shared() {
+		return "write_check"
+	}
+	return fmt.Sprintf("write_check/%d", db.pingSlot[0]%pingSlots)
+}
+
+// Damaged reports whether an error means that an SQLite file is damaged. Such an error
+// returns each time that the same place is read, and other reads succeed.
+func Damaged(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Code() {
+	case sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS:
+		return true
+	}
+	primary := e.Code() & 0xff // of an extended code
+	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
+}
+
+// Verify examines every page and index of an SQLite file, and returns the damage that it
+// found. It reads the whole file. For PostgreSQL it does nothing.
+func (db *DB) Verify(ctx context.Context) error {
+	if db.postgres() {
+		return nil
+	}
+	var verdict string
+	if err := db.read.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&verdict); err != nil {
+		return fmt.Errorf("examine the database: %w", err)
+	}
+	if verdict != "ok" {
+		return errors.New(strings.ReplaceAll(verdict, "\n", " "))
+	}
+	return nil
+}
