@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,7 +16,8 @@ import (
 
 // TestNodesDiskFull fills the disk that the database lies on, while verifications come
 // in: each is answered, none is promised that is not kept, and all goes on when there
-// is room again.
+// is room again. While most are refused the node is not ready, although a small write
+// still finds room.
 func TestNodesDiskFull(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Start(t)
@@ -23,7 +26,8 @@ func TestNodesDiskFull(t *testing.T) {
 	pgtest.Exec(t, server, "CREATE TABLESPACE small LOCATION '"+disk+"'")
 	pgtest.Exec(t, server, "CREATE DATABASE verify TEMPLATE template0 TABLESPACE small")
 	database := strings.Replace(server, "/test1?", "/verify?", 1)
-	s := launch(t, "demo", "--unlimited", "--listen", "127.0.0.1:0", "--database", database)
+	ops := "127.0.0.1:" + freeUDP(t)
+	s := launch(t, "demo", "--unlimited", "--listen", "127.0.0.1:0", "--ops-listen", ops, "--database", database)
 	s.awaitURL(t)
 	defer s.end(t)
 
@@ -52,6 +56,12 @@ func TestNodesDiskFull(t *testing.T) {
 	if refused == 0 {
 		t.Error("the disk did not fill")
 	}
+	if code, body := readyz(t, ops); code != http.StatusServiceUnavailable || !strings.Contains(body, "not ready: ") {
+		t.Errorf("/readyz answers %d %q while starts are refused", code, body)
+	}
+	if log := s.log.String(); !strings.Contains(log, "disk full: no space left for the PostgreSQL server of postgres://") {
+		t.Error("the log does not say that the disk is full")
+	}
 	if err := os.Remove(balloon); err != nil {
 		t.Fatal(err)
 	}
@@ -63,12 +73,36 @@ func TestNodesDiskFull(t *testing.T) {
 			t.Fatal("it does not go on")
 		}
 	}
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		code, body := readyz(t, ops)
+		if code == http.StatusOK {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("/readyz answers %d %q when there is room again", code, body)
+		}
+	}
 	for _, id := range append(accepted, before) {
 		if s.found(t, id)["status"] != "IN PROGRESS" {
 			t.Errorf("%s was accepted, and is lost", id)
 		}
 	}
 	t.Logf("%d accepted while it filled, %d refused", len(accepted), refused)
+}
+
+// readyz asks a server for its readiness.
+func readyz(t *testing.T, ops string) (code int, body string) {
+	t.Helper()
+	resp, err := http.Get("http://" + ops + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
 }
 
 // smallDisk mounts a disk in memory that belongs to the server's user.

@@ -82,10 +82,10 @@ func (c *demoCmd) Run(p *process) (err error) {
 		return err
 	}
 	if err := started(opts.Config.KeyFile); err != nil {
-		return errors.Join(err, s.Close())
+		return cmp.Or(err, s.Close())
 	}
 	if err := server.SeedDemo(p.ctx, s.Store(), c.Unlimited, p.now()); err != nil {
-		return errors.Join(err, s.Close())
+		return cmp.Or(err, s.Close())
 	}
 	c.greet(p, s, dir)
 	return s.Serve(p.ctx)

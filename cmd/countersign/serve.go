@@ -1,7 +1,7 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"io"
 	"log/slog"
 	"time"
@@ -61,7 +61,7 @@ func (c *serveCmd) Run(p *process) error {
 		return err
 	}
 	if err := started(cfg.KeyFile); err != nil {
-		return errors.Join(err, s.Close())
+		return cmp.Or(err, s.Close())
 	}
 	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "admin_url", s.AdminURL(), "version", version())
 	defer log.Info("stopped")

@@ -7,6 +7,7 @@
 package atomicfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,7 +54,7 @@ func (f *File) finish(data []byte, err error) error {
 	if _, err = f.Write(data); err == nil {
 		err = f.Commit()
 	}
-	return errors.Join(err, f.Close())
+	return cmp.Or(err, f.Close())
 }
 
 // Create begins a file that must not exist, neither now nor when it is committed: the
@@ -132,7 +133,7 @@ func open(name string, perm fs.FileMode, replace bool) (*File, error) {
 			return nil, err
 		}
 		if err := lock(f); err != nil {
-			err = errors.Join(err, f.Close())
+			err = cmp.Or(err, f.Close())
 			if errors.Is(err, errMoved) {
 				continue
 			}
@@ -140,7 +141,7 @@ func open(name string, perm fs.FileMode, replace bool) (*File, error) {
 		}
 		out := &File{File: f, name: name, replace: replace}
 		if err := f.Chmod(perm); err != nil {
-			return nil, errors.Join(err, out.Close())
+			return nil, cmp.Or(err, out.Close())
 		}
 		return out, nil
 	}
@@ -181,7 +182,7 @@ func removeLeftover(partial string) error {
 		if err == nil {
 			err = os.Remove(partial)
 		}
-		if err = errors.Join(err, f.Close()); errors.Is(err, errMoved) {
+		if err = cmp.Or(err, f.Close()); errors.Is(err, errMoved) {
 			return nil
 		}
 		return err

@@ -111,7 +111,7 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	s := &Server{opts: opts, log: opts.Log, drain: web.NewDrain(), assembled: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Close())
+			s.abandon()
 		}
 	}()
 	database, err := opts.Config.StoreDatabase()
@@ -295,7 +295,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := s.watch(ctx); err != nil {
-		return errors.Join(err, s.Close())
+		s.abandon()
+		return err
 	}
 	s.engine.Resume()
 	defer s.runClock(ctx)()
@@ -346,6 +347,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	errs = append(errs, s.engine.Stop(stop), s.carriers.stop(stop), s.velocity.Stop(stop), s.refused.Stop(stop))
 	s.api, s.ops, s.admin = listener{}, listener{}, listener{} // closed
 	return errors.Join(append(errs, s.Close())...)
+}
+
+// abandon closes a server that could not start. The reason of that is the one error to
+// report: others only follow from it.
+func (s *Server) abandon() {
+	if err := s.Close(); err != nil {
+		s.log.Debug("close after a failed start", "error", err)
+	}
 }
 
 // Close releases what New took. Serve does it by itself.

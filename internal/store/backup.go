@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -39,14 +40,14 @@ func (db *DB) Backup(ctx context.Context, path string) ([]TableRows, error) {
 	}
 	f, err := atomicfile.Create(path, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("back up: %w", err)
+		return nil, fmt.Errorf("back up: %w", diskFull(path, err))
 	}
 	tables, err := db.backUp(ctx, f.Name())
 	if err == nil {
 		err = f.Commit()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("back up to %s: %w", path, err)
+	if err = cmp.Or(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("back up to %s: %w", path, diskFull(path, err))
 	}
 	return tables, nil
 }
@@ -61,7 +62,7 @@ func (db *DB) backUp(ctx context.Context, to string) (tables []TableRows, err er
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
+	defer func() { err = cmp.Or(err, conn.Close()) }()
 	if _, err := conn.ExecContext(ctx, `BEGIN`); err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func (db *DB) backUp(ctx context.Context, to string) (tables []TableRows, err er
 		err = conn.Raw(func(driver any) error { return copyPages(ctx, driver, to) })
 	}
 	_, endErr := conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`)
-	if err = errors.Join(err, endErr); err != nil {
+	if err = cmp.Or(err, endErr); err != nil {
 		return nil, err
 	}
 	got, err := verifyFile(ctx, to)
@@ -97,7 +98,7 @@ func copyPages(ctx context.Context, driver any, to string) error {
 			err = ctx.Err()
 		}
 	}
-	return errors.Join(err, b.Finish())
+	return cmp.Or(err, b.Finish())
 }
 
 // verifyFile checks the integrity of a file that no other process uses, and returns the
@@ -107,7 +108,7 @@ func verifyFile(ctx context.Context, path string) (tables []TableRows, err error
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
+	defer func() { err = cmp.Or(err, file.Close()) }()
 	file.SetMaxOpenConns(1)
 	var verdict string
 	if err := file.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&verdict); err != nil {

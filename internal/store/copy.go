@@ -79,15 +79,15 @@ func Copy(ctx context.Context, cfg CopyConfig) (done []CopiedTable, err error) {
 		cfg.Batch = copyBatch
 	}
 	c := &copier{CopyConfig: cfg}
-	defer func() { err = errors.Join(err, c.close(context.WithoutCancel(ctx))) }()
+	defer func() { err = cmp.Or(err, c.close(context.WithoutCancel(ctx))) }()
 	if err := c.openSource(ctx); err != nil {
 		return nil, fmt.Errorf("copy from %s: %w", cfg.From, err)
 	}
 	if err := c.openTarget(ctx); err != nil {
-		return nil, fmt.Errorf("copy to %s: %w", Redact(cfg.To), err)
+		return nil, fmt.Errorf("copy to %s: %w", Redact(cfg.To), diskFull(cfg.To, err))
 	}
 	if done, err = c.run(ctx); err != nil {
-		return nil, fmt.Errorf("copy %s to %s: %w", cfg.From, Redact(cfg.To), err)
+		return nil, fmt.Errorf("copy %s to %s: %w", cfg.From, Redact(cfg.To), diskFull(cfg.To, err))
 	}
 	return done, nil
 }

@@ -43,7 +43,7 @@ func LoadKey(path string) (Key, error) {
 // file: a lost key is a lost database.
 func (k Key) Save(path string) error {
 	if err := atomicfile.WriteNew(path, []byte(hex.EncodeToString(k[:])+"\n"), 0o600); err != nil {
-		return fmt.Errorf("create key file: %w", err)
+		return fmt.Errorf("create key file: %w", diskFull(path, err))
 	}
 	return nil
 }

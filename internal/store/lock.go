@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,7 +26,7 @@ func lockFile(path string) (*fileLock, error) {
 		return nil, err
 	}
 	if err := lockOpen(f); err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, cmp.Or(err, f.Close())
 	}
 	return &fileLock{f}, nil
 }
@@ -60,7 +61,7 @@ func checkName(path string) error {
 		return err
 	}
 	locked, err := filelock.Locked(f)
-	if err := errors.Join(err, f.Close()); err != nil || !locked {
+	if err := cmp.Or(err, f.Close()); err != nil || !locked {
 		return err
 	}
 	name, err := filepath.EvalSymlinks(path) // as SQLite does

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -11,8 +12,10 @@ import (
 	"path"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
 )
 
 //go:embed migrations
@@ -66,10 +69,10 @@ func Migrations(ctx context.Context, database string) (list []Migration, err err
 func withSchema(ctx context.Context, database string, do func(*sql.DB, dialect) error) error {
 	db, d, err := openSchema(ctx, database)
 	if err == nil {
-		err = errors.Join(do(db, d), db.Close())
+		err = cmp.Or(do(db, d), db.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("database %s: %w", Redact(database), err)
+		return fmt.Errorf("database %s: %w", Redact(database), diskFull(database, err))
 	}
 	return nil
 }
@@ -88,7 +91,7 @@ func openSchema(ctx context.Context, database string) (*sql.DB, dialect, error) 
 	}
 	db := stdlib.OpenDB(*conf) // without limits of time: a migration may take its own
 	if err := checkServer(ctx, db); err != nil {
-		return nil, onPostgres(), errors.Join(err, db.Close())
+		return nil, onPostgres(), cmp.Or(err, db.Close())
 	}
 	return db, onPostgres(), nil
 }
@@ -100,7 +103,7 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() { err = cmp.Or(err, unlock()) }()
 	p, err := d.provider(db)
 	if err != nil {
 		return err
@@ -110,7 +113,7 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
 		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate schema from version %d to %d: %w", have, want, err)
+		return fmt.Errorf("migrate schema from version %d to %d: %w", have, want, firstReason(err))
 	}
 	return nil
 }
@@ -120,12 +123,27 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
 func versions(ctx context.Context, p *goose.Provider) (have, want int64, err error) {
 	have, want, err = p.GetVersions(ctx)
 	if err != nil {
-		return have, want, fmt.Errorf("read schema version: %w", err)
+		return have, want, fmt.Errorf("read schema version: %w", firstReason(err))
 	}
 	if have > want {
 		return have, want, fmt.Errorf("schema version %d, but this program knows %d: %w", have, want, ErrNewerSchema)
 	}
 	return have, want, nil
+}
+
+// firstReason returns the error of the database in an error of goose, with the step of the
+// schema that failed. The error of goose also holds that of the rollback that follows.
+func firstReason(err error) error {
+	if p, ok := errors.AsType[*goose.PartialError](err); ok && p.Failed != nil {
+		return fmt.Errorf("step %d: %w", p.Failed.Source.Version, firstReason(p.Err))
+	}
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e
+	}
+	return err
 }
 
 func (d dialect) provider(db *sql.DB) (*goose.Provider, error) {
@@ -154,10 +172,10 @@ func (d dialect) lockSchema(ctx context.Context, db *sql.DB) (unlock func() erro
 		return nil, err
 	}
 	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, schemaLock); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock schema: %w", err), conn.Close())
+		return nil, cmp.Or(fmt.Errorf("lock schema: %w", err), conn.Close())
 	}
 	return func() error {
 		_, err := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, schemaLock)
-		return errors.Join(err, conn.Close())
+		return cmp.Or(err, conn.Close())
 	}, nil
 }

@@ -16,6 +16,9 @@ import (
 // often fits on a full disk where that does not. On PostgreSQL it also takes, and at once
 // releases, the lock of a writer on each table that requests write to.
 func (db *DB) Ping(ctx context.Context) error {
+	if err := db.files.check(); err != nil { // reads go by the last check
+		return err
+	}
 	if err := db.pingReads(ctx); err != nil {
 		return err
 	}

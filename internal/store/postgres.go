@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -155,8 +156,8 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	if err == nil {
 		err = db.openKeys(ctx, setup, cfg)
 	}
-	if err = errors.Join(err, setup.Close()); err != nil {
-		return errors.Join(err, first.close())
+	if err = cmp.Or(err, setup.Close()); err != nil {
+		return cmp.Or(err, first.close())
 	}
 	for i := range postgresWriters {
 		conn := first

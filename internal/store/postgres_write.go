@@ -437,6 +437,7 @@ const (
 	readOnlyTransaction  = "25006"
 	inFailedTransaction  = "25P02"
 	completionUnknown    = "40003"
+	noSpace              = "53100" // disk_full
 )
 
 func sqlState(err error) string {

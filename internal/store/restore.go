@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func (r Restore) Run(ctx context.Context) (done Restored, err error) {
 	lock, err := lockFile(done.Database)
 	switch {
 	case err == nil:
-		defer func() { err = errors.Join(err, lock.release()) }()
+		defer func() { err = cmp.Or(err, lock.release()) }()
 	case !errors.Is(err, fs.ErrNotExist):
 		return done, fmt.Errorf("database %s: %w", done.Database, err)
 	}
@@ -55,9 +56,9 @@ func (r Restore) Run(ctx context.Context) (done Restored, err error) {
 	if err != nil {
 		return done, err
 	}
-	defer func() { err = errors.Join(err, f.Close(), removeBeside(f.Name())) }()
+	defer func() { err = cmp.Or(err, f.Close(), removeBeside(f.Name())) }()
 	if done.Tables, err = r.prepare(ctx, f); err != nil {
-		return done, fmt.Errorf("backup %s: %w", r.From, err)
+		return done, fmt.Errorf("backup %s: %w", r.From, diskFull(done.Database, err))
 	}
 	if done.Aside, err = moveAside(done.Database, r.Now); err != nil {
 		return done, err
@@ -99,7 +100,7 @@ func (r Restore) prepare(ctx context.Context, f *atomicfile.File) ([]TableRows, 
 		return nil, err
 	}
 	_, err = io.Copy(f, from)
-	if err = errors.Join(err, from.Close()); err != nil {
+	if err = cmp.Or(err, from.Close()); err != nil {
 		return nil, err
 	}
 	if err := keepOwner(f, r.Database); err != nil {
@@ -133,7 +134,7 @@ func (r Restore) open(ctx context.Context, path string) error {
 	if err = migrate(ctx, file, onSQLite()); err == nil {
 		err = (&DB{dialect: onSQLite()}).openKeys(ctx, file, Config{Key: r.Key, Now: r.Now})
 	}
-	return errors.Join(err, file.Close())
+	return cmp.Or(err, file.Close())
 }
 
 // keepOwner sets the owner of f to that of the old database or, without one, its directory:

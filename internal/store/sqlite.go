@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -93,11 +94,11 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 	}
 	conn, err := db.prepareSQLite(ctx, write, cfg)
 	if err != nil {
-		return errors.Join(err, write.Close())
+		return cmp.Or(err, write.Close())
 	}
 	if db.lock != nil {
 		if db.files, err = watchFiles(db.lock.f, cfg.Log); err != nil {
-			return errors.Join(err, conn.close())
+			return cmp.Or(err, conn.close())
 		}
 		conn.files = db.files
 	}

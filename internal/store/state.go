@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -49,7 +50,7 @@ func inspect(ctx context.Context, database string) (state State, err error) {
 		}
 		db := stdlib.OpenDB(*conf)
 		state, err = stateOf(ctx, db, `to_regclass('settings') IS NOT NULL`)
-		return state, errors.Join(err, db.Close())
+		return state, cmp.Or(err, db.Close())
 	}
 	info, err := os.Stat(database)
 	switch {
@@ -80,7 +81,7 @@ func stateOfFile(ctx context.Context, path string) (State, error) {
 	}
 	db.SetMaxOpenConns(1)
 	state, err := stateOf(ctx, db, `EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'settings')`)
-	if err = errors.Join(err, db.Close()); err != nil {
+	if err = cmp.Or(err, db.Close()); err != nil {
 		return state, fmt.Errorf("it cannot be read: %w; if it is damaged, restore a backup (countersign restore --from FILE)", err)
 	}
 	return state, nil

@@ -86,7 +86,8 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		db.dialect, start = onPostgres(), db.startPostgres
 	}
 	if err := start(ctx, cfg); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", Redact(cfg.Database), err), db.Close())
+		_ = db.Close() // nothing was written; what else fails only follows from the first error
+		return nil, fmt.Errorf("open database %s: %w", Redact(cfg.Database), diskFull(cfg.Database, err))
 	}
 	return db, nil
 }

@@ -161,11 +161,11 @@ func (db *DB) write(ctx context.Context, j job) error {
 	if err := db.writerFor(j.account).enqueue(j); err != nil {
 		return err
 	}
-	err := <-j.result
-	if err == nil {
-		done()
+	if err := <-j.result; err != nil {
+		return diskFull(db.path, err)
 	}
-	return err
+	done()
+	return nil
 }
 
 // writerFor picks who writes. Balances of one account all go to one, since they

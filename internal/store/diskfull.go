@@ -1,0 +1,82 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// ErrDiskFull is wrapped by errors of a write that found no space on the disk, or that
+// exceeded the quota of its owner.
+var ErrDiskFull = errors.New("disk full")
+
+// diskFullError is the error of a write to a full disk.
+type diskFullError struct {
+	where string
+	cause error // of the database or the system, without what follows from it
+	err   error // as it came
+}
+
+func (e *diskFullError) Error() string {
+	return fmt.Sprintf("%v: no space left for %s: %v", ErrDiskFull, e.where, e.cause)
+}
+
+func (e *diskFullError) Unwrap() []error { return []error{ErrDiskFull, e.err} }
+
+// diskFull returns err, as an error that wraps ErrDiskFull and names the database or file
+// if the reason is a full disk.
+func diskFull(where string, err error) error {
+	if err == nil || errors.Is(err, ErrDiskFull) {
+		return err
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if e.Code == noSpace {
+			return &diskFullError{"the PostgreSQL server of " + Redact(where), e, err}
+		}
+		return err
+	}
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		if e.Code() == sqlite3.SQLITE_FULL || mayBeFull(e.Code()) && noRoom(filepath.Dir(where)) {
+			return &diskFullError{where, e, err}
+		}
+		return err
+	}
+	if noRoomError(err) {
+		return &diskFullError{where, err, err}
+	}
+	return err
+}
+
+// mayBeFull reports whether SQLite gives an error code, without its reason, also where
+// there is no space.
+func mayBeFull(code int) bool {
+	switch code {
+	case sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE,
+		sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_CANTOPEN:
+		return true
+	}
+	return false
+}
+
+func noRoomError(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// noRoom reports whether a directory has no space for a file of the size that SQLite adds
+// at a time.
+func noRoom(dir string) bool {
+	f, err := os.CreateTemp(dir, ".countersign-space-*")
+	if err != nil {
+		return noRoomError(err)
+	}
+	_, err = f.Write(make([]byte, 64<<10))
+	_ = f.Close()           // the write decides
+	_ = os.Remove(f.Name()) // at worst, an empty file is left
+	return noRoomError(err)
+}

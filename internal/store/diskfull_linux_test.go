@@ -1,0 +1,131 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"countersign/internal/pgtest"
+	"countersign/internal/store"
+)
+
+// smallDisk mounts a disk of so many KiB in memory.
+func smallDisk(t *testing.T, kib int) (dir string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root mounts a small disk")
+	}
+	dir = filepath.Join(t.TempDir(), "small")
+	must(t, os.Mkdir(dir, 0o755))
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
+		t.Skipf("no small disk can be mounted: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+// fillDisk writes a file until so many KiB are left.
+func fillDisk(t *testing.T, path string, left int) {
+	t.Helper()
+	f, err := os.Create(path)
+	must(t, err)
+	for block := make([]byte, 4096); err == nil; {
+		_, err = f.Write(block)
+	}
+	info, err := f.Stat()
+	must(t, err)
+	must(t, f.Truncate(info.Size()-int64(left)<<10))
+	must(t, f.Close())
+}
+
+// wantDiskFull checks that an error names the disk's state, the path, and one reason.
+func wantDiskFull(t *testing.T, err error, path string) {
+	t.Helper()
+	if !errors.Is(err, store.ErrDiskFull) {
+		t.Fatalf("got %v, want ErrDiskFull", err)
+	}
+	text := err.Error()
+	if !strings.Contains(text, "disk full: no space left for "+path) || strings.ContainsAny(text, "\n;") || strings.Contains(text, "already") {
+		t.Errorf("got %q, want one reason that names %s", text, path)
+	}
+}
+
+// TestDiskFullAtStart opens a database where there is less room than it needs, page by
+// page, so that each step of a start is the one that fails.
+func TestDiskFullAtStart(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, 1024)
+	balloon, failed := filepath.Join(dir, "balloon"), 0
+	for left := 0; left < 1000; left += 8 {
+		must(t, os.RemoveAll(balloon))
+		fillDisk(t, balloon, left)
+		path := filepath.Join(dir, fmt.Sprint(left, ".db"))
+		db, err := store.Open(t.Context(), store.Config{Database: path, Key: key, Serve: true, Log: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			must(t, db.Close())
+		} else {
+			wantDiskFull(t, err, path)
+			failed++
+		}
+		for _, end := range []string{"", "-wal", "-shm"} {
+			_ = os.Remove(path + end)
+		}
+	}
+	if failed < 10 {
+		t.Errorf("%d starts failed: the disk was not full", failed)
+	}
+}
+
+func TestDiskFullLater(t *testing.T) {
+	t.Parallel()
+	dir, elsewhere := smallDisk(t, 4096), filepath.Join(t.TempDir(), "countersign.db")
+	path, balloon := filepath.Join(dir, "countersign.db"), filepath.Join(dir, "balloon")
+	db, err := open(t, path, key, true)
+	must(t, err)
+	defer db.Close()
+	other, err := open(t, elsewhere, key, true)
+	must(t, err)
+	defer other.Close()
+	fillDisk(t, balloon, 0)
+
+	wantDiskFull(t, db.Ping(t.Context()), path)
+	backup := filepath.Join(dir, "backup.db")
+	_, err = other.Backup(t.Context(), backup)
+	wantDiskFull(t, err, backup)
+	wantDiskFull(t, store.NewKey().Save(filepath.Join(dir, "key")), filepath.Join(dir, "key"))
+	fresh := filepath.Join(dir, "fresh.db")
+	wantDiskFull(t, store.Migrate(t.Context(), fresh), fresh)
+
+	must(t, os.Remove(balloon))
+	must(t, db.Ping(t.Context()))
+}
+
+// TestDiskFullPostgres has PostgreSQL find no room while it makes the tables.
+func TestDiskFullPostgres(t *testing.T) {
+	t.Parallel()
+	postgres := pgtest.Start(t)
+	dir := filepath.Join(filepath.Dir(postgres.Socket()), "small")
+	if os.Geteuid() != 0 {
+		t.Skip("only root mounts a small disk")
+	}
+	must(t, os.Mkdir(dir, 0o755))
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+		t.Skipf("no small disk can be mounted: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	info, err := os.Stat(filepath.Dir(dir))
+	must(t, err)
+	owner := info.Sys().(*syscall.Stat_t)
+	must(t, os.Chown(dir, int(owner.Uid), int(owner.Gid)))
+	server := postgres.Create(t, "template0")
+	pgtest.Exec(t, server, "CREATE TABLESPACE small LOCATION '"+dir+"'")
+	pgtest.Exec(t, server, "CREATE DATABASE verify TEMPLATE template0 TABLESPACE small")
+	fillDisk(t, filepath.Join(dir, "balloon"), 400)
+	database := strings.Replace(server, "/test1?", "/verify?", 1)
+	wantDiskFull(t, store.Migrate(t.Context(), database), "the PostgreSQL server of postgres://")
+}
