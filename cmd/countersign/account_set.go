@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
+	"countersign/internal/account"
 	"countersign/internal/adminapi"
 )
 
@@ -29,7 +31,38 @@ type settingFlags struct {
 	AutofillDomain  *string           `help:"Domain of the page that asks for the code: its SMS end with @DOMAIN #CODE (WebOTP)." placeholder:"DOMAIN"`
 	AutofillAppHash *string           `help:"Hash of the Android app that asks for the code, 11 characters: its SMS end with it." placeholder:"HASH"`
 	CarrierValue    map[string]string `help:"Value that carriers put into its messages as {{.Values.NAME}}, such as entity_id=1701158019811410068; may be repeated." placeholder:"NAME=VALUE" mapsep:"none" param:"carrier_values"`
-	Setting         map[string]string `help:"Any setting of the admin API by its name there, and its value in JSON; may be repeated." placeholder:"NAME=JSON"`
+	Setting         map[string]string `help:"Any setting of the admin API by its name there, and its value in JSON; may be repeated." placeholder:"NAME=JSON" mapsep:"none"`
+}
+
+// mostRepeated returns how often a flag may be given, for those that may be repeated. The
+// parser takes time that grows with the square of their number.
+func mostRepeated() map[string]int {
+	const countries, workflows, settings, numbers = 250, 7, 100, 1000
+	return map[string]int{
+		"allow-country": countries, "allow-workflow": workflows, "allow-sender": account.MostSenders,
+		"allow-brand": account.MostLinkBrands, "allow-from": account.MostSources, "test-number": account.MostTestNumbers,
+		"carrier-value": account.MostValues, "setting": settings, "approve": numbers, "clear": settings,
+	}
+}
+
+// checkRepeated refuses a flag that is given more often than it may be.
+func checkRepeated(args []string) error {
+	given := map[string]int{}
+	for _, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if name, ok := strings.CutPrefix(arg, "--"); ok {
+			name, _, _ = strings.Cut(name, "=")
+			given[name]++
+		}
+	}
+	for name, most := range mostRepeated() {
+		if given[name] > most {
+			return fmt.Errorf("--%s: given %d times; at most %d are allowed", name, given[name], most)
+		}
+	}
+	return nil
 }
 
 // settings gives those that were named, as the admin API takes them.

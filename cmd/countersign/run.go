@@ -121,7 +121,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if err != nil {
 		panic(err) // the struct above is wrong
 	}
-	command, err := parser.Parse(args)
+	var command *kong.Context
+	if err = checkRepeated(args); err == nil {
+		command, err = parser.Parse(args)
+	}
 	if err != nil {
 		parser.Errorf("%s", err)
 		return 2

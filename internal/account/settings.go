@@ -15,13 +15,13 @@ import (
 	"countersign/internal/verify"
 )
 
-// Bounds on lists, which are read with every request of the account.
+// The most entries of lists, which are read with every request of the account.
 const (
-	mostSenders     = 100
-	mostLinkBrands  = 100
-	mostSources     = 100
-	mostTestNumbers = 100
-	mostValues      = 32
+	MostSenders     = 100
+	MostLinkBrands  = 100
+	MostSources     = 100
+	MostTestNumbers = 100
+	MostValues      = 32
 
 	longestBrand = 18 // characters of a brand or payee
 )
@@ -58,8 +58,8 @@ func workflows(s *verify.Settings) error {
 }
 
 func senders(s *verify.Settings) error {
-	if len(s.Senders) > mostSenders {
-		return invalid("senders", "are more than %d", mostSenders)
+	if len(s.Senders) > MostSenders {
+		return invalid("senders", "are more than %d", MostSenders)
 	}
 	return each(&s.Senders, func(sender string) (string, error) {
 		if sender == "" || !verify.ValidSender(sender) {
@@ -72,8 +72,8 @@ func senders(s *verify.Settings) error {
 // linkBrands checks names that may look like links. Whether a message can show such a
 // name is decided when a request uses it: only the check for links is lifted.
 func linkBrands(s *verify.Settings) error {
-	if len(s.LinkBrands) > mostLinkBrands {
-		return invalid("link_brands", "are more than %d", mostLinkBrands)
+	if len(s.LinkBrands) > MostLinkBrands {
+		return invalid("link_brands", "are more than %d", MostLinkBrands)
 	}
 	return each(&s.LinkBrands, func(brand string) (string, error) {
 		name := norm.NFC.String(verify.SingleSpaced(brand))
@@ -86,8 +86,8 @@ func linkBrands(s *verify.Settings) error {
 }
 
 func sources(s *verify.Settings) error {
-	if len(s.Sources) > mostSources {
-		return invalid("sources", "are more than %d", mostSources)
+	if len(s.Sources) > MostSources {
+		return invalid("sources", "are more than %d", MostSources)
 	}
 	return each(&s.Sources, func(source string) (string, error) {
 		network, err := netip.ParsePrefix(source)
@@ -121,8 +121,8 @@ func lowBalance(s *verify.Settings) error {
 }
 
 func testNumbers(s *verify.Settings) error {
-	if len(s.TestNumbers) > mostTestNumbers {
-		return invalid("test_numbers", "are more than %d", mostTestNumbers)
+	if len(s.TestNumbers) > MostTestNumbers {
+		return invalid("test_numbers", "are more than %d", MostTestNumbers)
 	}
 	checked := make([]verify.TestNumber, 0, len(s.TestNumbers))
 	for _, test := range s.TestNumbers {
@@ -188,8 +188,8 @@ func autofill(s *verify.Settings) error {
 }
 
 func carrierValues(s *verify.Settings) error {
-	if len(s.CarrierValues) > mostValues {
-		return invalid("carrier_values", "are more than %d", mostValues)
+	if len(s.CarrierValues) > MostValues {
+		return invalid("carrier_values", "are more than %d", MostValues)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.CarrierValues)) {
 		if !verify.ValidValueName(name) {

@@ -147,6 +147,9 @@ func (n NewAccount) account() (a store.NewAccount, err error) {
 	if err := n.Apply(&a.Account); err != nil {
 		return a, err
 	}
+	if n.SignatureMethod != "" && !signature.Method(n.SignatureMethod).Valid() {
+		return a, invalid("signature_method", "%q is not known", printable(n.SignatureMethod))
+	}
 	for _, text := range n.ApprovedNumbers {
 		approved, err := number("approved_numbers", text)
 		if err != nil {
@@ -155,9 +158,6 @@ func (n NewAccount) account() (a store.NewAccount, err error) {
 		a.Approved = append(a.Approved, approved)
 	}
 	if n.SignatureMethod != "" {
-		if !signature.Method(n.SignatureMethod).Valid() {
-			return a, invalid("signature_method", "%q is not known", printable(n.SignatureMethod))
-		}
 		a.SignatureMethod, a.SignatureSecret = n.SignatureMethod, store.NewAPISecret()
 	}
 	return a, nil
