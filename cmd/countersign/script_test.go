@@ -299,14 +299,25 @@ func TestCommandLineIsDocumented(t *testing.T) {
 }
 
 // TestConfigurationIsDocumented sees that docs/reference/configuration.md has
-// every setting with its default and its variable, and no other.
+// every setting with its default and its variable, the range of each number, and no other.
 func TestConfigurationIsDocumented(t *testing.T) {
 	t.Parallel()
 	var got []string
-	for _, row := range rows(sections(t, "docs/reference/configuration.md", "# ")["Configuration"]) {
+	page := sections(t, "docs/reference/configuration.md", "# ")["Configuration"]
+	page, ranges, _ := strings.Cut(page, "\n## Ranges\n")
+	for _, row := range rows(page) {
 		got = append(got, strings.Join(row[:3], " "))
 	}
 	compare(t, got, settings(reflect.ValueOf(config.Default()), "", false))
+
+	var documented, want []string
+	for _, row := range rows(ranges) {
+		documented = append(documented, strings.Join(row, ": "))
+	}
+	for _, r := range config.Ranges() {
+		want = append(want, r.Key+": "+r.String())
+	}
+	compare(t, documented, want)
 }
 
 // settings lists "key default variable" of each setting.

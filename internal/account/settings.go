@@ -23,6 +23,8 @@ const (
 	MostTestNumbers = 100
 	MostValues      = 32
 
+	mostFinished = 1_000_000 // verifications, as for fraud.rules.conversion.finished
+
 	longestBrand = 18 // characters of a brand or payee
 )
 
@@ -153,8 +155,8 @@ func velocity(s *verify.Settings) error {
 		return invalid("fraud", "mode must be off or shadow, or empty for that of each rule")
 	case f.ConversionBelow < 0 || f.ConversionBelow > 100:
 		return invalid("fraud", "conversion_below must be 0 to 100")
-	case f.ConversionFinished < 0:
-		return invalid("fraud", "conversion_finished must not be negative")
+	case f.ConversionFinished < 0 || f.ConversionFinished > mostFinished:
+		return invalid("fraud", "conversion_finished must be 0 to %d", mostFinished)
 	}
 	return nil
 }

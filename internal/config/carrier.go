@@ -162,12 +162,6 @@ func (s SMPP) validate(key string, p *problems) {
 	checkWord(p, key+".validity", s.Validity, "relative", "absolute", "none")
 	checkWord(p, key+".message_id", s.MessageID, "same", "hex-to-decimal", "decimal-to-hex")
 	checkWord(p, key+".message_id_scope", s.MessageIDScope, "address", "carrier")
-	checkRange(p, key+".binds", s.Binds, 100)
-	checkRange(p, key+".window", s.Window, 1000)
-	checkRange(p, key+".rate", s.Rate, 1_000_000)
-	checkPatience(p, key+".bind_timeout", s.BindTimeout)
-	checkPatience(p, key+".response_timeout", s.ResponseTimeout)
-	checkPatience(p, key+".enquire_interval", s.EnquireInterval)
 	for i, sender := range s.Senders {
 		p.add(index(key+".senders", i)+".country", checkCountry(sender.Country))
 	}
@@ -197,9 +191,6 @@ func (h HTTP) validate(key string, p *problems) {
 	if h.BasicPassword != "" && h.BasicPasswordFile != "" {
 		p.addf(key+".basic_password_file", "must not be given with basic_password")
 	}
-	checkPatience(p, key+".timeout", h.Timeout)
-	checkRange(p, key+".concurrency", h.Concurrency, 10_000)
-	checkRange(p, key+".rate", h.Rate, 100_000)
 }
 
 // Octet reads a number of 0 to 255, or nil for "".
@@ -253,19 +244,6 @@ func checkStatuses(p *problems, key string, statuses map[string]string) {
 	}
 }
 
-func checkRange(p *problems, key string, n, most int) {
-	if n < 0 || n > most {
-		p.addf(key, "must be 0 to %d, not %d", most, n)
-	}
-}
-
-// checkPatience refuses times that are negative or longer than anybody waits.
-func checkPatience(p *problems, key string, d time.Duration) {
-	if d < 0 || d > 10*time.Minute {
-		p.addf(key, "must be 0s to 10m, not %s", d)
-	}
-}
-
 func checkCountry(code string) error {
 	if code == "" || len(code) == 2 && strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
 		return nil
@@ -273,7 +251,7 @@ func checkCountry(code string) error {
 	return fmt.Errorf("must be two capital letters such as GB, not %q", code)
 }
 
-var errWeights = errors.New("must be as many as carriers, none negative, not all 0")
+var errWeights = errors.New("must be as many as carriers, and not all 0")
 
 func (r Route) validate(key string, c Config, p *problems) {
 	p.add(key+".prefix", checkDigits(r.Prefix))
@@ -292,7 +270,7 @@ func (r Route) validate(key string, c Config, p *problems) {
 			p.addf(index(key+".carriers", j), "%q is there twice", name)
 		}
 	}
-	if len(r.Weights) > 0 && (len(r.Weights) != len(r.Carriers) || slices.Min(r.Weights) < 0 || slices.Max(r.Weights) == 0) {
+	if len(r.Weights) > 0 && (len(r.Weights) != len(r.Carriers) || slices.Max(r.Weights) == 0) {
 		p.add(key+".weights", errWeights)
 	}
 }

@@ -46,7 +46,6 @@ const (
 	// maxCapCount bounds what is kept of a number: all of it is read and written
 	// with each message.
 	maxCapCount = 1000
-	maxCapTime  = 30 * 24 * time.Hour
 )
 
 func (f Fraud) validate(p *problems) {
@@ -58,22 +57,9 @@ func (f Fraud) validate(p *problems) {
 		{"sends", f.Caps.Sends}, {"account_sends", f.Caps.AccountSends},
 		{"failed_checks", f.Caps.FailedChecks}, {"account_failed_checks", f.Caps.AccountFailedChecks},
 	} {
-		for i, c := range list.caps {
-			key := index("fraud.caps."+list.name, i)
-			if c.Count < 1 || c.Count > maxCapCount {
-				p.addf(key+".count", "must be 1 to %d; an empty list is no limit", maxCapCount)
-			}
-			if c.Within < time.Second || c.Within > maxCapTime {
-				p.addf(key+".within", "must be 1s to %.0fh", maxCapTime.Hours())
-			}
+		for _, c := range list.caps {
 			longest = max(longest, c.Within)
 		}
-	}
-	if f.Caps.Streak < 0 || f.Caps.Streak > maxCapCount {
-		p.addf("fraud.caps.streak", "must be 1 to %d, or 0 for no lock", maxCapCount)
-	}
-	if f.Caps.Lock < time.Minute || f.Caps.Lock > maxCapTime {
-		p.addf("fraud.caps.lock", "must be 1m to %.0fh", maxCapTime.Hours())
 	}
 	f.Rules.validate(p)
 	f.Voice.validate(p)

@@ -40,37 +40,6 @@ func defaultLimits() Limits {
 }
 
 func (l Limits) validate(p *problems) {
-	for _, s := range []struct {
-		key           string
-		value, lowest int
-	}{
-		{"requests_per_second", l.RequestsPerSecond, 1},
-		{"body_bytes", l.BodyBytes, 1},
-		{"header_bytes", l.HeaderBytes, 1024},
-		{"connections", l.Connections, 0},
-		{"connections_per_address", l.ConnectionsPerAddress, 0},
-		{"failed_logins_per_minute", l.FailedLoginsPerMinute, 0},
-	} {
-		if s.value < s.lowest {
-			p.addf("limits."+s.key, "must be at least %d", s.lowest)
-		}
-	}
-	for _, s := range []struct {
-		key     string
-		value   time.Duration
-		longest time.Duration
-	}{
-		{"header_timeout", l.HeaderTimeout, time.Minute},
-		{"read_timeout", l.ReadTimeout, 10 * time.Minute},
-		{"write_timeout", l.WriteTimeout, 10 * time.Minute},
-		{"idle_timeout", l.IdleTimeout, time.Hour},
-		{"unauthenticated_idle_timeout", l.UnauthenticatedIdleTimeout, time.Hour},
-		{"failed_login_delay", l.FailedLoginDelay, 10 * time.Second},
-	} {
-		if s.value < time.Millisecond || s.value > s.longest {
-			p.addf("limits."+s.key, "must be 1ms to %v", s.longest)
-		}
-	}
 	if l.ReadTimeout < l.HeaderTimeout {
 		p.addf("limits.read_timeout", "must not be less than limits.header_timeout")
 	}

@@ -94,16 +94,6 @@ func (s SIP) validate(key string, p *problems) {
 		}
 		p.add(index(key+".allow_prefixes", i), checkDigits(prefix))
 	}
-	checkRange(p, key+".max_calls", s.MaxCalls, 10_000)
-	checkRange(p, key+".calls_per_second", s.CallsPerSecond, 10_000)
-	checkPatience(p, key+".first_response", s.FirstResponse)
-	checkPatience(p, key+".ring_timeout", s.RingTimeout)
-	if s.MaxDuration < 0 || s.MaxDuration > time.Minute {
-		p.addf(key+".max_duration", "must be 0s to 1m, not %s", s.MaxDuration)
-	}
-	if s.RegisterEvery < 0 || s.RegisterEvery > 24*time.Hour {
-		p.addf(key+".register_every", "must be 0s to 24h, not %s", s.RegisterEvery)
-	}
 }
 
 // AdvertisedAddress is Advertise, or no address if that is "".

@@ -41,6 +41,7 @@ func (c Config) Validate() error {
 	if c.Log.Format != "json" && c.Log.Format != "text" {
 		p.addf("log.format", "must be json or text, not %q", c.Log.Format)
 	}
+	c.validateRanges(&p)
 	c.Limits.validate(&p)
 	if c.V1.PlatformName == "" {
 		p.addf("v1.platform_name", "must be given")
@@ -64,7 +65,6 @@ func (c Config) Validate() error {
 	if a := c.Admin.Listen; a != "" && !strings.HasSuffix(a, ":0") && (a == c.Listen || a == c.OpsListen) {
 		p.addf("admin.listen", "must differ from listen and ops_listen")
 	}
-	c.Clock.validate(&p)
 	c.Retention.validate(&p)
 	c.Fraud.validate(&p)
 	c.Outbound.validate(&p)
@@ -102,27 +102,9 @@ func (s Server) validate(p *problems) {
 	}
 }
 
-func (c Clock) validate(p *problems) {
-	const least, most = time.Second, time.Hour
-	if c.MaxSkew < least || c.MaxSkew > most {
-		p.addf("clock.max_skew", "must be %v to %v", least, most)
-	}
-}
-
+// validate checks how the times relate. While receipts and late answers may come, they must
+// find their event, and requests work on entries of the ledger: hence the least times.
 func (r Retention) validate(p *problems) {
-	// While receipts and late answers may come, they must find their event.
-	for _, s := range []struct {
-		key            string
-		keep, shortest time.Duration
-	}{
-		{"codes", r.Codes, time.Hour}, {"numbers", r.Numbers, time.Hour}, {"history", r.History, time.Hour},
-		{"ledger", r.Ledger, 24 * time.Hour}, // before that, requests work on it
-		{"refusals", r.Refusals, time.Hour},
-	} {
-		if s.keep != 0 && s.keep < s.shortest {
-			p.addf("retention."+s.key, "must be at least %.0fh, or 0 to keep for ever", s.shortest.Hours())
-		}
-	}
 	longer := func(long, short time.Duration) bool { return long == 0 || short != 0 && long >= short }
 	if !longer(r.Numbers, r.Codes) {
 		p.addf("retention.numbers", "must not be less than retention.codes")
@@ -164,16 +146,6 @@ func (t TTS) validate(p *problems) {
 			p.addf(key+".name", "must be given")
 		}
 		named[v.Locale] = true
-	}
-	const longest, most, largest = 10 * time.Second, 256, 1 << 20
-	if t.Timeout < 0 || t.Timeout > longest {
-		p.addf("tts.timeout", "must be at most %v", longest)
-	}
-	if t.Processes < 0 || t.Processes > most {
-		p.addf("tts.processes", "must be 1 to %d", most)
-	}
-	if t.MemoryMB < 0 || t.MemoryMB > largest {
-		p.addf("tts.memory_mb", "must be 1 to %d", largest)
 	}
 }
 
@@ -263,11 +235,6 @@ func (o Outbound) validate(p *problems) {
 	for i, network := range o.Networks {
 		_, err := parsePrefix(network)
 		p.add(index("outbound.networks", i), err)
-	}
-	for i, port := range o.Ports {
-		if port < 1 || port > 65535 {
-			p.addf(index("outbound.ports", i), "must be 1 to 65535, not %d", port)
-		}
 	}
 }
 

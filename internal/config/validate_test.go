@@ -224,7 +224,7 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"routes[0].carriers[1]", func(c *config.Config) { c.Routes[0].Carriers = []string{"phone", "phone"} }},
 		{"routes[0].weights", func(c *config.Config) { c.Routes[0].Weights = []int{1, 2} }},
 		{"routes[0].weights", func(c *config.Config) { c.Routes[0].Weights = []int{0} }},
-		{"routes[0].weights", func(c *config.Config) { c.Routes[0].Weights = []int{-1} }},
+		{"routes[0].weights[0]", func(c *config.Config) { c.Routes[0].Weights = []int{-1} }},
 		{"networks.known[0].name", func(c *config.Config) { c.Networks.Known = []config.Network{{}} }},
 		{"networks.known[1].name", func(c *config.Config) { c.Networks.Known = []config.Network{{Name: "a"}, {Name: "a"}} }},
 		{"networks.known[0].prefixes[0]", func(c *config.Config) {
