@@ -212,7 +212,7 @@ func TestReadyMovedFiles(t *testing.T) {
 	if n := r.starts(20, 100); n != 0 {
 		t.Errorf("%d of 20 starts accepted", n)
 	}
-	r.awaitReadyz(http.StatusServiceUnavailable, filepath.Join(dir, "countersign.db")+" is gone")
+	r.awaitReadyz(http.StatusServiceUnavailable, filepath.Join(dir, "countersign.db")+" is missing")
 	if err := os.Rename(dir+".away", dir); err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,8 @@ var ErrDiskFull = errors.New("disk full")
 // diskFullError is the error of a write to a full disk.
 type diskFullError struct {
 	where string
-	cause error // of the database or the system, without what follows from it
-	err   error // as it came
+	cause error // the error of the database or system alone
+	err   error // the whole chain
 }
 
 func (e *diskFullError) Error() string {
@@ -53,8 +53,7 @@ func diskFull(where string, err error) error {
 	return err
 }
 
-// mayBeFull reports whether SQLite gives an error code, without its reason, also where
-// there is no space.
+// mayBeFull reports whether a full disk may be the reason of an SQLite error code.
 func mayBeFull(code int) bool {
 	switch code {
 	case sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE,

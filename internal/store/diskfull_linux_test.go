@@ -14,7 +14,7 @@ import (
 	"countersign/internal/store"
 )
 
-// smallDisk mounts a disk of so many KiB in memory.
+// smallDisk mounts a tmpfs of the given size.
 func smallDisk(t *testing.T, kib int) (dir string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -29,7 +29,7 @@ func smallDisk(t *testing.T, kib int) (dir string) {
 	return dir
 }
 
-// fillDisk writes a file until so many KiB are left.
+// fillDisk writes a file until left KiB are free.
 func fillDisk(t *testing.T, path string, left int) {
 	t.Helper()
 	f, err := os.Create(path)
@@ -56,7 +56,7 @@ func wantDiskFull(t *testing.T, err error, path string) {
 }
 
 // TestDiskFullAtStart opens a database where there is less room than it needs, page by
-// page, so that each step of a start is the one that fails.
+// page, so that each step of a start fails once.
 func TestDiskFullAtStart(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, 1024)

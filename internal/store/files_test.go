@@ -17,26 +17,26 @@ import (
 type disturbance struct {
 	name string
 	do   func(t *testing.T, path, backup string)
-	undo func(t *testing.T, path string) // nil where nothing brings the files back
+	undo func(t *testing.T, path string) // nil if the files cannot be brought back
 	says string
 
-	keeps bool // what was accepted before is there after a restart
+	keeps bool // accepted verifications survive a restart
 }
 
 func disturbances() []disturbance {
 	away := func(path string) string { return filepath.Dir(path) + ".away" }
 	return []disturbance{
 		{
-			name: "directory renamed", says: "is gone",
+			name: "directory renamed", says: "is missing",
 			do:   func(t *testing.T, path, _ string) { must(t, os.Rename(filepath.Dir(path), away(path))) },
 			undo: func(t *testing.T, path string) { must(t, os.Rename(away(path), filepath.Dir(path))) },
 		},
 		{
-			name: "directory deleted", says: "is gone",
+			name: "directory deleted", says: "is missing",
 			do: func(t *testing.T, path, _ string) { must(t, os.RemoveAll(filepath.Dir(path))) },
 		},
 		{
-			name: "directory made anew", says: "is gone",
+			name: "directory made anew", says: "is missing",
 			do: func(t *testing.T, path, _ string) {
 				must(t, os.Rename(filepath.Dir(path), away(path)))
 				must(t, os.Mkdir(filepath.Dir(path), 0o700))
@@ -47,15 +47,15 @@ func disturbances() []disturbance {
 			},
 		},
 		{
-			name: "log deleted", says: "-wal is gone", keeps: true,
+			name: "log deleted", says: "-wal is missing", keeps: true,
 			do: func(t *testing.T, path, _ string) { must(t, os.Remove(path+"-wal")) },
 		},
 		{
-			name: "index of the log deleted", says: "-shm is gone", keeps: true,
+			name: "index of the log deleted", says: "-shm is missing", keeps: true,
 			do: func(t *testing.T, path, _ string) { must(t, os.Remove(path+"-shm")) },
 		},
 		{
-			name: "log and its index deleted", says: "-wal is gone", keeps: true,
+			name: "log and its index deleted", says: "-wal is missing", keeps: true,
 			do: func(t *testing.T, path, _ string) {
 				must(t, os.Remove(path+"-wal"))
 				must(t, os.Remove(path+"-shm"))
@@ -116,7 +116,7 @@ func TestDisturbedFiles(t *testing.T) {
 			tt.do(t, path, backup)
 			accepted := db.Ping(t.Context())
 			if !errors.Is(accepted, store.ErrReplaced) || !strings.Contains(accepted.Error(), tt.says) {
-				t.Errorf("a commit gave %v, want ErrReplaced that says %q", accepted, tt.says)
+				t.Errorf("a commit gave %v, want ErrReplaced with %q", accepted, tt.says)
 			}
 			if err := db.CheckFiles(t.Context()); !errors.Is(err, store.ErrReplaced) {
 				t.Errorf("CheckFiles gave %v, want ErrReplaced", err)
@@ -147,7 +147,7 @@ func TestDisturbedFiles(t *testing.T) {
 	}
 }
 
-// content is that of the database and its log; empty where there is none.
+// content returns the bytes of the database and its log. A missing file has none.
 func content(t *testing.T, path string) (all []byte) {
 	t.Helper()
 	for _, name := range []string{path, path + "-wal"} {
@@ -160,8 +160,8 @@ func content(t *testing.T, path string) (all []byte) {
 	return all
 }
 
-// A backup beside the log of the file that it replaced must not be opened: SQLite would
-// mix both.
+// TestForeignLog opens a backup that replaced a database but not its log. SQLite would mix
+// both.
 func TestForeignLog(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "countersign.db")
@@ -172,7 +172,7 @@ func TestForeignLog(t *testing.T) {
 	_, err = db.Backup(t.Context(), backup)
 	must(t, err)
 	insert(t, db, request("demo0001", "447700900000"), t0)
-	must(t, os.Rename(backup, path)) // and the server is killed
+	must(t, os.Rename(backup, path)) // then the server stops without a checkpoint
 	must(t, db.Close())
 	if db, err := open(t, path, key, true); err == nil || !strings.Contains(err.Error(), "-wal belongs to another database file") {
 		t.Errorf("opened %v, %v; want it to name the log", db, err)
@@ -197,5 +197,29 @@ func BenchmarkCheckFiles(b *testing.B) {
 		if err := db.CheckFiles(b.Context()); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A file that became smaller is reported once, unless the server emptied its log itself.
+func TestShrunk(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "countersign.db")
+	db, err := open(t, path, key, true)
+	must(t, err)
+	defer db.Close()
+	must(t, db.Ping(t.Context()))
+	_, err = db.ForgetNumber(t.Context(), store.Forget{Number: "447700900000"}, t0)
+	must(t, err)
+	must(t, db.Ping(t.Context()))
+	if db.Shrunk() {
+		t.Error("the server's own work on its log is taken for damage")
+	}
+	must(t, db.CheckFiles(t.Context()))
+	info, err := os.Stat(path + "-wal")
+	must(t, err)
+	must(t, os.Truncate(path+"-wal", info.Size()/2))
+	must(t, db.CheckFiles(t.Context()))
+	if !db.Shrunk() || db.Shrunk() {
+		t.Error("a log that was cut is not reported once")
 	}
 }

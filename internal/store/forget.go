@@ -197,6 +197,10 @@ func (db *DB) forgetLog(ctx context.Context, _ Forget, _ time.Time, _ *Forgotten
 	if db.postgres() {
 		return nil
 	}
+	if err := db.files.check(); err != nil {
+		return err
+	}
+	defer db.files.logEmptied()
 	var busy, pages, moved int // who reads just now keeps it from being emptied; the next checkpoint comes soon
 	return db.read.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved)
 }

@@ -11,10 +11,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Ping reports whether the database serves requests: it looks for a random key in each
-// table that they use, and writes more than an accepted request does, since a little
-// often fits on a full disk where that does not. On PostgreSQL it also takes, and at once
-// releases, the lock of a writer on each table that requests write to.
+// Ping returns an error if the database cannot serve requests. It reads a random key from
+// each table that requests use. It writes more than an accepted request does, since a small
+// write often fits on a nearly full disk. On PostgreSQL it also takes and releases the lock
+// of a writer on each table that requests write to.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.files.check(); err != nil { // reads go by the last check
 		return err
@@ -22,7 +22,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	if err := db.pingReads(ctx); err != nil {
 		return err
 	}
-	// Different each time: SQLite writes nothing for a value that stays as it is.
+	// Different each time: SQLite writes nothing for an unchanged value.
 	value := make([]byte, db.pingSize)
 	rand.Read(value) // never fails (crypto/rand)
 	return db.Write(ctx, func(tx *Tx) error {
@@ -54,11 +54,10 @@ func pinged() []pingedTable {
 type pingedTable struct {
 	name, column string
 	octets       bool // the column is of 16 octets, else text
-	written      bool // by requests
+	written      bool // requests write to it
 }
 
-// pingReads looks for a key that is not there. Where it lies in an index differs each
-// time.
+// pingReads looks up random keys, so that each call reads other pages of an index.
 func (db *DB) pingReads(ctx context.Context) error {
 	octets := make([]byte, 16)
 	rand.Read(octets) // never fails (crypto/rand)
@@ -106,12 +105,12 @@ func Damaged(err error) bool {
 	case sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS:
 		return true
 	}
-	primary := e.Code() & 0xff // of an extended code
+	primary := e.Code() & 0xff // an extended code has it in its low octet
 	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
 }
 
 // Verify examines every page and index of an SQLite file, and returns the damage that it
-// found. It reads the whole file. For PostgreSQL it does nothing.
+// found. It reads the whole file. For PostgreSQL it returns nil.
 func (db *DB) Verify(ctx context.Context) error {
 	if db.postgres() {
 		return nil

@@ -29,7 +29,7 @@ const (
 	probeTime   = 2 * time.Second
 )
 
-// ReadinessConfig is what a Readiness works with. All fields are needed.
+// ReadinessConfig configures a Readiness. All fields are required.
 type ReadinessConfig struct {
 	Draining func() bool
 	// Probe reads from and writes to the database. It must end without its context.
@@ -57,12 +57,12 @@ type Readiness struct {
 
 	mu         sync.Mutex
 	operations map[string]*operation
-	probing    *probing // nil for none
+	probing    *probing // the running probe, or nil
 	notReady   error    // result of the last evaluation
 	since      time.Time
 
-	damage    error     // the first sign of it, or what Verify found; nil for none
-	damagedAt time.Time // the latest sign of it
+	damage    error     // the first error that means damage, or the result of Verify; nil if undamaged
+	damagedAt time.Time // time of the latest such error
 	verifying bool
 	verified  time.Time // end of the last Verify
 }
@@ -73,7 +73,7 @@ type probing struct {
 	err   error
 }
 
-// operation is what is known of one kind of request.
+// operation holds the recent outcomes of one kind of request.
 type operation struct {
 	recent []outcome // the latest last
 	failed error     // the last failure while traffic is kept away; nil otherwise
@@ -97,7 +97,7 @@ func NewReadiness(cfg ReadinessConfig) *Readiness {
 	return r
 }
 
-// Stop ends the probe and the examination that are under way.
+// Stop ends a running probe and examination and waits for them.
 func (r *Readiness) Stop() {
 	r.cancel()
 	r.work.Wait()
@@ -150,8 +150,8 @@ func (o *operation) add(now time.Time, err error) (bad bool) {
 	return failures >= minFailures && 2*failures >= len(o.recent)
 }
 
-// Suspect asks for an examination of the database. Traffic is kept away once it finds
-// damage.
+// Suspect starts an examination of the database. If it finds damage, the server is not
+// ready.
 func (r *Readiness) Suspect() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -198,8 +198,8 @@ func (o *operation) retry(now time.Time) error {
 	return nil
 }
 
-// probe waits for a probe. Only one is under way, so that one which hangs does not take
-// more and more connections.
+// probe runs a probe, or waits for the running one: probes that hang must not use up the
+// connections.
 func (r *Readiness) probe(ctx context.Context) error {
 	errSlow := errors.New("the database does not answer in time")
 	r.mu.Lock()
@@ -275,8 +275,8 @@ func (r *Readiness) set(now time.Time, err error) {
 	r.notReady = err
 }
 
-// Watch evaluates once a second while the server is not ready, so that it becomes ready
-// also where nothing asks, until ctx ends. each is called every second before.
+// Watch calls each every second until ctx is done. It evaluates the readiness while the
+// server is not ready or each fails, so that the state does not depend on requests for it.
 func (r *Readiness) Watch(ctx context.Context, each func(context.Context) error) {
 	ticker := r.cfg.Clock.NewTicker(time.Second)
 	defer ticker.Stop()

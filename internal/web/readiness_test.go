@@ -22,7 +22,7 @@ var (
 	errDamage = errors.New("page 7 is damaged")
 )
 
-// readiness is a Readiness over a database that the test breaks. Its time is that of the
+// readiness is a Readiness over a database that the test breaks. Its clock is the
 // synctest bubble.
 type readiness struct {
 	*web.Readiness
@@ -32,7 +32,7 @@ type readiness struct {
 	draining bool
 	probe    error
 	verify   atomic.Pointer[error]
-	hang     chan struct{} // that a probe waits for; nil for none
+	hang     chan struct{} // blocks probes until closed; nil for no block
 }
 
 func newReadiness(t *testing.T) *readiness {
@@ -166,7 +166,7 @@ func TestReadinessByProbe(t *testing.T) {
 	})
 }
 
-// A client that went away is no failure.
+// TestReadinessCanceled: a canceled request is no failure.
 func TestReadinessCanceled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestReadinessCanceled(t *testing.T) {
 	})
 }
 
-// While a probe hangs, no other is begun, and nobody waits for it again and again.
+// TestReadinessProbeHangs: a second request does not start or wait for another probe.
 func TestReadinessProbeHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -202,7 +202,7 @@ func TestReadinessProbeHangs(t *testing.T) {
 	})
 }
 
-// Damage lasts: the probe and the time that passes prove nothing.
+// TestReadinessDamage: only an examination ends the state, not a probe or time.
 func TestReadinessDamage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
