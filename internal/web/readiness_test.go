@@ -121,8 +121,12 @@ func TestReadinessTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReadiness(t)
 		r.report("start", "xxx")
-		for _, pause := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
-			time.Sleep(pause*time.Second - time.Second)
+		for _, pause := range []string{"2s", "4s", "8s", "16s", "32s", "1m", "1m"} {
+			d, err := time.ParseDuration(pause)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(d - time.Second)
 			r.want("start fails")
 			time.Sleep(time.Second)
 			r.want("")
