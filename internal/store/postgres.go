@@ -195,8 +195,11 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 
 // retry runs do, which is idempotent, again where a connection turns out to have been
 // lost: after a restart of the server all in the pool are, and each is dropped when it is
-// found.
+// found. A nil p, which is that of an SQLite file, makes one attempt.
 func retry[T any](ctx context.Context, p *primary, do func() (T, error)) (T, error) {
+	if p == nil {
+		return do()
+	}
 	for try := 0; ; try++ {
 		term := p.now()
 		v, err := do()
