@@ -352,11 +352,7 @@ func TestRefusals(t *testing.T) {
 					{ID: verify.ID{2}, Number: number, First: t0, Last: t0.Add(39 * day)},
 				}, nil))
 				h.clock.Advance(40 * day)
-				for more := true; more; {
-					var err error
-					more, err = h.Once(t.Context())
-					must(t, err)
-				}
+				h.once()
 				list, err := h.db.Refusals(t.Context(), store.RefusalFilter{Limit: 10})
 				must(t, err)
 				named := 0
