@@ -27,37 +27,56 @@ import (
 	"countersign/internal/config"
 )
 
-// TestMain lets a script run a stand-in for curl, with the few options that scripts
-// need, where curl is not installed.
+// TestMain builds the program and puts it first in PATH, for the tests and scripts that run
+// it in a process of its own. It is built without the race detector, as for users: scripts
+// start hundreds of processes, each of which would take seven times as long, and the other
+// tests of this package and those of internal/server run the same code under the detector.
+// Scripts use curl; where it is not installed, a stand-in for the few options that they need.
 func TestMain(m *testing.M) {
 	commands := map[string]func(){}
 	_, err := exec.LookPath("curl")
-	if standIn := filepath.Base(os.Args[0]) == "curl"; err != nil || standIn {
+	standIn := filepath.Base(os.Args[0]) == "curl"
+	if err != nil || standIn {
 		commands["curl"] = func() { os.Exit(curl(os.Args[1:])) }
 	}
-	testscript.Main(m, commands)
+	if standIn {
+		testscript.Main(m, commands)
+		return
+	}
+	testscript.Main(built{m}, commands)
+}
+
+// built runs the tests with the program in PATH.
+type built struct{ *testing.M }
+
+func (b built) Run() int {
+	dir, err := os.MkdirTemp("", "countersign-program")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "countersign"), ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
+		return 1
+	}
+	if err := os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH")); err != nil {
+		panic(err)
+	}
+	return b.M.Run()
 }
 
 // root is the root of the repository.
 const root = "../.."
 
-// TestScripts runs testdata/script: a file for each behaviour of the program, which is
-// built once. It is built without the race detector, as for users: scripts start
-// hundreds of processes, each of which would take seven times as long, and the other
-// tests of this package and those of internal/server run the same code under the detector.
+// TestScripts runs testdata/script: a file for each behaviour of the program.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	programs := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(programs, "countersign"), ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the program: %v\n%s", err, out)
-	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", programs+string(os.PathListSeparator)+env.Getenv("PATH"))
 			readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 			if err != nil {
 				return err
