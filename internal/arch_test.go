@@ -73,6 +73,9 @@ func house() []room {
 		{path: "internal/deliver/sip/media", ours: []string{"deliver/tts/audio"}, never: []string{http, sql}},
 		{path: "internal/deliver/sip/siptest", ours: []string{"deliver/tts/audio", "deliver/sip/media"}, never: []string{http, sql}},
 
+		// The nearest word to a mistyped one.
+		{path: "internal/suggest", never: outside},
+
 		// Files that are complete or absent, and locks on files.
 		{path: "internal/filelock", never: []string{http, sql, "net"}},
 		{path: "internal/atomicfile", ours: []string{"filelock"}, never: []string{http, sql, "net"}},
@@ -130,7 +133,7 @@ func house() []room {
 		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},
 
 		// The whole: settings, the server, the server inside a test, the program.
-		{path: "internal/config", ours: []string{"verify", "timetext"}, never: []string{http, sql}},
+		{path: "internal/config", ours: []string{"verify", "suggest", "timetext"}, never: []string{http, sql}},
 		{path: "internal/server", ours: []string{"*"}},
 		{path: "internal/servertest", ours: []string{"*"}},
 		{path: "cmd/countersign", ours: []string{"*"}},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/internal/suggest"
 	"countersign/internal/verify"
 )
 
@@ -136,7 +137,7 @@ func (c Carrier) validate(key string, p *problems) {
 	case CarrierSIP:
 		c.SIP.validate(key+".sip", p)
 	default:
-		p.addf(key+".type", "must be %s, %s, %s, %s or %s, not %q", CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP, CarrierSink, c.Type)
+		p.add(key+".type", oneOf(c.Type, CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP, CarrierSink))
 	}
 	if c.Record != "" && c.Type != CarrierSink {
 		p.addf(key+".record", "is of type %s only", CarrierSink)
@@ -217,8 +218,8 @@ func Tag(s string) (uint16, error) {
 
 // checkWord refuses a word that is neither empty nor one of those.
 func checkWord(p *problems, key, word string, words ...string) {
-	if word != "" && !slices.Contains(words, word) {
-		p.addf(key, "must be %s or %s, not %q", strings.Join(words[:len(words)-1], ", "), words[len(words)-1], word)
+	if word != "" {
+		p.add(key, oneOf(word, words...))
 	}
 }
 
@@ -259,12 +260,16 @@ func (r Route) validate(key string, c Config, p *problems) {
 	if r.Channel != "" {
 		p.add(key+".channel", checkChannel(r.Channel))
 	}
-	if r.Network != "" && !slices.ContainsFunc(c.Networks.Known, func(n Network) bool { return n.Name == r.Network }) {
-		p.addf(key+".network", "there is no network %q under networks.known", r.Network)
+	var networks []string
+	for _, network := range c.Networks.Known {
+		networks = append(networks, network.Name)
+	}
+	if r.Network != "" && !slices.Contains(networks, r.Network) {
+		p.addf(key+".network", "there is no network %q under networks.known%s", r.Network, suggest.Hint(r.Network, networks))
 	}
 	for j, name := range r.Carriers {
-		if !slices.ContainsFunc(c.Carriers, func(c Carrier) bool { return c.Name == name }) {
-			p.addf(index(key+".carriers", j), "there is no carrier %q", name)
+		if names := c.CarrierNames(); !slices.Contains(names, name) {
+			p.addf(index(key+".carriers", j), "there is no carrier %q%s", name, suggest.Hint(name, names))
 		}
 		if slices.Contains(r.Carriers[:j], name) {
 			p.addf(index(key+".carriers", j), "%q is there twice", name)

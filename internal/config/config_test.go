@@ -196,9 +196,9 @@ func TestLoadRefuses(t *testing.T) {
 		env  []string
 		want []string // parts of the error
 	}{
-		{name: "unknown key", file: "lisen: :80", want: []string{"lisen: unknown key"}},
-		{name: "unknown key below", file: "limits: {per_second: 3}", want: []string{"limits.per_second: unknown key"}},
-		{name: "unknown key in a list", file: "routes: [{}, {via: a}]", want: []string{"routes[1].via: unknown key"}},
+		{name: "unknown key", file: "lisen: :80", want: []string{"lisen: unknown setting"}},
+		{name: "unknown key below", file: "limits: {per_second: 3}", want: []string{"limits.per_second: unknown setting"}},
+		{name: "unknown key in a list", file: "routes: [{}, {via: a}]", want: []string{"routes[1].via: unknown setting"}},
 		{name: "key given twice", file: "listen: :80\nlisten: :81", want: []string{"listen: given twice"}},
 		{name: "list for a mapping", file: "carriers: [{smpp: {statuses: [0x0B]}}]", want: []string{"carriers[0].smpp.statuses: must be a mapping"}},
 		{name: "own key given twice", file: "carriers: [{smpp: {statuses: {0x0B: final, 0x0B: bind}}}]", want: []string{"carriers[0].smpp.statuses.0x0B: given twice"}},
@@ -227,7 +227,7 @@ func TestLoadRefuses(t *testing.T) {
 		},
 		{
 			name: "unknown key in a variable", env: []string{"COUNTERSIGN_ROUTES=[{via: a}]"},
-			want: []string{"COUNTERSIGN_ROUTES[0].via: unknown key"},
+			want: []string{"COUNTERSIGN_ROUTES[0].via: unknown setting"},
 		},
 		{
 			name: "all at once", file: "lisen: :80\nlimits: {body_bytes: many}", env: []string{"COUNTERSIGN_X=1", "COUNTERSIGN_Y=2"},
@@ -251,6 +251,92 @@ func TestLoadRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLoadLocates: every problem of a file has its line, in the order of the file, and those of
+// variables follow. Mistyped settings, words and variables have a suggestion.
+func TestLoadLocates(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		file string
+		env  []string
+		want string // FILE stands for the path
+	}{
+		{
+			name: "several, among them words that Validate refuses",
+			file: "listen: :80\nlog:\n  levle: info\n  format: jsn\ncarriers:\n  - name: a\n    type: smpp\n    smpp:\n      sytem_id: acme\n      mode: transciever\nbody_bytes: 3\nzzz: 1\n",
+			env:  []string{"COUNTERSIGN_LISTNE=:80", "COUNTERSIGN_BILLING_CURRENCY=UDS", "COUNTERSIGN_CONFG=x"},
+			want: `FILE:3: log.levle: unknown setting; did you mean level?
+FILE:4: log.format: must be json or text, not "jsn"; did you mean json?
+FILE:9: carriers[0].smpp.sytem_id: unknown setting; did you mean system_id?
+FILE:10: carriers[0].smpp.mode: must be transceiver, split or transmitter, not "transciever"; did you mean transceiver?
+FILE:11: body_bytes: unknown setting; did you mean limits.body_bytes?
+FILE:12: zzz: unknown setting
+COUNTERSIGN_LISTNE: unknown variable; did you mean COUNTERSIGN_LISTEN?
+COUNTERSIGN_CONFG: unknown variable; did you mean COUNTERSIGN_CONFIG?
+COUNTERSIGN_BILLING_CURRENCY: billing.currency: must be USD or EUR, not "UDS"; did you mean USD?`,
+		},
+		{
+			name: "settings that depend on others wait until all can be read",
+			file: "carriers: [{name: a, typ: sink}]\nroutes: [{carriers: [b]}]\ntls: {cert: x}\n",
+			want: "FILE:1: carriers[0].typ: unknown setting; did you mean type?",
+		},
+		{name: "given twice", file: "listen: :80\nlisten: :81\n", want: "FILE:2: listen: given twice"},
+		{name: "wrong kind", file: "\nlimits:\n  body_bytes: many\n", want: `FILE:3: limits.body_bytes: must be a whole number, not "many"`},
+		{name: "not YAML", file: "listen: :80\nlog: {level\nops_listen: :90\n", want: "FILE:2: yaml: did not find expected ',' or '}'"},
+		{name: "not YAML for the scanner", file: "listen: :80\nlog: a: b\n", want: "FILE:2: yaml: mapping values are not allowed in this context"},
+		{name: "two documents", file: "listen: :80\n---\nlisten: :81\n", want: "FILE:2: more than one YAML document"},
+		{name: "no mapping", file: "- listen\n", want: "FILE: not a mapping of keys to values"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := write(t, tt.file)
+			_, err := config.Load(path, tt.env)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if got := strings.ReplaceAll(err.Error(), path, "FILE"); got != tt.want {
+				t.Errorf("Load reports\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestLocate: problems that Validate finds have the place of their setting, or of the mapping
+// where it is missing. A variable overrides the file, so its place is the variable.
+func TestLocate(t *testing.T) {
+	t.Parallel()
+	path := write(t, `log: {level: inof}
+listen: :80
+carriers:
+  - name: smsc
+    type: smpp
+    smpp:
+      system_id: acme
+routes:
+  - carriers:
+      - smcs
+`)
+	c, from, err := config.Read(path, []string{"COUNTERSIGN_LISTEN=nowhere", "COUNTERSIGN_CONFIG=" + path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.KeyFile = "" // no source sets it
+	want := `FILE:1: log.level: must be debug, info, warn or error, not "inof"; did you mean info?
+FILE:6: carriers[0].smpp.addresses: must be given
+FILE:10: routes[0].carriers[0]: there is no carrier "smcs"; did you mean smsc?
+COUNTERSIGN_LISTEN: listen: must be host:port, not "nowhere"
+key_file: must be given`
+	if got := strings.ReplaceAll(from.Locate(c.Validate()).Error(), path, "FILE"); got != want {
+		t.Errorf("Locate reports\n%s\nwant\n%s", got, want)
+	}
+	if err := from.Locate(nil); err != nil {
+		t.Errorf("Locate(nil) = %v", err)
+	}
+	if err := from.Locate(fs.ErrExist); err != fs.ErrExist { //nolint:errorlint // it must be unchanged
+		t.Errorf("Locate changes another error: %v", err)
 	}
 }
 

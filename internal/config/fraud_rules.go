@@ -146,9 +146,7 @@ type ruleChecks struct {
 }
 
 func (c ruleChecks) mode(name string, m Mode) {
-	if m != "off" && m != "shadow" && m != "enforce" {
-		c.p.addf(c.key+"."+name, "must be off, shadow or enforce, not %q", m)
-	}
+	c.p.add(c.key+"."+name, oneOf(string(m), "off", "shadow", "enforce"))
 }
 
 func (c ruleChecks) window(d time.Duration) {

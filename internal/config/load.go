@@ -5,20 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"countersign/internal/suggest"
 	"countersign/internal/timetext"
 )
 
 // EnvPrefix starts the name of every environment variable that is a setting.
 const EnvPrefix = "COUNTERSIGN_"
+
+// FileVariable is the environment variable with the path of the configuration file. It
+// is not a setting, so [Load] skips it.
+const FileVariable = EnvPrefix + "CONFIG"
 
 // Load reads the file at path ("" for none) over the defaults, and environ
 // (entries "NAME=value", as from os.Environ) over the file.
@@ -29,72 +36,99 @@ const EnvPrefix = "COUNTERSIGN_"
 // separated by commas; carriers and routes are written as YAML, such as
 // [{prefix: "44", carriers: [phone]}]. Lists replace those of the file.
 //
-// Every key and every variable that is unknown, or holds a value of the wrong
-// kind, is reported; the variables of a Kubernetes Service called countersign are
-// passed over. Whether the settings make sense is not looked at, since
+// The error is a [Problem] for each unknown setting or variable and for each value of the
+// wrong kind, those of the file in its order. The variables of a Kubernetes Service
+// called countersign are skipped. Load does not check whether the settings can work, since
 // flags may still change them: call [Config.Validate] afterwards.
 func Load(path string, environ []string) (Config, error) {
+	c, _, err := Read(path, environ)
+	return c, err
+}
+
+// Read is [Load] that also returns the place of each setting. If a setting cannot be read,
+// the error also has every value that is not among the allowed words. Other findings of
+// Validate may follow from settings that could not be read.
+func Read(path string, environ []string) (Config, Sources, error) {
 	c := Default()
+	from := Sources{file: path, lines: map[string]int{}, variables: map[string]string{}}
 	var errs []error
 	if path != "" {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return Config{}, fmt.Errorf("config file: %w", err)
+			return Config{}, from, fmt.Errorf("config file: %w", err)
 		}
-		if err := loadFile(&c, data); err != nil {
-			errs = append(errs, fmt.Errorf("config file %s:\n%w", path, err))
+		errs = append(errs, loadFile(&c, data, from))
+	}
+	errs = append(errs, loadEnv(&c, environ, from))
+	found := problemsOf(errors.Join(errs...))
+	if len(found) == 0 {
+		return c, from, nil
+	}
+	for _, p := range problemsOf(c.Validate()) {
+		if _, ok := errors.AsType[wordError](p); ok && from.sets(p.Key) {
+			found = append(found, from.locate(*p))
 		}
 	}
-	if err := loadEnv(&c, environ); err != nil {
-		errs = append(errs, fmt.Errorf("environment:\n%w", err))
-	}
-	if len(errs) > 0 {
-		return Config{}, errors.Join(errs...)
-	}
-	return c, nil
+	return Config{}, from, sorted(found)
 }
 
-func loadFile(c *Config, data []byte) error {
+func loadFile(c *Config, data []byte, from Sources) error {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	switch err := decoder.Decode(&doc); {
 	case errors.Is(err, io.EOF): // empty, or nothing but comments
 		return nil
 	case err != nil:
-		return err
+		return syntax(from.file, err)
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
-		return errors.New("more than one YAML document")
+		return &Problem{Reason: errors.New("more than one YAML document"), place: from.file + ":" + strconv.Itoa(second.Line), line: second.Line}
 	case !errors.Is(err, io.EOF):
-		return err
+		return syntax(from.file, err)
 	}
-	return set(reflect.ValueOf(c).Elem(), doc.Content[0], "")
+	linesOf(doc.Content[0], "", from.lines)
+	err := set(reflect.ValueOf(c).Elem(), doc.Content[0], "")
+	if p, ok := err.(*Problem); ok && p.Key == "" { //nolint:errorlint // it is never wrapped
+		p.place = from.file
+	}
+	return Sources{file: from.file, lines: from.lines}.Locate(err)
 }
 
-func loadEnv(c *Config, environ []string) error {
-	known := variables(reflect.ValueOf(c).Elem(), EnvPrefix)
+func loadEnv(c *Config, environ []string, from Sources) error {
+	known := variables(reflect.ValueOf(c).Elem(), "")
+	keys := make(map[string]string, len(known)) // by variable
+	for key := range known {
+		keys[variable(key)] = key
+	}
 	var errs []error
 	for _, entry := range environ {
 		name, value, ok := strings.Cut(entry, "=")
-		if !ok || !strings.HasPrefix(name, EnvPrefix) {
+		if !ok || !strings.HasPrefix(name, EnvPrefix) || name == FileVariable {
 			continue
 		}
-		setting, ok := known[name]
+		key, ok := keys[name]
 		if !ok {
 			if !isServiceLink(name, value) {
-				errs = append(errs, problem(name, "unknown variable"))
+				names := slices.Sorted(maps.Keys(keys))
+				errs = append(errs, problem(name, "unknown variable%s", suggest.Hint(name, append(names, FileVariable))))
 			}
 			continue
 		}
-		node, err := envNode(setting.Type(), value)
+		from.variables[key] = name
+		node, err := envNode(known[key].Type(), value)
 		if err != nil {
-			errs = append(errs, problem(name, "%v", err))
+			errs = append(errs, problem(name, "%w", err))
 			continue
 		}
-		errs = append(errs, set(setting, node, name))
+		errs = append(errs, set(known[key], node, name))
 	}
 	return errors.Join(errs...)
+}
+
+// variable returns the name of the environment variable of a setting.
+func variable(key string) string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // isServiceLink reports whether Kubernetes puts such a variable into every pod
@@ -105,20 +139,16 @@ func isServiceLink(name, value string) bool {
 	return link.MatchString(rest) || rest == "PORT" && strings.Contains(value, "://")
 }
 
-// variables walks the settings and gives each under the name of its variable.
-// The way is from key to name, because a name does not tell which of its
-// underscores are dots.
+// variables returns the settings that variables can set, by key. A name does not show
+// which of its underscores are dots, so the way is from key to name.
 func variables(config reflect.Value, prefix string) map[string]reflect.Value {
 	known := make(map[string]reflect.Value)
 	for key, v := range fields(config) {
-		name := prefix + strings.ToUpper(key)
 		if v.Kind() != reflect.Struct {
-			known[name] = v
+			known[prefix+key] = v
 			continue
 		}
-		for name, v := range variables(v, name+"_") {
-			known[name] = v
-		}
+		maps.Copy(known, variables(v, prefix+key+"."))
 	}
 	return known
 }
@@ -210,7 +240,7 @@ func setDuration(v reflect.Value, n *yaml.Node, key string) error {
 func setStruct(v reflect.Value, n *yaml.Node, key string) error {
 	if n.Kind != yaml.MappingNode {
 		if key == "" {
-			return errors.New("not a mapping of keys to values")
+			return problem("", "not a mapping of keys to values")
 		}
 		return problem(key, "must be a mapping of keys to values")
 	}
@@ -226,7 +256,7 @@ func setStruct(v reflect.Value, n *yaml.Node, key string) error {
 		field, ok := known[name]
 		switch {
 		case !ok:
-			errs = append(errs, problem(path, "unknown key"))
+			errs = append(errs, problem(path, "unknown setting%s", didYouMean(name, v.Type())))
 		case seen[name]:
 			errs = append(errs, problem(path, "given twice"))
 		default:
@@ -283,6 +313,21 @@ func fields(v reflect.Value) map[string]reflect.Value {
 	return named
 }
 
-func problem(key, format string, args ...any) error {
-	return fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...))
+// didYouMean suggests a setting in the place of an unknown one: of the same mapping, or of the
+// same name in another if there is only one.
+func didYouMean(name string, mapping reflect.Type) string {
+	settings := slices.Sorted(maps.Keys(fields(reflect.New(mapping).Elem())))
+	if hint := suggest.Hint(name, settings); hint != "" {
+		return hint
+	}
+	var elsewhere []string
+	for key := range variables(reflect.New(reflect.TypeFor[Config]()).Elem(), "") {
+		if strings.HasSuffix(key, "."+name) {
+			elsewhere = append(elsewhere, key)
+		}
+	}
+	if len(elsewhere) == 1 {
+		return "; did you mean " + elsewhere[0] + "?"
+	}
+	return ""
 }

@@ -7,15 +7,17 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"countersign/internal/suggest"
 	"countersign/internal/verify"
 )
 
-// Validate reports every setting that cannot work, one error a line, each
-// starting with its key.
+// Validate reports every setting that cannot work as a [Problem], one a line, each
+// starting with its key. [Sources.Locate] adds their places.
 func (c Config) Validate() error {
 	var p problems
 	p.add("listen", checkAddress(c.Listen))
@@ -38,9 +40,7 @@ func (c Config) Validate() error {
 	}
 	_, err = c.Log.MinLevel()
 	p.add("log.level", err)
-	if c.Log.Format != "json" && c.Log.Format != "text" {
-		p.addf("log.format", "must be json or text, not %q", c.Log.Format)
-	}
+	p.add("log.format", oneOf(c.Log.Format, "json", "text"))
 	c.validateRanges(&p)
 	c.Limits.validate(&p)
 	if c.V1.PlatformName == "" {
@@ -52,12 +52,8 @@ func (c Config) Validate() error {
 	if c.V1.TooManyCodesText == "" {
 		p.addf("v1.too_many_codes_text", "must be given")
 	}
-	if c.Billing.Currency != "USD" && c.Billing.Currency != "EUR" {
-		p.addf("billing.currency", "must be USD or EUR, not %q", c.Billing.Currency)
-	}
-	if c.Billing.Charge != ChargeSent && c.Billing.Charge != ChargeSuccess {
-		p.addf("billing.charge", "must be %s or %s, not %q", ChargeSent, ChargeSuccess, c.Billing.Charge)
-	}
+	p.add("billing.currency", oneOf(c.Billing.Currency, "USD", "EUR"))
+	p.add("billing.charge", oneOf(c.Billing.Charge, ChargeSent, ChargeSuccess))
 	if _, err := c.Billing.LowBalanceAmount(); err != nil {
 		p.add("billing.low_balance", err)
 	}
@@ -262,7 +258,7 @@ func (l Log) MinLevel() (slog.Level, error) {
 	case "error":
 		return slog.LevelError, nil
 	}
-	return 0, fmt.Errorf("must be debug, info, warn or error, not %q", l.Level)
+	return 0, oneOf(l.Level, "debug", "info", "warn", "error")
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {
@@ -298,11 +294,24 @@ func checkDigits(prefix string) error {
 }
 
 func checkChannel(c verify.Channel) error {
-	if c != verify.SMS && c != verify.TTS {
-		return fmt.Errorf("must be %s or %s, not %q", verify.SMS, verify.TTS, c)
-	}
-	return nil
+	return oneOf(string(c), string(verify.SMS), string(verify.TTS))
 }
+
+// oneOf refuses a value that is not among the allowed ones, of which there are at least
+// two, and suggests the nearest.
+func oneOf(value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	last := len(allowed) - 1
+	return wordError(fmt.Sprintf("must be %s or %s, not %q%s",
+		strings.Join(allowed[:last], ", "), allowed[last], value, suggest.Hint(value, allowed)))
+}
+
+// wordError is a value that is not among the allowed ones.
+type wordError string
+
+func (e wordError) Error() string { return string(e) }
 
 // problems collects what is wrong.
 type problems []error
@@ -310,7 +319,7 @@ type problems []error
 // add takes err, unless it is nil, as the problem of key.
 func (p *problems) add(key string, err error) {
 	if err != nil {
-		*p = append(*p, fmt.Errorf("%s: %w", key, err))
+		*p = append(*p, &Problem{Key: key, Reason: err})
 	}
 }
 
