@@ -76,6 +76,9 @@ func house() []room {
 		// The nearest word to a mistyped one.
 		{path: "internal/suggest", never: outside},
 
+		// Text that spreadsheets do not take for formulas.
+		{path: "internal/spreadsheet", never: outside},
+
 		// Files that are complete or absent, and locks on files.
 		{path: "internal/filelock", never: []string{http, sql, "net"}},
 		{path: "internal/atomicfile", ours: []string{"filelock"}, never: []string{http, sql, "net"}},
@@ -115,7 +118,7 @@ func house() []room {
 		{path: "internal/retention", ours: []string{"task", "store"}, never: []string{http, sql}},
 
 		// What an operator does with money.
-		{path: "internal/billing", ours: []string{"verify", "phone", "task", "store"}, never: []string{http, sql}},
+		{path: "internal/billing", ours: []string{"verify", "phone", "task", "store", "spreadsheet"}, never: []string{http, sql}},
 
 		// What a client or a browser sees. APIs share the engine and web, and
 		// never import each other: a change in one cannot alter another.

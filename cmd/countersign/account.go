@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
-	"text/tabwriter"
 
 	"countersign/internal/adminapi"
 )
@@ -11,7 +9,7 @@ import (
 type accountCmd struct {
 	Create accountCreateCmd `cmd:"" help:"Create an account and print its secret, once."`
 	List   accountListCmd   `cmd:"" help:"List accounts and their balances."`
-	Show   accountShowCmd   `cmd:"" help:"Show all of an account but its secrets, as JSON."`
+	Show   accountShowCmd   `cmd:"" help:"Show all of an account but its secrets."`
 	Set    accountSetCmd    `cmd:"" help:"Change an account's settings."`
 	Bar    accountBarCmd    `cmd:"" help:"Bar an account from starting verifications."`
 	Unbar  accountUnbarCmd  `cmd:"" help:"Let a barred account start verifications again."`
@@ -27,6 +25,7 @@ type accountCmd struct {
 
 type accountCreateCmd struct {
 	adminFlag
+	outputFlags
 	settingFlags    `group:"Settings"`
 	Name            string   `arg:"" help:"What the account is for."`
 	Key             string   `help:"The api_key: 8 letters and digits; drawn if empty."`
@@ -48,41 +47,50 @@ func (c *accountCreateCmd) Run(p *process) error {
 	if err := c.post(p, in, &created, "accounts"); err != nil {
 		return err
 	}
-	p.printf("api_key: %s\napi_secret: %s\n", created.Key, created.Secret)
+	text, ids := "api_key: "+created.Key+"\napi_secret: "+created.Secret+"\n", []string{created.Key, created.Secret}
 	if created.SignatureSecret != "" {
-		p.printf("signature_method: %s\nsignature_secret: %s\n", created.SignatureMethod, created.SignatureSecret)
+		text += "signature_method: " + created.SignatureMethod + "\nsignature_secret: " + created.SignatureSecret + "\n"
+		ids = append(ids, created.SignatureSecret)
 	}
-	return nil
+	return record[adminapi.CreatedAccount]{document: created, text: text, ids: ids}.print(p, c.outputFlags)
 }
 
-type accountListCmd struct{ adminFlag }
+type accountListCmd struct {
+	adminFlag
+	outputFlags
+}
 
 // Run lists the accounts.
 func (c *accountListCmd) Run(p *process) error {
-	var list adminapi.AccountList
-	if err := c.get(p, &list, "accounts"); err != nil {
+	var found adminapi.AccountList
+	if err := c.get(p, &found, "accounts"); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "KEY\tBALANCE\tSTATE\tNAME")
-	for _, a := range list.Accounts {
-		state := "active"
-		switch {
-		case a.Barred:
-			state = "barred"
-		case a.Trial:
-			state = "trial"
-		}
-		if a.BalanceLow {
-			state += ", balance low"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", a.Key, a.Balance, state, a.Name)
+	return list[adminapi.Account]{
+		document: found, rows: found.Accounts,
+		header: []string{"KEY", "BALANCE", "STATE", "NAME"},
+		row:    func(a adminapi.Account) []any { return []any{a.Key, a.Balance, stateOf(a), a.Name} },
+		id:     func(a adminapi.Account) string { return a.Key },
+	}.print(p, c.outputFlags)
+}
+
+func stateOf(a adminapi.Account) string {
+	state := "active"
+	switch {
+	case a.Barred:
+		state = "barred"
+	case a.Trial:
+		state = "trial"
 	}
-	return w.Flush()
+	if a.BalanceLow {
+		state += ", balance low"
+	}
+	return state
 }
 
 type accountShowCmd struct {
 	adminFlag
+	outputFlags
 	Key string `arg:"" help:"The api_key."`
 }
 
@@ -92,7 +100,7 @@ func (c *accountShowCmd) Run(p *process) error {
 	if err := c.get(p, &a, "accounts", c.Key); err != nil {
 		return err
 	}
-	return p.printJSON(a)
+	return record[adminapi.AccountDetail]{document: a, ids: []string{a.Key}}.print(p, c.outputFlags)
 }
 
 type accountBarCmd struct {

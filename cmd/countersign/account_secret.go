@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
-	"text/tabwriter"
 	"time"
 
 	"countersign/internal/adminapi"
@@ -11,19 +9,27 @@ import (
 
 type accountRotateCmd struct {
 	adminFlag
+	outputFlags
+	confirmFlag
 	Key  string        `arg:"" help:"The api_key."`
 	Keep time.Duration `help:"For how long the old ones go on being good, such as 24h. Without it: not at all." placeholder:"DURATION" param:"keep_seconds"`
 }
 
 // Run replaces the secrets.
 func (c *accountRotateCmd) Run(p *process) error {
+	if c.Keep == 0 {
+		if err := c.confirm(p, "Requests of %s with its present secrets will be refused.", c.Key); err != nil {
+			return err
+		}
+	}
 	var secret adminapi.NewSecret
 	err := c.post(p, adminapi.Rotation{Keep: wholeSeconds(c.Keep)}, &secret, "accounts", c.Key, "rotate-secret")
 	if err != nil {
 		return err
 	}
-	p.printf("api_secret: %s\n", secret.Secret)
-	return nil
+	return record[adminapi.NewSecret]{
+		document: secret, text: "api_secret: " + secret.Secret + "\n", ids: []string{secret.Secret},
+	}.print(p, c.outputFlags)
 }
 
 // wholeSeconds rounds up: what is to be good for a moment must not be good for ever.
@@ -36,6 +42,8 @@ func wholeSeconds(d time.Duration) int {
 
 type accountSignatureCmd struct {
 	adminFlag
+	outputFlags
+	confirmFlag
 	Key    string        `arg:"" help:"The api_key."`
 	Method string        `help:"md5hash, md5, sha1, sha256 or sha512; the one that it has if empty." placeholder:"METHOD"`
 	Keep   time.Duration `help:"For how long the old one goes on being good, such as 24h. Without it: not at all." placeholder:"DURATION" param:"keep_seconds"`
@@ -43,13 +51,17 @@ type accountSignatureCmd struct {
 
 // Run replaces the signature secret.
 func (c *accountSignatureCmd) Run(p *process) error {
+	if c.Keep == 0 {
+		if err := c.confirm(p, "Requests of %s that are signed with its present secret will be refused.", c.Key); err != nil {
+			return err
+		}
+	}
 	var s adminapi.NewSignature
 	in := adminapi.SignatureRotation{Method: c.Method, Rotation: adminapi.Rotation{Keep: wholeSeconds(c.Keep)}}
 	if err := c.post(p, in, &s, "accounts", c.Key, "rotate-signature"); err != nil {
 		return err
 	}
-	p.printf("signature_method: %s\nsignature_secret: %s\n", s.Method, s.Secret)
-	return nil
+	return record[adminapi.NewSignature]{document: s, ids: []string{s.Secret}}.print(p, c.outputFlags)
 }
 
 type accountSecretCmd struct {
@@ -60,29 +72,33 @@ type accountSecretCmd struct {
 
 type accountSecretListCmd struct {
 	adminFlag
+	outputFlags
 	Key string `arg:"" help:"The api_key."`
 }
 
 // Run lists the secrets.
 func (c *accountSecretListCmd) Run(p *process) error {
-	var list adminapi.Secrets
-	if err := c.get(p, &list, "accounts", c.Key, "secrets"); err != nil {
+	var found adminapi.Secrets
+	if err := c.get(p, &found, "accounts", c.Key, "secrets"); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ID\tCREATED\tEXPIRES")
-	for _, s := range list.Secrets {
-		expires := "never"
-		if s.ExpiresAt != "" {
-			expires = isoTime(s.ExpiresAt)
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", s.ID, isoTime(s.CreatedAt), expires)
-	}
-	return w.Flush()
+	return list[adminapi.Secret]{
+		document: found, rows: found.Secrets,
+		header: []string{"ID", "CREATED", "EXPIRES"},
+		row: func(s adminapi.Secret) []any {
+			expires := "never"
+			if s.ExpiresAt != "" {
+				expires = isoTime(s.ExpiresAt)
+			}
+			return []any{s.ID, isoTime(s.CreatedAt), expires}
+		},
+		id: func(s adminapi.Secret) string { return s.ID },
+	}.print(p, c.outputFlags)
 }
 
 type accountSecretAddCmd struct {
 	adminFlag
+	outputFlags
 	Key       string         `arg:"" help:"The api_key."`
 	Secret    string         `help:"The secret, at least 8 characters; drawn if empty. Others can see it on the command line."`
 	ExpiresIn *time.Duration `help:"For how long it is good, such as 24h. Without it: for ever." placeholder:"DURATION" param:"expires_in_seconds"`
@@ -99,17 +115,22 @@ func (c *accountSecretAddCmd) Run(p *process) error {
 	if err := c.post(p, in, &added, "accounts", c.Key, "secrets"); err != nil {
 		return err
 	}
-	p.printf("id: %s\napi_secret: %s\n", added.ID, added.Value)
-	return nil
+	return record[adminapi.AddedSecret]{
+		document: added, text: "id: " + added.ID + "\napi_secret: " + added.Value + "\n", ids: []string{added.ID, added.Value},
+	}.print(p, c.outputFlags)
 }
 
 type accountSecretRevokeCmd struct {
 	adminFlag
+	confirmFlag
 	Key string `arg:"" help:"The api_key."`
 	ID  string `arg:"" name:"id" help:"The secret's id, as secret list shows it."`
 }
 
 // Run ends the secret.
 func (c *accountSecretRevokeCmd) Run(p *process) error {
+	if err := c.confirm(p, "Requests of %s with secret %s will be refused.", c.Key, c.ID); err != nil {
+		return err
+	}
 	return c.ask(p, adminapi.Request{Method: http.MethodDelete, Path: adminapi.Path("accounts", c.Key, "secrets", c.ID)}, nil)
 }

@@ -70,7 +70,7 @@ func (f settingFlags) settings() (map[string]any, error) {
 	in := map[string]any{}
 	for name, value := range f.Setting {
 		if !json.Valid([]byte(value)) {
-			return nil, fmt.Errorf("--setting %s: %s is not JSON; a text stands in quotes", name, value)
+			return nil, usagef("--setting %s: %s is not JSON; a text stands in quotes", name, value)
 		}
 		in[name] = json.RawMessage(value)
 	}
@@ -176,10 +176,10 @@ func (c *accountSetCmd) Run(p *process) error {
 	for _, flag := range slices.Compact(slices.Sorted(slices.Values(c.Clear))) {
 		name, value, ok := cleared(flag)
 		if !ok {
-			return fmt.Errorf("--clear: there is no flag --%s that could be cleared", flag)
+			return usagef("--clear: there is no flag --%s that could be cleared", flag)
 		}
 		if _, both := in[name]; both {
-			return fmt.Errorf("--clear: --%s is given, too", flag)
+			return usagef("--clear: --%s is given, too", flag)
 		}
 		in[name] = value
 	}

@@ -106,10 +106,14 @@ func TestAccountRefuses(t *testing.T) {
 		"rotate nobody00":    {"rotate-secret", "nobody00"},
 		"credit nobody00":    {"credit", "nobody00", "1"},
 	} {
-		if strings.HasSuffix(why, "nobody00") {
-			why = "no such account"
+		code := 2
+		switch {
+		case strings.HasSuffix(why, "nobody00"):
+			why, code = "no such account", 3
+		case why == "exists":
+			code = 1
 		}
-		in.fails(1, why, append(append([]string{"account"}, args...), "CONFIG")...)
+		in.fails(code, why, append(append([]string{"account"}, args...), "CONFIG")...)
 	}
 	if list := in.ok("account", "list", "CONFIG"); strings.Count(list, "\n") != 2 || !strings.Contains(list, "Acme") {
 		t.Errorf("what failed has made accounts:\n%s", list)

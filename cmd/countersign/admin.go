@@ -18,8 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"countersign/internal/adminapi"
 	"countersign/internal/config"
 	"countersign/internal/deliver/tts"
@@ -43,7 +41,15 @@ func (f adminFlag) ask(p *process, r adminapi.Request, out any) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(client.Do(p.ctx, r, out), done())
+	return errors.Join(selectAnother(client.Do(p.ctx, r, out)), done())
+}
+
+// selectAnother adds to the error of an unreachable server how to select another.
+func selectAnother(err error) error {
+	if _, ok := errors.AsType[*adminapi.Unreachable](err); ok {
+		return fmt.Errorf("%w; start it, or select another with --admin URL or admin.url", err)
+	}
+	return err
 }
 
 // get reads something.
@@ -247,23 +253,4 @@ func operator() (name, source string) {
 		source += " on " + host
 	}
 	return name, source
-}
-
-// named gives a refusal of the API the name that its parameter has on the command line.
-func named(err error, command *kong.Context) error {
-	problem, ok := errors.AsType[*adminapi.Problem](err)
-	if !ok || problem.Parameter == "" || command.Selected() == nil {
-		return err
-	}
-	for _, f := range command.Selected().Flags {
-		if f.Tag.Get("param") == problem.Parameter || f.Name == strings.ReplaceAll(problem.Parameter, "_", "-") {
-			return fmt.Errorf("--%s: %s", f.Name, problem.Detail)
-		}
-	}
-	for _, arg := range command.Selected().Positional {
-		if arg.Tag.Get("param") == problem.Parameter || arg.Name == problem.Parameter {
-			return fmt.Errorf("<%s>: %s", arg.Name, problem.Detail)
-		}
-	}
-	return err
 }

@@ -149,7 +149,7 @@ func TestAudit(t *testing.T) {
 			in.environ = append(in.environ, way(in)...)
 			in.ok("account", "create", "Acme", "--key=acme0001", "CONFIG")
 			in.ok("number", "block", "447700900007", "--reason=fraud", "CONFIG")
-			in.fails(1, "no such account", "account", "bar", "nobody00", "CONFIG")
+			in.fails(3, "no such account", "account", "bar", "nobody00", "CONFIG")
 			var log []struct{ Who, Source, Action, Subject string }
 			if err := json.Unmarshal([]byte(in.ok("audit", "list", "--json", "CONFIG")), &log); err != nil {
 				t.Fatal(err)
@@ -177,7 +177,7 @@ func TestNoAdmin(t *testing.T) {
 	in := administered(t)
 	in.fails(1, "read token", "account", "list", "--admin=http://127.0.0.1:1", "CONFIG")
 	token := in.file("token", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa")
-	in.fails(1, "ask the server", "account", "list", "--admin=http://127.0.0.1:1", "--admin-token-file="+token, "CONFIG")
+	in.fails(4, "ask the server", "account", "list", "--admin=http://127.0.0.1:1", "--admin-token-file="+token, "CONFIG")
 	in.fails(1, "must be https", "account", "list", "--admin=http://verify.example.com", "CONFIG")
 	url := in.serve()
 	in.fails(1, "give a token that is known here", "account", "list", "--admin="+url, "--admin-token-file="+token, "CONFIG")

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"countersign/internal/adminapi"
@@ -19,13 +16,14 @@ type auditCmd struct {
 
 type auditListCmd struct {
 	adminFlag
+	outputFlags
 	Since   moment `help:"From a time (2026-01-31T12:00:00Z, yesterday, 2h) on." placeholder:"TIME"`
 	Until   moment `help:"Before a time or a day." placeholder:"TIME"`
 	Who     string `help:"By one name."`
 	Action  string `help:"One action, such as account.bar, or account.* for all of a kind."`
 	Subject string `help:"On one thing, such as an api_key."`
 	Limit   int    `help:"Most entries, up to 1000. Default: ${default}." default:"100" placeholder:"N"`
-	JSON    bool   `name:"json" help:"Print it as JSON."`
+	JSON    bool   `name:"json" hidden:"" help:"The entries as JSON; in place of --output json."`
 }
 
 // Run lists the entries.
@@ -40,12 +38,14 @@ func (c *auditListCmd) Run(p *process) error {
 	if c.JSON {
 		return p.printJSON(log.Entries)
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "AT\tWHO\tSOURCE\tACTION\tSUBJECT\tDETAIL")
-	for _, e := range log.Entries {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", isoTime(e.At), e.Who, e.Source, e.Action, e.Subject, strings.TrimPrefix(string(e.Detail), "{}"))
-	}
-	return w.Flush()
+	return list[adminapi.AuditEntry]{
+		document: log, rows: log.Entries,
+		header: []string{"AT", "WHO", "SOURCE", "ACTION", "SUBJECT", "DETAIL"},
+		row: func(e adminapi.AuditEntry) []any {
+			return []any{isoTime(e.At), e.Who, e.Source, e.Action, e.Subject, strings.TrimPrefix(string(e.Detail), "{}")}
+		},
+		id: func(e adminapi.AuditEntry) string { return strconv.FormatInt(e.Seq, 10) },
+	}.print(p, c.outputFlags)
 }
 
 // given leaves out what is empty.
@@ -66,11 +66,4 @@ func isoTime(at string) string {
 		return "-"
 	}
 	return t.Format(time.RFC3339)
-}
-
-func (p *process) printJSON(v any) error {
-	e := json.NewEncoder(p.stdout)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

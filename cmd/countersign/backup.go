@@ -1,22 +1,21 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"text/tabwriter"
 
 	"countersign/internal/store"
 )
 
 type backupCmd struct {
 	configFlag
+	outputFlags
 	To string `arg:"" help:"File to write; must not exist." type:"path"`
 }
 
 // Run writes the copy, and prints its tables and the checks.
 func (c *backupCmd) Run(p *process) error {
 	if c.To == "-" {
-		return errors.New("<to>: must be a file: a backup is checked before it gets its name")
+		return usagef("<to>: must be a file: a backup is checked before it gets its name")
 	}
 	cfg, err := c.load(p)
 	if err != nil {
@@ -34,20 +33,40 @@ func (c *backupCmd) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		if err := printTables(p, tables); err != nil {
-			return err
-		}
-		p.printf("\nintegrity check: ok; row counts: same as the database\nwritten: %s\nnot in it: key file %s, without which it cannot be opened\n", c.To, cfg.KeyFile)
-		return nil
+		return printTables(p, c.outputFlags, savedTables{Database: database, Backup: c.To, KeyFile: cfg.KeyFile, Tables: tableRows(tables)},
+			fmt.Sprintf("\nintegrity check: ok; row counts: same as the database\nwritten: %s\nnot in it: key file %s, without which it cannot be opened\n", c.To, cfg.KeyFile))
 	})
 }
 
-// printTables prints the rows of each table.
-func printTables(p *process, tables []store.TableRows) error {
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "TABLE\tROWS")
-	for _, t := range tables {
-		_, _ = fmt.Fprintf(w, "%s\t%d\n", t.Name, t.Rows)
+// savedTables is the JSON form of a backup or its restoration.
+type savedTables struct {
+	Database string     `json:"database"`
+	Backup   string     `json:"backup"`
+	KeyFile  string     `json:"key_file"`        // not in the backup
+	Aside    []string   `json:"aside,omitempty"` // new names of the old database's files
+	Tables   []tableRow `json:"tables"`
+}
+
+// tableRow is a [store.TableRows] with JSON names.
+type tableRow struct {
+	Name string `json:"name"`
+	Rows int64  `json:"rows"`
+}
+
+func tableRows(tables []store.TableRows) []tableRow {
+	rows := make([]tableRow, len(tables))
+	for i, t := range tables {
+		rows[i] = tableRow(t)
 	}
-	return w.Flush()
+	return rows
+}
+
+// printTables prints the rows of each table, and foot below the table form.
+func printTables(p *process, f outputFlags, saved savedTables, foot string) error {
+	return list[tableRow]{
+		document: saved, rows: saved.Tables,
+		header: []string{"TABLE", "ROWS"},
+		row:    func(t tableRow) []any { return []any{t.Name, t.Rows} },
+		foot:   foot,
+	}.print(p, f)
 }

@@ -10,7 +10,7 @@ import (
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	in.fails(1, "must be a file", "backup", "-", "CONFIG")
+	in.fails(2, "must be a file", "backup", "-", "CONFIG")
 	in.ok("account", "create", "Acme", "CONFIG", "--key=acme0001", "--credit=5")
 	to := filepath.Join(in.dir, "copy.db")
 	in.ok("backup", to, "CONFIG")

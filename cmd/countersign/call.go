@@ -16,11 +16,13 @@ import (
 	"countersign/internal/message"
 	"countersign/internal/phone"
 	"countersign/internal/server"
+	"countersign/internal/suggest"
 	"countersign/internal/verify"
 )
 
 type callCmd struct {
 	configFlag
+	outputFlags
 	Carrier     string        `help:"Carrier of the configuration, of type sip." placeholder:"NAME"`
 	Trunk       string        `help:"Trunk to call over, instead of a carrier of the configuration." placeholder:"sip:HOST[:PORT]"`
 	Transport   string        `help:"How to speak with the trunk of --trunk: udp, tcp or tls. Default: ${default}." enum:"udp,tcp,tls" default:"udp"`
@@ -47,7 +49,7 @@ func (c *callCmd) Run(p *process) error {
 	}
 	to, err := phone.Parse(c.To, "")
 	if err != nil {
-		return fmt.Errorf("--to: %w", err)
+		return usagef("--to: %w", err)
 	}
 	script, err := c.script()
 	if err != nil {
@@ -82,7 +84,7 @@ func (c *callCmd) call(p *process, carrier *sip.Carrier, m deliver.Message, ende
 	began := time.Now()
 	sub, err := carrier.Send(p.ctx, m)
 	if err == nil {
-		p.printf("under way after %s: call_id=%s\n", time.Since(began).Round(time.Millisecond), strings.Join(sub.Refs, ","))
+		c.progressf(p, "under way after %s: call_id=%s\n", time.Since(began).Round(time.Millisecond), strings.Join(sub.Refs, ","))
 	}
 	var r sip.Result
 	select {
@@ -97,36 +99,63 @@ func (c *callCmd) call(p *process, carrier *sip.Carrier, m deliver.Message, ende
 			return p.ctx.Err()
 		}
 	}
-	printCall(p, r, time.Since(began))
-	switch {
-	case err != nil:
-		return err
+	took := time.Since(began)
+	made := record[madeCall]{document: madeCallOf(r, took), text: callText(r, took), ids: []string{r.Ref}}
+	switch failed := made.print(p, c.outputFlags); {
+	case err != nil || failed != nil:
+		return errors.Join(err, failed)
 	case !r.Complete:
 		return fmt.Errorf("the call was not heard to its end: %s", r.Outcome)
 	}
 	return nil
 }
 
-// printCall shows how a call went, and the figures of its sound.
-func printCall(p *process, r sip.Result, took time.Duration) {
+// madeCall is the JSON form of a call.
+type madeCall struct {
+	CallID   string      `json:"call_id"`
+	Outcome  sip.Outcome `json:"outcome"`
+	Note     string      `json:"note"`
+	Seconds  float64     `json:"seconds"`
+	Talked   float64     `json:"talked_s"`
+	Said     float64     `json:"said_s"`
+	Complete bool        `json:"complete"`
+	Sent     int         `json:"packets_sent"`
+	Received int         `json:"packets_received"`
+	Lost     int         `json:"packets_lost"`
+	Jitter   float64     `json:"jitter_ms"`
+}
+
+func madeCallOf(r sip.Result, took time.Duration) madeCall {
+	sent, received := r.Stats.Sent, r.Stats.Received
+	return madeCall{
+		CallID: r.Ref, Outcome: r.Outcome, Note: r.Note, Seconds: seconds(took),
+		Talked: seconds(r.Talked), Said: seconds(r.Said), Complete: r.Complete,
+		Sent: sent.Packets, Received: received.Packets, Lost: received.Lost, Jitter: seconds(1000 * received.Jitter),
+	}
+}
+
+// callText returns the end of a call and the figures of its sound, for the table form.
+func callText(r sip.Result, took time.Duration) string {
+	var b strings.Builder
 	note := ""
 	if r.Note != "" {
 		note = " (" + r.Note + ")"
 	}
-	p.printf("%s after %s%s: talked=%s said=%s complete=%t\n", r.Outcome, took.Round(time.Millisecond), note,
+	fmt.Fprintf(&b, "%s after %s%s: talked=%s said=%s complete=%t\n", r.Outcome, took.Round(time.Millisecond), note,
 		r.Talked.Round(time.Millisecond), r.Said.Round(time.Millisecond), r.Complete)
 	if r.Talked == 0 {
-		return
+		return b.String()
 	}
 	sent, received := r.Stats.Sent, r.Stats.Received
-	p.printf("RTP sent: packets=%d octets=%d late=%d latest=%s failed=%d\n",
+	fmt.Fprintf(&b, "RTP sent: packets=%d octets=%d late=%d latest=%s failed=%d\n",
 		sent.Packets, sent.Octets, sent.Late, sent.Lateness.Round(10*time.Microsecond), sent.Failed)
-	p.printf("RTP received: packets=%d lost=%d jitter=%s garbage=%d\n",
+	fmt.Fprintf(&b, "RTP received: packets=%d lost=%d jitter=%s garbage=%d\n",
 		received.Packets, received.Lost, received.Jitter.Round(10*time.Microsecond), received.Garbage)
 	if remote := r.Stats.Remote; remote.Reports > 0 {
-		p.printf("RTP as heard there: reports=%d lost=%.1f%% jitter=%s round_trip=%s mos=%.2f\n", remote.Reports,
+		fmt.Fprintf(&b, "RTP as heard there: reports=%d lost=%.1f%% jitter=%s round_trip=%s mos=%.2f\n", remote.Reports,
 			100*remote.Lost, remote.Jitter.Round(10*time.Microsecond), remote.RoundTrip.Round(10*time.Microsecond), r.Stats.MOS())
 	}
+	return b.String()
 }
 
 // script is what is to be said.
@@ -137,14 +166,14 @@ func (c *callCmd) script() (message.Script, error) {
 	}
 	locale, ok := messages.Locale(message.Verification, c.Lg, "")
 	if !ok {
-		return message.Script{}, fmt.Errorf("--lg: %q is not a locale", c.Lg)
+		return message.Script{}, usagef("--lg: %q is not a locale%s", c.Lg, suggest.Hint(c.Lg, messages.Locales(message.Verification)))
 	}
 	if c.Say != "" {
 		return message.Script{Locale: locale, Parts: []message.Part{{Text: c.Say}}}, nil
 	}
 	pin, ok := verify.ParsePIN(c.PIN)
 	if !ok {
-		return message.Script{}, errors.New("--pin: must be 4 to 10 letters and digits")
+		return message.Script{}, usagef("--pin: must be 4 to 10 letters and digits")
 	}
 	return messages.Call(message.Input{Locale: locale, Brand: c.Brand, PIN: pin, ValidFor: 5 * time.Minute}), nil
 }
@@ -153,15 +182,15 @@ func (c *callCmd) script() (message.Script, error) {
 func (c *callCmd) carrier(p *process) (sip.Config, config.TTS, error) {
 	switch {
 	case c.Trunk != "" && c.Carrier != "":
-		return sip.Config{}, config.TTS{}, errors.New("--trunk and --carrier exclude each other")
+		return sip.Config{}, config.TTS{}, usagef("--trunk and --carrier exclude each other")
 	case c.Trunk == "" && c.Carrier == "":
-		return sip.Config{}, config.TTS{}, errors.New("--trunk or --carrier is missing")
+		return sip.Config{}, config.TTS{}, usagef("--trunk or --carrier is missing")
 	case c.Carrier != "":
 		return c.configured(p)
 	}
 	host, ok := strings.CutPrefix(c.Trunk, "sip:")
 	if !ok {
-		return sip.Config{}, config.TTS{}, fmt.Errorf("--trunk: %q must be sip:HOST or sip:HOST:PORT", c.Trunk)
+		return sip.Config{}, config.TTS{}, usagef("--trunk: %q must be sip:HOST or sip:HOST:PORT", c.Trunk)
 	}
 	one := config.SIP{
 		Host: host, Transport: c.Transport, User: c.User, Password: c.Password, SRTP: c.SRTP, Advertise: c.Advertise, TLSCA: c.TLSCA,
@@ -181,15 +210,15 @@ func (c *callCmd) configured(p *process) (sip.Config, config.TTS, error) {
 	if err != nil {
 		return sip.Config{}, config.TTS{}, err
 	}
-	if err := cfg.Validate(); err != nil {
-		return sip.Config{}, config.TTS{}, fmt.Errorf("configuration:\n%w", err)
+	if err := p.valid(cfg); err != nil {
+		return sip.Config{}, config.TTS{}, err
 	}
 	i := slices.IndexFunc(cfg.Carriers, func(carrier config.Carrier) bool { return carrier.Name == c.Carrier })
 	switch {
 	case i < 0:
-		return sip.Config{}, config.TTS{}, fmt.Errorf("--carrier: the configuration has no %q", c.Carrier)
+		return sip.Config{}, config.TTS{}, notFoundf("--carrier: the configuration has no %q%s", c.Carrier, suggest.Hint(c.Carrier, cfg.CarrierNames()))
 	case cfg.Carriers[i].Type != config.CarrierSIP:
-		return sip.Config{}, config.TTS{}, fmt.Errorf("--carrier: %q is of type %s, not %s", c.Carrier, cfg.Carriers[i].Type, config.CarrierSIP)
+		return sip.Config{}, config.TTS{}, usagef("--carrier: %q is of type %s, not %s", c.Carrier, cfg.Carriers[i].Type, config.CarrierSIP)
 	}
 	one, err := server.SIPConfig(cfg.Carriers[i])
 	one.Listen, one.Register = "", false

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"countersign/internal/adminapi"
@@ -17,7 +16,8 @@ import (
 
 type carriersCmd struct {
 	adminFlag
-	JSON bool `name:"json" help:"Print it as JSON."`
+	outputFlags
+	JSON bool `name:"json" hidden:"" help:"The carriers as JSON on one line; in place of --output json."`
 }
 
 // Run asks the running server, and prints what it says.
@@ -30,21 +30,24 @@ func (c *carriersCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	var list []deliver.CarrierStatus
+	var found adminapi.Carriers
 	if client != nil {
-		var answer adminapi.Carriers
-		err = errors.Join(client.Do(p.ctx, adminapi.Request{Method: http.MethodGet, Path: "/carriers"}, &answer), done())
-		list = answer.Carriers
+		err = errors.Join(selectAnother(client.Do(p.ctx, adminapi.Request{Method: http.MethodGet, Path: "/carriers"}, &found)), done())
 	} else {
-		list, err = opsCarriers(p.ctx, cfg.OpsListen)
+		found.Carriers, err = opsCarriers(p.ctx, cfg.OpsListen)
 	}
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(p.stdout).Encode(list)
+		return json.NewEncoder(p.stdout).Encode(found.Carriers)
 	}
-	return printCarriers(p.stdout, list)
+	return list[deliver.CarrierStatus]{
+		document: found, rows: found.Carriers,
+		header: []string{"CARRIER", "TYPE", "STATE", "BINDS", "WINDOW", "RATE", "LAST ERROR"},
+		row:    carrierCells,
+		id:     func(s deliver.CarrierStatus) string { return s.Name },
+	}.print(p, c.outputFlags)
 }
 
 // opsCarriers asks the server of this machine at its ops_listen.
@@ -54,7 +57,7 @@ func opsCarriers(ctx context.Context, listen string) (list []deliver.CarrierStat
 	}
 	body, err := readOps(ctx, listen, "/carriers")
 	if err != nil {
-		return nil, fmt.Errorf("ask the server: %w", err)
+		return nil, fmt.Errorf("ask the server at ops_listen: %w; start it, or select another with --admin URL or admin.url", err)
 	}
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, fmt.Errorf("read what the server says: %w", err)
@@ -82,33 +85,29 @@ func readOps(ctx context.Context, listen, path string) ([]byte, error) {
 	return body, err
 }
 
-func printCarriers(out io.Writer, list []deliver.CarrierStatus) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CARRIER\tTYPE\tSTATE\tBINDS\tWINDOW\tRATE\tLAST ERROR")
-	for _, s := range list {
-		binds, window, rate, lastError := "-", "-", "-", "-"
-		if len(s.Binds) > 0 {
-			binds = fmt.Sprintf("%d/%d", s.Up(), len(s.Binds))
-		}
-		if s.Window > 0 {
-			window = fmt.Sprintf("%d/%d", s.InFlight, s.Window)
-		}
-		if s.Rate > 0 {
-			rate = strconv.FormatFloat(s.Rate, 'f', 0, 64) + "/s"
-		}
-		if s.Rate != s.RateLimit {
-			rate += " (slowed)"
-		}
-		if len(s.Errors) > 0 {
-			e := s.Errors[0]
-			lastError = fmt.Sprintf("%s %s", e.At.Format(time.RFC3339), e.Error)
-			if e.Times > 1 {
-				lastError += fmt.Sprintf(" (%d times)", e.Times)
-			}
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.Type, state(s), binds, window, rate, lastError)
+// carrierCells returns a carrier's line in the table.
+func carrierCells(s deliver.CarrierStatus) []any {
+	binds, window, rate, lastError := "-", "-", "-", "-"
+	if len(s.Binds) > 0 {
+		binds = fmt.Sprintf("%d/%d", s.Up(), len(s.Binds))
 	}
-	return w.Flush()
+	if s.Window > 0 {
+		window = fmt.Sprintf("%d/%d", s.InFlight, s.Window)
+	}
+	if s.Rate > 0 {
+		rate = strconv.FormatFloat(s.Rate, 'f', 0, 64) + "/s"
+	}
+	if s.Rate != s.RateLimit {
+		rate += " (slowed)"
+	}
+	if len(s.Errors) > 0 {
+		e := s.Errors[0]
+		lastError = fmt.Sprintf("%s %s", e.At.Format(time.RFC3339), e.Error)
+		if e.Times > 1 {
+			lastError += fmt.Sprintf(" (%d times)", e.Times)
+		}
+	}
+	return []any{s.Name, s.Type, state(s), binds, window, rate, lastError}
 }
 
 // state is the carrier's in a word.

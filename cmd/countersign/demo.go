@@ -38,7 +38,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 	defer p.endOnHangup()()
 	defer surviveClosedPipes()()
 	if c.Speed < 1 || c.Speed > maxSpeed {
-		return fmt.Errorf("--speed must be from 1 to %d", maxSpeed)
+		return usagef("--speed must be from 1 to %d", maxSpeed)
 	}
 	cfg := server.DemoConfig()
 	cfg.Listen, cfg.OpsListen = c.Listen, c.OpsListen
@@ -94,11 +94,11 @@ func (c *demoCmd) Run(p *process) (err error) {
 // key is the one in the data directory, or that of all demos on PostgreSQL.
 func (c *demoCmd) key(p *process, cfg config.Config) (store.Key, error) {
 	if !store.IsPostgres(c.Database) {
-		key, err := startable(p.ctx, cfg, false, slog.New(slog.DiscardHandler)) // a demo is new most times
+		key, err := p.startable(cfg, false, slog.New(slog.DiscardHandler)) // a demo is new most times
 		return key, err
 	}
-	if err := cfg.Validate(); err != nil {
-		return store.Key{}, fmt.Errorf("configuration:\n%w", err)
+	if err := p.valid(cfg); err != nil {
+		return store.Key{}, err
 	}
 	return server.DemoKey(), nil
 }

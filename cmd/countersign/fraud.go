@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"countersign/internal/adminapi"
@@ -14,7 +13,7 @@ import (
 
 type fraudCmd struct {
 	Blocks  fraudBlocksCmd  `cmd:"" help:"List what the velocity rules block, and what they would block or tell of."`
-	Show    fraudShowCmd    `cmd:"" help:"Show a block as JSON: which rule, by which figures, for how long."`
+	Show    fraudShowCmd    `cmd:"" help:"Show a block: which rule, by which figures, for how long."`
 	Lift    fraudLiftCmd    `cmd:"" help:"Lift a block before its time."`
 	Unblock fraudUnblockCmd `cmd:"" help:"Let an account reach a network for a time, whatever the rules say."`
 	Status  fraudStatusCmd  `cmd:"" help:"Show the networks with the most verifications lately, and their conversion."`
@@ -22,6 +21,7 @@ type fraudCmd struct {
 
 type fraudBlocksCmd struct {
 	adminFlag
+	outputFlags
 	All   bool `help:"Those that are over, too."`
 	Limit int  `help:"Most of them, up to 1000. Default: ${default}." default:"100" placeholder:"N"`
 }
@@ -29,28 +29,34 @@ type fraudBlocksCmd struct {
 // Run lists the blocks.
 func (c *fraudBlocksCmd) Run(p *process) error {
 	query := url.Values{"all": {strconv.FormatBool(c.All)}, "limit": {strconv.Itoa(c.Limit)}}
-	var list adminapi.FraudBlocks
-	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/fraud/blocks", Query: query}, &list); err != nil {
+	var found adminapi.FraudBlocks
+	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/fraud/blocks", Query: query}, &found); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ID\tRULE\tACTION\tACCOUNT\tTARGET\tSINCE\tUNTIL\tREPEAT")
-	for _, b := range list.Blocks {
-		until := "lifted by hand"
-		if b.Until != "" {
-			until = isoTime(b.Until)
-		}
-		if b.LiftedAt != "" {
-			until = "lifted " + isoTime(b.LiftedAt)
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s %s\t%s\t%s\t%d\n",
-			b.ID, b.Rule, b.Action, cmp.Or(b.Account, "all"), b.Kind, b.Value, isoTime(b.Since), until, b.Repeat)
+	return list[adminapi.FraudBlock]{
+		document: found, rows: found.Blocks,
+		header: []string{"ID", "RULE", "ACTION", "ACCOUNT", "TARGET", "SINCE", "UNTIL", "REPEAT"},
+		row: func(b adminapi.FraudBlock) []any {
+			return []any{b.ID, b.Rule, b.Action, cmp.Or(b.Account, "all"), string(b.Kind) + " " + b.Value, isoTime(b.Since), endOf(b), b.Repeat}
+		},
+		id: func(b adminapi.FraudBlock) string { return b.ID },
+	}.print(p, c.outputFlags)
+}
+
+// endOf returns the end of a block for the table.
+func endOf(b adminapi.FraudBlock) string {
+	switch {
+	case b.LiftedAt != "":
+		return "lifted " + isoTime(b.LiftedAt)
+	case b.Until == "":
+		return "lifted by hand"
 	}
-	return w.Flush()
+	return isoTime(b.Until)
 }
 
 type fraudShowCmd struct {
 	adminFlag
+	outputFlags
 	ID string `arg:"" name:"id" help:"Id of the block."`
 }
 
@@ -60,7 +66,7 @@ func (c *fraudShowCmd) Run(p *process) error {
 	if err := c.get(p, &b, "fraud", "blocks", c.ID); err != nil {
 		return err
 	}
-	return p.printJSON(b)
+	return record[adminapi.FraudBlock]{document: b, ids: []string{b.ID}}.print(p, c.outputFlags)
 }
 
 type fraudLiftCmd struct {
@@ -87,6 +93,7 @@ func (c *fraudUnblockCmd) Run(p *process) error {
 
 type fraudStatusCmd struct {
 	adminFlag
+	outputFlags
 	Minutes int `help:"Of the last minutes, up to 1440. Default: ${default}." default:"60" placeholder:"N"`
 	Limit   int `help:"Most of them, up to 1000. Default: ${default}." default:"20" placeholder:"N"`
 }
@@ -94,19 +101,20 @@ type fraudStatusCmd struct {
 // Run lists the networks.
 func (c *fraudStatusCmd) Run(p *process) error {
 	query := url.Values{"minutes": {strconv.Itoa(c.Minutes)}, "limit": {strconv.Itoa(c.Limit)}}
-	var list adminapi.FraudNetworks
-	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/fraud/networks", Query: query}, &list); err != nil {
+	var found adminapi.FraudNetworks
+	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/fraud/networks", Query: query}, &found); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ACCOUNT\tNETWORK\tCOUNTRY\tSTARTS\tSMS\tCALLS\tVERIFIED\tFINISHED\tCONVERSION")
-	for _, n := range list.Networks {
-		conversion := "-"
-		if n.Finished > 0 {
-			conversion = fmt.Sprintf("%.1f %%", n.Conversion)
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n",
-			n.Account, n.Network, n.Country, n.Starts, n.SMS, n.Calls, n.Successes, n.Finished, conversion)
-	}
-	return w.Flush()
+	return list[adminapi.FraudNetwork]{
+		document: found, rows: found.Networks,
+		header: []string{"ACCOUNT", "NETWORK", "COUNTRY", "STARTS", "SMS", "CALLS", "VERIFIED", "FINISHED", "CONVERSION"},
+		row: func(n adminapi.FraudNetwork) []any {
+			conversion := "-"
+			if n.Finished > 0 {
+				conversion = fmt.Sprintf("%.1f %%", n.Conversion)
+			}
+			return []any{n.Account, n.Network, n.Country, n.Starts, n.SMS, n.Calls, n.Successes, n.Finished, conversion}
+		},
+		id: func(n adminapi.FraudNetwork) string { return n.Account + " " + n.Network },
+	}.print(p, c.outputFlags)
 }

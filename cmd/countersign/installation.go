@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"countersign/internal/atomicfile"
 	"countersign/internal/config"
@@ -22,7 +20,7 @@ import (
 // existing returns the database of a configuration, which must be an installation, with
 // its key.
 func (f configFlag) existing(p *process, cfg config.Config) (database string, key store.Key, err error) {
-	if database, err = validDatabase(cfg); err != nil {
+	if database, err = p.validDatabase(cfg); err != nil {
 		return "", key, err
 	}
 	state, err := f.inspect(p, cfg, database)
@@ -35,7 +33,8 @@ func (f configFlag) existing(p *process, cfg config.Config) (database string, ke
 	case state == store.Used:
 		err = noKey(database, cfg.KeyFile)
 	default:
-		err = fmt.Errorf("key file %s is missing; the first countersign serve creates it, or: (umask 077; openssl rand -hex 32 >%[1]s)", cfg.KeyFile)
+		err = fmt.Errorf("key file %s is missing (%s); select another with --config FILE, COUNTERSIGN_CONFIG or COUNTERSIGN_KEY_FILE; the first countersign serve creates it, or: (umask 077; openssl rand -hex 32 >%[1]s)",
+			cfg.KeyFile, f.origin(p, "key_file"))
 	}
 	return database, key, err
 }
@@ -47,23 +46,25 @@ func (f configFlag) inspect(p *process, cfg config.Config, database string) (sto
 	if err != nil || state >= store.Prepared {
 		return state, err
 	}
-	from := "the default"
-	if cfg.Database != config.Default().Database {
-		from = "from " + f.Config
+	return state, fmt.Errorf("no database: %s (%s) %s; select another with --config FILE, COUNTERSIGN_CONFIG or COUNTERSIGN_DATABASE, or create one with countersign serve --init or countersign migrate up",
+		store.Redact(database), f.origin(p, "database"), state)
+}
+
+// origin returns where the value of a setting comes from.
+func (f configFlag) origin(p *process, key string) string {
+	if place := p.settings.Place(key); place != "" {
+		return "from " + place
 	}
-	for _, entry := range p.environ {
-		if strings.HasPrefix(entry, config.EnvPrefix+"DATABASE=") {
-			from = "from COUNTERSIGN_DATABASE"
-		}
+	if path, _ := f.file(p); path != "" {
+		return "the default; " + path + " does not set it"
 	}
-	return state, fmt.Errorf("no database: %s (%s) %s; select another with --config FILE or COUNTERSIGN_DATABASE, or create one with countersign serve --init or countersign migrate up",
-		store.Redact(database), from, state)
+	return "the default; there is no configuration file " + p.configFile
 }
 
 // validDatabase checks a configuration and returns the database in it.
-func validDatabase(cfg config.Config) (string, error) {
-	if err := cfg.Validate(); err != nil {
-		return "", fmt.Errorf("configuration:\n%w", err)
+func (p *process) validDatabase(cfg config.Config) (string, error) {
+	if err := p.valid(cfg); err != nil {
+		return "", err
 	}
 	database, err := cfg.StoreDatabase()
 	if err != nil {
@@ -93,12 +94,12 @@ func started(keyFile string) error {
 // installation, which there is only where database and key file are both missing, after
 // a first start that was interrupted, or with init. Call started once the database is
 // complete.
-func startable(ctx context.Context, cfg config.Config, init bool, log *slog.Logger) (key store.Key, err error) {
-	database, err := validDatabase(cfg)
+func (p *process) startable(cfg config.Config, init bool, log *slog.Logger) (key store.Key, err error) {
+	database, err := p.validDatabase(cfg)
 	if err != nil {
 		return key, err
 	}
-	state, err := store.Inspect(ctx, database)
+	state, err := store.Inspect(p.ctx, database)
 	if err != nil {
 		return key, err
 	}

@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"countersign/internal/adminapi"
@@ -18,7 +17,20 @@ type keysCmd struct {
 	Rotate keysRotateCmd `cmd:"" help:"Make fresh data keys, or replace the key file, while servers run."`
 }
 
-type keysStatusCmd struct{ adminFlag }
+type keysStatusCmd struct {
+	adminFlag
+	outputFlags
+}
+
+// keyRow is a key file or a data key in CSV.
+type keyRow struct {
+	Kind      string `json:"kind"` // key_file or data_key
+	ID        string `json:"id"`   // fingerprint of a key file
+	Purpose   string `json:"purpose"`
+	CreatedAt string `json:"created_at"`
+	UsedAt    string `json:"used_at"` // see [adminapi.KeyFile]
+	Current   bool   `json:"current"` // the server's key file, or the data key in use
+}
 
 // Run lists the keys.
 func (c *keysStatusCmd) Run(p *process) error {
@@ -26,32 +38,58 @@ func (c *keysStatusCmd) Run(p *process) error {
 	if err := c.get(p, &keys, "keys"); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "KEY FILE\tSINCE\tSERVER HAD IT\tHERE")
+	if c.Output == "table" && !p.quiet {
+		if err := c.files(p, keys.Files); err != nil {
+			return err
+		}
+		return c.dataKeys(p, keys.Data)
+	}
+	var rows []keyRow
 	for _, f := range keys.Files {
-		here := ""
-		if f.Ours {
-			here = "key_file"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Fingerprint, isoTime(f.CreatedAt), isoTime(f.UsedAt), here)
+		rows = append(rows, keyRow{Kind: "key_file", ID: f.Fingerprint, CreatedAt: f.CreatedAt, UsedAt: f.UsedAt, Current: f.Ours})
 	}
-	_, _ = fmt.Fprintln(w, "\t\t\t\nDATA KEY\tSINCE\tAGE\tFOR")
 	for _, k := range keys.Data {
-		use := k.Purpose
-		if k.Current {
-			use += ", in use"
-		}
-		made, err := time.Parse(time.RFC3339Nano, k.CreatedAt)
-		if err != nil {
-			return fmt.Errorf("data key %d: %w", k.ID, err)
-		}
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", k.ID, isoTime(k.CreatedAt), p.now().Sub(made).Round(time.Minute), use)
+		id := strconv.FormatInt(k.ID, 10)
+		rows = append(rows, keyRow{Kind: "data_key", ID: id, Purpose: k.Purpose, CreatedAt: k.CreatedAt, Current: k.Current})
 	}
-	return w.Flush()
+	return list[keyRow]{document: keys, rows: rows, id: func(r keyRow) string { return r.ID }}.print(p, c.outputFlags)
+}
+
+func (c *keysStatusCmd) files(p *process, files []adminapi.KeyFile) error {
+	return list[adminapi.KeyFile]{
+		rows:   files,
+		header: []string{"KEY FILE", "SINCE", "SERVER HAD IT", "HERE"},
+		row: func(f adminapi.KeyFile) []any {
+			here := ""
+			if f.Ours {
+				here = "key_file"
+			}
+			return []any{f.Fingerprint, isoTime(f.CreatedAt), isoTime(f.UsedAt), here}
+		},
+		foot: "\n",
+	}.print(p, c.outputFlags)
+}
+
+func (c *keysStatusCmd) dataKeys(p *process, keys []adminapi.DataKey) error {
+	return list[adminapi.DataKey]{
+		rows:   keys,
+		header: []string{"DATA KEY", "SINCE", "AGE", "FOR"},
+		row: func(k adminapi.DataKey) []any {
+			use, age := k.Purpose, "-"
+			if k.Current {
+				use += ", in use"
+			}
+			if made, err := time.Parse(time.RFC3339Nano, k.CreatedAt); err == nil {
+				age = p.now().Sub(made).Round(time.Minute).String()
+			}
+			return []any{k.ID, isoTime(k.CreatedAt), age, use}
+		},
+	}.print(p, c.outputFlags)
 }
 
 type keysRotateCmd struct {
 	adminFlag
+	confirmFlag
 	NewKeyFile string `help:"Lets the database be opened with this key file, too, in order to replace the present one. It is made if it is not there." type:"path" placeholder:"FILE" xor:"what"`
 	Finish     bool   `help:"Takes the old key file away, once all servers have the new one." xor:"what"`
 	Abort      bool   `help:"Takes the new key file away again." xor:"what"`
@@ -62,7 +100,7 @@ type keysRotateCmd struct {
 // which take the file, and so are done with the database whoever serves it.
 func (c *keysRotateCmd) Run(p *process) error {
 	if c.Force && !c.Finish && !c.Abort {
-		return errors.New("--force goes with --finish or --abort")
+		return usagef("--force goes with --finish or --abort")
 	}
 	switch {
 	case c.Finish:
@@ -108,6 +146,9 @@ func (c *keysRotateCmd) begin(p *process) error {
 }
 
 func (c *keysRotateCmd) end(p *process, action string, remove func(db *store.DB, ctx context.Context, now time.Time, force bool) error) error {
+	if err := c.confirm(p, "One of the two key files will no longer open the database."); err != nil {
+		return err
+	}
 	err := c.changeAs(p, action, func(ctx context.Context, db *store.DB) error { return remove(db, ctx, p.now(), c.Force) })
 	if err != nil {
 		return err

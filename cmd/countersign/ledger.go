@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"text/tabwriter"
 
 	"countersign/internal/adminapi"
 	"countersign/internal/atomicfile"
@@ -22,6 +21,7 @@ type ledgerCmd struct {
 
 type ledgerListCmd struct {
 	adminFlag
+	outputFlags
 	Account string `arg:"" help:"The api_key." param:"key"`
 	Limit   int    `help:"Most entries. Default: ${default}." default:"20" placeholder:"N"`
 }
@@ -31,42 +31,44 @@ func (c *ledgerListCmd) Run(p *process) error {
 	r := adminapi.Request{
 		Method: http.MethodGet, Path: adminapi.Path("accounts", c.Account, "ledger"), Query: url.Values{"limit": {strconv.Itoa(c.Limit)}},
 	}
-	var list adminapi.Entries
-	if err := c.ask(p, r, &list); err != nil {
+	var found adminapi.Entries
+	if err := c.ask(p, r, &found); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "TIME\tKIND\tAMOUNT\tFOR\tKEY")
-	for _, e := range list.Entries {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", isoTime(e.At), e.Kind, e.Amount, dash(e.SubAccount), e.Key)
-	}
-	return w.Flush()
+	return list[adminapi.Entry]{
+		document: found, rows: found.Entries,
+		header: []string{"TIME", "KIND", "AMOUNT", "FOR", "KEY"},
+		row: func(e adminapi.Entry) []any {
+			return []any{isoTime(e.At), e.Kind, e.Amount, dash(e.SubAccount), e.Key}
+		},
+		id: func(e adminapi.Entry) string { return e.Key },
+	}.print(p, c.outputFlags)
 }
 
 type ledgerCheckCmd struct {
 	adminFlag
+	outputFlags
 	Account string `help:"Only that of this api_key." placeholder:"KEY"`
 }
 
 // Run checks the books.
 func (c *ledgerCheckCmd) Run(p *process) error {
 	r := adminapi.Request{Method: http.MethodGet, Path: "/ledger/check", Query: given(map[string]string{"account": c.Account})}
-	var list adminapi.Books
-	if err := c.ask(p, r, &list); err != nil {
+	var found adminapi.Books
+	if err := c.ask(p, r, &found); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ACCOUNT\tBALANCE\tSUM\tDIFFERENCE\tENTRIES\tCARRIED\tCARRIER COST")
-	for _, b := range list.Books {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", b.Account, b.Balance, b.Sum, b.Difference, b.Entries, b.Carried, b.CarrierCost)
+	err := list[adminapi.Book]{
+		document: found, rows: found.Books,
+		header: []string{"ACCOUNT", "BALANCE", "SUM", "DIFFERENCE", "ENTRIES", "CARRIED", "CARRIER COST"},
+		row: func(b adminapi.Book) []any {
+			return []any{b.Account, b.Balance, b.Sum, b.Difference, b.Entries, b.Carried, b.CarrierCost}
+		},
+	}.print(p, c.outputFlags)
+	if err == nil && found.Wrong > 0 {
+		err = fmt.Errorf("%d of %d balances are not the sum of their entries", found.Wrong, len(found.Books))
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if list.Wrong > 0 {
-		return fmt.Errorf("%d of %d balances are not the sum of their entries", list.Wrong, len(list.Books))
-	}
-	return nil
+	return err
 }
 
 type ledgerExportCmd struct {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/emiago/sipgo/sip"
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -21,7 +22,17 @@ func main() {
 	sip.UDPMTUSize = 16 << 10
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	p := newProcess(ctx, os.Environ(), os.Stdout, os.Stderr)
+	if isTerminal(os.Stdin) {
+		p.terminal = os.Stdin
+	}
+	code := p.run(os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// isTerminal reports whether a person can answer at f.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"countersign/internal/deliver/tts"
 	"countersign/internal/message"
 	"countersign/internal/server"
+	"countersign/internal/suggest"
 	"countersign/internal/verify"
 )
 
@@ -19,6 +19,7 @@ type messageCmd struct {
 
 type previewCmd struct {
 	configFlag
+	outputFlags
 	Lg       string        `help:"Language." placeholder:"LOCALE" xor:"what" required:""`
 	All      bool          `help:"Print a table of all languages (Markdown), and record nothing." xor:"what" required:""`
 	Payment  bool          `help:"Show a payment's messages."`
@@ -45,7 +46,7 @@ func (c *previewCmd) Run(p *process) error {
 	}
 	locale, ok := messages.Locale(kind, c.Lg, "")
 	if !ok {
-		return fmt.Errorf("--lg: %q is none of %s", c.Lg, strings.Join(messages.Locales(kind), " "))
+		return usagef("--lg: %q is none of %s%s", c.Lg, strings.Join(messages.Locales(kind), " "), suggest.Hint(c.Lg, messages.Locales(kind)))
 	}
 	in, err := c.input(kind, locale)
 	if err != nil {
@@ -78,38 +79,77 @@ func (c *previewCmd) preview(p *process, messages *message.Catalog, in message.I
 		return fmt.Errorf("--out: %w", err)
 	}
 
-	sms := messages.SMS(in)
-	encoding, segments := segmentsOf(sms)
-	p.printf("sms: %s\nencoding: %s\nsegments: %d\n", sms, encoding, segments)
-	p.printf("call: %s\nvoice: %s\n", script.Words(), voiceOf(speaker, script.Locale))
-	p.printf("audio: %s (%s)\n", c.Out, sound.Duration().Round(100*time.Millisecond))
-	if speaker.Program() == "" {
-		p.printf("espeak-ng is not installed, so the call says nothing but the PIN\n")
-	}
-	return nil
+	return c.report(p, messages, in, speaker, sound.Duration())
 }
 
-// table shows the messages of all locales: first those of verifications, then
-// those of payments.
+// preview is the JSON form of a preview.
+type preview struct {
+	SMS      string  `json:"sms"`
+	Encoding string  `json:"encoding"`
+	Segments int     `json:"segments"`
+	Call     string  `json:"call"`
+	Voice    string  `json:"voice"`
+	Audio    string  `json:"audio"` // path of the file
+	Seconds  float64 `json:"audio_seconds"`
+}
+
+func (c *previewCmd) report(p *process, messages *message.Catalog, in message.Input, speaker *tts.Speaker, length time.Duration) error {
+	script := messages.Call(in)
+	shown := preview{
+		SMS: messages.SMS(in), Call: script.Words(), Voice: voiceOf(speaker, script.Locale), Audio: c.Out, Seconds: seconds(length),
+	}
+	shown.Encoding, shown.Segments = segmentsOf(shown.SMS)
+	text := fmt.Sprintf("sms: %s\nencoding: %s\nsegments: %d\ncall: %s\nvoice: %s\naudio: %s (%s)\n",
+		shown.SMS, shown.Encoding, shown.Segments, shown.Call, shown.Voice, shown.Audio, length.Round(100*time.Millisecond))
+	if speaker.Program() == "" {
+		text += "espeak-ng is not installed, so the call says nothing but the PIN\n"
+	}
+	return record[preview]{document: shown, text: text}.print(p, c.outputFlags)
+}
+
+// localeRow is the JSON form of the messages of a locale.
+type localeRow struct {
+	Kind     string `json:"kind"` // verification or payment
+	Locale   string `json:"locale"`
+	SMS      string `json:"sms"`
+	Encoding string `json:"encoding"`
+	Segments int    `json:"segments"`
+	Call     string `json:"call"`
+	Voice    string `json:"voice"`
+}
+
+// table prints the messages of all locales: first those of verifications, then those of
+// payments. Its table form is Markdown.
 func (c *previewCmd) table(p *process, messages *message.Catalog) error {
 	speaker, err := tts.New(tts.Config{ClipsOnly: true})
 	if err != nil {
 		return err
 	}
-	cell := strings.NewReplacer("|", `\|`)
-	for kind, title := range []string{message.Verification: "Verification", message.Payment: "Payment"} {
-		p.printf("## %s\n\n| Locale | SMS | Encoding | Segments | Call | Voice |\n|---|---|---|---|---|---|\n", title)
+	var rows []localeRow
+	for kind, name := range []string{message.Verification: "verification", message.Payment: "payment"} {
 		for _, locale := range messages.Locales(message.Kind(kind)) {
 			in, err := c.input(message.Kind(kind), locale)
 			if err != nil {
 				return err
 			}
-			sms, script := messages.SMS(in), messages.Call(in)
-			encoding, segments := segmentsOf(sms)
-			p.printf("| `%s` | %s | %s | %d | %s | %s |\n", locale, cell.Replace(sms), encoding, segments,
-				cell.Replace(script.Words()), voiceOf(speaker, script.Locale))
+			script := messages.Call(in)
+			row := localeRow{Kind: name, Locale: locale, SMS: messages.SMS(in), Call: script.Words(), Voice: voiceOf(speaker, script.Locale)}
+			row.Encoding, row.Segments = segmentsOf(row.SMS)
+			rows = append(rows, row)
 		}
-		p.printf("\n")
+	}
+	if c.Output != "table" || p.quiet {
+		return list[localeRow]{rows: rows, id: func(r localeRow) string { return r.Locale }}.print(p, c.outputFlags)
+	}
+	cell := strings.NewReplacer("|", `\|`)
+	for i, r := range rows {
+		if i == 0 || rows[i-1].Kind != r.Kind {
+			p.printf("## %s\n\n| Locale | SMS | Encoding | Segments | Call | Voice |\n|---|---|---|---|---|---|\n", strings.ToUpper(r.Kind[:1])+r.Kind[1:])
+		}
+		p.printf("| `%s` | %s | %s | %d | %s | %s |\n", r.Locale, cell.Replace(r.SMS), r.Encoding, r.Segments, cell.Replace(r.Call), r.Voice)
+		if i == len(rows)-1 || rows[i+1].Kind != r.Kind {
+			p.printf("\n")
+		}
 	}
 	return nil
 }
@@ -118,25 +158,25 @@ func (c *previewCmd) table(p *process, messages *message.Catalog) error {
 func (c *previewCmd) input(kind message.Kind, locale string) (message.Input, error) {
 	pin, ok := verify.ParsePIN(c.PIN)
 	if !ok {
-		return message.Input{}, errors.New("--pin: must be 4 to 10 letters and digits")
+		return message.Input{}, usagef("--pin: must be 4 to 10 letters and digits")
 	}
 	if c.ValidFor < time.Minute || c.ValidFor > time.Hour {
-		return message.Input{}, errors.New("--valid-for: must be 1m to 60m")
+		return message.Input{}, usagef("--valid-for: must be 1m to 60m")
 	}
 	in := message.Input{Locale: locale, PIN: pin, ValidFor: c.ValidFor}
 	if kind == message.Verification {
 		if err := message.CheckName(c.Brand); err != nil {
-			return message.Input{}, fmt.Errorf("--brand: %w", err)
+			return message.Input{}, usagef("--brand: %w", err)
 		}
 		in.Brand = c.Brand
 		return in, nil
 	}
 	amount, ok := verify.ParseAmount(c.Amount)
 	if !ok {
-		return message.Input{}, fmt.Errorf("--amount: %q is not an amount such as 48.50", c.Amount)
+		return message.Input{}, usagef("--amount: %q is not an amount such as 48.50", c.Amount)
 	}
 	if err := message.CheckName(c.Payee); err != nil {
-		return message.Input{}, fmt.Errorf("--payee: %w", err)
+		return message.Input{}, usagef("--payee: %w", err)
 	}
 	in.Payment = &verify.Payment{Payee: c.Payee, Amount: amount}
 	return in, nil

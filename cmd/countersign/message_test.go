@@ -60,14 +60,14 @@ func TestMessagePreviewRefuses(t *testing.T) {
 	preview := func(args ...string) []string { return append([]string{"message", "preview"}, args...) }
 	in.fails(2, "--lg", preview()...)
 	in.fails(2, "--all", preview("--lg=en-gb", "--all")...)
-	in.fails(1, `--lg: "xx-xx"`, preview("--lg=xx-xx")...)
-	in.fails(1, `--lg: "bg-bg"`, preview("--lg=bg-bg")...)
-	in.fails(1, `--lg: "en-us"`, preview("--lg=en-us", "--payment")...)
-	in.fails(1, "--pin: ", preview("--lg=en-gb", "--pin=123")...)
-	in.fails(1, "--brand: ", preview("--lg=en-gb", "--brand=evil.com")...)
-	in.fails(1, "--payee: ", preview("--lg=en-gb", "--payment", "--payee="+strings.Repeat("x", 19))...)
-	in.fails(1, "--valid-for: ", preview("--lg=en-gb", "--valid-for=2h")...)
-	in.fails(1, "--amount: ", preview("--lg=en-gb", "--payment", "--amount=1,50")...)
+	in.fails(2, `--lg: "xx-xx"`, preview("--lg=xx-xx")...)
+	in.fails(2, `--lg: "bg-bg"`, preview("--lg=bg-bg")...)
+	in.fails(2, `--lg: "en-us"`, preview("--lg=en-us", "--payment")...)
+	in.fails(2, "--pin: ", preview("--lg=en-gb", "--pin=123")...)
+	in.fails(2, "--brand: ", preview("--lg=en-gb", "--brand=evil.com")...)
+	in.fails(2, "--payee: ", preview("--lg=en-gb", "--payment", "--payee="+strings.Repeat("x", 19))...)
+	in.fails(2, "--valid-for: ", preview("--lg=en-gb", "--valid-for=2h")...)
+	in.fails(2, "--amount: ", preview("--lg=en-gb", "--payment", "--amount=1,50")...)
 	in.fails(1, "--out: ", preview("--lg=en-gb", "--out="+filepath.Join(in.dir, "no/such.wav"))...)
 }
 

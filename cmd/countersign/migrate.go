@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"text/tabwriter"
+	"strconv"
 
 	"countersign/internal/adminapi"
 	"countersign/internal/store"
@@ -54,7 +54,10 @@ func (c *migrateUpCmd) Run(p *process) error {
 	return nil
 }
 
-type migrateStatusCmd struct{ adminFlag }
+type migrateStatusCmd struct {
+	adminFlag
+	outputFlags
+}
 
 // Run lists the steps.
 func (c *migrateStatusCmd) Run(p *process) error {
@@ -62,16 +65,18 @@ func (c *migrateStatusCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "VERSION\tAPPLIED\tNAME")
-	for _, s := range steps {
-		applied := "no"
-		if s.Applied != "" {
-			applied = isoTime(s.Applied)
-		}
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\n", s.Version, applied, s.Name)
-	}
-	return w.Flush()
+	return list[adminapi.SchemaStep]{
+		document: adminapi.Schema{Steps: steps}, rows: steps,
+		header: []string{"VERSION", "APPLIED", "NAME"},
+		row: func(s adminapi.SchemaStep) []any {
+			applied := "no"
+			if s.Applied != "" {
+				applied = isoTime(s.Applied)
+			}
+			return []any{s.Version, applied, s.Name}
+		},
+		id: func(s adminapi.SchemaStep) string { return strconv.FormatInt(s.Version, 10) },
+	}.print(p, c.outputFlags)
 }
 
 // steps asks the server, or looks into the database, which it leaves as it is: with
@@ -87,7 +92,7 @@ func (c *migrateStatusCmd) steps(p *process) ([]adminapi.SchemaStep, error) {
 	}
 	if client != nil {
 		var schema adminapi.Schema
-		err := client.Do(p.ctx, adminapi.Request{Method: http.MethodGet, Path: "/schema"}, &schema)
+		err := selectAnother(client.Do(p.ctx, adminapi.Request{Method: http.MethodGet, Path: "/schema"}, &schema))
 		return schema.Steps, errors.Join(err, done())
 	}
 	database, err := cfg.StoreDatabase()

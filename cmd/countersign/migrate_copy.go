@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"text/tabwriter"
 
 	"countersign/internal/config"
 	"countersign/internal/store"
@@ -11,6 +10,7 @@ import (
 
 type migrateCopyCmd struct {
 	configFlag
+	outputFlags
 	From string `required:"" help:"SQLite database (sqlite:PATH) to move. Its server must be stopped." placeholder:"DATABASE"`
 	To   string `required:"" help:"Empty PostgreSQL database (postgres://...) to move it to, or that of a copy that was interrupted." placeholder:"DATABASE"`
 }
@@ -42,10 +42,25 @@ func (c *migrateCopyCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "TABLE\tCOPIED\tCOMPARED")
+	copied := copiedTables{Tables: []copiedTable{}}
 	for _, t := range tables {
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\n", t.Name, t.Copied, t.Compared)
+		copied.Tables = append(copied.Tables, copiedTable(t))
 	}
-	return w.Flush()
+	return list[copiedTable]{
+		document: copied, rows: copied.Tables,
+		header: []string{"TABLE", "COPIED", "COMPARED"},
+		row:    func(t copiedTable) []any { return []any{t.Name, t.Copied, t.Compared} },
+	}.print(p, c.outputFlags)
+}
+
+// copiedTables is the JSON form of a copy.
+type copiedTables struct {
+	Tables []copiedTable `json:"tables"`
+}
+
+// copiedTable is a [store.CopiedTable] with JSON names.
+type copiedTable struct {
+	Name     string `json:"name"`
+	Copied   int    `json:"copied"`
+	Compared int    `json:"compared"`
 }

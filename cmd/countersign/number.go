@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
-	"text/tabwriter"
 
 	"countersign/internal/adminapi"
 )
@@ -40,18 +38,21 @@ func (c *numberUnblockCmd) Run(p *process) error {
 	return c.ask(p, adminapi.Request{Method: http.MethodDelete, Path: adminapi.Path("blocked-numbers", c.Number)}, nil)
 }
 
-type numberListCmd struct{ adminFlag }
+type numberListCmd struct {
+	adminFlag
+	outputFlags
+}
 
 // Run lists the blocked numbers.
 func (c *numberListCmd) Run(p *process) error {
-	var list adminapi.BlockedNumbers
-	if err := c.get(p, &list, "blocked-numbers"); err != nil {
+	var found adminapi.BlockedNumbers
+	if err := c.get(p, &found, "blocked-numbers"); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "NUMBER\tSINCE\tREASON")
-	for _, b := range list.Numbers {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", b.Number, isoTime(b.Since), b.Reason)
-	}
-	return w.Flush()
+	return list[adminapi.BlockedNumber]{
+		document: found, rows: found.Numbers,
+		header: []string{"NUMBER", "SINCE", "REASON"},
+		row:    func(b adminapi.BlockedNumber) []any { return []any{b.Number, isoTime(b.Since), b.Reason} },
+		id:     func(b adminapi.BlockedNumber) string { return b.Number },
+	}.print(p, c.outputFlags)
 }

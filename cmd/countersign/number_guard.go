@@ -3,13 +3,14 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"text/tabwriter"
+	"strings"
 
 	"countersign/internal/adminapi"
 )
 
 type numberStatusCmd struct {
 	adminFlag
+	outputFlags
 	Number string `arg:"" help:"Number in international form."`
 }
 
@@ -19,21 +20,21 @@ func (c *numberStatusCmd) Run(p *process) error {
 	if err := c.get(p, &s, "numbers", c.Number, "status"); err != nil {
 		return err
 	}
-	if s.Blocked {
+	var foot strings.Builder
+	for _, v := range s.Verified {
+		fmt.Fprintf(&foot, "verified by %s at %s\n", v.Account, isoTime(v.At))
+	}
+	if s.Blocked && c.Output == "table" {
 		p.printf("%s is blocked\n", s.Number)
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "CAP\tACCOUNT\tCOUNT\tREFUSED UNTIL")
-	for _, c := range s.Caps {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d of %d\t%s\n", c.Cap, cmp.Or(c.Account, "all"), c.Count, c.Limit, isoTime(c.RefusedUntil))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, v := range s.Verified {
-		p.printf("verified by %s at %s\n", v.Account, isoTime(v.At))
-	}
-	return nil
+	return list[adminapi.NumberCap]{
+		document: s, rows: s.Caps,
+		header: []string{"CAP", "ACCOUNT", "COUNT", "REFUSED UNTIL"},
+		row: func(c adminapi.NumberCap) []any {
+			return []any{c.Cap, cmp.Or(c.Account, "all"), fmt.Sprintf("%d of %d", c.Count, c.Limit), isoTime(c.RefusedUntil)}
+		},
+		foot: foot.String(),
+	}.print(p, c.outputFlags)
 }
 
 type numberUnlockCmd struct {

@@ -24,14 +24,14 @@ func TestNumbers(t *testing.T) {
 		t.Errorf("the list is %q", got)
 	}
 	in.ok("number", "unblock", "447700900007", "CONFIG")
-	in.fails(1, "447700900007 is not blocked", "number", "unblock", "447700900007", "CONFIG")
+	in.fails(3, "447700900007 is not blocked", "number", "unblock", "447700900007", "CONFIG")
 	in.ok("number", "unblock", "+447700900006", "CONFIG")
 	if got := in.ok("number", "list", "CONFIG"); got != header {
 		t.Errorf("the list is %q", got)
 	}
 	for _, command := range []string{"block", "unblock"} {
-		in.fails(1, "", "number", command, "12", "CONFIG")
-		in.fails(1, "", "number", command, "07700900007", "CONFIG")
+		in.fails(2, "", "number", command, "12", "CONFIG")
+		in.fails(2, "", "number", command, "07700900007", "CONFIG")
 	}
 }
 
@@ -40,7 +40,7 @@ func TestNumberCaps(t *testing.T) {
 	t.Parallel()
 	in := install(t)
 	const number = "447700900001"
-	in.fails(1, "nothing is counted of "+number, "number", "unlock", number, "CONFIG")
+	in.fails(3, "nothing is counted of "+number, "number", "unlock", number, "CONFIG")
 	db := in.open()
 	caps := fraud.Caps{Sends: []fraud.Window{{Count: 5, Within: 10 * time.Minute}}, Remember: 2160 * time.Hour}
 	now := time.Now().UTC()
@@ -73,6 +73,6 @@ func TestNumberCaps(t *testing.T) {
 	in.ok("number", "unlock", number, "CONFIG")
 	shows(`sends_10m +all +0 of 5 +-`, `verified by demo0001 at 20\S+Z`)
 	for _, command := range []string{"status", "unlock"} {
-		in.fails(1, "", "number", command, "12", "CONFIG")
+		in.fails(2, "", "number", command, "12", "CONFIG")
 	}
 }

@@ -83,20 +83,20 @@ func (c *phoneCmd) config() (siptest.Config, error) {
 		config.Script = []siptest.Step{siptest.Wait(time.Second), siptest.Press(c.Press)}
 	}
 	if err := config.AddFaults(c.Fault...); err != nil {
-		return config, fmt.Errorf("--fault: %w", err)
+		return config, usagef("--fault: %w", err)
 	}
 	switch {
 	case c.AnswerAfter < 0:
-		return config, errors.New("--answer-after: must not be negative")
+		return config, usagef("--answer-after: must not be negative")
 	case !keysForm.MatchString(c.Press):
-		return config, errors.New("--press: a key is 0 to 9, *, # or A to D")
+		return config, usagef("--press: a key is 0 to 9, *, # or A to D")
 	case c.Password != "" && c.User == "":
-		return config, errors.New("--password: there is no --user")
+		return config, usagef("--password: there is no --user")
 	case c.Transport != "tls" && (c.TLSCert != "" || c.TLSKey != ""):
-		return config, errors.New("--tls-cert and --tls-key are for --transport tls")
+		return config, usagef("--tls-cert and --tls-key are for --transport tls")
 	case c.Transport == "tls":
 		if c.TLSCert == "" || c.TLSKey == "" {
-			return config, errors.New("--transport tls: --tls-cert and --tls-key must be given")
+			return config, usagef("--transport tls: --tls-cert and --tls-key must be given")
 		}
 		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 		if err != nil {

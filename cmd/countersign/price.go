@@ -2,14 +2,16 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"text/tabwriter"
+	"time"
 
 	"countersign/internal/adminapi"
 	"countersign/internal/billing"
+	"countersign/internal/verify"
 )
 
 type priceCmd struct {
@@ -35,45 +37,74 @@ type priceExportCmd struct{ priceFlags }
 // Run prints the price list.
 func (c *priceExportCmd) Run(p *process) error { return c.ask(p, c.request(http.MethodGet), p.stdout) }
 
-type priceListCmd struct{ priceFlags }
+type priceListCmd struct {
+	priceFlags
+	outputFlags
+}
+
+// priceRow is a price with the names of the price list's CSV.
+type priceRow struct {
+	Country string `json:"country"` // "*" for all others; "" with prefix
+	Prefix  string `json:"prefix"`
+	Channel string `json:"channel"` // "" for all
+	Price   string `json:"price"`
+	From    string `json:"valid_from"`  // "" for always
+	Until   string `json:"valid_until"` // "" for never
+	State   string `json:"state"`
+
+	destination string
+}
+
+// priceList is the JSON form of a price list.
+type priceList struct {
+	Prices []priceRow `json:"prices"`
+}
 
 // Run shows the price list.
 func (c *priceListCmd) Run(p *process) error {
-	var list bytes.Buffer
-	if err := c.ask(p, c.request(http.MethodGet), &list); err != nil {
+	var text bytes.Buffer
+	if err := c.ask(p, c.request(http.MethodGet), &text); err != nil {
 		return err
 	}
-	now := p.now()
-	prices, err := billing.ReadPrices(&list, c.Carrier, now)
+	prices, err := billing.ReadPrices(&text, c.Carrier, p.now())
 	if err != nil && !errors.Is(err, billing.ErrNoDefault) {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "FOR\tCHANNEL\tPRICE\tFROM\tUNTIL\tSTATE")
-	for _, price := range prices {
-		state := "in force"
-		switch {
-		case now.Before(price.From):
-			state = "to come"
-		case !price.Until.IsZero() && !now.Before(price.Until):
-			state = "over"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", billing.Destination(price), dash(string(price.Channel)), price.Amount,
-			dash(billing.FormatTime(price.From)), dash(billing.FormatTime(price.Until)), state)
+	rows := make([]priceRow, len(prices))
+	for i, price := range prices {
+		rows[i] = priceRowOf(price, p.now())
 	}
-	return w.Flush()
+	return list[priceRow]{
+		document: priceList{rows}, rows: rows,
+		header: []string{"FOR", "CHANNEL", "PRICE", "FROM", "UNTIL", "STATE"},
+		row: func(r priceRow) []any {
+			return []any{r.destination, dash(r.Channel), r.Price, dash(r.From), dash(r.Until), r.State}
+		},
+		id: func(r priceRow) string { return cmp.Or(r.Country, r.Prefix) },
+	}.print(p, c.outputFlags)
 }
 
-// dash stands for nothing in a table.
-func dash(text string) string {
-	if text == "" {
-		return "-"
+func priceRowOf(price verify.Price, now time.Time) priceRow {
+	row := priceRow{
+		Country: price.Country, Prefix: price.Prefix, Channel: string(price.Channel), Price: price.Amount.String(),
+		From: billing.FormatTime(price.From), Until: billing.FormatTime(price.Until),
+		State: "in force", destination: billing.Destination(price),
 	}
-	return text
+	if price.Country == "" && price.Prefix == "" {
+		row.Country = row.destination // all others
+	}
+	switch {
+	case now.Before(price.From):
+		row.State = "to come"
+	case !price.Until.IsZero() && !now.Before(price.Until):
+		row.State = "over"
+	}
+	return row
 }
 
 type priceImportCmd struct {
 	priceFlags
+	outputFlags
 	File string `arg:"" help:"CSV file." type:"existingfile"`
 }
 
@@ -93,8 +124,9 @@ func (c *priceImportCmd) Run(p *process) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	p.printf("%d prices imported\n", imported.Prices)
-	return nil
+	return record[adminapi.Imported]{
+		document: imported, text: fmt.Sprintf("%d prices imported\n", imported.Prices),
+	}.print(p, c.outputFlags)
 }
 
 type priceSetCmd struct {

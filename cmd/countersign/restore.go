@@ -9,6 +9,8 @@ import (
 
 type restoreCmd struct {
 	configFlag
+	outputFlags
+	confirmFlag
 	From string `required:"" help:"File written by countersign backup. It is not changed." type:"path" placeholder:"FILE"`
 }
 
@@ -18,12 +20,15 @@ func (c *restoreCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	database, err := validDatabase(cfg)
+	database, err := p.validDatabase(cfg)
 	if err != nil {
 		return err
 	}
 	if store.IsPostgres(database) {
 		return fmt.Errorf("%w: stop all servers, then restore the dump into a new, empty database with pg_restore --single-transaction, and start them again", store.ErrBackup)
+	}
+	if err := c.confirm(p, "%s takes the place of database %s, which is moved aside.", c.From, database); err != nil {
+		return err
 	}
 	key, err := store.LoadKey(cfg.KeyFile)
 	if err != nil {
@@ -38,16 +43,14 @@ func (c *restoreCmd) Run(p *process) error {
 	case err != nil:
 		return fmt.Errorf("restore: %w", err)
 	}
-	if err := printTables(p, done.Tables); err != nil {
-		return err
-	}
-	p.printf("\nThe backup is sound, and the key file %s opens it.\n", cfg.KeyFile)
+	foot := fmt.Sprintf("\nThe backup is sound, and the key file %s opens it.\n", cfg.KeyFile)
 	if len(done.Aside) == 0 {
-		p.printf("There was no database at %s before.\n", done.Database)
+		foot += fmt.Sprintf("There was no database at %s before.\n", done.Database)
 	}
 	for _, name := range done.Aside {
-		p.printf("The old database was moved to %s\n", name)
+		foot += fmt.Sprintf("The old database was moved to %s\n", name)
 	}
-	p.printf("%s is now %s. Start the server.\n", done.Database, c.From)
-	return nil
+	foot += fmt.Sprintf("%s is now %s. Start the server.\n", done.Database, c.From)
+	saved := savedTables{Database: done.Database, Backup: c.From, KeyFile: cfg.KeyFile, Aside: done.Aside, Tables: tableRows(done.Tables)}
+	return printTables(p, c.outputFlags, saved, foot)
 }

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,16 +47,36 @@ type cli struct {
 	Migrate   migrateCmd   `cmd:"" help:"Bring the schema of the database up to date, show how it is, or move to PostgreSQL."`
 	Smsc      smscCmd      `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`
 	Phone     phoneCmd     `cmd:"" help:"Run a SIP phone to rehearse with: it takes calls, prints how they went, and records what it heard."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Version   versionCmd   `cmd:"" help:"Print version, commit, build time and Go version."`
+
+	Completion completionCmd `cmd:"" help:"Print a script that completes commands, flags and their values in a shell."`
+	Candidates candidatesCmd `cmd:"" name:"__complete" hidden:"" help:"Print the words that may follow."`
+
+	Quiet       bool        `short:"q" group:"Output" help:"Print only ids, or nothing."`
+	ShowVersion versionFlag `name:"version" help:"Print the version and exit."`
 }
 
 // process is what a command may use of the world around it.
 type process struct {
-	ctx     context.Context //nolint:containedctx // the life of the process
-	environ []string
-	stdout  io.Writer
-	stderr  io.Writer
-	clock   clockwork.Clock
+	ctx        context.Context //nolint:containedctx // the life of the process
+	environ    []string
+	terminal   io.Reader // answers of a person; nil without a terminal
+	stdout     io.Writer
+	stderr     io.Writer
+	clock      clockwork.Clock
+	configFile string // read if neither --config nor COUNTERSIGN_CONFIG is set; it may be missing
+
+	quiet    bool           // print only ids
+	settings config.Sources // places of the settings that a command has loaded
+}
+
+// defaultConfigFile is the configuration file of an installation.
+const defaultConfigFile = "/etc/countersign/countersign.yaml"
+
+func newProcess(ctx context.Context, environ []string, stdout, stderr io.Writer) *process {
+	return &process{
+		ctx: ctx, environ: environ, stdout: stdout, stderr: stderr, clock: clockwork.NewRealClock(), configFile: defaultConfigFile,
+	}
 }
 
 func (p *process) now() time.Time { return p.clock.Now().UTC() }
@@ -78,8 +100,40 @@ func (p *process) follow(db *store.DB) error {
 	return s.Follow(p.ctx, db.ServerTime)
 }
 
+// printf prints text for people; nothing with --quiet.
 func (p *process) printf(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.stdout, format, args...) // nobody to tell when stdout is closed
+	if !p.quiet {
+		_, _ = fmt.Fprintf(p.stdout, format, args...) // a closed stdout has no remedy
+	}
+}
+
+// essential prints lines even with --quiet.
+func (p *process) essential(lines ...string) {
+	for _, line := range lines {
+		_, _ = fmt.Fprintln(p.stdout, line) // a closed stdout has no remedy
+	}
+}
+
+// confirmFlag is shared by the commands that ask for confirmation.
+type confirmFlag struct {
+	Yes bool `short:"y" help:"Do not ask for confirmation. Without a terminal no command asks."`
+}
+
+// confirm asks a person whether to go on. Scripts, which have no terminal, are not asked.
+func (f confirmFlag) confirm(p *process, format string, args ...any) error {
+	if f.Yes || p.terminal == nil {
+		return nil
+	}
+	_, _ = fmt.Fprintf(p.stderr, format+" Continue? [y/N] ", args...) // a closed stderr has no remedy
+	answer, err := bufio.NewReader(p.terminal).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("not confirmed; nothing was changed")
 }
 
 // writeOut writes a file with a recording, which only its owner may read: it may hold a
@@ -99,6 +153,10 @@ type exit int
 
 // run is the whole program but for its exit.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (code int) {
+	return newProcess(ctx, environ, stdout, stderr).run(args)
+}
+
+func (p *process) run(args []string) (code int) {
 	defer func() {
 		if r := recover(); r != nil {
 			c, ok := r.(exit)
@@ -108,16 +166,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			code = int(c)
 		}
 	}()
-	p := &process{ctx, environ, stdout, stderr, clockwork.NewRealClock()}
-	parser, err := kong.New(&cli{},
-		kong.Name("countersign"),
-		kong.Description("A self-hosted phone-verification server that speaks the Verify API."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(c int) { panic(exit(c)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Bind(p),
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
-	)
+	var line cli
+	parser, err := newParser(&line, p)
 	if err != nil {
 		panic(err) // the struct above is wrong
 	}
@@ -126,36 +176,67 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		command, err = parser.Parse(args)
 	}
 	if err != nil {
-		parser.Errorf("%s", err)
-		return 2
+		p.complain(misused(err))
+		return exitUsage
 	}
+	p.quiet = line.Quiet
 	if err := command.Run(); err != nil {
-		parser.Errorf("%s", reasons(named(err, command)))
-		return 1
+		p.complain(named(err, command))
+		return exitCode(err, command)
 	}
-	return 0
+	return exitOK
 }
 
-// reasons is the text of an error with each line once: parts that fail for one reason, and
-// a driver that tries several times, repeat it.
-func reasons(err error) string {
-	var lines []string
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		if !slices.ContainsFunc(lines, func(l string) bool { return strings.TrimSpace(l) == strings.TrimSpace(line) }) {
-			lines = append(lines, line)
-		}
-	}
-	return strings.Join(lines, "\n")
+// newParser returns the parser of the command line.
+func newParser(line *cli, p *process) (*kong.Kong, error) {
+	return kong.New(line,
+		kong.Name("countersign"),
+		kong.Description("A self-hosted phone-verification server that speaks the Verify API."),
+		kong.Writers(p.stdout, p.stderr),
+		kong.Exit(func(c int) { panic(exit(c)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Bind(p),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
+	)
 }
 
 // configFlag is shared by the commands that work on an installation.
 type configFlag struct {
-	Config string `help:"Configuration file (YAML). COUNTERSIGN_* variables are read over it." type:"path" placeholder:"FILE"`
+	Config string `help:"Configuration file (YAML); then COUNTERSIGN_CONFIG, then /etc/countersign/countersign.yaml. COUNTERSIGN_* variables override it." placeholder:"FILE"`
 }
 
-func (f configFlag) load(p *process) (config.Config, error) {
-	return config.Load(f.Config, p.environ)
+// file returns the path of the configuration file, "" for none, and where the path comes
+// from.
+func (f configFlag) file(p *process) (path, from string) {
+	switch {
+	case strings.HasPrefix(f.Config, "~/"): // a shell expands it only at the beginning of a word
+		return kong.ExpandPath(f.Config), "--config"
+	case f.Config != "":
+		return f.Config, "--config" // as it was typed, for errors
+	}
+	for _, entry := range p.environ {
+		if value, ok := strings.CutPrefix(entry, config.FileVariable+"="); ok && value != "" {
+			return value, config.FileVariable
+		}
+	}
+	if _, err := os.Stat(p.configFile); errors.Is(err, fs.ErrNotExist) {
+		return "", ""
+	}
+	return p.configFile, "the default"
 }
+
+// load reads the configuration, and remembers where its settings come from.
+func (f configFlag) load(p *process) (cfg config.Config, err error) {
+	path, from := f.file(p)
+	cfg, p.settings, err = config.Read(path, p.environ)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w (from %s)", err, from)
+	}
+	return cfg, err
+}
+
+// valid reports every setting that cannot work, with its place.
+func (p *process) valid(cfg config.Config) error { return p.settings.Locate(cfg.Validate()) }
 
 // open opens the database of an installation for a command that works on it while
 // a server may be running.

@@ -71,7 +71,7 @@ func (in *installation) ok(args ...string) (stdout string) {
 func (in *installation) fails(code int, why string, args ...string) {
 	in.t.Helper()
 	got, stdout, stderr := in.run(args...)
-	if got != code || !strings.Contains(stderr, why) || !strings.HasPrefix(stderr, "countersign: error: ") {
+	if got != code || !strings.Contains(stderr, why) || !strings.HasPrefix(stderr, "error: ") {
 		in.t.Errorf("%v: code %d, stderr %q; want %d and %q", args, got, stderr, code, why)
 	}
 	if stdout != "" {
@@ -87,7 +87,7 @@ func TestUsage(t *testing.T) {
 	in.fails(2, "--nonsense", "version", "--nonsense")
 	in.fails(2, "bar", "account")
 	in.fails(2, "<key>", "account", "bar")
-	if got := in.ok("version"); !regexp.MustCompile(`^countersign \S+\n$`).MatchString(got) {
+	if got := in.ok("version"); !regexp.MustCompile(`^countersign \S+\ncommit: .+\nbuild time: .+\ngo version: go1\S+ \S+/\S+\n$`).MatchString(got) {
 		t.Errorf("version prints %q", got)
 	}
 	help := in.ok("--help")
@@ -113,6 +113,46 @@ func TestBadConfiguration(t *testing.T) {
 	in.fails(1, "tls.key", "serve", "CONFIG", "--tls-cert=x")
 	in.environ = append(in.environ, "COUNTERSIGN_NONSENSE=1")
 	in.fails(1, "COUNTERSIGN_NONSENSE", "account", "list", "CONFIG")
+}
+
+// TestDefaultConfigurationFile: without --config and COUNTERSIGN_CONFIG the file in /etc is read, if
+// there is one. Errors name it.
+func TestDefaultConfigurationFile(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	in.ok("account", "create", "Acme", "--key=acme0001", "CONFIG")
+	other := in.file("other.yaml", "database: sqlite:"+filepath.Join(in.dir, "other.db")+"\n")
+	etc := filepath.Join(in.dir, "config.yaml")
+	for _, tt := range []struct {
+		file           string
+		args           []string
+		environ        []string
+		stdout, stderr string
+	}{
+		{file: etc, stdout: "acme0001\n"},
+		{file: etc, environ: []string{"COUNTERSIGN_CONFIG="}, stdout: "acme0001\n"},
+		{file: etc, environ: []string{"COUNTERSIGN_CONFIG=" + other}, stderr: "other.db (from " + other + ":1) is missing"},
+		{file: other, environ: []string{"COUNTERSIGN_CONFIG=" + etc}, stdout: "acme0001\n"},
+		{file: etc, args: []string{"--config=" + other}, environ: []string{"COUNTERSIGN_CONFIG=" + etc}, stderr: "other.db (from " + other + ":1) is missing"},
+		{file: other, stderr: "other.db (from " + other + ":1) is missing"},
+		{file: in.file("empty.yaml", ""), stderr: "(the default; " + filepath.Join(in.dir, "empty.yaml") + " does not set it) is missing"},
+		{file: "/no/such.yaml", stderr: "(the default; there is no configuration file /no/such.yaml) is missing"},
+		{file: in.dir, stderr: "config file: read " + in.dir},
+	} {
+		if _, err := os.Stat("/var/lib/countersign/countersign.db"); err == nil && strings.Contains(tt.stderr, "(the default;") {
+			continue // this machine has an installation
+		}
+		var out, errs bytes.Buffer
+		p := newProcess(t.Context(), tt.environ, &out, &errs)
+		if p.configFile != "/etc/countersign/countersign.yaml" {
+			t.Fatalf("the default is %s", p.configFile)
+		}
+		p.configFile = tt.file
+		code := p.run(append([]string{"account", "list", "--quiet"}, tt.args...))
+		if out.String() != tt.stdout || !strings.Contains(errs.String(), tt.stderr) || (code == exitOK) != (tt.stderr == "") {
+			t.Errorf("%+v: code %d, stdout %q, stderr %q", tt, code, out.String(), errs.String())
+		}
+	}
 }
 
 // TestEnvironment: variables are read over the file.
@@ -160,7 +200,7 @@ func TestDemoRefuses(t *testing.T) {
 		in.fails(1, public, "demo", "--listen", "127.0.0.1:0", "--ops-listen", address)
 	}
 	for _, speed := range []string{"0", "-1", "10001"} {
-		in.fails(1, "--speed must be from 1 to 10000", "demo", "--listen", "127.0.0.1:0", "--speed="+speed)
+		in.fails(2, "--speed must be from 1 to 10000", "demo", "--listen", "127.0.0.1:0", "--speed="+speed)
 	}
 	in.fails(2, "--speed", "demo", "--speed=fast")
 	in.fails(1, "tls.key", "demo", "--listen", "127.0.0.1:0", "--tls-cert=x")

@@ -275,9 +275,9 @@ func TestCommandLineIsDocumented(t *testing.T) {
 	documented := sections(t, "docs/reference/command-line.md", "## ")
 	// Flags that several commands have in common, by the titles of their groups.
 	common := map[string]string{
-		"Admin API": documented["Whom a command asks"], "Settings": documented["Settings of an account"],
+		"Admin API": documented["Whom a command asks"], "Settings": documented["Settings of an account"], "Output": documented["Output"],
 	}
-	for _, command := range parser.Model.Leaves(false) {
+	for _, command := range parser.Model.Leaves(true) {
 		name, _, _ := strings.Cut(command.FullPath(), " (") // and its aliases
 		t.Run(name, func(t *testing.T) {
 			section, ok := documented[name]
@@ -289,13 +289,15 @@ func TestCommandLineIsDocumented(t *testing.T) {
 				want = append(want, "<"+arg.Name+"> ")
 			}
 			for _, f := range command.Flags {
-				if f.Name != "help" && f.Group == nil {
+				if f.Name != "help" && f.Group == nil && !f.Hidden {
 					want = append(want, "--"+f.Name+" "+f.Default)
 				}
 			}
 			var got []string
 			for _, row := range rows(section) {
-				got = append(got, strings.Fields(row[0])[0]+" "+row[1])
+				if flag := strings.Trim(strings.Fields(row[0])[0], "`,"); strings.HasPrefix(flag, "-") || strings.HasPrefix(flag, "<") {
+					got = append(got, flag+" "+row[1])
+				}
 			}
 			compare(t, got, want)
 			for _, f := range command.Flags {

@@ -45,10 +45,11 @@ func (c *serveCmd) Run(p *process) error {
 	level.Set(logLevel(cfg.Log.Level))
 	log := newLogger(p.stderr, level, cfg.Log.Format)
 	// A refusal must precede startable, which creates the key file of a new installation.
-	if err := checkSecretFiles(cfg.SecretFiles(c.Config), c.Strict, log); err != nil {
+	file, _ := c.file(p)
+	if err := checkSecretFiles(cfg.SecretFiles(file), c.Strict, log); err != nil {
 		return err
 	}
-	key, err := startable(p.ctx, cfg, c.Init, log)
+	key, err := p.startable(cfg, c.Init, log)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/phone"
 	"countersign/internal/server"
+	"countersign/internal/suggest"
 	"countersign/internal/verify"
 )
 
@@ -24,6 +25,7 @@ type smsCmd struct {
 
 type smsSendCmd struct {
 	configFlag
+	outputFlags
 	Carrier      string            `help:"Carrier of the configuration, of type smpp." placeholder:"NAME"`
 	SMPP         string            `name:"smpp" help:"SMSC to send over, instead of a carrier of the configuration." placeholder:"HOST:PORT"`
 	TLS          bool              `name:"tls" help:"Speak TLS with the SMSC of --smpp."`
@@ -46,7 +48,7 @@ func (c *smsSendCmd) Run(p *process) error {
 	}
 	to, err := phone.Parse(c.To, "")
 	if err != nil {
-		return fmt.Errorf("--to: %w", err)
+		return usagef("--to: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
 	defer cancel()
@@ -66,8 +68,27 @@ func (c *smsSendCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	err = c.send(ctx, p, carrier, cfg, to, desk)
-	return errors.Join(err, carrier.Close())
+	sent, err := c.send(ctx, p, carrier, cfg, to, desk)
+	err = errors.Join(err, carrier.Close())
+	if len(sent.MessageIDs) == 0 || c.Output == "table" && !p.quiet {
+		return err
+	}
+	return errors.Join(err, record[sentSMS]{document: sent, ids: sent.MessageIDs}.print(p, c.outputFlags))
+}
+
+// sentSMS is the JSON form of a sent message.
+type sentSMS struct {
+	Status     verify.EventState `json:"status"`
+	MessageIDs []string          `json:"message_ids"` // of the carrier, one for each segment
+	Segments   int               `json:"segments"`
+	Seconds    float64           `json:"seconds"` // until the last answer or receipt
+}
+
+// progressf prints text about work in progress, which only the table form has.
+func (f outputFlags) progressf(p *process, format string, args ...any) {
+	if f.Output == "table" {
+		p.printf(format, args...)
+	}
 }
 
 // receiptDesk takes the receipts of one message. Those of others are sent back to
@@ -99,7 +120,7 @@ func (d *receiptDesk) take(ctx context.Context, r deliver.Receipt) error {
 func (c *smsSendCmd) carrier(p *process) (smpp.Config, error) {
 	switch {
 	case c.SMPP != "" && c.Carrier != "":
-		return smpp.Config{}, errors.New("--smpp and --carrier exclude each other")
+		return smpp.Config{}, usagef("--smpp and --carrier exclude each other")
 	case c.SMPP != "":
 		cfg := smpp.Config{
 			Name: c.SMPP, Addresses: []string{c.SMPP}, SystemID: c.SystemID, Password: c.Password,
@@ -109,21 +130,21 @@ func (c *smsSendCmd) carrier(p *process) (smpp.Config, error) {
 		}
 		return cfg, nil
 	case c.Carrier == "":
-		return smpp.Config{}, errors.New("--smpp or --carrier is missing")
+		return smpp.Config{}, usagef("--smpp or --carrier is missing")
 	}
 	cfg, err := c.load(p)
 	if err != nil {
 		return smpp.Config{}, err
 	}
-	if err := cfg.Validate(); err != nil {
-		return smpp.Config{}, fmt.Errorf("configuration:\n%w", err)
+	if err := p.valid(cfg); err != nil {
+		return smpp.Config{}, err
 	}
 	i := slices.IndexFunc(cfg.Carriers, func(carrier config.Carrier) bool { return carrier.Name == c.Carrier })
 	switch {
 	case i < 0:
-		return smpp.Config{}, fmt.Errorf("--carrier: the configuration has no %q", c.Carrier)
+		return smpp.Config{}, notFoundf("--carrier: the configuration has no %q%s", c.Carrier, suggest.Hint(c.Carrier, cfg.CarrierNames()))
 	case cfg.Carriers[i].Type != config.CarrierSMPP:
-		return smpp.Config{}, fmt.Errorf("--carrier: %q is of type %s, not %s", c.Carrier, cfg.Carriers[i].Type, config.CarrierSMPP)
+		return smpp.Config{}, usagef("--carrier: %q is of type %s, not %s", c.Carrier, cfg.Carriers[i].Type, config.CarrierSMPP)
 	}
 	one, err := server.SMPPConfig(cfg.Carriers[i])
 	one.Binds, one.IDScope = 1, smpp.ScopeCarrier // one session: print plain ids
@@ -132,9 +153,9 @@ func (c *smsSendCmd) carrier(p *process) (smpp.Config, error) {
 
 func (c *smsSendCmd) send(
 	ctx context.Context, p *process, carrier *smpp.Carrier, cfg smpp.Config, to phone.Number, desk *receiptDesk,
-) error {
+) (sent sentSMS, err error) {
 	if err := carrier.Bound(ctx); err != nil {
-		return err
+		return sent, err
 	}
 	began := time.Now()
 	sub, err := carrier.Send(ctx, deliver.Message{
@@ -142,24 +163,27 @@ func (c *smsSendCmd) send(
 		Country: to.Country, To: to.Digits, From: c.From, Text: c.Text, Values: c.CarrierValue, ValidFor: c.Timeout,
 	})
 	if err != nil {
-		return err
+		return sent, err
 	}
 	desk.refs = sub.Refs
 	close(desk.sent)
-	p.printf("accepted after %s: segments=%d message_id=%s\n",
-		time.Since(began).Round(time.Millisecond), cfg.Segments(c.Text), strings.Join(sub.Refs, ","))
+	sent = sentSMS{Status: verify.EventAccepted, MessageIDs: sub.Refs, Segments: cfg.Segments(c.Text), Seconds: seconds(time.Since(began))}
+	c.progressf(p, "accepted after %s: segments=%d message_id=%s\n",
+		time.Since(began).Round(time.Millisecond), sent.Segments, strings.Join(sub.Refs, ","))
 	if !c.WaitReceipt {
-		return nil
+		return sent, nil
 	}
 	if cfg.NoReceipts || cfg.Mode == smpp.Transmitter {
-		return fmt.Errorf("carrier %s gives no receipts", cfg.Name)
+		return sent, fmt.Errorf("carrier %s gives no receipts", cfg.Name)
 	}
-	return desk.await(ctx, p, began)
+	sent.Status, err = desk.await(ctx, began, func(format string, args ...any) { c.progressf(p, format, args...) })
+	sent.Seconds = seconds(time.Since(began))
+	return sent, err
 }
 
-// await prints the receipts, until they say that the message was delivered or
-// never will be.
-func (d *receiptDesk) await(ctx context.Context, p *process, began time.Time) error {
+// await prints the receipts until the message is delivered or never will be. It returns the
+// last state, with an error unless the message was delivered.
+func (d *receiptDesk) await(ctx context.Context, began time.Time, printf func(string, ...any)) (verify.EventState, error) {
 	parts := make(map[string]verify.Part, len(d.refs))
 	for _, ref := range d.refs {
 		parts[ref] = verify.Part{State: verify.EventAccepted}
@@ -168,17 +192,17 @@ func (d *receiptDesk) await(ctx context.Context, p *process, began time.Time) er
 		select {
 		case r := <-d.receipts:
 			parts[r.Ref] = parts[r.Ref].Report(r.State, r.Error)
-			p.printf("%s\n", strings.TrimSpace(fmt.Sprintf("%s after %s: message_id=%s %s",
+			printf("%s\n", strings.TrimSpace(fmt.Sprintf("%s after %s: message_id=%s %s",
 				r.State, time.Since(began).Round(time.Millisecond), r.Ref, r.Error)))
 		case <-ctx.Done():
-			return fmt.Errorf("no receipt: %w", ctx.Err())
+			return outcome(parts), fmt.Errorf("no receipt: %w", ctx.Err())
 		}
 		switch state := outcome(parts); state {
 		case verify.EventDelivered:
-			return nil
+			return state, nil
 		case verify.EventAccepted:
 		default:
-			return fmt.Errorf("the message is %s", state)
+			return state, fmt.Errorf("the message is %s", state)
 		}
 	}
 }

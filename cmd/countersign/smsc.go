@@ -61,7 +61,7 @@ func (c *smscCmd) Run(p *process) error {
 func (c *smscCmd) config() (config smpptest.Config, err error) {
 	config = smpptest.Config{SystemID: c.SystemID, Password: c.Password, Seed: c.Seed, EnquireLink: time.Minute}
 	if config.Faults, err = smpptest.ParseFaults(c.Fault...); err != nil {
-		return config, fmt.Errorf("--fault: %w", err)
+		return config, usagef("--fault: %w", err)
 	}
 	if config.Receipts, err = smpptest.ParseReceipts(c.Receipts); err != nil {
 		return config, err
@@ -71,7 +71,7 @@ func (c *smscCmd) config() (config smpptest.Config, err error) {
 	}
 	if c.TLSCert != "" || c.TLSKey != "" {
 		if c.TLSCert == "" || c.TLSKey == "" {
-			return config, errors.New("--tls-cert and --tls-key must be given together")
+			return config, usagef("--tls-cert and --tls-key must be given together")
 		}
 		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 		if err != nil {

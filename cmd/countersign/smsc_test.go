@@ -175,11 +175,11 @@ func TestSMSCFaults(t *testing.T) {
 func TestSMSCRefuses(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	in.fails(1, `--fault: there is no fault "frobnicate"; there are delay, `, "smsc", "--fault=frobnicate")
-	in.fails(1, `--fault: fault "throttle=30": "30" is no share`, "smsc", "--fault=throttle=30")
+	in.fails(2, `--fault: there is no fault "frobnicate"; there are delay, `, "smsc", "--fault=frobnicate")
+	in.fails(2, `--fault: fault "throttle=30": "30" is no share`, "smsc", "--fault=throttle=30")
 	in.fails(2, "--receipts", "smsc", "--receipts=loud")
 	in.fails(2, "--ids", "smsc", "--ids=octal")
-	in.fails(1, "--tls-cert and --tls-key must be given together", "smsc", "--tls-cert=x")
+	in.fails(2, "--tls-cert and --tls-key must be given together", "smsc", "--tls-cert=x")
 	in.fails(1, "tls: open ", "smsc", "--tls-cert=no/such", "--tls-key=no/such")
 	in.fails(1, "listen tcp", "smsc", "--listen=nowhere")
 	if got := in.ok("smsc", "--help"); !strings.Contains(got, "receipt-shuffle[=TIME]") {

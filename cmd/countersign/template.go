@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"text/tabwriter"
 	"time"
 
 	"countersign/internal/adminapi"
@@ -27,6 +26,7 @@ type templateID struct {
 
 type templateListCmd struct {
 	adminFlag
+	outputFlags
 	Account string `help:"Only of this account." placeholder:"KEY"`
 	Status  string `help:"Only PENDING, ACTIVE or RETIRED ones." enum:",PENDING,ACTIVE,RETIRED" default:"" placeholder:"STATUS"`
 }
@@ -34,25 +34,27 @@ type templateListCmd struct {
 // Run lists the templates.
 func (c *templateListCmd) Run(p *process) error {
 	query := given(map[string]string{"account": c.Account, "status": c.Status})
-	var list adminapi.Templates
-	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/templates", Query: query}, &list); err != nil {
+	var found adminapi.Templates
+	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/templates", Query: query}, &found); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ID\tACCOUNT\tCHANNEL\tLOCALE\tVERSION\tSTATUS\tSINCE\tCONTACT\tTEXT")
-	for _, t := range list.Templates {
-		text := fmt.Sprintf("%q", t.Text)
-		if t.Text == "" {
-			text = "recordings"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.ID, t.Account, t.Channel, t.Locale, t.Version, t.Status,
-			isoTime(t.CreatedAt), t.Contact, text)
-	}
-	return w.Flush()
+	return list[adminapi.Template]{
+		document: found, rows: found.Templates,
+		header: []string{"ID", "ACCOUNT", "CHANNEL", "LOCALE", "VERSION", "STATUS", "SINCE", "CONTACT", "TEXT"},
+		row: func(t adminapi.Template) []any {
+			text := fmt.Sprintf("%q", t.Text)
+			if t.Text == "" {
+				text = "recordings"
+			}
+			return []any{t.ID, t.Account, t.Channel, t.Locale, t.Version, t.Status, isoTime(t.CreatedAt), t.Contact, text}
+		},
+		id: func(t adminapi.Template) string { return t.ID },
+	}.print(p, c.outputFlags)
 }
 
 type templatePreviewCmd struct {
 	adminFlag
+	outputFlags
 	templateID
 	Brand string `help:"Brand to show it with. Default: ${default}." default:"Acme"`
 	PIN   string `help:"PIN to show it with. Default: ${default}." name:"pin" default:"123456"`
@@ -69,10 +71,10 @@ func (c *templatePreviewCmd) Run(p *process) error {
 	if err := c.ask(p, r, &shown); err != nil {
 		return err
 	}
-	p.printf("%s\n", shown.Text)
 	if shown.Channel == verify.SMS {
-		p.printf("encoding: %s\nsegments: %d\n", shown.Encoding, shown.Segments)
-		return nil
+		return record[adminapi.TemplatePreview]{
+			document: shown, text: fmt.Sprintf("%s\nencoding: %s\nsegments: %d\n", shown.Text, shown.Encoding, shown.Segments),
+		}.print(p, c.outputFlags)
 	}
 	r.Path = adminapi.Path("templates", c.ID, "sound")
 	var wav bytes.Buffer
@@ -86,13 +88,15 @@ func (c *templatePreviewCmd) Run(p *process) error {
 	if err := p.writeOut(c.Out, sound.WAV()); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	p.printf("sound: %s, %s\n", c.Out, sound.Duration().Round(100*time.Millisecond))
-	return nil
+	return record[adminapi.TemplatePreview]{
+		document: shown, text: fmt.Sprintf("%s\nsound: %s, %s\n", shown.Text, c.Out, sound.Duration().Round(100*time.Millisecond)),
+	}.print(p, c.outputFlags)
 }
 
 // templateChange is what the commands have in common that decide on a template.
 type templateChange struct {
 	adminFlag
+	outputFlags
 	templateID
 }
 
@@ -102,8 +106,10 @@ func (c templateChange) decide(p *process, what string) error {
 	if err := c.post(p, nil, &t, "templates", c.ID, what); err != nil {
 		return err
 	}
-	p.printf("%s %s %s version %d is %s\n", t.Account, t.Channel, t.Locale, t.Version, t.Status)
-	return nil
+	return record[adminapi.Template]{
+		document: t, ids: []string{t.ID},
+		text: fmt.Sprintf("%s %s %s version %d is %s\n", t.Account, t.Channel, t.Locale, t.Version, t.Status),
+	}.print(p, c.outputFlags)
 }
 
 type templateApproveCmd struct{ templateChange }

@@ -1,21 +1,20 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
-	"text/tabwriter"
 
 	"countersign/internal/adminapi"
 )
 
 type searchCmd struct {
 	List searchListCmd `cmd:"" help:"List verifications of a number or an account, the newest first, with masked numbers."`
-	Show searchShowCmd `cmd:"" help:"Show a verification as JSON: its events and checks, without codes."`
+	Show searchShowCmd `cmd:"" help:"Show a verification: its events and checks, without codes."`
 }
 
 type searchListCmd struct {
 	adminFlag
+	outputFlags
 	Number  string `help:"Number in international form."`
 	Account string `help:"The api_key." placeholder:"KEY"`
 	Since   moment `help:"Submitted from a time (2026-01-31T12:00:00Z, yesterday, 2h) on; a week before --until if empty." placeholder:"TIME"`
@@ -32,21 +31,23 @@ func (c *searchListCmd) Run(p *process) error {
 	if err := c.ask(p, adminapi.Request{Method: http.MethodGet, Path: "/verifications", Query: query}, &found); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "SUBMITTED\tREQUEST_ID\tACCOUNT\tNUMBER\tSTATUS\tEVENTS\tLAST EVENT\tCHECKS")
-	for _, v := range found.Verifications {
-		last := "-"
-		if n := len(v.Events); n > 0 {
-			last = string(v.Events[n-1].Channel) + " " + string(v.Events[n-1].State)
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\n",
-			isoTime(v.SubmittedAt), v.ID, v.Account, v.Number, v.Status, len(v.Events), last, len(v.Checks))
-	}
-	return w.Flush()
+	return list[adminapi.Verification]{
+		document: found, rows: found.Verifications,
+		header: []string{"SUBMITTED", "REQUEST_ID", "ACCOUNT", "NUMBER", "STATUS", "EVENTS", "LAST EVENT", "CHECKS"},
+		row: func(v adminapi.Verification) []any {
+			last := "-"
+			if n := len(v.Events); n > 0 {
+				last = string(v.Events[n-1].Channel) + " " + string(v.Events[n-1].State)
+			}
+			return []any{isoTime(v.SubmittedAt), v.ID, v.Account, v.Number, v.Status, len(v.Events), last, len(v.Checks)}
+		},
+		id: func(v adminapi.Verification) string { return v.ID },
+	}.print(p, c.outputFlags)
 }
 
 type searchShowCmd struct {
 	adminFlag
+	outputFlags
 	ID string `arg:"" name:"id" help:"The request_id."`
 }
 
@@ -56,5 +57,5 @@ func (c *searchShowCmd) Run(p *process) error {
 	if err := c.get(p, &v, "verifications", c.ID); err != nil {
 		return err
 	}
-	return p.printJSON(v)
+	return record[adminapi.Verification]{document: v, ids: []string{v.ID}}.print(p, c.outputFlags)
 }

@@ -47,7 +47,7 @@ func (c *Client) Do(ctx context.Context, r Request, out any) error {
 	}
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask the server: %w", err)
+		return &Unreachable{err}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < http.StatusOK || resp.StatusCode >= http.StatusMultipleChoices {
@@ -63,6 +63,15 @@ func (c *Client) Do(ctx context.Context, r Request, out any) error {
 	}
 	return nil
 }
+
+// Unreachable is the error of a call that got no answer. It wraps the cause, which names the URL.
+type Unreachable struct{ Err error }
+
+// Error returns the cause.
+func (e *Unreachable) Error() string { return "ask the server: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Unreachable) Unwrap() error { return e.Err }
 
 func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {
 	body, kind := r.CSV, csvType

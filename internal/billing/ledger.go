@@ -5,9 +5,9 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
+	"countersign/internal/spreadsheet"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -43,8 +43,8 @@ func WriteLedger(ctx context.Context, db *store.DB, account string, from, until 
 			}
 			for _, e := range list {
 				_ = out.Write([]string{
-					e.CreatedAt.Format("2006-01-02T15:04:05.000Z"), harmless(e.Account), harmless(a.Name),
-					harmless(e.SubAccount), harmless(e.Kind), e.Amount.String(), harmless(e.Key),
+					e.CreatedAt.Format("2006-01-02T15:04:05.000Z"), spreadsheet.Text(e.Account), spreadsheet.Text(a.Name),
+					spreadsheet.Text(e.SubAccount), spreadsheet.Text(e.Kind), e.Amount.String(), spreadsheet.Text(e.Key),
 				})
 			}
 			entries += len(list)
@@ -62,14 +62,6 @@ func WriteLedger(ctx context.Context, db *store.DB, account string, from, until 
 	}
 	out.Flush()
 	return entries, out.Error()
-}
-
-// harmless keeps a spreadsheet from taking text for a formula (OWASP, CSV injection).
-func harmless(text string) string {
-	if strings.IndexAny(text, "=+-@\t\r\n＝＋－＠") == 0 {
-		return "'" + text
-	}
-	return text
 }
 
 // Books are the books of an account, or of all for "". wrong counts those whose balance

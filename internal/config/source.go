@@ -80,6 +80,15 @@ func (s Sources) locate(p Problem) *Problem {
 	return &p
 }
 
+// Place returns where a setting is given: "countersign.yaml:31" or the name of a variable;
+// "" if it has its default.
+func (s Sources) Place(key string) string {
+	if !s.sets(key) {
+		return ""
+	}
+	return s.locate(Problem{Key: key}).place
+}
+
 // sets reports whether the file or a variable has the setting itself.
 func (s Sources) sets(key string) bool {
 	_, inFile := s.lines[key]
