@@ -78,6 +78,9 @@ func (c *demoCmd) Run(p *process) (err error) {
 		}
 	}
 	s, err := server.New(p.ctx, opts)
+	if busy, ok := errors.AsType[*server.ListenError](err); ok {
+		busy.Setting = map[string]string{"listen": "--listen", "ops_listen": "--ops-listen", "admin.listen": "--admin-listen"}[busy.Setting]
+	}
 	if err != nil {
 		return err
 	}

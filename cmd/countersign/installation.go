@@ -23,7 +23,7 @@ func (f configFlag) existing(p *process, cfg config.Config) (database string, ke
 	if database, err = p.validDatabase(cfg); err != nil {
 		return "", key, err
 	}
-	state, err := f.inspect(p, cfg, database)
+	state, err := f.inspect(p, database)
 	if err != nil {
 		return "", key, err
 	}
@@ -41,7 +41,7 @@ func (f configFlag) existing(p *process, cfg config.Config) (database string, ke
 
 // inspect returns the state of a database. Without a database, the error names the path,
 // where it comes from, and how to select another.
-func (f configFlag) inspect(p *process, cfg config.Config, database string) (store.State, error) {
+func (f configFlag) inspect(p *process, database string) (store.State, error) {
 	state, err := store.Inspect(p.ctx, database)
 	if err != nil || state >= store.Prepared {
 		return state, err

@@ -100,7 +100,7 @@ func (c *migrateStatusCmd) steps(p *process) ([]adminapi.SchemaStep, error) {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	if !store.IsPostgres(database) { // an empty one has no steps, and none would be taken for an answer
-		if _, err := c.inspect(p, cfg, database); err != nil {
+		if _, err := c.inspect(p, database); err != nil {
 			return nil, err
 		}
 	}

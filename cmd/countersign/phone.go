@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,6 +58,9 @@ func (c *phoneCmd) Run(p *process) error {
 	}
 	config.OnCall = out.call
 	phone, err := siptest.Start(config)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "listen" {
+		return fmt.Errorf("--listen: %w", op)
+	}
 	if err != nil {
 		return err
 	}

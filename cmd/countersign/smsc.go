@@ -45,7 +45,7 @@ func (c *smscCmd) Run(p *process) error {
 	s := smpptest.New(config)
 	for _, address := range c.Listen {
 		if err := s.Listen(address); err != nil {
-			return errors.Join(err, s.Close())
+			return errors.Join(fmt.Errorf("--listen: %w", err), s.Close())
 		}
 	}
 	for _, address := range s.Addrs() {

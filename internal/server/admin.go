@@ -45,7 +45,7 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 		Log: s.log, Clock: s.opts.Clock, Metrics: reg, NotFound: http.HandlerFunc(adminapi.NotFound),
 	}.Wrap(gated)
 	if s.admin, err = s.listen(ctx, adminListener(), handler, s.operatorLimits()); err != nil {
-		return fmt.Errorf("admin: %w", err)
+		return err // names admin.listen
 	}
 	s.admin.server.WriteTimeout = adminWrite
 	s.adminURL = "http://" + s.admin.Addr().String()

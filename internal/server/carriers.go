@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -50,7 +51,11 @@ func (s *Server) makeCarriers(reg prometheus.Registerer) error {
 	}
 	for i, c := range s.opts.Config.Carriers {
 		s.carriers.types[c.Name] = c.Type
-		if err := s.makeCarrier(c, reg); err != nil {
+		err := s.makeCarrier(c, reg)
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "listen" {
+			return listenError(fmt.Sprintf("carriers[%d].sip.listen", i), c.SIP.Listen, err)
+		}
+		if err != nil {
 			return fmt.Errorf("carriers[%d]: %w", i, err)
 		}
 	}

@@ -3,10 +3,12 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,6 +30,7 @@ type listener struct {
 // part is a listener, or a part of one, with its own rules.
 type part struct {
 	name    string
+	setting string // key of the address
 	address func(config.Config) string
 	pages   bool                     // served without credentials, to browsers
 	writes  func(*http.Request) bool // see web.GateConfig
@@ -36,7 +39,7 @@ type part struct {
 
 func apiListener() part {
 	return part{
-		name: "api", address: func(c config.Config) string { return c.Listen },
+		name: "api", setting: "listen", address: func(c config.Config) string { return c.Listen },
 		writes: apiv1.ChangesState, refuse: apiv1.Refuse,
 	}
 }
@@ -44,17 +47,23 @@ func apiListener() part {
 // pagesListener is the part of the API's listener that browsers use.
 func pagesListener() part {
 	return part{
-		name: "pages", address: func(c config.Config) string { return c.Listen },
+		name: "pages", setting: "listen", address: func(c config.Config) string { return c.Listen },
 		pages: true, refuse: web.RefuseText,
 	}
 }
 
 func opsListener() part {
-	return part{name: "ops", address: func(c config.Config) string { return c.OpsListen }, refuse: web.RefuseText}
+	return part{
+		name: "ops", setting: "ops_listen", address: func(c config.Config) string { return c.OpsListen },
+		refuse: web.RefuseText,
+	}
 }
 
 func adminListener() part {
-	return part{name: "admin", address: func(c config.Config) string { return c.Admin.Listen }, refuse: adminapi.Refuse}
+	return part{
+		name: "admin", setting: "admin.listen", address: func(c config.Config) string { return c.Admin.Listen },
+		refuse: adminapi.Refuse,
+	}
 }
 
 // gate protects a part from requests that browsers were tricked into sending.
@@ -109,7 +118,7 @@ func (s *Server) listenOps(ctx context.Context, reg prometheus.Gatherer) error {
 func (s *Server) listen(ctx context.Context, p part, h http.Handler, limits web.Limits) (listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.address(s.opts.Config))
 	if err != nil {
-		return listener{}, fmt.Errorf("listen: %w", err)
+		return listener{}, listenError(p.setting, p.address(s.opts.Config), err)
 	}
 	proxies, err := s.opts.Config.ProxyPrefixes()
 	if err != nil {
@@ -122,6 +131,37 @@ func (s *Server) listen(ctx context.Context, p part, h http.Handler, limits web.
 		web.NewServer(h, s.log, limits),
 	}, nil
 }
+
+// ListenError is an address that cannot be listened on.
+type ListenError struct {
+	Setting string // key of the address, such as admin.listen
+	Address string
+	Err     error
+}
+
+func listenError(setting, address string, err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // it repeats the address
+	}
+	return &ListenError{setting, address, err}
+}
+
+// Error returns setting, address, cause and remedy.
+func (e *ListenError) Error() string {
+	remedy := ""
+	switch {
+	case errors.Is(e.Err, syscall.EADDRINUSE):
+		remedy = "; stop the program that uses it (ss -lnptu), or set another address"
+	case errors.Is(e.Err, syscall.EACCES):
+		remedy = "; set a port above 1023, or allow this one (CAP_NET_BIND_SERVICE)"
+	case errors.Is(e.Err, syscall.EADDRNOTAVAIL):
+		remedy = "; set an address of this machine"
+	}
+	return fmt.Sprintf("%s: cannot listen on %s: %v%s", e.Setting, e.Address, e.Err, remedy)
+}
+
+// Unwrap returns the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
 
 func webLimits(l config.Limits) web.Limits {
 	return web.Limits{

@@ -144,9 +144,12 @@ func TestRefused(t *testing.T) {
 		set  func(*smpp.Config)
 		want string
 	}{
-		{"password", own, func(c *smpp.Config) { c.Password = "wrong" }, "ESME_RINVPASWD"},
-		{"system_id", own, func(c *smpp.Config) { c.SystemID = "wrong" }, "ESME_RINVSYSID"},
-		{"any reason", smpptest.Config{Faults: smpptest.MustFaults("refuse-bind=100%:0x0D")}, func(*smpp.Config) {}, "ESME_RBINDFAIL"},
+		{"password", own, func(c *smpp.Config) { c.Password = "wrong" }, "ESME_RINVPASWD (0x0E): invalid password; check password or password_file"},
+		{"system_id", own, func(c *smpp.Config) { c.SystemID = "wrong" }, "ESME_RINVSYSID (0x0F): unknown system_id; check system_id"},
+		{"system_type", smpptest.Config{Faults: smpptest.MustFaults("refuse-bind=100%:0x53")}, func(*smpp.Config) {}, "ESME_RINVSYSTYP (0x53): invalid system_type"},
+		{"too many", smpptest.Config{Faults: smpptest.MustFaults("refuse-bind=100%:0x05")}, func(*smpp.Config) {}, "ESME_RALYBND (0x05): the account has its sessions already; check binds"},
+		{"own status", smpptest.Config{Faults: smpptest.MustFaults("refuse-bind=100%:0x400")}, func(*smpp.Config) {}, "0x00000400: ask the carrier for its meaning; check system_id"},
+		{"any reason", smpptest.Config{Faults: smpptest.MustFaults("refuse-bind=100%:0x0D")}, func(*smpp.Config) {}, "ESME_RBINDFAIL (0x0D): check system_id, password"},
 		{"silence", smpptest.Config{Faults: smpptest.MustFaults("half-open")}, func(c *smpp.Config) { c.BindTimeout = 50 * time.Millisecond }, "no response in time"},
 		{"nobody", smpptest.Config{}, func(c *smpp.Config) { c.Addresses = []string{"127.0.0.1:1"} }, "refused"},
 	}

@@ -39,10 +39,10 @@ func (b *bind) bind(ctx context.Context, conn net.Conn, address string) (*sessio
 	case err != nil && ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case errors.Is(err, errLost), errors.Is(err, errNotWritten):
-		err = s.reason() // names the cause: EOF, a reset, a TLS alert
+		err = explained(s.reason()) // names the cause: EOF, a reset, a TLS alert
 	case err != nil:
 	case p.Status != pdu.StatusOK:
-		err = &StatusError{Status: p.Status}
+		err = &refusal{StatusError{Status: p.Status}}
 	case p.Body.Command() != b.kind.Response():
 		err = fmt.Errorf("answered with %s", p.Body.Command())
 	}

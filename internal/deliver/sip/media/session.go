@@ -34,7 +34,7 @@ const (
 )
 
 // ErrNoPort means that all ports of the range are taken.
-var ErrNoPort = errors.New("no free RTP port")
+var ErrNoPort = errors.New("no free RTP port; widen rtp_ports or lower max_calls")
 
 // Config says where a session has its sockets, and how it trusts.
 type Config struct {
