@@ -8,8 +8,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// scripts are the completion scripts: completion.bash and so on. Each asks the program
-// for the words that may follow ("countersign __complete WORD...").
+// scripts are the completion scripts: completion.bash and so on. Each runs
+// "countersign __complete -- WORD..." and offers its lines.
 //
 //go:embed completion.bash completion.zsh completion.fish
 var scripts embed.FS
@@ -113,7 +113,7 @@ func joined(words []string) []string {
 	return whole
 }
 
-// flagsOf returns the flags of a command by "--name" and "-n", hidden ones among them.
+// flagsOf returns the flags of a command, including hidden flags, by "--name" and "-n".
 func flagsOf(node *kong.Node) map[string]*kong.Flag {
 	named := map[string]*kong.Flag{}
 	for _, group := range node.AllFlags(false) {

@@ -80,8 +80,8 @@ func unreachable(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// parameterOf returns a parameter of the admin API as it is written on the command line:
-// "--flag" or "<argument>"; "" if the command does not have it.
+// parameterOf returns the flag ("--key") or argument ("<key>") that sets a parameter of the
+// admin API; "" if the command has neither.
 func parameterOf(p *adminapi.Problem, command *kong.Context) string {
 	if p.Parameter == "" || command == nil || command.Selected() == nil {
 		return ""
@@ -99,7 +99,7 @@ func parameterOf(p *adminapi.Problem, command *kong.Context) string {
 	return ""
 }
 
-// named gives a refusal of the API the name that its parameter has on the command line.
+// named replaces the parameter in an error of the API by its flag or argument.
 func named(err error, command *kong.Context) error {
 	problem, ok := errors.AsType[*adminapi.Problem](err)
 	if !ok {
@@ -111,8 +111,8 @@ func named(err error, command *kong.Context) error {
 	return err
 }
 
-// complain prints an error, each line of it once: parts that fail for one reason, and a
-// driver that tries several times, repeat it.
+// complain prints an error, without repeated lines: several parts may fail for one reason, and a
+// driver that retries joins equal errors.
 func (p *process) complain(err error) {
 	var lines []string
 	for line := range strings.SplitSeq(err.Error(), "\n") {

@@ -122,7 +122,7 @@ func TestSuggestions(t *testing.T) {
 	}
 }
 
-// TestConfirm: a person is asked before what cannot be undone; --yes answers.
+// TestConfirm: on a terminal, commands that cannot be undone need a "yes" or --yes.
 func TestConfirm(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -45,7 +45,7 @@ func (l list[T]) print(p *process, f outputFlags) error {
 	case f.Output == "json" && l.document != nil:
 		return p.printJSON(l.document)
 	case f.Output == "json":
-		return p.printJSON(append([]T{}, l.rows...)) // [] for none
+		return p.printJSON(append([]T{}, l.rows...)) // nil becomes []
 	case f.Output == "csv":
 		return printCSV(p.stdout, l.rows)
 	}
@@ -149,8 +149,7 @@ func csvCell(f field) string {
 	return fmt.Sprint(f.value)
 }
 
-// jsonNames returns the names of the fields of a struct in JSON, those of embedded structs
-// among them.
+// jsonNames returns the JSON names of the fields of a struct, including embedded structs.
 func jsonNames(t reflect.Type) []string {
 	var names []string
 	for i := range t.NumField() {
@@ -268,7 +267,7 @@ func scalar(v any) string {
 	return dash(printable(fmt.Sprint(v)))
 }
 
-// dash stands for nothing in a table.
+// dash returns "-" for empty text, so that a table has no empty cell.
 func dash(text string) string {
 	if text == "" {
 		return "-"

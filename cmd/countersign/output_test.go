@@ -14,8 +14,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestOutputFlag: every command that prints a list or a record has --output. Those without
-// it print nothing, text that has one form, or events as they happen.
+// TestOutputFlag: every command that prints a list or a record has --output. Other commands
+// print no result, text with a fixed form, or a stream of events.
 func TestOutputFlag(t *testing.T) {
 	t.Parallel()
 	without := map[string]string{
@@ -183,7 +183,7 @@ func TestOutputIsSafe(t *testing.T) {
 	}
 }
 
-// TestOutputOfSecrets: secrets that are shown once are shown with --quiet, too.
+// TestOutputOfSecrets: --quiet prints secrets that are shown only once.
 func TestOutputOfSecrets(t *testing.T) {
 	t.Parallel()
 	in := stocked(t)

@@ -52,7 +52,7 @@ type cli struct {
 	Completion completionCmd `cmd:"" help:"Print a script that completes commands, flags and their values in a shell."`
 	Candidates candidatesCmd `cmd:"" name:"__complete" hidden:"" help:"Print the words that may follow."`
 
-	Quiet       bool        `short:"q" group:"Output" help:"Print only ids, or nothing."`
+	Quiet       bool        `short:"q" group:"Output" help:"Print only ids."`
 	ShowVersion versionFlag `name:"version" help:"Print the version and exit."`
 }
 
@@ -100,7 +100,7 @@ func (p *process) follow(db *store.DB) error {
 	return s.Follow(p.ctx, db.ServerTime)
 }
 
-// printf prints text for people; nothing with --quiet.
+// printf prints text for people, unless --quiet is set.
 func (p *process) printf(format string, args ...any) {
 	if !p.quiet {
 		_, _ = fmt.Fprintf(p.stdout, format, args...) // a closed stdout has no remedy
@@ -116,10 +116,11 @@ func (p *process) essential(lines ...string) {
 
 // confirmFlag is shared by the commands that ask for confirmation.
 type confirmFlag struct {
-	Yes bool `short:"y" help:"Do not ask for confirmation. Without a terminal no command asks."`
+	Yes bool `short:"y" help:"Skip the confirmation on a terminal."`
 }
 
-// confirm asks a person whether to go on. Scripts, which have no terminal, are not asked.
+// confirm prints a question and returns an error unless the answer is yes. Without a terminal it
+// returns nil, so that scripts need no --yes.
 func (f confirmFlag) confirm(p *process, format string, args ...any) error {
 	if f.Yes || p.terminal == nil {
 		return nil
@@ -133,7 +134,7 @@ func (f confirmFlag) confirm(p *process, format string, args ...any) error {
 	case "y", "yes":
 		return nil
 	}
-	return errors.New("not confirmed; nothing was changed")
+	return errors.New("not confirmed; no change was made")
 }
 
 // writeOut writes a file with a recording, which only its owner may read: it may hold a
@@ -205,14 +206,13 @@ type configFlag struct {
 	Config string `help:"Configuration file (YAML); then COUNTERSIGN_CONFIG, then /etc/countersign/countersign.yaml. COUNTERSIGN_* variables override it." placeholder:"FILE"`
 }
 
-// file returns the path of the configuration file, "" for none, and where the path comes
-// from.
+// file returns the path of the configuration file and its origin, both "" without a file.
 func (f configFlag) file(p *process) (path, from string) {
 	switch {
 	case strings.HasPrefix(f.Config, "~/"): // a shell expands it only at the beginning of a word
 		return kong.ExpandPath(f.Config), "--config"
 	case f.Config != "":
-		return f.Config, "--config" // as it was typed, for errors
+		return f.Config, "--config" // errors repeat it unchanged
 	}
 	for _, entry := range p.environ {
 		if value, ok := strings.CutPrefix(entry, config.FileVariable+"="); ok && value != "" {

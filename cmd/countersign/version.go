@@ -17,7 +17,7 @@ func (c *versionCmd) Run(p *process) error { return printVersion(p, c.outputFlag
 // versionFlag is --version.
 type versionFlag bool
 
-// BeforeReset prints the version and ends the process, whatever else is on the command line.
+// BeforeReset prints the version and ends the process. It runs before the command line is checked.
 func (versionFlag) BeforeReset(app *kong.Kong, p *process) error {
 	if err := printVersion(p, outputFlags{Output: "table"}); err != nil {
 		return err
@@ -31,7 +31,7 @@ type build struct {
 	Version  string `json:"version"`    // tag, or pseudo-version of the commit
 	Commit   string `json:"commit"`     // "" if built outside a repository
 	Modified bool   `json:"modified"`   // the working tree differed from the commit
-	Time     string `json:"build_time"` // of the commit, so that equal sources build equal binaries
+	Time     string `json:"build_time"` // time of the commit: equal sources build equal binaries
 	Go       string `json:"go_version"`
 	Platform string `json:"platform"`
 }

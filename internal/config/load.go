@@ -37,7 +37,7 @@ const FileVariable = EnvPrefix + "CONFIG"
 // [{prefix: "44", carriers: [phone]}]. Lists replace those of the file.
 //
 // The error is a [Problem] for each unknown setting or variable and for each value of the
-// wrong kind, those of the file in its order. The variables of a Kubernetes Service
+// wrong kind: the file's in its order, then the environment's. The variables of a Kubernetes Service
 // called countersign are skipped. Load does not check whether the settings can work, since
 // flags may still change them: call [Config.Validate] afterwards.
 func Load(path string, environ []string) (Config, error) {
@@ -97,7 +97,7 @@ func loadFile(c *Config, data []byte, from Sources) error {
 
 func loadEnv(c *Config, environ []string, from Sources) error {
 	known := variables(reflect.ValueOf(c).Elem(), "")
-	keys := make(map[string]string, len(known)) // by variable
+	keys := make(map[string]string, len(known)) // key by variable
 	for key := range known {
 		keys[variable(key)] = key
 	}

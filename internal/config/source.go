@@ -17,7 +17,7 @@ type Problem struct {
 	Reason error
 
 	place string // "countersign.yaml:31" or a variable; "" for unknown
-	line  int    // in the file; 0 for none
+	line  int    // line of the file; 0 for unknown
 }
 
 // Error returns place, key and reason.
@@ -42,12 +42,12 @@ func problem(key, format string, args ...any) error {
 // Sources records the place of each setting that a file or a variable sets.
 type Sources struct {
 	file      string
-	lines     map[string]int    // of keys and list entries of the file
+	lines     map[string]int    // lines of the file, by key
 	variables map[string]string // names, by key
 }
 
 // Locate adds the place of its setting to each [Problem] of an error from
-// [Config.Validate], and sorts those of the file by line. A setting that is missing has
+// [Config.Validate], and sorts the problems by line. A setting that is missing has
 // the place of the mapping around it.
 func (s Sources) Locate(err error) error {
 	all := problemsOf(err)
@@ -96,10 +96,10 @@ func (s Sources) sets(key string) bool {
 	return inFile || inVariable
 }
 
-// parent returns the key of the mapping or list that holds a setting; "" for none.
+// parent returns the key of the mapping or list that holds a setting; "" at the top.
 func parent(key string) string { return key[:max(0, strings.LastIndexAny(key, ".["))] }
 
-// sorted joins problems: first those of the file by line, then the others as they are.
+// sorted joins problems: first by line of the file, then without a line in the given order.
 func sorted(all []*Problem) error {
 	slices.SortStableFunc(all, func(a, b *Problem) int {
 		switch {
@@ -146,7 +146,7 @@ func linesOf(n *yaml.Node, key string, lines map[string]int) {
 			if key != "" {
 				path = key + "." + path
 			}
-			lines[path] = n.Content[i].Line // of a key given twice the second
+			lines[path] = n.Content[i].Line // a key given twice has the line of the second
 			linesOf(n.Content[i+1], path, lines)
 		}
 	case yaml.SequenceNode:
@@ -160,7 +160,7 @@ func linesOf(n *yaml.Node, key string, lines map[string]int) {
 
 var (
 	yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
-	// parserFault are the faults whose line the library counts from 0, not from 1.
+	// parserFault matches errors of the library's parser, which counts lines from 0.
 	parserFault = regexp.MustCompile(`did not find expected (node content|key|'-' indicator|',' or '[]}]'|<document start>)$`)
 )
 

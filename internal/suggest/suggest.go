@@ -4,7 +4,7 @@ package suggest
 import "strings"
 
 // Hint returns "; did you mean X?" for the entry of known that is nearest to word, or ""
-// if none is near.
+// without a near entry.
 func Hint(word string, known []string) string {
 	if near := Nearest(word, known); near != "" {
 		return "; did you mean " + near + "?"
@@ -12,10 +12,10 @@ func Hint(word string, known []string) string {
 	return ""
 }
 
-// Nearest returns the entry of known that is nearest to word, or "" if none is near. Near
-// are other letter case or separators, up to one edit in three characters, and a word
-// of which the other is the beginning ("warning" for "warn"). Of several equally near entries the
-// first wins.
+// Nearest returns the entry of known that is nearest to word, or "" without a near entry.
+// An entry is near if it differs in letter case or separators, by at most one edit in three
+// characters, or if one word begins with the other ("warning" for "warn"). The first of
+// equally near entries wins.
 func Nearest(word string, known []string) string {
 	plain := fold(word)
 	if plain == "" {

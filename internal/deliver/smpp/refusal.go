@@ -7,24 +7,26 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// bindRefusals are the causes of a refused bind (SMPP 3.4 §5.1.3) with the settings to check.
-// docs/reference/smpp-carrier-behaviour.md repeats them.
-var bindRefusals = map[pdu.Status]string{
-	pdu.StatusInvalidMessageLength: "the SMSC cannot read the bind; check the lengths: system_id up to 15 characters, password up to 8, system_type up to 12",
-	pdu.StatusInvalidCommandLength: "the SMSC cannot read the bind; check the lengths: system_id up to 15 characters, password up to 8, system_type up to 12",
-	pdu.StatusInvalidCommandID:     "the SMSC does not offer this kind of bind; check mode: some offer only split",
-	pdu.StatusInvalidBindStatus:    "the SMSC does not expect a bind now; check mode, and ask the carrier which binds the account may open",
-	pdu.StatusAlreadyBound:         "the account has its sessions already; check binds, and stop other programs that use this system_id",
-	pdu.StatusSystemError:          "the SMSC has a fault; if it lasts, ask the carrier",
-	pdu.StatusBindFailed:           "check system_id, password, system_type and mode, and ask the carrier whether it allows this IP address and so many binds",
-	pdu.StatusInvalidPassword:      "invalid password; check password or password_file, and that system_id and addresses belong to the same account",
-	pdu.StatusInvalidSystemID:      "unknown system_id; check system_id, and that addresses belong to this account",
-	pdu.StatusQueueFull:            "too many binds or messages; lower binds, or ask the carrier for the limit",
-	statusInvalidSystemType:        "invalid system_type; check system_type: many carriers want it empty",
-	pdu.StatusThrottled:            "too many binds in a short time; lower binds; the next attempt waits longer",
+// bindRefusals returns the causes of a refused bind (SMPP 3.4 §5.1.3) with the settings to
+// check. docs/reference/smpp-carrier-behaviour.md repeats them.
+func bindRefusals() map[pdu.Status]string {
+	return map[pdu.Status]string{
+		pdu.StatusInvalidMessageLength: "the SMSC cannot read the bind; check the lengths: system_id up to 15 characters, password up to 8, system_type up to 12",
+		pdu.StatusInvalidCommandLength: "the SMSC cannot read the bind; check the lengths: system_id up to 15 characters, password up to 8, system_type up to 12",
+		pdu.StatusInvalidCommandID:     "the SMSC does not offer this kind of bind; check mode: some offer only split",
+		pdu.StatusInvalidBindStatus:    "the SMSC does not expect a bind now; check mode, and ask the carrier which binds the account may open",
+		pdu.StatusAlreadyBound:         "the account has its sessions already; check binds, and stop other programs that use this system_id",
+		pdu.StatusSystemError:          "the SMSC has a fault; if it lasts, ask the carrier",
+		pdu.StatusBindFailed:           "check system_id, password, system_type and mode, and ask the carrier whether it allows this IP address and so many binds",
+		pdu.StatusInvalidPassword:      "invalid password; check password or password_file, and that system_id and addresses belong to the same account",
+		pdu.StatusInvalidSystemID:      "unknown system_id; check system_id, and that addresses belong to this account",
+		pdu.StatusQueueFull:            "too many binds or messages; lower binds, or ask the carrier for the limit",
+		statusInvalidSystemType:        "invalid system_type; check system_type: many carriers want it empty",
+		pdu.StatusThrottled:            "too many binds in a short time; lower binds; the next attempt waits longer",
+	}
 }
 
-// otherRefusal is for statuses without an entry, such as those of a carrier's own.
+// otherRefusal is the cause for all other statuses. Carriers define some.
 const otherRefusal = "ask the carrier for its meaning; check system_id, password, system_type, mode and binds"
 
 // refusal is a bind that the SMSC refused.
@@ -32,7 +34,7 @@ type refusal struct{ status StatusError }
 
 // Error returns the status, its cause and the settings to check.
 func (r *refusal) Error() string {
-	cause, ok := bindRefusals[r.status.Status]
+	cause, ok := bindRefusals()[r.status.Status]
 	if !ok {
 		cause = otherRefusal
 	}

@@ -23,8 +23,8 @@ func TestBindRefusalsAreDocumented(t *testing.T) {
 	_, section, _ := strings.Cut(string(page), "\n### A bind is refused\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	var want strings.Builder
-	for _, status := range slices.Sorted(maps.Keys(bindRefusals)) {
-		fmt.Fprintf(&want, "| `0x%02X` | %s | %s |\n", uint32(status), status.Name(), bindRefusals[status])
+	for _, status := range slices.Sorted(maps.Keys(bindRefusals())) {
+		fmt.Fprintf(&want, "| `0x%02X` | %s | %s |\n", uint32(status), status.Name(), bindRefusals()[status])
 	}
 	_, rows, _ := strings.Cut(section, "|---|---|---|\n")
 	if strings.TrimSpace(rows) != strings.TrimSpace(want.String()) {
@@ -35,7 +35,7 @@ func TestBindRefusalsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestRefusalKeepsTheStatus: what acts on statuses still finds that of a refused bind.
+// TestRefusalKeepsTheStatus: errors.As finds the status of a refused bind.
 func TestRefusalKeepsTheStatus(t *testing.T) {
 	t.Parallel()
 	var err error = &refusal{StatusError{Status: pdu.StatusInvalidPassword}}
