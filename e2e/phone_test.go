@@ -41,9 +41,15 @@ func TestPhone(t *testing.T) {
 		t.Errorf("the call plays on after hanging up: %v", got)
 	}
 
-	// A message that came before is there when the page is opened again.
-	page.call(t, "open", number)
-	page.call(t, "read", sms.Text)
+	// A message that came before is there when the page is opened again, and a call that
+	// was answered does not ring again, on this page or another.
+	for _, again := range []string{number, ""} {
+		page.call(t, "open", again)
+		page.call(t, "read", sms.Text)
+		if state := page.call(t, "callState")["state"]; state != "ended" {
+			t.Errorf("the answered call is %v on the page of number %q, want ended", state, again)
+		}
+	}
 	picture("again")
 
 	if list, _ := page.call(t, "complaints")["complaints"].([]any); len(list) > 0 {

@@ -133,7 +133,7 @@ func house() []room {
 			ours:  []string{"verify", "phone", "account", "signature", "message", "deliver", "fraud", "store", "template", "velocity", "engine", "billing", "web", "atomicfile"},
 			never: []string{sql},
 		},
-		{path: "internal/console", ours: []string{"verify", "message", "deliver/virtual", "web"}, never: []string{sql}},
+		{path: "internal/console", ours: []string{"verify", "message", "phone", "deliver/virtual", "web"}, never: []string{sql}},
 
 		// The whole: settings, the server, the server inside a test, the program.
 		{path: "internal/config", ours: []string{"verify", "suggest", "timetext"}, never: []string{http, sql}},

@@ -23,7 +23,7 @@ const audio = log.locator('audio').last();
 
 await serve({
   open: async (number) => {
-    await page.goto(`/phone?number=${number}`);
+    await page.goto(number === '' ? '/phone' : `/phone?number=${number}`);
     await page.getByRole('status').getByText('Live').waitFor();
   },
   // Waits until the text of an SMS is there, without a reload.
@@ -45,6 +45,7 @@ await serve({
     await log.getByText('Call ended').waitFor();
     return audio.evaluate(({ paused }) => ({ paused }));
   },
+  callState: async () => ({ state: await audio.evaluate((element) => element.closest('.call').dataset.state) }),
   picture: (path) => page.screenshot({ path }).then(() => undefined),
   complaints: async () => ({ complaints }),
 });

@@ -72,7 +72,7 @@ func Handler(c Config) http.Handler {
 	if c.MaxLive == 0 {
 		c.MaxLive = 64
 	}
-	p := &phone{Config: c, assets: loadAssets(), live: make(chan struct{}, c.MaxLive)}
+	p := &virtualPhone{Config: c, assets: loadAssets(), live: make(chan struct{}, c.MaxLive)}
 
 	mux := http.NewServeMux()
 	handle := func(pattern string, h handlerFunc) { mux.Handle(pattern, h.logTo(c.Log)) }

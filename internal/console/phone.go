@@ -14,8 +14,8 @@ import (
 
 //go:generate go run github.com/a-h/templ/cmd/templ@v0.3.977 generate
 
-// phone is the page /phone, its API and its assets.
-type phone struct {
+// virtualPhone is the page /phone, its API and its assets.
+type virtualPhone struct {
 	Config
 	assets assets
 	live   chan struct{} // holds one value for each live page that is open
@@ -31,7 +31,7 @@ type view struct {
 // eventsURL is where the page hears of new messages; "" if none can come.
 func (v view) eventsURL() string {
 	switch {
-	case !v.want.valid:
+	case !v.want.valid():
 		return ""
 	case v.want.number == "":
 		return "/phone/api/events"
@@ -55,7 +55,7 @@ type entry struct {
 	Code string `json:"code"` // to copy; "" if none was found
 }
 
-func (p *phone) page(w http.ResponseWriter, r *http.Request) error {
+func (p *virtualPhone) page(w http.ResponseWriter, r *http.Request) error {
 	want := askedNumber(r)
 	received, err := p.read(r.Context(), want)
 	if err != nil {

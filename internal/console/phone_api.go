@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/phone"
 	"countersign/internal/verify"
 )
 
@@ -55,12 +57,12 @@ func toJSON(m virtual.Message) messageJSON {
 }
 
 // messages lists what a number received, oldest first.
-func (p *phone) messages(w http.ResponseWriter, r *http.Request) error {
+func (p *virtualPhone) messages(w http.ResponseWriter, r *http.Request) error {
 	want := askedNumber(r)
 	if query, err := url.ParseQuery(r.URL.RawQuery); err != nil || want.typed == "" && query.Has("number") {
-		want.valid = false // an empty variable in a test, say, is no wish to see all
+		want.problem = "empty" // an unset variable of a test does not mean all numbers
 	}
-	if want.valid && p.Delivered != nil {
+	if want.valid() && p.Delivered != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), deliveryTimeout)
 		p.Delivered(ctx, want.number)
 		cancel()
@@ -83,7 +85,7 @@ func (p *phone) messages(w http.ResponseWriter, r *http.Request) error {
 }
 
 // audio speaks a call. It serves the ranges that a browser needs to seek in it.
-func (p *phone) audio(w http.ResponseWriter, r *http.Request) error {
+func (p *virtualPhone) audio(w http.ResponseWriter, r *http.Request) error {
 	name, isWAV := strings.CutSuffix(r.PathValue("file"), ".wav")
 	event, ok := verify.ParseID(name)
 	if !isWAV || !ok {
@@ -111,31 +113,30 @@ func (p *phone) audio(w http.ResponseWriter, r *http.Request) error {
 
 // wanted is the number that a request asks for.
 type wanted struct {
-	typed  string // as it was given, for the person who typed it
-	number string // E.164 digits without "+"; "" for all numbers
-	valid  bool   // false if typed is no number, so that no message can be found
+	typed   string // as it was given
+	number  string // E.164 digits without "+"; "" for all numbers
+	problem string // reason for which typed is no number; "" if it is one
 }
 
-// askedNumber reads the parameter "number". Spaces, hyphens and "+" may stand
-// anywhere, as in the API that sends the messages; a "+" that was not escaped
-// arrives as a space.
+func (w wanted) valid() bool { return w.problem == "" }
+
+// askedNumber reads the parameter "number" as the v1 API does, so that it accepts the
+// numbers that a verification can have. An unescaped "+" arrives as a space.
 func askedNumber(r *http.Request) wanted {
 	typed := strings.TrimSpace(r.URL.Query().Get("number"))
-	digits := strings.NewReplacer("+", "", " ", "", "-", "").Replace(typed)
-	isNumber := digits != "" && len(digits) <= 15 && strings.Trim(digits, "0123456789") == ""
-	switch {
-	case typed == "":
-		return wanted{valid: true}
-	case !isNumber:
-		return wanted{typed: typed}
-	default:
-		return wanted{typed: typed, number: digits, valid: true}
+	if typed == "" {
+		return wanted{}
 	}
+	n, err := phone.Parse(typed, "")
+	if refused, ok := errors.AsType[*phone.Error](err); ok {
+		return wanted{typed: typed, problem: refused.Reason}
+	}
+	return wanted{typed: typed, number: n.Digits}
 }
 
 // read lists the messages that a request wants, oldest first.
-func (p *phone) read(ctx context.Context, want wanted) ([]virtual.Message, error) {
-	if !want.valid {
+func (p *virtualPhone) read(ctx context.Context, want wanted) ([]virtual.Message, error) {
+	if !want.valid() {
 		return nil, nil
 	}
 	limit := maxOfNumber

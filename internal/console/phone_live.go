@@ -24,7 +24,7 @@ const (
 // events keeps a page up to date: it sends the whole list at first and whenever
 // it has changed, as Server-Sent Events. Whatever a page missed while it was
 // away, the next list has; there is nothing to catch up with.
-func (p *phone) events(w http.ResponseWriter, r *http.Request) error {
+func (p *virtualPhone) events(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case p.live <- struct{}{}:
 		defer func() { <-p.live }()
@@ -49,7 +49,7 @@ func (p *phone) events(w http.ResponseWriter, r *http.Request) error {
 }
 
 // follow returns nil when the browser goes away or the server shuts down.
-func (p *phone) follow(r *http.Request, s *stream) error {
+func (p *virtualPhone) follow(r *http.Request, s *stream) error {
 	want := askedNumber(r)
 	var changed <-chan struct{} // nil, which never speaks, without a watcher
 	if p.Watcher != nil {

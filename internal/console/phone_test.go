@@ -15,7 +15,7 @@ func TestPage(t *testing.T) {
 	h := handler(console.Config{Inbox: filled(
 		sms(1, number, "Acme code: 4821. Valid for 5 minutes."),
 		call(2, number, "4821"),
-		sms(3, "15550100", "<script>alert(1)</script>"),
+		sms(3, "12025550100", "<script>alert(1)</script>"),
 	)})
 	tests := []struct {
 		name, target string
@@ -25,7 +25,7 @@ func TestPage(t *testing.T) {
 			name: "All", target: "/phone",
 			has: []string{
 				"Acme code: 4821.", "/phone/audio/" + id(2).String() + ".wav",
-				`href="/phone?number=15550100"`, `data-events="/phone/api/events"`, `<label class="sr-only" for="number">`,
+				`href="/phone?number=12025550100"`, `data-events="/phone/api/events"`, `<label class="sr-only" for="number">`,
 				"&lt;script&gt;alert(1)&lt;/script&gt;",
 			},
 			hasNot: []string{"<script>alert"},
@@ -47,6 +47,24 @@ func TestPage(t *testing.T) {
 			name: "Malformed", target: `/phone?number="><b>`,
 			has:    []string{"not a phone number", `aria-invalid="true"`, `data-events=""`, "&#34;&gt;&lt;b&gt;"},
 			hasNot: []string{"4821", "<b>"},
+		},
+		// The page refuses what the API refuses: no such number receives anything.
+		{
+			name: "TooShort", target: "/phone?number=%2B123",
+			has:    []string{"This is not a phone number: ", `aria-invalid="true"`, `data-events=""`, `value="+123"`},
+			hasNot: []string{"Nothing received yet"},
+		},
+		{
+			name: "TooShortForCountry", target: "/phone?number=%2B4477009",
+			has: []string{"This is not a phone number: too short for GB.", `data-events=""`},
+		},
+		{
+			name: "UnknownCallingCode", target: "/phone?number=%2B999123456789",
+			has: []string{"This is not a phone number: ", `data-events=""`},
+		},
+		{
+			name: "TrunkZero", target: "/phone?number=%2B44+(0)7700+900001",
+			has: []string{"Acme code: 4821.", `data-events="/phone/api/events?number=447700900001"`},
 		},
 	}
 	for _, tt := range tests {

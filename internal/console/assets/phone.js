@@ -96,6 +96,10 @@ function ring(item) {
   if (!item.classList.contains("call")) {
     return;
   }
+  if (answered().includes(item.dataset.key)) {
+    setCall(item, "ended");
+    return;
+  }
   const sentAt = Date.parse(item.querySelector("time").dateTime);
   const left = Math.min(ringsFor, sentAt + ringsFor - Date.now());
   if (left <= 0) {
@@ -126,6 +130,42 @@ function setCall(item, state) {
   item.querySelector("[data-call=label]").textContent = label;
 }
 
+// The browser remembers the calls that were answered in it, the newest last, so that
+// they ring neither after a reload nor on another page.
+const answeredCalls = "countersign.phone.answered";
+const maxAnswered = 200; // more than a page shows
+
+function answered() {
+  try {
+    const keys = JSON.parse(localStorage.getItem(answeredCalls));
+    return Array.isArray(keys) ? keys : [];
+  } catch { // no storage, or not a list
+    return [];
+  }
+}
+
+function rememberAnswer(key) {
+  const keys = [...answered().filter((other) => other !== key), key].slice(-maxAnswered);
+  try {
+    localStorage.setItem(answeredCalls, JSON.stringify(keys));
+  } catch {
+    // no storage: the call rings again after a reload
+  }
+}
+
+// Another page of this browser has answered a call.
+addEventListener("storage", ({ key }) => {
+  if (key !== answeredCalls) {
+    return;
+  }
+  for (const answer of answered()) {
+    const item = byKey.get(answer);
+    if (item !== undefined && ["ringing", "missed"].includes(item.dataset.state)) {
+      setCall(item, "ended");
+    }
+  }
+});
+
 function toggleCall(item) {
   const audio = item.querySelector("audio");
   if (item.dataset.state === "talking") {
@@ -151,7 +191,11 @@ function toggleCall(item) {
 for (const event of ["play", "pause", "ended", "error"]) {
   entries.addEventListener(event, ({ target: audio }) => {
     const state = audio.error !== null ? "broken" : audio.paused ? "ended" : "talking";
-    setCall(audio.closest(".call"), state);
+    const item = audio.closest(".call");
+    if (state === "talking") {
+      rememberAnswer(item.dataset.key); // also if the controls of the element started it
+    }
+    setCall(item, state);
   }, true);
 }
 
