@@ -280,10 +280,10 @@ func testMetrics(t *testing.T, n *network) {
 	for _, want := range []string{
 		`countersign_smpp_binds{carrier="good"} 1`,
 		`countersign_smpp_binds{carrier="dead"} 0`,
-		`countersign_smpp_submits_total{carrier="refusing",status="ESME_RSUBMITFAIL"}`,
-		`countersign_smpp_submits_total{carrier="deaf",status="timeout"} 1`,
+		`countersign_smpp_submissions_total{carrier="refusing",status="ESME_RSUBMITFAIL"}`,
+		`countersign_smpp_submissions_total{carrier="deaf",status="timeout"} 1`,
 		`countersign_smpp_late_responses_total{carrier="late"} 1`,
-		`countersign_smpp_received_total{carrier="good",kind="receipt"} 3`,
+		`countersign_smpp_pdus_received_total{carrier="good",kind="receipt"} 3`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %s in the metrics", want)

@@ -49,8 +49,11 @@ func NewGuard(h *Handler, cfg GuardConfig) (*Guard, error) {
 		}
 	}
 	g.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "countersign_admin_refused_total", Help: "Requests to the admin API without a known token, by answer.",
+		Name: "countersign_admin_requests_refused_total", Help: "Requests to the admin API without a known token, by HTTP status.",
 	}, []string{"code"})
+	for _, code := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {
+		g.refused.WithLabelValues(strconv.Itoa(code))
+	}
 	cfg.Metrics.MustRegister(g.refused)
 	return g, nil
 }

@@ -110,7 +110,7 @@ func (c *call) exportLedger() error {
 	out := &exported{w: c.w}
 	_, err = billing.WriteLedger(c.r.Context(), c.cfg.Store, query.Get("account"), from, until, out)
 	if err != nil && out.begun {
-		c.cfg.Log.Error("admin call failed", "route", "GET "+Base+c.route.path, "error", err)
+		c.cfg.Log.Error("admin call failed", "method", c.route.method, "route", Base+c.route.path, "error", err)
 		panic(http.ErrAbortHandler) // the client must not take a part for all
 	}
 	return ofAccount(err)

@@ -68,7 +68,7 @@ func (h *Handler) problem(route route, err error) *Problem {
 	if h.cfg.Explain {
 		return &Problem{Status: http.StatusInternalServerError, Detail: err.Error()}
 	}
-	h.cfg.Log.Error("admin call failed", "route", route.method+" "+Base+route.path, "error", err)
+	h.cfg.Log.Error("admin call failed", "method", route.method, "route", Base+route.path, "error", err)
 	return &Problem{Status: http.StatusInternalServerError, Detail: "internal error; the server's log tells more"}
 }
 

@@ -91,7 +91,14 @@ type endpoint struct {
 	starts bool
 	// errorRoot is the root of an XML refusal with status 5 or more.
 	errorRoot string
+	// statuses are those of its answers besides the ones that every endpoint has.
+	statuses []string
 }
+
+// commonStatuses returns the statuses of answers that every endpoint has.
+func commonStatuses() []string { return []string{"0", "1", "2", "3", "4", "5"} }
+
+func startStatuses() []string { return []string{"6", "7", "8", "9", "10", "15", "20", "29"} }
 
 // call is one request under way.
 type call struct {
@@ -110,7 +117,7 @@ func Register(mux *http.ServeMux, cfg Config) {
 		cfg.Report = func(string, error) {}
 	}
 	a := &API{cfg: cfg, numbers: &phone.Reader{}, answered: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "countersign_v1_answers_total", Help: "Answers of the v1 API, by endpoint and status.",
+		Name: "countersign_v1_answers_total", Help: "Answers of the v1 API, by endpoint and status; of network-unblock and templates the HTTP status.",
 	}, []string{"endpoint", "status"})}
 	cfg.Metrics.MustRegister(a.answered)
 
@@ -118,18 +125,23 @@ func Register(mux *http.ServeMux, cfg Config) {
 	mux.HandleFunc("/verify/templates", a.templates)
 	a.handle(mux, "/verify/{format}", endpoint{
 		name: "start", params: startParams(), formats: both, serve: a.start, refuse: a.refuseStart, starts: true, errorRoot: rootVerifyResponse,
+		statuses: startStatuses(),
 	})
 	a.handle(mux, "/verify/psd2/{format}", endpoint{
 		name: "psd2", params: psd2Params(), formats: []format{formatJSON}, serve: a.psd2, refuse: a.refuseStart, starts: true, errorRoot: rootVerifyResponse,
+		statuses: startStatuses(),
 	})
 	a.handle(mux, "/verify/check/{format}", endpoint{
 		name: "check", params: checkParams(), formats: both, serve: a.check, refuse: a.refuseCheck, errorRoot: rootVerifyResponse,
+		statuses: []string{"6", "16", "17"},
 	})
 	a.handle(mux, "/verify/search/{format}", endpoint{
 		name: "search", params: searchParams(), formats: both, serve: a.search, errorRoot: rootVerifyResponse,
+		statuses: []string{"18", "101"},
 	})
 	a.handle(mux, "/verify/control/{format}", endpoint{
 		name: "control", params: controlParams(), formats: both, serve: a.control, refuse: a.refuseControl, errorRoot: rootResponse,
+		statuses: []string{"6", "19"},
 	})
 	mux.HandleFunc("/verify/network-unblock", a.unblock)
 }
@@ -152,6 +164,9 @@ func ChangesState(r *http.Request) bool {
 }
 
 func (a *API) handle(mux *http.ServeMux, pattern string, e endpoint) {
+	for _, status := range append(commonStatuses(), e.statuses...) {
+		a.answered.WithLabelValues(e.name, status)
+	}
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, &e) })
 }
 

@@ -1,6 +1,8 @@
 package deliver
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -27,6 +29,7 @@ type health struct {
 	until    time.Time // when a carrier that is down may prove itself; zero if it is not down
 	proving  bool      // its chance was given, and is not over
 	useless  bool      // it is down since it delivers too little of what it takes
+	silent   bool      // the last message got no answer
 }
 
 // outcomes are the last results, oldest first.
@@ -78,6 +81,23 @@ func (h *health) marked() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return !h.until.IsZero()
+}
+
+// answered notes whether a message got an answer: err is that of [Carrier.Send].
+func (h *health) answered(err error) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrTooManyThere) { // not the carrier's doing
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.silent = err != nil && !errors.Is(err, ErrRefused)
+}
+
+// answers reports whether the last message got an answer. True before the first one.
+func (h *health) answers() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.silent
 }
 
 // sent notes whether the carrier took a message.

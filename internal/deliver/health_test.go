@@ -1,9 +1,12 @@
 package deliver_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/deliver"
 	"countersign/internal/verify"
@@ -143,6 +146,80 @@ func TestAnsweredReceipts(t *testing.T) {
 		if !router.Failed(verify.EventHeld) || router.Failed(verify.EventAnswered) != required {
 			t.Errorf("required: %t, held failed: %t, answered failed: %t", required,
 				router.Failed(verify.EventHeld), router.Failed(verify.EventAnswered))
+		}
+	}
+}
+
+// session is a carrier with sessions.
+type session struct {
+	carrier
+	binds []deliver.BindStatus
+}
+
+func (s *session) Status() deliver.CarrierStatus { return deliver.CarrierStatus{Binds: s.binds} }
+
+// TestCarrierUp: a carrier with sessions is up if one that sends is; any other if its last
+// message got an answer.
+func TestCarrierUp(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	reg := prometheus.NewRegistry()
+	gateway := &carrier{"gateway", nil, &asked}
+	smsc := &session{carrier: carrier{"smsc", nil, &asked}}
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes:   []deliver.Route{{Carriers: []string{"gateway"}}},
+		Carriers: map[string]deliver.Carrier{"gateway": gateway, "smsc": smsc},
+		Metrics:  reg, Protocols: map[string]string{"gateway": "http", "smsc": "smpp"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := func(name string) float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				if f.GetName() == "countersign_carrier_up" && m.Label[0].GetValue() == name {
+					return m.Gauge.GetValue()
+				}
+			}
+		}
+		t.Fatalf("no countersign_carrier_up of %s", name)
+		return 0
+	}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want float64
+	}{
+		{"accepted", nil, 1},
+		{"no answer", errLost, 0},
+		{"a stop of ours says nothing", context.Canceled, 0},
+		{"refused is an answer", deliver.ErrRefused, 1},
+		{"not sent", deliver.ErrNotSent, 0},
+		{"a bad number is an answer", deliver.ErrNumber, 1},
+		{"too many to this destination", deliver.ErrTooManyThere, 1},
+	} {
+		gateway.err = tt.err
+		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "1"}) // fails where it is to
+		if got := up("gateway"); got != tt.want {
+			t.Errorf("%s: up %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	down, receiver := deliver.BindStatus{Kind: "bind_transmitter"}, deliver.BindStatus{Kind: "bind_receiver", Up: true, ReceiveOnly: true}
+	for _, tt := range []struct {
+		binds []deliver.BindStatus
+		want  float64
+	}{
+		{[]deliver.BindStatus{down}, 0},
+		{[]deliver.BindStatus{down, receiver}, 0},
+		{[]deliver.BindStatus{down, receiver, {Kind: "bind_transmitter", Up: true}}, 1},
+	} {
+		smsc.binds = tt.binds
+		if got := up("smsc"); got != tt.want {
+			t.Errorf("binds %+v: up %v, want %v", tt.binds, got, tt.want)
 		}
 	}
 }

@@ -48,6 +48,8 @@ type RouterConfig struct {
 	Carriers map[string]Carrier
 	Now      func() time.Time      // time.Now if nil
 	Metrics  prometheus.Registerer // none if nil
+	// Protocols are those of the carriers, by name, as labels of metrics.
+	Protocols map[string]string
 
 	// RequireMedia takes a call without a sign that it was heard
 	// ([verify.EventAnswered]) for a failed one; see [Router.Failed].
@@ -82,6 +84,9 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 	}
 	for name := range cfg.Carriers {
 		r.health[name] = &health{}
+	}
+	if cfg.Metrics != nil {
+		r.metrics.begin(cfg.Metrics, r, cfg.Protocols)
 	}
 	names := map[string]bool{"": true}
 	for _, n := range cfg.Networks {
@@ -414,6 +419,7 @@ func (r *Router) hand(ctx context.Context, name string, m Message) (Submission, 
 	began := time.Now()
 	sub, err := r.carriers[name].Send(ctx, m)
 	r.metrics.handed(name, m.Channel, time.Since(began), err)
+	r.health[name].answered(err)
 	if !errors.Is(err, ErrNumber) && !errors.Is(err, ErrTooManyThere) { // says nothing about the carrier
 		r.health[name].sent(r.now(), err == nil)
 	}
@@ -436,14 +442,28 @@ func (r *Router) Reported(rec Receipt) {
 	}
 }
 
+func (r *Router) statusOf(name string) CarrierStatus {
+	if c, ok := r.carriers[name].(interface{ Status() CarrierStatus }); ok {
+		return c.Status()
+	}
+	return CarrierStatus{}
+}
+
+// up reports whether a carrier can take messages: one of its sessions is up, or, if it
+// has none, the last message got an answer. True for a carrier without messages so far.
+func (r *Router) up(name string) bool {
+	binds := r.statusOf(name).Binds
+	if len(binds) == 0 {
+		return r.health[name].answers()
+	}
+	return slices.ContainsFunc(binds, func(b BindStatus) bool { return b.Up && !b.ReceiveOnly })
+}
+
 // Status tells how the carriers are, by name.
 func (r *Router) Status() []CarrierStatus {
 	var list []CarrierStatus
 	for _, name := range slices.Sorted(maps.Keys(r.carriers)) {
-		var s CarrierStatus
-		if c, ok := r.carriers[name].(interface{ Status() CarrierStatus }); ok {
-			s = c.Status()
-		}
+		s := r.statusOf(name)
 		s.Name = name
 		s.Down = r.health[name].marked()
 		list = append(list, s)

@@ -25,6 +25,8 @@ type BindStatus struct {
 	Up    bool      `json:"up"`
 	Since time.Time `json:"since"`
 	Error string    `json:"error,omitempty"` // why it is not up
+
+	ReceiveOnly bool `json:"-"` // no message leaves over it
 }
 
 // Up counts the binds that are up.

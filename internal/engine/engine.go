@@ -120,10 +120,10 @@ func New(cfg Config) *Engine {
 		rand:     rand.Reader,
 		throttle: newThrottle(cfg.Clock),
 		alarms:   newAlarms(cfg.Clock),
-		metrics:  newMetrics(cfg.Metrics),
 		slots:    make(chan struct{}, maxDeliveries),
 		flights:  flights{events: map[verify.ID]flight{}},
 	}
+	e.metrics = newMetrics(cfg.Metrics, cfg.Caps.Names(), e.slots)
 	e.sendCtx, e.cancelSend = context.WithCancel(context.Background())
 	e.waitCtx, e.cancelWait = context.WithCancel(e.sendCtx)
 	maxSleep := maxIdle

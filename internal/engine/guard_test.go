@@ -275,7 +275,7 @@ func TestCapChecksOfAll(t *testing.T) {
 	counted := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == "countersign_capped_total" {
+			if f.GetName() == "countersign_cap_hits_total" {
 				counted[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
 			}
 		}

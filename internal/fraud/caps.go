@@ -34,6 +34,34 @@ type Window struct {
 	Within time.Duration
 }
 
+// Names returns the names that [Refusal.Cap] may have.
+func (c Caps) Names() (names []string) {
+	if c.Streak > 0 {
+		names = append(names, capStreak)
+	}
+	for _, of := range []struct {
+		name    string
+		windows []Window
+	}{
+		{capSends, c.Sends}, {capAccountSends, c.AccountSends},
+		{capFailedChecks, c.FailedChecks}, {capAccountFailedChecks, c.AccountFailedChecks},
+	} {
+		for _, w := range of.windows {
+			names = append(names, of.name+"_"+w.name())
+		}
+	}
+	return names
+}
+
+// The beginnings of the names of caps. The time of the window follows.
+const (
+	capStreak              = "streak" // has no window
+	capSends               = "sends"
+	capAccountSends        = "account_sends"
+	capFailedChecks        = "failed_checks"
+	capAccountFailedChecks = "account_failed_checks"
+)
+
 // Refusal says which cap keeps something from being done.
 type Refusal struct {
 	Cap   string    // such as sends_10m, account_failed_checks_24h, streak
@@ -48,21 +76,21 @@ func (c Caps) MaySend(n Number, account string, now time.Time) *Refusal {
 	if r := c.MayCheck(n, account, now); r != nil {
 		return r
 	}
-	if r := full("sends", c.Sends, n.sends(""), now); r != nil {
+	if r := full(capSends, c.Sends, n.sends(""), now); r != nil {
 		return r
 	}
-	return full("account_sends", c.AccountSends, n.sends(account), now)
+	return full(capAccountSends, c.AccountSends, n.sends(account), now)
 }
 
 // MayCheck returns nil if a code for the number may be compared for the account.
 func (c Caps) MayCheck(n Number, account string, now time.Time) *Refusal {
 	if u := n.use(account); c.locked(u, now) {
-		return &Refusal{Cap: "streak", Until: u.LockedUntil, Count: u.Streak, Limit: c.Streak}
+		return &Refusal{Cap: capStreak, Until: u.LockedUntil, Count: u.Streak, Limit: c.Streak}
 	}
-	if r := full("failed_checks", c.FailedChecks, n.failed(""), now); r != nil {
+	if r := full(capFailedChecks, c.FailedChecks, n.failed(""), now); r != nil {
 		return r
 	}
-	return full("account_failed_checks", c.AccountFailedChecks, n.failed(account), now)
+	return full(capAccountFailedChecks, c.AccountFailedChecks, n.failed(account), now)
 }
 
 // Sent counts a message to the number. Whoever sends has asked MaySend before.

@@ -38,6 +38,14 @@ const (
 	RuleVoice           Rule = "voice"            // calls by prefix
 )
 
+// RuleNames returns the names of all rules.
+func RuleNames() []Rule {
+	return []Rule{
+		RuleConversion, RuleConversionAll, RuleConversionAlert, RuleSequence, RuleUnverified, RulePrefix, RuleNetwork,
+		RuleSource, RuleCountry, RuleSpend, RuleVoice,
+	}
+}
+
 // Rules are the limits. Windows are whole minutes up to [MaxWindow], and slide by
 // the minute. Blocks are how long a target is blocked, the first time and when it
 // happens again; the last holds for all later times, and 0 is until it is lifted.

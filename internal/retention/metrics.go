@@ -20,19 +20,19 @@ func (m *metrics) suspend(yes bool) {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		archived: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_retention_archived_total", Help: "Verifications moved to the archive, their codes destroyed.",
+			Name: "countersign_retention_verifications_archived_total", Help: "Verifications moved to the archive, their codes destroyed.",
 		}),
 		redacted: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_retention_redacted_total", Help: "Archived verifications whose number was taken out.",
+			Name: "countersign_retention_verifications_redacted_total", Help: "Archived verifications whose number was taken out.",
 		}),
 		carried: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_retention_carried_total", Help: "Entries of the ledger folded into a carried sum.",
+			Name: "countersign_retention_ledger_entries_carried_total", Help: "Entries of the ledger folded into a carried sum.",
 		}),
 		destroyed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_retention_keys_destroyed_total", Help: "Data keys destroyed, and with them what they had sealed.",
 		}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "countersign_retention_oldest_seconds", Help: "How long ago the oldest verification ended that is not in the archive yet.",
+			Name: "countersign_retention_oldest_verification_age_seconds", Help: "Time since the end of the oldest verification that is not in the archive yet; 0 if there is none.",
 		}),
 		suspended: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "countersign_retention_suspended", Help: "1 while nothing is deleted by age because the clock jumped or is in doubt.",

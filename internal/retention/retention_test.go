@@ -186,7 +186,7 @@ func TestLedgerAndMessages(t *testing.T) {
 			must(h.t, err)
 			sum, _, err := h.db.LedgerSum(h.t.Context(), "demo0001")
 			must(h.t, err)
-			if got := h.metric("countersign_retention_carried_total"); len(list) != messages || sum != 70 || got != carried {
+			if got := h.metric("countersign_retention_ledger_entries_carried_total"); len(list) != messages || sum != 70 || got != carried {
 				h.t.Errorf("after %v: %d messages, a sum of %d, %v entries carried over; want %d, 70 and %v", after, len(list), sum, got, messages, carried)
 			}
 		}
@@ -224,7 +224,7 @@ func TestForEver(t *testing.T) {
 		if got := h.left(id); got != "itself code number address" || len(list) != 1 || err != nil {
 			h.t.Errorf("there is left: %q and %d messages (%v)", got, len(list), err)
 		}
-		if h.metric("countersign_retention_carried_total") != 0 {
+		if h.metric("countersign_retention_ledger_entries_carried_total") != 0 {
 			h.t.Error("the ledger was carried over")
 		}
 	})
@@ -241,19 +241,19 @@ func TestCatchesUp(t *testing.T) {
 		h.Start()
 		defer h.Stop()
 		must(h.t, h.clock.BlockUntilContext(h.t.Context(), 1))
-		if got := h.metric("countersign_retention_oldest_seconds"); got != day.Seconds()-0.001 {
+		if got := h.metric("countersign_retention_oldest_verification_age_seconds"); got != day.Seconds()-0.001 {
 			h.t.Errorf("the oldest ended %v seconds ago", got)
 		}
-		if got := h.metric("countersign_retention_archived_total"); got != 0 {
+		if got := h.metric("countersign_retention_verifications_archived_total"); got != 0 {
 			h.t.Errorf("%v were archived before their time", got)
 		}
 		h.clock.Advance(time.Minute)
-		for deadline := time.Now().Add(10 * time.Second); h.metric("countersign_retention_oldest_seconds") > 0; time.Sleep(ms) {
+		for deadline := time.Now().Add(10 * time.Second); h.metric("countersign_retention_oldest_verification_age_seconds") > 0; time.Sleep(ms) {
 			if time.Now().After(deadline) {
-				h.t.Fatalf("only %v were archived", h.metric("countersign_retention_archived_total"))
+				h.t.Fatalf("only %v were archived", h.metric("countersign_retention_verifications_archived_total"))
 			}
 		}
-		if got := h.metric("countersign_retention_archived_total"); got != 250 {
+		if got := h.metric("countersign_retention_verifications_archived_total"); got != 250 {
 			h.t.Errorf("%v were archived", got)
 		}
 	})

@@ -118,10 +118,13 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.steady, _ = opts.Clock.(*clock.Steady)
 	s.followServer(ctx, database)
 	s.db, err = store.Open(ctx, store.Config{
 		Database: database, Key: opts.Key, ReadKey: opts.ReadKey, Now: opts.Clock.Now(), Log: opts.Log, Serve: true,
+		Committed: newWrites(reg).committed,
 	})
 	if err != nil {
 		return nil, err
@@ -129,11 +132,10 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err := s.followDatabase(ctx); err != nil {
 		return nil, err
 	}
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if s.steady != nil {
 		s.steady.Register(reg)
 	}
+	s.registerMetrics(reg)
 	s.ready = s.makeReadiness(reg)
 	s.connections, s.refusals = web.NewConnections(reg), web.NewRefusals(reg)
 	s.certificates.init(opts, reg)
@@ -174,6 +176,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	}
 	routing := routerConfig(cfg)
 	routing.Carriers, routing.Now, routing.Metrics = s.carriers.all, s.opts.Clock.Now, reg
+	routing.Protocols = protocols(cfg.Carriers)
 	if s.router, err = deliver.NewRouter(routing); err != nil {
 		return nil, err
 	}

@@ -71,6 +71,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"ClaimPostpone":        testPostpone,
 		"ClaimOnce":            testClaimOnce,
 		"NextDue":              testNextDue,
+		"Backlog":              testBacklog,
 		"Events":               testEvents,
 		"EventOutcome":         testEventOutcome,
 		"EventLate":            testEventLate,

@@ -72,6 +72,10 @@ type Config struct {
 	// Around, if not nil, is given each commit to carry out. A simulation crashes
 	// and holds up nodes there: before it, or when it is durable and nobody knows.
 	Around func(commit func()) error
+
+	// Committed, if not nil, is called after each batch of writes, with the number of
+	// writes and the time that they took, also if they failed. It must be quick.
+	Committed func(writes int, took time.Duration)
 }
 
 // ErrKey is returned by Open when the key is not one that opens the database, which

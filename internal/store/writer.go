@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"countersign/internal/verify"
 )
@@ -30,7 +31,8 @@ type writer struct {
 	tx   *Tx
 	max  int // of the jobs of a batch
 
-	around func(commit func()) error // see Config
+	around    func(commit func()) error            // see Config
+	committed func(writes int, took time.Duration) // see Config; never nil
 
 	mu     sync.RWMutex // guards closed and sending on queue
 	closed bool
@@ -83,8 +85,11 @@ type scanner interface{ Scan(dest ...any) error }
 
 func startWriter(conn writeConn, seal *sealer, d dialect, cfg Config, maxBatch int) *writer {
 	w := &writer{
-		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}}, max: maxBatch, around: cfg.Around,
+		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}}, max: maxBatch, around: cfg.Around, committed: cfg.Committed,
 		queue: make(chan job, maxQueued), done: make(chan struct{}),
+	}
+	if w.committed == nil {
+		w.committed = func(int, time.Duration) {}
 	}
 	go w.run()
 	return w
@@ -216,7 +221,10 @@ func (w *writer) run() {
 			}
 		}
 		slices.SortStableFunc(batch, func(a, b job) int { return cmp.Compare(a.account, b.account) })
-		for i, err := range w.commit(batch) {
+		begun := time.Now()
+		results := w.commit(batch)
+		w.committed(len(batch), time.Since(begun))
+		for i, err := range results {
 			batch[i].result <- err
 		}
 		w.waiting.Add(-int32(len(batch)))

@@ -98,7 +98,7 @@ func (w *Watch) sync(ctx context.Context) error {
 	w.readAt = now
 	places, evicted := w.state.Expire(now)
 	w.metrics.places.Set(float64(places))
-	w.metrics.evicted.Set(float64(evicted))
+	w.metrics.evicted.Store(int64(evicted))
 	return nil
 }
 

@@ -187,7 +187,7 @@ func (w *Watch) MayCall(v verify.Verification) bool {
 	}
 	allowed := slices.ContainsFunc(w.cfg.Rules.Voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(v.Number, p) })
 	if !allowed && !w.callable(v.Country) {
-		w.metrics.decisions.WithLabelValues("voice_country", "refused").Inc()
+		w.metrics.decisions.WithLabelValues(ruleVoiceCountry, "refused").Inc()
 		return false
 	}
 	d := w.state.Call(v.Account, v.Number, v.Country, w.now())

@@ -105,13 +105,19 @@ type GateConfig struct {
 	Metrics  *Refusals
 }
 
+// Reasons of Refusals.
+const (
+	refusedHost = "host"
+	refusedSite = "site"
+)
+
 // Refusals counts the requests that gates refuse.
 type Refusals struct{ total *prometheus.CounterVec }
 
 // NewRefusals registers the metric of gates.
 func NewRefusals(metrics prometheus.Registerer) *Refusals {
 	r := &Refusals{prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "countersign_http_refused_total",
+		Name: "countersign_http_requests_refused_total",
 		Help: "Requests refused before any other work, by listener and reason: host (its name is not served, 421) or site (a browser sent it for a page of another site, 403).",
 	}, []string{"listener", "reason"})}
 	metrics.MustRegister(r.total)
@@ -132,6 +138,9 @@ type gate struct {
 // it is not a change of state that a browser sends for a page of another site. It
 // answers 421 and 403 otherwise.
 func Gate(next http.Handler, cfg GateConfig) (http.Handler, error) {
+	for _, reason := range []string{refusedHost, refusedSite} {
+		cfg.Metrics.total.WithLabelValues(cfg.Listener, reason)
+	}
 	g := &gate{cfg: cfg, next: next, sites: http.NewCrossOriginProtection(), logged: newMinutely(cfg.Clock)}
 	for _, name := range cfg.Hosts.Names {
 		if strings.HasPrefix(name, "*") {
@@ -154,11 +163,11 @@ func Gate(next http.Handler, cfg GateConfig) (http.Handler, error) {
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !g.served(r):
-		g.cfg.Metrics.total.WithLabelValues(g.cfg.Listener, "host").Inc()
+		g.cfg.Metrics.total.WithLabelValues(g.cfg.Listener, refusedHost).Inc()
 		g.log(r.Host)
 		g.cfg.Refuse(w, r, http.StatusMisdirectedRequest, "Misdirected Request: the Host header is not a name of this server, see server.names")
 	case g.crossSite(r):
-		g.cfg.Metrics.total.WithLabelValues(g.cfg.Listener, "site").Inc()
+		g.cfg.Metrics.total.WithLabelValues(g.cfg.Listener, refusedSite).Inc()
 		g.cfg.Refuse(w, r, http.StatusForbidden, "Forbidden: a browser sent this request for a page of another site")
 	default:
 		g.next.ServeHTTP(w, r)

@@ -43,6 +43,18 @@ func NewConnections(metrics prometheus.Registerer) *Connections {
 	return c
 }
 
+// begin lets the counters of a listener start at 0.
+func (c *Connections) begin(listener string) {
+	c.open.WithLabelValues(listener)
+	c.errors.WithLabelValues(listener)
+	for _, limit := range []string{limitAll, limitAddress} {
+		c.refused.WithLabelValues(listener, limit)
+	}
+	for _, reason := range []string{limitAll, limitAddress, closedIdle, closedResets, closedFiles} {
+		c.closed.WithLabelValues(listener, reason)
+	}
+}
+
 // ListenerConfig describes how a listener is limited.
 type ListenerConfig struct {
 	Name    string // api, ops or admin: in log lines and metrics
@@ -74,6 +86,7 @@ const heavyShare = 8
 // If all connections have valid credentials, the new one is closed, so that its client
 // can use another node.
 func Limit(l net.Listener, cfg ListenerConfig) net.Listener {
+	cfg.Metrics.begin(cfg.Name)
 	return &limited{
 		Listener: l, cfg: cfg, full: newMinutely(cfg.Clock), failing: newMinutely(cfg.Clock),
 		all:  &group{limit: limitAll, most: cfg.Limits.Connections},

@@ -67,6 +67,9 @@ func NewStrangers(cfg StrangersConfig) *Strangers {
 		}, []string{"answer"}),
 		began: cfg.Clock.Now(), now: map[netip.Prefix]int{}, waiting: map[netip.Prefix]int{},
 	}
+	for _, answer := range []string{"at_once", "delayed", "closed"} {
+		s.failures.WithLabelValues(answer)
+	}
 	cfg.Metrics.MustRegister(s.failures)
 	return s
 }

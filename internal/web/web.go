@@ -37,9 +37,9 @@ type Access struct {
 func (a Access) Wrap(next http.Handler) http.Handler {
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "countersign_http_request_duration_seconds",
-		Help:    "Time to answer, by route and HTTP status.",
+		Help:    "Time to answer an HTTP request, by method, route (a path with parameters in braces, or none) and class of the status.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
-	}, []string{"route", "code"})
+	}, []string{"method", "route", "code"})
 	if err := a.Metrics.Register(duration); err != nil {
 		other, ok := errors.AsType[prometheus.AlreadyRegisteredError](err)
 		if !ok {
@@ -57,13 +57,10 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 			a.serve(rec, r, next)
 		}
 		took := a.Clock.Since(begin)
-		route := r.Pattern // set by the mux; an unknown path has none
-		if route == "" {
-			route = "none"
-		}
-		duration.WithLabelValues(route, statusClass(rec.code)).Observe(took.Seconds())
+		method, route := methodName(r.Method), routeOf(r.Pattern)
+		duration.WithLabelValues(method, route, statusClass(rec.code)).Observe(took.Seconds())
 		// Not Info, which boxes each value: this is the one line that every request writes.
-		attrs := append(make([]slog.Attr, 0, 6+maxNotes), slog.String("method", methodName(r.Method)),
+		attrs := append(make([]slog.Attr, 0, 6+maxNotes), slog.String("method", method),
 			slog.String("route", route), slog.Int("code", rec.code), slog.Int64("bytes", rec.bytes),
 			slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", a.Proxies.Client(r)))
 		a.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", append(attrs, rec.notes[:rec.noted]...)...)
@@ -91,6 +88,21 @@ func Note(w http.ResponseWriter, name, value string) {
 		}
 		w = inner.Unwrap()
 	}
+}
+
+// routeOf returns the path of a mux's pattern, without its method; "none" for a path that
+// is not served, which has no pattern or the one of everything.
+func routeOf(pattern string) string {
+	if _, path, ok := strings.Cut(pattern, " "); ok {
+		pattern = path
+	}
+	switch pattern {
+	case "", "/":
+		return "none"
+	case "/{$}":
+		return "/"
+	}
+	return pattern
 }
 
 // methodName is a method that there is. Any other word is the client's, and might be
@@ -140,7 +152,7 @@ func (a Access) serve(w *recorder, r *http.Request, next http.Handler) {
 		if fault == http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
 			panic(fault)
 		}
-		a.Log.Error("fault in a handler", "route", r.Pattern, "fault", fault, "stack", string(debug.Stack()))
+		a.Log.Error("fault in a handler", "route", routeOf(r.Pattern), "fault", fault, "stack", string(debug.Stack()))
 		if w.bytes == 0 {
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		}

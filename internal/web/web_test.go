@@ -76,8 +76,8 @@ func TestAccessLog(t *testing.T) {
 		}
 	}
 	families, err := reg.Gather()
-	if err != nil || len(families) != 1 || len(families[0].Metric) != 1 || families[0].Metric[0].Histogram.GetSampleCount() != 3 {
-		t.Errorf("metrics: %v, %v; want one series with all requests", families, err)
+	if err != nil || len(families) != 1 || len(families[0].Metric) != 3 || families[0].Metric[0].Histogram.GetSampleCount() != 1 {
+		t.Errorf("metrics: %v, %v; want a series for each method", families, err)
 	}
 	if got := families[0].Metric[0].String(); !strings.Contains(got, "4xx") || !strings.Contains(got, "/verify/{format}") || strings.Contains(got, canary) {
 		t.Errorf("the labels are %s, want the class of the code and the pattern", got)
@@ -332,3 +332,32 @@ func TestNote(t *testing.T) {
 type shell struct{ http.ResponseWriter }
 
 func (w shell) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// TestRouteLabel: routes have one form in metrics and in the log, whichever form their
+// pattern has.
+func TestRouteLabel(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	nothing := func(http.ResponseWriter, *http.Request) {}
+	for _, pattern := range []string{"/", "GET /{$}", "/verify/{format}", "PUT /admin/v1/accounts/{key}", "GET /phone"} {
+		mux.HandleFunc(pattern, nothing)
+	}
+	log := &bytes.Buffer{}
+	h := web.Access{
+		Log: slog.New(slog.NewJSONHandler(log, nil)), Clock: clockwork.NewFakeClock(), Metrics: prometheus.NewRegistry(), NotFound: http.HandlerFunc(nothing),
+	}.Wrap(mux)
+	for _, tt := range []struct{ method, path, route string }{
+		{"GET", "/", "/"},
+		{"POST", "/verify/json", "/verify/{format}"},
+		{"PUT", "/admin/v1/accounts/demo0001", "/admin/v1/accounts/{key}"},
+		{"GET", "/phone", "/phone"},
+		{"GET", "/nothing/447700900000", "none"},
+		{"GET", "/a/../b", "none"},
+	} {
+		log.Reset()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(tt.method, tt.path, nil))
+		if want := `"route":"` + tt.route + `"`; !strings.Contains(log.String(), want) {
+			t.Errorf("%s %s: %s, want %s", tt.method, tt.path, log, want)
+		}
+	}
+}

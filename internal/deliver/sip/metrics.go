@@ -20,7 +20,7 @@ type metrics struct {
 }
 
 func newMetrics() *metrics {
-	return &metrics{
+	m := &metrics{
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_sip_packets_dropped_total",
 			Help: "SIP packets that were dropped unread: from an unknown source, above the rate, or above the number of transactions.",
@@ -29,7 +29,7 @@ func newMetrics() *metrics {
 			Name: "countersign_sip_extra_answers_total", Help: "Answers to a call beyond the first, or after a CANCEL, that were ended with a BYE.",
 		}),
 		registered: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "countersign_sip_registered", Help: "1 if the last REGISTER succeeded, otherwise 0.",
+			Name: "countersign_sip_registration_up", Help: "1 if the last REGISTER succeeded, otherwise 0.",
 		}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_sip_registration_failures_total", Help: "REGISTER requests that failed, by status, or no response.",
@@ -38,7 +38,7 @@ func newMetrics() *metrics {
 			Name: "countersign_sip_calls_total", Help: "Calls, by how they ended.",
 		}, []string{"outcome"}),
 		answered: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_sip_answered_seconds_total", Help: "How long calls were answered.",
+			Name: "countersign_sip_call_answered_seconds_total", Help: "Time for which calls were answered.",
 		}),
 		unheard: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_sip_unheard_calls_total",
@@ -48,13 +48,18 @@ func newMetrics() *metrics {
 			Name: "countersign_sip_rtp_packets_total", Help: "RTP packets sent.",
 		}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_sip_rtp_late_total", Help: "RTP packets that left more than 10 ms after their time.",
+			Name: "countersign_sip_rtp_packets_late_total", Help: "RTP packets that left more than 10 ms after their time.",
 		}),
 		mos: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "countersign_sip_mos", Help: "How calls sounded to the other side, 1 to 4.5, where it has reported.",
+			Name: "countersign_sip_call_quality_mos", Help: "Mean opinion score of a call, 1 to 4.5, from the reports of the other side.",
 			Buckets: []float64{1, 2, 3, 3.5, 3.8, 4, 4.2, 4.4},
 		}),
 	}
+	for _, outcome := range outcomes() {
+		m.calls.WithLabelValues(string(outcome))
+	}
+	m.refusals.WithLabelValues(noResponse)
+	return m
 }
 
 // register publishes the metrics of a carrier.
@@ -62,7 +67,7 @@ func (m *metrics) register(reg prometheus.Registerer, c *Carrier) {
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"carrier": c.cfg.Name}, reg)
 	reg.MustRegister(m.calls, m.answered, m.unheard, m.packets, m.late, m.mos, m.extra, m.dropped,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "countersign_sip_calls", Help: "Calls under way.",
+			Name: "countersign_sip_active_calls", Help: "Calls under way.",
 		}, func() float64 { return float64(len(c.limit.slots)) }))
 	if c.cfg.Register {
 		reg.MustRegister(m.registered, m.refusals)

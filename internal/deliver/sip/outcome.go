@@ -23,6 +23,11 @@ const (
 	Failed      Outcome = "failed"      // of the trunk: another may do better
 )
 
+// outcomes returns all outcomes.
+func outcomes() []Outcome {
+	return []Outcome{Answered, HungUp, Held, Busy, NoAnswer, Rejected, Unreachable, Cancelled, Failed}
+}
+
 // event is what an outcome means for the event that the call was for.
 func (o Outcome) event() verify.EventState {
 	switch o {

@@ -116,12 +116,14 @@ func (r *registration) note(err error, retry time.Duration) {
 	r.err = err
 }
 
+const noResponse = "no response"
+
 // reasonOf is the label of a failure: the status, or "no response".
 func reasonOf(err error) string {
 	if no, refused := errors.AsType[*StatusError](err); refused {
 		return strconv.Itoa(no.Status)
 	}
-	return "no response"
+	return noResponse
 }
 
 // status shows the registration as the one bind of the carrier.

@@ -75,13 +75,13 @@ func TestRegistrationFails(t *testing.T) {
 	if s := tr.Status().Binds; len(s) != 1 || s[0].Up || !strings.Contains(s[0].Error, "503") {
 		t.Errorf("status %+v", s)
 	}
-	if got := value(t, reg, "countersign_sip_registered"); got != 0 {
+	if got := value(t, reg, "countersign_sip_registration_up"); got != 0 {
 		t.Errorf("registered: %v", got)
 	}
 	p.answer(second, "503 Service Unavailable", "x")
 	third := p.want("REGISTER")
 	p.answer(third, "200 OK", "x")
-	await(t, "no registrations", func() bool { return value(t, reg, "countersign_sip_registered") == 1 })
+	await(t, "no registrations", func() bool { return value(t, reg, "countersign_sip_registration_up") == 1 })
 	failed, again := log.lines("registration failed"), log.lines("registered again")
 	if len(failed) != 1 || len(again) != 1 || !strings.Contains(failed[0], "503 Service Unavailable") || !strings.Contains(again[0], "failures=2") {
 		t.Errorf("the log has\n%s%s", failed, again)

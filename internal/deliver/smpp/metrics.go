@@ -25,14 +25,14 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"carrier": c.cfg.Name}, reg)
 	m := &metrics{
 		responses: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_smpp_submits_total", Help: "submit_sm by the status of the response, or none: timeout, lost, malformed, not_written.",
+			Name: "countersign_smpp_submissions_total", Help: "submit_sm by the status of the response, or none: timeout, lost, malformed, not_written.",
 		}, []string{"status"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "countersign_smpp_response_seconds", Help: "From submit_sm to its response.",
+			Name: "countersign_smpp_response_duration_seconds", Help: "Time from submit_sm to its response.",
 			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_smpp_received_total", Help: "deliver_sm and data_sm by kind: receipt, unreadable, turned away, message, or receipt in message.",
+			Name: "countersign_smpp_pdus_received_total", Help: "deliver_sm and data_sm by kind: receipt, unreadable, turned away, message, or receipt in message.",
 		}, []string{"kind"}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_smpp_late_responses_total", Help: "Responses that came after their timeout.",
@@ -47,6 +47,12 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 			Name: "countersign_smpp_unusable_binds_total", Help: "Sessions closed because the SMSC no longer accepted messages on them.",
 		}),
 	}
+	for _, status := range []string{"timeout", "lost", "malformed", "not_written"} {
+		m.responses.WithLabelValues(status)
+	}
+	for _, kind := range []string{"receipt", "unreadable", "turned away", "message", "receipt in message"} {
+		m.received.WithLabelValues(kind)
+	}
 	m.ok = m.responses.WithLabelValues(pdu.StatusOK.Name())
 	gauge := func(name, help string, read func(deliverStatus) float64) prometheus.GaugeFunc {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
@@ -54,8 +60,8 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 	}
 	reg.MustRegister(m.responses, m.seconds, m.received, m.late, m.astray, m.stray, m.unusable,
 		gauge("countersign_smpp_binds", "Binds that are up.", func(s deliverStatus) float64 { return float64(s.Up()) }),
-		gauge("countersign_smpp_window_used", "Submissions without a response.", func(s deliverStatus) float64 { return float64(s.InFlight) }),
-		gauge("countersign_smpp_rate_limit", "Messages a second that are sent at most; 0 for no limit.", func(s deliverStatus) float64 { return s.Rate }),
+		gauge("countersign_smpp_inflight_messages", "Messages submitted without a response so far.", func(s deliverStatus) float64 { return float64(s.InFlight) }),
+		gauge("countersign_smpp_rate_limit_messages_per_second", "Limit of the rate in force, lower than configured after a status of class throttled; 0 for no limit.", func(s deliverStatus) float64 { return s.Rate }),
 	)
 	return m
 }

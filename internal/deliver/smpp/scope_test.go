@@ -328,8 +328,8 @@ func TestTextOfReceipt(t *testing.T) {
 				for _, r := range d.awaitReceipts(0) {
 					refs = append(refs, r.Ref)
 				}
-				if strings.Join(refs, ",") != tt.ref || d.metricOf("countersign_smpp_received_total", tt.kind) != 1 {
-					t.Errorf("receipts of %q, counted as %s: %v", refs, tt.kind, d.metricOf("countersign_smpp_received_total", tt.kind))
+				if strings.Join(refs, ",") != tt.ref || d.metricOf("countersign_smpp_pdus_received_total", tt.kind) != 1 {
+					t.Errorf("receipts of %q, counted as %s: %v", refs, tt.kind, d.metricOf("countersign_smpp_pdus_received_total", tt.kind))
 				}
 			})
 		})

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver"
+	"countersign/internal/deliver/smpp/pdu"
 )
 
 type deliverStatus = deliver.CarrierStatus
@@ -15,7 +16,7 @@ func (c *Carrier) Status() deliver.CarrierStatus {
 	}
 	for _, b := range c.all() {
 		b.mu.Lock()
-		bound := deliver.BindStatus{Kind: b.kind.String(), Since: b.since.UTC().Truncate(time.Millisecond)}
+		bound := deliver.BindStatus{Kind: b.kind.String(), Since: b.since.UTC().Truncate(time.Millisecond), ReceiveOnly: b.kind == pdu.CommandBindReceiver}
 		if b.err != nil {
 			bound.Error = b.err.Error()
 		}

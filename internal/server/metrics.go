@@ -1,0 +1,227 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/config"
+	"countersign/internal/store"
+)
+
+// writes are the metrics of the writer of the database.
+type writes struct {
+	size prometheus.Histogram
+	took prometheus.Histogram
+}
+
+func newWrites(reg prometheus.Registerer) *writes {
+	w := &writes{
+		size: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "countersign_database_batch_writes", Help: "Writes that were committed together.",
+			Buckets: []float64{1, 2, 4, 8, 16, 32, 64},
+		}),
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "countersign_database_batch_duration_seconds", Help: "Time to carry out and commit a batch of writes, also if it failed.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5},
+		}),
+	}
+	reg.MustRegister(w.size, w.took)
+	return w
+}
+
+// committed is [store.Config.Committed].
+func (w *writes) committed(n int, took time.Duration) {
+	w.size.Observe(float64(n))
+	w.took.Observe(took.Seconds())
+}
+
+// registerMetrics registers the metrics of the program and its database.
+func (s *Server) registerMetrics(reg prometheus.Registerer) {
+	version, commit := buildInfo()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "countersign_build_info", Help: "Always 1. The labels are the version of the program, its commit and the version of Go.",
+		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "go_version": runtime.Version()},
+	})
+	build.Set(1)
+	reg.MustRegister(build,
+		newPoolCollector(func() map[string]sql.DBStats {
+			stats := s.db.Stats()
+			return map[string]sql.DBStats{"read": stats.Read, "keys": stats.Keys}
+		}),
+		gauge("countersign_database_queued_writes", "Writes that wait for the writer, or are carried out.",
+			func() float64 { return float64(s.db.Stats().Queued) }),
+		gauge("countersign_database_queued_writes_limit", "Writes that may wait for the writer; above it requests get 503.",
+			func() float64 { return float64(s.db.Stats().QueueLimit) }),
+		newBacklogCollector(s.readBacklog, s.opts.Clock),
+	)
+}
+
+func gauge(name, help string, read func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
+}
+
+// buildInfo returns the version and the commit that the toolchain recorded.
+func buildInfo() (version, commit string) {
+	version, commit = "(devel)", "unknown"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, commit
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value
+		}
+	}
+	return cmp.Or(info.Main.Version, version), commit
+}
+
+// protocols returns the protocol of each carrier, as a label.
+func protocols(carriers []config.Carrier) map[string]string {
+	of := map[string]string{}
+	for _, c := range carriers {
+		of[c.Name] = c.Type
+		if c.Type == config.CarrierHTTPSMS {
+			of[c.Name] = "http"
+		}
+	}
+	return of
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// poolCollector reports the state of pools of database connections.
+type poolCollector struct {
+	read func() map[string]sql.DBStats // by the name of the pool
+
+	open, limit, waits, waited *prometheus.Desc
+}
+
+func newPoolCollector(read func() map[string]sql.DBStats) *poolCollector {
+	return &poolCollector{
+		read:   read,
+		open:   desc("countersign_database_connections", "Open connections of a pool, by state: in_use or idle. Writes have connections of their own.", "pool", "state"),
+		limit:  desc("countersign_database_connections_limit", "Connections that a pool may open.", "pool"),
+		waits:  desc("countersign_database_connection_waits_total", "Waits for a free connection of a pool.", "pool"),
+		waited: desc("countersign_database_connection_wait_seconds_total", "Time waited for a free connection of a pool.", "pool"),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *poolCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.open, c.limit, c.waits, c.waited} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *poolCollector) Collect(ch chan<- prometheus.Metric) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, kind, value, labels...)
+	}
+	for pool, s := range c.read() {
+		send(c.open, prometheus.GaugeValue, float64(s.InUse), pool, "in_use")
+		send(c.open, prometheus.GaugeValue, float64(s.Idle), pool, "idle")
+		send(c.limit, prometheus.GaugeValue, float64(s.MaxOpenConnections), pool)
+		send(c.waits, prometheus.CounterValue, float64(s.WaitCount), pool)
+		send(c.waited, prometheus.CounterValue, s.WaitDuration.Seconds(), pool)
+	}
+}
+
+const (
+	// overdueAfter is the lateness after which a step is overdue. Without a backlog,
+	// steps are late by milliseconds.
+	overdueAfter = 5 * time.Second
+	// backlogEvery is the shortest time between two reads of the backlog, however often
+	// metrics are read.
+	backlogEvery = 10 * time.Second
+	// backlogTime bounds such a read: a scrape during an outage must not hang.
+	backlogTime = time.Second
+)
+
+// backlog is what a scrape reads from the database.
+type backlog struct {
+	store.Backlog
+	keys map[string]time.Time // creation times, by key
+}
+
+func (s *Server) readBacklog(ctx context.Context) (b backlog, err error) {
+	now := s.opts.Clock.Now()
+	if b.Backlog, err = s.db.Backlog(ctx, now, now.Add(-overdueAfter)); err != nil {
+		return b, err
+	}
+	b.keys, err = s.db.KeyTimes(ctx)
+	return b, err
+}
+
+// backlogCollector reports the backlog. It keeps what it has read for backlogEvery, and
+// reports nothing after a read that failed.
+type backlogCollector struct {
+	read  func(context.Context) (backlog, error)
+	clock clockwork.Clock
+
+	due, overdue, receipts, age *prometheus.Desc
+
+	mu   sync.Mutex
+	at   time.Time // of the last read; zero before the first
+	last backlog
+	err  error
+}
+
+func newBacklogCollector(read func(context.Context) (backlog, error), clock clockwork.Clock) *backlogCollector {
+	return &backlogCollector{
+		read: read, clock: clock,
+		due:      desc("countersign_steps_due", "Steps of verifications that are due, on all servers of the database; counted up to 10000."),
+		overdue:  desc("countersign_steps_overdue", "Steps of verifications that have been due for more than 5 seconds, on all servers of the database; counted up to 10000."),
+		receipts: desc("countersign_receipts_pending", "Receipts that wait, for an hour at most, for the message that they are about; counted up to 10000."),
+		age:      desc("countersign_key_age_seconds", "Age of the newest key: file is the key file, the others are data keys by purpose (account, secret, pin, code).", "key"),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *backlogCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.due, c.overdue, c.receipts, c.age} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
+	b, err := c.recent()
+	if err != nil {
+		return
+	}
+	send := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	send(c.due, float64(b.Due))
+	send(c.overdue, float64(b.Overdue))
+	send(c.receipts, float64(b.Receipts))
+	for key, created := range b.keys {
+		send(c.age, c.clock.Since(created).Seconds(), key)
+	}
+}
+
+// recent returns the backlog, read a moment ago.
+func (c *backlogCollector) recent() (backlog, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock.Now()
+	if !c.at.IsZero() && now.Sub(c.at).Abs() < backlogEvery {
+		return c.last, c.err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), backlogTime)
+	defer cancel()
+	c.last, c.err = c.read(ctx)
+	c.at = now
+	return c.last, c.err
+}
