@@ -108,6 +108,7 @@ type Server struct {
 // New opens the database, makes the parts and listens. The caller must call
 // Serve, or Close if it does not.
 func New(ctx context.Context, opts Options) (_ *Server, err error) {
+	opts.Log = Quiet(opts.Log)
 	s := &Server{opts: opts, log: opts.Log, drain: web.NewDrain(), assembled: make(chan struct{})}
 	defer func() {
 		if err != nil {

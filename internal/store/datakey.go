@@ -33,7 +33,7 @@ func (db *DB) readKeys() (*keySet, error) {
 		}
 		set, err = readKeys(ctx, db.keys, *db.file.Load(), now)
 	}
-	return set, err
+	return set, db.outage.note(err)
 }
 
 // rereadKeyFile takes up a key file that was replaced, if the new one opens the

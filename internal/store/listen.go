@@ -39,7 +39,7 @@ func (db *DB) Listen(ctx context.Context, wake func()) {
 		return
 	}
 	for {
-		err := db.primary.listen(ctx, wake)
+		err := db.outage.note(db.primary.listen(ctx, wake))
 		if ctx.Err() != nil {
 			return
 		}

@@ -91,6 +91,9 @@ func openSchema(ctx context.Context, database string) (*sql.DB, dialect, error) 
 	}
 	db := stdlib.OpenDB(*conf) // without limits of time: a migration may take its own
 	if err := checkServer(ctx, db); err != nil {
+		if u := unavailable(err); u != nil {
+			err = u
+		}
 		return nil, onPostgres(), cmp.Or(err, db.Close())
 	}
 	return db, onPostgres(), nil

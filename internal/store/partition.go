@@ -154,7 +154,7 @@ func (db *DB) alterArchive(ctx context.Context, do func(tx *sql.Tx, have map[tim
 
 func (db *DB) alterArchiveOnce(ctx context.Context, do func(tx *sql.Tx, have map[time.Time]bool) error) (err error) {
 	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
+	if err = db.outage.note(err); err != nil {
 		return err
 	}
 	defer func() {

@@ -148,7 +148,9 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	db.primary = newPrimary(conf, cfg.Log)
 	first := newPostgresConn(db.primary, cfg.Log)
 	if err = migrate(ctx, setup, db.dialect); err == nil {
-		err = first.connect(ctx)
+		if err = first.connect(ctx); unavailable(err) != nil {
+			err = unavailable(err)
+		}
 	}
 	if err == nil { // before keys are made where they are still to be copied
 		err = checkCopied(ctx, first.conn)
@@ -158,6 +160,9 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 	}
 	if err = cmp.Or(err, setup.Close()); err != nil {
 		return cmp.Or(err, first.close())
+	}
+	if cfg.Serve { // a command reports its error itself
+		db.outage = &outage{log: cfg.Log, now: time.Now}
 	}
 	for i := range postgresWriters {
 		conn := first

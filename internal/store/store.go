@@ -45,6 +45,7 @@ type DB struct {
 
 	lock    *fileLock // nil unless opened for serving
 	files   *files    // nil unless an SQLite file was opened for serving
+	outage  *outage   // of PostgreSQL; nil for SQLite
 	primary *primary  // of PostgreSQL; nil for SQLite
 	log     *slog.Logger
 }
@@ -174,7 +175,8 @@ func (db *DB) queryIn(ctx context.Context, tx *sql.Tx, query string, args ...any
 
 func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if db.postgres() { // whose driver prepares by itself, for each connection
-		return retry(ctx, db.primary, func() (*sql.Rows, error) { return db.read.QueryContext(ctx, query, args...) })
+		rows, err := retry(ctx, db.primary, func() (*sql.Rows, error) { return db.read.QueryContext(ctx, query, args...) })
+		return rows, db.outage.note(err)
 	}
 	s, err := db.prepare(ctx, query)
 	if err != nil {
@@ -187,7 +189,7 @@ func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
 	if db.postgres() {
 		_, err := retry(ctx, db.primary, func() (any, error) { return nil, db.read.QueryRowContext(ctx, query, args...).Scan(dest...) })
-		return err
+		return db.outage.note(err)
 	}
 	s, err := db.prepare(ctx, query)
 	if err != nil {

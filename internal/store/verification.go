@@ -403,7 +403,7 @@ func (db *DB) record(ctx context.Context, account string, id verify.ID) (rec Rec
 	tx, err := retry(ctx, db.primary, func() (*sql.Tx, error) {
 		return db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: db.snapshot})
 	})
-	if err != nil {
+	if err = db.outage.note(err); err != nil {
 		return rec, false, fmt.Errorf("search: %w", err)
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()

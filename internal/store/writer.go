@@ -166,7 +166,7 @@ func (db *DB) write(ctx context.Context, j job) error {
 	if err := db.writerFor(j.account).enqueue(j); err != nil {
 		return err
 	}
-	if err := <-j.result; err != nil {
+	if err := db.outage.note(<-j.result); err != nil {
 		return diskFull(db.path, err)
 	}
 	done()

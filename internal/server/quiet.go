@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"countersign/internal/store"
+)
+
+// Quiet returns a log that leaves to the store what fails because the database is
+// unavailable: such a line has debug level.
+func Quiet(log *slog.Logger) *slog.Logger { return slog.New(quietHandler{log.Handler()}) }
+
+// quietHandler logs at debug level what fails because the database is unavailable. The
+// store logs the outage itself: its beginning, a line a minute and its end. Otherwise
+// every request, task and receipt would log it again.
+type quietHandler struct{ slog.Handler }
+
+// Handle implements [slog.Handler].
+func (h quietHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level > slog.LevelDebug && ofOutage(r) {
+		if !h.Enabled(ctx, slog.LevelDebug) {
+			return nil
+		}
+		r.Level = slog.LevelDebug
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements [slog.Handler].
+func (h quietHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return quietHandler{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements [slog.Handler].
+func (h quietHandler) WithGroup(name string) slog.Handler {
+	return quietHandler{h.Handler.WithGroup(name)}
+}
+
+// ofOutage reports whether a record has an error that the store has counted as part of
+// an outage.
+func ofOutage(r slog.Record) (found bool) {
+	r.Attrs(func(a slog.Attr) bool {
+		err, ok := a.Value.Any().(error)
+		if ok {
+			_, found = errors.AsType[*store.UnavailableError](err)
+		}
+		return !found
+	})
+	return found
+}
