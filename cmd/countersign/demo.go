@@ -66,7 +66,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 	log := newLogger(p.stderr, logLevel(c.LogLevel), "text")
 	opts := server.Options{
 		Config: cfg, Key: key, Log: log, Clock: p.steady(log, cfg.Clock.MaxSkew),
-		Speed: c.Speed, Unlimited: c.Unlimited, DrainFor: drainFor / 4,
+		Speed: c.Speed, Unlimited: c.Unlimited, LogRefusals: true, DrainFor: drainFor / 4,
 	}
 	if c.TLS && c.TLSCert == "" {
 		var pem []byte

@@ -49,6 +49,9 @@ type Config struct {
 	Metrics  prometheus.Registerer
 	Velocity *velocity.Watch // who blocks networks, and unblocks them
 	Refusals *refusal.Log    // records refused starts; nil for none
+	// Refused is called with each start that is refused: the proven account, or "", the
+	// number as it was sent, and status and text of the answer. nil for nothing.
+	Refused func(account, number, status, reason string, e *verify.Error)
 
 	// Strangers makes those wait who fail to prove where they come from; nil for
 	// nobody.
@@ -287,6 +290,9 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error)
 		c.account.Key = refusal.Cause().Detail // "" for an unknown one
 	}
 	c.note(w, status)
+	if c.endpoint.starts && a.cfg.Refused != nil {
+		a.cfg.Refused(c.account.Key, c.params.get("number"), status, text, refusal)
+	}
 	writeAnswer(w, c.format, http.StatusOK, errorAnswer(c, refusal, status, text))
 }
 

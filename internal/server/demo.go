@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"countersign/internal/config"
@@ -55,7 +56,24 @@ func DemoConfig() config.Config {
 		{Prefix: RefusedNumber, Channel: verify.SMS, Carriers: []string{"refusing"}},
 	}
 	c.Fraud = c.Fraud.Shadow()
+	c.Fraud.Caps = widened(c.Fraud.Caps)
 	c.Networks.Unsupported = []string{UnsupportedNumber}
+	return c
+}
+
+// demoCaps is the factor by which the caps of the demonstration are wider than the
+// default: few people try it with many numbers.
+const demoCaps = 20
+
+func widened(c config.Caps) config.Caps {
+	for _, list := range []*[]config.Cap{&c.Sends, &c.AccountSends, &c.FailedChecks, &c.AccountFailedChecks} {
+		wide := slices.Clone(*list)
+		for i := range wide {
+			wide[i].Count *= demoCaps
+		}
+		*list = wide
+	}
+	c.Streak = 10 * c.Streak // 1000, the most that is possible
 	return c
 }
 

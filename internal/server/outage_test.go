@@ -64,7 +64,7 @@ func TestOutageInTheLog(t *testing.T) {
 	postgres.Crash(t)
 	began := time.Now()
 	for i := 0; i < 40 || time.Since(began) < 3*time.Second; i++ { // long enough for every task
-		if _, err := r.start(fmt.Sprintf("44770091%04d", i%10_000)); err == nil {
+		if _, err := r.start("447700910000"); err == nil {
 			t.Fatal("a start was accepted without a database")
 		}
 	}

@@ -54,6 +54,8 @@ type Options struct {
 
 	Speed     int  // divides the waits of verifications; 0 and 1 mean real time
 	Unlimited bool // no limit on requests, nor on what one number may see
+	// LogRefusals logs each refused start with its remedy, at level warn.
+	LogRefusals bool
 	// DrainFor is how long a stop goes on to turn requests away before it closes
 	// its listener.
 	DrainFor time.Duration
@@ -214,7 +216,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", apiv1.NotFound)
-	apiv1.Register(mux, apiv1.Config{
+	v1 := apiv1.Config{
 		Engine: s.engine, Messages: messages, Writer: writer,
 		Templates: &template.Desk{
 			Store: s.db, Messages: messages, Approve: cfg.Templates.Approve,
@@ -224,7 +226,11 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 		Proxies: proxies, Strangers: s.strangers(proxies, reg), Velocity: s.velocity, Refusals: s.refused,
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, TooManyCodesText: cfg.V1.TooManyCodesText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
-	})
+	}
+	if s.opts.LogRefusals {
+		v1.Refused = s.logRefusal
+	}
+	apiv1.Register(mux, v1)
 	s.receipts(mux)
 	if phones := s.carriers.phones; len(phones) > 0 {
 		pages, err := s.gate(console.Handler(console.Config{
