@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestTutorial runs the application of docs/tutorial.md as it is printed there, again and
-// again for its one number, as the tutorial asks for, against a demo with its limits.
+// TestTutorial runs the application of docs/tutorial.md six times for its one number,
+// against a demo with its limits.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
 	require(t, "node")
@@ -62,9 +62,9 @@ func (s *server) followTutorial(t *testing.T, file, number string, before int) (
 		t.Fatal(err)
 	}
 	reader := bufio.NewReader(out)
-	said := func(end byte) string { // what the program says until it asks, or ends
+	said := func(end byte) string { // the output up to a prompt, or to the end
 		text, err := reader.ReadString(end)
-		if err != nil && err != io.EOF { //nolint:errorlint // as ReadString returns it
+		if err != nil && err != io.EOF {
 			t.Error(err)
 		}
 		return text

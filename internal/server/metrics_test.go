@@ -135,7 +135,7 @@ func TestMetricsReference(t *testing.T) {
 	}
 	r := run(t, everyCarrier(t))
 	defer r.halt()
-	if _, err := r.start("447700900000"); err != nil { // a route has metrics once it was asked for
+	if _, err := r.start("447700900000"); err != nil { // a route has metrics after its first request
 		t.Fatal(err)
 	}
 	for _, m := range exported(r.scrape()) {
@@ -149,8 +149,8 @@ func TestMetricsReference(t *testing.T) {
 	}
 }
 
-// TestMetricNames checks the form of names: a unit that is a base unit, _total for
-// counters and nothing else, and no name that is the beginning of a counter's.
+// TestMetricNames checks the form of names: base units, _total for counters only, and
+// no gauge with the name of a counter without _total.
 func TestMetricNames(t *testing.T) {
 	t.Parallel()
 	r := run(t, everyCarrier(t))
@@ -182,8 +182,8 @@ func TestMetricNames(t *testing.T) {
 	}
 }
 
-// TestMetricsStartAtZero: a counter whose labels are known is there before its first
-// event, so that rate() sees that one.
+// TestMetricsStartAtZero: counters with known labels start at 0, so that rate() includes
+// their first event.
 func TestMetricsStartAtZero(t *testing.T) {
 	t.Parallel()
 	r := run(t, everyCarrier(t))

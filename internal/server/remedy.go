@@ -5,8 +5,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// logRefusal logs a refused start with its remedy, for a demonstration: whoever tries the
-// API has no other place to look.
+// logRefusal logs a refused start with its remedy, for a demonstration. It is the
+// only place where a user of the demo finds the reason.
 func (s *Server) logRefusal(account, number, status, reason string, e *verify.Error) {
 	attrs := []any{"status", status, "reason", reason, "account", account, "number", phone.Mask(number), "remedy", remedy(e.Kind)}
 	if e.Kind == verify.KindConcurrent {

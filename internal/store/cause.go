@@ -88,7 +88,7 @@ func unavailable(err error) *UnavailableError {
 // one for each host and address, with sslmode=prefer one with TLS and one without.
 func attempts(err error) []error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		joined, ok := e.(interface{ Unwrap() []error }) //nolint:errorlint // it walks the tree itself
+		joined, ok := e.(interface{ Unwrap() []error })
 		if !ok {
 			continue
 		}

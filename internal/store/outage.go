@@ -17,8 +17,8 @@ const (
 	calm = 3 * time.Second
 )
 
-// outage is the one place that knows whether the PostgreSQL server is available, by the
-// results of everything that uses it: writes, reads, keys and LISTEN. It logs the
+// outage tracks whether the PostgreSQL server is available, by the results of all that
+// uses it: writes, reads, keys and LISTEN. It logs the
 // beginning, a line a minute, and the end with the duration. Its methods may be called
 // from many goroutines; a nil outage logs nothing.
 type outage struct {
