@@ -15,6 +15,7 @@ import (
 // requests: its clock stands still.
 func limited(o *server.Options) {
 	o.Unlimited = false
+	o.Config.Fraud.Caps = config.Default().Fraud.Caps // those of the demo are wider
 	o.Config.Limits.RequestsPerSecond = 10_000
 }
 
