@@ -74,7 +74,7 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !ok {
-		g.refuse(w, source)
+		g.refuse(w, r, source)
 		return
 	}
 	web.Authenticated(r.Context())
@@ -103,10 +103,13 @@ func (g *Guard) identify(r *http.Request) (identity, bool, error) {
 	return who, subject.CommonName != "", nil
 }
 
-// refuse answers somebody who is not known. Who comes too often is told so; a good
-// token from the same address is never hurt.
-func (g *Guard) refuse(w http.ResponseWriter, source string) {
+// refuse answers a request without a known token: 401, and 429 after too many from one
+// address. It has no effect on requests with a known token from there.
+func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, source string) {
 	p := unauthorized()
+	if len(strings.Fields(r.Header.Get("Authorization"))) == 3 { // Bearer, and a line of a token file
+		p.Detail = "give the token alone, without the name before it: Authorization: Bearer TOKEN"
+	}
 	if wait := g.failed.count(source); wait > 0 {
 		p = &Problem{Status: http.StatusTooManyRequests, Detail: "too many requests without a known token"}
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))

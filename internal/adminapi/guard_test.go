@@ -46,6 +46,15 @@ func TestTokens(t *testing.T) {
 	if len(log.Entries) != 1 || log.Entries[0].Who != "anna" {
 		t.Errorf("logged %+v", log)
 	}
+	if p := refused(t, o.as("anna "+good), get("/accounts")); p.Status != 401 || !strings.Contains(p.Detail, "without the name") {
+		t.Errorf("a whole line in place of its token: %+v", p)
+	}
+	o.tokens(good, "ben "+other)
+	must(t, anna.Do(t.Context(), adminapi.Request{Method: "POST", Path: "/accounts/demo0001/unbar"}, nil))
+	must(t, o.as(other).Do(t.Context(), get("/audit"), &log))
+	if log.Entries[0].Who != "admin" {
+		t.Errorf("a token without a name is logged as %+v", log.Entries[0])
+	}
 	o.tokens("nonsense")
 	if p := refused(t, anna, get("/accounts")); p.Status != 503 {
 		t.Errorf("a file that cannot be read lets in: %+v", p)
@@ -143,23 +152,38 @@ func TestTokenFile(t *testing.T) {
 	must(t, adminapi.CreateTokens(path))
 	first, err := adminapi.ReadToken(path)
 	must(t, err)
+	text, err := os.ReadFile(path)
+	must(t, err)
+	if string(text) != first+"\n" || len(first) < 22 {
+		t.Errorf("the new file has %d bytes, and the token %d; want the token and a line end", len(text), len(first))
+	}
 	must(t, adminapi.CreateTokens(path))
 	if again, err := adminapi.ReadToken(path); err != nil || again != first {
 		t.Errorf("the file was made again: %v", err)
 	}
 	hash := strings.Repeat("0", 64)
 	for text, want := range map[string]string{
-		good:                                    good,
-		"anna sha256:" + hash + "\nben " + good: good,
-		"anna " + good + " read-only":           good,
-		"":                                      "no token",
-		"anna short":                            `the token of "anna" is shorter`,
-		"anna " + good + " read-write":          "line 1",
-		"\nanna " + good + "\nanna " + other:    `line 3: "anna" names two`,
-		"anna sha256:00":                        "64 hexadecimal",
-		"anna sha256:" + hash:                   "hashes only",
+		good:                                      good,
+		good + " # of the installation":           good,
+		good + "\nben " + other:                   good,
+		"ben " + other + " read-only\n" + good:    other,
+		"admin " + good + "\nben " + other:        good,
+		"sha256:" + hash + "\nben " + good:        good,
+		good + "\n" + other:                       `line 2: "admin" names two`,
+		good + "\nadmin " + other:                 `line 2: "admin" names two`,
+		good + " read-only":                       "line 1: a read-only token needs a name",
+		"sha256:" + hash:                          "hashes only",
+		"short":                                   `the token of "admin" is shorter`,
+		"anna sha256:" + hash + "\nben " + good:   good,
+		"anna " + good + " read-only":             good,
+		"":                                        "no token",
+		"anna short":                              `the token of "anna" is shorter`,
+		"anna " + good + " read-write":            "line 1",
+		"\nanna " + good + "\nanna " + other:      `line 3: "anna" names two`,
+		"anna sha256:00":                          "64 hexadecimal",
+		"anna sha256:" + hash:                     "hashes only",
 		"two words " + good + " and more of them": "line 1",
-		"na/me " + good: "letters, digits",
+		"na/me " + good:                           "letters, digits",
 	} {
 		must(t, writeFile(path, text))
 		got, err := adminapi.ReadToken(path)

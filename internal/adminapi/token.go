@@ -20,12 +20,17 @@ import (
 	"countersign/internal/atomicfile"
 )
 
-// A token file has a line for each token: its name, which stands in the audit log, the
-// token or its hash (sha256: and 64 hexadecimal digits), and "read-only" for one that
-// may change nothing. What follows a # is a remark.
+// A token file has a line for each token. A line of one word is the token named
+// adminName. Other lines have a name, which the audit log shows, the token, and
+// "read-only" for a token without the right to change anything. In either, the token's
+// hash (sha256: and 64 hexadecimal digits) can stand for the token. Comments begin with #.
 //
-//	anna    UJ5XYK6BNQ3ZLH7C4TQ2VXGMWR
-//	backup  sha256:9f86d0…  read-only
+//	UJ5XYK6BNQ3ZLH7C4TQ2VXGMWR
+//	anna    7QXK2M4VTR6ZB5NLP3CHWYDJAG
+//	board   sha256:9f86d0…  read-only
+
+// adminName is the name of a token on a line without a name.
+const adminName = "admin"
 
 // minToken is how long a token is at least: 128 bits in letters and digits.
 const minToken = 22
@@ -40,8 +45,8 @@ type token struct {
 	readOnly bool
 }
 
-// CreateTokens makes a token file with a drawn token in it, that of "admin", where there
-// is none. Only its owner may read it.
+// CreateTokens creates a token file, readable by its owner only, unless it exists. The
+// file holds a random token and a line end, so that scripts can use its whole content.
 func CreateTokens(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -50,21 +55,17 @@ func CreateTokens(path string) error {
 		return fmt.Errorf("create token file: %w", err)
 	}
 	// Another server may have made the file in between.
-	if err := atomicfile.WriteNew(path, []byte("admin "+rand.Text()+"\n"), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := atomicfile.WriteNew(path, []byte(rand.Text()+"\n"), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("create token file: %w", err)
 	}
 	return nil
 }
 
-// ReadToken gives the first token of a file that is there in clear, for a client. The
-// file may also hold one word, the token.
+// ReadToken returns the first token of a token file that is not a hash, for a client.
 func ReadToken(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("read token: %w", err)
-	}
-	if words := strings.Fields(string(text)); len(words) == 1 && !strings.HasPrefix(words[0], hashPrefix) {
-		return words[0], nil
 	}
 	list, err := parseTokens(text)
 	if err != nil {
@@ -105,9 +106,16 @@ func parseTokens(text []byte) ([]token, error) {
 	return list, lines.Err()
 }
 
+// parseToken returns the token of a line, of which words are the words.
 func parseToken(words []string) (t token, err error) {
+	if len(words) == 2 && words[1] == "read-only" {
+		return t, errors.New("a read-only token needs a name: NAME TOKEN read-only")
+	}
+	if len(words) == 1 {
+		words = []string{adminName, words[0]}
+	}
 	if len(words) < 2 || len(words) > 3 || len(words) == 3 && words[2] != "read-only" {
-		return t, errors.New(`must be a name, a token, and "read-only" or nothing`)
+		return t, errors.New(`must be TOKEN, NAME TOKEN, or NAME TOKEN read-only`)
 	}
 	if !regexp.MustCompile(`^[0-9A-Za-z._@-]{1,64}$`).MatchString(words[0]) {
 		return t, errors.New("the name must be letters, digits and . _ @ -")
