@@ -82,8 +82,12 @@ func noKey(database, file string) error {
 // A crash in between leaves a key without a database, and the next start must go on.
 func firstStart(keyFile string) string { return keyFile + ".first-start" }
 
-// started ends the first start. It is idempotent.
+// started ends the first start. It is idempotent, and writes only if there is a first
+// start to end: the directory of the key file may be read-only.
 func started(keyFile string) error {
+	if _, err := os.Lstat(firstStart(keyFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err := os.Remove(firstStart(keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("end of the first start: %w", err)
 	}

@@ -105,19 +105,22 @@ func priceRowOf(price verify.Price, now time.Time) priceRow {
 type priceImportCmd struct {
 	priceFlags
 	outputFlags
-	File string `arg:"" help:"CSV file." type:"existingfile"`
+	File string `arg:"" help:"CSV file; - for standard input." type:"existingfile"`
 }
 
 // Run replaces the price list.
 func (c *priceImportCmd) Run(p *process) error {
-	f, err := os.Open(c.File)
-	if err != nil {
-		return err
+	f := os.Stdin
+	if c.File != "-" {
+		var err error
+		if f, err = os.Open(c.File); err != nil {
+			return err
+		}
 	}
 	var imported adminapi.Imported
 	r := c.request(http.MethodPut)
 	r.CSV = f
-	err = c.ask(p, r, &imported)
+	err := c.ask(p, r, &imported)
 	if problem, ok := errors.AsType[*adminapi.Problem](err); ok && problem.Parameter == "" {
 		err = fmt.Errorf("%s: %w", c.File, err)
 	}
