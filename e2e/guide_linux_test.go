@@ -13,10 +13,9 @@ import (
 	"time"
 )
 
-// TestGuide follows "How to run it as a service", "How to administer an installation" and
-// the key rotation, as root on a machine made of namespaces: commands, files and units
-// are those of the pages. Every command of the server's user runs under the restrictions
-// of the unit (see package systemd).
+// TestGuide follows the pages on running it as a service, administering it and replacing
+// the key file, as root in namespaces. Commands, files and units come from the pages.
+// Commands of the server's user run under the restrictions of the unit (see systemd).
 func TestGuide(t *testing.T) {
 	require(t, "curl", "openssl", "useradd", "setpriv", "ip", "mount")
 	m := newMachine(t)
@@ -152,14 +151,14 @@ export SSL_CERT_FILE=$PWD/admin.pem CURL_CA_BUNDLE=$PWD/admin.pem`)
 	m.run("after the audit log", "countersign audit list --subject shop0001 | grep anna")
 }
 
-// machine collects a script that runs as root in namespaces of its own.
+// machine collects a script that runs as root in new namespaces.
 type machine struct {
 	script   strings.Builder
 	settings string // content of the configuration
 }
 
-// newMachine returns a machine with the source of the program, and stand-ins for
-// systemctl and sudo. It skips the test without the right to make namespaces.
+// newMachine returns a machine with the program, and replacements of systemctl and
+// sudo. It skips the test without the right to make namespaces.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -168,7 +167,7 @@ func newMachine(t *testing.T) *machine {
 	dir := t.TempDir()
 	build := exec.Command("go", "build", "-o", filepath.Join(dir, "systemd"), "./systemd")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the stand-in for systemd: %v\n%s", err, out)
+		t.Fatalf("build package systemd: %v\n%s", err, out)
 	}
 	m := &machine{}
 	fmt.Fprintf(&m.script, "dir=%s program=%s\n", dir, countersign(t))

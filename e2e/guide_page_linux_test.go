@@ -11,7 +11,7 @@ import (
 // block is a fenced block of a page.
 type block struct {
 	section string // heading above it
-	file    string // path of the file whose content it is, or ""
+	file    string // path of the file with this content, or ""
 	lang    string // language after the fence; "" for commands
 	text    string
 }
@@ -69,8 +69,8 @@ func in(t *testing.T, blocks []block, section string) (list []block) {
 	return list
 }
 
-// withSettings returns a configuration with the settings of another in place of its own,
-// by top-level name.
+// withSettings returns config without the top-level settings that settings has, followed
+// by settings.
 func withSettings(config, settings string) string {
 	name := func(line string) string { before, _, _ := strings.Cut(line, ":"); return before }
 	replaced := map[string]bool{}

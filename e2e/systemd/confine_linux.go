@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -14,8 +13,8 @@ import (
 	"syscall"
 )
 
-// confine replaces this process, which has a mount namespace of its own, by a command
-// under the restrictions of a unit.
+// confine replaces this process by a command under the restrictions of a unit. It changes
+// the mounts of the process: call it in a new mount namespace.
 func confine(u *unit, args []string) error {
 	who, err := user.Lookup(u.last("User"))
 	if err != nil {
@@ -61,7 +60,7 @@ func confine(u *unit, args []string) error {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
 		"HOME=" + who.HomeDir, "USER=" + who.Username,
 	}
-	return syscall.Exec(path, append(append(setpriv, "--"), args...), environ)
+	return syscall.Exec(path, append(append(setpriv, "--"), args...), environ) //nolint:gosec // running a given command is its purpose
 }
 
 // limitFiles sets the limit of open files: to the hard limit of this process where root
@@ -144,7 +143,7 @@ func (u *unit) writable(who *user.User) ([]string, error) {
 			return nil, fmt.Errorf("StateDirectoryMode: %w", err)
 		}
 		dir := filepath.Join("/var/lib", state)
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, os.FileMode(mode)), os.Chown(dir, uid, gid)); err != nil {
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, os.FileMode(mode)), os.Chown(dir, uid, gid)); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
 		list = append(list, dir)
@@ -152,7 +151,7 @@ func (u *unit) writable(who *user.User) ([]string, error) {
 	paths, _ := u.words("ReadWritePaths")
 	for _, path := range paths {
 		dir, optional := strings.CutPrefix(path, "-")
-		if _, err := os.Stat(dir); err != nil {
+		if _, err := os.Stat(dir); err != nil { //nolint:gosec // a path of the unit
 			if optional {
 				continue
 			}
@@ -163,19 +162,15 @@ func (u *unit) writable(who *user.User) ([]string, error) {
 	return list, nil
 }
 
-// readOnly makes every mount read-only except writable ones and those of the kernel's
-// interfaces, /dev, /proc and /sys.
+// readOnly makes every mount read-only, except writable ones and mounts below /dev, /proc
+// and /sys.
 func readOnly(writable []string) error {
-	file, err := os.Open("/proc/self/mountinfo")
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	var points []string
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		points = append(points, strings.Fields(lines.Text())[4])
-	}
-	for _, point := range points {
+	for line := range strings.Lines(string(mounts)) {
+		point := strings.Fields(line)[4]
 		if slices.Contains(writable, point) || point != "/" && slices.Contains([]string{"dev", "proc", "sys"}, strings.SplitN(point, "/", 3)[1]) {
 			continue
 		}

@@ -1,4 +1,4 @@
-// Systemd stands in for systemctl and sudo where systemd does not run, for tests of unit
+// Systemd replaces systemctl and sudo where systemd does not run, for tests of unit
 // files. It reads units from /etc/systemd/system, drop-ins included, and applies their
 // restrictions with the same kernel features: a mount namespace with a read-only tree,
 // the user, capabilities, limits and umask. A directive that it does not implement is an

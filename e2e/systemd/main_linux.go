@@ -80,7 +80,7 @@ func systemctl(verb string, names []string) error {
 
 // confined returns a command that runs under the restrictions of the unit.
 func (u *unit) confined(args []string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", append([]string{u.name}, args...)...)
+	cmd := exec.Command("/proc/self/exe", append([]string{u.name}, args...)...) //nolint:gosec // running a given command is its purpose
 	cmd.Args[0] = "confine"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
@@ -92,7 +92,7 @@ func (u *unit) execute(directive string) error {
 	if len(u.values[directive]) == 0 {
 		return fmt.Errorf("%s has no %s", u.name, directive)
 	}
-	pid, _ := os.ReadFile(u.pidFile()) // missing for a oneshot service
+	pid, _ := os.ReadFile(u.pidFile()) //nolint:gosec // named after the unit; missing for a oneshot service
 	for _, line := range u.values[directive] {
 		args, err := command(line, string(pid))
 		if err != nil {
@@ -107,8 +107,8 @@ func (u *unit) execute(directive string) error {
 
 func (u *unit) pidFile() string { return filepath.Join("/run", u.name+".pid") }
 
-// start starts the service; its output goes to /run/UNIT.log. A timer has no effect. It
-// waits for the end of a oneshot service.
+// start starts the service and appends its output to /run/UNIT.log. It waits for the end
+// of a oneshot service. Timers have no effect.
 func (u *unit) start() error {
 	if filepath.Ext(u.name) == ".timer" {
 		return nil
@@ -123,7 +123,7 @@ func (u *unit) start() error {
 	if err != nil {
 		return err
 	}
-	log, err := os.OpenFile(filepath.Join("/run", u.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join("/run", u.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // named after the unit
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (u *unit) start() error {
 	return os.WriteFile(u.pidFile(), []byte(strconv.Itoa(cmd.Process.Pid)), 0o600)
 }
 
-// stop ends the service and waits until its process is gone.
+// stop ends the service and waits for the end of its process.
 func (u *unit) stop() error {
 	text, err := os.ReadFile(u.pidFile())
 	if err != nil {
@@ -155,7 +155,7 @@ func (u *unit) stop() error {
 	}
 	for end := time.Now().Add(time.Duration(wait) * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || strings.Contains(string(stat), ") Z ") { // gone, or not reaped yet
+		if err != nil || strings.Contains(string(stat), ") Z ") { // ended, or a zombie
 			return os.Remove(u.pidFile())
 		}
 	}

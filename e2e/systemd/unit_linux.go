@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -13,13 +14,12 @@ type unit struct {
 	values map[string][]string
 }
 
-// unconfined are directives without an effect on one run of a command.
-var unconfined = strings.Fields("Description After Wants StartLimitIntervalSec Type Restart RestartSec TimeoutStopSec " +
-	"ExecStart ExecStartPost ExecReload WantedBy OnCalendar Persistent RandomizedDelaySec")
-
-// confining are the directives that confine applies.
-var confining = strings.Fields("RequiresMountsFor User Group StateDirectory StateDirectoryMode UMask LimitNOFILE NoNewPrivileges " +
-	"PrivateTmp ProtectHome ProtectSystem ReadWritePaths CapabilityBoundingSet AmbientCapabilities")
+// implemented lists the directives without an effect on one run of a command, and those
+// that confine applies.
+const implemented = "Description After Wants StartLimitIntervalSec Type Restart RestartSec TimeoutStopSec " +
+	"ExecStart ExecStartPost ExecReload WantedBy OnCalendar Persistent RandomizedDelaySec " +
+	"RequiresMountsFor User Group StateDirectory StateDirectoryMode UMask LimitNOFILE NoNewPrivileges " +
+	"PrivateTmp ProtectHome ProtectSystem ReadWritePaths CapabilityBoundingSet AmbientCapabilities"
 
 // readUnit reads a unit, such as countersign.service or countersign.
 func readUnit(name string) (*unit, error) {
@@ -46,17 +46,14 @@ func readUnit(name string) (*unit, error) {
 
 // parse adds the directives of a file. An empty value of a list clears the list.
 func (u *unit) parse(text string) error {
-	known := map[string]bool{}
-	for _, name := range append(unconfined, confining...) {
-		known[name] = true
-	}
+	known := strings.Fields(implemented)
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "[") {
 			continue
 		}
 		name, value, ok := strings.Cut(line, "=")
-		if !ok || !known[name] {
+		if !ok || !slices.Contains(known, name) {
 			return fmt.Errorf("%s: directive not implemented", line)
 		}
 		if value == "" {

@@ -106,7 +106,7 @@ func parseTokens(text []byte) ([]token, error) {
 	return list, lines.Err()
 }
 
-// parseToken returns the token of a line, of which words are the words.
+// parseToken returns the token of a line, given as its words.
 func parseToken(words []string) (t token, err error) {
 	if len(words) == 2 && words[1] == "read-only" {
 		return t, errors.New("a read-only token needs a name: NAME TOKEN read-only")
