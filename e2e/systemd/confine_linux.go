@@ -60,7 +60,7 @@ func confine(u *unit, args []string) error {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
 		"HOME=" + who.HomeDir, "USER=" + who.Username,
 	}
-	return syscall.Exec(path, append(append(setpriv, "--"), args...), environ) //nolint:gosec // running a given command is its purpose
+	return syscall.Exec(path, append(append(setpriv, "--"), args...), environ)
 }
 
 // limitFiles sets the limit of open files: to the hard limit of this process where root
@@ -151,7 +151,7 @@ func (u *unit) writable(who *user.User) ([]string, error) {
 	paths, _ := u.words("ReadWritePaths")
 	for _, path := range paths {
 		dir, optional := strings.CutPrefix(path, "-")
-		if _, err := os.Stat(dir); err != nil { //nolint:gosec // a path of the unit
+		if _, err := os.Stat(dir); err != nil {
 			if optional {
 				continue
 			}

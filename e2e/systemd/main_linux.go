@@ -80,7 +80,7 @@ func systemctl(verb string, names []string) error {
 
 // confined returns a command that runs under the restrictions of the unit.
 func (u *unit) confined(args []string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", append([]string{u.name}, args...)...) //nolint:gosec // running a given command is its purpose
+	cmd := exec.Command("/proc/self/exe", append([]string{u.name}, args...)...)
 	cmd.Args[0] = "confine"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
@@ -92,7 +92,7 @@ func (u *unit) execute(directive string) error {
 	if len(u.values[directive]) == 0 {
 		return fmt.Errorf("%s has no %s", u.name, directive)
 	}
-	pid, _ := os.ReadFile(u.pidFile()) //nolint:gosec // named after the unit; missing for a oneshot service
+	pid, _ := os.ReadFile(u.pidFile()) // missing for a oneshot service
 	for _, line := range u.values[directive] {
 		args, err := command(line, string(pid))
 		if err != nil {
@@ -123,7 +123,7 @@ func (u *unit) start() error {
 	if err != nil {
 		return err
 	}
-	log, err := os.OpenFile(filepath.Join("/run", u.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // named after the unit
+	log, err := os.OpenFile(filepath.Join("/run", u.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
