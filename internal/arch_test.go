@@ -138,6 +138,7 @@ func house() []room {
 		// The whole: settings, the server, the server inside a test, the program.
 		{path: "internal/config", ours: []string{"verify", "suggest", "timetext"}, never: []string{http, sql}},
 		{path: "internal/server", ours: []string{"*"}},
+		{path: "internal/check", ours: []string{"*"}},
 		{path: "internal/servertest", ours: []string{"*"}},
 		{path: "cmd/countersign", ours: []string{"*"}},
 

@@ -27,6 +27,7 @@ import (
 type cli struct {
 	Demo      demoCmd      `cmd:"" help:"Run a server to try out, with a virtual phone, demo accounts and nothing to set up."`
 	Serve     serveCmd     `cmd:"" help:"Run the server from a configuration."`
+	Check     checkCmd     `cmd:"" help:"Find mistakes in a configuration and its surroundings, each with its remedy. Changes nothing."`
 	Account   accountCmd   `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
 	Number    numberCmd    `cmd:"" help:"Manage blocked numbers, see what is counted of a number, and forget numbers."`
 	Keys      keysCmd      `cmd:"" help:"Show or replace the keys under which secrets lie."`

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"countersign/internal/check"
 	"countersign/internal/config"
 	"countersign/internal/server"
 	"countersign/internal/store"
@@ -49,8 +50,18 @@ func (c *serveCmd) Run(p *process) error {
 	if err := checkSecretFiles(cfg.SecretFiles(file), c.Strict, log); err != nil {
 		return err
 	}
+	if err := p.valid(cfg); err != nil {
+		return err
+	}
+	checks := checkOptions(p, cfg, file)
+	if err := refuse(check.BeforeStart(p.ctx, checks), log); err != nil {
+		return err
+	}
 	key, err := p.startable(cfg, c.Init, log)
 	if err != nil {
+		return err
+	}
+	if err := refuse(check.OnDatabase(p.ctx, checks), log); err != nil {
 		return err
 	}
 	noCores(log)

@@ -13,6 +13,20 @@ const (
 	cancelAfter      = 30 * time.Second
 )
 
+// WorkflowChannels returns the channels that each workflow_id uses, with the first step
+// first.
+func WorkflowChannels() map[int][]verify.Channel {
+	channels := make(map[int][]verify.Channel)
+	for id := 1; publishedSteps(id) != nil; id++ {
+		for _, step := range publishedSteps(id) {
+			if !slices.Contains(channels[id], step.Channel) {
+				channels[id] = append(channels[id], step.Channel)
+			}
+		}
+	}
+	return channels
+}
+
 // publishedSteps are the seven workflows (spec §5). The wait of the last step is
 // until the verification ends; workflows 6 and 7 wait for their PIN alone.
 func publishedSteps(id int) []verify.Step {

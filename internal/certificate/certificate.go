@@ -25,8 +25,8 @@ import (
 const (
 	// Every is the time between two looks at the files of a listener.
 	Every = 5 * time.Second
-	// warnBefore is the time before the expiry from which on a warning is logged.
-	warnBefore = 14 * 24 * time.Hour
+	// WarnBefore is the time before the expiry from which on a warning is logged.
+	WarnBefore = 14 * 24 * time.Hour
 	// warnEvery is the time between two such warnings.
 	warnEvery = 24 * time.Hour
 )
@@ -168,7 +168,7 @@ func (s *Source) warn() {
 		level, problem = slog.LevelError, "certificate has expired and clients refuse it"
 	case now.Before(leaf.NotBefore):
 		level, problem = slog.LevelWarn, "certificate is not valid yet and clients refuse it"
-	case left <= warnBefore:
+	case left <= WarnBefore:
 		level, problem = slog.LevelWarn, "certificate expires soon"
 	default:
 		return

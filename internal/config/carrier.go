@@ -26,13 +26,21 @@ const (
 // Carrier is somebody who delivers messages. What is empty or 0 below has the
 // carrier's own default.
 type Carrier struct {
-	Name   string           `yaml:"name"`   // as routes call it: letters, digits, "-" and "_"
-	Type   string           `yaml:"type"`   // CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP or CarrierSink
-	Refuse []verify.Channel `yaml:"refuse"` // virtual: channels it always refuses, to rehearse a failure
-	Record string           `yaml:"record"` // sink: path of a file that is told when a message to which number came; "" for none
-	SMPP   SMPP             `yaml:"smpp"`
-	HTTP   HTTP             `yaml:"http"`
-	SIP    SIP              `yaml:"sip"`
+	Name    string           `yaml:"name"`   // as routes call it: letters, digits, "-" and "_"
+	Type    string           `yaml:"type"`   // CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP or CarrierSink
+	Refuse  []verify.Channel `yaml:"refuse"` // virtual: channels it always refuses, to rehearse a failure
+	Virtual Virtual          `yaml:"virtual"`
+	Record  string           `yaml:"record"` // sink: path of a file that is told when a message to which number came; "" for none
+	SMPP    SMPP             `yaml:"smpp"`
+	HTTP    HTTP             `yaml:"http"`
+	SIP     SIP              `yaml:"sip"`
+}
+
+// Virtual holds the settings of the virtual phone.
+type Virtual struct {
+	// Public allows /phone, which shows every code without a login, where others may
+	// reach it: see [Config.PhoneExposed].
+	Public bool `yaml:"public"`
 }
 
 // SMPP says how to bind to an SMSC, and what it wants of a message.
@@ -138,6 +146,9 @@ func (c Carrier) validate(key string, p *problems) {
 		c.SIP.validate(key+".sip", p)
 	default:
 		p.add(key+".type", oneOf(c.Type, CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP, CarrierSink))
+	}
+	if c.Virtual.Public && c.Type != CarrierVirtual {
+		p.addf(key+".virtual.public", "is of type %s only", CarrierVirtual)
 	}
 	if c.Record != "" && c.Type != CarrierSink {
 		p.addf(key+".record", "is of type %s only", CarrierSink)

@@ -57,6 +57,9 @@ type Server struct {
 	// "*.example.com" is any subdomain. Names and addresses of the loopback need no
 	// entry. Empty: beyond the loopback every name, except for pages.
 	Names []string `yaml:"names"`
+	// PublicURL is the URL by which gateways and clients reach this server; "" if
+	// unknown. Only checks of the configuration use it.
+	PublicURL string `yaml:"public_url"`
 }
 
 // Log says what is logged, and how.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -85,6 +86,9 @@ func (t TLS) validate(p *problems) {
 var hostLabel = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$`)
 
 func (s Server) validate(p *problems) {
+	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		p.addf("server.public_url", "must be an http or https URL without user and query, such as https://verify.example.com, not %q", s.PublicURL)
+	}
 	for i, name := range s.Names {
 		if _, err := netip.ParseAddr(name); err == nil {
 			continue

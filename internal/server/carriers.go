@@ -77,7 +77,12 @@ func (s *Server) makeCarrier(c config.Carrier, reg prometheus.Registerer) error 
 		s.carriers.all[c.Name] = carrier
 		s.carriers.close = append(s.carriers.close, func(context.Context) error { return carrier.Close() })
 	case config.CarrierHTTPSMS:
-		gateway, err := newGateway(c, s.reports(), s.log)
+		cfg, err := HTTPConfig(c)
+		if err != nil {
+			return err
+		}
+		cfg.Reports, cfg.Log = s.reports(), s.log
+		gateway, err := httpsms.New(cfg)
 		if err != nil {
 			return err
 		}
@@ -297,20 +302,18 @@ func clientTLS(key, ca, serverName string) (*tls.Config, error) {
 	return cfg, nil
 }
 
-func newGateway(c config.Carrier, reports deliver.Reports, log *slog.Logger) (*httpsms.Gateway, error) {
+// HTTPConfig returns the settings of a carrier as package httpsms takes them. It reads the
+// password file.
+func HTTPConfig(c config.Carrier) (httpsms.Config, error) {
 	h := c.HTTP
 	password, err := secret("http.basic_password_file", h.BasicPassword, h.BasicPasswordFile)
-	if err != nil {
-		return nil, err
-	}
-	return httpsms.New(httpsms.Config{
+	return httpsms.Config{
 		Name: c.Name, URL: h.URL, Method: h.Method, Headers: h.Headers,
 		BasicUser: h.BasicUser, BasicPassword: password, Body: h.Body,
 		Success: h.Success, Temporary: h.Temporary, Ref: h.Ref,
 		Receipts: httpsms.ReceiptConfig(h.Receipts),
 		Timeout:  h.Timeout, Concurrency: h.Concurrency, Rate: float64(h.Rate),
-		Reports: reports, Log: log,
-	})
+	}, err
 }
 
 // secret is a value that is in the configuration, or in a file of its own.

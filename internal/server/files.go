@@ -27,16 +27,14 @@ const (
 // files: connections beyond that would be lost without an answer. Go has already
 // raised the soft limit of the system to the hard one.
 func (s *Server) affordable() (int, error) {
-	files := s.opts.OpenFiles
+	files, err := s.opts.OpenFiles, error(nil)
 	if files == 0 {
-		var limit syscall.Rlimit
-		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-			return 0, fmt.Errorf("read the limit of open files: %w", err)
+		if files, err = OpenFiles(); err != nil {
+			return 0, err
 		}
-		files = int(min(limit.Cur, math.MaxInt32))
 	}
 	cfg := s.opts.Config
-	reserved := reservedFiles(cfg)
+	reserved := ReservedFiles(cfg)
 	most := max(files-reserved, files/4, 1)
 	configured := cfg.Limits.Connections
 	if configured > 0 && configured <= most {
@@ -49,9 +47,18 @@ func (s *Server) affordable() (int, error) {
 	return most, nil
 }
 
-// reservedFiles returns an upper estimate of the open files of everything but the
+// OpenFiles returns the number of files that the process may have open (RLIMIT_NOFILE).
+func OpenFiles() (int, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("read the limit of open files: %w", err)
+	}
+	return int(min(limit.Cur, math.MaxInt32)), nil
+}
+
+// ReservedFiles returns an upper estimate of the open files of everything but the
 // connections of the API.
-func reservedFiles(cfg config.Config) int {
+func ReservedFiles(cfg config.Config) int {
 	files := baseFiles + 2*operatorConnections + voiceFiles*cfg.TTS.Processes
 	if store.IsPostgres(cfg.Database) {
 		files += postgresFiles

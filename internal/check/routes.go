@@ -1,0 +1,277 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"countersign/internal/apiv1"
+	"countersign/internal/config"
+	"countersign/internal/deliver/httpsms"
+	"countersign/internal/deliver/tts"
+	"countersign/internal/server"
+	"countersign/internal/verify"
+)
+
+// carrierSettings checks what only the package of a carrier, or the files that its settings
+// name, can show.
+func carrierSettings(ctx context.Context, in *installation) (found []Finding) {
+	for i, c := range in.Config.Carriers {
+		var err error
+		switch c.Type {
+		case config.CarrierSMPP:
+			_, err = server.SMPPConfig(c)
+		case config.CarrierSIP:
+			_, err = server.SIPConfig(c)
+		case config.CarrierHTTPSMS:
+			var cfg httpsms.Config
+			if cfg, err = server.HTTPConfig(c); err == nil {
+				cfg.Log = in.Log
+				var gateway *httpsms.Gateway
+				if gateway, err = httpsms.New(cfg); err == nil {
+					err = gateway.Close(ctx)
+				}
+			}
+		}
+		if err != nil {
+			found = append(found, fail(carrierKey(i, ""), err.Error(), "correct the setting, or put the file in its place, readable for "+userName())...)
+		}
+	}
+	return found
+}
+
+// takes reports whether carriers of a configuration take messages of a channel.
+func takes(c config.Carrier, channel verify.Channel) bool {
+	switch c.Type {
+	case config.CarrierSMPP, config.CarrierHTTPSMS:
+		return channel == verify.SMS
+	case config.CarrierSIP:
+		return channel == verify.TTS
+	}
+	return !slices.Contains(c.Refuse, channel) // virtual, sink
+}
+
+// unrouted checks that a message can get to each carrier, and from each route to a
+// carrier that takes it.
+func unrouted(_ context.Context, in *installation) (found []Finding) {
+	cfg := in.Config
+	reached := map[string]bool{}
+	for i, r := range cfg.Routes {
+		able := len(r.Carriers) == 0 // nothing is to be delivered
+		for j, name := range r.Carriers {
+			if j < len(r.Weights) && r.Weights[j] == 0 {
+				continue
+			}
+			reached[name] = true
+			able = able || r.Channel == "" || takes(carrier(cfg, name), r.Channel)
+		}
+		if !able {
+			found = append(found, warn(fmt.Sprintf("routes[%d].carriers", i), fmt.Sprintf("no carrier of this route (%s) takes %s", strings.Join(r.Carriers, ", "), kind(r.Channel)),
+				"name a carrier that does, or change the channel of the route")...)
+		}
+	}
+	if len(cfg.Carriers) == 0 {
+		found = append(found, warn("carriers", "there is no carrier, so nothing can be sent", "add a carrier and a route")...)
+	}
+	for i, c := range cfg.Carriers {
+		if !reached[c.Name] {
+			found = append(found, warn(carrierKey(i, ".name"), fmt.Sprintf("no route leads to carrier %s, so it gets no message", c.Name),
+				"add it to the carriers of a route, with a weight above 0, or remove it")...)
+		}
+	}
+	return found
+}
+
+func carrier(cfg config.Config, name string) config.Carrier {
+	for _, c := range cfg.Carriers {
+		if c.Name == name {
+			return c
+		}
+	}
+	return config.Carrier{}
+}
+
+// kind is a channel in words.
+func kind(c verify.Channel) string {
+	if c == verify.TTS {
+		return "calls"
+	}
+	return "SMS"
+}
+
+// channels checks that workflows find a route for each of their channels: that a
+// destination which is reached on one channel is reached on the other, too.
+func channels(_ context.Context, in *installation) (found []Finding) {
+	cfg := in.Config
+	for _, pair := range [][2]verify.Channel{{verify.SMS, verify.TTS}, {verify.TTS, verify.SMS}} {
+		has, lacks := pair[0], pair[1]
+		workflows := workflowsWith(in.survey(), has, lacks)
+		if len(workflows) == 0 {
+			continue
+		}
+		for i, r := range cfg.Routes {
+			if !leads(cfg, r, has) || reaches(cfg, r, lacks) {
+				continue
+			}
+			found = append(found, warn(fmt.Sprintf("routes[%d]", i),
+				fmt.Sprintf("workflows %s also use %s, and no route leads %s for the same destinations to a carrier that takes them", numbers(workflows), kind(lacks), kind(lacks)),
+				fmt.Sprintf("add a route with channel: %s to a %s; or allow accounts only workflows without %s (countersign account set --allow-workflow)",
+					lacks, carrierTypes(lacks), kind(lacks)))...)
+		}
+	}
+	return found
+}
+
+func carrierTypes(c verify.Channel) string {
+	if c == verify.TTS {
+		return "carrier of type sip"
+	}
+	return "carrier of type smpp or httpsms"
+}
+
+// workflowsWith returns the ids of the workflows with two channels that an account may use.
+// Without accounts it is every workflow.
+func workflowsWith(s survey, a, b verify.Channel) (ids []int) {
+	all := apiv1.WorkflowChannels()
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		allowed := len(s.accounts) == 0
+		for _, account := range s.accounts {
+			allowed = allowed || !account.Barred && account.Settings.AllowsWorkflow(id)
+		}
+		if allowed && slices.Contains(all[id], a) && slices.Contains(all[id], b) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func numbers(ids []int) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ", "), "[]")
+}
+
+// leads reports whether a route has a carrier that takes messages of a channel.
+func leads(cfg config.Config, r config.Route, channel verify.Channel) bool {
+	if r.Channel != "" && r.Channel != channel {
+		return false
+	}
+	for i, name := range r.Carriers {
+		if (i >= len(r.Weights) || r.Weights[i] > 0) && takes(carrier(cfg, name), channel) {
+			return true
+		}
+	}
+	return false
+}
+
+// reaches reports whether messages of a channel to the destinations of a route find a
+// carrier: the most specific route that covers them all decides, and one that covers a
+// part of them is enough.
+func reaches(cfg config.Config, to config.Route, channel verify.Channel) bool {
+	for _, r := range cfg.Routes {
+		covers := (r.Account == "" || r.Account == to.Account) && (r.Sender == "" || r.Sender == to.Sender) &&
+			(r.Network == "" || r.Network == to.Network) && prefixed(r.Prefix, to.Prefix) &&
+			(r.Country == "" || to.Country == "" || r.Country == to.Country)
+		if covers && leads(cfg, r, channel) {
+			return true
+		}
+	}
+	return false
+}
+
+// prefixed reports whether numbers with prefix to may have prefix p.
+func prefixed(p, to string) bool { return strings.HasPrefix(to, p) || strings.HasPrefix(p, to) }
+
+// prices checks that a verification in each enabled country has a price: without one its
+// start fails.
+func prices(_ context.Context, in *installation) (found []Finding) {
+	s := in.survey()
+	if !s.used() {
+		return nil
+	}
+	list, err := verify.NewPriceList(s.prices)
+	if err != nil {
+		return fail("", "the price list is inconsistent: "+err.Error(), "correct it: countersign price show, countersign price set")
+	}
+	now := in.Now()
+	for _, to := range destinations(in.Config, s) {
+		var without []string
+		for _, channel := range []verify.Channel{verify.SMS, verify.TTS} { // of the first step
+			if _, ok := list.Find("", to.prefix, to.country, channel, now); !ok {
+				without = append(without, kind(channel))
+			}
+		}
+		if len(without) > 0 {
+			found = append(found, warn(to.setting, fmt.Sprintf("there is no price for %s (%s), so verifications there fail", to, strings.Join(without, ", ")),
+				"run: countersign price set "+to.argument()+" PRICE")...)
+		}
+	}
+	return found
+}
+
+// destination is a country or prefix that a setting enables.
+type destination struct{ setting, country, prefix string }
+
+func (d destination) String() string {
+	switch {
+	case d.country != "":
+		return d.country
+	case d.prefix != "":
+		return "numbers with " + d.prefix
+	}
+	return "all other countries"
+}
+
+// argument returns the destination as "countersign price set" takes it.
+func (d destination) argument() string { return cmp.Or(d.country, d.prefix, "'*'") }
+
+// destinations lists what is enabled, each country once.
+func destinations(cfg config.Config, s survey) (list []destination) {
+	add := func(setting, country, prefix string) {
+		same := func(d destination) bool { return d.country == country && d.prefix == prefix }
+		if !slices.ContainsFunc(list, same) {
+			list = append(list, destination{setting, country, prefix})
+		}
+	}
+	for i, r := range cfg.Routes {
+		if len(r.Carriers) > 0 {
+			add(fmt.Sprintf("routes[%d]", i), r.Country, r.Prefix)
+		}
+	}
+	for i, c := range cfg.Carriers {
+		for j, country := range c.SIP.Countries {
+			add(carrierKey(i, fmt.Sprintf(".sip.countries[%d]", j)), country, "")
+		}
+	}
+	for i, country := range cfg.Fraud.Voice.Countries {
+		add(fmt.Sprintf("fraud.voice.countries[%d]", i), country, "")
+	}
+	for _, a := range s.accounts {
+		for _, country := range a.Settings.Countries {
+			add("account "+a.Key, country, "")
+		}
+	}
+	return list
+}
+
+// speech checks that calls can say more than the code.
+func speech(_ context.Context, in *installation) []Finding {
+	cfg := in.Config
+	speaks := func(c config.Carrier) bool { return c.Type != config.CarrierSink && takes(c, verify.TTS) }
+	if !slices.ContainsFunc(cfg.Carriers, speaks) {
+		return nil
+	}
+	setting := "tts.espeak"
+	if len(cfg.TTS.Command) > 0 {
+		setting = "tts.command"
+	}
+	speaker, err := tts.New(server.SpeechConfig(cfg.TTS, in.Log))
+	switch {
+	case err != nil:
+		return fail(setting, err.Error(), "install the program, or correct its path")
+	case speaker.Program() == "":
+		return warn(setting, "espeak-ng is not installed, so calls say the code without words", "run: apt-get install espeak-ng")
+	}
+	return nil
+}

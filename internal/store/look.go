@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"countersign/internal/filelock"
+)
+
+// ErrOlderSchema is returned by Look for a schema that the next server, or Migrate, brings
+// up to date.
+var ErrOlderSchema = errors.New("the schema is older than this program")
+
+// Look calls use with a database that only reads: it changes nothing, needs no key, and
+// does not migrate. The error wraps [ErrOlderSchema] or [ErrNewerSchema] if the schema is
+// not that of this program. The database must be [Prepared] or [Used].
+func Look(ctx context.Context, database string, use func(*DB) error) error {
+	db := newDB(Config{Database: database, Log: slog.New(slog.DiscardHandler)})
+	if IsPostgres(database) {
+		conf, err := parsePostgres(database)
+		if err != nil {
+			return fmt.Errorf("database: %w", err)
+		}
+		db.dialect, db.primary = onPostgres(), newPrimary(conf, db.log)
+		db.read = db.primary.pool()
+	} else {
+		read, err := sql.Open("sqlite", fileURI(database, "busy_timeout(2000)", "query_only(ON)")+"&mode=rw")
+		if err != nil {
+			return fmt.Errorf("database %s: %w", database, err)
+		}
+		db.read = read
+	}
+	db.read.SetMaxOpenConns(1)
+	err := db.current(ctx)
+	if err == nil {
+		err = use(db)
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("database %s: %w", Redact(database), err)
+	}
+	return nil
+}
+
+// current returns nil if the schema is that of this program.
+func (db *DB) current(ctx context.Context) error {
+	p, err := db.provider(db.read)
+	if err != nil {
+		return err
+	}
+	have, want, err := versions(ctx, p)
+	if err == nil && have < want {
+		err = fmt.Errorf("schema version %d, but this program has %d: %w", have, want, ErrOlderSchema)
+	}
+	return err
+}
+
+// Serving reports whether a server has an SQLite file. It is false for a missing file and
+// for PostgreSQL, which any number of servers may use. It must not be called in a process
+// that has the file open: see package filelock.
+func Serving(database string) bool {
+	if IsPostgres(database) {
+		return false
+	}
+	f, err := os.OpenFile(database, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	locked, err := filelock.Locked(f)
+	return errors.Join(err, f.Close()) == nil && locked
+}
