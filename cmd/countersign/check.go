@@ -11,8 +11,7 @@ import (
 	"countersign/internal/config"
 )
 
-// checkCmd reports its result by its exit code, too: 0 for no finding, 1 for warnings,
-// 2 for errors.
+// checkCmd ends with 0 without findings, 1 with warnings, 2 with errors.
 type checkCmd struct {
 	configFlag
 	Connect bool   `help:"Also bind every SMPP carrier, ask every SIP trunk, and connect to every HTTP gateway, once. Sends no message."`

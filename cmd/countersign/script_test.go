@@ -84,10 +84,11 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "README.md"), readme, 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await":    await,
-			"sigterm":  sigterm,
-			"session":  session,
-			"postgres": postgres(t),
+			"await":       await,
+			"sigterm":     sigterm,
+			"session":     session,
+			"certificate": certificate,
+			"postgres":    postgres(t),
 		},
 	})
 }

@@ -1,7 +1,8 @@
 // Package check finds mistakes in an installation before a server starts: in settings that
 // do not fit together, in files, and in the surroundings of the process.
 //
-// Each check is a row of the table in checks. It changes nothing, and sends no message.
+// Each check is a row of the table in checks. A check never changes the installation, and never
+// sends a message.
 package check
 
 import (
@@ -32,7 +33,7 @@ const (
 type Finding struct {
 	Check    string   `json:"check"` // name of the check
 	Severity Severity `json:"severity"`
-	Setting  string   `json:"setting"` // key in the configuration, or a flag; "" for none
+	Setting  string   `json:"setting"` // key in the configuration, or a flag; may be ""
 	Problem  string   `json:"problem"`
 	Remedy   string   `json:"remedy"`
 }
@@ -49,11 +50,11 @@ func (f Finding) Error() string {
 // Options describe the installation to check.
 type Options struct {
 	Config config.Config // validated
-	File   string        // path of the configuration; "" for none
+	File   string        // path of the configuration; "" without one
 	Now    func() time.Time
-	Log    *slog.Logger // of the parts that Connect starts; nil discards
-	// Connect also binds every SMPP carrier, asks every SIP trunk, and connects to every
-	// HTTP gateway and to the public URL.
+	Log    *slog.Logger // receives the log of carriers; nil discards it
+	// Connect adds a connection to every SMPP carrier, SIP trunk and HTTP gateway, and to
+	// the public URL.
 	Connect bool
 }
 
@@ -103,7 +104,7 @@ func checks() []check {
 	}
 }
 
-// Run runs every check, and those of Connect if it is set.
+// Run runs every check, and with Connect also the connections.
 func Run(ctx context.Context, o Options) []Finding {
 	stages := []stage{byParts, beforeKeys, onDatabase}
 	if o.Connect {
@@ -173,7 +174,7 @@ func Tally(found []Finding, s Severity) (n int) {
 	return n
 }
 
-// installation is what the checks look at.
+// installation is the input of the checks.
 type installation struct {
 	Options
 	survey func() survey // reads the database, once

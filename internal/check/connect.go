@@ -28,8 +28,8 @@ type probe struct {
 	do                    func(context.Context) error
 }
 
-// connect connects to every carrier at the same time, and to the public URL. Carriers of a
-// type that connects to nothing are skipped.
+// connect connects to every carrier at the same time, and to the public URL. A carrier of
+// another type has no connection.
 func connect(ctx context.Context, in *installation) (found []Finding) {
 	probes := probesOf(in)
 	errs := make([]error, len(probes))
@@ -74,7 +74,7 @@ func probesOf(in *installation) (list []probe) {
 			list = append(list, probe{carrierKey(i, ".sip.host"), what + " of trunk " + c.Name + " at " + c.SIP.Host, remedy, Error, func(ctx context.Context) error {
 				cfg, err := server.SIPConfig(c)
 				if err != nil {
-					return nil // the check "carrier settings" reports it
+					return nil //nolint:nilerr // the check "carrier settings" reports it
 				}
 				return sip.Probe(ctx, cfg)
 			}})
@@ -93,14 +93,14 @@ func probesOf(in *installation) (list []probe) {
 	return list
 }
 
-// bindOnce binds to one address as a transmitter, so that the SMSC sends none of the
-// receipts that a running server waits for, and unbinds.
+// bindOnce binds to one address as a transmitter, so that receipts for a
+// running server do not come here, and unbinds.
 func bindOnce(ctx context.Context, in *installation, c config.Carrier, address string) error {
 	cfg, err := server.SMPPConfig(c)
 	if err != nil {
 		return nil //nolint:nilerr // the check "carrier settings" reports it
 	}
-	cfg.Mode, cfg.Binds, cfg.Addresses, cfg.Log = smpp.Transmitter, 1, []string{address}, in.Log
+	cfg.Mode, cfg.Binds, cfg.Addresses, cfg.Log, cfg.Reports = smpp.Transmitter, 1, []string{address}, in.Log, discard()
 	carrier, err := smpp.New(cfg)
 	if err != nil {
 		return err
@@ -132,7 +132,8 @@ func dial(ctx context.Context, target string) error {
 	return conn.Close()
 }
 
-// fetch asks for the receipts of a gateway without its secret. The server answers 401.
+// fetch requests the receipt path of a gateway without its secret. The response of a server is
+// 401.
 func fetch(ctx context.Context, public, gateway string) error {
 	target := strings.TrimSuffix(public, "/") + "/carriers/" + gateway + "/receipts"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)

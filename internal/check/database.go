@@ -44,7 +44,7 @@ func unreachableRemedy(database string) string {
 // noticeableSkew is the skew from which on a server warns.
 const noticeableSkew = time.Second
 
-// clockSkew compares the clock of this machine with that of PostgreSQL.
+// clockSkew compares the clocks of this machine and of PostgreSQL.
 func clockSkew(ctx context.Context, in *installation) (found []Finding) {
 	database, err := in.Config.StoreDatabase()
 	if err != nil || !store.IsPostgres(database) || in.survey().err != nil {
@@ -79,7 +79,7 @@ func skewed(skew, trip, most time.Duration) []Finding {
 	if skew < 0 {
 		direction = "behind"
 	}
-	problem := fmt.Sprintf("the clock of this machine is %s %s that of the database", skew.Abs().Round(10*time.Millisecond), direction)
+	problem := fmt.Sprintf("the clock of this machine is %s %s the clock of the database", skew.Abs().Round(10*time.Millisecond), direction)
 	const remedy = "synchronize both machines with NTP (chronyc tracking, timedatectl)"
 	if size > most {
 		return fail("clock.max_skew", fmt.Sprintf("%s, and a server is not ready beyond %s", problem, most), remedy)

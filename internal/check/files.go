@@ -24,8 +24,7 @@ type Exposed struct {
 	Remedy string // command that leaves the file to this user
 }
 
-// ExposedFiles returns those of the files that other users can read. It skips missing
-// files.
+// ExposedFiles returns the files that other users can read. It skips missing files.
 func ExposedFiles(files []config.SecretFile) (list []Exposed) {
 	for _, f := range files {
 		info, err := os.Stat(f.Path)
@@ -37,7 +36,7 @@ func ExposedFiles(files []config.SecretFile) (list []Exposed) {
 }
 
 // exposed reports whether other users can read or write a file. A group may read a file
-// of root: that is how a key of root gets to a server that runs as another user.
+// of root, so that a server of another user can have a key that only root may change.
 func exposed(info os.FileInfo) bool {
 	mode := info.Mode().Perm()
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == 0 && os.Geteuid() != 0 {

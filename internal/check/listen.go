@@ -53,7 +53,7 @@ func httpListeners(cfg config.Config) []httpListener {
 
 // ports checks that each address can be listened on, unless a server of ours has it.
 func ports(ctx context.Context, in *installation) (found []Finding) {
-	database, _ := in.Config.StoreDatabase() //nolint:errcheck // the check "database" reports it
+	database, _ := in.Config.StoreDatabase() // the check "database" reports an error
 	running := store.Serving(database)
 	for _, l := range httpListeners(in.Config) {
 		if l.address == "" {
@@ -86,7 +86,7 @@ func ports(ctx context.Context, in *installation) (found []Finding) {
 }
 
 func portFinding(setting, address, network string, err error) []Finding {
-	_, port, _ := net.SplitHostPort(address) //nolint:errcheck // the validation has looked at it
+	_, port, _ := net.SplitHostPort(address) // it is validated
 	switch {
 	case err == nil:
 		return nil
@@ -161,7 +161,7 @@ func receipts(_ context.Context, in *installation) (found []Finding) {
 	return found
 }
 
-// publicURL checks that a gateway can use the public URL, without asking anybody.
+// publicURL checks the public URL without a connection.
 func publicURL(cfg config.Config, gateway string) []Finding {
 	u, err := url.Parse(cfg.Server.PublicURL)
 	if err != nil {

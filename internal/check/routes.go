@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -10,14 +9,15 @@ import (
 
 	"countersign/internal/apiv1"
 	"countersign/internal/config"
+	"countersign/internal/deliver"
 	"countersign/internal/deliver/httpsms"
 	"countersign/internal/deliver/tts"
 	"countersign/internal/server"
 	"countersign/internal/verify"
 )
 
-// carrierSettings checks what only the package of a carrier, or the files that its settings
-// name, can show.
+// carrierSettings makes each carrier's own configuration, which reads the files in its settings
+// and applies the rules of its package.
 func carrierSettings(ctx context.Context, in *installation) (found []Finding) {
 	for i, c := range in.Config.Carriers {
 		var err error
@@ -29,7 +29,7 @@ func carrierSettings(ctx context.Context, in *installation) (found []Finding) {
 		case config.CarrierHTTPSMS:
 			var cfg httpsms.Config
 			if cfg, err = server.HTTPConfig(c); err == nil {
-				cfg.Log = in.Log
+				cfg.Log, cfg.Reports = in.Log, discard()
 				var gateway *httpsms.Gateway
 				if gateway, err = httpsms.New(cfg); err == nil {
 					err = gateway.Close(ctx)
@@ -43,7 +43,15 @@ func carrierSettings(ctx context.Context, in *installation) (found []Finding) {
 	return found
 }
 
-// takes reports whether carriers of a configuration take messages of a channel.
+// discard returns reports that have no effect.
+func discard() deliver.Reports {
+	return deliver.Reports{
+		Receipt: func(context.Context, deliver.Receipt) error { return nil },
+		Answer:  func(context.Context, deliver.Answer) error { return nil },
+	}
+}
+
+// takes reports whether a carrier takes messages of a channel.
 func takes(c config.Carrier, channel verify.Channel) bool {
 	switch c.Type {
 	case config.CarrierSMPP, config.CarrierHTTPSMS:
@@ -60,7 +68,7 @@ func unrouted(_ context.Context, in *installation) (found []Finding) {
 	cfg := in.Config
 	reached := map[string]bool{}
 	for i, r := range cfg.Routes {
-		able := len(r.Carriers) == 0 // nothing is to be delivered
+		able := len(r.Carriers) == 0 // not routable on purpose
 		for j, name := range r.Carriers {
 			if j < len(r.Weights) && r.Weights[j] == 0 {
 				continue
@@ -102,8 +110,8 @@ func kind(c verify.Channel) string {
 	return "SMS"
 }
 
-// channels checks that workflows find a route for each of their channels: that a
-// destination which is reached on one channel is reached on the other, too.
+// channels checks that the steps of workflows have a route: a destination of one channel must
+// also be one of the other, if an allowed workflow uses both.
 func channels(_ context.Context, in *installation) (found []Finding) {
 	cfg := in.Config
 	for _, pair := range [][2]verify.Channel{{verify.SMS, verify.TTS}, {verify.TTS, verify.SMS}} {
@@ -165,9 +173,8 @@ func leads(cfg config.Config, r config.Route, channel verify.Channel) bool {
 	return false
 }
 
-// reaches reports whether messages of a channel to the destinations of a route find a
-// carrier: the most specific route that covers them all decides, and one that covers a
-// part of them is enough.
+// reaches reports whether a carrier takes messages of a channel to destinations of a route. A
+// route for a part of them is enough.
 func reaches(cfg config.Config, to config.Route, channel verify.Channel) bool {
 	for _, r := range cfg.Routes {
 		covers := (r.Account == "" || r.Account == to.Account) && (r.Sender == "" || r.Sender == to.Sender) &&
@@ -183,8 +190,9 @@ func reaches(cfg config.Config, to config.Route, channel verify.Channel) bool {
 // prefixed reports whether numbers with prefix to may have prefix p.
 func prefixed(p, to string) bool { return strings.HasPrefix(to, p) || strings.HasPrefix(p, to) }
 
-// prices checks that a verification in each enabled country has a price: without one its
-// start fails.
+// prices checks that each enabled country is in the price list. Other countries share one
+// price, which is rarely right for a country that the operator names. Without it a start
+// fails.
 func prices(_ context.Context, in *installation) (found []Finding) {
 	s := in.survey()
 	if !s.used() {
@@ -194,68 +202,65 @@ func prices(_ context.Context, in *installation) (found []Finding) {
 	if err != nil {
 		return fail("", "the price list is inconsistent: "+err.Error(), "correct it: countersign price show, countersign price set")
 	}
+	own := slices.DeleteFunc(slices.Clone(s.prices), func(p verify.Price) bool { return p.Country == "" })
+	countries, err := verify.NewPriceList(own)
+	if err != nil {
+		return nil // a part of a consistent list is consistent
+	}
 	now := in.Now()
 	for _, to := range destinations(in.Config, s) {
-		var without []string
-		for _, channel := range []verify.Channel{verify.SMS, verify.TTS} { // of the first step
-			if _, ok := list.Find("", to.prefix, to.country, channel, now); !ok {
-				without = append(without, kind(channel))
+		problem := ""
+		for _, channel := range []verify.Channel{verify.SMS, verify.TTS} { // the first step decides
+			if _, ok := countries.Find("", "", to.country, channel, now); ok {
+				continue
 			}
+			if amount, ok := list.Find("", "", "", channel, now); ok {
+				problem = fmt.Sprintf("there is no price for %s, so the price of all other countries (%s) is charged", to.country, amount)
+				continue
+			}
+			problem = fmt.Sprintf("there is no price for %s, so verifications there fail", to.country)
+			break
 		}
-		if len(without) > 0 {
-			found = append(found, warn(to.setting, fmt.Sprintf("there is no price for %s (%s), so verifications there fail", to, strings.Join(without, ", ")),
-				"run: countersign price set "+to.argument()+" PRICE")...)
+		if problem != "" {
+			found = append(found, warn(to.setting, problem, "run: countersign price set "+to.country+" PRICE")...)
 		}
 	}
 	return found
 }
 
-// destination is a country or prefix that a setting enables.
-type destination struct{ setting, country, prefix string }
+// destination is a country that a setting enables.
+type destination struct{ setting, country string }
 
-func (d destination) String() string {
-	switch {
-	case d.country != "":
-		return d.country
-	case d.prefix != "":
-		return "numbers with " + d.prefix
-	}
-	return "all other countries"
-}
-
-// argument returns the destination as "countersign price set" takes it.
-func (d destination) argument() string { return cmp.Or(d.country, d.prefix, "'*'") }
-
-// destinations lists what is enabled, each country once.
+// destinations returns the enabled countries, each once.
 func destinations(cfg config.Config, s survey) (list []destination) {
-	add := func(setting, country, prefix string) {
-		same := func(d destination) bool { return d.country == country && d.prefix == prefix }
-		if !slices.ContainsFunc(list, same) {
-			list = append(list, destination{setting, country, prefix})
+	add := func(setting, country string) {
+		same := func(d destination) bool { return d.country == country }
+		if country != "" && !slices.ContainsFunc(list, same) {
+			list = append(list, destination{setting, country})
 		}
 	}
 	for i, r := range cfg.Routes {
 		if len(r.Carriers) > 0 {
-			add(fmt.Sprintf("routes[%d]", i), r.Country, r.Prefix)
+			add(fmt.Sprintf("routes[%d].country", i), r.Country)
 		}
 	}
 	for i, c := range cfg.Carriers {
 		for j, country := range c.SIP.Countries {
-			add(carrierKey(i, fmt.Sprintf(".sip.countries[%d]", j)), country, "")
+			add(carrierKey(i, fmt.Sprintf(".sip.countries[%d]", j)), country)
 		}
 	}
 	for i, country := range cfg.Fraud.Voice.Countries {
-		add(fmt.Sprintf("fraud.voice.countries[%d]", i), country, "")
+		add(fmt.Sprintf("fraud.voice.countries[%d]", i), country)
 	}
 	for _, a := range s.accounts {
 		for _, country := range a.Settings.Countries {
-			add("account "+a.Key, country, "")
+			add("account "+a.Key, country)
 		}
 	}
 	return list
 }
 
-// speech checks that calls can say more than the code.
+// speech checks that calls have words besides the code.
 func speech(_ context.Context, in *installation) []Finding {
 	cfg := in.Config
 	speaks := func(c config.Carrier) bool { return c.Type != config.CarrierSink && takes(c, verify.TTS) }

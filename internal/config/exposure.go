@@ -7,7 +7,7 @@ import (
 )
 
 // PhoneExposed returns the setting that lets other machines reach the pages of the API's
-// listener, which include /phone; "" if none does. A listener on the loopback is exposed
+// listener, which include /phone; "" if it is private. A listener on the loopback is exposed
 // if a reverse proxy is configured: with trusted_proxies, or with a name in server.names
 // beyond the loopback. The paths that a proxy passes on are not known here.
 func (c Config) PhoneExposed() string {

@@ -27,8 +27,9 @@ const (
 // files: connections beyond that would be lost without an answer. Go has already
 // raised the soft limit of the system to the hard one.
 func (s *Server) affordable() (int, error) {
-	files, err := s.opts.OpenFiles, error(nil)
+	files := s.opts.OpenFiles
 	if files == 0 {
+		var err error
 		if files, err = OpenFiles(); err != nil {
 			return 0, err
 		}

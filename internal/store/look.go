@@ -15,9 +15,9 @@ import (
 // up to date.
 var ErrOlderSchema = errors.New("the schema is older than this program")
 
-// Look calls use with a database that only reads: it changes nothing, needs no key, and
-// does not migrate. The error wraps [ErrOlderSchema] or [ErrNewerSchema] if the schema is
-// not that of this program. The database must be [Prepared] or [Used].
+// Look calls use with a read-only database, without a key and without a migration. The
+// error wraps [ErrOlderSchema] or [ErrNewerSchema] if the schema has another version than
+// this program. The database must be [Prepared] or [Used].
 func Look(ctx context.Context, database string, use func(*DB) error) error {
 	db := newDB(Config{Database: database, Log: slog.New(slog.DiscardHandler)})
 	if IsPostgres(database) {
@@ -45,7 +45,7 @@ func Look(ctx context.Context, database string, use func(*DB) error) error {
 	return nil
 }
 
-// current returns nil if the schema is that of this program.
+// current returns nil if the schema has the version of this program.
 func (db *DB) current(ctx context.Context) error {
 	p, err := db.provider(db.read)
 	if err != nil {

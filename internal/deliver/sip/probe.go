@@ -7,15 +7,18 @@ import (
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
+
+	"countersign/internal/deliver/tts/audio"
+	"countersign/internal/message"
 )
 
-// Probe asks a trunk once whether it serves us, and returns nil if it does. A trunk with
-// Register gets a REGISTER without Contact, which proves the credentials and leaves the
-// registration of a running server as it is (RFC 3261 §10.2.3). Another trunk gets an
-// OPTIONS, which every response but a timeout answers (RFC 3261 §11). Neither makes a
-// phone ring. The local port is free, whatever Listen says.
+// Probe sends one request to a trunk, and returns nil if the trunk would take calls. A trunk
+// with Register gets a REGISTER without Contact, which proves the credentials and does not
+// change registrations (RFC 3261 §10.2.3), such as that of a running server. Another trunk
+// gets an OPTIONS, to which every response is a success (RFC 3261 §11). Neither makes a
+// phone ring. Probe uses a free local port and ignores Listen.
 func Probe(ctx context.Context, cfg Config) error {
-	cfg.Listen = ""
+	cfg.Listen, cfg.Speaker = "", mute{}
 	if err := cfg.complete(); err != nil {
 		return err
 	}
@@ -25,6 +28,11 @@ func Probe(ctx context.Context, cfg Config) error {
 	}
 	return errors.Join(t.probe(ctx), t.close())
 }
+
+// mute is the speaker of a trunk that makes no call.
+type mute struct{}
+
+func (mute) Speak(context.Context, message.Script) (audio.Samples, error) { return nil, nil }
 
 func (t *trunk) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
