@@ -31,7 +31,7 @@ func virtualPhone(_ context.Context, in *installation) (found []Finding) {
 		if c.Type == config.CarrierVirtual && !c.Virtual.Public {
 			found = append(found, fail(carrierKey(i, ".virtual.public"),
 				fmt.Sprintf("virtual carrier %s shows every code at /phone without a login, and %s", c.Name, by),
-				"replace the carrier with your own; or listen on 127.0.0.1 without a proxy; or, if everybody may read every code, set "+carrierKey(i, ".virtual.public: true"))...)
+				"replace the carrier with your own; or listen on 127.0.0.1 without a proxy; or, if everyone may read every code, set "+carrierKey(i, ".virtual.public: true"))...)
 		}
 	}
 	return found
@@ -86,7 +86,7 @@ func ports(ctx context.Context, in *installation) (found []Finding) {
 }
 
 func portFinding(setting, address, network string, err error) []Finding {
-	_, port, _ := net.SplitHostPort(address) // it is validated
+	_, port, _ := net.SplitHostPort(address) // a validated address has a port
 	switch {
 	case err == nil:
 		return nil

@@ -14,7 +14,7 @@ import (
 
 // Probe sends one request to a trunk, and returns nil if the trunk would take calls. A trunk
 // with Register gets a REGISTER without Contact, which proves the credentials and does not
-// change registrations (RFC 3261 §10.2.3), such as that of a running server. Another trunk
+// change the registration of a running server (RFC 3261 §10.2.3). Another trunk
 // gets an OPTIONS, to which every response is a success (RFC 3261 §11). Neither makes a
 // phone ring. Probe uses a free local port and ignores Listen.
 func Probe(ctx context.Context, cfg Config) error {
