@@ -23,7 +23,8 @@ type reloader struct {
 }
 
 // follow reloads on each signal until ctx is done or stop is called. stop waits for a
-// reload in progress.
+// reload in progress, but not for the file system: a configuration may lie on a share that
+// does not answer.
 func (r *reloader) follow(ctx context.Context, signals <-chan os.Signal) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -31,7 +32,11 @@ func (r *reloader) follow(ctx context.Context, signals <-chan os.Signal) (stop f
 		for {
 			select {
 			case <-signals:
-				r.reload()
+				select {
+				case next := <-r.read():
+					r.reload(next.config, next.err)
+				case <-ctx.Done():
+				}
 			case <-ctx.Done():
 				return
 			}
@@ -40,10 +45,25 @@ func (r *reloader) follow(ctx context.Context, signals <-chan os.Signal) (stop f
 	return func() { cancel(); running.Wait() }
 }
 
-// reload reads the configuration, applies what it can, and logs both that and the changed
-// settings that need a restart. An invalid configuration changes nothing.
-func (r *reloader) reload() {
-	next, err := r.load()
+// loaded is the result of reading the configuration.
+type loaded struct {
+	config config.Config
+	err    error
+}
+
+// read begins to load the configuration. The channel receives the result.
+func (r *reloader) read() <-chan loaded {
+	done := make(chan loaded, 1) // its receiver may have stopped
+	go func() {
+		next, err := r.load()
+		done <- loaded{next, err}
+	}()
+	return done
+}
+
+// reload applies what it can of the configuration that was read, and logs both that and
+// the changed settings that need a restart. An invalid configuration changes nothing.
+func (r *reloader) reload(next config.Config, err error) {
 	if err == nil {
 		if err = next.Validate(); err != nil {
 			err = fmt.Errorf("configuration:\n%w", err)

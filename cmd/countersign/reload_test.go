@@ -1,0 +1,32 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"countersign/internal/config"
+)
+
+// TestStopDuringReload stops while the configuration cannot be read: it lies on a share
+// that does not answer, or is a named pipe.
+func TestStopDuringReload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reading, release := make(chan struct{}), make(chan struct{})
+		r := &reloader{log: slog.New(slog.DiscardHandler), load: func() (config.Config, error) {
+			close(reading)
+			<-release
+			return config.Config{}, errors.New("too late")
+		}}
+		signals := make(chan os.Signal, 1)
+		signals <- syscall.SIGHUP
+		stop := r.follow(t.Context(), signals)
+		<-reading
+		stop() // must not wait for the file
+		close(release)
+	})
+}
