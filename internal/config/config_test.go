@@ -146,7 +146,7 @@ routes: []
 		},
 		{
 			name: "environment over file",
-			file: "limits: {requests_per_second: 5, body_bytes: 1000}\ntrusted_proxies: [10.0.0.1]\n",
+			file: "limits: {requests_per_second: 5, body_bytes: 2000}\ntrusted_proxies: [10.0.0.1]\n",
 			env: []string{
 				"COUNTERSIGN_LIMITS_REQUESTS_PER_SECOND=50",
 				"COUNTERSIGN_OPS_LISTEN=:9000",
@@ -157,7 +157,7 @@ routes: []
 				"PATH=/bin", "COUNTERSIGNATURE=x", "COUNTERSIGN_BROKEN_ENTRY",
 			},
 			want: func(c *config.Config) {
-				c.Limits.RequestsPerSecond, c.Limits.BodyBytes = 50, 1000
+				c.Limits.RequestsPerSecond, c.Limits.BodyBytes = 50, 2000
 				c.OpsListen = ":9000"
 				c.V1.WrongCodeText = "Wrong: no = match, #1"
 				c.TrustedProxies = []string{"10.0.0.0/8", "::1"}

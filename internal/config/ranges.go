@@ -57,11 +57,11 @@ func times(key string, least, most time.Duration) Range {
 func Ranges() []Range {
 	return []Range{
 		count("limits.requests_per_second", 1, 65_535),
-		count("limits.body_bytes", 1, 16_777_216),
+		count("limits.body_bytes", 1_024, 16_777_216),
 		count("limits.header_bytes", 1_024, 1_048_576),
-		times("limits.header_timeout", time.Millisecond, time.Minute),
-		times("limits.read_timeout", time.Millisecond, 10*time.Minute),
-		times("limits.write_timeout", time.Millisecond, 10*time.Minute),
+		times("limits.header_timeout", 100*time.Millisecond, time.Minute),
+		times("limits.read_timeout", 100*time.Millisecond, 10*time.Minute),
+		times("limits.write_timeout", 100*time.Millisecond, 10*time.Minute),
 		times("limits.idle_timeout", time.Millisecond, time.Hour),
 		times("limits.unauthenticated_idle_timeout", time.Millisecond, time.Hour),
 		count("limits.connections", 0, 1_000_000),

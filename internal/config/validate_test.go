@@ -163,6 +163,8 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"log.format", func(c *config.Config) { c.Log.Format = "xml" }},
 		{"limits.requests_per_second", func(c *config.Config) { c.Limits.RequestsPerSecond = 0 }},
 		{"limits.body_bytes", func(c *config.Config) { c.Limits.BodyBytes = -1 }},
+		{"limits.body_bytes", func(c *config.Config) { c.Limits.BodyBytes = 1023 }},
+		{"limits.header_timeout", func(c *config.Config) { c.Limits.HeaderTimeout = time.Millisecond }},
 		{"limits.header_bytes", func(c *config.Config) { c.Limits.HeaderBytes = 1023 }},
 		{"limits.connections", func(c *config.Config) { c.Limits.Connections = -1 }},
 		{"limits.connections_per_address", func(c *config.Config) { c.Limits.ConnectionsPerAddress = -1 }},
