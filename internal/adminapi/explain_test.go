@@ -117,6 +117,21 @@ func TestExplainRefusals(t *testing.T) {
 	}
 }
 
+// TestExplainThrottled: a start over the account's rate has its account and number.
+func TestExplainThrottled(t *testing.T) {
+	t.Parallel()
+	o := start(t, func(o *server.Options) { o.Unlimited, o.Config.Limits.RequestsPerSecond = false, 1 })
+	for _, want := range []string{"0", "1"} {
+		if status, _ := o.v1("/verify/json", url.Values{"number": {"447700900001"}}); status != want {
+			t.Fatalf("status %s, want %s", status, want)
+		}
+	}
+	x := o.explain("/numbers/447700900001/explanation?account=" + server.DemoAccount)
+	if r := x.Accounts[0].RecentRefusals; len(r) != 1 || r[0].Status != "1" || r[0].Rule != "requests_per_second" {
+		t.Errorf("explained %+v", x.Accounts[0])
+	}
+}
+
 // TestExplainStrangers: wrong credentials leave no number, and an account only if the key
 // is known.
 func TestExplainStrangers(t *testing.T) {

@@ -32,11 +32,11 @@ type Proof struct {
 // clock was corrected by up to an hour, Clock takes hours to follow.
 const maxClockSkew = 5 * time.Minute
 
-// Admit finds the account that a request comes from and counts the request
-// against its rate. A request that cannot prove where it comes from is refused
-// with KindBadCredentials and costs the account nothing; one too many is refused
-// with KindThrottled. A signed request is admitted once,
-// but within the second in which it was made.
+// Admit returns the account of a request and counts the request against the account's
+// rate. It refuses wrong credentials with KindBadCredentials, which does not count, and
+// a request over the rate with KindThrottled. It admits a signed request once, except
+// within the second of its timestamp. The account is also returned with a refusal that
+// follows the proof; before it, the account is zero.
 func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	c, proven, err := e.credentials(ctx, p)
 	if err != nil && !errors.Is(err, store.ErrNoAccount) {
@@ -56,10 +56,7 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	} else {
 		err = e.admitAtRate(c.Account)
 	}
-	if err != nil {
-		return verify.Account{}, err
-	}
-	return c.Account, nil
+	return c.Account, err
 }
 
 // unproven is the refusal of a request that names an account by its key. The operator

@@ -179,26 +179,27 @@ func TestEvaluateTestNumber(t *testing.T) {
 }
 
 // TestCausesOfAdmission: a refused request names its rule, and its account if the key
-// is known.
+// is known. Admit returns the account with a refusal after the proof.
 func TestCausesOfAdmission(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, limited)
 	for _, tt := range []struct {
-		proof engine.Proof
-		want  verify.Cause
+		proof   engine.Proof
+		want    verify.Cause
+		account string
 	}{
-		{engine.Proof{Key: "demo0001", Secret: "wrong"}, verify.Cause{Rule: verify.RuleCredentials, Detail: "demo0001"}},
-		{engine.Proof{Key: "nobody00", Secret: "secret"}, verify.Cause{Rule: verify.RuleCredentials}},
-		{engine.Proof{Key: "demo0001", Secret: "secret"}, verify.Cause{}},
-		{engine.Proof{Key: "demo0001", Secret: "secret"}, verify.Cause{Rule: verify.RuleRate, Count: 2, Limit: 1}},
+		{engine.Proof{Key: "demo0001", Secret: "wrong"}, verify.Cause{Rule: verify.RuleCredentials, Detail: "demo0001"}, ""},
+		{engine.Proof{Key: "nobody00", Secret: "secret"}, verify.Cause{Rule: verify.RuleCredentials}, ""},
+		{engine.Proof{Key: "demo0001", Secret: "secret"}, verify.Cause{}, "demo0001"},
+		{engine.Proof{Key: "demo0001", Secret: "secret"}, verify.Cause{Rule: verify.RuleRate, Count: 2, Limit: 1}, "demo0001"},
 	} {
-		_, err := b.Admit(t.Context(), tt.proof)
+		account, err := b.Admit(t.Context(), tt.proof)
 		var got verify.Cause
 		if refusal, ok := err.(*verify.Error); ok { //nolint:errorlint // as Admit returns it
 			got = refusal.Cause()
 		}
-		if got != tt.want {
-			t.Errorf("%s: %+v, want %+v", tt.proof.Key, got, tt.want)
+		if got != tt.want || account.Key != tt.account {
+			t.Errorf("%s: %+v of account %q, want %+v of %q", tt.proof.Key, got, account.Key, tt.want, tt.account)
 		}
 	}
 }
