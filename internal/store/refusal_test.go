@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -124,6 +125,21 @@ func testExplained(t *testing.T, db *store.DB) {
 	_, err = db.SettleLedger(t.Context(), at(1e7), 100)
 	must(t, err)
 	look("settled")
+}
+
+// TestExplainedInLocale: the ledger of a verification is complete in a PostgreSQL database
+// whose locale ignores the "/" in keys.
+func TestExplainedInLocale(t *testing.T) {
+	t.Parallel()
+	postgres := pgtest.Start(t)
+	first := postgres.Create(t, "template0")
+	pgtest.Exec(t, first, "CREATE DATABASE shifted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-u-ka-shifted'")
+	database := strings.Replace(first, "/"+pgtest.Name(first)+"?", "/shifted?", 1)
+	must(t, store.Migrate(t.Context(), database))
+	db, err := open(t, database, key, true)
+	must(t, err)
+	defer db.Close()
+	testExplained(t, db)
 }
 
 // TestRefusalSize: a row of the longest values takes no more than the documented size,

@@ -20,9 +20,13 @@ CREATE INDEX refusals_number ON refusals (number) WHERE number IS NOT NULL;
 CREATE INDEX refusals_account ON refusals (account, last_at);
 CREATE INDEX refusals_last ON refusals (last_at);
 
+-- Ranges of keys must not depend on the locale of the database.
+ALTER TABLE ledger_past ALTER COLUMN key TYPE TEXT COLLATE "C";
+
 -- When the receipt of a part arrived; NULL before the first.
 ALTER TABLE parts ADD COLUMN reported_at BIGINT;
 
 -- +goose Down
+ALTER TABLE ledger_past ALTER COLUMN key TYPE TEXT COLLATE "default";
 ALTER TABLE parts DROP COLUMN reported_at;
 DROP TABLE refusals;
