@@ -40,16 +40,9 @@ type CarrierMessage struct {
 }
 
 func (c *call) explainVerification() error {
-	id, ok := verify.ParseID(c.r.PathValue("id"))
-	if !ok {
-		return invalid("id", "is not a request_id")
-	}
-	rec, found, err := c.cfg.Store.FindVerification(c.r.Context(), id)
+	rec, err := c.findVerification()
 	if err != nil {
 		return err
-	}
-	if !found {
-		return &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: "no such verification"}
 	}
 	entries, err := c.cfg.Store.EntriesOf(c.r.Context(), rec)
 	if err != nil {

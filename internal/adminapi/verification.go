@@ -131,16 +131,22 @@ func (c *call) findVerifications() error {
 }
 
 func (c *call) showVerification() error {
-	id, ok := verify.ParseID(c.r.PathValue("id"))
-	if !ok {
-		return invalid("id", "is not a request_id")
-	}
-	rec, found, err := c.cfg.Store.FindVerification(c.r.Context(), id)
+	rec, err := c.findVerification()
 	if err != nil {
 		return err
 	}
-	if !found {
-		return &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: "no such verification"}
-	}
 	return c.answer(http.StatusOK, toVerification(rec, c.now()))
+}
+
+// findVerification returns the verification that the path names.
+func (c *call) findVerification() (store.Record, error) {
+	id, ok := verify.ParseID(c.r.PathValue("id"))
+	if !ok {
+		return store.Record{}, invalid("id", "is not a request_id")
+	}
+	rec, found, err := c.cfg.Store.FindVerification(c.r.Context(), id)
+	if err == nil && !found {
+		err = &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: "no such verification"}
+	}
+	return rec, err
 }
