@@ -34,8 +34,8 @@ type settingFlags struct {
 	Setting         map[string]string `help:"Any setting of the admin API by its name there, and its value in JSON; may be repeated." placeholder:"NAME=JSON" mapsep:"none"`
 }
 
-// mostRepeated returns how often a flag may be given, for those that may be repeated. The
-// parser takes time that grows with the square of their number.
+// mostRepeated returns the largest number of occurrences of each flag that may be
+// repeated. The time to parse them grows with the square of their number.
 func mostRepeated() map[string]int {
 	const countries, workflows, settings, numbers = 250, 7, 100, 1000
 	return map[string]int{
@@ -45,7 +45,7 @@ func mostRepeated() map[string]int {
 	}
 }
 
-// checkRepeated refuses a flag that is given more often than it may be.
+// checkRepeated returns an error for a flag with more occurrences than mostRepeated allows.
 func checkRepeated(args []string) error {
 	given := map[string]int{}
 	for _, arg := range args {

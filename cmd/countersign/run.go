@@ -90,8 +90,8 @@ func (p *process) steady(log *slog.Logger, maxSkew time.Duration) *clock.Steady 
 	return s
 }
 
-// follow makes the time of a shared database that of the command, so that the dates it
-// writes agree with those of the nodes.
+// follow makes the clock of a shared database the clock of the command: its dates agree
+// with the dates of the nodes.
 func (p *process) follow(db *store.DB) error {
 	if !db.Shared() {
 		return nil

@@ -21,7 +21,7 @@ func (p *process) endOnHangup() (stop func()) {
 		return func() {}
 	}
 	p.ctx, stop = signal.NotifyContext(p.ctx, syscall.SIGHUP)
-	context.AfterFunc(p.ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(p.ctx, stop) // a second signal ends the process immediately
 	return stop
 }
 

@@ -38,16 +38,16 @@ type NumberExplanation struct {
 
 	Caps     []NumberCap          `json:"caps"`
 	Accounts []AccountExplanation `json:"accounts"`
-	Hint     string               `json:"hint"` // how to select an account; "" if Accounts is complete
+	Hint     string               `json:"hint"` // asks for the parameter account; "" if Accounts is complete
 }
 
 // AccountExplanation is the part of a [NumberExplanation] that depends on an account.
 type AccountExplanation struct {
 	Account    string           `json:"account"`
 	Name       string           `json:"name"`
-	Accepted   bool             `json:"accepted"`    // a start now
-	Refusals   []StartRefusal   `json:"refusals"`    // of a start now; the first is its answer
-	TestNumber bool             `json:"test_number"` // a start sends and counts nothing
+	Accepted   bool             `json:"accepted"`    // whether a start now is accepted
+	Refusals   []StartRefusal   `json:"refusals"`    // rules that refuse a start now; the first decides the answer
+	TestNumber bool             `json:"test_number"` // whether a start has no effect on messages and counts
 	Price      string           `json:"price"`
 	Network    string           `json:"network"` // "" if networks.known does not name it
 	InProgress *InProgress      `json:"in_progress,omitempty"`
@@ -61,7 +61,7 @@ type AccountExplanation struct {
 
 // StartRefusal is a rule that refuses a start.
 type StartRefusal struct {
-	Status string `json:"status"` // of the v1 API
+	Status string `json:"status"` // status code of the v1 API
 	Rule   string `json:"rule"`
 	Detail string `json:"detail"`
 	Count  string `json:"count"` // "" for a rule without figures
@@ -84,15 +84,15 @@ type RecentRefusal struct {
 type InProgress struct {
 	ID          string `json:"id"`
 	SubmittedAt string `json:"submitted_at"`
-	Events      int    `json:"events"`  // made so far
-	Steps       int    `json:"steps"`   // of the workflow
+	Events      int    `json:"events"`  // number of events so far
+	Steps       int    `json:"steps"`   // number of steps in the workflow
 	Next        string `json:"next"`    // channel of the next step; "" if only the end follows
-	NextAt      string `json:"next_at"` // of the next step or the end
+	NextAt      string `json:"next_at"` // time of the next step or the end
 }
 
 // ExplainedRoute is a route that was compared with the number.
 type ExplainedRoute struct {
-	Channel    verify.Channel `json:"channel"` // of the message
+	Channel    verify.Channel `json:"channel"` // channel of the message
 	Conditions string         `json:"conditions"`
 	Carriers   []string       `json:"carriers"`
 	Used       bool           `json:"used"`
@@ -155,9 +155,9 @@ func (c *call) explainNumber() error {
 	return c.answer(http.StatusOK, x)
 }
 
-// accountsOf returns the keys of the accounts to explain a number for: the account in the
-// query; without one, accounts with a history of the number; without any, the only
-// account of the installation. If all are empty it returns a hint.
+// accountsOf returns the keys of the accounts for the explanation of a number: the account
+// in the query, else the accounts with a history of the number, else the only account of
+// the installation. Without any, or with too many, it returns a hint.
 func (c *call) accountsOf(number string, known fraud.Number) (keys []string, hint string, err error) {
 	if c.query.Has("account") {
 		return []string{c.query.Get("account")}, "", nil

@@ -31,7 +31,7 @@ type CarrierMessage struct {
 	EventID    string            `json:"event_id"`
 	Attempt    int               `json:"attempt"`
 	Part       int               `json:"part"`  // from 1
-	Parts      int               `json:"parts"` // of the message
+	Parts      int               `json:"parts"` // number of parts in the message
 	Carrier    string            `json:"carrier"`
 	MessageID  string            `json:"message_id"` // the carrier's own
 	State      verify.EventState `json:"state"`
@@ -60,8 +60,7 @@ func (c *call) explainVerification() error {
 	return c.answer(http.StatusOK, x)
 }
 
-// toSteps lists the steps of the workflow. After a trigger or a failure a step was taken
-// before its time.
+// toSteps lists the steps of the workflow.
 func toSteps(rec store.Record, now time.Time) []Step {
 	steps := make([]Step, len(rec.Workflow.Steps))
 	running := rec.At(now).Status == verify.InProgress

@@ -48,7 +48,7 @@ type Event struct {
 type Failure struct {
 	Carrier string `json:"carrier"`
 	Error   string `json:"error"`
-	Text    string `json:"text"`    // "" if error is all of it
+	Text    string `json:"text"`    // complete text; "" if it equals error
 	Attempt int    `json:"attempt"` // 0 if unknown
 }
 

@@ -41,16 +41,16 @@ type Config struct {
 	// Templates takes those that accounts hand in.
 	Templates *template.Desk
 	Drain     *web.Drain
-	// Report takes the outcomes of the calls by their names, such as "start": nil for a
-	// success or a wrong code, which is stored, and the error of a failure. Other refusals
-	// prove nothing of the database and are not reported. Nil for no reports.
+	// Report takes the outcome of a call by its name, such as "start": nil for a success
+	// or a stored wrong code, else the error of a failure. Other refusals are not
+	// reported, since they may not reach the database. Nil disables reports.
 	Report   func(call string, err error)
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
-	Velocity *velocity.Watch // who blocks networks, and unblocks them
-	Refusals *refusal.Log    // records refused starts; nil for none
-	// Refused is called with each start that is refused: the proven account, or "", the
-	// number as it was sent, and status and text of the answer. nil for nothing.
+	Velocity *velocity.Watch // velocity rules, for network-unblock
+	Refusals *refusal.Log    // records refused starts; nil disables that
+	// Refused is called with each refused start: the proven account, or "", the number as it
+	// was sent, and status and text of the answer. Nil disables that.
 	Refused func(account, number, status, reason string, e *verify.Error)
 
 	// Strangers makes those wait who fail to prove where they come from; nil for
@@ -90,7 +90,7 @@ type endpoint struct {
 	// refuse gives the status and text of a refusal where this endpoint has words
 	// of its own; nil, or an empty status, for the common ones.
 	refuse func(*call, *verify.Error) (status, text string)
-	// starts: a refusal is that of a start, and is recorded.
+	// starts marks an endpoint that starts verifications: its refusals are recorded.
 	starts bool
 	// errorRoot is the root of an XML refusal with status 5 or more.
 	errorRoot string
@@ -321,8 +321,8 @@ func (a *API) record(c *call, e *verify.Error) {
 	a.cfg.Refusals.Add(r)
 }
 
-// note adds status, account and request id to the request's line in the access log. A
-// request_id that is none may be a number or a code, and is left out.
+// note adds status, account and request id to the request's line in the access log. It
+// omits an invalid request_id, which may be a number or a code.
 func (c *call) note(w http.ResponseWriter, status string) {
 	web.Note(w, "status", status)
 	web.Note(w, "account", c.account.Key)

@@ -101,7 +101,7 @@ func (b Billing) LowBalanceAmount() (verify.Money, error) {
 
 // Clock holds the settings of the program's time.
 type Clock struct {
-	// MaxSkew is the largest difference between the local wall clock and that of the
+	// MaxSkew is the largest difference between the local wall clock and the clock of the
 	// PostgreSQL server with which a node is ready and takes due steps.
 	MaxSkew time.Duration `yaml:"max_skew"`
 }

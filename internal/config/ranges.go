@@ -12,7 +12,7 @@ type Range struct {
 	Key      string // as in the file; [] stands for any element of a list
 	Min, Max int64  // in nanoseconds where Duration is set
 	Duration bool
-	Zero     bool // 0 is allowed, too: for ever, or the default
+	Zero     bool // allows 0 below Min: without end, or the default
 }
 
 // String is the range as errors and the documentation show it.
@@ -27,7 +27,7 @@ func (r Range) String() string {
 	return text
 }
 
-// Duration writes a time without parts that are 0: 10m, not 10m0s.
+// Duration formats nanoseconds without trailing zero parts: 10m, not 10m0s.
 func Duration(nanoseconds int64) string {
 	text := time.Duration(nanoseconds).String()
 	if strings.HasSuffix(text, "m0s") {
@@ -53,7 +53,7 @@ func times(key string, least, most time.Duration) Range {
 }
 
 // Ranges returns the range of every numeric setting, in the order of the documentation.
-// What settings have to do with each other is checked elsewhere.
+// [Config.Validate] also checks the relations between settings.
 func Ranges() []Range {
 	return []Range{
 		count("limits.requests_per_second", 1, 65_535),

@@ -70,8 +70,8 @@ type Submission struct {
 	// SMS, in order. A carrier that gives none reports no receipts.
 	Refs []string
 
-	// Failed are attempts of the carrier itself that failed before, over another bind,
-	// say. The [Router] adds them to Failures.
+	// Failed are the errors of failed attempts inside the carrier, such as over another
+	// bind. The [Router] adds them to Failures.
 	Failed []error
 
 	// Failures are the carriers that were asked before, as the [Router] notes.

@@ -59,8 +59,8 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	return c.Account, err
 }
 
-// unproven is the refusal of a request that names an account by its key. The operator
-// may know whether there is such an account; the client may not.
+// unproven returns the refusal of a request with wrong credentials. Its cause names the
+// account if it exists, for the operator only.
 func unproven(key string, proven bool, err error) error {
 	by := verify.Cause{Rule: verify.RuleCredentials, Detail: key}
 	switch {

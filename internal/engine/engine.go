@@ -49,7 +49,7 @@ type Config struct {
 	// requests, sends first messages and renews its leases. Nil means never.
 	Hold func() error
 
-	// Report takes the outcome of due steps, nil if they were committed; nil for no reports.
+	// Report takes the outcome of due steps: nil after a commit. A nil Report disables that.
 	Report func(operation string, err error)
 
 	// RequestsPerSecond bounds the requests of one account in any second, unless

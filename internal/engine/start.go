@@ -11,9 +11,9 @@ import (
 )
 
 // Start accepts a request to verify a number and sends its first message. It
-// refuses, in this order, by the rules of [startRules], the velocity rules (see
-// [velocity.Watch.Begin]) and those of [Engine.decide]. Evaluate asks the same rules and
-// starts nothing.
+// applies, in this order, the rules of [Engine.startRules], the velocity rules (see
+// [velocity.Watch.Begin]) and the rules of [Engine.decide]. Evaluate applies the same
+// rules without a start.
 func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.Request) (verify.Verification, error) {
 	req, price, err := e.examine(ctx, account, req)
 	if err != nil {
@@ -106,7 +106,7 @@ func (e *Engine) begin(tx *store.Tx, req verify.Request, price verify.Money, pay
 	return b, b.guard.sent(tx)
 }
 
-// decision is what a start is decided on in its transaction.
+// decision is the result of the rules that need the transaction.
 type decision struct {
 	guard  *guard
 	capped *fraud.Refusal
@@ -115,8 +115,8 @@ type decision struct {
 
 // decide applies the rules that need the transaction: a cap on the number
 // (KindBlocked), a verification in progress (KindConcurrent, which names it) and money
-// (KindNoCredit). It writes nothing. A retry after a lost answer, for a number at a cap,
-// still learns the verification in progress.
+// (KindNoCredit). It has no effect. KindConcurrent precedes KindBlocked: a retry
+// after a lost answer gets the verification in progress, also at a cap.
 func (e *Engine) decide(tx *store.Tx, req verify.Request, price verify.Money, payer store.Payer, now time.Time) (d decision, err error) {
 	if d.guard, err = e.guard(tx, req, now); err != nil {
 		return d, err

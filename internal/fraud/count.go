@@ -293,8 +293,8 @@ func (c *counters) numbers(hundred string, last int, since int64) int {
 	return s.since(since, last)
 }
 
-// turnBack forgets what was counted in minutes from the future, once the clock is
-// behind them: it was ahead and has been corrected.
+// turnBack removes the counts of minutes from the future: a clock was ahead and has been
+// corrected.
 func (c *counters) turnBack(now int64) {
 	latest := now + int64(verify.FutureTolerance/time.Minute)
 	if c.newest <= latest {

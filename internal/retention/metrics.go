@@ -9,7 +9,7 @@ type metrics struct {
 	oldest, suspended prometheus.Gauge
 }
 
-// suspend notes whether nothing is deleted by age.
+// suspend sets the gauge of the suspension.
 func (m *metrics) suspend(yes bool) {
 	m.suspended.Set(0)
 	if yes {

@@ -64,8 +64,8 @@ type Job struct {
 	runner  *task.Runner
 
 	guard               guard
-	keysAt, destroyedAt time.Time       // of the last look at the keys
-	walk                store.GuardWalk // through what is known of numbers
+	keysAt, destroyedAt time.Time       // times of the last refresh and destruction of keys
+	walk                store.GuardWalk // position among the histories of numbers
 }
 
 // New returns a job that waits to be started.
@@ -101,13 +101,13 @@ func (j *Job) run(ctx context.Context) (next time.Time, err error) {
 	return now.Add((share - 1) * now.Sub(began)), err
 }
 
+// step carries out one batch at a time, and reports whether there is more to do.
 type step = func(context.Context, time.Time) (more bool, err error)
 
 // Once carries out one batch of each kind and reports whether there is more to do.
-// What fails does not keep the rest from being done. While the clock is in doubt it
-// makes data keys and measures, and nothing else. To move what ended to the archive
-// destroys codes, and a settled entry of the ledger could be charged again; partitions
-// are only needed for what moves.
+// A failed step does not prevent the others. While the clock is in doubt it only makes data
+// keys and measures: a move to the archive destroys codes, a settled entry of the ledger
+// could be charged again, and only moves need partitions.
 func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	clock := j.cfg.Clock.Now()
 	mayDelete, err := j.guard.mayDelete(ctx, clock)
@@ -132,8 +132,8 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	return more, errors.Join(errs...)
 }
 
-// keys makes the data keys of a new day. Keys that a clock makes which is ahead are not
-// used once it is right, and destroyed.
+// keys makes the data keys of a new day. Keys from the future are not used after the
+// correction of the clock, and destroyed.
 func (j *Job) keys(ctx context.Context, now time.Time) (bool, error) {
 	if now.Sub(j.keysAt).Abs() < every { // either way: the clock may have been set back
 		return false, nil
@@ -142,7 +142,7 @@ func (j *Job) keys(ctx context.Context, now time.Time) (bool, error) {
 	return false, j.cfg.Store.RefreshKeys(ctx, now)
 }
 
-// destroyKeys destroys the data keys that nothing needs.
+// destroyKeys destroys unused data keys.
 func (j *Job) destroyKeys(ctx context.Context, now time.Time) (bool, error) {
 	if now.Sub(j.destroyedAt).Abs() < every {
 		return false, nil
@@ -153,7 +153,7 @@ func (j *Job) destroyKeys(ctx context.Context, now time.Time) (bool, error) {
 	return false, err
 }
 
-// hasten lets what a clock put off that was ahead fall due.
+// hasten makes verifications due whose due time a clock that was ahead has set.
 func (j *Job) hasten(ctx context.Context, now time.Time) (more bool, err error) {
 	n, err := j.cfg.Store.HastenFuture(ctx, now, batch)
 	return n == batch, err
@@ -183,7 +183,7 @@ func (j *Job) measure(ctx context.Context, now time.Time) (bool, error) {
 	}
 	age := 0.0
 	if ok {
-		age = max(0, now.Sub(oldest).Seconds()) // it may be from the future
+		age = max(0, now.Sub(oldest).Seconds()) // a row may be from the future
 	}
 	j.metrics.oldest.Set(age)
 	return false, nil
@@ -253,8 +253,8 @@ func (j *Job) forgetAudit(ctx context.Context, now time.Time) (more bool, err er
 	return n == batch, err
 }
 
-// forgetRefusals removes the numbers of refused starts when those of verifications go,
-// and deletes the rest in its time.
+// forgetRefusals deletes refusals after Keep.Refusals, and removes their numbers after
+// Keep.Numbers.
 func (j *Job) forgetRefusals(ctx context.Context, now time.Time) (more bool, err error) {
 	const many = 10 * batch // short rows
 	for _, step := range []struct {

@@ -38,8 +38,8 @@ func evaluate(ctx context.Context, e *engine.Engine, account verify.Account, n p
 	})
 }
 
-// Explaining evaluates starts in a process that serves nothing, as a server with the
-// configuration would. The state of its carriers is unknown.
+// Explaining evaluates starts, as a server with the configuration would, in a process that
+// does not serve. The state of its carriers is unknown.
 func Explaining(cfg config.Config, db *store.DB, clock clockwork.Clock, log *slog.Logger) adminapi.Explaining {
 	return adminapi.Explaining{
 		Status: apiv1.Status,
@@ -54,7 +54,7 @@ func Explaining(cfg config.Config, db *store.DB, clock clockwork.Clock, log *slo
 	}
 }
 
-// evaluator returns an engine that can only evaluate: its carriers take nothing.
+// evaluator returns an engine for evaluations only: its carriers refuse all messages.
 func evaluator(ctx context.Context, cfg config.Config, db *store.DB, clock clockwork.Clock, log *slog.Logger) (*engine.Engine, error) {
 	reg := prometheus.NewRegistry()
 	routing := routerConfig(cfg)

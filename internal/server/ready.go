@@ -9,7 +9,7 @@ import (
 	"countersign/internal/web"
 )
 
-// makeReadiness makes what /readyz answers.
+// makeReadiness returns the source of the answers of /readyz.
 func (s *Server) makeReadiness(reg prometheus.Registerer) *web.Readiness {
 	return web.NewReadiness(web.ReadinessConfig{
 		Draining: s.drain.Draining, Probe: s.probe, Verify: s.db.Verify, Damage: store.Damaged,

@@ -84,7 +84,7 @@ type Server struct {
 
 	velocity *velocity.Watch
 	refused  *refusal.Log
-	caps     fraud.Caps // that hold, by the configuration and Options.Unlimited
+	caps     fraud.Caps // caps in force, by the configuration and Options.Unlimited
 
 	speaker   *tts.Speaker
 	carriers  carriers
@@ -359,8 +359,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-// abandon closes a server that could not start. The reason of that is the one error to
-// report: others only follow from it.
+// abandon closes a server that failed to start. It logs its own errors for debugging only,
+// since they follow from the failure that the caller reports.
 func (s *Server) abandon() {
 	if err := s.Close(); err != nil {
 		s.log.Debug("close after a failed start", "error", err)

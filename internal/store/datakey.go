@@ -132,7 +132,7 @@ func (db *DB) newDataKeys(ctx context.Context, now time.Time, bad func(*dataKey,
 			}
 			id++
 			made := now
-			if old := newest[p]; !old.fromFuture(now) && !old.createdAt.Before(now) { // by a clock that is a little ahead
+			if old := newest[p]; !old.fromFuture(now) && !old.createdAt.Before(now) { // a clock a little ahead made the newest key
 				made = old.createdAt.Add(time.Millisecond)
 			}
 			k := newDataKey(id, p, NewKey(), made)
@@ -197,7 +197,7 @@ func (db *DB) needless(ctx context.Context, p purpose, now time.Time, codes time
 	set := db.seal.data.keys.Load()
 	for _, k := range set.of(p) {
 		replaced, ok := set.replacedAt(k, now)
-		unused := replaced.Add(dataKeyLag) // by all that started since
+		unused := replaced.Add(dataKeyLag) // verifications started after that use the next key
 		if !ok || now.Before(unused) || p == forCode && now.Before(unused.Add(longestVerification+codes)) {
 			continue
 		}

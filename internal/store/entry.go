@@ -50,8 +50,8 @@ func (db *DB) Entries(ctx context.Context, f EntryFilter) ([]Entry, error) {
 		f.Account, from, until, key, f.Limit)
 }
 
-// entriesWithin is how long after its end a verification may still get entries: late
-// costs and refunds.
+// entriesWithin is the time after the end of a verification in which it may get entries:
+// late costs and refunds.
 const entriesWithin = 48 * time.Hour
 
 // EntriesOf lists the entries of a verification, oldest first: its charge, its refund

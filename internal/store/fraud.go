@@ -133,8 +133,8 @@ type FraudVolume struct {
 	Starts           int64
 }
 
-// FraudVolumes lists accounts and countries with at least least starts in the hours
-// after that of since, up to that of now.
+// FraudVolumes lists accounts and countries with at least the given number of starts, in
+// the hours after the hour of since, up to the hour of now.
 func (db *DB) FraudVolumes(ctx context.Context, since, now time.Time, least int) (list []FraudVolume, err error) {
 	rows, err := db.query(ctx, `SELECT account, country, CAST(SUM(starts) AS BIGINT) FROM fraud_hours WHERE hour > $1 AND hour <= $2
 		GROUP BY account, country HAVING SUM(starts) >= $3 ORDER BY account, country`, hourOf(since), latest(now)/3_600_000, least)

@@ -134,8 +134,8 @@ func versions(ctx context.Context, p *goose.Provider) (have, want int64, err err
 	return have, want, nil
 }
 
-// firstReason returns the error of the database in an error of goose, with the step of the
-// schema that failed. The error of goose also holds that of the rollback that follows.
+// firstReason returns the error of the database in an error of goose, with the failed step
+// of the schema. It leaves out the error of the rollback after it.
 func firstReason(err error) error {
 	if p, ok := errors.AsType[*goose.PartialError](err); ok && p.Failed != nil {
 		return fmt.Errorf("step %d: %w", p.Failed.Source.Version, firstReason(p.Err))

@@ -198,9 +198,9 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// retry runs do, which is idempotent, again where a connection turns out to have been
-// lost: after a restart of the server all in the pool are, and each is dropped when it is
-// found. A nil p, which is that of an SQLite file, makes one attempt.
+// retry runs do, which must be idempotent, again after the loss of its connection. After a
+// restart of the server, each connection of the pool is lost once. A nil p, as with
+// SQLite, makes one attempt.
 func retry[T any](ctx context.Context, p *primary, do func() (T, error)) (T, error) {
 	if p == nil {
 		return do()
@@ -217,17 +217,17 @@ func retry[T any](ctx context.Context, p *primary, do func() (T, error)) (T, err
 	}
 }
 
-// lost reports whether err is that of a connection which worked once, so that another
-// connection may serve.
+// lost reports whether err indicates the loss of an established connection, so that
+// another connection may serve.
 func lost(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return established(err) && unusable(e)
 	}
-	return gone(err) && !timedOut(err) // it was waited for long enough
+	return gone(err) && !timedOut(err) // a retry would double the wait
 }
 
-// gone reports whether err is that of a server that has closed an established connection,
-// or does not answer on it. Only a server that answers has a SQLSTATE.
+// gone reports whether err indicates that the server closed an established connection, or
+// does not answer on it. An answer has a SQLSTATE.
 func gone(err error) bool {
 	if err == nil || errors.Is(err, sql.ErrNoRows) || !established(err) || sqlState(err) != "" {
 		return false
@@ -236,7 +236,7 @@ func gone(err error) bool {
 	return network || timedOut(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
-// established reports whether err, if it is that of a connection, comes after its beginning.
+// established reports whether err is not the failure to open a connection.
 func established(err error) bool {
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	return !connecting

@@ -135,9 +135,9 @@ func (db *DB) NewestStored(ctx context.Context) (newest time.Time, err error) {
 	return newest, nil
 }
 
-// HastenFuture makes up to limit verifications due whose due time a clock that was ahead
-// has set: later than any verification lasts, or a lease longer than any lease. It
-// returns their number.
+// HastenFuture makes up to limit verifications due that have a due time from the future: a
+// step later than any verification lasts, or a lease longer than any lease. It returns
+// their number.
 func (db *DB) HastenFuture(ctx context.Context, now time.Time, limit int) (hastened int, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		n, err := tx.exec(`UPDATE verifications SET due_at = $1 WHERE id IN (

@@ -76,7 +76,7 @@ func (db *DB) AddSecret(ctx context.Context, key, secret string, expires, now ti
 }
 
 func (tx *Tx) addSecret(account, secret string, expires, now time.Time) error {
-	// ForgetSecrets deletes those that have expired: the clock may be wrong.
+	// Only ForgetSecrets deletes expired secrets: here the clock may be wrong.
 	var n int
 	if _, err := tx.queryRow(`SELECT COUNT(*) FROM account_secrets WHERE account = $1 AND (expires_at IS NULL OR expires_at > $2)`,
 		[]any{account, millis(now)}, &n); err != nil {

@@ -46,7 +46,7 @@ type DB struct {
 	lock    *fileLock // nil unless opened for serving
 	files   *files    // nil unless an SQLite file was opened for serving
 	outage  *outage   // of PostgreSQL; nil for SQLite
-	primary *primary  // of PostgreSQL; nil for SQLite
+	primary *primary  // source of PostgreSQL connections; nil for SQLite
 	log     *slog.Logger
 }
 
@@ -91,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		db.dialect, start = onPostgres(), db.startPostgres
 	}
 	if err := start(ctx, cfg); err != nil {
-		_ = db.Close() // nothing was written; what else fails only follows from the first error
+		_ = db.Close() // its errors follow from err
 		return nil, fmt.Errorf("open database %s: %w", Redact(cfg.Database), diskFull(cfg.Database, err))
 	}
 	return db, nil
@@ -114,8 +114,8 @@ func (db *DB) Close() error {
 	for _, w := range db.writers {
 		w.stop()
 	}
-	// A connection that stays open until the process ends keeps SQLite from writing its
-	// log into, and deleting the log of, files that are not its own.
+	// If the paths lead to other files, the writers stay open until the process ends: when
+	// its last connection closes, SQLite would write its log to those files.
 	if db.files.mayClose() {
 		for _, w := range db.writers {
 			errs = append(errs, w.conn.close())

@@ -373,7 +373,7 @@ type Record struct {
 	verify.Verification
 	EventList []verify.Event
 	CheckList []verify.Check
-	PartList  []EventPart // of FindVerification only
+	PartList  []EventPart // set by FindVerification only
 }
 
 // EventPart is a part of an event that a carrier accepted.
@@ -392,7 +392,7 @@ func (db *DB) Record(ctx context.Context, account string, id verify.ID) (rec Rec
 	return rec, ok, err
 }
 
-// record is Record. From the archive it has the parts, too.
+// record is Record with the parts of an archived verification.
 func (db *DB) record(ctx context.Context, account string, id verify.ID) (rec Record, ok bool, err error) {
 	for _, query := range []string{findRecord, findEvents, findChecks} {
 		if err := db.parse(ctx, query); err != nil {

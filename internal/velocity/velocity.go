@@ -43,8 +43,8 @@ type Config struct {
 	// passes. It is asked only about a start that would be refused. nil: none was.
 	Verified func(ctx context.Context, account, number string) (bool, error)
 
-	// MayForget reports whether counts and blocks may be deleted by age: not while the
-	// clock is in doubt. nil allows it always.
+	// MayForget reports whether counts and blocks may be deleted by age; false while the
+	// clock is in doubt. Nil means always true.
 	MayForget func() bool
 }
 

@@ -12,8 +12,8 @@ import (
 type Failure struct {
 	Carrier string // name in the configuration, without ": "
 	Error   string // the carrier's code and its name, or the fault of the connection
-	Text    string // the rest of the error; "" if Error is all of it
-	Attempt int    // of the event, from 1; 0 if unknown
+	Text    string // complete text; "" if it equals Error
+	Attempt int    // attempt of the event, from 1; 0 if unknown
 }
 
 // Failures lists the failures of an event, oldest first, each once for an attempt. It is

@@ -3,8 +3,8 @@ package verify
 import "time"
 
 // FutureTolerance is the greatest lead of a stored time over the clock that still counts
-// as a difference between clocks. It exceeds the difference that nodes may have (seconds) and a usual correction of
-// the clock, and is shorter than the life of a verification.
+// as a difference between clocks. It exceeds the difference that nodes may have (seconds)
+// and a usual correction of the clock, and is shorter than the life of a verification.
 const FutureTolerance = 5 * time.Minute
 
 // FromFuture reports whether t is more than [FutureTolerance] after now: a clock that

@@ -13,7 +13,7 @@ type Part struct {
 	State   EventState
 	Error   string // the carrier's own code for what went wrong, or a remark on what arrived; "" for none
 
-	ReportedAt time.Time // when the receipt arrived that State is of; zero before the first
+	ReportedAt time.Time // arrival of the receipt that State results from; zero before the first
 }
 
 // Report notes what a receipt says about the part. A receipt that only says that

@@ -166,7 +166,7 @@ func (c Cause) String() string {
 
 // Refusal is a start that was refused, or several alike.
 type Refusal struct {
-	ID      ID     // of the stored row
+	ID      ID     // id of the stored row
 	Account string // its API key; "" without a proven account
 	Number  string // E.164 digits without "+"; "" if it is not kept
 	Cause

@@ -196,8 +196,8 @@ func (v Verification) At(now time.Time) Verification {
 	return v
 }
 
-// endedAt returns the end of a verification that expires, as found at now: endsAt, or
-// now for one that is from the future.
+// endedAt returns the end of a verification that has expired at now: endsAt, or now if the
+// verification is from the future.
 func (v Verification) endedAt(now time.Time) time.Time {
 	if v.FromFuture(now) {
 		return now
