@@ -129,9 +129,7 @@ func (r *Readiness) Report(name string, err error) {
 		}
 		r.set(now, o.failed)
 	case err == nil && !bad:
-		if o.trial || o.failed != nil {
-			o.failed, o.trial, o.pause = nil, false, 0
-		}
+		o.failed, o.trial, o.pause = nil, false, 0
 	}
 }
 
