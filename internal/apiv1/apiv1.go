@@ -262,7 +262,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error)
 		a.cfg.Report(c.endpoint.name, nil)
 	}
 	if refusal.Kind == verify.KindInternal {
-		a.failed(c, err)
+		refusal = a.failed(c, err)
 	}
 	if c.endpoint.starts {
 		a.record(c, refusal)
