@@ -27,7 +27,7 @@ func readPage(t *testing.T, name string) []block {
 		t.Fatal(err)
 	}
 	var blocks []block
-	var section, before string
+	var section, before, indent string // indent of the open block, which may be in a list
 	var open *block
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimRight(line, "\n")
@@ -35,13 +35,14 @@ func readPage(t *testing.T, name string) []block {
 		switch {
 		case isFence && open == nil:
 			open = &block{section: section, lang: fence}
+			indent = line[:strings.Index(line, "`")]
 			if m := fileName.FindStringSubmatch(before); m != nil {
 				open.file = m[1]
 			}
 		case isFence:
 			blocks, open = append(blocks, *open), nil
 		case open != nil:
-			open.text += strings.TrimPrefix(line, "   ") + "\n"
+			open.text += strings.TrimPrefix(line, indent) + "\n"
 		case strings.HasPrefix(line, "## "):
 			section = line[3:]
 		}

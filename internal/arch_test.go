@@ -159,6 +159,7 @@ func house() []room {
 		{path: "bench/speed", ours: []string{"deliver/smpp/smpptest", "deliver/smpp/pdu", "pgtest", "store", "verify"}},
 		{path: "internal/simulation"},
 		{path: "e2e", ours: []string{"pgtest"}},
+		{path: "e2e/systemd"},
 	}
 }
 

@@ -16,7 +16,7 @@ type explainCmd struct {
 	Subject string `arg:"" name:"number-or-id" param:"number" help:"Phone number as written, or a request_id."`
 	Account string `help:"Only for this api_key. Without it: every account with a history of the number." placeholder:"KEY"`
 	Country string `help:"Country of a number in national form (two letters)." placeholder:"CC"`
-	Output  string `help:"Form of the output: text or json. Default: ${default}." enum:"text,json" default:"text" placeholder:"FORM"`
+	Output  string `help:"Form of the output: table (text) or json. Default: ${default}." enum:"table,json" default:"table" placeholder:"FORM"`
 }
 
 // Run explains a verification if the subject has the form of a request_id, and otherwise

@@ -24,7 +24,7 @@ func TestOutputFlag(t *testing.T) {
 		"account approve": "nothing", "account unapprove": "nothing", "account secret revoke": "nothing",
 		"number block": "nothing", "number unblock": "nothing", "number unlock": "nothing",
 		"fraud lift": "nothing", "fraud unblock": "nothing", "price set": "nothing",
-		"keys rotate": "steps to take", "migrate up": "created files",
+		"keys rotate": "steps to take", "migrate up": "created files", "retention confirm": "nothing",
 		"price export": "the CSV of price import", "ledger export": "the CSV of the books", "completion": "a script",
 	}
 	parser, err := kong.New(&cli{}, kong.Name("countersign"))

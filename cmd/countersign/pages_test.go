@@ -40,7 +40,7 @@ func pages(t *testing.T) map[string]string {
 func TestPathsInPages(t *testing.T) {
 	t.Parallel()
 	const file = "/etc/countersign/countersign.yaml"
-	option := regexp.MustCompile(`--config[ =]([^ '\x60)\n]+)`)
+	option := regexp.MustCompile(`--config[ =]([^ ,'\x60)\n]+)`)
 	yaml := regexp.MustCompile(`[\w./-]*\b(?:countersign|config)\.ya?ml`)
 	system := regexp.MustCompile(`/(?:etc|run|var|srv|usr/local/etc)/[\w./-]*(?:countersign|secrets)[\w./-]*`)
 	allowed := regexp.MustCompile(`^(?:` + strings.Join([]string{
@@ -49,6 +49,7 @@ func TestPathsInPages(t *testing.T) {
 		`/var/lib/countersign/key`, // default of key_file
 		`/var/backups/countersign(?:/|/[0-9-]+\.db)?`,
 		`/etc/systemd/system/countersign[\w.-]*(?:/port\.conf)?`,
+		`/etc/(?:bash_completion\.d/countersign|fish/completions/countersign\.fish)`,
 	}, "|") + `)$`)
 	for page, text := range pages(t) {
 		for _, m := range option.FindAllStringSubmatch(text, -1) {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"countersign/internal/adminapi"
@@ -13,7 +13,10 @@ type retentionCmd struct {
 	Confirm retentionConfirmCmd `cmd:"" help:"Confirm the clock and resume a suspended retention."`
 }
 
-type retentionStatusCmd struct{ adminFlag }
+type retentionStatusCmd struct {
+	adminFlag
+	outputFlags
+}
 
 // Run shows the state.
 func (c *retentionStatusCmd) Run(p *process) error {
@@ -21,8 +24,13 @@ func (c *retentionStatusCmd) Run(p *process) error {
 	if err := c.get(p, &s, "retention"); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	line := func(name, value string) { _, _ = fmt.Fprintf(w, "%s\t%s\n", name, value) }
+	return record[adminapi.Retention]{document: s, text: retentionText(s)}.print(p, c.outputFlags)
+}
+
+// retentionText returns the state, a line for each value.
+func retentionText(s adminapi.Retention) string {
+	var text strings.Builder
+	line := func(name, value string) { fmt.Fprintf(&text, "%-14s %s\n", name, value) }
 	state, last := "active", "never"
 	if s.Suspended {
 		state = "suspended: the clock jumped"
@@ -39,7 +47,7 @@ func (c *retentionStatusCmd) Run(p *process) error {
 		line("TO", isoTime(s.After))
 		line("PLAUSIBLE FOR", counted.String()+" of 24h0m0s")
 	}
-	return w.Flush()
+	return text.String()
 }
 
 type retentionConfirmCmd struct{ adminFlag }

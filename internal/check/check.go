@@ -148,7 +148,7 @@ func Invalid(err error) []Finding {
 			continue
 		}
 		setting, problem, ok := strings.Cut(line, ": ")
-		if place.MatchString(setting) { // FILE:LINE: SETTING: PROBLEM
+		if place.MatchString(setting) { // PLACE: SETTING: PROBLEM
 			if key, rest, found := strings.Cut(problem, ": "); found {
 				setting, problem = key, rest+" ("+setting+")"
 			}
@@ -161,8 +161,8 @@ func Invalid(err error) []Finding {
 	return found
 }
 
-// place is the end of a file name with the number of a line.
-var place = regexp.MustCompile(`:[0-9]+$`)
+// place is a file with the number of a line, or an environment variable.
+var place = regexp.MustCompile(`:[0-9]+$|^COUNTERSIGN_[A-Z0-9_]+$`)
 
 // Tally returns the number of findings of a severity.
 func Tally(found []Finding, s Severity) (n int) {

@@ -86,7 +86,7 @@ func (h *house) whole(made history) {
 	if len(messages) != 1 || len(audit) != 1 || !used || len(secrets) != 2 {
 		h.t.Errorf("%d messages, %d audit entries, signature %v, %d secrets; want 1, 1, true, 2", len(messages), len(audit), used, len(secrets))
 	}
-	if n := h.metric("countersign_retention_carried_total"); n != 0 {
+	if n := h.metric("countersign_retention_ledger_entries_carried_total"); n != 0 {
 		h.t.Errorf("%v entries of the ledger were carried over", n)
 	}
 	if n := h.metric("countersign_retention_keys_destroyed_total"); n != 0 {
