@@ -185,7 +185,7 @@ done
 mount -t tmpfs tmpfs /run
 mount -t proc proc /proc
 ip link set lo up
-echo '127.0.0.1 localhost verify.example.com' >$dir/fs/hosts
+echo '127.0.0.1 localhost verify.example.com smsc.carrier-a.example sip.voice-a.example' >$dir/fs/hosts
 cat $dir/fs/hosts >/etc/hosts
 rm -rf /etc/countersign /var/lib/countersign /var/backups/countersign
 ln -s $dir/systemd /usr/local/sbin/systemctl
