@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"countersign/internal/clock"
 	"countersign/internal/config"
 	"countersign/internal/server"
 	"countersign/internal/store"
@@ -33,7 +35,12 @@ func everyCarrier(t *testing.T) server.Options {
 	dir := t.TempDir()
 	opts := options(filepath.Join(dir, "countersign.db"), store.NewKey())
 	opts.Unlimited = false
-	opts.Config.Admin = config.Admin{Listen: "127.0.0.1:0", TokenFile: filepath.Join(dir, "token")}
+	opts.Clock = clock.New(clock.Config{})
+	issue(t, dir, time.Now())
+	opts.Config.Admin = config.Admin{
+		Listen: "127.0.0.1:0", TokenFile: filepath.Join(dir, "token"),
+		TLS: config.AdminTLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")},
+	}
 	file := filepath.Join(dir, "carriers.yaml")
 	if err := os.WriteFile(file, []byte(carriersOfAllTypes), 0o600); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,7 +44,9 @@ func (db *DB) Listen(ctx context.Context, wake func()) {
 		if ctx.Err() != nil {
 			return
 		}
-		db.log.Warn("not told what other nodes hand over, trying again", "error", err)
+		if !errors.Is(err, context.Canceled) { // the end of a term has its own log line
+			db.log.Warn("not told what other nodes hand over, trying again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return

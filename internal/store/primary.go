@@ -153,7 +153,7 @@ func (p *primary) leave(term int64, reason error) {
 	p.serving, p.end = context.WithCancel(context.Background())
 	if now := time.Now(); now.Sub(p.logged) >= leaveLogGap {
 		p.logged = now
-		p.log.Warn("database connection unusable, opening new connections", "error", reason)
+		p.log.Debug("database connection unusable, opening new connections", "error", reason)
 	}
 }
 

@@ -267,7 +267,7 @@ func (r *Readiness) set(now time.Time, err error) {
 		r.since = now
 		r.gauge.Set(0)
 	case err == nil && r.notReady != nil:
-		r.cfg.Log.Info("ready again", "after", now.Sub(r.since).Round(time.Millisecond))
+		r.cfg.Log.Info("ready again", "after", now.Sub(r.since).Round(time.Millisecond).String(), "reason", r.notReady)
 		r.gauge.Set(1)
 	}
 	r.notReady = err
