@@ -76,6 +76,9 @@ func (r *report) number(x adminapi.NumberExplanation) {
 		if c.RefusedUntil != "" {
 			until = ", refuses until " + isoTime(c.RefusedUntil)
 		}
+		if c.ResetsAt != "" {
+			until += ", back to 0 at " + isoTime(c.ResetsAt)
+		}
 		r.line("  %s of %s: %d of %d%s", c.Cap, cmp.Or(c.Account, "all accounts"), c.Count, c.Limit, until)
 	}
 	if len(x.Caps) == 0 {

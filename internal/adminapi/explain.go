@@ -131,7 +131,7 @@ func (c *call) explainNumber() error {
 		return err
 	}
 	for _, count := range c.cfg.Caps.Status(known, c.now()) {
-		x.Caps = append(x.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until)})
+		x.Caps = append(x.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until), stamp(count.Resets)})
 	}
 	entry, blocked, err := c.cfg.Store.BlockedNumber(c.r.Context(), n.Digits)
 	if err != nil {

@@ -20,6 +20,7 @@ type NumberCap struct {
 	Count        int    `json:"count"`
 	Limit        int    `json:"limit"`
 	RefusedUntil string `json:"refused_until"` // "" while it refuses nothing
+	ResetsAt     string `json:"resets_at"`     // when nothing is counted any more, unless more comes; "" if nothing is, and for a streak
 }
 
 // NumberVerified says who has verified a number last, and when.
@@ -42,7 +43,7 @@ func (c *call) numberStatus() error {
 		return err
 	}
 	for _, count := range c.cfg.Caps.Status(known, c.now()) {
-		s.Caps = append(s.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until)})
+		s.Caps = append(s.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until), stamp(count.Resets)})
 	}
 	for _, u := range known.Uses {
 		if !u.VerifiedAt.IsZero() {

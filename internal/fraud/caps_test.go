@@ -283,12 +283,12 @@ func TestStatus(t *testing.T) {
 		got[c.Account+" "+c.Cap] = c
 	}
 	for _, want := range []fraud.Count{
-		{Cap: "sends_10m", Count: 5, Limit: 5, Until: t0.Add(10 * time.Minute)},
-		{Cap: "sends_24h", Count: 5, Limit: 20},
-		{Cap: "failed_checks_24h", Count: 1, Limit: 30},
-		{Cap: "account_sends_10m", Account: "b", Count: 5, Limit: 5, Until: t0.Add(10 * time.Minute)},
+		{Cap: "sends_10m", Count: 5, Limit: 5, Until: t0.Add(10 * time.Minute), Resets: t0.Add(10 * time.Minute)},
+		{Cap: "sends_24h", Count: 5, Limit: 20, Resets: t0.Add(24 * time.Hour)},
+		{Cap: "failed_checks_24h", Count: 1, Limit: 30, Resets: t0.Add(24 * time.Hour)},
+		{Cap: "account_sends_10m", Account: "b", Count: 5, Limit: 5, Until: t0.Add(10 * time.Minute), Resets: t0.Add(10 * time.Minute)},
 		{Cap: "account_sends_10m", Account: "a", Limit: 5},
-		{Cap: "account_failed_checks_24h", Account: "a", Count: 1, Limit: 15},
+		{Cap: "account_failed_checks_24h", Account: "a", Count: 1, Limit: 15, Resets: t0.Add(24 * time.Hour)},
 		{Cap: "streak", Account: "a", Count: 1, Limit: 100},
 	} {
 		if got[want.Account+" "+want.Cap] != want {

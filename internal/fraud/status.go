@@ -13,6 +13,7 @@ type Count struct {
 	Count   int       // of what the cap counts, now
 	Limit   int       // the most that it may be
 	Until   time.Time // when the cap lets the next through; zero when it does now
+	Resets  time.Time // when nothing is counted any more, unless more comes; zero if nothing is, and for a streak
 }
 
 // Status is how far a number is from each cap: first all accounts together, then each
@@ -36,7 +37,11 @@ func (c Caps) Status(n Number, now time.Time) []Count {
 
 func counts(name, account string, windows []Window, times []time.Time, now time.Time) (list []Count) {
 	for _, w := range windows {
-		count := Count{Cap: name + "_" + w.name(), Account: account, Count: len(within(times, now, w.Within)), Limit: w.Count}
+		inside := within(times, now, w.Within)
+		count := Count{Cap: name + "_" + w.name(), Account: account, Count: len(inside), Limit: w.Count}
+		if len(inside) > 0 {
+			count.Resets = slices.MaxFunc(inside, time.Time.Compare).Add(w.Within)
+		}
 		if r := full(name, []Window{w}, times, now); r != nil {
 			count.Until = r.Until
 		}
