@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -168,6 +167,11 @@ func newMachine(t *testing.T) *machine {
 		t.Skip("needs root, to make users, mounts and namespaces")
 	}
 	dir := t.TempDir()
+	probe := inNamespaces(t.Context(), `mount --make-rprivate / && mount -t tmpfs tmpfs $0 && mkdir $0/upper $0/work &&
+mount -t overlay overlay -o lowerdir=/etc,upperdir=$0/upper,workdir=$0/work /etc && mount -t proc proc /proc`, t.TempDir())
+	if out, err := probe.CombinedOutput(); err != nil {
+		t.Skipf("needs namespaces and overlay mounts: %v %s", err, out)
+	}
 	build := exec.Command("go", "build", "-o", filepath.Join(dir, "systemd"), "./systemd")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build package systemd: %v\n%s", err, out)
@@ -240,19 +244,21 @@ func (m *machine) write(step, path, text string) {
 	m.run(step, fmt.Sprintf("mkdir -p %s\ncat >%s <<'END OF FILE'\n%sEND OF FILE", filepath.Dir(path), path, text))
 }
 
+// inNamespaces returns a command that runs a script in new namespaces.
+func inNamespaces(ctx context.Context, script string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/bin/bash", append([]string{"-euo", "pipefail", "-c", script}, args...)...)
+	cmd.Env = []string{"HOME=/root", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID}
+	return cmd
+}
+
 // execute runs the script.
 func (m *machine) execute(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/bin/bash", "-euo", "pipefail", "-c",
-		`trap 'status=$?; test $status = 0 || { echo "failed in step: $step: $BASH_COMMAND"; cat /run/*.log; }' EXIT`+"\n"+m.script.String())
-	cmd.Env = []string{"HOME=/root", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID}
+	cmd := inNamespaces(ctx, `trap 'status=$?; test $status = 0 || { echo "failed in step: $step: $BASH_COMMAND"; cat /run/*.log; }' EXIT`+"\n"+m.script.String())
 	out, err := cmd.CombinedOutput()
-	if errors.Is(err, os.ErrPermission) {
-		t.Skipf("needs the right to make namespaces: %v", err)
-	}
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
