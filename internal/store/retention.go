@@ -236,7 +236,7 @@ func (tx *Tx) carry(account string, entries []entry) error {
 func (db *DB) ForgetMessages(ctx context.Context, sent, now time.Time, limit int) (forgotten int, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM phone_messages WHERE (sent_at <= $1 OR sent_at > $2) AND seq IN (
-			SELECT seq FROM phone_messages ORDER BY seq LIMIT $3`+tx.take+`)`, millis(sent), latest(now), limit)
+			SELECT seq FROM phone_messages ORDER BY seq LIMIT $3`+tx.take+`)`, millis(sent), surelyFuture(now), limit)
 		forgotten = int(n)
 		return err
 	})
@@ -249,7 +249,7 @@ func (db *DB) ForgetMessages(ctx context.Context, sent, now time.Time, limit int
 // ForgetReceipts deletes the receipts that have waited too long for their message, and
 // those from the future.
 func (db *DB) ForgetReceipts(ctx context.Context, now time.Time) error {
-	err := db.Write(ctx, func(tx *Tx) error { return tx.send(tx.forget, millis(now.Add(-receiptLife)), latest(now)) })
+	err := db.Write(ctx, func(tx *Tx) error { return tx.send(tx.forget, millis(now.Add(-receiptLife)), surelyFuture(now)) })
 	if err != nil {
 		return fmt.Errorf("forget receipts: %w", err)
 	}

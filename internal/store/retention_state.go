@@ -136,13 +136,12 @@ func (db *DB) NewestStored(ctx context.Context) (newest time.Time, err error) {
 }
 
 // HastenFuture makes up to limit verifications due that have a due time from the future: a
-// step later than any verification lasts, or a lease longer than any lease. It returns
-// their number.
+// step or the end of a lease later than any verification lasts. It returns their number.
 func (db *DB) HastenFuture(ctx context.Context, now time.Time, limit int) (hastened int, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		n, err := tx.exec(`UPDATE verifications SET due_at = $1 WHERE id IN (
-			SELECT id FROM verifications WHERE due_at > $2 AND (due_at > $3 OR node IS NOT NULL) ORDER BY due_at LIMIT $4`+tx.claim+`)`,
-			millis(now), latest(now), millis(now.Add(longestVerification)), limit)
+			SELECT id FROM verifications WHERE due_at > $2 ORDER BY due_at LIMIT $3`+tx.claim+`)`,
+			millis(now), surelyFuture(now), limit)
 		hastened = int(n)
 		return err
 	})

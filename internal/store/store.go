@@ -208,6 +208,12 @@ func millis(t time.Time) int64 { return t.UnixMilli() }
 // be from the future (see verify.FromFuture).
 func latest(now time.Time) int64 { return millis(now.Add(verify.FutureTolerance)) }
 
+// surelyFuture returns, in milliseconds, the time after which a stored value is from the
+// future for a job that deletes it or makes it due. The job may have read now a while ago:
+// its process was paused, or its write waited. A value that was written meanwhile is not from
+// the future, so the tolerance is the life of the longest verification.
+func surelyFuture(now time.Time) int64 { return millis(now.Add(longestVerification)) }
+
 // millisOrNull stores the zero time as NULL.
 func millisOrNull(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: t.UnixMilli(), Valid: !t.IsZero()}
