@@ -101,7 +101,7 @@ ops_listen: 127.0.0.1:0
 database: %q
 key_file: %s
 log: {level: debug}
-limits: {requests_per_second: 100000}
+limits: {requests_per_second: 65535}
 carriers:
   - {name: a, type: smpp, smpp: {addresses: [%q], system_id: acme, password: Qj9ZkSmp}}
 routes: [{carriers: [a]}]

@@ -59,7 +59,7 @@ func TestNodesDiskFull(t *testing.T) {
 	if code, body := readyz(t, ops); code != http.StatusServiceUnavailable || !strings.Contains(body, "not ready: ") {
 		t.Errorf("/readyz answers %d %q while starts are refused", code, body)
 	}
-	if log := s.log.String(); !strings.Contains(log, "disk full: no space left for the PostgreSQL server of postgres://") {
+	if log := s.log.String(); !strings.Contains(log, "database unavailable") || !strings.Contains(log, "No space left on device (SQLSTATE 53100)") {
 		t.Error("the log does not say that the disk is full")
 	}
 	if err := os.Remove(balloon); err != nil {
