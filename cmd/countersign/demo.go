@@ -64,9 +64,11 @@ func (c *demoCmd) Run(p *process) (err error) {
 		return err
 	}
 	log := newLogger(p.stderr, logLevel(c.LogLevel), "text")
+	origin := thisBuild()
 	opts := server.Options{
 		Config: cfg, Key: key, Log: log, Clock: p.steady(log, cfg.Clock.MaxSkew),
 		Speed: c.Speed, Unlimited: c.Unlimited, LogRefusals: true, DrainFor: drainFor / 4,
+		Version: origin.Version, Commit: origin.Commit,
 	}
 	if c.TLS && c.TLSCert == "" {
 		var pem []byte

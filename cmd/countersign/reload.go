@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -15,8 +14,8 @@ import (
 // reloader applies changes of the configuration to a running server: the log level and
 // the certificates. Other settings need a restart.
 type reloader struct {
-	load    func() (config.Config, error)
-	running config.Config // settings in force
+	load    func() (config.Config, error) // reads and validates it
+	running config.Config                 // settings in force
 	level   *slog.LevelVar
 	server  *server.Server
 	log     *slog.Logger
@@ -61,14 +60,10 @@ func (r *reloader) read() <-chan loaded {
 	return done
 }
 
-// reload applies what it can of the configuration that was read, and logs both that and
-// the changed settings that need a restart. An invalid configuration changes nothing.
+// reload applies the log level and the certificates of the configuration that was read. It
+// logs the applied settings, and the changed settings that need a restart. After an error it
+// keeps the previous configuration.
 func (r *reloader) reload(next config.Config, err error) {
-	if err == nil {
-		if err = next.Validate(); err != nil {
-			err = fmt.Errorf("configuration:\n%w", err)
-		}
-	}
 	if err != nil {
 		r.log.Error("configuration not reloaded; the previous one stays in force: correct it and send SIGHUP again", "error", err)
 		return

@@ -65,9 +65,11 @@ func (c *serveCmd) Run(p *process) error {
 		return err
 	}
 	noCores(log)
+	origin := thisBuild()
 	s, err := server.New(p.ctx, server.Options{
 		Config: cfg, Key: key, ReadKey: func() (store.Key, error) { return store.LoadKey(cfg.KeyFile) },
 		Log: log, Clock: p.steady(log, cfg.Clock.MaxSkew), DrainFor: drainFor,
+		Version: origin.Version, Commit: origin.Commit,
 	})
 	if err != nil {
 		return err
@@ -75,9 +77,15 @@ func (c *serveCmd) Run(p *process) error {
 	if err := started(cfg.KeyFile); err != nil {
 		return cmp.Or(err, s.Close())
 	}
-	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "admin_url", s.AdminURL(), "version", version())
+	log.Info("serving", "url", s.URL(), "ops_url", s.OpsURL(), "admin_url", s.AdminURL(), "version", origin.Version)
 	defer log.Info("stopped")
-	r := &reloader{load: func() (config.Config, error) { return c.settings(p) }, running: cfg, level: level, server: s, log: log}
+	r := &reloader{running: cfg, level: level, server: s, log: log, load: func() (config.Config, error) {
+		next, err := c.settings(p)
+		if err != nil {
+			return next, err
+		}
+		return next, p.valid(next)
+	}}
 	defer r.follow(p.ctx, hangups)()
 	return s.Serve(p.ctx)
 }

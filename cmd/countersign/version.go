@@ -37,7 +37,7 @@ type build struct {
 }
 
 func printVersion(p *process, f outputFlags) error {
-	b := buildOf(debug.ReadBuildInfo())
+	b := thisBuild()
 	commit := cmp.Or(b.Commit, "unknown")
 	if b.Modified {
 		commit += " (modified)"
@@ -69,5 +69,5 @@ func buildOf(info *debug.BuildInfo, ok bool) build {
 	return b
 }
 
-// version returns the tag or pseudo-version of the binary.
-func version() string { return buildOf(debug.ReadBuildInfo()).Version }
+// thisBuild returns the origin of this binary.
+func thisBuild() build { return buildOf(debug.ReadBuildInfo()) }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -45,10 +44,11 @@ func (w *writes) committed(n int, took time.Duration) {
 
 // registerMetrics registers the metrics of the program and its database.
 func (s *Server) registerMetrics(reg prometheus.Registerer) {
-	version, commit := buildInfo()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "countersign_build_info", Help: "Always 1. The labels are the version of the program, its commit and the version of Go.",
-		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "go_version": runtime.Version()},
+		ConstLabels: prometheus.Labels{
+			"version": cmp.Or(s.opts.Version, "(devel)"), "commit": cmp.Or(s.opts.Commit, "unknown"), "go_version": runtime.Version(),
+		},
 	})
 	build.Set(1)
 	reg.MustRegister(build,
@@ -66,21 +66,6 @@ func (s *Server) registerMetrics(reg prometheus.Registerer) {
 
 func gauge(name, help string, read func() float64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
-}
-
-// buildInfo returns the version and the commit that the toolchain recorded.
-func buildInfo() (version, commit string) {
-	version, commit = "(devel)", "unknown"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return version, commit
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			commit = s.Value
-		}
-	}
-	return cmp.Or(info.Main.Version, version), commit
 }
 
 // protocols returns the protocol of each carrier, as a label.

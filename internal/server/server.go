@@ -54,6 +54,8 @@ type Options struct {
 
 	Speed     int  // divides the waits of verifications; 0 and 1 mean real time
 	Unlimited bool // no limit on requests, nor on what one number may see
+	// Version and Commit are those of the program, for countersign_build_info; "" for unknown.
+	Version, Commit string
 	// LogRefusals logs each refused start with its remedy, at level warn.
 	LogRefusals bool
 	// DrainFor is how long a stop goes on to turn requests away before it closes

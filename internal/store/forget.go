@@ -173,18 +173,25 @@ func (db *DB) forgetArchived(ctx context.Context, f Forget, now time.Time, done 
 }
 
 func (db *DB) forgetMessages(ctx context.Context, f Forget, _ time.Time, done *Forgotten) error {
-	canonical, other := verify.NumberForms(f.Number)
+	return db.deleteRows(ctx, "phone_messages", "seq", f.Number, &done.Messages)
+}
+
+// deleteRows deletes the rows of a table with a number, in either of its forms, and adds
+// their count to deleted. key is the column that identifies a row. Each batch is a
+// transaction of its own.
+func (db *DB) deleteRows(ctx context.Context, table, key, number string, deleted *int) error {
+	canonical, other := verify.NumberForms(number)
 	for more := true; more; {
 		var n int64
 		err := db.Write(ctx, func(tx *Tx) (err error) {
-			n, err = tx.exec(`DELETE FROM phone_messages WHERE seq IN (
-				SELECT seq FROM phone_messages WHERE number IN ($1, $2) ORDER BY seq LIMIT $3`+tx.take+`)`, canonical, other, forgetBatch)
+			n, err = tx.exec(`DELETE FROM `+table+` WHERE `+key+` IN (
+				SELECT `+key+` FROM `+table+` WHERE number IN ($1, $2) ORDER BY `+key+` LIMIT $3`+tx.take+`)`, canonical, other, forgetBatch)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		done.Messages += int(n)
+		*deleted += int(n)
 		more = n == forgetBatch
 	}
 	return nil

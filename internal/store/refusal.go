@@ -125,19 +125,5 @@ func (db *DB) changeRefusals(ctx context.Context, change, condition string, unti
 
 // forgetRefusals deletes the refusals of a number.
 func (db *DB) forgetRefusals(ctx context.Context, f Forget, _ time.Time, done *Forgotten) error {
-	canonical, other := verify.NumberForms(f.Number)
-	for more := true; more; {
-		var n int64
-		err := db.Write(ctx, func(tx *Tx) (err error) {
-			n, err = tx.exec(`DELETE FROM refusals WHERE id IN (
-				SELECT id FROM refusals WHERE number IN ($1, $2) ORDER BY id LIMIT $3`+tx.take+`)`, canonical, other, forgetBatch)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		done.Refusals += int(n)
-		more = n == forgetBatch
-	}
-	return nil
+	return db.deleteRows(ctx, "refusals", "id", f.Number, &done.Refusals)
 }

@@ -6,12 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/fraud"
+	"countersign/internal/verify"
 )
 
 // Rules that package fraud does not have, as labels.
 const (
 	rulePremium      = "premium"
-	ruleVoiceCountry = "voice_country"
+	ruleVoiceCountry = string(verify.RuleVoiceCountry)
 )
 
 // metrics count what the rules decide. No label holds a number, a network or an

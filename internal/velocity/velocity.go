@@ -281,7 +281,7 @@ func refusal(d fraud.Decision) error {
 // decisionOf is the label of a rule in countersign_fraud_decisions_total.
 func decisionOf(rule verify.Rule) string {
 	if rule == verify.RulePremium {
-		return "premium"
+		return rulePremium
 	}
 	return string(rule)
 }
