@@ -118,8 +118,8 @@ type localeRow struct {
 	Voice    string `json:"voice"`
 }
 
-// table prints the messages of all locales: first those of verifications, then those of
-// payments. Its table form is Markdown.
+// table prints the messages of verifications in all locales, then the messages of payments.
+// The table form is Markdown.
 func (c *previewCmd) table(p *process, messages *message.Catalog) error {
 	speaker, err := tts.New(tts.Config{ClipsOnly: true})
 	if err != nil {

@@ -22,8 +22,8 @@ type reloader struct {
 }
 
 // follow reloads on each signal until ctx is done or stop is called. stop waits for a
-// reload in progress, but not for the file system: a configuration may lie on a share that
-// does not answer.
+// reload in progress, but not for the file system: the configuration may be on a network
+// share that does not respond.
 func (r *reloader) follow(ctx context.Context, signals <-chan os.Signal) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"countersign/internal/clock"
 	"countersign/internal/store"
 )
 
@@ -41,9 +42,6 @@ func unreachableRemedy(database string) string {
 	return "make the file readable and writable for " + userName() + ", or restore a backup"
 }
 
-// noticeableSkew is the skew from which on a server warns.
-const noticeableSkew = time.Second
-
 // clockSkew compares the clocks of this machine and of PostgreSQL.
 func clockSkew(ctx context.Context, in *installation) (found []Finding) {
 	database, err := in.Config.StoreDatabase()
@@ -72,7 +70,7 @@ func clockSkew(ctx context.Context, in *installation) (found []Finding) {
 // round trip is the error of the reading.
 func skewed(skew, trip, most time.Duration) []Finding {
 	size := skew.Abs() - trip/2
-	if size < noticeableSkew {
+	if size < clock.WarnSkew {
 		return nil
 	}
 	direction := "ahead of"

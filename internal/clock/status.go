@@ -12,8 +12,8 @@ const (
 	DefaultMaxSkew = 5 * time.Second
 	// doubtful is the largest difference between clocks that agree, see Doubt.
 	doubtful = 5 * time.Second
-	// warnSkew is the smallest difference between wall clock and database that is logged.
-	warnSkew = time.Second
+	// WarnSkew is the smallest difference between wall clock and database that is logged.
+	WarnSkew = time.Second
 	// remindAfter is the time between two warnings of the same skew.
 	remindAfter = time.Hour
 	// pause is the time without due steps after an immediate adoption of a step of the
@@ -144,13 +144,13 @@ func (s *Steady) compareWall(e time.Duration) {
 	skew, beyond := s.skew(), s.beyond(s.cfg.MaxSkew) != nil
 	args := []any{"difference", rounded(skew), "wall_clock", relation(skew), "max_skew", s.cfg.MaxSkew.String()}
 	switch w := &s.skewed; {
-	case skew.Abs() < warnSkew && w.warned:
+	case skew.Abs() < WarnSkew && w.warned:
 		w.warned, w.beyond = false, false
 		s.warn("the local wall clock agrees with the database's clock again")
 	case beyond && !w.beyond:
 		w.warned, w.beyond, w.ever, w.warnedAt = true, true, true, e
 		s.warn("the local wall clock differs from the database's clock; this node is not ready and takes no due steps until it is corrected", args...)
-	case skew.Abs() >= warnSkew && (!w.ever || e-w.warnedAt >= remindAfter):
+	case skew.Abs() >= WarnSkew && (!w.ever || e-w.warnedAt >= remindAfter):
 		w.warned, w.ever, w.warnedAt = true, true, e
 		s.warn("the local wall clock differs from the database's clock; check the time synchronization of this machine", args...)
 	case !beyond && w.beyond:
