@@ -142,6 +142,9 @@ func house() []room {
 		{path: "internal/servertest", ours: []string{"*"}},
 		{path: "cmd/countersign", ours: []string{"*"}},
 
+		// The wait of a test for a condition.
+		{path: "internal/await", never: outside},
+
 		// A logger for tests.
 		{path: "internal/logtest", never: outside},
 
