@@ -16,6 +16,10 @@ FUZZTIME ?= 1m
 SEEDS ?= 100000
 KILLS ?= 1000
 
+# Of "make mutate": the package, and the number of mutants.
+PACKAGE ?= ./internal/verify
+SAMPLE  ?= 50
+
 # Of "make profile": how many verifications are started and checked.
 LIVES ?= 20000
 
@@ -107,6 +111,10 @@ timing: ## see whether the time of an answer tells a wrong key from a wrong secr
 .PHONY: attack
 attack: ## play attacks against a server, its guard off and on, and print what got through
 	go run ./bench/attack
+
+.PHONY: mutate
+mutate: ## change a package in SAMPLE places, one at a time, and print those that no test notices (PACKAGE=, SAMPLE=, ARGS=)
+	go run ./bench/mutate -sample $(SAMPLE) $(ARGS) $(PACKAGE)
 
 .PHONY: simulate
 simulate: ## work out latency and backlog at 1 to 1,000 times the load, and when a cell is lost (ARGS=)
