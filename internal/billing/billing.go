@@ -11,42 +11,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
-// Import puts the price list that r holds as CSV (see [ReadPrices]) in the place of a
-// carrier's, or of accounts' for "", whole or not at all. It reports how many prices
-// there are now.
-func Import(ctx context.Context, db *store.DB, carrier string, r io.Reader, now time.Time) (prices int, err error) {
-	list, err := ReadPrices(r, carrier, now)
-	if err != nil {
-		return 0, err
-	}
-	return len(list), db.ReplacePrices(ctx, carrier, list)
-}
-
 // Export writes the price list of a carrier, or of accounts for "", in the form that
-// Import reads.
+// [ReadPrices] reads.
 func Export(ctx context.Context, db *store.DB, carrier string, w io.Writer) error {
-	prices, err := Prices(ctx, db, carrier)
+	all, err := db.Prices(ctx)
 	if err != nil {
 		return err
 	}
-	return WritePrices(w, prices)
-}
-
-// Prices lists the prices of a carrier, or of accounts for "".
-func Prices(ctx context.Context, db *store.DB, carrier string) (prices []verify.Price, err error) {
-	all, err := db.Prices(ctx)
-	for _, p := range all {
-		if p.Carrier == carrier {
-			prices = append(prices, p)
-		}
-	}
-	return prices, err
+	other := func(p verify.Price) bool { return p.Carrier != carrier }
+	return WritePrices(w, slices.DeleteFunc(all, other))
 }
 
 // SetPrice puts a price into its list, in the place of what was there for the same

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/await"
 	"countersign/internal/billing"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
@@ -25,13 +27,33 @@ var t0 = day(2026, 2, 1)
 
 func open(t *testing.T) *store.DB {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{
-		Database: pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate),
-		Key:      store.NewKey(), Log: slog.New(slog.DiscardHandler),
-	})
+	db, _ := openAt(t)
+	return db
+}
+
+// openAt also gives the path or URL of the database.
+func openAt(t *testing.T) (db *store.DB, path string) {
+	t.Helper()
+	path = pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
+	db, err := store.Open(t.Context(), store.Config{Database: path, Key: store.NewKey(), Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
-	return db
+	return db, path
+}
+
+// newWatch makes a watch with a threshold for accounts that have none of their own.
+func newWatch(db *store.DB, log io.Writer, low verify.Money) (*billing.Watch, *prometheus.Registry) {
+	reg := prometheus.NewRegistry()
+	return billing.NewWatch(billing.WatchConfig{
+		Store: db, Clock: clockwork.NewFakeClockAt(t0), Log: slog.New(slog.NewTextHandler(log, nil)), Metrics: reg, LowBalance: low,
+	}), reg
+}
+
+func lowBalances(t *testing.T, reg *prometheus.Registry) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	must(t, err)
+	return families[0].GetMetric()[0].GetGauge().GetValue()
 }
 
 func must(t *testing.T, err error) {
@@ -124,23 +146,15 @@ func TestWatch(t *testing.T) {
 	addAccount(t, db, verify.Account{Key: "child001", Parent: "plain001"})
 	addAccount(t, db, verify.Account{Key: "credit01", Unlimited: true})
 	var log bytes.Buffer
-	node := func() (*billing.Watch, *prometheus.Registry) {
-		reg := prometheus.NewRegistry()
-		return billing.NewWatch(billing.WatchConfig{
-			Store: db, Clock: clockwork.NewFakeClockAt(t0), Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: reg, LowBalance: 50,
-		}), reg
-	}
-	a, reg := node()
-	b, _ := node()
+	a, reg := newWatch(db, &log, 50)
+	b, _ := newWatch(db, &log, 50)
 	want := func(low float64, warnings ...string) {
 		t.Helper()
 		for range 2 { // the second time nothing is new
 			must(t, a.Once(t.Context()))
 			must(t, b.Once(t.Context()))
 		}
-		families, err := reg.Gather()
-		must(t, err)
-		if got := families[0].GetMetric()[0].GetGauge().GetValue(); got != low {
+		if got := lowBalances(t, reg); got != low {
 			t.Errorf("%v balances are low, want %v", got, low)
 		}
 		if got := strings.Count(log.String(), "\n"); got != len(warnings) {
@@ -160,4 +174,81 @@ func TestWatch(t *testing.T) {
 	want(1)
 	must(t, db.Credit(t.Context(), "plain001", -1, t0))
 	want(2, "plain001")
+}
+
+// TestBooks: a balance that is not the sum of its entries is counted; an account that does
+// not exist is an error.
+func TestBooks(t *testing.T) {
+	t.Parallel()
+	db, path := openAt(t)
+	addAccount(t, db, verify.Account{Key: "right001", Balance: 5})
+	addAccount(t, db, verify.Account{Key: "wrong001", Balance: 5})
+	raw, err := pgtest.Open(path)
+	must(t, err)
+	defer raw.Close()
+	_, err = raw.ExecContext(t.Context(), `UPDATE accounts SET balance = balance + 1 WHERE key = 'wrong001'`)
+	must(t, err)
+	for _, tt := range []struct {
+		account      string
+		books, wrong int
+	}{{"", 2, 1}, {"right001", 1, 0}, {"wrong001", 1, 1}} {
+		books, wrong, err := billing.Books(t.Context(), db, tt.account)
+		if err != nil || len(books) != tt.books || wrong != tt.wrong {
+			t.Errorf("%q: %+v, %d wrong, %v", tt.account, books, wrong, err)
+		}
+	}
+	if _, _, err := billing.Books(t.Context(), db, "nobody01"); !errors.Is(err, store.ErrNoAccount) || !strings.Contains(err.Error(), "nobody01") {
+		t.Errorf("of nobody: %v", err)
+	}
+}
+
+// TestLow: the balance is low below the account's own threshold, or else below that of the
+// installation.
+func TestLow(t *testing.T) {
+	t.Parallel()
+	own := func(threshold string) verify.Settings { return verify.Settings{LowBalance: threshold} }
+	for _, tt := range []struct {
+		name         string
+		account      verify.Account
+		installation verify.Money
+		want         bool
+	}{
+		{"below", verify.Account{Balance: 49}, 50, true},
+		{"at the threshold", verify.Account{Balance: 50}, 50, false},
+		{"debt", verify.Account{Balance: -1}, 1, true},
+		{"no threshold", verify.Account{Balance: -1}, 0, false},
+		{"below its own", verify.Account{Balance: 99, Settings: own("0.000001")}, 50, true},
+		{"at its own", verify.Account{Balance: 100, Settings: own("0.000001")}, 50, false},
+		{"never warned", verify.Account{Balance: -1, Settings: own("0")}, 50, false},
+		{"unreadable threshold", verify.Account{Balance: 49, Settings: own("much")}, 50, true},
+		{"sub-account", verify.Account{Balance: 1, Parent: "parent01"}, 50, false},
+		{"unlimited", verify.Account{Balance: 1, Unlimited: true}, 50, false},
+		{"payer is unlimited", verify.Account{Balance: 1, PayerUnlimited: true}, 50, false},
+	} {
+		if got := billing.Low(tt.account, tt.installation); got != tt.want {
+			t.Errorf("%s: low is %v", tt.name, got)
+		}
+	}
+}
+
+// TestWatchLooksAgain: a watch that was started looks at once, and again as time passes.
+func TestWatchLooksAgain(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	addAccount(t, db, verify.Account{Key: "acme0001", Balance: 10})
+	addAccount(t, db, verify.Account{Key: "acme0002", Balance: 100})
+	clock := clockwork.NewFakeClockAt(t0)
+	reg := prometheus.NewRegistry()
+	w := billing.NewWatch(billing.WatchConfig{Store: db, Clock: clock, Log: slog.New(slog.DiscardHandler), Metrics: reg, LowBalance: 50})
+	w.Start()
+	defer w.Stop()
+	await.Until(t, "the first look", func() bool { return lowBalances(t, reg) == 1 })
+	must(t, db.Credit(t.Context(), "acme0002", -60, t0))
+	await.Until(t, "another look", func() bool {
+		clock.Advance(time.Second)
+		return lowBalances(t, reg) == 2
+	})
+	if passed := clock.Now().Sub(t0); passed < 30*time.Second {
+		t.Errorf("it looks again after %v", passed)
+	}
 }
