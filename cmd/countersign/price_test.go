@@ -1,6 +1,11 @@
 package main
 
-import "testing"
+import (
+	"path/filepath"
+	"testing"
+
+	"countersign/internal/pgtest"
+)
 
 func TestPrices(t *testing.T) {
 	t.Parallel()
@@ -25,4 +30,26 @@ func TestPrices(t *testing.T) {
 		t.Errorf("what was shown is imported as %q", got)
 	}
 	in.fails(2, "no/such", "price", "import", in.dir+"/no/such.csv", "CONFIG")
+}
+
+// TestPriceImportFails: an import that the database refuses ends with an error, and the
+// price list stays.
+func TestPriceImportFails(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	shown := in.ok("price", "show", "CONFIG")
+	db, err := pgtest.Open(filepath.Join(in.dir, "data", "countersign.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const broken = `CREATE TRIGGER broken BEFORE INSERT ON price_list BEGIN SELECT RAISE(ABORT, 'the disk is on fire'); END`
+	if _, err := db.ExecContext(t.Context(), broken); err != nil {
+		t.Fatal(err)
+	}
+	in.fails(1, "the disk is on fire", "price", "import", in.file("new.csv", "*,1\n"), "CONFIG")
+	in.fails(1, "the disk is on fire", "price", "set", "GB", "1", "CONFIG")
+	if got := in.ok("price", "show", "CONFIG"); got != shown {
+		t.Errorf("a failed import has left %q", got)
+	}
 }

@@ -242,6 +242,20 @@ func TestErrorTexts(t *testing.T) {
 	}
 }
 
+// TestKinds: the list has every kind once, in order.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	kinds := verify.Kinds()
+	for i, k := range kinds {
+		if int(k) != i {
+			t.Errorf("kind %d stands at %d", k, i)
+		}
+	}
+	if len(kinds) == 0 || kinds[len(kinds)-1] != verify.KindUnavailable {
+		t.Errorf("the kinds are %v", kinds)
+	}
+}
+
 // TestSumRefusals: refusals alike are one; the latest cause counts, and the earliest time.
 func TestSumRefusals(t *testing.T) {
 	t.Parallel()

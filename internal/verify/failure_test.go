@@ -36,6 +36,15 @@ func TestFailures(t *testing.T) {
 		len(got[0].Error) > 200 || !strings.HasPrefix(got[0].Error, "two lines   éé") || strings.ToValidUTF8(got[0].Error, "") != got[0].Error {
 		t.Errorf("got %+v", got)
 	}
+	for want, failure := range map[verify.Failures]verify.Failure{ // as stored
+		"a: x":         {Carrier: "a", Error: "x"},
+		"a: x\t2":      {Carrier: "a", Error: "x", Attempt: 2},
+		"a: x\t0\twhy": {Carrier: "a", Error: "x", Text: "why"},
+	} {
+		if got := verify.Failures("").Add(failure); got != want {
+			t.Errorf("%+v is encoded as %q, want %q", failure, got, want)
+		}
+	}
 	f = ""
 	for i := range 30 {
 		f = f.Add(verify.Failure{Carrier: "a", Error: fmt.Sprint(i)})

@@ -148,6 +148,7 @@ func TestEventReported(t *testing.T) {
 
 		{"SecondDelivered", verify.EventAccepted, "a", "d", verify.EventDelivered, "B", ""},
 		{"FirstDelivered", verify.EventAccepted, "d", "a", verify.EventDelivered, "A", ""},
+		{"BothDelivered", verify.EventAccepted, "d", "d", verify.EventDelivered, "A", ""},
 		{"FirstDeliveredSecondFailed", verify.EventAccepted, "d", "u", verify.EventDelivered, "A", ""},
 		{"SecondDeliveredFirstFailed", verify.EventAccepted, "u", "d", verify.EventDelivered, "B", ""},
 		{"SecondStillOnItsWay", verify.EventAccepted, "u", "a", verify.EventAccepted, "B", ""},
