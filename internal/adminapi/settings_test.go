@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"countersign/internal/account"
 	"countersign/internal/adminapi"
+	"countersign/internal/server"
 )
 
 // settingRow is a setting with values in JSON, in the form that the API shows. Each
@@ -154,5 +156,25 @@ func (r settingRow) shown(t *testing.T, got, plain map[string]any, value string)
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s = %s: got %v, want %v", r.name, value, got, want)
+	}
+}
+
+// TestAutofillInMessages: the line that a setting puts at the end of an SMS comes and goes
+// with the setting, without a restart.
+func TestAutofillInMessages(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	for i, tt := range []struct{ setting, want string }{
+		{`{"domain":"example.com"}`, "\n\n@example.com #123456"},
+		{`{"domain":"","app_hash":"FA+9qCX9VSu"}`, "\n\nFA+9qCX9VSu"},
+		{`{"app_hash":""}`, ""},
+	} {
+		o.ok("PATCH", "/accounts/"+server.DemoAccount, map[string]any{"autofill": json.RawMessage(tt.setting)}, nil)
+		number := fmt.Sprintf("44770090010%d", i)
+		o.Post("/verify/json", url.Values{"number": {number}, "brand": {"Acme"}, "lg": {"en-us"}, "pin_code": {"123456"}})
+		const text = "Acme code: 123456. Valid for 5 minutes."
+		if got := o.WaitMessages(number, 1)[0].Text; got != text+tt.want {
+			t.Errorf("%s: the message is %q", tt.setting, got)
+		}
 	}
 }

@@ -71,3 +71,31 @@ func TestTemplates(t *testing.T) {
 		t.Errorf("logged %s", got)
 	}
 }
+
+// TestTemplatePreviewRefuses: only a PIN and a brand of one line are shown.
+func TestTemplatePreviewRefuses(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	added, err := o.Store().AddTemplate(t.Context(), store.Template{
+		ID: verify.NewID(rand.Reader), Account: server.DemoAccount, Channel: verify.SMS, Locale: "en-gb", Encoding: "text", Text: "${brand}: ${pin}", CreatedAt: servertest.Epoch,
+	}, nil, false)
+	must(t, err)
+	for _, tt := range []struct{ pin, brand, parameter string }{
+		{"123", "", "pin"}, {"12345678901", "", "pin"}, {"12 34", "", "pin"}, {"12é4", "", "pin"}, {"1234\n", "", "pin"},
+		{"1234", "two\nlines", "brand"}, {"1234", strings.Repeat("x", 101), "brand"},
+	} {
+		for _, what := range []string{"preview", "sound"} {
+			p := refused(t, o.Client, adminapi.Request{Method: "GET", Path: "/templates/" + added.ID.String() + "/" + what, Query: url.Values{"pin": {tt.pin}, "brand": {tt.brand}}})
+			if p.Status != 400 || p.Parameter != tt.parameter {
+				t.Errorf("%s of PIN %q for %.20q: %+v", what, tt.pin, tt.brand, p)
+			}
+		}
+	}
+	for pin, want := range map[string]string{"": "Acme: 123456", "1234": "Acme: 1234", "Abcdefghi9": "Acme: Abcdefghi9"} {
+		var shown adminapi.TemplatePreview
+		must(t, o.Do(t.Context(), adminapi.Request{Method: "GET", Path: "/templates/" + added.ID.String() + "/preview", Query: url.Values{"pin": {pin}}}, &shown))
+		if shown.Text != want || shown.Encoding != "text" || shown.Channel != verify.SMS {
+			t.Errorf("PIN %q: %+v, want %q", pin, shown, want)
+		}
+	}
+}
