@@ -202,7 +202,11 @@ func TestCarrierValueBounds(t *testing.T) {
 			t.Errorf("value %q: %v", value, got)
 		}
 	}
-	var values verify.CarrierValues
+	values := verify.CarrierValues{"b": "2"}
+	if err := values.UnmarshalJSON([]byte(`{"a":"1"}`)); err != nil || len(values) != 1 || values["a"] != "1" {
+		t.Errorf("read as %v (%v)", values, err)
+	}
+	values = nil
 	if err := values.UnmarshalJSON([]byte(`{"a":1}`)); err == nil || values != nil {
 		t.Errorf("a number is read as %v", values)
 	}

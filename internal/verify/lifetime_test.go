@@ -26,6 +26,7 @@ func TestPromptSteps(t *testing.T) {
 	}{
 		{"on time", 360, []int{120, 120, 120}, 0, verify.PIN{}, 0, []float64{0, 120, 240}, []float64{360, 240, 120}, []int{1, 1, 1}},
 		{"half a second late", 360, []int{120, 120, 120}, 0, verify.PIN{}, 0.5, []float64{0, 120, 240}, []float64{360, 240, 120}, []int{1, 1, 1}},
+		{"at speed 1", 360, []int{120, 120, 120}, 1, verify.PIN{}, 0.5, []float64{0, 120, 240}, []float64{360, 240, 120}, []int{1, 1, 1}},
 		{"more", 360, []int{120, 120, 120}, 0, verify.PIN{}, 0.501, []float64{0, 120.501, 241.002}, []float64{360, 239.499, 118.998}, []int{1, 1, 1}},
 		{"a minute left, half a second late", 180, []int{60, 60, 60}, 0, verify.PIN{}, 0.5, []float64{0, 60, 120}, []float64{180, 120, 60}, []int{1, 1, 1}},
 		{"a minute left, more", 180, []int{60, 60, 60}, 0, verify.PIN{}, 0.75, []float64{0, 60.75, 121.5}, []float64{180, 119.25, 180}, []int{1, 1, 2}},

@@ -16,6 +16,9 @@ func TestRefusalRules(t *testing.T) {
 	var names []verify.Rule
 	placeholder := regexp.MustCompile(`\{[^}]*\}`)
 	for _, info := range verify.Rules() {
+		if got, ok := info.Rule.Info(); !ok || got != info {
+			t.Errorf("the row of %s is %+v, %v", info.Rule, got, ok)
+		}
 		names = append(names, info.Rule)
 		for _, p := range placeholder.FindAllString(info.Text, -1) {
 			if !slices.Contains([]string{"{detail}", "{count}", "{limit}"}, p) {
@@ -30,6 +33,9 @@ func TestRefusalRules(t *testing.T) {
 		if text := c.String(); strings.ContainsAny(text, "{}") {
 			t.Errorf("%s: %s", info.Rule, text)
 		}
+	}
+	if got, ok := verify.Rule("later").Info(); ok || got.Rule != "later" || got.Text == "" {
+		t.Errorf("a rule without a row has %+v, %v", got, ok)
 	}
 	if slices.Sort(names); len(slices.Compact(slices.Clone(names))) != len(names) {
 		t.Errorf("a rule has two rows: %v", names)
@@ -62,6 +68,8 @@ func TestCause(t *testing.T) {
 			verify.Error{Kind: verify.KindBlocked, By: verify.Cause{Rule: verify.RuleCap, Detail: "sends_10m", Count: 5, Limit: 5}},
 			"the number is at its cap sends_10m (5 of 5)",
 		},
+		{verify.Error{Kind: verify.KindInvalidParameter, Param: "lg", Request: verify.ID{0xab}}, "a parameter cannot be used: lg"},
+		{verify.Error{Kind: verify.KindMissingParameter}, "parameter unknown is missing"},
 		{verify.Error{By: verify.Cause{Rule: "later"}}, "refused by a rule that this version does not have"},
 	} {
 		if got := tt.err.Cause().String(); got != tt.want {
