@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"countersign/internal/billing"
+	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -116,6 +117,28 @@ func TestNoDatabase(t *testing.T) {
 		if err := call(); err == nil || errors.Is(err, store.ErrNoAccount) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestBrokenLedger: an account without readable entries is an error, not an empty ledger.
+func TestBrokenLedger(t *testing.T) {
+	t.Parallel()
+	db, path := openAt(t)
+	var text bytes.Buffer
+	if n, err := billing.WriteLedger(t.Context(), db, "", time.Time{}, time.Time{}, &text); n != 0 || err != nil || text.String() != "time,account,account_name,sub_account,kind,amount,key\n" {
+		t.Errorf("without accounts: %d entries, %v: %q", n, err, text.String())
+	}
+	addAccount(t, db, verify.Account{Key: "acme0001", Balance: 5})
+	raw, err := pgtest.Open(path)
+	must(t, err)
+	defer raw.Close()
+	_, err = raw.ExecContext(t.Context(), `ALTER TABLE ledger_past RENAME TO lost`)
+	must(t, err)
+	if _, err := billing.WriteLedger(t.Context(), db, "", time.Time{}, time.Time{}, &bytes.Buffer{}); err == nil {
+		t.Error("WriteLedger reports no error")
+	}
+	if _, _, err := billing.Books(t.Context(), db, ""); err == nil {
+		t.Error("Books reports no error")
 	}
 }
 
