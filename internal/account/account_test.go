@@ -53,10 +53,11 @@ func TestOfIsACopy(t *testing.T) {
 	t.Parallel()
 	a := verify.Account{Settings: verify.Settings{Countries: []string{"GB"}, TestNumbers: []verify.TestNumber{{Number: "447700900000", Code: "1234"}}, CarrierValues: verify.CarrierValues{"a": "1"}}}
 	s := account.Of(a)
+	s.CarrierValues["c"] = "3"
 	if err := json.Unmarshal([]byte(`{"countries":["FR"],"test_numbers":[{"number":"1","code":"2"}],"carrier_values":{"b":"2"}}`), &s); err != nil {
 		t.Fatal(err)
 	}
-	if a.Settings.Countries[0] != "GB" || a.Settings.TestNumbers[0].Number != "447700900000" || a.Settings.CarrierValues["a"] != "1" {
+	if a.Settings.Countries[0] != "GB" || a.Settings.TestNumbers[0].Number != "447700900000" || a.Settings.CarrierValues["a"] != "1" || len(a.Settings.CarrierValues) != 1 {
 		t.Errorf("the account became %+v", a.Settings)
 	}
 	if len(s.CarrierValues) != 1 || s.CarrierValues["b"] != "2" {

@@ -300,3 +300,28 @@ func smppPublic(c *config.Config) {
 	smppCarrier(func(*config.SMPP) {})(c)
 	c.Carriers[1].Virtual.Public = true
 }
+
+// TestBooleans: the words true and false, and no other; from a file and from a variable.
+func TestBooleans(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"true": "true", "false": "false", "~": "false",
+		"yes": `must be true or false, not "yes"`, "True": `must be true or false, not "True"`, "1": `must be true or false, not "1"`, "": "false",
+	} {
+		c, err := config.Load(write(t, "voice: {require_media: "+text+"}\n"), nil)
+		got := fmt.Sprint(c.Voice.RequireMedia)
+		if err != nil {
+			_, got, _ = strings.Cut(err.Error(), "voice.require_media: ")
+		}
+		if got != want {
+			t.Errorf("%q is read as %s, want %s", text, got, want)
+		}
+		if text == "" || text == "~" {
+			continue // "" is no bool in a variable, and null has no text
+		}
+		c, err = config.Load("", []string{"COUNTERSIGN_VOICE_REQUIRE_MEDIA=" + text})
+		if ok := err == nil; ok != (want == text) || ok && fmt.Sprint(c.Voice.RequireMedia) != want {
+			t.Errorf("variable %q: %v, %v", text, c.Voice.RequireMedia, err)
+		}
+	}
+}
