@@ -21,7 +21,7 @@ type settingStep struct{ flags, want string }
 
 // settingRow is a setting, and the flags that set, replace and clear it.
 type settingRow struct {
-	name  string // of the admin API; with a dot before the name in an object
+	name  string // in the admin API; fields of an object have a dot before their name
 	steps []settingStep
 }
 
@@ -164,8 +164,8 @@ func TestEverySetting(t *testing.T) {
 	}
 }
 
-// atCreation reports whether the first flags of the row can be given with those of the
-// other rows when an account is created.
+// atCreation reports whether account create takes the first flags of the row together with
+// the flags of all other rows.
 func (r settingRow) atCreation() bool {
 	switch r.name {
 	case "name": // an argument there
@@ -176,7 +176,7 @@ func (r settingRow) atCreation() bool {
 	return !strings.HasPrefix(r.name, "fraud.") || r.name == "fraud.unblock" // --setting fraud takes one object
 }
 
-// shownSettings gives the settings of an account as the admin API shows them.
+// shownSettings returns the settings of an account as the admin API shows them.
 func (in *installation) shownSettings(url, key string) map[string]any {
 	in.t.Helper()
 	token, err := adminapi.ReadToken(filepath.Join(in.dir, "data", "admin-token"))
@@ -198,8 +198,7 @@ func (in *installation) shownSettings(url, key string) map[string]any {
 	return settings
 }
 
-// shown compares the setting of the row with that of a step, and the others with those of
-// a new account.
+// shown compares the setting of the row with the step, and all other settings with plain.
 func (r settingRow) shown(t *testing.T, got, plain map[string]any, step settingStep) {
 	t.Helper()
 	object, inner, nested := strings.Cut(r.name, ".")
@@ -225,7 +224,7 @@ func (r settingRow) shown(t *testing.T, got, plain map[string]any, step settingS
 	}
 	for name := range plain {
 		if _, ok := got[name]; !ok && name != object {
-			t.Errorf("%s: %s is gone", step.flags, name)
+			t.Errorf("%s: %s is missing", step.flags, name)
 		}
 	}
 }

@@ -21,8 +21,8 @@ func (o *office) behind(query string) {
 	must(o.t, err)
 }
 
-// TestPricesFail: an import or a change that the database refuses is reported, and leaves
-// the price list and the audit log as they were.
+// TestPricesFail: an import or a change that the database refuses is reported, and changes
+// neither the price list nor the audit log.
 func TestPricesFail(t *testing.T) {
 	t.Parallel()
 	o := start(t, servertest.Quiet())
@@ -78,8 +78,8 @@ GB,,,0.30000000,2026-03-01,
 	}
 }
 
-// TestPriceRefusals: a price that cannot be used is refused by its parameter, and changes
-// nothing.
+// TestPriceRefusals: a price that cannot be used is refused by its parameter; the price list
+// stays unchanged.
 func TestPriceRefusals(t *testing.T) {
 	t.Parallel()
 	o := start(t)

@@ -15,8 +15,8 @@ import (
 	"countersign/internal/server"
 )
 
-// settingRow is a setting with values in JSON, in the form that the API shows. Each
-// takes the place of the one before; the last is that of a new account.
+// settingRow is a setting with values in JSON, in the form that the API shows. Each value
+// replaces the previous one; the last is the value in a new account.
 type settingRow struct {
 	name   string // with a dot before the name in an object
 	values []string
@@ -125,7 +125,7 @@ func TestEverySetting(t *testing.T) {
 	}
 }
 
-// settings gives the settings of an account as the API shows them.
+// settings returns the settings of an account as the API shows them.
 func (o *office) settings(key string) map[string]any {
 	o.t.Helper()
 	var shown map[string]any
@@ -133,7 +133,7 @@ func (o *office) settings(key string) map[string]any {
 	return onlySettings(shown)
 }
 
-// onlySettings leaves what can be set. Settings at their default may be missing.
+// onlySettings removes all fields that cannot be set. Settings at their default may be missing.
 func onlySettings(shown map[string]any) map[string]any {
 	settings := map[string]any{}
 	for _, row := range settingRows() {
@@ -145,7 +145,7 @@ func onlySettings(shown map[string]any) map[string]any {
 	return settings
 }
 
-// shown compares settings with those of a new account, but for the value of the row.
+// shown compares settings with plain, except for the value of the row.
 func (r settingRow) shown(t *testing.T, got, plain map[string]any, value string) {
 	t.Helper()
 	want := maps.Clone(plain)
@@ -159,8 +159,8 @@ func (r settingRow) shown(t *testing.T, got, plain map[string]any, value string)
 	}
 }
 
-// TestAutofillInMessages: the line that a setting puts at the end of an SMS comes and goes
-// with the setting, without a restart.
+// TestAutofillInMessages: an SMS ends with the line of the present setting, without a
+// restart of the server.
 func TestAutofillInMessages(t *testing.T) {
 	t.Parallel()
 	o := start(t)

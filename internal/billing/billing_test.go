@@ -63,7 +63,7 @@ GB,,,3.00000000,2026-03-01,
 }
 
 // TestSetPriceRefuses: a price that cannot be used, or that leaves accounts without a
-// price, changes nothing.
+// price, does not change the list.
 func TestSetPriceRefuses(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -92,7 +92,7 @@ func TestSetPriceRefuses(t *testing.T) {
 	must(t, billing.SetPrice(t.Context(), db, verify.Price{Amount: 1, From: t0}, t0))
 }
 
-// TestNoDatabase: every call reports a database that is gone.
+// TestNoDatabase: every call reports a closed database.
 func TestNoDatabase(t *testing.T) {
 	t.Parallel()
 	db := open(t)

@@ -17,7 +17,7 @@ func TestCheckPrice(t *testing.T) {
 	const prefix15 = "123456789012345"
 	for _, tt := range []struct {
 		price verify.Price
-		want  string // of the error; "" for none
+		want  string // part of the error; "" if the price is valid
 	}{
 		{verify.Price{}, ""},
 		{verify.Price{Amount: 1_000_000 * verify.Unit}, ""},

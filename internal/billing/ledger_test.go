@@ -31,7 +31,7 @@ func open(t *testing.T) *store.DB {
 	return db
 }
 
-// openAt also gives the path or URL of the database.
+// openAt also returns the path or URL of the database.
 func openAt(t *testing.T) (db *store.DB, path string) {
 	t.Helper()
 	path = pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
@@ -41,7 +41,7 @@ func openAt(t *testing.T) (db *store.DB, path string) {
 	return db, path
 }
 
-// newWatch makes a watch with a threshold for accounts that have none of their own.
+// newWatch makes a watch; low is the default threshold of accounts.
 func newWatch(db *store.DB, log io.Writer, low verify.Money) (*billing.Watch, *prometheus.Registry) {
 	reg := prometheus.NewRegistry()
 	return billing.NewWatch(billing.WatchConfig{
@@ -202,8 +202,8 @@ func TestBooks(t *testing.T) {
 	}
 }
 
-// TestLow: the balance is low below the account's own threshold, or else below that of the
-// installation.
+// TestLow: the balance is low below the account's threshold, or below the installation's if
+// the account has no threshold.
 func TestLow(t *testing.T) {
 	t.Parallel()
 	own := func(threshold string) verify.Settings { return verify.Settings{LowBalance: threshold} }
@@ -231,7 +231,7 @@ func TestLow(t *testing.T) {
 	}
 }
 
-// TestWatchLooksAgain: a watch that was started looks at once, and again as time passes.
+// TestWatchLooksAgain: a watch checks the balances when it starts, and every 30 s.
 func TestWatchLooksAgain(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -242,13 +242,13 @@ func TestWatchLooksAgain(t *testing.T) {
 	w := billing.NewWatch(billing.WatchConfig{Store: db, Clock: clock, Log: slog.New(slog.DiscardHandler), Metrics: reg, LowBalance: 50})
 	w.Start()
 	defer w.Stop()
-	await.Until(t, "the first look", func() bool { return lowBalances(t, reg) == 1 })
+	await.Until(t, "the first check", func() bool { return lowBalances(t, reg) == 1 })
 	must(t, db.Credit(t.Context(), "acme0002", -60, t0))
-	await.Until(t, "another look", func() bool {
+	await.Until(t, "another check", func() bool {
 		clock.Advance(time.Second)
 		return lowBalances(t, reg) == 2
 	})
 	if passed := clock.Now().Sub(t0); passed < 30*time.Second {
-		t.Errorf("it looks again after %v", passed)
+		t.Errorf("it checks again after %v", passed)
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// fraudRule is a rule that may block, and what of it can be set.
+// fraudRule is a rule that may block, with accessors of its settings.
 type fraudRule struct {
 	key    string
 	modes  map[string]func(*config.Fraud) *config.Mode
-	window func(*config.Fraud) *time.Duration // nil for none
+	window func(*config.Fraud) *time.Duration // nil if the rule has no window
 	blocks func(*config.Fraud) *[]time.Duration
 }
 
@@ -96,7 +96,7 @@ func TestEveryBlockListHasARow(t *testing.T) {
 	}
 }
 
-// validate holds the problems of a configuration against the one that is wanted; "" for none.
+// validate expects one problem, of the key want, after change; no problem if want is "".
 func validate(t *testing.T, change func(*config.Config), want string) {
 	t.Helper()
 	c := config.Default()
@@ -110,8 +110,8 @@ func validate(t *testing.T, change func(*config.Config), want string) {
 	}
 }
 
-// TestFraudRules: blocks are 1 to 10 times, of which only the last may be without end;
-// windows are whole minutes; modes are words.
+// TestFraudRules: blocks are 1 to 10 times, and only the last may be without end; windows
+// are whole minutes; modes are words.
 func TestFraudRules(t *testing.T) {
 	t.Parallel()
 	hours := func(n int) []time.Duration { return slices.Repeat([]time.Duration{time.Hour}, n) }
@@ -120,7 +120,7 @@ func TestFraudRules(t *testing.T) {
 			t.Parallel()
 			for _, tt := range []struct {
 				blocks []time.Duration
-				key    string // after that of the rule; "" for none
+				key    string // below the key of the rule; "" if the list is valid
 			}{
 				{nil, "blocks"},
 				{[]time.Duration{}, "blocks"},

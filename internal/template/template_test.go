@@ -39,8 +39,7 @@ func desk(t *testing.T) *template.Desk {
 	return &template.Desk{Store: db, Messages: messages}
 }
 
-// TestEncoding: a character outside the GSM alphabet makes an SMS Unicode, wherever it
-// stands.
+// TestEncoding: a character outside the GSM alphabet makes an SMS Unicode, at any place.
 func TestEncoding(t *testing.T) {
 	t.Parallel()
 	d := desk(t)
@@ -114,7 +113,7 @@ func TestCreateRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*template.Draft)
-		param  string // "" for none
+		param  string // at fault; "" if the draft is valid
 	}{
 		{"good", func(*template.Draft) {}, ""},
 		{"contact", func(d *template.Draft) { d.Contact = "ops@example.com" }, ""},

@@ -81,7 +81,7 @@ func TestRefundable(t *testing.T) {
 	}
 }
 
-// TestRefundDue: the question is asked once, of a paid verification that has ended.
+// TestRefundDue: a refund is due after the end of a paid verification with an unsent event.
 func TestRefundDue(t *testing.T) {
 	t.Parallel()
 	due := verify.Verification{Status: verify.Expired, Price: 5, Paid: true, Unsent: true}

@@ -9,7 +9,7 @@ import (
 )
 
 // TestWithdraw: a running verification is CANCELLED, an overdue one has EXPIRED at its
-// planned end, and one that has ended keeps its end.
+// planned end, and an earlier end stays.
 func TestWithdraw(t *testing.T) {
 	t.Parallel()
 	running := start(t, request(300, 125, 180, 300))
@@ -92,7 +92,7 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// TestStepCapped: the step is taken, its event is refused, and the PIN stays as it was.
+// TestStepCapped: the step is taken, its event is refused, and the PIN stays unchanged.
 func TestStepCapped(t *testing.T) {
 	t.Parallel()
 	v := start(t, request(120, 120, 120))

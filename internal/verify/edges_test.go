@@ -57,7 +57,7 @@ func TestAutofill(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("a", n-len(".com")) + ".com" }
 	for _, tt := range []struct {
 		fill verify.Autofill
-		want string // of the error; "" for none
+		want string // part of the error; "" if the setting is valid
 	}{
 		{verify.Autofill{}, ""},
 		{verify.Autofill{Domain: "a.zz"}, ""},
@@ -91,7 +91,7 @@ func TestAutofill(t *testing.T) {
 	}
 }
 
-// TestIDForms: the dashes stand in four places, and nowhere else.
+// TestIDForms: an id has dashes in four places, and in no other.
 func TestIDForms(t *testing.T) {
 	t.Parallel()
 	id := verify.NewID(rand.Reader)
@@ -252,7 +252,7 @@ func TestKinds(t *testing.T) {
 	kinds := verify.Kinds()
 	for i, k := range kinds {
 		if int(k) != i {
-			t.Errorf("kind %d stands at %d", k, i)
+			t.Errorf("kind %d is at %d", k, i)
 		}
 	}
 	if len(kinds) == 0 || kinds[len(kinds)-1] != verify.KindUnavailable {

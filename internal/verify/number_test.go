@@ -12,7 +12,7 @@ func TestCanonicalNumber(t *testing.T) {
 		"5491123456789": "541123456789", "541123456789": "541123456789",
 		"22995123456": "2290195123456", "2290195123456": "2290195123456",
 		"447700900001": "447700900001", "549112345678": "549112345678", "": "",
-		"4412345678": "4412345678", "12345678": "12345678", "5411234567": "5411234567", // of the length of a rest, or with its prefix
+		"4412345678": "4412345678", "12345678": "12345678", "5411234567": "5411234567", // as long as a rest, or with its prefix
 	} {
 		if got := verify.CanonicalNumber(number); got != want {
 			t.Errorf("CanonicalNumber(%q) = %q, want %q", number, got, want)

@@ -59,8 +59,8 @@ func TestSetPrice(t *testing.T) {
 	}
 }
 
-// TestSetPriceAtAnyTime: whatever is set in whatever order, the latest price with a
-// validity that includes a time is found, and no two prices overlap.
+// TestSetPriceAtAnyTime: after any sequence of changes, Find returns the last price that was
+// set for a time, and no two prices overlap.
 func TestSetPriceAtAnyTime(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -109,7 +109,7 @@ func TestFindPrice(t *testing.T) {
 		carrier, number, country string
 		channel                  verify.Channel
 		day                      int
-		want                     verify.Money // 0 for none
+		want                     verify.Money // 0 if no price is found
 	}{
 		{"", "33612345678", "FR", verify.SMS, 1, 1},
 		{"", "33612345678", "FR", verify.TTS, 1, 2},
@@ -174,7 +174,7 @@ func TestPriceGap(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		list []verify.Price
-		want int // day of the gap; 0 for none
+		want int // day of the gap; 0 if the list has no gap
 	}{
 		{"None", nil, 2},
 		{"OpenEnded", []verify.Price{priced(1, 0, 0)}, 0},
