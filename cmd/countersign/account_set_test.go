@@ -202,7 +202,7 @@ func (in *installation) shownSettings(url, key string) map[string]any {
 func (r settingRow) shown(t *testing.T, got, plain map[string]any, step settingStep) {
 	t.Helper()
 	object, inner, nested := strings.Cut(r.name, ".")
-	var value any = got[object]
+	value := got[object]
 	if object, ok := value.(map[string]any); nested && ok {
 		value = object[inner]
 	}

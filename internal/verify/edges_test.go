@@ -111,8 +111,10 @@ func TestIDForms(t *testing.T) {
 			t.Errorf("with %s at %d it is %s", other, i, got)
 		}
 	}
-	if id[6]>>4 != 4 || id[8]>>6 != 2 {
-		t.Errorf("%s is not of version 4 and variant 10", id)
+	for octet, want := range map[byte]string{0: "00000000-0000-4000-8000-000000000000", 255: "ffffffff-ffff-4fff-bfff-ffffffffffff"} {
+		if got := verify.NewID(bytes.NewReader(bytes.Repeat([]byte{octet}, 16))).String(); got != want {
+			t.Errorf("of octets %d NewID makes %s, want %s (version 4, variant 10)", octet, got, want)
+		}
 	}
 	event := verify.Event{Verification: id, Seq: 3}
 	if got := event.Key().String(); got != id.String()+"/3" {
