@@ -262,7 +262,9 @@ func TestSecretFiles(t *testing.T) {
 			t.Errorf("a password of %s: listed %q", name, got)
 		}
 	}
-	if got := list(func(c *config.Config) { c.Database = "postgres://u@host/name" }); got != nil {
-		t.Errorf("without a password: listed %q", got)
+	for _, database := range []string{"postgres://u@host/name", "postgres://[::1/name"} { // the second is no URL
+		if got := list(func(c *config.Config) { c.Database = database }); got != nil {
+			t.Errorf("%s: listed %q", database, got)
+		}
 	}
 }

@@ -153,7 +153,7 @@ func TestFraudRules(t *testing.T) {
 			validate(t, func(c *config.Config) { *rule.window(&c.Fraud) = 90 * time.Second }, rule.key+".window")
 		})
 	}
-	for m, want := range map[config.Mode]string{"off": "", "shadow": "", "enforce": "fraud.rules.spend.mode"} {
+	for m, want := range map[config.Mode]string{"off": "", "shadow": "", "enforce": "fraud.rules.spend.mode", "": "fraud.rules.spend.mode"} {
 		validate(t, func(c *config.Config) { c.Fraud.Rules.Spend.Mode = m }, want)
 	}
 }
