@@ -106,6 +106,7 @@ func TestReadPricesHeader(t *testing.T) {
 	}{
 		{"prefix only", "prefix,price\n+44,1\n", "smsc", "smsc 44 1.00000000"},
 		{"country only", " PRICE ,Country\n1,gb\n", "smsc", "smsc GB 1.00000000"},
+		{"space before quotes", "country, price\n\"GB\", \"1\"\n", "smsc", "smsc GB 1.00000000"},
 		{"line without names", "*,1\nGB,2\n", "", " * 1.00000000, GB 2.00000000"},
 		{"one field", "GB\n", "smsc", "line 1: without a line with the names of the columns, there must be two: country and price"},
 		{"three fields", "GB,1,2\n", "smsc", "line 1: without a line with the names of the columns, there must be two: country and price"},
