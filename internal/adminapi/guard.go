@@ -80,8 +80,8 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	web.Authenticated(r.Context())
 	who.source = source
 	inner := r.WithContext(context.WithValue(r.Context(), identityKey{}, who))
+	defer func() { r.Pattern = inner.Pattern }() // for the access log, also after a panic
 	g.next.ServeHTTP(w, inner)
-	r.Pattern = inner.Pattern // for the access log
 }
 
 // identify finds out who makes a request. A token that is shown counts, and a wrong

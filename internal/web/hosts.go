@@ -96,7 +96,7 @@ type GateConfig struct {
 	// Writes reports whether a request changes state despite a method that should
 	// not; nil for none.
 	Writes func(*http.Request) bool
-	// Refuse answers a request that is not served.
+	// Refuse answers a request that is not served, and one whose handler panicked.
 	Refuse func(w http.ResponseWriter, r *http.Request, code int, text string)
 
 	Listener string // in log lines and metrics
@@ -136,12 +136,12 @@ type gate struct {
 
 // Gate returns a handler that passes a request to next if its host is served, and if
 // it is not a change of state that a browser sends for a page of another site. It
-// answers 421 and 403 otherwise.
+// answers 421 and 403 otherwise. If next panics, it logs that and answers 500.
 func Gate(next http.Handler, cfg GateConfig) (http.Handler, error) {
 	for _, reason := range []string{refusedHost, refusedSite} {
 		cfg.Metrics.total.WithLabelValues(cfg.Listener, reason)
 	}
-	g := &gate{cfg: cfg, next: next, sites: http.NewCrossOriginProtection(), logged: newMinutely(cfg.Clock)}
+	g := &gate{cfg: cfg, next: recovered(next, cfg.Log, cfg.Refuse), sites: http.NewCrossOriginProtection(), logged: newMinutely(cfg.Clock)}
 	for _, name := range cfg.Hosts.Names {
 		if strings.HasPrefix(name, "*") {
 			continue

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -47,24 +46,33 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 		}
 		duration = other.ExistingCollector.(*prometheus.HistogramVec) // of another listener
 	}
+	served := recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hasDots(r.URL) {
+			a.NotFound.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}), a.Log, RefuseText)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := a.Clock.Now()
 		mergeSlashes(r.URL)
 		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
-		if hasDots(r.URL) {
-			a.NotFound.ServeHTTP(rec, r)
-		} else {
-			a.serve(rec, r, next)
-		}
-		took := a.Clock.Since(begin)
-		method, route := methodName(r.Method), routeOf(r.Pattern)
-		duration.WithLabelValues(method, route, statusClass(rec.code)).Observe(took.Seconds())
-		// Not Info, which boxes each value: this is the one line that every request writes.
-		attrs := append(make([]slog.Attr, 0, 6+maxNotes), slog.String("method", method),
-			slog.String("route", route), slog.Int("code", rec.code), slog.Int64("bytes", rec.bytes),
-			slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", a.Proxies.Client(r)))
-		a.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", append(attrs, rec.notes[:rec.noted]...)...)
+		defer func() { // also for an answer that is cut off
+			took := a.Clock.Since(begin)
+			duration.WithLabelValues(methodName(r.Method), routeOf(r.Pattern), statusClass(rec.code)).Observe(took.Seconds())
+			a.log(rec, r, took)
+		}()
+		served.ServeHTTP(rec, r)
 	})
+}
+
+// log writes the line of a request. It avoids Info, which boxes each value: every request
+// writes this one line.
+func (a Access) log(rec *recorder, r *http.Request, took time.Duration) {
+	attrs := append(make([]slog.Attr, 0, 6+maxNotes), slog.String("method", methodName(r.Method)),
+		slog.String("route", routeOf(r.Pattern)), slog.Int("code", rec.code), slog.Int64("bytes", rec.bytes),
+		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", a.Proxies.Client(r)))
+	a.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", append(attrs, rec.notes[:rec.noted]...)...)
 }
 
 // maxNotes bounds the attributes that a handler adds to the line of its request.
@@ -74,19 +82,9 @@ const maxNotes = 3
 // request of w, unless value is empty. The value must be no secret and no full number.
 // More than three have no effect.
 func Note(w http.ResponseWriter, name, value string) {
-	for value != "" {
-		if rec, ok := w.(*recorder); ok {
-			if rec.noted < maxNotes {
-				rec.notes[rec.noted] = slog.String(name, value)
-				rec.noted++
-			}
-			return
-		}
-		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return
-		}
-		w = inner.Unwrap()
+	if rec := recorderOf(w); value != "" && rec != nil && rec.noted < maxNotes {
+		rec.notes[rec.noted] = slog.String(name, value)
+		rec.noted++
 	}
 }
 
@@ -141,25 +139,6 @@ func hasDots(u *url.URL) bool {
 	return false
 }
 
-// serve is the last resort: a fault in a handler ends one request and is logged,
-// not the process.
-func (a Access) serve(w *recorder, r *http.Request, next http.Handler) {
-	defer func() {
-		fault := recover()
-		if fault == nil {
-			return
-		}
-		if fault == http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
-			panic(fault)
-		}
-		a.Log.Error("fault in a handler", "route", routeOf(r.Pattern), "fault", fault, "stack", string(debug.Stack()))
-		if w.bytes == 0 {
-			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		}
-	}()
-	next.ServeHTTP(w, r)
-}
-
 func statusClass(code int) string {
 	const classes = "0xx1xx2xx3xx4xx5xx6xx7xx8xx9xx"
 	at := len("0xx") * (code / 100)
@@ -170,17 +149,36 @@ func statusClass(code int) string {
 type recorder struct {
 	http.ResponseWriter
 	code  int
+	begun bool // the header was sent
 	bytes int64
 	notes [maxNotes]slog.Attr
 	noted int
 }
 
+// recorderOf returns the recorder that w is or wraps; nil if there is none.
+func recorderOf(w http.ResponseWriter) *recorder {
+	for {
+		if rec, ok := w.(*recorder); ok {
+			return rec
+		}
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil
+		}
+		w = outer.Unwrap()
+	}
+}
+
+// WriteHeader implements [http.ResponseWriter]. The code of the first call counts, as for net/http.
 func (r *recorder) WriteHeader(code int) {
-	r.code = code
+	if !r.begun {
+		r.code, r.begun = code, code >= http.StatusOK
+	}
 	r.ResponseWriter.WriteHeader(code)
 }
 
 func (r *recorder) Write(b []byte) (int, error) {
+	r.begun = true
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
 	return n, err
