@@ -1,0 +1,274 @@
+package deliver_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"countersign/internal/deliver"
+	"countersign/internal/verify"
+)
+
+// watched is a router with one carrier, whose answers and time the test sets.
+type watched struct {
+	*deliver.Router
+	t     *testing.T
+	asked []string
+	only  *carrier
+	now   time.Time
+}
+
+func watch(t *testing.T) *watched {
+	t.Helper()
+	w := &watched{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	w.only = &carrier{"only", nil, &w.asked}
+	var err error
+	w.Router, err = deliver.NewRouter(deliver.RouterConfig{
+		Routes:   []deliver.Route{{Carriers: []string{"only", "spare"}}, {Sender: "alone", Carriers: []string{"only"}}},
+		Carriers: map[string]deliver.Carrier{"only": w.only, "spare": carrier{"spare", nil, &w.asked}},
+		Now:      func() time.Time { return w.now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// down reports whether the carrier is marked down.
+func (w *watched) down() bool { return w.Status()[0].Down }
+
+// sent hands n messages over and returns the number of the one that marked the carrier
+// down; 0 for none.
+func (w *watched) sent(n int, err error) int {
+	w.only.err = err
+	for i := range n {
+		w.asked = nil
+		_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: "1"}) // the status is what counts
+		if w.down() {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// reported takes n receipts and returns the number of the one that marked the carrier
+// down; 0 for none.
+func (w *watched) reported(n int, state verify.EventState) int {
+	for i := range n {
+		w.Reported(deliver.Receipt{Carrier: "only", State: state})
+		if w.down() {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// alone hands a message over for which there is no other carrier.
+func (w *watched) alone(err error) {
+	w.only.err = err
+	_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: "1", From: "alone"})
+}
+
+// first returns the carrier that is asked first.
+func (w *watched) first() string {
+	w.asked = nil
+	_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: "1"})
+	return w.asked[0]
+}
+
+// TestBusyCarrierFails: however many messages and receipts went well before, the last 50
+// decide, so that a busy carrier is marked down within seconds of its failure.
+func TestBusyCarrierFails(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		well   int // before the failure
+		failed int // that mark it down
+	}{
+		"new":      {0, 10},
+		"ten":      {10, 11},     // 10 of 21 are less than half
+		"busy":     {50, 26},     // 24 of 50
+		"busier":   {51, 26},     // the oldest is forgotten
+		"busiest":  {10_000, 26}, // within one second
+		"nineteen": {19, 20},     // 19 of 39
+	} {
+		w := watch(t)
+		if at := w.sent(tt.well, nil); at != 0 {
+			t.Fatalf("%s: marked down by success %d", name, at)
+		}
+		if at := w.sent(100, errLost); at != tt.failed {
+			t.Errorf("%s: marked down by failure %d, want %d", name, at, tt.failed)
+		}
+	}
+	for name, tt := range map[string]struct{ well, failed int }{
+		"new":    {0, 30},
+		"ten":    {10, 21}, // 10 of 31 are less than a third
+		"busy":   {50, 34}, // 16 of 50
+		"busier": {10_000, 34},
+	} {
+		w := watch(t)
+		if at := w.reported(tt.well, verify.EventDelivered); at != 0 {
+			t.Fatalf("%s: marked down by receipt %d of success", name, at)
+		}
+		if at := w.reported(100, verify.EventUndeliverable); at != tt.failed {
+			t.Errorf("%s: marked down by failed receipt %d, want %d", name, at, tt.failed)
+		}
+	}
+}
+
+// TestOldResultsDoNotCount: results count for five minutes, and those from the future,
+// after the clock was set back, do not count either.
+func TestOldResultsDoNotCount(t *testing.T) {
+	t.Parallel()
+	const age = 5 * time.Minute
+	for after, failed := range map[time.Duration]int{
+		0: 26, age: 26, -age: 26, // 24 of 50
+		age + 1: 10, -age - 1: 10, // alone
+	} {
+		w := watch(t)
+		w.sent(40, nil)
+		w.now = w.now.Add(after)
+		if at := w.sent(100, errLost); at != failed {
+			t.Errorf("after %v: marked down by failure %d, want %d", after, at, failed)
+		}
+	}
+}
+
+// TestDownForAWhile: a carrier that is down gets its chance after 30 seconds, and one
+// that delivers too little after five minutes. If the clock was set back, the chance comes
+// at once.
+func TestDownForAWhile(t *testing.T) {
+	t.Parallel()
+	messages := func(w *watched) { w.sent(10, errLost) }
+	receipts := func(w *watched) { w.reported(30, verify.EventRejected) }
+	for _, tt := range []struct {
+		name  string
+		fail  func(*watched)
+		after time.Duration
+		first string
+	}{
+		{"messages", messages, 0, "spare"},
+		{"messages", messages, 30*time.Second - 1, "spare"},
+		{"messages", messages, 30 * time.Second, "only"},
+		{"messages, set back", messages, 30*time.Second - 5*time.Minute, "spare"},
+		{"messages, set back by more", messages, 30*time.Second - 5*time.Minute - 1, "only"},
+		{"receipts", receipts, 0, "spare"},
+		{"receipts", receipts, 5*time.Minute - 1, "spare"},
+		{"receipts", receipts, 5 * time.Minute, "only"},
+		{"receipts, set back", receipts, -1, "only"},
+	} {
+		w := watch(t)
+		tt.fail(w)
+		w.now = w.now.Add(tt.after)
+		if got := w.first(); got != tt.first {
+			t.Errorf("%s, after %v: %s is asked first, want %s", tt.name, tt.after, got, tt.first)
+		}
+	}
+}
+
+// TestProvesItself: a carrier that is down for its messages is back after one message that
+// it took at its chance, and is judged anew from then on.
+func TestProvesItself(t *testing.T) {
+	t.Parallel()
+	w := watch(t)
+	w.sent(10, errLost)
+	w.now = w.now.Add(30 * time.Second)
+	if got := w.first(); got != "only" || !w.down() {
+		t.Errorf("%s is asked first at its chance, marked down afterwards: %t", got, w.down())
+	}
+	for range 3 { // the next chance is not before the end of the pause
+		if got := w.first(); got != "spare" {
+			t.Errorf("%s is asked first, right after a chance that it missed", got)
+		}
+	}
+	w.now = w.now.Add(30 * time.Second)
+	w.only.err = nil
+	if got := w.first(); got != "only" || w.down() {
+		t.Errorf("%s is asked first at its chance, marked down afterwards: %t", got, w.down())
+	}
+	if at := w.sent(100, errLost); at != 10 {
+		t.Errorf("marked down by failure %d after it proved itself, want 10", at)
+	}
+}
+
+// TestDeliversTooLittle: a carrier that takes messages and does not deliver them stays
+// down, however many it takes as the last resort: only its chance counts.
+func TestDeliversTooLittle(t *testing.T) {
+	t.Parallel()
+	w := watch(t)
+	w.reported(30, verify.EventExpired)
+	take := func(when string) {
+		t.Helper()
+		for range 60 {
+			if w.alone(nil); !w.down() {
+				t.Fatalf("not marked down after it took a message %s", when)
+			}
+		}
+	}
+	take("before its chance")
+	w.now = w.now.Add(5 * time.Minute)
+	w.alone(errLost)
+	take("after a chance that it missed")
+	w.now = w.now.Add(30 * time.Second)
+	if w.alone(nil); w.down() {
+		t.Error("marked down after its chance")
+	}
+	w.sent(10, errLost)
+	for range 20 {
+		w.alone(nil)
+	}
+	if w.down() {
+		t.Error("marked down for its messages, and not back after 20 that it took")
+	}
+}
+
+// TestReceiptsBeginAnew: receipts from before a carrier was marked down do not count again.
+func TestReceiptsBeginAnew(t *testing.T) {
+	t.Parallel()
+	w := watch(t)
+	w.reported(30, verify.EventExpired)
+	w.now = w.now.Add(5 * time.Minute)
+	w.alone(nil)
+	if at := w.reported(100, verify.EventExpired); at != 30 {
+		t.Errorf("marked down by receipt %d after its chance, want 30", at)
+	}
+}
+
+// reporting is a carrier whose receipts come before Send returns.
+type reporting struct{ report func() }
+
+func (r *reporting) Send(context.Context, deliver.Message) (deliver.Submission, error) {
+	r.report()
+	return deliver.Submission{}, nil
+}
+
+// TestReceiptsDuringTheChance: a carrier does not prove itself by a message while whose
+// hand-over it is marked down again.
+func TestReceiptsDuringTheChance(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	c := &reporting{report: func() {}}
+	router, err := deliver.NewRouter(deliver.RouterConfig{
+		Routes: []deliver.Route{{Carriers: []string{"only"}}}, Carriers: map[string]deliver.Carrier{"only": c}, Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail := func() {
+		for range 30 {
+			router.Reported(deliver.Receipt{Carrier: "only", State: verify.EventRejected})
+		}
+	}
+	for i, report := range []func(){fail, func() {}} {
+		if i == 0 {
+			fail()
+		}
+		now = now.Add(5 * time.Minute)
+		c.report = report
+		if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		if down := router.Status()[0].Down; down != (i == 0) {
+			t.Errorf("chance %d: marked down: %t", i+1, down)
+		}
+	}
+}
