@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -216,5 +217,72 @@ func TestWaitingEndsWithTheCode(t *testing.T) {
 		if len(got) != 2 || got[0] != "10" || got[1] != "8" {
 			t.Errorf("seconds to live %q, want 10 and 8", got)
 		}
+	})
+}
+
+// TestCancelledWaitSendsNothing: a message whose sender gives up while it waits, for its
+// turn or for the end of another request, is not sent then or later.
+func TestCancelledWaitSendsNothing(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		alter func(*httpsms.Config)
+		begin time.Duration // of the message that waits, after the first
+		after time.Duration // until its sender gives up; 0 for one that has
+		next  time.Duration // from the first message to that after the cancelled one
+		text  string        // of the error
+	}{
+		{"turn", func(c *httpsms.Config) { c.Rate = 1 }, 0, 500 * time.Millisecond, 2 * time.Second, "waiting for its turn"},
+		{"request", func(c *httpsms.Config) { c.Concurrency = 1 }, 0, 500 * time.Millisecond, time.Second, "1 requests run already"},
+		{"no wait", func(*httpsms.Config) {}, 5 * time.Second, 0, 5 * time.Second, "deadline exceeded"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			var sent []time.Time
+			inBubble(t, tt.alter, func(w http.ResponseWriter, _ *http.Request) {
+				mu.Lock()
+				sent = append(sent, time.Now())
+				mu.Unlock()
+				time.Sleep(time.Second)
+				_, _ = w.Write([]byte(`{"messages":[{"message-id":"1","status":"0"}]}`))
+			}, func(t *testing.T, g *httpsms.Gateway) {
+				began := time.Now()
+				var first sync.WaitGroup
+				first.Go(func() { g.Send(t.Context(), sms()) })
+				synctest.Wait()
+				time.Sleep(tt.begin)
+				ctx, cancel := context.WithTimeout(t.Context(), tt.after)
+				defer cancel()
+				waited := time.Now()
+				_, err := g.Send(ctx, sms())
+				if took := time.Since(waited); kindOf(err) != notSent || took != tt.after || !strings.Contains(err.Error(), tt.text) {
+					t.Errorf("%s after %v: %v", kindOf(err), took, err)
+				}
+				g.Send(t.Context(), sms())
+				first.Wait()
+				if len(sent) != 2 || sent[1].Sub(began) != tt.next {
+					t.Errorf("sent at %v, want the first and one %v later", sent, tt.next)
+				}
+			})
+		})
+	}
+}
+
+// TestWholeWaitIsBounded: a message that waits for its turn and then for the end of another
+// request is not sent when both together take three seconds.
+func TestWholeWaitIsBounded(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(c *httpsms.Config) { c.Rate, c.Concurrency = 1, 1 }, func(http.ResponseWriter, *http.Request) {
+		time.Sleep(5 * time.Second)
+	}, func(t *testing.T, g *httpsms.Gateway) {
+		began := time.Now()
+		var first sync.WaitGroup
+		first.Go(func() { g.Send(t.Context(), sms()) })
+		synctest.Wait()
+		if _, err := g.Send(t.Context(), sms()); kindOf(err) != notSent || time.Since(began) != 3*time.Second {
+			t.Errorf("%s after %v: %v; want the end of its wait", kindOf(err), time.Since(began), err)
+		}
+		first.Wait()
 	})
 }

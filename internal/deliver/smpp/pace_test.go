@@ -1,6 +1,8 @@
 package smpp_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -114,6 +116,33 @@ func TestOverRate(t *testing.T) {
 		wg.Wait()
 		if a, o := accepted.Load(), over.Load(); a < 29 || a > 32 || a+o != 100 {
 			t.Errorf("%d accepted, %d turned away at once; want about 30 (3 s of 10 a second), and all others", a, o)
+		}
+	})
+}
+
+// TestCancelledWaitSendsNothing: a message whose sender gives up while it waits for its
+// turn is not sent, then or later.
+func TestCancelledWaitSendsNothing(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		d := openIn(t, smpptest.Config{}, func(c *smpp.Config) { c.Rate = 1 })
+		synctest.Wait()
+		if _, err := d.Send(t.Context(), sms("first")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		_, err := d.Send(ctx, sms("given up"))
+		if took := time.Since(began); outcome(err) != "not sent" || !errors.Is(err, context.DeadlineExceeded) || took != 300*time.Millisecond {
+			t.Errorf("after %v: %s, %v; want the end of the wait", took, outcome(err), err)
+		}
+		if _, err := d.Send(t.Context(), sms("second")); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Second)
+		if all := d.smsc.Messages(); len(all) != 2 {
+			t.Errorf("the SMSC has %d messages, want 2: %+v", len(all), all)
 		}
 	})
 }
