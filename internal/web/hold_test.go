@@ -1,0 +1,205 @@
+package web_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/internal/web"
+)
+
+// holding is a Strangers with a clock of the test.
+type holding struct {
+	*web.Strangers
+	t     *testing.T
+	clock *clockwork.FakeClock
+	reg   *prometheus.Registry
+}
+
+func newHolding(t *testing.T, perMinute int) *holding {
+	h := &holding{t: t, clock: clockwork.NewFakeClock(), reg: prometheus.NewRegistry()}
+	h.Strangers = web.NewStrangers(web.StrangersConfig{
+		PerMinute: perMinute, Delay: 2 * time.Second, Drain: web.NewDrain(), Clock: h.clock, Metrics: h.reg,
+	})
+	return h
+}
+
+// hold fails to log in from a source, a time after the request came, and returns a
+// channel that is closed when the answer may be written.
+func (h *holding) hold(source int, spent time.Duration) <-chan struct{} {
+	h.t.Helper()
+	r := httptest.NewRequestWithContext(h.t.Context(), http.MethodGet, "/", nil)
+	r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", source)
+	came := h.clock.Now().Add(-spent)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.Hold(httptest.NewRecorder(), r, came)
+	}()
+	synctest.Wait()
+	return done
+}
+
+func isOver(done <-chan struct{}) bool {
+	synctest.Wait()
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// pass moves the clock until done is closed, and returns how long that takes, at most
+// limit.
+func (h *holding) pass(done <-chan struct{}, limit time.Duration) time.Duration {
+	h.t.Helper()
+	if isOver(done) {
+		return 0
+	}
+	h.clock.Advance(limit - 1)
+	if isOver(done) {
+		return -1 // earlier
+	}
+	h.clock.Advance(1)
+	if isOver(done) {
+		return limit
+	}
+	return limit + 1 // later
+}
+
+// TestFailedLoginTakesAtLeast: by the clock that is given, the answer to a failed login
+// takes a multiple of 10 ms, from when the request came; so does one that waits.
+func TestFailedLoginTakesAtLeast(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ spent, left time.Duration }{
+		{0, 0},
+		{1, 10*time.Millisecond - 1},
+		{time.Millisecond, 9 * time.Millisecond},
+		{10*time.Millisecond - 1, 1},
+		{10 * time.Millisecond, 0},
+		{10*time.Millisecond + 1, 10*time.Millisecond - 1},
+		{25 * time.Millisecond, 5 * time.Millisecond},
+		{990 * time.Millisecond, 0},
+		{999 * time.Millisecond, time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHolding(t, 1)
+			if got := h.pass(h.hold(1, tt.spent), max(tt.left, 1)); got != tt.left {
+				t.Errorf("after %v: held for %v, want %v", tt.spent, got, tt.left)
+			}
+			done := h.hold(1, tt.spent) // over the limit of failures
+			if got := h.pass(done, 2*time.Second); tt.left == 0 && got != 2*time.Second || tt.left > 0 && got != 2*time.Second+1 {
+				t.Errorf("after %v, over the limit: held for %v, want 2s and %v", tt.spent, got, tt.left)
+			}
+			if got := h.pass(done, max(tt.left, 1)); got != tt.left {
+				t.Errorf("after %v and 2s: held for %v, want %v", tt.spent, got, tt.left)
+			}
+		})
+	}
+}
+
+// TestFailedLoginsUnlimited: without a limit, no number of failures makes one wait.
+func TestFailedLoginsUnlimited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHolding(t, 0)
+		for n := range 1000 {
+			if !isOver(h.hold(1, 0)) {
+				t.Fatalf("failure %d waits", n+1)
+			}
+		}
+	})
+}
+
+// TestFailedLoginsAreReleased: a place is free again after each wait, and a source is
+// forgotten two minutes after its last failure.
+func TestFailedLoginsAreReleased(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHolding(t, 1)
+		expect := func(when string, failed, waiting int) {
+			t.Helper()
+			if f, w := h.Entries(); f != failed || w != waiting {
+				t.Errorf("%s: %d sources with failures and %d that wait, want %d and %d", when, f, w, failed, waiting)
+			}
+		}
+		expect("at first", 0, 0)
+		h.hold(1, 0)
+		for turn := range 40 { // more than the 256 places of all sources
+			var waits []<-chan struct{}
+			for range 8 {
+				waits = append(waits, h.hold(1, 0))
+			}
+			if _, w := h.Entries(); w != 1 {
+				t.Fatalf("turn %d: %d sources wait, want 1", turn, w)
+			}
+			if !isOver(h.hold(1, 0)) {
+				t.Fatalf("turn %d: more than 8 answers wait for one source", turn)
+			}
+			for i, done := range waits {
+				if isOver(done) {
+					t.Fatalf("turn %d: answer %d does not wait: the places of those before are taken", turn, i+1)
+				}
+			}
+			h.clock.Advance(2 * time.Second)
+			for _, done := range waits {
+				<-done
+			}
+			if _, w := h.Entries(); w != 0 {
+				t.Fatalf("turn %d: %d sources wait after the delay", turn, w)
+			}
+		}
+		for source := range 100 {
+			h.hold(source+2, 0)
+		}
+		h.clock.Advance(time.Minute)
+		h.hold(200, 0)
+		if f, _ := h.Entries(); f < 102 {
+			t.Errorf("%d sources after a minute, want all: their failures still count", f)
+		}
+		h.clock.Advance(time.Minute)
+		h.hold(201, 0)
+		expect("two minutes after", 2, 0) // of the last two minutes
+		h.clock.Advance(time.Hour)
+		h.hold(202, 0)
+		expect("an hour after", 1, 0)
+	})
+}
+
+// TestNoLimitOfConnections: 0 connections, and 0 for each address, mean any number; none
+// is closed, silent or not.
+func TestNoLimitOfConnections(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]web.Limits{
+		"no limit":             {},
+		"none for one address": {Connections: 1000},
+		"none for all":         {ConnectionsPerAddress: 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g := serveGuarded(t, limits, nil)
+				defer g.stop()
+				var peers []*peer
+				for i := range 120 {
+					peers = append(peers, g.peer(fmt.Sprintf("192.0.2.%d:1", i%3)))
+				}
+				for i, p := range peers {
+					if p.isClosed() || p.ask("/") != http.StatusOK {
+						t.Fatalf("connection %d of 120 is closed", i+1)
+					}
+				}
+				for _, p := range peers {
+					p.Close()
+				}
+			})
+		})
+	}
+}
