@@ -101,6 +101,10 @@ func TestReadinessByOutcomes(t *testing.T) {
 		{"all fail", "xxx", fails},
 		{"all fail from now on", "....................xxxxx", fails},
 		{"nine of ten fail", ".xxxxxxxxx", fails},
+		{"half of the last ten fail", "x.....xxxx", fails},
+		{"one succeeds after failures", "xxx.", fails},
+		{"half succeed after failures", "xxx...", fails},
+		{"more than half succeed after failures", "xxx....", ""},
 		{"most succeed again", "xxxxxxxxxx.......", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -151,9 +155,12 @@ func TestReadinessForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReadiness(t)
 		r.report("start", "xx")
-		time.Sleep(6 * time.Minute)
+		time.Sleep(5*time.Minute + 1)
 		r.report("start", "xx")
 		r.want("")
+		time.Sleep(5 * time.Minute)
+		r.report("start", "x") // those two still count
+		r.want("start fails")
 	})
 }
 
