@@ -109,3 +109,27 @@ func TestGate(t *testing.T) {
 		t.Errorf("log: %s", got)
 	}
 }
+
+// TestRefusalsBeginAtZero: the series of each reason exist before the first refusal, and
+// each refusal counts for its reason.
+func TestRefusalsBeginAtZero(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	gate := gated(t, http.NotFoundHandler(), slog.New(slog.DiscardHandler), reg, web.RefuseText)
+	for _, want := range []string{`reason="host"} 0`, `reason="site"} 0`} {
+		if text := exposition(t, reg); !strings.Contains(text, `countersign_http_requests_refused_total{listener="api",`+want) {
+			t.Errorf("the metrics lack %s:\n%s", want, text)
+		}
+	}
+	for _, host := range []string{"", "localhost", "192.0.2.1"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+		r.Host = host
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		gate.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	for _, want := range []string{`reason="host"} 1`, `reason="site"} 2`} {
+		if text := exposition(t, reg); !strings.Contains(text, `countersign_http_requests_refused_total{listener="api",`+want) {
+			t.Errorf("the metrics lack %s:\n%s", want, text)
+		}
+	}
+}
