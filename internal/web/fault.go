@@ -9,9 +9,9 @@ import (
 // textFault is the text of the answer after a panic. It is the text of the v1 API's status 5.
 const textFault = "Internal Error"
 
-// recovered returns a handler that logs a panic of next and ends only its request: it
-// answers 500 with refuse, or, if the answer has begun, closes the connection, so that the
-// client does not take a part for the whole. It passes on http.ErrAbortHandler.
+// recovered returns a handler that logs a panic of next and answers 500 with refuse. If
+// the answer has begun, it closes the connection instead: the client must not take a part
+// for the whole. It passes on http.ErrAbortHandler.
 func recovered(next http.Handler, log *slog.Logger, refuse func(w http.ResponseWriter, r *http.Request, code int, text string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := recorderOf(w)
@@ -32,7 +32,7 @@ func recovered(next http.Handler, log *slog.Logger, refuse func(w http.ResponseW
 				panic(http.ErrAbortHandler)
 			}
 			for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified", "Cache-Control"} {
-				w.Header().Del(name) // of the answer that was being written
+				w.Header().Del(name) // the interrupted answer had set it
 			}
 			refuse(w, r, http.StatusInternalServerError, textFault)
 		}()
