@@ -16,9 +16,6 @@ const (
 	Enforce Mode = "enforce" // who falls under it is refused
 )
 
-// Valid reports whether m is one of the above.
-func (m Mode) Valid() bool { return m == Off || m == Shadow || m == Enforce }
-
 // Rule is the name of a velocity rule, in metrics, the table of blocks and the
 // configuration.
 type Rule string
