@@ -1,6 +1,7 @@
 package fraud
 
 import (
+	"maps"
 	"math"
 	"time"
 
@@ -141,14 +142,14 @@ func (k *book) note(b Block) {
 	k.latest.put(key, old)
 }
 
-func (k *book) unblock(u Unblock, now time.Time) {
-	for key, other := range k.unblocked {
-		if !other.holds(now) {
-			delete(k.unblocked, key)
+// unblock takes unblocks that are stored, and forgets those that are over.
+func (k *book) unblock(list []Unblock, now time.Time) {
+	maps.DeleteFunc(k.unblocked, func(_ unblockKey, u Unblock) bool { return !u.holds(now) })
+	for _, u := range list {
+		key := unblockKey{u.Account, u.Network}
+		if _, known := k.unblocked[key]; u.holds(now) && (known || len(k.unblocked) < maxUnblocks) {
+			k.unblocked[key] = u
 		}
-	}
-	if u.holds(now) && len(k.unblocked) < maxUnblocks {
-		k.unblocked[unblockKey{u.Account, u.Network}] = u
 	}
 }
 

@@ -298,9 +298,7 @@ func (s *State) Know(blocks []Block, unblocks []Unblock, now time.Time) {
 	for _, b := range blocks {
 		s.book.note(b)
 	}
-	for _, u := range unblocks {
-		s.book.unblock(u, now)
-	}
+	s.book.unblock(unblocks, now)
 }
 
 // Expire forgets what is too old for any rule. It tells how much is held.
