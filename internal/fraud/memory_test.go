@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"countersign/internal/fraud"
+	"countersign/internal/verify"
 )
 
 // sources returns rules that count the starts of addresses, and refuse none.
@@ -138,27 +139,22 @@ func hundreds(n int) []fraud.Entry {
 func TestUntoldIsBounded(t *testing.T) {
 	t.Parallel()
 	const most = 200_000
-	rules := sources()
-	rules.Source.Starts = most
-	s := newState(rules)
-	a := attempt("447700900001")
-	for i := range most { // the hundred and the prefix of the number wait, too
-		a.Source = fmt.Sprint("address ", i)
-		s.Pass(a, t0)
+	s := newState(sources())
+	v := ended("", verify.Expired)
+	v.Country = ""
+	for i := range most + 1 {
+		v.Number = fmt.Sprint(1_000_000 + i)
+		s.Ended(v, t0)
 	}
+	v.Number = "1000000"
+	s.Ended(v, t0)
 	entries, _ := s.Take()
-	counted, prefix := int64(0), int64(0)
+	finished := int64(0)
 	for _, e := range entries {
-		if e.Source != "" {
-			counted += e.Starts
-		}
-		if e.Prefix != "" {
-			prefix += e.Starts
-		}
+		finished += e.Finished
 	}
-	if len(entries) != most || counted != most-2 || prefix != most {
-		t.Errorf("%d entries are told, %d starts of addresses and %d of the prefix, want %d, %d and %d",
-			len(entries), counted, prefix, most, most-2, most)
+	if len(entries) != most || finished != most+1 {
+		t.Errorf("%d entries of %d verifications are told, want %d of %d", len(entries), finished, most, most+1)
 	}
 }
 
