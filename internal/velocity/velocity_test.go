@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/fraud"
+	"countersign/internal/logtest"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/velocity"
@@ -37,7 +38,11 @@ func rules() fraud.Rules {
 
 type node struct {
 	*velocity.Watch
-	t *testing.T
+	t   *testing.T
+	in  *installation
+	db  *store.DB
+	reg *prometheus.Registry
+	log *records
 }
 
 // installation is a database, a clock, and the key to make more nodes.
@@ -59,18 +64,24 @@ func install(t *testing.T) *installation {
 // node makes a node that knows what is stored. It is never stopped, as one that dies.
 func (in *installation) node(change ...func(*velocity.Config)) node {
 	in.t.Helper()
+	n := in.unloaded(change...)
+	must(in.t, n.Load(in.t.Context()))
+	return n
+}
+
+// unloaded makes a node that knows nothing yet.
+func (in *installation) unloaded(change ...func(*velocity.Config)) node {
+	in.t.Helper()
 	db, err := store.Open(in.t.Context(), store.Config{Database: in.database, Key: in.key, Log: slog.New(slog.DiscardHandler)})
 	must(in.t, err)
 	in.t.Cleanup(func() { _ = db.Close() })
-	cfg := velocity.Config{
-		Store: db, Clock: in.clock, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Rules: rules(),
-	}
+	n := node{t: in.t, in: in, db: db, reg: prometheus.NewRegistry(), log: &records{}}
+	cfg := velocity.Config{Store: db, Clock: in.clock, Log: slog.New(logtest.Handler(in.t, n.log)), Metrics: n.reg, Rules: rules()}
 	for _, c := range change {
 		c(&cfg)
 	}
-	w := velocity.New(cfg)
-	must(in.t, w.Load(in.t.Context()))
-	return node{w, in.t}
+	n.Watch = velocity.New(cfg)
+	return n
 }
 
 func must(t *testing.T, err error) {
