@@ -190,21 +190,46 @@ func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	s := newState(probing(time.Hour, time.Hour, time.Hour))
 	a := attempt("447700900055")
-	ahead := t0.Add(6 * time.Minute)
-	s.Pass(a, t0)
-	s.Pass(attempt("447700900056"), ahead)
-	if got := figures(s, a, fraud.RulePrefix, ahead).Starts; got != 2 {
-		t.Fatalf("%d starts before the correction, want 2", got)
+	for i, minutes := range []time.Duration{0, 5, 6, 7} {
+		s.Pass(attempt(fmt.Sprintf("4477009000%02d", i)), t0.Add(minutes*time.Minute))
 	}
-	s.Expire(t0.Add(time.Minute)) // 5 minutes behind: within the tolerance
-	if got := figures(s, a, fraud.RulePrefix, t0.Add(time.Minute)).Starts; got != 2 {
-		t.Errorf("%d starts when the clock is 5 minutes behind, want 2", got)
+	for _, tt := range []struct {
+		now     time.Duration
+		starts  int64
+		numbers int // with that of the attempt
+	}{
+		{now: 7 * time.Minute, starts: 4, numbers: 5},
+		{now: 2 * time.Minute, starts: 4, numbers: 5}, // all are within the tolerance
+		{now: time.Minute, starts: 3, numbers: 4},
+		{now: 0, starts: 2, numbers: 3},
+		{now: time.Minute, starts: 2, numbers: 3},
+	} {
+		s.Expire(t0.Add(tt.now))
+		if got := figures(s, a, fraud.RulePrefix, t0.Add(tt.now)).Starts; got != tt.starts {
+			t.Errorf("%d starts at minute %v, want %d", got, tt.now, tt.starts)
+		}
+		if got := figures(s, a, fraud.RuleSequence, t0.Add(tt.now)).Numbers; got != tt.numbers {
+			t.Errorf("%d numbers at minute %v, want %d", got, tt.now, tt.numbers)
+		}
 	}
-	s.Expire(t0)
-	if f := figures(s, a, fraud.RulePrefix, t0); f.Starts != 1 {
-		t.Errorf("%d starts after the correction, want 1", f.Starts)
+}
+
+// TestClockSetBackAtUse: each decision goes by the clock of now, without a run between.
+func TestClockSetBackAtUse(t *testing.T) {
+	t.Parallel()
+	later := t0.Add(time.Hour)
+	rules := only(func(r *fraud.Rules) {
+		r.Source = fraud.Source{Mode: fraud.Enforce, Window: time.Hour, FailedChecks: 1}
+		r.Voice = fraud.Voice{Mode: fraud.Enforce, CallsPerHour: 1}
+	})
+	s := newState(rules)
+	s.Failed(ended("447700900001", verify.Expired), "192.0.2.1", later)
+	if d := s.MayCheck("demo0001", "192.0.2.1", t0); d.Refused != nil {
+		t.Errorf("a check is refused by %+v", d.Refused)
 	}
-	if f := figures(s, a, fraud.RuleSequence, t0); f.Numbers != 1 {
-		t.Errorf("%d numbers after the correction, want 1", f.Numbers)
+	s = newState(rules)
+	s.Call("demo0001", "447700900001", "GB", later)
+	if d := s.Call("demo0001", "447700900001", "GB", t0); d.Refused != nil {
+		t.Errorf("a call is refused by %+v", d.Refused)
 	}
 }
