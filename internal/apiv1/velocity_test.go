@@ -54,7 +54,7 @@ func wantMetric(t *testing.T, s *servertest.Server, line string) {
 }
 
 // TestSourceOfStarts: an address that starts too many verifications is throttled for a
-// time, in every address of its IPv6 network; nothing is charged, and others are served.
+// time, with every address of its IPv6 network and without a charge. Others are served.
 func TestSourceOfStarts(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Quiet(), func(o *server.Options) { o.Config.TrustedProxies = []string{"127.0.0.0/8"} },
@@ -90,9 +90,9 @@ func TestSourceOfStarts(t *testing.T) {
 	}
 }
 
-// TestSourceOfChecks: when too many wrong codes come from one address, as the application
-// reports it, no further code from there is compared, not even the right one, and none
-// counts as a try; codes from elsewhere are.
+// TestSourceOfChecks: after too many wrong codes from one address (ip_address of the
+// check) no code from there is compared, not even the right one, and none counts as a
+// try. Codes from other addresses are compared.
 func TestSourceOfChecks(t *testing.T) {
 	t.Parallel()
 	for mode, status := range map[config.Mode]string{"enforce": "1", "shadow": "0"} {

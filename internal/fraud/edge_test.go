@@ -41,8 +41,8 @@ func TestStatusWithoutStreak(t *testing.T) {
 	}
 }
 
-// TestDecodeBroken: what is cut off, or of another encoding, is an error; an empty number
-// is none.
+// TestDecodeBroken: truncated bytes and other encodings are errors. The encoding byte
+// alone is an empty number.
 func TestDecodeBroken(t *testing.T) {
 	t.Parallel()
 	caps := defaults()
@@ -58,8 +58,8 @@ func TestDecodeBroken(t *testing.T) {
 	}
 }
 
-// TestWindowEdges: a time at the very end of a window, of a lock or of what is remembered
-// counts no more.
+// TestWindowEdges: a time exactly at the end of a window, a lock or Remember counts no
+// more.
 func TestWindowEdges(t *testing.T) {
 	t.Parallel()
 	caps := fraud.Caps{
@@ -94,7 +94,7 @@ func TestWindowEdges(t *testing.T) {
 			t.Errorf("%s, after %v: counts: %v, want %v", tt.name, tt.after, counts, tt.counts)
 		}
 	}
-	// A streak that is not remembered begins anew.
+	// After Remember a streak begins at 1.
 	if _, filled := caps.Failed(failed, "a", t0.Add(2*time.Hour)); filled != nil {
 		t.Errorf("a failed check long after the first fills %+v", filled)
 	}
@@ -103,9 +103,9 @@ func TestWindowEdges(t *testing.T) {
 	}
 }
 
-// TestNothingSudden: without a mode, or without days before, nothing is sudden; the
-// figures are those that decided.
-func TestNothingSudden(t *testing.T) {
+// TestSuddenFigures: rules that are off, or have no history, do not fire. Others return
+// the figures of their decision.
+func TestSuddenFigures(t *testing.T) {
 	t.Parallel()
 	before := []int64{0, 0, 0, 0}
 	for _, mode := range []fraud.Mode{fraud.Off, fraud.Shadow, fraud.Enforce} {

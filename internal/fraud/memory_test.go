@@ -34,18 +34,17 @@ func startsFrom(s *fraud.State, i int, now time.Time) int64 {
 	return figures(s, a, fraud.RuleSource, now).Starts
 }
 
-// TestEviction: beyond the bound the place that was counted longest ago is forgotten, so
-// that an attacker cannot push out what is counted of the attack. A forgotten place
-// counts from 0 again.
+// TestEviction: beyond the bound the place with the oldest count is forgotten: an attacker
+// cannot evict the counts of the attack. A forgotten place counts from 0 again.
 func TestEviction(t *testing.T) {
 	t.Parallel()
-	const room = 120_000 // 600,000 minutes, of which a place takes 4 and one for each minute
+	const room = 120_000 // 600,000 minutes; a place takes 4 and its minutes
 	s := newState(sources())
 	s.Learn(sourceEntries(0, room, t0), t0)
 	if places, evicted := s.Expire(t0); places != room || evicted != 0 {
 		t.Fatalf("%d places and %d evicted, want %d and 0", places, evicted, room)
 	}
-	s.Learn(sourceEntries(0, 1, t0), t0) // once more
+	s.Learn(sourceEntries(0, 1, t0), t0) // the first is now the newest
 	s.Learn(sourceEntries(room, 1, t0), t0)
 	if places, evicted := s.Expire(t0); places != room || evicted != 1 {
 		t.Errorf("%d places and %d evicted, want %d and 1", places, evicted, room)
@@ -61,8 +60,8 @@ func TestEviction(t *testing.T) {
 	}
 }
 
-// TestExpiry: a place is forgotten when none of its minutes is in a window, whenever it
-// was first counted; then there is room for as many again.
+// TestExpiry: a place is forgotten after its newest minute has left the longest window,
+// and its room is free again.
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	s := newState(sources())
@@ -95,8 +94,8 @@ func TestExpiry(t *testing.T) {
 	places(now, some)
 }
 
-// TestWindowsAreTrimmed: however long a place, or a hundred of numbers, is in use, it
-// takes no more room than its window.
+// TestWindowsAreTrimmed: a place, or a hundred of numbers, that is in use for long takes
+// no more room than its window.
 func TestWindowsAreTrimmed(t *testing.T) {
 	t.Parallel()
 	for name, entries := range map[string][]fraud.Entry{
@@ -134,9 +133,9 @@ func hundreds(n int) []fraud.Entry {
 	return list
 }
 
-// TestUntoldIsBounded: what cannot be told, since the database is away, is bounded. The
-// place that waits already is counted on.
-func TestUntoldIsBounded(t *testing.T) {
+// TestUntakenIsBounded: counts that wait for Take are bounded by their places. A place
+// that waits already goes on counting.
+func TestUntakenIsBounded(t *testing.T) {
 	t.Parallel()
 	const most = 200_000
 	s := newState(sources())
@@ -154,12 +153,12 @@ func TestUntoldIsBounded(t *testing.T) {
 		finished += e.Finished
 	}
 	if len(entries) != most || finished != most+1 {
-		t.Errorf("%d entries of %d verifications are told, want %d of %d", len(entries), finished, most, most+1)
+		t.Errorf("%d entries of %d verifications are taken, want %d of %d", len(entries), finished, most, most+1)
 	}
 }
 
-// TestBlocksAreBounded: of the blocks in memory the one that was noted longest ago is
-// forgotten first, and no more wait to be told.
+// TestBlocksAreBounded: beyond the bound the oldest block is forgotten, and no more wait
+// for Take.
 func TestBlocksAreBounded(t *testing.T) {
 	t.Parallel()
 	const most = 100_000
@@ -178,12 +177,12 @@ func TestBlocksAreBounded(t *testing.T) {
 		}
 	}
 	if _, blocks := s.Take(); len(blocks) != most {
-		t.Errorf("%d blocks are told, want %d", len(blocks), most)
+		t.Errorf("%d blocks are taken, want %d", len(blocks), most)
 	}
 }
 
-// TestUnblocksAreBounded: an unblock beyond the bound has no effect until others end;
-// one that is known can be extended.
+// TestUnblocksAreBounded: an unblock beyond the bound has no effect until others end.
+// A known one can be extended.
 func TestUnblocksAreBounded(t *testing.T) {
 	t.Parallel()
 	const most = 10_000
@@ -213,7 +212,7 @@ func TestUnblocksAreBounded(t *testing.T) {
 	}
 }
 
-// TestNumberIsTrimmed: however long a number is in use, no more is known of it than the
+// TestNumberIsTrimmed: a number that is in use for long keeps no more times than the
 // windows of the caps need.
 func TestNumberIsTrimmed(t *testing.T) {
 	t.Parallel()

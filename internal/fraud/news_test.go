@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// only returns rules that are off, but for those that change sets.
+// only returns rules that are off, except those that change turns on.
 func only(change func(*fraud.Rules)) fraud.Rules {
 	r := fraud.Rules{
 		RepeatWithin: 24 * time.Hour,
@@ -24,7 +24,7 @@ func only(change func(*fraud.Rules)) fraud.Rules {
 	return r
 }
 
-// probing returns rules that refuse nothing. Try then reports the counts of the prefix,
+// probing returns rules in shadow mode with a limit of 1. Try then reports the counts of the prefix,
 // of the network and of the hundred of a number, each in its own window.
 func probing(prefix, network, hundred time.Duration) fraud.Rules {
 	return only(func(r *fraud.Rules) {
@@ -46,7 +46,7 @@ func figures(s *fraud.State, a fraud.Attempt, rule fraud.Rule, now time.Time) fr
 }
 
 // TestCountsOfAnyOrder: news of other nodes may be late, and of a clock that is ahead
-// by a little. In every window the sum is that of the minutes in it, and a number in a
+// by a little. The sum of every window is the sum of its minutes, and a number of a
 // hundred counts once.
 func TestCountsOfAnyOrder(t *testing.T) {
 	t.Parallel()
@@ -55,7 +55,7 @@ func TestCountsOfAnyOrder(t *testing.T) {
 		prefix, network, hundred := window("prefix"), window("network"), window("hundred")
 		s := newState(probing(time.Duration(prefix)*time.Minute, time.Duration(network)*time.Minute, time.Duration(hundred)*time.Minute))
 		now, a := t0, attempt("447700900055")
-		starts, numbers := map[int64]int64{}, map[int]int64{} // by minute; the newest minute by last digits
+		starts, numbers := map[int64]int64{}, map[int]int64{} // starts by minute; newest minute by last digits
 		sum := func(window int) (n int64) {
 			for minute, starts := range starts {
 				if minute > now.Unix()/60-int64(window) {
@@ -109,7 +109,7 @@ func TestCountsOfAnyOrder(t *testing.T) {
 	})
 }
 
-// TestTakenIsLearned: all that one node counted counts on another: starts, outcomes,
+// TestTakenIsLearned: a node that learns the news of another has the same counts: starts, outcomes,
 // calls, prices, and failed checks of addresses, of the account and of all accounts.
 func TestTakenIsLearned(t *testing.T) {
 	t.Parallel()
@@ -136,17 +136,17 @@ func TestTakenIsLearned(t *testing.T) {
 	entries, blocks := teller.Take()
 	learner.Learn(entries, t0)
 	if entries, blocks := learner.Take(); len(entries)+len(blocks) != 0 {
-		t.Errorf("what was learned is told again: %+v, %+v", entries, blocks)
+		t.Errorf("learned counts are taken again: %+v, %+v", entries, blocks)
 	}
 	if again, more := teller.Take(); len(again)+len(more) != 0 {
-		t.Errorf("told twice: %+v, %+v", again, more)
+		t.Errorf("taken twice: %+v, %+v", again, more)
 	}
 	if len(blocks) == 0 {
-		t.Error("no block is told")
+		t.Error("no block is taken")
 	}
 	for _, e := range entries {
 		if e.Counts == (fraud.Counts{}) && e.Range == "" {
-			t.Errorf("an entry without counts is told: %+v", e)
+			t.Errorf("an entry without counts is taken: %+v", e)
 		}
 		kinds := 0
 		for _, of := range []string{e.Prefix, e.Source, e.Range} {
@@ -185,7 +185,7 @@ func TestTakenIsLearned(t *testing.T) {
 }
 
 // TestClockSetBack: counts in minutes that are from the future, by a clock that was
-// corrected, count no more; those of other minutes do.
+// corrected, count no more. Counts of other minutes do.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	s := newState(probing(time.Hour, time.Hour, time.Hour))
@@ -196,7 +196,7 @@ func TestClockSetBack(t *testing.T) {
 	for _, tt := range []struct {
 		now     time.Duration
 		starts  int64
-		numbers int // with that of the attempt
+		numbers int // and the number of the attempt
 	}{
 		{now: 7 * time.Minute, starts: 4, numbers: 5},
 		{now: 2 * time.Minute, starts: 4, numbers: 5}, // all are within the tolerance
@@ -214,7 +214,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// TestClockSetBackAtUse: each decision goes by the clock of now, without a run between.
+// TestClockSetBackAtUse: a decision ignores counts from the future before the next Expire.
 func TestClockSetBackAtUse(t *testing.T) {
 	t.Parallel()
 	later := t0.Add(time.Hour)

@@ -12,9 +12,9 @@ import (
 // inCountry is the target of the country rule for the attempts of these tests.
 var inCountry = fraud.Target{Account: "demo0001", Kind: fraud.KindCountry, Value: "GB"}
 
-// TestCountryBlock: a country that is reported for an account is blocked for the
-// account alone when the rule is enforced, and only noted in shadow mode; a report
-// while the block holds adds none, and a later one is a repeat.
+// TestCountryBlock: Report blocks a country for one account if the rule is enforced, and
+// only reports starts there in shadow mode. A report during a block adds no block. A
+// report after it makes a repeat.
 func TestCountryBlock(t *testing.T) {
 	t.Parallel()
 	elsewhere, other := attempt("33612345678"), attempt("447700900001")
@@ -39,7 +39,7 @@ func TestCountryBlock(t *testing.T) {
 				t.Errorf("a report while the block holds: %+v, %v", again, fresh)
 			}
 			if _, made := s.Take(); len(made) != 1 || made[0].ID != b.ID {
-				t.Errorf("other nodes are told of %+v, want one block", made)
+				t.Errorf("taken are %+v, want one block", made)
 			}
 			d := s.Start(attempt("447700900001"), now)
 			if held := append(d.Would, first(d.Refused)...); len(held) != 1 || held[0].ID != b.ID || len(d.Fresh) != 0 {
@@ -71,8 +71,8 @@ func first(b *fraud.Block) []fraud.Block {
 	return []fraud.Block{*b}
 }
 
-// TestEnforcedAnew: a block of the time when a rule was in shadow mode refuses nothing
-// once the rule is enforced, and is decided anew.
+// TestEnforcedAnew: a shadow block has no effect after its rule is enforced, and the rule
+// decides again.
 func TestEnforcedAnew(t *testing.T) {
 	t.Parallel()
 	volume := func(mode fraud.Mode) fraud.Rules {
@@ -103,8 +103,8 @@ func TestEnforcedAnew(t *testing.T) {
 	}
 }
 
-// TestSpendAlert: much spending is told once in a day, whatever the mode of the country
-// rule, and refuses nothing.
+// TestSpendAlert: sudden spending raises one alert in a day and refuses no start. It does
+// not depend on the mode of the country rule.
 func TestSpendAlert(t *testing.T) {
 	t.Parallel()
 	s := newState(only(func(r *fraud.Rules) { r.Country.Mode = fraud.Enforce }))
@@ -120,22 +120,22 @@ func TestSpendAlert(t *testing.T) {
 		t.Errorf("a start: %+v", d)
 	}
 	if _, fresh := report(t0.Add(24*time.Hour - time.Millisecond)); fresh {
-		t.Error("told twice in a day")
+		t.Error("a second alert within a day")
 	}
 	if _, fresh := report(t0.Add(24 * time.Hour)); !fresh {
-		t.Error("not told on the next day")
+		t.Error("no alert on the next day")
 	}
 }
 
-// TestConversionAlert: a conversion between the two limits is told, once in a window,
-// and refuses nothing; in shadow mode, too, but not when the rule is off.
+// TestConversionAlert: a conversion between the two limits raises one alert in a window
+// and refuses no start. A rule that is off raises none.
 func TestConversionAlert(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		mode      fraud.Mode
 		limits    fraud.Limits
-		successes int // of 40
-		alerts    int // of the prefix and the network
+		successes int // among 40 verifications
+		alerts    int // 2 are of the prefix and of the network
 	}{
 		"low":                {fraud.Enforce, fraud.Limits{}, 13, 2},
 		"at the limit":       {fraud.Enforce, fraud.Limits{}, 14, 0}, // 35 %
@@ -180,8 +180,8 @@ func TestConversionAlert(t *testing.T) {
 	}
 }
 
-// TestCountryFloor: what an account has under way in a country is bounded by the floor
-// of the country though no prefix reaches its own; a success gives room again.
+// TestCountryFloor: the floor of a country limits the unverified starts of an account
+// there even if no prefix reaches its floor. A success raises the limit.
 func TestCountryFloor(t *testing.T) {
 	t.Parallel()
 	for mode, refused := range map[fraud.Mode]int{fraud.Enforce: 5, fraud.Shadow: 0} {
@@ -228,8 +228,8 @@ func TestCountryFloor(t *testing.T) {
 	}
 }
 
-// TestUnblocks: an unblock holds for its account and network until its end, beside
-// earlier ones; later ones displace those that are over, and only those.
+// TestUnblocks: an unblock holds for its account and network until its end. A second one
+// leaves unblocks in force that were granted before.
 func TestUnblocks(t *testing.T) {
 	t.Parallel()
 	s := newState(only(func(r *fraud.Rules) {
@@ -242,7 +242,7 @@ func TestUnblocks(t *testing.T) {
 		}
 		return d.Exempt
 	}
-	const first, second, third = "447700900001", "447701900001", "33612345678" // of 23410, 23415 and no known network
+	const first, second, third = "447700900001", "447701900001", "33612345678" // their networks: 23410, 23415, unknown
 	unblock := func(account, network string, since, until time.Time) {
 		s.Know(nil, []fraud.Unblock{{Account: account, Network: network, Since: since, Until: until}}, since)
 	}
@@ -263,7 +263,7 @@ func TestUnblocks(t *testing.T) {
 		}
 	}
 	now := t0.Add(90 * time.Minute)
-	unblock("demo0001", "23410", now, now.Add(time.Hour)) // once more
+	unblock("demo0001", "23410", now, now.Add(time.Hour))
 	for number, account := range map[string]string{first: "demo0001", second: "demo0001", third: "other001"} {
 		if !exempt(account, number, now) {
 			t.Errorf("%s to %s is not exempt after a later unblock", account, number)

@@ -17,7 +17,7 @@ func TestSources(t *testing.T) {
 		mode           fraud.Mode
 		starts, checks int // limits
 		limits         fraud.Limits
-		wantStarts     int // of 4, that pass
+		wantStarts     int // starts of 4 that pass
 		wantChecks     int
 		told           int64 // events of the address
 	}{
@@ -45,7 +45,7 @@ func TestSources(t *testing.T) {
 				}
 			}
 			entries, made := s.Take()
-			for i := range made { // the block of the starts is of the checks, too
+			for i := range made { // a block of the starts would refuse the checks
 				made[i].LiftedAt, made[i].LiftedBy = t0, "operator"
 			}
 			s.Know(made, nil, t0)
@@ -80,13 +80,13 @@ func TestSources(t *testing.T) {
 				}
 			}
 			if told != tt.told {
-				t.Errorf("%d events of the address are told, want %d", told, tt.told)
+				t.Errorf("%d events of the address are taken, want %d", told, tt.told)
 			}
 		})
 	}
 }
 
-// TestSourceTakenBack: a start that came to nothing does not count against its address.
+// TestSourceTakenBack: a start that is taken back does not count against its address.
 func TestSourceTakenBack(t *testing.T) {
 	t.Parallel()
 	s := newState(only(func(r *fraud.Rules) {
@@ -113,7 +113,7 @@ func TestCalls(t *testing.T) {
 	for name, tt := range map[string]struct {
 		mode  fraud.Mode
 		limit int
-		pass  int // of 6
+		pass  int // calls of 6
 		would int
 	}{
 		"enforced":   {fraud.Enforce, 3, 3, 0},
@@ -153,7 +153,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestCount: the figure of a block is that of its rule.
+// TestCount: Count returns the figure that the rule of the block limits.
 func TestCount(t *testing.T) {
 	t.Parallel()
 	f := fraud.Figures{
@@ -203,8 +203,8 @@ func TestActive(t *testing.T) {
 	}
 }
 
-// TestLifted: of the blocks of a rule and target, the last that an operator lifted counts,
-// in whatever order they become known; not one that its account lifted.
+// TestLifted: of the blocks of a rule and target, the last one lifted by an operator
+// counts, in any order of the news. A block lifted by its account does not count.
 func TestLifted(t *testing.T) {
 	t.Parallel()
 	block := func(ordinal int, liftedAt time.Duration, by string) fraud.Block {

@@ -21,8 +21,8 @@ func prefixLimit(mode fraud.Mode, starts int) func(*velocity.Config) {
 	}
 }
 
-// TestDecisionsAreCounted: each refusal and each start that would be refused is counted
-// by rule, a new block is counted and logged once, and no line has a number or an address.
+// TestDecisionsAreCounted: refusals, and starts that shadow mode lets pass, are counted by
+// rule. A new block is counted and logged once, without a number or an address.
 func TestDecisionsAreCounted(t *testing.T) {
 	t.Parallel()
 	const verified, number = "447700900001", "447700900999"
@@ -60,7 +60,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 		do             func(n node) // three times
 		rule, decision string
 		count          float64
-		action         string // of the one new block; "" for none
+		action         string // of the new block; "" without one
 	}{
 		"refused":       {prefixLimit(fraud.Enforce, 1), plain, "prefix", "refused", 2, "block"},
 		"would block":   {prefixLimit(fraud.Shadow, 1), plain, "prefix", "would_block", 2, "shadow"},
@@ -112,7 +112,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 	}
 }
 
-// TestUntilLifted: the log says so of a block without an end.
+// TestUntilLifted: the log line of a block without an end has until=lifted.
 func TestUntilLifted(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -168,7 +168,7 @@ func TestVerifiedFails(t *testing.T) {
 	}
 }
 
-// TestTry: a trial gives the decision of a start and changes nothing.
+// TestTry: a trial returns the decision of a start and has no effect.
 func TestTry(t *testing.T) {
 	t.Parallel()
 	const verified = "447700900001"
@@ -200,7 +200,7 @@ func TestTry(t *testing.T) {
 		t.Errorf("a test number: %+v, %v", d, err)
 	}
 	if lines := n.log.lines("fraud rule"); len(lines) != 0 {
-		t.Errorf("log: %v, want nothing of trials", lines)
+		t.Errorf("log: %v, want no line of a trial", lines)
 	}
 	for _, rule := range []string{"prefix", "premium"} {
 		if got := n.metric("countersign_fraud_decisions_total", "refused", rule); got != 0 {
@@ -208,8 +208,8 @@ func TestTry(t *testing.T) {
 		}
 	}
 	must(t, n.Sync(t.Context()))
-	if got := n.told(); got != 1 || len(n.blocks(fraud.RulePrefix, t0)) != 0 {
-		t.Errorf("%d starts are told, and blocks %+v, want 1 and none", got, n.blocks(fraud.RulePrefix, t0))
+	if got := n.published(); got != 1 || len(n.blocks(fraud.RulePrefix, t0)) != 0 {
+		t.Errorf("%d starts and the blocks %+v are published, want 1 and none", got, n.blocks(fraud.RulePrefix, t0))
 	}
 }
 
@@ -257,8 +257,8 @@ func TestUnblocks(t *testing.T) {
 	}
 }
 
-// TestTestNumbers: test numbers, and a watch that is nil, count nothing and refuse
-// nothing.
+// TestTestNumbers: test numbers are neither counted nor refused, and a nil Watch has no
+// rules.
 func TestTestNumbers(t *testing.T) {
 	t.Parallel()
 	test := verify.Verification{Request: request("447700900001"), Status: verify.Success}
@@ -287,7 +287,7 @@ func TestTestNumbers(t *testing.T) {
 	}
 	must(t, n.Sync(t.Context()))
 	if nodes, err := n.db.FraudNodes(t.Context()); err != nil || len(nodes) != 0 {
-		t.Errorf("something is told: %v (%v)", nodes, err)
+		t.Errorf("news are published: %v (%v)", nodes, err)
 	}
 	if _, err := none.Unblock(t.Context(), account(), "4477009", time.Hour); !errors.Is(err, store.ErrNoBlock) {
 		t.Errorf("unblock without rules: %v", err)
@@ -302,9 +302,9 @@ func TestTestNumbers(t *testing.T) {
 	}
 }
 
-// TestEveryEventIsTold: what the engine reports of verifications reaches the database:
-// starts with their price, messages, calls, failed checks and ends.
-func TestEveryEventIsTold(t *testing.T) {
+// TestEveryEventIsPublished: news have the starts with their price, the messages, calls,
+// failed checks and ends of verifications.
+func TestEveryEventIsPublished(t *testing.T) {
 	t.Parallel()
 	n := install(t).node(func(c *velocity.Config) {
 		c.Rules.Voice = fraud.Voice{Mode: fraud.Enforce, CallsPerHour: 10}
@@ -331,7 +331,7 @@ func TestEveryEventIsTold(t *testing.T) {
 			key := e.Prefix + e.Source
 			sums[key] = sums[key].Plus(e.Counts)
 			if e.Range == "" && e.Account != "demo0001" || e.Prefix != "" && e.Country != "GB" {
-				t.Errorf("told is %+v", e)
+				t.Errorf("an entry is %+v", e)
 			}
 		}
 	}
@@ -341,7 +341,7 @@ func TestEveryEventIsTold(t *testing.T) {
 		"192.0.2.1":  {FailedChecks: 1},
 	} {
 		if sums[key] != want {
-			t.Errorf("of %s %+v is told, want %+v", key, sums[key], want)
+			t.Errorf("%s: %+v is published, want %+v", key, sums[key], want)
 		}
 	}
 }

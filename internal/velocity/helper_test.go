@@ -90,8 +90,8 @@ func (n node) starts(number string) int64 {
 	return 0
 }
 
-// told returns the starts that nodes told the database of.
-func (n node) told() (starts int64) {
+// published returns the sum of the starts in the news of all nodes.
+func (n node) published() (starts int64) {
 	n.t.Helper()
 	nodes, err := n.db.FraudNodes(n.t.Context())
 	must(n.t, err)
@@ -107,8 +107,8 @@ func (n node) told() (starts int64) {
 	return starts
 }
 
-// tell stores news of another node: so many starts to a country, at a time.
-func (n node) tell(seq int64, country string, starts int64, spend verify.Money, at, now time.Time) {
+// publish stores news of another node at the time now: starts to a country at a time.
+func (n node) publish(seq int64, country string, starts int64, spend verify.Money, at, now time.Time) {
 	n.t.Helper()
 	must(n.t, n.db.TellFraud(n.t.Context(), store.FraudNews{Node: "other", Seq: seq, At: now, Entries: []fraud.Entry{{
 		Minute: at.Unix() / 60, Account: "demo0001", Country: country, Prefix: "4477009",

@@ -15,8 +15,8 @@ import (
 	"countersign/internal/velocity"
 )
 
-// TestNewsCountOnce: a node counts the news of another once, however often it asks, and
-// its own never again.
+// TestNewsCountOnce: a node counts the news of another node once, at any number of syncs,
+// and never counts its own news again.
 func TestNewsCountOnce(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -47,16 +47,16 @@ func TestNewsCountOnce(t *testing.T) {
 	}
 }
 
-// TestManyNews: a node that starts reads all that others told, in however many
-// portions, but not what is too old for any rule.
+// TestManyNews: at its start a node reads the news of other nodes in portions until it
+// has all of them. It ignores news that are too old for every rule.
 func TestManyNews(t *testing.T) {
 	t.Parallel()
 	in := install(t)
 	n := in.unloaded(counting)
 	const portion = 256
-	n.tell(1, "GB", 1000, 0, t0, t0.Add(-2*time.Hour)) // told too long ago
+	n.publish(1, "GB", 1000, 0, t0, t0.Add(-2*time.Hour)) // too old
 	for i := range int64(portion + 3) {
-		n.tell(i+2, "GB", 1, 0, t0, t0)
+		n.publish(i+2, "GB", 1, 0, t0, t0)
 	}
 	must(t, n.Load(t.Context()))
 	if got, want := n.starts("447700900999"), int64(portion+3); got != want {
@@ -64,13 +64,13 @@ func TestManyNews(t *testing.T) {
 	}
 }
 
-// TestOldNews: a node whose news are all too old does not keep another from reading.
+// TestOldNews: a node with only news that are too old does not block a reader.
 func TestOldNews(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // only a test that fails waits
 	defer cancel()
 	n := install(t).unloaded(counting)
-	n.tell(1, "GB", 5, 0, t0, t0.Add(-2*time.Hour))
+	n.publish(1, "GB", 5, 0, t0, t0.Add(-2*time.Hour))
 	if err := n.Load(ctx); err != nil {
 		t.Fatalf("load: %v", err)
 	}
@@ -94,8 +94,8 @@ func TestClocksDiffer(t *testing.T) {
 	}
 }
 
-// TestClockCorrected: a node whose clock was ahead learns, once the clock is right, of the
-// blocks and unblocks since.
+// TestClockCorrected: after the clock of a node is set back, the node knows the blocks and
+// unblocks that others made in the meantime.
 func TestClockCorrected(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -112,9 +112,9 @@ func TestClockCorrected(t *testing.T) {
 	}
 }
 
-// TestToldAgain: what could not be told is told later, once; and what came meanwhile
-// after it.
-func TestToldAgain(t *testing.T) {
+// TestFailedNewsAreRepeated: news that could not be stored are stored by the next sync, as
+// they were and once. Later counts follow in news of their own.
+func TestFailedNewsAreRepeated(t *testing.T) {
 	t.Parallel()
 	n := install(t).node()
 	gone, cancel := context.WithCancel(t.Context())
@@ -126,8 +126,8 @@ func TestToldAgain(t *testing.T) {
 	n.fail(3)
 	for _, want := range []int64{2, 5, 5} {
 		must(t, n.Sync(t.Context()))
-		if got := n.told(); got != want {
-			t.Errorf("%d starts are told, want %d", got, want)
+		if got := n.published(); got != want {
+			t.Errorf("%d starts are published, want %d", got, want)
 		}
 	}
 	nodes, err := n.db.FraudNodes(t.Context())
@@ -136,14 +136,13 @@ func TestToldAgain(t *testing.T) {
 		t.Errorf("nodes are %v, want one", nodes)
 	}
 	for _, seq := range nodes {
-		if seq != 2 { // nothing new is told of nothing
-			t.Errorf("the node told %d times, want twice", seq)
+		if seq != 2 { // without counts there are no news
+			t.Errorf("the node published %d news, want 2", seq)
 		}
 	}
 }
 
-// TestStoreFails: no error of the database is swallowed: a node that cannot read what it
-// needs does not start, and a command fails.
+// TestStoreFails: an error of the database ends the start of a node, a sync or a command.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -170,7 +169,7 @@ func TestStoreFails(t *testing.T) {
 				t.Parallel()
 				in := install(t)
 				n := in.node()
-				n.tell(1, "GB", 5, 0, t0, t0)
+				n.publish(1, "GB", 5, 0, t0, t0)
 				db, err := pgtest.Open(in.database)
 				must(t, err)
 				defer db.Close()
@@ -184,8 +183,8 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-// TestStatus: the places of all nodes are added up and listed by their starts; what lies
-// before the time asked for, or in the future, is not.
+// TestStatus: the places of all nodes are summed and sorted by their starts. Counts before
+// the time asked for, and counts from the future, are left out.
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	n := install(t).node()

@@ -15,8 +15,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// live runs a node inside a bubble, where time passes only in after, until the test
-// ends. Its rules are those of change.
+// live runs a node inside a synctest bubble until the test ends. Time passes only in
+// after.
 func live(t *testing.T, change ...func(*velocity.Config)) node {
 	t.Helper()
 	n := install(t).node(append(change, func(c *velocity.Config) { c.Clock = clockwork.NewRealClock() })...)
@@ -30,30 +30,31 @@ func live(t *testing.T, change ...func(*velocity.Config)) node {
 	return n
 }
 
-// after lets a time pass, and what falls due in it be done.
+// after moves the time of the bubble, and returns when all work due then is done.
 func after(d time.Duration) {
-	time.Sleep(d) // of the bubble
+	time.Sleep(d)
 	synctest.Wait()
 }
 
-// TestToldEverySecond: what is counted is told within a second, and a new block at once.
-func TestToldEverySecond(t *testing.T) {
+// TestPublishesEverySecond: a node publishes its counts every second, and a new block
+// without delay.
+func TestPublishesEverySecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := live(t)
 		n.fail(10)
 		after(time.Second - time.Millisecond)
-		if got := n.told(); got != 0 {
-			t.Errorf("%d starts are told within the second, want none", got)
+		if got := n.published(); got != 0 {
+			t.Errorf("%d starts are published within the second, want none", got)
 		}
 		after(time.Millisecond)
-		if got := n.told(); got != 10 {
-			t.Errorf("%d starts are told after a second, want 10", got)
+		if got := n.published(); got != 10 {
+			t.Errorf("%d starts are published after a second, want 10", got)
 		}
 		n.start("447700900999")
 		synctest.Wait()
 		if list := n.blocks(fraud.RuleConversion, time.Now()); len(list) != 1 {
-			t.Errorf("the block is not told at once: %+v", list)
+			t.Errorf("the new block is not published: blocks are %+v", list)
 		}
 		after(time.Second)
 		if got := n.metric("countersign_fraud_places"); got == 0 {
@@ -62,8 +63,8 @@ func TestToldEverySecond(t *testing.T) {
 	})
 }
 
-// TestStopTells: what was counted in the last second is told by a stop.
-func TestStopTells(t *testing.T) {
+// TestStopPublishes: a stop publishes the counts of the last second.
+func TestStopPublishes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := install(t).node(func(c *velocity.Config) { c.Clock = clockwork.NewRealClock() })
@@ -71,14 +72,14 @@ func TestStopTells(t *testing.T) {
 		after(0)
 		n.fail(3)
 		must(t, n.Stop(t.Context()))
-		if got := n.told(); got != 3 {
-			t.Errorf("%d starts are told, want 3", got)
+		if got := n.published(); got != 3 {
+			t.Errorf("%d starts are published, want 3", got)
 		}
 	})
 }
 
-// TestFailedRunIsRepeated: a run that fails is logged and made again after a second,
-// until the database is back; a failed comparison with the history, too.
+// TestFailedRunIsRepeated: a failed run is logged and repeated a second later, whether a
+// sync failed or the comparison with the history.
 func TestFailedRunIsRepeated(t *testing.T) {
 	t.Parallel()
 	for table, wait := range map[string]time.Duration{"fraud_log": time.Second, "fraud_blocks": time.Second, "fraud_hours": 5 * time.Minute} {
@@ -94,7 +95,7 @@ func TestFailedRunIsRepeated(t *testing.T) {
 					must(t, err)
 				}
 				alter(table, "gone")
-				if table == "fraud_log" { // which is written only when there is news
+				if table == "fraud_log" { // only news are written there
 					n.fail(3)
 				}
 				after(wait + 500*time.Millisecond)
@@ -106,8 +107,8 @@ func TestFailedRunIsRepeated(t *testing.T) {
 					n.fail(3)
 				}
 				after(time.Second)
-				if got := n.told(); got != 3 {
-					t.Errorf("%d starts are told, want 3", got)
+				if got := n.published(); got != 3 {
+					t.Errorf("%d starts are published, want 3", got)
 				}
 				if failed := n.log.lines("task failed"); len(failed) != 1 {
 					t.Errorf("log: %v, want no further failure", failed)
@@ -124,7 +125,7 @@ func country(mode fraud.Mode) func(*velocity.Config) {
 	}
 }
 
-// volume is some starts in a country so many hours ago.
+// volume is a number of starts in a country, some hours ago.
 type volume struct {
 	hours   int
 	country string
@@ -168,7 +169,7 @@ func TestCountryRule(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					n := live(t, country(mode))
 					for i, v := range tt.volumes {
-						n.tell(int64(i+1), v.country, v.starts, 0, time.Now().Add(-time.Duration(v.hours)*time.Hour), time.Now())
+						n.publish(int64(i+1), v.country, v.starts, 0, time.Now().Add(-time.Duration(v.hours)*time.Hour), time.Now())
 					}
 					after(5*time.Minute - time.Millisecond)
 					if list := n.blocks(fraud.RuleCountry, time.Now()); len(list) != 0 {
@@ -195,7 +196,7 @@ func TestCountryRule(t *testing.T) {
 					if refused := n.start("447700900999") != ""; refused != (mode == fraud.Enforce) {
 						t.Errorf("a start is refused: %v", refused)
 					}
-					after(5 * time.Minute) // it is still so, and is told once
+					after(5 * time.Minute) // the volume is still sudden, and the block holds
 					if list := n.blocks(fraud.RuleCountry, time.Now()); len(list) != 1 {
 						t.Errorf("blocks are %+v, want one", list)
 					}
@@ -205,15 +206,36 @@ func TestCountryRule(t *testing.T) {
 	}
 }
 
+// TestComparesEveryFiveMinutes: the comparison with the history runs every 5 minutes after
+// the start, and not between.
+func TestComparesEveryFiveMinutes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := live(t, country(fraud.Enforce))
+		n.publish(1, "FR", 1, 0, time.Now().Add(-61*time.Hour), time.Now())
+		after(5 * time.Minute)
+		n.publish(2, "GB", 201, 0, time.Now(), time.Now())
+		for _, step := range []struct {
+			wait time.Duration
+			want int
+		}{{5*time.Minute - time.Second, 0}, {time.Second, 1}} {
+			after(step.wait)
+			if list := n.blocks(fraud.RuleCountry, time.Now()); len(list) != step.want {
+				t.Errorf("%d blocks, want %d", len(list), step.want)
+			}
+		}
+	})
+}
+
 // TestCountryLifted: after an operator lifted a block of a country, the starts before do
 // not block it again; as many later do, and that block is no repeat.
 func TestCountryLifted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := live(t, country(fraud.Enforce))
-		n.tell(1, "FR", 1, 0, time.Now().Add(-61*time.Hour), time.Now())
-		n.tell(2, "GB", 201, 0, time.Now(), time.Now())
-		n.tell(3, "US", 201, 0, time.Now(), time.Now()) // stays blocked
+		n.publish(1, "FR", 1, 0, time.Now().Add(-61*time.Hour), time.Now())
+		n.publish(2, "GB", 201, 0, time.Now(), time.Now())
+		n.publish(3, "US", 201, 0, time.Now(), time.Now()) // stays blocked
 		after(5 * time.Minute)
 		list := n.blocks(fraud.RuleCountry, time.Now())
 		if len(list) != 2 {
@@ -228,7 +250,7 @@ func TestCountryLifted(t *testing.T) {
 		if list := n.blocks(fraud.RuleCountry, time.Now()); len(list) != 3 || list[0].Value != "US" || list[0].Repeat != 2 {
 			t.Fatalf("blocks are %+v, want GB lifted and US blocked again", list)
 		}
-		n.tell(4, "GB", 201, 0, time.Now(), time.Now())
+		n.publish(4, "GB", 201, 0, time.Now(), time.Now())
 		after(5 * time.Minute)
 		list = n.blocks(fraud.RuleCountry, time.Now())
 		if len(list) != 4 || list[0].Value != "GB" || list[0].Repeat != 1 || list[0].Figures.Starts != 201 {
@@ -261,10 +283,10 @@ func TestSpendAlert(t *testing.T) {
 					c.Rules.Spend = fraud.Spend{Mode: tt.mode, Times: 10, Least: 10 * verify.Unit}
 				})
 				for i := range tt.days {
-					n.tell(int64(i+1), "GB", 1, day, time.Now().Add(-time.Duration(24*(i+1))*time.Hour), time.Now())
+					n.publish(int64(i+1), "GB", 1, day, time.Now().Add(-time.Duration(24*(i+1))*time.Hour), time.Now())
 				}
-				n.tell(100, "GB", 1, 1000*day, time.Now().Add(-8*24*time.Hour), time.Now()) // too long ago
-				n.tell(101, "GB", 1, tt.today, time.Now(), time.Now())
+				n.publish(100, "GB", 1, 1000*day, time.Now().Add(-8*24*time.Hour), time.Now()) // too long ago
+				n.publish(101, "GB", 1, tt.today, time.Now(), time.Now())
 				after(10 * time.Minute)
 				list := n.blocks(fraud.RuleSpend, time.Now())
 				if len(list) != tt.want {
@@ -284,7 +306,8 @@ func TestSpendAlert(t *testing.T) {
 	}
 }
 
-// TestForgets: what no rule looks at any more is deleted, unless the clock is in doubt.
+// TestForgets: counts that are too old for every rule are deleted, unless the clock is in
+// doubt.
 func TestForgets(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -292,7 +315,7 @@ func TestForgets(t *testing.T) {
 		want int
 	}{
 		"certain":  {func() bool { return true }, 0},
-		"not told": {nil, 0},
+		"not set":  {nil, 0},
 		"in doubt": {func() bool { return false }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -300,7 +323,7 @@ func TestForgets(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := live(t, func(c *velocity.Config) { c.MayForget = tt.may })
 				old := time.Now().Add(-32 * 24 * time.Hour)
-				n.tell(1, "GB", 7, 0, old, old)
+				n.publish(1, "GB", 7, 0, old, old)
 				after(5 * time.Minute)
 				nodes, err := n.db.FraudNodes(t.Context())
 				must(t, err)
@@ -309,7 +332,7 @@ func TestForgets(t *testing.T) {
 				if len(nodes) != tt.want || len(list) != tt.want {
 					t.Errorf("nodes %v and volumes %v are kept, want %d of each", nodes, list, tt.want)
 				}
-				n.tell(2, "GB", 1, 0, time.Now().Add(-30*24*time.Hour), time.Now().Add(-50*time.Minute))
+				n.publish(2, "GB", 1, 0, time.Now().Add(-30*24*time.Hour), time.Now().Add(-50*time.Minute))
 				after(5 * time.Minute)
 				if nodes, err = n.db.FraudNodes(t.Context()); err != nil || len(nodes) != 1 {
 					t.Errorf("what still matters is not kept: %v (%v)", nodes, err)
