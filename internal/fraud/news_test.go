@@ -190,8 +190,8 @@ func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	s := newState(probing(time.Hour, time.Hour, time.Hour))
 	a := attempt("447700900055")
-	for i, minutes := range []time.Duration{0, 5, 6, 7} {
-		s.Pass(attempt(fmt.Sprintf("4477009000%02d", i)), t0.Add(minutes*time.Minute))
+	for i, after := range []time.Duration{0, 5 * time.Minute, 6 * time.Minute, 7 * time.Minute} {
+		s.Pass(attempt(fmt.Sprintf("4477009000%02d", i)), t0.Add(after))
 	}
 	for _, tt := range []struct {
 		now     time.Duration
