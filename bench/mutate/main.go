@@ -231,7 +231,7 @@ func (m *mutation) try(ctx context.Context, target string, at site, suites []str
 			continue
 		}
 		reached = append(reached, path)
-		out, err := m.test(ctx, 15*time.Second+3*s.took, overlay, path)
+		out, err := m.test(ctx, 20*time.Second+4*s.took, overlay, path)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()

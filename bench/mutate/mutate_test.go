@@ -134,6 +134,14 @@ func Sum(n int) (sum int) {
 	return sum
 }
 
+func Band(n int) int {
+	switch {
+	case n < 1:
+		return 1
+	}
+	return 2
+}
+
 func unreached() bool { return true }
 `)
 	write(t, dir, "price/price_test.go", `package price
@@ -141,7 +149,7 @@ func unreached() bool { return true }
 import "testing"
 
 func Test(t *testing.T) {
-	if !Low(9) || Low(10) || !High(91) || High(20) || Sum(1) != 1 {
+	if !Low(9) || Low(10) || !High(91) || High(20) || Sum(1) != 1 || Band(0) != 1 || Band(1) != 2 {
 		t.Fail()
 	}
 }
@@ -160,9 +168,9 @@ func Test(t *testing.T) {
 			name: "all suites",
 			args: []string{"-sample", "0", "./price"},
 			want: []string{
-				"price/price.go:14:32: bool in unreached: true → false (reached by no suite)",
-				// Low, High, i > 0, sum++ and true; High survives its own suite.
-				"market/price  5      5    3                    4              1         80 %   0        0",
+				"price/price.go:22:32: bool in unreached: true → false (reached by no suite)",
+				// Low, High, i > 0, sum++, the case and true; High survives its own suite.
+				"market/price  6      6    4                    5              1         83 %   0        0",
 			},
 			not: "in High",
 		},
@@ -171,13 +179,13 @@ func Test(t *testing.T) {
 			args: []string{"-sample", "0", "-suites", "own", "./price"},
 			want: []string{
 				"price/price.go:5:32: compare in High: n > 90 → n >= 90 (reached by market/price)",
-				"market/price  5      5    3                    3              2         60 %   0        0",
+				"market/price  6      6    4                    4              2         67 %   0        0",
 			},
 		},
 		{
 			name: "no time",
 			args: []string{"-limit", "0s", "-suites", "own", "./price"},
-			want: []string{"market/price  5      0    0                    0              0         -      0        5"},
+			want: []string{"market/price  6      0    0                    0              0         -      0        6"},
 		},
 	}
 	for _, test := range tests {
@@ -227,7 +235,7 @@ func TestEndlessMutantIsEnded(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "go.mod", "module market\n\ngo 1.24\n")
 	write(t, dir, "market.go", "package market\n")
-	write(t, dir, "market_test.go", "package market\n\nimport \"testing\"\n\nfunc Test(t *testing.T) { select {} }\n")
+	write(t, dir, "market_test.go", "package market\n\nimport \"testing\"\n\nfunc Test(t *testing.T) { for { } }\n")
 	t.Chdir(dir)
 	r := runner{dir: t.TempDir(), memory: 12 << 20}
 	_, err := r.test(t.Context(), time.Second, nil, ".")

@@ -77,13 +77,16 @@ func dependents(target string, all []listed) []string {
 
 // suite is the tests of one package, as they ran without a mutant.
 type suite struct {
-	path    string
-	took    time.Duration
-	covered map[string][]block // key: import path of the package, a slash, name of the file
+	path   string
+	took   time.Duration
+	blocks map[string][]block // key: import path of the package, a slash, name of the file
 }
 
-// block is a stretch of source that a suite ran, in lines and columns from 1.
-type block struct{ line, col, endLine, endCol int }
+// block is a stretch of source, in lines and columns from 1.
+type block struct {
+	line, col, endLine, endCol int
+	ran                        bool // by the suite
+}
 
 func (b block) contains(line, col int) bool {
 	after := line > b.line || line == b.line && col >= b.col
@@ -91,19 +94,29 @@ func (b block) contains(line, col int) bool {
 	return after && before
 }
 
-// reaches reports whether the suite ran the place of a site of the package at path.
+// reaches reports whether the suite can have run the place of a site of the package at
+// path. The profile has no block for the expression of a case and for some conditions:
+// such a place counts as run.
 func (s suite) reaches(path string, at site) bool {
-	return slices.ContainsFunc(s.covered[path+"/"+filepath.Base(at.file)], func(b block) bool {
-		return b.contains(at.line, at.col)
-	})
+	known := false
+	for _, b := range s.blocks[path+"/"+filepath.Base(at.file)] {
+		if !b.contains(at.line, at.col) {
+			continue
+		}
+		if b.ran {
+			return true
+		}
+		known = true
+	}
+	return !known
 }
 
 // longest is the limit of one suite without a mutant.
 const longest = 10 * time.Minute
 
 // measure runs the suite at path without a mutant. The result has its duration and
-// the blocks of the packages in targets that it reached. A failing suite is an
-// error, because every mutant would count as killed.
+// the blocks of the packages in targets. A failing suite is an error, because every
+// mutant would count as killed.
 func (r *runner) measure(ctx context.Context, path string, targets []string) (suite, error) {
 	profile := filepath.Join(r.dir, "cover.out")
 	defer func() { _ = os.Remove(profile) }()
@@ -116,17 +129,17 @@ func (r *runner) measure(ctx context.Context, path string, targets []string) (su
 	if err != nil {
 		return suite{}, err
 	}
-	covered, err := parseProfile(string(text))
-	return suite{path: path, took: time.Since(begin), covered: covered}, err
+	blocks, err := parseProfile(string(text))
+	return suite{path: path, took: time.Since(begin), blocks: blocks}, err
 }
 
-// parseProfile returns the blocks with a count above 0 by the path of their file. A
+// parseProfile returns the blocks of a profile by the path of their file. A
 // line is "FILE:LINE.COL,LINE.COL STATEMENTS COUNT" (golang.org/x/tools/cover).
 func parseProfile(text string) (map[string][]block, error) {
-	covered := make(map[string][]block)
+	blocks := make(map[string][]block)
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "mode:") || strings.HasSuffix(line, " 0") {
+		if strings.HasPrefix(line, "mode:") {
 			continue
 		}
 		file, rest, ok := strings.Cut(line, ".go:")
@@ -141,9 +154,9 @@ func parseProfile(text string) (map[string][]block, error) {
 				return nil, fmt.Errorf("coverage profile: line %q: %w", line, err)
 			}
 		}
-		covered[file+".go"] = append(covered[file+".go"], block{n[0], n[1], n[2], n[3]})
+		blocks[file+".go"] = append(blocks[file+".go"], block{n[0], n[1], n[2], n[3], !strings.HasSuffix(line, " 0")})
 	}
-	return covered, nil
+	return blocks, nil
 }
 
 // runner runs the go command.
