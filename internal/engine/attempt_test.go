@@ -1,22 +1,13 @@
 package engine_test
 
 import (
-	"context"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/verify"
 )
-
-// paused waits until as many sleep as should: the runner, if it runs, and each
-// message that waits for its carriers.
-func (d *desks) paused(n int) {
-	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), 10*time.Second)
-	defer cancel()
-	must(d.t, d.clock.BlockUntilContext(ctx, n))
-}
 
 // TestNotSentWhileOfUse: what could not be sent is handed over again until nobody
 // waits for it any more, and that is one attempt.
@@ -52,9 +43,9 @@ func TestNotSentWhileOfUse(t *testing.T) {
 			d.behind(`ALTER TABLE verifications RENAME COLUMN brand TO label`)
 			d.clock.Advance(3 * time.Second) // it is asked once more, as far as anybody knows
 			(<-d.sent).fail(errNotSent)
-			d.paused(1)
+			d.rest()
 			d.clock.Advance(at(300).Sub(d.clock.Now()))
-			d.paused(1) // the outcome cannot be recorded either, nor the claim given back
+			d.rest() // the outcome cannot be recorded either, nor the claim given back
 			d.behind(`ALTER TABLE verifications RENAME COLUMN label TO brand`)
 			return nil
 		}},
@@ -62,26 +53,28 @@ func TestNotSentWhileOfUse(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			d := setUpDesks(t, "a")
-			v, h := d.start()
-			for range 12 { // more than 30 s
-				h.fail(errNotSent)
-				d.paused(1)
-				d.clock.Advance(3 * time.Second)
-				if h = d.next(0); h.Attempt != 1 || len(h.Tried) != 0 || h.ValidFor != at(300).Sub(d.clock.Now()) {
-					t.Fatalf("handed over %+v", h.Message)
+			synctest.Test(t, func(t *testing.T) {
+				d := setUpDesks(t, "a")
+				v, h := d.start()
+				for range 12 { // more than 30 s
+					h.fail(errNotSent)
+					d.rest()
+					d.clock.Advance(3 * time.Second)
+					if h = d.next(0); h.Attempt != 1 || len(h.Tried) != 0 || h.ValidFor != at(300).Sub(d.clock.Now()) {
+						t.Fatalf("handed over %+v", h.Message)
+					}
 				}
-			}
-			h.fail(errNotSent)
-			d.paused(1)
-			must(t, tt.end(d, v))
-			d.clock.Advance(3 * time.Second)
-			select {
-			case h := <-d.sent:
-				t.Fatalf("sent %+v", h.Message)
-			case <-d.landed():
-			}
-			d.wantEvent(v.ID, 0, expired, 1, "", "")
+				h.fail(errNotSent)
+				d.rest()
+				must(t, tt.end(d, v))
+				d.clock.Advance(3 * time.Second)
+				select {
+				case h := <-d.sent:
+					t.Fatalf("sent %+v", h.Message)
+				case <-d.landed():
+				}
+				d.wantEvent(v.ID, 0, expired, 1, "", "")
+			})
 		})
 	}
 }
@@ -137,42 +130,46 @@ func TestSecondAttempt(t *testing.T) {
 // TestSecondAttemptNotSent: that it did not go out says nothing of the first.
 func TestSecondAttemptNotSent(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.goOn()
-	d.resume()
-	v, h := d.start()
-	h.fail(errLost)
-	for range 2 {
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.goOn()
+		d.resume()
+		v, h := d.start()
+		h.fail(errLost)
+		for range 2 {
+			d.next(0).fail(errNotSent)
+			d.rest()
+			d.clock.Advance(3 * time.Second)
+		}
 		d.next(0).fail(errNotSent)
-		d.paused(2)
-		d.clock.Advance(3 * time.Second)
-	}
-	d.next(0).fail(errNotSent)
-	d.paused(2)
-	d.clock.Advance(at(125).Sub(d.clock.Now()))
-	d.next(1).accept()
-	d.settled(v.ID, 0)
-	d.settled(v.ID, 1)
-	d.wantEvent(v.ID, 0, verify.EventUnknown, 2, "", "")
+		d.rest()
+		d.clock.Advance(at(125).Sub(d.clock.Now()))
+		d.next(1).accept()
+		d.settled(v.ID, 0)
+		d.settled(v.ID, 1)
+		d.wantEvent(v.ID, 0, verify.EventUnknown, 2, "", "")
+	})
 }
 
 // TestSecondAttemptNotCounted: one that the database does not take is not made.
 func TestSecondAttemptNotCounted(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	v, h := d.start()
-	d.fail("UPDATE")
-	h.fail(errLost)
-	d.paused(1) // the outcome cannot be recorded either
-	d.mend()
-	d.clock.Advance(3 * time.Second)
-	select {
-	case h := <-d.sent:
-		t.Fatalf("sent %+v", h.Message)
-	case <-d.landed():
-	}
-	d.wantEvent(v.ID, 0, verify.EventUnknown, 1, "", "")
-	d.wantDue(v.ID, 125)
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		v, h := d.start()
+		d.fail("UPDATE")
+		h.fail(errLost)
+		d.rest() // the outcome cannot be recorded either
+		d.mend()
+		d.clock.Advance(3 * time.Second)
+		select {
+		case h := <-d.sent:
+			t.Fatalf("sent %+v", h.Message)
+		case <-d.landed():
+		}
+		d.wantEvent(v.ID, 0, verify.EventUnknown, 1, "", "")
+		d.wantDue(v.ID, 125)
+	})
 }
 
 // TestNoSecondAttempt: when it is of no use, or another process makes it.
@@ -217,16 +214,18 @@ func TestNoSecondAttempt(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			d := setUpDesks(t, "a")
-			v, h := d.start()
-			must(t, tt.before(d, v))
-			h.fail(errLost)
-			select {
-			case h := <-d.sent:
-				t.Fatalf("sent %+v", h.Message)
-			case <-d.landed():
-			}
-			tt.after(d, v)
+			synctest.Test(t, func(t *testing.T) {
+				d := setUpDesks(t, "a")
+				v, h := d.start()
+				must(t, tt.before(d, v))
+				h.fail(errLost)
+				select {
+				case h := <-d.sent:
+					t.Fatalf("sent %+v", h.Message)
+				case <-d.landed():
+				}
+				tt.after(d, v)
+			})
 		})
 	}
 }
@@ -235,63 +234,67 @@ func TestNoSecondAttempt(t *testing.T) {
 // another after them, are neither given up nor sent again, and hold nobody up.
 func TestLongFlight(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.resume()
-	v, first := d.start()
-	d.paused(1)
-	d.clock.Advance(5 * time.Second)
-	must(t, d.Trigger(t.Context(), d.account, v.ID))
-	second := d.next(1)
-	for s := 15.0; s < 185; s += 10 { // the end of each lease
-		d.paused(1)
-		d.clock.Advance(at(s).Sub(d.clock.Now()))
-		d.renewed(at(min(s+10, 185)))
-	}
-	d.paused(1)
-	d.clock.Advance(at(185).Sub(d.clock.Now()))
-	third := d.next(2) // in its time
-	for seq := range 3 {
-		d.wantEvent(v.ID, seq, verify.EventSubmitting, 1, "", "")
-	}
-	for i, h := range []hand{second, first, third} {
-		held := d.claim(v.ID)
-		h.accept(string(rune('1' + i)))
-		seq := []int{1, 0, 2}[i]
-		d.settled(v.ID, seq)
-		d.wantEvent(v.ID, seq, accepted, 1, "a", "")
-		if c := d.claim(v.ID); seq < 2 && c != held {
-			t.Errorf("event %d gave back the claim of another: %+v", seq, c)
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.resume()
+		v, first := d.start()
+		d.rest()
+		d.clock.Advance(5 * time.Second)
+		must(t, d.Trigger(t.Context(), d.account, v.ID))
+		second := d.next(1)
+		for s := 15.0; s < 185; s += 10 { // the end of each lease
+			d.rest()
+			d.clock.Advance(at(s).Sub(d.clock.Now()))
+			d.renewed(at(min(s+10, 185)))
 		}
-	}
-	d.quiet()
-	d.wantDue(v.ID, 485)
-	if e := d.record(v.ID).EventList[2]; !e.StartedAt.Equal(at(185)) {
-		t.Errorf("the third event is at %v", e.StartedAt)
-	}
+		d.rest()
+		d.clock.Advance(at(185).Sub(d.clock.Now()))
+		third := d.next(2) // in its time
+		for seq := range 3 {
+			d.wantEvent(v.ID, seq, verify.EventSubmitting, 1, "", "")
+		}
+		for i, h := range []hand{second, first, third} {
+			held := d.claim(v.ID)
+			h.accept(string(rune('1' + i)))
+			seq := []int{1, 0, 2}[i]
+			d.settled(v.ID, seq)
+			d.wantEvent(v.ID, seq, accepted, 1, "a", "")
+			if c := d.claim(v.ID); seq < 2 && c != held {
+				t.Errorf("event %d gave back the claim of another: %+v", seq, c)
+			}
+		}
+		d.quiet()
+		d.wantDue(v.ID, 485)
+		if e := d.record(v.ID).EventList[2]; !e.StartedAt.Equal(at(185)) {
+			t.Errorf("the third event is at %v", e.StartedAt)
+		}
+	})
 }
 
 // TestSlowCarrierAndShortWaits: the next step comes in its time though that is
 // before the lease ends and the message before it is still on its way.
 func TestSlowCarrierAndShortWaits(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.resume()
-	v, first := d.start(func(r *verify.Request) { r.Workflow.Speed = 100 }) // 1.25 s, 1.8 s, 3 s
-	d.paused(1)
-	d.clock.Advance(1250*time.Millisecond - time.Millisecond)
-	d.paused(1)
-	if n := len(d.record(v.ID).EventList); n != 1 {
-		t.Fatalf("%d events before the second is due", n)
-	}
-	d.clock.Advance(time.Millisecond)
-	second := d.next(1)
-	if e := d.record(v.ID).EventList[1]; !e.StartedAt.Equal(at(1.25)) {
-		t.Errorf("the second event is at %v", e.StartedAt)
-	}
-	first.accept("1")
-	d.settled(v.ID, 0)
-	second.accept("2")
-	d.settled(v.ID, 1)
-	d.quiet()
-	d.wantDue(v.ID, 3.05)
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.resume()
+		v, first := d.start(func(r *verify.Request) { r.Workflow.Speed = 100 }) // 1.25 s, 1.8 s, 3 s
+		d.rest()
+		d.clock.Advance(1250*time.Millisecond - time.Millisecond)
+		d.rest()
+		if n := len(d.record(v.ID).EventList); n != 1 {
+			t.Fatalf("%d events before the second is due", n)
+		}
+		d.clock.Advance(time.Millisecond)
+		second := d.next(1)
+		if e := d.record(v.ID).EventList[1]; !e.StartedAt.Equal(at(1.25)) {
+			t.Errorf("the second event is at %v", e.StartedAt)
+		}
+		first.accept("1")
+		d.settled(v.ID, 0)
+		second.accept("2")
+		d.settled(v.ID, 1)
+		d.quiet()
+		d.wantDue(v.ID, 3.05)
+	})
 }

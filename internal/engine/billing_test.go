@@ -2,8 +2,10 @@ package engine_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/engine"
 	"countersign/internal/store"
@@ -76,7 +78,7 @@ func TestRefund(t *testing.T) {
 		"NeverSent": {func(d *desks, v verify.Verification, h hand) {
 			d.cancel(v)
 			h.fail(errNotSent)
-			until(d.t, "the pause", func() bool {
+			await.Until(d.t, "pausing", func() bool {
 				d.clock.Advance(time.Second)
 				return d.record(v.ID).EventList[0].State == verify.EventExpired
 			})
@@ -134,24 +136,26 @@ func TestRefund(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := setUpDesks(t, "a")
-			d.resume()
-			v, h := d.start()
-			d.wantBooks(v.ID, listPrice, 100*verify.Unit-listPrice)
-			tt.do(d, v, h)
-			if tt.refund {
-				until(t, "the refund", func() bool { return d.record(v.ID).Charged() == 0 })
-			}
-			d.quiet()
-			price, balance := listPrice, 100*verify.Unit-listPrice
-			if tt.refund {
-				price, balance = 0, 100*verify.Unit
-				d.wantDue(v.ID, -1)
-			}
-			d.wantBooks(v.ID, price, balance)
-			if got := d.count("countersign_verifications_refunded_total"); got != 1 && tt.refund || got != 0 && !tt.refund {
-				t.Errorf("%v refunds are counted", got)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				d := setUpDesks(t, "a")
+				d.resume()
+				v, h := d.start()
+				d.wantBooks(v.ID, listPrice, 100*verify.Unit-listPrice)
+				tt.do(d, v, h)
+				if tt.refund {
+					await.Until(t, "refunded", func() bool { return d.record(v.ID).Charged() == 0 })
+				}
+				d.quiet()
+				price, balance := listPrice, 100*verify.Unit-listPrice
+				if tt.refund {
+					price, balance = 0, 100*verify.Unit
+					d.wantDue(v.ID, -1)
+				}
+				d.wantBooks(v.ID, price, balance)
+				if got := d.count("countersign_verifications_refunded_total"); got != 1 && tt.refund || got != 0 && !tt.refund {
+					t.Errorf("%v refunds are counted", got)
+				}
+			})
 		})
 	}
 }
@@ -168,7 +172,7 @@ func TestRefundAtStart(t *testing.T) {
 	h.accept("1")
 	d.settled(next.ID, 0)
 	d.resume()
-	until(t, "the refund", func() bool { return d.record(v.ID).Charged() == 0 })
+	await.Until(t, "refunded", func() bool { return d.record(v.ID).Charged() == 0 })
 	d.wantBooks(next.ID, listPrice, 100*verify.Unit-listPrice)
 }
 

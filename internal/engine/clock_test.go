@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/verify"
@@ -25,43 +26,45 @@ func TestClockJumps(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := setUp(t)
-			b.resume()
-			v, err := b.Start(t.Context(), b.account, b.request())
-			must(t, err)
-			b.settled(v.ID, 0)
-			request := b.request()
-			request.Number = "447700900099"
-			other, err := b.Start(t.Context(), b.account, request)
-			must(t, err)
-			b.settled(other.ID, 0)
+			synctest.Test(t, func(t *testing.T) {
+				b := setUp(t)
+				b.resume()
+				v, err := b.Start(t.Context(), b.account, b.request())
+				must(t, err)
+				b.settled(v.ID, 0)
+				request := b.request()
+				request.Number = "447700900099"
+				other, err := b.Start(t.Context(), b.account, request)
+				must(t, err)
+				b.settled(other.ID, 0)
 
-			b.clock.Advance(tt.jump)
-			b.rest()
-			for range 12 {
-				b.clock.Advance(10 * time.Second)
+				b.clock.Advance(tt.jump)
 				b.rest()
-			}
-			if n := len(b.carrier.all()); n != 2 { // the next is due at 125 s
-				t.Errorf("%d messages of the two", n)
-			}
-			if _, err = b.Check(t.Context(), b.account, v.ID, v.PIN, ""); err != nil && kind(err) != tt.check || err == nil && tt.check != 0 {
-				t.Errorf("the right code: %v, want kind %d", err, tt.check)
-			}
-			for left := tt.ends; left > 0; left -= 5 * time.Second {
-				b.clock.Advance(5 * time.Second)
-				b.rest()
-			}
-			if rec := b.record(other.ID); rec.Status == verify.InProgress {
-				t.Errorf("it hangs after %d events", len(rec.EventList))
-			}
-			seen := map[verify.ID]bool{}
-			for _, m := range b.carrier.all() {
-				if seen[m.EventID] || m.Attempt != 1 {
-					t.Errorf("sent twice: %+v", m.EventID)
+				for range 12 {
+					b.clock.Advance(10 * time.Second)
+					b.rest()
 				}
-				seen[m.EventID] = true
-			}
+				if n := len(b.carrier.all()); n != 2 { // the next is due at 125 s
+					t.Errorf("%d messages of the two", n)
+				}
+				if _, err = b.Check(t.Context(), b.account, v.ID, v.PIN, ""); err != nil && kind(err) != tt.check || err == nil && tt.check != 0 {
+					t.Errorf("the right code: %v, want kind %d", err, tt.check)
+				}
+				for left := tt.ends; left > 0; left -= 5 * time.Second {
+					b.clock.Advance(5 * time.Second)
+					b.rest()
+				}
+				if rec := b.record(other.ID); rec.Status == verify.InProgress {
+					t.Errorf("it hangs after %d events", len(rec.EventList))
+				}
+				seen := map[verify.ID]bool{}
+				for _, m := range b.carrier.all() {
+					if seen[m.EventID] || m.Attempt != 1 {
+						t.Errorf("sent twice: %+v", m.EventID)
+					}
+					seen[m.EventID] = true
+				}
+			})
 		})
 	}
 }

@@ -3,8 +3,10 @@ package engine_test
 import (
 	"net/url"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/engine"
 	"countersign/internal/servertest"
 	"countersign/internal/verify"
@@ -14,77 +16,81 @@ import (
 // its way, and the outcome of that one does not give the new claim back.
 func TestTriggerWhileClaimed(t *testing.T) {
 	t.Parallel()
-	b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
-	b.resume()
-	v, err := b.Start(t.Context(), b.account, b.request())
-	must(t, err)
-	until(t, "the SMS at the carrier", func() bool { return len(b.carrier.all()) == 1 })
-	b.clock.Advance(5 * time.Second)
-	must(t, b.Trigger(t.Context(), b.account, v.ID))
-	until(t, "the call at the carrier", func() bool { return len(b.carrier.all()) == 2 })
-	held := b.claim(v.ID)
-	if !held.Until.Equal(at(15)) {
-		t.Errorf("the claim lasts until %v, want 10 s from the trigger", held.Until)
-	}
-
-	b.carrier.gate <- struct{}{} // one of the two is taken
-	until(t, "the first outcome", func() bool {
-		events := b.record(v.ID).EventList
-		return events[0].State == verify.EventAccepted || events[1].State == verify.EventAccepted
-	})
-	if events := b.record(v.ID).EventList; events[0].State == verify.EventAccepted {
-		if c := b.claim(v.ID); c != held {
-			t.Errorf("the outcome of the SMS has changed the claim of the call: %+v", c)
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
+		b.resume()
+		v, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		await.Until(t, "at the carrier: the SMS", func() bool { return len(b.carrier.all()) == 1 })
+		b.clock.Advance(5 * time.Second)
+		must(t, b.Trigger(t.Context(), b.account, v.ID))
+		await.Until(t, "at the carrier: the call", func() bool { return len(b.carrier.all()) == 2 })
+		held := b.claim(v.ID)
+		if !held.Until.Equal(at(15)) {
+			t.Errorf("the claim lasts until %v, want 10 s from the trigger", held.Until)
 		}
-	}
-	b.carrier.gate <- struct{}{}
-	b.settled(v.ID, 0)
-	b.settled(v.ID, 1)
-	if c := b.claim(v.ID); c.Node != "" {
-		t.Errorf("the row is still held: %+v", c)
-	}
-	if sent := b.carrier.all(); sent[1].Channel != verify.TTS {
-		t.Errorf("the second message is %+v, want a call", sent[1])
-	}
 
-	close(b.carrier.gate)
-	b.rest()
-	b.clock.Advance(180*time.Second - time.Millisecond)
-	b.rest()
-	if n := len(b.carrier.all()); n != 2 {
-		t.Errorf("%d messages before the third is due", n)
-	}
-	b.clock.Advance(time.Millisecond)
-	if e := b.settled(v.ID, 2); !e.StartedAt.Equal(at(185)) {
-		t.Errorf("the third event is at %v, want 180 s after the trigger", e.StartedAt)
-	}
+		b.carrier.gate <- struct{}{} // one of the two is taken
+		await.Until(t, "known: the first outcome", func() bool {
+			events := b.record(v.ID).EventList
+			return events[0].State == verify.EventAccepted || events[1].State == verify.EventAccepted
+		})
+		if events := b.record(v.ID).EventList; events[0].State == verify.EventAccepted {
+			if c := b.claim(v.ID); c != held {
+				t.Errorf("the outcome of the SMS has changed the claim of the call: %+v", c)
+			}
+		}
+		b.carrier.gate <- struct{}{}
+		b.settled(v.ID, 0)
+		b.settled(v.ID, 1)
+		if c := b.claim(v.ID); c.Node != "" {
+			t.Errorf("the row is still held: %+v", c)
+		}
+		if sent := b.carrier.all(); sent[1].Channel != verify.TTS {
+			t.Errorf("the second message is %+v, want a call", sent[1])
+		}
+
+		close(b.carrier.gate)
+		b.rest()
+		b.clock.Advance(180*time.Second - time.Millisecond)
+		b.rest()
+		if n := len(b.carrier.all()); n != 2 {
+			t.Errorf("%d messages before the third is due", n)
+		}
+		b.clock.Advance(time.Millisecond)
+		if e := b.settled(v.ID, 2); !e.StartedAt.Equal(at(185)) {
+			t.Errorf("the third event is at %v, want 180 s after the trigger", e.StartedAt)
+		}
+	})
 }
 
 // TestCheckWhileClaimed: an end that comes while a message is on its way stays
 // the end.
 func TestCheckWhileClaimed(t *testing.T) {
 	t.Parallel()
-	b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
-	b.resume()
-	v, err := b.Start(t.Context(), b.account, b.request())
-	must(t, err)
-	done, err := b.Check(t.Context(), b.account, v.ID, v.PIN, "")
-	if err != nil || done.Status != verify.Success {
-		t.Fatalf("got %s, %v", done.Status, err)
-	}
-	if c := b.claim(v.ID); c.Node == "" {
-		t.Error("nobody sees to it that the outcome of the message is told")
-	}
-	close(b.carrier.gate)
-	b.settled(v.ID, 0)
-	if at, ok, err := b.db.NextDue(t.Context()); ok || err != nil {
-		t.Errorf("something is due at %v (%v)", at, err)
-	}
-	b.clock.Advance(time.Hour)
-	b.rest()
-	if rec := b.record(v.ID); rec.Status != verify.Success || len(rec.EventList) != 1 {
-		t.Errorf("an hour later it is %s after %d events", rec.Status, len(rec.EventList))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
+		b.resume()
+		v, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		done, err := b.Check(t.Context(), b.account, v.ID, v.PIN, "")
+		if err != nil || done.Status != verify.Success {
+			t.Fatalf("got %s, %v", done.Status, err)
+		}
+		if c := b.claim(v.ID); c.Node == "" {
+			t.Error("nobody sees to it that the outcome of the message is told")
+		}
+		close(b.carrier.gate)
+		b.settled(v.ID, 0)
+		if at, ok, err := b.db.NextDue(t.Context()); ok || err != nil {
+			t.Errorf("something is due at %v (%v)", at, err)
+		}
+		b.clock.Advance(time.Hour)
+		b.rest()
+		if rec := b.record(v.ID); rec.Status != verify.Success || len(rec.EventList) != 1 {
+			t.Errorf("an hour later it is %s after %d events", rec.Status, len(rec.EventList))
+		}
+	})
 }
 
 func control(s *servertest.Server, id, cmd string) map[string]any {
@@ -103,7 +109,7 @@ func TestCancelRules(t *testing.T) {
 	settled := func(id string, seq int) {
 		t.Helper()
 		requestID, _ := verify.ParseID(id)
-		until(t, "the outcome of an event", func() bool {
+		await.Until(t, "known: the outcome of an event", func() bool {
 			rec, _, err := s.Store().Record(t.Context(), "demo0001", requestID)
 			must(t, err)
 			return len(rec.EventList) > seq && rec.EventList[seq].State != verify.EventSubmitting

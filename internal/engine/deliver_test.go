@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/deliver"
@@ -93,47 +94,51 @@ func TestOutcomes(t *testing.T) {
 // again, and that is no second attempt.
 func TestNotSentIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	c := newMoody(deliver.ErrNotSent, fmt.Errorf("disk: %w", deliver.ErrNotSent))
-	b := setUp(t, via(c))
-	v, err := b.Start(t.Context(), b.account, b.request())
-	must(t, err)
-	for range 2 {
-		first := <-c.sent
-		must(t, b.clock.BlockUntilContext(t.Context(), 1)) // it pauses
-		b.clock.Advance(3 * time.Second)
-		if first.EventID != v.LastEventID {
-			t.Errorf("handed over event %s, want %s", first.EventID, v.LastEventID)
+	synctest.Test(t, func(t *testing.T) {
+		c := newMoody(deliver.ErrNotSent, fmt.Errorf("disk: %w", deliver.ErrNotSent))
+		b := setUp(t, via(c))
+		v, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		for range 2 {
+			first := <-c.sent
+			b.rest() // it pauses
+			b.clock.Advance(3 * time.Second)
+			if first.EventID != v.LastEventID {
+				t.Errorf("handed over event %s, want %s", first.EventID, v.LastEventID)
+			}
 		}
-	}
-	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
-		t.Errorf("the event is %+v", e)
-	}
+		if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
+			t.Errorf("the event is %+v", e)
+		}
+	})
 }
 
 // TestBusyCarrierKeepsTheClaim: a message that is still on its way when the lease
 // ends is not taken for lost, and not sent twice.
 func TestBusyCarrierKeepsTheClaim(t *testing.T) {
 	t.Parallel()
-	b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
-	b.resume()
-	v, err := b.Start(t.Context(), b.account, b.request())
-	must(t, err)
-	before := b.claim(v.ID)
-	for i := range 3 { // leases
-		b.rest()
-		b.clock.Advance(10 * time.Second)
-		b.renewed(at(float64(10 * (i + 2))))
-	}
-	if after := b.claim(v.ID); after.Node != before.Node || after.Fence != before.Fence {
-		t.Errorf("the claim changed from %+v to %+v", before, after)
-	}
-	close(b.carrier.gate)
-	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
-		t.Errorf("the event is %+v", e)
-	}
-	if n := len(b.carrier.all()); n != 1 {
-		t.Errorf("%d messages, want 1", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
+		b.resume()
+		v, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		before := b.claim(v.ID)
+		for i := range 3 { // leases
+			b.rest()
+			b.clock.Advance(10 * time.Second)
+			b.renewed(at(float64(10 * (i + 2))))
+		}
+		if after := b.claim(v.ID); after.Node != before.Node || after.Fence != before.Fence {
+			t.Errorf("the claim changed from %+v to %+v", before, after)
+		}
+		close(b.carrier.gate)
+		if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
+			t.Errorf("the event is %+v", e)
+		}
+		if n := len(b.carrier.all()); n != 1 {
+			t.Errorf("%d messages, want 1", n)
+		}
+	})
 }
 
 // TestStopLeavesWhatIsNotSent: a stop that gives up waiting says nothing about a

@@ -139,23 +139,11 @@ func (d *desks) next(seq int) hand {
 	}
 }
 
-// quiet waits until all messages are done with and the engine, which runs, has
-// nothing to do now; and holds that nothing more was sent.
+// quiet waits until the engine is at rest, as rest does, and fails the test if a
+// message is at a carrier that the test has not taken.
 func (d *desks) quiet() {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), 10*time.Second)
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		d.Delivered(ctx, "")
-		_ = d.clock.BlockUntilContext(ctx, 1)
-		close(done)
-	}()
-	select {
-	case h := <-d.sent:
-		d.t.Fatalf("sent %+v", h.Message)
-	case <-done:
-	}
+	d.rest()
 	select {
 	case h := <-d.sent:
 		d.t.Fatalf("sent %+v", h.Message)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/servertest"
 )
 
@@ -39,13 +40,11 @@ func search(s *servertest.Server, id string) map[string]any {
 func waitStatus(t *testing.T, s *servertest.Server, id, want string) map[string]any {
 	t.Helper()
 	var got map[string]any
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if got = search(s, id); got["status"] == want {
-			return got
-		}
-	}
-	t.Fatalf("verification is %v, want %s", got, want)
-	return nil
+	await.Until(t, want, func() bool {
+		got = search(s, id)
+		return got["status"] == want
+	})
+	return got
 }
 
 // TestDefaultWorkflow lets the person answer to nothing: SMS, call, call with a

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/deliver"
@@ -41,28 +42,30 @@ func TestFailuresAreKept(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			d := setUpDesks(t, "a", "b")
-			v, h := d.start()
-			for i, answer := range tt.answers {
-				if i > 0 {
-					h = d.another(0)
+			synctest.Test(t, func(t *testing.T) {
+				d := setUpDesks(t, "a", "b")
+				v, h := d.start()
+				for i, answer := range tt.answers {
+					if i > 0 {
+						h = d.another(0)
+					}
+					if answer == nil {
+						h.accept("1")
+					} else {
+						h.fail(answer)
+					}
 				}
-				if answer == nil {
-					h.accept("1")
-				} else {
-					h.fail(answer)
+				e := d.settled(v.ID, 0)
+				if e.State != tt.state || e.Error != tt.code || !slices.Equal(e.Failures.List(), tt.want) {
+					t.Fatalf("the event is %+v, want %s, %q and %v", e, tt.state, tt.code, tt.want)
 				}
-			}
-			e := d.settled(v.ID, 0)
-			if e.State != tt.state || e.Error != tt.code || !slices.Equal(e.Failures.List(), tt.want) {
-				t.Fatalf("the event is %+v, want %s, %q and %v", e, tt.state, tt.code, tt.want)
-			}
-			if tt.state == verify.EventAccepted {
-				d.report(h.carrier, "1", verify.EventDelivered, "")
-				if e := d.record(v.ID).EventList[0]; e.State != verify.EventDelivered || !slices.Equal(e.Failures.List(), tt.want) {
-					t.Errorf("after the receipt it is %+v", e)
+				if tt.state == verify.EventAccepted {
+					d.report(h.carrier, "1", verify.EventDelivered, "")
+					if e := d.record(v.ID).EventList[0]; e.State != verify.EventDelivered || !slices.Equal(e.Failures.List(), tt.want) {
+						t.Errorf("after the receipt it is %+v", e)
+					}
 				}
-			}
+			})
 		})
 	}
 }
@@ -70,11 +73,12 @@ func TestFailuresAreKept(t *testing.T) {
 // another waits for the next hand-over, and lets the pause before it pass.
 func (d *desks) another(seq int) hand {
 	d.t.Helper()
-	for range 1000 {
+	for range 100 {
+		d.rest()
 		select {
 		case h := <-d.sent:
 			return h
-		case <-time.After(5 * time.Millisecond):
+		default:
 			d.clock.Advance(100 * time.Millisecond)
 		}
 	}

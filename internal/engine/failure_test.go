@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/engine"
@@ -51,55 +52,59 @@ func TestStartFails(t *testing.T) {
 // TestStepFails: it is tried again a second later.
 func TestStepFails(t *testing.T) {
 	t.Parallel()
-	b := setUp(t)
-	b.resume()
-	v, err := b.Start(t.Context(), b.account, b.request())
-	must(t, err)
-	b.settled(v.ID, 0)
-	b.rest()
-	b.fail("INSERT")
-	b.clock.Advance(125 * time.Second)
-	b.rest()
-	if err := b.Trigger(t.Context(), b.account, v.ID); err == nil {
-		t.Error("a trigger was carried out that cannot be written")
-	}
-	b.mend()
-	if n := len(b.carrier.all()); n != 1 {
-		t.Fatalf("%d messages, want none of a step that was not written", n)
-	}
-	b.clock.Advance(time.Second)
-	if e := b.settled(v.ID, 1); e.State != verify.EventAccepted {
-		t.Errorf("the event is %+v", e)
-	}
-	if n := len(b.carrier.all()); n != 2 {
-		t.Errorf("%d messages, want 2", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		b.resume()
+		v, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		b.settled(v.ID, 0)
+		b.rest()
+		b.fail("INSERT")
+		b.clock.Advance(125 * time.Second)
+		b.rest()
+		if err := b.Trigger(t.Context(), b.account, v.ID); err == nil {
+			t.Error("a trigger was carried out that cannot be written")
+		}
+		b.mend()
+		if n := len(b.carrier.all()); n != 1 {
+			t.Fatalf("%d messages, want none of a step that was not written", n)
+		}
+		b.clock.Advance(time.Second)
+		if e := b.settled(v.ID, 1); e.State != verify.EventAccepted {
+			t.Errorf("the event is %+v", e)
+		}
+		if n := len(b.carrier.all()); n != 2 {
+			t.Errorf("%d messages, want 2", n)
+		}
+	})
 }
 
 // TestOutcomeFails: an outcome that the database does not take is kept until it
 // does, and the message is not sent again.
 func TestOutcomeFails(t *testing.T) {
 	t.Parallel()
-	b := setUp(t)
-	b.fail("UPDATE")
-	v, err := b.Start(t.Context(), b.account, b.request())
-	must(t, err)
-	for range 5 {
-		b.rest() // it pauses
-		if e := b.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
-			t.Fatalf("the event is %+v", e)
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		b.fail("UPDATE")
+		v, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		for range 5 {
+			b.rest() // it pauses
+			if e := b.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
+				t.Fatalf("the event is %+v", e)
+			}
+			b.clock.Advance(3 * time.Second)
 		}
+		b.rest()
+		b.mend()
 		b.clock.Advance(3 * time.Second)
-	}
-	b.rest()
-	b.mend()
-	b.clock.Advance(3 * time.Second)
-	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 || e.Carrier != "phone" {
-		t.Errorf("the event is %+v", e)
-	}
-	if n := len(b.carrier.all()); n != 1 {
-		t.Errorf("%d messages, want 1", n)
-	}
+		if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 || e.Carrier != "phone" {
+			t.Errorf("the event is %+v", e)
+		}
+		if n := len(b.carrier.all()); n != 1 {
+			t.Errorf("%d messages, want 1", n)
+		}
+	})
 }
 
 // TestNoDatabase: every verb says so, and none panics.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/await"
 	"countersign/internal/engine"
 	"countersign/internal/fraud"
 	"countersign/internal/store"
@@ -39,7 +40,7 @@ func TestForgetNumberCounts(t *testing.T) {
 			})
 			v, err := b.Start(t.Context(), b.account, b.request())
 			must(t, err)
-			until(t, "the SMS at the carrier", func() bool { return len(b.carrier.all()) == 1 })
+			await.Until(t, "at the carrier: the SMS", func() bool { return len(b.carrier.all()) == 1 })
 			b.clock.Advance(c.after)
 			if _, err := b.ForgetNumber(t.Context(), store.Forget{Number: v.Number, Cancel: true}); err != nil {
 				t.Fatal(err)

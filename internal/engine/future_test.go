@@ -3,10 +3,12 @@ package engine_test
 import (
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/await"
 	"countersign/internal/fraud"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
@@ -128,40 +130,42 @@ func testFutureState(t *testing.T, database string, jump time.Duration) {
 // clock good, whether it waits for a step or for a dead node.
 func TestFutureDue(t *testing.T) {
 	t.Parallel()
-	const ahead = 400 * 24 * time.Hour
-	key := store.NewKey()
-	database := pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
-	b := setUpNode(t, database, key, clockwork.NewFakeClockAt(t0.Add(ahead)))
-	waits, err := b.Start(t.Context(), b.account, b.request())
-	must(t, err)
-	b.settled(waits.ID, 0)
-	req := b.request()
-	req.Number = "447700900099"
-	b.carrier.gate = make(chan struct{})
-	held, err := b.Start(t.Context(), b.account, req)
-	must(t, err)
-	until(t, "the message to leave", func() bool { return len(b.carrier.all()) == 2 })
-	dead := b
+	synctest.Test(t, func(t *testing.T) {
+		const ahead = 400 * 24 * time.Hour
+		key := store.NewKey()
+		database := pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
+		b := setUpNode(t, database, key, clockwork.NewFakeClockAt(t0.Add(ahead)))
+		waits, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		b.settled(waits.ID, 0)
+		req := b.request()
+		req.Number = "447700900099"
+		b.carrier.gate = make(chan struct{})
+		held, err := b.Start(t.Context(), b.account, req)
+		must(t, err)
+		await.Until(t, "sent: the message", func() bool { return len(b.carrier.all()) == 2 })
+		dead := b
 
-	b = b.again(key, t0)
-	b.resume()
-	b.rest()
-	n, err := b.db.HastenFuture(t.Context(), t0, 50)
-	must(t, err)
-	if want := 2; b.db.Shared() && n != want || n == 0 {
-		t.Errorf("%d fall due, want %d", n, want)
-	}
-	b.Wake()
-	for _, v := range []verify.Verification{waits, held} {
-		until(t, "the end", func() bool { return b.record(v.ID).Status == verify.Expired })
-		if got := b.record(v.ID); got.FinalizedAt.After(b.clock.Now()) {
-			t.Errorf("it ended %v", got.FinalizedAt)
+		b = b.again(key, t0)
+		b.resume()
+		b.rest()
+		n, err := b.db.HastenFuture(t.Context(), t0, 50)
+		must(t, err)
+		if want := 2; b.db.Shared() && n != want || n == 0 {
+			t.Errorf("%d fall due, want %d", n, want)
 		}
-	}
-	if n := len(b.carrier.all()); n != 0 {
-		t.Errorf("%d messages were sent again", n)
-	}
-	close(dead.carrier.gate)
+		b.Wake()
+		for _, v := range []verify.Verification{waits, held} {
+			await.Until(t, "expired", func() bool { return b.record(v.ID).Status == verify.Expired })
+			if got := b.record(v.ID); got.FinalizedAt.After(b.clock.Now()) {
+				t.Errorf("it ended %v", got.FinalizedAt)
+			}
+		}
+		if n := len(b.carrier.all()); n != 0 {
+			t.Errorf("%d messages were sent again", n)
+		}
+		close(dead.carrier.gate)
+	})
 }
 
 // again starts another node on the database, while this one stands still.

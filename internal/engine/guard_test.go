@@ -6,11 +6,13 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/await"
 	"countersign/internal/engine"
 	"countersign/internal/fraud"
 	"countersign/internal/pgtest"
@@ -143,33 +145,35 @@ func TestCapSteps(t *testing.T) {
 	for _, policy := range []verify.PINPolicy{verify.ReusePIN, verify.RenewPIN} {
 		t.Run(string(policy), func(t *testing.T) {
 			t.Parallel()
-			b := setUp(t, capped(fraud.Caps{AccountSends: []fraud.Window{{Count: 1, Within: 200 * time.Second}}}))
-			b.resume()
-			req := b.request()
-			req.Workflow.PINPolicy = policy
-			v, err := b.Start(t.Context(), b.account, req)
-			must(t, err)
-			b.settled(v.ID, 0)
-			b.rest()
-			b.clock.Advance(125 * time.Second)
-			e := b.settled(v.ID, 1)
-			if e.State != verify.EventRefused || e.Error != verify.CappedEvent || !e.StartedAt.Equal(at(125)) || e.Generation != 1 {
-				t.Errorf("the second event is %+v, want it capped", e)
-			}
-			if n := len(b.carrier.all()); n != 1 {
-				t.Errorf("%d messages left", n)
-			}
-			if err := b.Trigger(t.Context(), b.account, v.ID); kind(err) != verify.KindBlocked {
-				t.Errorf("Trigger at the cap: %v", err)
-			}
-			b.rest()
-			b.clock.Advance(180 * time.Second) // the first is out of the window
-			if e := b.settled(v.ID, 2); e.State != verify.EventAccepted || !e.StartedAt.Equal(at(305)) {
-				t.Errorf("the third event is %+v, want it sent in its time", e)
-			}
-			b.rest()
-			b.clock.Advance(300 * time.Second)
-			until(t, "the end", func() bool { return b.record(v.ID).Status == verify.Expired })
+			synctest.Test(t, func(t *testing.T) {
+				b := setUp(t, capped(fraud.Caps{AccountSends: []fraud.Window{{Count: 1, Within: 200 * time.Second}}}))
+				b.resume()
+				req := b.request()
+				req.Workflow.PINPolicy = policy
+				v, err := b.Start(t.Context(), b.account, req)
+				must(t, err)
+				b.settled(v.ID, 0)
+				b.rest()
+				b.clock.Advance(125 * time.Second)
+				e := b.settled(v.ID, 1)
+				if e.State != verify.EventRefused || e.Error != verify.CappedEvent || !e.StartedAt.Equal(at(125)) || e.Generation != 1 {
+					t.Errorf("the second event is %+v, want it capped", e)
+				}
+				if n := len(b.carrier.all()); n != 1 {
+					t.Errorf("%d messages left", n)
+				}
+				if err := b.Trigger(t.Context(), b.account, v.ID); kind(err) != verify.KindBlocked {
+					t.Errorf("Trigger at the cap: %v", err)
+				}
+				b.rest()
+				b.clock.Advance(180 * time.Second) // the first is out of the window
+				if e := b.settled(v.ID, 2); e.State != verify.EventAccepted || !e.StartedAt.Equal(at(305)) {
+					t.Errorf("the third event is %+v, want it sent in its time", e)
+				}
+				b.rest()
+				b.clock.Advance(300 * time.Second)
+				await.Until(t, "expired", func() bool { return b.record(v.ID).Status == verify.Expired })
+			})
 		})
 	}
 }
@@ -177,19 +181,21 @@ func TestCapSteps(t *testing.T) {
 // TestCapStepKeepsPIN: the code of before the capped event is the right one.
 func TestCapStepKeepsPIN(t *testing.T) {
 	t.Parallel()
-	b := setUp(t, capped(fraud.Caps{Sends: daily(1)}))
-	b.resume()
-	req := b.request()
-	req.Workflow.PINPolicy = verify.RenewPIN
-	v, err := b.Start(t.Context(), b.account, req)
-	must(t, err)
-	b.settled(v.ID, 0)
-	b.rest()
-	b.clock.Advance(125 * time.Second)
-	b.settled(v.ID, 1)
-	if _, err := b.Check(t.Context(), b.account, v.ID, rightCode(v), ""); err != nil {
-		t.Errorf("the code that was sent: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t, capped(fraud.Caps{Sends: daily(1)}))
+		b.resume()
+		req := b.request()
+		req.Workflow.PINPolicy = verify.RenewPIN
+		v, err := b.Start(t.Context(), b.account, req)
+		must(t, err)
+		b.settled(v.ID, 0)
+		b.rest()
+		b.clock.Advance(125 * time.Second)
+		b.settled(v.ID, 1)
+		if _, err := b.Check(t.Context(), b.account, v.ID, rightCode(v), ""); err != nil {
+			t.Errorf("the code that was sent: %v", err)
+		}
+	})
 }
 
 // TestCapConcurrent: at a cap, too, who asks again learns what runs.

@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/engine"
 	"countersign/internal/logtest"
@@ -110,7 +112,12 @@ func setUpNode(t *testing.T, database string, key store.Key, clock *clockwork.Fa
 		c(b, &cfg)
 	}
 	b.Engine = engine.New(cfg)
-	t.Cleanup(func() { _ = b.db.Close() })
+	t.Cleanup(func() {
+		ctx, giveUp := context.WithCancel(context.Background())
+		giveUp()
+		_ = b.Stop(ctx) // what the test has left on its way ends, too
+		_ = b.db.Close()
+	})
 	return b
 }
 
@@ -137,16 +144,6 @@ func kind(err error) verify.Kind {
 		return e.Kind
 	}
 	return -1
-}
-
-// until waits for what happens in the background.
-func until(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 func (b *bench) request() verify.Request {
@@ -176,7 +173,7 @@ func (b *bench) record(id verify.ID) store.Record {
 func (b *bench) settled(id verify.ID, seq int) verify.Event {
 	b.t.Helper()
 	var e verify.Event
-	until(b.t, fmt.Sprintf("the outcome of event %d", seq), func() bool {
+	await.Until(b.t, fmt.Sprintf("known: the outcome of event %d", seq), func() bool {
 		events := b.record(id).EventList
 		if len(events) <= seq {
 			return false
@@ -204,7 +201,7 @@ func (b *bench) claim(id verify.ID) store.Claim {
 // without a lock: a row that is locked is passed over.
 func (b *bench) renewed(end time.Time) {
 	b.t.Helper()
-	until(b.t, "the claim to be renewed", func() bool {
+	await.Until(b.t, "renewed the claim", func() bool {
 		due, ok, err := b.db.NextDue(b.t.Context())
 		return err == nil && ok && due.Equal(end)
 	})
@@ -233,10 +230,7 @@ func (b *bench) behind(query string) {
 	must(b.t, err)
 }
 
-// rest waits until the runner sleeps.
-func (b *bench) rest() {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
-	defer cancel()
-	must(b.t, b.clock.BlockUntilContext(ctx, 1))
-}
+// rest waits until every goroutine of the engine waits for the test: for the clock to
+// advance, for the answer of a carrier, or for a call. The test runs in a synctest
+// bubble.
+func (b *bench) rest() { synctest.Wait() }

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/deliver"
@@ -21,34 +22,36 @@ func states(t *testing.T, m deliver.Message, want string) {
 // after a lost answer, state the lifetime at the time of sending.
 func TestRetryStatesWhatIsLeft(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	_, h := d.start()
-	states(t, h.Message, "5 minutes")
-	for _, tt := range []struct {
-		wait time.Duration
-		want string
-	}{
-		{200 * time.Millisecond, "5 minutes"}, // within the tolerance
-		{400 * time.Millisecond, "5 minutes"},
-		{59400 * time.Millisecond, "4 minutes"},
-		{3 * time.Second, "3 minutes"},
-		{57 * time.Second, "3 minutes"},
-	} {
-		h.fail(errNotSent)
-		d.paused(1)
-		d.clock.Advance(tt.wait)
-		h = d.next(0)
-		states(t, h.Message, tt.want)
-	}
-	d.clock.Advance(time.Second)
-	h.fail(errLost)
-	h = d.next(0) // 121 s after the start
-	if h.Attempt != 2 {
-		t.Fatalf("attempt %d, want 2", h.Attempt)
-	}
-	states(t, h.Message, "2 minutes")
-	h.accept()
-	d.settled(h.RequestID, 0)
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		_, h := d.start()
+		states(t, h.Message, "5 minutes")
+		for _, tt := range []struct {
+			wait time.Duration
+			want string
+		}{
+			{200 * time.Millisecond, "5 minutes"}, // within the tolerance
+			{400 * time.Millisecond, "5 minutes"},
+			{59400 * time.Millisecond, "4 minutes"},
+			{3 * time.Second, "3 minutes"},
+			{57 * time.Second, "3 minutes"},
+		} {
+			h.fail(errNotSent)
+			d.rest()
+			d.clock.Advance(tt.wait)
+			h = d.next(0)
+			states(t, h.Message, tt.want)
+		}
+		d.clock.Advance(time.Second)
+		h.fail(errLost)
+		h = d.next(0) // 121 s after the start
+		if h.Attempt != 2 {
+			t.Fatalf("attempt %d, want 2", h.Attempt)
+		}
+		states(t, h.Message, "2 minutes")
+		h.accept()
+		d.settled(h.RequestID, 0)
+	})
 }
 
 // TestFailureBeforeThePINDies: an event that a failure brings forward, with less than

@@ -8,10 +8,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/await"
 	"countersign/internal/engine"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
@@ -27,54 +29,57 @@ func twoNodes(t *testing.T, change ...func(*bench, *engine.Config)) (a, b *bench
 
 // advance moves the clock a little at a time, as it moves in earnest, so that each
 // runner takes every turn that it would take.
-func advance(t *testing.T, b *bench, d time.Duration, waiters int) {
-	t.Helper()
+func advance(b *bench, d time.Duration) {
 	for ; d > 0; d -= time.Second {
-		must(t, b.clock.BlockUntilContext(t.Context(), waiters))
+		b.rest()
 		b.clock.Advance(time.Second)
 	}
-	must(t, b.clock.BlockUntilContext(t.Context(), waiters))
+	b.rest()
 }
 
 // TestNodesLeaveAlone: a message that is slow on its way is that of the node which
 // sends it, for as long as that takes.
 func TestNodesLeaveAlone(t *testing.T) {
 	t.Parallel()
-	a, b := twoNodes(t)
-	a.carrier.gate = make(chan struct{})
-	a.resume()
-	b.resume()
-	v, err := a.Start(t.Context(), a.account, a.request())
-	must(t, err)
-	advance(t, a, time.Minute, 2)
-	if n := len(b.carrier.all()); n != 0 {
-		t.Errorf("the other node sent %d messages", n)
-	}
-	close(a.carrier.gate)
-	if e := a.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
-		t.Errorf("the event is %+v", e)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		a, b := twoNodes(t)
+		a.carrier.gate = make(chan struct{})
+		a.resume()
+		b.resume()
+		v, err := a.Start(t.Context(), a.account, a.request())
+		must(t, err)
+		advance(a, time.Minute)
+		if n := len(b.carrier.all()); n != 0 {
+			t.Errorf("the other node sent %d messages", n)
+		}
+		close(a.carrier.gate)
+		if e := a.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
+			t.Errorf("the event is %+v", e)
+		}
+	})
 }
 
 // TestNodesRescue: what a node has begun that stands still, another finishes; and
 // what the first says when it wakes changes nothing.
 func TestNodesRescue(t *testing.T) {
 	t.Parallel()
-	a, b := twoNodes(t)
-	a.carrier.gate = make(chan struct{})
-	v, err := a.Start(t.Context(), a.account, a.request()) // and renews nothing
-	must(t, err)
-	b.resume()
-	advance(t, b, 16*time.Second, 1)
-	want := b.settled(v.ID, 0)
-	if n := len(b.carrier.all()); n != 1 || want.State != verify.EventAccepted || want.Attempt != 2 {
-		t.Fatalf("%d messages, the event is %+v; want it to be rescued", n, want)
-	}
-	close(a.carrier.gate)
-	a.Delivered(t.Context(), "")
-	if got := b.settled(v.ID, 0); got != want {
-		t.Errorf("the event is %+v, want %+v", got, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		a, b := twoNodes(t)
+		a.carrier.gate = make(chan struct{})
+		v, err := a.Start(t.Context(), a.account, a.request()) // and renews nothing
+		must(t, err)
+		b.resume()
+		advance(b, 16*time.Second)
+		want := b.settled(v.ID, 0)
+		if n := len(b.carrier.all()); n != 1 || want.State != verify.EventAccepted || want.Attempt != 2 {
+			t.Fatalf("%d messages, the event is %+v; want it to be rescued", n, want)
+		}
+		close(a.carrier.gate)
+		a.Delivered(t.Context(), "")
+		if got := b.settled(v.ID, 0); got != want {
+			t.Errorf("the event is %+v, want %+v", got, want)
+		}
+	})
 }
 
 // TestNodesHandOver: what a stop breaks off, another node takes up at once. The clock
@@ -94,7 +99,7 @@ func TestNodesHandOver(t *testing.T) {
 	defer func() { deaf(); <-heard }()
 	v, err := a.Start(t.Context(), a.account, a.request())
 	must(t, err)
-	until(t, "the message to be with the carrier", func() bool { return len(a.carrier.all()) == 1 })
+	await.Until(t, "at the carrier: the message", func() bool { return len(a.carrier.all()) == 1 })
 	ctx, giveUp := context.WithCancel(t.Context())
 	giveUp()
 	if err := a.Stop(ctx); !errors.Is(err, context.Canceled) {
@@ -109,25 +114,27 @@ func TestNodesHandOver(t *testing.T) {
 // archive does not try for ever to tell what became of its message.
 func TestNodesLate(t *testing.T) {
 	t.Parallel()
-	a, b := twoNodes(t)
-	a.carrier.gate = make(chan struct{})
-	v, err := a.Start(t.Context(), a.account, a.request()) // and renews nothing
-	must(t, err)
-	b.resume()
-	advance(t, b, 31*time.Second, 1)
-	b.settled(v.ID, 0)
-	must(t, b.Cancel(t.Context(), b.account, v.ID))
-	moved, err := b.db.Archive(t.Context(), store.Cutoffs{Codes: at(3600)}, 10)
-	if must(t, err); moved != 1 {
-		t.Fatalf("%d moved to the archive, want 1", moved)
-	}
-	close(a.carrier.gate)
-	until(t, "the end of its try", func() bool {
-		a.clock.Advance(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		a.Delivered(ctx, "")
-		return ctx.Err() == nil
+	synctest.Test(t, func(t *testing.T) {
+		a, b := twoNodes(t)
+		a.carrier.gate = make(chan struct{})
+		v, err := a.Start(t.Context(), a.account, a.request()) // and renews nothing
+		must(t, err)
+		b.resume()
+		advance(b, 31*time.Second)
+		b.settled(v.ID, 0)
+		must(t, b.Cancel(t.Context(), b.account, v.ID))
+		moved, err := b.db.Archive(t.Context(), store.Cutoffs{Codes: at(3600)}, 10)
+		if must(t, err); moved != 1 {
+			t.Fatalf("%d moved to the archive, want 1", moved)
+		}
+		close(a.carrier.gate)
+		await.Until(t, "given up", func() bool {
+			a.clock.Advance(time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			a.Delivered(ctx, "")
+			return ctx.Err() == nil
+		})
 	})
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -57,40 +59,42 @@ func TestReceipts(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			d := setUpDesks(t, "a")
-			d.resume()
-			for _, early := range []bool{false, true} { // before the carrier's answer, or after it
-				v, h := d.start(func(r *verify.Request) {
+			synctest.Test(t, func(t *testing.T) {
+				d := setUpDesks(t, "a")
+				d.resume()
+				for _, early := range []bool{false, true} { // before the carrier's answer, or after it
+					v, h := d.start(func(r *verify.Request) {
+						if early {
+							r.Number = "447700900001"
+						}
+					})
+					if !early {
+						h.accept(tt.refs...)
+						d.settled(v.ID, 0)
+					}
+					known := d.count("countersign_receipts_early_total")
+					for _, s := range tt.receipts {
+						d.report("a", s.ref, s.state, s.err)
+					}
 					if early {
-						r.Number = "447700900001"
+						if e := d.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
+							t.Errorf("the event is %+v before its carrier took it", e)
+						}
+						if n := d.count("countersign_receipts_early_total"); n-known != float64(len(tt.receipts)) {
+							t.Errorf("%v early receipts are counted, want %d", n-known, len(tt.receipts))
+						}
+						h.accept(tt.refs...)
+						d.settled(v.ID, 0)
 					}
-				})
-				if !early {
-					h.accept(tt.refs...)
-					d.settled(v.ID, 0)
-				}
-				known := d.count("countersign_receipts_early_total")
-				for _, s := range tt.receipts {
-					d.report("a", s.ref, s.state, s.err)
-				}
-				if early {
-					if e := d.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
-						t.Errorf("the event is %+v before its carrier took it", e)
+					d.quiet()
+					d.wantEvent(v.ID, 0, tt.want, 1, "a", tt.wantErr)
+					if rec := d.record(v.ID); !reflect.DeepEqual(rec.Verification, v) || len(rec.EventList) != 1 {
+						t.Errorf("early %v: the verification changed to %+v", early, rec)
 					}
-					if n := d.count("countersign_receipts_early_total"); n-known != float64(len(tt.receipts)) {
-						t.Errorf("%v early receipts are counted, want %d", n-known, len(tt.receipts))
-					}
-					h.accept(tt.refs...)
-					d.settled(v.ID, 0)
+					d.wantDue(v.ID, 125)
+					d.behind(`DELETE FROM parts`) // the same ids come again
 				}
-				d.quiet()
-				d.wantEvent(v.ID, 0, tt.want, 1, "a", tt.wantErr)
-				if rec := d.record(v.ID); !reflect.DeepEqual(rec.Verification, v) || len(rec.EventList) != 1 {
-					t.Errorf("early %v: the verification changed to %+v", early, rec)
-				}
-				d.wantDue(v.ID, 125)
-				d.behind(`DELETE FROM parts`) // the same ids come again
-			}
+			})
 		})
 	}
 }
@@ -154,7 +158,7 @@ func TestReceiptAfterTheEnd(t *testing.T) {
 		verify.Expired: func(d *desks, v verify.Verification) error {
 			d.clock.Advance(605 * time.Second)
 			d.resume()
-			until(d.t, "the end", func() bool { return d.record(v.ID).Status == verify.Expired })
+			await.Until(d.t, "expired", func() bool { return d.record(v.ID).Status == verify.Expired })
 			return nil
 		},
 	}
@@ -329,30 +333,32 @@ func TestReportsWithoutDatabase(t *testing.T) {
 // carrier of the first had answered.
 func TestRescueKnowsReports(t *testing.T) {
 	t.Parallel()
-	for _, state := range []verify.EventState{accepted, delivered, undeliverable} {
-		for _, goOn := range []bool{false, true} {
-			d := setUpDesks(t, "a")
-			v, e := d.orphan(verify.MaxAttempts)
-			if goOn {
-				d.goOn()
+	synctest.Test(t, func(t *testing.T) {
+		for _, state := range []verify.EventState{accepted, delivered, undeliverable} {
+			for _, goOn := range []bool{false, true} {
+				d := setUpDesks(t, "a")
+				v, e := d.orphan(verify.MaxAttempts)
+				if goOn {
+					d.goOn()
+				}
+				must(t, d.db.Write(t.Context(), func(tx *store.Tx) error {
+					return tx.SavePart(e.Key(), verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: state})
+				}))
+				d.clock.Advance(15 * time.Second)
+				d.resume()
+				d.settled(v.ID, 0)
+				if goOn && state == undeliverable {
+					d.next(1).accept()
+					d.settled(v.ID, 1)
+					d.wantDue(v.ID, 15+180)
+				} else {
+					d.quiet()
+					d.wantDue(v.ID, 125)
+				}
+				d.wantEvent(v.ID, 0, state, 2, "a", "")
 			}
-			must(t, d.db.Write(t.Context(), func(tx *store.Tx) error {
-				return tx.SavePart(e.Key(), verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: state})
-			}))
-			d.clock.Advance(15 * time.Second)
-			d.resume()
-			d.settled(v.ID, 0)
-			if goOn && state == undeliverable {
-				d.next(1).accept()
-				d.settled(v.ID, 1)
-				d.wantDue(v.ID, 15+180)
-			} else {
-				d.quiet()
-				d.wantDue(v.ID, 125)
-			}
-			d.wantEvent(v.ID, 0, state, 2, "a", "")
 		}
-	}
+	})
 }
 
 // TestReceiptOfTheArchive: what is told of a verification that has moved to the

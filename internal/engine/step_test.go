@@ -6,8 +6,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/server"
 	"countersign/internal/servertest"
 	"countersign/internal/store"
@@ -18,41 +20,43 @@ import (
 // once more, with the same PIN, when its lease has run out.
 func TestRescue(t *testing.T) {
 	t.Parallel()
-	b := setUp(t)
-	v, _ := b.orphan(1)
-	b.resume()
-	b.rest()
-	b.clock.Advance(14999 * time.Millisecond)
-	b.rest()
-	if sent := b.carrier.all(); len(sent) != 0 {
-		t.Fatalf("sent while another node holds the row: %+v", sent)
-	}
-	b.clock.Advance(time.Millisecond)
-	e := b.settled(v.ID, 0)
-	if e.State != verify.EventAccepted || e.Attempt != 2 {
-		t.Errorf("the event is %+v, want it accepted at attempt 2", e)
-	}
-	sent := b.carrier.all()
-	if len(sent) != 1 || sent[0].EventID != e.ID || !strings.Contains(sent[0].Text, v.PIN.Reveal()) {
-		t.Fatalf("sent %+v, want one copy with the PIN of before", sent)
-	}
-	if sent[0].ValidFor != 285*time.Second {
-		t.Errorf("the copy is valid for %v, want what is left of the PIN's life", sent[0].ValidFor)
-	}
-	states(t, sent[0], "4 minutes")
-	if c := b.claim(v.ID); c.Node != "" {
-		t.Errorf("the row is still held: %+v", c)
-	}
-	// The plan is what it was.
-	b.clock.Advance(109999 * time.Millisecond)
-	b.rest()
-	if n := len(b.carrier.all()); n != 1 {
-		t.Fatalf("%d messages before the second is due", n)
-	}
-	b.clock.Advance(time.Millisecond)
-	if e := b.settled(v.ID, 1); !e.StartedAt.Equal(at(125)) || e.Attempt != 1 {
-		t.Errorf("the second event is %+v, want it at its time", e)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		v, _ := b.orphan(1)
+		b.resume()
+		b.rest()
+		b.clock.Advance(14999 * time.Millisecond)
+		b.rest()
+		if sent := b.carrier.all(); len(sent) != 0 {
+			t.Fatalf("sent while another node holds the row: %+v", sent)
+		}
+		b.clock.Advance(time.Millisecond)
+		e := b.settled(v.ID, 0)
+		if e.State != verify.EventAccepted || e.Attempt != 2 {
+			t.Errorf("the event is %+v, want it accepted at attempt 2", e)
+		}
+		sent := b.carrier.all()
+		if len(sent) != 1 || sent[0].EventID != e.ID || !strings.Contains(sent[0].Text, v.PIN.Reveal()) {
+			t.Fatalf("sent %+v, want one copy with the PIN of before", sent)
+		}
+		if sent[0].ValidFor != 285*time.Second {
+			t.Errorf("the copy is valid for %v, want what is left of the PIN's life", sent[0].ValidFor)
+		}
+		states(t, sent[0], "4 minutes")
+		if c := b.claim(v.ID); c.Node != "" {
+			t.Errorf("the row is still held: %+v", c)
+		}
+		// The plan is what it was.
+		b.clock.Advance(109999 * time.Millisecond)
+		b.rest()
+		if n := len(b.carrier.all()); n != 1 {
+			t.Fatalf("%d messages before the second is due", n)
+		}
+		b.clock.Advance(time.Millisecond)
+		if e := b.settled(v.ID, 1); !e.StartedAt.Equal(at(125)) || e.Attempt != 1 {
+			t.Errorf("the second event is %+v, want it at its time", e)
+		}
+	})
 }
 
 // TestRescueGivesUp: what cannot help any more is not sent.
@@ -73,35 +77,37 @@ func TestRescueGivesUp(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := setUp(t)
-			v, e := verify.Start(b.request(), 0, t0, rand.Reader)
-			v.Workflow.PINLife, v.PINExpiresAt, e.Attempt = tt.pinLife, t0.Add(tt.pinLife), tt.attempt
-			row := &store.Row{Verification: v}
-			row.Take("dead node", at(15))
-			must(t, b.db.Write(t.Context(), func(tx *store.Tx) error { return tx.Insert(row, e) }))
-			b.clock.Advance(at(tt.back).Sub(t0))
-			b.resume()
-			for seq, want := range tt.wantEvents {
-				if e := b.settled(v.ID, seq); e.State != want || seq == 0 && e.Attempt != tt.attempt {
-					t.Errorf("event %d is %+v, want it %s", seq, e, want)
+			synctest.Test(t, func(t *testing.T) {
+				b := setUp(t)
+				v, e := verify.Start(b.request(), 0, t0, rand.Reader)
+				v.Workflow.PINLife, v.PINExpiresAt, e.Attempt = tt.pinLife, t0.Add(tt.pinLife), tt.attempt
+				row := &store.Row{Verification: v}
+				row.Take("dead node", at(15))
+				must(t, b.db.Write(t.Context(), func(tx *store.Tx) error { return tx.Insert(row, e) }))
+				b.clock.Advance(at(tt.back).Sub(t0))
+				b.resume()
+				for seq, want := range tt.wantEvents {
+					if e := b.settled(v.ID, seq); e.State != want || seq == 0 && e.Attempt != tt.attempt {
+						t.Errorf("event %d is %+v, want it %s", seq, e, want)
+					}
 				}
-			}
-			b.rest()
-			for _, m := range b.carrier.all() {
-				if m.EventID == e.ID {
-					t.Errorf("sent once more: %+v", m)
+				b.rest()
+				for _, m := range b.carrier.all() {
+					if m.EventID == e.ID {
+						t.Errorf("sent once more: %+v", m)
+					}
 				}
-			}
-			rec := b.record(v.ID)
-			if len(rec.EventList) != len(tt.wantEvents) {
-				t.Errorf("events: %+v, want %v", rec.EventList, tt.wantEvents)
-			}
-			if over := rec.Status != verify.InProgress; over != (tt.name == "PlanRunOut") || over && rec.Status != verify.Expired {
-				t.Errorf("the verification is %s", rec.Status)
-			}
-			if c := b.claim(v.ID); c.Node != "" {
-				t.Errorf("the row is still held: %+v", c)
-			}
+				rec := b.record(v.ID)
+				if len(rec.EventList) != len(tt.wantEvents) {
+					t.Errorf("events: %+v, want %v", rec.EventList, tt.wantEvents)
+				}
+				if over := rec.Status != verify.InProgress; over != (tt.name == "PlanRunOut") || over && rec.Status != verify.Expired {
+					t.Errorf("the verification is %s", rec.Status)
+				}
+				if c := b.claim(v.ID); c.Node != "" {
+					t.Errorf("the row is still held: %+v", c)
+				}
+			})
 		})
 	}
 }
@@ -137,7 +143,7 @@ func TestOutage(t *testing.T) {
 				t.Errorf("it ended at %v, want its planned end", found[0].FinalizedAt)
 			}
 			b.resume()
-			until(t, "the step", func() bool {
+			await.Until(t, "taken: the step", func() bool {
 				rec := b.record(v.ID)
 				return rec.Status == verify.Expired || len(rec.EventList) > 1
 			})
@@ -189,7 +195,7 @@ func TestRefusedSMS(t *testing.T) {
 		must(t, err)
 		return rec.EventList[0].State
 	}
-	until(t, "the outcome of the SMS", func() bool { return state() != verify.EventSubmitting })
+	await.Until(t, "known: the outcome of the SMS", func() bool { return state() != verify.EventSubmitting })
 	if state() != verify.EventRefused {
 		t.Errorf("the SMS is %s, want refused", state())
 	}
@@ -211,19 +217,21 @@ func TestRefusedSMS(t *testing.T) {
 // served meanwhile.
 func TestBrokenRowHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	b := setUp(t)
-	broken, _ := b.orphan(1)
-	b.behind(`UPDATE verifications SET workflow = '{' || workflow`)
-	req := b.request()
-	req.Number = "447700900001"
-	v, err := b.Start(t.Context(), b.account, req)
-	must(t, err)
-	b.settled(v.ID, 0)
-	b.clock.Advance(125 * time.Second)
-	b.resume()
-	b.settled(v.ID, 1)
-	b.rest()
-	b.behind(`UPDATE verifications SET workflow = substr(workflow, 2) WHERE workflow LIKE '{{%'`)
-	b.clock.Advance(time.Minute)
-	b.settled(broken.ID, 0)
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		broken, _ := b.orphan(1)
+		b.behind(`UPDATE verifications SET workflow = '{' || workflow`)
+		req := b.request()
+		req.Number = "447700900001"
+		v, err := b.Start(t.Context(), b.account, req)
+		must(t, err)
+		b.settled(v.ID, 0)
+		b.clock.Advance(125 * time.Second)
+		b.resume()
+		b.settled(v.ID, 1)
+		b.rest()
+		b.behind(`UPDATE verifications SET workflow = substr(workflow, 2) WHERE workflow LIKE '{{%'`)
+		b.clock.Advance(time.Minute)
+		b.settled(broken.ID, 0)
+	})
 }

@@ -43,7 +43,7 @@ func TestStop(t *testing.T) {
 				}
 				if errors.Is(tt.last, errNotSent) {
 					h.fail(tt.last)
-					d.paused(2) // the runner, and the message
+					d.rest()
 				}
 				ctx, giveUp := context.WithCancel(t.Context())
 				defer giveUp()
@@ -117,32 +117,36 @@ func TestStopWaits(t *testing.T) {
 // up a stop. The next process sends it.
 func TestStopTriesNothingNew(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.Resume()
-	v, h := d.start()
-	h.fail(deliver.ErrNotSent)
-	d.paused(2)
-	must(t, d.Stop(t.Context()))
-	d.wantEvent(v.ID, 0, verify.EventSubmitting, 1, "", "")
-	d.reopened(v, verify.EventSubmitting, true)
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.Resume()
+		v, h := d.start()
+		h.fail(deliver.ErrNotSent)
+		d.rest()
+		must(t, d.Stop(t.Context()))
+		d.wantEvent(v.ID, 0, verify.EventSubmitting, 1, "", "")
+		d.reopened(v, verify.EventSubmitting, true)
+	})
 }
 
 // TestStopWithoutDatabase: an outcome that cannot be recorded does not keep the
 // process alive.
 func TestStopWithoutDatabase(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.Resume()
-	v, h := d.start()
-	d.fail("UPDATE")
-	h.accept("1")
-	d.paused(2)
-	ctx, giveUp := context.WithCancel(t.Context())
-	giveUp()
-	if err := d.Stop(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Stop: %v, want that it gave up", err)
-	}
-	d.mend()
-	d.wantEvent(v.ID, 0, verify.EventSubmitting, 1, "", "")
-	d.reopened(v, verify.EventSubmitting, true)
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.Resume()
+		v, h := d.start()
+		d.fail("UPDATE")
+		h.accept("1")
+		d.rest()
+		ctx, giveUp := context.WithCancel(t.Context())
+		giveUp()
+		if err := d.Stop(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Stop: %v, want that it gave up", err)
+		}
+		d.mend()
+		d.wantEvent(v.ID, 0, verify.EventSubmitting, 1, "", "")
+		d.reopened(v, verify.EventSubmitting, true)
+	})
 }

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -57,24 +59,26 @@ func TestNextEvent(t *testing.T) {
 			}
 			t.Run(name+" "+string(policy), func(t *testing.T) {
 				t.Parallel()
-				d := setUpDesks(t, "a")
-				d.goOn()
-				d.resume()
-				v, h := d.start(func(r *verify.Request) { r.Workflow.PINPolicy = policy })
-				d.clock.Advance(2 * time.Second)
-				fail(d, h)
-				call := d.next(1)
-				call.accept("3")
-				e := d.settled(v.ID, 1)
-				rec := d.record(v.ID)
-				if !e.StartedAt.Equal(at(2)) || e.Attempt != 1 || call.Channel != verify.TTS || !strings.Contains(call.Text, spoken(rec.PIN)) {
-					t.Errorf("the event is %+v, the call %+v", e, call.Message)
-				}
-				if rec.Generation != generation || e.Generation != generation {
-					t.Errorf("PIN generation %d in event %+v, want %d", rec.Generation, e, generation)
-				}
-				d.quiet()
-				d.wantDue(v.ID, 2+180)
+				synctest.Test(t, func(t *testing.T) {
+					d := setUpDesks(t, "a")
+					d.goOn()
+					d.resume()
+					v, h := d.start(func(r *verify.Request) { r.Workflow.PINPolicy = policy })
+					d.clock.Advance(2 * time.Second)
+					fail(d, h)
+					call := d.next(1)
+					call.accept("3")
+					e := d.settled(v.ID, 1)
+					rec := d.record(v.ID)
+					if !e.StartedAt.Equal(at(2)) || e.Attempt != 1 || call.Channel != verify.TTS || !strings.Contains(call.Text, spoken(rec.PIN)) {
+						t.Errorf("the event is %+v, the call %+v", e, call.Message)
+					}
+					if rec.Generation != generation || e.Generation != generation {
+						t.Errorf("PIN generation %d in event %+v, want %d", rec.Generation, e, generation)
+					}
+					d.quiet()
+					d.wantDue(v.ID, 2+180)
+				})
 			})
 		}
 	}
@@ -87,22 +91,24 @@ func TestAnswered(t *testing.T) {
 	for _, required := range []bool{false, true} {
 		t.Run(fmt.Sprintf("required %t", required), func(t *testing.T) {
 			t.Parallel()
-			d := setUpRouter(t, deliver.RouterConfig{RequireMedia: required}, "a")
-			d.goOn()
-			d.resume()
-			v, h := d.start()
-			d.clock.Advance(2 * time.Second)
-			d.reported(h, verify.EventAnswered)
-			if required {
-				d.next(1).accept("3")
-				d.settled(v.ID, 1)
-			} else {
-				d.quiet()
-				d.wantDue(v.ID, 125)
-			}
-			if e := d.record(v.ID).EventList[0]; e.State != verify.EventAnswered {
-				t.Errorf("the event is %+v", e)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				d := setUpRouter(t, deliver.RouterConfig{RequireMedia: required}, "a")
+				d.goOn()
+				d.resume()
+				v, h := d.start()
+				d.clock.Advance(2 * time.Second)
+				d.reported(h, verify.EventAnswered)
+				if required {
+					d.next(1).accept("3")
+					d.settled(v.ID, 1)
+				} else {
+					d.quiet()
+					d.wantDue(v.ID, 125)
+				}
+				if e := d.record(v.ID).EventList[0]; e.State != verify.EventAnswered {
+					t.Errorf("the event is %+v", e)
+				}
+			})
 		})
 	}
 }
@@ -116,19 +122,21 @@ func TestNextEventWaits(t *testing.T) {
 	for name, fail := range failures {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := setUpDesks(t, "a")
-			d.resume()
-			v, h := d.start()
-			d.clock.Advance(2 * time.Second)
-			fail(d, h)
-			until(t, "the failure", func() bool { return d.record(v.ID).EventList[0].Failed() })
-			d.quiet()
-			d.wantDue(v.ID, 125)
-			d.clock.Advance(123*time.Second - time.Millisecond)
-			d.quiet()
-			d.clock.Advance(time.Millisecond)
-			d.next(1).accept()
-			d.settled(v.ID, 1)
+			synctest.Test(t, func(t *testing.T) {
+				d := setUpDesks(t, "a")
+				d.resume()
+				v, h := d.start()
+				d.clock.Advance(2 * time.Second)
+				fail(d, h)
+				await.Until(t, "failed", func() bool { return d.record(v.ID).EventList[0].Failed() })
+				d.quiet()
+				d.wantDue(v.ID, 125)
+				d.clock.Advance(123*time.Second - time.Millisecond)
+				d.quiet()
+				d.clock.Advance(time.Millisecond)
+				d.next(1).accept()
+				d.settled(v.ID, 1)
+			})
 		})
 	}
 }
@@ -137,117 +145,127 @@ func TestNextEventWaits(t *testing.T) {
 // the time of the last to answer.
 func TestNextEventToTheEnd(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.goOn()
-	d.resume()
-	v, h := d.start()
-	h.fail(errRefused)
-	d.next(1).fail(errRefused)
-	d.next(2).accept("1")
-	d.settled(v.ID, 2)
-	d.report("a", "1", undeliverable, "err 12") // of the last: nothing is left to come
-	d.quiet()
-	d.wantEvent(v.ID, 2, undeliverable, 1, "a", "err 12")
-	d.wantDue(v.ID, 300)
-	if rec := d.record(v.ID); rec.Status != verify.InProgress || len(rec.EventList) != 3 || !rec.LastEventAt.Equal(t0) {
-		t.Errorf("it is %+v", rec)
-	}
-	d.clock.Advance(300*time.Second - time.Millisecond)
-	if _, err := d.Check(t.Context(), d.account, v.ID, v.PIN, ""); err != nil {
-		t.Errorf("the code just before the end: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.goOn()
+		d.resume()
+		v, h := d.start()
+		h.fail(errRefused)
+		d.next(1).fail(errRefused)
+		d.next(2).accept("1")
+		d.settled(v.ID, 2)
+		d.report("a", "1", undeliverable, "err 12") // of the last: nothing is left to come
+		d.quiet()
+		d.wantEvent(v.ID, 2, undeliverable, 1, "a", "err 12")
+		d.wantDue(v.ID, 300)
+		if rec := d.record(v.ID); rec.Status != verify.InProgress || len(rec.EventList) != 3 || !rec.LastEventAt.Equal(t0) {
+			t.Errorf("it is %+v", rec)
+		}
+		d.clock.Advance(300*time.Second - time.Millisecond)
+		if _, err := d.Check(t.Context(), d.account, v.ID, v.PIN, ""); err != nil {
+			t.Errorf("the code just before the end: %v", err)
+		}
+	})
 }
 
 // TestNextEventWithNewPIN: the PIN has died when the event that could not be sent
 // is given up.
 func TestNextEventWithNewPIN(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.goOn()
-	d.resume()
-	v, h := d.start(func(r *verify.Request) { r.Workflow.PINLife = time.Minute })
-	h.fail(errNotSent)
-	must(t, d.clock.BlockUntilContext(t.Context(), 2)) // the runner, and the pause
-	d.clock.Advance(time.Minute)
-	call := d.next(1)
-	call.accept()
-	d.settled(v.ID, 1)
-	rec := d.record(v.ID)
-	if rec.Generation != 2 || !strings.Contains(call.Text, spoken(rec.PIN)) || !rec.PINExpiresAt.Equal(at(120)) {
-		t.Errorf("PIN generation %d until %v, in %q", rec.Generation, rec.PINExpiresAt, call.Text)
-	}
-	d.wantEvent(v.ID, 0, expired, 1, "", "")
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.goOn()
+		d.resume()
+		v, h := d.start(func(r *verify.Request) { r.Workflow.PINLife = time.Minute })
+		h.fail(errNotSent)
+		d.rest()
+		d.clock.Advance(time.Minute)
+		call := d.next(1)
+		call.accept()
+		d.settled(v.ID, 1)
+		rec := d.record(v.ID)
+		if rec.Generation != 2 || !strings.Contains(call.Text, spoken(rec.PIN)) || !rec.PINExpiresAt.Equal(at(120)) {
+			t.Errorf("PIN generation %d until %v, in %q", rec.Generation, rec.PINExpiresAt, call.Text)
+		}
+		d.wantEvent(v.ID, 0, expired, 1, "", "")
+	})
 }
 
 // TestOldFailure: that an event failed is no reason to hurry when another came
 // after it.
 func TestOldFailure(t *testing.T) {
 	t.Parallel()
-	for _, state := range []verify.EventState{undeliverable, expired, rejected} {
-		d := setUpDesks(t, "a")
-		d.goOn()
-		d.resume()
-		v := d.accepted("1")
-		d.clock.Advance(time.Second)
-		must(t, d.Trigger(t.Context(), d.account, v.ID))
-		second := d.next(1)
-		held := d.claim(v.ID)
-		d.report("a", "1", state, "")
-		d.wantEvent(v.ID, 0, state, 1, "a", "")
-		if c := d.claim(v.ID); c != held {
-			t.Errorf("the claim of the second event changed from %+v to %+v", held, c)
+	synctest.Test(t, func(t *testing.T) {
+		for _, state := range []verify.EventState{undeliverable, expired, rejected} {
+			d := setUpDesks(t, "a")
+			d.goOn()
+			d.resume()
+			v := d.accepted("1")
+			d.clock.Advance(time.Second)
+			must(t, d.Trigger(t.Context(), d.account, v.ID))
+			second := d.next(1)
+			held := d.claim(v.ID)
+			d.report("a", "1", state, "")
+			d.wantEvent(v.ID, 0, state, 1, "a", "")
+			if c := d.claim(v.ID); c != held {
+				t.Errorf("the claim of the second event changed from %+v to %+v", held, c)
+			}
+			second.accept("2")
+			d.settled(v.ID, 1)
+			d.quiet()
+			d.wantDue(v.ID, 1+180)
 		}
-		second.accept("2")
-		d.settled(v.ID, 1)
-		d.quiet()
-		d.wantDue(v.ID, 1+180)
-	}
+	})
 }
 
 // TestFailuresTogether: several reports of one failure make one step.
 func TestFailuresTogether(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.goOn()
-	v := d.accepted("1", "2", "3")
-	fence := d.claim(v.ID).Fence
-	var wg sync.WaitGroup
-	for _, ref := range []string{"1", "2", "3", "1", "2"} {
-		wg.Go(func() {
-			if err := d.Receipt(t.Context(), deliver.Receipt{Carrier: "a", Ref: ref, State: rejected}); err != nil {
-				t.Errorf("receipt of %s: %v", ref, err)
-			}
-		})
-	}
-	wg.Wait()
-	d.wantDue(v.ID, 0)
-	if c := d.claim(v.ID); c.Fence != fence+1 {
-		t.Errorf("the step was brought forward %d times", c.Fence-fence)
-	}
-	d.clock.Advance(time.Second)
-	d.resume()
-	h := d.next(1)
-	d.report("a", "3", delivered, "") // too late to take it back
-	h.accept("4")
-	d.settled(v.ID, 1)
-	d.report("a", "1", delivered, "")
-	d.quiet()
-	d.wantDue(v.ID, 1+180)
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.goOn()
+		v := d.accepted("1", "2", "3")
+		fence := d.claim(v.ID).Fence
+		var wg sync.WaitGroup
+		for _, ref := range []string{"1", "2", "3", "1", "2"} {
+			wg.Go(func() {
+				if err := d.Receipt(t.Context(), deliver.Receipt{Carrier: "a", Ref: ref, State: rejected}); err != nil {
+					t.Errorf("receipt of %s: %v", ref, err)
+				}
+			})
+		}
+		wg.Wait()
+		d.wantDue(v.ID, 0)
+		if c := d.claim(v.ID); c.Fence != fence+1 {
+			t.Errorf("the step was brought forward %d times", c.Fence-fence)
+		}
+		d.clock.Advance(time.Second)
+		d.resume()
+		h := d.next(1)
+		d.report("a", "3", delivered, "") // too late to take it back
+		h.accept("4")
+		d.settled(v.ID, 1)
+		d.report("a", "1", delivered, "")
+		d.quiet()
+		d.wantDue(v.ID, 1+180)
+	})
 }
 
 // TestFailureAndTrigger: whichever comes first, one step is taken.
 func TestFailureAndTrigger(t *testing.T) {
 	t.Parallel()
-	d := setUpDesks(t, "a")
-	d.goOn()
-	v := d.accepted("1")
-	d.report("a", "1", rejected, "")
-	must(t, d.Trigger(t.Context(), d.account, v.ID)) // before the runner has looked
-	d.resume()
-	d.next(1).accept("2")
-	d.settled(v.ID, 1)
-	d.quiet()
-	d.wantDue(v.ID, 180)
+	synctest.Test(t, func(t *testing.T) {
+		d := setUpDesks(t, "a")
+		d.goOn()
+		v := d.accepted("1")
+		d.report("a", "1", rejected, "")
+		must(t, d.Trigger(t.Context(), d.account, v.ID)) // before the runner has looked
+		d.resume()
+		d.next(1).accept("2")
+		d.settled(v.ID, 1)
+		d.quiet()
+		d.wantDue(v.ID, 180)
+	})
 }
 
 // TestFailureOfBrokenRow: what cannot be read has no next step, but the outcome is
@@ -337,7 +355,7 @@ func TestReportsRace(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	until(t, "all events to be done with", func() bool {
+	await.Until(t, "finished: all events", func() bool {
 		done := false
 		must(t, d.db.Write(t.Context(), func(tx *store.Tx) error {
 			open, err := tx.Submitting(v.ID)

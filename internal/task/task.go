@@ -58,8 +58,11 @@ func (r *Runner) Start() {
 }
 
 // Stop ends the loop and waits for the run under way. It may be called more than
-// once, but not before Start.
+// once. Before Start it has no effect.
 func (r *Runner) Stop() {
+	if r.stop == nil {
+		return
+	}
 	r.stop()
 	<-r.done
 }

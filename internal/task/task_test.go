@@ -200,6 +200,12 @@ func TestRunner(t *testing.T) {
 	}
 }
 
+// TestStopBeforeStart: what was never started is stopped already.
+func TestStopBeforeStart(t *testing.T) {
+	t.Parallel()
+	task.New(task.Config{Name: "idle", Clock: clockwork.NewRealClock(), Log: slog.New(slog.DiscardHandler)}).Stop()
+}
+
 // TestStopWaits: the run under way is told to stop, and waited for; what it then
 // says is no failure.
 func TestStopWaits(t *testing.T) {
