@@ -1,9 +1,10 @@
-// Package await lets a test wait for a condition instead of a duration. Only
+// Package await lets a test wait for a condition instead of a duration of real time. Only
 // tests import it. It knows no other package of the project.
 package await
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -37,4 +38,13 @@ func Closed[T any](t testing.TB, event string, done <-chan T) {
 	case <-time.After(Limit):
 		t.Fatalf("after %s: not yet %s", Limit, event)
 	}
+}
+
+// Pass lets d of the virtual time of a synctest bubble pass. It returns when every
+// other goroutine of the bubble is blocked. Outside a bubble it panics, so it can never
+// wait in real time.
+func Pass(d time.Duration) {
+	synctest.Wait()
+	time.Sleep(d)
+	synctest.Wait()
 }

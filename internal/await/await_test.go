@@ -18,6 +18,28 @@ func TestUntil(t *testing.T) {
 	})
 }
 
+func TestPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var begun, fired bool
+		go func() { begun = true }()
+		time.AfterFunc(time.Hour, func() { fired = true })
+		begin := time.Now()
+		await.Pass(time.Hour)
+		if d := time.Since(begin); d != time.Hour || !begun || !fired {
+			t.Errorf("after %s: begun %t, fired %t", d, begun, fired)
+		}
+	})
+}
+
+func TestPassOutsideABubble(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("it waits in real time")
+		}
+	}()
+	await.Pass(time.Nanosecond)
+}
+
 // failure records the call of Fatalf and ends the goroutine, as testing.T does.
 type failure struct {
 	testing.TB
