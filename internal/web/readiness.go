@@ -276,13 +276,14 @@ func (r *Readiness) set(now time.Time, err error) {
 // Watch calls each every second until ctx is done. It evaluates the readiness while the
 // server is not ready or each fails, so that the state does not depend on requests for it.
 func (r *Readiness) Watch(ctx context.Context, each func(context.Context) error) {
-	ticker := r.cfg.Clock.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
+	// Not a ticker: a fake clock that advances by days fires a timer once.
+	timer := r.cfg.Clock.NewTimer(time.Second)
+	defer timer.Stop()
+	for ; ; timer.Reset(time.Second) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.Chan():
+		case <-timer.Chan():
 		}
 		err := each(ctx)
 		r.mu.Lock()
