@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"countersign/internal/atomicfile"
+	"countersign/internal/await"
 )
 
 func TestWrite(t *testing.T) {
@@ -165,12 +165,10 @@ func TestKilled(t *testing.T) {
 		writer := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$")
 		writer.Env = append(os.Environ(), "ATOMICFILE_WRITE="+name)
 		must(t, writer.Start())
-		for { // until it writes
-			if info, err := os.Stat(name + atomicfile.Suffix); err == nil && info.Size() > 0 {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
+		await.Until(t, "writing", func() bool {
+			info, err := os.Stat(name + atomicfile.Suffix)
+			return err == nil && info.Size() > 0
+		})
 		must(t, writer.Process.Kill())
 		_ = writer.Wait()
 		if got := read(t, name); got != "old" && len(got) != 4<<18 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -365,33 +366,33 @@ func TestUnusableReadings(t *testing.T) {
 // Run compares the clocks every second, and wakes the sleeper after a suspension.
 func TestRun(t *testing.T) {
 	t.Parallel()
-	timers := clockwork.NewFakeClock()
-	var suspended sync.Map
-	began := timers.Now()
-	s := clock.New(clock.Config{
-		Timers: timers, Wall: func() time.Time { return timers.Now() },
-		Elapsed: func() time.Duration {
-			extra, _ := suspended.LoadOrStore("for", time.Duration(0))
-			return timers.Since(began) + extra.(time.Duration)
-		},
+	synctest.Test(t, func(t *testing.T) {
+		timers := clockwork.NewFakeClock()
+		var suspended sync.Map
+		began := timers.Now()
+		s := clock.New(clock.Config{
+			Timers: timers, Wall: func() time.Time { return timers.Now() },
+			Elapsed: func() time.Duration {
+				extra, _ := suspended.LoadOrStore("for", time.Duration(0))
+				return timers.Since(began) + extra.(time.Duration)
+			},
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		woken, done := make(chan struct{}, 1), make(chan struct{})
+		go func() {
+			defer close(done)
+			s.Run(ctx, func() { woken <- struct{}{} })
+		}()
+		synctest.Wait() // for its next comparison
+		suspended.Store("for", time.Hour)
+		timers.Advance(time.Second)
+		<-woken
+		if s.Status().Steps == 0 { // the wall clock here did not run meanwhile
+			t.Error("the suspension is no step of the wall clock")
+		}
+		stop()
+		<-done
 	})
-	ctx, stop := context.WithCancel(t.Context())
-	woken, done := make(chan struct{}, 1), make(chan struct{})
-	go func() {
-		defer close(done)
-		s.Run(ctx, func() { woken <- struct{}{} })
-	}()
-	if err := timers.BlockUntilContext(ctx, 1); err != nil {
-		t.Fatal(err)
-	}
-	suspended.Store("for", time.Hour)
-	timers.Advance(time.Second)
-	<-woken
-	for s.Status().Steps == 0 { // the wall clock here did not run meanwhile
-		time.Sleep(time.Millisecond)
-	}
-	stop()
-	<-done
 }
 
 // The system's sources are those of a clock.

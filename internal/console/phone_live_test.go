@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/console"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/virtual"
@@ -69,6 +72,23 @@ func serve(t *testing.T, c console.Config) *httptest.Server {
 	return server
 }
 
+// awaitLimits returns when the limits of the server have ended a connection that was
+// opened after those of the test.
+func awaitLimits(t *testing.T, server *httptest.Server) {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n"); err != nil { // and no more
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestLivePageShowsWhatThisNodeFiles(t *testing.T) {
 	t.Parallel()
 	box := filled(sms(1, number, "one"))
@@ -81,7 +101,7 @@ func TestLivePageShowsWhatThisNodeFiles(t *testing.T) {
 	}
 	page.expect(t, "one")
 
-	time.Sleep(150 * time.Millisecond) // past the limits of the server
+	awaitLimits(t, server)
 	for _, m := range []deliver.Message{
 		{EventID: id(2), Channel: verify.SMS, To: "15550100", Text: "for somebody else"},
 		{EventID: id(3), Channel: verify.SMS, To: number, Text: "two"},
@@ -124,7 +144,7 @@ func TestLivePageIsKeptAlive(t *testing.T) {
 			defer close(ended)
 			h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/phone/api/events", nil))
 		}()
-		time.Sleep(time.Minute) // of the bubble
+		await.Pass(time.Minute)
 		leave()
 		<-ended
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -206,22 +207,22 @@ func TestForget(t *testing.T) {
 // TestWrites: what was added is written within seconds, and the rest at the end.
 func TestWrites(t *testing.T) {
 	t.Parallel()
-	f := setUp(t)
-	f.Start()
-	f.add("demo0001", "447700900000", verify.RuleCap)
-	must(t, f.clock.BlockUntilContext(t.Context(), 1))
-	f.clock.Advance(time.Second)
-	must(t, f.clock.BlockUntilContext(t.Context(), 1))
-	f.table.mu.Lock()
-	if len(f.table.rows) != 1 {
-		t.Errorf("%d rows after a second", len(f.table.rows))
-	}
-	f.table.mu.Unlock()
-	f.add("demo0001", "447700900001", verify.RuleCap)
-	must(t, f.Stop(t.Context()))
-	if len(f.table.rows) != 2 {
-		t.Errorf("%d rows after the end", len(f.table.rows))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := setUp(t)
+		f.Start()
+		f.add("demo0001", "447700900000", verify.RuleCap)
+		synctest.Wait()
+		f.clock.Advance(time.Second)
+		synctest.Wait()
+		if len(f.table.rows) != 1 {
+			t.Errorf("%d rows after a second", len(f.table.rows))
+		}
+		f.add("demo0001", "447700900001", verify.RuleCap)
+		must(t, f.Stop(t.Context()))
+		if len(f.table.rows) != 2 {
+			t.Errorf("%d rows after the end", len(f.table.rows))
+		}
+	})
 }
 
 // TestNil: without a log nothing is recorded.

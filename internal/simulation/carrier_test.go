@@ -135,7 +135,7 @@ func (w *world) report(luck *rand.Rand, ref string) {
 	}
 	w.others.Go(func() {
 		for try := range 20 { // a carrier says it again while nobody takes it
-			time.Sleep(delay)
+			time.Sleep(delay) //nolint:forbidigo // virtual, in a bubble
 			w.mu.Lock()
 			n := w.nodes[(to+try)%len(w.nodes)]
 			w.mu.Unlock()

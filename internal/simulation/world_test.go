@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/fraud"
 	"countersign/internal/message"
 	"countersign/internal/store"
@@ -172,14 +173,14 @@ func (w *world) run(turns int) {
 			w.replace(i)
 		}
 	}
-	time.Sleep(time.Hour)
+	await.Pass(time.Hour)
 	w.others.Wait()
 	for _, n := range w.nodes {
 		if n.crashed() { // by a carrier that was slow
 			w.replace(n.number)
 		}
 	}
-	time.Sleep(time.Hour)
+	await.Pass(time.Hour)
 	for _, n := range w.nodes {
 		n.bury()
 	}
@@ -215,7 +216,7 @@ func (w *world) turn() {
 
 func (w *world) pass() {
 	d := time.Duration(w.rng.IntN([]int{1_000, 20_000, 200_000}[w.rng.IntN(3)])) * time.Millisecond
-	time.Sleep(d)
+	await.Pass(d)
 }
 
 // replace starts a new process for one that has crashed.

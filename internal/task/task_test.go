@@ -16,6 +16,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/goleak"
 
+	"countersign/internal/await"
 	"countersign/internal/task"
 )
 
@@ -60,8 +61,7 @@ func (p *probe) in(s int) time.Time { return p.born.Add(time.Duration(s) * time.
 
 // pass lets s seconds pass, up to and with what happens then.
 func pass(s int) {
-	time.Sleep(time.Duration(s) * time.Second)
-	synctest.Wait()
+	await.Pass(time.Duration(s) * time.Second)
 }
 
 func (p *probe) want(t *testing.T, seconds ...int) {
@@ -140,7 +140,7 @@ func TestRunner(t *testing.T) {
 		}},
 		{"ManyWakesAreOneRun", func(t *testing.T) {
 			r, p := watch(t, time.Hour, func(int) (time.Time, error) {
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) //nolint:forbidigo // virtual, in a bubble
 				return time.Time{}, nil
 			})
 			for range 1000 {
@@ -154,7 +154,7 @@ func TestRunner(t *testing.T) {
 			start := time.Now()
 			r, p := watch(t, time.Hour, func(run int) (time.Time, error) {
 				if run == 0 {
-					time.Sleep(5 * time.Second)
+					time.Sleep(5 * time.Second) //nolint:forbidigo // virtual, in a bubble
 				}
 				return time.Time{}, nil
 			})
@@ -218,7 +218,7 @@ func TestStopWaits(t *testing.T) {
 			Log: slog.New(slog.NewTextHandler(&log, nil)),
 			Run: func(ctx context.Context) (time.Time, error) {
 				<-ctx.Done()
-				time.Sleep(3 * time.Second) // the last of its work
+				time.Sleep(3 * time.Second) //nolint:forbidigo // virtual, in a bubble: the last of its work
 				ended = time.Now()
 				return time.Time{}, errors.Join(ctx.Err(), errors.New("cut short"))
 			},
@@ -250,7 +250,7 @@ func TestNeverTwiceAtOnce(t *testing.T) {
 					return time.Time{}, nil
 				}
 				defer mu.Unlock()
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) //nolint:forbidigo // virtual, in a bubble
 				runs++
 				return time.Time{}, nil
 			},
@@ -261,7 +261,7 @@ func TestNeverTwiceAtOnce(t *testing.T) {
 			wg.Go(func() {
 				for range 10 {
 					r.Wake(time.Now())
-					time.Sleep(300 * time.Millisecond)
+					time.Sleep(300 * time.Millisecond) //nolint:forbidigo // virtual, in a bubble
 				}
 			})
 		}

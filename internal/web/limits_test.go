@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/web"
 )
 
@@ -113,7 +114,7 @@ func TestSlowClients(t *testing.T) {
 					if got := exchange(t, l.dial("192.0.2.1:2")); got != "good" || time.Since(asked) > 0 {
 						t.Errorf("a good client got %q after %v", got, time.Since(asked))
 					}
-					time.Sleep(time.Second / 2)
+					await.Pass(time.Second / 2)
 				}
 				for range cap(ends) {
 					// The server may linger for a moment, lest the client miss its answer.
@@ -154,7 +155,7 @@ func slow(conn net.Conn, gone <-chan struct{}, first, drip string, reads bool) {
 			if _, err := io.WriteString(conn, text); err != nil {
 				return
 			}
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) //nolint:forbidigo // virtual, in a bubble
 			if text = drip; text == "" {
 				return
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/await"
 	"countersign/internal/web"
 )
 
@@ -130,14 +131,14 @@ func TestReadinessTriesAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(d - time.Second)
+			await.Pass(d - time.Second)
 			r.want("start fails")
-			time.Sleep(time.Second)
+			await.Pass(time.Second)
 			r.want("")
 			r.report("start", "x")
 			r.want("start fails")
 		}
-		time.Sleep(time.Minute)
+		await.Pass(time.Minute)
 		r.want("")
 		r.report("start", ".xx") // well again, so two failures are not enough
 		r.want("")
@@ -155,10 +156,10 @@ func TestReadinessForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReadiness(t)
 		r.report("start", "xx")
-		time.Sleep(5*time.Minute + 1)
+		await.Pass(5*time.Minute + 1)
 		r.report("start", "xx")
 		r.want("")
-		time.Sleep(5 * time.Minute)
+		await.Pass(5 * time.Minute)
 		r.report("start", "x") // those two still count
 		r.want("start fails")
 	})
@@ -200,7 +201,7 @@ func TestReadinessProbeHangs(t *testing.T) {
 		if took := time.Since(began); took != 2*time.Second {
 			t.Errorf("it took %v, want the caller's 2s", took)
 		}
-		time.Sleep(time.Second)
+		await.Pass(time.Second)
 		began = time.Now()
 		r.want("does not answer in time")
 		if took := time.Since(began); took != 0 {
@@ -228,12 +229,12 @@ func TestReadinessDamage(t *testing.T) {
 		r.want("the database is damaged: page 7 is damaged")
 		synctest.Wait()
 		for range 10 {
-			time.Sleep(10 * time.Minute)
+			await.Pass(10 * time.Minute)
 			r.want("the database is damaged: row 3 missing from index")
 			synctest.Wait()
 		}
 		r.verify.Store(nil) // repaired
-		time.Sleep(time.Minute)
+		await.Pass(time.Minute)
 		r.want("damaged")
 		synctest.Wait()
 		r.want("")
@@ -269,14 +270,14 @@ func TestReadinessWatch(t *testing.T) {
 			return nil
 		})
 		r.report("start", "xxx")
-		time.Sleep(2*time.Second + time.Millisecond)
+		await.Pass(2*time.Second + time.Millisecond)
 		synctest.Wait()
 		if !strings.Contains(r.log.String(), "ready again") {
 			t.Errorf("it is not ready again:\n%s", &r.log)
 		}
 		r.probe = errBroken
 		moved.Store(&errBroken)
-		time.Sleep(time.Second)
+		await.Pass(time.Second)
 		synctest.Wait()
 		if !strings.HasSuffix(r.log.String(), "reason=broken\n") {
 			t.Errorf("it is still ready:\n%s", &r.log)

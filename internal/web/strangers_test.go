@@ -14,6 +14,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/await"
 	"countersign/internal/web"
 )
 
@@ -63,18 +64,18 @@ func TestStrangers(t *testing.T) {
 			expect(0, "10.0.0.1:1", "192.0.2.4")
 			expect(0, "[2001:db8:0:1::1]:1", "")
 		}
-		time.Sleep(2 * time.Minute)
+		await.Pass(2 * time.Minute)
 		for range 10 {
 			expect(0, "192.0.2.1:1", "")
 		}
 		expect(2*time.Second, "192.0.2.1:1", "")
 		// 82 seconds after those eleven, 38 seconds of their minute still count, and so 6.
-		time.Sleep(80 * time.Second)
+		await.Pass(80 * time.Second)
 		for range 4 {
 			expect(0, "192.0.2.1:1", "")
 		}
 		expect(2*time.Second, "192.0.2.1:1", "")
-		time.Sleep(time.Hour)
+		await.Pass(time.Hour)
 		expect(0, "192.0.2.1:1", "")
 	})
 }

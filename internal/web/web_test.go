@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"countersign/internal/await"
 	"countersign/internal/web"
 )
 
@@ -217,14 +218,10 @@ func TestServeFinishesRequests(t *testing.T) {
 	result := ask(t, url)
 	<-began
 	stop()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until it no longer listens
-		if a := <-ask(t, url); a.err != nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("it still listens")
-		}
-	}
+	await.Until(t, "closed: the listener", func() bool {
+		a := <-ask(t, url)
+		return a.err != nil
+	})
 	select {
 	case err := <-served:
 		t.Fatalf("Serve came back (%v) while a request is under way", err)
