@@ -15,6 +15,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/await"
 	"countersign/internal/certificate"
 	"countersign/internal/config"
 	"countersign/internal/server"
@@ -81,12 +82,13 @@ func TestCertificates(t *testing.T) {
 		}
 	}
 	second := issue(t, dir, clock.Now().Add(-80*24*time.Hour)) // 10 days are left
-	for deadline := time.Now().Add(10 * time.Second); shown(r.URL()) != second || shown(r.AdminURL()) != second; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the new certificate is not in use; the log is\n%s", log)
+	await.Until(t, "in use: the new certificate", func() bool {
+		if shown(r.URL()) == second && shown(r.AdminURL()) == second {
+			return true
 		}
 		clock.Advance(certificate.Every)
-	}
+		return false
+	})
 	res, err := http.Get(r.OpsURL() + "/metrics")
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/await"
 	"countersign/internal/clock"
 	"countersign/internal/config"
 	"countersign/internal/pgtest"
@@ -132,7 +133,7 @@ func testWallClockStep(t *testing.T, s *stepped, step time.Duration) {
 
 	s.step.Store(int64(step))
 	s.advance(time.Second)
-	eventually(t, "a log line about the step", func() bool {
+	await.Until(t, "in the log: the step", func() bool {
 		return strings.Contains(s.log.String(), "was stepped") && strings.Contains(s.log.String(), "step="+step.Abs().String())
 	})
 	s.advance(124*time.Second - time.Millisecond)
@@ -151,7 +152,7 @@ func testWallClockStep(t *testing.T, s *stepped, step time.Duration) {
 	if status := s.check(late, codes[over]); status == "0" {
 		t.Error("check after the end of the lifetime: status 0")
 	}
-	eventually(t, "a log line about the paused retention", func() bool {
+	await.Until(t, "in the log: the paused retention", func() bool {
 		s.advance(time.Minute) // the job runs once a minute
 		return strings.Contains(s.log.String(), "retention paused")
 	})
@@ -183,25 +184,16 @@ func TestSignedRequestAfterStep(t *testing.T) {
 	expect(s.Clock.Now(), admitted)
 	s.step.Store(int64(time.Hour))
 	s.advance(10 * time.Second)
-	eventually(t, "step", func() bool { return strings.Contains(s.log.String(), "was stepped") })
+	await.Until(t, "in the log: the step", func() bool { return strings.Contains(s.log.String(), "was stepped") })
 	expect(s.Clock.Now(), admitted)
 	expect(s.Clock.Now().Add(time.Hour), refused)
 	s.advance(11 * time.Minute)
-	eventually(t, "adoption", func() bool { return strings.Contains(s.log.String(), "adopting the step") })
+	await.Until(t, "in the log: the adoption", func() bool { return strings.Contains(s.log.String(), "adopting the step") })
 	now := s.Clock.Now()
 	expect(now, refused)
 	expect(now.Add(time.Hour), admitted)
 	s.advance(3 * time.Second)
 	expect(now.Add(time.Hour), refused)
-}
-
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no %s", what)
-		}
-	}
 }
 
 // gateway accepts messages of nodes, each under its own path. It answers the first node's
@@ -346,7 +338,7 @@ func TestNodesWithOtherClocks(t *testing.T) {
 				}
 				ids[number] = answer["request_id"].(string)
 			}
-			eventually(t, "first messages", func() bool { return g.count("/first") == n })
+			await.Until(t, "received: the first messages", func() bool { return g.count("/first") == n })
 			// The second message of this one is sent by the second node, which looks at all
 			// due rows by then.
 			if answer := first.ask("/verify/json", url.Values{
@@ -354,7 +346,7 @@ func TestNodesWithOtherClocks(t *testing.T) {
 			}); answer["status"] != "0" {
 				t.Fatalf("start: %v", answer)
 			}
-			eventually(t, "message of the second node", func() bool { return g.count("/second") > 0 })
+			await.Until(t, "received: a message of the second node", func() bool { return g.count("/second") > 0 })
 			close(g.released)
 			for number, id := range ids {
 				answer := second.ask("/verify/check/json", url.Values{"request_id": {id}, "code": {g.code(number)}})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/store"
@@ -185,9 +186,7 @@ func (d *drill) everybody() {
 		since[i] = d.rounds[i].Load()
 	}
 	for i := range d.rounds {
-		for !d.stopped.Load() && d.rounds[i].Load() < since[i]+2 {
-			time.Sleep(time.Millisecond)
-		}
+		await.Until(d.t, "verified: another number", func() bool { return d.stopped.Load() || d.rounds[i].Load() >= since[i]+2 })
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/store"
@@ -71,14 +72,10 @@ func TestOutageInTheLog(t *testing.T) {
 	postgres.Resume(t)
 	var all []string
 	var text string
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if all, text = log.lines(t); strings.Contains(text, "available again") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no end of the outage:\n%s", text)
-		}
-	}
+	await.Until(t, "in the log: the end of the outage", func() bool {
+		all, text = log.lines(t)
+		return strings.Contains(text, "available again")
+	})
 	if _, err := r.start("447700920000"); err != nil {
 		t.Error(err)
 	}

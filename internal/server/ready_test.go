@@ -13,8 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/store"
@@ -38,15 +38,10 @@ func (r *running) readyz() (code int, body string) {
 // awaitReadyz waits for an answer of /readyz.
 func (r *running) awaitReadyz(code int, contains string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	await.Until(r.t, fmt.Sprintf("answered by /readyz: %d with %q", code, contains), func() bool {
 		got, body := r.readyz()
-		if got == code && strings.Contains(body, contains) {
-			return
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("/readyz answers %d %q, want %d with %q", got, body, code, contains)
-		}
-	}
+		return got == code && strings.Contains(body, contains)
+	})
 }
 
 // starts begins n verifications and returns how many were accepted.
@@ -204,11 +199,7 @@ func TestReadyMovedFiles(t *testing.T) {
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), `msg="not ready"`); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it goes unnoticed while nobody asks")
-		}
-	}
+	await.Until(t, "noticed while nobody asks", func() bool { return strings.Contains(log.String(), `msg="not ready"`) })
 	if n := r.starts(20, 100); n != 0 {
 		t.Errorf("%d of 20 starts accepted", n)
 	}

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,6 +21,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/goleak"
 
+	"countersign/internal/await"
 	"countersign/internal/server"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -83,16 +83,6 @@ func (r *running) ops(path string) int {
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, resp.Body)
 	return resp.StatusCode
-}
-
-// awaitDrain returns once /readyz reports that the drain has begun.
-func (r *running) awaitDrain() {
-	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); r.ops("/readyz") != http.StatusServiceUnavailable; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			r.t.Fatal("/readyz still reports ready after the stop")
-		}
-	}
 }
 
 // start asks for a verification; requestID is "" when it was not accepted.
@@ -157,121 +147,18 @@ func TestStopUnderLoad(t *testing.T) {
 		if err != nil || !ok || rec.Number != number || rec.Status != verify.InProgress {
 			t.Fatalf("%s of %s is lost: %v, %+v", id, number, err, rec)
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		await.Until(t, "received: the message to "+number, func() bool {
 			messages, err := r.Store().Messages(t.Context(), number, 10)
 			if err != nil || len(messages) > 1 {
 				t.Fatalf("messages of %s: %v, %v", number, messages, err)
 			}
-			if len(messages) == 1 {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s never got its message", number)
-			}
-		}
+			return len(messages) == 1
+		})
 	}
 	sum, charges, err := r.Store().LedgerSum(t.Context(), server.DemoAccount)
 	if err != nil || charges < len(accepted) || sum != 1000*verify.Unit-verify.Money(charges)*12_050_000 {
 		t.Errorf("%s after %d charges (%v) for %d accepted verifications", sum, charges, err, len(accepted))
 	}
-}
-
-// TestStopping: a request under way when the server is told to stop is answered,
-// its message is sent, and those who balance the load are told meanwhile.
-func TestStopping(t *testing.T) {
-	t.Parallel()
-	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
-	r := run(t, opts)
-	if ready, alive := r.ops("/readyz"), r.ops("/healthz"); ready != 200 || alive != 200 {
-		t.Errorf("before the stop: /readyz %d, /healthz %d", ready, alive)
-	}
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(r.URL(), "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	body := "api_key=demo0001&api_secret=demosecret0001&number=447700900000&brand=Acme"
-	if _, err := fmt.Fprintf(conn, "POST /verify/json HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"+
-		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", len(body)); err != nil {
-		t.Fatal(err)
-	}
-	answers := bufio.NewReader(conn)
-	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
-		t.Fatalf("%q, %v", line, err) // or else the handler is waiting for the body
-	}
-	r.stop()
-	r.awaitDrain()
-	if alive := r.ops("/healthz"); alive != 200 {
-		t.Errorf("/healthz %d while it stops", alive)
-	}
-	if id, err := r.start("447700900001"); err == nil {
-		t.Errorf("%s was accepted after the stop", id)
-	}
-	if _, err := io.WriteString(conn, body); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := answers.ReadString('\n'); err != nil { // the end of 100 Continue
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(answers, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(resp.Body)
-	if !strings.Contains(string(text), `"status":"0"`) {
-		t.Errorf("the request under way got %d %s", resp.StatusCode, text)
-	}
-	r.halt()
-
-	// The process had waited for the message: it is there before another runs.
-	db, err := store.Open(t.Context(), store.Config{Database: strings.TrimPrefix(opts.Config.Database, "sqlite:"), Key: opts.Key, Log: opts.Log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if messages, err := db.Messages(t.Context(), "447700900000", 10); err != nil || len(messages) != 1 {
-		t.Errorf("messages: %v, %v; want one", messages, err)
-	}
-}
-
-// TestDraining: while the server still listens, requests that come after the stop
-// are turned away in a way that clients and load balancers understand, and nothing
-// of them is kept.
-func TestDraining(t *testing.T) {
-	t.Parallel()
-	clock := clockwork.NewFakeClock()
-	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
-	opts.Clock, opts.DrainFor = clock, time.Second
-	r := run(t, opts)
-	if _, err := r.start("447700900000"); err != nil {
-		t.Fatal(err)
-	}
-	r.stop()
-	r.awaitDrain()
-	for _, path := range []string{"/verify/json", "/verify/check/json", "/verify/search/json", "/verify/control/json", "/verify/psd2/json"} {
-		resp, err := r.client.PostForm(r.URL()+path, url.Values{
-			"api_key": {server.DemoAccount}, "api_secret": {server.DemoSecret}, "number": {"447700900001"}, "brand": {"Acme"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !json.Valid(body) {
-			t.Errorf("%s: %d, Retry-After %q, %s", path, resp.StatusCode, resp.Header.Get("Retry-After"), body)
-		}
-	}
-	if _, charges, err := r.Store().LedgerSum(t.Context(), server.DemoAccount); err != nil || charges != 1 {
-		t.Errorf("%d charges (%v), want only that of before the stop", charges, err)
-	}
-	select {
-	case err := <-r.served:
-		t.Fatalf("Serve came back (%v) before the drain was over", err)
-	default:
-	}
-	clock.Advance(time.Second)
-	r.halt()
 }
 
 func TestSelfSigned(t *testing.T) {

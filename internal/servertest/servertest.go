@@ -7,6 +7,7 @@ package servertest
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/await"
 	"countersign/internal/logtest"
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
@@ -53,10 +55,6 @@ func WithAdmin(t testing.TB) Option {
 
 // Epoch is when the test's clock begins.
 var Epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-
-// patience bounds the wait for what happens in the background. It is never
-// waited for in full but by a test that fails.
-const patience = 10 * time.Second
 
 // Start runs a server until the test ends. Without options no limit on requests
 // applies, since the clock stands still.
@@ -124,13 +122,12 @@ func (s *Server) Messages(number string) []Message {
 // clock then: nothing is on its way that the end of a lease would send again.
 func (s *Server) WaitMessages(number string, n int) []Message {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if m := s.Messages(number); len(m) >= n && s.settled() {
-			return m
-		}
-	}
-	s.t.Fatalf("%s has not received %d messages: %+v", number, n, s.Messages(number))
-	return nil
+	var list []Message
+	await.Until(s.t, fmt.Sprintf("received by %s: %d messages", number, n), func() bool {
+		list = s.Messages(number)
+		return len(list) >= n && s.settled()
+	})
+	return list
 }
 
 // settled reports whether no event is on its way. It asks the database, since no
