@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"countersign/internal/adminapi"
+	"countersign/internal/await"
 	"countersign/internal/config"
 	"countersign/internal/server"
 	"countersign/internal/store"
@@ -196,12 +197,10 @@ func TestExplainVerification(t *testing.T) {
 	_, id := o.v1("/verify/json", url.Values{"number": {server.RefusedNumber}})
 	o.v1("/verify/check/json", url.Values{"request_id": {id}, "code": {"0000"}})
 	var x adminapi.VerificationExplanation
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	await.Until(t, "known: the outcome of the event", func() bool {
 		o.ok("GET", "/verifications/"+id+"/explanation", nil, &x)
-		if x.Events[0].State != "submitting" || time.Now().After(deadline) {
-			break
-		}
-	}
+		return x.Events[0].State != "submitting"
+	})
 	if len(x.Steps) != 3 || x.Steps[0].EventID != x.Events[0].ID || x.Steps[1].At == "" || x.Steps[2].At != "" {
 		t.Errorf("steps %+v", x.Steps)
 	}
@@ -263,14 +262,15 @@ func TestRequestLog(t *testing.T) {
 	o.v1("/verify/json", url.Values{"number": {number}, "api_secret": {"wrongwrong"}})
 	o.v1("/verify/json", url.Values{"number": {number}, "api_key": {"nobody00"}})
 	var lines []string
-	for deadline := time.Now().Add(10 * time.Second); len(lines) < 6 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	await.Until(t, "logged: six requests", func() bool {
 		lines = nil
 		for line := range strings.Lines(log.String()) {
 			if _, attrs, ok := strings.Cut(line, " client=127.0.0.1"); ok && strings.Contains(line, "/verify") {
 				lines = append(lines, strings.TrimSpace(attrs))
 			}
 		}
-	}
+		return len(lines) >= 6
+	})
 	want := strings.Join([]string{
 		"status=0 account=demo0001 request_id=" + id,
 		"status=10 account=demo0001 request_id=" + id,

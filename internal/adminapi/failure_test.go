@@ -4,9 +4,9 @@ import (
 	"net/url"
 	"slices"
 	"testing"
-	"time"
 
 	"countersign/internal/adminapi"
+	"countersign/internal/await"
 	"countersign/internal/config"
 	"countersign/internal/deliver/sip/siptest"
 	"countersign/internal/deliver/smpp/smpptest"
@@ -87,10 +87,9 @@ func TestVerificationFailuresOfCalls(t *testing.T) {
 func (o *office) firstEvent(id string) adminapi.Event {
 	o.t.Helper()
 	var v adminapi.Verification
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if o.ok("GET", "/verifications/"+id, nil, &v); v.Events[0].State != verify.EventSubmitting {
-			break
-		}
-	}
+	await.Until(o.t, "known: the outcome of the event", func() bool {
+		o.ok("GET", "/verifications/"+id, nil, &v)
+		return v.Events[0].State != verify.EventSubmitting
+	})
 	return v.Events[0]
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/servertest"
 	"countersign/internal/store"
 )
@@ -62,7 +63,7 @@ func TestOldVerifications(t *testing.T) {
 // clock, which has jumped by days.
 func later(t *testing.T, s *servertest.Server, done func() bool) {
 	t.Helper()
-	wait(t, func() bool {
+	await.Until(t, "done: the retention", func() bool {
 		if done() {
 			return true
 		}
@@ -101,16 +102,6 @@ func wantAnswers(t *testing.T, when string, got, want []string) {
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("%s:\n%s\nwant\n%s", when, got[i], want[i])
-		}
-	}
-}
-
-// wait waits for what the server does by itself.
-func wait(t *testing.T, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain")
 		}
 	}
 }

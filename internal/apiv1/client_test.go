@@ -10,8 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/server"
 	"countersign/internal/servertest"
 	"countersign/internal/store"
@@ -185,17 +185,17 @@ func waitSettled(t testing.TB, s *servertest.Server, id string, n int) store.Rec
 	if !ok {
 		t.Fatalf("%q is no request id", id)
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		rec, found, err := s.Store().Record(t.Context(), server.DemoAccount, parsed)
+	var rec store.Record
+	await.Until(t, fmt.Sprintf("known: the outcome of event %d", n), func() bool {
+		var found bool
+		var err error
+		rec, found, err = s.Store().Record(t.Context(), server.DemoAccount, parsed)
 		if err != nil || !found {
 			t.Fatalf("record of %s: %v, %v", id, found, err)
 		}
-		if len(rec.EventList) >= n && settled(rec) {
-			return rec
-		}
-	}
-	t.Fatalf("event %d of %s does not come", n, id)
-	return store.Record{}
+		return len(rec.EventList) >= n && settled(rec)
+	})
+	return rec
 }
 
 func settled(rec store.Record) bool {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/server"
 	"countersign/internal/servertest"
 )
@@ -37,9 +38,9 @@ func TestStrangersWait(t *testing.T) {
 	}
 	// The clock stands still, so each of them waits until it is moved.
 	delayed := fmt.Sprintf(`countersign_failed_logins_total{answer="delayed"} %d`, held)
-	for !strings.Contains(send(t, s.OpsURL(), request{method: http.MethodGet, path: "/metrics"}).body, delayed) {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(t, "waiting: all strangers", func() bool {
+		return strings.Contains(send(t, s.OpsURL(), request{method: http.MethodGet, path: "/metrics"}).body, delayed)
+	})
 	if a := bad("/verify/search/json", others); a.code != http.StatusOK { // one too many: at once
 		t.Errorf("got %d", a.code)
 	}
@@ -53,13 +54,13 @@ func TestStrangersWait(t *testing.T) {
 		waiting.Wait()
 		close(done)
 	}()
-	for {
+	await.Until(t, "answered: all strangers", func() bool {
 		select {
 		case <-done:
-			return
+			return true
 		default:
 			s.Clock.Advance(time.Second)
-			time.Sleep(time.Millisecond)
+			return false
 		}
-	}
+	})
 }
