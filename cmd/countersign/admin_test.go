@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/server"
 )
 
@@ -54,16 +55,15 @@ func (in *installation) serve() (adminURL string) {
 			in.t.Errorf("serve ends with %d: %s", code, log.String())
 		}
 	})
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if found := regexp.MustCompile(`"admin_url":"([^"]+)"`).FindStringSubmatch(log.String()); found != nil {
-			return found[1]
-		}
+	var found []string
+	await.Until(in.t, "serving", func() bool {
 		if len(ended) > 0 {
-			break
+			in.t.Fatalf("the server does not serve: %s", log.String())
 		}
-	}
-	in.t.Fatalf("the server does not serve: %s", log.String())
-	return ""
+		found = regexp.MustCompile(`"admin_url":"([^"]+)"`).FindStringSubmatch(log.String())
+		return found != nil
+	})
+	return found[1]
 }
 
 // administered is an installation whose token is in its directory.

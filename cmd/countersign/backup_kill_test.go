@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"countersign/internal/await"
 )
 
 // TestKilledBackup kills backups in the middle: none leaves a file under the final name,
@@ -64,11 +66,10 @@ func killBackup(t *testing.T, in *installation, to string) {
 	if err := backup.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if now, err := os.Stat(to + ".partial"); err == nil && now.Size() > 1<<20 && now.ModTime().After(began) {
-			break
-		}
-	}
+	await.Until(t, "begun: the backup", func() bool {
+		now, err := os.Stat(to + ".partial")
+		return err == nil && now.Size() > 1<<20 && now.ModTime().After(began)
+	})
 	if err := backup.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

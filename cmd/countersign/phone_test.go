@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/tts/audio"
@@ -56,7 +57,7 @@ func (h *handset) line() map[string]any {
 			h.t.Fatalf("line %q: %v", text, err)
 		}
 		return v
-	case <-time.After(patience):
+	case <-time.After(await.Limit):
 		h.t.Fatal("no line")
 		return nil
 	}

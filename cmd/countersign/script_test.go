@@ -19,11 +19,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"countersign/internal/await"
 	"countersign/internal/config"
 )
 
@@ -84,7 +84,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "README.md"), readme, 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await":       await,
+			"await":       awaitText,
 			"sigterm":     sigterm,
 			"session":     session,
 			"certificate": certificate,
@@ -93,27 +93,38 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// patience is how long a script waits for what should come at once.
-const patience = 20 * time.Second
-
-// await FILE REGEXP [NAME] waits until the file, which a program in the
+// awaitText is the command "await FILE REGEXP [NAME] waits until the file, which a program in the
 // background writes, matches; NAME is then set to the first group.
-func await(ts *testscript.TestScript, neg bool, args []string) {
+func awaitText(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: await file regexp [name]")
 	}
 	path, want := ts.MkAbs(args[0]), regexp.MustCompile(args[1])
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		text, _ := os.ReadFile(path) // it may not be there yet
-		if found := want.FindSubmatch(text); found != nil {
-			if len(args) == 3 {
-				ts.Setenv(args[2], string(found[1]))
-			}
-			return
-		}
+	var text []byte
+	var found [][]byte
+	t := scriptTB{ts: ts, show: func() string { return string(text) }}
+	await.Until(t, fmt.Sprintf("in %s: %q", args[0], args[1]), func() bool {
+		text, _ = os.ReadFile(path) // it may not be there yet
+		found = want.FindSubmatch(text)
+		return found != nil
+	})
+	if len(args) == 3 {
+		ts.Setenv(args[2], string(found[1]))
 	}
-	text, _ := os.ReadFile(path)
-	ts.Fatalf("%s never matches %q:\n%s", args[0], args[1], text)
+}
+
+// scriptTB lets package await fail a script. show returns the state that did not meet
+// the condition.
+type scriptTB struct {
+	testing.TB
+	ts   *testscript.TestScript
+	show func() string
+}
+
+func (scriptTB) Helper() {}
+
+func (t scriptTB) Fatalf(format string, args ...any) {
+	t.ts.Fatalf("%s\n%s", fmt.Sprintf(format, args...), t.show())
 }
 
 // sigterm asks the programs in the background to stop, as an operator would.
@@ -149,16 +160,15 @@ func session(ts *testscript.TestScript, neg bool, args []string) {
 		// The message comes a moment after the answer: what only reads may be
 		// typed again until it is there.
 		reads := !strings.Contains(line, " -d ")
-		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		var differs error
+		await.Until(scriptTB{ts: ts, show: func() string { return differs.Error() }}, "answered as shown: "+line, func() bool {
 			ts.Check(ts.Exec("sh", "-c", line))
-			err := learn(c.output, strings.TrimSpace(ts.ReadFile("stdout")), known)
-			if err == nil {
-				break
+			differs = learn(c.output, strings.TrimSpace(ts.ReadFile("stdout")), known)
+			if differs != nil && !reads {
+				ts.Fatalf("%s\n%v", line, differs)
 			}
-			if !reads || time.Now().After(deadline) {
-				ts.Fatalf("%s\n%v", line, err)
-			}
-		}
+			return differs == nil
+		})
 	}
 }
 
@@ -243,7 +253,7 @@ func fetch(target string, form url.Values, ca string) error {
 	trusted := x509.NewCertPool()
 	pem, _ := os.ReadFile(ca) // without it nothing is trusted
 	trusted.AppendCertsFromPEM(pem)
-	client := http.Client{Timeout: patience, Transport: &http.Transport{
+	client := http.Client{Timeout: await.Limit, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
 	}}
 	method, body := http.MethodGet, io.Reader(nil)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/server"
 )
 
@@ -67,18 +68,26 @@ func (c *child) signal(s syscall.Signal) {
 // await returns the first group of a pattern in the log.
 func (c *child) await(pattern string) string {
 	c.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if found := regexp.MustCompile(pattern).FindStringSubmatch(c.log.String()); found != nil {
-			return found[len(found)-1]
+	var found []string
+	defer func() {
+		if found == nil {
+			c.t.Logf("the log is\n%s", c.log)
 		}
+	}()
+	await.Until(c.t, "in the log: "+pattern, func() bool {
+		ended := false
 		select {
 		case <-c.exited:
-			c.t.Fatalf("the process ended (%s) before it logged %s:\n%s", c.cmd.ProcessState, pattern, c.log)
+			ended = true
 		default:
 		}
-	}
-	c.t.Fatalf("%s is not in the log:\n%s", pattern, c.log)
-	return ""
+		found = regexp.MustCompile(pattern).FindStringSubmatch(c.log.String())
+		if found == nil && ended {
+			c.t.Fatalf("the process ended (%s) before it logged %s", c.cmd.ProcessState, pattern)
+		}
+		return found != nil
+	})
+	return found[len(found)-1]
 }
 
 // ends waits for the end of the process, which must be with code 0.
@@ -86,7 +95,7 @@ func (c *child) ends() {
 	c.t.Helper()
 	select {
 	case <-c.exited:
-	case <-time.After(patience):
+	case <-time.After(await.Limit):
 		c.t.Fatalf("the process does not end; the log is\n%s", c.log)
 	}
 	if !c.cmd.ProcessState.Success() {

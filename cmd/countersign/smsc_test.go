@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/pdu"
 )
 
@@ -53,7 +54,7 @@ func (s *smsc) line() map[string]any {
 			s.t.Fatalf("line %q: %v", text, err)
 		}
 		return v
-	case <-time.After(patience):
+	case <-time.After(await.Limit):
 		s.t.Fatal("no line")
 		return nil
 	}
