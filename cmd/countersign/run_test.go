@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -22,8 +23,42 @@ type installation struct {
 func install(t *testing.T) *installation {
 	t.Helper()
 	in := configure(t)
-	in.ok("migrate", "up", "CONFIG")
+	if err := os.Mkdir(filepath.Join(in.dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range migrated(t) {
+		in.file(name, content)
+	}
 	return in
+}
+
+// migrated returns the files that "migrate up" writes for a new installation, by path. The
+// command runs once: its migrations take longer than most tests.
+func migrated(t *testing.T) map[string]string {
+	t.Helper()
+	template.once.Do(func() {
+		in := configure(t)
+		in.ok("migrate", "up", "CONFIG")
+		files := map[string]string{}
+		for _, name := range []string{"data/countersign.db", "data/key"} {
+			content, err := os.ReadFile(filepath.Join(in.dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[name] = string(content)
+		}
+		template.files = files
+	})
+	if template.files == nil {
+		t.Fatal(`"migrate up" failed in another test`)
+	}
+	return template.files
+}
+
+// template is of migrated.
+var template struct {
+	once  sync.Once
+	files map[string]string
 }
 
 // configure makes an installation without database and key file.

@@ -115,7 +115,7 @@ func setUpNode(t *testing.T, database string, key store.Key, clock *clockwork.Fa
 	t.Cleanup(func() {
 		ctx, giveUp := context.WithCancel(context.Background())
 		giveUp()
-		_ = b.Stop(ctx) // what the test has left on its way ends, too
+		_ = b.Stop(ctx) // ends the deliveries that the test has left
 		_ = b.db.Close()
 	})
 	return b
