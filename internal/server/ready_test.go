@@ -159,8 +159,14 @@ func TestReadyTruncated(t *testing.T) {
 			if err := os.Truncate(path+file, info.Size()/8/4096*4096); err != nil {
 				t.Fatal(err)
 			}
-			r.starts(20, 200)
-			r.awaitReadyz(http.StatusServiceUnavailable, "not ready: ")
+			// It is asked after each start: later starts may succeed again, which ends the state.
+			next := 200
+			await.Until(t, "not ready", func() bool {
+				r.starts(1, next)
+				next++
+				code, body := r.readyz()
+				return code == http.StatusServiceUnavailable && strings.Contains(body, "not ready: ")
+			})
 			r.stop()
 			r.client.CloseIdleConnections()
 			<-r.served // with whatever error
