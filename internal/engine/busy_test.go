@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -32,38 +33,40 @@ func TestRefusedStartIsNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			reg := prometheus.NewRegistry()
-			b := setUp(t, func(b *bench, cfg *engine.Config) {
-				limited(b, cfg) // a second start is refused by the velocity rules
-				cfg.RequestsPerSecond, cfg.Metrics = 0, reg
-			})
-			again := tt.refuse(b)
-			for range 3 {
-				if _, err := b.Start(t.Context(), b.account, b.request()); err == nil || kind(err) != tt.kind {
-					t.Errorf("got %v (kind %d), want kind %d", err, kind(err), tt.kind)
+			synctest.Test(t, func(t *testing.T) {
+				reg := prometheus.NewRegistry()
+				b := setUp(t, func(b *bench, cfg *engine.Config) {
+					limited(b, cfg) // a second start is refused by the velocity rules
+					cfg.RequestsPerSecond, cfg.Metrics = 0, reg
+				})
+				again := tt.refuse(b)
+				for range 3 {
+					if _, err := b.Start(t.Context(), b.account, b.request()); err == nil || kind(err) != tt.kind {
+						t.Errorf("got %v (kind %d), want kind %d", err, kind(err), tt.kind)
+					}
 				}
-			}
-			if n := sum(t, reg, "countersign_verifications_started_total"); n != 0 {
-				t.Errorf("%v count as started", n)
-			}
-			if n := len(b.carrier.all()); n != 0 {
-				t.Errorf("%d messages were sent", n)
-			}
-			again()
-			v, err := b.Start(t.Context(), b.account, b.request())
-			must(t, err)
-			b.settled(v.ID, 0)
-			if n := sum(t, reg, "countersign_verifications_started_total"); n != 1 {
-				t.Errorf("%v count as started, want 1", n)
-			}
-			if _, charges, err := b.db.LedgerSum(t.Context(), b.account.Key); err != nil || charges > 1 {
-				t.Errorf("%d charges (%v)", charges, err)
-			}
-			other := b.request()
-			other.Number = "447700900001" // of the same prefix
-			if _, err := b.Start(t.Context(), b.account, other); kind(err) != verify.KindBlocked {
-				t.Errorf("the velocity rules do not count the start that was accepted: %v", err)
-			}
+				if n := sum(t, reg, "countersign_verifications_started_total"); n != 0 {
+					t.Errorf("%v count as started", n)
+				}
+				if n := len(b.carrier.all()); n != 0 {
+					t.Errorf("%d messages were sent", n)
+				}
+				again()
+				v, err := b.Start(t.Context(), b.account, b.request())
+				must(t, err)
+				b.settled(v.ID, 0)
+				if n := sum(t, reg, "countersign_verifications_started_total"); n != 1 {
+					t.Errorf("%v count as started, want 1", n)
+				}
+				if _, charges, err := b.db.LedgerSum(t.Context(), b.account.Key); err != nil || charges > 1 {
+					t.Errorf("%d charges (%v)", charges, err)
+				}
+				other := b.request()
+				other.Number = "447700900001" // of the same prefix
+				if _, err := b.Start(t.Context(), b.account, other); kind(err) != verify.KindBlocked {
+					t.Errorf("the velocity rules do not count the start that was accepted: %v", err)
+				}
+			})
 		})
 	}
 }
@@ -99,94 +102,103 @@ func watchedNode(looks, reports *atomic.Int32) func(*bench, *engine.Config) {
 // every 50 ms, instead of all the time, and takes them as soon as they are free.
 func TestRowsOfAnotherNode(t *testing.T) {
 	t.Parallel()
-	var looks, reports atomic.Int32
-	database := pgtest.Prepared(t, "migrated", store.Migrate)
-	b := setUpNode(t, database, store.NewKey(), clockwork.NewFakeClockAt(at(20)), watchedNode(&looks, &reports))
-	v, _ := b.orphan(1) // due since t0 + 15 s
-	other, err := pgtest.Open(database)
-	must(t, err)
-	defer other.Close()
-	tx, err := other.BeginTx(t.Context(), nil)
-	must(t, err)
-	_, err = tx.ExecContext(t.Context(), `SELECT id FROM verifications FOR UPDATE`)
-	must(t, err)
-	b.resume()
-	for look := int32(1); look <= 5; look++ {
-		b.rest()
-		if n := looks.Load(); n != look {
-			t.Fatalf("%d looks in %d ms, want %d", n, 50*(look-1), look)
+	synctest.Test(t, func(t *testing.T) {
+		var looks, reports atomic.Int32
+		database := pgtest.Prepared(t, "migrated", store.Migrate)
+		b := setUpNode(t, database, store.NewKey(), clockwork.NewFakeClockAt(at(20)), watchedNode(&looks, &reports))
+		v, _ := b.orphan(1) // due since t0 + 15 s
+		other, err := pgtest.Open(database)
+		must(t, err)
+		defer other.Close()
+		tx, err := other.BeginTx(t.Context(), nil)
+		must(t, err)
+		_, err = tx.ExecContext(t.Context(), `SELECT id FROM verifications FOR UPDATE`)
+		must(t, err)
+		b.resume()
+		for look := int32(1); look <= 5; look++ {
+			b.rest()
+			if n := looks.Load(); n != look {
+				t.Fatalf("%d looks in %d ms, want %d", n, 50*(look-1), look)
+			}
+			b.clock.Advance(49 * time.Millisecond)
+			b.rest()
+			if n := looks.Load(); n != look {
+				t.Fatalf("it looks again before 50 ms have passed: %d looks, want %d", n, look)
+			}
+			b.clock.Advance(time.Millisecond)
+			b.rest()
 		}
-		b.clock.Advance(49 * time.Millisecond)
 		b.rest()
-		if n := looks.Load(); n != look {
-			t.Fatalf("it looks again before 50 ms have passed: %d looks, want %d", n, look)
+		if n := reports.Load(); n != 0 || len(b.carrier.all()) != 0 {
+			t.Errorf("%d outcomes of steps are reported, and %d messages sent, while the row is not its own", n, len(b.carrier.all()))
 		}
-		b.clock.Advance(time.Millisecond)
-		until(t, "another look", func() bool { return looks.Load() > look })
-	}
-	b.rest()
-	if n := reports.Load(); n != 0 || len(b.carrier.all()) != 0 {
-		t.Errorf("%d outcomes of steps are reported, and %d messages sent, while the row is not its own", n, len(b.carrier.all()))
-	}
-	must(t, tx.Rollback())
-	b.clock.Advance(50 * time.Millisecond)
-	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 2 {
-		t.Errorf("the event is %+v", e)
-	}
-	if n := reports.Load(); n == 0 {
-		t.Error("the step that it took is not reported")
-	}
+		must(t, tx.Rollback())
+		b.clock.Advance(50 * time.Millisecond)
+		if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 2 {
+			t.Errorf("the event is %+v", e)
+		}
+		if n := reports.Load(); n == 0 {
+			t.Error("the step that it took is not reported")
+		}
+	})
 }
 
 // TestDueWithoutPlaces: a step that is due while every place is taken waits for one, and
 // the runner pauses meanwhile.
 func TestDueWithoutPlaces(t *testing.T) {
 	t.Parallel()
-	var looks, reports atomic.Int32
-	b := setUp(t, watchedNode(&looks, &reports))
-	v, _ := b.orphan(1)
-	b.clock.Advance(20 * time.Second)
-	release := b.Occupy()
-	b.resume()
-	for look := int32(1); look <= 3; look++ {
-		b.rest()
-		if n := looks.Load(); n != look {
-			t.Fatalf("%d looks in %d ms, want %d", n, 10*(look-1), look)
+	synctest.Test(t, func(t *testing.T) {
+		var looks, reports atomic.Int32
+		b := setUp(t, watchedNode(&looks, &reports))
+		v, _ := b.orphan(1)
+		b.clock.Advance(20 * time.Second)
+		release := b.Occupy()
+		b.resume()
+		for look := int32(1); look <= 3; look++ {
+			b.rest()
+			if n := looks.Load(); n != look {
+				t.Fatalf("%d looks in %d ms, want %d", n, 10*(look-1), look)
+			}
+			b.clock.Advance(10 * time.Millisecond)
+			b.rest()
 		}
+		if n := len(b.carrier.all()); n != 0 {
+			t.Errorf("%d messages were sent without a place", n)
+		}
+		b.rest()
+		release()
 		b.clock.Advance(10 * time.Millisecond)
-		until(t, "another look", func() bool { return looks.Load() > look })
-	}
-	if n := len(b.carrier.all()); n != 0 {
-		t.Errorf("%d messages were sent without a place", n)
-	}
-	b.rest()
-	release()
-	b.clock.Advance(10 * time.Millisecond)
-	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted {
-		t.Errorf("the event is %+v", e)
-	}
+		if e := b.settled(v.ID, 0); e.State != verify.EventAccepted {
+			t.Errorf("the event is %+v", e)
+		}
+	})
 }
 
 // TestPlacesComeBack: starts that fail, and steps that make no message, give back the
 // places that they took.
 func TestPlacesComeBack(t *testing.T) {
 	t.Parallel()
-	reg := prometheus.NewRegistry()
-	b := setUp(t, func(_ *bench, cfg *engine.Config) { cfg.Metrics = reg })
-	b.fail("INSERT")
-	if _, err := b.Start(t.Context(), b.account, b.request()); err == nil {
-		t.Error("a start was accepted that cannot be written")
-	}
-	b.mend()
-	v, err := b.Start(t.Context(), b.account, b.request())
-	must(t, err)
-	b.settled(v.ID, 0)
-	_, err = b.Check(t.Context(), b.account, v.ID, v.PIN, "")
-	must(t, err)
-	b.orphan(2) // not sent again
-	b.clock.Advance(20 * time.Second)
-	b.resume()
-	b.rest()
-	b.Delivered(context.WithoutCancel(t.Context()), "")
-	until(t, "every place to be free", func() bool { return sum(t, reg, "countersign_messages_queued") == 0 })
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		b := setUp(t, func(_ *bench, cfg *engine.Config) { cfg.Metrics = reg })
+		b.fail("INSERT")
+		if _, err := b.Start(t.Context(), b.account, b.request()); err == nil {
+			t.Error("a start was accepted that cannot be written")
+		}
+		b.mend()
+		v, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		b.settled(v.ID, 0)
+		_, err = b.Check(t.Context(), b.account, v.ID, v.PIN, "")
+		must(t, err)
+		b.orphan(2) // not sent again
+		b.clock.Advance(20 * time.Second)
+		b.resume()
+		b.rest()
+		b.Delivered(context.WithoutCancel(t.Context()), "")
+		b.rest()
+		if n := sum(t, reg, "countersign_messages_queued"); n != 0 {
+			t.Errorf("%v places are not free", n)
+		}
+	})
 }
