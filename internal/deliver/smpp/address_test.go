@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/smpptest"
 )
@@ -62,7 +63,7 @@ func (p *pair) sessions() string {
 func TestSameAddressFirst(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(*testing.T, *pair){
-		"idle for a minute": func(*testing.T, *pair) { time.Sleep(time.Minute) },
+		"idle for a minute": func(*testing.T, *pair) { await.Pass(time.Minute) },
 		"after messages":    func(t *testing.T, p *pair) { send(t, p.desk, 10) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,12 +73,12 @@ func TestSameAddressFirst(t *testing.T) {
 				p := openPair(t, log.use, func(c *smpp.Config) { c.Binds = 2 })
 				before(t, p)
 				p.smscs["A"].DropAll()
-				time.Sleep(10 * time.Second)
+				await.Pass(10 * time.Second)
 				if got, want := p.sessions(), "A: transceiver, B: transceiver"; got != want {
 					t.Errorf("bound to %s, want %s", got, want)
 				}
 				_ = p.smscs["A"].Close()
-				time.Sleep(3 * time.Second) // one failed attempt
+				await.Pass(3 * time.Second) // one failed attempt
 				if got, want := p.sessions(), "B: transceiver transceiver"; got != want {
 					t.Errorf("without A bound to %s, want %s", got, want)
 				}
@@ -121,7 +122,7 @@ func TestReceiverFollows(t *testing.T) {
 					t.Fatalf("bound to %s, want %s", got, want)
 				}
 				tt.lose(p)
-				time.Sleep(10 * time.Second)
+				await.Pass(10 * time.Second)
 				if got := p.sessions(); got != tt.want {
 					t.Errorf("bound to %s, want %s", got, tt.want)
 				}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
@@ -28,7 +29,7 @@ func TestBackoff(t *testing.T) {
 				return nil, errors.New("connection refused")
 			}
 		})
-		time.Sleep(5 * time.Minute)
+		await.Pass(5 * time.Minute)
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +60,7 @@ func TestReconnect(t *testing.T) {
 	in(t, func(t *testing.T) {
 		d := openIn(t, smpptest.Config{})
 		for _, up := range []time.Duration{0, time.Hour, time.Hour} {
-			time.Sleep(up)
+			await.Pass(up)
 			lost := time.Now()
 			d.smsc.DropAll()
 			synctest.Wait()
@@ -69,9 +70,7 @@ func TestReconnect(t *testing.T) {
 			if _, err := d.Send(t.Context(), sms("hello")); outcome(err) != "not sent" {
 				t.Errorf("without a bind: %v", err)
 			}
-			for d.Status().Up() == 0 {
-				time.Sleep(10 * time.Millisecond)
-			}
+			await.Until(t, "bound again", func() bool { return d.Status().Up() > 0 })
 			if took := time.Since(lost); took > 1020*time.Millisecond {
 				t.Errorf("back after %v", took)
 			}
@@ -114,7 +113,7 @@ func TestAddresses(t *testing.T) {
 					}
 				}
 				_ = p.smscs["A"].Close()
-				time.Sleep(10 * time.Second)
+				await.Pass(10 * time.Second)
 				if got := p.sessions(); got != tt.without {
 					t.Errorf("without A bound to %s, want %s", got, tt.without)
 				}
@@ -181,7 +180,7 @@ func TestOneOfTwo(t *testing.T) {
 	d := open(t, smpptest.Config{}, func(c *smpp.Config) {
 		c.Binds, c.Addresses = 2, []string{"127.0.0.1:1", c.Addresses[0]}
 	})
-	d.await("one bind fails, the other does not", func() bool { s := d.Status(); return s.Binds[0].Error != "" && s.Up() == 1 })
+	await.Until(t, "one bind down and the other up", func() bool { s := d.Status(); return s.Binds[0].Error != "" && s.Up() == 1 })
 	if err := d.Bound(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -220,7 +219,7 @@ func TestStrangeBinds(t *testing.T) {
 				if s := d.Status(); s.Binds[0].Error == "" || s.Up() != 0 {
 					t.Errorf("bound: %+v", s)
 				}
-				time.Sleep(time.Second)
+				await.Pass(time.Second)
 				if s := d.Status(); s.Up() != 1 {
 					t.Errorf("not bound: %+v", s)
 				}
@@ -276,7 +275,7 @@ func TestClose(t *testing.T) {
 		stored := false
 		d, _, p := openPeer(t, func(c *smpp.Config) {
 			c.Reports.Receipt = func(context.Context, deliver.Receipt) error {
-				time.Sleep(time.Second)
+				<-time.After(time.Second) // the database takes this long
 				stored = true
 				return nil
 			}

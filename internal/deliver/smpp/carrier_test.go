@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/smpptest"
@@ -97,21 +98,10 @@ func (d *desk) answer(_ context.Context, a deliver.Answer) error {
 	return nil
 }
 
-// await waits until ok.
-func (d *desk) await(what string, ok func() bool) {
-	d.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	d.t.Fatalf("never: %s", what)
-}
-
 func (d *desk) awaitReceipts(n int) []deliver.Receipt {
 	d.t.Helper()
 	var got []deliver.Receipt
-	d.await(fmt.Sprint(n, " receipts"), func() bool {
+	await.Until(d.t, fmt.Sprint(n, " receipts"), func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		got = append([]deliver.Receipt(nil), d.receipts...)
@@ -123,7 +113,7 @@ func (d *desk) awaitReceipts(n int) []deliver.Receipt {
 func (d *desk) awaitAnswers(n int) []deliver.Answer {
 	d.t.Helper()
 	var got []deliver.Answer
-	d.await(fmt.Sprint(n, " answers"), func() bool {
+	await.Until(d.t, fmt.Sprint(n, " answers"), func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		got = append([]deliver.Answer(nil), d.answers...)

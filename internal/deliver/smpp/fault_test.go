@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/smpptest"
@@ -59,7 +60,7 @@ func TestFaults(t *testing.T) {
 		{"receipt-lose=20%", nil, "no receipt"},
 		{"receipt-duplicate=20%", nil, ""},
 		{"undeliverable=20%,expired=20%,rejected=20%", nil, ""},
-		{"half-open", func(s *smpptest.SMSC) { time.Sleep(time.Minute); s.SetFaults(smpptest.Faults{}) }, "doubt"},
+		{"half-open", func(s *smpptest.SMSC) { <-time.After(time.Minute); s.SetFaults(smpptest.Faults{}) }, "doubt"},
 		{"delay=200ms-300ms", drop, "doubt"},
 		{"throttle=10%,disconnect=1%,delay=0-6s,lose-response=2%,receipt-shuffle=5s,receipt-first=10%", drop, "doubt"},
 	}
@@ -90,7 +91,7 @@ func TestFaults(t *testing.T) {
 				}
 				all := handOver(d, messages)
 				aside.Wait()
-				time.Sleep(time.Minute) // what is late comes
+				await.Pass(time.Minute) // what is late comes
 				synctest.Wait()
 				n := d.count(all, strings.Contains(tt.allow, "other id"))
 				mu.Lock()
@@ -126,7 +127,7 @@ func TestFaults(t *testing.T) {
 // drop breaks all connections, again and again.
 func drop(s *smpptest.SMSC) {
 	for range 5 {
-		time.Sleep(1500 * time.Millisecond)
+		<-time.After(1500 * time.Millisecond) // the interval of the fault
 		s.DropAll()
 	}
 }
@@ -172,7 +173,7 @@ func (d *desk) deliver(h *handed) {
 		h.refs, h.last = sub.Refs, outcome(err)
 		switch h.last {
 		case "not sent":
-			time.Sleep(pause)
+			<-time.After(pause) // back-off
 			continue
 		case "unclear":
 			if h.unclear++; m.Attempt == 1 {

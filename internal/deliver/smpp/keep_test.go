@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
@@ -68,10 +69,10 @@ func TestKeepAlive(t *testing.T) {
 					if _, ok := asked.Body.(*pdu.EnquireLink); !ok {
 						t.Errorf("got %+v", asked)
 					}
-					time.Sleep(time.Second)
+					await.Pass(time.Second)
 					p.send(answer(asked))
 				}
-				time.Sleep(10 * time.Second)
+				await.Pass(10 * time.Second)
 				if d.Status().Up() != 1 {
 					t.Errorf("status %+v", d.Status())
 				}
@@ -87,7 +88,7 @@ func TestKeepAlive(t *testing.T) {
 				if got := p.next(); got.Sequence != 100+i || got.Body.Command() != pdu.CommandEnquireLink.Response() {
 					t.Errorf("got %+v", got)
 				}
-				time.Sleep(15 * time.Second)
+				await.Pass(15 * time.Second)
 			}
 		})
 	})
@@ -117,7 +118,7 @@ func TestMutePeer(t *testing.T) {
 		if err := d.begin("lost").wait(); outcome(err) != "unclear" {
 			t.Error(err)
 		}
-		time.Sleep(time.Hour)
+		await.Pass(time.Hour)
 		if d.Status().Up() != 1 {
 			t.Error("one lost response has cost the session")
 		}
@@ -140,7 +141,7 @@ func TestDeafPeer(t *testing.T) {
 		p.send(pdu.PDU{Sequence: 1, Body: &pdu.EnquireLink{}})
 		began := time.Now()
 		var one [1]byte
-		time.Sleep(time.Minute)
+		await.Pass(time.Minute)
 		if _, err := p.conn.Read(one[:]); err == nil {
 			t.Error("the connection is still there")
 		}
@@ -298,14 +299,14 @@ func TestHalfOpen(t *testing.T) {
 		if err := d.begin("hello").wait(); outcome(err) != "unclear" {
 			t.Error(err)
 		}
-		for d.Status().Up() > 0 {
-			time.Sleep(100 * time.Millisecond)
+		for d.Status().Up() > 0 && time.Since(began) < time.Hour {
+			await.Pass(100 * time.Millisecond)
 		}
 		if took := time.Since(began); took > 40*time.Second {
 			t.Errorf("found after %v", took)
 		}
 		d.smsc.SetFaults(smpptest.Faults{})
-		time.Sleep(time.Minute)
+		await.Pass(time.Minute)
 		send(t, d, 1)
 	})
 }

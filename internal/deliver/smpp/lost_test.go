@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
@@ -44,7 +45,7 @@ func (d *desk) sendAsEngine(m deliver.Message, patience time.Duration) error {
 		if _, err := d.Send(context.Background(), m); outcome(err) != "not sent" || !time.Now().Before(end) {
 			return err
 		}
-		time.Sleep(pause)
+		<-time.After(pause) // back-off
 		pause = min(2*pause, 3*time.Second)
 	}
 }
@@ -86,10 +87,10 @@ func TestLostBind(t *testing.T) {
 			}
 			d.smsc.SetFaults(smpptest.MustFaults(tt.faults))
 			if strings.HasPrefix(tt.faults, "enquire") {
-				d.await("the bind is given up", func() bool { return d.metric("countersign_smpp_unusable_binds_total") == 1 })
+				await.Until(t, "given up the bind", func() bool { return d.metric("countersign_smpp_unusable_binds_total") == 1 })
 			}
 			tries := 0
-			d.await("a message is accepted", func() bool {
+			await.Until(t, "accepting a message", func() bool {
 				tries++
 				_, err := d.Send(t.Context(), smsTo(tries))
 				if outcome(err) != "accepted" && outcome(err) != "not sent" {
@@ -164,7 +165,7 @@ func TestFailingNumbers(t *testing.T) {
 				for i := range 10 {
 					_, _ = d.Send(t.Context(), smsTo(i%tt.numbers))
 				}
-				time.Sleep(time.Minute)
+				await.Pass(time.Minute)
 				if err := d.sendAsEngine(smsTo(9), time.Minute); err != nil {
 					t.Error(err)
 				}
@@ -191,7 +192,7 @@ func TestLostBindForever(t *testing.T) {
 					sending.Go(func() { _ = d.sendAsEngine(smsTo(i), 80*time.Second) })
 				}
 				for range 80 {
-					time.Sleep(time.Second)
+					await.Pass(time.Second)
 					if d.metric("countersign_smpp_binds") == 0 {
 						down++
 					}
@@ -218,14 +219,12 @@ func TestIdleLostBind(t *testing.T) {
 		d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults("lost-bind")})
 		var pauses []time.Duration
 		for range 5 {
-			time.Sleep(time.Minute) // longer than any back-off
+			await.Pass(time.Minute) // longer than any back-off
 			if _, err := d.Send(t.Context(), sms("hello")); outcome(err) != "not sent" {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			for d.Status().Up() == 0 {
-				time.Sleep(10 * time.Millisecond)
-			}
+			await.Until(t, "bound again", func() bool { return d.Status().Up() > 0 })
 			pauses = append(pauses, time.Since(began))
 		}
 		if pauses[4] < 8*time.Second {
@@ -240,7 +239,7 @@ func TestLostBindTwoBinds(t *testing.T) {
 	t.Parallel()
 	for _, faults := range []string{"lost-bind=1x", "refuse=1x:0x08", "refuse=1x:0x64", "nack=1x"} {
 		d := open(t, smpptest.Config{}, func(c *smpp.Config) { c.Binds = 2 })
-		d.await("both binds are up", func() bool { return d.Status().Up() == 2 })
+		await.Until(t, "both binds up", func() bool { return d.Status().Up() == 2 })
 		d.smsc.SetFaults(smpptest.MustFaults(faults))
 		send(t, d, 1)
 		if n := len(d.smsc.Messages()); n != 1 {

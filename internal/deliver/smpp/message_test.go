@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/gsm"
 	"countersign/internal/deliver/smpp"
@@ -251,7 +252,7 @@ func TestValidity(t *testing.T) {
 			in(t, func(t *testing.T) {
 				var got pdu.PDU
 				d, _, p := openPeer(t, func(c *smpp.Config) { c.Validity = tt.form })
-				time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+				await.Pass(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
 				m := sms("hello")
 				m.ValidFor = tt.left
 				go func() {
@@ -300,7 +301,7 @@ func TestValidity(t *testing.T) {
 				_, err := d.Send(t.Context(), m)
 				dead <- err
 			}()
-			time.Sleep(2500 * time.Millisecond)
+			await.Pass(2500 * time.Millisecond)
 			p.accepts(submit, "1")
 			submit = p.next()
 			if got := submit.Body.(*pdu.SubmitSM); got.ValidityPeriod != "000000000457000R" {

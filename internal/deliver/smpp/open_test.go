@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
@@ -88,7 +89,7 @@ func TestBeforeBindResp(t *testing.T) {
 							got = append(got, answer)
 						}
 					})
-					time.Sleep(time.Second)
+					<-time.After(time.Second) // before the response to the bind
 					p.send(pdu.PDU{Sequence: bind.Sequence, Body: &pdu.BindResp{Kind: pdu.CommandBindTransceiver}})
 				})
 				d := openTo(t, nil, func(c *smpp.Config) { c.Dial = pipes.dial })
@@ -199,7 +200,7 @@ func TestEarlyOverTCP(t *testing.T) {
 	}
 	d.smsc.SetFaults(smpptest.MustFaults("early-pdus"))
 	again := openTo(t, d.smsc)
-	again.await("bound", func() bool { return again.Status().Up() == 1 })
+	await.Until(t, "bound", func() bool { return again.Status().Up() == 1 })
 	var got []string
 	for _, r := range again.awaitReceipts(20) {
 		got = append(got, r.Ref)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
@@ -78,7 +79,7 @@ func TestNoBurst(t *testing.T) {
 		for range 200 {
 			wg.Go(func() { _, _ = d.Send(t.Context(), sms("hello")) })
 		}
-		time.Sleep(2 * time.Second)
+		await.Pass(2 * time.Second)
 		d.smsc.SetFaults(smpptest.Faults{})
 		wg.Wait()
 		all := d.smsc.Messages()
@@ -161,9 +162,9 @@ func TestThrottled(t *testing.T) {
 				d := openIn(t, smpptest.Config{}, func(c *smpp.Config) { c.Rate = tt.rate })
 				accepted, stop := offer(t, d, tt.offer)
 				during := func(pause, span time.Duration) float64 {
-					time.Sleep(pause)
+					await.Pass(pause)
 					before := d.smsc.Counters().Submits
-					time.Sleep(span)
+					await.Pass(span)
 					return float64(d.smsc.Counters().Submits-before) / span.Seconds()
 				}
 				full := during(5*time.Second, 5*time.Second)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
@@ -217,7 +218,7 @@ func TestReceiptNotStored(t *testing.T) {
 		}})
 		d.fail.Store(3)
 		send(t, d, 1)
-		time.Sleep(time.Minute)
+		await.Pass(time.Minute)
 		synctest.Wait()
 		if got := d.awaitReceipts(1); len(got) != 1 {
 			t.Errorf("stored %+v", got)

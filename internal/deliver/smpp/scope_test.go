@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
@@ -24,7 +25,7 @@ func openBoth(t *testing.T, first, second string, change ...func(*smpp.Config)) 
 	d := openTo(t, nil, append([]func(*smpp.Config){func(c *smpp.Config) {
 		c.Addresses, c.Binds = []string{first, second}, 2
 	}}, change...)...)
-	d.await("both binds", func() bool { return d.Status().Up() == 2 })
+	await.Until(t, "both binds up", func() bool { return d.Status().Up() == 2 })
 	return d
 }
 
@@ -138,10 +139,10 @@ func TestScopeAcrossBinds(t *testing.T) {
 		})
 		late := d.begin("late")
 		first := a.next()
-		time.Sleep(4 * time.Second)
+		await.Pass(4 * time.Second)
 		inFlight := d.begin("in flight")
 		second := a.next()
-		time.Sleep(2 * time.Second) // the first is over its timeout, the second is not
+		await.Pass(2 * time.Second) // the first is over its timeout, the second is not
 		if err := late.wait(); outcome(err) != "unclear" {
 			t.Errorf("without a response: %v", err)
 		}
@@ -281,7 +282,7 @@ func TestReceiptsInMessages(t *testing.T) {
 						pause time.Duration
 						want  int
 					}{{50 * time.Minute, 1}, {11 * time.Minute, 2}} {
-						time.Sleep(at.pause)
+						await.Pass(at.pause)
 						send(t, d, 1)
 						synctest.Wait()
 						if warnings() != at.want {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/smpptest"
 )
@@ -68,7 +69,7 @@ func TestTLS(t *testing.T) {
 			send(t, d, 3)
 			d.awaitReceipts(3)
 			d.smsc.DropAll()
-			d.await("back", func() bool { _, err := d.Send(t.Context(), sms("again")); return err == nil })
+			await.Until(t, "bound again", func() bool { _, err := d.Send(t.Context(), sms("again")); return err == nil })
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
 )
@@ -58,12 +59,10 @@ func TestChaos(t *testing.T) {
 	if n := len(s.Messages()); n < 1000 {
 		t.Errorf("only %d messages were accepted", n)
 	}
-	for deadline := time.Now().Add(20 * time.Second); got.lacks(s.Messages()) > 0; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d messages have no receipt", got.lacks(s.Messages()), len(s.Messages()))
-		}
+	await.Until(t, "a receipt of each message", func() bool {
 		storm(s.Addr(), got, 0)
-	}
+		return got.lacks(s.Messages()) == 0
+	})
 }
 
 // storm binds, sends some rounds of messages, and takes receipts until the

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
 )
@@ -256,11 +257,11 @@ func TestRate(t *testing.T) {
 		if got := burst(); got != 30 {
 			t.Errorf("%d accepted at once, want 30", got)
 		}
-		time.Sleep(999 * time.Millisecond)
+		await.Pass(999 * time.Millisecond)
 		if got := burst(); got != 0 {
 			t.Errorf("%d more accepted within the second", got)
 		}
-		time.Sleep(time.Millisecond)
+		await.Pass(time.Millisecond)
 		if got := burst(); got != 30 {
 			t.Errorf("%d accepted in the next second, want 30", got)
 		}

@@ -3,8 +3,8 @@ package smpptest_test
 import (
 	"net"
 	"testing"
-	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
 )
@@ -54,9 +54,7 @@ func TestReceiptElsewhere(t *testing.T) {
 	}
 	// The only address that is bound has it after all.
 	clients[1].conn.Close()
-	for len(s.Sessions()) > 1 {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(t, "ended the first session", func() bool { return len(s.Sessions()) == 1 })
 	clients[0].submit(sms("hello", pdu.ReceiptAlways))
 	clients[0].receipt(pdu.StatusOK)
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
 )
@@ -193,7 +194,7 @@ func TestOutcomes(t *testing.T) {
 						t.Errorf("receipt %q, want %s %s", f, tt.want, tt.code)
 					}
 				}
-				time.Sleep(time.Hour)
+				await.Pass(time.Hour)
 				c.call(&pdu.EnquireLink{}) // comes next: there are no more receipts
 			})
 		})
@@ -263,7 +264,7 @@ func TestReceiptWaits(t *testing.T) {
 
 		stranger := l.connect()
 		stranger.bind(pdu.CommandBindReceiver, "other", "")
-		time.Sleep(time.Hour)
+		await.Pass(time.Hour)
 		stranger.call(&pdu.EnquireLink{}) // gets no receipt of others
 
 		rx := l.bind(pdu.CommandBindReceiver)
@@ -292,7 +293,7 @@ func TestReceiptAgain(t *testing.T) {
 			}
 			c.submit(sms("hello", pdu.ReceiptAlways))
 			c.receipt(pdu.StatusPermanentAppError)
-			time.Sleep(time.Hour)
+			await.Pass(time.Hour)
 			c.call(&pdu.EnquireLink{})
 			if got := l.Counters(); got.Receipts != 3 || got.ReceiptsTaken != 1 || got.ReceiptsRefused != 2 || got.ReceiptsDropped != 1 {
 				t.Errorf("counts %+v", got)

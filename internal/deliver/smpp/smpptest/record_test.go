@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/pdu"
 )
 
@@ -50,7 +51,7 @@ func TestQueryAndCancel(t *testing.T) {
 		if got := c.call(&pdu.CancelSM{MessageID: first, Source: from}).Status; got != pdu.StatusCancelFailed {
 			t.Errorf("second cancel_sm: %v", got)
 		}
-		time.Sleep(time.Minute)
+		await.Pass(time.Minute)
 		if m := c.receipt(pdu.StatusOK); fields(t, m)[0] != second || stat(t, m) != "DELIVRD" {
 			t.Errorf("receipt %q", m.ShortMessage)
 		}

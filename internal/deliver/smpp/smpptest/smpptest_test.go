@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smpptest"
 )
@@ -52,7 +53,7 @@ func TestSilence(t *testing.T) {
 		t.Parallel()
 		in(t, func(t *testing.T) {
 			c := newLab(t, smpptest.Config{}).bind(pdu.CommandBindTransmitter)
-			time.Sleep(24 * time.Hour)
+			await.Pass(24 * time.Hour)
 			c.call(&pdu.EnquireLink{})
 		})
 	})
@@ -60,7 +61,7 @@ func TestSilence(t *testing.T) {
 		t.Parallel()
 		in(t, func(t *testing.T) {
 			c := newLab(t, smpptest.Config{}).connect()
-			time.Sleep(time.Minute)
+			await.Pass(time.Minute)
 			c.ended()
 		})
 	})
@@ -84,7 +85,7 @@ func TestESMEThatDoesNotRead(t *testing.T) {
 		if sent > 30_000 {
 			t.Errorf("%d messages were read, and no response", sent)
 		}
-		time.Sleep(time.Minute)
+		await.Pass(time.Minute)
 		if got := l.Sessions(); len(got) != 0 {
 			t.Errorf("%d sessions are left", len(got))
 		}
