@@ -141,13 +141,14 @@ func TestPressOne(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string][]siptest.Step{
 		"RFC 4733":   {siptest.Press("21")},
+		"at the end": {siptest.Hear(400 * time.Millisecond), siptest.Wait(time.Second), siptest.Press("1")},
 		"dtmf-relay": {siptest.Hear(150 * time.Millisecond), siptest.InfoRelay("1")},
 		"dtmf":       {siptest.Hear(150 * time.Millisecond), siptest.InfoDTMF("1")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := start(t, siptest.Config{Script: script})
-			if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered {
+			if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered {
 				t.Errorf("the receipt is %+v", r)
 			}
 			if n := beginnings(t, p.ended(siptest.Bye)); n != 2 {
@@ -161,14 +162,19 @@ func TestPressOne(t *testing.T) {
 // afterwards has.
 func TestHungUp(t *testing.T) {
 	t.Parallel()
-	for after, want := range map[time.Duration]verify.EventState{
-		20 * time.Millisecond: verify.EventUndeliverable, time.Second: verify.EventDelivered,
+	for name, tt := range map[string]struct {
+		after time.Duration
+		pace  func(*sip.Config)
+		want  verify.EventState
+	}{
+		"before the code": {20 * time.Millisecond, slow, verify.EventUndeliverable},
+		"after it":        {time.Second, patient, verify.EventDelivered},
 	} {
-		t.Run(after.String(), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, siptest.Config{Script: []siptest.Step{siptest.Wait(after), siptest.HangUp()}})
-			if r := open(t, p.Addr()).outcome(); r.State != want {
-				t.Errorf("the receipt is %+v, want %s", r, want)
+			p := start(t, siptest.Config{Script: []siptest.Step{siptest.Wait(tt.after), siptest.HangUp()}})
+			if r := open(t, p.Addr(), tt.pace).outcome(); r.State != tt.want {
+				t.Errorf("the receipt is %+v, want %s", r, tt.want)
 			}
 			p.ended(siptest.HungUp)
 		})

@@ -14,7 +14,7 @@ import (
 )
 
 // short ends a call some time after its announcement.
-func short(c *sip.Config) { c.MaxDuration = 1500 * time.Millisecond }
+func short(c *sip.Config) { c.MaxDuration, c.KeyWait = 1500*time.Millisecond, 0 }
 
 // TestDelayedOffer: a re-INVITE without SDP gets an offer, and the answer in its ACK
 // decides: where the sound goes, in which codec, and whether there is any.
@@ -43,7 +43,11 @@ func TestDelayedOffer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := start(t, siptest.Config{Script: tt.script})
-			if r := open(t, p.Addr(), short).outcome(); r.State != tt.state || r.Error != tt.note {
+			pace := func(*sip.Config) {}
+			if tt.state == verify.EventUndeliverable {
+				pace = slow
+			}
+			if r := open(t, p.Addr(), short, pace).outcome(); r.State != tt.state || r.Error != tt.note {
 				t.Errorf("the receipt is %+v, want %s with %q", r, tt.state, tt.note)
 			}
 			c := p.ended(tt.end)
@@ -114,7 +118,7 @@ func TestAnswers(t *testing.T) {
 func TestKeysTogether(t *testing.T) {
 	t.Parallel()
 	p := start(t, siptest.Config{KeysTogether: true, Script: []siptest.Step{siptest.Press("21")}})
-	if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered {
+	if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
 	}
 	if n := beginnings(t, p.ended(siptest.Bye)); n != 2 {
@@ -208,6 +212,8 @@ func TestFaults(t *testing.T) {
 				switch name {
 				case "off-hold":
 					c.HoldTimeout = patience
+				case "delayed-offer-refused":
+					slow(c)
 				case "late-answer":
 					c.RingTimeout = 2 * time.Second // a busy machine must see it ring first
 				}

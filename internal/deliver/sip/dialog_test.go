@@ -156,7 +156,7 @@ func TestPhones(t *testing.T) {
 func TestMove(t *testing.T) {
 	t.Parallel()
 	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hear(100 * time.Millisecond), siptest.Move()}})
-	if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered {
+	if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
 	}
 	// The session that it moved to has the silence after the announcement, at least.
@@ -169,7 +169,7 @@ func TestMove(t *testing.T) {
 func TestCrossing(t *testing.T) {
 	t.Parallel()
 	p := start(t, siptest.Config{Late: true})
-	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 200 * time.Millisecond })
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second })
 	if r := tr.outcome(); r.State != verify.EventExpired {
 		t.Errorf("the receipt is %+v", r)
 	}
@@ -211,7 +211,7 @@ func TestVoicemail(t *testing.T) {
 	p := start(t, siptest.Config{Script: []siptest.Step{
 		siptest.Say(speech(2 * time.Second)), siptest.Press("1"), siptest.Say(speech(3 * time.Second)),
 	}})
-	if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered || r.Error != "voicemail suspected" {
+	if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered || r.Error != "voicemail suspected" {
 		t.Errorf("the receipt is %+v", r)
 	}
 }

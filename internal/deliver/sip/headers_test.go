@@ -57,7 +57,7 @@ func TestHeaders(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			p := listen(t, transport, cert)
-			tr := open(t, p.addr, func(c *sip.Config) {
+			tr := open(t, p.addr, slow, func(c *sip.Config) {
 				c.Transport = transport
 				if transport == "tls" {
 					c.TLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/sip/media"
 	"countersign/internal/deliver/sip/siptest"
@@ -17,7 +18,7 @@ import (
 
 // thief floods the RTP port of an INVITE from a host until the test ends, and counts the
 // packets that it receives.
-type thief struct{ received atomic.Int64 }
+type thief struct{ sent, received atomic.Int64 }
 
 func steal(t *testing.T, host string, to *net.UDPAddr) *thief {
 	t.Helper()
@@ -41,6 +42,7 @@ func steal(t *testing.T, host string, to *net.UDPAddr) *thief {
 		key := []byte{0x80, 101, 0, seq, 0, 0, 0, seq, 0, 0, 0, 67, 1, 0x8A, 0, 160}
 		_, _ = conn.WriteTo(sound, to) // the kernel may drop it
 		_, _ = conn.WriteTo(key, to)
+		s.sent.Add(1)
 	}
 	for seq := range byte(20) {
 		send(seq) // before the answer
@@ -121,7 +123,8 @@ func TestLatch(t *testing.T) {
 				stranger = steal(t, tt.thief, mediaPort(t, invite))
 				p.answer(invite, "200 OK", "one", sdp)
 				p.want("ACK")
-				time.Sleep(50 * time.Millisecond) // the stranger sends first
+				before := stranger.sent.Load()
+				await.Until(t, "five packets of the stranger, which sends first", func() bool { return stranger.sent.Load() >= before+5 })
 				phone.say(t, invite)
 			}); err != nil {
 				t.Fatal(err)

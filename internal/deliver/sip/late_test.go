@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/sip"
 )
@@ -38,9 +39,7 @@ func TestLate(t *testing.T) {
 			if _, err := tr.Send(t.Context(), call()); !errors.Is(err, deliver.ErrNotSent) {
 				t.Fatalf("got %v, want %v", err, deliver.ErrNotSent)
 			}
-			for tr.Status().InFlight > 0 { // it is over at once, and holds no place
-				time.Sleep(time.Millisecond)
-			}
+			await.Until(t, "no call in flight", func() bool { return tr.Status().InFlight == 0 })
 			invite, from := next(t, conn, "INVITE")
 			respond(t, conn, from, invite, tt.says)
 			for _, method := range tt.want {

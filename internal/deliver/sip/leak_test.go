@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/sip/siptest"
 )
@@ -46,7 +47,6 @@ func TestManyCalls(t *testing.T) {
 		p := start(t, tt.phone)
 		tr := open(t, p.Addr(), func(c *sip.Config) {
 			c.User, c.Password, c.RingTimeout, c.MaxCalls = "acme", "secret", tt.ring, 5000
-			c.FirstResponse = patience // the machine may be busy
 		})
 		go func() { // nobody reads its receipts one by one
 			for {
@@ -74,28 +74,20 @@ func TestManyCalls(t *testing.T) {
 		}
 		callers.Wait()
 	}
-	await(t, "calls that the phones have seen the end of", func() bool { return over.Load() >= int64(calls) })
+	await.Until(t, "the end of every call at the phones", func() bool { return over.Load() >= int64(calls) })
 	for _, e := range ends {
-		await(t, "calls under way", func() bool { return e.trunk.Status().InFlight == 0 })
+		await.Until(t, "no call in flight", func() bool { return e.trunk.Status().InFlight == 0 })
 	}
-	await(t, "goroutines left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	await.Until(t, "as few goroutines as before", func() bool { return runtime.NumGoroutine() <= goroutines })
 	if calls < 10_000 {
 		return
 	}
 	// Transactions stay for 32 s, for what may come late (RFC 3261 §17.1.1.2). A call
 	// that stayed would be 10 KiB or more; what stays is the room in maps.
-	await(t, "transactions left", func() bool { return heap() < memory+16<<20 })
+	<-time.After(32 * time.Second)
+	await.Until(t, "as little memory as before", func() bool { return heap() < memory+16<<20 })
 	t.Logf("%d calls: %d goroutines before, %d after; %d KiB of heap before, %d after",
 		calls, goroutines, runtime.NumGoroutine(), memory>>10, heap()>>10)
-}
-
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(3 * patience); !done(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("there are %s; %d goroutines", what, runtime.NumGoroutine())
-		}
-	}
 }
 
 // heap is the memory in use.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/sip"
 )
@@ -46,7 +47,7 @@ func TestReasonMasked(t *testing.T) {
 				t.Errorf("the note is %q, want %q in it", note, want)
 			}
 			hides(t, "the status", fmt.Sprint(tr.Status().Errors))
-			await(t, "no line in the log", func() bool { return len(log.lines("call ended")) == 1 })
+			await.Until(t, "one line in the log", func() bool { return len(log.lines("call ended")) == 1 })
 			hides(t, "the log", strings.Join(log.lines("call ended"), ""))
 		})
 	}
@@ -58,7 +59,7 @@ func TestRegistrationMasked(t *testing.T) {
 	p, log := listen(t, "udp"), &journal{}
 	tr := open(t, p.addr, account, func(c *sip.Config) { c.Register, c.Log = true, slog.New(slog.NewJSONHandler(log, nil)) })
 	p.answer(p.want("REGISTER"), "403 User 447700900123 is locked", "x")
-	await(t, "no failure", func() bool { return len(tr.Status().Errors) == 1 && tr.Status().Binds[0].Error != "" })
+	await.Until(t, "both failures", func() bool { return len(tr.Status().Errors) == 1 && tr.Status().Binds[0].Error != "" })
 	hides(t, "the status", fmt.Sprint(tr.Status().Errors, tr.Status().Binds))
 	log.mu.Lock()
 	defer log.mu.Unlock()
@@ -108,7 +109,7 @@ func TestTooLongForUDP(t *testing.T) {
 		t.Errorf("Send: %v", err)
 	}
 	hides(t, "the error", fmt.Sprint(err))
-	await(t, "no line in the log", func() bool { return len(log.lines("call ended")) == 1 })
+	await.Until(t, "one line in the log", func() bool { return len(log.lines("call ended")) == 1 })
 	if line := log.lines("call ended")[0]; !strings.Contains(line, "use transport tcp") {
 		t.Errorf("the log has %s", line)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/sip/siptest"
 )
@@ -81,7 +82,7 @@ func TestRegistrationFails(t *testing.T) {
 	p.answer(second, "503 Service Unavailable", "x")
 	third := p.want("REGISTER")
 	p.answer(third, "200 OK", "x")
-	await(t, "no registrations", func() bool { return value(t, reg, "countersign_sip_registration_up") == 1 })
+	await.Until(t, "registered", func() bool { return value(t, reg, "countersign_sip_registration_up") == 1 })
 	failed, again := log.lines("registration failed"), log.lines("registered again")
 	if len(failed) != 1 || len(again) != 1 || !strings.Contains(failed[0], "503 Service Unavailable") || !strings.Contains(again[0], "failures=2") {
 		t.Errorf("the log has\n%s%s", failed, again)
@@ -112,7 +113,7 @@ func TestRegistrationInterval(t *testing.T) {
 	if contacts, err := p.Registered(t.Context(), 1); err != nil {
 		t.Errorf("%v: %v", err, contacts)
 	}
-	await(t, "no registrations", func() bool { return tr.Status().Binds[0].Up })
+	await.Until(t, "registered", func() bool { return tr.Status().Binds[0].Up })
 	if len(log.lines("registration failed")) != 0 || len(log.lines("registered")) != 1 {
 		t.Errorf("the log has\n%s", log.text.String())
 	}
@@ -132,7 +133,7 @@ func TestRegistrarUnreachable(t *testing.T) {
 	tr := open(t, l.Addr().String(), account, func(c *sip.Config) {
 		c.Transport, c.Register, c.Metrics, c.Log = "tcp", true, reg, slog.New(slog.NewTextHandler(log, nil))
 	})
-	await(t, "no second failure", func() bool {
+	await.Until(t, "a second failure", func() bool {
 		return value(t, reg, "countersign_sip_registration_failures_total", "no response") >= 2
 	})
 	if failed := log.lines("registration failed"); len(failed) != 1 || !strings.Contains(failed[0], "connection refused") {
@@ -147,11 +148,14 @@ func TestRegistrarUnreachable(t *testing.T) {
 func TestRegistrationRefused(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{"Min-Expires: 1", "Min-Expires: soon", "X: y"} {
-		p := listen(t, "udp")
-		tr := open(t, p.addr, account, func(c *sip.Config) { c.Register = true })
-		p.answer(p.want("REGISTER"), "423 Interval Too Brief", "x", header)
-		await(t, "no errors", func() bool { return strings.Contains(tr.Status().Binds[0].Error, "423") })
-		p.none("REGISTER", "Expires: 1\r\n")
+		t.Run(header, func(t *testing.T) {
+			t.Parallel()
+			p := listen(t, "udp")
+			tr := open(t, p.addr, account, func(c *sip.Config) { c.Register = true })
+			p.answer(p.want("REGISTER"), "423 Interval Too Brief", "x", header)
+			await.Until(t, "an error", func() bool { return strings.Contains(tr.Status().Binds[0].Error, "423") })
+			p.none("REGISTER", "Expires: 1\r\n")
+		})
 	}
 }
 

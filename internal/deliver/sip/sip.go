@@ -93,6 +93,7 @@ type Config struct {
 	RingTimeout   time.Duration // from the INVITE to an answer; default 45 s
 	MaxDuration   time.Duration // after the answer; default, and the most, 60 s
 	HoldTimeout   time.Duration // how long an answer may be on hold; default 5 s
+	KeyWait       time.Duration // after the last word, for a 1 that repeats the announcement; default 2 s
 
 	Names media.Resolver // of host names in SDP; nil for the resolver of the system
 
@@ -131,6 +132,7 @@ func (c *Config) complete() error {
 	set(&c.RingTimeout, 45*time.Second)
 	set(&c.MaxDuration, longestCall)
 	set(&c.HoldTimeout, 5*time.Second)
+	set(&c.KeyWait, 2*time.Second)
 	set(&c.RegisterEvery, 5*time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/sip"
 )
 
@@ -59,7 +60,7 @@ func TestSources(t *testing.T) {
 		want("of two answers", "203.0.113.1", "203.0.113.2", "203.0.113.3")
 		delete(dns, "trunk.example")
 		for range 2 {
-			time.Sleep(2 * time.Hour)
+			await.Pass(2 * time.Hour)
 			g.Resolve(t.Context())
 			want("without an answer", "203.0.113.1", "203.0.113.2", "203.0.113.3")
 		}
@@ -71,7 +72,7 @@ func TestSources(t *testing.T) {
 		}
 		g.Meet("203.0.113.1")
 		want("in a call", "203.0.113.1", "203.0.113.2", "203.0.113.4")
-		time.Sleep(5 * time.Minute)
+		await.Pass(5 * time.Minute)
 		want("after it", "203.0.113.2", "203.0.113.4")
 	})
 }

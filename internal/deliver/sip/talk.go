@@ -11,13 +11,9 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-const (
-	// voicemailSpeech is longer than a person says "hello" to a machine without
-	// waiting for an answer.
-	voicemailSpeech = 4 * time.Second
-	// lastWait is how long a key may be pressed after the last word.
-	lastWait = 2 * time.Second
-)
+// voicemailSpeech is longer than a person says "hello" to a machine without
+// waiting for an answer.
+const voicemailSpeech = 4 * time.Second
 
 // answered says what is to be said, again for each 1 that is pressed, and hangs up.
 func (c *call) answered(ctx context.Context) Result {
@@ -142,7 +138,7 @@ func (c *call) listen(ctx context.Context, done <-chan time.Duration) (played ti
 	for {
 		select {
 		case played = <-done:
-			done, enough = nil, time.After(lastWait)
+			done, enough = nil, time.After(c.trunk.cfg.KeyWait)
 		case digit := <-c.media.Digits():
 			if digit == '1' {
 				return played, true

@@ -2,7 +2,9 @@ package sip_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"flag"
 	"testing"
 	"time"
 
@@ -17,8 +19,11 @@ import (
 )
 
 // TestMain sees that nothing is left of calls and carriers. A user agent of sipgo
-// that is closed while a response is on its way may leave one socket behind.
+// that is closed while a response is on its way may leave one socket behind. The tests
+// wait for the pace of audio and need little CPU time, so four run at once.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "4")
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/emiago/sipgo/sip.(*TransportUDP).readUDPConnection"))
 }
 
@@ -27,18 +32,19 @@ const number = "447700900001"
 // patience bounds the wait for what happens on its own.
 const patience = 20 * time.Second
 
-// speaker says a ramp of 100 ms for each part, so that tests are short and every
-// announcement is different.
-type speaker struct{ err error }
+// speaker says a ramp for each part, so that every announcement is different.
+type speaker struct {
+	part time.Duration // default 100 ms, so that tests are short
+}
 
 func (s speaker) Speak(_ context.Context, script message.Script) (audio.Samples, error) {
 	var sound audio.Samples
 	for i := range script.Parts {
-		for j := range audio.Rate / 10 {
+		for j := range int(cmp.Or(s.part, 100*time.Millisecond).Seconds() * audio.Rate) {
 			sound = append(sound, int16(500*i+17*j%9000))
 		}
 	}
-	return sound, s.err
+	return sound, nil
 }
 
 func script() message.Script {
@@ -66,7 +72,9 @@ func open(t *testing.T, host string, change ...func(*sip.Config)) *trunk {
 	tr := &trunk{t: t, receipts: make(chan deliver.Receipt, 100)}
 	cfg := sip.Config{
 		Name: "trunk", Host: host, Listen: "127.0.0.1:0", FirstPort: 20000, LastPort: 29999, Speaker: speaker{},
-		CallerIDs: []sip.CallerID{{Country: "US", Number: "12015550123"}, {Number: "442071838750"}},
+		FirstResponse: patience,               // the machine may be busy
+		KeyWait:       700 * time.Millisecond, // a call in which a code can be heard lasts a second
+		CallerIDs:     []sip.CallerID{{Country: "US", Number: "12015550123"}, {Number: "442071838750"}},
 		Reports: deliver.Reports{Receipt: func(_ context.Context, r deliver.Receipt) error {
 			tr.receipts <- r
 			return nil
@@ -86,6 +94,12 @@ func open(t *testing.T, host string, change ...func(*sip.Config)) *trunk {
 	})
 	return tr
 }
+
+// slow says so slowly that the other side ends the call before the code.
+func slow(c *sip.Config) { c.Speaker = speaker{part: 4 * time.Second} }
+
+// patient is the default wait for a key.
+func patient(c *sip.Config) { c.KeyWait = 0 }
 
 // call is a message whose code is said once after 200 ms.
 func call() deliver.Message {
@@ -111,6 +125,16 @@ func (tr *trunk) outcome() deliver.Receipt {
 		tr.t.Fatal("the call has no end")
 		return deliver.Receipt{}
 	}
+}
+
+// begin is outcome in the background. It delivers a zero receipt if the call fails.
+func (tr *trunk) begin() <-chan deliver.Receipt {
+	over := make(chan deliver.Receipt, 1)
+	go func() {
+		defer close(over)
+		over <- tr.outcome()
+	}()
+	return over
 }
 
 // phone is a phone of the test.

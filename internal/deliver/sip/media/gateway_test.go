@@ -13,6 +13,7 @@ import (
 
 	"github.com/pion/rtp"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/sip/media"
 )
 
@@ -110,7 +111,7 @@ func TestPayloadTypes(t *testing.T) {
 				payload = bytes.Repeat([]byte{0x55}, 160)
 			}
 			g.send(rtp.Header{PayloadType: tt.sent, SequenceNumber: 1, Timestamp: 160}, payload...)
-			await(t, "a packet", func() bool { r := s.Stats().Received; return r.Packets+r.Garbage == 1 })
+			await.Until(t, "a packet", func() bool { r := s.Stats().Received; return r.Packets+r.Garbage == 1 })
 			if r := s.Stats().Received; (r.Garbage == 0) != tt.valid {
 				t.Errorf("received %+v, valid: %t", r, tt.valid)
 			}
@@ -227,7 +228,7 @@ func TestOtherSource(t *testing.T) {
 			g.send(rtp.Header{SSRC: ssrc, SequenceNumber: seq, Timestamp: uint32(seq) * 160}, bytes.Repeat([]byte{0xFF}, 160)...)
 			packets++
 		}
-		await(t, "all packets", func() bool { return s.Stats().Received.Packets == packets })
+		await.Until(t, "all packets", func() bool { return s.Stats().Received.Packets == packets })
 	}
 	send(1, 10, 11, 15)
 	if lost := s.Stats().Received.Lost; lost != 3 {
@@ -256,23 +257,24 @@ func TestOtherSource(t *testing.T) {
 // TestEarly: a packet that came before the session started is no sign of life.
 func TestEarly(t *testing.T) {
 	t.Parallel()
-	a, b := open(t, config()), open(t, config())
-	if err := a.Start(b.Offer()); err != nil {
+	s := open(t, config())
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(s.Offer().Addr))
+	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, "early media", func() bool { return a.Stats().Sent.Packets > 3 })
-	silent := a.Offer()
-	silent.Addr = netip.AddrPortFrom(loopback, 9) // of which nothing comes
-	if err := a.Start(media.Description{Addr: b.Offer().Addr, Codecs: []uint8{0}, Direction: media.Inactive}); err != nil {
+	defer conn.Close()
+	phone := &gateway{t, conn}
+	for i := range uint16(4) {
+		phone.send(rtp.Header{SequenceNumber: i, Timestamp: 160 * uint32(i)}, bytes.Repeat([]byte{1}, 160)...)
+	}
+	await.Until(t, "all early packets", func() bool { return s.Early() == 4 })
+	silent := media.Description{Addr: netip.AddrPortFrom(loopback, 9), Codecs: []uint8{0}}
+	if err := s.Start(silent); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(10 * time.Millisecond) // what was sent arrives
-	if err := b.Start(silent); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "the session sends", func() bool { return b.Stats().Sent.Packets > 3 })
-	if s := b.Stats(); s.Alive() {
-		t.Errorf("alive by %+v", s.Received)
+	await.Until(t, "the session sends", func() bool { return s.Stats().Sent.Packets > 3 })
+	if got := s.Stats(); got.Alive() {
+		t.Errorf("alive by %+v", got.Received)
 	}
 }
 
@@ -296,7 +298,7 @@ func TestPublicAddress(t *testing.T) {
 	for i, payloadType := range []uint8{0, 8, 101} {
 		stranger.send(rtp.Header{PayloadType: payloadType, SequenceNumber: uint16(i)}, bytes.Repeat([]byte{1}, 160)...)
 	}
-	await(t, "three packets of a stranger", func() bool { return s.Stats().Received.Garbage == 3 })
+	await.Until(t, "three packets of a stranger", func() bool { return s.Stats().Received.Garbage == 3 })
 	if st := s.Stats(); !st.Foreign || st.Received.Packets != 0 || len(s.Digits()) != 0 {
 		t.Errorf("statistics %+v, %d keys; want a sign of life and no more", st, len(s.Digits()))
 	}
@@ -319,7 +321,7 @@ func TestMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.send(rtp.Header{SequenceNumber: 2}, bytes.Repeat([]byte{0xFF}, 160)...)
-	await(t, "the late packet is seen", func() bool { return s.Stats().Received.Garbage == 1 })
+	await.Until(t, "the late packet is seen", func() bool { return s.Stats().Received.Garbage == 1 })
 	for range 3 {
 		if _, ok := (&gateway{t, conn}).hears(patience); !ok {
 			t.Fatal("the new port hears nothing")
@@ -333,7 +335,7 @@ func TestMute(t *testing.T) {
 	cfg := config()
 	cfg.Mute = true
 	a, b := call(t, config(), cfg, asIs)
-	await(t, "packets", func() bool { return b.Stats().Received.Packets > 5 })
+	await.Until(t, "packets", func() bool { return b.Stats().Received.Packets > 5 })
 	if err := b.Close(); err != nil { // with a goodbye, if it sent any
 		t.Fatal(err)
 	}
@@ -456,7 +458,10 @@ func TestDropEarly(t *testing.T) {
 	for i := range uint16(3) {
 		early.send(rtp.Header{SequenceNumber: i}, bytes.Repeat([]byte{1}, 160)...)
 	}
-	time.Sleep(10 * time.Millisecond) // the packets arrive
+	if _, err := answerer.WriteToUDPAddrPort([]byte("no RTP"), s.Offer().Addr); err != nil {
+		t.Fatal(err)
+	}
+	await.Until(t, "the packet after the packets of the loser", func() bool { return s.Early() == 1 })
 	if err := s.Start(media.Description{Addr: answerer.LocalAddr().(*net.UDPAddr).AddrPort(), Codecs: []uint8{0}}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/rtp"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/sip/media"
 )
 
@@ -77,7 +78,7 @@ func TestLatchHolds(t *testing.T) {
 			stranger.speak(ssrc)
 		}
 		seen += 10
-		await(t, when+": packets of the stranger are garbage", func() bool { return s.Stats().Received.Garbage == seen })
+		await.Until(t, when+": packets of the stranger are garbage", func() bool { return s.Stats().Received.Garbage == seen })
 		if len(s.Digits()) > 0 {
 			t.Errorf("%s: a key of the stranger is accepted", when)
 		}
@@ -182,21 +183,21 @@ func TestLatchSRTP(t *testing.T) {
 			if tt.forged {
 				forger := from(t, a, "127.0.0.1")
 				forger.speak(66)
-				await(t, "the forgery is garbage", func() bool { return a.Stats().Received.Garbage == 2 })
+				await.Until(t, "the forgery is garbage", func() bool { return a.Stats().Received.Garbage == 2 })
 				forger.silent()
 			}
 			if err := b.Start(a.Offer()); err != nil {
 				t.Fatal(err)
 			}
-			await(t, "the peer sends", func() bool { return b.Stats().Sent.Packets > 3 })
+			await.Until(t, "the peer sends", func() bool { return b.Stats().Sent.Packets > 3 })
 			if !tt.received {
-				await(t, "its packets are garbage", func() bool { return a.Stats().Received.Garbage > 3 })
+				await.Until(t, "its packets are garbage", func() bool { return a.Stats().Received.Garbage > 3 })
 				if n := b.Stats().Received.Packets; n > 0 {
 					t.Errorf("the peer receives %d packets", n)
 				}
 				return
 			}
-			await(t, "the peer receives the audio", func() bool { return b.Stats().Received.Packets > 3 })
+			await.Until(t, "the peer receives the audio", func() bool { return b.Stats().Received.Packets > 3 })
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/sip/media"
 	"countersign/internal/deliver/tts/audio"
 )
@@ -94,16 +95,6 @@ func tone(d time.Duration) audio.Samples {
 	return s
 }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("never: %s", what)
-}
-
 // TestPlay: what is played arrives sample by sample, in either codec, encrypted or
 // not.
 func TestPlay(t *testing.T) {
@@ -128,7 +119,7 @@ func TestPlay(t *testing.T) {
 				if said := a.Play(t.Context(), sound); said != sound.Duration() {
 					t.Fatalf("%s was said of %s", said, sound.Duration())
 				}
-				await(t, "the sound arrives", func() bool { return e.has(want) })
+				await.Until(t, "the sound arrives", func() bool { return e.has(want) })
 				s := b.Stats().Received
 				if s.Garbage != 0 || s.Lost != 0 || s.Flood != 0 || s.Octets != 160*s.Packets || s.Speech < 200*time.Millisecond {
 					t.Errorf("received %+v", s)
@@ -150,7 +141,7 @@ func TestPlayIsReplaced(t *testing.T) {
 	a, _ := call(t, config(), callee, asIs)
 	first, sound := make(chan time.Duration, 1), tone(100*time.Millisecond)
 	go func() { first <- a.Play(t.Context(), slices.Concat(sound, audio.Silence(time.Hour))) }()
-	await(t, "it plays", func() bool { return e.has(sound.MuLaw()) })
+	await.Until(t, "it plays", func() bool { return e.has(sound.MuLaw()) })
 	if said := a.Play(t.Context(), tone(20*time.Millisecond)); said != 20*time.Millisecond {
 		t.Errorf("%s was said of the second", said)
 	}
@@ -200,7 +191,7 @@ func TestStrangers(t *testing.T) {
 	callee.Tap = e.hear
 	a, b := call(t, config(), callee, asIs)
 	a.Play(t.Context(), tone(100*time.Millisecond))
-	await(t, "packets", func() bool { return b.Stats().Received.Packets > 3 })
+	await.Until(t, "packets", func() bool { return b.Stats().Received.Packets > 3 })
 	stranger, err := net.Dial("udp", b.Offer().Addr.String())
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +203,7 @@ func TestStrangers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	await(t, "garbage is counted", func() bool { return b.Stats().Received.Garbage >= 4 })
+	await.Until(t, "garbage is counted", func() bool { return b.Stats().Received.Garbage >= 4 })
 	if e.has(bytes.Repeat([]byte{0x11}, 160)) {
 		t.Error("a stranger was heard")
 	}
@@ -242,11 +233,11 @@ func TestNamedHost(t *testing.T) {
 	}
 	stranger, named := from("127.0.0.2"), from("127.0.0.1")
 	stranger(1, 0x11)
-	await(t, "the first is heard", func() bool { return e.has(said(0x11)) })
+	await.Until(t, "the first is heard", func() bool { return e.has(said(0x11)) })
 	named(2, 0x22)
-	await(t, "the host that was named is heard", func() bool { return e.has(said(0x22)) })
+	await.Until(t, "the host that was named is heard", func() bool { return e.has(said(0x22)) })
 	stranger(3, 0x33)
-	await(t, "the first counts as garbage now", func() bool { return b.Stats().Received.Garbage == 1 })
+	await.Until(t, "the first counts as garbage now", func() bool { return b.Stats().Received.Garbage == 1 })
 	if e.has(said(0x33)) {
 		t.Error("the first is still heard")
 	}
@@ -264,7 +255,7 @@ func TestFlood(t *testing.T) {
 	}
 	defer flood.Close()
 	packet := append([]byte{0x80, media.PCMU, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4}, bytes.Repeat([]byte{0x11}, 160)...)
-	await(t, "a flood is not looked at", func() bool {
+	await.Until(t, "a flood is not looked at", func() bool {
 		for range 500 {
 			if _, err := flood.Write(packet); err != nil {
 				t.Fatal(err)
@@ -293,7 +284,7 @@ func TestSymmetric(t *testing.T) {
 	sound := tone(400 * time.Millisecond)
 	b.Play(t.Context(), sound)
 	b.Play(t.Context(), sound)
-	await(t, "the second time arrives", func() bool { return e.has(sound.MuLaw()) })
+	await.Until(t, "the second time arrives", func() bool { return e.has(sound.MuLaw()) })
 }
 
 // TestHold: nothing is sent to a side that does not want it, and the sound goes on
@@ -312,10 +303,12 @@ func TestHold(t *testing.T) {
 	sound := tone(200 * time.Millisecond)
 	played := make(chan time.Duration, 1)
 	go func() { played <- a.Play(t.Context(), sound) }()
+	other, _ := call(t, config(), config(), asIs)
+	other.Play(t.Context(), tone(100*time.Millisecond)) // a call that is not on hold
 	select {
 	case said := <-played:
 		t.Fatalf("%s was said on hold", said)
-	case <-time.After(100 * time.Millisecond):
+	default:
 	}
 	hold.Direction = media.SendRecv
 	if err := a.Start(hold); err != nil {
@@ -324,7 +317,7 @@ func TestHold(t *testing.T) {
 	if said := <-played; said != sound.Duration() {
 		t.Errorf("%s was said of %s", said, sound.Duration())
 	}
-	await(t, "all of it arrives", func() bool { return e.has(sound.MuLaw()) })
+	await.Until(t, "all of it arrives", func() bool { return e.has(sound.MuLaw()) })
 }
 
 // TestNegotiation: sides that have nothing in common do not start.

@@ -1,0 +1,8 @@
+package media
+
+// Early returns the number of packets kept for [Session.Start].
+func (s *Session) Early() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.early)
+}
