@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/httpsms"
 )
 
@@ -120,7 +121,7 @@ func TestLongPause(t *testing.T) {
 			t.Errorf("in the pause: %s after %v: %v", kindOf(err), time.Since(start), err)
 		}
 		// A gateway that asks for a day is not believed that much.
-		time.Sleep(5 * time.Minute)
+		await.Pass(5 * time.Minute)
 		if _, err := g.Send(t.Context(), sms()); err != nil {
 			t.Errorf("after the longest pause: %v", err)
 		}
@@ -170,7 +171,7 @@ func TestConcurrency(t *testing.T) {
 		running++
 		most = max(most, running)
 		mu.Unlock()
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second) // the gateway takes this long
 		mu.Lock()
 		running--
 		mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/tts/audio"
 	"countersign/internal/deliver/tts/internal/speech"
 )
@@ -86,27 +87,30 @@ func TestDescendantsEndToo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	program := fake(t, "/bin/sleep 600 & echo $! > "+dir+"/pid; wait")
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := program.Say(ctx, english, "hello"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 100 { // an orphan is buried by init, in its own time
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || strings.Contains(string(stat), ") Z ") {
-			return
+	said := make(chan error, 1)
+	go func() {
+		_, err := program.Say(ctx, english, "hello")
+		said <- err
+	}()
+	var pid int
+	await.Until(t, "written the id of the descendant", func() bool {
+		b, err := os.ReadFile(filepath.Join(dir, "pid"))
+		if err != nil || !strings.HasSuffix(string(b), "\n") {
+			return false
 		}
-		time.Sleep(20 * time.Millisecond)
+		pid, err = strconv.Atoi(strings.TrimSpace(string(b)))
+		return err == nil
+	})
+	cancel()
+	if err := <-said; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
-	t.Errorf("process %d runs on", pid)
+	await.Until(t, "ended the descendant", func() bool { // init reaps an orphan later
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
 }
 
 // TestArguments: the command says where voice and locale belong; the text is read.
