@@ -269,7 +269,7 @@ func (p *person) control(verb string) {
 }
 
 func (p *person) sleep(least, most time.Duration) {
-	time.Sleep(least + time.Duration(p.rng.Int64N(int64(most-least))))
+	lapse(least + time.Duration(p.rng.Int64N(int64(most-least))))
 }
 
 // call makes a call and writes it into the journal. While nobody listens it
@@ -284,7 +284,7 @@ func (l *load) call(c call, path string, params url.Values) call {
 		res, err := l.http.PostForm(l.node()+path, params)
 		var dial *net.OpError
 		if errors.As(err, &dial) && dial.Op == "dial" {
-			time.Sleep(50*time.Millisecond + rand.N(50*time.Millisecond)) // a crowd that hurries would slow the start
+			lapse(50*time.Millisecond + rand.N(50*time.Millisecond)) // a crowd that hurries would slow the start
 			continue
 		}
 		var a struct {

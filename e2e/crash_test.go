@@ -48,14 +48,14 @@ func TestCrash(t *testing.T) {
 	for range kills {
 		if c.rng.IntN(10) == 0 {
 			// Killed once more before it has recovered.
-			time.Sleep(time.Duration(c.rng.Float64() * float64(c.slowStart)))
+			lapse(time.Duration(c.rng.Float64() * float64(c.slowStart)))
 			early++
 		} else {
 			c.awaitReady()
-			time.Sleep(c.lifetime())
+			lapse(c.lifetime())
 			if c.rng.IntN(2) == 0 {
 				l.rush <- rush
-				time.Sleep(time.Duration(c.rng.Float64() * float64(20*time.Millisecond)))
+				lapse(time.Duration(c.rng.Float64() * float64(20*time.Millisecond)))
 			}
 		}
 		c.kill()
@@ -65,7 +65,7 @@ func TestCrash(t *testing.T) {
 	noMore()
 	last := time.Now()
 	<-finished
-	time.Sleep(time.Until(last.Add(longestOf(crashPlans()) + time.Second)))
+	lapse(time.Until(last.Add(longestOf(crashPlans()) + time.Second)))
 
 	e := l.collect(t)
 	c.server.stop(t)
@@ -97,7 +97,7 @@ func TestCrashAtFirstStart(t *testing.T) {
 	for n := range kills {
 		c.dir = filepath.Join(dir, strconv.Itoa(n))
 		c.start()
-		time.Sleep(time.Duration(c.rng.Float64() * float64(usual)))
+		lapse(time.Duration(c.rng.Float64() * float64(usual)))
 		c.server.kill()
 		c.start()
 		c.awaitReady()

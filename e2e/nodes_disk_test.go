@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 )
 
@@ -65,23 +65,13 @@ func TestNodesDiskFull(t *testing.T) {
 	if err := os.Remove(balloon); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if s.ask(t, "/verify/json", "number", "447700920000", "brand", "Acme")["status"] == "0" {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("it does not go on")
-		}
-	}
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		code, body := readyz(t, ops)
-		if code == http.StatusOK {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("/readyz answers %d %q when there is room again", code, body)
-		}
-	}
+	await.Until(t, "a start accepted when there is room again", func() bool {
+		return s.ask(t, "/verify/json", "number", "447700920000", "brand", "Acme")["status"] == "0"
+	})
+	await.Until(t, "ready when there is room again", func() bool {
+		code, _ := readyz(t, ops)
+		return code == http.StatusOK
+	})
 	for _, id := range append(accepted, before) {
 		if s.found(t, id)["status"] != "IN PROGRESS" {
 			t.Errorf("%s was accepted, and is lost", id)

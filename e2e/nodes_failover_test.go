@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 )
 
@@ -37,7 +39,7 @@ func TestNodesFailover(t *testing.T) {
 	l.awaitAnswers(t, 200)
 	o := outage{died: time.Now(), dark: true}
 	primary.Crash(t)
-	time.Sleep(c.between(0, time.Second)) // as a supervisor takes to notice
+	lapse(c.between(0, time.Second)) // as a supervisor takes to notice
 	begun := time.Now()
 	standby.Promote(t)
 	promoted := time.Now()
@@ -47,8 +49,8 @@ func TestNodesFailover(t *testing.T) {
 	noMore()
 	last := time.Now()
 	<-finished
-	time.Sleep(time.Until(last.Add(longestOf(l.offers))))
-	time.Sleep(time.Until(o.back.Add(longestOf(l.offers) + nodesLease + time.Second)))
+	lapse(time.Until(last.Add(longestOf(l.offers))))
+	lapse(time.Until(o.back.Add(longestOf(l.offers) + nodesLease + time.Second)))
 
 	e := l.collect(t)
 	for _, n := range c.nodes {
@@ -67,11 +69,7 @@ func TestNodesFailover(t *testing.T) {
 func (l *load) awaitAnswers(t *testing.T, n int) {
 	t.Helper()
 	want := l.answers() + n
-	for end := time.Now().Add(patience); l.answers() < want; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the clients get no answers")
-		}
-	}
+	await.Until(t, fmt.Sprint(n, " more answers"), func() bool { return l.answers() >= want })
 }
 
 func (l *load) answers() (n int) {

@@ -41,13 +41,13 @@ func TestNodes(t *testing.T) {
 		l.run(ctx)
 	}()
 	for range troubles {
-		time.Sleep(c.lull())
+		lapse(c.lull())
 		c.trouble()
 	}
 	noMore()
 	last := time.Now()
 	<-finished
-	time.Sleep(time.Until(last.Add(longestOf(l.offers) + nodesLease + time.Second)))
+	lapse(time.Until(last.Add(longestOf(l.offers) + nodesLease + time.Second)))
 
 	e := l.collect(t)
 	for _, n := range c.nodes {
@@ -142,7 +142,7 @@ func (c *cluster) start(n *clusterNode) {
 		case n.server.url = <-n.server.log.url:
 			return
 		case <-n.server.ended:
-			time.Sleep(100 * time.Millisecond)
+			lapse(100 * time.Millisecond)
 		case <-time.After(patience):
 			c.t.Fatalf("the node does not say where it listens:\n%s", n.server.log)
 		}
@@ -196,7 +196,7 @@ func (c *cluster) choose(n *clusterNode, o *outage) (name string, wreck func()) 
 	case p < 76:
 		return "PostgreSQL crashes", func() {
 			c.postgres.Crash(c.t)
-			time.Sleep(c.between(0, 2*time.Second))
+			lapse(c.between(0, 2*time.Second))
 			c.postgres.Resume(c.t)
 		}
 	case p < 81:
@@ -204,19 +204,19 @@ func (c *cluster) choose(n *clusterNode, o *outage) (name string, wreck func()) 
 	case p < 86:
 		return "PostgreSQL stands still", func() {
 			thaw := c.postgres.Freeze(c.t)
-			time.Sleep(c.between(100*time.Millisecond, 4*time.Second))
+			lapse(c.between(100*time.Millisecond, 4*time.Second))
 			thaw()
 		}
 	case p < 94:
 		return "connections are cut half-way", func() {
 			n.cable.cutAfter(1 + c.rng.IntN(20_000))
-			time.Sleep(c.between(0, time.Second))
+			lapse(c.between(0, time.Second))
 			n.cable.cutNow()
 		}
 	default:
 		return "a node is cut off from the database", func() {
 			n.cable.hold()
-			time.Sleep(c.spell())
+			lapse(c.spell())
 			n.cable.release()
 		}
 	}
@@ -231,9 +231,9 @@ func (c *cluster) kill(look func(), nodes ...*clusterNode) {
 		}
 		n.server.kill()
 	}
-	time.Sleep(lastCommit)
+	lapse(lastCommit)
 	look()
-	time.Sleep(c.between(0, time.Second))
+	lapse(c.between(0, time.Second))
 	for _, n := range nodes {
 		c.start(n)
 	}
@@ -264,9 +264,9 @@ func (c *cluster) pause(look func(), n *clusterNode) {
 		}
 	}
 	signal(syscall.SIGSTOP)
-	time.Sleep(lastCommit)
+	lapse(lastCommit)
 	look()
-	time.Sleep(c.spell())
+	lapse(c.spell())
 	signal(syscall.SIGCONT)
 }
 
@@ -274,15 +274,10 @@ func (c *cluster) pause(look func(), n *clusterNode) {
 func (c *cluster) awaitAll() {
 	c.t.Helper()
 	for _, n := range c.nodes {
-		for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		n.server.until(c.t, "an answer of each node", func() bool {
 			got, err := n.server.tryAsk("/verify/check/json", "request_id", strings.Repeat("0", 32), "code", "0000")
-			if err == nil && got["status"] == "6" { // no such verification
-				break
-			}
-			if time.Now().After(end) {
-				c.t.Fatalf("a node does not come back: answered %v, %v\n%s", got, err, tail(n.server.log.String()))
-			}
-		}
+			return err == nil && got["status"] == "6" // no such verification
+		})
 	}
 }
 

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"countersign/internal/await"
 )
 
 // The account that a demo starts with.
@@ -190,14 +192,30 @@ func (s *server) messages(t *testing.T, number string) []message {
 // await gives the nth message (the first is 1) for number as soon as it is there.
 func (s *server) await(t *testing.T, number string, n int) message {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if got := s.messages(t, number); len(got) >= n {
-			return got[n-1]
-		}
-	}
-	t.Fatalf("message %d for %s does not come", n, number)
-	return message{}
+	var got []message
+	await.Until(t, fmt.Sprintf("message %d for %s", n, number), func() bool {
+		got = s.messages(t, number)
+		return len(got) >= n
+	})
+	return got[n-1]
 }
+
+// until waits for a condition of the program. The log of the program explains a failure.
+func (s *server) until(t *testing.T, condition string, met func() bool) {
+	t.Helper()
+	done := false
+	defer func() {
+		if !done {
+			t.Log(s.log)
+		}
+	}()
+	await.Until(t, condition, met)
+	done = true
+}
+
+// lapse waits in real time: for an interval between two faults, the pace of clients, or
+// a time limit of the program, which has its own clock. No condition replaces the time.
+func lapse(d time.Duration) { <-time.After(d) }
 
 // get fetches a page of the server.
 func (s *server) get(t *testing.T, path string) []byte {

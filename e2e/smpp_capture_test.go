@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/smpptest"
 )
 
@@ -32,16 +33,12 @@ func TestSMPPCapture(t *testing.T) {
 	if err := capture.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); !strings.Contains(log.String(), "File:"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("nothing is captured: %s", log)
-		}
-	}
+	await.Until(t, "a capture", func() bool { return strings.Contains(log.String(), "File:") })
 	s := install(t, "carriers:\n"+viaSMPP("a", smsc.Addr())+"routes: [{carriers: [a]}]").serve(t)
 	id := s.ask(t, "/verify/psd2/json", "number", crashNumber, "payee", "Ключ на все замки", "amount", "48.00").text(t, "request_id")
 	s.awaitState(t, id, "delivered")
 	s.stop(t)
-	time.Sleep(time.Second) // what is in the kernel's buffer is written twice a second
+	lapse(time.Second) // what is in the kernel's buffer is written twice a second
 	if err := capture.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}

@@ -158,7 +158,7 @@ func (p killPoint) test(t *testing.T, starting chan struct{}) int {
 		}
 	}
 	r.await(t, before+p.least)
-	time.Sleep(time.Until(began.Add(quiet)))
+	lapse(time.Until(began.Add(quiet)))
 	r.told(t, id)
 	r.check(t, id)
 	got := r.judge(t, id, "SUCCESS") - before

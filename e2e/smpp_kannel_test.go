@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"countersign/internal/await"
 )
 
 // TestSMPPKannel binds Kannel to "countersign smsc", and sends messages through
@@ -165,19 +167,15 @@ func runKannel(t *testing.T, program, config string) {
 func awaitPage(t *testing.T, address string, words ...string) {
 	t.Helper()
 	body := ""
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	defer func() {
+		if t.Failed() {
+			t.Log(body)
+		}
+	}()
+	await.Until(t, fmt.Sprintf("%q at %s", words, address), func() bool {
 		_, body = page(t, address)
-		missing := 0
-		for _, word := range words {
-			if !strings.Contains(body, word) {
-				missing++
-			}
-		}
-		if missing == 0 {
-			return
-		}
-	}
-	t.Fatalf("%s does not say %q:\n%s", address, words, body)
+		return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(body, word) })
+	})
 }
 
 // page fetches a page of any program; its status is 0 where nobody answers.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"countersign/internal/await"
 )
 
 // npmCarrier starts the carrier of npm's smpp, and gives its address.
@@ -64,11 +66,7 @@ func TestSMPPCarrier(t *testing.T) {
 		s.awaitState(t, id, "refused")
 	})
 	const want = 5.0 // two for the long one
-	for deadline := time.Now().Add(patience); carrier.call(t, "messages")["receipts"] != want; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not all of %v receipts are answered", want)
-		}
-	}
+	await.Until(t, "a response to every receipt", func() bool { return carrier.call(t, "messages")["receipts"] == want })
 }
 
 // TestSMPPSend tries a carrier with "countersign sms send", as an operator would.

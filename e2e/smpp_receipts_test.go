@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
+
+	"countersign/internal/await"
 )
 
 // TestSMPPTwoSystems: two SMSCs of a carrier give the same message ids. What one
@@ -63,28 +64,25 @@ func (r *rehearsal) has(number string) bool {
 // other is the second address that the SMSC listens on.
 func (r *rehearsal) other(t *testing.T) string {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	var address string
+	await.Until(t, "the second address of the SMSC", func() bool {
 		r.mu.Lock()
+		defer r.mu.Unlock()
 		for _, line := range r.lines {
-			if address, ok := line["listening"].(string); ok {
-				r.mu.Unlock()
-				return address
+			if text, ok := line["listening"].(string); ok {
+				address = text
+				return true
 			}
 		}
-		r.mu.Unlock()
-	}
-	t.Fatal("the SMSC has no second address")
-	return ""
+		return false
+	})
+	return address
 }
 
 // awaitLog waits until the program has logged a text n times.
 func (s *server) awaitLog(t *testing.T, text string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); strings.Count(s.log.String(), text) < n; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the log has not %d times %q:\n%s", n, text, s.log)
-		}
-	}
+	s.until(t, fmt.Sprintf("%d times %q in the log", n, text), func() bool { return strings.Count(s.log.String(), text) >= n })
 }
 
 // TestSMPPOddReceipts: receipts that are plain messages are named in the log,

@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/smpptest"
 )
 
@@ -73,13 +75,16 @@ func (r *crashRig) told(t *testing.T, id string) {
 func (s *server) awaitState(t *testing.T, id, want string) {
 	t.Helper()
 	var got fields
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		events := s.found(t, id).list(t, "events")
-		if got = events[len(events)-1]; got["status"] == want {
-			return
+	defer func() {
+		if t.Failed() {
+			t.Logf("the last event is %v", got)
 		}
-	}
-	t.Errorf("the last event is %v, want it %s", got, want)
+	}()
+	await.Until(t, "an event that is "+want, func() bool {
+		events := s.found(t, id).list(t, "events")
+		got = events[len(events)-1]
+		return got["status"] == want
+	})
 }
 
 // await waits until the SMSC has accepted n messages, of which the parts of one
@@ -94,13 +99,11 @@ func (r *crashRig) await(t *testing.T, n int) {
 func awaitMessages(t *testing.T, smsc *smpptest.SMSC, n int) []smpptest.Message {
 	t.Helper()
 	var got []smpptest.Message
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if got = smsc.Messages(); copiesOf(got) >= n {
-			return got
-		}
-	}
-	t.Fatalf("the SMSC has accepted %d messages, want %d", copiesOf(got), n)
-	return nil
+	await.Until(t, fmt.Sprintf("%d messages at the SMSC", n), func() bool {
+		got = smsc.Messages()
+		return copiesOf(got) >= n
+	})
+	return got
 }
 
 // awaitBind waits until an SMSC has a session that is bound.
@@ -111,11 +114,7 @@ func awaitBind(t *testing.T, smsc *smpptest.SMSC) {
 
 func awaitBinds(t *testing.T, smsc *smpptest.SMSC, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); len(smsc.Sessions()) < n; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d sessions are bound, want %d", len(smsc.Sessions()), n)
-		}
-	}
+	await.Until(t, fmt.Sprintf("%d sessions bound", n), func() bool { return len(smsc.Sessions()) >= n })
 }
 
 // copiesOf is how often that part came which came most often.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/smpp/smpptest"
 )
 
@@ -209,32 +210,27 @@ func testGateway(t *testing.T, n *network) {
 func testUndeliverable(t *testing.T, n *network) {
 	for i, fault := range []string{"refuse=1x", "undeliverable=1x"} {
 		n.smscs["once"].SetFaults(smpptest.MustFaults(fault))
-		id, _ := n.verify(t, fmt.Sprint(viaOnce, 2*i))
+		waits, _ := n.verify(t, fmt.Sprint(viaOnce, 2*i), "api_key", waiting)
+		want := []string{"refused", "undeliverable"}[i]
+		events := func() []fields {
+			return n.server.ask(t, "/verify/search/json", "api_key", waiting, "request_id", waits).list(t, "events")
+		}
+		await.Until(t, "an event that is "+want, func() bool { return events()[0]["status"] == want })
+
+		// The second event of the later verification shows that the first has none.
+		n.smscs["once"].SetFaults(smpptest.MustFaults(fault))
+		id, _ := n.verify(t, fmt.Sprint(viaOnce, 2*i+1))
 		awaitEvents(t, n.server, id, 2)
 		n.server.awaitState(t, id, "delivered")
-
-		n.smscs["once"].SetFaults(smpptest.MustFaults(fault))
-		id, _ = n.verify(t, fmt.Sprint(viaOnce, 2*i+1), "api_key", waiting)
-		want := []string{"refused", "undeliverable"}[i]
-		for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-			events := n.server.ask(t, "/verify/search/json", "api_key", waiting, "request_id", id).list(t, "events")
-			if len(events) != 1 {
-				t.Fatalf("got events %v, want no second one yet", events)
-			}
-			if time.Until(deadline) < time.Second {
-				events[0].want(t, "status", want)
-			}
+		if got := events(); len(got) != 1 {
+			t.Errorf("got events %v, want no second one yet", got)
 		}
 	}
 }
 
 func awaitEvents(t *testing.T, s *server, id string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); len(s.found(t, id).list(t, "events")) < n; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("event %d does not come", n)
-		}
-	}
+	await.Until(t, fmt.Sprint(n, " events"), func() bool { return len(s.found(t, id).list(t, "events")) >= n })
 }
 
 // testCarriers looks at "countersign carriers".

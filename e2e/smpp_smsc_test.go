@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"countersign/internal/await"
 )
 
 // rehearsal is a running "countersign smsc".
@@ -93,19 +95,20 @@ func (r *rehearsal) port(t *testing.T) int {
 // or whole, once it is there.
 func (r *rehearsal) await(t *testing.T, number, field string) fields {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	var found fields
+	await.Until(t, "a message to "+number, func() bool {
 		r.mu.Lock()
+		defer r.mu.Unlock()
 		for _, line := range r.lines {
 			to, _ := line["to"].(map[string]any)
 			if to["addr"] == number && line[field] != nil {
-				r.mu.Unlock()
-				return line
+				found = line
+				return true
 			}
 		}
-		r.mu.Unlock()
-	}
-	t.Fatalf("no message to %s", number)
-	return nil
+		return false
+	})
+	return found
 }
 
 // TestSMPPRehearsal binds Perl's Net::SMPP to "countersign smsc".

@@ -51,7 +51,7 @@ func (r *crashRig) letIn(t *testing.T) {
 	t.Helper()
 	r.smsc.SetFaults(smpptest.Faults{})
 	awaitBind(t, r.smsc)
-	time.Sleep(quiet)
+	lapse(quiet)
 }
 
 func (r *crashRig) want(t *testing.T, id, status string, copies int) {
@@ -94,7 +94,7 @@ func testCancelled(t *testing.T) {
 	r.smsc.SetFaults(smpptest.MustFaults("throttle"))
 	r.start(t)
 	id := r.request(t, "/verify/json", "number", crashNumber, "brand", "Acme")
-	time.Sleep(31 * time.Second)
+	lapse(31 * time.Second) // the API takes no cancel before 30 s
 	r.tap.again()
 	r.smsc.SetFaults(smpptest.Faults{})
 	r.awaitKill(t)
@@ -109,7 +109,7 @@ func testCancelled(t *testing.T) {
 func testDeadCode(t *testing.T) {
 	r := newCrashRig(t, lostAnswer())
 	id, died := r.killedOver(t, "workflow_id", "6", "pin_expiry", "60")
-	time.Sleep(time.Until(died.Add(61 * time.Second)))
+	lapse(time.Until(died.Add(61 * time.Second)))
 	r.restart(t)
 	r.letIn(t)
 	r.want(t, id, "EXPIRED", 1)
@@ -120,7 +120,7 @@ func testDeadCode(t *testing.T) {
 func testNextEvent(t *testing.T) {
 	r := newCrashRig(t, lostAnswer())
 	id, died := r.killedOver(t, "workflow_id", "4", "pin_expiry", "60", "next_event_wait", "60")
-	time.Sleep(time.Until(died.Add(61 * time.Second)))
+	lapse(time.Until(died.Add(61 * time.Second)))
 	r.restart(t)
 	r.letIn(t)
 	pins := r.pins(t)

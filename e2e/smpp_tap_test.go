@@ -96,7 +96,7 @@ func (c *tapped) Read(b []byte) (int, error) {
 			return 0, err
 		}
 		if c.tap.reached(commandOf(p)) {
-			time.Sleep(c.tap.cut.after)
+			lapse(c.tap.cut.after)
 			c.tap.kill()
 			c.cut, p = true, p[:c.tap.cut.passes(len(p))]
 		}
@@ -113,7 +113,7 @@ func (c *tapped) Write(b []byte) (int, error) {
 		p := b[at : at+int(binary.BigEndian.Uint32(b[at:]))]
 		if c.tap.reached(commandOf(p)) {
 			_, err := c.Conn.Write(p[:c.tap.cut.passes(len(p))])
-			time.Sleep(c.tap.cut.after)
+			lapse(c.tap.cut.after)
 			c.tap.kill()
 			if err == nil {
 				err = net.ErrClosed

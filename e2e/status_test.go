@@ -219,7 +219,7 @@ func TestCancelled(t *testing.T) {
 	t.Parallel()
 	s := start(t, "--speed", "100")
 	id, sms := s.under(t, "workflow_id", "6")
-	time.Sleep(300 * time.Millisecond) // what is to pass is time itself
+	lapse(300 * time.Millisecond) // the limit of the program
 	s.ask(t, "/verify/control/json", "request_id", id, "cmd", "cancel").want(t, "status", "0", "command", "cancel")
 	s.ask(t, "/verify/search/json", "request_id", id).want(t, "status", "CANCELLED", "price", "0.12050000")
 	s.ask(t, "/verify/control/json", "request_id", id, "cmd", "cancel").want(t, "status", "6")

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"countersign/internal/await"
 )
 
 // The limit of the demo: requests of one account in any second.
@@ -41,14 +43,15 @@ func TestThrottle(t *testing.T) {
 
 	t.Run("the words", func(t *testing.T) {
 		var refused fields
-		for deadline := time.Now().Add(patience); refused["status"] != "1" && time.Now().Before(deadline); {
+		await.Until(t, "throttled", func() bool {
 			refused = s.ask(t, "/verify/check/json", "request_id", noSuchID, "code", "1234")
-		}
+			return refused["status"] == "1"
+		})
 		refused.want(t, "status", "1", "error_text", "Throttled")
 	})
 
 	t.Run("one window for all calls", func(t *testing.T) {
-		time.Sleep(time.Second) // so that the window is empty
+		lapse(time.Second) // the window is empty
 		calls := [][]string{
 			{"/verify/search/json", "request_id", noSuchID},
 			{"/verify/check/json", "request_id", noSuchID, "code", "1234"},
@@ -65,7 +68,7 @@ func TestThrottle(t *testing.T) {
 	t.Run("any second", func(t *testing.T) { testAnySecond(t, s) })
 
 	t.Run("accounts do not share", func(t *testing.T) {
-		time.Sleep(time.Second)
+		lapse(time.Second) // the window is empty
 		for _, account := range []string{apiKey, "trial001", "barred01"} {
 			passages := inCrowd(40, func(int) passage {
 				return s.pass(t, "/verify/search/json", "request_id", noSuchID, "api_key", account)
@@ -77,7 +80,7 @@ func TestThrottle(t *testing.T) {
 	})
 
 	t.Run("strangers do not count", func(t *testing.T) {
-		time.Sleep(time.Second)
+		lapse(time.Second) // the window is empty
 		inCrowd(60, func(int) passage {
 			return s.pass(t, "/verify/search/json", "request_id", noSuchID, "api_secret", "wrong")
 		})
@@ -95,7 +98,7 @@ func TestThrottle(t *testing.T) {
 func testAnySecond(t *testing.T, s *server) {
 	t.Helper()
 	const seconds = 5
-	time.Sleep(time.Second) // so that the window is empty
+	lapse(time.Second) // the window is empty
 	begin := time.Now()
 	var mu sync.Mutex
 	var all []passage
@@ -106,7 +109,7 @@ func testAnySecond(t *testing.T, s *server) {
 			at = begin.Add(time.Duration(n/10*10) * time.Second / (2 * requestsPerSecond))
 		}
 		wg.Go(func() {
-			time.Sleep(time.Until(at))
+			lapse(time.Until(at)) // the pace
 			path := []string{"/verify/search/json", "/verify/check/json"}[n%2]
 			p := s.pass(t, path, "request_id", noSuchID, "code", "1234")
 			mu.Lock()

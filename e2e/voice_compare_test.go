@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/tts"
 	"countersign/internal/deliver/tts/audio"
 	text "countersign/internal/message"
@@ -80,29 +81,30 @@ func sound(t *testing.T, law audio.Law, script text.Script) []byte {
 // the standard (a zero of μ-law is 2 or -2), but lead back to the same octet.
 func recorded(t *testing.T, law audio.Law, dir string) []byte {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	var sound []byte
+	await.Until(t, "a complete recording", func() bool {
 		files, err := filepath.Glob(filepath.Join(dir, "dump-*-dec.wav"))
 		if err != nil || len(files) > 1 {
 			t.Fatalf("recordings %q, %v", files, err)
 		}
 		if len(files) == 0 {
-			continue
+			return false
 		}
 		file, err := os.ReadFile(files[0])
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(file) < 44 || int(binary.LittleEndian.Uint32(file[4:])) != len(file)-8 {
-			continue // it is still written
+			return false // it is still written
 		}
 		samples, err := audio.ParseWAV(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return law.AppendEncode(nil, samples)
-	}
-	t.Fatal("there is no recording")
-	return nil
+		sound = law.AppendEncode(nil, samples)
+		return true
+	})
+	return sound
 }
 
 // compare sees that a recording is what was to be said and nothing else: silence, all
@@ -384,6 +386,6 @@ func throw(t *testing.T, n int, addrs ...string) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(time.Millisecond)
+		lapse(time.Millisecond) // the kernel drops datagrams that come faster
 	}
 }

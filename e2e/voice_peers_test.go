@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/deliver/tts/audio"
 )
 
@@ -147,15 +148,20 @@ func (s *server) spokenTo(t *testing.T, pin string) (id string) {
 func (i installation) awaitBinds(t *testing.T, name string) {
 	t.Helper()
 	var out string
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	defer func() {
+		if t.Failed() {
+			t.Log(out)
+		}
+	}()
+	await.Until(t, name+" registered", func() bool {
 		out, _ = i.run(t, "carriers") // it may not listen yet
 		for line := range strings.Lines(out) {
 			if f := strings.Fields(line); f[0] == name && f[1] == "sip" && f[2] == "up" && f[3] == "1/1" {
-				return
+				return true
 			}
 		}
-	}
-	t.Fatalf("%s is not registered:\n%s", name, out)
+		return false
+	})
 }
 
 // TestVoiceServer verifies a number by a call over Kamailio, where the server is
@@ -289,15 +295,14 @@ func TestVoiceCancel(t *testing.T) {
 			t.Helper()
 			s.ask(t, "/verify/check/json", "request_id", id, "code", pin).want(t, "status", "0")
 		},
-		// The API takes no cancel before 30 s.
 		"Cancelled": func(t *testing.T, s *server, id string) {
 			t.Helper()
 			var got fields
-			for deadline := time.Now().Add(35 * time.Second); got["status"] != "0"; time.Sleep(250 * time.Millisecond) {
-				if got = s.ask(t, "/verify/control/json", "request_id", id, "cmd", "cancel"); time.Now().After(deadline) {
-					t.Fatalf("cancel is answered with %v", got)
-				}
-			}
+			lapse(30 * time.Second) // the API takes no cancel before
+			await.Until(t, "cancelled", func() bool {
+				got = s.ask(t, "/verify/control/json", "request_id", id, "cmd", "cancel")
+				return got["status"] == "0"
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"countersign/internal/await"
 )
 
 // callTo runs "countersign call" to a peer, and gives what it prints.
@@ -108,12 +110,14 @@ func (p *peer) kill() {
 // await waits until the program says something.
 func (p *peer) await(t *testing.T, words string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if strings.Contains(p.log.String(), words) {
-			return
+	done := false
+	defer func() {
+		if !done {
+			t.Log(p.log)
 		}
-	}
-	t.Fatalf("%s does not say %q:\n%s", p.name, words, p.log)
+	}()
+	await.Until(t, fmt.Sprintf("%q in the output of %s", words, p.name), func() bool { return strings.Contains(p.log.String(), words) })
+	done = true
 }
 
 // well waits until the program has ended, and sees that it found nothing amiss.
@@ -163,12 +167,10 @@ func awaitSocket(t *testing.T, table, port string) {
 	var n int
 	_, _ = fmt.Sscan(port, &n) // it is a number
 	entry := fmt.Sprintf("0100007F:%04X", n)
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if text, err := os.ReadFile(table); err == nil && bytes.Contains(text, []byte(entry)) {
-			return
-		}
-	}
-	t.Fatalf("nobody listens on port %s", port)
+	await.Until(t, "listening on port "+port, func() bool {
+		text, err := os.ReadFile(table)
+		return err == nil && bytes.Contains(text, []byte(entry))
+	})
 }
 
 // What a scenario is made of.
