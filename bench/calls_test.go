@@ -75,14 +75,14 @@ func callWithCarrier(b *testing.B, calls int) {
 				b.Error(err)
 			}
 		})
-		time.Sleep(time.Second / callRate)
+		<-time.After(time.Second / callRate) // the pace of the load
 	}
 	sending.Wait()
-	time.Sleep(time.Second)
+	<-time.After(time.Second) // the load is even
 	after, residentAfter := inUse()
 	far.counted(b)
 	before := cpu()
-	time.Sleep(measured)
+	<-time.After(measured)
 	used := cpu() - before
 	c := far.counted(b)
 	if c.streams != calls {
@@ -128,10 +128,10 @@ func callWithSIPp(b *testing.B, calls int) {
 		_ = cmd.Process.Kill() // the calls are not over
 		_ = cmd.Wait()
 	}()
-	time.Sleep(time.Duration(calls)*time.Second/callRate + 2*time.Second)
+	<-time.After(time.Duration(calls)*time.Second/callRate + 2*time.Second) // sipp reports no progress
 	far.counted(b)
 	before := cpuOf(b, cmd.Process.Pid)
-	time.Sleep(measured)
+	<-time.After(measured)
 	used := cpuOf(b, cmd.Process.Pid) - before
 	report(b, calls, far.counted(b))
 	b.ReportMetric(used.Seconds()/measured.Seconds()/float64(calls)*1e6, "cpu-us/call/s")
@@ -221,7 +221,7 @@ func startUAS(b *testing.B, name, sink string) (addr string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	time.Sleep(500 * time.Millisecond) // it does not say when it listens
+	<-time.After(500 * time.Millisecond) // sipp does not report when it listens
 	return "127.0.0.1:" + port
 }
 

@@ -19,7 +19,7 @@ func TestArrivals(t *testing.T) {
 		switch {
 		case r.URL.Path == "/start":
 			starts.Add(1)
-			time.Sleep(slow)
+			<-time.After(slow) // the answer takes this long
 			_, _ = w.Write([]byte(`{"id":"x"}`))
 		case checks.Add(1) == 1:
 			w.WriteHeader(http.StatusTeapot) // one is wrong
