@@ -80,6 +80,7 @@ func TestDialects(t *testing.T) {
 		{"intermediate", "", pdu.Message{ESMClass: pdu.ESMIntermediate, ShortMessage: []byte("id:77 stat:ENROUTE")}, "77", accepted, ""},
 
 		{"TLVs", "", receipt("", id("77"), state(pdu.StateDelivered)), "77", delivered, ""},
+		{"TLVs with spaces", "", receipt("", id(" 77 "), state(pdu.StateDelivered)), "77", delivered, ""},
 		{"TLVs without NUL", "", receipt("", pdu.TLV{Tag: pdu.TagReceiptedMessageID, Value: []byte("77")}, state(pdu.StateExpired)), "77", expired, ""},
 		{"TLVs, no esm_class", "", without(receipt("", id("77"), state(pdu.StateUndeliverable), network(3, 1))), "77", undeliverable, "network 3:1"},
 		{"TLVs, rejected", "", receipt("", id("77"), state(pdu.StateRejected), network(3, 0)), "77", rejected, ""},

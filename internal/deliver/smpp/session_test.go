@@ -289,6 +289,7 @@ func TestResponses(t *testing.T) {
 	}{
 		{"accepted", raw(0x80000004, 'x', 'Y', 0), "accepted", "xY", 0},
 		{"without the NUL", raw(0x80000004, '0', '7'), "accepted", "7", 0},
+		{"id with spaces", raw(0x80000004, ' ', '7', ' ', 0), "accepted", "7", 0},
 		{"no id", raw(0x80000004, 0), "accepted", "", 0},
 		{"no body", raw(0x80000004), "accepted", "", 0},
 		{"id of control characters", raw(0x80000004, 1, 0xFF, '\n', 'x', 0), "accepted", `\x01\xff\nx`, 0},
@@ -338,11 +339,14 @@ func TestResponses(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
 				d, _, p := openPeer(t)
-				s := d.begin("hello")
+				s, began := d.begin("hello"), time.Now()
 				tt.send(p, p.next().Sequence)
 				err := s.wait()
 				if outcome(err) != tt.want {
 					t.Fatalf("%v, want %s", err, tt.want)
+				}
+				if waited := time.Since(began) > 0; waited != (tt.name == "another number") {
+					t.Errorf("after %v: %v", time.Since(began), err)
 				}
 				if err == nil && strings.Join(s.refs, " ") != tt.ref {
 					t.Errorf("refs %q, want %q", s.refs, tt.ref)
