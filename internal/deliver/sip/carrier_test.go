@@ -105,7 +105,7 @@ func TestOutcomes(t *testing.T) {
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	p := start(t, siptest.Config{RingForever: true})
-	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 300 * time.Millisecond })
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second }) // a busy machine must see it ring first
 	if r := tr.outcome(); r.State != verify.EventExpired || r.Error != "no answer" {
 		t.Errorf("the receipt is %+v", r)
 	}

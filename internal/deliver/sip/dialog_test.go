@@ -169,7 +169,7 @@ func TestMove(t *testing.T) {
 func TestCrossing(t *testing.T) {
 	t.Parallel()
 	p := start(t, siptest.Config{Late: true})
-	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second })
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second }) // a busy machine must see it ring first
 	if r := tr.outcome(); r.State != verify.EventExpired {
 		t.Errorf("the receipt is %+v", r)
 	}
