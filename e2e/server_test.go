@@ -206,7 +206,7 @@ func (s *server) until(t *testing.T, condition string, met func() bool) {
 	done := false
 	defer func() {
 		if !done {
-			t.Log(s.log)
+			t.Log(tail(s.log.String()))
 		}
 	}()
 	await.Until(t, condition, met)
