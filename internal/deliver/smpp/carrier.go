@@ -266,6 +266,9 @@ func (c *Carrier) submit(ctx context.Context, s *session, h handover) (ref strin
 	}
 	h.body.ValidityPeriod = c.cfg.validityPeriod(began, h.dead)
 	p, err := s.request(ctx, h.body, h.tag, s.timeout)
+	if err == nil {
+		err = mismatch(p)
+	}
 	c.metrics.submitted(time.Since(began), p.Status, err)
 	switch {
 	case err == nil:
@@ -281,17 +284,21 @@ func isSessionError(err error) bool {
 	return errors.Is(err, errNotWritten) || errors.Is(err, errTimeout) || errors.Is(err, errLost) || errors.Is(err, errMalformed)
 }
 
+// mismatch returns an error that wraps errMalformed if p is not a response to a
+// submit_sm.
+func mismatch(p pdu.PDU) error {
+	switch p.Body.(type) {
+	case *pdu.SubmitSMResp, *pdu.GenericNack:
+		return nil
+	}
+	return fmt.Errorf("%w: %s", errMalformed, p.Body.Command())
+}
+
 // readResponse returns the message id of a response of an address, or the error
 // that its status means. Temporary statuses are a bare [*StatusError]: see hand.
 func (c *Carrier) readResponse(address string, p pdu.PDU) (ref string, err error) {
-	switch body := p.Body.(type) {
-	case *pdu.SubmitSMResp:
-		if p.Status == pdu.StatusOK {
-			return c.accepted(address, body.MessageID.MessageID), nil
-		}
-	case *pdu.GenericNack:
-	default:
-		return "", fmt.Errorf("%w: %s", errMalformed, p.Body.Command())
+	if body, ok := p.Body.(*pdu.SubmitSMResp); ok && p.Status == pdu.StatusOK {
+		return c.accepted(address, body.MessageID.MessageID), nil
 	}
 	no := &StatusError{p.Status, c.classOf(p)}
 	switch no.Class {

@@ -23,14 +23,15 @@ const (
 func (c *Carrier) late(s *session, of any, p pdu.PDU) {
 	t := *of.(*tag) //nolint:forcetypeassert // what submit was given
 	c.metrics.late.Inc()
+	if mismatch(p) != nil {
+		return
+	}
 	c.judge(s, t.to, p)
 	ref, err := c.readResponse(s.address, p)
 	if err == nil {
 		t.part.Ref, t.part.State = ref, verify.EventAccepted
 	} else if no, ok := errors.AsType[*StatusError](err); ok { // for whatever reason: nobody hands it over again
 		t.part.State, t.part.Error = verify.EventRefused, no.Error()
-	} else {
-		return
 	}
 	if classOf(err) == ClassThrottled {
 		c.pace.throttled()
