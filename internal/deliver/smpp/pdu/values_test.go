@@ -109,3 +109,19 @@ func TestNames(t *testing.T) {
 		t.Error("responses are those that have the highest bit")
 	}
 }
+
+// TestParseStatus: a status is a name of the specification or a number. ESME_ROK is no
+// error status in either form.
+func TestParseStatus(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]pdu.Status{
+		"ESME_RINVDSTADR": pdu.StatusInvalidDestination, "ESME_RTHROTTLED": pdu.StatusThrottled,
+		"0x0B": 0x0B, "11": 0x0B, "0x4FF": 0x4FF, "4294967295": 0xFFFFFFFF,
+		"ESME_ROK": 0, "0": 0, "0x0": 0, "": 0, "esme_rthrottled": 0, "ESME_X": 0, "-1": 0, "4294967296": 0,
+	} {
+		got, err := pdu.ParseStatus(text)
+		if got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
+		}
+	}
+}
