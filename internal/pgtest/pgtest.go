@@ -10,6 +10,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -50,7 +51,13 @@ type template struct {
 // shared is the server of the test process.
 //
 //nolint:gochecknoglobals // it is to be started once
-var shared = sync.OnceValues(func() (*Server, error) { return start() })
+var shared = sync.OnceValues(func() (*Server, error) { return start(quick()...) })
+
+// initial is a server that never runs. Its directory holds the result of initdb, which
+// every other server copies.
+//
+//nolint:gochecknoglobals // initdb is to run once
+var initial = sync.OnceValues(initialize)
 
 // Shared is the server that the tests of this process have in common.
 func Shared(t testing.TB) *Server {
@@ -66,7 +73,7 @@ func Shared(t testing.TB) *Server {
 // such as "max_connections=20".
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s, err := start(settings...)
+	s, err := start(append(quick(), settings...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +81,19 @@ func Start(t testing.TB, settings ...string) *Server {
 	return s
 }
 
-// Launch starts a server for a program that measures, with settings of its own such
-// as "shared_buffers=128MB". It must be closed.
+// quick returns the settings of a server for tests. Without fsync, a commit survives a
+// crash of the server, because the kernel has its data, and only a crash of the machine
+// loses it. Autovacuum would visit each of the many databases every minute. A benchmark
+// measures a server with neither setting.
+func quick() []string {
+	if f := flag.Lookup("test.bench"); f != nil && f.Value.String() != "" {
+		return nil
+	}
+	return []string{"fsync=off", "autovacuum=off"}
+}
+
+// Launch starts a server for a program that measures, with settings such as
+// "shared_buffers=128MB". It flushes each commit to the disk. It must be closed.
 func Launch(settings ...string) (*Server, error) { return start(settings...) }
 
 // Close stops the server and removes all that is in it.
@@ -96,7 +114,7 @@ func Prepared(t testing.TB, name string, prepare func(ctx context.Context, url s
 	tmpl := v.(*template)
 	tmpl.once.Do(func() {
 		ctx := context.Background()
-		if tmpl.err = s.do(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE template0"); tmpl.err == nil {
+		if tmpl.err = s.create(ctx, name, "template0"); tmpl.err == nil {
 			tmpl.err = prepare(ctx, s.url(name))
 		}
 	})
@@ -133,7 +151,7 @@ func (s *Server) Create(t testing.TB, from string) string {
 // there until it is dropped.
 func (s *Server) Copy(ctx context.Context, from string) (database string, drop func(context.Context) error, err error) {
 	name := fmt.Sprintf("test%d", s.databases.Add(1))
-	if err := s.do(ctx, "CREATE DATABASE "+name+" TEMPLATE "+pgx.Identifier{from}.Sanitize()); err != nil {
+	if err := s.create(ctx, name, from); err != nil {
 		return "", nil, err
 	}
 	drop = func(ctx context.Context) error {
@@ -179,13 +197,35 @@ func (s *Server) url(name string) string {
 
 func (s *Server) user() string { return "postgres" }
 
+// create makes a database as a copy of another.
+func (s *Server) create(ctx context.Context, name, from string) error {
+	return s.within(ctx, func(conn *pgx.Conn) error {
+		query := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize() + " TEMPLATE " + pgx.Identifier{from}.Sanitize()
+		// The default of PostgreSQL 15 writes each page to the log, and takes twice the time
+		// of copying files. Older releases only copy files, and lack the clause.
+		var release int
+		if _, err := fmt.Sscan(strings.Split(conn.PgConn().ParameterStatus("server_version"), ".")[0], &release); err == nil && release >= 15 {
+			query += " STRATEGY FILE_COPY"
+		}
+		_, err := conn.Exec(ctx, query)
+		return err
+	})
+}
+
 func (s *Server) do(ctx context.Context, query string) error {
+	return s.within(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, query)
+		return err
+	})
+}
+
+// within calls do with a connection to the database of the administrator.
+func (s *Server) within(ctx context.Context, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, s.url("postgres"))
 	if err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, query)
-	return errors.Join(err, conn.Close(ctx))
+	return errors.Join(do(conn), conn.Close(ctx))
 }
 
 // Restart stops the server as an administrator in a hurry does (pg_ctl restart -m
@@ -267,32 +307,58 @@ func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") 
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// Command is a program of PostgreSQL that runs as the server's user.
+// Command is a program that runs as the server's user: by its absolute path, or a program
+// of PostgreSQL by its name.
 func (s *Server) Command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.bin, program), args...) //nolint:gosec,noctx // ours, and it has to end before we go on
+	if !filepath.IsAbs(program) {
+		program = filepath.Join(s.bin, program)
+	}
+	cmd := exec.Command(program, args...) //nolint:gosec,noctx // ours, and it has to end before we go on
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setsid: true}
 	return cmd
 }
 
 func start(settings ...string) (*Server, error) {
+	from, err := initial()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{bin: from.bin, as: from.as, settings: settings}
+	return s, s.begin("/bin/cp", "-r", from.data(), "data")
+}
+
+// initialize makes the directory of a server, without starting it.
+func initialize() (*Server, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, settings: settings}
+	s := &Server{bin: bin}
 	if os.Geteuid() == 0 { // PostgreSQL does not run as root
 		if s.as, err = credential("postgres"); err != nil {
 			return nil, err
 		}
 	}
-	return s, s.begin("initdb", "--pgdata", "data", "--username", s.user(), "--auth", "trust",
+	return s, s.fill("initdb", "--pgdata", "data", "--username", s.user(), "--auth", "trust",
 		"--encoding", "UTF8", "--no-locale", "--no-sync")
 }
 
-// begin makes the server's directory, fills it with a program of PostgreSQL, and starts
-// the server. It leaves nothing behind if that fails.
-func (s *Server) begin(program string, args ...string) (err error) {
+// begin fills the server's directory with a program (see fill) and starts the server. It
+// leaves nothing behind if that fails.
+func (s *Server) begin(program string, args ...string) error {
+	if err := s.fill(program, args...); err != nil {
+		return err
+	}
+	if err := s.run(); err != nil {
+		return errors.Join(err, s.keepAlive.Close())
+	}
+	return nil
+}
+
+// fill makes the server's directory, and its contents with a program, of PostgreSQL unless
+// it has a path. It leaves nothing behind if that fails.
+func (s *Server) fill(program string, args ...string) (err error) {
 	if s.dir, err = os.MkdirTemp("", "pgtest-"); err != nil {
 		return err
 	}
@@ -306,9 +372,6 @@ func (s *Server) begin(program string, args ...string) (err error) {
 	}
 	if err := s.keep(); err != nil {
 		return errors.Join(err, os.RemoveAll(s.dir))
-	}
-	if err := s.run(); err != nil {
-		return errors.Join(err, s.keepAlive.Close())
 	}
 	return nil
 }
@@ -331,8 +394,7 @@ func (s *Server) keep() error {
 	return nil
 }
 
-// run starts the server and waits until it takes connections. Commits are flushed
-// to the disk as they are in earnest.
+// run starts the server and waits until it takes connections.
 func (s *Server) run() error {
 	config := fmt.Sprintf("-c listen_addresses= -c unix_socket_directories=%s -c max_connections=300 -c shared_buffers=32MB -c log_min_messages=fatal", s.dir)
 	for _, setting := range s.settings {

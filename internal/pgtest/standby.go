@@ -21,7 +21,7 @@ func StartPair(t testing.TB, synchronous bool) (primary, standby *Server, databa
 	if err != nil {
 		t.Fatal(err)
 	}
-	primary.host, standby.settings = host, []string{"listen_addresses=" + standby.host}
+	primary.host, standby.settings = host, append(quick(), "listen_addresses="+standby.host)
 	if err := standby.begin("pg_basebackup", "--pgdata", "data", "--host", primary.dir, "--username", primary.user(),
 		"--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync"); err != nil {
 		t.Fatal(err)
