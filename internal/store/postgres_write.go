@@ -136,9 +136,13 @@ func setDurable(ctx context.Context, conn *pgx.Conn) error {
 // read the whole of it for each batch, and keep to that while it grows, until it is
 // analysed. It is said here and not when the connection is made, since a pooler between
 // would not pass it on.
+//
+// A table without a suitable index is still read as a whole. Its plan has the cost of a
+// forbidden one (10 to the 10th), for which PostgreSQL would compile each statement to
+// machine code: jit is off.
 func planByIndex(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SELECT set_config('plan_cache_mode', 'force_generic_plan', FALSE), set_config(name, 'off', FALSE)
-		FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) name`)
+		FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) name`)
 	return err
 }
 

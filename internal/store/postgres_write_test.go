@@ -312,3 +312,36 @@ func TestPostgresRoundTrips(t *testing.T) {
 		})
 	}
 }
+
+// TestPostgresCompilesNothing: a writer reads a small table without machine code for the
+// statement (JIT), though the table has to be read as a whole. Compilation takes 30 ms and
+// more, and the table stays locked.
+func TestPostgresCompilesNothing(t *testing.T) {
+	t.Parallel()
+	database := pgtest.Prepared(t, "migrated", Migrate)
+	var available bool
+	if pgtest.Scan(t, database, `SELECT pg_jit_available()`, &available); !available {
+		t.Skip("this PostgreSQL has no JIT")
+	}
+	var plan []string
+	if err := openPostgres(t, database).Write(t.Context(), func(tx *Tx) error {
+		rows, err := tx.query(`EXPLAIN (ANALYZE) SELECT fingerprint FROM key_files ORDER BY created_at` + tx.lock)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				return err
+			}
+			plan = append(plan, line)
+		}
+		return rows.Err()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(plan, "\n"); !strings.Contains(text, "key_files") || strings.Contains(text, "JIT:") {
+		t.Errorf("the plan compiles the statement, or is of another table:\n%s", text)
+	}
+}
