@@ -19,7 +19,7 @@ func TestStore(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		testStore(t, func(t *testing.T) *store.DB {
-			return openFile(t, pgtest.File(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate), key)
+			return openFile(t, sqlite(t), key)
 		})
 	})
 	t.Run("postgres", func(t *testing.T) {
@@ -155,6 +155,12 @@ func openFile(t *testing.T, path string, key store.Key) *store.DB {
 		}
 	})
 	return db
+}
+
+// sqlite makes a file with the schema in it.
+func sqlite(t *testing.T) string {
+	t.Helper()
+	return pgtest.File(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
 }
 
 // postgres makes a database with the schema in it.

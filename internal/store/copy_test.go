@@ -35,7 +35,7 @@ const odd = "id-\xff\x00\\x41"
 // live makes an installation in a file, by the means of the store, and closes it.
 func live(t *testing.T) lived {
 	t.Helper()
-	in := lived{path: filepath.Join(t.TempDir(), "countersign.db")}
+	in := lived{path: sqlite(t)}
 	db, err := open(t, in.path, key, true)
 	must(t, err)
 	must(t, db.Ping(t.Context()))

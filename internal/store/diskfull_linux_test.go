@@ -56,18 +56,19 @@ func wantDiskFull(t *testing.T, err error, path string) {
 }
 
 // TestDiskFullAtStart opens a database where there is less room than it needs, page by
-// page, so that each step of a start fails once.
+// page, until there is enough of it, so that each step of a start fails once.
 func TestDiskFullAtStart(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, 1024)
-	balloon, failed := filepath.Join(dir, "balloon"), 0
-	for left := 0; left < 1000; left += 8 {
+	balloon, failed, opened := filepath.Join(dir, "balloon"), 0, 0
+	for left := 0; opened < 3; left += 8 {
 		must(t, os.RemoveAll(balloon))
 		fillDisk(t, balloon, left)
 		path := filepath.Join(dir, fmt.Sprint(left, ".db"))
 		db, err := store.Open(t.Context(), store.Config{Database: path, Key: key, Serve: true, Log: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			must(t, db.Close())
+			opened++
 		} else {
 			wantDiskFull(t, err, path)
 			failed++
@@ -83,7 +84,7 @@ func TestDiskFullAtStart(t *testing.T) {
 
 func TestDiskFullLater(t *testing.T) {
 	t.Parallel()
-	dir, elsewhere := smallDisk(t, 4096), filepath.Join(t.TempDir(), "countersign.db")
+	dir, elsewhere := smallDisk(t, 4096), sqlite(t)
 	path, balloon := filepath.Join(dir, "countersign.db"), filepath.Join(dir, "balloon")
 	db, err := open(t, path, key, true)
 	must(t, err)

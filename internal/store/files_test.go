@@ -164,7 +164,7 @@ func content(t *testing.T, path string) (all []byte) {
 // both.
 func TestForeignLog(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "countersign.db")
+	path := sqlite(t)
 	db, err := open(t, path, key, true)
 	must(t, err)
 	addAccount(t, db, "demo0001", 100)
@@ -203,7 +203,7 @@ func BenchmarkCheckFiles(b *testing.B) {
 // A file that became smaller is reported once, unless the server emptied its log itself.
 func TestShrunk(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "countersign.db")
+	path := sqlite(t)
 	db, err := open(t, path, key, true)
 	must(t, err)
 	defer db.Close()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -159,7 +158,7 @@ func testForgetHeld(t *testing.T, db *store.DB) {
 // TestSQLiteForgets: no trace of the number is left in the file, or beside it.
 func TestSQLiteForgets(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "countersign.db")
+	path := sqlite(t)
 	db := openFile(t, path, key)
 	addAccount(t, db, "demo0001", 0)
 	has := func(number string) (found bool) {

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +14,7 @@ import (
 // removes the write-ahead log in use, and with it all that the server writes afterwards.
 func TestLocksAreKept(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "countersign.db")
+	path := sqlite(t)
 	db, err := open(t, path, key, true)
 	must(t, err)
 	defer db.Close()

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 )
 
@@ -10,7 +9,7 @@ import (
 // value that stays as it is would not.
 func TestPingWrites(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "countersign.db")
+	path := sqlite(t)
 	db, err := open(t, path, key, false)
 	must(t, err)
 	defer db.Close()

@@ -3,7 +3,6 @@ package store_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"testing"
 
 	"countersign/internal/store"
@@ -73,7 +72,7 @@ func testReplacePrices(t *testing.T, db *store.DB) {
 // TestPriceList: what this process or another has changed is in the list.
 func TestPriceList(t *testing.T) {
 	t.Parallel()
-	for name, path := range map[string]string{"sqlite": filepath.Join(t.TempDir(), "countersign.db"), "postgres": postgres(t)} {
+	for name, path := range map[string]string{"sqlite": sqlite(t), "postgres": postgres(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			here, there := openFile(t, path, key), openFile(t, path, key)

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -147,7 +146,7 @@ func TestExplainedInLocale(t *testing.T) {
 func TestRefusalSize(t *testing.T) {
 	t.Parallel()
 	const rows, most = 5000, 500
-	path := filepath.Join(t.TempDir(), "countersign.db")
+	path := sqlite(t)
 	db := openFile(t, path, key)
 	size := func() int64 {
 		t.Helper()

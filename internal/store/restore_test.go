@@ -106,7 +106,7 @@ func TestRestoreRefuses(t *testing.T) {
 // backedUp is a database whose account has a credit of 2, and its backup with 1.
 func backedUp(t *testing.T) (path, copied string) {
 	t.Helper()
-	path, copied = filepath.Join(t.TempDir(), "countersign.db"), filepath.Join(t.TempDir(), "backup.db")
+	path, copied = sqlite(t), filepath.Join(t.TempDir(), "backup.db")
 	db, err := open(t, path, key, true)
 	must(t, err)
 	addAccount(t, db, "demo0001", 1)

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"errors"
-	"path/filepath"
 	"reflect"
 	"sync"
 	"testing"
@@ -103,7 +102,7 @@ func testUpdateAccountParallel(t *testing.T, db *store.DB) {
 // one stored.
 func TestSettingsOfANewerReleaseStay(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "countersign.db")
+	path := sqlite(t)
 	db := openFile(t, path, key)
 	addAccount(t, db, "demo0001", 0)
 	file := raw(t, path)

@@ -71,7 +71,7 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 	t.Parallel()
 	t.Run("ErrKey", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(t.TempDir(), "countersign.db")
+		path := sqlite(t)
 		db, err := open(t, path, key, true)
 		must(t, err)
 		addAccount(t, db, "demo0001", 0)
@@ -85,7 +85,7 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 	})
 	t.Run("ErrNewerSchema", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(t.TempDir(), "countersign.db")
+		path := sqlite(t)
 		db, err := open(t, path, key, true)
 		must(t, err)
 		must(t, db.Close())
@@ -97,7 +97,7 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 	})
 	t.Run("ErrInUse", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(t.TempDir(), "countersign.db")
+		path := sqlite(t)
 		db, err := open(t, path, key, true)
 		must(t, err)
 		if _, err := open(t, path, key, true); !errors.Is(err, store.ErrInUse) {
@@ -140,7 +140,7 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 // its message.
 func TestServeReleasesClaims(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "countersign.db")
+	path := sqlite(t)
 	db, err := open(t, path, key, true)
 	must(t, err)
 	rows := plan(t, db, 125, 125, 125, 125)
@@ -257,7 +257,7 @@ func TestBrokenRows(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "countersign.db")
+			path := sqlite(t)
 			db := openFile(t, path, key)
 			rows := plan(t, db, 1, 2, 3)
 			exec(t, raw(t, path), tt.tamper, rows[1].ID[:], rows[0].ID[:])
@@ -284,7 +284,7 @@ func TestBrokenRows(t *testing.T) {
 	}
 	t.Run("CodeOfAnotherRow", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(t.TempDir(), "countersign.db")
+		path := sqlite(t)
 		db := openFile(t, path, key)
 		rows := plan(t, db, 1, 2)
 		for _, row := range rows {
@@ -300,7 +300,7 @@ func TestBrokenRows(t *testing.T) {
 	})
 	t.Run("SignatureSecretOfAnotherAccount", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(t.TempDir(), "countersign.db")
+		path := sqlite(t)
 		db := openFile(t, path, key)
 		for _, account := range []string{"demo0001", "other001"} {
 			must(t, db.CreateAccount(t.Context(), store.NewAccount{

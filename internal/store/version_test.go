@@ -3,7 +3,6 @@ package store_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +17,7 @@ import (
 func onBoth(t *testing.T, test func(t *testing.T, path string, here, there *store.DB)) {
 	t.Helper()
 	t.Parallel()
-	for name, path := range map[string]string{"sqlite": filepath.Join(t.TempDir(), "countersign.db"), "postgres": postgres(t)} {
+	for name, path := range map[string]string{"sqlite": sqlite(t), "postgres": postgres(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, path, openFile(t, path, key), openFile(t, path, key))
@@ -116,7 +115,7 @@ func change(t *testing.T, path, query string) {
 // TestRecallUnknown: what was not remembered proves nothing.
 func TestRecallUnknown(t *testing.T) {
 	t.Parallel()
-	db := openFile(t, filepath.Join(t.TempDir(), "countersign.db"), key)
+	db := openFile(t, sqlite(t), key)
 	addAccount(t, db, "demo0001", 0)
 	addAccount(t, db, "other001", 0)
 	recall(t, db, "other001")

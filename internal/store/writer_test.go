@@ -318,7 +318,7 @@ func TestOverloaded(t *testing.T) {
 // TestCloseDrains: what was queued before Close is durable after it.
 func TestCloseDrains(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "countersign.db")
+	path := pgtest.File(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", Migrate)
 	db := openPath(t, path)
 	release := hold(t, db)
 	var jobs []func(*Tx) error
