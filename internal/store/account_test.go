@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -176,5 +177,40 @@ func TestZeroCredentialsHaveNoSecret(t *testing.T) {
 	t.Parallel()
 	if (store.Credentials{}).HasSecret("", t0) {
 		t.Error("credentials of nobody have the empty secret")
+	}
+}
+
+// testUnapprove: numbers are listed in order, each once, and removed for one account.
+func testUnapprove(t *testing.T, db *store.DB) {
+	for _, account := range []string{"trial001", "trial002"} {
+		addAccount(t, db, account, 0)
+		for _, number := range []string{"447700900002", "447700900001", "447700900002"} {
+			must(t, db.Approve(t.Context(), account, number, t0))
+		}
+	}
+	want := func(account string, want ...string) {
+		t.Helper()
+		if got, err := db.ApprovedNumbers(t.Context(), account); !slices.Equal(got, want) || err != nil {
+			t.Errorf("ApprovedNumbers(%s) = %v, %v; want %v", account, got, err, want)
+		}
+	}
+	want("trial001", "447700900001", "447700900002")
+	want("unknown1")
+	must(t, db.Unapprove(t.Context(), "trial001", "447700900001"))
+	want("trial001", "447700900002")
+	want("trial002", "447700900001", "447700900002")
+	if ok, err := db.Approved(t.Context(), "trial001", "447700900001"); ok || err != nil {
+		t.Errorf("the number is still approved: %v, %v", ok, err)
+	}
+	for _, tt := range []struct {
+		account string
+		want    error
+	}{{"trial001", store.ErrNotApproved}, {"unknown1", store.ErrNoAccount}} {
+		if err := db.Unapprove(t.Context(), tt.account, "447700900001"); !errors.Is(err, tt.want) {
+			t.Errorf("Unapprove(%s) again: %v, want %v", tt.account, err, tt.want)
+		}
+	}
+	if err := db.Approve(t.Context(), "unknown1", "447700900001", t0); !errors.Is(err, store.ErrNoAccount) {
+		t.Errorf("Approve of an unknown account: %v, want ErrNoAccount", err)
 	}
 }

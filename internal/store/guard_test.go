@@ -240,3 +240,32 @@ func TestNodesGuardHeld(t *testing.T) {
 		return nil
 	}))
 }
+
+// testClearGuard: a number is cleared once, and only that number; nothing is cleared of a
+// number whose counts are over.
+func testClearGuard(t *testing.T, db *store.DB) {
+	const number, other = "447700900001", "447700900002"
+	clear := func(number string, now time.Time, want bool) {
+		t.Helper()
+		if found, err := db.ClearGuard(t.Context(), number, twenty(), now); found != want || err != nil {
+			t.Errorf("ClearGuard(%s) = %v, %v; want %v", number, found, err, want)
+		}
+	}
+	clear(number, t0, false)
+	for range 20 {
+		sendOne(t, db, store.Scope{Number: number}, number, "demo0001")
+	}
+	sendOne(t, db, store.Scope{Number: other}, other, "demo0001")
+	if sendOne(t, db, store.Scope{Number: number}, number, "demo0001") {
+		t.Fatal("message 21 of a day is sent")
+	}
+	clear(number, t0, true)
+	clear(number, t0, false)
+	if !sendOne(t, db, store.Scope{Number: number}, number, "demo0001") {
+		t.Error("no message is sent after the number was cleared")
+	}
+	if n := guardOf(t, db, other); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 1 {
+		t.Errorf("another number is %+v, want 1 message", n)
+	}
+	clear(other, t0.AddDate(0, 0, 3), false)
+}
