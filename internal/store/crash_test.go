@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -32,6 +33,8 @@ func TestPostgresCrash(t *testing.T) {
 
 	var mu sync.Mutex
 	answered := map[verify.ID]bool{} // false when it was answered with an error
+	var down chan struct{}           // closed when the server runs again; nil while it runs
+	var accepted, refused atomic.Int64
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for client := range 16 {
@@ -45,20 +48,38 @@ func TestPostgresCrash(t *testing.T) {
 				id, err := acceptOne(t, nodes[client%2], fmt.Sprintf("44770%02d%05d", client, i))
 				mu.Lock()
 				answered[id] = err == nil
+				again := down
 				mu.Unlock()
-				if err != nil {
-					time.Sleep(10 * time.Millisecond) // as a client would
+				if err == nil {
+					accepted.Add(1)
+					continue
+				}
+				refused.Add(1)
+				if again != nil {
+					<-again
 				}
 			}
 		})
 	}
-	for range 3 {
-		time.Sleep(300 * time.Millisecond)
-		server.Crash(t)
-		time.Sleep(50 * time.Millisecond)
-		server.Resume(t)
+	underLoad := func() {
+		more := accepted.Load() + 50
+		await.Until(t, "under load", func() bool { return accepted.Load() >= more })
 	}
-	time.Sleep(300 * time.Millisecond)
+	for range 3 {
+		underLoad()
+		mu.Lock()
+		down = make(chan struct{})
+		mu.Unlock()
+		before := refused.Load()
+		server.Crash(t)
+		await.Until(t, "refused", func() bool { return refused.Load() > before })
+		server.Resume(t)
+		mu.Lock()
+		close(down)
+		down = nil
+		mu.Unlock()
+	}
+	underLoad()
 	close(stop)
 	wg.Wait()
 

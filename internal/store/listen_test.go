@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 	"countersign/internal/verify"
 )
@@ -24,11 +25,7 @@ func TestListen(t *testing.T) {
 	defer func() { stop(); <-done }()
 	want := func(what string) {
 		t.Helper()
-		select {
-		case <-heard:
-		case <-time.After(10 * time.Second):
-			t.Fatalf("heard nothing of %s", what)
-		}
+		await.Closed(t, "heard: "+what, heard)
 	}
 	handOver := func() {
 		t.Helper()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 )
 
@@ -48,11 +49,9 @@ func TestUnavailableReason(t *testing.T) {
 	name := func(u, database string) string {
 		return (&url.URL{Scheme: "postgres", User: url.UserPassword(u, "secret4711"), Host: address, Path: "/" + database}).String()
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // until it has read the file
-		if err := tryOpen(t, name("stranger", "postgres")); strings.Contains(err.Error(), "28000") || time.Now().After(deadline) {
-			break
-		}
-	}
+	await.Until(t, "read: the new pg_hba.conf", func() bool {
+		return strings.Contains(tryOpen(t, name("stranger", "postgres")).Error(), "28000")
+	})
 	for _, tt := range []struct{ name, database, reason, remedy string }{
 		{"password", name("app", "postgres"), `password authentication failed for user "app" (SQLSTATE 28P01)`, "correct the user or the password"},
 		{"pg_hba.conf", name("stranger", "postgres"), `no pg_hba.conf entry for host`, "pg_hba.conf"},

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 )
 
@@ -127,17 +128,12 @@ func kill(t *testing.T, database string) {
 	t.Helper()
 	pgtest.Exec(t, database, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
-	var left int
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	await.Until(t, "closed: the connections", func() bool {
+		var left int
 		pgtest.Scan(t, database, `SELECT COUNT(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'countersign'`, &left)
-		if left == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections live on", left)
-		}
-	}
+		return left == 0
+	})
 }
 
 // TestPostgresKilled: a connection that is lost before the commit is replaced, and
@@ -191,7 +187,7 @@ func TestPostgresKilled(t *testing.T) {
 		t.Errorf("the writer is stuck: %v", err)
 	}
 	kill(t, database)
-	time.Sleep(idleCheck + 10*time.Millisecond) // looked at before it is used
+	db.writers[0].conn.(*postgresConn).used = time.Now().Add(-2 * idleCheck) // the connection is checked before use
 	if err := write(lay("g")); err != nil {
 		t.Errorf("after a rest: %v", err)
 	}

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"countersign/internal/await"
 	"countersign/internal/pgtest"
 )
 
@@ -53,16 +53,6 @@ func hold(t *testing.T, db *DB) (release func()) {
 		close(released)
 		if err := <-done; err != nil {
 			t.Errorf("the job that held the writer: %v", err)
-		}
-	}
-}
-
-// until waits for what another goroutine does next.
-func until(t *testing.T, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain")
 		}
 	}
 }
@@ -160,9 +150,7 @@ func TestUsedSignature(t *testing.T) {
 	for range 2 {
 		go func() { errs <- db.UseSignature(t.Context(), "demo0001", []byte("signature"), time.Now()) }()
 	}
-	for len(db.writers[0].queue) < 3 {
-		runtime.Gosched()
-	}
+	await.Until(t, "queued: three jobs", func() bool { return len(db.writers[0].queue) >= 3 })
 	release()
 	first, second := <-errs, <-errs
 	if errors.Is(first, ErrSignatureUsed) == errors.Is(second, ErrSignatureUsed) {
@@ -330,7 +318,7 @@ func TestCloseDrains(t *testing.T) {
 	results := queue(t, db, jobs...)
 	closed := make(chan error, 1)
 	go func() { closed <- db.Close() }()
-	until(t, func() bool {
+	await.Until(t, "closed", func() bool {
 		db.writers[0].mu.RLock()
 		defer db.writers[0].mu.RUnlock()
 		return db.writers[0].closed
@@ -363,7 +351,7 @@ func TestWriteOutlivesItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() { result <- db.Write(ctx, put("a")) }()
-	until(t, func() bool { return len(db.writers[0].queue) == 1 })
+	await.Until(t, "queued", func() bool { return len(db.writers[0].queue) == 1 })
 	cancel()
 	release()
 	if err := <-result; err != nil {
