@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -121,7 +122,7 @@ type result struct {
 
 // chosen returns the paths of the suites for target: its own, then the others in the
 // order of their measured durations.
-func (m *mutation) chosen(target string) ([]string, error) {
+func (m *mutation) chosen(ctx context.Context, target string) ([]string, error) {
 	var paths []string
 	switch m.suites {
 	case "all":
@@ -129,7 +130,7 @@ func (m *mutation) chosen(target string) ([]string, error) {
 	case "own":
 		paths = []string{target}
 	default:
-		named, err := list(context.Background(), strings.Split(m.suites, ",")...)
+		named, err := list(ctx, strings.Split(m.suites, ",")...)
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +145,7 @@ func (m *mutation) chosen(target string) ([]string, error) {
 		case b == target:
 			return 1
 		}
-		return int(m.measured[a].took - m.measured[b].took)
+		return cmp.Compare(m.measured[a].took, m.measured[b].took)
 	})
 	return paths, nil
 }
@@ -156,7 +157,7 @@ func (m *mutation) measureSuites(ctx context.Context, targets []listed) error {
 		paths = append(paths, t.ImportPath)
 	}
 	for _, t := range paths {
-		suites, err := m.chosen(t)
+		suites, err := m.chosen(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -185,7 +186,7 @@ func (m *mutation) mutate(ctx context.Context, target listed) error {
 	if err != nil {
 		return err
 	}
-	suites, err := m.chosen(target.ImportPath)
+	suites, err := m.chosen(ctx, target.ImportPath)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ type suite struct {
 // block is a stretch of source, in lines and columns from 1.
 type block struct {
 	line, col, endLine, endCol int
-	ran                        bool // by the suite
+	ran                        bool // whether the suite ran it
 }
 
 func (b block) contains(line, col int) bool {
@@ -148,6 +148,9 @@ func parseProfile(text string) (map[string][]block, error) {
 		}
 		fields := strings.FieldsFunc(rest, func(c rune) bool { return c == '.' || c == ',' || c == ' ' })
 		var n [4]int
+		if len(fields) < len(n) {
+			return nil, fmt.Errorf("coverage profile: line %q has no position", line)
+		}
 		for i := range n {
 			var err error
 			if n[i], err = strconv.Atoi(fields[i]); err != nil {
@@ -178,7 +181,7 @@ func (r *runner) command(ctx context.Context, limit time.Duration, overlay map[s
 	defer cancel()
 	script := fmt.Sprintf(`ulimit -v %d && exec go "$@"`, r.memory)
 	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", script, "go"}, args...)...) //nolint:gosec // args are arguments of the script, not its text
-	cmd.Env = os.Environ()
+	cmd.Env = append(os.Environ(), "RAPID_NOFAILFILE=1")                                    // or a killed mutant leaves a file in testdata/rapid
 	if overlay != nil {
 		text, err := json.Marshal(map[string]any{"Replace": overlay})
 		if err != nil {
