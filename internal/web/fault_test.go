@@ -39,13 +39,17 @@ func faulty() *http.ServeMux {
 		_, _ = io.WriteString(w, "half an ans")
 		panic("out of order")
 	})
+	mux.HandleFunc("/hinted", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		_, _ = io.WriteString(w, "hinted")
+	})
 	mux.HandleFunc("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	mux.HandleFunc("/fine", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })
 	return mux
 }
 
-// TestPanic: a panic is logged and ends one request: with 500 in the words of the
-// listener, or, once the answer has begun, with the end of the connection.
+// TestPanic: a panic is logged and ends one request: with 500 in the format of the
+// listener or, after the answer has begun, by closing the connection.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -160,8 +164,8 @@ func hasClass(t *testing.T, reg prometheus.Gatherer, class string) bool {
 	return false
 }
 
-// TestServerSurvivesPanic: over TCP, a client takes no part of an answer for the whole, and
-// the next request is served.
+// TestServerSurvivesPanic: over TCP, a truncated answer is an error at the client, and the
+// server serves the next request. The access log has the final status.
 func TestServerSurvivesPanic(t *testing.T) {
 	t.Parallel()
 	h, log, _ := wrapped(faulty())
@@ -170,7 +174,7 @@ func TestServerSurvivesPanic(t *testing.T) {
 		path, body string
 		cut        bool
 	}{
-		{"/early/1", "Internal Error\n", false}, {"/hint", "Internal Error\n", false}, {"/late", "", true}, {"/nil", "Internal Error\n", false}, {"/fine", "fine", false},
+		{"/early/1", "Internal Error\n", false}, {"/hint", "Internal Error\n", false}, {"/late", "", true}, {"/nil", "Internal Error\n", false}, {"/fine", "fine", false}, {"/hinted", "hinted", false},
 	} {
 		got := <-ask(t, url+tt.path)
 		if (got.err != nil) != tt.cut || !tt.cut && got.body != tt.body {
@@ -183,5 +187,10 @@ func TestServerSurvivesPanic(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "fault in a handler"); n != 4 {
 		t.Errorf("%d faults are logged, want 4", n)
+	}
+	for _, want := range []string{`"route":"/hint","code":500`, `"route":"/hinted","code":200`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the access log lacks %s", want)
+		}
 	}
 }

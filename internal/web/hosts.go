@@ -96,7 +96,7 @@ type GateConfig struct {
 	// Writes reports whether a request changes state despite a method that should
 	// not; nil for none.
 	Writes func(*http.Request) bool
-	// Refuse answers a request that is not served, and one whose handler panicked.
+	// Refuse answers a request that is not served, and a request after a panic of next.
 	Refuse func(w http.ResponseWriter, r *http.Request, code int, text string)
 
 	Listener string // in log lines and metrics

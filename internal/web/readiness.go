@@ -276,7 +276,7 @@ func (r *Readiness) set(now time.Time, err error) {
 // Watch calls each every second until ctx is done. It evaluates the readiness while the
 // server is not ready or each fails, so that the state does not depend on requests for it.
 func (r *Readiness) Watch(ctx context.Context, each func(context.Context) error) {
-	// Not a ticker: a fake clock that advances by days fires a timer once.
+	// A timer, since a ticker of a fake clock fires for every second of a long advance.
 	timer := r.cfg.Clock.NewTimer(time.Second)
 	defer timer.Stop()
 	for ; ; timer.Reset(time.Second) {

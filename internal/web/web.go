@@ -57,7 +57,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 		begin := a.Clock.Now()
 		mergeSlashes(r.URL)
 		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
-		defer func() { // also for an answer that is cut off
+		defer func() { // also after a panic, for an answer that ends with its connection
 			took := a.Clock.Since(begin)
 			duration.WithLabelValues(methodName(r.Method), routeOf(r.Pattern), statusClass(rec.code)).Observe(took.Seconds())
 			a.log(rec, r, took)
@@ -169,10 +169,11 @@ func recorderOf(w http.ResponseWriter) *recorder {
 	}
 }
 
-// WriteHeader implements [http.ResponseWriter]. The code of the first call counts, as for net/http.
+// WriteHeader implements [http.ResponseWriter]. It records the first code that is not
+// informational (1xx), which is the one that net/http sends as the status of the answer.
 func (r *recorder) WriteHeader(code int) {
-	if !r.begun {
-		r.code, r.begun = code, code >= http.StatusOK
+	if !r.begun && code >= http.StatusOK {
+		r.code, r.begun = code, true
 	}
 	r.ResponseWriter.WriteHeader(code)
 }
