@@ -142,7 +142,8 @@ func (k *book) note(b Block) {
 	k.latest.put(key, old)
 }
 
-// unblock takes unblocks that are stored, and forgets those that are over.
+// unblock adds stored unblocks and deletes expired ones. At maxUnblocks it only extends
+// known ones.
 func (k *book) unblock(list []Unblock, now time.Time) {
 	maps.DeleteFunc(k.unblocked, func(_ unblockKey, u Unblock) bool { return !u.holds(now) })
 	for _, u := range list {

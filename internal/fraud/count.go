@@ -300,7 +300,7 @@ func (c *counters) turnBack(now int64) {
 	if c.newest <= latest {
 		return
 	}
-	c.newest = latest // counts up to there stay
+	c.newest = latest // an upper bound: counts up to it remain
 	for _, e := range c.series.entries {
 		e.Value.(*boundedEntry[Target, *series]).value.turnBack(latest)
 	}

@@ -133,8 +133,8 @@ func hundreds(n int) []fraud.Entry {
 	return list
 }
 
-// TestUntakenIsBounded: counts that wait for Take are bounded by their places. A place
-// that waits already goes on counting.
+// TestUntakenIsBounded: at most 200,000 places wait for Take. Beyond the bound a new place
+// is dropped, and a known one still counts.
 func TestUntakenIsBounded(t *testing.T) {
 	t.Parallel()
 	const most = 200_000
@@ -157,7 +157,7 @@ func TestUntakenIsBounded(t *testing.T) {
 	}
 }
 
-// TestBlocksAreBounded: beyond the bound the oldest block is forgotten, and no more wait
+// TestBlocksAreBounded: beyond 100,000 blocks the oldest is dropped. At most as many wait
 // for Take.
 func TestBlocksAreBounded(t *testing.T) {
 	t.Parallel()
