@@ -49,8 +49,8 @@ func (r *records) lines(message string) (list []map[string]string) {
 	return list
 }
 
-// metric returns the value of a metric whose labels, sorted by their names, have the
-// given values.
+// metric returns the value of the series with the given label values, in the order of the
+// label names.
 func (n node) metric(name string, labels ...string) float64 {
 	n.t.Helper()
 	families, err := n.reg.Gather()
@@ -70,13 +70,13 @@ func (n node) metric(name string, labels ...string) float64 {
 	return 0
 }
 
-// counting adds a rule that lets everything pass, so that starts returns what is counted.
+// counting adds a rule in shadow mode, which lets every start pass and reports the counts.
 func counting(c *velocity.Config) {
 	c.Rules.Prefix = fraud.Volume{Mode: fraud.Shadow, Window: time.Hour, Starts: 1, Blocks: []time.Duration{time.Millisecond}}
 }
 
-// starts returns the starts of the last hour that the node knows of, on the prefix of a
-// number. The node must be made with counting.
+// starts returns the node's count of starts on the prefix of a number in the last hour. The
+// node must be made with counting.
 func (n node) starts(number string) int64 {
 	n.t.Helper()
 	n.in.clock.Advance(time.Millisecond) // past the block that a start made

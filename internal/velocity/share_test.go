@@ -94,8 +94,8 @@ func TestClocksDiffer(t *testing.T) {
 	}
 }
 
-// TestClockCorrected: after the clock of a node is set back, the node knows the blocks and
-// unblocks that others made in the meantime.
+// TestClockCorrected: after the clock of a node is set back, blocks that other nodes made in
+// the meantime hold on it.
 func TestClockCorrected(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -112,8 +112,8 @@ func TestClockCorrected(t *testing.T) {
 	}
 }
 
-// TestFailedNewsAreRepeated: news that could not be stored are stored by the next sync, as
-// they were and once. Later counts follow in news of their own.
+// TestFailedNewsAreRepeated: the next sync stores news that could not be stored, unchanged
+// and once. Later counts follow in separate news.
 func TestFailedNewsAreRepeated(t *testing.T) {
 	t.Parallel()
 	n := install(t).node()
@@ -183,8 +183,8 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-// TestStatus: the places of all nodes are summed and sorted by their starts. Counts before
-// the time asked for, and counts from the future, are left out.
+// TestStatus: the places of all nodes are summed and sorted by their starts. Counts older
+// than the given time, and counts from the future, are excluded.
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	n := install(t).node()

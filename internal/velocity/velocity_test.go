@@ -69,7 +69,7 @@ func (in *installation) node(change ...func(*velocity.Config)) node {
 	return n
 }
 
-// unloaded makes a node that knows nothing yet.
+// unloaded makes a node before Load.
 func (in *installation) unloaded(change ...func(*velocity.Config)) node {
 	in.t.Helper()
 	db, err := store.Open(in.t.Context(), store.Config{Database: in.database, Key: in.key, Log: slog.New(slog.DiscardHandler)})

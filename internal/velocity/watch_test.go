@@ -9,14 +9,14 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/await"
 	"countersign/internal/fraud"
 	"countersign/internal/pgtest"
 	"countersign/internal/velocity"
 	"countersign/internal/verify"
 )
 
-// live runs a node inside a synctest bubble until the test ends. Time passes only in
-// after.
+// live runs a node inside a synctest bubble until the test ends.
 func live(t *testing.T, change ...func(*velocity.Config)) node {
 	t.Helper()
 	n := install(t).node(append(change, func(c *velocity.Config) { c.Clock = clockwork.NewRealClock() })...)
@@ -26,14 +26,8 @@ func live(t *testing.T, change ...func(*velocity.Config)) node {
 			t.Errorf("stop: %v", err)
 		}
 	})
-	after(0)
+	await.Pass(0)
 	return n
-}
-
-// after moves the time of the bubble, and returns when all work due then is done.
-func after(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
 }
 
 // TestPublishesEverySecond: a node publishes its counts every second, and a new block
@@ -43,11 +37,11 @@ func TestPublishesEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := live(t)
 		n.fail(10)
-		after(time.Second - time.Millisecond)
+		await.Pass(time.Second - time.Millisecond)
 		if got := n.published(); got != 0 {
 			t.Errorf("%d starts are published within the second, want none", got)
 		}
-		after(time.Millisecond)
+		await.Pass(time.Millisecond)
 		if got := n.published(); got != 10 {
 			t.Errorf("%d starts are published after a second, want 10", got)
 		}
@@ -56,7 +50,7 @@ func TestPublishesEverySecond(t *testing.T) {
 		if list := n.blocks(fraud.RuleConversion, time.Now()); len(list) != 1 {
 			t.Errorf("the new block is not published: blocks are %+v", list)
 		}
-		after(time.Second)
+		await.Pass(time.Second)
 		if got := n.metric("countersign_fraud_places"); got == 0 {
 			t.Error("the metric of places is 0")
 		}
@@ -69,7 +63,7 @@ func TestStopPublishes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := install(t).node(func(c *velocity.Config) { c.Clock = clockwork.NewRealClock() })
 		n.Start()
-		after(0)
+		await.Pass(0)
 		n.fail(3)
 		must(t, n.Stop(t.Context()))
 		if got := n.published(); got != 3 {
@@ -98,7 +92,7 @@ func TestFailedRunIsRepeated(t *testing.T) {
 				if table == "fraud_log" { // only news are written there
 					n.fail(3)
 				}
-				after(wait + 500*time.Millisecond)
+				await.Pass(wait + 500*time.Millisecond)
 				if failed := n.log.lines("task failed"); len(failed) != 1 || failed[0]["task"] != "velocity" {
 					t.Fatalf("log: %v, want one failed task", failed)
 				}
@@ -106,7 +100,7 @@ func TestFailedRunIsRepeated(t *testing.T) {
 				if table != "fraud_log" {
 					n.fail(3)
 				}
-				after(time.Second)
+				await.Pass(time.Second)
 				if got := n.published(); got != 3 {
 					t.Errorf("%d starts are published, want 3", got)
 				}
@@ -171,11 +165,11 @@ func TestCountryRule(t *testing.T) {
 					for i, v := range tt.volumes {
 						n.publish(int64(i+1), v.country, v.starts, 0, time.Now().Add(-time.Duration(v.hours)*time.Hour), time.Now())
 					}
-					after(5*time.Minute - time.Millisecond)
+					await.Pass(5*time.Minute - time.Millisecond)
 					if list := n.blocks(fraud.RuleCountry, time.Now()); len(list) != 0 {
 						t.Errorf("before 5 minutes are over: %+v", list)
 					}
-					after(time.Millisecond)
+					await.Pass(time.Millisecond)
 					list := n.blocks(fraud.RuleCountry, time.Now())
 					if !tt.sudden || mode == fraud.Off {
 						if len(list) != 0 {
@@ -196,7 +190,7 @@ func TestCountryRule(t *testing.T) {
 					if refused := n.start("447700900999") != ""; refused != (mode == fraud.Enforce) {
 						t.Errorf("a start is refused: %v", refused)
 					}
-					after(5 * time.Minute) // the volume is still sudden, and the block holds
+					await.Pass(5 * time.Minute) // the volume is still sudden, and the block holds
 					if list := n.blocks(fraud.RuleCountry, time.Now()); len(list) != 1 {
 						t.Errorf("blocks are %+v, want one", list)
 					}
@@ -213,13 +207,13 @@ func TestComparesEveryFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := live(t, country(fraud.Enforce))
 		n.publish(1, "FR", 1, 0, time.Now().Add(-61*time.Hour), time.Now())
-		after(5 * time.Minute)
+		await.Pass(5 * time.Minute)
 		n.publish(2, "GB", 201, 0, time.Now(), time.Now())
 		for _, step := range []struct {
 			wait time.Duration
 			want int
 		}{{5*time.Minute - time.Second, 0}, {time.Second, 1}} {
-			after(step.wait)
+			await.Pass(step.wait)
 			if list := n.blocks(fraud.RuleCountry, time.Now()); len(list) != step.want {
 				t.Errorf("%d blocks, want %d", len(list), step.want)
 			}
@@ -236,7 +230,7 @@ func TestCountryLifted(t *testing.T) {
 		n.publish(1, "FR", 1, 0, time.Now().Add(-61*time.Hour), time.Now())
 		n.publish(2, "GB", 201, 0, time.Now(), time.Now())
 		n.publish(3, "US", 201, 0, time.Now(), time.Now()) // stays blocked
-		after(5 * time.Minute)
+		await.Pass(5 * time.Minute)
 		list := n.blocks(fraud.RuleCountry, time.Now())
 		if len(list) != 2 {
 			t.Fatalf("blocks are %+v, want two", list)
@@ -246,12 +240,12 @@ func TestCountryLifted(t *testing.T) {
 			lifted = list[1]
 		}
 		must(t, n.db.LiftFraudBlock(t.Context(), lifted.ID, "operator", time.Now()))
-		after(2 * time.Hour)
+		await.Pass(2 * time.Hour)
 		if list := n.blocks(fraud.RuleCountry, time.Now()); len(list) != 3 || list[0].Value != "US" || list[0].Repeat != 2 {
 			t.Fatalf("blocks are %+v, want GB lifted and US blocked again", list)
 		}
 		n.publish(4, "GB", 201, 0, time.Now(), time.Now())
-		after(5 * time.Minute)
+		await.Pass(5 * time.Minute)
 		list = n.blocks(fraud.RuleCountry, time.Now())
 		if len(list) != 4 || list[0].Value != "GB" || list[0].Repeat != 1 || list[0].Figures.Starts != 201 {
 			t.Errorf("blocks are %+v, want a first one of GB again", list)
@@ -287,7 +281,7 @@ func TestSpendAlert(t *testing.T) {
 				}
 				n.publish(100, "GB", 1, 1000*day, time.Now().Add(-8*24*time.Hour), time.Now()) // too long ago
 				n.publish(101, "GB", 1, tt.today, time.Now(), time.Now())
-				after(10 * time.Minute)
+				await.Pass(10 * time.Minute)
 				list := n.blocks(fraud.RuleSpend, time.Now())
 				if len(list) != tt.want {
 					t.Fatalf("alerts are %+v, want %d", list, tt.want)
@@ -324,7 +318,7 @@ func TestForgets(t *testing.T) {
 				n := live(t, func(c *velocity.Config) { c.MayForget = tt.may })
 				old := time.Now().Add(-32 * 24 * time.Hour)
 				n.publish(1, "GB", 7, 0, old, old)
-				after(5 * time.Minute)
+				await.Pass(5 * time.Minute)
 				nodes, err := n.db.FraudNodes(t.Context())
 				must(t, err)
 				list, err := n.db.FraudVolumes(t.Context(), old.Add(-time.Hour), time.Now(), 1)
@@ -333,7 +327,7 @@ func TestForgets(t *testing.T) {
 					t.Errorf("nodes %v and volumes %v are kept, want %d of each", nodes, list, tt.want)
 				}
 				n.publish(2, "GB", 1, 0, time.Now().Add(-30*24*time.Hour), time.Now().Add(-50*time.Minute))
-				after(5 * time.Minute)
+				await.Pass(5 * time.Minute)
 				if nodes, err = n.db.FraudNodes(t.Context()); err != nil || len(nodes) != 1 {
 					t.Errorf("what still matters is not kept: %v (%v)", nodes, err)
 				}
