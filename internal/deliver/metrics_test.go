@@ -62,7 +62,7 @@ type slow struct {
 }
 
 func (s slow) Send(context.Context, deliver.Message) (deliver.Submission, error) {
-	time.Sleep(s.takes)
+	time.Sleep(s.takes) //nolint:forbidigo // virtual, in a bubble
 	return deliver.Submission{}, s.err
 }
 

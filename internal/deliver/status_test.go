@@ -38,8 +38,7 @@ func TestErrorLog(t *testing.T) {
 	}
 }
 
-// TestStatus: the status of each carrier has its name, in order, and what the carrier
-// itself reports.
+// TestStatus: the list is sorted by the names of the carriers and includes their binds.
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -129,7 +128,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// answering gives one answer to every message.
+// answering returns the same answer for every message.
 type answering struct {
 	sub deliver.Submission
 	err error

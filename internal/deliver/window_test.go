@@ -9,7 +9,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// watched is a router with one carrier, whose answers and time the test sets.
+// watched is a router with a carrier. The test sets the carrier's answers and the time.
 type watched struct {
 	*deliver.Router
 	t     *testing.T
@@ -69,20 +69,20 @@ func (w *watched) alone(err error) {
 	_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: "1", From: "alone"})
 }
 
-// first returns the carrier that is asked first.
+// first sends a message and returns the first carrier that the router tries.
 func (w *watched) first() string {
 	w.asked = nil
 	_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: "1"})
 	return w.asked[0]
 }
 
-// TestBusyCarrierFails: however many messages and receipts went well before, the last 50
-// decide, so that a busy carrier is marked down within seconds of its failure.
+// TestBusyCarrierFails: the last 50 messages or receipts decide, so that a busy carrier is
+// marked down within seconds of its failure.
 func TestBusyCarrierFails(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		well   int // before the failure
-		failed int // that mark it down
+		well   int // successes before the failure
+		failed int // failures until it is marked down
 	}{
 		"new":      {0, 10},
 		"ten":      {10, 11},  // 10 of 21 are less than half
@@ -133,9 +133,9 @@ func TestOldResultsDoNotCount(t *testing.T) {
 	}
 }
 
-// TestDownForAWhile: a carrier that is down gets its chance after 30 seconds, and one
-// that delivers too little after five minutes. If the clock was set back, the chance comes
-// at once.
+// TestDownForAWhile: a carrier marked down for its messages gets its chance after 30
+// seconds, a carrier marked down for its receipts after five minutes. After the clock was
+// set back, the chance comes at once.
 func TestDownForAWhile(t *testing.T) {
 	t.Parallel()
 	messages := func(w *watched) { w.sent(10, errLost) }
@@ -190,8 +190,8 @@ func TestProvesItself(t *testing.T) {
 	}
 }
 
-// TestDeliversTooLittle: a carrier that takes messages and does not deliver them stays
-// down, however many it takes as the last resort: only its chance counts.
+// TestDeliversTooLittle: a carrier marked down for its receipts stays down, even if it
+// accepts many messages as the last resort. Only its chance counts.
 func TestDeliversTooLittle(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
@@ -233,7 +233,7 @@ func TestReceiptsBeginAnew(t *testing.T) {
 	}
 }
 
-// reporting is a carrier whose receipts come before Send returns.
+// reporting is a carrier that reports receipts before Send returns.
 type reporting struct{ report func() }
 
 func (r *reporting) Send(context.Context, deliver.Message) (deliver.Submission, error) {
@@ -241,8 +241,8 @@ func (r *reporting) Send(context.Context, deliver.Message) (deliver.Submission, 
 	return deliver.Submission{}, nil
 }
 
-// TestReceiptsDuringTheChance: a carrier does not prove itself by a message while whose
-// hand-over it is marked down again.
+// TestReceiptsDuringTheChance: an accepted message does not prove a carrier that was marked
+// down again during Send.
 func TestReceiptsDuringTheChance(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

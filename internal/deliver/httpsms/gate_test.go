@@ -221,17 +221,17 @@ func TestWaitingEndsWithTheCode(t *testing.T) {
 	})
 }
 
-// TestCancelledWaitSendsNothing: a message whose sender gives up while it waits, for its
-// turn or for the end of another request, is not sent then or later.
+// TestCancelledWaitSendsNothing: a message is not sent, then or later, if its context ends
+// while it waits for its turn or for the end of another request.
 func TestCancelledWaitSendsNothing(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		alter func(*httpsms.Config)
-		begin time.Duration // of the message that waits, after the first
-		after time.Duration // until its sender gives up; 0 for one that has
-		next  time.Duration // from the first message to that after the cancelled one
-		text  string        // of the error
+		begin time.Duration // from the first message to the cancelled one
+		after time.Duration // until the context of the cancelled message ends
+		next  time.Duration // from the first message to the third
+		text  string        // part of the error
 	}{
 		{"turn", func(c *httpsms.Config) { c.Rate = 1 }, 0, 500 * time.Millisecond, 2 * time.Second, "waiting for its turn"},
 		{"request", func(c *httpsms.Config) { c.Concurrency = 1 }, 0, 500 * time.Millisecond, time.Second, "1 requests run already"},
@@ -245,14 +245,13 @@ func TestCancelledWaitSendsNothing(t *testing.T) {
 				mu.Lock()
 				sent = append(sent, time.Now())
 				mu.Unlock()
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) //nolint:forbidigo // virtual, in a bubble
 				_, _ = w.Write([]byte(`{"messages":[{"message-id":"1","status":"0"}]}`))
 			}, func(t *testing.T, g *httpsms.Gateway) {
 				began := time.Now()
 				var first sync.WaitGroup
 				first.Go(func() { g.Send(t.Context(), sms()) })
-				synctest.Wait()
-				time.Sleep(tt.begin)
+				await.Pass(tt.begin)
 				ctx, cancel := context.WithTimeout(t.Context(), tt.after)
 				defer cancel()
 				waited := time.Now()
@@ -275,7 +274,7 @@ func TestCancelledWaitSendsNothing(t *testing.T) {
 func TestWholeWaitIsBounded(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(c *httpsms.Config) { c.Rate, c.Concurrency = 1, 1 }, func(http.ResponseWriter, *http.Request) {
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) //nolint:forbidigo // virtual, in a bubble
 	}, func(t *testing.T, g *httpsms.Gateway) {
 		began := time.Now()
 		var first sync.WaitGroup

@@ -93,7 +93,7 @@ type Config struct {
 	RingTimeout   time.Duration // from the INVITE to an answer; default 45 s
 	MaxDuration   time.Duration // after the answer; default, and the most, 60 s
 	HoldTimeout   time.Duration // how long an answer may be on hold; default 5 s
-	KeyWait       time.Duration // after the last word, for a 1 that repeats the announcement; default 2 s
+	KeyWait       time.Duration // from the last word to the end of the call; key 1 repeats the announcement; default 2 s
 
 	Names media.Resolver // of host names in SDP; nil for the resolver of the system
 

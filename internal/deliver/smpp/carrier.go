@@ -284,8 +284,8 @@ func isSessionError(err error) bool {
 	return errors.Is(err, errNotWritten) || errors.Is(err, errTimeout) || errors.Is(err, errLost) || errors.Is(err, errMalformed)
 }
 
-// mismatch returns an error that wraps errMalformed if p is not a response to a
-// submit_sm.
+// mismatch returns an error that wraps errMalformed unless p is a submit_sm_resp or a
+// generic_nack.
 func mismatch(p pdu.PDU) error {
 	switch p.Body.(type) {
 	case *pdu.SubmitSMResp, *pdu.GenericNack:

@@ -91,7 +91,7 @@ func TestFaults(t *testing.T) {
 				}
 				all := handOver(d, messages)
 				aside.Wait()
-				await.Pass(time.Minute) // what is late comes
+				await.Pass(time.Minute) // for late responses and receipts
 				synctest.Wait()
 				n := d.count(all, strings.Contains(tt.allow, "other id"))
 				mu.Lock()

@@ -30,7 +30,7 @@ func (c *Carrier) late(s *session, of any, p pdu.PDU) {
 	ref, err := c.readResponse(s.address, p)
 	if err == nil {
 		t.part.Ref, t.part.State = ref, verify.EventAccepted
-	} else if no, ok := errors.AsType[*StatusError](err); ok { // for whatever reason: nobody hands it over again
+	} else if no, ok := errors.AsType[*StatusError](err); ok { // of any class: the message is not submitted again
 		t.part.State, t.part.Error = verify.EventRefused, no.Error()
 	}
 	if classOf(err) == ClassThrottled {
