@@ -17,6 +17,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"countersign/internal/await"
 	"countersign/internal/server"
 	"countersign/internal/store"
 )
@@ -27,8 +28,8 @@ func (r *running) awaitDrain() {
 	r.awaitReadyz(http.StatusServiceUnavailable, "stopping")
 }
 
-// TestStopping: a request under way when the server is told to stop is answered,
-// its message is sent, and those who balance the load are told meanwhile.
+// TestStopping: the server answers a request in flight at its stop and sends the message.
+// Meanwhile /readyz fails and new requests are refused.
 func TestStopping(t *testing.T) {
 	t.Parallel()
 	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
@@ -75,7 +76,7 @@ func TestStopping(t *testing.T) {
 	}
 	r.halt()
 
-	// The process had waited for the message: it is there before another runs.
+	// The server waited for the message before it ended.
 	db, err := store.Open(t.Context(), store.Config{Database: strings.TrimPrefix(opts.Config.Database, "sqlite:"), Key: opts.Key, Log: opts.Log})
 	if err != nil {
 		t.Fatal(err)
@@ -89,9 +90,8 @@ func TestStopping(t *testing.T) {
 	}
 }
 
-// TestDraining: while the server still listens, requests that come after the stop
-// are turned away in a way that clients and load balancers understand, and nothing
-// of them is kept.
+// TestDraining: during the drain the server refuses requests with 503, Retry-After and a
+// body, and stores nothing of them.
 func TestDraining(t *testing.T) {
 	t.Parallel()
 	clock := clockwork.NewFakeClock()
@@ -117,7 +117,7 @@ func TestDraining(t *testing.T) {
 		}
 	}
 	if _, charges, err := r.Store().LedgerSum(t.Context(), server.DemoAccount); err != nil || charges != 1 {
-		t.Errorf("%d charges (%v), want only that of before the stop", charges, err)
+		t.Errorf("%d charges (%v), want only the one before the stop", charges, err)
 	}
 	select {
 	case err := <-r.served:
@@ -130,12 +130,12 @@ func TestDraining(t *testing.T) {
 
 // TestDrainingUnderLoad: a start that arrives while the drain begins is refused, or it is
 // completed: answered, charged once, and its message sent once. After the drain has begun
-// none is accepted.
+// every start is refused.
 func TestDrainingUnderLoad(t *testing.T) {
 	t.Parallel()
 	clock := clockwork.NewFakeClock()
 	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
-	opts.Clock, opts.DrainFor = clock, time.Second // which does not end before the test lets it
+	opts.Clock, opts.DrainFor = clock, time.Second // ends when the test advances the clock
 	r := run(t, opts)
 	var mu sync.Mutex
 	accepted := map[string]string{} // numbers, by request id
@@ -165,7 +165,7 @@ func TestDrainingUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	<-enough
+	await.Closed(t, "accepted: 50 starts", enough)
 	r.stop()
 	r.awaitDrain()
 	begun.Store(true)
