@@ -16,8 +16,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestRefusedStartIsNone: a start that comes to nothing, after the velocity rules let it
-// pass, is counted by neither the metric nor those rules, costs nothing and sends nothing.
+// TestRefusedStartIsNone: a start that fails after the velocity rules let it pass is counted
+// by neither the metric nor the rules, costs nothing and sends no message.
 func TestRefusedStartIsNone(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -98,8 +98,9 @@ func watchedNode(looks, reports *atomic.Int32) func(*bench, *engine.Config) {
 	}
 }
 
-// TestRowsOfAnotherNode: while another node holds the rows that are due, a node looks again
-// every 50 ms, instead of all the time, and takes them as soon as they are free.
+// TestRowsOfAnotherNode: while another node locks the due rows, a node looks for due rows
+// every 50 ms instead of without a pause. It takes them at the first look after their
+// release.
 func TestRowsOfAnotherNode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -143,8 +144,8 @@ func TestRowsOfAnotherNode(t *testing.T) {
 	})
 }
 
-// TestDueWithoutPlaces: a step that is due while every place is taken waits for one, and
-// the runner pauses meanwhile.
+// TestDueWithoutPlaces: a due step waits while every place is taken, and the runner looks
+// for a free place every 10 ms.
 func TestDueWithoutPlaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,8 +175,7 @@ func TestDueWithoutPlaces(t *testing.T) {
 	})
 }
 
-// TestPlacesComeBack: starts that fail, and steps that make no message, give back the
-// places that they took.
+// TestPlacesComeBack: failed starts, and steps without a message, free their places.
 func TestPlacesComeBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -78,7 +78,7 @@ func TestCheckWhileClaimed(t *testing.T) {
 			t.Fatalf("got %s, %v", done.Status, err)
 		}
 		if c := b.claim(v.ID); c.Node == "" {
-			t.Error("nobody sees to it that the outcome of the message is told")
+			t.Error("no node holds the row to record the outcome of the message")
 		}
 		close(b.carrier.gate)
 		b.settled(v.ID, 0)

@@ -1,7 +1,7 @@
 package engine
 
-// Occupy takes every place for a message on its way, as 4096 slow messages would, until
-// release.
+// Occupy reserves every place for a message in flight, as 4096 slow messages would. release
+// frees them.
 func (e *Engine) Occupy() (release func()) {
 	n := 0
 	for e.reserve() {

@@ -66,7 +66,7 @@ func TestNodesRescue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := twoNodes(t)
 		a.carrier.gate = make(chan struct{})
-		v, err := a.Start(t.Context(), a.account, a.request()) // and renews nothing
+		v, err := a.Start(t.Context(), a.account, a.request()) // without a runner, so it does not renew its lease
 		must(t, err)
 		b.resume()
 		advance(b, 16*time.Second)
@@ -117,7 +117,7 @@ func TestNodesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := twoNodes(t)
 		a.carrier.gate = make(chan struct{})
-		v, err := a.Start(t.Context(), a.account, a.request()) // and renews nothing
+		v, err := a.Start(t.Context(), a.account, a.request()) // without a runner, so it does not renew its lease
 		must(t, err)
 		b.resume()
 		advance(b, 31*time.Second)

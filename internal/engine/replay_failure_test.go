@@ -8,9 +8,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestReplayCheckFails: while the database cannot say whether a signature was used, or
-// cannot keep that it was, no signed request is admitted, new or copied; an unsigned one
-// is. Afterwards each signature is good for one request, as before.
+// TestReplayCheckFails: while used signatures cannot be read or stored, every signed request
+// is refused, new or copied. Afterwards each signature is valid for one request, as before.
 func TestReplayCheckFails(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*bench) (mend func()){
