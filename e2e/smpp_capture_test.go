@@ -38,7 +38,7 @@ func TestSMPPCapture(t *testing.T) {
 	id := s.ask(t, "/verify/psd2/json", "number", crashNumber, "payee", "Ключ на все замки", "amount", "48.00").text(t, "request_id")
 	s.awaitState(t, id, "delivered")
 	s.stop(t)
-	lapse(time.Second) // what is in the kernel's buffer is written twice a second
+	lapse(time.Second) // the capture is written twice a second
 	if err := capture.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func recorded(t *testing.T, law audio.Law, dir string) []byte {
 			t.Fatal(err)
 		}
 		if len(file) < 44 || int(binary.LittleEndian.Uint32(file[4:])) != len(file)-8 {
-			return false // it is still written
+			return false // the recording is incomplete
 		}
 		samples, err := audio.ParseWAV(file)
 		if err != nil {

@@ -104,7 +104,7 @@ func awaitText(ts *testscript.TestScript, neg bool, args []string) {
 	var found [][]byte
 	t := scriptTB{ts: ts, show: func() string { return string(text) }}
 	await.Until(t, fmt.Sprintf("in %s: %q", args[0], args[1]), func() bool {
-		text, _ = os.ReadFile(path) // it may not be there yet
+		text, _ = os.ReadFile(path) // the file may not exist yet
 		found = want.FindSubmatch(text)
 		return found != nil
 	})

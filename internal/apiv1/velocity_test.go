@@ -91,8 +91,8 @@ func TestSourceOfStarts(t *testing.T) {
 }
 
 // TestSourceOfChecks: after too many wrong codes from one address (ip_address of the
-// check) no code from there is compared, not even the right one, and none counts as a
-// try. Codes from other addresses are compared.
+// check), checks from there are throttled, even with the right code, and are not recorded.
+// Checks from other addresses are not throttled.
 func TestSourceOfChecks(t *testing.T) {
 	t.Parallel()
 	for mode, status := range map[config.Mode]string{"enforce": "1", "shadow": "0"} {
@@ -129,9 +129,8 @@ func TestSourceOfChecks(t *testing.T) {
 	}
 }
 
-// TestCallsToPrefix: calls beyond the limit of a prefix do not leave: the event is
-// refused, and the verification goes on. SMS are not limited, nor are calls to other
-// prefixes.
+// TestCallsToPrefix: the event of a call beyond the limit of a prefix is refused, and the
+// verification continues. The limit does not apply to SMS or to calls to other prefixes.
 func TestCallsToPrefix(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Quiet(), guarded(nil), func(o *server.Options) {
@@ -165,8 +164,8 @@ func TestCallsToPrefix(t *testing.T) {
 	}
 }
 
-// TestCountryRule: an account that suddenly starts far more verifications in a country
-// than ever is refused there, as soon as the next comparison, and nowhere else.
+// TestCountryRule: after the next comparison an account with a sudden volume of starts in a
+// country is refused there, and in no other country.
 func TestCountryRule(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Quiet(), guarded(func(r *config.FraudRules) {

@@ -1,5 +1,5 @@
 // Package await lets a test wait for a condition instead of a duration of real time. Only
-// tests import it. It knows no other package of the project.
+// tests import it. It imports no other package of the project.
 package await
 
 import (

@@ -9,8 +9,8 @@ import (
 	"countersign/internal/config"
 )
 
-// TestPlace: a setting has the place of its own line or variable; a default has none, even
-// inside a mapping that the file has.
+// TestPlace: a setting has the place of its line or variable. A default has no place, even
+// inside a mapping of the file.
 func TestPlace(t *testing.T) {
 	t.Parallel()
 	path := write(t, "listen: :80\nlog:\n  level: warn\n")

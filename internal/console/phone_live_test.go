@@ -72,8 +72,8 @@ func serve(t *testing.T, c console.Config) *httptest.Server {
 	return server
 }
 
-// awaitLimits returns when the limits of the server have ended a connection that was
-// opened after those of the test.
+// awaitLimits opens a connection and returns when the time limits of the server have closed
+// it. Connections opened before have then exceeded the limits, too.
 func awaitLimits(t *testing.T, server *httptest.Server) {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
@@ -81,7 +81,7 @@ func awaitLimits(t *testing.T, server *httptest.Server) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n"); err != nil { // and no more
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n"); err != nil { // an incomplete request
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, conn); err != nil {

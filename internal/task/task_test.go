@@ -200,7 +200,7 @@ func TestRunner(t *testing.T) {
 	}
 }
 
-// TestStopBeforeStart: what was never started is stopped already.
+// TestStopBeforeStart: Stop returns at once before Start.
 func TestStopBeforeStart(t *testing.T) {
 	t.Parallel()
 	task.New(task.Config{Name: "idle", Clock: clockwork.NewRealClock(), Log: slog.New(slog.DiscardHandler)}).Stop()
