@@ -344,8 +344,8 @@ func initialize() (*Server, error) {
 		"--encoding", "UTF8", "--no-locale", "--no-sync")
 }
 
-// begin fills the server's directory with a program (see fill) and starts the server. It
-// leaves nothing behind if that fails.
+// begin makes the server's directory with a program (see fill) and starts the server. It
+// removes the directory if that fails.
 func (s *Server) begin(program string, args ...string) error {
 	if err := s.fill(program, args...); err != nil {
 		return err
@@ -356,8 +356,8 @@ func (s *Server) begin(program string, args ...string) error {
 	return nil
 }
 
-// fill makes the server's directory, and its contents with a program, of PostgreSQL unless
-// it has a path. It leaves nothing behind if that fails.
+// fill makes the server's directory and runs a program there (see Command), which makes the
+// data directory. It removes the directory if that fails.
 func (s *Server) fill(program string, args ...string) (err error) {
 	if s.dir, err = os.MkdirTemp("", "pgtest-"); err != nil {
 		return err

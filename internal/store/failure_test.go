@@ -12,7 +12,7 @@ import (
 	"countersign/internal/store"
 )
 
-// operation is a call of the store, and the tables without which it has to fail.
+// operation is a call of the store, and the tables that it needs, with spaces between.
 type operation struct {
 	tables string
 	do     func(ctx context.Context, db *store.DB) error
@@ -23,15 +23,15 @@ func inTx(do func(tx *store.Tx) error) func(context.Context, *store.DB) error {
 	return func(ctx context.Context, db *store.DB) error { return db.Write(ctx, do) }
 }
 
-// fails drops the results of a call but its error.
+// fails returns only the error of a call.
 func fails[T any](_ T, err error) error { return err }
 
 func fails3[T, U any](_ T, _ U, err error) error { return err }
 
 func fails4[T, U, V any](_ T, _ U, _ V, err error) error { return err }
 
-// TestFailures: each operation returns the error of the database, whichever of its
-// statements fails.
+// TestFailures: each operation returns the error of the database for a failure of each of
+// its statements.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	in := live(t)

@@ -241,8 +241,8 @@ func TestNodesGuardHeld(t *testing.T) {
 	}))
 }
 
-// testClearGuard: a number is cleared once, and only that number; nothing is cleared of a
-// number whose counts are over.
+// testClearGuard: ClearGuard clears only the given number. It reports false for a cleared
+// number and for expired counts.
 func testClearGuard(t *testing.T, db *store.DB) {
 	const number, other = "447700900001", "447700900002"
 	clear := func(number string, now time.Time, want bool) {

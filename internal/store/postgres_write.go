@@ -137,9 +137,8 @@ func setDurable(ctx context.Context, conn *pgx.Conn) error {
 // analysed. It is said here and not when the connection is made, since a pooler between
 // would not pass it on.
 //
-// A table without a suitable index is still read as a whole. Its plan has the cost of a
-// forbidden one (10 to the 10th), for which PostgreSQL would compile each statement to
-// machine code: jit is off.
+// jit is off, because a table without a suitable index is still read as a whole. PostgreSQL
+// adds 10^10 to the cost of such a plan, and would compile the statement to machine code.
 func planByIndex(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SELECT set_config('plan_cache_mode', 'force_generic_plan', FALSE), set_config(name, 'off', FALSE)
 		FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) name`)
