@@ -128,7 +128,7 @@ func TestWriteLedger(t *testing.T) {
 		t.Errorf("%d entries of a second, want 1500", got)
 	}
 	if _, err := billing.WriteLedger(t.Context(), db, "nobody01", time.Time{}, time.Time{}, &bytes.Buffer{}); !errors.Is(err, store.ErrNoAccount) {
-		t.Errorf("of nobody: %v", err)
+		t.Errorf("of an unknown account: %v", err)
 	}
 	books, wrong, err := billing.Books(t.Context(), db, "")
 	if err != nil || wrong != 0 || len(books) != 2 {
@@ -198,7 +198,7 @@ func TestBooks(t *testing.T) {
 		}
 	}
 	if _, _, err := billing.Books(t.Context(), db, "nobody01"); !errors.Is(err, store.ErrNoAccount) || !strings.Contains(err.Error(), "nobody01") {
-		t.Errorf("of nobody: %v", err)
+		t.Errorf("of an unknown account: %v", err)
 	}
 }
 

@@ -40,13 +40,13 @@ func TestRescue(t *testing.T) {
 			t.Fatalf("sent %+v, want one copy with the PIN of before", sent)
 		}
 		if sent[0].ValidFor != 285*time.Second {
-			t.Errorf("the copy is valid for %v, want what is left of the PIN's life", sent[0].ValidFor)
+			t.Errorf("the copy is valid for %v, want the rest of the PIN's life", sent[0].ValidFor)
 		}
 		states(t, sent[0], "4 minutes")
 		if c := b.claim(v.ID); c.Node != "" {
 			t.Errorf("the row is still held: %+v", c)
 		}
-		// The plan is what it was.
+		// The plan is unchanged.
 		b.clock.Advance(109999 * time.Millisecond)
 		b.rest()
 		if n := len(b.carrier.all()); n != 1 {

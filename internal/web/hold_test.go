@@ -75,7 +75,7 @@ func (h *holding) pass(done <-chan struct{}, limit time.Duration) time.Duration 
 }
 
 // TestFailedLoginTakesAtLeast: by the clock that is given, the answer to a failed login
-// takes a multiple of 10 ms, from when the request came; so does one that waits.
+// takes a multiple of 10 ms, from the arrival of the request, with and without a delay.
 func TestFailedLoginTakesAtLeast(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ spent, left time.Duration }{
