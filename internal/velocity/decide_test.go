@@ -55,6 +55,13 @@ func TestDecisionsAreCounted(t *testing.T) {
 	voice := func(c *velocity.Config) {
 		c.Rules.Voice = fraud.Voice{Mode: fraud.Enforce, Countries: []string{"GB"}, CallsPerHour: 1, Blocks: []time.Duration{time.Minute}}
 	}
+	alert := func(c *velocity.Config) { // at 0 of 3, above Below
+		c.Rules.Conversion = fraud.Conversion{Mode: fraud.Enforce, Window: time.Minute, Finished: 3, Alert: 35, Blocks: []time.Duration{time.Minute}}
+	}
+	end := func(n node) {
+		n.Ended(verify.Verification{Request: request(number), Status: verify.Expired})
+		plain(n) // a start compares
+	}
 	for name, tt := range map[string]struct {
 		rules          func(*velocity.Config)
 		do             func(n node) // three times
@@ -75,7 +82,8 @@ func TestDecisionsAreCounted(t *testing.T) {
 		"starting with a call abroad": {voice, begin(func(r *verify.Request) {
 			r.Country, r.Workflow.Steps = "FR", []verify.Step{{Channel: verify.TTS}}
 		}), "voice_country", "refused", 3, ""},
-		"calls": {voice, call("GB"), "voice", "refused", 2, "block"},
+		"calls":            {voice, call("GB"), "voice", "refused", 2, "block"},
+		"conversion alert": {alert, end, "conversion_alert", "refused", 0, "alert"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
