@@ -41,7 +41,7 @@ func house() []room {
 		{path: "internal/timetext", never: outside},
 		{path: "internal/phone", ours: []string{"digits"}, never: outside},
 		{path: "internal/signature", never: outside},
-		{path: "internal/message", ours: []string{"verify"}, never: outside},
+		{path: "internal/message", ours: []string{"verify", "suggest"}, never: outside},
 
 		// The rules against fraud; pure, too.
 		{path: "internal/fraud", ours: []string{"verify"}, never: outside},
@@ -125,7 +125,7 @@ func house() []room {
 		{path: "internal/web", never: []string{sql}},
 		{
 			path:  "internal/apiv1",
-			ours:  []string{"verify", "digits", "phone", "message", "store", "velocity", "template", "refusal", "engine", "web"},
+			ours:  []string{"verify", "digits", "phone", "message", "store", "velocity", "template", "refusal", "engine", "web", "suggest"},
 			never: []string{sql},
 		},
 		{
@@ -136,7 +136,7 @@ func house() []room {
 		{path: "internal/console", ours: []string{"verify", "message", "phone", "deliver/virtual", "web"}, never: []string{sql}},
 
 		// The whole: settings, the server, the server inside a test, the program.
-		{path: "internal/config", ours: []string{"verify", "suggest", "timetext"}, never: []string{http, sql}},
+		{path: "internal/config", ours: []string{"verify", "message", "suggest", "timetext"}, never: []string{http, sql}},
 		{path: "internal/server", ours: []string{"*"}},
 		{path: "internal/check", ours: []string{"*"}},
 		{path: "internal/servertest", ours: []string{"*"}},

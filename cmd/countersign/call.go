@@ -164,9 +164,9 @@ func (c *callCmd) script() (message.Script, error) {
 	if err != nil {
 		return message.Script{}, err
 	}
-	locale, ok := messages.Locale(message.Verification, c.Lg, "")
-	if !ok {
-		return message.Script{}, usagef("--lg: %q is not a locale%s", c.Lg, suggest.Hint(c.Lg, messages.Locales(message.Verification)))
+	locale, err := localeOf(messages, message.Verification, c.Lg)
+	if err != nil {
+		return message.Script{}, err
 	}
 	if c.Say != "" {
 		return message.Script{Locale: locale, Parts: []message.Part{{Text: c.Say}}}, nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,9 +45,9 @@ func (c *previewCmd) Run(p *process) error {
 	if c.Payment {
 		kind, file = message.Payment, "-payment.wav"
 	}
-	locale, ok := messages.Locale(kind, c.Lg, "")
-	if !ok {
-		return usagef("--lg: %q is none of %s%s", c.Lg, strings.Join(messages.Locales(kind), " "), suggest.Hint(c.Lg, messages.Locales(kind)))
+	locale, err := localeOf(messages, kind, c.Lg)
+	if err != nil {
+		return err
 	}
 	in, err := c.input(kind, locale)
 	if err != nil {
@@ -56,6 +57,20 @@ func (c *previewCmd) Run(p *process) error {
 		c.Out = locale + file
 	}
 	return c.preview(p, messages, in)
+}
+
+// localeOf returns the locale that --lg names, or the default for "". Each locale with
+// texts of the kind is known, also one that the v1 API does not accept.
+func localeOf(messages *message.Catalog, kind message.Kind, lg string) (string, error) {
+	known := messages.All()
+	if kind == message.Payment {
+		known = messages.Locales(kind)
+	}
+	locale, _ := messages.Locale(kind, lg, message.Destination{})
+	if !slices.Contains(known, locale) {
+		return "", usagef("--lg: %q is none of %s%s", lg, strings.Join(known, " "), suggest.Hint(locale, known))
+	}
+	return locale, nil
 }
 
 // preview shows and records one message.
@@ -127,7 +142,11 @@ func (c *previewCmd) table(p *process, messages *message.Catalog) error {
 	}
 	var rows []localeRow
 	for kind, name := range []string{message.Verification: "verification", message.Payment: "payment"} {
-		for _, locale := range messages.Locales(message.Kind(kind)) {
+		locales := messages.All()
+		if message.Kind(kind) == message.Payment {
+			locales = messages.Locales(message.Payment)
+		}
+		for _, locale := range locales {
 			in, err := c.input(message.Kind(kind), locale)
 			if err != nil {
 				return err

@@ -61,7 +61,8 @@ func TestMessagePreviewRefuses(t *testing.T) {
 	in.fails(2, "--lg", preview()...)
 	in.fails(2, "--all", preview("--lg=en-gb", "--all")...)
 	in.fails(2, `--lg: "xx-xx"`, preview("--lg=xx-xx")...)
-	in.fails(2, `--lg: "bg-bg"`, preview("--lg=bg-bg")...)
+	in.fails(2, `did you mean fr-fr?`, preview("--lg=fr-fe")...)
+	in.fails(2, `--lg: "he-il"`, preview("--lg=he-il", "--payment")...)
 	in.fails(2, `--lg: "en-us"`, preview("--lg=en-us", "--payment")...)
 	in.fails(2, "--pin: ", preview("--lg=en-gb", "--pin=123")...)
 	in.fails(2, "--brand: ", preview("--lg=en-gb", "--brand=evil.com")...)
@@ -84,7 +85,7 @@ func TestMessagePreviewAll(t *testing.T) {
 			t.Errorf("%s: no row %q in\n%s", tt.title, tt.row, tt.table)
 		}
 	}
-	if got, want := strings.Count(verification, "\n| `"), 39; got != want {
+	if got, want := strings.Count(verification, "\n| `"), 69; got != want {
 		t.Errorf("%d locales of verifications, want %d", got, want)
 	}
 	if got, want := strings.Count(payment, "\n| `"), 21; got != want {
@@ -106,7 +107,7 @@ func TestLocalesAreDocumented(t *testing.T) {
 	countries := map[string][]string{}
 	for _, kind := range []message.Kind{message.Verification, message.Payment} {
 		for _, code := range messages.Countries() {
-			locale, _ := messages.Locale(kind, "", code)
+			locale, _ := messages.Locale(kind, "", message.Destination{Country: code})
 			byDefault := kind == message.Payment && locale == "en-gb"
 			if !byDefault && !slices.Contains(countries[locale], code) {
 				countries[locale] = append(countries[locale], code)
@@ -117,6 +118,9 @@ func TestLocalesAreDocumented(t *testing.T) {
 		slices.Sort(codes)
 	}
 	asked := map[string]string{}
+	for _, locale := range messages.All() {
+		asked[locale] = ""
+	}
 	for _, locale := range messages.Locales(message.Verification) {
 		asked[locale] = "start"
 	}
@@ -126,7 +130,7 @@ func TestLocalesAreDocumented(t *testing.T) {
 	var want []string
 	for locale, where := range asked {
 		in := message.Input{Locale: locale}
-		if !strings.HasPrefix(where, "start") {
+		if where == "psd2" {
 			in.Payment = &verify.Payment{}
 		}
 		want = append(want, strings.Join([]string{

@@ -8,6 +8,7 @@ import (
 
 	"countersign/internal/message"
 	"countersign/internal/phone"
+	"countersign/internal/suggest"
 	"countersign/internal/verify"
 )
 
@@ -88,17 +89,17 @@ func (a *API) request(ctx context.Context, c *call, number phone.Number, kind me
 // in.
 func (a *API) locale(ctx context.Context, c *call, number phone.Number, kind message.Kind) (string, error) {
 	lg := message.LocaleName(c.params.get("lg"))
-	locale, ok := a.cfg.Messages.Locale(kind, lg, number.Country)
+	locale, ok := a.cfg.Messages.Locale(kind, lg, message.Destination{Country: number.Country, Number: number.Digits})
 	if ok {
 		return locale, nil
 	}
 	if kind == message.Payment {
-		return "", verify.Invalid("lg", "no such locale for payments: "+quoted(lg))
+		return "", verify.Invalid("lg", "no such locale for payments: "+quoted(lg)+suggest.Hint(lg, a.cfg.Messages.Locales(kind)))
 	}
 	if a.cfg.Writer.Speaks(ctx, c.account.Key, lg) {
 		return lg, nil
 	}
-	return "", verify.Invalid("lg", "no such locale: "+quoted(lg))
+	return "", verify.Invalid("lg", "no such locale: "+quoted(lg)+suggest.Hint(lg, a.cfg.Messages.Locales(kind)))
 }
 
 // codeLength reads code_length: 4 or 6, and at least the account's least length.

@@ -35,6 +35,10 @@ type Config struct {
 	Retention Retention `yaml:"retention"`
 	Fraud     Fraud     `yaml:"fraud"`
 
+	// LocaleOfCountry are locales by country (ISO 3166-1 alpha-2), for requests without
+	// lg. Other countries have those of the program.
+	LocaleOfCountry map[string]string `yaml:"locale_of_country"`
+
 	Templates Templates `yaml:"templates"`
 	Outbound  Outbound  `yaml:"outbound"`
 

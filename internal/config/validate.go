@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/internal/message"
 	"countersign/internal/suggest"
 	"countersign/internal/verify"
 )
@@ -65,11 +66,24 @@ func (c Config) Validate() error {
 	c.Retention.validate(&p)
 	c.Fraud.validate(&p)
 	c.Outbound.validate(&p)
+	p.add("locale_of_country", checkLocales(c.LocaleOfCountry))
 	c.validateCarriers(&p)
 	c.validateRoutes(&p)
 	c.Networks.validate(&p)
 	c.TTS.validate(&p)
 	return errors.Join(p...)
+}
+
+func checkLocales(ofCountry map[string]string) error {
+	if len(ofCountry) == 0 {
+		return nil
+	}
+	messages, err := message.New()
+	if err != nil {
+		return err
+	}
+	_, err = messages.WithLocaleOfCountry(ofCountry)
+	return err
 }
 
 func (t TLS) validate(p *problems) {

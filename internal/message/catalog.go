@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
 )
 
@@ -17,7 +16,7 @@ const (
 // longestMinutes is the longest life of a PIN that a text must be able to say.
 const longestMinutes = 60
 
-//go:embed locales/*.json accepted.txt countries.txt
+//go:embed locales/*.json accepted.txt countries.txt prefixes.txt
 var data embed.FS
 
 // Catalog holds the texts of all locales and chooses the locale of a message.
@@ -26,14 +25,17 @@ type Catalog struct {
 	wordings  map[string]*wording // by locale
 	accepted  map[string]acceptance
 	countries map[string]country // by ISO 3166-1 alpha-2 code
+	prefixes  map[string]country // by the first digits of a number
+	chosen    map[string]string  // locales that the operator chose, by country
 }
 
 // wording is what one locale says.
 type wording struct {
 	language  language.Tag
-	euros     map[plural.Form]string // the word, for calls
+	money     money // words of an amount, for calls
 	numbers   numbers
-	sms, call map[Kind]template
+	sms, call map[Kind]template // of a payment only in locales that have such texts
+	short     template          // SMS of a verification; nil for none
 
 	minutes, spokenMinutes minutes // "5 minutes"
 }
@@ -49,51 +51,87 @@ func New() (*Catalog, error) {
 	if c.countries, err = loadCountries(c.accepted); err != nil {
 		return nil, fmt.Errorf("message: locales of countries: %w", err)
 	}
+	if c.prefixes, err = loadPrefixes(c.accepted); err != nil {
+		return nil, fmt.Errorf("message: locales of prefixes: %w", err)
+	}
 	if c.wordings, err = loadWordings(); err != nil {
 		return nil, fmt.Errorf("message: %w", err)
 	}
-	for locale := range c.accepted {
-		if c.wordings[locale] == nil {
-			return nil, fmt.Errorf("message: locale %s is accepted and has no words", locale)
+	return c, c.check()
+}
+
+// check compares the list of locales with their files.
+func (c *Catalog) check() error {
+	for locale, a := range c.accepted {
+		switch w := c.wordings[locale]; {
+		case w == nil:
+			return fmt.Errorf("message: accepted.txt names %s, which has no texts", locale)
+		case a.kinds[Payment] && w.sms[Payment] == nil:
+			return fmt.Errorf("message: locale %s is for payments and has no text for them", locale)
 		}
 	}
 	for locale := range c.wordings {
 		if _, ok := c.accepted[locale]; !ok {
-			return nil, fmt.Errorf("message: locale %s has words and is not accepted", locale)
+			return fmt.Errorf("message: accepted.txt lacks %s", locale)
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // SMS writes the text of an SMS. An amount is written as the locale writes it,
-// with the euro sign: "€1,248.50" or "1.248,50 €"; a call says the word, "1248.50
-// euros".
+// with the euro sign: "€1,248.50" or "1.248,50 €".
 func (c *Catalog) SMS(in Input) string {
-	_, w := c.wording(in.Locale)
-	return w.sms[in.kind()].text(w.values(in, w.minutes, w.numbers.written))
+	_, w := c.wording(in.kind(), in.Locale)
+	return w.sms[in.kind()].text(w.values(in, w.minutes, w.written))
+}
+
+// ShortSMS writes a shorter text of the SMS of a verification, for one with a line
+// after it; "" if the locale has none.
+func (c *Catalog) ShortSMS(in Input) string {
+	_, w := c.wording(in.kind(), in.Locale)
+	if in.kind() != Verification || w.short == nil {
+		return ""
+	}
+	return w.short.text(w.values(in, w.minutes, w.written))
 }
 
 // Call writes the script of a call.
 func (c *Catalog) Call(in Input) Script {
 	locale := in.Locale
-	if c.accepted[locale].englishCall {
+	if in.kind() == Payment && c.accepted[locale].englishCall {
 		locale = paymentFallback
 	}
-	locale, w := c.wording(locale)
-	return Script{Locale: locale, Parts: w.call[in.kind()].parts(w.values(in, w.spokenMinutes, w.numbers.spoken))}
+	locale, w := c.wording(in.kind(), locale)
+	return Script{Locale: locale, Parts: w.call[in.kind()].parts(w.values(in, w.spokenMinutes, w.spoken))}
 }
 
-// wording finds the words for a locale, and the locale whose words they are.
-func (c *Catalog) wording(locale string) (string, *wording) {
-	if w, ok := c.wordings[locale]; ok {
+// wording returns the words for a locale, and the locale that they are in: another one
+// for a locale without texts, or without texts for payments.
+func (c *Catalog) wording(kind Kind, locale string) (string, *wording) {
+	w, ok := c.wordings[locale]
+	if ok && w.sms[kind] != nil {
 		return locale, w
 	}
-	return fallback, c.wordings[fallback]
+	other := fallback
+	if ok {
+		other = paymentFallback
+	}
+	return other, c.wordings[other]
 }
 
-// values answers what each variable stands for in a message; m and amount are how
-// minutes and amounts are put there.
-func (w *wording) values(in Input, m minutes, amount func(string) string) func(variable) string {
+// written returns an amount for the eye; an SMS has the euro sign in its template.
+func (w *wording) written(amount string) (number, unit string) {
+	return w.numbers.written(amount), ""
+}
+
+// spoken returns an amount for a voice.
+func (w *wording) spoken(amount string) (number, unit string) {
+	return w.money.spoken(w.numbers, amount)
+}
+
+// values returns the text of each variable of a message. m and amount give the form
+// of minutes and amounts in it.
+func (w *wording) values(in Input, m minutes, amount func(string) (number, unit string)) func(variable) string {
 	var value func(variable) string
 	value = func(v variable) string {
 		switch v {
@@ -108,12 +146,11 @@ func (w *wording) values(in Input, m minutes, amount func(string) string) func(v
 		case varPayee:
 			return in.Payment.Payee
 		case varAmount:
-			return amount(in.Payment.Amount)
+			number, _ := amount(in.Payment.Amount)
+			return number
 		case varEuros:
-			if word := w.euros[w.numbers.form(in.Payment.Amount)]; word != "" {
-				return word
-			}
-			return w.euros[plural.Other]
+			_, unit := amount(in.Payment.Amount)
+			return unit
 		}
 		panic("message: no value for variable " + string(v)) // parseTemplate refuses unknown ones
 	}

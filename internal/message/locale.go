@@ -3,16 +3,19 @@ package message
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"countersign/internal/suggest"
 )
 
 // acceptance says where a locale may be asked for.
 type acceptance struct {
 	kinds       map[Kind]bool
-	englishCall bool // its text is for reading only, as the original has it
+	englishCall bool // calls of payments are in English, as the original has them
 }
 
 // country names the locale spoken to a country's numbers.
@@ -25,30 +28,75 @@ type country struct {
 // "-" between language and country. Requests and templates also write en_US.
 func LocaleName(lg string) string { return strings.ReplaceAll(strings.ToLower(lg), "_", "-") }
 
-// Locale chooses the locale of a verification: the one that the application
-// asked for as lg, in any form that [LocaleName] reads, or else the one of the number's country
-// (ISO 3166-1 alpha-2; "" if there is none), or else English. It reports false
-// for an lg that is not accepted for this kind.
-func (c *Catalog) Locale(kind Kind, lg, countryCode string) (locale string, ok bool) {
+// Destination is the number that a message goes to, as far as it decides the language.
+type Destination struct {
+	Country string // ISO 3166-1 alpha-2 in any letter case; "" for none
+	Number  string // E.164 without "+"; "" if it is not known
+}
+
+// Locale chooses the locale of a verification: lg, in any form that [LocaleName] reads,
+// or for an empty lg the locale of the destination, or else English. It returns false
+// for an lg that the v1 API does not accept for this kind. The locale of a destination
+// may be one that the v1 API does not accept as lg.
+func (c *Catalog) Locale(kind Kind, lg string, to Destination) (locale string, ok bool) {
 	if lg != "" {
 		lg = LocaleName(lg)
 		return lg, c.accepted[lg].kinds[kind]
 	}
-	home := c.countries[strings.ToUpper(countryCode)]
-	locale = home.locale
-	if kind == Payment && home.paymentLocale != "" {
-		locale = home.paymentLocale
-	}
-	if c.accepted[locale].kinds[kind] {
-		return locale, true
-	}
+	home := c.home(to)
 	if kind == Payment {
+		for _, locale := range []string{home.paymentLocale, home.locale} {
+			if c.accepted[locale].kinds[Payment] {
+				return locale, true
+			}
+		}
 		return paymentFallback, true
 	}
-	return fallback, true
+	return cmp.Or(home.locale, fallback), true
 }
 
-// Locales lists the locales accepted for a kind, in order of their names.
+// home returns the locales of a destination: those that the operator chose for its
+// country, those of the longest prefix of its number, or those of its country.
+func (c *Catalog) home(to Destination) country {
+	code := strings.ToUpper(to.Country)
+	if locale, ok := c.chosen[code]; ok {
+		return country{locale: locale}
+	}
+	for n := len(to.Number); n > 0; n-- {
+		if home, ok := c.prefixes[to.Number[:n]]; ok {
+			return home
+		}
+	}
+	return c.countries[code]
+}
+
+// WithLocaleOfCountry returns a catalog in which the numbers of each country in chosen
+// (ISO 3166-1 alpha-2) get its locale. An error names the country or the locale that
+// is not known.
+func (c *Catalog) WithLocaleOfCountry(chosen map[string]string) (*Catalog, error) {
+	other := *c
+	other.chosen = make(map[string]string, len(chosen))
+	for _, code := range slices.Sorted(maps.Keys(chosen)) {
+		if _, ok := c.countries[code]; !ok {
+			return nil, fmt.Errorf("%q is not a country code of ISO 3166-1, such as BE", code)
+		}
+		locale := LocaleName(chosen[code])
+		if !c.Has(locale) {
+			return nil, fmt.Errorf("%s: %q is not a locale%s", code, chosen[code], suggest.Hint(locale, c.All()))
+		}
+		other.chosen[code] = locale
+	}
+	return &other, nil
+}
+
+// Has reports whether there are texts in a locale.
+func (c *Catalog) Has(locale string) bool { return c.wordings[locale] != nil }
+
+// All lists all locales with texts, in order of their names.
+func (c *Catalog) All() []string { return slices.Sorted(maps.Keys(c.wordings)) }
+
+// Locales lists the locales that the v1 API accepts as lg for a kind, in order of
+// their names.
 func (c *Catalog) Locales(kind Kind) []string {
 	var list []string
 	for _, locale := range slices.Sorted(maps.Keys(c.accepted)) {
@@ -92,8 +140,8 @@ func loadCountries(accepted map[string]acceptance) (map[string]country, error) {
 			return fmt.Errorf("%d locales, want 1 or 2", len(columns))
 		}
 		home := country{locale: columns[0]}
-		if !accepted[home.locale].kinds[Verification] {
-			return fmt.Errorf("%s is not accepted for verifications", home.locale)
+		if _, ok := accepted[home.locale]; !ok {
+			return fmt.Errorf("%s is not a locale", home.locale)
 		}
 		if len(columns) == 2 {
 			home.paymentLocale = columns[1]
@@ -105,6 +153,21 @@ func loadCountries(accepted map[string]acceptance) (map[string]country, error) {
 		return nil
 	})
 	return countries, err
+}
+
+func loadPrefixes(accepted map[string]acceptance) (map[string]country, error) {
+	prefixes := map[string]country{}
+	err := readTable("prefixes.txt", func(prefix string, columns []string) error {
+		if len(columns) != 1 {
+			return fmt.Errorf("%d locales, want 1", len(columns))
+		}
+		if _, ok := accepted[columns[0]]; !ok {
+			return fmt.Errorf("%s is not a locale", columns[0])
+		}
+		prefixes[prefix] = country{locale: columns[0]}
+		return nil
+	})
+	return prefixes, err
 }
 
 // readTable reads an embedded table: a key and its columns on each line, "#"

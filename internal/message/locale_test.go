@@ -23,6 +23,7 @@ func TestLocale(t *testing.T) {
 		{"asked for", message.Verification, "fr-fr", "GB", "fr-fr", true},
 		{"any letter case", message.Verification, "FR-fr", "", "fr-fr", true},
 		{"Cantonese", message.Verification, "yue-cn", "", "yue-cn", true},
+		{"for later APIs only", message.Verification, "he-il", "IL", "", false},
 		{"unknown", message.Verification, "xx-xx", "GB", "", false},
 		{"half a locale", message.Verification, "fr", "FR", "", false},
 		{"for payments only", message.Verification, "bg-bg", "BG", "", false},
@@ -42,10 +43,12 @@ func TestLocale(t *testing.T) {
 		{"KR", message.Verification, "", "KR", "ko-kr", true},
 		{"MX", message.Verification, "", "MX", "es-mx", true},
 		{"ES", message.Verification, "", "ES", "es-es", true},
-		{"BG", message.Verification, "", "BG", "en-gb", true},
-		{"AM", message.Verification, "", "AM", "ru-ru", true},
+		{"BG, which lg does not accept", message.Verification, "", "BG", "bg-bg", true},
+		{"AM", message.Verification, "", "AM", "hy-am", true},
 		{"UZ", message.Verification, "", "UZ", "ru-ru", true},
-		{"LA", message.Verification, "", "LA", "th-th", true},
+		{"LA", message.Verification, "", "LA", "en-gb", true},
+		{"IL", message.Verification, "", "IL", "he-il", true},
+		{"PH", message.Verification, "", "PH", "en-us", true},
 		{"no country", message.Verification, "", "", "en-us", true},
 		{"no such country", message.Verification, "", "ZZ", "en-us", true},
 
@@ -54,12 +57,71 @@ func TestLocale(t *testing.T) {
 		{"payment BG", message.Payment, "", "BG", "bg-bg", true},
 		{"payment KR", message.Payment, "", "KR", "en-gb", true},
 		{"payment LA", message.Payment, "", "LA", "en-gb", true},
+		{"payment IL", message.Payment, "", "IL", "en-gb", true},
 		{"payment US", message.Payment, "", "US", "en-gb", true},
 		{"payment no country", message.Payment, "", "", "en-gb", true},
 	} {
-		got, ok := c.Locale(tt.kind, tt.lg, tt.country)
+		got, ok := c.Locale(tt.kind, tt.lg, message.Destination{Country: tt.country})
 		if ok != tt.wantOK || ok && got != tt.want {
 			t.Errorf("%s: got %q, %v; want %q, %v", tt.name, got, ok, tt.want, tt.wantOK)
+		}
+	}
+}
+
+func TestLocaleOfPrefix(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	for number, want := range map[string]string{
+		"15145550100": "fr-ca", "14185550100": "fr-ca", "18735550100": "fr-ca", // Quebec
+		"14165550100": "en-us", "15135550100": "en-us", "1514": "fr-ca", "151": "en-us", "": "en-us",
+	} {
+		if got, _ := c.Locale(message.Verification, "", message.Destination{Country: "CA", Number: number}); got != want {
+			t.Errorf("%q: got %s, want %s", number, got, want)
+		}
+	}
+	if got, _ := c.Locale(message.Payment, "", message.Destination{Country: "CA", Number: "15145550100"}); got != "en-gb" {
+		t.Errorf("payment in Quebec: got %s, want en-gb, because psd2 does not accept fr-ca", got)
+	}
+}
+
+func TestLocaleOfCountry(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	other, err := c.WithLocaleOfCountry(map[string]string{"BE": "fr-FR", "CA": "fr_ca", "KZ": "kk-kz"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		kind           message.Kind
+		lg, country    string
+		number         string
+		before, chosen string
+	}{
+		{message.Verification, "", "BE", "32470000000", "nl-nl", "fr-fr"},
+		{message.Verification, "", "be", "32470000000", "nl-nl", "fr-fr"},
+		{message.Verification, "de-de", "BE", "32470000000", "de-de", "de-de"},
+		{message.Verification, "", "CA", "14165550100", "en-us", "fr-ca"},
+		{message.Verification, "", "NL", "31600000000", "nl-nl", "nl-nl"},
+		{message.Payment, "", "BE", "32470000000", "nl-nl", "fr-fr"},
+		{message.Payment, "", "KZ", "77010000000", "en-gb", "en-gb"}, // psd2 does not accept kk-kz
+	} {
+		to := message.Destination{Country: tt.country, Number: tt.number}
+		if got, _ := c.Locale(tt.kind, tt.lg, to); got != tt.before {
+			t.Errorf("%+v: got %s by default", tt, got)
+		}
+		if got, _ := other.Locale(tt.kind, tt.lg, to); got != tt.chosen {
+			t.Errorf("%+v: got %s with the setting", tt, got)
+		}
+	}
+	for name, wrong := range map[string]map[string]string{
+		`"XX" is not a country code`:   {"XX": "fr-fr"},
+		`"be" is not a country code`:   {"be": "fr-fr"},
+		`BE: "fr-be" is not a locale`:  {"BE": "fr-be"},
+		`BE: "" is not a locale`:       {"BE": ""},
+		`"BEL" is not a country code `: {"BEL": "fr-fr"},
+	} {
+		if _, err := c.WithLocaleOfCountry(wrong); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v: error %v, want %q in it", wrong, err, name)
 		}
 	}
 }

@@ -34,14 +34,14 @@ func TestVerificationTexts(t *testing.T) {
 	for _, tt := range []struct{ locale, sms, call string }{
 		{"en-us", "Acme code: 1234. Valid for 5 minutes.", "Please enter your Acme activation code 1, 2, 3, 4, I repeat 1, 2, 3, 4, valid for the next 5 minutes."},
 		{"en-gb", "Acme code: 1234. Valid for 5 minutes.", "Please enter your Acme activation code 1, 2, 3, 4, I repeat 1, 2, 3, 4, valid the next 5 minutes."},
-		{"fr-fr", "Votre code Acme : 1234. Valable 5 minutes.", "Bonjour. Votre code d'activation pour Acme est le 1, 2, 3, 4, je répète : 1, 2, 3, 4. Il est valable 5 minutes."},
-		{"fr-ca", "Votre code Acme : 1234. Valable 5 minutes.", "Bonjour. Votre code d'activation pour Acme est le 1, 2, 3, 4, je répète : 1, 2, 3, 4. Il est valable 5 minutes."},
-		{"de-de", "Ihr Code für Acme: 1234. Gültig für 5 Minuten.", "Guten Tag. Ihr Aktivierungscode für Acme lautet 1, 2, 3, 4, ich wiederhole: 1, 2, 3, 4. Er gilt für 5 Minuten."},
-		{"es-es", "Su clave de Acme es 1234. Caduca en 5 minutos.", "Hola. Su código de activación de Acme es 1, 2, 3, 4, repito: 1, 2, 3, 4. Caduca en 5 minutos."},
-		{"es-mx", "Su clave de Acme es 1234. Vence en 5 minutos.", "Hola. Su código de activación de Acme es 1, 2, 3, 4, repito: 1, 2, 3, 4. Vence en 5 minutos."},
+		{"fr-fr", "Votre code Acme : 1234. Valable 5 minutes.", "Bonjour. Votre code de vérification pour Acme est le 1, 2, 3, 4, je répète : 1, 2, 3, 4. Il est valable 5 minutes."},
+		{"fr-ca", "Votre code Acme : 1234. Valable 5 minutes.", "Bonjour. Votre code de vérification pour Acme est le 1, 2, 3, 4, je répète : 1, 2, 3, 4. Il est valable 5 minutes."},
+		{"de-de", "Ihr Code für Acme: 1234. Gültig für 5 Minuten.", "Guten Tag. Ihr Bestätigungscode für Acme lautet 1, 2, 3, 4, ich wiederhole: 1, 2, 3, 4. Er gilt für 5 Minuten."},
+		{"es-es", "Acme: 1234 es su clave de un solo uso. Caduca en 5 minutos.", "Hola. Su código de verificación de Acme es 1, 2, 3, 4, repito: 1, 2, 3, 4. Caduca en 5 minutos."},
+		{"es-mx", "Acme: 1234 es su clave de un solo uso. Vence en 5 minutos.", "Hola. Su código de verificación de Acme es 1, 2, 3, 4, repito: 1, 2, 3, 4. Vence en 5 minutos."},
 		{"th-th", "รหัส Acme ของคุณคือ 1234 ใช้ได้ภายใน 5 นาที", "สวัสดีค่ะ รหัสยืนยัน Acme ของคุณคือ 1, 2, 3, 4 ขอย้ำอีกครั้ง 1, 2, 3, 4 รหัสนี้ใช้ได้ภายใน 5 นาที ค่ะ"},
-		{"pl-pl", "Kod Acme: 1234. Wygasa po 5 minutach.", "Dzień dobry. Kod aktywacyjny Acme to 1, 2, 3, 4, powtarzam: 1, 2, 3, 4. Kod jest ważny przez 5 minut."},
-		{"tr-tr", "Acme kodunuz: 1234. Süresi: 5 dakika.", "Merhaba. Acme için aktivasyon kodunuz 1, 2, 3, 4, tekrar ediyorum: 1, 2, 3, 4. Kodunuz 5 dakika boyunca geçerlidir."},
+		{"pl-pl", "Kod Acme: 1234. Wygasa po 5 minutach.", "Dzień dobry. Kod weryfikacyjny Acme to 1, 2, 3, 4, powtarzam: 1, 2, 3, 4. Kod jest ważny przez 5 minut."},
+		{"tr-tr", "Acme kodunuz: 1234. Kalan süre: 5 dakika.", "Merhaba. Acme için doğrulama kodunuz 1, 2, 3, 4, tekrar ediyorum: 1, 2, 3, 4. Kodunuz 5 dakika boyunca geçerlidir."},
 		{"ko-kr", "[Acme] 인증번호는 1234입니다. 5분 안에 입력해 주세요.", "안녕하세요. Acme 인증번호는 1, 2, 3, 4 입니다. 다시 말씀드립니다. 1, 2, 3, 4 입니다. 이 번호는 5분 동안 유효합니다."},
 	} {
 		in := message.Input{Locale: tt.locale, Brand: "Acme", PIN: pin(t, "1234"), ValidFor: 5 * time.Minute}
@@ -62,12 +62,12 @@ func TestPaymentTexts(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
 	for _, tt := range []struct{ locale, sms, call string }{
-		{"en-gb", "Code 1234 confirms your payment of €48.50 to Acme Inc. Valid for 2 minutes.", "To confirm your payment of 48.50 euros to Acme Inc, please enter the code 1, 2, 3, 4, I repeat 1, 2, 3, 4, valid for the next 2 minutes."},
-		{"fr-fr", "Le code 1234 confirme votre paiement de 48,50 € à Acme Inc. Valable 2 minutes.", "Bonjour. Pour confirmer votre paiement de 48,50 euros à Acme Inc, saisissez le code 1, 2, 3, 4, je répète : 1, 2, 3, 4. Il est valable 2 minutes."},
-		{"de-de", "Code 1234 bestätigt Ihre Zahlung von 48,50 € an Acme Inc. Gültig für 2 Minuten.", "Guten Tag. Um Ihre Zahlung von 48,50 Euro an Acme Inc zu bestätigen, geben Sie bitte diesen Code ein: 1, 2, 3, 4, ich wiederhole: 1, 2, 3, 4. Er gilt für 2 Minuten."},
-		{"fi-fi", "Koodi 1234 vahvistaa maksun 48,50 € saajalle Acme Inc. Voimassa 2 minuuttia.", "Hei. Vahvista 48,50 euron maksu saajalle Acme Inc antamalla koodi 1, 2, 3, 4, toistan: 1, 2, 3, 4. Koodi on voimassa 2 minuuttia."},
-		{"lt-lt", "Kodas 1234: 48,50 € Acme Inc naudai. Galioja 2 min.", "To confirm your payment of 48.50 euros to Acme Inc, please enter the code 1, 2, 3, 4, I repeat 1, 2, 3, 4, valid for the next 2 minutes."},
-		{"es-es", "La clave 1234 confirma su pago de 48,50 € a Acme Inc. Caduca en 2 minutos.", "Hola. Para confirmar su pago de 48,50 euros a Acme Inc, introduzca el código 1, 2, 3, 4, repito: 1, 2, 3, 4. Caduca en 2 minutos."},
+		{"en-gb", "Code 1234 confirms your payment of €48.50 to Acme Inc. Valid for 2 minutes.", "To confirm your payment of 48 euros and 50 cents to Acme Inc, please enter the code 1, 2, 3, 4, I repeat 1, 2, 3, 4, valid for the next 2 minutes."},
+		{"fr-fr", "Le code 1234 confirme votre paiement de 48,50 € à Acme Inc. Valable 2 minutes.", "Bonjour. Pour confirmer votre paiement de 48 euros et 50 centimes à Acme Inc, saisissez le code 1, 2, 3, 4, je répète : 1, 2, 3, 4. Il est valable 2 minutes."},
+		{"de-de", "Code 1234 bestätigt Ihre Zahlung von 48,50 € an Acme Inc. Gültig für 2 Minuten.", "Guten Tag. Um Ihre Zahlung von 48 Euro und 50 Cent an Acme Inc zu bestätigen, geben Sie bitte diesen Code ein: 1, 2, 3, 4, ich wiederhole: 1, 2, 3, 4. Er gilt für 2 Minuten."},
+		{"fi-fi", "Koodi 1234 vahvistaa maksun 48,50 € saajalle Acme Inc. Voimassa 2 minuuttia.", "Hei. Maksu saajalle Acme Inc, 48 euroa ja 50 senttiä. Koodi on 1, 2, 3, 4, toistan: 1, 2, 3, 4. Voimassa 2 minuuttia."},
+		{"lt-lt", "Kodas 1234: 48,50 € Acme Inc naudai. Galioja 2 min.", "To confirm your payment of 48 euros and 50 cents to Acme Inc, please enter the code 1, 2, 3, 4, I repeat 1, 2, 3, 4, valid for the next 2 minutes."},
+		{"es-es", "La clave 1234 confirma su pago de 48,50 € a Acme Inc. Caduca en 2 minutos.", "Hola. Para confirmar su pago de 48 euros con 50 céntimos a Acme Inc, introduzca el código 1, 2, 3, 4, repito: 1, 2, 3, 4. Caduca en 2 minutos."},
 	} {
 		in := message.Input{
 			Locale: tt.locale, PIN: pin(t, "1234"), ValidFor: 2 * time.Minute,

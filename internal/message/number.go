@@ -1,6 +1,7 @@
 package message
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -39,18 +40,46 @@ func (n numbers) written(amount string) string {
 	return n.join(whole, cents)
 }
 
-// spoken is an amount for a voice: without groups, which few of them read right,
-// and without cents where there are none.
-func (n numbers) spoken(amount string) string {
-	whole, cents := split(amount)
-	return n.join(whole, strings.TrimPrefix(cents, "00"))
+// money is the words of an amount in a language, for calls.
+type money struct {
+	euros map[plural.Form]string // "euro", "euros"
+	cents map[plural.Form]string // "cent", "cents"; empty where the decimal mark is spoken
+	and   string                 // word between euros and cents; "" for none
 }
 
-// form is the plural form of an amount that is spoken.
+// spoken returns an amount in two parts: a number without groups, which few voices
+// read right, and the words after it. "48.50" is "48" and "euros and 50 cents", or
+// "48.50" and "euros" in a language without a word for cents; "0.50" is "50" and
+// "cents"; "48.00" is "48" and "euros".
+func (m money) spoken(n numbers, amount string) (number, words string) {
+	whole, cents := split(amount)
+	if strings.Trim(cents, "0") == "" {
+		return whole, pick(m.euros, n.form(whole))
+	}
+	if len(m.cents) == 0 {
+		return n.join(whole, cents), pick(m.euros, n.form(amount))
+	}
+	cents = strings.TrimPrefix((cents + "0")[:2], "0")
+	word := pick(m.cents, n.form(cents))
+	if strings.Trim(whole, "0") == "" {
+		return cents, word
+	}
+	words = pick(m.euros, n.form(whole))
+	if m.and != "" {
+		words += " " + m.and
+	}
+	return whole, words + " " + cents + " " + word
+}
+
+// pick returns the word of a form; a form without a word has that of "other".
+func pick(words map[plural.Form]string, form plural.Form) string {
+	return cmp.Or(words[form], words[plural.Other])
+}
+
+// form returns the plural form of an amount.
 func (n numbers) form(amount string) plural.Form {
 	const enough = 1_000_000 // no rule looks at more digits
 	whole, cents := split(amount)
-	cents = strings.TrimPrefix(cents, "00")
 	i, _ := strconv.Atoi(whole)
 	if i > enough {
 		i = i%enough + enough

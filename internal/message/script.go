@@ -46,5 +46,5 @@ func (s Script) Words() string {
 // word before it, as in "1, 2, 3, 4" + ", I repeat".
 func opensWithPunctuation(s string) bool {
 	r, _ := utf8.DecodeRuneInString(s)
-	return strings.ContainsRune(".,;:!?…)。、，।،؛؟", r)
+	return strings.ContainsRune(".,;:!?…)。、，।،؛؟۔։՝", r)
 }

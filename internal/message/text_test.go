@@ -17,25 +17,30 @@ import (
 	"countersign/internal/verify"
 )
 
-// allLocales are those of both lists; each has texts of both kinds.
-func allLocales(c *message.Catalog) []string {
-	locales := append(c.Locales(message.Verification), c.Locales(message.Payment)...)
-	slices.Sort(locales)
-	return slices.Compact(locales)
-}
-
 // inputs are a verification and a payment in a locale, with names as long as they
 // may be.
-func inputs(t testing.TB, locale string, minutes int) map[string]message.Input {
+func inputs(t testing.TB, c *message.Catalog, locale string, minutes int) map[string]message.Input {
 	t.Helper()
 	life := time.Duration(minutes) * time.Minute
-	return map[string]message.Input{
+	both := map[string]message.Input{
 		"verification": {Locale: locale, PIN: pin(t, "123456"), ValidFor: life, Brand: strings.Repeat("W", 18)},
 		"payment": {
 			Locale: locale, PIN: pin(t, "123456"), ValidFor: life,
 			Payment: &verify.Payment{Payee: strings.Repeat("W", 18), Amount: "9999.99"},
 		},
 	}
+	if !hasPayment(c, both["payment"]) {
+		delete(both, "payment")
+	}
+	return both
+}
+
+// hasPayment reports whether the locale of a payment has texts for it: payments in
+// other locales are in English.
+func hasPayment(c *message.Catalog, in message.Input) bool {
+	english := in
+	english.Locale = "en-gb"
+	return strings.HasPrefix(in.Locale, "en-") || c.SMS(in) != c.SMS(english)
 }
 
 // TestEverySMS holds each text to what carriers and readers rely on: one segment
@@ -45,13 +50,13 @@ func TestEverySMS(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
 	var table strings.Builder
-	for _, locale := range allLocales(c) {
+	for _, locale := range c.All() {
 		for _, minutes := range []int{60, 1, 2, 3, 5, 10, 11, 15, 20, 21, 22, 59} { // each form of each language
-			for kind, in := range inputs(t, locale, minutes) {
+			for kind, in := range inputs(t, c, locale, minutes) {
 				checkSMS(t, locale+" "+kind, c.SMS(in), in)
 			}
 		}
-		for kind, in := range inputs(t, locale, 5) {
+		for kind, in := range inputs(t, c, locale, 5) {
 			m, err := gsm.Encode(c.SMS(in), gsm.Options{}, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -84,14 +89,37 @@ func checkSMS(t *testing.T, name, sms string, in message.Input) {
 	checkText(t, name, sms)
 }
 
+// TestEverySMSWithAppHash: with the line of an Android app, each verification fits one
+// segment, by its short text where it has one.
+func TestEverySMSWithAppHash(t *testing.T) {
+	t.Parallel()
+	const hash = "\nFA+9qCX9VSu"
+	c := newCatalog(t)
+	for _, locale := range c.All() {
+		for _, minutes := range []int{1, 2, 5, 11, 21, 60} {
+			in := inputs(t, c, locale, minutes)["verification"]
+			short := c.ShortSMS(in)
+			if short != "" {
+				checkSMS(t, locale+" short", short, in)
+			}
+			if text := cmp.Or(short, c.SMS(in)); gsm.Segments(text+hash, gsm.Options{}) != 1 {
+				t.Errorf("%s, %d minutes: more than one segment: %q", locale, minutes, text)
+			}
+			if short != "" && minutes == 60 && gsm.Segments(c.SMS(in)+hash, gsm.Options{}) == 1 {
+				t.Errorf("%s needs no short text: %q fits with the hash", locale, c.SMS(in))
+			}
+		}
+	}
+}
+
 // TestEveryCall: each call says the PIN twice, between words, so that a reader of
 // the script finds it, and names whom and how much a payment is for.
 func TestEveryCall(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
 	spelt := regexp.MustCompile(`\p{L}\P{N}* (1, 2, 3, 4, 5, 6)[^\p{L}\p{N}]+\p{L}`)
-	for _, locale := range allLocales(c) {
-		for kind, in := range inputs(t, locale, 60) {
+	for _, locale := range c.All() {
+		for kind, in := range inputs(t, c, locale, 60) {
 			words := c.Call(in).Words()
 			if got := len(spelt.FindAllString(words, -1)); got != 2 {
 				t.Errorf("%s %s: %d PINs between words, want 2: %q", locale, kind, got, words)
@@ -99,7 +127,7 @@ func TestEveryCall(t *testing.T) {
 			if strings.Count(words, strings.Repeat("W", 18)) != 1 {
 				t.Errorf("%s %s: got %q, want the name once", locale, kind, words)
 			}
-			if got := len(regexp.MustCompile(`9999[.,]99`).FindAllString(words, -1)); (kind == "payment") != (got == 1) {
+			if got := len(regexp.MustCompile(`9999\D*99`).FindAllString(words, -1)); (kind == "payment") != (got == 1) {
 				t.Errorf("%s %s: %d amounts in %q", locale, kind, got, words)
 			}
 			checkText(t, locale+" "+kind+" call", words)
@@ -114,8 +142,12 @@ func checkText(t *testing.T, name, text string) {
 	if found := regexp.MustCompile(`\s[,.]|\s\s|^\s|\s$|[<>${}]|://|www\.|\pL\.\pL`).FindString(text); found != "" {
 		t.Errorf("%s: %q in %q", name, found, text)
 	}
-	if found := regexp.MustCompile(`[\p{Cf}\p{Cc}\x{a0}]`).FindString(text); found != "" {
+	if found := regexp.MustCompile(`[\p{Cf}\p{Cc}\x{a0}\x{202f}]`).FindString(text); found != "" {
 		t.Errorf("%s: invisible %q in %q", name, found, text)
+	}
+	// They cost the GSM alphabet, and no language of ours needs them.
+	if found := regexp.MustCompile(`[‘’“”„«»–—…·]`).FindString(text); found != "" {
+		t.Errorf("%s: typographic %q in %q", name, found, text)
 	}
 }
 
@@ -125,6 +157,28 @@ func TestMinutes(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
 	want := map[string]string{
+		"af-za":  "1 minuut|2 minute|5 minute|21 minute|22 minute",
+		"az-az":  "1 dəqiqə|2 dəqiqə|5 dəqiqə|21 dəqiqə|22 dəqiqə",
+		"bn-bd":  "1 মিনিট|2 মিনিট|5 মিনিট|21 মিনিট|22 মিনিট",
+		"ca-es":  "1 minut|2 minuts|5 minuts|21 minuts|22 minuts",
+		"cmn-cn": "1分钟|2分钟|5分钟|21分钟|22分钟",
+		"et-ee":  "1 minuti|2 minutit|5 minutit|21 minutit|22 minutit",
+		"fa-ir":  "1 دقیقه|2 دقیقه|5 دقیقه|21 دقیقه|22 دقیقه",
+		"he-il":  "דקה|2 דקות|5 דקות|21 דקות|22 דקות",
+		"hr-hr":  "1 minutu|2 minute|5 minuta|21 minutu|22 minute",
+		"hy-am":  "1 րոպե|2 րոպե|5 րոպե|21 րոպե|22 րոպե",
+		"ka-ge":  "1 წუთი|2 წუთი|5 წუთი|21 წუთი|22 წუთი",
+		"kk-kz":  "1 минут|2 минут|5 минут|21 минут|22 минут",
+		"mk-mk":  "1 минута|2 минути|5 минути|21 минута|22 минути",
+		"ms-my":  "1 minit|2 minit|5 minit|21 minit|22 minit",
+		"sq-al":  "1 minute|2 minutash|5 minutash|21 minutash|22 minutash",
+		"sr-rs":  "1 minut|2 minuta|5 minuta|21 minut|22 minuta",
+		"sw-ke":  "dakika 1|dakika 2|dakika 5|dakika 21|dakika 22",
+		"ta-in":  "1 நிமிடம்|2 நிமிடங்கள்|5 நிமிடங்கள்|21 நிமிடங்கள்|22 நிமிடங்கள்",
+		"te-in":  "1 నిమిషం|2 నిమిషాలు|5 నిమిషాలు|21 నిమిషాలు|22 నిమిషాలు",
+		"uk-ua":  "1 хвилину|2 хвилини|5 хвилин|21 хвилину|22 хвилини",
+		"ur-pk":  "1 منٹ|2 منٹ|5 منٹ|21 منٹ|22 منٹ",
+		"zh-hk":  "1分鐘|2分鐘|5分鐘|21分鐘|22分鐘",
 		"ar-xa":  "دقيقة|دقيقتين|5 دقائق|21 دقيقة|22 دقيقة",
 		"bg-bg":  "1 минута|2 минути|5 минути|21 минути|22 минути",
 		"cs-cz":  "1 minutu|2 minuty|5 minut|21 minut|22 minut",
@@ -153,7 +207,7 @@ func TestMinutes(t *testing.T) {
 		"it-it":  "1 minuto|2 minuti|5 minuti|21 minuti|22 minuti",
 		"ja-jp":  "1分|2分|5分|21分|22分",
 		"ko-kr":  "1분|2분|5분|21분|22분",
-		"lt-lt":  "1 minutę|2 minutes|5 minutes|21 minutę|22 minutes",
+		"lt-lt":  "1 min|2 min|5 min|21 min|22 min",
 		"lv-lv":  "1 minūti|2 minūtes|5 minūtes|21 minūti|22 minūtes",
 		"mt-mt":  "1 minuta|2 minuti|5 minuti|21 minuta|22 minuta",
 		"nb-no":  "1 minutt|2 minutter|5 minutter|21 minutter|22 minutter",
@@ -174,8 +228,26 @@ func TestMinutes(t *testing.T) {
 		"zh-tw":  "1分鐘|2分鐘|5分鐘|21分鐘|22分鐘",
 	}
 	spoken := map[string]string{ // where it is not as written
+		"bg-bg":  "една минута|2 минути|5 минути|двадесет и една минути|22 минути",
+		"ca-es":  "un minut|2 minuts|5 minuts|vint-i-un minuts|22 minuts",
+		"cmn-cn": "1分钟|两分钟|5分钟|21分钟|22分钟",
+		"ee-et":  "ühe minuti|2 minutit|5 minutit|21 minutit|22 minutit",
+		"et-ee":  "ühe minuti|2 minutit|5 minutit|21 minutit|22 minutit",
+		"he-il":  "דקה אחת|שתי דקות|חמש דקות|עשרים ואחת דקות|עשרים ושתיים דקות",
+		"hr-hr":  "jednu minutu|dvije minute|5 minuta|dvadeset jednu minutu|dvadeset dvije minute",
+		"hu-hu":  "1 percig|két percig|5 percig|21 percig|huszonkét percig",
+		"lt-lt":  "vieną minutę|dvi minutes|penkias minutes|dvidešimt vieną minutę|dvidešimt dvi minutes",
+		"lv-lv":  "vienu minūti|divas minūtes|piecas minūtes|divdesmit vienu minūti|divdesmit divas minūtes",
+		"mk-mk":  "една минута|две минути|5 минути|дваесет и една минута|дваесет и две минути",
+		"sk-sk":  "jednu minútu|dve minúty|5 minút|21 minút|22 minút",
+		"sl-si":  "eno minuto|dve minuti|5 minut|21 minut|22 minut",
+		"sq-al":  "një minutë|2 minuta|5 minuta|21 minuta|22 minuta",
+		"ta-in":  "ஒரு நிமிடத்திற்கு|2 நிமிடங்களுக்கு|5 நிமிடங்களுக்கு|21 நிமிடங்களுக்கு|22 நிமிடங்களுக்கு",
+		"te-in":  "ఒక నిమిషం పాటు|2 నిమిషాల పాటు|5 నిమిషాల పాటు|21 నిమిషాల పాటు|22 నిమిషాల పాటు",
+		"uk-ua":  "одну хвилину|дві хвилини|5 хвилин|двадцять одну хвилину|двадцять дві хвилини",
+		"zh-hk":  "1分鐘|兩分鐘|5分鐘|21分鐘|22分鐘",
 		"ar-xa":  "دَقِيقَةٍ وَاحِدَةٍ|دَقِيقَتَيْنِ|خَمْسِ دَقَائِقَ|إِحْدَى وَعِشْرِينَ دَقِيقَةً|اثْنَتَيْنِ وَعِشْرِينَ دَقِيقَةً",
-		"cs-cz":  "jednu minutu|dvě minuty|5 minut|21 minut|22 minut",
+		"cs-cz":  "jednu minutu|dvě minuty|5 minut|jedenadvacet minut|dvaadvacet minut",
 		"cy-cy":  "1 munud|2 funud|pum munud|21 munud|22 munud",
 		"cy-gb":  "1 munud|2 funud|pum munud|21 munud|22 munud",
 		"da-dk":  "et minut|2 minutter|5 minutter|21 minutter|22 minutter",
@@ -200,12 +272,11 @@ func TestMinutes(t *testing.T) {
 		"zh-cn":  "1分钟|两分钟|5分钟|21分钟|22分钟",
 		"zh-tw":  "1分鐘|兩分鐘|5分鐘|21分鐘|22分鐘",
 	}
-	short := map[string]string{"lt-lt payment": "1 min.|2 min.|5 min.|21 min.|22 min."} // in SMS
-	for _, locale := range allLocales(c) {
+	for _, locale := range c.All() {
 		said := strings.Split(cmp.Or(spoken[locale], want[locale]), "|")
 		for i, minutes := range []int{1, 2, 5, 21, 22} {
-			for kind, in := range inputs(t, locale, minutes) {
-				written := strings.Split(cmp.Or(short[locale+" "+kind], want[locale]), "|")
+			for kind, in := range inputs(t, c, locale, minutes) {
+				written := strings.Split(want[locale], "|")
 				texts := map[string]string{written[i]: c.SMS(in)}
 				if script := c.Call(in); script.Locale == locale {
 					texts[said[i]] += script.Words()
@@ -235,6 +306,17 @@ func TestSpokenMinutes(t *testing.T) {
 		{"ar-xa", 15, "خَمْسَ عَشْرَةَ دَقِيقَةً"},
 		{"ar-xa", 30, "ثَلَاثِينَ دَقِيقَةً"},
 		{"cs-cz", 3, "3 minuty"},
+		{"cs-cz", 52, "dvaapadesát minut"},
+		{"cy-gb", 15, "pymtheng munud"},
+		{"cy-gb", 20, "ugain munud"},
+		{"hu-hu", 12, "tizenkét percig"},
+		{"lt-lt", 10, "10 minučių"},
+		{"lt-lt", 59, "penkiasdešimt devynias minutes"},
+		{"lv-lv", 34, "trīsdesmit četras minūtes"},
+		{"he-il", 20, "עשרים דקות"},
+		{"mk-mk", 11, "11 минути"},
+		{"sq-al", 53, "pesëdhjetë e tri minuta"},
+		{"uk-ua", 51, "п'ятдесят одну хвилину"},
 		{"es-es", 51, "cincuenta y un minutos"},
 		{"fr-fr", 31, "trente et une minutes"},
 		{"is-is", 3, "þrjár mínútur"},
@@ -266,10 +348,10 @@ func TestSpokenMinutes(t *testing.T) {
 func TestNoTwoMinutesAreAlike(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
-	for _, locale := range allLocales(c) {
+	for _, locale := range c.All() {
 		seen := map[string]int{}
 		for minutes := 1; minutes <= 60; minutes++ {
-			words := c.Call(inputs(t, locale, minutes)["verification"]).Words()
+			words := c.Call(inputs(t, c, locale, minutes)["verification"]).Words()
 			if other, ok := seen[words]; ok {
 				t.Errorf("%s: %d and %d minutes are both %q", locale, other, minutes, words)
 			}
@@ -300,7 +382,8 @@ func TestMinutesAreRoundedDown(t *testing.T) {
 		{"mt-mt", 10 * time.Minute, " 10 minuti."},
 		{"ru-ru", 11 * time.Minute, " 11 минут."},
 		{"lv-lv", 11 * time.Minute, " 11 minūtes."},
-		{"lt-lt", 11 * time.Minute, " 11 minučių."},
+		{"lt-lt", 11 * time.Minute, " 11 min."},
+		{"mk-mk", 11 * time.Minute, " 11 минути."},
 		{"sl-si", 3 * time.Minute, " 3 minute."},
 		{"pl-pl", 12 * time.Minute, " 12 minutach."},
 	} {
@@ -317,30 +400,39 @@ func TestAmounts(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
 	for _, tt := range []struct{ locale, amount, sms, call string }{
-		{"en-gb", "48.50", "€48.50 ", " 48.50 euros "},
+		{"en-gb", "48.50", "€48.50 ", " 48 euros and 50 cents "},
+		{"en-gb", "0.01", "€0.01 ", " 1 cent "},
+		{"en-gb", "0.50", "€0.50 ", " 50 cents "},
+		{"en-gb", "48.05", "€48.05 ", " 48 euros and 5 cents "},
 		{"en-gb", "1.00", "€1.00 ", " 1 euro "},
-		{"en-gb", "1.50", "€1.50 ", " 1.50 euros "},
-		{"en-gb", "1234567.89", "€1,234,567.89 ", " 1234567.89 euros "},
-		{"en-gb", "999999999999.99", "€999,999,999,999.99 ", " 999999999999.99 euros "},
-		{"de-de", "1234.50", " 1.234,50 € ", " 1234,50 Euro "},
-		{"fr-fr", "0.50", " 0,50 € ", " 0,50 euro "},
+		{"en-gb", "1.50", "€1.50 ", " 1 euro and 50 cents "},
+		{"en-gb", "1234567.89", "€1,234,567.89 ", " 1234567 euros and 89 cents "},
+		{"en-gb", "999999999999.99", "€999,999,999,999.99 ", " 999999999999 euros and 99 cents "},
+		{"de-de", "1234.50", " 1.234,50 € ", " 1234 Euro und 50 Cent "},
+		{"fr-fr", "0.50", " 0,50 € ", " 50 centimes "},
 		{"fr-fr", "12345.00", " 12 345,00 € ", " 12345 euros "},
-		{"es-es", "1234.50", " 1234,50 € ", " 1234,50 euros "},
-		{"es-es", "12345.50", " 12.345,50 € ", " 12345,50 euros "},
+		{"es-es", "1234.50", " 1234,50 € ", " 1234 euros con 50 céntimos "},
+		{"es-es", "12345.50", " 12.345,50 € ", " 12345 euros con 50 céntimos "},
 		{"it-it", "48.00", " 48,00 € ", " 48 euro "},
-		{"nl-nl", "48.50", " € 48,50 ", " 48,50 euro "},
+		{"nl-nl", "48.50", " € 48,50 ", " 48 euro en 50 cent "},
 		{"cs-cz", "1.00", " 1,00 € ", " 1 euro "},
 		{"cs-cz", "3.00", " 3,00 € ", " 3 eura "},
 		{"cs-cz", "48.00", " 48,00 € ", " 48 eur "},
-		{"cs-cz", "48.50", " 48,50 € ", " 48,50 eura "},
-		{"fi-fi", "1234.50", " 1 234,50 € ", " 1234,50 euron "},
-		{"pl-pl", "1234.50", " 1234,50 € ", " 1234,50 euro "},
-		{"el-gr", "1234.50", " 1.234,50 € ", " 1234,50 ευρώ "},
-		{"ga-ie", "1234.50", " €1,234.50 ", " 1234.50 euros "}, // called in English
+		{"cs-cz", "48.50", " 48,50 € ", " 48 eur 50 centů "},
+		{"cs-cz", "3.01", " 3,01 € ", " 3 eura 1 cent "},
+		{"cs-cz", "3.02", " 3,02 € ", " 3 eura 2 centy "},
+		{"fi-fi", "1234.50", " 1 234,50 € ", " 1234 euroa ja 50 senttiä."},
+		{"pl-pl", "1234.50", " 1234,50 € ", " 1234 euro i 50 centów "},
+		{"el-gr", "1234.50", " 1.234,50 € ", " 1234 ευρώ και 50 λεπτά του ευρώ "},
+		{"ga-ie", "1234.50", " €1,234.50 ", " 1234 euros and 50 cents "}, // called in English
 		{"ar-xa", "1234.50", " 1,234.50 € ", " 1234.50 يُورُو "},
 		{"hi-in", "1234567.50", " €12,34,567.50 ", " 1234567.50 यूरो "},
 		{"th-th", "48.50", " €48.50 ", " 48.50 ยูโร "},
 		{"ja-jp", "48.50", " €48.50。", " 48.50 ユーロの "},
+		{"it-it", "1.01", " 1,01 € ", " 1 euro e 1 centesimo "},
+		{"sv-se", "48.50", " 48,50 € ", " 48 euro och 50 cent "},
+		{"da-dk", "48.50", " 48,50 € ", " 48 euro og 50 cent "},
+		{"hu-hu", "48.50", " 48,50 € ", " 48 euró 50 cent "},
 		{"ro-ro", "20.00", " 20,00 € ", " 20 de euro "},
 	} {
 		in := message.Input{Locale: tt.locale, PIN: pin(t, "1234"), Payment: &verify.Payment{Payee: "Acme", Amount: tt.amount}}
@@ -358,8 +450,8 @@ func TestDigits(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
 	other := regexp.MustCompile(`[^\P{N}0-9]`)
-	for _, locale := range allLocales(c) {
-		for kind, in := range inputs(t, locale, 45) {
+	for _, locale := range c.All() {
+		for kind, in := range inputs(t, c, locale, 45) {
 			if found := other.FindString(c.SMS(in) + c.Call(in).Words()); found != "" {
 				t.Errorf("%s %s: digit %q", locale, kind, found)
 			}
@@ -373,7 +465,7 @@ func TestDigits(t *testing.T) {
 func TestRightToLeft(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
-	for kind, in := range inputs(t, "ar-xa", 5) {
+	for kind, in := range inputs(t, c, "ar-xa", 5) {
 		in.Brand = "Acme"
 		if in.Payment != nil {
 			in.Payment.Payee = "Acme Inc"
@@ -410,8 +502,8 @@ func TestCatalogIsShared(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			for _, locale := range allLocales(c) {
-				for _, in := range inputs(t, locale, 5) {
+			for _, locale := range c.All() {
+				for _, in := range inputs(t, c, locale, 5) {
 					if c.SMS(in) == "" || len(c.Call(in).Parts) == 0 {
 						t.Errorf("%s: nothing said", locale)
 					}

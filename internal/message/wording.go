@@ -25,9 +25,13 @@ type wordingFile struct {
 
 	// Minutes has "${pin_expiry} minutes" in each plural form that the language
 	// has for the numbers 1 to 60, in the case that the texts need; the names of
-	// the forms are those of the Unicode CLDR. Euros has the word for "euros"; a
-	// form that is not there is like "other".
-	Minutes, Euros map[string]string
+	// the forms are those of the Unicode CLDR. Euros and Cents have the words for
+	// calls; a form that is absent is like "other". Without Cents a call has the
+	// decimal mark: "48.50 euros" instead of "48 euros and 50 cents".
+	Minutes, Euros, Cents map[string]string
+
+	// And is the word between euros and cents; "" for none.
+	And string
 
 	// SpokenMinutes stands in for Minutes in calls, where speech needs other words
 	// than the eye: Arabic with its vowels, Japanese without its kanji, and numbers
@@ -40,7 +44,12 @@ type wordingFile struct {
 	// the first group separator of an amount: 2 writes 1234 and 12.345.
 	MinimumGroupingDigits int `json:"minimum_grouping_digits"`
 
-	Verification, Payment struct{ SMS, Call string }
+	// Short is an SMS for use with a line after it, such as the hash of an app. Only a
+	// locale has it whose SMS exceeds one segment then.
+	Verification struct{ SMS, Short, Call string }
+
+	// Payment is absent from a locale that psd2 does not accept.
+	Payment struct{ SMS, Call string }
 }
 
 func loadWordings() (map[string]*wording, error) {
@@ -99,7 +108,6 @@ func (f wordingFile) wording(locale string) (*wording, error) {
 	}
 	w := &wording{
 		language: tag,
-		euros:    map[plural.Form]string{},
 		numbers:  newNumbers(tag, f.MinimumGroupingDigits),
 		sms:      map[Kind]template{},
 		call:     map[Kind]template{},
@@ -113,24 +121,44 @@ func (f wordingFile) wording(locale string) (*wording, error) {
 // fillPlurals takes over what changes with a number.
 func (f wordingFile) fillPlurals(w *wording) error {
 	w.minutes = newMinutes(w.language)
-	if err := w.minutes.add(f.Minutes); err != nil {
+	var err error
+	if err = w.minutes.add(f.Minutes); err != nil {
 		return fmt.Errorf("minutes: %w", err)
 	}
 	w.spokenMinutes = w.minutes.clone()
-	if err := w.spokenMinutes.add(f.SpokenMinutes); err != nil {
+	if err = w.spokenMinutes.add(f.SpokenMinutes); err != nil {
 		return fmt.Errorf("spoken minutes: %w", err)
 	}
-	for name, word := range f.Euros {
-		form, ok := pluralForm(name)
-		if !ok {
-			return fmt.Errorf("euros: no plural form is called %q", name)
-		}
-		w.euros[form] = word
+	if f.Payment.SMS == "" && f.Payment.Call == "" {
+		return nil
 	}
-	if w.euros[plural.Other] == "" {
-		return errors.New("no word for euros")
+	w.money.and = f.And
+	if w.money.euros, err = pluralWords(f.Euros); err != nil {
+		return fmt.Errorf("euros: %w", err)
+	}
+	if len(f.Cents) == 0 {
+		return nil
+	}
+	if w.money.cents, err = pluralWords(f.Cents); err != nil {
+		return fmt.Errorf("cents: %w", err)
 	}
 	return nil
+}
+
+// pluralWords returns words by their plural form. The form "other" is required.
+func pluralWords(texts map[string]string) (map[plural.Form]string, error) {
+	words := make(map[plural.Form]string, len(texts))
+	for name, word := range texts {
+		form, ok := pluralForm(name)
+		if !ok {
+			return nil, fmt.Errorf("no plural form is called %q", name)
+		}
+		words[form] = word
+	}
+	if words[plural.Other] == "" {
+		return nil, errors.New(`no word for the form "other"`)
+	}
+	return words, nil
 }
 
 // pluralForm finds a form by its name in the CLDR.
@@ -143,24 +171,30 @@ func pluralForm(name string) (plural.Form, bool) {
 	return form, ok
 }
 
-// fillTexts takes over the four texts.
+// fillTexts parses the texts. The short SMS is optional, and so are both texts of
+// payments together.
 func (f wordingFile) fillTexts(w *wording) error {
 	verification := map[variable]bool{varPIN: true, varMinutes: true, varBrand: true}
-	paymentSMS := map[variable]bool{varPIN: true, varMinutes: true, varExpiry: true, varPayee: true, varAmount: true}
+	payment := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true}
 	paymentCall := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true, varEuros: true}
+	noPayments := f.Payment.SMS == "" && f.Payment.Call == ""
 	for _, t := range []struct {
-		name  string
-		text  string
-		known map[variable]bool
-		check func(template) error
-		into  map[Kind]template
-		kind  Kind
+		name   string
+		text   string
+		absent bool // allowed to be
+		known  map[variable]bool
+		check  func(template) error
+		put    func(template)
 	}{
-		{"verification SMS", f.Verification.SMS, verification, template.checkSMS, w.sms, Verification},
-		{"verification call", f.Verification.Call, verification, template.checkCall, w.call, Verification},
-		{"payment SMS", f.Payment.SMS, paymentSMS, template.checkSMS, w.sms, Payment},
-		{"payment call", f.Payment.Call, paymentCall, template.checkCall, w.call, Payment},
+		{"verification SMS", f.Verification.SMS, false, verification, template.checkSMS, func(t template) { w.sms[Verification] = t }},
+		{"short verification SMS", f.Verification.Short, f.Verification.Short == "", verification, template.checkSMS, func(t template) { w.short = t }},
+		{"verification call", f.Verification.Call, false, verification, template.checkCall, func(t template) { w.call[Verification] = t }},
+		{"payment SMS", f.Payment.SMS, noPayments, payment, template.checkSMS, func(t template) { w.sms[Payment] = t }},
+		{"payment call", f.Payment.Call, noPayments, paymentCall, template.checkCall, func(t template) { w.call[Payment] = t }},
 	} {
+		if t.absent {
+			continue
+		}
 		parsed, err := parseTemplate(t.text, t.known)
 		if err == nil {
 			err = t.check(parsed)
@@ -168,7 +202,7 @@ func (f wordingFile) fillTexts(w *wording) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
-		t.into[t.kind] = parsed
+		t.put(parsed)
 	}
 	return nil
 }

@@ -164,6 +164,9 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	cfg := s.opts.Config
 	messages, err := message.New()
+	if err == nil {
+		messages, err = messages.WithLocaleOfCountry(cfg.LocaleOfCountry)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/mail"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -156,7 +155,7 @@ func (d *Desk) locale(draft Draft) (string, error) {
 	if !localeForm.MatchString(locale) {
 		return "", wrong("lg", "%.20q is not a locale such as en-us", draft.Locale)
 	}
-	if draft.Channel == verify.TTS && len(draft.Sounds) == 0 && !slices.Contains(d.Messages.Locales(message.Verification), locale) {
+	if draft.Channel == verify.TTS && len(draft.Sounds) == 0 && !d.Messages.Has(locale) {
 		return "", wrong("lg", "no voice speaks %s: give recordings of the digits, %s and %s", locale, Welcome, Bye)
 	}
 	return locale, nil

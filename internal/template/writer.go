@@ -50,7 +50,11 @@ func (w *Writer) SMS(ctx context.Context, account string, in message.Input) stri
 	case in.Payment != nil || line == "":
 		return end(line, w.messages.SMS(in))
 	}
-	return end(line, w.messages.SMS(in), in.Brand+": "+in.PIN.Reveal())
+	texts := []string{w.messages.SMS(in)}
+	if short := w.messages.ShortSMS(in); short != "" {
+		texts = append(texts, short)
+	}
+	return end(line, append(texts, in.Brand+": "+in.PIN.Reveal())...)
 }
 
 // end gives the first of texts, with the line that lets a phone fill the code in. If
