@@ -31,6 +31,7 @@ type settingFlags struct {
 	AutofillDomain  *string           `help:"Domain of the page that asks for the code: its SMS end with @DOMAIN #CODE (WebOTP)." placeholder:"DOMAIN"`
 	AutofillAppHash *string           `help:"Hash of the Android app that asks for the code, 11 characters: its SMS end with it." placeholder:"HASH"`
 	CarrierValue    map[string]string `help:"Value that carriers put into its messages as {{.Values.NAME}}, such as entity_id=1701158019811410068; may be repeated." placeholder:"NAME=VALUE" mapsep:"none" param:"carrier_values"`
+	SpokenBrand     map[string]string `help:"Name that calls say for a brand or payee, such as AcmeInc=Acme Inc; may be repeated." placeholder:"BRAND=SPOKEN" mapsep:"none" param:"spoken_brands"`
 	Setting         map[string]string `help:"Any setting of the admin API by its name there, and its value in JSON; may be repeated." placeholder:"NAME=JSON" mapsep:"none"`
 }
 
@@ -41,7 +42,7 @@ func mostRepeated() map[string]int {
 	return map[string]int{
 		"allow-country": countries, "allow-workflow": workflows, "allow-sender": account.MostSenders,
 		"allow-brand": account.MostLinkBrands, "allow-from": account.MostSources, "test-number": account.MostTestNumbers,
-		"carrier-value": account.MostValues, "setting": settings, "approve": numbers, "clear": settings,
+		"carrier-value": account.MostValues, "spoken-brand": account.MostSpokenBrands, "setting": settings, "approve": numbers, "clear": settings,
 	}
 }
 
@@ -96,6 +97,9 @@ func (f settingFlags) settings() (map[string]any, error) {
 	putList(in, "test_numbers", tests)
 	if len(f.CarrierValue) > 0 {
 		in["carrier_values"] = f.CarrierValue
+	}
+	if len(f.SpokenBrand) > 0 {
+		in["spoken_brands"] = f.SpokenBrand
 	}
 	if f.AutofillDomain != nil || f.AutofillAppHash != nil { // one takes the place of the other
 		fill := map[string]any{"domain": "", "app_hash": ""}
@@ -160,6 +164,8 @@ func cleared(flag string) (name string, value any, ok bool) {
 		return "test_numbers", none, true
 	case "carrier-value":
 		return "carrier_values", map[string]string{}, true
+	case "spoken-brand":
+		return "spoken_brands", map[string]string{}, true
 	case "autofill-domain", "autofill-app-hash":
 		return "autofill", map[string]any{"domain": "", "app_hash": ""}, true
 	}

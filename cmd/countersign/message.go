@@ -117,7 +117,7 @@ func (c *previewCmd) report(p *process, messages *message.Catalog, in message.In
 	text := fmt.Sprintf("sms: %s\nencoding: %s\nsegments: %d\ncall: %s\nvoice: %s\naudio: %s (%s)\n",
 		shown.SMS, shown.Encoding, shown.Segments, shown.Call, shown.Voice, shown.Audio, length.Round(100*time.Millisecond))
 	if speaker.Program() == "" {
-		text += "espeak-ng is not installed, so the call says nothing but the PIN\n"
+		text += "espeak-ng is not installed, so the call says only \"your code\" and the PIN\n"
 	}
 	return record[preview]{document: shown, text: text}.print(p, c.outputFlags)
 }

@@ -44,6 +44,7 @@ func Of(a verify.Account) Settings {
 	s.Countries, s.Workflows, s.Senders = slices.Clone(s.Countries), slices.Clone(s.Workflows), slices.Clone(s.Senders)
 	s.LinkBrands, s.Sources, s.TestNumbers = slices.Clone(s.LinkBrands), slices.Clone(s.Sources), slices.Clone(s.TestNumbers)
 	s.CarrierValues = maps.Clone(s.CarrierValues)
+	s.SpokenBrands = maps.Clone(s.SpokenBrands)
 	return s
 }
 

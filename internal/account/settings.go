@@ -23,15 +23,18 @@ const (
 	MostTestNumbers = 100
 	MostValues      = 32
 
+	MostSpokenBrands = 100
+
 	mostFinished = 1_000_000 // verifications, as for fraud.rules.conversion.finished
 
-	longestBrand = 18 // characters of a brand or payee
+	longestBrand  = 18 // characters of a brand or payee
+	longestSpoken = 40 // characters of its spoken form
 )
 
 // Check checks each of the settings and gives them in their one form.
 func Check(s verify.Settings) (verify.Settings, error) {
 	for _, check := range []func(*verify.Settings) error{
-		countries, workflows, senders, linkBrands, sources, codeLength, lowBalance, testNumbers, velocity, autofill, carrierValues,
+		countries, workflows, senders, linkBrands, sources, codeLength, lowBalance, testNumbers, velocity, autofill, carrierValues, spokenBrands,
 	} {
 		if err := check(&s); err != nil {
 			return s, err
@@ -185,6 +188,31 @@ func nilIfEmpty[T any](list []T) []T {
 func autofill(s *verify.Settings) error {
 	if err := s.Autofill.Check(); err != nil {
 		return invalid("autofill", "%s", err)
+	}
+	return nil
+}
+
+func spokenBrands(s *verify.Settings) error {
+	if len(s.SpokenBrands) > MostSpokenBrands {
+		return invalid("spoken_brands", "are more than %d", MostSpokenBrands)
+	}
+	seen := make(map[string]string, len(s.SpokenBrands))
+	for _, brand := range slices.Sorted(maps.Keys(s.SpokenBrands)) {
+		name := strings.ToLower(verify.SingleSpaced(brand))
+		if name == "" || utf8.RuneCountInString(name) > longestBrand {
+			return invalid("spoken_brands", "the brand %.20q has not 1 to %d characters", brand, longestBrand)
+		}
+		if other, ok := seen[name]; ok {
+			return invalid("spoken_brands", "%q and %q are the same brand: letter case and spaces do not count", other, brand)
+		}
+		seen[name] = brand
+		spoken := s.SpokenBrands[brand]
+		if verify.SingleSpaced(spoken) == "" || utf8.RuneCountInString(spoken) > longestSpoken || strings.ContainsFunc(spoken, unicode.IsControl) || !utf8.ValidString(spoken) {
+			return invalid("spoken_brands", "the spoken form of %q is not one line of 1 to %d characters", brand, longestSpoken)
+		}
+	}
+	if len(s.SpokenBrands) == 0 {
+		s.SpokenBrands = nil
 	}
 	return nil
 }

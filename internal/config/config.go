@@ -168,6 +168,9 @@ type TTS struct {
 	Command []string `yaml:"command"`
 	Voices  []Voice  `yaml:"voices"` // of Command; those not named go by the locale
 
+	// Digits are variants of the recorded digits by locale, such as "meia" for pt-br.
+	Digits map[string]string `yaml:"digits"`
+
 	Timeout   time.Duration `yaml:"timeout"`   // for the words of a call
 	Processes int           `yaml:"processes"` // most at a time
 	MemoryMB  int           `yaml:"memory_mb"` // of each, in MiB

@@ -102,7 +102,10 @@ func (c *Catalog) Call(in Input) Script {
 		locale = paymentFallback
 	}
 	locale, w := c.wording(in.kind(), locale)
-	return Script{Locale: locale, Parts: w.call[in.kind()].parts(w.values(in, w.spokenMinutes, w.spoken))}
+	t := w.call[in.kind()]
+	parts := t.parts(w.values(in, w.spokenMinutes, w.spoken))
+	markGreeting(parts, t.greeting())
+	return Script{Locale: locale, Parts: parts, Payment: in.Payment != nil}
 }
 
 // wording returns the words for a locale, and the locale that they are in: another one

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -10,12 +11,17 @@ import (
 type Script struct {
 	Locale string `json:"locale"` // of the voice; the locale the words are written in
 	Parts  []Part `json:"parts"`
+
+	// Payment means that the words before the PIN name payee and amount, which the
+	// payer must hear.
+	Payment bool `json:"payment,omitempty"`
 }
 
-// Part is one piece of a script; exactly one of its fields is set, but that Digits
-// comes with Spell.
+// Part is one piece of a script. Exactly one of Text, Spell, Pause and Recording is
+// set; Brief comes with Text, and Digits with Spell.
 type Part struct {
 	Text  string        `json:"text,omitempty"`  // spoken as it stands: nothing in it is markup
+	Brief string        `json:"brief,omitempty"` // Text without its greeting, for a call that would be too long; "" without one
 	Spell string        `json:"spell,omitempty"` // a PIN, spoken letter by letter
 	Pause time.Duration `json:"pause,omitempty"` // silence
 
@@ -47,4 +53,31 @@ func (s Script) Words() string {
 func opensWithPunctuation(s string) bool {
 	r, _ := utf8.DecodeRuneInString(s)
 	return strings.ContainsRune(".,;:!?…)。、，।،؛؟۔։՝", r)
+}
+
+// sentence matches a first sentence without variables, and the space after it.
+var sentence = regexp.MustCompile(`^\s*[^.!。।։۔]+[.!。।։۔]\s*`)
+
+// greeting returns the first sentence of a call's template if it has no variable;
+// "" otherwise.
+func (t template) greeting() string {
+	for _, p := range t {
+		if p.pause == 0 {
+			return sentence.FindString(p.literal)
+		}
+	}
+	return ""
+}
+
+// markGreeting sets Brief of the part that begins with greeting.
+func markGreeting(parts []Part, greeting string) {
+	for i, p := range parts {
+		if p.Text == "" {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(p.Text, greeting); ok && greeting != "" {
+			parts[i].Brief = rest
+		}
+		return
+	}
 }

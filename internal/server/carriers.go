@@ -278,7 +278,7 @@ func SpeechConfig(c config.TTS, log *slog.Logger) tts.Config {
 		voices[v.Locale] = v.Name
 	}
 	return tts.Config{
-		Espeak: c.Espeak, Command: c.Command, Voices: voices,
+		Espeak: c.Espeak, Command: c.Command, Voices: voices, Digits: c.Digits,
 		Timeout: c.Timeout, Processes: c.Processes, Memory: uint64(c.MemoryMB) << 20,
 		Logger: log,
 	}

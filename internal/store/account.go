@@ -62,7 +62,7 @@ type NewAccount struct {
 // CreateAccount adds an account with its first secret.
 func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) error {
 	var changes []topic // nobody has a new account in memory
-	if a.Settings.Autofill != (verify.Autofill{}) || len(a.Settings.CarrierValues) > 0 {
+	if a.Settings.Autofill != (verify.Autofill{}) || len(a.Settings.CarrierValues) > 0 || len(a.Settings.SpokenBrands) > 0 {
 		changes = []topic{ofTemplates}
 	}
 	err := db.WriteFor(ctx, a.Payer(), func(tx *Tx) error {

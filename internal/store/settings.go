@@ -55,10 +55,11 @@ func encodeSettings(old string, s verify.Settings) (string, error) {
 }
 
 // MessageSettings returns the settings, by key, of the accounts whose messages are
-// changed by them: Autofill or CarrierValues.
+// changed by them: Autofill, CarrierValues or SpokenBrands.
 func (db *DB) MessageSettings(ctx context.Context) (map[string]verify.Settings, error) {
 	rows, err := db.query(ctx, `SELECT key, settings FROM accounts
-		WHERE settings LIKE '%"autofill":%' OR settings LIKE '%"carrier_values":%'`)
+		WHERE settings LIKE '%"autofill":%' OR settings LIKE '%"carrier_values":%'
+		OR settings LIKE '%"spoken_brands":%'`)
 	if err != nil {
 		return nil, fmt.Errorf("list settings of messages: %w", err)
 	}

@@ -42,8 +42,8 @@ func NewWriter(messages *message.Catalog, db *store.DB, log *slog.Logger) *Write
 
 // SMS writes the text of an account's SMS.
 func (w *Writer) SMS(ctx context.Context, account string, in message.Input) string {
-	custom, own, fill := w.find(ctx, account, verify.SMS, in)
-	line := fill.Line(in.PIN)
+	custom, own, settings := w.find(ctx, account, verify.SMS, in)
+	line := settings.Autofill.Line(in.PIN)
 	switch {
 	case own:
 		return end(line, custom.SMS(in))
@@ -76,7 +76,14 @@ func end(line string, texts ...string) string {
 
 // Call writes the script of an account's call.
 func (w *Writer) Call(ctx context.Context, account string, in message.Input) message.Script {
-	if custom, own, _ := w.find(ctx, account, verify.TTS, in); own {
+	custom, own, settings := w.find(ctx, account, verify.TTS, in)
+	in.Brand = settings.SpokenBrands.Of(in.Brand)
+	if in.Payment != nil {
+		spoken := *in.Payment
+		spoken.Payee = settings.SpokenBrands.Of(spoken.Payee)
+		in.Payment = &spoken
+	}
+	if own {
 		return custom.Call(in)
 	}
 	return w.messages.Call(in)
@@ -117,7 +124,7 @@ func (w *Writer) CheckBrand(ctx context.Context, account, locale, brand string, 
 
 // find gives what an account has laid down for a message. The words of payments are
 // always ours: they must name payee and amount.
-func (w *Writer) find(ctx context.Context, account string, channel verify.Channel, in message.Input) (custom message.Custom, own bool, fill verify.Autofill) {
+func (w *Writer) find(ctx context.Context, account string, channel verify.Channel, in message.Input) (custom message.Custom, own bool, settings verify.Settings) {
 	all, err := w.own.Get(ctx)
 	if err != nil { // never read yet: our words will do
 		w.log.Warn("templates not read", "error", err)
@@ -125,7 +132,7 @@ func (w *Writer) find(ctx context.Context, account string, channel verify.Channe
 	if in.Payment == nil {
 		custom, own = all.templates[key{account, channel, in.Locale}]
 	}
-	return custom, own, all.settings[account].Autofill
+	return custom, own, all.settings[account]
 }
 
 // CarrierValues returns what carriers put into an account's messages; nil for

@@ -45,6 +45,8 @@ type Settings struct {
 	Autofill Autofill `json:"autofill,omitzero"`
 	// CarrierValues are what carriers put into the account's messages.
 	CarrierValues CarrierValues `json:"carrier_values,omitempty"`
+	// SpokenBrands are the names that calls say, by brand or payee of a request.
+	SpokenBrands SpokenBrands `json:"spoken_brands,omitempty"`
 }
 
 // TestNumber is a number that nothing is ever sent to, with the PIN that each of its

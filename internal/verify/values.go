@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"unicode"
@@ -19,6 +20,34 @@ func (v *CarrierValues) UnmarshalJSON(data []byte) error {
 	}
 	*v = values
 	return nil
+}
+
+// SpokenBrands are spoken forms by brand, such as "Acme Inc" for "AcmeInc": voices spell
+// or misread names of another script.
+type SpokenBrands map[string]string
+
+// UnmarshalJSON replaces all spoken forms by those of data.
+func (b *SpokenBrands) UnmarshalJSON(data []byte) error {
+	var brands map[string]string
+	if err := json.Unmarshal(data, &brands); err != nil {
+		return err
+	}
+	*b = brands
+	return nil
+}
+
+// Of returns the spoken form of a brand, or the brand if it has none. Letter case and
+// surrounding or repeated white space do not count.
+func (b SpokenBrands) Of(brand string) string {
+	if spoken, ok := b[brand]; ok || len(b) == 0 {
+		return cmp.Or(spoken, brand)
+	}
+	for name, spoken := range b {
+		if strings.EqualFold(SingleSpaced(name), SingleSpaced(brand)) {
+			return spoken
+		}
+	}
+	return brand
 }
 
 // Bounds of a carrier value.

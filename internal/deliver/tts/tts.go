@@ -27,14 +27,20 @@ import (
 
 //go:generate go run ./internal/mkclips -dir clips
 
-// MaxDuration bounds an announcement. One that would be longer is said without
-// its words, and then, if need be, without its last parts.
-const MaxDuration = 30 * time.Second
+// The longest announcements. One that would be longer is shortened, see [brevity].
+const (
+	MaxDuration        = 30 * time.Second
+	MaxPaymentDuration = 40 * time.Second // payee and amount are part of it
+)
 
 const (
-	afterText      = 300 * time.Millisecond // lets the listener notice that a PIN begins
-	afterCharacter = 250 * time.Millisecond // lets the listener write it down
-	insteadOfText  = 700 * time.Millisecond // keeps the PIN apart from its repetition
+	afterText     = 300 * time.Millisecond // lets the listener notice that a PIN begins
+	insteadOfText = 700 * time.Millisecond // keeps the PIN apart from its repetition
+
+	// A listener needs the same time for each character, however short its clip is.
+	characterPace  = 800 * time.Millisecond // from start to start, at least
+	afterCharacter = 250 * time.Millisecond // at least
+	briefPause     = 150 * time.Millisecond // in an announcement that would be too long
 )
 
 // ErrUnspeakable means that a script has a PIN that can be spoken neither by
@@ -53,6 +59,10 @@ type Config struct {
 	// UTF-8 from standard input and writes WAV to standard output.
 	Command []string
 	Voices  map[string]string // by locale, as Command calls them; otherwise the locale
+
+	// Digits are variants of digits by locale, such as "meia" for pt-br. The empty map
+	// has the usual digits of each.
+	Digits map[string]string
 
 	Timeout   time.Duration // for all the words of one announcement; 0 is 3 s
 	Processes int           // most processes at a time; 0 is 4
@@ -86,6 +96,9 @@ func New(cfg Config) (*Speaker, error) {
 	voices, err := loadVoices()
 	if err != nil {
 		return nil, fmt.Errorf("tts: voices: %w", err)
+	}
+	if err := chooseDigits(voices, cfg.Digits); err != nil {
+		return nil, fmt.Errorf("tts: digits: %w", err)
 	}
 	s := &Speaker{
 		timeout:   orDefault(cfg.Timeout, 3*time.Second),
@@ -146,47 +159,118 @@ func (s *Speaker) Program() string {
 	return s.program.Path
 }
 
-// Speak speaks a script. It fails only if the PIN cannot be spoken or ctx ends:
-// words that cannot be spoken become a pause.
+// brevity is how much of a script is left out. Each level leaves out what those
+// before it do. The PIN, and payee and amount of a payment, are never left out.
+type brevity int
+
+const (
+	whole         brevity = iota
+	noLife                // the words after the last PIN: how long it is valid
+	noGreeting            // the first sentence
+	noLead                // the pause before the first words
+	shortPauses           // other pauses are briefPause
+	once                  // the repetition
+	withoutWords          // the words; not in a payment
+	brevityLevels         // their number
+)
+
+// Speak speaks a script. Words that cannot be spoken become the recorded words "your
+// code" before a PIN, and a pause elsewhere. An announcement beyond [MaxDuration], or
+// [MaxPaymentDuration], is shortened. The error is [ErrUnspeakable], or that of ctx.
 func (s *Speaker) Speak(ctx context.Context, script message.Script) (audio.Samples, error) {
 	v := s.voice(script.Locale)
 	wordsCtx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
-	pieces := make([]audio.Samples, len(script.Parts))
-	for i, p := range script.Parts {
-		switch {
-		case p.Spell != "":
-			spelt, err := s.spell(wordsCtx, v, p)
-			if err != nil {
-				return nil, err
-			}
-			pieces[i] = spelt
-		case p.Recording != "":
-			pieces[i] = s.recording(wordsCtx, p.Recording)
-		case p.Text != "":
-			pieces[i] = s.words(wordsCtx, v, p.Text)
-		default:
-			pieces[i] = audio.Silence(min(p.Pause, MaxDuration))
+	limit, levels := MaxDuration, brevityLevels
+	if script.Payment {
+		limit, levels = MaxPaymentDuration, withoutWords
+	}
+	var pieces []audio.Samples
+	for level := whole; level < levels; level++ {
+		var err error
+		if pieces, err = s.render(wordsCtx, v, shorten(script.Parts, level), level); err != nil {
+			return nil, err
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-	}
-	if duration(pieces) > MaxDuration {
-		for i, p := range script.Parts {
-			switch {
-			case p.Text != "":
-				pieces[i] = audio.Silence(insteadOfText)
-			case p.Pause > 0: // or the PIN might be what is left out
-				pieces[i] = audio.Silence(min(p.Pause, insteadOfText))
-			}
+		if duration(pieces) <= limit {
+			return slices.Concat(pieces...), nil
 		}
 	}
-	for duration(pieces) > MaxDuration { // ends in whole PINs, not in half a digit
-		pieces = pieces[:len(pieces)-1]
+	// No text of ours is that long: it is an operator's, with a long recording.
+	for duration(pieces) > limit && len(pieces) > 1 {
+		pieces = pieces[:len(pieces)-1] // ends in whole PINs, not in half a digit
 	}
 	return slices.Concat(pieces...), nil
+}
+
+// shorten returns the parts of a script that a level leaves.
+func shorten(parts []message.Part, level brevity) []message.Part {
+	isPIN := func(p message.Part) bool { return p.Spell != "" }
+	first := slices.IndexFunc(parts, isPIN)
+	if first < 0 {
+		return parts
+	}
+	last := first
+	for i, p := range parts {
+		if isPIN(p) {
+			last = i
+		}
+	}
+	if level >= noLife {
+		parts = parts[:last+1]
+	}
+	if level >= once {
+		parts = parts[:first+1]
+	}
+	short := slices.Clone(parts)
+	for i, p := range short {
+		switch {
+		case p.Brief != "" && level >= noGreeting:
+			short[i].Text = p.Brief
+		case p.Text != "" && level >= withoutWords:
+			short[i] = message.Part{Pause: insteadOfText}
+		case p.Pause > 0 && (level >= shortPauses || level >= noLead && i == 0):
+			short[i].Pause = min(p.Pause, briefPause)
+		}
+	}
+	return short
+}
+
+// render speaks parts. A PIN comes after words, or after the recorded "your code" if
+// these cannot be spoken.
+func (s *Speaker) render(ctx context.Context, v voice, parts []message.Part, level brevity) ([]audio.Samples, error) {
+	pieces := make([]audio.Samples, 0, len(parts)+1)
+	named := false // a PIN was said or announced
+	for i, p := range parts {
+		switch {
+		case p.Spell != "":
+			spelt, err := s.spell(ctx, v, p, level)
+			if err != nil {
+				return nil, err
+			}
+			pieces = append(pieces, spelt)
+			named = true
+		case p.Recording != "":
+			pieces = append(pieces, s.recording(ctx, p.Recording))
+			named = true
+		case p.Text != "":
+			sound, ok := s.words(ctx, v, p.Text)
+			switch {
+			case ok:
+			case !named && i+1 < len(parts) && parts[i+1].Spell != "":
+				sound = v.yourCode()
+			default:
+				sound = audio.Silence(insteadOfText)
+			}
+			pieces = append(pieces, sound)
+		default:
+			pieces = append(pieces, audio.Silence(min(p.Pause, MaxDuration)))
+		}
+	}
+	return pieces, nil
 }
 
 func duration(pieces []audio.Samples) (sum time.Duration) {
@@ -196,13 +280,16 @@ func duration(pieces []audio.Samples) (sum time.Duration) {
 	return sum
 }
 
-// words speaks text, or is silent if that fails.
-func (s *Speaker) words(ctx context.Context, v voice, text string) audio.Samples {
+// words speaks text; false if that fails, or if the voice has digits only.
+func (s *Speaker) words(ctx context.Context, v voice, text string) (audio.Samples, bool) {
+	if v.digitsOnly {
+		return nil, false
+	}
 	spoken, err := s.say(ctx, v.program, text)
 	if err != nil {
-		return audio.Silence(insteadOfText)
+		return nil, false
 	}
-	return slices.Concat(spoken, audio.Silence(afterText))
+	return slices.Concat(spoken, audio.Silence(afterText)), true
 }
 
 // recording finds a sound by its id. One that cannot be had is silence: the PIN is
@@ -228,7 +315,7 @@ func (s *Speaker) recording(ctx context.Context, id string) audio.Samples {
 // spell speaks a PIN character by character: from recordings, else from the clips of
 // the voice, else by the program, else from English clips. Each is asked for by
 // itself, so neither the program nor the cache ever holds a PIN.
-func (s *Speaker) spell(ctx context.Context, v voice, p message.Part) (audio.Samples, error) {
+func (s *Speaker) spell(ctx context.Context, v voice, p message.Part, level brevity) (audio.Samples, error) {
 	var spelt audio.Samples
 	for _, c := range p.Spell {
 		var sound audio.Samples
@@ -248,7 +335,11 @@ func (s *Speaker) spell(ctx context.Context, v voice, p message.Part) (audio.Sam
 			return nil, ErrUnspeakable
 		}
 		spelt = append(spelt, sound...)
-		spelt = append(spelt, audio.Silence(afterCharacter)...)
+		pause := max(afterCharacter, characterPace-sound.Duration())
+		if level >= shortPauses {
+			pause = briefPause
+		}
+		spelt = append(spelt, audio.Silence(pause)...)
 	}
 	return spelt, nil
 }

@@ -3,6 +3,8 @@ package tts
 import (
 	"embed"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"countersign/internal/deliver/tts/audio"
@@ -14,7 +16,7 @@ const (
 	englishClips  = "en"
 )
 
-//go:embed voices.txt clips
+//go:embed voices.txt variants.txt clips
 var data embed.FS
 
 // voice is how a locale sounds.
@@ -22,6 +24,18 @@ type voice struct {
 	program speech.Voice // who speaks its words
 	clips   string       // directory of its digits
 	nearest bool         // the program has none of its own for the locale
+
+	digitsOnly bool // the program's words are unintelligible, so it speaks none
+}
+
+// yourCode returns the recorded words "your code", in English where the locale has
+// none, and the pause after them.
+func (v voice) yourCode() audio.Samples {
+	sound := recorded(v.clips, codeClip)
+	if sound == nil {
+		sound = recorded(englishClips, codeClip)
+	}
+	return slices.Concat(sound, audio.Silence(afterText))
 }
 
 // Voice says who speaks a locale: the name of the voice, as the program calls it,
@@ -43,43 +57,100 @@ func (s *Speaker) voice(locale string) voice {
 // has no name goes by its locale.
 func rename(voices map[string]voice, names map[string]string) {
 	for locale, v := range voices {
-		v.program.Name, v.nearest = orDefault(names[locale], locale), false
+		v.program.Name, v.nearest, v.digitsOnly = orDefault(names[locale], locale), false, false
 		voices[locale] = v
 	}
 }
 
+// loadVoices reads voices.txt: locale, voice, directory of clips, and marks.
 func loadVoices() (map[string]voice, error) {
-	b, err := data.ReadFile("voices.txt")
-	if err != nil {
-		return nil, err
-	}
 	voices := map[string]voice{}
+	err := readTable("voices.txt", func(fields []string) error {
+		v := voice{program: speech.Voice{Name: fields[1], Locale: fields[0]}, clips: fields[2]}
+		for _, mark := range fields[3:] {
+			switch mark {
+			case "nearest":
+				v.nearest = true
+			case "digits-only":
+				v.digitsOnly = true
+			default:
+				return fmt.Errorf("%s: unknown mark %q", fields[0], mark)
+			}
+		}
+		voices[fields[0]] = v
+		return nil
+	})
+	if err == nil && voices[defaultLocale].clips == "" {
+		err = fmt.Errorf("no voice for %s", defaultLocale)
+	}
+	return voices, err
+}
+
+// chooseDigits gives voices the clips of variants by locale, as variants.txt has them.
+func chooseDigits(voices map[string]voice, chosen map[string]string) error {
+	sets := map[string]map[string]string{} // directory of clips by locale and variant
+	err := readTable("variants.txt", func(fields []string) error {
+		if sets[fields[0]] == nil {
+			sets[fields[0]] = map[string]string{}
+		}
+		sets[fields[0]][fields[1]] = fields[2]
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, locale := range slices.Sorted(maps.Keys(chosen)) {
+		variants, ok := sets[locale]
+		if !ok {
+			return fmt.Errorf("%q has no variants: only %s do", locale, strings.Join(slices.Sorted(maps.Keys(sets)), ", "))
+		}
+		set, ok := variants[chosen[locale]]
+		if !ok {
+			return fmt.Errorf("%s: %q is none of %s", locale, chosen[locale], strings.Join(slices.Sorted(maps.Keys(variants)), ", "))
+		}
+		v := voices[locale]
+		v.clips = set
+		voices[locale] = v
+	}
+	return nil
+}
+
+// readTable reads an embedded table with at least three columns in a line; "#" begins
+// a remark.
+func readTable(name string, row func(fields []string) error) error {
+	b, err := data.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	n := 0
 	for line := range strings.Lines(string(b)) {
+		n++
 		line, _, _ = strings.Cut(line, "#")
 		fields := strings.Fields(line)
 		switch {
 		case len(fields) == 0:
 			continue
-		case len(fields) == 3, len(fields) == 4 && fields[3] == "nearest":
-			voices[fields[0]] = voice{
-				program: speech.Voice{Name: fields[1], Locale: fields[0]},
-				clips:   fields[2],
-				nearest: len(fields) == 4,
-			}
-		default:
-			return nil, fmt.Errorf("%q is not a locale, a voice, a directory and perhaps \"nearest\"", line)
+		case len(fields) < 3:
+			return fmt.Errorf("%s:%d: %d columns, want 3 or more", name, n, len(fields))
+		}
+		if err := row(fields); err != nil {
+			return fmt.Errorf("%s:%d: %w", name, n, err)
 		}
 	}
-	if _, ok := voices[defaultLocale]; !ok {
-		return nil, fmt.Errorf("no voice for %s", defaultLocale)
-	}
-	return voices, nil
+	return nil
 }
 
-// clip is the recording of one character, or nil. Letters sound alike in both
-// cases: nobody says "capital" to somebody who writes down a code.
+// codeClip is the name of the clip that says "your code".
+const codeClip = "code"
+
+// clip is the recording of one character, or nil. Letters sound alike in both cases.
 func clip(dir string, character rune) audio.Samples {
-	b, err := data.ReadFile("clips/" + dir + "/" + strings.ToLower(string(character)) + ".ulaw")
+	return recorded(dir, strings.ToLower(string(character)))
+}
+
+// recorded returns the clip of a name in a directory, or nil.
+func recorded(dir, name string) audio.Samples {
+	b, err := data.ReadFile("clips/" + dir + "/" + name + ".ulaw")
 	if err != nil {
 		return nil
 	}

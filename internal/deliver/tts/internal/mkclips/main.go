@@ -1,5 +1,5 @@
-// Command mkclips records the clips that are embedded in the binary: the digits
-// in each language, and the letters in English. It needs espeak-ng and writes
+// Command mkclips records the clips that are embedded in the binary: the digits and
+// "your code" in each language, and the letters in English. It needs espeak-ng and writes
 // the same bytes every time; run it with "go generate" in the package above.
 // Clips that no locale names any more it leaves to be removed by hand.
 package main
@@ -24,22 +24,20 @@ const (
 )
 
 func main() {
-	dir := flag.String("dir", "clips", "`directory` to write the clips to")
-	voices := flag.String("voices", "voices.txt", "`file` that says which clips each locale has")
-	words := flag.String("digits", "digits.txt", "`file` that has the digits that are recorded as words")
+	dir := flag.String("dir", "clips", "`directory` to write the clips to; its parent has the tables")
 	flag.Parse()
-	if err := run(context.Background(), *dir, *voices, *words); err != nil {
+	if err := run(context.Background(), *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "mkclips:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir, voices, words string) error {
+func run(ctx context.Context, dir string) error {
 	path, err := exec.LookPath("espeak-ng")
 	if err != nil {
 		return err
 	}
-	sets, err := clipSets(voices, words)
+	sets, err := clipSets(filepath.Dir(filepath.Clean(dir)))
 	if err != nil {
 		return err
 	}
@@ -85,33 +83,50 @@ func voiceOf(set string) string {
 	return set
 }
 
-// clipSets lists the directories that the third column of voices names, with the
-// words that the file of that name has for their digits.
-func clipSets(voices, words string) ([]clipSet, error) {
+// clipSets lists the directories of clips that the tables in dir name: the third
+// columns of voices.txt and variants.txt. digits.txt has the words of some digits, and
+// code.txt those of "your code".
+func clipSets(dir string) ([]clipSet, error) {
 	byName := map[string]clipSet{}
-	err := readTable(voices, func(columns []string) error {
+	add := func(columns []string) error {
 		byName[columns[2]] = newClipSet(columns[2])
 		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	err = readTable(words, func(columns []string) error {
-		set, ok := byName[columns[0]]
-		if !ok || len(columns) != 2+len(digits) {
-			return fmt.Errorf("%q is not clips of a locale, a voice and ten words", columns)
+	for _, table := range []struct {
+		name string
+		row  func(columns []string) error
+	}{
+		{"voices.txt", add},
+		{"variants.txt", add},
+		{"digits.txt", func(columns []string) error {
+			set, ok := byName[columns[0]]
+			if !ok || len(columns) != 2+len(digits) {
+				return fmt.Errorf("%q is not clips of a locale, a voice and ten words", columns)
+			}
+			set.voice = columns[1]
+			for i, word := range columns[2:] {
+				set.texts[digits[i:i+1]] = word
+			}
+			byName[set.name] = set
+			return nil
+		}},
+		{"code.txt", func(columns []string) error {
+			set, ok := byName[columns[0]]
+			if !ok {
+				return fmt.Errorf("no locale has the clips %q", columns[0])
+			}
+			set.texts["code"] = strings.Join(columns[1:], " ")
+			return nil
+		}},
+	} {
+		if err := readTable(filepath.Join(dir, table.name), table.row); err != nil {
+			return nil, err
 		}
-		set.voice = columns[1]
-		for i, word := range columns[2:] {
-			set.texts[digits[i:i+1]] = word
-		}
-		byName[set.name] = set
-		return nil
-	})
-	return slices.SortedFunc(maps.Values(byName), func(a, b clipSet) int { return strings.Compare(a.name, b.name) }), err
+	}
+	return slices.SortedFunc(maps.Values(byName), func(a, b clipSet) int { return strings.Compare(a.name, b.name) }), nil
 }
 
-// readTable reads lines of columns, three or more; "#" stands before a remark.
+// readTable reads lines of columns, two or more; "#" begins a remark.
 func readTable(file string, row func(columns []string) error) error {
 	table, err := os.ReadFile(file)
 	if err != nil {
@@ -123,7 +138,7 @@ func readTable(file string, row func(columns []string) error) error {
 		if len(columns) == 0 {
 			continue
 		}
-		if len(columns) < 3 {
+		if len(columns) < 2 {
 			return fmt.Errorf("%s: %q has %d columns", file, line, len(columns))
 		}
 		if err := row(columns); err != nil {

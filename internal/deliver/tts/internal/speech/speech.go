@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,13 +55,23 @@ type Program struct {
 
 	// Memory bounds the address space, in bytes; 0 is no bound. It is kept on Linux.
 	Memory uint64
+
+	// prepare changes a text for the program; nil for no change.
+	prepare func(string) string
 }
+
+// vowelled matches an Arabic short vowel or its doubled form, and a shadda after it.
+var vowelled = regexp.MustCompile("([\u064b-\u0650])\u0651")
+
+// shaddaFirst puts the shadda of an Arabic letter before its vowel. Unicode's normal
+// forms have the vowel first, and espeak-ng ignores it there.
+func shaddaFirst(text string) string { return vowelled.ReplaceAllString(text, "\u0651$1") }
 
 // Espeak is the espeak-ng at path. "-b 1" says that the text is UTF-8; without "-m"
 // there is no SSML.
 func Espeak(path string, memory uint64) Program {
 	args := []string{"-v", VoiceArg, "-s", strconv.Itoa(wordsPerMinute), "-b", "1", "--stdin", "--stdout"}
-	return Program{Path: path, Args: args, Memory: memory}
+	return Program{Path: path, Args: args, Memory: memory, prepare: shaddaFirst}
 }
 
 // Voice is how a text is to sound.
@@ -73,6 +84,9 @@ type Voice struct {
 // the same. Text in which there is nothing to say is no sound.
 func (p Program) Say(ctx context.Context, voice Voice, text string) (audio.Samples, error) {
 	text = plain(text)
+	if p.prepare != nil {
+		text = p.prepare(text)
+	}
 	if !strings.ContainsFunc(text, speakable) {
 		return nil, nil
 	}
