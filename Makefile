@@ -53,8 +53,9 @@ check: setup format vet current tidy ## all that must hold before a change goes 
 	@$(MAKE) --no-print-directory test
 
 .PHONY: generate
-generate: ## make generated files again: pages, voice clips
+generate: ## make generated files again: pages, voice clips, the page of texts
 	go generate ./...
+	go run ./cmd/countersign message preview --all >docs/reference/locale-texts.md
 
 .PHONY: lint
 lint: $(LINT) ## look for mistakes with golangci-lint

@@ -212,9 +212,9 @@ func segmentsOf(text string) (encoding string, segments int) {
 }
 
 func voiceOf(speaker *tts.Speaker, locale string) string {
-	name, nearest := speaker.Voice(locale)
-	if nearest {
-		return name + " (the nearest)"
+	name, remark := speaker.Voice(locale)
+	if remark != "" {
+		return name + " (" + remark + ")"
 	}
 	return name
 }

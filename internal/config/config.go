@@ -39,6 +39,10 @@ type Config struct {
 	// lg. Other countries have those of the program.
 	LocaleOfCountry map[string]string `yaml:"locale_of_country"`
 
+	// LocaleFiles are paths of files with texts of a locale, which add a locale or
+	// replace one of the program.
+	LocaleFiles []string `yaml:"locale_files"`
+
 	Templates Templates `yaml:"templates"`
 	Outbound  Outbound  `yaml:"outbound"`
 

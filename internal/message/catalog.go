@@ -2,8 +2,13 @@ package message
 
 import (
 	"embed"
+	"errors"
 	"fmt"
+	"maps"
+	"path"
+	"regexp"
 	"strconv"
+	"strings"
 
 	"golang.org/x/text/language"
 )
@@ -59,6 +64,47 @@ func New() (*Catalog, error) {
 	}
 	return c, c.check()
 }
+
+// WithFile returns a catalog with the texts of an operator's own file, in the form of
+// those under locales/. The name of the file is that of the locale: "eu-es.json" adds
+// a locale, and "de-de.json" replaces ours. It is accepted as lg, for payments too if it
+// has their texts. An error names file, line and defect.
+func (c *Catalog) WithFile(name string, text []byte) (*Catalog, error) {
+	locale, isJSON := strings.CutSuffix(path.Base(name), ".json")
+	if !isJSON || !localeForm.MatchString(locale) {
+		return nil, fmt.Errorf("%s: the name of the file must be a locale and .json, such as eu-es.json", name)
+	}
+	f, err := parseWordingFile(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s:%w", name, err)
+	}
+	w := c.wordings[f.SameAs]
+	switch {
+	case f.SameAs != "" && w == nil:
+		return nil, fmt.Errorf("%s:%d: same_as: %q is not a locale", name, lineOf(text, "same_as"), f.SameAs)
+	case f.SameAs == "":
+		if w, err = f.wording(locale); err != nil {
+			line := lineOf(text, "language")
+			var defect *textError
+			if errors.As(err, &defect) {
+				line = lineOf(text, defect.key)
+			}
+			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
+		}
+	}
+	other := *c
+	other.wordings, other.accepted = maps.Clone(c.wordings), maps.Clone(c.accepted)
+	other.wordings[locale] = w
+	accepted := acceptance{kinds: map[Kind]bool{Verification: true}}
+	if w.sms[Payment] != nil {
+		accepted.kinds[Payment] = true
+	}
+	other.accepted[locale] = accepted
+	return &other, nil
+}
+
+// localeForm is that of names such as "en-gb" and "fil-ph".
+var localeForm = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
 
 // check compares the list of locales with their files.
 func (c *Catalog) check() error {

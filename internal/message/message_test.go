@@ -155,6 +155,7 @@ func checkLiteral(t *testing.T, c *message.Catalog, locale, name string) {
 		got, want := c.Call(input(name)), c.Call(input(mark))
 		for i, p := range want.Parts {
 			want.Parts[i].Text = strings.ReplaceAll(p.Text, mark, name)
+			want.Parts[i].Brief = strings.ReplaceAll(p.Brief, mark, name)
 			if p.Spell != "" && p.Spell != "90817" {
 				t.Errorf("%s: got PIN %q, want 90817", locale, p.Spell)
 			}

@@ -90,14 +90,64 @@ func loadWordings() (map[string]*wording, error) {
 }
 
 func readWordingFile(name string) (wordingFile, error) {
-	var f wordingFile
 	b, err := data.ReadFile(name)
 	if err != nil {
-		return f, err
+		return wordingFile{}, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(b))
+	return parseWordingFile(b)
+}
+
+// parseWordingFile reads the JSON of a file. An error is a *lineError.
+func parseWordingFile(text []byte) (wordingFile, error) {
+	var f wordingFile
+	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
-	return f, dec.Decode(&f)
+	err := dec.Decode(&f)
+	if err == nil && dec.More() {
+		err = errors.New("text after the end of the object")
+	}
+	if err == nil {
+		return f, nil
+	}
+	offset := dec.InputOffset()
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		offset = syntax.Offset
+	case errors.As(err, &kind):
+		offset = kind.Offset
+	default:
+		if _, key, ok := strings.Cut(err.Error(), "unknown field "); ok {
+			offset = int64(max(0, bytes.Index(text, []byte(key))))
+		}
+	}
+	return f, &lineError{lineAt(text, int(offset)), err}
+}
+
+// lineError is a defect in a line of a file, counted from 1.
+type lineError struct {
+	line int
+	err  error
+}
+
+func (e *lineError) Error() string { return fmt.Sprintf("%d: %v", e.line, e.err) }
+func (e *lineError) Unwrap() error { return e.err }
+
+func lineAt(text []byte, offset int) int {
+	return 1 + bytes.Count(text[:min(max(0, offset), len(text))], []byte{'\n'})
+}
+
+// lineOf returns the line of a key in a file: of "sms" in "payment" for "payment sms".
+// A key that is absent has the line of the object that lacks it.
+func lineOf(text []byte, path string) int {
+	offset := 0
+	for _, key := range strings.Fields(path) {
+		if i := bytes.Index(text[offset:], []byte(`"`+key+`"`)); i >= 0 {
+			offset += i
+		}
+	}
+	return lineAt(text, offset)
 }
 
 // wording checks and compiles the file of a locale.
@@ -123,27 +173,37 @@ func (f wordingFile) fillPlurals(w *wording) error {
 	w.minutes = newMinutes(w.language)
 	var err error
 	if err = w.minutes.add(f.Minutes); err != nil {
-		return fmt.Errorf("minutes: %w", err)
+		return &textError{"minutes", "minutes", err}
 	}
 	w.spokenMinutes = w.minutes.clone()
 	if err = w.spokenMinutes.add(f.SpokenMinutes); err != nil {
-		return fmt.Errorf("spoken minutes: %w", err)
+		return &textError{"spoken_minutes", "spoken minutes", err}
 	}
 	if f.Payment.SMS == "" && f.Payment.Call == "" {
 		return nil
 	}
 	w.money.and = f.And
 	if w.money.euros, err = pluralWords(f.Euros); err != nil {
-		return fmt.Errorf("euros: %w", err)
+		return &textError{"euros", "euros", err}
 	}
 	if len(f.Cents) == 0 {
 		return nil
 	}
 	if w.money.cents, err = pluralWords(f.Cents); err != nil {
-		return fmt.Errorf("cents: %w", err)
+		return &textError{"cents", "cents", err}
 	}
 	return nil
 }
+
+// textError is a defect of a text under a key of a file.
+type textError struct {
+	key  string // path of names, with spaces
+	name string // of the text, in words
+	err  error
+}
+
+func (e *textError) Error() string { return e.name + ": " + e.err.Error() }
+func (e *textError) Unwrap() error { return e.err }
 
 // pluralWords returns words by their plural form. The form "other" is required.
 func pluralWords(texts map[string]string) (map[plural.Form]string, error) {
@@ -173,12 +233,14 @@ func pluralForm(name string) (plural.Form, bool) {
 
 // fillTexts parses the texts. The short SMS is optional, and so are both texts of
 // payments together.
+// An error is a *textError.
 func (f wordingFile) fillTexts(w *wording) error {
 	verification := map[variable]bool{varPIN: true, varMinutes: true, varBrand: true}
 	payment := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true}
 	paymentCall := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true, varEuros: true}
 	noPayments := f.Payment.SMS == "" && f.Payment.Call == ""
 	for _, t := range []struct {
+		key    string // in the file
 		name   string
 		text   string
 		absent bool // allowed to be
@@ -186,11 +248,11 @@ func (f wordingFile) fillTexts(w *wording) error {
 		check  func(template) error
 		put    func(template)
 	}{
-		{"verification SMS", f.Verification.SMS, false, verification, template.checkSMS, func(t template) { w.sms[Verification] = t }},
-		{"short verification SMS", f.Verification.Short, f.Verification.Short == "", verification, template.checkSMS, func(t template) { w.short = t }},
-		{"verification call", f.Verification.Call, false, verification, template.checkCall, func(t template) { w.call[Verification] = t }},
-		{"payment SMS", f.Payment.SMS, noPayments, payment, template.checkSMS, func(t template) { w.sms[Payment] = t }},
-		{"payment call", f.Payment.Call, noPayments, paymentCall, template.checkCall, func(t template) { w.call[Payment] = t }},
+		{"verification sms", "verification SMS", f.Verification.SMS, false, verification, template.checkSMS, func(t template) { w.sms[Verification] = t }},
+		{"verification short", "short verification SMS", f.Verification.Short, f.Verification.Short == "", verification, template.checkSMS, func(t template) { w.short = t }},
+		{"verification call", "verification call", f.Verification.Call, false, verification, template.checkCall, func(t template) { w.call[Verification] = t }},
+		{"payment sms", "payment SMS", f.Payment.SMS, noPayments, payment, template.checkSMS, func(t template) { w.sms[Payment] = t }},
+		{"payment call", "payment call", f.Payment.Call, noPayments, paymentCall, template.checkCall, func(t template) { w.call[Payment] = t }},
 	} {
 		if t.absent {
 			continue
@@ -200,7 +262,7 @@ func (f wordingFile) fillTexts(w *wording) error {
 			err = t.check(parsed)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", t.name, err)
+			return &textError{t.key, t.name, err}
 		}
 		t.put(parsed)
 	}

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -160,13 +161,32 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	return s, nil
 }
 
+// Messages returns the texts of the program with the operator's files and choices. An
+// error names the setting.
+func Messages(cfg config.Config) (*message.Catalog, error) {
+	messages, err := message.New()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range cfg.LocaleFiles {
+		text, err := os.ReadFile(name)
+		if err == nil {
+			messages, err = messages.WithFile(name, text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("locale_files: %w", err)
+		}
+	}
+	if messages, err = messages.WithLocaleOfCountry(cfg.LocaleOfCountry); err != nil {
+		return nil, fmt.Errorf("locale_of_country: %w", err)
+	}
+	return messages, nil
+}
+
 // assemble makes the engine and everything that is served on the API's listener.
 func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	cfg := s.opts.Config
-	messages, err := message.New()
-	if err == nil {
-		messages, err = messages.WithLocaleOfCountry(cfg.LocaleOfCountry)
-	}
+	messages, err := Messages(cfg)
 	if err != nil {
 		return nil, err
 	}

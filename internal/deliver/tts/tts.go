@@ -159,8 +159,8 @@ func (s *Speaker) Program() string {
 	return s.program.Path
 }
 
-// brevity is how much of a script is left out. Each level leaves out what those
-// before it do. The PIN, and payee and amount of a payment, are never left out.
+// brevity is how much of a script is left out. Each level but the last leaves out
+// what those before it do. The PIN, and payee and amount of a payment, stay.
 type brevity int
 
 const (
@@ -170,7 +170,7 @@ const (
 	noLead                // the pause before the first words
 	shortPauses           // other pauses are briefPause
 	once                  // the repetition
-	withoutWords          // the words; not in a payment
+	withoutWords          // the words instead of the repetition; not in a payment
 	brevityLevels         // their number
 )
 
@@ -178,6 +178,13 @@ const (
 // code" before a PIN, and a pause elsewhere. An announcement beyond [MaxDuration], or
 // [MaxPaymentDuration], is shortened. The error is [ErrUnspeakable], or that of ctx.
 func (s *Speaker) Speak(ctx context.Context, script message.Script) (audio.Samples, error) {
+	sound, _, err := s.Announce(ctx, script)
+	return sound, err
+}
+
+// Announce is [Speaker.Speak]. It also returns the script as it is spoken, which is
+// shorter than script if the announcement would be too long.
+func (s *Speaker) Announce(ctx context.Context, script message.Script) (audio.Samples, message.Script, error) {
 	v := s.voice(script.Locale)
 	wordsCtx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -187,23 +194,26 @@ func (s *Speaker) Speak(ctx context.Context, script message.Script) (audio.Sampl
 		limit, levels = MaxPaymentDuration, withoutWords
 	}
 	var pieces []audio.Samples
+	spoken := script
 	for level := whole; level < levels; level++ {
+		spoken.Parts = shorten(script.Parts, level)
 		var err error
-		if pieces, err = s.render(wordsCtx, v, shorten(script.Parts, level), level); err != nil {
-			return nil, err
+		if pieces, err = s.render(wordsCtx, v, spoken.Parts, level); err == nil {
+			err = ctx.Err()
 		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		if err != nil {
+			return nil, spoken, err
 		}
 		if duration(pieces) <= limit {
-			return slices.Concat(pieces...), nil
+			return slices.Concat(pieces...), spoken, nil
 		}
 	}
 	// No text of ours is that long: it is an operator's, with a long recording.
 	for duration(pieces) > limit && len(pieces) > 1 {
 		pieces = pieces[:len(pieces)-1] // ends in whole PINs, not in half a digit
+		spoken.Parts = spoken.Parts[:len(pieces)]
 	}
-	return slices.Concat(pieces...), nil
+	return slices.Concat(pieces...), spoken, nil
 }
 
 // shorten returns the parts of a script that a level leaves.
@@ -219,19 +229,21 @@ func shorten(parts []message.Part, level brevity) []message.Part {
 			last = i
 		}
 	}
-	if level >= noLife {
-		parts = parts[:last+1]
-	}
-	if level >= once {
+	switch {
+	case level == once:
 		parts = parts[:first+1]
+	case level >= noLife:
+		parts = parts[:last+1]
 	}
 	short := slices.Clone(parts)
 	for i, p := range short {
 		switch {
+		case p.Text != "" && level == withoutWords && i < first:
+			short[i] = message.Part{Recording: codeClip}
+		case p.Text != "" && level == withoutWords:
+			short[i] = message.Part{Pause: briefPause}
 		case p.Brief != "" && level >= noGreeting:
 			short[i].Text = p.Brief
-		case p.Text != "" && level >= withoutWords:
-			short[i] = message.Part{Pause: insteadOfText}
 		case p.Pause > 0 && (level >= shortPauses || level >= noLead && i == 0):
 			short[i].Pause = min(p.Pause, briefPause)
 		}
@@ -253,6 +265,8 @@ func (s *Speaker) render(ctx context.Context, v voice, parts []message.Part, lev
 			}
 			pieces = append(pieces, spelt)
 			named = true
+		case p.Recording == codeClip:
+			pieces = append(pieces, v.yourCode())
 		case p.Recording != "":
 			pieces = append(pieces, s.recording(ctx, p.Recording))
 			named = true

@@ -38,11 +38,18 @@ func (v voice) yourCode() audio.Samples {
 	return slices.Concat(sound, audio.Silence(afterText))
 }
 
-// Voice says who speaks a locale: the name of the voice, as the program calls it,
-// and whether it is only the nearest that espeak-ng has.
-func (s *Speaker) Voice(locale string) (name string, nearest bool) {
+// Voice returns the name of the voice of a locale, as the program calls it, and a
+// remark: "the nearest" if espeak-ng has none of that language and country, "digits only"
+// if its words are unintelligible, "" otherwise.
+func (s *Speaker) Voice(locale string) (name, remark string) {
 	v := s.voice(locale)
-	return v.program.Name, v.nearest
+	switch {
+	case v.digitsOnly:
+		remark = "digits only"
+	case v.nearest:
+		remark = "the nearest"
+	}
+	return v.program.Name, remark
 }
 
 // voice finds the voice of a locale; a locale that is not known sounds American.
@@ -140,7 +147,8 @@ func readTable(name string, row func(fields []string) error) error {
 	return nil
 }
 
-// codeClip is the name of the clip that says "your code".
+// codeClip is the name of the clip that says "your code", and its id in a script. An id
+// of an operator's recording is a UUID.
 const codeClip = "code"
 
 // clip is the recording of one character, or nil. Letters sound alike in both cases.

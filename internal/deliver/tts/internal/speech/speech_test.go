@@ -127,3 +127,26 @@ func TestArguments(t *testing.T) {
 		t.Errorf("%v of sound, %v", sound.Duration(), err)
 	}
 }
+
+// espeak-ng reads an Arabic shadda only in front of its vowel; Unicode's normal forms
+// have it behind.
+func TestShaddaBeforeVowel(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"أُكَرِّرُ":     "أُكَر\u0651ِرُ",
+		"لِمُدَّةِ":     "لِمُد\u0651َةِ",
+		"Acme ${}":      "Acme ${}",
+		"ر\u0651\u064e": "ر\u0651\u064e", // right already
+	} {
+		program := fake(t, `/bin/cat >"$0.heard"`)
+		espeak := speech.Espeak(program.Path, 0)
+		_, _ = espeak.Say(t.Context(), english, text) // it writes no WAV
+		heard, err := os.ReadFile(program.Path + ".heard")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(heard) != want {
+			t.Errorf("%+q: the program reads %+q, want %+q", text, heard, want)
+		}
+	}
+}
