@@ -62,6 +62,10 @@ func settingRows() []settingRow {
 			{"--autofill-app-hash=FA+9qCX9VSu", `"FA+9qCX9VSu"`}, {"--autofill-app-hash=0123456789/", `"0123456789/"`},
 			{"--autofill-domain=example.com", ""}, {"--autofill-app-hash=FA+9qCX9VSu", `"FA+9qCX9VSu"`}, {"--clear=autofill-app-hash", ""},
 		}},
+		{"spoken_brands", []settingStep{
+			{"--spoken-brand=AcmeInc=A;B --spoken-brand=Bank=Bänk", `{"AcmeInc":"A;B","Bank":"Bänk"}`},
+			{"--spoken-brand=Other=other", `{"Other":"other"}`}, {"--clear=spoken-brand", ""},
+		}},
 		{"carrier_values", []settingStep{
 			{"--carrier-value=entity_id=1701 --carrier-value=key=a;b=c", `{"entity_id":"1701","key":"a;b=c"}`},
 			{"--carrier-value=other=2", `{"other":"2"}`}, {"--clear=carrier-value", ""},

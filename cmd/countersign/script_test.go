@@ -359,7 +359,7 @@ func settings(v reflect.Value, prefix string, inList bool) []string {
 		key, field := prefix+v.Type().Field(i).Tag.Get("yaml"), v.Field(i)
 		variable := config.EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 		value := strings.Replace(fmt.Sprint(field), "h0m0s", "h", 1)
-		if field.Kind() == reflect.Slice {
+		if field.Kind() == reflect.Slice || field.Kind() == reflect.Map {
 			value = "" // the text of the page shows the defaults of lists
 		}
 		if inList {

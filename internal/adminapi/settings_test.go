@@ -47,6 +47,7 @@ func settingRows() []settingRow {
 		{"fraud.unblock", []string{`true`, `false`}},
 		{"autofill.domain", []string{`"example.com"`, `"shop.example.com"`, `""`}},
 		{"autofill.app_hash", []string{`"FA+9qCX9VSu"`, `"0123456789/"`, `""`}},
+		{"spoken_brands", []string{`{"AcmeInc":"Acme Inc","楽天":"らくてん"}`, `{"Other":"other"}`, `{}`}},
 		{"carrier_values", []string{`{"entity_id":"1701","content_id":"é"}`, `{"other":"2"}`, `{}`}},
 	}
 }
