@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -188,6 +189,11 @@ func (c *accountSetCmd) Run(p *process) error {
 			return usagef("--clear: --%s is given, too", flag)
 		}
 		in[name] = value
+	}
+	for _, brand := range slices.Sorted(maps.Keys(c.SpokenBrand)) {
+		if warning := unicodeWarning("brand", brand); warning != "" {
+			fmt.Fprintln(p.stderr, "warning: "+warning)
+		}
 	}
 	return c.ask(p, adminapi.Request{Method: http.MethodPatch, Path: adminapi.Path("accounts", c.Key), JSON: in}, nil)
 }

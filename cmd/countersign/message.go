@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/internal/config"
 	"countersign/internal/deliver/gsm"
 	"countersign/internal/deliver/tts"
 	"countersign/internal/message"
@@ -34,7 +35,11 @@ type previewCmd struct {
 
 // Run prints the messages and records the call.
 func (c *previewCmd) Run(p *process) error {
-	messages, err := message.New()
+	cfg, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	messages, err := server.Messages(cfg)
 	if err != nil {
 		return err
 	}
@@ -56,7 +61,7 @@ func (c *previewCmd) Run(p *process) error {
 	if c.Out == "" {
 		c.Out = locale + file
 	}
-	return c.preview(p, messages, in)
+	return c.preview(p, cfg, messages, in)
 }
 
 // localeOf returns the locale that --lg names, or the default for "". Each locale with
@@ -74,11 +79,7 @@ func localeOf(messages *message.Catalog, kind message.Kind, lg string) (string, 
 }
 
 // preview shows and records one message.
-func (c *previewCmd) preview(p *process, messages *message.Catalog, in message.Input) error {
-	cfg, err := c.load(p)
-	if err != nil {
-		return err
-	}
+func (c *previewCmd) preview(p *process, cfg config.Config, messages *message.Catalog, in message.Input) error {
 	speech := server.SpeechConfig(cfg.TTS, newLogger(p.stderr, logLevel("warn"), "text"))
 	speech.Timeout = max(speech.Timeout, time.Minute) // nobody is on the line
 	speaker, err := tts.New(speech)
@@ -116,6 +117,13 @@ func (c *previewCmd) report(p *process, messages *message.Catalog, in message.In
 	shown.Encoding, shown.Segments = segmentsOf(shown.SMS)
 	text := fmt.Sprintf("sms: %s\nencoding: %s\nsegments: %d\ncall: %s\nvoice: %s\naudio: %s (%s)\n",
 		shown.SMS, shown.Encoding, shown.Segments, shown.Call, shown.Voice, shown.Audio, length.Round(100*time.Millisecond))
+	name := in.Brand
+	if in.Payment != nil {
+		name = in.Payment.Payee
+	}
+	if warning := unicodeWarning("brand", name); warning != "" {
+		text += "warning: " + warning + "\n"
+	}
 	if speaker.Program() == "" {
 		text += "espeak-ng is not installed, so the call says only \"your code\" and the PIN\n"
 	}
@@ -209,6 +217,17 @@ func segmentsOf(text string) (encoding string, segments int) {
 		return err.Error(), 0
 	}
 	return m.Coding.Alphabet.String(), m.Segments
+}
+
+// unicodeWarning returns a warning about a name with a character that the GSM alphabet
+// lacks; "" for none.
+func unicodeWarning(what, name string) string {
+	for _, r := range name {
+		if encoding, _ := segmentsOf(string(r)); encoding != gsm.GSM7.String() {
+			return fmt.Sprintf("%s %q has %q, which the GSM alphabet lacks: a segment of its SMS has 70 characters instead of 160", what, name, r)
+		}
+	}
+	return ""
 }
 
 func voiceOf(speaker *tts.Speaker, locale string) string {

@@ -31,6 +31,11 @@ func TestMessagePreview(t *testing.T) {
 		}},
 		{"UCS-2", []string{"--lg=cs-cz"}, []string{"sms: Kód Acme: 123456. Platí 5 minut.", "encoding: UCS2", "segments: 1", "voice: cs"}},
 		{"two segments", []string{"--lg=en-us", "--brand=" + strings.Repeat("🍕", 18)}, []string{"encoding: UCS2", "segments: 2"}},
+		{"brand outside the GSM alphabet", []string{"--lg=de-de", "--brand=Čapek"}, []string{
+			"encoding: UCS2", `warning: brand "Čapek" has 'Č', which the GSM alphabet lacks: a segment of its SMS has 70 characters instead of 160`,
+		}},
+		{"for later APIs", []string{"--lg=hr-hr"}, []string{"sms: Kod za Acme: 123456. Vrijedi 5 minuta.", "encoding: GSM7", "voice: hr"}},
+		{"digits only", []string{"--lg=he-il"}, []string{"voice: he (digits only)"}},
 		{"payment", []string{"--lg=de-de", "--payment", "--payee=Söhne", "--amount=1234.5"}, []string{
 			"sms: Code 123456 bestätigt Ihre Zahlung von 1.234,50 € an Söhne. Gültig für 5 Minuten.", "encoding: GSM7", "voice: de",
 		}},
