@@ -100,6 +100,7 @@ func checks() []check {
 		{"prices", onDatabase, prices},
 		{"receipts", beforeKeys, receipts},
 		{"speech", beforeKeys, speech},
+		{"languages", byParts, languages},
 		{"connect", onRequest, connect},
 	}
 }

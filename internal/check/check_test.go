@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -178,6 +180,36 @@ func TestPhoneExposed(t *testing.T) {
 		cfg.Carriers[0].Virtual.Public = true
 		if found := of(check.BeforeStart(context.Background(), check.Options{Config: cfg, Now: time.Now}), "virtual phone"); len(found) > 0 {
 			t.Errorf("%s: public: %v", name, found)
+		}
+	}
+}
+
+// TestLanguages reports the defect of a file of texts, and an unknown variant of digits.
+func TestLanguages(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "eu-es.json")
+	if err := os.WriteFile(file, []byte("{\n  \"minutes\": {\"one\": \"1\", \"other\": \"${pin_expiry}\"},\n  \"verification\": {\"sms\": \"${brand}\"}\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, setting, problem string
+		change                 func(*config.Config)
+	}{
+		{"nothing", "", "", func(*config.Config) {}},
+		{"variants", "", "", func(c *config.Config) { c.TTS.Digits = map[string]string{"pt-br": "meia", "de-de": "zwo"} }},
+		{"missing file", "locale_files", "no such file", func(c *config.Config) { c.LocaleFiles = []string{"/nonexistent/eu-es.json"} }},
+		{"defect", "locale_files", "eu-es.json:3: verification SMS: the PIN is missing", func(c *config.Config) { c.LocaleFiles = []string{file} }},
+		{"unknown variant", "tts.digits", `pt-br: "sete" is none of meia`, func(c *config.Config) { c.TTS.Digits = map[string]string{"pt-br": "sete"} }},
+		{"no variants", "tts.digits", `"en-gb" has no variants`, func(c *config.Config) { c.TTS.Digits = map[string]string{"en-gb": "oh"} }},
+	} {
+		cfg := config.Default()
+		cfg.Database = "sqlite:" + filepath.Join(t.TempDir(), "countersign.db")
+		tt.change(&cfg)
+		found := of(check.Run(t.Context(), check.Options{Config: cfg, Now: time.Now}), "languages")
+		switch {
+		case tt.setting == "" && len(found) == 0:
+		case len(found) != 1 || found[0].Severity != check.Error || found[0].Setting != tt.setting || !strings.Contains(found[0].Problem, tt.problem):
+			t.Errorf("%s: found %v, want %s with %q", tt.name, found, tt.setting, tt.problem)
 		}
 	}
 }

@@ -260,6 +260,18 @@ func destinations(cfg config.Config, s survey) (list []destination) {
 	return list
 }
 
+// languages checks the operator's own texts and variants of digits.
+func languages(_ context.Context, in *installation) (found []Finding) {
+	if _, err := server.Messages(in.Config); err != nil {
+		found = append(found, fail("locale_files", strings.TrimPrefix(err.Error(), "locale_files: "), "correct the file, or remove it from the setting")...)
+	}
+	clips := tts.Config{ClipsOnly: true, Digits: in.Config.TTS.Digits}
+	if _, err := tts.New(clips); err != nil {
+		found = append(found, fail("tts.digits", strings.TrimPrefix(err.Error(), "tts: digits: "), "use a variant of the locale, or remove it")...)
+	}
+	return found
+}
+
 // speech checks that calls have words besides the code.
 func speech(_ context.Context, in *installation) []Finding {
 	cfg := in.Config
@@ -271,12 +283,14 @@ func speech(_ context.Context, in *installation) []Finding {
 	if len(cfg.TTS.Command) > 0 {
 		setting = "tts.command"
 	}
-	speaker, err := tts.New(server.SpeechConfig(cfg.TTS, in.Log))
+	speaking := server.SpeechConfig(cfg.TTS, in.Log)
+	speaking.Digits = nil // the check "languages" reports them
+	speaker, err := tts.New(speaking)
 	switch {
 	case err != nil:
 		return fail(setting, err.Error(), "install the program, or correct its path")
 	case speaker.Program() == "":
-		return warn(setting, "espeak-ng is not installed, so calls say the code without words", "run: apt-get install espeak-ng")
+		return warn(setting, "espeak-ng is not installed, so calls say only \"your code\" and the code", "run: apt-get install espeak-ng")
 	}
 	return nil
 }
