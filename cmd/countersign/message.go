@@ -11,7 +11,6 @@ import (
 	"countersign/internal/deliver/tts"
 	"countersign/internal/message"
 	"countersign/internal/server"
-	"countersign/internal/suggest"
 	"countersign/internal/verify"
 )
 
@@ -73,7 +72,7 @@ func localeOf(messages *message.Catalog, kind message.Kind, lg string) (string, 
 	}
 	locale, _ := messages.Locale(kind, lg, message.Destination{})
 	if !slices.Contains(known, locale) {
-		return "", usagef("--lg: %q is none of %s%s", lg, strings.Join(known, " "), suggest.Hint(locale, known))
+		return "", usagef("--lg: %q is none of %s%s", lg, strings.Join(known, " "), message.LocaleHint(locale, known))
 	}
 	return locale, nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"countersign/internal/message"
 	"countersign/internal/phone"
-	"countersign/internal/suggest"
 	"countersign/internal/verify"
 )
 
@@ -94,12 +93,12 @@ func (a *API) locale(ctx context.Context, c *call, number phone.Number, kind mes
 		return locale, nil
 	}
 	if kind == message.Payment {
-		return "", verify.Invalid("lg", "no such locale for payments: "+quoted(lg)+suggest.Hint(lg, a.cfg.Messages.Locales(kind)))
+		return "", verify.Invalid("lg", "no such locale for payments: "+quoted(lg)+message.LocaleHint(lg, a.cfg.Messages.Locales(kind)))
 	}
 	if a.cfg.Writer.Speaks(ctx, c.account.Key, lg) {
 		return lg, nil
 	}
-	return "", verify.Invalid("lg", "no such locale: "+quoted(lg)+suggest.Hint(lg, a.cfg.Messages.Locales(kind)))
+	return "", verify.Invalid("lg", "no such locale: "+quoted(lg)+message.LocaleHint(lg, a.cfg.Messages.Locales(kind)))
 }
 
 // codeLength reads code_length: 4 or 6, and at least the account's least length.

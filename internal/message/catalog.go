@@ -41,6 +41,7 @@ type wording struct {
 	numbers   numbers
 	sms, call map[Kind]template // of a payment only in locales that have such texts
 	short     template          // SMS of a verification; nil for none
+	payments  *wording          // texts of payments in place of these; nil for these
 
 	minutes, spokenMinutes minutes // "5 minutes"
 }
@@ -67,8 +68,9 @@ func New() (*Catalog, error) {
 
 // WithFile returns a catalog with the texts of an operator's own file, in the form of
 // those under locales/. The name of the file is that of the locale: "eu-es.json" adds
-// a locale, and "de-de.json" replaces ours. It is accepted as lg, for payments too if it
-// has their texts. An error names file, line and defect.
+// a locale, and "de-de.json" replaces ours, except the texts of payments if the file has
+// none. lg accepts the locale, for payments if it has their texts. An error names file,
+// line and defect.
 func (c *Catalog) WithFile(name string, text []byte) (*Catalog, error) {
 	locale, isJSON := strings.CutSuffix(path.Base(name), ".json")
 	if !isJSON || !localeForm.MatchString(locale) {
@@ -78,10 +80,10 @@ func (c *Catalog) WithFile(name string, text []byte) (*Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s:%w", name, err)
 	}
-	w := c.wordings[f.SameAs]
+	w := c.wordings[LocaleName(f.SameAs)]
 	switch {
 	case f.SameAs != "" && w == nil:
-		return nil, fmt.Errorf("%s:%d: same_as: %q is not a locale", name, lineOf(text, "same_as"), f.SameAs)
+		return nil, fmt.Errorf("%s:%d: same_as: %q is not a locale%s", name, lineOf(text, "same_as"), f.SameAs, LocaleHint(f.SameAs, c.All()))
 	case f.SameAs == "":
 		if w, err = f.wording(locale); err != nil {
 			line := lineOf(text, "language")
@@ -92,15 +94,22 @@ func (c *Catalog) WithFile(name string, text []byte) (*Catalog, error) {
 			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
 		}
 	}
+	return c.with(locale, w), nil
+}
+
+// with returns a catalog with the texts of a locale, and with those of payments that it
+// replaces if it has none.
+func (c *Catalog) with(locale string, w *wording) *Catalog {
+	accepted := acceptance{kinds: map[Kind]bool{Verification: true, Payment: w.sms[Payment] != nil}}
+	if old := c.wordings[locale]; old != nil && w.sms[Payment] == nil {
+		both := *w
+		both.payments = old.of(Payment)
+		w, accepted.kinds[Payment], accepted.englishCall = &both, c.accepted[locale].kinds[Payment], c.accepted[locale].englishCall
+	}
 	other := *c
 	other.wordings, other.accepted = maps.Clone(c.wordings), maps.Clone(c.accepted)
-	other.wordings[locale] = w
-	accepted := acceptance{kinds: map[Kind]bool{Verification: true}}
-	if w.sms[Payment] != nil {
-		accepted.kinds[Payment] = true
-	}
-	other.accepted[locale] = accepted
-	return &other, nil
+	other.wordings[locale], other.accepted[locale] = w, accepted
+	return &other
 }
 
 // localeForm is that of names such as "en-gb" and "fil-ph".
@@ -157,15 +166,22 @@ func (c *Catalog) Call(in Input) Script {
 // wording returns the words for a locale, and the locale that they are in: another one
 // for a locale without texts, or without texts for payments.
 func (c *Catalog) wording(kind Kind, locale string) (string, *wording) {
-	w, ok := c.wordings[locale]
-	if ok && w.sms[kind] != nil {
-		return locale, w
+	w := c.wordings[locale]
+	if w == nil {
+		return fallback, c.wordings[fallback].of(kind)
 	}
-	other := fallback
-	if ok {
-		other = paymentFallback
+	if w = w.of(kind); w.sms[kind] == nil {
+		return paymentFallback, c.wordings[paymentFallback].of(kind)
 	}
-	return other, c.wordings[other]
+	return locale, w
+}
+
+// of returns the words for messages of a kind.
+func (w *wording) of(kind Kind) *wording {
+	if kind == Payment && w.payments != nil {
+		return w.payments
+	}
+	return w
 }
 
 // written returns an amount for the eye; an SMS has the euro sign in its template.

@@ -28,6 +28,27 @@ type country struct {
 // "-" between language and country. Requests and templates also write en_US.
 func LocaleName(lg string) string { return strings.ReplaceAll(strings.ToLower(lg), "_", "-") }
 
+// LocaleHint returns "; did you mean de-de?" for an lg that known lacks: the locales of
+// its language, the nearest in spelling first, or the nearest one of another language;
+// "" for none.
+func LocaleHint(lg string, known []string) string {
+	lg = LocaleName(lg)
+	var near []string
+	if nearest := suggest.Nearest(lg, known); nearest != "" {
+		near = append(near, nearest)
+	}
+	language, _, _ := strings.Cut(lg, "-")
+	for _, locale := range known {
+		if strings.HasPrefix(locale, language+"-") && !slices.Contains(near, locale) {
+			near = append(near, locale)
+		}
+	}
+	if len(near) == 0 {
+		return ""
+	}
+	return "; did you mean " + strings.Join(near, " or ") + "?"
+}
+
 // Destination is the number that a message goes to, as far as it decides the language.
 type Destination struct {
 	Country string // ISO 3166-1 alpha-2 in any letter case; "" for none
@@ -82,7 +103,7 @@ func (c *Catalog) WithLocaleOfCountry(chosen map[string]string) (*Catalog, error
 		}
 		locale := LocaleName(chosen[code])
 		if !c.Has(locale) {
-			return nil, fmt.Errorf("%s: %q is not a locale%s", code, chosen[code], suggest.Hint(locale, c.All()))
+			return nil, fmt.Errorf("%s: %q is not a locale%s", code, chosen[code], LocaleHint(locale, c.All()))
 		}
 		other.chosen[code] = locale
 	}

@@ -114,11 +114,11 @@ func TestLocaleOfCountry(t *testing.T) {
 		}
 	}
 	for name, wrong := range map[string]map[string]string{
-		`"XX" is not a country code`:   {"XX": "fr-fr"},
-		`"be" is not a country code`:   {"be": "fr-fr"},
-		`BE: "fr-be" is not a locale`:  {"BE": "fr-be"},
-		`BE: "" is not a locale`:       {"BE": ""},
-		`"BEL" is not a country code `: {"BEL": "fr-fr"},
+		`"XX" is not a country code`:                                {"XX": "fr-fr"},
+		`"be" is not a country code`:                                {"be": "fr-fr"},
+		`BE: "fr-be" is not a locale; did you mean fr-ca or fr-fr?`: {"BE": "fr-be"},
+		`BE: "" is not a locale`:                                    {"BE": ""},
+		`"BEL" is not a country code `:                              {"BEL": "fr-fr"},
 	} {
 		if _, err := c.WithLocaleOfCountry(wrong); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v: error %v, want %q in it", wrong, err, name)
@@ -191,5 +191,18 @@ func TestEveryCountryHasALocale(t *testing.T) {
 	}
 	if got, want := len(countries), 249+3; got != want {
 		t.Errorf("got %d countries, want %d", got, want)
+	}
+}
+
+func TestLocaleHint(t *testing.T) {
+	t.Parallel()
+	known := newCatalog(t).Locales(message.Verification)
+	for lg, want := range map[string]string{
+		"de": "; did you mean de-de?", "DE_at": "; did you mean de-de?", "fr-fe": "; did you mean fr-fr or fr-ca?",
+		"pt-ao": "; did you mean pt-br or pt-pt?", "se-se": "; did you mean sv-se?", "tlh-tlh": "", "": "", "-": "",
+	} {
+		if got := message.LocaleHint(lg, known); got != want {
+			t.Errorf("%q: got %q, want %q", lg, got, want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -149,6 +150,27 @@ func (t template) checkCall() error {
 	}
 	if !pin {
 		return errNoPIN
+	}
+	return nil
+}
+
+// checkPaymentSMS is checkSMS for a payment, which names payee and amount.
+func (t template) checkPaymentSMS() error {
+	return cmp.Or(t.checkSMS(), t.checkNames(varPayee, varAmount))
+}
+
+// checkPaymentCall is checkCall for a payment. Payee and amount are ahead of the first
+// PIN, because a call that would be too long ends there.
+func (t template) checkPaymentCall() error {
+	first := slices.IndexFunc(t, func(p piece) bool { return p.variable == varPIN })
+	return cmp.Or(t.checkCall(), t[:max(0, first)].checkNames(varPayee, varAmount, varEuros))
+}
+
+func (t template) checkNames(names ...variable) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(t, func(p piece) bool { return p.variable == name }) {
+			return fmt.Errorf("${%s} is missing; in a call it is needed before ${pin}", name)
+		}
 	}
 	return nil
 }

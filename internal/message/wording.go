@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path"
+	"reflect"
 	"strings"
 
 	"golang.org/x/text/feature/plural"
@@ -97,22 +99,33 @@ func readWordingFile(name string) (wordingFile, error) {
 	return parseWordingFile(b)
 }
 
-// parseWordingFile reads the JSON of a file. An error is a *lineError.
+// parseWordingFile reads the JSON of a file, with or without a byte order mark. An error
+// is a *lineError.
 func parseWordingFile(text []byte) (wordingFile, error) {
 	var f wordingFile
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(&f)
-	if err == nil && dec.More() {
-		err = errors.New("text after the end of the object")
+	if err == nil {
+		if _, end := dec.Token(); end != io.EOF {
+			err = errors.New("text after the end of the object")
+		}
 	}
 	if err == nil {
+		if f.SameAs != "" && !reflect.DeepEqual(f, wordingFile{SameAs: f.SameAs}) {
+			return f, &lineError{lineOf(text, "same_as"), errors.New("same_as: remove it, or everything else")}
+		}
 		return f, nil
 	}
 	offset := dec.InputOffset()
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
+	case err == io.EOF:
+		err = errors.New("the file is empty")
+	case err == io.ErrUnexpectedEOF:
+		offset, err = int64(len(text)), errors.New("the JSON object has no end")
 	case errors.As(err, &syntax):
 		offset = syntax.Offset
 	case errors.As(err, &kind):
@@ -251,8 +264,8 @@ func (f wordingFile) fillTexts(w *wording) error {
 		{"verification sms", "verification SMS", f.Verification.SMS, false, verification, template.checkSMS, func(t template) { w.sms[Verification] = t }},
 		{"verification short", "short verification SMS", f.Verification.Short, f.Verification.Short == "", verification, template.checkSMS, func(t template) { w.short = t }},
 		{"verification call", "verification call", f.Verification.Call, false, verification, template.checkCall, func(t template) { w.call[Verification] = t }},
-		{"payment sms", "payment SMS", f.Payment.SMS, noPayments, payment, template.checkSMS, func(t template) { w.sms[Payment] = t }},
-		{"payment call", "payment call", f.Payment.Call, noPayments, paymentCall, template.checkCall, func(t template) { w.call[Payment] = t }},
+		{"payment sms", "payment SMS", f.Payment.SMS, noPayments, payment, template.checkPaymentSMS, func(t template) { w.sms[Payment] = t }},
+		{"payment call", "payment call", f.Payment.Call, noPayments, paymentCall, template.checkPaymentCall, func(t template) { w.call[Payment] = t }},
 	} {
 		if t.absent {
 			continue
