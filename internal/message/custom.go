@@ -120,9 +120,9 @@ func (t template) checkApart() error {
 	return nil
 }
 
-// A call may take 30 seconds (tts.MaxDuration); what is longer would be said without
-// its words. A voice says some 14 letters a second, or 6 characters of the scripts
-// that have one for a syllable or a word, and a digit in 0.9 seconds.
+// A call may take 30 seconds (tts.MaxDuration); a longer one would be shortened. A voice
+// says some 14 letters a second, or 6 characters of the scripts that have one for a
+// syllable or a word, and a digit in 0.9 seconds.
 const (
 	maxSaid     = 30 * time.Second
 	letterTime  = time.Second / 14

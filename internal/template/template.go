@@ -49,6 +49,7 @@ const (
 	maxCall      = 30 * time.Second // with the longest PIN
 	maxContact   = 254              // RFC 5321 §4.5.3.1.3
 	betweenParts = 250 * time.Millisecond
+	digitPace    = 800 * time.Millisecond // from start to start, at least
 )
 
 // Draft is a template as an account hands it in.
@@ -270,7 +271,7 @@ func (d *Desk) record(ctx context.Context, urls map[string]string) ([]store.Reco
 		ids[name] = verify.NewID(rand.Reader)
 		recordings = append(recordings, store.Recording{ID: ids[name], Sound: sounds[i].MuLaw()})
 	}
-	if total += verify.MaxPINLength * (longest + betweenParts); total > maxCall {
+	if total += verify.MaxPINLength * max(longest+betweenParts, digitPace); total > maxCall {
 		return nil, nil, wrong(Welcome, "with the longest PIN the call takes %s, and may take %s", total.Round(time.Second), maxCall)
 	}
 	return recordings, ids, nil

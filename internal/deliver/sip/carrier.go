@@ -180,7 +180,8 @@ func (c *Carrier) prepare(ctx context.Context, m deliver.Message) (*call, error)
 func untilCode(s message.Script) message.Script {
 	for i, p := range s.Parts {
 		if p.Spell != "" {
-			return message.Script{Locale: s.Locale, Parts: s.Parts[:i+1]}
+			s.Parts = s.Parts[:i+1]
+			return s
 		}
 	}
 	return s

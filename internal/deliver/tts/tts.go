@@ -87,6 +87,8 @@ type Speaker struct {
 	cache     *cache
 	flights   singleflight.Group // of what is being spoken, so that it is spoken once
 	voices    map[string]voice   // by locale
+	command   bool               // program is the operator's, so its voices go by names
+	names     map[string]string  // of the voices of a command, by locale
 	recorded  func(ctx context.Context, id string) ([]byte, error)
 	logger    *slog.Logger
 }
@@ -114,9 +116,7 @@ func New(cfg Config) (*Speaker, error) {
 	if cfg.ClipsOnly {
 		return s, nil
 	}
-	if len(cfg.Command) > 0 {
-		rename(voices, cfg.Voices)
-	}
+	s.command, s.names = len(cfg.Command) > 0, cfg.Voices
 	s.program, err = cfg.program()
 	return s, err
 }
@@ -176,7 +176,7 @@ const (
 
 // Speak speaks a script. Words that cannot be spoken become the recorded words "your
 // code" before a PIN, and a pause elsewhere. An announcement beyond [MaxDuration], or
-// [MaxPaymentDuration], is shortened. The error is [ErrUnspeakable], or that of ctx.
+// [MaxPaymentDuration], is shortened, but not below payee, amount and PIN. The error is [ErrUnspeakable], or that of ctx.
 func (s *Speaker) Speak(ctx context.Context, script message.Script) (audio.Samples, error) {
 	sound, _, err := s.Announce(ctx, script)
 	return sound, err
@@ -208,8 +208,10 @@ func (s *Speaker) Announce(ctx context.Context, script message.Script) (audio.Sa
 			return slices.Concat(pieces...), spoken, nil
 		}
 	}
-	// No text of ours is that long: it is an operator's, with a long recording.
-	for duration(pieces) > limit && len(pieces) > 1 {
+	// A payee that is spelt letter by letter can be that long, or an operator's text. What
+	// precedes the code stays, because a payer must hear it.
+	isPIN := func(p message.Part) bool { return p.Spell != "" }
+	for needed := slices.IndexFunc(spoken.Parts, isPIN) + 1; duration(pieces) > limit && len(pieces) > max(1, needed); {
 		pieces = pieces[:len(pieces)-1] // ends in whole PINs, not in half a digit
 		spoken.Parts = spoken.Parts[:len(pieces)]
 	}

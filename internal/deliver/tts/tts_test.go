@@ -302,7 +302,7 @@ func checkSpoken(t *testing.T, speaker *tts.Speaker, c *message.Catalog, in mess
 func TestVoice(t *testing.T) {
 	t.Parallel()
 	espeak := newSpeaker(t, tts.Config{ClipsOnly: true})
-	command := newSpeaker(t, tts.Config{Command: []string{"/bin/sh"}, Voices: map[string]string{"en-au": "kylie"}})
+	command := newSpeaker(t, tts.Config{Command: []string{"/bin/sh"}, Voices: map[string]string{"en-au": "kylie", "eu-fr": "basque"}})
 	for _, tt := range []struct {
 		speaker *tts.Speaker
 		locale  string
@@ -314,6 +314,11 @@ func TestVoice(t *testing.T) {
 		{espeak, "fil-ph", "es-419", "the nearest"},
 		{espeak, "th-th", "th", "digits only"},
 		{espeak, "xx-xx", "en-us", ""},
+		{espeak, "", "en-us", ""},
+		{espeak, "de-at", "de", "the nearest"},
+		{command, "eu-es", "eu-es", ""},
+		{command, "eu-fr", "basque", ""},
+		{command, "", "en-us", ""},
 		{command, "en-au", "kylie", ""},
 		{command, "th-th", "th-th", ""},
 		{command, "fil-ph", "fil-ph", ""},
@@ -384,6 +389,26 @@ func TestAnnouncementIsBounded(t *testing.T) {
 				t.Errorf("PIN found %d times, want %d", got, tt.pins)
 			}
 		})
+	}
+}
+
+// TestPaymentKeepsItsCode: words beyond the limit, as of a payee that is spelt, are said
+// before the code.
+func TestPaymentKeepsItsCode(t *testing.T) {
+	t.Parallel()
+	pin := message.Part{Spell: "1234567890"}
+	script := message.Script{Locale: "en-us", Payment: true, Parts: []message.Part{
+		{Pause: time.Second}, {Text: strings.Repeat("nine hundred ", 60)}, pin, {Text: "I repeat"}, pin, {Text: "valid"},
+	}}
+	sound, spoken, err := withEspeak(t).Announce(t.Context(), script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sound.Duration() < tts.MaxPaymentDuration {
+		t.Fatalf("the words take %v, want more than the limit", sound.Duration())
+	}
+	if n := count(sound, hurried(t, "en", pin.Spell)); n != 1 || !strings.Contains(spoken.Words(), "nine hundred") {
+		t.Errorf("PIN found %d times in %q, want words and PIN once", n, spoken.Words())
 	}
 }
 

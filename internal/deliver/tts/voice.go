@@ -52,21 +52,33 @@ func (s *Speaker) Voice(locale string) (name, remark string) {
 	return v.program.Name, remark
 }
 
-// voice finds the voice of a locale; a locale that is not known sounds American.
+// voice returns the voice of a locale. A locale that voices.txt lacks has the first voice
+// of its language, or else the American one. A configured program has a voice of its own
+// for each locale, by the configured name or else by the locale.
 func (s *Speaker) voice(locale string) voice {
-	if v, ok := s.voices[locale]; ok {
-		return v
+	v, ok := s.voices[locale]
+	if !ok {
+		v = s.nearest(locale)
 	}
-	return s.voices[defaultLocale]
+	if s.command {
+		locale = orDefault(locale, defaultLocale)
+		v.program = speech.Voice{Name: orDefault(s.names[locale], locale), Locale: locale}
+		v.nearest, v.digitsOnly = false, false
+	}
+	return v
 }
 
-// rename has the voices of a configured program instead of espeak-ng's. One that
-// has no name goes by its locale.
-func rename(voices map[string]voice, names map[string]string) {
-	for locale, v := range voices {
-		v.program.Name, v.nearest, v.digitsOnly = orDefault(names[locale], locale), false, false
-		voices[locale] = v
+// nearest returns the first voice of the language of a locale, or the American one.
+func (s *Speaker) nearest(locale string) voice {
+	language, _, _ := strings.Cut(locale, "-")
+	for _, other := range slices.Sorted(maps.Keys(s.voices)) {
+		if strings.HasPrefix(other, language+"-") {
+			v := s.voices[other]
+			v.nearest = true
+			return v
+		}
 	}
+	return s.voices[defaultLocale]
 }
 
 // loadVoices reads voices.txt: locale, voice, directory of clips, and marks.
