@@ -191,6 +191,10 @@ func TestLanguages(t *testing.T) {
 	if err := os.WriteFile(file, []byte("{\n  \"minutes\": {\"one\": \"1\", \"other\": \"${pin_expiry}\"},\n  \"verification\": {\"sms\": \"${brand}\"}\n}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	good := filepath.Join(t.TempDir(), "eu-fr.json")
+	if err := os.WriteFile(good, []byte(`{"same_as": "fr-fr"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name, setting, problem string
 		change                 func(*config.Config)
@@ -199,6 +203,13 @@ func TestLanguages(t *testing.T) {
 		{"variants", "", "", func(c *config.Config) { c.TTS.Digits = map[string]string{"pt-br": "meia", "de-de": "zwo"} }},
 		{"missing file", "locale_files", "no such file", func(c *config.Config) { c.LocaleFiles = []string{"/nonexistent/eu-es.json"} }},
 		{"defect", "locale_files", "eu-es.json:3: verification SMS: the PIN is missing", func(c *config.Config) { c.LocaleFiles = []string{file} }},
+		{"two files", "locale_files", "remove one of them", func(c *config.Config) { c.LocaleFiles = []string{good, good} }},
+		{"locale of a file", "", "", func(c *config.Config) {
+			c.LocaleFiles, c.LocaleOfCountry = []string{good}, map[string]string{"ES": "eu-fr"}
+		}},
+		{"unknown locale", "locale_of_country", `ES: "eu-it" is not a locale`, func(c *config.Config) {
+			c.LocaleOfCountry = map[string]string{"ES": "eu-it"}
+		}},
 		{"unknown variant", "tts.digits", `pt-br: "sete" is none of meia`, func(c *config.Config) { c.TTS.Digits = map[string]string{"pt-br": "sete"} }},
 		{"no variants", "tts.digits", `"en-gb" has no variants`, func(c *config.Config) { c.TTS.Digits = map[string]string{"en-gb": "oh"} }},
 	} {

@@ -263,7 +263,12 @@ func destinations(cfg config.Config, s survey) (list []destination) {
 // languages checks the operator's own texts and variants of digits.
 func languages(_ context.Context, in *installation) (found []Finding) {
 	if _, err := server.Messages(in.Config); err != nil {
-		found = append(found, fail("locale_files", strings.TrimPrefix(err.Error(), "locale_files: "), "correct the file, or remove it from the setting")...)
+		setting, problem, _ := strings.Cut(err.Error(), ": ")
+		remedy := "correct the file, or remove it from the setting"
+		if setting == "locale_of_country" {
+			remedy = "use a locale of the program or of locale_files"
+		}
+		found = append(found, fail(setting, problem, remedy)...)
 	}
 	clips := tts.Config{ClipsOnly: true, Digits: in.Config.TTS.Digits}
 	if _, err := tts.New(clips); err != nil {

@@ -96,6 +96,16 @@ limits:
 			},
 		},
 		{
+			name: "NO is Norway",
+			file: "locale_of_country: {NO: nb-no, BE: fr-fr}\n",
+			env:  []string{"COUNTERSIGN_TTS_DIGITS={pt-br: meia}", "COUNTERSIGN_LOCALE_FILES=a/eu-es.json, b/de-at.json"},
+			want: func(c *config.Config) {
+				c.LocaleOfCountry = map[string]string{"NO": "nb-no", "BE": "fr-fr"}
+				c.LocaleFiles = []string{"a/eu-es.json", "b/de-at.json"}
+				c.TTS.Digits = map[string]string{"pt-br": "meia"}
+			},
+		},
+		{
 			name: "lists replace the defaults",
 			file: `
 carriers:

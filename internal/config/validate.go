@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -66,7 +68,7 @@ func (c Config) Validate() error {
 	c.Retention.validate(&p)
 	c.Fraud.validate(&p)
 	c.Outbound.validate(&p)
-	p.add("locale_of_country", checkLocales(c.LocaleOfCountry))
+	p.add("locale_of_country", checkLocales(c.LocaleOfCountry, c.LocaleFiles))
 	c.validateCarriers(&p)
 	c.validateRoutes(&p)
 	c.Networks.validate(&p)
@@ -74,13 +76,21 @@ func (c Config) Validate() error {
 	return errors.Join(p...)
 }
 
-func checkLocales(ofCountry map[string]string) error {
+// checkLocales checks countries and their locales. A locale of a file is known by the
+// name of the file, which is not read here.
+func checkLocales(ofCountry map[string]string, files []string) error {
 	if len(ofCountry) == 0 {
 		return nil
 	}
 	messages, err := message.New()
 	if err != nil {
 		return err
+	}
+	ofCountry = maps.Clone(ofCountry)
+	for code, locale := range ofCountry {
+		if slices.ContainsFunc(files, func(file string) bool { return filepath.Base(file) == message.LocaleName(locale)+".json" }) {
+			ofCountry[code] = "en-us"
+		}
 	}
 	_, err = messages.WithLocaleOfCountry(ofCountry)
 	return err
@@ -130,7 +140,7 @@ func (r Retention) validate(p *problems) {
 
 var (
 	ttsArg    = regexp.MustCompile(`\{[^}]*\}`) // looks as if it was to be filled in
-	ttsLocale = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2}$`)
+	ttsLocale = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
 )
 
 func (t TTS) validate(p *problems) {

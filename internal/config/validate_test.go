@@ -44,6 +44,9 @@ func TestValidate(t *testing.T) {
 		})},
 		{"smpp over TLS", smppCarrier(func(s *config.SMPP) { s.TLS, s.TLSServerName = true, "smsc.example" })},
 		{"httpsms", httpCarrier(func(*config.HTTP) {})},
+		{"locale of a file", func(c *config.Config) {
+			c.LocaleFiles, c.LocaleOfCountry = []string{"/etc/eu-es.json"}, map[string]string{"ES": "eu_ES", "BE": "fr-fr"}
+		}},
 		{"espeak-ng", func(c *config.Config) { c.TTS.Espeak = "/opt/espeak-ng" }},
 		{"another voice", func(c *config.Config) {
 			c.TTS.Command = []string{"piper", "--model", "/opt/{voice}.onnx", "--lang={locale}"}
@@ -93,6 +96,11 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"listen", func(c *config.Config) { c.Listen = "" }},
 		{"listen", func(c *config.Config) { c.Listen = "127.0.0.1:http" }},
 		{"listen", func(c *config.Config) { c.Listen = "127.0.0.1:65536" }},
+		{"locale_of_country", func(c *config.Config) { c.LocaleOfCountry = map[string]string{"BE": "fr-be"} }},
+		{"locale_of_country", func(c *config.Config) { c.LocaleOfCountry = map[string]string{"be": "fr-fr"} }},
+		{"locale_of_country", func(c *config.Config) {
+			c.LocaleFiles, c.LocaleOfCountry = []string{"/etc/eu-es.json"}, map[string]string{"XX": "eu-es"}
+		}},
 		{"ops_listen", func(c *config.Config) { c.OpsListen = "::1" }},
 		{"ops_listen", func(c *config.Config) { c.OpsListen = c.Listen }},
 		{"database", func(c *config.Config) { c.Database = "" }},

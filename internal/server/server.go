@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -168,7 +169,13 @@ func Messages(cfg config.Config) (*message.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
+	seen := make(map[string]string, len(cfg.LocaleFiles))
 	for _, name := range cfg.LocaleFiles {
+		locale := filepath.Base(name)
+		if other, ok := seen[locale]; ok {
+			return nil, fmt.Errorf("locale_files: %s has the locale of %s: remove one of them", name, other)
+		}
+		seen[locale] = name
 		text, err := os.ReadFile(name)
 		if err == nil {
 			messages, err = messages.WithFile(name, text)
