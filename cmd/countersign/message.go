@@ -116,11 +116,11 @@ func (c *previewCmd) report(p *process, messages *message.Catalog, in message.In
 	shown.Encoding, shown.Segments = segmentsOf(shown.SMS)
 	text := fmt.Sprintf("sms: %s\nencoding: %s\nsegments: %d\ncall: %s\nvoice: %s\naudio: %s (%s)\n",
 		shown.SMS, shown.Encoding, shown.Segments, shown.Call, shown.Voice, shown.Audio, length.Round(100*time.Millisecond))
-	name := in.Brand
+	what, name := "brand", in.Brand
 	if in.Payment != nil {
-		name = in.Payment.Payee
+		what, name = "payee", in.Payment.Payee
 	}
-	if warning := unicodeWarning("brand", name); warning != "" {
+	if warning := unicodeWarning(what, name); warning != "" {
 		text += "warning: " + warning + "\n"
 	}
 	if speaker.Program() == "" {
