@@ -47,7 +47,7 @@ func telling(t *testing.T, lg, brand, pin string) text.Script {
 	if err != nil {
 		t.Fatal(err)
 	}
-	locale, ok := messages.Locale(text.Verification, lg, "")
+	locale, ok := messages.Locale(text.Verification, lg, text.Destination{})
 	if !ok {
 		t.Fatalf("no locale %s", lg)
 	}
