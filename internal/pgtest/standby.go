@@ -16,12 +16,13 @@ func StartPair(t testing.TB, synchronous bool) (primary, standby *Server, databa
 	t.Helper()
 	host := loopback()
 	primary = Start(t, "listen_addresses="+host)
-	standby = &Server{bin: primary.bin, as: primary.as, host: loopback()}
+	standby = &Server{bin: primary.bin, as: primary.as, parent: primary.parent, host: loopback()}
 	database, _, err := primary.Copy(t.Context(), "template0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	primary.host, standby.settings = host, append(quick(), "listen_addresses="+standby.host)
+	_, relaxed := quick()
+	primary.host, standby.settings = host, append(relaxed, "listen_addresses="+standby.host)
 	if err := standby.begin("pg_basebackup", "--pgdata", "data", "--host", primary.dir, "--username", primary.user(),
 		"--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync"); err != nil {
 		t.Fatal(err)
