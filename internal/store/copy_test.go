@@ -257,10 +257,12 @@ func TestCopyAgain(t *testing.T) {
 // the next goes on from there.
 func TestCopyInterrupted(t *testing.T) {
 	t.Parallel()
-	in := live(t)
+	lived := live(t)
 	for _, batches := range []int{1, 3, 6, 11, 17} {
 		t.Run(fmt.Sprint(batches), func(t *testing.T) {
-			to := pgtest.URL(t)
+			t.Parallel()
+			in, to := lived, postgres(t)
+			in.path = lived.twin(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			left, before := batches, map[string]int{}
@@ -316,7 +318,7 @@ func TestCopyDiffers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			to := pgtest.URL(t)
+			to := postgres(t)
 			_, err := store.Copy(t.Context(), store.CopyConfig{From: in.twin(t), To: to, Key: key, Progress: func(table string, _ int) {
 				if table == "parts" { // the last
 					pgtest.Exec(t, to, tt.change)
