@@ -329,7 +329,8 @@ func (s *Speaker) recording(ctx context.Context, id string) audio.Samples {
 }
 
 // spell speaks a PIN character by character: from recordings, else from the clips of
-// the voice, else by the program, else from English clips. Each is asked for by
+// the voice, else by the program if its words are intelligible, else from English clips.
+// Each is asked for by
 // itself, so neither the program nor the cache ever holds a PIN.
 func (s *Speaker) spell(ctx context.Context, v voice, p message.Part, level brevity) (audio.Samples, error) {
 	var spelt audio.Samples
@@ -341,7 +342,7 @@ func (s *Speaker) spell(ctx context.Context, v voice, p message.Part, level brev
 		if sound == nil {
 			sound = clip(v.clips, c)
 		}
-		if sound == nil {
+		if sound == nil && !v.digitsOnly {
 			sound, _ = s.say(ctx, v.program, string(c))
 		}
 		if sound == nil {

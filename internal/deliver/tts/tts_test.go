@@ -483,6 +483,15 @@ func TestPINStaysInTheProcess(t *testing.T) {
 	}
 }
 
+// TestLettersOfDigitsOnlyVoices: a voice with unintelligible words spells no letters.
+func TestLettersOfDigitsOnlyVoices(t *testing.T) {
+	t.Parallel()
+	script := message.Script{Locale: "th-th", Parts: []message.Part{{Spell: "ab"}}}
+	if got := speak(t, withEspeak(t), script); !slices.Equal(got, spelt(t, "en", "ab")) {
+		t.Errorf("%v of sound is not the English letters", got.Duration())
+	}
+}
+
 func TestSentencesAreCached(t *testing.T) {
 	t.Parallel()
 	path, heard := recorder(t)

@@ -53,7 +53,7 @@ func TestPhonemes(t *testing.T) {
 	}
 }
 
-var write = flag.Bool("write", false, "record the table of phonemes") //nolint:gochecknoglobals // a flag of the test
+var write = flag.Bool("write", false, "record the table of phonemes")
 
 // phonemes returns how the voice of a set says each digit.
 func phonemes(t *testing.T, path string, set clipSet) []string {
