@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -192,6 +193,9 @@ func autofill(s *verify.Settings) error {
 	return nil
 }
 
+// manyDigits matches digits that names may not have either, see message.CheckName.
+var manyDigits = regexp.MustCompile(`\p{Nd}{5}`)
+
 func spokenBrands(s *verify.Settings) error {
 	if len(s.SpokenBrands) > MostSpokenBrands {
 		return invalid("spoken_brands", "are more than %d", MostSpokenBrands)
@@ -209,6 +213,9 @@ func spokenBrands(s *verify.Settings) error {
 		spoken := s.SpokenBrands[brand]
 		if verify.SingleSpaced(spoken) == "" || utf8.RuneCountInString(spoken) > longestSpoken || strings.ContainsFunc(spoken, unicode.IsControl) || !utf8.ValidString(spoken) {
 			return invalid("spoken_brands", "the spoken form of %q is not one line of 1 to %d characters", brand, longestSpoken)
+		}
+		if manyDigits.MatchString(spoken) {
+			return invalid("spoken_brands", "the spoken form of %q has five or more digits in a row, which sound like a code", brand)
 		}
 	}
 	if len(s.SpokenBrands) == 0 {

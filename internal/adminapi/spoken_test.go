@@ -36,6 +36,7 @@ func TestSpokenBrandErrors(t *testing.T) {
 	t.Parallel()
 	o := start(t)
 	for setting, want := range map[string]string{
+		`{"Acme":"Acme 12345"}`:                      "sound like a code",
 		`{"":"x"}`:                                   "1 to 18 characters",
 		`{"Nineteen characters":"x"}`:                "1 to 18 characters",
 		`{"Acme":" "}`:                               "1 to 40 characters",
