@@ -11,7 +11,6 @@ import (
 	"countersign/internal/deliver/tts"
 	"countersign/internal/deliver/tts/audio"
 	"countersign/internal/message"
-	"countersign/internal/verify"
 )
 
 // TestMessagePreview: what it prints is what a server would send, and the file is
@@ -66,7 +65,7 @@ func TestMessagePreviewRefuses(t *testing.T) {
 	in.fails(2, "--lg", preview()...)
 	in.fails(2, "--all", preview("--lg=en-gb", "--all")...)
 	in.fails(2, `--lg: "xx-xx"`, preview("--lg=xx-xx")...)
-	in.fails(2, `did you mean fr-fr?`, preview("--lg=fr-fe")...)
+	in.fails(2, `did you mean fr-fr or fr-ca?`, preview("--lg=fr-fe")...)
 	in.fails(2, `--lg: "he-il"`, preview("--lg=he-il", "--payment")...)
 	in.fails(2, `--lg: "en-us"`, preview("--lg=en-us", "--payment")...)
 	in.fails(2, "--pin: ", preview("--lg=en-gb", "--pin=123")...)
@@ -135,9 +134,6 @@ func TestLocalesAreDocumented(t *testing.T) {
 	var want []string
 	for locale, where := range asked {
 		in := message.Input{Locale: locale}
-		if where == "psd2" {
-			in.Payment = &verify.Payment{}
-		}
 		want = append(want, strings.Join([]string{
 			locale, where, voiceOf(speaker, messages.Call(in).Locale), strings.Join(countries[locale], " "),
 		}, "; "))
