@@ -81,7 +81,12 @@ func (c *Catalog) Locale(kind Kind, lg string, to Destination) (locale string, o
 func (c *Catalog) home(to Destination) country {
 	code := strings.ToUpper(to.Country)
 	if locale, ok := c.chosen[code]; ok {
-		return country{locale: locale}
+		home := country{locale: locale, paymentLocale: locale}
+		if !c.accepted[locale].kinds[Payment] {
+			usual := c.countries[code]
+			home.paymentLocale = cmp.Or(usual.paymentLocale, usual.locale)
+		}
+		return home
 	}
 	for n := len(to.Number); n > 0; n-- {
 		if home, ok := c.prefixes[to.Number[:n]]; ok {

@@ -87,7 +87,7 @@ func TestLocaleOfPrefix(t *testing.T) {
 func TestLocaleOfCountry(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
-	other, err := c.WithLocaleOfCountry(map[string]string{"BE": "fr-FR", "CA": "fr_ca", "KZ": "kk-kz"})
+	other, err := c.WithLocaleOfCountry(map[string]string{"BE": "fr-FR", "CA": "fr_ca", "KZ": "kk-kz", "ES": "ca-es", "AR": "es-us"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +103,8 @@ func TestLocaleOfCountry(t *testing.T) {
 		{message.Verification, "", "CA", "14165550100", "en-us", "fr-ca"},
 		{message.Verification, "", "NL", "31600000000", "nl-nl", "nl-nl"},
 		{message.Payment, "", "BE", "32470000000", "nl-nl", "fr-fr"},
+		{message.Payment, "", "ES", "34600000000", "es-es", "es-es"}, // as before, because psd2 does not accept ca-es
+		{message.Payment, "", "AR", "5491100000000", "es-es", "es-es"},
 		{message.Payment, "", "KZ", "77010000000", "en-gb", "en-gb"}, // psd2 does not accept kk-kz
 	} {
 		to := message.Destination{Country: tt.country, Number: tt.number}

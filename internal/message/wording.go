@@ -108,7 +108,7 @@ func parseWordingFile(text []byte) (wordingFile, error) {
 	dec.DisallowUnknownFields()
 	err := dec.Decode(&f)
 	if err == nil {
-		if _, end := dec.Token(); end != io.EOF {
+		if _, end := dec.Token(); !errors.Is(end, io.EOF) {
 			err = errors.New("text after the end of the object")
 		}
 	}
@@ -122,9 +122,9 @@ func parseWordingFile(text []byte) (wordingFile, error) {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		err = errors.New("the file is empty")
-	case err == io.ErrUnexpectedEOF:
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		offset, err = int64(len(text)), errors.New("the JSON object has no end")
 	case errors.As(err, &syntax):
 		offset = syntax.Offset
