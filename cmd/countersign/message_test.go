@@ -65,7 +65,7 @@ func TestMessagePreviewRefuses(t *testing.T) {
 	in.fails(2, "--lg", preview()...)
 	in.fails(2, "--all", preview("--lg=en-gb", "--all")...)
 	in.fails(2, `--lg: "xx-xx"`, preview("--lg=xx-xx")...)
-	in.fails(2, `did you mean fr-fr or fr-ca?`, preview("--lg=fr-fe")...)
+	in.fails(2, `did you mean fr-fr?`, preview("--lg=fr-fe")...)
 	in.fails(2, `--lg: "he-il"`, preview("--lg=he-il", "--payment")...)
 	in.fails(2, `--lg: "en-us"`, preview("--lg=en-us", "--payment")...)
 	in.fails(2, "--pin: ", preview("--lg=en-gb", "--pin=123")...)

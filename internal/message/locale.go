@@ -28,18 +28,17 @@ type country struct {
 // "-" between language and country. Requests and templates also write en_US.
 func LocaleName(lg string) string { return strings.ReplaceAll(strings.ToLower(lg), "_", "-") }
 
-// LocaleHint returns "; did you mean de-de?" for an lg that known lacks: the locales of
-// its language, the nearest in spelling first, or the nearest one of another language;
-// "" for none.
+// LocaleHint returns "; did you mean de-de?" for an lg that known lacks: the nearest
+// locale in spelling, or else all of the language; "" for none.
 func LocaleHint(lg string, known []string) string {
 	lg = LocaleName(lg)
-	var near []string
-	if nearest := suggest.Nearest(lg, known); nearest != "" {
-		near = append(near, nearest)
+	if hint := suggest.Hint(lg, known); hint != "" {
+		return hint
 	}
+	var near []string
 	language, _, _ := strings.Cut(lg, "-")
 	for _, locale := range known {
-		if strings.HasPrefix(locale, language+"-") && !slices.Contains(near, locale) {
+		if strings.HasPrefix(locale, language+"-") {
 			near = append(near, locale)
 		}
 	}

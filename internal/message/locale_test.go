@@ -200,7 +200,7 @@ func TestLocaleHint(t *testing.T) {
 	t.Parallel()
 	known := newCatalog(t).Locales(message.Verification)
 	for lg, want := range map[string]string{
-		"de": "; did you mean de-de?", "DE_at": "; did you mean de-de?", "fr-fe": "; did you mean fr-fr or fr-ca?",
+		"de": "; did you mean de-de?", "DE_at": "; did you mean de-de?", "fr-fe": "; did you mean fr-fr?",
 		"pt-ao": "; did you mean pt-br or pt-pt?", "se-se": "; did you mean sv-se?", "tlh-tlh": "", "": "", "-": "",
 	} {
 		if got := message.LocaleHint(lg, known); got != want {
