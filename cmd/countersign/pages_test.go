@@ -44,7 +44,7 @@ func TestPathsInPages(t *testing.T) {
 	yaml := regexp.MustCompile(`[\w./-]*\b(?:countersign|config)\.ya?ml`)
 	system := regexp.MustCompile(`/(?:etc|run|var|srv|usr/local/etc)/[\w./-]*(?:countersign|secrets)[\w./-]*`)
 	allowed := regexp.MustCompile(`^(?:` + strings.Join([]string{
-		`/etc/countersign(?:/|/countersign\.yaml|/key(?:\.new|\.old)?|/[\w-]+\.(?:pem|key|password)|/pgpass)?`,
+		`/etc/countersign(?:/|/countersign\.yaml|/key(?:\.new|\.old)?|/[\w-]+\.(?:pem|key|password)|/[a-z]+-[a-z]+\.json|/pgpass)?`,
 		`/var/lib/countersign(?:/|/countersign\.db|/admin-token)?`,
 		`/var/lib/countersign/key`, // default of key_file
 		`/var/backups/countersign(?:/|/[0-9-]+\.db)?`,
