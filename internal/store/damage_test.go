@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"countersign/internal/store"
@@ -44,4 +45,23 @@ func TestDamagedFile(t *testing.T) {
 			t.Errorf("Damaged(%v) is true", err)
 		}
 	}
+}
+
+// TestVerifyVerdict: Verify returns what SQLite finds in a file whose pages can be read.
+func TestVerifyVerdict(t *testing.T) {
+	t.Parallel()
+	path := sqlite(t)
+	file := raw(t, path)
+	for _, statement := range []string{
+		`CREATE TABLE extra (x INTEGER)`, `INSERT INTO extra VALUES (NULL)`, `PRAGMA writable_schema = ON`,
+		`UPDATE sqlite_schema SET sql = 'CREATE TABLE extra (x INTEGER NOT NULL)' WHERE name = 'extra'`,
+	} {
+		exec(t, file, statement)
+	}
+	must(t, store.Look(t.Context(), path, func(db *store.DB) error {
+		if err := db.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "extra.x") {
+			t.Errorf("Verify = %v, want an error that names extra.x", err)
+		}
+		return nil
+	}))
 }

@@ -29,7 +29,10 @@ func testWarned(t *testing.T, db *store.DB) {
 func testMessageSettings(t *testing.T, db *store.DB) {
 	want := map[string]func(*verify.Account) error{
 		"autofill": func(a *verify.Account) error { a.Settings.Autofill.Domain = "example.com"; return nil },
-		"values":   func(a *verify.Account) error { a.Settings.CarrierValues = verify.CarrierValues{"campaign": "a"}; return nil },
+		"values": func(a *verify.Account) error {
+			a.Settings.CarrierValues = verify.CarrierValues{"campaign": "a"}
+			return nil
+		},
 	}
 	for _, key := range []string{"autofill", "values", "strict", "none"} {
 		addAccount(t, db, key, 0)

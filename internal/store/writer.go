@@ -224,10 +224,10 @@ func (w *writer) run() {
 		begun := time.Now()
 		results := w.commit(batch)
 		w.committed(len(batch), time.Since(begun))
+		w.waiting.Add(-int32(len(batch))) // first, so that no answered write counts
 		for i, err := range results {
 			batch[i].result <- err
 		}
-		w.waiting.Add(-int32(len(batch)))
 	}
 }
 
