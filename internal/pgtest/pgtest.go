@@ -100,7 +100,7 @@ func quick() (parent string, settings []string) {
 func memory() string {
 	const dir, room = "/dev/shm", 2 << 30
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < room { //nolint:gosec // a size is positive
+	if err := syscall.Statfs(dir, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < room {
 		return ""
 	}
 	return dir
