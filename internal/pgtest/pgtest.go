@@ -34,7 +34,7 @@ import (
 type Server struct {
 	dir       string
 	bin       string
-	parent    string              // where dir is made; "" for os.TempDir
+	parent    string              // parent directory of dir; "" for os.TempDir
 	as        *syscall.Credential // nil for the present user
 	keepAlive *os.File            // while it is open, the server runs
 
@@ -95,8 +95,8 @@ func quick() (parent string, settings []string) {
 }
 
 // memory returns the directory of a file system in memory; "" if it has not enough room. A
-// database has 300 files, and half of the processor time of a suite went into making them on
-// ext4, which looks for free inodes among thousands of recently deleted ones.
+// database has 300 files. On ext4 their creation takes more processor time than the tests,
+// because the search for a free inode passes over recently deleted ones.
 func memory() string {
 	const dir, room = "/dev/shm", 2 << 30
 	var fs syscall.Statfs_t

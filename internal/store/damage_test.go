@@ -47,7 +47,7 @@ func TestDamagedFile(t *testing.T) {
 	}
 }
 
-// TestVerifyVerdict: Verify returns what SQLite finds in a file whose pages can be read.
+// TestVerifyVerdict: Verify returns what SQLite finds in a file with readable pages.
 func TestVerifyVerdict(t *testing.T) {
 	t.Parallel()
 	path := sqlite(t)

@@ -30,8 +30,8 @@ func fails3[T, U any](_ T, _ U, err error) error { return err }
 
 func fails4[T, U, V any](_ T, _ U, _ V, err error) error { return err }
 
-// TestFailures: each operation returns the error of the database for a failure of each of
-// its statements.
+// TestFailures: each operation returns the error of the database if any of its statements
+// fails.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	in := live(t)

@@ -25,7 +25,7 @@ func testWarned(t *testing.T, db *store.DB) {
 	}
 }
 
-// testMessageSettings: only accounts whose settings change messages are listed.
+// testMessageSettings: only accounts with settings that change messages are listed.
 func testMessageSettings(t *testing.T, db *store.DB) {
 	want := map[string]func(*verify.Account) error{
 		"autofill": func(a *verify.Account) error { a.Settings.Autofill.Domain = "example.com"; return nil },
@@ -48,7 +48,7 @@ func testMessageSettings(t *testing.T, db *store.DB) {
 	}
 }
 
-// testShortage: the limit that refuses a charge is named, and nothing is charged.
+// testShortage: the limit that refuses a charge is named, and the balance stays.
 func testShortage(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 10)
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{
@@ -86,7 +86,7 @@ func testShortage(t *testing.T, db *store.DB) {
 }
 
 // testWriteLimited: nodes that share a database refuse the write over an account's limit. It is
-// not carried out, and passes again a second later. One node with a file refuses nothing.
+// not carried out, and passes again a second later. With a file, which has one server, all pass.
 func testWriteLimited(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	addAccount(t, db, "demo0002", 0)
@@ -126,7 +126,7 @@ func testBlockedNumber(t *testing.T, db *store.DB) {
 }
 
 // testLoadUnknown: a verification that does not exist, or belongs to another account, is not
-// loaded, and neither is one that has ended as the running one.
+// loaded. Running does not load a verification that has ended.
 func testLoadUnknown(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	row, _ := insert(t, db, request("demo0001", "447700900000"), t0)
