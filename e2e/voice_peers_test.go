@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -347,9 +348,18 @@ func TestVoiceGarbage(t *testing.T) {
 	_, _ = fmt.Sscan(sounds, &port) // it is a number
 	s := over(t, viaSIP("voice", p.addr, "listen: \"127.0.0.1:"+signals+"\"", fmt.Sprintf("rtp_ports: %d-%d", port, port+1))).serve(t)
 	id := s.spokenTo(t, "407193")
-	// From here on the phone is known by where its sound comes from.
 	p.await(t, "Call established")
 	p.await(t, "incoming rtp for 'audio' established")
+	// The server sends to the first source of sound that it hears, so the phone must have
+	// sent some before: ten packets of 160 samples in the file of what it encodes.
+	await.Until(t, "heard from the phone", func() bool {
+		files, err := filepath.Glob(filepath.Join(p.dir, "dump-*-enc.wav"))
+		if err != nil || len(files) == 0 {
+			return false
+		}
+		info, err := os.Stat(files[0])
+		return err == nil && info.Size() > 10*2*audio.FrameSize
+	})
 	throw(t, 2000, "127.0.0.1:"+signals, "127.0.0.1:"+sounds, fmt.Sprintf("127.0.0.1:%d", port+1))
 	if strings.Contains(p.log.String(), "session closed") {
 		t.Fatal("the call ended before it was tried")
