@@ -235,7 +235,7 @@ func awaitEvents(t *testing.T, s *server, id string, n int) {
 
 // testCarriers looks at "countersign carriers".
 func testCarriers(t *testing.T, n *network) {
-	// The last failure of "dead" may be that of a message until its next connection fails.
+	// A message may replace the failure of "dead" until its next connection fails.
 	lines := map[string]string{}
 	var out string
 	await.Until(t, "a failed connection of the dead carrier", func() bool {

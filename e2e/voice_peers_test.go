@@ -350,8 +350,8 @@ func TestVoiceGarbage(t *testing.T) {
 	id := s.spokenTo(t, "407193")
 	p.await(t, "Call established")
 	p.await(t, "incoming rtp for 'audio' established")
-	// The server sends to the first source of sound that it hears, so the phone must have
-	// sent some before: ten packets of 160 samples in the file of what it encodes.
+	// The server sends its sound to the first source of RTP, so the phone must send before
+	// the garbage. Its encode file has ten packets of 160 samples then.
 	await.Until(t, "heard from the phone", func() bool {
 		files, err := filepath.Glob(filepath.Join(p.dir, "dump-*-enc.wav"))
 		if err != nil || len(files) == 0 {

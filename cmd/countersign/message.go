@@ -63,13 +63,18 @@ func (c *previewCmd) Run(p *process) error {
 	return c.preview(p, cfg, messages, in)
 }
 
-// localeOf returns the locale that --lg names, or the default for "". Each locale with
-// texts of the kind is known, also one that the v1 API does not accept.
-func localeOf(messages *message.Catalog, kind message.Kind, lg string) (string, error) {
-	known := messages.All()
+// localesOf lists the locales of a kind: every one for verifications, including those
+// that the v1 API refuses, and those that it accepts for payments.
+func localesOf(messages *message.Catalog, kind message.Kind) []string {
 	if kind == message.Payment {
-		known = messages.Locales(kind)
+		return messages.Locales(kind)
 	}
+	return messages.All()
+}
+
+// localeOf returns the locale that --lg names, or the default for "".
+func localeOf(messages *message.Catalog, kind message.Kind, lg string) (string, error) {
+	known := localesOf(messages, kind)
 	locale, _ := messages.Locale(kind, lg, message.Destination{})
 	if !slices.Contains(known, locale) {
 		return "", usagef("--lg: %q is none of %s%s", lg, strings.Join(known, " "), message.LocaleHint(locale, known))
@@ -149,11 +154,7 @@ func (c *previewCmd) table(p *process, messages *message.Catalog) error {
 	}
 	var rows []localeRow
 	for kind, name := range []string{message.Verification: "verification", message.Payment: "payment"} {
-		locales := messages.All()
-		if message.Kind(kind) == message.Payment {
-			locales = messages.Locales(message.Payment)
-		}
-		for _, locale := range locales {
+		for _, locale := range localesOf(messages, message.Kind(kind)) {
 			in, err := c.input(message.Kind(kind), locale)
 			if err != nil {
 				return err
@@ -219,7 +220,7 @@ func segmentsOf(text string) (encoding string, segments int) {
 }
 
 // unicodeWarning returns a warning about a name with a character that the GSM alphabet
-// lacks; "" for none.
+// lacks, and "" for any other name.
 func unicodeWarning(what, name string) string {
 	for _, r := range name {
 		if encoding, _ := segmentsOf(string(r)); encoding != gsm.GSM7.String() {

@@ -14,8 +14,8 @@ import (
 	"countersign/internal/servertest"
 )
 
-// TestMain fails if a goroutine is left. A user agent of sipgo that is closed while a
-// response is on its way may leave one socket behind.
+// TestMain fails if a goroutine is left. A user agent of sipgo may leave a socket
+// if it closes before a response arrives.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/emiago/sipgo/sip.(*TransportUDP).readUDPConnection"))
 }

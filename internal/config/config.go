@@ -36,7 +36,7 @@ type Config struct {
 	Fraud     Fraud     `yaml:"fraud"`
 
 	// LocaleOfCountry are locales by country (ISO 3166-1 alpha-2), for requests without
-	// lg. Other countries have those of the program.
+	// lg. Other countries keep the locale that the program gives them.
 	LocaleOfCountry map[string]string `yaml:"locale_of_country"`
 
 	// LocaleFiles are paths of files with texts of a locale, which add a locale or

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -73,7 +72,7 @@ func New() (*Catalog, error) {
 // line and defect.
 func (c *Catalog) WithFile(name string, text []byte) (*Catalog, error) {
 	locale, isJSON := strings.CutSuffix(path.Base(name), ".json")
-	if !isJSON || !localeForm.MatchString(locale) {
+	if !isJSON || !IsLocaleName(locale) {
 		return nil, fmt.Errorf("%s: the name of the file must be a locale and .json, such as eu-es.json", name)
 	}
 	f, err := parseWordingFile(text)
@@ -111,9 +110,6 @@ func (c *Catalog) with(locale string, w *wording) *Catalog {
 	other.wordings[locale], other.accepted[locale] = w, accepted
 	return &other
 }
-
-// localeForm is that of names such as "en-gb" and "fil-ph".
-var localeForm = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
 
 // check compares the list of locales with their files.
 func (c *Catalog) check() error {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,6 +28,12 @@ type country struct {
 // LocaleName returns lg in the form in which locales are named: in small letters, with
 // "-" between language and country. Requests and templates also write en_US.
 func LocaleName(lg string) string { return strings.ReplaceAll(strings.ToLower(lg), "_", "-") }
+
+var localeForm = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
+
+// IsLocaleName reports whether s has the form of a locale's name, such as "en-gb" and
+// "fil-ph". The locale may be unknown.
+func IsLocaleName(s string) bool { return localeForm.MatchString(s) }
 
 // LocaleHint returns "; did you mean de-de?" for an lg that known lacks: the nearest
 // locale in spelling, or else all of the language; "" for none.

@@ -192,7 +192,7 @@ func (f wordingFile) fillPlurals(w *wording) error {
 	if err = w.spokenMinutes.add(f.SpokenMinutes); err != nil {
 		return &textError{"spoken_minutes", "spoken minutes", err}
 	}
-	if f.Payment.SMS == "" && f.Payment.Call == "" {
+	if !f.hasPayments() {
 		return nil
 	}
 	w.money.and = f.And
@@ -244,14 +244,16 @@ func pluralForm(name string) (plural.Form, bool) {
 	return form, ok
 }
 
+// hasPayments reports whether the file has a text of payments, so that it needs both.
+func (f wordingFile) hasPayments() bool { return f.Payment.SMS != "" || f.Payment.Call != "" }
+
 // fillTexts parses the texts. The short SMS is optional, and so are both texts of
-// payments together.
-// An error is a *textError.
+// payments together. An error is a *textError.
 func (f wordingFile) fillTexts(w *wording) error {
 	verification := map[variable]bool{varPIN: true, varMinutes: true, varBrand: true}
 	payment := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true}
 	paymentCall := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true, varEuros: true}
-	noPayments := f.Payment.SMS == "" && f.Payment.Call == ""
+	noPayments := !f.hasPayments()
 	for _, t := range []struct {
 		key    string // in the file
 		name   string

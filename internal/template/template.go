@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -146,14 +145,11 @@ func (d *Desk) Create(ctx context.Context, draft Draft, now time.Time) (store.Te
 	return d.Store.AddTemplate(ctx, t, recordings, d.Approve)
 }
 
-// locales are written in the published examples in both ways, en-us and en_ie.
-var localeForm = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
-
 // locale examines lg. A voice speaks only the locales that it has; an SMS, and
 // recordings, need none.
 func (d *Desk) locale(draft Draft) (string, error) {
 	locale := message.LocaleName(draft.Locale)
-	if !localeForm.MatchString(locale) {
+	if !message.IsLocaleName(locale) {
 		return "", wrong("lg", "%.20q is not a locale such as en-us", draft.Locale)
 	}
 	if draft.Channel == verify.TTS && len(draft.Sounds) == 0 && !d.Messages.Has(locale) {

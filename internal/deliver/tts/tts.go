@@ -176,7 +176,8 @@ const (
 
 // Speak speaks a script. Words that cannot be spoken become the recorded words "your
 // code" before a PIN, and a pause elsewhere. An announcement beyond [MaxDuration], or
-// [MaxPaymentDuration], is shortened, but not below payee, amount and PIN. The error is [ErrUnspeakable], or that of ctx.
+// [MaxPaymentDuration], is shortened, but not below payee, amount and PIN. The error
+// is [ErrUnspeakable], or that of ctx.
 func (s *Speaker) Speak(ctx context.Context, script message.Script) (audio.Samples, error) {
 	sound, _, err := s.Announce(ctx, script)
 	return sound, err
@@ -210,7 +211,6 @@ func (s *Speaker) Announce(ctx context.Context, script message.Script) (audio.Sa
 	}
 	// A payee that is spelt letter by letter can be that long, or an operator's text. What
 	// precedes the code stays, because a payer must hear it.
-	isPIN := func(p message.Part) bool { return p.Spell != "" }
 	for needed := slices.IndexFunc(spoken.Parts, isPIN) + 1; duration(pieces) > limit && len(pieces) > max(1, needed); {
 		pieces = pieces[:len(pieces)-1] // ends in whole PINs, not in half a digit
 		spoken.Parts = spoken.Parts[:len(pieces)]
@@ -218,9 +218,10 @@ func (s *Speaker) Announce(ctx context.Context, script message.Script) (audio.Sa
 	return slices.Concat(pieces...), spoken, nil
 }
 
+func isPIN(p message.Part) bool { return p.Spell != "" }
+
 // shorten returns the parts of a script that a level leaves.
 func shorten(parts []message.Part, level brevity) []message.Part {
-	isPIN := func(p message.Part) bool { return p.Spell != "" }
 	first := slices.IndexFunc(parts, isPIN)
 	if first < 0 {
 		return parts
@@ -330,8 +331,8 @@ func (s *Speaker) recording(ctx context.Context, id string) audio.Samples {
 
 // spell speaks a PIN character by character: from recordings, else from the clips of
 // the voice, else by the program if its words are intelligible, else from English clips.
-// Each is asked for by
-// itself, so neither the program nor the cache ever holds a PIN.
+// Each character is a request of its own, so neither the program nor the cache ever
+// holds a PIN.
 func (s *Speaker) spell(ctx context.Context, v voice, p message.Part, level brevity) (audio.Samples, error) {
 	var spelt audio.Samples
 	for _, c := range p.Spell {

@@ -84,8 +84,8 @@ func voiceOf(set string) string {
 }
 
 // clipSets lists the directories of clips that the tables in dir name: the third
-// columns of voices.txt and variants.txt. digits.txt has the words of some digits, and
-// code.txt those of "your code".
+// columns of voices.txt and variants.txt. digits.txt has the words of some digits,
+// code.txt the words of "your code".
 func clipSets(dir string) ([]clipSet, error) {
 	byName := map[string]clipSet{}
 	add := func(columns []string) error {
