@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // What the test binary is started as, if not to run benchmarks.
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 
 // beSMSC is an SMSC without faults, until standard input ends.
 func beSMSC() error {
-	s := smpptest.New(smpptest.Config{})
+	s := smsc.New(smsc.Config{})
 	if err := s.Listen("127.0.0.1:0"); err != nil {
 		return errors.Join(err, s.Close())
 	}

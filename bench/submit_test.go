@@ -14,7 +14,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/verify"
 )
 
@@ -38,7 +38,7 @@ func BenchmarkSubmit(b *testing.B) {
 		name string
 		addr func(*testing.B) string
 	}{
-		{"ours", func(b *testing.B) string { return smpptest.Start(b, smpptest.Config{}).Addr() }},
+		{"ours", func(b *testing.B) string { return smsc.Start(b, smsc.Config{}).Addr() }},
 		{"process", func(b *testing.B) string { return start(b, again(b, roleSMSC)) }},
 		{"npm", npm},
 	} {
@@ -168,7 +168,7 @@ func skipResponse(b *testing.B, r *bufio.Reader) {
 func onTheWire(b *testing.B) []byte {
 	b.Helper()
 	frames := make(chan []byte, 1)
-	far := smpptest.Start(b, smpptest.Config{OnPDU: func(_ *smpptest.Session, p pdu.PDU) {
+	far := smsc.Start(b, smsc.Config{OnPDU: func(_ *smsc.Session, p pdu.PDU) {
 		if p.Body.Command() == pdu.CommandSubmitSM {
 			frame, _ := pdu.Append(nil, p) // it was just read
 			frames <- frame

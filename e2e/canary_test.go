@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"testing"
 
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/pgtest"
 )
 
@@ -71,7 +71,7 @@ type aviary struct {
 	installation
 	t        *testing.T
 	database string // "" for a file
-	smsc     *smpptest.SMSC
+	smsc     *smsc.Server
 	server   *server
 	printed  []*journal // of all processes
 	more     []source   // what else was written
@@ -88,7 +88,7 @@ func newAviary(t *testing.T, database string) *aviary {
 		installation: installation{t.TempDir()}, t: t, database: database,
 		secret: secret(32), wrongSecret: secret(32),
 	}
-	r.smsc = smpptest.New(smpptest.Config{Faults: smpptest.MustFaults("receipt-delay=50ms")})
+	r.smsc = smsc.New(smsc.Config{Faults: smsc.MustFaults("receipt-delay=50ms")})
 	if err := r.smsc.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/pgtest"
 )
 
@@ -14,10 +14,10 @@ import (
 // SMSC gives that to another node of the same system_id, which knows what it is about.
 func TestNodesReceipt(t *testing.T) {
 	t.Parallel()
-	smsc := smpptest.Start(t, smpptest.Config{
-		Password: smppPassword, MaxMessages: 10, Faults: smpptest.MustFaults("receipt-delay=2s"),
+	srv := smsc.Start(t, smsc.Config{
+		Password: smppPassword, MaxMessages: 10, Faults: smsc.MustFaults("receipt-delay=2s"),
 	})
-	i := install(t, "carriers:\n"+viaSMPP("a", smsc.Addr())+"routes: [{carriers: [a]}]")
+	i := install(t, "carriers:\n"+viaSMPP("a", srv.Addr())+"routes: [{carriers: [a]}]")
 	i.moveTo(t, pgtest.URL(t))
 	i.prepare(t)
 	if out, err := i.run(t, "account", "create", "Tests", "--key", apiKey, "--secret", apiSecret, "--credit", "100"); err != nil {
@@ -26,7 +26,7 @@ func TestNodesReceipt(t *testing.T) {
 	dies, lives := i.launch(t), i.serve(t)
 	t.Cleanup(dies.kill)
 	dies.awaitURL(t)
-	awaitBinds(t, smsc, 2)
+	awaitBinds(t, srv, 2)
 	id, _ := dies.ask(t, "/verify/json", "number", dies.newNumber(), "brand", "Acme")["request_id"].(string)
 	lives.awaitState(t, id, "accepted")
 	dies.kill()

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"countersign/internal/await"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // TestSMPPCapture writes what a long message looks like on the wire, from bind to
@@ -22,8 +22,8 @@ func TestSMPPCapture(t *testing.T) {
 		t.Skip("COUNTERSIGN_PCAP names no file")
 	}
 	require(t, "dumpcap")
-	smsc := smpptest.Start(t, smpptest.Config{MaxMessages: 10})
-	_, port, err := net.SplitHostPort(smsc.Addr())
+	srv := smsc.Start(t, smsc.Config{MaxMessages: 10})
+	_, port, err := net.SplitHostPort(srv.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestSMPPCapture(t *testing.T) {
 		t.Fatal(err)
 	}
 	await.Until(t, "a capture", func() bool { return strings.Contains(log.String(), "File:") })
-	s := install(t, "carriers:\n"+viaSMPP("a", smsc.Addr())+"routes: [{carriers: [a]}]").serve(t)
+	s := install(t, "carriers:\n"+viaSMPP("a", srv.Addr())+"routes: [{carriers: [a]}]").serve(t)
 	id := s.ask(t, "/verify/psd2/json", "number", crashNumber, "payee", "Ключ на все замки", "amount", "48.00").text(t, "request_id")
 	s.awaitState(t, id, "delivered")
 	s.stop(t)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // killPoint is a point of the exchange with an SMSC at which the program is
@@ -197,8 +197,8 @@ func newCrashRig(t *testing.T, c cut) *crashRig {
 	r := &crashRig{killed: make(chan time.Time, 1)}
 	r.tap = &tap{Listener: l, cut: c, kill: r.kill}
 	// A receipt comes when what became of the message is written down.
-	r.smsc = smpptest.New(smpptest.Config{
-		MaxMessages: 100, Faults: smpptest.MustFaults("receipt-delay=1s"), IDs: smpptest.IDsUUID,
+	r.smsc = smsc.New(smsc.Config{
+		MaxMessages: 100, Faults: smsc.MustFaults("receipt-delay=1s"), IDs: smsc.IDsUUID,
 	})
 	t.Cleanup(func() { _ = r.smsc.Close() })
 	go func() { _ = r.smsc.Serve(r.tap) }() // it ends with Close

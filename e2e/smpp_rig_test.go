@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"countersign/internal/await"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // crashRig is an installation whose program is killed by its SMSC.
 type crashRig struct {
 	installation
-	smsc   *smpptest.SMSC
+	smsc   *smsc.Server
 	tap    *tap
 	killed chan time.Time // when the program was killed
 
@@ -96,29 +96,29 @@ func (r *crashRig) await(t *testing.T, n int) {
 
 // awaitMessages waits until an SMSC has accepted n messages, and gives what it has
 // accepted by then.
-func awaitMessages(t *testing.T, smsc *smpptest.SMSC, n int) []smpptest.Message {
+func awaitMessages(t *testing.T, srv *smsc.Server, n int) []smsc.Message {
 	t.Helper()
-	var got []smpptest.Message
+	var got []smsc.Message
 	await.Until(t, fmt.Sprintf("%d messages at the SMSC", n), func() bool {
-		got = smsc.Messages()
+		got = srv.Messages()
 		return copiesOf(got) >= n
 	})
 	return got
 }
 
 // awaitBind waits until an SMSC has a session that is bound.
-func awaitBind(t *testing.T, smsc *smpptest.SMSC) {
+func awaitBind(t *testing.T, srv *smsc.Server) {
 	t.Helper()
-	awaitBinds(t, smsc, 1)
+	awaitBinds(t, srv, 1)
 }
 
-func awaitBinds(t *testing.T, smsc *smpptest.SMSC, n int) {
+func awaitBinds(t *testing.T, srv *smsc.Server, n int) {
 	t.Helper()
-	await.Until(t, fmt.Sprintf("%d sessions bound", n), func() bool { return len(smsc.Sessions()) >= n })
+	await.Until(t, fmt.Sprintf("%d sessions bound", n), func() bool { return len(srv.Sessions()) >= n })
 }
 
 // copiesOf is how often that part came which came most often.
-func copiesOf(list []smpptest.Message) int {
+func copiesOf(list []smsc.Message) int {
 	most, times := 0, map[int]int{}
 	for _, m := range list {
 		times[m.Part]++

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"countersign/internal/await"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // network is an installation with SMSCs that each do something else, and a route
@@ -22,7 +22,7 @@ type network struct {
 	installation
 	server  *server
 	ops     string
-	smscs   map[string]*smpptest.SMSC
+	smscs   map[string]*smsc.Server
 	gateway *gateway
 	secrets []string // that were used, and must not be told
 }
@@ -45,15 +45,15 @@ const waiting = "waiter01"
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()
-	n := &network{smscs: map[string]*smpptest.SMSC{}, gateway: newGateway(t), secrets: []string{smppPassword, callbackSecret, apiSecret, "gatewayPw"}}
+	n := &network{smscs: map[string]*smsc.Server{}, gateway: newGateway(t), secrets: []string{smppPassword, callbackSecret, apiSecret, "gatewayPw"}}
 	n.ops = quietAddress(t, mathrand.New(mathrand.NewPCG(mathrand.Uint64(), 0)))
 	var settings strings.Builder
 	fmt.Fprintf(&settings, "ops_listen: %s\ncarriers:\n", n.ops)
 	for name, faults := range map[string]string{
 		"good": "delay=0", "refusing": "refuse=100%:0x45", "late": "delay=2500ms", "forgetful": "receipt-lose", "deaf": "lose-response", "once": "delay=0",
 	} {
-		n.smscs[name] = smpptest.Start(t, smpptest.Config{
-			Password: smppPassword, MaxMessages: 100, Faults: smpptest.MustFaults(faults), Seed: 1, // ids that all have, too
+		n.smscs[name] = smsc.Start(t, smsc.Config{
+			Password: smppPassword, MaxMessages: 100, Faults: smsc.MustFaults(faults), Seed: 1, // ids that all have, too
 		})
 		timeout := "5s"
 		if name == "late" || name == "deaf" {
@@ -75,8 +75,8 @@ func newNetwork(t *testing.T) *network {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	n.server = n.serve(t)
-	for _, smsc := range n.smscs {
-		awaitBind(t, smsc)
+	for _, srv := range n.smscs {
+		awaitBind(t, srv)
 	}
 	return n
 }
@@ -209,7 +209,7 @@ func testGateway(t *testing.T, n *network) {
 // one was refused, or could not be delivered. Another one waits.
 func testUndeliverable(t *testing.T, n *network) {
 	for i, fault := range []string{"refuse=1x", "undeliverable=1x"} {
-		n.smscs["once"].SetFaults(smpptest.MustFaults(fault))
+		n.smscs["once"].SetFaults(smsc.MustFaults(fault))
 		waits, _ := n.verify(t, fmt.Sprint(viaOnce, 2*i), "api_key", waiting)
 		want := []string{"refused", "undeliverable"}[i]
 		events := func() []fields {
@@ -218,7 +218,7 @@ func testUndeliverable(t *testing.T, n *network) {
 		await.Until(t, "an event that is "+want, func() bool { return events()[0]["status"] == want })
 
 		// The second event of the later verification shows that the first has none.
-		n.smscs["once"].SetFaults(smpptest.MustFaults(fault))
+		n.smscs["once"].SetFaults(smsc.MustFaults(fault))
 		id, _ := n.verify(t, fmt.Sprint(viaOnce, 2*i+1))
 		awaitEvents(t, n.server, id, 2)
 		n.server.awaitState(t, id, "delivered")

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // staleTests are those of TestSMPPCrash in which a message whose answer was lost
@@ -49,7 +49,7 @@ func (r *crashRig) restart(t *testing.T) {
 // it has to send.
 func (r *crashRig) letIn(t *testing.T) {
 	t.Helper()
-	r.smsc.SetFaults(smpptest.Faults{})
+	r.smsc.SetFaults(smsc.Faults{})
 	awaitBind(t, r.smsc)
 	lapse(quiet)
 }
@@ -79,7 +79,7 @@ func testKilledTwice(t *testing.T) {
 func testChecked(t *testing.T) {
 	r := newCrashRig(t, lostAnswer())
 	id, _ := r.killedOver(t)
-	r.smsc.SetFaults(smpptest.MustFaults("refuse-bind"))
+	r.smsc.SetFaults(smsc.MustFaults("refuse-bind"))
 	r.restart(t)
 	r.check(t, id)
 	r.letIn(t)
@@ -91,14 +91,14 @@ func testChecked(t *testing.T) {
 func testCancelled(t *testing.T) {
 	r := newCrashRig(t, lostAnswer())
 	r.tap.hold()
-	r.smsc.SetFaults(smpptest.MustFaults("throttle"))
+	r.smsc.SetFaults(smsc.MustFaults("throttle"))
 	r.start(t)
 	id := r.request(t, "/verify/json", "number", crashNumber, "brand", "Acme")
 	lapse(31 * time.Second) // the API takes no cancel before 30 s
 	r.tap.again()
-	r.smsc.SetFaults(smpptest.Faults{})
+	r.smsc.SetFaults(smsc.Faults{})
 	r.awaitKill(t)
-	r.smsc.SetFaults(smpptest.MustFaults("refuse-bind"))
+	r.smsc.SetFaults(smsc.MustFaults("refuse-bind"))
 	r.restart(t)
 	r.running().ask(t, "/verify/control/json", "request_id", id, "cmd", "cancel").want(t, "status", "0")
 	r.letIn(t)

@@ -62,7 +62,7 @@ func house() []room {
 		{path: "internal/deliver/gsm", never: outside},
 		{path: "internal/deliver/smpp/pdu", never: outside},
 		{path: "internal/deliver/smpp", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/placeholder", "deliver/smpp/pdu"}, never: []string{http, sql}},
-		{path: "internal/deliver/smpp/smpptest", ours: []string{"deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
+		{path: "internal/deliver/smpp/smsc", ours: []string{"deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
 		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/placeholder", "web"}, never: []string{sql}}, // it serves callbacks, too
 
 		{
@@ -71,7 +71,7 @@ func house() []room {
 			never: []string{http, sql},
 		},
 		{path: "internal/deliver/sip/media", ours: []string{"deliver/tts/audio"}, never: []string{http, sql}},
-		{path: "internal/deliver/sip/siptest", ours: []string{"deliver/tts/audio", "deliver/sip/media"}, never: []string{http, sql}},
+		{path: "internal/deliver/sip/softphone", ours: []string{"deliver/tts/audio", "deliver/sip/media"}, never: []string{http, sql}},
 
 		// The nearest word to a mistyped one.
 		{path: "internal/suggest", never: outside},
@@ -158,9 +158,9 @@ func house() []room {
 		{path: "bench/table"},
 		{path: "bench/mutate"},
 		{path: "bench/simulate", never: outside[:4]}, // it works out, and measures nothing
-		{path: "bench/attack", ours: []string{"deliver/smpp/smpptest"}},
+		{path: "bench/attack", ours: []string{"deliver/smpp/smsc"}},
 		{path: "bench/peers/example"},
-		{path: "bench/speed", ours: []string{"deliver/smpp/smpptest", "deliver/smpp/pdu", "pgtest", "store", "verify"}},
+		{path: "bench/speed", ours: []string{"deliver/smpp/smsc", "deliver/smpp/pdu", "pgtest", "store", "verify"}},
 		{path: "internal/simulation"},
 		{path: "e2e", ours: []string{"pgtest"}},
 		{path: "e2e/systemd"},

@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // listPrice is what the server charges for a verification, in USD, where no price list
@@ -47,7 +47,7 @@ type target struct {
 	logged          chan struct{} // closed when its log has ended
 	url             string
 	http            *http.Client
-	smsc            *smpptest.SMSC
+	smsc            *smsc.Server
 	accounts        int
 
 	mu       sync.Mutex
@@ -59,7 +59,7 @@ func newTarget(ctx context.Context, program, dir string, guard bool) (*target, e
 		program: program, config: filepath.Join(dir, "config.yaml"), logged: make(chan struct{}), messages: map[string][]string{},
 		http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 300}},
 	}
-	t.smsc = smpptest.New(smpptest.Config{OnMessage: func(m smpptest.Message) {
+	t.smsc = smsc.New(smsc.Config{OnMessage: func(m smsc.Message) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		to := strings.TrimPrefix(m.Submitted.Destination.Addr, "+")

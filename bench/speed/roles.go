@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // What this program is started as by itself, so that what the load asks, or what the
@@ -76,7 +76,7 @@ func beSMSC(record string) error {
 		mu   sync.Mutex
 		seen []message
 	)
-	s := smpptest.New(smpptest.Config{OnPDU: func(_ *smpptest.Session, p pdu.PDU) {
+	s := smsc.New(smsc.Config{OnPDU: func(_ *smsc.Session, p pdu.PDU) {
 		body, ok := p.Body.(*pdu.SubmitSM)
 		if !ok {
 			return

@@ -16,7 +16,7 @@ import (
 
 	"countersign/internal/atomicfile"
 	"countersign/internal/deliver/sip/media"
-	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/sip/softphone"
 )
 
 type phoneCmd struct {
@@ -38,7 +38,7 @@ type phoneCmd struct {
 
 // Help is shown above the flags.
 func (*phoneCmd) Help() string {
-	return "It prints a line of JSON for each call that is over, with its numbers and keys. What it records has the codes in it.\n\nFaults; those within a call begin a second after the answer:\n\n" + siptest.FaultHelp()
+	return "It prints a line of JSON for each call that is over, with its numbers and keys. What it records has the codes in it.\n\nFaults; those within a call begin a second after the answer:\n\n" + softphone.FaultHelp()
 }
 
 // Run takes calls until the process is told to stop.
@@ -57,7 +57,7 @@ func (c *phoneCmd) Run(p *process) error {
 		out.dir = c.Record
 	}
 	config.OnCall = out.call
-	phone, err := siptest.Start(config)
+	phone, err := softphone.Start(config)
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "listen" {
 		return fmt.Errorf("--listen: %w", op)
 	}
@@ -72,8 +72,8 @@ func (c *phoneCmd) Run(p *process) error {
 	return phone.Close()
 }
 
-func (c *phoneCmd) config() (siptest.Config, error) {
-	config := siptest.Config{
+func (c *phoneCmd) config() (softphone.Config, error) {
+	config := softphone.Config{
 		Listen: c.Listen, Transport: c.Transport, Ring: true, AnswerAfter: c.AnswerAfter, RingForever: c.RingForever,
 		User: c.User, Password: c.Password, Registrar: c.Registrar,
 	}
@@ -84,7 +84,7 @@ func (c *phoneCmd) config() (siptest.Config, error) {
 		config.Status = 603
 	}
 	if c.Press != "" {
-		config.Script = []siptest.Step{siptest.Wait(time.Second), siptest.Press(c.Press)}
+		config.Script = []softphone.Step{softphone.Wait(time.Second), softphone.Press(c.Press)}
 	}
 	if err := config.AddFaults(c.Fault...); err != nil {
 		return config, usagef("--fault: %w", err)
@@ -150,7 +150,7 @@ type phoneLines struct {
 	dir string // of the recordings; "" for none
 }
 
-func (l *phoneLines) call(c siptest.Call) {
+func (l *phoneLines) call(c softphone.Call) {
 	in := c.Stats.Received
 	line := phoneLine{
 		Time: c.Began.UTC().Truncate(time.Millisecond), CallID: c.ID, From: c.From, To: c.To, Asserted: c.Asserted,

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // until keeps text, and calls found once the text has want.
@@ -30,12 +30,12 @@ func (u *until) Write(b []byte) (int, error) {
 // arrive in plain messages.
 func TestWaitReceiptWarns(t *testing.T) {
 	t.Parallel()
-	smsc := smpptest.Start(t, smpptest.Config{Faults: smpptest.MustFaults("receipt-as-message"), MaxMessages: 10})
+	srv := smsc.Start(t, smsc.Config{Faults: smsc.MustFaults("receipt-as-message"), MaxMessages: 10})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	stderr := &until{want: "receipts_in_messages: true", found: cancel}
 	code := run(ctx, []string{
-		"sms", "send", "--smpp", smsc.Addr(), "--to", "447700900001", "--text", "hello", "--wait-receipt", "--timeout", "10s",
+		"sms", "send", "--smpp", srv.Addr(), "--to", "447700900001", "--text", "hello", "--wait-receipt", "--timeout", "10s",
 	}, nil, io.Discard, stderr)
 	if s := stderr.String(); code == 0 || !strings.Contains(s, stderr.want) || strings.Contains(s, "447700900001") {
 		t.Errorf("code %d, stderr %q", code, s)

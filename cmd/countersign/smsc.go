@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 type smscCmd struct {
@@ -29,7 +29,7 @@ type smscCmd struct {
 
 // Help is shown above the flags.
 func (*smscCmd) Help() string {
-	return "It prints a line of JSON for each message: everything that is in it, numbers and codes too.\n\nFaults:\n\n" + smpptest.FaultHelp()
+	return "It prints a line of JSON for each message: everything that is in it, numbers and codes too.\n\nFaults:\n\n" + smsc.FaultHelp()
 }
 
 // Run takes messages until the process is told to stop.
@@ -42,7 +42,7 @@ func (c *smscCmd) Run(p *process) error {
 	out := &lines{enc: json.NewEncoder(p.stdout)}
 	out.enc.SetEscapeHTML(false)
 	config.OnMessage = out.message
-	s := smpptest.New(config)
+	s := smsc.New(config)
 	for _, address := range c.Listen {
 		if err := s.Listen(address); err != nil {
 			return errors.Join(fmt.Errorf("--listen: %w", err), s.Close())
@@ -58,15 +58,15 @@ func (c *smscCmd) Run(p *process) error {
 	return s.Close()
 }
 
-func (c *smscCmd) config() (config smpptest.Config, err error) {
-	config = smpptest.Config{SystemID: c.SystemID, Password: c.Password, Seed: c.Seed, EnquireLink: time.Minute}
-	if config.Faults, err = smpptest.ParseFaults(c.Fault...); err != nil {
+func (c *smscCmd) config() (config smsc.Config, err error) {
+	config = smsc.Config{SystemID: c.SystemID, Password: c.Password, Seed: c.Seed, EnquireLink: time.Minute}
+	if config.Faults, err = smsc.ParseFaults(c.Fault...); err != nil {
 		return config, usagef("--fault: %w", err)
 	}
-	if config.Receipts, err = smpptest.ParseReceipts(c.Receipts); err != nil {
+	if config.Receipts, err = smsc.ParseReceipts(c.Receipts); err != nil {
 		return config, err
 	}
-	if config.IDs, err = smpptest.ParseIDs(c.IDs); err != nil {
+	if config.IDs, err = smsc.ParseIDs(c.IDs); err != nil {
 		return config, err
 	}
 	if c.TLSCert != "" || c.TLSKey != "" {
@@ -140,7 +140,7 @@ type smscWhole struct {
 	Whole     string      `json:"whole"`
 }
 
-func (l *lines) message(m smpptest.Message) {
+func (l *lines) message(m smsc.Message) {
 	s := m.Submitted
 	line := smscLine{
 		Time: m.At, Session: m.Session, SystemID: m.SystemID, MessageID: m.ID,
@@ -149,7 +149,7 @@ func (l *lines) message(m smpptest.Message) {
 		RegisteredDelivery: s.RegisteredDelivery, ValidityPeriod: s.ValidityPeriod,
 		UDH: hex.EncodeToString(m.Header), TLVs: smscTLVs(s.TLVs), Ref: m.Ref, Part: m.Part, Parts: m.Parts, Text: m.Text,
 	}
-	if m.Alphabet == smpptest.AlphabetBinary {
+	if m.Alphabet == smsc.AlphabetBinary {
 		line.Data = hex.EncodeToString(s.UserData())
 	}
 	l.print(line)

@@ -13,8 +13,8 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// smsc is a running "countersign smsc".
-type smsc struct {
+// smscProcess is a running "countersign smsc".
+type smscProcess struct {
 	t    *testing.T
 	out  writer
 	stop context.CancelFunc
@@ -22,10 +22,10 @@ type smsc struct {
 	addr string
 }
 
-func startSMSC(t *testing.T, args ...string) *smsc {
+func startSMSC(t *testing.T, args ...string) *smscProcess {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	s := &smsc{t: t, out: make(writer, 100), stop: stop, code: make(chan int, 1)}
+	s := &smscProcess{t: t, out: make(writer, 100), stop: stop, code: make(chan int, 1)}
 	var errs strings.Builder
 	go func() {
 		s.code <- run(ctx, append([]string{"smsc", "--listen=127.0.0.1:0"}, args...), nil, s.out, &errs)
@@ -45,7 +45,7 @@ func startSMSC(t *testing.T, args ...string) *smsc {
 }
 
 // line is the next line of the output.
-func (s *smsc) line() map[string]any {
+func (s *smscProcess) line() map[string]any {
 	s.t.Helper()
 	select {
 	case text := <-s.out:
@@ -61,7 +61,7 @@ func (s *smsc) line() map[string]any {
 }
 
 // esme binds to the SMSC.
-func (s *smsc) esme(id, password string) (conn net.Conn, status pdu.Status) {
+func (s *smscProcess) esme(id, password string) (conn net.Conn, status pdu.Status) {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *smsc) esme(id, password string) (conn net.Conn, status pdu.Status) {
 	return conn, p.Status
 }
 
-func (s *smsc) call(conn net.Conn, body pdu.Body) pdu.PDU {
+func (s *smscProcess) call(conn net.Conn, body pdu.Body) pdu.PDU {
 	s.t.Helper()
 	b, err := pdu.Append(nil, pdu.PDU{Sequence: 1, Body: body})
 	if err != nil {

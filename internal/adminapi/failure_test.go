@@ -8,8 +8,8 @@ import (
 	"countersign/internal/adminapi"
 	"countersign/internal/await"
 	"countersign/internal/config"
-	"countersign/internal/deliver/sip/siptest"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/sip/softphone"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/server"
 	"countersign/internal/verify"
 )
@@ -18,8 +18,8 @@ import (
 // refusal, over real SMPP, whether another carrier took the message or none did.
 func TestVerificationFailures(t *testing.T) {
 	t.Parallel()
-	first := smpptest.Start(t, smpptest.Config{Faults: smpptest.MustFaults("refuse")})
-	second := smpptest.Start(t, smpptest.Config{})
+	first := smsc.Start(t, smsc.Config{Faults: smsc.MustFaults("refuse")})
+	second := smsc.Start(t, smsc.Config{})
 	o := start(t, func(opts *server.Options) {
 		for name, address := range map[string]string{"a": first.Addr(), "b": second.Addr()} {
 			opts.Config.Carriers = append(opts.Config.Carriers, config.Carrier{
@@ -43,10 +43,10 @@ func TestVerificationFailures(t *testing.T) {
 		{"refuse=1x:0x58", "", verify.EventAccepted, "", []adminapi.Failure{{Carrier: "a", Error: "ESME_RTHROTTLED (0x58)", Attempt: 1}}},
 		{"refuse=1x:0x08", "", verify.EventAccepted, "", []adminapi.Failure{{Carrier: "a", Error: "ESME_RSYSERR (0x08)", Attempt: 1}}},
 	} {
-		first.SetFaults(smpptest.MustFaults(tt.faults))
-		second.SetFaults(smpptest.Faults{})
+		first.SetFaults(smsc.MustFaults(tt.faults))
+		second.SetFaults(smsc.Faults{})
 		if tt.others != "" {
-			second.SetFaults(smpptest.MustFaults(tt.others))
+			second.SetFaults(smsc.MustFaults(tt.others))
 		}
 		number := []string{"447700900000", "447700900001", "447700900002", "447700900003", "447700900008"}[i]
 		id := o.Post("/verify/json", url.Values{"number": {number}, "brand": {"Acme"}})["request_id"].(string)
@@ -62,7 +62,7 @@ func TestVerificationFailures(t *testing.T) {
 // refuses the password.
 func TestVerificationFailuresOfCalls(t *testing.T) {
 	t.Parallel()
-	trunk, err := siptest.Start(siptest.Config{User: "acme", Password: "secret"})
+	trunk, err := softphone.Start(softphone.Config{User: "acme", Password: "secret"})
 	must(t, err)
 	t.Cleanup(func() { trunk.Close() })
 	o := start(t, func(opts *server.Options) {

@@ -11,7 +11,7 @@ import (
 
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/sip"
-	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/sip/softphone"
 	"countersign/internal/message"
 	"countersign/internal/verify"
 )
@@ -19,12 +19,12 @@ import (
 // TestCall: an answered call says the announcement, sample by sample, and hangs up.
 func TestCall(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{Ring: true})
+	p := start(t, softphone.Config{Ring: true})
 	tr := open(t, p.Addr())
 	if r := tr.outcome(); r.State != verify.EventDelivered || r.Error != "" {
 		t.Errorf("the receipt is %+v", r)
 	}
-	c := p.ended(siptest.Bye)
+	c := p.ended(softphone.Bye)
 	if !whole(t, c) {
 		t.Error("the announcement was not heard as it was said")
 	}
@@ -46,7 +46,7 @@ func TestCall(t *testing.T) {
 // somebody else.
 func TestAuthentication(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{User: "acme", Password: "secret", Proxy: true})
+	p := start(t, softphone.Config{User: "acme", Password: "secret", Proxy: true})
 	good := open(t, p.Addr(), func(c *sip.Config) { c.User, c.Password = "acme", "secret" })
 	if r := good.outcome(); r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
@@ -86,7 +86,7 @@ func TestOutcomes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(strconv.Itoa(tt.status), func(t *testing.T) {
 			t.Parallel()
-			p := start(t, siptest.Config{Status: tt.status})
+			p := start(t, softphone.Config{Status: tt.status})
 			tr := open(t, p.Addr())
 			if tt.err != nil {
 				if _, err := tr.Send(t.Context(), call()); !errors.Is(err, tt.err) {
@@ -104,32 +104,32 @@ func TestOutcomes(t *testing.T) {
 // TestNoAnswer: a phone that only rings is cancelled, in the end.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{RingForever: true})
+	p := start(t, softphone.Config{RingForever: true})
 	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second }) // a busy machine must see it ring first
 	if r := tr.outcome(); r.State != verify.EventExpired || r.Error != "no answer" {
 		t.Errorf("the receipt is %+v", r)
 	}
-	p.ended(siptest.Cancelled)
+	p.ended(softphone.Cancelled)
 }
 
 // TestNobodyWaits: a call is cancelled while it rings when the code is not wanted
 // any more.
 func TestNobodyWaits(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{RingForever: true})
+	p := start(t, softphone.Config{RingForever: true})
 	tr := open(t, p.Addr(), func(c *sip.Config) {
 		c.Wanted = func(_ context.Context, m deliver.Message) bool { return m.EventID != call().EventID }
 	})
 	if r := tr.outcome(); r.State != verify.EventExpired || r.Error != "cancelled" {
 		t.Errorf("the receipt is %+v", r)
 	}
-	p.ended(siptest.Cancelled)
+	p.ended(softphone.Cancelled)
 }
 
 // TestSilentTrunk: a trunk that says nothing is left for the next one in time.
 func TestSilentTrunk(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{Silent: true})
+	p := start(t, softphone.Config{Silent: true})
 	tr := open(t, p.Addr(), func(c *sip.Config) { c.FirstResponse = 200 * time.Millisecond })
 	if _, err := tr.Send(t.Context(), call()); !errors.Is(err, deliver.ErrNotSent) {
 		t.Errorf("Send: %v, want not sent", err)
@@ -139,19 +139,19 @@ func TestSilentTrunk(t *testing.T) {
 // TestPressOne: with a 1, pressed either way, the announcement comes again.
 func TestPressOne(t *testing.T) {
 	t.Parallel()
-	for name, script := range map[string][]siptest.Step{
-		"RFC 4733":   {siptest.Press("21")},
-		"at the end": {siptest.Hear(400 * time.Millisecond), siptest.Wait(time.Second), siptest.Press("1")},
-		"dtmf-relay": {siptest.Hear(150 * time.Millisecond), siptest.InfoRelay("1")},
-		"dtmf":       {siptest.Hear(150 * time.Millisecond), siptest.InfoDTMF("1")},
+	for name, script := range map[string][]softphone.Step{
+		"RFC 4733":   {softphone.Press("21")},
+		"at the end": {softphone.Hear(400 * time.Millisecond), softphone.Wait(time.Second), softphone.Press("1")},
+		"dtmf-relay": {softphone.Hear(150 * time.Millisecond), softphone.InfoRelay("1")},
+		"dtmf":       {softphone.Hear(150 * time.Millisecond), softphone.InfoDTMF("1")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, siptest.Config{Script: script})
+			p := start(t, softphone.Config{Script: script})
 			if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered {
 				t.Errorf("the receipt is %+v", r)
 			}
-			if n := beginnings(t, p.ended(siptest.Bye)); n != 2 {
+			if n := beginnings(t, p.ended(softphone.Bye)); n != 2 {
 				t.Errorf("the announcement began %d times", n)
 			}
 		})
@@ -172,11 +172,11 @@ func TestHungUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, siptest.Config{Script: []siptest.Step{siptest.Wait(tt.after), siptest.HangUp()}})
+			p := start(t, softphone.Config{Script: []softphone.Step{softphone.Wait(tt.after), softphone.HangUp()}})
 			if r := open(t, p.Addr(), tt.pace).outcome(); r.State != tt.want {
 				t.Errorf("the receipt is %+v, want %s", r, tt.want)
 			}
-			p.ended(siptest.HungUp)
+			p.ended(softphone.HungUp)
 		})
 	}
 }
@@ -184,7 +184,7 @@ func TestHungUp(t *testing.T) {
 // TestHungUpAfter: the note gives the time in tenths of a second.
 func TestHungUpAfter(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hear(300 * time.Millisecond), siptest.HangUp()}})
+	p := start(t, softphone.Config{Script: []softphone.Step{softphone.Hear(300 * time.Millisecond), softphone.HangUp()}})
 	m := call()
 	m.Script.Parts = append(slices.Repeat([]message.Part{{Text: "word"}}, 50), m.Script.Parts...)
 	tr := open(t, p.Addr())
@@ -195,34 +195,34 @@ func TestHungUpAfter(t *testing.T) {
 	if after, err := time.ParseDuration(strings.TrimPrefix(r.Error, "hung up after ")); err != nil || after == 0 || after%(100*time.Millisecond) != 0 {
 		t.Errorf("the receipt is %+v, want tenths of a second in the note", r)
 	}
-	p.ended(siptest.HungUp)
+	p.ended(softphone.HungUp)
 }
 
 // TestHold: the announcement stands still while the call is on hold, and goes on
 // after it.
 func TestHold(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hold(), siptest.Resume()}})
+	p := start(t, softphone.Config{Script: []softphone.Step{softphone.Hold(), softphone.Resume()}})
 	if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
 	}
-	p.ended(siptest.Bye)
+	p.ended(softphone.Bye)
 }
 
 // TestNoSound: a phone that answers with something else than sound is hung up on.
 func TestNoSound(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{SDP: []byte("v=0\r\nm=video 1 RTP/AVP 31\r\n")})
+	p := start(t, softphone.Config{SDP: []byte("v=0\r\nm=video 1 RTP/AVP 31\r\n")})
 	if r := open(t, p.Addr()).outcome(); r.State != verify.EventUndeliverable {
 		t.Errorf("the receipt is %+v", r)
 	}
-	p.ended(siptest.Bye)
+	p.ended(softphone.Bye)
 }
 
 // TestGuard: what costs more than a call, and what is no number, is not dialled.
 func TestGuard(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{})
+	p := start(t, softphone.Config{})
 	tr := open(t, p.Addr())
 	for _, to := range []string{"8816123456", "870123456789", "19005551234", "449012345678", "447012345678", "979123456", "", "44770090000a", "447;tag=x", "447\r\nX: y"} {
 		m := call()
@@ -248,7 +248,7 @@ func TestGuard(t *testing.T) {
 // TestLimits: no more calls at a time than the trunk has.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{RingForever: true})
+	p := start(t, softphone.Config{RingForever: true})
 	tr := open(t, p.Addr(), func(c *sip.Config) { c.MaxCalls = 2 })
 	for range 2 {
 		if _, err := tr.Send(t.Context(), call()); err != nil {
@@ -267,7 +267,7 @@ func TestLimits(t *testing.T) {
 // whatever trunks; others go out.
 func TestPrefixLimit(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{RingForever: true})
+	p := start(t, softphone.Config{RingForever: true})
 	limit := sip.NewPrefixLimit(2, 7)
 	shared := func(c *sip.Config) { c.Prefixes = limit }
 	first, second := open(t, p.Addr(), shared), open(t, p.Addr(), shared)
@@ -295,7 +295,7 @@ func TestPrefixLimit(t *testing.T) {
 // TestClose: calls under way end with the carrier, and say so.
 func TestClose(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{RingForever: true})
+	p := start(t, softphone.Config{RingForever: true})
 	tr := open(t, p.Addr())
 	if _, err := tr.Send(t.Context(), call()); err != nil {
 		t.Fatal(err)
@@ -303,7 +303,7 @@ func TestClose(t *testing.T) {
 	if err := tr.Close(); err != nil {
 		t.Error(err)
 	}
-	p.ended(siptest.Cancelled)
+	p.ended(softphone.Cancelled)
 	if r := <-tr.receipts; r.Error != "cancelled" {
 		t.Errorf("the receipt is %+v", r)
 	}

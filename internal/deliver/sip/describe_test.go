@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/sip"
-	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/sip/softphone"
 	"countersign/internal/verify"
 )
 
@@ -20,29 +20,29 @@ func short(c *sip.Config) { c.MaxDuration, c.KeyWait = 1500*time.Millisecond, 0 
 // decides: where the sound goes, in which codec, and whether there is any.
 func TestDelayedOffer(t *testing.T) {
 	t.Parallel()
-	soon := siptest.Hear(60 * time.Millisecond)
+	soon := softphone.Hear(60 * time.Millisecond)
 	for name, tt := range map[string]struct {
-		script []siptest.Step
+		script []softphone.Step
 		state  verify.EventState
 		note   string
-		end    siptest.End
+		end    softphone.End
 		moved  bool // the sound comes to another port
 		whole  bool
 	}{
-		"to another port":              {[]siptest.Step{soon, siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye, true, false},
-		"in another codec":             {[]siptest.Step{soon, siptest.MoveByAck(8)}, verify.EventDelivered, "", siptest.Bye, true, false},
-		"twice":                        {[]siptest.Step{soon, siptest.MoveByAck(), siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye, true, false},
-		"without an answer":            {[]siptest.Step{soon, siptest.AnswerByAck(siptest.NoAnswer)}, verify.EventDelivered, "", siptest.Bye, false, true},
-		"with an answer refused":       {[]siptest.Step{siptest.AnswerByAck(siptest.RefuseAudio)}, verify.EventUndeliverable, "no sound in common", siptest.Bye, false, false},
-		"on hold, and off again":       {[]siptest.Step{siptest.AnswerByAck(siptest.OnHold), siptest.Resume()}, verify.EventDelivered, "", siptest.Bye, false, true},
-		"that another crosses":         {[]siptest.Step{soon, siptest.Cross()}, verify.EventDelivered, "", siptest.Bye, false, true},
-		"after an offer without audio": {[]siptest.Step{soon, siptest.Reoffer(siptest.NoAudio, 488)}, verify.EventDelivered, "", siptest.Bye, false, true},
-		"after an offer with video":    {[]siptest.Step{soon, siptest.Reoffer(siptest.WithVideo, 200)}, verify.EventDelivered, "", siptest.Bye, false, true},
-		"after a re-INVITE":            {[]siptest.Step{soon, siptest.Move(), siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye, true, false},
+		"to another port":              {[]softphone.Step{soon, softphone.MoveByAck()}, verify.EventDelivered, "", softphone.Bye, true, false},
+		"in another codec":             {[]softphone.Step{soon, softphone.MoveByAck(8)}, verify.EventDelivered, "", softphone.Bye, true, false},
+		"twice":                        {[]softphone.Step{soon, softphone.MoveByAck(), softphone.MoveByAck()}, verify.EventDelivered, "", softphone.Bye, true, false},
+		"without an answer":            {[]softphone.Step{soon, softphone.AnswerByAck(softphone.NoAnswer)}, verify.EventDelivered, "", softphone.Bye, false, true},
+		"with an answer refused":       {[]softphone.Step{softphone.AnswerByAck(softphone.RefuseAudio)}, verify.EventUndeliverable, "no sound in common", softphone.Bye, false, false},
+		"on hold, and off again":       {[]softphone.Step{softphone.AnswerByAck(softphone.OnHold), softphone.Resume()}, verify.EventDelivered, "", softphone.Bye, false, true},
+		"that another crosses":         {[]softphone.Step{soon, softphone.Cross()}, verify.EventDelivered, "", softphone.Bye, false, true},
+		"after an offer without audio": {[]softphone.Step{soon, softphone.Reoffer(softphone.NoAudio, 488)}, verify.EventDelivered, "", softphone.Bye, false, true},
+		"after an offer with video":    {[]softphone.Step{soon, softphone.Reoffer(softphone.WithVideo, 200)}, verify.EventDelivered, "", softphone.Bye, false, true},
+		"after a re-INVITE":            {[]softphone.Step{soon, softphone.Move(), softphone.MoveByAck()}, verify.EventDelivered, "", softphone.Bye, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, siptest.Config{Script: tt.script})
+			p := start(t, softphone.Config{Script: tt.script})
 			pace := func(*sip.Config) {}
 			if tt.state == verify.EventUndeliverable {
 				pace = slow
@@ -84,19 +84,19 @@ func TestAnswers(t *testing.T) {
 	t.Parallel()
 	named := func(c *sip.Config) { c.Names = resolver{"rtp.example", "127.0.0.1"} }
 	for name, tt := range map[string]struct {
-		phone  siptest.Config
+		phone  softphone.Config
 		change func(*sip.Config)
 		state  verify.EventState
 		note   string
 	}{
-		"host name":                      {siptest.Config{SDPHost: "rtp.example"}, named, verify.EventDelivered, ""},
-		"host name not found":            {siptest.Config{SDPHost: "nowhere.example"}, named, verify.EventUndeliverable, "no address for nowhere.example"},
-		"SDP in the 183 only":            {siptest.Config{EarlySDP: true}, nil, verify.EventDelivered, ""},
-		"early media, SDP in the 183":    {siptest.Config{EarlySDP: true, Early: speech(100 * time.Millisecond)}, nil, verify.EventDelivered, ""},
-		"host name in the 183 only":      {siptest.Config{EarlySDP: true, SDPHost: "rtp.example"}, named, verify.EventDelivered, ""},
-		"sound in another codec":         {siptest.Config{OtherCodec: true}, nil, verify.EventDelivered, ""},
-		"another codec, private address": {siptest.Config{OtherCodec: true, SDPHost: "10.255.255.1"}, nil, verify.EventDelivered, ""},
-		"another SSRC":                   {siptest.Config{Script: []siptest.Step{siptest.ChangeSource()}}, nil, verify.EventDelivered, ""},
+		"host name":                      {softphone.Config{SDPHost: "rtp.example"}, named, verify.EventDelivered, ""},
+		"host name not found":            {softphone.Config{SDPHost: "nowhere.example"}, named, verify.EventUndeliverable, "no address for nowhere.example"},
+		"SDP in the 183 only":            {softphone.Config{EarlySDP: true}, nil, verify.EventDelivered, ""},
+		"early media, SDP in the 183":    {softphone.Config{EarlySDP: true, Early: speech(100 * time.Millisecond)}, nil, verify.EventDelivered, ""},
+		"host name in the 183 only":      {softphone.Config{EarlySDP: true, SDPHost: "rtp.example"}, named, verify.EventDelivered, ""},
+		"sound in another codec":         {softphone.Config{OtherCodec: true}, nil, verify.EventDelivered, ""},
+		"another codec, private address": {softphone.Config{OtherCodec: true, SDPHost: "10.255.255.1"}, nil, verify.EventDelivered, ""},
+		"another SSRC":                   {softphone.Config{Script: []softphone.Step{softphone.ChangeSource()}}, nil, verify.EventDelivered, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +107,7 @@ func TestAnswers(t *testing.T) {
 			if r := open(t, p.Addr(), tt.change, short).outcome(); r.State != tt.state || r.Error != tt.note {
 				t.Errorf("the receipt is %+v, want %s with %q", r, tt.state, tt.note)
 			}
-			if c := p.ended(siptest.Bye); !c.Acked || tt.note == "" && c.Stats.Received.Packets < 30 {
+			if c := p.ended(softphone.Bye); !c.Acked || tt.note == "" && c.Stats.Received.Packets < 30 {
 				t.Errorf("acknowledged: %t, received %+v", c.Acked, c.Stats.Received)
 			}
 		})
@@ -117,11 +117,11 @@ func TestAnswers(t *testing.T) {
 // TestKeysTogether: a 2 and a 1 under one timestamp are two keys, and the 1 counts.
 func TestKeysTogether(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{KeysTogether: true, Script: []siptest.Step{siptest.Press("21")}})
+	p := start(t, softphone.Config{KeysTogether: true, Script: []softphone.Step{softphone.Press("21")}})
 	if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
 	}
-	if n := beginnings(t, p.ended(siptest.Bye)); n != 2 {
+	if n := beginnings(t, p.ended(softphone.Bye)); n != 2 {
 		t.Errorf("the announcement began %d times, want 2", n)
 	}
 }
@@ -132,19 +132,19 @@ func TestHeld(t *testing.T) {
 	for _, form := range []string{"inactive", "sendonly", "zeros"} {
 		for name, tt := range map[string]struct {
 			timeout time.Duration
-			script  []siptest.Step
+			script  []softphone.Step
 			state   verify.EventState
 			note    string
-			end     siptest.End
+			end     softphone.End
 		}{
-			"for good":             {50 * time.Millisecond, nil, verify.EventHeld, "on hold", siptest.Bye},
-			"taken off":            {patience, []siptest.Step{siptest.Resume()}, verify.EventDelivered, "", siptest.Bye},
-			"taken off by the ACK": {patience, []siptest.Step{siptest.MoveByAck()}, verify.EventDelivered, "", siptest.Bye},
-			"hung up":              {patience, []siptest.Step{siptest.HangUp()}, verify.EventUndeliverable, "hung up after 0s", siptest.HungUp},
+			"for good":             {50 * time.Millisecond, nil, verify.EventHeld, "on hold", softphone.Bye},
+			"taken off":            {patience, []softphone.Step{softphone.Resume()}, verify.EventDelivered, "", softphone.Bye},
+			"taken off by the ACK": {patience, []softphone.Step{softphone.MoveByAck()}, verify.EventDelivered, "", softphone.Bye},
+			"hung up":              {patience, []softphone.Step{softphone.HangUp()}, verify.EventUndeliverable, "hung up after 0s", softphone.HungUp},
 		} {
 			t.Run(form+" "+name, func(t *testing.T) {
 				t.Parallel()
-				p := start(t, siptest.Config{Held: form, Script: tt.script})
+				p := start(t, softphone.Config{Held: form, Script: tt.script})
 				tr := open(t, p.Addr(), short, func(c *sip.Config) { c.HoldTimeout = tt.timeout })
 				if r := tr.outcome(); r.State != tt.state || r.Error != tt.note {
 					t.Errorf("the receipt is %+v, want %s with %q", r, tt.state, tt.note)
@@ -162,16 +162,16 @@ func TestHeld(t *testing.T) {
 func TestUnheard(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		phone siptest.Config
+		phone softphone.Config
 		note  string
-		end   siptest.End
+		end   softphone.End
 	}{
-		"nothing comes back": {siptest.Config{NoRTP: true}, "no media received", siptest.Bye},
+		"nothing comes back": {softphone.Config{NoRTP: true}, "no media received", softphone.Bye},
 		"only garbage": {
-			siptest.Config{NoRTP: true, Script: []siptest.Step{siptest.Garbage(200)}}, "no media received", siptest.Bye,
+			softphone.Config{NoRTP: true, Script: []softphone.Step{softphone.Garbage(200)}}, "no media received", softphone.Bye,
 		},
 		"over at once": {
-			siptest.Config{Script: []siptest.Step{siptest.Hear(300 * time.Millisecond), siptest.HangUp()}}, "ended after ", siptest.HungUp,
+			softphone.Config{Script: []softphone.Step{softphone.Hear(300 * time.Millisecond), softphone.HangUp()}}, "ended after ", softphone.HungUp,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,16 +192,16 @@ func TestFaults(t *testing.T) {
 		"delayed-offer-refused": verify.EventUndeliverable, "answer-on-hold": verify.EventHeld,
 		"one-way": verify.EventAnswered, "hang-up": verify.EventAnswered, "late-answer": verify.EventExpired,
 	}
-	for _, name := range siptest.FaultNames() {
+	for _, name := range softphone.FaultNames() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := siptest.Config{User: "acme", Password: "secret", Registrar: strings.HasPrefix(name, "registration-")}
+			cfg := softphone.Config{User: "acme", Password: "secret", Registrar: strings.HasPrefix(name, "registration-")}
 			if err := cfg.AddFaults(name); err != nil {
 				t.Fatal(err)
 			}
 			switch {
 			case name == "keys-together":
-				cfg.Script = append(cfg.Script, siptest.Press("21"))
+				cfg.Script = append(cfg.Script, softphone.Press("21"))
 			case len(cfg.Script) > 0 && name != "hang-up":
 				cfg.Script = cfg.Script[1:] // the announcement of the test is shorter than its pause
 			}
@@ -231,7 +231,7 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	for _, text := range []string{"", "loud", "one-way=2", "hang-up=soon", "answer-on-hold=long", "host-name="} {
-		if err := new(siptest.Config).AddFaults(text); err == nil {
+		if err := new(softphone.Config).AddFaults(text); err == nil {
 			t.Errorf("%q is a fault", text)
 		}
 	}

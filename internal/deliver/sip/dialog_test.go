@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/sip"
-	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/sip/softphone"
 	"countersign/internal/deliver/tts/audio"
 	"countersign/internal/verify"
 )
@@ -52,9 +52,9 @@ func speech(d time.Duration) audio.Samples {
 
 // kind is a kind of phone, and what a trunk needs for it.
 type kind struct {
-	phone  siptest.Config
+	phone  softphone.Config
 	change func(*sip.Config)
-	check  func(*testing.T, *phone, siptest.Call)
+	check  func(*testing.T, *phone, softphone.Call)
 }
 
 func kinds(t *testing.T) map[string]kind {
@@ -62,11 +62,11 @@ func kinds(t *testing.T) map[string]kind {
 	cert, pool := certificate(t)
 	return map[string]kind{
 		"over TCP, with UPDATE": {
-			phone:  siptest.Config{Transport: "tcp", Script: []siptest.Step{siptest.Update(90)}},
+			phone:  softphone.Config{Transport: "tcp", Script: []softphone.Step{softphone.Update(90)}},
 			change: func(c *sip.Config) { c.Transport = "tcp" },
 		},
 		"over TLS, with SRTP": {
-			phone: siptest.Config{
+			phone: softphone.Config{
 				Transport: "tls", TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, Secure: true,
 			},
 			change: func(c *sip.Config) {
@@ -74,17 +74,17 @@ func kinds(t *testing.T) map[string]kind {
 			},
 		},
 		"after early media": {
-			phone: siptest.Config{AnswerAfter: 50 * time.Millisecond, Early: speech(300 * time.Millisecond)},
+			phone: softphone.Config{AnswerAfter: 50 * time.Millisecond, Early: speech(300 * time.Millisecond)},
 		},
-		"with PCMA only, that echo": {phone: siptest.Config{Codecs: []uint8{8}, Script: []siptest.Step{siptest.Echo()}}},
-		"that send garbage, too":    {phone: siptest.Config{Script: []siptest.Step{siptest.Hear(20 * time.Millisecond), siptest.Garbage(2000)}}},
+		"with PCMA only, that echo": {phone: softphone.Config{Codecs: []uint8{8}, Script: []softphone.Step{softphone.Echo()}}},
+		"that send garbage, too":    {phone: softphone.Config{Script: []softphone.Step{softphone.Hear(20 * time.Millisecond), softphone.Garbage(2000)}}},
 		"that flood": {
-			phone: siptest.Config{Script: []siptest.Step{siptest.Hear(20 * time.Millisecond), siptest.Flood(5000), siptest.Update(90)}},
+			phone: softphone.Config{Script: []softphone.Step{softphone.Hear(20 * time.Millisecond), softphone.Flood(5000), softphone.Update(90)}},
 		},
 		"that ask, with a stale nonce, and at the BYE": {
-			phone:  siptest.Config{User: "acme", Password: "secret", Stale: true, AskOnBye: true},
+			phone:  softphone.Config{User: "acme", Password: "secret", Stale: true, AskOnBye: true},
 			change: func(c *sip.Config) { c.User, c.Password = "acme", "secret" },
-			check: func(t *testing.T, p *phone, _ siptest.Call) {
+			check: func(t *testing.T, p *phone, _ softphone.Call) {
 				t.Helper()
 				if n := p.Challenges(); n < 3 {
 					t.Errorf("%d challenges, want two for INVITE and some for BYE", n)
@@ -92,32 +92,32 @@ func kinds(t *testing.T) map[string]kind {
 			},
 		},
 		"that ask in every way": {
-			phone:  siptest.Config{User: "acme", Password: "secret", Challenges: true, Proxy: true, AskOnBye: true},
+			phone:  softphone.Config{User: "acme", Password: "secret", Challenges: true, Proxy: true, AskOnBye: true},
 			change: account,
 		},
 		"that want a longer session timer": {
-			phone:  siptest.Config{User: "acme", Password: "secret", MinSE: 1800},
+			phone:  softphone.Config{User: "acme", Password: "secret", MinSE: 1800},
 			change: account,
 		},
 		"with odd headers": {
-			phone: siptest.Config{OddHeaders: true, Ring: true, User: "acme", Password: "secret", Script: []siptest.Step{siptest.Update(90)}}, change: account,
+			phone: softphone.Config{OddHeaders: true, Ring: true, User: "acme", Password: "secret", Script: []softphone.Step{softphone.Update(90)}}, change: account,
 		},
 		"with odd headers, over TCP": {
-			phone:  siptest.Config{OddHeaders: true, Transport: "tcp", Script: []siptest.Step{siptest.Update(90)}},
+			phone:  softphone.Config{OddHeaders: true, Transport: "tcp", Script: []softphone.Step{softphone.Update(90)}},
 			change: func(c *sip.Config) { c.Transport = "tcp" },
 		},
 		"that answer twice": {
-			phone: siptest.Config{Fork: true, Ring: true},
-			check: func(t *testing.T, _ *phone, c siptest.Call) {
+			phone: softphone.Config{Fork: true, Ring: true},
+			check: func(t *testing.T, _ *phone, c softphone.Call) {
 				t.Helper()
-				if !c.SecondAcked || c.Second != siptest.Bye {
+				if !c.SecondAcked || c.Second != softphone.Bye {
 					t.Errorf("the second answer was acknowledged: %t, and ended by %q", c.SecondAcked, c.Second)
 				}
 			},
 		},
 		"with a session timer": {
-			phone: siptest.Config{SessionExpires: 2},
-			check: func(t *testing.T, _ *phone, c siptest.Call) {
+			phone: softphone.Config{SessionExpires: 2},
+			check: func(t *testing.T, _ *phone, c softphone.Call) {
 				t.Helper()
 				if c.Refreshes == 0 {
 					t.Error("the session was not refreshed")
@@ -141,7 +141,7 @@ func TestPhones(t *testing.T) {
 			if r := open(t, p.Addr(), tt.change).outcome(); r.State != verify.EventDelivered {
 				t.Errorf("the receipt is %+v", r)
 			}
-			c := p.ended(siptest.Bye)
+			c := p.ended(softphone.Bye)
 			if !c.Acked || !whole(t, c) {
 				t.Errorf("acknowledged: %t, heard as it was said: %t", c.Acked, whole(t, c))
 			}
@@ -155,12 +155,12 @@ func TestPhones(t *testing.T) {
 // TestMove: the announcement follows a phone that takes its sound elsewhere.
 func TestMove(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hear(100 * time.Millisecond), siptest.Move()}})
+	p := start(t, softphone.Config{Script: []softphone.Step{softphone.Hear(100 * time.Millisecond), softphone.Move()}})
 	if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
 	}
 	// The session that it moved to has the silence after the announcement, at least.
-	if c := p.ended(siptest.Bye); c.Stats.Received.Packets < 50 || c.Stats.Received.Garbage != 0 {
+	if c := p.ended(softphone.Bye); c.Stats.Received.Packets < 50 || c.Stats.Received.Garbage != 0 {
 		t.Errorf("received at the new port: %+v", c.Stats.Received)
 	}
 }
@@ -168,12 +168,12 @@ func TestMove(t *testing.T) {
 // TestCrossing: who answers in the moment in which we give up is hung up on.
 func TestCrossing(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{Late: true})
+	p := start(t, softphone.Config{Late: true})
 	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second }) // a busy machine must see it ring first
 	if r := tr.outcome(); r.State != verify.EventExpired {
 		t.Errorf("the receipt is %+v", r)
 	}
-	if c := p.ended(siptest.Bye); !c.Acked || c.Answered.IsZero() {
+	if c := p.ended(softphone.Bye); !c.Acked || c.Answered.IsZero() {
 		t.Errorf("acknowledged: %t, answered: %v", c.Acked, c.Answered)
 	}
 }
@@ -182,23 +182,23 @@ func TestCrossing(t *testing.T) {
 // in the end.
 func TestTrying(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{TryingOnly: true})
+	p := start(t, softphone.Config{TryingOnly: true})
 	tr := open(t, p.Addr(), func(c *sip.Config) {
 		c.FirstResponse, c.RingTimeout = 50*time.Millisecond, 300*time.Millisecond
 	})
 	if _, err := tr.Send(t.Context(), call()); err == nil {
 		t.Error("Send: no error, though nothing rang")
 	}
-	p.ended(siptest.Cancelled)
+	p.ended(softphone.Cancelled)
 }
 
 // TestDrop: a phone that disappears is left, in the end.
 func TestDrop(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hear(100 * time.Millisecond), siptest.Drop()}})
+	p := start(t, softphone.Config{Script: []softphone.Step{softphone.Hear(100 * time.Millisecond), softphone.Drop()}})
 	tr := open(t, p.Addr())
 	tr.outcome()
-	p.ended(siptest.Dropped)
+	p.ended(softphone.Dropped)
 	if n := p.Ignored(); n == 0 {
 		t.Error("nothing was sent to the phone that is gone, not even a BYE")
 	}
@@ -208,8 +208,8 @@ func TestDrop(t *testing.T) {
 // same.
 func TestVoicemail(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{Script: []siptest.Step{
-		siptest.Say(speech(2 * time.Second)), siptest.Press("1"), siptest.Say(speech(3 * time.Second)),
+	p := start(t, softphone.Config{Script: []softphone.Step{
+		softphone.Say(speech(2 * time.Second)), softphone.Press("1"), softphone.Say(speech(3 * time.Second)),
 	}})
 	if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered || r.Error != "voicemail suspected" {
 		t.Errorf("the receipt is %+v", r)
@@ -220,7 +220,7 @@ func TestVoicemail(t *testing.T) {
 // there any more.
 func TestRegister(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{Registrar: true, User: "acme", Password: "secret"})
+	p := start(t, softphone.Config{Registrar: true, User: "acme", Password: "secret"})
 	tr := open(t, p.Addr(), func(c *sip.Config) { c.User, c.Password, c.Register = "acme", "secret", true })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 
 	"countersign/internal/await"
 	"countersign/internal/deliver/sip"
-	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/sip/softphone"
 	"countersign/internal/verify"
 )
 
@@ -94,7 +94,7 @@ func (s *sender) admitted() bool {
 func TestFloodOfStranger(t *testing.T) { //nolint:paralleltest // it measures memory
 	const packets, batch = 20_000, 50
 	log, reg := &journal{}, prometheus.NewRegistry()
-	p := start(t, siptest.Config{})
+	p := start(t, softphone.Config{})
 	tr := open(t, p.Addr(), func(c *sip.Config) {
 		c.Metrics, c.Log = reg, slog.New(slog.NewTextHandler(log, nil))
 	})
@@ -108,7 +108,7 @@ func TestFloodOfStranger(t *testing.T) { //nolint:paralleltest // it measures me
 	if r := <-over; r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
 	}
-	p.ended(siptest.Bye)
+	p.ended(softphone.Bye)
 	if grown := int64(heap()) - int64(memory); grown > 4<<20 {
 		t.Errorf("%d packets took %d KiB", packets, grown>>10)
 	}
@@ -132,7 +132,7 @@ func TestFloodOfStranger(t *testing.T) { //nolint:paralleltest // it measures me
 func TestFloodOfTrunk(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
-	p := start(t, siptest.Config{Script: []siptest.Step{siptest.Hear(150 * time.Millisecond), siptest.InfoRelay("1")}})
+	p := start(t, softphone.Config{Script: []softphone.Step{softphone.Hear(150 * time.Millisecond), softphone.InfoRelay("1")}})
 	tr := open(t, p.Addr(), func(c *sip.Config) { c.Metrics = reg })
 	forger := from(t, "127.0.0.1", tr.Address())
 	flood := func() {
@@ -155,7 +155,7 @@ func TestFloodOfTrunk(t *testing.T) {
 		}
 		break
 	}
-	p.ended(siptest.Bye)
+	p.ended(softphone.Bye)
 	if n := value(t, reg, dropped, "source"); n != 0 {
 		t.Errorf("%v packets were taken for a stranger's", n)
 	}
@@ -194,7 +194,7 @@ func TestFloodOverConnection(t *testing.T) {
 // TestAllowFrom: the operator admits addresses that the name of the trunk does not have.
 func TestAllowFrom(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{})
+	p := start(t, softphone.Config{})
 	tr := open(t, p.Addr(), func(c *sip.Config) {
 		c.AllowFrom = []netip.Prefix{netip.MustParsePrefix("127.0.1.0/24"), netip.MustParsePrefix("::ffff:127.0.2.0/120")}
 	})

@@ -12,7 +12,7 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/sip/media"
-	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/sip/softphone"
 	"countersign/internal/verify"
 )
 
@@ -142,18 +142,18 @@ func TestLatch(t *testing.T) {
 	}
 }
 
-// TestStranger: a phone of siptest hears the whole announcement while two strangers, one
-// at its host, send RTP from before the call to its end.
+// TestStranger: a softphone hears the whole announcement although two strangers, one
+// on its host, send RTP from before the call to its end.
 func TestStranger(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{})
+	p := start(t, softphone.Config{})
 	to := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4870} // in no other range
 	tr := open(t, p.Addr(), func(c *sip.Config) { c.FirstPort, c.LastPort = to.Port, to.Port+1 })
 	strangers := []*thief{steal(t, "127.0.0.1", to), steal(t, "127.0.0.2", to)}
 	if r := tr.outcome(); r.State != verify.EventDelivered {
 		t.Errorf("the receipt is %+v", r)
 	}
-	if c := p.ended(siptest.Bye); !whole(t, c) || beginnings(t, c) != 1 {
+	if c := p.ended(softphone.Bye); !whole(t, c) || beginnings(t, c) != 1 {
 		t.Errorf("the phone hears %s, with %d beginnings", c.Sound().Duration(), beginnings(t, c))
 	}
 	for i, s := range strangers {

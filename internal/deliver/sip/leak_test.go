@@ -11,7 +11,7 @@ import (
 
 	"countersign/internal/await"
 	"countersign/internal/deliver/sip"
-	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/sip/softphone"
 )
 
 // TestManyCalls: a call leaves nothing behind in a carrier that goes on, however it
@@ -28,22 +28,22 @@ func TestManyCalls(t *testing.T) {
 	var over atomic.Int64 // at the phones
 	type end struct {
 		trunk *trunk
-		phone *siptest.Phone
+		phone *softphone.Phone
 	}
 	var ends []end
 	enough := make(chan struct{})
 	defer close(enough)
 	for _, tt := range []struct {
-		phone siptest.Config
+		phone softphone.Config
 		ring  time.Duration // long enough that a busy machine rings at all
 	}{
-		{phone: siptest.Config{Script: []siptest.Step{siptest.HangUp()}}},
-		{phone: siptest.Config{Script: []siptest.Step{siptest.HangUp()}, User: "acme", Password: "secret"}},
-		{phone: siptest.Config{Status: 486}},
-		{phone: siptest.Config{RingForever: true}, ring: 4 * time.Second},
-		{phone: siptest.Config{Late: true}, ring: 4 * time.Second},
+		{phone: softphone.Config{Script: []softphone.Step{softphone.HangUp()}}},
+		{phone: softphone.Config{Script: []softphone.Step{softphone.HangUp()}, User: "acme", Password: "secret"}},
+		{phone: softphone.Config{Status: 486}},
+		{phone: softphone.Config{RingForever: true}, ring: 4 * time.Second},
+		{phone: softphone.Config{Late: true}, ring: 4 * time.Second},
 	} {
-		tt.phone.OnCall = func(siptest.Call) { over.Add(1) }
+		tt.phone.OnCall = func(softphone.Call) { over.Add(1) }
 		p := start(t, tt.phone)
 		tr := open(t, p.Addr(), func(c *sip.Config) {
 			c.User, c.Password, c.RingTimeout, c.MaxCalls = "acme", "secret", tt.ring, 5000

@@ -14,7 +14,7 @@ import (
 
 	"countersign/internal/await"
 	"countersign/internal/deliver/sip"
-	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/sip/softphone"
 )
 
 // journal is a log that a test reads.
@@ -105,7 +105,7 @@ func TestRegistrationFails(t *testing.T) {
 // that it asks for, and is asked for that from then on.
 func TestRegistrationInterval(t *testing.T) {
 	t.Parallel()
-	p := start(t, siptest.Config{
+	p := start(t, softphone.Config{
 		Registrar: true, User: "acme", Password: "secret", ShortestRegistration: 2 * time.Hour, Challenges: true, OddHeaders: true,
 	})
 	log := &journal{}

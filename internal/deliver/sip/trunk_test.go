@@ -12,7 +12,7 @@ import (
 
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/sip"
-	"countersign/internal/deliver/sip/siptest"
+	"countersign/internal/deliver/sip/softphone"
 	"countersign/internal/deliver/tts/audio"
 	"countersign/internal/message"
 	"countersign/internal/verify"
@@ -139,13 +139,13 @@ func (tr *trunk) begin() <-chan deliver.Receipt {
 
 // phone is a phone of the test.
 type phone struct {
-	*siptest.Phone
+	*softphone.Phone
 	t *testing.T
 }
 
-func start(t *testing.T, cfg siptest.Config) *phone {
+func start(t *testing.T, cfg softphone.Config) *phone {
 	t.Helper()
-	p, err := siptest.Start(cfg)
+	p, err := softphone.Start(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func start(t *testing.T, cfg siptest.Config) *phone {
 }
 
 // ended waits for the end of a call, which must be this one and have no error.
-func (p *phone) ended(want siptest.End) siptest.Call {
+func (p *phone) ended(want softphone.End) softphone.Call {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
@@ -173,13 +173,13 @@ func (p *phone) ended(want siptest.End) siptest.Call {
 }
 
 // beginnings is how often the announcement began in a call.
-func beginnings(t *testing.T, c siptest.Call) int {
+func beginnings(t *testing.T, c softphone.Call) int {
 	t.Helper()
 	return bytes.Count(c.Heard, audio.MuLaw.AppendEncode(nil, announcement(t)[:160]))
 }
 
 // whole reports whether the announcement was heard as it was said.
-func whole(t *testing.T, c siptest.Call) bool {
+func whole(t *testing.T, c softphone.Call) bool {
 	t.Helper()
 	law := audio.MuLaw
 	if c.Codec != 0 {

@@ -12,27 +12,27 @@ import (
 
 	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // pair is two independent SMSCs, A and B, that are the addresses of a carrier.
 type pair struct {
 	*desk
-	smscs map[string]*smpptest.SMSC
+	smscs map[string]*smsc.Server
 	pipes map[string]*pipes
 }
 
 // openPair binds a carrier to A and B. The test is in a synctest bubble.
 func openPair(t *testing.T, change ...func(*smpp.Config)) *pair {
 	t.Helper()
-	p := &pair{smscs: map[string]*smpptest.SMSC{}, pipes: map[string]*pipes{}}
+	p := &pair{smscs: map[string]*smsc.Server{}, pipes: map[string]*pipes{}}
 	var serving sync.WaitGroup
 	t.Cleanup(serving.Wait)
 	for _, name := range []string{"A", "B"} {
-		smsc, pipes := smpptest.New(smpptest.Config{MaxMessages: 100}), newPipes()
-		p.smscs[name], p.pipes[name] = smsc, pipes
-		serving.Go(func() { _ = smsc.Serve(pipes) })
-		t.Cleanup(func() { _ = smsc.Close() })
+		srv, pipes := smsc.New(smsc.Config{MaxMessages: 100}), newPipes()
+		p.smscs[name], p.pipes[name] = srv, pipes
+		serving.Go(func() { _ = srv.Serve(pipes) })
+		t.Cleanup(func() { _ = srv.Close() })
 	}
 	p.desk = openTo(t, nil, append([]func(*smpp.Config){func(c *smpp.Config) {
 		c.Addresses = []string{"A", "B"}

@@ -14,7 +14,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // TestBackoff: a bind that fails is tried again after 1 s, 2 s and so on to 30 s,
@@ -58,7 +58,7 @@ func TestBackoff(t *testing.T) {
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{})
+		d := openIn(t, smsc.Config{})
 		for _, up := range []time.Duration{0, time.Hour, time.Hour} {
 			await.Pass(up)
 			lost := time.Now()
@@ -136,21 +136,21 @@ func send(t *testing.T, d *desk, n int) {
 // TestRefused: an operator sees why there is no bind.
 func TestRefused(t *testing.T) {
 	t.Parallel()
-	own := smpptest.Config{SystemID: "esme", Password: "secret"}
+	own := smsc.Config{SystemID: "esme", Password: "secret"}
 	tests := []struct {
 		name string
-		far  smpptest.Config
+		far  smsc.Config
 		set  func(*smpp.Config)
 		want string
 	}{
 		{"password", own, func(c *smpp.Config) { c.Password = "wrong" }, "ESME_RINVPASWD (0x0E): invalid password; check password or password_file"},
 		{"system_id", own, func(c *smpp.Config) { c.SystemID = "wrong" }, "ESME_RINVSYSID (0x0F): unknown system_id; check system_id"},
-		{"system_type", smpptest.Config{Faults: smpptest.MustFaults("refuse-bind=100%:0x53")}, func(*smpp.Config) {}, "ESME_RINVSYSTYP (0x53): invalid system_type"},
-		{"too many", smpptest.Config{Faults: smpptest.MustFaults("refuse-bind=100%:0x05")}, func(*smpp.Config) {}, "ESME_RALYBND (0x05): the account has its sessions already; check binds"},
-		{"own status", smpptest.Config{Faults: smpptest.MustFaults("refuse-bind=100%:0x400")}, func(*smpp.Config) {}, "0x00000400: ask the carrier for its meaning; check system_id"},
-		{"any reason", smpptest.Config{Faults: smpptest.MustFaults("refuse-bind=100%:0x0D")}, func(*smpp.Config) {}, "ESME_RBINDFAIL (0x0D): check system_id, password"},
-		{"silence", smpptest.Config{Faults: smpptest.MustFaults("half-open")}, func(c *smpp.Config) { c.BindTimeout = 50 * time.Millisecond }, "no response in time"},
-		{"nobody", smpptest.Config{}, func(c *smpp.Config) { c.Addresses = []string{"127.0.0.1:1"} }, "refused"},
+		{"system_type", smsc.Config{Faults: smsc.MustFaults("refuse-bind=100%:0x53")}, func(*smpp.Config) {}, "ESME_RINVSYSTYP (0x53): invalid system_type"},
+		{"too many", smsc.Config{Faults: smsc.MustFaults("refuse-bind=100%:0x05")}, func(*smpp.Config) {}, "ESME_RALYBND (0x05): the account has its sessions already; check binds"},
+		{"own status", smsc.Config{Faults: smsc.MustFaults("refuse-bind=100%:0x400")}, func(*smpp.Config) {}, "0x00000400: ask the carrier for its meaning; check system_id"},
+		{"any reason", smsc.Config{Faults: smsc.MustFaults("refuse-bind=100%:0x0D")}, func(*smpp.Config) {}, "ESME_RBINDFAIL (0x0D): check system_id, password"},
+		{"silence", smsc.Config{Faults: smsc.MustFaults("half-open")}, func(c *smpp.Config) { c.BindTimeout = 50 * time.Millisecond }, "no response in time"},
+		{"nobody", smsc.Config{}, func(c *smpp.Config) { c.Addresses = []string{"127.0.0.1:1"} }, "refused"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestRefused(t *testing.T) {
 // TestOneOfTwo: a carrier is bound when one of its binds is.
 func TestOneOfTwo(t *testing.T) {
 	t.Parallel()
-	d := open(t, smpptest.Config{}, func(c *smpp.Config) {
+	d := open(t, smsc.Config{}, func(c *smpp.Config) {
 		c.Binds, c.Addresses = 2, []string{"127.0.0.1:1", c.Addresses[0]}
 	})
 	await.Until(t, "one bind down and the other up", func() bool { s := d.Status(); return s.Binds[0].Error != "" && s.Up() == 1 })

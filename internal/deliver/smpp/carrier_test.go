@@ -15,7 +15,7 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/logtest"
 	"countersign/internal/verify"
 )
@@ -35,7 +35,7 @@ const patience = 10 * time.Second
 type desk struct {
 	*smpp.Carrier
 	t    testing.TB
-	smsc *smpptest.SMSC
+	smsc *smsc.Server
 	reg  *prometheus.Registry
 
 	mu       sync.Mutex
@@ -45,23 +45,23 @@ type desk struct {
 }
 
 // open starts an SMSC and a carrier that is bound to it.
-func open(t testing.TB, far smpptest.Config, change ...func(*smpp.Config)) *desk {
+func open(t testing.TB, far smsc.Config, change ...func(*smpp.Config)) *desk {
 	t.Helper()
 	if far.MaxMessages == 0 {
 		far.MaxMessages = 10_000
 	}
-	return openTo(t, smpptest.Start(t, far), change...)
+	return openTo(t, smsc.Start(t, far), change...)
 }
 
-func openTo(t testing.TB, smsc *smpptest.SMSC, change ...func(*smpp.Config)) *desk {
+func openTo(t testing.TB, srv *smsc.Server, change ...func(*smpp.Config)) *desk {
 	t.Helper()
-	d := &desk{t: t, smsc: smsc, reg: prometheus.NewRegistry()}
+	d := &desk{t: t, smsc: srv, reg: prometheus.NewRegistry()}
 	cfg := smpp.Config{
 		Name: "test", Addresses: []string{"none"}, SystemID: "esme", Password: "secret", Metrics: d.reg, Log: logtest.New(t),
 		Reports: deliver.Reports{Receipt: d.receipt, Answer: d.answer},
 	}
-	if smsc != nil && smsc.Addr() != "" {
-		cfg.Addresses = []string{smsc.Addr()}
+	if srv != nil && srv.Addr() != "" {
+		cfg.Addresses = []string{srv.Addr()}
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -164,7 +164,7 @@ func sms(text string) deliver.Message {
 func BenchmarkCarrier(b *testing.B) {
 	for _, window := range []int{1, 10, 100, 1000} {
 		b.Run(fmt.Sprint("window=", window), func(b *testing.B) {
-			d := openTo(b, smpptest.Start(b, smpptest.Config{}), func(c *smpp.Config) {
+			d := openTo(b, smsc.Start(b, smsc.Config{}), func(c *smpp.Config) {
 				c.Window = window
 				c.NoReceipts = true
 			})

@@ -9,14 +9,14 @@ import (
 
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // TestClasses: over TCP, every status that an SMSC may answer has the reaction of
 // its class, for which each class has one row here.
 func TestClasses(t *testing.T) {
 	t.Parallel()
-	d := open(t, smpptest.Config{})
+	d := open(t, smsc.Config{})
 	want := map[smpp.Class]string{
 		smpp.ClassTemporary: "not sent", smpp.ClassThrottled: "not sent", smpp.ClassBind: "not sent",
 		smpp.ClassFinal: "refused", smpp.ClassNumber: "bad number",
@@ -26,7 +26,7 @@ func TestClasses(t *testing.T) {
 		if status == pdu.StatusOK || class == smpp.ClassThrottled || class == smpp.ClassBind {
 			continue // see TestThrottled and TestLostBind
 		}
-		d.smsc.SetFaults(smpptest.MustFaults(fmt.Sprintf("refuse=1x:%d", status)))
+		d.smsc.SetFaults(smsc.MustFaults(fmt.Sprintf("refuse=1x:%d", status)))
 		_, err := d.Send(t.Context(), sms("hello"))
 		if outcome(err) != want[class] || !strings.Contains(err.Error(), status.String()) {
 			t.Errorf("%s is %s: %v", status, class, err)
@@ -60,7 +60,7 @@ func TestClassOverride(t *testing.T) {
 		t.Run(fmt.Sprint(tt.status, " ", tt.class), func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				far := smpptest.Config{Faults: smpptest.MustFaults(fmt.Sprintf("refuse=100%%:%d", tt.status))}
+				far := smsc.Config{Faults: smsc.MustFaults(fmt.Sprintf("refuse=100%%:%d", tt.status))}
 				d := openIn(t, far, func(c *smpp.Config) { c.Statuses = map[pdu.Status]smpp.Class{tt.status: tt.class} })
 				for range 6 {
 					if _, err := d.Send(t.Context(), sms("hello")); outcome(err) != tt.want {
@@ -70,7 +70,7 @@ func TestClassOverride(t *testing.T) {
 						break
 					}
 				}
-				d.smsc.SetFaults(smpptest.Faults{})
+				d.smsc.SetFaults(smsc.Faults{})
 				if err := d.sendAsEngine(sms("hello"), patience); err != nil {
 					t.Error(err)
 				}
@@ -86,7 +86,7 @@ func TestClassOverride(t *testing.T) {
 // status that has a name.
 func TestStatusesPage(t *testing.T) {
 	t.Parallel()
-	d := open(t, smpptest.Config{})
+	d := open(t, smsc.Config{})
 	var want []string
 	for status := range pdu.Status(0x500) {
 		class := d.ClassOf(status)

@@ -13,7 +13,7 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/verify"
 )
 
@@ -34,8 +34,8 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		faults string
-		during func(*smpptest.SMSC) // while messages are sent
-		allow  string               // what else may happen: doubt, refusal, stray, no receipt, other id
+		during func(*smsc.Server) // while messages are sent
+		allow  string             // what else may happen: doubt, refusal, stray, no receipt, other id
 	}{
 		{"", nil, ""},
 		{"delay=0-2s", nil, ""},
@@ -60,7 +60,7 @@ func TestFaults(t *testing.T) {
 		{"receipt-lose=20%", nil, "no receipt"},
 		{"receipt-duplicate=20%", nil, ""},
 		{"undeliverable=20%,expired=20%,rejected=20%", nil, ""},
-		{"half-open", func(s *smpptest.SMSC) { <-time.After(time.Minute); s.SetFaults(smpptest.Faults{}) }, "doubt"},
+		{"half-open", func(s *smsc.Server) { <-time.After(time.Minute); s.SetFaults(smsc.Faults{}) }, "doubt"},
 		{"delay=200ms-300ms", drop, "doubt"},
 		{"throttle=10%,disconnect=1%,delay=0-6s,lose-response=2%,receipt-shuffle=5s,receipt-first=10%", drop, "doubt"},
 	}
@@ -79,11 +79,11 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
 				const messages = 500
-				far := smpptest.Config{Seed: uint64(i), Receipts: smpptest.ReceiptsBoth}
+				far := smsc.Config{Seed: uint64(i), Receipts: smsc.ReceiptsBoth}
 				d := openIn(t, far, func(c *smpp.Config) { c.Binds, c.Window = 2, 20 })
 				synctest.Wait()
 				if tt.faults != "" {
-					d.smsc.SetFaults(smpptest.MustFaults(tt.faults))
+					d.smsc.SetFaults(smsc.MustFaults(tt.faults))
 				}
 				var aside sync.WaitGroup
 				if tt.during != nil {
@@ -125,7 +125,7 @@ func TestFaults(t *testing.T) {
 }
 
 // drop breaks all connections, again and again.
-func drop(s *smpptest.SMSC) {
+func drop(s *smsc.Server) {
 	for range 5 {
 		<-time.After(1500 * time.Millisecond) // the interval of the fault
 		s.DropAll()

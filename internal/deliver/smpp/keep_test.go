@@ -12,7 +12,7 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // TestDeadPeer: a peer that is gone without a word is found within twice the
@@ -293,8 +293,8 @@ func TestHalfWritten(t *testing.T) {
 func TestHalfOpen(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{})
-		d.smsc.SetFaults(smpptest.MustFaults("half-open"))
+		d := openIn(t, smsc.Config{})
+		d.smsc.SetFaults(smsc.MustFaults("half-open"))
 		began := time.Now()
 		if err := d.begin("hello").wait(); outcome(err) != "unclear" {
 			t.Error(err)
@@ -305,7 +305,7 @@ func TestHalfOpen(t *testing.T) {
 		if took := time.Since(began); took > 40*time.Second {
 			t.Errorf("found after %v", took)
 		}
-		d.smsc.SetFaults(smpptest.Faults{})
+		d.smsc.SetFaults(smsc.Faults{})
 		await.Pass(time.Minute)
 		send(t, d, 1)
 	})

@@ -14,7 +14,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // journal keeps log lines.
@@ -77,7 +77,7 @@ func TestLostBind(t *testing.T) {
 		t.Run(tt.faults, func(t *testing.T) {
 			t.Parallel()
 			var log journal
-			d := open(t, smpptest.Config{}, log.use, func(c *smpp.Config) {
+			d := open(t, smsc.Config{}, log.use, func(c *smpp.Config) {
 				if strings.HasPrefix(tt.faults, "enquire") {
 					c.EnquireInterval = 50 * time.Millisecond
 				}
@@ -85,7 +85,7 @@ func TestLostBind(t *testing.T) {
 			if n := d.metric("countersign_smpp_binds"); n != 1 {
 				t.Fatalf("%v binds", n)
 			}
-			d.smsc.SetFaults(smpptest.MustFaults(tt.faults))
+			d.smsc.SetFaults(smsc.MustFaults(tt.faults))
 			if strings.HasPrefix(tt.faults, "enquire") {
 				await.Until(t, "given up the bind", func() bool { return d.metric("countersign_smpp_unusable_binds_total") == 1 })
 			}
@@ -129,7 +129,7 @@ func TestKeptBind(t *testing.T) {
 		t.Run(faults, func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(faults)})
+				d := openIn(t, smsc.Config{Faults: smsc.MustFaults(faults)})
 				for i := range 20 {
 					_, _ = d.Send(t.Context(), smsTo(i))
 				}
@@ -161,7 +161,7 @@ func TestFailingNumbers(t *testing.T) {
 		t.Run(fmt.Sprint(tt.faults, " ", tt.numbers), func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(tt.faults)})
+				d := openIn(t, smsc.Config{Faults: smsc.MustFaults(tt.faults)})
 				for i := range 10 {
 					_, _ = d.Send(t.Context(), smsTo(i%tt.numbers))
 				}
@@ -185,7 +185,7 @@ func TestLostBindForever(t *testing.T) {
 		t.Run(faults, func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(faults)})
+				d := openIn(t, smsc.Config{Faults: smsc.MustFaults(faults)})
 				down := 0
 				var sending sync.WaitGroup
 				for i := range 3 {
@@ -202,7 +202,7 @@ func TestLostBindForever(t *testing.T) {
 				if n.Connections < 3 || n.Connections > 9 || n.Submits > 50 || down == 0 {
 					t.Errorf("%d connections, %d submits, down in %d of 80 seconds", n.Connections, n.Submits, down)
 				}
-				d.smsc.SetFaults(smpptest.Faults{})
+				d.smsc.SetFaults(smsc.Faults{})
 				if err := d.sendAsEngine(smsTo(1), time.Minute); err != nil || len(d.smsc.Messages()) != 1 {
 					t.Errorf("after the fault: %v, %d messages", err, len(d.smsc.Messages()))
 				}
@@ -216,7 +216,7 @@ func TestLostBindForever(t *testing.T) {
 func TestIdleLostBind(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults("lost-bind")})
+		d := openIn(t, smsc.Config{Faults: smsc.MustFaults("lost-bind")})
 		var pauses []time.Duration
 		for range 5 {
 			await.Pass(time.Minute) // longer than any back-off
@@ -238,9 +238,9 @@ func TestIdleLostBind(t *testing.T) {
 func TestLostBindTwoBinds(t *testing.T) {
 	t.Parallel()
 	for _, faults := range []string{"lost-bind=1x", "refuse=1x:0x08", "refuse=1x:0x64", "nack=1x"} {
-		d := open(t, smpptest.Config{}, func(c *smpp.Config) { c.Binds = 2 })
+		d := open(t, smsc.Config{}, func(c *smpp.Config) { c.Binds = 2 })
 		await.Until(t, "both binds up", func() bool { return d.Status().Up() == 2 })
-		d.smsc.SetFaults(smpptest.MustFaults(faults))
+		d.smsc.SetFaults(smsc.MustFaults(faults))
 		send(t, d, 1)
 		if n := len(d.smsc.Messages()); n != 1 {
 			t.Errorf("%s: %d messages", faults, n)
@@ -328,7 +328,7 @@ func TestLostBindBetweenParts(t *testing.T) {
 		t.Run(faults, func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(faults)})
+				d := openIn(t, smsc.Config{Faults: smsc.MustFaults(faults)})
 				sub, err := d.Send(t.Context(), sms(strings.Repeat("long ", 50)))
 				if err != nil || len(sub.Refs) != 2 || len(d.smsc.Messages()) != 2 {
 					t.Errorf("%v, %+v, %d parts at the SMSC", err, sub, len(d.smsc.Messages()))

@@ -12,7 +12,7 @@ import (
 	"countersign/internal/deliver/gsm"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/verify"
 )
 
@@ -72,7 +72,7 @@ func TestText(t *testing.T) {
 					t.Errorf("%d segments are billed, want %d", n, tt.segments)
 				}
 				in(t, func(t *testing.T) {
-					d := openIn(t, smpptest.Config{}, set)
+					d := openIn(t, smsc.Config{}, set)
 					sub, err := d.Send(t.Context(), sms(tt.text))
 					if err != nil {
 						t.Fatal(err)
@@ -98,7 +98,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-func checkParts(t *testing.T, got []smpptest.Message, sub deliver.Submission, parts int, alphabet, text string) {
+func checkParts(t *testing.T, got []smsc.Message, sub deliver.Submission, parts int, alphabet, text string) {
 	t.Helper()
 	if len(got) != parts || len(sub.Refs) != parts || sub.Carrier != "test" {
 		t.Fatalf("%d parts arrived, %+v, want %d", len(got), sub, parts)
@@ -120,7 +120,7 @@ func checkParts(t *testing.T, got []smpptest.Message, sub deliver.Submission, pa
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{})
+		d := openIn(t, smsc.Config{})
 		for i := range 5 {
 			if _, err := d.Send(t.Context(), sms(strings.Repeat(fmt.Sprint(i), 200))); err != nil {
 				t.Fatal(err)
@@ -169,7 +169,7 @@ func TestAddressTypes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				d := openIn(t, smpptest.Config{}, func(c *smpp.Config) {
+				d := openIn(t, smsc.Config{}, func(c *smpp.Config) {
 					c.ServiceType = "OTP"
 					c.DestinationTON, c.DestinationNPI = c.SourceTON, c.SourceNPI
 					if tt.set != nil {
@@ -199,7 +199,7 @@ func TestAddressTypes(t *testing.T) {
 func TestUnwritable(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{}, func(c *smpp.Config) {
+		d := openIn(t, smsc.Config{}, func(c *smpp.Config) {
 			c.Senders = []smpp.SenderRule{{Asked: "rule", Sender: "a\r\nb"}}
 		})
 		for name, change := range map[string]func(*deliver.Message){
@@ -275,7 +275,7 @@ func TestValidity(t *testing.T) {
 	t.Run("over", func(t *testing.T) {
 		t.Parallel()
 		in(t, func(t *testing.T) {
-			d := openIn(t, smpptest.Config{})
+			d := openIn(t, smsc.Config{})
 			m := sms("hello")
 			m.ValidFor = 0
 			if _, err := d.Send(t.Context(), m); outcome(err) != "not sent" || d.smsc.Counters().Submits != 0 {
@@ -322,7 +322,7 @@ func TestValidity(t *testing.T) {
 func TestNoReceipts(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{}, func(c *smpp.Config) { c.NoReceipts = true })
+		d := openIn(t, smsc.Config{}, func(c *smpp.Config) { c.NoReceipts = true })
 		sub, err := d.Send(t.Context(), sms("hello"))
 		if err != nil || sub.Refs != nil || d.smsc.Messages()[0].Submitted.RegisteredDelivery != 0 {
 			t.Errorf("%+v, %v", sub, err)

@@ -14,7 +14,7 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/verify"
 )
 
@@ -188,7 +188,7 @@ func TestEarlyFlood(t *testing.T) {
 // each bind, the receipts that it kept included, is bound to, and no receipt is lost.
 func TestEarlyOverTCP(t *testing.T) {
 	t.Parallel()
-	far := smpptest.Config{Receipts: smpptest.ReceiptsBoth, RetryReceiptAfter: 10 * time.Millisecond}
+	far := smsc.Config{Receipts: smsc.ReceiptsBoth, RetryReceiptAfter: 10 * time.Millisecond}
 	d := open(t, far, func(c *smpp.Config) { c.Mode = smpp.Transmitter })
 	var want []string
 	for range 20 {
@@ -198,7 +198,7 @@ func TestEarlyOverTCP(t *testing.T) {
 		}
 		want = append(want, sub.Refs...)
 	}
-	d.smsc.SetFaults(smpptest.MustFaults("early-pdus"))
+	d.smsc.SetFaults(smsc.MustFaults("early-pdus"))
 	again := openTo(t, d.smsc)
 	await.Until(t, "bound", func() bool { return again.Status().Up() == 1 })
 	var got []string

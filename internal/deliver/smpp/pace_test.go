@@ -14,11 +14,11 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // busiest is the most messages in any second.
-func busiest(all []smpptest.Message) int {
+func busiest(all []smsc.Message) int {
 	most, from := 0, 0
 	for i, m := range all {
 		for m.At.Sub(all[from].At) >= time.Second {
@@ -39,7 +39,7 @@ func TestRate(t *testing.T) {
 		t.Run(fmt.Sprint(tt.rate), func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				d := openIn(t, smpptest.Config{}, func(c *smpp.Config) { c.Rate, c.Binds = tt.rate, tt.binds })
+				d := openIn(t, smsc.Config{}, func(c *smpp.Config) { c.Rate, c.Binds = tt.rate, tt.binds })
 				synctest.Wait()
 				began := time.Now()
 				var left atomic.Int64
@@ -74,13 +74,13 @@ func TestRate(t *testing.T) {
 func TestNoBurst(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults("delay=2500ms")}, func(c *smpp.Config) { c.Rate = 100 })
+		d := openIn(t, smsc.Config{Faults: smsc.MustFaults("delay=2500ms")}, func(c *smpp.Config) { c.Rate = 100 })
 		var wg sync.WaitGroup
 		for range 200 {
 			wg.Go(func() { _, _ = d.Send(t.Context(), sms("hello")) })
 		}
 		await.Pass(2 * time.Second)
-		d.smsc.SetFaults(smpptest.Faults{})
+		d.smsc.SetFaults(smsc.Faults{})
 		wg.Wait()
 		all := d.smsc.Messages()
 		if most := busiest(all); most > 101 {
@@ -97,7 +97,7 @@ func TestNoBurst(t *testing.T) {
 func TestOverRate(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{}, func(c *smpp.Config) { c.Rate, c.Window = 10, 5 })
+		d := openIn(t, smsc.Config{}, func(c *smpp.Config) { c.Rate, c.Window = 10, 5 })
 		began := time.Now()
 		var accepted, over atomic.Int32
 		var wg sync.WaitGroup
@@ -126,7 +126,7 @@ func TestOverRate(t *testing.T) {
 func TestCancelledWaitSendsNothing(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{}, func(c *smpp.Config) { c.Rate = 1 })
+		d := openIn(t, smsc.Config{}, func(c *smpp.Config) { c.Rate = 1 })
 		synctest.Wait()
 		if _, err := d.Send(t.Context(), sms("first")); err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestThrottled(t *testing.T) {
 		t.Run(fmt.Sprintf("%s at %v", tt.fault, tt.rate), func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				d := openIn(t, smpptest.Config{}, func(c *smpp.Config) { c.Rate = tt.rate })
+				d := openIn(t, smsc.Config{}, func(c *smpp.Config) { c.Rate = tt.rate })
 				accepted, stop := offer(t, d, tt.offer)
 				during := func(pause, span time.Duration) float64 {
 					await.Pass(pause)
@@ -168,9 +168,9 @@ func TestThrottled(t *testing.T) {
 					return float64(d.smsc.Counters().Submits-before) / span.Seconds()
 				}
 				full := during(5*time.Second, 5*time.Second)
-				d.smsc.SetFaults(smpptest.MustFaults(tt.fault))
+				d.smsc.SetFaults(smsc.MustFaults(tt.fault))
 				slow := during(3*time.Second, 10*time.Second)
-				d.smsc.SetFaults(smpptest.Faults{})
+				d.smsc.SetFaults(smsc.Faults{})
 				soon := during(0, 2*time.Second)
 				back := during(28*time.Second, 5*time.Second)
 				total := stop()

@@ -11,7 +11,7 @@ import (
 
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // pipes connects a carrier to a test without a network, so that both can live in a
@@ -53,23 +53,23 @@ func (p *pipes) Close() error {
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
 // openIn is open for a synctest bubble.
-func openIn(t *testing.T, far smpptest.Config, change ...func(*smpp.Config)) *desk {
+func openIn(t *testing.T, far smsc.Config, change ...func(*smpp.Config)) *desk {
 	t.Helper()
 	if far.MaxMessages == 0 {
 		far.MaxMessages = 100_000
 	}
-	smsc, p := smpptest.New(far), newPipes()
+	srv, p := smsc.New(far), newPipes()
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		if err := smsc.Serve(p); err != nil {
+		if err := srv.Serve(p); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Cleanup(func() {
-		_ = smsc.Close()
+		_ = srv.Close()
 		serving.Wait()
 	})
-	return openTo(t, smsc, append([]func(*smpp.Config){func(c *smpp.Config) { c.Dial = p.dial }}, change...)...)
+	return openTo(t, srv, append([]func(*smpp.Config){func(c *smpp.Config) { c.Dial = p.dial }}, change...)...)
 }
 
 // peer is an SMSC that does what a test tells it to, and nothing else.

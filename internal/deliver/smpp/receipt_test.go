@@ -15,7 +15,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/verify"
 )
 
@@ -149,20 +149,20 @@ func utf16(s string) (b []byte) {
 // message that it is about.
 func TestIDForms(t *testing.T) {
 	t.Parallel()
-	forms := map[smpptest.IDs]smpp.IDForm{
-		smpptest.IDsDecimal: smpp.IDSame, smpptest.IDsHex: smpp.IDSame, smpptest.IDsUUID: smpp.IDSame,
-		smpptest.IDsHexThenDecimal: smpp.IDToDecimal, smpptest.IDsDecimalThenHex: smpp.IDToHex,
+	forms := map[smsc.IDs]smpp.IDForm{
+		smsc.IDsDecimal: smpp.IDSame, smsc.IDsHex: smpp.IDSame, smsc.IDsUUID: smpp.IDSame,
+		smsc.IDsHexThenDecimal: smpp.IDToDecimal, smsc.IDsDecimalThenHex: smpp.IDToHex,
 	}
 	for ids, form := range forms {
-		for _, as := range []smpptest.Receipts{smpptest.ReceiptsBoth, smpptest.ReceiptsText, smpptest.ReceiptsTLV} {
+		for _, as := range []smsc.Receipts{smsc.ReceiptsBoth, smsc.ReceiptsText, smsc.ReceiptsTLV} {
 			form := form
-			if as == smpptest.ReceiptsTLV {
+			if as == smsc.ReceiptsTLV {
 				form = smpp.IDSame // there the id is as in the response, §5.3.2.12
 			}
 			t.Run(ids.String()+"/"+as.String(), func(t *testing.T) {
 				t.Parallel()
 				in(t, func(t *testing.T) {
-					d := openIn(t, smpptest.Config{IDs: ids, Receipts: as, Seed: 42}, func(c *smpp.Config) { c.IDForm = form })
+					d := openIn(t, smsc.Config{IDs: ids, Receipts: as, Seed: 42}, func(c *smpp.Config) { c.IDForm = form })
 					var want []string
 					for i := range 20 {
 						sub, err := d.Send(t.Context(), sms(fmt.Sprint(i)))
@@ -191,7 +191,7 @@ func TestReceiptFirst(t *testing.T) {
 	in(t, func(t *testing.T) {
 		var early bool
 		sent := false
-		d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults("receipt-first")}, func(c *smpp.Config) {
+		d := openIn(t, smsc.Config{Faults: smsc.MustFaults("receipt-first")}, func(c *smpp.Config) {
 			store := c.Reports.Receipt
 			c.Reports.Receipt = func(ctx context.Context, r deliver.Receipt) error {
 				early = !sent
@@ -212,7 +212,7 @@ func TestReceiptNotStored(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
 		var refused []pdu.Status
-		d := openIn(t, smpptest.Config{OnPDU: func(_ *smpptest.Session, p pdu.PDU) {
+		d := openIn(t, smsc.Config{OnPDU: func(_ *smsc.Session, p pdu.PDU) {
 			if _, ok := p.Body.(*pdu.DeliverSMResp); ok && p.Status != 0 {
 				refused = append(refused, p.Status)
 			}
@@ -288,7 +288,7 @@ func TestReceiptFlood(t *testing.T) {
 func TestFromPhone(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		d := openIn(t, smpptest.Config{})
+		d := openIn(t, smsc.Config{})
 		for _, m := range []pdu.Message{
 			{Source: pdu.Address{Addr: number}, ShortMessage: []byte("STOP")},
 			{Source: pdu.Address{Addr: number}, ShortMessage: []byte{5, 0, 3, 1, 2, 1, 'x'}, ESMClass: pdu.ESMUDHI},

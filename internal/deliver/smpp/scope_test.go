@@ -15,7 +15,7 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/verify"
 )
 
@@ -37,10 +37,10 @@ func TestIndependentAddresses(t *testing.T) {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
 			// Delivered at one, and not at the other; each in its own time.
-			far := smpptest.Config{Seed: 7, MaxMessages: 100, Faults: smpptest.MustFaults(fault)}
-			a := smpptest.Start(t, far)
-			far.Faults = smpptest.MustFaults(fault, "undeliverable")
-			b := smpptest.Start(t, far)
+			far := smsc.Config{Seed: 7, MaxMessages: 100, Faults: smsc.MustFaults(fault)}
+			a := smsc.Start(t, far)
+			far.Faults = smsc.MustFaults(fault, "undeliverable")
+			b := smsc.Start(t, far)
 			d := openBoth(t, a.Addr(), b.Addr(), func(c *smpp.Config) {
 				if fault == "delay=300ms" { // each response is late
 					c.ResponseTimeout = 100 * time.Millisecond
@@ -66,8 +66,8 @@ func TestIndependentAddresses(t *testing.T) {
 				states[r.Ref] = append(states[r.Ref], r.State)
 			}
 			ids := map[string]bool{}
-			for smsc, want := range map[*smpptest.SMSC]verify.EventState{a: verify.EventDelivered, b: verify.EventUndeliverable} {
-				list := smsc.Messages()
+			for srv, want := range map[*smsc.Server]verify.EventState{a: verify.EventDelivered, b: verify.EventUndeliverable} {
+				list := srv.Messages()
 				if len(list) == 0 {
 					t.Error("one of the addresses has no message")
 				}
@@ -92,12 +92,12 @@ func TestReceiptOverOtherAddress(t *testing.T) {
 	for scope, matches := range map[smpp.IDScope]bool{"": false, smpp.ScopeAddress: false, smpp.ScopeCarrier: true} {
 		t.Run(string(scope), func(t *testing.T) {
 			t.Parallel()
-			smsc := smpptest.Start(t, smpptest.Config{Faults: smpptest.MustFaults("receipt-elsewhere,receipt-delay=50ms"), MaxMessages: 100})
-			if err := smsc.Listen("127.0.0.1:0"); err != nil {
+			srv := smsc.Start(t, smsc.Config{Faults: smsc.MustFaults("receipt-elsewhere,receipt-delay=50ms"), MaxMessages: 100})
+			if err := srv.Listen("127.0.0.1:0"); err != nil {
 				t.Fatal(err)
 			}
 			var log journal
-			d := openBoth(t, smsc.Addrs()[0], smsc.Addrs()[1], log.use, func(c *smpp.Config) { c.IDScope = scope })
+			d := openBoth(t, srv.Addrs()[0], srv.Addrs()[1], log.use, func(c *smpp.Config) { c.IDScope = scope })
 			var sent []string
 			for range 10 {
 				sub, err := d.Send(t.Context(), sms("hello"))
@@ -192,16 +192,16 @@ func TestScopeAcrossBinds(t *testing.T) {
 // those of before there were scopes.
 func TestOneAddressNamesNoAddress(t *testing.T) {
 	t.Parallel()
-	smsc := smpptest.Start(t, smpptest.Config{MaxMessages: 10})
-	for _, addresses := range [][]string{{smsc.Addr()}, {smsc.Addr(), smsc.Addr()}} {
-		d := openTo(t, smsc, func(c *smpp.Config) { c.Addresses = addresses })
+	srv := smsc.Start(t, smsc.Config{MaxMessages: 10})
+	for _, addresses := range [][]string{{srv.Addr()}, {srv.Addr(), srv.Addr()}} {
+		d := openTo(t, srv, func(c *smpp.Config) { c.Addresses = addresses })
 		sub, err := d.Send(t.Context(), sms("hello"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := smsc.Messages()
+		all := srv.Messages()
 		r := d.awaitReceipts(1)[0]
-		if id := all[len(all)-1].ID; sub.Refs[0] != id || r.Ref != id || !slices.Equal(r.FormerRefs, []string{id + "\t" + smsc.Addr()}) {
+		if id := all[len(all)-1].ID; sub.Refs[0] != id || r.Ref != id || !slices.Equal(r.FormerRefs, []string{id + "\t" + srv.Addr()}) {
 			t.Errorf("id %q is %q, in the receipt %+v", id, sub.Refs[0], r)
 		}
 		if err := d.Close(); err != nil {
@@ -214,7 +214,7 @@ func TestOneAddressNamesNoAddress(t *testing.T) {
 // under other values of message_id_scope.
 func TestFormerReferences(t *testing.T) {
 	t.Parallel()
-	a, b := smpptest.Start(t, smpptest.Config{}), smpptest.Start(t, smpptest.Config{})
+	a, b := smsc.Start(t, smsc.Config{}), smsc.Start(t, smsc.Config{})
 	for scope, want := range map[smpp.IDScope][]string{
 		smpp.ScopeAddress: {"77\t" + b.Addr(), "77"},
 		smpp.ScopeCarrier: {"77", "77\t" + a.Addr(), "77\t" + b.Addr()},
@@ -243,7 +243,7 @@ func TestReceiptsInMessages(t *testing.T) {
 				t.Parallel()
 				in(t, func(t *testing.T) {
 					var log journal
-					d := openIn(t, smpptest.Config{Faults: smpptest.MustFaults(fault)}, log.use,
+					d := openIn(t, smsc.Config{Faults: smsc.MustFaults(fault)}, log.use,
 						func(c *smpp.Config) { c.ReceiptsInMessages = read })
 					var ids []string
 					for range 10 {
@@ -320,7 +320,7 @@ func TestTextOfReceipt(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				d := openIn(t, smpptest.Config{}, func(c *smpp.Config) { c.ReceiptsInMessages = true })
+				d := openIn(t, smsc.Config{}, func(c *smpp.Config) { c.ReceiptsInMessages = true })
 				if err := d.smsc.Deliver("", tt.in); err != nil {
 					t.Fatal(err)
 				}

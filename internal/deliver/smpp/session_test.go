@@ -14,7 +14,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 	"countersign/internal/verify"
 )
 
@@ -23,9 +23,9 @@ func TestOutOfOrder(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
 		var answered []uint32
-		d := openIn(t, smpptest.Config{
-			Faults: smpptest.MustFaults("delay=0-2s"),
-			AfterResponse: func(_ *smpptest.Session, p pdu.PDU) {
+		d := openIn(t, smsc.Config{
+			Faults: smsc.MustFaults("delay=0-2s"),
+			AfterResponse: func(_ *smsc.Session, p pdu.PDU) {
 				if _, ok := p.Body.(*pdu.SubmitSMResp); ok {
 					answered = append(answered, p.Sequence)
 				}
@@ -367,7 +367,7 @@ func TestResponses(t *testing.T) {
 // time, for the race detector.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
-	d := open(t, smpptest.Config{}, func(c *smpp.Config) { c.Binds, c.Window, c.Mode = 3, 50, smpp.Split })
+	d := open(t, smsc.Config{}, func(c *smpp.Config) { c.Binds, c.Window, c.Mode = 3, 50, smpp.Split })
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {

@@ -14,7 +14,7 @@
 //	scope.go     which address issued a message id
 //	incoming.go  what the SMSC sends of its own
 //	pdu/         the codec
-//	smpptest/    an SMSC to test against
+//	smsc/        an SMSC for tests and rehearsals
 //
 // A message is handed over by one submit_sm for each of its parts. What the
 // carrier answers is definite. When no answer comes (a timeout, a lost

@@ -13,7 +13,7 @@ import (
 
 	"countersign/internal/await"
 	"countersign/internal/deliver/smpp"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // TestTLS binds over TLS, and does not where the certificate is not the right one.
@@ -37,7 +37,7 @@ func TestTLS(t *testing.T) {
 	}
 	known := x509.NewCertPool()
 	known.AddCert(certificate)
-	far := smpptest.Config{TLS: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, MaxMessages: 100}
+	far := smsc.Config{TLS: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, MaxMessages: 100}
 	tests := []struct {
 		name   string
 		config *tls.Config

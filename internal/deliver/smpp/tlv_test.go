@@ -11,7 +11,7 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
-	"countersign/internal/deliver/smpp/smpptest"
+	"countersign/internal/deliver/smpp/smsc"
 )
 
 // indian has the parameters that operators in India require.
@@ -29,7 +29,7 @@ func TestRequiredTLVs(t *testing.T) {
 	for _, concat := range []smpp.Concat{smpp.ConcatUDH, smpp.ConcatSAR, smpp.ConcatPayload} {
 		t.Run(string(concat), func(t *testing.T) {
 			t.Parallel()
-			d := open(t, smpptest.Config{Faults: smpptest.MustFaults("require-tlv=0x1400,require-tlv=0x1401")}, indian,
+			d := open(t, smsc.Config{Faults: smsc.MustFaults("require-tlv=0x1400,require-tlv=0x1401")}, indian,
 				func(c *smpp.Config) { c.Concat = concat })
 			for _, text := range []string{"short", strings.Repeat("long ", 100)} {
 				m := sms(text)
@@ -80,7 +80,7 @@ func TestTLVValues(t *testing.T) {
 		t.Run(fmt.Sprint(tt.kind, " ", tt.value), func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				d := openIn(t, smpptest.Config{}, func(c *smpp.Config) {
+				d := openIn(t, smsc.Config{}, func(c *smpp.Config) {
 					c.TLVs = []smpp.TLV{{Tag: 0x1402, Type: tt.kind, Value: tt.value}}
 				})
 				m := sms("hello")
