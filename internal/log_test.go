@@ -26,18 +26,18 @@ func TestLogAttributes(t *testing.T) {
 			return err
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
+			expr, ok := n.(*ast.CallExpr)
 			if !ok {
 				return true
 			}
-			method, first := logMethod(call)
+			method, first := logMethod(expr)
 			if method == "" {
 				return true
 			}
-			at := files.Position(call.Pos()).String()
+			at := files.Position(expr.Pos()).String()
 			var keys []string
-			for i := first; i < len(call.Args); i += 2 {
-				literal, ok := call.Args[i].(*ast.BasicLit)
+			for i := first; i < len(expr.Args); i += 2 {
+				literal, ok := expr.Args[i].(*ast.BasicLit)
 				if !ok || literal.Kind != token.STRING {
 					break // an slog.Attr, or keys that are not constant
 				}
@@ -85,8 +85,8 @@ func TestLogAttributes(t *testing.T) {
 // logMethod returns the method of a call of a *slog.Logger and the place of its first
 // attribute; "" for any other call. The receiver must be called log, Log, logger or
 // Logger, or be a field of that name.
-func logMethod(call *ast.CallExpr) (method string, first int) {
-	selector, ok := call.Fun.(*ast.SelectorExpr)
+func logMethod(expr *ast.CallExpr) (method string, first int) {
+	selector, ok := expr.Fun.(*ast.SelectorExpr)
 	if !ok {
 		return "", 0
 	}

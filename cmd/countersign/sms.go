@@ -54,7 +54,7 @@ func (c *smsSendCmd) Run(p *process) error {
 	defer cancel()
 	desk := &receiptDesk{sent: make(chan struct{}), receipts: make(chan deliver.Receipt, 1000)}
 	cfg.Reports = deliver.Reports{
-		Receipt: desk.take,
+		Receipt: desk.receive,
 		Answer:  func(context.Context, deliver.Answer) error { return nil },
 	}
 	if c.WaitReceipt {
@@ -99,7 +99,7 @@ type receiptDesk struct {
 	receipts chan deliver.Receipt
 }
 
-func (d *receiptDesk) take(ctx context.Context, r deliver.Receipt) error {
+func (d *receiptDesk) receive(ctx context.Context, r deliver.Receipt) error {
 	select {
 	case <-d.sent:
 	case <-ctx.Done():

@@ -68,11 +68,11 @@ func (s *smscProcess) esme(id, password string) (conn net.Conn, status pdu.Statu
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
-	p := s.call(conn, &pdu.Bind{Kind: pdu.CommandBindTransceiver, SystemID: id, Password: password})
+	p := s.request(conn, &pdu.Bind{Kind: pdu.CommandBindTransceiver, SystemID: id, Password: password})
 	return conn, p.Status
 }
 
-func (s *smscProcess) call(conn net.Conn, body pdu.Body) pdu.PDU {
+func (s *smscProcess) request(conn net.Conn, body pdu.Body) pdu.PDU {
 	s.t.Helper()
 	b, err := pdu.Append(nil, pdu.PDU{Sequence: 1, Body: body})
 	if err != nil {
@@ -109,7 +109,7 @@ func TestSMSCPrints(t *testing.T) {
 	}
 	m := submitSM("Code <4821>")
 	m.TLVs = pdu.TLVs{pdu.Uint16(pdu.TagUserMessageReference, 0x0102)}
-	s.call(conn, m)
+	s.request(conn, m)
 	got := s.line()
 	if _, err := time.Parse(time.RFC3339Nano, got["time"].(string)); err != nil {
 		t.Error(err)
@@ -129,7 +129,7 @@ func TestSMSCPrints(t *testing.T) {
 
 	m = submitSM("\x01\xFF")
 	m.DataCoding = pdu.CodingBinary
-	s.call(conn, m)
+	s.request(conn, m)
 	if got := s.line(); got["alphabet"] != "binary" || got["data"] != "01ff" || got["text"] != "" {
 		t.Errorf("line %v", got)
 	}
@@ -142,7 +142,7 @@ func TestSMSCPrintsLongMessages(t *testing.T) {
 	for _, part := range []string{"\x05\x00\x03\x07\x02\x02world", "\x05\x00\x03\x07\x02\x01hello "} {
 		m := submitSM(part)
 		m.ESMClass = pdu.ESMUDHI
-		s.call(conn, m)
+		s.request(conn, m)
 	}
 	second, first, whole := s.line(), s.line(), s.line()
 	if second["udh"] != "050003070202" || second["part"] != 2. || second["parts"] != 2. || second["ref"] != 7. || second["text"] != "world" {
@@ -162,7 +162,7 @@ func TestSMSCFaults(t *testing.T) {
 	conn, _ := s.esme("anybody", "")
 	var got []pdu.Status
 	for range 4 {
-		got = append(got, s.call(conn, submitSM("hello")).Status)
+		got = append(got, s.request(conn, submitSM("hello")).Status)
 	}
 	want := []pdu.Status{pdu.StatusThrottled, pdu.StatusQueueFull, pdu.StatusInvalidDestination, pdu.StatusOK}
 	if !slices.Equal(got, want) {

@@ -100,7 +100,7 @@ func TestNoDatabase(t *testing.T) {
 	watch, _ := newWatch(db, &bytes.Buffer{}, 1)
 	must(t, db.Close())
 	ctx := t.Context()
-	for name, call := range map[string]func() error{
+	for name, do := range map[string]func() error{
 		"Export":   func() error { return billing.Export(ctx, db, "", &bytes.Buffer{}) },
 		"SetPrice": func() error { return billing.SetPrice(ctx, db, verify.Price{Amount: 1}, t0) },
 		"WriteLedger": func() error {
@@ -114,7 +114,7 @@ func TestNoDatabase(t *testing.T) {
 		},
 		"Watch": func() error { return watch.Once(ctx) },
 	} {
-		if err := call(); err == nil || errors.Is(err, store.ErrNoAccount) {
+		if err := do(); err == nil || errors.Is(err, store.ErrNoAccount) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

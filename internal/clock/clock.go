@@ -33,9 +33,9 @@ const (
 	// smallest is the smallest difference that is a step. It exceeds half of the longest
 	// accepted round trip, so that a slow answer is never a step.
 	smallest = time.Second
-	// settle is the time that a step must last before it is adopted. A wrong clock that is
+	// adoptAfter is the time that a step must last before it is adopted. A wrong clock that is
 	// corrected within that time has no effect.
-	settle = 10 * time.Minute
+	adoptAfter = 10 * time.Minute
 	// gradual is the largest step that is adopted gradually.
 	gradual = time.Hour
 	// followShare and adoptShare divide the elapsed time; the quotient is the largest

@@ -139,7 +139,7 @@ func (m *machine) doubts(want string) {
 	}
 }
 
-// A step that is reverted within the time to settle has no effect.
+// A step that is reverted within adoptAfter has no effect.
 func TestStepReverted(t *testing.T) {
 	t.Parallel()
 	for _, step := range []time.Duration{2 * time.Second, time.Hour, -time.Hour, 400 * day, -400 * day} {
@@ -219,7 +219,7 @@ func TestStepAdopted(t *testing.T) {
 		m := newMachine(t)
 		m.wall -= 400 * day
 		m.run(10 * time.Minute)
-		m.wall -= time.Minute // not the same step: it must settle
+		m.wall -= time.Minute // not the same step: adoptAfter begins anew
 		m.run(5 * time.Minute)
 		m.off(0)
 		m.logged("was stepped|step=9600h0m0s", "was stepped|step=9600h1m0s")

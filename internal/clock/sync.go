@@ -161,17 +161,17 @@ func (s *Steady) apply(r reading) {
 	}
 	switch {
 	case diff.Abs() <= smallest:
-		s.settled()
+		s.endStep()
 		s.owed, s.share = r.beyond(diff), followShare
 	case (diff - expected).Abs() > smallest:
 		s.detected(diff, e)
-	case !s.step.adopting && e-s.step.since >= settle:
+	case !s.step.adopting && e-s.step.since >= adoptAfter:
 		s.adopt(diff, e)
 	}
 	s.compareWall(e)
 }
 
-// detected begins to wait for a step to settle.
+// detected begins the wait of adoptAfter for a step.
 func (s *Steady) detected(diff, e time.Duration) {
 	loggedAt := s.step.loggedAt
 	repeated := s.step.size != 0 && e-loggedAt < time.Minute
@@ -180,13 +180,13 @@ func (s *Steady) detected(diff, e time.Duration) {
 		s.steps++
 		s.warn("the "+s.source()+" was stepped; waits, due times and lifetimes continue unchanged",
 			"direction", direction(diff), "step", rounded(diff),
-			"adopted_after", settle.String(), "remedy", "correct the clock; restart to adopt its time immediately")
+			"adopted_after", adoptAfter.String(), "remedy", "correct the clock; restart to adopt its time immediately")
 	}
 	s.owed, s.share = 0, followShare
 	s.step = step{size: diff, since: e, loggedAt: loggedAt}
 }
 
-// adopt follows a step that has settled.
+// adopt follows a step that has lasted for adoptAfter.
 func (s *Steady) adopt(diff, e time.Duration) {
 	args := []any{"direction", direction(diff), "step", rounded(diff)}
 	if diff.Abs() <= gradual {
@@ -199,8 +199,8 @@ func (s *Steady) adopt(diff, e time.Duration) {
 	s.warn("adopted the step of the "+s.source()+"; waits that began before it end too early or too late", args...)
 }
 
-// settled ends a step whose difference has disappeared.
-func (s *Steady) settled() {
+// endStep ends a step after its difference has disappeared.
+func (s *Steady) endStep() {
 	switch {
 	case s.step.adopting:
 		s.warn("adopted the step of the " + s.source())

@@ -93,7 +93,7 @@ type Receipt struct {
 	FormerRefs []string
 }
 
-// Answer is a carrier's answer to a hand-over that came after Send had given up
+// Answer is a carrier's answer to a submission that came after Send had given up
 // waiting for it. Part says to which one, and what the carrier said.
 type Answer struct {
 	Event verify.EventKey
@@ -117,7 +117,7 @@ var ErrRefused = errors.New("refused by carrier")
 var ErrNumber = fmt.Errorf("%w: bad number", ErrRefused)
 
 // ErrNotSent is wrapped by a carrier when the message did not go out for a reason
-// of its own that may pass: no connection, no disk. It may be handed over again.
+// of its own that may pass: no connection, no disk. It may be submitted again.
 var ErrNotSent = errors.New("not sent")
 
 // ErrTooManyThere is a reason of that sort that is about where the message goes, and

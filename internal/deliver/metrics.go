@@ -20,10 +20,10 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_carrier_messages_total", Help: "Messages handed to a carrier, by carrier, channel and result: accepted, refused, not_sent or unclear.",
+			Name: "countersign_carrier_messages_total", Help: "Messages submitted to a carrier, by carrier, channel and result: accepted, refused, not_sent or unclear.",
 		}, []string{"carrier", "channel", "result"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "countersign_carrier_submit_duration_seconds", Help: "Time from the hand-over of a message to the carrier's answer, by carrier.",
+			Name: "countersign_carrier_submit_duration_seconds", Help: "Time from the submission of a message to the carrier's answer, by carrier.",
 			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"carrier"}),
 		receipts: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -72,7 +72,7 @@ func number(is bool) float64 {
 	return 0
 }
 
-func (m *metrics) handed(carrier string, channel verify.Channel, took time.Duration, err error) {
+func (m *metrics) submitted(carrier string, channel verify.Channel, took time.Duration, err error) {
 	result := "unclear"
 	switch {
 	case err == nil:

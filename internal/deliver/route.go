@@ -56,8 +56,8 @@ type RouterConfig struct {
 	RequireMedia bool
 }
 
-// handOver bounds the time that one carrier has to take a message.
-const handOver = 10 * time.Second
+// sendTimeout bounds one Send of one carrier.
+const sendTimeout = 10 * time.Second
 
 // Router chooses the carrier for each message, and remembers how carriers fare.
 type Router struct {
@@ -395,7 +395,7 @@ func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 	}
 	var refusals []error
 	for _, name := range names {
-		sub, err := r.hand(ctx, name, m)
+		sub, err := r.sendVia(ctx, name, m)
 		if err == nil {
 			sub.Carrier, sub.Failures = name, append(Failures(errors.Join(refusals...)), failuresOf(name, sub.Failed)...)
 			return sub, nil
@@ -412,13 +412,14 @@ func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 	return Submission{}, errors.Join(refusals...)
 }
 
-// hand gives one carrier its time to take a message.
-func (r *Router) hand(ctx context.Context, name string, m Message) (Submission, error) {
-	ctx, cancel := context.WithTimeout(ctx, handOver)
+// sendVia sends m by the carrier name, within sendTimeout, and records the outcome in
+// its metrics and health.
+func (r *Router) sendVia(ctx context.Context, name string, m Message) (Submission, error) {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	began := time.Now()
 	sub, err := r.carriers[name].Send(ctx, m)
-	r.metrics.handed(name, m.Channel, time.Since(began), err)
+	r.metrics.submitted(name, m.Channel, time.Since(began), err)
 	r.health[name].answered(err)
 	if !errors.Is(err, ErrNumber) && !errors.Is(err, ErrTooManyThere) { // says nothing about the carrier
 		r.health[name].sent(r.now(), err == nil)

@@ -81,7 +81,7 @@ func (tr *traffic) run() {
 		m := heap.Pop(&tr.events).(moment)
 		m.do(m.at)
 		if tr.events.Len()%1000 == 0 {
-			tr.state.Take() // as a node does every second
+			tr.state.Drain() // as a node does every second
 		}
 	}
 }

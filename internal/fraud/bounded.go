@@ -2,9 +2,8 @@ package fraud
 
 import "container/list"
 
-// bounded is a map that holds no more than so much: what was touched longest ago
-// goes first. What an attacker is at work on is what is touched, so he can make the
-// guard forget the idle, and never what it has counted of him.
+// bounded is a map of limited size that evicts the least recently used entry. An
+// attack keeps its own entries in use, so it can only evict idle ones.
 type bounded[K comparable, V any] struct {
 	most    int
 	size    func(V) int // of one value; what is bounded is the sum
@@ -46,7 +45,7 @@ func (b *bounded[K, V]) put(key K, v V) {
 		b.entries[key] = b.order.PushFront(&boundedEntry[K, V]{key, v, n})
 	}
 	for b.used > b.most && b.order.Len() > 1 {
-		b.drop(b.order.Back())
+		b.remove(b.order.Back())
 		b.evicted++
 	}
 }
@@ -55,11 +54,11 @@ func (b *bounded[K, V]) put(key K, v V) {
 // first.
 func (b *bounded[K, V]) expire(old func(V) bool) {
 	for e := b.order.Back(); e != nil && old(e.Value.(*boundedEntry[K, V]).value); e = b.order.Back() {
-		b.drop(e)
+		b.remove(e)
 	}
 }
 
-func (b *bounded[K, V]) drop(e *list.Element) {
+func (b *bounded[K, V]) remove(e *list.Element) {
 	entry := e.Value.(*boundedEntry[K, V])
 	b.used -= entry.size
 	delete(b.entries, entry.key)

@@ -66,7 +66,7 @@ func TestFutureState(t *testing.T) {
 		if n := starts(now.Add(ahead)); n != 3 {
 			t.Fatalf("%d starts ahead", n)
 		}
-		s.Know(nil, []fraud.Unblock{{Account: "a", Network: "4477009", Since: now.Add(ahead), Until: now.Add(ahead + time.Hour)}}, now)
+		s.LoadBlocks(nil, []fraud.Unblock{{Account: "a", Network: "4477009", Since: now.Add(ahead), Until: now.Add(ahead + time.Hour)}}, now)
 		if n := starts(now); n != 3 {
 			t.Errorf("%v ahead and back: %d starts, want 3", ahead, n)
 		}

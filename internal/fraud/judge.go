@@ -240,7 +240,7 @@ func (s *State) propose(rule Rule, mode Mode, t Target, blocks []time.Duration, 
 	}, blocks, s.rules.RepeatWithin)
 }
 
-// keep puts a new block into effect, here and, with the next Take, on other nodes.
+// keep puts a new block into effect, here and, with the next Drain, on other nodes.
 func (s *State) keep(b Block) {
 	s.book.note(b)
 	if len(s.made) < maxBlocks {

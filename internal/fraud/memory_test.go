@@ -40,12 +40,12 @@ func TestEviction(t *testing.T) {
 	t.Parallel()
 	const room = 120_000 // 600,000 minutes; a place takes 4 and its minutes
 	s := newState(sources())
-	s.Learn(sourceEntries(0, room, t0), t0)
+	s.Merge(sourceEntries(0, room, t0), t0)
 	if places, evicted := s.Expire(t0); places != room || evicted != 0 {
 		t.Fatalf("%d places and %d evicted, want %d and 0", places, evicted, room)
 	}
-	s.Learn(sourceEntries(0, 1, t0), t0) // the first is now the newest
-	s.Learn(sourceEntries(room, 1, t0), t0)
+	s.Merge(sourceEntries(0, 1, t0), t0) // the first is now the newest
+	s.Merge(sourceEntries(room, 1, t0), t0)
 	if places, evicted := s.Expire(t0); places != room || evicted != 1 {
 		t.Errorf("%d places and %d evicted, want %d and 1", places, evicted, room)
 	}
@@ -54,7 +54,7 @@ func TestEviction(t *testing.T) {
 			t.Errorf("%d starts of address %d, want %d", got, address, want)
 		}
 	}
-	s.Learn(sourceEntries(1, 1, t0), t0)
+	s.Merge(sourceEntries(1, 1, t0), t0)
 	if got := startsFrom(s, 1, t0); got != 1 {
 		t.Errorf("%d starts of a place that was forgotten, want 1", got)
 	}
@@ -76,21 +76,21 @@ func TestExpiry(t *testing.T) {
 		}
 	}
 	const some = 100_000
-	s.Learn(sourceEntries(0, some, t0), t0)
-	s.Learn(sourceEntries(0, 1, t0.Add(time.Minute)), t0.Add(time.Minute))
-	s.Learn([]fraud.Entry{{Minute: t0.Unix() / 60, Range: "4477009000", Last: 1}}, t0)
+	s.Merge(sourceEntries(0, some, t0), t0)
+	s.Merge(sourceEntries(0, 1, t0.Add(time.Minute)), t0.Add(time.Minute))
+	s.Merge([]fraud.Entry{{Minute: t0.Unix() / 60, Range: "4477009000", Last: 1}}, t0)
 	places(t0.Add(keep), some+1)
 	places(t0.Add(keep+time.Minute), 1)
 	now := t0.Add(keep + 2*time.Minute)
 	places(now, 0)
-	s.Learn(sourceEntries(0, some, now), now)
+	s.Merge(sourceEntries(0, some, now), now)
 	places(now, some)
 	if got := startsFrom(s, 0, now); got != 1 {
 		t.Errorf("%d starts of an address that was forgotten, want 1", got)
 	}
-	s.Learn(sourceEntries(0, 1, now.Add(-keep-time.Minute)), now) // too late to matter
+	s.Merge(sourceEntries(0, 1, now.Add(-keep-time.Minute)), now) // too late to matter
 	places(now, some)
-	s.Learn([]fraud.Entry{{Minute: now.Unix()/60 - 62, Range: "4477009000", Last: 1}}, now)
+	s.Merge([]fraud.Entry{{Minute: now.Unix()/60 - 62, Range: "4477009000", Last: 1}}, now)
 	places(now, some)
 }
 
@@ -114,7 +114,7 @@ func TestWindowsAreTrimmed(t *testing.T) {
 				for i := range entries {
 					entries[i].Minute, entries[i].Last = now.Unix()/60, step%100
 				}
-				s.Learn(entries, now)
+				s.Merge(entries, now)
 				now = now.Add(every)
 			}
 			if places, evicted := s.Expire(now); places != len(entries) || evicted != 0 {
@@ -133,9 +133,9 @@ func hundreds(n int) []fraud.Entry {
 	return list
 }
 
-// TestUntakenIsBounded: at most 200,000 places wait for Take. Beyond the bound a new place
+// TestUndrainedIsBounded: at most 200,000 places wait for Drain. Beyond the bound a new place
 // is dropped, and a known one still counts.
-func TestUntakenIsBounded(t *testing.T) {
+func TestUndrainedIsBounded(t *testing.T) {
 	t.Parallel()
 	const most = 200_000
 	s := newState(sources())
@@ -147,7 +147,7 @@ func TestUntakenIsBounded(t *testing.T) {
 	}
 	v.Number = "1000000"
 	s.Ended(v, t0)
-	entries, _ := s.Take()
+	entries, _ := s.Drain()
 	finished := int64(0)
 	for _, e := range entries {
 		finished += e.Finished
@@ -158,7 +158,7 @@ func TestUntakenIsBounded(t *testing.T) {
 }
 
 // TestBlocksAreBounded: beyond 100,000 blocks the oldest is dropped. At most as many wait
-// for Take.
+// for Drain.
 func TestBlocksAreBounded(t *testing.T) {
 	t.Parallel()
 	const most = 100_000
@@ -176,7 +176,7 @@ func TestBlocksAreBounded(t *testing.T) {
 			t.Errorf("block %d holds: %v, want %v", i, got, want)
 		}
 	}
-	if _, blocks := s.Take(); len(blocks) != most {
+	if _, blocks := s.Drain(); len(blocks) != most {
 		t.Errorf("%d blocks are taken, want %d", len(blocks), most)
 	}
 }
@@ -196,15 +196,15 @@ func TestUnblocksAreBounded(t *testing.T) {
 	for i := range list {
 		list[i] = fraud.Unblock{Account: fmt.Sprint(i), Network: "23410", Since: t0, Until: t0.Add(time.Hour)}
 	}
-	s.Know(nil, list, t0)
+	s.LoadBlocks(nil, list, t0)
 	more := fraud.Unblock{Account: "more0001", Network: "23410", Since: t0, Until: t0.Add(2 * time.Hour)}
 	list[0].Until = t0.Add(2 * time.Hour)
-	s.Know(nil, []fraud.Unblock{more, list[0]}, t0)
+	s.LoadBlocks(nil, []fraud.Unblock{more, list[0]}, t0)
 	if exempt("more0001", t0) {
 		t.Errorf("an unblock beyond %d is in force", most)
 	}
 	now := t0.Add(time.Hour)
-	s.Know(nil, []fraud.Unblock{more}, now)
+	s.LoadBlocks(nil, []fraud.Unblock{more}, now)
 	for account, want := range map[string]bool{"0": true, "1": false, "more0001": true} {
 		if got := exempt(account, now); got != want {
 			t.Errorf("account %s is exempt when the others are over: %v, want %v", account, got, want)

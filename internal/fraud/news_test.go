@@ -70,7 +70,7 @@ func TestCountsOfAnyOrder(t *testing.T) {
 			switch rapid.IntRange(0, 4).Draw(t, "what") {
 			case 0, 1:
 				n := int64(rapid.IntRange(1, 9).Draw(t, "starts"))
-				s.Learn([]fraud.Entry{{
+				s.Merge([]fraud.Entry{{
 					Minute: minute, Account: a.Account, Country: "GB", Network: "23410", Prefix: "4477009", Counts: fraud.Counts{Starts: n},
 				}}, now)
 				if !ahead {
@@ -78,7 +78,7 @@ func TestCountsOfAnyOrder(t *testing.T) {
 				}
 			case 2:
 				last := rapid.IntRange(50, 60).Draw(t, "last")
-				s.Learn([]fraud.Entry{{Minute: minute, Range: "4477009000", Last: last}}, now)
+				s.Merge([]fraud.Entry{{Minute: minute, Range: "4477009000", Last: last}}, now)
 				if !ahead {
 					numbers[last] = max(numbers[last], minute)
 				}
@@ -133,12 +133,12 @@ func TestTakenIsLearned(t *testing.T) {
 	teller.Ended(v, t0)
 	teller.Ended(ended(a.Number, verify.Expired), t0)
 
-	entries, blocks := teller.Take()
-	learner.Learn(entries, t0)
-	if entries, blocks := learner.Take(); len(entries)+len(blocks) != 0 {
+	entries, blocks := teller.Drain()
+	learner.Merge(entries, t0)
+	if entries, blocks := learner.Drain(); len(entries)+len(blocks) != 0 {
 		t.Errorf("learned counts are taken again: %+v, %+v", entries, blocks)
 	}
-	if again, more := teller.Take(); len(again)+len(more) != 0 {
+	if again, more := teller.Drain(); len(again)+len(more) != 0 {
 		t.Errorf("taken twice: %+v, %+v", again, more)
 	}
 	if len(blocks) == 0 {

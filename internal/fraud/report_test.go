@@ -38,7 +38,7 @@ func TestCountryBlock(t *testing.T) {
 			if again, fresh := report(now); fresh || again.ID != b.ID {
 				t.Errorf("a report while the block holds: %+v, %v", again, fresh)
 			}
-			if _, made := s.Take(); len(made) != 1 || made[0].ID != b.ID {
+			if _, made := s.Drain(); len(made) != 1 || made[0].ID != b.ID {
 				t.Errorf("taken are %+v, want one block", made)
 			}
 			d := s.Start(attempt("447700900001"), now)
@@ -87,7 +87,7 @@ func TestEnforcedAnew(t *testing.T) {
 		t.Fatalf("in shadow mode: %+v", d)
 	}
 	s := newState(volume(fraud.Enforce))
-	s.Know(d.Fresh, nil, t0)
+	s.LoadBlocks(d.Fresh, nil, t0)
 	if d := s.Start(attempt("447700900001"), t0); d.Refused != nil {
 		t.Errorf("the first start is refused by %+v", d.Refused)
 	}
@@ -97,7 +97,7 @@ func TestEnforcedAnew(t *testing.T) {
 	}
 	// The other way round the block still holds, and only reports.
 	back := newState(volume(fraud.Shadow))
-	back.Know([]fraud.Block{*d.Refused}, nil, t0)
+	back.LoadBlocks([]fraud.Block{*d.Refused}, nil, t0)
 	if d := back.Start(attempt("447700900001"), t0); d.Refused != nil || len(d.Would) != 1 || len(d.Fresh) != 0 {
 		t.Errorf("in shadow mode again: %+v", d)
 	}
@@ -244,7 +244,7 @@ func TestUnblocks(t *testing.T) {
 	}
 	const first, second, third = "447700900001", "447701900001", "33612345678" // their networks: 23410, 23415, unknown
 	unblock := func(account, network string, since, until time.Time) {
-		s.Know(nil, []fraud.Unblock{{Account: account, Network: network, Since: since, Until: until}}, since)
+		s.LoadBlocks(nil, []fraud.Unblock{{Account: account, Network: network, Since: since, Until: until}}, since)
 	}
 	unblock("demo0001", "23410", t0, t0.Add(time.Hour))
 	unblock("demo0001", "23415", t0, t0.Add(2*time.Hour))

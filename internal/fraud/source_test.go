@@ -44,11 +44,11 @@ func TestSources(t *testing.T) {
 					t.Errorf("a start is refused by %+v", d.Refused)
 				}
 			}
-			entries, made := s.Take()
+			entries, made := s.Drain()
 			for i := range made { // a block of the starts would refuse the checks
 				made[i].LiftedAt, made[i].LiftedBy = t0, "operator"
 			}
-			s.Know(made, nil, t0)
+			s.LoadBlocks(made, nil, t0)
 			now := t0.Add(time.Minute)
 			for range 4 {
 				d := s.MayCheck(a.Account, a.Source, now)
@@ -73,7 +73,7 @@ func TestSources(t *testing.T) {
 				}
 			}
 			told := int64(0)
-			more, _ := s.Take()
+			more, _ := s.Drain()
 			for _, e := range append(entries, more...) {
 				if e.Source == a.Source && e.Account == a.Account {
 					told += e.Starts + e.FailedChecks
@@ -227,7 +227,7 @@ func TestLifted(t *testing.T) {
 		{block(3, 30*time.Minute, fraud.LiftedByAccount), 20 * time.Minute},
 		{block(4, 40*time.Minute, "operator"), 40 * time.Minute},
 	} {
-		s.Know([]fraud.Block{tt.b}, nil, t0)
+		s.LoadBlocks([]fraud.Block{tt.b}, nil, t0)
 		if got := lifted(); !got.Equal(t0.Add(tt.want)) {
 			t.Errorf("lifted at %v after block %d, want %v", got, tt.b.Ordinal, tt.want)
 		}
@@ -247,13 +247,13 @@ func TestOlderBlock(t *testing.T) {
 	now := fraud.Block{Target: inCountry, Rule: fraud.RuleCountry, Action: fraud.ActionBlock, Since: t0, Ordinal: 2}
 	before := now
 	before.Ordinal, before.Until = 1, t0
-	s.Know([]fraud.Block{now, before}, nil, t0)
+	s.LoadBlocks([]fraud.Block{now, before}, nil, t0)
 	if d := s.Start(attempt("447700900001"), t0); d.Refused == nil || d.Refused.Ordinal != 2 {
 		t.Errorf("refused by %+v, want block 2", d.Refused)
 	}
 	ended := now // the same block, changed
 	ended.LiftedAt, ended.LiftedBy = t0, fraud.LiftedByAccount
-	s.Know([]fraud.Block{ended}, nil, t0)
+	s.LoadBlocks([]fraud.Block{ended}, nil, t0)
 	if d := s.Start(attempt("447700900001"), t0); d.Refused != nil {
 		t.Errorf("refused by %+v, want it lifted", d.Refused)
 	}

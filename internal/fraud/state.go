@@ -9,8 +9,8 @@ import (
 )
 
 // State is what one node knows: what it and the others counted, and what is blocked.
-// It decides at once, in memory; whoever holds it tells others what is new, by Take,
-// and it what others told, by Learn. Its methods may be called from many goroutines.
+// It decides at once, in memory; its owner sends the result of Drain to the other nodes
+// and passes their counts to Merge. Its methods may be called from many goroutines.
 type State struct {
 	rules    Rules
 	networks Networks
@@ -23,8 +23,8 @@ type State struct {
 	counters *counters
 	book     *book
 
-	counted map[Entry]Counts // by place and minute, since the last Take
-	made    []Block          // since the last Take
+	counted map[Entry]Counts // by place and minute, since the last Drain
+	made    []Block          // since the last Drain
 }
 
 // maxCounted bounds what waits to be told to others, should that take long. What is
@@ -264,8 +264,9 @@ func (s *State) Lifted(rule Rule, t Target, now time.Time) time.Time {
 // Rules are those that the state decides by.
 func (s *State) Rules() Rules { return s.rules }
 
-// Take hands over what is new since the last time.
-func (s *State) Take() ([]Entry, []Block) {
+// Drain returns the counts and blocks that are new since the previous Drain, for the
+// other nodes.
+func (s *State) Drain() ([]Entry, []Block) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var entries []Entry
@@ -280,8 +281,8 @@ func (s *State) Take() ([]Entry, []Block) {
 	return entries, made
 }
 
-// Learn counts what another node counted. It ignores entries from the future.
-func (s *State) Learn(entries []Entry, now time.Time) {
+// Merge adds the counts of another node. It ignores entries from the future.
+func (s *State) Merge(entries []Entry, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range entries {
@@ -291,8 +292,8 @@ func (s *State) Learn(entries []Entry, now time.Time) {
 	}
 }
 
-// Know takes blocks and unblocks as they are stored.
-func (s *State) Know(blocks []Block, unblocks []Unblock, now time.Time) {
+// LoadBlocks adds stored blocks and unblocks.
+func (s *State) LoadBlocks(blocks []Block, unblocks []Unblock, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range blocks {

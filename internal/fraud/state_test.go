@@ -223,7 +223,7 @@ func TestBounded(t *testing.T) {
 				t.Fatalf("%d started and %d verified, more than %d", started, successes, budget)
 			}
 		}
-		entries, _ := s.Take()
+		entries, _ := s.Drain()
 		for _, e := range entries {
 			told += e.Starts
 		}
@@ -308,7 +308,7 @@ func TestLift(t *testing.T) {
 				}
 				lifted := *d.Refused
 				lifted.LiftedAt, lifted.LiftedBy = t0, by
-				s.Know([]fraud.Block{lifted}, nil, t0)
+				s.LoadBlocks([]fraud.Block{lifted}, nil, t0)
 				now := t0.Add(time.Minute)
 				d = s.Start(attempt("447700999950"), now)
 				if !anew {

@@ -190,7 +190,7 @@ func (l *Log) Flush(ctx context.Context) error {
 func (l *Log) write(ctx context.Context) (more bool, err error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	taken, fresh, known := l.take()
+	taken, fresh, known := l.nextBatch()
 	if len(taken) == 0 {
 		return false, nil
 	}
@@ -212,8 +212,8 @@ func (l *Log) write(ctx context.Context) (more bool, err error) {
 	return len(l.unsaved) > 0, nil
 }
 
-// take removes a batch from the rows that wait, and returns copies to write.
-func (l *Log) take() (taken []*row, fresh, known []verify.Refusal) {
+// nextBatch removes a batch from the rows that wait, and returns copies to write.
+func (l *Log) nextBatch() (taken []*row, fresh, known []verify.Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := min(batch, len(l.unsaved))

@@ -48,9 +48,8 @@ const (
 	batch = 50
 	// every is how often the job looks when it has nothing to do.
 	every = time.Minute
-	// settled is after what time an entry of the ledger is nothing that a request
-	// could make again.
-	settled = 24 * time.Hour
+	// settleAfter is the age of a ledger entry after which no request can repeat it.
+	settleAfter = 24 * time.Hour
 	// share is which part of the time the job takes while it has much to do, after
 	// an upgrade, say: one of so many.
 	share = 4
@@ -63,14 +62,14 @@ type Job struct {
 	metrics *metrics
 	runner  *task.Runner
 
-	guard               guard
+	clockGate           clockGate
 	keysAt, destroyedAt time.Time       // times of the last refresh and destruction of keys
 	walk                store.GuardWalk // position among the histories of numbers
 }
 
 // New returns a job that waits to be started.
 func New(cfg Config) *Job {
-	j := &Job{cfg: cfg, metrics: newMetrics(cfg.Metrics), guard: guard{cfg: cfg}}
+	j := &Job{cfg: cfg, metrics: newMetrics(cfg.Metrics), clockGate: clockGate{cfg: cfg}}
 	j.runner = task.New(task.Config{
 		Name: "retention", Clock: cfg.Clock, Log: cfg.Log, Run: j.run, MaxSleep: every,
 	})
@@ -86,7 +85,7 @@ func (j *Job) Stop() { j.runner.Stop() }
 
 // MayDelete reports whether the last run found the clock good enough to delete by age.
 // It is false before the first run, and may be called from any goroutine.
-func (j *Job) MayDelete() bool { return j.guard.open.Load() }
+func (j *Job) MayDelete() bool { return j.clockGate.open.Load() }
 
 // run carries out one batch of each kind. While there is more it comes back soon,
 // but not before requests had their time: where they keep the database busy, a batch
@@ -110,12 +109,12 @@ type step = func(context.Context, time.Time) (more bool, err error)
 // could be charged again, and only moves need partitions.
 func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	clock := j.cfg.Clock.Now()
-	mayDelete, err := j.guard.mayDelete(ctx, clock)
+	mayDelete, err := j.clockGate.mayDelete(ctx, clock)
 	errs := []error{err}
 	steps := []step{j.keys, j.measure}
 	if mayDelete {
 		steps = []step{
-			j.keys, j.destroyKeys, j.hasten, j.prepare, j.archive, j.measure, j.redact, j.drop, j.settle, j.carry, j.forget,
+			j.keys, j.destroyKeys, j.hasten, j.prepare, j.archive, j.measure, j.redact, j.purgeArchive, j.settleLedger, j.carry, j.forget,
 			j.forgetAudit, j.forgetSignatures, j.forgetRefusals,
 		}
 	}
@@ -125,8 +124,8 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		again, err := step(ctx, now)
-		more = more || again
+		unfinished, err := step(ctx, now)
+		more = more || unfinished
 		errs = append(errs, err)
 	}
 	return more, errors.Join(errs...)
@@ -206,16 +205,18 @@ func (j *Job) redact(ctx context.Context, now time.Time) (more bool, err error) 
 	return n == batch, err
 }
 
-func (j *Job) drop(ctx context.Context, now time.Time) (more bool, err error) {
+// purgeArchive deletes archived verifications older than Keep.History.
+func (j *Job) purgeArchive(ctx context.Context, now time.Time) (more bool, err error) {
 	if j.cfg.Keep.History == 0 {
 		return false, nil
 	}
 	return j.cfg.Store.Drop(ctx, now.Add(-j.cfg.Keep.History), batch)
 }
 
-// settle clears the ledger that requests write to, whatever is kept.
-func (j *Job) settle(ctx context.Context, now time.Time) (more bool, err error) {
-	n, err := j.cfg.Store.SettleLedger(ctx, now.Add(-settled), batch)
+// settleLedger moves old entries out of the ledger that requests write to, whatever is
+// kept.
+func (j *Job) settleLedger(ctx context.Context, now time.Time) (more bool, err error) {
+	n, err := j.cfg.Store.SettleLedger(ctx, now.Add(-settleAfter), batch)
 	return n == batch, err
 }
 

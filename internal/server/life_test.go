@@ -22,7 +22,7 @@ func BenchmarkLife(b *testing.B) {
 		b.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	call := func(path string, form url.Values) (requestID string, err error) {
+	post := func(path string, form url.Values) (requestID string, err error) {
 		form.Set("api_key", server.DemoAccount)
 		form.Set("api_secret", server.DemoSecret)
 		resp, err := client.Post(s.URL()+path, "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
@@ -48,11 +48,11 @@ func BenchmarkLife(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			id, err := call("/verify/json", url.Values{
+			id, err := post("/verify/json", url.Values{
 				"brand": {"Acme"}, "number": {fmt.Sprintf("44770%07d", n.Add(1))}, "pin_code": {"1234"},
 			})
 			if err == nil {
-				_, err = call("/verify/check/json", url.Values{"request_id": {id}, "code": {"1234"}})
+				_, err = post("/verify/check/json", url.Values{"request_id": {id}, "code": {"1234"}})
 			}
 			if err != nil {
 				b.Error(err)

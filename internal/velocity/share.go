@@ -31,7 +31,7 @@ func (w *Watch) Load(ctx context.Context) error {
 }
 
 func (w *Watch) load(ctx context.Context, now time.Time) error {
-	if err := w.hear(ctx, now); err != nil {
+	if err := w.pull(ctx, now); err != nil {
 		return err
 	}
 	held, err := w.cfg.Store.FraudBlocksHeld(ctx, now.Add(-w.cfg.Rules.RepeatWithin))
@@ -42,12 +42,12 @@ func (w *Watch) load(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	w.state.Know(held, unblocks, now)
+	w.state.LoadBlocks(held, unblocks, now)
 	w.readAt, w.lookedAt = now, now
 	return nil
 }
 
-// run tells and asks once.
+// run synchronizes once.
 func (w *Watch) run(ctx context.Context) (next time.Time, err error) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
@@ -63,7 +63,7 @@ func (w *Watch) run(ctx context.Context) (next time.Time, err error) {
 	return w.now().Add(every), nil
 }
 
-// Sync tells what is new, and learns what others told.
+// Sync publishes the new counts of this node and pulls those of the others.
 func (w *Watch) Sync(ctx context.Context) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()
@@ -71,12 +71,12 @@ func (w *Watch) Sync(ctx context.Context) error {
 }
 
 func (w *Watch) sync(ctx context.Context) error {
-	if err := w.tell(ctx); err != nil {
+	if err := w.publish(ctx); err != nil {
 		return err
 	}
 	now := w.now()
 	if w.cfg.Store.Shared() {
-		if err := w.hear(ctx, now); err != nil {
+		if err := w.pull(ctx, now); err != nil {
 			return err
 		}
 	}
@@ -94,7 +94,7 @@ func (w *Watch) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.state.Know(blocks, unblocks, now)
+	w.state.LoadBlocks(blocks, unblocks, now)
 	w.readAt = now
 	places, evicted := w.state.Expire(now)
 	w.metrics.places.Set(float64(places))
@@ -102,11 +102,11 @@ func (w *Watch) sync(ctx context.Context) error {
 	return nil
 }
 
-// tell stores what this node counted and decided since the last time. What fails is
-// told again as it was, since it may be stored all the same.
-func (w *Watch) tell(ctx context.Context) error {
+// publish stores the counts and blocks of this node since the previous call. After an
+// error it stores the same batch again, since the commit may have succeeded.
+func (w *Watch) publish(ctx context.Context) error {
 	if w.untold == nil {
-		entries, blocks := w.state.Take()
+		entries, blocks := w.state.Drain()
 		if len(entries)+len(blocks) == 0 {
 			return nil
 		}
@@ -120,8 +120,8 @@ func (w *Watch) tell(ctx context.Context) error {
 	return err
 }
 
-// hear reads what other nodes counted.
-func (w *Watch) hear(ctx context.Context, now time.Time) error {
+// pull reads the counts of other nodes.
+func (w *Watch) pull(ctx context.Context, now time.Time) error {
 	nodes, err := w.cfg.Store.FraudNodes(ctx)
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func (w *Watch) hear(ctx context.Context, now time.Time) error {
 			if err != nil {
 				return err
 			}
-			w.state.Learn(entries, now)
+			w.state.Merge(entries, now)
 			if until == w.heard[node] { // the rest is too old
 				until = last
 			}

@@ -90,7 +90,7 @@ func (w *Watch) Stop(ctx context.Context) error {
 	w.runner.Stop()
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	return w.tell(ctx)
+	return w.publish(ctx)
 }
 
 // Begin decides about a start. It is refused with KindBlocked, with the network that

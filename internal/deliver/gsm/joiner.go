@@ -68,7 +68,7 @@ func (j *Joiner[K]) Add(key K, a Alphabet, h Header, payload []byte) (text strin
 		if p := m.parts[i]; p.coding == coding && bytes.Equal(p.payload, payload) {
 			return "", false
 		}
-		j.drop(k)
+		j.remove(k)
 		m = j.message(k)
 	}
 	m.parts = append(m.parts, joinedPart{h.Seq, coding, bytes.Clone(payload)})
@@ -76,11 +76,11 @@ func (j *Joiner[K]) Add(key K, a Alphabet, h Header, payload []byte) (text strin
 	m.size += grown
 	j.size += grown
 	if len(m.parts) == h.Total {
-		j.drop(k)
+		j.remove(k)
 		return m.text(), true
 	}
 	for j.size > j.limit {
-		j.drop(j.order.Back().Value.(*joining[K]).key)
+		j.remove(j.order.Back().Value.(*joining[K]).key)
 	}
 	return "", false
 }
@@ -95,7 +95,7 @@ func (j *Joiner[K]) message(k joinKey[K]) *joining[K] {
 	return m
 }
 
-func (j *Joiner[K]) drop(k joinKey[K]) {
+func (j *Joiner[K]) remove(k joinKey[K]) {
 	e := j.open[k]
 	j.size -= e.Value.(*joining[K]).size
 	j.order.Remove(e)

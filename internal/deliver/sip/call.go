@@ -27,7 +27,7 @@ type call struct {
 	media   *media.Session
 	sdp     descriptions
 
-	fate     atomic.Int32  // see hand-over in carrier.go
+	fate     atomic.Int32  // see the constants pending to abandoned in carrier.go
 	response signal        // there was a response, of any kind
 	ringing  signal        // the phone rings, or the call is answered
 	giveUp   signal        // nobody wants the call any more: it ends if it was not answered
@@ -187,7 +187,7 @@ func (c *call) invite(ring context.Context) error {
 			c.session.tx.Terminate() // later responses go to trunk.stray
 			return refusal(res, err)
 		}
-		if err := c.again(ring, next); err != nil {
+		if err := c.resendInvite(ring, next); err != nil {
 			return err
 		}
 	}
@@ -205,9 +205,9 @@ func refusal(res *sip.Response, why error) error {
 	return newStatusError(res)
 }
 
-// again sends another INVITE after a refusal. The old transaction stays, to
+// resendInvite sends a changed INVITE after a refusal. The old transaction stays, to
 // acknowledge retransmissions of the refusal.
-func (c *call) again(ring context.Context, invite *sip.Request) error {
+func (c *call) resendInvite(ring context.Context, invite *sip.Request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session.InviteRequest = invite

@@ -229,16 +229,16 @@ func (c *Carrier) dial(ctx context.Context, call *call) (deliver.Submission, err
 	for {
 		select {
 		case <-call.ringing.c:
-			return c.take(call, end)
+			return c.accept(call, end)
 		case r := <-end:
-			return c.early(call, r)
+			return c.earlyResult(call, r)
 		case <-response:
 			response = nil
 			first.Stop()
 		case <-first.C:
 			return c.abandon(call, end, fmt.Errorf("no response in %s", c.cfg.FirstResponse))
 		case <-slow.C:
-			return c.take(call, end)
+			return c.accept(call, end)
 		case <-ctx.Done():
 			return c.abandon(call, end, ctx.Err())
 		}
@@ -250,13 +250,14 @@ func (c *Carrier) begin(call *call, end chan<- Result) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
-		c.calls.Go(func() { c.make(call, end) })
+		c.calls.Go(func() { c.placeCall(call, end) })
 	}
 	return !c.closed
 }
 
-// make makes the call, and sees that its end is known where it is of interest.
-func (c *Carrier) make(call *call, end chan<- Result) {
+// placeCall places the call, waits for its end and reports the result: to Send while
+// it waits, afterwards as a receipt.
+func (c *Carrier) placeCall(call *call, end chan<- Result) {
 	defer c.leave(call.message.To)
 	stop := context.AfterFunc(c.dialling, call.giveUp.raise)
 	r := call.run(c.talking)
@@ -275,9 +276,10 @@ func (c *Carrier) make(call *call, end chan<- Result) {
 	}
 }
 
-func (c *Carrier) take(call *call, end <-chan Result) (deliver.Submission, error) {
+// accept makes Send return: the call is with the trunk, and its end is a receipt.
+func (c *Carrier) accept(call *call, end <-chan Result) (deliver.Submission, error) {
 	if !call.fate.CompareAndSwap(pending, taken) {
-		return c.early(call, <-end)
+		return c.earlyResult(call, <-end)
 	}
 	return deliver.Submission{Carrier: c.cfg.Name, Refs: []string{call.id}}, nil
 }
@@ -286,14 +288,14 @@ func (c *Carrier) take(call *call, end <-chan Result) (deliver.Submission, error
 // and hung up on if somebody answers.
 func (c *Carrier) abandon(call *call, end <-chan Result, why error) (deliver.Submission, error) {
 	if !call.fate.CompareAndSwap(pending, abandoned) {
-		return c.early(call, <-end)
+		return c.earlyResult(call, <-end)
 	}
 	call.giveUp.raise()
 	return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, why)
 }
 
-// early is what Send says of a call that is over already.
-func (c *Carrier) early(call *call, r Result) (deliver.Submission, error) {
+// earlyResult returns the result of Send for a call that ended during Send.
+func (c *Carrier) earlyResult(call *call, r Result) (deliver.Submission, error) {
 	no, refused := errors.AsType[*StatusError](r.Err)
 	_, long := errors.AsType[*tooLongError](r.Err)
 	switch {

@@ -217,10 +217,10 @@ func (c *call) offer() ([]byte, error) {
 	return c.media.Offer().Marshal(), nil
 }
 
-// settle takes the answer to an offer of ours from the ACK; nil for an ACK that never
-// came. Without an SDP in it the session does not change. An answer that leaves no
+// applyAckAnswer applies the answer to our offer, in the body of ack; nil means that
+// no ACK arrived. Without an SDP in it the session does not change. An answer that leaves no
 // sound ends the call: the offer can no longer be refused.
-func (c *call) settle(ack *sip.Request) {
+func (c *call) applyAckAnswer(ack *sip.Request) {
 	c.sdp.mu.Lock()
 	defer c.sdp.mu.Unlock()
 	close(c.sdp.offering)

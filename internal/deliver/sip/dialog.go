@@ -33,7 +33,7 @@ func (c *call) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 	ack := c.agree(req, tx, c.agreement(req, body))
 	if asked {
-		c.settle(ack)
+		c.applyAckAnswer(ack)
 	}
 }
 

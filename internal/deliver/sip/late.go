@@ -80,7 +80,7 @@ func (t *trunk) decide(id string, answer *sip.Response) *sip.Response {
 	if answer != nil && v.first != nil && tagOf(v.first.To()) != tagOf(answer.To()) {
 		other := answer
 		answer = v.first
-		t.serving.Go(func() { t.stray(other) })
+		t.serving.Go(func() { t.handleUnmatched(other) })
 	}
 	v.first = nil
 	if answer != nil {
@@ -125,9 +125,9 @@ func tagOf(h interface{ Value() string }) string {
 	return tag
 }
 
-// stray takes a response to an INVITE that its call does not take: it came after the
-// first answer, or after the call was over.
-func (t *trunk) stray(res *sip.Response) {
+// handleUnmatched processes a response to an INVITE that matches no waiting call: it
+// arrived after the first answer or after the end of the call.
+func (t *trunk) handleUnmatched(res *sip.Response) {
 	seq, id := res.CSeq(), res.CallID()
 	if seq == nil || seq.MethodName != sip.INVITE || id == nil {
 		return

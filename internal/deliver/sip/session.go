@@ -35,7 +35,7 @@ func (s *session) send(ctx context.Context, id string) error {
 		return fmt.Errorf("%w: %w", errNoConnection, unsent(req, err))
 	}
 	t.sent(id, req) // before the first response
-	tx.OnRetransmission(t.stray)
+	tx.OnRetransmission(t.handleUnmatched)
 	if err := tx.Init(); err != nil {
 		tx.Terminate()
 		err = unsent(req, err)
@@ -51,14 +51,14 @@ func (s *session) send(ctx context.Context, id string) error {
 // Ack acknowledges the answer. The trunk repeats it for each retransmission of the
 // answer.
 func (s *session) Ack(context.Context) error {
-	ack := s.within(sip.ACK, s.InviteRequest.CSeq().SeqNo)
+	ack := s.inDialogRequest(sip.ACK, s.InviteRequest.CSeq().SeqNo)
 	return unsent(ack, s.trunk.client.WriteRequest(ack))
 }
 
 // Do sends a request within the dialog and returns the final response to it.
 // Challenges are answered.
 func (s *session) Do(ctx context.Context, method sip.RequestMethod, headers ...sip.Header) (*sip.Response, error) {
-	req := s.within(method, s.seq+1)
+	req := s.inDialogRequest(method, s.seq+1)
 	for _, h := range headers {
 		req.AppendHeader(h)
 	}
@@ -67,8 +67,8 @@ func (s *session) Do(ctx context.Context, method sip.RequestMethod, headers ...s
 	return res, err
 }
 
-// within writes a request of the dialog (RFC 3261 §12.2.1.1).
-func (s *session) within(method sip.RequestMethod, seq uint32) *sip.Request {
+// inDialogRequest returns a new request within the dialog (RFC 3261 §12.2.1.1).
+func (s *session) inDialogRequest(method sip.RequestMethod, seq uint32) *sip.Request {
 	target := s.InviteRequest.Recipient.Clone()
 	contact := s.InviteResponse.Contact()
 	if contact != nil {

@@ -15,7 +15,7 @@
 //	sources.go   the addresses that packets may come from
 //	late.go      answers beyond the first, and after the end of a call
 //	register.go  REGISTER
-//	guard.go     who may be called, and how many at a time
+//	limits.go    allow-lists of destinations, and limits on concurrent calls
 //	outcome.go   what the answers of a trunk mean
 //	media/       SDP, RTP, SRTP, digits
 //

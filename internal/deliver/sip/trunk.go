@@ -58,7 +58,7 @@ func openTrunk(cfg *Config, log *slog.Logger, m *metrics) (*trunk, error) {
 		sipgo.WithUserAgentTransactionLayerOptions(
 			sip.WithTransactionLayerLogger(quiet()),
 			sip.WithTransactionLayerTerminateOnConnClose(),
-			sip.WithTransactionLayerUnhandledResponseHandler(t.stray),
+			sip.WithTransactionLayerUnhandledResponseHandler(t.handleUnmatched),
 		),
 		sipgo.WithUserAgentTransportLayerOptions(
 			sip.WithTransportLayerLogger(quiet()),

@@ -131,7 +131,7 @@ func (c *Carrier) Bound(ctx context.Context) error {
 	}
 }
 
-// tag says to which hand-over a response belongs that comes late.
+// tag identifies the submission to which a late response belongs.
 type tag struct {
 	id    verify.ID // of the event
 	to    string    // the number
@@ -145,7 +145,7 @@ type tag struct {
 // other error the message may have gone out.
 func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	now := time.Now()
-	h := handover{until: now.Add(patience), dead: now.Add(m.ValidFor), failed: new([]error)}
+	h := partAttempt{until: now.Add(patience), dead: now.Add(m.ValidFor), failed: new([]error)}
 	parts, err := c.compose(m)
 	if err != nil {
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrRefused, err)
@@ -155,7 +155,7 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	for i, body := range parts {
 		tags[i] = tag{m.EventID, m.To, m.Event(), verify.Part{Attempt: m.Attempt, Seq: i, Count: len(parts), Carrier: c.cfg.Name}}
 		h.body, h.tag = body, &tags[i]
-		ref, err := c.hand(ctx, h)
+		ref, err := c.submitPart(ctx, h)
 		if err != nil {
 			c.complain(err)
 			return deliver.Submission{}, deliver.Tried(c.brokenOff(ctx, err, tags[:i], refs), *h.failed)
@@ -183,8 +183,8 @@ func (c *Carrier) brokenOff(ctx context.Context, err error, sent []tag, refs []s
 	return fmt.Errorf("part %d of %d: %v", len(sent)+1, sent[0].part.Count, err) //nolint:errorlint // see above
 }
 
-// handover is one part of a message during Send.
-type handover struct {
+// partAttempt is the submission of one part of a message during Send.
+type partAttempt struct {
 	body  *pdu.SubmitSM
 	tag   *tag
 	until time.Time // when the submission must have started
@@ -195,7 +195,7 @@ type handover struct {
 }
 
 // fail notes an attempt that another one follows.
-func (h handover) fail(err error) {
+func (h partAttempt) fail(err error) {
 	const most = 10
 	if len(*h.failed) < most {
 		*h.failed = append(*h.failed, err)
@@ -204,11 +204,11 @@ func (h handover) fail(err error) {
 
 var errNoBind = errors.New("no bind is up")
 
-// hand submits one part until the carrier accepts or finally refuses it. After a
+// submitPart submits one part until the carrier accepts or finally refuses it. After a
 // temporary status it tries the other binds; when none is left it returns an error
 // that wraps [deliver.ErrNotSent], so that the next carrier of the route is tried.
 // The remaining parts of a long message stay with this carrier and are retried.
-func (c *Carrier) hand(ctx context.Context, h handover) (ref string, err error) {
+func (c *Carrier) submitPart(ctx context.Context, h partAttempt) (ref string, err error) {
 	why := errNoBind
 	var tried []*session
 	for {
@@ -248,15 +248,15 @@ func (c *Carrier) hand(ctx context.Context, h handover) (ref string, err error) 
 // submit has one session submit a part. The wait for room in the window comes
 // before that for its turn: otherwise those that a slow carrier held up would all
 // go at once when it goes on.
-func (c *Carrier) submit(ctx context.Context, s *session, h handover) (ref string, err error) {
+func (c *Carrier) submit(ctx context.Context, s *session, h partAttempt) (ref string, err error) {
 	if err := c.pace.join(h.until); err != nil {
 		return "", err
 	}
-	if err := s.take(ctx, h.until); err != nil {
+	if err := s.acquireSlot(ctx, h.until); err != nil {
 		c.pace.quit()
 		return "", err
 	}
-	defer s.release()
+	defer s.releaseSlot()
 	if err := c.pace.wait(ctx, h.until); err != nil {
 		return "", err
 	}
@@ -295,7 +295,7 @@ func mismatch(p pdu.PDU) error {
 }
 
 // readResponse returns the message id of a response of an address, or the error
-// that its status means. Temporary statuses are a bare [*StatusError]: see hand.
+// that its status means. Temporary statuses are a bare [*StatusError]: see submitPart.
 func (c *Carrier) readResponse(address string, p pdu.PDU) (ref string, err error) {
 	if body, ok := p.Body.(*pdu.SubmitSMResp); ok && p.Status == pdu.StatusOK {
 		return c.accepted(address, body.MessageID.MessageID), nil

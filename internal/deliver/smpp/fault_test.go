@@ -61,8 +61,8 @@ func TestFaults(t *testing.T) {
 		{"receipt-duplicate=20%", nil, ""},
 		{"undeliverable=20%,expired=20%,rejected=20%", nil, ""},
 		{"half-open", func(s *smsc.Server) { <-time.After(time.Minute); s.SetFaults(smsc.Faults{}) }, "doubt"},
-		{"delay=200ms-300ms", drop, "doubt"},
-		{"throttle=10%,disconnect=1%,delay=0-6s,lose-response=2%,receipt-shuffle=5s,receipt-first=10%", drop, "doubt"},
+		{"delay=200ms-300ms", dropConnections, "doubt"},
+		{"throttle=10%,disconnect=1%,delay=0-6s,lose-response=2%,receipt-shuffle=5s,receipt-first=10%", dropConnections, "doubt"},
 	}
 	var mu sync.Mutex
 	rows := make([]string, len(tests))
@@ -89,7 +89,7 @@ func TestFaults(t *testing.T) {
 				if tt.during != nil {
 					aside.Go(func() { tt.during(d.smsc) })
 				}
-				all := handOver(d, messages)
+				all := sendAll(d, messages)
 				aside.Wait()
 				await.Pass(time.Minute) // for late responses and receipts
 				synctest.Wait()
@@ -124,16 +124,16 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// drop breaks all connections, again and again.
-func drop(s *smsc.Server) {
+// dropConnections breaks all connections, again and again.
+func dropConnections(s *smsc.Server) {
 	for range 5 {
 		<-time.After(1500 * time.Millisecond) // the interval of the fault
 		s.DropAll()
 	}
 }
 
-// handed is a message and what Send said of it.
-type handed struct {
+// sentMessage is a message and what Send said of it.
+type sentMessage struct {
 	text    string
 	id      verify.ID
 	refs    []string
@@ -141,10 +141,10 @@ type handed struct {
 	unclear int
 }
 
-// handOver has messages sent, each as the engine does: again while it was not
+// sendAll sends messages, each like the engine: again while it was not
 // sent, and once more when that is not known.
-func handOver(d *desk, n int) []handed {
-	all := make([]handed, n)
+func sendAll(d *desk, n int) []sentMessage {
+	all := make([]sentMessage, n)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range 100 {
@@ -165,7 +165,7 @@ func handOver(d *desk, n int) []handed {
 	return all
 }
 
-func (d *desk) deliver(h *handed) {
+func (d *desk) deliver(h *sentMessage) {
 	m := sms(h.text)
 	m.RequestID = h.id
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
@@ -186,7 +186,7 @@ func (d *desk) deliver(h *handed) {
 }
 
 // count compares what Send said with what is at the SMSC, and with the reports.
-func (d *desk) count(all []handed, otherIDs bool) tally {
+func (d *desk) count(all []sentMessage, otherIDs bool) tally {
 	d.t.Helper()
 	copies := map[string]map[string]bool{} // ids, by the text
 	for _, m := range d.smsc.Messages() {

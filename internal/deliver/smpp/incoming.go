@@ -39,7 +39,7 @@ func (c *Carrier) late(s *session, of any, p pdu.PDU) {
 	c.reports.Go(func() { c.answered(context.Background(), t) })
 }
 
-// answered reports what became of a hand-over after Send gave up on it.
+// answered reports the outcome of a submission that Send gave up on.
 func (c *Carrier) answered(ctx context.Context, t tag) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()

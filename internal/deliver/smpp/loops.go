@@ -51,16 +51,16 @@ func (s *session) write(batch []byte) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handed += uint64(n)
+	s.written += uint64(n)
 	s.writing = false
 	switch {
 	case s.err != nil:
-		s.settle(true)
+		s.failPending(true)
 	case err != nil:
 		// The responses that are on their way still count. That ends readLoop,
 		// which ends the session.
 		s.broken = fmt.Errorf("write: %w", err)
-		s.settle(false)
+		s.failPending(false)
 		_ = s.conn.SetReadDeadline(time.Now().Add(lastWords)) // if it fails, so does reading
 	case s.leaving && len(s.out) == 0:
 		s.failLocked(errUnbound)
@@ -147,7 +147,7 @@ func (s *session) touch() {
 	s.mu.Unlock()
 }
 
-// keepLoop ends calls whose time is over, and asks a silent peer whether it is
+// keepLoop ends requests whose time is over, and asks a silent peer whether it is
 // there. One that does not answer that is gone.
 func (s *session) keepLoop() {
 	ticker := time.NewTicker(max(min(s.timeout, s.enquire)/10, time.Millisecond))
@@ -169,7 +169,7 @@ func (s *session) keep(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mute := false
-	for seq, c := range s.calls {
+	for seq, c := range s.pending {
 		if now.Before(c.until) {
 			continue
 		}

@@ -111,10 +111,10 @@ func (s *session) answers(p pdu.PDU) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case !s.bound && s.calls[bindSequence] != nil:
+	case !s.bound && s.pending[bindSequence] != nil:
 		return bindSequence
-	case numberless && s.enquired && len(s.calls) == 1:
-		for seq, c := range s.calls {
+	case numberless && s.enquired && len(s.pending) == 1:
+		for seq, c := range s.pending {
 			if c.tag == nil { // no submission
 				return seq
 			}

@@ -66,15 +66,15 @@ type session struct {
 	wake  chan struct{} // has one value when out has octets
 	ended chan struct{} // closed once the connection is of no use
 	loops sync.WaitGroup
-	spare sync.Pool // calls that have their result
+	spare sync.Pool // completed pendingRequests
 
 	mu       sync.Mutex
 	out      []byte // PDUs to write
 	sequence uint32 // of the last request
 	queued   uint64 // octets put in out so far
-	handed   uint64 // of those, taken by the connection
+	written  uint64 // of those, taken by the connection
 	writing  bool   // more of them are on their way
-	calls    map[uint32]*call
+	pending  map[uint32]*pendingRequest
 	expired  map[uint32]any // the tags of requests whose time is over
 	order    []uint32       // of expired: a ring, once it has maxLate
 	oldest   int            // in order
@@ -100,8 +100,8 @@ type answer struct {
 	later  func(reply func(pdu.Status, pdu.Body))
 }
 
-// call is a request that waits for its response.
-type call struct {
+// pendingRequest is a request without its response.
+type pendingRequest struct {
 	done  chan result
 	until time.Time
 	tag   any
@@ -119,7 +119,7 @@ func newSession(conn net.Conn, reader *pdu.Reader, window int) *session {
 		slots:   make(chan struct{}, window),
 		wake:    make(chan struct{}, 1),
 		ended:   make(chan struct{}),
-		calls:   make(map[uint32]*call, window),
+		pending: make(map[uint32]*pendingRequest, window),
 		expired: map[uint32]any{},
 		heard:   time.Now(),
 	}
@@ -136,9 +136,9 @@ func (s *session) start() {
 	})
 }
 
-// take waits for room in the window, which release gives back. The error wraps
-// errNotWritten when the session ended, and errWindow when the wait did.
-func (s *session) take(ctx context.Context, until time.Time) error {
+// acquireSlot acquires a slot of the window; releaseSlot releases it. The error wraps
+// errNotWritten if the session ended, errWindow if until passed or ctx is done.
+func (s *session) acquireSlot(ctx context.Context, until time.Time) error {
 	select {
 	case s.slots <- struct{}{}:
 		return nil
@@ -158,15 +158,15 @@ func (s *session) take(ctx context.Context, until time.Time) error {
 	}
 }
 
-func (s *session) release() { <-s.slots }
+func (s *session) releaseSlot() { <-s.slots }
 
 // request sends a request and waits for its response until ctx ends. When that
 // comes after the timeout, or after ctx, it goes to s.late with tag, unless that
 // is nil.
 func (s *session) request(ctx context.Context, body pdu.Body, tag any, timeout time.Duration) (pdu.PDU, error) {
-	c, ok := s.spare.Get().(*call)
+	c, ok := s.spare.Get().(*pendingRequest)
 	if !ok {
-		c = &call{done: make(chan result, 1)}
+		c = &pendingRequest{done: make(chan result, 1)}
 	}
 	seq, err := s.enqueue(body, c, tag, timeout)
 	if err != nil {
@@ -189,7 +189,7 @@ func (s *session) request(ctx context.Context, body pdu.Body, tag any, timeout t
 }
 
 // enqueue puts a request where the writer takes it.
-func (s *session) enqueue(body pdu.Body, c *call, tag any, timeout time.Duration) (uint32, error) {
+func (s *session) enqueue(body pdu.Body, c *pendingRequest, tag any, timeout time.Duration) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.usableLocked() {
@@ -207,7 +207,7 @@ func (s *session) enqueue(body pdu.Body, c *call, tag any, timeout time.Duration
 	s.put(out)
 	s.sequence = seq
 	c.until, c.tag, c.end = time.Now().Add(timeout), tag, s.queued
-	s.calls[seq] = c
+	s.pending[seq] = c
 	return seq, nil
 }
 
@@ -247,7 +247,7 @@ func (s *session) replyLocked(seq uint32, status pdu.Status, body pdu.Body) {
 func (s *session) giveUp(seq uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.calls[seq]
+	c := s.pending[seq]
 	if c == nil {
 		return false
 	}
@@ -256,9 +256,10 @@ func (s *session) giveUp(seq uint32) bool {
 	return true
 }
 
-// expire forgets a call but for its tag. The caller holds s.mu.
-func (s *session) expire(seq uint32, c *call) {
-	delete(s.calls, seq)
+// expire removes a pending request and keeps its tag for a late response. The caller
+// holds s.mu.
+func (s *session) expire(seq uint32, c *pendingRequest) {
+	delete(s.pending, seq)
 	if c.tag == nil {
 		return
 	}
@@ -276,8 +277,8 @@ func (s *session) expire(seq uint32, c *call) {
 func (s *session) complete(seq uint32, r result) {
 	s.mu.Lock()
 	s.heard = time.Now()
-	c := s.calls[seq]
-	delete(s.calls, seq)
+	c := s.pending[seq]
+	delete(s.pending, seq)
 	tag := s.expired[seq]
 	delete(s.expired, seq)
 	if tag != nil || c != nil && c.tag != nil {
@@ -301,7 +302,7 @@ func (s *session) complete(seq uint32, r result) {
 // it would not send after that (§4.2), and ends a retired session. The caller
 // holds s.mu.
 func (s *session) leave() {
-	if len(s.calls) > 0 {
+	if len(s.pending) > 0 {
 		return
 	}
 	if s.goodbye != 0 {
@@ -327,23 +328,23 @@ func (s *session) failLocked(err error) {
 	s.err = cmp.Or(s.broken, err)
 	close(s.ended)
 	if !s.writing {
-		s.settle(true)
+		s.failPending(true)
 	} // or else write does, which knows more
 }
 
-// settle ends the calls that were not written, and with all the others, too. The
-// caller holds s.mu.
-func (s *session) settle(all bool) {
-	for seq, c := range s.calls {
+// failPending fails the pending requests that were not written with errNotWritten; if
+// all is set, it fails the others with errLost. The caller holds s.mu.
+func (s *session) failPending(all bool) {
+	for seq, c := range s.pending {
 		switch {
-		case c.end > s.handed:
+		case c.end > s.written:
 			c.done <- result{err: errNotWritten}
 		case all:
 			c.done <- result{err: errLost}
 		default:
 			continue
 		}
-		delete(s.calls, seq)
+		delete(s.pending, seq)
 	}
 }
 
@@ -363,7 +364,7 @@ func (s *session) unanswered() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
-	for _, c := range s.calls {
+	for _, c := range s.pending {
 		if c.tag != nil {
 			n++
 		}

@@ -16,7 +16,7 @@
 //	pdu/         the codec
 //	smsc/        an SMSC for tests and rehearsals
 //
-// A message is handed over by one submit_sm for each of its parts. What the
+// A message is submitted with one submit_sm for each part. What the
 // carrier answers is definite. When no answer comes (a timeout, a lost
 // connection) it is not known whether the message went out, and Send says so; an
 // answer that comes after all is reported.

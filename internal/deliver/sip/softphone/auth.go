@@ -9,8 +9,8 @@ import (
 	"github.com/icholy/digest"
 )
 
-// guard asks who is there, by digest authentication (RFC 3261 §22).
-type guard struct {
+// digestAuth authenticates requests by digest authentication (RFC 3261 §22).
+type digestAuth struct {
 	cfg   *Config
 	asked atomic.Int64
 
@@ -25,29 +25,29 @@ func newNonce() string { return rand.Text() }
 
 // admits reports whether a request shows the password. If not, it has been answered
 // with a challenge.
-func (g *guard) admits(req *sip.Request, tx sip.ServerTransaction) bool {
-	if g.cfg.User == "" {
+func (a *digestAuth) admits(req *sip.Request, tx sip.ServerTransaction) bool {
+	if a.cfg.User == "" {
 		return true
 	}
 	status, phrase, ask, show := 401, "Unauthorized", "WWW-Authenticate", "Authorization"
-	if g.cfg.Proxy && req.Method != sip.REGISTER { // a registrar asks for itself
+	if a.cfg.Proxy && req.Method != sip.REGISTER { // a registrar asks for itself
 		status, phrase, ask, show = 407, "Proxy Authentication Required", "Proxy-Authenticate", "Proxy-Authorization"
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	shown := g.shown(req, show)
-	if shown && !g.stale {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	shown := a.shown(req, show)
+	if shown && !a.stale {
 		return true
 	}
-	challenge := g.challenge()
+	challenge := a.challenge()
 	if shown {
-		g.nonce, g.stale = newNonce(), false
-		challenge = g.challenge()
+		a.nonce, a.stale = newNonce(), false
+		challenge = a.challenge()
 		challenge.Stale = true
 	}
-	g.asked.Add(1)
+	a.asked.Add(1)
 	headers := []sip.Header{sip.NewHeader(ask, challenge.String())}
-	if g.cfg.Challenges {
+	if a.cfg.Challenges {
 		headers = []sip.Header{
 			sip.NewHeader(ask, `Bearer authz_server="https://login.example/", error="invalid_token"`),
 			sip.NewHeader(ask, `Digest realm="`+realm+`", nonce="aka", algorithm=AKAv1-MD5, qop="auth-int"`),
@@ -59,26 +59,26 @@ func (g *guard) admits(req *sip.Request, tx sip.ServerTransaction) bool {
 	return false
 }
 
-func (g *guard) challenge() *digest.Challenge {
-	c := &digest.Challenge{Realm: realm, Nonce: g.nonce, Algorithm: "MD5", QOP: []string{"auth"}}
-	if g.cfg.Challenges {
+func (a *digestAuth) challenge() *digest.Challenge {
+	c := &digest.Challenge{Realm: realm, Nonce: a.nonce, Algorithm: "MD5", QOP: []string{"auth"}}
+	if a.cfg.Challenges {
 		c.Algorithm, c.Opaque = "SHA-512-256", "opaque, and quoted"
 	}
 	return c
 }
 
 // shown reports whether the header of a request has the right response.
-func (g *guard) shown(req *sip.Request, header string) bool {
+func (a *digestAuth) shown(req *sip.Request, header string) bool {
 	h := req.GetHeader(header)
 	if h == nil {
 		return false
 	}
 	cred, err := digest.ParseCredentials(h.Value())
-	if err != nil || cred.Username != g.cfg.User || cred.Nonce != g.nonce {
+	if err != nil || cred.Username != a.cfg.User || cred.Nonce != a.nonce {
 		return false
 	}
-	want, err := digest.Digest(g.challenge(), digest.Options{
-		Method: req.Method.String(), URI: cred.URI, Username: g.cfg.User, Password: g.cfg.Password,
+	want, err := digest.Digest(a.challenge(), digest.Options{
+		Method: req.Method.String(), URI: cred.URI, Username: a.cfg.User, Password: a.cfg.Password,
 		Cnonce: cred.Cnonce, Count: cred.Nc,
 	})
 	return err == nil && want.Response == cred.Response

@@ -29,7 +29,9 @@ func number(value string, fallback int) int {
 // faultDelay is the time from the answer to a fault within the call.
 const faultDelay = time.Second
 
-func within(steps ...Step) func(*Config, string) {
+// afterAnswer returns a fault that appends steps to the script, faultDelay after the
+// answer or the previous step.
+func afterAnswer(steps ...Step) func(*Config, string) {
 	return func(c *Config, _ string) {
 		c.Script = append(append(c.Script, Wait(faultDelay)), steps...)
 	}
@@ -50,11 +52,11 @@ var faultTable = []fault{
 	{"registration-refused", "STATUS", "with --registrar: refuse REGISTER, default 503 with Retry-After", func(c *Config, value string) {
 		c.RegisterStatus = number(value, 503)
 	}},
-	{"delayed-offer", "", "re-INVITE without SDP; the answer in the ACK moves the audio to another port", within(MoveByAck())},
-	{"delayed-offer-unanswered", "", "re-INVITE without SDP; the ACK has no SDP either", within(AnswerByAck(NoAnswer))},
-	{"delayed-offer-refused", "", "re-INVITE without SDP; the answer in the ACK refuses the audio", within(AnswerByAck(RefuseAudio))},
-	{"hold", "", "hold the call for 2s by re-INVITE", within(Hold(), Wait(2*time.Second), Resume())},
-	{"move", "", "move the audio to another port by re-INVITE", within(Move())},
+	{"delayed-offer", "", "re-INVITE without SDP; the answer in the ACK moves the audio to another port", afterAnswer(MoveByAck())},
+	{"delayed-offer-unanswered", "", "re-INVITE without SDP; the ACK has no SDP either", afterAnswer(AnswerByAck(NoAnswer))},
+	{"delayed-offer-refused", "", "re-INVITE without SDP; the answer in the ACK refuses the audio", afterAnswer(AnswerByAck(RefuseAudio))},
+	{"hold", "", "hold the call for 2s by re-INVITE", afterAnswer(Hold(), Wait(2*time.Second), Resume())},
+	{"move", "", "move the audio to another port by re-INVITE", afterAnswer(Move())},
 	{"other-codec", "", "answer with PCMU and PCMA, and send PCMA while PCMU is received", func(c *Config, _ string) { c.OtherCodec = true }},
 	{"host-name", "NAME", "name the host, or localhost, in c= of the SDP", func(c *Config, value string) {
 		if c.SDPHost = value; value == "" {
@@ -67,9 +69,9 @@ var faultTable = []fault{
 			c.Held = string(media.Inactive)
 		}
 	}},
-	{"off-hold", "", "with answer-on-hold: take the call off hold by re-INVITE after 1s", within(Resume())},
+	{"off-hold", "", "with answer-on-hold: take the call off hold by re-INVITE after 1s", afterAnswer(Resume())},
 	{"keys-together", "", "with --press: all keys have one RTP timestamp", func(c *Config, _ string) { c.KeysTogether = true }},
-	{"new-ssrc", "", "change SSRC and sequence numbers", within(ChangeSource())},
+	{"new-ssrc", "", "change SSRC and sequence numbers", afterAnswer(ChangeSource())},
 	{"one-way", "", "send neither RTP nor RTCP", func(c *Config, _ string) { c.NoRTP = true }},
 	{"hang-up", "TIME", "hang up this long, or 500ms, after the answer", func(c *Config, value string) {
 		after, err := time.ParseDuration(value)

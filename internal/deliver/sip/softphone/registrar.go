@@ -63,7 +63,7 @@ func (p *Phone) onRegister(req *sip.Request, tx sip.ServerTransaction) {
 		respond(tx, req, 405, "Method Not Allowed")
 		return
 	}
-	if !p.guard.admits(req, tx) {
+	if !p.auth.admits(req, tx) {
 		return
 	}
 	if status := p.cfg.RegisterStatus; status != 0 {

@@ -21,7 +21,7 @@ func (p *Phone) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		p.inDialog((*call).onReInvite)(req, tx)
 		return
 	}
-	if !p.guard.admits(req, tx) {
+	if !p.auth.admits(req, tx) {
 		return
 	}
 	if least := p.cfg.MinSE; least > 0 && minSE(req) < least {
@@ -46,7 +46,7 @@ func (p *Phone) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 	defer p.end(c)
 	if c.ring(ctx) {
-		c.take(ctx)
+		c.handle(ctx)
 	}
 	switch {
 	case p.ctx.Err() != nil:

@@ -104,7 +104,7 @@ type Config struct {
 type Phone struct {
 	cfg    Config
 	addr   netip.AddrPort
-	guard  guard
+	auth   digestAuth
 	book   book
 	ua     *sipgo.UserAgent
 	dialog sipgo.DialogUA
@@ -153,7 +153,7 @@ func Start(cfg Config) (*Phone, error) {
 	}
 	p := &Phone{cfg: cfg, live: map[string]*call{}, changed: make(chan struct{})}
 	p.book.changed = make(chan struct{})
-	p.guard = guard{cfg: &p.cfg, nonce: newNonce(), stale: cfg.Stale}
+	p.auth = digestAuth{cfg: &p.cfg, nonce: newNonce(), stale: cfg.Stale}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	if err := p.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("phone: %w", err), p.Close())
@@ -241,7 +241,7 @@ func (p *Phone) Registered(ctx context.Context, n int) ([]string, error) {
 }
 
 // Challenges is how often the phone has asked for a password.
-func (p *Phone) Challenges() int { return int(p.guard.asked.Load()) }
+func (p *Phone) Challenges() int { return int(p.auth.asked.Load()) }
 
 // Ignored is how many messages the phone has not read, being silent or gone.
 func (p *Phone) Ignored() int { return int(p.ignored.Load()) }

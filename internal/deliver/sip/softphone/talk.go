@@ -11,8 +11,8 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// take answers, and does what the script says.
-func (c *call) take(ctx context.Context) {
+// handle answers the call and runs the script.
+func (c *call) handle(ctx context.Context) {
 	session, err := c.open(c.Invite.Body())
 	if err != nil {
 		c.note(func(k *Call) { k.Err = err })
@@ -167,7 +167,7 @@ func (p *Phone) onAck(req *sip.Request, tx sip.ServerTransaction) {
 const ackWait = time.Second
 
 func (p *Phone) onBye(req *sip.Request, tx sip.ServerTransaction) {
-	if p.cfg.AskOnBye && !p.guard.admits(req, tx) {
+	if p.cfg.AskOnBye && !p.auth.admits(req, tx) {
 		return
 	}
 	p.inDialog(func(c *call, req *sip.Request, tx sip.ServerTransaction) {

@@ -94,7 +94,7 @@ func (l *lab) bind(kind pdu.Command) *client {
 
 func (c *client) bind(kind pdu.Command, id, password string) {
 	c.t.Helper()
-	resp := c.call(&pdu.Bind{Kind: kind, SystemID: id, Password: password, InterfaceVersion: pdu.Version34})
+	resp := c.request(&pdu.Bind{Kind: kind, SystemID: id, Password: password, InterfaceVersion: pdu.Version34})
 	if resp.Status != pdu.StatusOK {
 		c.t.Fatalf("bind: %v", resp.Status)
 	}
@@ -128,8 +128,8 @@ func (c *client) read() pdu.PDU {
 	return p
 }
 
-// call sends a request, and expects its response or a generic_nack next.
-func (c *client) call(body pdu.Body) pdu.PDU {
+// request sends a request, and expects its response or a generic_nack next.
+func (c *client) request(body pdu.Body) pdu.PDU {
 	c.t.Helper()
 	n := c.send(body)
 	p := c.read()
@@ -165,7 +165,7 @@ func sms(text string, receipt uint8) *pdu.SubmitSM {
 // submit sends a message, and gives its id.
 func (c *client) submit(m *pdu.SubmitSM) string {
 	c.t.Helper()
-	p := c.call(m)
+	p := c.request(m)
 	if p.Status != pdu.StatusOK {
 		c.t.Fatalf("submit_sm: %v", p.Status)
 	}

@@ -41,7 +41,7 @@ func TestRefusals(t *testing.T) {
 			in(t, func(t *testing.T) {
 				l := faulty(t, fault)
 				c := l.bind(pdu.CommandBindTransceiver)
-				if got := c.call(sms("no", pdu.ReceiptAlways)); got.Status != want {
+				if got := c.request(sms("no", pdu.ReceiptAlways)); got.Status != want {
 					t.Errorf("status %v, want %v", got.Status, want)
 				}
 				if len(l.Messages()) != 0 {
@@ -163,7 +163,7 @@ func TestRefuseBind(t *testing.T) {
 		in(t, func(t *testing.T) {
 			l := faulty(t, fault)
 			c := l.connect()
-			if got := c.call(&pdu.Bind{Kind: pdu.CommandBindReceiver}).Status; got != want {
+			if got := c.request(&pdu.Bind{Kind: pdu.CommandBindReceiver}).Status; got != want {
 				t.Errorf("%s: %v", fault, got)
 			}
 			c.bind(pdu.CommandBindReceiver, "esme", "")
@@ -210,7 +210,7 @@ func TestDelay(t *testing.T) {
 		c := l.bind(pdu.CommandBindTransceiver)
 		began := time.Now()
 		first, second := c.send(sms("1", pdu.ReceiptAlways)), c.send(sms("2", 0))
-		c.call(&pdu.EnquireLink{}) // is not held up
+		c.request(&pdu.EnquireLink{}) // is not held up
 		if got := time.Since(began); got != 0 {
 			t.Errorf("enquire_link took %v", got)
 		}
@@ -244,7 +244,7 @@ func TestRate(t *testing.T) {
 		c := l.bind(pdu.CommandBindTransceiver)
 		burst := func() (accepted int) {
 			for range 50 {
-				switch p := c.call(sms("hello", 0)); p.Status {
+				switch p := c.request(sms("hello", 0)); p.Status {
 				case pdu.StatusOK:
 					accepted++
 				case pdu.StatusThrottled:
@@ -279,7 +279,7 @@ func TestSeed(t *testing.T) {
 		l := newLab(t, smsc.Config{Seed: seed, Faults: smsc.MustFaults("throttle=30%")})
 		c := l.bind(pdu.CommandBindTransceiver)
 		for range 1000 {
-			if c.call(sms("hello", 0)).Status == pdu.StatusOK {
+			if c.request(sms("hello", 0)).Status == pdu.StatusOK {
 				b.WriteByte('.')
 			} else {
 				b.WriteByte('T')
@@ -308,7 +308,7 @@ func TestStatuses(t *testing.T) {
 	in(t, func(t *testing.T) {
 		c := faulty(t, "statuses=0x08/0/ESME_RX_T_APPN").bind(pdu.CommandBindTransceiver)
 		for i, want := range []pdu.Status{0x08, 0, 0x64, 0, 0} {
-			if got := c.call(sms("hello", 0)); got.Status != want {
+			if got := c.request(sms("hello", 0)); got.Status != want {
 				t.Errorf("message %d: %v, want %v", i, got.Status, want)
 			}
 		}
@@ -323,10 +323,10 @@ func TestUnusableSession(t *testing.T) {
 		l := faulty(t, "lost-bind=1x")
 		c := l.bind(pdu.CommandBindTransceiver)
 		for range 3 {
-			if got := c.call(sms("hello", 0)); got.Status != pdu.StatusInvalidBindStatus {
+			if got := c.request(sms("hello", 0)); got.Status != pdu.StatusInvalidBindStatus {
 				t.Errorf("status %v", got.Status)
 			}
-			if got := c.call(&pdu.EnquireLink{}); got.Status != 0 {
+			if got := c.request(&pdu.EnquireLink{}); got.Status != 0 {
 				t.Errorf("enquire_link: %v", got.Status)
 			}
 		}
@@ -336,7 +336,7 @@ func TestUnusableSession(t *testing.T) {
 		in(t, func(t *testing.T) {
 			c := faulty(t, fault).bind(pdu.CommandBindTransceiver)
 			for _, want := range []pdu.Status{want, 0} {
-				got := c.call(&pdu.EnquireLink{})
+				got := c.request(&pdu.EnquireLink{})
 				if got.Status != want || (got.Body.Command() == pdu.CommandGenericNack) != (want == 0x03) {
 					t.Errorf("%s: %+v, want %v", fault, got, want)
 				}

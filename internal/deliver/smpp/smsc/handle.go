@@ -46,7 +46,7 @@ func (s *Session) handle(p pdu.PDU) bool {
 		status, ended := s.smsc.cancel(s.owner(), body)
 		s.respond(pdu.PDU{Status: status, Sequence: p.Sequence, Body: &pdu.CancelSMResp{}}, nil)
 		for _, m := range ended {
-			s.smsc.settle(m)
+			s.smsc.finalize(m)
 		}
 	case *pdu.EnquireLink:
 		s.answerEnquireLink(p.Sequence)
@@ -223,13 +223,13 @@ func (s *Server) end(session *Session) {
 		return
 	}
 	a.sessions = slices.DeleteFunc(a.sessions, func(other *Session) bool { return other == session })
-	var again []*delivery
+	var unanswered []*delivery
 	for _, d := range session.inFlight {
-		again = append(again, d)
+		unanswered = append(unanswered, d)
 	}
-	slices.SortFunc(again, func(x, y *delivery) int { return cmp.Compare(x.n, y.n) })
+	slices.SortFunc(unanswered, func(x, y *delivery) int { return cmp.Compare(x.n, y.n) })
 	session.inFlight = nil
-	a.outbox = append(again, a.outbox...)
+	a.outbox = append(unanswered, a.outbox...)
 	if len(a.sessions) == 0 && len(a.outbox) == 0 {
 		delete(s.accounts, a.systemID)
 	}

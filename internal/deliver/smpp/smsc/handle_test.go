@@ -33,7 +33,7 @@ func TestBind(t *testing.T) {
 				in(t, func(t *testing.T) {
 					l := newLab(t, tt.config)
 					c := l.connect()
-					p := c.call(&pdu.Bind{Kind: kind, SystemID: tt.id, Password: tt.password, InterfaceVersion: pdu.Version34})
+					p := c.request(&pdu.Bind{Kind: kind, SystemID: tt.id, Password: tt.password, InterfaceVersion: pdu.Version34})
 					if p.Status != tt.want {
 						t.Fatalf("status %v, want %v", p.Status, tt.want)
 					}
@@ -53,7 +53,7 @@ func TestBind(t *testing.T) {
 					if v, _ := resp.TLVs.Uint(pdu.TagSCInterfaceVersion); resp.SystemID == "" || v != pdu.Version34 {
 						t.Errorf("response %+v", resp)
 					}
-					again := c.call(&pdu.Bind{Kind: kind, SystemID: tt.id, Password: tt.password})
+					again := c.request(&pdu.Bind{Kind: kind, SystemID: tt.id, Password: tt.password})
 					if again.Status != pdu.StatusAlreadyBound {
 						t.Errorf("second bind: %v", again.Status)
 					}
@@ -79,12 +79,12 @@ func TestStates(t *testing.T) {
 			}
 			may := kind == pdu.CommandBindTransmitter || kind == pdu.CommandBindTransceiver
 			for _, r := range requests {
-				if got := c.call(r).Status; (got == pdu.StatusInvalidBindStatus) == may {
+				if got := c.request(r).Status; (got == pdu.StatusInvalidBindStatus) == may {
 					t.Errorf("%v of a session bound with %v: %v", r.Command(), kind, got)
 				}
 			}
 			for _, r := range []pdu.Body{&pdu.EnquireLink{}, &pdu.Unbind{}} {
-				if got := c.call(r).Status; got != pdu.StatusOK {
+				if got := c.request(r).Status; got != pdu.StatusOK {
 					t.Errorf("%v of a session bound with %v: %v", r.Command(), kind, got)
 				}
 			}
@@ -145,7 +145,7 @@ func TestNonsense(t *testing.T) {
 					c.ended()
 					return
 				}
-				c.call(&pdu.EnquireLink{})
+				c.request(&pdu.EnquireLink{})
 			})
 		})
 	}
@@ -165,7 +165,7 @@ func TestRefusedMessages(t *testing.T) {
 		for want, spoil := range tests {
 			m := sms("hello", 0)
 			spoil(m)
-			if got := c.call(m).Status; got != want {
+			if got := c.request(m).Status; got != want {
 				t.Errorf("%v, want %v", got, want)
 			}
 		}

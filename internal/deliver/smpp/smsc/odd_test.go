@@ -72,7 +72,7 @@ func TestRequireTLV(t *testing.T) {
 			if tt.add != 0 {
 				m.TLVs = append(m.TLVs, pdu.Text(tt.add, "1701"))
 			}
-			if got := c.call(m).Status; got != tt.want {
+			if got := c.request(m).Status; got != tt.want {
 				t.Errorf("with %d TLVs: %v, want %v", len(m.TLVs), got, tt.want)
 			}
 		}

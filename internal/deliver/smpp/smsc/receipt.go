@@ -41,8 +41,8 @@ func ParseReceipts(name string) (Receipts, error) {
 }
 
 // pending is a message whose receipt was asked for and is not sent yet. It holds a
-// place of Server.reserve. After take, Server.mu guards due,
-// final, settled and timed.
+// place of Server.reserve. After record, Server.mu
+// protects due, final, finalized and timed.
 type pending struct {
 	account     *account
 	n           uint64 // of the message
@@ -56,7 +56,7 @@ type pending struct {
 	text        string
 	esmClass    uint8  // of the receipt, which is text only if this does not mark it as one
 	avoid       string // the local address that it must not go over, if another is bound; "" for none
-	settled     bool
+	finalized   bool
 	timed       bool // a timer gives the place back, even if p is cancelled meanwhile
 }
 
@@ -76,28 +76,28 @@ func (s *Server) release(list []*pending) {
 		}
 		s.mu.Lock()
 		due := p.due
-		p.timed = due.After(time.Now()) && !p.settled
+		p.timed = due.After(time.Now()) && !p.finalized
 		timed := p.timed
 		s.mu.Unlock()
 		if !timed {
-			s.settle(p)
+			s.finalize(p)
 			continue
 		}
 		s.timers.add(due, func() {
-			s.settle(p)
+			s.finalize(p)
 			s.waiting.Add(-1)
 		})
 	}
 }
 
-// settle ends a message and sends its receipts. It does so once.
-func (s *Server) settle(p *pending) {
+// finalize ends a message and queues its receipts. It is idempotent.
+func (s *Server) finalize(p *pending) {
 	s.mu.Lock()
-	if p.settled {
+	if p.finalized {
 		s.mu.Unlock()
 		return
 	}
-	p.settled = true
+	p.finalized = true
 	if !p.timed {
 		s.waiting.Add(-1)
 	}
@@ -206,9 +206,9 @@ func (s *Server) answered(session *Session, p pdu.PDU) {
 		}
 		s.timers.add(time.Now().Add(s.config.RetryReceiptAfter), func() {
 			s.waiting.Add(-1)
-			s.again(a, d)
+			s.requeue(a, d)
 		})
-	default: // again would be no better
+	default: // a retry would not help
 		s.counters.receiptsRefused.Add(1)
 		s.counters.receiptsDropped.Add(1)
 	}
@@ -216,7 +216,8 @@ func (s *Server) answered(session *Session, p pdu.PDU) {
 	s.pump(a)
 }
 
-func (s *Server) again(a *account, d *delivery) {
+// requeue queues a deliver_sm again that the ESME did not accept.
+func (s *Server) requeue(a *account, d *delivery) {
 	s.mu.Lock()
 	a = s.keep(a, d)
 	s.mu.Unlock()

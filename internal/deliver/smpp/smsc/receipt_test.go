@@ -80,7 +80,7 @@ func TestReceiptForms(t *testing.T) {
 						t.Errorf("TLVs %v", m.TLVs)
 					}
 				}
-				c.call(&pdu.EnquireLink{})
+				c.request(&pdu.EnquireLink{})
 			})
 		})
 	}
@@ -127,7 +127,7 @@ func TestIDs(t *testing.T) {
 					if got, _ := m.TLVs.Text(pdu.TagReceiptedMessageID); got != id {
 						t.Errorf("TLV %q, want that of the response, %q", got, id)
 					}
-					q, _ := c.call(&pdu.QuerySM{MessageID: id, Source: pdu.Address{Addr: sender}}).Body.(*pdu.QuerySMResp)
+					q, _ := c.request(&pdu.QuerySM{MessageID: id, Source: pdu.Address{Addr: sender}}).Body.(*pdu.QuerySMResp)
 					if q.MessageID != id || q.MessageState != pdu.StateDelivered || q.FinalDate == "" {
 						t.Errorf("query_sm says %+v", q)
 					}
@@ -195,7 +195,7 @@ func TestOutcomes(t *testing.T) {
 					}
 				}
 				await.Pass(time.Hour)
-				c.call(&pdu.EnquireLink{}) // comes next: there are no more receipts
+				c.request(&pdu.EnquireLink{}) // comes next: there are no more receipts
 			})
 		})
 	}
@@ -227,7 +227,7 @@ func TestReceiptFaults(t *testing.T) {
 			}
 			c.submit(sms("hello", pdu.ReceiptAlways))
 			c.receipt(pdu.StatusOK)
-			c.call(&pdu.EnquireLink{})
+			c.request(&pdu.EnquireLink{})
 		})
 	})
 	t.Run("receipt-shuffle", func(t *testing.T) {
@@ -259,13 +259,13 @@ func TestReceiptWaits(t *testing.T) {
 		tx := l.bind(pdu.CommandBindTransmitter)
 		first := tx.submit(sms("1", pdu.ReceiptAlways))
 		second := tx.submit(sms("2", pdu.ReceiptAlways))
-		tx.call(&pdu.Unbind{})
+		tx.request(&pdu.Unbind{})
 		tx.ended()
 
 		stranger := l.connect()
 		stranger.bind(pdu.CommandBindReceiver, "other", "")
 		await.Pass(time.Hour)
-		stranger.call(&pdu.EnquireLink{}) // gets no receipt of others
+		stranger.request(&pdu.EnquireLink{}) // gets no receipt of others
 
 		rx := l.bind(pdu.CommandBindReceiver)
 		for _, want := range []string{first, second} {
@@ -273,7 +273,7 @@ func TestReceiptWaits(t *testing.T) {
 				t.Errorf("receipt for %q, want %q", got, want)
 			}
 		}
-		rx.call(&pdu.EnquireLink{})
+		rx.request(&pdu.EnquireLink{})
 	})
 }
 
@@ -294,7 +294,7 @@ func TestReceiptAgain(t *testing.T) {
 			c.submit(sms("hello", pdu.ReceiptAlways))
 			c.receipt(pdu.StatusPermanentAppError)
 			await.Pass(time.Hour)
-			c.call(&pdu.EnquireLink{})
+			c.request(&pdu.EnquireLink{})
 			if got := l.Counters(); got.Receipts != 3 || got.ReceiptsTaken != 1 || got.ReceiptsRefused != 2 || got.ReceiptsDropped != 1 {
 				t.Errorf("counts %+v", got)
 			}

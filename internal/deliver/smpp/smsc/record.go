@@ -116,8 +116,8 @@ func (s *Server) outcome(to string) pdu.MessageState {
 	return pdu.StateDelivered
 }
 
-// take numbers a message and remembers it.
-func (s *Server) take(from *Session, m *pdu.Message, p plan, now time.Time) (n uint64, waits *pending) {
+// record assigns the next number to an accepted message and stores its record.
+func (s *Server) record(from *Session, m *pdu.Message, p plan, now time.Time) (n uint64, waits *pending) {
 	a := from.owner()
 	if p.wanted {
 		waits = &pending{
@@ -182,13 +182,13 @@ func (s *Server) query(a *account, q *pdu.QuerySM) (*pdu.QuerySMResp, pdu.Status
 }
 
 // cancel answers cancel_sm: of the message that has the id, or without one of all
-// between two addresses (§4.9.1). The caller settles those that have ended.
+// between two addresses (§4.9.1). The caller finalizes those that have ended.
 func (s *Server) cancel(a *account, c *pdu.CancelSM) (status pdu.Status, ended []*pending) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	status = pdu.StatusCancelFailed
-	drop := func(r *record) {
+	cancelOne := func(r *record) {
 		if !r.due.After(now) || r.source.Addr != c.Source.Addr {
 			return
 		}
@@ -203,12 +203,12 @@ func (s *Server) cancel(a *account, c *pdu.CancelSM) (status pdu.Status, ended [
 		if r == nil {
 			return pdu.StatusInvalidMessageID, nil
 		}
-		drop(r)
+		cancelOne(r)
 	} else {
 		for i := range s.records {
 			r := &s.records[i]
 			if r.account.systemID == a.systemID && r.destination.Addr == c.Destination.Addr && (c.ServiceType == "" || c.ServiceType == r.service) {
-				drop(r)
+				cancelOne(r)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ func TestQueryAndCancel(t *testing.T) {
 		c := l.bind(pdu.CommandBindTransceiver)
 		from, to := pdu.Address{Addr: sender}, pdu.Address{Addr: phone}
 		state := func(id string) pdu.MessageState {
-			q, _ := c.call(&pdu.QuerySM{MessageID: id, Source: from}).Body.(*pdu.QuerySMResp)
+			q, _ := c.request(&pdu.QuerySM{MessageID: id, Source: from}).Body.(*pdu.QuerySMResp)
 			return q.MessageState
 		}
 		first := c.submit(sms("1", pdu.ReceiptAlways))
@@ -30,16 +30,16 @@ func TestQueryAndCancel(t *testing.T) {
 			pdu.StatusCancelFailed:     &pdu.CancelSM{MessageID: first, Source: to},
 		}
 		for want, body := range refusals {
-			if got := c.call(body).Status; got != want {
+			if got := c.request(body).Status; got != want {
 				t.Errorf("%+v: %v, want %v", body, got, want)
 			}
 		}
 		other := l.connect()
 		other.bind(pdu.CommandBindTransceiver, "other", "")
-		if got := other.call(&pdu.CancelSM{MessageID: first, Source: from}).Status; got != pdu.StatusInvalidMessageID {
+		if got := other.request(&pdu.CancelSM{MessageID: first, Source: from}).Status; got != pdu.StatusInvalidMessageID {
 			t.Errorf("somebody else's: %v", got)
 		}
-		if got := c.call(&pdu.CancelSM{MessageID: first, Source: from}).Status; got != pdu.StatusOK {
+		if got := c.request(&pdu.CancelSM{MessageID: first, Source: from}).Status; got != pdu.StatusOK {
 			t.Errorf("cancel_sm: %v", got)
 		}
 		if m := c.receipt(pdu.StatusOK); fields(t, m)[0] != first || stat(t, m) != "DELETED" {
@@ -48,18 +48,18 @@ func TestQueryAndCancel(t *testing.T) {
 		if got := state(first); got != pdu.StateDeleted {
 			t.Errorf("state %d after cancel_sm", got)
 		}
-		if got := c.call(&pdu.CancelSM{MessageID: first, Source: from}).Status; got != pdu.StatusCancelFailed {
+		if got := c.request(&pdu.CancelSM{MessageID: first, Source: from}).Status; got != pdu.StatusCancelFailed {
 			t.Errorf("second cancel_sm: %v", got)
 		}
 		await.Pass(time.Minute)
 		if m := c.receipt(pdu.StatusOK); fields(t, m)[0] != second || stat(t, m) != "DELIVRD" {
 			t.Errorf("receipt %q", m.ShortMessage)
 		}
-		if got := c.call(&pdu.CancelSM{MessageID: second, Source: from}).Status; got != pdu.StatusCancelFailed {
+		if got := c.request(&pdu.CancelSM{MessageID: second, Source: from}).Status; got != pdu.StatusCancelFailed {
 			t.Errorf("cancel_sm of a delivered one: %v", got)
 		}
 		third := c.submit(sms("3", 0))
-		if got := c.call(&pdu.CancelSM{Source: from, Destination: to}).Status; got != pdu.StatusOK {
+		if got := c.request(&pdu.CancelSM{Source: from, Destination: to}).Status; got != pdu.StatusOK {
 			t.Errorf("cancel_sm of all: %v", got)
 		}
 		if got := state(third); got != pdu.StateDeleted {

@@ -54,7 +54,7 @@ func TestSilence(t *testing.T) {
 		in(t, func(t *testing.T) {
 			c := newLab(t, smsc.Config{}).bind(pdu.CommandBindTransmitter)
 			await.Pass(24 * time.Hour)
-			c.call(&pdu.EnquireLink{})
+			c.request(&pdu.EnquireLink{})
 		})
 	})
 	t.Run("not bound", func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestTCP(t *testing.T) {
 		if got, _ := c.receipt(pdu.StatusOK).TLVs.Text(pdu.TagReceiptedMessageID); got != id {
 			t.Errorf("receipt for %q, want %q", got, id)
 		}
-		c.call(&pdu.EnquireLink{}) // the answer to the receipt has arrived, too
+		c.request(&pdu.EnquireLink{}) // the answer to the receipt has arrived, too
 		s.DropAll()
 		c.ended()
 	}
@@ -229,10 +229,10 @@ func TestBounds(t *testing.T) {
 	}
 	writing.Wait()
 	from := pdu.Address{Addr: sender}
-	if got := tx.call(&pdu.QuerySM{MessageID: ids[0], Source: from}).Status; got != pdu.StatusInvalidMessageID {
+	if got := tx.request(&pdu.QuerySM{MessageID: ids[0], Source: from}).Status; got != pdu.StatusInvalidMessageID {
 		t.Errorf("the first message: %v", got)
 	}
-	if got := tx.call(&pdu.QuerySM{MessageID: ids[len(ids)-1], Source: from}).Status; got != pdu.StatusOK {
+	if got := tx.request(&pdu.QuerySM{MessageID: ids[len(ids)-1], Source: from}).Status; got != pdu.StatusOK {
 		t.Errorf("the last message: %v", got)
 	}
 	if got := s.Counters(); got.Accepted != kept+tooMany || got.ReceiptsDropped != tooMany || got.Receipts != 0 {

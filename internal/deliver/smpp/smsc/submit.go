@@ -31,7 +31,7 @@ func (s *Session) submit(p pdu.PDU, m *pdu.Message) bool {
 		s.refuse(p, status)
 		return true
 	}
-	n, waits := s.smsc.take(s, m, plan, now)
+	n, waits := s.smsc.record(s, m, plan, now)
 	id := s.smsc.config.IDs.inResponse(n, s.smsc.config.Seed)
 	s.smsc.counters.accepted.Add(1)
 	if s.smsc.shows() {
@@ -111,7 +111,7 @@ func (s *Session) respondBadly(resp pdu.PDU, waits *pending, to string) bool {
 	happens := func(k kind) bool { _, ok := s.smsc.happens(k, to); return ok }
 	after := s.smsc.wait(faultDelay)
 	if waits != nil && happens(faultReceiptFirst) {
-		s.smsc.settle(waits)
+		s.smsc.finalize(waits)
 		waits, after = nil, max(after, receiptLead)
 	}
 	if happens(faultDisconnect) {

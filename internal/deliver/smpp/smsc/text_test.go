@@ -45,7 +45,7 @@ func TestText(t *testing.T) {
 				m.ESMClass, m.DataCoding = tt.class, tt.coding
 				id := c.submit(m)
 				payload := pdu.TLVs{{Tag: pdu.TagMessagePayload, Value: []byte(tt.data)}}
-				resp, _ := c.call(&pdu.DataSM{Source: m.Source, Destination: m.Destination, ESMClass: tt.class, DataCoding: tt.coding, TLVs: payload}).Body.(*pdu.DataSMResp)
+				resp, _ := c.request(&pdu.DataSM{Source: m.Source, Destination: m.Destination, ESMClass: tt.class, DataCoding: tt.coding, TLVs: payload}).Body.(*pdu.DataSMResp)
 				messages := l.Messages()
 				if len(messages) != 2 || messages[0].ID != id || messages[1].ID != resp.MessageID.MessageID {
 					t.Fatalf("messages %+v", messages)

@@ -22,9 +22,9 @@ const (
 	remindEvery = time.Hour
 )
 
-// guard decides whether the clock is good enough to delete by. It belongs to the
+// clockGate decides whether the clock is reliable enough to delete by age. It belongs to the
 // goroutine of the job, except for open.
-type guard struct {
+type clockGate struct {
 	cfg  Config
 	open atomic.Bool // the last decision
 
@@ -55,7 +55,7 @@ func judge(s store.RetentionState, now time.Time, ran time.Duration, doubt error
 }
 
 // mayDelete reports whether this run may delete by age. It records the run.
-func (g *guard) mayDelete(ctx context.Context, clock time.Time) (bool, error) {
+func (g *clockGate) mayDelete(ctx context.Context, clock time.Time) (bool, error) {
 	var doubt error
 	if g.cfg.Doubt != nil {
 		doubt = g.cfg.Doubt()
@@ -73,7 +73,7 @@ func (g *guard) mayDelete(ctx context.Context, clock time.Time) (bool, error) {
 		return false, err
 	}
 	g.ranAt = clock
-	g.tell(state, clock, doubt)
+	g.logSuspension(state, clock, doubt)
 	return g.open.Load(), nil
 }
 
@@ -82,12 +82,12 @@ func wall(clock time.Time) time.Time { return clock.Round(0).UTC().Truncate(time
 
 // justRan reports whether the last run is recent by both clocks. While there is much to
 // do, batches follow each other closely, and one record serves several.
-func (g *guard) justRan(clock time.Time) bool {
+func (g *clockGate) justRan(clock time.Time) bool {
 	recent := func(d time.Duration) bool { return d >= 0 && d < every/2 }
 	return recent(clock.Sub(g.ranAt)) && recent(wall(clock).Sub(wall(g.ranAt)))
 }
 
-func (g *guard) record(ctx context.Context, now time.Time, ran time.Duration, doubt error) (state store.RetentionState, err error) {
+func (g *clockGate) record(ctx context.Context, now time.Time, ran time.Duration, doubt error) (state store.RetentionState, err error) {
 	before, err := g.cfg.Store.RetentionState(ctx)
 	if err != nil {
 		return state, err
@@ -108,8 +108,8 @@ func (g *guard) record(ctx context.Context, now time.Time, ran time.Duration, do
 	return state, err
 }
 
-// tell logs a suspension when it begins and once an hour, and its end.
-func (g *guard) tell(s store.RetentionState, clock time.Time, doubt error) {
+// logSuspension logs a suspension when it begins and once an hour, and its end.
+func (g *clockGate) logSuspension(s store.RetentionState, clock time.Time, doubt error) {
 	ended := g.suspended && !s.Suspended
 	g.suspended = s.Suspended
 	if ended {
