@@ -63,7 +63,7 @@ func (w *world) start(i int) {
 			})
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.note("start for %s at node %d: answered %t, kind %d", number, i, ok, kind)
+			w.note("start for %s at node %d: answered %t, kind %s", number, i, ok, kind)
 			if ok {
 				w.starts = append(w.starts, start{v.ID, number, kind})
 			}
@@ -109,7 +109,7 @@ func (w *world) check(i int) {
 			})
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.note("check of %s for %s at node %d: answered %t, kind %d", text, s.number, n.number, ok, kind)
+			w.note("check of %s for %s at node %d: answered %t, kind %s", text, s.number, n.number, ok, kind)
 			if ok {
 				w.checks = append(w.checks, check{s.request, text, kind == 0, kind})
 			}
@@ -137,5 +137,5 @@ func (w *world) control(i int) {
 		}
 		return struct{}{}, n.engine.Trigger(w.ctx, verify.Account{Key: account}, s.request)
 	})
-	w.tell("control of %s at node %d, cancel %t: answered %t, kind %d", s.number, i, cancel, answered, kind)
+	w.tell("control of %s at node %d, cancel %t: answered %t, kind %s", s.number, i, cancel, answered, kind)
 }

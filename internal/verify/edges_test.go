@@ -236,10 +236,10 @@ func TestErrorTexts(t *testing.T) {
 		kind verify.Kind
 		want string
 	}{
-		{verify.Invalid("lg", "no such locale"), verify.KindInvalidParameter, "verify: refused (kind 3): parameter lg: no such locale"},
-		{verify.Invalid("lg", ""), verify.KindInvalidParameter, "verify: refused (kind 3): parameter lg"},
-		{verify.Missing("brand"), verify.KindMissingParameter, "verify: refused (kind 2): parameter brand"},
-		{&verify.Error{Kind: verify.KindBarred, Reason: "not shown"}, verify.KindBarred, "verify: refused (kind 8)"},
+		{verify.Invalid("lg", "no such locale"), verify.KindInvalidParameter, "verify: refused (invalid_parameter): parameter lg: no such locale"},
+		{verify.Invalid("lg", ""), verify.KindInvalidParameter, "verify: refused (invalid_parameter): parameter lg"},
+		{verify.Missing("brand"), verify.KindMissingParameter, "verify: refused (missing_parameter): parameter brand"},
+		{&verify.Error{Kind: verify.KindBarred, Reason: "not shown"}, verify.KindBarred, "verify: refused (barred)"},
 	} {
 		e, ok := errors.AsType[*verify.Error](tt.err)
 		if !ok || e.Kind != tt.kind || tt.err.Error() != tt.want {
@@ -254,7 +254,7 @@ func TestKinds(t *testing.T) {
 	kinds := verify.Kinds()
 	for i, k := range kinds {
 		if int(k) != i {
-			t.Errorf("kind %d is at %d", k, i)
+			t.Errorf("kind %s is at %d", k, i)
 		}
 	}
 	if len(kinds) == 0 || kinds[len(kinds)-1] != verify.KindUnavailable {

@@ -1,9 +1,8 @@
 package verify
 
-import "fmt"
+import "strconv"
 
-// Kind says why the domain refused something. Each API maps every kind to its
-// own code and words.
+// Kind is the reason for a refusal. Each API maps every kind to its own code and text.
 type Kind int
 
 // The kinds, in the order of the v1 status codes that they become.
@@ -32,6 +31,42 @@ const (
 	kindEnd
 )
 
+// kindNames has the name of each kind. Names are stable: operators search logs for them.
+//
+//nolint:gochecknoglobals // a table
+var kindNames = [kindEnd]string{
+	KindInternal:            "internal_error",
+	KindThrottled:           "throttled",
+	KindMissingParameter:    "missing_parameter",
+	KindInvalidParameter:    "invalid_parameter",
+	KindBadCredentials:      "bad_credentials",
+	KindUnroutable:          "unroutable",
+	KindNotFound:            "not_found",
+	KindBlocked:             "blocked",
+	KindBarred:              "barred",
+	KindNoCredit:            "no_credit",
+	KindConcurrent:          "concurrent",
+	KindUnsupportedNetwork:  "unsupported_network",
+	KindWrongCode:           "wrong_code",
+	KindTooManyCodes:        "too_many_codes",
+	KindTooManyIDs:          "too_many_ids",
+	KindCancelTooEarly:      "cancel_too_early",
+	KindCancelTooLate:       "cancel_too_late",
+	KindNoMoreEvents:        "no_more_events",
+	KindCustomPINNotAllowed: "custom_pin_not_allowed",
+	KindNotApproved:         "not_approved",
+	KindUnavailable:         "unavailable",
+}
+
+// String returns the name of the kind for logs, such as "throttled"; "kind N" for a
+// number that is not a kind.
+func (k Kind) String() string {
+	if k < 0 || k >= kindEnd {
+		return "kind " + strconv.Itoa(int(k))
+	}
+	return kindNames[k]
+}
+
 // Kinds lists every kind, for tests that a table is complete.
 func Kinds() []Kind {
 	kinds := make([]Kind, 0, kindEnd)
@@ -52,13 +87,15 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Param != "" && e.Reason != "" {
-		return fmt.Sprintf("verify: refused (kind %d): parameter %s: %s", e.Kind, e.Param, e.Reason)
+	text := "verify: refused (" + e.Kind.String() + ")"
+	if e.Param == "" {
+		return text
 	}
-	if e.Param != "" {
-		return fmt.Sprintf("verify: refused (kind %d): parameter %s", e.Kind, e.Param)
+	text += ": parameter " + e.Param
+	if e.Reason != "" {
+		text += ": " + e.Reason
 	}
-	return fmt.Sprintf("verify: refused (kind %d)", e.Kind)
+	return text
 }
 
 // Invalid returns the error for an invalid value of a parameter. The reason is a short

@@ -46,7 +46,7 @@ func TestRefusalRules(t *testing.T) {
 	}
 	for _, kind := range verify.Kinds() {
 		if c := (&verify.Error{Kind: kind}).Cause(); (c.Rule == "") != slices.Contains(never, kind) {
-			t.Errorf("kind %d has rule %q", kind, c.Rule)
+			t.Errorf("kind %s has rule %q", kind, c.Rule)
 		}
 	}
 }

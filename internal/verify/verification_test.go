@@ -173,7 +173,7 @@ func TestCheck(t *testing.T) {
 			var err error
 			v, _, err = v.Check(wrong(v), "", at(1))
 			if kind(err) != want {
-				t.Fatalf("wrong code %d: %v, want kind %d", i+1, err, want)
+				t.Fatalf("wrong code %d: %v, want %s", i+1, err, want)
 			}
 		}
 		if v.Status != verify.Failed {
@@ -256,7 +256,7 @@ func TestCancel(t *testing.T) {
 			t.Parallel()
 			got, err := tt.v.Cancel(tt.now)
 			if kind(err) != tt.want {
-				t.Fatalf("Cancel: %v, want kind %d", err, tt.want)
+				t.Fatalf("Cancel: %v, want %s", err, tt.want)
 			}
 			if err == nil && (got.Status != verify.Cancelled || !got.FinalizedAt.Equal(tt.now)) {
 				t.Errorf("got %s at %v", got.Status, got.FinalizedAt)
