@@ -1,9 +1,9 @@
-// Package billing is what an operator does with money: price lists as CSV, the ledger
-// as CSV, and the warning that a balance runs low. The command line and the admin API
-// share it.
+// Package billing contains the operator's side of prices and ledger: CSV import and
+// export, the audit of the ledger, and warnings about low balances; package verify
+// selects the price of a message ([verify.PriceList]), and the engine charges it.
 //
-// The package must not know commands or HTTP. What is charged when is the engine's
-// matter.
+// The command line and the admin API share the package. It must not know commands or
+// HTTP.
 package billing
 
 import (

@@ -1,8 +1,8 @@
-// Package fraud holds the rules against those who make an operator pay for
-// messages, or guess codes: how many messages may go to a number and how many
-// wrong codes it may see, in sliding windows ([Caps], [Number]).
+// Package fraud decides on values in memory: caps on a number ([Caps], [Number]),
+// velocity rules ([Rules], [State]) and block lists ([Block]); package velocity
+// stores those values, shares them between nodes and applies the decisions.
 //
-// The rules are pure, as those of package verify: values in, values out, and now is
-// an argument. Whoever calls them keeps the values, and changes them where nobody
-// else does at the same time. The package must not know SQL, HTTP or clocks.
+// The rules are pure: the time is an argument, and the result depends on the
+// arguments and the state only. [State] is safe for concurrent use; the caller locks
+// all other values. The package must not know SQL, HTTP or clocks.
 package fraud

@@ -1,10 +1,10 @@
-// Package message turns a verification into words: the text of an SMS and the
-// script of a call, in the locale that was chosen for it.
+// Package message produces the text of an SMS and the script of a call, from the texts
+// of a locale or from a custom template ([Custom]); package template manages the custom
+// templates of accounts.
 //
-// Locales are data: a locale is a file under locales/ and no code. Which
-// locales the API accepts (accepted.txt) and which one a country gets
-// (countries.txt) are data too. The package must not know how a message is
-// delivered, nor how a script becomes sound.
+// Locales are data: a locale is a file under locales/. The locales that the API accepts
+// (accepted.txt) and the default locale of each country (countries.txt) are data, too.
+// The package is pure. It must not know delivery or speech synthesis.
 package message
 
 import (

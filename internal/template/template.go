@@ -1,8 +1,8 @@
-// Package template looks after what accounts have messages say in words, or sounds,
-// of their own: it examines a template that is handed in, fetches its sounds, lets an
-// operator decide on it, shows what it would say, and knows which are in use.
+// Package template manages the custom templates of accounts: submission, download of
+// recordings, review by the operator, preview, storage and cache; package message
+// parses, checks and renders one template.
 //
-// The package must not know HTTP's side of the API, nor who delivers.
+// The package must not know the HTTP side of the API or the carriers.
 package template
 
 import (

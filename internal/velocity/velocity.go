@@ -1,14 +1,13 @@
-// Package velocity watches how an installation is used, and keeps those out that
-// make its operator pay for messages nobody wants: it joins the rules of package
-// fraud with the store.
+// Package velocity runs the velocity rules of package fraud in a server: fraud has the
+// rules, thresholds and counters; velocity has the database, the other nodes, the clock,
+// the metrics and the log.
 //
-// A [Watch] decides about a start at once, in memory, and adds neither a round trip
-// nor a commit to it. What it counted and decided it tells the other nodes once a
-// second, through the database, where it reads what they counted: a block holds on
-// all nodes within about a second, and a process that dies takes no more than its last
-// second with it.
+// A [Watch] decides on a start in memory, without a round trip or a commit. Once a
+// second it publishes its counts and blocks in the database and pulls those of the
+// other nodes. A block is in force on all nodes within about a second, and a crash
+// loses the counts of at most the last second.
 //
-// The package must not know HTTP, SQL, nor the words and numbers of any API.
+// The package must not know HTTP, SQL, or the texts and status codes of any API.
 package velocity
 
 import (
