@@ -30,11 +30,6 @@ const (
 	ClassBind Class = "bind"
 )
 
-// Classes returns all classes.
-func Classes() []Class {
-	return []Class{ClassTemporary, ClassThrottled, ClassFinal, ClassNumber, ClassBind}
-}
-
 // reaction is a row of the table of statuses.
 type reaction struct {
 	status pdu.Status

@@ -335,10 +335,6 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*smpp.Config){
 		"addresses":   func(c *smpp.Config) { c.Addresses = nil },
-		"mode":        func(c *smpp.Config) { c.Mode = "half" },
-		"concat":      func(c *smpp.Config) { c.Concat = "some" },
-		"message_id":  func(c *smpp.Config) { c.IDForm = "octal" },
-		"validity":    func(c *smpp.Config) { c.Validity = "for ever" },
 		"binds":       func(c *smpp.Config) { c.Binds = 101 },
 		"window":      func(c *smpp.Config) { c.Window = 1001 },
 		"no window":   func(c *smpp.Config) { c.Window = -1 },

@@ -31,7 +31,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -133,7 +132,8 @@ const (
 	mostRate  = 1e6
 )
 
-// complete checks the configuration and fills in its defaults.
+// complete fills in the defaults and checks numbers and lengths. Package config checks
+// the words: it reports all mistakes of a file with their lines.
 func (c *Config) complete() error {
 	set(&c.Mode, Transceiver)
 	set(&c.Binds, 1)
@@ -163,16 +163,6 @@ func (c *Config) complete() error {
 	switch {
 	case len(c.Addresses) == 0:
 		return errors.New("addresses: must be given")
-	case !slices.Contains([]Mode{Transceiver, Split, Transmitter}, c.Mode):
-		return fmt.Errorf("mode: must be transceiver, split or transmitter, not %q", c.Mode)
-	case !slices.Contains([]Concat{ConcatUDH, ConcatSAR, ConcatPayload}, c.Concat):
-		return fmt.Errorf("concat: must be udh, sar or message_payload, not %q", c.Concat)
-	case !slices.Contains([]IDForm{IDSame, IDToDecimal, IDToHex}, c.IDForm):
-		return fmt.Errorf("message_id: must be same, hex-to-decimal or decimal-to-hex, not %q", c.IDForm)
-	case !slices.Contains([]IDScope{ScopeAddress, ScopeCarrier}, c.IDScope):
-		return fmt.Errorf("message_id_scope: must be address or carrier, not %q", c.IDScope)
-	case !slices.Contains([]Validity{ValidityRelative, ValidityAbsolute, ValidityNone}, c.Validity):
-		return fmt.Errorf("validity: must be relative, absolute or none, not %q", c.Validity)
 	case c.Binds < 1 || c.Binds > 100:
 		return errors.New("binds: must be 1 to 100")
 	case c.Window < 1 || c.Window > maxWindow:
@@ -181,11 +171,6 @@ func (c *Config) complete() error {
 		return fmt.Errorf("rate: must be %g to %g messages a second, or 0 for no limit", leastRate, mostRate)
 	case min(c.BindTimeout, c.ResponseTimeout, c.EnquireInterval) < time.Millisecond:
 		return errors.New("timeouts and intervals: must be at least 1ms")
-	}
-	for status, class := range c.Statuses {
-		if !slices.Contains(Classes(), class) {
-			return fmt.Errorf("statuses: %s: must be one of %v, not %q", status, Classes(), class)
-		}
 	}
 	_, err := pdu.Append(nil, pdu.PDU{Body: &pdu.Bind{
 		Kind: pdu.CommandBindTransceiver, SystemID: c.SystemID, Password: c.Password,
