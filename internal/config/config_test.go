@@ -26,7 +26,7 @@ func TestDefaultIsValid(t *testing.T) {
 
 func TestExampleIsTheDefault(t *testing.T) {
 	t.Parallel()
-	got, err := config.Load("example.yaml", nil)
+	got, err := load("example.yaml", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +43,12 @@ func TestExampleIsTheDefault(t *testing.T) {
 			t.Errorf("example.yaml does not mention %s", name)
 		}
 	}
+}
+
+// load is config.Read without the places.
+func load(path string, environ []string) (config.Config, error) {
+	c, _, err := config.Read(path, environ)
+	return c, err
 }
 
 func yamlNames(t reflect.Type) []string {
@@ -190,7 +196,7 @@ routes: []
 			if tt.file != "" {
 				path = write(t, tt.file)
 			}
-			got, err := config.Load(path, tt.env)
+			got, err := load(path, tt.env)
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("Load = %+v, %v\nwant   %+v", got, err, want)
 			}
@@ -251,7 +257,7 @@ func TestLoadRefuses(t *testing.T) {
 			if tt.file != "" {
 				path = write(t, tt.file)
 			}
-			got, err := config.Load(path, tt.env)
+			got, err := load(path, tt.env)
 			if err == nil {
 				t.Fatalf("Load = %+v, want an error", got)
 			}
@@ -303,7 +309,7 @@ COUNTERSIGN_BILLING_CURRENCY: billing.currency: must be USD or EUR, not "UDS"; d
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			path := write(t, tt.file)
-			_, err := config.Load(path, tt.env)
+			_, err := load(path, tt.env)
 			if err == nil {
 				t.Fatal("accepted")
 			}
@@ -353,7 +359,7 @@ key_file: must be given`
 func TestLoadMissingFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "none.yaml")
-	_, err := config.Load(path, nil)
+	_, err := load(path, nil)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("error = %v, want fs.ErrNotExist that names %s", err, path)
 	}
@@ -403,11 +409,11 @@ func TestAccessors(t *testing.T) {
 // TestDurations: durations may have days and weeks, and an error shows the forms.
 func TestDurations(t *testing.T) {
 	t.Parallel()
-	c, err := config.Load("", []string{"COUNTERSIGN_RETENTION_HISTORY=2w", "COUNTERSIGN_RETENTION_NUMBERS=1d12h"})
+	c, err := load("", []string{"COUNTERSIGN_RETENTION_HISTORY=2w", "COUNTERSIGN_RETENTION_NUMBERS=1d12h"})
 	if err != nil || c.Retention.History != 14*24*time.Hour || c.Retention.Numbers != 36*time.Hour {
 		t.Errorf("got %+v (%v)", c.Retention, err)
 	}
-	_, err = config.Load("", []string{"COUNTERSIGN_RETENTION_CODES=1y"})
+	_, err = load("", []string{"COUNTERSIGN_RETENTION_CODES=1y"})
 	if want := `COUNTERSIGN_RETENTION_CODES: must be a duration such as 500ms, 5s, 2h, 30d, 2w or 1d12h, not "1y"`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -311,7 +311,7 @@ func TestBooleans(t *testing.T) {
 		"true": "true", "false": "false", "~": "false",
 		"yes": `must be true or false, not "yes"`, "True": `must be true or false, not "True"`, "1": `must be true or false, not "1"`, "": "false",
 	} {
-		c, err := config.Load(write(t, "voice: {require_media: "+text+"}\n"), nil)
+		c, err := load(write(t, "voice: {require_media: "+text+"}\n"), nil)
 		got := fmt.Sprint(c.Voice.RequireMedia)
 		if err != nil {
 			_, got, _ = strings.Cut(err.Error(), "voice.require_media: ")
@@ -322,7 +322,7 @@ func TestBooleans(t *testing.T) {
 		if text == "" || text == "~" {
 			continue // "" is no bool in a variable, and null has no text
 		}
-		c, err = config.Load("", []string{"COUNTERSIGN_VOICE_REQUIRE_MEDIA=" + text})
+		c, err = load("", []string{"COUNTERSIGN_VOICE_REQUIRE_MEDIA=" + text})
 		if ok := err == nil; ok != (want == text) || ok && fmt.Sprint(c.Voice.RequireMedia) != want {
 			t.Errorf("variable %q: %v, %v", text, c.Voice.RequireMedia, err)
 		}

@@ -24,30 +24,22 @@ import (
 const EnvPrefix = "COUNTERSIGN_"
 
 // FileVariable is the environment variable with the path of the configuration file. It
-// is not a setting, so [Load] skips it.
+// is not a setting, so [Read] skips it.
 const FileVariable = EnvPrefix + "CONFIG"
 
-// Load reads the file at path ("" for none) over the defaults, and environ
-// (entries "NAME=value", as from os.Environ) over the file.
+// Read reads the file at path ("" for none) over the defaults, and environ (entries
+// "NAME=value", like os.Environ) over the file. It also returns the place of each setting.
 //
-// The variable of a setting is its key in capitals after [EnvPrefix], with "_"
-// for ".": COUNTERSIGN_LIMITS_REQUESTS_PER_SECOND sets
-// limits.requests_per_second. Text is taken as it is; a list of words is
-// separated by commas; carriers and routes are written as YAML, such as
-// [{prefix: "44", carriers: [phone]}]. Lists replace those of the file.
+// The variable of a setting is [EnvPrefix] and its key in capitals, with "_" for ".":
+// COUNTERSIGN_LIMITS_REQUESTS_PER_SECOND sets limits.requests_per_second. A text is
+// literal, a list of words is separated by commas, and carriers and routes are YAML, such
+// as [{prefix: "44", carriers: [phone]}]. A list replaces the list of the file. Read skips
+// the variables of a Kubernetes Service named countersign.
 //
-// The error is a [Problem] for each unknown setting or variable and for each value of the
-// wrong kind: the file's in its order, then the environment's. The variables of a Kubernetes Service
-// called countersign are skipped. Load does not check whether the settings can work, since
-// flags may still change them: call [Config.Validate] afterwards.
-func Load(path string, environ []string) (Config, error) {
-	c, _, err := Read(path, environ)
-	return c, err
-}
-
-// Read is [Load] that also returns the place of each setting. If a setting cannot be read,
-// the error also has every value that is not among the allowed words. Other findings of
-// Validate may follow from settings that could not be read.
+// The error has a [Problem] for each unknown setting or variable and for each value of the
+// wrong kind: in the order of the file, then of the environment. If there is one, it also
+// has each value that is not one of the allowed words. Read does not validate further,
+// since flags may still change settings: call [Config.Validate] afterwards.
 func Read(path string, environ []string) (Config, Sources, error) {
 	c := Default()
 	from := Sources{file: path, lines: map[string]int{}, variables: map[string]string{}}

@@ -45,7 +45,7 @@ func TestLocateKeepsOtherErrors(t *testing.T) {
 func TestSyntaxWithoutLine(t *testing.T) {
 	t.Parallel()
 	path := write(t, "listen: \x01\n")
-	_, err := config.Load(path, nil)
+	_, err := load(path, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), path+": yaml: control characters") {
 		t.Errorf("Load = %v", err)
 	}

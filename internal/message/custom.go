@@ -82,7 +82,7 @@ func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 func Recorded(locale string, r Recordings) Custom { return Custom{locale: locale, recordings: &r} }
 
 // Names reports why a brand cannot stand in the template: together with its words it
-// would be what [CheckText] refuses.
+// would have a link, digits or invisible characters.
 func (c Custom) Names(brand string) error { return c.template.check(brand, "") }
 
 // NamesLink is [Custom.Names] for a brand that may look like a link. The words of the

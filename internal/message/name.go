@@ -46,13 +46,9 @@ func checkName(name, allowed string) error {
 	return checkText(name, allowed)
 }
 
-// CheckText reports why a text that somebody else wrote, a name or the words of a
-// template, cannot stand in a message; nil if it can. Any character of any script may
-// be in it that can be seen. It may have nothing that a phone makes a link of, no run
-// of five digits, and nothing that hides how it reads.
-func CheckText(text string) error { return checkText(text, "") }
-
-// checkText is [CheckText], except that text may contain the links of allowed.
+// checkText returns an error for a name or the words of a template that must not appear
+// in a message: invisible characters, a run of five digits, and text that a phone shows
+// as a link, except the links of allowed. Visible characters of all scripts are valid.
 func checkText(text, allowed string) error {
 	if r, hidden := invisible(text); hidden {
 		return fmt.Errorf("%w: U+%04X", ErrInvisible, r)

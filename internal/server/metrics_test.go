@@ -45,7 +45,7 @@ func everyCarrier(t *testing.T) server.Options {
 	if err := os.WriteFile(file, []byte(carriersOfAllTypes), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	extra, err := config.Load(file, nil)
+	extra, _, err := config.Read(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ type Alphabet int
 
 // The alphabets.
 const (
-	GSM7   Alphabet = iota // 23.038 §6.2.1 with shift tables; one septet in each octet, see [Pack]
+	GSM7   Alphabet = iota // 23.038 §6.2.1 with shift tables; one septet in each octet
 	Latin1                 // ISO 8859-1, one octet a character
 	UCS2                   // UTF-16, big endian; other than the name says, with surrogate pairs
 )

@@ -36,8 +36,7 @@ type Header struct {
 	ToPort   uint16
 	FromPort uint16
 
-	// Octets is the size of the header with its length octet: what [Unpack]
-	// needs to know.
+	// Octets is the size of the header with its length octet.
 	Octets int
 }
 

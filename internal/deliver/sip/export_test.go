@@ -50,9 +50,6 @@ func (c *Carrier) Address() netip.AddrPort {
 	return c.trunk.listener.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // it listens on UDP
 }
 
-// Resolve looks up the names of the trunk again.
-func (c *Carrier) Resolve(ctx context.Context) { c.trunk.gate.sources.resolve(ctx) }
-
 // Gate is the gate of a trunk without sockets.
 type Gate struct{ gate *gate }
 

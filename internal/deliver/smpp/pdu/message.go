@@ -12,7 +12,6 @@ type Address struct {
 const (
 	TONUnknown       uint8 = 0
 	TONInternational uint8 = 1
-	TONNational      uint8 = 2
 	TONNetwork       uint8 = 3 // network specific: the usual one of short codes
 	TONAlphanumeric  uint8 = 5
 

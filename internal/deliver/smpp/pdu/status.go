@@ -17,7 +17,6 @@ const (
 	StatusInvalidBindStatus    Status = 0x04
 	StatusAlreadyBound         Status = 0x05
 	StatusSystemError          Status = 0x08
-	StatusInvalidSource        Status = 0x0A
 	StatusInvalidDestination   Status = 0x0B
 	StatusInvalidMessageID     Status = 0x0C
 	StatusBindFailed           Status = 0x0D
@@ -29,7 +28,6 @@ const (
 	StatusThrottled            Status = 0x58
 	StatusTemporaryAppError    Status = 0x64 // ESME_RX_T_APPN: deliver it again later
 	StatusPermanentAppError    Status = 0x65 // ESME_RX_P_APPN
-	StatusRejectedAppError     Status = 0x66 // ESME_RX_R_APPN
 	StatusQueryFailed          Status = 0x67
 	StatusUnknownError         Status = 0xFF
 )

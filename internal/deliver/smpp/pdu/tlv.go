@@ -10,16 +10,12 @@ type Tag uint16
 
 // The optional parameters that carriers use with verifications.
 const (
-	TagDestAddrSubunit      Tag = 0x0005
-	TagSourceAddrSubunit    Tag = 0x000D
 	TagPayloadType          Tag = 0x0019
 	TagReceiptedMessageID   Tag = 0x001E
-	TagPrivacyIndicator     Tag = 0x0201
 	TagUserMessageReference Tag = 0x0204
 	TagSourcePort           Tag = 0x020A
 	TagDestinationPort      Tag = 0x020B
 	TagSARMsgRefNum         Tag = 0x020C
-	TagLanguageIndicator    Tag = 0x020D
 	TagSARTotalSegments     Tag = 0x020E
 	TagSARSegmentSeqnum     Tag = 0x020F
 	TagSCInterfaceVersion   Tag = 0x0210

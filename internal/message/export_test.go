@@ -1,0 +1,4 @@
+package message
+
+// CheckText is checkText without allowed links.
+func CheckText(text string) error { return checkText(text, "") }
