@@ -7,11 +7,12 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// Reader reads numbers like [Parse], and those that are written international, with
-// or without the "+", many times as fast. What it knows of a calling code it works out
-// when the first number with that code comes, from the plans that Parse uses.
+// Reader is [Parse] for many numbers: it reads the international form, with or without
+// the "+", some hundred times as fast, from tables. It compiles the tables of a calling
+// code from the plans of Parse on first use. docs/decisions/0015-own-number-tables.md
+// has the gain.
 //
-// It may be used by many goroutines. Its zero value is ready for use.
+// It is safe for concurrent use. The zero value is ready for use.
 type Reader struct {
 	plans [1000]atomic.Pointer[plan] // by calling code
 }

@@ -78,7 +78,8 @@ func (e *UnresolvedError) Error() string {
 // Unwrap returns the resolver's error.
 func (e *UnresolvedError) Unwrap() error { return e.Err }
 
-// scan reads the lines of an SDP.
+// scan reads the lines of an SDP in any order and skips unknown ones, unlike the parser of
+// pion: docs/decisions/0016-own-sdp.md.
 func scan(sdp []byte) (parser, error) {
 	p := parser{names: map[string]string{}}
 	if len(sdp) > maxSDP {

@@ -97,6 +97,35 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestParseTolerates reads bodies that break RFC 8866 or have unknown parts, as some
+// equipment of carriers writes them. Each describes the same audio stream.
+func TestParseTolerates(t *testing.T) {
+	t.Parallel()
+	const version, origin, name, conn, timing, stream = "v=0", "o=- 1 1 IN IP4 192.0.2.4", "s=-", "c=IN IP4 192.0.2.4", "t=0 0", "m=audio 31330 RTP/AVP 0"
+	want := media.Description{Addr: addr("192.0.2.4:31330"), Codecs: []uint8{0}, Direction: media.SendRecv}
+	for test, sdp := range map[string][]byte{
+		"T.38 beside the audio":            lines(version, origin, name, conn, timing, stream, "m=image 4002 udptl t38", "a=T38FaxVersion:0"),
+		"transport of an unused stream":    lines(version, origin, name, conn, timing, stream, "m=application 0 X-VENDOR 1"),
+		"no session name":                  lines(version, origin, conn, timing, stream),
+		"no timing":                        lines(version, origin, name, conn, stream),
+		"bandwidth before the connection":  lines(version, origin, name, "b=AS:84", conn, timing, stream),
+		"attribute before the timing":      lines(version, origin, name, conn, "a=sendrecv", timing, stream),
+		"connection after an attribute":    lines(version, origin, name, timing, stream, "a=ptime:20", conn),
+		"lower case":                       lines(version, origin, name, "c=in ip4 192.0.2.4", timing, stream),
+		"space in the user name":           lines(version, "o=Acme SBC 1 1 IN IP4 192.0.2.4", name, conn, timing, stream),
+		"negative version":                 lines(version, "o=- 1 -1 IN IP4 192.0.2.4", name, conn, timing, stream),
+		"session id of more than 64 bits":  lines(version, "o=- 98765432109876543210 1 IN IP4 192.0.2.4", name, conn, timing, stream),
+		"unknown lines":                    lines(version, origin, name, conn, timing, stream, "x=vendor", "y=0200000017", "f="),
+		"spaces":                           lines(version, origin, name, conn+" ", timing, "m=audio 31330  RTP/AVP 0 "),
+		"empty line at the end":            lines(version, origin, name, conn, timing, stream, ""),
+		"last line without its line break": bytes.TrimRight(lines(version, origin, name, conn, timing, stream), "\r\n"),
+	} {
+		if got, err := media.Parse(sdp); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v (%v), want %+v", test, got, err, want)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for name, sdp := range map[string][]byte{
