@@ -20,21 +20,21 @@ import (
 
 func accountRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/accounts", serve: (*call).listAccounts},
-		{method: http.MethodPost, path: "/accounts", serve: (*call).createAccount, takes: true, action: "account.create"},
-		{method: http.MethodGet, path: "/accounts/{key}", serve: (*call).showAccount},
-		{method: http.MethodPatch, path: "/accounts/{key}", serve: (*call).setAccount, takes: true, action: "account.set"},
-		{method: http.MethodPost, path: "/accounts/{key}/bar", serve: (*call).barAccount, action: "account.bar"},
-		{method: http.MethodPost, path: "/accounts/{key}/unbar", serve: (*call).unbarAccount, action: "account.unbar"},
-		{method: http.MethodPost, path: "/accounts/{key}/credit", serve: (*call).creditAccount, takes: true, action: "account.credit"},
-		{method: http.MethodPost, path: "/accounts/{key}/rotate-secret", serve: (*call).rotateSecret, takes: true, action: "account.rotate-secret"},
-		{method: http.MethodPost, path: "/accounts/{key}/rotate-signature", serve: (*call).rotateSignature, takes: true, action: "account.rotate-signature"},
-		{method: http.MethodGet, path: "/accounts/{key}/secrets", serve: (*call).listSecrets},
-		{method: http.MethodPost, path: "/accounts/{key}/secrets", serve: (*call).addSecret, takes: true, action: "account.secret-add"},
-		{method: http.MethodDelete, path: "/accounts/{key}/secrets/{id}", serve: (*call).revokeSecret, action: "account.secret-revoke"},
-		{method: http.MethodGet, path: "/accounts/{key}/approved-numbers", serve: (*call).listApproved},
-		{method: http.MethodPut, path: "/accounts/{key}/approved-numbers/{number}", serve: (*call).approveNumber, action: "account.approve"},
-		{method: http.MethodDelete, path: "/accounts/{key}/approved-numbers/{number}", serve: (*call).unapproveNumber, action: "account.unapprove"},
+		{method: http.MethodGet, path: "/accounts", serve: (*exchange).listAccounts},
+		{method: http.MethodPost, path: "/accounts", serve: (*exchange).createAccount, takes: true, action: "account.create"},
+		{method: http.MethodGet, path: "/accounts/{key}", serve: (*exchange).showAccount},
+		{method: http.MethodPatch, path: "/accounts/{key}", serve: (*exchange).setAccount, takes: true, action: "account.set"},
+		{method: http.MethodPost, path: "/accounts/{key}/bar", serve: (*exchange).barAccount, action: "account.bar"},
+		{method: http.MethodPost, path: "/accounts/{key}/unbar", serve: (*exchange).unbarAccount, action: "account.unbar"},
+		{method: http.MethodPost, path: "/accounts/{key}/credit", serve: (*exchange).creditAccount, takes: true, action: "account.credit"},
+		{method: http.MethodPost, path: "/accounts/{key}/rotate-secret", serve: (*exchange).rotateSecret, takes: true, action: "account.rotate-secret"},
+		{method: http.MethodPost, path: "/accounts/{key}/rotate-signature", serve: (*exchange).rotateSignature, takes: true, action: "account.rotate-signature"},
+		{method: http.MethodGet, path: "/accounts/{key}/secrets", serve: (*exchange).listSecrets},
+		{method: http.MethodPost, path: "/accounts/{key}/secrets", serve: (*exchange).addSecret, takes: true, action: "account.secret-add"},
+		{method: http.MethodDelete, path: "/accounts/{key}/secrets/{id}", serve: (*exchange).revokeSecret, action: "account.secret-revoke"},
+		{method: http.MethodGet, path: "/accounts/{key}/approved-numbers", serve: (*exchange).listApproved},
+		{method: http.MethodPut, path: "/accounts/{key}/approved-numbers/{number}", serve: (*exchange).approveNumber, action: "account.approve"},
+		{method: http.MethodDelete, path: "/accounts/{key}/approved-numbers/{number}", serve: (*exchange).unapproveNumber, action: "account.unapprove"},
 	}
 }
 
@@ -59,7 +59,7 @@ type AccountList struct {
 	Accounts []Account `json:"accounts"`
 }
 
-func (c *call) listAccounts() error {
+func (c *exchange) listAccounts() error {
 	accounts, err := c.cfg.Store.Accounts(c.r.Context())
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (c *call) listAccounts() error {
 }
 
 // account finds the account that the path names.
-func (c *call) account() (verify.Account, error) {
+func (c *exchange) account() (verify.Account, error) {
 	found, err := c.cfg.Store.Credentials(c.r.Context(), c.r.PathValue("key"))
 	return found.Account, err
 }
@@ -100,7 +100,7 @@ type CreatedAccount struct {
 	SignatureSecret string `json:"signature_secret,omitempty"`
 }
 
-func (c *call) createAccount() error {
+func (c *exchange) createAccount() error {
 	n := NewAccount{AccountSettings: AccountSettings{OnUndeliverable: verify.UndeliverableWait}}
 	if err := c.read(&n); err != nil {
 		return err
@@ -164,7 +164,7 @@ func (n NewAccount) account() (a store.NewAccount, err error) {
 }
 
 // setAccount changes the settings that the body names, and leaves the others.
-func (c *call) setAccount() error {
+func (c *exchange) setAccount() error {
 	body, err := io.ReadAll(c.r.Body)
 	if err != nil {
 		return err
@@ -227,7 +227,7 @@ func maskedTests(s AccountSettings) []verify.TestNumber {
 }
 
 // changedAccount answers with the account as it is now.
-func (c *call) changedAccount() error {
+func (c *exchange) changedAccount() error {
 	a, err := c.account()
 	if err != nil {
 		return err
@@ -235,11 +235,11 @@ func (c *call) changedAccount() error {
 	return c.changed(http.StatusOK, toAccount(a))
 }
 
-func (c *call) barAccount() error { return c.setBarred(true) }
+func (c *exchange) barAccount() error { return c.setBarred(true) }
 
-func (c *call) unbarAccount() error { return c.setBarred(false) }
+func (c *exchange) unbarAccount() error { return c.setBarred(false) }
 
-func (c *call) setBarred(barred bool) error {
+func (c *exchange) setBarred(barred bool) error {
 	key := c.r.PathValue("key")
 	ctx, err := c.change(key, nil)
 	if err != nil {
@@ -256,7 +256,7 @@ type Credit struct {
 	Amount string `json:"amount"`
 }
 
-func (c *call) creditAccount() error {
+func (c *exchange) creditAccount() error {
 	var credit Credit
 	if err := c.read(&credit); err != nil {
 		return err

@@ -21,7 +21,7 @@ type AccountDetail struct {
 	ApprovedNumbers   []string `json:"approved_numbers"`
 }
 
-func (c *call) showAccount() error {
+func (c *exchange) showAccount() error {
 	ctx, key := c.r.Context(), c.r.PathValue("key")
 	found, err := c.cfg.Store.Credentials(ctx, key)
 	if err != nil {
@@ -59,7 +59,7 @@ type ApprovedNumbers struct {
 	Numbers []string `json:"numbers"`
 }
 
-func (c *call) approved(ctx context.Context, key string) ([]string, error) {
+func (c *exchange) approved(ctx context.Context, key string) ([]string, error) {
 	numbers, err := c.cfg.Store.ApprovedNumbers(ctx, key)
 	if numbers == nil {
 		numbers = []string{}
@@ -67,7 +67,7 @@ func (c *call) approved(ctx context.Context, key string) ([]string, error) {
 	return numbers, err
 }
 
-func (c *call) listApproved() error {
+func (c *exchange) listApproved() error {
 	if _, err := c.account(); err != nil {
 		return err
 	}
@@ -78,19 +78,19 @@ func (c *call) listApproved() error {
 	return c.answer(http.StatusOK, ApprovedNumbers{numbers})
 }
 
-func (c *call) approveNumber() error {
+func (c *exchange) approveNumber() error {
 	return c.changeApproved(func(ctx context.Context, key, number string) error {
 		return c.cfg.Store.Approve(ctx, key, number, c.now())
 	})
 }
 
-func (c *call) unapproveNumber() error {
+func (c *exchange) unapproveNumber() error {
 	return c.changeApproved(func(ctx context.Context, key, number string) error {
 		return c.cfg.Store.Unapprove(ctx, key, number)
 	})
 }
 
-func (c *call) changeApproved(change func(ctx context.Context, key, number string) error) error {
+func (c *exchange) changeApproved(change func(ctx context.Context, key, number string) error) error {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ type Secrets struct {
 	Secrets []Secret `json:"secrets"`
 }
 
-func (c *call) secrets(ctx context.Context, key string) ([]Secret, error) {
+func (c *exchange) secrets(ctx context.Context, key string) ([]Secret, error) {
 	found, err := c.cfg.Store.Secrets(ctx, key, c.now())
 	list := make([]Secret, len(found))
 	for i, s := range found {
@@ -36,7 +36,7 @@ func (c *call) secrets(ctx context.Context, key string) ([]Secret, error) {
 	return list, err
 }
 
-func (c *call) listSecrets() error {
+func (c *exchange) listSecrets() error {
 	list, err := c.secrets(c.r.Context(), c.r.PathValue("key"))
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ type AddedSecret struct {
 	Value string `json:"secret"`
 }
 
-func (c *call) addSecret() error {
+func (c *exchange) addSecret() error {
 	var add AddSecret
 	if err := c.read(&add); err != nil {
 		return err
@@ -101,7 +101,7 @@ func givenSecret(secret string) error {
 	return line("secret", secret, maxSecret)
 }
 
-func (c *call) revokeSecret() error {
+func (c *exchange) revokeSecret() error {
 	key, id := c.r.PathValue("key"), c.r.PathValue("id")
 	ctx, err := c.change(key, map[string]string{"id": printable(id)})
 	if err != nil {
@@ -123,7 +123,7 @@ type NewSecret struct {
 	Secret string `json:"secret"`
 }
 
-func (c *call) rotateSecret() error {
+func (c *exchange) rotateSecret() error {
 	var rotation Rotation
 	if c.r.Header.Get("Content-Type") != "" || c.r.ContentLength != 0 {
 		if err := c.read(&rotation); err != nil {
@@ -158,7 +158,7 @@ type NewSignature struct {
 	Secret string `json:"signature_secret"`
 }
 
-func (c *call) rotateSignature() error {
+func (c *exchange) rotateSignature() error {
 	var rotation SignatureRotation
 	if err := c.read(&rotation); err != nil {
 		return err
@@ -191,7 +191,7 @@ func (c *call) rotateSignature() error {
 const longest = 10 * 365 * 24 * time.Hour
 
 // in is the time so many seconds from now; zero for 0.
-func (c *call) in(parameter string, seconds int) (time.Time, error) {
+func (c *exchange) in(parameter string, seconds int) (time.Time, error) {
 	if seconds < 0 || seconds > int(longest/time.Second) {
 		return time.Time{}, invalid(parameter, "must be 0 to %d seconds", int(longest/time.Second))
 	}

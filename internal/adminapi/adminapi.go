@@ -61,8 +61,8 @@ type Config struct {
 	Schema func(context.Context) ([]store.Migration, error)
 }
 
-// Handler is the API without a guard: whoever reaches it must have been let in. Make
-// it with New.
+// Handler serves the API to requests with an identity, which an [Authenticator] or
+// [Handler.InProcess] adds. Create it with New.
 type Handler struct {
 	cfg Config
 	mux *http.ServeMux
@@ -93,7 +93,7 @@ func (h *Handler) Routes() []Route {
 // route is one operation.
 type route struct {
 	method, path string
-	serve        func(*call) error
+	serve        func(*exchange) error
 	action       string   // in the audit log; "" for what changes nothing
 	query        []string // its parameters; any other is refused
 	takes        bool     // a body; without, one is refused
@@ -103,12 +103,12 @@ type route struct {
 
 func (h *Handler) routes() []route {
 	all := []route{
-		{method: http.MethodGet, path: "/openapi.yaml", serve: (*call).document},
-		{method: http.MethodGet, path: "/carriers", serve: (*call).carriers},
-		{method: http.MethodGet, path: "/schema", serve: (*call).schema},
-		{method: http.MethodGet, path: "/audit", serve: (*call).auditLog, query: []string{"since", "until", "who", "action", "subject", "before", "limit"}},
-		{method: http.MethodGet, path: "/verifications", serve: (*call).findVerifications, query: []string{"number", "account", "since", "until", "limit"}},
-		{method: http.MethodGet, path: "/verifications/{id}", serve: (*call).showVerification},
+		{method: http.MethodGet, path: "/openapi.yaml", serve: (*exchange).document},
+		{method: http.MethodGet, path: "/carriers", serve: (*exchange).carriers},
+		{method: http.MethodGet, path: "/schema", serve: (*exchange).schema},
+		{method: http.MethodGet, path: "/audit", serve: (*exchange).auditLog, query: []string{"since", "until", "who", "action", "subject", "before", "limit"}},
+		{method: http.MethodGet, path: "/verifications", serve: (*exchange).findVerifications, query: []string{"number", "account", "since", "until", "limit"}},
+		{method: http.MethodGet, path: "/verifications/{id}", serve: (*exchange).showVerification},
 	}
 	all = append(all, accountRoutes()...)
 	all = append(all, numberRoutes()...)
@@ -121,8 +121,8 @@ func (h *Handler) routes() []route {
 	return append(all, priceRoutes()...)
 }
 
-// call is one request under way.
-type call struct {
+// exchange is one request and its answer.
+type exchange struct {
 	*Handler
 	route route
 	query url.Values // as the route has them
@@ -143,8 +143,7 @@ type identity struct {
 	readOnly bool
 }
 
-// ServeHTTP serves the API to whom the request was given by [Guard] or
-// [Handler.InProcess].
+// ServeHTTP serves a request that an [Authenticator] or [Handler.InProcess] passes on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -174,14 +173,14 @@ func (h *Handler) endpoint(route route) http.Handler {
 			defer cancel()
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(route.body, maxBody))
-		c := &call{Handler: h, route: route, who: who, w: w, r: r.WithContext(ctx)}
+		c := &exchange{Handler: h, route: route, who: who, w: w, r: r.WithContext(ctx)}
 		if err := c.carryOut(); err != nil {
 			writeProblem(w, h.problem(route, err))
 		}
 	})
 }
 
-func (c *call) carryOut() error {
+func (c *exchange) carryOut() error {
 	if c.route.action != "" && c.who.readOnly {
 		return &Problem{Status: http.StatusForbidden, Detail: c.who.name + " may only read"}
 	}
@@ -199,7 +198,7 @@ func (c *call) carryOut() error {
 
 // change gives the context for a change of subject, which writes it to the audit log
 // too. detail is what was asked for, without secrets and numbers in full.
-func (c *call) change(subject string, detail any) (context.Context, error) {
+func (c *exchange) change(subject string, detail any) (context.Context, error) {
 	text := []byte("{}")
 	if detail != nil {
 		var err error
@@ -216,7 +215,7 @@ func (c *call) change(subject string, detail any) (context.Context, error) {
 }
 
 // changed writes the entry for a change that was not one of the database, and answers.
-func (c *call) changed(code int, v any) error {
+func (c *exchange) changed(code int, v any) error {
 	if c.audit != nil && !c.audit.Written() {
 		if err := c.cfg.Store.AddAudit(c.r.Context(), c.entry); err != nil {
 			return err
@@ -225,10 +224,10 @@ func (c *call) changed(code int, v any) error {
 	return c.answer(code, v)
 }
 
-func (c *call) now() time.Time { return c.cfg.Clock.Now().UTC() }
+func (c *exchange) now() time.Time { return c.cfg.Clock.Now().UTC() }
 
 // answer writes v as JSON; nothing if it is nil.
-func (c *call) answer(code int, v any) error {
+func (c *exchange) answer(code int, v any) error {
 	if v == nil {
 		c.w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -247,7 +246,7 @@ func (c *call) answer(code int, v any) error {
 var document []byte
 
 // document answers with the description of the API.
-func (c *call) document() error {
+func (c *exchange) document() error {
 	c.w.Header().Set("Content-Type", "application/yaml")
 	_, _ = c.w.Write(document) // the client is gone, or has its answer
 	return nil

@@ -24,7 +24,7 @@ type AuditEntry struct {
 	Detail  json.RawMessage `json:"detail"`
 }
 
-func (c *call) auditLog() error {
+func (c *exchange) auditLog() error {
 	query := c.query
 	var err error
 	f := store.AuditFilter{Who: query.Get("who"), Action: query.Get("action"), Subject: query.Get("subject")}

@@ -11,7 +11,7 @@ type Carriers struct {
 	Carriers []deliver.CarrierStatus `json:"carriers"`
 }
 
-func (c *call) carriers() error {
+func (c *exchange) carriers() error {
 	if c.cfg.Carriers == nil {
 		return &Problem{Status: http.StatusConflict, Detail: "no server runs, which alone knows its carriers"}
 	}

@@ -108,12 +108,12 @@ const (
 
 func explainRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/numbers/{number}/explanation", serve: (*call).explainNumber, query: []string{"account", "country"}},
-		{method: http.MethodGet, path: "/verifications/{id}/explanation", serve: (*call).explainVerification},
+		{method: http.MethodGet, path: "/numbers/{number}/explanation", serve: (*exchange).explainNumber, query: []string{"account", "country"}},
+		{method: http.MethodGet, path: "/verifications/{id}/explanation", serve: (*exchange).explainVerification},
 	}
 }
 
-func (c *call) explainNumber() error {
+func (c *exchange) explainNumber() error {
 	n, err := phone.Parse(c.r.PathValue("number"), c.query.Get("country"))
 	if err != nil {
 		name := "number"
@@ -158,7 +158,7 @@ func (c *call) explainNumber() error {
 // accountsOf returns the keys of the accounts for the explanation of a number: the account
 // in the query, else the accounts with a history of the number, else the only account of
 // the installation. Without any, or with too many, it returns a hint.
-func (c *call) accountsOf(number string, known fraud.Number) (keys []string, hint string, err error) {
+func (c *exchange) accountsOf(number string, known fraud.Number) (keys []string, hint string, err error) {
 	if c.query.Has("account") {
 		return []string{c.query.Get("account")}, "", nil
 	}
@@ -198,14 +198,14 @@ func (c *call) accountsOf(number string, known fraud.Number) (keys []string, hin
 }
 
 // recent lists the newest verifications of a number.
-func (c *call) recent(account, number string) ([]store.Record, error) {
+func (c *exchange) recent(account, number string) ([]store.Record, error) {
 	until := c.now().Add(time.Second)
 	return c.cfg.Store.FindVerifications(c.r.Context(), store.VerificationFilter{
 		Number: number, Account: account, Since: until.Add(-usualSpan), Until: until, Limit: explainedRecent,
 	})
 }
 
-func (c *call) explainAccount(key string, n phone.Number) (x AccountExplanation, err error) {
+func (c *exchange) explainAccount(key string, n phone.Number) (x AccountExplanation, err error) {
 	found, err := c.cfg.Store.Credentials(c.r.Context(), key)
 	if err != nil {
 		return x, ofAccount(err)
@@ -250,7 +250,7 @@ func toInProgress(r store.Record) *InProgress {
 }
 
 // startRefusal describes a cause. Its remedy names the account and the number.
-func (c *call) startRefusal(by verify.Cause, account, number string) StartRefusal {
+func (c *exchange) startRefusal(by verify.Cause, account, number string) StartRefusal {
 	info, _ := by.Rule.Info()
 	remedy := strings.NewReplacer("KEY", account, "NUMBER", number).Replace(info.Remedy)
 	r := StartRefusal{
@@ -264,7 +264,7 @@ func (c *call) startRefusal(by verify.Cause, account, number string) StartRefusa
 
 // addRefusals adds the refusals of a number, and the account's refusals without a number.
 // Refusals by one rule are added up.
-func (c *call) addRefusals(x *AccountExplanation, number string) error {
+func (c *exchange) addRefusals(x *AccountExplanation, number string) error {
 	for _, part := range []struct {
 		filter store.RefusalFilter
 		to     *[]RecentRefusal
@@ -287,7 +287,7 @@ func (c *call) addRefusals(x *AccountExplanation, number string) error {
 }
 
 // explainRoutes lists the routes of each channel, the used one first.
-func (c *call) explainRoutes(channels []engine.ChannelRoutes) []ExplainedRoute {
+func (c *exchange) explainRoutes(channels []engine.ChannelRoutes) []ExplainedRoute {
 	down := c.carriersDown()
 	list := []ExplainedRoute{}
 	for _, ch := range channels {
@@ -306,7 +306,7 @@ func (c *call) explainRoutes(channels []engine.ChannelRoutes) []ExplainedRoute {
 }
 
 // carriersDown returns the state of each carrier that cannot send well now.
-func (c *call) carriersDown() map[string]string {
+func (c *exchange) carriersDown() map[string]string {
 	down := map[string]string{}
 	if c.cfg.Carriers == nil {
 		return down

@@ -39,7 +39,7 @@ type CarrierMessage struct {
 	ReceivedAt string            `json:"receipt_at"` // "" before the first receipt
 }
 
-func (c *call) explainVerification() error {
+func (c *exchange) explainVerification() error {
 	rec, err := c.findVerification()
 	if err != nil {
 		return err

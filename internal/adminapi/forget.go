@@ -28,7 +28,7 @@ type Forgotten struct {
 	Held          int  `json:"held"`
 }
 
-func (c *call) forgetNumber() error {
+func (c *exchange) forgetNumber() error {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
 		return err

@@ -13,11 +13,11 @@ import (
 
 func fraudRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/fraud/blocks", serve: (*call).listFraudBlocks, query: []string{"all", "limit"}},
-		{method: http.MethodGet, path: "/fraud/blocks/{id}", serve: (*call).showFraudBlock},
-		{method: http.MethodPost, path: "/fraud/blocks/{id}/lift", serve: (*call).liftFraudBlock, action: "fraud.lift"},
-		{method: http.MethodPost, path: "/fraud/unblocks", serve: (*call).unblockNetwork, takes: true, action: "fraud.unblock"},
-		{method: http.MethodGet, path: "/fraud/networks", serve: (*call).listFraudNetworks, query: []string{"minutes", "limit"}},
+		{method: http.MethodGet, path: "/fraud/blocks", serve: (*exchange).listFraudBlocks, query: []string{"all", "limit"}},
+		{method: http.MethodGet, path: "/fraud/blocks/{id}", serve: (*exchange).showFraudBlock},
+		{method: http.MethodPost, path: "/fraud/blocks/{id}/lift", serve: (*exchange).liftFraudBlock, action: "fraud.lift"},
+		{method: http.MethodPost, path: "/fraud/unblocks", serve: (*exchange).unblockNetwork, takes: true, action: "fraud.unblock"},
+		{method: http.MethodGet, path: "/fraud/networks", serve: (*exchange).listFraudNetworks, query: []string{"minutes", "limit"}},
 	}
 }
 
@@ -57,7 +57,7 @@ const (
 	maxUnblock = 86_400 // seconds, as of network-unblock
 )
 
-func (c *call) listFraudBlocks() error {
+func (c *exchange) listFraudBlocks() error {
 	query := c.query
 	var err error
 	all := false
@@ -82,7 +82,7 @@ func (c *call) listFraudBlocks() error {
 	return c.answer(http.StatusOK, list)
 }
 
-func (c *call) showFraudBlock() error {
+func (c *exchange) showFraudBlock() error {
 	b, err := c.cfg.Store.FraudBlock(c.r.Context(), c.r.PathValue("id"))
 	if err != nil {
 		return blockProblem(err)
@@ -90,7 +90,7 @@ func (c *call) showFraudBlock() error {
 	return c.answer(http.StatusOK, toFraudBlock(b, c.now()))
 }
 
-func (c *call) liftFraudBlock() error {
+func (c *exchange) liftFraudBlock() error {
 	b, err := c.cfg.Store.FraudBlock(c.r.Context(), c.r.PathValue("id"))
 	if err != nil {
 		return blockProblem(err)
@@ -112,7 +112,7 @@ type Unblock struct {
 	Seconds int    `json:"seconds"`
 }
 
-func (c *call) unblockNetwork() error {
+func (c *exchange) unblockNetwork() error {
 	var u Unblock
 	if err := c.read(&u); err != nil {
 		return err
@@ -171,7 +171,7 @@ type FraudNetworks struct {
 	Networks []FraudNetwork `json:"networks"`
 }
 
-func (c *call) listFraudNetworks() error {
+func (c *exchange) listFraudNetworks() error {
 	query := c.query
 	n, err := limit(query, 20, mostBlocks)
 	if err != nil {

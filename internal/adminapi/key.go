@@ -6,8 +6,8 @@ import (
 
 func keyRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/keys", serve: (*call).listKeys},
-		{method: http.MethodPost, path: "/keys/rotate", serve: (*call).rotateKeys, action: "keys.rotate"},
+		{method: http.MethodGet, path: "/keys", serve: (*exchange).listKeys},
+		{method: http.MethodPost, path: "/keys/rotate", serve: (*exchange).rotateKeys, action: "keys.rotate"},
 	}
 }
 
@@ -33,7 +33,7 @@ type DataKey struct {
 	Current   bool   `json:"current"` // it is what is sealed with
 }
 
-func (c *call) listKeys() error {
+func (c *exchange) listKeys() error {
 	keys, err := c.cfg.Store.Keys(c.r.Context())
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (c *call) listKeys() error {
 
 // rotateKeys makes fresh data keys. To replace the key file is nothing for an API: it
 // takes the file.
-func (c *call) rotateKeys() error {
+func (c *exchange) rotateKeys() error {
 	ctx, err := c.change("", nil)
 	if err != nil {
 		return err

@@ -10,9 +10,9 @@ import (
 
 func ledgerRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/accounts/{key}/ledger", serve: (*call).listEntries, query: []string{"limit"}},
-		{method: http.MethodGet, path: "/ledger", serve: (*call).exportLedger, query: []string{"account", "from", "until"}, slow: true},
-		{method: http.MethodGet, path: "/ledger/check", serve: (*call).checkLedger, query: []string{"account"}, slow: true},
+		{method: http.MethodGet, path: "/accounts/{key}/ledger", serve: (*exchange).listEntries, query: []string{"limit"}},
+		{method: http.MethodGet, path: "/ledger", serve: (*exchange).exportLedger, query: []string{"account", "from", "until"}, slow: true},
+		{method: http.MethodGet, path: "/ledger/check", serve: (*exchange).checkLedger, query: []string{"account"}, slow: true},
 	}
 }
 
@@ -35,7 +35,7 @@ func toEntry(e store.Entry) Entry {
 	return Entry{e.Key, e.Kind, e.Amount.String(), e.Account, e.SubAccount, stamp(e.CreatedAt)}
 }
 
-func (c *call) listEntries() error {
+func (c *exchange) listEntries() error {
 	query := c.query
 	most, err := limit(query, 20, 1000)
 	if err != nil {
@@ -77,7 +77,7 @@ type Book struct {
 	CarrierCost string `json:"carrier_cost"`
 }
 
-func (c *call) checkLedger() error {
+func (c *exchange) checkLedger() error {
 	query := c.query
 	books, wrong, err := billing.Books(c.r.Context(), c.cfg.Store, query.Get("account"))
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *call) checkLedger() error {
 	return c.answer(http.StatusOK, list)
 }
 
-func (c *call) exportLedger() error {
+func (c *exchange) exportLedger() error {
 	query := c.query
 	var (
 		from, until time.Time

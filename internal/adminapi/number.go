@@ -11,12 +11,12 @@ import (
 
 func numberRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/blocked-numbers", serve: (*call).listBlocked},
-		{method: http.MethodPut, path: "/blocked-numbers/{number}", serve: (*call).blockNumber, takes: true, action: "number.block"},
-		{method: http.MethodDelete, path: "/blocked-numbers/{number}", serve: (*call).unblockNumber, action: "number.unblock"},
-		{method: http.MethodGet, path: "/numbers/{number}/status", serve: (*call).numberStatus},
-		{method: http.MethodPost, path: "/numbers/{number}/unlock", serve: (*call).unlockNumber, action: "number.unlock"},
-		{method: http.MethodPost, path: "/numbers/{number}/forget", serve: (*call).forgetNumber, takes: true, action: "number.forget", slow: true},
+		{method: http.MethodGet, path: "/blocked-numbers", serve: (*exchange).listBlocked},
+		{method: http.MethodPut, path: "/blocked-numbers/{number}", serve: (*exchange).blockNumber, takes: true, action: "number.block"},
+		{method: http.MethodDelete, path: "/blocked-numbers/{number}", serve: (*exchange).unblockNumber, action: "number.unblock"},
+		{method: http.MethodGet, path: "/numbers/{number}/status", serve: (*exchange).numberStatus},
+		{method: http.MethodPost, path: "/numbers/{number}/unlock", serve: (*exchange).unlockNumber, action: "number.unlock"},
+		{method: http.MethodPost, path: "/numbers/{number}/forget", serve: (*exchange).forgetNumber, takes: true, action: "number.forget", slow: true},
 	}
 }
 
@@ -32,7 +32,7 @@ type BlockedNumbers struct {
 	Numbers []BlockedNumber `json:"numbers"`
 }
 
-func (c *call) listBlocked() error {
+func (c *exchange) listBlocked() error {
 	blocked, err := c.cfg.Store.BlockedNumbers(c.r.Context())
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ type BlockReason struct {
 	Reason string `json:"reason"`
 }
 
-func (c *call) blockNumber() error {
+func (c *exchange) blockNumber() error {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
 		return err
@@ -71,13 +71,13 @@ func (c *call) blockNumber() error {
 	return c.changed(http.StatusNoContent, nil)
 }
 
-func (c *call) unblockNumber() error {
+func (c *exchange) unblockNumber() error {
 	return c.clearNumber(c.cfg.Store.UnblockNumber, "%s is not blocked")
 }
 
 // clearNumber takes away what there is about the number of the path. Where there is
 // nothing, nothing says so of the number.
-func (c *call) clearNumber(clearing func(ctx context.Context, number string) (found bool, err error), nothing string) error {
+func (c *exchange) clearNumber(clearing func(ctx context.Context, number string) (found bool, err error), nothing string) error {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
 		return err

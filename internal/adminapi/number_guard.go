@@ -29,7 +29,7 @@ type NumberVerified struct {
 	At      string `json:"at"`
 }
 
-func (c *call) numberStatus() error {
+func (c *exchange) numberStatus() error {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (c *call) numberStatus() error {
 	return c.answer(http.StatusOK, s)
 }
 
-func (c *call) unlockNumber() error {
+func (c *exchange) unlockNumber() error {
 	return c.clearNumber(func(ctx context.Context, n string) (bool, error) {
 		return c.cfg.Store.ClearGuard(ctx, n, c.cfg.Caps, c.now())
 	}, "nothing is counted of %s")

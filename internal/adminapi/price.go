@@ -15,9 +15,9 @@ import (
 
 func priceRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/prices", serve: (*call).showPrices, query: []string{"carrier"}},
-		{method: http.MethodPut, path: "/prices", serve: (*call).replacePrices, query: []string{"carrier"}, takes: true, action: "price.import", body: 16 << 20},
-		{method: http.MethodPost, path: "/prices", serve: (*call).setPrice, takes: true, action: "price.set"},
+		{method: http.MethodGet, path: "/prices", serve: (*exchange).showPrices, query: []string{"carrier"}},
+		{method: http.MethodPut, path: "/prices", serve: (*exchange).replacePrices, query: []string{"carrier"}, takes: true, action: "price.import", body: 16 << 20},
+		{method: http.MethodPost, path: "/prices", serve: (*exchange).setPrice, takes: true, action: "price.set"},
 	}
 }
 
@@ -25,7 +25,7 @@ const csvType = "text/csv"
 
 // showPrices answers with the price list of accounts, or of a carrier, as CSV, in the
 // form that replacePrices reads.
-func (c *call) showPrices() error {
+func (c *exchange) showPrices() error {
 	query := c.query
 	var list bytes.Buffer
 	if err := billing.Export(c.r.Context(), c.cfg.Store, query.Get("carrier"), &list); err != nil {
@@ -41,7 +41,7 @@ type Imported struct {
 	Prices int `json:"prices"`
 }
 
-func (c *call) replacePrices() error {
+func (c *exchange) replacePrices() error {
 	if web.MediaType(c.r.Header.Get("Content-Type")) != csvType {
 		return &Problem{Status: http.StatusUnsupportedMediaType, Parameter: "Content-Type", Detail: "must be " + csvType}
 	}
@@ -68,7 +68,7 @@ func (c *call) replacePrices() error {
 }
 
 // knownCarrier refuses a carrier that the configuration does not have.
-func (c *call) knownCarrier(name string) error {
+func (c *exchange) knownCarrier(name string) error {
 	if name == "" || slices.Contains(c.cfg.CarrierNames, name) {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (n NewPrice) price() (p verify.Price, err error) {
 	return p, nil
 }
 
-func (c *call) setPrice() error {
+func (c *exchange) setPrice() error {
 	var n NewPrice
 	if err := c.read(&n); err != nil {
 		return err

@@ -20,7 +20,7 @@ import (
 )
 
 // read takes the body of a call, a JSON object with fields of v and no others.
-func (c *call) read(v any) error {
+func (c *exchange) read(v any) error {
 	if web.MediaType(c.r.Header.Get("Content-Type")) != "application/json" {
 		return &Problem{Status: 415, Parameter: "Content-Type", Detail: "must be application/json"}
 	}

@@ -9,8 +9,8 @@ import (
 
 func retentionRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/retention", serve: (*call).retention},
-		{method: http.MethodPost, path: "/retention/confirm", serve: (*call).confirmRetention, action: "retention.confirm"},
+		{method: http.MethodGet, path: "/retention", serve: (*exchange).retention},
+		{method: http.MethodPost, path: "/retention/confirm", serve: (*exchange).confirmRetention, action: "retention.confirm"},
 	}
 }
 
@@ -28,7 +28,7 @@ type Retention struct {
 	PlausibleSeconds int64 `json:"plausible_seconds"`
 }
 
-func (c *call) retention() error {
+func (c *exchange) retention() error {
 	s, err := c.cfg.Store.RetentionState(c.r.Context())
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (c *call) retention() error {
 }
 
 // confirmRetention ends a suspension: the clock of this server is right.
-func (c *call) confirmRetention() error {
+func (c *exchange) confirmRetention() error {
 	now := c.now()
 	ctx, err := c.change("", map[string]string{"now": stamp(now)})
 	if err != nil {

@@ -18,7 +18,7 @@ type SchemaStep struct {
 	Applied string `json:"applied"` // "" while it is not
 }
 
-func (c *call) schema() error {
+func (c *exchange) schema() error {
 	steps, err := c.cfg.Schema(c.r.Context())
 	if err != nil {
 		return err

@@ -16,12 +16,12 @@ import (
 
 func templateRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/templates", serve: (*call).listTemplates, query: []string{"account", "status"}},
-		{method: http.MethodGet, path: "/templates/{id}/preview", serve: (*call).previewTemplate, query: []string{"brand", "pin"}},
-		{method: http.MethodGet, path: "/templates/{id}/sound", serve: (*call).soundTemplate, query: []string{"brand", "pin"}},
-		{method: http.MethodPost, path: "/templates/{id}/approve", serve: (*call).approveTemplate, action: "template.approve"},
-		{method: http.MethodPost, path: "/templates/{id}/retire", serve: (*call).retireTemplate, action: "template.retire"},
-		{method: http.MethodPost, path: "/templates/{id}/rollback", serve: (*call).rollBackTemplate, action: "template.rollback"},
+		{method: http.MethodGet, path: "/templates", serve: (*exchange).listTemplates, query: []string{"account", "status"}},
+		{method: http.MethodGet, path: "/templates/{id}/preview", serve: (*exchange).previewTemplate, query: []string{"brand", "pin"}},
+		{method: http.MethodGet, path: "/templates/{id}/sound", serve: (*exchange).soundTemplate, query: []string{"brand", "pin"}},
+		{method: http.MethodPost, path: "/templates/{id}/approve", serve: (*exchange).approveTemplate, action: "template.approve"},
+		{method: http.MethodPost, path: "/templates/{id}/retire", serve: (*exchange).retireTemplate, action: "template.retire"},
+		{method: http.MethodPost, path: "/templates/{id}/rollback", serve: (*exchange).rollBackTemplate, action: "template.rollback"},
 	}
 }
 
@@ -50,7 +50,7 @@ type Templates struct {
 	Templates []Template `json:"templates"`
 }
 
-func (c *call) listTemplates() error {
+func (c *exchange) listTemplates() error {
 	query := c.query
 	status := store.TemplateStatus(query.Get("status"))
 	if !slices.Contains([]store.TemplateStatus{"", store.TemplatePending, store.TemplateActive, store.TemplateRetired}, status) {
@@ -67,7 +67,7 @@ func (c *call) listTemplates() error {
 	return c.answer(http.StatusOK, list)
 }
 
-func (c *call) templateID() (verify.ID, error) {
+func (c *exchange) templateID() (verify.ID, error) {
 	text := c.r.PathValue("id")
 	id, ok := verify.ParseID(text)
 	if !ok {
@@ -96,7 +96,7 @@ type TemplatePreview struct {
 }
 
 // shown finds the template, and what it says for the brand and PIN of the query.
-func (c *call) shown() (store.Template, template.Preview, error) {
+func (c *exchange) shown() (store.Template, template.Preview, error) {
 	var p template.Preview
 	query := c.query
 	pin := cmp.Or(query.Get("pin"), "123456")
@@ -123,7 +123,7 @@ func (c *call) shown() (store.Template, template.Preview, error) {
 	return t, p, err
 }
 
-func (c *call) previewTemplate() error {
+func (c *exchange) previewTemplate() error {
 	t, p, err := c.shown()
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (c *call) previewTemplate() error {
 	return c.answer(http.StatusOK, TemplatePreview{t.Channel, p.Text, p.Encoding, p.Segments})
 }
 
-func (c *call) soundTemplate() error {
+func (c *exchange) soundTemplate() error {
 	t, p, err := c.shown()
 	if err != nil {
 		return err
@@ -148,19 +148,19 @@ func (c *call) soundTemplate() error {
 	return nil
 }
 
-func (c *call) approveTemplate() error { return c.decide(c.cfg.Store.ApproveTemplate) }
+func (c *exchange) approveTemplate() error { return c.decide(c.cfg.Store.ApproveTemplate) }
 
-func (c *call) retireTemplate() error {
+func (c *exchange) retireTemplate() error {
 	return c.decide(func(ctx context.Context, id verify.ID, _ time.Time) (store.Template, error) {
 		return c.cfg.Store.RetireTemplate(ctx, id)
 	})
 }
 
-func (c *call) rollBackTemplate() error { return c.decide(c.cfg.Store.RollBackTemplate) }
+func (c *exchange) rollBackTemplate() error { return c.decide(c.cfg.Store.RollBackTemplate) }
 
 // decide carries out what an operator decides on a template, and answers with the one
 // that it led to.
-func (c *call) decide(do func(context.Context, verify.ID, time.Time) (store.Template, error)) error {
+func (c *exchange) decide(do func(context.Context, verify.ID, time.Time) (store.Template, error)) error {
 	id, err := c.templateID()
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ const (
 	longestSpan = 31 * 24 * time.Hour // what a search may read of the archive
 )
 
-func (c *call) findVerifications() error {
+func (c *exchange) findVerifications() error {
 	query := c.query
 	var err error
 	f := store.VerificationFilter{Account: query.Get("account")}
@@ -130,7 +130,7 @@ func (c *call) findVerifications() error {
 	return c.answer(http.StatusOK, found)
 }
 
-func (c *call) showVerification() error {
+func (c *exchange) showVerification() error {
 	rec, err := c.findVerification()
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (c *call) showVerification() error {
 }
 
 // findVerification returns the verification that the path names.
-func (c *call) findVerification() (store.Record, error) {
+func (c *exchange) findVerification() (store.Record, error) {
 	id, ok := verify.ParseID(c.r.PathValue("id"))
 	if !ok {
 		return store.Record{}, invalid("id", "is not a request_id")

@@ -53,9 +53,8 @@ type Config struct {
 	// was sent, and status and text of the answer. Nil disables that.
 	Refused func(account, number, status, reason string, e *verify.Error)
 
-	// Strangers makes those wait who fail to prove where they come from; nil for
-	// nobody.
-	Strangers *web.Strangers
+	// FailedLogins delays answers to failed logins; nil disables that.
+	FailedLogins *web.FailedLogins
 	// Clock tells when a request came.
 	Clock clockwork.Clock
 	// Denied are names that no brand and no payee may have.
@@ -86,10 +85,10 @@ type endpoint struct {
 	name    string   // in metrics
 	params  []string // known parameters; other members of a JSON body may have any type
 	formats []format
-	serve   func(context.Context, *call) (any, error)
+	serve   func(context.Context, *exchange) (any, error)
 	// refuse gives the status and text of a refusal where this endpoint has words
 	// of its own; nil, or an empty status, for the common ones.
-	refuse func(*call, *verify.Error) (status, text string)
+	refuse func(*exchange, *verify.Error) (status, text string)
 	// starts marks an endpoint that starts verifications: its refusals are recorded.
 	starts bool
 	// errorRoot is the root of an XML refusal with status 5 or more.
@@ -103,8 +102,8 @@ func commonStatuses() []string { return []string{"0", "1", "2", "3", "4", "5"} }
 
 func startStatuses() []string { return []string{"6", "7", "8", "9", "10", "15", "20", "29"} }
 
-// call is one request under way.
-type call struct {
+// exchange is one request and its answer.
+type exchange struct {
 	came      time.Time
 	endpoint  *endpoint
 	format    format
@@ -191,7 +190,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
-	c := &call{came: came, endpoint: e, format: f, source: a.cfg.Proxies.Client(r)}
+	c := &exchange{came: came, endpoint: e, format: f, source: a.cfg.Proxies.Client(r)}
 	// A call takes moments, so it is finished even for a client that has gone:
 	// what it changed is then as if the answer had been lost on the way.
 	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
@@ -234,7 +233,7 @@ var errReset = errors.New("stream was reset")
 
 // carryOut examines the call step by step: its form, where it comes from, how
 // often, and then what it asks for.
-func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, error) {
+func (a *API) carryOut(ctx context.Context, c *exchange, r *http.Request) (any, error) {
 	params, numbers, err := readParams(r, c.endpoint.params)
 	if err != nil {
 		return nil, err
@@ -252,7 +251,7 @@ func (a *API) carryOut(ctx context.Context, c *call, r *http.Request) (any, erro
 }
 
 // refuse writes the answer to a call that failed.
-func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error) {
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *exchange, err error) {
 	refusal, ok := errors.AsType[*verify.Error](err)
 	if !ok {
 		a.cfg.Report(c.endpoint.name, err)
@@ -272,8 +271,8 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error)
 		writeUnavailable(w, c.format)
 		return
 	}
-	if refusal.Kind == verify.KindBadCredentials && a.cfg.Strangers != nil {
-		a.cfg.Strangers.Hold(w, r, c.came)
+	if refusal.Kind == verify.KindBadCredentials && a.cfg.FailedLogins != nil {
+		a.cfg.FailedLogins.Delay(w, r, c.came)
 	}
 	status, text := "", ""
 	if c.endpoint.refuse != nil {
@@ -297,7 +296,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, c *call, err error)
 }
 
 // failed logs a call that failed through no fault of its client, and returns its refusal.
-func (a *API) failed(c *call, err error) *verify.Error {
+func (a *API) failed(c *exchange, err error) *verify.Error {
 	refusal, ok := errors.AsType[*verify.Error](err)
 	if !ok {
 		refusal = &verify.Error{Kind: verify.KindInternal}
@@ -308,7 +307,7 @@ func (a *API) failed(c *call, err error) *verify.Error {
 
 // record hands a refused start to the log of refusals. A request without a proven account
 // leaves no number, since its sender chooses both.
-func (a *API) record(c *call, e *verify.Error) {
+func (a *API) record(c *exchange, e *verify.Error) {
 	r := verify.Refusal{Account: c.account.Key, Cause: e.Cause(), Source: c.source}
 	if e.Kind == verify.KindBadCredentials {
 		r.Account, r.Detail = r.Detail, ""
@@ -323,7 +322,7 @@ func (a *API) record(c *call, e *verify.Error) {
 
 // note adds status, account and request id to the request's line in the access log. It
 // omits an invalid request_id, which may be a number or a code.
-func (c *call) note(w http.ResponseWriter, status string) {
+func (c *exchange) note(w http.ResponseWriter, status string) {
 	web.Note(w, "status", status)
 	web.Note(w, "account", c.account.Key)
 	if id, ok := verify.ParseID(c.requestID); ok {

@@ -10,7 +10,7 @@ import (
 // readProof finds the credentials of a call: parameters, or else the Basic
 // header, as SDKs of different age send them. A call with a sig parameter is a
 // signed one, and then needs no secret.
-func (c *call) readProof(r *http.Request) (engine.Proof, error) {
+func (c *exchange) readProof(r *http.Request) (engine.Proof, error) {
 	p := c.params
 	proof := engine.Proof{
 		Key: p.get("api_key"), Secret: p.get("api_secret"), Signature: p.get("sig"), Source: c.source,

@@ -12,7 +12,7 @@ import (
 const codeForm = "must be 4 to 10 letters and digits"
 
 // check serves /verify/check/{format}: it compares a code with the PIN.
-func (a *API) check(ctx context.Context, c *call) (any, error) {
+func (a *API) check(ctx context.Context, c *exchange) (any, error) {
 	if err := c.need("request_id", "code"); err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (a *API) check(ctx context.Context, c *call) (any, error) {
 	}, nil
 }
 
-func (a *API) refuseCheck(c *call, e *verify.Error) (status, text string) {
+func (a *API) refuseCheck(c *exchange, e *verify.Error) (status, text string) {
 	if e.Kind == verify.KindNotFound {
 		return "6", a.unableToProcess("Request '" + c.requestID + "' was not found or it has been verified already.")
 	}
@@ -44,7 +44,7 @@ func (a *API) refuseCheck(c *call, e *verify.Error) (status, text string) {
 // ipAddress is the address of the person who typed the code. The original no
 // longer uses it, so what is not an address is ignored and not refused. One SDK
 // calls it ip.
-func (c *call) ipAddress() string {
+func (c *exchange) ipAddress() string {
 	for _, name := range []string{"ip_address", "ip"} {
 		if addr, err := netip.ParseAddr(c.params.get(name)); err == nil && addr.Zone() == "" {
 			return addr.String()

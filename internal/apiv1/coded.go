@@ -14,9 +14,9 @@ type coded struct {
 	name    string // in metrics
 	params  []string
 	success int
-	serve   func(context.Context, *call) (any, error)
+	serve   func(context.Context, *exchange) (any, error)
 	// refuse gives the code and the body of a refusal.
-	refuse func(*call, error) (code int, body any)
+	refuse func(*exchange, error) (code int, body any)
 }
 
 // serveCoded answers one request of such a call.
@@ -26,7 +26,7 @@ func (a *API) serveCoded(w http.ResponseWriter, r *http.Request, e coded) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, a.cfg.BodyBytes)
-	c := &call{
+	c := &exchange{
 		came: a.cfg.Clock.Now(), endpoint: &endpoint{name: e.name, params: e.params, serve: e.serve}, format: formatJSON, source: a.cfg.Proxies.Client(r),
 	}
 	answer, err := a.carryOut(context.WithoutCancel(r.Context()), c, r)
@@ -44,8 +44,8 @@ func (a *API) serveCoded(w http.ResponseWriter, r *http.Request, e coded) {
 			writeUnavailable(w, formatJSON)
 			return
 		}
-		if refusal != nil && refusal.Kind == verify.KindBadCredentials && a.cfg.Strangers != nil {
-			a.cfg.Strangers.Hold(w, r, c.came)
+		if refusal != nil && refusal.Kind == verify.KindBadCredentials && a.cfg.FailedLogins != nil {
+			a.cfg.FailedLogins.Delay(w, r, c.came)
 		}
 		code, answer = e.refuse(c, err)
 	}

@@ -14,7 +14,7 @@ const (
 
 // control serves /verify/control/{format}: it cancels a verification or sends its
 // next message at once.
-func (a *API) control(ctx context.Context, c *call) (any, error) {
+func (a *API) control(ctx context.Context, c *exchange) (any, error) {
 	cmd := c.params.get("cmd")
 	if cmd == cmdTrigger { // of the commands, the one that makes a message go out
 		if err := c.account.MaySend(); err != nil {
@@ -42,7 +42,7 @@ func (a *API) control(ctx context.Context, c *call) (any, error) {
 	return controlResponse{Status: "0", Command: cmd}, nil
 }
 
-func (a *API) refuseControl(c *call, e *verify.Error) (status, text string) {
+func (a *API) refuseControl(c *exchange, e *verify.Error) (status, text string) {
 	if e.Kind == verify.KindNotFound {
 		// The grammar is the original's.
 		return "6", "The requestId '" + c.requestID + "' does not exist or its no longer active."

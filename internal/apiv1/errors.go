@@ -112,7 +112,7 @@ func (a *API) unableToProcess(reason string) string {
 
 // errorAnswer returns the body of a refusal (spec §3). The XML roots of status 1 to 4 are
 // recorded: they do not depend on the call.
-func errorAnswer(c *call, e *verify.Error, status, text string) any {
+func errorAnswer(c *exchange, e *verify.Error, status, text string) any {
 	answer := errorResponse{Status: status, ErrorText: text, Network: e.Network}
 	answer.XMLName.Local = c.endpoint.errorRoot
 	switch e.Kind {

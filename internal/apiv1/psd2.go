@@ -9,7 +9,7 @@ import (
 
 // psd2 serves /verify/psd2/json: it sends a PIN that confirms a payment, in a
 // message that names payee and amount.
-func (a *API) psd2(ctx context.Context, c *call) (any, error) {
+func (a *API) psd2(ctx context.Context, c *exchange) (any, error) {
 	if err := c.account.MaySend(); err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ const maxSearch = 10
 
 // search serves /verify/search/{format}: it shows one verification (request_id)
 // or a list of up to ten (request_ids). An id that is repeated has one result.
-func (a *API) search(ctx context.Context, c *call) (any, error) {
+func (a *API) search(ctx context.Context, c *exchange) (any, error) {
 	texts := slices.DeleteFunc(slices.Clone(c.params[listParam]), func(id string) bool { return id == "" })
 	single := len(texts) == 0
 	if single {

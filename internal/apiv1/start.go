@@ -12,7 +12,7 @@ import (
 )
 
 // start serves /verify/{format}: it sends a PIN to a number.
-func (a *API) start(ctx context.Context, c *call) (any, error) {
+func (a *API) start(ctx context.Context, c *exchange) (any, error) {
 	if err := c.account.MaySend(); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (a *API) start(ctx context.Context, c *call) (any, error) {
 }
 
 // request reads the parameters that start and psd2 have in common.
-func (a *API) request(ctx context.Context, c *call, number phone.Number, kind message.Kind) (verify.Request, error) {
+func (a *API) request(ctx context.Context, c *exchange, number phone.Number, kind message.Kind) (verify.Request, error) {
 	may := c.account.Settings
 	codeLength, err := c.codeLength()
 	if err != nil {
@@ -86,7 +86,7 @@ func (a *API) request(ctx context.Context, c *call, number phone.Number, kind me
 
 // locale chooses the language: one of ours, or one that the account has a template
 // in.
-func (a *API) locale(ctx context.Context, c *call, number phone.Number, kind message.Kind) (string, error) {
+func (a *API) locale(ctx context.Context, c *exchange, number phone.Number, kind message.Kind) (string, error) {
 	lg := message.LocaleName(c.params.get("lg"))
 	locale, ok := a.cfg.Messages.Locale(kind, lg, message.Destination{Country: number.Country, Number: number.Digits})
 	if ok {
@@ -102,7 +102,7 @@ func (a *API) locale(ctx context.Context, c *call, number phone.Number, kind mes
 }
 
 // codeLength reads code_length: 4 or 6, and at least the account's least length.
-func (c *call) codeLength() (int, error) {
+func (c *exchange) codeLength() (int, error) {
 	const param, form = "code_length", "must be 4 or 6"
 	least := c.account.Settings.LeastCodeLength()
 	n, err := c.integer(param, least, 4, 6)
@@ -123,7 +123,7 @@ func tooShort(least int) string {
 	return fmt.Sprintf("a PIN of this account has at least %d characters", least)
 }
 
-func (a *API) accept(ctx context.Context, c *call, req verify.Request) (any, error) {
+func (a *API) accept(ctx context.Context, c *exchange, req verify.Request) (any, error) {
 	v, err := a.cfg.Engine.Start(ctx, c.account, req)
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (a *API) accept(ctx context.Context, c *call, req verify.Request) (any, err
 	return startResponse{RequestID: c.requestID, Status: "0"}, nil
 }
 
-func (a *API) refuseStart(_ *call, e *verify.Error) (status, text string) {
+func (a *API) refuseStart(_ *exchange, e *verify.Error) (status, text string) {
 	if e.Kind == verify.KindBadCredentials {
 		return "4", "Invalid credentials were provided"
 	}
@@ -140,7 +140,7 @@ func (a *API) refuseStart(_ *call, e *verify.Error) (status, text string) {
 }
 
 // number reads number and country.
-func (a *API) number(c *call) (phone.Number, error) {
+func (a *API) number(c *exchange) (phone.Number, error) {
 	number, err := a.numbers.Parse(c.params.get("number"), c.params.get("country"))
 	var refused *phone.Error
 	switch {
@@ -154,7 +154,7 @@ func (a *API) number(c *call) (phone.Number, error) {
 
 // senderID reads what an SMS shall name as its sender: at most 11 characters that
 // carriers take in an alphanumeric sender.
-func (c *call) senderID() (string, error) {
+func (c *exchange) senderID() (string, error) {
 	sender := c.params.get("sender_id")
 	if defect := verify.SenderDefect(sender); defect != "" {
 		return "", verify.Invalid("sender_id", defect)
@@ -167,7 +167,7 @@ func (c *call) senderID() (string, error) {
 
 // pinCode reads pin_code, which takes a permission. It must be exact, unlike a code that
 // a person types: a program writes it, and the message contains the same text.
-func (c *call) pinCode() (verify.PIN, error) {
+func (c *exchange) pinCode() (verify.PIN, error) {
 	text := c.params.get("pin_code")
 	if text == "" {
 		return verify.PIN{}, nil
@@ -187,7 +187,7 @@ func (c *call) pinCode() (verify.PIN, error) {
 
 // requireType applies require_type (old, and documented no longer): a number that
 // is for certain of another type is not in a supported network.
-func (c *call) requireType(number phone.Number) error {
+func (c *exchange) requireType(number phone.Number) error {
 	want := c.params.get("require_type")
 	var refused phone.Type
 	switch {

@@ -23,7 +23,7 @@ func (a *API) templates(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, formatJSON, http.StatusMethodNotAllowed, "Method not allowed: "+r.Method)
 		return
 	}
-	a.serveCoded(w, r, coded{"templates", templateParams(), http.StatusCreated, a.createTemplate, func(c *call, err error) (int, any) {
+	a.serveCoded(w, r, coded{"templates", templateParams(), http.StatusCreated, a.createTemplate, func(c *exchange, err error) (int, any) {
 		code, status, text := a.refuseTemplate(c, err)
 		return code, errorResponse{Status: status, ErrorText: text}
 	}})
@@ -31,7 +31,7 @@ func (a *API) templates(w http.ResponseWriter, r *http.Request) {
 
 // refuseTemplate gives the HTTP code, and the status and text that the other calls
 // would give.
-func (a *API) refuseTemplate(c *call, err error) (code int, status, text string) {
+func (a *API) refuseTemplate(c *exchange, err error) (code int, status, text string) {
 	if e, ok := errors.AsType[*template.Error](err); ok {
 		return http.StatusBadRequest, "3", invalidText(e.Param, e.Reason)
 	}
@@ -61,7 +61,7 @@ func (a *API) refuseTemplate(c *call, err error) (code int, status, text string)
 	return http.StatusInternalServerError, status, text
 }
 
-func (a *API) createTemplate(ctx context.Context, c *call) (any, error) {
+func (a *API) createTemplate(ctx context.Context, c *exchange) (any, error) {
 	if err := c.account.MaySend(); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func BenchmarkLogin(b *testing.B) {
 	work := handler(b, signature.SHA256)
 	even := handler(b, signature.SHA256, func(c *apiv1.Config) {
 		c.Clock = clock
-		c.Strangers = web.NewStrangers(web.StrangersConfig{Drain: c.Drain, Clock: clock, Metrics: c.Metrics})
+		c.FailedLogins = web.NewFailedLogins(web.FailedLoginsConfig{Drain: c.Drain, Clock: clock, Metrics: c.Metrics})
 	})
 	wrongSecret := func(i int) *http.Request { return login(server.DemoAccount, strconv.Itoa(1e13+i)) }
 	for name, other := range map[string]func(int) *http.Request{

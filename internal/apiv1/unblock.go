@@ -57,7 +57,7 @@ func (a *API) unblock(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	a.serveCoded(w, r, coded{"network-unblock", unblockParams(), http.StatusAccepted, a.unblockNetwork, func(c *call, err error) (int, any) {
+	a.serveCoded(w, r, coded{"network-unblock", unblockParams(), http.StatusAccepted, a.unblockNetwork, func(c *exchange, err error) (int, any) {
 		p := a.problemOf(c, err)
 		p.Instance = newInstance()
 		return p.code, p
@@ -72,7 +72,7 @@ func refuseUnblock(w http.ResponseWriter, p *problem) {
 // newInstance names a refusal, so that it can be asked about.
 func newInstance() string { return verify.NewID(rand.Reader).String() }
 
-func (a *API) unblockNetwork(ctx context.Context, c *call) (any, error) {
+func (a *API) unblockNetwork(ctx context.Context, c *exchange) (any, error) {
 	if !c.account.Settings.Fraud.Unblock {
 		return nil, &problem{
 			code: http.StatusForbidden, Type: "https://developer.vonage.com/api-errors#forbidden", Title: "Forbidden",
@@ -98,7 +98,7 @@ func (a *API) unblockNetwork(ctx context.Context, c *call) (any, error) {
 
 // unblockParams reads what is to be unblocked, and for how long. The document calls
 // the time unblock_duration, one SDK duration.
-func (c *call) unblockParams() (network string, seconds int, err error) {
+func (c *exchange) unblockParams() (network string, seconds int, err error) {
 	const maxNetwork = 64
 	var bad []invalidParam
 	network = c.params.get("network")
@@ -129,7 +129,7 @@ func invalidProblem(bad ...invalidParam) *problem {
 }
 
 // problemOf gives a refusal, or a failure, in the words of this call.
-func (a *API) problemOf(c *call, err error) *problem {
+func (a *API) problemOf(c *exchange, err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // need returns KindMissingParameter for the first of names that was not given.
-func (c *call) need(names ...string) error {
+func (c *exchange) need(names ...string) error {
 	for _, name := range names {
 		if c.params.get(name) == "" {
 			return verify.Missing(name)
@@ -24,7 +24,7 @@ func (c *call) need(names ...string) error {
 }
 
 // integer reads a whole number within bounds; fallback when it was not given.
-func (c *call) integer(name string, fallback, lowest, highest int) (int, error) {
+func (c *exchange) integer(name string, fallback, lowest, highest int) (int, error) {
 	text := c.params.get(name)
 	if text == "" {
 		return fallback, nil
@@ -37,7 +37,7 @@ func (c *call) integer(name string, fallback, lowest, highest int) (int, error) 
 }
 
 // shownText reads a name that will stand in a message, in composed form.
-func (a *API) shownText(c *call, param string) (string, error) {
+func (a *API) shownText(c *exchange, param string) (string, error) {
 	text := norm.NFC.String(c.params.get(param))
 	check := message.CheckName
 	if c.account.Settings.AllowsLinkBrand(text) {
@@ -64,7 +64,7 @@ func isShown(r rune) bool {
 
 // request reads a request_id. One that no request can have is not an error here:
 // it is unknown, like one that was never given out (the zero ID).
-func (c *call) request() (verify.ID, error) {
+func (c *exchange) request() (verify.ID, error) {
 	text := c.params.get("request_id")
 	id, err := parseRequestID("request_id", text)
 	if err == nil {

@@ -52,7 +52,7 @@ func publishedSteps(id int) []verify.Step {
 
 // workflowID reads which workflow is asked for. When none is, it is the default, or
 // where the account may not have that, the first that it may.
-func (c *call) workflowID() (int, error) {
+func (c *exchange) workflowID() (int, error) {
 	may := c.account.Settings
 	id, err := c.integer("workflow_id", defaultWorkflowID(may), 1, 7)
 	if err == nil && !may.AllowsWorkflow(id) {

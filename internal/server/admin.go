@@ -31,13 +31,13 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 		Carriers:   func() []deliver.CarrierStatus { return s.status() },
 		Schema:     func(ctx context.Context) ([]store.Migration, error) { return store.Migrations(ctx, database) },
 	})
-	guard, err := adminapi.NewGuard(api, adminapi.GuardConfig{
+	authenticator, err := adminapi.NewAuthenticator(api, adminapi.AuthConfig{
 		TokenFile: cfg.TokenFile, Clock: s.opts.Clock, Log: s.log, Metrics: reg,
 	})
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
-	gated, err := s.gate(guard, adminListener())
+	gated, err := s.gate(authenticator, adminListener())
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}

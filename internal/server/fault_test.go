@@ -37,7 +37,7 @@ func TestFaultOfEachListener(t *testing.T) {
 		return mux
 	}
 	tokenFile := filepath.Join(t.TempDir(), "token")
-	admin := guarded(t, tokenFile, adminapi.New(adminapi.Config{
+	admin := authenticated(t, tokenFile, adminapi.New(adminapi.Config{
 		Clock: clockwork.NewFakeClock(), Log: slog.New(slog.DiscardHandler), Carriers: func() []deliver.CarrierStatus { panic(fault) },
 	}))
 	token, err := adminapi.ReadToken(tokenFile)
@@ -94,15 +94,15 @@ func TestFaultOfEachListener(t *testing.T) {
 	}
 }
 
-func guarded(t *testing.T, tokenFile string, h *adminapi.Handler) http.Handler {
+func authenticated(t *testing.T, tokenFile string, h *adminapi.Handler) http.Handler {
 	t.Helper()
-	guard, err := adminapi.NewGuard(h, adminapi.GuardConfig{
+	authenticator, err := adminapi.NewAuthenticator(h, adminapi.AuthConfig{
 		TokenFile: tokenFile, Clock: clockwork.NewFakeClock(), Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return guard
+	return authenticator
 }
 
 func plainFault(body string) (string, error) { return strings.TrimSuffix(body, "\n"), nil }

@@ -255,7 +255,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 			Fetch: outbound.New(outbound.Config{Networks: mayAsk, Ports: cfg.Outbound.Ports}),
 		},
 		Clock: s.opts.Clock, Drain: s.drain, Report: s.ready.Report, Log: s.log, Metrics: reg,
-		Proxies: proxies, Strangers: s.strangers(proxies, reg), Velocity: s.velocity, Refusals: s.refused,
+		Proxies: proxies, FailedLogins: s.failedLogins(proxies, reg), Velocity: s.velocity, Refusals: s.refused,
 		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, TooManyCodesText: cfg.V1.TooManyCodesText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
 	}
@@ -285,13 +285,13 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	}.Wrap(gated), nil
 }
 
-// strangers makes what slows down those who try keys and secrets; nil for nothing.
-func (s *Server) strangers(proxies web.Proxies, reg *prometheus.Registry) *web.Strangers {
+// failedLogins returns the delay of failed logins; nil if the server has no limits.
+func (s *Server) failedLogins(proxies web.Proxies, reg *prometheus.Registry) *web.FailedLogins {
 	limits := s.opts.Config.Limits
 	if s.opts.Unlimited {
 		return nil
 	}
-	return web.NewStrangers(web.StrangersConfig{
+	return web.NewFailedLogins(web.FailedLoginsConfig{
 		PerMinute: limits.FailedLoginsPerMinute, Delay: limits.FailedLoginDelay,
 		Proxies: proxies, Drain: s.drain, Clock: s.opts.Clock, Metrics: reg,
 	})

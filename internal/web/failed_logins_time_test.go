@@ -14,9 +14,9 @@ import (
 	"countersign/internal/web"
 )
 
-// holding is a Strangers with a clock of the test.
+// holding is a FailedLogins with a clock of the test.
 type holding struct {
-	*web.Strangers
+	*web.FailedLogins
 	t     *testing.T
 	clock *clockwork.FakeClock
 	reg   *prometheus.Registry
@@ -24,7 +24,7 @@ type holding struct {
 
 func newHolding(t *testing.T, perMinute int) *holding {
 	h := &holding{t: t, clock: clockwork.NewFakeClock(), reg: prometheus.NewRegistry()}
-	h.Strangers = web.NewStrangers(web.StrangersConfig{
+	h.FailedLogins = web.NewFailedLogins(web.FailedLoginsConfig{
 		PerMinute: perMinute, Delay: 2 * time.Second, Drain: web.NewDrain(), Clock: h.clock, Metrics: h.reg,
 	})
 	return h
@@ -40,7 +40,7 @@ func (h *holding) hold(source int, spent time.Duration) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		h.Hold(httptest.NewRecorder(), r, came)
+		h.Delay(httptest.NewRecorder(), r, came)
 	}()
 	synctest.Wait()
 	return done

@@ -18,15 +18,15 @@ import (
 	"countersign/internal/web"
 )
 
-func newStrangers(drain *web.Drain) *web.Strangers {
-	return web.NewStrangers(web.StrangersConfig{
+func newFailedLogins(drain *web.Drain) *web.FailedLogins {
+	return web.NewFailedLogins(web.FailedLoginsConfig{
 		PerMinute: 10, Delay: 2 * time.Second, Drain: drain, Clock: clockwork.NewRealClock(), Metrics: prometheus.NewRegistry(),
 		Proxies: web.Proxies{netip.MustParsePrefix("10.0.0.0/8")},
 	})
 }
 
 // fail fails to log in and tells how long the answer took.
-func fail(ctx context.Context, s *web.Strangers, from, forwarded string) (took time.Duration, closed bool) {
+func fail(ctx context.Context, s *web.FailedLogins, from, forwarded string) (took time.Duration, closed bool) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 	r.RemoteAddr = from
 	if forwarded != "" {
@@ -34,16 +34,16 @@ func fail(ctx context.Context, s *web.Strangers, from, forwarded string) (took t
 	}
 	w := httptest.NewRecorder()
 	began := time.Now()
-	s.Hold(w, r, began)
+	s.Delay(w, r, began)
 	return time.Since(began), w.Header().Get("Connection") == "close"
 }
 
-// TestStrangers: who fails ten times in a minute waits from then on, and nobody else
+// TestFailedLogins: who fails ten times in a minute waits from then on, and nobody else
 // does.
-func TestStrangers(t *testing.T) {
+func TestFailedLogins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStrangers(web.NewDrain())
+		s := newFailedLogins(web.NewDrain())
 		expect := func(want time.Duration, from, forwarded string) {
 			t.Helper()
 			if took, closed := fail(t.Context(), s, from, forwarded); took != want || closed {
@@ -80,12 +80,12 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// TestStrangersAreBounded: only so many wait, for each source and in all; the others
+// TestFailedLoginsAreBounded: only so many wait, for each source and in all; the others
 // are answered at once and lose their connection.
-func TestStrangersAreBounded(t *testing.T) {
+func TestFailedLoginsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStrangers(web.NewDrain())
+		s := newFailedLogins(web.NewDrain())
 		var mu sync.Mutex
 		var all sync.WaitGroup
 		atOnce, delayed, closed := 0, 0, 0
@@ -124,13 +124,13 @@ func TestStrangersAreBounded(t *testing.T) {
 	})
 }
 
-// TestStrangersGiveUp: a wait ends with the client's patience, and when the server
+// TestFailedLoginsGiveUp: a wait ends with the client's patience, and when the server
 // is to stop.
-func TestStrangersGiveUp(t *testing.T) {
+func TestFailedLoginsGiveUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		drain := web.NewDrain()
-		s := newStrangers(drain)
+		s := newFailedLogins(drain)
 		for range 10 {
 			fail(t.Context(), s, "192.0.2.1:1", "")
 		}
@@ -146,12 +146,12 @@ func TestStrangersGiveUp(t *testing.T) {
 	})
 }
 
-// TestStrangersFromEverywhere: more sources than are counted by themselves share one
+// TestFailedLoginsFromEverywhere: more sources than are counted by themselves share one
 // count.
-func TestStrangersFromEverywhere(t *testing.T) {
+func TestFailedLoginsFromEverywhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStrangers(web.NewDrain())
+		s := newFailedLogins(web.NewDrain())
 		const counted, rest = 10_000, 30
 		waited := 0
 		for i := range counted + rest {

@@ -13,10 +13,10 @@ import (
 	"countersign/internal/servertest"
 )
 
-// TestStrangersWait: of requests with bad credentials those over the limit wait, on
+// TestFailedLoginsWait: of requests with bad credentials those over the limit wait, on
 // every endpoint together, and are refused in the usual words. Good ones from the
 // same address do not wait.
-func TestStrangersWait(t *testing.T) {
+func TestFailedLoginsWait(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, func(o *server.Options) { o.Unlimited = false })
 	bad := func(path, status string) answer {

@@ -10,12 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// StrangersConfig is what Strangers work with.
-type StrangersConfig struct {
-	// PerMinute is how many failures a source may have in a minute before it waits;
-	// 0 for any number.
+// FailedLoginsConfig configures [FailedLogins].
+type FailedLoginsConfig struct {
+	// PerMinute is the number of failures in a minute from one source that are
+	// answered without a delay; 0 means unlimited.
 	PerMinute int
-	// Delay is how long it then waits for each answer.
+	// Delay is the delay of each further answer to that source.
 	Delay   time.Duration
 	Proxies Proxies
 	Drain   *Drain
@@ -23,18 +23,17 @@ type StrangersConfig struct {
 	Metrics prometheus.Registerer
 }
 
-// Strangers makes those wait who time and again fail to show where their requests
-// come from. It is asked only once a request has failed, so whoever can show it
-// never waits, wherever he is; and no account is closed to its owner because
-// somebody else tries its key.
+// FailedLogins delays the answers to a source with many failed logins. It applies after
+// a login has failed, so valid credentials are never delayed, from any source, and a
+// client that tries the keys of others locks no account.
 //
-// No answer tells by its time why a request failed: what would differ by less than a
-// microsecond is rounded up to evenly.
+// Response times do not reveal the reason of a failure: they are rounded up to a
+// multiple of responseQuantum.
 //
-// What waits is bounded, in all and for each source, so that the waiting itself holds
-// up nobody. Whoever is over that bound is answered at once, and has to connect anew.
-type Strangers struct {
-	cfg      StrangersConfig
+// The number of delayed answers is bounded, in all and for each source. An answer over
+// the bound is not delayed, but closes its connection.
+type FailedLogins struct {
+	cfg      FailedLoginsConfig
 	failures *prometheus.CounterVec
 
 	mu      sync.Mutex
@@ -46,20 +45,20 @@ type Strangers struct {
 }
 
 const (
-	// maxSources bounds the sources that are counted by themselves in a minute. What
-	// comes from more places than that is counted as if it came from one.
+	// maxSources bounds the sources that have a counter in a minute. All further
+	// sources share one counter.
 	maxSources = 10_000
-	// maxHeld bounds the answers that wait, and maxHeldPerSource those for one source.
+	// maxHeld bounds the delayed answers, and maxHeldPerSource those to one source.
 	maxHeld          = 256
 	maxHeldPerSource = 8
-	// evenly is what the time of an answer is a multiple of. It is longer than nearly
-	// every look at the database takes.
-	evenly = 10 * time.Millisecond
+	// responseQuantum rounds the response times of failed logins. It exceeds the duration
+	// of nearly every database query.
+	responseQuantum = 10 * time.Millisecond
 )
 
-// NewStrangers returns Strangers that have seen nobody.
-func NewStrangers(cfg StrangersConfig) *Strangers {
-	s := &Strangers{
+// NewFailedLogins returns FailedLogins without any failure, and registers its metric.
+func NewFailedLogins(cfg FailedLoginsConfig) *FailedLogins {
+	s := &FailedLogins{
 		cfg: cfg,
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_failed_logins_total",
@@ -74,11 +73,11 @@ func NewStrangers(cfg StrangersConfig) *Strangers {
 	return s
 }
 
-// Hold is called before a request is refused for its credentials, with the time when
-// it came. It returns when the answer may be written: at once, but for the rounding,
-// or after the delay, or when client or server do not want to wait any more. It sets
-// the header that closes the connection of those who are over every bound.
-func (s *Strangers) Hold(w http.ResponseWriter, r *http.Request, came time.Time) {
+// Delay counts a failed login and returns when its answer may be written: after the
+// rounding, and the configured delay if the source is over its limit, or as soon as the
+// client disconnects or the server drains. came is the arrival of the request. Over
+// every bound, Delay sets the header that closes the connection.
+func (s *FailedLogins) Delay(w http.ResponseWriter, r *http.Request, came time.Time) {
 	source := s.cfg.Proxies.Source(r)
 	wait, closed := s.fail(source)
 	answer := "at_once"
@@ -94,12 +93,12 @@ func (s *Strangers) Hold(w http.ResponseWriter, r *http.Request, came time.Time)
 		s.sleep(r, s.cfg.Delay)
 		s.release(source)
 	}
-	if past := s.cfg.Clock.Since(came) % evenly; past > 0 {
-		s.sleep(r, evenly-past)
+	if past := s.cfg.Clock.Since(came) % responseQuantum; past > 0 {
+		s.sleep(r, responseQuantum-past)
 	}
 }
 
-func (s *Strangers) sleep(r *http.Request, d time.Duration) {
+func (s *FailedLogins) sleep(r *http.Request, d time.Duration) {
 	timer := s.cfg.Clock.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -109,9 +108,9 @@ func (s *Strangers) sleep(r *http.Request, d time.Duration) {
 	}
 }
 
-// fail counts a failure. With wait the caller has a place to wait in, which it must
-// release.
-func (s *Strangers) fail(source netip.Prefix) (wait, closed bool) {
+// fail counts a failure. If wait is true, the caller has acquired a slot among the
+// delayed answers and must release it.
+func (s *FailedLogins) fail(source netip.Prefix) (wait, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch age := s.cfg.Clock.Since(s.began); {
@@ -139,7 +138,7 @@ func (s *Strangers) fail(source netip.Prefix) (wait, closed bool) {
 	return true, false
 }
 
-func (s *Strangers) release(source netip.Prefix) {
+func (s *FailedLogins) release(source netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.holding--
