@@ -15,6 +15,7 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/suggest"
+	"countersign/internal/web"
 )
 
 // Exit codes. docs/reference/command-line.md has them for users.
@@ -47,7 +48,7 @@ func exitCode(err error, command *kong.Context) int {
 	if _, ok := errors.AsType[notFoundError](err); ok {
 		return exitNotFound
 	}
-	if p, ok := errors.AsType[*adminapi.Problem](err); ok {
+	if p, ok := errors.AsType[*web.Problem](err); ok {
 		switch {
 		case p.Status == http.StatusNotFound:
 			return exitNotFound
@@ -82,7 +83,7 @@ func unreachable(err error) bool {
 
 // parameterOf returns the flag ("--key") or argument ("<key>") that sets a parameter of the
 // admin API; "" if the command has neither.
-func parameterOf(p *adminapi.Problem, command *kong.Context) string {
+func parameterOf(p *web.Problem, command *kong.Context) string {
 	if p.Parameter == "" || command == nil || command.Selected() == nil {
 		return ""
 	}
@@ -101,7 +102,7 @@ func parameterOf(p *adminapi.Problem, command *kong.Context) string {
 
 // named replaces the parameter in an error of the API by its flag or argument.
 func named(err error, command *kong.Context) error {
-	problem, ok := errors.AsType[*adminapi.Problem](err)
+	problem, ok := errors.AsType[*web.Problem](err)
 	if !ok {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"countersign/internal/adminapi"
 	"countersign/internal/billing"
 	"countersign/internal/verify"
+	"countersign/internal/web"
 )
 
 type priceCmd struct {
@@ -121,7 +122,7 @@ func (c *priceImportCmd) Run(p *process) error {
 	r := c.request(http.MethodPut)
 	r.CSV = f
 	err := c.ask(p, r, &imported)
-	if problem, ok := errors.AsType[*adminapi.Problem](err); ok && problem.Parameter == "" {
+	if problem, ok := errors.AsType[*web.Problem](err); ok && problem.Parameter == "" {
 		err = fmt.Errorf("%s: %w", c.File, err)
 	}
 	if err := errors.Join(err, f.Close()); err != nil {

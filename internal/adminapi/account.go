@@ -181,7 +181,7 @@ func (c *exchange) setAccount() error {
 		return err
 	}
 	if len(given) == 0 {
-		return &Problem{Status: http.StatusBadRequest, Detail: "no setting is given; the document lists them (AccountSettings)"}
+		return &web.Problem{Status: http.StatusBadRequest, Detail: "no setting is given; the document lists them (AccountSettings)"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if string(given[name]) == "null" {

@@ -27,6 +27,7 @@ import (
 	"countersign/internal/fraud"
 	"countersign/internal/message"
 	"countersign/internal/store"
+	"countersign/internal/web"
 )
 
 // Base is the path under which the API lies.
@@ -182,7 +183,7 @@ func (h *Handler) endpoint(route route) http.Handler {
 
 func (c *exchange) carryOut() error {
 	if c.route.action != "" && c.who.readOnly {
-		return &Problem{Status: http.StatusForbidden, Detail: c.who.name + " may only read"}
+		return &web.Problem{Status: http.StatusForbidden, Detail: c.who.name + " may only read"}
 	}
 	var err error
 	if c.query, err = readQuery(c.r, c.route.query); err != nil {
@@ -254,12 +255,12 @@ func (c *exchange) document() error {
 
 // NotFound answers a path that is never served.
 func NotFound(w http.ResponseWriter, _ *http.Request) {
-	writeProblem(w, &Problem{Status: http.StatusNotFound, Detail: "there is nothing at this path; see " + Base + "/openapi.yaml"})
+	writeProblem(w, &web.Problem{Status: http.StatusNotFound, Detail: "there is nothing at this path; see " + Base + "/openapi.yaml"})
 }
 
 // Refuse answers a request that no operation gets.
 func Refuse(w http.ResponseWriter, _ *http.Request, code int, text string) {
-	writeProblem(w, &Problem{Status: code, Detail: text})
+	writeProblem(w, &web.Problem{Status: code, Detail: text})
 }
 
 // notFound answers what is not served: a path, or a method of one that is.
@@ -277,5 +278,5 @@ func (h *Handler) notFound(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	writeProblem(w, &Problem{Status: http.StatusMethodNotAllowed, Detail: "the path does not take " + r.Method})
+	writeProblem(w, &web.Problem{Status: http.StatusMethodNotAllowed, Detail: "the path does not take " + r.Method})
 }

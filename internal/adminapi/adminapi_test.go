@@ -13,6 +13,7 @@ import (
 	"countersign/internal/adminapi"
 	"countersign/internal/server"
 	"countersign/internal/servertest"
+	"countersign/internal/web"
 )
 
 func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
@@ -300,7 +301,7 @@ func TestNothingThere(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+o.Token)
 		resp, err := http.DefaultTransport.RoundTrip(req)
 		must(t, err)
-		var p adminapi.Problem
+		var p web.Problem
 		err = json.NewDecoder(resp.Body).Decode(&p)
 		_ = resp.Body.Close()
 		if err != nil || resp.StatusCode != http.StatusNotFound || p.Status != resp.StatusCode || p.Title == "" || resp.Header.Get("Content-Type") != "application/problem+json" {

@@ -63,7 +63,7 @@ func NewAuthenticator(h *Handler, cfg AuthConfig) (*Authenticator, error) {
 func (a *Authenticator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A browser sends its certificate with the requests of any page.
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		writeProblem(w, &Problem{Status: http.StatusForbidden, Detail: "no request of another site's page is served"})
+		writeProblem(w, &web.Problem{Status: http.StatusForbidden, Detail: "no request of another site's page is served"})
 		return
 	}
 	source := sourceOf(r)
@@ -71,7 +71,7 @@ func (a *Authenticator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		// The previous list may have a token that was just removed.
 		a.cfg.Log.Error("admin API lets nobody in", "error", err)
-		writeProblem(w, &Problem{Status: http.StatusServiceUnavailable, Detail: "the token file cannot be read; the server's log tells more"})
+		writeProblem(w, &web.Problem{Status: http.StatusServiceUnavailable, Detail: "the token file cannot be read; the server's log tells more"})
 		return
 	}
 	if !ok {
@@ -112,7 +112,7 @@ func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, source st
 		p.Detail = "give the token alone, without the name before it: Authorization: Bearer TOKEN"
 	}
 	if wait := a.failed.count(source); wait > 0 {
-		p = &Problem{Status: http.StatusTooManyRequests, Detail: "too many requests without a known token"}
+		p = &web.Problem{Status: http.StatusTooManyRequests, Detail: "too many requests without a known token"}
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 	} else {
 		a.cfg.Log.Warn("admin API refused a request without a known token", "source", source)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"countersign/internal/deliver"
+	"countersign/internal/web"
 )
 
 // Carriers is how the carriers of the server are.
@@ -13,7 +14,7 @@ type Carriers struct {
 
 func (c *exchange) carriers() error {
 	if c.cfg.Carriers == nil {
-		return &Problem{Status: http.StatusConflict, Detail: "no server runs, which alone knows its carriers"}
+		return &web.Problem{Status: http.StatusConflict, Detail: "no server runs, which alone knows its carriers"}
 	}
 	list := c.cfg.Carriers()
 	if list == nil {

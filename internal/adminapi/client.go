@@ -39,7 +39,7 @@ func Path(parts ...string) string {
 }
 
 // Do makes a call and reads the answer into out, which may be nil, or an [io.Writer]
-// that gets it as it is. A refusal is a [*Problem].
+// that gets it as it is. A refusal is a [*web.Problem].
 func (c *Client) Do(ctx context.Context, r Request, out any) error {
 	req, err := c.request(ctx, r)
 	if err != nil {
@@ -105,10 +105,10 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 // readProblem reads the answer to a call that failed. One that is not the API's comes
 // from something else at that address.
 func readProblem(resp *http.Response) error {
-	p := &Problem{Status: resp.StatusCode}
+	p := &web.Problem{Status: resp.StatusCode}
 	kind := web.MediaType(resp.Header.Get("Content-Type"))
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(p)
-	if kind != "application/problem+json" || err != nil {
+	if kind != web.ProblemType || err != nil {
 		return fmt.Errorf("the server answered %s, not as the admin API does", resp.Status)
 	}
 	return p

@@ -12,6 +12,7 @@ import (
 	"countersign/internal/adminapi"
 	"countersign/internal/server"
 	"countersign/internal/servertest"
+	"countersign/internal/web"
 )
 
 // TestMain fails if a goroutine is left. A user agent of sipgo may leave a socket
@@ -62,10 +63,10 @@ func (o *office) ok(method, path string, in, out any) {
 }
 
 // refused makes a call that must be refused, and gives the answer.
-func refused(t *testing.T, c *adminapi.Client, r adminapi.Request) *adminapi.Problem {
+func refused(t *testing.T, c *adminapi.Client, r adminapi.Request) *web.Problem {
 	t.Helper()
 	err := c.Do(t.Context(), r, nil)
-	p, ok := errors.AsType[*adminapi.Problem](err)
+	p, ok := errors.AsType[*web.Problem](err)
 	if !ok {
 		t.Fatalf("%s %s: %v, want a problem", r.Method, r.Path, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/web"
 )
 
 // capped puts a cap of one message on each number.
@@ -183,7 +184,7 @@ func TestExplainAccounts(t *testing.T) {
 		values, err := url.ParseQuery(query)
 		must(t, err)
 		err = o.Do(t.Context(), adminapi.Request{Method: "GET", Path: path, Query: values}, nil)
-		problem, ok := err.(*adminapi.Problem) //nolint:errorlint // as Do returns it
+		problem, ok := err.(*web.Problem) //nolint:errorlint // as Do returns it
 		if !ok || problem.Status != status || problem.Parameter == "" {
 			t.Errorf("%s: %v", path, err)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"countersign/internal/phone"
 	"countersign/internal/store"
+	"countersign/internal/web"
 )
 
 // ForgetNumber says how a number is to be forgotten.
@@ -43,7 +44,7 @@ func (c *exchange) forgetNumber() error {
 	}
 	done, err := c.cfg.Forget(ctx, store.Forget{Number: n, Cancel: how.Cancel, Unblock: how.Unblock})
 	if errors.Is(err, store.ErrRunning) {
-		return &Problem{Status: http.StatusConflict, Parameter: "cancel", Detail: "a verification of the number is in progress; wait for its end, or cancel it"}
+		return &web.Problem{Status: http.StatusConflict, Parameter: "cancel", Detail: "a verification of the number is in progress; wait for its end, or cancel it"}
 	}
 	if err != nil {
 		return err

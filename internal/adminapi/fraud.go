@@ -9,6 +9,7 @@ import (
 	"countersign/internal/fraud"
 	"countersign/internal/store"
 	"countersign/internal/velocity"
+	"countersign/internal/web"
 )
 
 func fraudRoutes() []route {
@@ -118,7 +119,7 @@ func (c *exchange) unblockNetwork() error {
 		return err
 	}
 	if u.Account == "" || u.Network == "" {
-		return &Problem{Status: http.StatusBadRequest, Detail: "account and network must be given"}
+		return &web.Problem{Status: http.StatusBadRequest, Detail: "account and network must be given"}
 	}
 	if u.Seconds < 0 || u.Seconds > maxUnblock {
 		return invalid("seconds", "must be 0 to %d", maxUnblock)
@@ -137,7 +138,7 @@ func (c *exchange) unblockNetwork() error {
 		return err
 	}
 	if !found {
-		return &Problem{Status: http.StatusNotFound, Parameter: "network", Detail: "no block keeps the account from this network"}
+		return &web.Problem{Status: http.StatusNotFound, Parameter: "network", Detail: "no block keeps the account from this network"}
 	}
 	return c.changed(http.StatusNoContent, nil)
 }
@@ -145,9 +146,9 @@ func (c *exchange) unblockNetwork() error {
 func blockProblem(err error) error {
 	switch {
 	case errors.Is(err, store.ErrNoBlock):
-		return &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: store.ErrNoBlock.Error()}
+		return &web.Problem{Status: http.StatusNotFound, Parameter: "id", Detail: store.ErrNoBlock.Error()}
 	case errors.Is(err, store.ErrBlockOver):
-		return &Problem{Status: http.StatusConflict, Parameter: "id", Detail: store.ErrBlockOver.Error()}
+		return &web.Problem{Status: http.StatusConflict, Parameter: "id", Detail: store.ErrBlockOver.Error()}
 	}
 	return err
 }

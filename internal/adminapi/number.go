@@ -7,6 +7,7 @@ import (
 
 	"countersign/internal/phone"
 	"countersign/internal/store"
+	"countersign/internal/web"
 )
 
 func numberRoutes() []route {
@@ -91,7 +92,7 @@ func (c *exchange) clearNumber(clearing func(ctx context.Context, number string)
 		return err
 	}
 	if !found {
-		return &Problem{Status: http.StatusNotFound, Detail: fmt.Sprintf(nothing, n)}
+		return &web.Problem{Status: http.StatusNotFound, Detail: fmt.Sprintf(nothing, n)}
 	}
 	return c.changed(http.StatusNoContent, nil)
 }

@@ -43,7 +43,7 @@ type Imported struct {
 
 func (c *exchange) replacePrices() error {
 	if web.MediaType(c.r.Header.Get("Content-Type")) != csvType {
-		return &Problem{Status: http.StatusUnsupportedMediaType, Parameter: "Content-Type", Detail: "must be " + csvType}
+		return &web.Problem{Status: http.StatusUnsupportedMediaType, Parameter: "Content-Type", Detail: "must be " + csvType}
 	}
 	query := c.query
 	if err := c.knownCarrier(query.Get("carrier")); err != nil {
@@ -55,7 +55,7 @@ func (c *exchange) replacePrices() error {
 	}
 	prices, err := billing.ReadPrices(bytes.NewReader(body), query.Get("carrier"), c.now())
 	if err != nil {
-		return &Problem{Status: http.StatusBadRequest, Detail: err.Error()}
+		return &web.Problem{Status: http.StatusBadRequest, Detail: err.Error()}
 	}
 	ctx, err := c.change(query.Get("carrier"), Imported{len(prices)})
 	if err != nil {
@@ -109,7 +109,7 @@ func (n NewPrice) price() (p verify.Price, err error) {
 		p.Country = strings.ToUpper(n.For)
 	}
 	if err := billing.CheckPrice(p); err != nil {
-		return p, &Problem{Status: http.StatusBadRequest, Detail: err.Error()}
+		return p, &web.Problem{Status: http.StatusBadRequest, Detail: err.Error()}
 	}
 	return p, nil
 }

@@ -22,7 +22,7 @@ import (
 // read takes the body of a call, a JSON object with fields of v and no others.
 func (c *exchange) read(v any) error {
 	if web.MediaType(c.r.Header.Get("Content-Type")) != "application/json" {
-		return &Problem{Status: 415, Parameter: "Content-Type", Detail: "must be application/json"}
+		return &web.Problem{Status: 415, Parameter: "Content-Type", Detail: "must be application/json"}
 	}
 	body, err := io.ReadAll(c.r.Body)
 	if err != nil {
@@ -51,7 +51,7 @@ func exactNames(body []byte) error {
 		return bodyProblem(err)
 	}
 	if given == nil {
-		return &Problem{Status: 400, Detail: "the body must be a JSON object"}
+		return &web.Problem{Status: 400, Detail: "the body must be a JSON object"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" { // no name of ours has any other
@@ -81,10 +81,10 @@ func bodyProblem(err error) error {
 	case strings.HasPrefix(err.Error(), unknown):
 		return invalid(strings.TrimSuffix(strings.TrimPrefix(err.Error(), unknown), `"`), "unknown parameter")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), ok:
-		return &Problem{Status: 400, Detail: "the body must be a JSON object"}
+		return &web.Problem{Status: 400, Detail: "the body must be a JSON object"}
 	}
 	if _, syntax := errors.AsType[*json.SyntaxError](err); syntax || strings.HasPrefix(err.Error(), "something follows") {
-		return &Problem{Status: 400, Detail: "the body must be one JSON object: " + err.Error()}
+		return &web.Problem{Status: 400, Detail: "the body must be one JSON object: " + err.Error()}
 	}
 	return err // of the connection, or too large
 }
@@ -93,7 +93,7 @@ func bodyProblem(err error) error {
 func readQuery(r *http.Request, known []string) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, &Problem{Status: 400, Detail: "the query of the URL cannot be read"}
+		return nil, &web.Problem{Status: 400, Detail: "the query of the URL cannot be read"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, name) {
@@ -111,7 +111,7 @@ func readQuery(r *http.Request, known []string) (url.Values, error) {
 func noBody(r *http.Request) error {
 	n, err := io.ReadFull(r.Body, make([]byte, 1))
 	if n > 0 {
-		return &Problem{Status: 400, Detail: "this call takes no body"}
+		return &web.Problem{Status: 400, Detail: "this call takes no body"}
 	}
 	if errors.Is(err, io.EOF) {
 		return nil

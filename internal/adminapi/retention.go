@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"countersign/internal/store"
+	"countersign/internal/web"
 )
 
 func retentionRoutes() []route {
@@ -48,7 +49,7 @@ func (c *exchange) confirmRetention() error {
 	}
 	if err := c.cfg.Store.ConfirmRetention(ctx, now); err != nil {
 		if errors.Is(err, store.ErrNotSuspended) {
-			return &Problem{Status: http.StatusConflict, Detail: store.ErrNotSuspended.Error() + ": there is nothing to confirm"}
+			return &web.Problem{Status: http.StatusConflict, Detail: store.ErrNotSuspended.Error() + ": there is nothing to confirm"}
 		}
 		return err
 	}

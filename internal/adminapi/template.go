@@ -12,6 +12,7 @@ import (
 	"countersign/internal/store"
 	"countersign/internal/template"
 	"countersign/internal/verify"
+	"countersign/internal/web"
 )
 
 func templateRoutes() []route {
@@ -80,9 +81,9 @@ func (c *exchange) templateID() (verify.ID, error) {
 func templateProblem(err error) error {
 	switch {
 	case errors.Is(err, store.ErrNoTemplate):
-		return &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: store.ErrNoTemplate.Error()}
+		return &web.Problem{Status: http.StatusNotFound, Parameter: "id", Detail: store.ErrNoTemplate.Error()}
 	case errors.Is(err, store.ErrNoEarlier), errors.Is(err, store.ErrTemplateStatus):
-		return &Problem{Status: http.StatusConflict, Detail: err.Error()}
+		return &web.Problem{Status: http.StatusConflict, Detail: err.Error()}
 	}
 	return err
 }
@@ -137,7 +138,7 @@ func (c *exchange) soundTemplate() error {
 		return err
 	}
 	if t.Channel != verify.TTS {
-		return &Problem{Status: http.StatusConflict, Parameter: "id", Detail: "it is not the template of a call"}
+		return &web.Problem{Status: http.StatusConflict, Parameter: "id", Detail: "it is not the template of a call"}
 	}
 	var wav bytes.Buffer
 	if err := c.cfg.WAV(c.r.Context(), &wav, p.Script); err != nil {

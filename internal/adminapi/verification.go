@@ -7,6 +7,7 @@ import (
 	"countersign/internal/phone"
 	"countersign/internal/store"
 	"countersign/internal/verify"
+	"countersign/internal/web"
 )
 
 // Verifications is what was found, the newest first.
@@ -146,7 +147,7 @@ func (c *exchange) findVerification() (store.Record, error) {
 	}
 	rec, found, err := c.cfg.Store.FindVerification(c.r.Context(), id)
 	if err == nil && !found {
-		err = &Problem{Status: http.StatusNotFound, Parameter: "id", Detail: "no such verification"}
+		err = &web.Problem{Status: http.StatusNotFound, Parameter: "id", Detail: "no such verification"}
 	}
 	return rec, err
 }

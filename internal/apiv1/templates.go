@@ -8,30 +8,24 @@ import (
 	"countersign/internal/store"
 	"countersign/internal/template"
 	"countersign/internal/verify"
+	"countersign/internal/web"
 )
 
 // templateResponse answers a template that was taken. Besides search's lists it is
 // the one answer with a scalar that is not text: the version.
 type templateResponse map[string]any
 
-// templates serves POST /verify/templates: an account hands in a text, or sounds, of
-// its own. Unlike the five calls it answers with HTTP codes (spec §2): 201, 400, 401
-// and 500.
-func (a *API) templates(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", "POST")
-		writeProblem(w, formatJSON, http.StatusMethodNotAllowed, "Method not allowed: "+r.Method)
-		return
-	}
-	a.serveCoded(w, r, coded{"templates", templateParams(), http.StatusCreated, a.createTemplate, func(c *exchange, err error) (int, any) {
-		code, status, text := a.refuseTemplate(c, err)
-		return code, errorResponse{Status: status, ErrorText: text}
-	}})
+// refuseTemplate returns the HTTP code, and a body with the status and text of the other
+// endpoints.
+func (a *API) refuseTemplate(c *exchange, err error) (code int, body any) {
+	code, status, text := a.templateRefusal(c, err)
+	return code, errorResponse{Status: status, ErrorText: text}
 }
 
-// refuseTemplate gives the HTTP code, and the status and text that the other calls
-// would give.
-func (a *API) refuseTemplate(c *exchange, err error) (code int, status, text string) {
+func (a *API) templateRefusal(c *exchange, err error) (code int, status, text string) {
+	if errors.Is(err, web.ErrMethod) {
+		return http.StatusMethodNotAllowed, "3", methodText(c.r)
+	}
 	if e, ok := errors.AsType[*template.Error](err); ok {
 		return http.StatusBadRequest, "3", invalidText(e.Param, e.Reason)
 	}
@@ -43,7 +37,7 @@ func (a *API) refuseTemplate(c *exchange, err error) (code int, status, text str
 	}
 	e, ok := errors.AsType[*verify.Error](err)
 	if !ok {
-		e = a.failed(c, err)
+		e = c.failed(err)
 	}
 	status, text = a.refuseStart(c, e)
 	if status == "" {
@@ -61,6 +55,8 @@ func (a *API) refuseTemplate(c *exchange, err error) (code int, status, text str
 	return http.StatusInternalServerError, status, text
 }
 
+// createTemplate serves POST /verify/templates: an account submits a text, or sounds, of
+// its own. The endpoint answers with HTTP codes (spec §2): 201, 400, 401 and 500.
 func (a *API) createTemplate(ctx context.Context, c *exchange) (any, error) {
 	if err := c.account.MaySend(); err != nil {
 		return nil, err

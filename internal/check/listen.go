@@ -15,6 +15,7 @@ import (
 
 	"countersign/internal/config"
 	"countersign/internal/store"
+	"countersign/internal/web"
 )
 
 // virtualPhone checks that /phone, which shows every code without a login, is not exposed.
@@ -136,7 +137,7 @@ func ours(ctx context.Context, l httpListener) bool {
 	case "ops_listen":
 		return res.StatusCode == http.StatusOK && strings.TrimSpace(string(body)) == "ok"
 	case "admin.listen":
-		return strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json")
+		return strings.HasPrefix(res.Header.Get("Content-Type"), web.ProblemType)
 	}
 	return res.StatusCode == http.StatusNotFound && strings.Contains(string(body), "Facility not allowed")
 }

@@ -167,12 +167,12 @@ func Authenticated(ctx context.Context) {
 	c.leaveStrangers()
 }
 
-// Turn waits until the credentials of an HTTP/2 request may be checked: one request at
+// turn waits until the credentials of an HTTP/2 request may be checked: one request at
 // a time on each connection, until one had valid credentials. The other streams of a
 // client that resets them thus end here, and do not keep the database from others.
 // The caller calls done after the check. ok is false if the stream is reset. Connections of
 // trusted proxies carry the requests of many clients and need not wait.
-func Turn(r *http.Request) (done func(), ok bool) {
+func turn(r *http.Request) (done func(), ok bool) {
 	c := connOf(r.Context())
 	if c == nil || r.ProtoMajor < 2 || !c.source.IsValid() || c.authenticated.Load() {
 		return func() {}, !Reset(r)
