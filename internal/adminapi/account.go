@@ -18,10 +18,10 @@ import (
 	"countersign/internal/web"
 )
 
-func accountRoutes() []route {
-	return []route{
+func accountEndpoints() []endpoint {
+	return []endpoint{
 		{method: http.MethodGet, path: "/accounts", serve: (*exchange).listAccounts},
-		{method: http.MethodPost, path: "/accounts", serve: (*exchange).createAccount, takes: true, action: "account.create"},
+		{method: http.MethodPost, path: "/accounts", serve: (*exchange).createAccount, takes: true, created: true, action: "account.create"},
 		{method: http.MethodGet, path: "/accounts/{key}", serve: (*exchange).showAccount},
 		{method: http.MethodPatch, path: "/accounts/{key}", serve: (*exchange).setAccount, takes: true, action: "account.set"},
 		{method: http.MethodPost, path: "/accounts/{key}/bar", serve: (*exchange).barAccount, action: "account.bar"},
@@ -30,7 +30,7 @@ func accountRoutes() []route {
 		{method: http.MethodPost, path: "/accounts/{key}/rotate-secret", serve: (*exchange).rotateSecret, takes: true, action: "account.rotate-secret"},
 		{method: http.MethodPost, path: "/accounts/{key}/rotate-signature", serve: (*exchange).rotateSignature, takes: true, action: "account.rotate-signature"},
 		{method: http.MethodGet, path: "/accounts/{key}/secrets", serve: (*exchange).listSecrets},
-		{method: http.MethodPost, path: "/accounts/{key}/secrets", serve: (*exchange).addSecret, takes: true, action: "account.secret-add"},
+		{method: http.MethodPost, path: "/accounts/{key}/secrets", serve: (*exchange).addSecret, takes: true, created: true, action: "account.secret-add"},
 		{method: http.MethodDelete, path: "/accounts/{key}/secrets/{id}", serve: (*exchange).revokeSecret, action: "account.secret-revoke"},
 		{method: http.MethodGet, path: "/accounts/{key}/approved-numbers", serve: (*exchange).listApproved},
 		{method: http.MethodPut, path: "/accounts/{key}/approved-numbers/{number}", serve: (*exchange).approveNumber, action: "account.approve"},
@@ -59,21 +59,21 @@ type AccountList struct {
 	Accounts []Account `json:"accounts"`
 }
 
-func (c *exchange) listAccounts() error {
+func (c *exchange) listAccounts() (any, error) {
 	accounts, err := c.cfg.Store.Accounts(c.r.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	low, err := c.cfg.Store.Warned(c.r.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list := AccountList{Accounts: make([]Account, len(accounts))}
 	for i, a := range accounts {
 		list.Accounts[i] = toAccount(a)
 		list.Accounts[i].BalanceLow = low[a.Key]
 	}
-	return c.answer(http.StatusOK, list)
+	return list, nil
 }
 
 // account finds the account that the path names.
@@ -100,14 +100,14 @@ type CreatedAccount struct {
 	SignatureSecret string `json:"signature_secret,omitempty"`
 }
 
-func (c *exchange) createAccount() error {
+func (c *exchange) createAccount() (any, error) {
 	n := NewAccount{AccountSettings: AccountSettings{OnUndeliverable: verify.UndeliverableWait}}
 	if err := c.read(&n); err != nil {
-		return err
+		return nil, err
 	}
 	a, err := n.account()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	masked := make([]string, len(a.Approved))
 	for i, number := range a.Approved {
@@ -119,14 +119,14 @@ func (c *exchange) createAccount() error {
 		"settings": logged, "credit": a.Balance.String(), "approved_numbers": masked, "signature_method": n.SignatureMethod,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.cfg.Store.CreateAccount(ctx, a, c.now()); err != nil {
-		return err
+		return nil, err
 	}
-	return c.changed(http.StatusCreated, CreatedAccount{
+	return CreatedAccount{
 		Account: toAccount(a.Account), Secret: a.Secret, SignatureMethod: a.SignatureMethod, SignatureSecret: a.SignatureSecret,
-	})
+	}, nil
 }
 
 // account checks what was asked for, and draws what was not.
@@ -164,42 +164,42 @@ func (n NewAccount) account() (a store.NewAccount, err error) {
 }
 
 // setAccount changes the settings that the body names, and leaves the others.
-func (c *exchange) setAccount() error {
+func (c *exchange) setAccount() (any, error) {
 	body, err := io.ReadAll(c.r.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	body = web.TrimBOM(body)
 	var given map[string]json.RawMessage
 	c.r.Body = io.NopCloser(bytes.NewReader(body))
 	if err := c.read(&given); err != nil {
-		return err
+		return nil, err
 	}
 	var probe AccountSettings // whether the fields are known, before it is asked whether the account is
 	c.r.Body = io.NopCloser(bytes.NewReader(body))
 	if err := c.read(&probe); err != nil {
-		return err
+		return nil, err
 	}
 	if len(given) == 0 {
-		return &web.Problem{Status: http.StatusBadRequest, Detail: "no setting is given; the document lists them (AccountSettings)"}
+		return nil, &web.Problem{Status: http.StatusBadRequest, Detail: "no setting is given; the document lists them (AccountSettings)"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if string(given[name]) == "null" {
-			return invalid(name, "must not be null")
+			return nil, invalid(name, "must not be null")
 		}
 	}
 	if given["name"] != nil && strings.TrimSpace(probe.Name) == "" {
-		return invalid("name", "must not be empty")
+		return nil, invalid("name", "must not be empty")
 	}
 	key := c.r.PathValue("key")
 	if given[testNumbers] != nil {
 		if given[testNumbers], err = json.Marshal(maskedTests(probe)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	ctx, err := c.change(key, given)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = c.cfg.Store.UpdateAccount(ctx, key, func(a *verify.Account) error {
 		s := account.Of(*a)
@@ -209,7 +209,7 @@ func (c *exchange) setAccount() error {
 		return s.Apply(a)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return c.changedAccount()
 }
@@ -227,26 +227,26 @@ func maskedTests(s AccountSettings) []verify.TestNumber {
 }
 
 // changedAccount answers with the account as it is now.
-func (c *exchange) changedAccount() error {
+func (c *exchange) changedAccount() (any, error) {
 	a, err := c.account()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.changed(http.StatusOK, toAccount(a))
+	return toAccount(a), nil
 }
 
-func (c *exchange) barAccount() error { return c.setBarred(true) }
+func (c *exchange) barAccount() (any, error) { return c.setBarred(true) }
 
-func (c *exchange) unbarAccount() error { return c.setBarred(false) }
+func (c *exchange) unbarAccount() (any, error) { return c.setBarred(false) }
 
-func (c *exchange) setBarred(barred bool) error {
+func (c *exchange) setBarred(barred bool) (any, error) {
 	key := c.r.PathValue("key")
 	ctx, err := c.change(key, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.cfg.Store.SetBarred(ctx, key, barred); err != nil {
-		return err
+		return nil, err
 	}
 	return c.changedAccount()
 }
@@ -256,22 +256,22 @@ type Credit struct {
 	Amount string `json:"amount"`
 }
 
-func (c *exchange) creditAccount() error {
+func (c *exchange) creditAccount() (any, error) {
 	var credit Credit
 	if err := c.read(&credit); err != nil {
-		return err
+		return nil, err
 	}
 	amount, err := money("amount", credit.Amount)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key := c.r.PathValue("key")
 	ctx, err := c.change(key, map[string]string{"amount": amount.String()})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.cfg.Store.Credit(ctx, key, amount, c.now()); err != nil {
-		return err
+		return nil, err
 	}
 	return c.changedAccount()
 }

@@ -2,7 +2,6 @@ package adminapi
 
 import (
 	"context"
-	"net/http"
 
 	"countersign/internal/phone"
 )
@@ -21,11 +20,11 @@ type AccountDetail struct {
 	ApprovedNumbers   []string `json:"approved_numbers"`
 }
 
-func (c *exchange) showAccount() error {
+func (c *exchange) showAccount() (any, error) {
 	ctx, key := c.r.Context(), c.r.PathValue("key")
 	found, err := c.cfg.Store.Credentials(ctx, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d := AccountDetail{Account: toAccount(found.Account), Unlimited: found.Unlimited, SignatureMethod: found.SignatureMethod, SubAccounts: []string{}}
 	if found.OldSignatureUntil.After(c.now()) {
@@ -33,25 +32,25 @@ func (c *exchange) showAccount() error {
 	}
 	spent, err := c.cfg.Store.Spent(ctx, key, c.now())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d.SpentToday = spent.String()
 	if d.Secrets, err = c.secrets(ctx, key); err != nil {
-		return err
+		return nil, err
 	}
 	if d.ApprovedNumbers, err = c.approved(ctx, key); err != nil {
-		return err
+		return nil, err
 	}
 	all, err := c.cfg.Store.Accounts(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, a := range all {
 		if a.Parent == key {
 			d.SubAccounts = append(d.SubAccounts, a.Key)
 		}
 	}
-	return c.answer(http.StatusOK, d)
+	return d, nil
 }
 
 // ApprovedNumbers are the numbers that a trial account may reach.
@@ -67,41 +66,38 @@ func (c *exchange) approved(ctx context.Context, key string) ([]string, error) {
 	return numbers, err
 }
 
-func (c *exchange) listApproved() error {
+func (c *exchange) listApproved() (any, error) {
 	if _, err := c.account(); err != nil {
-		return err
+		return nil, err
 	}
 	numbers, err := c.approved(c.r.Context(), c.r.PathValue("key"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.answer(http.StatusOK, ApprovedNumbers{numbers})
+	return ApprovedNumbers{numbers}, nil
 }
 
-func (c *exchange) approveNumber() error {
+func (c *exchange) approveNumber() (any, error) {
 	return c.changeApproved(func(ctx context.Context, key, number string) error {
 		return c.cfg.Store.Approve(ctx, key, number, c.now())
 	})
 }
 
-func (c *exchange) unapproveNumber() error {
+func (c *exchange) unapproveNumber() (any, error) {
 	return c.changeApproved(func(ctx context.Context, key, number string) error {
 		return c.cfg.Store.Unapprove(ctx, key, number)
 	})
 }
 
-func (c *exchange) changeApproved(change func(ctx context.Context, key, number string) error) error {
+func (c *exchange) changeApproved(change func(ctx context.Context, key, number string) error) (any, error) {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key := c.r.PathValue("key")
 	ctx, err := c.change(key, map[string]string{"number": phone.Mask(n)})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := change(ctx, key, n); err != nil {
-		return err
-	}
-	return c.changed(http.StatusNoContent, nil)
+	return nil, change(ctx, key, n)
 }

@@ -3,7 +3,6 @@ package adminapi
 import (
 	"cmp"
 	"context"
-	"net/http"
 	"time"
 	"unicode/utf8"
 
@@ -36,12 +35,12 @@ func (c *exchange) secrets(ctx context.Context, key string) ([]Secret, error) {
 	return list, err
 }
 
-func (c *exchange) listSecrets() error {
+func (c *exchange) listSecrets() (any, error) {
 	list, err := c.secrets(c.r.Context(), c.r.PathValue("key"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.answer(http.StatusOK, Secrets{list})
+	return Secrets{list}, nil
 }
 
 // AddSecret is a wish for one more secret.
@@ -56,34 +55,34 @@ type AddedSecret struct {
 	Value string `json:"secret"`
 }
 
-func (c *exchange) addSecret() error {
+func (c *exchange) addSecret() (any, error) {
 	var add AddSecret
 	if err := c.read(&add); err != nil {
-		return err
+		return nil, err
 	}
 	key, value := c.r.PathValue("key"), cmp.Or(add.Secret, store.NewAPISecret())
 	if err := givenSecret(value); err != nil {
-		return err
+		return nil, err
 	}
 	var expires time.Time
 	if add.ExpiresIn != nil {
 		if *add.ExpiresIn == 0 { // which would be no end at all
-			return invalid("expires_in_seconds", "must not be 0; leave it out for a secret without an end")
+			return nil, invalid("expires_in_seconds", "must not be 0; leave it out for a secret without an end")
 		}
 		var err error
 		if expires, err = c.in("expires_in_seconds", *add.ExpiresIn); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	ctx, err := c.change(key, map[string]any{"expires_at": stamp(expires)})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	added, err := c.cfg.Store.AddSecret(ctx, key, value, expires, c.now())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.changed(http.StatusCreated, AddedSecret{toSecret(added), value})
+	return AddedSecret{toSecret(added), value}, nil
 }
 
 // The length of a secret: at least what Vonage asks for, whose secrets applications bring
@@ -101,16 +100,13 @@ func givenSecret(secret string) error {
 	return line("secret", secret, maxSecret)
 }
 
-func (c *exchange) revokeSecret() error {
+func (c *exchange) revokeSecret() (any, error) {
 	key, id := c.r.PathValue("key"), c.r.PathValue("id")
 	ctx, err := c.change(key, map[string]string{"id": printable(id)})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := c.cfg.Store.RevokeSecret(ctx, key, id); err != nil {
-		return err
-	}
-	return c.changed(http.StatusNoContent, nil)
+	return nil, c.cfg.Store.RevokeSecret(ctx, key, id)
 }
 
 // Rotation says for how long the secrets that are replaced go on being good.
@@ -123,27 +119,27 @@ type NewSecret struct {
 	Secret string `json:"secret"`
 }
 
-func (c *exchange) rotateSecret() error {
+func (c *exchange) rotateSecret() (any, error) {
 	var rotation Rotation
 	if c.r.Header.Get("Content-Type") != "" || c.r.ContentLength != 0 {
 		if err := c.read(&rotation); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	until, err := c.in("keep_seconds", rotation.Keep)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key := c.r.PathValue("key")
 	ctx, err := c.change(key, map[string]string{"old_until": stamp(until)})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := NewSecret{Secret: store.NewAPISecret()}
 	if err := c.cfg.Store.RotateSecret(ctx, key, s.Secret, until, c.now()); err != nil {
-		return err
+		return nil, err
 	}
-	return c.changed(http.StatusOK, s)
+	return s, nil
 }
 
 // SignatureRotation is a wish for another signature secret.
@@ -158,33 +154,33 @@ type NewSignature struct {
 	Secret string `json:"signature_secret"`
 }
 
-func (c *exchange) rotateSignature() error {
+func (c *exchange) rotateSignature() (any, error) {
 	var rotation SignatureRotation
 	if err := c.read(&rotation); err != nil {
-		return err
+		return nil, err
 	}
 	until, err := c.in("keep_seconds", rotation.Keep)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key := c.r.PathValue("key")
 	found, err := c.cfg.Store.Credentials(c.r.Context(), key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	method := cmp.Or(rotation.Method, found.SignatureMethod)
 	if !signature.Method(method).Valid() {
-		return invalid("method", "must be md5hash, md5, sha1, sha256 or sha512")
+		return nil, invalid("method", "must be md5hash, md5, sha1, sha256 or sha512")
 	}
 	ctx, err := c.change(key, map[string]string{"method": method, "old_until": stamp(until)})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := NewSignature{Method: method, Secret: store.NewAPISecret()}
 	if err := c.cfg.Store.SetSignature(ctx, key, s.Method, s.Secret, until, c.now()); err != nil {
-		return err
+		return nil, err
 	}
-	return c.changed(http.StatusOK, s)
+	return s, nil
 }
 
 // longest is how far ahead an end may lie.

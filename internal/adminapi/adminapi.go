@@ -13,12 +13,9 @@ import (
 	"cmp"
 	"context"
 	_ "embed" // of the document
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -72,10 +69,19 @@ type Handler struct {
 // New returns the API.
 func New(cfg Config) *Handler {
 	h := &Handler{cfg: cfg, mux: http.NewServeMux()}
-	for _, r := range h.routes() {
-		h.mux.Handle(r.method+" "+Base+r.path, h.endpoint(r))
+	var rows []web.Endpoint
+	for _, e := range h.endpoints() {
+		row := web.Endpoint{
+			Methods: []string{e.method}, Path: Base + e.path, BodyBytes: cmp.Or(e.body, maxBody), Detached: e.action != "",
+			Open: func(w http.ResponseWriter, r *http.Request) (web.Exchange, error) { return h.open(e, w, r) },
+		}
+		if !e.slow {
+			row.Timeout = timeout
+		}
+		rows = append(rows, row)
 	}
-	h.mux.HandleFunc("/", h.notFound)
+	web.Mount(h.mux, nil, rows)
+	h.mux.HandleFunc("/", NotFound)
 	return h
 }
 
@@ -85,25 +91,26 @@ type Route struct{ Method, Path string }
 // Routes lists all operations.
 func (h *Handler) Routes() []Route {
 	var list []Route
-	for _, r := range h.routes() {
+	for _, r := range h.endpoints() {
 		list = append(list, Route{r.method, Base + r.path})
 	}
 	return list
 }
 
-// route is one operation.
-type route struct {
+// endpoint is a row in the table of the API.
+type endpoint struct {
 	method, path string
-	serve        func(*exchange) error
-	action       string   // in the audit log; "" for what changes nothing
-	query        []string // its parameters; any other is refused
-	takes        bool     // a body; without, one is refused
-	body         int64    // most bytes of the body; 0 for maxBody
-	slow         bool     // may take as long as there is something to do
+	serve        func(*exchange) (any, error)
+	action       string   // in the audit log; "" for an operation without a change
+	query        []string // accepted parameters of the query
+	takes        bool     // accepts a body; otherwise a body is refused
+	body         int64    // maximum size of the body, in bytes; 0 for maxBody
+	created      bool     // answers a success with 201
+	slow         bool     // has no time limit
 }
 
-func (h *Handler) routes() []route {
-	all := []route{
+func (h *Handler) endpoints() []endpoint {
+	all := []endpoint{
 		{method: http.MethodGet, path: "/openapi.yaml", serve: (*exchange).document},
 		{method: http.MethodGet, path: "/carriers", serve: (*exchange).carriers},
 		{method: http.MethodGet, path: "/schema", serve: (*exchange).schema},
@@ -111,37 +118,15 @@ func (h *Handler) routes() []route {
 		{method: http.MethodGet, path: "/verifications", serve: (*exchange).findVerifications, query: []string{"number", "account", "since", "until", "limit"}},
 		{method: http.MethodGet, path: "/verifications/{id}", serve: (*exchange).showVerification},
 	}
-	all = append(all, accountRoutes()...)
-	all = append(all, numberRoutes()...)
-	all = append(all, keyRoutes()...)
-	all = append(all, retentionRoutes()...)
-	all = append(all, ledgerRoutes()...)
-	all = append(all, explainRoutes()...)
-	all = append(all, templateRoutes()...)
-	all = append(all, fraudRoutes()...)
-	return append(all, priceRoutes()...)
-}
-
-// exchange is one request and its answer.
-type exchange struct {
-	*Handler
-	route route
-	query url.Values // as the route has them
-	who   identity
-	w     http.ResponseWriter
-	r     *http.Request
-	// audit is the entry for the change that the call makes, once it is known.
-	audit *store.Audit
-	entry store.AuditEntry
-}
-
-type identityKey struct{}
-
-// identity is who makes a call.
-type identity struct {
-	name     string
-	source   string // an address, or the machine of a command line
-	readOnly bool
+	all = append(all, accountEndpoints()...)
+	all = append(all, numberEndpoints()...)
+	all = append(all, keyEndpoints()...)
+	all = append(all, retentionEndpoints()...)
+	all = append(all, ledgerEndpoints()...)
+	all = append(all, explainEndpoints()...)
+	all = append(all, templateEndpoints()...)
+	all = append(all, fraudEndpoints()...)
+	return append(all, priceEndpoints()...)
 }
 
 // ServeHTTP serves a request that an [Authenticator] or [Handler.InProcess] passes on.
@@ -154,104 +139,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-// endpoint answers one operation. It is the one place where an error is written.
-func (h *Handler) endpoint(route route) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, ok := r.Context().Value(identityKey{}).(identity)
-		if !ok {
-			writeProblem(w, unauthorized())
-			return
-		}
-		ctx := r.Context()
-		if route.action != "" { // a change is finished even for a client that has gone
-			ctx = context.WithoutCancel(ctx)
-		}
-		if route.slow {
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not supported in one's own process, which sets none
-		} else {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, timeout)
-			defer cancel()
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(route.body, maxBody))
-		c := &exchange{Handler: h, route: route, who: who, w: w, r: r.WithContext(ctx)}
-		if err := c.carryOut(); err != nil {
-			writeProblem(w, h.problem(route, err))
-		}
-	})
-}
-
-func (c *exchange) carryOut() error {
-	if c.route.action != "" && c.who.readOnly {
-		return &web.Problem{Status: http.StatusForbidden, Detail: c.who.name + " may only read"}
-	}
-	var err error
-	if c.query, err = readQuery(c.r, c.route.query); err != nil {
-		return err
-	}
-	if !c.route.takes {
-		if err := noBody(c.r); err != nil {
-			return err
-		}
-	}
-	return c.route.serve(c)
-}
-
-// change gives the context for a change of subject, which writes it to the audit log
-// too. detail is what was asked for, without secrets and numbers in full.
-func (c *exchange) change(subject string, detail any) (context.Context, error) {
-	text := []byte("{}")
-	if detail != nil {
-		var err error
-		if text, err = json.Marshal(detail); err != nil {
-			return nil, err
-		}
-	}
-	c.entry = store.AuditEntry{
-		At: c.now(), Who: c.who.name, Source: c.who.source, Action: c.route.action, Subject: subject, Detail: string(text),
-	}
-	var ctx context.Context
-	ctx, c.audit = store.WithAudit(c.r.Context(), c.entry)
-	return ctx, nil
-}
-
-// changed writes the entry for a change that was not one of the database, and answers.
-func (c *exchange) changed(code int, v any) error {
-	if c.audit != nil && !c.audit.Written() {
-		if err := c.cfg.Store.AddAudit(c.r.Context(), c.entry); err != nil {
-			return err
-		}
-	}
-	return c.answer(code, v)
-}
-
-func (c *exchange) now() time.Time { return c.cfg.Clock.Now().UTC() }
-
-// answer writes v as JSON; nothing if it is nil.
-func (c *exchange) answer(code int, v any) error {
-	if v == nil {
-		c.w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	c.w.Header().Set("Content-Type", "application/json")
-	c.w.WriteHeader(code)
-	_, _ = c.w.Write(append(body, '\n')) // the client is gone, or has its answer
-	return nil
-}
-
 //go:embed openapi.yaml
 var document []byte
 
-// document answers with the description of the API.
-func (c *exchange) document() error {
-	c.w.Header().Set("Content-Type", "application/yaml")
-	_, _ = c.w.Write(document) // the client is gone, or has its answer
-	return nil
-}
+// document returns the description of the API.
+func (c *exchange) document() (any, error) { return content{"application/yaml", document}, nil }
 
 // NotFound answers a path that is never served.
 func NotFound(w http.ResponseWriter, _ *http.Request) {
@@ -261,22 +153,4 @@ func NotFound(w http.ResponseWriter, _ *http.Request) {
 // Refuse answers a request that no operation gets.
 func Refuse(w http.ResponseWriter, _ *http.Request, code int, text string) {
 	writeProblem(w, &web.Problem{Status: code, Detail: text})
-}
-
-// notFound answers what is not served: a path, or a method of one that is.
-func (h *Handler) notFound(w http.ResponseWriter, r *http.Request) {
-	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		other := r.Clone(r.Context())
-		other.Method = method
-		if _, pattern := h.mux.Handler(other); pattern != "/" {
-			allowed = append(allowed, method)
-		}
-	}
-	if len(allowed) == 0 {
-		NotFound(w, r)
-		return
-	}
-	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	writeProblem(w, &web.Problem{Status: http.StatusMethodNotAllowed, Detail: "the path does not take " + r.Method})
 }

@@ -2,7 +2,6 @@ package adminapi
 
 import (
 	"encoding/json"
-	"net/http"
 	"strconv"
 
 	"countersign/internal/store"
@@ -24,31 +23,31 @@ type AuditEntry struct {
 	Detail  json.RawMessage `json:"detail"`
 }
 
-func (c *exchange) auditLog() error {
+func (c *exchange) auditLog() (any, error) {
 	query := c.query
 	var err error
 	f := store.AuditFilter{Who: query.Get("who"), Action: query.Get("action"), Subject: query.Get("subject")}
 	if f.Since, err = moment(query, "since"); err != nil {
-		return err
+		return nil, err
 	}
 	if f.Until, err = moment(query, "until"); err != nil {
-		return err
+		return nil, err
 	}
 	if f.Limit, err = limit(query, 100, 1000); err != nil {
-		return err
+		return nil, err
 	}
 	if query.Has("before") {
 		if f.Before, err = strconv.ParseInt(query.Get("before"), 10, 64); err != nil || f.Before < 1 {
-			return invalid("before", "must be the seq of an entry")
+			return nil, invalid("before", "must be the seq of an entry")
 		}
 	}
 	entries, err := c.cfg.Store.AuditLog(c.r.Context(), f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	log := AuditLog{Entries: make([]AuditEntry, len(entries))}
 	for i, e := range entries {
 		log.Entries[i] = AuditEntry{e.Seq, stamp(e.At), e.Who, e.Source, e.Action, e.Subject, json.RawMessage(e.Detail)}
 	}
-	return c.answer(http.StatusOK, log)
+	return log, nil
 }

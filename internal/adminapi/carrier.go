@@ -12,13 +12,13 @@ type Carriers struct {
 	Carriers []deliver.CarrierStatus `json:"carriers"`
 }
 
-func (c *exchange) carriers() error {
+func (c *exchange) carriers() (any, error) {
 	if c.cfg.Carriers == nil {
-		return &web.Problem{Status: http.StatusConflict, Detail: "no server runs, which alone knows its carriers"}
+		return nil, &web.Problem{Status: http.StatusConflict, Detail: "no server runs, which alone knows its carriers"}
 	}
 	list := c.cfg.Carriers()
 	if list == nil {
 		list = []deliver.CarrierStatus{}
 	}
-	return c.answer(http.StatusOK, Carriers{list})
+	return Carriers{list}, nil
 }

@@ -106,53 +106,53 @@ const (
 	explainedRefusals = 100 // rows that are added up
 )
 
-func explainRoutes() []route {
-	return []route{
+func explainEndpoints() []endpoint {
+	return []endpoint{
 		{method: http.MethodGet, path: "/numbers/{number}/explanation", serve: (*exchange).explainNumber, query: []string{"account", "country"}},
 		{method: http.MethodGet, path: "/verifications/{id}/explanation", serve: (*exchange).explainVerification},
 	}
 }
 
-func (c *exchange) explainNumber() error {
+func (c *exchange) explainNumber() (any, error) {
 	n, err := phone.Parse(c.r.PathValue("number"), c.query.Get("country"))
 	if err != nil {
 		name := "number"
 		if errors.Is(err, phone.ErrCountry) {
 			name = "country"
 		}
-		return invalid(name, "%v", err)
+		return nil, invalid(name, "%v", err)
 	}
 	x := NumberExplanation{Number: n.Digits, Country: n.Country, At: stamp(c.now()), Caps: []NumberCap{}, Accounts: []AccountExplanation{}}
 	if err := c.cfg.Collect(c.r.Context()); err != nil {
-		return err
+		return nil, err
 	}
 	known, err := c.cfg.Store.Guard(c.r.Context(), n.Digits)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, count := range c.cfg.Caps.Status(known, c.now()) {
 		x.Caps = append(x.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until), stamp(count.Resets)})
 	}
 	entry, blocked, err := c.cfg.Store.BlockedNumber(c.r.Context(), n.Digits)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if x.Blocked = blocked; blocked {
 		x.BlockedAt, x.BlockedFor = stamp(entry.CreatedAt), entry.Reason
 	}
 	keys, hint, err := c.accountsOf(n.Digits, known)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x.Hint = hint
 	for _, key := range keys {
 		a, err := c.explainAccount(key, n)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		x.Accounts = append(x.Accounts, a)
 	}
-	return c.answer(http.StatusOK, x)
+	return x, nil
 }
 
 // accountsOf returns the keys of the accounts for the explanation of a number: the account

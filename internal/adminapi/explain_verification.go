@@ -1,7 +1,6 @@
 package adminapi
 
 import (
-	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -39,14 +38,14 @@ type CarrierMessage struct {
 	ReceivedAt string            `json:"receipt_at"` // "" before the first receipt
 }
 
-func (c *exchange) explainVerification() error {
+func (c *exchange) explainVerification() (any, error) {
 	rec, err := c.findVerification()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	entries, err := c.cfg.Store.EntriesOf(c.r.Context(), rec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x := VerificationExplanation{
 		Verification: toVerification(rec, c.now()), Steps: toSteps(rec, c.now()), Messages: []CarrierMessage{}, Ledger: []Entry{},
@@ -57,7 +56,7 @@ func (c *exchange) explainVerification() error {
 	for _, e := range entries {
 		x.Ledger = append(x.Ledger, toEntry(e))
 	}
-	return c.answer(http.StatusOK, x)
+	return x, nil
 }
 
 // toSteps lists the steps of the workflow.

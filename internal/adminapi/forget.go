@@ -29,25 +29,25 @@ type Forgotten struct {
 	Held          int  `json:"held"`
 }
 
-func (c *exchange) forgetNumber() error {
+func (c *exchange) forgetNumber() (any, error) {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var how ForgetNumber
 	if err := c.read(&how); err != nil {
-		return err
+		return nil, err
 	}
 	ctx, err := c.change(phone.Mask(n), how)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	done, err := c.cfg.Forget(ctx, store.Forget{Number: n, Cancel: how.Cancel, Unblock: how.Unblock})
 	if errors.Is(err, store.ErrRunning) {
-		return &web.Problem{Status: http.StatusConflict, Parameter: "cancel", Detail: "a verification of the number is in progress; wait for its end, or cancel it"}
+		return nil, &web.Problem{Status: http.StatusConflict, Parameter: "cancel", Detail: "a verification of the number is in progress; wait for its end, or cancel it"}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.changed(http.StatusOK, Forgotten(done))
+	return Forgotten(done), nil
 }

@@ -1,19 +1,17 @@
 package adminapi
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
 	"countersign/internal/fraud"
-	"countersign/internal/store"
 	"countersign/internal/velocity"
 	"countersign/internal/web"
 )
 
-func fraudRoutes() []route {
-	return []route{
+func fraudEndpoints() []endpoint {
+	return []endpoint{
 		{method: http.MethodGet, path: "/fraud/blocks", serve: (*exchange).listFraudBlocks, query: []string{"all", "limit"}},
 		{method: http.MethodGet, path: "/fraud/blocks/{id}", serve: (*exchange).showFraudBlock},
 		{method: http.MethodPost, path: "/fraud/blocks/{id}/lift", serve: (*exchange).liftFraudBlock, action: "fraud.lift"},
@@ -58,52 +56,49 @@ const (
 	maxUnblock = 86_400 // seconds, as of network-unblock
 )
 
-func (c *exchange) listFraudBlocks() error {
+func (c *exchange) listFraudBlocks() (any, error) {
 	query := c.query
 	var err error
 	all := false
 	if query.Has("all") {
 		if all, err = strconv.ParseBool(query.Get("all")); err != nil {
-			return invalid("all", "must be true or false")
+			return nil, invalid("all", "must be true or false")
 		}
 	}
 	n, err := limit(query, 100, mostBlocks)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	now := c.now()
 	blocks, err := c.cfg.Store.FraudBlocks(c.r.Context(), all, now, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list := FraudBlocks{Blocks: make([]FraudBlock, len(blocks))}
 	for i, b := range blocks {
 		list.Blocks[i] = toFraudBlock(b, now)
 	}
-	return c.answer(http.StatusOK, list)
+	return list, nil
 }
 
-func (c *exchange) showFraudBlock() error {
+func (c *exchange) showFraudBlock() (any, error) {
 	b, err := c.cfg.Store.FraudBlock(c.r.Context(), c.r.PathValue("id"))
 	if err != nil {
-		return blockProblem(err)
+		return nil, err
 	}
-	return c.answer(http.StatusOK, toFraudBlock(b, c.now()))
+	return toFraudBlock(b, c.now()), nil
 }
 
-func (c *exchange) liftFraudBlock() error {
+func (c *exchange) liftFraudBlock() (any, error) {
 	b, err := c.cfg.Store.FraudBlock(c.r.Context(), c.r.PathValue("id"))
 	if err != nil {
-		return blockProblem(err)
+		return nil, err
 	}
 	ctx, err := c.change(b.ID, map[string]string{"rule": string(b.Rule), "network": b.Network})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := c.cfg.Store.LiftFraudBlock(ctx, b.ID, c.who.name, c.now()); err != nil {
-		return blockProblem(err)
-	}
-	return c.changed(http.StatusNoContent, nil)
+	return nil, c.cfg.Store.LiftFraudBlock(ctx, b.ID, c.who.name, c.now())
 }
 
 // Unblock lets an account reach a network for a time, whatever the rules say.
@@ -113,44 +108,34 @@ type Unblock struct {
 	Seconds int    `json:"seconds"`
 }
 
-func (c *exchange) unblockNetwork() error {
+func (c *exchange) unblockNetwork() (any, error) {
 	var u Unblock
 	if err := c.read(&u); err != nil {
-		return err
+		return nil, err
 	}
 	if u.Account == "" || u.Network == "" {
-		return &web.Problem{Status: http.StatusBadRequest, Detail: "account and network must be given"}
+		return nil, &web.Problem{Status: http.StatusBadRequest, Detail: "account and network must be given"}
 	}
 	if u.Seconds < 0 || u.Seconds > maxUnblock {
-		return invalid("seconds", "must be 0 to %d", maxUnblock)
+		return nil, invalid("seconds", "must be 0 to %d", maxUnblock)
 	}
 	if _, err := c.cfg.Store.Credentials(c.r.Context(), u.Account); err != nil {
-		return ofAccount(err)
+		return nil, ofAccount(err)
 	}
 	ctx, err := c.change(u.Account, u)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	now := c.now()
 	until := now.Add(time.Duration(u.Seconds) * time.Second)
 	found, err := c.cfg.Store.UnblockNetwork(ctx, fraud.Unblock{Account: u.Account, Network: u.Network, Until: until}, c.who.name, now)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !found {
-		return &web.Problem{Status: http.StatusNotFound, Parameter: "network", Detail: "no block keeps the account from this network"}
+		return nil, &web.Problem{Status: http.StatusNotFound, Parameter: "network", Detail: "no block keeps the account from this network"}
 	}
-	return c.changed(http.StatusNoContent, nil)
-}
-
-func blockProblem(err error) error {
-	switch {
-	case errors.Is(err, store.ErrNoBlock):
-		return &web.Problem{Status: http.StatusNotFound, Parameter: "id", Detail: store.ErrNoBlock.Error()}
-	case errors.Is(err, store.ErrBlockOver):
-		return &web.Problem{Status: http.StatusConflict, Parameter: "id", Detail: store.ErrBlockOver.Error()}
-	}
-	return err
+	return nil, nil
 }
 
 // FraudNetwork is what an account did lately on a network, or on a prefix where the
@@ -172,22 +157,22 @@ type FraudNetworks struct {
 	Networks []FraudNetwork `json:"networks"`
 }
 
-func (c *exchange) listFraudNetworks() error {
+func (c *exchange) listFraudNetworks() (any, error) {
 	query := c.query
 	n, err := limit(query, 20, mostBlocks)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	const usual, most = 60, int(fraud.MaxWindow / time.Minute)
 	minutes := usual
 	if query.Has("minutes") {
 		if minutes, err = strconv.Atoi(query.Get("minutes")); err != nil || minutes < 1 || minutes > most {
-			return invalid("minutes", "must be 1 to %d", most)
+			return nil, invalid("minutes", "must be 1 to %d", most)
 		}
 	}
 	places, err := velocity.Status(c.r.Context(), c.cfg.Store, c.now(), time.Duration(minutes)*time.Minute, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list := FraudNetworks{Networks: make([]FraudNetwork, len(places))}
 	for i, p := range places {
@@ -195,5 +180,5 @@ func (c *exchange) listFraudNetworks() error {
 			p.Account, p.Network, p.Country, p.Starts, p.Sends, p.Calls, p.Successes, p.Finished, p.Conversion(),
 		}
 	}
-	return c.answer(http.StatusOK, list)
+	return list, nil
 }

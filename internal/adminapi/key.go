@@ -4,8 +4,8 @@ import (
 	"net/http"
 )
 
-func keyRoutes() []route {
-	return []route{
+func keyEndpoints() []endpoint {
+	return []endpoint{
 		{method: http.MethodGet, path: "/keys", serve: (*exchange).listKeys},
 		{method: http.MethodPost, path: "/keys/rotate", serve: (*exchange).rotateKeys, action: "keys.rotate"},
 	}
@@ -33,10 +33,10 @@ type DataKey struct {
 	Current   bool   `json:"current"` // it is what is sealed with
 }
 
-func (c *exchange) listKeys() error {
+func (c *exchange) listKeys() (any, error) {
 	keys, err := c.cfg.Store.Keys(c.r.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list := Keys{Files: make([]KeyFile, len(keys.Files)), Data: make([]DataKey, len(keys.Data))}
 	for i, f := range keys.Files {
@@ -45,18 +45,15 @@ func (c *exchange) listKeys() error {
 	for i, k := range keys.Data {
 		list.Data[i] = DataKey{k.ID, k.Purpose, stamp(k.CreatedAt), k.Current}
 	}
-	return c.answer(http.StatusOK, list)
+	return list, nil
 }
 
 // rotateKeys makes fresh data keys. To replace the key file is nothing for an API: it
 // takes the file.
-func (c *exchange) rotateKeys() error {
+func (c *exchange) rotateKeys() (any, error) {
 	ctx, err := c.change("", nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := c.cfg.Store.NewDataKeys(ctx, c.now()); err != nil {
-		return err
-	}
-	return c.changed(http.StatusNoContent, nil)
+	return nil, c.cfg.Store.NewDataKeys(ctx, c.now())
 }

@@ -8,8 +8,8 @@ import (
 	"countersign/internal/store"
 )
 
-func ledgerRoutes() []route {
-	return []route{
+func ledgerEndpoints() []endpoint {
+	return []endpoint{
 		{method: http.MethodGet, path: "/accounts/{key}/ledger", serve: (*exchange).listEntries, query: []string{"limit"}},
 		{method: http.MethodGet, path: "/ledger", serve: (*exchange).exportLedger, query: []string{"account", "from", "until"}, slow: true},
 		{method: http.MethodGet, path: "/ledger/check", serve: (*exchange).checkLedger, query: []string{"account"}, slow: true},
@@ -35,11 +35,11 @@ func toEntry(e store.Entry) Entry {
 	return Entry{e.Key, e.Kind, e.Amount.String(), e.Account, e.SubAccount, stamp(e.CreatedAt)}
 }
 
-func (c *exchange) listEntries() error {
+func (c *exchange) listEntries() (any, error) {
 	query := c.query
 	most, err := limit(query, 20, 1000)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key := c.r.PathValue("key")
 	_, ok, err := c.cfg.Store.Book(c.r.Context(), key)
@@ -47,17 +47,17 @@ func (c *exchange) listEntries() error {
 		err = store.ErrNoAccount
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	found, err := c.cfg.Store.NewestEntries(c.r.Context(), key, most)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list := Entries{Entries: make([]Entry, len(found))}
 	for i, e := range found {
 		list.Entries[i] = toEntry(e)
 	}
-	return c.answer(http.StatusOK, list)
+	return list, nil
 }
 
 // Books are the balances of accounts, held against their entries.
@@ -77,11 +77,11 @@ type Book struct {
 	CarrierCost string `json:"carrier_cost"`
 }
 
-func (c *exchange) checkLedger() error {
+func (c *exchange) checkLedger() (any, error) {
 	query := c.query
 	books, wrong, err := billing.Books(c.r.Context(), c.cfg.Store, query.Get("account"))
 	if err != nil {
-		return ofAccount(err)
+		return nil, ofAccount(err)
 	}
 	list := Books{Books: make([]Book, len(books)), Wrong: wrong}
 	for i, b := range books {
@@ -89,31 +89,31 @@ func (c *exchange) checkLedger() error {
 			b.Account, b.Balance.String(), b.Sum.String(), (b.Balance - b.Sum).String(), b.Entries, b.Carried.String(), (-b.Costs).String(),
 		}
 	}
-	return c.answer(http.StatusOK, list)
+	return list, nil
 }
 
-func (c *exchange) exportLedger() error {
+func (c *exchange) exportLedger() (any, error) {
 	query := c.query
 	var (
 		from, until time.Time
 		err         error
 	)
 	if from, err = billing.ParseTime(query.Get("from")); err != nil {
-		return invalid("from", "%v", err)
+		return nil, invalid("from", "%v", err)
 	}
 	if until, err = billing.ParseTime(query.Get("until")); err != nil {
-		return invalid("until", "%v", err)
+		return nil, invalid("until", "%v", err)
 	}
 	if !until.IsZero() && !from.Before(until) {
-		return invalid("until", "must be later than the beginning")
+		return nil, invalid("until", "must be later than the beginning")
 	}
 	out := &exported{w: c.w}
 	_, err = billing.WriteLedger(c.r.Context(), c.cfg.Store, query.Get("account"), from, until, out)
 	if err != nil && out.begun {
-		c.cfg.Log.Error("admin call failed", "method", c.route.method, "route", Base+c.route.path, "error", err)
+		c.logFailure(err)
 		panic(http.ErrAbortHandler) // the client must not take a part for all
 	}
-	return ofAccount(err)
+	return content{kind: sentCSV}, ofAccount(err)
 }
 
 // exported begins the answer with the first byte: until then it can be an error.
@@ -126,7 +126,7 @@ type exported struct {
 func (e *exported) Write(b []byte) (int, error) {
 	if !e.begun {
 		e.begun = true
-		e.w.Header().Set("Content-Type", csvType+"; charset=utf-8")
+		e.w.Header().Set("Content-Type", sentCSV)
 	}
 	return e.w.Write(b)
 }

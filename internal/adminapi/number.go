@@ -10,8 +10,8 @@ import (
 	"countersign/internal/web"
 )
 
-func numberRoutes() []route {
-	return []route{
+func numberEndpoints() []endpoint {
+	return []endpoint{
 		{method: http.MethodGet, path: "/blocked-numbers", serve: (*exchange).listBlocked},
 		{method: http.MethodPut, path: "/blocked-numbers/{number}", serve: (*exchange).blockNumber, takes: true, action: "number.block"},
 		{method: http.MethodDelete, path: "/blocked-numbers/{number}", serve: (*exchange).unblockNumber, action: "number.unblock"},
@@ -33,16 +33,16 @@ type BlockedNumbers struct {
 	Numbers []BlockedNumber `json:"numbers"`
 }
 
-func (c *exchange) listBlocked() error {
+func (c *exchange) listBlocked() (any, error) {
 	blocked, err := c.cfg.Store.BlockedNumbers(c.r.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list := BlockedNumbers{Numbers: make([]BlockedNumber, len(blocked))}
 	for i, b := range blocked {
 		list.Numbers[i] = BlockedNumber{b.Number, stamp(b.CreatedAt), b.Reason}
 	}
-	return c.answer(http.StatusOK, list)
+	return list, nil
 }
 
 // BlockReason says why a number is blocked.
@@ -50,49 +50,46 @@ type BlockReason struct {
 	Reason string `json:"reason"`
 }
 
-func (c *exchange) blockNumber() error {
+func (c *exchange) blockNumber() (any, error) {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var why BlockReason
 	if err := c.read(&why); err != nil {
-		return err
+		return nil, err
 	}
 	if err := line("reason", why.Reason, 1000); err != nil {
-		return err
+		return nil, err
 	}
 	ctx, err := c.change(phone.Mask(n), why)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := c.cfg.Store.BlockNumber(ctx, store.BlockedNumber{Number: n, Reason: why.Reason, CreatedAt: c.now()}); err != nil {
-		return err
-	}
-	return c.changed(http.StatusNoContent, nil)
+	return nil, c.cfg.Store.BlockNumber(ctx, store.BlockedNumber{Number: n, Reason: why.Reason, CreatedAt: c.now()})
 }
 
-func (c *exchange) unblockNumber() error {
+func (c *exchange) unblockNumber() (any, error) {
 	return c.clearNumber(c.cfg.Store.UnblockNumber, "%s is not blocked")
 }
 
 // clearNumber takes away what there is about the number of the path. Where there is
 // nothing, nothing says so of the number.
-func (c *exchange) clearNumber(clearing func(ctx context.Context, number string) (found bool, err error), nothing string) error {
+func (c *exchange) clearNumber(clearing func(ctx context.Context, number string) (found bool, err error), nothing string) (any, error) {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, err := c.change(phone.Mask(n), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	found, err := clearing(ctx, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !found {
-		return &web.Problem{Status: http.StatusNotFound, Detail: fmt.Sprintf(nothing, n)}
+		return nil, &web.Problem{Status: http.StatusNotFound, Detail: fmt.Sprintf(nothing, n)}
 	}
-	return c.changed(http.StatusNoContent, nil)
+	return nil, nil
 }

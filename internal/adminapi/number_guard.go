@@ -2,7 +2,6 @@ package adminapi
 
 import (
 	"context"
-	"net/http"
 )
 
 // NumberStatus is how far a number is from its caps.
@@ -29,18 +28,18 @@ type NumberVerified struct {
 	At      string `json:"at"`
 }
 
-func (c *exchange) numberStatus() error {
+func (c *exchange) numberStatus() (any, error) {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	known, err := c.cfg.Store.Guard(c.r.Context(), n)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := NumberStatus{Number: n, Caps: []NumberCap{}, Verified: []NumberVerified{}}
 	if s.Blocked, err = c.cfg.Store.Blocked(c.r.Context(), n); err != nil {
-		return err
+		return nil, err
 	}
 	for _, count := range c.cfg.Caps.Status(known, c.now()) {
 		s.Caps = append(s.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until), stamp(count.Resets)})
@@ -50,10 +49,10 @@ func (c *exchange) numberStatus() error {
 			s.Verified = append(s.Verified, NumberVerified{u.Account, stamp(u.VerifiedAt)})
 		}
 	}
-	return c.answer(http.StatusOK, s)
+	return s, nil
 }
 
-func (c *exchange) unlockNumber() error {
+func (c *exchange) unlockNumber() (any, error) {
 	return c.clearNumber(func(ctx context.Context, n string) (bool, error) {
 		return c.cfg.Store.ClearGuard(ctx, n, c.cfg.Caps, c.now())
 	}, "nothing is counted of %s")

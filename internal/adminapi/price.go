@@ -13,27 +13,28 @@ import (
 	"countersign/internal/web"
 )
 
-func priceRoutes() []route {
-	return []route{
+func priceEndpoints() []endpoint {
+	return []endpoint{
 		{method: http.MethodGet, path: "/prices", serve: (*exchange).showPrices, query: []string{"carrier"}},
-		{method: http.MethodPut, path: "/prices", serve: (*exchange).replacePrices, query: []string{"carrier"}, takes: true, action: "price.import", body: 16 << 20},
 		{method: http.MethodPost, path: "/prices", serve: (*exchange).setPrice, takes: true, action: "price.set"},
+		{method: http.MethodPut, path: "/prices", serve: (*exchange).replacePrices, query: []string{"carrier"}, takes: true, action: "price.import", body: 16 << 20},
 	}
 }
 
-const csvType = "text/csv"
+const (
+	csvType = "text/csv"                  // of a request
+	sentCSV = csvType + "; charset=utf-8" // of an answer
+)
 
 // showPrices answers with the price list of accounts, or of a carrier, as CSV, in the
 // form that replacePrices reads.
-func (c *exchange) showPrices() error {
+func (c *exchange) showPrices() (any, error) {
 	query := c.query
 	var list bytes.Buffer
 	if err := billing.Export(c.r.Context(), c.cfg.Store, query.Get("carrier"), &list); err != nil {
-		return err
+		return nil, err
 	}
-	c.w.Header().Set("Content-Type", csvType+"; charset=utf-8")
-	_, _ = c.w.Write(list.Bytes()) // the client is gone, or has its answer
-	return nil
+	return content{sentCSV, list.Bytes()}, nil
 }
 
 // Imported says how many rows were taken.
@@ -41,30 +42,30 @@ type Imported struct {
 	Prices int `json:"prices"`
 }
 
-func (c *exchange) replacePrices() error {
+func (c *exchange) replacePrices() (any, error) {
 	if web.MediaType(c.r.Header.Get("Content-Type")) != csvType {
-		return &web.Problem{Status: http.StatusUnsupportedMediaType, Parameter: "Content-Type", Detail: "must be " + csvType}
+		return nil, &web.Problem{Status: http.StatusUnsupportedMediaType, Parameter: "Content-Type", Detail: "must be " + csvType}
 	}
 	query := c.query
 	if err := c.knownCarrier(query.Get("carrier")); err != nil {
-		return err
+		return nil, err
 	}
 	body, err := io.ReadAll(c.r.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	prices, err := billing.ReadPrices(bytes.NewReader(body), query.Get("carrier"), c.now())
 	if err != nil {
-		return &web.Problem{Status: http.StatusBadRequest, Detail: err.Error()}
+		return nil, &web.Problem{Status: http.StatusBadRequest, Detail: err.Error()}
 	}
 	ctx, err := c.change(query.Get("carrier"), Imported{len(prices)})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.cfg.Store.ReplacePrices(ctx, query.Get("carrier"), prices); err != nil {
-		return err
+		return nil, err
 	}
-	return c.changed(http.StatusOK, Imported{len(prices)})
+	return Imported{len(prices)}, nil
 }
 
 // knownCarrier refuses a carrier that the configuration does not have.
@@ -114,28 +115,28 @@ func (n NewPrice) price() (p verify.Price, err error) {
 	return p, nil
 }
 
-func (c *exchange) setPrice() error {
+func (c *exchange) setPrice() (any, error) {
 	var n NewPrice
 	if err := c.read(&n); err != nil {
-		return err
+		return nil, err
 	}
 	p, err := n.price()
 	if err == nil {
 		err = c.knownCarrier(n.Carrier)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, err := c.change(n.Carrier, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = billing.SetPrice(ctx, c.cfg.Store, p, c.now())
 	if errors.Is(err, billing.ErrNoDefault) {
-		return invalid("for", "%v", err)
+		return nil, invalid("for", "%v", err)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.changed(http.StatusNoContent, nil)
+	return nil, nil
 }

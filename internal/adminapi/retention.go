@@ -8,8 +8,8 @@ import (
 	"countersign/internal/web"
 )
 
-func retentionRoutes() []route {
-	return []route{
+func retentionEndpoints() []endpoint {
+	return []endpoint{
 		{method: http.MethodGet, path: "/retention", serve: (*exchange).retention},
 		{method: http.MethodPost, path: "/retention/confirm", serve: (*exchange).confirmRetention, action: "retention.confirm"},
 	}
@@ -29,29 +29,29 @@ type Retention struct {
 	PlausibleSeconds int64 `json:"plausible_seconds"`
 }
 
-func (c *exchange) retention() error {
+func (c *exchange) retention() (any, error) {
 	s, err := c.cfg.Store.RetentionState(c.r.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.answer(http.StatusOK, Retention{
+	return Retention{
 		Suspended: s.Suspended, LastRun: stamp(s.LastRun), Now: stamp(c.now()), Before: stamp(s.Before), After: stamp(s.After),
 		PlausibleSeconds: int64(s.Counted.Seconds()),
-	})
+	}, nil
 }
 
 // confirmRetention ends a suspension: the clock of this server is right.
-func (c *exchange) confirmRetention() error {
+func (c *exchange) confirmRetention() (any, error) {
 	now := c.now()
 	ctx, err := c.change("", map[string]string{"now": stamp(now)})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.cfg.Store.ConfirmRetention(ctx, now); err != nil {
 		if errors.Is(err, store.ErrNotSuspended) {
-			return &web.Problem{Status: http.StatusConflict, Detail: store.ErrNotSuspended.Error() + ": there is nothing to confirm"}
+			return nil, &web.Problem{Status: http.StatusConflict, Detail: store.ErrNotSuspended.Error() + ": there is nothing to confirm"}
 		}
-		return err
+		return nil, err
 	}
-	return c.changed(http.StatusNoContent, nil)
+	return nil, nil
 }

@@ -1,8 +1,6 @@
 package adminapi
 
 import (
-	"net/http"
-
 	"countersign/internal/store"
 )
 
@@ -18,12 +16,12 @@ type SchemaStep struct {
 	Applied string `json:"applied"` // "" while it is not
 }
 
-func (c *exchange) schema() error {
+func (c *exchange) schema() (any, error) {
 	steps, err := c.cfg.Schema(c.r.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.answer(http.StatusOK, Schema{SchemaSteps(steps)})
+	return Schema{SchemaSteps(steps)}, nil
 }
 
 // SchemaSteps are the steps as the API shows them.

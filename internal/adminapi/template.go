@@ -15,8 +15,8 @@ import (
 	"countersign/internal/web"
 )
 
-func templateRoutes() []route {
-	return []route{
+func templateEndpoints() []endpoint {
+	return []endpoint{
 		{method: http.MethodGet, path: "/templates", serve: (*exchange).listTemplates, query: []string{"account", "status"}},
 		{method: http.MethodGet, path: "/templates/{id}/preview", serve: (*exchange).previewTemplate, query: []string{"brand", "pin"}},
 		{method: http.MethodGet, path: "/templates/{id}/sound", serve: (*exchange).soundTemplate, query: []string{"brand", "pin"}},
@@ -51,21 +51,21 @@ type Templates struct {
 	Templates []Template `json:"templates"`
 }
 
-func (c *exchange) listTemplates() error {
+func (c *exchange) listTemplates() (any, error) {
 	query := c.query
 	status := store.TemplateStatus(query.Get("status"))
 	if !slices.Contains([]store.TemplateStatus{"", store.TemplatePending, store.TemplateActive, store.TemplateRetired}, status) {
-		return invalid("status", "must be %s, %s or %s", store.TemplatePending, store.TemplateActive, store.TemplateRetired)
+		return nil, invalid("status", "must be %s, %s or %s", store.TemplatePending, store.TemplateActive, store.TemplateRetired)
 	}
 	found, err := c.cfg.Store.Templates(c.r.Context(), query.Get("account"), status)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list := Templates{Templates: make([]Template, len(found))}
 	for i, t := range found {
 		list.Templates[i] = toTemplate(t)
 	}
-	return c.answer(http.StatusOK, list)
+	return list, nil
 }
 
 func (c *exchange) templateID() (verify.ID, error) {
@@ -124,55 +124,53 @@ func (c *exchange) shown() (store.Template, template.Preview, error) {
 	return t, p, err
 }
 
-func (c *exchange) previewTemplate() error {
+func (c *exchange) previewTemplate() (any, error) {
 	t, p, err := c.shown()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.answer(http.StatusOK, TemplatePreview{t.Channel, p.Text, p.Encoding, p.Segments})
+	return TemplatePreview{t.Channel, p.Text, p.Encoding, p.Segments}, nil
 }
 
-func (c *exchange) soundTemplate() error {
+func (c *exchange) soundTemplate() (any, error) {
 	t, p, err := c.shown()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if t.Channel != verify.TTS {
-		return &web.Problem{Status: http.StatusConflict, Parameter: "id", Detail: "it is not the template of a call"}
+		return nil, &web.Problem{Status: http.StatusConflict, Parameter: "id", Detail: "it is not the template of a call"}
 	}
 	var wav bytes.Buffer
 	if err := c.cfg.WAV(c.r.Context(), &wav, p.Script); err != nil {
-		return err
+		return nil, err
 	}
-	c.w.Header().Set("Content-Type", "audio/wav")
-	_, _ = c.w.Write(wav.Bytes()) // the client is gone, or has its answer
-	return nil
+	return content{"audio/wav", wav.Bytes()}, nil
 }
 
-func (c *exchange) approveTemplate() error { return c.decide(c.cfg.Store.ApproveTemplate) }
+func (c *exchange) approveTemplate() (any, error) { return c.decide(c.cfg.Store.ApproveTemplate) }
 
-func (c *exchange) retireTemplate() error {
+func (c *exchange) retireTemplate() (any, error) {
 	return c.decide(func(ctx context.Context, id verify.ID, _ time.Time) (store.Template, error) {
 		return c.cfg.Store.RetireTemplate(ctx, id)
 	})
 }
 
-func (c *exchange) rollBackTemplate() error { return c.decide(c.cfg.Store.RollBackTemplate) }
+func (c *exchange) rollBackTemplate() (any, error) { return c.decide(c.cfg.Store.RollBackTemplate) }
 
 // decide carries out what an operator decides on a template, and answers with the one
 // that it led to.
-func (c *exchange) decide(do func(context.Context, verify.ID, time.Time) (store.Template, error)) error {
+func (c *exchange) decide(do func(context.Context, verify.ID, time.Time) (store.Template, error)) (any, error) {
 	id, err := c.templateID()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, err := c.change(id.String(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t, err := do(ctx, id, c.now())
 	if err != nil {
-		return templateProblem(err)
+		return nil, templateProblem(err)
 	}
-	return c.changed(http.StatusOK, toTemplate(t))
+	return toTemplate(t), nil
 }

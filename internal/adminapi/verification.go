@@ -90,53 +90,53 @@ const (
 	longestSpan = 31 * 24 * time.Hour // what a search may read of the archive
 )
 
-func (c *exchange) findVerifications() error {
+func (c *exchange) findVerifications() (any, error) {
 	query := c.query
 	var err error
 	f := store.VerificationFilter{Account: query.Get("account")}
 	if query.Get("number") == "" && f.Account == "" {
-		return invalid("number", "must be given, or account")
+		return nil, invalid("number", "must be given, or account")
 	}
 	if query.Has("number") {
 		if f.Number, err = number("number", query.Get("number")); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if f.Until, err = moment(query, "until"); err != nil {
-		return err
+		return nil, err
 	}
 	if f.Until.IsZero() {
 		f.Until = c.now().Add(time.Second)
 	}
 	if f.Since, err = moment(query, "since"); err != nil {
-		return err
+		return nil, err
 	}
 	if f.Since.IsZero() {
 		f.Since = f.Until.Add(-usualSpan)
 	}
 	if span := f.Until.Sub(f.Since); span <= 0 || span > longestSpan+time.Second {
-		return invalid("since", "must be before until, by at most %d days", longestSpan/(24*time.Hour))
+		return nil, invalid("since", "must be before until, by at most %d days", longestSpan/(24*time.Hour))
 	}
 	if f.Limit, err = limit(query, 20, 100); err != nil {
-		return err
+		return nil, err
 	}
 	records, err := c.cfg.Store.FindVerifications(c.r.Context(), f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	found := Verifications{Verifications: make([]Verification, len(records))}
 	for i, r := range records {
 		found.Verifications[i] = toVerification(r, c.now())
 	}
-	return c.answer(http.StatusOK, found)
+	return found, nil
 }
 
-func (c *exchange) showVerification() error {
+func (c *exchange) showVerification() (any, error) {
 	rec, err := c.findVerification()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.answer(http.StatusOK, toVerification(rec, c.now()))
+	return toVerification(rec, c.now()), nil
 }
 
 // findVerification returns the verification that the path names.

@@ -1,0 +1,121 @@
+package adminapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"time"
+
+	"countersign/internal/store"
+	"countersign/internal/web"
+)
+
+// exchange is one request and its answer. It implements [web.Exchange].
+type exchange struct {
+	*Handler
+	endpoint endpoint
+	query    url.Values // accepted parameters of the query
+	who      identity
+	w        http.ResponseWriter
+	r        *http.Request
+	// audit is the state of entry, the audit log's entry for a change; nil before change.
+	audit *store.Audit
+	entry store.AuditEntry
+}
+
+type identityKey struct{}
+
+// identity is the authenticated client of a request.
+type identity struct {
+	name     string
+	source   string // an address, or the machine of a command line
+	readOnly bool
+}
+
+func (h *Handler) open(e endpoint, w http.ResponseWriter, r *http.Request) (*exchange, error) {
+	c := &exchange{Handler: h, endpoint: e, w: w, r: r}
+	var ok bool
+	if c.who, ok = r.Context().Value(identityKey{}).(identity); !ok {
+		return c, unauthorized()
+	}
+	return c, nil
+}
+
+// Admit examines the permission, the query and the presence of a body.
+func (c *exchange) Admit(context.Context) (err error) {
+	if c.endpoint.action != "" && c.who.readOnly {
+		return &web.Problem{Status: http.StatusForbidden, Detail: c.who.name + " may only read"}
+	}
+	if c.query, err = readQuery(c.r, c.endpoint.query); err != nil || c.endpoint.takes {
+		return err
+	}
+	return noBody(c.r)
+}
+
+// Handle performs the operation, and writes the audit log's entry for a change if the
+// change of the database did not.
+func (c *exchange) Handle(ctx context.Context) (any, error) {
+	c.r = c.r.WithContext(ctx)
+	if c.endpoint.slow {
+		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Time{}) // unsupported in process, where no deadline is set
+	}
+	answer, err := c.endpoint.serve(c)
+	if err == nil && c.audit != nil && !c.audit.Written() {
+		err = c.cfg.Store.AddAudit(ctx, c.entry)
+	}
+	return answer, err
+}
+
+// content is an answer that is not JSON. An operation that wrote a body returns it empty.
+type content struct {
+	kind string
+	body []byte
+}
+
+// Answer writes content, or any other answer as JSON; 204 for nil.
+func (c *exchange) Answer(answer any) {
+	out, ok := answer.(content)
+	switch {
+	case answer == nil:
+		c.w.WriteHeader(http.StatusNoContent)
+		return
+	case !ok:
+		text, err := json.Marshal(answer)
+		if err != nil {
+			c.Refuse(err)
+			return
+		}
+		out = content{"application/json", append(text, '\n')}
+	}
+	c.w.Header().Set("Content-Type", out.kind)
+	if c.endpoint.created {
+		c.w.WriteHeader(http.StatusCreated)
+	}
+	if len(out.body) > 0 {
+		_, _ = c.w.Write(out.body) // a disconnected client needs no error
+	}
+}
+
+// Refuse writes the problem for an error.
+func (c *exchange) Refuse(err error) { writeProblem(c.w, c.problem(err)) }
+
+// change returns the context for a change of subject; the first write with it also writes
+// the audit log. detail is the request without secrets and complete numbers.
+func (c *exchange) change(subject string, detail any) (context.Context, error) {
+	text := []byte("{}")
+	if detail != nil {
+		var err error
+		if text, err = json.Marshal(detail); err != nil {
+			return nil, err
+		}
+	}
+	c.entry = store.AuditEntry{
+		At: c.now(), Who: c.who.name, Source: c.who.source, Action: c.endpoint.action, Subject: subject, Detail: string(text),
+	}
+	var ctx context.Context
+	ctx, c.audit = store.WithAudit(c.r.Context(), c.entry)
+	return ctx, nil
+}
+
+func (c *exchange) now() time.Time { return c.cfg.Clock.Now().UTC() }
