@@ -42,9 +42,6 @@ func (f format) encode(answer any) ([]byte, error) {
 		err := xml.NewEncoder(&b).Encode(answer)
 		return b.Bytes(), err
 	}
-	if a, ok := answer.(appender); ok {
-		return a.appendJSON(make([]byte, 0, 256)), nil // enough for all but searches
-	}
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // it is not HTML
 	err := enc.Encode(answer)
