@@ -21,15 +21,8 @@ func parseJSON(body []byte, known []string) (p params, numbers []string, err err
 	if !utf8.Valid(body) {
 		return nil, nil, verify.Invalid("body", reasonNotUTF8)
 	}
-	if p, ok := parsePlainJSON(string(body)); ok {
-		return p, nil, nil
-	}
-	return parseAnyJSON(body, known)
-}
-
-// parseAnyJSON reads token by token, to refuse a repeated name instead of using the last
-// value. encoding/json bounds the depth of nesting.
-func parseAnyJSON(body []byte, known []string) (p params, numbers []string, err error) {
+	// Token by token, to refuse a repeated name instead of using the last value.
+	// encoding/json bounds the depth of nesting.
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber() // "amount":48.10 is text here, not a float
 	switch t, err := dec.Token(); {

@@ -2,8 +2,10 @@ package apiv1
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -77,6 +79,30 @@ func readParams(r *http.Request, known []string) (p params, numbers []string, er
 		}
 	}
 	return p, numbers, p.check()
+}
+
+// Reasons why a form or query cannot be read. They do not repeat it, since the part in
+// question may be of a secret.
+var (
+	errForm      = errors.New(`"%" without two hexadecimal digits`)
+	errSemicolon = errors.New(`";" must be written as %3B`)
+)
+
+// parseForm reads a form or a query. Its error names the first defect.
+func parseForm(text string) (params, error) {
+	values, err := url.ParseQuery(text)
+	if err == nil {
+		return params(values), nil
+	}
+	for part := range strings.SplitSeq(text, "&") {
+		if strings.Contains(part, ";") {
+			return nil, errSemicolon
+		}
+		if _, err := url.QueryUnescape(part); err != nil {
+			break
+		}
+	}
+	return nil, errForm
 }
 
 // merge adds the parameters of the body to those of the query.

@@ -43,9 +43,9 @@ func stages() []stage {
 		return func() { writeAnswer(client, f, http.StatusOK, answer) }
 	}
 	return []stage{
-		{"read a form", 12, read(http.MethodPost, "", typeForm, startForm)},
-		{"read JSON", 12, read(http.MethodPost, "", typeJSON, startJSON)},
-		{"read a query", 10, read(http.MethodGet, startForm, "", "")},
+		{"read a form", 15, read(http.MethodPost, "", typeForm, startForm)},
+		{"read JSON", 82, read(http.MethodPost, "", typeJSON, startJSON)},
+		{"read a query", 13, read(http.MethodGet, startForm, "", "")},
 		{"write a start as JSON", 4, write(formatJSON, started)},
 		{"write a check as JSON", 4, write(formatJSON, checked)},
 		{"write a refusal as JSON", 4, write(formatJSON, refused)},
