@@ -115,12 +115,9 @@ func (c *exchange) createAccount() (any, error) {
 	}
 	logged := n.AccountSettings
 	logged.TestNumbers = maskedTests(logged)
-	ctx, err := c.change(a.Key, map[string]any{
+	ctx := c.change(a.Key, map[string]any{
 		"settings": logged, "credit": a.Balance.String(), "approved_numbers": masked, "signature_method": n.SignatureMethod,
 	})
-	if err != nil {
-		return nil, err
-	}
 	if err := c.cfg.Store.CreateAccount(ctx, a, c.now()); err != nil {
 		return nil, err
 	}
@@ -197,10 +194,7 @@ func (c *exchange) setAccount() (any, error) {
 			return nil, err
 		}
 	}
-	ctx, err := c.change(key, given)
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(key, given)
 	err = c.cfg.Store.UpdateAccount(ctx, key, func(a *verify.Account) error {
 		s := account.Of(*a)
 		if err := json.Unmarshal(body, &s); err != nil {
@@ -241,10 +235,7 @@ func (c *exchange) unbarAccount() (any, error) { return c.setBarred(false) }
 
 func (c *exchange) setBarred(barred bool) (any, error) {
 	key := c.r.PathValue("key")
-	ctx, err := c.change(key, nil)
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(key, nil)
 	if err := c.cfg.Store.SetBarred(ctx, key, barred); err != nil {
 		return nil, err
 	}
@@ -266,10 +257,7 @@ func (c *exchange) creditAccount() (any, error) {
 		return nil, err
 	}
 	key := c.r.PathValue("key")
-	ctx, err := c.change(key, map[string]string{"amount": amount.String()})
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(key, map[string]string{"amount": amount.String()})
 	if err := c.cfg.Store.Credit(ctx, key, amount, c.now()); err != nil {
 		return nil, err
 	}

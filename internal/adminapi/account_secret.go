@@ -74,10 +74,7 @@ func (c *exchange) addSecret() (any, error) {
 			return nil, err
 		}
 	}
-	ctx, err := c.change(key, map[string]any{"expires_at": stamp(expires)})
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(key, map[string]any{"expires_at": stamp(expires)})
 	added, err := c.cfg.Store.AddSecret(ctx, key, value, expires, c.now())
 	if err != nil {
 		return nil, err
@@ -102,10 +99,7 @@ func givenSecret(secret string) error {
 
 func (c *exchange) revokeSecret() (any, error) {
 	key, id := c.r.PathValue("key"), c.r.PathValue("id")
-	ctx, err := c.change(key, map[string]string{"id": printable(id)})
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(key, map[string]string{"id": printable(id)})
 	return nil, c.cfg.Store.RevokeSecret(ctx, key, id)
 }
 
@@ -131,10 +125,7 @@ func (c *exchange) rotateSecret() (any, error) {
 		return nil, err
 	}
 	key := c.r.PathValue("key")
-	ctx, err := c.change(key, map[string]string{"old_until": stamp(until)})
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(key, map[string]string{"old_until": stamp(until)})
 	s := NewSecret{Secret: store.NewAPISecret()}
 	if err := c.cfg.Store.RotateSecret(ctx, key, s.Secret, until, c.now()); err != nil {
 		return nil, err
@@ -172,10 +163,7 @@ func (c *exchange) rotateSignature() (any, error) {
 	if !signature.Method(method).Valid() {
 		return nil, invalid("method", "must be md5hash, md5, sha1, sha256 or sha512")
 	}
-	ctx, err := c.change(key, map[string]string{"method": method, "old_until": stamp(until)})
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(key, map[string]string{"method": method, "old_until": stamp(until)})
 	s := NewSignature{Method: method, Secret: store.NewAPISecret()}
 	if err := c.cfg.Store.SetSignature(ctx, key, s.Method, s.Secret, until, c.now()); err != nil {
 		return nil, err

@@ -143,9 +143,9 @@ type failing struct {
 }
 
 const (
-	mostFailures = 10 // in a window, that are answered as if they were a slip
+	mostFailures = 10 // in a window, that are answered 401
 	failedWindow = time.Minute
-	mostSources  = 4096 // that are remembered
+	mostSources  = 4096 // maximum number of counters
 )
 
 // count adds a failure, and returns how long the source is over its limit; 0 if it is not.
@@ -156,7 +156,7 @@ func (f *failures) count(source string) time.Duration {
 	s := f.of[source]
 	if s == nil || now.Sub(s.since) >= failedWindow || now.Before(s.since) { // the clock was set back
 		if len(f.of) >= mostSources {
-			clear(f.of) // somebody has many addresses; counting goes on
+			clear(f.of) // bounds memory; counting starts again
 		}
 		s = &failing{since: now}
 		f.of[source] = s

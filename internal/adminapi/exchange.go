@@ -101,21 +101,20 @@ func (c *exchange) Answer(answer any) {
 func (c *exchange) Refuse(err error) { writeProblem(c.w, c.problem(err)) }
 
 // change returns the context for a change of subject; the first write with it also writes
-// the audit log. detail is the request without secrets and complete numbers.
-func (c *exchange) change(subject string, detail any) (context.Context, error) {
+// the audit log. detail is the request without secrets and complete numbers, or nil.
+func (c *exchange) change(subject string, detail any) (ctx context.Context) {
 	text := []byte("{}")
 	if detail != nil {
 		var err error
 		if text, err = json.Marshal(detail); err != nil {
-			return nil, err
+			panic(err) // impossible: details are decoded JSON, strings and numbers
 		}
 	}
 	c.entry = store.AuditEntry{
 		At: c.now(), Who: c.who.name, Source: c.who.source, Action: c.endpoint.action, Subject: subject, Detail: string(text),
 	}
-	var ctx context.Context
 	ctx, c.audit = store.WithAudit(c.r.Context(), c.entry)
-	return ctx, nil
+	return ctx
 }
 
 func (c *exchange) now() time.Time { return c.cfg.Clock.Now().UTC() }

@@ -38,10 +38,7 @@ func (c *exchange) forgetNumber() (any, error) {
 	if err := c.read(&how); err != nil {
 		return nil, err
 	}
-	ctx, err := c.change(phone.Mask(n), how)
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(phone.Mask(n), how)
 	done, err := c.cfg.Forget(ctx, store.Forget{Number: n, Cancel: how.Cancel, Unblock: how.Unblock})
 	if errors.Is(err, store.ErrRunning) {
 		return nil, &web.Problem{Status: http.StatusConflict, Parameter: "cancel", Detail: "a verification of the number is in progress; wait for its end, or cancel it"}

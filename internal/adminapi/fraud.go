@@ -94,10 +94,7 @@ func (c *exchange) liftFraudBlock() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, err := c.change(b.ID, map[string]string{"rule": string(b.Rule), "network": b.Network})
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(b.ID, map[string]string{"rule": string(b.Rule), "network": b.Network})
 	return nil, c.cfg.Store.LiftFraudBlock(ctx, b.ID, c.who.name, c.now())
 }
 
@@ -122,10 +119,7 @@ func (c *exchange) unblockNetwork() (any, error) {
 	if _, err := c.cfg.Store.Credentials(c.r.Context(), u.Account); err != nil {
 		return nil, ofAccount(err)
 	}
-	ctx, err := c.change(u.Account, u)
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(u.Account, u)
 	now := c.now()
 	until := now.Add(time.Duration(u.Seconds) * time.Second)
 	found, err := c.cfg.Store.UnblockNetwork(ctx, fraud.Unblock{Account: u.Account, Network: u.Network, Until: until}, c.who.name, now)

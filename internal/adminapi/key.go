@@ -51,9 +51,5 @@ func (c *exchange) listKeys() (any, error) {
 // rotateKeys makes fresh data keys. To replace the key file is nothing for an API: it
 // takes the file.
 func (c *exchange) rotateKeys() (any, error) {
-	ctx, err := c.change("", nil)
-	if err != nil {
-		return nil, err
-	}
-	return nil, c.cfg.Store.NewDataKeys(ctx, c.now())
+	return nil, c.cfg.Store.NewDataKeys(c.change("", nil), c.now())
 }

@@ -62,10 +62,7 @@ func (c *exchange) blockNumber() (any, error) {
 	if err := line("reason", why.Reason, 1000); err != nil {
 		return nil, err
 	}
-	ctx, err := c.change(phone.Mask(n), why)
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(phone.Mask(n), why)
 	return nil, c.cfg.Store.BlockNumber(ctx, store.BlockedNumber{Number: n, Reason: why.Reason, CreatedAt: c.now()})
 }
 
@@ -80,10 +77,7 @@ func (c *exchange) clearNumber(clearing func(ctx context.Context, number string)
 	if err != nil {
 		return nil, err
 	}
-	ctx, err := c.change(phone.Mask(n), nil)
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(phone.Mask(n), nil)
 	found, err := clearing(ctx, n)
 	if err != nil {
 		return nil, err

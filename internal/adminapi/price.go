@@ -58,10 +58,7 @@ func (c *exchange) replacePrices() (any, error) {
 	if err != nil {
 		return nil, &web.Problem{Status: http.StatusBadRequest, Detail: err.Error()}
 	}
-	ctx, err := c.change(query.Get("carrier"), Imported{len(prices)})
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(query.Get("carrier"), Imported{len(prices)})
 	if err := c.cfg.Store.ReplacePrices(ctx, query.Get("carrier"), prices); err != nil {
 		return nil, err
 	}
@@ -127,10 +124,7 @@ func (c *exchange) setPrice() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, err := c.change(n.Carrier, n)
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(n.Carrier, n)
 	err = billing.SetPrice(ctx, c.cfg.Store, p, c.now())
 	if errors.Is(err, billing.ErrNoDefault) {
 		return nil, invalid("for", "%v", err)

@@ -79,7 +79,7 @@ func (c *exchange) logFailure(err error) {
 	c.cfg.Log.Error("admin call failed", "method", c.endpoint.method, "route", Base+c.endpoint.path, "error", err)
 }
 
-// ofAccount is for calls whose parameter "account" names the account.
+// ofAccount replaces an unknown account by the refusal of the parameter "account".
 func ofAccount(err error) error {
 	if errors.Is(err, store.ErrNoAccount) {
 		return &web.Problem{Status: http.StatusNotFound, Parameter: "account", Detail: store.ErrNoAccount.Error()}

@@ -43,10 +43,7 @@ func (c *exchange) retention() (any, error) {
 // confirmRetention ends a suspension: the clock of this server is right.
 func (c *exchange) confirmRetention() (any, error) {
 	now := c.now()
-	ctx, err := c.change("", map[string]string{"now": stamp(now)})
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change("", map[string]string{"now": stamp(now)})
 	if err := c.cfg.Store.ConfirmRetention(ctx, now); err != nil {
 		if errors.Is(err, store.ErrNotSuspended) {
 			return nil, &web.Problem{Status: http.StatusConflict, Detail: store.ErrNotSuspended.Error() + ": there is nothing to confirm"}

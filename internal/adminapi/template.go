@@ -164,10 +164,7 @@ func (c *exchange) decide(do func(context.Context, verify.ID, time.Time) (store.
 	if err != nil {
 		return nil, err
 	}
-	ctx, err := c.change(id.String(), nil)
-	if err != nil {
-		return nil, err
-	}
+	ctx := c.change(id.String(), nil)
 	t, err := do(ctx, id, c.now())
 	if err != nil {
 		return nil, templateProblem(err)

@@ -14,7 +14,7 @@ type Endpoint struct {
 	Methods   []string      // accepted methods; GET alone includes HEAD
 	Path      string        // pattern of [http.ServeMux] without a method
 	BodyBytes int64         // maximum size of a request's body
-	Timeout   time.Duration // of Admit and Handle together; 0 means unlimited
+	Timeout   time.Duration // maximum time of Admit and Handle together; 0 means unlimited
 	Detached  bool          // complete a request even after its client has disconnected
 	// Open creates the exchange for a request. It also returns one with an error.
 	Open func(http.ResponseWriter, *http.Request) (Exchange, error)
@@ -43,7 +43,7 @@ var (
 	// ErrDraining refuses a request while the server shuts down.
 	ErrDraining = errors.New("server is draining")
 
-	// errReset ends a request whose stream was reset, which no answer can reach.
+	// errReset ends a request without an answer, after a reset of its HTTP/2 stream.
 	errReset = errors.New("stream was reset")
 )
 
@@ -129,8 +129,9 @@ func (e Endpoint) run(x Exchange, w http.ResponseWriter, r *http.Request) (any, 
 }
 
 // Authenticate calls find, which checks the credentials of a request, and records its
-// success for the connection. On HTTP/2 it waits for its turn among the requests of its connection and passes a
-// context that ends with the stream, so that reset streams do not occupy the database.
+// success for the connection. On HTTP/2 it waits for the turn of r among the requests of
+// the connection. The context of find then ends with the stream, so that reset streams do
+// not occupy the database.
 func Authenticate(ctx context.Context, r *http.Request, find func(context.Context) error) error {
 	done, ok := turn(r)
 	defer done()

@@ -37,9 +37,9 @@ type FailedLogins struct {
 	failures *prometheus.CounterVec
 
 	mu      sync.Mutex
-	began   time.Time            // of the minute that is counted now
-	now     map[netip.Prefix]int // failures in it, by source
-	before  map[netip.Prefix]int // and in the one before
+	began   time.Time            // start of the current minute
+	now     map[netip.Prefix]int // failures in the current minute, by source
+	before  map[netip.Prefix]int // failures in the previous minute, by source
 	waiting map[netip.Prefix]int
 	holding int
 }
@@ -73,10 +73,11 @@ func NewFailedLogins(cfg FailedLoginsConfig) *FailedLogins {
 	return s
 }
 
-// Delay counts a failed login and returns when its answer may be written: after the
-// rounding, and the configured delay if the source is over its limit, or as soon as the
-// client disconnects or the server drains. came is the arrival of the request. Over
-// every bound, Delay sets the header that closes the connection.
+// Delay counts a failed login and returns when its answer may be written. That is after
+// the rounding, and after the configured delay if the source is over its limit. Delay
+// returns early if the client disconnects or the server drains. came is the arrival of the
+// request. Over the bound of delayed answers, Delay sets the header that closes the
+// connection.
 func (s *FailedLogins) Delay(w http.ResponseWriter, r *http.Request, came time.Time) {
 	source := s.cfg.Proxies.Source(r)
 	wait, closed := s.fail(source)
@@ -121,7 +122,7 @@ func (s *FailedLogins) fail(source netip.Prefix) (wait, closed bool) {
 	}
 	counted := source
 	if _, known := s.now[counted]; !known && len(s.now) >= maxSources {
-		counted = netip.Prefix{} // with the others for whom there was no room
+		counted = netip.Prefix{} // the shared counter
 	}
 	s.now[counted]++
 	// Of the minute before, the part counts that is less than a minute ago.

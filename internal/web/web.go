@@ -1,6 +1,6 @@
-// Package web holds what every HTTP listener of Countersign shares: the server
-// and its time limits, the access log, the client's address, draining, and
-// handlers that return errors.
+// Package web is the frame of all APIs and HTTP listeners of Countersign: the table of
+// endpoints and its exchanges, problems (RFC 9457), the server and its time limits, the
+// access log, the client's address, failed logins, draining and readiness.
 //
 // The package must not know any API's words, nor what a verification is.
 package web
