@@ -39,7 +39,7 @@ func house() []room {
 		// Knowledge of numbers, signatures and words; pure, too.
 		{path: "internal/digits", never: outside},
 		{path: "internal/timetext", never: outside},
-		{path: "internal/phone", ours: []string{"digits"}, never: outside},
+		{path: "internal/phone", ours: []string{"digits", "verify"}, never: outside},
 		{path: "internal/signature", never: outside},
 		{path: "internal/message", ours: []string{"verify", "suggest"}, never: outside},
 

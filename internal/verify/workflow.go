@@ -2,15 +2,6 @@ package verify
 
 import "time"
 
-// Channel is the way an event reaches the person.
-type Channel string
-
-// The channels of the v1 API. The words are those of its search answer.
-const (
-	SMS Channel = "sms"
-	TTS Channel = "tts" // a call that speaks the PIN (text-to-speech)
-)
-
 // Step is one stage of a workflow: deliver on Channel, then wait before the
 // next step. The wait of the last step is how long the person still has to
 // answer; it may be 0, and then the life of the PIN alone decides.

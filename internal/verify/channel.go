@@ -1,0 +1,76 @@
+package verify
+
+import "time"
+
+// Channel is the way an event reaches a person. Its properties are its row of [Channels];
+// code asks for a property, so a new channel is a new row.
+type Channel string
+
+// The channels that code names: the workflows of the v1 API, and the carriers that serve
+// them. They are stored, so a name never changes.
+const (
+	SMS Channel = "sms"
+	TTS Channel = "tts" // a call that speaks the PIN (text-to-speech)
+)
+
+// ChannelInfo describes a channel. The zero value describes an unknown one.
+type ChannelInfo struct {
+	Channel  Channel // name in the store, the configuration, metrics, and the v1 and admin APIs
+	V1Action string  // action_type of its templates in the v1 API; "" if v1 has no templates for it
+	V2       string  // name in the v2 API
+
+	Noun   string // one message, for people: "SMS"
+	Plural string // several messages, for people: "calls"
+
+	Address   AddressKind   // kind of the addresses that it reaches
+	Spoken    bool          // the message is a script for a voice; otherwise a text
+	Segmented bool          // the text is sent, and billed, in segments of 140 octets (3GPP TS 23.040)
+	Capped    bool          // the caps on an address count its events
+	Priced    bool          // a price list may have lines for it
+	Wait      time.Duration // until the next step of a v2 workflow, unless the request has a channel_timeout
+}
+
+// Channels returns the table of channels, one row for each.
+func Channels() []ChannelInfo {
+	return []ChannelInfo{
+		{
+			Channel: SMS, V1Action: "sms", V2: "sms", Noun: "SMS", Plural: "SMS",
+			Address: Phone, Segmented: true, Capped: true, Priced: true, Wait: 180 * time.Second,
+		},
+		{
+			Channel: TTS, V1Action: "voice", V2: "voice", Noun: "call", Plural: "calls",
+			Address: Phone, Spoken: true, Capped: true, Priced: true, Wait: 180 * time.Second,
+		},
+	}
+}
+
+// Info returns the row of c, or the zero value if c is unknown.
+func (c Channel) Info() ChannelInfo {
+	info, _ := FindChannel(func(info ChannelInfo) bool { return info.Channel == c })
+	return info
+}
+
+// Spoken reports whether the messages of c are scripts for a voice.
+func (c Channel) Spoken() bool { return c.Info().Spoken }
+
+// FindChannel returns the first row of the table that has a property, such as a name in
+// an API; ok is false if there is none.
+func FindChannel(property func(ChannelInfo) bool) (info ChannelInfo, ok bool) {
+	for _, info := range Channels() {
+		if property(info) {
+			return info, true
+		}
+	}
+	return ChannelInfo{}, false
+}
+
+// ChannelsWith returns the channels that have a property, in the order of the table.
+func ChannelsWith(property func(ChannelInfo) bool) []Channel {
+	var list []Channel
+	for _, info := range Channels() {
+		if property(info) {
+			list = append(list, info.Channel)
+		}
+	}
+	return list
+}
