@@ -25,10 +25,10 @@ type Message struct {
 	Attempt   int    // 1, or 2 when the outcome of the first is not known
 	Channel   verify.Channel
 	Country   string         // ISO 3166-1 alpha-2 of the destination; "" where it has none
-	To        string         // E.164 digits without "+"
+	To        verify.Address // carriers send to the given form
 	From      string         // sender of an SMS, caller of a call
-	Text      string         // of an SMS; for a call its words without markup
-	Script    message.Script // of a call
+	Text      string         // of a written channel; of a spoken one the words without markup
+	Script    message.Script // of a spoken channel
 	ValidFor  time.Duration  // life left of the PIN; a carrier drops the message after it
 
 	// Values are what carriers may put into the message beside the above: those of the
@@ -51,15 +51,15 @@ func (m Message) Event() verify.EventKey {
 // Destination is what a route is chosen by.
 type Destination struct {
 	Channel verify.Channel
-	Number  string // E.164 digits without "+"
-	Country string // ISO 3166-1 alpha-2; "" where the number has none
+	To      verify.Address
+	Country string // ISO 3166-1 alpha-2; "" where the address has none
 	Account string // API key
 	Sender  string // that the application asked for, or the default
 }
 
 // Destination tells where m goes.
 func (m Message) Destination() Destination {
-	return Destination{Channel: m.Channel, Number: m.To, Country: m.Country, Account: m.Account, Sender: m.From}
+	return Destination{Channel: m.Channel, To: m.To, Country: m.Country, Account: m.Account, Sender: m.From}
 }
 
 // Submission is a carrier's acceptance.

@@ -107,11 +107,11 @@ func TestCarrierMetrics(t *testing.T) {
 		}
 		for _, r := range results {
 			for _, channel := range []verify.Channel{verify.SMS, verify.TTS, verify.TTS} {
-				_, _ = router.Send(t.Context(), deliver.Message{Channel: channel, To: "1", From: r.name}) // fails where it is to
+				_, _ = router.Send(t.Context(), deliver.Message{Channel: channel, To: verify.PhoneAddress("1"), From: r.name}) // fails where it is to
 				note(r.name, channel, r.result)
 			}
 		}
-		if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "1"}); err != nil {
+		if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")}); err != nil {
 			t.Fatal(err)
 		}
 		note("refuses", verify.SMS, "refused")
@@ -149,7 +149,9 @@ func TestMarkedDownMetric(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	send := func() { _, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "1"}) }
+	send := func() {
+		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")})
+	}
 	const gauge = "countersign_carrier_marked_down"
 	expect(t, reg, gauge, 2, nil)
 	for range 10 {

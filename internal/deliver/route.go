@@ -19,12 +19,12 @@ import (
 // Route says which carriers take messages to some destinations: those for which
 // every condition holds that is not empty.
 type Route struct {
-	Account string         // API key
-	Sender  string         // that the application asked for
-	Network string         // name of a [Network]
-	Prefix  string         // first digits of the number
-	Country string         // ISO 3166-1 alpha-2
-	Channel verify.Channel // sms or tts
+	Account string // API key
+	Sender  string // that the application asked for
+	Network string // name of a [Network]
+	Prefix  string // first digits of a phone number
+	Country string // ISO 3166-1 alpha-2
+	Channel verify.Channel
 
 	Carriers []string // in the order to try them; none means: not delivered
 
@@ -34,7 +34,7 @@ type Route struct {
 	Weights []int
 }
 
-// Network names destinations by the first digits of their numbers, such as the
+// Network names phone numbers by the first digits of their numbers, such as the
 // MCC and MNC of an operator.
 type Network struct {
 	Name     string
@@ -136,6 +136,15 @@ func (r *route) compare(other *route) int {
 	)
 }
 
+// number returns the digits that conditions on a number compare; "" for an address that
+// is not a phone.
+func number(to verify.Address) string {
+	if to.Kind != verify.Phone {
+		return ""
+	}
+	return to.Given
+}
+
 func (r *route) fits(to Destination, network string) bool { return r.misfit(to, network) == "" }
 
 // misfit returns the first condition of the route that a destination does not meet; ""
@@ -148,7 +157,7 @@ func (r *route) misfit(to Destination, network string) string {
 		return "sender " + r.Sender
 	case r.Network != "" && r.Network != network:
 		return "network " + r.Network
-	case !strings.HasPrefix(to.Number, r.Prefix):
+	case r.Prefix != "" && !strings.HasPrefix(number(to.To), r.Prefix):
 		return "prefix " + r.Prefix
 	case r.Country != "" && r.Country != to.Country:
 		return "country " + r.Country
@@ -200,7 +209,7 @@ type RouteCheck struct {
 // Check compares every route with a destination, the most specific first. The first
 // that fits is used, even without carriers.
 func (r *Router) Check(to Destination) []RouteCheck {
-	used, network := r.find(to), r.Network(to.Number)
+	used, network := r.find(to), r.Network(number(to.To))
 	checks := make([]RouteCheck, len(r.routes))
 	for i, route := range r.routes {
 		checks[i] = RouteCheck{route.Route, route == used, route.misfit(to, network)}
@@ -219,7 +228,7 @@ func (r *Router) Network(number string) string {
 }
 
 func (r *Router) find(to Destination) *route {
-	name := r.Network(to.Number)
+	name := r.Network(number(to.To))
 	for _, route := range r.routes {
 		if route.fits(to, name) {
 			return route

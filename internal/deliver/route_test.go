@@ -23,7 +23,7 @@ func (c carrier) Send(_ context.Context, m deliver.Message) (deliver.Submission,
 	if c.err != nil {
 		return deliver.Submission{Carrier: "liar", Refs: []string{"none"}}, c.err
 	}
-	return deliver.Submission{Carrier: "liar", Refs: []string{"ref of " + m.To}}, nil
+	return deliver.Submission{Carrier: "liar", Refs: []string{"ref of " + m.To.Given}}, nil
 }
 
 var errLost = errors.New("connection lost")
@@ -95,11 +95,11 @@ func TestChoice(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, tt := range tests {
-			if got := router.Routable(deliver.Destination{Channel: tt.channel, Number: tt.number}); got != (tt.want != "") {
+			if got := router.Routable(deliver.Destination{Channel: tt.channel, To: verify.PhoneAddress(tt.number)}); got != (tt.want != "") {
 				t.Errorf("%s: routable %v", tt.name, got)
 			}
 			asked = nil
-			sub, err := router.Send(t.Context(), deliver.Message{Channel: tt.channel, To: tt.number})
+			sub, err := router.Send(t.Context(), deliver.Message{Channel: tt.channel, To: verify.PhoneAddress(tt.number)})
 			switch {
 			case tt.want == "" && (!errors.Is(err, deliver.ErrNoRoute) || len(asked) > 0):
 				t.Errorf("%s: %+v, %v, and %v were asked; want ErrNoRoute", tt.name, sub, err, asked)
@@ -116,10 +116,10 @@ func TestNoRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if router.Routable(deliver.Destination{Channel: verify.SMS, Number: "447700900000"}) {
+	if router.Routable(deliver.Destination{Channel: verify.SMS, To: verify.PhoneAddress("447700900000")}) {
 		t.Error("routable without routes")
 	}
-	if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "447700900000"}); !errors.Is(err, deliver.ErrNoRoute) {
+	if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("447700900000")}); !errors.Is(err, deliver.ErrNoRoute) {
 		t.Errorf("got %v, want ErrNoRoute", err)
 	}
 }
@@ -167,7 +167,7 @@ func TestFailover(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sub, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "1"})
+			sub, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")})
 			if !slices.Equal(asked, tt.wantAsked) {
 				t.Errorf("%v were asked, want %v", asked, tt.wantAsked)
 			}
@@ -206,7 +206,7 @@ func TestSpecificity(t *testing.T) {
 		{Channel: verify.SMS},
 		{},
 	}
-	to := deliver.Message{Channel: verify.SMS, To: "447700900001", Country: "GB", Account: "acct0001", From: "ACME"}
+	to := deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("447700900001"), Country: "GB", Account: "acct0001", From: "ACME"}
 	var asked []string
 	all := map[string]deliver.Carrier{}
 	for i := range routes {
@@ -233,7 +233,7 @@ func TestSpecificity(t *testing.T) {
 // TestConditions: a route with a condition that does not hold takes nothing.
 func TestConditions(t *testing.T) {
 	t.Parallel()
-	to := deliver.Destination{Channel: verify.SMS, Number: "447700900001", Country: "GB", Account: "acct0001", Sender: "ACME"}
+	to := deliver.Destination{Channel: verify.SMS, To: verify.PhoneAddress("447700900001"), Country: "GB", Account: "acct0001", Sender: "ACME"}
 	for _, r := range []deliver.Route{
 		{Account: "acct0002"}, {Sender: "Acme"}, {Network: "23415"}, {Prefix: "4478"}, {Country: "US"}, {Channel: verify.TTS},
 		{Account: "acct0001", Country: "US"},
@@ -274,7 +274,7 @@ func TestWeights(t *testing.T) {
 	first := map[string]int{}
 	for range 9 { // under the ten that a carrier is judged by
 		asked = nil
-		_, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: "1"})
+		_, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")})
 		if !errors.Is(err, deliver.ErrRefused) || len(asked) != 2 || asked[0] == asked[1] {
 			t.Fatalf("%v were asked (%v), want both once", asked, err)
 		}
@@ -336,5 +336,43 @@ func TestRefusers(t *testing.T) {
 	}
 	if got := deliver.Refusers(errLost); got != nil {
 		t.Errorf("%v have refused in %v", got, errLost)
+	}
+}
+
+// TestAddressWithoutNumber checks that conditions on a number fit no e-mail address, even
+// one that begins with the digits of a prefix, and that other conditions do.
+func TestAddressWithoutNumber(t *testing.T) {
+	t.Parallel()
+	const email verify.Channel = "email"
+	networks := []deliver.Network{{Name: "23410", Prefixes: []string{"44"}}}
+	for _, given := range []string{"jane@example.com", "447700900001@example.com", "447700900001"} {
+		to := deliver.Destination{Channel: email, To: verify.Address{Kind: verify.Email, Given: given, Canonical: given}, Account: "acct0001"}
+		for _, tt := range []struct {
+			route deliver.Route
+			want  bool
+		}{
+			{deliver.Route{}, true},
+			{deliver.Route{Channel: email}, true},
+			{deliver.Route{Account: "acct0001"}, true},
+			{deliver.Route{Channel: verify.SMS}, false},
+			{deliver.Route{Prefix: "44"}, false},
+			{deliver.Route{Prefix: "44", Channel: email}, false},
+			{deliver.Route{Network: "23410"}, false},
+			{deliver.Route{Country: "GB"}, false},
+		} {
+			var asked []string
+			tt.route.Carriers = []string{"good"}
+			router, err := deliver.NewRouter(deliver.RouterConfig{Routes: []deliver.Route{tt.route}, Carriers: carriers(&asked), Networks: networks})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := router.Routable(to); got != tt.want {
+				t.Errorf("%s by %+v: routable is %t, want %t", given, tt.route, got, tt.want)
+			}
+			sub, err := router.Send(t.Context(), deliver.Message{Channel: email, To: to.To, Account: to.Account})
+			if got := err == nil && sub.Carrier == "good"; got != tt.want {
+				t.Errorf("%s by %+v: sent is %t (%v), want %t", given, tt.route, got, err, tt.want)
+			}
+		}
 	}
 }

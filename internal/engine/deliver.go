@@ -311,7 +311,7 @@ func (e *Engine) compose(d delivery) deliver.Message {
 	now := e.now()
 	m := deliver.Message{
 		EventID: d.event.ID, RequestID: d.v.ID, Account: d.v.Account, Seq: d.event.Seq, Attempt: d.event.Attempt, Channel: d.event.Channel,
-		Country: d.v.Country, To: d.v.Number, From: cmp.Or(d.v.Sender, defaultSender),
+		Country: d.v.Country, To: verify.PhoneAddress(d.v.Number), From: cmp.Or(d.v.Sender, defaultSender),
 		ValidFor: d.v.PINExpiresAt.Sub(now), Values: e.cfg.Messages.CarrierValues(e.sendCtx, d.v.Account),
 	}
 	in := message.Input{

@@ -67,11 +67,11 @@ func (m *metrics) begin(caps []string) {
 	for _, result := range []string{"valid", "invalid", "not_found", "error"} {
 		m.checks.WithLabelValues(result)
 	}
-	for _, channel := range []verify.Channel{verify.SMS, verify.TTS} {
+	for _, channel := range verify.Channels() {
 		for _, state := range []verify.EventState{
 			verify.EventSubmitting, verify.EventAccepted, verify.EventRefused, verify.EventUnknown, verify.EventExpired, verify.EventDelivered,
 		} {
-			m.events.WithLabelValues(string(channel), string(state))
+			m.events.WithLabelValues(string(channel.Channel), string(state))
 		}
 	}
 	for _, name := range caps {

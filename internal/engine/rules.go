@@ -75,7 +75,7 @@ func (e *Engine) route(_ context.Context, _ verify.Account, req verify.Request) 
 
 func destination(req verify.Request, channel verify.Channel) deliver.Destination {
 	return deliver.Destination{
-		Channel: channel, Number: req.Number, Country: req.Country,
+		Channel: channel, To: verify.PhoneAddress(req.Number), Country: req.Country,
 		Account: req.Account, Sender: cmp.Or(req.Sender, defaultSender),
 	}
 }

@@ -75,10 +75,10 @@ func (w *world) luck(m deliver.Message) *rand.Rand {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, known := w.ordinals[m.RequestID]; !known {
-		w.ordinals[m.RequestID] = w.counts[m.To]
-		w.counts[m.To]++
+		w.ordinals[m.RequestID] = w.counts[m.To.Given]
+		w.counts[m.To.Given]++
 	}
-	key := fmt.Sprintf("%s/%d/%d/%d", m.To, w.ordinals[m.RequestID], m.Seq, m.Attempt)
+	key := fmt.Sprintf("%s/%d/%d/%d", m.To.Given, w.ordinals[m.RequestID], m.Seq, m.Attempt)
 	w.tries[key]++
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%d", key, w.tries[key])
@@ -90,7 +90,7 @@ func (w *world) shunned(m deliver.Message) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s/%d", m.To, w.ordinals[m.RequestID])
+	fmt.Fprintf(h, "%s/%d", m.To.Given, w.ordinals[m.RequestID])
 	return rand.New(rand.NewPCG(w.seed, h.Sum64())).IntN(100) < 8
 }
 
@@ -98,9 +98,9 @@ func (w *world) shunned(m deliver.Message) bool {
 func (w *world) arrive(n *node, m deliver.Message, handed time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := sent{m.RequestID, m.EventID, m.To, m.Seq, m.Attempt, code(m.Text), minutes(m.Text), handed, time.Since(w.began), n.number}
+	s := sent{m.RequestID, m.EventID, m.To.Given, m.Seq, m.Attempt, code(m.Text), minutes(m.Text), handed, time.Since(w.began), n.number}
 	w.phones = append(w.phones, s)
-	w.note("node %d: event %d, attempt %d, arrives at %s", n.number, m.Seq, m.Attempt, m.To)
+	w.note("node %d: event %d, attempt %d, arrives at %s", n.number, m.Seq, m.Attempt, m.To.Given)
 }
 
 // code is the longest run of digits in a text, or the digits of a spoken one.

@@ -226,7 +226,7 @@ func TestEscaping(t *testing.T) {
 			t.Parallel()
 			c := jsonConfig(serve(t, func(_ http.ResponseWriter, r *http.Request) {
 				to, from, text := tt.read(t, r)
-				if to != m.To || from != m.From || text != m.Text {
+				if to != m.To.Given || from != m.From || text != m.Text {
 					t.Errorf("the gateway reads %q, %q, %q", to, from, text)
 				}
 			}))

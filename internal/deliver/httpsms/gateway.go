@@ -126,7 +126,7 @@ func sendable(m deliver.Message) error {
 	switch {
 	case m.Channel != verify.SMS:
 		return fmt.Errorf("%w: takes no %s", deliver.ErrRefused, m.Channel)
-	case m.To == "" || strings.Trim(m.To, "0123456789") != "":
+	case m.To.Given == "" || strings.Trim(m.To.Given, "0123456789") != "":
 		return fmt.Errorf("%w: the number is not digits", deliver.ErrRefused)
 	case m.ValidFor <= 0:
 		return fmt.Errorf("%w: its time is over", deliver.ErrNotSent)

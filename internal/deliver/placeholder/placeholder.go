@@ -34,7 +34,7 @@ func Of(m deliver.Message, validFor time.Duration) Values {
 	// Rounded down: the carrier must drop the message no later than the PIN dies.
 	seconds := max(1, int64(validFor/time.Second))
 	v := Values{
-		"To":           m.To,
+		"To":           m.To.Given,
 		"From":         m.From,
 		"Text":         m.Text,
 		"EventID":      m.EventID.String(),

@@ -59,7 +59,7 @@ func New(c Config) (*Carrier, error) {
 // [deliver.ErrNotSent].
 func (c *Carrier) Send(_ context.Context, m deliver.Message) (deliver.Submission, error) {
 	if c.config.Record != "" {
-		if err := c.note(m.To); err != nil {
+		if err := c.note(m.To.Given); err != nil {
 			return deliver.Submission{}, fmt.Errorf("%s: %w: %w", c.config.Name, deliver.ErrNotSent, err)
 		}
 	}

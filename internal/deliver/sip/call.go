@@ -276,7 +276,7 @@ func (c *call) cancel(ctx context.Context) {
 // checked with the configuration.
 func (c *call) request() *sip.Request {
 	cfg := c.trunk.cfg
-	req := sip.NewRequest(sip.INVITE, cfg.uri(cfg.dialled(c.message.To)))
+	req := sip.NewRequest(sip.INVITE, cfg.uri(cfg.dialled(c.message.To.Given)))
 	req.SetTransport(strings.ToUpper(cfg.Transport))
 	req.SetDestination(cfg.hop())
 	from := &sip.FromHeader{Address: cfg.uri(c.caller), Params: sip.NewParams()}

@@ -120,17 +120,17 @@ func (c *Carrier) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	if err := c.cfg.permits(m); err != nil {
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNumber, err)
 	}
-	pause, err := c.enter(m.To)
+	pause, err := c.enter(m.To.Given)
 	if err != nil {
 		return deliver.Submission{}, err
 	}
 	call, err := c.prepare(ctx, m)
 	if err != nil {
-		c.leave(m.To)
+		c.leave(m.To.Given)
 		return deliver.Submission{}, fmt.Errorf("%w: %w", deliver.ErrNotSent, err)
 	}
 	if !sleep(ctx, pause) {
-		c.leave(m.To)
+		c.leave(m.To.Given)
 		return deliver.Submission{}, errors.Join(fmt.Errorf("%w: %w", deliver.ErrNotSent, ctx.Err()), call.media.Close())
 	}
 	return c.dial(ctx, call)
@@ -219,7 +219,7 @@ const progress = 8 * time.Second
 func (c *Carrier) dial(ctx context.Context, call *call) (deliver.Submission, error) {
 	end := make(chan Result, 1)
 	if !c.begin(call, end) {
-		c.leave(call.message.To)
+		c.leave(call.message.To.Given)
 		return deliver.Submission{}, errors.Join(fmt.Errorf("%w: stopping", deliver.ErrNotSent), call.media.Close())
 	}
 	first, slow := time.NewTimer(c.cfg.FirstResponse), time.NewTimer(progress)
@@ -258,7 +258,7 @@ func (c *Carrier) begin(call *call, end chan<- Result) bool {
 // placeCall places the call, waits for its end and reports the result: to Send while
 // it waits, afterwards as a receipt.
 func (c *Carrier) placeCall(call *call, end chan<- Result) {
-	defer c.leave(call.message.To)
+	defer c.leave(call.message.To.Given)
 	stop := context.AfterFunc(c.dialling, call.giveUp.raise)
 	r := call.run(c.talking)
 	stop()

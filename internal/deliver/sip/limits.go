@@ -20,16 +20,16 @@ var errDenied = errors.New("destination is not allowed on this trunk")
 // only when their first digits are allowed by name: who asks for a call to them
 // may be the one who is paid for it.
 func (c *Config) permits(m deliver.Message) error {
-	if m.To == "" || strings.Trim(m.To, "0123456789") != "" {
+	if m.To.Given == "" || strings.Trim(m.To.Given, "0123456789") != "" {
 		return fmt.Errorf("%w: the number is not digits", errDenied)
 	}
-	allowed := func(prefix string) bool { return strings.HasPrefix(m.To, prefix) }
+	allowed := func(prefix string) bool { return strings.HasPrefix(m.To.Given, prefix) }
 	switch {
 	case slices.ContainsFunc(c.AllowPrefixes, allowed):
 		return nil
 	case len(c.Countries) > 0 && !slices.Contains(c.Countries, m.Country):
 		return fmt.Errorf("%w: country %q", errDenied, m.Country)
-	case phone.Expensive(m.To):
+	case phone.Expensive(m.To.Given):
 		return fmt.Errorf("%w: premium rate, shared cost or satellite", errDenied)
 	}
 	return nil

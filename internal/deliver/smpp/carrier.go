@@ -153,7 +153,7 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	tags := make([]tag, len(parts))
 	refs := make([]string, 0, len(parts))
 	for i, body := range parts {
-		tags[i] = tag{m.EventID, m.To, m.Event(), verify.Part{Attempt: m.Attempt, Seq: i, Count: len(parts), Carrier: c.cfg.Name}}
+		tags[i] = tag{m.EventID, m.To.Given, m.Event(), verify.Part{Attempt: m.Attempt, Seq: i, Count: len(parts), Carrier: c.cfg.Name}}
 		h.body, h.tag = body, &tags[i]
 		ref, err := c.submitPart(ctx, h)
 		if err != nil {

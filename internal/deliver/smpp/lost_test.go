@@ -15,6 +15,7 @@ import (
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/smpp/pdu"
 	"countersign/internal/deliver/smpp/smsc"
+	"countersign/internal/verify"
 )
 
 // journal keeps log lines.
@@ -53,7 +54,7 @@ func (d *desk) sendAsEngine(m deliver.Message, patience time.Duration) error {
 // smsTo is a message to one of many numbers.
 func smsTo(i int) deliver.Message {
 	m := sms("hello")
-	m.To = fmt.Sprintf("4477009%05d", i)
+	m.To = verify.PhoneAddress(fmt.Sprintf("4477009%05d", i))
 	return m
 }
 

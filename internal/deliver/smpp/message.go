@@ -26,7 +26,7 @@ func (c *Carrier) compose(m deliver.Message) ([]*pdu.SubmitSM, error) {
 	common := pdu.Message{
 		ServiceType: c.cfg.ServiceType,
 		Source:      c.cfg.source(m),
-		Destination: c.cfg.destination(m.To),
+		Destination: c.cfg.destination(m.To.Given),
 		DataCoding:  dataCoding(text.Coding.Alphabet),
 	}
 	if !c.cfg.NoReceipts {

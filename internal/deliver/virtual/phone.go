@@ -78,7 +78,7 @@ func (p *Phone) Send(ctx context.Context, m deliver.Message) (deliver.Submission
 	err := p.config.Inbox.AddMessage(ctx, Message{
 		EventID:   m.EventID,
 		RequestID: m.RequestID,
-		Number:    m.To,
+		Number:    m.To.Given,
 		Channel:   m.Channel,
 		From:      m.From,
 		Text:      m.Text,
@@ -88,7 +88,7 @@ func (p *Phone) Send(ctx context.Context, m deliver.Message) (deliver.Submission
 	if err != nil {
 		return deliver.Submission{}, fmt.Errorf("%s: %w: file message: %w", p.config.Name, deliver.ErrNotSent, err)
 	}
-	p.watchers.notify(m.To)
+	p.watchers.notify(m.To.Given)
 	return deliver.Submission{Carrier: p.config.Name}, nil
 }
 

@@ -55,7 +55,7 @@ func call() deliver.Message {
 		RequestID: verify.ID{2},
 		Channel:   verify.TTS,
 		Country:   "GB",
-		To:        number,
+		To:        verify.PhoneAddress(number),
 		From:      "Acme",
 		Text:      script.Words(),
 		Script:    script,
