@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"countersign/internal/config"
+	"countersign/internal/deliver"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/server"
@@ -100,7 +101,7 @@ func bindOnce(ctx context.Context, in *installation, c config.Carrier, address s
 	if err != nil {
 		return nil //nolint:nilerr // the check "carrier settings" reports it
 	}
-	cfg.Mode, cfg.Binds, cfg.Addresses, cfg.Log, cfg.Reports = smpp.Transmitter, 1, []string{address}, in.Log, discard()
+	cfg.Mode, cfg.Binds, cfg.Addresses, cfg.Log, cfg.Reports = smpp.Transmitter, 1, []string{address}, in.Log, deliver.NoReports()
 	carrier, err := smpp.New(cfg)
 	if err != nil {
 		return err

@@ -9,8 +9,6 @@ import (
 
 	"countersign/internal/apiv1"
 	"countersign/internal/config"
-	"countersign/internal/deliver"
-	"countersign/internal/deliver/httpsms"
 	"countersign/internal/deliver/tts"
 	"countersign/internal/server"
 	"countersign/internal/verify"
@@ -20,22 +18,11 @@ import (
 // and applies the rules of its package.
 func carrierSettings(ctx context.Context, in *installation) (found []Finding) {
 	for i, c := range in.Config.Carriers {
-		var err error
-		switch c.Type {
-		case config.CarrierSMPP:
-			_, err = server.SMPPConfig(c)
-		case config.CarrierSIP:
-			_, err = server.SIPConfig(c)
-		case config.CarrierHTTPSMS:
-			var cfg httpsms.Config
-			if cfg, err = server.HTTPConfig(c); err == nil {
-				cfg.Log, cfg.Reports = in.Log, discard()
-				var gateway *httpsms.Gateway
-				if gateway, err = httpsms.New(cfg); err == nil {
-					err = gateway.Close(ctx)
-				}
-			}
+		check := server.CarrierTypeOf(c).Check
+		if check == nil {
+			continue
 		}
+		err := check(ctx, c, in.Log)
 		if err != nil {
 			found = append(found, fail(carrierKey(i, ""), err.Error(), "correct the setting, or put the file in its place, readable for "+userName())...)
 		}
@@ -43,23 +30,9 @@ func carrierSettings(ctx context.Context, in *installation) (found []Finding) {
 	return found
 }
 
-// discard returns reports that have no effect.
-func discard() deliver.Reports {
-	return deliver.Reports{
-		Receipt: func(context.Context, deliver.Receipt) error { return nil },
-		Answer:  func(context.Context, deliver.Answer) error { return nil },
-	}
-}
-
 // takes reports whether a carrier takes messages of a channel.
 func takes(c config.Carrier, channel verify.Channel) bool {
-	switch c.Type {
-	case config.CarrierSMPP, config.CarrierHTTPSMS:
-		return channel == verify.SMS
-	case config.CarrierSIP:
-		return channel == verify.TTS
-	}
-	return !slices.Contains(c.Refuse, channel) // virtual, sink
+	return server.CarrierTypeOf(c).Takes(channel) && !slices.Contains(c.Refuse, channel)
 }
 
 // unrouted checks that a message can get to each carrier, and from each route to a
@@ -77,7 +50,7 @@ func unrouted(_ context.Context, in *installation) (found []Finding) {
 			able = able || r.Channel == "" || takes(carrier(cfg, name), r.Channel)
 		}
 		if !able {
-			found = append(found, warn(fmt.Sprintf("routes[%d].carriers", i), fmt.Sprintf("no carrier of this route (%s) takes %s", strings.Join(r.Carriers, ", "), kind(r.Channel)),
+			found = append(found, warn(fmt.Sprintf("routes[%d].carriers", i), fmt.Sprintf("no carrier of this route (%s) takes %s", strings.Join(r.Carriers, ", "), r.Channel.Info().Plural),
 				"name a carrier that does, or change the channel of the route")...)
 		}
 	}
@@ -102,42 +75,48 @@ func carrier(cfg config.Config, name string) config.Carrier {
 	return config.Carrier{}
 }
 
-// kind is a channel in words.
-func kind(c verify.Channel) string {
-	if c == verify.TTS {
-		return "calls"
-	}
-	return "SMS"
-}
-
 // channels checks that the steps of workflows have a route: a destination of one channel must
-// also be one of the other, if an allowed workflow uses both.
+// also be one of the others, if an allowed workflow uses both.
 func channels(_ context.Context, in *installation) (found []Finding) {
-	cfg := in.Config
-	for _, pair := range [][2]verify.Channel{{verify.SMS, verify.TTS}, {verify.TTS, verify.SMS}} {
-		has, lacks := pair[0], pair[1]
-		workflows := workflowsWith(in.survey(), has, lacks)
-		if len(workflows) == 0 {
-			continue
-		}
-		for i, r := range cfg.Routes {
-			if !leads(cfg, r, has) || reaches(cfg, r, lacks) {
-				continue
+	for _, has := range verify.Channels() {
+		for _, lacks := range verify.Channels() {
+			if has.Channel != lacks.Channel {
+				found = append(found, unreached(in, has.Channel, lacks)...)
 			}
-			found = append(found, warn(fmt.Sprintf("routes[%d]", i),
-				fmt.Sprintf("workflows %s also use %s, and no route leads %s for the same destinations to a carrier that takes them", numbers(workflows), kind(lacks), kind(lacks)),
-				fmt.Sprintf("add a route with channel: %s to a %s; or allow accounts only workflows without %s (countersign account set --allow-workflow)",
-					lacks, carrierTypes(lacks), kind(lacks)))...)
 		}
 	}
 	return found
 }
 
-func carrierTypes(c verify.Channel) string {
-	if c == verify.TTS {
-		return "carrier of type sip"
+// unreached reports the routes for messages of channel has whose destinations no route
+// serves for channel lacks.
+func unreached(in *installation, has verify.Channel, lacks verify.ChannelInfo) (found []Finding) {
+	cfg := in.Config
+	workflows := workflowsWith(in.survey(), has, lacks.Channel)
+	if len(workflows) == 0 {
+		return nil
 	}
-	return "carrier of type smpp or httpsms"
+	for i, r := range cfg.Routes {
+		if !leads(cfg, r, has) || reaches(cfg, r, lacks.Channel) {
+			continue
+		}
+		found = append(found, warn(fmt.Sprintf("routes[%d]", i),
+			fmt.Sprintf("workflows %s also use %s, and no route leads %s for the same destinations to a carrier that takes them", numbers(workflows), lacks.Plural, lacks.Plural),
+			fmt.Sprintf("add a route with channel: %s to a %s; or allow accounts only workflows without %s (countersign account set --allow-workflow)",
+				lacks.Channel, carrierTypes(lacks.Channel), lacks.Plural))...)
+	}
+	return found
+}
+
+// carrierTypes names the types of carriers that deliver messages of a channel.
+func carrierTypes(c verify.Channel) string {
+	var names []string
+	for _, t := range server.CarrierTypes() {
+		if !t.Internal && t.Takes(c) {
+			names = append(names, t.Name)
+		}
+	}
+	return "carrier of type " + strings.Join(names, " or ")
 }
 
 // workflowsWith returns the ids of the workflows with two channels that an account may use.
@@ -210,7 +189,7 @@ func prices(_ context.Context, in *installation) (found []Finding) {
 	now := in.Now()
 	for _, to := range destinations(in.Config, s) {
 		problem := ""
-		for _, channel := range []verify.Channel{verify.SMS, verify.TTS} { // the first step decides
+		for _, channel := range phoneChannels() { // the first step decides
 			if _, ok := countries.Find("", "", to.country, channel, now); ok {
 				continue
 			}
@@ -226,6 +205,11 @@ func prices(_ context.Context, in *installation) (found []Finding) {
 		}
 	}
 	return found
+}
+
+// phoneChannels returns the channels with a price by country.
+func phoneChannels() []verify.Channel {
+	return verify.ChannelsWith(func(c verify.ChannelInfo) bool { return c.Priced && c.Address == verify.Phone })
 }
 
 // destination is a country that a setting enables.
@@ -280,7 +264,11 @@ func languages(_ context.Context, in *installation) (found []Finding) {
 // speech checks that calls have words besides the code.
 func speech(_ context.Context, in *installation) []Finding {
 	cfg := in.Config
-	speaks := func(c config.Carrier) bool { return c.Type != config.CarrierSink && takes(c, verify.TTS) }
+	speaks := func(c config.Carrier) bool {
+		taken := func(info verify.ChannelInfo) bool { return info.Spoken && takes(c, info.Channel) }
+		_, ok := verify.FindChannel(taken)
+		return ok && !server.CarrierTypeOf(c).Silent
+	}
 	if !slices.ContainsFunc(cfg.Carriers, speaks) {
 		return nil
 	}

@@ -23,11 +23,16 @@ const (
 	CarrierSink    = "sink"    // nobody, for load tests
 )
 
+// CarrierTypes returns the types of carriers.
+func CarrierTypes() []string {
+	return []string{CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP, CarrierSink}
+}
+
 // Carrier is somebody who delivers messages. What is empty or 0 below has the
 // carrier's own default.
 type Carrier struct {
 	Name    string           `yaml:"name"`   // as routes call it: letters, digits, "-" and "_"
-	Type    string           `yaml:"type"`   // CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP or CarrierSink
+	Type    string           `yaml:"type"`   // one of [CarrierTypes]
 	Refuse  []verify.Channel `yaml:"refuse"` // virtual: channels it always refuses, to rehearse a failure
 	Virtual Virtual          `yaml:"virtual"`
 	Record  string           `yaml:"record"` // sink: path of a file that is told when a message to which number came; "" for none
@@ -136,16 +141,14 @@ func (c Carrier) validate(key string, p *problems) {
 	if strings.Trim(c.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
 		p.addf(key+".name", "must be letters, digits, - and _, not %q", c.Name)
 	}
+	p.add(key+".type", oneOf(c.Type, CarrierTypes()...))
 	switch c.Type {
-	case CarrierVirtual, CarrierSink:
 	case CarrierSMPP:
 		c.SMPP.validate(key+".smpp", p)
 	case CarrierHTTPSMS:
 		c.HTTP.validate(key+".http", p)
 	case CarrierSIP:
 		c.SIP.validate(key+".sip", p)
-	default:
-		p.add(key+".type", oneOf(c.Type, CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP, CarrierSink))
 	}
 	if c.Virtual.Public && c.Type != CarrierVirtual {
 		p.addf(key+".virtual.public", "is of type %s only", CarrierVirtual)

@@ -322,7 +322,11 @@ func checkDigits(prefix string) error {
 }
 
 func checkChannel(c verify.Channel) error {
-	return oneOf(string(c), string(verify.SMS), string(verify.TTS))
+	var names []string
+	for _, known := range verify.Channels() {
+		names = append(names, string(known.Channel))
+	}
+	return oneOf(string(c), names...)
 }
 
 // oneOf refuses a value that is not among the allowed ones, of which there are at least

@@ -109,6 +109,14 @@ type Reports struct {
 	Answer  func(context.Context, Answer) error
 }
 
+// NoReports returns reports that have no effect.
+func NoReports() Reports {
+	return Reports{
+		Receipt: func(context.Context, Receipt) error { return nil },
+		Answer:  func(context.Context, Answer) error { return nil },
+	}
+}
+
 // ErrRefused is wrapped by a carrier's definite "no": the message did not go out
 // and will not. Any error but this and ErrNotSent leaves that open.
 var ErrRefused = errors.New("refused by carrier")

@@ -18,7 +18,6 @@ import (
 	"countersign/internal/deliver"
 	"countersign/internal/deliver/gsm"
 	"countersign/internal/deliver/httpsms"
-	"countersign/internal/deliver/sink"
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/sip/media"
 	"countersign/internal/deliver/smpp"
@@ -63,58 +62,15 @@ func (s *Server) makeCarriers(reg prometheus.Registerer) error {
 }
 
 func (s *Server) makeCarrier(c config.Carrier, reg prometheus.Registerer) error {
-	switch c.Type {
-	case config.CarrierSMPP:
-		cfg, err := SMPPConfig(c)
-		if err != nil {
-			return err
-		}
-		cfg.Reports, cfg.Log, cfg.Metrics = s.reports(), s.log, reg
-		carrier, err := smpp.New(cfg)
-		if err != nil {
-			return err
-		}
-		s.carriers.all[c.Name] = carrier
-		s.carriers.close = append(s.carriers.close, func(context.Context) error { return carrier.Close() })
-	case config.CarrierHTTPSMS:
-		cfg, err := HTTPConfig(c)
-		if err != nil {
-			return err
-		}
-		cfg.Reports, cfg.Log = s.reports(), s.log
-		gateway, err := httpsms.New(cfg)
-		if err != nil {
-			return err
-		}
-		s.carriers.all[c.Name] = gateway
-		s.carriers.paths[c.Name] = gateway.ReceiptHandler()
-		s.carriers.close = append(s.carriers.close, gateway.Close)
-	case config.CarrierSIP:
-		cfg, err := SIPConfig(c)
-		if err != nil {
-			return err
-		}
-		cfg.Speaker, cfg.Wanted, cfg.Prefixes = s.speaker, s.wanted, s.carriers.prefixes
-		cfg.Reports, cfg.Log, cfg.Metrics = s.reports(), s.log, reg
-		carrier, err := sip.New(cfg)
-		if err != nil {
-			return err
-		}
-		s.carriers.all[c.Name] = carrier
-		s.carriers.close = append(s.carriers.close, carrier.Shutdown)
-	case config.CarrierSink:
-		carrier, err := sink.New(sink.Config{Name: c.Name, Record: c.Record})
-		if err != nil {
-			return err
-		}
-		s.log.Warn("a carrier sends nothing: it is of type sink, which is for load tests", "carrier", c.Name)
-		s.carriers.all[c.Name] = carrier
-		s.carriers.close = append(s.carriers.close, func(context.Context) error { return carrier.Close() })
-	default:
-		phone := virtual.New(virtual.Config{Name: c.Name, Inbox: s.db, Refuse: c.Refuse, Now: s.opts.Clock.Now})
-		s.carriers.all[c.Name] = phone
-		s.carriers.phones = append(s.carriers.phones, phone)
+	t := CarrierTypeOf(c)
+	if t.make == nil {
+		return fmt.Errorf("type %q is unknown", c.Type)
 	}
+	carrier, err := t.make(s, c, reg)
+	if err != nil {
+		return err
+	}
+	s.carriers.all[c.Name] = carrier
 	return nil
 }
 

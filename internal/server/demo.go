@@ -44,16 +44,17 @@ const demoCredit = 1000 * verify.Unit
 // DemoConfig is the configuration of the demonstration: the virtual phone for all
 // numbers, but for the fixed ones.
 func DemoConfig() config.Config {
+	const refused = verify.SMS
 	c := config.Default()
 	c.OpsListen = ""
 	c.Carriers = []config.Carrier{
 		{Name: "phone", Type: config.CarrierVirtual},
-		{Name: "refusing", Type: config.CarrierVirtual, Refuse: []verify.Channel{verify.SMS}},
+		{Name: "refusing", Type: config.CarrierVirtual, Refuse: []verify.Channel{refused}},
 	}
 	c.Routes = []config.Route{
 		{Carriers: []string{"phone"}},
 		{Prefix: UnroutableNumber},
-		{Prefix: RefusedNumber, Channel: verify.SMS, Carriers: []string{"refusing"}},
+		{Prefix: RefusedNumber, Channel: refused, Carriers: []string{"refusing"}},
 	}
 	c.Fraud = c.Fraud.Shadow()
 	c.Fraud.Caps = widened(c.Fraud.Caps)

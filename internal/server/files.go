@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"syscall"
@@ -67,13 +66,8 @@ func ReservedFiles(cfg config.Config) int {
 		files += sqliteFiles
 	}
 	for _, c := range cfg.Carriers {
-		switch c.Type {
-		case config.CarrierSMPP:
-			files += 2 * max(c.SMPP.Binds, 1) // in split mode two for each
-		case config.CarrierHTTPSMS:
-			files += cmp.Or(c.HTTP.Concurrency, defaultConcurrency)
-		case config.CarrierSIP:
-			files += trunkFiles + callFiles*cmp.Or(c.SIP.MaxCalls, defaultCalls)
+		if t := CarrierTypeOf(c); t.files != nil {
+			files += t.files(c)
 		}
 	}
 	return files

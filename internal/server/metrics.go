@@ -72,10 +72,7 @@ func gauge(name, help string, read func() float64) prometheus.Collector {
 func protocols(carriers []config.Carrier) map[string]string {
 	of := map[string]string{}
 	for _, c := range carriers {
-		of[c.Name] = c.Type
-		if c.Type == config.CarrierHTTPSMS {
-			of[c.Name] = "http"
-		}
+		of[c.Name] = CarrierTypeOf(c).Protocol
 	}
 	return of
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +46,9 @@ type Gateway struct {
 }
 
 var _ deliver.Carrier = (*Gateway)(nil)
+
+// Channels returns the channels of the messages that the carrier takes.
+func Channels() []verify.Channel { return []verify.Channel{verify.SMS} }
 
 // outcome is how one request ended: accepted if err is nil.
 type outcome struct {
@@ -124,7 +128,7 @@ func (g *Gateway) exchangeFor(m deliver.Message, w wire) outcome {
 // sendable tells what keeps m from this carrier. Errors do not repeat the number.
 func sendable(m deliver.Message) error {
 	switch {
-	case m.Channel != verify.SMS:
+	case !slices.Contains(Channels(), m.Channel):
 		return fmt.Errorf("%w: takes no %s", deliver.ErrRefused, m.Channel)
 	case m.To.Given == "" || strings.Trim(m.To.Given, "0123456789") != "":
 		return fmt.Errorf("%w: the number is not digits", deliver.ErrRefused)

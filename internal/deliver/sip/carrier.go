@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,9 @@ type Carrier struct {
 }
 
 var _ deliver.Carrier = (*Carrier)(nil)
+
+// Channels returns the channels of the messages that the carrier takes.
+func Channels() []verify.Channel { return []verify.Channel{verify.TTS} }
 
 // New opens the sockets of a trunk, and begins to register if it is to. The caller
 // must Close the carrier.
@@ -114,7 +118,7 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 }
 
 func (c *Carrier) send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
-	if m.Channel != verify.TTS {
+	if !slices.Contains(Channels(), m.Channel) {
 		return deliver.Submission{}, fmt.Errorf("%w: channel %s", deliver.ErrRefused, m.Channel)
 	}
 	if err := c.cfg.permits(m); err != nil {

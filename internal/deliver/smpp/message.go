@@ -3,6 +3,7 @@ package smpp
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,10 +13,13 @@ import (
 	"countersign/internal/verify"
 )
 
+// Channels returns the channels of the messages that the carrier takes.
+func Channels() []verify.Channel { return []verify.Channel{verify.SMS} }
+
 // compose writes the submit_sm of each part of m. Only the validity period is
 // left out, since time passes until they leave.
 func (c *Carrier) compose(m deliver.Message) ([]*pdu.SubmitSM, error) {
-	if m.Channel != verify.SMS {
+	if !slices.Contains(Channels(), m.Channel) {
 		return nil, fmt.Errorf("channel %s", m.Channel)
 	}
 	reference := uint16(c.reference.Add(1)) // it goes round

@@ -60,6 +60,11 @@ type Phone struct {
 
 var _ deliver.Carrier = (*Phone)(nil)
 
+// Channels returns the channels of the messages that the carrier takes: those to phones.
+func Channels() []verify.Channel {
+	return verify.ChannelsWith(func(c verify.ChannelInfo) bool { return c.Address == verify.Phone })
+}
+
 // New makes a phone. It starts nothing and needs no closing.
 func New(c Config) *Phone {
 	if c.Now == nil {
@@ -72,7 +77,7 @@ func New(c Config) *Phone {
 // the phone refuses, the error wraps [deliver.ErrRefused]; when the inbox does not
 // take the message, [deliver.ErrNotSent].
 func (p *Phone) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
-	if slices.Contains(p.config.Refuse, m.Channel) {
+	if !slices.Contains(Channels(), m.Channel) || slices.Contains(p.config.Refuse, m.Channel) {
 		return deliver.Submission{}, fmt.Errorf("%s takes no %s: %w", p.config.Name, m.Channel, deliver.ErrRefused)
 	}
 	err := p.config.Inbox.AddMessage(ctx, Message{
