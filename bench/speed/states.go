@@ -75,9 +75,10 @@ const (
 )
 
 func waitingPlan() verify.Workflow {
+	const sms, tts = verify.SMS, verify.TTS
 	return verify.Workflow{
 		Steps: []verify.Step{
-			{Channel: verify.SMS, Wait: secondAfter}, {Channel: verify.SMS, Wait: 180 * time.Second}, {Channel: verify.TTS, Wait: 300 * time.Second},
+			{Channel: sms, Wait: secondAfter}, {Channel: sms, Wait: 180 * time.Second}, {Channel: tts, Wait: 300 * time.Second},
 		},
 		PINLife: 300 * time.Second, CancelAfter: 30 * time.Second,
 	}

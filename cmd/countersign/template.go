@@ -8,7 +8,6 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/deliver/tts/audio"
-	"countersign/internal/verify"
 )
 
 type templateCmd struct {
@@ -71,7 +70,7 @@ func (c *templatePreviewCmd) Run(p *process) error {
 	if err := c.ask(p, r, &shown); err != nil {
 		return err
 	}
-	if shown.Channel == verify.SMS {
+	if !shown.Channel.Spoken() {
 		return record[adminapi.TemplatePreview]{
 			document: shown, text: fmt.Sprintf("%s\nencoding: %s\nsegments: %d\n", shown.Text, shown.Encoding, shown.Segments),
 		}.print(p, c.outputFlags)

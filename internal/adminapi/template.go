@@ -137,7 +137,7 @@ func (c *exchange) soundTemplate() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.Channel != verify.TTS {
+	if !t.Channel.Spoken() {
 		return nil, &web.Problem{Status: http.StatusConflict, Parameter: "id", Detail: "it is not the template of a call"}
 	}
 	var wav bytes.Buffer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"countersign/internal/store"
 	"countersign/internal/template"
@@ -68,14 +69,12 @@ func (a *API) createTemplate(ctx context.Context, c *exchange) (any, error) {
 		Account: c.account.Key, Locale: c.params.get("lg"), Text: c.params.get("template"),
 		Encoding: c.params.get("type"), Contact: c.params.get("contact_email"), Sounds: map[string]string{},
 	}
-	switch c.params.get("action_type") {
-	case "sms":
-		draft.Channel = verify.SMS
-	case "voice":
-		draft.Channel = verify.TTS
-	default:
-		return nil, verify.Invalid("action_type", "must be sms or voice")
+	action := c.params.get("action_type")
+	channel, ok := verify.FindChannel(func(info verify.ChannelInfo) bool { return info.V1Action == action })
+	if !ok {
+		return nil, verify.Invalid("action_type", "must be "+strings.Join(templateActions(), " or "))
 	}
+	draft.Channel = channel.Channel
 	for _, name := range template.SoundNames() {
 		if url := c.params.get(name); url != "" {
 			draft.Sounds[name] = url
@@ -91,12 +90,23 @@ func (a *API) createTemplate(ctx context.Context, c *exchange) (any, error) {
 	return templateAnswer(t), nil
 }
 
+// templateActions returns the values of action_type.
+func templateActions() []string {
+	var list []string
+	for _, channel := range verify.Channels() {
+		if channel.V1Action != "" {
+			list = append(list, channel.V1Action)
+		}
+	}
+	return list
+}
+
 func templateAnswer(t store.Template) templateResponse {
 	answer := templateResponse{
-		"account_id": t.Account, "action_type": "voice", "lg": t.Locale, "version": t.Version, "status": string(t.Status),
+		"account_id": t.Account, "action_type": t.Channel.Info().V1Action, "lg": t.Locale, "version": t.Version, "status": string(t.Status),
 	}
-	if t.Channel == verify.SMS {
-		answer["action_type"], answer["type"] = "sms", t.Encoding
+	if t.Encoding != "" { // an SMS
+		answer["type"] = t.Encoding
 	}
 	if t.Text != "" {
 		answer["template"] = t.Text

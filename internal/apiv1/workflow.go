@@ -30,22 +30,25 @@ func WorkflowChannels() map[int][]verify.Channel {
 // publishedSteps are the seven workflows (spec §5). The wait of the last step is
 // until the verification ends; workflows 6 and 7 wait for their PIN alone.
 func publishedSteps(id int) []verify.Step {
-	const s = time.Second
+	const (
+		s        = time.Second
+		sms, tts = verify.SMS, verify.TTS
+	)
 	switch id {
 	case 1:
-		return []verify.Step{{Channel: verify.SMS, Wait: 125 * s}, {Channel: verify.TTS, Wait: 180 * s}, {Channel: verify.TTS, Wait: 300 * s}}
+		return []verify.Step{{Channel: sms, Wait: 125 * s}, {Channel: tts, Wait: 180 * s}, {Channel: tts, Wait: 300 * s}}
 	case 2:
-		return []verify.Step{{Channel: verify.SMS, Wait: 125 * s}, {Channel: verify.SMS, Wait: 180 * s}, {Channel: verify.TTS, Wait: 300 * s}}
+		return []verify.Step{{Channel: sms, Wait: 125 * s}, {Channel: sms, Wait: 180 * s}, {Channel: tts, Wait: 300 * s}}
 	case 3:
-		return []verify.Step{{Channel: verify.TTS, Wait: 150 * s}, {Channel: verify.TTS, Wait: 150 * s}}
+		return []verify.Step{{Channel: tts, Wait: 150 * s}, {Channel: tts, Wait: 150 * s}}
 	case 4:
-		return []verify.Step{{Channel: verify.SMS, Wait: 120 * s}, {Channel: verify.SMS, Wait: 180 * s}}
+		return []verify.Step{{Channel: sms, Wait: 120 * s}, {Channel: sms, Wait: 180 * s}}
 	case 5:
-		return []verify.Step{{Channel: verify.SMS, Wait: 120 * s}, {Channel: verify.TTS, Wait: 180 * s}}
+		return []verify.Step{{Channel: sms, Wait: 120 * s}, {Channel: tts, Wait: 180 * s}}
 	case 6:
-		return []verify.Step{{Channel: verify.SMS}}
+		return []verify.Step{{Channel: sms}}
 	case 7:
-		return []verify.Step{{Channel: verify.TTS}}
+		return []verify.Step{{Channel: tts}}
 	}
 	return nil
 }

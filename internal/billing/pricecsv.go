@@ -214,14 +214,24 @@ func CheckPrice(p verify.Price) error {
 		return fmt.Errorf("%q is not a country (ISO 3166-1, two letters)", p.Country)
 	case p.Prefix != "" && (len(p.Prefix) > 15 || p.Prefix[0] == '0' || strings.Trim(p.Prefix, "0123456789") != ""):
 		return fmt.Errorf("%q is not the first digits of an international number", p.Prefix)
-	case p.Channel != "" && p.Channel != verify.SMS && p.Channel != verify.TTS:
-		return fmt.Errorf("channel %q is neither %s nor %s", p.Channel, verify.SMS, verify.TTS)
+	case p.Channel != "" && !p.Channel.Info().Priced:
+		return fmt.Errorf("channel %q is neither %s", p.Channel, pricedChannels())
 	case p.Amount < 0 || p.Amount > maxPrice:
 		return fmt.Errorf("a price of %s is out of range", p.Amount)
 	case !p.Until.IsZero() && !p.From.Before(p.Until):
 		return fmt.Errorf("%s must be after %s", colUntil, colFrom)
 	}
 	return nil
+}
+
+// pricedChannels lists the channels that a price can be for: "sms nor tts".
+func pricedChannels() string {
+	var names []string
+	for _, c := range verify.ChannelsWith(func(c verify.ChannelInfo) bool { return c.Priced }) {
+		names = append(names, string(c))
+	}
+	end := len(names) - 1
+	return strings.Join(names[:end], ", ") + " nor " + names[end]
 }
 
 // isCountry reports whether a number can be of the country: a price for another would

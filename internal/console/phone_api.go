@@ -50,7 +50,7 @@ func toJSON(m virtual.Message) messageJSON {
 		RequestID: m.RequestID.Hex(), // as the v1 API gave it to the application
 		SentAt:    m.SentAt.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
 	}
-	if m.Channel == verify.TTS {
+	if m.Channel.Spoken() {
 		j.AudioURL = "/phone/audio/" + j.EventID + ".wav"
 	}
 	return j
@@ -96,7 +96,7 @@ func (p *virtualPhone) audio(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("read event %s: %w", event, err)
 	}
-	if !ok || m.Channel != verify.TTS {
+	if !ok || !m.Channel.Spoken() {
 		http.NotFound(w, r)
 		return nil
 	}

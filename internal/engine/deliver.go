@@ -318,11 +318,6 @@ func (e *Engine) compose(d delivery) deliver.Message {
 		Locale: d.v.Locale, Brand: d.v.Brand, Payment: d.v.Payment,
 		PIN: d.v.PIN, ValidFor: d.v.StatedLife(d.event, now),
 	}
-	if d.event.Channel == verify.TTS {
-		m.Script = e.cfg.Messages.Call(e.sendCtx, d.v.Account, in)
-		m.Text = m.Script.Words()
-	} else {
-		m.Text = e.cfg.Messages.SMS(e.sendCtx, d.v.Account, in)
-	}
+	m.Text, m.Script = e.cfg.Messages.Write(e.sendCtx, d.v.Account, d.event.Channel, in)
 	return m
 }

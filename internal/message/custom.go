@@ -1,6 +1,7 @@
 package message
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,16 +41,16 @@ type Recordings struct {
 }
 
 // ParseCustom parses the text of an account's own template. It must contain ${pin} and
-// may contain ${brand} and ${pin_expiry}. Only these are special in an SMS, so
-// "<#>", "$5" and "&" arrive unchanged. A call may also contain <break time='1s'/>, and
+// may contain ${brand} and ${pin_expiry}. Only these are special on a written channel, so
+// "<#>", "$5" and "&" arrive unchanged. A spoken one may also contain <break time='1s'/>, and
 // other markup is an error there. An error names the defect for the author.
 func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 	if n := utf8.RuneCountInString(text); n > MaxTemplate {
 		return Custom{}, fmt.Errorf("it has %d characters, and may have %d", n, MaxTemplate)
 	}
-	parse := parseTemplate
-	if channel == verify.SMS {
-		parse = parseText
+	parse, check := parseText, template.checkSMS
+	if channel.Spoken() {
+		parse, check = parseTemplate, template.checkLength
 	}
 	t, err := parse(text, map[variable]bool{varPIN: true, varBrand: true, varExpiry: true})
 	if err != nil {
@@ -58,15 +59,7 @@ func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 	if err := t.check("com", ""); err != nil { // which would complete a link
 		return Custom{}, err
 	}
-	if channel == verify.SMS {
-		err = t.checkSMS()
-	} else {
-		err = t.checkLength()
-	}
-	if err == nil {
-		err = t.checkApart()
-	}
-	if err != nil {
+	if err := cmp.Or(check(t), t.checkApart()); err != nil {
 		return Custom{}, err
 	}
 	for i := range t {
@@ -182,10 +175,10 @@ func saysSeconds(text string) bool {
 		}, func(begin string) bool { return strings.HasPrefix(word, begin) })
 }
 
-// SMS writes the text of an SMS.
-func (c Custom) SMS(in Input) string { return c.template.text(c.values(in)) }
+// Text writes the text for a written channel.
+func (c Custom) Text(in Input) string { return c.template.text(c.values(in)) }
 
-// Call writes the script of a call.
+// Call writes the script for a spoken channel.
 func (c Custom) Call(in Input) Script {
 	if r := c.recordings; r != nil {
 		return Script{Locale: c.locale, Parts: []Part{

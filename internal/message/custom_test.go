@@ -49,7 +49,7 @@ func TestCustomSMS(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 			continue
 		}
-		if got := c.SMS(input(t)); got != want {
+		if got := c.Text(input(t)); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}

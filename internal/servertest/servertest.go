@@ -24,6 +24,7 @@ import (
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/verify"
 )
 
 // Server is a running server.
@@ -150,7 +151,7 @@ func (s *Server) settled() bool {
 // PIN finds the code in a message: digits in a row in an SMS, digits separated by
 // commas in a call.
 func (m Message) PIN() string {
-	if m.Channel == "tts" {
+	if verify.Channel(m.Channel).Spoken() {
 		spelt := regexp.MustCompile(`[0-9](, [0-9]){3,9}`).FindString(m.Text)
 		return regexp.MustCompile(`, `).ReplaceAllString(spelt, "")
 	}

@@ -54,8 +54,8 @@ const (
 // Draft is a template as an account hands it in.
 type Draft struct {
 	Account  string
-	Channel  verify.Channel // sms or tts
-	Locale   string         // lg: one of ours, or any other with a text for an SMS or with recordings
+	Channel  verify.Channel
+	Locale   string // lg: one of ours, or any other with a text for an SMS or with recordings
 	Text     string
 	Encoding string            // "" for the one that the text needs
 	Sounds   map[string]string // URLs of recordings, by name
@@ -152,7 +152,7 @@ func (d *Desk) locale(draft Draft) (string, error) {
 	if !message.IsLocaleName(locale) {
 		return "", wrong("lg", "%.20q is not a locale such as en-us", draft.Locale)
 	}
-	if draft.Channel == verify.TTS && len(draft.Sounds) == 0 && !d.Messages.Has(locale) {
+	if draft.Channel.Spoken() && len(draft.Sounds) == 0 && !d.Messages.Has(locale) {
 		return "", wrong("lg", "no voice speaks %s: give recordings of the digits, %s and %s", locale, Welcome, Bye)
 	}
 	return locale, nil
@@ -161,8 +161,8 @@ func (d *Desk) locale(draft Draft) (string, error) {
 // examine looks at what the template says, and gives the encoding of an SMS.
 func (d *Desk) examine(draft Draft) (encoding string, err error) {
 	switch {
-	case draft.Channel == verify.SMS && len(draft.Sounds) > 0:
-		return "", wrong(anyOf(draft.Sounds), "an SMS has no sound")
+	case !draft.Channel.Spoken() && len(draft.Sounds) > 0:
+		return "", wrong(anyOf(draft.Sounds), "an %s has no sound", draft.Channel.Info().Noun)
 	case draft.Text != "" && len(draft.Sounds) > 0:
 		return "", wrong("template", "a call has either words or recordings")
 	case len(draft.Sounds) > 0:
@@ -174,10 +174,10 @@ func (d *Desk) examine(draft Draft) (encoding string, err error) {
 	if err != nil {
 		return "", wrong("template", "%s", err)
 	}
-	if draft.Channel != verify.SMS {
+	if !draft.Channel.Info().Segmented {
 		return "", nil
 	}
-	longest := custom.SMS(sample(strings.Repeat("W", 18), "0123456789", time.Hour))
+	longest := custom.Text(sample(strings.Repeat("W", 18), "0123456789", time.Hour))
 	if n := gsm.Segments(longest, gsm.Options{}); n > maxSegments {
 		return "", wrong("template", "with the longest brand and PIN it has %d segments, and may have %d", n, maxSegments)
 	}
@@ -322,11 +322,14 @@ func Show(t store.Template, fill verify.Autofill, brand, pin string) (Preview, e
 		return Preview{}, err
 	}
 	in := sample(cmp.Or(brand, "Acme"), pin, 5*time.Minute)
-	if t.Channel != verify.SMS {
+	switch info := t.Channel.Info(); {
+	case info.Spoken:
 		script := custom.Call(in)
 		return Preview{Text: script.Words(), Script: script}, nil
+	case !info.Segmented:
+		return Preview{Text: custom.Text(in)}, nil
 	}
-	p := Preview{Text: end(fill.Line(in.PIN), custom.SMS(in)), Encoding: EncodingText}
+	p := Preview{Text: end(fill.Line(in.PIN), custom.Text(in)), Encoding: EncodingText}
 	m, err := gsm.Encode(p.Text, gsm.Options{}, 0)
 	if err != nil {
 		return p, err

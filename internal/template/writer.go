@@ -40,13 +40,27 @@ func NewWriter(messages *message.Catalog, db *store.DB, log *slog.Logger) *Write
 	return w
 }
 
-// SMS writes the text of an account's SMS.
-func (w *Writer) SMS(ctx context.Context, account string, in message.Input) string {
-	custom, own, settings := w.find(ctx, account, verify.SMS, in)
-	line := settings.Autofill.Line(in.PIN)
+// Write returns an account's message on a channel: the text, and on a spoken channel also
+// the script, of which the text is the words.
+func (w *Writer) Write(ctx context.Context, account string, channel verify.Channel, in message.Input) (text string, script message.Script) {
+	if channel.Spoken() {
+		script = w.script(ctx, account, channel, in)
+		return script.Words(), script
+	}
+	return w.text(ctx, account, channel, in), script
+}
+
+// text writes for a written channel. Phones fill codes in from an SMS, so only that has
+// the line for them.
+func (w *Writer) text(ctx context.Context, account string, channel verify.Channel, in message.Input) string {
+	custom, own, settings := w.find(ctx, account, channel, in)
+	line := ""
+	if channel.Info().Segmented {
+		line = settings.Autofill.Line(in.PIN)
+	}
 	switch {
 	case own:
-		return end(line, custom.SMS(in))
+		return end(line, custom.Text(in))
 	case in.Payment != nil || line == "":
 		return end(line, w.messages.SMS(in))
 	}
@@ -74,9 +88,9 @@ func end(line string, texts ...string) string {
 	return texts[0] + "\n\n" + line
 }
 
-// Call writes the script of an account's call.
-func (w *Writer) Call(ctx context.Context, account string, in message.Input) message.Script {
-	custom, own, settings := w.find(ctx, account, verify.TTS, in)
+// script writes for a spoken channel.
+func (w *Writer) script(ctx context.Context, account string, channel verify.Channel, in message.Input) message.Script {
+	custom, own, settings := w.find(ctx, account, channel, in)
 	in.Brand = settings.SpokenBrands.Of(in.Brand)
 	if in.Payment != nil {
 		spoken := *in.Payment
@@ -92,10 +106,12 @@ func (w *Writer) Call(ctx context.Context, account string, in message.Input) mes
 // Speaks reports whether an account has a template in use in a locale, on any
 // channel: it may be one that we have no words for.
 func (w *Writer) Speaks(ctx context.Context, account, locale string) bool {
-	in := message.Input{Locale: locale}
-	_, sms, _ := w.find(ctx, account, verify.SMS, in)
-	_, tts, _ := w.find(ctx, account, verify.TTS, in)
-	return sms || tts
+	for _, channel := range verify.Channels() {
+		if _, own, _ := w.find(ctx, account, channel.Channel, message.Input{Locale: locale}); own {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckBrand returns why an account's own templates in a locale cannot contain a brand;
@@ -103,8 +119,8 @@ func (w *Writer) Speaks(ctx context.Context, account, locale string) bool {
 // names. mayLink allows the brand itself to look like a link.
 func (w *Writer) CheckBrand(ctx context.Context, account, locale, brand string, mayLink bool, denied message.Denied) error {
 	in := message.Input{Locale: locale, Brand: brand}
-	for _, channel := range []verify.Channel{verify.SMS, verify.TTS} {
-		custom, own, _ := w.find(ctx, account, channel, in)
+	for _, channel := range verify.Channels() {
+		custom, own, _ := w.find(ctx, account, channel.Channel, in)
 		if !own {
 			continue
 		}
@@ -115,7 +131,7 @@ func (w *Writer) CheckBrand(ctx context.Context, account, locale, brand string, 
 		if err := names(brand); err != nil {
 			return fmt.Errorf("in the words of the template: %w", err)
 		}
-		if word := denied.Find(custom.SMS(in)); word != "" {
+		if word := denied.Find(custom.Text(in)); word != "" {
 			return fmt.Errorf("in the words of the template: denied name: %s", word)
 		}
 	}

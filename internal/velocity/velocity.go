@@ -168,7 +168,7 @@ func (w *Watch) supported(req verify.Request) *verify.Error {
 		return nil
 	case req.Premium:
 		return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: verify.Cause{Rule: verify.RulePremium}}
-	case req.Workflow.Steps[0].Channel == verify.TTS && !w.callable(req.Country):
+	case req.Workflow.Steps[0].Channel.Spoken() && !w.callable(req.Country):
 		return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: verify.Cause{Rule: verify.RuleVoiceCountry, Detail: req.Country}}
 	}
 	return nil
