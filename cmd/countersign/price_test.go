@@ -2,9 +2,13 @@ package main
 
 import (
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"countersign/internal/pgtest"
+	"countersign/internal/verify"
 )
 
 func TestPrices(t *testing.T) {
@@ -30,6 +34,19 @@ func TestPrices(t *testing.T) {
 		t.Errorf("what was shown is imported as %q", got)
 	}
 	in.fails(2, "no/such", "price", "import", in.dir+"/no/such.csv", "CONFIG")
+}
+
+// TestPriceChannels checks that a price can be set for each priced channel, or for all.
+func TestPriceChannels(t *testing.T) {
+	t.Parallel()
+	want := []string{""}
+	for _, c := range verify.ChannelsWith(func(c verify.ChannelInfo) bool { return c.Priced }) {
+		want = append(want, string(c))
+	}
+	field, ok := reflect.TypeFor[priceSetCmd]().FieldByName("Channel")
+	if got := strings.Split(field.Tag.Get("enum"), ","); !ok || !slices.Equal(got, want) {
+		t.Errorf("--channel takes %q, want %q", got, want)
+	}
 }
 
 // TestPriceImportFails: an import that the database refuses ends with an error, and the

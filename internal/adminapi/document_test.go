@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"countersign/internal/adminapi"
+	"countersign/internal/verify"
 )
 
 // document is the description of the API.
@@ -51,6 +53,20 @@ func TestDocumentRoutes(t *testing.T) {
 		if !slices.Contains(served, d) {
 			t.Errorf("%s %s is not served", d.Method, d.Path)
 		}
+	}
+}
+
+// TestDocumentChannels checks that a price can be set for each priced channel, or for all.
+func TestDocumentChannels(t *testing.T) {
+	t.Parallel()
+	want := []any{""}
+	for _, c := range verify.ChannelsWith(func(c verify.ChannelInfo) bool { return c.Priced }) {
+		want = append(want, string(c))
+	}
+	body := loadDocument(t).operation(t, http.MethodPost, "/admin/v1/prices").RequestBody.Value
+	channel := body.Content.Get("application/json").Schema.Value.Properties["channel"].Value
+	if !reflect.DeepEqual(channel.Enum, want) {
+		t.Errorf("the document has %q, want %q", channel.Enum, want)
 	}
 }
 

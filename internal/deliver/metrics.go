@@ -44,11 +44,11 @@ func (m *metrics) begin(reg prometheus.Registerer, r *Router, protocols map[stri
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "countersign_carrier_up", Help: "1 if the carrier can take messages, otherwise 0: an SMPP bind that sends is up, a SIP trunk with register is registered; without a session the last message got an answer.",
 				ConstLabels: prometheus.Labels{"carrier": name, "protocol": protocols[name]},
-			}, func() float64 { return gauge(r.up(name)) }),
+			}, func() float64 { return number(r.up(name)) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "countersign_carrier_marked_down", Help: "1 if the carrier is asked last, since too many of its messages or receipts failed, otherwise 0.",
 				ConstLabels: carrier,
-			}, func() float64 { return gauge(r.health[name].marked()) }),
+			}, func() float64 { return number(r.health[name].marked()) }),
 		)
 		for _, channel := range verify.Channels() {
 			for _, result := range []string{"accepted", "refused", "not_sent", "unclear"} {
@@ -65,8 +65,7 @@ func (m *metrics) begin(reg prometheus.Registerer, r *Router, protocols map[stri
 	}
 }
 
-// gauge returns 1 for true and 0 for false.
-func gauge(is bool) float64 {
+func number(is bool) float64 {
 	if is {
 		return 1
 	}

@@ -136,15 +136,6 @@ func (r *route) compare(other *route) int {
 	)
 }
 
-// number returns the digits that conditions on a number compare; "" for an address that
-// is not a phone.
-func number(to verify.Address) string {
-	if to.Kind != verify.Phone {
-		return ""
-	}
-	return to.Given
-}
-
 func (r *route) fits(to Destination, network string) bool { return r.misfit(to, network) == "" }
 
 // misfit returns the first condition of the route that a destination does not meet; ""
@@ -157,7 +148,7 @@ func (r *route) misfit(to Destination, network string) string {
 		return "sender " + r.Sender
 	case r.Network != "" && r.Network != network:
 		return "network " + r.Network
-	case r.Prefix != "" && !strings.HasPrefix(number(to.To), r.Prefix):
+	case r.Prefix != "" && !strings.HasPrefix(to.To.Number(), r.Prefix):
 		return "prefix " + r.Prefix
 	case r.Country != "" && r.Country != to.Country:
 		return "country " + r.Country
@@ -209,7 +200,7 @@ type RouteCheck struct {
 // Check compares every route with a destination, the most specific first. The first
 // that fits is used, even without carriers.
 func (r *Router) Check(to Destination) []RouteCheck {
-	used, network := r.find(to), r.Network(number(to.To))
+	used, network := r.find(to), r.Network(to.To.Number())
 	checks := make([]RouteCheck, len(r.routes))
 	for i, route := range r.routes {
 		checks[i] = RouteCheck{route.Route, route == used, route.misfit(to, network)}
@@ -228,7 +219,7 @@ func (r *Router) Network(number string) string {
 }
 
 func (r *Router) find(to Destination) *route {
-	name := r.Network(number(to.To))
+	name := r.Network(to.To.Number())
 	for _, route := range r.routes {
 		if route.fits(to, name) {
 			return route

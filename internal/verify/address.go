@@ -24,5 +24,14 @@ func PhoneAddress(number string) Address {
 	return Address{Kind: Phone, Given: number, Canonical: CanonicalNumber(number)}
 }
 
+// Number returns the given E.164 digits of a phone; "" for any other address, so that no
+// prefix of numbers fits it.
+func (a Address) Number() string {
+	if a.Kind != Phone {
+		return ""
+	}
+	return a.Given
+}
+
 // IsZero reports whether there is no address.
 func (a Address) IsZero() bool { return a == Address{} }

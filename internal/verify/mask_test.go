@@ -38,6 +38,22 @@ func TestMasked(t *testing.T) {
 	}
 }
 
+func TestAddressNumber(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		address verify.Address
+		want    string
+	}{
+		{verify.PhoneAddress("5491123456789"), "5491123456789"}, // as given, not the canonical form
+		{verify.Address{Kind: verify.Email, Given: "447700900004", Canonical: "447700900004"}, ""},
+		{verify.Address{}, ""},
+	} {
+		if got := tt.address.Number(); got != tt.want {
+			t.Errorf("number of %s %v is %q, want %q", tt.address.Kind, tt.address, got, tt.want)
+		}
+	}
+}
+
 // TestAddressIsMaskedInLogs checks that neither fmt nor slog shows an address that is a
 // value or part of one.
 func TestAddressIsMaskedInLogs(t *testing.T) {
