@@ -88,8 +88,8 @@ func channels(_ context.Context, in *installation) (found []Finding) {
 	return found
 }
 
-// unreached reports the routes for messages of channel has whose destinations no route
-// serves for channel lacks.
+// unreached reports each route for messages of channel has without a route of channel lacks
+// to the same destinations.
 func unreached(in *installation, has verify.Channel, lacks verify.ChannelInfo) (found []Finding) {
 	cfg := in.Config
 	workflows := workflowsWith(in.survey(), has, lacks.Channel)

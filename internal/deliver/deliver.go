@@ -27,8 +27,8 @@ type Message struct {
 	Country   string         // ISO 3166-1 alpha-2 of the destination; "" where it has none
 	To        verify.Address // carriers send to the given form
 	From      string         // sender of an SMS, caller of a call
-	Text      string         // of a written channel; of a spoken one the words without markup
-	Script    message.Script // of a spoken channel
+	Text      string         // on a spoken channel the words without markup
+	Script    message.Script // on a spoken channel
 	ValidFor  time.Duration  // life left of the PIN; a carrier drops the message after it
 
 	// Values are what carriers may put into the message beside the above: those of the

@@ -23,15 +23,15 @@ type CarrierType struct {
 	Name     string           // value of carriers[].type
 	Protocol string           // label of metrics
 	Channels []verify.Channel // channels of the messages that they take; nil for every channel
-	Internal bool             // no message leaves the program: a demonstration or a load test
-	Silent   bool             // scripts are not spoken
+	Internal bool             // messages stay in the program: a demonstration or a load test
+	Silent   bool             // scripts stay unspoken
 
-	// Check applies the rules of the carrier's package to its settings, and reads the files
-	// that they name; nil if there are no such rules.
+	// Check reads the files that the settings of a carrier name, and applies the rules of
+	// its package. Nil means no rules.
 	Check func(context.Context, config.Carrier, *slog.Logger) error
 
 	make  func(*Server, config.Carrier, prometheus.Registerer) (deliver.Carrier, error)
-	files func(config.Carrier) int // upper estimate of the open files of one; nil for none
+	files func(config.Carrier) int // upper estimate of the open files of one carrier; nil means 0
 }
 
 // CarrierTypes returns the table of carrier types, one row for each type that the

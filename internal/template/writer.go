@@ -40,8 +40,8 @@ func NewWriter(messages *message.Catalog, db *store.DB, log *slog.Logger) *Write
 	return w
 }
 
-// Write returns an account's message on a channel: the text, and on a spoken channel also
-// the script, of which the text is the words.
+// Write returns an account's message on a channel: its text, or on a spoken channel its
+// script with the words of the script as text.
 func (w *Writer) Write(ctx context.Context, account string, channel verify.Channel, in message.Input) (text string, script message.Script) {
 	if channel.Spoken() {
 		script = w.script(ctx, account, channel, in)

@@ -2,8 +2,8 @@ package verify
 
 import "time"
 
-// Channel is the way an event reaches a person. Its properties are its row of [Channels];
-// code asks for a property, so a new channel is a new row.
+// Channel is the way an event reaches a person. Its properties are a row of [Channels].
+// Code branches on properties, so a new channel is a new row.
 type Channel string
 
 // The channels that code names: the workflows of the v1 API, and the carriers that serve
@@ -54,7 +54,7 @@ func (c Channel) Info() ChannelInfo {
 func (c Channel) Spoken() bool { return c.Info().Spoken }
 
 // FindChannel returns the first row of the table that has a property, such as a name in
-// an API; ok is false if there is none.
+// an API; ok is false if no row has it.
 func FindChannel(property func(ChannelInfo) bool) (info ChannelInfo, ok bool) {
 	for _, info := range Channels() {
 		if property(info) {

@@ -9,7 +9,7 @@ const mask = "••••"
 
 // Masked returns the form of the address that may be logged: 4477••••04 for a phone,
 // where the network stays visible, and j••••@example.com for an e-mail address. The dots
-// are always four, whatever their length. An address that would leave fewer than four
+// are always four. An address that would leave fewer than four
 // digits hidden, or has another form, is hidden whole.
 func (a Address) Masked() string {
 	switch a.Kind {
