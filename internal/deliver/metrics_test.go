@@ -95,7 +95,7 @@ func TestCarrierMetrics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		expect(t, reg, messages, 6*2*4, nil)
+		expect(t, reg, messages, 6*len(verify.Channels())*4, nil)
 		expect(t, reg, seconds, 6*2, nil)
 		expect(t, reg, receipts, 6*7, nil)
 
@@ -117,7 +117,7 @@ func TestCarrierMetrics(t *testing.T) {
 		note("refuses", verify.SMS, "refused")
 		note("not sent", verify.SMS, "not_sent")
 		note("takes", verify.SMS, "accepted")
-		expect(t, reg, messages, 6*2*4, counts)
+		expect(t, reg, messages, 6*len(verify.Channels())*4, counts)
 		expect(t, reg, seconds, 6*2, times)
 
 		reported := map[string]float64{}
