@@ -35,6 +35,7 @@ type wrongs struct {
 	throttled  bool
 	blocked    bool
 	running    bool // a verification of the number
+	template   bool // the account's own SMS in en-gb completes a link with the brand
 	ended      bool // of the verification that is asked about
 	network    byte // third last digit of the number: '1' plus a bit each for 15 and 6
 }
@@ -60,6 +61,16 @@ func invalid(name, value string) wrong {
 	return wrong{
 		"invalid " + name, func(w *wrongs) { w.params.Set(name, value) },
 		refusal("3", textInvalid+name), name,
+	}
+}
+
+// forbidden is a value of a parameter that the settings of the account exclude.
+func forbidden(name, value string, limit func(*verify.Settings)) wrong {
+	return wrong{
+		"forbidden " + name, func(w *wrongs) {
+			w.params.Set(name, value)
+			limit(&w.account.Settings)
+		}, refusal("3", textInvalid+name), name,
 	}
 }
 
@@ -94,6 +105,7 @@ func startWrongs(own ...wrong) []wrong {
 	return append(all,
 		wrong{"not approved", func(w *wrongs) { w.unapproved = true }, refusal("29", textTrial), ""},
 		wrong{"blocked", func(w *wrongs) { w.blocked = true }, refusal("7", textBlocked), ""},
+		wrong{"other country", func(w *wrongs) { w.account.Settings.Countries = []string{"FR"} }, refusal("15", textUnsupported), ""},
 		wrong{"unsupported", func(w *wrongs) { w.network |= 1 }, refusal("15", textUnsupported), "network"},
 		wrong{"unroutable", func(w *wrongs) { w.network |= 2 }, refusal("6", textUnable+"The request could not be routed."), ""},
 		wrong{"running", func(w *wrongs) { w.running = true }, refusal("10", textConcurrent), "network"},
@@ -104,11 +116,16 @@ func startWrongs(own ...wrong) []wrong {
 // orders is the order of checks of each endpoint, as documented.
 func orders() map[string][]wrong {
 	timing := []wrong{
-		invalid("code_length", "5"), invalid("lg", "xx-xx"), invalid("pin_expiry", "59"), invalid("next_event_wait", "901"),
-		invalid("workflow_id", "8"), invalid("require_type", "Fax"),
+		invalid("code_length", "5"),
+		forbidden("code_length", "4", func(s *verify.Settings) { s.MinCodeLength = 6 }),
+		invalid("lg", "xx-xx"), invalid("pin_expiry", "59"), invalid("next_event_wait", "901"), invalid("workflow_id", "8"),
+		forbidden("workflow_id", "1", func(s *verify.Settings) { s.Workflows = []int{4} }),
+		forbidden("pin_expiry", "601", func(s *verify.Settings) { s.Strict = true }),
+		invalid("require_type", "Fax"),
 		{"other require_type", func(w *wrongs) { w.params.Set("require_type", "Landline") }, refusal("15", textUnsupported), "require_type"},
 	}
-	start := []wrong{missing("number"), missing("brand"), invalid("number", "x"), invalid("country", "XX"), invalid("brand", "\u200b"), invalid("sender_id", "<")}
+	start := []wrong{missing("number"), missing("brand"), invalid("number", "x"), invalid("country", "XX"), invalid("brand", "\u200b"), invalid("brand", "Acme.com"), invalid("sender_id", "<"),
+		forbidden("sender_id", "Other", func(s *verify.Settings) { s.Senders = []string{"Acme"} })}
 	start = append(start, timing...)
 	start = append(start,
 		wrong{"no pin_code", func(w *wrongs) {
@@ -118,8 +135,15 @@ func orders() map[string][]wrong {
 			}
 		}, refusal("20", textNoPINCode), ""},
 		invalid("pin_code", "123"),
+		forbidden("pin_code", "12345", func(s *verify.Settings) { s.MinCodeLength = 6 }),
+		wrong{"words of the template", func(w *wrongs) {
+			if w.params.Get("brand") == "Acme" {
+				w.params.Set("brand", "Booking.com")
+			}
+			w.account.Settings.LinkBrands, w.template = []string{"Booking.com"}, true
+		}, refusal("3", textInvalid+"brand"), ""},
 	)
-	psd2 := []wrong{missing("number"), missing("payee"), missing("amount"), invalid("number", "x"), invalid("country", "XX"), invalid("payee", "\u200b"), invalid("amount", "-1")}
+	psd2 := []wrong{missing("number"), missing("payee"), missing("amount"), invalid("number", "x"), invalid("country", "XX"), invalid("payee", "\u200b"), invalid("payee", "Acme.com"), invalid("amount", "-1")}
 	psd2 = append(psd2, timing...)
 
 	return map[string][]wrong{
@@ -250,6 +274,7 @@ func (w *wrongs) prepare(t *testing.T, s *servertest.Server, asksOf bool) (id st
 	err := s.Store().CreateAccount(t.Context(), store.NewAccount{
 		Account: verify.Account{
 			Key: account.Key, CustomPIN: account.CustomPIN, Rate: 1 - btoi(!w.throttled), Trial: w.unapproved, Barred: account.Barred,
+			Settings: account.Settings,
 		}, Secret: server.DemoSecret,
 	}, now)
 	if err == nil && account.Balance > 0 {
@@ -257,6 +282,13 @@ func (w *wrongs) prepare(t *testing.T, s *servertest.Server, asksOf bool) (id st
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	if w.template {
+		tmpl := store.Template{ID: verify.NewID(rand.Reader), Account: account.Key, Channel: verify.SMS, Locale: "en-gb", Text: "${pin} evil-${brand}", Encoding: "text", CreatedAt: now}
+		if _, err := s.Store().AddTemplate(t.Context(), tmpl, nil, true); err != nil {
+			t.Fatal(err)
+		}
+		s.Clock.Advance(time.Second) // so that the cache is read again
 	}
 	if asksOf || w.running {
 		id = w.startAs(t, s, account.Key, number)
