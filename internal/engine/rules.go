@@ -10,6 +10,21 @@ import (
 	"countersign/internal/verify"
 )
 
+// examine applies the rules that come before a verification, and gives what it costs.
+// To a test number none applies, since nothing is sent there.
+func (e *Engine) examine(ctx context.Context, account verify.Account, req verify.Request) (verify.Request, verify.Money, error) {
+	if pin, ok := account.Settings.TestPIN(req.Number); ok {
+		return req.Testing(pin), 0, nil
+	}
+	for _, rule := range e.startRules() {
+		if err := rule(ctx, account, req); err != nil {
+			return req, 0, err
+		}
+	}
+	price, err := e.price(ctx, req)
+	return req, price, err
+}
+
 // startRule returns the refusal of a start; nil if it permits the start.
 type startRule func(context.Context, verify.Account, verify.Request) error
 

@@ -148,18 +148,3 @@ func cappedError(r *fraud.Refusal) error {
 	by := verify.Cause{Rule: verify.RuleCap, Detail: r.Cap, Count: int64(r.Count), Limit: int64(r.Limit), Until: r.Until}
 	return &verify.Error{Kind: verify.KindBlocked, By: by}
 }
-
-// examine applies the rules that come before a verification, and gives what it costs.
-// To a test number none applies, since nothing is sent there.
-func (e *Engine) examine(ctx context.Context, account verify.Account, req verify.Request) (verify.Request, verify.Money, error) {
-	if pin, ok := account.Settings.TestPIN(req.Number); ok {
-		return req.Testing(pin), 0, nil
-	}
-	for _, rule := range e.startRules() {
-		if err := rule(ctx, account, req); err != nil {
-			return req, 0, err
-		}
-	}
-	price, err := e.price(ctx, req)
-	return req, price, err
-}
