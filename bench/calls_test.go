@@ -99,8 +99,8 @@ func callWithCarrier(b *testing.B, calls int) {
 
 func callMessage(i int) deliver.Message {
 	return deliver.Message{
-		EventID: verify.ID{byte(i), byte(i >> 8), 1}, Attempt: 1, Channel: verify.TTS, Country: "GB",
-		To: verify.PhoneAddress("447700900001"), ValidFor: 5 * time.Minute,
+		EventID: verify.ID{byte(i), byte(i >> 8), 1}, Attempt: 1, Channel: verify.TTS,
+		To: verify.PhoneAddress("447700900001", ""), ValidFor: 5 * time.Minute,
 	}
 }
 

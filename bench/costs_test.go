@@ -57,18 +57,13 @@ type costs struct {
 	caps fraud.Caps
 	next atomic.Int64
 
-	mu   sync.Mutex
-	rows map[int64]begun
-}
-
-type begun struct {
-	row   *store.Row
-	first verify.Event
+	mu    sync.Mutex
+	begun map[int64]verify.Verification
 }
 
 func newCosts(b *testing.B, engine string) *costs {
 	b.Helper()
-	c := &costs{rows: map[int64]begun{}, caps: fraud.Caps{Sends: []fraud.Window{{Count: 20, Within: 24 * time.Hour}}}}
+	c := &costs{begun: map[int64]verify.Verification{}, caps: fraud.Caps{Sends: []fraud.Window{{Count: 20, Within: 24 * time.Hour}}}}
 	if engine == "postgres" {
 		db := openPostgres(b, pgtest.Start(b))
 		c.db = db.store
@@ -83,7 +78,7 @@ func newCosts(b *testing.B, engine string) *costs {
 	})
 	if err == nil {
 		err = c.db.CreateAccount(b.Context(), store.NewAccount{
-			Account: verify.Account{Key: "bench001", Balance: 1 << 50}, Secret: "secret",
+			Account: verify.Account{Key: account, Balance: 1 << 50}, Secret: "secret",
 		}, time.Now())
 	}
 	if err != nil {
@@ -167,106 +162,141 @@ func (c *costs) databaseTime(b *testing.B) (sum time.Duration) {
 	return sum
 }
 
+// save writes a change as the engine does, with the history of its number.
+func save(tx *store.Tx, c verify.Change, stored store.NumberHistory) error {
+	if err := tx.Save(c); err != nil {
+		return err
+	}
+	h, ok := c.History.(fraud.History)
+	if !ok {
+		return nil
+	}
+	stored.Number = h.Number
+	return tx.SaveNumberHistory(stored, h.StaleAt())
+}
+
+// history loads the history of a number.
+func (c *costs) history(tx *store.Tx, number string) (fraud.History, store.NumberHistory, error) {
+	stored, err := tx.NumberHistory(number)
+	return fraud.History{Number: stored.Number, Caps: c.caps, Account: account}, stored, err
+}
+
+// start writes the beginning of a verification.
 func (c *costs) start(b *testing.B, n int64) error {
 	now := time.Now()
-	row, first := newVerification(n, now)
-	row.Take("node", now.Add(10*time.Second))
-	limit := &store.Limit{Account: row.Account, PerSecond: 65_535, Now: time.Now}
-	err := c.db.WriteIn(b.Context(), store.Scope{Limit: limit, Number: row.Number, Begins: row.Account}, func(tx *store.Tx) error {
-		g, err := tx.Guard(row.Number)
+	in := newBeginning(n)
+	in.Price = verify.Unit / 8
+	limit := &store.Limit{Account: account, PerSecond: 65_535, Now: time.Now}
+	scope := store.Scope{Limit: limit, Number: in.To.Given, Begins: account, Account: account}
+	var begun verify.Change
+	err := c.db.WriteIn(b.Context(), scope, func(tx *store.Tx) error {
+		h, stored, err := c.history(tx, in.To.Given)
 		if err != nil {
 			return err
 		}
-		if running, found, err := tx.Running(row.Account, row.Number); err != nil || found {
-			return errors.Join(err, fmt.Errorf("running %v", running))
+		if running, found, err := tx.Running(account, in.To); err != nil || found {
+			return errors.Join(err, fmt.Errorf("running %s", running.ID))
 		}
-		if paid, err := tx.Charge(row.Verification, store.Payer{}, now); err != nil || !paid {
-			return errors.Join(err, fmt.Errorf("paid %t", paid))
+		if in.Funds, err = tx.Funds(account, account, false); err != nil {
+			return err
 		}
-		g.Number = c.caps.Sent(g.Number, row.Account, now)
-		return errors.Join(tx.Insert(row, first), tx.SaveGuard(g, c.caps.StaleAt(g.Number)))
+		in.History = h
+		if begun, _, err = verify.Begin(in, now, rand.Reader); err != nil {
+			return err
+		}
+		return save(tx, begun, stored)
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rows[n] = begun{row, first}
+	c.begun[n] = begun.Verification
 	return err
 }
 
-func (c *costs) begun(n int64) begun {
+// started returns verification n as start wrote it.
+func (c *costs) started(n int64) verify.Verification {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rows[n]
+	return c.begun[n]
 }
 
-// outcome is what the engine writes when a carrier has taken a message.
+// load loads and locks verification n.
+func load(tx *store.Tx, id verify.ID) (verify.Verification, error) {
+	v, ok, err := tx.Verification(id)
+	if err == nil && !ok {
+		err = fmt.Errorf("no verification %s", id)
+	}
+	return v, err
+}
+
+// onFailure keeps to the timings of the workflow.
+func onFailure() verify.OnFailure {
+	return verify.OnFailure{Failed: func(s verify.EventState) bool { return verify.Event{State: s}.Failed() }}
+}
+
+// outcome writes that a carrier accepted a message.
 func (c *costs) outcome(b *testing.B, n int64) error {
-	v := c.begun(n)
-	v.first.State, v.first.Carrier = verify.EventAccepted, "a"
-	return c.db.Write(b.Context(), func(tx *store.Tx) error {
-		if err := tx.SaveEvent(v.first); err != nil {
+	begun, ref := c.started(n), fmt.Sprint(n)
+	o := verify.Outcome{Attempt: 1, Token: begun.Lease.Token, State: verify.EventAccepted, Carrier: "a", Refs: []string{ref}}
+	return c.db.WriteIn(b.Context(), store.Scope{Changes: begun.ID}, func(tx *store.Tx) error {
+		v, err := load(tx, begun.ID)
+		if err != nil {
 			return err
 		}
-		ref := fmt.Sprint(n)
-		if _, _, err := tx.TakeReceipt("a", ref, time.Now()); err != nil {
+		if _, _, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: ref}, time.Now()); err != nil {
 			return err
 		}
-		p := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: ref, State: verify.EventAccepted}
-		return errors.Join(tx.SavePart(v.first.Key(), p), tx.Release(v.row.ID, v.row.Fence))
+		return tx.Save(v.Outcome(o, onFailure(), time.Now()))
 	})
 }
 
-// receipt is what it writes for a receipt that says "delivered".
+// receipt writes a delivery report.
 func (c *costs) receipt(b *testing.B, n int64) error {
+	r := verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: fmt.Sprint(n)}, State: verify.EventDelivered}
 	return c.db.Write(b.Context(), func(tx *store.Tx) error {
-		key, part, ok, err := tx.Part("a", fmt.Sprint(n))
+		id, ok, err := tx.VerificationOf(r.Ref)
 		if err != nil || !ok {
-			return errors.Join(err, fmt.Errorf("no part %d", n))
+			return errors.Join(err, fmt.Errorf("no message %d", n))
 		}
-		event, ok, err := tx.Event(key)
-		if err != nil || !ok {
-			return errors.Join(err, fmt.Errorf("no event %d", n))
-		}
-		if err := tx.SavePart(key, part.Report(verify.EventDelivered, "")); err != nil {
-			return err
-		}
-		parts, err := tx.Parts(key)
+		v, err := load(tx, id)
 		if err != nil {
 			return err
 		}
-		return tx.SaveReported(event.Reported(parts))
+		change, _, ok := v.Receipt(r, onFailure(), time.Now())
+		if !ok {
+			return fmt.Errorf("the receipt of message %d changes nothing", n)
+		}
+		return tx.Save(change)
 	})
 }
 
-// check is what it writes for the right code.
+// check writes the right code.
 func (c *costs) check(b *testing.B, n int64) error {
-	v := c.begun(n)
-	limit := &store.Limit{Account: v.row.Account, PerSecond: 65_535, Now: time.Now}
-	return c.db.WriteIn(b.Context(), store.Scope{Limit: limit, Verification: v.row.ID}, func(tx *store.Tx) error {
-		row, ok, err := tx.Get(v.row.Account, v.row.ID)
-		if err != nil || !ok {
-			return errors.Join(err, fmt.Errorf("no verification %d", n))
-		}
-		now := time.Now()
-		g, err := tx.Guard(row.Number)
+	begun := c.started(n)
+	limit := &store.Limit{Account: account, PerSecond: 65_535, Now: time.Now}
+	return c.db.WriteIn(b.Context(), store.Scope{Limit: limit, Verification: begun.ID}, func(tx *store.Tx) error {
+		v, err := load(tx, begun.ID)
 		if err != nil {
 			return err
 		}
-		next, check, err := row.Check(v.row.PIN, "", now)
+		h, stored, err := c.history(tx, v.To.Given)
 		if err != nil {
 			return err
 		}
-		row.Verification = next
-		g.Number = c.caps.Verified(g.Number, row.Account, now)
-		return errors.Join(tx.AddCheck(check), tx.Save(row), tx.SaveGuard(g, c.caps.StaleAt(g.Number)))
+		change, err := v.Check(begun.PIN, "", h, time.Now())
+		if err != nil {
+			return err
+		}
+		return save(tx, change, stored)
 	})
 }
 
-// step waits until a batch of callers has come, as rows fall due, and takes as many.
+// step waits for as many callers as a batch has due rows, and handles these rows.
 func (c *costs) step(b *testing.B, n int64) error {
 	if n%stepsAtOnce != 0 {
 		return nil
 	}
 	now := time.Now().Add(150 * time.Second) // when the first step of each is due
+	r := verify.Runner{Node: "node", InFlight: func(verify.ID) bool { return false }, OnFailure: onFailure()}
 	return c.db.Write(b.Context(), func(tx *store.Tx) error {
 		rows, _, err := tx.Due(now, stepsAtOnce)
 		if err != nil || len(rows) == 0 {
@@ -274,21 +304,22 @@ func (c *costs) step(b *testing.B, n int64) error {
 		}
 		numbers := make([]string, len(rows))
 		for i, row := range rows {
-			numbers[i] = row.Number
+			numbers[i] = row.To.Given
 		}
-		if _, err := tx.HeldGuards(numbers); err != nil {
+		if _, err := tx.HeldNumbers(numbers); err != nil {
 			return err
 		}
 		for _, row := range rows {
-			next, event := row.Step(now, rand.Reader)
-			row.Verification = next
-			row.Take("node", now.Add(time.Hour))
-			g, err := tx.Guard(row.Number)
+			h, stored, err := c.history(tx, row.To.Given)
 			if err != nil {
 				return err
 			}
-			g.Number = c.caps.Sent(g.Number, row.Account, now)
-			if err := errors.Join(tx.AddEvent(*event), tx.Save(row), tx.SaveGuard(g, c.caps.StaleAt(g.Number))); err != nil {
+			change := row.Step(r, h, now, rand.Reader)
+			if change.Send == nil {
+				return fmt.Errorf("verification %s has no step", row.ID)
+			}
+			change.Verification.Lease.Until = now.Add(time.Hour) // not due again in this benchmark
+			if err := save(tx, change, stored); err != nil {
 				return err
 			}
 		}

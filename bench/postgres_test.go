@@ -36,7 +36,7 @@ func openPostgres(b *testing.B, server *pgtest.Server) postgresDB {
 	db := postgresDB{url: server.Create(b, "template0"), key: store.NewKey()}
 	db.store = db.node(b)
 	err := db.store.CreateAccount(b.Context(), store.NewAccount{
-		Account: verify.Account{Key: "bench001", Balance: 1 << 50}, Secret: "secret",
+		Account: verify.Account{Key: account, Balance: 1 << 50}, Secret: "secret",
 	}, time.Now())
 	if err != nil {
 		b.Fatal(err)
@@ -55,19 +55,25 @@ func (d postgresDB) node(b *testing.B) *store.DB {
 	return db
 }
 
-func newVerification(n int64, now time.Time) (*store.Row, verify.Event) {
-	v, e := verify.Start(verify.Request{
-		Account: "bench001", Number: fmt.Sprintf("44770%07d", n), Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: 4,
-		Workflow: verify.Workflow{
-			Steps: []verify.Step{
-				{Channel: verify.SMS, Wait: 125 * time.Second}, {Channel: verify.TTS, Wait: 180 * time.Second},
-				{Channel: verify.TTS, Wait: 300 * time.Second},
+// newBeginning is the input of a start, without the history of the number and the funds.
+func newBeginning(n int64) verify.Beginning {
+	return verify.Beginning{
+		Request: verify.Request{
+			Account: account, To: verify.PhoneAddress(fmt.Sprintf("44770%07d", n), "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: 4,
+			Workflow: verify.Workflow{
+				Steps: []verify.Step{
+					{Channel: verify.SMS, Wait: 125 * time.Second}, {Channel: verify.TTS, Wait: 180 * time.Second},
+					{Channel: verify.TTS, Wait: 300 * time.Second},
+				},
+				PINLife: 300 * time.Second, CancelAfter: 30 * time.Second,
 			},
-			PINLife: 300 * time.Second, CancelAfter: 30 * time.Second,
 		},
-	}, verify.Unit/8, now, rand.Reader)
-	return &store.Row{Verification: v}, e
+		Payer: account, Node: "node",
+	}
 }
+
+// account is the account of all verifications.
+const account = "bench001"
 
 // claim has nodes take rows that are due, as their runners do, until none is left.
 func claim(b *testing.B, server *pgtest.Server, nodes int) {
@@ -77,8 +83,13 @@ func claim(b *testing.B, server *pgtest.Server, nodes int) {
 	for from := int64(0); from < rows; from += batch {
 		err := db.store.Write(b.Context(), func(tx *store.Tx) error {
 			for n := from; n < min(from+batch, rows); n++ {
-				row, first := newVerification(n, now.Add(-time.Hour))
-				if err := tx.Insert(row, first); err != nil {
+				in := newBeginning(n)
+				in.History = verify.Uncapped{}
+				begun, _, err := verify.Begin(in, now.Add(-time.Hour), rand.Reader)
+				if err != nil {
+					return err
+				}
+				if err := tx.Save(begun); err != nil {
 					return err
 				}
 			}
@@ -100,8 +111,8 @@ func claim(b *testing.B, server *pgtest.Server, nodes int) {
 					due, _, err := tx.Due(now, batch)
 					found = len(due)
 					for _, row := range due {
-						row.Take(fmt.Sprint("node", node), now.Add(time.Hour))
-						err = errors.Join(err, tx.Save(row))
+						row.Lease = verify.Lease{Node: fmt.Sprint("node", node), Until: now.Add(time.Hour), Token: row.Lease.Token + 1}
+						err = errors.Join(err, tx.Save(verify.Change{Verification: row.Verification}))
 					}
 					return err
 				})

@@ -24,7 +24,7 @@ const handOver = 10 * time.Second
 // message is what all benchmarks submit.
 func message() deliver.Message {
 	return deliver.Message{
-		EventID: verify.ID{1}, Attempt: 1, Channel: verify.SMS, Country: "GB", To: verify.PhoneAddress("447700900001"), From: "Acme",
+		EventID: verify.ID{1}, Attempt: 1, Channel: verify.SMS, To: verify.PhoneAddress("447700900001", "GB"), From: "Acme",
 		Text: "Acme code: 5856. Valid for 5 minutes.", ValidFor: 5 * time.Minute,
 	}
 }

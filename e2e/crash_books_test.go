@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -51,13 +52,65 @@ func inFlight(t *testing.T, database string, since time.Time) map[string]bool {
 			verifications, charges, balance, sum)
 	}
 	events := map[string]bool{}
-	query(t, db, func(rows *sql.Rows) error {
-		var id []byte
-		err := rows.Scan(&id)
-		events[eventID(id)] = true
-		return err
-	}, fmt.Sprintf(`SELECT id FROM events WHERE state = 'submitting' OR (state = 'unknown' AND started_at >= %d)`, since.UnixMilli()))
+	for _, r := range readRecords(t, db, "TRUE") {
+		for _, e := range r.events {
+			if e.state == "submitting" || e.state == "unknown" && !e.started.Before(since.Truncate(time.Millisecond)) {
+				events[e.id] = true
+			}
+		}
+	}
 	return events
+}
+
+// document has the fields of a stored verification that the judge uses. Times are in
+// milliseconds after its submission.
+type document struct {
+	Price  int64
+	PIN    []byte // sealed; empty after the end
+	Events []struct {
+		ID                  []byte
+		Channel, State      string
+		Generation, Attempt int
+		At                  int64
+	}
+	Checks []struct {
+		Generation int
+		Valid      bool
+	}
+}
+
+// readRecords reads the verifications that a condition selects, by id.
+func readRecords(t *testing.T, db *sql.DB, condition string) map[string]*record {
+	t.Helper()
+	records := map[string]*record{}
+	query(t, db, func(rows *sql.Rows) error {
+		var r record
+		var id, text []byte
+		var submitted int64
+		var finalized sql.NullInt64
+		if err := rows.Scan(&id, &r.number, &r.status, &submitted, &finalized, &text); err != nil {
+			return err
+		}
+		var d document
+		if err := json.Unmarshal(text, &d); err != nil {
+			return fmt.Errorf("document of %x: %w", id, err)
+		}
+		r.id, r.price, r.secret = fmt.Sprintf("%x", id), d.Price, len(d.PIN) > 0
+		if finalized.Valid {
+			r.finalized = time.UnixMilli(finalized.Int64)
+		} else if !r.secret {
+			return fmt.Errorf("document of %x, in progress, has no PIN", id)
+		}
+		for _, e := range d.Events {
+			r.events = append(r.events, event{eventID(e.ID), e.Channel, e.Generation, e.State, e.Attempt, time.UnixMilli(submitted + e.At)})
+		}
+		for _, c := range d.Checks {
+			r.checks = append(r.checks, checked{c.Generation, c.Valid})
+		}
+		records[r.id] = &r
+		return nil
+	}, `SELECT id, number, status, submitted_at, finalized_at, document FROM verifications WHERE `+condition)
+	return records
 }
 
 // readBooks reads the database of the program when it has ended.
@@ -65,38 +118,7 @@ func readBooks(t *testing.T, database string) books {
 	t.Helper()
 	db := openBooks(t, database)
 	defer db.Close()
-	b := books{verifications: map[string]*record{}}
-	query(t, db, func(rows *sql.Rows) error {
-		var r record
-		var id []byte
-		var finalized sql.NullInt64
-		err := rows.Scan(&id, &r.number, &r.status, &r.price, &finalized, &r.secret)
-		r.id = fmt.Sprintf("%x", id)
-		if finalized.Valid {
-			r.finalized = time.UnixMilli(finalized.Int64)
-		}
-		b.verifications[r.id] = &r
-		return err
-	}, `SELECT id, number, status, price, finalized_at, pin IS NOT NULL
-		FROM verifications WHERE account = 'demo0001'`)
-	query(t, db, func(rows *sql.Rows) error {
-		var e event
-		var id, verification []byte
-		var started int64
-		err := rows.Scan(&id, &verification, &e.channel, &e.generation, &e.state, &e.attempt, &started)
-		e.id, e.started = eventID(id), time.UnixMilli(started)
-		r := b.verifications[fmt.Sprintf("%x", verification)]
-		r.events = append(r.events, e)
-		return err
-	}, `SELECT id, verification, channel, generation, state, attempt, started_at FROM events ORDER BY seq`)
-	query(t, db, func(rows *sql.Rows) error {
-		var c checked
-		var verification []byte
-		err := rows.Scan(&verification, &c.generation, &c.valid)
-		r := b.verifications[fmt.Sprintf("%x", verification)]
-		r.checks = append(r.checks, c)
-		return err
-	}, `SELECT verification, generation, valid FROM checks ORDER BY seq`)
+	b := books{verifications: readRecords(t, db, "account = 'demo0001'")}
 	query(t, db, func(rows *sql.Rows) error {
 		var e entry
 		err := rows.Scan(&e.key, &e.kind, &e.amount)

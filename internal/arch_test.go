@@ -46,8 +46,8 @@ func house() []room {
 		// The rules against fraud; pure, too.
 		{path: "internal/fraud", ours: []string{"verify"}, never: outside},
 
-		// What an operator may lay down for an account.
-		{path: "internal/account", ours: []string{"verify", "phone"}, never: outside},
+		// The policy on accounts and the checks of their settings; pure, too.
+		{path: "internal/account", ours: []string{"verify", "phone", "message"}, never: outside},
 
 		// Carriers take a message and say whether they accepted it. They know
 		// neither the store nor the engine.
@@ -97,7 +97,7 @@ func house() []room {
 		{path: "internal/outbound", never: []string{sql}},
 		{
 			path:  "internal/template",
-			ours:  []string{"verify", "message", "deliver/gsm", "deliver/tts/audio", "outbound", "store"},
+			ours:  []string{"verify", "account", "message", "deliver/gsm", "deliver/tts/audio", "outbound", "store"},
 			never: []string{http, sql},
 		},
 
@@ -110,7 +110,7 @@ func house() []room {
 
 		{
 			path:  "internal/engine",
-			ours:  []string{"verify", "fraud", "phone", "signature", "message", "deliver", "task", "store", "velocity", "template"},
+			ours:  []string{"verify", "account", "fraud", "phone", "signature", "message", "deliver", "task", "store", "velocity", "template"},
 			never: []string{http, sql},
 		},
 
@@ -125,7 +125,7 @@ func house() []room {
 		{path: "internal/web", never: []string{sql}},
 		{
 			path:  "internal/apiv1",
-			ours:  []string{"verify", "digits", "phone", "message", "store", "velocity", "template", "refusal", "engine", "web", "suggest"},
+			ours:  []string{"verify", "account", "digits", "phone", "message", "store", "velocity", "template", "refusal", "engine", "web", "suggest"},
 			never: []string{sql},
 		},
 		{

@@ -51,18 +51,17 @@ func (p *proof) readRecord(path string) error {
 
 // readRows reads from the database, past the server, what is written of each number.
 func (p *proof) readRows(ctx context.Context, database string) error {
-	hex := "encode(v.id, 'hex')"
+	hex, state := "encode(v.id, 'hex')", "v.document::jsonb -> 'events' -> 0 ->> 'state'"
 	if path, ok := strings.CutPrefix(database, "sqlite:"); ok {
-		database, hex = path, "lower(hex(v.id))"
+		database, hex, state = path, "lower(hex(v.id))", "json_extract(v.document, '$.events[0].state')"
 	}
 	db, err := pgtest.Open(database)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	rows, err := db.QueryContext(ctx, `SELECT v.number, v.status, e.state FROM verifications v
-		JOIN events e ON e.verification = v.id AND e.seq = 0 AND e.state IN ('accepted', 'delivered')
-		WHERE EXISTS (SELECT 1 FROM ledger l WHERE l.key = 'charge/' || `+hex+`)`)
+	rows, err := db.QueryContext(ctx, `SELECT v.address, v.status, `+state+` FROM verifications v
+		WHERE `+state+` IN ('accepted', 'delivered') AND EXISTS (SELECT 1 FROM ledger l WHERE l.key = 'charge/' || `+hex+`)`)
 	if err != nil {
 		return err
 	}

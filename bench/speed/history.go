@@ -161,8 +161,8 @@ func fillStatements(s *server, finished int, first time.Time, span time.Duration
 	}
 	insert := func(id, number string) []string {
 		return []string{
-			fmt.Sprintf(`INSERT INTO archive (id, account, number, finalized_at, submitted_at, price, document)
-				SELECT %s, '%s', CASE WHEN ended > %d THEN %s END, ended, ended - 60000, 12050000, '%s' FROM past ORDER BY i`,
+			fmt.Sprintf(`INSERT INTO archive (id, account, address, finalized_at, submitted_at, document)
+				SELECT %s, '%s', CASE WHEN ended > %d THEN %s END, ended, ended - 60000, '%s' FROM past ORDER BY i`,
 				id, account, kept, number, pastDocument),
 			fmt.Sprintf(`INSERT INTO ledger_past (key, account, kind, amount, created_at)
 				SELECT 'charge/' || id, '%s', 'charge', -12050000, ended - 60000 FROM past ORDER BY i`, account),
@@ -183,9 +183,9 @@ func fillStatements(s *server, finished int, first time.Time, span time.Duration
 }
 
 // pastDocument is what the archive keeps of a verification with two events and a check.
-const pastDocument = `{"status":"SUCCESS","country":"GB","brand":"Acme","sender":"","locale":"en-gb","code_length":4,` +
+const pastDocument = `{"version":1,"status":"SUCCESS","to":{"kind":"phone","country":"GB"},"brand":"Acme","locale":"en-gb","code_length":4,` +
 	`"workflow":{"steps":[{"channel":"sms","wait":125000},{"channel":"tts","wait":180000},{"channel":"tts","wait":300000}],"pin_life":300000,"pin_policy":"reuse","cancel_after":30000},` +
-	`"generation":1,"pin_expires_at":1767323345678,"tries":0,"first_event_at":1767323045678,"last_event_at":1767323045678,` +
-	`"events":[{"id":"6ba7b8109dad41d180b400c04fd430c8","channel":"sms","generation":1,"state":"delivered","attempt":1,"started_at":1767323045678,"carrier":"a"},` +
-	`{"id":"6ba7b8119dad41d180b400c04fd430c8","channel":"tts","generation":1,"state":"accepted","attempt":1,"started_at":1767323170678,"carrier":"b"}],` +
-	`"checks":[{"generation":1,"valid":true,"received_at":1767323200678}]}`
+	`"price":12050000,"paid":true,"generation":1,"pin_expires":300000,` +
+	`"events":[{"id":"a6e4EJ2tQdGAtADAT9QwyA==","channel":"sms","generation":1,"state":"delivered","attempt":1,"at":0,"carrier":"a"},` +
+	`{"id":"a6e4EZ2tQdGAtADAT9QwyA==","channel":"tts","generation":1,"state":"accepted","attempt":1,"at":30000,"carrier":"b"}],` +
+	`"checks":[{"generation":1,"valid":true,"at":60000}]}`

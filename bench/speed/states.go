@@ -215,8 +215,8 @@ func (b *bench) shift(ctx context.Context, s *server, first time.Time) (time.Tim
 		began := time.Now()
 		later := began.Add(ahead + time.Second + guess).Sub(first).Round(time.Millisecond)
 		first = first.Add(later)
-		_, err := db.ExecContext(ctx, `UPDATE verifications SET submitted_at = submitted_at + $1, pin_expires_at = pin_expires_at + $1,
-			first_event_at = first_event_at + $1, last_event_at = last_event_at + $1, step_at = step_at + $1, due_at = due_at + $1`, later.Milliseconds())
+		_, err := db.ExecContext(ctx, `UPDATE verifications SET submitted_at = submitted_at + $1,
+			step_at = step_at + $1, due_at = due_at + $1`, later.Milliseconds())
 		if err != nil {
 			return first, err
 		}
@@ -235,12 +235,19 @@ func (b *bench) insert(tx *store.Tx, from, count int, first time.Time) error {
 	n := newNumbers()
 	for i := from; i < from+count; i++ {
 		started := first.Add(b.dueAfter(i) - secondAfter).UTC().Truncate(time.Millisecond)
-		v, event := verify.Start(verify.Request{
-			Account: account, Number: string(n.append(nil, i)), Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: 4,
-			Workflow: waitingPlan(),
-		}, verify.Unit/8, started, rand.Reader)
-		event.State, event.Carrier = verify.EventAccepted, "a"
-		if err := tx.Insert(&store.Row{Verification: v}, event); err != nil {
+		begun, _, err := verify.Begin(verify.Beginning{
+			Request: verify.Request{
+				Account: account, To: verify.PhoneAddress(string(n.append(nil, i)), "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: 4,
+				Workflow: waitingPlan(),
+			},
+			Payer: account, History: verify.Uncapped{},
+		}, started, rand.Reader)
+		if err != nil {
+			return err
+		}
+		sent := begun.Verification.Outcome(verify.Outcome{Attempt: 1, Token: 1, State: verify.EventAccepted, Carrier: "a"}, verify.OnFailure{}, started)
+		sent.New = true
+		if err := tx.Save(sent); err != nil {
 			return err
 		}
 	}

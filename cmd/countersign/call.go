@@ -75,7 +75,7 @@ func (c *callCmd) Run(p *process) error {
 	}
 	err = c.call(p, carrier, deliver.Message{
 		EventID: verify.NewID(rand.Reader), Attempt: 1, Channel: verify.TTS,
-		Country: to.Country, To: verify.PhoneAddress(to.Digits), Script: script, ValidFor: time.Minute,
+		To: verify.PhoneAddress(to.Digits, to.Country), Script: script, ValidFor: time.Minute,
 	}, ended)
 	return errors.Join(err, carrier.Close())
 }

@@ -45,12 +45,12 @@ func TestNumberCaps(t *testing.T) {
 	caps := fraud.Caps{Sends: []fraud.Window{{Count: 5, Within: 10 * time.Minute}}, Remember: 2160 * time.Hour}
 	now := time.Now().UTC()
 	if err := db.Write(t.Context(), func(tx *store.Tx) error {
-		g, err := tx.Guard(number)
+		g, err := tx.NumberHistory(number)
 		for range 5 {
 			g.Number = caps.Sent(g.Number, "demo0001", now)
 		}
 		g.Number = caps.Verified(g.Number, "demo0001", now)
-		return errors.Join(err, tx.SaveGuard(g, caps.StaleAt(g.Number)))
+		return errors.Join(err, tx.SaveNumberHistory(g, caps.StaleAt(g.Number)))
 	}); err != nil {
 		t.Fatal(err)
 	}

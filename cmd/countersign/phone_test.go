@@ -93,7 +93,7 @@ func (h *handset) dial(change func(*sip.Config)) (id string, err error) {
 		}
 	})
 	sub, err := c.Send(h.t.Context(), deliver.Message{
-		EventID: verify.ID{1}, Attempt: 1, Channel: verify.TTS, Country: "GB", To: verify.PhoneAddress("447700900001"), ValidFor: time.Minute,
+		EventID: verify.ID{1}, Attempt: 1, Channel: verify.TTS, To: verify.PhoneAddress("447700900001", "GB"), ValidFor: time.Minute,
 	})
 	if err != nil {
 		return "", err

@@ -160,7 +160,7 @@ func (c *smsSendCmd) send(
 	began := time.Now()
 	sub, err := carrier.Send(ctx, deliver.Message{
 		EventID: verify.NewID(rand.Reader), Attempt: 1, Channel: verify.SMS,
-		Country: to.Country, To: verify.PhoneAddress(to.Digits), From: c.From, Text: c.Text, Values: c.CarrierValue, ValidFor: c.Timeout,
+		To: verify.PhoneAddress(to.Digits, to.Country), From: c.From, Text: c.Text, Values: c.CarrierValue, ValidFor: c.Timeout,
 	})
 	if err != nil {
 		return sent, err

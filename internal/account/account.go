@@ -1,9 +1,12 @@
-// Package account says what an operator may lay down for an account: it checks each
-// setting and brings it into its one form. The command line and the admin API both
-// take settings through it, so that neither takes what the other refuses.
+// Package account decides account policy and checks the settings of accounts.
 //
-// The package must not know how settings are stored, nor where they come from; what
-// they come to is decided elsewhere, by the methods of [verify.Settings].
+// [Policy.Decide] is the one function that applies the limits of the installation and of an
+// account to a start. The engine calls it for every start, so no API can omit a rule. APIs
+// parse parameters and map a [verify.Field] to their own parameter. [Settings.Apply] checks
+// settings for the command line and the admin API alike.
+//
+// The package is pure: the caller looks up [Facts]. It must not know HTTP, SQL, or how
+// settings are stored.
 package account
 
 import (

@@ -126,7 +126,7 @@ func (c *exchange) explainNumber() (any, error) {
 	if err := c.cfg.Collect(c.r.Context()); err != nil {
 		return nil, err
 	}
-	known, err := c.cfg.Store.Guard(c.r.Context(), n.Digits)
+	known, err := c.cfg.Store.NumberHistory(c.r.Context(), n.Digits)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func (c *exchange) accountsOf(number string, known fraud.Number) (keys []string,
 }
 
 // recent lists the newest verifications of a number.
-func (c *exchange) recent(account, number string) ([]store.Record, error) {
+func (c *exchange) recent(account, number string) ([]verify.Verification, error) {
 	until := c.now().Add(time.Second)
 	return c.cfg.Store.FindVerifications(c.r.Context(), store.VerificationFilter{
 		Number: number, Account: account, Since: until.Add(-usualSpan), Until: until, Limit: explainedRecent,
@@ -241,10 +241,10 @@ func (c *exchange) explainAccount(key string, n phone.Number) (x AccountExplanat
 	return x, c.addRefusals(&x, n.Digits)
 }
 
-func toInProgress(r store.Record) *InProgress {
-	p := &InProgress{ID: r.ID.Hex(), SubmittedAt: stamp(r.SubmittedAt), Events: r.Events, Steps: len(r.Workflow.Steps), NextAt: stamp(r.DueAt)}
-	if r.Events < len(r.Workflow.Steps) {
-		p.Next = string(r.Workflow.Steps[r.Events].Channel)
+func toInProgress(r verify.Verification) *InProgress {
+	p := &InProgress{ID: r.ID.Hex(), SubmittedAt: stamp(r.SubmittedAt), Events: len(r.Events), Steps: len(r.Workflow.Steps), NextAt: stamp(r.NextAt)}
+	if r.StepsLeft() {
+		p.Next = string(r.Workflow.Steps[len(r.Events)].Channel)
 	}
 	return p
 }

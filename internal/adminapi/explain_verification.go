@@ -3,9 +3,7 @@ package adminapi
 import (
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
@@ -50,8 +48,8 @@ func (c *exchange) explainVerification() (any, error) {
 	x := VerificationExplanation{
 		Verification: toVerification(rec, c.now()), Steps: toSteps(rec, c.now()), Messages: []CarrierMessage{}, Ledger: []Entry{},
 	}
-	for _, p := range rec.PartList {
-		x.Messages = append(x.Messages, toMessage(rec, p))
+	for _, e := range rec.Events {
+		x.Messages = append(x.Messages, toMessages(e)...)
 	}
 	for _, e := range entries {
 		x.Ledger = append(x.Ledger, toEntry(e))
@@ -60,31 +58,28 @@ func (c *exchange) explainVerification() (any, error) {
 }
 
 // toSteps lists the steps of the workflow.
-func toSteps(rec store.Record, now time.Time) []Step {
+func toSteps(rec verify.Verification, now time.Time) []Step {
 	steps := make([]Step, len(rec.Workflow.Steps))
 	running := rec.At(now).Status == verify.InProgress
 	for i, s := range rec.Workflow.Steps {
 		steps[i].Channel = s.Channel
 		switch {
-		case i < len(rec.EventList):
-			steps[i].At, steps[i].EventID = stamp(rec.EventList[i].StartedAt), rec.EventList[i].ID.String()
-		case i == len(rec.EventList) && running:
-			steps[i].At = stamp(rec.DueAt)
+		case i < len(rec.Events):
+			steps[i].At, steps[i].EventID = stamp(rec.Events[i].StartedAt), rec.Events[i].ID.String()
+		case i == len(rec.Events) && running:
+			steps[i].At = stamp(rec.NextAt)
 		}
 	}
 	return steps
 }
 
-func toMessage(rec store.Record, p store.EventPart) CarrierMessage {
-	m := CarrierMessage{
-		Attempt: p.Attempt, Part: p.Seq + 1, Parts: p.Count, Carrier: p.Carrier, MessageID: p.Ref,
-		State: p.State, Error: p.Error, ReceivedAt: stamp(p.ReportedAt),
+// toMessages lists the messages of an event that carriers accepted, in order.
+func toMessages(e verify.Event) (list []CarrierMessage) {
+	for _, p := range e.Parts {
+		list = append(list, CarrierMessage{
+			EventID: e.ID.String(), Attempt: p.Attempt, Part: p.Seq + 1, Parts: p.Count, Carrier: p.Carrier,
+			MessageID: strings.ToValidUTF8(p.Ref, "?"), State: p.State, Error: p.Error, ReceivedAt: stamp(p.ReportedAt),
+		})
 	}
-	if !utf8.ValidString(m.MessageID) {
-		m.MessageID = strings.ToValidUTF8(m.MessageID, "?")
-	}
-	if p.Event < len(rec.EventList) {
-		m.EventID = rec.EventList[p.Event].ID.String()
-	}
-	return m
+	return list
 }

@@ -33,7 +33,7 @@ func (c *exchange) numberStatus() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	known, err := c.cfg.Store.Guard(c.r.Context(), n)
+	known, err := c.cfg.Store.NumberHistory(c.r.Context(), n)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +54,6 @@ func (c *exchange) numberStatus() (any, error) {
 
 func (c *exchange) unlockNumber() (any, error) {
 	return c.clearNumber(func(ctx context.Context, n string) (bool, error) {
-		return c.cfg.Store.ClearGuard(ctx, n, c.cfg.Caps, c.now())
+		return c.cfg.Store.ResetNumberHistory(ctx, n, c.cfg.Caps, c.now())
 	}, "nothing is counted of %s")
 }

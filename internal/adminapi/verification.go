@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"countersign/internal/phone"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 	"countersign/internal/web"
@@ -60,26 +59,26 @@ type Check struct {
 	IPAddress  string `json:"ip_address"`
 }
 
-func toVerification(r store.Record, now time.Time) Verification {
+func toVerification(r verify.Verification, now time.Time) Verification {
 	at := r.At(now)
 	v := Verification{
-		ID: r.ID.Hex(), Account: r.Account, Country: r.Country, Brand: r.Brand, Locale: r.Locale,
+		ID: r.ID.Hex(), Account: r.Account, Country: r.To.Country, Brand: r.Brand, Locale: r.Locale,
 		Status: at.Status, SubmittedAt: stamp(r.SubmittedAt), FinalizedAt: stamp(at.FinalizedAt), Price: r.Charged().String(),
-		Events: make([]Event, len(r.EventList)), Checks: make([]Check, len(r.CheckList)),
+		Events: make([]Event, len(r.Events)), Checks: make([]Check, len(r.Checks)),
 	}
-	if r.Number != "" {
-		v.Number = phone.Mask(r.Number)
+	if r.To.Given != "" {
+		v.Number = r.To.Masked()
 	}
-	for i, e := range r.EventList {
+	for i, e := range r.Events {
 		v.Events[i] = Event{
 			ID: e.ID.String(), Channel: e.Channel, State: e.State, StartedAt: stamp(e.StartedAt),
-			Carrier: e.Carrier, Error: e.Error, Attempts: e.Attempt, Failures: []Failure{}, Cost: e.Cost.String(),
+			Carrier: e.Carrier, Error: e.Error, Attempts: e.Attempt, Failures: []Failure{}, Cost: e.Cost().String(),
 		}
-		for _, f := range e.Failures.List() {
+		for _, f := range e.Failures {
 			v.Events[i].Failures = append(v.Events[i].Failures, Failure(f))
 		}
 	}
-	for i, c := range r.CheckList {
+	for i, c := range r.Checks {
 		v.Checks[i] = Check{stamp(c.ReceivedAt), c.Valid, c.IPAddress}
 	}
 	return v
@@ -140,12 +139,12 @@ func (c *exchange) showVerification() (any, error) {
 }
 
 // findVerification returns the verification that the path names.
-func (c *exchange) findVerification() (store.Record, error) {
+func (c *exchange) findVerification() (verify.Verification, error) {
 	id, ok := verify.ParseID(c.r.PathValue("id"))
 	if !ok {
-		return store.Record{}, invalid("id", "is not a request_id")
+		return verify.Verification{}, invalid("id", "is not a request_id")
 	}
-	rec, found, err := c.cfg.Store.FindVerification(c.r.Context(), id)
+	rec, found, err := c.cfg.Store.Verification(c.r.Context(), id)
 	if err == nil && !found {
 		err = &web.Problem{Status: http.StatusNotFound, Parameter: "id", Detail: "no such verification"}
 	}

@@ -56,8 +56,6 @@ type Config struct {
 	FailedLogins *web.FailedLogins
 	// Clock tells when a request came.
 	Clock clockwork.Clock
-	// Denied are names that no brand and no payee may have.
-	Denied message.Denied
 	// Proxies tell where a call comes from.
 	Proxies web.Proxies
 	// BodyBytes bounds the body of a request.

@@ -29,8 +29,8 @@ func (a *API) check(ctx context.Context, c *exchange) (any, error) {
 		return nil, err
 	}
 	return checkResponse{
-		RequestID: v.ID.Hex(), Status: "0", EventID: v.LastEventID.String(),
-		Price: price(v.Charged()), Currency: a.cfg.Currency, EstimatedPrice: v.Cost.String(),
+		RequestID: v.ID.Hex(), Status: "0", EventID: v.LastEventID().String(),
+		Price: price(v.Charged()), Currency: a.cfg.Currency, EstimatedPrice: v.Cost().String(),
 	}, nil
 }
 

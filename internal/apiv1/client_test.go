@@ -14,7 +14,6 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/server"
 	"countersign/internal/servertest"
-	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
@@ -175,36 +174,27 @@ func control(t testing.TB, s *servertest.Server, id, cmd string) map[string]stri
 // outcome is recorded: only then is it safe to move the clock.
 func messagesOf(t testing.TB, s *servertest.Server, id string, n int) []servertest.Message {
 	t.Helper()
-	return s.WaitMessages(waitSettled(t, s, id, n).Number, n)
+	return s.WaitMessages(waitSettled(t, s, id, n).To.Given, n)
 }
 
 // waitSettled waits until the outcome of a verification's nth event is recorded.
-func waitSettled(t testing.TB, s *servertest.Server, id string, n int) store.Record {
+func waitSettled(t testing.TB, s *servertest.Server, id string, n int) verify.Verification {
 	t.Helper()
 	parsed, ok := verify.ParseID(id)
 	if !ok {
 		t.Fatalf("%q is no request id", id)
 	}
-	var rec store.Record
+	var v verify.Verification
 	await.Until(t, fmt.Sprintf("known: the outcome of event %d", n), func() bool {
 		var found bool
 		var err error
-		rec, found, err = s.Store().Record(t.Context(), server.DemoAccount, parsed)
-		if err != nil || !found {
-			t.Fatalf("record of %s: %v, %v", id, found, err)
+		v, found, err = s.Store().Verification(t.Context(), parsed)
+		if err != nil || !found || v.Account != server.DemoAccount {
+			t.Fatalf("verification %s: %v, %v", id, found, err)
 		}
-		return len(rec.EventList) >= n && settled(rec)
+		return len(v.Events) >= n && len(v.Open()) == 0
 	})
-	return rec
-}
-
-func settled(rec store.Record) bool {
-	for _, e := range rec.EventList {
-		if e.State == verify.EventSubmitting {
-			return false
-		}
-	}
-	return true
+	return v
 }
 
 // node is a part of an answer, in the one shape that JSON and XML share: a

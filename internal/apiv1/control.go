@@ -3,6 +3,7 @@ package apiv1
 import (
 	"context"
 
+	"countersign/internal/account"
 	"countersign/internal/verify"
 )
 
@@ -17,7 +18,7 @@ const (
 func (a *API) control(ctx context.Context, c *exchange) (any, error) {
 	cmd := c.params.get("cmd")
 	if cmd == cmdTrigger { // of the commands, the one that makes a message go out
-		if err := c.account.MaySend(); err != nil {
+		if err := account.MaySend(c.account); err != nil {
 			return nil, err
 		}
 	}

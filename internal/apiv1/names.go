@@ -1,6 +1,48 @@
 package apiv1
 
-import "countersign/internal/template"
+import (
+	"errors"
+	"time"
+
+	"countersign/internal/template"
+	"countersign/internal/verify"
+)
+
+// named returns err with the parameter of the refused field in a call with the request.
+func (c *exchange) named(req verify.Request, err error) error {
+	e, ok := errors.AsType[*verify.Error](err)
+	if !ok || e.Field == "" || e.Param != "" {
+		return err
+	}
+	named := *e
+	named.Param = c.param(e.Field, req)
+	return &named
+}
+
+func (c *exchange) param(field verify.Field, req verify.Request) string {
+	switch field {
+	case verify.FieldBrand:
+		if req.Payment != nil {
+			return "payee"
+		}
+	case verify.FieldSender:
+		return "sender_id"
+	case verify.FieldPINLength:
+		return "code_length"
+	case verify.FieldWorkflow:
+		return "workflow_id"
+	case verify.FieldPINLife:
+		// next_event_wait replaces a pin_expiry that it does not divide (see workflow).
+		if expiry, _ := c.pinExpiry(); time.Duration(expiry)*time.Second != req.Workflow.PINLife {
+			return "next_event_wait"
+		}
+		return "pin_expiry"
+	case verify.FieldPIN:
+		return "pin_code"
+	case verify.FieldTemplate:
+	}
+	return string(field) // brand, template
+}
 
 // The parameters of each call. In a JSON body, a member of another name may have any
 // type.

@@ -321,29 +321,29 @@ func (w *wrongs) startAs(t *testing.T, s *servertest.Server, account, number str
 	t.Helper()
 	pin, _ := verify.ParsePIN("1234")
 	now := s.Clock.Now().Truncate(time.Millisecond)
-	v, first := verify.Start(verify.Request{
-		Account: account, Number: number, Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: 4, ChosenPIN: pin,
+	begun, _, err := verify.Begin(verify.Beginning{Request: verify.Request{
+		Account: account, To: verify.PhoneAddress(number, "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: 4, ChosenPIN: pin,
 		Workflow: verify.Workflow{
 			Steps:   []verify.Step{{Channel: verify.SMS, Wait: time.Minute}, {Channel: verify.TTS, Wait: time.Minute}},
 			PINLife: 5 * time.Minute, PINPolicy: verify.ReusePIN,
 		},
-	}, 0, now, rand.Reader)
-	first.State = verify.EventAccepted
-	row := &store.Row{Verification: v}
-	err := s.Store().Write(t.Context(), func(tx *store.Tx) error {
-		if err := tx.Insert(row, first); err != nil || !w.ended {
-			return err
-		}
-		ended, _, err := row.Check(pin, "", now)
-		if err != nil {
-			return err
-		}
-		row.Verification = ended
-		return tx.Save(row)
-	})
-	if err != nil {
-		t.Fatal(err)
+	}, Payer: account, History: verify.Uncapped{}, Node: "node"}, now, rand.Reader)
+	must(t, err)
+	v := begun.Verification
+	changes := []verify.Change{begun, v.Outcome(verify.Outcome{Attempt: 1, Token: v.Lease.Token, State: verify.EventAccepted}, verify.OnFailure{}, now)}
+	if w.ended {
+		ended, err := changes[1].Verification.Check(pin, "", verify.Uncapped{}, now)
+		must(t, err)
+		changes = append(changes, ended)
 	}
+	must(t, s.Store().Write(t.Context(), func(tx *store.Tx) error {
+		for _, c := range changes {
+			if err := tx.Save(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 	return v.ID.Hex()
 }
 

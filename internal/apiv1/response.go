@@ -4,7 +4,6 @@ import (
 	"encoding/xml"
 	"time"
 
-	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
@@ -120,38 +119,36 @@ func (l eventList) MarshalXML(enc *xml.Encoder, start xml.StartElement) error {
 // shows it; the message itself says VERIFY (spec §3).
 const defaultSenderShown = "verify"
 
-func (a *API) searchAnswer(r store.Record) searchResponse {
+func (a *API) searchAnswer(r verify.Verification) searchResponse {
 	answer := searchResponse{
 		RequestID:      r.ID.Hex(),
 		AccountID:      r.Account,
-		Number:         r.Number,
+		Number:         r.To.Given,
 		SenderID:       r.Sender,
 		DateSubmitted:  date(r.SubmittedAt),
 		DateFinalized:  date(r.FinalizedAt),
-		Checks:         make(checkList, 0, len(r.CheckList)),
-		FirstEventDate: date(r.FirstEventAt),
-		LastEventDate:  date(r.LastEventAt),
+		Checks:         make(checkList, 0, len(r.Checks)),
+		FirstEventDate: date(r.FirstEventAt()),
+		LastEventDate:  date(r.LastEventAt()),
 		Price:          price(r.Charged()),
 		Currency:       a.cfg.Currency,
 		Status:         string(r.Status),
-		Events:         make(eventList, 0, len(r.EventList)),
+		Events:         make(eventList, 0, len(r.Events)),
 	}
 	if answer.SenderID == "" {
 		answer.SenderID = defaultSenderShown
 	}
-	for _, c := range r.CheckList {
+	for _, c := range r.Checks {
 		item := checkItem{DateReceived: date(c.ReceivedAt), Code: c.Code.Reveal(), Status: "INVALID", IPAddress: c.IPAddress}
 		if c.Valid {
 			item.Status = "VALID"
 		}
 		answer.Checks = append(answer.Checks, item)
 	}
-	var cost verify.Money
-	for _, e := range r.EventList {
-		cost += e.Cost
+	for _, e := range r.Events {
 		answer.Events = append(answer.Events, eventItem{ID: e.ID.String(), Type: string(e.Channel), Status: string(e.State), Note: e.Error})
 	}
-	answer.EstimatedPrice = cost.String()
+	answer.EstimatedPrice = r.Cost().String()
 	return answer
 }
 

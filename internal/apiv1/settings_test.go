@@ -187,9 +187,9 @@ func TestTestNumber(t *testing.T) {
 	}
 	for i, wait := range []time.Duration{0, 125 * time.Second, 180 * time.Second} { // every event of the workflow
 		s.Clock.Advance(wait)
-		rec := waitSettled(t, s, id, i+1)
-		if e := rec.EventList[i]; e.State != verify.EventDelivered || rec.Price != 0 {
-			t.Errorf("event %d is %s, the price %s; want delivered, for nothing", i, e.State, rec.Price)
+		v := waitSettled(t, s, id, i+1)
+		if e := v.Events[i]; e.State != verify.EventDelivered || v.Price != 0 {
+			t.Errorf("event %d is %s, the price %s; want delivered, for nothing", i, e.State, v.Price)
 		}
 	}
 	if got := checkCode(t, s, id, "1234"); got["status"] != "16" {

@@ -234,7 +234,7 @@ func searchShapes() []shape {
 			name: "search internal error", schema: "searchErrorResponse", root: "verify_response", fields: errorFields, status: "5",
 			ask: func(t *testing.T, s *servertest.Server) request {
 				r := running("/verify/search/")(t, s)
-				database(t, s, `UPDATE verifications SET workflow = 'damaged'`)
+				database(t, s, `UPDATE verifications SET document = 'damaged'`)
 				return r
 			},
 		},

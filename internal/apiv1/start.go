@@ -3,9 +3,9 @@ package apiv1
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
+	"countersign/internal/account"
 	"countersign/internal/message"
 	"countersign/internal/phone"
 	"countersign/internal/verify"
@@ -13,75 +13,72 @@ import (
 
 // start serves /verify/{format}: it sends a PIN to a number.
 func (a *API) start(ctx context.Context, c *exchange) (any, error) {
-	if err := c.account.MaySend(); err != nil {
-		return nil, err
-	}
+	req, err := a.readStart(ctx, c)
+	return a.accept(ctx, c, req, err)
+}
+
+// readStart reads the parameters of start in the documented order. With an error it also
+// returns the fields before the defect, for [engine.Engine.Refusal].
+func (a *API) readStart(ctx context.Context, c *exchange) (req verify.Request, err error) {
 	if err := c.need("number", "brand"); err != nil {
-		return nil, err
+		return req, err
 	}
 	number, err := a.number(c)
 	if err != nil {
-		return nil, err
+		return req, err
 	}
-	brand, err := a.shownText(c, "brand")
-	if err != nil {
-		return nil, err
-	}
-	sender, err := c.senderID()
-	if err != nil {
-		return nil, err
-	}
-	req, err := a.request(ctx, c, number, message.Verification)
-	if err != nil {
-		return nil, err
+	req.Brand, req.Sender = c.params.get("brand"), c.params.get("sender_id")
+	if err := a.readPlan(ctx, c, number, message.Verification, &req); err != nil {
+		return req, err
 	}
 	if req.ChosenPIN, err = c.pinCode(); err != nil {
-		return nil, err
+		return req, err
 	}
-	mayLink := c.account.Settings.AllowsLinkBrand(brand)
-	if err := a.cfg.Writer.CheckBrand(ctx, c.account.Key, req.Locale, brand, mayLink, a.cfg.Denied); err != nil {
-		return nil, verify.Invalid("brand", err.Error())
-	}
-	req.Brand, req.Sender = brand, sender
-	return a.accept(ctx, c, req)
+	return c.to(number, req), nil
 }
 
-// request reads the parameters that start and psd2 have in common.
-func (a *API) request(ctx context.Context, c *exchange, number phone.Number, kind message.Kind) (verify.Request, error) {
-	may := c.account.Settings
-	codeLength, err := c.codeLength()
-	if err != nil {
-		return verify.Request{}, err
+// readPlan reads the parameters that start and psd2 have in common into req.
+func (a *API) readPlan(ctx context.Context, c *exchange, number phone.Number, kind message.Kind, req *verify.Request) (err error) {
+	if req.CodeLength, err = c.codeLength(); err != nil {
+		return err
 	}
-	locale, err := a.locale(ctx, c, number, kind)
-	if err != nil {
-		return verify.Request{}, err
+	if req.Locale, err = a.locale(ctx, c, number, kind); err != nil {
+		return err
 	}
-	pinExpiry, err := c.integer("pin_expiry", 0, 60, 3600)
+	pinExpiry, err := c.pinExpiry()
 	if err != nil {
-		return verify.Request{}, err
+		return err
 	}
 	nextEventWait, err := c.integer("next_event_wait", 0, 60, 900)
 	if err != nil {
-		return verify.Request{}, err
+		return err
 	}
-	workflowID, err := c.workflowID()
+	id, err := c.integer("workflow_id", account.DefaultWorkflow(c.account.Settings), 1, account.WorkflowIDs)
 	if err != nil {
-		return verify.Request{}, err
+		return err
 	}
-	plan := workflow(workflowID, pinExpiry, nextEventWait, a.cfg.Speed)
-	if !may.MayLive(plan.PINLife) {
-		return verify.Request{}, verify.Invalid(longLifeParam(pinExpiry, plan),
-			fmt.Sprintf("a PIN of this account is valid for at most %d seconds", int(verify.StrictPINLife.Seconds())))
+	req.Workflow = workflow(id, pinExpiry, nextEventWait, a.cfg.Speed)
+	return c.requireType(number)
+}
+
+// to completes a request of the call with its account, number and source.
+func (c *exchange) to(number phone.Number, req verify.Request) verify.Request {
+	req.Account, req.Source = c.account.Key, c.source
+	req.To, req.Premium = verify.PhoneAddress(number.Digits, number.Country), number.Premium
+	return req
+}
+
+// accept starts a verification. A defect is the error that ended the reading of req.
+func (a *API) accept(ctx context.Context, c *exchange, req verify.Request, defect error) (any, error) {
+	if defect != nil {
+		return nil, c.named(req, a.cfg.Engine.Refusal(c.account, req, defect))
 	}
-	if err := c.requireType(number); err != nil {
-		return verify.Request{}, err
+	v, err := a.cfg.Engine.Start(ctx, c.account, req)
+	if err != nil {
+		return nil, c.named(req, err)
 	}
-	return verify.Request{
-		Account: c.account.Key, Number: number.Digits, Country: number.Country, Source: c.source, Premium: number.Premium,
-		Locale: locale, CodeLength: codeLength,
-		Workflow: plan,
-	}, nil
+	c.requestID = v.ID.Hex()
+	return startResponse{RequestID: c.requestID, Status: "0"}, nil
 }
 
 // locale chooses the language: one of ours, or one that the account has a template
@@ -95,42 +92,23 @@ func (a *API) locale(ctx context.Context, c *exchange, number phone.Number, kind
 	if kind == message.Payment {
 		return "", verify.Invalid("lg", "no such locale for payments: "+quoted(lg)+message.LocaleHint(lg, a.cfg.Messages.Locales(kind)))
 	}
-	if a.cfg.Writer.Speaks(ctx, c.account.Key, lg) {
+	if len(a.cfg.Writer.Templates(ctx, c.account.Key, lg)) > 0 {
 		return lg, nil
 	}
 	return "", verify.Invalid("lg", "no such locale: "+quoted(lg)+message.LocaleHint(lg, a.cfg.Messages.Locales(kind)))
 }
 
-// codeLength reads code_length: 4 or 6, and at least the account's least length.
+// codeLength reads code_length, which is 4 or 6; 0 for the account's least.
 func (c *exchange) codeLength() (int, error) {
-	const param, form = "code_length", "must be 4 or 6"
-	least := c.account.Settings.LeastCodeLength()
-	n, err := c.integer(param, least, 4, 6)
-	switch given := c.params.get(param) != ""; {
-	case err != nil, given && n == 5:
-		return 0, verify.Invalid(param, form)
-	case given && n < least:
-		return 0, verify.Invalid(param, tooShort(least))
+	n, err := c.integer("code_length", 0, 4, 6)
+	if err != nil || n == 5 {
+		return 0, verify.Invalid("code_length", "must be 4 or 6")
 	}
 	return n, nil
 }
 
-// notAllowed is the reason for a value that the account's settings exclude.
-const notAllowed = "not allowed for this account"
-
-// tooShort is the reason for a PIN below the account's least length.
-func tooShort(least int) string {
-	return fmt.Sprintf("a PIN of this account has at least %d characters", least)
-}
-
-func (a *API) accept(ctx context.Context, c *exchange, req verify.Request) (any, error) {
-	v, err := a.cfg.Engine.Start(ctx, c.account, req)
-	if err != nil {
-		return nil, err
-	}
-	c.requestID = v.ID.Hex()
-	return startResponse{RequestID: c.requestID, Status: "0"}, nil
-}
+// pinExpiry reads pin_expiry in seconds; 0 if it is not given.
+func (c *exchange) pinExpiry() (int, error) { return c.integer("pin_expiry", 0, 60, 3600) }
 
 func (a *API) refuseStart(_ *exchange, e *verify.Error) (status, text string) {
 	if e.Kind == verify.KindBadCredentials {
@@ -152,35 +130,16 @@ func (a *API) number(c *exchange) (phone.Number, error) {
 	return number, err
 }
 
-// senderID reads what an SMS shall name as its sender: at most 11 characters that
-// carriers take in an alphanumeric sender.
-func (c *exchange) senderID() (string, error) {
-	sender := c.params.get("sender_id")
-	if defect := verify.SenderDefect(sender); defect != "" {
-		return "", verify.Invalid("sender_id", defect)
-	}
-	if !c.account.Settings.AllowsSender(sender) {
-		return "", verify.Invalid("sender_id", notAllowed)
-	}
-	return sender, nil
-}
-
-// pinCode reads pin_code, which takes a permission. It must be exact, unlike a code that
-// a person types: a program writes it, and the message contains the same text.
+// pinCode reads pin_code. It must be exact, unlike a code that a person types: a program
+// writes it, and the message contains the same text.
 func (c *exchange) pinCode() (verify.PIN, error) {
 	text := c.params.get("pin_code")
 	if text == "" {
 		return verify.PIN{}, nil
 	}
-	if !c.account.CustomPIN {
-		return verify.PIN{}, &verify.Error{Kind: verify.KindCustomPINNotAllowed}
-	}
 	pin, ok := verify.ParsePIN(text)
 	if !ok {
-		return verify.PIN{}, verify.Invalid("pin_code", codeForm)
-	}
-	if least := c.account.Settings.LeastCodeLength(); pin.Len() < least {
-		return verify.PIN{}, verify.Invalid("pin_code", tooShort(least))
+		return pin, &verify.Error{Kind: verify.KindInvalidParameter, Param: "pin_code", Field: verify.FieldPIN, Reason: codeForm}
 	}
 	return pin, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"countersign/internal/account"
 	"countersign/internal/store"
 	"countersign/internal/template"
 	"countersign/internal/verify"
@@ -59,14 +60,14 @@ func (a *API) templateRefusal(c *exchange, err error) (code int, status, text st
 // createTemplate serves POST /verify/templates: an account submits a text, or sounds, of
 // its own. The endpoint answers with HTTP codes (spec §2): 201, 400, 401 and 500.
 func (a *API) createTemplate(ctx context.Context, c *exchange) (any, error) {
-	if err := c.account.MaySend(); err != nil {
+	if err := account.MaySend(c.account); err != nil { // before any parameter
 		return nil, err
 	}
 	if err := c.need("action_type", "lg"); err != nil {
 		return nil, err
 	}
 	draft := template.Draft{
-		Account: c.account.Key, Locale: c.params.get("lg"), Text: c.params.get("template"),
+		Account: c.account, Locale: c.params.get("lg"), Text: c.params.get("template"),
 		Encoding: c.params.get("type"), Contact: c.params.get("contact_email"), Sounds: map[string]string{},
 	}
 	action := c.params.get("action_type")
@@ -80,12 +81,9 @@ func (a *API) createTemplate(ctx context.Context, c *exchange) (any, error) {
 			draft.Sounds[name] = url
 		}
 	}
-	if word := a.cfg.Denied.Find(draft.Text); word != "" {
-		return nil, verify.Invalid("template", "denied name: "+quoted(word))
-	}
 	t, err := a.cfg.Templates.Create(ctx, draft, a.cfg.Clock.Now().UTC())
 	if err != nil {
-		return nil, err
+		return nil, c.named(verify.Request{}, err)
 	}
 	return templateAnswer(t), nil
 }

@@ -7,8 +7,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
-
 	"countersign/internal/message"
 	"countersign/internal/verify"
 )
@@ -34,22 +32,6 @@ func (c *exchange) integer(name string, fallback, lowest, highest int) (int, err
 		return 0, verify.Invalid(name, fmt.Sprintf("must be a whole number from %d to %d", lowest, highest))
 	}
 	return n, nil
-}
-
-// shownText reads a name that will stand in a message, in composed form.
-func (a *API) shownText(c *exchange, param string) (string, error) {
-	text := norm.NFC.String(c.params.get(param))
-	check := message.CheckName
-	if c.account.Settings.AllowsLinkBrand(text) {
-		check = message.CheckLinkName
-	}
-	if err := check(text); err != nil {
-		return "", verify.Invalid(param, err.Error())
-	}
-	if word := a.cfg.Denied.Find(text); word != "" {
-		return "", verify.Invalid(param, "denied name: "+quoted(word))
-	}
-	return text, nil
 }
 
 // isShown reports whether r can be seen: letters, marks, digits, punctuation,

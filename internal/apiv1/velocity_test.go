@@ -140,7 +140,7 @@ func TestCallsToPrefix(t *testing.T) {
 	callTo := func(number string, want verify.EventState) {
 		t.Helper()
 		id := startOn(t, s, number, "workflow_id", "7") // a call alone
-		e := waitSettled(t, s, id, 1).EventList[0]
+		e := waitSettled(t, s, id, 1).Events[0]
 		if e.Channel != verify.TTS || e.State != want {
 			t.Errorf("the call to %s is %+v, want it %s", number, e, want)
 		}

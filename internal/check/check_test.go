@@ -53,6 +53,31 @@ func TestClockSkew(t *testing.T) {
 	}
 }
 
+// TestSchema finds a database with the schema of another program version.
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change   string
+		severity check.Severity
+		remedy   string
+	}{
+		"older":       {`DELETE FROM goose_db_version WHERE version_id > 0`, check.Warning, "countersign migrate up"},
+		"newer":       {`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, TRUE)`, check.Error, "run the release that changed it"},
+		"development": {`ALTER TABLE verifications DROP COLUMN document`, check.Error, "name a new database"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config.Default()
+			cfg.Database = pgtest.Prepared(t, "migrated", store.Migrate)
+			pgtest.Exec(t, cfg.Database, tt.change)
+			found := of(check.Run(t.Context(), check.Options{Config: cfg, Now: time.Now}), "database")
+			if len(found) != 1 || found[0].Severity != tt.severity || !strings.Contains(found[0].Remedy, tt.remedy) || !strings.Contains(found[0].Problem, "schema version") {
+				t.Errorf("found %v, want a %s with the remedy %q", found, tt.severity, tt.remedy)
+			}
+		})
+	}
+}
+
 // TestInvalid splits the errors of a configuration into settings and problems.
 func TestInvalid(t *testing.T) {
 	t.Parallel()

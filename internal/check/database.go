@@ -27,6 +27,8 @@ func reachable(_ context.Context, in *installation) []Finding {
 			"correct the setting, or create a new installation with: countersign migrate up")
 	case errors.Is(s.readErr, store.ErrOlderSchema):
 		return warn("database", s.readErr.Error(), "back it up, then start the server, which brings it up to date, or run: countersign migrate up")
+	case errors.Is(s.readErr, store.ErrOldSchema):
+		return fail("database", s.readErr.Error(), "name a new database, or move the old one away")
 	case errors.Is(s.readErr, store.ErrNewerSchema):
 		return fail("database", s.readErr.Error(), "run the release that changed it, or restore a backup")
 	case s.readErr != nil:

@@ -3,11 +3,10 @@ package check
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
-	"countersign/internal/apiv1"
+	"countersign/internal/account"
 	"countersign/internal/config"
 	"countersign/internal/deliver/tts"
 	"countersign/internal/server"
@@ -122,13 +121,15 @@ func carrierTypes(c verify.Channel) string {
 // workflowsWith returns the ids of the workflows with two channels that an account may use.
 // Without accounts it is every workflow.
 func workflowsWith(s survey, a, b verify.Channel) (ids []int) {
-	all := apiv1.WorkflowChannels()
-	for _, id := range slices.Sorted(maps.Keys(all)) {
-		allowed := len(s.accounts) == 0
-		for _, account := range s.accounts {
-			allowed = allowed || !account.Barred && account.Settings.AllowsWorkflow(id)
+	for id := 1; id <= account.WorkflowIDs; id++ {
+		uses := func(c verify.Channel) bool {
+			return slices.ContainsFunc(account.Steps(id), func(s verify.Step) bool { return s.Channel == c })
 		}
-		if allowed && slices.Contains(all[id], a) && slices.Contains(all[id], b) {
+		allowed := len(s.accounts) == 0
+		for _, user := range s.accounts {
+			allowed = allowed || !user.Barred && account.AllowsWorkflow(user.Settings, id)
+		}
+		if allowed && uses(a) && uses(b) {
 			ids = append(ids, id)
 		}
 	}

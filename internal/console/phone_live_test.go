@@ -103,8 +103,8 @@ func TestLivePageShowsWhatThisNodeFiles(t *testing.T) {
 
 	awaitLimits(t, server)
 	for _, m := range []deliver.Message{
-		{EventID: id(2), Channel: verify.SMS, To: verify.PhoneAddress("15550100"), Text: "for somebody else"},
-		{EventID: id(3), Channel: verify.SMS, To: verify.PhoneAddress(number), Text: "two"},
+		{EventID: id(2), Channel: verify.SMS, To: verify.PhoneAddress("15550100", ""), Text: "for somebody else"},
+		{EventID: id(3), Channel: verify.SMS, To: verify.PhoneAddress(number, ""), Text: "two"},
 	} {
 		if _, err := phone.Send(t.Context(), m); err != nil {
 			t.Fatal(err)

@@ -24,7 +24,6 @@ type Message struct {
 	Seq       int    // of the event within its verification, from 0
 	Attempt   int    // 1, or 2 when the outcome of the first is not known
 	Channel   verify.Channel
-	Country   string         // ISO 3166-1 alpha-2 of the destination; "" where it has none
 	To        verify.Address // carriers send to the given form
 	From      string         // sender of an SMS, caller of a call
 	Text      string         // on a spoken channel the words without markup
@@ -52,14 +51,13 @@ func (m Message) Event() verify.EventKey {
 type Destination struct {
 	Channel verify.Channel
 	To      verify.Address
-	Country string // ISO 3166-1 alpha-2; "" where the address has none
 	Account string // API key
 	Sender  string // that the application asked for, or the default
 }
 
 // Destination tells where m goes.
 func (m Message) Destination() Destination {
-	return Destination{Channel: m.Channel, To: m.To, Country: m.Country, Account: m.Account, Sender: m.From}
+	return Destination{Channel: m.Channel, To: m.To, Account: m.Account, Sender: m.From}
 }
 
 // Submission is a carrier's acceptance.

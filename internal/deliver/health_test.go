@@ -29,7 +29,7 @@ func TestMarkedDown(t *testing.T) {
 	}
 	first := func() string {
 		asked = nil
-		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")}) // the order is what counts
+		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}) // the order is what counts
 		return asked[0]
 	}
 	down := func() bool { return router.Status()[0].Down }
@@ -203,7 +203,7 @@ func TestCarrierUp(t *testing.T) {
 		{"too many to this destination", deliver.ErrTooManyThere, 1},
 	} {
 		gateway.err = tt.err
-		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")}) // fails where it is to
+		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}) // fails where it is to
 		if got := up("gateway"); got != tt.want {
 			t.Errorf("%s: up %v, want %v", tt.name, got, tt.want)
 		}

@@ -107,11 +107,11 @@ func TestCarrierMetrics(t *testing.T) {
 		}
 		for _, r := range results {
 			for _, channel := range []verify.Channel{verify.SMS, verify.TTS, verify.TTS} {
-				_, _ = router.Send(t.Context(), deliver.Message{Channel: channel, To: verify.PhoneAddress("1"), From: r.name}) // fails where it is to
+				_, _ = router.Send(t.Context(), deliver.Message{Channel: channel, To: verify.PhoneAddress("1", ""), From: r.name}) // fails where it is to
 				note(r.name, channel, r.result)
 			}
 		}
-		if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")}); err != nil {
+		if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}); err != nil {
 			t.Fatal(err)
 		}
 		note("refuses", verify.SMS, "refused")
@@ -150,7 +150,7 @@ func TestMarkedDownMetric(t *testing.T) {
 		t.Fatal(err)
 	}
 	send := func() {
-		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")})
+		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")})
 	}
 	const gauge = "countersign_carrier_marked_down"
 	expect(t, reg, gauge, 2, nil)

@@ -150,7 +150,7 @@ func (r *route) misfit(to Destination, network string) string {
 		return "network " + r.Network
 	case r.Prefix != "" && !strings.HasPrefix(to.To.Number(), r.Prefix):
 		return "prefix " + r.Prefix
-	case r.Country != "" && r.Country != to.Country:
+	case r.Country != "" && r.Country != to.To.Country:
 		return "country " + r.Country
 	case r.Channel != "" && r.Channel != to.Channel:
 		return "channel " + string(r.Channel)

@@ -95,11 +95,11 @@ func TestChoice(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, tt := range tests {
-			if got := router.Routable(deliver.Destination{Channel: tt.channel, To: verify.PhoneAddress(tt.number)}); got != (tt.want != "") {
+			if got := router.Routable(deliver.Destination{Channel: tt.channel, To: verify.PhoneAddress(tt.number, "")}); got != (tt.want != "") {
 				t.Errorf("%s: routable %v", tt.name, got)
 			}
 			asked = nil
-			sub, err := router.Send(t.Context(), deliver.Message{Channel: tt.channel, To: verify.PhoneAddress(tt.number)})
+			sub, err := router.Send(t.Context(), deliver.Message{Channel: tt.channel, To: verify.PhoneAddress(tt.number, "")})
 			switch {
 			case tt.want == "" && (!errors.Is(err, deliver.ErrNoRoute) || len(asked) > 0):
 				t.Errorf("%s: %+v, %v, and %v were asked; want ErrNoRoute", tt.name, sub, err, asked)
@@ -116,10 +116,10 @@ func TestNoRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if router.Routable(deliver.Destination{Channel: verify.SMS, To: verify.PhoneAddress("447700900000")}) {
+	if router.Routable(deliver.Destination{Channel: verify.SMS, To: verify.PhoneAddress("447700900000", "")}) {
 		t.Error("routable without routes")
 	}
-	if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("447700900000")}); !errors.Is(err, deliver.ErrNoRoute) {
+	if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("447700900000", "")}); !errors.Is(err, deliver.ErrNoRoute) {
 		t.Errorf("got %v, want ErrNoRoute", err)
 	}
 }
@@ -167,7 +167,7 @@ func TestFailover(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sub, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")})
+			sub, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")})
 			if !slices.Equal(asked, tt.wantAsked) {
 				t.Errorf("%v were asked, want %v", asked, tt.wantAsked)
 			}
@@ -206,7 +206,7 @@ func TestSpecificity(t *testing.T) {
 		{Channel: verify.SMS},
 		{},
 	}
-	to := deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("447700900001"), Country: "GB", Account: "acct0001", From: "ACME"}
+	to := deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("447700900001", "GB"), Account: "acct0001", From: "ACME"}
 	var asked []string
 	all := map[string]deliver.Carrier{}
 	for i := range routes {
@@ -233,7 +233,7 @@ func TestSpecificity(t *testing.T) {
 // TestConditions: a route with a condition that does not hold takes nothing.
 func TestConditions(t *testing.T) {
 	t.Parallel()
-	to := deliver.Destination{Channel: verify.SMS, To: verify.PhoneAddress("447700900001"), Country: "GB", Account: "acct0001", Sender: "ACME"}
+	to := deliver.Destination{Channel: verify.SMS, To: verify.PhoneAddress("447700900001", "GB"), Account: "acct0001", Sender: "ACME"}
 	for _, r := range []deliver.Route{
 		{Account: "acct0002"}, {Sender: "Acme"}, {Network: "23415"}, {Prefix: "4478"}, {Country: "US"}, {Channel: verify.TTS},
 		{Account: "acct0001", Country: "US"},
@@ -274,7 +274,7 @@ func TestWeights(t *testing.T) {
 	first := map[string]int{}
 	for range 9 { // under the ten that a carrier is judged by
 		asked = nil
-		_, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")})
+		_, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")})
 		if !errors.Is(err, deliver.ErrRefused) || len(asked) != 2 || asked[0] == asked[1] {
 			t.Fatalf("%v were asked (%v), want both once", asked, err)
 		}

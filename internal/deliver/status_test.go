@@ -107,7 +107,7 @@ func TestFailures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sub, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")})
+		sub, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")})
 		var want []verify.Failure
 		for _, name := range tt.asked {
 			want = append(want, failure[name]...)
@@ -153,7 +153,7 @@ func TestCheckRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := ""
-	for _, c := range router.Check(deliver.Destination{Channel: verify.SMS, To: verify.PhoneAddress("447700900000"), Country: "GB", Account: "demo0001", Sender: "ACME"}) {
+	for _, c := range router.Check(deliver.Destination{Channel: verify.SMS, To: verify.PhoneAddress("447700900000", "GB"), Account: "demo0001", Sender: "ACME"}) {
 		got += fmt.Sprintf("%s,%t\n", c.Against, c.Used)
 	}
 	const want = "account demo0002,false\n,true\nsender Other,false\n,false\nnetwork 23415,false\n,false\nprefix 49,false\n" +

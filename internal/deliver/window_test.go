@@ -43,7 +43,7 @@ func (w *watched) sent(n int, err error) int {
 	w.only.err = err
 	for i := range n {
 		w.asked = nil
-		_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")}) // the status is what counts
+		_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}) // the status is what counts
 		if w.down() {
 			return i + 1
 		}
@@ -66,13 +66,13 @@ func (w *watched) reported(n int, state verify.EventState) int {
 // alone hands a message over for which there is no other carrier.
 func (w *watched) alone(err error) {
 	w.only.err = err
-	_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1"), From: "alone"})
+	_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", ""), From: "alone"})
 }
 
 // first sends a message and returns the first carrier that the router tries.
 func (w *watched) first() string {
 	w.asked = nil
-	_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")})
+	_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")})
 	return w.asked[0]
 }
 
@@ -264,7 +264,7 @@ func TestReceiptsDuringTheChance(t *testing.T) {
 		}
 		now = now.Add(5 * time.Minute)
 		c.report = report
-		if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1")}); err != nil {
+		if _, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}); err != nil {
 			t.Fatal(err)
 		}
 		if down := router.Status()[0].Down; down != (i == 0) {

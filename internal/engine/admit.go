@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"countersign/internal/account"
 	"countersign/internal/signature"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -44,7 +45,7 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	}
 	// The same words for a place where the key is not to be used: whoever found it
 	// learns nothing there.
-	if !proven || err != nil || !c.Settings.AllowsSource(p.Source) {
+	if !proven || err != nil || !account.AllowsSource(c.Settings, p.Source) {
 		if e.alarms.fail(c.Key) {
 			e.metrics.alarms.Inc()
 			e.cfg.Log.Warn("wrong credentials for an account", "account", c.Key, "failures", alarmAfter, "within", alarmEvery)
@@ -163,16 +164,8 @@ func (p Proof) signed() (sig []byte, sent time.Time, ok bool) {
 	return sig, time.Unix(seconds, 0), err == nil && terr == nil
 }
 
-// rate is how many requests an account may make in any second; 0 for any number.
-func (e *Engine) rate(a verify.Account) int {
-	switch {
-	case a.Unlimited:
-		return 0
-	case a.Rate > 0:
-		return a.Rate
-	}
-	return e.cfg.RequestsPerSecond
-}
+// rate returns the account's limit in requests per second; 0 means unlimited.
+func (e *Engine) rate(a verify.Account) int { return e.cfg.Policy.Rate(a) }
 
 func (e *Engine) proves(c store.Credentials, p Proof) bool {
 	now := e.cfg.Clock.Now()

@@ -161,7 +161,7 @@ func TestAdmitRotated(t *testing.T) {
 func TestAdmitThrottles(t *testing.T) {
 	t.Parallel()
 	newBench := func(t *testing.T, rate int) *bench {
-		return setUp(t, func(_ *bench, cfg *engine.Config) { cfg.RequestsPerSecond = rate })
+		return setUp(t, func(_ *bench, cfg *engine.Config) { cfg.Policy.RequestsPerSecond = rate })
 	}
 	// pass counts how many of n requests are admitted.
 	pass := func(b *bench, key, secret string, n int) (passed int) {

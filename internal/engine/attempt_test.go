@@ -34,19 +34,19 @@ func TestNotSentWhileOfUse(t *testing.T) {
 			d.clock.Advance(at(125).Sub(d.clock.Now()))
 			return nil
 		}},
-		{"PINDead", func(d *desks, _ verify.Verification) error {
-			d.behind(`UPDATE verifications SET pin_expires_at = submitted_at + 60000`)
+		{"PINDead", func(d *desks, v verify.Verification) error {
+			d.alter(v.ID, func(v *verify.Verification) { v.PINExpiresAt = v.SubmittedAt.Add(time.Minute) })
 			d.clock.Advance(at(60).Sub(d.clock.Now()))
 			return nil
 		}},
 		{"NoDatabaseAndPINDead", func(d *desks, _ verify.Verification) error {
-			d.behind(`ALTER TABLE verifications RENAME COLUMN brand TO label`)
+			d.behind(`ALTER TABLE verifications RENAME COLUMN document TO label`)
 			d.clock.Advance(3 * time.Second) // it is asked once more, as far as anybody knows
 			(<-d.sent).fail(errNotSent)
 			d.rest()
 			d.clock.Advance(at(300).Sub(d.clock.Now()))
 			d.rest() // the outcome cannot be recorded either, nor the claim given back
-			d.behind(`ALTER TABLE verifications RENAME COLUMN label TO brand`)
+			d.behind(`ALTER TABLE verifications RENAME COLUMN label TO document`)
 			return nil
 		}},
 	}
@@ -200,14 +200,14 @@ func TestNoSecondAttempt(t *testing.T) {
 			d.settled(v.ID, 1)
 			return nil
 		}, unknown},
-		{"AnotherProcessMakesIt", func(d *desks, _ verify.Verification) error {
-			d.behind(`UPDATE events SET attempt = 2`)
+		{"AnotherProcessMakesIt", func(d *desks, v verify.Verification) error {
+			d.alter(v.ID, func(v *verify.Verification) { v.Events[0].Attempt = 2 })
 			return nil
 		}, func(d *desks, v verify.Verification) {
 			d.wantEvent(v.ID, 0, verify.EventSubmitting, 2, "", "")
 		}},
-		{"AnotherProcessGaveItUp", func(d *desks, _ verify.Verification) error {
-			d.behind(`UPDATE events SET state = 'unknown'`)
+		{"AnotherProcessGaveItUp", func(d *desks, v verify.Verification) error {
+			d.alter(v.ID, func(v *verify.Verification) { v.Events[0].State = verify.EventUnknown })
 			return nil
 		}, unknown},
 	}
@@ -254,18 +254,18 @@ func TestLongFlight(t *testing.T) {
 			d.wantEvent(v.ID, seq, verify.EventSubmitting, 1, "", "")
 		}
 		for i, h := range []hand{second, first, third} {
-			held := d.claim(v.ID)
+			held := d.lease(v.ID)
 			h.accept(string(rune('1' + i)))
 			seq := []int{1, 0, 2}[i]
 			d.settled(v.ID, seq)
 			d.wantEvent(v.ID, seq, accepted, 1, "a", "")
-			if c := d.claim(v.ID); seq < 2 && c != held {
+			if c := d.lease(v.ID); seq < 2 && c != held {
 				t.Errorf("event %d gave back the claim of another: %+v", seq, c)
 			}
 		}
 		d.quiet()
 		d.wantDue(v.ID, 485)
-		if e := d.record(v.ID).EventList[2]; !e.StartedAt.Equal(at(185)) {
+		if e := d.record(v.ID).Events[2]; !e.StartedAt.Equal(at(185)) {
 			t.Errorf("the third event is at %v", e.StartedAt)
 		}
 	})
@@ -282,12 +282,12 @@ func TestSlowCarrierAndShortWaits(t *testing.T) {
 		d.rest()
 		d.clock.Advance(1250*time.Millisecond - time.Millisecond)
 		d.rest()
-		if n := len(d.record(v.ID).EventList); n != 1 {
+		if n := len(d.record(v.ID).Events); n != 1 {
 			t.Fatalf("%d events before the second is due", n)
 		}
 		d.clock.Advance(time.Millisecond)
 		second := d.next(1)
-		if e := d.record(v.ID).EventList[1]; !e.StartedAt.Equal(at(1.25)) {
+		if e := d.record(v.ID).Events[1]; !e.StartedAt.Equal(at(1.25)) {
 			t.Errorf("the second event is at %v", e.StartedAt)
 		}
 		first.accept("1")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"countersign/internal/deliver"
@@ -15,140 +14,84 @@ import (
 	"countersign/internal/verify"
 )
 
-// price is what a verification costs that is asked for now. It is that of the channel
-// of its first event.
+// price returns the price of a verification that begins now: that of the channel of its
+// first event.
 func (e *Engine) price(ctx context.Context, req verify.Request) (verify.Money, error) {
 	now := e.now()
 	list, err := e.cfg.Store.PriceList(ctx)
 	if err != nil {
 		return 0, err
 	}
-	amount, ok := list.Find("", req.Number, req.Country, req.Workflow.Steps[0].Channel, now)
+	first := req.StepAt(0)
+	amount, ok := list.Find("", first.To.Number(), first.To.Country, first.Channel, now)
 	if !ok {
-		return 0, &verify.Error{Kind: verify.KindInternal, By: verify.Cause{Rule: verify.RuleNoPrice, Detail: cmp.Or(req.Country, "no country")}}
+		return 0, &verify.Error{Kind: verify.KindInternal, By: verify.Cause{Rule: verify.RuleNoPrice, Detail: cmp.Or(first.To.Country, "no country")}}
 	}
 	return amount, nil
 }
 
-// pay takes the price of a verification that is to begin, or sees that it could be
-// taken.
-func (e *Engine) pay(tx *store.Tx, v verify.Verification, payer store.Payer, now time.Time) (ok bool, err error) {
-	if e.cfg.ChargeOnSuccess {
-		return tx.Cover(v, payer, now)
-	}
-	return tx.Charge(v, payer, now)
-}
-
-// chargeSuccess takes the price of a verification that has just succeeded, if it was
-// not taken before. It is owed by now, whatever the balance says; for the daily cap it
-// counted when it began.
-func (e *Engine) chargeSuccess(tx *store.Tx, row *store.Row) error {
-	if row.Status != verify.Success || row.Paid {
-		return nil
-	}
-	row.Paid = true
-	return tx.ChargeOwed(row.Verification, row.FinalizedAt)
-}
-
-// wakeRefund has the runner look at a verification that has just ended, if it may have
-// to be given its price back.
-func (e *Engine) wakeRefund(v verify.Verification) {
-	if v.RefundDue() {
-		e.runner.Wake(v.FinalizedAt)
-	}
-}
-
-// refund gives verifications that this node has claimed their price back, if nothing
-// of them ever left. What fails falls due again when the claims end.
+// refund returns the price of verifications whose lease this node has acquired, if nothing
+// of them ever left. After a failure they are due again when their leases end.
 func (e *Engine) refund(ctx context.Context, due []verify.Verification) error {
-	slices.SortStableFunc(due, func(a, b verify.Verification) int { return cmp.Compare(a.PaidBy(), b.PaidBy()) })
+	byPayer := map[string][]verify.Verification{}
+	for _, v := range due {
+		byPayer[v.PaidBy()] = append(byPayer[v.PaidBy()], v)
+	}
 	var errs []error
-	for len(due) > 0 {
-		payer, n := due[0].PaidBy(), 1
-		for n < len(due) && due[n].PaidBy() == payer {
-			n++
-		}
-		some := due[:n]
-		due = due[n:]
-		refunded := 0
-		err := e.writeIn(ctx, store.Scope{Account: payer, Charges: true}, func(tx *store.Tx) (err error) {
-			refunded, err = e.refundTo(tx, payer, some)
-			return err
+	for _, payer := range slices.Sorted(maps.Keys(byPayer)) {
+		_, err := e.apply(ctx, store.Scope{Account: payer, Charges: true}, func(t *transition) error {
+			return e.refundTo(t, payer, byPayer[payer])
 		})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("refund: %w", err))
-			continue
 		}
-		e.metrics.refunded.Add(float64(refunded))
 	}
 	return errors.Join(errs...)
 }
 
-// refundTo gives an account back what it paid for verifications.
-func (e *Engine) refundTo(tx *store.Tx, payer string, due []verify.Verification) (refunded int, err error) {
+// refundTo refunds verifications to their payer. It locks balances before verifications, as
+// all transactions do.
+func (e *Engine) refundTo(t *transition, payer string, due []verify.Verification) error {
 	accounts := map[string]bool{}
 	for _, v := range due {
 		accounts[v.Account] = true
 	}
-	if err := tx.LockBalances(payer, slices.Collect(maps.Keys(accounts))...); err != nil {
-		return 0, err
-	}
-	now := e.now()
-	for _, v := range due {
-		row, ok, err := tx.FindFree(v.ID)
-		if err != nil || !ok || row.Node != e.node || !row.RefundDue() {
-			if err != nil && !errors.Is(err, store.ErrBroken) {
-				return refunded, err
-			}
-			continue
-		}
-		events, err := tx.Events(row.ID)
-		if err != nil {
-			return refunded, err
-		}
-		if row.Refundable(events) {
-			if err := tx.Refund(row.Verification, now); err != nil {
-				return refunded, err
-			}
-			row.Paid = false
-			refunded++
-		}
-		row.Unsent = false
-		row.Drop()
-		if err := tx.Save(row); err != nil {
-			return refunded, err
-		}
-	}
-	return refunded, nil
-}
-
-// cost is what a carrier charges for a message that it took; 0 where nobody has said.
-func (e *Engine) cost(v verify.Verification, channel verify.Channel, sub deliver.Submission) verify.Money {
-	if sub.Carrier == "" { // none took it
-		return 0
-	}
-	now := e.now()
-	list, err := e.cfg.Store.PriceList(e.sendCtx)
-	if err != nil {
-		e.cfg.Log.Warn("cost of a message not known", "request_id", v.ID.Hex(), "carrier", sub.Carrier, "error", err)
-		return 0
-	}
-	each, _ := list.Find(sub.Carrier, v.Number, v.Country, channel, now)
-	return each * verify.Money(max(1, sub.Segments))
-}
-
-// addLateCost notes what a carrier charges for a part that it took late.
-func addLateCost(tx *store.Tx, list *verify.PriceList, event verify.Event, p verify.Part, now time.Time) error {
-	if p.Carrier == "" || !list.Has(p.Carrier) {
-		return nil
-	}
-	row, ok, err := tx.Find(event.Verification)
-	if err != nil || !ok {
+	if err := t.LockBalances(payer, slices.Collect(maps.Keys(accounts))...); err != nil {
 		return err
 	}
-	each, _ := list.Find(p.Carrier, row.Number, row.Country, event.Channel, now)
-	if each == 0 {
-		return nil
+	for _, v := range due {
+		v, ok, err := t.FreeVerification(v.ID)
+		if err != nil && !errors.Is(err, store.ErrBroken) {
+			return err
+		}
+		if err != nil || !ok || v.Lease.Node != e.node || !v.RefundDue() {
+			continue
+		}
+		if err := t.save(v.Refund(t.now)); err != nil {
+			return err
+		}
 	}
-	return tx.AddCost(row.Verification, event, strconv.Itoa(p.Attempt)+"/"+strconv.Itoa(p.Seq), each, now)
+	return nil
+}
+
+// cost returns the amount that a carrier charges for a submission; 0 if it is not known.
+func (e *Engine) cost(d delivery, sub deliver.Submission) verify.Money {
+	if sub.Carrier == "" { // none accepted it
+		return 0
+	}
+	list, err := e.cfg.Store.PriceList(e.sendCtx)
+	if err != nil {
+		e.cfg.Log.Warn("cost of a message not known", "request_id", d.v.ID.Hex(), "carrier", sub.Carrier, "error", err)
+		return 0
+	}
+	return costOf(list, d.step(), sub.Carrier, e.now()) * verify.Money(max(1, sub.Segments))
+}
+
+// costOf returns the amount that a carrier charges for one message; 0 if it is not listed.
+func costOf(list *verify.PriceList, step verify.Step, carrier string, now time.Time) verify.Money {
+	if carrier == "" || !list.Has(carrier) {
+		return 0
+	}
+	each, _ := list.Find(carrier, step.To.Number(), step.To.Country, step.Channel, now)
+	return each
 }

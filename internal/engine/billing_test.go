@@ -80,7 +80,7 @@ func TestRefund(t *testing.T) {
 			h.fail(errNotSent)
 			await.Until(d.t, "pausing", func() bool {
 				d.clock.Advance(time.Second)
-				return d.record(v.ID).EventList[0].State == verify.EventExpired
+				return d.record(v.ID).Events[0].State == verify.EventExpired
 			})
 		}, true},
 		"RefusedLate": {func(d *desks, v verify.Verification, h hand) {
@@ -232,7 +232,7 @@ func TestDailyCap(t *testing.T) {
 			start := func(number string, want verify.Kind) verify.Verification {
 				t.Helper()
 				req := b.request()
-				req.Number = number
+				req.To = verify.PhoneAddress(number, req.To.Country)
 				v, err := b.Start(t.Context(), b.account, req)
 				if kind(err) != want {
 					t.Errorf("%s: %v", number, err)
@@ -310,12 +310,12 @@ func TestCost(t *testing.T) {
 		rec := d.record(v.ID)
 		for i, want := range costs {
 			sum += want
-			if got := rec.EventList[i].Cost; got != want {
+			if got := rec.Events[i].Cost(); got != want {
 				t.Errorf("event %d costs %d, want %d", i, got, want)
 			}
 		}
-		if rec.Cost != sum {
-			t.Errorf("the verification costs %d, want %d", rec.Cost, sum)
+		if rec.Cost() != sum {
+			t.Errorf("the verification costs %d, want %d", rec.Cost(), sum)
 		}
 		d.wantBooks(v.ID, listPrice, 100*verify.Unit-listPrice)
 	}

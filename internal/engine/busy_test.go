@@ -37,7 +37,7 @@ func TestRefusedStartIsNone(t *testing.T) {
 				reg := prometheus.NewRegistry()
 				b := setUp(t, func(b *bench, cfg *engine.Config) {
 					limited(b, cfg) // a second start is refused by the velocity rules
-					cfg.RequestsPerSecond, cfg.Metrics = 0, reg
+					cfg.Policy.RequestsPerSecond, cfg.Metrics = 0, reg
 				})
 				again := tt.refuse(b)
 				for range 3 {
@@ -62,7 +62,7 @@ func TestRefusedStartIsNone(t *testing.T) {
 					t.Errorf("%d charges (%v)", charges, err)
 				}
 				other := b.request()
-				other.Number = "447700900001" // of the same prefix
+				other.To = verify.PhoneAddress("447700900001", other.To.Country) // of the same prefix
 				if _, err := b.Start(t.Context(), b.account, other); kind(err) != verify.KindBlocked {
 					t.Errorf("the velocity rules do not count the start that was accepted: %v", err)
 				}

@@ -60,6 +60,6 @@ func TestCheckMetrics(t *testing.T) {
 	check(succeeded, rightCode(succeeded), "not_found", "")
 	check(verify.Verification{Request: succeeded.Request, ID: verify.NewID(rand.Reader)}, rightCode(succeeded), "not_found", "")
 	unknown := start()
-	b.behind(`ALTER TABLE checks RENAME TO gone`)
+	b.behind(`ALTER TABLE verifications RENAME TO gone`)
 	check(unknown, rightCode(unknown), "error", "")
 }

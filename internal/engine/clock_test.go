@@ -33,7 +33,7 @@ func TestClockJumps(t *testing.T) {
 				must(t, err)
 				b.settled(v.ID, 0)
 				request := b.request()
-				request.Number = "447700900099"
+				request.To = verify.PhoneAddress("447700900099", request.To.Country)
 				other, err := b.Start(t.Context(), b.account, request)
 				must(t, err)
 				b.settled(other.ID, 0)
@@ -55,7 +55,7 @@ func TestClockJumps(t *testing.T) {
 					b.rest()
 				}
 				if rec := b.record(other.ID); rec.Status == verify.InProgress {
-					t.Errorf("it hangs after %d events", len(rec.EventList))
+					t.Errorf("it hangs after %d events", len(rec.Events))
 				}
 				seen := map[verify.ID]bool{}
 				for _, m := range b.carrier.all() {

@@ -2,95 +2,57 @@ package engine
 
 import (
 	"context"
-	"time"
 
-	"countersign/internal/fraud"
+	"countersign/internal/account"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
-// Cancel ends an account's verification. See [verify.Verification.Cancel] for
-// when it is refused.
+// Cancel ends an account's verification. See [verify.Verification.Cancel] for the refusals.
 func (e *Engine) Cancel(ctx context.Context, account verify.Account, id verify.ID) error {
-	var cancelled verify.Verification
-	err := e.writeIn(ctx, store.Scope{Changes: id}, on(account, id, func(tx *store.Tx, row *store.Row) error {
-		v, err := row.Cancel(e.now())
+	_, err := e.apply(ctx, store.Scope{Changes: id}, func(t *transition) error {
+		v, err := t.verification(account, id)
 		if err != nil {
 			return err
 		}
-		row.Verification, cancelled = v, v
-		return tx.Save(row)
-	}))
-	if err == nil {
-		e.cfg.Velocity.Ended(cancelled)
-		e.wakeRefund(cancelled)
-		e.metrics.ended.WithLabelValues(string(verify.Cancelled)).Inc()
-	}
+		c, err := v.Cancel(t.now)
+		if err != nil {
+			return err
+		}
+		return t.save(c)
+	})
 	return err
 }
 
 // Trigger sends the next message of an account's verification now. See
-// [verify.Verification.Trigger] for when it is refused; and with KindBlocked when the
-// number has got too many.
-func (e *Engine) Trigger(ctx context.Context, account verify.Account, id verify.ID) error {
+// [verify.Verification.Trigger] for the refusals.
+func (e *Engine) Trigger(ctx context.Context, a verify.Account, id verify.ID) error {
+	if err := account.MaySend(a); err != nil {
+		return err
+	}
 	if !e.reserve() {
 		return &verify.Error{Kind: verify.KindUnavailable}
 	}
-	var (
-		d      delivery
-		until  time.Time
-		capped *fraud.Refusal
-	)
-	err := e.writeIn(ctx, store.Scope{Verification: id}, on(account, id, func(tx *store.Tx, row *store.Row) error {
-		now := e.now()
-		g, err := e.guard(tx, row.Request, now)
+	var req verify.Request
+	_, err := e.apply(ctx, store.Scope{Verification: id}, func(t *transition) error {
+		v, err := t.verification(a, id)
 		if err != nil {
 			return err
 		}
-		v, event, err := row.Trigger(now, e.rand)
+		req = v.Request
+		h, err := t.nextHistory(v)
 		if err != nil {
 			return err
 		}
-		d = delivery{v: v}
-		if capped = g.maySend(); capped != nil {
-			return &verify.Error{Kind: verify.KindBlocked, Request: id}
-		}
-		row.Verification = v
-		// Whoever holds the row, its step is overtaken.
-		row.Take(e.node, leaseEnd(row, now))
-		until = row.Until
-		d = delivery{v, event, row.Fence}
-		if err := tx.AddEvent(event); err != nil {
+		c, err := v.Trigger(e.node, h, t.now, e.rand)
+		if err != nil {
 			return err
 		}
-		if err := tx.Save(row); err != nil {
-			return err
-		}
-		return g.sent(tx)
-	}))
+		return t.save(c)
+	})
 	if err != nil {
 		e.unreserve()
-		if is(err, verify.KindBlocked) {
-			e.capped(d.v.Request, capped)
-		}
-		return err
+		e.refused(req, err)
 	}
-	e.deliver(d)
-	e.runner.Wake(until)
-	return nil
-}
-
-// on is a transaction on an account's verification. It returns KindNotFound where
-// there is none.
-func on(account verify.Account, id verify.ID, do func(*store.Tx, *store.Row) error) func(*store.Tx) error {
-	return func(tx *store.Tx) error {
-		row, ok, err := tx.Get(account.Key, id)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return &verify.Error{Kind: verify.KindNotFound, Request: id}
-		}
-		return do(tx, row)
-	}
+	return err
 }

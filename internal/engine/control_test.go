@@ -25,25 +25,25 @@ func TestTriggerWhileClaimed(t *testing.T) {
 		b.clock.Advance(5 * time.Second)
 		must(t, b.Trigger(t.Context(), b.account, v.ID))
 		await.Until(t, "at the carrier: the call", func() bool { return len(b.carrier.all()) == 2 })
-		held := b.claim(v.ID)
+		held := b.lease(v.ID)
 		if !held.Until.Equal(at(15)) {
 			t.Errorf("the claim lasts until %v, want 10 s from the trigger", held.Until)
 		}
 
 		b.carrier.gate <- struct{}{} // one of the two is taken
 		await.Until(t, "known: the first outcome", func() bool {
-			events := b.record(v.ID).EventList
+			events := b.record(v.ID).Events
 			return events[0].State == verify.EventAccepted || events[1].State == verify.EventAccepted
 		})
-		if events := b.record(v.ID).EventList; events[0].State == verify.EventAccepted {
-			if c := b.claim(v.ID); c != held {
+		if events := b.record(v.ID).Events; events[0].State == verify.EventAccepted {
+			if c := b.lease(v.ID); c != held {
 				t.Errorf("the outcome of the SMS has changed the claim of the call: %+v", c)
 			}
 		}
 		b.carrier.gate <- struct{}{}
 		b.settled(v.ID, 0)
 		b.settled(v.ID, 1)
-		if c := b.claim(v.ID); c.Node != "" {
+		if c := b.lease(v.ID); c.Node != "" {
 			t.Errorf("the row is still held: %+v", c)
 		}
 		if sent := b.carrier.all(); sent[1].Channel != verify.TTS {
@@ -77,7 +77,7 @@ func TestCheckWhileClaimed(t *testing.T) {
 		if err != nil || done.Status != verify.Success {
 			t.Fatalf("got %s, %v", done.Status, err)
 		}
-		if c := b.claim(v.ID); c.Node == "" {
+		if c := b.lease(v.ID); c.Node == "" {
 			t.Error("no node holds the row to record the outcome of the message")
 		}
 		close(b.carrier.gate)
@@ -87,8 +87,8 @@ func TestCheckWhileClaimed(t *testing.T) {
 		}
 		b.clock.Advance(time.Hour)
 		b.rest()
-		if rec := b.record(v.ID); rec.Status != verify.Success || len(rec.EventList) != 1 {
-			t.Errorf("an hour later it is %s after %d events", rec.Status, len(rec.EventList))
+		if rec := b.record(v.ID); rec.Status != verify.Success || len(rec.Events) != 1 {
+			t.Errorf("an hour later it is %s after %d events", rec.Status, len(rec.Events))
 		}
 	})
 }
@@ -110,9 +110,9 @@ func TestCancelRules(t *testing.T) {
 		t.Helper()
 		requestID, _ := verify.ParseID(id)
 		await.Until(t, "known: the outcome of an event", func() bool {
-			rec, _, err := s.Store().Record(t.Context(), "demo0001", requestID)
+			rec, _, err := s.Store().Verification(t.Context(), requestID)
 			must(t, err)
-			return len(rec.EventList) > seq && rec.EventList[seq].State != verify.EventSubmitting
+			return len(rec.Events) > seq && rec.Events[seq].State != verify.EventSubmitting
 		})
 	}
 	id := start(t, s, url.Values{})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -15,15 +14,18 @@ import (
 	"countersign/internal/verify"
 )
 
-// delivery is a committed event on its way to a carrier.
+// delivery is a committed event in flight to a carrier.
 type delivery struct {
 	v     verify.Verification
 	event verify.Event
-	fence int64 // of the claim under which it is made
+	token int64 // fencing token of the lease under which it is made
 }
 
-// flights are the deliveries that this process has not finished. While one is
-// among them its claim holds, however long it takes.
+// step returns the step that the event takes.
+func (d delivery) step() verify.Step { return d.v.StepAt(d.event.Seq) }
+
+// flights are the deliveries that this process has not finished. The lease of each is
+// renewed, however long it takes.
 type flights struct {
 	mu     sync.Mutex
 	events map[verify.ID]flight
@@ -32,12 +34,12 @@ type flights struct {
 type flight struct {
 	verification verify.ID
 	number       string
-	fence        int64         // of the claim
+	token        int64         // of the lease
 	landed       chan struct{} // closed when the outcome is recorded
 }
 
 func (f *flights) add(d delivery) (land func()) {
-	fl := flight{d.v.ID, d.v.Number, d.fence, make(chan struct{})}
+	fl := flight{d.v.ID, d.step().To.Given, d.token, make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.events[d.event.ID] = fl
@@ -99,41 +101,46 @@ func (e *Engine) deliver(d delivery) {
 		defer land()
 		var tried []string // carriers that may have the message
 		sub, err := e.sendFirst(&d)
-		for unclear(err) && e.waitCtx.Err() == nil && e.again(&d) {
+		for unclear(err) && e.waitCtx.Err() == nil && e.retry(&d) {
 			if c, ok := errors.AsType[*deliver.CarrierError](err); ok {
 				tried = append(tried, c.Carrier)
 			}
 			sub, err = e.send(&d, tried)
 		}
-		switch {
-		case d.v.Workflow.Test:
-			d.event.State = verify.EventDelivered
-		case err == nil:
-			d.event.State, d.event.Carrier = verify.EventAccepted, sub.Carrier
-			if d.event.Channel == verify.SMS {
-				e.cfg.Velocity.Sent(d.v)
-			}
-			d.event.Cost = e.cost(d.v, d.event.Channel, sub)
-		case e.waitCtx.Err() != nil && (unclear(err) || notSent(err)):
-			// Broken off by a stop, and left for the next process.
-		case unclear(err), d.event.Attempt > 1: // of the attempt before nothing is known
-			d.event.State = verify.EventUnknown
-		case notSent(err):
-			d.event.State, d.event.Error = verify.EventExpired, deliver.Code(err)
-		default:
-			d.event.State, d.event.Error = verify.EventRefused, deliver.Code(err)
-		}
-		e.metrics.events.WithLabelValues(string(d.event.Channel), string(d.event.State)).Inc()
 		if err != nil {
 			e.cfg.Log.Warn("message not accepted", "request_id", d.v.ID.Hex(), "event_id", d.event.ID.String(),
 				"channel", d.event.Channel, "attempt", d.event.Attempt, "error", err)
 		}
-		if d.event.State != verify.EventSubmitting {
-			e.finish(d, sub)
-		} else {
-			e.handOver(d)
+		o, ok := e.outcome(d, sub, err)
+		if !ok {
+			e.handOff(d)
+			return
 		}
+		e.finish(d, o)
 	})
+}
+
+// outcome returns the outcome of a delivery; ok is false if a stop interrupted it, and the
+// next process has to continue it.
+func (e *Engine) outcome(d delivery, sub deliver.Submission, err error) (o verify.Outcome, ok bool) {
+	o = verify.Outcome{
+		Event: d.event.Seq, Attempt: d.event.Attempt, Token: d.token, Failures: d.event.Failures, Carrier: sub.Carrier, Refs: sub.Refs,
+	}
+	switch {
+	case d.v.Workflow.Test:
+		o.State = verify.EventDelivered
+	case err == nil:
+		o.State, o.Cost = verify.EventAccepted, e.cost(d, sub)
+	case e.waitCtx.Err() != nil && (unclear(err) || notSent(err)):
+		return o, false
+	case unclear(err), d.event.Attempt > 1: // nothing is known of the attempt before
+		o.State = verify.EventUnknown
+	case notSent(err):
+		o.State, o.Error = verify.EventExpired, deliver.Code(err)
+	default:
+		o.State, o.Error = verify.EventRefused, deliver.Code(err)
+	}
+	return o, true
 }
 
 // errMayNotCall is a refusal by the rules against fraud, and not by a carrier.
@@ -141,7 +148,7 @@ var errMayNotCall = fmt.Errorf("%w: the rules do not let this number be called",
 
 // sendFirst hands the message over for the first time, if that may be.
 func (e *Engine) sendFirst(d *delivery) (deliver.Submission, error) {
-	if d.event.Channel == verify.TTS && !e.cfg.Velocity.MayCall(d.v) {
+	if d.event.Channel.Spoken() && !e.cfg.Velocity.MayCall(d.v, d.step().To) {
 		return deliver.Submission{}, errMayNotCall
 	}
 	return e.send(d, nil)
@@ -155,25 +162,20 @@ func unclear(err error) bool {
 
 func notSent(err error) bool { return errors.Is(err, deliver.ErrNotSent) }
 
-// again counts another attempt, if the event may have one, before it is made.
-func (e *Engine) again(d *delivery) bool {
-	ok := false
-	err := e.writeIn(e.sendCtx, store.Scope{Changes: d.v.ID}, func(tx *store.Tx) error {
-		ok = false
-		event, found, err := tx.Event(d.event.Key())
-		if err != nil || !found { // as it is stored: another node may have made it
+// retry counts another attempt before it is made, if the event may have one.
+func (e *Engine) retry(d *delivery) bool {
+	t, err := e.apply(e.sendCtx, store.Scope{Changes: d.v.ID}, func(t *transition) error {
+		v, ok, err := t.Verification(d.v.ID) // another node may have made the attempt
+		if err != nil || !ok {
 			return err
 		}
-		row, found, err := tx.Find(d.v.ID)
-		if err != nil || !found || !row.Resend(event, e.now()) {
-			return err
+		c, ok := v.Retry(d.event.Seq, d.event.Failures, t.now)
+		if !ok {
+			return nil
 		}
-		ok = true
-		event.Attempt++
-		event.Failures = d.event.Failures
-		return tx.SaveEvent(event)
+		return t.save(c)
 	})
-	if err != nil || !ok {
+	if err != nil || len(t.changes) == 0 {
 		return false
 	}
 	d.event.Attempt++
@@ -232,28 +234,14 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// finish records the outcome and gives the claim back. When the database does
-// not take it, it is tried again until it does or the process stops: an event
-// without an outcome would be sent twice.
-func (e *Engine) finish(d delivery, sub deliver.Submission) {
+// finish records the outcome and releases the lease. A failed write is retried until it
+// succeeds or the process stops: an event without an outcome would be sent twice.
+func (e *Engine) finish(d delivery, o verify.Outcome) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		now := e.now()
-		var hastened bool
-		err := e.writeIn(context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}, func(tx *store.Tx) (err error) {
-			hastened = false
-			if pause > firstPause { // it failed: since this node stood still until all had moved to the archive?
-				if _, there, err := tx.Event(d.event.Key()); err != nil || !there {
-					return err
-				}
-			}
-			hastened, err = e.record(tx, d, sub, now)
-			return err
+		_, err := e.apply(context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}, func(t *transition) error {
+			return e.record(t, d.v.ID, o)
 		})
 		if err == nil {
-			e.runner.Wake(d.v.DueAt)
-			if hastened {
-				e.runner.Wake(now)
-			}
 			return
 		}
 		if !e.pause(e.sendCtx, pause) {
@@ -263,55 +251,58 @@ func (e *Engine) finish(d delivery, sub deliver.Submission) {
 	}
 }
 
-// handOver leaves to another node at once what a stop has broken off. Where that
-// cannot be written, or there is none, the end of the lease or the next process
-// brings it up.
-func (e *Engine) handOver(d delivery) {
+// record writes an outcome, with the receipts that arrived before it. A verification that
+// has moved to the archive needs none.
+func (e *Engine) record(t *transition, id verify.ID, o verify.Outcome) error {
+	v, ok, err := t.Verification(id)
+	if err != nil || !ok {
+		return err
+	}
+	if o.Early, err = t.earlyReceipts(o.Carrier, o.Refs...); err != nil {
+		return err
+	}
+	f := verify.OnFailure{Failed: e.cfg.Router.Failed}
+	if o.State != verify.EventAccepted || len(o.Early) > 0 || o.Attempt > 1 { // the event may have failed
+		if f, err = e.onFailure(t, v.Account); err != nil {
+			return err
+		}
+	}
+	return t.save(v.Outcome(o, f, t.now))
+}
+
+// handOff leaves a delivery that a stop interrupted to another node. If that cannot be
+// written, or no other node exists, the end of the lease or the next process takes it over.
+func (e *Engine) handOff(d delivery) {
+	e.metrics.events.WithLabelValues(string(d.event.Channel), string(verify.EventSubmitting)).Inc()
 	if !e.cfg.Store.Shared() {
 		return
 	}
-	err := e.writeIn(context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}, func(tx *store.Tx) error { return tx.HandOver(d.v.ID, d.fence, e.now()) })
+	_, err := e.apply(context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}, func(t *transition) error {
+		v, ok, err := t.Verification(d.v.ID)
+		if err != nil || !ok {
+			return err
+		}
+		c, ok := v.HandOff(d.token, t.now)
+		if !ok {
+			return nil
+		}
+		if err := t.save(c); err != nil {
+			return err
+		}
+		return t.NotifyHandOff()
+	})
 	if err != nil {
-		e.cfg.Log.Warn("message not handed over", "event_id", d.event.ID.String(), "error", err)
+		e.cfg.Log.Warn("message not handed off", "event_id", d.event.ID.String(), "error", err)
 	}
-}
-
-// record writes the outcome, and what is known of it already by receipts and late
-// answers.
-func (e *Engine) record(tx *store.Tx, d delivery, sub deliver.Submission, now time.Time) (hastened bool, err error) {
-	if err := tx.SaveEvent(d.event); err != nil {
-		return false, err
-	}
-	if d.event.Cost != 0 {
-		if err := tx.AddCost(d.v, d.event, strconv.Itoa(d.event.Attempt), d.event.Cost, now); err != nil {
-			return false, err
-		}
-	}
-	known := d.event.State == verify.EventAccepted && d.event.Attempt == 1 // all there is to know
-	for i, ref := range sub.Refs {
-		part := verify.Part{
-			Attempt: d.event.Attempt, Seq: i, Count: len(sub.Refs),
-			Carrier: sub.Carrier, Ref: ref, State: verify.EventAccepted,
-		}
-		reported, err := e.accept(tx, d.event.Key(), part, now)
-		if err != nil {
-			return false, err
-		}
-		known = known && !reported
-	}
-	if err := tx.Release(d.v.ID, d.fence); err != nil || known {
-		return false, err
-	}
-	return e.settle(tx, d.event.Key(), now)
 }
 
 // compose writes the message of an event. It runs before each hand-over, since the
 // text states the lifetime left to the PIN.
 func (e *Engine) compose(d delivery) deliver.Message {
-	now := e.now()
+	now, step := e.now(), d.step()
 	m := deliver.Message{
 		EventID: d.event.ID, RequestID: d.v.ID, Account: d.v.Account, Seq: d.event.Seq, Attempt: d.event.Attempt, Channel: d.event.Channel,
-		Country: d.v.Country, To: verify.PhoneAddress(d.v.Number), From: cmp.Or(d.v.Sender, defaultSender),
+		To: step.To, From: cmp.Or(step.From, defaultSender),
 		ValidFor: d.v.PINExpiresAt.Sub(now), Values: e.cfg.Messages.CarrierValues(e.sendCtx, d.v.Account),
 	}
 	in := message.Input{

@@ -103,8 +103,8 @@ func TestNotSentIsTriedAgain(t *testing.T) {
 			first := <-c.sent
 			b.rest() // it pauses
 			b.clock.Advance(3 * time.Second)
-			if first.EventID != v.LastEventID {
-				t.Errorf("handed over event %s, want %s", first.EventID, v.LastEventID)
+			if first.EventID != v.LastEventID() {
+				t.Errorf("handed over event %s, want %s", first.EventID, v.LastEventID())
 			}
 		}
 		if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
@@ -122,13 +122,13 @@ func TestBusyCarrierKeepsTheClaim(t *testing.T) {
 		b.resume()
 		v, err := b.Start(t.Context(), b.account, b.request())
 		must(t, err)
-		before := b.claim(v.ID)
+		before := b.lease(v.ID)
 		for i := range 3 { // leases
 			b.rest()
 			b.clock.Advance(10 * time.Second)
 			b.renewed(at(float64(10 * (i + 2))))
 		}
-		if after := b.claim(v.ID); after.Node != before.Node || after.Fence != before.Fence {
+		if after := b.lease(v.ID); after.Node != before.Node || after.Token != before.Token {
 			t.Errorf("the claim changed from %+v to %+v", before, after)
 		}
 		close(b.carrier.gate)
@@ -154,7 +154,7 @@ func TestStopLeavesWhatIsNotSent(t *testing.T) {
 	if err := b.Stop(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Stop: %v, want that it gave up", err)
 	}
-	if e := b.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
+	if e := b.record(v.ID).Events[0]; e.State != verify.EventSubmitting {
 		t.Errorf("the event is %+v, want it open", e)
 	}
 }
@@ -171,13 +171,13 @@ func TestDelivered(t *testing.T) {
 		cancel()
 		b.Delivered(ctx, to)
 	}
-	if e := b.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
+	if e := b.record(v.ID).Events[0]; e.State != verify.EventSubmitting {
 		t.Fatalf("the event is %+v before the carrier took it", e)
 	}
 	arrived := make(chan verify.EventState)
 	go func() {
 		b.Delivered(t.Context(), number)
-		arrived <- b.record(v.ID).EventList[0].State
+		arrived <- b.record(v.ID).Events[0].State
 	}()
 	close(b.carrier.gate)
 	if state := <-arrived; state != verify.EventAccepted {

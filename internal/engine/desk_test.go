@@ -128,7 +128,7 @@ func (d *desks) next(seq int) hand {
 	d.t.Helper()
 	select {
 	case h := <-d.sent:
-		if events := d.record(h.RequestID).EventList; len(events) <= seq || h.EventID != events[seq].ID ||
+		if events := d.record(h.RequestID).Events; len(events) <= seq || h.EventID != events[seq].ID ||
 			events[seq].State != verify.EventSubmitting || events[seq].Attempt != h.Attempt {
 			d.t.Fatalf("handed over attempt %d of %s, before it was so decided; want event %d of %+v", h.Attempt, h.EventID, seq, events)
 		}
@@ -158,7 +158,7 @@ func (d *desks) report(carrier, ref string, state verify.EventState, carrierErro
 
 func (d *desks) wantEvent(id verify.ID, seq int, state verify.EventState, attempt int, carrier, carrierError string) {
 	d.t.Helper()
-	e := d.record(id).EventList[seq]
+	e := d.record(id).Events[seq]
 	if e.State != state || e.Attempt != attempt || e.Carrier != carrier || e.Error != carrierError {
 		d.t.Errorf("event %d is %s at attempt %d with %q (%q), want %s at %d with %q (%q)",
 			seq, e.State, e.Attempt, e.Carrier, e.Error, state, attempt, carrier, carrierError)
@@ -169,7 +169,7 @@ func (d *desks) wantEvent(id verify.ID, seq int, state verify.EventState, attemp
 // start; less than 0 is never.
 func (d *desks) wantDue(id verify.ID, s float64) {
 	d.t.Helper()
-	if c := d.claim(id); c.Node != "" {
+	if c := d.lease(id); c.Node != "" {
 		d.t.Errorf("the row is still held: %+v", c)
 	}
 	due, ok, err := d.db.NextDue(d.t.Context())

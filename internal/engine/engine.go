@@ -23,6 +23,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/account"
 	"countersign/internal/deliver"
 	"countersign/internal/fraud"
 	"countersign/internal/store"
@@ -52,9 +53,11 @@ type Config struct {
 	// Report takes the outcome of due steps: nil after a commit. A nil Report disables that.
 	Report func(operation string, err error)
 
-	// RequestsPerSecond bounds the requests of one account in any second, unless
-	// the account has a rate of its own. 0 means no bound.
-	RequestsPerSecond int
+	// Observe takes each change after its commit. It must be quick. Nil disables that.
+	Observe func(verify.Change)
+
+	// Policy has the limits of the installation on every account. The zero value has none.
+	Policy account.Policy
 
 	// Caps are the limits on one number. Without any there are none.
 	Caps fraud.Caps
@@ -65,15 +68,9 @@ type Config struct {
 	// ChargeOnSuccess takes the price of a verification when its right code came, and
 	// not when it was accepted.
 	ChargeOnSuccess bool
-
-	// UnsupportedNetworks are prefixes of numbers that are not served.
-	UnsupportedNetworks []string
 }
 
 const (
-	// lease is how long a claim holds without a word from its node. A node
-	// renews the claims of the messages that it is still busy with.
-	lease = 10 * time.Second
 	// maxDeliveries bounds the messages on their way to carriers. More work is
 	// refused (KindUnavailable) instead of being accepted late.
 	maxDeliveries = 4096
@@ -103,7 +100,7 @@ type Engine struct {
 	cancelWait context.CancelFunc
 	sendCtx    context.Context // ends when Stop gives up waiting
 	cancelSend context.CancelFunc
-	renewedAt  time.Time // the claims of this node; of the runner
+	renewedAt  time.Time // the leases of this node; of the runner
 }
 
 // New returns an engine that accepts calls. Due steps are taken from Resume on.
@@ -153,7 +150,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.cancelWait()
 	e.runner.Stop()
 	e.renewedAt = time.Time{}
-	e.renewClaims(ctx) // once more, for the time of the wait
+	e.renewLeases(ctx) // once more, for the time of the wait
 	finished := make(chan struct{})
 	go func() {
 		e.deliveries.Wait()
@@ -188,36 +185,13 @@ func (e *Engine) unreserve() { <-e.slots }
 
 // write is Store.Write with overload classified.
 func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
-	return e.writeIn(ctx, store.Scope{}, do)
-}
-
-// writeCounted is writeIn for a request that counts against the account's rate, on
-// all nodes together, and may change its balance. What is refused here was counted by
-// this node, in vain.
-func (e *Engine) writeCounted(ctx context.Context, account verify.Account, in store.Scope, do func(*store.Tx) error) error {
-	in.Account = account.Payer()
-	in.Charges = e.cfg.ChargeOnSuccess
-	rate := e.rate(account)
-	if rate > 0 {
-		in.Limit = &store.Limit{Account: account.Key, PerSecond: rate, Now: e.now}
-	}
-	err := e.writeIn(ctx, in, do)
-	if errors.Is(err, store.ErrRate) {
-		e.throttle.takeBack(account.Key)
-		return throttled(rate)
-	}
-	return err
+	return classified(e.cfg.Store.Write(ctx, do))
 }
 
 // throttled is the refusal of an account with a rate in requests per second.
 func throttled(rate int) error {
 	by := verify.Cause{Rule: verify.RuleRate, Count: int64(rate) + 1, Limit: int64(rate)}
 	return &verify.Error{Kind: verify.KindThrottled, By: by}
-}
-
-// writeIn is write for what works on a scope.
-func (e *Engine) writeIn(ctx context.Context, in store.Scope, do func(*store.Tx) error) error {
-	return classified(e.cfg.Store.WriteIn(ctx, in, do))
 }
 
 func classified(err error) error {

@@ -6,14 +6,13 @@ import (
 
 	"countersign/internal/deliver"
 	"countersign/internal/fraud"
-	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
 // Evaluation is the result of a start that was evaluated and not made.
 type Evaluation struct {
 	Refusals []*verify.Error // in the order of the rules: Start returns the first; none if it accepts
-	Test     bool            // a test number of the account: no rule applies
+	Test     bool            // a test number of the account: no rule on destinations applies
 	Price    verify.Money    // 0 with RuleNoPrice among Refusals
 	Network  string          // name in networks.known; "" without one
 	Velocity fraud.Decision
@@ -29,24 +28,33 @@ type ChannelRoutes struct {
 // Evaluate applies all rules of Start to a request, except the rate of the account. It
 // counts, charges, logs and sends nothing. The error is never a refusal.
 func (e *Engine) Evaluate(ctx context.Context, account verify.Account, req verify.Request) (ev Evaluation, err error) {
-	ev.Network = e.cfg.Router.Network(req.Number)
-	for _, step := range req.Workflow.Steps {
-		ev.addRoutes(step.Channel, e.cfg.Router.Check(destination(req, step.Channel)))
+	ev.Network = e.cfg.Router.Network(req.To.Number())
+	for seq, step := range req.Workflow.Steps {
+		ev.addRoutes(step.Channel, e.cfg.Router.Check(destination(req, seq)))
 	}
-	if pin, ok := account.Settings.TestPIN(req.Number); ok {
-		ev.Test, req = true, req.Testing(pin)
-	} else if err := e.evaluateRules(ctx, account, req, &ev); err != nil {
+	permitted, err := e.permit(ctx, account, req)
+	if err != nil {
 		return ev, err
+	}
+	req, ev.Refusals, ev.Test = permitted.Request, permitted.Refusals, permitted.Request.Workflow.Test
+	if !ev.Test {
+		if err := ev.add(e.route(req)); err != nil {
+			return ev, err
+		}
+		price, err := e.price(ctx, req)
+		ev.Price = price
+		if err := ev.add(err); err != nil {
+			return ev, err
+		}
 	}
 	d, err := e.cfg.Velocity.Try(ctx, account, req, ev.Price)
 	ev.Velocity = d
 	if err := ev.add(err); err != nil {
 		return ev, err
 	}
-	in := store.Scope{Number: req.Number, Begins: account.Key, Account: account.Payer()}
-	var refused error
-	err = e.writeIn(ctx, in, func(tx *store.Tx) error {
-		_, refused = e.decide(tx, req, ev.Price, payerOf(account), e.now())
+	refused := error(nil)
+	_, err = e.apply(ctx, beginScope(account, req), func(t *transition) error {
+		_, _, refused = e.begin(t, account, req, ev.Price)
 		if _, ok := errors.AsType[*verify.Error](refused); ok {
 			return nil
 		}
@@ -56,17 +64,6 @@ func (e *Engine) Evaluate(ctx context.Context, account verify.Account, req verif
 		return ev, err
 	}
 	return ev, ev.add(refused)
-}
-
-func (e *Engine) evaluateRules(ctx context.Context, account verify.Account, req verify.Request, ev *Evaluation) error {
-	for _, rule := range e.startRules() {
-		if err := ev.add(rule(ctx, account, req)); err != nil {
-			return err
-		}
-	}
-	price, err := e.price(ctx, req)
-	ev.Price = price
-	return ev.add(err)
 }
 
 // add collects a refusal, and returns any other error.

@@ -56,12 +56,12 @@ func TestFailuresAreKept(t *testing.T) {
 					}
 				}
 				e := d.settled(v.ID, 0)
-				if e.State != tt.state || e.Error != tt.code || !slices.Equal(e.Failures.List(), tt.want) {
+				if e.State != tt.state || e.Error != tt.code || !slices.Equal(e.Failures, tt.want) {
 					t.Fatalf("the event is %+v, want %s, %q and %v", e, tt.state, tt.code, tt.want)
 				}
 				if tt.state == verify.EventAccepted {
 					d.report(h.carrier, "1", verify.EventDelivered, "")
-					if e := d.record(v.ID).EventList[0]; e.State != verify.EventDelivered || !slices.Equal(e.Failures.List(), tt.want) {
+					if e := d.record(v.ID).Events[0]; e.State != verify.EventDelivered || !slices.Equal(e.Failures, tt.want) {
 						t.Errorf("after the receipt it is %+v", e)
 					}
 				}

@@ -11,19 +11,19 @@ import (
 	"countersign/internal/verify"
 )
 
-// fail makes every new event, or every change of one, an error of the database.
+// fail makes every new verification, or every change of one, an error of the database.
 func (b *bench) fail(operation string) {
 	if store.IsPostgres(b.path) {
 		b.behind(`CREATE OR REPLACE FUNCTION broken() RETURNS TRIGGER AS $$ BEGIN RAISE 'the disk is on fire'; END $$ LANGUAGE plpgsql;
-			CREATE TRIGGER broken BEFORE ` + operation + ` ON events FOR EACH ROW EXECUTE FUNCTION broken()`)
+			CREATE TRIGGER broken BEFORE ` + operation + ` ON verifications FOR EACH ROW EXECUTE FUNCTION broken()`)
 		return
 	}
-	b.behind(`CREATE TRIGGER broken BEFORE ` + operation + ` ON events BEGIN SELECT RAISE(ABORT, 'the disk is on fire'); END`)
+	b.behind(`CREATE TRIGGER broken BEFORE ` + operation + ` ON verifications BEGIN SELECT RAISE(ABORT, 'the disk is on fire'); END`)
 }
 
 func (b *bench) mend() {
 	if store.IsPostgres(b.path) {
-		b.behind(`DROP TRIGGER broken ON events`)
+		b.behind(`DROP TRIGGER broken ON verifications`)
 		return
 	}
 	b.behind(`DROP TRIGGER broken`)
@@ -59,7 +59,7 @@ func TestStepFails(t *testing.T) {
 		must(t, err)
 		b.settled(v.ID, 0)
 		b.rest()
-		b.fail("INSERT")
+		b.fail("UPDATE")
 		b.clock.Advance(125 * time.Second)
 		b.rest()
 		if err := b.Trigger(t.Context(), b.account, v.ID); err == nil {
@@ -90,7 +90,7 @@ func TestOutcomeFails(t *testing.T) {
 		must(t, err)
 		for range 5 {
 			b.rest() // it pauses
-			if e := b.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
+			if e := b.record(v.ID).Events[0]; e.State != verify.EventSubmitting {
 				t.Fatalf("the event is %+v", e)
 			}
 			b.clock.Advance(3 * time.Second)
@@ -117,7 +117,7 @@ func TestNoDatabase(t *testing.T) {
 		},
 		"Start": func(b *bench, _ verify.ID) error {
 			req := b.request()
-			req.Number = "447700900009"
+			req.To = verify.PhoneAddress("447700900009", req.To.Country)
 			_, err := b.Start(b.t.Context(), b.account, req)
 			return err
 		},

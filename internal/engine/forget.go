@@ -2,20 +2,51 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
-// ForgetNumber is [store.DB.ForgetNumber] for a server. Metrics and velocity rules count
-// the verifications that it ends, and their price is refunded if no message left.
-func (e *Engine) ForgetNumber(ctx context.Context, f store.Forget) (store.Forgotten, error) {
-	f.Ended = func(list ...verify.Verification) {
-		e.cfg.Velocity.Ended(list...)
-		for _, v := range list {
-			e.wakeRefund(v)
-			e.metrics.ended.WithLabelValues(string(v.Status)).Inc()
+// ForgetNumber ends the verifications in progress of a number, if Cancel is set, and erases
+// the number (see [store.DB.ForgetNumber]). Without Cancel, one in progress refuses the
+// erasure with an error that wraps [store.ErrRunning].
+func (e *Engine) ForgetNumber(ctx context.Context, f store.Forget) (done store.Forgotten, err error) {
+	cancelled := 0
+	for range maxStartTries { // a verification may begin between the two steps
+		t, err := e.apply(ctx, store.Scope{Number: f.Number}, func(t *transition) error { return t.withdraw(f) })
+		if err != nil {
+			return done, err
+		}
+		for _, c := range t.changes {
+			if c.Verification.Status == verify.Cancelled {
+				cancelled++
+			}
+		}
+		done, err = e.cfg.Store.ForgetNumber(ctx, f, e.now())
+		if !errors.Is(err, store.ErrRunning) {
+			done.Cancelled = cancelled
+			return done, err
 		}
 	}
-	return e.cfg.Store.ForgetNumber(ctx, f, e.now())
+	return done, err
+}
+
+// withdraw ends the verifications in progress of a number.
+func (t *transition) withdraw(f store.Forget) error {
+	running, err := t.RunningOf(f.Number)
+	if err != nil {
+		return err
+	}
+	for _, v := range running {
+		if !f.Cancel && v.At(t.now).Status == verify.InProgress {
+			return store.ErrRunning
+		}
+	}
+	for _, v := range running {
+		if err := t.save(v.Withdraw(t.now)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

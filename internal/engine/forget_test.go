@@ -42,7 +42,7 @@ func TestForgetNumberCounts(t *testing.T) {
 			must(t, err)
 			await.Until(t, "at the carrier: the SMS", func() bool { return len(b.carrier.all()) == 1 })
 			b.clock.Advance(c.after)
-			if _, err := b.ForgetNumber(t.Context(), store.Forget{Number: v.Number, Cancel: true}); err != nil {
+			if _, err := b.ForgetNumber(t.Context(), store.Forget{Number: v.To.Given, Cancel: true}); err != nil {
 				t.Fatal(err)
 			}
 			if got := counted(t, reg, "countersign_verifications_ended_total", string(c.status)); got != 1 {

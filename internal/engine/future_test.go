@@ -61,7 +61,7 @@ func testFutureState(t *testing.T, database string, jump time.Duration) {
 	must(t, b.db.RefreshKeys(ctx, t0))
 	start := func(number string) (verify.Verification, error) {
 		req := b.request()
-		req.Number = number
+		req.To = verify.PhoneAddress(number, req.To.Country)
 		return b.Start(ctx, b.account, req)
 	}
 
@@ -139,7 +139,7 @@ func TestFutureDue(t *testing.T) {
 		must(t, err)
 		b.settled(waits.ID, 0)
 		req := b.request()
-		req.Number = "447700900099"
+		req.To = verify.PhoneAddress("447700900099", req.To.Country)
 		b.carrier.gate = make(chan struct{})
 		held, err := b.Start(t.Context(), b.account, req)
 		must(t, err)

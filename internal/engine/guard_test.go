@@ -73,9 +73,9 @@ func TestCapNumberForms(t *testing.T) {
 	accounts := b.accounts(3)
 	for i, number := range []string{"5491123456789", "541123456789", "5491123456789"} {
 		req := b.requestOf(accounts[i])
-		req.Number, req.Country = number, "AR"
+		req.To = verify.PhoneAddress(number, "AR")
 		v, err := b.Start(t.Context(), accounts[i], req)
-		if want := i < 2; (err == nil) != want || err == nil && v.Number != number || err != nil && kind(err) != verify.KindBlocked {
+		if want := i < 2; (err == nil) != want || err == nil && v.To.Given != number || err != nil && kind(err) != verify.KindBlocked {
 			t.Errorf("start %d to %s: %v", i+1, number, err)
 		}
 	}
@@ -269,9 +269,9 @@ func TestCapChecksOfAll(t *testing.T) {
 	if kind(err) != verify.KindTooManyCodes || v.Status != verify.Failed {
 		t.Errorf("the right code after too many wrong ones: %v, %s", err, v.Status)
 	}
-	rec, ok, err := b.db.Record(t.Context(), apps[1].Key, v.ID)
-	if err != nil || !ok || len(rec.CheckList) != 1 || rec.CheckList[0].Valid || rec.CheckList[0].IPAddress != "192.0.2.1" {
-		t.Errorf("the history is %+v (%v)", rec.CheckList, err)
+	rec, ok, err := b.db.Verification(t.Context(), v.ID)
+	if err != nil || !ok || len(rec.Checks) != 1 || rec.Checks[0].Valid || rec.Checks[0].IPAddress != "192.0.2.1" {
+		t.Errorf("the history is %+v (%v)", rec.Checks, err)
 	}
 	if _, err := b.Check(t.Context(), apps[1], v.ID, rightCode(runs[1]), ""); kind(err) != verify.KindNotFound {
 		t.Errorf("once more: %v", err)
@@ -314,7 +314,7 @@ func TestCapChecksParallel(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	n, err := a.db.Guard(t.Context(), number)
+	n, err := a.db.NumberHistory(t.Context(), number)
 	must(t, err)
 	sum := 0
 	for _, use := range n.Uses {
@@ -394,7 +394,7 @@ func TestCapTestNumber(t *testing.T) {
 		_, err = b.Check(t.Context(), b.account, v.ID, rightCode(v), "")
 		must(t, err)
 	}
-	if n, err := b.db.Guard(t.Context(), number); err != nil || len(n.Uses) != 0 {
+	if n, err := b.db.NumberHistory(t.Context(), number); err != nil || len(n.Uses) != 0 {
 		t.Errorf("counted are %+v (%v)", n, err)
 	}
 }

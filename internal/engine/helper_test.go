@@ -148,7 +148,7 @@ func kind(err error) verify.Kind {
 
 func (b *bench) request() verify.Request {
 	return verify.Request{
-		Account: b.account.Key, Number: number, Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: 4,
+		Account: b.account.Key, To: verify.PhoneAddress(number, "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: 4,
 		Workflow: verify.Workflow{
 			Steps: []verify.Step{
 				{Channel: verify.SMS, Wait: 125 * time.Second}, {Channel: verify.TTS, Wait: 180 * time.Second},
@@ -159,9 +159,9 @@ func (b *bench) request() verify.Request {
 	}
 }
 
-func (b *bench) record(id verify.ID) store.Record {
+func (b *bench) record(id verify.ID) verify.Verification {
 	b.t.Helper()
-	rec, ok, err := b.db.Record(b.t.Context(), b.account.Key, id)
+	rec, ok, err := b.db.Verification(b.t.Context(), id)
 	if err != nil || !ok {
 		b.t.Fatalf("record of %s: %v, %v", id, ok, err)
 	}
@@ -174,7 +174,7 @@ func (b *bench) settled(id verify.ID, seq int) verify.Event {
 	b.t.Helper()
 	var e verify.Event
 	await.Until(b.t, fmt.Sprintf("known: the outcome of event %d", seq), func() bool {
-		events := b.record(id).EventList
+		events := b.record(id).Events
 		if len(events) <= seq {
 			return false
 		}
@@ -184,17 +184,9 @@ func (b *bench) settled(id verify.ID, seq int) verify.Event {
 	return e
 }
 
-func (b *bench) claim(id verify.ID) store.Claim {
+func (b *bench) lease(id verify.ID) verify.Lease {
 	b.t.Helper()
-	var c store.Claim
-	must(b.t, b.db.Write(b.t.Context(), func(tx *store.Tx) error {
-		row, ok, err := tx.Get(b.account.Key, id)
-		if ok {
-			c = row.Claim
-		}
-		return err
-	}))
-	return c
+	return b.record(id).Lease
 }
 
 // renewed waits until the claim on the only row holds until the given time. It looks
@@ -212,13 +204,46 @@ func (b *bench) renewed(end time.Time) {
 // renews.
 func (b *bench) orphan(attempt int) (verify.Verification, verify.Event) {
 	b.t.Helper()
-	v, e := verify.Start(b.request(), 0, t0, rand.Reader)
-	e.Attempt = attempt
-	row := &store.Row{Verification: v}
-	row.Take("dead node", at(15))
-	must(b.t, b.db.Write(b.t.Context(), func(tx *store.Tx) error { return tx.Insert(row, e) }))
-	return v, e
+	c, _, err := verify.Begin(verify.Beginning{
+		Request: b.request(), Payer: b.account.Key, History: verify.Uncapped{}, Node: "dead node",
+	}, t0, rand.Reader)
+	must(b.t, err)
+	v := c.Verification
+	v.Events[0].Attempt, v.Lease.Until = attempt, at(15)
+	b.insert(v)
+	return v, v.Events[0]
 }
+
+// insert adds a verification behind the engine's back.
+func (b *bench) insert(v verify.Verification) {
+	b.t.Helper()
+	must(b.t, b.db.Write(b.t.Context(), func(tx *store.Tx) error { return tx.Save(verify.Change{Verification: v, New: true}) }))
+}
+
+// alter changes a stored verification behind the engine's back.
+func (b *bench) alter(id verify.ID, change func(*verify.Verification)) {
+	b.t.Helper()
+	must(b.t, b.db.Write(b.t.Context(), func(tx *store.Tx) error {
+		v, ok, err := tx.Verification(id)
+		if err != nil || !ok {
+			return errors.Join(err, errors.New("no such verification"))
+		}
+		change(&v)
+		return tx.Save(verify.Change{Verification: v})
+	}))
+}
+
+// withoutHistory returns a verification without its events, checks, facts and lease.
+func withoutHistory(v verify.Verification) verify.Verification {
+	v.Events, v.Checks, v.Facts, v.Lease = nil, nil, nil, verify.Lease{}
+	return v
+}
+
+// breakRow damages the documents of all verifications; mendRow is its reverse.
+const (
+	breakRow = `UPDATE verifications SET document = '{' || document`
+	mendRow  = `UPDATE verifications SET document = substr(document, 2) WHERE document LIKE '{{%'`
+)
 
 // behind runs SQL behind the engine's back.
 func (b *bench) behind(query string) {

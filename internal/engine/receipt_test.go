@@ -65,7 +65,7 @@ func TestReceipts(t *testing.T) {
 				for _, early := range []bool{false, true} { // before the carrier's answer, or after it
 					v, h := d.start(func(r *verify.Request) {
 						if early {
-							r.Number = "447700900001"
+							r.To = verify.PhoneAddress("447700900001", r.To.Country)
 						}
 					})
 					if !early {
@@ -77,7 +77,7 @@ func TestReceipts(t *testing.T) {
 						d.report("a", s.ref, s.state, s.err)
 					}
 					if early {
-						if e := d.record(v.ID).EventList[0]; e.State != verify.EventSubmitting {
+						if e := d.record(v.ID).Events[0]; e.State != verify.EventSubmitting {
 							t.Errorf("the event is %+v before its carrier took it", e)
 						}
 						if n := d.count("countersign_receipts_early_total"); n-known != float64(len(tt.receipts)) {
@@ -88,11 +88,11 @@ func TestReceipts(t *testing.T) {
 					}
 					d.quiet()
 					d.wantEvent(v.ID, 0, tt.want, 1, "a", tt.wantErr)
-					if rec := d.record(v.ID); !reflect.DeepEqual(rec.Verification, v) || len(rec.EventList) != 1 {
+					if rec := d.record(v.ID); !reflect.DeepEqual(withoutHistory(rec), withoutHistory(v)) || len(rec.Events) != 1 {
 						t.Errorf("early %v: the verification changed to %+v", early, rec)
 					}
 					d.wantDue(v.ID, 125)
-					d.behind(`DELETE FROM parts`) // the same ids come again
+					d.behind(`DELETE FROM message_ids`) // the same ids come again
 				}
 			})
 		})
@@ -126,7 +126,7 @@ func TestReceiptOfReusedID(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
 	old := d.accepted("1")
-	v, h := d.start(func(r *verify.Request) { r.Number = "447700900001" })
+	v, h := d.start(func(r *verify.Request) { r.To = verify.PhoneAddress("447700900001", r.To.Country) })
 	h.accept("1")
 	d.settled(v.ID, 0)
 	d.report("a", "1", delivered, "")
@@ -174,7 +174,7 @@ func TestReceiptAfterTheEnd(t *testing.T) {
 				d.report("a", "1", state, "")
 				d.wantEvent(v.ID, 0, state, 1, "a", "")
 				after := d.record(v.ID)
-				if before.Status != status || !reflect.DeepEqual(after.Verification, before.Verification) || len(after.EventList) != 1 {
+				if before.Status != status || !reflect.DeepEqual(withoutHistory(after), withoutHistory(before)) || len(after.Events) != 1 {
 					t.Errorf("it changed from %+v to %+v", before, after)
 				}
 				d.wantDue(v.ID, -1)
@@ -220,7 +220,7 @@ func TestLateAnswer(t *testing.T) {
 				must(t, d.Answer(t.Context(), deliver.Answer{Event: verify.EventKey{Verification: v.ID}, Part: part}))
 			}
 			d.wantEvent(v.ID, 0, tt.want, 2, tt.carrier, tt.err)
-			if rec := d.record(v.ID); !reflect.DeepEqual(rec.Verification, v) {
+			if rec := d.record(v.ID); !reflect.DeepEqual(withoutHistory(rec), withoutHistory(v)) {
 				t.Errorf("the verification changed to %+v", rec)
 			}
 		})
@@ -337,13 +337,13 @@ func TestRescueKnowsReports(t *testing.T) {
 		for _, state := range []verify.EventState{accepted, delivered, undeliverable} {
 			for _, goOn := range []bool{false, true} {
 				d := setUpDesks(t, "a")
-				v, e := d.orphan(verify.MaxAttempts)
+				v, _ := d.orphan(verify.MaxAttempts)
 				if goOn {
 					d.goOn()
 				}
-				must(t, d.db.Write(t.Context(), func(tx *store.Tx) error {
-					return tx.SavePart(e.Key(), verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: state})
-				}))
+				d.alter(v.ID, func(v *verify.Verification) {
+					v.Events[0].Parts = []verify.Part{{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: state}}
+				})
 				d.clock.Advance(15 * time.Second)
 				d.resume()
 				d.settled(v.ID, 0)
@@ -393,7 +393,7 @@ func TestReceiptOfFormerRefs(t *testing.T) {
 	say := func(d *desks, state verify.EventState) {
 		must(d.t, d.Receipt(d.t.Context(), deliver.Receipt{Carrier: "a", Ref: "1\thost", FormerRefs: []string{"1"}, State: state}))
 	}
-	another := func(r *verify.Request) { r.Number = "447700900001" }
+	another := func(r *verify.Request) { r.To = verify.PhoneAddress("447700900001", r.To.Country) }
 
 	t.Run("Old", func(t *testing.T) {
 		t.Parallel()

@@ -110,7 +110,7 @@ func (f *flood) starts(b *testing.B, n int, flooded, recorded bool) {
 
 func (f *flood) request(prefix string) verify.Request {
 	return verify.Request{
-		Account: f.account.Key, Number: fmt.Sprintf("%s%08d", prefix, f.n.Add(1)), Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: 4,
+		Account: f.account.Key, To: verify.PhoneAddress(fmt.Sprintf("%s%08d", prefix, f.n.Add(1)), "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: 4,
 		Workflow: verify.Workflow{Steps: []verify.Step{{Channel: verify.SMS}}, PINLife: time.Hour, PINPolicy: verify.ReusePIN},
 	}
 }
@@ -130,6 +130,6 @@ func (f *flood) refuse(b *testing.B, recorded bool) {
 		return
 	}
 	if recorded {
-		f.log.Add(verify.Refusal{Account: f.account.Key, Number: req.Number, Cause: refused.Cause(), Source: "192.0.2.1"})
+		f.log.Add(verify.Refusal{Account: f.account.Key, Number: req.To.Given, Cause: refused.Cause(), Source: "192.0.2.1"})
 	}
 }

@@ -1,11 +1,14 @@
 package engine_test
 
 import (
+	"crypto/rand"
+	"io"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/account"
 	"countersign/internal/deliver"
 	"countersign/internal/engine"
 	"countersign/internal/fraud"
@@ -17,8 +20,7 @@ import (
 // limited sets limits that the cases below reach.
 func limited(b *bench, cfg *engine.Config) {
 	cfg.Caps = fraud.Caps{Sends: []fraud.Window{{Count: 1, Within: time.Hour}}}
-	cfg.UnsupportedNetworks = []string{"88"}
-	cfg.RequestsPerSecond = 1
+	cfg.Policy = account.Policy{RequestsPerSecond: 1, UnsupportedNetworks: []string{"88"}}
 	router, err := deliver.NewRouter(deliver.RouterConfig{
 		Routes:   []deliver.Route{{Carriers: []string{"phone"}}, {Prefix: "4477009999"}, {Country: "FR", Carriers: []string{"phone"}}},
 		Carriers: map[string]deliver.Carrier{"phone": b.carrier}, Now: b.clock.Now,
@@ -39,7 +41,35 @@ func TestCauses(t *testing.T) {
 		want    verify.Cause
 	}{
 		"barred": {change: func(b *bench, _ *verify.Request) { b.account.Barred = true }, want: verify.Cause{Rule: verify.RuleBarred}},
-		"trial":  {change: func(b *bench, _ *verify.Request) { b.account.Trial = true }, want: verify.Cause{Rule: verify.RuleTrial}},
+		"barred, test number": {
+			change: func(b *bench, r *verify.Request) {
+				b.account.Barred = true
+				b.account.Settings.TestNumbers = []verify.TestNumber{{Number: r.To.Given, Code: "1234"}}
+			},
+			want: verify.Cause{Rule: verify.RuleBarred},
+		},
+		"sender": {
+			change: func(b *bench, r *verify.Request) {
+				b.account.Settings.Senders, r.Sender = []string{"Acme"}, "Other"
+			},
+			want: verify.Cause{Rule: verify.RuleInvalid, Detail: "sender: not allowed for this account"},
+		},
+		"chosen PIN": {
+			change: func(_ *bench, r *verify.Request) { r.ChosenPIN, _ = verify.ParsePIN("1234") },
+			want:   verify.Cause{Rule: verify.RuleCustomPIN},
+		},
+		"words of the template": {
+			prepare: func(b *bench) {
+				tmpl := store.Template{ID: verify.NewID(rand.Reader), Account: b.account.Key, Channel: verify.SMS, Locale: "en-gb", Text: "${pin} evil-${brand}", Encoding: "text", CreatedAt: t0}
+				_, err := b.db.AddTemplate(b.t.Context(), tmpl, nil, true)
+				must(b.t, err)
+			},
+			change: func(b *bench, r *verify.Request) {
+				b.account.Settings.LinkBrands, r.Brand = []string{"Booking.com"}, "Booking.com"
+			},
+			want: verify.Cause{Rule: verify.RuleInvalid, Detail: "brand: in the words of the template: looks like a link: evil-booking.com"},
+		},
+		"trial": {change: func(b *bench, _ *verify.Request) { b.account.Trial = true }, want: verify.Cause{Rule: verify.RuleTrial}},
 		"block list": {
 			prepare: func(b *bench) {
 				must(b.t, b.db.BlockNumber(b.t.Context(), store.BlockedNumber{Number: number, CreatedAt: t0}))
@@ -51,11 +81,11 @@ func TestCauses(t *testing.T) {
 			want:   verify.Cause{Rule: verify.RuleCountries, Detail: "GB"},
 		},
 		"network": {
-			change: func(_ *bench, r *verify.Request) { r.Number = "8812345678" },
+			change: func(_ *bench, r *verify.Request) { r.To = verify.PhoneAddress("8812345678", r.To.Country) },
 			want:   verify.Cause{Rule: verify.RuleNetwork, Detail: "88"},
 		},
 		"route": {
-			change: func(_ *bench, r *verify.Request) { r.Number = "447700999900" },
+			change: func(_ *bench, r *verify.Request) { r.To = verify.PhoneAddress("447700999900", r.To.Country) },
 			want:   verify.Cause{Rule: verify.RuleNoRoute, Detail: "sms"},
 		},
 		"price": {
@@ -112,11 +142,38 @@ func TestCauses(t *testing.T) {
 	}
 }
 
+// TestRefusal: of a request that cannot be read to the end, a limit on the fields before
+// the defect is the answer; without one it is the defect.
+func TestRefusal(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	defect := verify.Invalid("code_length", "must be 4 or 6")
+	malformed := &verify.Error{Kind: verify.KindInvalidParameter, Param: "pin_code", Field: verify.FieldPIN}
+	for name, tt := range map[string]struct {
+		account verify.Account
+		request verify.Request
+		defect  error
+		want    error
+	}{
+		"no limit":            {verify.Account{}, verify.Request{Brand: "Acme"}, defect, defect},
+		"barred":              {verify.Account{Barred: true}, verify.Request{}, defect, &verify.Error{Kind: verify.KindBarred}},
+		"destination":         {verify.Account{Trial: true, Settings: verify.Settings{Countries: []string{"FR"}}}, verify.Request{To: verify.PhoneAddress(number, "GB")}, defect, defect},
+		"brand":               {verify.Account{}, verify.Request{Brand: "Acme.com"}, defect, verify.Refused(verify.FieldBrand, "looks like a link: acme.com")},
+		"malformed PIN":       {verify.Account{CustomPIN: true}, verify.Request{}, malformed, malformed},
+		"PIN, no permission":  {verify.Account{}, verify.Request{}, malformed, &verify.Error{Kind: verify.KindCustomPINNotAllowed}},
+		"failure of a lookup": {verify.Account{}, verify.Request{}, io.ErrUnexpectedEOF, io.ErrUnexpectedEOF},
+	} {
+		if got := b.Refusal(tt.account, tt.request, tt.defect); kind(got) != kind(tt.want) || got.Error() != tt.want.Error() {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
 // accepted starts a verification.
 func (b *bench) accepted(number string) verify.Verification {
 	b.t.Helper()
 	req := b.request()
-	req.Number = number
+	req.To = verify.PhoneAddress(number, req.To.Country)
 	v, err := b.Start(b.t.Context(), b.account, req)
 	must(b.t, err)
 	return v
@@ -127,12 +184,12 @@ func (b *bench) fill(number string) {
 	b.t.Helper()
 	caps := fraud.Caps{Sends: []fraud.Window{{Count: 1, Within: time.Hour}}}
 	must(b.t, b.db.WriteIn(b.t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
-		g, err := tx.Guard(number)
+		g, err := tx.NumberHistory(number)
 		if err != nil {
 			return err
 		}
 		g.Number = caps.Sent(g.Number, b.account.Key, t0)
-		return tx.SaveGuard(g, at(1e5))
+		return tx.SaveNumberHistory(g, at(1e5))
 	}))
 }
 

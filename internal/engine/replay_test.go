@@ -80,7 +80,7 @@ func TestReplayInOneSecond(t *testing.T) {
 func TestReplayAtOnce(t *testing.T) {
 	t.Parallel()
 	const rate = 50 // more than copies are under way at a time
-	b := setUp(t, func(_ *bench, c *engine.Config) { c.RequestsPerSecond = rate })
+	b := setUp(t, func(_ *bench, c *engine.Config) { c.Policy.RequestsPerSecond = rate })
 	p := signedBy(b, t0.Add(-2*time.Second), 1)
 	var admitted atomic.Int32
 	var all sync.WaitGroup
@@ -113,7 +113,7 @@ func TestReplayAtOnce(t *testing.T) {
 // account may send it again.
 func TestReplayThrottled(t *testing.T) {
 	t.Parallel()
-	b := setUp(t, func(_ *bench, c *engine.Config) { c.RequestsPerSecond = 1 })
+	b := setUp(t, func(_ *bench, c *engine.Config) { c.Policy.RequestsPerSecond = 1 })
 	_, err := b.Admit(t.Context(), signedBy(b, t0, 1))
 	must(t, err)
 	p := signedBy(b, t0, 2)

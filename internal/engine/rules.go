@@ -3,94 +3,80 @@ package engine
 import (
 	"cmp"
 	"context"
-	"slices"
-	"strings"
+	"errors"
 
+	"countersign/internal/account"
 	"countersign/internal/deliver"
 	"countersign/internal/verify"
 )
 
-// examine applies the rules that come before a verification, and gives what it costs.
-// To a test number none applies, since nothing is sent there.
-func (e *Engine) examine(ctx context.Context, account verify.Account, req verify.Request) (verify.Request, verify.Money, error) {
-	if pin, ok := account.Settings.TestPIN(req.Number); ok {
-		return req.Testing(pin), 0, nil
+// examine applies the rules that need no transaction: the account policy, and for other
+// than test numbers a route and a price. It returns the request as permitted. Its
+// inputs change rarely, so a request concurrent with a change may see either state.
+func (e *Engine) examine(ctx context.Context, a verify.Account, req verify.Request) (verify.Request, verify.Money, error) {
+	d, err := e.permit(ctx, a, req)
+	if err != nil {
+		return req, 0, err
 	}
-	for _, rule := range e.startRules() {
-		if err := rule(ctx, account, req); err != nil {
-			return req, 0, err
+	if len(d.Refusals) > 0 {
+		return req, 0, d.Refusals[0]
+	}
+	if d.Request.Workflow.Test {
+		return d.Request, 0, nil
+	}
+	if err := e.route(d.Request); err != nil {
+		return req, 0, err
+	}
+	price, err := e.price(ctx, d.Request)
+	return d.Request, price, err
+}
+
+// Refusal returns the answer to a request that an API parsed only up to a malformed
+// parameter, with the error defect. It is the first refusal of a field before that
+// parameter, else defect. Rules on destinations do not apply.
+func (e *Engine) Refusal(a verify.Account, req verify.Request, defect error) error {
+	facts := account.Facts{Partial: true}
+	if malformed, ok := errors.AsType[*verify.Error](defect); ok {
+		facts.Malformed = malformed.Field
+	}
+	if d := e.cfg.Policy.Decide(a, req, facts); len(d.Refusals) > 0 {
+		return d.Refusals[0]
+	}
+	return defect
+}
+
+// permit looks up the facts about a request and returns the decision of the policy.
+func (e *Engine) permit(ctx context.Context, a verify.Account, req verify.Request) (account.Decision, error) {
+	var (
+		f   account.Facts
+		err error
+	)
+	if req.Brand != "" {
+		f.Templates = e.cfg.Messages.Templates(ctx, a.Key, req.Locale)
+	}
+	if a.Trial {
+		if f.Approved, err = e.cfg.Store.Approved(ctx, a.Key, req.To.Given); err != nil {
+			return account.Decision{}, err
 		}
 	}
-	price, err := e.price(ctx, req)
-	return req, price, err
-}
-
-// startRule returns the refusal of a start; nil if it permits the start.
-type startRule func(context.Context, verify.Account, verify.Request) error
-
-// startRules returns the rules that need no transaction, in the order of application.
-// They change rarely, so a request concurrent with a change may see either state.
-func (e *Engine) startRules() []startRule {
-	return []startRule{barred, e.approved, e.blockList, countries, e.networks, e.route}
-}
-
-func barred(_ context.Context, account verify.Account, _ verify.Request) error {
-	return account.MaySend()
-}
-
-// approved refuses a trial account with KindNotApproved.
-func (e *Engine) approved(ctx context.Context, account verify.Account, req verify.Request) error {
-	if !account.Trial {
-		return nil
+	if f.Blocked, err = e.cfg.Store.Blocked(ctx, req.To.Canonical); err != nil {
+		return account.Decision{}, err
 	}
-	approved, err := e.cfg.Store.Approved(ctx, account.Key, req.Number)
-	if err == nil && !approved {
-		err = &verify.Error{Kind: verify.KindNotApproved}
-	}
-	return err
-}
-
-// blockList refuses with KindBlocked.
-func (e *Engine) blockList(ctx context.Context, _ verify.Account, req verify.Request) error {
-	blocked, err := e.cfg.Store.Blocked(ctx, req.Number)
-	if err == nil && blocked {
-		err = &verify.Error{Kind: verify.KindBlocked, By: verify.Cause{Rule: verify.RuleBlockedNumber}}
-	}
-	return err
-}
-
-// countries refuses with KindUnsupportedNetwork.
-func countries(_ context.Context, account verify.Account, req verify.Request) error {
-	if account.Settings.AllowsCountry(req.Country) {
-		return nil
-	}
-	by := verify.Cause{Rule: verify.RuleCountries, Detail: cmp.Or(req.Country, "none")}
-	return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: by}
-}
-
-// networks refuses with KindUnsupportedNetwork.
-func (e *Engine) networks(_ context.Context, _ verify.Account, req verify.Request) error {
-	i := slices.IndexFunc(e.cfg.UnsupportedNetworks, func(prefix string) bool { return strings.HasPrefix(req.Number, prefix) })
-	if i < 0 {
-		return nil
-	}
-	by := verify.Cause{Rule: verify.RuleNetwork, Detail: e.cfg.UnsupportedNetworks[i]}
-	return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: by}
+	return e.cfg.Policy.Decide(a, req, f), nil
 }
 
 // route refuses with KindUnroutable. Only the first step must have a route: an operator
 // without voice still serves the workflows that begin with an SMS.
-func (e *Engine) route(_ context.Context, _ verify.Account, req verify.Request) error {
-	to := destination(req, req.Workflow.Steps[0].Channel)
+func (e *Engine) route(req verify.Request) error {
+	to := destination(req, 0)
 	if e.cfg.Router.Routable(to) {
 		return nil
 	}
 	return &verify.Error{Kind: verify.KindUnroutable, By: verify.Cause{Rule: verify.RuleNoRoute, Detail: string(to.Channel)}}
 }
 
-func destination(req verify.Request, channel verify.Channel) deliver.Destination {
-	return deliver.Destination{
-		Channel: channel, To: verify.PhoneAddress(req.Number), Country: req.Country,
-		Account: req.Account, Sender: cmp.Or(req.Sender, defaultSender),
-	}
+// destination returns the destination of a step.
+func destination(req verify.Request, seq int) deliver.Destination {
+	step := req.StepAt(seq)
+	return deliver.Destination{Channel: step.Channel, To: step.To, Account: req.Account, Sender: cmp.Or(step.From, defaultSender)}
 }

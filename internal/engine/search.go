@@ -3,24 +3,21 @@ package engine
 import (
 	"context"
 
-	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
-// Search finds an account's verifications with their events and checks, running
-// or finished, in the order asked for. Ids that it does not have are left out.
-func (e *Engine) Search(ctx context.Context, account verify.Account, ids []verify.ID) ([]store.Record, error) {
+// Search finds an account's verifications with their history, running or ended, in the
+// order of ids. Unknown ids, and those of other accounts, are left out.
+func (e *Engine) Search(ctx context.Context, account verify.Account, ids []verify.ID) (found []verify.Verification, err error) {
 	now := e.now()
-	var records []store.Record
 	for _, id := range ids {
-		rec, ok, err := e.cfg.Store.Record(ctx, account.Key, id)
+		v, ok, err := e.cfg.Store.Verification(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			rec.Verification = rec.At(now)
-			records = append(records, rec)
+		if ok && v.Account == account.Key {
+			found = append(found, v.At(now))
 		}
 	}
-	return records, nil
+	return found, nil
 }

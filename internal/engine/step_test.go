@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"crypto/rand"
 	"errors"
 	"net/url"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/server"
 	"countersign/internal/servertest"
-	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
@@ -43,7 +41,7 @@ func TestRescue(t *testing.T) {
 			t.Errorf("the copy is valid for %v, want the rest of the PIN's life", sent[0].ValidFor)
 		}
 		states(t, sent[0], "4 minutes")
-		if c := b.claim(v.ID); c.Node != "" {
+		if c := b.lease(v.ID); c.Node != "" {
 			t.Errorf("the row is still held: %+v", c)
 		}
 		// The plan is unchanged.
@@ -79,11 +77,8 @@ func TestRescueGivesUp(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := setUp(t)
-				v, e := verify.Start(b.request(), 0, t0, rand.Reader)
-				v.Workflow.PINLife, v.PINExpiresAt, e.Attempt = tt.pinLife, t0.Add(tt.pinLife), tt.attempt
-				row := &store.Row{Verification: v}
-				row.Take("dead node", at(15))
-				must(t, b.db.Write(t.Context(), func(tx *store.Tx) error { return tx.Insert(row, e) }))
+				v, e := b.orphan(tt.attempt)
+				b.alter(v.ID, func(v *verify.Verification) { v.Workflow.PINLife, v.PINExpiresAt = tt.pinLife, t0.Add(tt.pinLife) })
 				b.clock.Advance(at(tt.back).Sub(t0))
 				b.resume()
 				for seq, want := range tt.wantEvents {
@@ -98,13 +93,13 @@ func TestRescueGivesUp(t *testing.T) {
 					}
 				}
 				rec := b.record(v.ID)
-				if len(rec.EventList) != len(tt.wantEvents) {
-					t.Errorf("events: %+v, want %v", rec.EventList, tt.wantEvents)
+				if len(rec.Events) != len(tt.wantEvents) {
+					t.Errorf("events: %+v, want %v", rec.Events, tt.wantEvents)
 				}
 				if over := rec.Status != verify.InProgress; over != (tt.name == "PlanRunOut") || over && rec.Status != verify.Expired {
 					t.Errorf("the verification is %s", rec.Status)
 				}
-				if c := b.claim(v.ID); c.Node != "" {
+				if c := b.lease(v.ID); c.Node != "" {
 					t.Errorf("the row is still held: %+v", c)
 				}
 			})
@@ -145,14 +140,14 @@ func TestOutage(t *testing.T) {
 			b.resume()
 			await.Until(t, "taken: the step", func() bool {
 				rec := b.record(v.ID)
-				return rec.Status == verify.Expired || len(rec.EventList) > 1
+				return rec.Status == verify.Expired || len(rec.Events) > 1
 			})
 			if tt.wantEvents > 1 {
 				b.settled(v.ID, 1)
 			}
 			rec := b.record(v.ID)
-			if rec.Status != tt.wantStatus || len(rec.EventList) != tt.wantEvents || len(b.carrier.all()) != tt.wantEvents {
-				t.Errorf("%s after %d events and %d messages, want %s after %d", rec.Status, len(rec.EventList), len(b.carrier.all()), tt.wantStatus, tt.wantEvents)
+			if rec.Status != tt.wantStatus || len(rec.Events) != tt.wantEvents || len(b.carrier.all()) != tt.wantEvents {
+				t.Errorf("%s after %d events and %d messages, want %s after %d", rec.Status, len(rec.Events), len(b.carrier.all()), tt.wantStatus, tt.wantEvents)
 			}
 		})
 	}
@@ -191,9 +186,9 @@ func TestRefusedSMS(t *testing.T) {
 	id := start(t, s, url.Values{"number": {server.RefusedNumber}})
 	requestID, _ := verify.ParseID(id)
 	state := func() verify.EventState {
-		rec, _, err := s.Store().Record(t.Context(), server.DemoAccount, requestID)
+		rec, _, err := s.Store().Verification(t.Context(), requestID)
 		must(t, err)
-		return rec.EventList[0].State
+		return rec.Events[0].State
 	}
 	await.Until(t, "known: the outcome of the SMS", func() bool { return state() != verify.EventSubmitting })
 	if state() != verify.EventRefused {
@@ -220,9 +215,9 @@ func TestBrokenRowHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t)
 		broken, _ := b.orphan(1)
-		b.behind(`UPDATE verifications SET workflow = '{' || workflow`)
+		b.behind(breakRow)
 		req := b.request()
-		req.Number = "447700900001"
+		req.To = verify.PhoneAddress("447700900001", req.To.Country)
 		v, err := b.Start(t.Context(), b.account, req)
 		must(t, err)
 		b.settled(v.ID, 0)
@@ -230,7 +225,7 @@ func TestBrokenRowHoldsNobodyUp(t *testing.T) {
 		b.resume()
 		b.settled(v.ID, 1)
 		b.rest()
-		b.behind(`UPDATE verifications SET workflow = substr(workflow, 2) WHERE workflow LIKE '{{%'`)
+		b.behind(mendRow)
 		b.clock.Advance(time.Minute)
 		b.settled(broken.ID, 0)
 	})

@@ -10,7 +10,7 @@ import (
 // throttle holds every account to a number of requests in any second on this node: a
 // sliding window, so that no burst slips through where two fixed windows meet.
 // Requests that are refused do not count. Starts and checks are counted for all nodes
-// together, too, where there are others (store.WriteLimited).
+// together, too, where there are others (store.Limit).
 type throttle struct {
 	clock    clockwork.Clock
 	mu       sync.Mutex

@@ -101,7 +101,7 @@ func (tr *traffic) start(number, country string, converts bool, now time.Time) {
 		return
 	}
 	tr.started++
-	v := verify.Verification{Request: verify.Request{Account: "demo0001", Number: number, Country: country}}
+	v := verify.Verification{Request: verify.Request{Account: "demo0001", To: verify.PhoneAddress(number, country)}}
 	sent := func(now time.Time) {
 		tr.sms++
 		tr.state.Sent(v, now)

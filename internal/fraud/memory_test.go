@@ -140,12 +140,12 @@ func TestUndrainedIsBounded(t *testing.T) {
 	const most = 200_000
 	s := newState(sources())
 	v := ended("", verify.Expired)
-	v.Country = ""
+	v.To.Country = ""
 	for i := range most + 1 {
-		v.Number = fmt.Sprint(1_000_000 + i)
+		v.To = verify.PhoneAddress(fmt.Sprint(1_000_000+i), v.To.Country)
 		s.Ended(v, t0)
 	}
-	v.Number = "1000000"
+	v.To = verify.PhoneAddress("1000000", v.To.Country)
 	s.Ended(v, t0)
 	entries, _ := s.Drain()
 	finished := int64(0)

@@ -196,7 +196,7 @@ func (s *State) Failed(v verify.Verification, source string, now time.Time) {
 }
 
 func (s *State) note(v verify.Verification, n Counts, now time.Time) {
-	at := s.place(v.Account, v.Number, v.Country, now)
+	at := s.place(v.Account, v.To.Number(), v.To.Country, now)
 	at.Counts = n
 	s.mu.Lock()
 	defer s.mu.Unlock()

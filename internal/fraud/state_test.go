@@ -22,7 +22,7 @@ func attempt(number string) fraud.Attempt {
 }
 
 func ended(number string, status verify.Status) verify.Verification {
-	return verify.Verification{Request: verify.Request{Account: "demo0001", Number: number, Country: "GB"}, Status: status}
+	return verify.Verification{Request: verify.Request{Account: "demo0001", To: verify.PhoneAddress(number, "GB")}, Status: status}
 }
 
 // play starts and ends verifications of a prefix, of which the first so many succeed.

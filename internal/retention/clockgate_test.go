@@ -60,7 +60,7 @@ func (h *house) history() history {
 	_, err := h.db.AddSecret(ctx, "demo0001", "another", now.Add(time.Hour), now)
 	must(h.t, err)
 	must(h.t, h.db.Write(ctx, func(tx *store.Tx) error {
-		return tx.KeepReceipt(verify.Part{Carrier: "a", Ref: "1", State: verify.EventDelivered}, now)
+		return tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "1"}, State: verify.EventDelivered}, now)
 	}))
 	return made
 }
@@ -93,7 +93,7 @@ func (h *house) whole(made history) {
 		h.t.Errorf("%v data keys were destroyed", n)
 	}
 	err = h.db.Write(ctx, func(tx *store.Tx) error { // the receipt, without taking it
-		_, ok, err := tx.TakeReceipt("a", "1", t0.Add(keep.Codes))
+		_, ok, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: "1"}, t0.Add(keep.Codes))
 		if err == nil && !ok {
 			h.t.Error("the receipt is gone")
 		}

@@ -63,8 +63,8 @@ type Job struct {
 	runner  *task.Runner
 
 	clockGate           clockGate
-	keysAt, destroyedAt time.Time       // times of the last refresh and destruction of keys
-	walk                store.GuardWalk // position among the histories of numbers
+	keysAt, destroyedAt time.Time               // times of the last refresh and destruction of keys
+	walk                store.NumberHistoryWalk // position among the histories of numbers
 }
 
 // New returns a job that waits to be started.
@@ -237,7 +237,7 @@ func (j *Job) forget(ctx context.Context, now time.Time) (more bool, err error) 
 		return false, err
 	}
 	// Most are only looked at, in their order, which takes less time than to move a batch.
-	_, walking, err := j.cfg.Store.ForgetGuards(ctx, &j.walk, now, 10*batch)
+	_, walking, err := j.cfg.Store.PruneNumberHistories(ctx, &j.walk, now, 10*batch)
 	if j.cfg.Keep.Codes == 0 || err != nil {
 		return walking, err
 	}

@@ -84,22 +84,22 @@ func must(t *testing.T, err error) {
 func (h *house) finish(number string) verify.ID {
 	h.t.Helper()
 	now := h.clock.Now()
-	v, e := verify.Start(verify.Request{
-		Account: "demo0001", Number: number, CodeLength: 4,
+	begun, _, err := verify.Begin(verify.Beginning{Request: verify.Request{
+		Account: "demo0001", To: verify.PhoneAddress(number, ""), CodeLength: 4,
 		Workflow: verify.Workflow{Steps: []verify.Step{{Channel: verify.SMS}}, PINLife: time.Minute},
-	}, 0, now, rand.Reader)
+	}, Payer: "demo0001", History: verify.Uncapped{}, Node: "node"}, now, rand.Reader)
+	must(h.t, err)
+	v := begun.Verification
+	sent := v.Outcome(verify.Outcome{Attempt: 1, Token: v.Lease.Token, State: verify.EventAccepted, Carrier: "a"}, verify.OnFailure{}, now)
+	ended, err := sent.Verification.Check(v.PIN, "192.0.2.1", verify.Uncapped{}, now)
+	must(h.t, err)
 	must(h.t, h.db.Write(h.t.Context(), func(tx *store.Tx) error {
-		if err := tx.Insert(&store.Row{Verification: v}, e); err != nil {
-			return err
+		for _, c := range []verify.Change{begun, sent, ended} {
+			if err := tx.Save(c); err != nil {
+				return err
+			}
 		}
-		ended, check, err := v.Check(v.PIN, "192.0.2.1", now)
-		if err != nil {
-			return err
-		}
-		if err := tx.AddCheck(check); err != nil {
-			return err
-		}
-		return tx.Save(&store.Row{Verification: ended})
+		return nil
 	}))
 	return v.ID
 }
@@ -123,18 +123,18 @@ func (h *house) once() {
 // left says what is left of a verification: its code, number and itself.
 func (h *house) left(id verify.ID) string {
 	h.t.Helper()
-	rec, ok, err := h.db.Record(h.t.Context(), "demo0001", id)
+	v, ok, err := h.db.Verification(h.t.Context(), id)
 	must(h.t, err)
 	var left []string
 	if ok {
 		left = append(left, "itself")
-		if !rec.CheckList[0].Code.IsZero() {
+		if !v.Checks[0].Code.IsZero() {
 			left = append(left, "code")
 		}
-		if rec.Number != "" {
+		if v.To.Given != "" {
 			left = append(left, "number")
 		}
-		if rec.CheckList[0].IPAddress != "" {
+		if v.Checks[0].IPAddress != "" {
 			left = append(left, "address")
 		}
 	}

@@ -7,12 +7,14 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/internal/account"
 	"countersign/internal/adminapi"
 	"countersign/internal/apiv1"
 	"countersign/internal/config"
 	"countersign/internal/deliver"
 	"countersign/internal/engine"
 	"countersign/internal/fraud"
+	"countersign/internal/message"
 	"countersign/internal/phone"
 	"countersign/internal/store"
 	"countersign/internal/velocity"
@@ -33,7 +35,7 @@ func (s *Server) explaining() adminapi.Explaining {
 
 func evaluate(ctx context.Context, e *engine.Engine, account verify.Account, n phone.Number, speed int) (engine.Evaluation, error) {
 	return e.Evaluate(ctx, account, verify.Request{
-		Account: account.Key, Number: n.Digits, Country: n.Country, Premium: n.Premium,
+		Account: account.Key, To: verify.PhoneAddress(n.Digits, n.Country), Premium: n.Premium,
 		Workflow: apiv1.DefaultWorkflow(account.Settings, speed),
 	})
 }
@@ -74,9 +76,17 @@ func evaluator(ctx context.Context, cfg config.Config, db *store.DB, clock clock
 	}
 	return engine.New(engine.Config{
 		Store: db, Router: router, Velocity: watch, Clock: clock, Log: log, Metrics: reg,
-		RequestsPerSecond: cfg.Limits.RequestsPerSecond, UnsupportedNetworks: cfg.Networks.Unsupported, Caps: Caps(cfg.Fraud),
+		Policy: policy(cfg), Caps: Caps(cfg.Fraud),
 		ChargeOnSuccess: cfg.Billing.Charge == config.ChargeSuccess,
 	}), nil
+}
+
+// policy returns the limits of the installation on every account.
+func policy(cfg config.Config) account.Policy {
+	return account.Policy{
+		RequestsPerSecond: cfg.Limits.RequestsPerSecond, UnsupportedNetworks: cfg.Networks.Unsupported,
+		Denied: message.NewDenied(cfg.Limits.DeniedBrands),
+	}
 }
 
 // noCarrier replaces each carrier of a configuration.
@@ -91,7 +101,7 @@ func (noCarrier) Send(context.Context, deliver.Message) (deliver.Submission, err
 // account not too long ago.
 func verifiedBefore(db *store.DB, caps fraud.Caps, clock clockwork.Clock) func(ctx context.Context, account, number string) (bool, error) {
 	return func(ctx context.Context, account, number string) (bool, error) {
-		n, err := db.Guard(ctx, number)
+		n, err := db.NumberHistory(ctx, number)
 		return caps.VerifiedBefore(n, account, clock.Now()), err
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/config"
+	"countersign/internal/engine"
 	"countersign/internal/fraud"
 	"countersign/internal/store"
 	"countersign/internal/velocity"
@@ -38,8 +39,8 @@ func velocityConfig(cfg config.Config, db *store.DB, clock clockwork.Clock, log 
 // PostgreSQL, at the next start on SQLite.
 func ForgetNumber(ctx context.Context, cfg config.Config, db *store.DB, clock clockwork.Clock, log *slog.Logger, f store.Forget) (store.Forgotten, error) {
 	watch := velocity.New(velocityConfig(cfg, db, clock, log, prometheus.NewRegistry()))
-	f.Ended = watch.Ended
-	done, err := db.ForgetNumber(ctx, f, clock.Now().UTC())
+	e := engine.New(engine.Config{Store: db, Clock: clock, Log: log, Metrics: prometheus.NewRegistry(), Velocity: watch})
+	done, err := e.ForgetNumber(ctx, f)
 	return done, errors.Join(err, watch.Sync(ctx))
 }
 

@@ -79,7 +79,7 @@ func (l *safeLog) String() string {
 // an index that starts use. The ping may succeed; the server is not ready all the same.
 func TestReadyDamagedPage(t *testing.T) {
 	t.Parallel()
-	for _, object := range []string{"guards", "ledger", "ledger_account", "events", "verifications_running", "sqlite_autoindex_verifications_1"} {
+	for _, object := range []string{"guards", "ledger", "ledger_account", "verifications", "verifications_running", "sqlite_autoindex_verifications_1"} {
 		t.Run(object, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "countersign.db")
@@ -247,7 +247,7 @@ func (r *running) found(id string) string {
 func TestReadyLockedTable(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Start(t)
-	for _, lock := range []string{"verifications IN ACCESS EXCLUSIVE", "verifications IN SHARE", "guards IN ACCESS EXCLUSIVE", "checks IN SHARE"} {
+	for _, lock := range []string{"verifications IN ACCESS EXCLUSIVE", "verifications IN SHARE", "guards IN ACCESS EXCLUSIVE", "message_ids IN SHARE"} {
 		t.Run(lock, func(t *testing.T) {
 			t.Parallel()
 			database := postgres.Create(t, "template0")

@@ -220,9 +220,9 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rate, caps := cfg.Limits.RequestsPerSecond, Caps(cfg.Fraud)
+	limits, caps := policy(cfg), Caps(cfg.Fraud)
 	if s.opts.Unlimited {
-		rate, caps = 0, fraud.Caps{Remember: caps.Remember}
+		limits.RequestsPerSecond, caps = 0, fraud.Caps{Remember: caps.Remember}
 	}
 	s.caps = caps
 	s.makeVelocity(reg)
@@ -230,7 +230,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	s.engine = engine.New(engine.Config{
 		Store: s.db, Router: s.router, Messages: writer, Velocity: s.velocity,
 		Clock: s.opts.Clock, Reference: s.reference(), Hold: s.hold(), Report: s.ready.Report, Log: s.log, Metrics: reg,
-		RequestsPerSecond: rate, UnsupportedNetworks: cfg.Networks.Unsupported, Caps: caps,
+		Policy: limits, Caps: caps,
 		ChargeOnSuccess: cfg.Billing.Charge == config.ChargeSuccess,
 	})
 	close(s.assembled)
@@ -251,12 +251,12 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	v1 := apiv1.Config{
 		Engine: s.engine, Messages: messages, Writer: writer,
 		Templates: &template.Desk{
-			Store: s.db, Messages: messages, Approve: cfg.Templates.Approve,
+			Store: s.db, Messages: messages, Approve: cfg.Templates.Approve, Policy: limits,
 			Fetch: outbound.New(outbound.Config{Networks: mayAsk, Ports: cfg.Outbound.Ports}),
 		},
 		Clock: s.opts.Clock, Drain: s.drain, Report: s.ready.Report, Log: s.log, Metrics: reg,
 		Proxies: proxies, FailedLogins: s.failedLogins(proxies, reg), Velocity: s.velocity, Refusals: s.refused,
-		Denied: message.NewDenied(cfg.Limits.DeniedBrands), BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
+		BodyBytes: int64(cfg.Limits.BodyBytes), PlatformName: cfg.V1.PlatformName,
 		WrongCodeText: cfg.V1.WrongCodeText, TooManyCodesText: cfg.V1.TooManyCodesText, Currency: cfg.Billing.Currency, Speed: s.opts.Speed,
 	}
 	if s.opts.LogRefusals {

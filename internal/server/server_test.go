@@ -143,9 +143,9 @@ func TestStopUnderLoad(t *testing.T) {
 	defer r.halt()
 	for id, number := range accepted {
 		requestID, _ := verify.ParseID(id)
-		rec, ok, err := r.Store().Record(t.Context(), server.DemoAccount, requestID)
-		if err != nil || !ok || rec.Number != number || rec.Status != verify.InProgress {
-			t.Fatalf("%s of %s is lost: %v, %+v", id, number, err, rec)
+		v, ok, err := r.Store().Verification(t.Context(), requestID)
+		if err != nil || !ok || v.Account != server.DemoAccount || v.To.Given != number || v.Status != verify.InProgress {
+			t.Fatalf("%s of %s is lost: %v, %+v", id, number, err, v)
 		}
 		await.Until(t, "received: the message to "+number, func() bool {
 			messages, err := r.Store().Messages(t.Context(), number, 10)

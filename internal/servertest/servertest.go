@@ -141,7 +141,7 @@ func (s *Server) settled() bool {
 	}
 	defer db.Close()
 	var submitting int
-	err = db.QueryRowContext(s.t.Context(), `SELECT COUNT(*) FROM events WHERE state = 'submitting'`).Scan(&submitting)
+	err = db.QueryRowContext(s.t.Context(), `SELECT COUNT(*) FROM verifications WHERE document LIKE '%"state":"submitting"%'`).Scan(&submitting)
 	if err != nil {
 		s.t.Fatal(err)
 	}

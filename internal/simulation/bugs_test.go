@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
@@ -19,7 +18,7 @@ func bugs() map[string]func(*evidence) bool {
 				return false
 			}
 			id := e.starts[i].id
-			e.records = slices.DeleteFunc(e.records, func(r store.Record) bool {
+			e.records = slices.DeleteFunc(e.records, func(r verify.Verification) bool {
 				if r.ID == id {
 					e.balance += r.Price
 				}
@@ -29,11 +28,27 @@ func bugs() map[string]func(*evidence) bool {
 			delete(e.charges, id)
 			return true
 		},
-		"one never ends":      record(func(r *store.Record) bool { r.Status = verify.InProgress; return true }),
+		"one never ends": record(func(r *verify.Verification) bool { r.Status = verify.InProgress; return true }),
+		"a value reads back differently": func(e *evidence) bool {
+			if e.crashes > 0 || len(e.records) == 0 {
+				return false
+			}
+			e.records[0].Locale += "?"
+			return true
+		},
+		"a fact is lost": record(func(r *verify.Verification) bool {
+			last := len(r.Facts) - 1
+			r.Facts = r.Facts[:last]
+			return true
+		}),
+		"a fact of a charge too many": record(func(r *verify.Verification) bool {
+			r.Facts = append(r.Facts, verify.Fact{Kind: verify.Charged, Amount: r.Price})
+			return r.Price > 0
+		}),
 		"something stays due": func(e *evidence) bool { e.due = true; return true },
 		"charged twice":       charge(2),
 		"never charged":       charge(0),
-		"refunded though sent": record(func(r *store.Record) bool {
+		"refunded though sent": record(func(r *verify.Verification) bool {
 			done := r.Paid && r.Status != verify.Success
 			r.Paid = r.Paid && !done
 			return done
@@ -42,7 +57,7 @@ func bugs() map[string]func(*evidence) bool {
 		"two run at a time for one number": func(e *evidence) bool {
 			for i, r := range e.records {
 				for j := i + 1; j < len(e.records); j++ {
-					if e.records[j].Number == r.Number {
+					if e.records[j].To.Given == r.To.Given {
 						e.records[i].FinalizedAt = e.records[j].SubmittedAt.Add(time.Millisecond)
 						return true
 					}
@@ -50,24 +65,24 @@ func bugs() map[string]func(*evidence) bool {
 			}
 			return false
 		},
-		"a fourth guess": record(func(r *store.Record) bool {
-			return slices.ContainsFunc(r.CheckList, func(c verify.Check) bool {
+		"a fourth guess": record(func(r *verify.Verification) bool {
+			return slices.ContainsFunc(r.Checks, func(c verify.Check) bool {
 				wrong := !c.Valid && c.Generation > 0
 				if wrong {
-					r.CheckList = slices.Concat(slices.Repeat([]verify.Check{c}, verify.TriesPerPIN), r.CheckList)
+					r.Checks = slices.Concat(slices.Repeat([]verify.Check{c}, verify.TriesPerPIN), r.Checks)
 				}
 				return wrong
 			})
 		}),
-		"success without a code": record(func(r *store.Record) bool {
-			ok := len(r.CheckList) == 0
+		"success without a code": record(func(r *verify.Verification) bool {
+			ok := len(r.Checks) == 0
 			r.Status = verify.Success
 			return ok
 		}),
-		"a code is right twice": record(func(r *store.Record) bool {
-			i := slices.IndexFunc(r.CheckList, func(c verify.Check) bool { return c.Valid })
+		"a code is right twice": record(func(r *verify.Verification) bool {
+			i := slices.IndexFunc(r.Checks, func(c verify.Check) bool { return c.Valid })
 			if i >= 0 {
-				r.CheckList = append(r.CheckList, r.CheckList[i])
+				r.Checks = append(r.Checks, r.Checks[i])
 			}
 			return i >= 0
 		}),
@@ -78,7 +93,7 @@ func bugs() map[string]func(*evidence) bool {
 				}
 				for i := range e.records {
 					if e.records[i].ID == c.id {
-						e.records[i].CheckList = slices.DeleteFunc(e.records[i].CheckList, func(k verify.Check) bool { return !k.Valid })
+						e.records[i].Checks = slices.DeleteFunc(e.records[i].Checks, func(k verify.Check) bool { return !k.Valid })
 						return true
 					}
 				}
@@ -94,14 +109,18 @@ func bugs() map[string]func(*evidence) bool {
 			}
 			return false
 		},
-		"a step too many": record(func(r *store.Record) bool {
-			r.Events++
-			return len(r.EventList) > 0
+		"a step too many": record(func(r *verify.Verification) bool {
+			for len(r.Events) <= len(r.Workflow.Steps) {
+				extra := r.Events[len(r.Events)-1]
+				extra.Seq++
+				r.Events = append(r.Events, extra)
+			}
+			return true
 		}),
 		"an outcome stays open": event(func(e *verify.Event) bool { e.State = verify.EventSubmitting; return true }),
 		"a message is recorded and was never sent": func(e *evidence) bool {
 			for _, r := range e.records {
-				for _, event := range r.EventList {
+				for _, event := range r.Events {
 					if event.State == verify.EventDelivered {
 						e.phones = slices.DeleteFunc(e.phones, func(s sent) bool { return s.event == event.ID })
 						return true
@@ -110,9 +129,9 @@ func bugs() map[string]func(*evidence) bool {
 			}
 			return false
 		},
-		"a message over a cap": capped(func(e *evidence, event *verify.Event) { event.Error = "" }),
-		"what is capped arrives": capped(func(e *evidence, event *verify.Event) {
-			e.phones = append(e.phones, sent{request: event.Verification, event: event.ID, seq: event.Seq, attempt: 1, pin: "1234"})
+		"a message over a cap": capped(func(_ *evidence, _ verify.ID, event *verify.Event) { event.Error = "" }),
+		"what is capped arrives": capped(func(e *evidence, id verify.ID, event *verify.Event) {
+			e.phones = append(e.phones, sent{request: id, event: event.ID, seq: event.Seq, attempt: 1, pin: "1234"})
 		}),
 		"a guess over a cap": func(e *evidence) bool {
 			for i := range e.records {
@@ -121,7 +140,7 @@ func bugs() map[string]func(*evidence) bool {
 						guess := verify.Check{ReceivedAt: r.FinalizedAt}
 						for g := range w.Count + 1 { // one at each PIN
 							guess.Generation = g
-							r.CheckList = append(r.CheckList, guess)
+							r.Checks = append(r.Checks, guess)
 						}
 						return true
 					}
@@ -144,19 +163,19 @@ func bugs() map[string]func(*evidence) bool {
 			s.minutes = 5
 			return later
 		}),
-		"a new PIN too early": record(func(r *store.Record) bool {
-			i := slices.IndexFunc(r.EventList, func(e verify.Event) bool { return e.Seq > 0 && e.Generation == 1 })
+		"a new PIN too early": record(func(r *verify.Verification) bool {
+			i := slices.IndexFunc(r.Events, func(e verify.Event) bool { return e.Seq > 0 && e.Generation == 1 })
 			if i > 0 {
-				r.EventList[i].Generation++
+				r.Events[i].Generation++
 			}
 			return i > 0
 		}),
-		"a PIN sent with less than a minute left": record(func(r *store.Record) bool {
-			i := slices.IndexFunc(r.EventList, func(e verify.Event) bool { return e.Generation > 1 })
+		"a PIN sent with less than a minute left": record(func(r *verify.Verification) bool {
+			i := slices.IndexFunc(r.Events, func(e verify.Event) bool { return e.Generation > 1 })
 			if i < 0 || r.Workflow.PINPolicy != verify.ReusePIN {
 				return false
 			}
-			r.EventList[i].Generation--
+			r.Events[i].Generation--
 			return true
 		}),
 		"a message of nobody": phone(func(e *evidence, s sent) {
@@ -170,7 +189,7 @@ func bugs() map[string]func(*evidence) bool {
 	}
 }
 
-func record(change func(*store.Record) bool) func(*evidence) bool {
+func record(change func(*verify.Verification) bool) func(*evidence) bool {
 	return func(e *evidence) bool {
 		for i := range e.records {
 			if change(&e.records[i]) {
@@ -182,15 +201,15 @@ func record(change func(*store.Record) bool) func(*evidence) bool {
 }
 
 func event(change func(*verify.Event) bool) func(*evidence) bool {
-	return record(func(r *store.Record) bool { return len(r.EventList) > 0 && change(&r.EventList[0]) })
+	return record(func(r *verify.Verification) bool { return len(r.Events) > 0 && change(&r.Events[0]) })
 }
 
-func capped(change func(*evidence, *verify.Event)) func(*evidence) bool {
+func capped(change func(*evidence, verify.ID, *verify.Event)) func(*evidence) bool {
 	return func(e *evidence) bool {
 		for i := range e.records {
-			for j := range e.records[i].EventList {
-				if event := &e.records[i].EventList[j]; event.Error == verify.CappedEvent {
-					change(e, event)
+			for j := range e.records[i].Events {
+				if event := &e.records[i].Events[j]; event.Error == verify.CappedEvent {
+					change(e, e.records[i].ID, event)
 					return true
 				}
 			}

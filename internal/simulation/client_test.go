@@ -52,7 +52,7 @@ func (w *world) start(i int) {
 	n, number := w.nodes[i], fmt.Sprintf("44770090000%d", w.rng.IntN(3))
 	policy := []verify.PINPolicy{verify.ReusePIN, verify.RenewPIN}[w.rng.IntN(2)]
 	request := verify.Request{
-		Account: account, Number: number, Country: "GB", Brand: "Acme", Locale: "en-gb", CodeLength: codeLength,
+		Account: account, To: verify.PhoneAddress(number, "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: codeLength,
 		Workflow: workflow(policy),
 	}
 	var calls sync.WaitGroup

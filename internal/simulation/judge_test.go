@@ -18,13 +18,14 @@ type evidence struct {
 	starts  []start
 	checks  []check
 	phones  []sent
-	records []store.Record // of the database, in the end
+	records []verify.Verification // of the database, in the end
 	charges map[verify.ID]int
 	refunds map[verify.ID]int
 	balance verify.Money
 	due     bool // something is still to be done
 	crashes int
-	calm    bool // no node crashed or stood still
+	calm    bool                                // no node crashed or stood still
+	values  map[verify.ID][]verify.Verification // that rules returned
 	caps    fraud.Caps
 }
 
@@ -35,7 +36,7 @@ func (w *world) collect() evidence {
 	defer func() { w.must(db.Close()) }()
 	e := evidence{
 		starts: w.starts, checks: w.checks, phones: w.phones, charges: map[verify.ID]int{}, refunds: map[verify.ID]int{},
-		crashes: w.crashes, calm: w.crashes == 0 && !w.stood, caps: w.caps,
+		crashes: w.crashes, calm: w.crashes == 0 && !w.stood, caps: w.caps, values: w.values,
 	}
 	raw, err := sql.Open("sqlite", w.path)
 	w.must(err)
@@ -44,7 +45,7 @@ func (w *world) collect() evidence {
 	w.must(err)
 	for _, text := range ids {
 		id, _ := verify.ParseID(text)
-		rec, ok, err := db.Record(w.ctx, account, id)
+		rec, ok, err := db.Verification(w.ctx, id)
 		w.must(err)
 		if !ok {
 			w.t.Fatalf("seed %d: no record of %s", w.seed, text)
@@ -93,29 +94,29 @@ func judge(e evidence) (broken []string) {
 	if e.due {
 		complain("something is still due")
 	}
-	byID := map[verify.ID]store.Record{}
+	byID := map[verify.ID]verify.Verification{}
 	balance := credit
 	for _, r := range e.records {
 		byID[r.ID] = r
 		balance -= r.Price
 		if r.Status == verify.InProgress {
-			complain("%s for %s never ends", r.ID, r.Number)
+			complain("%s for %s never ends", r.ID, r.To.Given)
 		}
 		if n := e.charges[r.ID]; n != 1 {
-			complain("%s for %s is charged %d times", r.ID, r.Number, n)
+			complain("%s for %s is charged %d times", r.ID, r.To.Given, n)
 		}
 		balance += r.Price * verify.Money(e.refunds[r.ID])
 		want := 0
-		if r.Status != verify.Success && !slices.ContainsFunc(r.EventList, func(ev verify.Event) bool {
+		if r.Status != verify.Success && !slices.ContainsFunc(r.Events, func(ev verify.Event) bool {
 			return ev.Attempt != 1 || ev.State != verify.EventRefused && (ev.State != verify.EventExpired || ev.Carrier != "")
 		}) {
 			want = 1
 		}
 		if n := e.refunds[r.ID]; n != want || r.Paid != (n == 0) {
-			complain("%s for %s, which is %s, is refunded %d times, want %d; paid %v; events %+v", r.ID, r.Number, r.Status, n, want, r.Paid, r.EventList)
+			complain("%s for %s, which is %s, is refunded %d times, want %d; paid %v; events %+v", r.ID, r.To.Given, r.Status, n, want, r.Paid, r.Events)
 		}
 		if e.refunds[r.ID] > 0 && slices.ContainsFunc(e.phones, func(s sent) bool { return s.request == r.ID }) {
-			complain("%s for %s is refunded, but a phone has a message of it", r.ID, r.Number)
+			complain("%s for %s is refunded, but a phone has a message of it", r.ID, r.To.Given)
 		}
 		broken = append(broken, judgeRecord(r)...)
 	}
@@ -129,19 +130,21 @@ func judge(e evidence) (broken []string) {
 	broken = append(broken, judgeNumbers(e.records)...)
 	broken = append(broken, judgeCaps(e)...)
 	broken = append(broken, judgeClients(e, byID)...)
+	broken = append(broken, judgeFacts(e)...)
+	broken = append(broken, judgeValues(e)...)
 	return append(broken, judgePhones(e, byID)...)
 }
 
 // judgeRecord looks at one verification by itself.
-func judgeRecord(r store.Record) (broken []string) {
+func judgeRecord(r verify.Verification) (broken []string) {
 	complain := func(format string, args ...any) {
-		broken = append(broken, fmt.Sprintf("%s for %s: ", r.ID, r.Number)+fmt.Sprintf(format, args...))
+		broken = append(broken, fmt.Sprintf("%s for %s: ", r.ID, r.To.Given)+fmt.Sprintf(format, args...))
 	}
 	wrong, right := map[int]int{}, 0
-	for i, c := range r.CheckList {
+	for i, c := range r.Checks {
 		if c.Valid {
 			right++
-			if i != len(r.CheckList)-1 {
+			if i != len(r.Checks)-1 {
 				complain("a code was compared after the right one")
 			}
 		} else if wrong[c.Generation]++; wrong[c.Generation] > verify.TriesPerPIN {
@@ -151,10 +154,10 @@ func judgeRecord(r store.Record) (broken []string) {
 	if right > 1 || (right == 1) != (r.Status == verify.Success) {
 		complain("%d right codes, and it is %s", right, r.Status)
 	}
-	if len(r.EventList) != r.Events || r.Events > len(r.Workflow.Steps) {
-		complain("%d events are kept, of %d, in %d steps", len(r.EventList), r.Events, len(r.Workflow.Steps))
+	if len(r.Events) == 0 || len(r.Events) > len(r.Workflow.Steps) {
+		complain("%d events in %d steps", len(r.Events), len(r.Workflow.Steps))
 	}
-	for _, event := range r.EventList {
+	for _, event := range r.Events {
 		if event.State == verify.EventSubmitting {
 			complain("the outcome of event %d is open", event.Seq)
 		}
@@ -164,14 +167,14 @@ func judgeRecord(r store.Record) (broken []string) {
 
 // judgeNumbers: of two verifications for a number the first has ended before the
 // second begins.
-func judgeNumbers(records []store.Record) (broken []string) {
-	last := map[string]store.Record{}
+func judgeNumbers(records []verify.Verification) (broken []string) {
+	last := map[string]verify.Verification{}
 	for _, r := range records {
-		before, ok := last[r.Number]
+		before, ok := last[r.To.Given]
 		if ok && (before.FinalizedAt.IsZero() || r.SubmittedAt.Before(before.FinalizedAt)) {
-			broken = append(broken, fmt.Sprintf("%s and %s run at the same time for %s", before.ID, r.ID, r.Number))
+			broken = append(broken, fmt.Sprintf("%s and %s run at the same time for %s", before.ID, r.ID, r.To.Given))
 		}
-		last[r.Number] = r
+		last[r.To.Given] = r
 	}
 	return broken
 }
@@ -181,16 +184,16 @@ func judgeNumbers(records []store.Record) (broken []string) {
 func judgeCaps(e evidence) (broken []string) {
 	sends, failed := map[string][]time.Time{}, map[string][]time.Time{}
 	for _, r := range e.records {
-		for _, event := range r.EventList {
+		for _, event := range r.Events {
 			if event.Error != verify.CappedEvent {
-				sends[r.Number] = append(sends[r.Number], event.StartedAt)
+				sends[r.To.Given] = append(sends[r.To.Given], event.StartedAt)
 			} else if slices.ContainsFunc(e.phones, func(s sent) bool { return s.event == event.ID }) {
 				broken = append(broken, fmt.Sprintf("%s: event %d is capped, and arrived", r.ID, event.Seq))
 			}
 		}
-		for _, c := range r.CheckList {
+		for _, c := range r.Checks {
 			if !c.Valid {
-				failed[r.Number] = append(failed[r.Number], c.ReceivedAt)
+				failed[r.To.Given] = append(failed[r.To.Given], c.ReceivedAt)
 			}
 		}
 	}
@@ -218,7 +221,7 @@ func judgeCaps(e evidence) (broken []string) {
 }
 
 // judgeClients: what clients were told is what is so.
-func judgeClients(e evidence, byID map[verify.ID]store.Record) (broken []string) {
+func judgeClients(e evidence, byID map[verify.ID]verify.Verification) (broken []string) {
 	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	for _, s := range e.starts {
 		if _, ok := byID[s.id]; s.refused == verify.KindInternal && !ok {
@@ -239,7 +242,7 @@ func judgeClients(e evidence, byID map[verify.ID]store.Record) (broken []string)
 	}
 	for id, v := range verdicts {
 		wrong := 0
-		for _, c := range byID[id].CheckList {
+		for _, c := range byID[id].Checks {
 			if !c.Valid {
 				wrong++
 			}
@@ -256,7 +259,7 @@ func judgeClients(e evidence, byID map[verify.ID]store.Record) (broken []string)
 
 // judgePhones: no message is lost, and none comes twice but where its first outcome
 // was hidden.
-func judgePhones(e evidence, byID map[verify.ID]store.Record) (broken []string) {
+func judgePhones(e evidence, byID map[verify.ID]verify.Verification) (broken []string) {
 	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	type handOver struct {
 		event   verify.ID
@@ -279,12 +282,12 @@ func judgePhones(e evidence, byID map[verify.ID]store.Record) (broken []string) 
 			complain("%s: event %d came with two PINs", s.request, s.seq)
 		}
 		pins[s.event] = s.pin
-		if s.seq >= len(r.EventList) || r.EventList[s.seq].ID != s.event {
+		if s.seq >= len(r.Events) || r.Events[s.seq].ID != s.event {
 			complain("%s: event %d arrived and is not kept", s.request, s.seq)
 		}
 	}
 	for _, r := range e.records {
-		for _, event := range r.EventList {
+		for _, event := range r.Events {
 			arrived := slices.ContainsFunc(e.phones, func(s sent) bool { return s.event == event.ID })
 			if !arrived && (event.State == verify.EventAccepted || event.State == verify.EventDelivered) {
 				complain("%s: event %d is %s, and never arrived", r.ID, event.Seq, event.State)

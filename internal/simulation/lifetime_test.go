@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"time"
 
-	"countersign/internal/store"
 	"countersign/internal/verify"
 )
 
 // judgeLifetimes checks two promises. An event has a new PIN if and only if the one
 // before has less than a minute left. A message states the lifetime left when it was
 // sent.
-func judgeLifetimes(e evidence, byID map[verify.ID]store.Record) (broken []string) {
+func judgeLifetimes(e evidence, byID map[verify.ID]verify.Verification) (broken []string) {
 	complain := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	type pin struct {
 		request    verify.ID
@@ -19,7 +18,7 @@ func judgeLifetimes(e evidence, byID map[verify.ID]store.Record) (broken []strin
 	}
 	expiry := map[pin]time.Time{}
 	for _, r := range e.records {
-		for i, event := range r.EventList {
+		for i, event := range r.Events {
 			p := pin{r.ID, event.Generation}
 			expires, kept := expiry[p]
 			if !kept {
@@ -43,10 +42,10 @@ func judgeLifetimes(e evidence, byID map[verify.ID]store.Record) (broken []strin
 	}
 	for _, s := range e.phones {
 		r := byID[s.request]
-		if s.seq >= len(r.EventList) {
+		if s.seq >= len(r.Events) {
 			continue // judgePhones complains
 		}
-		event := r.EventList[s.seq]
+		event := r.Events[s.seq]
 		from := event.StartedAt
 		if s.handed.Sub(from) > 2*time.Second {
 			from = s.handed

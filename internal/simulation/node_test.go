@@ -49,6 +49,7 @@ func (w *world) boot(number int) *node {
 		Store: n.db, Router: router, Clock: clockwork.NewRealClock(), // of the bubble
 		Messages: words.NewWriter(w.messages, n.db, slog.New(slog.DiscardHandler)),
 		Log:      slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Caps: w.caps,
+		Observe: w.observe,
 	})
 	n.engine.Resume()
 	return n

@@ -51,6 +51,16 @@ type world struct {
 	crashes  int
 	stood    bool // a node, for a while
 	caps     fraud.Caps
+	values   map[verify.ID][]verify.Verification // that rules returned
+}
+
+// observe notes the value of a committed change.
+func (w *world) observe(c verify.Change) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := c.Verification
+	v.Source, v.Premium = "", false // are not stored
+	w.values[v.ID] = append(w.values[v.ID], v)
 }
 
 // lowCaps are so low that they matter in an hour, with three numbers.
@@ -131,7 +141,7 @@ func newWorld(t testing.TB, tpl template, dir string, seed uint64) *world {
 	w := &world{
 		t: t, ctx: context.Background(), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
 		path: filepath.Join(dir, fmt.Sprintf("%d.db", seed)), key: tpl.key, messages: tpl.messages, began: time.Now(),
-		ordinals: map[verify.ID]int{}, counts: map[string]int{}, tries: map[string]int{},
+		values: map[verify.ID][]verify.Verification{}, ordinals: map[verify.ID]int{}, counts: map[string]int{}, tries: map[string]int{},
 	}
 	if seed%2 == 0 {
 		w.caps = lowCaps()

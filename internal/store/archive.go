@@ -3,8 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"countersign/internal/verify"
@@ -18,139 +18,89 @@ type Cutoffs struct {
 	History time.Time // they go
 }
 
-// Archive moves up to limit verifications that ended until c.Codes from the tables
-// that requests use to the archive, the oldest first, and reports how many. What is
-// too old for the archive goes at once. Those that a node holds stay.
+// Archive moves up to limit verifications that ended until c.Codes from the table of
+// requests to the archive, the oldest first, and reports how many. Those that are too old
+// for the archive are deleted. Those with a lease stay.
 func (db *DB) Archive(ctx context.Context, c Cutoffs, limit int) (moved int, err error) {
-	moved, err = db.move(ctx, c, func(tx *Tx) ([]*Row, error) { return tx.ended(c.Codes, limit) })
+	moved, err = db.move(ctx, c, func(tx *Tx) ([]verify.Verification, error) { return tx.ended(c.Codes, limit) })
 	if err != nil {
 		return 0, fmt.Errorf("archive: %w", err)
 	}
 	return moved, nil
 }
 
-// move moves what find finds to the archive, in one transaction.
-func (db *DB) move(ctx context.Context, c Cutoffs, find func(*Tx) ([]*Row, error)) (moved int, err error) {
+// move moves the verifications of find to the archive, in one transaction.
+func (db *DB) move(ctx context.Context, c Cutoffs, find func(*Tx) ([]verify.Verification, error)) (moved int, err error) {
 	for {
 		months, err := db.months(ctx)
 		if err != nil {
 			return 0, err
 		}
-		var b archiveBatch
+		var missing []time.Time
 		err = db.Write(ctx, func(tx *Tx) error {
-			b = archiveBatch{cutoffs: c, find: find, months: months}
-			return b.move(tx)
+			found, err := find(tx)
+			if err != nil {
+				return err
+			}
+			moved, missing = len(found), missingMonths(found, months, c.History)
+			if moved == 0 || len(missing) > 0 {
+				return nil
+			}
+			return tx.moveToArchive(found, c)
 		})
 		if err != nil {
 			return 0, err
 		}
-		if len(b.missing) == 0 {
-			return len(b.rows), nil
+		if len(missing) == 0 {
+			return moved, nil
 		}
-		if err := db.addMonths(ctx, b.missing); err != nil {
+		if err := db.addMonths(ctx, missing); err != nil {
 			return 0, err
 		}
 	}
 }
 
-// archiveBatch is what moves in one transaction.
-type archiveBatch struct {
-	cutoffs Cutoffs
-	find    func(*Tx) ([]*Row, error)
-	months  map[time.Time]bool // that have a partition; nil where none is needed
-	missing []time.Time        // months without one: then nothing has moved
-
-	rows   []*Row
-	events map[verify.ID][]verify.Event
-	parts  map[verify.ID][]EventPart
-	checks map[verify.ID][]verify.Check // without codes
+// missingMonths lists the months of verifications that have no partition of the archive.
+// months is nil where none is needed.
+func missingMonths(list []verify.Verification, months map[time.Time]bool, history time.Time) (missing []time.Time) {
+	for _, v := range list {
+		m := monthOf(v.FinalizedAt)
+		if months != nil && !months[m] && !slices.Contains(missing, m) && !reached(v.FinalizedAt, history) {
+			missing = append(missing, m)
+		}
+	}
+	return missing
 }
 
-func (b *archiveBatch) move(tx *Tx) error {
-	if err := b.load(tx); err != nil || len(b.rows) == 0 || len(b.missing) > 0 {
-		return err
-	}
-	for _, r := range b.rows {
-		if reached(r.FinalizedAt, b.cutoffs.History) {
+func (tx *Tx) moveToArchive(list []verify.Verification, c Cutoffs) error {
+	ids := make([]verify.ID, len(list))
+	for i := range list {
+		v := &list[i]
+		ids[i] = v.ID
+		if err := tx.deleteRefs(v); err != nil {
+			return err
+		}
+		if reached(v.FinalizedAt, c.History) {
 			continue
 		}
-		if err := tx.insertArchive(r, b.events[r.ID], b.parts[r.ID], b.checks[r.ID], reached(r.FinalizedAt, b.cutoffs.Numbers)); err != nil {
+		if err := tx.insertArchive(v, reached(v.FinalizedAt, c.Numbers)); err != nil {
 			return err
 		}
 	}
-	set, err := tx.idSet(ids(b.rows))
+	set, err := tx.idSet(ids)
 	if err != nil {
 		return err
 	}
-	for _, query := range []string{
-		`DELETE FROM parts WHERE verification` + tx.among,
-		`DELETE FROM events WHERE verification` + tx.among,
-		`DELETE FROM checks WHERE verification` + tx.among,
-		`DELETE FROM verifications WHERE id` + tx.among,
-	} {
-		if err := tx.send(query, set); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.send(`DELETE FROM verifications WHERE id`+tx.among, set)
 }
 
 // reached reports whether a cutoff is at t or after it.
 func reached(t, cutoff time.Time) bool { return !cutoff.IsZero() && !t.After(cutoff) }
 
-func ids(rows []*Row) []verify.ID {
-	list := make([]verify.ID, len(rows))
-	for i, r := range rows {
-		list[i] = r.ID
-	}
-	return list
-}
-
-// load finds what is to move. A verification of which somebody else holds a row
-// stays: whoever is told of its events locks them before it, and neither must wait
-// for the other.
-func (b *archiveBatch) load(tx *Tx) error {
-	found, err := b.find(tx)
-	if err != nil || len(found) == 0 {
-		return err
-	}
-	set, err := tx.idSet(ids(found))
-	if err != nil {
-		return err
-	}
-	rows, err := tx.query(`SELECT `+eventColumns+` FROM events WHERE verification`+tx.among+` ORDER BY verification, seq`+tx.take, set)
-	events, err := scanEvents(rows, err)
-	if err != nil {
-		return err
-	}
-	b.events = map[verify.ID][]verify.Event{}
-	for _, e := range events {
-		b.events[e.Verification] = append(b.events[e.Verification], e)
-	}
-	if b.parts, err = scanParts(tx.query(findParts+tx.among+` ORDER BY attempt, seq`, set)); err != nil {
-		return err
-	}
-	if b.checks, err = tx.checksWithoutCodes(set); err != nil {
-		return err
-	}
-	missing := map[time.Time]bool{}
-	for _, r := range found {
-		if len(b.events[r.ID]) < r.Events {
-			continue
-		}
-		b.rows = append(b.rows, r)
-		if m := monthOf(r.FinalizedAt); b.months != nil && !b.months[m] && !missing[m] && !reached(r.FinalizedAt, b.cutoffs.History) {
-			missing[m] = true
-			b.missing = append(b.missing, m)
-		}
-	}
-	return nil
-}
-
-// ended loads the verifications that ended until a time and that no node holds. One
-// that cannot be read in full is over nevertheless, and what can be read is kept.
-func (tx *Tx) ended(until time.Time, limit int) (found []*Row, err error) {
-	found, err = tx.rows(`SELECT `+verificationColumns+` FROM verifications
+// ended loads the verifications that ended until a time and have no lease. A broken row is
+// over nevertheless, and its columns are kept.
+func (tx *Tx) ended(until time.Time, limit int) (found []verify.Verification, err error) {
+	found, err = tx.all(`SELECT `+verificationColumns+` FROM verifications
 		WHERE finalized_at <= $1 AND due_at IS NULL ORDER BY finalized_at LIMIT $2`+tx.take, millis(until), limit)
 	if err != nil {
 		return nil, fmt.Errorf("load ended verifications: %w", err)
@@ -158,84 +108,52 @@ func (tx *Tx) ended(until time.Time, limit int) (found []*Row, err error) {
 	return found, nil
 }
 
-func (tx *Tx) checksWithoutCodes(set any) (map[verify.ID][]verify.Check, error) {
-	rows, err := tx.query(`SELECT verification, generation, valid, ip_address, received_at
-		FROM checks WHERE verification`+tx.among+` ORDER BY verification, seq`, set)
-	if err != nil {
-		return nil, fmt.Errorf("load checks: %w", err)
-	}
-	defer rows.Close()
-	checks := map[verify.ID][]verify.Check{}
-	for rows.Next() {
-		var c verify.Check
-		var id []byte
-		var received int64
-		if err := rows.Scan(&id, &c.Generation, &c.Valid, &c.IPAddress, &received); err != nil {
-			return nil, fmt.Errorf("load checks: %w", err)
-		}
-		copy(c.Verification[:], id)
-		c.ReceivedAt = fromMillis(received)
-		checks[c.Verification] = append(checks[c.Verification], c)
-	}
-	return checks, rows.Err()
-}
-
-// insertArchive adds a verification to the archive; anonymous, without what tells of
-// a person.
-func (tx *Tx) insertArchive(r *Row, events []verify.Event, parts []EventPart, checks []verify.Check, anonymous bool) error {
-	doc, err := encodeDocument(r.Verification, events, parts, checks)
+// insertArchive adds a verification to the archive; anonymous, without personal data.
+func (tx *Tx) insertArchive(v *verify.Verification, anonymous bool) error {
+	doc, err := encodeDocument(v, nil)
 	if err != nil {
 		return err
 	}
-	var number, personal sql.NullString
+	var address, personal sql.NullString
 	if !anonymous {
-		number = sql.NullString{String: r.Number, Valid: true}
-		if personal, err = encodePersonal(r.Verification, checks); err != nil {
+		address = sql.NullString{String: v.To.Canonical, Valid: true}
+		if personal, err = encodePersonal(v); err != nil {
 			return err
 		}
 	}
-	err = tx.send(`INSERT INTO archive (id, account, number, finalized_at, submitted_at, price, personal, document)
-		VALUES (`+placeholders(8)+`)`,
-		r.ID[:], r.Account, number, millis(r.FinalizedAt), millis(r.SubmittedAt), int64(r.Charged()), personal, doc)
+	err = tx.send(`INSERT INTO archive (id, account, address, finalized_at, submitted_at, personal, document)
+		VALUES (`+placeholders(7)+`)`,
+		v.ID[:], v.Account, address, millis(v.FinalizedAt), millis(v.SubmittedAt), personal, doc)
 	if err != nil {
-		return fmt.Errorf("archive verification %s: %w", r.ID, err)
+		return fmt.Errorf("archive verification %s: %w", v.ID, err)
 	}
 	return nil
 }
 
-// queryArchive finds a verification that has moved. Its id is looked for in each
-// partition, of which there are as many as months are kept.
-func queryArchive(ctx context.Context, tx *sql.Tx, account string, id verify.ID) (rec Record, ok bool, err error) {
+const findArchived = `SELECT account, address, finalized_at, submitted_at, personal, document FROM archive WHERE id = $1`
+
+// archived finds a verification in the archive. Its id is looked for in each partition, of
+// which there are as many as months are kept.
+func archived(rows *sql.Rows, id verify.ID) (v verify.Verification, ok bool, err error) {
 	var (
-		number, personal     sql.NullString
-		doc                  string
+		address, personal    sql.NullString
+		doc                  []byte
 		finalized, submitted int64
 	)
-	rows, err := tx.QueryContext(ctx, `SELECT number, finalized_at, submitted_at, price, personal, document
-		FROM archive WHERE id = $1 AND account = $2`, id[:], account)
-	if err != nil {
-		return rec, false, fmt.Errorf("search the archive: %w", err)
-	}
-	defer rows.Close()
 	if !rows.Next() {
-		return rec, false, rows.Err()
+		return v, false, rows.Err()
 	}
-	if err := rows.Scan(&number, &finalized, &submitted, &rec.Price, &personal, &doc); err != nil {
-		return rec, false, fmt.Errorf("search the archive: %w", err)
+	if err := rows.Scan(&v.Account, &address, &finalized, &submitted, &personal, &doc); err != nil {
+		return v, false, fmt.Errorf("search the archive: %w", err)
 	}
-	rec.ID, rec.Account, rec.Number, rec.Paid = id, account, number.String, true // what was not paid is 0 there
-	rec.FinalizedAt, rec.SubmittedAt = fromMillis(finalized), fromMillis(submitted)
-	var d document
-	if err := json.Unmarshal([]byte(doc), &d); err != nil {
-		return rec, false, fmt.Errorf("verification %s in the archive: %w", id, err)
+	v.ID = id
+	v.FinalizedAt, v.SubmittedAt = fromMillis(finalized), fromMillis(submitted)
+	err = decodeDocument(&v, address.String, doc, nil)
+	if err == nil && personal.Valid {
+		err = fillPersonal(&v, personal.String)
 	}
-	if err := d.fill(&rec); err != nil {
-		return rec, false, fmt.Errorf("verification %s in the archive: %w", id, err)
+	if err != nil {
+		return v, false, fmt.Errorf("verification %s in the archive: %w", id, err)
 	}
-	if personal.Valid {
-		if err := fillPersonal(&rec, personal.String); err != nil {
-			return rec, false, fmt.Errorf("verification %s in the archive: %w", id, err)
-		}
-	}
-	return rec, true, rows.Err()
+	return v, true, rows.Err()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,32 +18,24 @@ import (
 
 const ms = time.Millisecond
 
-// finish adds a verification of a payment that ended at a time, with all that a
+// finish adds a verification of a payment that ended at a time, with everything that a
 // verification can have.
-func finish(t *testing.T, db *store.DB, number string, ended time.Time) *store.Row {
+func finish(t *testing.T, db *store.DB, number string, ended time.Time) verify.Verification {
 	t.Helper()
+	before := func(s int) time.Time { return ended.Add(-time.Duration(s) * time.Second) }
 	req := request("demo0001", number)
 	req.Payment, req.Sender = &verify.Payment{Payee: "Jane Doe", Amount: "9.50"}, "ACME"
-	row, first := insert(t, db, req, ended.Add(-200*time.Second))
-	write(t, db, func(tx *store.Tx) error {
-		v := row.Verification
-		first.State, first.Carrier, first.Error, first.Cost = verify.EventUndeliverable, "a", `486 "Busy" <Here>`, 12
-		first.Failures = first.Failures.Add(verify.Failure{Carrier: "c", Error: `503 "Service" <Unavailable>`})
-		errs := []error{tx.SaveEvent(first)}
-		var check verify.Check
-		v, check, _ = v.Check(pin(t, "nope1"), "192.0.2.1", ended.Add(-100*time.Second))
-		errs = append(errs, tx.AddCheck(check))
-		v, second, err := v.Trigger(ended.Add(-75*time.Second), rand.Reader)
-		errs = append(errs, err, tx.AddEvent(second))
-		second.State, second.Carrier = verify.EventAccepted, "b"
-		part := verify.Part{Attempt: 1, Count: 1, Carrier: "b", Ref: number, State: verify.EventAccepted}
-		errs = append(errs, tx.SaveEvent(second), tx.SavePart(second.Key(), part))
-		v, check, err = v.Check(v.PIN, "", ended)
-		row.Verification = v
-		row.Drop()
-		return errors.Join(append(errs, err, tx.AddCheck(check), tx.Save(row))...)
-	})
-	return row
+	v := begin(t, db, req, before(200))
+	o := outcome(v, verify.EventUndeliverable)
+	o.Error, o.Cost = `486 "Busy" <Here>`, 12
+	o.Failures = o.Failures.Add(verify.Failure{Carrier: "c", Error: `503 "Service" <Unavailable>`})
+	v = save(t, db, v.Outcome(o, onFailure(), before(199)))
+	v = checked(t, db, v, pin(t, "nope1"), "192.0.2.1", before(100))
+	c, err := v.Trigger("node-1", verify.Uncapped{}, before(75), rand.Reader)
+	must(t, err)
+	v = save(t, db, c)
+	v = save(t, db, v.Outcome(accepted(v, number), onFailure(), before(74)))
+	return checked(t, db, v, v.PIN, "", ended)
 }
 
 func pin(t *testing.T, code string) verify.PIN {
@@ -54,19 +47,20 @@ func pin(t *testing.T, code string) verify.PIN {
 	return p
 }
 
-// withoutCodes is what search shows of a verification after it has moved.
-func withoutCodes(rec store.Record) store.Record {
-	rec.CheckList = append([]verify.Check(nil), rec.CheckList...)
-	for i := range rec.CheckList {
-		rec.CheckList[i].Code = verify.PIN{}
+// withoutCodes returns the archived form of a verification: no codes, lease or next step.
+func withoutCodes(v verify.Verification) verify.Verification {
+	v.PIN, v.ChosenPIN, v.Lease, v.NextAt = verify.PIN{}, verify.PIN{}, verify.Lease{}, time.Time{}
+	v.Checks = slices.Clone(v.Checks)
+	for i := range v.Checks {
+		v.Checks[i].Code = verify.PIN{}
 	}
-	return rec
+	return v
 }
 
-func wantRecord(t *testing.T, db *store.DB, want store.Record) {
+func wantFound(t *testing.T, db *store.DB, want verify.Verification) {
 	t.Helper()
-	if got := record(t, db, want.Account, want.ID); !reflect.DeepEqual(got, want) {
-		t.Errorf("the record is\n%+v\nwant\n%+v", got, want)
+	if got := find(t, db, want.ID); !reflect.DeepEqual(got, want) {
+		t.Errorf("the verification is\n%+v\nwant\n%+v", got, want)
 	}
 }
 
@@ -81,55 +75,106 @@ func archive(t *testing.T, db *store.DB, c store.Cutoffs, limit, want int) {
 
 func testArchive(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
-	row := finish(t, db, "447700900000", at(0))
+	first := finish(t, db, "447700900000", at(0))
 	other := finish(t, db, "447700900001", at(0).Add(ms))
-	before, beforeOther := record(t, db, "demo0001", row.ID), record(t, db, "demo0001", other.ID)
 
 	archive(t, db, store.Cutoffs{}, 10, 0)
 	archive(t, db, store.Cutoffs{Codes: at(0).Add(-ms)}, 10, 0)
-	wantRecord(t, db, before)
+	same(t, db, first)
 	if oldest, ok, err := db.OldestEnded(t.Context()); !oldest.Equal(at(0)) || !ok || err != nil {
 		t.Errorf("OldestEnded = %v, %v, %v", oldest, ok, err)
 	}
 	archive(t, db, store.Cutoffs{Codes: at(0)}, 10, 1)
-	if before.CheckList[0].Code.IsZero() || before.Payment.Payee == "" {
-		t.Fatalf("nothing would be lost: %+v", before)
+	if first.Checks[0].Code.IsZero() || first.Payment.Payee == "" {
+		t.Fatalf("nothing would be lost: %+v", first)
 	}
-	wantRecord(t, db, withoutCodes(before))
-	wantRecord(t, db, beforeOther)
+	wantFound(t, db, withoutCodes(first))
+	same(t, db, other)
 
-	if _, ok, err := db.Record(t.Context(), "else0001", row.ID); ok || err != nil {
-		t.Errorf("another account finds it: %v, %v", ok, err)
-	}
 	write(t, db, func(tx *store.Tx) error {
-		_, found, err := tx.Get("demo0001", row.ID)
-		_, event, eventErr := tx.Event(verify.EventKey{Verification: row.ID})
-		_, _, part, partErr := tx.Part("b", row.Number)
-		if found || event || part {
-			t.Errorf("verification %v, event %v, part %v are still where requests look", found, event, part)
+		_, found, err := tx.Verification(first.ID)
+		_, ref, refErr := tx.VerificationOf(verify.Ref{Carrier: "a", ID: first.To.Given})
+		if found || ref {
+			t.Errorf("verification %v, message id %v are still where requests look", found, ref)
 		}
-		return errors.Join(err, eventErr, partErr)
+		return errors.Join(err, refErr)
 	})
 	archive(t, db, store.Cutoffs{Codes: at(1)}, 10, 1)
-	wantRecord(t, db, withoutCodes(beforeOther))
+	wantFound(t, db, withoutCodes(other))
 	if _, ok, err := db.OldestEnded(t.Context()); ok || err != nil {
 		t.Errorf("OldestEnded = %v, %v; want none", ok, err)
 	}
 }
 
-// testArchiveStays: what runs, and what a node still holds, stays where it is.
+// testArchiveEveryField: the archive keeps every field of a verification but its codes. After
+// the erasure of the personal data it keeps the rest.
+func testArchiveEveryField(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	for i, paid := range []bool{true, false} {
+		v := filled(t, fmt.Sprint("44770090000", i))
+		// An end that is refunded, or that needs no refund.
+		v.Status, v.Paid, v.Unsent, v.Lease, v.NextAt = verify.Expired, paid, !paid, verify.Lease{}, time.Time{}
+		save(t, db, verify.Change{Verification: v, New: true})
+		archive(t, db, store.Cutoffs{Codes: v.FinalizedAt}, 10, 1)
+		wantFound(t, db, withoutCodes(v))
+		redact(t, db, v.FinalizedAt, 10, 1)
+		wantFound(t, db, anonymous(v))
+	}
+}
+
+// testArchivePersonal: payee and IP addresses are kept, each with or without the other, until
+// the erasure.
+func testArchivePersonal(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	for i, tt := range []struct {
+		payment *verify.Payment
+		ips     []string // of the checks
+	}{
+		{nil, nil},
+		{nil, []string{""}},
+		{nil, []string{"", "192.0.2.1"}},
+		{&verify.Payment{Amount: "5"}, []string{"192.0.2.1", ""}},
+		{&verify.Payment{Amount: "5", Payee: "Shop"}, []string{""}},
+		{&verify.Payment{Amount: "5", Payee: "Shop"}, nil},
+	} {
+		req := request("demo0001", fmt.Sprint("44770090000", i))
+		req.Payment = tt.payment
+		v := sent(t, db, req, t0)
+		for _, ip := range tt.ips {
+			v = checked(t, db, v, pin(t, "0000000"), ip, at(1))
+		}
+		v = save(t, db, v.Withdraw(at(2)))
+		archive(t, db, store.Cutoffs{Codes: at(2)}, 10, 1)
+		wantFound(t, db, withoutCodes(v))
+		redact(t, db, at(2), 10, 1)
+		wantFound(t, db, anonymous(v))
+	}
+}
+
+// testArchiveMessageIDs: the move of a verification deletes its message ids, also if it is too
+// old for the archive.
+func testArchiveMessageIDs(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	finish(t, db, "447700900000", at(0))
+	finish(t, db, "447700900001", at(1))
+	running := sent(t, db, request("demo0001", "447700900002"), t0, "3")
+	archive(t, db, store.Cutoffs{Codes: at(2), History: at(0)}, 10, 2)
+	for _, ref := range []string{"447700900000", "447700900001"} {
+		wantOf(t, db, "a", ref, verify.ID{})
+	}
+	wantOf(t, db, "a", "3", running.ID)
+}
+
+// testArchiveStays: a verification in progress, and one with a lease, stay where they are.
 func testArchiveStays(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
-	running, _ := insert(t, db, request("demo0001", "447700900000"), t0)
-	held := finish(t, db, "447700900001", at(0))
-	held.Take("node", at(15))
-	write(t, db, func(tx *store.Tx) error { return tx.Save(held) })
+	running := begin(t, db, request("demo0001", "447700900000"), t0)
+	held := put(t, db, lease(finish(t, db, "447700900001", at(0)), "node", at(15)))
 	archive(t, db, store.Cutoffs{Codes: at(1e6)}, 10, 0)
-	held.Drop()
-	write(t, db, func(tx *store.Tx) error { return tx.Save(held) })
+	put(t, db, released(held))
 	archive(t, db, store.Cutoffs{Codes: at(1e6)}, 10, 1)
-	if get(t, db, "demo0001", running.ID).Status != verify.InProgress {
-		t.Error("what ran has ended")
+	if get(t, db, running.ID).Status != verify.InProgress {
+		t.Error("the verification in progress has ended")
 	}
 }
 
@@ -156,36 +201,44 @@ func redact(t *testing.T, db *store.DB, ended time.Time, limit, want int) {
 	}
 }
 
-func anonymous(rec store.Record) store.Record {
-	rec = withoutCodes(rec)
-	rec.Number, rec.Payment = "", &verify.Payment{Amount: rec.Payment.Amount}
-	for i := range rec.CheckList {
-		rec.CheckList[i].IPAddress = ""
+// anonymous returns the archived form of a verification after the erasure of personal data.
+func anonymous(v verify.Verification) verify.Verification {
+	v = withoutCodes(v)
+	v.To.Given, v.To.Canonical = "", ""
+	v.Workflow.Steps = slices.Clone(v.Workflow.Steps)
+	for i := range v.Workflow.Steps {
+		to := &v.Workflow.Steps[i].To
+		to.Given, to.Canonical = "", ""
 	}
-	return rec
+	if v.Payment != nil {
+		v.Payment = &verify.Payment{Amount: v.Payment.Amount}
+	}
+	for i := range v.Checks {
+		v.Checks[i].IPAddress = ""
+	}
+	return v
 }
 
 func testRedact(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	month := 31 * 24 * time.Hour
-	var before []store.Record
+	var before []verify.Verification
 	for i := range 3 {
-		row := finish(t, db, fmt.Sprint("44770090000", i), at(0).Add(time.Duration(i)*month)) // of several partitions
-		before = append(before, record(t, db, "demo0001", row.ID))
+		before = append(before, finish(t, db, fmt.Sprint("44770090000", i), at(0).Add(time.Duration(i)*month))) // of several partitions
 	}
 	redact(t, db, at(1e9), 10, 0) // nothing has moved
 	archive(t, db, store.Cutoffs{Codes: at(1e9)}, 10, 3)
 	redact(t, db, at(0).Add(-ms), 10, 0)
-	wantRecord(t, db, withoutCodes(before[0]))
+	wantFound(t, db, withoutCodes(before[0]))
 	redact(t, db, at(0), 10, 1)
-	wantRecord(t, db, anonymous(before[0]))
-	wantRecord(t, db, withoutCodes(before[1]))
+	wantFound(t, db, anonymous(before[0]))
+	wantFound(t, db, withoutCodes(before[1]))
 	redact(t, db, at(1e9), 1, 1)
-	wantRecord(t, db, withoutCodes(before[2]))
+	wantFound(t, db, withoutCodes(before[2]))
 	redact(t, db, at(1e9), 10, 1)
 	redact(t, db, at(1e9), 10, 0)
-	wantRecord(t, db, anonymous(before[1]))
-	wantRecord(t, db, anonymous(before[2]))
+	wantFound(t, db, anonymous(before[1]))
+	wantFound(t, db, anonymous(before[2]))
 }
 
 // testArchiveLate: what is found only when it should have lost its number, or gone
@@ -194,18 +247,17 @@ func testArchiveLate(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	gone, named := finish(t, db, "447700900000", at(0)), finish(t, db, "447700900001", at(0).Add(2*ms))
 	bare := finish(t, db, "447700900002", at(0).Add(ms))
-	before, beforeBare := record(t, db, "demo0001", named.ID), record(t, db, "demo0001", bare.ID)
 	archive(t, db, store.Cutoffs{Codes: at(1), Numbers: at(0).Add(ms), History: at(0)}, 10, 3)
 	wantGone(t, db, gone.ID)
-	wantRecord(t, db, anonymous(beforeBare))
-	wantRecord(t, db, withoutCodes(before))
+	wantFound(t, db, anonymous(bare))
+	wantFound(t, db, withoutCodes(named))
 	redact(t, db, at(0).Add(ms), 10, 0)
 }
 
 func wantGone(t *testing.T, db *store.DB, id verify.ID) {
 	t.Helper()
-	if rec, ok, err := db.Record(t.Context(), "demo0001", id); ok || err != nil {
-		t.Errorf("it is still there: %+v (%v)", rec, err)
+	if v, ok, err := db.Verification(t.Context(), id); ok || err != nil {
+		t.Errorf("it is still there: %+v (%v)", v, err)
 	}
 }
 
@@ -230,11 +282,11 @@ func testDrop(t *testing.T, db *store.DB) {
 		after = december.Add(ms) // the month is over then
 	}
 	drop(t, db, after.Add(-ms), false)
-	record(t, db, "demo0001", first.ID)
+	find(t, db, first.ID)
 	drop(t, db, after, true)
 	drop(t, db, after, false)
 	wantGone(t, db, first.ID)
-	record(t, db, "demo0001", last.ID)
+	find(t, db, last.ID)
 	drop(t, db, t0.Add(31*24*time.Hour), true)
 	wantGone(t, db, last.ID)
 }
@@ -275,11 +327,11 @@ func TestArchiveTellsNothing(t *testing.T) {
 		}
 		redact(t, db, at(0), 10, 1)
 		var left int
-		must(t, side.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM archive WHERE number IS NOT NULL OR personal IS NOT NULL`).Scan(&left))
+		must(t, side.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM archive WHERE address IS NOT NULL OR personal IS NOT NULL`).Scan(&left))
 		if left != 0 {
 			t.Errorf("%d rows still tell of a person", left)
 		}
-		for _, table := range []string{"verifications", "events", "checks", "parts"} {
+		for _, table := range []string{"verifications", "message_ids"} {
 			must(t, side.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM `+table).Scan(&left))
 			if left != 0 {
 				t.Errorf("%d rows are left in %s", left, table)

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -137,49 +136,49 @@ func (tx *Tx) parties(account, payer string) (p parties, err error) {
 	return p, nil
 }
 
-// cover reports whether a price may be spent.
-func (p parties) cover(price, day int64, onCredit bool) bool {
-	_, short := p.shortage(price, day, onCredit)
-	return !short
+// funds decides whether a price can be charged. It implements [verify.Funds].
+type funds struct {
+	parties
+	onCredit bool // the balance need not cover it
 }
 
-// shortage returns the limit that keeps a price from being spent; short is false if
-// none does.
-func (p parties) shortage(price, day int64, onCredit bool) (by verify.Cause, short bool) {
-	if !onCredit && p.payer.amount < price {
-		return verify.Cause{Rule: verify.RuleBalance, Count: price, Limit: p.payer.amount}, true
+// Shortage implements [verify.Funds].
+func (f funds) Shortage(price verify.Money, now time.Time) *verify.Cause {
+	if !f.onCredit && f.payer.amount < int64(price) {
+		return &verify.Cause{Rule: verify.RuleBalance, Count: int64(price), Limit: f.payer.amount}
 	}
-	for _, b := range []*balance{p.payer, p.asker} {
-		if !b.within(price, day) {
-			return verify.Cause{
-				Rule: verify.RuleDailyCap, Count: b.spentOn(day) + price, Limit: b.dailyCap,
+	day := spendDay(now)
+	for _, b := range []*balance{f.payer, f.asker} {
+		if !b.within(int64(price), day) {
+			return &verify.Cause{
+				Rule: verify.RuleDailyCap, Count: b.spentOn(day) + int64(price), Limit: b.dailyCap,
 				Until: time.Unix((day+1)*secondsOfDay, 0).UTC(),
-			}, true
+			}
 		}
 	}
-	return by, false
+	return nil
 }
 
-// Shortage returns the limit that keeps the price of a verification from being charged
-// to its payer; short is false if none does. It changes nothing.
-func (tx *Tx) Shortage(v verify.Verification, p Payer, now time.Time) (by verify.Cause, short bool, err error) {
-	if v.Price == 0 {
-		return by, false, nil
-	}
-	parties, err := tx.parties(v.Account, cmp.Or(p.Account, v.Account))
-	if err != nil {
-		return by, false, err
-	}
-	by, short = parties.shortage(int64(v.Price), spendDay(now), p.OnCredit)
-	return by, short, nil
+// Funds loads and locks the balance of the payer of an account. A payer on credit is
+// charged although its balance does not cover the price.
+func (tx *Tx) Funds(account, payer string, onCredit bool) (verify.Funds, error) {
+	p, err := tx.parties(account, payer)
+	return funds{p, onCredit}, err
 }
 
-// spend counts a price for the daily caps.
-func (tx *Tx) spend(p parties, price, day int64) {
-	tx.changed = true
-	p.payer.spend(price, day)
-	if p.asker != p.payer {
-		p.asker.spend(price, day)
+// spend changes the amounts that count for the daily caps. A negative amount, of a
+// refund, changes them only on the day that it was spent.
+func (p parties) spend(amount, day int64) {
+	for _, b := range []*balance{p.payer, p.asker} {
+		switch {
+		case amount > 0:
+			b.spend(amount, day)
+		case amount < 0:
+			b.unspend(-amount, day)
+		}
+		if p.asker == p.payer {
+			return
+		}
 	}
 }
 
@@ -198,15 +197,6 @@ func (tx *Tx) LockBalances(payer string, accounts ...string) error {
 		}
 	}
 	return nil
-}
-
-// refund gives a price back, which is spent no more if it was spent today.
-func (p parties) refund(price verify.Money, day int64) {
-	p.payer.add(int64(price))
-	p.payer.unspend(int64(price), day)
-	if p.asker != p.payer {
-		p.asker.unspend(int64(price), day)
-	}
 }
 
 func (b *balance) unspend(amount, day int64) {

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,33 +51,32 @@ func BenchmarkAccept(b *testing.B) {
 func accept(b *testing.B, db *store.DB, n int64) error {
 	req := request("demo0001", fmt.Sprintf("44770%07d", n))
 	now := t0.Add(time.Duration(n) * 100 * time.Microsecond).Truncate(time.Millisecond) // 10,000 a second
-	v, e := verify.Start(req, verify.Unit/8, now, rand.Reader)
-	row := &store.Row{Verification: v}
-	row.Take("node-1", now.Add(15*time.Second))
-	err := db.WriteIn(b.Context(), store.Scope{Account: req.Account, Number: req.Number, Begins: req.Account}, func(tx *store.Tx) error {
-		g, err := tx.Guard(req.Number)
+	var v verify.Verification
+	err := db.WriteIn(b.Context(), store.Scope{Account: req.Account, Number: req.To.Given, Begins: req.Account}, func(tx *store.Tx) error {
+		g, err := tx.NumberHistory(req.To.Given)
 		if err != nil {
 			return err
 		}
-		if running, ok, err := unlessRunning(tx, tx.Charge, v, store.Payer{}, now); err != nil || !ok {
-			return errors.Join(err, fmt.Errorf("paid %v, running %v", ok, running))
+		c, err := beginning(tx, verify.Beginning{Request: req, Price: verify.Unit / 8}, false, now)
+		if err != nil {
+			return err
 		}
+		v = c.Verification
 		g.Number = twenty().Sent(g.Number, req.Account, now)
-		return errors.Join(tx.Insert(row, e), tx.SaveGuard(g, twenty().StaleAt(g.Number)))
+		return errors.Join(tx.Save(c), tx.SaveNumberHistory(g, twenty().StaleAt(g.Number)))
 	})
 	if err != nil {
 		return err
 	}
-	e.State, e.Carrier = verify.EventAccepted, "a"
-	return db.Write(b.Context(), func(tx *store.Tx) error {
-		if err := tx.SaveEvent(e); err != nil {
+	ref := fmt.Sprint(n)
+	return db.WriteIn(b.Context(), store.Scope{Changes: v.ID}, func(tx *store.Tx) error {
+		v, _, err := tx.Verification(v.ID)
+		if err != nil {
 			return err
 		}
-		ref := fmt.Sprint(n)
-		if _, _, err := tx.TakeReceipt("a", ref, now); err != nil {
+		if _, _, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: ref}, now); err != nil {
 			return err
 		}
-		p := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: ref, State: verify.EventAccepted}
-		return errors.Join(tx.SavePart(e.Key(), p), tx.Release(v.ID, row.Fence))
+		return tx.Save(v.Outcome(accepted(v, ref), onFailure(), now))
 	})
 }

@@ -25,15 +25,9 @@ func BenchmarkCopy(b *testing.B) {
 		`INSERT INTO accounts (key, name, created_at) VALUES ('demo0001', 'Demo', 1000)`,
 		`CREATE TEMP TABLE ids AS WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < $1)
 			SELECT i, randomblob(16) AS id, randomblob(16) AS event FROM r`,
-		`INSERT INTO verifications (id, account, number, country, brand, sender, locale, code_length, chosen_pin, workflow, price, submitted_at,
-				status, finalized_at, generation, pin_expires_at, tries, events, first_event_at, last_event_at, last_event_id, fence)
-			SELECT id, 'demo0001', '4477' || i, 'GB', 'Acme', '', 'en-gb', 4, FALSE,
-				'{"steps":[{"channel":"sms","wait":125000},{"channel":"tts","wait":180000}],"pin_life":300000}', 5, 1000,
-				'SUCCESS', 2000, 1, 301000, 1, 1, 1000, 1000, event, 3 FROM ids`,
-		`INSERT INTO events (id, verification, seq, channel, generation, state, attempt, started_at, carrier, cost)
-			SELECT event, id, 0, 'sms', 1, 'delivered', 1, 1000, 'a', 5 FROM ids`,
-		`INSERT INTO checks (verification, seq, generation, valid, ip_address, received_at) SELECT id, 0, 1, TRUE, '192.0.2.1', 2000 FROM ids`,
-		`INSERT INTO parts (carrier, ref, verification, event_seq, attempt, seq, count, state, error) SELECT 'a', hex(event), id, 0, 1, 0, 1, 'delivered', '' FROM ids`,
+		`INSERT INTO verifications (id, account, address, status, submitted_at, finalized_at, due_reason, fence, document)
+			SELECT id, 'demo0001', '4477' || i, 'SUCCESS', 1000, 2000, '', 3, '` + pastDocument + `' FROM ids`,
+		`INSERT INTO message_ids (carrier, ref, verification) SELECT 'a', hex(event), id FROM ids`,
 		`INSERT INTO ledger (key, account, kind, amount, created_at) SELECT 'charge/' || hex(id), 'demo0001', 'charge', -5, 1000 FROM ids`,
 	} {
 		if _, err := file.ExecContext(b.Context(), query, verifications); err != nil {

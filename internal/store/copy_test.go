@@ -24,9 +24,8 @@ import (
 type lived struct {
 	path          string
 	verifications []verify.ID
-	running, held *store.Row
-	event         verify.EventKey // of running
-	parts         []verify.Part
+	running, held verify.Verification
+	refs          map[string]verify.ID // message ids of carrier a
 }
 
 // odd is what a carrier may send as an id: not UTF-8, with a zero in it.
@@ -68,29 +67,37 @@ func live(t *testing.T) lived {
 	_, err = db.AddTemplate(t.Context(), tmpl, []store.Recording{recording}, false)
 	must(t, err)
 
-	in.running, _ = in.start(t, db, 0, nil)
-	in.event = verify.EventKey{Verification: in.running.ID}
-	in.held, _ = in.start(t, db, 1, func(r *store.Row) { r.Take("node-1", at(15)) })
-	for i, end := range []func(r *store.Row){
-		func(r *store.Row) { r.Verification, _ = r.Cancel(at(31)) },
-		func(r *store.Row) { r.Verification, _, _ = r.Check(r.PIN, "192.0.2.1", at(20)) },
-		func(r *store.Row) {
-			r.Tries, r.Status, r.PIN, r.FinalizedAt, r.DueAt = 3, verify.Failed, verify.PIN{}, at(22), time.Time{}
+	running := in.start(t, db, 0, nil)
+	running = save(t, db, running.Outcome(accepted(running, "ref-1", odd), onFailure(), at(1)))
+	for _, r := range []verify.Receipt{
+		{Ref: verify.Ref{Carrier: "a", ID: "ref-1"}, State: verify.EventDelivered},
+		{Ref: verify.Ref{Carrier: "a", ID: odd}, State: verify.EventUndeliverable, Error: "err 12"},
+	} {
+		c, _, _ := running.Receipt(r, onFailure(), at(2))
+		running = save(t, db, c)
+	}
+	in.running, in.refs = running, map[string]verify.ID{"ref-1": running.ID, odd: running.ID}
+	in.held = in.start(t, db, 1, nil)
+	for i, end := range []func(v verify.Verification) verify.Verification{
+		func(v verify.Verification) verify.Verification { return v.Withdraw(at(31)).Verification },
+		func(v verify.Verification) verify.Verification {
+			c, _ := v.Check(v.PIN, "192.0.2.1", verify.Uncapped{}, at(20))
+			return c.Verification
 		},
-		func(r *store.Row) { r.Verification = r.At(at(1e6)) },
+		func(v verify.Verification) verify.Verification {
+			for range verify.TriesPerPIN - 1 {
+				c, _ := v.Check(pin(t, "0000000"), "192.0.2.1", verify.Uncapped{}, at(22))
+				v = c.Verification
+			}
+			return v
+		},
+		func(v verify.Verification) verify.Verification { return v.At(at(1e6)) },
 	} {
 		in.start(t, db, 2+i, end)
 	}
-	in.parts = []verify.Part{
-		{Attempt: 1, Count: 2, Carrier: "a", Ref: "ref-1", State: verify.EventDelivered},
-		{Attempt: 1, Seq: 1, Count: 2, Carrier: "a", Ref: odd, State: verify.EventUndeliverable, Error: "\xfe"},
-	}
-	for _, p := range in.parts {
-		savePart(t, db, in.event, p)
-	}
 	keep(t, db, "early", verify.EventDelivered, "000", t0)
 	for i := range 5 {
-		must(t, db.AddMessage(t.Context(), note(in.running.LastEventID, i)))
+		must(t, db.AddMessage(t.Context(), note(in.running.LastEventID(), i)))
 	}
 	if settled, err := db.SettleLedger(t.Context(), at(50), 100); settled == 0 || err != nil {
 		t.Fatalf("%d entries are settled (%v)", settled, err)
@@ -113,24 +120,22 @@ func (in *lived) twin(t *testing.T) (path string) {
 	return path
 }
 
-// start adds a verification of a number that ends in n, and has changed it.
-func (in *lived) start(t *testing.T, db *store.DB, n int, change func(*store.Row)) (*store.Row, verify.ID) {
+// start adds a verification of a number that ends in n, in progress or changed by end.
+func (in *lived) start(t *testing.T, db *store.DB, n int, end func(verify.Verification) verify.Verification) verify.Verification {
 	t.Helper()
 	req := request("demo0001", fmt.Sprintf("44770090000%d", n))
 	if n == 3 {
 		req.Payment = &verify.Payment{Payee: "Shop", Amount: "€5"}
 	}
-	row, e := insert(t, db, req, t0)
-	must(t, charge(t, db, row.Verification, true))
-	write(t, db, func(tx *store.Tx) error {
-		return tx.AddCheck(verify.Check{Verification: row.ID, Generation: 1, Code: row.PIN, Valid: n == 3, IPAddress: "192.0.2.1", ReceivedAt: at(9)})
-	})
-	if change != nil {
-		change(row)
-		write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
+	v, err := start(t.Context(), db, verify.Beginning{Request: req, Price: verify.Unit}, true, t0)
+	must(t, err)
+	v = checked(t, db, v, pin(t, "0000000"), "192.0.2.1", at(9))
+	if end != nil {
+		v = save(t, db, v.Outcome(accepted(v, fmt.Sprint("ended-", n)), onFailure(), at(9)))
+		v = put(t, db, end(v))
 	}
-	in.verifications = append(in.verifications, row.ID)
-	return row, e.ID
+	in.verifications = append(in.verifications, v.ID)
+	return v
 }
 
 func note(event verify.ID, n int) virtual.Message {
@@ -151,7 +156,7 @@ func wantCopy(t *testing.T, in lived, to string) {
 		"prices":   func(db *store.DB) (any, error) { return db.Prices(t.Context()) },
 		"blocked":  func(db *store.DB) (any, error) { return db.BlockedNumbers(t.Context()) },
 		"approved": func(db *store.DB) (any, error) { return db.Approved(t.Context(), "trial001", "447700900009") },
-		"guards":   func(db *store.DB) (any, error) { return db.Guard(t.Context(), "447700900000") },
+		"guards":   func(db *store.DB) (any, error) { return db.NumberHistory(t.Context(), "447700900000") },
 		"messages": func(db *store.DB) (any, error) { return db.Messages(t.Context(), "", 100) },
 		"secrets": func(db *store.DB) (any, error) {
 			c, err := db.Credentials(t.Context(), "demo0001")
@@ -161,10 +166,12 @@ func wantCopy(t *testing.T, in lived, to string) {
 			sum, charges, err := db.LedgerSum(t.Context(), "demo0001")
 			return []any{sum, charges}, err
 		},
-		"records": func(db *store.DB) (any, error) {
-			var all []store.Record
+		"verifications": func(db *store.DB) (any, error) {
+			var all []verify.Verification
 			for _, id := range in.verifications {
-				all = append(all, record(t, db, "demo0001", id))
+				v := find(t, db, id)
+				v.Lease.Until = time.Time{} // the copy ends leases
+				all = append(all, v)
 			}
 			return all, nil
 		},
@@ -176,19 +183,17 @@ func wantCopy(t *testing.T, in lived, to string) {
 		}
 	}
 	wantReceipt(t, target, "early", t0, verify.EventDelivered, "000")
-	for i, p := range in.parts {
-		if id, got, ok := loadPart(t, target, "a", p.Ref); !ok || id != in.event || got.State != p.State || got.Seq != p.Seq {
-			t.Errorf("part %d is %+v of %s (%v), want %+v of %s", i, got, id, ok, p, in.event)
-		}
+	for ref, id := range in.refs {
+		wantOf(t, target, "a", ref, id)
 	}
-	if got := get(t, target, "demo0001", in.running.ID); !reflect.DeepEqual(got, in.running) {
-		t.Errorf("what was running is %+v, want %+v", got, in.running)
+	if got := get(t, target, in.running.ID); !reflect.DeepEqual(got, in.running) {
+		t.Errorf("in progress is %+v, want %+v", got, in.running)
 	}
 	if got := due(t, target, t0, 10); !slices.Equal(got, []verify.ID{in.held.ID}) {
 		t.Errorf("due at once: %v, want what the stopped server held, %v", got, in.held.ID)
 	}
 	// What is new does not meet what was copied.
-	must(t, target.AddMessage(t.Context(), note(in.running.LastEventID, 99)))
+	must(t, target.AddMessage(t.Context(), note(in.running.LastEventID(), 99)))
 	if list, err := target.Messages(t.Context(), "", 1); err != nil || len(list) != 1 || list[0].Text != "text 99" {
 		t.Errorf("the newest message is %+v (%v), want the new one", list, err)
 	}
@@ -320,7 +325,7 @@ func TestCopyDiffers(t *testing.T) {
 			t.Parallel()
 			to := postgres(t)
 			_, err := store.Copy(t.Context(), store.CopyConfig{From: in.twin(t), To: to, Key: key, Progress: func(table string, _ int) {
-				if table == "parts" { // the last
+				if table == "account_secrets" { // the last
 					pgtest.Exec(t, to, tt.change)
 				}
 			}})

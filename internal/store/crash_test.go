@@ -1,8 +1,6 @@
 package store_test
 
 import (
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -85,10 +83,10 @@ func TestPostgresCrash(t *testing.T) {
 
 	good, bad, kept := 0, 0, 0
 	for id, ok := range answered {
-		rec, there, err := nodes[0].Record(t.Context(), "demo0001", id)
+		v, there, err := nodes[0].Verification(t.Context(), id)
 		must(t, err)
-		if there && len(rec.EventList) != 1 {
-			t.Errorf("%s has %d events", id, len(rec.EventList))
+		if there && len(v.Events) != 1 {
+			t.Errorf("%s has %d events", id, len(v.Events))
 		}
 		switch {
 		case ok && !there:
@@ -108,12 +106,14 @@ func TestPostgresCrash(t *testing.T) {
 	wantBalance(t, nodes[1], "demo0001", 1<<40-verify.Money(good+kept), good+kept)
 }
 
-func acceptOne(t *testing.T, db *store.DB, number string) (verify.ID, error) {
-	v, e := verify.Start(request("demo0001", number), 1, t0, rand.Reader)
-	return v.ID, db.WriteFor(t.Context(), "demo0001", func(tx *store.Tx) error {
-		if _, ok, err := unlessRunning(tx, tx.Charge, v, store.Payer{}, t0); err != nil || !ok {
-			return errors.Join(err, errNoCredit)
+func acceptOne(t *testing.T, db *store.DB, number string) (id verify.ID, err error) {
+	b := verify.Beginning{Request: request("demo0001", number), Price: 1}
+	return id, db.WriteFor(t.Context(), b.Account, func(tx *store.Tx) error {
+		c, err := beginning(tx, b, false, t0)
+		if err != nil {
+			return err
 		}
-		return tx.Insert(&store.Row{Verification: v}, e)
+		id = c.Verification.ID
+		return tx.Save(c)
 	})
 }

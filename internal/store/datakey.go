@@ -87,18 +87,10 @@ func (db *DB) RefreshKeys(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// stale reports whether a data key is not of today. That of an installation which is
-// older than data keys serves a whole day: until then nodes of an older release, which
-// know no other, can be replaced one after the other.
+// stale reports whether a data key was not made on the day (UTC) of now.
 func stale(k *dataKey, now time.Time) bool {
 	const day = 24 * time.Hour
-	switch {
-	case k.fromFuture(now):
-		return true
-	case k.id == firstID:
-		return !now.Before(k.createdAt.Add(day))
-	}
-	return k.createdAt.Truncate(day).Before(now.Truncate(day))
+	return k.fromFuture(now) || k.createdAt.Truncate(day).Before(now.Truncate(day))
 }
 
 // NewDataKeys makes fresh data keys at once. Other nodes seal with them within a

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"encoding/json"
 	"strconv"
 
@@ -33,15 +32,12 @@ type dialect struct {
 	// notify tells the nodes that listen on the channel $1, once the transaction is
 	// committed; "" where there are none.
 	notify string
-	// addCost is Tx.AddCost in one statement; "" where that cannot be said.
-	addCost string
 	// lockPrices keeps others from changing the price lists; "" where there are none.
 	lockPrices string
 	// forget deletes the receipts received before $1 or after $2.
 	forget string
 
-	pingSize int                // how much Ping writes: where it costs little, more than a request does
-	snapshot sql.IsolationLevel // for reads that must agree with each other
+	pingSize int // how much Ping writes: where it costs little, more than a request does
 }
 
 func onSQLite() dialect {
@@ -68,21 +64,12 @@ func onPostgres() dialect {
 		lockPrices: `LOCK TABLE price_list IN SHARE ROW EXCLUSIVE MODE`,
 		lockNumber: `SELECT pg_advisory_xact_lock($1)`,
 		notify:     `SELECT pg_notify($1, '')`,
-		addCost: `WITH entry AS (` + postCost + ` RETURNING amount), event AS (
-				UPDATE events SET cost = cost - (SELECT amount FROM entry) WHERE verification = $6 AND seq = $7 AND EXISTS (SELECT 1 FROM entry)
-			)
-			UPDATE verifications SET cost = cost - (SELECT amount FROM entry) WHERE id = $6 AND EXISTS (SELECT 1 FROM entry)`,
 		// Two nodes that delete the same rows in two orders would wait for each other.
 		forget: `DELETE FROM receipts WHERE (carrier, ref) IN (
 			SELECT carrier, ref FROM receipts WHERE received_at < $1 OR received_at > $2 FOR UPDATE SKIP LOCKED)`,
 		pingSize: 32,
-		snapshot: sql.LevelRepeatableRead,
 	}
 }
-
-// postCost adds the entry of a cost, which is the payer's matter, unless it is there.
-const postCost = `INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)
-	VALUES ($1, $2, 'carrier-cost', $3, $4, $5) ON CONFLICT DO NOTHING`
 
 func (d dialect) postgres() bool { return d.goose == goose.DialectPostgres }
 

@@ -1,46 +1,122 @@
 package store
 
 import (
-	"database/sql"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
 
 	"countersign/internal/verify"
 )
 
-// document is what the archive keeps of a verification beside its columns: all that
-// search shows, and nothing that tells of a person. Times are in milliseconds.
+// documentVersion is the version of [document] that this program writes.
+const documentVersion = 1
+
+// document is the stored form of a verification beside its columns. Times are in
+// milliseconds since the submission, so that most are short. The same form lies in the
+// archive, without codes; payee and IP addresses are in a column of their own there.
 type document struct {
-	Status       verify.Status   `json:"status"`
-	Country      string          `json:"country"`
-	Brand        string          `json:"brand"`
-	Amount       *string         `json:"amount,omitempty"` // of a payment
-	Sender       string          `json:"sender"`
-	Locale       string          `json:"locale"`
-	CodeLength   int             `json:"code_length"`
-	Workflow     json.RawMessage `json:"workflow"`
-	Generation   int             `json:"generation"`
-	PINExpiresAt int64           `json:"pin_expires_at"`
-	Tries        int             `json:"tries"`
-	FirstEventAt int64           `json:"first_event_at"`
-	LastEventAt  int64           `json:"last_event_at"`
-	Events       []documentEvent `json:"events"`
-	Checks       []documentCheck `json:"checks,omitempty"`
+	Version    int              `json:"version"`
+	Status     verify.Status    `json:"status"`
+	To         documentAddress  `json:"to"`
+	Brand      string           `json:"brand,omitempty"`
+	Payment    *documentPayment `json:"payment,omitempty"`
+	Sender     string           `json:"sender,omitempty"`
+	Locale     string           `json:"locale"`
+	CodeLength int              `json:"code_length"`
+	Workflow   documentWorkflow `json:"workflow"`
+	Price      verify.Money     `json:"price,omitempty"`
+	Payer      string           `json:"payer,omitempty"`
+	Paid       bool             `json:"paid,omitempty"`
+	Unsent     bool             `json:"unsent,omitempty"`
+
+	PIN          []byte `json:"pin,omitempty"` // sealed
+	Chosen       bool   `json:"chosen,omitempty"`
+	Generation   int    `json:"generation"`
+	PINExpiresAt int64  `json:"pin_expires"`
+	Tries        int    `json:"tries,omitempty"`
+
+	Events []documentEvent `json:"events"`
+	Checks []documentCheck `json:"checks,omitempty"`
+	Facts  []documentFact  `json:"facts,omitempty"`
+}
+
+// documentPayment is the stored form of verify.Payment.
+type documentPayment struct {
+	Amount string `json:"amount"`
+	Payee  string `json:"payee,omitempty"`
+}
+
+// documentWorkflow is the stored form of verify.Workflow. Times are in milliseconds.
+type documentWorkflow struct {
+	Steps       []documentStep   `json:"steps"`
+	PINLife     int64            `json:"pin_life"`
+	PINPolicy   verify.PINPolicy `json:"pin_policy"`
+	CancelAfter int64            `json:"cancel_after"`
+	Test        bool             `json:"test,omitempty"`
+	Speed       int              `json:"speed,omitempty"`
+}
+
+type documentStep struct {
+	Channel   verify.Channel   `json:"channel"`
+	Wait      int64            `json:"wait"`
+	To        *documentAddress `json:"to,omitempty"` // unless it is that of the verification
+	From      string           `json:"from,omitempty"`
+	PINPolicy verify.PINPolicy `json:"pin_policy,omitempty"`
+}
+
+// documentAddress is an address. Given and Canonical are personal data: the archive has
+// them in a column of its own.
+type documentAddress struct {
+	Kind      verify.AddressKind `json:"kind"`
+	Country   string             `json:"country,omitempty"`
+	Given     string             `json:"given,omitempty"`     // "" if it equals the canonical form
+	Canonical string             `json:"canonical,omitempty"` // "" if the column address has it
+}
+
+func encodeAddress(a verify.Address, personal bool) documentAddress {
+	d := documentAddress{Kind: a.Kind, Country: a.Country}
+	if personal && a.Given != a.Canonical {
+		d.Given = a.Given
+	}
+	return d
+}
+
+func (d documentAddress) decode(canonical string) verify.Address {
+	canonical = cmp.Or(d.Canonical, canonical)
+	return verify.Address{Kind: d.Kind, Country: d.Country, Canonical: canonical, Given: cmp.Or(d.Given, canonical)}
 }
 
 type documentEvent struct {
-	ID         string            `json:"id"`
+	ID         []byte            `json:"id"`
 	Channel    verify.Channel    `json:"channel"`
 	Generation int               `json:"generation"`
 	State      verify.EventState `json:"state"`
 	Attempt    int               `json:"attempt"`
-	StartedAt  int64             `json:"started_at"`
+	At         int64             `json:"at"`
 	Carrier    string            `json:"carrier,omitempty"`
 	Error      string            `json:"error,omitempty"`
-	Failures   verify.Failures   `json:"failures,omitempty"`
-	Cost       verify.Money      `json:"cost,omitempty"`
+	Failures   []documentFailure `json:"failures,omitempty"`
+	Costs      []documentCost    `json:"costs,omitempty"`
 	Parts      []documentPart    `json:"parts,omitempty"`
+}
+
+type documentFailure struct {
+	Carrier string `json:"carrier"`
+	Error   string `json:"error"`
+	Text    string `json:"text,omitempty"`
+	Attempt int    `json:"attempt,omitempty"`
+}
+
+type documentCost struct {
+	Attempt int          `json:"attempt"`
+	Part    int          `json:"part"`
+	Amount  verify.Money `json:"amount"`
 }
 
 // documentPart has the carrier's id in base64: it need not be UTF-8.
@@ -52,136 +128,226 @@ type documentPart struct {
 	Ref        []byte            `json:"ref"`
 	State      verify.EventState `json:"state"`
 	Error      string            `json:"error,omitempty"`
-	ReportedAt int64             `json:"reported_at,omitempty"`
+	ReportedAt *int64            `json:"reported,omitempty"`
 }
 
-func toDocumentPart(p verify.Part) documentPart {
-	d := documentPart{p.Attempt, p.Seq, p.Count, p.Carrier, []byte(p.Ref), p.State, p.Error, 0}
-	if !p.ReportedAt.IsZero() {
-		d.ReportedAt = millis(p.ReportedAt)
+type documentCheck struct {
+	Generation int    `json:"generation"`
+	Code       []byte `json:"code,omitempty"` // sealed
+	Valid      bool   `json:"valid,omitempty"`
+	IPAddress  string `json:"ip,omitempty"`
+	At         int64  `json:"at"`
+}
+
+type documentFact struct {
+	At      int64             `json:"at"`
+	Kind    verify.FactKind   `json:"fact"`
+	Event   int               `json:"event,omitempty"`
+	State   verify.EventState `json:"state,omitempty"`
+	Carrier string            `json:"carrier,omitempty"`
+	Valid   bool              `json:"valid,omitempty"`
+	Status  verify.Status     `json:"status,omitempty"`
+	Amount  verify.Money      `json:"amount,omitempty"`
+	Cap     string            `json:"cap,omitempty"`
+	Until   *int64            `json:"until,omitempty"`
+}
+
+// since returns a time in milliseconds since the submission.
+func since(v *verify.Verification, t time.Time) int64 { return millis(t) - millis(v.SubmittedAt) }
+
+// sinceOrNil is since for a time that may be zero; nil for zero.
+func sinceOrNil(v *verify.Verification, t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	ms := since(v, t)
+	return &ms
+}
+
+// after is the reverse of since.
+func after(v *verify.Verification, ms int64) time.Time {
+	return fromMillis(millis(v.SubmittedAt) + ms)
+}
+
+// afterOrZero is the reverse of sinceOrNil.
+func afterOrZero(v *verify.Verification, ms *int64) time.Time {
+	if ms == nil {
+		return time.Time{}
+	}
+	return after(v, *ms)
+}
+
+// encodeDocument returns the document of a verification. A nil sealer leaves out all codes
+// and personal data, as the archive does.
+func encodeDocument(v *verify.Verification, seal *sealer) (string, error) {
+	d := document{
+		Version: documentVersion, Status: v.Status, To: encodeAddress(v.To, seal != nil), Brand: v.Brand, Sender: v.Sender, Locale: v.Locale,
+		CodeLength: v.CodeLength, Workflow: encodeWorkflow(v.Workflow, seal != nil), Price: v.Price, Payer: v.Payer, Paid: v.Paid, Unsent: v.Unsent,
+		Chosen: !v.ChosenPIN.IsZero(), Generation: v.Generation, PINExpiresAt: since(v, v.PINExpiresAt), Tries: v.Tries,
+		Events: make([]documentEvent, len(v.Events)),
+	}
+	if v.Payment != nil {
+		d.Payment = &documentPayment{Amount: v.Payment.Amount}
+	}
+	if seal != nil {
+		d.PIN = seal.sealPIN(forPIN, v.PIN, v.ID, v.Generation)
+		if v.Payment != nil {
+			d.Payment.Payee = v.Payment.Payee
+		}
+	}
+	for i := range v.Events {
+		d.Events[i] = encodeEvent(v, &v.Events[i])
+	}
+	d.Checks = make([]documentCheck, len(v.Checks))
+	for i, c := range v.Checks {
+		check := documentCheck{Generation: c.Generation, Valid: c.Valid, At: since(v, c.ReceivedAt)}
+		if seal != nil {
+			check.Code, check.IPAddress = seal.sealPIN(forCode, c.Code, v.ID, c.Generation), c.IPAddress
+		}
+		d.Checks[i] = check
+	}
+	d.Facts = make([]documentFact, len(v.Facts))
+	for i, f := range v.Facts {
+		d.Facts[i] = documentFact{
+			since(v, f.At), f.Kind, f.Event, f.State, f.Carrier, f.Valid, f.Status, f.Amount, f.Cap, sinceOrNil(v, f.Until),
+		}
+	}
+	var text strings.Builder
+	err := json.NewEncoder(&text).Encode(&d)
+	return strings.TrimSuffix(text.String(), "\n"), err
+}
+
+func encodeWorkflow(w verify.Workflow, personal bool) documentWorkflow {
+	stored := documentWorkflow{
+		Steps: make([]documentStep, len(w.Steps)), PINLife: w.PINLife.Milliseconds(), PINPolicy: w.PINPolicy,
+		CancelAfter: w.CancelAfter.Milliseconds(), Test: w.Test, Speed: w.Speed,
+	}
+	for i, s := range w.Steps {
+		stored.Steps[i] = documentStep{Channel: s.Channel, Wait: s.Wait.Milliseconds(), From: s.From, PINPolicy: s.PINPolicy}
+		if !s.To.IsZero() {
+			to := encodeAddress(s.To, personal)
+			if personal {
+				to.Canonical = s.To.Canonical
+			}
+			stored.Steps[i].To = &to
+		}
+	}
+	return stored
+}
+
+func encodeEvent(v *verify.Verification, e *verify.Event) documentEvent {
+	d := documentEvent{
+		ID: e.ID[:], Channel: e.Channel, Generation: e.Generation, State: e.State, Attempt: e.Attempt,
+		At: since(v, e.StartedAt), Carrier: e.Carrier, Error: storableText(e.Error),
+	}
+	for _, f := range e.Failures {
+		d.Failures = append(d.Failures, documentFailure(f))
+	}
+	for _, c := range e.Costs {
+		d.Costs = append(d.Costs, documentCost(c))
+	}
+	for _, p := range e.Parts {
+		d.Parts = append(d.Parts, documentPart{
+			p.Attempt, p.Seq, p.Count, p.Carrier, []byte(p.Ref), p.State, storableText(p.Error), sinceOrNil(v, p.ReportedAt),
+		})
 	}
 	return d
 }
 
-func (d documentPart) part() verify.Part {
-	p := verify.Part{Attempt: d.Attempt, Seq: d.Seq, Count: d.Count, Carrier: d.Carrier, Ref: string(d.Ref), State: d.State, Error: d.Error}
-	if d.ReportedAt != 0 {
-		p.ReportedAt = fromMillis(d.ReportedAt)
-	}
-	return p
-}
+// Errors of documents that this program does not read.
+var (
+	errEventID = errors.New("the id of an event is not a UUID")
+	errVersion = errors.New("unknown version; use the countersign that wrote it, or a newer one")
+)
 
-type documentCheck struct {
-	Generation int   `json:"generation"`
-	Valid      bool  `json:"valid"`
-	ReceivedAt int64 `json:"received_at"`
-}
-
-func encodeDocument(v verify.Verification, events []verify.Event, parts []EventPart, checks []verify.Check) (string, error) {
-	steps, err := encodeWorkflow(v.Workflow)
-	if err != nil {
-		return "", err
+// decodeDocument completes a verification of which the columns were read. A nil sealer
+// leaves its codes empty.
+func decodeDocument(v *verify.Verification, address string, text []byte, seal *sealer) error {
+	v.To = verify.Address{Kind: verify.Phone, Canonical: address, Given: address} // unless the document has more
+	var d document
+	// Half the time of encoding/json; each transition decodes a document.
+	if err := jsonv2.Unmarshal(text, &d); err != nil {
+		return fmt.Errorf("document: %w", err)
 	}
-	d := document{
-		Status: v.Status, Country: v.Country, Brand: v.Brand, Sender: v.Sender, Locale: v.Locale,
-		CodeLength: v.CodeLength, Workflow: json.RawMessage(steps), Generation: v.Generation,
-		PINExpiresAt: millis(v.PINExpiresAt), Tries: v.Tries,
-		FirstEventAt: millis(v.FirstEventAt), LastEventAt: millis(v.LastEventAt),
+	if d.Version != documentVersion {
+		return fmt.Errorf("document: version %d: %w", d.Version, errVersion)
 	}
-	if v.Payment != nil {
-		d.Amount = &v.Payment.Amount
+	v.Status, v.To, v.Brand, v.Sender, v.Locale = d.Status, d.To.decode(address), d.Brand, d.Sender, d.Locale
+	v.CodeLength, v.Price, v.Payer, v.Paid, v.Unsent = d.CodeLength, d.Price, d.Payer, d.Paid, d.Unsent
+	v.Generation, v.PINExpiresAt, v.Tries = d.Generation, after(v, d.PINExpiresAt), d.Tries
+	v.Workflow = d.Workflow.decode()
+	if d.Payment != nil {
+		v.Payment = &verify.Payment{Payee: d.Payment.Payee, Amount: d.Payment.Amount}
 	}
-	for _, e := range events {
-		event := documentEvent{
-			ID: e.ID.Hex(), Channel: e.Channel, Generation: e.Generation, State: e.State, Attempt: e.Attempt,
-			StartedAt: millis(e.StartedAt), Carrier: e.Carrier, Error: e.Error, Failures: e.Failures, Cost: e.Cost,
-		}
-		for _, p := range parts {
-			if p.Event == e.Seq {
-				event.Parts = append(event.Parts, toDocumentPart(p.Part))
-			}
-		}
-		d.Events = append(d.Events, event)
-	}
-	for _, c := range checks {
-		d.Checks = append(d.Checks, documentCheck{c.Generation, c.Valid, millis(c.ReceivedAt)})
-	}
-	text, err := json.Marshal(d)
-	return string(text), err
-}
-
-var errEventID = errors.New("the id of an event is none")
-
-// fill completes a record whose columns were read.
-func (d document) fill(rec *Record) (err error) {
-	if rec.Workflow, err = decodeWorkflow(string(d.Workflow)); err != nil {
-		return err
-	}
-	rec.Status, rec.Country, rec.Brand, rec.Sender, rec.Locale = d.Status, d.Country, d.Brand, d.Sender, d.Locale
-	rec.CodeLength, rec.Generation, rec.Tries = d.CodeLength, d.Generation, d.Tries
-	rec.PINExpiresAt = fromMillis(d.PINExpiresAt)
-	rec.FirstEventAt, rec.LastEventAt = fromMillis(d.FirstEventAt), fromMillis(d.LastEventAt)
-	if d.Amount != nil {
-		rec.Payment = &verify.Payment{Amount: *d.Amount}
-	}
+	v.Events, v.Checks, v.Facts = slices.Grow(v.Events, len(d.Events)), slices.Grow(v.Checks, len(d.Checks)), slices.Grow(v.Facts, len(d.Facts))
 	for seq, e := range d.Events {
-		id, ok := verify.ParseID(e.ID)
-		if !ok {
+		if len(e.ID) != len(verify.ID{}) {
 			return errEventID
 		}
-		rec.EventList = append(rec.EventList, verify.Event{
-			ID: id, Verification: rec.ID, Seq: seq, Channel: e.Channel, Generation: e.Generation, State: e.State,
-			Attempt: e.Attempt, StartedAt: fromMillis(e.StartedAt), Carrier: e.Carrier, Error: e.Error, Failures: e.Failures, Cost: e.Cost,
-		})
-		for _, p := range e.Parts {
-			rec.PartList = append(rec.PartList, EventPart{seq, p.part()})
-		}
-		rec.LastEventID = id
-		rec.Cost += e.Cost
+		v.Events = append(v.Events, e.decode(v, seq))
 	}
-	rec.Events = len(d.Events)
+	for _, f := range d.Facts {
+		v.Facts = append(v.Facts, verify.Fact{
+			At: after(v, f.At), Kind: f.Kind, Event: f.Event, State: f.State, Carrier: f.Carrier, Valid: f.Valid,
+			Status: f.Status, Amount: f.Amount, Cap: f.Cap, Until: afterOrZero(v, f.Until),
+		})
+	}
 	for _, c := range d.Checks {
-		rec.CheckList = append(rec.CheckList, verify.Check{
-			Verification: rec.ID, Generation: c.Generation, Valid: c.Valid, ReceivedAt: fromMillis(c.ReceivedAt),
+		v.Checks = append(v.Checks, verify.Check{Generation: c.Generation, Valid: c.Valid, IPAddress: c.IPAddress, ReceivedAt: after(v, c.At)})
+	}
+	if seal == nil {
+		return nil
+	}
+	return d.open(v, seal)
+}
+
+// open decrypts the codes.
+func (d document) open(v *verify.Verification, seal *sealer) (err error) {
+	if v.PIN, err = seal.openPIN(d.PIN, v.ID, v.Generation); err != nil {
+		return err
+	}
+	if d.Chosen {
+		v.ChosenPIN = v.PIN
+	}
+	for i, c := range d.Checks {
+		if v.Checks[i].Code, err = seal.openCode(c.Code, v.ID, c.Generation); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w documentWorkflow) decode() verify.Workflow {
+	const ms = time.Millisecond
+	decoded := verify.Workflow{
+		Steps: make([]verify.Step, len(w.Steps)), PINLife: time.Duration(w.PINLife) * ms, PINPolicy: w.PINPolicy,
+		CancelAfter: time.Duration(w.CancelAfter) * ms, Test: w.Test, Speed: w.Speed,
+	}
+	for i, s := range w.Steps {
+		decoded.Steps[i] = verify.Step{Channel: s.Channel, Wait: time.Duration(s.Wait) * ms, From: s.From, PINPolicy: s.PINPolicy}
+		if s.To != nil {
+			decoded.Steps[i].To = s.To.decode("")
+		}
+	}
+	return decoded
+}
+
+func (e documentEvent) decode(v *verify.Verification, seq int) verify.Event {
+	decoded := verify.Event{
+		ID: verify.ID(e.ID), Seq: seq, Channel: e.Channel, Generation: e.Generation, State: e.State, Attempt: e.Attempt,
+		StartedAt: after(v, e.At), Carrier: e.Carrier, Error: e.Error,
+	}
+	for _, f := range e.Failures {
+		decoded.Failures = append(decoded.Failures, verify.Failure(f))
+	}
+	for _, c := range e.Costs {
+		decoded.Costs = append(decoded.Costs, verify.Cost(c))
+	}
+	for _, p := range e.Parts {
+		decoded.Parts = append(decoded.Parts, verify.Part{
+			Attempt: p.Attempt, Seq: p.Seq, Count: p.Count, Carrier: p.Carrier, Ref: string(p.Ref), State: p.State, Error: p.Error,
+			ReportedAt: afterOrZero(v, p.ReportedAt),
 		})
 	}
-	return nil
-}
-
-// personal is what tells of a person beside the number. It has a column of its own,
-// so that it can be taken out without a look at the document.
-type personal struct {
-	Payee       string   `json:"payee,omitempty"`
-	IPAddresses []string `json:"ip_addresses,omitempty"` // of the checks, in their order
-}
-
-func encodePersonal(v verify.Verification, checks []verify.Check) (sql.NullString, error) {
-	var p personal
-	if v.Payment != nil {
-		p.Payee = v.Payment.Payee
-	}
-	known := p.Payee != ""
-	for _, c := range checks {
-		p.IPAddresses = append(p.IPAddresses, c.IPAddress)
-		known = known || c.IPAddress != ""
-	}
-	if !known {
-		return sql.NullString{}, nil
-	}
-	text, err := json.Marshal(p)
-	return sql.NullString{String: string(text), Valid: true}, err
-}
-
-func fillPersonal(rec *Record, text string) error {
-	var p personal
-	if err := json.Unmarshal([]byte(text), &p); err != nil {
-		return fmt.Errorf("personal: %w", err)
-	}
-	if rec.Payment != nil {
-		rec.Payment.Payee = p.Payee
-	}
-	for i := range min(len(rec.CheckList), len(p.IPAddresses)) {
-		rec.CheckList[i].IPAddress = p.IPAddresses[i]
-	}
-	return nil
+	return decoded
 }

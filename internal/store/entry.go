@@ -56,14 +56,14 @@ const entriesWithin = 48 * time.Hour
 
 // EntriesOf lists the entries of a verification, oldest first: its charge, its refund
 // and the costs of its events. Entries that were carried over are not listed.
-func (db *DB) EntriesOf(ctx context.Context, rec Record) ([]Entry, error) {
+func (db *DB) EntriesOf(ctx context.Context, rec verify.Verification) ([]Entry, error) {
 	end := rec.FinalizedAt
 	if end.IsZero() {
 		end = rec.SubmittedAt.Add(longestLife)
 	}
-	args := []any{rec.Account, rec.Payer, millis(rec.SubmittedAt), millis(end.Add(entriesWithin)), chargeKey(rec.ID), "refund/" + rec.ID.Hex()}
+	args := []any{rec.Account, rec.Payer, millis(rec.SubmittedAt), millis(end.Add(entriesWithin)), "charge/" + rec.ID.Hex(), "refund/" + rec.ID.Hex()}
 	keys := `(key IN ($5, $6)`
-	for _, e := range rec.EventList {
+	for _, e := range rec.Events {
 		prefix := "cost/" + e.ID.Hex()
 		args = append(args, prefix+"/", prefix+"0") // "0" follows "/"
 		keys += fmt.Sprintf(` OR key >= $%d AND key < $%d`, len(args)-1, len(args))

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"crypto/rand"
 	"fmt"
 	"testing"
 
@@ -26,20 +25,13 @@ func wantEntries(t *testing.T, got []store.Entry, err error, want ...string) {
 func testEntries(t *testing.T, db *store.DB) {
 	addAccount(t, db, "payer001", 100)
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{Account: verify.Account{Key: "child001", Parent: "payer001"}, Secret: "s"}, t0))
-	v, first := verify.Start(request("child001", "447700900000"), 30, at(1), rand.Reader)
-	v.Payer = "payer001"
-	row := &store.Row{Verification: v}
-	write(t, db, func(tx *store.Tx) error {
-		if ok, err := tx.Charge(v, store.Payer{Account: "payer001"}, at(1)); !ok || err != nil {
-			t.Errorf("charge: %v, %v", ok, err)
-		}
-		return tx.Insert(row, first)
-	})
-	for range 2 { // the second time changes nothing
-		write(t, db, func(tx *store.Tx) error { return tx.AddCost(v, first, "1", 7, at(2)) })
-		write(t, db, func(tx *store.Tx) error { return tx.Refund(v, at(3)) })
-	}
-	write(t, db, func(tx *store.Tx) error { return tx.ChargeOwed(v, at(4)) }) // was charged before
+	v, err := start(t.Context(), db, verify.Beginning{Request: request("child001", "447700900000"), Price: 30, Payer: "payer001"}, false, at(1))
+	must(t, err)
+	refused := outcome(v, verify.EventRefused)
+	refused.Cost = 7
+	v = save(t, db, v.Outcome(refused, onFailure(), at(2)))
+	v = save(t, db, v.Withdraw(at(2)))
+	v = save(t, db, v.Refund(at(3)))
 	want := []string{"top-up 100 ", "charge -30 child001", "carrier-cost -7 child001", "refund 30 child001"}
 	all := store.EntryFilter{Account: "payer001", Limit: 10}
 	check := func(want ...string) {
@@ -52,9 +44,8 @@ func testEntries(t *testing.T, db *store.DB) {
 		}
 	}
 	check(want...)
-	rec := record(t, db, "child001", v.ID)
-	if rec.Cost != 7 || rec.EventList[0].Cost != 7 {
-		t.Errorf("the costs are %d and %d, want 7", rec.Cost, rec.EventList[0].Cost)
+	if v := find(t, db, v.ID); v.Cost() != 7 || v.Events[0].Cost() != 7 {
+		t.Errorf("the costs are %d and %d, want 7", v.Cost(), v.Events[0].Cost())
 	}
 	settle(t, db, at(2), 2, 2)
 	check(want...)

@@ -20,9 +20,17 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 	template := templates[0].ID
 	type ctx = context.Context
 	const account, number = "demo0001", "447700900000"
-	held, event := in.held, in.event
-	fresh, first := verify.Start(request(account, "447700900077"), verify.Unit, t0, rand.Reader)
-	priced := in.running.Verification
+	held, running := in.held, in.running
+	begun, _, err := verify.Begin(verify.Beginning{
+		Request: request(account, "447700900077"), History: verify.Uncapped{}, Node: "node-1",
+	}, t0, rand.Reader)
+	must(t, err)
+	charged := begun // also with an entry of the ledger and a message id
+	charged.Entries = []verify.Entry{{Key: "charge/77", Kind: verify.ChargeEntry, Amount: -1, At: t0, Spent: 1, SpentAt: t0}}
+	charged.Refs = []verify.Ref{{Carrier: "a", ID: "77"}}
+	hold := verify.Change{Verification: held, Entries: []verify.Entry{{Kind: verify.HoldEntry, At: t0, Spent: 1, SpentAt: t0}}}
+	cost := verify.Change{Verification: held, Entries: []verify.Entry{{Key: "cost/77", Kind: verify.CostEntry, Amount: -1, At: t0}}}
+	ref := verify.Ref{Carrier: "a", ID: "ref-1"}
 	later := at(1e7)
 	change := func(*verify.Account) error { return nil }
 	return map[string]operation{
@@ -41,7 +49,7 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"ApproveTemplate": {"accounts settings templates", func(c ctx, db *store.DB) error { return fails(db.ApproveTemplate(c, template, t0)) }},
 		"Approved":        {"approved_numbers", func(c ctx, db *store.DB) error { return fails(db.Approved(c, "trial001", number)) }},
 		"ApprovedNumbers": {"approved_numbers", func(c ctx, db *store.DB) error { return fails(db.ApprovedNumbers(c, "trial001")) }},
-		"Archive":         {"archive checks events verifications", func(c ctx, db *store.DB) error { return fails(db.Archive(c, store.Cutoffs{Codes: later}, 10)) }},
+		"Archive":         {"archive message_ids verifications", func(c ctx, db *store.DB) error { return fails(db.Archive(c, store.Cutoffs{Codes: later}, 10)) }},
 		"AuditLog":        {"audit", func(c ctx, db *store.DB) error { return fails(db.AuditLog(c, store.AuditFilter{Limit: 10})) }},
 		"Backlog":         {"receipts verifications", func(c ctx, db *store.DB) error { return fails(db.Backlog(c, t0, t0)) }},
 		"BlockNumber": {"blocked_numbers settings", func(c ctx, db *store.DB) error {
@@ -57,8 +65,8 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"ChangeRetentionState": {"settings", func(c ctx, db *store.DB) error {
 			return db.ChangeRetentionState(c, func(s store.RetentionState) (store.RetentionState, error) { s.LastRun = at(7); return s, nil })
 		}},
-		"ClearGuard":       {"guards", func(c ctx, db *store.DB) error { return fails(db.ClearGuard(c, number, twenty(), t0)) }},
-		"ConfirmRetention": {"settings", func(c ctx, db *store.DB) error { return db.ConfirmRetention(c, t0) }},
+		"ResetNumberHistory": {"guards", func(c ctx, db *store.DB) error { return fails(db.ResetNumberHistory(c, number, twenty(), t0)) }},
+		"ConfirmRetention":   {"settings", func(c ctx, db *store.DB) error { return db.ConfirmRetention(c, t0) }},
 		"CreateAccount": {"account_secrets accounts approved_numbers ledger", func(c ctx, db *store.DB) error {
 			return db.CreateAccount(c, store.NewAccount{
 				Account: verify.Account{Key: "fresh001", Balance: 1, Parent: account}, Secret: "secret",
@@ -71,15 +79,18 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"Entries": {"ledger ledger_past", func(c ctx, db *store.DB) error {
 			return fails(db.Entries(c, store.EntryFilter{Account: account, Limit: 10}))
 		}},
-		"EntriesOf":        {"accounts ledger ledger_past", func(c ctx, db *store.DB) error { return fails(db.EntriesOf(c, store.Record{Verification: priced})) }},
-		"FindVerification": {"archive verifications", func(c ctx, db *store.DB) error { return fails3(db.FindVerification(c, verify.ID{1})) }},
+		"EntriesOf":           {"accounts ledger ledger_past", func(c ctx, db *store.DB) error { return fails(db.EntriesOf(c, running)) }},
+		"Verification":        {"verifications", func(c ctx, db *store.DB) error { return fails3(db.Verification(c, running.ID)) }},
+		"VerificationUnknown": {"archive verifications", func(c ctx, db *store.DB) error { return fails3(db.Verification(c, verify.ID{1})) }},
 		"FindVerifications": {"archive verifications", func(c ctx, db *store.DB) error {
 			return fails(db.FindVerifications(c, store.VerificationFilter{Number: number, Limit: 10}))
 		}},
-		"FinishKeyFile":  {"key_files", func(c ctx, db *store.DB) error { return db.FinishKeyFile(c, t0, true) }},
-		"ForgetAudit":    {"audit", func(c ctx, db *store.DB) error { return fails(db.ForgetAudit(c, later, 10)) }},
-		"ForgetFraud":    {"fraud_blocks fraud_hours fraud_log fraud_nodes fraud_unblocks", func(c ctx, db *store.DB) error { return db.ForgetFraud(c, later, later, later) }},
-		"ForgetGuards":   {"guards", func(c ctx, db *store.DB) error { return fails3(db.ForgetGuards(c, new(store.GuardWalk), later, 10)) }},
+		"FinishKeyFile": {"key_files", func(c ctx, db *store.DB) error { return db.FinishKeyFile(c, t0, true) }},
+		"ForgetAudit":   {"audit", func(c ctx, db *store.DB) error { return fails(db.ForgetAudit(c, later, 10)) }},
+		"ForgetFraud":   {"fraud_blocks fraud_hours fraud_log fraud_nodes fraud_unblocks", func(c ctx, db *store.DB) error { return db.ForgetFraud(c, later, later, later) }},
+		"PruneNumberHistories": {"guards", func(c ctx, db *store.DB) error {
+			return fails3(db.PruneNumberHistories(c, new(store.NumberHistoryWalk), later, 10))
+		}},
 		"ForgetMessages": {"phone_messages", func(c ctx, db *store.DB) error { return fails(db.ForgetMessages(c, later, later, 10)) }},
 		"ForgetNumber": {"approved_numbers archive blocked_numbers guards phone_messages refusals verifications", func(c ctx, db *store.DB) error {
 			return fails(db.ForgetNumber(c, store.Forget{Number: "447700900003"}, later))
@@ -98,7 +109,7 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"FraudSpend":       {"fraud_hours", func(c ctx, db *store.DB) error { return fails(db.FraudSpend(c, t0, 3)) }},
 		"FraudUnblocks":    {"fraud_unblocks", func(c ctx, db *store.DB) error { return fails(db.FraudUnblocksSince(c, t0)) }},
 		"FraudVolumes":     {"fraud_hours", func(c ctx, db *store.DB) error { return fails(db.FraudVolumes(c, t0, later, 1)) }},
-		"Guard":            {"guards", func(c ctx, db *store.DB) error { return fails(db.Guard(c, number)) }},
+		"NumberHistory":    {"guards", func(c ctx, db *store.DB) error { return fails(db.NumberHistory(c, number)) }},
 		"HastenFuture":     {"verifications", func(c ctx, db *store.DB) error { return fails(db.HastenFuture(c, t0.AddDate(-1, 0, 0), 10)) }},
 		"KeyTimes":         {"key_files", func(c ctx, db *store.DB) error { return fails(db.KeyTimes(c)) }},
 		"Keys":             {"data_keys key_files", func(c ctx, db *store.DB) error { return fails(db.Keys(c)) }},
@@ -113,10 +124,8 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"NewestStored":     {"archive audit data_keys fraud_log verifications", func(c ctx, db *store.DB) error { return fails(db.NewestStored(c)) }},
 		"NextDue":          {"verifications", func(c ctx, db *store.DB) error { return fails3(db.NextDue(c)) }},
 		"OldestEnded":      {"verifications", func(c ctx, db *store.DB) error { return fails3(db.OldestEnded(c)) }},
-		"Ping":             {"account_secrets accounts approved_numbers blocked_numbers checks events guards ledger parts price_list receipts settings templates used_signatures verifications", func(c ctx, db *store.DB) error { return db.Ping(c) }},
+		"Ping":             {"account_secrets accounts approved_numbers blocked_numbers guards ledger message_ids price_list receipts settings templates used_signatures verifications", func(c ctx, db *store.DB) error { return db.Ping(c) }},
 		"Prices":           {"price_list", func(c ctx, db *store.DB) error { return fails(db.Prices(c)) }},
-		"Record":           {"checks events verifications", func(c ctx, db *store.DB) error { return fails3(db.Record(c, account, in.running.ID)) }},
-		"RecordOfUnknown":  {"archive verifications", func(c ctx, db *store.DB) error { return fails3(db.Record(c, account, verify.ID{1})) }},
 		"Recording":        {"recordings", func(c ctx, db *store.DB) error { return fails(db.Recording(c, verify.ID{7})) }},
 		"Redact":           {"archive", func(c ctx, db *store.DB) error { return fails(db.Redact(c, later, 10)) }},
 		"RedactRefusals":   {"refusals", func(c ctx, db *store.DB) error { return fails(db.RedactRefusals(c, later, 10)) }},
@@ -156,54 +165,37 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		}},
 		"Update":       {"accounts settings", func(c ctx, db *store.DB) error { return db.UpdateAccount(c, account, change) }},
 		"UseSignature": {"used_signatures", func(c ctx, db *store.DB) error { return db.UseSignature(c, account, []byte("another"), later) }},
-		"Verification": {"verifications", func(c ctx, db *store.DB) error { return fails3(db.Verification(c, in.running.ID)) }},
 		"Warned":       {"accounts", func(c ctx, db *store.DB) error { return fails(db.Warned(c)) }},
 
-		"Tx.AddCheck": {"checks", inTx(func(tx *store.Tx) error {
-			return tx.AddCheck(verify.Check{Verification: held.ID, Code: held.PIN, ReceivedAt: t0})
+		"Tx.Due":                 {"verifications", inTx(func(tx *store.Tx) error { return fails3(tx.Due(later, 10)) })},
+		"Tx.ForgetNumberHistory": {"guards", inTx(func(tx *store.Tx) error { return fails(tx.ForgetNumberHistory(number)) })},
+		"Tx.FreeVerification":    {"verifications", inTx(func(tx *store.Tx) error { return fails3(tx.FreeVerification(held.ID)) })},
+		"Tx.Funds":               {"accounts", inTx(func(tx *store.Tx) error { return fails(tx.Funds(account, account, false)) })},
+		"Tx.KeepReceipt": {"receipts", inTx(func(tx *store.Tx) error {
+			return tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "9"}}, t0)
 		})},
-		"Tx.AddCost":      {"ledger", inTx(func(tx *store.Tx) error { return tx.AddCost(priced, first, "key", 1, t0) })},
-		"Tx.AddEvent":     {"events", inTx(func(tx *store.Tx) error { e := first; e.Verification, e.Seq = held.ID, 5; return tx.AddEvent(e) })},
-		"Tx.Charge":       {"accounts ledger", inTx(func(tx *store.Tx) error { return fails(tx.Charge(fresh, store.Payer{}, t0)) })},
-		"Tx.ChargeOwed":   {"accounts ledger", inTx(func(tx *store.Tx) error { return tx.ChargeOwed(fresh, t0) })},
-		"Tx.Cover":        {"accounts", inTx(func(tx *store.Tx) error { return fails(tx.Cover(fresh, store.Payer{}, t0)) })},
-		"Tx.Due":          {"verifications", inTx(func(tx *store.Tx) error { return fails3(tx.Due(later, 10)) })},
-		"Tx.Event":        {"events", inTx(func(tx *store.Tx) error { return fails3(tx.Event(event)) })},
-		"Tx.Events":       {"events", inTx(func(tx *store.Tx) error { return fails(tx.Events(held.ID)) })},
-		"Tx.Find":         {"verifications", inTx(func(tx *store.Tx) error { return fails3(tx.Find(held.ID)) })},
-		"Tx.FindFree":     {"verifications", inTx(func(tx *store.Tx) error { return fails3(tx.FindFree(held.ID)) })},
-		"Tx.ForgetGuard":  {"guards", inTx(func(tx *store.Tx) error { return fails(tx.ForgetGuard(number)) })},
-		"Tx.Get":          {"verifications", inTx(func(tx *store.Tx) error { return fails3(tx.Get(account, held.ID)) })},
-		"Tx.Guard":        {"guards", inTx(func(tx *store.Tx) error { return fails(tx.Guard(number)) })},
-		"Tx.Insert":       {"verifications", inTx(func(tx *store.Tx) error { return tx.Insert(&store.Row{Verification: fresh}, first) })},
-		"Tx.KeepReceipt":  {"receipts", inTx(func(tx *store.Tx) error { return tx.KeepReceipt(verify.Part{Carrier: "a", Ref: "9"}, t0) })},
-		"Tx.LiftBlock":    {"fraud_blocks", inTx(func(tx *store.Tx) error { return tx.LiftFraudBlock("a", "me", t0) })},
-		"Tx.Undelivered":  {"accounts", inTx(func(tx *store.Tx) error { return fails(tx.OnUndeliverable(account)) })},
-		"Tx.Part":         {"parts", inTx(func(tx *store.Tx) error { return fails4(tx.Part("a", "ref-1")) })},
-		"Tx.Parts":        {"parts", inTx(func(tx *store.Tx) error { return fails(tx.Parts(event)) })},
-		"Tx.Postpone":     {"verifications", inTx(func(tx *store.Tx) error { return tx.Postpone(held.ID, later) })},
-		"Tx.Refund":       {"accounts ledger", inTx(func(tx *store.Tx) error { return tx.Refund(priced, t0) })},
-		"Tx.Release":      {"verifications", inTx(func(tx *store.Tx) error { return tx.Release(held.ID, held.Fence) })},
-		"Tx.Renew":        {"verifications", inTx(func(tx *store.Tx) error { return tx.Renew(held.ID, held.Fence, later) })},
-		"Tx.Running":      {"verifications", inTx(func(tx *store.Tx) error { return fails3(tx.Running(account, number)) })},
-		"Tx.Save":         {"verifications", inTx(func(tx *store.Tx) error { return tx.Save(held) })},
-		"Tx.SaveEvent":    {"events", inTx(func(tx *store.Tx) error { e := first; e.Verification = held.ID; return tx.SaveEvent(e) })},
-		"Tx.SaveLate":     {"events", inTx(func(tx *store.Tx) error { e := first; e.Verification = held.ID; return tx.SaveLate(e) })},
-		"Tx.SaveReported": {"events", inTx(func(tx *store.Tx) error { e := first; e.Verification = held.ID; return tx.SaveReported(e) })},
-		"Tx.SaveGuard": {"guards", inTx(func(tx *store.Tx) error {
-			g, err := tx.Guard("447700900123")
+		"Tx.LiftBlock":     {"fraud_blocks", inTx(func(tx *store.Tx) error { return tx.LiftFraudBlock("a", "me", t0) })},
+		"Tx.NumberHistory": {"guards", inTx(func(tx *store.Tx) error { return fails(tx.NumberHistory(number)) })},
+		"Tx.Postpone":      {"verifications", inTx(func(tx *store.Tx) error { return tx.Postpone(held.ID, later) })},
+		"Tx.Renew":         {"verifications", inTx(func(tx *store.Tx) error { return tx.Renew(held.ID, held.Lease.Token, later) })},
+		"Tx.Running":       {"verifications", inTx(func(tx *store.Tx) error { return fails3(tx.Running(account, verify.PhoneAddress(number, ""))) })},
+		"Tx.RunningOf":     {"verifications", inTx(func(tx *store.Tx) error { return fails(tx.RunningOf(number)) })},
+		"Tx.Save":          {"verifications", inTx(func(tx *store.Tx) error { return tx.Save(verify.Change{Verification: held}) })},
+		"Tx.SaveCost":      {"ledger verifications", inTx(func(tx *store.Tx) error { return tx.Save(cost) })},
+		"Tx.SaveHold":      {"accounts verifications", inTx(func(tx *store.Tx) error { return tx.Save(hold) })},
+		"Tx.SaveNew":       {"accounts ledger message_ids verifications", inTx(func(tx *store.Tx) error { return tx.Save(charged) })},
+		"Tx.SaveNumberHistory": {"guards", inTx(func(tx *store.Tx) error {
+			g, err := tx.NumberHistory("447700900123")
 			if err != nil {
 				return err
 			}
 			g.Number = twenty().Sent(g.Number, account, t0)
-			return tx.SaveGuard(g, t0)
+			return tx.SaveNumberHistory(g, t0)
 		})},
-		"Tx.SavePart": {"parts", inTx(func(tx *store.Tx) error {
-			return tx.SavePart(event, verify.Part{Attempt: 1, Seq: 3, Count: 4, Carrier: "a", Ref: "new"})
-		})},
-		"Tx.Shortage":    {"accounts", inTx(func(tx *store.Tx) error { return fails3(tx.Shortage(fresh, store.Payer{}, t0)) })},
-		"Tx.Submitting":  {"events", inTx(func(tx *store.Tx) error { return fails(tx.Submitting(held.ID)) })},
-		"Tx.TakeReceipt": {"receipts", inTx(func(tx *store.Tx) error { return fails3(tx.TakeReceipt("a", "early", t0)) })},
-		"Tx.TopUp":       {"accounts ledger", inTx(func(tx *store.Tx) error { return tx.TopUp(account, 3, t0) })},
+		"Tx.TakeReceipt":    {"receipts", inTx(func(tx *store.Tx) error { return fails3(tx.TakeReceipt(verify.Ref{Carrier: "a", ID: "early"}, t0)) })},
+		"Tx.TopUp":          {"accounts ledger", inTx(func(tx *store.Tx) error { return tx.TopUp(account, 3, t0) })},
+		"Tx.Undelivered":    {"accounts", inTx(func(tx *store.Tx) error { return fails(tx.OnUndeliverable(account)) })},
+		"Tx.Verification":   {"verifications", inTx(func(tx *store.Tx) error { return fails3(tx.Verification(held.ID)) })},
+		"Tx.VerificationOf": {"message_ids", inTx(func(tx *store.Tx) error { return fails3(tx.VerificationOf(ref)) })},
 	}
 }

@@ -28,8 +28,6 @@ func fails[T any](_ T, err error) error { return err }
 
 func fails3[T, U any](_ T, _ U, err error) error { return err }
 
-func fails4[T, U, V any](_ T, _ U, _ V, err error) error { return err }
-
 // TestFailures: each operation returns the error of the database if any of its statements
 // fails.
 func TestFailures(t *testing.T) {

@@ -110,7 +110,7 @@ func TestDisturbedFiles(t *testing.T) {
 			addAccount(t, db, "demo0001", 100)
 			_, err = db.Backup(t.Context(), backup)
 			must(t, err)
-			row, _ := insert(t, db, request("demo0001", "447700900000"), t0)
+			v := sent(t, db, request("demo0001", "447700900000"), t0)
 			must(t, db.CheckFiles(t.Context()))
 
 			tt.do(t, path, backup)
@@ -121,7 +121,7 @@ func TestDisturbedFiles(t *testing.T) {
 			if err := db.CheckFiles(t.Context()); !errors.Is(err, store.ErrReplaced) {
 				t.Errorf("CheckFiles gave %v, want ErrReplaced", err)
 			}
-			if _, _, err := db.Record(t.Context(), "demo0001", row.ID); !errors.Is(err, store.ErrReplaced) {
+			if _, _, err := db.Verification(t.Context(), v.ID); !errors.Is(err, store.ErrReplaced) {
 				t.Errorf("a read gave %v, want ErrReplaced", err)
 			}
 			if n := strings.Count(log.String(), "level=ERROR"); n != 1 || !strings.Contains(log.String(), path) {
@@ -130,7 +130,7 @@ func TestDisturbedFiles(t *testing.T) {
 			if tt.undo != nil {
 				tt.undo(t, path)
 				must(t, db.Ping(t.Context()))
-				same(t, db, row)
+				same(t, db, v)
 			}
 			before := content(t, path)
 			must(t, db.Close())
@@ -140,7 +140,7 @@ func TestDisturbedFiles(t *testing.T) {
 			if tt.undo != nil || tt.keeps {
 				db, err := open(t, path, key, true)
 				must(t, err)
-				same(t, db, row)
+				same(t, db, v)
 				must(t, db.Close())
 			}
 		})
@@ -171,7 +171,7 @@ func TestForeignLog(t *testing.T) {
 	backup := path + ".backup"
 	_, err = db.Backup(t.Context(), backup)
 	must(t, err)
-	insert(t, db, request("demo0001", "447700900000"), t0)
+	begin(t, db, request("demo0001", "447700900000"), t0)
 	must(t, os.Rename(backup, path)) // then the server stops without a checkpoint
 	must(t, db.Close())
 	if db, err := open(t, path, key, true); err == nil || !strings.Contains(err.Error(), "-wal belongs to another database file") {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -23,80 +22,92 @@ const longestLife = 24 * time.Hour
 // FindVerifications lists verifications of any account with their history, the newest
 // first, wherever they lie. No index leads to a number, since requests would have to
 // keep it: of the archive it reads what ended in that time.
-func (db *DB) FindVerifications(ctx context.Context, f VerificationFilter) ([]Record, error) {
+func (db *DB) FindVerifications(ctx context.Context, f VerificationFilter) ([]verify.Verification, error) {
 	conditions := `submitted_at >= $1 AND submitted_at < $2`
 	args := []any{millis(f.Since), millis(f.Until), millis(f.Until.Add(longestLife)), f.Limit}
 	if f.Number != "" {
-		canonical, other := verify.NumberForms(f.Number)
-		args = append(args, canonical, other)
-		conditions += fmt.Sprintf(" AND number IN ($%d, $%d)", len(args)-1, len(args))
+		args = append(args, verify.CanonicalNumber(f.Number))
+		conditions += fmt.Sprintf(" AND address = $%d", len(args))
 	}
 	if f.Account != "" {
 		args = append(args, f.Account)
 		conditions += fmt.Sprintf(" AND account = $%d", len(args))
 	}
-	found, err := db.placesOf(ctx, `SELECT id, account, submitted_at FROM verifications WHERE `+conditions+`
-		UNION SELECT id, account, submitted_at FROM archive WHERE finalized_at >= $1 AND finalized_at < $3 AND `+conditions+`
+	found, err := db.idsFound(ctx, `SELECT id, submitted_at FROM verifications WHERE `+conditions+`
+		UNION SELECT id, submitted_at FROM archive WHERE finalized_at >= $1 AND finalized_at < $3 AND `+conditions+`
 		ORDER BY submitted_at DESC, id LIMIT $4`, args)
 	if err != nil {
 		return nil, fmt.Errorf("find verifications: %w", err)
 	}
-	var records []Record
-	for _, p := range found {
-		rec, ok, err := db.Record(ctx, p.account, p.id)
+	var list []verify.Verification
+	for _, id := range found {
+		v, ok, err := db.Verification(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		if ok { // or it has gone meanwhile
-			records = append(records, rec)
+		if ok { // it may have been deleted meanwhile
+			list = append(list, v)
 		}
 	}
-	return records, nil
+	return list, nil
 }
 
-// FindVerification finds a verification of any account with its history, wherever it
-// lies; ok is false when there is none.
-func (db *DB) FindVerification(ctx context.Context, id verify.ID) (rec Record, ok bool, err error) {
-	var account string
-	err = db.queryRow(ctx, `SELECT account FROM verifications WHERE id = $1 UNION SELECT account FROM archive WHERE id = $1`,
-		[]any{id[:]}, &account)
-	if errors.Is(err, sql.ErrNoRows) {
-		return rec, false, nil
+// Verification finds a verification with its history, in the table of requests or in the
+// archive; ok is false if there is none.
+func (db *DB) Verification(ctx context.Context, id verify.ID) (v verify.Verification, ok bool, err error) {
+	if v, ok, err = db.live(ctx, id); err != nil || ok {
+		return v, ok, err
 	}
+	rows, err := db.query(ctx, findArchived, id[:])
 	if err != nil {
-		return rec, false, fmt.Errorf("find verification: %w", err)
+		return v, false, fmt.Errorf("search the archive: %w", err)
 	}
-	if rec, ok, err = db.record(ctx, account, id); err != nil || !ok || rec.PartList != nil {
-		return rec, ok, err
+	defer rows.Close()
+	if v, ok, err = archived(rows, id); err != nil || ok {
+		return v, ok, err
 	}
-	//nolint:rowserrcheck // scanParts does
-	rows, err := db.query(ctx, findParts+` = $1 ORDER BY event_seq, attempt, seq`, id[:])
-	parts, err := scanParts(rows, err)
-	rec.PartList = parts[id]
-	return rec, true, err
+	return v, false, nil
 }
 
-// place is where a verification is found.
-type place struct {
-	id      verify.ID
-	account string
+// live finds a verification in the table of requests.
+func (db *DB) live(ctx context.Context, id verify.ID) (v verify.Verification, ok bool, err error) {
+	rows, err := db.query(ctx, findVerification, id[:])
+	if err != nil {
+		return v, false, fmt.Errorf("find verification: %w", err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return v, false, rows.Err()
+	}
+	r, err := scanRow(rows, db.seal)
+	if err != nil {
+		return v, false, err
+	}
+	return r.Verification, true, rows.Err()
 }
 
-func (db *DB) placesOf(ctx context.Context, query string, args []any) (found []place, err error) {
+// NextDue returns when the next verification is due; ok is false if none is.
+func (db *DB) NextDue(ctx context.Context) (at time.Time, ok bool, err error) {
+	var ms sql.NullInt64
+	// Without the condition SQLite could not use the partial index.
+	err = db.queryRow(ctx, `SELECT MIN(due_at) FROM verifications WHERE due_at IS NOT NULL`, nil, &ms)
+	return fromMillisOrNull(ms), ms.Valid, err
+}
+
+// idsFound reads the ids of a query for id and submitted_at.
+func (db *DB) idsFound(ctx context.Context, query string, args []any) (ids []verify.ID, err error) {
 	rows, err := db.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var p place
 		var id []byte
 		var submitted int64
-		if err := rows.Scan(&id, &p.account, &submitted); err != nil {
+		if err := rows.Scan(&id, &submitted); err != nil {
 			return nil, err
 		}
-		copy(p.id[:], id)
-		found = append(found, p)
+		ids = append(ids, verify.ID(id))
 	}
-	return found, rows.Err()
+	return ids, rows.Err()
 }

@@ -15,15 +15,13 @@ func testFindVerifications(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	addAccount(t, db, "demo0002", 0)
 	const number, other = "447700900000", "447700900001"
-	past, _ := insert(t, db, request("demo0001", number), t0)
-	past.Verification, _ = past.Cancel(at(31))
-	write(t, db, func(tx *store.Tx) error { return tx.Save(past) })
+	past := cancelled(t, db, sent(t, db, request("demo0001", number), t0), at(31))
 	if moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: at(31)}, 10); moved != 1 || err != nil {
 		t.Fatalf("%d are in the archive (%v), want 1", moved, err)
 	}
-	running, _ := insert(t, db, request("demo0001", number), at(60))
-	theirs, _ := insert(t, db, request("demo0002", number), at(61))
-	apart, _ := insert(t, db, request("demo0001", other), at(62))
+	running := begin(t, db, request("demo0001", number), at(60))
+	theirs := begin(t, db, request("demo0002", number), at(61))
+	apart := begin(t, db, request("demo0001", other), at(62))
 
 	for name, tt := range map[string]struct {
 		filter store.VerificationFilter
@@ -43,22 +41,22 @@ func testFindVerifications(t *testing.T, db *store.DB) {
 		if f.Limit == 0 {
 			f.Limit = 10
 		}
-		records, err := db.FindVerifications(t.Context(), f)
+		list, err := db.FindVerifications(t.Context(), f)
 		must(t, err)
 		var got []verify.ID
-		for _, r := range records {
+		for _, r := range list {
 			got = append(got, r.ID)
 		}
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}
-	for _, row := range []*store.Row{past, theirs} {
-		if rec, ok, err := db.FindVerification(t.Context(), row.ID); !ok || err != nil || rec.Account != row.Account || len(rec.EventList) != 1 {
-			t.Errorf("%s: %v, %v, %+v", row.ID, ok, err, rec)
+	for _, want := range []verify.Verification{past, theirs} {
+		if v, ok, err := db.Verification(t.Context(), want.ID); !ok || err != nil || v.Account != want.Account || len(v.Events) != 1 {
+			t.Errorf("%s: %v, %v, %+v", want.ID, ok, err, v)
 		}
 	}
-	if _, ok, err := db.FindVerification(t.Context(), verify.NewID(rand.Reader)); ok || err != nil {
+	if _, ok, err := db.Verification(t.Context(), verify.NewID(rand.Reader)); ok || err != nil {
 		t.Errorf("one that is not there: %v, %v", ok, err)
 	}
 }

@@ -9,15 +9,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// Forget says how a number is to be forgotten.
+// Forget configures the erasure of a number.
 type Forget struct {
 	Number  string
-	Cancel  bool // ends what is in progress for it; otherwise that is refused
-	Unblock bool // takes it off the block list, too
-
-	// Ended, if not nil, is called with the verifications that were in progress, as they
-	// ended, once that is durable.
-	Ended func(...verify.Verification)
+	Cancel  bool // ends verifications in progress; otherwise they refuse the erasure
+	Unblock bool // removes the number from the block list, too
 }
 
 // Forgotten is what ForgetNumber found of a number.
@@ -41,8 +37,8 @@ const forgetBatch = 50
 // ForgetNumber erases a number, in both forms if its plan has two, from all finished
 // verifications, with their codes, IP addresses and payee, as Redact does at the end of
 // retention. Outcome and cost remain. If a verification is in progress it makes no
-// change and returns an error wrapping ErrRunning, unless Cancel is set. It is
-// idempotent.
+// change and returns an error wrapping ErrRunning: the engine ends them first, if Cancel is
+// set. It is idempotent.
 func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done Forgotten, err error) {
 	for _, step := range []func(context.Context, Forget, time.Time, *Forgotten) error{
 		db.forgetRules, db.forgetOver, db.forgetArchived, db.forgetMessages, db.forgetRefusals, db.forgetLog,
@@ -54,18 +50,21 @@ func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done F
 	return done, nil
 }
 
-// forgetRules ends what is in progress, and deletes what is a rule about the number.
+// forgetRules deletes the rules about the number, unless a verification is in progress.
 // It comes first, so that a refusal changes nothing.
-func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
+func (db *DB) forgetRules(ctx context.Context, f Forget, _ time.Time, done *Forgotten) error {
 	var changes []topic
-	var ended []verify.Verification
 	canonical, other := verify.NumberForms(f.Number)
 	err := db.WriteIn(ctx, Scope{Number: f.Number}, func(tx *Tx) (err error) {
 		*done, changes = Forgotten{}, nil
-		if ended, err = tx.withdraw(f, now, done); err != nil {
+		running, err := tx.RunningOf(f.Number)
+		if err == nil && len(running) > 0 {
+			err = ErrRunning
+		}
+		if err != nil {
 			return err
 		}
-		if done.Guarded, err = tx.ForgetGuard(f.Number); err != nil {
+		if done.Guarded, err = tx.ForgetNumberHistory(f.Number); err != nil {
 			return err
 		}
 		approved, err := tx.exec(`DELETE FROM approved_numbers WHERE number IN ($1, $2)`, canonical, other)
@@ -88,66 +87,24 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, now time.Time, done *Fo
 		return err
 	})
 	db.touched(ctx, err, changes...)
-	if err == nil && f.Ended != nil {
-		f.Ended(ended...)
-	}
 	return err
 }
 
-// withdraw ends the verifications in progress of the number, and returns them.
-func (tx *Tx) withdraw(f Forget, now time.Time, done *Forgotten) (ended []verify.Verification, err error) {
-	canonical, other := verify.NumberForms(f.Number)
-	running, err := tx.rows(`SELECT `+verificationColumns+` FROM verifications
-		WHERE number IN ($1, $2) AND status = 'IN PROGRESS' ORDER BY id`+tx.lock, canonical, other)
-	if err != nil {
-		return nil, err
-	}
-	cancelled := 0
-	for _, r := range running {
-		if r.Verification = r.Withdraw(now); r.Status == verify.Cancelled {
-			cancelled++
-		}
-	}
-	if cancelled > 0 && !f.Cancel {
-		return nil, ErrRunning
-	}
-	done.Cancelled = cancelled
-	for _, r := range running {
-		if err := tx.Save(r); err != nil {
-			return nil, err
-		}
-		ended = append(ended, r.Verification)
-	}
-	return ended, nil
-}
-
-// rows loads the verifications that a query finds. One that cannot be read in full is
-// among them nevertheless.
-func (tx *Tx) rows(query string, args ...any) (found []*Row, err error) {
-	rows, err := tx.query(query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		r, err := scanRow(rows, tx.seal)
-		if r == nil {
-			return nil, err
-		}
-		found = append(found, r)
-	}
-	return found, rows.Err()
+// RunningOf loads and locks the verifications in progress of a number, in all its forms.
+func (tx *Tx) RunningOf(number string) ([]verify.Verification, error) {
+	return tx.all(`SELECT `+verificationColumns+` FROM verifications
+		WHERE address = $1 AND status = 'IN PROGRESS' ORDER BY id`+tx.lock, verify.CanonicalNumber(number))
 }
 
 // forgetOver moves what is over to the archive, without the number.
 func (db *DB) forgetOver(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
 	return db.eachOf(ctx, "verifications", f.Number, now, func(ids []verify.ID) error {
-		moved, err := db.move(ctx, Cutoffs{Numbers: now.Add(longestVerification)}, func(tx *Tx) ([]*Row, error) {
+		moved, err := db.move(ctx, Cutoffs{Numbers: now.Add(longestVerification)}, func(tx *Tx) ([]verify.Verification, error) {
 			set, err := tx.idSet(ids)
 			if err != nil {
 				return nil, err
 			}
-			return tx.rows(`SELECT `+verificationColumns+` FROM verifications
+			return tx.all(`SELECT `+verificationColumns+` FROM verifications
 				WHERE id`+tx.among+` AND finalized_at IS NOT NULL AND due_at IS NULL`+tx.take, set)
 		})
 		done.Verifications += moved
@@ -164,7 +121,7 @@ func (db *DB) forgetArchived(ctx context.Context, f Forget, now time.Time, done 
 			if err != nil {
 				return err
 			}
-			changed, err = tx.exec(`UPDATE archive SET number = NULL, personal = NULL WHERE id`+tx.among, set)
+			changed, err = tx.exec(`UPDATE archive SET address = NULL, personal = NULL WHERE id`+tx.among, set)
 			return err
 		})
 		done.Archived += int(changed)
@@ -220,13 +177,13 @@ func (db *DB) eachOf(ctx context.Context, table, number string, now time.Time, d
 	if err := db.queryRow(ctx, `SELECT MIN(finalized_at) FROM `+table+` WHERE finalized_at IS NOT NULL`, nil, &oldest); err != nil || !oldest.Valid {
 		return err
 	}
-	canonical, other := verify.NumberForms(number)
+	address := verify.CanonicalNumber(number)
 	window := time.Hour
 	until := now.Add(longestVerification) // the clock of another node may be ahead
 	for from := fromMillis(oldest.Int64); !from.After(until); {
 		to, began := from.Add(window), time.Now()
-		ids, err := db.idsOf(ctx, `SELECT id FROM `+table+` WHERE finalized_at >= $1 AND finalized_at < $2 AND number IN ($3, $4)`,
-			millis(from), millis(to), canonical, other)
+		ids, err := db.idsOf(ctx, `SELECT id FROM `+table+` WHERE finalized_at >= $1 AND finalized_at < $2 AND address = $3`,
+			millis(from), millis(to), address)
 		if err != nil {
 			return err
 		}

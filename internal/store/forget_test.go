@@ -19,6 +19,21 @@ const (
 	kept      = "447700900043"
 )
 
+// withdraw ends the verifications in progress of a number, as the engine does before the
+// erasure. It reports whether there were any.
+func withdraw(t *testing.T, db *store.DB, number string, now time.Time) (found bool) {
+	t.Helper()
+	must(t, db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
+		running, err := tx.RunningOf(number)
+		for _, v := range running {
+			found = true
+			err = errors.Join(err, tx.Save(v.Withdraw(now)))
+		}
+		return err
+	}))
+	return found
+}
+
 // testForgetForms: a number is erased in both of its forms, whichever is given.
 func testForgetForms(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
@@ -31,19 +46,22 @@ func testForgetForms(t *testing.T, db *store.DB) {
 			EventID: verify.NewID(rand.Reader), RequestID: verify.NewID(rand.Reader), Number: number, SentAt: now,
 		}))
 	}
-	insert(t, db, request("demo0001", mobile), now)
+	running := sent(t, db, request("demo0001", mobile), now)
 	f := store.Forget{Number: landline, Unblock: true}
 	if got, err := db.ForgetNumber(t.Context(), f, now); !errors.Is(err, store.ErrRunning) {
 		t.Errorf("while the other form is in progress: %+v, %v", got, err)
 	}
-	f.Cancel = true
-	want := store.Forgotten{Cancelled: 1, Verifications: 3, Messages: 2, Unblocked: true}
+	if !withdraw(t, db, landline, now) {
+		t.Error("the other form is not found in progress")
+	}
+	ids = append(ids, running.ID)
+	want := store.Forgotten{Verifications: 3, Messages: 2, Unblocked: true}
 	if got, err := db.ForgetNumber(t.Context(), f, now); got != want || err != nil {
 		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
 	}
 	for _, id := range ids {
-		if rec := record(t, db, "demo0001", id); rec.Number != "" {
-			t.Errorf("%s remains", rec.Number)
+		if v := find(t, db, id); v.To.Given != "" {
+			t.Errorf("%s remains", v.To.Given)
 		}
 	}
 }
@@ -57,15 +75,15 @@ func testForget(t *testing.T, db *store.DB) {
 	}, t0))
 	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: forgotten, CreatedAt: t0}))
 	month := 31 * day
-	var gone, stay []store.Record
+	var gone, stay []verify.Verification
 	for i := range 3 { // in the archive, of several months; 60 are more than a batch
-		gone = append(gone, record(t, db, "demo0001", finish(t, db, forgotten, at(float64(i)).Add(time.Duration(i)*month)).ID))
-		stay = append(stay, record(t, db, "demo0001", finish(t, db, kept, at(float64(i)).Add(time.Duration(i)*month)).ID))
+		gone = append(gone, finish(t, db, forgotten, at(float64(i)).Add(time.Duration(i)*month)))
+		stay = append(stay, finish(t, db, kept, at(float64(i)).Add(time.Duration(i)*month)))
 	}
 	archive(t, db, store.Cutoffs{Codes: at(0).Add(4 * month)}, 10, 6)
 	now := at(0).Add(4 * month)
 	for i := range 60 {
-		gone = append(gone, record(t, db, "demo0001", finish(t, db, forgotten, now.Add(-time.Duration(i)*time.Minute)).ID))
+		gone = append(gone, finish(t, db, forgotten, now.Add(-time.Duration(i)*time.Minute)))
 	}
 	over := finish(t, db, kept, now)
 	for i, number := range []string{forgotten, kept, forgotten} {
@@ -73,37 +91,35 @@ func testForget(t *testing.T, db *store.DB) {
 			EventID: verify.NewID(rand.Reader), RequestID: verify.NewID(rand.Reader), Number: number, Text: fmt.Sprint(i), SentAt: now,
 		}))
 	}
-	running, _ := insert(t, db, request("demo0001", forgotten), now)
+	running := sent(t, db, request("demo0001", forgotten), now)
 	for _, number := range []string{forgotten, kept} {
 		sendOne(t, db, store.Scope{Number: number}, number, "demo0001")
 	}
-	before := record(t, db, "demo0001", gone[5].ID)
+	before := gone[5]
 
 	got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Unblock: true}, now.Add(time.Second))
 	if !errors.Is(err, store.ErrRunning) || got != (store.Forgotten{}) {
 		t.Errorf("while one is in progress: %+v, %v; want ErrRunning and nothing done", got, err)
 	}
-	wantRecord(t, db, before)
+	wantFound(t, db, before)
 	if blocked, err := db.Blocked(t.Context(), forgotten); !blocked || err != nil {
 		t.Errorf("a refusal has lifted the block (%v)", err)
 	}
 
-	want := store.Forgotten{Cancelled: 1, Verifications: 61, Archived: 3, Messages: 2, Approved: 1, Guarded: true, Blocked: true}
-	if got, err = db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Cancel: true}, now.Add(time.Second)); got != want || err != nil {
+	withdraw(t, db, forgotten, now.Add(time.Second))
+	want := store.Forgotten{Verifications: 61, Archived: 3, Messages: 2, Approved: 1, Guarded: true, Blocked: true}
+	if got, err = db.ForgetNumber(t.Context(), store.Forget{Number: forgotten}, now.Add(time.Second)); got != want || err != nil {
 		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
 	}
-	for _, rec := range gone {
-		rec = anonymous(rec)
-		wantRecord(t, db, rec)
+	for _, v := range gone {
+		wantFound(t, db, anonymous(v))
 	}
-	for _, rec := range stay {
-		wantRecord(t, db, withoutCodes(rec))
+	for _, v := range stay {
+		wantFound(t, db, withoutCodes(v))
 	}
-	if rec := record(t, db, "demo0001", over.ID); rec.Number != kept || rec.CheckList[0].Code.IsZero() {
-		t.Errorf("one of another number: %+v", rec)
-	}
-	if rec := record(t, db, "demo0001", running.ID); rec.Status != verify.Cancelled || rec.Number != "" {
-		t.Errorf("what was in progress is %s of %q, want that it was cancelled", rec.Status, rec.Number)
+	same(t, db, over)
+	if v := find(t, db, running.ID); v.Status != verify.Cancelled || v.To.Given != "" {
+		t.Errorf("the verification that was in progress is %s of %q, want it cancelled", v.Status, v.To.Given)
 	}
 	if list, err := db.Messages(t.Context(), "", 10); len(list) != 1 || list[0].Number != kept || err != nil {
 		t.Errorf("messages %+v (%v)", list, err)
@@ -125,33 +141,27 @@ func testForget(t *testing.T, db *store.DB) {
 // testForgetHeld: what a node still holds is told of, and left for later.
 func testForgetHeld(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
-	row, _ := insert(t, db, request("demo0001", forgotten), t0)
-	write(t, db, func(tx *store.Tx) error {
-		row.Take("node-1", at(10))
-		return tx.Save(row)
-	})
+	v := begin(t, db, request("demo0001", forgotten), t0)
 	sendOne(t, db, store.Scope{}, forgotten, "demo0001")
 	sendOne(t, db, store.Scope{}, kept, "demo0001")
-	want := store.Forgotten{Cancelled: 1, Guarded: true, Held: 1}
-	if got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Cancel: true}, at(1)); got != want || err != nil {
+	withdraw(t, db, forgotten, at(1))
+	want := store.Forgotten{Guarded: true, Held: 1}
+	if got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten}, at(1)); got != want || err != nil {
 		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
 	}
 	if len(guardOf(t, db, forgotten).Uses) != 0 || len(guardOf(t, db, kept).Uses) != 1 {
 		t.Error("want what is counted of the number forgotten, and of the other not")
 	}
-	write(t, db, func(tx *store.Tx) error {
-		row, _, err := tx.Find(row.ID)
-		row.Drop()
-		return errors.Join(err, tx.Save(row))
-	})
-	// One whose end has come is over, whoever has not seen to it.
-	late, _ := insert(t, db, request("demo0001", forgotten), t0)
+	save(t, db, get(t, db, v.ID).Outcome(accepted(v), onFailure(), at(2)))
+	// A verification past its end is over before a node has expired it.
+	late := sent(t, db, request("demo0001", forgotten), t0)
+	withdraw(t, db, forgotten, at(1e6))
 	want = store.Forgotten{Verifications: 2}
 	if got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten}, at(1e6)); got != want || err != nil {
 		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
 	}
-	if rec := record(t, db, "demo0001", late.ID); rec.Status != verify.Expired || rec.Number != "" {
-		t.Errorf("what nobody had seen to is %s of %q", rec.Status, rec.Number)
+	if v := find(t, db, late.ID); v.Status != verify.Expired || v.To.Given != "" {
+		t.Errorf("the overdue verification is %s of %q", v.Status, v.To.Given)
 	}
 }
 

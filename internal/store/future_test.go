@@ -38,7 +38,7 @@ func testFutureKeys(t *testing.T, db *store.DB) {
 		if wrong == first {
 			t.Errorf("%v: no key was made", jump)
 		}
-		v, _ := insert(t, db, request("demo0001", "447700900077"), t0) // sealed with it
+		v := begin(t, db, request("demo0001", "447700900077"), t0) // sealed with it
 		must(t, db.RefreshKeys(ctx, now))
 		if id, after := current(); id != first || after != n {
 			t.Errorf("%v and back: key %d of %d is in use, want %d of %d", jump, id, after, first, n)
@@ -46,7 +46,7 @@ func testFutureKeys(t *testing.T, db *store.DB) {
 		if got, ok, err := db.Verification(ctx, v.ID); err != nil || !ok || !got.PIN.Equal(v.PIN) {
 			t.Errorf("%v and back: what was sealed meanwhile: %v, %v", jump, ok, err)
 		}
-		must(t, db.Write(ctx, func(tx *store.Tx) error { return tx.Save(&store.Row{Verification: v.Withdraw(t0)}) }))
+		save(t, db, v.Withdraw(t0))
 	}
 	must(t, db.RefreshKeys(ctx, now.Add(day)))
 	_, before := current()
@@ -63,13 +63,13 @@ func testFutureReceipts(t *testing.T, db *store.DB) {
 	keep := func(at time.Time, state verify.EventState) {
 		t.Helper()
 		must(t, db.Write(t.Context(), func(tx *store.Tx) error {
-			return tx.KeepReceipt(verify.Part{Carrier: "a", Ref: "1", State: state}, at)
+			return tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "1"}, State: state}, at)
 		}))
 	}
 	take := func(at time.Time) (state verify.EventState) {
 		t.Helper()
 		must(t, db.Write(t.Context(), func(tx *store.Tx) error {
-			p, _, err := tx.TakeReceipt("a", "1", at)
+			p, _, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: "1"}, at)
 			state = p.State
 			return err
 		}))

@@ -14,30 +14,30 @@ import (
 // guardKey stands for a number: a keyed hash.
 type guardKey [16]byte
 
-// Guard is what is known of a number, as it lies in the database.
-type Guard struct {
+// NumberHistory is what is known of a number, as it lies in the database.
+type NumberHistory struct {
 	fraud.Number
 	key    guardKey
 	stored []byte // as it was read; nil where there is no row
 }
 
-// Guard loads what is known of a number to change it: until the transaction ends
+// NumberHistory loads what is known of a number to change it: until the transaction ends
 // nobody else does. A write that says in its [Scope] whose guard it needs finds it
 // here without another look at the database.
-func (tx *Tx) Guard(number string) (Guard, error) {
+func (tx *Tx) NumberHistory(number string) (NumberHistory, error) {
 	key := tx.seal.hashNumber(number)
 	if tx.guards != nil {
 		return tx.guards.load(key)
 	}
 	var stored []byte
 	if _, err := tx.queryRow(`SELECT state FROM guards WHERE number = $1`, []any{key[:]}, &stored); err != nil {
-		return Guard{}, fmt.Errorf("load guard: %w", err)
+		return NumberHistory{}, fmt.Errorf("load guard: %w", err)
 	}
 	return decodeGuard(key, stored)
 }
 
-func decodeGuard(key guardKey, stored []byte) (g Guard, err error) {
-	g = Guard{key: key, stored: stored}
+func decodeGuard(key guardKey, stored []byte) (g NumberHistory, err error) {
+	g = NumberHistory{key: key, stored: stored}
 	if stored == nil {
 		return g, nil
 	}
@@ -47,9 +47,9 @@ func decodeGuard(key guardKey, stored []byte) (g Guard, err error) {
 	return g, nil
 }
 
-// SaveGuard writes what became of a guard that was loaded in this transaction, and
+// SaveNumberHistory writes what became of a guard that was loaded in this transaction, and
 // when it may go. It costs nothing where nothing has changed.
-func (tx *Tx) SaveGuard(g Guard, staleAt time.Time) error {
+func (tx *Tx) SaveNumberHistory(g NumberHistory, staleAt time.Time) error {
 	state := g.Encode()
 	if bytes.Equal(state, g.stored) || g.stored == nil && len(g.Uses) == 0 {
 		return nil
@@ -76,10 +76,10 @@ func staleDay(at time.Time) int64 {
 	return millis(at.Truncate(day).Add(day))
 }
 
-// HeldGuards tells which of some numbers another transaction works on, so that they
+// HeldNumbers tells which of some numbers another transaction works on, so that they
 // are better left alone: whoever has locked something else, and waited for them, could
 // be waited for himself. The guards of the others are loaded.
-func (tx *Tx) HeldGuards(numbers []string) (held map[string]bool, err error) {
+func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
 	if tx.guards == nil || len(numbers) == 0 {
 		return nil, nil
 	}
@@ -97,8 +97,8 @@ func (tx *Tx) HeldGuards(numbers []string) (held map[string]bool, err error) {
 	return held, nil
 }
 
-// ForgetGuard deletes what is known of a number; found is false when that is nothing.
-func (tx *Tx) ForgetGuard(number string) (found bool, err error) {
+// ForgetNumberHistory deletes what is known of a number; found is false when that is nothing.
+func (tx *Tx) ForgetNumberHistory(number string) (found bool, err error) {
 	key := tx.seal.hashNumber(number)
 	if tx.guards != nil {
 		tx.guards.drop(key)
@@ -110,8 +110,8 @@ func (tx *Tx) ForgetGuard(number string) (found bool, err error) {
 	return n > 0, nil
 }
 
-// Guard reads what is known of a number.
-func (db *DB) Guard(ctx context.Context, number string) (fraud.Number, error) {
+// NumberHistory reads what is known of a number.
+func (db *DB) NumberHistory(ctx context.Context, number string) (fraud.Number, error) {
 	key := db.seal.hashNumber(number)
 	var stored []byte
 	err := db.queryRow(ctx, `SELECT state FROM guards WHERE number = $1`, []any{key[:]}, &stored)
@@ -122,25 +122,25 @@ func (db *DB) Guard(ctx context.Context, number string) (fraud.Number, error) {
 	return g.Number, err
 }
 
-// GuardWalk is how far a walk through all guards has come. The zero value has not begun.
-type GuardWalk struct {
+// NumberHistoryWalk is how far a walk through all guards has come. The zero value has not begun.
+type NumberHistoryWalk struct {
 	day   int64    // when it began, in days since 1970
 	after guardKey // the last that it has seen; no number has the zero key
 	done  bool
 }
 
-// ForgetGuards goes on with a walk: it looks at the next limit guards, deletes those
+// PruneNumberHistories goes on with a walk: it looks at the next limit guards, deletes those
 // that no longer matter, and reports how many, and whether the walk goes on. Guards go
 // stale where a day ends (see staleDay), so each day needs one walk and no more: when it
 // is done, nothing happens until a new day. There is no index of what is stale, which
 // every message to a new number would have to write to at random.
-func (db *DB) ForgetGuards(ctx context.Context, w *GuardWalk, now time.Time, limit int) (forgotten int, more bool, err error) {
+func (db *DB) PruneNumberHistories(ctx context.Context, w *NumberHistoryWalk, now time.Time, limit int) (forgotten int, more bool, err error) {
 	day := spendDay(now)
 	switch {
 	case w.done && w.day == day:
 		return 0, false, nil
 	case w.done || w.after == guardKey{}:
-		*w = GuardWalk{day: day}
+		*w = NumberHistoryWalk{day: day}
 	}
 	next, seen, stale, err := db.nextGuards(ctx, w.after, now, limit)
 	if err == nil && stale > 0 {
@@ -183,11 +183,11 @@ func (db *DB) nextGuards(ctx context.Context, after guardKey, now time.Time, lim
 	return last, seen, stale, rows.Err()
 }
 
-// ClearGuard forgets what is counted of a number, and lifts its locks; found is false
+// ResetNumberHistory forgets what is counted of a number, and lifts its locks; found is false
 // when nothing is counted of it and no lock holds.
-func (db *DB) ClearGuard(ctx context.Context, number string, caps fraud.Caps, now time.Time) (found bool, err error) {
+func (db *DB) ResetNumberHistory(ctx context.Context, number string, caps fraud.Caps, now time.Time) (found bool, err error) {
 	err = db.WriteIn(ctx, Scope{Number: number}, func(tx *Tx) error {
-		g, err := tx.Guard(number)
+		g, err := tx.NumberHistory(number)
 		if err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ func (db *DB) ClearGuard(ctx context.Context, number string, caps fraud.Caps, no
 			return errNothing // nor is anything logged
 		}
 		g.Number = caps.Cleared(g.Number, now)
-		return tx.SaveGuard(g, caps.StaleAt(g.Number))
+		return tx.SaveNumberHistory(g, caps.StaleAt(g.Number))
 	})
 	if errors.Is(err, errNothing) {
 		return false, nil

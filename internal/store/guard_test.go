@@ -20,13 +20,13 @@ func sendOne(t *testing.T, db *store.DB, scope store.Scope, number, account stri
 	t.Helper()
 	err := db.WriteIn(t.Context(), scope, func(tx *store.Tx) error {
 		sent = false
-		g, err := tx.Guard(number)
+		g, err := tx.NumberHistory(number)
 		if err != nil || twenty().MaySend(g.Number, account, t0) != nil {
 			return err
 		}
 		sent = true
 		g.Number = twenty().Sent(g.Number, account, t0)
-		return tx.SaveGuard(g, twenty().StaleAt(g.Number))
+		return tx.SaveNumberHistory(g, twenty().StaleAt(g.Number))
 	})
 	if err != nil {
 		t.Error(err)
@@ -36,7 +36,7 @@ func sendOne(t *testing.T, db *store.DB, scope store.Scope, number, account stri
 
 func guardOf(t *testing.T, db *store.DB, number string) fraud.Number {
 	t.Helper()
-	n, err := db.Guard(t.Context(), number)
+	n, err := db.NumberHistory(t.Context(), number)
 	must(t, err)
 	return n
 }
@@ -55,10 +55,10 @@ func testGuards(t *testing.T, db *store.DB) {
 		t.Errorf("another number is %+v", n)
 	}
 	err := db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
-		g, err := tx.Guard(number)
+		g, err := tx.NumberHistory(number)
 		must(t, err)
 		g.Number = twenty().Sent(g.Number, "demo0001", t0)
-		must(t, tx.SaveGuard(g, at(1)))
+		must(t, tx.SaveNumberHistory(g, at(1)))
 		return errMine
 	})
 	if n := guardOf(t, db, number); err == nil || len(n.Uses[0].Sends) != 4 {
@@ -72,13 +72,13 @@ func testGuardTwice(t *testing.T, db *store.DB) {
 	const number = "447700900001"
 	must(t, db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
 		for want := range 3 {
-			g, err := tx.Guard(number)
+			g, err := tx.NumberHistory(number)
 			must(t, err)
 			if want > 0 && len(g.Uses[0].Sends) != want {
 				t.Errorf("%d messages are counted, want %d", len(g.Uses[0].Sends), want)
 			}
 			g.Number = twenty().Sent(g.Number, "demo0001", t0)
-			must(t, tx.SaveGuard(g, twenty().StaleAt(g.Number)))
+			must(t, tx.SaveNumberHistory(g, twenty().StaleAt(g.Number)))
 		}
 		return nil
 	}))
@@ -90,8 +90,8 @@ func testGuardTwice(t *testing.T, db *store.DB) {
 func testGuardParallel(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	const number = "447700900001"
-	row, _ := insert(t, db, request("demo0001", number), t0)
-	scopes := []store.Scope{{}, {Number: number}, {Account: "demo0001", Number: number}, {Verification: row.ID}}
+	v := begin(t, db, request("demo0001", number), t0)
+	scopes := []store.Scope{{}, {Number: number}, {Account: "demo0001", Number: number}, {Verification: v.ID}}
 	var sent atomic.Int32
 	each([2]*store.DB{db, db}, 50, func(db *store.DB, i int) {
 		if sendOne(t, db, scopes[i%len(scopes)], number, fmt.Sprintf("demo%04d", i%5)) {
@@ -107,16 +107,16 @@ func testGuardForgotten(t *testing.T, db *store.DB) {
 	const number, other = "447700900001", "447700900002"
 	forget := func(again bool) (found bool) {
 		must(t, db.Write(t.Context(), func(tx *store.Tx) (err error) {
-			if found, err = tx.ForgetGuard(number); err != nil || !again {
+			if found, err = tx.ForgetNumberHistory(number); err != nil || !again {
 				return err
 			}
-			g, err := tx.Guard(number)
+			g, err := tx.NumberHistory(number)
 			must(t, err)
 			if len(g.Uses) != 0 {
 				t.Errorf("forgotten, and yet known: %+v", g)
 			}
 			g.Number = twenty().Sent(g.Number, "demo0001", t0)
-			return tx.SaveGuard(g, twenty().StaleAt(g.Number))
+			return tx.SaveNumberHistory(g, twenty().StaleAt(g.Number))
 		}))
 		return found
 	}
@@ -139,7 +139,7 @@ func testGuardForgotten(t *testing.T, db *store.DB) {
 		at   time.Time
 		want int
 	}{{stale, 0}, {stale.Add(24 * time.Hour), 1}, {stale.Add(24 * time.Hour), 0}} {
-		if n, _, err := db.ForgetGuards(t.Context(), new(store.GuardWalk), tt.at, 10); n != tt.want || err != nil {
+		if n, _, err := db.PruneNumberHistories(t.Context(), new(store.NumberHistoryWalk), tt.at, 10); n != tt.want || err != nil {
 			t.Errorf("at %v %d guards are forgotten (%v), want %d", tt.at, n, err, tt.want)
 		}
 	}
@@ -156,10 +156,10 @@ func testGuardWalk(t *testing.T, db *store.DB) {
 		sendOne(t, db, store.Scope{}, fmt.Sprintf("4477009%05d", i), "demo0001")
 	}
 	day := twenty().StaleAt(guardOf(t, db, "447700900000")).Truncate(24 * time.Hour).Add(24 * time.Hour)
-	var w store.GuardWalk
+	var w store.NumberHistoryWalk
 	walk := func(now time.Time) (forgotten int) {
 		for steps := 1; ; steps++ {
-			n, more, err := db.ForgetGuards(t.Context(), &w, now, limit)
+			n, more, err := db.PruneNumberHistories(t.Context(), &w, now, limit)
 			must(t, err)
 			if forgotten += n; !more {
 				return forgotten
@@ -222,11 +222,11 @@ func TestNodesGuardHeld(t *testing.T) {
 	sendOne(t, nodes[0], store.Scope{}, theirs, "demo0001")
 	must(t, nodes[0].WriteIn(t.Context(), store.Scope{Number: theirs}, func(*store.Tx) error {
 		return nodes[1].Write(t.Context(), func(tx *store.Tx) error {
-			held, err := tx.HeldGuards([]string{mine, theirs, unknown})
+			held, err := tx.HeldNumbers([]string{mine, theirs, unknown})
 			if err != nil || held[mine] || !held[theirs] || held[unknown] {
 				t.Errorf("held are %v (%v), want %s", held, err, theirs)
 			}
-			g, err := tx.Guard(mine)
+			g, err := tx.NumberHistory(mine)
 			if err != nil || len(g.Uses) != 1 {
 				t.Errorf("the free number is %+v (%v)", g, err)
 			}
@@ -234,21 +234,21 @@ func TestNodesGuardHeld(t *testing.T) {
 		})
 	}))
 	must(t, nodes[1].Write(t.Context(), func(tx *store.Tx) error {
-		if held, err := tx.HeldGuards([]string{mine, theirs}); err != nil || held[mine] || held[theirs] {
+		if held, err := tx.HeldNumbers([]string{mine, theirs}); err != nil || held[mine] || held[theirs] {
 			t.Errorf("afterwards held are %v (%v)", held, err)
 		}
 		return nil
 	}))
 }
 
-// testClearGuard: ClearGuard clears only the given number. It reports false for a cleared
+// testClearGuard: ResetNumberHistory clears only the given number. It reports false for a cleared
 // number and for expired counts.
 func testClearGuard(t *testing.T, db *store.DB) {
 	const number, other = "447700900001", "447700900002"
 	clear := func(number string, now time.Time, want bool) {
 		t.Helper()
-		if found, err := db.ClearGuard(t.Context(), number, twenty(), now); found != want || err != nil {
-			t.Errorf("ClearGuard(%s) = %v, %v; want %v", number, found, err, want)
+		if found, err := db.ResetNumberHistory(t.Context(), number, twenty(), now); found != want || err != nil {
+			t.Errorf("ResetNumberHistory(%s) = %v, %v; want %v", number, found, err, want)
 		}
 	}
 	clear(number, t0, false)

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"crypto/md5"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
@@ -75,8 +74,8 @@ func newHistory(b *testing.B, size int) *history {
 		SET LOCAL session_replication_role = replica;
 		CREATE TEMP TABLE past ON COMMIT DROP AS
 			SELECT i, md5(i::TEXT) AS id, %d + i::BIGINT * %d / %d AS ended FROM generate_series(0, %d) i;
-		INSERT INTO archive (id, account, number, finalized_at, submitted_at, price, document)
-			SELECT decode(id, 'hex'), 'demo0001', '4477' || lpad(i::TEXT, 8, '0'), ended, ended - 60000, 12050000, '%s' FROM past;
+		INSERT INTO archive (id, account, address, finalized_at, submitted_at, document)
+			SELECT decode(id, 'hex'), 'demo0001', '4477' || lpad(i::TEXT, 8, '0'), ended, ended - 60000, '%s' FROM past;
 		INSERT INTO ledger_past (key, account, kind, amount, created_at)
 			SELECT 'charge/' || id, 'demo0001', 'charge', -12050000, ended - 60000 FROM past;
 		COMMIT`, first.UnixMilli(), span, size, size-1, pastDocument))
@@ -85,13 +84,16 @@ func newHistory(b *testing.B, size int) *history {
 	return &history{db: db, database: database, size: size, times: map[string][]time.Duration{}}
 }
 
-// pastDocument is that of a verification with two events and a check.
-const pastDocument = `{"status":"SUCCESS","country":"GB","brand":"Acme","sender":"","locale":"en-gb","code_length":4,` +
+// pastDocument is the document of a verification with two events, a check and their facts.
+const pastDocument = `{"version":1,"status":"SUCCESS","country":"GB","brand":"Acme","locale":"en-gb","code_length":4,` +
 	`"workflow":{"steps":[{"channel":"sms","wait":125000},{"channel":"tts","wait":180000},{"channel":"tts","wait":300000}],"pin_life":300000,"pin_policy":"reuse","cancel_after":30000},` +
-	`"generation":1,"pin_expires_at":1767323345678,"tries":0,"first_event_at":1767323045678,"last_event_at":1767323045678,` +
-	`"events":[{"id":"6ba7b8109dad41d180b400c04fd430c8","channel":"sms","generation":1,"state":"delivered","attempt":1,"started_at":1767323045678,"carrier":"a"},` +
-	`{"id":"6ba7b8119dad41d180b400c04fd430c8","channel":"tts","generation":1,"state":"accepted","attempt":1,"started_at":1767323170678,"carrier":"b"}],` +
-	`"checks":[{"generation":1,"valid":true,"received_at":1767323200678}]}`
+	`"price":12050000,"paid":true,"generation":1,"pin_expires":300000,` +
+	`"events":[{"id":"a7gQnauNQdGAtADAT9QwyA==","channel":"sms","generation":1,"state":"delivered","attempt":1,"at":0,"carrier":"a",` +
+	`"parts":[{"attempt":1,"count":1,"carrier":"a","ref":"MTc=","state":"delivered","reported":3000}]},` +
+	`{"id":"a7gRnauNQdGAtADAT9QwyA==","channel":"tts","generation":1,"state":"accepted","attempt":1,"at":30000,"carrier":"b",` +
+	`"parts":[{"attempt":1,"count":1,"carrier":"b","ref":"MTg=","state":"accepted"}]}],` +
+	`"checks":[{"generation":1,"valid":true,"at":60000}],` +
+	`"facts":[{"at":0,"fact":"started"},{"at":1000,"fact":"event_sent","state":"accepted","carrier":"a"},{"at":60000,"fact":"code_checked","valid":true},{"at":60000,"fact":"ended","status":"SUCCESS"}]}`
 
 func mustBench(b *testing.B, err error) {
 	b.Helper()
@@ -102,38 +104,29 @@ func mustBench(b *testing.B, err error) {
 
 // verify starts a verification, checks its code, and searches for an old one.
 func (h *history) verify(b *testing.B, i int) {
-	v, e := verify.Start(request("demo0001", fmt.Sprintf("44780%07d", i)), verify.Unit/8, t0, rand.Reader)
+	var v verify.Verification
 	h.time("start", func() {
-		mustBench(b, h.db.WriteFor(b.Context(), v.Account, func(tx *store.Tx) error {
-			if _, _, err := tx.Running(v.Account, v.Number); err != nil {
-				return err
-			}
-			if _, err := tx.Charge(v, store.Payer{}, t0); err != nil {
-				return err
-			}
-			return tx.Insert(&store.Row{Verification: v}, e)
-		}))
+		var err error
+		beginning := verify.Beginning{Request: request("demo0001", fmt.Sprintf("44780%07d", i)), Price: verify.Unit / 8}
+		v, err = start(b.Context(), h.db, beginning, false, t0)
+		mustBench(b, err)
 	})
 	h.time("check", func() {
-		mustBench(b, h.db.Write(b.Context(), func(tx *store.Tx) error {
-			row, _, err := tx.Get(v.Account, v.ID)
+		mustBench(b, h.db.WriteIn(b.Context(), store.Scope{Verification: v.ID}, func(tx *store.Tx) error {
+			stored, _, err := tx.Verification(v.ID)
 			if err != nil {
 				return err
 			}
-			ended, check, err := row.Check(v.PIN, "192.0.2.1", at(1))
+			c, err := stored.Check(v.PIN, "192.0.2.1", verify.Uncapped{}, at(1))
 			if err != nil {
 				return err
 			}
-			row.Verification = ended
-			if err := tx.AddCheck(check); err != nil {
-				return err
-			}
-			return tx.Save(row)
+			return tx.Save(c)
 		}))
 	})
 	past := md5.Sum([]byte(strconv.Itoa(i * 7919 % h.size)))
 	h.time("search", func() {
-		if _, ok, err := h.db.Record(b.Context(), v.Account, verify.ID(past)); !ok || err != nil {
+		if _, ok, err := h.db.Verification(b.Context(), verify.ID(past)); !ok || err != nil {
 			b.Fatalf("the archive has none of what was put there: %v", err)
 		}
 	})
@@ -168,14 +161,11 @@ func BenchmarkArchive(b *testing.B) {
 		SET LOCAL session_replication_role = replica;
 		CREATE TEMP TABLE past ON COMMIT DROP AS
 			SELECT i, decode(md5(i::TEXT), 'hex') AS id, %d + i AS ended FROM generate_series(1, %d) i;
-		INSERT INTO verifications SELECT id, 'demo0001', '4477' || lpad(i::TEXT, 8, '0'), 'GB', 'Acme', NULL, NULL, '', 'en-gb', 4, FALSE,
-			'{"steps":[{"channel":"sms","wait":125000},{"channel":"tts","wait":180000}],"pin_life":300000}', 12050000, ended - 60000,
-			'SUCCESS', ended, NULL, 1, ended, 0, 2, ended - 60000, ended, id, NULL, NULL, NULL, 3 FROM past;
-		INSERT INTO events (id, verification, seq, channel, generation, state, attempt, started_at, carrier)
-			SELECT decode(md5(i || '/' || seq), 'hex'), id, seq, 'sms', 1, 'delivered', 1, ended, 'a' FROM past, generate_series(0, 1) seq;
-		INSERT INTO checks SELECT id, 0, 1, id, TRUE, '192.0.2.1', ended FROM past;
-		INSERT INTO parts SELECT 'a', i || '/' || seq, decode(md5(i || '/' || seq), 'hex'), 1, 0, 1, 'delivered', '' FROM past, generate_series(0, 1) seq;
-		COMMIT`, t0.UnixMilli(), size))
+		INSERT INTO verifications (id, account, address, status, submitted_at, finalized_at, due_reason, fence, document)
+			SELECT id, 'demo0001', '4477' || lpad(i::TEXT, 8, '0'), 'SUCCESS', ended - 60000, ended, '', 3,
+				replace(replace('%s', 'MTc=', encode((i || '/0')::BYTEA, 'base64')), 'MTg=', encode((i || '/1')::BYTEA, 'base64')) FROM past;
+		INSERT INTO message_ids SELECT CASE seq WHEN 0 THEN 'a' ELSE 'b' END, i || '/' || seq, id FROM past, generate_series(0, 1) seq;
+		COMMIT`, t0.UnixMilli(), size, pastDocument))
 	pgtest.Exec(b, database, `VACUUM ANALYZE`)
 	var times []time.Duration
 	for b.Loop() {

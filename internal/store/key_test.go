@@ -2,15 +2,9 @@ package store_test
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -19,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -51,27 +44,23 @@ func dataKeys(t *testing.T, db *store.DB, purpose string) (ids []int64, current 
 	return ids, current
 }
 
-// sealed reads what is stored of the PIN of a verification, or of its first check.
-func sealed(t *testing.T, database, query string, id verify.ID) (value []byte) {
+// sealedPIN reads the sealed PIN of a verification.
+func sealedPIN(t *testing.T, database string, id verify.ID) []byte {
 	t.Helper()
-	db, err := pgtest.Open(database)
-	must(t, err)
-	defer db.Close()
-	must(t, db.QueryRowContext(t.Context(), query, id[:]).Scan(&value))
-	return value
+	return octets(t, document(t, database, id)["pin"])
 }
 
-const (
-	pinOf  = `SELECT pin FROM verifications WHERE id = $1`
-	codeOf = `SELECT code FROM checks WHERE verification = $1 AND seq = 0`
-)
-
-// typed adds a check to a verification.
-func typed(t *testing.T, db *store.DB, id verify.ID, code string, at time.Time) {
+// sealedCode reads the sealed code of the first check of a verification.
+func sealedCode(t *testing.T, database string, id verify.ID) []byte {
 	t.Helper()
-	write(t, db, func(tx *store.Tx) error {
-		return tx.AddCheck(verify.Check{Verification: id, Generation: 1, Code: pin(t, code), ReceivedAt: at})
-	})
+	return octets(t, document(t, database, id)["checks"].([]any)[0].(map[string]any)["code"])
+}
+
+func octets(t *testing.T, base64Text any) []byte {
+	t.Helper()
+	value, err := base64.StdEncoding.DecodeString(base64Text.(string))
+	must(t, err)
+	return value
 }
 
 // TestKeysOfTheDay: of all nodes one makes the keys of a day, and what is sealed with
@@ -80,7 +69,7 @@ func TestKeysOfTheDay(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		a, b := node(t, database, key, t0), node(t, database, key, t0)
 		addAccount(t, a, "demo0001", 0)
-		first, _ := insert(t, a, request("demo0001", "447700900000"), t0)
+		first := begin(t, a, request("demo0001", "447700900000"), t0)
 		midnight := t0.Truncate(day).Add(day)
 		must(t, a.RefreshKeys(t.Context(), midnight.Add(-ms)))
 		if ids, _ := dataKeys(t, b, "pin"); len(ids) != 1 {
@@ -91,9 +80,9 @@ func TestKeysOfTheDay(t *testing.T) {
 			wg.Go(func() { must(t, a.RefreshKeys(t.Context(), midnight)) })
 		}
 		wg.Wait()
-		second, _ := insert(t, a, request("demo0001", "447700900001"), midnight)
-		typed(t, a, second.ID, "12345", midnight)
-		if got := get(t, b, "demo0001", second.ID); got.PIN != second.PIN {
+		second := begin(t, a, request("demo0001", "447700900001"), midnight)
+		second = checked(t, a, second, pin(t, "12345"), "", midnight)
+		if got := get(t, b, second.ID); got.PIN != second.PIN {
 			t.Errorf("another node opens %q, want %q", got.PIN.Reveal(), second.PIN.Reveal())
 		}
 		must(t, b.RefreshKeys(t.Context(), midnight.Add(time.Minute)))
@@ -102,16 +91,20 @@ func TestKeysOfTheDay(t *testing.T) {
 		if len(ids) != 2 || current != ids[1] || len(codes) != 2 || currentCode != codes[1] {
 			t.Errorf("keys %v and %v, of which %d and %d are used; want two, and the newest used", ids, codes, current, currentCode)
 		}
-		if got := get(t, b, "demo0001", first.ID); got.PIN != first.PIN {
+		if got := get(t, b, first.ID); got.PIN != first.PIN {
 			t.Errorf("the PIN of yesterday is %q, want %q", got.PIN.Reveal(), first.PIN.Reveal())
 		}
-		for _, want := range []struct {
-			query string
-			id    verify.ID
-			key   int64
-		}{{pinOf, first.ID, ids[0]}, {pinOf, second.ID, ids[1]}, {codeOf, second.ID, codes[1]}} {
-			if got := int64(binary.BigEndian.Uint64(sealed(t, database, want.query, want.id))); got != want.key {
-				t.Errorf("%s: sealed with key %d, want %d", want.query, got, want.key)
+		for _, tt := range []struct {
+			what   string
+			sealed []byte
+			key    int64
+		}{
+			{"the PIN of yesterday", sealedPIN(t, database, first.ID), ids[0]},
+			{"the PIN", sealedPIN(t, database, second.ID), ids[1]},
+			{"the code", sealedCode(t, database, second.ID), codes[1]},
+		} {
+			if got := int64(binary.BigEndian.Uint64(tt.sealed)); got != tt.key {
+				t.Errorf("%s is sealed with key %d, want %d", tt.what, got, tt.key)
 			}
 		}
 		must(t, b.NewDataKeys(t.Context(), midnight.Add(time.Minute)))
@@ -127,9 +120,9 @@ func TestKeysDestroyed(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		db := node(t, database, key, t0)
 		addAccount(t, db, "demo0001", 0)
-		row, _ := insert(t, db, request("demo0001", "447700900000"), t0)
-		typed(t, db, row.ID, "12345", t0)
-		lost := sealed(t, database, pinOf, row.ID)
+		v := sent(t, db, request("demo0001", "447700900000"), t0)
+		v = checked(t, db, v, pin(t, "12345"), "", t0)
+		lost, lostCode := sealedPIN(t, database, v.ID), sealedCode(t, database, v.ID)
 		next := t0.Truncate(day).Add(day)
 		must(t, db.RefreshKeys(t.Context(), next))
 		destroy := func(now time.Time, codes time.Duration, want int) {
@@ -139,45 +132,37 @@ func TestKeysDestroyed(t *testing.T) {
 			}
 		}
 		destroy(next.Add(30*day), day, 0) // the verification is in progress
-		if got := get(t, db, "demo0001", row.ID); got.PIN != row.PIN {
-			t.Fatalf("the PIN is %q, want %q", got.PIN.Reveal(), row.PIN.Reveal())
-		}
-		write(t, db, func(tx *store.Tx) error {
-			row.Verification, _ = row.Cancel(t0.Add(time.Minute))
-			return tx.Save(row)
-		})
+		same(t, db, v)
+		cancelled(t, db, v, t0.Add(time.Minute))
 		destroy(next.Add(time.Hour-ms), day, 0)
 		destroy(next.Add(time.Hour), day, 1) // that of PINs
 		destroy(next.Add(40*day), 0, 0)      // codes are kept for ever
 		destroy(next.Add(40*day), day, 0)    // the code has not moved yet
-		if rec := record(t, db, "demo0001", row.ID); rec.CheckList[0].Code != pin(t, "12345") {
-			t.Errorf("the code is %q", rec.CheckList[0].Code.Reveal())
+		if v := find(t, db, v.ID); v.Checks[0].Code != pin(t, "12345") {
+			t.Errorf("the code is %q", v.Checks[0].Code.Reveal())
 		}
-		other, _ := insert(t, db, request("demo0001", "447700900001"), next.Add(time.Hour))
+		other := begin(t, db, request("demo0001", "447700900001"), next.Add(time.Hour))
 		archive(t, db, store.Cutoffs{Codes: t0.Add(day)}, 10, 1)
 		destroy(next.Add(31*time.Hour-ms), day, 0)
 		destroy(next.Add(31*time.Hour), day, 1)
 		destroy(next.Add(90*day), day, 0) // the newest stay
-		if got := get(t, db, "demo0001", other.ID); got.PIN != other.PIN {
+		if got := get(t, db, other.ID); got.PIN != other.PIN {
 			t.Errorf("a PIN of the newest key is %q", got.PIN.Reveal())
 		}
 
 		// A copy of the old row, from a backup, say.
-		raw, err := pgtest.Open(database)
-		must(t, err)
-		defer raw.Close()
-		_, err = raw.ExecContext(t.Context(), `UPDATE verifications SET pin = $1 WHERE id = $2`, lost, other.ID[:])
-		must(t, err)
-		if _, _, err := db.Record(t.Context(), "demo0001", other.ID); err == nil || !strings.Contains(err.Error(), "destroyed") {
+		doc := document(t, database, other.ID)
+		doc["pin"] = lost
+		tamper(t, database, other.ID, doc)
+		if _, _, err := db.Verification(t.Context(), other.ID); err == nil || !strings.Contains(err.Error(), "destroyed") {
 			t.Errorf("search: %v, want that its key was destroyed", err)
 		}
-		typed(t, db, other.ID, "54321", next)
-		_, err = raw.ExecContext(t.Context(), `UPDATE checks SET code = $1`, lost)
-		must(t, err)
-		_, err = raw.ExecContext(t.Context(), `UPDATE verifications SET pin = NULL`)
-		must(t, err)
-		if rec := record(t, db, "demo0001", other.ID); !rec.CheckList[0].Code.IsZero() {
-			t.Errorf("a code of a key that is gone is %q", rec.CheckList[0].Code.Reveal())
+		doc = document(t, database, checked(t, db, other, pin(t, "54321"), "", next.Add(time.Hour)).ID)
+		delete(doc, "pin")
+		doc["checks"].([]any)[0].(map[string]any)["code"] = lostCode
+		tamper(t, database, other.ID, doc)
+		if v := find(t, db, other.ID); !v.Checks[0].Code.IsZero() {
+			t.Errorf("a code with a destroyed key is %q", v.Checks[0].Code.Reveal())
 		}
 	})
 }
@@ -222,12 +207,12 @@ func TestKeyFileReplaced(t *testing.T) {
 		t.Cleanup(func() { must(t, server.Close()) })
 		signed(t, server)
 		addAccount(t, server, "demo0001", 0)
-		row, _ := insert(t, server, request("demo0001", "447700900000"), t0)
+		v := begin(t, server, request("demo0001", "447700900000"), t0)
 		works := func(db *store.DB) {
 			t.Helper()
 			secretsWork(t, db)
-			if got := get(t, db, "demo0001", row.ID); got.PIN != row.PIN {
-				t.Errorf("the PIN is %q, want %q", got.PIN.Reveal(), row.PIN.Reveal())
+			if got := get(t, db, v.ID); got.PIN != v.PIN {
+				t.Errorf("the PIN is %q, want %q", got.PIN.Reveal(), v.PIN.Reveal())
 			}
 		}
 		refuses(next)
@@ -252,7 +237,7 @@ func TestKeyFileReplaced(t *testing.T) {
 		newer := node(t, database, next, at(2))
 		works(newer)
 		must(t, newer.NewDataKeys(t.Context(), at(3))) // which the old file opens, too
-		row, _ = insert(t, newer, request("demo0001", "447700900001"), at(3))
+		v = begin(t, newer, request("demo0001", "447700900001"), at(3))
 		works(server)
 
 		if err := tool.FinishKeyFile(t.Context(), at(1e6), false); !errors.Is(err, store.ErrOtherKey) {
@@ -275,7 +260,7 @@ func TestKeyFileReplaced(t *testing.T) {
 		works(server)
 		works(node(t, database, next, at(300)))
 		must(t, server.RefreshKeys(t.Context(), at(0).Add(day)))
-		row, _ = insert(t, server, request("demo0001", "447700900002"), at(300))
+		v = begin(t, server, request("demo0001", "447700900002"), at(300))
 		works(newer)
 
 		// And back again.
@@ -298,27 +283,26 @@ func TestKeyFileForced(t *testing.T) {
 		must(t, err)
 		t.Cleanup(func() { must(t, server.Close()) })
 		addAccount(t, server, "demo0001", 0)
-		row, _ := insert(t, server, request("demo0001", "447700900000"), t0)
+		v := begin(t, server, request("demo0001", "447700900000"), t0)
 		must(t, node(t, database, key, t0).AddKeyFile(t.Context(), next, at(1)))
 		tool := node(t, database, next, at(2))
 		must(t, tool.FinishKeyFile(t.Context(), at(2), true))
-		if got := get(t, server, "demo0001", row.ID); got.PIN != row.PIN {
-			t.Errorf("the PIN is %q, want %q", got.PIN.Reveal(), row.PIN.Reveal())
+		if got := get(t, server, v.ID); got.PIN != v.PIN {
+			t.Errorf("the PIN is %q, want %q", got.PIN.Reveal(), v.PIN.Reveal())
 		}
 		if err := server.RefreshKeys(t.Context(), at(3)); !errors.Is(err, store.ErrKey) {
 			t.Errorf("refresh: %v, want ErrKey", err)
 		}
 		must(t, tool.NewDataKeys(t.Context(), at(4)))
-		row, _ = insert(t, tool, request("demo0001", "447700900001"), at(4))
+		v = begin(t, tool, request("demo0001", "447700900001"), at(4))
 		if err := server.Write(t.Context(), func(tx *store.Tx) error {
-			_, _, err := tx.Get("demo0001", row.ID)
-			return err
-		}); !errors.Is(err, store.ErrKey) {
-			t.Errorf("what others sealed: %v, want ErrKey", err)
+			return fails3(tx.Verification(v.ID))
+		}); !errors.Is(err, store.ErrKey) || errors.Is(err, store.ErrBroken) {
+			t.Errorf("PIN sealed by another node: %v, want ErrKey, not ErrBroken", err)
 		}
 		onDisk = next
-		if got := get(t, server, "demo0001", row.ID); got.PIN != row.PIN {
-			t.Errorf("the PIN is %q, want %q", got.PIN.Reveal(), row.PIN.Reveal())
+		if got := get(t, server, v.ID); got.PIN != v.PIN {
+			t.Errorf("the PIN is %q, want %q", got.PIN.Reveal(), v.PIN.Reveal())
 		}
 	})
 }
@@ -362,98 +346,4 @@ func sealedKeys(t *testing.T, file string) (values [][]byte) {
 	}
 	must(t, rows.Err())
 	return values
-}
-
-// oldSeal seals as it was done before there were data keys.
-func oldSeal(t *testing.T, purpose string, plain, context []byte) []byte {
-	t.Helper()
-	return oldAEAD(t, purpose).Seal(nil, nil, plain, context)
-}
-
-func oldAEAD(t *testing.T, purpose string) cipher.AEAD {
-	t.Helper()
-	block, err := aes.NewCipher(oldKey(t, purpose))
-	must(t, err)
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	must(t, err)
-	return aead
-}
-
-func oldKey(t *testing.T, purpose string) []byte {
-	t.Helper()
-	sub, err := hkdf.Key(sha256.New, key[:], nil, "countersign "+purpose, 32)
-	must(t, err)
-	return sub
-}
-
-// TestKeysUpgrade: what was sealed before there were data keys opens after the
-// upgrade. For a day the nodes of the old release can open what the new one seals.
-func TestKeysUpgrade(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "countersign.db")
-	file := raw(t, path)
-	_, err := schema(t, file).UpTo(t.Context(), 3)
-	must(t, err)
-	mac := hmac.New(sha256.New, oldKey(t, "api secret"))
-	fmt.Fprint(mac, "sign0001\x00secret")
-	exec(t, file, `INSERT INTO settings (name, value) VALUES ('key_check', $1)`, oldSeal(t, "account", []byte("key_check"), []byte("key_check")))
-	exec(t, file, `INSERT INTO accounts (key, name, signature_method, signature_secret, created_at) VALUES ('sign0001', '', 'sha256', $1, 1)`,
-		oldSeal(t, "account", []byte("signature"), []byte("sign0001")))
-	exec(t, file, `INSERT INTO account_secrets (account, hash, created_at) VALUES ('sign0001', $1, 1)`, mac.Sum(nil))
-	id := verify.NewID(rand.Reader)
-	context := func(id verify.ID) []byte { return append(slices.Clone(id[:]), 0, 0, 0, 1) }
-	exec(t, file, `INSERT INTO verifications (id, account, number, country, brand, sender, locale, code_length, chosen_pin, workflow,
-			price, submitted_at, status, pin, generation, pin_expires_at, tries, events, first_event_at, last_event_at, last_event_id, fence)
-		VALUES ($1, 'sign0001', '447700900000', 'GB', 'Acme', '', 'en-gb', 4, FALSE, '{"steps":[{"channel":"sms","wait":125000}]}',
-			5, $2, 'IN PROGRESS', $3, 1, 301000, 1, 0, 1000, 1000, $1, 3)`, id[:], t0.UnixMilli(), oldSeal(t, "pin", []byte("0123456789"), context(id)))
-	exec(t, file, `INSERT INTO checks (verification, seq, generation, code, valid, ip_address, received_at) VALUES ($1, 0, 1, $2, FALSE, '', 1)`,
-		id[:], oldSeal(t, "pin", []byte("4321"), context(id)))
-	if _, err := open(t, path, store.NewKey(), false); !errors.Is(err, store.ErrKey) {
-		t.Errorf("with another key: %v, want ErrKey", err)
-	}
-
-	db := node(t, path, key, t0)
-	secretsWork(t, db)
-	works := func() {
-		t.Helper()
-		if got := record(t, db, "sign0001", id); got.PIN.Reveal() != "0123456789" || got.CheckList[0].Code.Reveal() != "4321" {
-			t.Errorf("PIN %q, code %q", got.PIN.Reveal(), got.CheckList[0].Code.Reveal())
-		}
-	}
-	works()
-	must(t, db.RefreshKeys(t.Context(), t0.Add(day-ms)))
-	row, _ := insert(t, db, request("sign0001", "447700900001"), t0)
-	plain, err := oldAEAD(t, "pin").Open(nil, nil, sealed(t, path, pinOf, row.ID), context(row.ID))
-	if err != nil || string(plain) != row.PIN.Reveal() {
-		t.Errorf("the old release opens %q (%v), want %q", plain, err, row.PIN.Reveal())
-	}
-	must(t, db.RefreshKeys(t.Context(), t0.Add(day)))
-	row, _ = insert(t, db, request("sign0001", "447700900002"), t0.Add(day))
-	if value := sealed(t, path, pinOf, row.ID); binary.BigEndian.Uint64(value) == 0 || binary.BigEndian.Uint64(value) > 100 {
-		t.Errorf("after a day it is still sealed as before: %x", value)
-	}
-	works()
-	must(t, db.AddKeyFile(t.Context(), store.NewKey(), t0.Add(day)))
-	works()
-	secretsWork(t, db)
-	// The old key goes as others do, with the codes.
-	write(t, db, func(tx *store.Tx) error { return errors.Join(end(tx, id, t0.Add(day)), end(tx, row.ID, t0.Add(day))) })
-	if moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: t0.Add(2 * day)}, 10); moved != 2 || err != nil {
-		t.Errorf("%d have moved (%v)", moved, err)
-	}
-	exec(t, file, `UPDATE verifications SET status = 'EXPIRED', finalized_at = submitted_at, pin = NULL, due_at = NULL`)
-	archive(t, db, store.Cutoffs{Codes: t0.Add(2 * day)}, 10, 1)
-	if n, err := db.DestroyDataKeys(t.Context(), t0.Add(4*day), day); n != 1 || err != nil {
-		t.Errorf("%d were destroyed (%v), want the old one", n, err)
-	}
-}
-
-func end(tx *store.Tx, id verify.ID, now time.Time) error {
-	row, ok, err := tx.Find(id)
-	if err != nil || !ok {
-		return errors.Join(err, errors.New("there is none"))
-	}
-	row.Status, row.PIN, row.FinalizedAt, row.DueAt = verify.Failed, verify.PIN{}, now, time.Time{}
-	row.Drop()
-	return tx.Save(row)
 }

@@ -184,8 +184,7 @@ func (tx *Tx) dataKeys() (keys []*dataKey, sealed [][]byte, err error) {
 	return keys, sealed, rows.Err()
 }
 
-// openKeys opens what lies under the key file, and makes the keys of a new database.
-// They may be those of one that is older than data keys: then it keeps what it has.
+// openKeys reads the keys with the key file, and makes the keys of a new database.
 func (db *DB) openKeys(ctx context.Context, pool *sql.DB, cfg Config) error {
 	db.file.Store(&cfg.Key)
 	now := cfg.Now
@@ -257,10 +256,11 @@ func makeFirstKeys(ctx context.Context, conn *sql.Conn, file Key, now time.Time)
 	if err := conn.QueryRowContext(ctx, `SELECT COUNT(*) FROM key_files`).Scan(&files); err != nil || files > 0 {
 		return err
 	}
-	keys, check, err := drawKeys(ctx, conn, file, now)
-	if err != nil {
-		return err
+	var keys []*dataKey
+	for i, p := range []purpose{forAccount, forSecret, forPIN, forCode} {
+		keys = append(keys, newDataKey(int64(i+1), p, NewKey(), now))
 	}
+	check := newSealer(newKeySet(keys, now)).sealAccount(keyCheck, keyCheck)
 	master := NewKey()
 	if _, err := conn.ExecContext(ctx, `INSERT INTO key_files (fingerprint, master, created_at, used_at) VALUES ($1, $2, $3, 0)`,
 		file.fingerprint(), file.sealMaster(master), millis(now)); err != nil {
@@ -271,34 +271,8 @@ func makeFirstKeys(ctx context.Context, conn *sql.Conn, file Key, now time.Time)
 			return err
 		}
 	}
-	_, err = conn.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, keyCheck, check)
+	_, err := conn.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)`, keyCheck, check)
 	return err
-}
-
-// drawKeys gives the first data keys, and the key check to be. An installation that
-// is older than data keys has some of its own, derived from its key file: they are
-// kept under that name, since what they sealed is there.
-func drawKeys(ctx context.Context, conn *sql.Conn, file Key, now time.Time) (keys []*dataKey, check []byte, err error) {
-	err = conn.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, keyCheck).Scan(&check)
-	if errors.Is(err, sql.ErrNoRows) {
-		for i, p := range []purpose{forAccount, forSecret, forPIN, forCode} {
-			keys = append(keys, newDataKey(int64(i+1), p, NewKey(), now))
-		}
-		return keys, newSealer(newKeySet(keys, now)).sealAccount(keyCheck, keyCheck), nil
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read key check: %w", err)
-	}
-	for i, old := range []struct {
-		purpose purpose
-		name    string
-	}{{forCode, "pin"}, {forAccount, "account"}, {forSecret, "api secret"}} {
-		keys = append(keys, newDataKey(int64(firstID+i), old.purpose, Key(file.derive(old.name, len(file))), now))
-	}
-	if _, err := newSealer(newKeySet(keys, now)).openAccount(check, keyCheck); err != nil {
-		return nil, nil, ErrKey
-	}
-	return keys, check, nil
 }
 
 const insertDataKey = `INSERT INTO data_keys (id, purpose, sealed, created_at) VALUES ($1, $2, $3, $4)`

@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,9 +27,8 @@ const (
 	forCode    purpose = "code" // that somebody typed: kept for longer than a PIN
 )
 
-// firstID is the data key of an installation that is older than data keys. It sealed
-// PINs and codes, and goes with the codes.
-const firstID = 0
+// errNoKeys is wrapped where data keys could not be read. A later try may succeed.
+var errNoKeys = errors.New("data keys cannot be read")
 
 // dataKey is a key that lies in the database, sealed.
 type dataKey struct {
@@ -86,11 +86,6 @@ func newKeySet(list []*dataKey, now time.Time) *keySet {
 		set.byID[k.id] = k
 		if n := set.newest[k.purpose]; n == nil || n.before(k, now) {
 			set.newest[k.purpose] = k
-		}
-	}
-	for _, p := range []purpose{forPIN, forCode} { // before the first day is over
-		if set.newest[p] == nil {
-			set.newest[p] = set.byID[firstID]
 		}
 	}
 	return set
@@ -156,7 +151,7 @@ func (r *keyring) find(id int64) (*dataKey, error) {
 	}
 	set, err := r.readAfter(before)
 	if err != nil {
-		return nil, fmt.Errorf("data key %d: %w", id, err)
+		return nil, fmt.Errorf("data key %d: %w: %w", id, errNoKeys, err)
 	}
 	if k := set.byID[id]; k != nil {
 		return k, nil

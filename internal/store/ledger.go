@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,43 +10,36 @@ import (
 	"countersign/internal/verify"
 )
 
-// Payer says whose balance a verification is charged to.
-type Payer struct {
-	Account  string // its key; "" for the account that asked
-	OnCredit bool   // is charged even where the balance does not cover it
-}
-
-// Charge takes the price of a verification from the balance of its payer, exactly once
-// however often it is called. ok is false when the balance does not cover it, or when
-// more would be spent in a day than a daily cap allows, of the account or of its
-// payer; then nothing was written. A payer on credit is charged though the balance does
-// not cover it.
-func (tx *Tx) Charge(v verify.Verification, p Payer, now time.Time) (ok bool, err error) {
-	if v.Price == 0 {
-		return true, nil
+// post posts an entry of a verification, exactly once for each key, and changes the
+// balance of its payer and the amounts of the daily caps.
+func (tx *Tx) post(v *verify.Verification, e verify.Entry) error {
+	if e.Kind == verify.CostEntry {
+		_, err := tx.postOnce(v, e)
+		return err
 	}
-	v.Payer = cmp.Or(p.Account, v.Account)
-	parties, err := tx.parties(v.Account, v.Payer)
+	asker := v.Account
+	if e.Spent == 0 { // no daily cap is concerned
+		asker = v.PaidBy()
+	}
+	parties, err := tx.parties(asker, v.PaidBy())
 	if err != nil {
-		return false, err
+		return err
 	}
-	price, day := int64(v.Price), spendDay(now)
-	if !parties.cover(price, day, p.OnCredit) {
-		return tx.posted(chargeKey(v.ID))
+	if e.Key != "" {
+		if first, err := tx.postOnce(v, e); err != nil || !first {
+			return err
+		}
 	}
-	first, err := tx.postOnce(chargeKey(v.ID), v, "charge", -v.Price, now)
-	if err != nil || !first {
-		return err == nil, err
+	tx.changed = true
+	if e.Amount != 0 {
+		parties.payer.add(int64(e.Amount))
 	}
-	parties.payer.add(-price)
-	tx.spend(parties, price, day)
-	return true, nil
+	parties.spend(int64(e.Spent), spendDay(e.SpentAt))
+	return nil
 }
-
-func chargeKey(id verify.ID) string { return "charge/" + id.Hex() }
 
 // subAccount is the account of a verification where another pays for it.
-func subAccount(v verify.Verification) string {
+func subAccount(v *verify.Verification) string {
 	if v.PaidBy() == v.Account {
 		return ""
 	}
@@ -73,127 +65,41 @@ func (tx *Tx) TopUp(account string, amount verify.Money, now time.Time) error {
 	if row == nil || row.amount+int64(amount) > int64(maxBalance) || row.amount+int64(amount) < -int64(maxBalance) {
 		return ErrBalanceRange
 	}
-	if _, err := tx.post("top-up/"+verify.NewID(rand.Reader).Hex(),
-		verify.Verification{Request: verify.Request{Account: account}}, "top-up", amount, now); err != nil {
+	if _, err := tx.insertEntry(&verify.Verification{Request: verify.Request{Account: account}}, verify.Entry{
+		Key: "top-up/" + verify.NewID(rand.Reader).Hex(), Kind: "top-up", Amount: amount, At: now,
+	}); err != nil {
 		return err
 	}
 	row.add(int64(amount))
 	return nil
 }
 
-// Cover is Charge where the price is to be taken later, by ChargeOwed: it sees that the
-// balance covers it, and counts it for the daily caps, at once and for good, or what is
-// under way would pass them. What others ask at the same time does not count for the
-// balance: each of them may be charged. It is to be called once.
-func (tx *Tx) Cover(v verify.Verification, p Payer, now time.Time) (ok bool, err error) {
-	if v.Price == 0 {
-		return true, nil
-	}
-	parties, err := tx.parties(v.Account, cmp.Or(p.Account, v.Account))
-	if err != nil {
-		return false, err
-	}
-	price, day := int64(v.Price), spendDay(now)
-	if !parties.cover(price, day, p.OnCredit) {
-		return false, nil
-	}
-	tx.spend(parties, price, day)
-	return true, nil
-}
-
-// ChargeOwed takes the price of a verification, which Cover has counted, from whoever
-// pays for it, whatever the balance says, exactly once however often it is called.
-func (tx *Tx) ChargeOwed(v verify.Verification, now time.Time) error {
-	if v.Price == 0 {
-		return nil
-	}
-	parties, err := tx.parties(v.PaidBy(), v.PaidBy())
-	if err != nil {
-		return err
-	}
-	n, err := tx.post(chargeKey(v.ID), v, "charge", -v.Price, now)
-	if err == nil && n == 1 {
-		parties.payer.add(-int64(v.Price))
-	}
-	return err
-}
-
-// Refund gives the price of a verification back to whoever paid it, exactly once
-// however often it is called.
-func (tx *Tx) Refund(v verify.Verification, now time.Time) error {
-	parties, err := tx.parties(v.Account, v.PaidBy())
-	if err != nil {
-		return err
-	}
-	n, err := tx.post("refund/"+v.ID.Hex(), v, "refund", v.Price, now)
-	if err == nil && n == 1 {
-		parties.refund(v.Price, spendDay(v.SubmittedAt))
-	}
-	return err
-}
-
-// AddCost notes what a carrier charges the operator for an event of a verification,
-// exactly once for each key. It is no part of anybody's balance.
-func (tx *Tx) AddCost(v verify.Verification, event verify.Event, key string, cost verify.Money, now time.Time) error {
-	args := []any{"cost/" + event.ID.Hex() + "/" + key, v.PaidBy(), -int64(cost), millis(now), subAccount(v)}
-	if tx.addCost != "" {
-		if err := tx.send(tx.addCost, append(args, v.ID[:], event.Seq)...); err != nil {
-			return fmt.Errorf("add cost of event %s: %w", event.ID, err)
-		}
-		return nil
-	}
-	n, err := tx.exec(postCost, args...)
-	if err == nil && n == 1 {
-		err = tx.send(`UPDATE events SET cost = cost + $1 WHERE verification = $2 AND seq = $3`, int64(cost), v.ID[:], event.Seq)
-	}
-	if err == nil && n == 1 {
-		err = tx.send(`UPDATE verifications SET cost = cost + $1 WHERE id = $2`, int64(cost), v.ID[:])
-	}
-	if err != nil {
-		return fmt.Errorf("add cost of event %s: %w", event.ID, err)
-	}
-	return nil
-}
-
-func (tx *Tx) post(key string, v verify.Verification, kind string, amount verify.Money, now time.Time) (int64, error) {
+func (tx *Tx) insertEntry(v *verify.Verification, e verify.Entry) (int64, error) {
 	n, err := tx.exec(`INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)
-		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, key, v.PaidBy(), kind, int64(amount), millis(now), subAccount(v))
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, e.Key, v.PaidBy(), string(e.Kind), int64(e.Amount), millis(e.At), subAccount(v))
 	if err != nil {
 		return 0, fmt.Errorf("post to ledger: %w", err)
 	}
 	return n, nil
 }
 
-// postOnce is post for what is seldom asked for twice, and says whether this was the
-// first time. Where another look at the ledger costs a round trip, that is found out
-// only when the entry is written: then the work is done again, and carefully.
-func (tx *Tx) postOnce(key string, v verify.Verification, kind string, amount verify.Money, now time.Time) (first bool, err error) {
+// postOnce adds an entry and reports whether it is the first with its key. Where another
+// look at the ledger costs a round trip, a duplicate is found only when the entry is
+// written: then the job is run again, carefully.
+func (tx *Tx) postOnce(v *verify.Verification, e verify.Entry) (first bool, err error) {
 	if tx.posts == nil || tx.careful {
-		n, err := tx.post(key, v, kind, amount, now)
+		n, err := tx.insertEntry(v, e)
 		return n == 1, err
 	}
-	if tx.posts[key] {
+	if tx.posts[e.Key] {
 		return false, nil
 	}
-	tx.posts[key] = true
-	err = tx.change(addEntry, v.ID, key, v.PaidBy(), kind, int64(amount), millis(now), subAccount(v))
+	tx.posts[e.Key] = true
+	err = tx.change(addEntry, v.ID, e.Key, v.PaidBy(), string(e.Kind), int64(e.Amount), millis(e.At), subAccount(v))
 	if err != nil {
 		return false, fmt.Errorf("post to ledger: %w", err)
 	}
 	return true, nil
-}
-
-// posted reports whether an entry is there.
-func (tx *Tx) posted(key string) (bool, error) {
-	if tx.posts[key] {
-		return true, nil
-	}
-	var one int
-	ok, err := tx.queryRow(`SELECT 1 FROM ledger WHERE key = $1`, []any{key}, &one)
-	if err != nil {
-		return false, fmt.Errorf("look at the ledger: %w", err)
-	}
-	return ok, nil
 }
 
 const addEntry change = `INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)`

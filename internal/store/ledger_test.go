@@ -1,10 +1,11 @@
 package store_test
 
 import (
-	"crypto/rand"
+	"context"
 	"errors"
+	"fmt"
 	"math"
-	"reflect"
+	mrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,25 +16,18 @@ import (
 	"countersign/internal/verify"
 )
 
-var errNoCredit = errors.New("no credit")
-
-// charge takes price from an account, as a start does: what is not covered is
-// given up.
-func charge(t testing.TB, db *store.DB, v verify.Verification, onCredit bool) error {
-	return db.WriteFor(t.Context(), v.Account, func(tx *store.Tx) error {
-		ok, err := tx.Charge(v, store.Payer{OnCredit: onCredit}, t0)
-		if err == nil && !ok {
-			err = errNoCredit
-		}
-		return err
-	})
+// priced returns the beginning of a verification of a random number.
+func priced(account string, price verify.Money) verify.Beginning {
+	return verify.Beginning{Request: request(account, fmt.Sprintf("447%d", mrand.Uint64())), Price: price}
 }
 
-func priced(account string, price verify.Money) verify.Verification {
-	return verify.Verification{
-		ID: verify.NewID(rand.Reader), Request: verify.Request{Account: account}, Price: price,
-	}
+// charge begins a verification for a price.
+func charge(t testing.TB, db *store.DB, b verify.Beginning, onCredit bool) error {
+	_, err := start(context.WithoutCancel(t.Context()), db, b, onCredit, t0)
+	return err
 }
+
+func isNoCredit(err error) bool { return isRefusal(err, verify.KindNoCredit) }
 
 // wantBalance also holds the balance against the ledger.
 func wantBalance(t *testing.T, db *store.DB, account string, balance verify.Money, charges int) {
@@ -53,88 +47,115 @@ func testCharge(t *testing.T, db *store.DB) {
 		balance    verify.Money
 		price      verify.Money
 		onCredit   bool
-		wantErr    error
+		refused    bool
 		want       verify.Money
 		wantCharge int
 	}{
-		{"Covered", 100, 30, false, nil, 70, 1},
-		{"ToTheLast", 30, 30, false, nil, 0, 1},
-		{"ErrOneShort", 29, 30, false, errNoCredit, 29, 0},
-		{"ErrNothingLeft", 0, 1, false, errNoCredit, 0, 0},
-		{"OnCredit", 29, 30, true, nil, -1, 1},
-		{"Free", 0, 0, false, nil, 0, 0},
+		{"Covered", 100, 30, false, false, 70, 1},
+		{"ToTheLast", 30, 30, false, false, 0, 1},
+		{"ErrOneShort", 29, 30, false, true, 29, 0},
+		{"ErrNothingLeft", 0, 1, false, true, 0, 0},
+		{"OnCredit", 29, 30, true, false, -1, 1},
+		{"Free", 0, 0, false, false, 0, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			addAccount(t, db, tt.name, tt.balance)
-			v := priced(tt.name, tt.price)
-			for range 3 { // the second time changes nothing
-				if err := charge(t, db, v, tt.onCredit); !errors.Is(err, tt.wantErr) {
-					t.Fatalf("got %v, want %v", err, tt.wantErr)
-				}
-				wantBalance(t, db, tt.name, tt.want, tt.wantCharge)
+			err := charge(t, db, priced(tt.name, tt.price), tt.onCredit)
+			if isNoCredit(err) != tt.refused || !tt.refused && err != nil {
+				t.Fatalf("got %v, want it refused: %v", err, tt.refused)
 			}
+			wantBalance(t, db, tt.name, tt.want, tt.wantCharge)
 		})
 	}
-	t.Run("TwiceInOneTransaction", func(t *testing.T) {
-		addAccount(t, db, "twice001", 100)
-		v := priced("twice001", 30)
-		write(t, db, func(tx *store.Tx) error {
-			for range 2 {
-				if ok, err := tx.Charge(v, store.Payer{}, t0); !ok || err != nil {
-					t.Errorf("got %v, %v; want it to be paid", ok, err)
-				}
-			}
-			return nil
-		})
-		wantBalance(t, db, "twice001", 70, 1)
-	})
 	t.Run("OtherAccounts", func(t *testing.T) {
 		addAccount(t, db, "other001", 100)
 		must(t, charge(t, db, priced("other001", 1), false))
 		wantBalance(t, db, "Covered", 70, 1)
 	})
+	t.Run("Unknown", func(t *testing.T) {
+		for _, b := range []verify.Beginning{priced("unknown1", 1), {Request: request("Covered", "447700900000"), Price: 1, Payer: "unknown1"}} {
+			if err := charge(t, db, b, false); !errors.Is(err, store.ErrNoAccount) {
+				t.Errorf("%s for %s: %v, want ErrNoAccount", b.Payer, b.Account, err)
+			}
+		}
+	})
 }
 
-// testChargeUnlessRunning: where one is in progress nothing is taken.
+// testChargeUnlessRunning: a verification in progress refuses the start without a charge. A
+// start ends an expired one.
 func testChargeUnlessRunning(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 100)
 	addAccount(t, db, "other001", 5)
-	was, _ := insert(t, db, request("demo0001", "447700900000"), t0)
-	try := func(account, number string, price, balance verify.Money, wantOK, wantRunning bool) {
+	was := sent(t, db, request("demo0001", "447700900000"), t0)
+	try := func(account, number string, price, balance verify.Money, want verify.Kind) {
 		t.Helper()
-		v := priced(account, price)
-		v.Number = number
-		for range 2 { // the second time changes nothing
-			err := db.Write(t.Context(), func(tx *store.Tx) error {
-				running, ok, err := unlessRunning(tx, tx.Charge, v, store.Payer{}, t0)
-				if ok != wantOK || (running != nil) != wantRunning || wantRunning && !reflect.DeepEqual(running, was) {
-					t.Errorf("%s in %s for %s: paid %v, running %+v", number, account, price, ok, running)
-				}
-				if err == nil && !ok {
-					err = errNoCredit
-				}
-				return err
-			})
-			if wantOK != (err == nil) || err != nil && !errors.Is(err, errNoCredit) {
-				t.Error(err)
+		b := verify.Beginning{Request: request(account, number), Price: price}
+		for _, scope := range []store.Scope{{}, {Number: number, Begins: account, Account: account}} {
+			v, err := startIn(t.Context(), db, scope, b, false, t0)
+			refusal, _ := errors.AsType[*verify.Error](err)
+			if (err == nil) != (want == 0) || err != nil && (refusal == nil || refusal.Kind != want || want == verify.KindConcurrent && refusal.Request != was.ID) {
+				t.Errorf("%s in %s for %s: %v, want kind %d", number, account, price, err, want)
+			}
+			wantBalance(t, db, account, balance, int(100-balance)/30)
+			if err == nil {
+				was, want = v, verify.KindConcurrent
 			}
 		}
-		if c, err := db.Credentials(t.Context(), account); err != nil || c.Balance != balance {
-			t.Errorf("%s has %s (%v), want %s", account, c.Balance, err, balance)
-		}
 	}
-	try("demo0001", "447700900000", 30, 100, false, true)
-	try("demo0001", "447700900000", 0, 100, false, true)
-	try("demo0001", "447700900001", 30, 70, true, false)
-	try("demo0001", "447700900001", 0, 70, true, false)
-	try("demo0001", "447700900001", 71, 70, false, false)
-	try("other001", "447700900000", 5, 0, true, false)
-	done, err := was.Cancel(at(31))
+	try("demo0001", "447700900000", 30, 100, verify.KindConcurrent)
+	try("demo0001", "447700900000", 0, 100, verify.KindConcurrent)
+	first := was
+	try("demo0001", "447700900001", 30, 70, 0)
+	try("demo0001", "447700900001", 0, 70, verify.KindConcurrent)
+	try("demo0001", "447700900002", 71, 70, verify.KindNoCredit)
+	cancelled(t, db, first, at(31))
+	try("demo0001", "447700900000", 30, 40, 0)
+
+	overdue := was
+	_, err := start(t.Context(), db, verify.Beginning{Request: was.Request, Price: 30}, false, at(1e6))
 	must(t, err)
-	was.Verification = done
-	write(t, db, func(tx *store.Tx) error { return tx.Save(was) })
-	try("demo0001", "447700900000", 30, 40, true, false)
+	wantBalance(t, db, "demo0001", 10, 3)
+	if got := get(t, db, overdue.ID); got.Status != verify.Expired || got.FinalizedAt.IsZero() {
+		t.Errorf("the expired one is %s", got.Status)
+	}
+	must(t, charge(t, db, verify.Beginning{Request: request("other001", "447700900000"), Price: 5}, false))
+	wantBalance(t, db, "other001", 0, 1)
+}
+
+// testPostOnce: an entry is posted once for each key, in one transaction or several, with
+// its effect on the balance and the daily caps.
+func testPostOnce(t *testing.T, db *store.DB) {
+	addAccount(t, db, "parent01", 100)
+	addChild(t, db, "child001", "parent01")
+	v, err := start(t.Context(), db, verify.Beginning{Request: request("child001", "447700900000"), Price: 30, Payer: "parent01"}, false, at(1))
+	must(t, err)
+	charge := verify.Entry{Key: "charge/" + v.ID.Hex(), Kind: verify.ChargeEntry, Amount: -30, At: at(1), Spent: 30, SpentAt: t0}
+	cost := verify.Entry{Key: "cost/" + v.Events[0].ID.Hex() + "/1", Kind: verify.CostEntry, Amount: -7, At: at(2)}
+	refund := verify.Entry{Key: "refund/" + v.ID.Hex(), Kind: verify.RefundEntry, Amount: 30, At: at(3), Spent: -30, SpentAt: t0}
+	again := func(entries ...verify.Entry) {
+		t.Helper()
+		c := verify.Change{Verification: v, Entries: entries}
+		for _, scope := range []store.Scope{{}, {Account: "parent01", Charges: true}} {
+			must(t, db.WriteIn(t.Context(), scope, func(tx *store.Tx) error { return errors.Join(tx.Save(c), tx.Save(c)) }))
+		}
+		save(t, db, c)
+	}
+	wantBalance(t, db, "parent01", 70, 1)
+	again(charge)
+	wantBalance(t, db, "parent01", 70, 1)
+	again(cost)
+	wantBalance(t, db, "parent01", 70, 1)
+	for _, account := range []string{"parent01", "child001"} {
+		wantSpent(t, db, account, t0, 30)
+	}
+	again(charge, refund)
+	wantBalance(t, db, "parent01", 100, 1)
+	for _, account := range []string{"parent01", "child001"} {
+		wantSpent(t, db, account, t0, 0)
+	}
+	entries, err := db.Entries(t.Context(), store.EntryFilter{Account: "parent01", Limit: 10})
+	wantEntries(t, entries, err, "top-up 100 ", "charge -30 child001", "carrier-cost -7 child001", "refund 30 child001")
 }
 
 // testParallelCharges: a balance that covers one is spent once.
@@ -142,12 +163,17 @@ func testParallelCharges(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", verify.Unit)
 	var paid, refused atomic.Int32
 	var wg sync.WaitGroup
-	for range 200 {
+	for i := range 200 {
 		wg.Go(func() {
-			switch err := charge(t, db, priced("demo0001", verify.Unit), false); {
+			var scope store.Scope
+			b := priced("demo0001", verify.Unit)
+			if i%2 == 0 {
+				scope = store.Scope{Number: b.To.Given, Begins: b.Account, Account: b.Account}
+			}
+			switch _, err := startIn(t.Context(), db, scope, b, false, t0); {
 			case err == nil:
 				paid.Add(1)
-			case errors.Is(err, errNoCredit):
+			case isNoCredit(err):
 				refused.Add(1)
 			default:
 				t.Error(err)
@@ -177,20 +203,23 @@ func testLedgerSum(t *testing.T, db *store.DB) {
 				must(t, db.Credit(t.Context(), account, amount, t0))
 				balance += amount
 			case "charge":
-				v := priced(account, verify.Money(rapid.Int64Range(1, 1e12).Draw(rt, "price")))
+				b := priced(account, verify.Money(rapid.Int64Range(1, 1e12).Draw(rt, "price")))
 				onCredit := rapid.Bool().Draw(rt, "on credit")
-				err := charge(t, db, v, onCredit)
-				if ok := onCredit || balance >= v.Price; ok != (err == nil) {
-					rt.Fatalf("charge of %s on a balance of %s: %v", v.Price, balance, err)
+				v, err := start(t.Context(), db, b, onCredit, t0)
+				if ok := onCredit || balance >= b.Price; ok != (err == nil) {
+					rt.Fatalf("charge of %s on a balance of %s: %v", b.Price, balance, err)
 				}
 				if err == nil {
-					balance -= v.Price
+					balance -= b.Price
 					charges++
 					charged = append(charged, v)
 				}
 			case "charge again":
 				if len(charged) > 0 {
-					must(t, charge(t, db, rapid.SampledFrom(charged).Draw(rt, "which"), false))
+					v := rapid.SampledFrom(charged).Draw(rt, "which")
+					save(t, db, verify.Change{Verification: v, Entries: []verify.Entry{{
+						Key: "charge/" + v.ID.Hex(), Kind: verify.ChargeEntry, Amount: -v.Price, At: t0, Spent: v.Price, SpentAt: t0,
+					}}})
 				}
 			}
 		}

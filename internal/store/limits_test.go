@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -56,27 +57,29 @@ func testShortage(t *testing.T, db *store.DB) {
 	}, t0))
 	midnight := t0.Truncate(24*time.Hour).AddDate(0, 0, 1)
 	for name, tt := range map[string]struct {
-		account string
-		price   verify.Money
-		payer   store.Payer
-		want    verify.Cause // zero for no shortage
-		err     error
+		account, payer string
+		price          verify.Money
+		onCredit       bool
+		want           *verify.Cause // nil for no shortage
+		err            error
 	}{
-		"free":         {"unknown1", 0, store.Payer{}, verify.Cause{}, nil},
-		"unknown":      {"unknown1", 1, store.Payer{}, verify.Cause{}, store.ErrNoAccount},
-		"no payer":     {"demo0001", 1, store.Payer{Account: "unknown1"}, verify.Cause{}, store.ErrNoAccount},
-		"balance":      {"demo0001", 11, store.Payer{}, verify.Cause{Rule: verify.RuleBalance, Count: 11, Limit: 10}, nil},
-		"all of it":    {"demo0001", 10, store.Payer{}, verify.Cause{}, nil},
-		"on credit":    {"demo0001", 11, store.Payer{OnCredit: true}, verify.Cause{}, nil},
-		"daily cap":    {"sub00001", 7, store.Payer{Account: "demo0001"}, verify.Cause{Rule: verify.RuleDailyCap, Count: 7, Limit: 6, Until: midnight}, nil},
-		"all of a cap": {"sub00001", 6, store.Payer{Account: "demo0001"}, verify.Cause{}, nil},
+		"unknown":      {"unknown1", "unknown1", 1, false, nil, store.ErrNoAccount},
+		"no payer":     {"demo0001", "unknown1", 1, false, nil, store.ErrNoAccount},
+		"balance":      {"demo0001", "demo0001", 11, false, &verify.Cause{Rule: verify.RuleBalance, Count: 11, Limit: 10}, nil},
+		"all of it":    {"demo0001", "demo0001", 10, false, nil, nil},
+		"on credit":    {"demo0001", "demo0001", 11, true, nil, nil},
+		"daily cap":    {"sub00001", "demo0001", 7, false, &verify.Cause{Rule: verify.RuleDailyCap, Count: 7, Limit: 6, Until: midnight}, nil},
+		"all of a cap": {"sub00001", "demo0001", 6, false, nil, nil},
 	} {
 		err := db.Write(t.Context(), func(tx *store.Tx) error {
-			by, short, err := tx.Shortage(priced(tt.account, tt.price), tt.payer, t0)
-			if by != tt.want || short != (tt.want != verify.Cause{}) {
-				t.Errorf("%s: %+v, %t; want %+v", name, by, short, tt.want)
+			funds, err := tx.Funds(tt.account, tt.payer, tt.onCredit)
+			if err != nil {
+				return err
 			}
-			return err
+			if by := funds.Shortage(tt.price, t0); !reflect.DeepEqual(by, tt.want) {
+				t.Errorf("%s: %+v, want %+v", name, by, tt.want)
+			}
+			return nil
 		})
 		if !errors.Is(err, tt.err) {
 			t.Errorf("%s: %v, want %v", name, err, tt.err)
@@ -94,7 +97,8 @@ func testWriteLimited(t *testing.T, db *store.DB) {
 	write := func(account string, now time.Time, refused bool) {
 		t.Helper()
 		before := ran
-		err := db.WriteLimited(t.Context(), store.Limit{Account: account, PerSecond: 2, Now: func() time.Time { return now }}, func(*store.Tx) error {
+		limit := &store.Limit{Account: account, PerSecond: 2, Now: func() time.Time { return now }}
+		err := db.WriteIn(t.Context(), store.Scope{Limit: limit}, func(*store.Tx) error {
 			ran++
 			return nil
 		})
@@ -125,35 +129,44 @@ func testBlockedNumber(t *testing.T, db *store.DB) {
 	}
 }
 
-// testLoadUnknown: a verification that does not exist, or belongs to another account, is not
-// loaded. Running does not load a verification that has ended.
+// testLoadUnknown: a verification that does not exist is not loaded. Running loads neither a
+// verification that has ended nor one of another account.
 func testLoadUnknown(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
-	row, _ := insert(t, db, request("demo0001", "447700900000"), t0)
-	ended, _ := insert(t, db, request("demo0001", "447700900001"), t0)
-	ended.Verification = ended.At(at(1e6))
-	write(t, db, func(tx *store.Tx) error { return tx.Save(ended) })
+	addAccount(t, db, "demo0002", 0)
+	v := begin(t, db, request("demo0001", "447700900000"), t0)
+	ended := begin(t, db, request("demo0001", "447700900001"), t0)
+	save(t, db, ended.Withdraw(at(1)))
 	for name, tt := range map[string]struct {
-		load func(tx *store.Tx) (*store.Row, bool, error)
+		load func(tx *store.Tx) (verify.Verification, bool, error)
 		want bool
 	}{
-		"Get":                    {func(tx *store.Tx) (*store.Row, bool, error) { return tx.Get("demo0001", row.ID) }, true},
-		"Get of another account": {func(tx *store.Tx) (*store.Row, bool, error) { return tx.Get("demo0002", row.ID) }, false},
-		"Get of an unknown id":   {func(tx *store.Tx) (*store.Row, bool, error) { return tx.Get("demo0001", verify.ID{1}) }, false},
-		"Find":                   {func(tx *store.Tx) (*store.Row, bool, error) { return tx.Find(row.ID) }, true},
-		"Find an unknown id":     {func(tx *store.Tx) (*store.Row, bool, error) { return tx.Find(verify.ID{1}) }, false},
-		"FindFree":               {func(tx *store.Tx) (*store.Row, bool, error) { return tx.FindFree(row.ID) }, true},
-		"FindFree unknown":       {func(tx *store.Tx) (*store.Row, bool, error) { return tx.FindFree(verify.ID{1}) }, false},
-		"Running":                {func(tx *store.Tx) (*store.Row, bool, error) { return tx.Running("demo0001", "447700900000") }, true},
-		"Running of an ended":    {func(tx *store.Tx) (*store.Row, bool, error) { return tx.Running("demo0001", "447700900001") }, false},
-		"Running of another":     {func(tx *store.Tx) (*store.Row, bool, error) { return tx.Running("demo0002", "447700900000") }, false},
+		"Verification":                      {func(tx *store.Tx) (verify.Verification, bool, error) { return tx.Verification(v.ID) }, true},
+		"Verification of an unknown id":     {func(tx *store.Tx) (verify.Verification, bool, error) { return tx.Verification(verify.ID{1}) }, false},
+		"Verification without an id":        {func(tx *store.Tx) (verify.Verification, bool, error) { return tx.Verification(verify.ID{}) }, false},
+		"FreeVerification":                  {func(tx *store.Tx) (verify.Verification, bool, error) { return tx.FreeVerification(v.ID) }, true},
+		"FreeVerification of an unknown id": {func(tx *store.Tx) (verify.Verification, bool, error) { return tx.FreeVerification(verify.ID{1}) }, false},
+		"Running": {func(tx *store.Tx) (verify.Verification, bool, error) {
+			return tx.Running("demo0001", verify.PhoneAddress("447700900000", ""))
+		}, true},
+		"Running of a number that has ended": {func(tx *store.Tx) (verify.Verification, bool, error) {
+			return tx.Running("demo0001", verify.PhoneAddress("447700900001", ""))
+		}, false},
+		"Running of another account": {func(tx *store.Tx) (verify.Verification, bool, error) {
+			return tx.Running("demo0002", verify.PhoneAddress("447700900000", ""))
+		}, false},
+		"db.Verification":                  {func(*store.Tx) (verify.Verification, bool, error) { return db.Verification(t.Context(), v.ID) }, true},
+		"db.Verification of an unknown id": {func(*store.Tx) (verify.Verification, bool, error) { return db.Verification(t.Context(), verify.ID{1}) }, false},
 	} {
-		write(t, db, func(tx *store.Tx) error {
-			r, ok, err := tt.load(tx)
-			if ok != tt.want || ok && r.ID != row.ID {
-				t.Errorf("%s: %v, want %v", name, ok, tt.want)
-			}
-			return err
-		})
+		scopes := []store.Scope{{}, {Verification: v.ID}, {Verification: verify.ID{1}}, {Changes: v.ID}, {Number: v.To.Given, Begins: "demo0002", Account: "demo0002"}}
+		for _, scope := range scopes {
+			must(t, db.WriteIn(t.Context(), scope, func(tx *store.Tx) error {
+				got, ok, err := tt.load(tx)
+				if ok != tt.want || ok && got.ID != v.ID {
+					t.Errorf("%s in %+v: %v, want %v", name, scope, ok, tt.want)
+				}
+				return err
+			}))
+		}
 	}
 }

@@ -3,10 +3,7 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
-
-	"countersign/internal/verify"
 )
 
 // handedOver is the channel on which a node tells the others that it has handed work
@@ -16,20 +13,12 @@ const handedOver = "countersign_handed_over"
 // listenAgain is the pause before a connection that was lost is opened again.
 const listenAgain = time.Second / 2
 
-// HandOver gives a claim that was made with fence to whoever comes first: the row
-// falls due at now, and nodes that Listen are told once this is committed. It does
-// nothing when somebody has claimed the row since.
-func (tx *Tx) HandOver(id verify.ID, fence int64, now time.Time) error {
-	delete(tx.loaded, id)
-	err := tx.send(`UPDATE verifications SET due_at = $1 WHERE id = $2 AND fence = $3 AND node IS NOT NULL AND due_at > $1`,
-		millis(now), id[:], fence)
-	if err == nil && tx.notify != "" {
-		err = tx.send(tx.notify, handedOver)
+// NotifyHandOff wakes the nodes that Listen, once the transaction is committed.
+func (tx *Tx) NotifyHandOff() error {
+	if tx.notify == "" {
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("hand over verification %s: %w", id, err)
-	}
-	return nil
+	return tx.send(tx.notify, handedOver)
 }
 
 // Listen calls wake whenever a node has handed work over, until ctx ends. What it

@@ -3,11 +3,9 @@ package store
 import (
 	"context"
 	"testing"
-	"time"
 
 	"countersign/internal/await"
 	"countersign/internal/pgtest"
-	"countersign/internal/verify"
 )
 
 // TestListen: a node hears what another hands over, once that is committed, and
@@ -29,7 +27,7 @@ func TestListen(t *testing.T) {
 	}
 	handOver := func() {
 		t.Helper()
-		if err := there.Write(t.Context(), func(tx *Tx) error { return tx.HandOver(verify.ID{1}, 1, time.UnixMilli(1)) }); err != nil {
+		if err := there.Write(t.Context(), func(tx *Tx) error { return tx.NotifyHandOff() }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -51,7 +51,7 @@ func (db *DB) current(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	have, want, err := versions(ctx, p)
+	have, want, err := db.versions(ctx, db.read, p)
 	if err == nil && have < want {
 		err = fmt.Errorf("schema version %d, but this program has %d: %w", have, want, ErrOlderSchema)
 	}

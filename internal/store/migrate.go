@@ -24,6 +24,10 @@ var migrations embed.FS
 // ErrNewerSchema is wrapped where a newer program has changed the database already.
 var ErrNewerSchema = errors.New("the schema is newer than this program; use a newer countersign")
 
+// ErrOldSchema is wrapped where a development version from before the first release made
+// the database.
+var ErrOldSchema = errors.New("it was made by a development version from before the first release, which this program cannot read; use a new database")
+
 // Migrate brings the schema of a database up to this program's version, as Open
 // does, and leaves it at that. It makes the database where that is a file.
 func Migrate(ctx context.Context, database string) error {
@@ -54,7 +58,7 @@ func Migrations(ctx context.Context, database string) (list []Migration, err err
 		if err != nil {
 			return fmt.Errorf("read schema version: %w", err)
 		}
-		if _, _, err := versions(ctx, p); err != nil {
+		if _, _, err := d.versions(ctx, db, p); err != nil {
 			return err
 		}
 		for _, m := range all {
@@ -111,7 +115,7 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
 	if err != nil {
 		return err
 	}
-	have, want, err := versions(ctx, p)
+	have, want, err := d.versions(ctx, db, p)
 	if err != nil || have == want {
 		return err
 	}
@@ -123,15 +127,39 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
 
 // versions are that of the schema and the one that this program knows. It refuses a
 // schema that a newer program has changed.
-func versions(ctx context.Context, p *goose.Provider) (have, want int64, err error) {
+func (d dialect) versions(ctx context.Context, db *sql.DB, p *goose.Provider) (have, want int64, err error) {
 	have, want, err = p.GetVersions(ctx)
 	if err != nil {
 		return have, want, fmt.Errorf("read schema version: %w", firstReason(err))
+	}
+	if err := d.refuseOld(ctx, db, have); err != nil {
+		return have, want, err
 	}
 	if have > want {
 		return have, want, fmt.Errorf("schema version %d, but this program knows %d: %w", have, want, ErrNewerSchema)
 	}
 	return have, want, nil
+}
+
+// refuseOld returns ErrOldSchema for a schema of a development version: its verifications have
+// no document. Its version is 1 to 14.
+func (d dialect) refuseOld(ctx context.Context, db *sql.DB, have int64) error {
+	if have == 0 {
+		return nil
+	}
+	columns := `(SELECT name FROM pragma_table_info('verifications'))`
+	if d.postgres() {
+		columns = `(SELECT attname::TEXT AS name FROM pg_attribute WHERE attrelid = to_regclass('verifications') AND attnum > 0 AND NOT attisdropped)`
+	}
+	find := `WITH columns AS ` + columns + ` SELECT EXISTS (SELECT 1 FROM columns) AND NOT EXISTS (SELECT 1 FROM columns WHERE name = 'document')`
+	var old bool
+	if err := db.QueryRowContext(ctx, find).Scan(&old); err != nil {
+		return fmt.Errorf("read the schema: %w", err)
+	}
+	if old {
+		return fmt.Errorf("schema version %d: %w", have, ErrOldSchema)
+	}
+	return nil
 }
 
 // firstReason returns the error of the database in an error of goose, with the failed step

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -45,20 +46,18 @@ func TestNodesStart(t *testing.T) {
 	var collided atomic.Int32
 	each(nodes, 5*numbers, func(db *store.DB, i int) {
 		number := i % numbers
-		err := db.WriteFor(t.Context(), "demo0001", func(tx *store.Tx) error {
-			req := request("demo0001", fmt.Sprintf("4477009%05d", number))
-			if _, ok, err := tx.Running(req.Account, req.Number); err != nil || ok {
-				return errors.Join(err, errMine)
-			}
-			v, e := verify.Start(req, 0, t0, rand.Reader)
-			return tx.Insert(&store.Row{Verification: v}, e)
-		})
+		scope := store.Scope{Account: "demo0001", Charges: true}
+		if i >= 2*numbers {
+			scope = store.Scope{}
+		}
+		b := verify.Beginning{Request: request("demo0001", fmt.Sprintf("4477009%05d", number))}
+		_, err := startIn(t.Context(), db, scope, b, false, t0)
 		switch {
 		case err == nil:
 			started[number].Add(1)
 		case errors.Is(err, store.ErrRunning):
 			collided.Add(1)
-		case !errors.Is(err, errMine):
+		case !isRefusal(err, verify.KindConcurrent):
 			t.Error(err)
 		}
 	})
@@ -70,151 +69,159 @@ func TestNodesStart(t *testing.T) {
 	t.Logf("%d collided", collided.Load())
 }
 
-// TestNodesClaim: each row that is due has one taker, though all look at once.
-func TestNodesClaim(t *testing.T) {
+// TestNodesDue: each row that is due is leased once, though all nodes look at the same time.
+func TestNodesDue(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
-	rows := plan(t, nodes[0], make([]float64, 60)...)
+	list := plan(t, nodes[0], make([]float64, 60)...)
 	var mu sync.Mutex
 	taken := map[verify.ID][]string{}
 	var nextNode atomic.Int32
 	each(nodes, 40, func(db *store.DB, _ int) {
 		node := fmt.Sprint("node-", nextNode.Add(1))
 		for {
-			var mine []*store.Row
+			var mine []verify.ID
 			if err := db.Write(t.Context(), func(tx *store.Tx) (err error) {
-				mine, _, err = tx.Due(at(1), 3)
-				for _, r := range mine {
-					r.Take(node, at(15))
-					if err := tx.Save(r); err != nil {
-						return err
-					}
-				}
+				mine, err = leaseDue(tx, node, 3)
 				return err
 			}); err != nil {
 				t.Error(err)
 				return
 			}
 			if len(mine) == 0 {
-				return // all are taken, or being taken
+				return // all are leased, or locked by a node that leases them
 			}
 			mu.Lock()
-			for _, r := range mine {
-				taken[r.ID] = append(taken[r.ID], node)
+			for _, id := range mine {
+				taken[id] = append(taken[id], node)
 			}
 			mu.Unlock()
 		}
 	})
-	if len(taken) != len(rows) {
-		t.Errorf("%d of %d rows were taken", len(taken), len(rows))
+	if len(taken) != len(list) {
+		t.Errorf("%d of %d rows were leased", len(taken), len(list))
 	}
 	for id, by := range taken {
-		if len(by) != 1 || get(t, nodes[0], "demo0001", id).Node != by[0] {
-			t.Errorf("%s was taken by %v", id, by)
+		if len(by) != 1 || get(t, nodes[0], id).Lease.Node != by[0] {
+			t.Errorf("%s was leased by %v", id, by)
 		}
 	}
 }
 
-// TestNodesReceipt: a receipt meets the answer of the carrier, whichever comes
-// first, and on whichever node.
-func TestNodesReceipt(t *testing.T) {
-	t.Parallel()
-	nodes := twoNodes(t)
-	addAccount(t, nodes[0], "demo0001", 0)
-	_, event := insert(t, nodes[0], request("demo0001", "447700900000"), t0)
-	answer := func(db *store.DB, ref string) error {
-		return db.Write(t.Context(), func(tx *store.Tx) error {
-			p := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: ref, State: verify.EventAccepted}
-			early, ok, err := tx.TakeReceipt("a", ref, t0)
+// respond records the response of a carrier, as the engine does.
+func respond(t *testing.T, db *store.DB, id verify.ID, refs ...string) error {
+	return db.WriteIn(t.Context(), store.Scope{Changes: id}, func(tx *store.Tx) error {
+		v, _, err := tx.Verification(id)
+		if err != nil {
+			return err
+		}
+		o := accepted(v, refs...)
+		o.Early = map[string]verify.Part{}
+		for _, ref := range refs {
+			early, ok, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: ref}, t0)
 			if err != nil {
 				return err
 			}
 			if ok {
-				p = p.Report(early.State, early.Error)
+				o.Early[ref] = early
 			}
-			return tx.SavePart(event.Key(), p)
-		})
+		}
+		return tx.Save(v.Outcome(o, onFailure(), t0))
+	})
+}
+
+// receive records a delivery report, as the engine does. It is kept if its message is not
+// known yet.
+func receive(t *testing.T, db *store.DB, ref string) error {
+	r := verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: ref}, State: verify.EventDelivered}
+	report := func(tx *store.Tx) (known bool, err error) {
+		id, ok, err := tx.VerificationOf(r.Ref)
+		if err != nil || !ok {
+			return false, err
+		}
+		v, _, err := tx.Verification(id)
+		if err != nil {
+			return true, err
+		}
+		c, _, changed := v.Receipt(r, onFailure(), t0)
+		if changed {
+			err = tx.Save(c)
+		}
+		return true, err
 	}
-	receipt := func(db *store.DB, ref string) error {
-		return db.Write(t.Context(), func(tx *store.Tx) error {
-			id, p, ok, err := tx.Part("a", ref)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				return tx.KeepReceipt(verify.Part{Carrier: "a", Ref: ref, State: verify.EventDelivered}, t0)
-			}
-			return tx.SavePart(id, p.Report(verify.EventDelivered, ""))
-		})
+	return db.Write(t.Context(), func(tx *store.Tx) error {
+		known, err := report(tx)
+		if known || err != nil {
+			return err
+		}
+		if err := tx.LockRef(r.Ref); err != nil {
+			return err
+		}
+		if known, err = report(tx); known || err != nil {
+			return err
+		}
+		return tx.KeepReceipt(r, t0)
+	})
+}
+
+// TestNodesReceipt: a receipt is applied if it arrives before or after the response of its
+// carrier, on the same or the other node.
+func TestNodesReceipt(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	addAccount(t, nodes[0], "demo0001", 0)
+	const messages = 100
+	var ids [messages]verify.ID
+	for i := range ids {
+		ids[i] = begin(t, nodes[0], request("demo0001", fmt.Sprintf("4477009%05d", i)), t0).ID
 	}
-	const refs = 200
 	var wg sync.WaitGroup
-	for i := range refs {
-		ref := fmt.Sprint(i)
+	for i, id := range ids {
+		refs := []string{fmt.Sprint(i, "/0"), fmt.Sprint(i, "/1")}
 		wg.Go(func() {
-			if err := answer(nodes[i%2], ref); err != nil {
+			if err := respond(t, nodes[i%2], id, refs...); err != nil {
 				t.Error(err)
 			}
 		})
-		wg.Go(func() {
-			if err := receipt(nodes[(i+1)%2], ref); err != nil {
-				t.Error(err)
-			}
-		})
+		for _, ref := range refs {
+			wg.Go(func() {
+				if err := receive(t, nodes[(i+1)%2], ref); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 	wg.Wait()
-	for i := range refs {
-		ref := fmt.Sprint(i)
-		if _, p, ok := loadPart(t, nodes[0], "a", ref); !ok || p.State != verify.EventDelivered {
-			t.Errorf("part %s: %v, %+v", ref, ok, p)
+	for i, id := range ids {
+		e := find(t, nodes[0], id).Events[0]
+		if e.State != verify.EventDelivered || len(e.Parts) != 2 || e.Parts[0].State != verify.EventDelivered || e.Parts[1].State != verify.EventDelivered {
+			t.Errorf("event %d is %+v", i, e)
 		}
-		wantReceipt(t, nodes[1], ref, t0, "", "")
+		wantReceipt(t, nodes[1], fmt.Sprint(i, "/0"), t0, "", "")
 	}
 }
 
-// TestNodesParts: the last two parts of a message are reported to two nodes at
-// once, and one of them sees that it is delivered.
+// TestNodesParts: the parts of a message are reported to two nodes at the same time, and no
+// report is lost.
 func TestNodesParts(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
 	addAccount(t, nodes[0], "demo0001", 0)
 	for round := range 30 {
-		_, event := insert(t, nodes[0], request("demo0001", fmt.Sprintf("4477009%05d", round)), t0)
-		event.State = verify.EventAccepted
-		write(t, nodes[0], func(tx *store.Tx) error { return tx.SaveEvent(event) })
-		var refs [2]string
-		for i := range refs {
-			refs[i] = fmt.Sprint(round, "/", i)
-			savePart(t, nodes[0], event.Key(), verify.Part{Attempt: 1, Seq: i, Count: 2, Carrier: "a", Ref: refs[i], State: verify.EventAccepted})
-		}
+		refs := []string{fmt.Sprint(round, "/0"), fmt.Sprint(round, "/1")}
+		v := sent(t, nodes[0], request("demo0001", fmt.Sprintf("4477009%05d", round)), t0, refs...)
 		var wg sync.WaitGroup
 		for i, db := range nodes {
 			wg.Go(func() {
-				if err := db.Write(t.Context(), func(tx *store.Tx) error {
-					_, p, _, err := tx.Part("a", refs[i])
-					if err != nil {
-						return err
-					}
-					if err := tx.SavePart(event.Key(), p.Report(verify.EventDelivered, "")); err != nil {
-						return err
-					}
-					e, _, err := tx.Event(event.Key())
-					if err != nil {
-						return err
-					}
-					parts, err := tx.Parts(event.Key())
-					if err != nil {
-						return err
-					}
-					return tx.SaveReported(e.Reported(parts))
-				}); err != nil {
+				if err := receive(t, db, refs[i]); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
-		event.State, event.Carrier = verify.EventDelivered, "a"
-		wantEvent(t, nodes[0], event.Key(), event)
+		if e := find(t, nodes[0], v.ID).Events[0]; e.State != verify.EventDelivered || e.Carrier != "a" {
+			t.Errorf("the event is %+v", e)
+		}
 	}
 }
 
@@ -233,7 +240,7 @@ func TestNodesBalance(t *testing.T) {
 		switch {
 		case err == nil:
 			paid.Add(1)
-		case errors.Is(err, errNoCredit):
+		case isNoCredit(err):
 			refused.Add(1)
 		default:
 			t.Error(err)
@@ -264,24 +271,14 @@ func TestNodesChargeStarts(t *testing.T) {
 	each(nodes, 6*numbers, func(db *store.DB, i int) {
 		account := i % 2
 		req := request([]string{"demo0001", "rich0001"}[account], fmt.Sprintf("4477009%05d", i/2%numbers))
-		v, e := verify.Start(req, 1, t0, rand.Reader)
-		err := db.WriteFor(t.Context(), req.Account, func(tx *store.Tx) error {
-			running, ok, err := unlessRunning(tx, tx.Charge, v, store.Payer{}, t0)
-			if err != nil {
-				return err
-			}
-			if running != nil && (ok || running.Number != req.Number || running.Account != req.Account) {
-				t.Errorf("paid %v for another than %+v", ok, running)
-			}
-			if !ok {
-				return errNoCredit
-			}
-			return tx.Insert(&store.Row{Verification: v}, e)
-		})
-		switch {
+		scope := store.Scope{Account: req.Account, Charges: true}
+		if i%4 < 2 {
+			scope = store.Scope{Number: req.To.Given, Begins: req.Account, Account: req.Account}
+		}
+		switch _, err := startIn(t.Context(), db, scope, verify.Beginning{Request: req, Price: 1}, false, t0); {
 		case err == nil:
 			started[account].Add(1)
-		case !errors.Is(err, errNoCredit) && !errors.Is(err, store.ErrRunning):
+		case !isNoCredit(err) && !isRefusal(err, verify.KindConcurrent) && !errors.Is(err, store.ErrRunning):
 			t.Error(err)
 		}
 	})
@@ -292,64 +289,94 @@ func TestNodesChargeStarts(t *testing.T) {
 	wantBalance(t, nodes[1], "rich0001", 1000-numbers, numbers)
 }
 
-// TestNodesFence: a node that stood still while another took its row changes
-// nothing with what it writes late.
+// TestNodesFence: a node that was paused while another leased its row neither extends nor
+// releases that lease, and its outcome of an older attempt changes no state.
 func TestNodesFence(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
 	addAccount(t, nodes[0], "demo0001", 0)
-	row, event := insert(t, nodes[0], request("demo0001", "447700900000"), t0)
-	row.Take("asleep", at(15))
-	write(t, nodes[0], func(tx *store.Tx) error { return tx.Save(row) })
-	stale := row.Fence
+	asleep := begin(t, nodes[0], request("demo0001", "447700900000"), t0)
 
-	var taken *store.Row
+	var taken verify.Verification
 	write(t, nodes[1], func(tx *store.Tx) error {
 		rows, _, err := tx.Due(at(15), 1)
-		if err != nil || len(rows) != 1 {
-			return errors.Join(err, fmt.Errorf("%d rows are due", len(rows)))
+		if err != nil || len(rows) != 1 || rows[0].Reason != verify.LeaseEnded {
+			return errors.Join(err, fmt.Errorf("due is %+v", rows))
 		}
-		taken = rows[0]
-		taken.Take("awake", at(30))
-		event.Attempt++
-		return errors.Join(tx.SaveEvent(event), tx.Save(taken))
+		runner := verify.Runner{Node: "awake", InFlight: func(verify.ID) bool { return false }, OnFailure: onFailure()}
+		c := rows[0].Recover(runner, verify.Uncapped{}, at(15), rand.Reader)
+		if c.Send == nil {
+			t.Error("the event is not sent again")
+		}
+		taken = c.Verification
+		return tx.Save(c)
 	})
-	late := event
-	late.Attempt, late.State, late.Carrier = 1, verify.EventRefused, "a"
+	late := outcome(asleep, verify.EventRefused)
 	write(t, nodes[0], func(tx *store.Tx) error {
-		return errors.Join(tx.SaveEvent(late), tx.Renew(row.ID, stale, at(99)), tx.Release(row.ID, stale))
+		v, _, err := tx.Verification(asleep.ID)
+		return errors.Join(err, tx.Save(v.Outcome(late, onFailure(), at(16))), tx.Renew(asleep.ID, asleep.Lease.Token, at(99)))
 	})
 	same(t, nodes[0], taken)
-	wantEvent(t, nodes[0], event.Key(), event)
 }
 
-// TestNodesRenew: many claims are renewed in one transaction, and those who give
-// claims back hold many rows, too. Whoever renews passes over what others hold: they
-// would wait for each other.
+// TestNodesRenew: a node renews many leases in one transaction, and a node that releases
+// leases locks many rows. A renewal skips locked rows: waiting could deadlock.
 func TestNodesRenew(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
-	rows := plan(t, nodes[0], 125, 125)
+	list := plan(t, nodes[0], 125, 125)
+	for i := range list {
+		list[i] = put(t, nodes[0], lease(list[i], "node-1", at(15)))
+	}
 	write(t, nodes[0], func(tx *store.Tx) error {
-		for _, r := range rows {
-			r.Take("node-1", at(15))
-			if err := tx.Save(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	write(t, nodes[0], func(tx *store.Tx) error {
-		if _, ok, err := tx.Find(rows[0].ID); err != nil || !ok {
+		if _, ok, err := tx.Verification(list[0].ID); err != nil || !ok {
 			return errors.Join(err, errors.New("a row is not there"))
 		}
 		return nodes[1].Write(t.Context(), func(tx *store.Tx) error {
-			return errors.Join(tx.Renew(rows[0].ID, rows[0].Fence, at(30)), tx.Renew(rows[1].ID, rows[1].Fence, at(30)))
+			return errors.Join(tx.Renew(list[0].ID, list[0].Lease.Token, at(30)), tx.Renew(list[1].ID, list[1].Lease.Token, at(30)))
 		})
 	})
 	for i, want := range []time.Time{at(15), at(30)} {
-		if got := get(t, nodes[0], rows[i].Account, rows[i].ID).Until; !got.Equal(want) {
-			t.Errorf("claim %d holds until %v, want %v", i, got, want)
+		if got := get(t, nodes[0], list[i].ID).Lease.Until; !got.Equal(want) {
+			t.Errorf("lease %d ends at %v, want %v", i, got, want)
 		}
 	}
+}
+
+// TestNodesFree: FreeVerification and Due skip rows that another transaction locks, and
+// Verification and RunningOf wait for them.
+func TestNodesFree(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	list := plan(t, nodes[0], 1, 2)
+	waited := make(chan error, 1)
+	write(t, nodes[0], func(tx *store.Tx) error {
+		v, _, err := tx.Verification(list[0].ID)
+		if err != nil {
+			return err
+		}
+		err = nodes[1].Write(t.Context(), func(tx *store.Tx) error {
+			_, locked, err := tx.FreeVerification(list[0].ID)
+			_, free, freeErr := tx.FreeVerification(list[1].ID)
+			if locked || !free {
+				t.Errorf("the locked row is free: %v; the other: %v", locked, free)
+			}
+			rows, _, dueErr := tx.Due(at(10), 10)
+			if len(rows) != 1 || rows[0].ID != list[1].ID {
+				t.Errorf("due are %+v, want the row without a lock", rows)
+			}
+			return errors.Join(err, freeErr, dueErr)
+		})
+		go func() {
+			waited <- nodes[1].Write(context.WithoutCancel(t.Context()), func(tx *store.Tx) error {
+				running, err := tx.RunningOf(list[0].To.Given)
+				if len(running) != 1 || running[0].Lease.Node != "node-2" {
+					t.Errorf("RunningOf is %+v, want the change of the other node", running)
+				}
+				return err
+			})
+		}()
+		return errors.Join(err, tx.Save(verify.Change{Verification: lease(v, "node-2", at(15))}))
+	})
+	must(t, <-waited)
 }

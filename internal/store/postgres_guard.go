@@ -105,11 +105,11 @@ func (g *guards) tryLock(keys map[guardKey]bool) error {
 	return nil
 }
 
-func (g *guards) load(key guardKey) (Guard, error) {
+func (g *guards) load(key guardKey) (NumberHistory, error) {
 	if g.rows[key] == nil {
 		one := map[guardKey]bool{key: true}
 		if err := g.conn.ask(g.lockAll(one)); err != nil {
-			return Guard{}, fmt.Errorf("load guard: %w", err)
+			return NumberHistory{}, fmt.Errorf("load guard: %w", err)
 		}
 		g.wanted(one)
 	}
@@ -185,6 +185,7 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 		}
 		if j.changes != (verify.ID{}) {
 			all = append(all, j.changes[:])
+			tx.loaded[j.changes] = nil
 		}
 	}
 	var questions []question
@@ -192,7 +193,7 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 		questions = append(questions, rates.lock())
 	}
 	if len(ids) > 0 {
-		questions = append(questions, question{`SELECT number FROM verifications WHERE id = ANY($1)`, []any{ids}, func(rows pgx.Rows) error {
+		questions = append(questions, question{`SELECT address FROM verifications WHERE id = ANY($1)`, []any{ids}, func(rows pgx.Rows) error {
 			var number string
 			err := rows.Scan(&number)
 			keys[tx.seal.hashNumber(number)] = true
@@ -229,7 +230,7 @@ func (tx *Tx) load(ids [][]byte) question {
 		r, err := scanRow(rows, tx.seal)
 		switch {
 		case err == nil:
-			tx.loaded[r.ID] = r
+			tx.loaded[r.ID] = &r.Verification
 		case r == nil:
 			return err
 		}
@@ -268,15 +269,15 @@ func (tx *Tx) beginnings(batch []job) []question {
 	if len(numbers) == 0 {
 		return questions
 	}
-	return append(questions, question{`SELECT account, number, (SELECT id FROM verifications v
-			WHERE v.account = asked.account AND v.number = asked.number AND v.status = 'IN PROGRESS')
-		FROM unnest($1::TEXT[], $2::TEXT[]) asked (account, number)`,
+	return append(questions, question{`SELECT account, address, (SELECT id FROM verifications v
+			WHERE v.account = asked.account AND v.address = asked.address AND v.status = 'IN PROGRESS')
+		FROM unnest($1::TEXT[], $2::TEXT[]) asked (account, address)`,
 		[]any{accounts, numbers}, func(rows pgx.Rows) error {
 			var (
 				key runningKey
 				id  []byte
 			)
-			err := rows.Scan(&key.account, &key.number, &id)
+			err := rows.Scan(&key.account, &key.address, &id)
 			if err == nil && id != nil {
 				tx.running[key] = verify.ID(id)
 			}

@@ -19,6 +19,8 @@ func storable(args []any) []any {
 	return args
 }
 
+// storableText returns text as valid UTF-8 without zero bytes. Other bytes are spelled out,
+// such as \xff.
 func storableText(text string) string {
 	if utf8.ValidString(text) && !strings.ContainsRune(text, 0) {
 		return text

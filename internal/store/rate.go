@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"maps"
@@ -11,27 +10,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Limit is a number of writes that an account may make in any second, on all nodes
-// together.
+// Limit is the number of writes that an account may make in any second, on all nodes
+// together (see Scope). A refused write is not run and does not count; any other counts,
+// unless it fails after it has written. On SQLite the single server counts in memory, so the
+// store refuses no write. Counting costs one statement for each commit.
 type Limit struct {
 	Account   string
-	Payer     string // whose balance the write may change, see WriteFor; "" for Account
-	PerSecond int    // at most 65,535
+	PerSecond int // at most 65,535
 	Now       func() time.Time
 }
 
-// ErrRate is returned by WriteLimited for a write that is one too many.
+// ErrRate is returned by WriteIn for a write that exceeds its Limit.
 var ErrRate = errors.New("too many writes in a second")
-
-// WriteLimited is WriteFor for a write that counts against a limit. One that is
-// refused is not carried out, and does not count; any other does, unless it fails
-// after it has written. An embedded database has one server, which counts for itself: there nothing
-// is refused.
-//
-// Counting costs one statement for each commit, however many writes it holds.
-func (db *DB) WriteLimited(ctx context.Context, limit Limit, do func(*Tx) error) error {
-	return db.WriteIn(ctx, Scope{Limit: &limit}, do)
-}
 
 // A rateWindow counts in steps of 10 ms: as many as a second touches.
 const (

@@ -3,7 +3,6 @@ package store_test
 import (
 	"crypto/rand"
 	"errors"
-	"reflect"
 	"testing"
 	"time"
 
@@ -11,121 +10,85 @@ import (
 	"countersign/internal/verify"
 )
 
-// loadPart finds a part that may be there.
-func loadPart(t *testing.T, db *store.DB, carrier, ref string) (event verify.EventKey, p verify.Part, ok bool) {
-	t.Helper()
-	write(t, db, func(tx *store.Tx) (err error) {
-		event, p, ok, err = tx.Part(carrier, ref)
-		return err
-	})
-	return event, p, ok
-}
-
-func wantParts(t *testing.T, db *store.DB, event verify.EventKey, want ...verify.Part) {
+// wantOf checks the verification of a message id; the zero id means unknown.
+func wantOf(t *testing.T, db *store.DB, carrier, ref string, want verify.ID) {
 	t.Helper()
 	write(t, db, func(tx *store.Tx) error {
-		got, err := tx.Parts(event)
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("Parts = %+v, want %+v", got, want)
+		got, ok, err := tx.VerificationOf(verify.Ref{Carrier: carrier, ID: ref})
+		if got != want || ok != (want != verify.ID{}) {
+			t.Errorf("VerificationOf(%s, %q) = %s, %v; want %s", carrier, ref, got, ok, want)
 		}
 		return err
 	})
 }
 
-func savePart(t *testing.T, db *store.DB, event verify.EventKey, p verify.Part) {
-	t.Helper()
-	write(t, db, func(tx *store.Tx) error { return tx.SavePart(event, p) })
+// testMessageIDs: a verification is found by the message ids of all parts of all events. An
+// id belongs to its carrier.
+func testMessageIDs(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	first := sent(t, db, request("demo0001", "447700900000"), t0, "17", "18")
+	second := sent(t, db, request("demo0001", "447700900001"), t0, "", "19")
+	c, err := first.Trigger("node-1", verify.Uncapped{}, at(1), rand.Reader)
+	must(t, err)
+	o := accepted(save(t, db, c), "17")
+	o.Carrier = "b"
+	first = save(t, db, c.Verification.Outcome(o, onFailure(), at(2)))
+	for ref, want := range map[verify.Ref]verify.ID{
+		{Carrier: "a", ID: "17"}: first.ID, {Carrier: "a", ID: "18"}: first.ID, {Carrier: "b", ID: "17"}: first.ID, {Carrier: "a", ID: "19"}: second.ID,
+		{Carrier: "b", ID: "18"}: {}, {Carrier: "c", ID: "17"}: {}, {Carrier: "a", ID: "017"}: {}, {Carrier: "A", ID: "17"}: {}, {Carrier: "a"}: {},
+	} {
+		wantOf(t, db, ref.Carrier, ref.ID, want)
+	}
+	same(t, db, first)
 }
 
-func testParts(t *testing.T, db *store.DB) {
+// testMessageIDBytes: message ids may have any octets. Octets of an error that are not text are
+// spelled out.
+func testMessageIDBytes(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
-	row, first := insert(t, db, request("demo0001", "447700900000"), t0)
-	_, second := insert(t, db, request("demo0001", "447700900001"), t0)
-	wantParts(t, db, first.Key())
-
-	part := func(attempt, seq int, carrier, ref string) verify.Part {
-		return verify.Part{Attempt: attempt, Seq: seq, Count: 2, Carrier: carrier, Ref: ref, State: verify.EventAccepted}
-	}
-	a1, a2, b := part(1, 0, "a", "17"), part(1, 1, "a", "18"), part(2, 0, "b", "17")
-	b.State, b.Error = verify.EventUndeliverable, "err 12"
-	for _, p := range []verify.Part{b, a2, a1} {
-		savePart(t, db, first.Key(), p)
-	}
-	other := part(1, 0, "a", "19")
-	savePart(t, db, second.Key(), other)
-	wantParts(t, db, first.Key(), a1, a2, b)
-	wantParts(t, db, second.Key(), other)
-
-	// An id is its carrier's own.
-	if id, got, ok := loadPart(t, db, "b", "17"); !ok || id != first.Key() || got != b {
-		t.Errorf("Part(b, 17) = %s, %+v, %v", id, got, ok)
-	}
-	for _, unknown := range [][2]string{{"b", "18"}, {"c", "17"}, {"a", "017"}, {"A", "17"}, {"a", ""}} {
-		if id, got, ok := loadPart(t, db, unknown[0], unknown[1]); ok {
-			t.Errorf("Part(%s, %s) = %s, %+v", unknown[0], unknown[1], id, got)
-		}
-	}
-
-	a1.State = verify.EventDelivered
-	savePart(t, db, first.Key(), a1)
-	wantParts(t, db, first.Key(), a1, a2, b)
-	if err := db.Write(t.Context(), func(tx *store.Tx) error {
-		return tx.SavePart(verify.EventKey{Verification: row.ID, Seq: 1}, part(1, 0, "a", "20"))
-	}); err == nil {
-		t.Error("a part of no event was accepted")
-	}
-}
-
-// testPartBytes: an id that is not text is an id, too.
-func testPartBytes(t *testing.T, db *store.DB) {
-	addAccount(t, db, "demo0001", 0)
-	_, event := insert(t, db, request("demo0001", "447700900000"), t0)
 	refs := []string{"\xff\xfe", "a\x00b", "é\xe9", "\xff", "1\tsmsc1.example:2775", "1\tsmsc2.example:2775", "1"}
-	for i, ref := range refs {
-		savePart(t, db, event.Key(), verify.Part{Attempt: 1, Seq: i, Count: len(refs), Carrier: "a", Ref: ref, State: verify.EventUndeliverable, Error: ref})
+	errs := []string{`\xff\xfe`, `a\x00b`, `é\xe9`, `\xff`, refs[4], refs[5], refs[6]} // as they are stored
+	v := sent(t, db, request("demo0001", "447700900000"), t0, refs...)
+	for _, ref := range refs {
+		wantOf(t, db, "a", ref, v.ID)
+		c, known, ok := get(t, db, v.ID).Receipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: ref}, State: verify.EventUndeliverable, Error: ref}, onFailure(), at(1))
+		if !known || !ok {
+			t.Errorf("the receipt of %q: known %v, changed %v", ref, known, ok)
+			continue
+		}
+		save(t, db, c)
 	}
-	for i, ref := range refs {
-		if id, p, ok := loadPart(t, db, "a", ref); !ok || id != event.Key() || p.Seq != i {
-			t.Errorf("Part(%q) = %s, %+v, %v", ref, id, p, ok)
+	e := find(t, db, v.ID).Events[0]
+	for i, p := range e.Parts {
+		if p.Ref != refs[i] || p.State != verify.EventUndeliverable || p.Error != errs[i] {
+			t.Errorf("part %d is %+v, want that %q is undeliverable for %q", i, p, refs[i], errs[i])
 		}
 	}
-}
-
-// testPartTaken: that a carrier took a part is no news of one that was delivered.
-func testPartTaken(t *testing.T, db *store.DB) {
-	addAccount(t, db, "demo0001", 0)
-	_, event := insert(t, db, request("demo0001", "447700900000"), t0)
-	p := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: verify.EventAccepted}
-	savePart(t, db, event.Key(), p)
-	reported := p.Report(verify.EventUndeliverable, "err 12")
-	savePart(t, db, event.Key(), reported)
-	savePart(t, db, event.Key(), p)
-	wantParts(t, db, event.Key(), reported)
-	p.Attempt = 2 // but of another attempt it is
-	savePart(t, db, event.Key(), p)
-	wantParts(t, db, event.Key(), p)
-}
-
-// testPartReused: a carrier that begins to count anew means its newest message.
-func testPartReused(t *testing.T, db *store.DB) {
-	addAccount(t, db, "demo0001", 0)
-	_, old := insert(t, db, request("demo0001", "447700900000"), t0)
-	_, now := insert(t, db, request("demo0001", "447700900001"), t0)
-	before := verify.Part{Attempt: 2, Seq: 1, Count: 2, Carrier: "a", Ref: "1", State: verify.EventRejected, Error: "err 8"}
-	after := verify.Part{Attempt: 1, Seq: 0, Count: 1, Carrier: "a", Ref: "1", State: verify.EventAccepted}
-	savePart(t, db, old.Key(), before)
-	savePart(t, db, now.Key(), after)
-	if id, got, ok := loadPart(t, db, "a", "1"); !ok || id != now.Key() || got != after {
-		t.Errorf("Part = %s, %+v, %v; want that of the newer event", id, got, ok)
+	if e.Error != errs[0] {
+		t.Errorf("the error of the event is %q, want %q", e.Error, errs[0])
 	}
-	wantParts(t, db, old.Key())
-	wantParts(t, db, now.Key(), after)
+}
+
+// testMessageIDReused: after a carrier has used an id again it stands for the newest message.
+func testMessageIDReused(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	old := sent(t, db, request("demo0001", "447700900000"), t0, "1", "2")
+	wantOf(t, db, "a", "1", old.ID)
+	next := sent(t, db, request("demo0001", "447700900001"), at(1), "1")
+	wantOf(t, db, "a", "1", next.ID)
+	wantOf(t, db, "a", "2", old.ID)
+	same(t, db, old)
+	// The end of the older one leaves the id to the newer one.
+	save(t, db, released(old.Withdraw(at(2)).Verification).Withdraw(at(2)))
+	archive(t, db, store.Cutoffs{Codes: at(2)}, 10, 1)
+	wantOf(t, db, "a", "1", next.ID)
+	wantOf(t, db, "a", "2", verify.ID{})
 }
 
 func keep(t *testing.T, db *store.DB, ref string, state verify.EventState, carrierError string, now time.Time) {
 	t.Helper()
 	write(t, db, func(tx *store.Tx) error {
-		return tx.KeepReceipt(verify.Part{Carrier: "a", Ref: ref, State: state, Error: carrierError}, now)
+		return tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: ref}, State: state, Error: carrierError}, now)
 	})
 }
 
@@ -134,10 +97,10 @@ func wantReceipt(t *testing.T, db *store.DB, ref string, now time.Time, state ve
 	t.Helper()
 	for _, want := range []verify.EventState{state, ""} {
 		write(t, db, func(tx *store.Tx) error {
-			got, ok, err := tx.TakeReceipt("a", ref, now)
+			got, ok, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: ref}, now)
 			arrived := got.ReportedAt
 			got.ReportedAt = time.Time{}
-			if ok != (want != "") || ok && (got != (verify.Part{Carrier: "a", Ref: ref, State: want, Error: carrierError}) || arrived.IsZero() || arrived.After(now)) {
+			if ok != (want != "") || ok && (got != (verify.Part{State: want, Error: carrierError}) || arrived.IsZero() || arrived.After(now)) {
 				t.Errorf("TakeReceipt(%s) = %+v, %v; want %q", ref, got, ok, want)
 			}
 			return err
@@ -157,7 +120,7 @@ func testReceipts(t *testing.T, db *store.DB) {
 	keep(t, db, "19", verify.EventDelivered, "", at(3))
 	keep(t, db, "19", verify.EventExpired, "err 3", at(4))
 	write(t, db, func(tx *store.Tx) error {
-		if got, ok, err := tx.TakeReceipt("b", "17", at(5)); ok || err != nil {
+		if got, ok, err := tx.TakeReceipt(verify.Ref{Carrier: "b", ID: "17"}, at(5)); ok || err != nil {
 			t.Errorf("another carrier's receipt was taken: %+v, %v", got, err)
 		}
 		return nil
@@ -187,100 +150,27 @@ func testReceiptForgotten(t *testing.T, db *store.DB) {
 	wantReceipt(t, db, "19", at(3600.001), "", "")
 }
 
-// testEventLate: a late answer tells only what nobody knew.
-func testEventLate(t *testing.T, db *store.DB) {
+// testReceiptEarly: a receipt that arrived before the response of its carrier sets
+// the state of the part and the time of the receipt.
+func testReceiptEarly(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
-	row, _ := insert(t, db, request("demo0001", "447700900000"), t0)
-	seq := 0
-	for _, stored := range []verify.EventState{
-		verify.EventSubmitting, verify.EventAccepted, verify.EventRefused, verify.EventUnknown,
-		verify.EventDelivered, verify.EventUndeliverable, verify.EventExpired, verify.EventRejected,
-		verify.EventAnswered, verify.EventHeld,
-	} {
-		for _, late := range []verify.EventState{verify.EventAccepted, verify.EventRefused} {
-			seq++
-			before := verify.Event{
-				ID: verify.NewID(rand.Reader), Verification: row.ID, Seq: seq, Channel: verify.SMS, Generation: 1,
-				State: stored, Attempt: 2, StartedAt: at(1), Carrier: "before", Error: "err before", Cost: 3,
-			}
-			answer := before
-			answer.State, answer.Carrier, answer.Error, answer.Attempt, answer.Cost = late, "after", "err after", 1, 9
-			want := before
-			if stored == verify.EventUnknown || stored == verify.EventRefused && late == verify.EventAccepted {
-				want.State, want.Carrier, want.Error = late, "after", "err after"
-			}
-			write(t, db, func(tx *store.Tx) error { return tx.AddEvent(before) })
-			write(t, db, func(tx *store.Tx) error { return tx.SaveLate(answer) })
-			wantEvent(t, db, before.Key(), want)
-		}
-	}
-}
-
-// testEventReported: a report changes the state, and who it is from.
-func testEventReported(t *testing.T, db *store.DB) {
-	addAccount(t, db, "demo0001", 0)
-	row, other := insert(t, db, request("demo0001", "447700900000"), t0)
-	want := verify.Event{
-		ID: verify.NewID(rand.Reader), Verification: row.ID, Seq: 1, Channel: verify.TTS, Generation: 2,
-		State: verify.EventAccepted, Attempt: 2, StartedAt: at(1), Cost: 3,
-	}
-	write(t, db, func(tx *store.Tx) error { return tx.AddEvent(want) })
-	for _, state := range []verify.EventState{verify.EventUndeliverable, verify.EventDelivered} {
-		want.State, want.Carrier, want.Error = state, "a", "err "+string(state)
-		said := want
-		said.Attempt, said.Generation, said.Cost, said.StartedAt = 1, 7, 7, t0 // are not its matter
-		write(t, db, func(tx *store.Tx) error { return tx.SaveReported(said) })
-		wantEvent(t, db, want.Key(), want)
-	}
-	wantEvent(t, db, other.Key(), other)
+	v := begin(t, db, request("demo0001", "447700900000"), t0)
+	keep(t, db, "17", verify.EventDelivered, "000", at(1))
 	write(t, db, func(tx *store.Tx) error {
-		if e, ok, err := tx.Event(verify.EventKey{Verification: row.ID, Seq: 2}); ok || err != nil {
-			t.Errorf("an event that there is not: %+v, %v", e, err)
+		early, ok, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: "17"}, at(2))
+		if !ok {
+			t.Error("the receipt is not there")
 		}
-		return nil
+		o := accepted(v, "17")
+		o.Early = map[string]verify.Part{"17": early}
+		v = v.Outcome(o, onFailure(), at(2)).Verification
+		return errors.Join(err, tx.Save(verify.Change{Verification: v}))
 	})
-}
-
-func wantEvent(t *testing.T, db *store.DB, key verify.EventKey, want verify.Event) {
-	t.Helper()
-	write(t, db, func(tx *store.Tx) error {
-		got, ok, err := tx.Event(key)
-		if !ok || got != want {
-			t.Errorf("Event = %+v, %v; want %+v", got, ok, want)
-		}
-		return err
-	})
-}
-
-// testFind: whoever asks by the id alone finds it, and nobody finds another.
-func testFind(t *testing.T, db *store.DB) {
-	addAccount(t, db, "demo0001", 0)
-	addAccount(t, db, "other001", 0)
-	for _, account := range []string{"demo0001", "other001"} {
-		row, _ := insert(t, db, request(account, "447700900000"), t0)
-		row.Take("node-1", at(15))
-		write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-		write(t, db, func(tx *store.Tx) error {
-			got, ok, err := tx.Find(row.ID)
-			if !ok || !reflect.DeepEqual(got, row) {
-				t.Errorf("Find: %v\n got %+v\nwant %+v", ok, got, row)
-			}
-			return err
-		})
-		if got, ok, err := db.Verification(t.Context(), row.ID); err != nil || !ok || !reflect.DeepEqual(got, row.Verification) {
-			t.Errorf("Verification: %v, %v\n got %+v\nwant %+v", ok, err, got, row.Verification)
-		}
+	same(t, db, v)
+	if p := v.Events[0].Parts[0]; v.Events[0].State != verify.EventDelivered || p.Error != "000" || !p.ReportedAt.Equal(at(1)) {
+		t.Errorf("the event is %+v", v.Events[0])
 	}
-	nobody := verify.NewID(rand.Reader)
-	if v, ok, err := db.Verification(t.Context(), nobody); ok || err != nil {
-		t.Errorf("Verification = %+v, %v for an id that there is not", v, err)
-	}
-	write(t, db, func(tx *store.Tx) error {
-		if row, ok, err := tx.Find(nobody); ok || err != nil {
-			t.Errorf("Find = %+v, %v for an id that there is not", row, err)
-		}
-		return nil
-	})
+	wantReceipt(t, db, "17", at(2), "", "")
 }
 
 func testOnUndeliverable(t *testing.T, db *store.DB) {

@@ -95,27 +95,30 @@ func testRefusalsForgotten(t *testing.T, db *store.DB) {
 // ledger, before and after it moves to the archive.
 func testExplained(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 10*verify.Unit)
-	row, e := insert(t, db, request("demo0001", "447700900000"), t0)
-	must(t, charge(t, db, row.Verification, true))
-	part := verify.Part{Attempt: 1, Count: 2, Carrier: "a", Ref: "id-é", State: verify.EventDelivered, Error: "000", ReportedAt: at(7)}
-	open := verify.Part{Attempt: 1, Seq: 1, Count: 2, Carrier: "a", Ref: "2", State: verify.EventAccepted}
-	savePart(t, db, e.Key(), part)
-	savePart(t, db, e.Key(), open)
-	write(t, db, func(tx *store.Tx) error { return tx.AddCost(row.Verification, e, "1", 3, at(2)) })
-	want := []store.EventPart{{Event: 0, Part: part}, {Event: 0, Part: open}}
+	v, err := start(t.Context(), db, verify.Beginning{Request: request("demo0001", "447700900000"), Price: 30}, false, t0)
+	must(t, err)
+	o := accepted(v, "id-é", "2")
+	o.Cost = 3
+	v = save(t, db, v.Outcome(o, onFailure(), at(2)))
+	c, _, _ := v.Receipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "id-é"}, State: verify.EventDelivered, Error: "000"}, onFailure(), at(7))
+	v = save(t, db, c)
+	want := []verify.Part{
+		{Attempt: 1, Count: 2, Carrier: "a", Ref: "id-é", State: verify.EventDelivered, Error: "000", ReportedAt: at(7)},
+		{Attempt: 1, Seq: 1, Count: 2, Carrier: "a", Ref: "2", State: verify.EventAccepted},
+	}
 	look := func(when string) {
 		t.Helper()
-		rec, ok, err := db.FindVerification(t.Context(), row.ID)
-		if err != nil || !ok || !reflect.DeepEqual(rec.PartList, want) {
-			t.Errorf("%s: %v, parts %+v, want %+v", when, err, rec.PartList, want)
+		v, ok, err := db.Verification(t.Context(), v.ID)
+		if err != nil || !ok || !reflect.DeepEqual(v.Events[0].Parts, want) {
+			t.Errorf("%s: %v, %+v, want parts %+v", when, err, v, want)
 		}
-		entries, err := db.EntriesOf(t.Context(), rec)
+		entries, err := db.EntriesOf(t.Context(), v)
 		if err != nil || len(entries) != 2 || entries[0].Kind != "charge" || entries[1].Kind != "carrier-cost" {
 			t.Errorf("%s: %v, entries %+v", when, err, entries)
 		}
 	}
 	look("in progress")
-	write(t, db, func(tx *store.Tx) error { row.Verification = row.At(at(1e6)); row.Drop(); return tx.Save(row) })
+	save(t, db, v.Withdraw(at(10)))
 	moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: at(1e7)}, 10)
 	if err != nil || moved != 1 {
 		t.Fatalf("moved %d: %v", moved, err)

@@ -24,7 +24,7 @@ func (db *DB) Redact(ctx context.Context, ended time.Time, limit int) (redacted 
 			return err
 		}
 		// The times spare a look at the other partitions.
-		return tx.send(`UPDATE archive SET number = NULL, personal = NULL
+		return tx.send(`UPDATE archive SET address = NULL, personal = NULL
 			WHERE id`+tx.among+` AND finalized_at BETWEEN $2 AND $3`, set, first, last)
 	})
 	if err != nil {
@@ -36,7 +36,7 @@ func (db *DB) Redact(ctx context.Context, ended time.Time, limit int) (redacted 
 // named finds archived verifications that still have their number.
 func (tx *Tx) named(ended time.Time, limit int) (ids []verify.ID, first, last int64, err error) {
 	rows, err := tx.query(`SELECT id, finalized_at FROM archive
-		WHERE number IS NOT NULL AND finalized_at <= $1 ORDER BY finalized_at LIMIT $2`+tx.claim, millis(ended), limit)
+		WHERE address IS NOT NULL AND finalized_at <= $1 ORDER BY finalized_at LIMIT $2`+tx.claim, millis(ended), limit)
 	if err != nil {
 		return nil, 0, 0, err
 	}

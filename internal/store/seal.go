@@ -26,12 +26,10 @@ func pinContext(id verify.ID, generation int) []byte {
 	return binary.BigEndian.AppendUint32(id[:], uint32(generation))
 }
 
-// A sealed PIN begins with the id of its data key. One of before there were data keys
-// (firstID) has none, and is told by its length: it is shorter than any with one.
+// A sealed PIN begins with the id of its data key, and is longer by nonce and tag.
 const (
-	sealedID     = 8       // bytes of the id
-	sealedExtra  = 12 + 16 // of nonce and tag
-	longestOfOld = sealedExtra + verify.MaxPINLength
+	sealedID    = 8 // octets
+	sealedExtra = 12 + 16
 )
 
 // sealPIN seals a PIN, or a code that somebody typed, as purpose says. It asks nobody:
@@ -41,10 +39,8 @@ func (s *sealer) sealPIN(purpose purpose, p verify.PIN, id verify.ID, generation
 		return nil
 	}
 	key := s.data.current(purpose)
-	sealed := make([]byte, 0, sealedID+longestOfOld)
-	if key.id != firstID {
-		sealed = binary.BigEndian.AppendUint64(sealed, uint64(key.id))
-	}
+	sealed := make([]byte, 0, sealedID+sealedExtra+verify.MaxPINLength)
+	sealed = binary.BigEndian.AppendUint64(sealed, uint64(key.id))
 	return key.aead.Seal(sealed, nil, []byte(p.Reveal()), pinContext(id, generation))
 }
 
@@ -55,15 +51,14 @@ func (s *sealer) openPIN(sealed []byte, id verify.ID, generation int) (verify.PI
 	if sealed == nil {
 		return verify.PIN{}, nil
 	}
-	keyID := int64(firstID)
-	if len(sealed) > longestOfOld {
-		keyID, sealed = int64(binary.BigEndian.Uint64(sealed)), sealed[sealedID:]
+	if len(sealed) < sealedID+sealedExtra {
+		return verify.PIN{}, fmt.Errorf("open PIN of %s: %d octets are too few", id, len(sealed))
 	}
-	key, err := s.data.find(keyID)
+	key, err := s.data.find(int64(binary.BigEndian.Uint64(sealed)))
 	if err != nil {
 		return verify.PIN{}, fmt.Errorf("open PIN of %s: %w", id, err)
 	}
-	code, err := key.aead.Open(nil, nil, sealed, pinContext(id, generation))
+	code, err := key.aead.Open(nil, nil, sealed[sealedID:], pinContext(id, generation))
 	if err != nil {
 		return verify.PIN{}, fmt.Errorf("open PIN of %s: %w", id, err)
 	}

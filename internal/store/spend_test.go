@@ -25,27 +25,16 @@ func setCap(t *testing.T, db *store.DB, key string, amount verify.Money) {
 	}))
 }
 
-// chargeAt takes a price at a time, in the way of a start that finds nothing running;
-// what is not paid is given up.
-func chargeAt(t *testing.T, db *store.DB, v verify.Verification, p store.Payer, now time.Time) error {
-	return db.WriteFor(t.Context(), p.Account, func(tx *store.Tx) error {
-		running, ok, err := unlessRunning(tx, tx.Charge, v, p, now)
-		if err == nil && (!ok || running != nil) {
-			err = errNoCredit
-		}
-		return err
-	})
+// chargeAt begins a verification for a price, at a time.
+func chargeAt(t *testing.T, db *store.DB, b verify.Beginning, onCredit bool, now time.Time) error {
+	_, err := start(t.Context(), db, b, onCredit, now)
+	return err
 }
 
-// unlessRunning pays for a verification that is to begin, in the way of a start.
-func unlessRunning(tx *store.Tx, pay func(verify.Verification, store.Payer, time.Time) (bool, error),
-	v verify.Verification, p store.Payer, now time.Time,
-) (running *store.Row, ok bool, err error) {
-	if running, found, err := tx.Running(v.Account, v.Number); found || err != nil {
-		return running, false, err
-	}
-	ok, err = pay(v, p, now)
-	return nil, ok, err
+// by lets another account pay.
+func by(payer string, b verify.Beginning) verify.Beginning {
+	b.Payer = payer
+	return b
 }
 
 func wantSpent(t *testing.T, db *store.DB, key string, now time.Time, want verify.Money) {
@@ -60,25 +49,23 @@ func testSubAccounts(t *testing.T, db *store.DB) {
 	addAccount(t, db, "parent01", 100)
 	addChild(t, db, "child001", "parent01")
 	addChild(t, db, "child002", "parent01")
-	payer := store.Payer{Account: "parent01"}
-	v := priced("child001", 30)
-	for range 2 { // the second time changes nothing
-		must(t, chargeAt(t, db, v, payer, t0))
+	pay := func(account string, price verify.Money, onCredit bool) error {
+		return chargeAt(t, db, by("parent01", priced(account, price)), onCredit, t0)
 	}
-	must(t, chargeAt(t, db, priced("child002", 10), payer, t0))
-	must(t, chargeAt(t, db, priced("parent01", 5), payer, t0))
-	if err := chargeAt(t, db, priced("child001", 56), payer, t0); !errors.Is(err, errNoCredit) {
+	must(t, pay("child001", 30, false))
+	must(t, pay("child002", 10, false))
+	must(t, pay("parent01", 5, false))
+	if err := pay("child001", 56, false); !isNoCredit(err) {
 		t.Errorf("more than the parent has: %v", err)
 	}
 	wantBalance(t, db, "parent01", 55, 3)
 	must(t, db.Credit(t.Context(), "child002", 45, t0))
-	must(t, chargeAt(t, db, priced("child001", 100), payer, t0))
+	must(t, pay("child001", 100, false))
 	wantBalance(t, db, "parent01", 0, 4)
-	if err := chargeAt(t, db, priced("child001", 1), payer, t0); !errors.Is(err, errNoCredit) {
+	if err := pay("child001", 1, false); !isNoCredit(err) {
 		t.Errorf("nothing left: %v", err)
 	}
-	payer.OnCredit = true
-	must(t, chargeAt(t, db, priced("child001", 1), payer, t0))
+	must(t, pay("child001", 1, true))
 	list, err := db.Accounts(t.Context())
 	must(t, err)
 	for _, a := range list {
@@ -125,11 +112,11 @@ func testDailyCap(t *testing.T, db *store.DB) {
 		{"ChildWithinItsOwn", "child001", 1, at(24 * 3600), true},
 	}
 	for _, tt := range tests {
-		payer := store.Payer{Account: tt.account, OnCredit: true}
+		b := priced(tt.account, tt.price)
 		if tt.account == "child001" {
-			payer.Account = "parent01"
+			b.Payer = "parent01"
 		}
-		if err := chargeAt(t, db, priced(tt.account, tt.price), payer, tt.now); errors.Is(err, errNoCredit) != tt.refused || !tt.refused && err != nil {
+		if err := chargeAt(t, db, b, true, tt.now); isNoCredit(err) != tt.refused || !tt.refused && err != nil {
 			t.Errorf("%s: %v, want it refused: %v", tt.name, err, tt.refused)
 		}
 	}
@@ -143,61 +130,56 @@ func testDailyCap(t *testing.T, db *store.DB) {
 	wantBalance(t, db, "parent01", 900, 4)
 }
 
-// coverAt is chargeAt where the price is to be taken later.
-func coverAt(t *testing.T, db *store.DB, v verify.Verification, p store.Payer, now time.Time) error {
-	return db.WriteFor(t.Context(), p.Account, func(tx *store.Tx) error {
-		running, ok, err := unlessRunning(tx, tx.Cover, v, p, now)
-		if err == nil && (!ok || running != nil) {
-			err = errNoCredit
-		}
-		return err
-	})
+// holdAt begins a verification and charges its price with the success.
+func holdAt(t *testing.T, db *store.DB, b verify.Beginning, onCredit bool, now time.Time) error {
+	b.OnSuccess = true
+	return chargeAt(t, db, b, onCredit, now)
 }
 
-// testCover: what is charged later, if at all, counts for the daily caps when it begins,
-// and only then; where one is in progress nothing counts.
-func testCover(t *testing.T, db *store.DB) {
+// testHold: a price that is charged with the success, if at all, counts for the daily caps
+// when the verification begins, and only then. A refused start does not count.
+func testHold(t *testing.T, db *store.DB) {
 	addAccount(t, db, "parent01", 100)
 	addChild(t, db, "child001", "parent01")
 	setCap(t, db, "child001", 40)
 	setCap(t, db, "parent01", 90)
-	payer := store.Payer{Account: "parent01"}
-	v := priced("child001", 30)
-	v.Payer = payer.Account
-	must(t, coverAt(t, db, v, payer, t0))
+	hold := func(account string, price verify.Money, now time.Time) error {
+		return holdAt(t, db, by("parent01", priced(account, price)), false, now)
+	}
+	refused := func(what, account string, price verify.Money, now time.Time) {
+		t.Helper()
+		if err := hold(account, price, now); !isNoCredit(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	v, err := start(t.Context(), db, verify.Beginning{Request: request("child001", "447700900009"), Price: 30, Payer: "parent01", OnSuccess: true}, false, t0)
+	must(t, err)
 	wantBalance(t, db, "parent01", 100, 0)
 	for _, account := range []string{"parent01", "child001"} {
 		wantSpent(t, db, account, t0, 30)
 	}
-	if err := coverAt(t, db, priced("child001", 11), payer, t0); !errors.Is(err, errNoCredit) {
-		t.Errorf("more than the child's cap: %v", err)
+	refused("more than the child's cap", "child001", 11, t0)
+	must(t, hold("parent01", 60, t0))
+	refused("more than the parent's cap", "parent01", 1, t0)
+	refused("the child's, more than the parent's cap", "child001", 1, t0)
+	v = checked(t, db, v, v.PIN, "", at(1))
+	if !v.Paid {
+		t.Error("the success is not charged")
 	}
-	must(t, coverAt(t, db, priced("parent01", 60), payer, t0))
-	if err := coverAt(t, db, priced("parent01", 1), payer, t0); !errors.Is(err, errNoCredit) {
-		t.Errorf("more than the parent's cap: %v", err)
-	}
-	if err := coverAt(t, db, priced("child001", 1), payer, t0); !errors.Is(err, errNoCredit) {
-		t.Errorf("the child's, more than the parent's cap: %v", err)
-	}
-	write(t, db, func(tx *store.Tx) error { return tx.ChargeOwed(v, at(1)) })
 	wantBalance(t, db, "parent01", 70, 1)
 	wantSpent(t, db, "parent01", t0, 90)
 	wantSpent(t, db, "child001", t0, 30)
-	if err := coverAt(t, db, priced("child001", 71), store.Payer{Account: "parent01"}, at(24*3600)); !errors.Is(err, errNoCredit) {
-		t.Errorf("more than the balance: %v", err)
-	}
-	must(t, coverAt(t, db, priced("child001", 5), payer, at(24*3600)))
-	was, _ := insert(t, db, request("child001", "447700900000"), at(24*3600))
-	again := priced("child001", 5)
-	again.Number = was.Number
-	write(t, db, func(tx *store.Tx) error {
-		running, ok, err := unlessRunning(tx, tx.Cover, again, payer, at(24*3600))
-		if running == nil || running.ID != was.ID || ok {
-			t.Errorf("one is in progress: covered %v, running %+v", ok, running)
+	refused("more than the balance", "child001", 71, at(24*3600))
+	must(t, hold("child001", 5, at(24*3600)))
+	was := begin(t, db, request("child001", "447700900000"), at(24*3600))
+	again := verify.Beginning{Request: was.Request, Price: 5, Payer: "parent01"}
+	for _, tt := range []func(*testing.T, *store.DB, verify.Beginning, bool, time.Time) error{chargeAt, holdAt} {
+		if err := tt(t, db, again, false, at(24*3600)); !isRefusal(err, verify.KindConcurrent) {
+			t.Errorf("one is in progress: %v", err)
 		}
-		return err
-	})
+	}
 	wantSpent(t, db, "child001", at(24*3600), 5)
+	wantBalance(t, db, "parent01", 70, 1)
 }
 
 // testDailyCapParallel: a cap is not passed by those who come at the same time, whether
@@ -217,12 +199,12 @@ func testDailyCapParallel(t *testing.T, db *store.DB) {
 			account := []string{"parent01", "child001", "child002"}[i%3]
 			pay := chargeAt
 			if i%2 == 1 {
-				pay = coverAt
+				pay = holdAt
 			}
-			switch err := pay(t, db, priced(account, 1), store.Payer{Account: "parent01"}, t0); {
+			switch err := pay(t, db, by("parent01", priced(account, 1)), false, t0); {
 			case err == nil:
 				paid.Add(1)
-			case !errors.Is(err, errNoCredit):
+			case !isNoCredit(err):
 				t.Error(err)
 			}
 		})
@@ -261,10 +243,10 @@ func TestNodesDailyCap(t *testing.T) {
 			}
 			return
 		}
-		switch err := chargeAt(t, db, priced(account, 1), store.Payer{Account: "parent01"}, t0); {
+		switch err := chargeAt(t, db, by("parent01", priced(account, 1)), false, t0); {
 		case err == nil:
 			paid.Add(1)
-		case !errors.Is(err, errNoCredit):
+		case !isNoCredit(err):
 			t.Error(err)
 		}
 	})

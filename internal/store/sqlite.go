@@ -278,7 +278,7 @@ func (c *sqliteConn) query(query string, args []any) (rows, error) {
 // sqliteError gives an error a type where callers ask for it.
 func sqliteError(err error) error {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE &&
-		strings.Contains(e.Error(), "verifications.account, verifications.number") {
+		strings.Contains(e.Error(), "verifications.account, verifications.address") {
 		return fmt.Errorf("%w: %w", ErrRunning, err)
 	}
 	return err

@@ -3,12 +3,13 @@ package store_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -50,7 +52,7 @@ func TestSQLiteKeepsEverything(t *testing.T) {
 	db, err := open(t, path, key, true)
 	must(t, err)
 	addAccount(t, db, "demo0001", 100)
-	row, e := insert(t, db, request("demo0001", "447700900000"), t0)
+	v := sent(t, db, request("demo0001", "447700900000"), t0, "1")
 	must(t, db.Close())
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("the file lies elsewhere: %v", err)
@@ -59,10 +61,7 @@ func TestSQLiteKeepsEverything(t *testing.T) {
 	db, err = open(t, path, key, true)
 	must(t, err)
 	defer db.Close()
-	same(t, db, row)
-	if got := record(t, db, "demo0001", row.ID).EventList; !slices.Equal(got, []verify.Event{e}) {
-		t.Errorf("events %+v, want %+v", got, e)
-	}
+	same(t, db, v)
 	wantBalance(t, db, "demo0001", 100, 0)
 	must(t, db.Ping(t.Context()))
 }
@@ -135,29 +134,23 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 	})
 }
 
-// TestServeReleasesClaims: what a dead process held is due at once, what nobody
-// held in its time, and what is over only if it was held: nobody told what became of
-// its message.
-func TestServeReleasesClaims(t *testing.T) {
+// TestServeEndsLeases: a lease of a dead process ends when the next server starts, also on a
+// verification that has ended: the outcome of its event is open. A tool ends none.
+func TestServeEndsLeases(t *testing.T) {
 	t.Parallel()
 	path := sqlite(t)
 	db, err := open(t, path, key, true)
 	must(t, err)
-	rows := plan(t, db, 125, 125, 125, 125)
-	held, over, done := rows[0], rows[2], rows[3]
-	held.Take("dead node", at(15))
-	for _, r := range []*store.Row{over, done} {
-		r.Verification, err = r.Cancel(at(30))
-		must(t, err)
-	}
-	over.Take("dead node", at(15))
-	write(t, db, func(tx *store.Tx) error { return errors.Join(tx.Save(held), tx.Save(over), tx.Save(done)) })
+	list := plan(t, db, 125, 125, 125, 125)
+	held := put(t, db, lease(list[0], "dead node", at(15)))
+	over := cancelled(t, db, put(t, db, lease(list[2], "dead node", at(15))), at(30))
+	cancelled(t, db, list[3], at(30))
 	must(t, db.Close())
 
 	tool, err := open(t, path, key, false)
 	must(t, err)
 	if got := due(t, tool, t0, 10); len(got) != 0 {
-		t.Errorf("a tool let %v fall due", got)
+		t.Errorf("a tool made %v due", got)
 	}
 	must(t, tool.Close())
 
@@ -167,8 +160,8 @@ func TestServeReleasesClaims(t *testing.T) {
 	if got := due(t, db, t0, 10); !slices.Equal(got, []verify.ID{held.ID, over.ID}) {
 		t.Errorf("due at once: %v, want %v and %v", got, held.ID, over.ID)
 	}
-	if got := get(t, db, held.Account, held.ID); got.Node == "" || got.Fence != held.Fence {
-		t.Errorf("the claim is %+v; whoever takes the row must see that it was held", got.Claim)
+	if got := get(t, db, held.ID).Lease; got.Node != held.Lease.Node || got.Token != held.Lease.Token {
+		t.Errorf("the lease is %+v, want that the next holder sees the last one", got)
 	}
 	if got := due(t, db, at(1e6), 10); len(got) != 3 {
 		t.Errorf("%d rows will ever be due, want 3", len(got))
@@ -195,15 +188,11 @@ func TestSecretsAreSealed(t *testing.T) {
 	must(t, db.RotateSecret(t.Context(), "demo0001", secrets["rotated secret"], time.Time{}, t0))
 	req := request("demo0001", "447700900001")
 	req.CodeLength = verify.MaxPINLength
-	drawn, _ := insert(t, db, req, t0)
+	drawn := begin(t, db, req, t0)
 	secrets["drawn PIN"] = drawn.PIN.Reveal()
-	req.Number = "447700900002"
-	req.ChosenPIN, _ = verify.ParsePIN(secrets["chosen PIN"])
-	chosen, _ := insert(t, db, req, t0)
-	typed, _ := verify.ParsePIN(secrets["typed code"])
-	write(t, db, func(tx *store.Tx) error {
-		return tx.AddCheck(verify.Check{Verification: chosen.ID, Generation: 1, Code: typed, ReceivedAt: t0})
-	})
+	req.To = verify.PhoneAddress("447700900002", req.To.Country)
+	req.ChosenPIN = pin(t, secrets["chosen PIN"])
+	chosen := checked(t, db, begin(t, db, req, t0), pin(t, secrets["typed code"]), "", t0)
 
 	look := func(when string) {
 		var all []byte
@@ -228,76 +217,135 @@ func TestSecretsAreSealed(t *testing.T) {
 		}
 	}
 	look("in use")
-	for _, row := range []*store.Row{drawn, chosen} {
-		done, _, err := row.Check(row.PIN, "", at(1))
-		must(t, err)
-		row.Verification = done
-		write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-	}
-	var left int
-	must(t, raw(t, path).QueryRowContext(t.Context(), `SELECT COUNT(pin) FROM verifications`).Scan(&left))
-	if left != 0 {
-		t.Errorf("%d sealed PINs outlived their verifications", left)
+	for _, v := range []verify.Verification{drawn, chosen} {
+		v = checked(t, db, v, v.PIN, "", at(1))
+		if doc := document(t, path, v.ID); v.Status != verify.Success || doc["pin"] != nil {
+			t.Errorf("%s: the sealed PIN outlived the verification: %v", v.Status, doc["pin"])
+		}
 	}
 	must(t, db.Close())
 	look("closed")
 }
 
-// TestBrokenRows: what was tampered with does not open, and holds nobody else up.
+// document reads the stored document of a verification.
+func document(t *testing.T, database string, id verify.ID) (doc map[string]any) {
+	t.Helper()
+	db, err := pgtest.Open(database)
+	must(t, err)
+	defer db.Close()
+	var text []byte
+	must(t, db.QueryRowContext(t.Context(), `SELECT document FROM verifications WHERE id = $1`, id[:]).Scan(&text))
+	must(t, json.Unmarshal(text, &doc))
+	return doc
+}
+
+// tamper replaces the stored document of a verification, as only a tool could.
+func tamper(t *testing.T, database string, id verify.ID, doc any) {
+	t.Helper()
+	db, err := pgtest.Open(database)
+	must(t, err)
+	defer db.Close()
+	text, ok := doc.(string)
+	if !ok {
+		b, err := json.Marshal(doc)
+		must(t, err)
+		text = string(b)
+	}
+	_, err = db.ExecContext(t.Context(), `UPDATE verifications SET document = $1 WHERE id = $2`, text, id[:])
+	must(t, err)
+}
+
+// TestBrokenRows: a damaged document is ErrBroken wherever it is read, and delays no other
+// row. It can be postponed, ended and archived.
 func TestBrokenRows(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name, tamper string // $1 is the row, $2 another one
-	}{
-		{"PINOfAnotherRow", `UPDATE verifications SET pin = (SELECT pin FROM verifications WHERE id = $2) WHERE id = $1`},
-		{"PINOfAnotherGeneration", `UPDATE verifications SET generation = generation + 1 WHERE id = $1 AND $2 = $2`},
-		{"PINChanged", `UPDATE verifications SET pin = zeroblob(32) WHERE id = $1 AND $2 = $2`},
-		{"Workflow", `UPDATE verifications SET workflow = '{' WHERE id = $1 AND $2 = $2`},
+	const code = "54321"
+	first := func(doc map[string]any, list string) map[string]any { return doc[list].([]any)[0].(map[string]any) }
+	tests := map[string]func(doc, other map[string]any) any{
+		"PINOfAnotherRow":        func(doc, other map[string]any) any { doc["pin"] = other["pin"]; return doc },
+		"PINOfAnotherGeneration": func(doc, _ map[string]any) any { doc["generation"] = 7; return doc },
+		"PINChanged":             func(doc, _ map[string]any) any { doc["pin"] = make([]byte, 40); return doc },
+		"PINShort":               func(doc, _ map[string]any) any { doc["pin"] = []byte{1}; return doc },
+		"CodeOfAnotherRow": func(doc, other map[string]any) any {
+			first(doc, "checks")["code"] = first(other, "checks")["code"]
+			return doc
+		},
+		"EventID":  func(doc, _ map[string]any) any { first(doc, "events")["id"] = []byte{1}; return doc },
+		"Version":  func(doc, _ map[string]any) any { doc["version"] = 2; return doc },
+		"Syntax":   func(_, _ map[string]any) any { return "{" },
+		"Empty":    func(_, _ map[string]any) any { return "" },
+		"Type":     func(doc, _ map[string]any) any { doc["workflow"] = "sms"; return doc },
+		"NoObject": func(_, _ map[string]any) any { return "null" },
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			path := sqlite(t)
-			db := openFile(t, path, key)
-			rows := plan(t, db, 1, 2, 3)
-			exec(t, raw(t, path), tt.tamper, rows[1].ID[:], rows[0].ID[:])
-			write(t, db, func(tx *store.Tx) error {
-				due, broken, err := tx.Due(at(10), 10)
-				if len(due) != 2 || due[0].ID != rows[0].ID || due[1].ID != rows[2].ID {
-					t.Errorf("due: %d rows, want the two that are whole", len(due))
-				}
-				if len(broken) != 1 || broken[rows[1].ID] == nil {
-					t.Errorf("broken: %v, want %s", broken, rows[1].ID)
-				}
-				return err
-			})
-			if err := db.Write(t.Context(), func(tx *store.Tx) error {
-				_, _, err := tx.Get("demo0001", rows[1].ID)
-				return err
-			}); err == nil {
-				t.Error("Get read a broken row")
+	engines(t, func(t *testing.T, database string) {
+		db := openFile(t, database, key)
+		addAccount(t, db, "demo0001", 0)
+		for i, name := range slices.Sorted(maps.Keys(tests)) {
+			var list []verify.Verification
+			for n := range 3 {
+				v := sent(t, db, request("demo0001", fmt.Sprintf("4477009%04d%d", i, n)), t0)
+				v = checked(t, db, v, pin(t, code), "192.0.2.1", at(0.1))
+				v.NextAt = at(float64(n + 1))
+				list = append(list, put(t, db, v))
 			}
-			if _, _, err := db.Record(t.Context(), "demo0001", rows[1].ID); err == nil {
-				t.Error("Record read a broken row")
-			}
-		})
-	}
-	t.Run("CodeOfAnotherRow", func(t *testing.T) {
-		t.Parallel()
-		path := sqlite(t)
-		db := openFile(t, path, key)
-		rows := plan(t, db, 1, 2)
-		for _, row := range rows {
-			write(t, db, func(tx *store.Tx) error {
-				return tx.AddCheck(verify.Check{Verification: row.ID, Generation: 1, Code: row.PIN, ReceivedAt: t0})
-			})
-		}
-		exec(t, raw(t, path), `UPDATE checks SET code = (SELECT code FROM checks WHERE verification = $2) WHERE verification = $1`,
-			rows[0].ID[:], rows[1].ID[:])
-		if _, _, err := db.Record(t.Context(), "demo0001", rows[0].ID); err == nil {
-			t.Error("a code was read that belongs to another verification")
+			broken := list[1]
+			tamper(t, database, broken.ID, tests[name](document(t, database, broken.ID), document(t, database, list[0].ID)))
+			wantBroken(t, db, name, list)
 		}
 	})
+}
+
+// wantBroken checks that the second of three verifications is broken, and ends all of them.
+func wantBroken(t *testing.T, db *store.DB, name string, list []verify.Verification) {
+	t.Helper()
+	id := list[1].ID
+	write(t, db, func(tx *store.Tx) error {
+		due, broken, err := tx.Due(at(10), 10)
+		if len(due) != 2 || due[0].ID != list[0].ID || due[1].ID != list[2].ID {
+			t.Errorf("%s: %d rows are due, want the two that are whole", name, len(due))
+		}
+		if len(broken) != 1 || !errors.Is(broken[id], store.ErrBroken) || !strings.Contains(broken[id].Error(), id.String()) {
+			t.Errorf("%s: broken are %v, want %s", name, broken, id)
+		}
+		return errors.Join(err, tx.Postpone(id, at(60)))
+	})
+	if got := due(t, db, at(10), 10); slices.Contains(got, id) {
+		t.Errorf("%s: it is due before the postponed time", name)
+	}
+	for how, load := range map[string]func(tx *store.Tx) (verify.Verification, bool, error){
+		"tx.Verification":     func(tx *store.Tx) (verify.Verification, bool, error) { return tx.Verification(id) },
+		"tx.FreeVerification": func(tx *store.Tx) (verify.Verification, bool, error) { return tx.FreeVerification(id) },
+		"tx.Running":          func(tx *store.Tx) (verify.Verification, bool, error) { return tx.Running("demo0001", list[1].To) },
+		"db.Verification":     func(*store.Tx) (verify.Verification, bool, error) { return db.Verification(t.Context(), id) },
+	} {
+		for _, scope := range []store.Scope{{}, {Verification: id}} {
+			err := db.WriteIn(t.Context(), scope, func(tx *store.Tx) error { return fails3(load(tx)) })
+			if !errors.Is(err, store.ErrBroken) {
+				t.Errorf("%s: %s: %v, want ErrBroken", name, how, err)
+			}
+		}
+	}
+	if _, err := db.FindVerifications(t.Context(), store.VerificationFilter{Number: list[1].To.Given, Until: at(10), Limit: 1}); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("%s: FindVerifications: %v, want ErrBroken", name, err)
+	}
+	write(t, db, func(tx *store.Tx) error {
+		all, err := tx.RunningOf(list[1].To.Given)
+		if len(all) != 1 || all[0].ID != id {
+			return errors.Join(err, fmt.Errorf("RunningOf is %+v", all))
+		}
+		return errors.Join(err, tx.Save(released(all[0].Withdraw(at(11)).Verification).Withdraw(at(11))))
+	})
+	for _, v := range []verify.Verification{list[0], list[2]} {
+		save(t, db, v.Withdraw(at(11)))
+	}
+	archive(t, db, store.Cutoffs{Codes: at(11)}, 10, 3)
+	if v := find(t, db, id); !v.Ended() || v.Account != "demo0001" || v.To.Given != list[1].To.Given {
+		t.Errorf("%s: the archive has %s of %s for %s", name, v.Status, v.To.Given, v.Account)
+	}
+}
+
+// TestBrokenSecrets: secrets of another account do not open.
+func TestBrokenSecrets(t *testing.T) {
+	t.Parallel()
 	t.Run("SignatureSecretOfAnotherAccount", func(t *testing.T) {
 		t.Parallel()
 		path := sqlite(t)
@@ -325,7 +373,7 @@ func TestBackup(t *testing.T) {
 	dir := t.TempDir()
 	db := openFile(t, filepath.Join(dir, "countersign.db"), key)
 	addAccount(t, db, "demo0001", 100)
-	before, _ := insert(t, db, request("demo0001", "447700900000"), t0)
+	before := sent(t, db, request("demo0001", "447700900000"), t0)
 
 	ctx, stop := context.WithCancel(t.Context())
 	written := make(chan int, 1)
@@ -333,11 +381,8 @@ func TestBackup(t *testing.T) {
 	go func() {
 		n := 0
 		for ; ctx.Err() == nil; n++ {
-			v, e := verify.Start(request("demo0001", fmt.Sprintf("4477100%05d", n)), 1, t0, rand.Reader)
-			err := db.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
-				_, err := tx.Charge(v, store.Payer{OnCredit: true}, t0)
-				return errors.Join(err, tx.Insert(&store.Row{Verification: v}, e))
-			})
+			b := verify.Beginning{Request: request("demo0001", fmt.Sprintf("4477100%05d", n)), Price: 1}
+			_, err := start(context.WithoutCancel(ctx), db, b, true, t0)
 			if err != nil {
 				t.Error(err)
 				break

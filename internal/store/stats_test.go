@@ -11,15 +11,12 @@ import (
 
 func testBacklog(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
-	row, _ := insert(t, db, request("demo0001", "447700900000"), t0)
-	insert(t, db, request("demo0001", "447700900001"), t0.Add(time.Minute))
+	v := begin(t, db, request("demo0001", "447700900000"), t0)
+	begin(t, db, request("demo0001", "447700900001"), t0.Add(time.Minute))
 	write(t, db, func(tx *store.Tx) error {
-		return tx.KeepReceipt(verify.Part{Carrier: "a", Ref: "1", State: verify.EventDelivered}, t0)
+		return tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "1"}, State: verify.EventDelivered}, t0)
 	})
-	due := row.DueAt
-	if row.Node != "" {
-		due = row.Until
-	}
+	due, _ := v.Due()
 	for _, tt := range []struct {
 		name    string
 		now     time.Time

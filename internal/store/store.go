@@ -155,24 +155,6 @@ func (db *DB) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
-// parse prepares the text of a read for queryIn. It needs a connection for a moment, and
-// so must come before one is held by a transaction.
-func (db *DB) parse(ctx context.Context, query string) error {
-	if db.postgres() { // see query
-		return nil
-	}
-	_, err := db.prepare(ctx, query)
-	return err
-}
-
-// queryIn is query in a transaction.
-func (db *DB) queryIn(ctx context.Context, tx *sql.Tx, query string, args ...any) (*sql.Rows, error) {
-	if s, ok := db.stmts.Load(query); ok {
-		return tx.StmtContext(ctx, s.(*sql.Stmt)).QueryContext(ctx, args...)
-	}
-	return tx.QueryContext(ctx, query, args...)
-}
-
 func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if db.postgres() { // whose driver prepares by itself, for each connection
 		rows, err := retry(ctx, db.primary, func() (*sql.Rows, error) { return db.read.QueryContext(ctx, query, args...) })

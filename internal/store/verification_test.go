@@ -14,13 +14,13 @@ import (
 	"countersign/internal/verify"
 )
 
-// testVerifications: every field comes back as it was written, from Insert as
-// well as from Save.
+// testVerifications: the value that a rule returned equals the value that is read back, by
+// every way to read it.
 func testVerifications(t *testing.T, db *store.DB) {
-	addAccount(t, db, "demo0001", 0)
+	addAccount(t, db, "demo0001", verify.Unit)
 	chosen, _ := verify.ParsePIN("Ab12345")
 	full := verify.Request{
-		Account: "demo0001", Number: "447700900002", Country: "GB", Brand: "<브랜드> & 'Co'", Sender: "Acme",
+		Account: "demo0001", To: verify.PhoneAddress("447700900002", "GB"), Brand: "<브랜드> & 'Co'", Sender: "Acme",
 		Locale: "ko-kr", CodeLength: 6, ChosenPIN: chosen,
 		Workflow: verify.Workflow{
 			Steps:   []verify.Step{{Channel: verify.TTS, Wait: 1500 * time.Millisecond}, {Channel: verify.SMS}, {Channel: "whatsapp", Wait: time.Hour}},
@@ -31,76 +31,162 @@ func testVerifications(t *testing.T, db *store.DB) {
 	payment.Brand, payment.Payment = "", &verify.Payment{Payee: "Ünï & <Co>", Amount: "12.50"}
 	emptyPayment := request("demo0001", "447700900004")
 	emptyPayment.Payment = &verify.Payment{}
-	bare := verify.Request{Account: "demo0001", Number: "447700900005", CodeLength: 4, Workflow: verify.Workflow{
+	bare := verify.Request{Account: "demo0001", To: verify.PhoneAddress("447700900005", ""), CodeLength: 4, Workflow: verify.Workflow{
 		Steps: []verify.Step{{Channel: verify.SMS}}, PINLife: time.Minute, PINPolicy: verify.ReusePIN,
 	}}
-
 	for _, req := range []verify.Request{request("demo0001", "447700900001"), full, payment, emptyPayment, bare} {
-		t.Run(req.Number, func(t *testing.T) {
-			v, e := verify.Start(req, 12_050_000, t0, rand.Reader)
-			row := &store.Row{Verification: v}
-			row.Take("node-1", at(15))
-			write(t, db, func(tx *store.Tx) error { return tx.Insert(row, e) })
-			same(t, db, row)
-
-			// Everything that may change, changes.
-			if next, _, err := row.Trigger(at(20), rand.Reader); err == nil {
-				row.Verification = next
-			}
-			row.Tries, row.Generation, row.PINExpiresAt = 2, 3, at(77)
-			row.Drop()
-			write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-			same(t, db, row)
-
-			done, _, err := row.Check(row.PIN, "", at(21))
+		t.Run(req.To.Given, func(t *testing.T) {
+			v, err := start(t.Context(), db, verify.Beginning{Request: req, Price: 5}, false, t0)
 			must(t, err)
-			row.Verification = done
-			write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-			same(t, db, row)
-			if got := get(t, db, "demo0001", row.ID); !got.PIN.IsZero() || !got.ChosenPIN.IsZero() {
+			same(t, db, v)
+			o := accepted(v, "1/"+req.To.Given, "2/"+req.To.Given)
+			o.Failures, o.Cost = o.Failures.Add(verify.Failure{Carrier: "b", Error: `503 "Service" <Unavailable>`}), 12
+			v = save(t, db, v.Outcome(o, onFailure(), at(1)))
+			same(t, db, v)
+			c, _, ok := v.Receipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "2/" + req.To.Given}, State: verify.EventUndeliverable, Error: "err 12"}, onFailure(), at(2))
+			if !ok {
+				t.Fatal("the receipt changes nothing")
+			}
+			v = save(t, db, c)
+			same(t, db, v)
+			v = checked(t, db, v, pin(t, "0000000"), "2001:db8::1", at(3))
+			same(t, db, v)
+			if c, err := v.Trigger("node-2", verify.Uncapped{}, at(4), rand.Reader); err == nil {
+				v = save(t, db, c)
+				same(t, db, v)
+			}
+			v = checked(t, db, v, v.PIN, "", at(5))
+			if v.Status != verify.Success {
+				t.Fatalf("the right code leads to %s", v.Status)
+			}
+			same(t, db, v)
+			if got := get(t, db, v.ID); !got.PIN.IsZero() || !got.ChosenPIN.IsZero() {
 				t.Error("the PIN outlived the verification")
 			}
 		})
 	}
 }
 
-// same holds a row against all the ways to load it.
-func same(t *testing.T, db *store.DB, want *store.Row) {
+// same compares a verification with the result of every way to load it.
+func same(t *testing.T, db *store.DB, want verify.Verification) {
 	t.Helper()
-	if got := get(t, db, want.Account, want.ID); !reflect.DeepEqual(got, want) {
-		t.Errorf("Get:\n got %+v\nwant %+v", got, want)
-	}
-	if got := record(t, db, want.Account, want.ID); !reflect.DeepEqual(got.Verification, want.Verification) {
-		t.Errorf("Record:\n got %+v\nwant %+v", got.Verification, want.Verification)
+	if got := find(t, db, want.ID); !reflect.DeepEqual(got, want) {
+		t.Errorf("db.Verification:\n got %+v\nwant %+v", got, want)
 	}
 	runs := want.Status == verify.InProgress
 	write(t, db, func(tx *store.Tx) error {
-		got, ok, err := tx.Running(want.Account, want.Number)
-		if ok != runs || ok && !reflect.DeepEqual(got, want) {
-			t.Errorf("Running: %v\n got %+v\nwant %+v", ok, got, want)
+		var errs []error
+		check := func(how string, wantOK bool) func(got verify.Verification, ok bool, err error) {
+			return func(got verify.Verification, ok bool, err error) {
+				errs = append(errs, err)
+				if ok != wantOK || ok && !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: %v\n got %+v\nwant %+v", how, ok, got, want)
+				}
+			}
 		}
-		rows, _, dueErr := tx.Due(at(1e6), 1000)
-		i := slices.IndexFunc(rows, func(r *store.Row) bool { return r.ID == want.ID })
-		if i >= 0 != runs || i >= 0 && !reflect.DeepEqual(rows[i], want) {
-			t.Errorf("Due does not list it as it is: %+v", rows)
+		check("tx.Verification", true)(tx.Verification(want.ID))
+		check("tx.FreeVerification", true)(tx.FreeVerification(want.ID))
+		check("tx.Running", runs)(tx.Running(want.Account, want.To))
+		all, err := tx.RunningOf(want.To.Given)
+		i := slices.IndexFunc(all, func(v verify.Verification) bool { return v.ID == want.ID })
+		check("tx.RunningOf", runs)(append(all, verify.Verification{})[max(i, 0)], i >= 0, err)
+		rows, _, err := tx.Due(at(1e6), 1000)
+		i = slices.IndexFunc(rows, func(r store.DueRow) bool { return r.ID == want.ID })
+		_, why := want.Due()
+		r := append(rows, store.DueRow{})[max(i, 0)]
+		check("tx.Due", why != verify.NotDue)(r.Verification, i >= 0, err)
+		if i >= 0 && r.Reason != why {
+			t.Errorf("tx.Due: it is due for %q, want %q", r.Reason, why)
 		}
-		if err == nil {
-			err = dueErr
-		}
-		return err
+		return errors.Join(errs...)
 	})
 }
 
+// filler sets a value, and everything in it, to values other than zero, each different.
+type filler struct{ n int }
+
+func (f *filler) set(t *testing.T, v reflect.Value) {
+	t.Helper()
+	f.n++
+	switch to := v.Addr().Interface().(type) {
+	case *time.Time:
+		*to = t0.Add(time.Duration(f.n) * time.Millisecond)
+		return
+	case *time.Duration:
+		*to = time.Duration(f.n) * time.Millisecond
+		return
+	case *verify.PIN:
+		*to = pin(t, fmt.Sprint(100_000+f.n))
+		return
+	case *verify.ID:
+		*to = verify.NewID(rand.Reader)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			f.set(t, v.Field(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		f.set(t, v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		f.set(t, v.Index(0))
+		f.set(t, v.Index(1))
+	case reflect.String:
+		v.SetString(fmt.Sprintf("text %d", f.n))
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(f.n))
+	case reflect.Bool:
+		v.SetBool(true)
+	default:
+		t.Fatalf("let filler set a %s", v.Type())
+	}
+}
+
+// filled returns a verification of demo0001 in which every stored field has a value.
+func filled(t *testing.T, number string) verify.Verification {
+	t.Helper()
+	var v verify.Verification
+	(&filler{}).set(t, reflect.ValueOf(&v).Elem())
+	v.Account, v.To, v.Status = "demo0001", verify.PhoneAddress(number, ""), verify.InProgress
+	v.Source, v.Premium = "", false // only input of the velocity rules
+	v.ChosenPIN = v.PIN             // the same while there is one
+	for seq := range v.Events {
+		v.Events[seq].Seq = seq
+	}
+	return v
+}
+
+// testEveryField: every field of a verification is stored. A field that is added has to be.
+func testEveryField(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	v := filled(t, "447700900000")
+	same(t, db, save(t, db, verify.Change{Verification: v, New: true}))
+
+	ended := filled(t, "447700900001")
+	ended.Status = verify.Success
+	same(t, db, save(t, db, verify.Change{Verification: ended, New: true}))
+
+	changed := filled(t, "447700900000")
+	changed.ID, changed.SubmittedAt = v.ID, v.SubmittedAt // they never change
+	same(t, db, put(t, db, changed))
+}
+
+// testOneRunning: one verification is in progress for an account and number.
 func testOneRunning(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	addAccount(t, db, "other001", 0)
-	row, _ := insert(t, db, request("demo0001", "447700900000"), t0)
+	v := begin(t, db, request("demo0001", "447700900000"), t0)
 	add := func(account, number string) error {
-		v, e := verify.Start(request(account, number), 0, t0, rand.Reader)
-		return db.Write(t.Context(), func(tx *store.Tx) error { return tx.Insert(&store.Row{Verification: v}, e) })
+		b := verify.Beginning{Request: request(account, number), History: verify.Uncapped{}, Node: "node-1"}
+		c, _, err := verify.Begin(b, t0, rand.Reader)
+		must(t, err)
+		return db.Write(t.Context(), func(tx *store.Tx) error { return tx.Save(c) })
 	}
-	if err := add("demo0001", "447700900000"); err == nil {
-		t.Error("a second verification runs for the same account and number")
+	if err := add("demo0001", "447700900000"); err == nil || db.Shared() && !errors.Is(err, store.ErrRunning) {
+		t.Errorf("a second verification for the same account and number: %v", err)
 	}
 	if err := add("demo0001", "447700900001"); err != nil {
 		t.Errorf("another number: %v", err)
@@ -111,10 +197,7 @@ func testOneRunning(t *testing.T, db *store.DB) {
 	if err := add("nobody00", "447700900000"); err == nil {
 		t.Error("a verification without an account was accepted")
 	}
-	done, err := row.Cancel(at(31))
-	must(t, err)
-	row.Verification = done
-	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
+	cancelled(t, db, v, at(31))
 	for i, want := range []bool{true, false} {
 		if err := add("demo0001", "447700900000"); (err == nil) != want {
 			t.Errorf("start %d after the end: %v", i+1, err)
@@ -122,77 +205,37 @@ func testOneRunning(t *testing.T, db *store.DB) {
 	}
 }
 
-// testIsolation: an account does not see what belongs to another.
-func testIsolation(t *testing.T, db *store.DB) {
-	addAccount(t, db, "demo0001", 0)
-	addAccount(t, db, "other001", 0)
-	row, _ := insert(t, db, request("demo0001", "447700900000"), t0)
-	for _, tt := range []struct {
-		account string
-		id      verify.ID
-		want    bool
-	}{
-		{"demo0001", row.ID, true},
-		{"other001", row.ID, false},
-		{"", row.ID, false},
-		{"demo0001", verify.NewID(rand.Reader), false},
-		{"demo0001", verify.ID{}, false},
-	} {
-		if _, ok, err := db.Record(t.Context(), tt.account, tt.id); ok != tt.want || err != nil {
-			t.Errorf("Record(%q, %s): %v, %v; want %v", tt.account, tt.id, ok, err, tt.want)
-		}
-		write(t, db, func(tx *store.Tx) error {
-			_, ok, err := tx.Get(tt.account, tt.id)
-			if ok != tt.want {
-				t.Errorf("Get(%q, %s): %v, want %v", tt.account, tt.id, ok, tt.want)
-			}
-			return err
-		})
-	}
-	write(t, db, func(tx *store.Tx) error {
-		_, ok, err := tx.Running("other001", "447700900000")
-		if ok {
-			t.Error("another account's verification runs for this one")
-		}
-		return err
-	})
-}
-
-// plan makes rows whose next steps fall due seconds after the start.
-func plan(t *testing.T, db *store.DB, seconds ...float64) []*store.Row {
+// plan makes verifications without a lease. Their next steps are due seconds after the start.
+func plan(t *testing.T, db *store.DB, seconds ...float64) (list []verify.Verification) {
 	t.Helper()
 	addAccount(t, db, "demo0001", 0)
-	var rows []*store.Row
 	for i, s := range seconds {
-		v, e := verify.Start(request("demo0001", fmt.Sprintf("4477009%05d", i)), 0, t0, rand.Reader)
-		v.DueAt, e.State = at(s), verify.EventAccepted
-		row := &store.Row{Verification: v}
-		write(t, db, func(tx *store.Tx) error { return tx.Insert(row, e) })
-		rows = append(rows, row)
-	}
-	return rows
-}
-
-func ids(rows []*store.Row, which ...int) []verify.ID {
-	var list []verify.ID
-	for _, i := range which {
-		list = append(list, rows[i].ID)
+		v := sent(t, db, request("demo0001", fmt.Sprintf("4477009%05d", i)), t0)
+		v.NextAt = at(s)
+		list = append(list, put(t, db, v))
 	}
 	return list
 }
 
+func ids(list []verify.Verification, which ...int) (ids []verify.ID) {
+	for _, i := range which {
+		ids = append(ids, list[i].ID)
+	}
+	return ids
+}
+
 func testDue(t *testing.T, db *store.DB) {
-	rows := plan(t, db, 30, 10, 20, 40)
+	list := plan(t, db, 30, 10, 20, 40)
 	tests := []struct {
 		now   float64
 		limit int
 		want  []verify.ID
 	}{
 		{9.999, 10, nil},
-		{10, 10, ids(rows, 1)},
-		{30, 10, ids(rows, 1, 2, 0)},
-		{100, 10, ids(rows, 1, 2, 0, 3)},
-		{100, 2, ids(rows, 1, 2)},
+		{10, 10, ids(list, 1)},
+		{30, 10, ids(list, 1, 2, 0)},
+		{100, 10, ids(list, 1, 2, 0, 3)},
+		{100, 2, ids(list, 1, 2)},
 		{100, 0, nil},
 	}
 	for _, tt := range tests {
@@ -202,146 +245,168 @@ func testDue(t *testing.T, db *store.DB) {
 	}
 }
 
-// wantDue holds what is due, and when the next falls due, against one row.
-func wantDue(t *testing.T, db *store.DB, row *store.Row, when time.Time) {
+// wantDue checks the due time and reason of the only verification in a database.
+func wantDue(t *testing.T, db *store.DB, id verify.ID, when time.Time, why verify.Reason) {
 	t.Helper()
 	next, ok, err := db.NextDue(t.Context())
 	if !ok || err != nil || !next.Equal(when) {
-		t.Errorf("the next falls due at %v (%v, %v), want %v", next, ok, err, when)
+		t.Errorf("the next is due at %v (%v, %v), want %v", next, ok, err, when)
 	}
 	if got := due(t, db, when.Add(-time.Millisecond), 10); len(got) != 0 {
 		t.Errorf("%v is due before %v", got, when)
 	}
-	if got := due(t, db, when, 10); !slices.Equal(got, []verify.ID{row.ID}) {
-		t.Errorf("%v is due at %v, want %v", got, when, row.ID)
-	}
-}
-
-// testTakeRelease: a row that is held falls due when its lease ends; given back,
-// when its next step does.
-func testTakeRelease(t *testing.T, db *store.DB) {
-	row := plan(t, db, 125)[0]
-	wantDue(t, db, row, at(125))
-	for _, until := range []float64{15, 200} {
-		row.Take("node-1", at(until))
-		write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-		wantDue(t, db, row, at(until))
-		if got := get(t, db, row.Account, row.ID); got.Node != "node-1" || !got.Until.Equal(at(until)) || !got.DueAt.Equal(at(125)) {
-			t.Errorf("the claim is %+v, the next step at %v", got.Claim, got.DueAt)
-		}
-		write(t, db, func(tx *store.Tx) error { return tx.Release(row.ID, row.Fence) })
-		wantDue(t, db, row, at(125))
-		if got := get(t, db, row.Account, row.ID); got.Node != "" || !got.Until.IsZero() || got.Fence != row.Fence {
-			t.Errorf("after the release the claim is %+v", got.Claim)
-		}
-	}
-}
-
-// testReleaseOpen: while the outcome of an event is open, of whichever, a row that is
-// given back falls due when the lease ends, even if it is over.
-func testReleaseOpen(t *testing.T, db *store.DB) {
-	addAccount(t, db, "demo0001", 0)
-	v, first := verify.Start(request("demo0001", "447700900001"), 0, t0, rand.Reader)
-	row := &store.Row{Verification: v}
-	row.Take("node-1", at(15))
-	write(t, db, func(tx *store.Tx) error { return tx.Insert(row, first) })
-	release := func(tx *store.Tx) error { return tx.Release(row.ID, row.Fence) }
-	write(t, db, release)
-	wantDue(t, db, row, at(15))
-	done, err := row.Cancel(at(30))
-	must(t, err)
-	row.Verification = done
-	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-	wantDue(t, db, row, at(15))
-	first.State = verify.EventUnknown
-	write(t, db, func(tx *store.Tx) error { return errors.Join(tx.SaveEvent(first), release(tx)) })
-	if at, ok, err := db.NextDue(t.Context()); ok || err != nil {
-		t.Errorf("due at %v (%v), though all is told", at, err)
-	}
-}
-
-// testReleaseRefund: one that is over, and may have to be given its price back, is to be
-// looked at, though it was given back after it ended.
-func testReleaseRefund(t *testing.T, db *store.DB) {
-	addAccount(t, db, "demo0001", 100)
-	v, first := verify.Start(request("demo0001", "447700900001"), 30, t0, rand.Reader)
-	v.Paid, v.Unsent = true, true
-	row := &store.Row{Verification: v}
-	row.Take("node-1", at(15))
-	write(t, db, func(tx *store.Tx) error { return tx.Insert(row, first) })
-	done, err := row.Cancel(at(30))
-	must(t, err)
-	row.Verification = done
-	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-	first.State = verify.EventRefused
 	write(t, db, func(tx *store.Tx) error {
-		return errors.Join(tx.SaveEvent(first), tx.Release(row.ID, row.Fence))
+		rows, _, err := tx.Due(when, 10)
+		if len(rows) != 1 || rows[0].ID != id || rows[0].Reason != why {
+			t.Errorf("at %v %+v is due, want %s for %q", when, rows, id, why)
+		}
+		return err
 	})
-	wantDue(t, db, row, at(30))
 }
 
-// testFence: whoever lost his claim releases nothing.
-func testFence(t *testing.T, db *store.DB) {
-	row := plan(t, db, 125)[0]
-	row.Take("node-1", at(15))
-	stale := row.Fence
-	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-	row.Take("node-2", at(30))
-	if row.Fence <= stale {
-		t.Fatalf("the fence went from %d to %d", stale, row.Fence)
+func wantNotDue(t *testing.T, db *store.DB) {
+	t.Helper()
+	if at, ok, err := db.NextDue(t.Context()); ok || err != nil {
+		t.Errorf("due at %v (%v)", at, err)
 	}
-	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-	for _, fence := range []int64{stale, 0, row.Fence + 1} {
-		write(t, db, func(tx *store.Tx) error { return tx.Release(row.ID, fence) })
-		if got := get(t, db, row.Account, row.ID); !reflect.DeepEqual(got, row) {
-			t.Errorf("released with fence %d, the row is %+v, want %+v", fence, got, row)
+}
+
+// testDueReasons: a row stores why it is due, in each state of a life that ends with a
+// refund.
+func testDueReasons(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 100)
+	v, err := start(t.Context(), db, verify.Beginning{Request: request("demo0001", "447700900000"), Price: 30}, false, t0)
+	must(t, err)
+	wantDue(t, db, v.ID, at(10), verify.LeaseEnded)
+	v = save(t, db, v.Outcome(outcome(v, verify.EventRefused), onFailure(), at(1)))
+	wantDue(t, db, v.ID, at(125), verify.StepDue)
+	runner := verify.Runner{Node: "node-2", InFlight: func(verify.ID) bool { return false }, OnFailure: onFailure()}
+	v = save(t, db, v.Step(runner, verify.Uncapped{}, at(125), rand.Reader))
+	wantDue(t, db, v.ID, at(135), verify.LeaseEnded)
+	v = save(t, db, v.Outcome(outcome(v, verify.EventRefused), onFailure(), at(126)))
+	end := v.NextAt
+	wantDue(t, db, v.ID, end, verify.ExpiryDue)
+	v = save(t, db, v.Expire(runner, end))
+	wantDue(t, db, v.ID, end, verify.RefundCheck)
+	v = save(t, db, v.LeaseForRefund("node-3", end))
+	wantDue(t, db, v.ID, end.Add(verify.LeaseTime), verify.LeaseEnded)
+	save(t, db, v.Refund(end))
+	wantNotDue(t, db)
+	wantBalance(t, db, "demo0001", 100, 1)
+}
+
+// testAcquireRelease: a row with a lease is due when the lease ends; a row without one, when
+// its next step is.
+func testAcquireRelease(t *testing.T, db *store.DB) {
+	v := plan(t, db, 125)[0]
+	wantDue(t, db, v.ID, at(125), verify.StepDue)
+	for _, until := range []float64{15, 200} {
+		v = put(t, db, lease(v, "node-1", at(until)))
+		wantDue(t, db, v.ID, at(until), verify.LeaseEnded)
+		if got := get(t, db, v.ID); got.Lease != v.Lease || !got.NextAt.Equal(at(125)) {
+			t.Errorf("the lease is %+v, the next step at %v", got.Lease, got.NextAt)
+		}
+		v = put(t, db, released(v))
+		wantDue(t, db, v.ID, at(125), verify.StepDue)
+		if got := get(t, db, v.ID); got.Lease != v.Lease {
+			t.Errorf("after the release the lease is %+v", got.Lease)
 		}
 	}
-	wantDue(t, db, row, at(30))
-
-	held := row.Fence
-	row.Drop()
-	if row.Fence <= held || row.Node != "" || !row.Until.IsZero() {
-		t.Errorf("dropped, the claim is %+v after fence %d", row.Claim, held)
-	}
-	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-	row.Take("node-3", at(45))
-	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-	write(t, db, func(tx *store.Tx) error { return tx.Release(row.ID, held) })
-	wantDue(t, db, row, at(45))
 }
 
-// testRenew: a lease is only made longer, by who holds it, and not past the next step.
-func testRenew(t *testing.T, db *store.DB) {
-	row := plan(t, db, 125)[0]
-	renew := func(fence int64, until float64, want float64) {
-		t.Helper()
-		write(t, db, func(tx *store.Tx) error { return tx.Renew(row.ID, fence, at(until)) })
-		wantDue(t, db, row, at(want))
+// testLeaseOpenEvent: while the outcome of an event is open, a row is due when the lease
+// ends, even if the verification has ended.
+func testLeaseOpenEvent(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	v := begin(t, db, request("demo0001", "447700900001"), t0)
+	wantDue(t, db, v.ID, at(10), verify.LeaseEnded)
+	v = put(t, db, lease(v, "node-1", at(45))) // renewed
+	v = cancelled(t, db, v, at(30))
+	wantDue(t, db, v.ID, at(45), verify.LeaseEnded)
+	save(t, db, v.Outcome(outcome(v, verify.EventUnknown), onFailure(), at(31)))
+	wantNotDue(t, db)
+}
+
+// testFence: every write keeps the fencing token. A stale token cannot renew or release the
+// lease.
+func testFence(t *testing.T, db *store.DB) {
+	addAccount(t, db, "demo0001", 0)
+	v := begin(t, db, request("demo0001", "447700900001"), t0)
+	late := accepted(v)
+	v = put(t, db, lease(v, "node-2", at(30)))
+	for _, token := range []int64{late.Token, 0, v.Lease.Token + 1} {
+		late.Token = token
+		write(t, db, func(tx *store.Tx) error { return tx.Renew(v.ID, token, at(99)) })
+		c := get(t, db, v.ID).Outcome(late, onFailure(), at(20))
+		if got := save(t, db, c); got.Lease != v.Lease {
+			t.Errorf("with token %d the lease is %+v, want %+v", token, got.Lease, v.Lease)
+		}
+		wantDue(t, db, v.ID, at(30), verify.LeaseEnded)
 	}
-	renew(row.Fence, 200, 125) // nobody's
-	row.Take("node-1", at(15))
-	write(t, db, func(tx *store.Tx) error { return tx.Save(row) })
-	renew(row.Fence-1, 30, 15)
-	renew(row.Fence, 30, 30)
-	renew(row.Fence, 20, 30)
-	renew(row.Fence, 200, 125)
-	write(t, db, func(tx *store.Tx) error { return tx.Release(row.ID, row.Fence) })
-	renew(row.Fence, 200, 125)
+	held := v.Lease.Token
+	v = put(t, db, released(get(t, db, v.ID)))
+	if got := get(t, db, v.ID).Lease; got.Token <= held || got.Node != "" || !got.Until.IsZero() {
+		t.Errorf("released, the lease is %+v after token %d", got, held)
+	}
+	v = put(t, db, lease(v, "node-3", at(45)))
+	write(t, db, func(tx *store.Tx) error { return tx.Renew(v.ID, held, at(99)) })
+	wantDue(t, db, v.ID, at(45), verify.LeaseEnded)
+}
+
+// testRenew: a renewal makes a lease longer, but not past the next step, and only under its
+// token.
+func testRenew(t *testing.T, db *store.DB) {
+	v := plan(t, db, 125)[0]
+	renew := func(token int64, until, want float64, why verify.Reason) {
+		t.Helper()
+		write(t, db, func(tx *store.Tx) error { return tx.Renew(v.ID, token, at(until)) })
+		wantDue(t, db, v.ID, at(want), why)
+	}
+	renew(v.Lease.Token, 200, 125, verify.StepDue) // there is no lease
+	v = put(t, db, lease(v, "node-1", at(15)))
+	renew(v.Lease.Token-1, 30, 15, verify.LeaseEnded)
+	renew(v.Lease.Token, 30, 30, verify.LeaseEnded)
+	renew(v.Lease.Token, 20, 30, verify.LeaseEnded)
+	renew(v.Lease.Token, 200, 125, verify.LeaseEnded)
+	if got := get(t, db, v.ID).Lease; got.Node != "node-1" || got.Token != v.Lease.Token || !got.Until.Equal(at(125)) {
+		t.Errorf("renewed, the lease is %+v", got)
+	}
+	v = put(t, db, released(v))
+	renew(v.Lease.Token, 200, 125, verify.StepDue)
+}
+
+// testFree: a renewal in a transaction is seen by the reads after it.
+func testFree(t *testing.T, db *store.DB) {
+	v := plan(t, db, 125)[0]
+	v = put(t, db, lease(v, "node-1", at(15)))
+	must(t, db.WriteIn(t.Context(), store.Scope{Verification: v.ID}, func(tx *store.Tx) error {
+		if err := tx.Renew(v.ID, v.Lease.Token, at(30)); err != nil {
+			return err
+		}
+		got, ok, err := tx.FreeVerification(v.ID)
+		if !ok || !got.Lease.Until.Equal(at(30)) {
+			t.Errorf("FreeVerification: %v, the lease is %+v", ok, got.Lease)
+		}
+		loaded, ok, verr := tx.Verification(v.ID)
+		if !ok || !loaded.Lease.Until.Equal(at(30)) {
+			t.Errorf("Verification: %v, the lease is %+v", ok, loaded.Lease)
+		}
+		return errors.Join(err, verr)
+	}))
 }
 
 func testPostpone(t *testing.T, db *store.DB) {
-	row := plan(t, db, 10)[0]
-	write(t, db, func(tx *store.Tx) error { return tx.Postpone(row.ID, at(70)) })
-	wantDue(t, db, row, at(70))
-	if got := get(t, db, row.Account, row.ID); !got.DueAt.Equal(at(10)) {
-		t.Errorf("the next step moved to %v, want only the look at it to move", got.DueAt)
+	v := plan(t, db, 10)[0]
+	write(t, db, func(tx *store.Tx) error { return tx.Postpone(v.ID, at(70)) })
+	wantDue(t, db, v.ID, at(70), verify.StepDue)
+	if got := get(t, db, v.ID); !got.NextAt.Equal(at(10)) {
+		t.Errorf("the next step moved to %v, want only the due time to move", got.NextAt)
 	}
 }
 
-// testClaimOnce: of many who take what is due at once, each row has one taker.
-func testClaimOnce(t *testing.T, db *store.DB) {
-	rows := plan(t, db, make([]float64, 20)...)
+// testDueOnce: of many that lease due rows at the same time, each row has one holder.
+func testDueOnce(t *testing.T, db *store.DB) {
+	list := plan(t, db, make([]float64, 20)...)
 	var mu sync.Mutex
 	taken := map[verify.ID][]string{}
 	var wg sync.WaitGroup
@@ -349,16 +414,8 @@ func testClaimOnce(t *testing.T, db *store.DB) {
 		wg.Go(func() {
 			node := fmt.Sprint("node-", i)
 			var mine []verify.ID
-			err := db.Write(t.Context(), func(tx *store.Tx) error {
-				mine = nil
-				list, _, err := tx.Due(at(1), 1)
-				for _, r := range list {
-					r.Take(node, at(15))
-					mine = append(mine, r.ID)
-					if err := tx.Save(r); err != nil {
-						return err
-					}
-				}
+			err := db.Write(t.Context(), func(tx *store.Tx) (err error) {
+				mine, err = leaseDue(tx, node, 1)
 				return err
 			})
 			if err != nil {
@@ -372,38 +429,43 @@ func testClaimOnce(t *testing.T, db *store.DB) {
 		})
 	}
 	wg.Wait()
-	if len(taken) != len(rows) {
-		t.Errorf("%d of %d rows were taken", len(taken), len(rows))
+	if len(taken) != len(list) {
+		t.Errorf("%d of %d rows were leased", len(taken), len(list))
 	}
 	for id, nodes := range taken {
-		if len(nodes) != 1 || get(t, db, "demo0001", id).Node != nodes[0] {
-			t.Errorf("%s was taken by %v", id, nodes)
+		if len(nodes) != 1 || get(t, db, id).Lease.Node != nodes[0] {
+			t.Errorf("%s was leased by %v", id, nodes)
 		}
 	}
 }
 
+// leaseDue acquires the leases of due rows for a node.
+func leaseDue(tx *store.Tx, node string, limit int) (mine []verify.ID, err error) {
+	rows, _, err := tx.Due(at(1), limit)
+	for _, r := range rows {
+		mine = append(mine, r.ID)
+		if err := tx.Save(verify.Change{Verification: lease(r.Verification, node, at(15))}); err != nil {
+			return mine, err
+		}
+	}
+	return mine, err
+}
+
 func testNextDue(t *testing.T, db *store.DB) {
 	if at, ok, err := db.NextDue(t.Context()); ok || err != nil || !at.IsZero() {
-		t.Errorf("in an empty database the next falls due at %v (%v, %v)", at, ok, err)
+		t.Errorf("in an empty database the next is due at %v (%v, %v)", at, ok, err)
 	}
-	rows := plan(t, db, 125, 60)
+	list := plan(t, db, 125, 60)
 	for _, want := range []struct {
-		row *store.Row
+		row int
 		at  time.Time
-	}{{rows[1], at(60)}, {rows[0], at(125)}, {nil, time.Time{}}} {
-		got, ok, err := db.NextDue(t.Context())
-		if ok != (want.row != nil) || err != nil || !got.Equal(want.at) {
-			t.Errorf("the next falls due at %v (%v, %v), want %v", got, ok, err, want.at)
+	}{{1, at(60)}, {0, at(125)}} {
+		if got, ok, err := db.NextDue(t.Context()); !ok || err != nil || !got.Equal(want.at) {
+			t.Errorf("the next is due at %v (%v, %v), want %v", got, ok, err, want.at)
 		}
-		if want.row == nil {
-			break
-		}
-		// What is over is not due again when the node that held it gives it back.
-		done, err := want.row.Cancel(at(30))
-		must(t, err)
-		want.row.Verification = done
-		want.row.Take("node-1", at(15))
-		write(t, db, func(tx *store.Tx) error { return tx.Save(want.row) })
-		write(t, db, func(tx *store.Tx) error { return tx.Release(want.row.ID, want.row.Fence) })
+		// A verification that has ended is not due after the release of its lease.
+		v := put(t, db, lease(list[want.row], "node-1", at(40)))
+		put(t, db, released(cancelled(t, db, v, at(30))))
 	}
+	wantNotDue(t, db)
 }

@@ -17,22 +17,24 @@ var errMine = errors.New("my own")
 // gets its own error.
 func testWriteUndone(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 100)
-	row, e := insert(t, db, request("demo0001", "447700900000"), t0)
-	err := db.Write(t.Context(), func(tx *store.Tx) error {
-		v, event, _ := row.Trigger(at(1), zeros{})
-		e.State = verify.EventAccepted
-		return errors.Join(
-			tx.TopUp("demo0001", 5, t0), tx.SaveEvent(e), tx.AddEvent(event),
-			tx.Save(&store.Row{Verification: v}), tx.AddCheck(verify.Check{Verification: row.ID, Code: row.PIN}), errMine,
-		)
+	v := sent(t, db, request("demo0001", "447700900000"), t0, "1")
+	next, err := v.Trigger("node-1", verify.Uncapped{}, at(1), zeros{})
+	must(t, err)
+	next.Entries = append(next.Entries, verify.Entry{Key: "cost/1", Kind: verify.CostEntry, Amount: -1, At: at(1)})
+	next.Refs = append(next.Refs, verify.Ref{Carrier: "a", ID: "2"})
+	err = db.Write(t.Context(), func(tx *store.Tx) error {
+		c, err := beginning(tx, verify.Beginning{Request: request("demo0001", "447700900001"), Price: 30}, false, t0)
+		return errors.Join(err, tx.TopUp("demo0001", 5, t0), tx.Save(next), tx.Save(c),
+			tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "3"}, State: verify.EventDelivered}, t0), errMine)
 	})
 	if !errors.Is(err, errMine) || err.Error() != errMine.Error() {
 		t.Errorf("got %v, want only the caller's own error", err)
 	}
-	rec := record(t, db, "demo0001", row.ID)
-	if len(rec.EventList) != 1 || rec.EventList[0].State != verify.EventSubmitting || len(rec.CheckList) != 0 || rec.Events != 1 {
-		t.Errorf("something of the failed transaction was kept: %+v", rec)
-	}
+	same(t, db, v)
+	wantOf(t, db, "a", "2", verify.ID{})
+	wantReceipt(t, db, "3", t0, "", "")
+	entries, err := db.Entries(t.Context(), store.EntryFilter{Account: "demo0001", Limit: 10})
+	wantEntries(t, entries, err, "top-up 100 ")
 	wantBalance(t, db, "demo0001", 100, 0)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -63,13 +65,12 @@ func testParallelWrites(t *testing.T, db *store.DB) {
 			number := fmt.Sprintf("4477009%05d", i)
 			fails := i%3 == 0
 			err := db.Write(t.Context(), func(tx *store.Tx) error {
-				v, e := verify.Start(request("demo0001", number), 0, t0, zeros{})
-				v.ID[0], v.ID[1], e.ID = byte(i), byte(i>>8), verify.ID{byte(i), byte(i >> 8)}
-				e.Verification = v.ID
+				req := request("demo0001", number)
 				if i%7 == 0 {
-					return tx.AddEvent(e) // of a verification that is not there
+					req.Account = "nobody00" // unknown
 				}
-				if err := tx.Insert(&store.Row{Verification: v}, e); err != nil || !fails {
+				c, err := beginning(tx, verify.Beginning{Request: req}, false, t0)
+				if err := errors.Join(err, tx.Save(c)); err != nil || !fails {
 					return err
 				}
 				return errMine
@@ -82,7 +83,7 @@ func testParallelWrites(t *testing.T, db *store.DB) {
 	wg.Wait()
 	for i := range writers {
 		write(t, db, func(tx *store.Tx) error {
-			_, ok, err := tx.Running("demo0001", fmt.Sprintf("4477009%05d", i))
+			_, ok, err := tx.Running("demo0001", verify.PhoneAddress(fmt.Sprintf("4477009%05d", i), ""))
 			if want := i%3 != 0 && i%7 != 0; ok != want {
 				t.Errorf("writer %d: written %v, want %v", i, ok, want)
 			}

@@ -130,8 +130,8 @@ func (db *DB) WriteFor(ctx context.Context, account string, do func(*Tx) error) 
 type Scope struct {
 	Account      string    // whose balance it may change, see WriteFor; "" for none, or for that of the limit
 	Charges      bool      // it most likely does, so that the balance is locked before the write begins
-	Limit        *Limit    // that it counts against, see WriteLimited; nil for none
-	Number       string    // whose guard it may change, see Tx.Guard; "" for none
+	Limit        *Limit    // that it counts against; nil for none
+	Number       string    // whose guard it may change, see Tx.NumberHistory; "" for none
 	Verification verify.ID // of whose number likewise; zero for none
 
 	// Changes is a verification that the write changes, without its guard; zero for none.
@@ -149,7 +149,7 @@ func (db *DB) WriteIn(ctx context.Context, s Scope, do func(*Tx) error) error {
 		charges: s.Charges || s.Begins != "", begins: s.Begins, do: do, result: make(chan error, 1),
 	}
 	if s.Limit != nil {
-		j.account = cmp.Or(s.Account, s.Limit.Payer, s.Limit.Account)
+		j.account = cmp.Or(s.Account, s.Limit.Account)
 		if db.Shared() {
 			j.limit = s.Limit
 		}

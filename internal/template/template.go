@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"countersign/internal/account"
 	"countersign/internal/deliver/gsm"
 	"countersign/internal/deliver/tts/audio"
 	"countersign/internal/message"
@@ -53,7 +54,7 @@ const (
 
 // Draft is a template as an account hands it in.
 type Draft struct {
-	Account  string
+	Account  verify.Account // that hands the template in
 	Channel  verify.Channel
 	Locale   string // lg: one of ours, or any other with a text for an SMS or with recordings
 	Text     string
@@ -81,6 +82,8 @@ type Desk struct {
 	Fetch    *outbound.Client
 	// Approve puts a template into use as soon as it is handed in.
 	Approve bool
+	// Policy limits the texts of all accounts.
+	Policy account.Policy
 
 	mu       sync.Mutex
 	fetching map[string]bool // accounts whose sounds are being fetched
@@ -112,12 +115,15 @@ func (d *Desk) fetch(account string) (done func(), ok bool) {
 	}, true
 }
 
-// Create examines a draft, and adds it as the next version. An [Error] says what is
-// wrong with it.
+// Create examines a draft and adds it as the next version. It returns a [verify.Error] if
+// the account policy refuses it, and an [Error] for any other defect.
 func (d *Desk) Create(ctx context.Context, draft Draft, now time.Time) (store.Template, error) {
 	t := store.Template{
-		ID: verify.NewID(rand.Reader), Account: draft.Account, Channel: draft.Channel, Text: draft.Text,
+		ID: verify.NewID(rand.Reader), Account: draft.Account.Key, Channel: draft.Channel, Text: draft.Text,
 		Contact: draft.Contact, CreatedAt: now,
+	}
+	if err := d.Policy.Template(draft.Account, draft.Text); err != nil {
+		return t, err
 	}
 	if draft.Contact != "" {
 		if a, err := mail.ParseAddress(draft.Contact); err != nil || a.Address != draft.Contact || len(draft.Contact) > maxContact {
@@ -133,7 +139,7 @@ func (d *Desk) Create(ctx context.Context, draft Draft, now time.Time) (store.Te
 	}
 	var recordings []store.Recording
 	if len(draft.Sounds) > 0 {
-		done, ok := d.fetch(draft.Account)
+		done, ok := d.fetch(draft.Account.Key)
 		if !ok {
 			return t, ErrBusy
 		}

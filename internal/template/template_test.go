@@ -57,7 +57,7 @@ func TestEncoding(t *testing.T) {
 		{text: "${pin}ж", given: "text", err: "type: 'ж' is not in the GSM alphabet: unicode is needed"},
 		{text: "Code ${pin}", given: "ucs2", err: `type: "ucs2" is neither text nor unicode`},
 	} {
-		made, err := d.Create(t.Context(), template.Draft{Account: "acme0001", Channel: verify.SMS, Locale: "en-gb", Text: tt.text, Encoding: tt.given}, t0)
+		made, err := d.Create(t.Context(), template.Draft{Account: verify.Account{Key: "acme0001"}, Channel: verify.SMS, Locale: "en-gb", Text: tt.text, Encoding: tt.given}, t0)
 		if made.Encoding != tt.want || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
 			t.Errorf("%q as %q: %q, %v; want %q, %q", tt.text, tt.given, made.Encoding, err, tt.want, tt.err)
 		}
@@ -108,7 +108,7 @@ func TestCreateRefuses(t *testing.T) {
 	for _, name := range template.SoundNames() {
 		sounds[name] = "https://sounds.example/" + name
 	}
-	good := template.Draft{Account: "acme0001", Channel: verify.SMS, Locale: "en-gb", Text: "Code ${pin}"}
+	good := template.Draft{Account: verify.Account{Key: "acme0001"}, Channel: verify.SMS, Locale: "en-gb", Text: "Code ${pin}"}
 	local := strings.Repeat("x", 254-len("@example.com"))
 	for _, tt := range []struct {
 		name   string

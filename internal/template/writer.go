@@ -2,7 +2,6 @@ package template
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"countersign/internal/deliver/gsm"
@@ -103,39 +102,14 @@ func (w *Writer) script(ctx context.Context, account string, channel verify.Chan
 	return w.messages.Call(in)
 }
 
-// Speaks reports whether an account has a template in use in a locale, on any
-// channel: it may be one that we have no words for.
-func (w *Writer) Speaks(ctx context.Context, account, locale string) bool {
+// Templates returns the templates in use of an account in a locale, in the order of the channels.
+func (w *Writer) Templates(ctx context.Context, account, locale string) (list []message.Custom) {
 	for _, channel := range verify.Channels() {
-		if _, own, _ := w.find(ctx, account, channel.Channel, message.Input{Locale: locale}); own {
-			return true
+		if custom, own, _ := w.find(ctx, account, channel.Channel, message.Input{Locale: locale}); own {
+			list = append(list, custom)
 		}
 	}
-	return false
-}
-
-// CheckBrand returns why an account's own templates in a locale cannot contain a brand;
-// nil if they can. With their words it could become a link, a code or one of the denied
-// names. mayLink allows the brand itself to look like a link.
-func (w *Writer) CheckBrand(ctx context.Context, account, locale, brand string, mayLink bool, denied message.Denied) error {
-	in := message.Input{Locale: locale, Brand: brand}
-	for _, channel := range verify.Channels() {
-		custom, own, _ := w.find(ctx, account, channel.Channel, in)
-		if !own {
-			continue
-		}
-		names := custom.Names
-		if mayLink {
-			names = custom.NamesLink
-		}
-		if err := names(brand); err != nil {
-			return fmt.Errorf("in the words of the template: %w", err)
-		}
-		if word := denied.Find(custom.Text(in)); word != "" {
-			return fmt.Errorf("in the words of the template: denied name: %s", word)
-		}
-	}
-	return nil
+	return list
 }
 
 // find gives what an account has laid down for a message. The words of payments are

@@ -48,8 +48,8 @@ func TestDecisionsAreCounted(t *testing.T) {
 	call := func(country string) func(n node) {
 		return func(n node) {
 			v := verify.Verification{Request: request(number)}
-			v.Country = country
-			n.MayCall(v)
+			v.To.Country = country
+			n.MayCall(v, v.To)
 		}
 	}
 	voice := func(c *velocity.Config) {
@@ -71,16 +71,16 @@ func TestDecisionsAreCounted(t *testing.T) {
 	}{
 		"refused":       {prefixLimit(fraud.Enforce, 1), plain, "prefix", "refused", 2, "block"},
 		"would block":   {prefixLimit(fraud.Shadow, 1), plain, "prefix", "would_block", 2, "shadow"},
-		"verified":      {prefixLimit(fraud.Enforce, 1), begin(func(r *verify.Request) { r.Number = verified }), "prefix", "passed_verified", 2, "block"},
-		"not refused":   {prefixLimit(fraud.Enforce, 1), begin(func(r *verify.Request) { r.Number = verified }), "prefix", "refused", 0, "block"},
+		"verified":      {prefixLimit(fraud.Enforce, 1), begin(func(r *verify.Request) { r.To = verify.PhoneAddress(verified, r.To.Country) }), "prefix", "passed_verified", 2, "block"},
+		"not refused":   {prefixLimit(fraud.Enforce, 1), begin(func(r *verify.Request) { r.To = verify.PhoneAddress(verified, r.To.Country) }), "prefix", "refused", 0, "block"},
 		"source":        {source(fraud.Enforce), plain, "source", "refused", 2, "block"},
-		"source, known": {source(fraud.Enforce), begin(func(r *verify.Request) { r.Number = verified }), "source", "refused", 2, "block"},
+		"source, known": {source(fraud.Enforce), begin(func(r *verify.Request) { r.To = verify.PhoneAddress(verified, r.To.Country) }), "source", "refused", 2, "block"},
 		"check":         {source(fraud.Enforce), check, "source", "refused", 2, "block"},
 		"check, shadow": {source(fraud.Shadow), check, "source", "would_block", 2, "shadow"},
 		"premium":       {voice, begin(func(r *verify.Request) { r.Premium = true }), "premium", "refused", 3, ""},
 		"call abroad":   {voice, call("FR"), "voice_country", "refused", 3, ""},
 		"starting with a call abroad": {voice, begin(func(r *verify.Request) {
-			r.Country, r.Workflow.Steps = "FR", []verify.Step{{Channel: verify.TTS}}
+			r.To.Country, r.Workflow.Steps = "FR", []verify.Step{{Channel: verify.TTS}}
 		}), "voice_country", "refused", 3, ""},
 		"calls":            {voice, call("GB"), "voice", "refused", 2, "block"},
 		"conversion alert": {alert, end, "conversion_alert", "refused", 0, "alert"},
@@ -291,7 +291,7 @@ func TestTestNumbers(t *testing.T) {
 			if d, err := w.Try(t.Context(), account(), test.Request, 10); err != nil || d.Refused != nil {
 				t.Errorf("%s: a trial: %+v, %v", name, d, err)
 			}
-			if !w.MayCall(test) {
+			if !w.MayCall(test, test.To) {
 				t.Errorf("%s: a call is refused", name)
 			}
 			must(t, w.MayCheck(account(), "192.0.2.1"))
@@ -312,7 +312,7 @@ func TestTestNumbers(t *testing.T) {
 	none.Sent(real)
 	none.Failed(real, "")
 	none.Ended(real)
-	if !none.MayCall(real) {
+	if !none.MayCall(real, real.To) {
 		t.Error("a call is refused without rules")
 	}
 }
@@ -330,7 +330,7 @@ func TestEveryEventIsPublished(t *testing.T) {
 	_, err := n.Begin(t.Context(), account(), v.Request, 25)
 	must(t, err)
 	n.Sent(v)
-	n.MayCall(v)
+	n.MayCall(v, v.To)
 	n.Failed(v, "::ffff:192.0.2.1")
 	failed := v
 	failed.Status = verify.Failed

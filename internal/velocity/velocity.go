@@ -111,7 +111,7 @@ func (w *Watch) Begin(ctx context.Context, account verify.Account, req verify.Re
 		w.decided(d)
 		return takeBack, nil
 	}
-	passes, err := w.passes(ctx, d, account.Key, req.Number)
+	passes, err := w.passes(ctx, d, account.Key, req.To.Canonical)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (w *Watch) Try(ctx context.Context, account verify.Account, req verify.Requ
 		return fraud.Decision{}, err
 	}
 	d := w.state.Try(attempt(account, req, price), w.now())
-	if passes, err := w.passes(ctx, d, account.Key, req.Number); passes || err != nil {
+	if passes, err := w.passes(ctx, d, account.Key, req.To.Canonical); passes || err != nil {
 		d.Refused = nil
 		return d, err
 	}
@@ -145,7 +145,7 @@ func (w *Watch) Try(ctx context.Context, account verify.Account, req verify.Requ
 
 func attempt(account verify.Account, req verify.Request, price verify.Money) fraud.Attempt {
 	return fraud.Attempt{
-		Account: account.Key, Number: req.Number, Country: req.Country, Source: sourceOf(req.Source), Price: price,
+		Account: account.Key, Number: req.To.Number(), Country: req.To.Country, Source: sourceOf(req.Source), Price: price,
 		Limits: limitsOf(account),
 	}
 }
@@ -162,14 +162,14 @@ func (w *Watch) passes(ctx context.Context, d fraud.Decision, account, number st
 // supported refuses what no carrier is asked for.
 func (w *Watch) supported(req verify.Request) *verify.Error {
 	voice := w.cfg.Rules.Voice
-	allowed := slices.ContainsFunc(voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(req.Number, p) })
+	allowed := slices.ContainsFunc(voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(req.To.Number(), p) })
 	switch {
 	case allowed:
 		return nil
 	case req.Premium:
 		return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: verify.Cause{Rule: verify.RulePremium}}
-	case req.Workflow.Steps[0].Channel.Spoken() && !w.callable(req.Country):
-		return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: verify.Cause{Rule: verify.RuleVoiceCountry, Detail: req.Country}}
+	case req.Workflow.Steps[0].Channel.Spoken() && !w.callable(req.To.Country):
+		return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: verify.Cause{Rule: verify.RuleVoiceCountry, Detail: req.To.Country}}
 	}
 	return nil
 }
@@ -179,17 +179,17 @@ func (w *Watch) callable(country string) bool {
 	return len(countries) == 0 || slices.Contains(countries, country)
 }
 
-// MayCall decides about a call that is to be made now, and counts it.
-func (w *Watch) MayCall(v verify.Verification) bool {
+// MayCall decides about a call of a verification that is to be made now, and counts it.
+func (w *Watch) MayCall(v verify.Verification, to verify.Address) bool {
 	if w == nil || v.Workflow.Test {
 		return true
 	}
-	allowed := slices.ContainsFunc(w.cfg.Rules.Voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(v.Number, p) })
-	if !allowed && !w.callable(v.Country) {
+	allowed := slices.ContainsFunc(w.cfg.Rules.Voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(to.Number(), p) })
+	if !allowed && !w.callable(to.Country) {
 		w.metrics.decisions.WithLabelValues(ruleVoiceCountry, "refused").Inc()
 		return false
 	}
-	d := w.state.Call(v.Account, v.Number, v.Country, w.now())
+	d := w.state.Call(v.Account, to.Number(), to.Country, w.now())
 	w.decided(d)
 	return d.Refused == nil
 }

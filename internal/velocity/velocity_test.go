@@ -95,7 +95,7 @@ func account() verify.Account { return verify.Account{Key: "demo0001"} }
 
 func request(number string) verify.Request {
 	return verify.Request{
-		Account: "demo0001", Number: number, Country: "GB",
+		Account: "demo0001", To: verify.PhoneAddress(number, "GB"),
 		Workflow: verify.Workflow{Steps: []verify.Step{{Channel: verify.SMS}}},
 	}
 }
@@ -248,8 +248,8 @@ func TestVoice(t *testing.T) {
 	})
 	may := func(number, country string) bool {
 		req := request(number)
-		req.Country = country
-		return n.MayCall(verify.Verification{Request: req})
+		req.To.Country = country
+		return n.MayCall(verify.Verification{Request: req}, req.To)
 	}
 	if may("33612345678", "FR") || !may("447700900001", "GB") || !may("8816312345678", "") {
 		t.Error("the countries are not kept to")
@@ -258,7 +258,7 @@ func TestVoice(t *testing.T) {
 		t.Error("the calls to a prefix are not kept to")
 	}
 	call := request("33612345678")
-	call.Country, call.Workflow.Steps = "FR", []verify.Step{{Channel: verify.TTS}}
+	call.To.Country, call.Workflow.Steps = "FR", []verify.Step{{Channel: verify.TTS}}
 	if _, err := n.Begin(t.Context(), account(), call, 10); !isKind(err, verify.KindUnsupportedNetwork) {
 		t.Errorf("a start with a call there: %v", err)
 	}

@@ -42,11 +42,3 @@ const (
 func (o OnUndeliverable) Valid() bool {
 	return o == UndeliverableWait || o == UndeliverableNextEvent
 }
-
-// MaySend returns [KindBarred] for an account that may not make messages go out.
-func (a Account) MaySend() error {
-	if a.Barred {
-		return &Error{Kind: KindBarred}
-	}
-	return nil
-}

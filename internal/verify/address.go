@@ -17,11 +17,13 @@ type Address struct {
 	Kind      AddressKind
 	Given     string // E.164 digits without "+" for a phone
 	Canonical string // see CanonicalNumber for a phone
+	Country   string // ISO 3166-1 alpha-2 in capitals; "" if the address has none
 }
 
-// PhoneAddress returns the address of a number in E.164 digits without "+".
-func PhoneAddress(number string) Address {
-	return Address{Kind: Phone, Given: number, Canonical: CanonicalNumber(number)}
+// PhoneAddress returns the address of a number in E.164 digits without "+"; country is "" if
+// the number has none.
+func PhoneAddress(number, country string) Address {
+	return Address{Kind: Phone, Given: number, Canonical: CanonicalNumber(number), Country: country}
 }
 
 // Number returns the given E.164 digits of a phone; "" for any other address, so that no

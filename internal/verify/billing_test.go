@@ -75,7 +75,8 @@ func TestRefundable(t *testing.T) {
 		{"undeliverable", ended, events(verify.EventUndeliverable), false},
 		{"expired with a carrier", ended, events(verify.EventExpired), false},
 	} {
-		if got := tt.v.Refundable(tt.events); got != tt.want {
+		tt.v.Events = tt.events
+		if got := tt.v.Refundable(); got != tt.want {
 			t.Errorf("%s: Refundable = %v", tt.name, got)
 		}
 	}

@@ -2,63 +2,61 @@ package verify
 
 import "time"
 
-// TriesPerPIN is how many wrong codes a PIN survives being guessed with: the
-// third ends the verification.
+// TriesPerPIN is the number of wrong codes for one PIN that ends the verification.
 const TriesPerPIN = 3
 
-// Check is one code that somebody submitted.
+// Check is one submission of a code.
 type Check struct {
-	Verification ID
-	Generation   int // of the PIN it was compared with
-	Code         PIN
-	Valid        bool
-	IPAddress    string // as the application reported it; "" when it did not
-	ReceivedAt   time.Time
+	Generation int // of the PIN that the code was compared with
+	Code       PIN
+	Valid      bool
+	IPAddress  string // as the application reported it; "" if it did not
+	ReceivedAt time.Time
 }
 
-// Check compares code with the PIN. A right code ends the verification in
-// SUCCESS. A wrong one costs a try and returns [KindWrongCode], the third
-// [KindTooManyCodes] and the end in FAILED. While no PIN is live every code is
-// wrong. A verification that is over returns [KindNotFound].
-//
-// With KindWrongCode and KindTooManyCodes the returned values must still be
-// stored: the try counts, and the check is part of the history.
-func (v Verification) Check(code PIN, ipAddress string, now time.Time) (Verification, Check, error) {
+// Check compares code with the PIN. A right code ends the verification in SUCCESS, and
+// charges a price that only has a hold. A wrong one costs a try; its answer is
+// KindWrongCode, or KindTooManyCodes with the third, which ends the verification in FAILED.
+// So does the wrong code that fills a cap of the number. If a cap forbids the comparison,
+// the check is recorded, and the verification ends in FAILED even with the right code.
+// While no PIN is live every code is wrong. A verification that is over is refused with
+// KindNotFound.
+func (v Verification) Check(code PIN, ipAddress string, h History, now time.Time) (Change, error) {
 	if !v.running(now) {
-		return v, Check{}, &Error{Kind: KindNotFound, Request: v.ID}
+		return Change{Verification: v}, &Error{Kind: KindNotFound, Request: v.ID}
 	}
-	check := Check{
-		Verification: v.ID, Generation: v.Generation, Code: code,
-		IPAddress: ipAddress, ReceivedAt: now,
+	c := v.change()
+	by := h.MayCheck(now)
+	valid := by == nil && v.PIN.Equal(code) && v.pinLives(now)
+	c.Verification.Checks = append(c.Verification.Checks, Check{
+		Generation: v.Generation, Code: code, Valid: valid, IPAddress: ipAddress, ReceivedAt: now,
+	})
+	c.fact(Fact{At: now, Kind: CodeChecked, Valid: valid})
+	if by != nil {
+		c.capped(by, now)
+		c.fail(now)
+		return *c, nil
 	}
-	if v.PIN.Equal(code) && v.pinLives(now) {
-		check.Valid = true
-		return v.end(Success, now), check, nil
+	c.History, by = h.Checked(valid, now)
+	switch {
+	case valid:
+		c.finish(Success, now, now)
+		c.capture(now)
+		return *c, nil
+	case by != nil:
+		c.capped(by, now)
 	}
-	v.Tries++
-	if v.Tries >= TriesPerPIN {
-		return v.end(Failed, now), check, &Error{Kind: KindTooManyCodes, Request: v.ID}
+	c.Verification.Tries++
+	if by != nil || c.Verification.Tries >= TriesPerPIN {
+		c.fail(now)
+	} else {
+		c.Answer = &Error{Kind: KindWrongCode, Request: v.ID}
 	}
-	return v, check, &Error{Kind: KindWrongCode, Request: v.ID}
+	return *c, nil
 }
 
-// Refuse takes a code that is not compared, since its number has seen too many wrong
-// ones, and ends the verification in FAILED with [KindTooManyCodes]. The check is part
-// of the history. A verification that is over returns [KindNotFound].
-func (v Verification) Refuse(code PIN, ipAddress string, now time.Time) (Verification, Check, error) {
-	if !v.running(now) {
-		return v, Check{}, &Error{Kind: KindNotFound, Request: v.ID}
-	}
-	check := Check{
-		Verification: v.ID, Generation: v.Generation, Code: code,
-		IPAddress: ipAddress, ReceivedAt: now,
-	}
-	v, err := v.Exhaust(now)
-	return v, check, err
-}
-
-// Exhaust ends a verification that runs in FAILED with [KindTooManyCodes], since a
-// wrong code was the last that its number may see for now.
-func (v Verification) Exhaust(now time.Time) (Verification, error) {
-	return v.end(Failed, now), &Error{Kind: KindTooManyCodes, Request: v.ID}
+// fail ends the verification after a wrong code.
+func (c *Change) fail(now time.Time) {
+	c.finish(Failed, now, now)
+	c.Answer = &Error{Kind: KindTooManyCodes, Request: c.Verification.ID}
 }

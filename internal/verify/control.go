@@ -5,41 +5,52 @@ import (
 	"time"
 )
 
-// Cancel ends the verification. It is refused with [KindCancelTooEarly] before
-// Workflow.CancelAfter has passed, with [KindCancelTooLate] once a second event
-// was sent, and with [KindNotFound] when the verification is over.
-func (v Verification) Cancel(now time.Time) (Verification, error) {
+// Cancel ends the verification. It is refused with KindCancelTooEarly before
+// Workflow.CancelAfter has passed, with KindCancelTooLate after a second event, and with
+// KindNotFound if the verification is over.
+func (v Verification) Cancel(now time.Time) (Change, error) {
 	switch {
 	case !v.running(now):
-		return v, &Error{Kind: KindNotFound, Request: v.ID}
-	case v.Events > 1:
-		return v, &Error{Kind: KindCancelTooLate, Request: v.ID}
+		return Change{}, &Error{Kind: KindNotFound, Request: v.ID}
+	case len(v.Events) > 1:
+		return Change{}, &Error{Kind: KindCancelTooLate, Request: v.ID}
 	case now.Before(v.SubmittedAt.Add(v.Workflow.scale(v.Workflow.CancelAfter))):
-		return v, &Error{Kind: KindCancelTooEarly, Request: v.ID}
+		return Change{}, &Error{Kind: KindCancelTooEarly, Request: v.ID}
 	}
-	return v.end(Cancelled, now), nil
+	c := v.change()
+	c.finish(Cancelled, now, now)
+	return *c, nil
 }
 
-// Trigger takes the next step now instead of waiting for it. It is refused with
-// [KindNoMoreEvents] when all steps were taken and with [KindNotFound] when the
-// verification is over.
-func (v Verification) Trigger(now time.Time, rnd io.Reader) (Verification, Event, error) {
+// Trigger takes the next step now. The node acquires the lease, whichever node holds it:
+// its step is overtaken. Trigger is refused with KindNoMoreEvents if all steps were taken,
+// with KindNotFound if the verification is over, and with KindBlocked at a cap.
+func (v Verification) Trigger(node string, h History, now time.Time, rnd io.Reader) (Change, error) {
 	switch {
 	case !v.running(now):
-		return v, Event{}, &Error{Kind: KindNotFound, Request: v.ID}
+		return Change{}, &Error{Kind: KindNotFound, Request: v.ID}
 	case v.stepsTaken():
-		return v, Event{}, &Error{Kind: KindNoMoreEvents, Request: v.ID}
+		return Change{}, &Error{Kind: KindNoMoreEvents, Request: v.ID}
 	}
-	v, e := v.nextEvent(now, now, rnd)
-	return v, e, nil
+	if by := h.MaySend(now); by != nil {
+		return Change{}, &Error{Kind: KindBlocked, Request: v.ID, By: *by}
+	}
+	c := v.change()
+	c.nextEvent(now, now, node, rnd)
+	c.History = h.Sent(now)
+	return *c, nil
 }
 
-// Withdraw ends the verification whatever its state, where an operator wants it gone:
-// CANCELLED, or EXPIRED if its end has come already.
-func (v Verification) Withdraw(now time.Time) Verification {
-	v = v.At(now)
-	if v.Status != InProgress {
-		return v
+// Withdraw ends a verification in progress whatever its age, for an operator that erases
+// its number: CANCELLED, or EXPIRED if its end has come. It keeps a lease.
+func (v Verification) Withdraw(now time.Time) Change {
+	c := v.change()
+	switch {
+	case v.Ended():
+	case v.running(now):
+		c.finish(Cancelled, now, now)
+	default:
+		c.finish(Expired, v.endedAt(now), now)
 	}
-	return v.end(Cancelled, now)
+	return *c
 }

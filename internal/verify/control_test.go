@@ -13,13 +13,13 @@ import (
 func TestWithdraw(t *testing.T) {
 	t.Parallel()
 	running := start(t, request(300, 125, 180, 300))
-	second, _ := running.Step(at(125), rand.Reader)
-	passed, _, err := running.Check(running.PIN, "", at(10))
+	second, _ := step(running, at(125))
+	passed, _, err := check(running, running.PIN, "", at(10))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ahead := start(t, request(300, 125, 180, 300))
-	ahead.LastEventAt = at(7200)
+	ahead.Events[0].StartedAt = at(7200)
 	for _, tt := range []struct {
 		name    string
 		v       verify.Verification
@@ -38,9 +38,13 @@ func TestWithdraw(t *testing.T) {
 		{"ended", passed, 60, verify.Success, 10},
 		{"ended long ago", passed, 9999, verify.Success, 10},
 	} {
-		got := tt.v.Withdraw(at(tt.now))
-		if got.Status != tt.status || !got.FinalizedAt.Equal(at(tt.endedAt)) || !got.PIN.IsZero() || !got.DueAt.IsZero() {
+		c := tt.v.Withdraw(at(tt.now))
+		got := c.Verification
+		if got.Status != tt.status || !got.FinalizedAt.Equal(at(tt.endedAt)) || !got.PIN.IsZero() || !got.NextAt.IsZero() {
 			t.Errorf("%s: %s at %v, want %s at %v s", tt.name, got.Status, got.FinalizedAt.Sub(t0), tt.status, tt.endedAt)
+		}
+		if got.Lease != tt.v.Lease || len(c.Entries) > 0 || c.Send != nil {
+			t.Errorf("%s: lease %+v, entries %+v, event %v", tt.name, got.Lease, c.Entries, c.Send)
 		}
 	}
 }
@@ -48,7 +52,7 @@ func TestWithdraw(t *testing.T) {
 // TestFromFuture: the tolerance itself is not yet the future.
 func TestFromFuture(t *testing.T) {
 	t.Parallel()
-	v, e := verify.Start(request(3600, 125, 180), 0, t0, rand.Reader)
+	v, e := begin(request(3600, 125, 180), 0)
 	for lead, want := range map[time.Duration]bool{
 		-time.Hour: false, 0: false, verify.FutureTolerance: false, verify.FutureTolerance + 1: true, 100 * 24 * time.Hour: true,
 	} {
@@ -65,69 +69,103 @@ func TestFromFuture(t *testing.T) {
 		if got := v.Sendable(e, now); got == want {
 			t.Errorf("%v ahead: sendable %v", lead, got)
 		}
-		if _, _, err := v.Trigger(now, rand.Reader); (kind(err) == verify.KindNotFound) != want {
+		if _, _, err := trigger(v, now); (kind(err) == verify.KindNotFound) != want {
 			t.Errorf("%v ahead: Trigger: %v", lead, err)
 		}
 	}
 }
 
-// TestRefuse: a code that is not compared ends the verification, even the right one.
+// TestRefuse: a cap forbids the comparison. The code ends the verification, even the right
+// one; the check is recorded.
 func TestRefuse(t *testing.T) {
 	t.Parallel()
 	v := start(t, request(300, 125))
 	pin := v.PIN
-	got, check, err := v.Refuse(pin, "192.0.2.1", at(7))
-	want := verify.Check{Verification: v.ID, Generation: 1, Code: pin, IPAddress: "192.0.2.1", ReceivedAt: at(7)}
+	refuse := func(v verify.Verification, ipAddress string, now time.Time) (verify.Verification, verify.Check, error) {
+		c, err := v.Check(pin, ipAddress, history{noCheck: full("wrong codes", 60)}, now)
+		if c.History != nil {
+			t.Errorf("the refused check changes the history: %+v", c.History)
+		}
+		return checked(v, c, err)
+	}
+	got, check, err := refuse(v, "192.0.2.1", at(7))
+	want := verify.Check{Generation: 1, Code: pin, IPAddress: "192.0.2.1", ReceivedAt: at(7)}
 	if kind(err) != verify.KindTooManyCodes || check != want || got.Status != verify.Failed || !got.FinalizedAt.Equal(at(7)) || !got.PIN.IsZero() {
 		t.Errorf("got %s, %+v, %v", got.Status, check, err)
 	}
-	if again, check, err := got.Refuse(pin, "", at(8)); kind(err) != verify.KindNotFound || check != (verify.Check{}) || again.Status != verify.Failed || !again.FinalizedAt.Equal(at(7)) {
+	if again, check, err := refuse(got, "", at(8)); kind(err) != verify.KindNotFound || check != (verify.Check{}) || again.Status != verify.Failed || !again.FinalizedAt.Equal(at(7)) {
 		t.Errorf("a second time: %s, %+v, %v", again.Status, check, err)
 	}
-	if late, _, err := v.Refuse(pin, "", at(300)); kind(err) != verify.KindNotFound || late.Status != verify.InProgress {
+	if late, _, err := refuse(v, "", at(300)); kind(err) != verify.KindNotFound || late.Status != verify.InProgress {
 		t.Errorf("after the end: %s, %v", late.Status, err)
 	}
-	if got, err := v.Exhaust(at(9)); kind(err) != verify.KindTooManyCodes || got.Status != verify.Failed || !got.FinalizedAt.Equal(at(9)) || !got.PIN.IsZero() {
-		t.Errorf("Exhaust: %s, %v", got.Status, err)
+}
+
+// TestExhaust: the wrong code that fills a cap ends the verification with its first try. A
+// right code fills none.
+func TestExhaust(t *testing.T) {
+	t.Parallel()
+	v := start(t, request(300, 125))
+	filling := history{filled: full("wrong codes", 60)}
+	c, err := v.Check(wrong(v), "", filling, at(9))
+	got, check, err := checked(v, c, err)
+	if kind(err) != verify.KindTooManyCodes || check.Valid || got.Status != verify.Failed || !got.FinalizedAt.Equal(at(9)) || !got.PIN.IsZero() || got.Tries != 1 {
+		t.Errorf("%s after %d tries, %+v, %v", got.Status, got.Tries, check, err)
+	}
+	if c.History.(history).calls != "checked false 9s;" {
+		t.Errorf("the history is %+v", c.History)
+	}
+	if c, err := v.Check(v.PIN, "", filling, at(9)); err != nil || c.Answer != nil || c.Verification.Status != verify.Success || c.History.(history).calls != "checked true 9s;" {
+		t.Errorf("the right code: %s, %v, %v, history %+v", c.Verification.Status, err, c.Answer, c.History)
 	}
 }
 
 // TestStepCapped: the step is taken, its event is refused, and the PIN stays unchanged.
 func TestStepCapped(t *testing.T) {
 	t.Parallel()
-	v := start(t, request(120, 120, 120))
+	v := after(start(t, request(120, 120, 120)), 0, verify.EventAccepted, onFailure, at(1))
 	if !v.StepsLeft() {
 		t.Fatal("no step is left after the first of two")
 	}
 	pin := v.PIN
-	capped, e := v.StepCapped(at(120), rand.Reader)
+	c := v.Step(runner(), history{noSend: full("messages", 600)}, at(120), rand.Reader)
+	capped, e := c.Verification, c.Verification.Events[1]
 	if e.State != verify.EventRefused || e.Error != verify.CappedEvent || e.Seq != 1 || e.Generation != 1 || !e.NeverLeft() || !e.StartedAt.Equal(at(120)) {
 		t.Errorf("the event is %+v", e)
 	}
-	if !capped.PIN.Equal(pin) || capped.Generation != 1 || !capped.PINExpiresAt.Equal(v.PINExpiresAt) || capped.Events != 2 || capped.StepsLeft() || capped.LastEventID != e.ID {
+	if c.Send != nil || c.History != nil || !c.Stepped || capped.Lease.Node != "" {
+		t.Errorf("the change is %+v", c)
+	}
+	if !capped.PIN.Equal(pin) || capped.Generation != 1 || !capped.PINExpiresAt.Equal(v.PINExpiresAt) || len(capped.Events) != 2 || capped.StepsLeft() || capped.LastEventID() != e.ID {
 		t.Errorf("the verification is %+v", capped)
 	}
-	if !capped.FirstEventAt.Equal(t0) || !capped.LastEventAt.Equal(at(120)) || !capped.DueAt.Equal(at(240)) {
-		t.Errorf("first event at %v, last at %v, due at %v", capped.FirstEventAt, capped.LastEventAt, capped.DueAt)
+	if !capped.FirstEventAt().Equal(t0) || !capped.LastEventAt().Equal(at(120)) || !capped.NextAt.Equal(at(240)) {
+		t.Errorf("first event at %v, last at %v, due at %v", capped.FirstEventAt(), capped.LastEventAt(), capped.NextAt)
 	}
-	if ended, none := capped.Step(at(240), rand.Reader); none != nil || ended.Status != verify.Expired {
+	if ended, none := step(capped, at(240)); none != nil || ended.Status != verify.Expired {
 		t.Errorf("after the last step: %+v, %s", none, ended.Status)
 	}
 }
 
-// TestHastenAnswered: an answered call may count as failed, a delivered one may not.
+// TestHastenAnswered: the states that count as failed are a setting: an answered call may
+// count as failed.
 func TestHastenAnswered(t *testing.T) {
 	t.Parallel()
-	v, e := verify.Start(request(300, 125, 180), 0, t0, rand.Reader)
+	v := start(t, request(300, 125, 180))
+	withAnswered := verify.OnFailure{NextStep: true, Failed: func(s verify.EventState) bool { return failed(s) || s == verify.EventAnswered }}
 	for _, state := range eventStates() {
-		e.State = state
-		want := e.Failed() || state == verify.EventAnswered
-		got, ok := v.Hasten(e, at(9))
-		if ok != want || ok && !got.DueAt.Equal(at(9)) || !ok && !got.DueAt.Equal(at(125)) {
-			t.Errorf("%s: %v, due at %v", state, ok, got.DueAt.Sub(t0))
+		for _, f := range []verify.OnFailure{hasten, withAnswered, {NextStep: true}, {Failed: failed}} {
+			want := at(125)
+			if f.NextStep && f.Failed != nil && f.Failed(state) {
+				want = at(9)
+			}
+			got := after(v, 0, state, f, at(9))
+			if !got.NextAt.Equal(want) {
+				t.Errorf("%s: due at %v, want %v", state, got.NextAt.Sub(t0), want.Sub(t0))
+			}
+			if got := after(v, 0, state, f, at(125)); !got.NextAt.Equal(at(125)) {
+				t.Errorf("%s: a step that is due was changed to %v", state, got.NextAt.Sub(t0))
+			}
 		}
-	}
-	if _, ok := v.Hasten(e, at(125)); ok {
-		t.Error("a step that is due was brought forward")
 	}
 }

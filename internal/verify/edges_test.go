@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"countersign/internal/verify"
 )
@@ -116,8 +115,7 @@ func TestIDForms(t *testing.T) {
 			t.Errorf("of octets %d NewID makes %s, want %s (version 4, variant 10)", octet, got, want)
 		}
 	}
-	event := verify.Event{Verification: id, Seq: 3}
-	if got := event.Key().String(); got != id.String()+"/3" {
+	if got := (verify.EventKey{Verification: id, Seq: 3}).String(); got != id.String()+"/3" {
 		t.Errorf("the key of an event is %s", got)
 	}
 }
@@ -216,12 +214,6 @@ func TestCarrierValueBounds(t *testing.T) {
 
 func TestAccountStates(t *testing.T) {
 	t.Parallel()
-	if err := (verify.Account{}).MaySend(); err != nil {
-		t.Errorf("an account may not send: %v", err)
-	}
-	if err := (verify.Account{Barred: true}).MaySend(); kind(err) != verify.KindBarred {
-		t.Errorf("a barred account: %v", err)
-	}
 	for value, want := range map[verify.OnUndeliverable]bool{"wait": true, "next_event": true, "": false, "Wait": false} {
 		if got := value.Valid(); got != want {
 			t.Errorf("%q is valid: %v", value, got)
@@ -240,6 +232,7 @@ func TestErrorTexts(t *testing.T) {
 		{verify.Invalid("lg", ""), verify.KindInvalidParameter, "verify: refused (invalid_parameter): parameter lg"},
 		{verify.Missing("brand"), verify.KindMissingParameter, "verify: refused (missing_parameter): parameter brand"},
 		{&verify.Error{Kind: verify.KindBarred, Reason: "not shown"}, verify.KindBarred, "verify: refused (barred)"},
+		{verify.Refused(verify.FieldSender, "not allowed"), verify.KindInvalidParameter, "verify: refused (invalid_parameter): parameter sender: not allowed"},
 	} {
 		e, ok := errors.AsType[*verify.Error](tt.err)
 		if !ok || e.Kind != tt.kind || tt.err.Error() != tt.want {
@@ -310,8 +303,5 @@ func TestTestingRequest(t *testing.T) {
 	req := request(300, 125).Testing(pin)
 	if v := start(t, req); !v.Workflow.Test || !v.PIN.Equal(pin) {
 		t.Errorf("the PIN is %q, a test: %v", v.PIN.Reveal(), v.Workflow.Test)
-	}
-	if life := (verify.Settings{Strict: true}); life.MayLive(verify.StrictPINLife+1) || !life.MayLive(verify.StrictPINLife) || !life.MayLive(time.Minute) {
-		t.Error("a strict PIN lives for at most ten minutes")
 	}
 }

@@ -1,6 +1,9 @@
 package verify
 
-import "strconv"
+import (
+	"cmp"
+	"strconv"
+)
 
 // Kind is the reason for a refusal. Each API maps every kind to its own code and text.
 type Kind int
@@ -76,10 +79,26 @@ func Kinds() []Kind {
 	return kinds
 }
 
+// Field is a part of a request that the account policy may refuse (package account). Each
+// API has its own parameter for it.
+type Field string
+
+// The fields.
+const (
+	FieldBrand     Field = "brand" // brand, or payee of a payment
+	FieldSender    Field = "sender"
+	FieldPINLength Field = "pin_length" // length of a generated PIN
+	FieldWorkflow  Field = "workflow"
+	FieldPINLife   Field = "pin_life"
+	FieldPIN       Field = "pin"      // chosen by the application
+	FieldTemplate  Field = "template" // text of a new template
+)
+
 // Error is a refusal that the caller can act on.
 type Error struct {
 	Kind    Kind
 	Param   string // name of the parameter, for the two parameter kinds
+	Field   Field  // part of the request that the policy refuses; an API sets Param from it
 	Reason  string // why Param is invalid, a short phrase without secrets; may be empty
 	Request ID     // the verification concerned, where there is one
 	Network string // that is blocked, where a rule blocked it; as network-unblock takes it
@@ -88,20 +107,30 @@ type Error struct {
 
 func (e *Error) Error() string {
 	text := "verify: refused (" + e.Kind.String() + ")"
-	if e.Param == "" {
+	name := e.name()
+	if name == "" {
 		return text
 	}
-	text += ": parameter " + e.Param
+	text += ": parameter " + name
 	if e.Reason != "" {
 		text += ": " + e.Reason
 	}
 	return text
 }
 
+// name returns Param, or Field before an API has set Param.
+func (e *Error) name() string { return cmp.Or(e.Param, string(e.Field)) }
+
 // Invalid returns the error for an invalid value of a parameter. The reason is a short
 // phrase without secrets, such as "more than 32 characters"; it may be empty.
 func Invalid(param, reason string) error {
 	return &Error{Kind: KindInvalidParameter, Param: param, Reason: reason}
+}
+
+// Refused returns the refusal of a field by the account policy, with a reason as of
+// [Invalid].
+func Refused(field Field, reason string) *Error {
+	return &Error{Kind: KindInvalidParameter, Field: field, Reason: reason}
 }
 
 // Missing is the error for a mandatory parameter that was not given.

@@ -1,76 +1,78 @@
 package verify
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
 
-// EventState is what is known of one delivery attempt.
+// EventState is the known state of one delivery attempt.
 type EventState string
 
 const (
-	// EventSubmitting is committed before the first byte leaves for a carrier.
-	// Found after a crash it means: the message may or may not have gone out.
+	// EventSubmitting is committed before the first byte leaves for a carrier. After a crash
+	// it means that the message may have left.
 	EventSubmitting EventState = "submitting"
-	// EventAccepted means that a carrier took the message.
+	// EventAccepted means that a carrier accepted the message.
 	EventAccepted EventState = "accepted"
-	// EventRefused means that every carrier said no, or that none was routed.
+	// EventRefused means that every carrier refused it, or that no route exists.
 	EventRefused EventState = "refused"
-	// EventUnknown means that the outcome was lost. A late answer or a receipt may
-	// still tell.
+	// EventUnknown means that the outcome was lost. A late response or a receipt may
+	// still report it.
 	EventUnknown EventState = "unknown"
 
 	// EventDelivered means that it reached the phone, by a receipt.
 	EventDelivered EventState = "delivered"
-	// EventAnswered means that a call was answered and the code was said, without a
-	// sign that it was heard: no media came back, or the call ended within a second.
+	// EventAnswered means that a call was answered and the code was spoken, without a sign
+	// that it was heard: no media came back, or the call ended within a second.
 	EventAnswered EventState = "answered"
 	// EventHeld means that a call was answered on hold and stayed so.
 	EventHeld EventState = "held"
 	// EventUndeliverable means that the carrier gave up.
 	EventUndeliverable EventState = "undeliverable"
-	// EventExpired means that its time was over before it reached the phone, or
-	// before a carrier could take it.
+	// EventExpired means that its time was over before it reached the phone, or before a
+	// carrier could accept it.
 	EventExpired EventState = "expired"
-	// EventRejected means that the carrier turned it down after all.
+	// EventRejected means that the carrier rejected it after it had accepted it.
 	EventRejected EventState = "rejected"
 )
 
-// CappedEvent is the remark on an event that was not sent, since its number had seen
-// too many (see Verification.StepCapped).
-const CappedEvent = "capped"
-
-// MaxAttempts bounds how often one event leaves for a carrier: once, and once more
-// when a crash or a lost answer hid the outcome of the first time.
+// MaxAttempts bounds the submissions of one event: once, and once more if a crash or a lost
+// response hid the outcome of the first.
 const MaxAttempts = 2
 
 // Event is one delivery attempt of a PIN on a channel.
 type Event struct {
-	ID           ID
-	Verification ID
-	Seq          int // 0 is the first event of the verification
-	Channel      Channel
-	Generation   int // of the PIN it carries
-	State        EventState
-	Attempt      int       // times handed to a carrier, see MaxAttempts
-	StartedAt    time.Time // due time of a step taken within 0.5 s of it, otherwise when the step was taken
-	Carrier      string    // name in the configuration; "" before it is known
-	Error        string    // the carrier's own code for what went wrong, or a remark on what arrived; "" for none
-	Failures     Failures  // hand-overs that no carrier accepted
-	Cost         Money     // what the carrier charges the operator, if known
+	ID         ID
+	Seq        int // place in its verification, from 0
+	Channel    Channel
+	Generation int // of the PIN that it carries
+	State      EventState
+	Attempt    int       // submissions so far, see MaxAttempts
+	StartedAt  time.Time // due time of a step taken within 0.5 s of it, otherwise the time of the step
+	Carrier    string    // name in the configuration; "" before it is known
+	Error      string    // the carrier's own error code, or a remark; "" for none
+	Failures   Failures  // submissions that no carrier accepted
+	Costs      []Cost    // that carriers charge the operator
+	Parts      []Part    // that carriers accepted, by attempt and place
 }
 
-// EventKey names an event, as the store finds it: by its place in its verification.
+// EventKey names an event by its place in its verification.
 type EventKey struct {
 	Verification ID
 	Seq          int
 }
 
-// Key names the event.
-func (e Event) Key() EventKey { return EventKey{e.Verification, e.Seq} }
-
 // String is the verification and the place, such as 0a1b…/0.
 func (k EventKey) String() string { return k.Verification.String() + "/" + strconv.Itoa(k.Seq) }
+
+// Cost returns the sum of the costs.
+func (e Event) Cost() (sum Money) {
+	for _, c := range e.Costs {
+		sum += c.Amount
+	}
+	return sum
+}
 
 // Failed reports whether the event is known not to reach the person.
 func (e Event) Failed() bool {
@@ -82,29 +84,157 @@ func (e Event) Failed() bool {
 	return false
 }
 
-// Hasten lets the next step fall due at now because e failed, which otherwise
-// waits its time. An answered call without a sign that it was heard may count as
-// failed; that is the caller's decision. ok is false when nothing changes: e is not
-// the last event any more, no step is left, or the verification is over.
-func (v Verification) Hasten(e Event, now time.Time) (_ Verification, ok bool) {
-	if !e.Failed() && e.State != EventAnswered || e.Seq != v.Events-1 || v.stepsTaken() || !v.running(now) || !now.Before(v.DueAt) {
-		return v, false
+// NeverLeft reports whether it is certain that no carrier accepted the event: all refused
+// it, or none could accept it in time. An event with two attempts may have left with the
+// first, whatever the outcome of the second.
+func (e Event) NeverLeft() bool {
+	if e.Attempt != 1 {
+		return false
 	}
-	v.DueAt = now
-	return v, true
+	// An event that expired with a carrier was accepted before.
+	return e.State == EventRefused || e.State == EventExpired && e.Carrier == ""
 }
 
-// Sendable reports whether e may still leave for a carrier at now: nothing came
-// after it, and the person may still answer.
+// Sendable reports whether e may still leave for a carrier at now: it is the newest event,
+// the PIN lives, and the next step is not due.
 func (v Verification) Sendable(e Event, now time.Time) bool {
-	return e.Seq == v.Events-1 && v.Status == InProgress && v.pinLives(now) && now.Before(v.DueAt) && !v.FromFuture(now)
+	return e.Seq == len(v.Events)-1 && v.Status == InProgress && v.pinLives(now) && now.Before(v.NextAt) && !v.FromFuture(now)
 }
 
-// Resend reports whether an event of v that was left in EventSubmitting, since a
-// crash or a lost answer hid its outcome, goes out once more, with the same PIN.
-// It does so at most once, and only while that helps: the verification runs, its
-// PIN lives, and the next step is not due yet (design.md §4.4: money exactly once,
-// delivery at least once).
+// Resend reports whether an open event is submitted once more with the same PIN, since a
+// crash or a lost response hid its outcome. It happens at most once, and only while
+// Sendable (design.md §4.4: money exactly once, delivery at least once).
 func (v Verification) Resend(e Event, now time.Time) bool {
 	return e.State == EventSubmitting && e.Attempt < MaxAttempts && v.Sendable(e, now)
+}
+
+// Outcome is what a node reports of an event that it submitted.
+type Outcome struct {
+	Event    int // its place
+	Attempt  int
+	Token    int64 // fencing token of the lease under which it was submitted
+	State    EventState
+	Carrier  string
+	Error    string
+	Failures Failures
+	Cost     Money
+	Refs     []string // the carrier's ids of the parts, in order; "" for a part without receipts
+
+	// Early are the receipts that arrived before the carrier's response, by ref.
+	Early map[string]Part
+}
+
+// OnFailure configures the consequence of a failed event.
+type OnFailure struct {
+	NextStep bool                  // the next step is due at once
+	Failed   func(EventState) bool // whether a state counts as failed
+}
+
+// Outcome records the result of a submission, with the receipts that arrived before it,
+// and releases the lease unless another event is open or another node holds it. A stale
+// outcome, of an event whose outcome is known or of an older attempt, changes neither state
+// nor error; its parts and cost still count.
+func (v Verification) Outcome(o Outcome, f OnFailure, now time.Time) Change {
+	c := v.change()
+	e, ok := v.Event(o.Event)
+	if !ok {
+		return *c
+	}
+	if o.Attempt >= e.Attempt && (e.State == EventSubmitting || e.State == EventUnknown) {
+		changed := &c.Verification.Events[o.Event]
+		changed.State, changed.Attempt, changed.Carrier, changed.Error = o.State, o.Attempt, o.Carrier, o.Error
+		changed.Failures = o.Failures
+		if o.State != e.State { // an unknown outcome may be recorded twice
+			c.fact(Fact{At: now, Kind: EventSent, Event: o.Event, State: o.State, Carrier: o.Carrier})
+		}
+	}
+	c.addCost(o.Event, Cost{Attempt: o.Attempt, Part: -1, Amount: o.Cost}, now)
+	for i, ref := range o.Refs {
+		c.accept(o.Event, Part{Attempt: o.Attempt, Seq: i, Count: len(o.Refs), Carrier: o.Carrier, Ref: ref, State: EventAccepted}, o.Early)
+	}
+	if c.Verification.Lease.Token == o.Token && len(c.Verification.Open()) == 0 {
+		c.Verification.Lease = Lease{Token: o.Token}
+	}
+	c.update(c.Verification.Events[o.Event], f, now)
+	return *c
+}
+
+// Retry counts a second attempt of an open event before it leaves; ok is false if Resend
+// forbids it.
+func (v Verification) Retry(seq int, failures Failures, now time.Time) (_ Change, ok bool) {
+	e, known := v.Event(seq)
+	if !known || !v.Resend(e, now) {
+		return Change{}, false
+	}
+	c := v.change()
+	c.Verification.Events[seq].Attempt++
+	c.Verification.Events[seq].Failures = failures
+	return *c, true
+}
+
+// HandOff ends the lease of a token now, so that another node takes over the event that a
+// stop interrupted; ok is false if the token is stale.
+func (v Verification) HandOff(token int64, now time.Time) (_ Change, ok bool) {
+	if v.Lease.Token != token || v.Lease.Node == "" {
+		return Change{}, false
+	}
+	c := v.change()
+	c.Verification.Lease.Until = now
+	return *c, true
+}
+
+// accept adds a part that a carrier accepted. A ref that is known for the same part keeps
+// its state: the acceptance is recorded twice after a commit of unknown outcome.
+func (c *Change) accept(seq int, p Part, early map[string]Part) {
+	if p.Ref == "" {
+		return // no receipt can name it
+	}
+	if receipt, ok := early[p.Ref]; ok {
+		p = p.Report(receipt.State, receipt.Error)
+		p.ReportedAt = receipt.ReportedAt
+	}
+	e := &c.Verification.Events[seq]
+	c.Refs = append(c.Refs, Ref{p.Carrier, p.Ref})
+	i := slices.IndexFunc(e.Parts, func(known Part) bool {
+		return known.Carrier == p.Carrier && known.Ref == p.Ref && known.Attempt == p.Attempt && known.Seq == p.Seq
+	})
+	switch {
+	case i < 0:
+		e.Parts = slices.SortedStableFunc(slices.Values(append(slices.Clone(e.Parts), p)), Part.compare)
+	case p.State != EventAccepted:
+		e.Parts = slices.Clone(e.Parts)
+		e.Parts[i] = p
+	}
+}
+
+// update derives the state of an event from its parts, and applies the consequences of a
+// failure. before is the event ahead of the change that the caller made.
+func (c *Change) update(before Event, f OnFailure, now time.Time) {
+	v := &c.Verification
+	e := &v.Events[before.Seq]
+	*e = e.Reported()
+	if e.State != before.State || e.Carrier != before.Carrier || e.Error != before.Error {
+		c.fact(Fact{At: now, Kind: EventReported, Event: e.Seq, State: e.State, Carrier: e.Carrier})
+	}
+	if f.Failed == nil || !f.Failed(e.State) {
+		return
+	}
+	if f.NextStep && v.accelerate(*e, now) && len(v.Open()) == 0 {
+		// The newest event has its outcome, so no node works on the verification. With an
+		// open event the end of the lease leads to the next step.
+		v.release()
+	}
+	if e.NeverLeft() && v.Charged() != 0 {
+		v.Unsent = true
+	}
+}
+
+// accelerate makes the next step due at now because e failed. It reports false if nothing
+// changes: a newer event exists, no step is left, or the verification is over.
+func (v *Verification) accelerate(e Event, now time.Time) bool {
+	if e.Seq != len(v.Events)-1 || v.stepsTaken() || !v.running(now) || !now.Before(v.NextAt) {
+		return false
+	}
+	v.NextAt = now
+	return true
 }

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,35 +15,22 @@ type Failure struct {
 	Attempt int    // attempt of the event, from 1; 0 if unknown
 }
 
-// Failures lists the failures of an event, oldest first, each once for an attempt. It is
-// encoded as one line each, "CARRIER: ERROR", with attempt and text behind tabs, so that
-// events stay comparable. The zero value is an empty list.
-type Failures string
+// Failures lists the failures of an event, oldest first, each once for an attempt.
+type Failures []Failure
 
 const (
 	maxFailures     = 10
 	maxFailureError = 200 // octets
 )
 
-// Add appends a failure unless it is listed already. A list that is full loses its
+// Add returns the list with a failure, unless it has it already. A full list loses its
 // oldest entry; a long error loses its end.
 func (f Failures) Add(failure Failure) Failures {
-	line := failure.Carrier + ": " + oneLine(failure.Error)
-	if failure.Attempt > 0 || failure.Text != "" {
-		line += "\t" + strconv.Itoa(failure.Attempt)
-	}
-	if failure.Text != "" {
-		line += "\t" + oneLine(failure.Text)
-	}
-	var lines []string
-	if f != "" {
-		lines = strings.Split(string(f), "\n")
-	}
-	if slices.Contains(lines, line) {
+	failure.Error, failure.Text = oneLine(failure.Error), oneLine(failure.Text)
+	if slices.Contains(f, failure) {
 		return f
 	}
-	lines = append(lines, line)
-	return Failures(strings.Join(lines[max(0, len(lines)-maxFailures):], "\n"))
+	return append(slices.Clone(f[max(0, len(f)-maxFailures+1):]), failure)
 }
 
 // oneLine replaces control characters by spaces and shortens text to maxFailureError.
@@ -59,18 +45,4 @@ func oneLine(text string) string {
 		text = strings.ToValidUTF8(text[:maxFailureError], "")
 	}
 	return text
-}
-
-// List decodes the failures.
-func (f Failures) List() []Failure {
-	var list []Failure
-	for line := range strings.SplitSeq(string(f), "\n") {
-		if carrier, text, ok := strings.Cut(line, ": "); ok {
-			text, rest, _ := strings.Cut(text, "\t")
-			attempt, words, _ := strings.Cut(rest, "\t")
-			n, _ := strconv.Atoi(attempt) // 0 for none
-			list = append(list, Failure{Carrier: carrier, Error: text, Text: words, Attempt: n})
-		}
-	}
-	return list
 }

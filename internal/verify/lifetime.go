@@ -25,14 +25,14 @@ func (v Verification) StatedLife(e Event, now time.Time) time.Duration {
 	return min(v.Workflow.unscale(v.PINExpiresAt.Sub(at)), v.Workflow.PINLife)
 }
 
-// stepTime returns the time that a due step taken at now counts from: DueAt if the
+// stepTime returns the time that a due step taken at now counts from: NextAt if the
 // delay is at most stepDelay, otherwise now. So small delays neither add up over the
 // plan nor change the lifetime that a message states. At a high Speed, or with a short
 // PIN life, the allowed delay is shorter, so that the step still sends a live PIN.
 func (v Verification) stepTime(now time.Time) time.Time {
 	allowed := min(stepDelay, v.Workflow.scale(leastLife)/2, v.Workflow.pinLife()/2)
-	if now.Sub(v.DueAt) <= allowed {
-		return v.DueAt
+	if now.Sub(v.NextAt) <= allowed {
+		return v.NextAt
 	}
 	return now
 }
@@ -41,7 +41,7 @@ func (v Verification) stepTime(now time.Time) time.Time {
 // the PIN in force. A PIN chosen by the application is kept until it expires; a
 // generated one needs leastLife.
 func (v Verification) keepsPIN(at, now time.Time) bool {
-	if v.Generation == 0 || v.Workflow.PINPolicy == RenewPIN || !v.pinLives(now) {
+	if v.Generation == 0 || v.StepAt(len(v.Events)).PINPolicy == RenewPIN || !v.pinLives(now) {
 		return false
 	}
 	return !v.ChosenPIN.IsZero() || v.PINExpiresAt.Sub(at) >= v.Workflow.scale(leastLife)

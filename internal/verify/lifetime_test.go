@@ -1,7 +1,6 @@
 package verify_test
 
 import (
-	"crypto/rand"
 	"testing"
 	"time"
 
@@ -44,7 +43,7 @@ func TestPromptSteps(t *testing.T) {
 			req := request(tt.pinLife, tt.waits...)
 			req.Workflow.Speed, req.ChosenPIN = tt.speed, tt.pin
 			delay := at(tt.delay).Sub(t0)
-			v, first := verify.Start(req, 0, t0, rand.Reader)
+			v, first := begin(req, 0)
 			e, now := &first, t0
 			for i := range tt.wantEvents {
 				if !e.StartedAt.Equal(at(tt.wantEvents[i])) || e.Generation != tt.generations[i] {
@@ -53,8 +52,8 @@ func TestPromptSteps(t *testing.T) {
 				if got := v.StatedLife(*e, now); got != at(tt.wantStated[i]).Sub(t0) {
 					t.Errorf("event %d states %v, want %v s", i, got, tt.wantStated[i])
 				}
-				now = v.DueAt.Add(delay)
-				v, e = v.Step(now, rand.Reader)
+				now = v.NextAt.Add(delay)
+				v, e = step(v, now)
 			}
 		})
 	}
@@ -64,7 +63,7 @@ func TestPromptSteps(t *testing.T) {
 // the lifetime left by then.
 func TestStatedLifeOfADelayedMessage(t *testing.T) {
 	t.Parallel()
-	v, e := verify.Start(request(300, 125, 180), 0, t0, rand.Reader)
+	v, e := begin(request(300, 125, 180), 0)
 	fast := v
 	fast.Workflow.Speed, fast.PINExpiresAt = 10, at(30)
 	for _, tt := range []struct {
@@ -105,9 +104,9 @@ func TestTriggerBeforeThePINDies(t *testing.T) {
 	} {
 		req := request(120, 180, 180)
 		req.ChosenPIN = tt.pin
-		v, _ := verify.Start(req, 0, t0, rand.Reader)
+		v, _ := begin(req, 0)
 		old := v.PIN
-		v, e, err := v.Trigger(at(tt.now), rand.Reader)
+		v, e, err := trigger(v, at(tt.now))
 		if err != nil || e.Generation != tt.generation || v.StatedLife(e, at(tt.now)) != tt.stated {
 			t.Errorf("at %v s, chosen %v: generation %d states %v (%v), want %d and %v",
 				tt.now, !tt.pin.IsZero(), e.Generation, v.StatedLife(e, at(tt.now)), err, tt.generation, tt.stated)

@@ -44,7 +44,7 @@ func TestAddressNumber(t *testing.T) {
 		address verify.Address
 		want    string
 	}{
-		{verify.PhoneAddress("5491123456789"), "5491123456789"}, // as given, not the canonical form
+		{verify.PhoneAddress("5491123456789", ""), "5491123456789"}, // as given, not the canonical form
 		{verify.Address{Kind: verify.Email, Given: "447700900004", Canonical: "447700900004"}, ""},
 		{verify.Address{}, ""},
 	} {
@@ -59,7 +59,7 @@ func TestAddressNumber(t *testing.T) {
 func TestAddressIsMaskedInLogs(t *testing.T) {
 	t.Parallel()
 	const number = "447700900004"
-	to := verify.PhoneAddress(number)
+	to := verify.PhoneAddress(number, "")
 	var out bytes.Buffer
 	slog.New(slog.NewTextHandler(&out, nil)).Info("sent", "to", to)
 	message := struct{ To verify.Address }{to}

@@ -1,9 +1,13 @@
 package verify
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
-// Part is one hand-over to a carrier of one part of an event: a long SMS travels
-// in several. A carrier's receipts are about parts.
+// Part is one submission of one part of an event: a long SMS has several. The receipts of
+// a carrier name parts.
 type Part struct {
 	Attempt int // of the event, from 1
 	Seq     int // from 0
@@ -11,15 +15,19 @@ type Part struct {
 	Carrier string
 	Ref     string // the carrier's own id
 	State   EventState
-	Error   string // the carrier's own code for what went wrong, or a remark on what arrived; "" for none
+	Error   string // the carrier's own error code, or a remark; "" for none
 
 	ReportedAt time.Time // arrival of the receipt that State results from; zero before the first
 }
 
-// Report notes what a receipt says about the part. A receipt that only says that
-// the message is on its way does not take back what a later one said, since they
-// may come in any order; nor does any take back that it was delivered. What is said
-// of a message that is on its way is not kept: it says nothing yet.
+// compare orders parts by attempt and place.
+func (p Part) compare(q Part) int {
+	return cmp.Or(cmp.Compare(p.Attempt, q.Attempt), cmp.Compare(p.Seq, q.Seq))
+}
+
+// Report returns the part after a receipt. Receipts may arrive in any order: one that only
+// reports the message in flight does not undo a later one, and delivered is final. The
+// error of a message in flight is dropped.
 func (p Part) Report(state EventState, carrierError string) Part {
 	if p.State == EventDelivered || (p.State != EventAccepted && state != EventDelivered) {
 		return p
@@ -31,18 +39,80 @@ func (p Part) Report(state EventState, carrierError string) Part {
 	return p
 }
 
-// Reported is the event as its parts tell. The person has the message when all
-// parts of one attempt were delivered; it failed when a part of every attempt did
-// of which there are any. An event on its way, and one without parts, stays as it
-// is.
-func (e Event) Reported(parts []Part) Event {
+// Receipt is a delivery report of a carrier.
+type Receipt struct {
+	Ref
+	State EventState
+	Error string
+}
+
+// Receipt records a delivery report. ok is false if no part has the ref or the report
+// changes nothing; known tells these two apart.
+func (v Verification) Receipt(r Receipt, f OnFailure, now time.Time) (_ Change, known, ok bool) {
+	for seq := len(v.Events) - 1; seq >= 0; seq-- {
+		e := v.Events[seq]
+		for i := len(e.Parts) - 1; i >= 0; i-- {
+			part := e.Parts[i]
+			if part.Carrier != r.Carrier || part.Ref != r.ID {
+				continue
+			}
+			reported := part.Report(r.State, r.Error)
+			if reported == part {
+				return Change{}, true, false
+			}
+			reported.ReportedAt = now
+			c := v.change()
+			parts := slices.Clone(e.Parts)
+			parts[i] = reported
+			c.Verification.Events[seq].Parts = parts
+			c.update(e, f, now)
+			return *c, true, true
+		}
+	}
+	return Change{}, false, false
+}
+
+// LateResponse is the response of a carrier that arrived after its timeout.
+type LateResponse struct {
+	Event int // its place
+	Part  Part
+	Cost  Money
+	Early map[string]Part // receipts that arrived before it, by ref
+}
+
+// LateResponse records a response after its timeout. It gives an event of unknown outcome
+// its outcome; an acceptance also counts after another carrier refused the event. A late
+// refusal of an older attempt changes nothing; ok is then false.
+func (v Verification) LateResponse(l LateResponse, f OnFailure, now time.Time) (_ Change, ok bool) {
+	e, known := v.Event(l.Event)
+	refused := l.Part.State == EventRefused
+	if !known || refused && l.Part.Attempt != e.Attempt {
+		return Change{}, false
+	}
+	c := v.change()
+	if e.State == EventUnknown || e.State == EventRefused && l.Part.State == EventAccepted {
+		changed := &c.Verification.Events[l.Event]
+		changed.State, changed.Carrier, changed.Error = l.Part.State, l.Part.Carrier, l.Part.Error
+	}
+	if !refused {
+		c.accept(l.Event, l.Part, l.Early)
+		c.addCost(l.Event, Cost{Attempt: l.Part.Attempt, Part: l.Part.Seq, Amount: l.Cost}, now)
+	}
+	c.update(e, f, now)
+	return *c, true
+}
+
+// Reported returns the event with the state that its parts imply. It is delivered if all
+// parts of one attempt were; it failed if every attempt with parts has a failed part. An
+// open event, and one without parts, stays as it is.
+func (e Event) Reported() Event {
 	if e.State == EventSubmitting {
 		return e
 	}
 	var best Part
 	for attempt := 1; attempt <= e.Attempt; attempt++ {
-		p, known := attemptOutcome(parts, attempt)
-		if known && (best.State == "" || p.hope() >= best.hope()) {
+		p, known := attemptOutcome(e.Parts, attempt)
+		if known && (best.State == "" || p.rank() >= best.rank()) {
 			best = p
 		}
 		if best.State == EventDelivered {
@@ -55,8 +125,8 @@ func (e Event) Reported(parts []Part) Event {
 	return e
 }
 
-// hope ranks the outcomes of attempts: the person has the message by the best.
-func (p Part) hope() int {
+// rank orders the outcomes of attempts; the highest decides the state of the event.
+func (p Part) rank() int {
 	switch p.State {
 	case EventDelivered:
 		return 3
@@ -69,8 +139,8 @@ func (p Part) hope() int {
 	return 0
 }
 
-// attemptOutcome is what the parts of one attempt come to: the first that failed,
-// or else one that speaks for all. known is false when none was accepted.
+// attemptOutcome returns the outcome of one attempt: its first failed part, or else one
+// that stands for all. known is false if no part was accepted.
 func attemptOutcome(parts []Part, attempt int) (outcome Part, known bool) {
 	delivered := 0
 	for _, p := range parts {

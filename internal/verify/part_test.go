@@ -1,7 +1,6 @@
 package verify_test
 
 import (
-	"crypto/rand"
 	"reflect"
 	"slices"
 	"strings"
@@ -162,7 +161,7 @@ func TestEventReported(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			e := verify.Event{State: tt.state, Attempt: 2, Carrier: "before", Error: "err before", Cost: 7}
+			e := verify.Event{State: tt.state, Attempt: 2, Carrier: "before", Error: "err before", Costs: []verify.Cost{{Attempt: 1, Part: -1, Amount: 7}}}
 			var parts []verify.Part
 			for i, letters := range []string{tt.first, tt.second} {
 				for seq, letter := range letters {
@@ -171,13 +170,14 @@ func TestEventReported(t *testing.T) {
 					}
 				}
 			}
+			e.Parts = parts
 			want := e
 			want.State, want.Carrier, want.Error = tt.want, tt.carrier, tt.err
-			if got := e.Reported(parts); got != want {
+			if got := e.Reported(); !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 			slices.Reverse(parts)
-			if got := e.Reported(parts); got.Failed() != want.Failed() || !want.Failed() && got != want {
+			if got := e.Reported(); got.Failed() != want.Failed() || !want.Failed() && !reflect.DeepEqual(got, want) {
 				t.Errorf("with the parts the other way round: %+v, want %+v", got, want)
 			}
 		})
@@ -189,11 +189,13 @@ func TestEventReportedBadParts(t *testing.T) {
 	t.Parallel()
 	e := verify.Event{State: verify.EventUnknown, Attempt: 1}
 	for _, attempt := range []int{-1, 0, 2} { // that was never made
-		if got := e.Reported([]verify.Part{part(attempt, 0, 1, 'd')}); got != e {
+		e.Parts = []verify.Part{part(attempt, 0, 1, 'd')}
+		if got := e.Reported(); !reflect.DeepEqual(got, e) {
 			t.Errorf("a part of attempt %d: %+v", attempt, got)
 		}
 	}
-	if got := e.Reported([]verify.Part{part(1, 0, 0, 'a')}); got.State != verify.EventAccepted {
+	e.Parts = []verify.Part{part(1, 0, 0, 'a')}
+	if got := e.Reported(); got.State != verify.EventAccepted {
 		t.Errorf("a message of no parts is on its way: %+v", got)
 	}
 }
@@ -211,72 +213,77 @@ func TestEventFailed(t *testing.T) {
 	}
 }
 
-// TestHasten: a failure brings the next step forward, and nothing else changes.
+// TestHasten: the outcome of a failed event brings the next step forward if the account has
+// it so. Otherwise it changes the same, except for the next step.
 func TestHasten(t *testing.T) {
 	t.Parallel()
-	later := func(v verify.Verification, e verify.Event) (verify.Verification, verify.Event) {
-		v, _, _ = v.Trigger(at(20), rand.Reader)
-		return v, e
+	type change func(verify.Verification) verify.Verification
+	triggers := func(n int, now float64) change {
+		return func(v verify.Verification) verify.Verification {
+			for range n {
+				v, _, _ = trigger(v, at(now))
+			}
+			return v
+		}
 	}
-	over := func(status verify.Status) func(verify.Verification, verify.Event) (verify.Verification, verify.Event) {
-		return func(v verify.Verification, e verify.Event) (verify.Verification, verify.Event) {
+	over := func(status verify.Status) change {
+		return func(v verify.Verification) verify.Verification {
 			v.Status = status
-			return v, e
+			return v
 		}
 	}
 	tests := []struct {
 		name   string
 		now    float64
+		event  int
 		state  verify.EventState
-		change func(verify.Verification, verify.Event) (verify.Verification, verify.Event)
+		change change
 		want   bool
 	}{
-		{"Refused", 1, verify.EventRefused, nil, true},
-		{"AtOnce", 0, verify.EventRejected, nil, true},
-		{"JustBeforeItsTime", 124.999, verify.EventExpired, nil, true},
-		{"PINDead", 100, verify.EventExpired, func(v verify.Verification, e verify.Event) (verify.Verification, verify.Event) {
+		{"Refused", 1, 0, verify.EventRefused, nil, true},
+		{"AtOnce", 0, 0, verify.EventRejected, nil, true},
+		{"JustBeforeItsTime", 124.999, 0, verify.EventExpired, nil, true},
+		{"PINDead", 100, 0, verify.EventExpired, func(v verify.Verification) verify.Verification {
 			v.PINExpiresAt = at(60)
-			return v, e
+			return v
 		}, true},
-		{"DueAlready", 125, verify.EventExpired, nil, false},
-		{"Overdue", 300, verify.EventExpired, nil, false},
-		{"NotFailed", 1, verify.EventUnknown, nil, false},
-		{"Delivered", 1, verify.EventDelivered, nil, false},
-		{"OlderEvent", 21, verify.EventUndeliverable, later, false},
-		{"NewestEvent", 21, verify.EventUndeliverable, func(v verify.Verification, _ verify.Event) (verify.Verification, verify.Event) {
-			v, e, _ := v.Trigger(at(20), rand.Reader)
-			return v, e
-		}, true},
-		{"LastStep", 310, verify.EventRefused, func(v verify.Verification, e verify.Event) (verify.Verification, verify.Event) {
-			for range 2 {
-				v, e, _ = v.Trigger(at(300), rand.Reader)
-			}
-			return v, e
-		}, false},
-		{"Success", 1, verify.EventRefused, over(verify.Success), false},
-		{"Failed", 1, verify.EventRefused, over(verify.Failed), false},
-		{"Cancelled", 1, verify.EventRefused, over(verify.Cancelled), false},
-		{"Expired", 1, verify.EventRefused, over(verify.Expired), false},
-		{"RunOut", 605, verify.EventRefused, nil, false},
+		{"DueAlready", 125, 0, verify.EventExpired, nil, false},
+		{"Overdue", 300, 0, verify.EventExpired, nil, false},
+		{"NotFailed", 1, 0, verify.EventUnknown, nil, false},
+		{"Delivered", 1, 0, verify.EventDelivered, nil, false},
+		{"OlderEvent", 21, 0, verify.EventUndeliverable, triggers(1, 20), false},
+		{"NewestEvent", 21, 1, verify.EventUndeliverable, triggers(1, 20), true},
+		{"LastStep", 310, 2, verify.EventRefused, triggers(2, 300), false},
+		{"Success", 1, 0, verify.EventRefused, over(verify.Success), false},
+		{"Failed", 1, 0, verify.EventRefused, over(verify.Failed), false},
+		{"Cancelled", 1, 0, verify.EventRefused, over(verify.Cancelled), false},
+		{"Expired", 1, 0, verify.EventRefused, over(verify.Expired), false},
+		{"RunOut", 605, 0, verify.EventRefused, nil, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			v, e := verify.Start(request(300, 125, 180, 300), 0, t0, rand.Reader)
+			v := start(t, request(300, 125, 180, 300))
 			if tt.change != nil {
-				v, e = tt.change(v, e)
+				v = tt.change(v)
 			}
-			e.State = tt.state
-			want := v
+			for seq := range v.Events[:tt.event] { // an older event has its outcome
+				v.Events[seq].State = verify.EventAccepted
+			}
+			o := outcome(v, tt.event, tt.state)
+			want, got := v.Outcome(o, onFailure, at(tt.now)).Verification, v.Outcome(o, hasten, at(tt.now)).Verification
+			if !want.NextAt.Equal(v.NextAt) {
+				t.Fatalf("an account that waits: next step at %v", want.NextAt)
+			}
 			if tt.want {
-				want.DueAt = at(tt.now)
+				want.NextAt = at(tt.now)
+				want.Lease = verify.Lease{Token: v.Lease.Token + 1}
 			}
-			got, ok := v.Hasten(e, at(tt.now))
-			if ok != tt.want || !reflect.DeepEqual(got, want) {
-				t.Errorf("%v, due at %v; want %v, %v", ok, got.DueAt, tt.want, want.DueAt)
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
 			}
-			if _, twice := got.Hasten(e, at(tt.now)); twice {
-				t.Error("a second time it changed something again")
+			if twice := got.Outcome(o, hasten, at(tt.now+1)).Verification; !reflect.DeepEqual(twice, got) {
+				t.Errorf("a second time it changed something again: %+v, before %+v", twice, got)
 			}
 		})
 	}
@@ -300,26 +307,25 @@ func TestSendable(t *testing.T) {
 		{"PINAlmostDead", 59.999, 60, same, true},
 		{"PINDead", 60, 60, same, false},
 		{"Hastened", 10, 300, func(v verify.Verification) verify.Verification {
-			v, _ = v.Hasten(verify.Event{State: verify.EventRejected}, at(10))
-			return v
+			return after(v, 0, verify.EventRejected, hasten, at(10))
 		}, false},
 		{"AnotherCame", 10, 300, func(v verify.Verification) verify.Verification {
-			v, _, _ = v.Trigger(at(5), rand.Reader)
+			v, _, _ = trigger(v, at(5))
 			return v
 		}, false},
 		{"Answered", 10, 300, func(v verify.Verification) verify.Verification {
-			v, _, _ = v.Check(v.PIN, "", at(5))
+			v, _, _ = check(v, v.PIN, "", at(5))
 			return v
 		}, false},
 		{"Cancelled", 40, 300, func(v verify.Verification) verify.Verification {
-			v, _ = v.Cancel(at(35))
+			v, _ = cancel(v, at(35))
 			return v
 		}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			v, e := verify.Start(request(tt.pinLife, 125, 180, 300), 0, t0, rand.Reader)
+			v, e := begin(request(tt.pinLife, 125, 180, 300), 0)
 			v = tt.change(v)
 			if got := v.Sendable(e, at(tt.now)); got != tt.want {
 				t.Errorf("sendable: %v, want %v", got, tt.want)

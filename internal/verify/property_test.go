@@ -17,7 +17,7 @@ func drawRequest(t *rapid.T) verify.Request {
 		return time.Duration(rapid.IntRange(0, most).Draw(t, label)) * time.Second
 	}
 	req := verify.Request{
-		Account: "demo0001", Number: "447700900000",
+		Account: "demo0001", To: verify.PhoneAddress("447700900000", ""),
 		CodeLength: rapid.IntRange(verify.MinPINLength, verify.MaxPINLength).Draw(t, "code length"),
 		Workflow: verify.Workflow{
 			PINLife:     seconds(3600, "PIN life") + time.Second,
@@ -38,45 +38,42 @@ func drawRequest(t *rapid.T) verify.Request {
 	return req
 }
 
-// history is what was seen of one verification.
-type history struct {
+// life is one verification with its past.
+type life struct {
 	t       *rapid.T
 	v       verify.Verification
 	now     time.Time
-	start   time.Time
-	events  []verify.Event
+	events  []verify.ID
 	pins    map[int]verify.PIN // by generation
 	guesses map[string]int     // wrong codes for each PIN
 	ended   verify.Status      // "" while in progress
 }
 
-// TestRules drives verifications with whatever may happen to them, at any time,
-// and holds what must always be true against every state on the way.
+// TestRules applies random rules at random times, and asserts what is always true of each
+// state.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		h := &history{t: t, now: t0, start: t0, pins: map[int]verify.PIN{}, guesses: map[string]int{}}
-		req := drawRequest(t)
-		v, first := verify.Start(req, 5, h.now, rand.Reader)
-		h.saw(v, &first)
+		h := &life{t: t, now: t0, pins: map[int]verify.PIN{}, guesses: map[string]int{}}
+		h.saw(mustBegin(beginning(drawRequest(t), 5)))
 		t.Repeat(map[string]func(*rapid.T){
 			"wait": func(t *rapid.T) {
 				h.now = h.now.Add(time.Duration(rapid.IntRange(1, 400_000).Draw(t, "ms")) * time.Millisecond)
 			},
-			"step": func(*rapid.T) {
+			"step": func(t *rapid.T) {
 				if h.ended != "" {
-					return // nothing is due any more
+					return // no step is due any more
 				}
-				if h.now.Before(h.v.DueAt) {
-					h.now = h.v.DueAt
+				if h.now.Before(h.v.NextAt) {
+					h.now = h.v.NextAt
 				}
-				h.saw(h.v.Step(h.now, rand.Reader))
+				h.step(rapid.Bool().Draw(t, "in flight"))
 			},
 			"trigger": func(*rapid.T) {
-				v, e, err := h.v.Trigger(h.now, rand.Reader)
+				c, err := h.v.Trigger(node, verify.Uncapped{}, h.now, rand.Reader)
 				h.decided(err, verify.KindNoMoreEvents)
 				if err == nil {
-					h.saw(v, &e)
+					h.saw(c)
 				}
 			},
 			"fail": func(t *rapid.T) {
@@ -85,12 +82,15 @@ func TestRules(t *testing.T) {
 				}).Draw(t, "state"))
 			},
 			"cancel": func(*rapid.T) {
-				v, err := h.v.Cancel(h.now)
+				c, err := h.v.Cancel(h.now)
 				h.decided(err, verify.KindCancelTooEarly, verify.KindCancelTooLate)
-				if err == nil && (len(h.events) != 1 || v.Status != verify.Cancelled) {
-					h.t.Fatalf("cancelled to %s after %d events", v.Status, len(h.events))
+				if err != nil {
+					return
 				}
-				h.saw(v, nil)
+				if len(h.events) != 1 || c.Verification.Status != verify.Cancelled {
+					h.t.Fatalf("cancelled to %s after %d events", c.Verification.Status, len(h.events))
+				}
+				h.saw(c)
 			},
 			"right code": func(*rapid.T) { h.check(h.v.PIN) },
 			"old code": func(t *rapid.T) {
@@ -105,9 +105,21 @@ func TestRules(t *testing.T) {
 	})
 }
 
+// step takes the due step, on the node that is still submitting all open events or on
+// another one.
+func (h *life) step(flying bool) {
+	r := runner()
+	r.InFlight = func(verify.ID) bool { return flying }
+	c := h.v.Step(r, verify.Uncapped{}, h.now, rand.Reader)
+	if !c.Stepped || c.Late != h.now.Sub(h.v.NextAt) {
+		h.t.Fatalf("stepped %v, %v late", c.Stepped, c.Late)
+	}
+	h.saw(c)
+}
+
 // decided allows an error of some kinds only, and none but KindNotFound once the
 // verification is over.
-func (h *history) decided(err error, kinds ...verify.Kind) {
+func (h *life) decided(err error, kinds ...verify.Kind) {
 	over := h.v.At(h.now).Status != verify.InProgress
 	if over != (kind(err) == verify.KindNotFound) {
 		h.t.Fatalf("over: %v, but the answer is %v", over, err)
@@ -123,43 +135,51 @@ func (h *history) decided(err error, kinds ...verify.Kind) {
 	h.t.Fatalf("refused with %v", err)
 }
 
-// fail lets an event fail, and takes the step that this brings forward: one that
-// was to come, and none otherwise.
-func (h *history) fail(seq int, state verify.EventState) {
-	e, before := h.events[seq], h.v
-	if v, ok := before.Hasten(e, h.now); ok || !reflect.DeepEqual(v, before) {
-		h.t.Fatalf("event %d has not failed, but it changed %+v", seq, v)
+// fail records that an event failed, and takes the step that becomes due: the one to come
+// after the newest event, and no other. An outcome that is known already stays.
+func (h *life) fail(seq int, state verify.EventState) {
+	e, before := h.v.Events[seq], h.v
+	open, wantState := e.State == verify.EventSubmitting || e.State == verify.EventUnknown, e.State
+	if open {
+		wantState = state
 	}
-	e.State = state
-	v, ok := before.Hasten(e, h.now)
-	want := before
-	if may := seq == len(h.events)-1 && before.At(h.now).Status == verify.InProgress &&
-		len(h.events) < len(before.Workflow.Steps) && h.now.Before(before.DueAt); may {
-		want.DueAt = h.now
+	o := outcome(before, seq, state)
+	c, want := before.Outcome(o, hasten, h.now), before.Outcome(o, onFailure, h.now).Verification
+	v := c.Verification
+	if !want.NextAt.Equal(before.NextAt) || want.Events[seq].State != wantState {
+		h.t.Fatalf("event %d, with the outcome %s after %s, gave %+v", seq, state, e.State, want)
 	}
-	if ok != !want.DueAt.Equal(before.DueAt) || !reflect.DeepEqual(v, want) {
-		h.t.Fatalf("event %d of %d failed at %v: %v, due at %v; want %v", seq, len(h.events), h.now, ok, v.DueAt, want.DueAt)
+	may := open && seq == len(h.events)-1 && before.At(h.now).Status == verify.InProgress &&
+		len(h.events) < len(before.Workflow.Steps) && h.now.Before(before.NextAt)
+	if may {
+		want.NextAt = h.now
+		if len(v.Open()) == 0 {
+			want.Lease = verify.Lease{Token: before.Lease.Token + 1}
+		}
 	}
-	if !ok {
+	if !reflect.DeepEqual(v, want) {
+		h.t.Fatalf("event %d of %d failed at %v: %+v; want %+v", seq, len(h.events), h.now, v, want)
+	}
+	h.saw(c)
+	if !may {
 		return
 	}
-	if _, twice := v.Hasten(e, h.now); twice {
+	if twice := v.Outcome(o, hasten, h.now.Add(time.Second)).Verification; !twice.NextAt.Equal(v.NextAt) {
 		h.t.Fatal("the same failure brought the step forward twice")
 	}
-	if v.Sendable(e, h.now) || !v.At(h.now).DueAt.Equal(h.now) {
+	if v.Sendable(v.Events[seq], h.now) || !v.At(h.now).NextAt.Equal(h.now) {
 		h.t.Fatalf("event %d failed, and is still of use: %+v", seq, v)
 	}
-	h.v = v
-	v, next := v.Step(h.now, rand.Reader)
-	if next == nil {
-		h.t.Fatalf("event %d failed, and no other came: %s", seq, v.Status)
+	h.step(true)
+	if h.ended != "" || len(h.events) != seq+2 {
+		h.t.Fatalf("event %d failed, and no other came: %s", seq, h.v.Status)
 	}
-	h.saw(v, next)
 }
 
-func (h *history) check(code verify.PIN) {
+func (h *life) check(code verify.PIN) {
 	before := h.v
-	v, c, err := h.v.Check(code, "192.0.2.1", h.now)
+	change, err := h.v.Check(code, "192.0.2.1", verify.Uncapped{}, h.now)
+	v, c, err := checked(h.v, change, err)
 	h.decided(err, verify.KindWrongCode, verify.KindTooManyCodes)
 	if kind(err) == verify.KindNotFound {
 		return
@@ -168,7 +188,7 @@ func (h *history) check(code verify.PIN) {
 	if right != (err == nil) || right != c.Valid || right != (v.Status == verify.Success) {
 		h.t.Fatalf("the code is right: %v, but: %v, %+v, %s", right, err, c, v.Status)
 	}
-	if !c.Code.Equal(code) || c.Generation != before.Generation || c.Verification != v.ID || !c.ReceivedAt.Equal(h.now) {
+	if !c.Code.Equal(code) || c.Generation != before.Generation || !c.ReceivedAt.Equal(h.now) {
 		h.t.Fatalf("the check is recorded as %+v", c)
 	}
 	if !right {
@@ -181,11 +201,12 @@ func (h *history) check(code verify.PIN) {
 			h.t.Fatalf("after %d wrong codes for one PIN it is %s", n, v.Status)
 		}
 	}
-	h.saw(v, nil)
+	h.saw(change)
 }
 
-// saw takes note of a transition.
-func (h *history) saw(v verify.Verification, e *verify.Event) {
+// saw takes note of a change.
+func (h *life) saw(c verify.Change) {
+	v, e := c.Verification, c.Send
 	if h.ended != "" && (v.Status != h.ended || !v.FinalizedAt.Equal(h.v.FinalizedAt)) {
 		h.t.Fatalf("ended %s at %v, and again %s at %v", h.ended, h.v.FinalizedAt, v.Status, v.FinalizedAt)
 	}
@@ -198,19 +219,19 @@ func (h *history) saw(v verify.Verification, e *verify.Event) {
 	}
 	if e != nil {
 		late := h.now.Sub(e.StartedAt)
-		if e.Seq != len(h.events) || e.Verification != v.ID || e.Generation != v.Generation ||
-			late != 0 && (late < 0 || late > 500*time.Millisecond || !e.StartedAt.Equal(h.v.DueAt)) ||
+		if e.Seq != len(h.events) || e.Generation != v.Generation ||
+			late != 0 && (late < 0 || late > 500*time.Millisecond || !e.StartedAt.Equal(h.v.NextAt)) ||
 			e.State != verify.EventSubmitting || e.Attempt != 1 || e.Channel != v.Workflow.Steps[e.Seq].Channel {
 			h.t.Fatalf("event %d is %+v", len(h.events), *e)
 		}
 		if !h.now.Before(v.PINExpiresAt) {
 			h.t.Fatalf("event %d carries a PIN that died at %v", e.Seq, v.PINExpiresAt)
 		}
-		if v.DueAt.Before(e.StartedAt) {
-			h.t.Fatalf("after event %d the next step was due at %v", e.Seq, v.DueAt)
+		if v.NextAt.Before(e.StartedAt) {
+			h.t.Fatalf("after event %d the next step was due at %v", e.Seq, v.NextAt)
 		}
 		h.lifetime(v, *e)
-		h.events = append(h.events, *e)
+		h.events = append(h.events, e.ID)
 	}
 	if v.Status == verify.InProgress {
 		if old, ok := h.pins[v.Generation]; ok && !old.Equal(v.PIN) {
@@ -227,7 +248,7 @@ func (h *history) saw(v verify.Verification, e *verify.Event) {
 // lifetime checks the PIN of a new event: it is the one before if that has a minute
 // left by the time of the event, or lives and was chosen by the application. The
 // message states the lifetime left.
-func (h *history) lifetime(v verify.Verification, e verify.Event) {
+func (h *life) lifetime(v verify.Verification, e verify.Event) {
 	scaled := func(d time.Duration) time.Duration {
 		return (d / time.Duration(max(1, v.Workflow.Speed))).Truncate(time.Millisecond)
 	}
@@ -257,25 +278,24 @@ func (h *history) lifetime(v verify.Verification, e verify.Event) {
 }
 
 // invariants holds at any time.
-func (h *history) invariants(*rapid.T) {
+func (h *life) invariants(*rapid.T) {
 	v := h.v
-	if v.Events != len(h.events) || v.Events < 1 || v.Events > len(v.Workflow.Steps) {
-		h.t.Fatalf("%d events are counted, %d were made", v.Events, len(h.events))
+	if len(v.Events) != len(h.events) || len(v.Events) < 1 || len(v.Events) > len(v.Workflow.Steps) {
+		h.t.Fatalf("%d events are counted, %d were made", len(v.Events), len(h.events))
 	}
-	last := h.events[len(h.events)-1]
-	if v.LastEventID != last.ID || !v.LastEventAt.Equal(last.StartedAt) || !v.FirstEventAt.Equal(h.start) || !v.SubmittedAt.Equal(h.start) {
-		h.t.Fatalf("it says that its last event is %s at %v", v.LastEventID, v.LastEventAt)
+	if v.LastEventID() != h.events[len(h.events)-1] || !v.FirstEventAt().Equal(t0) || !v.SubmittedAt.Equal(t0) {
+		h.t.Fatalf("its last event is %s, and its first at %v", v.LastEventID(), v.FirstEventAt())
 	}
 	if v.Price != 5 {
 		h.t.Fatalf("the price changed to %s", v.Price)
 	}
 	if v.Status != verify.InProgress {
-		if !v.PIN.IsZero() || !v.ChosenPIN.IsZero() || !v.DueAt.IsZero() || v.FinalizedAt.IsZero() {
+		if !v.PIN.IsZero() || !v.ChosenPIN.IsZero() || !v.NextAt.IsZero() || v.FinalizedAt.IsZero() {
 			h.t.Fatalf("%s, but with a PIN or a next step: %+v", v.Status, v)
 		}
 		return
 	}
-	if v.PIN.IsZero() || v.DueAt.IsZero() || !v.FinalizedAt.IsZero() || v.Tries >= verify.TriesPerPIN {
+	if v.PIN.IsZero() || v.NextAt.IsZero() || !v.FinalizedAt.IsZero() || v.Tries >= verify.TriesPerPIN {
 		h.t.Fatalf("in progress, but without a PIN, a next step or tries: %+v", v)
 	}
 	if !v.ChosenPIN.IsZero() && !v.PIN.Equal(v.ChosenPIN) {

@@ -133,11 +133,11 @@ func (e *Error) Cause() Cause {
 		c.Rule = ruleOf(e.Kind)
 	}
 	if c.Detail == "" {
-		c.Detail = e.Param
-		if e.Param != "" && e.Reason != "" {
+		c.Detail = e.name()
+		if c.Detail != "" && e.Reason != "" {
 			c.Detail += ": " + e.Reason
 		}
-		if e.Param == "" && e.Request != (ID{}) {
+		if c.Detail == "" && e.Request != (ID{}) {
 			c.Detail = e.Request.Hex()
 		}
 	}

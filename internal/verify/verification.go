@@ -1,199 +1,204 @@
 package verify
 
 import (
+	"cmp"
 	"io"
 	"time"
 )
 
-// Status is the state of a verification. The words are those of the v1 search
-// answer.
+// Status is the state of a verification. The words are those of the v1 search response.
 type Status string
 
-// A verification is in progress until one of the four others ends it for good.
+// A verification is in progress until one of the other four ends it for good.
 const (
 	InProgress Status = "IN PROGRESS"
-	Success    Status = "SUCCESS"   // the right code was typed in time
+	Success    Status = "SUCCESS"   // the right code was submitted in time
 	Failed     Status = "FAILED"    // three wrong codes for one PIN
 	Expired    Status = "EXPIRED"   // no right code before the end
-	Cancelled  Status = "CANCELLED" // by the application
+	Cancelled  Status = "CANCELLED" // by the application or an operator
 )
 
-// Payment is what the person confirms in a payment verification (PSD2). It is
-// part of the verification and never changes (PSD2 RTS article 5: the code is
-// bound to amount and payee).
+// Payment is the payment that a person confirms (PSD2). It is part of the verification and
+// never changes: PSD2 RTS article 5 binds the code to amount and payee.
 type Payment struct {
 	Payee  string // at most 18 characters
-	Amount string // decimal, in euros, as it is shown to the payer
+	Amount string // decimal, in euros, as shown to the payer
 }
 
-// Request is an application's wish to verify a number, after it was read and
-// validated and before anything was decided.
+// Request is a validated request of an application to verify an address.
 type Request struct {
-	Account    string // its API key
-	Number     string // E.164 digits without "+"
-	Country    string // ISO 3166-1 alpha-2 in capitals; "" where a number has none
-	Brand      string // at most 18 characters; "" for payments
+	Account    string  // its API key
+	To         Address // that is verified, and the default of steps
+	Brand      string  // at most 18 characters; "" for payments
 	Payment    *Payment
-	Sender     string // "" for the default
+	Sender     string // of steps without one; "" for the default of the installation
 	Locale     string // such as "en-gb"
 	CodeLength int    // of generated PINs
 	ChosenPIN  PIN    // by the application; zero to generate one
 	Workflow   Workflow
 
-	// What the rules against fraud look at, and nobody keeps.
-	Source  string // address of who asks for it; "" if that is not known
+	// Input of the velocity rules only; not stored.
+	Source  string // address of the client; "" if unknown
 	Premium bool   // the number costs more than others
 }
 
-// Testing is the request as a test number's: it has a fixed PIN, and nothing is sent.
+// Testing returns the request for a test number: it has a fixed PIN, and nothing is sent.
 func (r Request) Testing(pin PIN) Request {
 	r.ChosenPIN, r.Workflow.Test = pin, true
 	return r
 }
 
-// Verification is one attempt to prove that a person can be reached at a
-// number. Its fields are facts; rules are methods.
+// StepAt returns a step of the workflow with its address, sender and PIN policy.
+func (r Request) StepAt(seq int) Step {
+	s := r.Workflow.Steps[seq]
+	if s.To.IsZero() {
+		s.To = r.To
+	}
+	s.From = cmp.Or(s.From, r.Sender)
+	s.PINPolicy = cmp.Or(s.PINPolicy, r.Workflow.PINPolicy)
+	return s
+}
+
+// Verification is one attempt to prove that a person can be reached at an address, with its
+// whole history. It is a value: rules return a changed copy in a [Change] and never modify
+// their receiver.
 type Verification struct {
 	ID ID
 	Request
-	Price Money  // what it costs, see Charged
+	Price Money  // see Charged
 	Payer string // the account whose balance pays; "" for Account
-	Paid  bool   // the price was charged, and not given back
-	Cost  Money  // what carriers charge the operator for its events, as far as known
+	Paid  bool   // the price was charged and not refunded
 
-	// Unsent says that an event of it never left, and that nobody has asked since
-	// whether that is a reason to give the price back.
+	// Unsent marks an event that certainly never left. The end of the verification then
+	// makes a refund due.
 	Unsent bool
 
 	Status      Status
 	SubmittedAt time.Time
 	FinalizedAt time.Time // zero while in progress
 
-	PIN          PIN // in force now; destroyed at the end
-	Generation   int // counts the PINs of this verification from 1
+	PIN          PIN // in force; destroyed at the end
+	Generation   int // counts the PINs of the verification from 1
 	PINExpiresAt time.Time
 	Tries        int // wrong codes for this PIN
 
-	Events       int // steps taken so far
-	FirstEventAt time.Time
-	LastEventAt  time.Time
-	LastEventID  ID
+	Events []Event // in order of their steps
+	Checks []Check // in order of their arrival
+	Facts  []Fact  // the newest, at most maxFacts
 
-	// DueAt is when the next step falls due: the next event, or the end. Zero
-	// once the verification is over.
-	DueAt time.Time
+	// NextAt is when the next step is due: the next event, or the end. Zero after the end.
+	NextAt time.Time
+	Lease  Lease
 }
 
-// Start accepts a request: it returns the running verification and its first
-// event, which is to be delivered at once. The price counts as paid; where it is not
-// charged yet, the caller says so.
-func Start(req Request, price Money, now time.Time, rnd io.Reader) (Verification, Event) {
-	v := Verification{
-		ID: IDAt(now, rnd), Request: req, Price: price, Paid: true,
-		Status: InProgress, SubmittedAt: now,
+// FirstEventAt returns the time of the first event; SubmittedAt without one.
+func (v Verification) FirstEventAt() time.Time {
+	if len(v.Events) == 0 {
+		return v.SubmittedAt
 	}
-	return v.nextEvent(now, now, rnd)
+	return v.Events[0].StartedAt
 }
 
-// Step takes the step that is due: it returns the next event, or nil when the
-// verification expires: all steps were taken, or nobody was there to take them
-// (the server was down) until the whole plan had run out. It must not be called
-// before DueAt. A step taken within half a second counts from DueAt: its event, its
-// PIN and the next step are timed as if it had been taken then.
-func (v Verification) Step(now time.Time, rnd io.Reader) (Verification, *Event) {
-	if v.stepsTaken() || !v.running(now) {
-		return v.end(Expired, v.endedAt(now)), nil
+// LastEventAt returns the time of the newest event; SubmittedAt without one.
+func (v Verification) LastEventAt() time.Time {
+	if len(v.Events) == 0 {
+		return v.SubmittedAt
 	}
-	v, e := v.nextEvent(v.stepTime(now), now, rnd)
-	return v, &e
+	return v.Events[len(v.Events)-1].StartedAt
 }
 
-// StepCapped takes the step that is due without a message: a cap keeps it from the
-// number. Its event is refused, and nobody gets a new PIN, so that the one which was
-// sent before stays good. There must be a step left to take.
-func (v Verification) StepCapped(now time.Time, rnd io.Reader) (Verification, Event) {
-	v, e := v.addEvent(v.stepTime(now), rnd)
-	e.State, e.Error = EventRefused, CappedEvent
-	return v, e
+// LastEventID returns the id of the newest event; zero without one.
+func (v Verification) LastEventID() ID {
+	if len(v.Events) == 0 {
+		return ID{}
+	}
+	return v.Events[len(v.Events)-1].ID
 }
 
-// StepsLeft reports whether there is a step to take yet, and not only the end.
+// Event returns the event at a place; ok is false if there is none.
+func (v Verification) Event(seq int) (e Event, ok bool) {
+	if seq < 0 || seq >= len(v.Events) {
+		return Event{}, false
+	}
+	return v.Events[seq], true
+}
+
+// Open returns the events that were submitted to a carrier and have no recorded outcome.
+func (v Verification) Open() (open []Event) {
+	for _, e := range v.Events {
+		if e.State == EventSubmitting {
+			open = append(open, e)
+		}
+	}
+	return open
+}
+
+// StepsLeft reports whether a further step exists, beside the end.
 func (v Verification) StepsLeft() bool { return !v.stepsTaken() }
 
-// nextEvent takes the next step of the workflow at now, counted from at, with a new
-// PIN unless keepsPIN. A PIN is expired when the event is due at or after its
-// expiry, so 120/120 gives a new PIN each time.
-func (v Verification) nextEvent(at, now time.Time, rnd io.Reader) (Verification, Event) {
-	if !v.keepsPIN(at, now) {
-		v = v.newPIN(at, rnd)
+// Cost returns the amount that carriers charge the operator, as far as it is known.
+func (v Verification) Cost() (sum Money) {
+	for _, e := range v.Events {
+		sum += e.Cost()
 	}
-	return v.addEvent(at, rnd)
+	return sum
 }
 
-func (v Verification) addEvent(at time.Time, rnd io.Reader) (Verification, Event) {
-	e := Event{
-		ID: IDAt(at, rnd), Verification: v.ID, Seq: v.Events,
-		Channel: v.Workflow.Steps[v.Events].Channel, Generation: v.Generation,
-		State: EventSubmitting, Attempt: 1, StartedAt: at,
+// PaidBy returns the account whose balance pays for the verification.
+func (v Verification) PaidBy() string { return cmp.Or(v.Payer, v.Account) }
+
+// Charged returns the amount that was charged and not refunded.
+func (v Verification) Charged() Money {
+	if !v.Paid {
+		return 0
 	}
-	if v.Events == 0 {
-		v.FirstEventAt = at
-	}
-	v.Events++
-	v.LastEventAt, v.LastEventID = at, e.ID
-	if v.stepsTaken() {
-		v.DueAt = v.endsAt()
-	} else {
-		v.DueAt = at.Add(v.Workflow.wait(e.Seq))
-	}
-	return v, e
+	return v.Price
 }
 
-// newPIN starts a generation. A PIN chosen by the application keeps its value,
-// and then the tries go on counting: its guesser has learned what he has learned.
-func (v Verification) newPIN(at time.Time, rnd io.Reader) Verification {
-	v.Generation++
-	v.PINExpiresAt = at.Add(v.Workflow.pinLife())
-	if !v.ChosenPIN.IsZero() {
-		v.PIN = v.ChosenPIN
-		return v
+// Ended reports whether the verification is over for good.
+func (v Verification) Ended() bool { return v.Status != InProgress }
+
+// At returns the verification as it stands at now: one past its end is EXPIRED, even
+// before a runner has expired the row.
+func (v Verification) At(now time.Time) Verification {
+	if v.Status == InProgress && !v.running(now) {
+		return v.end(Expired, v.endedAt(now))
 	}
-	v.PIN = NewPIN(rnd, v.CodeLength)
-	v.Tries = 0
 	return v
+}
+
+// FromFuture reports whether a clock that was ahead began the verification or took its
+// last step (see [FromFuture]). Such a verification has expired: its end may be years
+// away, and until then it would block the number.
+func (v Verification) FromFuture(now time.Time) bool { return FromFuture(v.LastEventAt(), now) }
+
+// running reports whether the verification accepts checks, cancels and steps.
+func (v Verification) running(now time.Time) bool {
+	return v.Status == InProgress && now.Before(v.endsAt()) && !v.FromFuture(now)
 }
 
 // end finishes the verification and destroys its secrets.
 func (v Verification) end(s Status, now time.Time) Verification {
-	v.Status, v.FinalizedAt, v.DueAt = s, now, time.Time{}
+	v.Status, v.FinalizedAt, v.NextAt = s, now, time.Time{}
 	v.PIN, v.ChosenPIN = PIN{}, PIN{}
 	return v
 }
 
 func (v Verification) pinLives(now time.Time) bool { return now.Before(v.PINExpiresAt) }
 
-func (v Verification) stepsTaken() bool { return v.Events == len(v.Workflow.Steps) }
+func (v Verification) stepsTaken() bool { return len(v.Events) == len(v.Workflow.Steps) }
 
-// endsAt is when the verification expires if nothing else happens: when its last
-// event has had its wait, or when the PIN dies if that is later.
+// endsAt returns the time at which the verification expires if no further step is taken
+// early: the end of the last wait, or the expiry of the PIN if that is later.
 func (v Verification) endsAt() time.Time {
-	end := v.LastEventAt
-	for seq := v.Events - 1; seq < len(v.Workflow.Steps); seq++ {
+	end := v.LastEventAt()
+	for seq := max(0, len(v.Events)-1); seq < len(v.Workflow.Steps); seq++ {
 		end = end.Add(v.Workflow.wait(seq))
 	}
 	if v.PINExpiresAt.After(end) {
 		return v.PINExpiresAt
 	}
 	return end
-}
-
-// At is the verification as it stands at now: one whose end has come is EXPIRED
-// from then on, even if nobody has taken that step yet.
-func (v Verification) At(now time.Time) Verification {
-	if v.Status == InProgress && !v.running(now) {
-		return v.end(Expired, v.endedAt(now))
-	}
-	return v
 }
 
 // endedAt returns the end of a verification that has expired at now: endsAt, or now if the
@@ -205,12 +210,16 @@ func (v Verification) endedAt(now time.Time) time.Time {
 	return v.endsAt()
 }
 
-// FromFuture reports whether a clock that was ahead began the verification or took its
-// last step (see [FromFuture]). Such a verification has expired: its end may be years
-// away, and until then it would block the number.
-func (v Verification) FromFuture(now time.Time) bool { return FromFuture(v.LastEventAt, now) }
-
-// running reports whether the verification can still be acted on.
-func (v Verification) running(now time.Time) bool {
-	return v.Status == InProgress && now.Before(v.endsAt()) && !v.FromFuture(now)
+// withPIN starts a generation at a time. A PIN chosen by the application keeps its value,
+// and its tries continue: a guesser keeps the knowledge of earlier tries.
+func (v Verification) withPIN(at time.Time, rnd io.Reader) Verification {
+	v.Generation++
+	v.PINExpiresAt = at.Add(v.Workflow.pinLife())
+	if !v.ChosenPIN.IsZero() {
+		v.PIN = v.ChosenPIN
+		return v
+	}
+	v.PIN = NewPIN(rnd, v.CodeLength)
+	v.Tries = 0
+	return v
 }

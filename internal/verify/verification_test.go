@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,45 +11,6 @@ import (
 
 	"countersign/internal/verify"
 )
-
-var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-
-// at is the time s seconds after the start.
-func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
-
-func steps(channel verify.Channel, waits ...int) []verify.Step {
-	var list []verify.Step
-	for _, w := range waits {
-		list = append(list, verify.Step{Channel: channel, Wait: time.Duration(w) * time.Second})
-	}
-	return list
-}
-
-func request(pinLife int, waits ...int) verify.Request {
-	return verify.Request{
-		Account: "demo0001", Number: "447700900000", Brand: "Acme", CodeLength: 4,
-		Workflow: verify.Workflow{
-			Steps: steps(verify.SMS, waits...), PINLife: time.Duration(pinLife) * time.Second,
-			PINPolicy: verify.ReusePIN, CancelAfter: 30 * time.Second,
-		},
-	}
-}
-
-func start(t *testing.T, req verify.Request) verify.Verification {
-	t.Helper()
-	v, e := verify.Start(req, verify.Unit, t0, rand.Reader)
-	if v.Status != verify.InProgress || e.Seq != 0 || e.State != verify.EventSubmitting || e.Attempt != 1 {
-		t.Fatalf("Start gave status %s, event %+v", v.Status, e)
-	}
-	return v
-}
-
-func kind(err error) verify.Kind {
-	if e, ok := errors.AsType[*verify.Error](err); ok {
-		return e.Kind
-	}
-	return -1
-}
 
 // TestSchedule lets workflows run to their end without an answer. The PIN rows
 // are the published table (spec §5).
@@ -85,13 +45,13 @@ func TestSchedule(t *testing.T) {
 			t.Parallel()
 			req := request(tt.pinLife, tt.waits...)
 			req.Workflow.Speed = tt.speed
-			v, e := verify.Start(req, 0, t0, rand.Reader)
+			v, e := begin(req, 0)
 			var times []float64
 			var generations []int
 			for event := &e; event != nil; {
 				times = append(times, event.StartedAt.Sub(t0).Seconds())
 				generations = append(generations, event.Generation)
-				v, event = v.Step(v.DueAt, rand.Reader)
+				v, event = step(v, v.NextAt)
 			}
 			if got, want := fmt.Sprint(times), fmt.Sprint(tt.wantEvents); got != want {
 				t.Errorf("events at %s, want %s", got, want)
@@ -114,7 +74,7 @@ func TestRenewPolicyGivesEveryEventItsPIN(t *testing.T) {
 	req := request(3600, 60, 60, 60)
 	req.Workflow.PINPolicy = verify.RenewPIN
 	v := start(t, req)
-	v, e := v.Step(at(60), rand.Reader)
+	v, e := step(v, at(60))
 	if e.Generation != 2 || v.Generation != 2 {
 		t.Errorf("second event carries generation %d, want 2", e.Generation)
 	}
@@ -125,10 +85,10 @@ func TestRenewPolicyGivesEveryEventItsPIN(t *testing.T) {
 func TestStepAfterOutage(t *testing.T) {
 	t.Parallel()
 	v := start(t, request(300, 125, 180, 300))
-	if _, e := v.Step(at(400), rand.Reader); e == nil || e.Seq != 1 {
+	if _, e := step(v, at(400)); e == nil || e.Seq != 1 {
 		t.Errorf("400 s later: event %+v, want the second", e)
 	}
-	if ended, e := v.Step(at(999), rand.Reader); e != nil || ended.Status != verify.Expired || !ended.FinalizedAt.Equal(at(605)) {
+	if ended, e := step(v, at(999)); e != nil || ended.Status != verify.Expired || !ended.FinalizedAt.Equal(at(605)) {
 		t.Errorf("999 s later: event %+v, %s at %v, want EXPIRED at 605 s", e, ended.Status, ended.FinalizedAt)
 	}
 	if got := v.At(at(605)); got.Status != verify.Expired || !got.FinalizedAt.Equal(at(605)) || !got.PIN.IsZero() {
@@ -154,14 +114,14 @@ func TestCheck(t *testing.T) {
 	t.Run("RightCode", func(t *testing.T) {
 		t.Parallel()
 		v := start(t, req)
-		v, c, err := v.Check(v.PIN, "192.0.2.1", at(119))
+		v, c, err := check(v, v.PIN, "192.0.2.1", at(119))
 		if err != nil || v.Status != verify.Success || !c.Valid || c.IPAddress != "192.0.2.1" || !v.FinalizedAt.Equal(at(119)) {
 			t.Fatalf("got %s, %+v, %v", v.Status, c, err)
 		}
-		if !v.PIN.IsZero() || !v.DueAt.IsZero() {
+		if !v.PIN.IsZero() || !v.NextAt.IsZero() {
 			t.Error("a finished verification keeps its PIN or a due time")
 		}
-		if _, _, err := v.Check(c.Code, "", at(119)); kind(err) != verify.KindNotFound {
+		if _, _, err := check(v, c.Code, "", at(119)); kind(err) != verify.KindNotFound {
 			t.Errorf("the same code again: %v, want KindNotFound", err)
 		}
 	})
@@ -171,7 +131,7 @@ func TestCheck(t *testing.T) {
 		pin := v.PIN
 		for i, want := range []verify.Kind{verify.KindWrongCode, verify.KindWrongCode, verify.KindTooManyCodes} {
 			var err error
-			v, _, err = v.Check(wrong(v), "", at(1))
+			v, _, err = check(v, wrong(v), "", at(1))
 			if kind(err) != want {
 				t.Fatalf("wrong code %d: %v, want %s", i+1, err, want)
 			}
@@ -179,14 +139,14 @@ func TestCheck(t *testing.T) {
 		if v.Status != verify.Failed {
 			t.Errorf("status %s, want FAILED", v.Status)
 		}
-		if _, _, err := v.Check(pin, "", at(2)); kind(err) != verify.KindNotFound {
+		if _, _, err := check(v, pin, "", at(2)); kind(err) != verify.KindNotFound {
 			t.Errorf("the right code afterwards: %v, want KindNotFound", err)
 		}
 	})
 	t.Run("ExpiredPINIsWrong", func(t *testing.T) {
 		t.Parallel()
 		v := start(t, req)
-		v, c, err := v.Check(v.PIN, "", at(120))
+		v, c, err := check(v, v.PIN, "", at(120))
 		if kind(err) != verify.KindWrongCode || c.Valid || v.Tries != 1 {
 			t.Errorf("got %v, valid %v, %d tries; want a wrong code that counts", err, c.Valid, v.Tries)
 		}
@@ -195,18 +155,18 @@ func TestCheck(t *testing.T) {
 		t.Parallel()
 		v := start(t, req)
 		old := v.PIN
-		v, _, _ = v.Check(wrong(v), "", at(1))
-		v, _, _ = v.Check(wrong(v), "", at(2))
-		v, _ = v.Step(at(180), rand.Reader)
+		v, _, _ = check(v, wrong(v), "", at(1))
+		v, _, _ = check(v, wrong(v), "", at(2))
+		v, _ = step(v, at(180))
 		if v.Tries != 0 || v.Generation != 2 {
 			t.Fatalf("%d tries, generation %d; want 0, 2", v.Tries, v.Generation)
 		}
 		if !old.Equal(v.PIN) { // one time in 10,000 they are the same
-			if _, c, err := v.Check(old, "", at(181)); c.Valid || err == nil {
+			if _, c, err := check(v, old, "", at(181)); c.Valid || err == nil {
 				t.Error("the dead PIN was accepted")
 			}
 		}
-		if _, _, err := v.Check(v.PIN, "", at(181)); err != nil {
+		if _, _, err := check(v, v.PIN, "", at(181)); err != nil {
 			t.Errorf("the new PIN: %v", err)
 		}
 	})
@@ -215,9 +175,9 @@ func TestCheck(t *testing.T) {
 		req := req
 		req.ChosenPIN, _ = verify.ParsePIN("Ab12345")
 		v := start(t, req)
-		v, _, _ = v.Check(wrong(v), "", at(1))
-		v, _, _ = v.Check(wrong(v), "", at(2))
-		v, _ = v.Step(at(180), rand.Reader)
+		v, _, _ = check(v, wrong(v), "", at(1))
+		v, _, _ = check(v, wrong(v), "", at(2))
+		v, _ = step(v, at(180))
 		if !v.PIN.Equal(req.ChosenPIN) || v.Tries != 2 {
 			t.Errorf("renewed to another PIN (%v) or forgot tries (%d)", !v.PIN.Equal(req.ChosenPIN), v.Tries)
 		}
@@ -225,7 +185,7 @@ func TestCheck(t *testing.T) {
 	t.Run("AfterTheEnd", func(t *testing.T) {
 		t.Parallel()
 		v := start(t, request(600, 60))
-		if _, _, err := v.Check(v.PIN, "", at(600)); kind(err) != verify.KindNotFound {
+		if _, _, err := check(v, v.PIN, "", at(600)); kind(err) != verify.KindNotFound {
 			t.Errorf("got %v, want KindNotFound", err)
 		}
 	})
@@ -234,7 +194,7 @@ func TestCheck(t *testing.T) {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	v := start(t, request(300, 125, 180, 300))
-	second, _ := v.Step(at(125), rand.Reader)
+	second, _ := step(v, at(125))
 	fast := v
 	fast.Workflow.Speed = 10
 	tests := []struct {
@@ -254,7 +214,7 @@ func TestCancel(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := tt.v.Cancel(tt.now)
+			got, err := cancel(tt.v, tt.now)
 			if kind(err) != tt.want {
 				t.Fatalf("Cancel: %v, want %s", err, tt.want)
 			}
@@ -269,30 +229,30 @@ func TestTrigger(t *testing.T) {
 	t.Parallel()
 	v := start(t, request(300, 125, 180, 300))
 	pin := v.PIN
-	v, e, err := v.Trigger(at(5), rand.Reader)
-	if err != nil || e.Seq != 1 || !v.PIN.Equal(pin) || !v.DueAt.Equal(at(185)) {
-		t.Fatalf("second event %+v due %v (%v), want the same PIN and the next after 180 s", e, v.DueAt, err)
+	v, e, err := trigger(v, at(5))
+	if err != nil || e.Seq != 1 || !v.PIN.Equal(pin) || !v.NextAt.Equal(at(185)) {
+		t.Fatalf("second event %+v due %v (%v), want the same PIN and the next after 180 s", e, v.NextAt, err)
 	}
-	v, _, _ = v.Trigger(at(6), rand.Reader)
-	if _, _, err := v.Trigger(at(7), rand.Reader); kind(err) != verify.KindNoMoreEvents {
+	v, _, _ = trigger(v, at(6))
+	if _, _, err := trigger(v, at(7)); kind(err) != verify.KindNoMoreEvents {
 		t.Errorf("fourth event: %v, want KindNoMoreEvents", err)
 	}
-	if !v.DueAt.Equal(at(306)) {
-		t.Errorf("ends at %v, want the last event's wait after it", v.DueAt)
+	if !v.NextAt.Equal(at(306)) {
+		t.Errorf("ends at %v, want the last event's wait after it", v.NextAt)
 	}
-	if _, _, err := v.Trigger(at(306), rand.Reader); kind(err) != verify.KindNotFound {
+	if _, _, err := trigger(v, at(306)); kind(err) != verify.KindNotFound {
 		t.Errorf("after the end: %v, want KindNotFound", err)
 	}
 }
 
 func TestResend(t *testing.T) {
 	t.Parallel()
-	v, e := verify.Start(request(100, 125, 180), 0, t0, rand.Reader)
-	cancelled, err := v.Cancel(at(31))
+	v, e := begin(request(100, 125, 180), 0)
+	cancelled, err := cancel(v, at(31))
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, _ := v.Step(at(125), rand.Reader)
+	next, _ := step(v, at(125))
 	twice, accepted := e, e
 	twice.Attempt = verify.MaxAttempts
 	accepted.State = verify.EventAccepted

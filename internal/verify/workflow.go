@@ -2,12 +2,16 @@ package verify
 
 import "time"
 
-// Step is one stage of a workflow: deliver on Channel, then wait before the
-// next step. The wait of the last step is how long the person still has to
-// answer; it may be 0, and then the life of the PIN alone decides.
+// Step is one stage of a workflow: deliver on Channel, then wait before the next step. The
+// wait of the last step is the remaining time for an answer; it may be 0, and then the life
+// of the PIN alone decides. The last three fields default to those of the request, see
+// [Request.StepAt].
 type Step struct {
-	Channel Channel
-	Wait    time.Duration
+	Channel   Channel
+	Wait      time.Duration
+	To        Address
+	From      string // sender of a message, caller of a call
+	PINPolicy PINPolicy
 }
 
 // PINPolicy says when an event gets a new PIN.
@@ -26,7 +30,7 @@ const (
 type Workflow struct {
 	Steps       []Step        // at least one
 	PINLife     time.Duration // how long a PIN is accepted after it was made
-	PINPolicy   PINPolicy
+	PINPolicy   PINPolicy     // of the steps without one
 	CancelAfter time.Duration // a cancel is refused before this age
 
 	// Test is a plan of which nothing is ever sent: a verification of a test number.

@@ -96,7 +96,7 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 func sms() deliver.Message {
 	return deliver.Message{
 		EventID: verify.ID{1}, RequestID: verify.ID{2}, Attempt: 1, Channel: verify.SMS,
-		To: verify.PhoneAddress(number), From: "Acme", Text: "Your code: 4711", ValidFor: 300*time.Second + 900*time.Millisecond,
+		To: verify.PhoneAddress(number, ""), From: "Acme", Text: "Your code: 4711", ValidFor: 300*time.Second + 900*time.Millisecond,
 	}
 }
 
@@ -337,8 +337,8 @@ func TestSendRefusesBeforeItConnects(t *testing.T) {
 	}{
 		{"Call", func(m *deliver.Message) { m.Channel = verify.TTS }, t.Context(), refused},
 		{"Expired", func(m *deliver.Message) { m.ValidFor = 0 }, t.Context(), notSent},
-		{"NotANumber", func(m *deliver.Message) { m.To = verify.PhoneAddress("1\r\n2") }, t.Context(), refused},
-		{"NoNumber", func(m *deliver.Message) { m.To = verify.PhoneAddress("") }, t.Context(), refused},
+		{"NotANumber", func(m *deliver.Message) { m.To = verify.PhoneAddress("1\r\n2", "") }, t.Context(), refused},
+		{"NoNumber", func(m *deliver.Message) { m.To = verify.PhoneAddress("", "") }, t.Context(), refused},
 		{"HeaderLineBreak", func(m *deliver.Message) { m.From = "a\r\nX-Evil: 1" }, t.Context(), refused},
 		{"HeaderNUL", func(m *deliver.Message) { m.From = "a\x00" }, t.Context(), refused},
 		{"HeaderNotASCII", func(m *deliver.Message) { m.From = "Äcme" }, t.Context(), refused},

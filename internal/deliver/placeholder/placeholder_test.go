@@ -15,7 +15,7 @@ import (
 func TestRender(t *testing.T) {
 	t.Parallel()
 	m := deliver.Message{
-		EventID: verify.ID{1}, RequestID: verify.ID{2}, Attempt: 2, To: verify.PhoneAddress("447700900001"), From: "Acme", Text: "hi",
+		EventID: verify.ID{1}, RequestID: verify.ID{2}, Attempt: 2, To: verify.PhoneAddress("447700900001", ""), From: "Acme", Text: "hi",
 		Values: map[string]string{"entity_id": "1701"},
 	}
 	v := placeholder.Of(m, 90*time.Second+time.Millisecond)

@@ -21,14 +21,14 @@ func TestSend(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sub, err := c.Send(t.Context(), deliver.Message{To: verify.PhoneAddress(number), Text: "Acme code: 4821."})
+		sub, err := c.Send(t.Context(), deliver.Message{To: verify.PhoneAddress(number, ""), Text: "Acme code: 4821."})
 		if err != nil || sub.Carrier != "nowhere" || len(sub.Refs) != 0 {
 			t.Errorf("Send = %+v, %v", sub, err)
 		}
 		if err := errors.Join(c.Close(), c.Close()); err != nil {
 			t.Error(err)
 		}
-		if _, err := c.Send(t.Context(), deliver.Message{To: verify.PhoneAddress(number)}); !errors.Is(err, deliver.ErrNotSent) {
+		if _, err := c.Send(t.Context(), deliver.Message{To: verify.PhoneAddress(number, "")}); !errors.Is(err, deliver.ErrNotSent) {
 			t.Errorf("a message that is not in the record: %v", err)
 		}
 	}
@@ -44,7 +44,7 @@ func TestNoRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Send(t.Context(), deliver.Message{To: verify.PhoneAddress("447700900001")}); err != nil {
+	if _, err := c.Send(t.Context(), deliver.Message{To: verify.PhoneAddress("447700900001", "")}); err != nil {
 		t.Error(err)
 	}
 	if err := c.Close(); err != nil {

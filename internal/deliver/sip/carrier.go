@@ -196,7 +196,7 @@ const anonymous = "anonymous"
 
 func (c *Carrier) callerID(m deliver.Message) string {
 	for _, id := range c.cfg.CallerIDs {
-		if id.Country == "" || id.Country == m.Country {
+		if id.Country == "" || id.Country == m.To.Country {
 			return c.cfg.dialled(id.Number)
 		}
 	}

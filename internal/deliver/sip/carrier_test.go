@@ -226,7 +226,7 @@ func TestGuard(t *testing.T) {
 	tr := open(t, p.Addr())
 	for _, to := range []string{"8816123456", "870123456789", "19005551234", "449012345678", "447012345678", "979123456", "", "44770090000a", "447;tag=x", "447\r\nX: y"} {
 		m := call()
-		m.To = verify.PhoneAddress(to)
+		m.To = verify.PhoneAddress(to, "")
 		if _, err := tr.Send(t.Context(), m); !errors.Is(err, deliver.ErrNumber) {
 			t.Errorf("%q: %v, want refused for its number", to, err)
 		}
@@ -280,7 +280,7 @@ func TestPrefixLimit(t *testing.T) {
 		t.Errorf("a third call to the prefix: %v, want not sent", err)
 	}
 	elsewhere := call()
-	elsewhere.To = verify.PhoneAddress("33612345678")
+	elsewhere.To = verify.PhoneAddress("33612345678", "")
 	if _, err := second.Send(t.Context(), elsewhere); err != nil {
 		t.Errorf("a call elsewhere: %v", err)
 	}

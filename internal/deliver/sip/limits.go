@@ -27,8 +27,8 @@ func (c *Config) permits(m deliver.Message) error {
 	switch {
 	case slices.ContainsFunc(c.AllowPrefixes, allowed):
 		return nil
-	case len(c.Countries) > 0 && !slices.Contains(c.Countries, m.Country):
-		return fmt.Errorf("%w: country %q", errDenied, m.Country)
+	case len(c.Countries) > 0 && !slices.Contains(c.Countries, m.To.Country):
+		return fmt.Errorf("%w: country %q", errDenied, m.To.Country)
 	case phone.Expensive(m.To.Given):
 		return fmt.Errorf("%w: premium rate, shared cost or satellite", errDenied)
 	}

@@ -104,7 +104,7 @@ func patient(c *sip.Config) { c.KeyWait = 0 }
 // call is a message whose code is said once after 200 ms.
 func call() deliver.Message {
 	return deliver.Message{
-		EventID: verify.ID{1}, Attempt: 1, Channel: verify.TTS, Country: "GB", To: verify.PhoneAddress(number), Script: script(), ValidFor: time.Minute,
+		EventID: verify.ID{1}, Attempt: 1, Channel: verify.TTS, To: verify.PhoneAddress(number, "GB"), Script: script(), ValidFor: time.Minute,
 	}
 }
 

@@ -156,7 +156,7 @@ func outcome(err error) string {
 
 func sms(text string) deliver.Message {
 	return deliver.Message{
-		EventID: verify.ID{1}, Attempt: 1, Channel: verify.SMS, Country: "GB", To: verify.PhoneAddress(number), From: "Acme", Text: text,
+		EventID: verify.ID{1}, Attempt: 1, Channel: verify.SMS, To: verify.PhoneAddress(number, "GB"), From: "Acme", Text: text,
 		ValidFor: 5 * time.Minute,
 	}
 }

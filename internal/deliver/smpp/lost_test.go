@@ -54,7 +54,7 @@ func (d *desk) sendAsEngine(m deliver.Message, patience time.Duration) error {
 // smsTo is a message to one of many numbers.
 func smsTo(i int) deliver.Message {
 	m := sms("hello")
-	m.To = verify.PhoneAddress(fmt.Sprintf("4477009%05d", i))
+	m.To = verify.PhoneAddress(fmt.Sprintf("4477009%05d", i), "")
 	return m
 }
 

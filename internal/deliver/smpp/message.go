@@ -96,7 +96,7 @@ func dataCoding(a gsm.Alphabet) uint8 {
 func (c *Config) source(m deliver.Message) pdu.Address {
 	sender := m.From
 	for _, rule := range c.Senders {
-		if (rule.Country == "" || rule.Country == m.Country) && (rule.Asked == "" || rule.Asked == m.From) {
+		if (rule.Country == "" || rule.Country == m.To.Country) && (rule.Asked == "" || rule.Asked == m.From) {
 			if rule.Sender != "" {
 				sender = rule.Sender
 			}

@@ -178,7 +178,7 @@ func TestAddressTypes(t *testing.T) {
 					}
 				})
 				m := sms("hello")
-				m.From, m.Country = tt.from, tt.country
+				m.From, m.To.Country = tt.from, tt.country
 				if _, err := d.Send(t.Context(), m); err != nil {
 					t.Fatal(err)
 				}
@@ -210,8 +210,8 @@ func TestUnwritable(t *testing.T) {
 			"not ASCII":      func(m *deliver.Message) { m.From = "Äcme" },
 			"too long":       func(m *deliver.Message) { m.From = strings.Repeat("A", 21) },
 			"of a rule":      func(m *deliver.Message) { m.From = "rule" },
-			"in the number":  func(m *deliver.Message) { m.To = verify.PhoneAddress("4477\x0000") },
-			"a long number":  func(m *deliver.Message) { m.To = verify.PhoneAddress(strings.Repeat("4", 21)) },
+			"in the number":  func(m *deliver.Message) { m.To = verify.PhoneAddress("4477\x0000", "") },
+			"a long number":  func(m *deliver.Message) { m.To = verify.PhoneAddress(strings.Repeat("4", 21), "") },
 			"too many parts": func(m *deliver.Message) { m.Text = strings.Repeat("a", 153*255+1) },
 			"a call":         func(m *deliver.Message) { m.Channel = verify.TTS },
 		} {

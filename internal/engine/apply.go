@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"countersign/internal/fraud"
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// maxStartTries bounds how often a start is run that found no verification in progress
+// although there was one: another node was faster by a moment. The next run can name it.
+const maxStartTries = 5
+
+// transition is one transaction of the engine. Rules run in it, and it writes their
+// changes.
+type transition struct {
+	*store.Tx
+	caps      fraud.Caps
+	now       time.Time
+	histories []loadedHistory
+
+	changes []verify.Change
+	early   bool // a receipt was kept for a message that is not known yet
+	found   int  // rows that were due, and that no other transaction held
+}
+
+// apply is the only way to write a verification: it runs do in one transaction, and after
+// the commit performs the effects of all changes. The store may run do more than once, each
+// time with a new transition; do changes nothing else.
+func (e *Engine) apply(ctx context.Context, in store.Scope, do func(*transition) error) (t transition, err error) {
+	for try := 1; ; try++ {
+		err = e.cfg.Store.WriteIn(ctx, in, func(tx *store.Tx) error {
+			t = transition{Tx: tx, caps: e.cfg.Caps, now: e.now()}
+			return do(&t)
+		})
+		if !errors.Is(err, store.ErrRunning) || try == maxStartTries {
+			break
+		}
+	}
+	switch {
+	case errors.Is(err, store.ErrRate): // counted by this node in vain
+		e.throttle.takeBack(in.Limit.Account)
+		return transition{}, throttled(in.Limit.PerSecond)
+	case err != nil:
+		return transition{}, classified(err)
+	}
+	for i := range t.changes {
+		e.committed(&t.changes[i])
+	}
+	return t, nil
+}
+
+// counted returns the scope of a request that counts against the account's rate, on all
+// nodes together, and may change its balance.
+func (e *Engine) counted(account verify.Account, in store.Scope) store.Scope {
+	in.Account = account.Payer()
+	in.Charges = e.cfg.ChargeOnSuccess
+	if rate := e.rate(account); rate > 0 {
+		in.Limit = &store.Limit{Account: account.Key, PerSecond: rate, Now: e.now}
+	}
+	return in
+}
+
+// save writes a change.
+func (t *transition) save(change verify.Change) error {
+	t.changes = append(t.changes, change)
+	c := &t.changes[len(t.changes)-1]
+	if err := t.Save(*c); err != nil {
+		return err
+	}
+	if h, ok := c.History.(fraud.History); ok {
+		stored := t.loaded(h.Address)
+		stored.Number = h.Number
+		if err := t.SaveNumberHistory(stored, h.StaleAt()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadedHistory is the history of an address as it was loaded.
+type loadedHistory struct {
+	address string // canonical
+	stored  store.NumberHistory
+}
+
+// loaded returns the history that was loaded last for an address.
+func (t *transition) loaded(to verify.Address) store.NumberHistory {
+	for _, h := range slices.Backward(t.histories) {
+		if h.address == to.Canonical {
+			return h.stored
+		}
+	}
+	return store.NumberHistory{}
+}
+
+// nextHistory loads the history of the address of the next step.
+func (t *transition) nextHistory(v verify.Verification) (verify.History, error) {
+	if !v.StepsLeft() {
+		return verify.Uncapped{}, nil
+	}
+	return t.history(v.Request, len(v.Events))
+}
+
+// history loads the history of the address of a step. A channel without caps has none.
+func (t *transition) history(req verify.Request, seq int) (verify.History, error) {
+	step := req.StepAt(seq)
+	if !step.Channel.Info().Capped {
+		return verify.Uncapped{}, nil
+	}
+	return t.historyOf(req, step.To)
+}
+
+// historyOf loads the history of an address. A test number has none.
+func (t *transition) historyOf(req verify.Request, to verify.Address) (verify.History, error) {
+	if req.Workflow.Test {
+		return verify.Uncapped{}, nil
+	}
+	stored, err := t.NumberHistory(to.Canonical)
+	if err != nil {
+		return nil, err
+	}
+	t.histories = append(t.histories, loadedHistory{to.Canonical, stored})
+	return fraud.History{Number: stored.Number, Address: to, Caps: t.caps, Account: req.Account}, nil
+}
+
+// verification loads a verification of an account, or returns KindNotFound.
+func (t *transition) verification(account verify.Account, id verify.ID) (verify.Verification, error) {
+	v, ok, err := t.Verification(id)
+	if err == nil && (!ok || v.Account != account.Key) {
+		err = &verify.Error{Kind: verify.KindNotFound, Request: id}
+	}
+	return v, err
+}
+
+// committed performs the effects of a change that is durable. It is the only place with
+// effects of changes: metrics, velocity rules, the runner's next wake-up, and the delivery
+// of an event.
+func (e *Engine) committed(c *verify.Change) {
+	v := &c.Verification
+	if e.cfg.Observe != nil {
+		e.cfg.Observe(*c)
+	}
+	for _, f := range c.Facts {
+		e.observe(v, f)
+	}
+	if c.Stepped {
+		e.metrics.lateness.Observe(c.Late.Seconds())
+	}
+	if c.Send != nil {
+		e.deliver(delivery{*v, *c.Send, v.Lease.Token})
+	}
+	if at, why := v.Due(); why != verify.NotDue {
+		e.runner.Wake(at)
+	}
+}
+
+// observe performs the effects of a fact.
+func (e *Engine) observe(v *verify.Verification, f verify.Fact) {
+	switch f.Kind {
+	case verify.Started:
+		e.metrics.started.Inc()
+	case verify.EventSent:
+		channel := v.Events[f.Event].Channel
+		e.metrics.events.WithLabelValues(string(channel), string(f.State)).Inc()
+		if f.State == verify.EventAccepted && channel.Info().Segmented && !v.Workflow.Test {
+			e.cfg.Velocity.Sent(*v)
+		}
+	case verify.CodeChecked:
+		e.metrics.checked(f.Valid)
+		if !f.Valid {
+			e.cfg.Velocity.Failed(*v, v.Checks[len(v.Checks)-1].IPAddress)
+		}
+	case verify.Finished:
+		e.metrics.ended.WithLabelValues(string(f.Status)).Inc()
+		e.cfg.Velocity.Ended(*v)
+	case verify.Refunded:
+		e.metrics.refunded.Inc()
+	case verify.Capped:
+		e.capped(v.Request, f.Cap, f.Until)
+	case verify.EventReported, verify.PINRenewed, verify.Charged: // only for the timeline
+	}
+}
+
+// capped reports that a cap kept something from a number, or was filled.
+func (e *Engine) capped(req verify.Request, name string, until time.Time) {
+	e.metrics.capped.WithLabelValues(name).Inc()
+	e.cfg.Log.Info("number capped", "cap", name, "account", req.Account, "number", req.To.Masked(), "until", until)
+}
+
+// refused reports a refusal by a cap, of a request that changed nothing.
+func (e *Engine) refused(req verify.Request, err error) {
+	if refusal, ok := errors.AsType[*verify.Error](err); ok && refusal.Kind == verify.KindBlocked && refusal.By.Rule == verify.RuleCap {
+		e.capped(req, refusal.By.Detail, refusal.By.Until)
+	}
+}
+
+// is reports whether err is a refusal of the given kind.
+func is(err error, kind verify.Kind) bool {
+	refusal, ok := errors.AsType[*verify.Error](err)
+	return ok && refusal.Kind == kind
+}

@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"countersign/internal/store"
+	"countersign/internal/verify"
+)
+
+// takeSteps handles every row that is due, and returns when the next one is. While
+// Config.Hold returns an error it handles none.
+func (e *Engine) takeSteps(ctx context.Context) (next time.Time, err error) {
+	for ctx.Err() == nil {
+		e.renewLeases(ctx)
+		if e.held() {
+			return e.now().Add(maxIdleShared), nil
+		}
+		at, ok, err := e.cfg.Store.NextDue(ctx)
+		if err != nil || !ok {
+			return time.Time{}, err
+		}
+		if at.After(e.now()) {
+			return at, nil
+		}
+		found, err := e.takeBatch(ctx)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if !found && e.cfg.Store.Shared() {
+			return e.now().Add(heldByOther), nil
+		}
+	}
+	return time.Time{}, ctx.Err()
+}
+
+// held reports whether this node must handle no due rows. The source of the reason logs it.
+func (e *Engine) held() bool { return e.cfg.Hold != nil && e.cfg.Hold() != nil }
+
+// heldByOther is the pause before another look at rows that are due but locked by another
+// node: short, since that node may die.
+const heldByOther = 50 * time.Millisecond
+
+// takeBatch handles some of the rows that are due. It reports whether it found any.
+func (e *Engine) takeBatch(ctx context.Context) (found bool, err error) {
+	room := 0
+	for room < maxStepBatch && e.reserve() {
+		room++
+	}
+	if room == 0 { // every slot has a message in flight; one is free soon
+		e.pause(ctx, 10*time.Millisecond)
+		return true, nil
+	}
+	t, err := e.apply(ctx, store.Scope{}, func(t *transition) error { return e.takeDue(t, room) })
+	if err != nil || t.found > 0 {
+		e.cfg.Report("step", err)
+	}
+	var refunds []verify.Verification
+	for _, c := range t.changes {
+		if c.Send != nil {
+			room--
+		}
+		if c.Verification.RefundDue() && c.Verification.Lease.Node == e.node {
+			refunds = append(refunds, c.Verification)
+		}
+	}
+	for range room {
+		e.unreserve()
+	}
+	if rerr := e.refund(ctx, refunds); rerr != nil && err == nil {
+		err = rerr
+	}
+	return t.found > 0, err
+}
+
+// takeDue handles, in one transaction, rows that are due.
+func (e *Engine) takeDue(t *transition, limit int) error {
+	rows, broken, err := t.Due(t.now, limit)
+	if err != nil {
+		return err
+	}
+	t.found = len(rows) + len(broken)
+	for id, why := range broken {
+		// A broken row must not delay the others.
+		e.cfg.Log.Error("verification cannot be read, trying again in a minute", "request_id", id.Hex(), "error", why)
+		if err := t.Postpone(id, t.now.Add(time.Minute)); err != nil {
+			return err
+		}
+	}
+	locked, err := t.HeldNumbers(numbersToStep(rows, t.now))
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.StepsLeft() && locked[row.StepAt(len(row.Events)).To.Canonical] {
+			t.found--
+			continue
+		}
+		if err := e.handle(t, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// numbersToStep lists the numbers to which a message may be due.
+func numbersToStep(rows []store.DueRow, now time.Time) (numbers []string) {
+	for _, row := range rows {
+		if row.StepDue(now) && row.StepsLeft() {
+			numbers = append(numbers, row.StepAt(len(row.Events)).To.Canonical)
+		}
+	}
+	return numbers
+}
+
+// handle runs the handler of the reason why a row is due.
+func (e *Engine) handle(t *transition, row store.DueRow) error {
+	switch row.Reason {
+	case verify.RefundCheck:
+		return e.leaseForRefund(t, row.Verification)
+	case verify.ExpiryDue:
+		return e.expire(t, row.Verification)
+	case verify.LeaseEnded:
+		return e.recover(t, row.Verification)
+	case verify.StepDue, verify.NotDue:
+	}
+	return e.step(t, row.Verification)
+}
+
+// step takes the next step of a verification.
+func (e *Engine) step(t *transition, v verify.Verification) error {
+	r, h, err := e.dueInput(t, v)
+	if err != nil {
+		return err
+	}
+	return t.save(v.Step(r, h, t.now, e.rand))
+}
+
+// expire ends a verification after its last step.
+func (e *Engine) expire(t *transition, v verify.Verification) error {
+	r, _, err := e.dueInput(t, v)
+	if err != nil {
+		return err
+	}
+	return t.save(v.Expire(r, t.now))
+}
+
+// recover takes over the open events of a node whose lease has ended.
+func (e *Engine) recover(t *transition, v verify.Verification) error {
+	r, h, err := e.dueInput(t, v)
+	if err != nil {
+		return err
+	}
+	return t.save(v.Recover(r, h, t.now, e.rand))
+}
+
+// leaseForRefund acquires the lease of an ended verification. The refund follows in another
+// transaction, which locks the balance first.
+func (e *Engine) leaseForRefund(t *transition, v verify.Verification) error {
+	if !v.RefundDue() {
+		return e.recover(t, v)
+	}
+	return t.save(v.LeaseForRefund(e.node, t.now))
+}
+
+// dueInput loads the input of the rules for due rows.
+func (e *Engine) dueInput(t *transition, v verify.Verification) (r verify.Runner, h verify.History, err error) {
+	r, h = verify.Runner{Node: e.node, InFlight: e.flights.has}, verify.Uncapped{}
+	if v.StepDue(t.now) && v.StepsLeft() {
+		if h, err = t.nextHistory(v); err != nil {
+			return r, h, err
+		}
+	}
+	if len(v.Open()) > 0 {
+		r.OnFailure, err = e.onFailure(t, v.Account)
+	}
+	return r, h, err
+}
+
+// onFailure loads the account's setting for the time after a failed event.
+func (e *Engine) onFailure(t *transition, account string) (verify.OnFailure, error) {
+	then, err := t.OnUndeliverable(account)
+	return verify.OnFailure{NextStep: then == verify.UndeliverableNextEvent, Failed: e.cfg.Router.Failed}, err
+}

@@ -1,0 +1,109 @@
+package verify
+
+import (
+	"io"
+	"slices"
+	"time"
+)
+
+// CappedEvent is the error of an event that was not sent because of a cap of its number.
+const CappedEvent = "capped"
+
+// Runner is the input of the rules for due rows.
+type Runner struct {
+	Node     string
+	InFlight func(event ID) bool // the node is still submitting the event
+	OnFailure
+}
+
+// Step takes the step that is due: the next event; a refused event if a cap forbids the
+// message; or the end, if all steps were taken or the whole plan has run out during an
+// outage. A step taken within half a second counts from NextAt: event, PIN and next step
+// are timed as if it had been taken then. History is asked and changed at that time, so
+// that caps and events agree. If the step is not due, only the lease changes.
+func (v Verification) Step(r Runner, h History, now time.Time, rnd io.Reader) Change {
+	return v.Recover(r, h, now, rnd)
+}
+
+// Expire ends a verification whose end is due.
+func (v Verification) Expire(r Runner, now time.Time) Change {
+	return v.Recover(r, Uncapped{}, now, nil)
+}
+
+// Recover handles the end of a lease: the node that held it reported no outcome. Of the
+// open events that this node is not submitting, the newest is sent once more if Resend
+// allows it; the outcome of the others is unknown. A step that is due by then is taken.
+func (v Verification) Recover(r Runner, h History, now time.Time, rnd io.Reader) Change {
+	c := v.change()
+	c.settleOpen(r, now)
+	switch {
+	case c.Send != nil:
+	case c.Verification.StepDue(now):
+		c.step(r, h, now, rnd)
+	default:
+		c.keepLease(r, now)
+	}
+	return *c
+}
+
+// settleOpen resends the open events that no process submits any more, or gives them the
+// state unknown.
+func (c *Change) settleOpen(r Runner, now time.Time) {
+	for _, e := range c.Verification.Open() {
+		open := &c.Verification.Events[e.Seq]
+		switch {
+		case r.InFlight(e.ID):
+		case c.Verification.Resend(e, now):
+			open.Attempt++
+			c.Verification.acquire(r.Node, now)
+			again := *open
+			c.Send = &again
+		default:
+			open.State = EventUnknown
+			c.update(e, r.OnFailure, now)
+		}
+	}
+}
+
+// LeaseForRefund acquires the lease for the node that is going to refund an ended
+// verification.
+func (v Verification) LeaseForRefund(node string, now time.Time) Change {
+	c := v.change()
+	c.Verification.acquire(node, now)
+	return *c
+}
+
+// step is [Verification.Step] as a part of a change.
+func (c *Change) step(r Runner, h History, now time.Time, rnd io.Reader) {
+	v := c.Verification
+	c.Stepped, c.Late = true, max(0, now.Sub(v.NextAt))
+	if v.stepsTaken() || !v.running(now) {
+		c.finish(Expired, v.endedAt(now), now)
+		c.keepLease(r, now)
+		return
+	}
+	at := v.stepTime(now)
+	if by := h.MaySend(at); by != nil {
+		e := c.addEvent(at, rnd)
+		e.State, e.Error = EventRefused, CappedEvent
+		c.capped(by, now)
+		c.keepLease(r, now)
+		return
+	}
+	c.nextEvent(at, now, r.Node, rnd)
+	c.History = h.Sent(at)
+}
+
+// keepLease extends the lease while this node still submits an event of the verification,
+// and releases it otherwise.
+func (c *Change) keepLease(r Runner, now time.Time) {
+	v := &c.Verification
+	switch {
+	case !slices.ContainsFunc(v.Open(), func(e Event) bool { return r.InFlight(e.ID) }):
+		v.release()
+	case v.Lease.Node != r.Node:
+		v.acquire(r.Node, now)
+	default:
+		v.Lease.Until = v.leaseEnd(now)
+	}
+}
