@@ -109,7 +109,7 @@ func readRecords(t *testing.T, db *sql.DB, condition string) map[string]*record 
 		}
 		records[r.id] = &r
 		return nil
-	}, `SELECT id, number, status, submitted_at, finalized_at, document FROM verifications WHERE `+condition)
+	}, `SELECT id, address, status, submitted_at, finalized_at, document FROM verifications WHERE `+condition)
 	return records
 }
 
