@@ -1,5 +1,5 @@
-// Package internal holds no code: only the test that keeps the packages below it
-// in their order.
+// Package internal contains tests of the structure: the import direction, and the table
+// of rules in docs/explanation/architecture.md.
 package internal
 
 import (
@@ -12,20 +12,21 @@ import (
 	"testing"
 )
 
-// room is the place of one package in the house.
+// room is the row of one package.
 type room struct {
 	path  string
-	ours  []string // packages of ours that it may import; "*" is all of them
-	never []string // packages of others that it must not import
+	ours  []string // packages of this module that it imports; "*" for all of them
+	never []string // other packages that it must not import
 }
 
-// The house from the ground up: what a package may import stands above it.
+// table returns the rows of all packages. A package imports only rows above its own:
 //
-//	cmd → apiv1, adminapi, console → web, engine → store, deliver, task, message → verify
+//	cmd → server → apiv1, adminapi, console → web, engine
+//	engine → template, velocity, account, store, deliver, task
+//	store → fraud → verify; account, deliver → message → verify
 //
-// To add a package, add its row; keep the row short. A row that has to grow is a
-// decision: write it down in docs/decisions.
-func house() []room {
+// To add a package, add its row. Keep rows short: a new import in a row is a decision.
+func table() []room {
 	const (
 		http = "net/http"
 		sql  = "database/sql"
@@ -33,24 +34,31 @@ func house() []room {
 	outside := []string{http, sql, "net", "net/url", "os", "io/fs"}
 
 	return []room{
-		// The rules of a verification: pure, standard library only.
+		// A verification as a value, and the rules that return its changes: pure,
+		// standard library only.
 		{path: "internal/verify", never: outside},
 
-		// Knowledge of numbers, signatures and words; pure, too.
+		// The nearest word to a mistyped one.
+		{path: "internal/suggest", never: outside},
+
+		// Numbers, signatures and texts: pure.
 		{path: "internal/digits", never: outside},
 		{path: "internal/timetext", never: outside},
 		{path: "internal/phone", ours: []string{"digits", "verify"}, never: outside},
 		{path: "internal/signature", never: outside},
 		{path: "internal/message", ours: []string{"verify", "suggest"}, never: outside},
 
-		// The rules against fraud; pure, too.
+		// Caps, velocity rules and block lists: pure.
 		{path: "internal/fraud", ours: []string{"verify"}, never: outside},
 
-		// The policy on accounts and the checks of their settings; pure, too.
+		// Account policy and the checks of settings: pure.
 		{path: "internal/account", ours: []string{"verify", "phone", "message"}, never: outside},
 
-		// Carriers take a message and say whether they accepted it. They know
-		// neither the store nor the engine.
+		// The frame of all APIs.
+		{path: "internal/web", never: []string{sql}},
+
+		// Carriers submit messages and report the outcome. They know neither the store nor
+		// the engine.
 		{path: "internal/deliver", ours: []string{"verify", "message"}, never: outside},
 		{path: "internal/deliver/placeholder", ours: []string{"verify", "deliver"}, never: outside},
 		{path: "internal/deliver/tts/audio", never: outside},
@@ -63,18 +71,15 @@ func house() []room {
 		{path: "internal/deliver/smpp/pdu", never: outside},
 		{path: "internal/deliver/smpp", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/placeholder", "deliver/smpp/pdu"}, never: []string{http, sql}},
 		{path: "internal/deliver/smpp/smsc", ours: []string{"deliver/gsm", "deliver/smpp/pdu"}, never: []string{http, sql}},
-		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/placeholder", "web"}, never: []string{sql}}, // it serves callbacks, too
+		{path: "internal/deliver/httpsms", ours: []string{"verify", "deliver", "deliver/gsm", "deliver/placeholder", "web"}, never: []string{sql}}, // serves callbacks
 
+		{path: "internal/deliver/sip/media", ours: []string{"deliver/tts/audio"}, never: []string{http, sql}},
 		{
 			path:  "internal/deliver/sip",
 			ours:  []string{"verify", "message", "phone", "deliver", "deliver/tts/audio", "deliver/sip/media"},
 			never: []string{http, sql},
 		},
-		{path: "internal/deliver/sip/media", ours: []string{"deliver/tts/audio"}, never: []string{http, sql}},
 		{path: "internal/deliver/sip/softphone", ours: []string{"deliver/tts/audio", "deliver/sip/media"}, never: []string{http, sql}},
-
-		// The nearest word to a mistyped one.
-		{path: "internal/suggest", never: outside},
 
 		// Text that spreadsheets do not take for formulas.
 		{path: "internal/spreadsheet", never: outside},
@@ -88,10 +93,10 @@ func house() []room {
 		// Certificates of listeners, from files that may change.
 		{path: "internal/certificate", never: []string{http, sql, "net"}},
 
-		// The timers, and what is durable. Of the carriers the store knows only
-		// the virtual phone, whose inbox it keeps.
-		{path: "internal/task", ours: []string{"verify"}, never: []string{http, sql}},
-		{path: "internal/store", ours: []string{"verify", "fraud", "task", "deliver/virtual", "atomicfile", "filelock"}, never: []string{http}},
+		// The loop of due rows, and the database. The store has the inbox of the virtual
+		// phone, and no other carrier.
+		{path: "internal/task", never: []string{http, sql}},
+		{path: "internal/store", ours: []string{"verify", "fraud", "deliver/virtual", "atomicfile", "filelock"}, never: []string{http}},
 
 		// URLs of customers, and the templates that they hand in.
 		{path: "internal/outbound", never: []string{sql}},
@@ -101,31 +106,30 @@ func house() []room {
 			never: []string{http, sql},
 		},
 
-		// The use cases, which know of no wire.
-		// Who watches how an installation is used.
+		// Runs the velocity rules.
 		{path: "internal/velocity", ours: []string{"verify", "fraud", "task", "store"}, never: []string{http, sql, "net"}},
 
-		// Refused starts, collected and written beside the requests.
+		// Collects refused starts and stores them in batches.
 		{path: "internal/refusal", ours: []string{"verify", "task", "store"}, never: []string{http, sql, "net"}},
 
+		// The use cases, the transition (apply) and its effects (committed).
 		{
 			path:  "internal/engine",
-			ours:  []string{"verify", "account", "fraud", "phone", "signature", "message", "deliver", "task", "store", "velocity", "template"},
+			ours:  []string{"verify", "account", "fraud", "signature", "message", "deliver", "task", "store", "velocity", "template"},
 			never: []string{http, sql},
 		},
 
-		// What becomes of old data.
+		// Moves, redacts and deletes old data.
 		{path: "internal/retention", ours: []string{"task", "store"}, never: []string{http, sql}},
 
-		// What an operator does with money.
+		// The operator's side of prices and ledger.
 		{path: "internal/billing", ours: []string{"verify", "phone", "task", "store", "spreadsheet"}, never: []string{http, sql}},
 
-		// What a client or a browser sees. APIs share the engine and web, and
-		// never import each other: a change in one cannot alter another.
-		{path: "internal/web", never: []string{sql}},
+		// APIs and pages. APIs share the engine and web, and never import each other, so a
+		// change in one cannot alter another.
 		{
 			path:  "internal/apiv1",
-			ours:  []string{"verify", "account", "digits", "phone", "message", "store", "velocity", "template", "refusal", "engine", "web", "suggest"},
+			ours:  []string{"verify", "account", "digits", "phone", "message", "store", "velocity", "template", "refusal", "engine", "web"},
 			never: []string{sql},
 		},
 		{
@@ -133,7 +137,7 @@ func house() []room {
 			ours:  []string{"verify", "phone", "account", "signature", "message", "deliver", "fraud", "store", "template", "velocity", "engine", "billing", "web", "atomicfile"},
 			never: []string{sql},
 		},
-		{path: "internal/console", ours: []string{"verify", "message", "phone", "deliver/virtual", "web"}, never: []string{sql}},
+		{path: "internal/console", ours: []string{"verify", "message", "phone", "deliver/virtual"}, never: []string{sql}},
 
 		// The whole: settings, the server, the server inside a test, the program.
 		{path: "internal/config", ours: []string{"verify", "message", "suggest", "timetext"}, never: []string{http, sql}},
@@ -151,18 +155,17 @@ func house() []room {
 		// A PostgreSQL for tests.
 		{path: "internal/pgtest", never: []string{http}},
 
-		// Tests from outside: what they want of the program they ask of the
-		// running program.
+		// Tests and measurements of the running program, from outside.
 		{path: "internal"},
 		{path: "bench"},
 		{path: "bench/table"},
 		{path: "bench/mutate"},
-		{path: "bench/simulate", never: outside[:4]}, // it works out, and measures nothing
+		{path: "bench/simulate", never: outside[:4]}, // simulates only
 		{path: "bench/attack", ours: []string{"deliver/smpp/smsc"}},
 		{path: "bench/peers/example"},
 		{path: "bench/speed", ours: []string{"deliver/smpp/smsc", "deliver/smpp/pdu", "pgtest", "store", "verify"}},
 		{path: "internal/simulation"},
-		{path: "e2e", ours: []string{"pgtest"}},
+		{path: "e2e"},
 		{path: "e2e/systemd"},
 	}
 }
@@ -174,16 +177,26 @@ func TestDependencyDirection(t *testing.T) {
 	imports := listImports(t)
 
 	rooms := make(map[string]room)
-	for _, r := range house() {
+	seen := make(map[string]bool)
+	for _, r := range table() {
+		for _, below := range r.ours {
+			if below != "*" && !seen["internal/"+below] {
+				t.Errorf("%s imports %s: it has no row above", r.path, below)
+			}
+			if below != "*" && !uses(imports, r.path, below) {
+				t.Errorf("%s does not import %s: remove it from the row", r.path, below)
+			}
+		}
+		seen[r.path] = true
 		rooms[r.path] = r
 		if _, ok := imports[r.path]; !ok {
-			t.Errorf("%s has a row in the house but no code: remove the row", r.path)
+			t.Errorf("%s has a row but no code: remove the row", r.path)
 		}
 	}
 	for path, imported := range imports {
 		r, ok := rooms[owner(path)]
 		if !ok {
-			t.Errorf("%s has no row in the house: say what it may import", path)
+			t.Errorf("%s has no row: add one with its imports", path)
 			continue
 		}
 		for _, p := range imported {
@@ -194,6 +207,17 @@ func TestDependencyDirection(t *testing.T) {
 	}
 }
 
+// uses reports whether a package, or one in its "internal" folder, imports another.
+func uses(imports map[string][]string, path, below string) bool {
+	for p, imported := range imports {
+		if owner(p) == path && slices.Contains(imported, module+"/internal/"+below) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayImport reports whether the row allows an import.
 func (r room) mayImport(path string) bool {
 	if ours, ok := strings.CutPrefix(path, module+"/"); ok {
 		ours = owner(ours)
@@ -201,21 +225,21 @@ func (r room) mayImport(path string) bool {
 			slices.Contains(r.ours, strings.TrimPrefix(ours, "internal/"))
 	}
 	if r.path == "internal/verify" && strings.Contains(path, ".") {
-		return false // not of the standard library, whose paths have no dot
+		return false // paths of the standard library have no dot
 	}
 	return !slices.Contains(r.never, path)
 }
 
-// owner is the package that path belongs to: a package in the "internal" folder
-// of another is a part of it, and keeps to its row.
+// owner returns the package with the row for path. A package in the "internal" folder
+// of another one is part of it.
 func owner(path string) string {
 	top, rest, _ := strings.Cut(path, "/")
 	rest, _, _ = strings.Cut(rest, "/internal/")
 	return strings.TrimSuffix(top+"/"+rest, "/")
 }
 
-// listImports gives the imports of every package of ours, without those of its
-// tests, by path below the root of the module.
+// listImports returns the imports of each package of the module, without its tests, by
+// path below the root.
 func listImports(t *testing.T) map[string][]string {
 	t.Helper()
 	const root = ".."
