@@ -111,7 +111,7 @@ timing: ## see whether the time of an answer tells a wrong key from a wrong secr
 	go test -run '^$$' -bench PINTiming -benchtime 100000x ./internal/verify
 
 .PHONY: attack
-attack: ## play attacks against a server, its guard off and on, and print what got through
+attack: ## play attacks against a server, its protection off and on, and print what got through
 	go run ./bench/attack
 
 .PHONY: mutate
