@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"countersign/internal/adminapi"
+	"countersign/internal/verify"
 )
 
 func (r *report) verification(x adminapi.VerificationExplanation) {
@@ -40,6 +41,24 @@ func (r *report) verification(x adminapi.VerificationExplanation) {
 	if len(x.Ledger) == 0 {
 		r.line("  no entries, or carried over")
 	}
+	r.line("Timeline:")
+	for _, f := range x.Timeline {
+		r.line("  %s %s", isoTime(f.At), strings.Join(timelineWords(f), " "))
+	}
+}
+
+// timelineWords returns a fact and its details.
+func timelineWords(f adminapi.TimelineEntry) []string {
+	words := []string{strings.ReplaceAll(string(f.Fact), "_", " ")}
+	if f.Fact == verify.CodeChecked {
+		words = append(words, map[bool]string{true: "right", false: "wrong"}[f.Valid])
+	}
+	for _, detail := range []string{string(f.State), f.Carrier, string(f.Status), f.Amount, f.Cap} {
+		if detail != "" {
+			words = append(words, detail)
+		}
+	}
+	return words
 }
 
 // event adds the outcome of an event: the failures first, then what carriers accepted.

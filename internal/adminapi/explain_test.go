@@ -17,6 +17,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/verify"
 	"countersign/internal/web"
 )
 
@@ -213,6 +214,16 @@ func TestExplainVerification(t *testing.T) {
 	}
 	if len(x.Ledger) == 0 || x.Ledger[0].Kind != "charge" || x.Ledger[0].Amount != "-0.12050000" {
 		t.Errorf("ledger %+v", x.Ledger)
+	}
+	facts := map[verify.FactKind]adminapi.TimelineEntry{}
+	for _, f := range x.Timeline {
+		facts[f.Fact] = f
+	}
+	if f := facts[verify.EventSent]; f.EventID != x.Events[0].ID || f.State != verify.EventRefused || f.At == "" {
+		t.Errorf("sent by %+v", f)
+	}
+	if f := facts[verify.CodeChecked]; x.Timeline[0].Fact != verify.Started || len(facts) != 4 || f.Valid || f.At == "" || facts[verify.Charged].Amount != "0.12050000" {
+		t.Errorf("timeline %+v", x.Timeline)
 	}
 }
 

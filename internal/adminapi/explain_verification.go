@@ -14,6 +14,20 @@ type VerificationExplanation struct {
 	Steps    []Step           `json:"steps"`
 	Messages []CarrierMessage `json:"messages"`
 	Ledger   []Entry          `json:"ledger"` // without entries that were carried over
+	Timeline []TimelineEntry  `json:"timeline"`
+}
+
+// TimelineEntry is a fact of a verification. Fields that its kind does not have are empty.
+type TimelineEntry struct {
+	At      string            `json:"at"`
+	Fact    verify.FactKind   `json:"fact"`
+	EventID string            `json:"event_id"`
+	State   verify.EventState `json:"state"`
+	Carrier string            `json:"carrier"`
+	Valid   bool              `json:"valid"` // of a check
+	Status  verify.Status     `json:"status"`
+	Amount  string            `json:"amount"`
+	Cap     string            `json:"cap"`
 }
 
 // Step is a step of the workflow.
@@ -46,7 +60,7 @@ func (c *exchange) explainVerification() (any, error) {
 		return nil, err
 	}
 	x := VerificationExplanation{
-		Verification: toVerification(rec, c.now()), Steps: toSteps(rec, c.now()), Messages: []CarrierMessage{}, Ledger: []Entry{},
+		Verification: toVerification(rec, c.now()), Steps: toSteps(rec, c.now()), Messages: []CarrierMessage{}, Ledger: []Entry{}, Timeline: toTimeline(rec),
 	}
 	for _, e := range rec.Events {
 		x.Messages = append(x.Messages, toMessages(e)...)
@@ -71,6 +85,24 @@ func toSteps(rec verify.Verification, now time.Time) []Step {
 		}
 	}
 	return steps
+}
+
+// toTimeline lists the facts of a verification, oldest first.
+func toTimeline(v verify.Verification) []TimelineEntry {
+	list := make([]TimelineEntry, len(v.Facts))
+	for i, f := range v.Facts {
+		list[i] = TimelineEntry{
+			At: stamp(f.At), Fact: f.Kind, State: f.State, Carrier: f.Carrier, Valid: f.Valid, Status: f.Status, Cap: f.Cap,
+		}
+		switch f.Kind {
+		case verify.EventSent, verify.EventReported:
+			list[i].EventID = v.Events[f.Event].ID.String()
+		case verify.Charged, verify.Refunded:
+			list[i].Amount = f.Amount.String()
+		case verify.Started, verify.CodeChecked, verify.PINRenewed, verify.Finished, verify.Capped:
+		}
+	}
+	return list
 }
 
 // toMessages lists the messages of an event that carriers accepted, in order.
