@@ -173,13 +173,15 @@ func (v Verification) Retry(seq int, failures Failures, now time.Time) (_ Change
 }
 
 // HandOff ends the lease of a token now, so that another node takes over the event that a
-// stop interrupted; ok is false if the token is stale.
+// stop interrupted. A lease that has ended keeps its end. ok is false if the token is stale.
 func (v Verification) HandOff(token int64, now time.Time) (_ Change, ok bool) {
 	if v.Lease.Token != token || v.Lease.Node == "" {
 		return Change{}, false
 	}
 	c := v.change()
-	c.Verification.Lease.Until = now
+	if now.Before(v.Lease.Until) {
+		c.Verification.Lease.Until = now
+	}
 	return *c, true
 }
 

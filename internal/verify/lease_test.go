@@ -104,6 +104,7 @@ func TestLease(t *testing.T) {
 		{"right code keeps", must(v.Check(v.PIN, "", verify.Uncapped{}, at(5))), lease(node, 10, 1)},
 		{"cancel keeps", must(v.Cancel(at(30))), lease(node, 10, 1)},
 		{"hand-off ends", did(v.HandOff(1, at(5))), lease(node, 5, 1)},
+		{"hand-off after the end", did(v.HandOff(1, at(12))), lease(node, 10, 1)},
 		{"recover extends for an event in flight", v.Recover(runner(id), verify.Uncapped{}, at(10), rand.Reader), lease(node, 20, 1)},
 		{"recover extends until the next step", near.Recover(runner(id), verify.Uncapped{}, at(10), rand.Reader), lease(node, 14, 1)},
 		{"recover extends after the end", v.Withdraw(at(2)).Verification.Recover(runner(id), verify.Uncapped{}, at(10), rand.Reader), lease(node, 20, 1)},
