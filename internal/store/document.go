@@ -257,6 +257,7 @@ func encodeEvent(v *verify.Verification, e *verify.Event) documentEvent {
 // Errors of documents that this program does not read.
 var (
 	errEventID = errors.New("the id of an event is not a UUID")
+	errEvents  = errors.New("it has more events than steps")
 	errVersion = errors.New("unknown version; use the countersign that wrote it, or a newer one")
 )
 
@@ -278,6 +279,9 @@ func decodeDocument(v *verify.Verification, address string, text []byte, seal *s
 	v.Workflow = d.Workflow.decode()
 	if d.Payment != nil {
 		v.Payment = &verify.Payment{Payee: d.Payment.Payee, Amount: d.Payment.Amount}
+	}
+	if len(d.Events) > len(d.Workflow.Steps) {
+		return fmt.Errorf("document: %w", errEvents)
 	}
 	v.Events, v.Checks, v.Facts = slices.Grow(v.Events, len(d.Events)), slices.Grow(v.Checks, len(d.Checks)), slices.Grow(v.Facts, len(d.Facts))
 	for seq, e := range d.Events {

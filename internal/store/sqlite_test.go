@@ -269,6 +269,14 @@ func TestBrokenRows(t *testing.T) {
 			first(doc, "checks")["code"] = first(other, "checks")["code"]
 			return doc
 		},
+		"MoreEventsThanSteps": func(doc, _ map[string]any) any {
+			events, steps := doc["events"].([]any), doc["workflow"].(map[string]any)["steps"].([]any)
+			for len(events) <= len(steps) {
+				events = append(events, events[0])
+			}
+			doc["events"] = events
+			return doc
+		},
 		"EventID":  func(doc, _ map[string]any) any { first(doc, "events")["id"] = []byte{1}; return doc },
 		"Version":  func(doc, _ map[string]any) any { doc["version"] = 2; return doc },
 		"Syntax":   func(_, _ map[string]any) any { return "{" },
