@@ -204,8 +204,14 @@ func (b *bench) renewed(end time.Time) {
 // renews.
 func (b *bench) orphan(attempt int) (verify.Verification, verify.Event) {
 	b.t.Helper()
+	return b.orphanOf(b.request(), attempt)
+}
+
+// orphanOf is orphan for a request.
+func (b *bench) orphanOf(req verify.Request, attempt int) (verify.Verification, verify.Event) {
+	b.t.Helper()
 	c, _, err := verify.Begin(verify.Beginning{
-		Request: b.request(), Payer: b.account.Key, History: verify.Uncapped{}, Node: "dead node",
+		Request: req, Payer: b.account.Key, History: verify.Uncapped{}, Node: "dead node",
 	}, t0, rand.Reader)
 	must(b.t, err)
 	v := c.Verification

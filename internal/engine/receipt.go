@@ -13,7 +13,11 @@ import (
 // response is kept until the response. One for a verification in the archive looks the
 // same, and changes nothing.
 func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
-	t, err := e.apply(ctx, store.Scope{}, func(t *transition) error { return e.receipt(t, r) })
+	in := store.Scope{Refs: []verify.Ref{{Carrier: r.Carrier, ID: r.Ref}}}
+	for _, former := range r.FormerRefs {
+		in.Refs = append(in.Refs, verify.Ref{Carrier: r.Carrier, ID: former})
+	}
+	t, err := e.apply(ctx, in, func(t *transition) error { return e.receipt(t, r) })
 	if err != nil {
 		return err
 	}

@@ -168,13 +168,14 @@ func (c *guardColumns) args() []any { return []any{c.numbers, c.states, c.staleA
 // ready loads what the jobs of a batch need before they begin: the rates of their
 // accounts and the guards of their numbers, and for what they are about to begin the
 // money and what is in progress, all in one round trip, and one more where a number
-// must first be found by its verification. Rows are locked in one order on all nodes.
+// must first be found by its verification, or a verification by a message id. Rows are locked in one order on all nodes.
 func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 	rates := ratesOf(batch)
 	tx.guards = &guards{c, make(map[guardKey]*guardRow)}
-	tx.balances, tx.running, tx.posts, tx.loaded = balances{}, running{}, map[string]bool{}, loaded{}
+	tx.balances, tx.running, tx.posts, tx.loaded, tx.refs = balances{}, running{}, map[string]bool{}, loaded{}, map[verify.Ref]verify.ID{}
 	keys := make(map[guardKey]bool)
 	var ids, all [][]byte
+	var refs []verify.Ref
 	for _, j := range batch {
 		if j.number != "" {
 			keys[tx.seal.hashNumber(j.number)] = true
@@ -187,6 +188,7 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 			all = append(all, j.changes[:])
 			tx.loaded[j.changes] = nil
 		}
+		refs = append(refs, j.refs...)
 	}
 	var questions []question
 	if len(rates) > 0 {
@@ -199,10 +201,18 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 			keys[tx.seal.hashNumber(number)] = true
 			return err
 		}})
+	}
+	if len(refs) > 0 {
+		questions = append(questions, tx.findRefs(refs))
+	}
+	if len(ids) > 0 || len(refs) > 0 {
 		if err := c.ask(questions...); err != nil {
 			return nil, err
 		}
 		questions = nil
+	}
+	for _, id := range tx.refs {
+		all, tx.loaded[id] = append(all, id[:]), nil
 	}
 	if len(keys) > 0 {
 		questions = append(questions, tx.guards.lockAll(keys))
@@ -216,6 +226,27 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 	}
 	tx.guards.wanted(keys)
 	return rates, c.addRates(rates)
+}
+
+// findRefs is the question for the verifications with some message ids.
+func (tx *Tx) findRefs(refs []verify.Ref) question {
+	carriers, ids := make([]string, len(refs)), make([]string, len(refs))
+	for i, ref := range refs {
+		stored := storedRef(ref)
+		carriers[i], ids[i] = stored.Carrier, stored.ID
+	}
+	return question{`SELECT m.carrier, m.ref, m.verification FROM unnest($1::TEXT[], $2::TEXT[]) asked (carrier, ref)
+		JOIN message_ids m ON m.carrier = asked.carrier AND m.ref = asked.ref`, []any{carriers, ids}, func(rows pgx.Rows) error {
+		var (
+			ref verify.Ref
+			id  []byte
+		)
+		err := rows.Scan(&ref.Carrier, &ref.ID, &id)
+		if err == nil {
+			tx.refs[ref] = verify.ID(id)
+		}
+		return err
+	}}
 }
 
 // load is the question that locks verifications, and loads those for which there is

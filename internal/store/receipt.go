@@ -12,6 +12,7 @@ import (
 // saveRef adds a carrier's message id to the index, in place of any other message with the
 // same id.
 func (tx *Tx) saveRef(ref verify.Ref, id verify.ID) error {
+	delete(tx.refs, storedRef(ref))
 	err := tx.send(`INSERT INTO message_ids (carrier, ref, verification) VALUES ($1, $2, $3)
 		ON CONFLICT (carrier, ref) DO UPDATE SET verification = excluded.verification`, ref.Carrier, ref.ID, id[:])
 	if err != nil {
@@ -20,10 +21,16 @@ func (tx *Tx) saveRef(ref verify.Ref, id verify.ID) error {
 	return nil
 }
 
+// storedRef returns a message id as PostgreSQL stores it.
+func storedRef(ref verify.Ref) verify.Ref {
+	return verify.Ref{Carrier: storableText(ref.Carrier), ID: storableText(ref.ID)}
+}
+
 // deleteRefs removes the message ids of a verification from the index.
 func (tx *Tx) deleteRefs(v *verify.Verification) error {
 	for _, e := range v.Events {
 		for _, p := range e.Parts {
+			delete(tx.refs, storedRef(verify.Ref{Carrier: p.Carrier, ID: p.Ref}))
 			err := tx.send(`DELETE FROM message_ids WHERE carrier = $1 AND ref = $2 AND verification = $3`, p.Carrier, p.Ref, v.ID[:])
 			if err != nil {
 				return fmt.Errorf("delete message %s of carrier %s from the index: %w", p.Ref, p.Carrier, err)
@@ -47,6 +54,9 @@ func (tx *Tx) LockRef(ref verify.Ref) error {
 // VerificationOf finds the verification with a carrier's message id; ok is false if none
 // has it.
 func (tx *Tx) VerificationOf(ref verify.Ref) (id verify.ID, ok bool, err error) {
+	if id, ok = tx.refs[storedRef(ref)]; ok {
+		return id, true, nil
+	}
 	var found []byte
 	ok, err = tx.queryRow(`SELECT verification FROM message_ids WHERE carrier = $1 AND ref = $2`, []any{ref.Carrier, ref.ID}, &found)
 	if err != nil {

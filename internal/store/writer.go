@@ -46,11 +46,12 @@ type job struct {
 	account string // whose balance it may change; "" for none
 	limit   *Limit // that it counts against; nil for none
 
-	number       string    // whose guard it may change; "" for none
-	verification verify.ID // of whose number likewise; zero for none
-	changes      verify.ID // verification that it changes; zero for none, or for the one above
-	charges      bool      // it changes the balance of account
-	begins       string    // account that begins a verification for number; "" for none
+	number       string       // whose guard it may change; "" for none
+	verification verify.ID    // of whose number likewise; zero for none
+	changes      verify.ID    // verification that it changes; zero for none, or for the one above
+	charges      bool         // it changes the balance of account
+	refs         []verify.Ref // message ids of verifications that it may change
+	begins       string       // account that begins a verification for number; "" for none
 
 	do     func(*Tx) error
 	result chan error
@@ -137,6 +138,9 @@ type Scope struct {
 	// Changes is a verification that the write changes, without its guard; zero for none.
 	Changes verify.ID
 
+	// Refs are message ids of carriers: the write may change the verifications with them.
+	Refs []verify.Ref
+
 	// Begins is the account that is about to begin a verification for Number, and to
 	// charge it to Account; "" for none.
 	Begins string
@@ -145,7 +149,7 @@ type Scope struct {
 // WriteIn is Write for what works on a scope.
 func (db *DB) WriteIn(ctx context.Context, s Scope, do func(*Tx) error) error {
 	j := job{
-		account: s.Account, number: s.Number, verification: s.Verification, changes: s.Changes,
+		account: s.Account, number: s.Number, verification: s.Verification, changes: s.Changes, refs: s.Refs,
 		charges: s.Charges || s.Begins != "", begins: s.Begins, do: do, result: make(chan error, 1),
 	}
 	if s.Limit != nil {
@@ -251,11 +255,12 @@ type Tx struct {
 
 	// What is known of the batch.
 	balances balances
-	guards   *guards         // nil where each is read when it is asked for
-	running  running         // nil likewise
-	loaded   loaded          // nil likewise
-	posts    map[string]bool // keys of the ledger that were posted; nil where a look at it costs nothing
-	careful  bool            // the work came to nothing once, because of what was not looked at
+	guards   *guards                  // nil where each is read when it is asked for
+	running  running                  // nil likewise
+	loaded   loaded                   // nil likewise
+	refs     map[verify.Ref]verify.ID // of message ids that the jobs named, as they were found; nil likewise
+	posts    map[string]bool          // keys of the ledger that were posted; nil where a look at it costs nothing
+	careful  bool                     // the work came to nothing once, because of what was not looked at
 }
 
 // exec runs a statement and returns the number of rows that it changed.
