@@ -53,7 +53,8 @@ func (db *DB) FindVerifications(ctx context.Context, f VerificationFilter) ([]ve
 }
 
 // Verification finds a verification with its history, in the table of requests or in the
-// archive; ok is false if there is none.
+// archive; ok is false if there is none. If the row cannot be decoded, v has its account
+// with the error.
 func (db *DB) Verification(ctx context.Context, id verify.ID) (v verify.Verification, ok bool, err error) {
 	if v, ok, err = db.live(ctx, id); err != nil || ok {
 		return v, ok, err
@@ -79,11 +80,7 @@ func (db *DB) live(ctx context.Context, id verify.ID) (v verify.Verification, ok
 	if !rows.Next() {
 		return v, false, rows.Err()
 	}
-	r, err := scanRow(rows, db.seal)
-	if err != nil {
-		return v, false, err
-	}
-	return r.Verification, true, rows.Err()
+	return complete(rows, db.seal)
 }
 
 // NextDue returns when the next verification is due; ok is false if none is.

@@ -98,7 +98,7 @@ func (l loaded) take(id verify.ID) *verify.Verification {
 const findVerification = `SELECT ` + verificationColumns + ` FROM verifications WHERE id = $1`
 
 // Verification loads and locks a verification; ok is false if there is none. An error
-// wraps ErrBroken if its row cannot be decoded.
+// wraps ErrBroken if its row cannot be decoded; v then has the columns of the row.
 func (tx *Tx) Verification(id verify.ID) (v verify.Verification, ok bool, err error) {
 	if v := tx.loaded.take(id); v != nil {
 		return *v, true, nil
@@ -166,9 +166,17 @@ func (tx *Tx) one(query string, args ...any) (v verify.Verification, ok bool, er
 	if !rows.Next() {
 		return v, false, rows.Err()
 	}
-	r, err := scanRow(rows, tx.seal)
-	if err != nil {
+	return complete(rows, tx.seal)
+}
+
+// complete reads the only row. With an error v has as much of it as could be decoded.
+func complete(rows rows, seal *sealer) (v verify.Verification, ok bool, err error) {
+	r, err := scanRow(rows, seal)
+	switch {
+	case r == nil:
 		return v, false, err
+	case err != nil:
+		return r.Verification, false, err
 	}
 	return r.Verification, true, rows.Err()
 }
