@@ -235,7 +235,8 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 }
 
 // finish records the outcome and releases the lease. A failed write is retried until it
-// succeeds or the process stops: an event without an outcome would be sent twice.
+// succeeds or the process stops: an event without an outcome would be sent twice. One to a
+// broken row is retried during the life of the PIN.
 func (e *Engine) finish(d delivery, o verify.Outcome) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		_, err := e.apply(context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}, func(t *transition) error {
@@ -244,7 +245,8 @@ func (e *Engine) finish(d delivery, o verify.Outcome) {
 		if err == nil {
 			return
 		}
-		if !e.pause(e.sendCtx, pause) {
+		hopeless := errors.Is(err, store.ErrBroken) && !e.now().Before(d.v.PINExpiresAt)
+		if hopeless || !e.pause(e.sendCtx, pause) {
 			e.cfg.Log.Error("outcome of an event not recorded", "event_id", d.event.ID.String(), "error", err)
 			return
 		}

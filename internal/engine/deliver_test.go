@@ -184,3 +184,23 @@ func TestDelivered(t *testing.T) {
 		t.Errorf("waited until the event was %s", state)
 	}
 }
+
+// TestOutcomeOfBrokenRow: a delivery whose row stays broken ends with the life of the PIN.
+// Its slot is free, and a stop does not wait for it.
+func TestOutcomeOfBrokenRow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		b.carrier.gate = make(chan struct{})
+		_, err := b.Start(t.Context(), b.account, b.request())
+		must(t, err)
+		b.behind(breakRow)
+		close(b.carrier.gate)
+		advance(b, 305*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of the bubble
+		defer cancel()
+		if err := b.Stop(ctx); err != nil {
+			t.Errorf("Stop: %v, want that nothing is in flight", err)
+		}
+	})
+}
