@@ -31,8 +31,8 @@ type Policy struct {
 // which every lookup found nothing.
 type Facts struct {
 	Templates []message.Custom // the account's templates in the locale of the request
-	Approved  bool             // the trial account has approved the number
-	Blocked   bool             // the number is on the block list
+	Approved  bool             // the trial account has approved every address
+	Blocked   bool             // an address is on the block list
 
 	// Partial is set for a request that an API parsed only up to a malformed parameter, with
 	// Malformed as its field, if it has one. The request lacks that field and those after it.
@@ -163,6 +163,12 @@ func workflow(q *question) *verify.Error {
 	if len(steps) > 0 && !allowsSteps(q.account.Settings, steps) {
 		return verify.Refused(verify.FieldWorkflow, notAllowed)
 	}
+	for i := range steps {
+		step := q.request.StepAt(i)
+		if want := step.Channel.Info().Address; !step.To.IsZero() && step.To.Kind != want {
+			return verify.Refused(verify.FieldWorkflow, fmt.Sprintf("step %d (%s) needs an address of kind %s", i+1, step.Channel, want))
+		}
+	}
 	return nil
 }
 
@@ -226,20 +232,25 @@ func blockList(q *question) *verify.Error {
 	return nil
 }
 
+// country and network apply to phones only: other addresses have neither.
 func country(q *question) *verify.Error {
-	allowed, to := q.account.Settings.Countries, q.request.To
-	if to.Kind != verify.Phone || len(allowed) == 0 || slices.Contains(allowed, to.Country) {
-		return nil
+	allowed := q.account.Settings.Countries
+	for _, to := range q.request.Addresses() {
+		if to.Kind == verify.Phone && len(allowed) > 0 && !slices.Contains(allowed, to.Country) {
+			by := verify.Cause{Rule: verify.RuleCountries, Detail: cmp.Or(to.Country, "none")}
+			return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: by}
+		}
 	}
-	by := verify.Cause{Rule: verify.RuleCountries, Detail: cmp.Or(to.Country, "none")}
-	return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: by}
+	return nil
 }
 
 func network(q *question) *verify.Error {
-	for _, prefix := range q.policy.UnsupportedNetworks {
-		if strings.HasPrefix(q.number, prefix) {
-			by := verify.Cause{Rule: verify.RuleNetwork, Detail: prefix}
-			return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: by}
+	for _, to := range q.request.Addresses() {
+		for _, prefix := range q.policy.UnsupportedNetworks {
+			if strings.HasPrefix(to.Number(), prefix) {
+				by := verify.Cause{Rule: verify.RuleNetwork, Detail: prefix}
+				return &verify.Error{Kind: verify.KindUnsupportedNetwork, By: by}
+			}
 		}
 	}
 	return nil

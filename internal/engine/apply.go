@@ -168,7 +168,7 @@ func (e *Engine) observe(v *verify.Verification, f verify.Fact) {
 		channel := v.Events[f.Event].Channel
 		e.metrics.events.WithLabelValues(string(channel), string(f.State)).Inc()
 		if f.State == verify.EventAccepted && channel.Info().Segmented && !v.Workflow.Test {
-			e.cfg.Velocity.Sent(*v)
+			e.cfg.Velocity.Sent(*v, v.StepAt(f.Event).To)
 		}
 	case verify.CodeChecked:
 		e.metrics.checked(f.Valid)

@@ -45,7 +45,8 @@ func (e *Engine) Refusal(a verify.Account, req verify.Request, defect error) err
 	return defect
 }
 
-// permit looks up the facts about a request and returns the decision of the policy.
+// permit looks up the facts about a request and returns the decision of the policy. Every
+// address must be approved for a trial account, and none may be blocked.
 func (e *Engine) permit(ctx context.Context, a verify.Account, req verify.Request) (account.Decision, error) {
 	var (
 		f   account.Facts
@@ -54,13 +55,18 @@ func (e *Engine) permit(ctx context.Context, a verify.Account, req verify.Reques
 	if req.Brand != "" {
 		f.Templates = e.cfg.Messages.Templates(ctx, a.Key, req.Locale)
 	}
-	if a.Trial {
-		if f.Approved, err = e.cfg.Store.Approved(ctx, a.Key, req.To.Given); err != nil {
-			return account.Decision{}, err
+	f.Approved = a.Trial
+	for _, to := range req.Addresses() {
+		if f.Approved {
+			if f.Approved, err = e.cfg.Store.Approved(ctx, a.Key, to.Given); err != nil {
+				return account.Decision{}, err
+			}
 		}
-	}
-	if f.Blocked, err = e.cfg.Store.Blocked(ctx, req.To.Canonical); err != nil {
-		return account.Decision{}, err
+		if !f.Blocked {
+			if f.Blocked, err = e.cfg.Store.Blocked(ctx, to.Canonical); err != nil {
+				return account.Decision{}, err
+			}
+		}
 	}
 	return e.cfg.Policy.Decide(a, req, f), nil
 }

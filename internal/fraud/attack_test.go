@@ -104,7 +104,7 @@ func (tr *traffic) start(number, country string, converts bool, now time.Time) {
 	v := verify.Verification{Request: verify.Request{Account: "demo0001", To: verify.PhoneAddress(number, country)}}
 	sent := func(now time.Time) {
 		tr.sms++
-		tr.state.Sent(v, now)
+		tr.state.Sent(v, v.To, now)
 	}
 	sent(now)
 	if converts {

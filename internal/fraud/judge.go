@@ -71,14 +71,15 @@ func (s *State) checks(list []check, a *Attempt, at *Entry) []check {
 			list = append(list, s.alert(t, finished))
 		}
 	}
-	list = append(list, s.sequence(at), s.unverified(prefix, r.Unverified.Prefix))
+	if prefix.Value != "" { // not an e-mail address
+		list = append(list, s.sequence(at), s.unverified(prefix, r.Unverified.Prefix), volume(RulePrefix, r.Prefix, prefix))
+	}
 	if a.Country != "" {
 		country := Target{a.Account, KindCountry, a.Country}
 		list = append(list, s.unverified(country, r.Unverified.Country),
 			// Whether it is sudden is found out elsewhere; here only whether it was.
 			check{rule: RuleCountry, mode: r.Country.Mode, target: country})
 	}
-	list = append(list, volume(RulePrefix, r.Prefix, prefix))
 	if at.Network != "" {
 		list = append(list, volume(RuleNetwork, r.Network, network))
 	}

@@ -127,7 +127,7 @@ func TestTakenIsLearned(t *testing.T) {
 		teller.Start(of, t0)
 	}
 	teller.TakeBack(a, t0)
-	teller.Sent(v, t0)
+	teller.Sent(v, v.To, t0)
 	teller.Call(a.Account, a.Number, "GB", t0)
 	teller.Failed(v, a.Source, t0)
 	teller.Ended(v, t0)

@@ -178,15 +178,17 @@ func (s *State) Ended(v verify.Verification, now time.Time) {
 	if v.Status == verify.Success {
 		n.Successes = 1
 	}
-	s.note(v, n, now)
+	s.note(v.Account, v.To, n, now)
 }
 
 // Sent counts an SMS that a carrier took.
-func (s *State) Sent(v verify.Verification, now time.Time) { s.note(v, Counts{Sends: 1}, now) }
+func (s *State) Sent(v verify.Verification, to verify.Address, now time.Time) {
+	s.note(v.Account, to, Counts{Sends: 1}, now)
+}
 
 // Failed counts a wrong code, which came from source, if that is known.
 func (s *State) Failed(v verify.Verification, source string, now time.Time) {
-	s.note(v, Counts{FailedChecks: 1}, now)
+	s.note(v.Account, v.To, Counts{FailedChecks: 1}, now)
 	if source == "" || s.rules.Source.Mode == Off {
 		return
 	}
@@ -195,8 +197,8 @@ func (s *State) Failed(v verify.Verification, source string, now time.Time) {
 	s.count(Entry{Minute: minuteOf(now), Account: v.Account, Source: source, Counts: Counts{FailedChecks: 1}})
 }
 
-func (s *State) note(v verify.Verification, n Counts, now time.Time) {
-	at := s.place(v.Account, v.To.Number(), v.To.Country, now)
+func (s *State) note(account string, to verify.Address, n Counts, now time.Time) {
+	at := s.place(account, to.Number(), to.Country, now)
 	at.Counts = n
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,8 +223,12 @@ func (e Entry) network() string {
 	return e.Prefix
 }
 
-// count counts an entry, here and for others to be told.
+// count counts an entry, here and for others to be told. One of an e-mail address without
+// a source has no target.
 func (s *State) count(e Entry) {
+	if e.Prefix == "" && e.Range == "" && e.Source == "" {
+		return
+	}
 	if e.Prefix != "" { // it is about the place, not the number
 		e.Range, e.Last = "", 0
 	}

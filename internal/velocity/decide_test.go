@@ -295,7 +295,7 @@ func TestTestNumbers(t *testing.T) {
 				t.Errorf("%s: a call is refused", name)
 			}
 			must(t, w.MayCheck(account(), "192.0.2.1"))
-			w.Sent(test)
+			w.Sent(test, test.To)
 			w.Failed(test, "192.0.2.1")
 			w.Ended(test, test)
 		}
@@ -309,7 +309,7 @@ func TestTestNumbers(t *testing.T) {
 	}
 	real := test
 	real.Workflow.Test = false
-	none.Sent(real)
+	none.Sent(real, real.To)
 	none.Failed(real, "")
 	none.Ended(real)
 	if !none.MayCall(real, real.To) {
@@ -329,7 +329,7 @@ func TestEveryEventIsPublished(t *testing.T) {
 	v.Source = "2001:db8::1"
 	_, err := n.Begin(t.Context(), account(), v.Request, 25)
 	must(t, err)
-	n.Sent(v)
+	n.Sent(v, v.To)
 	n.MayCall(v, v.To)
 	n.Failed(v, "::ffff:192.0.2.1")
 	failed := v

@@ -217,10 +217,10 @@ func (w *Watch) Ended(list ...verify.Verification) {
 	}
 }
 
-// Sent counts an SMS that a carrier took.
-func (w *Watch) Sent(v verify.Verification) {
+// Sent counts an SMS to an address that a carrier accepted.
+func (w *Watch) Sent(v verify.Verification, to verify.Address) {
 	if w != nil && !v.Workflow.Test {
-		w.state.Sent(v, w.now())
+		w.state.Sent(v, to, w.now())
 	}
 }
 

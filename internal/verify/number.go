@@ -30,8 +30,12 @@ func NumberForms(number string) (canonical, other string) {
 }
 
 // CanonicalNumber returns the number (E.164 digits) under which caps, the block list
-// and fraud rules count number. Messages still go to number as requested.
+// and fraud rules count number. Messages still go to number as requested. The canonical form
+// of another kind of address is returned unchanged, even if it begins with such a prefix.
 func CanonicalNumber(number string) string {
+	if strings.Trim(number, "0123456789") != "" {
+		return number
+	}
 	for _, s := range spellings() {
 		if rest, ok := strings.CutPrefix(number, s.given); ok && len(number) == s.digits {
 			return s.count + rest

@@ -13,6 +13,7 @@ func TestCanonicalNumber(t *testing.T) {
 		"22995123456": "2290195123456", "2290195123456": "2290195123456",
 		"447700900001": "447700900001", "549112345678": "549112345678", "": "",
 		"4412345678": "4412345678", "12345678": "12345678", "5411234567": "5411234567", // as long as a rest, or with its prefix
+		"549a@bc.co.uk": "549a@bc.co.uk", "229a@bc.dev": "229a@bc.dev", // e-mail addresses as long as a number
 	} {
 		if got := verify.CanonicalNumber(number); got != want {
 			t.Errorf("CanonicalNumber(%q) = %q, want %q", number, got, want)

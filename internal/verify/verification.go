@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -57,6 +58,18 @@ func (r Request) StepAt(seq int) Step {
 	s.From = cmp.Or(s.From, r.Sender)
 	s.PINPolicy = cmp.Or(s.PINPolicy, r.Workflow.PINPolicy)
 	return s
+}
+
+// Addresses returns the distinct addresses of the request: To, then those of steps that
+// have their own.
+func (r Request) Addresses() []Address {
+	list := []Address{r.To}
+	for _, s := range r.Workflow.Steps {
+		if !s.To.IsZero() && !slices.Contains(list, s.To) {
+			list = append(list, s.To)
+		}
+	}
+	return list
 }
 
 // Verification is one attempt to prove that a person can be reached at an address, with its
