@@ -137,7 +137,7 @@ type priceSetCmd struct {
 	priceFlags
 	For     string `arg:"" help:"Country (ISO 3166-1, two letters), prefix (first digits of the number), or * for all others."`
 	Price   string `arg:"" help:"Price such as 0.1205."`
-	Channel string `help:"Only for sms or tts: of a message, or of the first message of a verification." enum:",sms,tts" default:"" placeholder:"CHANNEL"`
+	Channel string `help:"Only for sms, tts or email: of a message, or of the first message of a verification." enum:",sms,tts,email" default:"" placeholder:"CHANNEL"`
 	From    moment `help:"First moment of its validity: a time (2026-12-31, tomorrow, +7d). Default: since ever." placeholder:"TIME" param:"valid_from"`
 	Until   moment `help:"First moment after it. Default: never." placeholder:"TIME" param:"valid_until"`
 }

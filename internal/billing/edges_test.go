@@ -39,7 +39,7 @@ func TestCheckPrice(t *testing.T) {
 		{verify.Price{Prefix: "+44"}, `"+44" is not the first digits`},
 		{verify.Price{Channel: verify.SMS}, ""},
 		{verify.Price{Channel: verify.TTS}, ""},
-		{verify.Price{Channel: "SMS"}, `channel "SMS" is neither sms nor tts`},
+		{verify.Price{Channel: "SMS"}, `channel "SMS" is neither sms, tts nor email`},
 		{verify.Price{From: t0}, ""},
 		{verify.Price{Until: t0}, ""},
 		{verify.Price{From: t0, Until: t0.Add(time.Millisecond)}, ""},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -199,4 +200,66 @@ func TestSQLiteForgets(t *testing.T) {
 	if has(forgotten) || !has(kept) {
 		t.Errorf("the files hold the number: %v, another: %v; want false and true", has(forgotten), has(kept))
 	}
+}
+
+// TestForgetSteps: with the address of a verification, the addresses of its steps leave the
+// database. An e-mail address is given in its canonical form.
+func TestForgetSteps(t *testing.T) {
+	engines(t, func(t *testing.T, database string) {
+		db := openFile(t, database, key)
+		addAccount(t, db, "demo0001", 0)
+		mail, err := verify.EmailAddress("Jane@Example.com")
+		must(t, err)
+		bySMS := request("demo0001", forgotten)
+		bySMS.Workflow.Steps[1] = verify.Step{Channel: verify.Mail, Wait: time.Minute, To: mail}
+		byMail := request("demo0001", kept)
+		byMail.To, byMail.Workflow.Steps = mail, []verify.Step{{Channel: verify.Mail, Wait: time.Minute}}
+		byOther := request("demo0001", kept)
+		for _, archived := range []bool{true, false} {
+			var list []verify.Verification
+			for _, req := range []verify.Request{bySMS, byMail, byOther} {
+				v := sent(t, db, req, t0)
+				list = append(list, save(t, db, v.Withdraw(at(1))))
+			}
+			if archived {
+				archive(t, db, store.Cutoffs{Codes: at(1)}, 10, 3)
+				wantFound(t, db, withoutCodes(list[0]))
+				wantFound(t, db, withoutCodes(list[1]))
+			}
+			want := store.Forgotten{Verifications: 1}
+			if archived {
+				want = store.Forgotten{Archived: 1}
+			}
+			if n := traces(t, database, "jane"); n != 2 {
+				t.Errorf("archived %t: %d rows contain the e-mail address, want 2", archived, n)
+			}
+			for _, number := range []string{forgotten, mail.Canonical} {
+				got, err := db.ForgetNumber(t.Context(), store.Forget{Number: number}, at(100))
+				if err != nil || got != want {
+					t.Errorf("archived %t: forgot %+v (%v), want %+v", archived, got, err, want)
+				}
+			}
+			wantFound(t, db, anonymous(list[0]))
+			wantFound(t, db, anonymous(list[1]))
+			if v := find(t, db, list[2].ID); v.To.Given != kept {
+				t.Errorf("of another address: %q, want it kept", v.To.Given)
+			}
+			if n := traces(t, database, "jane") + traces(t, database, forgotten); n != 0 {
+				t.Errorf("archived %t: %d rows contain an erased address", archived, n)
+			}
+		}
+	})
+}
+
+// traces counts the rows of verifications that contain a text, in any letter case.
+func traces(t *testing.T, database, text string) (rows int) {
+	t.Helper()
+	side, err := pgtest.Open(database)
+	must(t, err)
+	defer side.Close()
+	must(t, side.QueryRowContext(t.Context(), `SELECT
+		(SELECT COUNT(*) FROM verifications WHERE LOWER(address || CAST(document AS TEXT)) LIKE $1) +
+		(SELECT COUNT(*) FROM archive WHERE LOWER(COALESCE(address, '') || CAST(document AS TEXT) || COALESCE(CAST(personal AS TEXT), '')) LIKE $1)`,
+		"%"+text+"%").Scan(&rows))
+	return rows
 }

@@ -6,11 +6,12 @@ import "time"
 // Code branches on properties, so a new channel is a new row.
 type Channel string
 
-// The channels that code names: the workflows of the v1 API, and the carriers that serve
+// The channels that code names: the workflows of an API, and the carriers that serve
 // them. They are stored, so a name never changes.
 const (
-	SMS Channel = "sms"
-	TTS Channel = "tts" // a call that speaks the PIN (text-to-speech)
+	SMS  Channel = "sms"
+	TTS  Channel = "tts"   // a call that speaks the PIN (text-to-speech)
+	Mail Channel = "email" // not offered by any API yet
 )
 
 // ChannelInfo describes a channel. The zero value describes an unknown one.
@@ -40,6 +41,11 @@ func Channels() []ChannelInfo {
 		{
 			Channel: TTS, V1Action: "voice", V2: "voice", Noun: "call", Plural: "calls",
 			Address: Phone, Spoken: true, Capped: true, Priced: true, Wait: 180 * time.Second,
+		},
+		{
+			Channel: Mail, V2: "email", Noun: "e-mail", Plural: "e-mails",
+			// Priced: the channel of the first event decides the price of a verification.
+			Address: Email, Capped: true, Priced: true, Wait: 180 * time.Second,
 		},
 	}
 }

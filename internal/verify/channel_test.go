@@ -8,8 +8,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestChannels checks each row of the table, and the two published channels in full: their
-// names are stored and on the wire.
+// TestChannels checks each row of the table, and every channel in full: its names are
+// stored and on the wire.
 func TestChannels(t *testing.T) {
 	t.Parallel()
 	table := verify.Channels()
@@ -48,6 +48,7 @@ func TestChannels(t *testing.T) {
 	for _, want := range []verify.ChannelInfo{
 		{Channel: "sms", V1Action: "sms", V2: "sms", Noun: "SMS", Plural: "SMS", Address: verify.Phone, Segmented: true, Capped: true, Priced: true, Wait: wait},
 		{Channel: "tts", V1Action: "voice", V2: "voice", Noun: "call", Plural: "calls", Address: verify.Phone, Spoken: true, Capped: true, Priced: true, Wait: wait},
+		{Channel: "email", V2: "email", Noun: "e-mail", Plural: "e-mails", Address: verify.Email, Capped: true, Priced: true, Wait: wait},
 	} {
 		if got := want.Channel.Info(); got != want {
 			t.Errorf("row %+v, want %+v", got, want)
