@@ -224,7 +224,7 @@ func CheckPrice(p verify.Price) error {
 	return nil
 }
 
-// pricedChannels lists the channels that a price can be for: "sms nor tts".
+// pricedChannels lists the channels that a price can be for, in the form "a, b nor c".
 func pricedChannels() string {
 	var names []string
 	for _, c := range verify.ChannelsWith(func(c verify.ChannelInfo) bool { return c.Priced }) {
