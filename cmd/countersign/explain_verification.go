@@ -13,14 +13,18 @@ func (r *report) verification(x adminapi.VerificationExplanation) {
 	r.line("Submitted %s, ended %s, price %s", isoTime(x.SubmittedAt), isoTime(x.FinalizedAt), x.Price)
 	r.line("Steps:")
 	for i, s := range x.Steps {
+		to := ""
+		if s.To != "" && s.To != x.Number {
+			to = " to " + s.To
+		}
 		switch {
 		case s.EventID != "":
-			r.line("  %d. %s, taken %s", i+1, s.Channel, isoTime(s.At))
+			r.line("  %d. %s%s, taken %s", i+1, s.Channel, to, isoTime(s.At))
 			r.event(x, s.EventID)
 		case s.At != "":
-			r.line("  %d. %s, due %s", i+1, s.Channel, isoTime(s.At))
+			r.line("  %d. %s%s, due %s", i+1, s.Channel, to, isoTime(s.At))
 		default:
-			r.line("  %d. %s, not taken", i+1, s.Channel)
+			r.line("  %d. %s%s, not taken", i+1, s.Channel, to)
 		}
 	}
 	r.line("Checks:")

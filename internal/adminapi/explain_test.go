@@ -2,6 +2,7 @@ package adminapi_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -224,6 +225,31 @@ func TestExplainVerification(t *testing.T) {
 	}
 	if f := facts[verify.CodeChecked]; x.Timeline[0].Fact != verify.Started || len(facts) != 4 || f.Valid || f.At == "" || facts[verify.Charged].Amount != "0.12050000" {
 		t.Errorf("timeline %+v", x.Timeline)
+	}
+}
+
+// TestExplainStepAddress: each step shows its address, masked.
+func TestExplainStepAddress(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	mail, err := verify.EmailAddress("Jane@Example.com")
+	must(t, err)
+	c, _, err := verify.Begin(verify.Beginning{
+		Request: verify.Request{
+			Account: server.DemoAccount, To: verify.PhoneAddress("447700900001", "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: 4,
+			Workflow: verify.Workflow{
+				Steps:   []verify.Step{{Channel: verify.SMS, Wait: time.Minute}, {Channel: verify.Mail, Wait: time.Minute, To: mail}},
+				PINLife: 5 * time.Minute, PINPolicy: verify.ReusePIN,
+			},
+		},
+		Payer: server.DemoAccount, History: verify.Uncapped{}, Node: "other",
+	}, o.Clock.Now(), rand.Reader)
+	must(t, err)
+	must(t, o.Store().Write(t.Context(), func(tx *store.Tx) error { return tx.Save(c) }))
+	var x adminapi.VerificationExplanation
+	o.ok("GET", "/verifications/"+c.Verification.ID.Hex()+"/explanation", nil, &x)
+	if len(x.Steps) != 2 || x.Number != "4477••••01" || x.Steps[0].To != x.Number || x.Steps[1].To != "J••••@Example.com" || x.Steps[1].Channel != "email" {
+		t.Errorf("number %s, steps %+v", x.Number, x.Steps)
 	}
 }
 

@@ -33,6 +33,7 @@ type TimelineEntry struct {
 // Step is a step of the workflow.
 type Step struct {
 	Channel verify.Channel `json:"channel"`
+	To      string         `json:"to"`       // masked; "" if it was removed
 	At      string         `json:"at"`       // when it was taken, or is due; "" if it is neither
 	EventID string         `json:"event_id"` // "" before it is taken
 }
@@ -77,6 +78,9 @@ func toSteps(rec verify.Verification, now time.Time) []Step {
 	running := rec.At(now).Status == verify.InProgress
 	for i, s := range rec.Workflow.Steps {
 		steps[i].Channel = s.Channel
+		if to := rec.StepAt(i).To; to.Given != "" {
+			steps[i].To = to.Masked()
+		}
 		switch {
 		case i < len(rec.Events):
 			steps[i].At, steps[i].EventID = stamp(rec.Events[i].StartedAt), rec.Events[i].ID.String()
