@@ -181,21 +181,21 @@ func (e *Engine) observe(v *verify.Verification, f verify.Fact) {
 	case verify.Refunded:
 		e.metrics.refunded.Inc()
 	case verify.Capped:
-		e.capped(v.Request, f.Cap, f.Until)
+		e.capped(v.Account, v.StepAt(f.Event).To, f.Cap, f.Until)
 	case verify.EventReported, verify.PINRenewed, verify.Charged: // only for the timeline
 	}
 }
 
-// capped reports that a cap kept something from a number, or was filled.
-func (e *Engine) capped(req verify.Request, name string, until time.Time) {
+// capped reports that a cap of an address refused an event or was filled.
+func (e *Engine) capped(account string, to verify.Address, name string, until time.Time) {
 	e.metrics.capped.WithLabelValues(name).Inc()
-	e.cfg.Log.Info("number capped", "cap", name, "account", req.Account, "number", req.To.Masked(), "until", until)
+	e.cfg.Log.Info("number capped", "cap", name, "account", account, "number", to.Masked(), "until", until)
 }
 
 // refused reports a refusal by a cap, of a request that changed nothing.
 func (e *Engine) refused(req verify.Request, err error) {
 	if refusal, ok := errors.AsType[*verify.Error](err); ok && refusal.Kind == verify.KindBlocked && refusal.By.Rule == verify.RuleCap {
-		e.capped(req, refusal.By.Detail, refusal.By.Until)
+		e.capped(req.Account, req.StepAt(0).To, refusal.By.Detail, refusal.By.Until)
 	}
 }
 

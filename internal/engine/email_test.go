@@ -113,7 +113,7 @@ func TestEmailStep(t *testing.T) {
 	})
 }
 
-// TestEmailOrphan: an e-mail that a dead process may have sent is sent once more to the
+// TestEmailOrphan: an e-mail that a dead process may have sent is sent again to the
 // address of its step.
 func TestEmailOrphan(t *testing.T) {
 	t.Parallel()
@@ -145,7 +145,10 @@ func TestEmailOrphan(t *testing.T) {
 func TestEmailCaps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := setUpMail(t, capped(fraud.Caps{Sends: daily(2)}))
+		var log strings.Builder
+		b := setUpMail(t, capped(fraud.Caps{Sends: daily(2)}), func(_ *bench, cfg *engine.Config) {
+			cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		})
 		apps := b.accounts(5)
 		var started []verify.Verification
 		for i, to := range []string{"jane@example.com", "JANE@example.com", "jane@EXAMPLE.com"} {
@@ -165,6 +168,10 @@ func TestEmailCaps(t *testing.T) {
 		}
 		if sent := b.mail.all(); len(sent) != 2 || refused != 1 {
 			t.Errorf("%d messages by e-mail and %d refused, want 2 and 1", len(sent), refused)
+		}
+		b.rest()
+		if !strings.Contains(log.String(), "j••••@") && !strings.Contains(log.String(), "J••••@") || strings.Contains(log.String(), "number=4477") {
+			t.Errorf("the log does not show the capped address:\n%s", log.String())
 		}
 		r := b.only(email(t, "Jane@Example.Com"))
 		r.Account = apps[3].Key
@@ -276,7 +283,7 @@ func TestEmailForget(t *testing.T) {
 	})
 }
 
-// TestEmailSink: the carrier of the configuration that discards messages takes e-mail, too.
+// TestEmailSink: the carrier of the configuration that discards messages also takes e-mail.
 func TestEmailSink(t *testing.T) {
 	t.Parallel()
 	s, err := sink.New(sink.Config{Name: "sink"})

@@ -223,8 +223,8 @@ func (e Entry) network() string {
 	return e.Prefix
 }
 
-// count counts an entry, here and for others to be told. One of an e-mail address without
-// a source has no target.
+// count counts an entry, here and for others to be told. An entry without number and
+// source, as of an e-mail address, has no target.
 func (s *State) count(e Entry) {
 	if e.Prefix == "" && e.Range == "" && e.Source == "" {
 		return

@@ -72,7 +72,7 @@ const (
 	Finished      FactKind = "ended"          // Status
 	Charged       FactKind = "charged"        // Amount
 	Refunded      FactKind = "refunded"       // Amount
-	Capped        FactKind = "capped"         // Cap
+	Capped        FactKind = "capped"         // Cap, Until; Event, if the cap refused one
 )
 
 // Fact is a past-tense entry of the history of a verification. Fields that its kind does
@@ -118,9 +118,10 @@ func (c *Change) finish(s Status, at, now time.Time) {
 	c.fact(Fact{At: now, Kind: Finished, Status: s})
 }
 
-// capped notes that a cap kept something from the address, or was filled.
-func (c *Change) capped(by *Cause, now time.Time) {
-	c.fact(Fact{At: now, Kind: Capped, Cap: by.Detail, Until: by.Until})
+// capped notes that a cap refused an event. Event 0 also stands for a cap on
+// the checks of the address of the verification.
+func (c *Change) capped(event int, by *Cause, now time.Time) {
+	c.fact(Fact{At: now, Kind: Capped, Event: event, Cap: by.Detail, Until: by.Until})
 }
 
 // addEvent takes the next step with an event that starts at a time.

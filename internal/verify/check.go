@@ -33,7 +33,7 @@ func (v Verification) Check(code PIN, ipAddress string, h History, now time.Time
 	})
 	c.fact(Fact{At: now, Kind: CodeChecked, Valid: valid})
 	if by != nil {
-		c.capped(by, now)
+		c.capped(0, by, now)
 		c.fail(now)
 		return *c, nil
 	}
@@ -44,7 +44,7 @@ func (v Verification) Check(code PIN, ipAddress string, h History, now time.Time
 		c.capture(now)
 		return *c, nil
 	case by != nil:
-		c.capped(by, now)
+		c.capped(0, by, now)
 	}
 	c.Verification.Tries++
 	if by != nil || c.Verification.Tries >= TriesPerPIN {

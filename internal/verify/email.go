@@ -18,12 +18,12 @@ const (
 // local part is a dot-string (RFC 5321 §4.1.2) and the domain is fully qualified; an
 // internationalised domain is written in its ASCII form. Quoted local parts, address
 // literals and other characters than ASCII (RFC 6531) are refused, since many servers do not
-// accept them. The error says which rule text breaks, without text.
+// accept them. The error names the broken rule and does not contain text.
 //
 // The canonical form is text in lower case. RFC 5321 §2.4 lets a server distinguish the case
-// of local parts, so messages go to the given form. Identity servers fold it nevertheless
+// of local parts, so messages go to the given form. Identity servers fold it all the same
 // (Keycloak, Ory Kratos, Matrix since MSC2265): otherwise each spelling of a mailbox has
-// caps of its own. Dots and "+" suffixes are kept, since their meaning differs by provider.
+// its caps. Dots and "+" suffixes are kept, since their meaning differs by provider.
 func EmailAddress(text string) (Address, error) {
 	if len(text) > maxEmail {
 		return Address{}, fmt.Errorf("an e-mail address has at most %d characters", maxEmail)

@@ -86,7 +86,7 @@ func (c *Change) step(r Runner, h History, now time.Time, rnd io.Reader) {
 	if by := h.MaySend(at); by != nil {
 		e := c.addEvent(at, rnd)
 		e.State, e.Error = EventRefused, CappedEvent
-		c.capped(by, now)
+		c.capped(e.Seq, by, now)
 		c.keepLease(r, now)
 		return
 	}
