@@ -190,7 +190,7 @@ func encodeDocument(v *verify.Verification, seal *sealer) (string, error) {
 		d.Payment = &documentPayment{Amount: v.Payment.Amount}
 	}
 	if seal != nil {
-		d.PIN = seal.sealPIN(forPIN, v.PIN, v.ID, v.Generation)
+		d.PIN = seal.sealPIN(v.PIN, v.ID, v.Generation)
 		if v.Payment != nil {
 			d.Payment.Payee = v.Payment.Payee
 		}
@@ -202,7 +202,7 @@ func encodeDocument(v *verify.Verification, seal *sealer) (string, error) {
 	for i, c := range v.Checks {
 		check := documentCheck{Generation: c.Generation, Valid: c.Valid, At: since(v, c.ReceivedAt)}
 		if seal != nil {
-			check.Code, check.IPAddress = seal.sealPIN(forCode, c.Code, v.ID, c.Generation), c.IPAddress
+			check.Code, check.IPAddress = seal.sealCode(c, v.ID), c.IPAddress
 		}
 		d.Checks[i] = check
 	}

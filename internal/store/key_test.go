@@ -134,6 +134,9 @@ func TestKeysDestroyed(t *testing.T) {
 		destroy(next.Add(30*day), day, 0) // the verification is in progress
 		same(t, db, v)
 		cancelled(t, db, v, t0.Add(time.Minute))
+		if id := sealedCode(t, database, v.ID)[:8]; !bytes.Equal(id, lostCode[:8]) { // of the data key
+			t.Error("the code of yesterday was sealed again with the key of today")
+		}
 		destroy(next.Add(time.Hour-ms), day, 0)
 		destroy(next.Add(time.Hour), day, 1) // that of PINs
 		destroy(next.Add(40*day), 0, 0)      // codes are kept for ever

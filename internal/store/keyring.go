@@ -142,6 +142,26 @@ func (s *keySet) of(p purpose) []*dataKey {
 // current is the key to seal with.
 func (r *keyring) current(p purpose) *dataKey { return r.keys.Load().newest[p] }
 
+// at returns the key that sealed at a time: the newest that existed then, or the current
+// one. A value that is sealed again keeps its key, and so its lifetime.
+func (r *keyring) at(p purpose, t time.Time) *dataKey {
+	set := r.keys.Load()
+	used := set.newest[p]
+	if !t.Before(used.createdAt) {
+		return used
+	}
+	var found *dataKey
+	for _, k := range set.byID {
+		if k.purpose == p && !k.createdAt.After(t) && (found == nil || found.createdAt.Before(k.createdAt)) {
+			found = k
+		}
+	}
+	if found == nil {
+		return used
+	}
+	return found
+}
+
 // find is the key with an id. One that is not known is new, or was destroyed: one
 // look at the database tells.
 func (r *keyring) find(id int64) (*dataKey, error) {

@@ -32,13 +32,22 @@ const (
 	sealedExtra = 12 + 16
 )
 
-// sealPIN seals a PIN, or a code that somebody typed, as purpose says. It asks nobody:
-// the key is at hand.
-func (s *sealer) sealPIN(purpose purpose, p verify.PIN, id verify.ID, generation int) []byte {
+// sealPIN seals the PIN of a verification with the current data key. It needs no query.
+func (s *sealer) sealPIN(p verify.PIN, id verify.ID, generation int) []byte {
+	return sealWith(s.data.current(forPIN), p, id, generation)
+}
+
+// sealCode seals a submitted code with the data key of the time at which it arrived, so
+// that a later change of its verification does not extend its lifetime.
+func (s *sealer) sealCode(c verify.Check, id verify.ID) []byte {
+	return sealWith(s.data.at(forCode, c.ReceivedAt), c.Code, id, c.Generation)
+}
+
+// sealWith seals a PIN or a code; nil for none.
+func sealWith(key *dataKey, p verify.PIN, id verify.ID, generation int) []byte {
 	if p.IsZero() {
 		return nil
 	}
-	key := s.data.current(purpose)
 	sealed := make([]byte, 0, sealedID+sealedExtra+verify.MaxPINLength)
 	sealed = binary.BigEndian.AppendUint64(sealed, uint64(key.id))
 	return key.aead.Seal(sealed, nil, []byte(p.Reveal()), pinContext(id, generation))
