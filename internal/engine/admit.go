@@ -78,7 +78,7 @@ func unproven(key string, proven bool, err error) error {
 // has then done the same work, whether key or secret was wrong, and a secret that was
 // added just now is good.
 func (e *Engine) credentials(ctx context.Context, p Proof) (c store.Credentials, proven bool, err error) {
-	c, err = e.cfg.Store.Recall(ctx, p.Key)
+	c, err = e.cfg.Store.CachedCredentials(ctx, p.Key)
 	if err != nil && !errors.Is(err, store.ErrNoAccount) {
 		return c, false, err
 	}
@@ -90,7 +90,7 @@ func (e *Engine) credentials(ctx context.Context, p Proof) (c store.Credentials,
 		return c, false, err
 	}
 	if proven = e.proves(c, p); proven && err == nil {
-		e.cfg.Store.Remember(c)
+		e.cfg.Store.CacheCredentials(c)
 	}
 	return c, proven, err
 }

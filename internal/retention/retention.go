@@ -210,7 +210,7 @@ func (j *Job) purgeArchive(ctx context.Context, now time.Time) (more bool, err e
 	if j.cfg.Keep.History == 0 {
 		return false, nil
 	}
-	return j.cfg.Store.Drop(ctx, now.Add(-j.cfg.Keep.History), batch)
+	return j.cfg.Store.PurgeArchive(ctx, now.Add(-j.cfg.Keep.History), batch)
 }
 
 // settleLedger moves old entries out of the ledger that requests write to, whatever is

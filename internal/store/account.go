@@ -102,9 +102,9 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 				return err
 			}
 		}
-		return tx.touch(changes...)
+		return tx.bumpVersions(changes...)
 	})
-	db.touched(ctx, err, changes...)
+	db.waitForNodes(ctx, err, changes...)
 	if err != nil {
 		return fmt.Errorf("create account %s: %w", a.Key, err)
 	}
@@ -182,9 +182,9 @@ func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) er
 		if err := change(tx); err != nil {
 			return err
 		}
-		return tx.touch(of...)
+		return tx.bumpVersions(of...)
 	})
-	db.touched(ctx, err, of...)
+	db.waitForNodes(ctx, err, of...)
 	if err != nil {
 		return fmt.Errorf("change account %s: %w", key, err)
 	}

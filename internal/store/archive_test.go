@@ -263,16 +263,16 @@ func wantGone(t *testing.T, db *store.DB, id verify.ID) {
 
 func drop(t *testing.T, db *store.DB, ended time.Time, want bool) {
 	t.Helper()
-	more, err := db.Drop(t.Context(), ended, 1)
+	more, err := db.PurgeArchive(t.Context(), ended, 1)
 	must(t, err)
 	if more != want {
-		t.Errorf("Drop until %v = %v, want %v", ended, more, want)
+		t.Errorf("PurgeArchive until %v = %v, want %v", ended, more, want)
 	}
 }
 
-// testDrop: a verification goes when its time is over; on PostgreSQL, when that of
+// testPurgeArchive: a verification goes when its time is over; on PostgreSQL, when that of
 // its month is.
-func testDrop(t *testing.T, db *store.DB) {
+func testPurgeArchive(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	december := time.Date(2025, 12, 31, 23, 59, 59, 999e6, time.UTC)
 	first, last := finish(t, db, "447700900000", december), finish(t, db, "447700900001", t0)

@@ -114,25 +114,24 @@ func (d *decoy) saw(key string) {
 	}
 }
 
-// maxRemembered bounds the accounts that are in memory, at about a kilobyte each.
-const maxRemembered = 10_000
+// maxCached bounds the cached accounts, at about 1 KB each.
+const maxCached = 10_000
 
-// remembered are credentials that were read before.
-type remembered struct {
+// credentialCache holds credentials by API key.
+type credentialCache struct {
 	mu    sync.RWMutex
 	known map[string]Credentials
 }
 
-// Recall gives the credentials of an account as they were read last, if that is good
-// enough: no change is missing that somebody was told of, on whatever node he made it.
-// The balance is not among them, since everybody changes it. Without any it returns
-// ErrNoAccount and others to compare with, which nothing proves: then only Credentials
-// knows. To tell apart who failed by how long he waited, all who fail must go on there.
-func (db *DB) Recall(ctx context.Context, key string) (Credentials, error) {
-	if err := db.look(ctx, true); err != nil {
+// CachedCredentials returns the cached credentials of an account, with every change that
+// was acknowledged on any node. The balance is not cached. On a miss it returns
+// ErrNoAccount and dummy credentials that never match. After any failed comparison the
+// caller must go on to Credentials, so that all failures take equal time.
+func (db *DB) CachedCredentials(ctx context.Context, key string) (Credentials, error) {
+	if err := db.checkVersions(ctx, true); err != nil {
 		return Credentials{}, err
 	}
-	m := &db.remembered
+	m := &db.credentials
 	m.mu.RLock()
 	c, ok := m.known[key]
 	m.mu.RUnlock()
@@ -142,15 +141,15 @@ func (db *DB) Recall(ctx context.Context, key string) (Credentials, error) {
 	return c, nil
 }
 
-// Remember keeps what Credentials found, for Recall. Only what a request has proven to
-// come from is worth it.
-func (db *DB) Remember(c Credentials) {
+// CacheCredentials stores a result of Credentials for CachedCredentials. Call it only for
+// an account whose credentials a request has proven.
+func (db *DB) CacheCredentials(c Credentials) {
 	c.Balance = 0
-	m := &db.remembered
+	m := &db.credentials
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, known := m.known[c.Key]; m.known == nil || !known && len(m.known) >= maxRemembered {
-		m.known = map[string]Credentials{} // all begin anew: it is seldom so full
+	if _, known := m.known[c.Key]; m.known == nil || !known && len(m.known) >= maxCached {
+		m.known = map[string]Credentials{} // a full cache is rare; it starts again
 	}
 	m.known[c.Key] = c
 }

@@ -73,9 +73,9 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 				SignatureMethod: "sha256", SignatureSecret: "secret", Approved: []string{number},
 			}, t0)
 		}},
-		"Credentials": {"account_secrets accounts", func(c ctx, db *store.DB) error { return fails(db.Credentials(c, account)) }},
-		"Credit":      {"accounts ledger", func(c ctx, db *store.DB) error { return db.Credit(c, account, 5, t0) }},
-		"Drop":        {"archive", func(c ctx, db *store.DB) error { return fails(db.Drop(c, later, 10)) }},
+		"Credentials":  {"account_secrets accounts", func(c ctx, db *store.DB) error { return fails(db.Credentials(c, account)) }},
+		"Credit":       {"accounts ledger", func(c ctx, db *store.DB) error { return db.Credit(c, account, 5, t0) }},
+		"PurgeArchive": {"archive", func(c ctx, db *store.DB) error { return fails(db.PurgeArchive(c, later, 10)) }},
 		"Entries": {"ledger ledger_past", func(c ctx, db *store.DB) error {
 			return fails(db.Entries(c, store.EntryFilter{Account: account, Limit: 10}))
 		}},

@@ -80,13 +80,13 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, _ time.Time, done *Forg
 			if err != nil {
 				return err
 			}
-			return tx.touch(changes...)
+			return tx.bumpVersions(changes...)
 		}
 		var one int
 		done.Blocked, err = tx.queryRow(`SELECT 1 FROM blocked_numbers WHERE number IN ($1, $2)`, []any{canonical, other}, &one)
 		return err
 	})
-	db.touched(ctx, err, changes...)
+	db.waitForNodes(ctx, err, changes...)
 	return err
 }
 

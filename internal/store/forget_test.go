@@ -130,7 +130,7 @@ func testForget(t *testing.T, db *store.DB) {
 			t.Errorf("%s is approved: %v (%v), want %v", number, got, err, want)
 		}
 	}
-	if len(guardOf(t, db, forgotten).Uses) != 0 || len(guardOf(t, db, kept).Uses) != 1 {
+	if len(historyOf(t, db, forgotten).Uses) != 0 || len(historyOf(t, db, kept).Uses) != 1 {
 		t.Error("what the caps know of the number stays, or that of another is gone")
 	}
 	want = store.Forgotten{Unblocked: true}
@@ -150,7 +150,7 @@ func testForgetHeld(t *testing.T, db *store.DB) {
 	if got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten}, at(1)); got != want || err != nil {
 		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
 	}
-	if len(guardOf(t, db, forgotten).Uses) != 0 || len(guardOf(t, db, kept).Uses) != 1 {
+	if len(historyOf(t, db, forgotten).Uses) != 0 || len(historyOf(t, db, kept).Uses) != 1 {
 		t.Error("want what is counted of the number forgotten, and of the other not")
 	}
 	save(t, db, get(t, db, v.ID).Outcome(accepted(v), onFailure(), at(2)))

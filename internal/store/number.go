@@ -47,7 +47,7 @@ func (db *DB) readBlocked(ctx context.Context) (blockedSet, error) {
 // Blocked reports whether number is on the block list, in any of its forms (see
 // [verify.NumberForms]). Once a change has returned, Blocked reflects it on every node.
 func (db *DB) Blocked(ctx context.Context, number string) (bool, error) {
-	if err := db.look(ctx, true); err != nil {
+	if err := db.checkVersions(ctx, true); err != nil {
 		return false, err
 	}
 	if set, current, err := db.blocked.get(ctx); err == nil && current && set != nil {
@@ -82,9 +82,9 @@ func (db *DB) BlockNumber(ctx context.Context, b BlockedNumber) error {
 			ON CONFLICT (number) DO UPDATE SET reason = excluded.reason`, b.Number, b.Reason, millis(b.CreatedAt)); err != nil {
 			return err
 		}
-		return tx.touch(ofBlocked)
+		return tx.bumpVersions(ofBlocked)
 	})
-	db.touched(ctx, err, ofBlocked)
+	db.waitForNodes(ctx, err, ofBlocked)
 	return err
 }
 
@@ -103,9 +103,9 @@ func (db *DB) UnblockNumber(ctx context.Context, number string) (found bool, err
 		if err != nil {
 			return err
 		}
-		return tx.touch(ofBlocked)
+		return tx.bumpVersions(ofBlocked)
 	})
-	db.touched(ctx, err, ofBlocked)
+	db.waitForNodes(ctx, err, ofBlocked)
 	if errors.Is(err, errNothing) {
 		return false, nil
 	}

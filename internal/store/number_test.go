@@ -67,7 +67,7 @@ func testNumberForms(t *testing.T, db *store.DB) {
 	sendOne(t, db, store.Scope{Number: mobile}, mobile, "demo0001")
 	sendOne(t, db, store.Scope{Number: landline}, landline, "demo0001")
 	for _, number := range []string{mobile, landline} {
-		if n := guardOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 2 {
+		if n := historyOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 2 {
 			t.Errorf("the guard of %s is %+v, want 2 messages", number, n)
 		}
 	}

@@ -168,7 +168,7 @@ func (c *postgresConn) carryOut(tx *Tx, batch []job) []error {
 		switch {
 		case err == nil:
 		case again && time.Since(begun) < stmtTimeout:
-			results[i] = c.alone(tx, batch[i])
+			results[i] = c.runSingly(tx, batch[i])
 		case len(batch) == 1 && results[i] != nil:
 		default:
 			results[i] = fmt.Errorf("write: %w", err)
@@ -180,9 +180,9 @@ func (c *postgresConn) carryOut(tx *Tx, batch []job) []error {
 // maxTries bounds how often a job is run that another node keeps out.
 const maxTries = 5
 
-// alone carries out one job. Where it and another node's waited for each other, or
-// came in each other's way, it is run again.
-func (c *postgresConn) alone(tx *Tx, j job) error {
+// runSingly runs one job in its own transaction. It retries deadlocks and conflicts with
+// other nodes.
+func (c *postgresConn) runSingly(tx *Tx, j job) error {
 	tx.careful = true
 	defer func() { tx.careful = false }()
 	for try := 1; ; try++ {
@@ -211,7 +211,7 @@ func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
 		return err
 	}
 	c.pending, c.begun, c.failed = append(c.pending[:0], statement{query: "BEGIN ISOLATION LEVEL READ COMMITTED"}), false, nil
-	rates, err := c.ready(tx, batch)
+	rates, err := c.preload(tx, batch)
 	if err != nil {
 		c.rollBack()
 		return err

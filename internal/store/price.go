@@ -95,7 +95,7 @@ func (db *DB) ChangePrices(ctx context.Context, carrier string, change func([]ve
 		}
 		return tx.savePrices(carrier, after)
 	})
-	db.touched(ctx, err, ofPrices)
+	db.waitForNodes(ctx, err, ofPrices)
 	db.prices.renew(ctx)
 	if err != nil {
 		return fmt.Errorf("change prices: %w", err)
@@ -117,5 +117,5 @@ func (tx *Tx) savePrices(carrier string, prices []verify.Price) error {
 			return err
 		}
 	}
-	return tx.touch(ofPrices)
+	return tx.bumpVersions(ofPrices)
 }

@@ -127,7 +127,7 @@ func (c *postgresConn) addRates(r rates) error {
 			[]any{missing}); err != nil {
 			return err
 		}
-		if err := c.ask(r.lock()); err != nil {
+		if err := c.sendQueries(r.lock()); err != nil {
 			return err
 		}
 	}

@@ -54,10 +54,10 @@ func (tx *Tx) named(ended time.Time, limit int) (ids []verify.ID, first, last in
 	return ids, first, last, rows.Err()
 }
 
-// Drop forgets archived verifications that ended until a time, the oldest first: up
-// to limit of them on SQLite, and on PostgreSQL a month, once all of it may go. more
-// reports whether there may be others.
-func (db *DB) Drop(ctx context.Context, ended time.Time, limit int) (more bool, err error) {
+// PurgeArchive deletes archived verifications that ended at or before a time, the oldest
+// first: up to limit rows on SQLite; one month on PostgreSQL, once all its rows are old
+// enough. more reports whether others may be left.
+func (db *DB) PurgeArchive(ctx context.Context, ended time.Time, limit int) (more bool, err error) {
 	if db.postgres() {
 		return db.dropMonth(ctx, ended)
 	}
@@ -68,7 +68,7 @@ func (db *DB) Drop(ctx context.Context, ended time.Time, limit int) (more bool, 
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("drop: %w", err)
+		return false, fmt.Errorf("purge the archive: %w", err)
 	}
 	return more, nil
 }
@@ -84,7 +84,7 @@ func (db *DB) SettleLedger(ctx context.Context, made time.Time, limit int) (sett
 				SELECT key FROM ledger WHERE account = $1 AND created_at <= $2 AND ` + notCarried + `
 				ORDER BY created_at LIMIT $3` + d.take + `)`
 		},
-		put: (*Tx).settle,
+		put: (*Tx).insertPast,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("settle the ledger: %w", err)
@@ -191,7 +191,8 @@ func (tx *Tx) takeEntries(take, account string, made time.Time, limit int) (entr
 	return entries, rows.Err()
 }
 
-func (tx *Tx) settle(account string, entries []entry) error {
+// insertPast adds entries to the table of settled ones.
+func (tx *Tx) insertPast(account string, entries []entry) error {
 	for _, e := range entries {
 		err := tx.send(`INSERT INTO ledger_past (key, account, kind, amount, created_at, sub_account) VALUES ($1, $2, $3, $4, $5, $6)`,
 			e.key, account, e.kind, e.amount, e.createdAt, e.subAccount)

@@ -168,7 +168,7 @@ func (c *sqliteConn) carryOut(tx *Tx, batch []job) []error {
 		switch {
 		case err == nil:
 		case errors.Is(err, errApart):
-			results[i] = c.alone(tx, batch[i])
+			results[i] = c.runSingly(tx, batch[i])
 		default:
 			results[i] = fmt.Errorf("write: %w", err)
 		}
@@ -176,7 +176,7 @@ func (c *sqliteConn) carryOut(tx *Tx, batch []job) []error {
 	return results
 }
 
-func (c *sqliteConn) alone(tx *Tx, j job) error {
+func (c *sqliteConn) runSingly(tx *Tx, j job) error {
 	var result [1]error
 	if err := c.attempt(tx, []job{j}, result[:]); err != nil {
 		return fmt.Errorf("write: %w", err)

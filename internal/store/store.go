@@ -41,7 +41,7 @@ type DB struct {
 	prices   *Cached[*verify.PriceList]
 	blocked  *Cached[blockedSet]
 
-	remembered remembered
+	credentials credentialCache
 
 	lock    *fileLock // nil unless opened for serving
 	files   *files    // nil unless an SQLite file was opened for serving

@@ -57,14 +57,14 @@ type changes struct {
 	generation [topics]atomic.Uint64
 	looked     atomic.Pointer[time.Time] // when the last look that succeeded began
 
-	mu      sync.Mutex // guards what follows
-	under   *look      // that is under way; nil for none
+	mu      sync.Mutex    // guards what follows
+	under   *versionCheck // that is under way; nil for none
 	seen    [topics]string
 	failing bool
 }
 
-// look is one look at the versions, for all who want one.
-type look struct {
+// versionCheck is one read of the versions; concurrent callers share it.
+type versionCheck struct {
 	began time.Time
 	done  chan struct{} // closed when it is over
 	err   error         // once done is closed
@@ -72,21 +72,21 @@ type look struct {
 
 func (v *changes) of(t topic) uint64 { return v.generation[t].Load() }
 
-// join gives the look that is under way, or a new one, which is the caller's to take.
-func (v *changes) join(now time.Time) (l *look, mine bool) {
+// join returns the running check, or a new one (mine) that the caller must run.
+func (v *changes) join(now time.Time) (l *versionCheck, mine bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.under != nil {
 		return v.under, false
 	}
-	v.under = &look{began: now, done: make(chan struct{})}
+	v.under = &versionCheck{began: now, done: make(chan struct{})}
 	return v.under, true
 }
 
-// look sees that the generations tell of all changes that are older than knownFor, or
-// came before the call. With an error they do not. Who does not want to wait for what
-// others find is told at once that all is well.
-func (db *DB) look(ctx context.Context, wait bool) error {
+// checkVersions updates the generations with all changes that are older than knownFor or
+// precede the call. After an error they may be stale. Without wait it returns nil instead
+// of waiting for a check of another caller.
+func (db *DB) checkVersions(ctx context.Context, wait bool) error {
 	v := &db.changes
 	came := time.Now()
 	for now := came; ; now = time.Now() {
@@ -98,7 +98,7 @@ func (db *DB) look(ctx context.Context, wait bool) error {
 		l, mine := v.join(now)
 		switch {
 		case mine:
-			db.take(ctx, l)
+			db.runVersionCheck(ctx, l)
 		case good || !wait:
 			return nil
 		default:
@@ -115,8 +115,8 @@ func (db *DB) look(ctx context.Context, wait bool) error {
 	}
 }
 
-// take carries a look out. It is for others, too, so the end of ctx does not end it.
-func (db *DB) take(ctx context.Context, l *look) {
+// runVersionCheck runs a check. Other callers share it, so it ignores a cancellation of ctx.
+func (db *DB) runVersionCheck(ctx context.Context, l *versionCheck) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
 	seen, err := db.readVersions(ctx)
@@ -164,9 +164,9 @@ func (db *DB) readVersions(ctx context.Context) (seen [topics]string, err error)
 	return seen, rows.Err()
 }
 
-// touch makes the versions of topics others. It is called in the transaction that
-// changes them, last: whoever else changes them waits for its end.
-func (tx *Tx) touch(of ...topic) error {
+// bumpVersions gives topics new versions, in the transaction of their change. It must be
+// the last statement: it locks the rows of the topics until the commit.
+func (tx *Tx) bumpVersions(of ...topic) error {
 	for _, t := range of {
 		version := verify.NewID(rand.Reader)
 		if err := tx.send(`INSERT INTO settings (name, value) VALUES ($1, $2)
@@ -177,14 +177,13 @@ func (tx *Tx) touch(of ...topic) error {
 	return nil
 }
 
-// touched is called after a write that touched topics, with its error: then it may be
-// durable all the same. When it returns, a change is known to all.
-func (db *DB) touched(ctx context.Context, err error, of ...topic) {
+// waitForNodes returns when every node has noticed a change of topics. err is the error of
+// the write, which may be durable nevertheless.
+func (db *DB) waitForNodes(ctx context.Context, err error, of ...topic) {
 	for _, t := range of {
 		db.changes.generation[t].Add(1)
 	}
-	// Who has the lock of the file is the only one that serves, so nobody else has
-	// anything in memory that matters.
+	// The process with the lock of the file is the only server, so no other has a cache.
 	if len(of) == 0 || err != nil || db.lock != nil {
 		return
 	}
@@ -234,7 +233,7 @@ func (c *Cached[T]) Get(ctx context.Context) (T, error) {
 // get is Get, and tells whether the value is sure to be what stands in the database.
 func (c *Cached[T]) get(ctx context.Context) (value T, current bool, err error) {
 	last := c.last.Load()
-	if err := c.db.look(ctx, c.exact || last == nil); err != nil {
+	if err := c.db.checkVersions(ctx, c.exact || last == nil); err != nil {
 		if last == nil {
 			return value, false, err
 		}
@@ -249,15 +248,15 @@ func (c *Cached[T]) get(ctx context.Context) (value T, current bool, err error) 
 		return last.value, false, nil
 	}
 	defer c.turn.Unlock()
-	return c.again(ctx)
+	return c.reload(ctx)
 }
 
 func (c *Cached[T]) good(r *reading[T]) bool {
 	return r != nil && r.generation == c.db.changes.of(c.topic) && time.Since(r.at).Abs() < keptFor
 }
 
-// again reads the value in its turn. What cannot be read is tried again in a while.
-func (c *Cached[T]) again(ctx context.Context) (value T, current bool, err error) {
+// reload reads the value; the caller holds turn. After a failure it waits listenAgain.
+func (c *Cached[T]) reload(ctx context.Context) (value T, current bool, err error) {
 	last := c.last.Load()
 	if c.good(last) {
 		return last.value, true, nil
@@ -274,7 +273,7 @@ func (c *Cached[T]) again(ctx context.Context) (value T, current bool, err error
 	if last == nil {
 		return value, false, err
 	}
-	c.db.log.Warn("what is cached may be old", "what", c.topic.setting(), "error", err)
+	c.db.log.Warn("serving stale cache entry", "topic", c.topic.setting(), "error", err)
 	return last.value, false, nil
 }
 
@@ -284,7 +283,7 @@ func (c *Cached[T]) renew(ctx context.Context) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.failed = time.Time{}
-	if _, current, _ := c.again(ctx); !current {
+	if _, current, _ := c.reload(ctx); !current {
 		c.last.Store(nil)
 	}
 }

@@ -28,28 +28,28 @@ func onBoth(t *testing.T, test func(t *testing.T, path string, here, there *stor
 // recall is what db remembers of an account; it must know it.
 func recall(t *testing.T, db *store.DB, key string) store.Credentials {
 	t.Helper()
-	c, err := db.Recall(t.Context(), key)
+	c, err := db.CachedCredentials(t.Context(), key)
 	if errors.Is(err, store.ErrNoAccount) {
 		if c, err = db.Credentials(t.Context(), key); err == nil {
-			db.Remember(c)
-			c, err = db.Recall(t.Context(), key)
+			db.CacheCredentials(c)
+			c, err = db.CachedCredentials(t.Context(), key)
 		}
 	}
 	must(t, err)
 	return c
 }
 
-// TestRecall: what is remembered of an account is what stands there, as soon as whoever
+// TestCachedCredentials: what is remembered of an account is what stands there, as soon as whoever
 // changed it is told so, on this node or another.
-func TestRecall(t *testing.T) {
+func TestCachedCredentials(t *testing.T) {
 	onBoth(t, func(t *testing.T, _ string, here, there *store.DB) {
 		for changer, db := range map[string]*store.DB{"here0001": here, "there001": there} {
-			testRecall(t, changer, here, db)
+			testCachedCredentials(t, changer, here, db)
 		}
 	})
 }
 
-func testRecall(t *testing.T, account string, db, changes *store.DB) {
+func testCachedCredentials(t *testing.T, account string, db, changes *store.DB) {
 	t.Helper()
 	ctx, parent := t.Context(), "p"+account[1:]
 	addAccount(t, db, parent, verify.Unit)
@@ -112,15 +112,15 @@ func change(t *testing.T, path, query string) {
 	exec(t, raw(t, path), query)
 }
 
-// TestRecallUnknown: what was not remembered proves nothing.
-func TestRecallUnknown(t *testing.T) {
+// TestCachedCredentialsUnknown: what was not remembered proves nothing.
+func TestCachedCredentialsUnknown(t *testing.T) {
 	t.Parallel()
 	db := openFile(t, sqlite(t), key)
 	addAccount(t, db, "demo0001", 0)
 	addAccount(t, db, "other001", 0)
 	recall(t, db, "other001")
 	for _, key := range []string{"", "demo0001", "nobody00"} {
-		c, err := db.Recall(t.Context(), key)
+		c, err := db.CachedCredentials(t.Context(), key)
 		if !errors.Is(err, store.ErrNoAccount) || c.Key != "" {
 			t.Errorf("Recall(%q) = %+v, %v; want ErrNoAccount", key, c.Account, err)
 		}
@@ -145,10 +145,10 @@ func TestChangeHoldsAtOnce(t *testing.T) {
 				return blocked, barred, err
 			}
 			key := fmt.Sprintf("demo000%d", i)
-			c, err := here.Recall(t.Context(), key)
+			c, err := here.CachedCredentials(t.Context(), key)
 			if errors.Is(err, store.ErrNoAccount) {
 				if c, err = here.Credentials(t.Context(), key); err == nil {
-					here.Remember(c)
+					here.CacheCredentials(c)
 				}
 			}
 			return blocked, c.Barred, err

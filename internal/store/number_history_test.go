@@ -34,24 +34,24 @@ func sendOne(t *testing.T, db *store.DB, scope store.Scope, number, account stri
 	return sent && err == nil
 }
 
-func guardOf(t *testing.T, db *store.DB, number string) fraud.Number {
+func historyOf(t *testing.T, db *store.DB, number string) fraud.Number {
 	t.Helper()
 	n, err := db.NumberHistory(t.Context(), number)
 	must(t, err)
 	return n
 }
 
-func testGuards(t *testing.T, db *store.DB) {
+func testNumberHistories(t *testing.T, db *store.DB) {
 	const number, other = "447700900001", "447700900002"
 	for i, scope := range []store.Scope{{}, {Number: number}, {Account: "demo0001", Number: number}, {Number: other}} {
 		if !sendOne(t, db, scope, number, "demo0001") {
 			t.Errorf("message %d is refused", i+1)
 		}
 	}
-	if n := guardOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 4 || n.Uses[0].Account != "demo0001" {
+	if n := historyOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 4 || n.Uses[0].Account != "demo0001" {
 		t.Errorf("the number is %+v, want 4 messages of demo0001", n)
 	}
-	if n := guardOf(t, db, other); len(n.Uses) != 0 {
+	if n := historyOf(t, db, other); len(n.Uses) != 0 {
 		t.Errorf("another number is %+v", n)
 	}
 	err := db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
@@ -61,14 +61,14 @@ func testGuards(t *testing.T, db *store.DB) {
 		must(t, tx.SaveNumberHistory(g, at(1)))
 		return errMine
 	})
-	if n := guardOf(t, db, number); err == nil || len(n.Uses[0].Sends) != 4 {
+	if n := historyOf(t, db, number); err == nil || len(n.Uses[0].Sends) != 4 {
 		t.Errorf("a write that failed (%v) leaves %+v", err, n)
 	}
 }
 
-// testGuardTwice: a job sees what the one before it in the same transaction has
+// testNumberHistoryTwice: a job sees what the one before it in the same transaction has
 // counted, and what it has counted itself.
-func testGuardTwice(t *testing.T, db *store.DB) {
+func testNumberHistoryTwice(t *testing.T, db *store.DB) {
 	const number = "447700900001"
 	must(t, db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
 		for want := range 3 {
@@ -82,12 +82,12 @@ func testGuardTwice(t *testing.T, db *store.DB) {
 		}
 		return nil
 	}))
-	if n := guardOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 3 {
+	if n := historyOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 3 {
 		t.Errorf("the number is %+v, want 3 messages", n)
 	}
 }
 
-func testGuardParallel(t *testing.T, db *store.DB) {
+func testNumberHistoryParallel(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	const number = "447700900001"
 	v := begin(t, db, request("demo0001", number), t0)
@@ -103,7 +103,7 @@ func testGuardParallel(t *testing.T, db *store.DB) {
 	}
 }
 
-func testGuardForgotten(t *testing.T, db *store.DB) {
+func testForgetNumberHistory(t *testing.T, db *store.DB) {
 	const number, other = "447700900001", "447700900002"
 	forget := func(again bool) (found bool) {
 		must(t, db.Write(t.Context(), func(tx *store.Tx) (err error) {
@@ -126,7 +126,7 @@ func testGuardForgotten(t *testing.T, db *store.DB) {
 	if !forget(true) {
 		t.Error("nothing was known")
 	}
-	if n := guardOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 1 {
+	if n := historyOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 1 {
 		t.Errorf("forgotten and used again, the number is %+v", n)
 	}
 	if !forget(false) || forget(false) {
@@ -134,7 +134,7 @@ func testGuardForgotten(t *testing.T, db *store.DB) {
 	}
 
 	// What is stale is forgotten when its day is over.
-	stale := twenty().StaleAt(guardOf(t, db, other))
+	stale := twenty().StaleAt(historyOf(t, db, other))
 	for _, tt := range []struct {
 		at   time.Time
 		want int
@@ -143,19 +143,19 @@ func testGuardForgotten(t *testing.T, db *store.DB) {
 			t.Errorf("at %v %d guards are forgotten (%v), want %d", tt.at, n, err, tt.want)
 		}
 	}
-	if n := guardOf(t, db, other); len(n.Uses) != 0 {
+	if n := historyOf(t, db, other); len(n.Uses) != 0 {
 		t.Errorf("the stale number is %+v", n)
 	}
 }
 
-// testGuardWalk: a walk in small steps comes by every guard, and ends; there is another
+// testNumberHistoryWalk: a walk in small steps comes by every guard, and ends; there is another
 // on the next day, but none before.
-func testGuardWalk(t *testing.T, db *store.DB) {
+func testNumberHistoryWalk(t *testing.T, db *store.DB) {
 	const old, limit = 25, 4
 	for i := range old {
 		sendOne(t, db, store.Scope{}, fmt.Sprintf("4477009%05d", i), "demo0001")
 	}
-	day := twenty().StaleAt(guardOf(t, db, "447700900000")).Truncate(24 * time.Hour).Add(24 * time.Hour)
+	day := twenty().StaleAt(historyOf(t, db, "447700900000")).Truncate(24 * time.Hour).Add(24 * time.Hour)
 	var w store.NumberHistoryWalk
 	walk := func(now time.Time) (forgotten int) {
 		for steps := 1; ; steps++ {
@@ -186,10 +186,10 @@ func testGuardWalk(t *testing.T, db *store.DB) {
 	}
 }
 
-// TestNodesGuard: of a hundred messages that two nodes would send to a number at once
+// TestNodesNumberHistory: of a hundred messages that two nodes would send to a number at once
 // twenty leave, whether it was known before or not. The nodes lock several numbers,
 // in two orders, and do not wait for each other.
-func TestNodesGuard(t *testing.T) {
+func TestNodesNumberHistory(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
 	numbers := []string{"447700900001", "447700900002", "447700900003"}
@@ -212,9 +212,9 @@ func TestNodesGuard(t *testing.T) {
 	}
 }
 
-// TestNodesGuardHeld: a number that another node works on is left alone, and one that
+// TestNodesHeldNumbers: a number that another node works on is left alone, and one that
 // nobody knows is not held.
-func TestNodesGuardHeld(t *testing.T) {
+func TestNodesHeldNumbers(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
 	const mine, theirs, unknown = "447700900001", "447700900002", "447700900003"
@@ -241,9 +241,9 @@ func TestNodesGuardHeld(t *testing.T) {
 	}))
 }
 
-// testClearGuard: ResetNumberHistory clears only the given number. It reports false for a cleared
+// testResetNumberHistory: ResetNumberHistory clears only the given number. It reports false for a cleared
 // number and for expired counts.
-func testClearGuard(t *testing.T, db *store.DB) {
+func testResetNumberHistory(t *testing.T, db *store.DB) {
 	const number, other = "447700900001", "447700900002"
 	clear := func(number string, now time.Time, want bool) {
 		t.Helper()
@@ -264,7 +264,7 @@ func testClearGuard(t *testing.T, db *store.DB) {
 	if !sendOne(t, db, store.Scope{Number: number}, number, "demo0001") {
 		t.Error("no message is sent after the number was cleared")
 	}
-	if n := guardOf(t, db, other); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 1 {
+	if n := historyOf(t, db, other); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 1 {
 		t.Errorf("another number is %+v, want 1 message", n)
 	}
 	clear(other, t0.AddDate(0, 0, 3), false)

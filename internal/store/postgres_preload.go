@@ -88,7 +88,7 @@ func (g *guards) tryLock(keys map[guardKey]bool) error {
 		return nil
 	}
 	held := make(map[guardKey]bool)
-	err := g.conn.ask(g.lock(tryLockGuards, want, func(key guardKey, state []byte) {
+	err := g.conn.sendQueries(g.lock(tryLockGuards, want, func(key guardKey, state []byte) {
 		if held[key] = state == nil; !held[key] {
 			g.rows[key] = &guardRow{state: state, there: true}
 		}
@@ -108,7 +108,7 @@ func (g *guards) tryLock(keys map[guardKey]bool) error {
 func (g *guards) load(key guardKey) (NumberHistory, error) {
 	if g.rows[key] == nil {
 		one := map[guardKey]bool{key: true}
-		if err := g.conn.ask(g.lockAll(one)); err != nil {
+		if err := g.conn.sendQueries(g.lockAll(one)); err != nil {
 			return NumberHistory{}, fmt.Errorf("load guard: %w", err)
 		}
 		g.wanted(one)
@@ -165,11 +165,11 @@ func (c *guardColumns) add(key guardKey, row *guardRow) {
 
 func (c *guardColumns) args() []any { return []any{c.numbers, c.states, c.staleAt} }
 
-// ready loads what the jobs of a batch need before they begin: the rates of their
-// accounts and the guards of their numbers, and for what they are about to begin the
-// money and what is in progress, all in one round trip, and one more where a number
-// must first be found by its verification, or a verification by a message id. Rows are locked in one order on all nodes.
-func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
+// preload loads the input of a batch before its jobs begin: the rates of their accounts,
+// the histories of their numbers, the balances that they may change, and the verifications
+// in progress. It takes one round trip, and one more to find numbers by verification, or
+// verifications by message id. All nodes lock rows in one order.
+func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 	rates := ratesOf(batch)
 	tx.guards = &guards{c, make(map[guardKey]*guardRow)}
 	tx.balances, tx.running, tx.posts, tx.loaded, tx.refs = balances{}, running{}, map[string]bool{}, loaded{}, map[verify.Ref]verify.ID{}
@@ -206,7 +206,7 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 		questions = append(questions, tx.findRefs(refs))
 	}
 	if len(ids) > 0 || len(refs) > 0 {
-		if err := c.ask(questions...); err != nil {
+		if err := c.sendQueries(questions...); err != nil {
 			return nil, err
 		}
 		questions = nil
@@ -221,14 +221,14 @@ func (c *postgresConn) ready(tx *Tx, batch []job) (rates, error) {
 	if len(all) > 0 {
 		questions = append(questions, tx.load(all))
 	}
-	if err := c.ask(questions...); err != nil {
+	if err := c.sendQueries(questions...); err != nil {
 		return nil, err
 	}
 	tx.guards.wanted(keys)
 	return rates, c.addRates(rates)
 }
 
-// findRefs is the question for the verifications with some message ids.
+// findRefs returns the query for the verifications with some message ids.
 func (tx *Tx) findRefs(refs []verify.Ref) question {
 	carriers, ids := make([]string, len(refs)), make([]string, len(refs))
 	for i, ref := range refs {
@@ -249,10 +249,9 @@ func (tx *Tx) findRefs(refs []verify.Ref) question {
 	}}
 }
 
-// load is the question that locks verifications, and loads those for which there is
-// room. One that cannot be read is left to whoever asks for it. It locks all that a batch
-// is going to change in the order of their ids, so that no two batches wait for each
-// other.
+// load returns the query that locks verifications and loads them into tx.loaded. It skips
+// rows that cannot be decoded: Tx.Verification returns their error. It locks the rows of a
+// batch in the order of their ids, which avoids deadlocks.
 func (tx *Tx) load(ids [][]byte) question {
 	return question{`SELECT ` + verificationColumns + ` FROM verifications WHERE id = ANY($1) ORDER BY id` + tx.lock, []any{ids}, func(rows pgx.Rows) error {
 		if _, wanted := tx.loaded[verify.ID(rows.RawValues()[0])]; !wanted {
@@ -323,8 +322,9 @@ type question struct {
 	row   func(pgx.Rows) error
 }
 
-// ask sends what is pending and some questions in one go, and reads all answers.
-func (c *postgresConn) ask(questions ...question) error {
+// sendQueries sends the pending statements and some queries in one round trip, and reads
+// all results.
+func (c *postgresConn) sendQueries(questions ...question) error {
 	if c.failed != nil || len(questions) == 0 {
 		return c.failed
 	}
