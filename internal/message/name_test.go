@@ -111,13 +111,13 @@ func TestDenied(t *testing.T) {
 // FuzzCheckName: whatever name passes, the SMS that carries it has the PIN once, no
 // link, and nothing hidden.
 func FuzzCheckName(f *testing.F) {
-	for _, name := range []string{"Acme", "acme.com", "St. Mary", "کافه\u200cبازار", "1234", "${pin}", "a\u0301.\u200ccom", "☕️", "ﷺ", "㏂.com", "．com", "1.2.3."} {
+	for _, name := range []string{"Acme", "acme.com", "St. Mary", "کافه\u200cبازار", "1234", "${pin}", "a\u0301.\u200ccom", "☕️", "ﷺ", "㏂.com", "．com", "1.2.3.", "0A.0WWW.0000"} {
 		f.Add(name)
 	}
 	c := newCatalog(f)
 	locales := c.Locales(message.Verification)
 	code := pin(f, "907164")
-	link := regexp.MustCompile(`(?i)://|www\.\S|[\pL\pN]\.(com|net|org|de|me|ru|рф|xyz|link)([^\pL\pM\pN\x{200c}\x{200d}]|$)|\d+\.\d+\.\d+\.\d+`)
+	link := regexp.MustCompile(`(?i)://|(^|[^\pL\pM\pN])www\.\S|[\pL\pN]\.(com|net|org|de|me|ru|рф|xyz|link)([^\pL\pM\pN\x{200c}\x{200d}]|$)|\d+\.\d+\.\d+\.\d+`)
 	f.Fuzz(func(t *testing.T, name string) {
 		if message.CheckName(name) != nil {
 			return
