@@ -20,17 +20,16 @@ func unauthorized() *web.Problem {
 	return &web.Problem{Status: http.StatusUnauthorized, Detail: "give a token that is known here: Authorization: Bearer TOKEN"}
 }
 
-// refusals returns the table from errors of the store to answers.
-func refusals() []struct {
+// refusal is the answer to an error of the store.
+type refusal struct {
 	err       error
 	status    int
 	parameter string
-} {
-	return []struct {
-		err       error
-		status    int
-		parameter string
-	}{
+}
+
+// refusals returns the table from errors of the store to answers.
+func refusals() []refusal {
+	return []refusal{
 		{store.ErrNoAccount, http.StatusNotFound, "key"},
 		{store.ErrAccountExists, http.StatusConflict, "key"},
 		{store.ErrNoSecret, http.StatusNotFound, "id"},

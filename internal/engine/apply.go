@@ -167,7 +167,7 @@ func (e *Engine) observe(v *verify.Verification, f verify.Fact) {
 	case verify.EventSent:
 		channel := v.Events[f.Event].Channel
 		e.metrics.events.WithLabelValues(string(channel), string(f.State)).Inc()
-		if f.State == verify.EventAccepted && channel.Info().Segmented && !v.Workflow.Test {
+		if f.State == verify.EventAccepted && channel.Info().Segmented {
 			e.cfg.Velocity.Sent(*v, v.StepAt(f.Event).To)
 		}
 	case verify.CodeChecked:

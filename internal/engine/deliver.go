@@ -263,11 +263,10 @@ func (e *Engine) record(t *transition, id verify.ID, o verify.Outcome) error {
 	if o.Early, err = t.earlyReceipts(o.Carrier, o.Refs...); err != nil {
 		return err
 	}
-	f := verify.OnFailure{Failed: e.cfg.Router.Failed}
-	if o.State != verify.EventAccepted || len(o.Early) > 0 || o.Attempt > 1 { // the event may have failed
-		if f, err = e.onFailure(t, v.Account); err != nil {
-			return err
-		}
+	mayFail := o.State != verify.EventAccepted || len(o.Early) > 0 || o.Attempt > 1
+	f, err := e.onFailure(t, v.Account, mayFail)
+	if err != nil {
+		return err
 	}
 	return t.save(v.Outcome(o, f, t.now))
 }

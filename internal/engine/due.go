@@ -113,72 +113,47 @@ func numbersToStep(rows []store.DueRow, now time.Time) (numbers []string) {
 	return numbers
 }
 
-// handle runs the handler of the reason why a row is due.
+// handle applies the rule for the reason why a row is due. A refund follows in another
+// transaction, which locks the balance first.
 func (e *Engine) handle(t *transition, row store.DueRow) error {
+	v := row.Verification
+	if row.Reason == verify.RefundCheck && v.RefundDue() {
+		return t.save(v.LeaseForRefund(e.node, t.now))
+	}
+	r, h, err := e.dueInput(t, v)
+	if err != nil {
+		return err
+	}
 	switch row.Reason {
-	case verify.RefundCheck:
-		return e.leaseForRefund(t, row.Verification)
 	case verify.ExpiryDue:
-		return e.expire(t, row.Verification)
-	case verify.LeaseEnded:
-		return e.recover(t, row.Verification)
+		return t.save(v.Expire(r, t.now))
+	case verify.LeaseEnded, verify.RefundCheck:
+		return t.save(v.Recover(r, h, t.now, e.rand))
 	case verify.StepDue, verify.NotDue:
 	}
-	return e.step(t, row.Verification)
-}
-
-// step takes the next step of a verification.
-func (e *Engine) step(t *transition, v verify.Verification) error {
-	r, h, err := e.dueInput(t, v)
-	if err != nil {
-		return err
-	}
 	return t.save(v.Step(r, h, t.now, e.rand))
-}
-
-// expire ends a verification after its last step.
-func (e *Engine) expire(t *transition, v verify.Verification) error {
-	r, _, err := e.dueInput(t, v)
-	if err != nil {
-		return err
-	}
-	return t.save(v.Expire(r, t.now))
-}
-
-// recover takes over the open events of a node whose lease has ended.
-func (e *Engine) recover(t *transition, v verify.Verification) error {
-	r, h, err := e.dueInput(t, v)
-	if err != nil {
-		return err
-	}
-	return t.save(v.Recover(r, h, t.now, e.rand))
-}
-
-// leaseForRefund acquires the lease of an ended verification. The refund follows in another
-// transaction, which locks the balance first.
-func (e *Engine) leaseForRefund(t *transition, v verify.Verification) error {
-	if !v.RefundDue() {
-		return e.recover(t, v)
-	}
-	return t.save(v.LeaseForRefund(e.node, t.now))
 }
 
 // dueInput loads the input of the rules for due rows.
 func (e *Engine) dueInput(t *transition, v verify.Verification) (r verify.Runner, h verify.History, err error) {
 	r, h = verify.Runner{Node: e.node, InFlight: e.flights.has}, verify.Uncapped{}
-	if v.StepDue(t.now) && v.StepsLeft() {
+	if v.StepDue(t.now) {
 		if h, err = t.nextHistory(v); err != nil {
 			return r, h, err
 		}
 	}
-	if len(v.Open()) > 0 {
-		r.OnFailure, err = e.onFailure(t, v.Account)
-	}
+	r.OnFailure, err = e.onFailure(t, v.Account, len(v.Open()) > 0)
 	return r, h, err
 }
 
-// onFailure loads the account's setting for the time after a failed event.
-func (e *Engine) onFailure(t *transition, account string) (verify.OnFailure, error) {
-	then, err := t.OnUndeliverable(account)
-	return verify.OnFailure{NextStep: then == verify.UndeliverableNextEvent, Failed: e.cfg.Router.Failed}, err
+// onFailure returns the consequence of a failed event. It loads the account's setting only
+// if an event may fail.
+func (e *Engine) onFailure(t *transition, account string, mayFail bool) (f verify.OnFailure, err error) {
+	f.Failed = e.cfg.Router.Failed
+	if mayFail {
+		var then verify.OnUndeliverable
+		then, err = t.OnUndeliverable(account)
+		f.NextStep = then == verify.UndeliverableNextEvent
+	}
+	return f, err
 }

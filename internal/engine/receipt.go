@@ -68,7 +68,7 @@ func (e *Engine) report(t *transition, r verify.Receipt) (known, changed bool, e
 	if err != nil || !ok {
 		return false, false, err
 	}
-	f, err := e.onFailureOf(t, v.Account, r.State)
+	f, err := e.onFailure(t, v.Account, e.cfg.Router.Failed(r.State))
 	if err != nil {
 		return true, false, err
 	}
@@ -77,17 +77,6 @@ func (e *Engine) report(t *transition, r verify.Receipt) (known, changed bool, e
 		err = t.save(c)
 	}
 	return known, changed, err
-}
-
-// onFailureOf is onFailure if one of some states counts as failed; otherwise no event can
-// fail, and the setting is not loaded.
-func (e *Engine) onFailureOf(t *transition, account string, states ...verify.EventState) (verify.OnFailure, error) {
-	for _, s := range states {
-		if e.cfg.Router.Failed(s) {
-			return e.onFailure(t, account)
-		}
-	}
-	return verify.OnFailure{Failed: e.cfg.Router.Failed}, nil
 }
 
 // Answer records a carrier's response to a submission that arrived after its timeout.
@@ -112,7 +101,7 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 				return err
 			}
 		}
-		f, err := e.onFailure(t, v.Account)
+		f, err := e.onFailure(t, v.Account, true)
 		if err != nil {
 			return err
 		}

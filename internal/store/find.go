@@ -33,9 +33,9 @@ func (db *DB) FindVerifications(ctx context.Context, f VerificationFilter) ([]ve
 		args = append(args, f.Account)
 		conditions += fmt.Sprintf(" AND account = $%d", len(args))
 	}
-	found, err := db.idsFound(ctx, `SELECT id, submitted_at FROM verifications WHERE `+conditions+`
-		UNION SELECT id, submitted_at FROM archive WHERE finalized_at >= $1 AND finalized_at < $3 AND `+conditions+`
-		ORDER BY submitted_at DESC, id LIMIT $4`, args)
+	found, err := db.idsOf(ctx, `SELECT id FROM (SELECT id, submitted_at FROM verifications WHERE `+conditions+`
+		UNION SELECT id, submitted_at FROM archive WHERE finalized_at >= $1 AND finalized_at < $3 AND `+conditions+`) found
+		ORDER BY submitted_at DESC, id LIMIT $4`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("find verifications: %w", err)
 	}
@@ -64,10 +64,7 @@ func (db *DB) Verification(ctx context.Context, id verify.ID) (v verify.Verifica
 		return v, false, fmt.Errorf("search the archive: %w", err)
 	}
 	defer rows.Close()
-	if v, ok, err = archived(rows, id); err != nil || ok {
-		return v, ok, err
-	}
-	return v, false, nil
+	return archived(rows, id)
 }
 
 // live finds a verification in the table of requests.
@@ -89,22 +86,4 @@ func (db *DB) NextDue(ctx context.Context) (at time.Time, ok bool, err error) {
 	// Without the condition SQLite could not use the partial index.
 	err = db.queryRow(ctx, `SELECT MIN(due_at) FROM verifications WHERE due_at IS NOT NULL`, nil, &ms)
 	return fromMillisOrNull(ms), ms.Valid, err
-}
-
-// idsFound reads the ids of a query for id and submitted_at.
-func (db *DB) idsFound(ctx context.Context, query string, args []any) (ids []verify.ID, err error) {
-	rows, err := db.query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id []byte
-		var submitted int64
-		if err := rows.Scan(&id, &submitted); err != nil {
-			return nil, err
-		}
-		ids = append(ids, verify.ID(id))
-	}
-	return ids, rows.Err()
 }

@@ -33,7 +33,13 @@ type ChannelInfo struct {
 
 // Channels returns the table of channels, one row for each.
 func Channels() []ChannelInfo {
-	return []ChannelInfo{
+	table := channels()
+	return table[:]
+}
+
+// channels is Channels as an array: looking up a row allocates nothing.
+func channels() [3]ChannelInfo {
+	return [...]ChannelInfo{
 		{
 			Channel: SMS, V1Action: "sms", V2: "sms", Noun: "SMS", Plural: "SMS",
 			Address: Phone, Segmented: true, Capped: true, Priced: true, Wait: 180 * time.Second,
@@ -62,7 +68,7 @@ func (c Channel) Spoken() bool { return c.Info().Spoken }
 // FindChannel returns the first row of the table that has a property, such as a name in
 // an API; ok is false if no row has it.
 func FindChannel(property func(ChannelInfo) bool) (info ChannelInfo, ok bool) {
-	for _, info := range Channels() {
+	for _, info := range channels() {
 		if property(info) {
 			return info, true
 		}
