@@ -46,6 +46,7 @@ func (e *Engine) apply(ctx context.Context, in store.Scope, do func(*transition)
 		e.throttle.takeBack(in.Limit.Account)
 		return transition{}, throttled(in.Limit.PerSecond)
 	case err != nil:
+		e.refused(t, err)
 		return transition{}, classified(err)
 	}
 	for i := range t.changes {
@@ -84,14 +85,15 @@ func (t *transition) save(change verify.Change) error {
 
 // loadedHistory is the history of an address as it was loaded.
 type loadedHistory struct {
-	address string // canonical
+	account string
+	to      verify.Address
 	stored  store.NumberHistory
 }
 
 // loaded returns the history that was loaded last for an address.
 func (t *transition) loaded(to verify.Address) store.NumberHistory {
 	for _, h := range slices.Backward(t.histories) {
-		if h.address == to.Canonical {
+		if h.to.Canonical == to.Canonical {
 			return h.stored
 		}
 	}
@@ -124,7 +126,7 @@ func (t *transition) historyOf(req verify.Request, to verify.Address) (verify.Hi
 	if err != nil {
 		return nil, err
 	}
-	t.histories = append(t.histories, loadedHistory{to.Canonical, stored})
+	t.histories = append(t.histories, loadedHistory{req.Account, to, stored})
 	return fraud.History{Number: stored.Number, Address: to, Caps: t.caps, Account: req.Account}, nil
 }
 
@@ -192,11 +194,15 @@ func (e *Engine) capped(account string, to verify.Address, name string, until ti
 	e.cfg.Log.Info("number capped", "cap", name, "account", account, "number", to.Masked(), "until", until)
 }
 
-// refused reports a refusal by a cap, of a request that changed nothing.
-func (e *Engine) refused(req verify.Request, err error) {
-	if refusal, ok := errors.AsType[*verify.Error](err); ok && refusal.Kind == verify.KindBlocked && refusal.By.Rule == verify.RuleCap {
-		e.capped(req.Account, req.StepAt(0).To, refusal.By.Detail, refusal.By.Until)
+// refused reports a refusal by a cap, of a request that changed nothing. The cap is of the
+// history that was loaded last.
+func (e *Engine) refused(t transition, err error) {
+	refusal, ok := errors.AsType[*verify.Error](err)
+	if !ok || refusal.Kind != verify.KindBlocked || refusal.By.Rule != verify.RuleCap || len(t.histories) == 0 {
+		return
 	}
+	of := t.histories[len(t.histories)-1]
+	e.capped(of.account, of.to, refusal.By.Detail, refusal.By.Until)
 }
 
 // is reports whether err is a refusal of the given kind.

@@ -33,13 +33,11 @@ func (e *Engine) Trigger(ctx context.Context, a verify.Account, id verify.ID) er
 	if !e.reserve() {
 		return &verify.Error{Kind: verify.KindUnavailable}
 	}
-	var req verify.Request
 	_, err := e.apply(ctx, store.Scope{Verification: id}, func(t *transition) error {
 		v, err := t.verification(a, id)
 		if err != nil {
 			return err
 		}
-		req = v.Request
 		h, err := t.nextHistory(v)
 		if err != nil {
 			return err
@@ -52,7 +50,6 @@ func (e *Engine) Trigger(ctx context.Context, a verify.Account, id verify.ID) er
 	})
 	if err != nil {
 		e.unreserve()
-		e.refused(req, err)
 	}
 	return err
 }

@@ -39,7 +39,6 @@ func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.R
 	if err != nil {
 		e.unreserve()
 		takeBack()
-		e.refused(req, err)
 		return verify.Verification{}, err
 	}
 	return t.changes[len(t.changes)-1].Verification, nil
