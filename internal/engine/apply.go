@@ -11,10 +11,6 @@ import (
 	"countersign/internal/verify"
 )
 
-// maxStartTries bounds how often a start is run that found no verification in progress
-// although there was one: another node was faster by a moment. The next run can name it.
-const maxStartTries = 5
-
 // transition is one transaction of the engine. Rules run in it, and it writes their
 // changes.
 type transition struct {
@@ -32,15 +28,10 @@ type transition struct {
 // the commit performs the effects of all changes. The store may run do more than once, each
 // time with a new transition; do changes nothing else.
 func (e *Engine) apply(ctx context.Context, in store.Scope, do func(*transition) error) (t transition, err error) {
-	for try := 1; ; try++ {
-		err = e.cfg.Store.WriteIn(ctx, in, func(tx *store.Tx) error {
-			t = transition{Tx: tx, caps: e.cfg.Caps, now: e.now()}
-			return do(&t)
-		})
-		if !errors.Is(err, store.ErrRunning) || try == maxStartTries {
-			break
-		}
-	}
+	err = e.cfg.Store.WriteIn(ctx, in, func(tx *store.Tx) error {
+		t = transition{Tx: tx, caps: e.cfg.Caps, now: e.now()}
+		return do(&t)
+	})
 	switch {
 	case errors.Is(err, store.ErrRate): // counted by this node in vain
 		e.throttle.takeBack(in.Limit.Account)

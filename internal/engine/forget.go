@@ -13,7 +13,7 @@ import (
 // erasure with an error that wraps [store.ErrRunning].
 func (e *Engine) ForgetNumber(ctx context.Context, f store.Forget) (done store.Forgotten, err error) {
 	cancelled := 0
-	for range maxStartTries { // a verification may begin between the two steps
+	for range maxForgetTries { // a verification may begin between the two steps
 		t, err := e.apply(ctx, store.Scope{Number: f.Number}, func(t *transition) error { return t.withdraw(f) })
 		if err != nil {
 			return done, err
@@ -31,6 +31,10 @@ func (e *Engine) ForgetNumber(ctx context.Context, f store.Forget) (done store.F
 	}
 	return done, err
 }
+
+// maxForgetTries bounds the repetitions of an erasure between whose two steps a verification
+// began.
+const maxForgetTries = 5
 
 // withdraw ends the verifications in progress of a number.
 func (t *transition) withdraw(f store.Forget) error {

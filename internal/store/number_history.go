@@ -6,63 +6,148 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"countersign/internal/fraud"
+	"countersign/internal/verify"
 )
 
-// guardKey stands for a number: a keyed hash.
+// guardKey stands for an address: a keyed hash of its canonical form.
 type guardKey [16]byte
 
-// NumberHistory is what is known of a number, as it lies in the database.
+// guards are the rows of addresses that a batch has loaded, and locked where other nodes
+// work on the database. Rows that changed are written with its commit, each once.
+//
+// An address without a row cannot be locked. Where two nodes add one at the same time, the
+// second fails and runs its job again: then there is a row.
+type guards struct {
+	conn writeConn
+	rows map[guardKey]*guardRow
+}
+
+type guardRow struct {
+	state   []byte      // see fraud.Number; nil for none
+	running []verify.ID // verifications that may be in progress for the address
+	staleAt int64       // see staleDay
+	stored  bool        // the database has it
+	changed bool
+}
+
+// scanGuard reads a row with the columns number, state, running, stale_at.
+func scanGuard(from scanner) (key guardKey, row *guardRow, err error) {
+	var number, running []byte
+	row = &guardRow{stored: true}
+	if err = from.Scan(&number, &row.state, &running, &row.staleAt); err != nil {
+		return key, nil, fmt.Errorf("load number history: %w", err)
+	}
+	row.state = bytes.Clone(row.state)
+	copy(key[:], number)
+	for id := range slices.Chunk(running, len(verify.ID{})) {
+		if len(id) == len(verify.ID{}) {
+			row.running = append(row.running, verify.ID(id))
+		}
+	}
+	return key, row, nil
+}
+
+// load returns the row of an address, which the batch then holds until its end.
+func (g *guards) load(key guardKey) (*guardRow, error) {
+	if row := g.rows[key]; row != nil {
+		return row, nil
+	}
+	if err := g.conn.loadGuard(g, key); err != nil {
+		return nil, err
+	}
+	if g.rows[key] == nil {
+		g.rows[key] = &guardRow{}
+	}
+	return g.rows[key], nil
+}
+
+// save writes the rows that changed, in the order of their keys.
+func (g *guards) save() error {
+	var changed, added []guardKey
+	for key, row := range g.rows {
+		switch {
+		case !row.changed:
+		case row.stored:
+			changed = append(changed, key)
+		default:
+			added = append(added, key)
+		}
+	}
+	byKey := func(a, b guardKey) int { return bytes.Compare(a[:], b[:]) }
+	slices.SortFunc(changed, byKey)
+	slices.SortFunc(added, byKey)
+	if err := g.conn.saveGuards(g, changed, added); err != nil {
+		return fmt.Errorf("save number histories: %w", err)
+	}
+	return nil
+}
+
+// columns returns a row as its columns number, state, running, stale_at.
+func (g *guards) columns(key guardKey) (number, state, running []byte, staleAt int64) {
+	row := g.rows[key]
+	for _, id := range row.running {
+		running = append(running, id[:]...)
+	}
+	if state = row.state; state == nil {
+		state = fraud.Number{}.Encode()
+	}
+	return bytes.Clone(key[:]), state, running, row.staleAt
+}
+
+// begin notes that a verification began for its address.
+func (r *guardRow) begin(v *verify.Verification) {
+	r.running, r.changed = append(r.running, v.ID), true
+	r.staleAt = max(r.staleAt, staleDay(v.SubmittedAt.Add(longestVerification)))
+}
+
+// end removes a verification that is not in progress. It is no reason to write the row:
+// Running removes it, too.
+func (r *guardRow) end(id verify.ID) {
+	r.running = slices.DeleteFunc(r.running, func(running verify.ID) bool { return running == id })
+}
+
+// NumberHistory is the stored history of an address.
 type NumberHistory struct {
 	fraud.Number
-	key    guardKey
-	stored []byte // as it was read; nil where there is no row
+	row *guardRow
 }
 
-// NumberHistory loads what is known of a number to change it: until the transaction ends
-// nobody else does. A write that says in its [Scope] whose guard it needs finds it
-// here without another look at the database.
+// NumberHistory loads and locks the history of an address. A write with Scope.Number finds
+// it loaded.
 func (tx *Tx) NumberHistory(number string) (NumberHistory, error) {
-	key := tx.seal.hashNumber(number)
-	if tx.guards != nil {
-		return tx.guards.load(key)
-	}
-	var stored []byte
-	if _, err := tx.queryRow(`SELECT state FROM guards WHERE number = $1`, []any{key[:]}, &stored); err != nil {
-		return NumberHistory{}, fmt.Errorf("load guard: %w", err)
-	}
-	return decodeGuard(key, stored)
-}
-
-func decodeGuard(key guardKey, stored []byte) (g NumberHistory, err error) {
-	g = NumberHistory{key: key, stored: stored}
-	if stored == nil {
-		return g, nil
-	}
-	if g.Number, err = fraud.Decode(stored); err != nil {
-		return g, fmt.Errorf("load guard: %w", err)
-	}
-	return g, nil
-}
-
-// SaveNumberHistory writes what became of a guard that was loaded in this transaction, and
-// when it may go. It costs nothing where nothing has changed.
-func (tx *Tx) SaveNumberHistory(g NumberHistory, staleAt time.Time) error {
-	state := g.Encode()
-	if bytes.Equal(state, g.stored) || g.stored == nil && len(g.Uses) == 0 {
-		return nil
-	}
-	if tx.guards != nil {
-		tx.changed = true
-		tx.guards.save(g.key, state, staleDay(staleAt))
-		return nil
-	}
-	err := tx.send(`INSERT INTO guards (number, state, stale_at) VALUES ($1, $2, $3)
-		ON CONFLICT (number) DO UPDATE SET state = excluded.state, stale_at = excluded.stale_at`, g.key[:], state, staleDay(staleAt))
+	row, err := tx.guards.load(tx.seal.hashNumber(number))
 	if err != nil {
-		return fmt.Errorf("save guard: %w", err)
+		return NumberHistory{}, err
+	}
+	n, err := decodeNumber(row.state)
+	return NumberHistory{n, row}, err
+}
+
+func decodeNumber(state []byte) (n fraud.Number, err error) {
+	if state == nil {
+		return n, nil
+	}
+	if n, err = fraud.Decode(state); err != nil {
+		return n, fmt.Errorf("load number history: %w", err)
+	}
+	return n, nil
+}
+
+// SaveNumberHistory saves a history that this transaction has loaded, and the time from
+// which it is stale. An unchanged history is not written.
+func (tx *Tx) SaveNumberHistory(h NumberHistory, staleAt time.Time) error {
+	state := h.Encode()
+	if bytes.Equal(state, h.row.state) || h.row.state == nil && len(h.Uses) == 0 {
+		return nil
+	}
+	tx.changed = true
+	h.row.state, h.row.changed, h.row.staleAt = state, true, staleDay(staleAt)
+	if len(h.row.running) > 0 {
+		h.row.staleAt = max(h.row.staleAt, staleDay(h.row.running[len(h.row.running)-1].Time().Add(longestVerification)))
 	}
 	return nil
 }
@@ -80,14 +165,14 @@ func staleDay(at time.Time) int64 {
 // are better left alone: whoever has locked something else, and waited for them, could
 // be waited for himself. The guards of the others are loaded.
 func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
-	if tx.guards == nil || len(numbers) == 0 {
+	if len(numbers) == 0 {
 		return nil, nil
 	}
 	keys := make(map[guardKey]bool)
 	for _, number := range numbers {
 		keys[tx.seal.hashNumber(number)] = true
 	}
-	if err := tx.guards.tryLock(keys); err != nil {
+	if err := tx.conn.tryLockGuards(&tx.guards, keys); err != nil {
 		return nil, err
 	}
 	held = make(map[string]bool)
@@ -97,17 +182,18 @@ func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
 	return held, nil
 }
 
-// ForgetNumberHistory deletes what is known of a number; found is false when that is nothing.
+// ForgetNumberHistory deletes the history of an address; found is false if it is empty.
 func (tx *Tx) ForgetNumberHistory(number string) (found bool, err error) {
+	h, err := tx.NumberHistory(number)
+	if h.row == nil {
+		return false, err
+	}
 	key := tx.seal.hashNumber(number)
-	if tx.guards != nil {
-		tx.guards.drop(key)
+	tx.guards.rows[key] = &guardRow{}
+	if _, derr := tx.exec(`DELETE FROM guards WHERE number = $1`, key[:]); derr != nil {
+		return false, fmt.Errorf("forget number history: %w", derr)
 	}
-	n, err := tx.exec(`DELETE FROM guards WHERE number = $1`, key[:])
-	if err != nil {
-		return false, fmt.Errorf("forget guard: %w", err)
-	}
-	return n > 0, nil
+	return err != nil || len(h.Uses) > 0, nil // also if it cannot be decoded
 }
 
 // NumberHistory reads what is known of a number.
@@ -118,8 +204,7 @@ func (db *DB) NumberHistory(ctx context.Context, number string) (fraud.Number, e
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fraud.Number{}, fmt.Errorf("load guard: %w", err)
 	}
-	g, err := decodeGuard(key, stored)
-	return g.Number, err
+	return decodeNumber(stored)
 }
 
 // NumberHistoryWalk is how far a walk through all guards has come. The zero value has not begun.

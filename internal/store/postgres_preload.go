@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -11,36 +10,18 @@ import (
 	"countersign/internal/verify"
 )
 
-// guards are what is known of the numbers of a batch, locked until its commit. All
-// are locked with one statement before any job begins, in one order on all nodes, and
-// before anything else that others wait for; all that changed are written with two,
-// together with the commit.
-//
-// A number that has no row cannot be locked. Where two nodes add one at a time, the
-// second fails, and does its work again: then there is a row.
-type guards struct {
-	conn *postgresConn
-	rows map[guardKey]*guardRow
-}
-
-type guardRow struct {
-	state   []byte // nil for none
-	there   bool   // in the database
-	changed bool
-	staleAt int64
-}
-
 // Both give the rows of keys that are there. The second gives the state only of those
 // that nobody else holds.
 const (
-	lockGuards    = `SELECT number, state FROM guards WHERE number = ANY($1) ORDER BY number FOR NO KEY UPDATE`
+	lockGuards    = `SELECT number, state, running, stale_at FROM guards WHERE number = ANY($1) ORDER BY number FOR NO KEY UPDATE`
 	tryLockGuards = `WITH free AS MATERIALIZED (` + lockGuards + ` SKIP LOCKED)
-		SELECT g.number, free.state FROM guards g LEFT JOIN free ON free.number = g.number WHERE g.number = ANY($1)`
+		SELECT g.number, free.state, free.running, COALESCE(free.stale_at, 0) FROM guards g LEFT JOIN free ON free.number = g.number
+		WHERE g.number = ANY($1)`
 )
 
-// lock is the question that locks the rows of keys. Those that it does not find are
-// not there.
-func (g *guards) lock(query string, keys map[guardKey]bool, row func(guardKey, []byte)) question {
+// lockGuards returns the query that locks the rows of keys, and waits for those that other
+// transactions hold. All nodes lock them in the order of the keys.
+func (g *guards) lock(query string, keys map[guardKey]bool, found func(guardKey, *guardRow)) question {
 	list := make([][]byte, 0, len(keys))
 	for key := range keys {
 		if g.rows[key] == nil {
@@ -48,19 +29,21 @@ func (g *guards) lock(query string, keys map[guardKey]bool, row func(guardKey, [
 		}
 	}
 	return question{query, []any{list}, func(rows pgx.Rows) error {
-		var number, state []byte
-		if err := rows.Scan(&number, &state); err != nil {
-			return err
+		key, row, err := scanGuard(rows)
+		if err == nil {
+			found(key, row)
 		}
-		if len(number) == len(guardKey{}) {
-			row(guardKey(number), bytes.Clone(state))
-		}
-		return nil
+		return err
 	}}
 }
 
-// wanted notes that keys were asked for: those that have no row yet have none.
-func (g *guards) wanted(keys map[guardKey]bool) {
+// lockAll returns the query that locks the rows of keys and waits for other transactions.
+func (g *guards) lockAll(keys map[guardKey]bool) question {
+	return g.lock(lockGuards, keys, func(key guardKey, row *guardRow) { g.rows[key] = row })
+}
+
+// locked notes that the rows of keys were locked: keys without a row have none.
+func (g *guards) locked(keys map[guardKey]bool) {
 	for key := range keys {
 		if g.rows[key] == nil {
 			g.rows[key] = &guardRow{}
@@ -68,111 +51,66 @@ func (g *guards) wanted(keys map[guardKey]bool) {
 	}
 }
 
-// lockAll is the question that locks all of keys, and waits for those that others hold.
-func (g *guards) lockAll(keys map[guardKey]bool) question {
-	return g.lock(lockGuards, keys, func(key guardKey, state []byte) {
-		g.rows[key] = &guardRow{state: state, there: true}
-	})
-}
-
-// tryLock locks those of keys that nobody else holds, and leaves true for the others.
-func (g *guards) tryLock(keys map[guardKey]bool) error {
-	for key := range keys {
-		if g.rows[key] != nil {
-			keys[key] = false
-		}
-	}
+// tryLockGuards locks the rows of keys that no other transaction holds, and sets true for
+// the others.
+func (c *postgresConn) tryLockGuards(g *guards, keys map[guardKey]bool) error {
 	want := maps.Clone(keys)
-	maps.DeleteFunc(want, func(_ guardKey, unknown bool) bool { return !unknown })
+	maps.DeleteFunc(want, func(key guardKey, _ bool) bool { return g.rows[key] != nil })
+	clear(keys)
 	if len(want) == 0 {
 		return nil
 	}
-	held := make(map[guardKey]bool)
-	err := g.conn.sendQueries(g.lock(tryLockGuards, want, func(key guardKey, state []byte) {
-		if held[key] = state == nil; !held[key] {
-			g.rows[key] = &guardRow{state: state, there: true}
+	err := c.sendQueries(g.lock(tryLockGuards, want, func(key guardKey, row *guardRow) {
+		if row.state == nil {
+			keys[key] = true
+			delete(want, key)
+			return
 		}
+		g.rows[key] = row
 	}))
-	if err != nil {
-		return err
-	}
-	for key := range want {
-		keys[key] = held[key]
-		if !held[key] && g.rows[key] == nil {
-			g.rows[key] = &guardRow{}
-		}
-	}
-	return nil
+	g.locked(want)
+	return err
 }
 
-func (g *guards) load(key guardKey) (NumberHistory, error) {
-	if g.rows[key] == nil {
-		one := map[guardKey]bool{key: true}
-		if err := g.conn.sendQueries(g.lockAll(one)); err != nil {
-			return NumberHistory{}, fmt.Errorf("load guard: %w", err)
-		}
-		g.wanted(one)
-	}
-	return decodeGuard(key, g.rows[key].state)
+func (c *postgresConn) loadGuard(g *guards, key guardKey) error {
+	return c.sendQueries(g.lockAll(map[guardKey]bool{key: true}))
 }
 
-func (g *guards) save(key guardKey, state []byte, staleAt int64) {
-	row := g.rows[key]
-	row.state, row.staleAt, row.changed = state, staleAt, true
-}
-
-// drop forgets a row that is about to be deleted.
-func (g *guards) drop(key guardKey) { g.rows[key] = &guardRow{} }
-
-// write sends what has changed, with the commit.
-func (g *guards) write() error {
-	added, changed := guardColumns{}, guardColumns{}
-	for _, key := range slices.SortedFunc(maps.Keys(g.rows), func(a, b guardKey) int { return bytes.Compare(a[:], b[:]) }) {
-		switch row := g.rows[key]; {
-		case !row.changed:
-		case row.there:
-			changed.add(key, row)
-		default:
-			added.add(key, row)
+// saveGuards sends the rows with the commit. A stored row may have been pruned by another
+// job of the batch. A row that another node has added meanwhile is an error, which runs the
+// job again.
+func (c *postgresConn) saveGuards(g *guards, changed, added []guardKey) error {
+	const insert = `INSERT INTO guards (number, state, running, stale_at)
+		SELECT * FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BYTEA[], $4::BIGINT[])`
+	for query, keys := range map[string][]guardKey{
+		insert: added,
+		insert + ` ON CONFLICT (number) DO UPDATE SET state = excluded.state, running = excluded.running, stale_at = excluded.stale_at`: changed,
+	} {
+		if len(keys) == 0 {
+			continue
 		}
-	}
-	if len(changed.numbers) > 0 {
-		// One that was there may have been swept out by another job of the batch.
-		if err := g.conn.send(`INSERT INTO guards (number, state, stale_at)
-			SELECT * FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BIGINT[])
-			ON CONFLICT (number) DO UPDATE SET state = excluded.state, stale_at = excluded.stale_at`, changed.args()); err != nil {
+		var (
+			numbers, states, running [][]byte
+			staleAt                  []int64
+		)
+		for _, key := range keys {
+			number, state, ids, at := g.columns(key)
+			numbers, states, running, staleAt = append(numbers, number), append(states, state), append(running, ids), append(staleAt, at)
+		}
+		if err := c.send(query, []any{numbers, states, running, staleAt}); err != nil {
 			return err
 		}
 	}
-	if len(added.numbers) > 0 {
-		return g.conn.send(`INSERT INTO guards (number, state, stale_at)
-			SELECT * FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BIGINT[])`, added.args())
-	}
 	return nil
 }
 
-// guardColumns are rows as an array for each column.
-type guardColumns struct {
-	numbers, states [][]byte
-	staleAt         []int64
-}
-
-func (c *guardColumns) add(key guardKey, row *guardRow) {
-	c.numbers = append(c.numbers, bytes.Clone(key[:]))
-	c.states = append(c.states, row.state)
-	c.staleAt = append(c.staleAt, row.staleAt)
-}
-
-func (c *guardColumns) args() []any { return []any{c.numbers, c.states, c.staleAt} }
-
 // preload loads the input of a batch before its jobs begin: the rates of their accounts,
-// the histories of their numbers, the balances that they may change, and the verifications
-// in progress. It takes one round trip, and one more to find numbers by verification, or
+// the histories of their addresses, and the balances that they may change. It takes one
+// round trip, and one more to find numbers by verification, or
 // verifications by message id. All nodes lock rows in one order.
 func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 	rates := ratesOf(batch)
-	tx.guards = &guards{c, make(map[guardKey]*guardRow)}
-	tx.balances, tx.running, tx.posts, tx.loaded, tx.refs = balances{}, running{}, map[string]bool{}, loaded{}, map[verify.Ref]verify.ID{}
+	tx.balances, tx.posts, tx.loaded, tx.refs = balances{}, map[string]bool{}, loaded{}, map[verify.Ref]verify.ID{}
 	keys := make(map[guardKey]bool)
 	var ids, all [][]byte
 	var refs []verify.Ref
@@ -217,14 +155,14 @@ func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 	if len(keys) > 0 {
 		questions = append(questions, tx.guards.lockAll(keys))
 	}
-	questions = append(questions, tx.beginnings(batch)...)
+	questions = append(questions, tx.lockBalances(batch)...)
 	if len(all) > 0 {
 		questions = append(questions, tx.load(all))
 	}
 	if err := c.sendQueries(questions...); err != nil {
 		return nil, err
 	}
-	tx.guards.wanted(keys)
+	tx.guards.locked(keys)
 	return rates, c.addRates(rates)
 }
 
@@ -268,51 +206,25 @@ func (tx *Tx) load(ids [][]byte) question {
 	}}
 }
 
-// beginnings are the questions for what some jobs are about to charge, or to begin.
-// Payers come before the accounts that use their balance, see LockBalances; what is in
-// progress comes when the guards are held, so that nobody begins anything for the numbers
-// meanwhile.
-func (tx *Tx) beginnings(batch []job) []question {
+// lockBalances returns the queries that lock the balances that some jobs may change. Payers
+// come before the accounts that use their balance, see LockBalances.
+func (tx *Tx) lockBalances(batch []job) (questions []question) {
 	payers, askers := map[string]bool{}, map[string]bool{}
-	var accounts, numbers []string
 	for _, j := range batch {
 		if j.charges {
 			payers[j.account] = true
 		}
-		if j.begins == "" {
-			continue
+		if j.begins != "" {
+			askers[j.begins] = true
 		}
-		if key := (runningKey{j.begins, j.number}); !tx.running.known(key) {
-			tx.running[key] = verify.ID{}
-			accounts, numbers = append(accounts, j.begins), append(numbers, j.number)
-		}
-		askers[j.begins] = true
-	}
-	if len(payers) == 0 {
-		return nil
 	}
 	maps.DeleteFunc(askers, func(key string, _ bool) bool { return payers[key] })
-	questions := []question{tx.balances.lock(slices.Sorted(maps.Keys(payers)))}
-	if len(askers) > 0 {
-		questions = append(questions, tx.balances.lock(slices.Sorted(maps.Keys(askers))))
+	for _, accounts := range []map[string]bool{payers, askers} {
+		if len(accounts) > 0 {
+			questions = append(questions, tx.balances.lock(slices.Sorted(maps.Keys(accounts))))
+		}
 	}
-	if len(numbers) == 0 {
-		return questions
-	}
-	return append(questions, question{`SELECT account, address, (SELECT id FROM verifications v
-			WHERE v.account = asked.account AND v.address = asked.address AND v.status = 'IN PROGRESS')
-		FROM unnest($1::TEXT[], $2::TEXT[]) asked (account, address)`,
-		[]any{accounts, numbers}, func(rows pgx.Rows) error {
-			var (
-				key runningKey
-				id  []byte
-			)
-			err := rows.Scan(&key.account, &key.address, &id)
-			if err == nil && id != nil {
-				tx.running[key] = verify.ID(id)
-			}
-			return err
-		}})
+	return questions
 }
 
 // question is a query and what becomes of each row of its answer.

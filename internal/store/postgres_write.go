@@ -211,6 +211,7 @@ func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
 		return err
 	}
 	c.pending, c.begun, c.failed = append(c.pending[:0], statement{query: "BEGIN ISOLATION LEVEL READ COMMITTED"}), false, nil
+	clear(tx.guards.rows)
 	rates, err := c.preload(tx, batch)
 	if err != nil {
 		c.rollBack()
@@ -233,7 +234,7 @@ func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
 			return nil
 		}
 	}
-	if err := errors.Join(rates.save(c), tx.writeBalances(), tx.guards.write()); err != nil {
+	if err := errors.Join(rates.save(c), tx.writeBalances(), tx.guards.save()); err != nil {
 		c.rollBack()
 		return err
 	}
@@ -382,7 +383,7 @@ func (c *postgresConn) sendBatch(batch *pgx.Batch) pgx.BatchResults {
 func (c *postgresConn) fail(query string, err error) error {
 	if c.failed == nil {
 		verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
-		c.failed = fmt.Errorf("%s: %w", verb, postgresError(err))
+		c.failed = fmt.Errorf("%s: %w", verb, err)
 	}
 	if c.conn != nil && c.conn.IsClosed() {
 		if gone(err) {
@@ -471,12 +472,4 @@ func (c *postgresConn) curable(err error) bool {
 		return false
 	}
 	return true
-}
-
-// postgresError gives an error a type where callers ask for it.
-func postgresError(err error) error {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == uniqueViolation && e.ConstraintName == "verifications_running" {
-		return fmt.Errorf("%w: %w", ErrRunning, err)
-	}
-	return err
 }

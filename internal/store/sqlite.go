@@ -8,11 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
+	"slices"
 	"time"
 
-	"modernc.org/sqlite" // pure Go, so the binary needs no C library
-	sqlite3 "modernc.org/sqlite/lib"
+	_ "modernc.org/sqlite" // pure Go, so the binary needs no C library
 
 	"countersign/internal/verify"
 )
@@ -190,6 +189,7 @@ func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 		return err
 	}
 	clear(tx.balances)
+	clear(tx.guards.rows)
 	end, err := "COMMIT", error(nil)
 	for i, j := range batch {
 		tx.changed = false
@@ -202,7 +202,7 @@ func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 		break
 	}
 	if end == "COMMIT" {
-		if err = tx.writeBalances(); err == nil {
+		if err = errors.Join(tx.writeBalances(), tx.guards.save()); err == nil {
 			err = c.run(end)
 		}
 	}
@@ -244,7 +244,7 @@ func (c *sqliteConn) exec(query string, args []any) (int64, error) {
 	}
 	res, err := s.Exec(args...) //nolint:noctx // see stmt
 	if err != nil {
-		return 0, sqliteError(err)
+		return 0, err
 	}
 	return res.RowsAffected()
 }
@@ -275,11 +275,34 @@ func (c *sqliteConn) query(query string, args []any) (rows, error) {
 	return r, nil
 }
 
-// sqliteError gives an error a type where callers ask for it.
-func sqliteError(err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE &&
-		strings.Contains(e.Error(), "verifications.account, verifications.address") {
-		return fmt.Errorf("%w: %w", ErrRunning, err)
+func (c *sqliteConn) loadGuard(g *guards, key guardKey) error {
+	rows, err := c.query(`SELECT number, state, running, stale_at FROM guards WHERE number = $1`, []any{key[:]})
+	if err != nil {
+		return fmt.Errorf("load number history: %w", err)
 	}
+	defer rows.Close()
+	if !rows.Next() {
+		return rows.Err()
+	}
+	_, row, err := scanGuard(rows)
+	g.rows[key] = row
 	return err
+}
+
+// tryLockGuards finds all rows free: there is one writer.
+func (c *sqliteConn) tryLockGuards(_ *guards, keys map[guardKey]bool) error {
+	clear(keys)
+	return nil
+}
+
+func (c *sqliteConn) saveGuards(g *guards, changed, added []guardKey) error {
+	for _, key := range slices.Concat(changed, added) {
+		number, state, running, staleAt := g.columns(key)
+		if err := c.send(`INSERT INTO guards (number, state, running, stale_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (number) DO UPDATE SET state = excluded.state, running = excluded.running, stale_at = excluded.stale_at`,
+			[]any{number, state, running, staleAt}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

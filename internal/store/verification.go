@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"countersign/internal/verify"
@@ -15,8 +17,7 @@ import (
 const verificationColumns = `id, account, address, status, submitted_at, finalized_at, step_at, due_at, due_reason, node, fence, document`
 
 // ErrRunning is wrapped where a verification would be the second in progress for its
-// account and number. A caller that has looked before can still get it: another node may
-// have been faster. It may come at the end of the job.
+// account and address.
 var ErrRunning = errors.New("a verification is in progress for this number")
 
 // ErrBroken is wrapped where a verification exists but its row cannot be decoded.
@@ -26,6 +27,9 @@ var ErrBroken = errors.New("broken row")
 // ledger entries. The history of its number is written by SaveNumberHistory.
 func (tx *Tx) Save(c verify.Change) error {
 	v, id := &c.Verification, c.Verification.ID // a copy: the row refers to it, so it is on the heap
+	if err := tx.noteRunning(&c); err != nil {
+		return fmt.Errorf("save verification %s: %w", v.ID, err)
+	}
 	doc, err := encodeDocument(v, tx.seal)
 	if err != nil {
 		return fmt.Errorf("save verification %s: %w", v.ID, err)
@@ -42,7 +46,6 @@ func (tx *Tx) Save(c verify.Change) error {
 	if err != nil {
 		return fmt.Errorf("save verification %s: %w", v.ID, err)
 	}
-	tx.running.note(v)
 	for _, ref := range c.Refs {
 		if err := tx.saveRef(ref, v.ID); err != nil {
 			return err
@@ -112,49 +115,41 @@ func (tx *Tx) FreeVerification(id verify.ID) (v verify.Verification, ok bool, er
 	return tx.one(findVerification+tx.claim, id[:])
 }
 
-// running are the verifications in progress for the accounts and addresses that the jobs of a
-// batch named before it began; the zero id for none.
-type running map[runningKey]verify.ID
-
-type runningKey struct{ account, address string }
-
-func (w running) known(key runningKey) bool {
-	_, ok := w[key]
-	return ok
-}
-
-// note follows a change that a job of the batch made.
-func (w running) note(v *verify.Verification) {
-	key := runningKey{v.Account, v.To.Canonical}
-	switch id, known := w[key]; {
-	case w == nil:
-	case v.Status == verify.InProgress:
-		w[key] = v.ID
-	case known && id == v.ID:
-		w[key] = verify.ID{}
-	}
-}
-
-// Running loads and locks the verification in progress for an account and address.
+// Running loads and locks the verification in progress for an account and address; ok is
+// false if there is none. The row of the address names the verifications that may be in
+// progress, so no index of addresses has to be written for each start.
 func (tx *Tx) Running(account string, to verify.Address) (v verify.Verification, ok bool, err error) {
-	key := runningKey{account, to.Canonical}
-	id := tx.running[key]
-	if !tx.running.known(key) {
-		// An id by itself: mostly there is none, and the driver prepares for each column.
-		var found []byte
-		if _, err = tx.queryRow(`SELECT id FROM verifications
-			WHERE account = $1 AND address = $2 AND status = 'IN PROGRESS'`+tx.lock, []any{account, to.Canonical}, &found); err != nil {
-			return v, false, fmt.Errorf("find the verification in progress: %w", err)
+	row, err := tx.guards.load(tx.seal.hashNumber(to.Canonical))
+	if err != nil {
+		return v, false, err
+	}
+	for _, id := range slices.Clone(row.running) {
+		v, ok, err := tx.Verification(id)
+		switch {
+		case err != nil:
+			return v, ok, err
+		case !ok || v.Status != verify.InProgress:
+			row.end(id)
+		case v.Account == account:
+			return v, true, nil
 		}
-		copy(id[:], found)
 	}
-	if id == (verify.ID{}) {
-		return v, false, nil
+	return v, false, nil
+}
+
+// noteRunning follows the change of a verification in the row of its address.
+func (tx *Tx) noteRunning(c *verify.Change) error {
+	key, v := tx.seal.hashNumber(c.Verification.To.Canonical), &c.Verification
+	switch {
+	case c.New:
+		if _, found, err := tx.Running(v.Account, v.To); err != nil || found {
+			return cmp.Or(err, ErrRunning)
+		}
+		tx.guards.rows[key].begin(v)
+	case v.Status != verify.InProgress && tx.guards.rows[key] != nil:
+		tx.guards.rows[key].end(v.ID)
 	}
-	if v, ok, err = tx.Verification(id); err != nil || ok && v.Status == verify.InProgress {
-		return v, ok, err
-	}
-	return v, false, nil // it ended a moment ago, in another transaction
+	return nil
 }
 
 func (tx *Tx) one(query string, args ...any) (v verify.Verification, ok bool, err error) {

@@ -71,6 +71,14 @@ type writeConn interface {
 	send(query string, args []any) error
 	change(c change, of verify.ID, row []any) error // is send for a change
 	query(query string, args []any) (rows, error)
+
+	// loadGuard puts the row of an address, if there is one, into the rows of g.
+	loadGuard(g *guards, key guardKey) error
+	// tryLockGuards loads the rows of keys that no other transaction holds; keys then has
+	// the others.
+	tryLockGuards(g *guards, keys map[guardKey]bool) error
+	// saveGuards writes rows of g: those that changed and those that are new.
+	saveGuards(g *guards, changed, added []guardKey) error
 }
 
 // rows is what of *sql.Rows the store uses.
@@ -86,7 +94,7 @@ type scanner interface{ Scan(dest ...any) error }
 
 func startWriter(conn writeConn, seal *sealer, d dialect, cfg Config, maxBatch int) *writer {
 	w := &writer{
-		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}}, max: maxBatch, around: cfg.Around, committed: cfg.Committed,
+		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}, guards: guards{conn, map[guardKey]*guardRow{}}}, max: maxBatch, around: cfg.Around, committed: cfg.Committed,
 		queue: make(chan job, maxQueued), done: make(chan struct{}),
 	}
 	if w.committed == nil {
@@ -255,9 +263,8 @@ type Tx struct {
 
 	// What is known of the batch.
 	balances balances
-	guards   *guards                  // nil where each is read when it is asked for
-	running  running                  // nil likewise
-	loaded   loaded                   // nil likewise
+	guards   guards
+	loaded   loaded                   // nil where each is read when it is asked for
 	refs     map[verify.Ref]verify.ID // of message ids that the jobs named, as they were found; nil likewise
 	posts    map[string]bool          // keys of the ledger that were posted; nil where a look at it costs nothing
 	careful  bool                     // the work came to nothing once, because of what was not looked at

@@ -24,6 +24,13 @@ func IDAt(now time.Time, rnd io.Reader) ID {
 	return id
 }
 
+// Time returns the time of an ID that IDAt drew.
+func (id ID) Time() time.Time {
+	var ms [8]byte
+	copy(ms[2:], id[:6])
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC()
+}
+
 // NewID draws a random ID (UUID version 4) from rnd, which must not fail (crypto/rand.Reader
 // never does); it panics otherwise, since there is nothing sensible to do with
 // an id that is not random.

@@ -95,10 +95,6 @@ CREATE TABLE verifications (
 CREATE INDEX verifications_due ON verifications (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX verifications_finalized ON verifications (finalized_at) WHERE finalized_at IS NOT NULL;
 
--- At most one is in progress for an account and address, whatever several nodes do.
-CREATE UNIQUE INDEX verifications_running ON verifications (account, address)
-    WHERE status = 'IN PROGRESS';
-
 -- The verifications of the message ids that carriers gave.
 CREATE TABLE message_ids (
     carrier      TEXT COLLATE "C" NOT NULL,
@@ -188,6 +184,7 @@ CREATE INDEX phone_messages_event ON phone_messages (event);
 CREATE TABLE guards (
     number   BYTEA PRIMARY KEY,                    -- the first 16 bytes of its HMAC-SHA-256
     state    BYTEA NOT NULL,                       -- see fraud.Number
+    running  BYTEA,                                 -- ids of verifications that may be in progress; NULL for none
     stale_at BIGINT NOT NULL                        -- end of the day after which the row may go
 ) WITH (fillfactor = 70);
 

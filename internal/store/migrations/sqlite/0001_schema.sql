@@ -93,10 +93,6 @@ CREATE TABLE verifications (
 CREATE INDEX verifications_due ON verifications (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX verifications_finalized ON verifications (finalized_at) WHERE finalized_at IS NOT NULL;
 
--- At most one is in progress for an account and address, whatever several nodes do.
-CREATE UNIQUE INDEX verifications_running ON verifications (account, address)
-    WHERE status = 'IN PROGRESS';
-
 -- The verifications of the message ids that carriers gave.
 CREATE TABLE message_ids (
     carrier      TEXT  NOT NULL,
@@ -177,6 +173,7 @@ CREATE INDEX phone_messages_event ON phone_messages (event);
 CREATE TABLE guards (
     number   BLOB   PRIMARY KEY,                    -- the first 16 bytes of its HMAC-SHA-256
     state    BLOB   NOT NULL,                       -- see fraud.Number
+    running  BLOB,                                 -- ids of verifications that may be in progress; NULL for none
     stale_at BIGINT NOT NULL                        -- end of the day after which the row may go
 ) WITHOUT ROWID;
 
