@@ -23,7 +23,29 @@ type guardKey [16]byte
 // second fails and runs its job again: then there is a row.
 type guards struct {
 	conn writeConn
+	hash func(number string) guardKey
+	keys map[string]guardKey // hashes that were computed
 	rows map[guardKey]*guardRow
+}
+
+func newGuards(conn writeConn, hash func(string) guardKey) guards {
+	return guards{conn, hash, map[string]guardKey{}, map[guardKey]*guardRow{}}
+}
+
+// reset begins a batch.
+func (g *guards) reset() {
+	clear(g.keys)
+	clear(g.rows)
+}
+
+// key returns the key of an address.
+func (g *guards) key(number string) guardKey {
+	key, ok := g.keys[number]
+	if !ok {
+		key = g.hash(number)
+		g.keys[number] = key
+	}
+	return key
 }
 
 type guardRow struct {
@@ -119,7 +141,7 @@ type NumberHistory struct {
 // NumberHistory loads and locks the history of an address. A write with Scope.Number finds
 // it loaded.
 func (tx *Tx) NumberHistory(number string) (NumberHistory, error) {
-	row, err := tx.guards.load(tx.seal.hashNumber(number))
+	row, err := tx.guards.load(tx.guards.key(number))
 	if err != nil {
 		return NumberHistory{}, err
 	}
@@ -170,14 +192,14 @@ func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
 	}
 	keys := make(map[guardKey]bool)
 	for _, number := range numbers {
-		keys[tx.seal.hashNumber(number)] = true
+		keys[tx.guards.key(number)] = true
 	}
 	if err := tx.conn.tryLockGuards(&tx.guards, keys); err != nil {
 		return nil, err
 	}
 	held = make(map[string]bool)
 	for _, number := range numbers {
-		held[number] = keys[tx.seal.hashNumber(number)]
+		held[number] = keys[tx.guards.key(number)]
 	}
 	return held, nil
 }
@@ -188,7 +210,7 @@ func (tx *Tx) ForgetNumberHistory(number string) (found bool, err error) {
 	if h.row == nil {
 		return false, err
 	}
-	key := tx.seal.hashNumber(number)
+	key := tx.guards.key(number)
 	tx.guards.rows[key] = &guardRow{}
 	if _, derr := tx.exec(`DELETE FROM guards WHERE number = $1`, key[:]); derr != nil {
 		return false, fmt.Errorf("forget number history: %w", derr)

@@ -116,7 +116,7 @@ func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 	var refs []verify.Ref
 	for _, j := range batch {
 		if j.number != "" {
-			keys[tx.seal.hashNumber(j.number)] = true
+			keys[tx.guards.key(j.number)] = true
 		}
 		if j.verification != (verify.ID{}) {
 			ids, all = append(ids, j.verification[:]), append(all, j.verification[:])
@@ -136,7 +136,7 @@ func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 		questions = append(questions, question{`SELECT address FROM verifications WHERE id = ANY($1)`, []any{ids}, func(rows pgx.Rows) error {
 			var number string
 			err := rows.Scan(&number)
-			keys[tx.seal.hashNumber(number)] = true
+			keys[tx.guards.key(number)] = true
 			return err
 		}})
 	}

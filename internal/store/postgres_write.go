@@ -211,7 +211,7 @@ func (c *postgresConn) attempt(tx *Tx, batch []job, results []error) error {
 		return err
 	}
 	c.pending, c.begun, c.failed = append(c.pending[:0], statement{query: "BEGIN ISOLATION LEVEL READ COMMITTED"}), false, nil
-	clear(tx.guards.rows)
+	tx.guards.reset()
 	rates, err := c.preload(tx, batch)
 	if err != nil {
 		c.rollBack()

@@ -189,7 +189,7 @@ func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 		return err
 	}
 	clear(tx.balances)
-	clear(tx.guards.rows)
+	tx.guards.reset()
 	end, err := "COMMIT", error(nil)
 	for i, j := range batch {
 		tx.changed = false

@@ -119,7 +119,7 @@ func (tx *Tx) FreeVerification(id verify.ID) (v verify.Verification, ok bool, er
 // false if there is none. The row of the address names the verifications that may be in
 // progress, so no index of addresses has to be written for each start.
 func (tx *Tx) Running(account string, to verify.Address) (v verify.Verification, ok bool, err error) {
-	row, err := tx.guards.load(tx.seal.hashNumber(to.Canonical))
+	row, err := tx.guards.load(tx.guards.key(to.Canonical))
 	if err != nil {
 		return v, false, err
 	}
@@ -139,7 +139,7 @@ func (tx *Tx) Running(account string, to verify.Address) (v verify.Verification,
 
 // noteRunning follows the change of a verification in the row of its address.
 func (tx *Tx) noteRunning(c *verify.Change) error {
-	key, v := tx.seal.hashNumber(c.Verification.To.Canonical), &c.Verification
+	key, v := tx.guards.key(c.Verification.To.Canonical), &c.Verification
 	switch {
 	case c.New:
 		if _, found, err := tx.Running(v.Account, v.To); err != nil || found {

@@ -94,7 +94,7 @@ type scanner interface{ Scan(dest ...any) error }
 
 func startWriter(conn writeConn, seal *sealer, d dialect, cfg Config, maxBatch int) *writer {
 	w := &writer{
-		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}, guards: guards{conn, map[guardKey]*guardRow{}}}, max: maxBatch, around: cfg.Around, committed: cfg.Committed,
+		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}, guards: newGuards(conn, seal.hashNumber)}, max: maxBatch, around: cfg.Around, committed: cfg.Committed,
 		queue: make(chan job, maxQueued), done: make(chan struct{}),
 	}
 	if w.committed == nil {
