@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -11,6 +10,8 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
+
+	stored "countersign/internal/record"
 )
 
 // openBooks opens a database past the program: one on PostgreSQL by its URL, or the
@@ -62,21 +63,28 @@ func inFlight(t *testing.T, database string, since time.Time) map[string]bool {
 	return events
 }
 
-// document has the fields of a stored verification that the judge uses. Times are in
-// milliseconds after its submission.
-type document struct {
-	Price  int64
-	PIN    []byte // sealed; empty after the end
-	Events []struct {
-		ID                  []byte
-		Channel, State      string
-		Generation, Attempt int
-		At                  int64
-	}
-	Checks []struct {
-		Generation int
-		Valid      bool
-	}
+// readDocument adds to a record the fields of a stored document that the judge uses.
+func readDocument(r *record, doc []byte, submitted time.Time) error {
+	c := stored.Reader(doc, submitted)
+	stored.Int(&c, 8, &r.price)
+	var pin []byte // sealed; empty after the end
+	stored.Text(&c, 12, &pin)
+	r.secret = len(pin) > 0
+	stored.List(&c, 13, &r.events, func(e *event) {
+		var id []byte
+		stored.Text(&c, 1, &id)
+		e.id = eventID(id)
+		stored.Text(&c, 2, &e.channel)
+		stored.Int(&c, 3, &e.generation)
+		stored.Text(&c, 4, &e.state)
+		stored.Int(&c, 5, &e.attempt)
+		c.Time(6, &e.started)
+	})
+	stored.List(&c, 14, &r.checks, func(made *checked) {
+		stored.Int(&c, 1, &made.generation)
+		c.Bool(3, &made.valid)
+	})
+	return c.Done()
 }
 
 // readRecords reads the verifications that a condition selects, by id.
@@ -85,27 +93,20 @@ func readRecords(t *testing.T, db *sql.DB, condition string) map[string]*record 
 	records := map[string]*record{}
 	query(t, db, func(rows *sql.Rows) error {
 		var r record
-		var id, text []byte
+		var id, doc []byte
 		var submitted int64
 		var finalized sql.NullInt64
-		if err := rows.Scan(&id, &r.number, &r.status, &submitted, &finalized, &text); err != nil {
+		if err := rows.Scan(&id, &r.number, &r.status, &submitted, &finalized, &doc); err != nil {
 			return err
 		}
-		var d document
-		if err := json.Unmarshal(text, &d); err != nil {
+		if err := readDocument(&r, doc, time.UnixMilli(submitted)); err != nil {
 			return fmt.Errorf("document of %x: %w", id, err)
 		}
-		r.id, r.price, r.secret = fmt.Sprintf("%x", id), d.Price, len(d.PIN) > 0
+		r.id = fmt.Sprintf("%x", id)
 		if finalized.Valid {
 			r.finalized = time.UnixMilli(finalized.Int64)
 		} else if !r.secret {
 			return fmt.Errorf("document of %x, in progress, has no PIN", id)
-		}
-		for _, e := range d.Events {
-			r.events = append(r.events, event{eventID(e.ID), e.Channel, e.Generation, e.State, e.Attempt, time.UnixMilli(submitted + e.At)})
-		}
-		for _, c := range d.Checks {
-			r.checks = append(r.checks, checked{c.Generation, c.Valid})
 		}
 		records[r.id] = &r
 		return nil

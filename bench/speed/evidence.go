@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"countersign/internal/pgtest"
+	"countersign/internal/record"
+	"countersign/internal/verify"
 )
 
 // proof is what was found, after a run, of what it started: by number.
@@ -51,26 +53,34 @@ func (p *proof) readRecord(path string) error {
 
 // readRows reads from the database, past the server, what is written of each number.
 func (p *proof) readRows(ctx context.Context, database string) error {
-	hex, state := "encode(v.id, 'hex')", "v.document::jsonb -> 'events' -> 0 ->> 'state'"
+	hex := "encode(v.id, 'hex')"
 	if path, ok := strings.CutPrefix(database, "sqlite:"); ok {
-		database, hex, state = path, "lower(hex(v.id))", "json_extract(v.document, '$.events[0].state')"
+		database, hex = path, "lower(hex(v.id))"
 	}
 	db, err := pgtest.Open(database)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	rows, err := db.QueryContext(ctx, `SELECT v.address, v.status, `+state+` FROM verifications v
-		WHERE `+state+` IN ('accepted', 'delivered') AND EXISTS (SELECT 1 FROM ledger l WHERE l.key = 'charge/' || `+hex+`)`)
+	rows, err := db.QueryContext(ctx, `SELECT v.address, v.status, v.document FROM verifications v
+		WHERE EXISTS (SELECT 1 FROM ledger l WHERE l.key = 'charge/' || `+hex+`)`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	p.rows, p.ended, p.delivered = map[uint64]bool{}, map[uint64]bool{}, map[uint64]bool{}
 	for rows.Next() {
-		var number, status, event string
-		if err := rows.Scan(&number, &status, &event); err != nil {
+		var number, status string
+		var document []byte
+		if err := rows.Scan(&number, &status, &document); err != nil {
 			return err
+		}
+		event, err := firstEvent(document)
+		if err != nil {
+			return fmt.Errorf("document of %s: %w", number, err)
+		}
+		if event != verify.EventAccepted && event != verify.EventDelivered {
+			continue
 		}
 		n, err := strconv.ParseUint(number, 10, 64)
 		if err != nil {
@@ -80,11 +90,19 @@ func (p *proof) readRows(ctx context.Context, database string) error {
 		if status == "SUCCESS" {
 			p.ended[n] = true
 		}
-		if event == "delivered" {
+		if event == verify.EventDelivered {
 			p.delivered[n] = true
 		}
 	}
 	return rows.Err()
+}
+
+// firstEvent returns the state of the first event of a document; "" without one.
+func firstEvent(document []byte) (verify.EventState, error) {
+	var states []verify.EventState
+	c := record.Reader(document, time.Time{})
+	record.List(&c, 13, &states, func(s *verify.EventState) { record.Text(&c, 4, s) })
+	return append(states, "")[0], c.Done()
 }
 
 // verdict is how many of some starts count, and what is wrong with the others.

@@ -159,11 +159,11 @@ func fillStatements(s *server, finished int, first time.Time, span time.Duration
 			times AS (SELECT i, %d + i * %d / %[1]d AS ended FROM %[4]s) SELECT i, ended, %[5]s AS id FROM times`,
 			finished, first.UnixMilli(), span.Milliseconds(), from, id)
 	}
-	insert := func(id, number string) []string {
+	insert := func(id, number, document string) []string {
 		return []string{
 			fmt.Sprintf(`INSERT INTO archive (id, account, address, finalized_at, submitted_at, document)
-				SELECT %s, '%s', CASE WHEN ended > %d THEN %s END, ended, ended - 60000, '%s' FROM past ORDER BY i`,
-				id, account, kept, number, pastDocument),
+				SELECT %s, '%s', CASE WHEN ended > %d THEN %s END, ended, ended - 60000, %s FROM past ORDER BY i`,
+				id, account, kept, number, fmt.Sprintf(document, pastDocument)),
 			fmt.Sprintf(`INSERT INTO ledger_past (key, account, kind, amount, created_at)
 				SELECT 'charge/' || id, '%s', 'charge', -12050000, ended - 60000 FROM past ORDER BY i`, account),
 		}
@@ -172,20 +172,19 @@ func fillStatements(s *server, finished int, first time.Time, span time.Duration
 		list := append([]string{
 			"PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -200000", // nobody else is there yet
 			past("printf('%012x7', ended - 60000) || substr(lower(hex(randomblob(10))), 1, 19)", "n"),
-		}, insert("unhex(id)", "'4477' || printf('%08d', i)")...)
+		}, insert("unhex(id)", "'4477' || printf('%08d', i)", "unhex('%s')")...)
 		return append(list, "DROP TABLE past", "ANALYZE", "PRAGMA journal_mode = WAL")
 	}
 	list := append([]string{
 		"SET session_replication_role = replica", // the archive has no foreign keys to be checked
 		past("lpad(to_hex(ended - 60000), 12, '0') || '7' || substr(md5(i::TEXT), 1, 19)", fmt.Sprintf("(SELECT generate_series(0::BIGINT, %d - 1) AS i) AS g", finished)),
-	}, insert("decode(id, 'hex')", "'4477' || lpad(i::TEXT, 8, '0')")...)
+	}, insert("decode(id, 'hex')", "'4477' || lpad(i::TEXT, 8, '0')", "decode('%s', 'hex')")...)
 	return append(list, "DROP TABLE past", "VACUUM ANALYZE", "CHECKPOINT")
 }
 
-// pastDocument is what the archive keeps of a verification with two events and a check.
-const pastDocument = `{"version":1,"status":"SUCCESS","to":{"kind":"phone","country":"GB"},"brand":"Acme","locale":"en-gb","code_length":4,` +
-	`"workflow":{"steps":[{"channel":"sms","wait":125000},{"channel":"tts","wait":180000},{"channel":"tts","wait":300000}],"pin_life":300000,"pin_policy":"reuse","cancel_after":30000},` +
-	`"price":12050000,"paid":true,"generation":1,"pin_expires":300000,` +
-	`"events":[{"id":"a6e4EJ2tQdGAtADAT9QwyA==","channel":"sms","generation":1,"state":"delivered","attempt":1,"at":0,"carrier":"a"},` +
-	`{"id":"a6e4EZ2tQdGAtADAT9QwyA==","channel":"tts","generation":1,"state":"accepted","attempt":1,"at":30000,"carrier":"b"}],` +
-	`"checks":[{"generation":1,"valid":true,"at":60000}]}`
+// pastDocument is the document in the archive of a verification with two events and a check,
+// in hexadecimal.
+const pastDocument = "08021207535543434553531a0b0a0570686f6e6512024742220441636d652a05656e2d676230083a300a090a03736d731090a10f0a090a0374747310" +
+	"c0fc150a090a0374747310c0cf2410c0cf241a05726575736520e0d40340a0f9be0b4802500258c0cf246a2b0a100909000000000000000000000000" +
+	"00001203736d731802220964656c697665726564280230003a01616a2c0a10090a000000000000000000000000000012037474731802220861636365" +
+	"70746564280230e0d4033a016272080802180228c0b802"

@@ -194,7 +194,7 @@ func TestOutcomeOfBrokenRow(t *testing.T) {
 		b.carrier.gate = make(chan struct{})
 		_, err := b.Start(t.Context(), b.account, b.request())
 		must(t, err)
-		b.behind(breakRow)
+		b.breakRows()
 		close(b.carrier.gate)
 		advance(b, 305*time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of the bubble

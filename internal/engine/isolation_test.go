@@ -43,9 +43,9 @@ func TestOtherAccount(t *testing.T) {
 	if after := b.record(v.ID); len(after.Checks) != 0 || len(after.Events) != 1 || after.Status != before.Status {
 		t.Errorf("changed by another account: %+v", after)
 	}
-	b.behind(breakRow)
+	b.breakRows()
 	unknown("broken")
-	b.behind(mendRow)
+	b.mendRows()
 	must(t, b.Cancel(t.Context(), b.account, v.ID))
 	unknown("ended")
 	if n, err := b.db.Archive(t.Context(), store.Cutoffs{Codes: at(60)}, 10); n != 1 || err != nil {

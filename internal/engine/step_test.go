@@ -215,7 +215,7 @@ func TestBrokenRowHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t)
 		broken, _ := b.orphan(1)
-		b.behind(breakRow)
+		b.breakRows()
 		req := b.request()
 		req.To = verify.PhoneAddress("447700900001", req.To.Country)
 		v, err := b.Start(t.Context(), b.account, req)
@@ -225,7 +225,7 @@ func TestBrokenRowHoldsNobodyUp(t *testing.T) {
 		b.resume()
 		b.settled(v.ID, 1)
 		b.rest()
-		b.behind(mendRow)
+		b.mendRows()
 		b.clock.Advance(time.Minute)
 		b.settled(broken.ID, 0)
 	})

@@ -275,10 +275,10 @@ func TestFailureOfBrokenRow(t *testing.T) {
 		d := setUpDesks(t, "a")
 		d.goOn()
 		v, h := d.start()
-		d.behind(breakRow)
+		d.breakRows()
 		h.fail(errRefused)
 		d.rest() // it pauses
-		d.behind(mendRow)
+		d.mendRows()
 		d.clock.Advance(time.Second)
 		d.rest()
 		d.wantEvent(v.ID, 0, verify.EventRefused, 1, "", "")

@@ -114,7 +114,8 @@ func (tx *Tx) insertArchive(v *verify.Verification, anonymous bool) error {
 	if err != nil {
 		return err
 	}
-	var address, personal sql.NullString
+	var address sql.NullString
+	var personal []byte
 	if !anonymous {
 		address = sql.NullString{String: v.To.Canonical, Valid: true}
 		if personal, err = encodePersonal(v); err != nil {
@@ -136,8 +137,8 @@ const findArchived = `SELECT account, address, finalized_at, submitted_at, perso
 // which there are as many as months are kept.
 func archived(rows *sql.Rows, id verify.ID) (v verify.Verification, ok bool, err error) {
 	var (
-		address, personal    sql.NullString
-		doc                  []byte
+		address              sql.NullString
+		personal, doc        []byte
 		finalized, submitted int64
 	)
 	if !rows.Next() {
@@ -149,8 +150,8 @@ func archived(rows *sql.Rows, id verify.ID) (v verify.Verification, ok bool, err
 	v.ID = id
 	v.FinalizedAt, v.SubmittedAt = fromMillis(finalized), fromMillis(submitted)
 	err = decodeDocument(&v, address.String, doc, nil)
-	if err == nil && personal.Valid {
-		err = fillPersonal(&v, personal.String)
+	if err == nil && personal != nil {
+		err = decodePersonal(&v, personal)
 	}
 	if err != nil {
 		return v, false, fmt.Errorf("verification %s in the archive: %w", id, err)

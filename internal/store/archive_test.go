@@ -34,9 +34,12 @@ func finish(t *testing.T, db *store.DB, number string, ended time.Time) verify.V
 	c, err := v.Trigger("node-1", verify.Uncapped{}, before(75), rand.Reader)
 	must(t, err)
 	v = save(t, db, c)
-	v = save(t, db, v.Outcome(accepted(v, number), onFailure(), before(74)))
+	v = save(t, db, v.Outcome(accepted(v, refOf(number)), onFailure(), before(74)))
 	return checked(t, db, v, v.PIN, "", ended)
 }
+
+// refOf returns the ref of the message to a number.
+func refOf(number string) string { return fmt.Sprintf("%x", number) }
 
 func pin(t *testing.T, code string) verify.PIN {
 	t.Helper()
@@ -93,7 +96,7 @@ func testArchive(t *testing.T, db *store.DB) {
 
 	write(t, db, func(tx *store.Tx) error {
 		_, found, err := tx.Verification(first.ID)
-		_, ref, refErr := tx.VerificationOf(verify.Ref{Carrier: "a", ID: first.To.Given})
+		_, ref, refErr := tx.VerificationOf(verify.Ref{Carrier: "a", ID: refOf(first.To.Given)})
 		if found || ref {
 			t.Errorf("verification %v, message id %v are still where requests look", found, ref)
 		}

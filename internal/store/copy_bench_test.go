@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -26,7 +27,7 @@ func BenchmarkCopy(b *testing.B) {
 		`CREATE TEMP TABLE ids AS WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < $1)
 			SELECT i, randomblob(16) AS id, randomblob(16) AS event FROM r`,
 		`INSERT INTO verifications (id, account, address, status, submitted_at, finalized_at, due_reason, fence, document)
-			SELECT id, 'demo0001', '4477' || i, 'SUCCESS', 1000, 2000, '', 3, '` + pastDocument + `' FROM ids`,
+			SELECT id, 'demo0001', '4477' || i, 'SUCCESS', 1000, 2000, '', 3, ` + fmt.Sprintf("x'%x'", store.PastDocument("1")) + ` FROM ids`,
 		`INSERT INTO message_ids (carrier, ref, verification) SELECT 'a', hex(event), id FROM ids`,
 		`INSERT INTO ledger (key, account, kind, amount, created_at) SELECT 'charge/' || hex(id), 'demo0001', 'charge', -5, 1000 FROM ids`,
 	} {

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"log/slog"
@@ -47,20 +46,13 @@ func dataKeys(t *testing.T, db *store.DB, purpose string) (ids []int64, current 
 // sealedPIN reads the sealed PIN of a verification.
 func sealedPIN(t *testing.T, database string, id verify.ID) []byte {
 	t.Helper()
-	return octets(t, document(t, database, id)["pin"])
+	return field(document(t, database, id), pinPath...)
 }
 
 // sealedCode reads the sealed code of the first check of a verification.
 func sealedCode(t *testing.T, database string, id verify.ID) []byte {
 	t.Helper()
-	return octets(t, document(t, database, id)["checks"].([]any)[0].(map[string]any)["code"])
-}
-
-func octets(t *testing.T, base64Text any) []byte {
-	t.Helper()
-	value, err := base64.StdEncoding.DecodeString(base64Text.(string))
-	must(t, err)
-	return value
+	return field(document(t, database, id), codePath...)
 }
 
 // TestKeysOfTheDay: of all nodes one makes the keys of a day, and what is sealed with
@@ -154,16 +146,13 @@ func TestKeysDestroyed(t *testing.T) {
 		}
 
 		// A copy of the old row, from a backup, say.
-		doc := document(t, database, other.ID)
-		doc["pin"] = lost
-		tamper(t, database, other.ID, doc)
+		tamper(t, database, other.ID, withField(document(t, database, other.ID), lost, pinPath...))
 		if _, _, err := db.Verification(t.Context(), other.ID); err == nil || !strings.Contains(err.Error(), "destroyed") {
 			t.Errorf("search: %v, want that its key was destroyed", err)
 		}
-		doc = document(t, database, checked(t, db, other, pin(t, "54321"), "", next.Add(time.Hour)).ID)
-		delete(doc, "pin")
-		doc["checks"].([]any)[0].(map[string]any)["code"] = lostCode
-		tamper(t, database, other.ID, doc)
+		checked(t, db, other, pin(t, "54321"), "", next.Add(time.Hour))
+		doc := withField(document(t, database, other.ID), nil, pinPath...)
+		tamper(t, database, other.ID, withField(doc, lostCode, codePath...))
 		if v := find(t, db, other.ID); !v.Checks[0].Code.IsZero() {
 			t.Errorf("a code with a destroyed key is %q", v.Checks[0].Code.Reveal())
 		}

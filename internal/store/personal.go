@@ -2,75 +2,60 @@ package store
 
 import (
 	"cmp"
-	"database/sql"
-	"encoding/json"
 	"fmt"
 
+	"countersign/internal/record"
 	"countersign/internal/verify"
 )
 
-// personal is the personal data of an archived verification beside its number. It has a
-// column of its own, so that it can be erased without a change of the document.
-type personal struct {
-	Given string `json:"given,omitempty"` // form of the address, if it differs from the column
-	// Steps are the addresses of steps that have their own, by place.
-	Steps       map[int]documentAddress `json:"steps,omitempty"`
-	Payee       string                  `json:"payee,omitempty"`
-	IPAddresses []string                `json:"ip_addresses,omitempty"` // of the checks, in their order
-}
-
-func encodePersonal(v *verify.Verification) (sql.NullString, error) {
-	var p personal
-	if v.Payment != nil {
-		p.Payee = v.Payment.Payee
+// encodePersonal returns the personal data of an archived verification beside its number;
+// nil for none. It has a column of its own, so that it can be erased without a change of the
+// document.
+func encodePersonal(v *verify.Verification) ([]byte, error) {
+	known := v.To.Given != v.To.Canonical || v.Payment != nil && v.Payment.Payee != ""
+	for _, s := range v.Workflow.Steps {
+		known = known || !s.To.IsZero()
 	}
-	if v.To.Given != v.To.Canonical {
-		p.Given = v.To.Given
-	}
-	for i, s := range v.Workflow.Steps {
-		if s.To.IsZero() {
-			continue
-		}
-		if p.Steps == nil {
-			p.Steps = map[int]documentAddress{}
-		}
-		to := encodeAddress(s.To, true)
-		to.Canonical = s.To.Canonical
-		p.Steps[i] = to
-	}
-	known := p.Payee != "" || p.Given != "" || len(p.Steps) > 0
 	for _, c := range v.Checks {
-		p.IPAddresses = append(p.IPAddresses, c.IPAddress)
 		known = known || c.IPAddress != ""
 	}
 	if !known {
-		return sql.NullString{}, nil
+		return nil, nil
 	}
-	text, err := json.Marshal(p)
-	return sql.NullString{String: string(text), Valid: true}, err
+	d := document{Codec: record.Writer(v.SubmittedAt), v: v, personal: true}
+	d.personalData()
+	b, err := d.Written()
+	if err != nil {
+		return nil, fmt.Errorf("personal data: %w", err)
+	}
+	return b, nil
 }
 
-// fill adds the personal data to a verification.
-func (p personal) fill(v *verify.Verification) {
-	v.To.Given = cmp.Or(p.Given, v.To.Given)
-	for i, to := range p.Steps {
-		if i < len(v.Workflow.Steps) {
-			v.Workflow.Steps[i].To = to.decode("")
-		}
-	}
-	if v.Payment != nil {
-		v.Payment.Payee = p.Payee
-	}
-	for i := range min(len(v.Checks), len(p.IPAddresses)) {
-		v.Checks[i].IPAddress = p.IPAddresses[i]
-	}
-}
-
-func fillPersonal(v *verify.Verification, text string) error {
-	var p personal
-	if err := json.Unmarshal([]byte(text), &p); err != nil {
+// decodePersonal adds the personal data to a verification.
+func decodePersonal(v *verify.Verification, b []byte) error {
+	d := document{Codec: record.Reader(b, v.SubmittedAt), v: v}
+	d.personalData()
+	if err := d.Done(); err != nil {
 		return fmt.Errorf("personal data: %w", err)
 	}
-	p.fill(v)
 	return nil
+}
+
+// personalData describes the personal data of an archived verification: given form, payee,
+// the address of each step, and the IP address of each check. It has a record for each step
+// and each check.
+func (d *document) personalData() {
+	v := d.v
+	given := except(v.To.Given, v.To.Canonical)
+	record.Text(&d.Codec, 1, &given)
+	v.To.Given = cmp.Or(given, v.To.Given)
+	if v.Payment != nil {
+		d.private(2, &v.Payment.Payee)
+	}
+	for i := range v.Workflow.Steps {
+		d.Record(3, true, func() { d.stepAddress(1, &v.Workflow.Steps[i]) })
+	}
+	for i := range v.Checks {
+		d.Record(4, true, func() { d.private(1, &v.Checks[i].IPAddress) })
+	}
 }

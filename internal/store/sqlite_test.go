@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,7 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"countersign/internal/pgtest"
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -219,70 +219,36 @@ func TestSecretsAreSealed(t *testing.T) {
 	look("in use")
 	for _, v := range []verify.Verification{drawn, chosen} {
 		v = checked(t, db, v, v.PIN, "", at(1))
-		if doc := document(t, path, v.ID); v.Status != verify.Success || doc["pin"] != nil {
-			t.Errorf("%s: the sealed PIN outlived the verification: %v", v.Status, doc["pin"])
+		if sealed := sealedPIN(t, path, v.ID); v.Status != verify.Success || sealed != nil {
+			t.Errorf("%s: the sealed PIN outlived the verification: %x", v.Status, sealed)
 		}
 	}
 	must(t, db.Close())
 	look("closed")
 }
 
-// document reads the stored document of a verification.
-func document(t *testing.T, database string, id verify.ID) (doc map[string]any) {
-	t.Helper()
-	db, err := pgtest.Open(database)
-	must(t, err)
-	defer db.Close()
-	var text []byte
-	must(t, db.QueryRowContext(t.Context(), `SELECT document FROM verifications WHERE id = $1`, id[:]).Scan(&text))
-	must(t, json.Unmarshal(text, &doc))
-	return doc
-}
-
-// tamper replaces the stored document of a verification, as only a tool could.
-func tamper(t *testing.T, database string, id verify.ID, doc any) {
-	t.Helper()
-	db, err := pgtest.Open(database)
-	must(t, err)
-	defer db.Close()
-	text, ok := doc.(string)
-	if !ok {
-		b, err := json.Marshal(doc)
-		must(t, err)
-		text = string(b)
-	}
-	_, err = db.ExecContext(t.Context(), `UPDATE verifications SET document = $1 WHERE id = $2`, text, id[:])
-	must(t, err)
-}
-
 // TestBrokenRows: a damaged document is ErrBroken wherever it is read, and delays no other
 // row. It can be postponed, ended and archived.
 func TestBrokenRows(t *testing.T) {
 	const code = "54321"
-	first := func(doc map[string]any, list string) map[string]any { return doc[list].([]any)[0].(map[string]any) }
-	tests := map[string]func(doc, other map[string]any) any{
-		"PINOfAnotherRow":        func(doc, other map[string]any) any { doc["pin"] = other["pin"]; return doc },
-		"PINOfAnotherGeneration": func(doc, _ map[string]any) any { doc["generation"] = 7; return doc },
-		"PINChanged":             func(doc, _ map[string]any) any { doc["pin"] = make([]byte, 40); return doc },
-		"PINShort":               func(doc, _ map[string]any) any { doc["pin"] = []byte{1}; return doc },
-		"CodeOfAnotherRow": func(doc, other map[string]any) any {
-			first(doc, "checks")["code"] = first(other, "checks")["code"]
-			return doc
+	tests := map[string]func(doc, other []byte) []byte{
+		"PINOfAnotherRow":        func(doc, other []byte) []byte { return withField(doc, field(other, pinPath...), pinPath...) },
+		"PINOfAnotherGeneration": func(doc, _ []byte) []byte { return withField(doc, varint(7), generationPath...) },
+		"PINChanged":             func(doc, _ []byte) []byte { return withField(doc, make([]byte, 40), pinPath...) },
+		"PINShort":               func(doc, _ []byte) []byte { return withField(doc, []byte{1}, pinPath...) },
+		"CodeOfAnotherRow":       func(doc, other []byte) []byte { return withField(doc, field(other, codePath...), codePath...) },
+		"MoreEventsThanSteps": func(doc, _ []byte) []byte {
+			event := field(doc, eventPath...)
+			event = protowire.AppendBytes(protowire.AppendTag(nil, eventPath[0], protowire.BytesType), event)
+			return bytes.Replace(doc, event, bytes.Repeat(event, 10), 1)
 		},
-		"MoreEventsThanSteps": func(doc, _ map[string]any) any {
-			events, steps := doc["events"].([]any), doc["workflow"].(map[string]any)["steps"].([]any)
-			for len(events) <= len(steps) {
-				events = append(events, events[0])
-			}
-			doc["events"] = events
-			return doc
-		},
-		"EventID":  func(doc, _ map[string]any) any { first(doc, "events")["id"] = []byte{1}; return doc },
-		"Version":  func(doc, _ map[string]any) any { doc["version"] = 2; return doc },
-		"Syntax":   func(_, _ map[string]any) any { return "{" },
-		"Empty":    func(_, _ map[string]any) any { return "" },
-		"Type":     func(doc, _ map[string]any) any { doc["workflow"] = "sms"; return doc },
-		"NoObject": func(_, _ map[string]any) any { return "null" },
+		"EventID":    func(doc, _ []byte) []byte { return withField(doc, []byte{1}, eventPath[0], 1) },
+		"Version":    func(doc, _ []byte) []byte { return withField(doc, varint(2), versionPath...) },
+		"Truncated":  func(doc, _ []byte) []byte { return doc[:len(doc)-1] },
+		"Empty":      func(_, _ []byte) []byte { return nil },
+		"Type":       func(doc, _ []byte) []byte { return append(doc[:2:2], 2<<3, 1) }, // a number as the status
+		"JSON":       func(_, _ []byte) []byte { return []byte(`{"version":1}`) },
+		"OtherBytes": func(_, _ []byte) []byte { return []byte("null") },
 	}
 	engines(t, func(t *testing.T, database string) {
 		db := openFile(t, database, key)

@@ -63,7 +63,7 @@ const (
 	addVerification  change = `INSERT INTO verifications (` + verificationColumns + `)`
 	saveVerification change = `UPDATE verifications SET status = new.status, finalized_at = new.finalized_at, step_at = new.step_at,
 			due_at = new.due_at, due_reason = new.due_reason, node = new.node, fence = new.fence, document = new.document
-		FROM new (status TEXT, finalized_at BIGINT, step_at BIGINT, due_at BIGINT, due_reason TEXT, node TEXT, fence BIGINT, document TEXT, id BYTEA)
+		FROM new (status TEXT, finalized_at BIGINT, step_at BIGINT, due_at BIGINT, due_reason TEXT, node TEXT, fence BIGINT, document BYTEA, id BYTEA)
 		WHERE verifications.id = new.id`
 )
 

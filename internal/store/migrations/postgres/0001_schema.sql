@@ -89,7 +89,7 @@ CREATE TABLE verifications (
     due_reason   TEXT   NOT NULL,
     node         TEXT,                              -- with the lease; NULL without one
     fence        BIGINT NOT NULL,                   -- fencing token: grows with every lease
-    document     TEXT   NOT NULL                    -- JSON; codes in it are sealed
+    document     BYTEA  NOT NULL                    -- see document.go; codes in it are sealed
 );
 
 CREATE INDEX verifications_due ON verifications (due_at) WHERE due_at IS NOT NULL;
@@ -125,8 +125,8 @@ CREATE TABLE archive (
     address      TEXT COLLATE "C",                              -- canonical form; NULL once it was erased
     finalized_at BIGINT NOT NULL,
     submitted_at BIGINT NOT NULL,
-    personal     TEXT,                             -- JSON: payee, IP addresses, other forms; erased with the address
-    document     TEXT   NOT NULL,                   -- JSON, as in verifications, without codes
+    personal     BYTEA,                            -- payee, IP addresses, other forms; erased with the address
+    document     BYTEA  NOT NULL,                   -- as in verifications, without codes
     PRIMARY KEY (id, finalized_at)
 ) PARTITION BY RANGE (finalized_at);
 

@@ -87,7 +87,7 @@ CREATE TABLE verifications (
     due_reason   TEXT   NOT NULL,
     node         TEXT,                              -- with the lease; NULL without one
     fence        BIGINT NOT NULL,                   -- fencing token: grows with every lease
-    document     TEXT   NOT NULL                    -- JSON; codes in it are sealed
+    document     BLOB   NOT NULL                    -- see document.go; codes in it are sealed
 );
 
 CREATE INDEX verifications_due ON verifications (due_at) WHERE due_at IS NOT NULL;
@@ -121,8 +121,8 @@ CREATE TABLE archive (
     address      TEXT,                              -- canonical form; NULL once it was erased
     finalized_at BIGINT NOT NULL,
     submitted_at BIGINT NOT NULL,
-    personal     TEXT,                             -- JSON: payee, IP addresses, other forms; erased with the address
-    document     TEXT   NOT NULL                   -- JSON, as in verifications, without codes
+    personal     BLOB,                             -- payee, IP addresses, other forms; erased with the address
+    document     BLOB   NOT NULL                   -- as in verifications, without codes
 );
 
 CREATE INDEX archive_finalized ON archive (finalized_at);
