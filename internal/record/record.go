@@ -45,12 +45,12 @@ func Writer(origin time.Time) Codec {
 	return Codec{origin: origin.UnixMilli(), writing: true, b: make([]byte, 0, 512)}
 }
 
-// Written returns the record that was written.
+// Written returns the record that was written, or the first error.
 func (c *Codec) Written() ([]byte, error) {
 	if len(c.b) > MaxSize {
-		return nil, errSize
+		c.Fail(errSize)
 	}
-	return c.b, nil
+	return c.b, c.err
 }
 
 // Reader returns a codec that reads a record that was written with the same origin.
@@ -75,7 +75,7 @@ func (c *Codec) Done() error {
 // Writing reports whether the codec writes.
 func (c *Codec) Writing() bool { return c.writing }
 
-// Fail ends reading with an error, unless it has failed already.
+// Fail makes the result of Done or Written an error, unless it is one already. Reading ends.
 func (c *Codec) Fail(err error) {
 	if c.err == nil {
 		c.err, c.next = err, none

@@ -163,15 +163,18 @@ func (d *document) private(field record.Field, text *string) {
 }
 
 func (d *document) event(e *verify.Event) {
-	id := e.ID[:]
+	var id []byte
+	if d.Writing() {
+		id = e.ID[:]
+	}
 	if record.Text(&d.Codec, 1, &id); len(id) != len(e.ID) {
 		d.Fail(errEventID)
 		return
 	}
-	record.Text(&d.Codec, 2, &e.Channel)
 	if !d.Writing() {
 		e.ID = verify.ID(id)
 	}
+	record.Text(&d.Codec, 2, &e.Channel)
 	record.Int(&d.Codec, 3, &e.Generation)
 	record.Text(&d.Codec, 4, &e.State)
 	record.Int(&d.Codec, 5, &e.Attempt)
