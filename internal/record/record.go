@@ -134,11 +134,11 @@ func Text[T ~string | ~[]byte](c *Codec, field Field, text *T) {
 	}
 }
 
-// Record is a field with a record, if it is there. Reading ignores there: form is called if
-// the record has the field.
-func (c *Codec) Record(field Field, there bool, form func()) {
+// Record is a field with a record that form describes. Writing calls form if present is true,
+// reading if the field is found.
+func (c *Codec) Record(field Field, present bool, form func()) {
 	if c.writing {
-		if there {
+		if present {
 			start := c.begin(field)
 			form()
 			c.finish(start)

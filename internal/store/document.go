@@ -12,9 +12,9 @@ import (
 // documentVersion is the version of the document that this program reads and writes.
 const documentVersion = 1
 
-// document describes the stored form of a verification beside its columns: a record with
-// times relative to the submission. The archive has the same form without codes and personal
-// data, which has a column of its own there.
+// document writes or reads the columns document and personal of a verification: records with
+// times relative to the submission. In the archive the document lacks codes, and the column
+// personal has the personal data.
 //
 // The number and the meaning of a field never change. A new field has a number above all
 // others of its record: older programs skip it, and older documents lack it.
@@ -45,9 +45,9 @@ var (
 	errVersion = errors.New("unknown version; use the countersign that wrote it, or a newer one")
 )
 
-// decodeDocument completes a verification of which the columns were read. A nil sealer
-// leaves its codes empty. After an error v has its columns, and all but the codes if a code
-// does not open.
+// decodeDocument completes a verification that has its other columns. A nil sealer leaves its
+// codes empty. If a code does not open, v lacks the code only. After any other error v has the
+// other columns only.
 func decodeDocument(v *verify.Verification, address string, b []byte, seal *sealer) error {
 	v.To = verify.Address{Kind: verify.Phone, Canonical: address, Given: address} // unless the document has more
 	columns := *v
@@ -117,7 +117,7 @@ func (d *document) address(a *verify.Address, column string) {
 	}
 }
 
-// except returns text, or "" if it equals the one that is known.
+// except returns text, or "" if it equals known.
 func except(text, known string) string {
 	if text == known {
 		return ""

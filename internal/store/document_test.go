@@ -21,7 +21,7 @@ import (
 // typical is an SMS with a receipt and one check, ended.
 func typical() verify.Verification {
 	at := t1
-	after := func(seconds time.Duration) time.Time { return at.Add(seconds * time.Second) }
+	after := func(seconds int) time.Time { return at.Add(time.Duration(seconds) * time.Second) }
 	code, _ := verify.ParsePIN("1234")
 	return verify.Verification{
 		ID: verify.ID{1, 2, 3},
@@ -105,7 +105,7 @@ const golden = `
 084a616e6520446f658a010441434d459201087061796572303031980102a80104
 `
 
-// TestDocumentVersion1: version 1 is written and read as it was when it was released.
+// TestDocumentVersion1: the octets of version 1 are fixed, in both directions.
 func TestDocumentVersion1(t *testing.T) {
 	t.Parallel()
 	v := whole()
@@ -135,7 +135,7 @@ func wantDecoded(t rapid.TB, want verify.Verification, doc []byte, seal *sealer)
 	}
 }
 
-// verifications generates verifications as they are read from a row.
+// verifications generates verifications in the form in which rows are read.
 func verifications() *rapid.Generator[verify.Verification] {
 	ms := rapid.OneOf(rapid.Just[int64](0), rapid.Int64Range(0, 1<<42))
 	generated := rapid.MakeCustom[verify.Verification](rapid.MakeConfig{Types: map[reflect.Type]*rapid.Generator[any]{
@@ -173,7 +173,7 @@ func verifications() *rapid.Generator[verify.Verification] {
 // t1 is a time of submission.
 var t1 = time.Date(2026, 11, 30, 12, 0, 0, 123e6, time.UTC)
 
-// dropEmpty makes empty lists nil, as they are decoded.
+// dropEmpty replaces empty lists by nil, which decoding returns for them.
 func dropEmpty(v reflect.Value) {
 	switch {
 	case v.Kind() == reflect.Slice && v.Len() == 0 && v.CanSet():
@@ -225,7 +225,7 @@ func TestDocumentRoundTrip(t *testing.T) {
 	})
 }
 
-// TestDocumentText: texts of carriers are read as UTF-8 without zero octets, refs as they were.
+// TestDocumentText: texts of carriers are read as UTF-8 without zero octets, refs unchanged.
 func TestDocumentText(t *testing.T) {
 	t.Parallel()
 	const raw, spelled = "a\xff\x00é", `a\xff\x00é`

@@ -8,8 +8,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// encodePersonal returns the personal data of an archived verification beside its number;
-// nil for none. It has a column of its own, so that it can be erased without a change of the
+// encodePersonal returns the personal data of an archived verification, except its number;
+// nil if there is no such data. A separate column allows erasing it without a change of the
 // document.
 func encodePersonal(v *verify.Verification) ([]byte, error) {
 	known := v.To.Given != v.To.Canonical || v.Payment != nil && v.Payment.Payee != ""
