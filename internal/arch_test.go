@@ -96,6 +96,7 @@ func table() []room {
 		// The loop of due rows, and the database. The store has the inbox of the virtual
 		// phone, and no other carrier.
 		{path: "internal/task", never: []string{http, sql}},
+		{path: "internal/store/sqlite", never: []string{http}},
 		{path: "internal/store", ours: []string{"verify", "fraud", "deliver/virtual", "atomicfile", "filelock"}, never: []string{http}},
 
 		// URLs of customers, and the templates that they hand in.
