@@ -97,7 +97,7 @@ func table() []room {
 		// phone, and no other carrier.
 		{path: "internal/task", never: []string{http, sql}},
 		{path: "internal/store/sqlite", never: []string{http}},
-		{path: "internal/store", ours: []string{"verify", "fraud", "deliver/virtual", "atomicfile", "filelock"}, never: []string{http}},
+		{path: "internal/store", ours: []string{"verify", "fraud", "deliver/virtual", "atomicfile", "filelock", "store/sqlite"}, never: []string{http}},
 
 		// URLs of customers, and the templates that they hand in.
 		{path: "internal/outbound", never: []string{sql}},

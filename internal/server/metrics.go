@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"runtime"
 	"sync"
 	"time"
@@ -52,9 +51,9 @@ func (s *Server) registerMetrics(reg prometheus.Registerer) {
 	})
 	build.Set(1)
 	reg.MustRegister(build,
-		newPoolCollector(func() map[string]sql.DBStats {
+		newPoolCollector(func() map[string]store.PoolStats {
 			stats := s.db.Stats()
-			return map[string]sql.DBStats{"read": stats.Read, "keys": stats.Keys}
+			return map[string]store.PoolStats{"read": stats.Read, "keys": stats.Keys}
 		}),
 		gauge("countersign_database_queued_writes", "Writes that wait for the writer, or are carried out.",
 			func() float64 { return float64(s.db.Stats().Queued) }),
@@ -83,12 +82,12 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // poolCollector reports the state of pools of database connections.
 type poolCollector struct {
-	read func() map[string]sql.DBStats // by the name of the pool
+	read func() map[string]store.PoolStats // by the name of the pool
 
 	open, limit, waits, waited *prometheus.Desc
 }
 
-func newPoolCollector(read func() map[string]sql.DBStats) *poolCollector {
+func newPoolCollector(read func() map[string]store.PoolStats) *poolCollector {
 	return &poolCollector{
 		read:   read,
 		open:   desc("countersign_database_connections", "Open connections of a pool, by state: in_use or idle. Writes have connections of their own.", "pool", "state"),
@@ -113,9 +112,9 @@ func (c *poolCollector) Collect(ch chan<- prometheus.Metric) {
 	for pool, s := range c.read() {
 		send(c.open, prometheus.GaugeValue, float64(s.InUse), pool, "in_use")
 		send(c.open, prometheus.GaugeValue, float64(s.Idle), pool, "idle")
-		send(c.limit, prometheus.GaugeValue, float64(s.MaxOpenConnections), pool)
-		send(c.waits, prometheus.CounterValue, float64(s.WaitCount), pool)
-		send(c.waited, prometheus.CounterValue, s.WaitDuration.Seconds(), pool)
+		send(c.limit, prometheus.GaugeValue, float64(s.Limit), pool)
+		send(c.waits, prometheus.CounterValue, float64(s.Waits), pool)
+		send(c.waited, prometheus.CounterValue, s.Waited.Seconds(), pool)
 	}
 }
 

@@ -135,7 +135,7 @@ const findArchived = `SELECT account, address, finalized_at, submitted_at, perso
 
 // archived finds a verification in the archive. Its id is looked for in each partition, of
 // which there are as many as months are kept.
-func archived(rows *sql.Rows, id verify.ID) (v verify.Verification, ok bool, err error) {
+func archived(rows rows, id verify.ID) (v verify.Verification, ok bool, err error) {
 	var (
 		address              sql.NullString
 		personal, doc        []byte

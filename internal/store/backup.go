@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,9 +10,8 @@ import (
 	"os"
 	"slices"
 
-	"modernc.org/sqlite"
-
 	"countersign/internal/atomicfile"
+	"countersign/internal/store/sqlite"
 )
 
 // ErrBackup is returned by Backup and Restore for a PostgreSQL database.
@@ -58,20 +56,22 @@ func (db *DB) backUp(ctx context.Context, to string) (tables []TableRows, err er
 	if err := removeBeside(to); err != nil {
 		return nil, err
 	}
-	conn, err := db.read.Conn(ctx)
+	if err := db.files.known(); err != nil {
+		return nil, err
+	}
+	var want []TableRows
+	err = db.read.(fileReader).Use(ctx, func(conn *sqlite.Conn) error {
+		if _, err := conn.Exec(ctx, `BEGIN`); err != nil {
+			return err
+		}
+		want, err = countRows(ctx, conn)
+		if err == nil {
+			err = conn.Backup(ctx, to, backupStep)
+		}
+		_, endErr := conn.Exec(context.WithoutCancel(ctx), `ROLLBACK`)
+		return cmp.Or(err, endErr)
+	})
 	if err != nil {
-		return nil, err
-	}
-	defer func() { err = cmp.Or(err, conn.Close()) }()
-	if _, err := conn.ExecContext(ctx, `BEGIN`); err != nil {
-		return nil, err
-	}
-	want, err := countRows(ctx, conn)
-	if err == nil {
-		err = conn.Raw(func(driver any) error { return copyPages(ctx, driver, to) })
-	}
-	_, endErr := conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`)
-	if err = cmp.Or(err, endErr); err != nil {
 		return nil, err
 	}
 	got, err := verifyFile(ctx, to)
@@ -81,37 +81,16 @@ func (db *DB) backUp(ctx context.Context, to string) (tables []TableRows, err er
 	return got, err
 }
 
-// copyPages copies all pages of a connection's database. The caller flushes the file.
-func copyPages(ctx context.Context, driver any, to string) error {
-	conn, ok := driver.(interface {
-		NewBackup(uri string) (*sqlite.Backup, error)
-	})
-	if !ok {
-		return fmt.Errorf("the SQLite driver cannot copy a database (%T)", driver)
-	}
-	b, err := conn.NewBackup(fileURI(to, "journal_mode(OFF)", "synchronous(OFF)"))
-	if err != nil {
-		return err
-	}
-	for more := true; more && err == nil; {
-		if more, err = b.Step(backupStep); err == nil {
-			err = ctx.Err()
-		}
-	}
-	return cmp.Or(err, b.Finish())
-}
-
 // verifyFile checks the integrity of a file that no other process uses, and returns the
 // tables by name. It leaves the file without a write-ahead log, complete in itself.
 func verifyFile(ctx context.Context, path string) (tables []TableRows, err error) {
-	file, err := sql.Open("sqlite", fileURI(path, "journal_mode(DELETE)"))
+	file, err := sqlite.Open(path, "journal_mode(DELETE)")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("integrity check: %w", err)
 	}
 	defer func() { err = cmp.Or(err, file.Close()) }()
-	file.SetMaxOpenConns(1)
 	var verdict string
-	if err := file.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&verdict); err != nil {
+	if err := file.QueryRow(ctx, `PRAGMA integrity_check(1)`, nil, &verdict); err != nil {
 		return nil, fmt.Errorf("integrity check: %w", err)
 	}
 	if verdict != "ok" {
@@ -121,12 +100,8 @@ func verifyFile(ctx context.Context, path string) (tables []TableRows, err error
 }
 
 // countRows counts the rows of each table, by name.
-func countRows(ctx context.Context, db interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-},
-) (tables []TableRows, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name`)
+func countRows(ctx context.Context, file *sqlite.Conn) (tables []TableRows, err error) {
+	rows, err := file.Query(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name`)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +117,7 @@ func countRows(ctx context.Context, db interface {
 		return nil, err
 	}
 	for i, t := range tables {
-		if err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM "`+t.Name+`"`).Scan(&tables[i].Rows); err != nil {
+		if err := file.QueryRow(ctx, `SELECT COUNT(*) FROM "`+t.Name+`"`, nil, &tables[i].Rows); err != nil {
 			return nil, fmt.Errorf("count %s: %w", t.Name, err)
 		}
 	}

@@ -155,7 +155,7 @@ func (c *copier) openSource(ctx context.Context) (err error) {
 	if c.lock, err = lockFile(c.From); err != nil {
 		return err
 	}
-	if c.file, err = openSQLite(c.From, 1, writeCache); err != nil {
+	if c.file, err = openSQLite(c.From, writeCache); err != nil {
 		return err
 	}
 	if err := migrate(ctx, c.file, onSQLite()); err != nil {
@@ -290,7 +290,7 @@ func (c *copier) claimEmpty(ctx context.Context, keyCheckOfSource []byte) error 
 
 // untouched compares the target with a database that was just made.
 func (c *copier) untouched(ctx context.Context) (err error) {
-	file, err := openSQLite(":memory:", 1, readCache)
+	file, err := openSQLite(":memory:", readCache)
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,9 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"countersign/internal/store/sqlite"
 )
 
 // ErrDiskFull is wrapped by errors of a write that found no space on the disk, or that
@@ -41,8 +42,8 @@ func diskFull(where string, err error) error {
 		}
 		return err
 	}
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		if e.Code() == sqlite3.SQLITE_FULL || mayBeFull(e.Code()) && noRoom(filepath.Dir(where)) {
+	if e, code, ok := sqlite.AsError(err); ok {
+		if code == sqlite3.SQLITE_FULL || mayBeFull(code) && noRoom(filepath.Dir(where)) {
 			return &diskFullError{where, e, err}
 		}
 		return err

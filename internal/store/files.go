@@ -170,7 +170,7 @@ func (db *DB) CheckFiles(ctx context.Context) error {
 		return err
 	}
 	var busy, pages, moved int
-	if cerr := db.read.QueryRowContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved); cerr != nil {
+	if cerr := db.read.queryRow(ctx, `PRAGMA wal_checkpoint(PASSIVE)`, nil, &busy, &pages, &moved); cerr != nil {
 		err = errors.Join(err, cerr)
 	}
 	return err

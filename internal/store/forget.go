@@ -166,7 +166,7 @@ func (db *DB) forgetLog(ctx context.Context, _ Forget, _ time.Time, _ *Forgotten
 	}
 	defer db.files.logEmptied()
 	var busy, pages, moved int // who reads just now keeps it from being emptied; the next checkpoint comes soon
-	return db.read.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved)
+	return db.read.queryRow(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`, nil, &busy, &pages, &moved)
 }
 
 // eachOf finds the verifications of a number that are over in a table, a few at a

@@ -191,12 +191,12 @@ func (db *DB) openKeys(ctx context.Context, pool *sql.DB, cfg Config) error {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	set, err := readKeys(ctx, pool, cfg.Key, now)
+	set, err := readKeys(ctx, sqlReader{pool}, cfg.Key, now)
 	if errors.Is(err, ErrKey) {
 		if err := db.firstKeys(ctx, pool, cfg.Key, now.UTC()); err != nil {
 			return err
 		}
-		set, err = readKeys(ctx, pool, cfg.Key, now)
+		set, err = readKeys(ctx, sqlReader{pool}, cfg.Key, now)
 	}
 	if err != nil {
 		return err

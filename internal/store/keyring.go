@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/cipher"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -196,13 +195,13 @@ func (r *keyring) readAfter(before *keySet) (*keySet, error) {
 
 // querier is what reads keys: a pool, or a connection in a transaction.
 type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	query(ctx context.Context, text string, args ...any) (rows, error)
 }
 
 // readKeys reads all data keys with the key of a file. It returns ErrKey when that
 // opens nothing.
 func readKeys(ctx context.Context, from querier, file Key, now time.Time) (*keySet, error) {
-	rows, err := from.QueryContext(ctx, `SELECT d.id, d.purpose, d.sealed, d.created_at, f.master
+	rows, err := from.query(ctx, `SELECT d.id, d.purpose, d.sealed, d.created_at, f.master
 		FROM key_files f, data_keys d WHERE f.fingerprint = $1`, file.fingerprint())
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)

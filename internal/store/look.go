@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 
 	"countersign/internal/filelock"
+	"countersign/internal/store/sqlite"
 )
 
 // ErrOlderSchema is returned by Look for a schema that the next server, or Migrate, brings
@@ -26,16 +28,15 @@ func Look(ctx context.Context, database string, use func(*DB) error) error {
 			return fmt.Errorf("database: %w", err)
 		}
 		db.dialect, db.primary = onPostgres(), newPrimary(conf, db.log)
-		db.read = db.primary.pool()
+		db.pool = db.primary.pool()
+		db.pool.SetMaxOpenConns(1)
+		db.read = sqlReader{db.pool}
 	} else {
-		read, err := sql.Open("sqlite", fileURI(database, "busy_timeout(2000)", "query_only(ON)")+"&mode=rw")
-		if err != nil {
-			return fmt.Errorf("database %s: %w", database, err)
-		}
-		db.read = read
+		db.read = fileReader{sqlite.NewPool(1, func() (*sqlite.Conn, error) {
+			return sqlite.Open(database, "busy_timeout(2000)", "query_only(ON)")
+		})}
 	}
-	db.read.SetMaxOpenConns(1)
-	err := db.current(ctx)
+	err := db.current(ctx, database)
 	if err == nil {
 		err = use(db)
 	}
@@ -46,12 +47,20 @@ func Look(ctx context.Context, database string, use func(*DB) error) error {
 }
 
 // current returns nil if the schema has the version of this program.
-func (db *DB) current(ctx context.Context) error {
-	p, err := db.provider(db.read)
+func (db *DB) current(ctx context.Context, database string) (err error) {
+	pool := db.pool
+	if !db.postgres() {
+		if pool, err = sql.Open("sqlite", fileURI(database, "busy_timeout(2000)", "query_only(ON)")+"&mode=rw"); err != nil {
+			return err
+		}
+		defer func() { err = cmp.Or(err, pool.Close()) }()
+		pool.SetMaxOpenConns(1)
+	}
+	p, err := db.provider(pool)
 	if err != nil {
 		return err
 	}
-	have, want, err := db.versions(ctx, db.read, p)
+	have, want, err := db.versions(ctx, pool, p)
 	if err == nil && have < want {
 		err = fmt.Errorf("schema version %d, but this program has %d: %w", have, want, ErrOlderSchema)
 	}

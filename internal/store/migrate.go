@@ -15,7 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"modernc.org/sqlite"
+
+	"countersign/internal/store/sqlite"
 )
 
 //go:embed migrations
@@ -86,7 +87,7 @@ func openSchema(ctx context.Context, database string) (*sql.DB, dialect, error) 
 		if err := createPrivate(database); err != nil {
 			return nil, onSQLite(), err
 		}
-		db, err := openSQLite(database, 1, writeCache)
+		db, err := openSQLite(database, writeCache)
 		return db, onSQLite(), err
 	}
 	conf, err := parsePostgres(database)
@@ -168,7 +169,7 @@ func firstReason(err error) error {
 	if p, ok := errors.AsType[*goose.PartialError](err); ok && p.Failed != nil {
 		return fmt.Errorf("step %d: %w", p.Failed.Source.Version, firstReason(p.Err))
 	}
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+	if e, _, ok := sqlite.AsError(err); ok {
 		return e
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {

@@ -67,7 +67,7 @@ func (db *DB) months(ctx context.Context) (map[time.Time]bool, error) {
 const listPartitions = `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 	WHERE i.inhparent = 'archive'::regclass`
 
-func scanMonths(rows *sql.Rows) (map[time.Time]bool, error) {
+func scanMonths(rows rows) (map[time.Time]bool, error) {
 	defer rows.Close()
 	months := map[time.Time]bool{}
 	for rows.Next() {
@@ -153,7 +153,7 @@ func (db *DB) alterArchive(ctx context.Context, do func(tx *sql.Tx, have map[tim
 }
 
 func (db *DB) alterArchiveOnce(ctx context.Context, do func(tx *sql.Tx, have map[time.Time]bool) error) (err error) {
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	tx, err := db.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err = db.outage.note(err); err != nil {
 		return err
 	}

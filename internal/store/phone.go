@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -73,7 +72,7 @@ func (db *DB) queryMessages(ctx context.Context, query string, args ...any) ([]v
 	return messages, rows.Err()
 }
 
-func scanMessage(rows *sql.Rows) (virtual.Message, error) {
+func scanMessage(rows rows) (virtual.Message, error) {
 	var (
 		m              virtual.Message
 		event, request []byte

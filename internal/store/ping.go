@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"strings"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"countersign/internal/store/sqlite"
 )
 
 // Ping returns an error if the database cannot serve requests. It reads a random key from
@@ -72,7 +73,7 @@ func (db *DB) pingReads(ctx context.Context) error {
 		if !db.postgres() || !t.written {
 			continue
 		}
-		if _, err := db.read.ExecContext(ctx, `DELETE FROM `+t.name+` WHERE FALSE`); err != nil { //nolint:gosec // a name of the list above
+		if _, err := db.pool.ExecContext(ctx, `DELETE FROM `+t.name+` WHERE FALSE`); err != nil { //nolint:gosec // a name of the list above
 			return fmt.Errorf("write %s: %w", t.name, err)
 		}
 	}
@@ -95,15 +96,15 @@ func (db *DB) pingRow() string {
 // Damaged reports whether an error means that an SQLite file is damaged. Such an error
 // returns each time that the same place is read, and other reads succeed.
 func Damaged(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
+	_, code, ok := sqlite.AsError(err)
 	if !ok {
 		return false
 	}
-	switch e.Code() {
+	switch code {
 	case sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS:
 		return true
 	}
-	primary := e.Code() & 0xff // an extended code has it in its low octet
+	primary := code & 0xff // an extended code has it in its low octet
 	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
 }
 
@@ -114,7 +115,7 @@ func (db *DB) Verify(ctx context.Context) error {
 		return nil
 	}
 	var verdict string
-	if err := db.read.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&verdict); err != nil {
+	if err := db.read.queryRow(ctx, `PRAGMA integrity_check(1)`, nil, &verdict); err != nil {
 		return fmt.Errorf("examine the database: %w", err)
 	}
 	if verdict != "ok" {

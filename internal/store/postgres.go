@@ -171,13 +171,14 @@ func (db *DB) startPostgres(ctx context.Context, cfg Config) error {
 		}
 		db.writers = append(db.writers, startWriter(conn, db.seal, db.dialect, cfg, postgresBatch))
 	}
-	db.keys = db.primary.pool()
-	db.keys.SetMaxOpenConns(1)
-	db.keys.SetConnMaxIdleTime(time.Minute)
-	db.read = db.primary.pool()
-	db.read.SetMaxOpenConns(postgresReads)
-	db.read.SetMaxIdleConns(postgresReads)
-	db.read.SetConnMaxLifetime(time.Hour) // lets a server that came back have its share
+	keys := db.primary.pool()
+	keys.SetMaxOpenConns(1)
+	keys.SetConnMaxIdleTime(time.Minute)
+	db.pool = db.primary.pool()
+	db.pool.SetMaxOpenConns(postgresReads)
+	db.pool.SetMaxIdleConns(postgresReads)
+	db.keys, db.read = sqlReader{keys}, sqlReader{db.pool}
+	db.pool.SetConnMaxLifetime(time.Hour) // lets a server that came back have its share
 	return nil
 }
 

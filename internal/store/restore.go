@@ -127,7 +127,7 @@ func (r Restore) prepare(ctx context.Context, f *atomicfile.File) ([]TableRows, 
 }
 
 func (r Restore) open(ctx context.Context, path string) error {
-	file, err := openSQLite(path, 1, writeCache)
+	file, err := openSQLite(path, writeCache)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,7 @@ import (
 	"slices"
 	"time"
 
-	_ "modernc.org/sqlite" // pure Go, so the binary needs no C library
-
+	"countersign/internal/store/sqlite"
 	"countersign/internal/verify"
 )
 
@@ -25,26 +24,36 @@ const sqliteReads = 8
 // and answered meanwhile.
 const sqliteBatch = 64
 
-// openSQLite opens the file in write-ahead mode with every commit on disk before
-// it is acknowledged (synchronous=FULL). A writer of another process (the command
-// line) is waited for, but not for longer than a client would wait for an answer. Each
-// connection has a cache of so many KiB.
-func openSQLite(path string, conns, cache int) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", fileURI(path,
+// pragmas are those of each connection: write-ahead mode with every commit on disk before it
+// is acknowledged, and a cache of so many KiB. A writer of another process (the command line)
+// is waited for, but not longer than a client waits for its answer.
+func pragmas(cache int) []string {
+	return []string{
 		"busy_timeout(2000)",
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(ON)",
 		"wal_autocheckpoint(4000)",
 		fmt.Sprintf("cache_size(-%d)", cache),
-		"secure_delete(ON)", // what is deleted is overwritten; requests delete nothing
-	))
+		"secure_delete(ON)", // deleted content is overwritten; requests delete nothing
+	}
+}
+
+// openSQLite opens a connection for goose and for tools, which need database/sql. SQLite
+// creates a missing file.
+func openSQLite(path string, cache int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", fileURI(path, pragmas(cache)...))
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
+	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(1)
 	return db, nil
+}
+
+// readPool returns a pool of connections that read.
+func readPool(path string, limit int) fileReader {
+	return fileReader{sqlite.NewPool(limit, func() (*sqlite.Conn, error) { return sqlite.Open(path, pragmas(readCache)...) })}
 }
 
 // createPrivate creates a missing file with mode 0600: it holds numbers of people. SQLite
@@ -87,13 +96,9 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 	} else if err := checkName(cfg.Database); err != nil {
 		return err
 	}
-	write, err := openSQLite(cfg.Database, 1, writeCache)
+	conn, err := db.prepareSQLite(ctx, cfg)
 	if err != nil {
 		return err
-	}
-	conn, err := db.prepareSQLite(ctx, write, cfg)
-	if err != nil {
-		return cmp.Or(err, write.Close())
 	}
 	if db.lock != nil {
 		if db.files, err = watchFiles(db.lock.f, cfg.Log); err != nil {
@@ -102,35 +107,45 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 		conn.files = db.files
 	}
 	db.writers = []*writer{startWriter(conn, db.seal, db.dialect, cfg, sqliteBatch)}
-	if db.keys, err = openSQLite(cfg.Database, 1, readCache); err != nil {
-		return err
-	}
-	db.read, err = openSQLite(cfg.Database, sqliteReads, readCache)
-	return err
+	db.keys, db.read = readPool(cfg.Database, 1), readPool(cfg.Database, sqliteReads)
+	return nil
 }
 
-func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (*sqliteConn, error) {
-	if err := migrate(ctx, write, db.dialect); err != nil {
-		return nil, err
-	}
-	if err := db.openKeys(ctx, write, cfg); err != nil {
-		return nil, err
-	}
-	if cfg.Serve { // whatever is held is held by a dead process; what falls due later is held by nobody
-		now := cfg.Now
-		if now.IsZero() {
-			now = time.Now()
-		}
-		if _, err := write.ExecContext(ctx, releaseClaims+` AND (due_at <= $1 OR due_at > $2)`,
-			millis(now.Add(longestClaim)), millis(now.Add(longestVerification))); err != nil {
-			return nil, err
-		}
-	}
-	conn, err := write.Conn(ctx)
+// prepareSQLite brings the schema up to date, reads the keys, and opens the connection of
+// the writer.
+func (db *DB) prepareSQLite(ctx context.Context, cfg Config) (_ *sqliteConn, err error) {
+	file, err := openSQLite(cfg.Database, writeCache)
 	if err != nil {
 		return nil, err
 	}
-	return &sqliteConn{db: write, conn: conn, log: cfg.Log, stmts: map[string]*sql.Stmt{}, changes: map[change]string{}}, nil
+	defer func() { err = cmp.Or(err, file.Close()) }()
+	if err := migrate(ctx, file, db.dialect); err != nil {
+		return nil, err
+	}
+	if err := db.openKeys(ctx, file, cfg); err != nil {
+		return nil, err
+	}
+	conn, err := sqlite.Open(cfg.Database, pragmas(writeCache)...)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Serve {
+		if err := releaseDead(ctx, conn, cfg.Now); err != nil {
+			return nil, cmp.Or(err, conn.Close())
+		}
+	}
+	return &sqliteConn{Conn: conn, log: cfg.Log, changes: map[change]string{}}, nil
+}
+
+// releaseDead makes the rows that a dead process held due. Rows that fall due later have no
+// lease.
+func releaseDead(ctx context.Context, conn *sqlite.Conn, now time.Time) error {
+	if now.IsZero() {
+		now = time.Now()
+	}
+	_, err := conn.Exec(ctx, releaseClaims+` AND (due_at <= $1 OR due_at > $2)`,
+		millis(now.Add(longestClaim)), millis(now.Add(longestVerification)))
+	return err
 }
 
 // sqliteConn writes to a file. A batch has no savepoints, for which SQLite would keep a
@@ -138,22 +153,14 @@ func (db *DB) prepareSQLite(ctx context.Context, write *sql.DB, cfg Config) (*sq
 // and its jobs are run again, each in a transaction of its own. That is rare: a refusal
 // is decided on before anything is written.
 type sqliteConn struct {
-	db    *sql.DB
-	conn  *sql.Conn
+	*sqlite.Conn
 	log   *slog.Logger
-	stmts map[string]*sql.Stmt // prepared on conn
-	files *files               // nil unless opened for serving
+	files *files // nil unless opened for serving
 
 	changes map[change]string // their texts for one row
 }
 
-func (c *sqliteConn) close() error {
-	var errs []error
-	for _, s := range c.stmts { // SQLite folds its log in only when none is left
-		errs = append(errs, s.Close())
-	}
-	return errors.Join(append(errs, c.conn.Close(), c.db.Close())...)
-}
+func (c *sqliteConn) close() error { return c.Close() }
 
 // carryOut commits the batch as a whole where it can, and job by job where not. A failed
 // commit hurts all, since none of it is durable.
@@ -215,62 +222,35 @@ func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 	return err
 }
 
-// stmt prepares each statement once. No context is passed to the driver: a write
-// that has begun is finished, and the driver would start a goroutine to watch it.
-func (c *sqliteConn) stmt(query string) (*sql.Stmt, error) {
-	if s := c.stmts[query]; s != nil {
-		return s, nil
-	}
-	s, err := c.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, err
-	}
-	c.stmts[query] = s
-	return s, nil
-}
-
-func (c *sqliteConn) run(query string) error {
-	s, err := c.stmt(query) //nolint:sqlclosecheck // it is kept
-	if err == nil {
-		_, err = s.Exec() //nolint:noctx // see stmt
-	}
+// run runs a statement without arguments. Statements of a write have no context: a write
+// that has begun is finished.
+func (c *sqliteConn) run(text string) error {
+	_, err := c.Exec(context.Background(), text)
 	return err
 }
 
-func (c *sqliteConn) exec(query string, args []any) (int64, error) {
-	s, err := c.stmt(query) //nolint:sqlclosecheck // it is kept
-	if err != nil {
-		return 0, err
-	}
-	res, err := s.Exec(args...) //nolint:noctx // see stmt
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+func (c *sqliteConn) exec(text string, args []any) (int64, error) {
+	return c.Exec(context.Background(), text, args...)
 }
 
-func (c *sqliteConn) send(query string, args []any) error {
-	_, err := c.exec(query, args)
+func (c *sqliteConn) send(text string, args []any) error {
+	_, err := c.exec(text, args)
 	return err
 }
 
 func (c *sqliteConn) change(ch change, _ verify.ID, row []any) error {
-	query := c.changes[ch]
-	if query == "" {
-		query = ch.parse().one()
-		c.changes[ch] = query
+	text := c.changes[ch]
+	if text == "" {
+		text = ch.parse().one()
+		c.changes[ch] = text
 	}
-	return c.send(query, row)
+	return c.send(text, row)
 }
 
-func (c *sqliteConn) query(query string, args []any) (rows, error) {
-	s, err := c.stmt(query) //nolint:sqlclosecheck // it is kept
+func (c *sqliteConn) query(text string, args []any) (rows, error) {
+	r, err := c.Query(context.Background(), text, args...)
 	if err != nil {
-		return nil, err
-	}
-	r, err := s.Query(args...) //nolint:noctx,rowserrcheck // see stmt; it is the caller's
-	if err != nil {
-		return nil, err // and not a *sql.Rows that is nil
+		return nil, err // and not a *sqlite.Rows that is nil
 	}
 	return r, nil
 }

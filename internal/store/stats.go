@@ -2,21 +2,20 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 )
 
 // Stats is the state of a database in this process. It takes no query.
 type Stats struct {
-	Read, Keys sql.DBStats // pools of connections for reads, and for reads of keys
-	Queued     int         // writes that wait or are carried out
-	QueueLimit int         // writes that may wait
+	Read, Keys PoolStats // pools of connections for reads, and for reads of keys
+	Queued     int       // writes that wait or are carried out
+	QueueLimit int       // writes that may wait
 }
 
 // Stats returns the state of the database in this process.
 func (db *DB) Stats() Stats {
-	s := Stats{Read: db.read.Stats(), Keys: db.keys.Stats(), QueueLimit: len(db.writers) * maxQueued}
+	s := Stats{Read: db.read.stats(), Keys: db.keys.stats(), QueueLimit: len(db.writers) * maxQueued}
 	for _, w := range db.writers {
 		s.Queued += int(w.waiting.Load())
 	}

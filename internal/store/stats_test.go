@@ -44,7 +44,7 @@ func testBacklog(t *testing.T, db *store.DB) {
 	}
 	// A write counts as queued until just after its answer.
 	await.Until(t, "without queued writes", func() bool { return db.Stats().Queued == 0 })
-	if s := db.Stats(); s.QueueLimit == 0 || s.Read.MaxOpenConnections == 0 {
+	if s := db.Stats(); s.QueueLimit == 0 || s.Read.Limit == 0 {
 		t.Errorf("stats %+v", s)
 	}
 }

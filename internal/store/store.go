@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,13 +28,13 @@ type DB struct {
 	dialect
 	path     string  // of the SQLite file
 	pingSlot [1]byte // drawn, see pingRow
-	read     *sql.DB
-	stmts    sync.Map // of the texts of reads to their *sql.Stmt
+	read     reader
 	seal     *sealer
 	decoy    decoy
 	file     atomic.Pointer[Key] // of the key file
 	readKey  func() (Key, error) // reads it again; may be nil
-	keys     *sql.DB             // for reading keys, while whoever needs them holds a connection of the others
+	keys     reader              // reads keys for code that occupies a connection of read
+	pool     *sql.DB             // connections of read to PostgreSQL; nil for SQLite
 	writers  []*writer
 	changes  changes
 	prices   *Cached[*verify.PriceList]
@@ -122,14 +121,10 @@ func (db *DB) Close() error {
 		}
 	}
 	if db.read != nil {
-		db.stmts.Range(func(_, s any) bool {
-			errs = append(errs, s.(*sql.Stmt).Close())
-			return true
-		})
-		errs = append(errs, db.read.Close())
+		errs = append(errs, db.read.close())
 	}
 	if db.keys != nil {
-		errs = append(errs, db.keys.Close())
+		errs = append(errs, db.keys.close())
 	}
 	if db.lock != nil {
 		errs = append(errs, db.lock.release())
@@ -137,47 +132,28 @@ func (db *DB) Close() error {
 	return errors.Join(errs...)
 }
 
-// prepare parses the text of a read once; there are few, and all are constant.
-func (db *DB) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+// query reads rows. The caller closes them.
+func (db *DB) query(ctx context.Context, text string, args ...any) (rows, error) {
 	if err := db.files.known(); err != nil {
 		return nil, err
 	}
-	if s, ok := db.stmts.Load(query); ok {
-		return s.(*sql.Stmt), nil
+	if !db.postgres() {
+		return db.read.query(ctx, text, args...)
 	}
-	s, err := db.read.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	if first, loaded := db.stmts.LoadOrStore(query, s); loaded {
-		return first.(*sql.Stmt), s.Close()
-	}
-	return s, nil
+	found, err := retry(ctx, db.primary, func() (rows, error) { return db.read.query(ctx, text, args...) })
+	return found, db.outage.note(err)
 }
 
-func (db *DB) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if db.postgres() { // whose driver prepares by itself, for each connection
-		rows, err := retry(ctx, db.primary, func() (*sql.Rows, error) { return db.read.QueryContext(ctx, query, args...) })
-		return rows, db.outage.note(err)
-	}
-	s, err := db.prepare(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return s.QueryContext(ctx, args...)
-}
-
-// queryRow reads one row into dest; sql.ErrNoRows when there is none.
-func (db *DB) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
-	if db.postgres() {
-		_, err := retry(ctx, db.primary, func() (any, error) { return nil, db.read.QueryRowContext(ctx, query, args...).Scan(dest...) })
-		return db.outage.note(err)
-	}
-	s, err := db.prepare(ctx, query)
-	if err != nil {
+// queryRow reads one row into dest. It returns sql.ErrNoRows if there is none.
+func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any) error {
+	if err := db.files.known(); err != nil {
 		return err
 	}
-	return s.QueryRowContext(ctx, args...).Scan(dest...)
+	if !db.postgres() {
+		return db.read.queryRow(ctx, text, args, dest...)
+	}
+	_, err := retry(ctx, db.primary, func() (any, error) { return nil, db.read.queryRow(ctx, text, args, dest...) })
+	return db.outage.note(err)
 }
 
 // keyCheck is the row of settings that only the right keys open. It is an

@@ -81,7 +81,7 @@ func put(name string) func(*Tx) error {
 // traces lists what put has left.
 func traces(t *testing.T, db *DB) []string {
 	t.Helper()
-	rows, err := db.read.QueryContext(t.Context(), `SELECT name FROM settings WHERE name <> 'key_check' ORDER BY name`)
+	rows, err := db.read.query(t.Context(), `SELECT name FROM settings WHERE name <> 'key_check' ORDER BY name`)
 	if err != nil {
 		t.Fatal(err)
 	}
