@@ -23,7 +23,7 @@ require (
 	golang.org/x/sys v0.49.0
 	golang.org/x/text v0.43.0
 	google.golang.org/protobuf v1.36.12
-	modernc.org/libc v1.79.0
+	modernc.org/libc v1.79.0 // the version in go.mod of modernc.org/sqlite, always
 	modernc.org/sqlite v1.61.1
 	pgregory.net/rapid v1.3.0
 )

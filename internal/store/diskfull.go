@@ -42,7 +42,7 @@ func diskFull(where string, err error) error {
 		}
 		return err
 	}
-	if e, code, ok := sqlite.AsError(err); ok {
+	if code, e := sqlite.AsError(err); e != nil {
 		if code == sqlite3.SQLITE_FULL || mayBeFull(code) && noRoom(filepath.Dir(where)) {
 			return &diskFullError{where, e, err}
 		}

@@ -169,7 +169,7 @@ func firstReason(err error) error {
 	if p, ok := errors.AsType[*goose.PartialError](err); ok && p.Failed != nil {
 		return fmt.Errorf("step %d: %w", p.Failed.Source.Version, firstReason(p.Err))
 	}
-	if e, _, ok := sqlite.AsError(err); ok {
+	if _, e := sqlite.AsError(err); e != nil {
 		return e
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {

@@ -168,7 +168,7 @@ func (db *DB) alterArchiveOnce(ctx context.Context, do func(tx *sql.Tx, have map
 	if _, err := tx.ExecContext(ctx, `SET LOCAL lock_timeout = '`+partitionWait+`'`); err != nil {
 		return err
 	}
-	rows, err := tx.QueryContext(ctx, listPartitions)
+	rows, err := tx.QueryContext(ctx, listPartitions) //nolint:rowserrcheck // scanMonths does
 	if err != nil {
 		return err
 	}

@@ -96,8 +96,8 @@ func (db *DB) pingRow() string {
 // Damaged reports whether an error means that an SQLite file is damaged. Such an error
 // returns each time that the same place is read, and other reads succeed.
 func Damaged(err error) bool {
-	_, code, ok := sqlite.AsError(err)
-	if !ok {
+	code, found := sqlite.AsError(err)
+	if found == nil {
 		return false
 	}
 	switch code {

@@ -32,7 +32,6 @@ const priceColumns = `carrier, country, prefix, channel, amount, valid_from, val
 // Prices lists the price lists of accounts and carriers, in the order of what the
 // prices are for and of their validity.
 func (db *DB) Prices(ctx context.Context) ([]verify.Price, error) {
-	//nolint:rowserrcheck // scanPrices does
 	rows, err := db.query(ctx, `SELECT `+priceColumns+` FROM price_list
 		ORDER BY carrier, country, prefix, channel, valid_from`)
 	if err != nil {

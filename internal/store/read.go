@@ -11,7 +11,7 @@ import (
 // reader reads outside of writes, with a pool of connections.
 type reader interface {
 	query(ctx context.Context, text string, args ...any) (rows, error)
-	// queryRow reads the first row into dest. It returns sql.ErrNoRows if there is none.
+	// queryRow reads the first row into dest. It returns sql.ErrNoRows for an empty result.
 	queryRow(ctx context.Context, text string, args []any, dest ...any) error
 	stats() PoolStats
 	close() error
@@ -31,7 +31,7 @@ type fileReader struct{ *sqlite.Pool }
 func (r fileReader) query(ctx context.Context, text string, args ...any) (rows, error) {
 	found, err := r.Query(ctx, text, args...)
 	if err != nil {
-		return nil, err // and not a *sqlite.Rows that is nil
+		return nil, err // A nil *sqlite.Rows would not be a nil rows.
 	}
 	return found, nil
 }
@@ -48,9 +48,9 @@ func (r fileReader) close() error { return r.Close() }
 type sqlReader struct{ *sql.DB }
 
 func (r sqlReader) query(ctx context.Context, text string, args ...any) (rows, error) {
-	found, err := r.QueryContext(ctx, text, args...)
+	found, err := r.QueryContext(ctx, text, args...) //nolint:rowserrcheck // the caller does
 	if err != nil {
-		return nil, err // and not a *sql.Rows that is nil
+		return nil, err // A nil *sql.Rows would not be a nil rows.
 	}
 	return found, nil
 }

@@ -157,7 +157,7 @@ type sqliteConn struct {
 	log   *slog.Logger
 	files *files // nil unless opened for serving
 
-	changes map[change]string // their texts for one row
+	changes map[change]string // Statements for one row.
 }
 
 func (c *sqliteConn) close() error { return c.Close() }
@@ -250,7 +250,7 @@ func (c *sqliteConn) change(ch change, _ verify.ID, row []any) error {
 func (c *sqliteConn) query(text string, args []any) (rows, error) {
 	r, err := c.Query(context.Background(), text, args...)
 	if err != nil {
-		return nil, err // and not a *sqlite.Rows that is nil
+		return nil, err // A nil *sqlite.Rows would not be a nil rows.
 	}
 	return r, nil
 }

@@ -144,7 +144,7 @@ func (db *DB) query(ctx context.Context, text string, args ...any) (rows, error)
 	return found, db.outage.note(err)
 }
 
-// queryRow reads one row into dest. It returns sql.ErrNoRows if there is none.
+// queryRow reads one row into dest. It returns sql.ErrNoRows for an empty result.
 func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any) error {
 	if err := db.files.known(); err != nil {
 		return err

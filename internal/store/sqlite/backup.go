@@ -8,8 +8,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Backup copies the database to an existing file, so many pages at a time. Within a
-// transaction the copy is its state.
+// Backup copies the database to an existing file, and checks ctx after each group of pages. Inside a
+// transaction it copies the state that the transaction reads.
 func (c *Conn) Backup(ctx context.Context, path string, pages int32) (err error) {
 	to, err := Open(path, "journal_mode(OFF)", "synchronous(OFF)")
 	if err != nil {

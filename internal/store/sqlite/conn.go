@@ -21,7 +21,7 @@ import (
 type Conn struct {
 	tls   *libc.TLS
 	db    uintptr          // sqlite3*
-	stmts map[string]*stmt // by text
+	stmts map[string]*stmt // Keys are the texts of statements.
 
 	watching sync.Mutex
 	watch    uint64 // number of the context that may interrupt the connection, see interruptAt
@@ -55,7 +55,7 @@ func (c *Conn) open(path string) error {
 		return errMemory
 	}
 	defer libc.Xfree(c.tls, out)
-	// A connection needs no mutex: one goroutine uses it at a time.
+	// Without the mutex of SQLite, since one goroutine uses a connection at a time.
 	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, out, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_NOMUTEX, 0)
 	c.db = libc.AtomicLoadPUintptr(out) // set even if opening fails, for its message
 	if rc != sqlite3.SQLITE_OK {
@@ -65,8 +65,8 @@ func (c *Conn) open(path string) error {
 	return nil
 }
 
-// Close finalizes the statements and closes the connection. It fails if rows are open. A
-// second call does nothing.
+// Close finalizes the statements and closes the connection. It fails if rows are open. It is
+// idempotent.
 func (c *Conn) Close() error {
 	if c.tls == nil {
 		return nil
@@ -158,13 +158,13 @@ func (c *Conn) interrupt(watch uint64) bool {
 	if watch != c.watch {
 		return false
 	}
-	tls := libc.NewTLS() // that of the connection belongs to the goroutine of the statement
+	tls := libc.NewTLS() // The goroutine of the statement uses c.tls.
 	defer tls.Close()
 	sqlite3.Xsqlite3_interrupt(tls, c.db)
 	return true
 }
 
-// endInterrupt returns when the context can interrupt nothing any more.
+// endInterrupt ends the watch of a context. No interrupt follows its return.
 func (c *Conn) endInterrupt(stop func() bool) {
 	if stop == nil || stop() {
 		return

@@ -17,23 +17,23 @@ type Error struct {
 	message string
 }
 
-// Code returns the extended result code, whose low octet is the primary code. See
+// Code returns the extended result code. Its low octet is the primary code. See
 // https://www.sqlite.org/rescode.html.
 func (e *Error) Code() int { return e.code }
 
 // Error returns the description of the code, the message of the connection and the code.
 func (e *Error) Error() string { return e.message }
 
-// AsError returns the error of SQLite that err wraps, and its extended result code. It
-// also finds an error of the driver for database/sql. ok is false if there is none.
-func AsError(err error) (e error, code int, ok bool) {
+// AsError returns the error of SQLite that err wraps, with its extended result code, or nil
+// if it wraps none. It also finds an error of the driver for database/sql.
+func AsError(err error) (code int, found error) {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return e, e.code, true
+		return e.code, e
 	}
 	if e, ok := errors.AsType[*driver.Error](err); ok {
-		return e, e.Code(), true
+		return e.Code(), e
 	}
-	return nil, 0, false
+	return 0, nil
 }
 
 // failure returns the error of the last call on the connection.

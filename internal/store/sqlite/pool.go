@@ -17,7 +17,7 @@ type Pool struct {
 	slots   chan struct{} // has an element for each connection in use
 
 	mu     sync.Mutex
-	idle   []*Conn // the last was in use last
+	idle   []*Conn // A stack: the most recently used connection is the last.
 	closed bool
 	waits  int64
 	waited time.Duration
@@ -36,8 +36,8 @@ func NewPool(limit int, connect func() (*Conn, error)) *Pool {
 	return &Pool{connect: connect, slots: make(chan struct{}, limit)}
 }
 
-// Close closes the idle connections. The others are closed when their rows are closed. A
-// second call does nothing.
+// Close closes the idle connections. The others are closed when their rows are closed.
+// Close is idempotent.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	idle := p.idle

@@ -23,7 +23,7 @@ type Rows struct {
 	err   error
 	ctx   context.Context //nolint:containedctx // of the query, whose error Next returns
 	stop  func() bool     // see Conn.interruptAt
-	pool  *Pool           // of the connection; nil for none
+	pool  *Pool           // Takes the connection back; nil for rows of a Conn.
 }
 
 // Query runs a statement up to its first row. If ctx ends before the rows are closed, the
@@ -51,7 +51,7 @@ func (c *Conn) Query(ctx context.Context, text string, args ...any) (*Rows, erro
 	return r, nil
 }
 
-// QueryRow scans the first row into dest. It returns sql.ErrNoRows if there is none.
+// QueryRow scans the first row into dest. It returns sql.ErrNoRows for an empty result.
 func (c *Conn) QueryRow(ctx context.Context, text string, args []any, dest ...any) error {
 	rows, err := c.Query(ctx, text, args...)
 	if err != nil {
@@ -114,8 +114,7 @@ func (r *Rows) Next() bool {
 // Err returns the error that ended Next early.
 func (r *Rows) Err() error { return r.err }
 
-// Close makes the connection free again and returns the first error of the rows. A second
-// call does nothing.
+// Close frees the connection and returns the first error of the rows. It is idempotent.
 func (r *Rows) Close() error {
 	if r.s == nil {
 		return r.err

@@ -229,7 +229,7 @@ func TestStatementAfterError(t *testing.T) {
 	}
 	defer other.Close()
 	_, err = other.ExecContext(t.Context(), insert, "a", nil)
-	if _, code, ok := sqlite.AsError(err); !ok || code != e.Code() || err.Error() != e.Error() {
+	if code, found := sqlite.AsError(err); found == nil || code != e.Code() || err.Error() != e.Error() {
 		t.Errorf("got error %q, the driver has %q", e, err)
 	}
 	if _, err := c.Exec(t.Context(), insert, "b", struct{}{}); err == nil {
@@ -274,7 +274,7 @@ func TestSameStatementTwice(t *testing.T) {
 	}
 }
 
-// endless never ends by itself.
+// endless is a statement without an end.
 const endless = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n`
 
 func TestInterrupt(t *testing.T) {
@@ -366,7 +366,7 @@ func TestOpenRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := sqlite.Open(other, "journal_mode(WAL)")
-	if _, code, ok := sqlite.AsError(err); !ok || code != sqlite3.SQLITE_NOTADB {
+	if code, found := sqlite.AsError(err); found == nil || code != sqlite3.SQLITE_NOTADB {
 		t.Errorf("another file: got error %v", err)
 	}
 }

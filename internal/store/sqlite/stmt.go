@@ -23,7 +23,7 @@ const pointerSize = types.Size_t(unsafe.Sizeof(uintptr(0)))
 type stmt struct {
 	c       *Conn
 	handle  uintptr // sqlite3_stmt*
-	args    []int   // by parameter: the index of its argument, which is 0 for $1
+	args    []int   // Index of the argument of each parameter; 0 for $1.
 	columns int
 	open    bool // rows use it
 	bound   arena
@@ -66,7 +66,7 @@ func (c *Conn) prepare(text string) (*stmt, error) {
 }
 
 func (s *stmt) finalize() {
-	sqlite3.Xsqlite3_finalize(s.c.tls, s.handle) // its error is that of the last step
+	sqlite3.Xsqlite3_finalize(s.c.tls, s.handle) // The error repeats one of step.
 	s.bound.free(s.c.tls)
 }
 
@@ -91,7 +91,7 @@ func (s *stmt) stepFor(ctx context.Context) (row bool, err error) {
 	return row, err
 }
 
-// done ends a use of the statement. It returns err, or else the error of reset.
+// done ends a use of the statement. It returns err, or the error of reset if err is nil.
 func (s *stmt) done(kept bool, err error) error {
 	err = cmp.Or(err, s.reset()) // after an error reset repeats it
 	s.open = false
