@@ -124,14 +124,10 @@ func (e *Engine) handle(t *transition, row store.DueRow) error {
 	if err != nil {
 		return err
 	}
-	switch row.Reason {
-	case verify.ExpiryDue:
-		return t.save(v.Expire(r, t.now))
-	case verify.LeaseEnded, verify.RefundCheck:
-		return t.save(v.Recover(r, h, t.now, e.rand))
-	case verify.StepDue, verify.NotDue:
+	if row.Reason == verify.StepDue || row.Reason == verify.ExpiryDue {
+		return t.save(v.Step(r, h, t.now, e.rand))
 	}
-	return t.save(v.Step(r, h, t.now, e.rand))
+	return t.save(v.Recover(r, h, t.now, e.rand))
 }
 
 // dueInput loads the input of the rules for due rows.

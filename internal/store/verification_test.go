@@ -286,7 +286,7 @@ func testDueReasons(t *testing.T, db *store.DB) {
 	v = save(t, db, v.Outcome(outcome(v, verify.EventRefused), onFailure(), at(126)))
 	end := v.NextAt
 	wantDue(t, db, v.ID, end, verify.ExpiryDue)
-	v = save(t, db, v.Expire(runner, end))
+	v = save(t, db, v.Step(runner, verify.Uncapped{}, end, rand.Reader))
 	wantDue(t, db, v.ID, end, verify.RefundCheck)
 	v = save(t, db, v.LeaseForRefund("node-3", end))
 	wantDue(t, db, v.ID, end.Add(verify.LeaseTime), verify.LeaseEnded)

@@ -140,10 +140,10 @@ func TestChanges(t *testing.T) {
 
 		{"step", sent.Step(runner(), verify.Uncapped{}, at(125), rand.Reader), "", ""},
 		{"step with a new PIN", after(start(t, short), 0, verify.EventAccepted, onFailure, at(1)).Step(runner(), verify.Uncapped{}, at(125), rand.Reader), "pin_renewed 1", ""},
-		{"step after a lost outcome", v.Step(runner(), verify.Uncapped{}, at(125), rand.Reader), "event_reported 0 unknown", ""},
+		{"step after a lost outcome", v.Recover(runner(), verify.Uncapped{}, at(125), rand.Reader), "event_reported 0 unknown", ""},
 		{"step at a cap", sent.Step(runner(), capped, at(125), rand.Reader), "capped messages 10m0s", ""},
 		{"step not due", sent.Step(runner(), verify.Uncapped{}, at(124), rand.Reader), "", ""},
-		{"end", sent.Expire(runner(), at(605)), "ended EXPIRED", ""},
+		{"end", sent.Step(runner(), verify.Uncapped{}, at(605), rand.Reader), "ended EXPIRED", ""},
 		{"trigger", must(sent.Trigger(node, verify.Uncapped{}, at(20), rand.Reader)), "", ""},
 		{"trigger with a new PIN", must(start(t, short).Trigger(node, verify.Uncapped{}, at(90), rand.Reader)), "pin_renewed 1", ""},
 		{"recover", v.Recover(runner(), verify.Uncapped{}, at(10), rand.Reader), "", ""},

@@ -112,7 +112,7 @@ func TestLease(t *testing.T) {
 		{"recover acquires for a resend", v.Recover(runner(), verify.Uncapped{}, at(10), rand.Reader), lease(node, 20, 2)},
 		{"recover releases", sent.Recover(runner(), verify.Uncapped{}, at(10), rand.Reader), lease("", 0, 2)},
 		{"recover releases after the end", v.Withdraw(at(2)).Verification.Recover(runner(), verify.Uncapped{}, at(10), rand.Reader), lease("", 0, 2)},
-		{"expire releases", sent.Expire(runner(), at(605)), lease("", 0, 2)},
+		{"the end releases", sent.Step(runner(), verify.Uncapped{}, at(605), rand.Reader), lease("", 0, 2)},
 		{"a refund acquires", over.LeaseForRefund(node, at(5)), lease(node, 15, 2)},
 		{"a refund releases", over.LeaseForRefund(node, at(5)).Verification.Refund(at(6)), lease("", 0, 3)},
 	} {

@@ -110,7 +110,7 @@ func TestRules(t *testing.T) {
 func (h *life) step(flying bool) {
 	r := runner()
 	r.InFlight = func(verify.ID) bool { return flying }
-	c := h.v.Step(r, verify.Uncapped{}, h.now, rand.Reader)
+	c := h.v.Recover(r, verify.Uncapped{}, h.now, rand.Reader)
 	if !c.Stepped || c.Late != h.now.Sub(h.v.NextAt) {
 		h.t.Fatalf("stepped %v, %v late", c.Stepped, c.Late)
 	}

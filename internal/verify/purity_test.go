@@ -66,13 +66,10 @@ func (in input) early(ref string) map[string]verify.Part {
 // rules are all rules for an existing verification. ok is false without a change.
 var rules = map[string]func(in input, v verify.Verification) (c verify.Change, ok bool){
 	"step": func(in input, v verify.Verification) (verify.Change, bool) {
-		return v.Step(in.runner(), in.history(), in.now, rand.Reader), true
-	},
-	"expire": func(in input, v verify.Verification) (verify.Change, bool) {
-		if v.StepsLeft() && v.At(in.now).Status == verify.InProgress {
-			return verify.Change{}, false // the engine expires a verification only after its last step
+		if len(v.Open()) > 0 {
+			return verify.Change{}, false // it has a lease
 		}
-		return v.Expire(in.runner(), in.now), true
+		return v.Step(in.runner(), in.history(), in.now, rand.Reader), true
 	},
 	"recover": func(in input, v verify.Verification) (verify.Change, bool) {
 		return v.Recover(in.runner(), in.history(), in.now, rand.Reader), true

@@ -20,28 +20,23 @@ type Runner struct {
 // message; or the end, if all steps were taken or the whole plan has run out during an
 // outage. A step taken within half a second counts from NextAt: event, PIN and next step
 // are timed as if it had been taken then. History is asked and changed at that time, so
-// that caps and events agree. If the step is not due, only the lease changes.
+// that caps and events agree. If the step is not due, only the lease changes. v has no open
+// event: an event under way has a lease, and Recover handles its end.
 func (v Verification) Step(r Runner, h History, now time.Time, rnd io.Reader) Change {
-	return v.Recover(r, h, now, rnd)
-}
-
-// Expire ends a verification whose end is due.
-func (v Verification) Expire(r Runner, now time.Time) Change {
-	return v.Recover(r, Uncapped{}, now, nil)
+	c := v.change()
+	c.step(r, h, now, rnd)
+	return *c
 }
 
 // Recover handles the end of a lease: the node that held it reported no outcome. Of the
 // open events that this node is not submitting, the newest is sent once more if Resend
-// allows it; the outcome of the others is unknown. A step that is due by then is taken.
+// allows it; the outcome of the others is unknown. Without a resend, a step that is due by
+// then is taken.
 func (v Verification) Recover(r Runner, h History, now time.Time, rnd io.Reader) Change {
 	c := v.change()
 	c.settleOpen(r, now)
-	switch {
-	case c.Send != nil:
-	case c.Verification.StepDue(now):
+	if c.Send == nil {
 		c.step(r, h, now, rnd)
-	default:
-		c.keepLease(r, now)
 	}
 	return *c
 }
@@ -76,6 +71,10 @@ func (v Verification) LeaseForRefund(node string, now time.Time) Change {
 // step is [Verification.Step] as a part of a change.
 func (c *Change) step(r Runner, h History, now time.Time, rnd io.Reader) {
 	v := c.Verification
+	if !v.StepDue(now) {
+		c.keepLease(r, now)
+		return
+	}
 	c.Stepped, c.Late = true, max(0, now.Sub(v.NextAt))
 	if v.stepsTaken() || !v.running(now) {
 		c.finish(Expired, v.endedAt(now), now)
