@@ -1,9 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"countersign/internal/fraud"
@@ -15,13 +15,21 @@ import (
 // changes.
 type transition struct {
 	*store.Tx
-	caps      fraud.Caps
-	now       time.Time
-	histories []loadedHistory
+	caps   fraud.Caps
+	now    time.Time
+	loaded numberHistory // the last
 
 	changes []verify.Change
-	early   bool // a receipt was kept for a message that is not known yet
-	found   int  // rows that were due, and that no other transaction held
+	early   bool  // a receipt was kept for a message that is not known yet
+	found   int   // rows that were due, and that no other transaction held
+	refusal error // of a start that is only evaluated
+}
+
+// numberHistory is the history of an address as it was loaded for an account.
+type numberHistory struct {
+	account string
+	to      verify.Address
+	stored  store.NumberHistory
 }
 
 // apply is the only way to write a verification: it runs do in one transaction, and after
@@ -40,10 +48,33 @@ func (e *Engine) apply(ctx context.Context, in store.Scope, do func(*transition)
 		e.refused(t, err)
 		return transition{}, classified(err)
 	}
-	for i := range t.changes {
-		e.committed(&t.changes[i])
-	}
+	e.committed(t)
 	return t, nil
+}
+
+// rule runs a rule of package verify on a verification; ok is false if it changes nothing.
+type rule func(t *transition, v verify.Verification) (c verify.Change, ok bool, err error)
+
+// change runs a rule on the verification that a scope names, in a transaction, and saves the
+// result. The owner is the account that asks for it: KindNotFound if the verification is not
+// its own. It is "" for the engine itself, which changes nothing if the verification has
+// moved to the archive.
+func (e *Engine) change(ctx context.Context, in store.Scope, owner string, run rule) (transition, error) {
+	id := cmp.Or(in.Verification, in.Changes)
+	return e.apply(ctx, in, func(t *transition) error {
+		v, ok, err := t.Verification(id)
+		if owner != "" && (err == nil && !ok || v.Account != "" && v.Account != owner) { // also if its row is broken
+			return &verify.Error{Kind: verify.KindNotFound, Request: id}
+		}
+		if err != nil || !ok {
+			return err
+		}
+		c, ok, err := run(t, v)
+		if err != nil || !ok {
+			return err
+		}
+		return t.save(c)
+	})
 }
 
 // counted returns the scope of a request that counts against the account's rate, on all
@@ -57,59 +88,37 @@ func (e *Engine) counted(account verify.Account, in store.Scope) store.Scope {
 	return in
 }
 
-// save writes a change.
+// save writes a change. A history in it comes from the one that was loaded last.
 func (t *transition) save(change verify.Change) error {
 	t.changes = append(t.changes, change)
 	c := &t.changes[len(t.changes)-1]
 	if err := t.Save(*c); err != nil {
 		return err
 	}
-	if h, ok := c.History.(fraud.History); ok {
-		stored := t.loaded(h.Address)
-		stored.Number = h.Number
-		if err := t.SaveNumberHistory(stored, h.StaleAt()); err != nil {
-			return err
-		}
+	h, ok := c.History.(fraud.History)
+	if !ok {
+		return nil
 	}
-	return nil
+	stored := t.loaded.stored
+	stored.Number = h.Number
+	return t.SaveNumberHistory(stored, h.StaleAt())
 }
 
-// loadedHistory is the history of an address as it was loaded.
-type loadedHistory struct {
-	account string
-	to      verify.Address
-	stored  store.NumberHistory
-}
-
-// loaded returns the history that was loaded last for an address.
-func (t *transition) loaded(to verify.Address) store.NumberHistory {
-	for _, h := range slices.Backward(t.histories) {
-		if h.to.Canonical == to.Canonical {
-			return h.stored
-		}
-	}
-	return store.NumberHistory{}
-}
-
-// nextHistory loads the history of the address of the next step.
-func (t *transition) nextHistory(v verify.Verification) (verify.History, error) {
-	if !v.StepsLeft() {
+// nextHistory loads the history of the address of the step that follows some taken steps. A
+// channel without caps has none.
+func (t *transition) nextHistory(req verify.Request, taken int) (verify.History, error) {
+	if taken == len(req.Workflow.Steps) {
 		return verify.Uncapped{}, nil
 	}
-	return t.history(v.Request, len(v.Events))
-}
-
-// history loads the history of the address of a step. A channel without caps has none.
-func (t *transition) history(req verify.Request, seq int) (verify.History, error) {
-	step := req.StepAt(seq)
+	step := req.StepAt(taken)
 	if !step.Channel.Info().Capped {
 		return verify.Uncapped{}, nil
 	}
-	return t.historyOf(req, step.To)
+	return t.history(req, step.To)
 }
 
-// historyOf loads the history of an address. A test number has none.
-func (t *transition) historyOf(req verify.Request, to verify.Address) (verify.History, error) {
+// history loads the history of an address. A test number has none.
+func (t *transition) history(req verify.Request, to verify.Address) (verify.History, error) {
 	if req.Workflow.Test {
 		return verify.Uncapped{}, nil
 	}
@@ -117,38 +126,36 @@ func (t *transition) historyOf(req verify.Request, to verify.Address) (verify.Hi
 	if err != nil {
 		return nil, err
 	}
-	t.histories = append(t.histories, loadedHistory{req.Account, to, stored})
+	t.loaded = numberHistory{req.Account, to, stored}
 	return fraud.History{Number: stored.Number, Address: to, Caps: t.caps, Account: req.Account}, nil
 }
 
-// verification loads a verification of an account, or returns KindNotFound.
-func (t *transition) verification(account verify.Account, id verify.ID) (verify.Verification, error) {
-	v, ok, err := t.Verification(id)
-	if err == nil && !ok || v.Account != "" && v.Account != account.Key { // also if its row is broken
-		err = &verify.Error{Kind: verify.KindNotFound, Request: id}
+// committed performs the effects of a transition that is durable: metrics, velocity rules,
+// the runner's next wake-up, and the delivery of events. Three effects are elsewhere, since
+// no change has them: refused and Check report requests that changed nothing, handOff a
+// message that was not sent, and takeBatch refunds in a further transaction.
+func (e *Engine) committed(t transition) {
+	if t.early {
+		e.metrics.early.Inc()
 	}
-	return v, err
-}
-
-// committed performs the effects of a change that is durable. It is the only place with
-// effects of changes: metrics, velocity rules, the runner's next wake-up, and the delivery
-// of an event.
-func (e *Engine) committed(c *verify.Change) {
-	v := &c.Verification
-	if e.cfg.Observe != nil {
-		e.cfg.Observe(*c)
-	}
-	for _, f := range c.Facts {
-		e.observe(v, f)
-	}
-	if c.Stepped {
-		e.metrics.lateness.Observe(c.Late.Seconds())
-	}
-	if c.Send != nil {
-		e.deliver(delivery{*v, *c.Send, v.Lease.Token})
-	}
-	if at, why := v.Due(); why != verify.NotDue {
-		e.runner.Wake(at)
+	for i := range t.changes {
+		c := &t.changes[i]
+		v := &c.Verification
+		if e.cfg.Observe != nil {
+			e.cfg.Observe(*c)
+		}
+		for _, f := range c.Facts {
+			e.observe(v, f)
+		}
+		if c.Stepped {
+			e.metrics.lateness.Observe(c.Late.Seconds())
+		}
+		if c.Send != nil {
+			e.deliver(delivery{*v, *c.Send, v.Lease.Token})
+		}
+		if at, why := v.Due(); why != verify.NotDue {
+			e.runner.Wake(at)
+		}
 	}
 }
 
@@ -189,11 +196,9 @@ func (e *Engine) capped(account string, to verify.Address, name string, until ti
 // history that was loaded last.
 func (e *Engine) refused(t transition, err error) {
 	refusal, ok := errors.AsType[*verify.Error](err)
-	if !ok || refusal.Kind != verify.KindBlocked || refusal.By.Rule != verify.RuleCap || len(t.histories) == 0 {
-		return
+	if ok && refusal.Kind == verify.KindBlocked && refusal.By.Rule == verify.RuleCap {
+		e.capped(t.loaded.account, t.loaded.to, refusal.By.Detail, refusal.By.Until)
 	}
-	of := t.histories[len(t.histories)-1]
-	e.capped(of.account, of.to, refusal.By.Detail, refusal.By.Until)
 }
 
 // is reports whether err is a refusal of the given kind.

@@ -15,20 +15,14 @@ func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID
 	if err := e.cfg.Velocity.MayCheck(account, ipAddress); err != nil {
 		return verify.Verification{}, err
 	}
-	t, err := e.apply(ctx, e.counted(account, store.Scope{Verification: id}), func(t *transition) error {
-		v, err := t.verification(account, id)
+	in := e.counted(account, store.Scope{Verification: id})
+	t, err := e.change(ctx, in, account.Key, func(t *transition, v verify.Verification) (c verify.Change, _ bool, err error) {
+		h, err := t.history(v.Request, v.To)
 		if err != nil {
-			return err
+			return c, false, err
 		}
-		h, err := t.historyOf(v.Request, v.To)
-		if err != nil {
-			return err
-		}
-		c, err := v.Check(code, ipAddress, h, t.now)
-		if err != nil {
-			return err
-		}
-		return t.save(c)
+		c, err = v.Check(code, ipAddress, h, t.now)
+		return c, true, err
 	})
 	if err != nil {
 		e.metrics.checkFailed(err)

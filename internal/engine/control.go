@@ -10,16 +10,9 @@ import (
 
 // Cancel ends an account's verification. See [verify.Verification.Cancel] for the refusals.
 func (e *Engine) Cancel(ctx context.Context, account verify.Account, id verify.ID) error {
-	_, err := e.apply(ctx, store.Scope{Changes: id}, func(t *transition) error {
-		v, err := t.verification(account, id)
-		if err != nil {
-			return err
-		}
+	_, err := e.change(ctx, store.Scope{Changes: id}, account.Key, func(t *transition, v verify.Verification) (verify.Change, bool, error) {
 		c, err := v.Cancel(t.now)
-		if err != nil {
-			return err
-		}
-		return t.save(c)
+		return c, true, err
 	})
 	return err
 }
@@ -33,20 +26,13 @@ func (e *Engine) Trigger(ctx context.Context, a verify.Account, id verify.ID) er
 	if !e.reserve() {
 		return &verify.Error{Kind: verify.KindUnavailable}
 	}
-	_, err := e.apply(ctx, store.Scope{Verification: id}, func(t *transition) error {
-		v, err := t.verification(a, id)
+	_, err := e.change(ctx, store.Scope{Verification: id}, a.Key, func(t *transition, v verify.Verification) (c verify.Change, _ bool, err error) {
+		h, err := t.nextHistory(v.Request, len(v.Events))
 		if err != nil {
-			return err
+			return c, false, err
 		}
-		h, err := t.nextHistory(v)
-		if err != nil {
-			return err
-		}
-		c, err := v.Trigger(e.node, h, t.now, e.rand)
-		if err != nil {
-			return err
-		}
-		return t.save(c)
+		c, err = v.Trigger(e.node, h, t.now, e.rand)
+		return c, true, err
 	})
 	if err != nil {
 		e.unreserve()

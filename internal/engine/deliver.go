@@ -164,16 +164,9 @@ func notSent(err error) bool { return errors.Is(err, deliver.ErrNotSent) }
 
 // retry counts another attempt before it is made, if the event may have one.
 func (e *Engine) retry(d *delivery) bool {
-	t, err := e.apply(e.sendCtx, store.Scope{Changes: d.v.ID}, func(t *transition) error {
-		v, ok, err := t.Verification(d.v.ID) // another node may have made the attempt
-		if err != nil || !ok {
-			return err
-		}
-		c, ok := v.Retry(d.event.Seq, d.event.Failures, t.now)
-		if !ok {
-			return nil
-		}
-		return t.save(c)
+	t, err := e.change(e.sendCtx, store.Scope{Changes: d.v.ID}, "", func(t *transition, v verify.Verification) (verify.Change, bool, error) {
+		c, ok := v.Retry(d.event.Seq, d.event.Failures, t.now) // unless another node has made the attempt
+		return c, ok, nil
 	})
 	if err != nil || len(t.changes) == 0 {
 		return false
@@ -238,10 +231,9 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 // succeeds or the process stops: an event without an outcome would be sent twice. One to a
 // broken row is retried during the life of the PIN.
 func (e *Engine) finish(d delivery, o verify.Outcome) {
+	ctx, in := context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		_, err := e.apply(context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}, func(t *transition) error {
-			return e.record(t, d.v.ID, o)
-		})
+		_, err := e.change(ctx, in, "", func(t *transition, v verify.Verification) (verify.Change, bool, error) { return e.record(t, v, o) })
 		if err == nil {
 			return
 		}
@@ -253,22 +245,14 @@ func (e *Engine) finish(d delivery, o verify.Outcome) {
 	}
 }
 
-// record writes an outcome, with the receipts that arrived before it. A verification that
-// has moved to the archive needs none.
-func (e *Engine) record(t *transition, id verify.ID, o verify.Outcome) error {
-	v, ok, err := t.Verification(id)
-	if err != nil || !ok {
-		return err
-	}
+// record is the rule of an outcome, with the receipts that arrived before it.
+func (e *Engine) record(t *transition, v verify.Verification, o verify.Outcome) (c verify.Change, ok bool, err error) {
 	if o.Early, err = t.earlyReceipts(o.Carrier, o.Refs...); err != nil {
-		return err
+		return c, false, err
 	}
 	mayFail := o.State != verify.EventAccepted || len(o.Early) > 0 || o.Attempt > 1
 	f, err := e.onFailure(t, v.Account, mayFail)
-	if err != nil {
-		return err
-	}
-	return t.save(v.Outcome(o, f, t.now))
+	return v.Outcome(o, f, t.now), true, err
 }
 
 // handOff leaves a delivery that a stop interrupted to another node. If that cannot be
@@ -278,19 +262,13 @@ func (e *Engine) handOff(d delivery) {
 	if !e.cfg.Store.Shared() {
 		return
 	}
-	_, err := e.apply(context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}, func(t *transition) error {
-		v, ok, err := t.Verification(d.v.ID)
-		if err != nil || !ok {
-			return err
-		}
+	ctx, in := context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}
+	_, err := e.change(ctx, in, "", func(t *transition, v verify.Verification) (verify.Change, bool, error) {
 		c, ok := v.HandOff(d.token, t.now)
 		if !ok {
-			return nil
+			return c, false, nil
 		}
-		if err := t.save(c); err != nil {
-			return err
-		}
-		return t.NotifyHandOff()
+		return c, true, t.NotifyHandOff()
 	})
 	if err != nil {
 		e.cfg.Log.Warn("message not handed off", "event_id", d.event.ID.String(), "error", err)

@@ -134,7 +134,7 @@ func (e *Engine) handle(t *transition, row store.DueRow) error {
 func (e *Engine) dueInput(t *transition, v verify.Verification) (r verify.Runner, h verify.History, err error) {
 	r, h = verify.Runner{Node: e.node, InFlight: e.flights.has}, verify.Uncapped{}
 	if v.StepDue(t.now) {
-		if h, err = t.nextHistory(v); err != nil {
+		if h, err = t.nextHistory(v.Request, len(v.Events)); err != nil {
 			return r, h, err
 		}
 	}

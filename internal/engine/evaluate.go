@@ -52,18 +52,18 @@ func (e *Engine) Evaluate(ctx context.Context, account verify.Account, req verif
 	if err := ev.add(err); err != nil {
 		return ev, err
 	}
-	refused := error(nil)
-	_, err = e.apply(ctx, beginScope(account, req), func(t *transition) error {
-		_, _, refused = e.begin(t, account, req, ev.Price)
-		if _, ok := errors.AsType[*verify.Error](refused); ok {
+	t, err := e.apply(ctx, beginScope(account, req), func(t *transition) error {
+		_, _, err := e.begin(t, account, req, ev.Price)
+		if _, ok := errors.AsType[*verify.Error](err); ok {
+			t.refusal = err // and no error, which apply would report
 			return nil
 		}
-		return refused
+		return err
 	})
 	if err != nil {
 		return ev, err
 	}
-	return ev, ev.add(refused)
+	return ev, ev.add(t.refusal)
 }
 
 // add collects a refusal, and returns any other error.

@@ -17,12 +17,8 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 	for _, former := range r.FormerRefs {
 		in.Refs = append(in.Refs, verify.Ref{Carrier: r.Carrier, ID: former})
 	}
-	t, err := e.apply(ctx, in, func(t *transition) error { return e.receipt(t, r) })
-	if err != nil {
+	if _, err := e.apply(ctx, in, func(t *transition) error { return e.receipt(t, r) }); err != nil {
 		return err
-	}
-	if t.early {
-		e.metrics.early.Inc()
 	}
 	e.cfg.Router.Reported(r)
 	return nil
@@ -85,31 +81,24 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 	if err != nil {
 		return err
 	}
-	_, err = e.apply(ctx, store.Scope{Changes: a.Event.Verification}, func(t *transition) error {
-		v, ok, err := t.Verification(a.Event.Verification)
-		if err != nil || !ok {
-			return err
+	in := store.Scope{Changes: a.Event.Verification}
+	_, err = e.change(ctx, in, "", func(t *transition, v verify.Verification) (c verify.Change, ok bool, err error) {
+		if _, known := v.Event(a.Event.Seq); !known {
+			return c, false, nil
 		}
-		event, ok := v.Event(a.Event.Seq)
-		if !ok {
-			return nil
-		}
-		late := verify.LateResponse{Event: event.Seq, Part: a.Part}
+		late := verify.LateResponse{Event: a.Event.Seq, Part: a.Part}
 		if a.Part.State != verify.EventRefused {
-			late.Cost = costOf(prices, v.StepAt(event.Seq), a.Part.Carrier, t.now)
+			late.Cost = costOf(prices, v.StepAt(late.Event), a.Part.Carrier, t.now)
 			if late.Early, err = t.earlyReceipts(a.Part.Carrier, a.Part.Ref); err != nil {
-				return err
+				return c, false, err
 			}
 		}
 		f, err := e.onFailure(t, v.Account, true)
 		if err != nil {
-			return err
+			return c, false, err
 		}
-		c, ok := v.LateResponse(late, f, t.now)
-		if !ok {
-			return nil
-		}
-		return t.save(c)
+		c, ok = v.LateResponse(late, f, t.now)
+		return c, ok, nil
 	})
 	return err
 }

@@ -52,7 +52,7 @@ func beginScope(account verify.Account, req verify.Request) store.Scope {
 // that the verification begins after all that was decided before.
 func (e *Engine) begin(t *transition, account verify.Account, req verify.Request, price verify.Money) (begun verify.Change, ended *verify.Change, err error) {
 	b := verify.Beginning{Request: req, Price: price, Payer: account.Payer(), OnSuccess: e.cfg.ChargeOnSuccess, Node: e.node}
-	if b.History, err = t.history(req, 0); err != nil {
+	if b.History, err = t.nextHistory(req, 0); err != nil {
 		return begun, nil, err
 	}
 	running, found, err := t.Running(req.Account, req.To)
