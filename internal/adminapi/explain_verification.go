@@ -99,7 +99,7 @@ func toTimeline(v verify.Verification) []TimelineEntry {
 			At: stamp(f.At), Fact: f.Kind, State: f.State, Carrier: f.Carrier, Valid: f.Valid, Status: f.Status, Cap: f.Cap,
 		}
 		switch f.Kind {
-		case verify.EventSent, verify.EventReported:
+		case verify.EventSent, verify.EventResent, verify.EventReported:
 			list[i].EventID = v.Events[f.Event].ID.String()
 		case verify.Charged, verify.Refunded:
 			list[i].Amount = f.Amount.String()

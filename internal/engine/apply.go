@@ -182,7 +182,7 @@ func (e *Engine) observe(v *verify.Verification, f verify.Fact) {
 		e.metrics.refunded.Inc()
 	case verify.Capped:
 		e.capped(v.Account, v.StepAt(f.Event).To, f.Cap, f.Until)
-	case verify.EventReported, verify.PINRenewed, verify.Charged: // only for the timeline
+	case verify.EventResent, verify.EventReported, verify.PINRenewed, verify.Charged: // only for the timeline
 	}
 }
 

@@ -18,7 +18,7 @@ func judgeFacts(e evidence) (broken []string) {
 		counts := map[verify.FactKind]int{}
 		var charged verify.Money
 		var verdicts, checks []bool
-		states := map[int]verify.EventState{}
+		states, resends := map[int]verify.EventState{}, map[int]int{}
 		for _, f := range r.Facts {
 			counts[f.Kind]++
 			switch f.Kind {
@@ -30,6 +30,8 @@ func judgeFacts(e evidence) (broken []string) {
 				verdicts = append(verdicts, f.Valid)
 			case verify.EventSent, verify.EventReported:
 				states[f.Event] = f.State
+			case verify.EventResent:
+				resends[f.Event]++
 			case verify.Finished:
 				if f.Status != r.Status {
 					complain("ended %s by a fact, and is %s", f.Status, r.Status)
@@ -56,8 +58,11 @@ func judgeFacts(e evidence) (broken []string) {
 			complain("%d renewals of its PIN by facts, %d PINs", counts[verify.PINRenewed], r.Generation)
 		}
 		for seq, event := range r.Events {
-			if state, known := states[seq]; event.Error != verify.CappedEvent && (!known || state != event.State) {
+			if state, known := states[seq]; !known || state != event.State {
 				complain("event %d is %q by facts, and %q", seq, state, event.State)
+			}
+			if resends[seq] != event.Attempt-1 {
+				complain("event %d was sent again %d times by facts, and has attempt %d", seq, resends[seq], event.Attempt)
 			}
 		}
 	}

@@ -66,7 +66,8 @@ type FactKind string
 const (
 	Started       FactKind = "started"
 	EventSent     FactKind = "event_sent"     // outcome of a submission; State, Carrier
-	EventReported FactKind = "event_reported" // receipt, late response or lost outcome; State, Carrier
+	EventResent   FactKind = "event_resent"   // a second attempt begins
+	EventReported FactKind = "event_reported" // receipt, late response, lost outcome or cap; State, Carrier
 	CodeChecked   FactKind = "code_checked"   // Valid
 	PINRenewed    FactKind = "pin_renewed"    // a further generation
 	Finished      FactKind = "ended"          // Status
@@ -122,6 +123,14 @@ func (c *Change) finish(s Status, at, now time.Time) {
 // the checks of the address of the verification.
 func (c *Change) capped(event int, by *Cause, now time.Time) {
 	c.fact(Fact{At: now, Kind: Capped, Event: event, Cap: by.Detail, Until: by.Until})
+}
+
+// resend counts a second attempt of an event before it leaves, and returns the event.
+func (c *Change) resend(seq int, now time.Time) *Event {
+	c.Verification.Events[seq].Attempt++
+	c.fact(Fact{At: now, Kind: EventResent, Event: seq})
+	e := c.Verification.Events[seq]
+	return &e
 }
 
 // addEvent takes the next step with an event that starts at a time.

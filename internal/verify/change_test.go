@@ -17,7 +17,7 @@ func factLine(f verify.Fact) string {
 		return string(f.Kind)
 	case verify.EventSent, verify.EventReported:
 		return strings.TrimSpace(fmt.Sprintf("%s %d %s %s", f.Kind, f.Event, f.State, f.Carrier))
-	case verify.PINRenewed:
+	case verify.PINRenewed, verify.EventResent:
 		return fmt.Sprintf("%s %d", f.Kind, f.Event)
 	case verify.CodeChecked:
 		return fmt.Sprintf("%s %v", f.Kind, f.Valid)
@@ -127,7 +127,7 @@ func TestChanges(t *testing.T) {
 		{"unknown, recorded twice", lost.Outcome(outcome(lost, 0, verify.EventUnknown), hasten, at(1)), "", ""},
 		{"accepted after all", lost.Outcome(accepted(lost, 0, 7, "r0"), onFailure, at(5)), "event_sent 0 accepted smsc", "carrier-cost cost/EVENT0/1 -7"},
 		{"of no event", v.Outcome(verify.Outcome{Event: 1, State: verify.EventAccepted, Cost: 7, Attempt: 1}, onFailure, at(1)), "", ""},
-		{"second attempt", did(v.Retry(0, nil, at(2))), "", ""},
+		{"second attempt", did(v.Retry(0, nil, at(2))), "event_resent 0", ""},
 		{"accepted at the second attempt", second.Outcome(accepted(second, 0, 9, "s0"), onFailure, at(3)), "event_sent 0 accepted smsc", "carrier-cost cost/EVENT0/2 -9"},
 		{"first attempt accepted too late", secondSent.Outcome(accepted(v, 0, 7, "r0"), onFailure, at(4)), "", "carrier-cost cost/EVENT0/1 -7"},
 
@@ -141,12 +141,12 @@ func TestChanges(t *testing.T) {
 		{"step", sent.Step(runner(), verify.Uncapped{}, at(125), rand.Reader), "", ""},
 		{"step with a new PIN", after(start(t, short), 0, verify.EventAccepted, onFailure, at(1)).Step(runner(), verify.Uncapped{}, at(125), rand.Reader), "pin_renewed 1", ""},
 		{"step after a lost outcome", v.Recover(runner(), verify.Uncapped{}, at(125), rand.Reader), "event_reported 0 unknown", ""},
-		{"step at a cap", sent.Step(runner(), capped, at(125), rand.Reader), "capped messages 10m0s", ""},
+		{"step at a cap", sent.Step(runner(), capped, at(125), rand.Reader), "capped messages 10m0s; event_reported 1 refused", ""},
 		{"step not due", sent.Step(runner(), verify.Uncapped{}, at(124), rand.Reader), "", ""},
 		{"end", sent.Step(runner(), verify.Uncapped{}, at(605), rand.Reader), "ended EXPIRED", ""},
 		{"trigger", must(sent.Trigger(node, verify.Uncapped{}, at(20), rand.Reader)), "", ""},
 		{"trigger with a new PIN", must(start(t, short).Trigger(node, verify.Uncapped{}, at(90), rand.Reader)), "pin_renewed 1", ""},
-		{"recover", v.Recover(runner(), verify.Uncapped{}, at(10), rand.Reader), "", ""},
+		{"recover", v.Recover(runner(), verify.Uncapped{}, at(10), rand.Reader), "event_resent 0", ""},
 		{"recover without a resend", secondOpen(second).Recover(runner(), verify.Uncapped{}, at(12), rand.Reader), "event_reported 0 unknown", ""},
 		{"hand-off", did(v.HandOff(v.Lease.Token, at(2))), "", ""},
 
@@ -224,6 +224,8 @@ func agree(t failing, c verify.Change) {
 		case verify.EventSent, verify.EventReported:
 			e := v.Events[f.Event]
 			ok = ok && (later(verify.EventReported) || e.State == f.State && e.Carrier == f.Carrier)
+		case verify.EventResent:
+			ok = ok && v.Events[f.Event].Attempt > 1
 		case verify.CodeChecked:
 			last := v.Checks[len(v.Checks)-1]
 			ok = ok && last.Valid == f.Valid && last.ReceivedAt.Equal(f.At)

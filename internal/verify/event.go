@@ -167,7 +167,7 @@ func (v Verification) Retry(seq int, failures Failures, now time.Time) (_ Change
 		return Change{}, false
 	}
 	c := v.change()
-	c.Verification.Events[seq].Attempt++
+	c.resend(seq, now)
 	c.Verification.Events[seq].Failures = failures
 	return *c, true
 }

@@ -45,16 +45,13 @@ func (v Verification) Recover(r Runner, h History, now time.Time, rnd io.Reader)
 // state unknown.
 func (c *Change) settleOpen(r Runner, now time.Time) {
 	for _, e := range c.Verification.Open() {
-		open := &c.Verification.Events[e.Seq]
 		switch {
 		case r.InFlight(e.ID):
 		case c.Verification.Resend(e, now):
-			open.Attempt++
+			c.Send = c.resend(e.Seq, now)
 			c.Verification.acquire(r.Node, now)
-			again := *open
-			c.Send = &again
 		default:
-			open.State = EventUnknown
+			c.Verification.Events[e.Seq].State = EventUnknown
 			c.update(e, r.OnFailure, now)
 		}
 	}
@@ -86,6 +83,7 @@ func (c *Change) step(r Runner, h History, now time.Time, rnd io.Reader) {
 		e := c.addEvent(at, rnd)
 		e.State, e.Error = EventRefused, CappedEvent
 		c.capped(e.Seq, by, now)
+		c.fact(Fact{At: now, Kind: EventReported, Event: e.Seq, State: e.State})
 		c.keepLease(r, now)
 		return
 	}
