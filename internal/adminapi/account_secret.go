@@ -28,11 +28,7 @@ type Secrets struct {
 
 func (c *exchange) secrets(ctx context.Context, key string) ([]Secret, error) {
 	found, err := c.cfg.Store.Secrets(ctx, key, c.now())
-	list := make([]Secret, len(found))
-	for i, s := range found {
-		list[i] = toSecret(s)
-	}
-	return list, err
+	return each(found, toSecret), err
 }
 
 func (c *exchange) listSecrets() (any, error) {

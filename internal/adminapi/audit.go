@@ -45,9 +45,7 @@ func (c *exchange) auditLog() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := AuditLog{Entries: make([]AuditEntry, len(entries))}
-	for i, e := range entries {
-		log.Entries[i] = AuditEntry{e.Seq, stamp(e.At), e.Who, e.Source, e.Action, e.Subject, json.RawMessage(e.Detail)}
-	}
-	return log, nil
+	return AuditLog{each(entries, func(e store.AuditEntry) AuditEntry {
+		return AuditEntry{e.Seq, stamp(e.At), e.Who, e.Source, e.Action, e.Subject, json.RawMessage(e.Detail)}
+	})}, nil
 }

@@ -130,9 +130,7 @@ func (c *exchange) explainNumber() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, count := range c.cfg.Caps.Status(known, c.now()) {
-		x.Caps = append(x.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until), stamp(count.Resets)})
-	}
+	x.Caps = each(c.cfg.Caps.Status(known, c.now()), toNumberCap)
 	entry, blocked, err := c.cfg.Store.BlockedNumber(c.r.Context(), n.Digits)
 	if err != nil {
 		return nil, err

@@ -232,8 +232,7 @@ func TestExplainVerification(t *testing.T) {
 func TestExplainStepAddress(t *testing.T) {
 	t.Parallel()
 	o := start(t)
-	mail, err := verify.EmailAddress("Jane@Example.com")
-	must(t, err)
+	mail := verify.Address{Kind: verify.Email, Given: "Jane@Example.com", Canonical: "jane@example.com"}
 	c, _, err := verify.Begin(verify.Beginning{
 		Request: verify.Request{
 			Account: server.DemoAccount, To: verify.PhoneAddress("447700900001", "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: 4,

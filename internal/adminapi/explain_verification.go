@@ -61,13 +61,10 @@ func (c *exchange) explainVerification() (any, error) {
 		return nil, err
 	}
 	x := VerificationExplanation{
-		Verification: toVerification(rec, c.now()), Steps: toSteps(rec, c.now()), Messages: []CarrierMessage{}, Ledger: []Entry{}, Timeline: toTimeline(rec),
+		Verification: toVerification(rec, c.now()), Steps: toSteps(rec, c.now()), Messages: []CarrierMessage{}, Ledger: each(entries, toEntry), Timeline: toTimeline(rec),
 	}
 	for _, e := range rec.Events {
 		x.Messages = append(x.Messages, toMessages(e)...)
-	}
-	for _, e := range entries {
-		x.Ledger = append(x.Ledger, toEntry(e))
 	}
 	return x, nil
 }

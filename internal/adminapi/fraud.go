@@ -74,11 +74,7 @@ func (c *exchange) listFraudBlocks() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := FraudBlocks{Blocks: make([]FraudBlock, len(blocks))}
-	for i, b := range blocks {
-		list.Blocks[i] = toFraudBlock(b, now)
-	}
-	return list, nil
+	return FraudBlocks{each(blocks, func(b fraud.Block) FraudBlock { return toFraudBlock(b, now) })}, nil
 }
 
 func (c *exchange) showFraudBlock() (any, error) {
@@ -168,11 +164,7 @@ func (c *exchange) listFraudNetworks() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := FraudNetworks{Networks: make([]FraudNetwork, len(places))}
-	for i, p := range places {
-		list.Networks[i] = FraudNetwork{
-			p.Account, p.Network, p.Country, p.Starts, p.Sends, p.Calls, p.Successes, p.Finished, p.Conversion(),
-		}
-	}
-	return list, nil
+	return FraudNetworks{each(places, func(p velocity.Place) FraudNetwork {
+		return FraudNetwork{p.Account, p.Network, p.Country, p.Starts, p.Sends, p.Calls, p.Successes, p.Finished, p.Conversion()}
+	})}, nil
 }

@@ -2,6 +2,8 @@ package adminapi
 
 import (
 	"net/http"
+
+	"countersign/internal/store"
 )
 
 func keyEndpoints() []endpoint {
@@ -38,14 +40,12 @@ func (c *exchange) listKeys() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := Keys{Files: make([]KeyFile, len(keys.Files)), Data: make([]DataKey, len(keys.Data))}
-	for i, f := range keys.Files {
-		list.Files[i] = KeyFile{f.Fingerprint, stamp(f.CreatedAt), stamp(f.UsedAt), f.Ours}
-	}
-	for i, k := range keys.Data {
-		list.Data[i] = DataKey{k.ID, k.Purpose, stamp(k.CreatedAt), k.Current}
-	}
-	return list, nil
+	return Keys{
+		Files: each(keys.Files, func(f store.KeyFile) KeyFile {
+			return KeyFile{f.Fingerprint, stamp(f.CreatedAt), stamp(f.UsedAt), f.Ours}
+		}),
+		Data: each(keys.Data, func(k store.DataKey) DataKey { return DataKey{k.ID, k.Purpose, stamp(k.CreatedAt), k.Current} }),
+	}, nil
 }
 
 // rotateKeys makes fresh data keys. To replace the key file is nothing for an API: it

@@ -53,11 +53,7 @@ func (c *exchange) listEntries() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := Entries{Entries: make([]Entry, len(found))}
-	for i, e := range found {
-		list.Entries[i] = toEntry(e)
-	}
-	return list, nil
+	return Entries{each(found, toEntry)}, nil
 }
 
 // Books are the balances of accounts, held against their entries.
@@ -83,13 +79,9 @@ func (c *exchange) checkLedger() (any, error) {
 	if err != nil {
 		return nil, ofAccount(err)
 	}
-	list := Books{Books: make([]Book, len(books)), Wrong: wrong}
-	for i, b := range books {
-		list.Books[i] = Book{
-			b.Account, b.Balance.String(), b.Sum.String(), (b.Balance - b.Sum).String(), b.Entries, b.Carried.String(), (-b.Costs).String(),
-		}
-	}
-	return list, nil
+	return Books{Wrong: wrong, Books: each(books, func(b store.Book) Book {
+		return Book{b.Account, b.Balance.String(), b.Sum.String(), (b.Balance - b.Sum).String(), b.Entries, b.Carried.String(), (-b.Costs).String()}
+	})}, nil
 }
 
 func (c *exchange) exportLedger() (any, error) {

@@ -38,11 +38,9 @@ func (c *exchange) listBlocked() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := BlockedNumbers{Numbers: make([]BlockedNumber, len(blocked))}
-	for i, b := range blocked {
-		list.Numbers[i] = BlockedNumber{b.Number, stamp(b.CreatedAt), b.Reason}
-	}
-	return list, nil
+	return BlockedNumbers{each(blocked, func(b store.BlockedNumber) BlockedNumber {
+		return BlockedNumber{b.Number, stamp(b.CreatedAt), b.Reason}
+	})}, nil
 }
 
 // BlockReason says why a number is blocked.

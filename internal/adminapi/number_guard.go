@@ -2,6 +2,8 @@ package adminapi
 
 import (
 	"context"
+
+	"countersign/internal/fraud"
 )
 
 // NumberStatus is how far a number is from its caps.
@@ -28,6 +30,10 @@ type NumberVerified struct {
 	At      string `json:"at"`
 }
 
+func toNumberCap(s fraud.Count) NumberCap {
+	return NumberCap{s.Cap, s.Account, s.Count, s.Limit, stamp(s.Until), stamp(s.Resets)}
+}
+
 func (c *exchange) numberStatus() (any, error) {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {
@@ -37,12 +43,9 @@ func (c *exchange) numberStatus() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := NumberStatus{Number: n, Caps: []NumberCap{}, Verified: []NumberVerified{}}
+	s := NumberStatus{Number: n, Caps: each(c.cfg.Caps.Status(known, c.now()), toNumberCap), Verified: []NumberVerified{}}
 	if s.Blocked, err = c.cfg.Store.Blocked(c.r.Context(), n); err != nil {
 		return nil, err
-	}
-	for _, count := range c.cfg.Caps.Status(known, c.now()) {
-		s.Caps = append(s.Caps, NumberCap{count.Cap, count.Account, count.Count, count.Limit, stamp(count.Until), stamp(count.Resets)})
 	}
 	for _, u := range known.Uses {
 		if !u.VerifiedAt.IsZero() {

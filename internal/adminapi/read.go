@@ -183,6 +183,15 @@ func printable(s string) string {
 	}, s[:min(len(s), 64)])
 }
 
+// each returns the form that the API shows of each item. The result is not nil: JSON has [].
+func each[From, To any](items []From, form func(From) To) []To {
+	list := make([]To, len(items))
+	for i, item := range items {
+		list[i] = form(item)
+	}
+	return list
+}
+
 // stamp is how times are written.
 func stamp(t time.Time) string {
 	if t.IsZero() {

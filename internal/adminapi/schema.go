@@ -26,9 +26,5 @@ func (c *exchange) schema() (any, error) {
 
 // SchemaSteps are the steps as the API shows them.
 func SchemaSteps(steps []store.Migration) []SchemaStep {
-	list := make([]SchemaStep, len(steps))
-	for i, s := range steps {
-		list[i] = SchemaStep{s.Version, s.Name, stamp(s.Applied)}
-	}
-	return list
+	return each(steps, func(s store.Migration) SchemaStep { return SchemaStep{s.Version, s.Name, stamp(s.Applied)} })
 }

@@ -61,11 +61,7 @@ func (c *exchange) listTemplates() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := Templates{Templates: make([]Template, len(found))}
-	for i, t := range found {
-		list.Templates[i] = toTemplate(t)
-	}
-	return list, nil
+	return Templates{each(found, toTemplate)}, nil
 }
 
 func (c *exchange) templateID() (verify.ID, error) {

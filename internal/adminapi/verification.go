@@ -64,24 +64,19 @@ func toVerification(r verify.Verification, now time.Time) Verification {
 	v := Verification{
 		ID: r.ID.Hex(), Account: r.Account, Country: r.To.Country, Brand: r.Brand, Locale: r.Locale,
 		Status: at.Status, SubmittedAt: stamp(r.SubmittedAt), FinalizedAt: stamp(at.FinalizedAt), Price: r.Charged().String(),
-		Events: make([]Event, len(r.Events)), Checks: make([]Check, len(r.Checks)),
+		Events: each(r.Events, toEvent), Checks: each(r.Checks, func(c verify.Check) Check { return Check{stamp(c.ReceivedAt), c.Valid, c.IPAddress} }),
 	}
 	if r.To.Given != "" {
 		v.Number = r.To.Masked()
 	}
-	for i, e := range r.Events {
-		v.Events[i] = Event{
-			ID: e.ID.String(), Channel: e.Channel, State: e.State, StartedAt: stamp(e.StartedAt),
-			Carrier: e.Carrier, Error: e.Error, Attempts: e.Attempt, Failures: []Failure{}, Cost: e.Cost().String(),
-		}
-		for _, f := range e.Failures {
-			v.Events[i].Failures = append(v.Events[i].Failures, Failure(f))
-		}
-	}
-	for i, c := range r.Checks {
-		v.Checks[i] = Check{stamp(c.ReceivedAt), c.Valid, c.IPAddress}
-	}
 	return v
+}
+
+func toEvent(e verify.Event) Event {
+	return Event{
+		ID: e.ID.String(), Channel: e.Channel, State: e.State, StartedAt: stamp(e.StartedAt), Carrier: e.Carrier, Error: e.Error,
+		Attempts: e.Attempt, Failures: each(e.Failures, func(f verify.Failure) Failure { return Failure(f) }), Cost: e.Cost().String(),
+	}
 }
 
 const (
@@ -123,11 +118,7 @@ func (c *exchange) findVerifications() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := Verifications{Verifications: make([]Verification, len(records))}
-	for i, r := range records {
-		found.Verifications[i] = toVerification(r, c.now())
-	}
-	return found, nil
+	return Verifications{each(records, func(v verify.Verification) Verification { return toVerification(v, c.now()) })}, nil
 }
 
 func (c *exchange) showVerification() (any, error) {

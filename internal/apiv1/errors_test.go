@@ -7,13 +7,21 @@ import (
 	"countersign/internal/verify"
 )
 
+// kinds lists every kind of refusal: those with a name.
+func kinds() (list []verify.Kind) {
+	for k := verify.Kind(0); !strings.HasPrefix(k.String(), "kind "); k++ {
+		list = append(list, k)
+	}
+	return list
+}
+
 // TestKinds: everything that the domain refuses has a status and a text.
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	const internal = "Internal Error"
 	a := &API{cfg: Config{PlatformName: "Nexmo", WrongCodeText: "wrong", TooManyCodesText: "too many"}}
 	seen := map[string]verify.Kind{}
-	for _, k := range verify.Kinds() {
+	for _, k := range kinds() {
 		status, text := a.refusal(&verify.Error{Kind: k, Param: "number"})
 		if status == "" || text == "" || status == "0" {
 			t.Errorf("kind %d: status %q and text %q", k, status, text)
@@ -25,18 +33,18 @@ func TestKinds(t *testing.T) {
 		}
 		seen[text] = k
 	}
-	for status, kinds := range map[string]int{
+	for status, want := range map[string]int{
 		"1": 1, "2": 1, "3": 1, "4": 1, "5": 2, "6": 1, "7": 1, "8": 1, "9": 1, "10": 1, "15": 1, "16": 1, "17": 1,
 		"18": 1, "19": 3, "20": 1, "29": 1, "101": 1,
 	} {
 		n := 0
-		for _, k := range verify.Kinds() {
+		for _, k := range kinds() {
 			if s, _ := a.refusal(&verify.Error{Kind: k}); s == status {
 				n++
 			}
 		}
-		if n != kinds {
-			t.Errorf("%d kinds have status %s, want %d", n, status, kinds)
+		if n != want {
+			t.Errorf("%d kinds have status %s, want %d", n, status, want)
 		}
 	}
 }

@@ -92,7 +92,10 @@ func setUpRouter(t *testing.T, routing deliver.RouterConfig, names ...string) *d
 // goOn says that an account's next event comes at once after one that failed.
 func (d *desks) goOn() {
 	d.t.Helper()
-	must(d.t, d.db.SetOnUndeliverable(d.t.Context(), d.account.Key, verify.UndeliverableNextEvent))
+	must(d.t, d.db.UpdateAccount(d.t.Context(), d.account.Key, func(a *verify.Account) error {
+		a.OnUndeliverable = verify.UndeliverableNextEvent
+		return nil
+	}))
 }
 
 // restart replaces an engine that was stopped, as the next process does.

@@ -127,14 +127,6 @@ func (db *DB) SetUnlimited(ctx context.Context, key string, unlimited bool) erro
 	}, ofAccounts)
 }
 
-// SetOnUndeliverable says when an account's next event comes after one that failed.
-func (db *DB) SetOnUndeliverable(ctx context.Context, key string, then verify.OnUndeliverable) error {
-	return db.changeAccount(ctx, key, func(tx *Tx) error {
-		_, err := tx.exec(`UPDATE accounts SET on_undeliverable = $1 WHERE key = $2`, string(then), key)
-		return err
-	}, ofAccounts)
-}
-
 // OnUndeliverable says when an account's next event comes after one that failed.
 func (tx *Tx) OnUndeliverable(account string) (then verify.OnUndeliverable, err error) {
 	_, err = tx.queryRow(`SELECT on_undeliverable FROM accounts WHERE key = $1`, []any{account}, &then)

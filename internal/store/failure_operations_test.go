@@ -143,15 +143,14 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"SaveKnownRefusals": {"refusals", func(c ctx, db *store.DB) error {
 			return db.SaveRefusals(c, nil, []verify.Refusal{refused(1, account, number, 9)})
 		}},
-		"Secrets":          {"account_secrets accounts", func(c ctx, db *store.DB) error { return fails(db.Secrets(c, account, t0)) }},
-		"SetBarred":        {"accounts settings", func(c ctx, db *store.DB) error { return db.SetBarred(c, account, true) }},
-		"SetOnUndelivered": {"accounts settings", func(c ctx, db *store.DB) error { return db.SetOnUndeliverable(c, account, verify.UndeliverableWait) }},
-		"SetSignature":     {"accounts settings", func(c ctx, db *store.DB) error { return db.SetSignature(c, account, "sha256", "next", later, t0) }},
-		"SetUnlimited":     {"accounts settings", func(c ctx, db *store.DB) error { return db.SetUnlimited(c, account, true) }},
-		"SetWarned":        {"accounts", func(c ctx, db *store.DB) error { return fails(db.SetWarned(c, account, true, t0)) }},
-		"SettleLedger":     {"accounts ledger", func(c ctx, db *store.DB) error { return fails(db.SettleLedger(c, later, 10)) }},
-		"SignatureUsed":    {"used_signatures", func(c ctx, db *store.DB) error { return fails(db.SignatureUsed(c, account, []byte("signature"))) }},
-		"Spent":            {"accounts", func(c ctx, db *store.DB) error { return fails(db.Spent(c, "trial001", t0)) }},
+		"Secrets":       {"account_secrets accounts", func(c ctx, db *store.DB) error { return fails(db.Secrets(c, account, t0)) }},
+		"SetBarred":     {"accounts settings", func(c ctx, db *store.DB) error { return db.SetBarred(c, account, true) }},
+		"SetSignature":  {"accounts settings", func(c ctx, db *store.DB) error { return db.SetSignature(c, account, "sha256", "next", later, t0) }},
+		"SetUnlimited":  {"accounts settings", func(c ctx, db *store.DB) error { return db.SetUnlimited(c, account, true) }},
+		"SetWarned":     {"accounts", func(c ctx, db *store.DB) error { return fails(db.SetWarned(c, account, true, t0)) }},
+		"SettleLedger":  {"accounts ledger", func(c ctx, db *store.DB) error { return fails(db.SettleLedger(c, later, 10)) }},
+		"SignatureUsed": {"used_signatures", func(c ctx, db *store.DB) error { return fails(db.SignatureUsed(c, account, []byte("signature"))) }},
+		"Spent":         {"accounts", func(c ctx, db *store.DB) error { return fails(db.Spent(c, "trial001", t0)) }},
 		"TellFraud": {"fraud_blocks fraud_hours fraud_log fraud_nodes", func(c ctx, db *store.DB) error {
 			return db.TellFraud(c, store.FraudNews{Node: "node-2", Seq: 1, At: t0,
 				Entries: []fraud.Entry{counted(0, "4477009", fraud.Counts{Starts: 2})}, Blocks: []fraud.Block{block("c", account, 1, later)}})

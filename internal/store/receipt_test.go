@@ -192,12 +192,9 @@ func testOnUndeliverable(t *testing.T, db *store.DB) {
 	}
 	want("demo0001", verify.UndeliverableWait)
 	for _, then := range []verify.OnUndeliverable{verify.UndeliverableNextEvent, verify.UndeliverableNextEvent, verify.UndeliverableWait} {
-		must(t, db.SetOnUndeliverable(t.Context(), "demo0001", then))
+		must(t, db.UpdateAccount(t.Context(), "demo0001", func(a *verify.Account) error { a.OnUndeliverable = then; return nil }))
 		want("demo0001", then)
 		want("other001", verify.UndeliverableWait)
 	}
 	want("nobody00", "")
-	if err := db.SetOnUndeliverable(t.Context(), "nobody00", verify.UndeliverableWait); !errors.Is(err, store.ErrNoAccount) {
-		t.Errorf("of an unknown account: %v, want ErrNoAccount", err)
-	}
 }

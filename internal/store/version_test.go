@@ -66,9 +66,6 @@ func testCachedCredentials(t *testing.T, account string, db, changes *store.DB) 
 		{func() error {
 			return changes.UpdateAccount(ctx, account, func(a *verify.Account) error { a.Rate = 3; return nil })
 		}, func(c store.Credentials) bool { return c.Rate == 3 }},
-		{func() error { return changes.SetOnUndeliverable(ctx, account, verify.UndeliverableNextEvent) }, func(c store.Credentials) bool {
-			return c.OnUndeliverable == verify.UndeliverableNextEvent
-		}},
 		{func() error { return changes.SetUnlimited(ctx, parent, true) }, func(c store.Credentials) bool { return c.PayerUnlimited }},
 		{func() error { return changes.SetSignature(ctx, account, "sha256", "s", time.Time{}, t0) }, func(c store.Credentials) bool {
 			return c.SignatureSecret == "s"

@@ -70,15 +70,6 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// Kinds lists every kind, for tests that a table is complete.
-func Kinds() []Kind {
-	kinds := make([]Kind, 0, kindEnd)
-	for k := range kindEnd {
-		kinds = append(kinds, k)
-	}
-	return kinds
-}
-
 // Field is a part of a request that the account policy may refuse (package account). Each
 // API has its own parameter for it.
 type Field string
