@@ -102,3 +102,10 @@ func TestEventsInOrder(t *testing.T) {
 		t.Errorf("%d events, and it is %v", n, s.now)
 	}
 }
+
+func (h *histogram) mean() time.Duration {
+	if h.n == 0 {
+		return 0
+	}
+	return h.sum / time.Duration(h.n)
+}

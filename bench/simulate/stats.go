@@ -38,13 +38,6 @@ func (h *histogram) quantile(q float64) time.Duration {
 	return h.max
 }
 
-func (h *histogram) mean() time.Duration {
-	if h.n == 0 {
-		return 0
-	}
-	return h.sum / time.Duration(h.n)
-}
-
 // stats are what is measured of a cell.
 type stats struct {
 	start, check histogram // from the request's arrival at a node to its answer

@@ -153,11 +153,6 @@ func (p *process) writeOut(name string, data []byte) error {
 // exit is what kong panics with where it would end the process.
 type exit int
 
-// run is the whole program but for its exit.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (code int) {
-	return newProcess(ctx, environ, stdout, stderr).run(args)
-}
-
 func (p *process) run(args []string) (code int) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -301,4 +302,9 @@ func TestDemo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// run is the whole program but for its exit.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (code int) {
+	return newProcess(ctx, environ, stdout, stderr).run(args)
 }

@@ -52,13 +52,13 @@ func (e *Engine) apply(ctx context.Context, in store.Scope, do func(*transition)
 	return t, nil
 }
 
-// rule runs a rule of package verify on a verification; ok is false if it changes nothing.
+// rule runs a rule of package verify on a verification; ok is false without a change.
 type rule func(t *transition, v verify.Verification) (c verify.Change, ok bool, err error)
 
 // change runs a rule on the verification that a scope names, in a transaction, and saves the
-// result. The owner is the account that asks for it: KindNotFound if the verification is not
-// its own. It is "" for the engine itself, which changes nothing if the verification has
-// moved to the archive.
+// result. owner is the account of the request: KindNotFound if the verification belongs to
+// another. It is "" for the engine's own changes, which skip a verification that has moved to
+// the archive.
 func (e *Engine) change(ctx context.Context, in store.Scope, owner string, run rule) (transition, error) {
 	id := cmp.Or(in.Verification, in.Changes)
 	return e.apply(ctx, in, func(t *transition) error {
@@ -88,7 +88,7 @@ func (e *Engine) counted(account verify.Account, in store.Scope) store.Scope {
 	return in
 }
 
-// save writes a change. A history in it comes from the one that was loaded last.
+// save writes a change. Its rule ran with the history that was loaded last.
 func (t *transition) save(change verify.Change) error {
 	t.changes = append(t.changes, change)
 	c := &t.changes[len(t.changes)-1]
@@ -131,9 +131,9 @@ func (t *transition) history(req verify.Request, to verify.Address) (verify.Hist
 }
 
 // committed performs the effects of a transition that is durable: metrics, velocity rules,
-// the runner's next wake-up, and the delivery of events. Three effects are elsewhere, since
-// no change has them: refused and Check report requests that changed nothing, handOff a
-// message that was not sent, and takeBatch refunds in a further transaction.
+// the runner's next wake-up, and the delivery of events. Some effects have no change and stay
+// elsewhere: refused and Check count refusals, and handOff counts a message that was not sent.
+// takeBatch makes refunds in a further transaction.
 func (e *Engine) committed(t transition) {
 	if t.early {
 		e.metrics.early.Inc()

@@ -115,31 +115,25 @@ func numbersToStep(rows []store.DueRow, now time.Time) (numbers []string) {
 
 // handle applies the rule for the reason why a row is due. A refund follows in another
 // transaction, which locks the balance first.
-func (e *Engine) handle(t *transition, row store.DueRow) error {
+func (e *Engine) handle(t *transition, row store.DueRow) (err error) {
 	v := row.Verification
 	if row.Reason == verify.RefundCheck && v.RefundDue() {
 		return t.save(v.LeaseForRefund(e.node, t.now))
 	}
-	r, h, err := e.dueInput(t, v)
-	if err != nil {
+	var h verify.History = verify.Uncapped{}
+	if v.StepDue(t.now) {
+		if h, err = t.nextHistory(v.Request, len(v.Events)); err != nil {
+			return err
+		}
+	}
+	r := verify.Runner{Node: e.node, InFlight: e.flights.has}
+	if r.OnFailure, err = e.onFailure(t, v.Account, len(v.Open()) > 0); err != nil {
 		return err
 	}
 	if row.Reason == verify.StepDue || row.Reason == verify.ExpiryDue {
 		return t.save(v.Step(r, h, t.now, e.rand))
 	}
 	return t.save(v.Recover(r, h, t.now, e.rand))
-}
-
-// dueInput loads the input of the rules for due rows.
-func (e *Engine) dueInput(t *transition, v verify.Verification) (r verify.Runner, h verify.History, err error) {
-	r, h = verify.Runner{Node: e.node, InFlight: e.flights.has}, verify.Uncapped{}
-	if v.StepDue(t.now) {
-		if h, err = t.nextHistory(v.Request, len(v.Events)); err != nil {
-			return r, h, err
-		}
-	}
-	r.OnFailure, err = e.onFailure(t, v.Account, len(v.Open()) > 0)
-	return r, h, err
 }
 
 // onFailure returns the consequence of a failed event. It loads the account's setting only

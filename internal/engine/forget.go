@@ -11,6 +11,9 @@ import (
 // ForgetNumber ends the verifications in progress of a number, if Cancel is set, and erases
 // the number (see [store.DB.ForgetNumber]). Without Cancel, one in progress refuses the
 // erasure with an error that wraps [store.ErrRunning].
+//
+// It needs several transactions: the store erases a number with a long history in batches,
+// so that requests need not wait. The first batch refuses if a verification is in progress.
 func (e *Engine) ForgetNumber(ctx context.Context, f store.Forget) (done store.Forgotten, err error) {
 	cancelled := 0
 	for range maxForgetTries { // a verification may begin between the two steps

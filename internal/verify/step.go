@@ -21,7 +21,7 @@ type Runner struct {
 // outage. A step taken within half a second counts from NextAt: event, PIN and next step
 // are timed as if it had been taken then. History is asked and changed at that time, so
 // that caps and events agree. If the step is not due, only the lease changes. v has no open
-// event: an event under way has a lease, and Recover handles its end.
+// event: a verification with one has a lease, and Recover handles the end of a lease.
 func (v Verification) Step(r Runner, h History, now time.Time, rnd io.Reader) Change {
 	c := v.change()
 	c.step(r, h, now, rnd)
