@@ -91,8 +91,8 @@ func whole() verify.Verification {
 	return v
 }
 
-// golden is the document of whole: a later change of the form would break stored rows.
-const golden = `
+// documentOctets is the document of whole: a later change of the form would break stored rows.
+const documentOctets = `
 08021207535543434553531a1a0a0570686f6e65120241521a0d35343931313233343536373839220441636d652a05656e2d676230083a630a090a03
 736d731090a10f0a380a0374747310c0fc151a180a0570686f6e6512024652220b3333363132333435363738220c3434373730303930303030312a05
 72656e65770a090a0374747310c0cf2410c0cf241a05726575736520e0d4032802307840a0f9be0b4802500258c0cf246a9b010a1009090000000000
@@ -112,10 +112,10 @@ func TestDocumentVersion1(t *testing.T) {
 	d := document{Codec: record.Writer(v.SubmittedAt), v: &v, personal: true}
 	d.verification()
 	got, err := d.Written()
-	if want := strings.ReplaceAll(golden, "\n", ""); fmt.Sprintf("%x", got) != want || err != nil {
+	if want := strings.ReplaceAll(documentOctets, "\n", ""); fmt.Sprintf("%x", got) != want || err != nil {
 		t.Errorf("the document is %x (%v), want\n%s", got, err, want)
 	}
-	stored, err := hex.DecodeString(strings.ReplaceAll(golden, "\n", ""))
+	stored, err := hex.DecodeString(strings.ReplaceAll(documentOctets, "\n", ""))
 	if err != nil {
 		t.Fatal(err)
 	}

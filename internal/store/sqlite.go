@@ -33,7 +33,7 @@ func pragmas(cache int) []string {
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(ON)",
-		"wal_autocheckpoint(4000)",
+		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointSize/pageSize),
 		fmt.Sprintf("cache_size(-%d)", cache),
 		"secure_delete(ON)", // deleted content is overwritten; requests delete nothing
 	}
@@ -56,18 +56,35 @@ func readPool(path string, limit int) fileReader {
 	return fileReader{sqlite.NewPool(limit, func() (*sqlite.Conn, error) { return sqlite.Open(path, pragmas(readCache)...) })}
 }
 
+// checkpointSize is the size of the write-ahead log, in octets, from which a commit copies
+// its pages to the file.
+const checkpointSize = 16 << 20
+
+// pageSize is that of a new file in octets. A start and a check each write pages at random:
+// those of the history of the address. Smaller pages write less; larger ones hold more of a
+// document.
+const pageSize = 1024
+
 // createPrivate creates a missing file with mode 0600: it holds numbers of people. SQLite
-// gives its log and index the same mode. An existing file is not opened: closing it would
-// release the locks of other connections of this process (see package filelock).
+// gives its log and index the same mode. An existing file with content is not opened: closing
+// it would release the locks of other connections of this process (see package filelock).
 func createPrivate(path string) error {
-	if _, err := os.Stat(path); err == nil {
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	// The page size is fixed when the first page is written.
+	conn, err := sqlite.Open(path, fmt.Sprintf("page_size(%d)", pageSize), "journal_mode(WAL)")
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // What is read is in the cache of the operating system; what is written goes through the

@@ -313,7 +313,7 @@ CREATE TABLE refusals (
     times    BIGINT NOT NULL,
     first_at BIGINT NOT NULL,
     last_at  BIGINT NOT NULL
-) WITHOUT ROWID;
+);
 
 CREATE INDEX refusals_number ON refusals (number) WHERE number IS NOT NULL;
 CREATE INDEX refusals_account ON refusals (account, last_at);
