@@ -189,7 +189,7 @@ func (c *costs) start(b *testing.B, n int64) error {
 	limit := &store.Limit{Account: account, PerSecond: 65_535, Now: time.Now}
 	scope := store.Scope{Limit: limit, Number: in.To.Given, Begins: account, Account: account}
 	var begun verify.Change
-	err := c.db.WriteIn(b.Context(), scope, func(tx *store.Tx) error {
+	err := c.db.Write(b.Context(), scope, func(tx *store.Tx) error {
 		h, stored, err := c.history(tx, in.To.Given)
 		if err != nil {
 			return err
@@ -237,7 +237,7 @@ func onFailure() verify.OnFailure {
 func (c *costs) outcome(b *testing.B, n int64) error {
 	begun, ref := c.started(n), fmt.Sprint(n)
 	o := verify.Outcome{Attempt: 1, Token: begun.Lease.Token, State: verify.EventAccepted, Carrier: "a", Refs: []string{ref}}
-	return c.db.WriteIn(b.Context(), store.Scope{Changes: begun.ID}, func(tx *store.Tx) error {
+	return c.db.Write(b.Context(), store.Scope{Changes: begun.ID}, func(tx *store.Tx) error {
 		v, err := load(tx, begun.ID)
 		if err != nil {
 			return err
@@ -252,7 +252,7 @@ func (c *costs) outcome(b *testing.B, n int64) error {
 // receipt writes a delivery report.
 func (c *costs) receipt(b *testing.B, n int64) error {
 	r := verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: fmt.Sprint(n)}, State: verify.EventDelivered}
-	return c.db.Write(b.Context(), func(tx *store.Tx) error {
+	return c.db.Write(b.Context(), store.Scope{}, func(tx *store.Tx) error {
 		id, ok, err := tx.VerificationOf(r.Ref)
 		if err != nil || !ok {
 			return errors.Join(err, fmt.Errorf("no message %d", n))
@@ -273,7 +273,7 @@ func (c *costs) receipt(b *testing.B, n int64) error {
 func (c *costs) check(b *testing.B, n int64) error {
 	begun := c.started(n)
 	limit := &store.Limit{Account: account, PerSecond: 65_535, Now: time.Now}
-	return c.db.WriteIn(b.Context(), store.Scope{Limit: limit, Verification: begun.ID}, func(tx *store.Tx) error {
+	return c.db.Write(b.Context(), store.Scope{Limit: limit, Verification: begun.ID}, func(tx *store.Tx) error {
 		v, err := load(tx, begun.ID)
 		if err != nil {
 			return err
@@ -297,7 +297,7 @@ func (c *costs) step(b *testing.B, n int64) error {
 	}
 	now := time.Now().Add(150 * time.Second) // when the first step of each is due
 	r := verify.Runner{Node: "node", InFlight: func(verify.ID) bool { return false }, OnFailure: onFailure()}
-	return c.db.Write(b.Context(), func(tx *store.Tx) error {
+	return c.db.Write(b.Context(), store.Scope{}, func(tx *store.Tx) error {
 		rows, _, err := tx.Due(now, stepsAtOnce)
 		if err != nil || len(rows) == 0 {
 			return errors.Join(err, errors.New("nothing is due"))

@@ -81,7 +81,7 @@ func claim(b *testing.B, server *pgtest.Server, nodes int) {
 	db := openPostgres(b, server)
 	now := time.Now()
 	for from := int64(0); from < rows; from += batch {
-		err := db.store.Write(b.Context(), func(tx *store.Tx) error {
+		err := db.store.Write(b.Context(), store.Scope{}, func(tx *store.Tx) error {
 			for n := from; n < min(from+batch, rows); n++ {
 				in := newBeginning(n)
 				in.History = verify.Uncapped{}
@@ -107,7 +107,7 @@ func claim(b *testing.B, server *pgtest.Server, nodes int) {
 		wg.Go(func() {
 			for taken.Load() < rows {
 				found := 0
-				err := db.Write(b.Context(), func(tx *store.Tx) error {
+				err := db.Write(b.Context(), store.Scope{}, func(tx *store.Tx) error {
 					due, _, err := tx.Due(now, batch)
 					found = len(due)
 					for _, row := range due {

@@ -194,7 +194,7 @@ func (b *bench) layDown(ctx context.Context, s *server) (first time.Time, err er
 	began := time.Now().UTC().Truncate(time.Millisecond)
 	const batch = 1000
 	for from := 0; from < b.waiting && err == nil; from += batch {
-		err = db.Write(ctx, func(tx *store.Tx) error { return b.insert(tx, from, min(batch, b.waiting-from), began) })
+		err = db.Write(ctx, store.Scope{}, func(tx *store.Tx) error { return b.insert(tx, from, min(batch, b.waiting-from), began) })
 	}
 	if err := errors.Join(err, db.Close()); err != nil {
 		return first, err

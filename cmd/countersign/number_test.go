@@ -44,7 +44,7 @@ func TestNumberCaps(t *testing.T) {
 	db := in.open()
 	caps := fraud.Caps{Sends: []fraud.Window{{Count: 5, Within: 10 * time.Minute}}, Remember: 2160 * time.Hour}
 	now := time.Now().UTC()
-	if err := db.Write(t.Context(), func(tx *store.Tx) error {
+	if err := db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 		g, err := tx.NumberHistory(number)
 		for range 5 {
 			g.Number = caps.Sent(g.Number, "demo0001", now)

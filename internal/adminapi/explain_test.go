@@ -244,7 +244,7 @@ func TestExplainStepAddress(t *testing.T) {
 		Payer: server.DemoAccount, History: verify.Uncapped{}, Node: "other",
 	}, o.Clock.Now(), rand.Reader)
 	must(t, err)
-	must(t, o.Store().Write(t.Context(), func(tx *store.Tx) error { return tx.Save(c) }))
+	must(t, o.Store().Write(t.Context(), store.Scope{}, func(tx *store.Tx) error { return tx.Save(c) }))
 	var x adminapi.VerificationExplanation
 	o.ok("GET", "/verifications/"+c.Verification.ID.Hex()+"/explanation", nil, &x)
 	if len(x.Steps) != 2 || x.Number != "4477••••01" || x.Steps[0].To != x.Number || x.Steps[1].To != "J••••@Example.com" || x.Steps[1].Channel != "email" {

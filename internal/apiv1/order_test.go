@@ -336,7 +336,7 @@ func (w *wrongs) startAs(t *testing.T, s *servertest.Server, account, number str
 		must(t, err)
 		changes = append(changes, ended)
 	}
-	must(t, s.Store().Write(t.Context(), func(tx *store.Tx) error {
+	must(t, s.Store().Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 		for _, c := range changes {
 			if err := tx.Save(c); err != nil {
 				return err

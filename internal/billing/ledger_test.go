@@ -89,7 +89,7 @@ func TestWriteLedger(t *testing.T) {
 	const many = 2300
 	addAccount(t, db, verify.Account{Key: "many0001", Name: `=HYPERLINK("http://x")`, Balance: many})
 	addAccount(t, db, verify.Account{Key: "few00001", Name: "Few, \"and\" dear", Balance: 5})
-	must(t, db.Write(t.Context(), func(tx *store.Tx) error {
+	must(t, db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 		for i := range many {
 			if err := charge(t, tx, "many0001", i, t0.Add(time.Duration(1+i/1500)*time.Second)); err != nil {
 				return err

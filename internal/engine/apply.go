@@ -36,7 +36,7 @@ type numberHistory struct {
 // the commit performs the effects of all changes. The store may run do more than once, each
 // time with a new transition; do changes nothing else.
 func (e *Engine) apply(ctx context.Context, in store.Scope, do func(*transition) error) (t transition, err error) {
-	err = e.cfg.Store.WriteIn(ctx, in, func(tx *store.Tx) error {
+	err = e.cfg.Store.Write(ctx, in, func(tx *store.Tx) error {
 		t = transition{Tx: tx, caps: e.cfg.Caps, now: e.now()}
 		return do(&t)
 	})

@@ -185,7 +185,7 @@ func (e *Engine) unreserve() { <-e.slots }
 
 // write is Store.Write with overload classified.
 func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
-	return classified(e.cfg.Store.Write(ctx, do))
+	return classified(e.cfg.Store.Write(ctx, store.Scope{}, do))
 }
 
 // throttled is the refusal of an account with a rate in requests per second.

@@ -223,13 +223,13 @@ func (b *bench) orphanOf(req verify.Request, attempt int) (verify.Verification, 
 // insert adds a verification behind the engine's back.
 func (b *bench) insert(v verify.Verification) {
 	b.t.Helper()
-	must(b.t, b.db.Write(b.t.Context(), func(tx *store.Tx) error { return tx.Save(verify.Change{Verification: v, New: true}) }))
+	must(b.t, b.db.Write(b.t.Context(), store.Scope{}, func(tx *store.Tx) error { return tx.Save(verify.Change{Verification: v, New: true}) }))
 }
 
 // alter changes a stored verification behind the engine's back.
 func (b *bench) alter(id verify.ID, change func(*verify.Verification)) {
 	b.t.Helper()
-	must(b.t, b.db.Write(b.t.Context(), func(tx *store.Tx) error {
+	must(b.t, b.db.Write(b.t.Context(), store.Scope{}, func(tx *store.Tx) error {
 		v, ok, err := tx.Verification(id)
 		if err != nil || !ok {
 			return errors.Join(err, errors.New("no such verification"))

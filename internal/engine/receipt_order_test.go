@@ -26,7 +26,7 @@ func TestNodesReceiptOrder(t *testing.T) {
 		ref := fmt.Sprintf("ref-%d", i)
 		refs = append(refs, ref)
 		c := v.Outcome(verify.Outcome{Attempt: 1, State: verify.EventAccepted, Carrier: "phone", Refs: []string{ref}}, verify.OnFailure{}, at(1))
-		must(t, a.db.Write(t.Context(), func(tx *store.Tx) error { return tx.Save(c) }))
+		must(t, a.db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error { return tx.Save(c) }))
 	}
 	deadlocks := func() (n int) {
 		pgtest.Scan(t, a.path, `SELECT pg_stat_force_next_flush()::TEXT IS NULL`, new(bool))

@@ -183,7 +183,7 @@ func (b *bench) accepted(number string) verify.Verification {
 func (b *bench) fill(number string) {
 	b.t.Helper()
 	caps := fraud.Caps{Sends: []fraud.Window{{Count: 1, Within: time.Hour}}}
-	must(b.t, b.db.WriteIn(b.t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
+	must(b.t, b.db.Write(b.t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
 		g, err := tx.NumberHistory(number)
 		if err != nil {
 			return err

@@ -59,7 +59,7 @@ func (h *house) history() history {
 	must(h.t, h.db.UseSignature(ctx, "demo0001", []byte("signature"), now.Add(time.Hour)))
 	_, err := h.db.AddSecret(ctx, "demo0001", "another", now.Add(time.Hour), now)
 	must(h.t, err)
-	must(h.t, h.db.Write(ctx, func(tx *store.Tx) error {
+	must(h.t, h.db.Write(ctx, store.Scope{}, func(tx *store.Tx) error {
 		return tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "1"}, State: verify.EventDelivered}, now)
 	}))
 	return made
@@ -92,7 +92,7 @@ func (h *house) whole(made history) {
 	if n := h.metric("countersign_retention_keys_destroyed_total"); n != 0 {
 		h.t.Errorf("%v data keys were destroyed", n)
 	}
-	err = h.db.Write(ctx, func(tx *store.Tx) error { // the receipt, without taking it
+	err = h.db.Write(ctx, store.Scope{}, func(tx *store.Tx) error { // the receipt, without taking it
 		_, ok, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: "1"}, t0.Add(keep.Codes))
 		if err == nil && !ok {
 			h.t.Error("the receipt is gone")

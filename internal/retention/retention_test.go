@@ -93,7 +93,7 @@ func (h *house) finish(number string) verify.ID {
 	sent := v.Outcome(verify.Outcome{Attempt: 1, Token: v.Lease.Token, State: verify.EventAccepted, Carrier: "a"}, verify.OnFailure{}, now)
 	ended, err := sent.Verification.Check(v.PIN, "192.0.2.1", verify.Uncapped{}, now)
 	must(h.t, err)
-	must(h.t, h.db.Write(h.t.Context(), func(tx *store.Tx) error {
+	must(h.t, h.db.Write(h.t.Context(), store.Scope{}, func(tx *store.Tx) error {
 		for _, c := range []verify.Change{begun, sent, ended} {
 			if err := tx.Save(c); err != nil {
 				return err

@@ -16,14 +16,14 @@ func TestStaleRun(t *testing.T) {
 	engines(t, retention.Keep{Codes: 24 * time.Hour}, func(h *house) {
 		later := t0.Add(10 * time.Minute)
 		must(t, h.db.AddMessage(t.Context(), virtual.Message{EventID: verify.ID{1}, Number: number, Channel: verify.SMS, Text: "1234", SentAt: later}))
-		must(t, h.db.Write(t.Context(), func(tx *store.Tx) error {
+		must(t, h.db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			return tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "1"}, State: verify.EventDelivered}, later)
 		}))
 		n, err := h.db.ForgetMessages(t.Context(), t0.Add(-time.Hour), t0, 10)
 		must(t, err)
 		must(t, h.db.ForgetReceipts(t.Context(), t0))
 		var found bool
-		must(t, h.db.Write(t.Context(), func(tx *store.Tx) error {
+		must(t, h.db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			_, ok, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: "1"}, later)
 			found = ok
 			return err

@@ -65,7 +65,7 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 	if a.Settings.Autofill != (verify.Autofill{}) || len(a.Settings.CarrierValues) > 0 || len(a.Settings.SpokenBrands) > 0 {
 		changes = []topic{ofTemplates}
 	}
-	err := db.WriteFor(ctx, a.Payer(), func(tx *Tx) error {
+	err := db.Write(ctx, Scope{Account: a.Payer(), Charges: true}, func(tx *Tx) error {
 		if err := tx.mayPay(a.Parent, a.Key); err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) er
 	if err != nil {
 		return fmt.Errorf("change account %s: %w", key, err)
 	}
-	err = db.WriteFor(ctx, payer, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{Account: payer, Charges: true}, func(tx *Tx) error {
 		if err := tx.LockBalances(payer); err != nil {
 			return err
 		}

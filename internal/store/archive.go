@@ -37,7 +37,7 @@ func (db *DB) move(ctx context.Context, c Cutoffs, find func(*Tx) ([]verify.Veri
 			return 0, err
 		}
 		var missing []time.Time
-		err = db.Write(ctx, func(tx *Tx) error {
+		err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 			found, err := find(tx)
 			if err != nil {
 				return err

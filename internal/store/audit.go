@@ -128,13 +128,13 @@ func (db *DB) auditEntries(ctx context.Context, query string, args []any) ([]Aud
 
 // AddAudit writes an entry by itself, for a change that lies elsewhere.
 func (db *DB) AddAudit(ctx context.Context, e AuditEntry) error {
-	return db.Write(ctx, func(tx *Tx) error { return tx.addAudit(e) })
+	return db.Write(ctx, Scope{}, func(tx *Tx) error { return tx.addAudit(e) })
 }
 
 // ForgetAudit deletes up to limit entries that were made until a time, the oldest
 // first, and reports how many.
 func (db *DB) ForgetAudit(ctx context.Context, made time.Time, limit int) (forgotten int, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM audit WHERE seq IN (
 			SELECT seq FROM audit WHERE at <= $1 ORDER BY at LIMIT $2`+tx.take+`)`, millis(made), limit)
 		forgotten = int(n)

@@ -52,7 +52,7 @@ func accept(b *testing.B, db *store.DB, n int64) error {
 	req := request("demo0001", fmt.Sprintf("44770%07d", n))
 	now := t0.Add(time.Duration(n) * 100 * time.Microsecond).Truncate(time.Millisecond) // 10,000 a second
 	var v verify.Verification
-	err := db.WriteIn(b.Context(), store.Scope{Account: req.Account, Number: req.To.Given, Begins: req.Account}, func(tx *store.Tx) error {
+	err := db.Write(b.Context(), store.Scope{Account: req.Account, Number: req.To.Given, Begins: req.Account}, func(tx *store.Tx) error {
 		g, err := tx.NumberHistory(req.To.Given)
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ func accept(b *testing.B, db *store.DB, n int64) error {
 		return err
 	}
 	ref := fmt.Sprint(n)
-	return db.WriteIn(b.Context(), store.Scope{Changes: v.ID}, func(tx *store.Tx) error {
+	return db.Write(b.Context(), store.Scope{Changes: v.ID}, func(tx *store.Tx) error {
 		v, _, err := tx.Verification(v.ID)
 		if err != nil {
 			return err

@@ -190,7 +190,7 @@ func must(t testing.TB, err error) {
 // write runs do in a transaction that must succeed.
 func write(t *testing.T, db *store.DB, do func(*store.Tx) error) {
 	t.Helper()
-	must(t, db.Write(t.Context(), do))
+	must(t, db.Write(t.Context(), store.Scope{}, do))
 }
 
 // addAccount makes an account with a balance.
@@ -221,7 +221,7 @@ func start(ctx context.Context, db *store.DB, b verify.Beginning, onCredit bool,
 // startIn is start in any scope. A scope avoids deadlocks and round trips; the result is the
 // same.
 func startIn(ctx context.Context, db *store.DB, scope store.Scope, b verify.Beginning, onCredit bool, now time.Time) (v verify.Verification, err error) {
-	err = db.WriteIn(ctx, scope, func(tx *store.Tx) error {
+	err = db.Write(ctx, scope, func(tx *store.Tx) error {
 		c, err := beginning(tx, b, onCredit, now)
 		if err != nil {
 			return err
@@ -290,7 +290,7 @@ func onFailure() verify.OnFailure {
 // save writes a change, and returns the verification.
 func save(t testing.TB, db *store.DB, c verify.Change) verify.Verification {
 	t.Helper()
-	must(t, db.Write(context.WithoutCancel(t.Context()), func(tx *store.Tx) error { return tx.Save(c) }))
+	must(t, db.Write(context.WithoutCancel(t.Context()), store.Scope{}, func(tx *store.Tx) error { return tx.Save(c) }))
 	return c.Verification
 }
 

@@ -108,7 +108,7 @@ func TestPostgresCrash(t *testing.T) {
 
 func acceptOne(t *testing.T, db *store.DB, number string) (id verify.ID, err error) {
 	b := verify.Beginning{Request: request("demo0001", number), Price: 1}
-	return id, db.WriteFor(t.Context(), b.Account, func(tx *store.Tx) error {
+	return id, db.Write(t.Context(), store.Scope{Account: b.Account, Charges: true}, func(tx *store.Tx) error {
 		c, err := beginning(tx, b, false, t0)
 		if err != nil {
 			return err

@@ -77,7 +77,7 @@ func (db *DB) RefreshKeys(ctx context.Context, now time.Time) error {
 		errs = append(errs, fmt.Errorf("refresh keys: %w", err))
 	}
 	if files > 1 {
-		err := db.Write(ctx, func(tx *Tx) error {
+		err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 			return tx.send(`UPDATE key_files SET used_at = $1 WHERE fingerprint = $2`, millis(now), db.file.Load().fingerprint())
 		})
 		if err != nil {
@@ -104,7 +104,7 @@ func (db *DB) NewDataKeys(ctx context.Context, now time.Time) error {
 func (db *DB) newDataKeys(ctx context.Context, now time.Time, bad func(*dataKey, time.Time) bool) error {
 	db.seal.data.asOf.Store(millis(now))
 	before := db.seal.data.keys.Load()
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		files, err := tx.lockKeyFiles()
 		if err != nil {
 			return err
@@ -160,7 +160,7 @@ func (db *DB) DestroyDataKeys(ctx context.Context, now time.Time, codes time.Dur
 		return 0, nil
 	}
 	before := db.seal.data.keys.Load()
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		destroyed = 0
 		for _, id := range gone {
 			n, err := tx.exec(`DELETE FROM data_keys WHERE id = $1`, id)

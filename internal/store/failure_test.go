@@ -20,7 +20,7 @@ type operation struct {
 
 // inTx returns do as an operation in a transaction.
 func inTx(do func(tx *store.Tx) error) func(context.Context, *store.DB) error {
-	return func(ctx context.Context, db *store.DB) error { return db.Write(ctx, do) }
+	return func(ctx context.Context, db *store.DB) error { return db.Write(ctx, store.Scope{}, do) }
 }
 
 // fails returns only the error of a call.

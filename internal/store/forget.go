@@ -55,7 +55,7 @@ func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done F
 func (db *DB) forgetRules(ctx context.Context, f Forget, _ time.Time, done *Forgotten) error {
 	var changes []topic
 	canonical, other := verify.NumberForms(f.Number)
-	err := db.WriteIn(ctx, Scope{Number: f.Number}, func(tx *Tx) (err error) {
+	err := db.Write(ctx, Scope{Number: f.Number}, func(tx *Tx) (err error) {
 		*done, changes = Forgotten{}, nil
 		running, err := tx.RunningOf(f.Number)
 		if err == nil && len(running) > 0 {
@@ -116,7 +116,7 @@ func (db *DB) forgetOver(ctx context.Context, f Forget, now time.Time, done *For
 func (db *DB) forgetArchived(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
 	return db.eachOf(ctx, "archive", f.Number, now, func(ids []verify.ID) error {
 		var changed int64
-		err := db.Write(ctx, func(tx *Tx) error {
+		err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 			set, err := tx.idSet(ids)
 			if err != nil {
 				return err
@@ -140,7 +140,7 @@ func (db *DB) deleteRows(ctx context.Context, table, key, number string, deleted
 	canonical, other := verify.NumberForms(number)
 	for more := true; more; {
 		var n int64
-		err := db.Write(ctx, func(tx *Tx) (err error) {
+		err := db.Write(ctx, Scope{}, func(tx *Tx) (err error) {
 			n, err = tx.exec(`DELETE FROM `+table+` WHERE `+key+` IN (
 				SELECT `+key+` FROM `+table+` WHERE number IN ($1, $2) ORDER BY `+key+` LIMIT $3`+tx.take+`)`, canonical, other, forgetBatch)
 			return err

@@ -26,7 +26,7 @@ const (
 // erasure. It reports whether there were any.
 func withdraw(t *testing.T, db *store.DB, number string, now time.Time) (found bool) {
 	t.Helper()
-	must(t, db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
+	must(t, db.Write(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
 		running, err := tx.RunningOf(number)
 		for _, v := range running {
 			found = true

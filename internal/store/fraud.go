@@ -27,7 +27,7 @@ func (db *DB) TellFraud(ctx context.Context, n FraudNews) error {
 	if err != nil {
 		return fmt.Errorf("tell fraud counts: %w", err)
 	}
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		fresh, err := tx.exec(`INSERT INTO fraud_log (node, seq, at, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
 			n.Node, n.Seq, millis(n.At), string(body))
 		if err != nil || fresh == 0 {
@@ -207,7 +207,7 @@ func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 // ForgetFraud deletes what nodes counted before logged, the hours before hours, and
 // the blocks that were over before blocks.
 func (db *DB) ForgetFraud(ctx context.Context, logged, hours, blocks time.Time) error {
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		for _, q := range []struct {
 			query string
 			arg   int64

@@ -103,7 +103,7 @@ func (db *DB) LiftFraudBlock(ctx context.Context, id, by string, now time.Time) 
 	if _, err := db.FraudBlock(ctx, id); err != nil {
 		return err
 	}
-	return db.Write(ctx, func(tx *Tx) error { return tx.LiftFraudBlock(id, by, now) })
+	return db.Write(ctx, Scope{}, func(tx *Tx) error { return tx.LiftFraudBlock(id, by, now) })
 }
 
 // LiftFraudBlock ends a block that holds.
@@ -120,7 +120,7 @@ func (tx *Tx) LiftFraudBlock(id, by string, now time.Time) error {
 // blocks of it. found is false, and nothing changes, when none holds that refuses the
 // account there.
 func (db *DB) UnblockNetwork(ctx context.Context, u fraud.Unblock, by string, now time.Time) (found bool, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		var one int
 		if found, err = tx.queryRow(`SELECT 1 FROM fraud_blocks WHERE account IN ($3, '') AND (network = $4 OR value = $4)
 			AND action = 'block' AND `+blockHolds+` LIMIT 1`,

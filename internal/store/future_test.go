@@ -62,13 +62,13 @@ func testFutureKeys(t *testing.T, db *store.DB) {
 func testFutureReceipts(t *testing.T, db *store.DB) {
 	keep := func(at time.Time, state verify.EventState) {
 		t.Helper()
-		must(t, db.Write(t.Context(), func(tx *store.Tx) error {
+		must(t, db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			return tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "1"}, State: state}, at)
 		}))
 	}
 	take := func(at time.Time) (state verify.EventState) {
 		t.Helper()
-		must(t, db.Write(t.Context(), func(tx *store.Tx) error {
+		must(t, db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			p, _, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: "1"}, at)
 			state = p.State
 			return err

@@ -109,7 +109,7 @@ func (h *history) verify(b *testing.B, i int) {
 		mustBench(b, err)
 	})
 	h.time("check", func() {
-		mustBench(b, h.db.WriteIn(b.Context(), store.Scope{Verification: v.ID}, func(tx *store.Tx) error {
+		mustBench(b, h.db.Write(b.Context(), store.Scope{Verification: v.ID}, func(tx *store.Tx) error {
 			stored, _, err := tx.Verification(v.ID)
 			if err != nil {
 				return err

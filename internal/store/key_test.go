@@ -287,7 +287,7 @@ func TestKeyFileForced(t *testing.T) {
 		}
 		must(t, tool.NewDataKeys(t.Context(), at(4)))
 		v = begin(t, tool, request("demo0001", "447700900001"), at(4))
-		if err := server.Write(t.Context(), func(tx *store.Tx) error {
+		if err := server.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			return fails3(tx.Verification(v.ID))
 		}); !errors.Is(err, store.ErrKey) || errors.Is(err, store.ErrBroken) {
 			t.Errorf("PIN sealed by another node: %v, want ErrKey, not ErrBroken", err)

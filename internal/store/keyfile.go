@@ -66,7 +66,7 @@ func master(files []keyFile, with Key) (Key, error) {
 // replace the present one: when all servers have the new file, FinishKeyFile takes
 // the old one away.
 func (db *DB) AddKeyFile(ctx context.Context, next Key, now time.Time) error {
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		files, err := tx.lockKeyFiles()
 		switch {
 		case err != nil:
@@ -107,7 +107,7 @@ func (db *DB) AbortKeyFile(ctx context.Context, now time.Time, force bool) error
 
 // removeKeyFile takes one of two key files away: the older (0), or the newer (1).
 func (db *DB) removeKeyFile(ctx context.Context, now time.Time, force bool, which int) error {
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		files, err := tx.lockKeyFiles()
 		switch {
 		case err != nil:

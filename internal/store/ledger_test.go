@@ -137,7 +137,7 @@ func testPostOnce(t *testing.T, db *store.DB) {
 		t.Helper()
 		c := verify.Change{Verification: v, Entries: entries}
 		for _, scope := range []store.Scope{{}, {Account: "parent01", Charges: true}} {
-			must(t, db.WriteIn(t.Context(), scope, func(tx *store.Tx) error { return errors.Join(tx.Save(c), tx.Save(c)) }))
+			must(t, db.Write(t.Context(), scope, func(tx *store.Tx) error { return errors.Join(tx.Save(c), tx.Save(c)) }))
 		}
 		save(t, db, c)
 	}

@@ -71,7 +71,7 @@ func testShortage(t *testing.T, db *store.DB) {
 		"daily cap":    {"sub00001", "demo0001", 7, false, &verify.Cause{Rule: verify.RuleDailyCap, Count: 7, Limit: 6, Until: midnight}, nil},
 		"all of a cap": {"sub00001", "demo0001", 6, false, nil, nil},
 	} {
-		err := db.Write(t.Context(), func(tx *store.Tx) error {
+		err := db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			funds, err := tx.Funds(tt.account, tt.payer, tt.onCredit)
 			if err != nil {
 				return err
@@ -98,7 +98,7 @@ func testWriteLimited(t *testing.T, db *store.DB) {
 		t.Helper()
 		before := ran
 		limit := &store.Limit{Account: account, PerSecond: 2, Now: func() time.Time { return now }}
-		err := db.WriteIn(t.Context(), store.Scope{Limit: limit}, func(*store.Tx) error {
+		err := db.Write(t.Context(), store.Scope{Limit: limit}, func(*store.Tx) error {
 			ran++
 			return nil
 		})
@@ -160,7 +160,7 @@ func testLoadUnknown(t *testing.T, db *store.DB) {
 	} {
 		scopes := []store.Scope{{}, {Verification: v.ID}, {Verification: verify.ID{1}}, {Changes: v.ID}, {Number: v.To.Given, Begins: "demo0002", Account: "demo0002"}}
 		for _, scope := range scopes {
-			must(t, db.WriteIn(t.Context(), scope, func(tx *store.Tx) error {
+			must(t, db.Write(t.Context(), scope, func(tx *store.Tx) error {
 				got, ok, err := tt.load(tx)
 				if ok != tt.want || ok && got.ID != v.ID {
 					t.Errorf("%s in %+v: %v, want %v", name, scope, ok, tt.want)

@@ -27,7 +27,7 @@ func TestListen(t *testing.T) {
 	}
 	handOver := func() {
 		t.Helper()
-		if err := there.Write(t.Context(), func(tx *Tx) error { return tx.NotifyHandOff() }); err != nil {
+		if err := there.Write(t.Context(), Scope{}, func(tx *Tx) error { return tx.NotifyHandOff() }); err != nil {
 			t.Fatal(err)
 		}
 	}

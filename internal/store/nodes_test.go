@@ -81,7 +81,7 @@ func TestNodesDue(t *testing.T) {
 		node := fmt.Sprint("node-", nextNode.Add(1))
 		for {
 			var mine []verify.ID
-			if err := db.Write(t.Context(), func(tx *store.Tx) (err error) {
+			if err := db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) (err error) {
 				mine, err = leaseDue(tx, node, 3)
 				return err
 			}); err != nil {
@@ -110,7 +110,7 @@ func TestNodesDue(t *testing.T) {
 
 // respond records the response of a carrier, as the engine does.
 func respond(t *testing.T, db *store.DB, id verify.ID, refs ...string) error {
-	return db.WriteIn(t.Context(), store.Scope{Changes: id}, func(tx *store.Tx) error {
+	return db.Write(t.Context(), store.Scope{Changes: id}, func(tx *store.Tx) error {
 		v, _, err := tx.Verification(id)
 		if err != nil {
 			return err
@@ -149,7 +149,7 @@ func receive(t *testing.T, db *store.DB, ref string) error {
 		}
 		return true, err
 	}
-	return db.Write(t.Context(), func(tx *store.Tx) error {
+	return db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 		known, err := report(tx)
 		if known || err != nil {
 			return err
@@ -332,7 +332,7 @@ func TestNodesRenew(t *testing.T) {
 		if _, ok, err := tx.Verification(list[0].ID); err != nil || !ok {
 			return errors.Join(err, errors.New("a row is not there"))
 		}
-		return nodes[1].Write(t.Context(), func(tx *store.Tx) error {
+		return nodes[1].Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			return errors.Join(tx.Renew(list[0].ID, list[0].Lease.Token, at(30)), tx.Renew(list[1].ID, list[1].Lease.Token, at(30)))
 		})
 	})
@@ -355,7 +355,7 @@ func TestNodesFree(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		err = nodes[1].Write(t.Context(), func(tx *store.Tx) error {
+		err = nodes[1].Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			_, locked, err := tx.FreeVerification(list[0].ID)
 			_, free, freeErr := tx.FreeVerification(list[1].ID)
 			if locked || !free {
@@ -368,7 +368,7 @@ func TestNodesFree(t *testing.T) {
 			return errors.Join(err, freeErr, dueErr)
 		})
 		go func() {
-			waited <- nodes[1].Write(context.WithoutCancel(t.Context()), func(tx *store.Tx) error {
+			waited <- nodes[1].Write(context.WithoutCancel(t.Context()), store.Scope{}, func(tx *store.Tx) error {
 				running, err := tx.RunningOf(list[0].To.Given)
 				if len(running) != 1 || running[0].Lease.Node != "node-2" {
 					t.Errorf("RunningOf is %+v, want the change of the other node", running)

@@ -77,7 +77,7 @@ func (db *DB) BlockedNumber(ctx context.Context, number string) (b BlockedNumber
 
 // BlockNumber puts a number on the block list.
 func (db *DB) BlockNumber(ctx context.Context, b BlockedNumber) error {
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		if _, err := tx.exec(`INSERT INTO blocked_numbers (number, reason, created_at) VALUES ($1, $2, $3)
 			ON CONFLICT (number) DO UPDATE SET reason = excluded.reason`, b.Number, b.Reason, millis(b.CreatedAt)); err != nil {
 			return err
@@ -94,7 +94,7 @@ var errNothing = errors.New("nothing to change")
 // UnblockNumber removes all forms of a number from the block list. found is false if
 // none was on it.
 func (db *DB) UnblockNumber(ctx context.Context, number string) (found bool, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		canonical, other := verify.NumberForms(number)
 		n, err := tx.exec(`DELETE FROM blocked_numbers WHERE number IN ($1, $2)`, canonical, other)
 		if err == nil && n == 0 {

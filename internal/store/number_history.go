@@ -251,7 +251,7 @@ func (db *DB) PruneNumberHistories(ctx context.Context, w *NumberHistoryWalk, no
 	}
 	next, seen, stale, err := db.nextGuards(ctx, w.after, now, limit)
 	if err == nil && stale > 0 {
-		err = db.Write(ctx, func(tx *Tx) error {
+		err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 			n, err := tx.exec(`DELETE FROM guards WHERE number IN (
 				SELECT number FROM guards WHERE number > $1 AND number <= $2 AND stale_at <= $3 ORDER BY number`+tx.take+`)`,
 				w.after[:], next[:], millis(now))
@@ -293,7 +293,7 @@ func (db *DB) nextGuards(ctx context.Context, after guardKey, now time.Time, lim
 // ResetNumberHistory forgets what is counted of a number, and lifts its locks; found is false
 // when nothing is counted of it and no lock holds.
 func (db *DB) ResetNumberHistory(ctx context.Context, number string, caps fraud.Caps, now time.Time) (found bool, err error) {
-	err = db.WriteIn(ctx, Scope{Number: number}, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{Number: number}, func(tx *Tx) error {
 		g, err := tx.NumberHistory(number)
 		if err != nil {
 			return err

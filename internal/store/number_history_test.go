@@ -18,7 +18,7 @@ func twenty() fraud.Caps {
 // sendOne counts a message to a number as the engine does, unless a cap refuses it.
 func sendOne(t *testing.T, db *store.DB, scope store.Scope, number, account string) (sent bool) {
 	t.Helper()
-	err := db.WriteIn(t.Context(), scope, func(tx *store.Tx) error {
+	err := db.Write(t.Context(), scope, func(tx *store.Tx) error {
 		sent = false
 		g, err := tx.NumberHistory(number)
 		if err != nil || twenty().MaySend(g.Number, account, t0) != nil {
@@ -54,7 +54,7 @@ func testNumberHistories(t *testing.T, db *store.DB) {
 	if n := historyOf(t, db, other); len(n.Uses) != 0 {
 		t.Errorf("another number is %+v", n)
 	}
-	err := db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
+	err := db.Write(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
 		g, err := tx.NumberHistory(number)
 		must(t, err)
 		g.Number = twenty().Sent(g.Number, "demo0001", t0)
@@ -70,7 +70,7 @@ func testNumberHistories(t *testing.T, db *store.DB) {
 // counted, and what it has counted itself.
 func testNumberHistoryTwice(t *testing.T, db *store.DB) {
 	const number = "447700900001"
-	must(t, db.WriteIn(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
+	must(t, db.Write(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
 		for want := range 3 {
 			g, err := tx.NumberHistory(number)
 			must(t, err)
@@ -106,7 +106,7 @@ func testNumberHistoryParallel(t *testing.T, db *store.DB) {
 func testForgetNumberHistory(t *testing.T, db *store.DB) {
 	const number, other = "447700900001", "447700900002"
 	forget := func(again bool) (found bool) {
-		must(t, db.Write(t.Context(), func(tx *store.Tx) (err error) {
+		must(t, db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) (err error) {
 			if found, err = tx.ForgetNumberHistory(number); err != nil || !again {
 				return err
 			}
@@ -220,8 +220,8 @@ func TestNodesHeldNumbers(t *testing.T) {
 	const mine, theirs, unknown = "447700900001", "447700900002", "447700900003"
 	sendOne(t, nodes[0], store.Scope{}, mine, "demo0001")
 	sendOne(t, nodes[0], store.Scope{}, theirs, "demo0001")
-	must(t, nodes[0].WriteIn(t.Context(), store.Scope{Number: theirs}, func(*store.Tx) error {
-		return nodes[1].Write(t.Context(), func(tx *store.Tx) error {
+	must(t, nodes[0].Write(t.Context(), store.Scope{Number: theirs}, func(*store.Tx) error {
+		return nodes[1].Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			held, err := tx.HeldNumbers([]string{mine, theirs, unknown})
 			if err != nil || held[mine] || !held[theirs] || held[unknown] {
 				t.Errorf("held are %v (%v), want %s", held, err, theirs)
@@ -233,7 +233,7 @@ func TestNodesHeldNumbers(t *testing.T) {
 			return nil
 		})
 	}))
-	must(t, nodes[1].Write(t.Context(), func(tx *store.Tx) error {
+	must(t, nodes[1].Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 		if held, err := tx.HeldNumbers([]string{mine, theirs}); err != nil || held[mine] || held[theirs] {
 			t.Errorf("afterwards held are %v (%v)", held, err)
 		}

@@ -22,7 +22,7 @@ func (db *DB) AddMessage(ctx context.Context, m virtual.Message) error {
 	if err != nil {
 		return fmt.Errorf("add phone message: %w", err)
 	}
-	return db.Write(ctx, func(tx *Tx) error {
+	return db.Write(ctx, Scope{}, func(tx *Tx) error {
 		_, err := tx.exec(`INSERT INTO phone_messages (`+messageColumns+`) VALUES (`+placeholders(8)+`)`,
 			m.EventID[:], m.RequestID[:], m.Number, string(m.Channel), m.From, m.Text, string(script), millis(m.SentAt))
 		if err != nil {

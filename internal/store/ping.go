@@ -26,7 +26,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	// Different each time: SQLite writes nothing for an unchanged value.
 	value := make([]byte, db.pingSize)
 	rand.Read(value) // never fails (crypto/rand)
-	return db.Write(ctx, func(tx *Tx) error {
+	return db.Write(ctx, Scope{}, func(tx *Tx) error {
 		return tx.send(`INSERT INTO settings (name, value) VALUES ($1, $2)
 			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, db.pingRow(), value)
 	})

@@ -119,7 +119,7 @@ func TestPostgresFailover(t *testing.T) {
 	primary, standby, database := pgtest.StartPair(t, true)
 	db := openHosts(t, database, standby, primary)
 	wantEach(t, db, "at the start", false)
-	if err := db.Write(t.Context(), put("a")); err != nil {
+	if err := db.Write(t.Context(), Scope{}, put("a")); err != nil {
 		t.Fatal(err)
 	}
 	primary.Crash(t)
@@ -155,7 +155,7 @@ func TestPostgresFence(t *testing.T) {
 	}
 	primary.Set(t, "default_transaction_read_only", "on")
 	standby.Promote(t)
-	await.Until(t, "written to the new primary", func() bool { return db.Write(t.Context(), put("after")) == nil })
+	await.Until(t, "written to the new primary", func() bool { return db.Write(t.Context(), Scope{}, put("after")) == nil })
 	if read() != "after" {
 		t.Error("a read shows the old primary")
 	}

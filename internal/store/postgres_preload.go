@@ -115,18 +115,18 @@ func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 	var ids, all [][]byte
 	var refs []verify.Ref
 	for _, j := range batch {
-		if j.number != "" {
-			keys[tx.guards.key(j.number)] = true
+		if j.Number != "" {
+			keys[tx.guards.key(j.Number)] = true
 		}
-		if j.verification != (verify.ID{}) {
-			ids, all = append(ids, j.verification[:]), append(all, j.verification[:])
-			tx.loaded[j.verification] = nil
+		if j.Verification != (verify.ID{}) {
+			ids, all = append(ids, j.Verification[:]), append(all, j.Verification[:])
+			tx.loaded[j.Verification] = nil
 		}
-		if j.changes != (verify.ID{}) {
-			all = append(all, j.changes[:])
-			tx.loaded[j.changes] = nil
+		if j.Changes != (verify.ID{}) {
+			all = append(all, j.Changes[:])
+			tx.loaded[j.Changes] = nil
 		}
-		refs = append(refs, j.refs...)
+		refs = append(refs, j.Refs...)
 	}
 	var questions []question
 	if len(rates) > 0 {
@@ -211,11 +211,11 @@ func (tx *Tx) load(ids [][]byte) question {
 func (tx *Tx) lockBalances(batch []job) (questions []question) {
 	payers, askers := map[string]bool{}, map[string]bool{}
 	for _, j := range batch {
-		if j.charges {
-			payers[j.account] = true
+		if j.Charges {
+			payers[j.Account] = true
 		}
-		if j.begins != "" {
-			askers[j.begins] = true
+		if j.Begins != "" {
+			askers[j.Begins] = true
 		}
 	}
 	maps.DeleteFunc(askers, func(key string, _ bool) bool { return payers[key] })

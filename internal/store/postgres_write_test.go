@@ -79,7 +79,7 @@ func TestPostgresDeadlock(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Prepared(t, "migrated", Migrate)
 	nodes := []*DB{openPostgres(t, database), openPostgres(t, database)}
-	if err := nodes[0].Write(t.Context(), func(tx *Tx) error { return errors.Join(put("a")(tx), put("b")(tx)) }); err != nil {
+	if err := nodes[0].Write(t.Context(), Scope{}, func(tx *Tx) error { return errors.Join(put("a")(tx), put("b")(tx)) }); err != nil {
 		t.Fatal(err)
 	}
 	var runs atomic.Int32
@@ -91,7 +91,7 @@ func TestPostgresDeadlock(t *testing.T) {
 			slices.Reverse(order)
 		}
 		go func() {
-			results <- db.Write(context.WithoutCancel(t.Context()), func(tx *Tx) error {
+			results <- db.Write(context.WithoutCancel(t.Context()), Scope{}, func(tx *Tx) error {
 				touch := func(name string) error {
 					_, err := tx.exec(`UPDATE settings SET value = value || 'y' WHERE name = $1`, name)
 					return err
@@ -201,13 +201,13 @@ func TestPostgresAsleep(t *testing.T) {
 	database := pgtest.Prepared(t, "migrated", Migrate)
 	asleep := openPostgres(t, database, "idle_in_transaction_session_timeout=300")
 	awake := openPostgres(t, database)
-	if err := awake.Write(t.Context(), put("a")); err != nil {
+	if err := awake.Write(t.Context(), Scope{}, put("a")); err != nil {
 		t.Fatal(err)
 	}
 	sleeping, woken := make(chan struct{}), make(chan struct{})
 	result := make(chan error, 1)
 	go func() {
-		result <- asleep.Write(context.WithoutCancel(t.Context()), func(tx *Tx) error {
+		result <- asleep.Write(context.WithoutCancel(t.Context()), Scope{}, func(tx *Tx) error {
 			_, err := tx.exec(`UPDATE settings SET value = 'z' WHERE name = 'a'`)
 			close(sleeping)
 			<-woken
@@ -216,7 +216,7 @@ func TestPostgresAsleep(t *testing.T) {
 	}()
 	<-sleeping
 	begun := time.Now()
-	if err := awake.Write(t.Context(), func(tx *Tx) error {
+	if err := awake.Write(t.Context(), Scope{}, func(tx *Tx) error {
 		_, err := tx.exec(`UPDATE settings SET value = 'y' WHERE name = 'a'`)
 		return err
 	}); err != nil {
@@ -234,7 +234,7 @@ func TestPostgresAsleep(t *testing.T) {
 	if value != "y" {
 		t.Errorf("the value is %q", value)
 	}
-	if err := asleep.Write(t.Context(), put("b")); err != nil {
+	if err := asleep.Write(t.Context(), Scope{}, put("b")); err != nil {
 		t.Errorf("awake again: %v", err)
 	}
 }
@@ -320,7 +320,7 @@ func TestPostgresCompilesNothing(t *testing.T) {
 		t.Skip("this PostgreSQL has no JIT")
 	}
 	var plan []string
-	if err := openPostgres(t, database).Write(t.Context(), func(tx *Tx) error {
+	if err := openPostgres(t, database).Write(t.Context(), Scope{}, func(tx *Tx) error {
 		rows, err := tx.query(`EXPLAIN (ANALYZE) SELECT fingerprint FROM key_files ORDER BY created_at` + tx.lock)
 		if err != nil {
 			return err

@@ -70,7 +70,7 @@ func (db *DB) ReplacePrices(ctx context.Context, carrier string, prices []verify
 // given the list as it is, and may be run more than once. Each of its prices must be
 // the carrier's, and no two may be in force at one time for the same numbers.
 func (db *DB) ChangePrices(ctx context.Context, carrier string, change func([]verify.Price) ([]verify.Price, error)) error {
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		if tx.lockPrices != "" {
 			if err := tx.send(tx.lockPrices); err != nil {
 				return err

@@ -20,7 +20,7 @@ type Limit struct {
 	Now       func() time.Time
 }
 
-// ErrRate is returned by WriteIn for a write that exceeds its Limit.
+// ErrRate is returned by Write for a write that exceeds its Limit.
 var ErrRate = errors.New("too many writes in a second")
 
 // A rateWindow counts in steps of 10 ms: as many as a second touches.
@@ -93,8 +93,8 @@ type rates map[string]*rateWindow
 func ratesOf(batch []job) rates {
 	r := rates{}
 	for _, j := range batch {
-		if j.limit != nil {
-			r[j.limit.Account] = nil
+		if j.Limit != nil {
+			r[j.Limit.Account] = nil
 		}
 	}
 	return r
@@ -135,7 +135,7 @@ func (c *postgresConn) addRates(r rates) error {
 
 // admit counts a job against its limit.
 func (r rates) admit(j job) error {
-	if j.limit == nil || r[j.limit.Account].allow(j.limit.PerSecond, j.limit.Now()) {
+	if j.Limit == nil || r[j.Limit.Account].allow(j.Limit.PerSecond, j.Limit.Now()) {
 		return nil
 	}
 	return ErrRate

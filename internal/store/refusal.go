@@ -14,7 +14,7 @@ const refusalColumns = `id, account, number, rule, detail, figure, bound, until,
 // SaveRefusals adds the rows of fresh and updates the rows of known by ID, in one
 // transaction. It is idempotent. A deleted row of known stays deleted.
 func (db *DB) SaveRefusals(ctx context.Context, fresh, known []verify.Refusal) error {
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		for _, r := range fresh {
 			if err := tx.send(`INSERT INTO refusals (`+refusalColumns+`) VALUES (`+placeholders(12)+`)
 				ON CONFLICT (id) DO UPDATE SET times = excluded.times, last_at = excluded.last_at`,
@@ -114,7 +114,7 @@ func (db *DB) ForgetRefusals(ctx context.Context, until time.Time, limit int) (f
 
 // changeRefusals applies change to rows of until a time for which condition holds.
 func (db *DB) changeRefusals(ctx context.Context, change, condition string, until time.Time, limit int) (changed int, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(change+` WHERE id IN (SELECT id FROM refusals WHERE `+condition+` last_at <= $1
 			ORDER BY last_at LIMIT $2`+tx.take+`)`, millis(until), limit)
 		changed = int(n)

@@ -13,7 +13,7 @@ import (
 // archived verifications that ended until a time, the oldest first. It reports of
 // how many.
 func (db *DB) Redact(ctx context.Context, ended time.Time, limit int) (redacted int, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		ids, first, last, err := tx.named(ended, limit)
 		redacted = len(ids)
 		if err != nil || redacted == 0 {
@@ -61,7 +61,7 @@ func (db *DB) PurgeArchive(ctx context.Context, ended time.Time, limit int) (mor
 	if db.postgres() {
 		return db.dropMonth(ctx, ended)
 	}
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM archive WHERE id IN (
 			SELECT id FROM archive WHERE finalized_at <= $1 ORDER BY finalized_at LIMIT $2)`, millis(ended), limit)
 		more = n == int64(limit)
@@ -136,7 +136,7 @@ func (db *DB) moveEntries(ctx context.Context, made time.Time, limit int, m ledg
 		return 0, err
 	}
 	take := m.take(db.dialect) + ` RETURNING key, kind, amount, created_at, sub_account`
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		moved = 0
 		for _, account := range accounts {
 			if moved == limit {
@@ -235,7 +235,7 @@ func (tx *Tx) carry(account string, entries []entry) error {
 // until a time, the oldest first, and reports how many. It looks at no more than
 // limit, so it also deletes messages from the future: they would hide those after them.
 func (db *DB) ForgetMessages(ctx context.Context, sent, now time.Time, limit int) (forgotten int, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM phone_messages WHERE (sent_at <= $1 OR sent_at > $2) AND seq IN (
 			SELECT seq FROM phone_messages ORDER BY seq LIMIT $3`+tx.take+`)`, millis(sent), surelyFuture(now), limit)
 		forgotten = int(n)
@@ -250,7 +250,7 @@ func (db *DB) ForgetMessages(ctx context.Context, sent, now time.Time, limit int
 // ForgetReceipts deletes the receipts that have waited too long for their message, and
 // those from the future.
 func (db *DB) ForgetReceipts(ctx context.Context, now time.Time) error {
-	err := db.Write(ctx, func(tx *Tx) error { return tx.send(tx.forget, millis(now.Add(-receiptLife)), surelyFuture(now)) })
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error { return tx.send(tx.forget, millis(now.Add(-receiptLife)), surelyFuture(now)) })
 	if err != nil {
 		return fmt.Errorf("forget receipts: %w", err)
 	}

@@ -73,7 +73,7 @@ func (db *DB) RetentionState(ctx context.Context) (RetentionState, error) {
 // ChangeRetentionState replaces the record by the result of change, in one transaction
 // across nodes. change may run more than once.
 func (db *DB) ChangeRetentionState(ctx context.Context, change func(RetentionState) (RetentionState, error)) error {
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		err := tx.send(`INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, retentionRow, []byte{})
 		if err != nil {
 			return err
@@ -138,7 +138,7 @@ func (db *DB) NewestStored(ctx context.Context) (newest time.Time, err error) {
 // HastenFuture makes up to limit verifications due that have a due time from the future: a
 // step or the end of a lease later than any verification lasts. It returns their number.
 func (db *DB) HastenFuture(ctx context.Context, now time.Time, limit int) (hastened int, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`UPDATE verifications SET due_at = $1 WHERE id IN (
 			SELECT id FROM verifications WHERE due_at > $2 ORDER BY due_at LIMIT $3`+tx.claim+`)`,
 			millis(now), surelyFuture(now), limit)

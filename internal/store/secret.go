@@ -173,7 +173,7 @@ func (db *DB) ForgetSecrets(ctx context.Context, now time.Time) error {
 	expired, err := db.exists(ctx, `SELECT 1 FROM account_secrets WHERE expires_at <= $1
 		UNION ALL SELECT 1 FROM accounts WHERE old_signature_until <= $1 LIMIT 1`, millis(now))
 	if err == nil && expired {
-		err = db.Write(ctx, func(tx *Tx) error {
+		err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 			return errors.Join(
 				tx.send(`DELETE FROM account_secrets WHERE expires_at <= $1`, millis(now)),
 				tx.send(`UPDATE accounts SET old_signature_method = '', old_signature_secret = NULL, old_signature_until = NULL

@@ -25,7 +25,7 @@ func (db *DB) SignatureUsed(ctx context.Context, account string, signature []byt
 // whatever node, can have it. It returns ErrSignatureUsed if one has it already.
 func (db *DB) UseSignature(ctx context.Context, account string, signature []byte, expires time.Time) error {
 	used := false
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`INSERT INTO used_signatures (account, signature, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 			account, signatureKey(signature), millis(expires))
 		used = n == 0 // and no failure: anybody can bring it about, and a job that fails breaks its batch up
@@ -43,7 +43,7 @@ func (db *DB) UseSignature(ctx context.Context, account string, signature []byte
 // ForgetSignatures deletes up to limit signatures that have expired, and reports how
 // many.
 func (db *DB) ForgetSignatures(ctx context.Context, now time.Time, limit int) (forgotten int, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM used_signatures WHERE (account, signature) IN (
 			SELECT account, signature FROM used_signatures WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, millis(now), limit)
 		forgotten = int(n)

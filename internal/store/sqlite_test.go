@@ -292,7 +292,7 @@ func wantBroken(t *testing.T, db *store.DB, name string, list []verify.Verificat
 		"db.Verification":     func(*store.Tx) (verify.Verification, bool, error) { return db.Verification(t.Context(), id) },
 	} {
 		for _, scope := range []store.Scope{{}, {Verification: id}} {
-			err := db.WriteIn(t.Context(), scope, func(tx *store.Tx) error { return fails3(load(tx)) })
+			err := db.Write(t.Context(), scope, func(tx *store.Tx) error { return fails3(load(tx)) })
 			if !errors.Is(err, store.ErrBroken) {
 				t.Errorf("%s: %s: %v, want ErrBroken", name, how, err)
 			}

@@ -183,7 +183,7 @@ func testOneRunning(t *testing.T, db *store.DB) {
 		b := verify.Beginning{Request: request(account, number), History: verify.Uncapped{}, Node: "node-1"}
 		c, _, err := verify.Begin(b, t0, rand.Reader)
 		must(t, err)
-		return db.Write(t.Context(), func(tx *store.Tx) error { return tx.Save(c) })
+		return db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error { return tx.Save(c) })
 	}
 	if err := add("demo0001", "447700900000"); err == nil || db.Shared() && !errors.Is(err, store.ErrRunning) {
 		t.Errorf("a second verification for the same account and number: %v", err)
@@ -379,7 +379,7 @@ func testRenew(t *testing.T, db *store.DB) {
 func testFree(t *testing.T, db *store.DB) {
 	v := plan(t, db, 125)[0]
 	v = put(t, db, lease(v, "node-1", at(15)))
-	must(t, db.WriteIn(t.Context(), store.Scope{Verification: v.ID}, func(tx *store.Tx) error {
+	must(t, db.Write(t.Context(), store.Scope{Verification: v.ID}, func(tx *store.Tx) error {
 		if err := tx.Renew(v.ID, v.Lease.Token, at(30)); err != nil {
 			return err
 		}
@@ -414,7 +414,7 @@ func testDueOnce(t *testing.T, db *store.DB) {
 		wg.Go(func() {
 			node := fmt.Sprint("node-", i)
 			var mine []verify.ID
-			err := db.Write(t.Context(), func(tx *store.Tx) (err error) {
+			err := db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) (err error) {
 				mine, err = leaseDue(tx, node, 1)
 				return err
 			})

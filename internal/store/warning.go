@@ -27,7 +27,7 @@ func (db *DB) Warned(ctx context.Context) (map[string]bool, error) {
 // SetWarned notes that an account's balance is low, or is not any more. first is false
 // when that was noted already: another node was faster.
 func (db *DB) SetWarned(ctx context.Context, key string, low bool, now time.Time) (first bool, err error) {
-	err = db.WriteFor(ctx, key, func(tx *Tx) error {
+	err = db.Write(ctx, Scope{Account: key, Charges: true}, func(tx *Tx) error {
 		var n int64
 		var err error
 		if low {

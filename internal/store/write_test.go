@@ -22,7 +22,7 @@ func testWriteUndone(t *testing.T, db *store.DB) {
 	must(t, err)
 	next.Entries = append(next.Entries, verify.Entry{Key: "cost/1", Kind: verify.CostEntry, Amount: -1, At: at(1)})
 	next.Refs = append(next.Refs, verify.Ref{Carrier: "a", ID: "2"})
-	err = db.Write(t.Context(), func(tx *store.Tx) error {
+	err = db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 		c, err := beginning(tx, verify.Beginning{Request: request("demo0001", "447700900001"), Price: 30}, false, t0)
 		return errors.Join(err, tx.TopUp("demo0001", 5, t0), tx.Save(next), tx.Save(c),
 			tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "3"}, State: verify.EventDelivered}, t0), errMine)
@@ -39,7 +39,7 @@ func testWriteUndone(t *testing.T, db *store.DB) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err = db.Write(ctx, func(tx *store.Tx) error { return tx.TopUp("demo0001", 5, t0) })
+	err = db.Write(ctx, store.Scope{}, func(tx *store.Tx) error { return tx.TopUp("demo0001", 5, t0) })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of its context: %v, want context.Canceled", err)
 	}
@@ -64,7 +64,7 @@ func testParallelWrites(t *testing.T, db *store.DB) {
 		wg.Go(func() {
 			number := fmt.Sprintf("4477009%05d", i)
 			fails := i%3 == 0
-			err := db.Write(t.Context(), func(tx *store.Tx) error {
+			err := db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 				req := request("demo0001", number)
 				if i%7 == 0 {
 					req.Account = "nobody00" // unknown

@@ -43,16 +43,7 @@ type writer struct {
 }
 
 type job struct {
-	account string // whose balance it may change; "" for none
-	limit   *Limit // that it counts against; nil for none
-
-	number       string       // whose guard it may change; "" for none
-	verification verify.ID    // of whose number likewise; zero for none
-	changes      verify.ID    // verification that it changes; zero for none, or for the one above
-	charges      bool         // it changes the balance of account
-	refs         []verify.Ref // message ids of verifications that it may change
-	begins       string       // account that begins a verification for number; "" for none
-
+	Scope
 	do     func(*Tx) error
 	result chan error
 }
@@ -115,67 +106,45 @@ func (w *writer) stop() {
 	<-w.done
 }
 
-// Write runs do in a transaction and returns when it is durable. When do returns
-// an error nothing of it is kept, and Write returns that error. Other callers'
-// work may be part of the same commit; do must therefore be quick and touch
-// nothing but its Tx. It may be run more than once, where the first run came to
-// nothing, and has to set anew what it tells its caller. A write that has been
-// queued is carried out even if ctx ends, since nobody could say otherwise whether
-// it was.
-func (db *DB) Write(ctx context.Context, do func(*Tx) error) error {
-	return db.WriteFor(ctx, "", do)
-}
-
-// WriteFor is Write for what may change the balance of an account, which is that of
-// the payer for one that has another (verify.Account.Payer). Where several nodes
-// share the database, all then lock the balances that they change in one order,
-// and none waits for another that waits for it.
-func (db *DB) WriteFor(ctx context.Context, account string, do func(*Tx) error) error {
-	return db.WriteIn(ctx, Scope{Account: account, Charges: account != ""}, do)
-}
-
-// Scope says what a write works on. Where several nodes share the database, they lock
-// it before the write begins, all in one order, and with no round trip of its own.
+// Scope is the target of a write. Where several nodes share the database, the store locks it
+// before the write begins, all in one order and with no round trip of its own. The zero value
+// is a write that locks its rows itself.
 type Scope struct {
-	Account      string    // whose balance it may change, see WriteFor; "" for none, or for that of the limit
-	Charges      bool      // it most likely does, so that the balance is locked before the write begins
-	Limit        *Limit    // that it counts against; nil for none
-	Number       string    // whose guard it may change, see Tx.NumberHistory; "" for none
-	Verification verify.ID // of whose number likewise; zero for none
+	Account string // whose balance the write may change: the payer, see verify.Account.Payer; "" for that of Limit
+	Charges bool   // the write most likely changes the balance of Account
+	Limit   *Limit // nil for none
 
-	// Changes is a verification that the write changes, without its guard; zero for none.
-	Changes verify.ID
+	Number       string    // address whose history the write may change, see Tx.NumberHistory; "" for none
+	Verification verify.ID // the write may change it and the history of its address; zero for none
+	Changes      verify.ID // the write may change it, but no history; zero for none
 
 	// Refs are message ids of carriers: the write may change the verifications with them.
 	Refs []verify.Ref
 
-	// Begins is the account that is about to begin a verification for Number, and to
-	// charge it to Account; "" for none.
+	// Begins is the account that begins a verification for Number, charged to Account; "" for
+	// none.
 	Begins string
 }
 
-// WriteIn is Write for what works on a scope.
-func (db *DB) WriteIn(ctx context.Context, s Scope, do func(*Tx) error) error {
-	j := job{
-		account: s.Account, number: s.Number, verification: s.Verification, changes: s.Changes, refs: s.Refs,
-		charges: s.Charges || s.Begins != "", begins: s.Begins, do: do, result: make(chan error, 1),
-	}
-	if s.Limit != nil {
-		j.account = cmp.Or(s.Account, s.Limit.Account)
-		if db.Shared() {
-			j.limit = s.Limit
-		}
-	}
-	return db.write(ctx, j)
-}
-
-func (db *DB) write(ctx context.Context, j job) error {
+// Write runs do in a transaction and returns when the result is durable. If do returns an
+// error, none of its writes is kept, and Write returns that error. Other callers' writes may
+// be part of the same commit, so do must be quick and use only its Tx. The store may run do
+// more than once, if an earlier run was rolled back. A write that is queued is carried out
+// even if ctx ends. Errors: ErrOverloaded, ErrClosed, ErrUnknown, ErrRate for a full limit.
+func (db *DB) Write(ctx context.Context, in Scope, do func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var done func()
-	j.do, done = audited(ctx, j.do)
-	if err := db.writerFor(j.account).enqueue(j); err != nil {
+	do, done := audited(ctx, do)
+	j := job{Scope: in, do: do, result: make(chan error, 1)}
+	j.Charges = in.Charges || in.Begins != ""
+	if in.Limit != nil {
+		j.Account = cmp.Or(in.Account, in.Limit.Account)
+		if !db.Shared() { // the node counts
+			j.Limit = nil
+		}
+	}
+	if err := db.writerFor(j.Account).enqueue(j); err != nil {
 		return err
 	}
 	if err := db.outage.note(<-j.result); err != nil {
@@ -232,7 +201,7 @@ func (w *writer) run() {
 				break collect
 			}
 		}
-		slices.SortStableFunc(batch, func(a, b job) int { return cmp.Compare(a.account, b.account) })
+		slices.SortStableFunc(batch, func(a, b job) int { return cmp.Compare(a.Account, b.Account) })
 		begun := time.Now()
 		results := w.commit(batch)
 		w.committed(len(batch), time.Since(begun))

@@ -185,7 +185,7 @@ func TestCommitFails(t *testing.T) {
 			t.Errorf("job %d: %v, want the error of the commit", i, err)
 		}
 	}
-	if err := db.Write(t.Context(), put("c")); err != nil {
+	if err := db.Write(t.Context(), Scope{}, put("c")); err != nil {
 		t.Errorf("the next batch: %v", err)
 	}
 	if got, want := traces(t, db), []string{"c"}; !slices.Equal(got, want) {
@@ -223,7 +223,7 @@ func TestBeginFails(t *testing.T) {
 	if _, err := other.ExecContext(t.Context(), `COMMIT`); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Write(t.Context(), put("c")); err != nil {
+	if err := db.Write(t.Context(), Scope{}, put("c")); err != nil {
 		t.Errorf("after the other has gone: %v", err)
 	}
 	if got, want := traces(t, db), []string{"c"}; !slices.Equal(got, want) {
@@ -236,7 +236,7 @@ func TestBeginFails(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
-	if err := db.Write(t.Context(), func(tx *Tx) error {
+	if err := db.Write(t.Context(), Scope{}, func(tx *Tx) error {
 		_, err := tx.exec(`PRAGMA max_page_count = 1`) // in effect, the present size
 		return err
 	}); err != nil {
@@ -271,7 +271,7 @@ func TestDiskFull(t *testing.T) {
 	if got := traces(t, db); !slices.Equal(got, want) {
 		t.Errorf("written: %v, but told so: %v", got, want)
 	}
-	if err := db.Write(t.Context(), func(*Tx) error { return nil }); err != nil {
+	if err := db.Write(t.Context(), Scope{}, func(*Tx) error { return nil }); err != nil {
 		t.Errorf("the writer is stuck: %v", err)
 	}
 }
@@ -286,7 +286,7 @@ func TestOverloaded(t *testing.T) {
 		return nil
 	}
 	results := queue(t, db, slices.Repeat([]func(*Tx) error{count}, maxQueued)...)
-	if err := db.Write(t.Context(), count); !errors.Is(err, ErrOverloaded) {
+	if err := db.Write(t.Context(), Scope{}, count); !errors.Is(err, ErrOverloaded) {
 		t.Errorf("with a full queue: %v, want ErrOverloaded", err)
 	}
 	release()
@@ -295,7 +295,7 @@ func TestOverloaded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := db.Write(t.Context(), count); err != nil {
+	if err := db.Write(t.Context(), Scope{}, count); err != nil {
 		t.Errorf("with an empty queue: %v", err)
 	}
 	if ran != maxQueued+1 {
@@ -323,7 +323,7 @@ func TestCloseDrains(t *testing.T) {
 		defer db.writers[0].mu.RUnlock()
 		return db.writers[0].closed
 	})
-	if err := db.Write(t.Context(), put("late")); !errors.Is(err, ErrClosed) {
+	if err := db.Write(t.Context(), Scope{}, put("late")); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v, want ErrClosed", err)
 	}
 	release()
@@ -350,7 +350,7 @@ func TestWriteOutlivesItsContext(t *testing.T) {
 	release := hold(t, db)
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
-	go func() { result <- db.Write(ctx, put("a")) }()
+	go func() { result <- db.Write(ctx, Scope{}, put("a")) }()
 	await.Until(t, "queued", func() bool { return len(db.writers[0].queue) == 1 })
 	cancel()
 	release()
@@ -366,7 +366,7 @@ func TestWriteOutlivesItsContext(t *testing.T) {
 func TestCloseLeavesNothing(t *testing.T) { //nolint:paralleltest // see above
 	before := goleak.IgnoreCurrent()
 	db := openPath(t, filepath.Join(t.TempDir(), "countersign.db"))
-	if err := db.Write(t.Context(), put("a")); err != nil {
+	if err := db.Write(t.Context(), Scope{}, put("a")); err != nil {
 		t.Fatal(err)
 	}
 	traces(t, db)
