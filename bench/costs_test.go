@@ -19,6 +19,7 @@ import (
 	"countersign/internal/fraud"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -74,7 +75,7 @@ func newCosts(b *testing.B, engine string) *costs {
 	}
 	var err error
 	c.db, err = store.Open(b.Context(), store.Config{
-		Database: filepath.Join(b.TempDir(), "countersign.db"), Key: store.NewKey(), Log: slog.New(slog.DiscardHandler),
+		Database: filepath.Join(b.TempDir(), "countersign.db"), Key: vault.NewKey(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err == nil {
 		err = c.db.CreateAccount(b.Context(), store.NewAccount{

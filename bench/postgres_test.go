@@ -12,6 +12,7 @@ import (
 
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -26,14 +27,14 @@ func BenchmarkPostgres(b *testing.B) {
 
 type postgresDB struct {
 	url   string
-	key   store.Key
+	key   vault.Key
 	store *store.DB
 }
 
 // openPostgres makes a database with an account.
 func openPostgres(b *testing.B, server *pgtest.Server) postgresDB {
 	b.Helper()
-	db := postgresDB{url: server.Create(b, "template0"), key: store.NewKey()}
+	db := postgresDB{url: server.Create(b, "template0"), key: vault.NewKey()}
 	db.store = db.node(b)
 	err := db.store.CreateAccount(b.Context(), store.NewAccount{
 		Account: verify.Account{Key: account, Balance: 1 << 50}, Secret: "secret",

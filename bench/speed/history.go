@@ -13,6 +13,7 @@ import (
 
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // historyMonths is over how long the archive goes back.
@@ -97,7 +98,7 @@ func (b *bench) fillArchive(ctx context.Context, s *server, finished int) error 
 	database := strings.TrimPrefix(s.database, "sqlite:")
 	now := time.Now().UTC()
 	first := now.AddDate(0, 1-historyMonths, 0)
-	key, err := store.LoadKey(filepath.Join(s.dir, "key"))
+	key, err := vault.LoadKey(filepath.Join(s.dir, "key"))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -183,7 +184,7 @@ func (b *bench) dueAfter(i int) time.Duration {
 // layDown writes the verifications that wait, past the server, and tells when the first
 // will fall due.
 func (b *bench) layDown(ctx context.Context, s *server) (first time.Time, err error) {
-	key, err := store.LoadKey(filepath.Join(s.dir, "key"))
+	key, err := vault.LoadKey(filepath.Join(s.dir, "key"))
 	if err != nil {
 		return first, err
 	}

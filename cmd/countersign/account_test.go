@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // open opens the database of the installation.
 func (in *installation) open() *store.DB {
 	in.t.Helper()
-	k, err := store.LoadKey(filepath.Join(in.dir, "data", "key"))
+	k, err := vault.LoadKey(filepath.Join(in.dir, "data", "key"))
 	if err != nil {
 		in.t.Fatal(err)
 	}

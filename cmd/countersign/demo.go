@@ -13,6 +13,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 type demoCmd struct {
@@ -97,13 +98,13 @@ func (c *demoCmd) Run(p *process) (err error) {
 }
 
 // key is the one in the data directory, or that of all demos on PostgreSQL.
-func (c *demoCmd) key(p *process, cfg config.Config) (store.Key, error) {
+func (c *demoCmd) key(p *process, cfg config.Config) (vault.Key, error) {
 	if !store.IsPostgres(c.Database) {
 		key, err := p.startable(cfg, false, slog.New(slog.DiscardHandler)) // a demo is new most times
 		return key, err
 	}
 	if err := p.valid(cfg); err != nil {
-		return store.Key{}, err
+		return vault.Key{}, err
 	}
 	return server.DemoKey(), nil
 }

@@ -11,6 +11,7 @@ import (
 	"countersign/internal/atomicfile"
 	"countersign/internal/config"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // Only serve, demo and migrate up create databases. If the key file exists and the
@@ -19,7 +20,7 @@ import (
 
 // existing returns the database of a configuration, which must be an installation, with
 // its key.
-func (f configFlag) existing(p *process, cfg config.Config) (database string, key store.Key, err error) {
+func (f configFlag) existing(p *process, cfg config.Config) (database string, key vault.Key, err error) {
 	if database, err = p.validDatabase(cfg); err != nil {
 		return "", key, err
 	}
@@ -27,7 +28,7 @@ func (f configFlag) existing(p *process, cfg config.Config) (database string, ke
 	if err != nil {
 		return "", key, err
 	}
-	key, err = store.LoadKey(cfg.KeyFile)
+	key, err = vault.LoadKey(cfg.KeyFile)
 	switch {
 	case !errors.Is(err, fs.ErrNotExist):
 	case state == store.Used:
@@ -98,7 +99,7 @@ func started(keyFile string) error {
 // installation, which there is only where database and key file are both missing, after
 // a first start that was interrupted, or with init. Call started once the database is
 // complete.
-func (p *process) startable(cfg config.Config, init bool, log *slog.Logger) (key store.Key, err error) {
+func (p *process) startable(cfg config.Config, init bool, log *slog.Logger) (key vault.Key, err error) {
 	database, err := p.validDatabase(cfg)
 	if err != nil {
 		return key, err
@@ -107,7 +108,7 @@ func (p *process) startable(cfg config.Config, init bool, log *slog.Logger) (key
 	if err != nil {
 		return key, err
 	}
-	key, err = store.LoadKey(cfg.KeyFile)
+	key, err = vault.LoadKey(cfg.KeyFile)
 	missing := errors.Is(err, fs.ErrNotExist)
 	_, interrupted := os.Stat(firstStart(cfg.KeyFile)) // nil if the first start was
 	switch {
@@ -130,7 +131,7 @@ func (p *process) startable(cfg config.Config, init bool, log *slog.Logger) (key
 		if err := atomicfile.WriteFile(firstStart(cfg.KeyFile), nil, 0o600); err != nil {
 			return key, fmt.Errorf("first start: %w", err)
 		}
-		key = store.NewKey()
+		key = vault.NewKey()
 		if err := key.Save(cfg.KeyFile); err != nil {
 			return key, err
 		}

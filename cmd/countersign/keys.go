@@ -10,6 +10,7 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 type keysCmd struct {
@@ -104,9 +105,9 @@ func (c *keysRotateCmd) Run(p *process) error {
 	}
 	switch {
 	case c.Finish:
-		return c.end(p, "keys.finish-file", (*store.DB).FinishKeyFile)
+		return c.end(p, "keys.finish-file", (*vault.Vault).FinishKeyFile)
 	case c.Abort:
-		return c.end(p, "keys.abort-file", (*store.DB).AbortKeyFile)
+		return c.end(p, "keys.abort-file", (*vault.Vault).AbortKeyFile)
 	case c.NewKeyFile != "":
 		return c.begin(p)
 	}
@@ -119,19 +120,19 @@ func (c *keysRotateCmd) Run(p *process) error {
 
 // begin adds the new key file. One that it made goes again where that is refused.
 func (c *keysRotateCmd) begin(p *process) error {
-	var next store.Key
+	var next vault.Key
 	made := false
 	err := c.changeAs(p, "keys.add-file", func(ctx context.Context, db *store.DB) (err error) {
-		if next, err = store.LoadKey(c.NewKeyFile); errors.Is(err, fs.ErrNotExist) {
-			next, made = store.NewKey(), true
+		if next, err = vault.LoadKey(c.NewKeyFile); errors.Is(err, fs.ErrNotExist) {
+			next, made = vault.NewKey(), true
 			err = next.Save(c.NewKeyFile)
 		}
 		if err != nil {
 			return err
 		}
-		return db.AddKeyFile(ctx, next, p.now())
+		return db.Vault().AddKeyFile(ctx, next, p.now())
 	})
-	if errors.Is(err, store.ErrRotating) && made {
+	if errors.Is(err, vault.ErrRotating) && made {
 		err = errors.Join(err, os.Remove(c.NewKeyFile))
 	}
 	if err != nil {
@@ -145,11 +146,11 @@ func (c *keysRotateCmd) begin(p *process) error {
 	return nil
 }
 
-func (c *keysRotateCmd) end(p *process, action string, remove func(db *store.DB, ctx context.Context, now time.Time, force bool) error) error {
+func (c *keysRotateCmd) end(p *process, action string, remove func(v *vault.Vault, ctx context.Context, now time.Time, force bool) error) error {
 	if err := c.confirm(p, "One of the two key files will no longer open the database."); err != nil {
 		return err
 	}
-	err := c.changeAs(p, action, func(ctx context.Context, db *store.DB) error { return remove(db, ctx, p.now(), c.Force) })
+	err := c.changeAs(p, action, func(ctx context.Context, db *store.DB) error { return remove(db.Vault(), ctx, p.now(), c.Force) })
 	if err != nil {
 		return err
 	}

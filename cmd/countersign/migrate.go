@@ -9,6 +9,7 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 type migrateCmd struct {
@@ -45,7 +46,7 @@ func (c *migrateUpCmd) Run(p *process) error {
 		return err
 	}
 	p.printf("created database %s\n", database)
-	switch err := store.NewKey().Save(cfg.KeyFile); {
+	switch err := vault.NewKey().Save(cfg.KeyFile); {
 	case err == nil:
 		p.printf("created key file %s; keep a copy of it apart from the database\n", cfg.KeyFile)
 	case !errors.Is(err, fs.ErrExist):

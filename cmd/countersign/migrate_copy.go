@@ -6,6 +6,7 @@ import (
 
 	"countersign/internal/config"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 type migrateCopyCmd struct {
@@ -30,7 +31,7 @@ func (c *migrateCopyCmd) Run(p *process) error {
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}
-	key, err := store.LoadKey(cfg.KeyFile)
+	key, err := vault.LoadKey(cfg.KeyFile)
 	if err != nil {
 		return err
 	}

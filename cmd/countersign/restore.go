@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 type restoreCmd struct {
@@ -30,7 +31,7 @@ func (c *restoreCmd) Run(p *process) error {
 	if err := c.confirm(p, "%s takes the place of database %s, which is moved aside.", c.From, database); err != nil {
 		return err
 	}
-	key, err := store.LoadKey(cfg.KeyFile)
+	key, err := vault.LoadKey(cfg.KeyFile)
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (c *restoreCmd) Run(p *process) error {
 	switch {
 	case errors.Is(err, store.ErrInUse):
 		return fmt.Errorf("restore: database %s: %w; stop it first", database, err)
-	case errors.Is(err, store.ErrKey):
+	case errors.Is(err, vault.ErrKey):
 		return fmt.Errorf("restore: %w: put the key file from the time of the backup in the place of %s", err, cfg.KeyFile)
 	case err != nil:
 		return fmt.Errorf("restore: %w", err)

@@ -9,7 +9,7 @@ import (
 	"countersign/internal/check"
 	"countersign/internal/config"
 	"countersign/internal/server"
-	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 type serveCmd struct {
@@ -67,7 +67,7 @@ func (c *serveCmd) Run(p *process) error {
 	noCores(log)
 	origin := thisBuild()
 	s, err := server.New(p.ctx, server.Options{
-		Config: cfg, Key: key, ReadKey: func() (store.Key, error) { return store.LoadKey(cfg.KeyFile) },
+		Config: cfg, Key: key, ReadKey: func() (vault.Key, error) { return vault.LoadKey(cfg.KeyFile) },
 		Log: log, Clock: p.steady(log, cfg.Clock.MaxSkew), DrainFor: drainFor,
 		Version: origin.Version, Commit: origin.Commit,
 	})

@@ -3,7 +3,7 @@ package adminapi
 import (
 	"net/http"
 
-	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 func keyEndpoints() []endpoint {
@@ -36,20 +36,20 @@ type DataKey struct {
 }
 
 func (c *exchange) listKeys() (any, error) {
-	keys, err := c.cfg.Store.Keys(c.r.Context())
+	keys, err := c.cfg.Store.Vault().Status()
 	if err != nil {
 		return nil, err
 	}
 	return Keys{
-		Files: each(keys.Files, func(f store.KeyFile) KeyFile {
+		Files: each(keys.Files, func(f vault.KeyFile) KeyFile {
 			return KeyFile{f.Fingerprint, stamp(f.CreatedAt), stamp(f.UsedAt), f.Ours}
 		}),
-		Data: each(keys.Data, func(k store.DataKey) DataKey { return DataKey{k.ID, k.Purpose, stamp(k.CreatedAt), k.Current} }),
+		Data: each(keys.Data, func(k vault.DataKey) DataKey { return DataKey{k.ID, string(k.Purpose), stamp(k.CreatedAt), k.Current} }),
 	}, nil
 }
 
 // rotateKeys makes fresh data keys. To replace the key file is nothing for an API: it
 // takes the file.
 func (c *exchange) rotateKeys() (any, error) {
-	return nil, c.cfg.Store.NewDataKeys(c.change("", nil), c.now())
+	return nil, c.cfg.Store.Vault().NewDataKeys(c.change("", nil), c.now())
 }

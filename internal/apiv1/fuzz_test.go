@@ -29,6 +29,7 @@ import (
 	"countersign/internal/signature"
 	"countersign/internal/store"
 	"countersign/internal/template"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 	"countersign/internal/web"
 )
@@ -38,7 +39,7 @@ import (
 func handler(f testing.TB, method signature.Method, change ...func(*apiv1.Config)) http.Handler {
 	f.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	db, err := store.Open(f.Context(), store.Config{Database: filepath.Join(f.TempDir(), "fuzz.db"), Key: store.NewKey(), Log: log})
+	db, err := store.Open(f.Context(), store.Config{Database: filepath.Join(f.TempDir(), "fuzz.db"), Key: vault.NewKey(), Log: log})
 	if err != nil {
 		f.Fatal(err)
 	}

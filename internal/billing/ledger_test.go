@@ -20,6 +20,7 @@ import (
 	"countersign/internal/billing"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -35,7 +36,7 @@ func open(t *testing.T) *store.DB {
 func openAt(t *testing.T) (db *store.DB, path string) {
 	t.Helper()
 	path = pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
-	db, err := store.Open(t.Context(), store.Config{Database: path, Key: store.NewKey(), Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(t.Context(), store.Config{Database: path, Key: vault.NewKey(), Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	return db, path

@@ -15,6 +15,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // Exposed is a file with secrets that other users can read.
@@ -84,7 +85,7 @@ func secretFiles(_ context.Context, in *installation) (found []Finding) {
 
 // keyFile checks a key file that exists. A first start creates a missing one.
 func keyFile(_ context.Context, in *installation) []Finding {
-	_, err := store.LoadKey(in.Config.KeyFile)
+	_, err := vault.LoadKey(in.Config.KeyFile)
 	switch {
 	case err == nil:
 		return nil

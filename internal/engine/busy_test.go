@@ -13,6 +13,7 @@ import (
 	"countersign/internal/engine"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -106,7 +107,7 @@ func TestRowsOfAnotherNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var looks, reports atomic.Int32
 		database := pgtest.Prepared(t, "migrated", store.Migrate)
-		b := setUpNode(t, database, store.NewKey(), clockwork.NewFakeClockAt(at(20)), watchedNode(&looks, &reports))
+		b := setUpNode(t, database, vault.NewKey(), clockwork.NewFakeClockAt(at(20)), watchedNode(&looks, &reports))
 		v, _ := b.orphan(1) // due since t0 + 15 s
 		other, err := pgtest.Open(database)
 		must(t, err)

@@ -17,6 +17,7 @@ import (
 	"countersign/internal/fraud"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -365,7 +366,7 @@ func TestCapStreak(t *testing.T) {
 func TestCapSurvives(t *testing.T) {
 	t.Parallel()
 	caps := capped(fraud.Caps{Sends: daily(1)})
-	key, clock := store.NewKey(), clockwork.NewFakeClockAt(t0)
+	key, clock := vault.NewKey(), clockwork.NewFakeClockAt(t0)
 	database := pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
 	a := setUpNode(t, database, key, clock, caps)
 	v, err := a.Start(t.Context(), a.account, a.request())

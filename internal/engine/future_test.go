@@ -12,11 +12,12 @@ import (
 	"countersign/internal/fraud"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
 // restart stops this node, and starts another with a clock that stands at now.
-func (b *bench) restart(key store.Key, now time.Time, caps fraud.Caps) *bench {
+func (b *bench) restart(key vault.Key, now time.Time, caps fraud.Caps) *bench {
 	b.t.Helper()
 	must(b.t, b.Stop(b.t.Context()))
 	must(b.t, b.db.Close())
@@ -55,10 +56,10 @@ const (
 func testFutureState(t *testing.T, database string, jump time.Duration) {
 	ctx := t.Context()
 	caps := fraud.Caps{Sends: daily(1), Streak: 2, Lock: 24 * time.Hour}
-	key := store.NewKey()
+	key := vault.NewKey()
 	b := setUpNode(t, database, key, clockwork.NewFakeClockAt(t0), capped(caps))
 	b.Resume()
-	must(t, b.db.RefreshKeys(ctx, t0))
+	must(t, b.db.Vault().Refresh(ctx, t0))
 	start := func(number string) (verify.Verification, error) {
 		req := b.request()
 		req.To = verify.PhoneAddress(number, req.To.Country)
@@ -67,7 +68,7 @@ func testFutureState(t *testing.T, database string, jump time.Duration) {
 
 	// While the clock is wrong: one runs, one number is capped, one is locked.
 	b = b.restart(key, t0.Add(jump), caps)
-	must(t, b.db.RefreshKeys(ctx, b.clock.Now()))
+	must(t, b.db.Vault().Refresh(ctx, b.clock.Now()))
 	old, err := start(runningNumber)
 	must(t, err)
 	locked, err := start(lockedNumber)
@@ -88,8 +89,8 @@ func testFutureState(t *testing.T, database string, jump time.Duration) {
 	// Corrected: all of it is as if it were not there.
 	right := t0.Add(100 * time.Second)
 	b = b.restart(key, right, caps)
-	must(t, b.db.RefreshKeys(ctx, right))
-	keys, err := b.db.Keys(ctx)
+	must(t, b.db.Vault().Refresh(ctx, right))
+	keys, err := b.db.Vault().Status()
 	must(t, err)
 	for _, k := range keys.Data {
 		if k.Current && k.Purpose == "pin" && (k.CreatedAt.After(right) || k.CreatedAt.Before(t0.Add(-time.Minute))) {
@@ -132,7 +133,7 @@ func TestFutureDue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const ahead = 400 * 24 * time.Hour
-		key := store.NewKey()
+		key := vault.NewKey()
 		database := pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
 		b := setUpNode(t, database, key, clockwork.NewFakeClockAt(t0.Add(ahead)))
 		waits, err := b.Start(t.Context(), b.account, b.request())
@@ -169,7 +170,7 @@ func TestFutureDue(t *testing.T) {
 }
 
 // again starts another node on the database, while this one stands still.
-func (b *bench) again(key store.Key, now time.Time) *bench {
+func (b *bench) again(key vault.Key, now time.Time) *bench {
 	b.t.Helper()
 	if !b.db.Shared() {
 		must(b.t, b.db.Close())

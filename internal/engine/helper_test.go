@@ -23,6 +23,7 @@ import (
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/template"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -78,11 +79,11 @@ func (c *carrier) all() []deliver.Message {
 func setUp(t *testing.T, change ...func(*bench, *engine.Config)) *bench {
 	t.Helper()
 	database := pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
-	return setUpNode(t, database, store.NewKey(), clockwork.NewFakeClockAt(t0), change...)
+	return setUpNode(t, database, vault.NewKey(), clockwork.NewFakeClockAt(t0), change...)
 }
 
 // setUpNode makes an engine on a database that others may work on, too.
-func setUpNode(t *testing.T, database string, key store.Key, clock *clockwork.FakeClock, change ...func(*bench, *engine.Config)) *bench {
+func setUpNode(t *testing.T, database string, key vault.Key, clock *clockwork.FakeClock, change ...func(*bench, *engine.Config)) *bench {
 	t.Helper()
 	b := &bench{
 		t: t, clock: clock, carrier: &carrier{}, path: database,

@@ -18,13 +18,14 @@ import (
 	"countersign/internal/engine"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
 // twoNodes makes two engines on one database, with one clock.
 func twoNodes(t *testing.T, change ...func(*bench, *engine.Config)) (a, b *bench) {
 	t.Helper()
-	database, key, clock := pgtest.Prepared(t, "migrated", store.Migrate), store.NewKey(), clockwork.NewFakeClockAt(t0)
+	database, key, clock := pgtest.Prepared(t, "migrated", store.Migrate), vault.NewKey(), clockwork.NewFakeClockAt(t0)
 	return setUpNode(t, database, key, clock, change...), setUpNode(t, database, key, clock, change...)
 }
 

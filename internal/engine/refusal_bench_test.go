@@ -17,6 +17,7 @@ import (
 	"countersign/internal/refusal"
 	"countersign/internal/store"
 	"countersign/internal/template"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -52,7 +53,7 @@ type flood struct {
 func newFlood(b *testing.B) *flood {
 	log := slog.New(slog.DiscardHandler)
 	clock := clockwork.NewRealClock()
-	db, err := store.Open(b.Context(), store.Config{Database: b.TempDir() + "/countersign.db", Key: store.NewKey(), Log: log, Serve: true})
+	db, err := store.Open(b.Context(), store.Config{Database: b.TempDir() + "/countersign.db", Key: vault.NewKey(), Log: log, Serve: true})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"countersign/internal/engine"
 	"countersign/internal/signature"
-	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -136,7 +136,7 @@ func TestReplayElsewhere(t *testing.T) {
 	})
 	t.Run("after a kill", func(t *testing.T) {
 		t.Parallel()
-		path, key, clock := filepath.Join(t.TempDir(), "countersign.db"), store.NewKey(), clockwork.NewFakeClockAt(t0)
+		path, key, clock := filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey(), clockwork.NewFakeClockAt(t0)
 		one := setUpNode(t, path, key, clock)
 		p := signedBy(one, t0.Add(-2*time.Second), 1)
 		_, err := one.Admit(t.Context(), p)

@@ -138,7 +138,7 @@ func (j *Job) keys(ctx context.Context, now time.Time) (bool, error) {
 		return false, nil
 	}
 	j.keysAt = now
-	return false, j.cfg.Store.RefreshKeys(ctx, now)
+	return false, j.cfg.Store.Vault().Refresh(ctx, now)
 }
 
 // destroyKeys destroys unused data keys.
@@ -147,7 +147,7 @@ func (j *Job) destroyKeys(ctx context.Context, now time.Time) (bool, error) {
 		return false, nil
 	}
 	j.destroyedAt = now
-	n, err := j.cfg.Store.DestroyDataKeys(ctx, now, j.cfg.Keep.Codes)
+	n, err := j.cfg.Store.Vault().DestroyDataKeys(ctx, now, j.cfg.Keep.Codes)
 	j.metrics.destroyed.Add(float64(n))
 	return false, err
 }

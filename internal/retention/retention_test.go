@@ -18,6 +18,7 @@ import (
 	"countersign/internal/pgtest"
 	"countersign/internal/retention"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -61,7 +62,7 @@ func build(t *testing.T, database string, keep retention.Keep) *house {
 	t.Helper()
 	h := &house{database: database, clock: clockwork.NewFakeClockAt(t0), metrics: prometheus.NewRegistry(), t: t}
 	var err error
-	h.db, err = store.Open(t.Context(), store.Config{Database: database, Key: store.NewKey(), Now: t0, Log: slog.New(slog.DiscardHandler)})
+	h.db, err = store.Open(t.Context(), store.Config{Database: database, Key: vault.NewKey(), Now: t0, Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(func() { must(t, h.db.Close()) })
 	h.Job = retention.New(retention.Config{

@@ -19,7 +19,7 @@ import (
 	"countersign/internal/certificate"
 	"countersign/internal/config"
 	"countersign/internal/server"
-	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // issue writes a certificate that expires 90 days after now, with its key, and returns
@@ -57,7 +57,7 @@ func TestCertificates(t *testing.T) {
 	dir := t.TempDir()
 	clock := clockwork.NewFakeClockAt(time.Now())
 	log := &journal{}
-	opts := options(filepath.Join(dir, "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(dir, "countersign.db"), vault.NewKey())
 	opts.Clock, opts.Log = clock, slog.New(slog.NewTextHandler(log, nil))
 	files := config.TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
 	opts.Config.TLS = files

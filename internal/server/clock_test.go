@@ -25,6 +25,7 @@ import (
 	"countersign/internal/servertest"
 	"countersign/internal/signature"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // stepped is a server on a machine with a wall clock that a test steps. On PostgreSQL the
@@ -249,7 +250,7 @@ func (g *gateway) code(number string) string {
 	return g.codes[number]
 }
 
-func (g *gateway) node(t *testing.T, database string, key store.Key, path string, ahead, maxSkew time.Duration) *running {
+func (g *gateway) node(t *testing.T, database string, key vault.Key, path string, ahead, maxSkew time.Duration) *running {
 	t.Helper()
 	opts := options("", key)
 	// The next event is due after 36 s: a clock that is 30 s ahead ends the leases before.
@@ -314,7 +315,7 @@ func TestNodesWithOtherClocks(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%v,%v", tt.first, tt.second), func(t *testing.T) {
 			t.Parallel()
-			database, key, g := pgtest.Prepared(t, "migrated", store.Migrate), store.NewKey(), newGateway(t)
+			database, key, g := pgtest.Prepared(t, "migrated", store.Migrate), vault.NewKey(), newGateway(t)
 			first := g.node(t, database, key, "/first", tt.first, 5*time.Second)
 			second := g.node(t, database, key, "/second", tt.second, 2*time.Hour)
 			defer second.halt()

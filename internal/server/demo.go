@@ -10,6 +10,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/signature"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -35,7 +36,7 @@ const (
 // DemoKey opens the database of demonstrations that share one: nodes that have
 // nothing else in common need the same key. It protects nothing, since it is
 // published.
-func DemoKey() store.Key {
+func DemoKey() vault.Key {
 	return sha256.Sum256([]byte("countersign demo: this key is published"))
 }
 

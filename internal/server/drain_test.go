@@ -20,6 +20,7 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // awaitDrain returns once /readyz reports that the drain has begun.
@@ -32,7 +33,7 @@ func (r *running) awaitDrain() {
 // Meanwhile /readyz fails and new requests are refused.
 func TestStopping(t *testing.T) {
 	t.Parallel()
-	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 	r := run(t, opts)
 	if ready, alive := r.ops("/readyz"), r.ops("/healthz"); ready != 200 || alive != 200 {
 		t.Errorf("before the stop: /readyz %d, /healthz %d", ready, alive)
@@ -95,7 +96,7 @@ func TestStopping(t *testing.T) {
 func TestDraining(t *testing.T) {
 	t.Parallel()
 	clock := clockwork.NewFakeClock()
-	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 	opts.Clock, opts.DrainFor = clock, time.Second
 	r := run(t, opts)
 	if _, err := r.start("447700900000"); err != nil {
@@ -134,7 +135,7 @@ func TestDraining(t *testing.T) {
 func TestDrainingUnderLoad(t *testing.T) {
 	t.Parallel()
 	clock := clockwork.NewFakeClock()
-	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 	opts.Clock, opts.DrainFor = clock, time.Second // ends when the test advances the clock
 	r := run(t, opts)
 	var mu sync.Mutex

@@ -19,6 +19,7 @@ import (
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // drill is an installation under load, of which the keys are replaced.
@@ -27,7 +28,7 @@ type drill struct {
 	database string
 	clock    *clockwork.FakeClock
 	nodes    []*running
-	onDisk   atomic.Pointer[store.Key] // what lies where the servers look for their key file
+	onDisk   atomic.Pointer[vault.Key] // what lies where the servers look for their key file
 
 	rounds  [4]atomic.Int64 // of each worker
 	failed  atomic.Int64
@@ -51,7 +52,7 @@ func TestKeysUnderLoad(t *testing.T) {
 
 func testKeysUnderLoad(t *testing.T, database string, nodes int) {
 	d := &drill{t: t, database: database, clock: clockwork.NewFakeClockAt(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
-	first, next := store.NewKey(), store.NewKey()
+	first, next := vault.NewKey(), vault.NewKey()
 	d.onDisk.Store(&first)
 	for range nodes {
 		d.start()
@@ -64,18 +65,18 @@ func testKeysUnderLoad(t *testing.T, database string, nodes int) {
 	d.everybody()
 
 	old := d.tool(first)
-	d.change(func() error { return old.NewDataKeys(t.Context(), d.clock.Now()) })
+	d.change(func() error { return old.Vault().NewDataKeys(t.Context(), d.clock.Now()) })
 	d.everybody()
-	d.change(func() error { return old.AddKeyFile(t.Context(), next, d.clock.Now()) })
-	d.change(func() error { return old.NewDataKeys(t.Context(), d.clock.Now()) })
+	d.change(func() error { return old.Vault().AddKeyFile(t.Context(), next, d.clock.Now()) })
+	d.change(func() error { return old.Vault().NewDataKeys(t.Context(), d.clock.Now()) })
 	d.minute()
 	tool := d.tool(next)
 	d.change(func() error {
-		err := tool.FinishKeyFile(t.Context(), d.clock.Now(), false)
+		err := tool.Vault().FinishKeyFile(t.Context(), d.clock.Now(), false)
 		switch {
 		case err == nil:
 			t.Error("finished while servers have the old file")
-		case errors.Is(err, store.ErrKeyInUse):
+		case errors.Is(err, vault.ErrKeyInUse):
 			err = nil
 		}
 		return err
@@ -84,15 +85,15 @@ func testKeysUnderLoad(t *testing.T, database string, nodes int) {
 	for finished := false; !finished; {
 		d.minute()
 		d.change(func() error {
-			err := tool.FinishKeyFile(t.Context(), d.clock.Now(), false)
+			err := tool.Vault().FinishKeyFile(t.Context(), d.clock.Now(), false)
 			finished = err == nil
-			if errors.Is(err, store.ErrKeyInUse) {
+			if errors.Is(err, vault.ErrKeyInUse) {
 				return nil // not yet
 			}
 			return err
 		})
 	}
-	d.change(func() error { return tool.NewDataKeys(t.Context(), d.clock.Now()) })
+	d.change(func() error { return tool.Vault().NewDataKeys(t.Context(), d.clock.Now()) })
 	d.everybody()
 	if nodes > 1 {
 		d.start() // with the new file
@@ -112,7 +113,7 @@ func testKeysUnderLoad(t *testing.T, database string, nodes int) {
 	if d.failed.Load() != 0 || total == 0 {
 		t.Errorf("%d of %d failed", d.failed.Load(), total)
 	}
-	if _, err := store.Open(t.Context(), store.Config{Database: database, Key: first, Log: slog.New(slog.DiscardHandler)}); !errors.Is(err, store.ErrKey) {
+	if _, err := store.Open(t.Context(), store.Config{Database: database, Key: first, Log: slog.New(slog.DiscardHandler)}); !errors.Is(err, vault.ErrKey) {
 		t.Errorf("open with the old key file: %v, want ErrKey", err)
 	}
 }
@@ -144,12 +145,12 @@ func (d *drill) start() {
 		opts.Config.Database = d.database
 	}
 	opts.Clock = d.clock
-	opts.ReadKey = func() (store.Key, error) { return *d.onDisk.Load(), nil }
+	opts.ReadKey = func() (vault.Key, error) { return *d.onDisk.Load(), nil }
 	d.nodes = append(d.nodes, run(d.t, opts))
 }
 
 // tool opens the database as a command does.
-func (d *drill) tool(file store.Key) *store.DB {
+func (d *drill) tool(file vault.Key) *store.DB {
 	d.t.Helper()
 	db, err := store.Open(d.t.Context(), store.Config{Database: d.database, Key: file, Log: slog.New(slog.DiscardHandler)})
 	d.must(err)

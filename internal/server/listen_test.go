@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"countersign/internal/server"
-	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // journal is a log that a test reads while the server writes it.
@@ -52,7 +52,7 @@ func dial(t *testing.T, address string) net.Conn {
 // operators, and a kept-alive client keeps its connection.
 func TestFlood(t *testing.T) {
 	t.Parallel()
-	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 	opts.Config.Limits.Connections = 4
 	opts.Config.Admin.Listen, opts.Config.Admin.TokenFile = "127.0.0.1:0", filepath.Join(t.TempDir(), "token")
 	var log journal
@@ -151,7 +151,7 @@ func TestRebinding(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+			opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 			opts.Config.Listen, opts.Config.OpsListen, opts.Config.Server.Names = tt.listen, tt.listen, tt.names
 			opts.Config.Admin.Listen, opts.Config.Admin.TokenFile = "127.0.0.1:0", filepath.Join(t.TempDir(), "token")
 			r := run(t, opts)
@@ -173,7 +173,7 @@ func TestRebinding(t *testing.T) {
 // The admin listener serves the host of admin.url, on the loopback without server.names.
 func TestHostOfAdminURL(t *testing.T) {
 	t.Parallel()
-	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 	opts.Config.Admin.Listen, opts.Config.Admin.TokenFile = "127.0.0.1:0", filepath.Join(t.TempDir(), "token")
 	opts.Config.Admin.URL = "https://admin.example.com:9443"
 	r := run(t, opts)
@@ -188,7 +188,7 @@ func TestHostOfAdminURL(t *testing.T) {
 // TestOtherSites: a browser may not use the API for a page of another site.
 func TestOtherSites(t *testing.T) {
 	t.Parallel()
-	r := run(t, options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey()))
+	r := run(t, options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey()))
 	defer r.halt()
 	for _, tt := range []struct {
 		method, path string
@@ -229,7 +229,7 @@ func TestOpenFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+			opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 			opts.OpenFiles, opts.Config.Limits.Connections = tt.files, tt.configured
 			var log journal
 			opts.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))

@@ -140,7 +140,7 @@ func (s *Server) readBacklog(ctx context.Context) (b backlog, err error) {
 	if b.Backlog, err = s.db.Backlog(ctx, now, now.Add(-overdueAfter)); err != nil {
 		return b, err
 	}
-	b.keys, err = s.db.KeyTimes(ctx)
+	b.keys, err = s.db.Vault().Times(ctx)
 	return b, err
 }
 

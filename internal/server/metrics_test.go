@@ -14,7 +14,7 @@ import (
 	"countersign/internal/clock"
 	"countersign/internal/config"
 	"countersign/internal/server"
-	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // metric is one that a server exports, as a row of its reference page.
@@ -33,7 +33,7 @@ func (m metric) row() string {
 func everyCarrier(t *testing.T) server.Options {
 	t.Helper()
 	dir := t.TempDir()
-	opts := options(filepath.Join(dir, "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(dir, "countersign.db"), vault.NewKey())
 	opts.Unlimited = false
 	opts.Clock = clock.New(clock.Config{})
 	issue(t, dir, time.Now())

@@ -14,6 +14,7 @@ import (
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // lockedBuffer is a log that many write to.
@@ -51,7 +52,7 @@ func TestOutageInTheLog(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Start(t)
 	log := &lockedBuffer{}
-	opts := options("", store.NewKey())
+	opts := options("", vault.NewKey())
 	opts.Config.Database = postgres.Create(t, "template0")
 	opts.Log = slog.New(slog.NewJSONHandler(log, nil))
 	r := run(t, opts)

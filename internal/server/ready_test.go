@@ -17,7 +17,7 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
-	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // readyz asks /readyz.
@@ -84,7 +84,7 @@ func TestReadyDamagedPage(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "countersign.db")
 			log := &safeLog{}
-			opts := options(path, store.NewKey())
+			opts := options(path, vault.NewKey())
 			opts.Log = slog.New(slog.NewTextHandler(log, nil))
 			r := run(t, opts)
 			if n := r.starts(30, 0); n != 30 {
@@ -146,7 +146,7 @@ func TestReadyTruncated(t *testing.T) {
 		t.Run("countersign.db"+file, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "countersign.db")
-			r := run(t, options(path, store.NewKey()))
+			r := run(t, options(path, vault.NewKey()))
 			if n := r.starts(30, 0); n != 30 {
 				t.Fatalf("%d of 30 accepted", n)
 			}
@@ -195,7 +195,7 @@ func TestReadyMovedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := &safeLog{}
-	opts := options(filepath.Join(dir, "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(dir, "countersign.db"), vault.NewKey())
 	opts.Log = slog.New(slog.NewTextHandler(log, nil))
 	r := run(t, opts)
 	id, err := r.start("447700900000")
@@ -251,7 +251,7 @@ func TestReadyLockedTable(t *testing.T) {
 		t.Run(lock, func(t *testing.T) {
 			t.Parallel()
 			database := postgres.Create(t, "template0")
-			opts := options("", store.NewKey())
+			opts := options("", vault.NewKey())
 			opts.Config.Database = database
 			r := run(t, opts)
 			defer r.halt()

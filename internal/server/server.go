@@ -37,6 +37,7 @@ import (
 	"countersign/internal/retention"
 	"countersign/internal/store"
 	"countersign/internal/template"
+	"countersign/internal/vault"
 	"countersign/internal/velocity"
 	"countersign/internal/verify"
 	"countersign/internal/web"
@@ -45,9 +46,9 @@ import (
 // Options say how to run a server.
 type Options struct {
 	Config config.Config // validated
-	Key    store.Key
+	Key    vault.Key
 	// ReadKey, if not nil, reads the key file again, to take up one that was replaced.
-	ReadKey func() (store.Key, error)
+	ReadKey func() (vault.Key, error)
 
 	Log *slog.Logger
 	// Clock is the program's time. On PostgreSQL, a *clock.Steady follows the clock of the

@@ -24,6 +24,7 @@ import (
 	"countersign/internal/await"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -38,7 +39,7 @@ type running struct {
 	client *http.Client
 }
 
-func options(path string, key store.Key) server.Options {
+func options(path string, key vault.Key) server.Options {
 	opts := server.Options{
 		Config: server.DemoConfig(), Key: key, Clock: clockwork.NewRealClock(),
 		Log: slog.New(slog.DiscardHandler), Unlimited: true,
@@ -111,7 +112,7 @@ func (r *running) start(number string) (requestID string, err error) {
 // is there when another has started, and its message has come, once.
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
-	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 	r := run(t, opts)
 	var mu sync.Mutex
 	accepted := map[string]string{} // number by request id
@@ -168,7 +169,7 @@ func TestSelfSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := options(filepath.Join(t.TempDir(), "countersign.db"), store.NewKey())
+	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 	opts.TLS = config
 	r := run(t, opts)
 	defer r.halt()
@@ -221,7 +222,7 @@ func TestNewFails(t *testing.T) {
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path, key := filepath.Join(t.TempDir(), "countersign.db"), store.NewKey()
+			path, key := filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey()
 			opts := options(path, key)
 			change(&opts)
 			if s, err := server.New(t.Context(), opts); err == nil {
@@ -241,7 +242,7 @@ func TestNewFails(t *testing.T) {
 
 func TestSeedDemoTwice(t *testing.T) {
 	t.Parallel()
-	db, err := store.Open(t.Context(), store.Config{Database: filepath.Join(t.TempDir(), "countersign.db"), Key: store.NewKey(), Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(t.Context(), store.Config{Database: filepath.Join(t.TempDir(), "countersign.db"), Key: vault.NewKey(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"countersign/internal/pgtest"
 	"countersign/internal/server"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -64,7 +65,7 @@ func Start(t testing.TB, options ...Option) *Server {
 	dir := t.TempDir()
 	s := &Server{Clock: clockwork.NewFakeClockAt(Epoch), Database: pgtest.Chosen(t, filepath.Join(dir, "countersign.db"), "migrated", store.Migrate), t: t}
 	opts := server.Options{
-		Config: server.DemoConfig(), Key: store.NewKey(), Clock: s.Clock,
+		Config: server.DemoConfig(), Key: vault.NewKey(), Clock: s.Clock,
 		Log: logtest.New(t), Unlimited: true,
 	}
 	opts.Config.Listen, opts.Config.OpsListen = "127.0.0.1:0", "127.0.0.1:0"

@@ -16,6 +16,7 @@ import (
 	"countersign/internal/fraud"
 	"countersign/internal/message"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -34,7 +35,7 @@ type world struct {
 	seed     uint64
 	rng      *rand.Rand
 	path     string
-	key      store.Key
+	key      vault.Key
 	messages *message.Catalog
 	began    time.Time
 	others   sync.WaitGroup // receipts on their way, and calls that clients gave up
@@ -90,7 +91,7 @@ type check struct {
 // template is what all worlds begin with, made once: a database with its account, and
 // the texts of messages.
 type template struct {
-	key      store.Key
+	key      vault.Key
 	file     []byte
 	messages *message.Catalog
 }
@@ -102,7 +103,7 @@ func makeTemplate(t *testing.T) template {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "template.db")
-	key := store.NewKey()
+	key := vault.NewKey()
 	db, err := store.Open(t.Context(), store.Config{Database: path, Key: key, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

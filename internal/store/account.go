@@ -71,7 +71,7 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 		}
 		var sealed []byte
 		if a.SignatureSecret != "" {
-			sealed = tx.seal.sealAccount(a.SignatureSecret, a.Key)
+			sealed = tx.seal.SealSecret(a.SignatureSecret, a.Key)
 		}
 		settings, err := encodeSettings("{}", a.Settings)
 		if err != nil {

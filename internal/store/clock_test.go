@@ -7,6 +7,7 @@ import (
 
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // TestServerTime: the time of a PostgreSQL server is read before and after the database is
@@ -23,7 +24,7 @@ func TestServerTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := openFile(t, database, store.NewKey())
+	db := openFile(t, database, vault.NewKey())
 	third, err := db.ServerTime(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -146,14 +147,14 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 }
 
 var (
-	key = store.NewKey()
+	key = vault.NewKey()
 	t0  = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 )
 
 // at is the time s seconds after the start.
 func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
 
-func openFile(t *testing.T, path string, key store.Key) *store.DB {
+func openFile(t *testing.T, path string, key vault.Key) *store.DB {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Config{Database: path, Key: key, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

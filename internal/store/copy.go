@@ -13,13 +13,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"countersign/internal/vault"
 )
 
 // CopyConfig says which installation to move, and where.
 type CopyConfig struct {
-	From string // path of the SQLite file
-	To   string // URL of the PostgreSQL database
-	Key  Key    // of both
+	From string    // path of the SQLite file
+	To   string    // URL of the PostgreSQL database
+	Key  vault.Key // of both
 
 	Batch int // rows of a commit; 0 for a good number
 
@@ -263,9 +265,9 @@ func (c *copier) claim(ctx context.Context) error {
 // that has only just begun has no keys yet, and that is of this source if of any.
 func (c *copier) opensTarget(ctx context.Context) error {
 	var files, ours int
-	err := c.target.QueryRow(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE fingerprint = $1) FROM key_files`, c.Key.fingerprint()).Scan(&files, &ours)
+	err := c.target.QueryRow(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE encode(fingerprint, 'hex') = $1) FROM key_files`, c.Key.Fingerprint()).Scan(&files, &ours)
 	if err == nil && files > 0 && ours == 0 {
-		err = ErrKey
+		err = vault.ErrKey
 	}
 	return err
 }

@@ -17,6 +17,7 @@ import (
 	"countersign/internal/fraud"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -352,12 +353,12 @@ func TestCopyRefuses(t *testing.T) {
 		"direction": {func(_ *testing.T, cfg *store.CopyConfig) { cfg.From, cfg.To = cfg.To, cfg.From }, store.ErrDirection, "SQLite to PostgreSQL"},
 		"two files": {func(_ *testing.T, cfg *store.CopyConfig) { cfg.To = cfg.From }, store.ErrDirection, ""},
 		"no source": {func(_ *testing.T, cfg *store.CopyConfig) { cfg.From += ".gone" }, os.ErrNotExist, "no database"},
-		"key":       {func(_ *testing.T, cfg *store.CopyConfig) { cfg.Key = store.NewKey() }, store.ErrKey, "countersign.db"},
+		"key":       {func(_ *testing.T, cfg *store.CopyConfig) { cfg.Key = vault.NewKey() }, vault.ErrKey, "countersign.db"},
 		"key of the target": {func(t *testing.T, cfg *store.CopyConfig) {
-			db, err := open(t, cfg.To, store.NewKey(), true)
+			db, err := open(t, cfg.To, vault.NewKey(), true)
 			must(t, err)
 			must(t, db.Close())
-		}, store.ErrKey, "the target"},
+		}, vault.ErrKey, "the target"},
 		"accounts": {func(t *testing.T, cfg *store.CopyConfig) {
 			db, err := open(t, cfg.To, key, true)
 			must(t, err)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -24,7 +25,7 @@ type Credentials struct {
 	OldSignatureUntil  time.Time
 
 	hashes []secretHash
-	seal   *sealer
+	seal   *vault.Sealer
 
 	generation uint64    // of the accounts, when it was read
 	read       time.Time // when that was
@@ -41,7 +42,7 @@ func (c Credentials) HasSecret(secret string, now time.Time) bool {
 	if c.seal == nil {
 		return false
 	}
-	hash := c.seal.hashSecret(c.Key, secret)
+	hash := c.seal.HashSecret(c.Key, secret)
 	found := false
 	for _, h := range c.hashes {
 		found = hmac.Equal(h.hash, hash) && (h.expires.IsZero() || now.Before(h.expires)) || found
@@ -84,8 +85,8 @@ func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) 
 	if len(c.hashes) == 0 {
 		c.hashes = []secretHash{{hash: make([]byte, 32)}}
 	}
-	if c.SignatureSecret, err = db.seal.openSignature(sealed, c.Key); err == nil {
-		c.OldSignatureSecret, err = db.seal.openSignature(oldSealed, c.Key)
+	if c.SignatureSecret, err = db.seal.OpenSecret(sealed, c.Key); err == nil {
+		c.OldSignatureSecret, err = db.seal.OpenSecret(oldSealed, c.Key)
 	}
 	if c.Key != key || key == "" { // another's, or nobody's: nothing of it may be used
 		for i := range c.hashes {

@@ -2,33 +2,19 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"countersign/internal/atomicfile"
 	"countersign/internal/store/sqlite"
 )
 
 // ErrDiskFull is wrapped by errors of a write that found no space on the disk, or that
 // exceeded the quota of its owner.
-var ErrDiskFull = errors.New("disk full")
-
-// diskFullError is the error of a write to a full disk.
-type diskFullError struct {
-	where string
-	cause error // the error of the database or system alone
-	err   error // the whole chain
-}
-
-func (e *diskFullError) Error() string {
-	return fmt.Sprintf("%v: no space left for %s: %v", ErrDiskFull, e.where, e.cause)
-}
-
-func (e *diskFullError) Unwrap() []error { return []error{ErrDiskFull, e.err} }
+var ErrDiskFull = atomicfile.ErrDiskFull
 
 // diskFull returns err, as an error that wraps ErrDiskFull and names the database or file
 // if the reason is a full disk.
@@ -38,20 +24,17 @@ func diskFull(where string, err error) error {
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		if e.Code == noSpace {
-			return &diskFullError{"the PostgreSQL server of " + Redact(where), e, err}
+			return &atomicfile.FullError{Where: "the PostgreSQL server of " + Redact(where), Cause: e, Err: err}
 		}
 		return err
 	}
 	if code, e := sqlite.AsError(err); e != nil {
 		if code == sqlite3.SQLITE_FULL || mayBeFull(code) && noRoom(filepath.Dir(where)) {
-			return &diskFullError{where, e, err}
+			return &atomicfile.FullError{Where: where, Cause: e, Err: err}
 		}
 		return err
 	}
-	if noRoomError(err) {
-		return &diskFullError{where, err, err}
-	}
-	return err
+	return atomicfile.Full(where, err)
 }
 
 // mayBeFull reports whether a full disk may be the reason of an SQLite error code.
@@ -64,19 +47,15 @@ func mayBeFull(code int) bool {
 	return false
 }
 
-func noRoomError(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
 // noRoom reports whether a directory has no space for a file of the size that SQLite adds
 // at a time.
 func noRoom(dir string) bool {
 	f, err := os.CreateTemp(dir, ".countersign-space-*")
 	if err != nil {
-		return noRoomError(err)
+		return atomicfile.IsFull(err)
 	}
 	_, err = f.Write(make([]byte, 64<<10))
 	_ = f.Close()           // the write decides
 	_ = os.Remove(f.Name()) // at worst, an empty file is left
-	return noRoomError(err)
+	return atomicfile.IsFull(err)
 }

@@ -12,6 +12,7 @@ import (
 
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // smallDisk mounts a tmpfs of the given size.
@@ -98,7 +99,7 @@ func TestDiskFullLater(t *testing.T) {
 	backup := filepath.Join(dir, "backup.db")
 	_, err = other.Backup(t.Context(), backup)
 	wantDiskFull(t, err, backup)
-	wantDiskFull(t, store.NewKey().Save(filepath.Join(dir, "key")), filepath.Join(dir, "key"))
+	wantDiskFull(t, vault.NewKey().Save(filepath.Join(dir, "key")), filepath.Join(dir, "key"))
 	fresh := filepath.Join(dir, "fresh.db")
 	wantDiskFull(t, store.Migrate(t.Context(), fresh), fresh)
 

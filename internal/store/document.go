@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"countersign/internal/record"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -21,14 +22,14 @@ const documentVersion = 1
 type document struct {
 	record.Codec
 	v        *verify.Verification
-	seal     *sealer // nil leaves out codes
-	personal bool    // whether personal data is written
-	sealed   error   // the first code that could not be opened
+	seal     *vault.Sealer // nil leaves out codes
+	personal bool          // whether personal data is written
+	sealed   error         // the first code that could not be opened
 }
 
 // encodeDocument returns the document of a verification. A nil sealer leaves out all codes
 // and personal data, as the archive does.
-func encodeDocument(v *verify.Verification, seal *sealer) ([]byte, error) {
+func encodeDocument(v *verify.Verification, seal *vault.Sealer) ([]byte, error) {
 	d := document{Codec: record.Writer(v.SubmittedAt), v: v, seal: seal, personal: seal != nil}
 	d.verification()
 	b, err := d.Written()
@@ -48,7 +49,7 @@ var (
 // decodeDocument completes a verification that has its other columns. A nil sealer leaves its
 // codes empty. If a code does not open, v lacks the code only. After any other error v has the
 // other columns only.
-func decodeDocument(v *verify.Verification, address string, b []byte, seal *sealer) error {
+func decodeDocument(v *verify.Verification, address string, b []byte, seal *vault.Sealer) error {
 	v.To = verify.Address{Kind: verify.Phone, Canonical: address, Given: address} // unless the document has more
 	columns := *v
 	d := document{Codec: record.Reader(b, v.SubmittedAt), v: v, seal: seal}
@@ -244,12 +245,12 @@ func (d *document) fact(f *verify.Fact) {
 func (d *document) pin(field record.Field) {
 	var sealed []byte
 	if d.seal != nil && d.Writing() {
-		sealed = d.seal.sealPIN(d.v.PIN, d.v.ID, d.v.Generation)
+		sealed = d.seal.SealPIN(d.v.PIN, d.v.ID, d.v.Generation)
 	}
 	if record.Text(&d.Codec, field, &sealed); d.seal == nil || d.Writing() {
 		return
 	}
-	pin, err := d.seal.openPIN(sealed, d.v.ID, d.v.Generation)
+	pin, err := d.seal.OpenPIN(sealed, d.v.ID, d.v.Generation)
 	d.v.PIN, d.sealed = pin, cmp.Or(d.sealed, err)
 }
 
@@ -257,11 +258,11 @@ func (d *document) pin(field record.Field) {
 func (d *document) code(field record.Field, c *verify.Check) {
 	var sealed []byte
 	if d.seal != nil && d.Writing() {
-		sealed = d.seal.sealCode(*c, d.v.ID)
+		sealed = d.seal.SealCode(*c, d.v.ID)
 	}
 	if record.Text(&d.Codec, field, &sealed); d.seal == nil || d.Writing() {
 		return
 	}
-	code, err := d.seal.openCode(sealed, d.v.ID, c.Generation)
+	code, err := d.seal.OpenCode(sealed, d.v.ID, c.Generation)
 	c.Code, d.sealed = code, cmp.Or(d.sealed, err)
 }

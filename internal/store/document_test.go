@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"countersign/internal/record"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -64,12 +65,13 @@ func PastDocument(ref string) []byte {
 }
 
 // testSealer returns a sealer with new data keys.
-func testSealer() *sealer {
-	var keys []*dataKey
-	for i, p := range []purpose{forAccount, forSecret, forPIN, forCode} {
-		keys = append(keys, newDataKey(int64(i+1), p, NewKey(), time.Time{}))
+func testSealer() *vault.Sealer {
+	key, now := vault.NewKey(), typical().SubmittedAt
+	v, err := vault.Open(vault.Create(key, now), vault.Config{Key: key}, now)
+	if err != nil {
+		panic(err)
 	}
-	return newSealer(newKeySet(keys, time.Time{}))
+	return v.Sealer()
 }
 
 // whole is a verification with a value in every stored field but the codes.
@@ -123,7 +125,7 @@ func TestDocumentVersion1(t *testing.T) {
 }
 
 // wantDecoded checks that a document decodes to a verification, with the columns of its row.
-func wantDecoded(t rapid.TB, want verify.Verification, doc []byte, seal *sealer) {
+func wantDecoded(t rapid.TB, want verify.Verification, doc []byte, seal *vault.Sealer) {
 	t.Helper()
 	got := verify.Verification{ID: want.ID, SubmittedAt: want.SubmittedAt, FinalizedAt: want.FinalizedAt, NextAt: want.NextAt, Lease: want.Lease}
 	got.Account = want.Account
@@ -265,7 +267,7 @@ func TestDocumentOfNewerProgram(t *testing.T) {
 func FuzzDocument(f *testing.F) {
 	v := whole()
 	seal := testSealer()
-	for _, s := range []*sealer{nil, seal} {
+	for _, s := range []*vault.Sealer{nil, seal} {
 		doc, err := encodeDocument(&v, s)
 		if err != nil {
 			f.Fatal(err)
@@ -301,7 +303,7 @@ func BenchmarkDocument(b *testing.B) {
 	v, seal := typical(), testSealer()
 	for _, kind := range []struct {
 		name string
-		seal *sealer
+		seal *vault.Sealer
 	}{{"sealed", seal}, {"archive", nil}} {
 		doc, err := encodeDocument(&v, kind.seal)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"countersign/internal/deliver/virtual"
 	"countersign/internal/fraud"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -34,10 +35,10 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 	later := at(1e7)
 	change := func(*verify.Account) error { return nil }
 	return map[string]operation{
-		"AbortKeyFile": {"key_files", func(c ctx, db *store.DB) error { return db.AbortKeyFile(c, t0, true) }},
+		"AbortKeyFile": {"key_files", func(c ctx, db *store.DB) error { return db.Vault().AbortKeyFile(c, t0, true) }},
 		"Accounts":     {"accounts", func(c ctx, db *store.DB) error { return fails(db.Accounts(c)) }},
 		"AddAudit":     {"audit", func(c ctx, db *store.DB) error { return db.AddAudit(c, entry("a", "b", t0)) }},
-		"AddKeyFile":   {"key_files", func(c ctx, db *store.DB) error { return db.AddKeyFile(c, store.NewKey(), t0) }},
+		"AddKeyFile":   {"key_files", func(c ctx, db *store.DB) error { return db.Vault().AddKeyFile(c, vault.NewKey(), t0) }},
 		"AddMessage": {"phone_messages", func(c ctx, db *store.DB) error {
 			return db.AddMessage(c, virtual.Message{Number: number, Channel: verify.SMS, SentAt: t0})
 		}},
@@ -85,7 +86,7 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"FindVerifications": {"archive verifications", func(c ctx, db *store.DB) error {
 			return fails(db.FindVerifications(c, store.VerificationFilter{Number: number, Limit: 10}))
 		}},
-		"FinishKeyFile": {"key_files", func(c ctx, db *store.DB) error { return db.FinishKeyFile(c, t0, true) }},
+		"FinishKeyFile": {"key_files", func(c ctx, db *store.DB) error { return db.Vault().FinishKeyFile(c, t0, true) }},
 		"ForgetAudit":   {"audit", func(c ctx, db *store.DB) error { return fails(db.ForgetAudit(c, later, 10)) }},
 		"ForgetFraud":   {"fraud_blocks fraud_hours fraud_log fraud_nodes fraud_unblocks", func(c ctx, db *store.DB) error { return db.ForgetFraud(c, later, later, later) }},
 		"PruneNumberHistories": {"guards", func(c ctx, db *store.DB) error {
@@ -111,15 +112,15 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"FraudVolumes":     {"fraud_hours", func(c ctx, db *store.DB) error { return fails(db.FraudVolumes(c, t0, later, 1)) }},
 		"NumberHistory":    {"guards", func(c ctx, db *store.DB) error { return fails(db.NumberHistory(c, number)) }},
 		"HastenFuture":     {"verifications", func(c ctx, db *store.DB) error { return fails(db.HastenFuture(c, t0.AddDate(-1, 0, 0), 10)) }},
-		"KeyTimes":         {"key_files", func(c ctx, db *store.DB) error { return fails(db.KeyTimes(c)) }},
-		"Keys":             {"data_keys key_files", func(c ctx, db *store.DB) error { return fails(db.Keys(c)) }},
+		"KeyTimes":         {"key_files", func(c ctx, db *store.DB) error { return fails(db.Vault().Times(c)) }},
+		"Keys":             {"data_keys key_files", func(c ctx, db *store.DB) error { return fails(db.Vault().Status()) }},
 		"LedgerSum":        {"ledger ledger_past", func(c ctx, db *store.DB) error { return fails3(db.LedgerSum(c, account)) }},
 		"LiftFraudBlock":   {"fraud_blocks", func(c ctx, db *store.DB) error { return db.LiftFraudBlock(c, "a", "me", t0) }},
 		"Message":          {"phone_messages", func(c ctx, db *store.DB) error { return fails3(db.Message(c, verify.ID{1})) }},
 		"MessageSettings":  {"accounts", func(c ctx, db *store.DB) error { return fails(db.MessageSettings(c)) }},
 		"Messages":         {"phone_messages", func(c ctx, db *store.DB) error { return fails(db.Messages(c, number, 10)) }},
 		"MessagesOfAll":    {"phone_messages", func(c ctx, db *store.DB) error { return fails(db.Messages(c, "", 10)) }},
-		"NewDataKeys":      {"data_keys key_files", func(c ctx, db *store.DB) error { return db.NewDataKeys(c, t0) }},
+		"NewDataKeys":      {"data_keys key_files", func(c ctx, db *store.DB) error { return db.Vault().NewDataKeys(c, t0) }},
 		"NewestEntries":    {"ledger ledger_past", func(c ctx, db *store.DB) error { return fails(db.NewestEntries(c, account, 100)) }},
 		"NewestStored":     {"archive audit data_keys fraud_log verifications", func(c ctx, db *store.DB) error { return fails(db.NewestStored(c)) }},
 		"NextDue":          {"verifications", func(c ctx, db *store.DB) error { return fails3(db.NextDue(c)) }},
@@ -129,7 +130,7 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"Recording":        {"recordings", func(c ctx, db *store.DB) error { return fails(db.Recording(c, verify.ID{7})) }},
 		"Redact":           {"archive", func(c ctx, db *store.DB) error { return fails(db.Redact(c, later, 10)) }},
 		"RedactRefusals":   {"refusals", func(c ctx, db *store.DB) error { return fails(db.RedactRefusals(c, later, 10)) }},
-		"RefreshKeys":      {"data_keys key_files", func(c ctx, db *store.DB) error { return db.RefreshKeys(c, later) }},
+		"RefreshKeys":      {"data_keys key_files", func(c ctx, db *store.DB) error { return db.Vault().Refresh(c, later) }},
 		"Refusals":         {"refusals", func(c ctx, db *store.DB) error { return fails(db.Refusals(c, store.RefusalFilter{Limit: 10})) }},
 		"ReplacePrices":    {"price_list settings", func(c ctx, db *store.DB) error { return db.ReplacePrices(c, "a", []verify.Price{{Amount: 8}}) }},
 		"RetentionState":   {"settings", func(c ctx, db *store.DB) error { return fails(db.RetentionState(c)) }},

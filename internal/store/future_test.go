@@ -16,7 +16,7 @@ func testFutureKeys(t *testing.T, db *store.DB) {
 	const day = 24 * time.Hour
 	ctx := t.Context()
 	current := func() (id int64, keys int) {
-		list, err := db.Keys(ctx)
+		list, err := db.Vault().Status()
 		must(t, err)
 		for _, k := range list.Data {
 			if k.Purpose != "pin" {
@@ -33,13 +33,13 @@ func testFutureKeys(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	first, _ := current()
 	for _, jump := range []time.Duration{400 * day, -400 * day, time.Hour + day} {
-		must(t, db.RefreshKeys(ctx, now.Add(jump)))
+		must(t, db.Vault().Refresh(ctx, now.Add(jump)))
 		wrong, n := current()
 		if wrong == first {
 			t.Errorf("%v: no key was made", jump)
 		}
 		v := begin(t, db, request("demo0001", "447700900077"), t0) // sealed with it
-		must(t, db.RefreshKeys(ctx, now))
+		must(t, db.Vault().Refresh(ctx, now))
 		if id, after := current(); id != first || after != n {
 			t.Errorf("%v and back: key %d of %d is in use, want %d of %d", jump, id, after, first, n)
 		}
@@ -48,9 +48,9 @@ func testFutureKeys(t *testing.T, db *store.DB) {
 		}
 		save(t, db, v.Withdraw(t0))
 	}
-	must(t, db.RefreshKeys(ctx, now.Add(day)))
+	must(t, db.Vault().Refresh(ctx, now.Add(day)))
 	_, before := current()
-	if _, err := db.DestroyDataKeys(ctx, now.Add(day+2*time.Hour), day); err != nil {
+	if _, err := db.Vault().DestroyDataKeys(ctx, now.Add(day+2*time.Hour), day); err != nil {
 		t.Fatal(err)
 	}
 	if _, left := current(); before < 4 || left > 2 {

@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
 const day = 24 * time.Hour
 
 // node opens a database as a server does that was started at now.
-func node(t *testing.T, database string, file store.Key, now time.Time) *store.DB {
+func node(t *testing.T, database string, file vault.Key, now time.Time) *store.DB {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Config{Database: database, Key: file, Now: now, Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
@@ -28,9 +29,9 @@ func node(t *testing.T, database string, file store.Key, now time.Time) *store.D
 }
 
 // dataKeys lists the data keys of a purpose, and which of them is sealed with.
-func dataKeys(t *testing.T, db *store.DB, purpose string) (ids []int64, current int64) {
+func dataKeys(t *testing.T, db *store.DB, purpose vault.Purpose) (ids []int64, current int64) {
 	t.Helper()
-	keys, err := db.Keys(t.Context())
+	keys, err := db.Vault().Status()
 	must(t, err)
 	for _, k := range keys.Data {
 		if k.Purpose == purpose {
@@ -63,13 +64,13 @@ func TestKeysOfTheDay(t *testing.T) {
 		addAccount(t, a, "demo0001", 0)
 		first := begin(t, a, request("demo0001", "447700900000"), t0)
 		midnight := t0.Truncate(day).Add(day)
-		must(t, a.RefreshKeys(t.Context(), midnight.Add(-ms)))
+		must(t, a.Vault().Refresh(t.Context(), midnight.Add(-ms)))
 		if ids, _ := dataKeys(t, b, "pin"); len(ids) != 1 {
 			t.Fatalf("keys for PINs: %v, want one on the first day", ids)
 		}
 		var wg sync.WaitGroup
 		for range 10 {
-			wg.Go(func() { must(t, a.RefreshKeys(t.Context(), midnight)) })
+			wg.Go(func() { must(t, a.Vault().Refresh(t.Context(), midnight)) })
 		}
 		wg.Wait()
 		second := begin(t, a, request("demo0001", "447700900001"), midnight)
@@ -77,7 +78,7 @@ func TestKeysOfTheDay(t *testing.T) {
 		if got := get(t, b, second.ID); got.PIN != second.PIN {
 			t.Errorf("another node opens %q, want %q", got.PIN.Reveal(), second.PIN.Reveal())
 		}
-		must(t, b.RefreshKeys(t.Context(), midnight.Add(time.Minute)))
+		must(t, b.Vault().Refresh(t.Context(), midnight.Add(time.Minute)))
 		ids, current := dataKeys(t, b, "pin")
 		codes, currentCode := dataKeys(t, b, "code")
 		if len(ids) != 2 || current != ids[1] || len(codes) != 2 || currentCode != codes[1] {
@@ -99,7 +100,7 @@ func TestKeysOfTheDay(t *testing.T) {
 				t.Errorf("%s is sealed with key %d, want %d", tt.what, got, tt.key)
 			}
 		}
-		must(t, b.NewDataKeys(t.Context(), midnight.Add(time.Minute)))
+		must(t, b.Vault().NewDataKeys(t.Context(), midnight.Add(time.Minute)))
 		if ids, current := dataKeys(t, a, "pin"); len(ids) != 3 || current != ids[2] {
 			t.Errorf("after a fresh one: %v, %d is used", ids, current)
 		}
@@ -116,10 +117,10 @@ func TestKeysDestroyed(t *testing.T) {
 		v = checked(t, db, v, pin(t, "12345"), "", t0)
 		lost, lostCode := sealedPIN(t, database, v.ID), sealedCode(t, database, v.ID)
 		next := t0.Truncate(day).Add(day)
-		must(t, db.RefreshKeys(t.Context(), next))
+		must(t, db.Vault().Refresh(t.Context(), next))
 		destroy := func(now time.Time, codes time.Duration, want int) {
 			t.Helper()
-			if n, err := db.DestroyDataKeys(t.Context(), now, codes); n != want || err != nil {
+			if n, err := db.Vault().DestroyDataKeys(t.Context(), now, codes); n != want || err != nil {
 				t.Errorf("%v after midnight %d were destroyed (%v), want %d", now.Sub(next), n, err, want)
 			}
 		}
@@ -180,20 +181,20 @@ func secretsWork(t *testing.T, db *store.DB) {
 // open the database until it is finished, and then the old one does not.
 func TestKeyFileReplaced(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
-		next, onDisk := store.NewKey(), key
-		refuses := func(file store.Key) {
+		next, onDisk := vault.NewKey(), key
+		refuses := func(file vault.Key) {
 			t.Helper()
 			db, err := open(t, database, file, false)
 			if err == nil {
 				must(t, db.Close())
 			}
-			if !errors.Is(err, store.ErrKey) {
+			if !errors.Is(err, vault.ErrKey) {
 				t.Errorf("open: %v, want ErrKey", err)
 			}
 		}
 		server, err := store.Open(t.Context(), store.Config{
 			Database: database, Key: key, Now: t0, Log: slog.New(slog.DiscardHandler),
-			ReadKey: func() (store.Key, error) { return onDisk, nil },
+			ReadKey: func() (vault.Key, error) { return onDisk, nil },
 		})
 		must(t, err)
 		t.Cleanup(func() { must(t, server.Close()) })
@@ -211,53 +212,53 @@ func TestKeyFileReplaced(t *testing.T) {
 
 		tool := node(t, database, key, t0)
 		for what, err := range map[string]error{
-			"finish": tool.FinishKeyFile(t.Context(), t0, true), "abort": tool.AbortKeyFile(t.Context(), t0, true),
+			"finish": tool.Vault().FinishKeyFile(t.Context(), t0, true), "abort": tool.Vault().AbortKeyFile(t.Context(), t0, true),
 		} {
-			if !errors.Is(err, store.ErrNotRotating) {
+			if !errors.Is(err, vault.ErrNotRotating) {
 				t.Errorf("%s what was not begun: %v, want ErrNotRotating", what, err)
 			}
 		}
-		if err := tool.AddKeyFile(t.Context(), key, at(1)); !errors.Is(err, store.ErrSameKey) {
+		if err := tool.Vault().AddKeyFile(t.Context(), key, at(1)); !errors.Is(err, vault.ErrSameKey) {
 			t.Errorf("the same again: %v, want ErrSameKey", err)
 		}
-		must(t, tool.AddKeyFile(t.Context(), next, at(1)))
-		if err := tool.AddKeyFile(t.Context(), store.NewKey(), at(1)); !errors.Is(err, store.ErrRotating) {
+		must(t, tool.Vault().AddKeyFile(t.Context(), next, at(1)))
+		if err := tool.Vault().AddKeyFile(t.Context(), vault.NewKey(), at(1)); !errors.Is(err, vault.ErrRotating) {
 			t.Errorf("a third: %v, want ErrRotating", err)
 		}
 		works(server)
 		works(node(t, database, key, at(2)))
 		newer := node(t, database, next, at(2))
 		works(newer)
-		must(t, newer.NewDataKeys(t.Context(), at(3))) // which the old file opens, too
+		must(t, newer.Vault().NewDataKeys(t.Context(), at(3))) // which the old file opens, too
 		v = begin(t, newer, request("demo0001", "447700900001"), at(3))
 		works(server)
 
-		if err := tool.FinishKeyFile(t.Context(), at(1e6), false); !errors.Is(err, store.ErrOtherKey) {
+		if err := tool.Vault().FinishKeyFile(t.Context(), at(1e6), false); !errors.Is(err, vault.ErrOtherKey) {
 			t.Errorf("finish with the old file: %v, want ErrOtherKey", err)
 		}
-		must(t, server.RefreshKeys(t.Context(), at(61)))
-		if err := newer.FinishKeyFile(t.Context(), at(61+179), false); !errors.Is(err, store.ErrKeyInUse) {
+		must(t, server.Vault().Refresh(t.Context(), at(61)))
+		if err := newer.Vault().FinishKeyFile(t.Context(), at(61+179), false); !errors.Is(err, vault.ErrKeyInUse) {
 			t.Errorf("finish while a server has the old file: %v, want ErrKeyInUse", err)
 		}
 		onDisk = next
-		must(t, server.RefreshKeys(t.Context(), at(121)))
-		keys, err := server.Keys(t.Context())
+		must(t, server.Vault().Refresh(t.Context(), at(121)))
+		keys, err := server.Vault().Status()
 		must(t, err)
 		if len(keys.Files) != 2 || keys.Files[0].Ours || !keys.Files[1].Ours || !keys.Files[1].UsedAt.Equal(at(121).Truncate(ms)) ||
 			keys.Files[0].Fingerprint != key.Fingerprint() || keys.Files[1].Fingerprint != next.Fingerprint() {
 			t.Errorf("key files %+v, want that the server has taken up the second", keys.Files)
 		}
-		must(t, newer.FinishKeyFile(t.Context(), at(61+181), false))
+		must(t, newer.Vault().FinishKeyFile(t.Context(), at(61+181), false))
 		refuses(key)
 		works(server)
 		works(node(t, database, next, at(300)))
-		must(t, server.RefreshKeys(t.Context(), at(0).Add(day)))
+		must(t, server.Vault().Refresh(t.Context(), at(0).Add(day)))
 		v = begin(t, server, request("demo0001", "447700900002"), at(300))
 		works(newer)
 
 		// And back again.
-		must(t, newer.AddKeyFile(t.Context(), key, at(400)))
-		must(t, newer.AbortKeyFile(t.Context(), at(400), true))
+		must(t, newer.Vault().AddKeyFile(t.Context(), key, at(400)))
+		must(t, newer.Vault().AbortKeyFile(t.Context(), at(400), true))
 		refuses(key)
 		works(newer)
 	})
@@ -267,29 +268,29 @@ func TestKeyFileReplaced(t *testing.T) {
 // knows, says so, and goes on altogether when it is given the new one.
 func TestKeyFileForced(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
-		next, onDisk := store.NewKey(), key
+		next, onDisk := vault.NewKey(), key
 		server, err := store.Open(t.Context(), store.Config{
 			Database: database, Key: key, Now: t0, Log: slog.New(slog.DiscardHandler),
-			ReadKey: func() (store.Key, error) { return onDisk, nil },
+			ReadKey: func() (vault.Key, error) { return onDisk, nil },
 		})
 		must(t, err)
 		t.Cleanup(func() { must(t, server.Close()) })
 		addAccount(t, server, "demo0001", 0)
 		v := begin(t, server, request("demo0001", "447700900000"), t0)
-		must(t, node(t, database, key, t0).AddKeyFile(t.Context(), next, at(1)))
+		must(t, node(t, database, key, t0).Vault().AddKeyFile(t.Context(), next, at(1)))
 		tool := node(t, database, next, at(2))
-		must(t, tool.FinishKeyFile(t.Context(), at(2), true))
+		must(t, tool.Vault().FinishKeyFile(t.Context(), at(2), true))
 		if got := get(t, server, v.ID); got.PIN != v.PIN {
 			t.Errorf("the PIN is %q, want %q", got.PIN.Reveal(), v.PIN.Reveal())
 		}
-		if err := server.RefreshKeys(t.Context(), at(3)); !errors.Is(err, store.ErrKey) {
+		if err := server.Vault().Refresh(t.Context(), at(3)); !errors.Is(err, vault.ErrKey) {
 			t.Errorf("refresh: %v, want ErrKey", err)
 		}
-		must(t, tool.NewDataKeys(t.Context(), at(4)))
+		must(t, tool.Vault().NewDataKeys(t.Context(), at(4)))
 		v = begin(t, tool, request("demo0001", "447700900001"), at(4))
 		if err := server.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			return fails3(tx.Verification(v.ID))
-		}); !errors.Is(err, store.ErrKey) || errors.Is(err, store.ErrBroken) {
+		}); !errors.Is(err, vault.ErrKey) || errors.Is(err, store.ErrBroken) {
 			t.Errorf("PIN sealed by another node: %v, want ErrKey, not ErrBroken", err)
 		}
 		onDisk = next
@@ -305,12 +306,12 @@ func TestKeysOfBackup(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path, old, during := filepath.Join(dir, "db"), filepath.Join(dir, "old"), filepath.Join(dir, "during")
-	db, next := node(t, path, key, t0), store.NewKey()
+	db, next := node(t, path, key, t0), vault.NewKey()
 	backup(t, db, old)
-	must(t, db.AddKeyFile(t.Context(), next, at(1)))
+	must(t, db.Vault().AddKeyFile(t.Context(), next, at(1)))
 	backup(t, db, during)
-	must(t, node(t, path, next, at(2)).FinishKeyFile(t.Context(), at(2), true))
-	if _, err := open(t, old, next, false); !errors.Is(err, store.ErrKey) {
+	must(t, node(t, path, next, at(2)).Vault().FinishKeyFile(t.Context(), at(2), true))
+	if _, err := open(t, old, next, false); !errors.Is(err, vault.ErrKey) {
 		t.Errorf("a backup of before: %v, want ErrKey", err)
 	}
 	// Nor has any two the same sealed key, from which one could go to the other.

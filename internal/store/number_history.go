@@ -14,7 +14,7 @@ import (
 )
 
 // guardKey stands for an address: a keyed hash of its canonical form.
-type guardKey [16]byte
+type guardKey = [16]byte
 
 // guards are the rows of addresses that a batch has loaded, and locked where other nodes
 // work on the database. Rows that changed are written with its commit, each once.
@@ -220,7 +220,7 @@ func (tx *Tx) ForgetNumberHistory(number string) (found bool, err error) {
 
 // NumberHistory reads what is known of a number.
 func (db *DB) NumberHistory(ctx context.Context, number string) (fraud.Number, error) {
-	key := db.seal.hashNumber(number)
+	key := db.seal.HashNumber(number)
 	var stored []byte
 	err := db.queryRow(ctx, `SELECT state FROM guards WHERE number = $1`, []any{key[:]}, &stored)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {

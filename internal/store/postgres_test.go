@@ -12,6 +12,7 @@ import (
 
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 // What only the engine on a server can do.
@@ -21,7 +22,7 @@ import (
 func TestPostgresFirstNodes(t *testing.T) {
 	t.Parallel()
 	database := pgtest.URL(t)
-	keys := []store.Key{store.NewKey(), store.NewKey()}
+	keys := []vault.Key{vault.NewKey(), vault.NewKey()}
 	var opened, refused [2]int
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -34,7 +35,7 @@ func TestPostgresFirstNodes(t *testing.T) {
 			case err == nil:
 				opened[i%2]++
 				err = db.Close()
-			case errors.Is(err, store.ErrKey):
+			case errors.Is(err, vault.ErrKey):
 				refused[i%2]++
 				err = nil
 			}

@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"countersign/internal/atomicfile"
+	"countersign/internal/vault"
 )
 
 // Restore is a backup to be put in the place of an SQLite database.
 type Restore struct {
-	Database string // path of the database; it need not exist
-	From     string // path of a file that DB.Backup wrote; it is not changed
-	Key      Key    // must open the backup
+	Database string    // path of the database; it need not exist
+	From     string    // path of a file that DB.Backup wrote; it is not changed
+	Key      vault.Key // must open the backup
 	Now      time.Time
 }
 
@@ -32,7 +33,7 @@ type Restored struct {
 
 // Run checks the backup, moves the old database aside under a dated name, and puts the
 // backup in its place, with the schema of this program. It makes all checks
-// before it moves a file. It returns ErrInUse while a server runs, and ErrKey if
+// before it moves a file. It returns ErrInUse while a server runs, and vault.ErrKey if
 // the key does not open the backup.
 func (r Restore) Run(ctx context.Context) (done Restored, err error) {
 	if IsPostgres(r.Database) {

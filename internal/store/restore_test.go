@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 var restoredAt = time.Date(2026, 11, 22, 3, 4, 5, 0, time.UTC)
@@ -72,7 +73,7 @@ func TestRestoreRefuses(t *testing.T) {
 			must(t, err)
 			t.Cleanup(func() { must(t, db.Close()) })
 		}, is: store.ErrInUse},
-		"another key":     {spoil: func(_ *testing.T, r *store.Restore) { r.Key = store.NewKey() }, is: store.ErrKey},
+		"another key":     {spoil: func(_ *testing.T, r *store.Restore) { r.Key = vault.NewKey() }, is: vault.ErrKey},
 		"PostgreSQL":      {spoil: func(_ *testing.T, r *store.Restore) { r.Database = "postgres://db/name" }, is: store.ErrBackup},
 		"no backup":       {spoil: func(_ *testing.T, r *store.Restore) { r.From += ".missing" }, is: os.ErrNotExist},
 		"a directory":     {spoil: func(_ *testing.T, r *store.Restore) { r.From = filepath.Dir(r.From) }, says: "is not a file"},

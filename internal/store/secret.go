@@ -71,7 +71,7 @@ func (db *DB) Secrets(ctx context.Context, key string, now time.Time) ([]Secret,
 // AddSecret gives the account one more secret. It is good until expires; for ever if
 // that is zero.
 func (db *DB) AddSecret(ctx context.Context, key, secret string, expires, now time.Time) (added Secret, err error) {
-	added = Secret{secretID(db.seal.hashSecret(key, secret)), now, expires}
+	added = Secret{secretID(db.seal.HashSecret(key, secret)), now, expires}
 	return added, db.changeAccount(ctx, key, func(tx *Tx) error { return tx.addSecret(key, secret, expires, now) }, ofAccounts)
 }
 
@@ -87,7 +87,7 @@ func (tx *Tx) addSecret(account, secret string, expires, now time.Time) error {
 	}
 	changed, err := tx.exec(`INSERT INTO account_secrets (account, hash, created_at, expires_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (account, hash) DO UPDATE SET created_at = excluded.created_at, expires_at = excluded.expires_at
-			WHERE account_secrets.expires_at <= excluded.created_at`, account, tx.seal.hashSecret(account, secret), millis(now), millisOrNull(expires))
+			WHERE account_secrets.expires_at <= excluded.created_at`, account, tx.seal.HashSecret(account, secret), millis(now), millisOrNull(expires))
 	if err == nil && changed == 0 {
 		err = ErrSecretExists
 	}
@@ -156,7 +156,7 @@ func (db *DB) SetSignature(ctx context.Context, key, method, secret string, unti
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
 		var sealed []byte
 		if secret != "" {
-			sealed = tx.seal.sealAccount(secret, key)
+			sealed = tx.seal.SealSecret(secret, key)
 		}
 		keep := until.After(now)
 		return tx.send(`UPDATE accounts SET

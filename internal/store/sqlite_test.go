@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -40,7 +41,7 @@ func exec(t *testing.T, db *sql.DB, query string, args ...any) {
 }
 
 // open opens a file that is to be closed by the test.
-func open(t *testing.T, path string, key store.Key, serve bool) (*store.DB, error) {
+func open(t *testing.T, path string, key vault.Key, serve bool) (*store.DB, error) {
 	t.Helper()
 	return store.Open(t.Context(), store.Config{Database: path, Key: key, Serve: serve, Log: slog.New(slog.DiscardHandler)})
 }
@@ -75,7 +76,7 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 		must(t, err)
 		addAccount(t, db, "demo0001", 0)
 		must(t, db.Close())
-		if db, err := open(t, path, store.NewKey(), true); !errors.Is(err, store.ErrKey) {
+		if db, err := open(t, path, vault.NewKey(), true); !errors.Is(err, vault.ErrKey) {
 			t.Errorf("with another key: %v, %v; want ErrKey", db, err)
 		}
 		db, err = open(t, path, key, true) // and the attempt has harmed nothing

@@ -46,17 +46,3 @@ func (db *DB) Backlog(ctx context.Context, now, overdue time.Time) (b Backlog, e
 	}
 	return b, nil
 }
-
-// KeyTimes returns the creation times of the newest key file ("file") and of the newest
-// data key of each purpose (account, secret, pin, code).
-func (db *DB) KeyTimes(ctx context.Context) (map[string]time.Time, error) {
-	var file int64
-	if err := db.queryRow(ctx, `SELECT COALESCE(MAX(created_at), 0) FROM key_files`, nil, &file); err != nil {
-		return nil, fmt.Errorf("read the age of keys: %w", err)
-	}
-	times := map[string]time.Time{"file": fromMillis(file)}
-	for of, k := range db.seal.data.keys.Load().newest {
-		times[string(of)] = k.createdAt
-	}
-	return times, nil
-}

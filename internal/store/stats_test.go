@@ -33,7 +33,7 @@ func testBacklog(t *testing.T, db *store.DB) {
 			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, err, tt.want)
 		}
 	}
-	times, err := db.KeyTimes(t.Context())
+	times, err := db.Vault().Times(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,9 +17,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -29,12 +29,11 @@ type DB struct {
 	path     string  // of the SQLite file
 	pingSlot [1]byte // drawn, see pingRow
 	read     reader
-	seal     *sealer
+	vault    *vault.Vault
+	seal     *vault.Sealer // of the vault
 	decoy    decoy
-	file     atomic.Pointer[Key] // of the key file
-	readKey  func() (Key, error) // reads it again; may be nil
-	keys     reader              // reads keys for code that occupies a connection of read
-	pool     *sql.DB             // connections of read to PostgreSQL; nil for SQLite
+	keys     reader  // reads keys for code that occupies a connection of read
+	pool     *sql.DB // connections of read to PostgreSQL; nil for SQLite
 	writers  []*writer
 	changes  changes
 	prices   *Cached[*verify.PriceList]
@@ -54,12 +53,12 @@ type Config struct {
 	// Database is the path of an SQLite file, which is created when missing, or
 	// the URL of a PostgreSQL database (postgres://user:password@host/name).
 	Database string
-	Key      Key
+	Key      vault.Key
 	Log      *slog.Logger
 
 	// ReadKey, if not nil, reads the key file again, so that one which was replaced is
 	// taken up without a restart.
-	ReadKey func() (Key, error)
+	ReadKey func() (vault.Key, error)
 	// Now is when the database is opened; zero for the time of the machine.
 	Now time.Time
 
@@ -78,11 +77,8 @@ type Config struct {
 	Committed func(writes int, took time.Duration)
 }
 
-// ErrKey is returned by Open when the key is not one that opens the database, which
-// is that of whoever came first, until another takes its place (see AddKeyFile).
-var ErrKey = errors.New("the key does not open this database")
-
-// Open opens the database, brings its schema up to date and checks the key.
+// Open opens the database, brings its schema up to date and checks the key. Its error wraps
+// vault.ErrKey if the key does not open the database. The first start decides on the key.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	db := newDB(cfg)
 	start := db.startSQLite
@@ -97,7 +93,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 }
 
 func newDB(cfg Config) *DB {
-	db := &DB{path: cfg.Database, dialect: onSQLite(), log: cfg.Log, readKey: cfg.ReadKey}
+	db := &DB{path: cfg.Database, dialect: onSQLite(), log: cfg.Log}
 	db.prices, db.blocked = cache(db, ofPrices, db.readPriceList), cache(db, ofBlocked, db.readBlocked)
 	db.prices.exact = true
 	rand.Read(db.pingSlot[:]) // never fails (crypto/rand)
@@ -155,10 +151,6 @@ func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any
 	_, err := retry(ctx, db.primary, func() (any, error) { return nil, db.read.queryRow(ctx, text, args, dest...) })
 	return db.outage.note(err)
 }
-
-// keyCheck is the row of settings that only the right keys open. It is an
-// installation's own.
-const keyCheck = "key_check"
 
 func millis(t time.Time) int64 { return t.UnixMilli() }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -165,7 +166,7 @@ func (tx *Tx) one(query string, args ...any) (v verify.Verification, ok bool, er
 }
 
 // complete reads the only row. With an error v has as much of it as could be decoded.
-func complete(rows rows, seal *sealer) (v verify.Verification, ok bool, err error) {
+func complete(rows rows, seal *vault.Sealer) (v verify.Verification, ok bool, err error) {
 	r, err := scanRow(rows, seal)
 	switch {
 	case r == nil:
@@ -224,9 +225,9 @@ func (tx *Tx) all(query string, args ...any) (found []verify.Verification, err e
 	return found, rows.Err()
 }
 
-// scanRow reads one row. With an error that wraps ErrBroken or errNoKeys it returns the row
+// scanRow reads one row. With an error that wraps ErrBroken or vault.ErrUnavailable it returns the row
 // with its columns, and as much of its document as could be decoded.
-func scanRow(from scanner, seal *sealer) (*DueRow, error) {
+func scanRow(from scanner, seal *vault.Sealer) (*DueRow, error) {
 	var (
 		r                        DueRow
 		address                  string
@@ -245,7 +246,7 @@ func scanRow(from scanner, seal *sealer) (*DueRow, error) {
 		r.Lease.Node, r.Lease.Until = node.String, fromMillisOrNull(dueAt)
 	}
 	switch err := decodeDocument(&r.Verification, address, doc, seal); {
-	case errors.Is(err, errNoKeys): // another time the row may be read
+	case errors.Is(err, vault.ErrUnavailable): // another time the row may be read
 		return &r, fmt.Errorf("verification %s: %w", r.ID, err)
 	case err != nil:
 		return &r, fmt.Errorf("%w: verification %s: %w", ErrBroken, r.ID, err)

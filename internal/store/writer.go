@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -83,9 +84,9 @@ type rows interface {
 // scanner is a row that can be read.
 type scanner interface{ Scan(dest ...any) error }
 
-func startWriter(conn writeConn, seal *sealer, d dialect, cfg Config, maxBatch int) *writer {
+func startWriter(conn writeConn, seal *vault.Sealer, d dialect, cfg Config, maxBatch int) *writer {
 	w := &writer{
-		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}, guards: newGuards(conn, seal.hashNumber)}, max: maxBatch, around: cfg.Around, committed: cfg.Committed,
+		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}, guards: newGuards(conn, seal.HashNumber)}, max: maxBatch, around: cfg.Around, committed: cfg.Committed,
 		queue: make(chan job, maxQueued), done: make(chan struct{}),
 	}
 	if w.committed == nil {
@@ -226,7 +227,7 @@ func (w *writer) commit(batch []job) (results []error) {
 // Tx is the transaction of one Write.
 type Tx struct {
 	conn writeConn
-	seal *sealer
+	seal *vault.Sealer
 	dialect
 	changed bool // there may be something to undo
 

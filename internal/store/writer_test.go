@@ -15,6 +15,7 @@ import (
 
 	"countersign/internal/await"
 	"countersign/internal/pgtest"
+	"countersign/internal/vault"
 )
 
 // These tests are inside the package, because only here can the writer be held
@@ -27,7 +28,7 @@ func openTemp(t *testing.T) *DB {
 	return db
 }
 
-var testKey = NewKey()
+var testKey = vault.NewKey()
 
 func openPath(t *testing.T, path string) *DB {
 	t.Helper()

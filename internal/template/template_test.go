@@ -12,6 +12,7 @@ import (
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/template"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -29,7 +30,7 @@ func desk(t *testing.T) *template.Desk {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Config{
 		Database: pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate),
-		Key:      store.NewKey(), Log: slog.New(slog.DiscardHandler),
+		Key:      vault.NewKey(), Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })

@@ -16,6 +16,7 @@ import (
 	"countersign/internal/logtest"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/velocity"
 	"countersign/internal/verify"
 )
@@ -49,14 +50,14 @@ type node struct {
 type installation struct {
 	t        *testing.T
 	database string
-	key      store.Key
+	key      vault.Key
 	clock    *clockwork.FakeClock
 }
 
 func install(t *testing.T) *installation {
 	t.Helper()
 	return &installation{
-		t: t, key: store.NewKey(), clock: clockwork.NewFakeClockAt(t0),
+		t: t, key: vault.NewKey(), clock: clockwork.NewFakeClockAt(t0),
 		database: pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate),
 	}
 }

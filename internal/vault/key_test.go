@@ -1,4 +1,4 @@
-package store_test
+package vault_test
 
 import (
 	"encoding/hex"
@@ -10,18 +10,18 @@ import (
 	"strings"
 	"testing"
 
-	"countersign/internal/store"
+	"countersign/internal/vault"
 )
 
 func TestKeyFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "key")
-	if _, err := store.LoadKey(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := vault.LoadKey(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v, want ErrNotExist", err)
 	}
-	key := store.NewKey()
+	key := vault.NewKey()
 	must(t, key.Save(path))
-	if got, err := store.LoadKey(path); err != nil || got != key {
+	if got, err := vault.LoadKey(path); err != nil || got != key {
 		t.Errorf("the key does not come back: %v", err)
 	}
 	info, err := os.Stat(path)
@@ -29,18 +29,18 @@ func TestKeyFile(t *testing.T) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the key file has mode %v, want 0600", info.Mode())
 	}
-	if err := store.NewKey().Save(path); !errors.Is(err, fs.ErrExist) {
+	if err := vault.NewKey().Save(path); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a second key: %v, want ErrExist", err)
 	}
-	if got, err := store.LoadKey(path); err != nil || got != key {
+	if got, err := vault.LoadKey(path); err != nil || got != key {
 		t.Errorf("the second key has replaced the first (%v)", err)
 	}
-	if another := store.NewKey(); another == key {
+	if another := vault.NewKey(); another == key {
 		t.Error("two keys are the same")
 	}
 	digits := hex.EncodeToString(key[:])
 	numbers := fmt.Sprintf("%v", key[:])
-	if shown := fmt.Sprintf("%v %s %+v", key, key, struct{ K store.Key }{key}); strings.Contains(shown, digits) || strings.Contains(shown, numbers) {
+	if shown := fmt.Sprintf("%v %s %+v", key, key, struct{ K vault.Key }{key}); strings.Contains(shown, digits) || strings.Contains(shown, numbers) {
 		t.Errorf("the key shows itself: %s", shown)
 	}
 }
@@ -55,7 +55,7 @@ func TestLoadKeyRefuses(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "key")
 		must(t, os.WriteFile(path, []byte(text), 0o600))
-		if _, err := store.LoadKey(path); (err == nil) != want {
+		if _, err := vault.LoadKey(path); (err == nil) != want {
 			t.Errorf("LoadKey of %q: %v, want it to be read: %v", text, err, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package store
+package vault_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -67,47 +68,43 @@ func TestGolden(t *testing.T) {
 	if err := os.WriteFile(path, []byte(g.KeyFile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	file, err := LoadKey(path)
+	file, err := vault.LoadKey(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var files []keyFile
+	rows := vault.Rows{Check: octets(t, g.KeyCheck)}
 	for _, f := range g.Files {
-		files = append(files, keyFile{octets(t, f.Fingerprint), octets(t, f.Master), f.CreatedAt, 0})
+		rows.Files = append(rows.Files, vault.FileRow{
+			Fingerprint: octets(t, f.Fingerprint), Master: octets(t, f.Master), CreatedAt: time.UnixMilli(f.CreatedAt).UTC(),
+		})
 	}
-	top, err := master(files, file)
+	for _, d := range g.DataKeys {
+		rows.DataKeys = append(rows.DataKeys, vault.DataKeyRow{
+			ID: d.ID, Purpose: vault.Purpose(d.Purpose), Sealed: octets(t, d.Sealed), CreatedAt: time.UnixMilli(d.CreatedAt).UTC(),
+		})
+	}
+	v, err := vault.Open(rows, vault.Config{Key: file}, rows.DataKeys[0].CreatedAt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys []*dataKey
-	for _, d := range g.DataKeys {
-		k := &dataKey{id: d.ID, purpose: purpose(d.Purpose), createdAt: time.UnixMilli(d.CreatedAt).UTC()}
-		if err := k.open(octets(t, d.Sealed), top); err != nil {
-			t.Fatal(err)
-		}
-		keys = append(keys, k)
-	}
-	s := newSealer(newKeySet(keys, keys[0].createdAt))
-	if _, err := s.openAccount(octets(t, g.KeyCheck), keyCheck); err != nil {
-		t.Error(err)
-	}
+	s := v.Sealer()
 	id, ok := verify.ParseID(g.ID)
 	if !ok {
 		t.Fatal(g.ID)
 	}
-	if pin, err := s.openPIN(octets(t, g.SealedPIN), id, g.Generation); err != nil || pin.Reveal() != g.PIN {
+	if pin, err := s.OpenPIN(octets(t, g.SealedPIN), id, g.Generation); err != nil || pin.Reveal() != g.PIN {
 		t.Errorf("PIN %q (%v), want %q", pin.Reveal(), err, g.PIN)
 	}
-	if code, err := s.openCode(octets(t, g.SealedCode), id, g.Generation); err != nil || code.Reveal() != g.Code {
+	if code, err := s.OpenCode(octets(t, g.SealedCode), id, g.Generation); err != nil || code.Reveal() != g.Code {
 		t.Errorf("code %q (%v), want %q", code.Reveal(), err, g.Code)
 	}
-	if secret, err := s.openSignature(octets(t, g.SealedSignature), g.Account); err != nil || secret != g.Signature {
+	if secret, err := s.OpenSecret(octets(t, g.SealedSignature), g.Account); err != nil || secret != g.Signature {
 		t.Errorf("signature secret %q (%v), want %q", secret, err, g.Signature)
 	}
-	if hash := s.hashSecret(g.Account, g.Secret); !bytes.Equal(hash, octets(t, g.SecretHash)) {
+	if hash := s.HashSecret(g.Account, g.Secret); !bytes.Equal(hash, octets(t, g.SecretHash)) {
 		t.Errorf("hash of the secret %x, want %s", hash, g.SecretHash)
 	}
-	if hash := s.hashNumber(g.Number); !bytes.Equal(hash[:], octets(t, g.NumberHash)) {
+	if hash := s.HashNumber(g.Number); !bytes.Equal(hash[:], octets(t, g.NumberHash)) {
 		t.Errorf("hash of the number %x, want %s", hash, g.NumberHash)
 	}
 }
