@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/inbox"
 	"countersign/internal/retention"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -53,7 +54,7 @@ func (h *house) history() history {
 	h.run(0)
 	now := h.clock.Now()
 	made.fresh = h.finish("447700900001")
-	must(h.t, h.db.AddMessage(ctx, virtual.Message{Number: number, Channel: verify.SMS, Text: "1234", SentAt: now}))
+	must(h.t, inbox.New(h.db).AddMessage(ctx, virtual.Message{Number: number, Channel: verify.SMS, Text: "1234", SentAt: now}))
 	must(h.t, h.db.Credit(ctx, "demo0001", 10, now))
 	must(h.t, h.db.AddAudit(ctx, store.AuditEntry{At: now, Who: "a", Source: "b", Action: "account.bar", Detail: "{}"}))
 	must(h.t, h.db.UseSignature(ctx, "demo0001", []byte("signature"), now.Add(time.Hour)))
@@ -75,7 +76,7 @@ func (h *house) whole(made history) {
 	if got := h.left(made.fresh); got != "itself code number address" {
 		h.t.Errorf("of the verification that has just ended there is left: %q", got)
 	}
-	messages, err := h.db.Messages(ctx, number, 10)
+	messages, err := inbox.New(h.db).Messages(ctx, number, 10)
 	must(h.t, err)
 	audit, err := h.db.AuditLog(ctx, store.AuditFilter{Limit: 10})
 	must(h.t, err)

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/inbox"
 	"countersign/internal/pgtest"
 	"countersign/internal/retention"
 	"countersign/internal/store"
@@ -177,13 +178,13 @@ func TestDeadlines(t *testing.T) {
 // TestLedgerAndMessages: their deadlines, and that the balance stays.
 func TestLedgerAndMessages(t *testing.T) {
 	engines(t, keep, func(h *house) {
-		must(h.t, h.db.AddMessage(h.t.Context(), virtual.Message{Number: number, Channel: verify.SMS, Text: "1234", SentAt: t0}))
+		must(h.t, inbox.New(h.db).AddMessage(h.t.Context(), virtual.Message{Number: number, Channel: verify.SMS, Text: "1234", SentAt: t0}))
 		must(h.t, h.db.Credit(h.t.Context(), "demo0001", -30, t0.Add(ms)))
 		want := func(after time.Duration, messages int, carried float64) {
 			h.t.Helper()
 			h.clock.Advance(t0.Add(after).Sub(h.clock.Now()))
 			h.once()
-			list, err := h.db.Messages(h.t.Context(), number, 10)
+			list, err := inbox.New(h.db).Messages(h.t.Context(), number, 10)
 			must(h.t, err)
 			sum, _, err := h.db.LedgerSum(h.t.Context(), "demo0001")
 			must(h.t, err)
@@ -218,10 +219,10 @@ func (h *house) metric(name string) float64 {
 func TestForEver(t *testing.T) {
 	engines(t, retention.Keep{}, func(h *house) {
 		id := h.finish(number)
-		must(h.t, h.db.AddMessage(h.t.Context(), virtual.Message{Number: number, Channel: verify.SMS, Text: "1234", SentAt: t0}))
+		must(h.t, inbox.New(h.db).AddMessage(h.t.Context(), virtual.Message{Number: number, Channel: verify.SMS, Text: "1234", SentAt: t0}))
 		h.clock.Advance(100 * 365 * day)
 		h.once()
-		list, err := h.db.Messages(h.t.Context(), number, 10)
+		list, err := inbox.New(h.db).Messages(h.t.Context(), number, 10)
 		if got := h.left(id); got != "itself code number address" || len(list) != 1 || err != nil {
 			h.t.Errorf("there is left: %q and %d messages (%v)", got, len(list), err)
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/inbox"
 	"countersign/internal/retention"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -15,7 +16,7 @@ import (
 func TestStaleRun(t *testing.T) {
 	engines(t, retention.Keep{Codes: 24 * time.Hour}, func(h *house) {
 		later := t0.Add(10 * time.Minute)
-		must(t, h.db.AddMessage(t.Context(), virtual.Message{EventID: verify.ID{1}, Number: number, Channel: verify.SMS, Text: "1234", SentAt: later}))
+		must(t, inbox.New(h.db).AddMessage(t.Context(), virtual.Message{EventID: verify.ID{1}, Number: number, Channel: verify.SMS, Text: "1234", SentAt: later}))
 		must(t, h.db.Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			return tx.KeepReceipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "1"}, State: verify.EventDelivered}, later)
 		}))

@@ -15,6 +15,7 @@ import (
 	"countersign/internal/deliver/sip"
 	"countersign/internal/deliver/smpp"
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/inbox"
 	"countersign/internal/verify"
 )
 
@@ -80,7 +81,7 @@ func (t CarrierType) Takes(channel verify.Channel) bool {
 }
 
 func (s *Server) makeVirtual(c config.Carrier, _ prometheus.Registerer) (deliver.Carrier, error) {
-	phone := virtual.New(virtual.Config{Name: c.Name, Inbox: s.db, Refuse: c.Refuse, Now: s.opts.Clock.Now})
+	phone := virtual.New(virtual.Config{Name: c.Name, Inbox: inbox.New(s.db), Refuse: c.Refuse, Now: s.opts.Clock.Now})
 	s.carriers.phones = append(s.carriers.phones, phone)
 	return phone, nil
 }

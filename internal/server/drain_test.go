@@ -18,6 +18,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"countersign/internal/await"
+	"countersign/internal/inbox"
 	"countersign/internal/server"
 	"countersign/internal/store"
 	"countersign/internal/vault"
@@ -83,7 +84,7 @@ func TestStopping(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if messages, err := db.Messages(t.Context(), "447700900000", 10); err != nil || len(messages) != 1 {
+	if messages, err := inbox.New(db).Messages(t.Context(), "447700900000", 10); err != nil || len(messages) != 1 {
 		t.Errorf("messages: %v, %v; want one", messages, err)
 	}
 	if _, charges, err := db.LedgerSum(t.Context(), server.DemoAccount); err != nil || charges != 1 {
@@ -183,7 +184,7 @@ func TestDrainingUnderLoad(t *testing.T) {
 		t.Errorf("%d charges (%v) for %d accepted starts", charges, err, len(accepted))
 	}
 	for id, number := range accepted {
-		if messages, err := db.Messages(t.Context(), number, 10); err != nil || len(messages) != 1 || messages[0].RequestID.Hex() != id {
+		if messages, err := inbox.New(db).Messages(t.Context(), number, 10); err != nil || len(messages) != 1 || messages[0].RequestID.Hex() != id {
 			t.Errorf("messages of %s to %s: %+v (%v), want one", id, number, messages, err)
 		}
 	}

@@ -31,6 +31,7 @@ import (
 	"countersign/internal/deliver/tts"
 	"countersign/internal/engine"
 	"countersign/internal/fraud"
+	"countersign/internal/inbox"
 	"countersign/internal/message"
 	"countersign/internal/outbound"
 	"countersign/internal/refusal"
@@ -267,7 +268,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	s.receipts(mux)
 	if phones := s.carriers.phones; len(phones) > 0 {
 		pages, err := s.gate(console.Handler(console.Config{
-			Inbox: s.db, Speaker: wavSpeaker{s.speaker}, Watcher: phones[0], Log: s.log, Draining: s.drain.Begun(),
+			Inbox: inbox.New(s.db), Speaker: wavSpeaker{s.speaker}, Watcher: phones[0], Log: s.log, Draining: s.drain.Begun(),
 			Delivered: s.engine.Delivered,
 		}), pagesListener())
 		if err != nil {

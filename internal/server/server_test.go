@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"countersign/internal/await"
+	"countersign/internal/inbox"
 	"countersign/internal/server"
 	"countersign/internal/store"
 	"countersign/internal/vault"
@@ -149,7 +150,7 @@ func TestStopUnderLoad(t *testing.T) {
 			t.Fatalf("%s of %s is lost: %v, %+v", id, number, err, v)
 		}
 		await.Until(t, "received: the message to "+number, func() bool {
-			messages, err := r.Store().Messages(t.Context(), number, 10)
+			messages, err := inbox.New(r.Store()).Messages(t.Context(), number, 10)
 			if err != nil || len(messages) > 1 {
 				t.Fatalf("messages of %s: %v, %v", number, messages, err)
 			}

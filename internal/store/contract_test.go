@@ -130,7 +130,6 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"TemplatesRollBack":     testTemplatesRollBack,
 		"TemplatesUnknown":      testTemplatesUnknown,
 		"TemplatesParallel":     testTemplatesParallel,
-		"Phone":                 testPhone,
 		"AuditWith":             testAuditWith,
 		"AuditFilter":           testAuditFilter,
 		"AuditForgotten":        testAuditForgotten,

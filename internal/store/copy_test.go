@@ -15,6 +15,7 @@ import (
 
 	"countersign/internal/deliver/virtual"
 	"countersign/internal/fraud"
+	"countersign/internal/inbox"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/vault"
@@ -98,7 +99,7 @@ func live(t *testing.T) lived {
 	}
 	keep(t, db, "early", verify.EventDelivered, "000", t0)
 	for i := range 5 {
-		must(t, db.AddMessage(t.Context(), note(in.running.LastEventID(), i)))
+		must(t, inbox.New(db).AddMessage(t.Context(), note(in.running.LastEventID(), i)))
 	}
 	if settled, err := db.SettleLedger(t.Context(), at(50), 100); settled == 0 || err != nil {
 		t.Fatalf("%d entries are settled (%v)", settled, err)
@@ -158,7 +159,7 @@ func wantCopy(t *testing.T, in lived, to string) {
 		"blocked":  func(db *store.DB) (any, error) { return db.BlockedNumbers(t.Context()) },
 		"approved": func(db *store.DB) (any, error) { return db.Approved(t.Context(), "trial001", "447700900009") },
 		"guards":   func(db *store.DB) (any, error) { return db.NumberHistory(t.Context(), "447700900000") },
-		"messages": func(db *store.DB) (any, error) { return db.Messages(t.Context(), "", 100) },
+		"messages": func(db *store.DB) (any, error) { return inbox.New(db).Messages(t.Context(), "", 100) },
 		"secrets": func(db *store.DB) (any, error) {
 			c, err := db.Credentials(t.Context(), "demo0001")
 			return []any{c.HasSecret("secret", t0), c.HasSecret("other", t0), c.SignatureSecret}, err
@@ -194,8 +195,8 @@ func wantCopy(t *testing.T, in lived, to string) {
 		t.Errorf("due at once: %v, want what the stopped server held, %v", got, in.held.ID)
 	}
 	// What is new does not meet what was copied.
-	must(t, target.AddMessage(t.Context(), note(in.running.LastEventID(), 99)))
-	if list, err := target.Messages(t.Context(), "", 1); err != nil || len(list) != 1 || list[0].Text != "text 99" {
+	must(t, inbox.New(target).AddMessage(t.Context(), note(in.running.LastEventID(), 99)))
+	if list, err := inbox.New(target).Messages(t.Context(), "", 1); err != nil || len(list) != 1 || list[0].Text != "text 99" {
 		t.Errorf("the newest message is %+v (%v), want the new one", list, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"countersign/internal/deliver/virtual"
 	"countersign/internal/fraud"
+	"countersign/internal/inbox"
 	"countersign/internal/store"
 	"countersign/internal/vault"
 	"countersign/internal/verify"
@@ -40,7 +41,7 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"AddAudit":     {"audit", func(c ctx, db *store.DB) error { return db.AddAudit(c, entry("a", "b", t0)) }},
 		"AddKeyFile":   {"key_files", func(c ctx, db *store.DB) error { return db.Vault().AddKeyFile(c, vault.NewKey(), t0) }},
 		"AddMessage": {"phone_messages", func(c ctx, db *store.DB) error {
-			return db.AddMessage(c, virtual.Message{Number: number, Channel: verify.SMS, SentAt: t0})
+			return inbox.New(db).AddMessage(c, virtual.Message{Number: number, Channel: verify.SMS, SentAt: t0})
 		}},
 		"AddSecret": {"account_secrets accounts settings", func(c ctx, db *store.DB) error { return fails(db.AddSecret(c, account, "another", time.Time{}, t0)) }},
 		"AddTemplate": {"accounts recordings settings templates", func(c ctx, db *store.DB) error {
@@ -116,10 +117,10 @@ func (in *lived) operations(t *testing.T, db *store.DB) map[string]operation {
 		"Keys":             {"data_keys key_files", func(c ctx, db *store.DB) error { return fails(db.Vault().Status()) }},
 		"LedgerSum":        {"ledger ledger_past", func(c ctx, db *store.DB) error { return fails3(db.LedgerSum(c, account)) }},
 		"LiftFraudBlock":   {"fraud_blocks", func(c ctx, db *store.DB) error { return db.LiftFraudBlock(c, "a", "me", t0) }},
-		"Message":          {"phone_messages", func(c ctx, db *store.DB) error { return fails3(db.Message(c, verify.ID{1})) }},
+		"Message":          {"phone_messages", func(c ctx, db *store.DB) error { return fails3(inbox.New(db).Message(c, verify.ID{1})) }},
 		"MessageSettings":  {"accounts", func(c ctx, db *store.DB) error { return fails(db.MessageSettings(c)) }},
-		"Messages":         {"phone_messages", func(c ctx, db *store.DB) error { return fails(db.Messages(c, number, 10)) }},
-		"MessagesOfAll":    {"phone_messages", func(c ctx, db *store.DB) error { return fails(db.Messages(c, "", 10)) }},
+		"Messages":         {"phone_messages", func(c ctx, db *store.DB) error { return fails(inbox.New(db).Messages(c, number, 10)) }},
+		"MessagesOfAll":    {"phone_messages", func(c ctx, db *store.DB) error { return fails(inbox.New(db).Messages(c, "", 10)) }},
 		"NewDataKeys":      {"data_keys key_files", func(c ctx, db *store.DB) error { return db.Vault().NewDataKeys(c, t0) }},
 		"NewestEntries":    {"ledger ledger_past", func(c ctx, db *store.DB) error { return fails(db.NewestEntries(c, account, 100)) }},
 		"NewestStored":     {"archive audit data_keys fraud_log verifications", func(c ctx, db *store.DB) error { return fails(db.NewestStored(c)) }},

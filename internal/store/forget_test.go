@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/inbox"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
@@ -45,7 +46,7 @@ func testForgetForms(t *testing.T, db *store.DB) {
 	ids := []verify.ID{finish(t, db, mobile, at(0)).ID, finish(t, db, landline, at(0)).ID}
 	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: mobile, CreatedAt: t0}))
 	for _, number := range []string{mobile, landline} {
-		must(t, db.AddMessage(t.Context(), virtual.Message{
+		must(t, inbox.New(db).AddMessage(t.Context(), virtual.Message{
 			EventID: verify.NewID(rand.Reader), RequestID: verify.NewID(rand.Reader), Number: number, SentAt: now,
 		}))
 	}
@@ -90,7 +91,7 @@ func testForget(t *testing.T, db *store.DB) {
 	}
 	over := finish(t, db, kept, now)
 	for i, number := range []string{forgotten, kept, forgotten} {
-		must(t, db.AddMessage(t.Context(), virtual.Message{
+		must(t, inbox.New(db).AddMessage(t.Context(), virtual.Message{
 			EventID: verify.NewID(rand.Reader), RequestID: verify.NewID(rand.Reader), Number: number, Text: fmt.Sprint(i), SentAt: now,
 		}))
 	}
@@ -124,7 +125,7 @@ func testForget(t *testing.T, db *store.DB) {
 	if v := find(t, db, running.ID); v.Status != verify.Cancelled || v.To.Given != "" {
 		t.Errorf("the verification that was in progress is %s of %q, want it cancelled", v.Status, v.To.Given)
 	}
-	if list, err := db.Messages(t.Context(), "", 10); len(list) != 1 || list[0].Number != kept || err != nil {
+	if list, err := inbox.New(db).Messages(t.Context(), "", 10); len(list) != 1 || list[0].Number != kept || err != nil {
 		t.Errorf("messages %+v (%v)", list, err)
 	}
 	for number, want := range map[string]bool{forgotten: false, kept: true} {
@@ -190,7 +191,7 @@ func TestSQLiteForgets(t *testing.T) {
 		finish(t, db, forgotten, at(float64(10*i)))
 		finish(t, db, kept, at(float64(10*i)))
 	}
-	must(t, db.AddMessage(t.Context(), virtual.Message{EventID: verify.ID{1}, Number: forgotten, Text: "to " + forgotten, SentAt: t0}))
+	must(t, inbox.New(db).AddMessage(t.Context(), virtual.Message{EventID: verify.ID{1}, Number: forgotten, Text: "to " + forgotten, SentAt: t0}))
 	if moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: at(100)}, 200); moved == 0 || err != nil {
 		t.Fatalf("%d have moved (%v)", moved, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,6 +263,49 @@ func TestKeyFileReplaced(t *testing.T) {
 		refuses(key)
 		works(newer)
 	})
+}
+
+// TestKeyFileParallel: of several processes that add a key file at the same time, one succeeds,
+// and its key file opens the database.
+func TestKeyFileParallel(t *testing.T) {
+	engines(t, func(t *testing.T, database string) {
+		var wg sync.WaitGroup
+		var added atomic.Int32
+		tools := make([]*store.DB, 8)
+		for i := range tools {
+			tools[i] = node(t, database, key, t0)
+		}
+		for _, tool := range tools {
+			next := vault.NewKey()
+			wg.Go(func() {
+				switch err := tool.Vault().AddKeyFile(t.Context(), next, at(1)); {
+				case err == nil:
+					added.Add(1)
+					opens(t, database, next)
+				case !errors.Is(err, vault.ErrRotating):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if added.Load() != 1 {
+			t.Errorf("%d key files were added, want 1", added.Load())
+		}
+		opens(t, database, key)
+	})
+}
+
+// opens opens a database with a key file, which it must open.
+func opens(t *testing.T, database string, file vault.Key) {
+	t.Helper()
+	db, err := open(t, database, file, false)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestKeyFileForced: a server whose key file was taken away goes on with what it

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/inbox"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -74,7 +75,7 @@ func testLedgerMoves(t *testing.T, db *store.DB) {
 func testForgetMessages(t *testing.T, db *store.DB) {
 	send := func(s float64) virtual.Message {
 		m := virtual.Message{EventID: verify.NewID(rand.Reader), Number: "447700900000", Channel: verify.SMS, Text: "1234", SentAt: at(s)}
-		must(t, db.AddMessage(t.Context(), m))
+		must(t, inbox.New(db).AddMessage(t.Context(), m))
 		return m
 	}
 	for i := range 4 {
@@ -84,7 +85,7 @@ func testForgetMessages(t *testing.T, db *store.DB) {
 		t.Helper()
 		n, err := db.ForgetMessages(t.Context(), sent, at(100), limit)
 		must(t, err)
-		list, err := db.Messages(t.Context(), "", 10)
+		list, err := inbox.New(db).Messages(t.Context(), "", 10)
 		must(t, err)
 		if n != want || len(list) != left {
 			t.Errorf("%d were forgotten and %d are left, want %d and %d", n, len(list), want, left)

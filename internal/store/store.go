@@ -1,13 +1,13 @@
 // Package store keeps everything that must survive: accounts, verifications,
-// events, checks, the ledger and the inbox of the virtual phone.
+// events, checks and the ledger.
 //
 // There is one concrete [DB], on SQLite or PostgreSQL. All writes go through [DB.Write], which commits
 // the transactions of many callers together and returns to each only when its
 // own is durable. Reads do not wait for writes.
 //
-// The package must not know the engine, HTTP or carriers (but for the virtual
-// phone, whose inbox lies here), and takes no decision: it loads values of package
-// verify and saves what their rules made of them.
+// The package must not know the engine, HTTP or carriers, and takes no decision: it loads
+// values of package verify and saves what their rules made of them. Keys and sealing are
+// those of package vault.
 package store
 
 import (

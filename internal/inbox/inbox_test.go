@@ -1,18 +1,61 @@
-package store_test
+package inbox_test
 
 import (
 	"crypto/rand"
+	"log/slog"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
 
 	"countersign/internal/deliver/virtual"
+	"countersign/internal/inbox"
 	"countersign/internal/message"
+	"countersign/internal/pgtest"
 	"countersign/internal/store"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
-func testPhone(t *testing.T, db *store.DB) {
+// engines runs a test on a file and on a PostgreSQL database.
+func engines(t *testing.T, test func(t *testing.T, db *store.DB)) {
+	t.Parallel()
+	for name, database := range map[string]func(t *testing.T) string{
+		"sqlite": func(t *testing.T) string {
+			t.Helper()
+			return pgtest.File(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
+		},
+		"postgres": func(t *testing.T) string {
+			t.Helper()
+			return pgtest.Prepared(t, "migrated", store.Migrate)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, err := store.Open(t.Context(), store.Config{Database: database(t), Key: vault.NewKey(), Log: slog.New(slog.DiscardHandler)})
+			must(t, err)
+			defer db.Close()
+			test(t, db)
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var t0 = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+
+func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
+
+func TestInbox(t *testing.T) { engines(t, testInbox) }
+
+func testInbox(t *testing.T, db *store.DB) {
+	box := inbox.New(db)
+
 	sms := virtual.Message{
 		EventID: verify.NewID(rand.Reader), RequestID: verify.NewID(rand.Reader), Number: "447700900000",
 		Channel: verify.SMS, From: "Acme", Text: "코드 1234 <b>", SentAt: at(2),
@@ -28,7 +71,7 @@ func testPhone(t *testing.T, db *store.DB) {
 	again.SentAt = at(3)
 
 	for _, m := range []virtual.Message{sms, other, call, again} {
-		must(t, db.AddMessage(t.Context(), m))
+		must(t, box.AddMessage(t.Context(), m))
 	}
 	tests := []struct {
 		name   string
@@ -44,16 +87,16 @@ func testPhone(t *testing.T, db *store.DB) {
 		{"the newest of all", "", 3, []virtual.Message{other, call, again}},
 	}
 	for _, tt := range tests {
-		if got, err := db.Messages(t.Context(), tt.number, tt.limit); err != nil || !reflect.DeepEqual(got, tt.want) {
+		if got, err := box.Messages(t.Context(), tt.number, tt.limit); err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, err, tt.want)
 		}
 	}
 	for _, want := range []virtual.Message{again, call} {
-		if got, ok, err := db.Message(t.Context(), want.EventID); !ok || err != nil || !reflect.DeepEqual(got, want) {
+		if got, ok, err := box.Message(t.Context(), want.EventID); !ok || err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("Message(%s) = %+v, %v, %v; want %+v", want.EventID, got, ok, err, want)
 		}
 	}
-	if _, ok, err := db.Message(t.Context(), verify.NewID(rand.Reader)); ok || err != nil {
+	if _, ok, err := box.Message(t.Context(), verify.NewID(rand.Reader)); ok || err != nil {
 		t.Errorf("a message of an unknown event: %v, %v", ok, err)
 	}
 }
