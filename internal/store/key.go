@@ -99,7 +99,7 @@ func readKeys(ctx context.Context, from interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 },
 ) (vault.Rows, error) {
-	rows, err := from.QueryContext(ctx, selectKeys)
+	rows, err := from.QueryContext(ctx, selectKeys) //nolint:rowserrcheck // scanKeys checks it
 	if err != nil {
 		return vault.Rows{}, fmt.Errorf("read keys: %w", err)
 	}
@@ -121,14 +121,14 @@ func scanKeys(from rows) (keys vault.Rows, err error) {
 		if err := from.Scan(&id, &purpose, &fingerprint, &sealed, &created, &used); err != nil {
 			return keys, err
 		}
-		switch {
-		case purpose == "":
+		switch purpose {
+		case "":
 			f := vault.FileRow{Fingerprint: fingerprint, Master: sealed, CreatedAt: fromMillis(created)}
 			if used > 0 {
 				f.UsedAt = fromMillis(used)
 			}
 			keys.Files = append(keys.Files, f)
-		case purpose == keyCheck:
+		case keyCheck:
 			keys.Check = sealed
 		default:
 			keys.DataKeys = append(keys.DataKeys, vault.DataKeyRow{

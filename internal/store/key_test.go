@@ -295,7 +295,7 @@ func TestKeyFileParallel(t *testing.T) {
 	})
 }
 
-// opens opens a database with a key file, which it must open.
+// opens fails the test if a key file does not open a database.
 func opens(t *testing.T, database string, file vault.Key) {
 	t.Helper()
 	db, err := open(t, database, file, false)
