@@ -38,6 +38,9 @@ func table() []room {
 		// standard library only.
 		{path: "internal/verify", never: outside},
 
+		// Numbered fields, the form of stored documents.
+		{path: "internal/record", never: []string{http, sql}},
+
 		// The nearest word to a mistyped one.
 		{path: "internal/suggest", never: outside},
 
@@ -170,7 +173,7 @@ func table() []room {
 		{path: "bench/simulate", never: outside[:4]}, // simulates only
 		{path: "bench/attack", ours: []string{"deliver/smpp/smsc"}},
 		{path: "bench/peers/example"},
-		{path: "bench/speed", ours: []string{"deliver/smpp/smsc", "deliver/smpp/pdu", "pgtest", "store", "vault", "verify"}},
+		{path: "bench/speed", ours: []string{"deliver/smpp/smsc", "deliver/smpp/pdu", "pgtest", "record", "store", "vault", "verify"}},
 		{path: "internal/simulation"},
 		{path: "e2e"},
 		{path: "e2e/systemd"},

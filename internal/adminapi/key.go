@@ -2,8 +2,6 @@ package adminapi
 
 import (
 	"net/http"
-
-	"countersign/internal/vault"
 )
 
 func keyEndpoints() []endpoint {
@@ -40,12 +38,14 @@ func (c *exchange) listKeys() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Keys{
-		Files: each(keys.Files, func(f vault.KeyFile) KeyFile {
-			return KeyFile{f.Fingerprint, stamp(f.CreatedAt), stamp(f.UsedAt), f.Ours}
-		}),
-		Data: each(keys.Data, func(k vault.DataKey) DataKey { return DataKey{k.ID, string(k.Purpose), stamp(k.CreatedAt), k.Current} }),
-	}, nil
+	list := Keys{Files: make([]KeyFile, len(keys.Files)), Data: make([]DataKey, len(keys.Data))}
+	for i, f := range keys.Files {
+		list.Files[i] = KeyFile{f.Fingerprint, stamp(f.CreatedAt), stamp(f.UsedAt), f.Ours}
+	}
+	for i, k := range keys.Data {
+		list.Data[i] = DataKey{k.ID, string(k.Purpose), stamp(k.CreatedAt), k.Current}
+	}
+	return list, nil
 }
 
 // rotateKeys makes fresh data keys. To replace the key file is nothing for an API: it
