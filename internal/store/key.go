@@ -143,7 +143,7 @@ func scanKeys(from rows) (keys vault.Rows, err error) {
 type keyRecords struct{ db *DB }
 
 func (r keyRecords) ReadKeys(ctx context.Context) (vault.Rows, error) {
-	found, err := r.db.keys.query(ctx, selectKeys) //nolint:rowserrcheck // scanKeys checks it
+	found, err := r.db.keys.query(ctx, selectKeys)
 	if err != nil {
 		return vault.Rows{}, fmt.Errorf("read keys: %w", r.db.outage.note(err))
 	}

@@ -204,18 +204,20 @@ func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
 	return held, nil
 }
 
-// ForgetNumberHistory deletes the history of an address; found is false if it is empty.
+// ForgetNumberHistory deletes the history of an address, also one that cannot be decoded;
+// found is false if it is empty.
 func (tx *Tx) ForgetNumberHistory(number string) (found bool, err error) {
-	h, err := tx.NumberHistory(number)
-	if h.row == nil {
+	key := tx.guards.key(number)
+	row, err := tx.guards.load(key)
+	if err != nil {
 		return false, err
 	}
-	key := tx.guards.key(number)
+	n, broken := decodeNumber(row.state)
 	tx.guards.rows[key] = &guardRow{}
-	if _, derr := tx.exec(`DELETE FROM guards WHERE number = $1`, key[:]); derr != nil {
-		return false, fmt.Errorf("forget number history: %w", derr)
+	if _, err := tx.exec(`DELETE FROM guards WHERE number = $1`, key[:]); err != nil {
+		return false, fmt.Errorf("forget number history: %w", err)
 	}
-	return err != nil || len(h.Uses) > 0, nil // also if it cannot be decoded
+	return broken != nil || len(n.Uses) > 0, nil
 }
 
 // NumberHistory reads what is known of a number.
