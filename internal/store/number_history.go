@@ -132,6 +132,13 @@ func (r *guardRow) end(id verify.ID) {
 	r.running = slices.DeleteFunc(r.running, func(running verify.ID) bool { return running == id })
 }
 
+// empty reports whether nothing is known of the address. A state that cannot be decoded is
+// not empty.
+func (r *guardRow) empty() bool {
+	n, err := decodeNumber(r.state)
+	return err == nil && len(n.Uses) == 0
+}
+
 // NumberHistory is the stored history of an address.
 type NumberHistory struct {
 	fraud.Number
@@ -212,12 +219,11 @@ func (tx *Tx) ForgetNumberHistory(number string) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	n, broken := decodeNumber(row.state)
 	tx.guards.rows[key] = &guardRow{}
 	if _, err := tx.exec(`DELETE FROM guards WHERE number = $1`, key[:]); err != nil {
 		return false, fmt.Errorf("forget number history: %w", err)
 	}
-	return broken != nil || len(n.Uses) > 0, nil
+	return !row.empty(), nil
 }
 
 // NumberHistory reads what is known of a number.
