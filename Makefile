@@ -62,13 +62,17 @@ generate: ## make generated files again: pages, voice clips, the page of texts
 lint: $(LINT) ## look for mistakes with golangci-lint
 	$(LINT) run ./...
 
+# One binary for all targets of a package: the fuzzing engine is built in when it is compiled.
 .PHONY: fuzz
 fuzz: ## feed each fuzz target for a minute (FUZZTIME=)
-	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd internal | sort \
-	| sed 's|^\(.*\)/[^/]*:func |./\1 |' \
-	| while read -r package target; do \
-		echo "$$target in $$package for $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; cache=$(or $(FUZZCACHE),$$(go env GOCACHE)/fuzz/countersign); \
+	for package in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal | xargs -n 1 dirname | sort -u); do \
+		go test -c -fuzz . -o "$$work/fuzz.test" "./$$package"; \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$package"/*_test.go | cut -c 6-); do \
+			echo "$$target in ./$$package for $(FUZZTIME)"; \
+			(cd "$$package" && "$$work/fuzz.test" -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) \
+				-test.fuzzcachedir "$$cache/$$package") </dev/null; \
+		done; \
 	done
 
 .PHONY: torture
@@ -168,7 +172,8 @@ current:
 
 .PHONY: seeds
 seeds:
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=1000x # a time would cut the last run off on a busy machine, and call that a failure
+	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; \
+	$(MAKE) --no-print-directory fuzz FUZZTIME=1000x FUZZCACHE="$$cache" # not a time, at whose end a busy machine fails a run
 
 $(LINT):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
