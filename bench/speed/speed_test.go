@@ -138,7 +138,7 @@ func TestTable(t *testing.T) {
 	for _, row := range []string{
 		"| start, SQLite | 11,173 | – | 20.0 ms | – | – | – | – | – | – | 2.0 KiB | – |",
 		"| limit: grouped SQLite commits | 20,000 | – | – | – | – | – | – | – | – | – | – |",
-		"| start, SQLite ÷ limit: grouped SQLite commits | 0.50 | ≥ 0.45, and 10,000/s |",
+		"| start, SQLite ÷ limit: grouped SQLite commits | 0.50 |  |",
 		"| whole life over SMPP, SQLite | 2,000 | 3 | – | 7.5 ms | – | – | – | – | – | – | – | – | – | – | – | – | – | – |",
 	} {
 		if !strings.Contains(table, row+"\n") {

@@ -142,17 +142,19 @@ func (d dialect) versions(ctx context.Context, db *sql.DB, p *goose.Provider) (h
 	return have, want, nil
 }
 
-// refuseOld returns ErrOldSchema for a schema of a development version: its verifications have
-// no document. Its version is 1 to 14.
+// refuseOld returns ErrOldSchema for a schema of a development version: its histories of
+// addresses do not name verifications in progress. Its version is 1 to 14.
 func (d dialect) refuseOld(ctx context.Context, db *sql.DB, have int64) error {
 	if have == 0 {
 		return nil
 	}
-	columns := `(SELECT name FROM pragma_table_info('verifications'))`
-	if d.postgres() {
-		columns = `(SELECT attname::TEXT AS name FROM pg_attribute WHERE attrelid = to_regclass('verifications') AND attnum > 0 AND NOT attisdropped)`
+	columns := func(table string) string {
+		if d.postgres() {
+			return `SELECT attname::TEXT AS name FROM pg_attribute WHERE attrelid = to_regclass('` + table + `') AND attnum > 0 AND NOT attisdropped`
+		}
+		return `SELECT name FROM pragma_table_info('` + table + `')`
 	}
-	find := `WITH columns AS ` + columns + ` SELECT EXISTS (SELECT 1 FROM columns) AND NOT EXISTS (SELECT 1 FROM columns WHERE name = 'document')`
+	find := `SELECT EXISTS (` + columns("verifications") + `) AND NOT EXISTS (SELECT 1 FROM (` + columns("guards") + `) guards WHERE name = 'running')`
 	var old bool
 	if err := db.QueryRowContext(ctx, find).Scan(&old); err != nil {
 		return fmt.Errorf("read the schema: %w", err)
