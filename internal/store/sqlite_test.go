@@ -318,6 +318,25 @@ func wantBroken(t *testing.T, db *store.DB, name string, list []verify.Verificat
 	}
 }
 
+// TestBrokenEnded: a verification that has ended leaves its number free, even if its document
+// cannot be decoded.
+func TestBrokenEnded(t *testing.T) {
+	engines(t, func(t *testing.T, database string) {
+		db := openFile(t, database, key)
+		addAccount(t, db, "demo0001", 0)
+		v := sent(t, db, request("demo0001", "447700900000"), t0)
+		save(t, db, released(v).Withdraw(at(1)))
+		tamper(t, database, v.ID, []byte("broken"))
+		next := sent(t, db, request("demo0001", "447700900000"), at(2))
+		write(t, db, func(tx *store.Tx) error {
+			if got, ok, err := tx.Running("demo0001", v.To); got.ID != next.ID || !ok || err != nil {
+				t.Errorf("in progress is %s, %v (%v), want %s", got.ID, ok, err, next.ID)
+			}
+			return nil
+		})
+	})
+}
+
 // TestBrokenSecrets: secrets of another account do not open.
 func TestBrokenSecrets(t *testing.T) {
 	t.Parallel()

@@ -28,10 +28,10 @@ var ErrBroken = errors.New("broken row")
 // ledger entries. The history of its number is written by SaveNumberHistory.
 func (tx *Tx) Save(c verify.Change) error {
 	v, id := &c.Verification, c.Verification.ID // a copy: the row refers to it, so it is on the heap
-	if err := tx.noteRunning(&c); err != nil {
-		return fmt.Errorf("save verification %s: %w", v.ID, err)
-	}
 	doc, err := encodeDocument(v, tx.seal)
+	if err == nil {
+		err = tx.noteRunning(&c)
+	}
 	if err != nil {
 		return fmt.Errorf("save verification %s: %w", v.ID, err)
 	}
@@ -127,10 +127,10 @@ func (tx *Tx) Running(account string, to verify.Address) (v verify.Verification,
 	for _, id := range slices.Clone(row.running) {
 		v, ok, err := tx.Verification(id)
 		switch {
+		case err == nil && !ok, v.Status != "" && v.Status != verify.InProgress: // also if the row is broken
+			row.end(id)
 		case err != nil:
 			return v, ok, err
-		case !ok || v.Status != verify.InProgress:
-			row.end(id)
 		case v.Account == account:
 			return v, true, nil
 		}
