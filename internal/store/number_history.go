@@ -126,8 +126,8 @@ func (r *guardRow) begin(v *verify.Verification) {
 	r.staleAt = max(r.staleAt, staleDay(v.SubmittedAt.Add(longestVerification)))
 }
 
-// end removes a verification that is not in progress. It is no reason to write the row:
-// Running removes it, too.
+// end removes a verification that is not in progress. The row is not written for this alone:
+// Running removes the id as well.
 func (r *guardRow) end(id verify.ID) {
 	r.running = slices.DeleteFunc(r.running, func(running verify.ID) bool { return running == id })
 }
@@ -190,9 +190,8 @@ func staleDay(at time.Time) int64 {
 	return millis(at.Truncate(day).Add(day))
 }
 
-// HeldNumbers tells which of some numbers another transaction works on, so that they
-// are better left alone: whoever has locked something else, and waited for them, could
-// be waited for himself. The guards of the others are loaded.
+// HeldNumbers returns those of some numbers that another transaction has locked, and loads the
+// histories of the others. Waiting for a lock could deadlock a caller that has locked rows.
 func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
 	if len(numbers) == 0 {
 		return nil, nil
@@ -226,7 +225,7 @@ func (tx *Tx) ForgetNumberHistory(number string) (found bool, err error) {
 	return !row.empty(), nil
 }
 
-// NumberHistory reads what is known of a number.
+// NumberHistory reads the history of an address without a lock.
 func (db *DB) NumberHistory(ctx context.Context, number string) (fraud.Number, error) {
 	key := db.seal.HashNumber(number)
 	var stored []byte
@@ -237,18 +236,18 @@ func (db *DB) NumberHistory(ctx context.Context, number string) (fraud.Number, e
 	return decodeNumber(stored)
 }
 
-// NumberHistoryWalk is how far a walk through all guards has come. The zero value has not begun.
+// NumberHistoryWalk is the position of a walk through all histories. The zero value is the
+// start of a walk.
 type NumberHistoryWalk struct {
 	day   int64    // when it began, in days since 1970
 	after guardKey // the last that it has seen; no number has the zero key
 	done  bool
 }
 
-// PruneNumberHistories goes on with a walk: it looks at the next limit guards, deletes those
-// that no longer matter, and reports how many, and whether the walk goes on. Guards go
-// stale where a day ends (see staleDay), so each day needs one walk and no more: when it
-// is done, nothing happens until a new day. There is no index of what is stale, which
-// every message to a new number would have to write to at random.
+// PruneNumberHistories continues a walk with the next limit histories and deletes the stale
+// ones. It returns their number, and more is true until the walk is complete. Histories become
+// stale at the end of a day (see staleDay), so each day needs one walk. No index leads to stale
+// histories: each message to a new number would write to it at random.
 func (db *DB) PruneNumberHistories(ctx context.Context, w *NumberHistoryWalk, now time.Time, limit int) (forgotten int, more bool, err error) {
 	day := spendDay(now)
 	switch {
@@ -274,8 +273,8 @@ func (db *DB) PruneNumberHistories(ctx context.Context, w *NumberHistoryWalk, no
 	return forgotten, !w.done, nil
 }
 
-// nextGuards looks at the limit guards after one, and tells the last, and how many are
-// stale.
+// nextGuards reads the limit histories that follow a key. It returns the last key and the
+// number of histories that were read and that are stale.
 func (db *DB) nextGuards(ctx context.Context, after guardKey, now time.Time, limit int) (last guardKey, seen, stale int, err error) {
 	rows, err := db.query(ctx, `SELECT number, stale_at FROM guards WHERE number > $1 ORDER BY number LIMIT $2`, after[:], limit)
 	if err != nil {
@@ -298,8 +297,8 @@ func (db *DB) nextGuards(ctx context.Context, after guardKey, now time.Time, lim
 	return last, seen, stale, rows.Err()
 }
 
-// ResetNumberHistory forgets what is counted of a number, and lifts its locks; found is false
-// when nothing is counted of it and no lock holds.
+// ResetNumberHistory deletes the counts of a number and lifts its locks; found is false
+// without counts and locks. Successes and verifications in progress remain.
 func (db *DB) ResetNumberHistory(ctx context.Context, number string, caps fraud.Caps, now time.Time) (found bool, err error) {
 	err = db.Write(ctx, Scope{Number: number}, func(tx *Tx) error {
 		g, err := tx.NumberHistory(number)

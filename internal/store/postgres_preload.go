@@ -10,8 +10,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// Both give the rows of keys that are there. The second gives the state only of those
-// that nobody else holds.
+// Both return the rows of keys. The second waits for no lock, and returns NULL for the
+// state of a row that another transaction holds.
 const (
 	lockGuards    = `SELECT number, state, running, stale_at FROM guards WHERE number = ANY($1) ORDER BY number FOR NO KEY UPDATE`
 	tryLockGuards = `WITH free AS MATERIALIZED (` + lockGuards + ` SKIP LOCKED)
@@ -77,8 +77,8 @@ func (c *postgresConn) loadGuard(g *guards, key guardKey) error {
 }
 
 // saveGuards sends the rows with the commit. A stored row may have been pruned by another
-// job of the batch. A row that another node has added meanwhile is an error, which runs the
-// job again.
+// job of the batch. A row that another node has added is an error, after which the store
+// runs the job again.
 func (c *postgresConn) saveGuards(g *guards, changed, added []guardKey) error {
 	const insert = `INSERT INTO guards (number, state, running, stale_at)
 		SELECT * FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BYTEA[], $4::BIGINT[])`

@@ -28,8 +28,8 @@ var errApart = errors.New("a job of the batch failed")
 // that somebody waits for; and so are BEGIN and COMMIT.
 //
 // A batch has no savepoints. When a job fails after it has written, or a statement
-// fails, the batch is rolled back and its jobs are run again, each in a transaction
-// of its own. That is rare: a refusal is decided on before anything is written.
+// fails, the batch is rolled back, and its jobs run again, each in its own transaction.
+// That is rare: rules refuse before the first write.
 type postgresConn struct {
 	primary *primary
 	log     *slog.Logger

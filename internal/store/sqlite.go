@@ -18,10 +18,9 @@ import (
 // sqliteReads is enough to keep two cores busy; SQLite readers do not block.
 const sqliteReads = 8
 
-// sqliteBatch is how many writes are committed together. A commit costs one flush
-// of the disk however many callers share it, so a batch takes all that wait, up to
-// a size that keeps the slowest of them quick, and lets others be read from the network
-// and answered meanwhile.
+// sqliteBatch is the maximum number of writes in a commit. A commit costs one flush of the
+// disk for any number of callers. The maximum bounds the wait of the first caller, and leaves
+// processor time for reading requests and writing answers.
 const sqliteBatch = 64
 
 // pragmas are those of each connection: write-ahead mode with every commit on disk before it
@@ -87,8 +86,7 @@ func createPrivate(path string) error {
 	return conn.Close()
 }
 
-// What is read is in the cache of the operating system; what is written goes through the
-// pages of every index.
+// The operating system caches the pages of reads. A write needs pages of each index.
 const (
 	readCache  = 2_000 // KiB, of each connection
 	writeCache = 16_000
@@ -98,7 +96,7 @@ const (
 // from the future; the bounds spare the rows between.
 const longestClaim = time.Minute
 
-// releaseClaims lets what a dead server held fall due at once.
+// releaseClaims makes the rows that a dead server leased due.
 const releaseClaims = `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL AND due_at IS NOT NULL`
 
 // start opens the file for reading and writing.
@@ -167,8 +165,8 @@ func releaseDead(ctx context.Context, conn *sqlite.Conn, now time.Time) error {
 
 // sqliteConn writes to a file. A batch has no savepoints, for which SQLite would keep a
 // copy of every page: when a job fails after it has written, the batch is rolled back,
-// and its jobs are run again, each in a transaction of its own. That is rare: a refusal
-// is decided on before anything is written.
+// and its jobs run again, each in its own transaction. That is rare: rules refuse
+// before the first write.
 type sqliteConn struct {
 	*sqlite.Conn
 	log   *slog.Logger
@@ -179,8 +177,8 @@ type sqliteConn struct {
 
 func (c *sqliteConn) close() error { return c.Close() }
 
-// carryOut commits the batch as a whole where it can, and job by job where not. A failed
-// commit hurts all, since none of it is durable.
+// carryOut commits the batch in one transaction, or after the failure of a job each job in its
+// own. After a failed commit all jobs have its error.
 func (c *sqliteConn) carryOut(tx *Tx, batch []job) []error {
 	results := make([]error, len(batch))
 	err := c.files.check()
@@ -207,7 +205,7 @@ func (c *sqliteConn) runSingly(tx *Tx, j job) error {
 	return result[0]
 }
 
-// attempt carries out jobs in one transaction. With an error nothing of it was kept.
+// attempt carries out jobs in one transaction. After an error the transaction is rolled back.
 func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 	if err := c.run("BEGIN IMMEDIATE"); err != nil {
 		return err
