@@ -146,7 +146,7 @@ func TestBadInput(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	db := open(t, s)
-	before := countWritten(t, db)
+	before := countWritten(t, s, db)
 	for _, in := range append(jsonInputs(), formInputs()...) {
 		for _, format := range []string{"json", "xml"} {
 			for _, path := range []string{"/verify/", "/verify/check/", "/verify/search/", "/verify/control/"} {
@@ -158,7 +158,7 @@ func TestBadInput(t *testing.T) {
 			}
 		}
 	}
-	if after := countWritten(t, db); after != before {
+	if after := countWritten(t, s, db); after != before {
 		t.Errorf("written %+v, before %+v", after, before)
 	}
 }
@@ -268,7 +268,7 @@ func TestBrokenRequests(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	db := open(t, s)
-	before := countWritten(t, db)
+	before := countWritten(t, s, db)
 	const chunked = "POST /verify/xml HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
 	const sized = "POST /verify/json HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 	for name, tt := range map[string]struct {
@@ -292,7 +292,7 @@ func TestBrokenRequests(t *testing.T) {
 			t.Errorf("%s: got %d %q, want %d", name, code, body, tt.want)
 		}
 	}
-	if after := countWritten(t, db); after != before {
+	if after := countWritten(t, s, db); after != before {
 		t.Errorf("written %+v, before %+v", after, before)
 	}
 	if got := call(t, s, "/verify/json", form("number", aNumber, "brand", "Acme")); got["status"] != "0" {
@@ -345,7 +345,7 @@ func TestRefusedWritesNothing(t *testing.T) {
 	id := startOn(t, s, aNumber, "pin_code", "1234")
 	messagesOf(t, s, id, 1)
 	db := open(t, s)
-	before := countWritten(t, db)
+	before := countWritten(t, s, db)
 	for status, ask := range map[string]request{
 		"2":   {path: "/verify/json", params: form("number", "447700900101")},
 		"3":   {path: "/verify/json", params: form("number", "447700900101", "brand", "Acme", "lg", "x")},
@@ -366,7 +366,7 @@ func TestRefusedWritesNothing(t *testing.T) {
 			t.Errorf("got %v, want status %s", got, status)
 		}
 	}
-	if after := countWritten(t, db); after != before {
+	if after := countWritten(t, s, db); after != before {
 		t.Errorf("written %+v, before %+v", after, before)
 	}
 }
