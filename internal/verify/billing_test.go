@@ -94,6 +94,10 @@ func TestRefundDue(t *testing.T) {
 		"in progress": func(v *verify.Verification) { v.Status = verify.InProgress },
 		"given back":  func(v *verify.Verification) { v.Paid = false },
 		"free":        func(v *verify.Verification) { v.Price = 0 },
+		// A refund ends the lease, without which no node settles the event after a crash.
+		"an event is open": func(v *verify.Verification) {
+			v.Events = []verify.Event{{State: verify.EventRefused}, {State: verify.EventSubmitting}}
+		},
 	} {
 		v := due
 		change(&v)

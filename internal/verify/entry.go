@@ -66,8 +66,12 @@ func (c *Change) capture(now time.Time) {
 
 func (v Verification) chargeKey() string { return "charge/" + v.ID.Hex() }
 
-// RefundDue reports whether an ended verification may have to be refunded.
-func (v Verification) RefundDue() bool { return v.Unsent && v.Ended() && v.Charged() != 0 }
+// RefundDue reports whether an ended verification may have to be refunded. While an event is
+// open its outcome decides, and the lease must remain: without it no node would settle the
+// event after a crash.
+func (v Verification) RefundDue() bool {
+	return v.Unsent && v.Ended() && v.Charged() != 0 && len(v.Open()) == 0
+}
 
 // Refund returns the price if the verification ended without a success and none of its
 // events ever left. An event of unknown outcome keeps the price; if a carrier refuses it
