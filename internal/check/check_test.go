@@ -63,7 +63,7 @@ func TestSchema(t *testing.T) {
 	}{
 		"older":       {`DELETE FROM goose_db_version WHERE version_id > 0`, check.Warning, "countersign migrate up"},
 		"newer":       {`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, TRUE)`, check.Error, "run the release that changed it"},
-		"development": {`ALTER TABLE verifications DROP COLUMN document`, check.Error, "name a new database"},
+		"development": {`ALTER TABLE guards DROP COLUMN running`, check.Error, "name a new database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

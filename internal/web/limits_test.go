@@ -190,7 +190,7 @@ func TestLargeHeaders(t *testing.T) {
 	server := web.NewServer(http.HandlerFunc(echo), slog.New(slog.DiscardHandler), web.Limits{HeaderBytes: 16 << 10})
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- web.Serve(ctx, server, l, time.Second) }()
+	go func() { served <- web.Serve(ctx, server, l, 10*time.Second) }()
 	for size, want := range map[int]int{10 << 10: 200, 32 << 10: 431} {
 		conn := l.dial("192.0.2.1:1")
 		go func() {
