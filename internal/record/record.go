@@ -14,20 +14,27 @@ import (
 // Field is the number of a field in its record. Those up to 15 take one octet.
 type Field = protowire.Number
 
-// MaxSize is the maximum size of a record in octets. A reader allocates a small multiple of
-// the size of its input.
-const MaxSize = 1 << 20
+// Limits of a record. A writer refuses a record that exceeds one, so a reader accepts each
+// record that was written.
+const (
+	MaxSize     = 1 << 20 // octets
+	MaxElements = 1 << 14 // elements of all its lists; an empty one has 2 octets, but a Go value of any size
+)
 
-var errSize = fmt.Errorf("it is longer than %d octets", MaxSize)
+var (
+	errSize     = fmt.Errorf("it is longer than %d octets", MaxSize)
+	errElements = fmt.Errorf("its lists have more than %d elements", MaxElements)
+)
 
 // Codec writes or reads one record. The function that describes a record calls a method, or
 // [Int], [Text] or [List], for each field in ascending order of numbers. Writing
 // leaves out zero values. Reading leaves a target as it is without its field, and skips
 // unknown fields. After an error, reading changes nothing more.
 type Codec struct {
-	writing bool
-	origin  int64 // of times, in milliseconds since 1970
-	b       []byte
+	writing  bool
+	origin   int64 // of times, in milliseconds since 1970
+	b        []byte
+	elements int // of the lists that were written or read
 
 	// Reading only.
 	text    string         // b, of which texts are substrings
@@ -152,6 +159,7 @@ func (c *Codec) Record(field Field, present bool, form func()) {
 // describes. Reading replaces a list.
 func List[T any](c *Codec, field Field, list *[]T, form func(*T)) {
 	if c.writing {
+		c.add(len(*list))
 		for i := range *list {
 			start := c.begin(field)
 			form(&(*list)[i])
@@ -160,12 +168,19 @@ func List[T any](c *Codec, field Field, list *[]T, form func(*T)) {
 		return
 	}
 	n := c.count(field)
-	if n == 0 {
+	if c.add(n); n == 0 || c.err != nil {
 		return
 	}
 	*list = make([]T, n)
 	for i := range *list {
 		c.Record(field, true, func() { form(&(*list)[i]) })
+	}
+}
+
+// add counts the elements of a list. Too many are an error.
+func (c *Codec) add(elements int) {
+	if c.elements += elements; c.elements > MaxElements {
+		c.Fail(errElements)
 	}
 }
 

@@ -124,3 +124,31 @@ func TestBroken(t *testing.T) {
 		t.Error("a record that is too long to be read was written")
 	}
 }
+
+// TestManyElements: the elements of all lists of a record are bounded together. An empty
+// element takes 2 octets or 3, and the memory of its Go value.
+func TestManyElements(t *testing.T) {
+	t.Parallel()
+	empty := "\x82\x01\x00"
+	nested := "\x82\x01\xfe\x03" + strings.Repeat(empty, 170)
+	for name, b := range map[string]string{
+		"one list":     strings.Repeat(empty, record.MaxSize/len(empty)),
+		"one too many": strings.Repeat(empty, record.MaxElements+1),
+		"nested lists": strings.Repeat(nested, 100),
+	} {
+		got, err := read([]byte(b))
+		if err == nil || !strings.Contains(err.Error(), "elements") {
+			t.Errorf("%s: read %d elements, error %v", name, len(got.list), err)
+		}
+	}
+	most := sample{list: make([]sample, record.MaxElements)}
+	if got, err := read(write(t, most)); err != nil || len(got.list) != record.MaxElements {
+		t.Errorf("%d elements are read as %d, error %v", record.MaxElements, len(got.list), err)
+	}
+	c := record.Writer(origin)
+	more := sample{list: make([]sample, record.MaxElements+1)}
+	more.form(&c)
+	if _, err := c.Written(); err == nil {
+		t.Error("a record with too many elements to be read was written")
+	}
+}
