@@ -9,6 +9,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type Conn struct {
 	tls   *libc.TLS
 	db    uintptr          // sqlite3*
 	stmts map[string]*stmt // Keys are the texts of statements.
+	extra int              // statements in use that stmts lacks, see take
 
 	watching sync.Mutex
 	watch    uint64 // number of the context that may interrupt the connection, see interruptAt
@@ -75,6 +77,9 @@ func (c *Conn) Close() error {
 		if s.open {
 			return fmt.Errorf("close connection: rows of %q are open", text)
 		}
+	}
+	if c.extra > 0 {
+		return errors.New("close connection: rows are open of a statement that is used more than once")
 	}
 	for _, s := range c.stmts {
 		s.finalize()

@@ -42,6 +42,8 @@ func (c *Conn) Query(ctx context.Context, text string, args ...any) (*Rows, erro
 	if r.err = s.bind(args); r.err == nil {
 		r.stop = c.interruptAt(ctx)
 		r.step()
+		// Where the schema has changed, the step has prepared the statement again.
+		s.columns = int(sqlite3.Xsqlite3_column_count(c.tls, s.handle))
 	}
 	if r.err != nil {
 		_ = r.Close() // returns r.err
@@ -85,10 +87,12 @@ func (c *Conn) take(text string) (s *stmt, kept bool, err error) {
 	if s, err = c.prepare(text); err != nil {
 		return nil, false, err
 	}
-	if first == nil {
-		c.stmts[text] = s
+	if first != nil {
+		c.extra++
+		return s, false, nil
 	}
-	return s, first == nil, nil
+	c.stmts[text] = s
+	return s, true, nil
 }
 
 func (r *Rows) step() { r.row, r.err = r.s.stepFor(r.ctx) }

@@ -352,6 +352,48 @@ func TestCloseWithOpenRows(t *testing.T) {
 	}
 }
 
+// TestCloseWithSecondRows: Close also finds the rows of a statement that was in use already.
+func TestCloseWithSecondRows(t *testing.T) {
+	t.Parallel()
+	c := open(t, create(t))
+	first, err := c.Query(t.Context(), `SELECT 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.Query(t.Context(), `SELECT 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err == nil || !strings.Contains(err.Error(), "rows are open") {
+		t.Errorf("got error %v", err)
+	}
+	if !second.Next() {
+		t.Errorf("no row, error %v", second.Err())
+	}
+	if err := errors.Join(second.Close(), c.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestColumnAdded: a kept statement has the columns of the present table.
+func TestColumnAdded(t *testing.T) {
+	t.Parallel()
+	c := open(t, create(t))
+	exec(t, c, `CREATE TABLE t (a)`)
+	exec(t, c, `INSERT INTO t VALUES (1)`)
+	var a, b int
+	if err := c.QueryRow(t.Context(), `SELECT * FROM t`, nil, &a); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, c, `ALTER TABLE t ADD COLUMN b DEFAULT 2`)
+	if err := c.QueryRow(t.Context(), `SELECT * FROM t`, nil, &a, &b); err != nil || a != 1 || b != 2 {
+		t.Errorf("got %d, %d, error %v", a, b, err)
+	}
+}
+
 func TestOpenRefused(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "missing.db")

@@ -24,8 +24,8 @@ type stmt struct {
 	c       *Conn
 	handle  uintptr // sqlite3_stmt*
 	args    []int   // Index of the argument of each parameter; 0 for $1.
-	columns int
-	open    bool // rows use it
+	columns int     // of the rows of its last query
+	open    bool    // rows use it
 	bound   arena
 }
 
@@ -50,7 +50,6 @@ func (c *Conn) prepare(text string) (*stmt, error) {
 		s.finalize()
 		return nil, fmt.Errorf("sqlite: %q is not one statement", text)
 	}
-	s.columns = int(sqlite3.Xsqlite3_column_count(c.tls, s.handle))
 	for i := range sqlite3.Xsqlite3_bind_parameter_count(c.tls, s.handle) {
 		name := libc.GoString(sqlite3.Xsqlite3_bind_parameter_name(c.tls, s.handle, i+1))
 		n := int(i + 1)
@@ -97,6 +96,7 @@ func (s *stmt) done(kept bool, err error) error {
 	s.open = false
 	if !kept {
 		s.finalize()
+		s.c.extra--
 	}
 	return err
 }
