@@ -215,7 +215,8 @@ func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 	end, err := "COMMIT", error(nil)
 	for i, j := range batch {
 		tx.changed = false
-		if results[i] = j.do(tx); results[i] == nil || !tx.changed {
+		// A failed read may have ended the transaction; later statements would commit by themselves.
+		if results[i] = j.do(tx); results[i] == nil || !tx.changed && c.InTransaction() {
 			continue
 		}
 		if end = "ROLLBACK"; len(batch) > 1 {

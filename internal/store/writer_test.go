@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -375,4 +376,38 @@ func TestCloseLeavesNothing(t *testing.T) { //nolint:paralleltest // see above
 		t.Errorf("Close: %v", err)
 	}
 	goleak.VerifyNone(t, before)
+}
+
+// TestTransactionLost: where SQLite has rolled back the transaction, as after an I/O error of
+// a read, no other job of the batch is lost, and none runs outside of a transaction.
+func TestTransactionLost(t *testing.T) {
+	t.Parallel()
+	db := openPath(t, filepath.Join(t.TempDir(), "countersign.db"))
+	t.Cleanup(func() { _ = db.Close() })
+	put := func(name string, result error) func(*Tx) error {
+		return func(tx *Tx) error {
+			_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ($1, $1)`, name)
+			return cmp.Or(err, result)
+		}
+	}
+	errRead := errors.New("disk I/O error")
+	release := hold(t, db)
+	results := queue(t, db, put("before", nil), func(tx *Tx) error {
+		rows, err := tx.query(`ROLLBACK`)
+		if err == nil {
+			err = rows.Close()
+		}
+		return cmp.Or(err, errRead)
+	}, put("after", nil), put("undone", errRead))
+	release()
+	for i, want := range []error{nil, errRead, nil, errRead} {
+		if err := <-results[i]; !errors.Is(err, want) {
+			t.Errorf("job %d: %v, want %v", i, err, want)
+		}
+	}
+	var names string
+	if err := db.queryRow(t.Context(), `SELECT group_concat(name) FROM (SELECT name FROM settings
+		WHERE name IN ('before', 'after', 'undone') ORDER BY name)`, nil, &names); err != nil || names != "after,before" {
+		t.Errorf("the database has %q (%v), want after and before", names, err)
+	}
 }

@@ -123,6 +123,12 @@ func (c *Conn) Exec(ctx context.Context, text string, args ...any) (changed int6
 	return sqlite3.Xsqlite3_changes64(c.tls, c.db), nil
 }
 
+// InTransaction reports whether a transaction is open. SQLite ends one after some errors of
+// any statement, such as an I/O error.
+func (c *Conn) InTransaction() bool {
+	return sqlite3.Xsqlite3_get_autocommit(c.tls, c.db) == 0
+}
+
 // once runs a statement without arguments and does not keep it.
 func (c *Conn) once(text string) error {
 	s, err := c.prepare(text)
