@@ -122,6 +122,7 @@ func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 		"NumberHistoryParallel": testNumberHistoryParallel,
 		"ForgetNumberHistory":   testForgetNumberHistory,
 		"ResetNumberHistory":    testResetNumberHistory,
+		"NumberHistoryClock":    testNumberHistoryClockBack,
 		"NumberHistoryWalk":     testNumberHistoryWalk,
 		"Refusals":              testRefusals,
 		"RefusalsForgotten":     testRefusalsForgotten,

@@ -175,8 +175,8 @@ func (tx *Tx) SaveNumberHistory(h NumberHistory, staleAt time.Time) error {
 	}
 	tx.changed = true
 	h.row.state, h.row.changed, h.row.staleAt = state, true, staleDay(staleAt)
-	if len(h.row.running) > 0 {
-		h.row.staleAt = max(h.row.staleAt, staleDay(h.row.running[len(h.row.running)-1].Time().Add(longestVerification)))
+	for _, id := range h.row.running { // not in the order of time where the clock was set back
+		h.row.staleAt = max(h.row.staleAt, staleDay(id.Time().Add(longestVerification)))
 	}
 	return nil
 }

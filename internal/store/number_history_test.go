@@ -269,3 +269,28 @@ func testResetNumberHistory(t *testing.T, db *store.DB) {
 	}
 	clear(other, t0.AddDate(0, 0, 3), false)
 }
+
+// testNumberHistoryClockBack: after the clock was set back, a verification that began before
+// that step, for another account, still keeps the row of its address.
+func testNumberHistoryClockBack(t *testing.T, db *store.DB) {
+	const number = "447700900001"
+	addAccount(t, db, "demo0001", 0)
+	addAccount(t, db, "demo0002", 0)
+	begin(t, db, request("demo0001", number), t0)
+	begin(t, db, request("demo0002", number), t0.AddDate(0, 0, -2))
+	must(t, db.Write(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
+		h, err := tx.NumberHistory(number)
+		must(t, err)
+		h.Number = twenty().Sent(h.Number, "demo0002", t0.AddDate(0, 0, -2))
+		return tx.SaveNumberHistory(h, t0.AddDate(0, 0, -1))
+	}))
+	if n, _, err := db.PruneNumberHistories(t.Context(), new(store.NumberHistoryWalk), t0, 10); n != 0 || err != nil {
+		t.Errorf("%d histories are forgotten (%v) while a verification is in progress", n, err)
+	}
+	write(t, db, func(tx *store.Tx) error {
+		if _, found, err := tx.Running("demo0001", request("demo0001", number).To); !found || err != nil {
+			t.Errorf("the verification in progress is not found (%v)", err)
+		}
+		return nil
+	})
+}
