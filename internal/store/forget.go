@@ -90,10 +90,14 @@ func (db *DB) forgetRules(ctx context.Context, f Forget, _ time.Time, done *Forg
 	return err
 }
 
+// findRunningOf reads the index of rows that have a due time: each verification in progress
+// has one, and few others do.
+const findRunningOf = `SELECT ` + verificationColumns + ` FROM verifications
+	WHERE status = 'IN PROGRESS' AND id IN (SELECT id FROM verifications WHERE address = $1 AND due_at >= 0) ORDER BY id`
+
 // RunningOf loads and locks the verifications in progress of a number, in all its forms.
 func (tx *Tx) RunningOf(number string) ([]verify.Verification, error) {
-	return tx.all(`SELECT `+verificationColumns+` FROM verifications
-		WHERE address = $1 AND status = 'IN PROGRESS' ORDER BY id`+tx.lock, verify.CanonicalNumber(number))
+	return tx.all(findRunningOf+tx.lock, verify.CanonicalNumber(number))
 }
 
 // forgetOver moves what is over to the archive, without the number.

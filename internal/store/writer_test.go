@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -409,5 +410,31 @@ func TestTransactionLost(t *testing.T) {
 	if err := db.queryRow(t.Context(), `SELECT group_concat(name) FROM (SELECT name FROM settings
 		WHERE name IN ('before', 'after', 'undone') ORDER BY name)`, nil, &names); err != nil || names != "after,before" {
 		t.Errorf("the database has %q (%v), want after and before", names, err)
+	}
+}
+
+// TestRunningOfPlan: the search for the verifications in progress of a number, in the writer,
+// does not read all verifications.
+func TestRunningOfPlan(t *testing.T) {
+	t.Parallel()
+	db := openPath(t, filepath.Join(t.TempDir(), "countersign.db"))
+	t.Cleanup(func() { _ = db.Close() })
+	rows, err := db.query(t.Context(), `EXPLAIN QUERY PLAN `+findRunningOf, "447700900001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, step)
+	}
+	all := strings.Join(plan, "; ")
+	if rows.Err() != nil || strings.Contains(all, "SCAN") || !strings.Contains(all, "verifications_due") {
+		t.Errorf("the plan is %q (%v), want searches by the index verifications_due and by id", all, rows.Err())
 	}
 }
