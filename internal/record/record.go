@@ -229,7 +229,7 @@ func (c *Codec) advance() {
 		return
 	}
 	number, kind := protowire.DecodeTag(c.varint())
-	if number < protowire.MinValidNumber {
+	if number < protowire.MinValidNumber || number > protowire.MaxValidNumber {
 		c.Fail(fmt.Errorf("octet %d is no tag of a field", c.at))
 	}
 	if c.err == nil {

@@ -100,9 +100,10 @@ func TestUnknownFields(t *testing.T) {
 func TestBroken(t *testing.T) {
 	t.Parallel()
 	for b, want := range map[string]string{
-		"\x00": "no tag",
-		"\xff": "octet 0",
-		"\x08": "octet 1",
+		"\x00":                         "no tag",
+		"\xff":                         "octet 0",
+		"\x80\x80\x80\x80\x10\x08\x06": "no tag", // field 2^29
+		"\x08":                         "octet 1",
 		"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff": "octet 1",
 		"\x0a\x01x":             "field 1 has the type 2 instead of 0",
 		"\x28\x01":              "field 5 has the type 0 instead of 2",
