@@ -24,7 +24,7 @@ type document struct {
 	v        *verify.Verification
 	seal     *vault.Sealer // nil leaves out codes
 	personal bool          // whether personal data is written
-	sealed   error         // the first code that could not be opened
+	sealed   error         // see opened
 }
 
 // encodeDocument returns the document of a verification. A nil sealer leaves out all codes
@@ -251,7 +251,8 @@ func (d *document) pin(field record.Field) {
 		return
 	}
 	pin, err := d.seal.OpenPIN(sealed, d.v.ID, d.v.Generation)
-	d.v.PIN, d.sealed = pin, cmp.Or(d.sealed, err)
+	d.v.PIN = pin
+	d.opened(err)
 }
 
 // code describes the sealed code of a check.
@@ -264,5 +265,14 @@ func (d *document) code(field record.Field, c *verify.Check) {
 		return
 	}
 	code, err := d.seal.OpenCode(sealed, d.v.ID, c.Generation)
-	c.Code, d.sealed = code, cmp.Or(d.sealed, err)
+	c.Code = code
+	d.opened(err)
+}
+
+// opened keeps the error of a code. One that wraps vault.ErrUnavailable replaces others: a later
+// attempt may open all codes.
+func (d *document) opened(err error) {
+	if d.sealed == nil || errors.Is(err, vault.ErrUnavailable) {
+		d.sealed = err
+	}
 }

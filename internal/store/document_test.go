@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"database/sql"
 	"encoding/hex"
 	"errors"
@@ -72,6 +73,53 @@ func testSealer() *vault.Sealer {
 		panic(err)
 	}
 	return v.Sealer()
+}
+
+// keyRows are the rows of a vault. Reading fails with err.
+type keyRows struct {
+	vault.Rows
+	err error
+}
+
+func (k *keyRows) ReadKeys(context.Context) (vault.Rows, error) { return k.Rows, k.err }
+
+func (k *keyRows) ChangeKeys(_ context.Context, change func(vault.Rows) (vault.Rows, error)) (err error) {
+	k.Rows, err = change(k.Rows)
+	return err
+}
+
+func (*keyRows) SealedBefore(context.Context, vault.Purpose, time.Time, time.Time) (bool, error) {
+	return false, nil
+}
+
+// TestUnavailableBesideBroken: a code that does not open does not hide that the keys of
+// another could not be read: the row is not broken.
+func TestUnavailableBesideBroken(t *testing.T) {
+	t.Parallel()
+	key, v := vault.NewKey(), typical()
+	rows := &keyRows{Rows: vault.Create(key, v.SubmittedAt)}
+	var nodes [2]*vault.Vault
+	for i := range nodes {
+		var err error
+		if nodes[i], err = vault.Open(rows.Rows, vault.Config{Key: key, Records: rows}, v.SubmittedAt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tomorrow := v.SubmittedAt.Add(24 * time.Hour)
+	if err := nodes[0].NewDataKeys(t.Context(), tomorrow); err != nil {
+		t.Fatal(err)
+	}
+	v.Checks = []verify.Check{v.Checks[0], v.Checks[0]}
+	v.Checks[1].ReceivedAt = tomorrow.Add(time.Hour) // sealed with a key that the other node lacks
+	doc, err := encodeDocument(&v, nodes[0].Sealer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows.err = errors.New("no connection")
+	read := verify.Verification{ID: verify.ID{9}, SubmittedAt: v.SubmittedAt} // nothing opens for another verification
+	if err := decodeDocument(&read, v.To.Canonical, doc, nodes[1].Sealer()); !errors.Is(err, vault.ErrUnavailable) {
+		t.Errorf("%v, want ErrUnavailable", err)
+	}
 }
 
 // whole is a verification with a value in every stored field but the codes.
