@@ -380,3 +380,37 @@ func TestNodesFree(t *testing.T) {
 	})
 	must(t, <-waited)
 }
+
+// TestNodesForget: an erasure leaves the history of a number that another node began to
+// verify after the erasure found none.
+func TestNodesForget(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	addAccount(t, nodes[0], "demo0001", 0)
+	const number = "447700900000"
+	var begun verify.Verification
+	must(t, nodes[0].Write(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
+		running, err := tx.RunningOf(number)
+		if err != nil {
+			return err
+		}
+		if len(running) > 0 {
+			t.Errorf("in progress are %v, want none", running)
+		}
+		begun, err = start(t.Context(), nodes[1], verify.Beginning{Request: request("demo0001", number)}, false, t0)
+		if err != nil {
+			return err
+		}
+		found, err := tx.ForgetNumberHistory(number)
+		if found {
+			t.Error("a history of the number was deleted")
+		}
+		return err
+	}))
+	write(t, nodes[0], func(tx *store.Tx) error {
+		if v, ok, err := tx.Running("demo0001", begun.To); v.ID != begun.ID || !ok || err != nil {
+			t.Errorf("in progress is %s, %v (%v), want %s", v.ID, ok, err, begun.ID)
+		}
+		return nil
+	})
+}

@@ -218,9 +218,11 @@ func (tx *Tx) ForgetNumberHistory(number string) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	tx.guards.rows[key] = &guardRow{}
-	if _, err := tx.exec(`DELETE FROM guards WHERE number = $1`, key[:]); err != nil {
-		return false, fmt.Errorf("forget number history: %w", err)
+	tx.guards.rows[key], tx.changed = &guardRow{}, true
+	if row.stored { // otherwise another node may have added the row, for a new verification
+		if _, err := tx.exec(`DELETE FROM guards WHERE number = $1`, key[:]); err != nil {
+			return false, fmt.Errorf("forget number history: %w", err)
+		}
 	}
 	return !row.empty(), nil
 }
