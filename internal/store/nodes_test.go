@@ -414,3 +414,18 @@ func TestNodesForget(t *testing.T) {
 		return nil
 	})
 }
+
+// TestNodesRunning: a start does not wait for the verification of another account that another
+// node has locked.
+func TestNodesRunning(t *testing.T) {
+	t.Parallel()
+	nodes := twoNodes(t)
+	addAccount(t, nodes[0], "demo0001", 0)
+	addAccount(t, nodes[0], "demo0002", 0)
+	const number = "447700900000"
+	other := begin(t, nodes[0], request("demo0001", number), t0)
+	must(t, nodes[0].Write(t.Context(), store.Scope{Changes: other.ID}, func(*store.Tx) error {
+		_, err := start(t.Context(), nodes[1], verify.Beginning{Request: request("demo0002", number)}, false, t0)
+		return err // of a lock timeout if it waited
+	}))
+}

@@ -337,6 +337,25 @@ func TestBrokenEnded(t *testing.T) {
 	})
 }
 
+// TestBrokenOfAnother: a verification in progress that cannot be decoded does not keep its
+// number from other accounts.
+func TestBrokenOfAnother(t *testing.T) {
+	engines(t, func(t *testing.T, database string) {
+		db := openFile(t, database, key)
+		addAccount(t, db, "demo0001", 0)
+		addAccount(t, db, "demo0002", 0)
+		v := sent(t, db, request("demo0001", "447700900000"), t0)
+		tamper(t, database, v.ID, []byte("broken"))
+		sent(t, db, request("demo0002", "447700900000"), at(1))
+		write(t, db, func(tx *store.Tx) error {
+			if _, _, err := tx.Running("demo0001", v.To); !errors.Is(err, store.ErrBroken) {
+				t.Errorf("the account of the broken row gets %v, want ErrBroken", err)
+			}
+			return nil
+		})
+	})
+}
+
 // TestBrokenSecrets: secrets of another account do not open.
 func TestBrokenSecrets(t *testing.T) {
 	t.Parallel()

@@ -125,14 +125,26 @@ func (tx *Tx) Running(account string, to verify.Address) (v verify.Verification,
 		return v, false, err
 	}
 	for _, id := range slices.Clone(row.running) {
+		var (
+			owner  string
+			status verify.Status
+		)
+		found, err := tx.queryRow(`SELECT account, status FROM verifications WHERE id = $1`, []any{id[:]}, &owner, &status)
+		switch {
+		case err != nil:
+			return v, false, fmt.Errorf("load verification: %w", err)
+		case !found || status != verify.InProgress:
+			row.end(id)
+			continue
+		case owner != account: // neither locked nor decoded
+			continue
+		}
 		v, ok, err := tx.Verification(id)
 		switch {
-		case err == nil && !ok, v.Status != "" && v.Status != verify.InProgress: // also if the row is broken
+		case !ok && err == nil, v.Status != "" && v.Status != verify.InProgress: // also if the row is broken
 			row.end(id)
-		case err != nil:
+		default:
 			return v, ok, err
-		case v.Account == account:
-			return v, true, nil
 		}
 	}
 	return v, false, nil
