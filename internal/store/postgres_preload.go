@@ -19,7 +19,7 @@ const (
 		WHERE g.number = ANY($1)`
 )
 
-// lockGuards returns the query that locks the rows of keys, and waits for those that other
+// lock returns the query that locks the rows of keys, and waits for those that other
 // transactions hold. All nodes lock them in the order of the keys.
 func (g *guards) lock(query string, keys map[guardKey]bool, found func(guardKey, *guardRow)) question {
 	list := make([][]byte, 0, len(keys))
@@ -82,22 +82,25 @@ func (c *postgresConn) loadGuard(g *guards, key guardKey) error {
 func (c *postgresConn) saveGuards(g *guards, changed, added []guardKey) error {
 	const insert = `INSERT INTO guards (number, state, running, stale_at)
 		SELECT * FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BYTEA[], $4::BIGINT[])`
-	for query, keys := range map[string][]guardKey{
-		insert: added,
-		insert + ` ON CONFLICT (number) DO UPDATE SET state = excluded.state, running = excluded.running, stale_at = excluded.stale_at`: changed,
+	for _, rows := range []struct {
+		query string
+		keys  []guardKey
+	}{
+		{insert + ` ON CONFLICT (number) DO UPDATE SET state = excluded.state, running = excluded.running, stale_at = excluded.stale_at`, changed},
+		{insert, added},
 	} {
-		if len(keys) == 0 {
+		if len(rows.keys) == 0 {
 			continue
 		}
 		var (
 			numbers, states, running [][]byte
 			staleAt                  []int64
 		)
-		for _, key := range keys {
+		for _, key := range rows.keys {
 			number, state, ids, at := g.columns(key)
 			numbers, states, running, staleAt = append(numbers, number), append(states, state), append(running, ids), append(staleAt, at)
 		}
-		if err := c.send(query, []any{numbers, states, running, staleAt}); err != nil {
+		if err := c.send(rows.query, []any{numbers, states, running, staleAt}); err != nil {
 			return err
 		}
 	}
@@ -105,9 +108,9 @@ func (c *postgresConn) saveGuards(g *guards, changed, added []guardKey) error {
 }
 
 // preload loads the input of a batch before its jobs begin: the rates of their accounts,
-// the histories of their addresses, and the balances that they may change. It takes one
-// round trip, and one more to find numbers by verification, or
-// verifications by message id. All nodes lock rows in one order.
+// the histories of their addresses, and the balances that they may change. It takes one round
+// trip, and one more to find numbers by verification, or verifications by message id. All
+// nodes lock rows in one order.
 func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 	rates := ratesOf(batch)
 	tx.balances, tx.posts, tx.loaded, tx.refs = balances{}, map[string]bool{}, loaded{}, map[verify.Ref]verify.ID{}
