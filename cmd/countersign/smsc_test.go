@@ -176,8 +176,8 @@ func TestSMSCFaults(t *testing.T) {
 func TestSMSCRefuses(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	in.fails(2, `--fault: there is no fault "frobnicate"; there are delay, `, "smsc", "--fault=frobnicate")
-	in.fails(2, `--fault: fault "throttle=30": "30" is no share`, "smsc", "--fault=throttle=30")
+	in.fails(2, `--fault: unknown fault "frobnicate"; use one of delay, `, "smsc", "--fault=frobnicate")
+	in.fails(2, `--fault: fault "throttle=30": invalid share "30"`, "smsc", "--fault=throttle=30")
 	in.fails(2, "--receipts", "smsc", "--receipts=loud")
 	in.fails(2, "--ids", "smsc", "--ids=octal")
 	in.fails(2, "--tls-cert and --tls-key must be given together", "smsc", "--tls-cert=x")

@@ -15,14 +15,14 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// pair is two independent SMSCs, A and B, that are the addresses of a carrier.
+// pair is two independent SMSCs, A and B, as the addresses of a carrier.
 type pair struct {
 	*desk
 	smscs map[string]*smsc.Server
 	pipes map[string]*pipes
 }
 
-// openPair binds a carrier to A and B. The test is in a synctest bubble.
+// openPair binds a carrier to A and B. The test runs in a synctest bubble.
 func openPair(t *testing.T, change ...func(*smpp.Config)) *pair {
 	t.Helper()
 	p := &pair{smscs: map[string]*smsc.Server{}, pipes: map[string]*pipes{}}
@@ -42,7 +42,7 @@ func openPair(t *testing.T, change ...func(*smpp.Config)) *pair {
 	return p
 }
 
-// sessions lists the kinds of binds at each address.
+// sessions returns the kinds of binds at each address.
 func (p *pair) sessions() string {
 	synctest.Wait()
 	var list []string
@@ -58,8 +58,8 @@ func (p *pair) sessions() string {
 	return strings.Join(list, ", ")
 }
 
-// TestSameAddressFirst: a session that worked is bound again at its address, so that
-// binds stay spread over independent systems.
+// TestSameAddressFirst: a useful session is bound again to the same address, so that
+// binds stay distributed over independent systems.
 func TestSameAddressFirst(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(*testing.T, *pair){
@@ -93,8 +93,8 @@ func TestSameAddressFirst(t *testing.T) {
 	}
 }
 
-// TestReceiverFollows: where ids are unique within an address, the receiver of a pair
-// is bound to the address of its transmitter.
+// TestReceiverFollows: if ids are unique per address, the receiver of a pair is bound
+// to the address of its transmitter.
 func TestReceiverFollows(t *testing.T) {
 	t.Parallel()
 	drop := func(kind string) func(*pair) {

@@ -11,28 +11,27 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// The pause before a lost bind is tried again: it doubles from the first to the
-// last, and a random part of up to half of it is left out, so that not all nodes
-// come back at once.
+// Bounds of the exponential back-off between bind attempts. Jitter shortens each
+// pause by up to half, so that the nodes do not bind simultaneously.
 const (
 	firstBackoff = time.Second
 	lastBackoff  = 30 * time.Second
 )
 
-// bind keeps one session of a carrier up.
+// bind keeps one session of a carrier bound.
 type bind struct {
 	carrier *Carrier
 	kind    pdu.Command
 	other   *bind // other half of a pair that shares an address; nil otherwise
 
 	mu      sync.Mutex
-	address int      // index of the address to try; a receiver with another half uses that one's
-	session *session // nil while there is none
+	address int      // index of the next address; a receiver of a pair uses its transmitter's
+	session *session // nil while not bound
 	since   time.Time
-	err     error // why there is none
+	err     error // reason for being unbound
 }
 
-// up is the session, if it can be used.
+// up returns the session, or nil if it is not usable.
 func (b *bind) up() *session {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -42,7 +41,7 @@ func (b *bind) up() *session {
 	return b.session
 }
 
-// state is the session, if it can be used, or why there is none.
+// state returns the session, or nil and the last error if it is not usable.
 func (b *bind) state() (*session, error) {
 	s := b.up()
 	b.mu.Lock()
@@ -50,8 +49,9 @@ func (b *bind) state() (*session, error) {
 	return s, b.err
 }
 
-// run binds, again and again, until ctx ends; then it unbinds. The next address is
-// tried after a failed attempt, and after a session that was neither up for long nor accepted a message.
+// run keeps a session bound until ctx is done, then unbinds. It moves to the next
+// address after a failed attempt, and after a short session without an accepted
+// message.
 func (b *bind) run(ctx context.Context) {
 	backoff := firstBackoff
 	for ctx.Err() == nil {
@@ -92,8 +92,7 @@ func (b *bind) target() string {
 }
 
 // align ends the session of the receiver of a pair if the transmitter is bound to
-// another address. Each half calls it on its new session, so the order of the two
-// does not matter.
+// another address. Each half calls it after binding, in either order.
 func (b *bind) align() {
 	if b.other == nil {
 		return
@@ -108,9 +107,9 @@ func (b *bind) align() {
 	}
 }
 
-// worthwhile reports whether the pause after a session starts at firstBackoff
-// again. A retired session counts only if it accepted messages: otherwise an SMSC
-// that accepts every bind and refuses every message would be bound to each second.
+// worthwhile reports whether the session resets the back-off to firstBackoff. A
+// retired session does so only if it accepted messages. Otherwise an SMSC that
+// accepts every bind and refuses every message would cause a bind each second.
 func worthwhile(s *session, lived time.Duration) bool {
 	if s.isRetired() {
 		return s.accepted.Load()
@@ -118,8 +117,8 @@ func worthwhile(s *session, lived time.Duration) bool {
 	return lived >= lastBackoff
 }
 
-// lost records why there is no session at an address. The same address is tried
-// again only if the session was useful.
+// lost records the reason for the loss of a session. The bind keeps its address only
+// if the session was useful.
 func (b *bind) lost(address string, err error, useful bool) {
 	b.mu.Lock()
 	b.session, b.err, b.since = nil, err, time.Now()
@@ -131,7 +130,7 @@ func (b *bind) lost(address string, err error, useful bool) {
 	b.carrier.log.Warn("bind is down", "bind", b.kind.String(), "address", address, "error", err)
 }
 
-// live has the session used until it ends or ctx does.
+// live makes the session available for submissions until it ends or ctx is done.
 func (b *bind) live(ctx context.Context, s *session) error {
 	b.mu.Lock()
 	b.session, b.err, b.since = s, nil, time.Now()
@@ -153,7 +152,7 @@ func (b *bind) live(ctx context.Context, s *session) error {
 	return err
 }
 
-// unbindTimeout bounds the goodbye.
+// unbindTimeout limits the wait for unbind_resp.
 const unbindTimeout = 2 * time.Second
 
 // open connects to an address and binds.
@@ -172,8 +171,8 @@ func (b *bind) open(ctx context.Context, address string) (*session, error) {
 	return s, nil
 }
 
-// StatusError is a response with an error status. For a submission Class holds the
-// reaction to it.
+// StatusError is a response with an error status. Class is the reaction to it; "" for
+// a response to another request than submit_sm.
 type StatusError struct {
 	Status pdu.Status
 	Class  Class

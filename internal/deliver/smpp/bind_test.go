@@ -17,8 +17,8 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// TestBackoff: a bind that fails is tried again after 1 s, 2 s and so on to 30 s,
-// of which a random part of up to half is left out.
+// TestBackoff: a failed bind is retried after 1 s, 2 s and so on up to 30 s, each
+// shortened by a random part of up to half.
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestBackoff(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(tries) < 12 {
-			t.Fatalf("%d tries", len(tries))
+			t.Fatalf("%d attempts", len(tries))
 		}
 		want, whole := time.Second, 0
 		for i := range len(tries) - 1 {
@@ -53,8 +53,7 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// TestReconnect: after a lost connection the bind comes back, soon if it had been
-// up for long.
+// TestReconnect: a lost connection is bound again, soon if it had been up for long.
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -65,34 +64,34 @@ func TestReconnect(t *testing.T) {
 			d.smsc.DropAll()
 			synctest.Wait()
 			if s := d.Status(); s.Up() != 0 || s.Binds[0].Error == "" || !s.Binds[0].Since.Equal(lost.UTC()) {
-				t.Errorf("lost, but %+v", s.Binds)
+				t.Errorf("up after the loss: %+v", s.Binds)
 			}
 			if _, err := d.Send(t.Context(), sms("hello")); outcome(err) != "not sent" {
 				t.Errorf("without a bind: %v", err)
 			}
 			await.Until(t, "bound again", func() bool { return d.Status().Up() > 0 })
 			if took := time.Since(lost); took > 1020*time.Millisecond {
-				t.Errorf("back after %v", took)
+				t.Errorf("up again after %v", took)
 			}
 			if _, err := d.Send(t.Context(), sms("hello")); err != nil {
 				t.Error(err)
 			}
 		}
 		if len(d.Status().Errors) == 0 {
-			t.Error("no errors are kept")
+			t.Error("the status has no errors")
 		}
 	})
 }
 
-// TestAddresses: binds spread over the addresses, the two of a split one stay
-// together, and each goes on to the next address when its own fails.
+// TestAddresses: binds are distributed over the addresses, the halves of a split bind
+// share one, and each bind moves to the next address after a failure.
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		mode    smpp.Mode
 		binds   int
-		want    string // kinds at each address
-		without string // when the first is gone
+		want    string // kinds of binds at each address
+		without string // the same, without the first address
 	}{
 		{smpp.Transceiver, 3, "A: transceiver transceiver, B: transceiver", "B: transceiver transceiver transceiver"},
 		{smpp.Transmitter, 2, "A: transmitter, B: transmitter", "B: transmitter transmitter"},
@@ -109,7 +108,7 @@ func TestAddresses(t *testing.T) {
 				send(t, p.desk, 20)
 				for _, name := range []string{"A", "B"} {
 					if n := len(p.smscs[name].Messages()); n == 0 {
-						t.Errorf("no message of 20 went to %s", name)
+						t.Errorf("none of 20 messages was sent to %s", name)
 					}
 				}
 				_ = p.smscs["A"].Close()
@@ -133,7 +132,7 @@ func send(t *testing.T, d *desk, n int) {
 	}
 }
 
-// TestRefused: an operator sees why there is no bind.
+// TestRefused: the status has the reason for a failed bind.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	own := smsc.Config{SystemID: "esme", Password: "secret"}
@@ -174,7 +173,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestOneOfTwo: a carrier is bound when one of its binds is.
+// TestOneOfTwo: a carrier is bound if one of its binds is.
 func TestOneOfTwo(t *testing.T) {
 	t.Parallel()
 	d := open(t, smsc.Config{}, func(c *smpp.Config) {
@@ -186,8 +185,8 @@ func TestOneOfTwo(t *testing.T) {
 	}
 }
 
-// TestStrangeBinds: whatever comes instead of a response to a bind, it is tried
-// again.
+// TestStrangeBinds: after any other PDU than a response to the bind, the bind is
+// retried.
 func TestStrangeBinds(t *testing.T) {
 	t.Parallel()
 	answers := map[string][]byte{
@@ -229,7 +228,7 @@ func TestStrangeBinds(t *testing.T) {
 	}
 }
 
-// TestClose: the SMSC is told before the connection closes.
+// TestClose: the carrier unbinds before it closes the connection.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -253,7 +252,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("after the end: %v", err)
 		}
 	})
-	in(t, func(t *testing.T) { // nobody answers
+	in(t, func(t *testing.T) { // no unbind_resp
 		d, _, p := openPeer(t)
 		began := time.Now()
 		go func() { p.next() }()
@@ -262,7 +261,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 	})
-	in(t, func(t *testing.T) { // nobody is there
+	in(t, func(t *testing.T) { // no SMSC
 		began := time.Now()
 		pipes := newPipes()
 		d := openTo(t, nil, func(c *smpp.Config) { c.Dial, c.BindTimeout = pipes.dial, time.Hour })
@@ -271,11 +270,11 @@ func TestClose(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 	})
-	in(t, func(t *testing.T) { // with a receipt that is being stored
+	in(t, func(t *testing.T) { // while a receipt is stored
 		stored := false
 		d, _, p := openPeer(t, func(c *smpp.Config) {
 			c.Reports.Receipt = func(context.Context, deliver.Receipt) error {
-				<-time.After(time.Second) // the database takes this long
+				<-time.After(time.Second) // duration of the database transaction
 				stored = true
 				return nil
 			}
@@ -300,8 +299,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestUnboundByPeer: the goodbye of the SMSC is answered once all requests have
-// their response; then the bind comes back.
+// TestUnboundByPeer: an unbind of the SMSC is answered after the responses to all
+// requests; then the carrier binds again.
 func TestUnboundByPeer(t *testing.T) {
 	t.Parallel()
 	for _, answers := range []bool{true, false} {
@@ -317,7 +316,7 @@ func TestUnboundByPeer(t *testing.T) {
 					t.Errorf("still up: %+v", s)
 				}
 				if _, err := d.Send(t.Context(), sms("late")); outcome(err) != "not sent" {
-					t.Errorf("after the goodbye: %v", err)
+					t.Errorf("after the unbind: %v", err)
 				}
 				if answers {
 					for _, submit := range submits {

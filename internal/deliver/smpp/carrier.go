@@ -16,12 +16,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// patience is how long a message waits for its turn, or for a carrier that says
-// "too fast", before another carrier may have it.
+// patience limits how long a message waits for its turn or for a throttling
+// carrier before it fails over to the next carrier.
 const patience = 3 * time.Second
 
-// Carrier submits messages over one or more binds. Its methods may be called from
-// many goroutines.
+// Carrier submits messages over one or more binds. It is safe for concurrent use.
 type Carrier struct {
 	cfg     Config
 	log     *slog.Logger
@@ -29,10 +28,10 @@ type Carrier struct {
 	pace    pace
 	errs    deliver.ErrorLog
 
-	senders   []*bind // that submit
-	receivers []*bind // that only receive
+	senders   []*bind // transmitters and transceivers
+	receivers []*bind // receivers of mode split
 	turn      atomic.Uint32
-	reference atomic.Uint32 // of the last message in parts
+	reference atomic.Uint32 // concatenation reference of the last message
 
 	stop      context.CancelFunc
 	binds     sync.WaitGroup
@@ -42,12 +41,12 @@ type Carrier struct {
 	tlvs              []tlv
 	references        references
 	issued            issued
-	asMessage, astray reminder // of receipts in plain messages, and over another address
+	asMessage, astray reminder // warnings: receipts in plain messages, and over another address
 }
 
 var _ deliver.Carrier = (*Carrier)(nil)
 
-// New makes a carrier and begins to bind. The caller must Close it.
+// New returns a carrier that binds in the background. The caller must Close it.
 func New(cfg Config) (*Carrier, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("carrier %s: %w", cfg.Name, err)
@@ -65,7 +64,7 @@ func New(cfg Config) (*Carrier, error) {
 		switch cfg.Mode {
 		case Split:
 			t, r := c.newBind(pdu.CommandBindTransmitter, i), c.newBind(pdu.CommandBindReceiver, i)
-			if c.references.scoped() { // a receipt over another address would name no message
+			if c.references.scoped() { // a receipt over another address would match no message
 				t.other, r.other = r, t
 			}
 			c.senders, c.receivers = append(c.senders, t), append(c.receivers, r)
@@ -92,8 +91,7 @@ func (c *Carrier) all() []*bind {
 	return append(c.senders[:len(c.senders):len(c.senders)], c.receivers...)
 }
 
-// Close unbinds. Send must have returned; what the carrier still reports is
-// stored first.
+// Close unbinds and waits until late responses are stored. Send must have returned.
 func (c *Carrier) Close() error {
 	c.stop()
 	c.binds.Wait()
@@ -101,8 +99,8 @@ func (c *Carrier) Close() error {
 	return nil
 }
 
-// Bound waits until a bind that submits is up. When none is, and each has failed,
-// it returns the first reason why.
+// Bound waits until a bind that submits is up. If all of them have failed, it
+// returns the first error.
 func (c *Carrier) Bound(ctx context.Context) error {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
@@ -133,16 +131,16 @@ func (c *Carrier) Bound(ctx context.Context) error {
 
 // tag identifies the submission to which a late response belongs.
 type tag struct {
-	id    verify.ID // of the event
-	to    string    // the number
+	id    verify.ID // event ID
+	to    string    // destination number
 	event verify.EventKey
 	part  verify.Part
 }
 
-// Send submits a message and waits for the carrier's answer to each part. The
-// error wraps [deliver.ErrRefused] when the carrier turned a part down, and
-// [deliver.ErrNotSent] when nothing was accepted and nothing will be; after any
-// other error the message may have gone out.
+// Send submits a message and waits for the response to each part. The error wraps
+// [deliver.ErrRefused] if the carrier refused a part, and [deliver.ErrNotSent] if
+// no part was or will be accepted. After any other error the message may have been
+// sent.
 func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	now := time.Now()
 	h := partAttempt{until: now.Add(patience), dead: now.Add(m.ValidFor), failed: new([]error)}
@@ -169,8 +167,8 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	return deliver.Submission{Carrier: c.cfg.Name, Refs: refs, Segments: c.cfg.Segments(m.Text), Failed: *h.failed}, nil
 }
 
-// brokenOff classifies the error of a message whose first parts were accepted.
-// That those are out must not be forgotten: the rest may be, too.
+// brokenOff returns the error of a message after the parts in sent were accepted.
+// Unless it is a refusal, the message may have been sent, and brokenOff reports them.
 func (c *Carrier) brokenOff(ctx context.Context, err error, sent []tag, refs []string) error {
 	if len(sent) == 0 || errors.Is(err, deliver.ErrRefused) {
 		return err
@@ -179,7 +177,7 @@ func (c *Carrier) brokenOff(ctx context.Context, err error, sent []tag, refs []s
 		t.part.Ref, t.part.State = refs[i], verify.EventAccepted
 		c.answered(context.WithoutCancel(ctx), t)
 	}
-	// Said anew, so that it is not taken for a message of which nothing went out.
+	// Not wrapped: ErrNotSent would claim that no part was sent.
 	return fmt.Errorf("part %d of %d: %v", len(sent)+1, sent[0].part.Count, err) //nolint:errorlint // see above
 }
 
@@ -187,14 +185,14 @@ func (c *Carrier) brokenOff(ctx context.Context, err error, sent []tag, refs []s
 type partAttempt struct {
 	body  *pdu.SubmitSM
 	tag   *tag
-	until time.Time // when the submission must have started
-	dead  time.Time // end of the PIN's life
-	rest  bool      // an earlier part was accepted: no other carrier can help
+	until time.Time // latest start of the submission
+	dead  time.Time // expiry of the PIN
+	rest  bool      // an earlier part was accepted: no failover to another carrier
 
-	failed *[]error // attempts that another one followed, the first few
+	failed *[]error // the first 10 failed attempts that were retried
 }
 
-// fail notes an attempt that another one follows.
+// fail records a failed attempt that is retried.
 func (h partAttempt) fail(err error) {
 	const most = 10
 	if len(*h.failed) < most {
@@ -204,10 +202,10 @@ func (h partAttempt) fail(err error) {
 
 var errNoBind = errors.New("no bind is up")
 
-// submitPart submits one part until the carrier accepts or finally refuses it. After a
-// temporary status it tries the other binds; when none is left it returns an error
-// that wraps [deliver.ErrNotSent], so that the next carrier of the route is tried.
-// The remaining parts of a long message stay with this carrier and are retried.
+// submitPart submits one part until the carrier accepts or finally refuses it. After
+// a temporary status it tries the other binds. After the last bind the error wraps
+// [deliver.ErrNotSent], so that the router fails over. Later parts of a long message
+// are retried with this carrier instead.
 func (c *Carrier) submitPart(ctx context.Context, h partAttempt) (ref string, err error) {
 	why := errNoBind
 	var tried []*session
@@ -226,7 +224,7 @@ func (c *Carrier) submitPart(ctx context.Context, h partAttempt) (ref string, er
 		ref, err := c.submit(ctx, s, h)
 		switch class := classOf(err); {
 		case errors.Is(err, errNotWritten):
-			h.fail(err) // the session ended before the message left: try another
+			h.fail(err) // the session ended before the write: try another
 		case class == ClassThrottled:
 			c.pace.throttled()
 			h.fail(err)
@@ -245,9 +243,9 @@ func (c *Carrier) submitPart(ctx context.Context, h partAttempt) (ref string, er
 	}
 }
 
-// submit has one session submit a part. The wait for room in the window comes
-// before that for its turn: otherwise those that a slow carrier held up would all
-// go at once when it goes on.
+// submit submits a part over one session. It waits for a slot before it waits for
+// its turn: otherwise messages delayed by a full window would exceed the rate
+// afterwards.
 func (c *Carrier) submit(ctx context.Context, s *session, h partAttempt) (ref string, err error) {
 	if err := c.pace.join(h.until); err != nil {
 		return "", err
@@ -262,7 +260,7 @@ func (c *Carrier) submit(ctx context.Context, s *session, h partAttempt) (ref st
 	}
 	began := time.Now()
 	if !began.Before(h.dead) {
-		return "", fmt.Errorf("%w: the life of the code is over", deliver.ErrNotSent)
+		return "", fmt.Errorf("%w: code expired", deliver.ErrNotSent)
 	}
 	h.body.ValidityPeriod = c.cfg.validityPeriod(began, h.dead)
 	p, err := s.request(ctx, h.body, h.tag, s.timeout)
@@ -277,7 +275,7 @@ func (c *Carrier) submit(ctx context.Context, s *session, h partAttempt) (ref st
 	case isSessionError(err):
 		return "", err
 	}
-	return "", fmt.Errorf("%w: %w", deliver.ErrRefused, err) // it cannot be written
+	return "", fmt.Errorf("%w: %w", deliver.ErrRefused, err) // not encodable
 }
 
 func isSessionError(err error) bool {
@@ -294,8 +292,8 @@ func mismatch(p pdu.PDU) error {
 	return fmt.Errorf("%w: %s", errMalformed, p.Body.Command())
 }
 
-// readResponse returns the message id of a response of an address, or the error
-// that its status means. Temporary statuses are a bare [*StatusError]: see submitPart.
+// readResponse returns the message id of a response from an address, or the error
+// for its status: a bare [*StatusError] if submitPart retries it.
 func (c *Carrier) readResponse(address string, p pdu.PDU) (ref string, err error) {
 	if body, ok := p.Body.(*pdu.SubmitSMResp); ok && p.Status == pdu.StatusOK {
 		return c.accepted(address, body.MessageID.MessageID), nil
@@ -311,8 +309,8 @@ func (c *Carrier) readResponse(address string, p pdu.PDU) (ref string, err error
 	return "", no
 }
 
-// pick returns the session with the most room that is not among tried; nil if
-// there is none.
+// pick returns the usable session with the most free slots, except tried; nil if all
+// were tried or are down.
 func (c *Carrier) pick(tried []*session) *session {
 	var best *session
 	first := int(c.turn.Add(1))

@@ -21,17 +21,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m) // Close leaves nothing behind
+	goleak.VerifyTestMain(m) // detects goroutines that survive Close
 }
 
 const number = "447700900001"
 
-// patience bounds the wait for what happens on its own. Only a test that fails
-// waits for all of it.
+// patience limits the wait for asynchronous events. Only a failing test waits so
+// long.
 const patience = 10 * time.Second
 
-// desk is a carrier with the SMSC that it is bound to, and the reports that it
-// made.
+// desk is a carrier with the SMSC to which it is bound, and its reports.
 type desk struct {
 	*smpp.Carrier
 	t    testing.TB
@@ -41,10 +40,10 @@ type desk struct {
 	mu       sync.Mutex
 	receipts []deliver.Receipt
 	answers  []deliver.Answer
-	fail     atomic.Int32 // so many receipts are not stored
+	fail     atomic.Int32 // number of receipts to refuse to store
 }
 
-// open starts an SMSC and a carrier that is bound to it.
+// open starts an SMSC and binds a carrier to it.
 func open(t testing.TB, far smsc.Config, change ...func(*smpp.Config)) *desk {
 	t.Helper()
 	if far.MaxMessages == 0 {
@@ -77,7 +76,7 @@ func openTo(t testing.TB, srv *smsc.Server, change ...func(*smpp.Config)) *desk 
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	_ = d.Bound(ctx) // a test that needs it sees that it is not
+	_ = d.Bound(ctx) // a test that needs the bind fails without it
 	return d
 }
 
@@ -122,7 +121,7 @@ func (d *desk) awaitAnswers(n int) []deliver.Answer {
 	return got
 }
 
-// metric sums the values of a counter or gauge.
+// metric returns the sum of the values of a counter or gauge.
 func (d *desk) metric(name string) (sum float64) {
 	d.t.Helper()
 	families, err := d.reg.Gather()
@@ -139,7 +138,7 @@ func (d *desk) metric(name string) (sum float64) {
 	return sum
 }
 
-// outcome is what an error of Send says about the message.
+// outcome returns the outcome of a message by the error of Send.
 func outcome(err error) string {
 	switch {
 	case err == nil:

@@ -11,34 +11,33 @@ import (
 // Class is the reaction to an error status in a submit_sm_resp.
 type Class string
 
-// The classes.
+// Classes.
 const (
-	// ClassTemporary: another bind is tried, then the next carrier of the route;
-	// if none accepts the message, all are tried again after a back-off while the
-	// code is of use.
+	// ClassTemporary tries another bind, then the next carrier of the route. If all
+	// refuse, the route is retried with back-off until the code expires.
 	ClassTemporary Class = "temporary"
-	// ClassThrottled is ClassTemporary for a carrier that is asked to go slower: the
-	// rate is halved, and the same carrier is tried for some seconds first.
+	// ClassThrottled halves the rate and retries the same carrier within patience.
+	// After that it is ClassTemporary.
 	ClassThrottled Class = "throttled"
-	// ClassFinal: this carrier is not asked again for the message.
+	// ClassFinal fails over to the next carrier, and does not retry this one.
 	ClassFinal Class = "final"
 	// ClassNumber is ClassFinal for a refusal of the number, which does not count
 	// against the carrier.
 	ClassNumber Class = "number"
-	// ClassBind: the session is closed and bound again, with back-off. The message is
+	// ClassBind closes the session and binds again, with back-off. The message is
 	// treated as for ClassTemporary.
 	ClassBind Class = "bind"
 )
 
-// reaction is a row of the table of statuses.
+// reaction is an entry of the status table.
 type reaction struct {
 	status pdu.Status
 	class  Class
 }
 
-// reactions returns the statuses whose class is not ClassFinal. Every other status
-// is final, those of carriers (0x400 to 0x4FF) included: a repeated refusal costs
-// time in which the next carrier could deliver the code.
+// reactions returns all statuses with a class other than ClassFinal. Every other
+// status is final, including carrier-specific ones (0x400 to 0x4FF): a repeated
+// refusal costs time in which the next carrier could deliver the code.
 func reactions() []reaction {
 	return []reaction{
 		{pdu.StatusInvalidCommandID, ClassBind}, // submit_sm is not allowed on a receiver
@@ -59,16 +58,16 @@ func reactions() []reaction {
 	}
 }
 
-// Statuses that only the table uses.
+// Statuses used only in the status table.
 const (
 	statusInvalidSystemType  pdu.Status = 0x53
 	statusServiceUnavailable pdu.Status = 0x102 // SMPP 5.0 §4.7.6
-	statusChannelDisabled    pdu.Status = 0x4A1 // of a carrier: system error or channel disabled
+	statusChannelDisabled    pdu.Status = 0x4A1 // carrier-specific: system error or channel disabled
 )
 
-// classOf returns the class of a response with an error. generic_nack is temporary
-// unless its status says more: the SMSC did not read the submit_sm, so it did not
-// judge the message.
+// classOf returns the class of an error response. A generic_nack with a status that is
+// not in the table is temporary: the SMSC could not read the submit_sm, so it did not
+// refuse the message.
 func (c *Carrier) classOf(p pdu.PDU) Class {
 	if class, ok := c.cfg.Statuses[p.Status]; ok {
 		return class
@@ -84,7 +83,7 @@ func (c *Carrier) classOf(p pdu.PDU) Class {
 	return ClassFinal
 }
 
-// classOf returns the class of an error of submit; "" if it is not about a status.
+// classOf returns the class of an error of submit; "" if it wraps no status.
 func classOf(err error) Class {
 	if no, ok := errors.AsType[*StatusError](err); ok {
 		return no.Class
@@ -92,18 +91,18 @@ func classOf(err error) Class {
 	return ""
 }
 
-// A session counts as lost after mostSystemErrors consecutive submissions, to at
-// least leastNumbers different numbers, without success: each answered with
-// ESME_RSYSERR or generic_nack. Failures of fewer numbers may be due to those numbers.
+// A session is unusable after mostSystemErrors consecutive submissions to at least
+// leastNumbers numbers were answered with ESME_RSYSERR or generic_nack. With fewer
+// numbers the numbers themselves may be the cause.
 const (
 	mostSystemErrors = 5
 	leastNumbers     = 3
 )
 
-// failures is a run of submissions without success. The zero value is an empty run.
+// failures counts consecutive failed submissions. The zero value is ready to use.
 type failures struct {
 	count   int
-	numbers []string // different ones, at most leastNumbers
+	numbers []string // distinct, at most leastNumbers
 }
 
 // add counts a failed submission to a number.
@@ -114,13 +113,13 @@ func (f *failures) add(number string) {
 	}
 }
 
-// enough reports whether the run shows that the session is lost.
+// enough reports whether the failures make the session unusable.
 func (f *failures) enough() bool {
 	return f.count >= mostSystemErrors && len(f.numbers) >= leastNumbers
 }
 
-// judge retires the session if the response to a submission to a number shows that
-// the SMSC accepts no messages on the session.
+// judge retires the session if the response to a submission shows that the SMSC
+// accepts no messages on it.
 func (c *Carrier) judge(s *session, number string, p pdu.PDU) {
 	nack := p.Body.Command() == pdu.CommandGenericNack
 	if p.Status == pdu.StatusOK && !nack {
@@ -139,15 +138,15 @@ func (c *Carrier) judge(s *session, number string, p pdu.PDU) {
 	}
 }
 
-// works ends a run of failures.
+// works resets the count of failures.
 func (s *session) works() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed = failures{}
 }
 
-// failedTo continues the run of failures with a submission to a number, and retires
-// the session if the run is enough.
+// failedTo counts a failed submission to a number, and retires the session after too
+// many.
 func (s *session) failedTo(number string, no *StatusError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,9 +155,9 @@ func (s *session) failedTo(number string, no *StatusError) {
 	}
 }
 
-// retire takes the session out of use because of err. New requests fail with
-// errNotWritten; requests in flight keep waiting for their responses, so that no
-// message becomes unclear. The session ends after the last of them.
+// retire makes the session unusable because of err. New requests fail with
+// errNotWritten. Requests in flight keep waiting for their responses, so that their
+// outcome becomes known. The session ends after the last response.
 func (s *session) retire(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// TestClasses: over TCP, every status that an SMSC may answer has the reaction of
-// its class, for which each class has one row here.
+// TestClasses: over TCP, every status in a submit_sm_resp causes the reaction of its
+// class.
 func TestClasses(t *testing.T) {
 	t.Parallel()
 	d := open(t, smsc.Config{})
@@ -31,26 +31,26 @@ func TestClasses(t *testing.T) {
 		if outcome(err) != want[class] || !strings.Contains(err.Error(), status.String()) {
 			t.Errorf("%s is %s: %v", status, class, err)
 		}
-		send(t, d, 1) // so that system errors are not consecutive
+		send(t, d, 1) // separates system errors
 	}
 	if n := d.smsc.Counters().Connections; n != 1 {
 		t.Errorf("%d connections", n)
 	}
 }
 
-// TestClassOverride: the configuration of a carrier has precedence over the table.
+// TestClassOverride: the configuration of a carrier takes precedence over the table.
 func TestClassOverride(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		status pdu.Status
 		class  smpp.Class
 		want   string
-		binds  uint64 // connections afterwards
+		binds  uint64 // connections at the end
 	}{
 		{0x0B, smpp.ClassTemporary, "not sent", 1},
 		{0x0B, smpp.ClassFinal, "refused", 1},
 		{0x0B, smpp.ClassThrottled, "not sent", 1},
-		{0x08, smpp.ClassFinal, "refused", 1}, // and no evidence against the session
+		{0x08, smpp.ClassFinal, "refused", 1}, // the session is kept
 		{0x400, smpp.ClassTemporary, "not sent", 1},
 		{0x401, smpp.ClassNumber, "bad number", 1},
 		{0x04, smpp.ClassFinal, "refused", 1},
@@ -82,8 +82,8 @@ func TestClassOverride(t *testing.T) {
 	}
 }
 
-// TestStatusesPage: the page of an SMPP carrier's behaviour has the class of every
-// status that has a name.
+// TestStatusesPage: docs/reference/smpp-carrier-behaviour.md has the class of every
+// named status.
 func TestStatusesPage(t *testing.T) {
 	t.Parallel()
 	d := open(t, smsc.Config{})

@@ -2,10 +2,10 @@ package smpp
 
 import "countersign/internal/deliver/smpp/pdu"
 
-// ReadReceipt is for the fuzz test, to which a carrier would be too slow.
+// ReadReceipt is exported for the fuzz test, since a carrier would be too slow.
 var ReadReceipt = readReceipt
 
-// Ref is how the id of a response is kept.
+// Ref returns the reference of an id in a response.
 func (f IDForm) Ref(id string) string { return f.ref(id, false) }
 
 // ClassOf returns the class of a status in a submit_sm_resp.

@@ -17,25 +17,25 @@ import (
 	"countersign/internal/verify"
 )
 
-// tally is what became of the messages of a run.
+// tally counts the outcomes of the messages of a run.
 type tally struct {
-	accepted, refused, unknown int // by the last word of Send, or the answer that came after it
-	unclear                    int // of which Send was in doubt once or more
-	beyond                     int // copies at the SMSC beyond one
+	accepted, refused, unknown int // by the last error of Send, or a late response
+	unclear                    int // messages with an unclear outcome of a Send
+	beyond                     int // duplicates at the SMSC
 	lost                       int // accepted, but not at the SMSC
-	late                       int // answers that came after their timeout
-	stray                      int // responses that belong to nothing
-	unreported                 int // accepted, but without a receipt
+	late                       int // late responses
+	stray                      int // responses without a request
+	unreported                 int // accepted without a receipt
 }
 
-// TestFaults sends messages to an SMSC that fails in each way that it knows, hands
-// them over again as the engine does, and looks for them at the SMSC.
+// TestFaults sends messages to an SMSC with each fault, retries like the engine, and
+// compares the results with the messages at the SMSC.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		faults string
-		during func(*smsc.Server) // while messages are sent
-		allow  string             // what else may happen: doubt, refusal, stray, no receipt, other id
+		during func(*smsc.Server) // runs while messages are sent
+		allow  string             // allowed effects: doubt, refusal, stray, no receipt, other id
 	}{
 		{"", nil, ""},
 		{"delay=0-2s", nil, ""},
@@ -114,17 +114,17 @@ func TestFaults(t *testing.T) {
 					t.Errorf("%+v", n)
 				}
 				if strings.HasPrefix(name, "delay=4s") && n.unknown > 0 {
-					t.Errorf("%d answers came late, and were not matched", n.unknown)
+					t.Errorf("%d late responses were not matched", n.unknown)
 				}
 				if n.unclear+n.refused+n.stray+n.unreported == 0 && tt.allow != "" {
-					t.Error("nothing went wrong: the test shows nothing")
+					t.Error("the fault had no effect")
 				}
 			})
 		})
 	}
 }
 
-// dropConnections breaks all connections, again and again.
+// dropConnections closes all connections periodically.
 func dropConnections(s *smsc.Server) {
 	for range 5 {
 		<-time.After(1500 * time.Millisecond) // the interval of the fault
@@ -132,7 +132,7 @@ func dropConnections(s *smsc.Server) {
 	}
 }
 
-// sentMessage is a message and what Send said of it.
+// sentMessage is a message with the results of Send.
 type sentMessage struct {
 	text    string
 	id      verify.ID
@@ -141,8 +141,8 @@ type sentMessage struct {
 	unclear int
 }
 
-// sendAll sends messages, each like the engine: again while it was not
-// sent, and once more when that is not known.
+// sendAll sends messages like the engine: it retries while a message is not sent, and
+// once if the outcome is unclear.
 func sendAll(d *desk, n int) []sentMessage {
 	all := make([]sentMessage, n)
 	var next atomic.Int64
@@ -185,10 +185,10 @@ func (d *desk) deliver(h *sentMessage) {
 	}
 }
 
-// count compares what Send said with what is at the SMSC, and with the reports.
+// count compares the results of Send with the messages at the SMSC and the reports.
 func (d *desk) count(all []sentMessage, otherIDs bool) tally {
 	d.t.Helper()
-	copies := map[string]map[string]bool{} // ids, by the text
+	copies := map[string]map[string]bool{} // ids by text
 	for _, m := range d.smsc.Messages() {
 		if copies[m.Text] == nil {
 			copies[m.Text] = map[string]bool{}
@@ -239,7 +239,7 @@ func (d *desk) count(all []sentMessage, otherIDs bool) tally {
 	}
 	for _, a := range d.awaitAnswers(0) {
 		if a.Part.State == verify.EventAccepted && !otherIDs && !copies[texts[a.Event.Verification]][a.Part.Ref] {
-			d.t.Errorf("late answer %+v is about another message", a)
+			d.t.Errorf("late answer %+v is for another message", a)
 		}
 	}
 	return n

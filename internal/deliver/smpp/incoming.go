@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// maxReporting bounds the receipts that are being stored. More are turned
-	// away, and come again.
+	// maxReporting limits the receipts that are stored concurrently. Further ones are
+	// rejected with ESME_RX_T_APPN, so that the SMSC resends them.
 	maxReporting = 1024
-	// reportTimeout bounds the storing of a report.
+	// reportTimeout limits the time to store a report.
 	reportTimeout = 10 * time.Second
 )
 
-// late takes a response of s after its timeout.
+// late handles a response that arrived on s after its timeout.
 func (c *Carrier) late(s *session, of any, p pdu.PDU) {
-	t := *of.(*tag) //nolint:forcetypeassert // what submit was given
+	t := *of.(*tag) //nolint:forcetypeassert // submit passes a *tag
 	c.metrics.late.Inc()
 	if mismatch(p) != nil {
 		return
@@ -30,7 +30,7 @@ func (c *Carrier) late(s *session, of any, p pdu.PDU) {
 	ref, err := c.readResponse(s.address, p)
 	if err == nil {
 		t.part.Ref, t.part.State = ref, verify.EventAccepted
-	} else if no, ok := errors.AsType[*StatusError](err); ok { // of any class: the message is not submitted again
+	} else if no, ok := errors.AsType[*StatusError](err); ok { // any class: the message is not resubmitted
 		t.part.State, t.part.Error = verify.EventRefused, no.Error()
 	}
 	if classOf(err) == ClassThrottled {
@@ -39,16 +39,16 @@ func (c *Carrier) late(s *session, of any, p pdu.PDU) {
 	c.reports.Go(func() { c.answered(context.Background(), t) })
 }
 
-// answered reports the outcome of a submission that Send gave up on.
+// answered reports the outcome of a submission after Send stopped waiting for it.
 func (c *Carrier) answered(ctx context.Context, t tag) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	if err := c.cfg.Reports.Answer(ctx, deliver.Answer{Event: t.event, Part: t.part}); err != nil {
-		c.log.Error("late answer not stored", "event_id", t.id.String(), "error", err)
+		c.log.Error("late response not stored", "event_id", t.id.String(), "error", err)
 	}
 }
 
-// handle answers what the SMSC at an address asks or brings.
+// handle returns the answer to a request of the SMSC at an address.
 func (c *Carrier) handle(address string, p pdu.PDU) answer {
 	switch body := p.Body.(type) {
 	case *pdu.DeliverSM:
@@ -62,8 +62,9 @@ func (c *Carrier) handle(address string, p pdu.PDU) answer {
 	return answer{status: pdu.StatusInvalidCommandID, body: &pdu.GenericNack{}}
 }
 
-// incoming takes a receipt. It answers once that is stored; what cannot be stored
-// now is sent again by the SMSC. Messages from phones are taken and dropped.
+// incoming stores a receipt before it answers. If that fails, the answer is
+// ESME_RX_T_APPN, so that the SMSC resends the receipt. Messages from phones are
+// accepted and dropped.
 func (c *Carrier) incoming(address string, m *pdu.Message, resp pdu.Body) answer {
 	if !isReceipt(m) && !c.readsAsReceipt(m) {
 		return answer{body: resp}
@@ -71,7 +72,7 @@ func (c *Carrier) incoming(address string, m *pdu.Message, resp pdu.Body) answer
 	r, ok := readReceipt(m, c.cfg.IDForm)
 	if !ok {
 		c.metrics.incoming("unreadable")
-		c.log.Warn("receipt says nothing of use", "esm_class", m.ESMClass, "octets", len(m.UserData()))
+		c.log.Warn("receipt without message id or known state ignored", "esm_class", m.ESMClass, "octets", len(m.UserData()))
 		return answer{body: resp}
 	}
 	c.watchAddress(address, r.Ref)
@@ -96,8 +97,8 @@ func (c *Carrier) incoming(address string, m *pdu.Message, resp pdu.Body) answer
 	}}
 }
 
-// readsAsReceipt reports whether a message that is not marked as a receipt is to be
-// read as one, by its text and the settings. It counts a message that is not.
+// readsAsReceipt reports whether the text and the settings make an unmarked message a
+// receipt. It counts other messages.
 func (c *Carrier) readsAsReceipt(m *pdu.Message) bool {
 	switch {
 	case !textOfReceipt(m):
@@ -108,22 +109,22 @@ func (c *Carrier) readsAsReceipt(m *pdu.Message) bool {
 	}
 	c.metrics.incoming("receipt in message")
 	if c.asMessage.due(time.Now()) {
-		c.log.Warn("message with the text of a receipt, but not marked as one, ignored; if the carrier sends its receipts"+
+		c.log.Warn("plain message with the text of a receipt ignored; if the carrier sends its receipts"+
 			" in plain messages, set smpp.receipts_in_messages: true (logged once an hour)",
 			"esm_class", fmt.Sprintf("0x%02X", m.ESMClass))
 	}
 	return false
 }
 
-// watchAddress warns of a receipt over an address other than the one that issued
-// its id: the addresses may be those of one system.
+// watchAddress warns of a receipt that arrived over another address than its message
+// id: both addresses may belong to one system.
 func (c *Carrier) watchAddress(address, id string) {
 	if !c.issuedElsewhere(address, id) {
 		return
 	}
 	c.metrics.astray.Inc()
 	if c.astray.due(time.Now()) {
-		c.log.Warn("receipt over one address for a message id that another address issued; if the addresses belong to"+
+		c.log.Warn("receipt arrived over another address than its message id; if the addresses belong to"+
 			" one system, set smpp.message_id_scope: carrier (logged once an hour)", "address", address)
 	}
 }

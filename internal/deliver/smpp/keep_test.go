@@ -15,8 +15,8 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// TestDeadPeer: a peer that is gone without a word is found within twice the
-// interval, whatever the response timeout is.
+// TestDeadPeer: a dead peer is detected within twice the interval, independent of the
+// response timeout.
 func TestDeadPeer(t *testing.T) {
 	t.Parallel()
 	for _, times := range []struct{ interval, timeout time.Duration }{
@@ -37,7 +37,7 @@ func TestDeadPeer(t *testing.T) {
 					t.Errorf("got %+v", got)
 				}
 				if asked := time.Since(began); asked < times.interval*9/10 || asked > times.interval*12/10 {
-					t.Errorf("asked after %v", asked)
+					t.Errorf("enquire_link after %v", asked)
 				}
 				p.ended()
 				if found := time.Since(began); found > 2*times.interval {
@@ -52,7 +52,7 @@ func TestDeadPeer(t *testing.T) {
 	}
 }
 
-// TestKeepAlive: a peer that answers, or says anything else, is kept.
+// TestKeepAlive: the session is kept while the peer answers or sends other PDUs.
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	answers := map[string]func(asked pdu.PDU) pdu.PDU{
@@ -83,7 +83,7 @@ func TestKeepAlive(t *testing.T) {
 		t.Parallel()
 		in(t, func(t *testing.T) {
 			_, _, p := openPeer(t)
-			for i := range uint32(20) { // each is answered, and none of ours comes
+			for i := range uint32(20) { // each is answered; the carrier sends none
 				p.send(pdu.PDU{Sequence: 100 + i, Body: &pdu.EnquireLink{}})
 				if got := p.next(); got.Sequence != 100+i || got.Body.Command() != pdu.CommandEnquireLink.Response() {
 					t.Errorf("got %+v", got)
@@ -94,7 +94,8 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
-// TestMutePeer: one that lives, but answers no message, is left and bound to anew.
+// TestMutePeer: the session ends and binds again if the peer answers enquire_link but
+// no messages.
 func TestMutePeer(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -120,7 +121,7 @@ func TestMutePeer(t *testing.T) {
 		}
 		await.Pass(time.Hour)
 		if d.Status().Up() != 1 {
-			t.Error("one lost response has cost the session")
+			t.Error("one lost response ended the session")
 		}
 		began := time.Now()
 		for d.Status().Up() == 1 && time.Since(began) < time.Hour {
@@ -128,12 +129,12 @@ func TestMutePeer(t *testing.T) {
 		}
 		<-gone
 		if took := time.Since(began); took > 30*time.Second || submits.Load() < 2 {
-			t.Errorf("left after %v and %d messages", took, submits.Load())
+			t.Errorf("ended after %v and %d messages", took, submits.Load())
 		}
 	})
 }
 
-// TestDeafPeer: what a peer does not read does not pile up.
+// TestDeafPeer: the memory for PDUs that a peer does not read is bounded.
 func TestDeafPeer(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -143,7 +144,7 @@ func TestDeafPeer(t *testing.T) {
 		var one [1]byte
 		await.Pass(time.Minute)
 		if _, err := p.conn.Read(one[:]); err == nil {
-			t.Error("the connection is still there")
+			t.Error("the connection is open")
 		}
 		if time.Since(began) > time.Minute {
 			t.Error("the connection was not closed in time")
@@ -169,15 +170,15 @@ func TestDeafPeer(t *testing.T) {
 	})
 }
 
-// TestLostConnection: what was not written may be sent again; of what was, nobody
-// knows.
+// TestLostConnection: unwritten messages can be sent again; the outcome of written ones
+// is unclear.
 func TestLostConnection(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
 		d, _, p := openPeer(t)
 		first := d.begin("first")
 		p.next()
-		second := d.begin("second") // the pipe holds it, and nobody reads
+		second := d.begin("second") // blocked in the pipe, since the peer does not read
 		synctest.Wait()
 		var rest []*sending
 		for range 5 {
@@ -196,7 +197,7 @@ func TestLostConnection(t *testing.T) {
 	})
 }
 
-// TestOtherBind: what one bind has not written, another takes.
+// TestOtherBind: unwritten messages of one bind are sent over another.
 func TestOtherBind(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -217,7 +218,7 @@ func TestOtherBind(t *testing.T) {
 			got = append(got, good.next())
 		}
 		deaf.next()
-		synctest.Wait() // the others are in the pipe
+		synctest.Wait() // the other messages are in the pipe
 		_ = deaf.conn.Close()
 		for range 4 {
 			got = append(got, good.next())
@@ -235,11 +236,11 @@ func TestOtherBind(t *testing.T) {
 	})
 }
 
-// stutter is a connection of which a write can be stopped on its way.
+// stutter is a connection that can interrupt a write.
 type stutter struct {
 	net.Conn
-	hold  chan struct{} // a write waits for it, once it is not nil
-	limit int           // octets that the next write takes, before an error
+	hold  chan struct{} // if not nil, writes wait for it
+	limit int           // octets written before an error
 }
 
 func (s *stutter) Write(b []byte) (int, error) {
@@ -254,7 +255,7 @@ func (s *stutter) Write(b []byte) (int, error) {
 	return s.limit, net.ErrClosed
 }
 
-// TestHalfWritten: the octets that left tell which messages did.
+// TestHalfWritten: the number of written octets determines which messages were sent.
 func TestHalfWritten(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -273,7 +274,7 @@ func TestHalfWritten(t *testing.T) {
 		t.Cleanup(func() { _ = pipes.Close() })
 		wire.hold, wire.limit = hold, 2*size+size/2
 		all := []*sending{d.begin("hello")}
-		synctest.Wait() // it is being written; the others will be, together
+		synctest.Wait() // the first write is blocked; the next one has the other messages
 		for range 4 {
 			all = append(all, d.begin("hello"))
 		}
@@ -289,7 +290,7 @@ func TestHalfWritten(t *testing.T) {
 	})
 }
 
-// TestHalfOpen: an SMSC behind a firewall that has forgotten the connection.
+// TestHalfOpen: a firewall has dropped the state of the connection.
 func TestHalfOpen(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {

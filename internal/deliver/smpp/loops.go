@@ -18,16 +18,16 @@ func (s *session) writeLoop() {
 		case <-s.ended:
 			return
 		}
-		// Who woke the loop is often one of many that are about to submit: letting
-		// them go first makes one write of what would be several.
+		// Often many goroutines submit together: yielding to them first combines
+		// their PDUs in one write.
 		runtime.Gosched()
 		s.mu.Lock()
 		batch := s.out
-		if s.err != nil { // what is in out was said not to be written
+		if s.err != nil { // the requests in out have failed with errNotWritten
 			s.mu.Unlock()
 			return
 		}
-		if len(batch) == 0 { // the last time took it along
+		if len(batch) == 0 { // written in the last round
 			s.mu.Unlock()
 			continue
 		}
@@ -42,7 +42,7 @@ func (s *session) writeLoop() {
 	}
 }
 
-// write writes a batch, and reports whether the session goes on.
+// write writes a batch. It returns false if the session has ended or cannot write.
 func (s *session) write(batch []byte) bool {
 	n := 0
 	err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -57,11 +57,11 @@ func (s *session) write(batch []byte) bool {
 	case s.err != nil:
 		s.failPending(true)
 	case err != nil:
-		// The responses that are on their way still count. That ends readLoop,
-		// which ends the session.
+		// Responses in flight still count. The deadline ends readLoop, which ends
+		// the session.
 		s.broken = fmt.Errorf("write: %w", err)
 		s.failPending(false)
-		_ = s.conn.SetReadDeadline(time.Now().Add(lastWords)) // if it fails, so does reading
+		_ = s.conn.SetReadDeadline(time.Now().Add(lastWords)) // fails only if reading fails
 	case s.leaving && len(s.out) == 0:
 		s.failLocked(errUnbound)
 	}
@@ -87,7 +87,7 @@ func (s *session) readLoop() {
 	}
 }
 
-// reject answers a PDU that makes no sense.
+// reject answers a malformed request. A malformed response fails its request.
 func (s *session) reject(bad *pdu.Error) {
 	if bad.Command.IsResponse() {
 		s.complete(bad.Sequence, result{err: fmt.Errorf("%w: %w", errMalformed, bad)})
@@ -111,7 +111,7 @@ func responseTo(c pdu.Command) pdu.Body {
 	return nil
 }
 
-// serve acts on a request of the peer.
+// serve answers a request of the peer, or passes it to act.
 func (s *session) serve(p pdu.PDU) {
 	s.touch()
 	switch p.Body.(type) {
@@ -129,7 +129,7 @@ func (s *session) serve(p pdu.PDU) {
 	s.act(p)
 }
 
-// act has the carrier handle a request.
+// act passes a request to the carrier and sends the reply.
 func (s *session) act(p pdu.PDU) {
 	a := s.handle(p)
 	if a.later != nil {
@@ -147,8 +147,8 @@ func (s *session) touch() {
 	s.mu.Unlock()
 }
 
-// keepLoop ends requests whose time is over, and asks a silent peer whether it is
-// there. One that does not answer that is gone.
+// keepLoop expires requests after their timeout and sends a keep-alive to a silent
+// peer.
 func (s *session) keepLoop() {
 	ticker := time.NewTicker(max(min(s.timeout, s.enquire)/10, time.Millisecond))
 	defer ticker.Stop()
@@ -164,7 +164,7 @@ func (s *session) keepLoop() {
 	}
 }
 
-// keep does the work of a tick, and reports whether the peer is to be asked.
+// keep does the work of a tick and reports whether a keep-alive is due.
 func (s *session) keep(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,7 +181,7 @@ func (s *session) keep(now time.Time) bool {
 	switch {
 	case mute && s.mute.IsZero():
 		s.mute = now
-	case mute && now.Sub(s.mute) >= s.enquire: // whatever else it says
+	case mute && now.Sub(s.mute) >= s.enquire: // even if the peer sends other PDUs
 		s.failLocked(errMute)
 	}
 	if s.err != nil || s.goodbye != 0 || s.retired != nil || s.enquired || now.Sub(s.heard) < s.enquire {
@@ -191,9 +191,9 @@ func (s *session) keep(now time.Time) bool {
 	return true
 }
 
-// ask sends a keep-alive. With its wait and the ticks before and after it, a peer
-// that is gone is found within twice the interval. One that has said anything
-// meanwhile is there. A peer that answers with an error has lost the bind.
+// ask sends a keep-alive and ends the session without a response, unless another PDU
+// arrived in the meantime. Including the ticks before and after the wait, this takes
+// at most twice the interval. An error response means that the bind is lost.
 func (s *session) ask() {
 	asked := time.Now()
 	p, err := s.request(context.Background(), &pdu.EnquireLink{}, nil, min(s.timeout, s.enquire*7/10))

@@ -18,7 +18,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// journal keeps log lines.
+// journal collects log lines.
 type journal struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -38,8 +38,8 @@ func (j *journal) String() string {
 
 func (j *journal) use(c *smpp.Config) { c.Log = slog.New(slog.NewTextHandler(j, nil)) }
 
-// sendAsEngine sends a message again until it is accepted or finally refused, as
-// the engine does.
+// sendAsEngine retries a message until it is accepted or finally refused, like the
+// engine.
 func (d *desk) sendAsEngine(m deliver.Message, patience time.Duration) error {
 	pause, end := 200*time.Millisecond, time.Now().Add(patience)
 	for {
@@ -51,15 +51,15 @@ func (d *desk) sendAsEngine(m deliver.Message, patience time.Duration) error {
 	}
 }
 
-// smsTo is a message to one of many numbers.
+// smsTo returns a message to one of many numbers.
 func smsTo(i int) deliver.Message {
 	m := sms("hello")
 	m.To = verify.PhoneAddress(fmt.Sprintf("4477009%05d", i), "")
 	return m
 }
 
-// TestLostBind: over TCP, a session on which the SMSC accepts no messages any more
-// is closed and bound again. The message goes out once, over the new session.
+// TestLostBind: over TCP, a session is closed and bound again after the SMSC stops
+// accepting messages on it. The message is sent once, over the new session.
 func TestLostBind(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ faults, log string }{
@@ -106,7 +106,7 @@ func TestLostBind(t *testing.T) {
 				t.Errorf("%d copies", n)
 			}
 			if n := d.metric("countersign_smpp_unusable_binds_total"); n != 1 {
-				t.Errorf("%v unusable binds are counted", n)
+				t.Errorf("counted %v unusable binds", n)
 			}
 			if s := log.String(); !strings.Contains(s, "bind is down") || !strings.Contains(s, "bind is unusable: ") || !strings.Contains(s, tt.log) {
 				t.Errorf("log %s, want %s", s, tt.log)
@@ -118,8 +118,7 @@ func TestLostBind(t *testing.T) {
 	}
 }
 
-// TestKeptBind: statuses that judge the message, and single system errors, do not
-// cost the session.
+// TestKeptBind: refusals of messages and single system errors do not end the session.
 func TestKeptBind(t *testing.T) {
 	t.Parallel()
 	for _, faults := range []string{
@@ -145,8 +144,8 @@ func TestKeptBind(t *testing.T) {
 	}
 }
 
-// TestFailingNumbers: a number whose every submission fails costs no session, since
-// the others are accepted.
+// TestFailingNumbers: a number with failures only does not end the session while other
+// numbers are accepted.
 func TestFailingNumbers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -178,8 +177,8 @@ func TestFailingNumbers(t *testing.T) {
 	}
 }
 
-// TestLostBindForever: an SMSC that binds and accepts nothing is not bound to, and
-// not submitted to, more often than the back-off allows.
+// TestLostBindForever: if an SMSC accepts binds but no messages, the back-off limits
+// binds and submissions.
 func TestLostBindForever(t *testing.T) {
 	t.Parallel()
 	for _, faults := range []string{"lost-bind", "refuse=100%:0x08", "nack"} {
@@ -212,8 +211,8 @@ func TestLostBindForever(t *testing.T) {
 	}
 }
 
-// TestIdleLostBind: a session that lived long without accepting a message does not
-// shorten the back-off.
+// TestIdleLostBind: a long session without an accepted message does not reset the
+// back-off.
 func TestIdleLostBind(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -234,8 +233,8 @@ func TestIdleLostBind(t *testing.T) {
 	})
 }
 
-// TestLostBindTwoBinds: what one bind cannot take goes over the other, without
-// delay and without a word to the caller.
+// TestLostBindTwoBinds: messages refused on one bind are sent over the other, without
+// delay or error.
 func TestLostBindTwoBinds(t *testing.T) {
 	t.Parallel()
 	for _, faults := range []string{"lost-bind=1x", "refuse=1x:0x08", "refuse=1x:0x64", "nack=1x"} {
@@ -250,7 +249,7 @@ func TestLostBindTwoBinds(t *testing.T) {
 }
 
 // TestNackWithoutNumber: a generic_nack with sequence number 0 answers an enquire_link
-// that is the only request without a response.
+// that is the only pending request.
 func TestNackWithoutNumber(t *testing.T) {
 	t.Parallel()
 	for _, submits := range []int{0, 1} {
@@ -259,7 +258,7 @@ func TestNackWithoutNumber(t *testing.T) {
 			in(t, func(t *testing.T) {
 				var log journal
 				d, _, p := openPeer(t, log.use, func(c *smpp.Config) { c.ResponseTimeout = time.Minute })
-				asked := p.next() // after 20 s of silence
+				asked := p.next() // after 20 idle seconds
 				if _, ok := asked.Body.(*pdu.EnquireLink); !ok {
 					t.Errorf("got %+v", asked)
 				}
@@ -287,8 +286,8 @@ func TestNackWithoutNumber(t *testing.T) {
 	}
 }
 
-// TestLostBindInFlight: messages on the session still get their answers, so that
-// none of them becomes unclear.
+// TestLostBindInFlight: messages in flight on the session still get their responses, so
+// that no outcome is unclear.
 func TestLostBindInFlight(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -321,8 +320,8 @@ func TestLostBindInFlight(t *testing.T) {
 	})
 }
 
-// TestLostBindBetweenParts: the rest of a long message waits for the new session,
-// since no other carrier can complete it.
+// TestLostBindBetweenParts: the later parts of a long message wait for the new session,
+// since no other carrier can complete the message.
 func TestLostBindBetweenParts(t *testing.T) {
 	t.Parallel()
 	for _, faults := range []string{"statuses=0/0x04", "statuses=0/0x08/0x64/0x08", "statuses=0/0x58"} {
@@ -339,7 +338,7 @@ func TestLostBindBetweenParts(t *testing.T) {
 	}
 }
 
-// TestLateLostBind: evidence in a response after its timeout counts, too.
+// TestLateLostBind: a late response can also retire the session.
 func TestLateLostBind(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {

@@ -13,16 +13,16 @@ import (
 	"countersign/internal/verify"
 )
 
-// Channels returns the channels of the messages that the carrier takes.
+// Channels returns the channels that the carrier supports.
 func Channels() []verify.Channel { return []verify.Channel{verify.SMS} }
 
-// compose writes the submit_sm of each part of m. Only the validity period is
-// left out, since time passes until they leave.
+// compose returns the submit_sm of each part of m. submit adds the validity period,
+// which depends on the time of submission.
 func (c *Carrier) compose(m deliver.Message) ([]*pdu.SubmitSM, error) {
 	if !slices.Contains(Channels(), m.Channel) {
 		return nil, fmt.Errorf("channel %s", m.Channel)
 	}
-	reference := uint16(c.reference.Add(1)) // it goes round
+	reference := uint16(c.reference.Add(1)) // wraps around
 	text, err := gsm.Encode(m.Text, c.cfg.text(), reference)
 	if err != nil {
 		return nil, err
@@ -65,8 +65,7 @@ func (c *Carrier) compose(m deliver.Message) ([]*pdu.SubmitSM, error) {
 	return parts, nil
 }
 
-// Segments tells how many parts a text takes on the air, which is what a carrier
-// bills.
+// Segments returns the number of SMS segments of a text, which a carrier bills.
 func (c *Config) Segments(text string) int { return gsm.Segments(text, c.text()) }
 
 func (c *Config) text() gsm.Options {
@@ -92,7 +91,7 @@ func dataCoding(a gsm.Alphabet) uint8 {
 	return pdu.CodingDefault
 }
 
-// source is the address that a message comes from, by the carrier's rules.
+// source returns the source address of a message after the carrier's sender rules.
 func (c *Config) source(m deliver.Message) pdu.Address {
 	sender := m.From
 	for _, rule := range c.Senders {
@@ -122,15 +121,15 @@ func override(v *uint8, with *uint8) {
 	}
 }
 
-// maxShortCode is how many digits a short code has at most; a number with more is
+// maxShortCode is the maximum number of digits of a short code. Longer numbers are
 // international.
 const maxShortCode = 6
 
-// address tells what kind of sender s is: none, a name, a short code or a number.
+// address returns a sender with its type: none, alphanumeric, short code or number.
 func address(s string) pdu.Address {
 	digits := strings.TrimPrefix(s, "+")
 	switch {
-	case s == "": // the carrier's own (§5.2.8)
+	case s == "": // default address of the SMSC (§5.2.8)
 		return pdu.Address{TON: pdu.TONUnknown, NPI: pdu.NPIUnknown}
 	case digits == "" || strings.Trim(digits, "0123456789") != "":
 		return pdu.Address{TON: pdu.TONAlphanumeric, NPI: pdu.NPIUnknown, Addr: s}
@@ -141,21 +140,21 @@ func address(s string) pdu.Address {
 	}
 }
 
-// validityPeriod writes what is left of a code's life as a validity_period
-// (§7.1.1): a length of time, or a moment for carriers that read no other.
+// validityPeriod returns the time until dead as a validity_period (§7.1.1): relative,
+// or absolute for carriers that support only that.
 func (c *Config) validityPeriod(now, dead time.Time) string {
 	switch c.Validity {
 	case ValidityNone:
 		return ""
 	case ValidityAbsolute:
-		if dead.Sub(now) < time.Second { // in whole seconds, it might be over
+		if dead.Sub(now) < time.Second { // rounded down, it might be in the past
 			dead = now.Add(time.Second)
 		}
 		return dead.UTC().Format("060102150405") + "000+"
 	case ValidityRelative:
 	}
 	left := int(dead.Sub(now) / time.Second)
-	left = min(max(left, 1), 99*86400) // there is room for two digits of days
+	left = min(max(left, 1), 99*86400) // the format has two digits for days
 	b := []byte("000000000000000R")
 	for i, n := range [...]int{left / 86400, left / 3600 % 24, left / 60 % 60, left % 60} {
 		b[4+2*i], b[5+2*i] = byte('0'+n/10), byte('0'+n%10)
@@ -163,6 +162,6 @@ func (c *Config) validityPeriod(now, dead time.Time) string {
 	return string(b)
 }
 
-// randomReference keeps the parts of messages from before a restart apart from
-// those after it.
+// randomReference returns a random first concatenation reference, so that references
+// differ from those used before a restart.
 func randomReference() uint32 { return rand.Uint32() } //nolint:gosec // no secret

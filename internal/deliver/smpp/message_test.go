@@ -16,8 +16,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestText: the SMSC reads the text that was sent, in as many parts as are billed,
-// however they travel.
+// TestText: with every form of long messages, the SMSC decodes the sent text, in as
+// many parts as Segments returns.
 func TestText(t *testing.T) {
 	t.Parallel()
 	latin := func(c *smpp.Config) { c.Alphabet = gsm.Latin1 }
@@ -30,7 +30,7 @@ func TestText(t *testing.T) {
 		text     string
 		alphabet string
 		segments int
-		header   bool // though it is one part
+		header   bool // even in one part
 	}{
 		{"GSM", nil, "Acme code: 5856. Valid for 5 minutes.", "gsm7", 1, false},
 		{"GSM, all of it", nil, "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ{}[]~\\|€^", "gsm7", 1, false},
@@ -56,7 +56,7 @@ func TestText(t *testing.T) {
 	for _, concat := range []smpp.Concat{smpp.ConcatUDH, smpp.ConcatSAR, smpp.ConcatPayload} {
 		for _, tt := range tests {
 			if tt.name == "wide reference" && concat != smpp.ConcatUDH || tt.name == "Turkish, long" && concat == smpp.ConcatSAR {
-				continue // no reference; a header and sar_* at once
+				continue // no reference; a header together with sar_*
 			}
 			t.Run(string(concat)+"/"+tt.name, func(t *testing.T) {
 				t.Parallel()
@@ -69,7 +69,7 @@ func TestText(t *testing.T) {
 				}
 				set(&cfg)
 				if n := cfg.Segments(tt.text); n != tt.segments {
-					t.Errorf("%d segments are billed, want %d", n, tt.segments)
+					t.Errorf("Segments is %d, want %d", n, tt.segments)
 				}
 				in(t, func(t *testing.T) {
 					d := openIn(t, smsc.Config{}, set)
@@ -112,11 +112,11 @@ func checkParts(t *testing.T, got []smsc.Message, sub deliver.Submission, parts 
 		}
 	}
 	if last := got[parts-1]; !last.Complete || last.Whole != text {
-		t.Errorf("the text is %q, want %q", last.Whole, text)
+		t.Errorf("text %q, want %q", last.Whole, text)
 	}
 }
 
-// TestReferences: messages to one phone can be told apart.
+// TestReferences: messages to one phone have different references.
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestReferences(t *testing.T) {
 	})
 }
 
-// TestAddressTypes: who a message comes from, and of which type the addresses are.
+// TestAddressTypes: the sender of a message, and the types of the addresses.
 func TestAddressTypes(t *testing.T) {
 	t.Parallel()
 	seven := uint8(7)
@@ -195,7 +195,7 @@ func TestAddressTypes(t *testing.T) {
 	}
 }
 
-// TestUnwritable: what would break a field is refused, and nothing of it is written.
+// TestUnwritable: values that do not fit a field are refused, and no octet is written.
 func TestUnwritable(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -224,11 +224,11 @@ func TestUnwritable(t *testing.T) {
 		if n := d.smsc.Counters().Submits; n != 0 {
 			t.Errorf("%d messages were written", n)
 		}
-		send(t, d, 1) // and the session is as it was
+		send(t, d, 1) // the session is intact
 	})
 }
 
-// TestValidity: the carrier is told how much of the code's life is left.
+// TestValidity: validity_period is the remaining lifetime of the code.
 func TestValidity(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -283,7 +283,7 @@ func TestValidity(t *testing.T) {
 			}
 		})
 	})
-	t.Run("after a wait", func(t *testing.T) { // for the window: it is of what is left then
+	t.Run("after a wait", func(t *testing.T) { // for a slot: the remaining lifetime after the wait
 		t.Parallel()
 		in(t, func(t *testing.T) {
 			d, _, p := openPeer(t, func(c *smpp.Config) { c.Window = 1 })
@@ -309,7 +309,7 @@ func TestValidity(t *testing.T) {
 			}
 			p.accepts(submit, "2")
 			if err := <-dead; outcome(err) != "not sent" {
-				t.Errorf("a code whose life was over: %v", err)
+				t.Errorf("expired code: %v", err)
 			}
 			if err := <-done; err != nil || first.wait() != nil || len(second.Refs) != 1 {
 				t.Errorf("%v", err)
@@ -318,7 +318,7 @@ func TestValidity(t *testing.T) {
 	})
 }
 
-// TestNoReceipts: who wants no receipts asks for none.
+// TestNoReceipts: with NoReceipts no receipt is requested.
 func TestNoReceipts(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -330,7 +330,7 @@ func TestNoReceipts(t *testing.T) {
 	})
 }
 
-// TestConfig: a wrong configuration is an error, and starts nothing.
+// TestConfig: New refuses an invalid configuration and starts no goroutine.
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*smpp.Config){

@@ -9,16 +9,16 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// metrics of one carrier, which all bear its name.
+// metrics are the metrics of one carrier, labeled with its name.
 type metrics struct {
-	responses *prometheus.CounterVec // by status
+	responses *prometheus.CounterVec // labeled by status
 	seconds   prometheus.Histogram
-	received  *prometheus.CounterVec // by what it was
+	received  *prometheus.CounterVec // labeled by kind
 	late      prometheus.Counter
 	astray    prometheus.Counter
 	stray     prometheus.Counter
 	unusable  prometheus.Counter
-	ok        prometheus.Counter // of responses, looked up once
+	ok        prometheus.Counter // responses with ESME_ROK, cached
 }
 
 func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {

@@ -9,7 +9,7 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// series returns the values of a counter by its label; label is the name of the label.
+// series returns the values of a counter by its label, which has the name label.
 func (d *desk) series(name, label string) map[string]float64 {
 	d.t.Helper()
 	families, err := d.reg.Gather()
@@ -32,8 +32,8 @@ func (d *desk) series(name, label string) map[string]float64 {
 	return all
 }
 
-// TestSeriesFromTheStart: series exist before their first event, so that a rate of the
-// first event is not missed.
+// TestSeriesFromTheStart: series exist before their first event, so that rates include
+// it.
 func TestSeriesFromTheStart(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -58,8 +58,8 @@ func TestSeriesFromTheStart(t *testing.T) {
 	})
 }
 
-// TestSubmissionsByStatus: each submission counts once, under the status of its
-// response or the reason for the lack of one. Only responses have a duration.
+// TestSubmissionsByStatus: each submission counts once, by the status of its response or
+// the reason for a missing one. Only responses have a duration.
 func TestSubmissionsByStatus(t *testing.T) {
 	t.Parallel()
 	response := func(status pdu.Status) func(*peer, pdu.PDU) {

@@ -13,16 +13,16 @@ const (
 	// bindSequence is the sequence number of the bind request, the first of a
 	// session.
 	bindSequence = 1
-	// maxEarly bounds the messages kept until the bind is accepted. More are
-	// answered with ESME_RX_T_APPN, so that the SMSC sends them again.
+	// maxEarly limits the messages kept until the bind is accepted. Further ones are
+	// answered with ESME_RX_T_APPN, so that the SMSC resends them.
 	maxEarly = 256
 )
 
 // bind sends the bind request on a new connection and waits for its response.
 // Other PDUs may arrive first, since the SMSC may still serve an older session of
-// the same system_id: enquire_link and unbind are answered, messages wait until
-// the bind is accepted, unknown commands get generic_nack, and responses to other
-// sequence numbers are counted as stray. With an error the connection is closed.
+// the same system_id. enquire_link and unbind are answered. Messages wait until the
+// bind is accepted. Unknown commands get generic_nack, and responses to other
+// sequence numbers count as stray. On error the connection is closed.
 func (b *bind) bind(ctx context.Context, conn net.Conn, address string) (*session, error) {
 	cfg := &b.carrier.cfg
 	s := newSession(conn, pdu.NewReader(conn), cfg.Window)
@@ -55,8 +55,8 @@ func (b *bind) bind(ctx context.Context, conn net.Conn, address string) (*sessio
 	return s, nil
 }
 
-// opened starts the keep-alive of a session that was bound, and handles the
-// messages that arrived before.
+// opened starts the keep-alive of a bound session and handles the messages that
+// arrived earlier.
 func (s *session) opened() {
 	s.mu.Lock()
 	s.bound = true
@@ -69,8 +69,8 @@ func (s *session) opened() {
 	}
 }
 
-// defers keeps a message until the session is bound. It reports false if the
-// session is bound already.
+// defers keeps a message until the session is bound. It returns false if the session
+// is bound already.
 func (s *session) defers(p pdu.PDU) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *session) defers(p pdu.PDU) bool {
 	return true
 }
 
-// goAway acts on an unbind. Before the bind is accepted the unbind belongs to an
+// goAway handles an unbind. Before the bind is accepted, the unbind belongs to an
 // older session: it is answered, and the wait for the bind response continues.
 func (s *session) goAway(sequence uint32) {
 	s.mu.Lock()
@@ -101,7 +101,7 @@ func (s *session) goAway(sequence uint32) {
 // answers returns the sequence number of the request that p answers. The first
 // bind response answers the bind, even with a wrong number. A generic_nack has
 // number 0 if the SMSC could not decode the request (§4.3.1). It answers the bind
-// until that is accepted, and later a keep-alive that is the only open request.
+// until it is accepted, and later a keep-alive that is the only pending request.
 func (s *session) answers(p pdu.PDU) uint32 {
 	numberless := p.Body.Command() == pdu.CommandGenericNack && p.Sequence == 0
 	_, bindResp := p.Body.(*pdu.BindResp)

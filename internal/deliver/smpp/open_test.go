@@ -42,7 +42,7 @@ func TestBeforeBindResp(t *testing.T) {
 	tests := []struct {
 		name   string
 		early  []byte
-		answer pdu.Command // 0 for none
+		answer pdu.Command // 0 for no answer
 		status pdu.Status
 	}{
 		{"enquire_link", octets(pdu.PDU{Sequence: 1, Body: &pdu.EnquireLink{}}), pdu.CommandEnquireLink.Response(), 0},
@@ -110,8 +110,8 @@ func TestBeforeBindResp(t *testing.T) {
 	}
 }
 
-// TestNackToBind: a generic_nack with the number of the bind or without a number is
-// the answer to the bind, and ends the wait for it.
+// TestNackToBind: a generic_nack with the sequence number of the bind or 0 answers the
+// bind.
 func TestNackToBind(t *testing.T) {
 	t.Parallel()
 	for _, sequence := range []uint32{1, 0} {
@@ -147,8 +147,8 @@ func nackToBind(t *testing.T, sequence uint32) {
 	_ = pipes.Close()
 }
 
-// TestEarlyFlood: messages before the response to the bind do not pile up: those
-// that find no room are sent again by the SMSC.
+// TestEarlyFlood: the queue of messages before the response to the bind is bounded; the
+// SMSC resends further ones.
 func TestEarlyFlood(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -184,8 +184,8 @@ func TestEarlyFlood(t *testing.T) {
 	})
 }
 
-// TestEarlyOverTCP: an SMSC that sends everything it has before its response to
-// each bind, the receipts that it kept included, is bound to, and no receipt is lost.
+// TestEarlyOverTCP: the bind succeeds without loss of receipts if the SMSC sends other
+// PDUs, including queued receipts, before the response to each bind.
 func TestEarlyOverTCP(t *testing.T) {
 	t.Parallel()
 	far := smsc.Config{Receipts: smsc.ReceiptsBoth, RetryReceiptAfter: 10 * time.Millisecond}
@@ -212,6 +212,6 @@ func TestEarlyOverTCP(t *testing.T) {
 	}
 	send(t, again, 1)
 	if n := again.metric("countersign_smpp_stray_responses_total"); n != 2 {
-		t.Errorf("%v stray responses, want those of early-pdus", n)
+		t.Errorf("%v stray responses, want only those from early-pdus", n)
 	}
 }

@@ -9,45 +9,43 @@ import (
 	"countersign/internal/deliver"
 )
 
-// The reaction to a carrier that says "too fast": halve the rate, but no more
-// than once in slowEvery, since all messages under way come back with the same
-// answer, and not below slowest of the full rate, or one message a second; then
-// grow by a steady share of the full rate, to have it back in recovery.
+// A throttling status halves the rate. The rate is halved at most once per
+// slowEvery, since all messages in flight get the same response. It stays at or above
+// the fraction slowest of the full rate and one message per second. It then grows
+// linearly and reaches the full rate within recovery.
 const (
 	slowEvery = 500 * time.Millisecond
 	slowest   = 1.0 / 20
 	recovery  = 20 * time.Second
 
-	// throttlePause is how long a message waits that was turned away as one too
-	// many.
+	// throttlePause is the pause before a throttled message is retried.
 	throttlePause = 200 * time.Millisecond
 
-	// retryPause is the time between two tries of a later part of a long message
-	// that no bind takes.
+	// retryPause is the pause between attempts to submit a later part of a long
+	// message.
 	retryPause = 200 * time.Millisecond
 )
 
-var errNoTurn = fmt.Errorf("%w: over the rate of the carrier", deliver.ErrNotSent)
+var errNoTurn = fmt.Errorf("%w: rate limit of the carrier reached", deliver.ErrNotSent)
 
-// pace spreads messages evenly over time, no faster than limit and than the
-// carrier puts up with.
+// pace spaces messages evenly at the rate limit, or more slowly after throttling.
 type pace struct {
-	limit float64 // messages a second; 0 is no limit
+	limit float64 // messages per second; 0 for no limit
 
 	mu      sync.Mutex
-	waiting int       // messages that have no turn yet
-	next    time.Time // when the next message may go
-	full    float64   // the rate to recover to, while slowed
-	rate    float64   // at slowed
-	slowed  time.Time // when the rate was last cut; zero while it is full
+	waiting int       // messages without a reserved turn
+	next    time.Time // next turn
+	full    float64   // rate at the end of the recovery
+	rate    float64   // rate at the time slowed
+	slowed  time.Time // time of the last reduction; zero at the full rate
 
-	// counted since began, to know the rate of a carrier without a limit.
+	// Messages counted since began, to measure the rate of a carrier without a limit.
 	began   time.Time
 	counted int
 	recent  float64
 }
 
-// current is the rate at now, 0 for no limit. The caller holds p.mu.
+// current returns the rate at now; 0 for no limit. The caller holds p.mu.
 func (p *pace) current(now time.Time) float64 {
 	if p.slowed.IsZero() {
 		return p.limit
@@ -60,14 +58,14 @@ func (p *pace) current(now time.Time) float64 {
 	return rate
 }
 
-// Rate is the rate in force, 0 for no limit.
+// Rate returns the current rate in messages per second; 0 for no limit.
 func (p *pace) Rate() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.current(time.Now())
 }
 
-// throttled slows down.
+// throttled halves the rate after a throttling status.
 func (p *pace) throttled() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,9 +85,9 @@ func (p *pace) throttled() {
 	p.rate, p.slowed = max(rate/2, p.full*slowest, 1), now
 }
 
-// join counts a message that is to have its turn before until. When so many wait
-// for theirs that it would not, join returns at once: another carrier may have
-// room. Otherwise wait or quit must follow.
+// join counts a message as waiting. It returns errNoTurn if the messages that already
+// wait would delay the turn beyond until, so that the router fails over immediately.
+// Otherwise the caller must call wait or quit.
 func (p *pace) join(until time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +107,8 @@ func (p *pace) quit() {
 	p.waiting--
 }
 
-// wait waits for the turn of a message, unless that is after until.
+// wait waits for the turn of a message. It returns errNoTurn if the turn is after
+// until.
 func (p *pace) wait(ctx context.Context, until time.Time) error {
 	pause, err := p.reserve(until)
 	if err != nil || pause <= 0 {
@@ -136,7 +135,7 @@ func (p *pace) reserve(until time.Time) (time.Duration, error) {
 	return turn.Sub(now), nil
 }
 
-// turn is when the next message may go. The caller holds p.mu.
+// turn returns the time of the next turn. The caller holds p.mu.
 func (p *pace) turn(now time.Time) time.Time {
 	if p.next.Before(now) {
 		return now
@@ -144,7 +143,7 @@ func (p *pace) turn(now time.Time) time.Time {
 	return p.next
 }
 
-// every is how long n messages take.
+// every returns the time for n messages at a rate.
 func every(rate float64, n int) time.Duration {
 	return time.Duration(float64(n) * float64(time.Second) / rate)
 }
@@ -157,7 +156,7 @@ func (p *pace) count(now time.Time) {
 	p.counted++
 }
 
-// sleep waits, or returns an error that wraps ErrNotSent when ctx ends first.
+// sleep waits for d. It returns an error that wraps ErrNotSent if ctx is done first.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -17,7 +17,7 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// busiest is the most messages in any second.
+// busiest returns the maximum number of messages in any second.
 func busiest(all []smsc.Message) int {
 	most, from := 0, 0
 	for i, m := range all {
@@ -29,7 +29,7 @@ func busiest(all []smsc.Message) int {
 	return most
 }
 
-// TestRate: messages go out at the rate, evenly, over all binds.
+// TestRate: messages are sent evenly at the rate, over all binds.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -70,7 +70,7 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// TestNoBurst: what a slow SMSC held up does not go out all at once.
+// TestNoBurst: messages delayed by a slow SMSC are not sent in a burst.
 func TestNoBurst(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -87,13 +87,13 @@ func TestNoBurst(t *testing.T) {
 			t.Errorf("%d messages in a second", most)
 		}
 		if len(all) < 50 {
-			t.Errorf("only %d messages went out", len(all))
+			t.Errorf("only %d messages were sent", len(all))
 		}
 	})
 }
 
-// TestOverRate: a message whose turn comes too late may go to another carrier, and
-// is told at once.
+// TestOverRate: a message that would wait too long for its turn fails immediately, so
+// that another carrier can send it.
 func TestOverRate(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -116,13 +116,13 @@ func TestOverRate(t *testing.T) {
 		}
 		wg.Wait()
 		if a, o := accepted.Load(), over.Load(); a < 29 || a > 32 || a+o != 100 {
-			t.Errorf("%d accepted, %d turned away at once; want about 30 (3 s of 10 a second), and all others", a, o)
+			t.Errorf("%d accepted, %d refused immediately; want about 30 (3 s at 10 per second), and all others", a, o)
 		}
 	})
 }
 
-// TestCancelledWaitSendsNothing: a message is not sent, then or later, if its context ends
-// while it waits for its turn.
+// TestCancelledWaitSendsNothing: a message is never sent if its context ends while it
+// waits for its turn.
 func TestCancelledWaitSendsNothing(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -148,8 +148,8 @@ func TestCancelledWaitSendsNothing(t *testing.T) {
 	})
 }
 
-// TestThrottled: the carrier slows down when the SMSC says so, sends nothing twice,
-// and is back at its rate within 30 s.
+// TestThrottled: throttling slows the carrier down without duplicates, and the rate
+// recovers within 30 s.
 func TestThrottled(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -174,9 +174,9 @@ func TestThrottled(t *testing.T) {
 				soon := during(0, 2*time.Second)
 				back := during(28*time.Second, 5*time.Second)
 				total := stop()
-				t.Logf("%.0f a second before, %.0f while throttled, %.0f just after, %.0f after 30 s", full, slow, soon, back)
+				t.Logf("%.0f per second before, %.0f while throttled, %.0f just after, %.0f after 30 s", full, slow, soon, back)
 				if full < 47 || full > 51 || slow > full/4 || soon > full/2 || back < 0.9*full {
-					t.Error("which is not as it should be")
+					t.Error("the logged rates are out of range")
 				}
 				copies := map[string]int{}
 				for _, m := range d.smsc.Messages() {
@@ -198,8 +198,8 @@ func TestThrottled(t *testing.T) {
 	}
 }
 
-// offer has so many messages a second sent, each until it is accepted, or too old.
-// The function that it returns ends that.
+// offer sends messages at a rate per second, with up to 3 attempts each. stop ends the
+// sending and returns the total.
 func offer(t *testing.T, d *desk, rate float64) (accepted *atomic.Int64, stop func() int) {
 	accepted = new(atomic.Int64)
 	done := make(chan struct{})
@@ -238,8 +238,8 @@ func offer(t *testing.T, d *desk, rate float64) (accepted *atomic.Int64, stop fu
 	}
 }
 
-// TestThrottledInParts: the rest of a message that was begun waits longer than one
-// that another carrier may have.
+// TestThrottledInParts: the later parts of a message wait longer than a message that can
+// fail over.
 func TestThrottledInParts(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestThrottledInParts(t *testing.T) {
 			t.Errorf("long: refs %v, %v", long.refs, err)
 		}
 		if time.Since(began) < 8*time.Second {
-			t.Error("too early: the test shows nothing")
+			t.Error("accepted before patience ended")
 		}
 	})
 }

@@ -14,8 +14,8 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// pipes connects a carrier to a test without a network, so that both can live in a
-// synctest bubble. It is a listener for an SMSC, too.
+// pipes connects a carrier to a test without a network, for use in a synctest bubble. It
+// is also a listener for an SMSC.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -72,14 +72,14 @@ func openIn(t *testing.T, far smsc.Config, change ...func(*smpp.Config)) *desk {
 	return openTo(t, srv, append([]func(*smpp.Config){func(c *smpp.Config) { c.Dial = p.dial }}, change...)...)
 }
 
-// peer is an SMSC that does what a test tells it to, and nothing else.
+// peer is an SMSC under the control of a test.
 type peer struct {
 	t      *testing.T
 	conn   net.Conn
 	reader *pdu.Reader
 }
 
-// openPeer gives a carrier that is bound to a peer. Both are in a synctest bubble.
+// openPeer returns a carrier bound to a peer, both in a synctest bubble.
 func openPeer(t *testing.T, change ...func(*smpp.Config)) (*desk, *pipes, *peer) {
 	t.Helper()
 	pipes := newPipes()
@@ -92,8 +92,8 @@ func openPeer(t *testing.T, change ...func(*smpp.Config)) (*desk, *pipes, *peer)
 	return d, pipes, first
 }
 
-// accept takes the next connection of the carrier and its bind. The early PDUs precede
-// the response.
+// accept accepts the next connection of the carrier and its bind. It sends the early
+// PDUs before the response.
 func accept(t *testing.T, from *pipes, early ...pdu.PDU) *peer {
 	conn, err := from.Accept()
 	if err != nil {
@@ -105,7 +105,7 @@ func accept(t *testing.T, from *pipes, early ...pdu.PDU) *peer {
 	got := p.next()
 	bind, ok := got.Body.(*pdu.Bind)
 	if !ok {
-		t.Errorf("first came %T", got.Body)
+		t.Errorf("the first PDU is %T", got.Body)
 		return nil
 	}
 	for _, one := range early {
@@ -115,7 +115,7 @@ func accept(t *testing.T, from *pipes, early ...pdu.PDU) *peer {
 	return p
 }
 
-// next reads what the carrier sends.
+// next reads the next PDU of the carrier.
 func (p *peer) next() pdu.PDU {
 	got, err := p.reader.Next()
 	if err != nil {
@@ -125,7 +125,7 @@ func (p *peer) next() pdu.PDU {
 	return got
 }
 
-// send writes to the carrier.
+// send writes a PDU to the carrier.
 func (p *peer) send(what pdu.PDU) {
 	octets, err := pdu.Append(nil, what)
 	if err == nil {
@@ -136,12 +136,12 @@ func (p *peer) send(what pdu.PDU) {
 	}
 }
 
-// accepts answers a submit_sm.
+// accepts answers a submit_sm with ESME_ROK.
 func (p *peer) accepts(submit pdu.PDU, id string) {
 	p.send(pdu.PDU{Sequence: submit.Sequence, Body: &pdu.SubmitSMResp{MessageID: pdu.MessageID{MessageID: id}}})
 }
 
-// ended sees that the carrier has closed the connection.
+// ended requires that the carrier has closed the connection.
 func (p *peer) ended() {
 	p.t.Helper()
 	if got, err := p.reader.Next(); !errors.Is(err, io.EOF) {
@@ -149,14 +149,14 @@ func (p *peer) ended() {
 	}
 }
 
-// sending is a Send on its way.
+// sending is a Send in progress.
 type sending struct {
 	done chan struct{}
 	refs []string
 	err  error
 }
 
-// begin has a message sent in the background.
+// begin sends a message in the background.
 func (d *desk) begin(text string) *sending {
 	s := &sending{done: make(chan struct{})}
 	go func() {
@@ -172,7 +172,7 @@ func (s *sending) wait() error {
 	return s.err
 }
 
-// in runs a test in a bubble, where no time is lost.
+// in runs a test in a synctest bubble, with simulated time.
 func in(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)

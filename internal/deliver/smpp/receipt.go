@@ -11,13 +11,12 @@ import (
 	"countersign/internal/verify"
 )
 
-// IDForm says how a carrier writes the same message id in a receipt, seen from
-// how it wrote it in its response.
+// IDForm is the relation between the forms of a message id in the response and in
+// the receipt.
 type IDForm string
 
-// The forms that carriers are known to use. Some give a hexadecimal id in the
-// response and the same number in decimal in the receipt, or the other way
-// round.
+// Forms that carriers use. Some send a hexadecimal id in the response and the same
+// number in decimal in the receipt, or vice versa.
 const (
 	IDSame      IDForm = "same"
 	IDToDecimal IDForm = "hex-to-decimal" // response hexadecimal, receipt decimal
@@ -27,19 +26,18 @@ const (
 const (
 	hexDigits = "0123456789abcdefABCDEF"
 
-	maxRef  = 128 // characters; an id has 64 at most (§5.2.23), but not everybody keeps to that
+	maxRef  = 128 // characters; above the limit for ids, 64 (§5.2.23), which some carriers exceed
 	maxCode = 32
 )
 
-// ref is how an id is kept: as the form and as little else as possible depends
-// on, so that the response's and the receipt's agree. Numbers lose their leading
-// zeros, hexadecimal letters their case.
+// ref returns an id in normal form, so that the ids of response and receipt are
+// equal. Leading zeros are removed, and hexadecimal letters become lower case.
 func (f IDForm) ref(id string, receipt bool) string {
 	id = strings.TrimSpace(id)
 	if n, ok := f.number(id, receipt); ok {
 		return strconv.FormatUint(n, 10)
 	}
-	// Ids of other letters may differ by their case alone; so may those of both.
+	// Case may be significant in ids with other letters or with mixed case.
 	if lower := strings.ToLower(id); strings.Trim(id, hexDigits+"-") == "" && (lower == id || strings.ToUpper(id) == id) {
 		id = lower
 	}
@@ -49,7 +47,7 @@ func (f IDForm) ref(id string, receipt bool) string {
 	return "0"
 }
 
-// number reads an id that has two forms.
+// number parses an id of a carrier that uses two forms.
 func (f IDForm) number(id string, receipt bool) (n uint64, ok bool) {
 	var err error
 	switch {
@@ -58,7 +56,7 @@ func (f IDForm) number(id string, receipt bool) (n uint64, ok bool) {
 	case f == IDToHex:
 		n, err = strconv.ParseUint(id, 10, 64)
 	case f == IDToDecimal:
-		if n, err = strconv.ParseUint(id, 10, 64); err != nil { // not converted after all
+		if n, err = strconv.ParseUint(id, 10, 64); err != nil { // the receipt has the form of the response
 			n, err = strconv.ParseUint(id, 16, 64)
 		}
 	default:
@@ -67,8 +65,9 @@ func (f IDForm) number(id string, receipt bool) (n uint64, ok bool) {
 	return n, err == nil
 }
 
-// printable is s if it is short printable ASCII, or else something that is, and is
-// always the same for s: who stores it may take no other.
+// printable returns s as printable ASCII of at most limit characters, since the store
+// may accept nothing else. Other characters are escaped; equal inputs have equal
+// results.
 func printable(s string, limit int) string {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -79,11 +78,11 @@ func printable(s string, limit int) string {
 	return s[:min(len(s), limit)]
 }
 
-// isReceipt reports whether a message is about another. Some carriers forget to
-// say so in esm_class, but no phone can send a receipted_message_id.
+// isReceipt reports whether a message is a receipt, by esm_class or by
+// receipted_message_id. Some carriers omit the former; no phone can send the latter.
 func isReceipt(m *pdu.Message) bool {
-	_, aboutOne := m.TLVs.Get(pdu.TagReceiptedMessageID)
-	return aboutOne || m.IsReceipt()
+	_, hasID := m.TLVs.Get(pdu.TagReceiptedMessageID)
+	return hasID || m.IsReceipt()
 }
 
 // textOfReceipt reports whether the text of a message has the fields of a receipt:
@@ -94,11 +93,11 @@ func textOfReceipt(m *pdu.Message) bool {
 	return text["id"] != "" && (text["stat"] != "" || state)
 }
 
-// readReceipt reads what a deliver_sm or data_sm reports. ok is false when it says
-// nothing of use: it names no message, or its state is no news.
+// readReceipt parses the receipt in a deliver_sm or data_sm. ok is false if it has no
+// message id or no state that eventState maps.
 //
-// receipted_message_id is the id of the response (§5.3.2.12). A carrier of which it
-// is known that its receipts have another form is taken by the word of the text.
+// receipted_message_id is the id of the response (§5.3.2.12). If form is not IDSame,
+// the id in the text takes precedence.
 func readReceipt(m *pdu.Message, form IDForm) (r deliver.Receipt, ok bool) {
 	text := receiptText(m)
 	id, _ := m.TLVs.Text(pdu.TagReceiptedMessageID)
@@ -118,8 +117,8 @@ func readReceipt(m *pdu.Message, form IDForm) (r deliver.Receipt, ok bool) {
 	return r, r.Ref != "" && r.State != ""
 }
 
-// receiptError is the code of the network, if a TLV gives one (§5.3.2.31), or
-// that of the text. 0 is none.
+// receiptError returns the network_error_code (§5.3.2.31), otherwise the error code of
+// the text; "" if both are 0 or missing.
 func receiptError(m *pdu.Message, text map[string]string) string {
 	if v, ok := m.TLVs.Get(pdu.TagNetworkErrorCode); ok && len(v) == 3 {
 		if code := int(v[1])<<8 | int(v[2]); code != 0 {
@@ -132,8 +131,7 @@ func receiptError(m *pdu.Message, text map[string]string) string {
 	return ""
 }
 
-// eventState tells what a message_state (§5.2.28) means for an event; "" for
-// nothing.
+// eventState returns the event state for a message_state (§5.2.28); "" for all others.
 func eventState(s pdu.MessageState) verify.EventState {
 	switch s {
 	case pdu.StateEnroute, pdu.StateAccepted:
@@ -150,8 +148,8 @@ func eventState(s pdu.MessageState) verify.EventState {
 	return ""
 }
 
-// statState is eventState for the words of Appendix B and those that carriers
-// made of them: only their beginning is told apart.
+// statState is eventState for the stat field of the text. It compares prefixes, since
+// carriers vary the words of Appendix B.
 func statState(stat string) verify.EventState {
 	stat = strings.ToUpper(stat)
 	for _, known := range []struct {
@@ -175,10 +173,10 @@ func statState(stat string) verify.EventState {
 	return ""
 }
 
-// receiptText reads the fields of the text form (Appendix B), which ends with the
-// first characters of the message itself: what follows "text:" is not ours to
-// read. Field names are told without case. Values have no spaces, but for the
-// dates, which nobody needs; some carriers put one before the value.
+// receiptText parses the fields of a receipt in text form (Appendix B) up to "text:",
+// which precedes the beginning of the original message. Field names are
+// case-insensitive. Only dates contain spaces, and they are not used. Some carriers
+// send a space before a value.
 func receiptText(m *pdu.Message) map[string]string {
 	data := m.UserData()
 	data = data[:min(len(data), 1024)]

@@ -19,12 +19,12 @@ import (
 	"countersign/internal/verify"
 )
 
-// receipt is a deliver_sm with a receipt as text.
+// receipt returns a deliver_sm with a receipt as text.
 func receipt(text string, tlvs ...pdu.TLV) pdu.Message {
 	return pdu.Message{ESMClass: pdu.ESMReceipt, ShortMessage: []byte(text), TLVs: tlvs}
 }
 
-// TestDialects: receipts as carriers write them.
+// TestDialects: receipts in the forms of real carriers.
 func TestDialects(t *testing.T) {
 	t.Parallel()
 	id := func(s string) pdu.TLV { return pdu.Text(pdu.TagReceiptedMessageID, s) }
@@ -45,7 +45,7 @@ func TestDialects(t *testing.T) {
 		name  string
 		form  smpp.IDForm
 		in    pdu.Message
-		ref   string // "" for none
+		ref   string // "" for no receipt
 		state verify.EventState
 		error string
 	}{
@@ -145,8 +145,8 @@ func utf16(s string) (b []byte) {
 	return b
 }
 
-// TestIDForms: with each dialect of ids and form of receipts, a receipt names the
-// message that it is about.
+// TestIDForms: with each dialect of ids and form of receipts, a receipt has the
+// reference of its message.
 func TestIDForms(t *testing.T) {
 	t.Parallel()
 	forms := map[smsc.IDs]smpp.IDForm{
@@ -157,7 +157,7 @@ func TestIDForms(t *testing.T) {
 		for _, as := range []smsc.Receipts{smsc.ReceiptsBoth, smsc.ReceiptsText, smsc.ReceiptsTLV} {
 			form := form
 			if as == smsc.ReceiptsTLV {
-				form = smpp.IDSame // there the id is as in the response, §5.3.2.12
+				form = smpp.IDSame // receipted_message_id is the id of the response, §5.3.2.12
 			}
 			t.Run(ids.String()+"/"+as.String(), func(t *testing.T) {
 				t.Parallel()
@@ -185,7 +185,7 @@ func TestIDForms(t *testing.T) {
 	}
 }
 
-// TestReceiptFirst: a receipt is reported, though its message has no response yet.
+// TestReceiptFirst: a receipt is reported before the response to its message.
 func TestReceiptFirst(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -207,7 +207,7 @@ func TestReceiptFirst(t *testing.T) {
 	})
 }
 
-// TestReceiptNotStored: a receipt that could not be stored comes again.
+// TestReceiptNotStored: the SMSC resends a receipt after a storage failure.
 func TestReceiptNotStored(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -230,8 +230,8 @@ func TestReceiptNotStored(t *testing.T) {
 	})
 }
 
-// TestReceiptFlood: receipts that nobody can store in time neither pile up nor keep
-// a response from its message.
+// TestReceiptFlood: while receipts are stored slowly, their number is bounded and
+// responses are handled.
 func TestReceiptFlood(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -269,7 +269,7 @@ func TestReceiptFlood(t *testing.T) {
 		synctest.Wait()
 		open := len(most)
 		if open > 1024 || statuses[pdu.StatusTemporaryAppError] != flood-open {
-			t.Errorf("%d are being stored, %v answered", open, statuses)
+			t.Errorf("%d receipts in progress, %v answered", open, statuses)
 		}
 		s := d.begin("hello")
 		p.accepts(<-submits, "1")
@@ -279,12 +279,12 @@ func TestReceiptFlood(t *testing.T) {
 		close(storing)
 		synctest.Wait()
 		if statuses[0] != open {
-			t.Errorf("%d were stored, %v answered", open, statuses)
+			t.Errorf("%d receipts stored, %v answered", open, statuses)
 		}
 	})
 }
 
-// TestFromPhone: messages from phones are taken and dropped.
+// TestFromPhone: messages from phones are accepted and dropped.
 func TestFromPhone(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -292,7 +292,7 @@ func TestFromPhone(t *testing.T) {
 		for _, m := range []pdu.Message{
 			{Source: pdu.Address{Addr: number}, ShortMessage: []byte("STOP")},
 			{Source: pdu.Address{Addr: number}, ShortMessage: []byte{5, 0, 3, 1, 2, 1, 'x'}, ESMClass: pdu.ESMUDHI},
-			{ShortMessage: []byte("read"), ESMClass: 0x08}, // by a phone, not by the SMSC
+			{ShortMessage: []byte("read"), ESMClass: 0x08}, // acknowledgement by a phone
 		} {
 			if err := d.smsc.Deliver("", m); err != nil {
 				t.Fatal(err)
@@ -308,7 +308,7 @@ func TestFromPhone(t *testing.T) {
 	})
 }
 
-// FuzzReceipt: whatever a receipt says, its report can be stored.
+// FuzzReceipt: the report of any receipt can be stored.
 func FuzzReceipt(f *testing.F) {
 	f.Add([]byte("id:0123456789 sub:001 stat:DELIVRD err:000 text:x"), []byte("77\x00"), []byte{2}, []byte{3, 0, 1}, byte(4), byte(0))
 	f.Add([]byte("ID: 7\xff STAT: UNDELIV ERR: \x00\x01"), []byte{}, []byte{0xFF}, []byte{}, byte(0), byte(8))
@@ -333,7 +333,7 @@ func FuzzReceipt(f *testing.F) {
 			if ok && (r.Ref == "" || !slices.Contains(known, r.State)) {
 				t.Errorf("%+v", r)
 			}
-			// The same id in a response leads to the same message.
+			// The same id in a response has the same reference.
 			if s := strings.TrimSpace(string(id)); form == smpp.IDSame && s != "" && !strings.Contains(s, "\x00") {
 				if want := form.Ref(string(id)); r.Ref != want {
 					t.Errorf("receipt of %q, response of %q", r.Ref, want)

@@ -7,8 +7,8 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// bindRefusals returns the causes of a refused bind (SMPP 3.4 §5.1.3) with the settings to
-// check. docs/reference/smpp-carrier-behaviour.md repeats them.
+// bindRefusals returns the causes of a refused bind (SMPP 3.4 §5.1.3) with the
+// settings to check. Keep docs/reference/smpp-carrier-behaviour.md in step.
 func bindRefusals() map[pdu.Status]string {
 	return map[pdu.Status]string{
 		pdu.StatusInvalidMessageLength: "the SMSC cannot read the bind; check the lengths: system_id up to 15 characters, password up to 8, system_type up to 12",
@@ -26,7 +26,7 @@ func bindRefusals() map[pdu.Status]string {
 	}
 }
 
-// otherRefusal is the cause for all other statuses. Carriers define some.
+// otherRefusal is the cause for all other statuses, some of them carrier-specific.
 const otherRefusal = "ask the carrier for its meaning; check system_id, password, system_type, mode and binds"
 
 // refusal is a bind that the SMSC refused.
@@ -44,7 +44,8 @@ func (r *refusal) Error() string {
 // Unwrap returns the status.
 func (r *refusal) Unwrap() error { return &r.status }
 
-// hangup is a connection that the SMSC closed in the place of an answer to the bind.
+// hangup is the error of a connection that the SMSC closed instead of answering the
+// bind.
 type hangup struct{ error }
 
 func (h hangup) Error() string {
@@ -54,7 +55,7 @@ func (h hangup) Error() string {
 // Unwrap returns the cause.
 func (h hangup) Unwrap() error { return h.error }
 
-// explained adds the likely cause to a connection that ended during the bind.
+// explained adds the likely cause if the SMSC closed the connection during the bind.
 func explained(err error) error {
 	if errors.Is(err, io.EOF) {
 		return hangup{err}

@@ -13,7 +13,7 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// TestBindRefusalsAreDocumented: the page has the row of each status, and no other.
+// TestBindRefusalsAreDocumented: the page has exactly one row for each status.
 func TestBindRefusalsAreDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/reference/smpp-carrier-behaviour.md")
@@ -35,7 +35,7 @@ func TestBindRefusalsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestRefusalKeepsTheStatus: errors.As finds the status of a refused bind.
+// TestRefusalKeepsTheStatus: the error of a refused bind wraps its status.
 func TestRefusalKeepsTheStatus(t *testing.T) {
 	t.Parallel()
 	var err error = &refusal{StatusError{Status: pdu.StatusInvalidPassword}}
@@ -43,7 +43,7 @@ func TestRefusalKeepsTheStatus(t *testing.T) {
 		t.Errorf("no status in %v", err)
 	}
 	if err := explained(fmt.Errorf("read: %w", io.EOF)); !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "whether it allows this IP address") {
-		t.Errorf("a hang-up is reported as %v", err)
+		t.Errorf("a closed connection is reported as %v", err)
 	}
 	if err := explained(os.ErrDeadlineExceeded); err != os.ErrDeadlineExceeded { //nolint:errorlint // it must be unchanged
 		t.Errorf("another error is changed: %v", err)

@@ -10,22 +10,22 @@ import (
 // IDScope is the part of a carrier within which message ids are unique.
 type IDScope string
 
-// The scopes.
+// Scopes.
 const (
-	// ScopeAddress keeps the ids of each address apart: a receipt counts only for a
-	// message that the same address accepted.
+	// ScopeAddress means that each address issues its own ids. A receipt applies only
+	// to a message that the same address accepted.
 	ScopeAddress IDScope = "address"
-	// ScopeCarrier is for addresses of one system: a receipt for a message of one
-	// address may arrive over another.
+	// ScopeCarrier means that the addresses belong to one system. A receipt may arrive
+	// over any address.
 	ScopeCarrier IDScope = "carrier"
 )
 
-// scopeMark separates a message id from the address that issued it. Ids have no
-// control characters (see printable), so a scoped reference never equals an id.
+// scopeMark separates a message id from its address. Ids have no control characters
+// (see printable), so a scoped reference never equals an id.
 const scopeMark = "\t"
 
-// references writes message ids as references that are unique within the carrier.
-// Addresses are compared without case; an address given twice is one.
+// references converts message ids to references that are unique within the carrier.
+// Addresses are case-insensitive, and duplicates are ignored.
 type references struct {
 	scope     IDScope
 	addresses []string
@@ -41,7 +41,7 @@ func newReferences(scope IDScope, addresses []string) references {
 	return r
 }
 
-// scoped reports whether references name an address. A carrier with one address has
+// scoped reports whether references contain an address. With a single address they are
 // plain ids.
 func (r references) scoped() bool { return r.scope == ScopeAddress && len(r.addresses) > 1 }
 
@@ -53,9 +53,9 @@ func (r references) of(address, id string) string {
 	return id + scopeMark + strings.ToLower(address)
 }
 
-// former returns the references that the id may have under another scope:
-// the plain id, or the id with each configured address. Messages that were in flight
-// when the scope changed have them.
+// former returns the references of an id under the other scope: the plain id, or the id
+// with each configured address. Messages in flight during a change of the scope have
+// them.
 func (r references) former(id string) []string {
 	switch {
 	case id == "":
@@ -70,15 +70,15 @@ func (r references) former(id string) []string {
 	return former
 }
 
-// maxIssued bounds the references that are remembered to recognize a receipt over
-// the wrong address.
+// maxIssued limits the references that are kept to detect a receipt over the wrong
+// address.
 const maxIssued = 8192
 
-// issued remembers the latest references. The zero value is ready to use.
+// issued holds the latest maxIssued references. The zero value is ready to use.
 type issued struct {
 	mu     sync.Mutex
 	known  map[string]bool
-	order  []string // a ring, once it has maxIssued
+	order  []string // a ring once it has maxIssued entries
 	oldest int
 }
 
@@ -107,8 +107,8 @@ func (i *issued) has(reference string) bool {
 	return i.known[reference]
 }
 
-// accepted returns the reference of an id in a response, and remembers it where a
-// receipt could arrive over the wrong address.
+// accepted returns the reference of an id in a response. It stores the reference in
+// c.issued if receipts could arrive over the wrong address.
 func (c *Carrier) accepted(address, id string) string {
 	reference := c.references.of(address, c.cfg.IDForm.ref(id, false))
 	if c.references.scoped() && reference != "" {
@@ -117,8 +117,8 @@ func (c *Carrier) accepted(address, id string) string {
 	return reference
 }
 
-// issuedElsewhere reports whether the id of a receipt over address was lately issued
-// by other addresses only.
+// issuedElsewhere reports whether the id of a receipt over address was recently issued
+// only by other addresses.
 func (c *Carrier) issuedElsewhere(address, id string) bool {
 	if !c.references.scoped() || c.issued.has(c.references.of(address, id)) {
 		return false
@@ -128,7 +128,7 @@ func (c *Carrier) issuedElsewhere(address, id string) bool {
 	})
 }
 
-// reminder limits a warning to one an hour. The zero value allows the first.
+// reminder limits a warning to one per hour. The zero value is ready to use.
 type reminder struct {
 	mu   sync.Mutex
 	last time.Time

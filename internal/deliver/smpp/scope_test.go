@@ -29,14 +29,14 @@ func openBoth(t *testing.T, first, second string, change ...func(*smpp.Config)) 
 	return d
 }
 
-// TestIndependentAddresses: two SMSCs of a carrier give the same ids to different
-// messages. A receipt of one never names a message of the other.
+// TestIndependentAddresses: two SMSCs of a carrier issue the same ids for different
+// messages. A receipt of one never matches a message of the other.
 func TestIndependentAddresses(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []string{"receipt-delay=50ms", "receipt-first", "delay=300ms"} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			// Delivered at one, and not at the other; each in its own time.
+			// a delivers its messages; b reports them as undeliverable.
 			far := smsc.Config{Seed: 7, MaxMessages: 100, Faults: smsc.MustFaults(fault)}
 			a := smsc.Start(t, far)
 			far.Faults = smsc.MustFaults(fault, "undeliverable")
@@ -47,7 +47,7 @@ func TestIndependentAddresses(t *testing.T) {
 				}
 			})
 			const messages = 20
-			refs := map[string]string{} // by text
+			refs := map[string]string{} // references by text
 			for i := range messages {
 				m := sms(fmt.Sprint("message ", i))
 				m.RequestID = verify.ID{byte(i + 1)}
@@ -79,14 +79,14 @@ func TestIndependentAddresses(t *testing.T) {
 				}
 			}
 			if len(ids) == messages {
-				t.Error("no two messages have the same id: the test shows nothing")
+				t.Error("no two messages have the same id")
 			}
 		})
 	}
 }
 
-// TestReceiptOverOtherAddress: a system of two addresses sends each receipt over the
-// other one.
+// TestReceiptOverOtherAddress: a system with two addresses sends each receipt over the
+// other address.
 func TestReceiptOverOtherAddress(t *testing.T) {
 	t.Parallel()
 	for scope, matches := range map[smpp.IDScope]bool{"": false, smpp.ScopeAddress: false, smpp.ScopeCarrier: true} {
@@ -108,7 +108,7 @@ func TestReceiptOverOtherAddress(t *testing.T) {
 			}
 			for _, r := range d.awaitReceipts(10) {
 				if slices.Contains(sent, r.Ref) != matches {
-					t.Errorf("a receipt names %q, sent were %q", r.Ref, sent)
+					t.Errorf("a receipt of %q, sent %q", r.Ref, sent)
 				}
 			}
 			warnings := strings.Count(log.String(), "smpp.message_id_scope: carrier")
@@ -120,13 +120,13 @@ func TestReceiptOverOtherAddress(t *testing.T) {
 	}
 }
 
-// TestScopeAcrossBinds: a reference names the address of the session that brought
-// it, also a retired session and one that is not bound yet.
+// TestScopeAcrossBinds: a reference has the address of its session, even if that is
+// retired or not yet bound.
 func TestScopeAcrossBinds(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
 		var log journal
-		var gone atomic.Bool // the first address takes no more connections
+		var gone atomic.Bool // the first address refuses connections
 		d, pipes, a := openPeer(t, log.use, func(c *smpp.Config) {
 			c.Addresses = []string{"a.example:2775", "b.example:2775"}
 			dial := c.Dial
@@ -142,7 +142,7 @@ func TestScopeAcrossBinds(t *testing.T) {
 		await.Pass(4 * time.Second)
 		inFlight := d.begin("in flight")
 		second := a.next()
-		await.Pass(2 * time.Second) // the first is over its timeout, the second is not
+		await.Pass(2 * time.Second) // the first has timed out, the second has not
 		if err := late.wait(); outcome(err) != "unclear" {
 			t.Errorf("without a response: %v", err)
 		}
@@ -183,13 +183,12 @@ func TestScopeAcrossBinds(t *testing.T) {
 			t.Errorf("two addresses, one reference: %q", early.refs)
 		}
 		if n := strings.Count(log.String(), "bind is unusable: submit_sm answered with ESME_RINVBNDSTS (0x04)"); n != 1 {
-			t.Errorf("%d lines name the loss of the bind:\n%s", n, &log)
+			t.Errorf("%d log lines report the loss of the bind:\n%s", n, &log)
 		}
 	})
 }
 
-// TestOneAddressNamesNoAddress: the references of a carrier with one address are
-// those of before there were scopes.
+// TestOneAddressNamesNoAddress: with one address, references are plain ids.
 func TestOneAddressNamesNoAddress(t *testing.T) {
 	t.Parallel()
 	srv := smsc.Start(t, smsc.Config{MaxMessages: 10})
@@ -210,8 +209,8 @@ func TestOneAddressNamesNoAddress(t *testing.T) {
 	}
 }
 
-// TestFormerReferences: a receipt names the references that a message in flight had
-// under other values of message_id_scope.
+// TestFormerReferences: a receipt has the references of its message under other values
+// of message_id_scope.
 func TestFormerReferences(t *testing.T) {
 	t.Parallel()
 	a, b := smsc.Start(t, smsc.Config{}), smsc.Start(t, smsc.Config{})
@@ -233,8 +232,8 @@ func TestFormerReferences(t *testing.T) {
 	}
 }
 
-// TestReceiptsInMessages: receipts that are not marked as such count only where the
-// setting says so; where it does not, it is named in the log.
+// TestReceiptsInMessages: unmarked receipts count only with the setting. Without it, the
+// log names the setting.
 func TestReceiptsInMessages(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []string{"receipt-as-message", "receipt-as-ack"} {
@@ -295,14 +294,14 @@ func TestReceiptsInMessages(t *testing.T) {
 	}
 }
 
-// TestTextOfReceipt: which plain messages are taken for receipts.
+// TestTextOfReceipt: plain messages that count as receipts.
 func TestTextOfReceipt(t *testing.T) {
 	t.Parallel()
 	const is, not = "receipt", "message"
 	for _, tt := range []struct {
 		name string
 		in   pdu.Message
-		kind string // as it is counted
+		kind string // label of the counter
 		ref  string
 	}{
 		{"receipt", pdu.Message{ShortMessage: []byte("id:77 sub:001 dlvrd:001 submit date:2610171200 done date:2610171201 stat:DELIVRD err:000 text:hi")}, is, "77"},
@@ -337,7 +336,7 @@ func TestTextOfReceipt(t *testing.T) {
 	}
 }
 
-// metricOf sums the values of a counter that have a label with the value.
+// metricOf returns the sum of the values of a counter with the label value.
 func (d *desk) metricOf(name, value string) (sum float64) {
 	d.t.Helper()
 	families, err := d.reg.Gather()

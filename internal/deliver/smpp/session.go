@@ -14,18 +14,18 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// How a request may end without a response. errNotWritten is certain: the peer
-// has not got all of it. The others are not: the peer may have acted on it.
+// Errors of a request without a response. After errNotWritten the peer cannot have
+// received the whole request; after the others it may have acted on it.
 var (
 	errNotWritten = errors.New("not written")
 	errTimeout    = errors.New("no response in time")
 	errLost       = errors.New("connection lost before the response")
-	errMalformed  = errors.New("response makes no sense")
+	errMalformed  = errors.New("malformed response")
 )
 
 var errWindow = fmt.Errorf("%w: window full", deliver.ErrNotSent)
 
-// Why a session ends.
+// Reasons for the end of a session.
 var (
 	errDeaf    = errors.New("peer does not read")
 	errUnbound = errors.New("unbound by the peer")
@@ -35,65 +35,65 @@ var (
 )
 
 const (
-	// maxQueued bounds the octets that wait to be written. A peer that lets more
-	// pile up does not read.
+	// maxQueued limits the octets that wait to be written. More mean that the peer
+	// does not read.
 	maxQueued = 4 << 20
 	// writeTimeout bounds one write to a peer that does not read.
 	writeTimeout = 10 * time.Second
-	// lastWords is how long a peer that takes no more is listened to.
+	// lastWords limits the wait for responses after a failed write.
 	lastWords = time.Second
-	// maxLate bounds how many requests are remembered after their timeout, for
-	// the case that their response still comes.
+	// maxLate limits the requests that are kept after their timeout to match late
+	// responses.
 	maxLate = 4096
 )
 
-// session is one bound connection. Requests may be sent from many goroutines;
-// each gets the response with its sequence number. Its loops (loops.go) end with
-// the connection.
+// session is one bound connection, safe for concurrent requests. A response belongs
+// to the request with its sequence number. The loops (loops.go) end with the
+// connection.
 type session struct {
 	conn    net.Conn
 	reader  *pdu.Reader
-	address string               // of the peer, as configured
-	timeout time.Duration        // for a response
-	enquire time.Duration        // of silence before a keep-alive
-	handle  func(pdu.PDU) answer // for requests of the peer
+	address string               // peer address, as configured
+	timeout time.Duration        // response timeout
+	enquire time.Duration        // idle time before a keep-alive
+	handle  func(pdu.PDU) answer // handles a request of the peer
 	late    func(tag any, p pdu.PDU)
-	stray   func() // a response that belongs to no request
+	stray   func() // counts a response without a request
 
 	accepted atomic.Bool // a message was accepted over this session
 
-	slots chan struct{} // a token for each submission that waits to be written, or for its response
+	slots chan struct{} // one token per submission that is queued or in flight
 	wake  chan struct{} // has one value when out has octets
-	ended chan struct{} // closed once the connection is of no use
+	ended chan struct{} // closed when the session has ended
 	loops sync.WaitGroup
 	spare sync.Pool // completed pendingRequests
 
 	mu       sync.Mutex
 	out      []byte // PDUs to write
-	sequence uint32 // of the last request
-	queued   uint64 // octets put in out so far
-	written  uint64 // of those, taken by the connection
-	writing  bool   // more of them are on their way
+	sequence uint32 // sequence number of the last request
+	queued   uint64 // total octets appended to out
+	written  uint64 // total octets written to the connection
+	writing  bool   // a write is in progress
 	pending  map[uint32]*pendingRequest
-	expired  map[uint32]any // the tags of requests whose time is over
-	order    []uint32       // of expired: a ring, once it has maxLate
-	oldest   int            // in order
-	err      error          // why the session ended
-	broken   error          // why nothing can be written any more
-	retired  error          // why the session is out of use; it ends with the last response
+	expired  map[uint32]any // tags of requests that timed out
+	order    []uint32       // keys of expired; a ring once it has maxLate entries
+	oldest   int            // index of the oldest entry in order
+	err      error          // reason for the end of the session
+	broken   error          // write error; no further writes
+	retired  error          // reason for accepting no new requests; the session ends after the last response
 	failed   failures       // submissions answered with ESME_RSYSERR or generic_nack since the last success
 	bound    bool           // the bind was accepted
 	early    []pdu.PDU      // messages that arrived before the bind was accepted
 
-	goodbye  uint32    // the peer has sent unbind, with this number; 0 if not
-	leaving  bool      // its response is in out, and nothing comes after it
-	heard    time.Time // when something was last read
+	goodbye  uint32    // sequence number of the peer's unbind; 0 before it
+	leaving  bool      // unbind_resp is in out as the last PDU
+	heard    time.Time // time of the last read
 	enquired bool      // a keep-alive waits for its response
-	mute     time.Time // when the first request timed out since the last response; zero if none did
+	mute     time.Time // first timeout since the last response; zero without timeouts
 }
 
-// answer is what a session replies to a request: at once, or from a function that
-// runs on its own. A nil body with a nil function is no reply.
+// answer is the reply to a request of the peer: immediate, or sent by later, which
+// runs in its own goroutine. A nil body with a nil later means no reply.
 type answer struct {
 	status pdu.Status
 	body   pdu.Body
@@ -105,7 +105,7 @@ type pendingRequest struct {
 	done  chan result
 	until time.Time
 	tag   any
-	end   uint64 // the last of its octets, among those of the session
+	end   uint64 // value of session.queued after its last octet
 }
 
 type result struct {
@@ -131,8 +131,8 @@ func (s *session) start() {
 	s.loops.Go(s.writeLoop)
 	s.loops.Go(func() {
 		<-s.ended
-		// Not under s.mu: TLS may take its time to say goodbye.
-		_ = s.conn.Close() // whatever it says, the connection is of no use
+		// Not under s.mu: closing a TLS connection may block.
+		_ = s.conn.Close()
 	})
 }
 
@@ -160,9 +160,8 @@ func (s *session) acquireSlot(ctx context.Context, until time.Time) error {
 
 func (s *session) releaseSlot() { <-s.slots }
 
-// request sends a request and waits for its response until ctx ends. When that
-// comes after the timeout, or after ctx, it goes to s.late with tag, unless that
-// is nil.
+// request sends a request and waits for its response until ctx is done. A response
+// after the timeout or after ctx is passed to s.late with tag, unless tag is nil.
 func (s *session) request(ctx context.Context, body pdu.Body, tag any, timeout time.Duration) (pdu.PDU, error) {
 	c, ok := s.spare.Get().(*pendingRequest)
 	if !ok {
@@ -180,7 +179,7 @@ func (s *session) request(ctx context.Context, body pdu.Body, tag any, timeout t
 		if s.giveUp(seq) {
 			r.err = fmt.Errorf("%w: %w", errTimeout, ctx.Err())
 		} else {
-			r = <-c.done // it came meanwhile
+			r = <-c.done // the response arrived first
 		}
 	}
 	c.tag = nil
@@ -188,7 +187,7 @@ func (s *session) request(ctx context.Context, body pdu.Body, tag any, timeout t
 	return r.p, r.err
 }
 
-// enqueue puts a request where the writer takes it.
+// enqueue appends a request to the write queue.
 func (s *session) enqueue(body pdu.Body, c *pendingRequest, tag any, timeout time.Duration) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,7 +210,8 @@ func (s *session) enqueue(body pdu.Body, c *pendingRequest, tag any, timeout tim
 	return seq, nil
 }
 
-// put replaces out by one with more at its end. The caller holds s.mu.
+// put replaces s.out by out, which is longer, and wakes the writer. The caller holds
+// s.mu.
 func (s *session) put(out []byte) {
 	s.queued += uint64(len(out) - len(s.out))
 	s.out = out
@@ -221,7 +221,7 @@ func (s *session) put(out []byte) {
 	}
 }
 
-// reply puts a response where the writer takes it.
+// reply appends a response to the write queue.
 func (s *session) reply(seq uint32, status pdu.Status, body pdu.Body) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,7 +243,7 @@ func (s *session) replyLocked(seq uint32, status pdu.Status, body pdu.Body) {
 	}
 }
 
-// giveUp stops waiting for a response. It reports false when that has come.
+// giveUp stops the wait for a response. It returns false if the response has arrived.
 func (s *session) giveUp(seq uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -273,7 +273,7 @@ func (s *session) expire(seq uint32, c *pendingRequest) {
 	s.oldest = (s.oldest + 1) % maxLate
 }
 
-// complete hands a response to whoever waits for it.
+// complete passes a response to its request, to s.late or to s.stray.
 func (s *session) complete(seq uint32, r result) {
 	s.mu.Lock()
 	s.heard = time.Now()
@@ -298,9 +298,9 @@ func (s *session) complete(seq uint32, r result) {
 	}
 }
 
-// leave answers the peer's goodbye once all requests have their response, which
-// it would not send after that (§4.2), and ends a retired session. The caller
-// holds s.mu.
+// leave answers the peer's unbind and ends a retired session, once no request is
+// pending: after the unbind_resp the peer would send no responses (§4.2). The
+// caller holds s.mu.
 func (s *session) leave() {
 	if len(s.pending) > 0 {
 		return
@@ -320,7 +320,7 @@ func (s *session) fail(err error) {
 	s.failLocked(err)
 }
 
-// failLocked ends the session. Only the first reason counts.
+// failLocked ends the session. It keeps the first reason.
 func (s *session) failLocked(err error) {
 	if s.err != nil {
 		return
@@ -329,7 +329,7 @@ func (s *session) failLocked(err error) {
 	close(s.ended)
 	if !s.writing {
 		s.failPending(true)
-	} // or else write does, which knows more
+	} // otherwise write does, with an exact count of written octets
 }
 
 // failPending fails the pending requests that were not written with errNotWritten; if
@@ -359,7 +359,7 @@ func (s *session) usableLocked() bool {
 	return s.err == nil && s.broken == nil && s.retired == nil && s.goodbye == 0
 }
 
-// unanswered is how many submissions wait for their response.
+// unanswered returns the number of submissions without a response.
 func (s *session) unanswered() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -372,18 +372,17 @@ func (s *session) unanswered() int {
 	return n
 }
 
-// reason is why the session ended.
+// reason returns the reason for the end of the session.
 func (s *session) reason() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// unbind says goodbye, and ends the session when the peer has answered or ctx
-// ends.
+// unbind sends unbind, and ends the session after the response or when ctx is done.
 func (s *session) unbind(ctx context.Context) {
 	_, err := s.request(ctx, &pdu.Unbind{}, nil, s.timeout)
-	if errors.Is(err, errNotWritten) { // the peer was first
+	if errors.Is(err, errNotWritten) { // the peer unbinds
 		select {
 		case <-s.ended:
 		case <-ctx.Done():

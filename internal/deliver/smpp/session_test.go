@@ -18,7 +18,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestOutOfOrder: each message gets the response that is its own.
+// TestOutOfOrder: each message gets its response.
 func TestOutOfOrder(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -44,17 +44,17 @@ func TestOutOfOrder(t *testing.T) {
 		synctest.Wait()
 		for _, m := range d.smsc.Messages() {
 			if refs := sent[m.Text].refs; len(refs) != 1 || refs[0] != m.ID {
-				t.Errorf("%q has id %s, but Send was told %v", m.Text, m.ID, refs)
+				t.Errorf("%q has id %s, but Send returned %v", m.Text, m.ID, refs)
 			}
 		}
 		if len(answered) != 200 || slices.IsSorted(answered) {
-			t.Errorf("%d responses, in order: the test shows nothing", len(answered))
+			t.Errorf("%d responses, all in order", len(answered))
 		}
 	})
 }
 
-// TestWindow: never more than the window is unanswered, and no less if there is
-// enough to send.
+// TestWindow: the window limits the messages in flight, and is used fully if enough
+// messages wait.
 func TestWindow(t *testing.T) {
 	t.Parallel()
 	for _, window := range []int{0, 1, 255, 256, 1000} {
@@ -109,7 +109,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestWindowFull: a message that finds no room may go to another carrier.
+// TestWindowFull: a message without a slot can fail over to another carrier.
 func TestWindowFull(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -135,8 +135,7 @@ func TestWindowFull(t *testing.T) {
 	})
 }
 
-// TestResponseTimeout: a response in time counts; one after it is reported with
-// what it belongs to.
+// TestResponseTimeout: a late response is reported with its event and part.
 func TestResponseTimeout(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -177,7 +176,7 @@ func TestResponseTimeout(t *testing.T) {
 				next := p.next()
 				tt.late.Sequence = submit.Sequence
 				p.send(tt.late)
-				p.send(tt.late) // once is enough
+				p.send(tt.late) // one response
 				p.accepts(next, "2")
 				if err := again.wait(); err != nil {
 					t.Error(err)
@@ -204,8 +203,7 @@ func TestResponseTimeout(t *testing.T) {
 	}
 }
 
-// TestBrokenOff: a message of which a part was accepted is not one that was not
-// sent.
+// TestBrokenOff: a message with an accepted part does not count as not sent.
 func TestBrokenOff(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -223,7 +221,7 @@ func TestBrokenOff(t *testing.T) {
 			t.Errorf("reported %+v", got)
 		}
 	})
-	in(t, func(t *testing.T) { // between the two
+	in(t, func(t *testing.T) { // unbind between the parts
 		d, _, p := openPeer(t)
 		s := d.begin(strings.Repeat("long ", 60))
 		submit := p.next()
@@ -237,7 +235,7 @@ func TestBrokenOff(t *testing.T) {
 	})
 }
 
-// TestCancelled: who stops waiting does not stop the message.
+// TestCancelled: cancellation of ctx does not stop the message.
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -260,8 +258,8 @@ func TestCancelled(t *testing.T) {
 	})
 }
 
-// TestResponses: what the SMSC answers is told apart, and what makes no sense
-// harms nobody but the message that it is about.
+// TestResponses: the outcomes of different responses. A malformed response affects only
+// its message.
 func TestResponses(t *testing.T) {
 	t.Parallel()
 	refusal := func(s pdu.Status) func(*peer, uint32) {
@@ -363,8 +361,8 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce has messages sent, receipts come and connections drop at the same
-// time, for the race detector.
+// TestManyAtOnce sends messages, receives receipts and drops connections concurrently,
+// for the race detector.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	d := open(t, smsc.Config{}, func(c *smpp.Config) { c.Binds, c.Window, c.Mode = 3, 50, smpp.Split })

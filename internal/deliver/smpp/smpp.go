@@ -1,27 +1,26 @@
-// Package smpp is the carrier for SMS over SMPP 3.4: it binds to an SMSC as an
-// ESME, submits messages in a window, and reports the receipts that come back.
+// Package smpp is the carrier for SMS over SMPP 3.4. It binds to an SMSC as an
+// ESME, submits messages in a window, and reports the delivery receipts.
 //
-//	carrier.go   a Carrier: its binds, and what becomes of a message
-//	bind.go      keeps one session up
+//	carrier.go   Carrier: binds, submission of a message
+//	bind.go      keeps one session bound
 //	session.go   one connection: sequence numbers, window, responses
-//	loops.go     what reads, writes and keeps it alive
-//	pace.go      messages a second, and slowing down when the SMSC says so
-//	open.go      binds, and takes what arrives before the response
+//	loops.go     read, write and keep-alive loops of a session
+//	pace.go      rate limit, and slower submission after throttling
+//	open.go      bind request, PDUs that arrive before its response
 //	class.go     reactions to the statuses of responses
 //	message.go   from a message to submit_sm: alphabet, parts, addresses
-//	tlv.go       the carrier's own optional parameters
+//	tlv.go       optional parameters configured for the carrier
 //	receipt.go   from deliver_sm to a receipt
 //	scope.go     which address issued a message id
-//	incoming.go  what the SMSC sends of its own
+//	incoming.go  late responses and requests of the SMSC
 //	pdu/         the codec
 //	smsc/        an SMSC for tests and rehearsals
 //
-// A message is submitted with one submit_sm for each part. What the
-// carrier answers is definite. When no answer comes (a timeout, a lost
-// connection) it is not known whether the message went out, and Send says so; an
-// answer that comes after all is reported.
+// Each part of a message is one submit_sm. A response decides its outcome. After
+// a timeout or a lost connection the outcome is unknown, which the error of Send
+// states; a late response is reported.
 //
-// The package must not know what a verification is, nor where reports are kept.
+// The package does not depend on verifications or on the storage of reports.
 package smpp
 
 import (
@@ -40,48 +39,48 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// Mode says which kinds of session a carrier wants.
+// Mode selects the kinds of session that a carrier opens.
 type Mode string
 
-// The modes.
+// Modes.
 const (
 	Transceiver Mode = "transceiver" // each bind sends and receives
 	Split       Mode = "split"       // each bind is two: a transmitter and a receiver
-	Transmitter Mode = "transmitter" // nothing is received: no receipts
+	Transmitter Mode = "transmitter" // each bind only sends: no receipts
 )
 
-// Concat says how a long message is told to be one.
+// Concat is the method of concatenating the parts of a long message.
 type Concat string
 
-// The ways to concatenate.
+// Concatenation methods.
 const (
 	ConcatUDH     Concat = "udh"             // a user data header in each part
 	ConcatSAR     Concat = "sar"             // sar_* parameters
-	ConcatPayload Concat = "message_payload" // not cut: the SMSC does it
+	ConcatPayload Concat = "message_payload" // one submit_sm: the SMSC splits the text
 )
 
-// Validity says how a carrier is told how long a message is of use.
+// Validity is the form of the validity_period of a message.
 type Validity string
 
-// The forms of a validity period.
+// Forms of a validity period.
 const (
 	ValidityRelative Validity = "relative"
 	ValidityAbsolute Validity = "absolute"
 	ValidityNone     Validity = "none"
 )
 
-// SenderRule says what a message carries as its sender. The first rule that fits
-// decides.
+// SenderRule sets the sender of the messages that match Country and Asked. The first
+// matching rule applies.
 type SenderRule struct {
 	Country string // ISO 3166-1 alpha-2; "" for all
-	Asked   string // the sender that the application asked for; "" for all
-	Sender  string // in its place; "" to keep it
+	Asked   string // sender requested by the application; "" for all
+	Sender  string // replacement; "" keeps the requested sender
 }
 
 // Config describes a carrier. New fills in the defaults.
 type Config struct {
 	Name      string
-	Addresses []string                                                    // host:port; the binds spread over them
+	Addresses []string                                                    // host:port; the binds are distributed over them
 	TLS       *tls.Config                                                 // nil for plain TCP
 	Dial      func(ctx context.Context, address string) (net.Conn, error) // nil for TCP or TLS
 
@@ -91,14 +90,14 @@ type Config struct {
 
 	Mode   Mode    // default Transceiver
 	Binds  int     // default 1
-	Window int     // submissions without a response on each bind; default 10, at most 1,000
-	Rate   float64 // messages a second over all binds; 0 for no limit
+	Window int     // pending submissions on each bind; default 10, at most 1,000
+	Rate   float64 // messages per second over all binds; 0 for no limit
 
 	BindTimeout     time.Duration // to connect and bind; default 10 s
-	ResponseTimeout time.Duration // default 5 s; the window has room for another message then
-	EnquireInterval time.Duration // of silence before a keep-alive; default 20 s
+	ResponseTimeout time.Duration // default 5 s; frees the slot in the window
+	EnquireInterval time.Duration // idle time before a keep-alive; default 20 s
 
-	Alphabet      gsm.Alphabet   // to try first; what does not fit it goes as UCS-2
+	Alphabet      gsm.Alphabet   // first choice; other texts are sent as UCS-2
 	Languages     []gsm.Language // national shift tables that the carrier passes on; default none
 	Concat        Concat         // default ConcatUDH
 	WideReference bool           // 16 bits instead of 8 in the header of parts
@@ -106,22 +105,22 @@ type Config struct {
 	Senders       []SenderRule
 	TLVs          []TLV // in each submit_sm
 
-	// SourceTON to DestinationNPI override what follows from the addresses.
+	// SourceTON to DestinationNPI override the values derived from the addresses.
 	SourceTON, SourceNPI, DestinationTON, DestinationNPI *uint8
 
-	// Statuses overrides the reaction to a command_status of submit_sm_resp, which
-	// is otherwise that of the table in class.go.
+	// Statuses overrides the reactions of class.go to a command_status of
+	// submit_sm_resp.
 	Statuses map[pdu.Status]Class
 
-	NoReceipts bool    // do not ask for receipts
+	NoReceipts bool    // do not request receipts
 	IDForm     IDForm  // default IDSame
 	IDScope    IDScope // default ScopeAddress
 
-	// ReceiptsInMessages reads a plain message as a receipt if its text is one. A
-	// phone can write such a message.
+	// ReceiptsInMessages accepts plain messages with the text of a receipt as
+	// receipts. A phone can send such a message.
 	ReceiptsInMessages bool
 
-	Reports deliver.Reports // what is nil in it drops its reports
+	Reports deliver.Reports // a nil function drops its reports
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -132,8 +131,8 @@ const (
 	mostRate  = 1e6
 )
 
-// complete fills in the defaults and checks numbers and lengths. Package config checks
-// the words: it reports all mistakes of a file with their lines.
+// complete fills in the defaults and checks numbers and lengths. Package config
+// checks the keywords, because it reports all errors of a file with their lines.
 func (c *Config) complete() error {
 	set(&c.Mode, Transceiver)
 	set(&c.Binds, 1)
@@ -167,8 +166,8 @@ func (c *Config) complete() error {
 		return errors.New("binds: must be 1 to 100")
 	case c.Window < 1 || c.Window > maxWindow:
 		return fmt.Errorf("window: must be 1 to %d", maxWindow)
-	case c.Rate != 0 && !(c.Rate >= leastRate && c.Rate <= mostRate): // NaN, too
-		return fmt.Errorf("rate: must be %g to %g messages a second, or 0 for no limit", leastRate, mostRate)
+	case c.Rate != 0 && !(c.Rate >= leastRate && c.Rate <= mostRate): // also catches NaN
+		return fmt.Errorf("rate: must be %g to %g messages per second, or 0 for no limit", leastRate, mostRate)
 	case min(c.BindTimeout, c.ResponseTimeout, c.EnquireInterval) < time.Millisecond:
 		return errors.New("timeouts and intervals: must be at least 1ms")
 	}

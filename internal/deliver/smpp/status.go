@@ -9,7 +9,7 @@ import (
 
 type deliverStatus = deliver.CarrierStatus
 
-// Status tells how the carrier is.
+// Status returns the status of the carrier and its binds.
 func (c *Carrier) Status() deliver.CarrierStatus {
 	s := deliver.CarrierStatus{
 		Window: c.cfg.Window * len(c.senders), Rate: c.pace.Rate(), RateLimit: c.cfg.Rate, Errors: c.errs.List(),

@@ -16,7 +16,7 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// TestTLS binds over TLS, and does not where the certificate is not the right one.
+// TestTLS: a bind over TLS succeeds only with a valid certificate.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -41,7 +41,7 @@ func TestTLS(t *testing.T) {
 	tests := []struct {
 		name   string
 		config *tls.Config
-		want   string // in the error; "" for none
+		want   string // part of the error; "" for success
 	}{
 		{"known", &tls.Config{RootCAs: known, ServerName: "smsc.example"}, ""},
 		{"unknown", &tls.Config{ServerName: "smsc.example"}, "certificate"},

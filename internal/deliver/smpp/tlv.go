@@ -17,19 +17,18 @@ import (
 // TLVType is the form of the value of a [TLV].
 type TLVType string
 
-// The types.
+// TLV types.
 const (
-	TLVCString TLVType = "cstring" // ASCII, with a NUL at its end (C-Octet String)
+	TLVCString TLVType = "cstring" // printable ASCII, NUL-terminated (C-Octet String)
 	TLVText    TLVType = "text"    // UTF-8, without a NUL
 	TLVHex     TLVType = "hex"     // octets, two hexadecimal digits each
-	TLVUint8   TLVType = "uint8"   // whole numbers of 1, 2 and 4 octets, in decimal or as 0x…
+	TLVUint8   TLVType = "uint8"   // integers of 1, 2 and 4 octets, in decimal or as 0x…
 	TLVUint16  TLVType = "uint16"
 	TLVUint32  TLVType = "uint32"
 )
 
-// TLV is an optional parameter of each submit_sm. Value may
-// have the placeholders of package placeholder; a value that comes to "" leaves the
-// parameter out.
+// TLV is an optional parameter of each submit_sm. Value may have the placeholders of
+// package placeholder. The parameter is omitted if the rendered value is "".
 type TLV struct {
 	Tag   uint16
 	Type  TLVType // default TLVCString
@@ -41,7 +40,7 @@ const (
 	maxTLVValue = 255 // octets
 )
 
-// tlv is a TLV that was checked.
+// tlv is a validated TLV.
 type tlv struct {
 	tag   pdu.Tag
 	kind  TLVType
@@ -56,11 +55,11 @@ func reservedTags() []pdu.Tag {
 	}
 }
 
-// parseTLVs checks the parameters of a carrier. A value without placeholders is
-// written as a trial.
+// parseTLVs parses and validates the parameters of a carrier. Values with placeholders
+// are validated when they are rendered.
 func parseTLVs(list []TLV) ([]tlv, error) {
 	if len(list) > maxOwnTLVs {
-		return nil, fmt.Errorf("tlvs: at most %d are possible", maxOwnTLVs)
+		return nil, fmt.Errorf("tlvs: has %d, at most %d are allowed", len(list), maxOwnTLVs)
 	}
 	parsed := make([]tlv, 0, len(list))
 	for i, t := range list {
@@ -93,8 +92,8 @@ func parseTLVs(list []TLV) ([]tlv, error) {
 	return parsed, nil
 }
 
-// tlvsOf writes the carrier's parameters for a message. The error names the
-// parameter, and not its value.
+// tlvsOf returns the carrier's parameters for a message. An error has the tag of the
+// parameter but not its value.
 func (c *Carrier) tlvsOf(m deliver.Message) (pdu.TLVs, error) {
 	if len(c.tlvs) == 0 {
 		return nil, nil
@@ -113,7 +112,7 @@ func (c *Carrier) tlvsOf(m deliver.Message) (pdu.TLVs, error) {
 	return list, nil
 }
 
-// octets writes the value of a parameter; nil if it comes to "".
+// octets renders the value of a parameter; nil if the value is "".
 func (t tlv) octets(v placeholder.Values) ([]byte, error) {
 	text, err := t.value.Render(v)
 	if err != nil || text == "" {
@@ -136,7 +135,7 @@ func (t tlv) octets(v placeholder.Values) ([]byte, error) {
 		return t.number(text)
 	}
 	if len(b) > maxTLVValue {
-		return nil, fmt.Errorf("has %d octets, at most %d are possible", len(b), maxTLVValue)
+		return nil, fmt.Errorf("has %d octets, at most %d are allowed", len(b), maxTLVValue)
 	}
 	return b, nil
 }
@@ -145,7 +144,7 @@ func (t tlv) number(text string) ([]byte, error) {
 	bits := map[TLVType]int{TLVUint8: 8, TLVUint16: 16, TLVUint32: 32}[t.kind]
 	n, err := strconv.ParseUint(text, 0, bits)
 	if err != nil {
-		return nil, fmt.Errorf("must be a whole number of 0 to %d", uint64(1)<<bits-1)
+		return nil, fmt.Errorf("must be an integer from 0 to %d", uint64(1)<<bits-1)
 	}
 	return binary.BigEndian.AppendUint64(nil, n)[8-bits/8:], nil
 }

@@ -22,8 +22,8 @@ func indian(c *smpp.Config) {
 	}
 }
 
-// TestRequiredTLVs: every part of a message has the parameters that the carrier
-// requires, in each form of long messages; one without is refused.
+// TestRequiredTLVs: in each form of long messages, every part has the parameters that
+// the carrier requires. A message without them is refused.
 func TestRequiredTLVs(t *testing.T) {
 	t.Parallel()
 	for _, concat := range []smpp.Concat{smpp.ConcatUDH, smpp.ConcatSAR, smpp.ConcatPayload} {
@@ -58,8 +58,8 @@ func TestTLVValues(t *testing.T) {
 	tests := []struct {
 		kind  smpp.TLVType
 		value string
-		want  string // hexadecimal; "" for none
-		err   string // of Send
+		want  string // hexadecimal; "" for no parameter
+		err   string // part of the error of Send
 	}{
 		{"", "abc", "61626300", ""},
 		{smpp.TLVCString, "to {{.To}}", "746f2034343737303039303030303100", ""},
@@ -106,7 +106,7 @@ func TestTLVValues(t *testing.T) {
 	}
 }
 
-// TestTLVsRefused: settings that cannot work are named at the start.
+// TestTLVsRefused: New returns an error for invalid parameters.
 func TestTLVsRefused(t *testing.T) {
 	t.Parallel()
 	for want, list := range map[string][]smpp.TLV{
@@ -121,9 +121,9 @@ func TestTLVsRefused(t *testing.T) {
 		"{{.Values.Entity}}; there are":    {{Tag: 0x1400, Value: "{{.Values.Entity}}"}},
 		"tlvs[0].value: has 257 octets":    {{Tag: 0x1400, Value: strings.Repeat("x", 256)}},
 		"tlvs[0].value: must be octets":    {{Tag: 0x1400, Type: smpp.TLVHex, Value: "abc"}},
-		"tlvs[0].value: must be a whole":   {{Tag: 0x1400, Type: smpp.TLVUint16, Value: "65536"}},
+		"tlvs[0].value: must be an integer":   {{Tag: 0x1400, Type: smpp.TLVUint16, Value: "65536"}},
 		"tlvs[0].value: a cstring must be": {{Tag: 0x1400, Value: "é"}},
-		"tlvs: at most 32":                 make([]smpp.TLV, 33),
+		"tlvs: has 33, at most 32 are allowed":                 make([]smpp.TLV, 33),
 	} {
 		_, err := smpp.New(smpp.Config{Name: "test", Addresses: []string{"none"}, TLVs: list})
 		if err == nil || !strings.Contains(err.Error(), want) {

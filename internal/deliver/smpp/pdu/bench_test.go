@@ -34,8 +34,8 @@ func benchmarkDecode(b *testing.B, name string) {
 	}
 }
 
-// TestAllocations keeps a busy session off the garbage collector.
-func TestAllocations(t *testing.T) { //nolint:paralleltest // testing.AllocsPerRun wants to be alone
+// TestAllocations limits the allocations of a busy session.
+func TestAllocations(t *testing.T) { //nolint:paralleltest // testing.AllocsPerRun counts all goroutines
 	submit, wire := golden()["submit_sm_sar"], octets(t, "submit_sm_resp")
 	buffer := make([]byte, 0, 500)
 	if n := testing.AllocsPerRun(100, func() {

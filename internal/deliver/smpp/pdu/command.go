@@ -5,7 +5,7 @@ import "fmt"
 // Command is a command_id (§5.1.2.1). A response has the highest bit set.
 type Command uint32
 
-// The commands that this package knows.
+// Commands supported by this package.
 const (
 	CommandGenericNack       Command = 0x80000000
 	CommandBindReceiver      Command = 0x00000001
@@ -24,13 +24,13 @@ const (
 	responseBit Command = 0x80000000
 )
 
-// IsResponse reports whether the command answers another.
+// IsResponse reports whether the command is a response.
 func (c Command) IsResponse() bool { return c&responseBit != 0 }
 
-// Response is the command that answers c.
+// Response returns the command of the response to c.
 func (c Command) Response() Command { return c | responseBit }
 
-// String is the name in the specification.
+// String returns the name in the specification, or the number of an unknown command.
 func (c Command) String() string {
 	name := ""
 	switch c &^ responseBit {
@@ -73,7 +73,7 @@ func (c Command) String() string {
 	}
 }
 
-// newBody makes the body of a command to be read; nil for an unknown one.
+// newBody returns an empty body for decoding; nil for an unknown command.
 func (c Command) newBody() Body {
 	switch c {
 	case CommandGenericNack:
@@ -118,9 +118,9 @@ func (c Command) newBody() Body {
 	return nil
 }
 
-// dropsBody reports whether the command has no body when its status is an error:
-// §4.1.2 and §4.4.2 say so for bind_resp and submit_sm_resp. For data_sm_resp the
-// optional parameters tell what went wrong (§4.7.2).
+// dropsBody reports whether the command has no body if its status is an error, as
+// bind_resp (§4.1.2) and submit_sm_resp (§4.4.2). data_sm_resp keeps its body: its
+// optional parameters describe the error (§4.7.2).
 func (c Command) dropsBody() bool {
 	switch c &^ responseBit {
 	case CommandBindReceiver, CommandBindTransmitter, CommandBindTransceiver, CommandSubmitSM:

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// writer appends fields to b until one of them is wrong.
+// writer appends fields to b. After the first error, kept in err, b is undefined.
 type writer struct {
 	b   []byte
 	err error
@@ -25,15 +25,15 @@ func (w *writer) u32(v uint32) { w.b = binary.BigEndian.AppendUint32(w.b, v) }
 
 var errControl = errors.New("has a character that is not printable ASCII")
 
-// text writes a C-Octet String (§3.1) of at most size octets, its NUL included.
+// text writes a C-Octet String (§3.1) of at most size octets, including its NUL.
 func (w *writer) text(field, s string, size int) {
 	if checkText(w, field, s, size); w.err == nil {
 		w.b = append(append(w.b, s...), 0)
 	}
 }
 
-// checkText fails unless s fits size octets with a NUL. What is not printable ASCII
-// is refused, so that neither NUL nor a line break can end a field early.
+// checkText fails unless s and a NUL fit in size octets and s is printable ASCII. Thus
+// a NUL or a line break in s cannot end the field early.
 func checkText[T string | []byte](w *writer, field string, s T, size int) {
 	if len(s) >= size {
 		w.fail("%s is %d characters long, at most %d fit", field, len(s), size-1)
@@ -47,7 +47,7 @@ func checkText[T string | []byte](w *writer, field string, s T, size int) {
 	}
 }
 
-// time writes a time (§7.1.1): none, or 16 characters.
+// time writes a time (§7.1.1) of 16 characters, or "".
 func (w *writer) time(field, s string) {
 	if s != "" && len(s) != 16 {
 		w.fail("%s is %d characters long, not 16", field, len(s))
@@ -56,10 +56,10 @@ func (w *writer) time(field, s string) {
 	w.text(field, s, 17)
 }
 
-// reader takes fields from b. After a mistake it gives zero values.
+// reader reads fields from b. After an error it returns zero values.
 type reader struct {
 	b       []byte
-	lenient bool // what is missing at the end is zero: a response
+	lenient bool // fields missing at the end are zero, for responses
 
 	reason string
 	status Status
@@ -72,7 +72,7 @@ func (r *reader) fail(status Status, reason string) {
 	r.b = nil
 }
 
-// take takes n octets, or nil if there are not as many.
+// take reads n octets. It returns nil if b is shorter.
 func (r *reader) take(field string, n int) []byte {
 	if len(r.b) < n {
 		if !r.lenient || len(r.b) > 0 {
@@ -93,8 +93,8 @@ func (r *reader) u8(field string) uint8 {
 	return 0
 }
 
-// text takes a C-Octet String. One that the PDU ends without a NUL counts, if it
-// is not empty.
+// text reads a C-Octet String. The end of the PDU may replace the NUL unless the
+// string is empty.
 func (r *reader) text(field string) string {
 	if len(r.b) == 0 {
 		r.take(field, 1)

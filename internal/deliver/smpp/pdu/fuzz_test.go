@@ -12,8 +12,8 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// FuzzDecode reads anything: what can be read and written again is the same, and
-// reading takes no more memory than a small multiple of what came.
+// FuzzDecode decodes arbitrary input: encoding the result and decoding it again is
+// lossless, and memory is bounded by a small multiple of the input.
 func FuzzDecode(f *testing.F) {
 	for name := range golden() {
 		f.Add(octets(f, name))
@@ -21,13 +21,13 @@ func FuzzDecode(f *testing.F) {
 	f.Add(frame(pdu.CommandDataSM.Response(), 0, "x1\x00"+string(make([]byte, 4000)))) // 1000 parameters
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= 4 {
-			binary.BigEndian.PutUint32(b, uint32(len(b))) // or hardly anything were read
+			binary.BigEndian.PutUint32(b, uint32(len(b))) // otherwise nearly all inputs fail on the length
 		}
 		var p pdu.PDU
 		var err error
 		limit := 2*uint64(len(b)) + 4096
 		read := func() { p, err = pdu.Decode(b) }
-		// Others allocate, too: what one of several times stays below is enough.
+		// Other goroutines allocate as well, so the minimum of several runs counts.
 		n := allocated(read)
 		for range 10 {
 			if n <= limit {
@@ -47,22 +47,21 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := pdu.Append(nil, p)
 		if err != nil {
-			return // it says more than may be written
+			return // exceeds the limits of Append
 		}
 		if len(again) > len(b)+16 { // NULs and numbers that were missing
-			t.Errorf("%d octets have become %d", len(b), len(again))
+			t.Errorf("%d octets were encoded again as %d", len(b), len(again))
 		}
 		sameAgain(t, p, again)
 	})
 }
 
-// sameAgain reads b, and wants p, but for the body that a response with an error
-// has not.
+// sameAgain requires that b decodes to p, except for a body that Append omits.
 func sameAgain(t *testing.T, p pdu.PDU, b []byte) {
 	t.Helper()
 	got, err := pdu.Decode(b)
 	if err != nil {
-		t.Fatalf("wrote % x, which cannot be read: %v", b, err)
+		t.Fatalf("wrote % x, decoding it: %v", b, err)
 	}
 	if p.Status != pdu.StatusOK {
 		switch body := p.Body.(type) {
@@ -77,7 +76,7 @@ func sameAgain(t *testing.T, p pdu.PDU, b []byte) {
 	}
 }
 
-// values are what FuzzAppend fills fields with.
+// values are the field values of FuzzAppend.
 type values struct {
 	a, b, c string
 	octets  []byte
@@ -85,7 +84,7 @@ type values struct {
 	tag     uint16
 }
 
-// bodies are one of each type, filled, and the texts that should travel.
+// bodies returns one filled body of each type, with its text fields.
 func (v values) bodies() map[pdu.Body][]string {
 	kind := []pdu.Command{
 		pdu.CommandBindReceiver, pdu.CommandBindTransmitter, pdu.CommandBindTransceiver, pdu.Command(v.tag),
@@ -123,8 +122,8 @@ func (v values) bodies() map[pdu.Body][]string {
 	}
 }
 
-// FuzzAppend writes any values: it is an error, or the same values are read, and
-// no text was ended early.
+// FuzzAppend encodes arbitrary values: the result is an error, or it decodes to the
+// same values and no text field ends early.
 func FuzzAppend(f *testing.F) {
 	f.Add(uint32(0), uint32(1), "CMT", "447700900001", "ACME Ltd", []byte("text"), uint8(0), uint16(0x0424))
 	f.Add(uint32(0x58), uint32(1<<31), "", "261122143015700+", "000000000500000R", []byte{}, uint8(8), uint16(0x1501))
@@ -132,7 +131,7 @@ func FuzzAppend(f *testing.F) {
 	f.Add(uint32(1), uint32(9), "\xFF", "é", "a\r", []byte("a\x00b"), uint8(255), uint16(5))
 	f.Fuzz(func(t *testing.T, status, sequence uint32, a, b, c string, content []byte, n uint8, tag uint16) {
 		if len(content) == 0 {
-			content = nil // short_message has no other nothing
+			content = nil // an empty short_message decodes as nil
 		}
 		for body, texts := range (values{a, b, c, content, n, tag}).bodies() {
 			p := pdu.PDU{Status: pdu.Status(status), Sequence: sequence, Body: body}
@@ -159,7 +158,7 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// normal is p as it is read: a parameter without a value is not nil.
+// normal returns p as Decode returns it: an empty parameter value is not nil.
 func normal(p pdu.PDU) pdu.PDU {
 	set := func(list pdu.TLVs) {
 		for i := range list {
@@ -187,8 +186,8 @@ func normal(p pdu.PDU) pdu.PDU {
 	return p
 }
 
-// FuzzReader reads any stream, whole and octet by octet: the same comes of both,
-// and it ends.
+// FuzzReader reads an arbitrary stream, at once and octet by octet: both results are
+// equal and finite.
 func FuzzReader(f *testing.F) {
 	all, _ := stream(f)
 	f.Add(all)
@@ -216,11 +215,11 @@ func FuzzReader(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		t.Error("has read more than there is")
+		t.Error("more PDUs than the stream can contain")
 	})
 }
 
-// octetReader gives one octet at a time.
+// octetReader returns one octet per Read.
 type octetReader struct{ b []byte }
 
 func (r *octetReader) Read(p []byte) (int, error) {

@@ -26,8 +26,8 @@ const (
 		"somebody has your password: change it now, and tell us about it at the number on your card."
 )
 
-// golden are the values of the files in testdata. Each file has the octets that
-// other implementations made, and says which; testdata/make.js makes them.
+// golden returns the PDUs of the files in testdata. testdata/make.js generates the
+// files with other implementations, which each file names.
 func golden() map[string]pdu.PDU {
 	all := goldenSessions()
 	for name, p := range goldenMessages() {
@@ -159,7 +159,7 @@ func goldenAnswers() map[string]pdu.PDU {
 	}
 }
 
-// octets reads a golden file: hexadecimal, and comments from "#".
+// octets reads a golden file: hexadecimal digits, and comments after "#".
 func octets(t testing.TB, name string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name+".golden"))
@@ -200,7 +200,7 @@ func TestGolden(t *testing.T) {
 				t.Errorf("read\n%+v %+v, want\n%+v %+v", got, got.Body, want, want.Body)
 			}
 			if name := got.Body.Command().String(); !strings.HasPrefix(t.Name(), "TestGolden/"+name) {
-				t.Errorf("its name is %s", name)
+				t.Errorf("command is %s", name)
 			}
 
 			written, err := pdu.Append([]byte("before"), want)
@@ -214,7 +214,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestGoldenOwned overwrites what was read from.
+// TestGoldenOwned overwrites the input of Decode: the PDU does not alias it.
 func TestGoldenOwned(t *testing.T) {
 	t.Parallel()
 	for name, want := range golden() {
@@ -225,13 +225,13 @@ func TestGoldenOwned(t *testing.T) {
 		}
 		clear(wire)
 		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%s changed with its octets", name)
+			t.Errorf("%s aliases its input", name)
 		}
 	}
 }
 
-// TestGoldenCut ends each PDU early: it is either an error, or a value that can
-// be written again, but never a panic.
+// TestGoldenCut truncates each PDU: the result is an error or a PDU that can be
+// encoded, never a panic.
 func TestGoldenCut(t *testing.T) {
 	t.Parallel()
 	for name, p := range golden() {
@@ -249,7 +249,7 @@ func TestGoldenCut(t *testing.T) {
 				t.Errorf("%s cut to %d: got %+v", name, n, got)
 			}
 			if _, err := pdu.Append(nil, got); err != nil && !strings.Contains(err.Error(), "not 16") {
-				t.Errorf("%s cut to %d: read, but %v", name, n, err)
+				t.Errorf("%s cut to %d: cannot be encoded again: %v", name, n, err)
 			}
 		}
 	}

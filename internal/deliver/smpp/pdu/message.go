@@ -8,11 +8,11 @@ type Address struct {
 	Addr     string
 }
 
-// Types of number and numbering plans.
+// Types of number (TON) and numbering plans (NPI).
 const (
 	TONUnknown       uint8 = 0
 	TONInternational uint8 = 1
-	TONNetwork       uint8 = 3 // network specific: the usual one of short codes
+	TONNetwork       uint8 = 3 // network specific, usual for short codes
 	TONAlphanumeric  uint8 = 5
 
 	NPIUnknown uint8 = 0
@@ -33,7 +33,7 @@ func (a *Address) read(r *reader, field string) {
 
 // Bits and values of esm_class (§5.2.12).
 const (
-	ESMUDHI    uint8 = 0x40 // the user data begins with a header
+	ESMUDHI    uint8 = 0x40 // user data header indicator
 	ESMReceipt uint8 = 0x04 // deliver_sm: a delivery receipt
 	// ESMIntermediate marks a deliver_sm as an intermediate notification.
 	ESMIntermediate uint8 = 0x20
@@ -42,7 +42,7 @@ const (
 
 // Values of data_coding (§5.2.19).
 const (
-	CodingDefault uint8 = 0x00 // of the SMSC; GSM 03.38 with nearly all
+	CodingDefault uint8 = 0x00 // default of the SMSC, nearly always GSM 03.38
 	CodingIA5     uint8 = 0x01
 	CodingBinary  uint8 = 0x04
 	CodingLatin1  uint8 = 0x03
@@ -56,7 +56,7 @@ const (
 	ReceiptOnFailure uint8 = 2
 )
 
-// Message is the body that submit_sm and deliver_sm share (§4.4.1, §4.6.1).
+// Message is the common body of submit_sm and deliver_sm (§4.4.1, §4.6.1).
 type Message struct {
 	ServiceType          string  // at most 5 characters
 	Source               Address // at most 20
@@ -74,8 +74,7 @@ type Message struct {
 	TLVs                 TLVs
 }
 
-// UserData is the content, which travels in one of two places: short_message or
-// the message_payload parameter.
+// UserData returns the content: short_message, or message_payload if that is empty.
 func (m *Message) UserData() []byte {
 	if payload, ok := m.TLVs.Get(TagMessagePayload); ok && len(m.ShortMessage) == 0 {
 		return payload
@@ -83,8 +82,8 @@ func (m *Message) UserData() []byte {
 	return m.ShortMessage
 }
 
-// IsReceipt reports whether a deliver_sm is about a message that was submitted,
-// and not one of its own.
+// IsReceipt reports whether esm_class marks a deliver_sm as a receipt or an
+// intermediate notification.
 func (m *Message) IsReceipt() bool {
 	t := m.ESMClass & esmType
 	return t == ESMReceipt || t == ESMIntermediate
@@ -132,7 +131,7 @@ func (m *Message) read(r *reader) {
 	m.SMDefaultMsgID = r.u8("sm_default_msg_id")
 	n := int(r.u8("sm_length"))
 	if n > len(r.b) {
-		r.fail(StatusInvalidMessageLength, "sm_length is more than there is")
+		r.fail(StatusInvalidMessageLength, "sm_length exceeds the PDU")
 		return
 	}
 	if n > 0 {
@@ -141,21 +140,21 @@ func (m *Message) read(r *reader) {
 	m.TLVs = r.tlvs()
 }
 
-// SubmitSM hands a message to the SMSC (§4.4.1).
+// SubmitSM submits a message to the SMSC (§4.4.1).
 type SubmitSM struct{ Message }
 
 // Command implements [Body].
 func (*SubmitSM) Command() Command { return CommandSubmitSM }
 
-// DeliverSM brings a message or a receipt to the ESME (§4.6.1).
+// DeliverSM delivers a message or a receipt to the ESME (§4.6.1).
 type DeliverSM struct{ Message }
 
 // Command implements [Body].
 func (*DeliverSM) Command() Command { return CommandDeliverSM }
 
-// MessageID is the body of responses that name a message (§4.4.2, §4.6.2).
+// MessageID is the body of responses with a message_id (§4.4.2, §4.6.2).
 type MessageID struct {
-	MessageID string // the SMSC's own, at most 64 characters; "" in deliver_sm_resp
+	MessageID string // issued by the SMSC, at most 64 characters; "" in deliver_sm_resp
 	TLVs      TLVs
 }
 
@@ -182,7 +181,8 @@ type DeliverSMResp struct{ MessageID }
 // Command implements [Body].
 func (*DeliverSMResp) Command() Command { return CommandDeliverSM.Response() }
 
-// DataSM moves a message either way, with its content in message_payload (§4.7.1).
+// DataSM transfers a message in either direction, with its content in message_payload
+// (§4.7.1).
 type DataSM struct {
 	ServiceType        string  // at most 5 characters
 	Source             Address // at most 64
@@ -217,7 +217,7 @@ func (m *DataSM) read(r *reader) {
 	m.TLVs = r.tlvs()
 }
 
-// Message gives a data_sm that an SMSC sent the form of a deliver_sm.
+// Message converts a data_sm from an SMSC to the body of a deliver_sm.
 func (m *DataSM) Message() Message {
 	return Message{
 		ServiceType: m.ServiceType, Source: m.Source, Destination: m.Destination, ESMClass: m.ESMClass,
@@ -231,10 +231,10 @@ type DataSMResp struct{ MessageID }
 // Command implements [Body].
 func (*DataSMResp) Command() Command { return CommandDataSM.Response() }
 
-// QuerySM asks what became of a message (§4.8.1).
+// QuerySM requests the state of a message (§4.8.1).
 type QuerySM struct {
 	MessageID string  // at most 64 characters
-	Source    Address // that of the message, at most 20
+	Source    Address // source of the message, at most 20
 }
 
 // Command implements [Body].
@@ -277,10 +277,10 @@ func (m *QuerySMResp) read(r *reader) {
 	m.ErrorCode = r.u8("error_code")
 }
 
-// CancelSM takes a message back that is not delivered yet (§4.9.1).
+// CancelSM cancels undelivered messages (§4.9.1).
 type CancelSM struct {
 	ServiceType string  // at most 5 characters
-	MessageID   string  // at most 64; "" for all that fit the rest
+	MessageID   string  // at most 64; "" for all messages that match the other fields
 	Source      Address // at most 20
 	Destination Address // at most 20; "" when MessageID is given
 }

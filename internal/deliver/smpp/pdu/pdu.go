@@ -1,16 +1,15 @@
-// Package pdu is the codec of SMPP 3.4: the protocol data units that an ESME (an
-// application) and an SMSC (a carrier) exchange, as Go values and as octets.
+// Package pdu encodes and decodes SMPP 3.4 protocol data units, which an ESME (an
+// application) and an SMSC (a carrier) exchange.
 //
-// It is strict in what it writes: a value that breaks the specification (a field
-// too long, a control character in a text field, a message given twice) is an
-// error and no octet is written. It is tolerant in what it reads, as far as the
-// meaning stays clear: texts longer than allowed or without their terminator,
-// missing bodies of responses, unknown optional parameters and a tail that is
-// none are accepted. What is not clear is an [*Error] that says how to answer.
+// Encoding is strict: a value that violates the specification (a field too long, a
+// control character in a text field, a message in two fields) is an error, and no
+// octet is written. Decoding is tolerant while the meaning is unambiguous. It accepts
+// texts that are too long or not terminated, responses without a body, unknown
+// optional parameters, and trailing octets. Other defects are an [*Error] with the
+// status to answer.
 //
-// Sections (§) are those of "Short Message Peer to Peer Protocol Specification
-// v3.4", issue 1.2. The package must not know connections, timers or what a
-// message says.
+// Sections (§) refer to "Short Message Peer to Peer Protocol Specification v3.4",
+// issue 1.2. The package does not depend on connections, timers or message contents.
 package pdu
 
 import (
@@ -19,31 +18,31 @@ import (
 	"fmt"
 )
 
-// MaxLength bounds what is read and written as one PDU, in octets. The longest
-// that is of use holds a message_payload, whose length is 16 bits (§5.3.2.32).
+// MaxLength is the maximum length of a PDU in octets. The longest useful PDU has a
+// message_payload with a 16-bit length (§5.3.2.32).
 const MaxLength = 70_000
 
 const headerLength = 16
 
 // PDU is one protocol data unit (§3.2).
 type PDU struct {
-	Status   Status // of a response; 0 in requests
-	Sequence uint32 // 1 to 0x7FFFFFFF; a response has that of its request
+	Status   Status // 0 in requests
+	Sequence uint32 // 1 to 0x7FFFFFFF; equal in a request and its response
 	Body     Body
 }
 
-// Body is what follows the header. The types of this package are all there are.
+// Body is the part of a PDU after the header. Only this package implements it.
 type Body interface {
-	// Command is the command_id.
+	// Command returns the command_id.
 	Command() Command
 
-	// write takes and gives the writer as a value, so that it stays off the heap.
+	// write takes and returns the writer by value, so that it stays off the heap.
 	write(w writer) writer
 	read(r *reader)
 }
 
-// Append appends the octets of p to b. With an error it returns b as it was. The
-// body of a response whose Status forbids one (§4.1.2, §4.4.2) is left out.
+// Append appends the encoding of p to b. On error it returns b unchanged. It omits the
+// body of bind_resp and submit_sm_resp with an error status (§4.1.2, §4.4.2).
 func Append(b []byte, p PDU) ([]byte, error) {
 	if p.Body == nil {
 		return b, errors.New("write a PDU: no body")
@@ -69,11 +68,11 @@ func Append(b []byte, p PDU) ([]byte, error) {
 	return w.b, nil
 }
 
-// Decode reads one whole PDU, header included. The values do not refer to frame
-// afterwards. An error is an [*Error].
+// Decode decodes one complete PDU, including its header. The result does not alias
+// frame. The error is an [*Error].
 func Decode(frame []byte) (PDU, error) {
 	if len(frame) < headerLength {
-		return PDU{}, &Error{Status: StatusInvalidCommandLength, Fatal: true, Reason: fmt.Sprintf("%d octets are no header", len(frame))}
+		return PDU{}, &Error{Status: StatusInvalidCommandLength, Fatal: true, Reason: fmt.Sprintf("header has %d of %d octets", len(frame), headerLength)}
 	}
 	command := Command(binary.BigEndian.Uint32(frame[4:]))
 	p := PDU{
@@ -101,13 +100,13 @@ func Decode(frame []byte) (PDU, error) {
 	return p, nil
 }
 
-// Error is what cannot be read. Unless it is Fatal, the PDU's end is known, and
-// reading goes on after it once it was answered with Status.
+// Error is a defect in a PDU, to be answered with Status. Unless it is Fatal, the end
+// of the PDU is known, and the next one can be read.
 type Error struct {
 	Command  Command
 	Sequence uint32
 	Status   Status
-	Fatal    bool // the stream makes no sense from here on
+	Fatal    bool // the rest of the stream cannot be decoded
 	Reason   string
 }
 

@@ -10,7 +10,7 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// frame makes a PDU of sequence number 7.
+// frame returns a PDU with sequence number 7.
 func frame(command pdu.Command, status pdu.Status, body string) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(16+len(body)))
 	b = binary.BigEndian.AppendUint32(b, uint32(command))
@@ -19,7 +19,7 @@ func frame(command pdu.Command, status pdu.Status, body string) []byte {
 	return append(b, body...)
 }
 
-// noTLVs is a message of which only the optional parameters are missing.
+// noTLVs is a message without optional parameters.
 const noTLVs = "\x00\x01\x01447700900001\x00\x03\x0060777\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02OK"
 
 func plain(list ...pdu.TLV) pdu.Message {
@@ -110,8 +110,8 @@ func TestReadErrors(t *testing.T) {
 		want   pdu.Error // without its Reason
 		reason string
 	}{
-		{"nothing", nil, pdu.Error{Status: pdu.StatusInvalidCommandLength, Fatal: true}, "0 octets"},
-		{"half a header", wrongLength[:15], pdu.Error{Status: pdu.StatusInvalidCommandLength, Fatal: true}, "15 octets"},
+		{"nothing", nil, pdu.Error{Status: pdu.StatusInvalidCommandLength, Fatal: true}, "header has 0 of 16 octets"},
+		{"half a header", wrongLength[:15], pdu.Error{Status: pdu.StatusInvalidCommandLength, Fatal: true}, "header has 15 of 16 octets"},
 		{"another length", wrongLength, pdu.Error{Command: pdu.CommandUnbind, Sequence: 7, Status: pdu.StatusInvalidCommandLength, Fatal: true}, "command_length is 17 in 16"},
 		{"unknown command", frame(0x00000111, 0, "x"), pdu.Error{Command: 0x111, Sequence: 7, Status: pdu.StatusInvalidCommandID}, "unknown"},
 		{"command 0", frame(0, 0, ""), pdu.Error{Sequence: 7, Status: pdu.StatusInvalidCommandID}, "unknown"},

@@ -11,13 +11,13 @@ import (
 // Reader reads PDUs from a connection.
 type Reader struct{ r *bufio.Reader }
 
-// NewReader returns a reader of r. It holds a buffer of MaxLength octets and
-// never more, whatever a command_length claims.
+// NewReader returns a reader of r with a fixed buffer of MaxLength octets,
+// independent of command_length.
 func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, MaxLength)} }
 
-// Next reads the next PDU. It returns io.EOF where the stream ends between two,
-// io.ErrUnexpectedEOF inside of one, and [*Error] for what makes no sense; unless
-// that is Fatal, Next may be called again.
+// Next reads the next PDU. It returns io.EOF if the stream ends between two PDUs,
+// io.ErrUnexpectedEOF if it ends within one, and an [*Error] for a malformed PDU.
+// After an error that is not Fatal, Next may be called again.
 func (r *Reader) Next() (PDU, error) {
 	head, err := r.r.Peek(headerLength)
 	if err != nil {
@@ -43,7 +43,7 @@ func (r *Reader) Next() (PDU, error) {
 	return p, err
 }
 
-// Buffered is how many octets have arrived that Next has not read yet.
+// Buffered returns the number of octets that have arrived but are not yet decoded.
 func (r *Reader) Buffered() int { return r.r.Buffered() }
 
 func (r *Reader) cut(err error) error {

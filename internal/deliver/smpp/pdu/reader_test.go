@@ -15,7 +15,7 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// stream is all golden PDUs, one after the other.
+// stream returns all golden PDUs, concatenated.
 func stream(t testing.TB) (octetsOfAll []byte, want []pdu.PDU) {
 	t.Helper()
 	all := golden()
@@ -52,7 +52,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// TestReaderCut ends the stream inside of a PDU.
+// TestReaderCut ends the stream within a PDU.
 func TestReaderCut(t *testing.T) {
 	t.Parallel()
 	whole := octets(t, "submit_sm_gsm")
@@ -71,8 +71,7 @@ func TestReaderCut(t *testing.T) {
 	}
 }
 
-// TestReaderTimeout goes on after a read that failed, as one that has a deadline
-// does.
+// TestReaderTimeout continues after a failed read, as after a read deadline.
 func TestReaderTimeout(t *testing.T) {
 	t.Parallel()
 	wire, want := stream(t)
@@ -81,7 +80,7 @@ func TestReaderTimeout(t *testing.T) {
 		t.Fatalf("got %v, want %v", err, iotest.ErrTimeout)
 	}
 	if r.Buffered() != 1 {
-		t.Errorf("have %d octets, want the one that was read", r.Buffered())
+		t.Errorf("%d octets are buffered, want 1", r.Buffered())
 	}
 	for _, p := range want {
 		if got, err := r.Next(); err != nil || !reflect.DeepEqual(got, p) {
@@ -96,13 +95,13 @@ func TestReaderBuffered(t *testing.T) {
 	r := pdu.NewReader(bytes.NewReader(slices.Concat(link, link)))
 	for _, want := range []int{0, 16, 0} {
 		if got := r.Buffered(); got != want {
-			t.Errorf("have %d octets, want %d", got, want)
+			t.Errorf("%d octets are buffered, want %d", got, want)
 		}
 		r.Next()
 	}
 }
 
-// TestReaderGoesOn reads what comes after PDUs that make no sense.
+// TestReaderGoesOn reads the PDU after malformed ones.
 func TestReaderGoesOn(t *testing.T) {
 	t.Parallel()
 	r := pdu.NewReader(iotest.OneByteReader(bytes.NewReader(slices.Concat(
@@ -123,7 +122,7 @@ func TestReaderGoesOn(t *testing.T) {
 	}
 }
 
-// claim is a header of that command_length.
+// claim returns a header with a command_length.
 func claim(length uint32) []byte {
 	b := frame(pdu.CommandSubmitSM, 0, "")
 	binary.BigEndian.PutUint32(b, length)
@@ -155,23 +154,23 @@ func TestReaderLength(t *testing.T) {
 	}
 }
 
-// TestReaderMemory claims 4 GiB, and MaxLength of which nothing comes. It must run
-// alone, to see what only it allocates.
-func TestReaderMemory(t *testing.T) { //nolint:paralleltest // measures memory
+// TestReaderMemory sends headers with a command_length of 4 GiB and of MaxLength, but
+// no body: little memory is allocated.
+func TestReaderMemory(t *testing.T) { //nolint:paralleltest // measures the memory of the process
 	for _, length := range []uint32{1<<32 - 1, pdu.MaxLength} {
 		source := bytes.NewReader(claim(length))
 		r := pdu.NewReader(source)
 		if n := allocated(func() {
 			if _, err := r.Next(); err == nil {
-				t.Error("read what is not there")
+				t.Error("read a PDU without a body")
 			}
 		}); n > 1024 {
-			t.Errorf("allocated %d octets for a claim of %d", n, length)
+			t.Errorf("allocated %d octets for a command_length of %d", n, length)
 		}
 	}
 }
 
-// allocated is how many octets f allocates.
+// allocated returns the octets that the process allocates during f.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

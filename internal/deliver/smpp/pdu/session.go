@@ -1,15 +1,14 @@
 package pdu
 
-// The PDUs that open, keep and close a session (§4.1, §4.2, §4.3, §4.11), and
-// those that say that something went wrong.
+// PDUs that open, maintain and close a session (§4.1, §4.2, §4.3, §4.11), and
+// alert_notification (§4.12).
 
 // Version34 is the interface_version of SMPP 3.4 (§5.2.4).
 const Version34 = 0x34
 
-// Bind asks for a session (§4.1).
+// Bind requests a session (§4.1).
 type Bind struct {
-	// Kind is what the session is for: CommandBindTransmitter, CommandBindReceiver
-	// or CommandBindTransceiver.
+	// Kind is CommandBindTransmitter, CommandBindReceiver or CommandBindTransceiver.
 	Kind             Command
 	SystemID         string // at most 15 characters
 	Password         string // at most 16, see write
@@ -25,8 +24,8 @@ func (m *Bind) Command() Command { return m.Kind }
 func (m *Bind) write(w writer) writer {
 	w.kind(m.Kind)
 	w.text("system_id", m.SystemID, 16)
-	// The specification allows 8 characters (§5.2.2), but carriers hand out longer
-	// passwords and their servers read them.
+	// The specification allows 8 characters (§5.2.2), but carriers issue and accept
+	// longer passwords.
 	w.text("password", m.Password, 17)
 	w.text("system_type", m.SystemType, 13)
 	w.u8(m.InterfaceVersion)
@@ -46,19 +45,19 @@ func (m *Bind) read(r *reader) {
 	m.AddressRange = r.text("address_range")
 }
 
-// kind refuses a bind that would be another command.
+// kind fails unless kind is a bind command.
 func (w *writer) kind(kind Command) {
 	switch kind {
 	case CommandBindTransmitter, CommandBindReceiver, CommandBindTransceiver:
 	default:
-		w.fail("kind is %s, which is no bind", kind)
+		w.fail("kind is %s, not a bind", kind)
 	}
 }
 
 // BindResp answers [Bind] (§4.1.2).
 type BindResp struct {
-	Kind     Command // that of the request
-	SystemID string  // of the SMSC, at most 15 characters
+	Kind     Command // command of the request
+	SystemID string  // identifies the SMSC, at most 15 characters
 	TLVs     TLVs
 }
 
@@ -77,9 +76,9 @@ func (m *BindResp) read(r *reader) {
 	m.TLVs = r.tlvs()
 }
 
-// Outbind asks an ESME, to which the SMSC has connected, to bind (§4.1.7).
+// Outbind requests a bind from an ESME to which the SMSC has connected (§4.1.7).
 type Outbind struct {
-	SystemID string // of the SMSC, at most 15 characters
+	SystemID string // identifies the SMSC, at most 15 characters
 	Password string // at most 16
 }
 
@@ -115,13 +114,13 @@ type UnbindResp struct{ empty }
 // Command implements [Body].
 func (*UnbindResp) Command() Command { return CommandUnbind.Response() }
 
-// GenericNack answers what could not be understood (§4.3).
+// GenericNack answers a PDU that cannot be decoded (§4.3).
 type GenericNack struct{ empty }
 
 // Command implements [Body].
 func (*GenericNack) Command() Command { return CommandGenericNack }
 
-// EnquireLink asks whether the other side is there (§4.11.1).
+// EnquireLink is a keep-alive (§4.11.1).
 type EnquireLink struct{ empty }
 
 // Command implements [Body].
@@ -133,9 +132,9 @@ type EnquireLinkResp struct{ empty }
 // Command implements [Body].
 func (*EnquireLinkResp) Command() Command { return CommandEnquireLink.Response() }
 
-// AlertNotification says that a phone can be reached again (§4.12).
+// AlertNotification reports that a phone is reachable again (§4.12).
 type AlertNotification struct {
-	Source Address // the phone, at most 64 characters
+	Source Address // phone, at most 64 characters
 	ESME   Address // at most 64
 	TLVs   TLVs    // ms_availability_status
 }

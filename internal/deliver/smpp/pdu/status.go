@@ -8,7 +8,7 @@ import (
 // Status is a command_status (§5.1.3).
 type Status uint32
 
-// The statuses that are told apart somewhere.
+// Statuses used by this package or its importers.
 const (
 	StatusOK                   Status = 0x00
 	StatusInvalidMessageLength Status = 0x01
@@ -26,15 +26,14 @@ const (
 	StatusQueueFull            Status = 0x14
 	StatusSubmitFailed         Status = 0x45
 	StatusThrottled            Status = 0x58
-	StatusTemporaryAppError    Status = 0x64 // ESME_RX_T_APPN: deliver it again later
+	StatusTemporaryAppError    Status = 0x64 // ESME_RX_T_APPN: resend later
 	StatusPermanentAppError    Status = 0x65 // ESME_RX_P_APPN
 	StatusQueryFailed          Status = 0x67
 	StatusUnknownError         Status = 0xFF
 )
 
-// ParseStatus reads a command_status: a number, decimal or hexadecimal ("0x0B"), or
-// a name of the specification ("ESME_RINVDSTADR"). ESME_ROK is an error, as is
-// anything else.
+// ParseStatus parses a command_status: a number, decimal or hexadecimal ("0x0B"), or
+// a name of the specification ("ESME_RINVDSTADR"). It returns an error for ESME_ROK.
 func ParseStatus(s string) (Status, error) {
 	for status, name := range statusNames {
 		if name == s && status != StatusOK {
@@ -47,7 +46,7 @@ func ParseStatus(s string) (Status, error) {
 	return 0, fmt.Errorf("must be an error status such as 0x0B or ESME_RINVDSTADR, not %q", s)
 }
 
-// Name is the name in the specification, or "other".
+// Name returns the name in the specification, or "other".
 func (s Status) Name() string {
 	if name, ok := statusNames[s]; ok {
 		return name
@@ -55,7 +54,7 @@ func (s Status) Name() string {
 	return "other"
 }
 
-// String is the name in the specification, with the number.
+// String returns the name in the specification with the number, or only the number.
 func (s Status) String() string {
 	name, ok := statusNames[s]
 	if !ok {
@@ -80,16 +79,16 @@ var statusNames = map[Status]string{
 	0xC2: "ESME_RINVPARLEN", 0xC3: "ESME_RMISSINGOPTPARAM", 0xC4: "ESME_RINVOPTPARAMVAL",
 	0xFE: "ESME_RDELIVERYFAILURE", 0xFF: "ESME_RUNKNOWNERR",
 
-	// SMPP 5.0 §4.7.6, as far as a submit_sm_resp may carry them.
+	// SMPP 5.0 §4.7.6: statuses of submit_sm_resp.
 	0x100: "ESME_RSERTYPUNAUTH", 0x101: "ESME_RPROHIBITED", 0x102: "ESME_RSERTYPUNAVAIL",
 	0x103: "ESME_RSERTYPDENIED", 0x104: "ESME_RINVDCS", 0x105: "ESME_RINVSRCADDRSUBUNIT",
 	0x106: "ESME_RINVDSTADDRSUBUNIT",
 }
 
-// MessageState is what became of a message (§5.2.28).
+// MessageState is the state of a message (§5.2.28).
 type MessageState uint8
 
-// The states of a message.
+// Message states.
 const (
 	StateEnroute       MessageState = 1
 	StateDelivered     MessageState = 2

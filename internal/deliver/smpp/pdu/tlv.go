@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 )
 
-// Tag names an optional parameter (§5.3.2).
+// Tag identifies an optional parameter (§5.3.2).
 type Tag uint16
 
-// The optional parameters that carriers use with verifications.
+// Optional parameters that carriers use with verifications.
 const (
 	TagPayloadType          Tag = 0x0019
 	TagReceiptedMessageID   Tag = 0x001E
@@ -27,8 +27,8 @@ const (
 	TagMessageState         Tag = 0x0427
 )
 
-// maxTLVs bounds the optional parameters of one PDU. The specification has some
-// forty (§5.3.2); more would only cost memory, several times that of their octets.
+// maxTLVs limits the optional parameters of one PDU. The specification defines about
+// 40 (§5.3.2). Decoded parameters need several times the memory of their octets.
 const maxTLVs = 64
 
 // TLV is one optional parameter (§5.3).
@@ -37,11 +37,11 @@ type TLV struct {
 	Value []byte
 }
 
-// TLVs are the optional parameters of a PDU, in the order in which they travel. More
-// than 64 are not written, and not read.
+// TLVs are the optional parameters of a PDU, in the order of transmission. More than 64
+// are an error when encoding and are ignored when decoding.
 type TLVs []TLV
 
-// Get is the value of the first parameter with the tag.
+// Get returns the value of the first parameter with the tag.
 func (t TLVs) Get(tag Tag) (value []byte, ok bool) {
 	for i := range t {
 		if t[i].Tag == tag {
@@ -51,8 +51,8 @@ func (t TLVs) Get(tag Tag) (value []byte, ok bool) {
 	return nil, false
 }
 
-// Uint is the value of a parameter that is a whole number of one, two or four
-// octets. ok is false when it is missing or has another length.
+// Uint returns the value of an integer parameter of 1, 2 or 4 octets. ok is false if
+// the parameter is missing or has another length.
 func (t TLVs) Uint(tag Tag) (n uint32, ok bool) {
 	v, ok := t.Get(tag)
 	switch {
@@ -68,8 +68,8 @@ func (t TLVs) Uint(tag Tag) (n uint32, ok bool) {
 	return 0, false
 }
 
-// Text is the value of a parameter that is a C-Octet String, without its NUL,
-// which some carriers leave out.
+// Text returns the value of a C-Octet String parameter without its NUL, which some
+// carriers omit.
 func (t TLVs) Text(tag Tag) (s string, ok bool) {
 	v, ok := t.Get(tag)
 	if i := bytes.IndexByte(v, 0); i >= 0 {
@@ -78,13 +78,13 @@ func (t TLVs) Text(tag Tag) (s string, ok bool) {
 	return string(v), ok
 }
 
-// Uint8 makes a parameter of one octet.
+// Uint8 returns a parameter of one octet.
 func Uint8(tag Tag, v uint8) TLV { return TLV{tag, []byte{v}} }
 
-// Uint16 makes a parameter of two octets.
+// Uint16 returns a parameter of two octets.
 func Uint16(tag Tag, v uint16) TLV { return TLV{tag, binary.BigEndian.AppendUint16(nil, v)} }
 
-// Text makes a parameter that is a C-Octet String.
+// Text returns a C-Octet String parameter.
 func Text(tag Tag, s string) TLV { return TLV{tag, append([]byte(s), 0)} }
 
 func (w *writer) tlvs(list TLVs) {
@@ -106,8 +106,8 @@ func (w *writer) tlvs(list TLVs) {
 	}
 }
 
-// tlvs takes the rest. A tail that is no parameter is passed over: carriers are
-// known to pad. So is what comes after maxTLVs.
+// tlvs reads the rest of the PDU. It ignores parameters after the first maxTLVs, and a
+// tail that is not a parameter, since some carriers pad PDUs.
 func (r *reader) tlvs() TLVs {
 	count, end := 0, 0
 	for count < maxTLVs {
@@ -132,8 +132,8 @@ func (r *reader) tlvs() TLVs {
 	return list
 }
 
-// nextTLV is the tag of the parameter that b begins with, and how many octets it
-// takes in all.
+// nextTLV returns the tag and the total length in octets of the parameter at the start
+// of b.
 func nextTLV(b []byte) (tag Tag, n int, ok bool) {
 	if len(b) < 4 {
 		return 0, 0, false

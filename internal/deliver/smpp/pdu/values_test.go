@@ -41,7 +41,7 @@ func TestTLVs(t *testing.T) {
 		t.Errorf("8 is %x", v)
 	}
 	if v, ok := list.Get(7); !ok || len(v) != 0 {
-		t.Errorf("7 is %x (%t), want nothing", v, ok)
+		t.Errorf("7 is %x (%t), want no value", v, ok)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestUserData(t *testing.T) {
 func TestIsReceipt(t *testing.T) {
 	t.Parallel()
 	for class, want := range map[uint8]bool{
-		0x00: false, 0x03: false, 0x40: false, 0xC3: false, // of its own
+		0x00: false, 0x03: false, 0x40: false, 0xC3: false, // messages
 		0x04: true, 0x20: true, 0x07: true, 0x44: true, 0xE3: true,
 		0x08: false, 0x10: false, 0x18: false, 0x24: false, // acknowledgements; reserved
 	} {
@@ -106,12 +106,12 @@ func TestNames(t *testing.T) {
 		}
 	}
 	if pdu.CommandUnbind.IsResponse() || !pdu.CommandUnbind.Response().IsResponse() || !pdu.CommandGenericNack.IsResponse() {
-		t.Error("responses are those that have the highest bit")
+		t.Error("IsResponse does not match the highest bit")
 	}
 }
 
-// TestParseStatus: a status is a name of the specification or a number. ESME_ROK is no
-// error status in either form.
+// TestParseStatus parses names of the specification and numbers. ESME_ROK is an error in
+// both forms.
 func TestParseStatus(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]pdu.Status{

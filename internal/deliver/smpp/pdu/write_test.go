@@ -10,14 +10,14 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// textField is a field that is text, and how many characters fit.
+// textField is a text field with its maximum length in characters.
 type textField struct {
 	name string
 	max  int
-	body func(s string) pdu.Body // with s in the field
+	body func(s string) pdu.Body // returns a body with s in the field
 }
 
-// textFields are all there are.
+// textFields returns all text fields by command.
 func textFields() map[string][]textField {
 	address := func(s string) pdu.Address { return pdu.Address{TON: 1, NPI: 1, Addr: s} }
 	bind := []textField{
@@ -88,7 +88,7 @@ func TestWriteText(t *testing.T) {
 				}
 				refuse(t, field.body(full+"~"), field.name)
 				for _, bad := range []string{"\x00", "\r", "\n", "\t", "\x1B", "\x1F", "\x7F", "\x80", "é", "\xFF"} {
-					// As long as the field is, for those that have one length.
+					// The maximum length, for fields with a fixed length.
 					middle := strings.Repeat("~", field.max-1-len(bad))
 					for _, s := range []string{bad + middle + "~", "~" + bad + middle, "~" + middle + bad} {
 						refuse(t, field.body(s), field.name)
@@ -99,7 +99,7 @@ func TestWriteText(t *testing.T) {
 	}
 }
 
-// roundTrip writes and reads p.
+// roundTrip encodes and decodes p.
 func roundTrip(t *testing.T, p pdu.PDU) {
 	t.Helper()
 	b, err := pdu.Append(nil, p)
@@ -112,7 +112,8 @@ func roundTrip(t *testing.T, p pdu.PDU) {
 	}
 }
 
-// refuse writes body, and wants an error that tells of it, and nothing written.
+// refuse requires that Append returns an error for body, with the command and about in
+// its text, and an unchanged buffer.
 func refuse(t *testing.T, body pdu.Body, about string) {
 	t.Helper()
 	room := append(make([]byte, 0, 1000), "before"...)
@@ -125,7 +126,7 @@ func refuse(t *testing.T, body pdu.Body, about string) {
 		t.Errorf("%v: want %s and %s", err, command, about)
 	}
 	if string(b) != "before" || cap(b) != cap(room) {
-		t.Errorf("got back %q of %d, want what was given", b, cap(b))
+		t.Errorf("got %q with capacity %d, want the unchanged buffer", b, cap(b))
 	}
 }
 
@@ -142,7 +143,7 @@ func TestWriteTime(t *testing.T) {
 func TestWriteMessage(t *testing.T) {
 	t.Parallel()
 	payload := pdu.TLVs{{Tag: pdu.TagMessagePayload, Value: []byte("text")}}
-	every := make([]byte, 254) // any octet may be in a message
+	every := make([]byte, 254) // a message may contain any octet
 	for i := range every {
 		every[i] = byte(i)
 	}
@@ -162,7 +163,7 @@ func TestWriteTLVs(t *testing.T) {
 	t.Parallel()
 	long := pdu.TLV{Tag: pdu.TagMessagePayload, Value: bytes.Repeat([]byte("x"), 0xFFFF)}
 	roundTrip(t, pdu.PDU{Sequence: 1, Body: &pdu.DataSM{TLVs: pdu.TLVs{long}}})
-	// With the header, the fields and the two tags, 4431 more are MaxLength.
+	// With 4431 more octets, the header, fields, tags and lengths, the PDU has MaxLength.
 	roundTrip(t, pdu.PDU{Sequence: 1, Body: &pdu.DataSM{TLVs: pdu.TLVs{long, {Tag: 1, Value: make([]byte, 4431)}}}})
 	refuse(t, &pdu.DataSM{TLVs: pdu.TLVs{long, {Tag: 1, Value: make([]byte, 4432)}}}, "70001 octets, over 70000")
 	long.Value = append(long.Value, 'x')
@@ -180,7 +181,7 @@ func TestWriteTLVs(t *testing.T) {
 		func(list pdu.TLVs) pdu.Body { return &pdu.AlertNotification{TLVs: list} },
 	} {
 		list := many[:len(many):len(many)]
-		// As the tag is also that of a text, which may lack its NUL.
+		// This tag is a text parameter, in which the NUL is optional.
 		list[pdu.TagReceiptedMessageID].Value = []byte("no NUL")
 		roundTrip(t, pdu.PDU{Sequence: 1, Body: body(list)})
 		refuse(t, body(append(list, pdu.Uint8(64, 1))), "65 optional parameters")
@@ -191,13 +192,13 @@ func TestWriteTLVs(t *testing.T) {
 	}
 }
 
-// TestWriteKind gives a bind another command than a bind's.
+// TestWriteKind sets the kind of a bind to other commands.
 func TestWriteKind(t *testing.T) {
 	t.Parallel()
 	kinds := []pdu.Command{0, pdu.CommandSubmitSM, pdu.CommandUnbind, pdu.CommandBindReceiver.Response(), pdu.CommandGenericNack}
 	for _, kind := range kinds {
-		refuse(t, &pdu.Bind{Kind: kind}, "is no bind")
-		refuse(t, &pdu.BindResp{Kind: kind}, "is no bind")
+		refuse(t, &pdu.Bind{Kind: kind}, ", not a bind")
+		refuse(t, &pdu.BindResp{Kind: kind}, ", not a bind")
 		for _, status := range []pdu.Status{pdu.StatusOK, pdu.StatusBindFailed} {
 			if b, err := pdu.Append(nil, pdu.PDU{Status: status, Body: &pdu.BindResp{Kind: kind}}); err == nil {
 				t.Errorf("wrote % x of kind %s", b, kind)
@@ -205,11 +206,11 @@ func TestWriteKind(t *testing.T) {
 		}
 	}
 	if b, err := pdu.Append([]byte("b"), pdu.PDU{}); err == nil || string(b) != "b" {
-		t.Errorf("wrote % x of nothing (%v)", b, err)
+		t.Errorf("wrote % x without a body (%v)", b, err)
 	}
 }
 
-// TestWriteRefusal leaves the body out of a response that says no.
+// TestWriteRefusal omits the body of an error response where required.
 func TestWriteRefusal(t *testing.T) {
 	t.Parallel()
 	id := pdu.MessageID{MessageID: "1", TLVs: pdu.TLVs{pdu.Uint8(pdu.TagDeliveryFailReason, 1)}}
@@ -231,7 +232,7 @@ func TestWriteRefusal(t *testing.T) {
 	}
 }
 
-// TestWriteSecret has no value of a field in an error, which may reach a log.
+// TestWriteSecret requires errors without field values, since errors may be logged.
 func TestWriteSecret(t *testing.T) {
 	t.Parallel()
 	for command, list := range textFields() {

@@ -10,8 +10,8 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// BenchmarkSMSC measures how many messages a second a client gets accepted that
-// keeps 100 of them under way.
+// BenchmarkSMSC measures the accepted messages per second of a client with a window
+// of 100.
 func BenchmarkSMSC(b *testing.B) {
 	for name, receipt := range map[string]uint8{"plain": pdu.ReceiptNever, "receipts": pdu.ReceiptAlways} {
 		b.Run(name, func(b *testing.B) { benchmark(b, receipt) })
@@ -61,7 +61,7 @@ func benchmark(b *testing.B, receipt uint8) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 }
 
-// frames reads no more of PDUs than the benchmark needs.
+// frames reads only the parts of PDUs that the benchmark needs.
 type frames struct{ r *bufio.Reader }
 
 func (f *frames) next(b *testing.B) (pdu.Command, uint32) {

@@ -9,13 +9,13 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// chance decides when the faults happen. With one session, the same seed and the
-// same messages it decides the same way each time.
+// chance decides which faults apply. For one session its decisions are a function of
+// the seed and the messages.
 type chance struct {
 	mu     sync.Mutex
 	random *rand.Rand
 	faults Faults
-	used   [kinds][]int // how often each rule has happened, of those that count
+	used   [kinds][]int // number of uses of each rule with a count or list
 }
 
 func (c *chance) set(f Faults) {
@@ -27,7 +27,7 @@ func (c *chance) set(f Faults) {
 	}
 }
 
-// happens draws whether a fault happens to a message for a destination.
+// happens reports whether a fault applies to a message for a destination, and the rule.
 func (c *chance) happens(k kind, to string) (rule, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,9 +49,8 @@ func (c *chance) happens(k kind, to string) (rule, bool) {
 	return rule{}, false
 }
 
-// scheduled returns the next status of the lists of k, in their order; false after
-// the last.
-func (c *chance) scheduled(k kind) (pdu.Status, bool) {
+// scheduled returns the next status of the lists of k. ok is false after the last.
+func (c *chance) scheduled(k kind) (_ pdu.Status, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, r := range c.faults.rules[k] {
@@ -63,7 +62,7 @@ func (c *chance) scheduled(k kind) (pdu.Status, bool) {
 	return 0, false
 }
 
-// wait draws how long a fault keeps something back: the sum of its rules.
+// wait returns the random delay by a fault: the sum over its rules.
 func (c *chance) wait(k kind) (d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,9 +78,9 @@ func (c *chance) draw(n int) int {
 	return c.random.IntN(n)
 }
 
-// limiter sees that no second has more than a number of messages.
+// limiter limits the messages within any second.
 type limiter struct {
-	taken []time.Time // a ring of the last ones
+	taken []time.Time // ring of the times of the last messages
 	next  int
 }
 

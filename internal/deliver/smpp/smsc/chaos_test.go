@@ -11,7 +11,7 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// receipts are the messages of which a receipt has come.
+// receipts are the messages with a receipt.
 type receipts struct {
 	mu  sync.Mutex
 	ids map[string]bool
@@ -34,7 +34,7 @@ func (r *receipts) lacks(messages []smsc.Message) (n int) {
 	return n
 }
 
-// TestChaos: whatever goes wrong, a message that was accepted gets its receipt.
+// TestChaos: with all faults, every accepted message gets its receipt.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	s := smsc.Start(t, smsc.Config{
@@ -65,8 +65,8 @@ func TestChaos(t *testing.T) {
 	})
 }
 
-// storm binds, sends some rounds of messages, and takes receipts until the
-// connection breaks or nothing has come for a moment.
+// storm binds, sends some rounds of messages, and acknowledges receipts until the
+// connection breaks or is idle.
 func storm(address string, got *receipts, rounds int) error {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -80,7 +80,7 @@ func storm(address string, got *receipts, rounds int) error {
 	}
 	conn.Write(bind)
 	for range rounds {
-		conn.Write(round) // an error is seen below
+		conn.Write(round) // reading below detects an error
 	}
 	reader := pdu.NewReader(conn)
 	for n := 0; ; n++ {

@@ -9,8 +9,8 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// pipes is a listener whose connections stay inside the process, so that they can
-// be used in a synctest bubble.
+// pipes is a listener for connections within the process, for use in a synctest
+// bubble.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -37,7 +37,7 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
-// lab is an SMSC behind pipes. It is closed with the test, or before by close.
+// lab is an SMSC behind pipes. It is closed by close, or at the end of the test.
 type lab struct {
 	*smsc.Server
 	t     *testing.T
@@ -62,7 +62,7 @@ func newLab(t *testing.T, c smsc.Config) *lab {
 	return l
 }
 
-// client is an ESME that does what it is told.
+// client is an ESME under the control of the test.
 type client struct {
 	t        *testing.T
 	conn     net.Conn
@@ -70,7 +70,7 @@ type client struct {
 	sequence uint32
 }
 
-// connect opens a session that is not bound.
+// connect opens an unbound session.
 func (l *lab) connect() *client {
 	l.t.Helper()
 	ours, theirs := net.Pipe()
@@ -84,7 +84,7 @@ func newClient(t *testing.T, conn net.Conn) *client {
 	return &client{t: t, conn: conn, reader: pdu.NewReader(conn)}
 }
 
-// bind opens a session, and binds it.
+// bind opens a session and binds it.
 func (l *lab) bind(kind pdu.Command) *client {
 	l.t.Helper()
 	c := l.connect()
@@ -100,7 +100,7 @@ func (c *client) bind(kind pdu.Command, id, password string) {
 	}
 }
 
-// send writes a request, and gives its number.
+// send writes a request and returns its sequence number.
 func (c *client) send(body pdu.Body) uint32 {
 	c.t.Helper()
 	c.sequence++
@@ -128,7 +128,8 @@ func (c *client) read() pdu.PDU {
 	return p
 }
 
-// request sends a request, and expects its response or a generic_nack next.
+// request sends a request and returns its response or a generic_nack, which must be
+// the next PDU.
 func (c *client) request(body pdu.Body) pdu.PDU {
 	c.t.Helper()
 	n := c.send(body)
@@ -139,11 +140,11 @@ func (c *client) request(body pdu.Body) pdu.PDU {
 	return p
 }
 
-// ended reports that the SMSC has closed the connection.
+// ended requires that the SMSC has closed the connection.
 func (c *client) ended() {
 	c.t.Helper()
 	if p, err := c.reader.Next(); err == nil {
-		c.t.Fatalf("the connection goes on with %v", p.Body.Command())
+		c.t.Fatalf("the connection is open and received %v", p.Body.Command())
 	}
 }
 
@@ -152,7 +153,7 @@ const (
 	sender = "Acme"
 )
 
-// sms is a message, with a receipt if that is not 0.
+// sms returns a message with registered_delivery set to receipt.
 func sms(text string, receipt uint8) *pdu.SubmitSM {
 	return &pdu.SubmitSM{Message: pdu.Message{
 		Source:             pdu.Address{TON: pdu.TONAlphanumeric, Addr: sender},
@@ -162,7 +163,7 @@ func sms(text string, receipt uint8) *pdu.SubmitSM {
 	}}
 }
 
-// submit sends a message, and gives its id.
+// submit sends a message and returns its id.
 func (c *client) submit(m *pdu.SubmitSM) string {
 	c.t.Helper()
 	p := c.request(m)
@@ -181,7 +182,7 @@ func messageID(t *testing.T, p pdu.PDU) string {
 	return resp.MessageID.MessageID
 }
 
-// receipt reads a receipt, and answers it.
+// receipt reads a receipt and acknowledges it.
 func (c *client) receipt(status pdu.Status) *pdu.DeliverSM {
 	c.t.Helper()
 	p := c.read()

@@ -2,18 +2,18 @@ package smsc
 
 import "sync/atomic"
 
-// Counters tell how often something happened since the SMSC was made.
+// Counters are event counts since the creation of the SMSC.
 type Counters struct {
 	Connections     uint64
-	Binds           uint64 // accepted
+	Binds           uint64 // accepted binds
 	BindsRefused    uint64
 	Submits         uint64 // submit_sm and data_sm, accepted or not
-	Accepted        uint64 // of Submits
-	Responses       uint64 // to Submits, handed to the connection
-	Receipts        uint64 // sent, each time one is
-	ReceiptsTaken   uint64 // answered with ESME_ROK
-	ReceiptsRefused uint64 // answered with anything else
-	ReceiptsDropped uint64 // too many were kept, or refused for good
+	Accepted        uint64 // accepted messages
+	Responses       uint64 // queued responses to submit_sm and data_sm
+	Receipts        uint64 // sent receipts, including retries
+	ReceiptsTaken   uint64 // receipts answered with ESME_ROK
+	ReceiptsRefused uint64 // receipts answered with another status
+	ReceiptsDropped uint64 // receipts above maxKept or permanently refused
 }
 
 type counters struct {
@@ -21,7 +21,7 @@ type counters struct {
 	receipts, receiptsTaken, receiptsRefused, receiptsDropped      atomic.Uint64
 }
 
-// Counters gives the counts so far.
+// Counters returns the current counts.
 func (s *Server) Counters() Counters {
 	c := &s.counters
 	return Counters{

@@ -13,13 +13,13 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// faulty is a lab with faults that remembers messages.
+// faulty returns a lab with faults that keeps messages.
 func faulty(t *testing.T, faults ...string) *lab {
 	t.Helper()
 	return newLab(t, smsc.Config{Faults: smsc.MustFaults(faults...), MaxMessages: 1000, Seed: 7})
 }
 
-// TestRefusals: faults with a status accept nothing, and afterwards all is well.
+// TestRefusals: faults with a status refuse messages; later messages are accepted.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for fault, want := range map[string]pdu.Status{
@@ -57,8 +57,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestLostAnswers: the message is accepted, and its receipt sent, but the ESME
-// cannot know.
+// TestLostAnswers: the message is accepted and its receipt sent, but the response is
+// lost.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	t.Run("lose-response", func(t *testing.T) {
@@ -210,14 +210,14 @@ func TestDelay(t *testing.T) {
 		c := l.bind(pdu.CommandBindTransceiver)
 		began := time.Now()
 		first, second := c.send(sms("1", pdu.ReceiptAlways)), c.send(sms("2", 0))
-		c.request(&pdu.EnquireLink{}) // is not held up
+		c.request(&pdu.EnquireLink{}) // not delayed
 		if got := time.Since(began); got != 0 {
 			t.Errorf("enquire_link took %v", got)
 		}
 		if p := c.read(); p.Sequence != first || time.Since(began) != 200*time.Millisecond {
 			t.Errorf("%d after %v", p.Sequence, time.Since(began))
 		}
-		if p := c.read(); p.Sequence != second { // and only then the receipt
+		if p := c.read(); p.Sequence != second { // before the receipt
 			t.Errorf("%v %d", p.Body.Command(), p.Sequence)
 		}
 		c.receipt(pdu.StatusOK)
@@ -255,7 +255,7 @@ func TestRate(t *testing.T) {
 			return accepted
 		}
 		if got := burst(); got != 30 {
-			t.Errorf("%d accepted at once, want 30", got)
+			t.Errorf("%d accepted immediately, want 30", got)
 		}
 		await.Pass(999 * time.Millisecond)
 		if got := burst(); got != 0 {
@@ -267,11 +267,11 @@ func TestRate(t *testing.T) {
 		}
 		other := l.connect()
 		other.bind(pdu.CommandBindTransceiver, "other", "")
-		other.submit(sms("hello", 0)) // has a limit of its own
+		other.submit(sms("hello", 0)) // another system_id has a separate limit
 	})
 }
 
-// TestSeed: the same seed and the same messages meet the same faults.
+// TestSeed: equal seeds and messages lead to equal faults.
 func TestSeed(t *testing.T) {
 	t.Parallel()
 	statuses := func(t *testing.T, seed uint64) string {
@@ -302,7 +302,7 @@ func TestSeed(t *testing.T) {
 	})
 }
 
-// TestStatuses: each message gets the next status, and then all is well.
+// TestStatuses: each message gets the next status; later messages are accepted.
 func TestStatuses(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -315,8 +315,8 @@ func TestStatuses(t *testing.T) {
 	})
 }
 
-// TestUnusableSession: a lost bind stays lost on its connection, where enquire_link
-// is still answered; a new connection has a bind.
+// TestUnusableSession: a lost bind stays lost on its connection, although enquire_link
+// is answered; a new connection can bind.
 func TestUnusableSession(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {

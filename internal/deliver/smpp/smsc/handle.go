@@ -7,16 +7,15 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// account is what the sessions of a system_id have in common. All of it is guarded
-// by Server.mu.
+// account is the common state of the sessions of a system_id, guarded by Server.mu.
 type account struct {
 	systemID string
-	sessions []*Session  // bound
-	outbox   []*delivery // not sent yet, the oldest first
+	sessions []*Session  // bound sessions
+	outbox   []*delivery // unsent, oldest first
 	limiter  limiter
 }
 
-// handle acts on a PDU. It reports whether the session goes on.
+// handle handles a PDU. It returns false if the session must end.
 func (s *Session) handle(p pdu.PDU) bool {
 	if hook := s.smsc.config.OnPDU; hook != nil {
 		hook(s, p)
@@ -59,7 +58,8 @@ func (s *Session) handle(p pdu.PDU) bool {
 	return true
 }
 
-// allows tells whether the session is in a state for a request (§2.2, §2.3).
+// allows returns ESME_ROK if the request is allowed in the state of the session (§2.2,
+// §2.3), otherwise the status of the refusal.
 func (s *Session) allows(c pdu.Command) pdu.Status {
 	kind := s.Kind()
 	switch c {
@@ -72,7 +72,7 @@ func (s *Session) allows(c pdu.Command) pdu.Status {
 			return pdu.StatusInvalidBindStatus
 		}
 	case pdu.CommandEnquireLink, pdu.CommandUnbind:
-	default: // what only an SMSC sends
+	default: // requests sent only by an SMSC
 		return pdu.StatusInvalidCommandID
 	}
 	return pdu.StatusOK
@@ -87,8 +87,8 @@ func (s *Session) refuse(p pdu.PDU, status pdu.Status) {
 	s.respond(pdu.PDU{Status: status, Sequence: p.Sequence, Body: body}, nil)
 }
 
-// responseTo is the body of the response to a request that an ESME may make; nil
-// for any other.
+// responseTo returns an empty body of the response to a request of an ESME; nil for
+// other commands.
 func responseTo(c pdu.Command) pdu.Body {
 	switch c {
 	case pdu.CommandBindReceiver, pdu.CommandBindTransmitter, pdu.CommandBindTransceiver:
@@ -131,7 +131,7 @@ func (s *Session) bind(sequence uint32, b *pdu.Bind) {
 		return
 	}
 	s.smsc.counters.binds.Add(1)
-	if !early { // the response is queued before any receipt, which pump may send
+	if !early { // before pump, which may send receipts
 		s.respond(pdu.PDU{Sequence: sequence, Body: resp}, nil)
 	}
 	s.mu.Lock()
@@ -143,9 +143,8 @@ func (s *Session) bind(sequence uint32, b *pdu.Bind) {
 	}
 }
 
-// sendEarly sends what an SMSC may send before the response to a bind: requests
-// for an older session of the ESME, a command that nobody knows, and responses to
-// no request.
+// sendEarly sends PDUs that may precede the response to a bind: requests for an older
+// session of the ESME, an unknown command, and responses without a request.
 func (s *Session) sendEarly() {
 	s.request(&pdu.EnquireLink{})
 	s.request(&pdu.AlertNotification{})
@@ -155,7 +154,7 @@ func (s *Session) sendEarly() {
 	s.smsc.mu.Unlock()
 	s.queueOctets([]byte{0, 0, 0, 16, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, byte(unknown)}, nil)
 	s.queue(pdu.PDU{Sequence: s.farewell, Body: &pdu.Unbind{}}, nil, true)
-	const nothing = 1_000_000 // sequence number that no ESME has used yet
+	const nothing = 1_000_000 // a sequence number not used by the ESME
 	s.queue(pdu.PDU{Sequence: nothing, Body: &pdu.EnquireLinkResp{}}, nil, true)
 	s.queue(pdu.PDU{Sequence: nothing, Status: pdu.StatusInvalidCommandID, Body: &pdu.GenericNack{}}, nil, true)
 }
@@ -186,7 +185,8 @@ func (s *Server) mayBind(b *pdu.Bind) pdu.Status {
 	return pdu.StatusOK
 }
 
-// join adds a session to its account; nil if there are too many.
+// join adds a session to its account. It returns nil if a new account would exceed
+// maxAccounts.
 func (s *Server) join(session *Session, b *pdu.Bind) *account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,15 +205,15 @@ func (s *Server) join(session *Session, b *pdu.Bind) *account {
 	return a
 }
 
-// forget drops a session whose connection is closed.
+// forget removes a session after its connection was closed.
 func (s *Server) forget(session *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, session)
 }
 
-// end takes a session that reads no more out of its account. What it has not
-// answered goes to the others, or to the next.
+// end removes a session that has stopped reading from its account. Its unanswered
+// deliver_sm are queued again for other sessions.
 func (s *Server) end(session *Session) {
 	session.finish()
 	a := session.owner()

@@ -40,9 +40,9 @@ func TestBind(t *testing.T) {
 					counts := l.Counters()
 					if tt.want != pdu.StatusOK {
 						if len(l.Sessions()) != 0 || counts.BindsRefused != 1 || counts.Binds != 0 {
-							t.Errorf("refused, but there are sessions %v, counts %+v", l.Sessions(), counts)
+							t.Errorf("refused, but has sessions %v, counts %+v", l.Sessions(), counts)
 						}
-						c.bind(kind, "esme", "secret") // another try may be made
+						c.bind(kind, "esme", "secret") // the session may bind again
 						return
 					}
 					sessions := l.Sessions()
@@ -63,7 +63,7 @@ func TestBind(t *testing.T) {
 	}
 }
 
-// TestStates: what a session may do depends on what it has bound as.
+// TestStates: the allowed requests depend on the kind of the bind.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	requests := []pdu.Body{
@@ -97,7 +97,7 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// TestNonsense: what cannot be understood is answered as §4.3 and §5.1.3 say.
+// TestNonsense: malformed PDUs are answered as in §4.3 and §5.1.3.
 func TestNonsense(t *testing.T) {
 	t.Parallel()
 	unknown := make([]byte, 16)

@@ -7,42 +7,42 @@ import (
 	"strings"
 )
 
-// IDs is the dialect of the message ids. §5.2.23 leaves their form to the carrier,
-// and many write the id of a receipt in another form than that of the response.
+// IDs is the dialect of the message ids. §5.2.23 leaves their form to the carrier, and
+// many use different forms in response and receipt.
 type IDs uint8
 
 const idDialects = 5
 
-// The dialects.
+// Dialects.
 const (
 	IDsDecimal        IDs = iota
 	IDsHex                // lower case, without leading zeros
 	IDsHexThenDecimal     // hexadecimal in the response, decimal in the receipt
-	IDsDecimalThenHex     // the other way round
-	IDsUUID               // 36 characters, that no receipt of 10 can hold
+	IDsDecimalThenHex     // decimal in the response, hexadecimal in the receipt
+	IDsUUID               // 36 characters, more than the 10 of Appendix B
 )
 
 //nolint:gochecknoglobals // a table
 var idNames = [idDialects]string{"decimal", "hex", "hex-resp-decimal-receipt", "decimal-resp-hex-receipt", "uuid"}
 
-// String is the name that [ParseIDs] reads.
+// String returns the name that [ParseIDs] accepts.
 func (d IDs) String() string { return idNames[d%idDialects] }
 
-// ParseIDs reads the name of a dialect.
+// ParseIDs parses the name of a dialect.
 func ParseIDs(name string) (IDs, error) {
 	for i, n := range idNames {
 		if n == name {
 			return IDs(i), nil
 		}
 	}
-	return 0, fmt.Errorf("there are no ids %q; there are %s", name, strings.Join(idNames[:], ", "))
+	return 0, fmt.Errorf("unknown ids %q; use one of %s", name, strings.Join(idNames[:], ", "))
 }
 
-// firstID keeps ids at ten decimal digits, as Appendix B has them, and at eight
-// hexadecimal ones of which the first is a letter, for long.
+// firstID is chosen so that the first billion ids have ten decimal digits, as in
+// Appendix B, and eight hexadecimal ones that begin with a letter.
 const firstID = 3_000_000_000
 
-// inResponse is the id of message n in submit_sm_resp.
+// inResponse returns the id of message n in submit_sm_resp.
 func (d IDs) inResponse(n, seed uint64) string {
 	switch d {
 	case IDsHex, IDsHexThenDecimal:
@@ -54,7 +54,7 @@ func (d IDs) inResponse(n, seed uint64) string {
 	}
 }
 
-// inReceipt is the id of message n in the text of a receipt.
+// inReceipt returns the id of message n in the text of a receipt.
 func (d IDs) inReceipt(n, seed uint64) string {
 	switch d {
 	case IDsHexThenDecimal:
@@ -66,7 +66,7 @@ func (d IDs) inReceipt(n, seed uint64) string {
 	}
 }
 
-// parse gives the message of an id in the form of the responses.
+// parse returns the number of a message from its id in the response.
 func (d IDs) parse(id string, seed uint64) (n uint64, ok bool) {
 	var err error
 	switch d {
@@ -80,9 +80,9 @@ func (d IDs) parse(id string, seed uint64) (n uint64, ok bool) {
 	return n, err == nil && d.inResponse(n, seed) == id
 }
 
-// formatUUID makes a UUID (version 4 by its form) that ends with n.
+// formatUUID returns a UUID in the form of version 4 that ends with n.
 func formatUUID(n, seed uint64) string {
-	const golden, mix = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9 // of SplitMix64
+	const golden, mix = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9 // constants of SplitMix64
 	x := (n + seed) * golden
 	x = (x ^ x>>30) * mix
 	x ^= x >> 27

@@ -9,8 +9,8 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// TestReceiptAsMessage: a receipt that is not marked as one is text only, whatever
-// the form of receipts.
+// TestReceiptAsMessage: a receipt without the esm_class of receipts is text only, in
+// all forms of receipts.
 func TestReceiptAsMessage(t *testing.T) {
 	t.Parallel()
 	for fault, class := range map[string]uint8{"receipt-as-message": 0x00, "receipt-as-ack": 0x08} {
@@ -29,7 +29,7 @@ func TestReceiptAsMessage(t *testing.T) {
 	}
 }
 
-// TestReceiptElsewhere: the receipt comes over the address that the message did not.
+// TestReceiptElsewhere: the receipt is sent over another address than the message.
 func TestReceiptElsewhere(t *testing.T) {
 	t.Parallel()
 	s := smsc.Start(t, smsc.Config{Faults: smsc.MustFaults("receipt-elsewhere")})
@@ -52,7 +52,7 @@ func TestReceiptElsewhere(t *testing.T) {
 			t.Errorf("receipt of %s, want %s", got, id)
 		}
 	}
-	// The only address that is bound has it after all.
+	// The only bound address gets it.
 	clients[1].conn.Close()
 	await.Until(t, "ended the first session", func() bool { return len(s.Sessions()) == 1 })
 	clients[0].submit(sms("hello", pdu.ReceiptAlways))
@@ -78,7 +78,7 @@ func TestRequireTLV(t *testing.T) {
 		}
 		for _, bad := range []string{"require-tlv", "require-tlv=", "require-tlv=0", "require-tlv=x", "require-tlv=0x10000", "require-tlv=1:0"} {
 			if _, err := smsc.ParseFaults(bad); err == nil {
-				t.Errorf("%s is taken", bad)
+				t.Errorf("%s is accepted", bad)
 			}
 		}
 	})

@@ -15,60 +15,59 @@ type Receipts uint8
 
 const receiptForms = 4
 
-// The forms. In the optional parameters, receipted_message_id is the id of the
-// response, as §5.3.2.12 says, whatever the dialect of the text.
+// Receipt forms. In the optional parameters, receipted_message_id is the id of the
+// response (§5.3.2.12), independent of the dialect of the text.
 const (
 	ReceiptsBoth Receipts = iota // text and optional parameters
-	ReceiptsText                 // that of Appendix B only
+	ReceiptsText                 // text of Appendix B only
 	ReceiptsTLV                  // optional parameters only
-	ReceiptsNone                 // no receipts, even if asked for
+	ReceiptsNone                 // no receipts, even if requested
 )
 
 //nolint:gochecknoglobals // a table
 var receiptNames = [receiptForms]string{"both", "text", "tlv", "none"}
 
-// String is the name that [ParseReceipts] reads.
+// String returns the name that [ParseReceipts] accepts.
 func (r Receipts) String() string { return receiptNames[r%receiptForms] }
 
-// ParseReceipts reads the name of a form.
+// ParseReceipts parses the name of a form.
 func ParseReceipts(name string) (Receipts, error) {
 	for i, n := range receiptNames {
 		if n == name {
 			return Receipts(i), nil
 		}
 	}
-	return 0, fmt.Errorf("there are no receipts %q; there are %s", name, strings.Join(receiptNames[:], ", "))
+	return 0, fmt.Errorf("unknown receipts %q; use one of %s", name, strings.Join(receiptNames[:], ", "))
 }
 
-// pending is a message whose receipt was asked for and is not sent yet. It holds a
-// place of Server.reserve. After record, Server.mu
-// protects due, final, finalized and timed.
+// pending is a message with an unsent requested receipt. It holds a slot of
+// Server.reserve. After record, Server.mu protects due, final, finalized and timed.
 type pending struct {
 	account     *account
-	n           uint64 // of the message
+	n           uint64 // message number
 	source      pdu.Address
 	destination pdu.Address
 	submitted   time.Time
 	due         time.Time
 	final       pdu.MessageState
-	copies      int // how many receipts are sent
+	copies      int // number of receipts to send
 	onlyFailure bool
 	text        string
-	esmClass    uint8  // of the receipt, which is text only if this does not mark it as one
-	avoid       string // the local address that it must not go over, if another is bound; "" for none
+	esmClass    uint8  // esm_class of the receipt; values other than ESMReceipt make it text only
+	avoid       string // local address to avoid while another is bound; "" for none
 	finalized   bool
-	timed       bool // a timer gives the place back, even if p is cancelled meanwhile
+	timed       bool // a timer releases the slot, even if p is cancelled earlier
 }
 
-// delivery is a deliver_sm that the ESME has not answered.
+// delivery is a deliver_sm that the ESME has not accepted.
 type delivery struct {
-	n       uint64 // of the message that it is about; 0 for one of its own
+	n       uint64 // number of the message of a receipt; 0 for other messages
 	message pdu.Message
 	avoid   string // see pending
 }
 
-// release has the receipts of messages sent when they are due. The responses to
-// the messages were written, or will never be.
+// release schedules the receipts of messages. The responses to the messages were
+// written or cannot be.
 func (s *Server) release(list []*pending) {
 	for _, p := range list {
 		if p == nil {
@@ -115,9 +114,9 @@ func (s *Server) finalize(p *pending) {
 	s.pump(a)
 }
 
-// keep adds to the outbox of an account, and drops the oldest of too many. It
-// returns the account that has the name now: the last session of a may have ended
-// meanwhile, and another begun. s.mu is held.
+// keep appends to the outbox of an account, and drops the oldest entry above maxKept.
+// It returns the current account with the same name, which differs from a if all
+// sessions of a ended in the meantime. The caller holds s.mu.
 func (s *Server) keep(a *account, d *delivery) *account {
 	if now := s.accounts[a.systemID]; now != nil {
 		a = now
@@ -131,7 +130,7 @@ func (s *Server) keep(a *account, d *delivery) *account {
 	return a
 }
 
-// pump sends what an account's sessions can take.
+// pump sends queued deliver_sm while a session of the account can take them.
 func (s *Server) pump(a *account) {
 	if _, ok := s.happens(faultHalfOpen, ""); ok {
 		return
@@ -155,9 +154,9 @@ func (s *Server) pump(a *account) {
 	}
 }
 
-// receiver returns a session that can take a deliver_sm: over another local address
-// than avoid if one is bound, and the one with the fewest in flight; nil if there is
-// none. Server.mu is held.
+// receiver returns the session with the fewest deliver_sm in flight, preferably on
+// another local address than avoid; nil if no session can take a deliver_sm. The
+// caller holds Server.mu.
 func (a *account) receiver(avoid string) (best *Session) {
 	var other *Session
 	for _, session := range a.sessions {
@@ -177,7 +176,7 @@ func (a *account) receiver(avoid string) (best *Session) {
 
 func (s *Session) localAddr() string { return s.conn.LocalAddr().String() }
 
-// receives reports whether the session takes deliver_sm, and has room for one.
+// receives reports whether the session can take a deliver_sm now.
 func (s *Session) receives() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +184,7 @@ func (s *Session) receives() bool {
 		!s.closed && !s.ending && len(s.out.octets) <= maxOut
 }
 
-// answered takes the answer to a request of the SMSC's own.
+// answered handles the response to a request of the SMSC.
 func (s *Server) answered(session *Session, p pdu.PDU) {
 	s.mu.Lock()
 	d, ok := session.inFlight[p.Sequence]
@@ -216,7 +215,7 @@ func (s *Server) answered(session *Session, p pdu.PDU) {
 	s.pump(a)
 }
 
-// requeue queues a deliver_sm again that the ESME did not accept.
+// requeue queues a deliver_sm again after the ESME refused it.
 func (s *Server) requeue(a *account, d *delivery) {
 	s.mu.Lock()
 	a = s.keep(a, d)
@@ -224,11 +223,11 @@ func (s *Server) requeue(a *account, d *delivery) {
 	s.pump(a)
 }
 
-// ErrNoReceiver says that no session takes a deliver_sm.
+// ErrNoReceiver indicates that no session can take a deliver_sm.
 var ErrNoReceiver = errors.New("no receiver is bound")
 
-// Deliver sends a deliver_sm, whatever is in it, to a receiver or transceiver of
-// systemID, or of anybody if that is "". It is sent again as a receipt would be.
+// Deliver sends an arbitrary deliver_sm to a receiver or transceiver of systemID; "" for
+// any. It is resent like a receipt. Without a session it returns ErrNoReceiver.
 func (s *Server) Deliver(systemID string, m pdu.Message) error {
 	if _, err := pdu.Append(nil, pdu.PDU{Sequence: 1, Body: &pdu.DeliverSM{Message: m}}); err != nil {
 		return err
@@ -250,7 +249,7 @@ func (s *Server) Deliver(systemID string, m pdu.Message) error {
 	return nil
 }
 
-// receipt writes the receipt of a message that has its final state.
+// receipt returns the receipt of a message in its final state.
 func (s *Server) receipt(p *pending) pdu.Message {
 	m := pdu.Message{Source: p.destination, Destination: p.source, ESMClass: p.esmClass}
 	if s.config.Receipts != ReceiptsTLV || p.esmClass != pdu.ESMReceipt {
@@ -267,7 +266,7 @@ func (s *Server) receipt(p *pending) pdu.Message {
 	return m
 }
 
-// receiptText writes the form of Appendix B.
+// receiptText returns the text of a receipt (Appendix B).
 func (s *Server) receiptText(p *pending) []byte {
 	const minutes = "0601021504"
 	delivered := "000"
@@ -286,7 +285,7 @@ func (s *Server) receiptText(p *pending) []byte {
 
 const networkGSM = 3 // network_error_code, §5.3.2.31
 
-// networkError is why a message ended so: an error of GSM MAP.
+// networkError returns the GSM MAP error for a final state; 0 for no error.
 func networkError(state pdu.MessageState) uint16 {
 	switch state {
 	case pdu.StateUndeliverable:
@@ -299,7 +298,7 @@ func networkError(state pdu.MessageState) uint16 {
 	return 0
 }
 
-// stateText is the seven characters of a state in Appendix B.
+// stateText returns the seven characters of a state (Appendix B).
 func stateText(state pdu.MessageState) string {
 	switch state {
 	case pdu.StateDelivered:

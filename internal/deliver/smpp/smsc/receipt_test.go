@@ -16,7 +16,7 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// appendixB is the form of a receipt.
+// appendixB is the text form of a receipt.
 var appendixB = regexp.MustCompile(`^id:(\S+) sub:001 dlvrd:(00[01]) submit date:(\d{10}) done date:(\d{10}) stat:([A-Z]{7}) err:(\d{3}) Text:(.{0,20})$`)
 
 func fields(t *testing.T, m *pdu.DeliverSM) []string {
@@ -39,7 +39,7 @@ func TestReceipt(t *testing.T) {
 		began := time.Now()
 		m := c.receipt(pdu.StatusOK)
 		if took := time.Since(began); took != 90*time.Second {
-			t.Errorf("came after %v", took)
+			t.Errorf("arrived after %v", took)
 		}
 		want := []string{id, "001", "0001010000", "0001010001", "DELIVRD", "000", "Acme code: 4821. It "}
 		if got := fields(t, m); !slices.Equal(got, want) {
@@ -86,13 +86,13 @@ func TestReceiptForms(t *testing.T) {
 	}
 }
 
-// TestIDs: what the ids of a response and of its receipt look like.
+// TestIDs: the forms of the ids in responses and receipts.
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	const dec, hex, uuid = `\d{10}`, `[0-9a-f]{8}`, `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`
 	tests := map[smsc.IDs]struct {
 		response, receipt string
-		bases             [2]int // to read the numbers with
+		bases             [2]int // of the number in response and receipt
 	}{
 		smsc.IDsDecimal:        {dec, dec, [2]int{10, 10}},
 		smsc.IDsHex:            {hex, hex, [2]int{16, 16}},
@@ -125,11 +125,11 @@ func TestIDs(t *testing.T) {
 						}
 					}
 					if got, _ := m.TLVs.Text(pdu.TagReceiptedMessageID); got != id {
-						t.Errorf("TLV %q, want that of the response, %q", got, id)
+						t.Errorf("TLV %q, want the id of the response, %q", got, id)
 					}
 					q, _ := c.request(&pdu.QuerySM{MessageID: id, Source: pdu.Address{Addr: sender}}).Body.(*pdu.QuerySMResp)
 					if q.MessageID != id || q.MessageState != pdu.StateDelivered || q.FinalDate == "" {
-						t.Errorf("query_sm says %+v", q)
+						t.Errorf("query_sm returned %+v", q)
 					}
 					seen[id] = true
 				}
@@ -147,7 +147,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// TestOutcomes: which message ends how, and who is told.
+// TestOutcomes: final states of messages, and receipts for them.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	never, always, onFailure := pdu.ReceiptNever, pdu.ReceiptAlways, pdu.ReceiptOnFailure
@@ -172,7 +172,7 @@ func TestOutcomes(t *testing.T) {
 		{"receipt-lose", "", always, "", ""},
 		{"receipt-delay=10m", "000000000500000R", always, "EXPIRED", "027"},
 		{"receipt-delay=4m59s", "000000000500000R", always, "DELIVRD", "000"},
-		{"receipt-delay=10m", "000101000500000+", always, "EXPIRED", "027"}, // the bubble begins with 2000
+		{"receipt-delay=10m", "000101000500000+", always, "EXPIRED", "027"}, // the bubble begins in 2000
 		{"receipt-delay=10m", "000101010500004+", always, "EXPIRED", "027"},
 		{"receipt-delay=10m", "991231230500004-", always, "DELIVRD", "000"}, // 2099
 		{"receipt-delay=10m", "000101001100000+", always, "DELIVRD", "000"},
@@ -195,7 +195,7 @@ func TestOutcomes(t *testing.T) {
 					}
 				}
 				await.Pass(time.Hour)
-				c.request(&pdu.EnquireLink{}) // comes next: there are no more receipts
+				c.request(&pdu.EnquireLink{}) // its response is next: no more receipts
 			})
 		})
 	}
@@ -251,7 +251,7 @@ func TestReceiptFaults(t *testing.T) {
 	})
 }
 
-// TestReceiptWaits for a session that takes it.
+// TestReceiptWaits: a receipt waits for a session that can take it.
 func TestReceiptWaits(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -265,7 +265,7 @@ func TestReceiptWaits(t *testing.T) {
 		stranger := l.connect()
 		stranger.bind(pdu.CommandBindReceiver, "other", "")
 		await.Pass(time.Hour)
-		stranger.request(&pdu.EnquireLink{}) // gets no receipt of others
+		stranger.request(&pdu.EnquireLink{}) // gets no receipts of other accounts
 
 		rx := l.bind(pdu.CommandBindReceiver)
 		for _, want := range []string{first, second} {
@@ -277,7 +277,7 @@ func TestReceiptWaits(t *testing.T) {
 	})
 }
 
-// TestReceiptAgain: what an ESME does not take is sent again, unless it is for good.
+// TestReceiptAgain: a refused receipt is resent, unless the refusal is permanent.
 func TestReceiptAgain(t *testing.T) {
 	t.Parallel()
 	t.Run("refused", func(t *testing.T) {
@@ -308,7 +308,7 @@ func TestReceiptAgain(t *testing.T) {
 			var want []string
 			for range 3 {
 				want = append(want, c.submit(sms("hello", pdu.ReceiptAlways)))
-				c.read() // the receipt, which is not answered
+				c.read() // the receipt, left unanswered
 			}
 			l.DropAll()
 			c.ended()
@@ -336,10 +336,10 @@ func TestDeliver(t *testing.T) {
 		}
 		rx := l.bind(pdu.CommandBindReceiver)
 		if err := l.Deliver("other", m); !errors.Is(err, smsc.ErrNoReceiver) {
-			t.Errorf("to somebody else: %v", err)
+			t.Errorf("to another system_id: %v", err)
 		}
 		if err := l.Deliver("esme", pdu.Message{ServiceType: "too long"}); err == nil {
-			t.Error("a message that cannot be written: no error")
+			t.Error("a message that cannot be encoded: no error")
 		}
 		for _, id := range []string{"", "esme"} {
 			if err := l.Deliver(id, m); err != nil {

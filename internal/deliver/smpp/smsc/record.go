@@ -6,35 +6,34 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// record is what query_sm and cancel_sm know of an accepted message. The last
-// maxRecords of them are kept in Server.records, a ring; message n is at n modulo
-// maxRecords.
+// record is an accepted message, for query_sm and cancel_sm. Server.records is a ring
+// of the last maxRecords messages; see place for the index.
 type record struct {
 	n           uint64
 	account     *account
 	service     string
 	source      pdu.Address
 	destination pdu.Address
-	due         time.Time        // when it has its final state
-	final       pdu.MessageState // from then on
-	waits       *pending         // its receipt, if there will be one
+	due         time.Time        // time of the final state
+	final       pdu.MessageState // state from due on
+	waits       *pending         // pending receipt, or nil
 }
 
-// esmDeliveryAck is the esm_class of an acknowledgement by the phone (§5.2.12).
+// esmDeliveryAck is the esm_class of an SME delivery acknowledgement (§5.2.12).
 const esmDeliveryAck = 0x08
 
-// plan is what will become of a message.
+// plan is the outcome of a message.
 type plan struct {
 	due       time.Time
 	final     pdu.MessageState
-	receipts  int   // how many are sent
-	wanted    bool  // one was asked for, so that it must wait
-	esmClass  uint8 // of the receipts
-	elsewhere bool  // over another address than the message
+	receipts  int   // number of receipts to send
+	wanted    bool  // a receipt was requested
+	esmClass  uint8 // esm_class of the receipts
+	elsewhere bool  // send receipts over another address than the message
 }
 
-// plan checks a message, and decides its fate. With a status other than ESME_ROK
-// it is not accepted.
+// plan validates a message and decides its outcome. A status other than ESME_ROK
+// refuses it.
 func (s *Server) plan(from *Session, m *pdu.Message, now time.Time) (plan, pdu.Status) {
 	to := m.Destination.Addr
 	if s.overRate(from.owner(), now) {
@@ -102,7 +101,7 @@ func (s *Server) planReceipt(p plan, m *pdu.Message) (plan, pdu.Status) {
 	return p, pdu.StatusOK
 }
 
-// outcome is how a message to a destination ends.
+// outcome returns the final state of a message to a destination.
 func (s *Server) outcome(to string) pdu.MessageState {
 	if _, ok := s.happens(faultRejected, to); ok {
 		return pdu.StateRejected
@@ -145,11 +144,11 @@ func (s *Server) record(from *Session, m *pdu.Message, p plan, now time.Time) (n
 	return n, waits
 }
 
-// place is where message n is in s.records, if it is.
+// place returns the index of message n in s.records.
 func (s *Server) place(n uint64) uint64 { return (n - s.firstN) % maxRecords }
 
-// find gives the record of an id; nil if it is not known to the account. s.mu is
-// held.
+// find returns the record of an id; nil if the account has no such message. The caller
+// holds s.mu.
 func (s *Server) find(a *account, id string) *record {
 	n, ok := s.config.IDs.parse(id, s.config.Seed)
 	if !ok || n < s.firstN || n >= s.messageN {
@@ -181,8 +180,8 @@ func (s *Server) query(a *account, q *pdu.QuerySM) (*pdu.QuerySMResp, pdu.Status
 	return resp, pdu.StatusOK
 }
 
-// cancel answers cancel_sm: of the message that has the id, or without one of all
-// between two addresses (§4.9.1). The caller finalizes those that have ended.
+// cancel answers cancel_sm for the message with the id, or without an id for all
+// messages between two addresses (§4.9.1). The caller finalizes the ended messages.
 func (s *Server) cancel(a *account, c *pdu.CancelSM) (status pdu.Status, ended []*pending) {
 	now := time.Now()
 	s.mu.Lock()

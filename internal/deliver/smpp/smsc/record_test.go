@@ -8,7 +8,7 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// TestQueryAndCancel: a message that is on its way can be taken back.
+// TestQueryAndCancel: a message can be canceled before its final state.
 func TestQueryAndCancel(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -22,7 +22,7 @@ func TestQueryAndCancel(t *testing.T) {
 		first := c.submit(sms("1", pdu.ReceiptAlways))
 		second := c.submit(sms("2", pdu.ReceiptAlways))
 		if got := state(first); got != pdu.StateEnroute {
-			t.Errorf("state %d on its way", got)
+			t.Errorf("state %d before the final state", got)
 		}
 		refusals := map[pdu.Status]pdu.Body{
 			pdu.StatusInvalidMessageID: &pdu.QuerySM{MessageID: "0", Source: from},
@@ -37,7 +37,7 @@ func TestQueryAndCancel(t *testing.T) {
 		other := l.connect()
 		other.bind(pdu.CommandBindTransceiver, "other", "")
 		if got := other.request(&pdu.CancelSM{MessageID: first, Source: from}).Status; got != pdu.StatusInvalidMessageID {
-			t.Errorf("somebody else's: %v", got)
+			t.Errorf("by another system_id: %v", got)
 		}
 		if got := c.request(&pdu.CancelSM{MessageID: first, Source: from}).Status; got != pdu.StatusOK {
 			t.Errorf("cancel_sm: %v", got)
@@ -56,7 +56,7 @@ func TestQueryAndCancel(t *testing.T) {
 			t.Errorf("receipt %q", m.ShortMessage)
 		}
 		if got := c.request(&pdu.CancelSM{MessageID: second, Source: from}).Status; got != pdu.StatusCancelFailed {
-			t.Errorf("cancel_sm of a delivered one: %v", got)
+			t.Errorf("cancel_sm of a delivered message: %v", got)
 		}
 		third := c.submit(sms("3", 0))
 		if got := c.request(&pdu.CancelSM{Source: from, Destination: to}).Status; got != pdu.StatusOK {
@@ -68,7 +68,7 @@ func TestQueryAndCancel(t *testing.T) {
 	})
 }
 
-// TestSchedule: a message is not delivered before its time.
+// TestSchedule: a message is delivered at its scheduled time.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {

@@ -10,40 +10,40 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// Session is one connection of an ESME. Two goroutines serve it: one reads and
-// acts, the other writes. Its methods may be called from many goroutines.
+// Session is one connection of an ESME. One goroutine reads and handles PDUs, another
+// writes. Its methods are safe for concurrent use.
 type Session struct {
 	smsc   *Server
 	conn   net.Conn
 	id     uint64
 	reader *pdu.Reader
 
-	// Of the reading goroutine.
-	asked    bool   // an enquire_link of ours has no answer yet
-	lost     bool   // its bind, by lost-bind
-	farewell uint32 // number of the unbind sent by early-pdus; 0 if none
-	limited  bool   // conn has a deadline for reading
+	// Used only by the reading goroutine.
+	asked    bool   // an enquire_link of the SMSC is unanswered
+	lost     bool   // lost-bind applies
+	farewell uint32 // sequence number of the unbind sent by early-pdus; 0 without one
+	limited  bool   // conn has a read deadline
 	response pdu.SubmitSMResp
 
 	// Guarded by smsc.mu.
-	inFlight map[uint32]*delivery // receipts that are not answered yet
-	sequence uint32               // of the last request of ours
+	inFlight map[uint32]*delivery // unanswered receipts
+	sequence uint32               // sequence number of the last request of the SMSC
 
 	mu      sync.Mutex
-	changed sync.Cond // of all below
+	changed sync.Cond // signals changes of the fields below
 	kind    pdu.Command
 	account *account
 	out     batch
-	ready   bool // out is to be written now
-	ending  bool // nothing more is written, but for out
+	ready   bool // the writer should write out now
+	ending  bool // out is the last batch
 	closed  bool
 }
 
-// batch is what goes out in one write.
+// batch is the content of one write.
 type batch struct {
 	octets []byte
-	marks  []mark     // with AfterResponse: where responses end
-	after  []*pending // messages whose response is in octets
+	marks  []mark     // ends of responses, for AfterResponse
+	after  []*pending // messages with their response in octets
 }
 
 type mark struct {
@@ -52,8 +52,8 @@ type mark struct {
 }
 
 const (
-	writeSize = 64 << 10  // from which on a batch is not kept back
-	maxOut    = 256 << 10 // from which on an ESME that does not read is not read either
+	writeSize = 64 << 10  // a larger batch is written immediately
+	maxOut    = 256 << 10 // while more octets are queued, the session does not read
 )
 
 func newSession(smsc *Server, conn net.Conn, id uint64) *Session {
@@ -63,13 +63,13 @@ func newSession(smsc *Server, conn net.Conn, id uint64) *Session {
 	return s
 }
 
-// ID tells the connections of an SMSC apart: 1 is the first.
+// ID returns the number of the connection, starting at 1.
 func (s *Session) ID() uint64 { return s.id }
 
-// RemoteAddr is the address of the ESME.
+// RemoteAddr returns the address of the ESME.
 func (s *Session) RemoteAddr() string { return s.conn.RemoteAddr().String() }
 
-// SystemID is what the ESME has bound as; "" before it has.
+// SystemID returns the system_id of the bind; "" before the bind.
 func (s *Session) SystemID() string {
 	if a := s.owner(); a != nil {
 		return a.systemID
@@ -77,21 +77,21 @@ func (s *Session) SystemID() string {
 	return ""
 }
 
-// Kind is the command that the ESME has bound with; 0 before it has.
+// Kind returns the command of the bind; 0 before the bind.
 func (s *Session) Kind() pdu.Command {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.kind
 }
 
-// bound reports whether the session is bound, and goes on.
+// bound reports whether the session is bound and not ending.
 func (s *Session) bound() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.kind != 0 && !s.ending && !s.closed
 }
 
-// Close closes the connection without a word. It does not wait.
+// Close closes the connection without unbind. It does not wait.
 func (s *Session) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -100,7 +100,7 @@ func (s *Session) Close() {
 	_ = s.abort()
 }
 
-// abort closes the connection under TLS, too, without waiting for the other side.
+// abort closes the TCP connection, even under TLS, without waiting for the peer.
 func (s *Session) abort() error {
 	if t, ok := s.conn.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn().Close()
@@ -114,8 +114,8 @@ func (s *Session) owner() *account {
 	return s.account
 }
 
-// flushing is the connection as the reader sees it. Before it waits for more, all
-// responses so far are on their way: they are written together, and none waits.
+// flushing is the connection of the reader. Before each Read it flushes the queued
+// responses, so that they share one write and are not delayed.
 type flushing struct{ s *Session }
 
 func (f flushing) Read(b []byte) (int, error) {
@@ -134,7 +134,7 @@ func (f flushing) Read(b []byte) (int, error) {
 	return f.s.conn.Read(b)
 }
 
-// patience is how long the ESME may be silent; 0 for ever.
+// patience returns the allowed idle time of the ESME; 0 for unlimited.
 func (s *Session) patience() time.Duration {
 	if s.Kind() == 0 {
 		return bindTimeout
@@ -142,7 +142,7 @@ func (s *Session) patience() time.Duration {
 	return s.smsc.config.EnquireLink
 }
 
-// read acts on what comes until the session ends.
+// read reads and handles PDUs until the session ends.
 func (s *Session) read() {
 	defer s.smsc.end(s)
 	for s.room() {
@@ -170,10 +170,10 @@ func (s *Session) read() {
 	}
 }
 
-// nack answers what could not be read.
+// nack answers a malformed PDU.
 func (s *Session) nack(e *pdu.Error) {
 	if _, ok := s.smsc.happens(faultHalfOpen, ""); ok || e.Command.IsResponse() && !e.Fatal {
-		return // §4.3 has no answer to an answer
+		return // a response is not answered (§4.3)
 	}
 	body := responseTo(e.Command)
 	if body == nil || e.Fatal {
@@ -182,8 +182,8 @@ func (s *Session) nack(e *pdu.Error) {
 	s.respond(pdu.PDU{Status: e.Status, Sequence: e.Sequence, Body: body}, nil)
 }
 
-// room waits until what is to be written is not too much. It reports whether the
-// session goes on.
+// room waits until at most maxOut octets are queued. It returns false if the session
+// is closed.
 func (s *Session) room() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,7 +202,7 @@ func (s *Session) flush() {
 	}
 }
 
-// finish has the connection closed once all so far is written.
+// finish closes the connection after the queued octets are written.
 func (s *Session) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,8 +210,8 @@ func (s *Session) finish() {
 	s.changed.Broadcast()
 }
 
-// write writes batches until the session ends. It then closes the connection, and
-// with it ends read.
+// write writes batches until the session ends. It then closes the connection, which
+// ends read.
 func (s *Session) write() {
 	var spare []byte
 	for {
@@ -228,7 +228,7 @@ func (s *Session) write() {
 			spare = nil
 		}
 		if a := s.owner(); a != nil {
-			s.smsc.pump(a) // there is room again
+			s.smsc.pump(a) // the session can send receipts again
 		}
 	}
 	s.Close()
@@ -240,7 +240,7 @@ func (s *Session) write() {
 	s.smsc.forget(s)
 }
 
-// next waits for a batch; spare takes the octets that come after it.
+// next waits for a batch. spare is the buffer of the following batch.
 func (s *Session) next(spare []byte) (batch, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -275,13 +275,13 @@ func (s *Session) writeBatch(b batch) error {
 	return err
 }
 
-// respond queues a response of the reading goroutine. It goes out with those that
-// follow it, if they are here already.
+// respond queues a response of the reading goroutine, to be written together with the
+// responses to other PDUs already received.
 func (s *Session) respond(p pdu.PDU, after *pending) { s.queue(p, after, false) }
 
-// queue queues a PDU, and after it the receipt of a message. It reports whether
-// the PDU can go out; the receipt is seen to in any case. Without a receipt,
-// smsc.mu may be held.
+// queue queues a PDU, and schedules the receipt of message after once the PDU is
+// written. It returns false if the PDU cannot be sent; the receipt is scheduled
+// anyway. The caller may hold smsc.mu only if after is nil.
 func (s *Session) queue(p pdu.PDU, after *pending, now bool) bool {
 	s.mu.Lock()
 	octets, err := pdu.Append(s.out.octets, p)
@@ -293,13 +293,13 @@ func (s *Session) queue(p pdu.PDU, after *pending, now bool) bool {
 	return s.appended(octets, p, after, now)
 }
 
-// queueOctets is queue for octets that are no PDU.
+// queueOctets is queue for malformed PDUs.
 func (s *Session) queueOctets(octets []byte, after *pending) {
 	s.mu.Lock()
 	s.appended(append(s.out.octets, octets...), pdu.PDU{}, after, false)
 }
 
-// appended takes over what was appended to s.out.octets. It unlocks s.mu.
+// appended sets s.out.octets to octets, which end with p. It unlocks s.mu.
 func (s *Session) appended(octets []byte, p pdu.PDU, after *pending, now bool) bool {
 	if s.closed || s.ending {
 		s.mu.Unlock()
@@ -321,7 +321,7 @@ func (s *Session) appended(octets []byte, p pdu.PDU, after *pending, now bool) b
 	return true
 }
 
-// request sends a request of the SMSC's own.
+// request sends a request of the SMSC.
 func (s *Session) request(body pdu.Body) {
 	s.smsc.mu.Lock()
 	sequence := s.nextSequence()
@@ -329,7 +329,8 @@ func (s *Session) request(body pdu.Body) {
 	s.queue(pdu.PDU{Sequence: sequence, Body: body}, nil, true)
 }
 
-// nextSequence numbers requests from 1 to 0x7FFFFFFF (§5.1.4); smsc.mu is held.
+// nextSequence returns the next sequence number, 1 to 0x7FFFFFFF (§5.1.4). The caller
+// holds smsc.mu.
 func (s *Session) nextSequence() uint32 {
 	s.sequence++
 	if s.sequence > 0x7FFFFFFF {

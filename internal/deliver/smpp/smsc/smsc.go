@@ -2,12 +2,12 @@
 // accepts binds and messages like a carrier, decodes the texts, sends receipts, and
 // injects the configured [Faults].
 //
-// It shows what it was handed, copy by copy, so that a message sent twice is seen
-// twice. Sections (§) are those of the SMPP 3.4 specification, issue 1.2.
+// It reports every accepted submission, so that duplicates are visible. Sections (§)
+// refer to the SMPP 3.4 specification, issue 1.2.
 //
-// The package must not know verifications, events, the store, or the carrier that
-// it is the other side of. It is linked into the program ("countersign smsc"), so
-// it must not import testing.
+// The package does not depend on verifications, events, the store or the carrier in
+// package smpp. It is linked into the program ("countersign smsc"), so it must not
+// import testing.
 package smsc
 
 import (
@@ -28,56 +28,55 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// Config describes an [Server]. The zero value accepts everybody, sends receipts
-// that were asked for, and makes no mistakes.
+// Config is the configuration of a [Server]. The zero value accepts every bind and
+// message, sends requested receipts, and injects no faults.
 type Config struct {
-	// SystemID and Password are what an ESME must show; "" accepts any.
+	// SystemID and Password are the required credentials; "" accepts any.
 	SystemID, Password string
 
 	Faults   Faults
 	Receipts Receipts
 	IDs      IDs
 
-	// RetryReceiptAfter is how long an ESME that could not take a receipt
-	// (ESME_RX_T_APPN) is left alone with it; one second if 0.
+	// RetryReceiptAfter is the pause before a receipt that the ESME temporarily
+	// refused (such as ESME_RX_T_APPN) is resent; one second if 0.
 	RetryReceiptAfter time.Duration
 
-	// EnquireLink is after how much silence the SMSC asks an ESME whether it is
-	// there, and after as much again closes the connection; 0 for never.
+	// EnquireLink is the idle time after which the SMSC sends an enquire_link. After
+	// the same time without a response it closes the connection. 0 disables it.
 	EnquireLink time.Duration
 
-	// The hooks may close sessions, but must not call Close of the SMSC: it waits
-	// for them.
+	// The hooks may close sessions, but must not call Server.Close, which waits for
+	// them.
 
-	// OnMessage is called with each accepted message before it is answered, one
-	// call at a time.
+	// OnMessage is called with each accepted message before the response. Calls do
+	// not overlap.
 	OnMessage func(Message)
 
-	// OnPDU is called with each PDU that was received and could be read, before it
-	// is acted on.
+	// OnPDU is called with each decoded PDU before it is handled.
 	OnPDU func(*Session, pdu.PDU)
 
-	// AfterResponse is called with each response when it was written to the
-	// connection. Each then travels in a write of its own.
+	// AfterResponse is called with each response after it was written to the
+	// connection. If it is set, each response is a separate write.
 	AfterResponse func(*Session, pdu.PDU)
 
-	TLS  *tls.Config // plain TCP if nil
-	Seed uint64      // of what is drawn at random, and of the first message id
+	TLS  *tls.Config // nil for plain TCP
+	Seed uint64      // seed of random faults and of message ids
 
-	// MaxMessages is how many accepted messages [Server.Messages] remembers; with 0
-	// it remembers none, and messages are not decoded unless OnMessage is set.
+	// MaxMessages is the number of accepted messages that [Server.Messages] returns. If
+	// it is 0 and OnMessage is nil, messages are not decoded.
 	MaxMessages int
 }
 
-// Bounds. Beyond them an SMSC refuses or forgets; it never grows.
+// Bounds of memory. Beyond them the SMSC refuses or drops.
 const (
 	maxSessions = 1000     // open connections
-	maxAccounts = 1000     // system_ids with a session or a kept receipt
-	maxRecords  = 65_536   // messages that query_sm and cancel_sm know
-	maxWaiting  = 500_000  // messages, and responses, that wait for their time
-	maxKept     = 100_000  // receipts of a system_id that no session has taken
-	maxInFlight = 1000     // receipts that a session has not answered
-	joinOctets  = 16 << 20 // parts of messages of which others are missing
+	maxAccounts = 1000     // system_ids with a session or a queued receipt
+	maxRecords  = 65_536   // messages available to query_sm and cancel_sm
+	maxWaiting  = 500_000  // pending messages and delayed responses
+	maxKept     = 100_000  // queued receipts of a system_id
+	maxInFlight = 1000     // unanswered receipts of a session
+	joinOctets  = 16 << 20 // parts of incomplete messages, in octets
 )
 
 const (
@@ -86,13 +85,13 @@ const (
 	writeTimeout = 30 * time.Second
 )
 
-// Server is the server. Its methods may be called from many goroutines.
+// Server is an SMSC. It is safe for concurrent use.
 type Server struct {
 	config  Config
 	faults  atomic.Pointer[Faults]
 	chance  chance
 	timers  timers
-	waiting atomic.Int64 // see reserve
+	waiting atomic.Int64 // slots acquired by reserve
 	stop    chan struct{}
 	tasks   sync.WaitGroup
 
@@ -104,18 +103,18 @@ type Server struct {
 	sessions  map[*Session]struct{}
 	sessionN  uint64
 	accounts  map[string]*account
-	records   []record // a ring, see record.go
+	records   []record // ring buffer, see record.go
 	firstN    uint64   // number of the first message
 	messageN  uint64   // number of the next message
 
-	textMu sync.Mutex // OnMessage, one at a time
+	textMu sync.Mutex // serializes OnMessage
 	joiner *gsm.Joiner[joinKey]
 
 	seenMu sync.Mutex
 	seen   []Message
 }
 
-// New makes an SMSC that does not listen yet. It must be closed.
+// New returns an SMSC without listeners. The caller must close it.
 func New(c Config) *Server {
 	if c.RetryReceiptAfter == 0 {
 		c.RetryReceiptAfter = time.Second
@@ -136,15 +135,14 @@ func New(c Config) *Server {
 	return s
 }
 
-// TB is what [Start] needs of a test: a *testing.T or *testing.B.
+// TB is the part of *testing.T and *testing.B that [Start] uses.
 type TB interface {
 	Helper()
 	Cleanup(func())
 	Fatal(...any)
 }
 
-// Start makes an SMSC that listens on a free port of this machine and is closed
-// when the test ends.
+// Start starts an SMSC on a free local port and closes it at the end of the test.
 func Start(t TB, c Config) *Server {
 	t.Helper()
 	s := New(c)
@@ -155,7 +153,7 @@ func Start(t TB, c Config) *Server {
 	return s
 }
 
-// Listen opens a TCP address and serves it until the SMSC is closed.
+// Listen listens on a TCP address and serves it until the SMSC is closed.
 func (s *Server) Listen(address string) error {
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
 	if err != nil {
@@ -164,11 +162,11 @@ func (s *Server) Listen(address string) error {
 	if !s.add(l) {
 		return errors.Join(net.ErrClosed, l.Close())
 	}
-	s.tasks.Go(func() { _ = s.accept(l) }) // it ends when Close closes l
+	s.tasks.Go(func() { _ = s.accept(l) }) // ends when Close closes l
 	return nil
 }
 
-// Serve serves l until the SMSC is closed; then it returns nil. It closes l.
+// Serve serves l until the SMSC is closed, and then returns nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	if !s.add(l) {
 		return errors.Join(net.ErrClosed, l.Close())
@@ -202,7 +200,7 @@ func (s *Server) accept(l net.Listener) error {
 	}
 }
 
-// serve begins a session, if there is room for one.
+// serve starts a session, or closes conn if the SMSC is closed or has maxSessions.
 func (s *Server) serve(conn net.Conn) {
 	if s.config.TLS != nil {
 		conn = tls.Server(conn, s.config.TLS)
@@ -221,7 +219,7 @@ func (s *Server) serve(conn net.Conn) {
 	s.tasks.Go(session.write)
 }
 
-// Addr is the address of the first listener; "" if there is none.
+// Addr returns the address of the first listener; "" without listeners.
 func (s *Server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,8 +240,8 @@ func (s *Server) Addrs() []string {
 	return list
 }
 
-// Close closes listeners and connections, and waits until all has ended. Receipts
-// that were not sent yet are dropped.
+// Close closes the listeners and connections, and waits until all goroutines have
+// ended. Pending receipts are dropped.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -265,7 +263,7 @@ func (s *Server) Close() error {
 	return err
 }
 
-// DropAll closes all connections, as a crash or a firewall would: nobody is told.
+// DropAll closes all connections without unbinding, like a crash or a firewall.
 func (s *Server) DropAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -274,14 +272,14 @@ func (s *Server) DropAll() {
 	}
 }
 
-// UnbindAll asks all ESMEs to go, as before maintenance (§4.2).
+// UnbindAll sends unbind to all ESMEs, as before maintenance (§4.2).
 func (s *Server) UnbindAll() {
 	for _, session := range s.Sessions() {
 		session.request(&pdu.Unbind{})
 	}
 }
 
-// SetFaults replaces the faults. Those that count ("2x") begin anew.
+// SetFaults replaces the faults. Counted faults ("2x") restart.
 func (s *Server) SetFaults(f Faults) {
 	s.chance.set(f)
 	s.faults.Store(&f)
@@ -289,12 +287,12 @@ func (s *Server) SetFaults(f Faults) {
 	accounts := slices.Collect(maps.Values(s.accounts))
 	s.mu.Unlock()
 	for _, a := range accounts {
-		s.pump(a) // what half-open may have kept back
+		s.pump(a) // half-open may have held back receipts
 	}
 }
 
-// happens tells whether a fault happens to a message for a destination. It costs
-// nothing while there are no faults.
+// happens reports whether a fault applies to a message for a destination, and the
+// rule. Without faults it is cheap.
 func (s *Server) happens(k kind, to string) (rule, bool) {
 	if f := s.faults.Load(); !f.some || len(f.rules[k]) == 0 {
 		return rule{}, false
@@ -309,8 +307,8 @@ func (s *Server) wait(k kind) time.Duration {
 	return s.chance.wait(k)
 }
 
-// reserve takes a place among all that waits for its time. Who gets one must give
-// it back with s.waiting.Add(-1).
+// reserve acquires one of maxWaiting slots for pending work. On success the caller
+// must release the slot with s.waiting.Add(-1).
 func (s *Server) reserve() bool {
 	if s.waiting.Add(1) > maxWaiting {
 		s.waiting.Add(-1)
@@ -319,14 +317,14 @@ func (s *Server) reserve() bool {
 	return true
 }
 
-// Messages gives the accepted messages, oldest first: the last MaxMessages of them.
+// Messages returns the last MaxMessages accepted messages, oldest first.
 func (s *Server) Messages() []Message {
 	s.seenMu.Lock()
 	defer s.seenMu.Unlock()
 	return append([]Message(nil), s.seen...)
 }
 
-// Sessions gives the sessions that are bound, in the order of their ids.
+// Sessions returns the bound sessions, ordered by id.
 func (s *Server) Sessions() []*Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -24,13 +24,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// in runs a test in a bubble, where nothing waits and nothing may be left behind.
+// in runs a test in a synctest bubble, which has simulated time and detects leaked
+// goroutines.
 func in(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
 
-// TestSilence: an ESME that says nothing is asked, and then left.
+// TestSilence: a silent ESME gets an enquire_link, and then its connection is closed.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	t.Run("bound", func(t *testing.T) {
@@ -67,7 +68,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// TestESMEThatDoesNotRead is not read either, and its connection is closed.
+// TestESMEThatDoesNotRead: the SMSC stops reading and closes the connection.
 func TestESMEThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -83,7 +84,7 @@ func TestESMEThatDoesNotRead(t *testing.T) {
 			sent++
 		}
 		if sent > 30_000 {
-			t.Errorf("%d messages were read, and no response", sent)
+			t.Errorf("%d messages were read without a response", sent)
 		}
 		await.Pass(time.Minute)
 		if got := l.Sessions(); len(got) != 0 {
@@ -114,7 +115,7 @@ func TestHooks(t *testing.T) {
 	})
 }
 
-// TestHookCloses: a hook can cut the connection at each step.
+// TestHookCloses: a hook can close the connection at each step.
 func TestHookCloses(t *testing.T) {
 	t.Parallel()
 	isSubmit := func(p pdu.PDU) bool { return p.Body.Command()&^0x80000000 == pdu.CommandSubmitSM }
@@ -147,7 +148,7 @@ func TestHookCloses(t *testing.T) {
 	})
 }
 
-// TestTCP starts an SMSC as other tests do.
+// TestTCP uses Start, as tests of other packages do.
 func TestTCP(t *testing.T) {
 	t.Parallel()
 	s := smsc.Start(t, smsc.Config{MaxMessages: 1})
@@ -162,12 +163,12 @@ func TestTCP(t *testing.T) {
 		if got, _ := c.receipt(pdu.StatusOK).TLVs.Text(pdu.TagReceiptedMessageID); got != id {
 			t.Errorf("receipt for %q, want %q", got, id)
 		}
-		c.request(&pdu.EnquireLink{}) // the answer to the receipt has arrived, too
+		c.request(&pdu.EnquireLink{}) // the receipt is acknowledged before this
 		s.DropAll()
 		c.ended()
 	}
 	if got := s.Messages(); len(got) != 1 || got[0].Session != 2 {
-		t.Errorf("of the last message is kept %+v", got)
+		t.Errorf("kept messages %+v, want the last", got)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -176,14 +177,14 @@ func TestTCP(t *testing.T) {
 		t.Error(err)
 	}
 	if err := s.Listen("127.0.0.1:0"); err == nil {
-		t.Error("listens after Close")
+		t.Error("Listen succeeds after Close")
 	}
 	if _, err := net.Dial("tcp", s.Addr()); err == nil {
-		t.Error("somebody answers after Close")
+		t.Error("connected after Close")
 	}
 }
 
-// TestUnbindAll: an SMSC may end sessions, too.
+// TestUnbindAll: the SMSC ends sessions.
 func TestUnbindAll(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
@@ -205,8 +206,7 @@ func TestUnbindAll(t *testing.T) {
 	})
 }
 
-// TestBounds: of the messages and receipts that nobody fetches, the oldest are
-// forgotten.
+// TestBounds: the oldest messages and unsent receipts are dropped.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	const kept, tooMany = 100_000, 7
@@ -259,8 +259,8 @@ func TestListenError(t *testing.T) {
 	}
 }
 
-// TestTLS: a client that trusts the certificate gets through, and one that speaks
-// no TLS is turned away.
+// TestTLS: a client that trusts the certificate can bind; a client without TLS is
+// rejected.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewUnstartedServer(nil)

@@ -7,7 +7,7 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// submit takes a message, or does not. It reports whether the session goes on.
+// submit accepts or refuses a message. It returns false if the session must end.
 func (s *Session) submit(p pdu.PDU, m *pdu.Message) bool {
 	s.smsc.counters.submits.Add(1)
 	to := m.Destination.Addr
@@ -46,8 +46,8 @@ func (s *Session) submit(p pdu.PDU, m *pdu.Message) bool {
 	return s.respondBadly(resp, waits, to)
 }
 
-// messageID is the response to an accepted message. Unless somebody sees it later,
-// it is the same value each time.
+// messageID returns the response to an accepted message. To save allocations it reuses
+// s.response unless faults or AfterResponse may retain the value.
 func (s *Session) messageID(c pdu.Command, id string) pdu.Body {
 	if c == pdu.CommandDataSM {
 		return &pdu.DataSMResp{MessageID: pdu.MessageID{MessageID: id}}
@@ -82,7 +82,7 @@ func (s *Server) refusal(m *pdu.Message) (pdu.Status, bool) {
 	return 0, false
 }
 
-// unusable applies lost-bind: reports whether the connection has lost its bind.
+// unusable applies lost-bind and reports whether the connection has lost its bind.
 func (s *Session) unusable(to string) bool {
 	if !s.lost {
 		_, s.lost = s.smsc.happens(faultLostBind, to)
@@ -90,7 +90,7 @@ func (s *Session) unusable(to string) bool {
 	return s.lost
 }
 
-// overRate applies rate.
+// overRate applies rate and reports whether the account exceeds its limit.
 func (s *Server) overRate(a *account, now time.Time) bool {
 	f := s.faults.Load()
 	if !f.some || len(f.rules[faultRate]) == 0 {
@@ -105,8 +105,8 @@ func (s *Server) overRate(a *account, now time.Time) bool {
 	return !a.limiter.allow(now, limit)
 }
 
-// respondBadly answers an accepted message as the faults want it. It reports
-// whether the session goes on.
+// respondBadly answers an accepted message according to the faults. It returns false if
+// the session must end.
 func (s *Session) respondBadly(resp pdu.PDU, waits *pending, to string) bool {
 	happens := func(k kind) bool { _, ok := s.smsc.happens(k, to); return ok }
 	after := s.smsc.wait(faultDelay)
@@ -115,7 +115,7 @@ func (s *Session) respondBadly(resp pdu.PDU, waits *pending, to string) bool {
 		waits, after = nil, max(after, receiptLead)
 	}
 	if happens(faultDisconnect) {
-		s.finish() // first, so that the receipt takes another connection
+		s.finish() // first, so that the receipt uses another connection
 		s.smsc.release([]*pending{waits})
 		return false
 	}
@@ -154,11 +154,11 @@ func (s *Session) respondBadly(resp pdu.PDU, waits *pending, to string) bool {
 	return true
 }
 
-// receiptLead is how long a response stays behind a receipt that is to be first:
-// long enough to be so on another connection, too.
+// receiptLead is the delay of a response after its receipt for receipt-first, long
+// enough even if they use different connections.
 const receiptLead = 50 * time.Millisecond
 
-// spoil gives the octets of a PDU with a mistake.
+// spoil returns the encoding of a PDU with a random defect.
 func (s *Server) spoil(p pdu.PDU) []byte {
 	b, err := pdu.Append(nil, p)
 	if err != nil {
@@ -167,11 +167,11 @@ func (s *Server) spoil(p pdu.PDU) []byte {
 	switch s.chance.draw(4) {
 	case 0: // shorter than its own header
 		binary.BigEndian.PutUint32(b, 7)
-	case 1: // longer than anybody will wait for
+	case 1: // longer than any real PDU
 		binary.BigEndian.PutUint32(b, 0x7FFFFFFF)
-	case 2: // a response to nothing that there is
+	case 2: // unknown command, with the response bit
 		binary.BigEndian.PutUint32(b[4:], 0x800000EE)
-	case 3: // an id of other octets than text, without an end
+	case 3: // message_id of non-ASCII octets without a NUL
 		for i := 16; i < len(b); i++ {
 			b[i] = 0xF0 | byte(i)
 		}

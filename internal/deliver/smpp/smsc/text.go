@@ -9,31 +9,30 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// Message is what the SMSC accepted with one submit_sm or data_sm: a whole message
-// or a part of one.
+// Message is an accepted submit_sm or data_sm: a whole message or one part.
 type Message struct {
 	At       time.Time
 	Session  uint64 // see [Session.ID]
 	SystemID string
-	ID       string // as the response has it
+	ID       string // message_id in the response
 
-	// Submitted is the message as it came; a data_sm has the same form.
+	// Submitted is the received message. A data_sm is converted.
 	Submitted pdu.Message
 
-	Alphabet string // see below; "binary" has no Text
-	Header   []byte // the user data header, with its length; nil if there is none
-	Text     string // of this part
+	Alphabet string // an Alphabet constant; AlphabetBinary has no Text
+	Header   []byte // user data header with its length octet, or nil
+	Text     string // text of this part
 
-	// Where the part stands: Part of Parts, of a message with Ref. 1 of 1 if it is
-	// all there is.
+	// Part is the number of the part, from 1 to Parts, of the message with reference
+	// Ref. Both are 1 for a message in one part.
 	Ref, Part, Parts int
 
-	// Whole is the text of all parts. Only that part has it which was last missing.
+	// Whole is the text of all parts. It is set on the part that completes the message.
 	Whole    string
-	Complete bool // Whole is there
+	Complete bool // Whole is set
 }
 
-// The alphabets of a message, by its data_coding.
+// Alphabets of a message, by its data_coding.
 const (
 	AlphabetGSM7   = "gsm7"
 	AlphabetLatin1 = "latin1"
@@ -41,13 +40,13 @@ const (
 	AlphabetBinary = "binary"
 )
 
-// joinKey tells messages with the same reference apart.
+// joinKey distinguishes messages with the same reference.
 type joinKey struct{ systemID, from, to string }
 
-// shows reports whether anybody wants to see messages.
+// shows reports whether messages must be decoded.
 func (s *Server) shows() bool { return s.config.OnMessage != nil || s.config.MaxMessages > 0 }
 
-// show decodes a message and shows it.
+// show decodes a message, stores it, and passes it to OnMessage.
 func (s *Server) show(session *Session, id string, m *pdu.Message, now time.Time) {
 	alphabetName, alphabet, isText := alphabetOf(m.DataCoding)
 	shown := Message{
@@ -86,12 +85,12 @@ func (s *Server) remember(m Message) {
 	s.seen = append(s.seen, m)
 }
 
-// splitHeader reads the user data header, or the optional parameters that say the
-// same (§5.3.2.22).
+// splitHeader parses the user data header, or the equivalent optional parameters
+// (§5.3.2.22).
 func splitHeader(m *pdu.Message) (h gsm.Header, payload []byte) {
 	data := m.UserData()
 	if m.ESMClass&pdu.ESMUDHI != 0 {
-		h, payload, _ = gsm.ParseHeader(data) // of a wrong one there is what can be read
+		h, payload, _ = gsm.ParseHeader(data) // keeps the valid fields of an invalid header
 		return h, payload
 	}
 	ref, hasRef := m.TLVs.Uint(pdu.TagSARMsgRefNum)
@@ -103,8 +102,8 @@ func splitHeader(m *pdu.Message) (h gsm.Header, payload []byte) {
 	return h, data
 }
 
-// alphabetOf reads data_coding (§5.2.19), and in its upper range the data coding
-// scheme of 3GPP TS 23.038 §4. The default alphabet of this SMSC is that of GSM.
+// alphabetOf decodes data_coding (§5.2.19), and in its upper range the data coding
+// scheme of 3GPP TS 23.038 §4. The default alphabet of this SMSC is GSM.
 func alphabetOf(coding uint8) (name string, a gsm.Alphabet, isText bool) {
 	switch {
 	case coding == pdu.CodingDefault, coding&0xFC == 0x10, coding&0xF4 == 0xF0:
@@ -117,8 +116,8 @@ func alphabetOf(coding uint8) (name string, a gsm.Alphabet, isText bool) {
 	return AlphabetBinary, 0, false
 }
 
-// firstWords is the beginning of a message as its receipt repeats it (Appendix
-// B): 20 characters, of ASCII.
+// firstWords returns the beginning of a message for its receipt: 20 ASCII characters
+// (Appendix B).
 func firstWords(m *pdu.Message) string {
 	header, payload := splitHeader(m)
 	_, alphabet, isText := alphabetOf(m.DataCoding)

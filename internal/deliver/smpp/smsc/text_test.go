@@ -64,7 +64,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestLongText: the parts are shown as they come, and the whole with the last.
+// TestLongText: each part is reported on arrival, and the whole text with the last.
 func TestLongText(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("Ваш код: 4821. ", 12)
@@ -84,7 +84,7 @@ func TestLongText(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := len(m.Parts); i > 0; i-- { // in the wrong order
+			for i := len(m.Parts); i > 0; i-- { // in reverse order
 				part := m.Parts[i-1]
 				s := sms(string(append(append([]byte(nil), part.Header...), part.Payload...)), 0)
 				s.DataCoding = pdu.CodingUCS2

@@ -6,22 +6,23 @@ import (
 	"time"
 )
 
-// timers is the queue of all that an SMSC does later. One goroutine, in run, owns
-// it; what is in it is bounded by those who add (see Server.reserve).
+// timers is the queue of delayed functions of an SMSC, which one goroutine runs. The
+// callers of add bound its length (see Server.reserve).
 type timers struct {
 	mu    sync.Mutex
 	queue timerQueue
 	n     uint64
-	wake  chan struct{} // holds one
+	wake  chan struct{} // capacity 1
 }
 
 type timer struct {
 	at time.Time
-	n  uint64 // those of the same moment keep their order
+	n  uint64 // keeps the order of timers with equal times
 	do func()
 }
 
-// add has do run by the owner, no earlier than at. do must not block.
+// add schedules do to run in the goroutine of run, no earlier than at. do must not
+// block.
 func (t *timers) add(at time.Time, do func()) {
 	t.mu.Lock()
 	t.n++
@@ -32,12 +33,12 @@ func (t *timers) add(at time.Time, do func()) {
 	if first {
 		select {
 		case t.wake <- struct{}{}:
-		default: // it will look anyway
+		default: // a wake-up is pending
 		}
 	}
 }
 
-// run does what is due until stop is closed.
+// run runs due functions until stop is closed.
 func (t *timers) run(stop <-chan struct{}) {
 	clock := time.NewTimer(0)
 	defer clock.Stop()
@@ -59,7 +60,7 @@ func (t *timers) run(stop <-chan struct{}) {
 	}
 }
 
-// pop takes the first that is due, or tells how long to wait for it.
+// pop removes and returns the first due function, or nil and the time to wait.
 func (t *timers) pop(now time.Time) (do func(), next time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,13 +11,13 @@ import (
 	"countersign/internal/deliver/smpp/pdu"
 )
 
-// share is how often a fault happens.
+// share is the frequency of a fault.
 type share struct {
 	percent float64
-	times   int // the next ones, and no more; takes the place of percent
+	times   int // number of messages from now on; replaces percent
 }
 
-// span is a time to draw from.
+// span is the range of a random duration.
 type span struct{ from, to time.Duration }
 
 func (s span) draw(r *rand.Rand) time.Duration {
@@ -38,7 +38,7 @@ func parseRule(d description, value string) (r rule, err error) {
 	switch d.shape {
 	case shapeNone:
 		if value != "" {
-			err = errors.New("it takes no value")
+			err = errors.New("takes no value")
 		}
 	case shapeShare:
 		r.often, err = parseShare(value)
@@ -71,7 +71,7 @@ func parseRule(d description, value string) (r rule, err error) {
 		tag, status, given := strings.Cut(value, ":")
 		n, tagErr := strconv.ParseUint(tag, 0, 16)
 		if tagErr != nil || n == 0 {
-			return r, fmt.Errorf("%q is no tag, such as 0x1400", tag)
+			return r, fmt.Errorf("invalid tag %q; use a number such as 0x1400", tag)
 		}
 		if r.tag = pdu.Tag(n); given {
 			r.status, err = parseStatus(status)
@@ -79,7 +79,7 @@ func parseRule(d description, value string) (r rule, err error) {
 	case shapeRate:
 		r.limit, err = strconv.Atoi(value)
 		if err != nil || r.limit < 1 || r.limit > maxRate {
-			err = fmt.Errorf("%q is not a number from 1 to %d", value, maxRate)
+			err = fmt.Errorf("invalid rate %q; use a number from 1 to %d", value, maxRate)
 		}
 	}
 	return r, err
@@ -103,13 +103,13 @@ func parseShare(s string) (share, error) {
 			return share{percent: percent}, nil
 		}
 	}
-	return share{}, fmt.Errorf("%q is no share, such as 30%% or 2x", s)
+	return share{}, fmt.Errorf("invalid share %q; use a percentage such as 30%% or a count such as 2x", s)
 }
 
 func parseStatus(s string) (pdu.Status, error) {
 	status, err := pdu.ParseStatus(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no command_status, such as 0x45", s)
+		return 0, fmt.Errorf("invalid command_status %q; use an error status such as 0x45", s)
 	}
 	return status, nil
 }
@@ -122,7 +122,7 @@ func parseSpan(s string) (span, error) {
 		b, err = time.ParseDuration(to)
 	}
 	if err != nil || a < 0 || b < a || b > maxSpan {
-		return span{}, fmt.Errorf("%q is no time, such as 200ms or 0-2s, of at most %s", s, maxSpan)
+		return span{}, fmt.Errorf("invalid time %q; use a duration or range such as 200ms or 0-2s, at most %s", s, maxSpan)
 	}
 	return span{a, b}, nil
 }

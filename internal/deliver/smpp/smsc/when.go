@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-var errWhen = errors.New("no time of §7.1.1")
+var errWhen = errors.New("invalid time format (SMPP §7.1.1)")
 
-// parseWhen reads a time of §7.1.1.1, "YYMMDDhhmmsstnnp": an absolute one where p
-// is + or -, and nn the quarters of an hour from UTC, or one relative to now where
-// it is R.
+// parseWhen parses a time "YYMMDDhhmmsstnnp" (§7.1.1.1). If p is + or -, the time is
+// absolute, with an offset from UTC of nn quarters of an hour. If p is R, it is
+// relative to now.
 func parseWhen(s string, now time.Time) (time.Time, error) {
 	if len(s) != 16 || !isDigits(s[:15]) {
 		return time.Time{}, errWhen
@@ -37,7 +37,7 @@ func parseWhen(s string, now time.Time) (time.Time, error) {
 	return time.Date(2000+year, time.Month(month), day, hour, minute, second, tenth*100_000_000, zone), nil
 }
 
-// formatWhen writes an absolute time in UTC.
+// formatWhen formats an absolute time in UTC.
 func formatWhen(t time.Time) string {
 	t = t.UTC()
 	return t.Format("060102150405") + fmt.Sprintf("%d00+", t.Nanosecond()/100_000_000)
