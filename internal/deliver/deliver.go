@@ -1,9 +1,8 @@
-// Package deliver hands messages to the operator's carriers: it holds what all
-// carriers have in common, and chooses the carrier for a destination.
+// Package deliver submits messages to the operator's carriers. It defines the types
+// common to all carriers, and routes each message to a carrier.
 //
-// Each kind of carrier is a package below this one. Carriers must not know the
-// store, the engine or the API: they take a [Message], say whether they accepted
-// it, and later report a [Receipt].
+// Each kind of carrier is a subpackage. Carriers do not depend on the store, the
+// engine or the API: they accept or refuse a [Message] and later report a [Receipt].
 package deliver
 
 import (
@@ -16,92 +15,91 @@ import (
 	"countersign/internal/verify"
 )
 
-// Message is one event on its way to a carrier.
+// Message is the message of one event, to be submitted to a carrier.
 type Message struct {
 	EventID   verify.ID
 	RequestID verify.ID
-	Account   string // its API key
-	Seq       int    // of the event within its verification, from 0
-	Attempt   int    // 1, or 2 when the outcome of the first is not known
+	Account   string // API key
+	Seq       int    // number of the event within its verification, from 0
+	Attempt   int    // 1, or 2 if the outcome of the first is unknown
 	Channel   verify.Channel
-	To        verify.Address // carriers send to the given form
+	To        verify.Address // carriers use its Given form
 	From      string         // sender of an SMS, caller of a call
-	Text      string         // on a spoken channel the words without markup
-	Script    message.Script // on a spoken channel
-	ValidFor  time.Duration  // life left of the PIN; a carrier drops the message after it
+	Text      string         // on spoken channels the words without markup
+	Script    message.Script // set on spoken channels
+	ValidFor  time.Duration  // remaining lifetime of the PIN; a carrier drops the message after it
 
-	// Values are what carriers may put into the message beside the above: those of the
-	// account, such as an entity_id.
+	// Values are the account's values for placeholders of carriers, such as entity_id.
 	Values map[string]string
 
-	// Tried names the carriers that may have taken the message already. They are
-	// asked again only when there is no other.
+	// Tried contains the carriers that may have accepted the message. They are used
+	// again only if no other carrier accepts it.
 	Tried []string
 
-	// Refused names the carriers that have refused it. They are not asked again.
+	// Refused contains the carriers that refused the message. They are not used again.
 	Refused []string
 }
 
-// Event names the event that the message is of.
+// Event returns the key of the event of the message.
 func (m Message) Event() verify.EventKey {
 	return verify.EventKey{Verification: m.RequestID, Seq: m.Seq}
 }
 
-// Destination is what a route is chosen by.
+// Destination contains the properties of a message that select its route.
 type Destination struct {
 	Channel verify.Channel
 	To      verify.Address
 	Account string // API key
-	Sender  string // that the application asked for, or the default
+	Sender  string // requested by the application, or the default
 }
 
-// Destination tells where m goes.
+// Destination returns the properties of m that select its route.
 func (m Message) Destination() Destination {
 	return Destination{Channel: m.Channel, To: m.To, Account: m.Account, Sender: m.From}
 }
 
-// Submission is a carrier's acceptance.
+// Submission is the acceptance of a message by a carrier.
 type Submission struct {
-	Carrier string // name of the carrier that took the message
+	Carrier string // name of the accepting carrier
 
-	// Refs are the carrier's own ids of what it took: one for each part of a long
-	// SMS, in order. A carrier that gives none reports no receipts.
+	// Refs are the carrier's message ids, one per part of a long SMS, in order. Without
+	// them no receipts are reported.
 	Refs []string
 
-	// Failed are the errors of failed attempts inside the carrier, such as over another
-	// bind. The [Router] adds them to Failures.
+	// Failed contains the errors of failed attempts within the carrier, such as over
+	// another bind. The [Router] adds them to Failures.
 	Failed []error
 
-	// Failures are the carriers that were asked before, as the [Router] notes.
+	// Failures contains the failures of carriers tried earlier. The [Router] sets it.
 	Failures []verify.Failure
 
-	// Segments is how many messages the carrier bills; 0 is one.
+	// Segments is the number of messages that the carrier bills; 0 means one.
 	Segments int
 }
 
-// Receipt is what a carrier reports later about a message that it accepted.
+// Receipt is a carrier's later report about a message that it accepted.
 type Receipt struct {
 	Carrier string
 	Ref     string            // as in [Submission.Refs]
 	State   verify.EventState // accepted, delivered, answered, held, undeliverable, expired or rejected
-	Error   string            // the carrier's own code for what went wrong, or a note of what it noticed; "" for none
+	Error   string            // the carrier's error code, or a remark; may be ""
 
-	// FormerRefs are the references that earlier settings of the carrier may have given
-	// to the message. They are looked for in order if Ref is unknown.
+	// FormerRefs are the references of the message under earlier settings of the
+	// carrier. They are looked up in order if Ref is unknown.
 	FormerRefs []string
 }
 
-// Answer is a carrier's answer to a submission that came after Send had given up
-// waiting for it. Part says to which one, and what the carrier said.
+// Answer is a late response: it arrived after Send had stopped waiting. Part
+// identifies the submission and has its outcome.
 type Answer struct {
 	Event verify.EventKey
 	Part  verify.Part
 }
 
-// Reports takes what carriers report after Send has returned. Both functions
-// return once the report is durable; after an error the carrier asks its peer to
-// report again, if it can. They may be called from many goroutines, and before the
-// Send that they are about has returned.
+// Reports receives reports of carriers. Both functions return once the report is
+// durable. After an error the carrier requests the report again if its protocol
+// permits. The functions must be safe for concurrent use, also before the Send of
+// the message has returned.
 type Reports struct {
 	Receipt func(context.Context, Receipt) error
 	Answer  func(context.Context, Answer) error
@@ -115,26 +113,27 @@ func NoReports() Reports {
 	}
 }
 
-// ErrRefused is wrapped by a carrier's definite "no": the message did not go out
-// and will not. Any error but this and ErrNotSent leaves that open.
+// ErrRefused indicates a definite refusal: the message was not and will not be sent.
+// After any error other than this and ErrNotSent the outcome is unknown.
 var ErrRefused = errors.New("refused by carrier")
 
-// ErrNumber is a refusal that is about the number, and not about the carrier.
+// ErrNumber indicates a refusal because of the number. It does not count against the
+// carrier.
 var ErrNumber = fmt.Errorf("%w: bad number", ErrRefused)
 
-// ErrNotSent is wrapped by a carrier when the message did not go out for a reason
-// of its own that may pass: no connection, no disk. It may be submitted again.
+// ErrNotSent indicates that the message was not sent because of a temporary failure of
+// the carrier, such as a lost connection or a full disk. It may be submitted again.
 var ErrNotSent = errors.New("not sent")
 
-// ErrTooManyThere is a reason of that sort that is about where the message goes, and
-// not about the carrier: enough are on their way there.
-var ErrTooManyThere = fmt.Errorf("%w: enough are on their way there", ErrNotSent)
+// ErrTooManyThere means that the limit on concurrent messages to this destination is
+// reached. It wraps ErrNotSent and does not count against the carrier.
+var ErrTooManyThere = fmt.Errorf("%w: limit of concurrent messages to the destination reached", ErrNotSent)
 
-// ErrNoRoute means that no carrier is configured for a destination.
+// ErrNoRoute indicates that no carrier is configured for a destination.
 var ErrNoRoute = errors.New("no route")
 
-// Carrier delivers messages. Send returns when the message was accepted or
-// refused; it must honour ctx.
+// Carrier delivers messages. Send returns once the message is accepted or refused,
+// or ctx is done.
 type Carrier interface {
 	Send(ctx context.Context, m Message) (Submission, error)
 }

@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// When a carrier is marked down: when less than half of its last messages were
-// taken, or less than a third of those it reported on were delivered. It is then
-// asked after all others for a while, and proves itself with one message at a
-// time.
+// A carrier is marked down if it accepted less than messageSuccess of its last
+// messages, or delivered less than receiptSuccess by its last receipts. It is then
+// tried after all other carriers. After downFor, or healthAge for receipts, one probe
+// message is routed normally.
 const (
-	healthWindow   = 50 // messages or receipts looked back at
+	healthWindow   = 50 // latest messages or receipts that count
 	healthAge      = 5 * time.Minute
-	leastMessages  = 10 // fewer say nothing
+	leastMessages  = 10 // minimum for a decision
 	leastReceipts  = 30
 	messageSuccess = 1.0 / 2
 	receiptSuccess = 1.0 / 3
 	downFor        = 30 * time.Second
 )
 
-// health is how a carrier fares.
+// health tracks the success of a carrier.
 type health struct {
 	mu       sync.Mutex
 	messages outcomes
 	receipts outcomes
-	until    time.Time // when a carrier that is down may prove itself; zero if it is not down
-	proving  bool      // its chance was given, and is not over
-	useless  bool      // it is down since it delivers too little of what it takes
+	until    time.Time // time of the next probe if marked down, otherwise zero
+	proving  bool      // a probe is in progress
+	useless  bool      // marked down because of receipts
 	silent   bool      // the last message got no answer
 }
 
@@ -40,8 +40,8 @@ type outcome struct {
 	ok bool
 }
 
-// add notes a result, and reports whether there are at least so many that count,
-// of which less than the share went well.
+// add records a result. It reports whether at least least results are within
+// healthAge and less than share of them are successful.
 func (o *outcomes) add(now time.Time, ok bool, least int, share float64) (bad bool) {
 	if len(*o) == healthWindow {
 		*o = append((*o)[:0], (*o)[1:]...)
@@ -49,7 +49,7 @@ func (o *outcomes) add(now time.Time, ok bool, least int, share float64) (bad bo
 	*o = append(*o, outcome{now, ok})
 	n, good := 0, 0
 	for _, r := range *o {
-		if now.Sub(r.at).Abs() > healthAge { // or ahead: the clock was set back
+		if now.Sub(r.at).Abs() > healthAge { // Abs, since the clock may have been set back
 			continue
 		}
 		n++
@@ -60,32 +60,31 @@ func (o *outcomes) add(now time.Time, ok bool, least int, share float64) (bad bo
 	return n >= least && float64(good) < share*float64(n)
 }
 
-// down reports whether the carrier is to be asked after the others. One whose
-// time is over is let to prove itself: this message may go there, the next ones
-// only when it went well.
+// down reports whether the carrier is tried after the others. Once until has passed it
+// returns false for one message, the probe, and sets until to the next probe.
 func (h *health) down(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.until.IsZero() {
 		return false
 	}
-	if left := h.until.Sub(now); left > 0 && left <= healthAge { // more, if the clock was set back
+	if left := h.until.Sub(now); left > 0 && left <= healthAge { // longer only if the clock was set back
 		return true
 	}
 	h.until, h.proving = now.Add(downFor), true
 	return false
 }
 
-// marked is down without the chance.
+// marked reports whether the carrier is marked down, without starting a probe.
 func (h *health) marked() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return !h.until.IsZero()
 }
 
-// answered notes whether a message got an answer: err is that of [Carrier.Send].
+// answered records whether a message got an answer, by the error of [Carrier.Send].
 func (h *health) answered(err error) {
-	if errors.Is(err, context.Canceled) || errors.Is(err, ErrTooManyThere) { // not the carrier's doing
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrTooManyThere) { // not caused by the carrier
 		return
 	}
 	h.mu.Lock()
@@ -93,14 +92,14 @@ func (h *health) answered(err error) {
 	h.silent = err != nil && !errors.Is(err, ErrRefused)
 }
 
-// answers reports whether the last message got an answer. True before the first one.
+// answers reports whether the last message got an answer; true before the first one.
 func (h *health) answers() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return !h.silent
 }
 
-// sent notes whether the carrier took a message.
+// sent records whether the carrier accepted a message.
 func (h *health) sent(now time.Time, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -108,7 +107,7 @@ func (h *health) sent(now time.Time, ok bool) {
 	switch {
 	case ok && h.proving:
 		h.until, h.useless, h.messages = time.Time{}, false, nil
-	case ok && !bad && !h.useless: // asked last, it did well often enough
+	case ok && !bad && !h.useless: // enough successes while tried last
 		h.until = time.Time{}
 	case bad && h.until.IsZero():
 		h.until = now.Add(downFor)
@@ -116,7 +115,7 @@ func (h *health) sent(now time.Time, ok bool) {
 	h.proving = false
 }
 
-// reported notes whether a message that the carrier took was delivered.
+// reported records whether a message accepted by the carrier was delivered.
 func (h *health) reported(now time.Time, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestMarkedDown: a carrier whose success falls is asked last, gets one message
-// after a while, and is back when it took that.
+// TestMarkedDown: a carrier with too many failures is tried last, gets a probe after
+// downFor, and recovers if it accepts the probe.
 func TestMarkedDown(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -29,37 +29,37 @@ func TestMarkedDown(t *testing.T) {
 	}
 	first := func() string {
 		asked = nil
-		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}) // the order is what counts
+		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}) // only the order matters
 		return asked[0]
 	}
 	down := func() bool { return router.Status()[0].Down }
 	for i := range 10 {
 		if got := first(); got != "bad" || down() != (i == 9) {
-			t.Fatalf("message %d went to %s first, marked down: %v", i+1, got, down())
+			t.Fatalf("message %d was first submitted to %s, marked down: %v", i+1, got, down())
 		}
 	}
 	if got := first(); got != "good" {
-		t.Errorf("a carrier that is down is asked before %s", got)
+		t.Errorf("a carrier that is marked down is tried before %s", got)
 	}
 	now = now.Add(30 * time.Second)
 	if a, b := first(), first(); a != "bad" || b != "good" {
-		t.Errorf("after a while %s and %s were asked first, want one chance", a, b)
+		t.Errorf("after downFor %s and %s were tried first, want one probe", a, b)
 	}
 	now = now.Add(30 * time.Second)
 	bad.err = nil
 	if a, b := first(), first(); a != "bad" || b != "bad" || down() {
-		t.Errorf("after it took one, %s and %s were asked first, marked down: %v", a, b, down())
+		t.Errorf("after the probe %s and %s were tried first, marked down: %v", a, b, down())
 	}
 	bad.err = deliver.ErrNumber
 	for range 20 {
 		if got := first(); got != "bad" {
-			t.Fatal("bad numbers were held against the carrier")
+			t.Fatal("bad numbers count against the carrier")
 		}
 	}
 }
 
-// TestOnlyCarrierRecovers: a carrier without an alternative goes on to be asked, and
-// is well again when it does well.
+// TestOnlyCarrierRecovers: the only carrier of a route is still used while marked down,
+// and recovers by successes.
 func TestOnlyCarrierRecovers(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -75,26 +75,26 @@ func TestOnlyCarrierRecovers(t *testing.T) {
 	}
 	send := func(n int) {
 		for range n {
-			_, _ = router.Send(t.Context(), deliver.Message{}) // the status is what counts
+			_, _ = router.Send(t.Context(), deliver.Message{}) // only the status matters
 		}
 	}
 	send(20)
 	if !router.Status()[0].Down {
-		t.Fatal("20 failures do not mark it down")
+		t.Fatal("not marked down after 20 failures")
 	}
 	only.err = nil
 	send(10)
 	if !router.Status()[0].Down {
-		t.Error("10 messages after 20 failures are well enough")
+		t.Error("not marked down after 20 failures and 10 successes")
 	}
 	send(10)
 	if router.Status()[0].Down {
-		t.Error("20 messages after 20 failures are not")
+		t.Error("marked down after 20 failures and 20 successes")
 	}
 }
 
-// TestMarkedDownByReceipts: a carrier that takes everything and delivers nothing
-// is as bad.
+// TestMarkedDownByReceipts: a carrier that accepts messages but does not deliver them is
+// marked down.
 func TestMarkedDownByReceipts(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -125,8 +125,8 @@ func TestMarkedDownByReceipts(t *testing.T) {
 	}
 }
 
-// TestAnsweredReceipts: calls without a sign that they were heard mark a carrier down
-// only where media is required.
+// TestAnsweredReceipts: calls without evidence of a listener mark a carrier down only if
+// media is required.
 func TestAnsweredReceipts(t *testing.T) {
 	t.Parallel()
 	for _, required := range []bool{false, true} {
@@ -158,8 +158,8 @@ type session struct {
 
 func (s *session) Status() deliver.CarrierStatus { return deliver.CarrierStatus{Binds: s.binds} }
 
-// TestCarrierUp: a carrier with sessions is up if one that sends is; any other if its last
-// message got an answer.
+// TestCarrierUp: a carrier with sessions is up if a sending session is up; other
+// carriers are up if the last message got an answer.
 func TestCarrierUp(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -203,7 +203,7 @@ func TestCarrierUp(t *testing.T) {
 		{"too many to this destination", deliver.ErrTooManyThere, 1},
 	} {
 		gateway.err = tt.err
-		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}) // fails where it is to
+		_, _ = router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}) // the carrier may fail
 		if got := up("gateway"); got != tt.want {
 			t.Errorf("%s: up %v, want %v", tt.name, got, tt.want)
 		}

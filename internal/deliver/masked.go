@@ -5,9 +5,9 @@ import (
 	"unicode"
 )
 
-// Masked returns text of a carrier for logs and notes, cut to limit octets. A run of
-// three or more digits may be part of a phone number and becomes "…". A character that
-// is not printable becomes a space.
+// Masked returns text of a carrier for logs and notes, truncated to limit octets. A run
+// of three or more digits may be part of a phone number and is replaced by "…". Each
+// nonprintable character becomes a space.
 func Masked(s string, limit int) string {
 	var b strings.Builder
 	digits := ""

@@ -6,7 +6,7 @@ import (
 	"countersign/internal/deliver"
 )
 
-// TestMasked: digits that may be of a phone number are masked, codes are not.
+// TestMasked: runs of three or more digits are masked, short codes are not.
 func TestMasked(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

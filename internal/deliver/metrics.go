@@ -9,8 +9,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// metrics count what carriers do. Their names are all that labels say of a
-// message.
+// metrics are the metrics of all carriers. Labels contain no data of messages except
+// the channel.
 type metrics struct {
 	messages *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -36,17 +36,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
-// begin publishes the state of each carrier, and lets its counters start at 0.
+// begin registers the gauges of each carrier and initializes its counters to 0.
 func (m *metrics) begin(reg prometheus.Registerer, r *Router, protocols map[string]string) {
 	for name := range r.carriers {
 		carrier := prometheus.Labels{"carrier": name}
 		reg.MustRegister(
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Name: "countersign_carrier_up", Help: "1 if the carrier can take messages, otherwise 0: an SMPP bind that sends is up, a SIP trunk with register is registered; without a session the last message got an answer.",
+				Name: "countersign_carrier_up", Help: "1 if the carrier can accept messages, otherwise 0: an SMPP bind for submission is up, or a SIP trunk with register is registered. Without a session: the last message got an answer.",
 				ConstLabels: prometheus.Labels{"carrier": name, "protocol": protocols[name]},
 			}, func() float64 { return number(r.up(name)) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Name: "countersign_carrier_marked_down", Help: "1 if the carrier is asked last, since too many of its messages or receipts failed, otherwise 0.",
+				Name: "countersign_carrier_marked_down", Help: "1 if the carrier is tried last because too many of its messages or receipts failed, otherwise 0.",
 				ConstLabels: carrier,
 			}, func() float64 { return number(r.health[name].marked()) }),
 		)

@@ -13,8 +13,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// series returns the values of a metric, by its labels in the order of their names. A
-// histogram has its count, and its sum under the same labels with " sum".
+// series returns the values of a metric by its labels, in the order of label names. A
+// histogram has its count, and under the labels with " sum" its sum.
 func series(t *testing.T, reg prometheus.Gatherer, name string) map[string]float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -41,7 +41,7 @@ func series(t *testing.T, reg prometheus.Gatherer, name string) map[string]float
 	return values
 }
 
-// expect compares the series of a metric that are not 0 with want, and their number.
+// expect compares the nonzero series of a metric with want, and the number of all series.
 func expect(t *testing.T, reg prometheus.Gatherer, name string, all int, want map[string]float64) {
 	t.Helper()
 	got := series(t, reg, name)
@@ -55,19 +55,19 @@ func expect(t *testing.T, reg prometheus.Gatherer, name string, all int, want ma
 	}
 }
 
-// slow answers after a time.
+// slow is a carrier that answers after a delay.
 type slow struct {
 	takes time.Duration
 	err   error
 }
 
 func (s slow) Send(context.Context, deliver.Message) (deliver.Submission, error) {
-	time.Sleep(s.takes) //nolint:forbidigo // virtual, in a bubble
+	time.Sleep(s.takes) //nolint:forbidigo // simulated time in a bubble
 	return deliver.Submission{}, s.err
 }
 
-// TestCarrierMetrics: each message and each receipt counts once, by its result, for the
-// carrier that it concerns, and every series exists from the start.
+// TestCarrierMetrics: each message and each receipt counts once, by carrier and result,
+// and every series exists from the start.
 func TestCarrierMetrics(t *testing.T) {
 	t.Parallel()
 	const messages, seconds, receipts = "countersign_carrier_messages_total", "countersign_carrier_submit_duration_seconds", "countersign_carrier_receipts_total"
@@ -107,7 +107,7 @@ func TestCarrierMetrics(t *testing.T) {
 		}
 		for _, r := range results {
 			for _, channel := range []verify.Channel{verify.SMS, verify.TTS, verify.TTS} {
-				_, _ = router.Send(t.Context(), deliver.Message{Channel: channel, To: verify.PhoneAddress("1", ""), From: r.name}) // fails where it is to
+				_, _ = router.Send(t.Context(), deliver.Message{Channel: channel, To: verify.PhoneAddress("1", ""), From: r.name}) // the carrier may fail
 				note(r.name, channel, r.result)
 			}
 		}
@@ -134,8 +134,8 @@ func TestCarrierMetrics(t *testing.T) {
 	})
 }
 
-// TestMarkedDownMetric: the gauge is 1 from the failure that marks a carrier down to the
-// message that proves it.
+// TestMarkedDownMetric: the gauge is 1 from the failure that marks a carrier down until a
+// successful probe.
 func TestMarkedDownMetric(t *testing.T) {
 	t.Parallel()
 	var asked []string

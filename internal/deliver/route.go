@@ -16,53 +16,52 @@ import (
 	"countersign/internal/verify"
 )
 
-// Route says which carriers take messages to some destinations: those for which
-// every condition holds that is not empty.
+// Route assigns carriers to the destinations that meet all its nonempty conditions.
 type Route struct {
 	Account string // API key
-	Sender  string // that the application asked for
+	Sender  string // requested by the application
 	Network string // name of a [Network]
 	Prefix  string // first digits of a phone number
 	Country string // ISO 3166-1 alpha-2
 	Channel verify.Channel
 
-	Carriers []string // in the order to try them; none means: not delivered
+	Carriers []string // in the order of use; empty means that messages are not delivered
 
-	// Weights shares the messages out: each carrier comes first for as many in
-	// the sum of all weights as its own says. The others follow in order. Without
-	// weights the order is always that of Carriers.
+	// Weights distributes the messages: each carrier is first for its weight out of the
+	// sum of all weights, followed by the others in order. Without weights the order is
+	// always Carriers.
 	Weights []int
 }
 
-// Network names phone numbers by the first digits of their numbers, such as the
-// MCC and MNC of an operator.
+// Network is a set of phone numbers with the same first digits, such as the numbers of
+// one operator.
 type Network struct {
 	Name     string
 	Prefixes []string
 }
 
-// RouterConfig describes a [Router].
+// RouterConfig is the configuration of a [Router].
 type RouterConfig struct {
 	Routes   []Route
 	Networks []Network
 	Carriers map[string]Carrier
 	Now      func() time.Time      // time.Now if nil
-	Metrics  prometheus.Registerer // none if nil
-	// Protocols are those of the carriers, by name, as labels of metrics.
+	Metrics  prometheus.Registerer // no metrics if nil
+	// Protocols maps carrier names to their protocols, for metric labels.
 	Protocols map[string]string
 
-	// RequireMedia takes a call without a sign that it was heard
-	// ([verify.EventAnswered]) for a failed one; see [Router.Failed].
+	// RequireMedia makes a call without evidence of a listener
+	// ([verify.EventAnswered]) a failure; see [Router.Failed].
 	RequireMedia bool
 }
 
-// sendTimeout bounds one Send of one carrier.
+// sendTimeout limits one [Carrier.Send].
 const sendTimeout = 10 * time.Second
 
-// Router chooses the carrier for each message, and remembers how carriers fare.
+// Router selects the carrier for each message and tracks the health of the carriers.
 type Router struct {
-	routes   []*route  // the most specific first
-	networks []network // the longest prefix first
+	routes   []*route  // most specific first
+	networks []network // longest prefix first
 	carriers map[string]Carrier
 	health   map[string]*health
 	now      func() time.Time
@@ -73,7 +72,8 @@ type Router struct {
 
 type network struct{ prefix, name string }
 
-// NewRouter checks that every route names carriers and networks that exist.
+// NewRouter returns a router. It returns an error if a route has an unknown carrier or
+// network, or a wrong number of weights.
 func NewRouter(cfg RouterConfig) (*Router, error) {
 	r := &Router{
 		carriers: cfg.Carriers, health: map[string]*health{}, now: cfg.Now, metrics: newMetrics(cfg.Metrics),
@@ -98,11 +98,11 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 	slices.SortStableFunc(r.networks, func(a, b network) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
 	for _, conf := range cfg.Routes {
 		if !names[conf.Network] {
-			return nil, fmt.Errorf("route for network %q: there is none", conf.Network)
+			return nil, fmt.Errorf("route for network %q: unknown network", conf.Network)
 		}
 		for _, name := range conf.Carriers {
 			if cfg.Carriers[name] == nil {
-				return nil, fmt.Errorf("route for prefix %q: no carrier %q", conf.Prefix, name)
+				return nil, fmt.Errorf("route for prefix %q: unknown carrier %q", conf.Prefix, name)
 			}
 		}
 		if conf.Weights != nil && len(conf.Weights) != len(conf.Carriers) {
@@ -114,16 +114,16 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 	return r, nil
 }
 
-// route is a Route and whose turn it is.
+// route is a Route with the state of its weighted selection.
 type route struct {
 	Route
 
 	mu     sync.Mutex
-	credit []int // by carrier, for the weights
+	credit []int // per carrier, for smooth weighted round-robin
 }
 
-// compare puts the more specific route first: who sends matters more than where
-// it goes, and a longer prefix more than a shorter one.
+// compare orders more specific routes first: account and sender precede conditions on
+// the destination, and longer prefixes precede shorter ones.
 func (r *route) compare(other *route) int {
 	given := func(s string) int { return min(len(s), 1) }
 	return cmp.Or(
@@ -158,8 +158,8 @@ func (r *route) misfit(to Destination, network string) string {
 	return ""
 }
 
-// next gives the carriers in the order to try them. With weights the first is
-// chosen so that the shares hold over any sum of weights, evenly mixed.
+// next returns the carriers in the order of use. With weights the first one follows a
+// smooth weighted round-robin: the shares are exact over each sum of the weights.
 func (r *route) next() []string {
 	if r.Weights == nil {
 		return r.Carriers
@@ -184,7 +184,7 @@ func (r *route) next() []string {
 	return order
 }
 
-// Routable reports whether any carrier takes messages to a destination.
+// Routable reports whether the route of a destination has a carrier.
 func (r *Router) Routable(to Destination) bool {
 	route := r.find(to)
 	return route != nil && len(route.Carriers) > 0
@@ -193,12 +193,12 @@ func (r *Router) Routable(to Destination) bool {
 // RouteCheck is a route and the result of its comparison with a destination.
 type RouteCheck struct {
 	Route
-	Used    bool   // the route takes the message
-	Against string // condition that the destination does not meet; "" if it meets all
+	Used    bool   // the route applies to the destination
+	Against string // first condition that the destination does not meet; "" if it meets all
 }
 
-// Check compares every route with a destination, the most specific first. The first
-// that fits is used, even without carriers.
+// Check compares every route with a destination, most specific first. The first match
+// is used, even without carriers.
 func (r *Router) Check(to Destination) []RouteCheck {
 	used, network := r.find(to), r.Network(to.To.Number())
 	checks := make([]RouteCheck, len(r.routes))
@@ -208,7 +208,7 @@ func (r *Router) Check(to Destination) []RouteCheck {
 	return checks
 }
 
-// Network returns the name of a number's network; "" if it is not known.
+// Network returns the name of a number's network; "" if it is unknown.
 func (r *Router) Network(number string) string {
 	for _, n := range r.networks {
 		if strings.HasPrefix(number, n.prefix) {
@@ -228,8 +228,8 @@ func (r *Router) find(to Destination) *route {
 	return nil
 }
 
-// choose gives the carriers for a message in the order to try them: those first
-// that do well, and last those that may have the message already.
+// choose returns the carriers for a message in the order of use: carriers that are not
+// marked down, marked down carriers, and carriers in m.Tried.
 func (r *Router) choose(m Message) []string {
 	route := r.find(m.Destination())
 	if route == nil {
@@ -250,7 +250,7 @@ func (r *Router) choose(m Message) []string {
 	return order
 }
 
-// CarrierError is what a carrier said that did not take a message.
+// CarrierError is the error of a carrier that did not accept a message.
 type CarrierError struct {
 	Carrier string
 	Err     error
@@ -258,13 +258,13 @@ type CarrierError struct {
 
 func (e *CarrierError) Error() string { return fmt.Sprintf("carrier %s: %v", e.Carrier, e.Err) }
 
-// Unwrap gives the carrier's own error.
+// Unwrap returns the error of [Carrier.Send].
 func (e *CarrierError) Unwrap() error { return e.Err }
 
-// Refusers names the carriers that, by an error of [Router.Send], refused the
-// message.
+// Refusers returns the carriers that refused the message, from an error of
+// [Router.Send].
 func Refusers(err error) []string {
-	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	switch e := err.(type) { //nolint:errorlint // walks the tree of errors
 	case *CarrierError:
 		if errors.Is(e.Err, ErrRefused) {
 			return []string{e.Carrier}
@@ -279,10 +279,10 @@ func Refusers(err error) []string {
 	return nil
 }
 
-// Failures lists the carriers that, by an error of [Router.Send], did not accept the
-// message, in the order in which they were asked, each with its [Reason].
+// Failures returns the failed attempts in an error of [Router.Send], in order, each
+// with its carrier and [Reason].
 func Failures(err error) []verify.Failure {
-	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	switch e := err.(type) { //nolint:errorlint // walks the tree of errors
 	case nil:
 	case *CarrierError:
 		var list []verify.Failure
@@ -317,8 +317,8 @@ func failuresOf(carrier string, errs []error) (list []verify.Failure) {
 	return list
 }
 
-// Tried adds to err the failures of attempts that the carrier itself made before. Only
-// [Failures] shows them.
+// Tried adds the errors of earlier attempts within the carrier to err. Only [Failures]
+// returns them.
 func Tried(err error, before []error) error {
 	if err == nil || len(before) == 0 {
 		return err
@@ -335,8 +335,7 @@ type triedError struct {
 func (e *triedError) Unwrap() error { return e.error }
 
 // unclearError is the failure that ended [Router.Send] because the message may have
-// gone out. The failures before it must not be taken for the outcome, so they are
-// not unwrapped.
+// been sent. Earlier failures are not unwrapped, since they are not the outcome.
 type unclearError struct {
 	*CarrierError
 	before []error
@@ -346,12 +345,11 @@ func (e *unclearError) Error() string {
 	return fmt.Sprintf("%v (before: %v)", e.CarrierError, e.before)
 }
 
-// Unwrap returns the failure itself.
+// Unwrap returns the last failure.
 func (e *unclearError) Unwrap() error { return e.CarrierError }
 
-// Reason returns why a carrier did not accept a message: its code and the name of
-// that, if err has a code, or else the text of err without the words of [ErrRefused]
-// and [ErrNotSent].
+// Reason returns the reason of a failed attempt: the [Code] of err, or without one the
+// text of err without the texts of [ErrRefused] and [ErrNotSent].
 func Reason(err error) string {
 	if code := Code(err); code != "" {
 		return code
@@ -359,7 +357,8 @@ func Reason(err error) string {
 	return words(err)
 }
 
-// words returns the text of err without the words of [ErrRefused] and [ErrNotSent].
+// words returns the text of err without the texts of [ErrRefused], [ErrNotSent] and the
+// errors that wrap them.
 func words(err error) string {
 	text := err.Error()
 	for _, class := range []error{ErrTooManyThere, ErrNumber, ErrRefused, ErrNotSent} {
@@ -368,9 +367,9 @@ func words(err error) string {
 	return text
 }
 
-// Code returns the carrier's own code in err with its name, such as
-// "ESME_RINVDSTADR (0x0B)", "503 Service Unavailable" or "HTTP 400"; "" if err has
-// none. Errors of carriers have one if they implement Code() string.
+// Code returns the carrier's code in err with its name, such as
+// "ESME_RINVDSTADR (0x0B)", "503 Service Unavailable" or "HTTP 400"; "" if err wraps no
+// error that implements Code() string.
 func Code(err error) string {
 	if coded, ok := errors.AsType[interface {
 		error
@@ -381,10 +380,10 @@ func Code(err error) string {
 	return ""
 }
 
-// Send hands m to the first carrier of its route that accepts it. A carrier that
-// refuses, or cannot send, is followed by the next; any other failure ends the
-// attempt, since the message may have gone out: the error is then a
-// [*CarrierError] that tells with whom.
+// Send submits m to the first carrier of its route that accepts it. It fails over on
+// ErrRefused and ErrNotSent. Any other error stops it, since the message may have been
+// sent; the error then wraps a [*CarrierError] with the carrier. Without a route it
+// returns ErrNoRoute.
 func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 	names := r.choose(m)
 	switch {
@@ -412,7 +411,7 @@ func (r *Router) Send(ctx context.Context, m Message) (Submission, error) {
 	return Submission{}, errors.Join(refusals...)
 }
 
-// sendVia sends m by the carrier name, within sendTimeout, and records the outcome in
+// sendVia submits m to the carrier name, within sendTimeout, and records the outcome in
 // its metrics and health.
 func (r *Router) sendVia(ctx context.Context, name string, m Message) (Submission, error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
@@ -421,21 +420,21 @@ func (r *Router) sendVia(ctx context.Context, name string, m Message) (Submissio
 	sub, err := r.carriers[name].Send(ctx, m)
 	r.metrics.submitted(name, m.Channel, time.Since(began), err)
 	r.health[name].answered(err)
-	if !errors.Is(err, ErrNumber) && !errors.Is(err, ErrTooManyThere) { // says nothing about the carrier
+	if !errors.Is(err, ErrNumber) && !errors.Is(err, ErrTooManyThere) { // not caused by the carrier
 		r.health[name].sent(r.now(), err == nil)
 	}
 	return sub, err
 }
 
-// Failed reports whether an event in a state is followed by the next event at once,
-// for an account that wants that, and counts against its carrier.
+// Failed reports whether an event in a state counts against its carrier and, if the
+// account is so configured, makes the next event due immediately.
 func (r *Router) Failed(state verify.EventState) bool {
 	return (verify.Event{State: state}).Failed() || state == verify.EventAnswered && r.requireMedia
 }
 
-// Reported notes the outcome of a message that a carrier had accepted. A call that was
-// answered, without a sign that it was heard, counts neither for nor against its
-// carrier, unless media is required.
+// Reported records the outcome of a message that a carrier accepted. A call that was
+// answered without evidence of a listener has no effect on the carrier's health,
+// unless media is required.
 func (r *Router) Reported(rec Receipt) {
 	r.metrics.reported(rec)
 	if h := r.health[rec.Carrier]; h != nil && (rec.State == verify.EventDelivered || r.Failed(rec.State)) {
@@ -450,8 +449,9 @@ func (r *Router) statusOf(name string) CarrierStatus {
 	return CarrierStatus{}
 }
 
-// up reports whether a carrier can take messages: one of its sessions is up, or, if it
-// has none, the last message got an answer. True for a carrier without messages so far.
+// up reports whether a carrier can accept messages: one of its sending sessions is up.
+// For a carrier without sessions, the last message got an answer, or there was no
+// message.
 func (r *Router) up(name string) bool {
 	binds := r.statusOf(name).Binds
 	if len(binds) == 0 {
@@ -460,7 +460,7 @@ func (r *Router) up(name string) bool {
 	return slices.ContainsFunc(binds, func(b BindStatus) bool { return b.Up && !b.ReceiveOnly })
 }
 
-// Status tells how the carriers are, by name.
+// Status returns the status of all carriers, sorted by name.
 func (r *Router) Status() []CarrierStatus {
 	var list []CarrierStatus
 	for _, name := range slices.Sorted(maps.Keys(r.carriers)) {

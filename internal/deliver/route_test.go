@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// carrier answers every message with err, and notes who was asked in what order.
+// carrier answers every message with err, and records the order of the carriers used.
 type carrier struct {
 	name  string
 	err   error
@@ -28,7 +28,7 @@ func (c carrier) Send(_ context.Context, m deliver.Message) (deliver.Submission,
 
 var errLost = errors.New("connection lost")
 
-// carriers are some that differ in what they answer.
+// carriers returns carriers with different answers.
 func carriers(asked *[]string) map[string]deliver.Carrier {
 	all := map[string]deliver.Carrier{}
 	for name, err := range map[string]error{
@@ -43,7 +43,7 @@ func carriers(asked *[]string) map[string]deliver.Carrier {
 
 func TestChoice(t *testing.T) {
 	t.Parallel()
-	// The order in the configuration must not matter: each test runs with all.
+	// The order in the configuration must not matter: each test has all routes.
 	routes := []deliver.Route{
 		{Carriers: []string{"world"}},
 		{Prefix: "44", Carriers: []string{"gb"}},
@@ -60,7 +60,7 @@ func TestChoice(t *testing.T) {
 		name    string
 		channel verify.Channel
 		number  string
-		want    string // "" where nobody takes it
+		want    string // "" if no carrier accepts it
 	}{
 		{"no prefix fits", verify.SMS, "12015550100", "world"},
 		{"no prefix fits, but a channel", verify.TTS, "12015550100", "world calls"},
@@ -102,9 +102,9 @@ func TestChoice(t *testing.T) {
 			sub, err := router.Send(t.Context(), deliver.Message{Channel: tt.channel, To: verify.PhoneAddress(tt.number, "")})
 			switch {
 			case tt.want == "" && (!errors.Is(err, deliver.ErrNoRoute) || len(asked) > 0):
-				t.Errorf("%s: %+v, %v, and %v were asked; want ErrNoRoute", tt.name, sub, err, asked)
+				t.Errorf("%s: %+v, %v, tried %v; want ErrNoRoute", tt.name, sub, err, asked)
 			case tt.want != "" && (err != nil || sub.Carrier != tt.want || !slices.Equal(sub.Refs, []string{"ref of " + tt.number}) || !slices.Equal(asked, []string{tt.want})):
-				t.Errorf("%s: %+v, %v, and %v were asked; want %s", tt.name, sub, err, asked, tt.want)
+				t.Errorf("%s: %+v, %v, tried %v; want %s", tt.name, sub, err, asked, tt.want)
 			}
 		}
 	}
@@ -136,8 +136,8 @@ func TestUnknownCarrier(t *testing.T) {
 	}
 }
 
-// TestFailover: only what certainly did not go out is handed to the next carrier,
-// and the error says nothing else than the outcome.
+// TestFailover: Send fails over only if the message was certainly not sent, and the error
+// wraps only the outcome.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -169,26 +169,25 @@ func TestFailover(t *testing.T) {
 			}
 			sub, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")})
 			if !slices.Equal(asked, tt.wantAsked) {
-				t.Errorf("%v were asked, want %v", asked, tt.wantAsked)
+				t.Errorf("tried %v, want %v", asked, tt.wantAsked)
 			}
 			if !errors.Is(err, tt.wantErr) || (err == nil) != (tt.wantErr == nil) {
 				t.Errorf("got %v, want %v", err, tt.wantErr)
 			}
 			if errors.Is(tt.wantErr, errLost) && (errors.Is(err, deliver.ErrRefused) || errors.Is(err, deliver.ErrNotSent)) {
-				t.Errorf("%v passes for a definite no", err)
+				t.Errorf("%v counts as refused or not sent", err)
 			}
 			if sub.Carrier != tt.wantBy || (err != nil && len(sub.Refs) > 0) {
-				t.Errorf("submission %+v, want it by %q", sub, tt.wantBy)
+				t.Errorf("submission %+v, want carrier %q", sub, tt.wantBy)
 			}
 		})
 	}
 }
 
-// TestSpecificity: of the routes whose conditions all hold, the most specific
-// decides, whatever their order.
+// TestSpecificity: the most specific matching route applies, independent of the order.
 func TestSpecificity(t *testing.T) {
 	t.Parallel()
-	// Each beats all that follow it.
+	// Sorted by precedence.
 	routes := []deliver.Route{
 		{Account: "acct0001", Sender: "ACME"},
 		{Account: "acct0001", Country: "GB"},
@@ -225,12 +224,12 @@ func TestSpecificity(t *testing.T) {
 			t.Fatal(err)
 		}
 		if sub, err := router.Send(t.Context(), to); err != nil || sub.Carrier != fmt.Sprint(first) {
-			t.Errorf("%+v is beaten by %s (%v)", routes[first], sub.Carrier, err)
+			t.Errorf("%+v: the message was sent by %s (%v)", routes[first], sub.Carrier, err)
 		}
 	}
 }
 
-// TestConditions: a route with a condition that does not hold takes nothing.
+// TestConditions: a route with an unmet condition does not apply.
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	to := deliver.Destination{Channel: verify.SMS, To: verify.PhoneAddress("447700900001", "GB"), Account: "acct0001", Sender: "ACME"}
@@ -242,23 +241,23 @@ func TestConditions(t *testing.T) {
 		r.Carriers = []string{"good"}
 		router, err := deliver.NewRouter(deliver.RouterConfig{
 			Routes: []deliver.Route{r}, Carriers: carriers(&asked),
-			// The number is of 23410: the longest prefix says so.
+			// The longest prefix assigns the number to network 23410.
 			Networks: []deliver.Network{{Name: "23415", Prefixes: []string{"447"}}, {Name: "23410", Prefixes: []string{"44770"}}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if router.Routable(to) {
-			t.Errorf("%+v takes %+v", r, to)
+			t.Errorf("%+v applies to %+v", r, to)
 		}
 	}
 	if _, err := deliver.NewRouter(deliver.RouterConfig{Routes: []deliver.Route{{Network: "23415"}}}); err == nil {
-		t.Error("a route for a network that there is not was accepted")
+		t.Error("a route for an unknown network was accepted")
 	}
 }
 
-// TestWeights: the shares hold over any sum of the weights, and one of 0 gets
-// nothing, not even as the last resort.
+// TestWeights: the shares are exact over each sum of the weights. A carrier with weight 0
+// is never used.
 func TestWeights(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -272,16 +271,16 @@ func TestWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := map[string]int{}
-	for range 9 { // under the ten that a carrier is judged by
+	for range 9 { // fewer than leastMessages
 		asked = nil
 		_, err := router.Send(t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")})
 		if !errors.Is(err, deliver.ErrRefused) || len(asked) != 2 || asked[0] == asked[1] {
-			t.Fatalf("%v were asked (%v), want both once", asked, err)
+			t.Fatalf("tried %v (%v), want both once", asked, err)
 		}
 		first[asked[0]]++
 	}
 	if first["a"] < 6 || first["b"] < 2 || first["never"] > 0 {
-		t.Errorf("first asked: %v of 9, want 7:3", first)
+		t.Errorf("tried first: %v of 9, want 7:3", first)
 	}
 	route.Weights = []int{1}
 	if _, err := deliver.NewRouter(deliver.RouterConfig{Routes: []deliver.Route{route}, Carriers: all}); err == nil {
@@ -289,8 +288,8 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// TestTriedLast: a carrier that may have the message already is asked only when
-// no other takes it.
+// TestTriedLast: a carrier that may have accepted the message is used again only if no
+// other accepts it.
 func TestTriedLast(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ carriers, want []string }{
@@ -306,12 +305,12 @@ func TestTriedLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := router.Send(t.Context(), deliver.Message{Tried: []string{"good"}}); err != nil || !slices.Equal(asked, tt.want) {
-			t.Errorf("%v were asked (%v), want %v", asked, err, tt.want)
+			t.Errorf("tried %v (%v), want %v", asked, err, tt.want)
 		}
 	}
 }
 
-// TestRefusers: who has refused a message is named, and not asked again.
+// TestRefusers: Refusers returns the refusing carriers, which are not used again.
 func TestRefusers(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -328,19 +327,19 @@ func TestRefusers(t *testing.T) {
 	}
 	asked = nil
 	if _, err = router.Send(t.Context(), deliver.Message{Refused: refused}); !slices.Equal(asked, []string{"down"}) {
-		t.Errorf("%v were asked again (%v)", asked, err)
+		t.Errorf("tried %v again (%v)", asked, err)
 	}
 	_, err = router.Send(t.Context(), deliver.Message{Refused: append(refused, "down")})
 	if !errors.Is(err, deliver.ErrRefused) || errors.Is(err, deliver.ErrNotSent) {
-		t.Errorf("nobody is left to ask: %v, want refused", err)
+		t.Errorf("without another carrier: %v, want refused", err)
 	}
 	if got := deliver.Refusers(errLost); got != nil {
 		t.Errorf("%v have refused in %v", got, errLost)
 	}
 }
 
-// TestAddressWithoutNumber checks that conditions on a number fit no e-mail address, even
-// one that begins with the digits of a prefix, and that other conditions do.
+// TestAddressWithoutNumber: conditions on a number do not match an e-mail address, even if
+// it begins with the digits of a prefix; other conditions can match.
 func TestAddressWithoutNumber(t *testing.T) {
 	t.Parallel()
 	const email verify.Channel = "email"

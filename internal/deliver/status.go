@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// CarrierStatus is how a carrier is, for its operator.
+// CarrierStatus is the status of a carrier, for the operator.
 type CarrierStatus struct {
 	Name      string        `json:"name"`
 	Type      string        `json:"type"`
-	Down      bool          `json:"marked_down"` // asked last, since it failed too often
+	Down      bool          `json:"marked_down"` // tried last because of its failures
 	Binds     []BindStatus  `json:"binds,omitempty"`
-	InFlight  int           `json:"in_flight"`  // messages without an answer
-	Window    int           `json:"window"`     // most of them at a time; 0 for no bound
-	Rate      float64       `json:"rate"`       // messages a second that it may send now; 0 for no limit
-	RateLimit float64       `json:"rate_limit"` // that is configured; 0 for none
-	Errors    []LoggedError `json:"errors"`     // the last ones, newest first
+	InFlight  int           `json:"in_flight"`  // messages without a response
+	Window    int           `json:"window"`     // maximum of InFlight; 0 for no limit
+	Rate      float64       `json:"rate"`       // current rate in messages per second; 0 for no limit
+	RateLimit float64       `json:"rate_limit"` // configured rate in messages per second; 0 for no limit
+	Errors    []LoggedError `json:"errors"`     // last errors, newest first
 }
 
 // BindStatus is one connection of a carrier.
@@ -24,12 +24,12 @@ type BindStatus struct {
 	Kind  string    `json:"kind"`
 	Up    bool      `json:"up"`
 	Since time.Time `json:"since"`
-	Error string    `json:"error,omitempty"` // why it is not up
+	Error string    `json:"error,omitempty"` // reason for being down
 
-	ReceiveOnly bool `json:"-"` // no message leaves over it
+	ReceiveOnly bool `json:"-"` // the connection does not submit messages
 }
 
-// Up counts the binds that are up.
+// Up returns the number of binds that are up.
 func (s CarrierStatus) Up() int {
 	n := 0
 	for _, b := range s.Binds {
@@ -40,15 +40,15 @@ func (s CarrierStatus) Up() int {
 	return n
 }
 
-// LoggedError is an error and when it happened.
+// LoggedError is an error with its time.
 type LoggedError struct {
 	At    time.Time `json:"at"`
 	Error string    `json:"error"`
-	Times int       `json:"times"` // in a row
+	Times int       `json:"times"` // consecutive repetitions
 }
 
-// ErrorLog keeps the last errors. Its zero value is empty; its methods may be
-// called from many goroutines.
+// ErrorLog keeps the last 10 errors. The zero value is ready to use. It is safe for
+// concurrent use.
 type ErrorLog struct {
 	mu   sync.Mutex
 	last []LoggedError // oldest first
@@ -56,7 +56,7 @@ type ErrorLog struct {
 
 const maxLoggedErrors = 10
 
-// Add keeps an error. One that repeats the last is counted with it.
+// Add records an error. If its text equals the last one, that is counted instead.
 func (l *ErrorLog) Add(now time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,7 +71,7 @@ func (l *ErrorLog) Add(now time.Time, err error) {
 	}
 }
 
-// List gives the errors, newest first.
+// List returns the errors, newest first.
 func (l *ErrorLog) List() []LoggedError {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestErrorLog: the last ten errors are listed, newest first; a repetition raises the
+// TestErrorLog: the last ten errors are listed, newest first; a repetition increments the
 // count of its error.
 func TestErrorLog(t *testing.T) {
 	t.Parallel()
@@ -58,14 +58,14 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// coded is an error with a code of the carrier's.
+// coded is an error with a carrier's code.
 type coded struct{ code string }
 
 func (c coded) Error() string { return "text of " + c.code }
 func (c coded) Code() string  { return c.code }
 
-// TestFailures: an error of Send and a submission list each carrier that did not accept,
-// with its own words, in the order in which they were asked.
+// TestFailures: an error of Send, or a submission, has the failed attempts of all
+// carriers, in order, each with its text.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	lost := errors.New("answer lost")
@@ -124,7 +124,7 @@ func TestFailures(t *testing.T) {
 		t.Error("Tried changes a success, or a failure without earlier attempts")
 	}
 	if got := deliver.Failures(nil); got != nil {
-		t.Errorf("nil has failures: %+v", got)
+		t.Errorf("failures of nil: %+v", got)
 	}
 }
 
@@ -138,8 +138,8 @@ func (a answering) Send(context.Context, deliver.Message) (deliver.Submission, e
 	return a.sub, a.err
 }
 
-// TestCheckRoutes: each route names the first condition that a destination does not meet,
-// and the first that meets all is used.
+// TestCheckRoutes: each route has the first condition that a destination does not meet;
+// the first matching route is used.
 func TestCheckRoutes(t *testing.T) {
 	t.Parallel()
 	router, err := deliver.NewRouter(deliver.RouterConfig{

@@ -9,7 +9,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// watched is a router with a carrier. The test sets the carrier's answers and the time.
+// watched is a router with a carrier. The test controls its answers and the time.
 type watched struct {
 	*deliver.Router
 	t     *testing.T
@@ -37,13 +37,13 @@ func watch(t *testing.T) *watched {
 // down reports whether the carrier is marked down.
 func (w *watched) down() bool { return w.Status()[0].Down }
 
-// sent hands n messages over and returns the number of the one that marked the carrier
-// down; 0 for none.
+// sent submits n messages and returns the number of the message that marked the carrier
+// down, or 0.
 func (w *watched) sent(n int, err error) int {
 	w.only.err = err
 	for i := range n {
 		w.asked = nil
-		_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}) // the status is what counts
+		_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", "")}) // only the status matters
 		if w.down() {
 			return i + 1
 		}
@@ -51,8 +51,8 @@ func (w *watched) sent(n int, err error) int {
 	return 0
 }
 
-// reported takes n receipts and returns the number of the one that marked the carrier
-// down; 0 for none.
+// reported reports n receipts and returns the number of the receipt that marked the
+// carrier down, or 0.
 func (w *watched) reported(n int, state verify.EventState) int {
 	for i := range n {
 		w.Reported(deliver.Receipt{Carrier: "only", State: state})
@@ -63,7 +63,7 @@ func (w *watched) reported(n int, state verify.EventState) int {
 	return 0
 }
 
-// alone hands a message over for which there is no other carrier.
+// alone submits a message for which no other carrier exists.
 func (w *watched) alone(err error) {
 	w.only.err = err
 	_, _ = w.Send(w.t.Context(), deliver.Message{Channel: verify.SMS, To: verify.PhoneAddress("1", ""), From: "alone"})
@@ -76,8 +76,8 @@ func (w *watched) first() string {
 	return w.asked[0]
 }
 
-// TestBusyCarrierFails: the last 50 messages or receipts decide, so that a busy carrier is
-// marked down within seconds of its failure.
+// TestBusyCarrierFails: only the last 50 messages or receipts count, so that a busy carrier
+// is marked down soon after it fails.
 func TestBusyCarrierFails(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -87,7 +87,7 @@ func TestBusyCarrierFails(t *testing.T) {
 		"new":      {0, 10},
 		"ten":      {10, 11},  // 10 of 21 are less than half
 		"busy":     {50, 26},  // 24 of 50
-		"busier":   {51, 26},  // the oldest is forgotten
+		"busier":   {51, 26},  // the oldest result is dropped
 		"busiest":  {500, 26}, // within one second
 		"nineteen": {19, 20},  // 19 of 39
 	} {
@@ -115,8 +115,8 @@ func TestBusyCarrierFails(t *testing.T) {
 	}
 }
 
-// TestOldResultsDoNotCount: results count for five minutes, and those from the future,
-// after the clock was set back, do not count either.
+// TestOldResultsDoNotCount: results count for five minutes. After the clock was set back,
+// results from the future do not count.
 func TestOldResultsDoNotCount(t *testing.T) {
 	t.Parallel()
 	const age = 5 * time.Minute
@@ -133,9 +133,9 @@ func TestOldResultsDoNotCount(t *testing.T) {
 	}
 }
 
-// TestDownForAWhile: a carrier marked down for its messages gets its chance after 30
-// seconds, a carrier marked down for its receipts after five minutes. After the clock was
-// set back, the chance comes at once.
+// TestDownForAWhile: a carrier marked down for its messages gets a probe after 30
+// seconds, a carrier marked down for its receipts after five minutes. If the clock was
+// set back, the probe is immediate.
 func TestDownForAWhile(t *testing.T) {
 	t.Parallel()
 	messages := func(w *watched) { w.sent(10, errLost) }
@@ -160,38 +160,38 @@ func TestDownForAWhile(t *testing.T) {
 		tt.fail(w)
 		w.now = w.now.Add(tt.after)
 		if got := w.first(); got != tt.first {
-			t.Errorf("%s, after %v: %s is asked first, want %s", tt.name, tt.after, got, tt.first)
+			t.Errorf("%s, after %v: %s is tried first, want %s", tt.name, tt.after, got, tt.first)
 		}
 	}
 }
 
-// TestProvesItself: a carrier that is down for its messages is back after one message that
-// it took at its chance, and is judged anew from then on.
+// TestProvesItself: a carrier marked down for its messages recovers after one accepted
+// probe, and earlier results no longer count.
 func TestProvesItself(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
 	w.sent(10, errLost)
 	w.now = w.now.Add(30 * time.Second)
 	if got := w.first(); got != "only" || !w.down() {
-		t.Errorf("%s is asked first at its chance, marked down afterwards: %t", got, w.down())
+		t.Errorf("%s is tried first when the probe is due, marked down afterwards: %t", got, w.down())
 	}
-	for range 3 { // the next chance is not before the end of the pause
+	for range 3 { // the next probe follows after downFor
 		if got := w.first(); got != "spare" {
-			t.Errorf("%s is asked first, right after a chance that it missed", got)
+			t.Errorf("%s is tried first, right after a failed probe", got)
 		}
 	}
 	w.now = w.now.Add(30 * time.Second)
 	w.only.err = nil
 	if got := w.first(); got != "only" || w.down() {
-		t.Errorf("%s is asked first at its chance, marked down afterwards: %t", got, w.down())
+		t.Errorf("%s is tried first when the probe is due, marked down afterwards: %t", got, w.down())
 	}
 	if at := w.sent(100, errLost); at != 10 {
-		t.Errorf("marked down by failure %d after it proved itself, want 10", at)
+		t.Errorf("marked down by failure %d after the probe, want 10", at)
 	}
 }
 
 // TestDeliversTooLittle: a carrier marked down for its receipts stays down, even if it
-// accepts many messages as the last resort. Only its chance counts.
+// accepts many messages while tried last. Only a probe counts.
 func TestDeliversTooLittle(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
@@ -200,28 +200,29 @@ func TestDeliversTooLittle(t *testing.T) {
 		t.Helper()
 		for range 60 {
 			if w.alone(nil); !w.down() {
-				t.Fatalf("not marked down after it took a message %s", when)
+				t.Fatalf("not marked down after it accepted a message %s", when)
 			}
 		}
 	}
-	take("before its chance")
+	take("before the probe")
 	w.now = w.now.Add(5 * time.Minute)
 	w.alone(errLost)
-	take("after a chance that it missed")
+	take("after a failed probe")
 	w.now = w.now.Add(30 * time.Second)
 	if w.alone(nil); w.down() {
-		t.Error("marked down after its chance")
+		t.Error("marked down after the probe")
 	}
 	w.sent(10, errLost)
 	for range 20 {
 		w.alone(nil)
 	}
 	if w.down() {
-		t.Error("marked down for its messages, and not back after 20 that it took")
+		t.Error("still marked down for its messages after it accepted 20")
 	}
 }
 
-// TestReceiptsBeginAnew: receipts from before a carrier was marked down do not count again.
+// TestReceiptsBeginAnew: receipts from before a carrier was marked down do not count
+// afterwards.
 func TestReceiptsBeginAnew(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
@@ -229,7 +230,7 @@ func TestReceiptsBeginAnew(t *testing.T) {
 	w.now = w.now.Add(5 * time.Minute)
 	w.alone(nil)
 	if at := w.reported(100, verify.EventExpired); at != 30 {
-		t.Errorf("marked down by receipt %d after its chance, want 30", at)
+		t.Errorf("marked down by receipt %d after the probe, want 30", at)
 	}
 }
 
@@ -241,8 +242,8 @@ func (r *reporting) Send(context.Context, deliver.Message) (deliver.Submission, 
 	return deliver.Submission{}, nil
 }
 
-// TestReceiptsDuringTheChance: an accepted message does not prove a carrier that was marked
-// down again during Send.
+// TestReceiptsDuringTheChance: an accepted probe has no effect if receipts marked the
+// carrier down again during Send.
 func TestReceiptsDuringTheChance(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -268,7 +269,7 @@ func TestReceiptsDuringTheChance(t *testing.T) {
 			t.Fatal(err)
 		}
 		if down := router.Status()[0].Down; down != (i == 0) {
-			t.Errorf("chance %d: marked down: %t", i+1, down)
+			t.Errorf("probe %d: marked down: %t", i+1, down)
 		}
 	}
 }

@@ -35,13 +35,13 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 			Name: "countersign_smpp_pdus_received_total", Help: "deliver_sm and data_sm by kind: receipt, unreadable, turned away, message, or receipt in message.",
 		}, []string{"kind"}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_smpp_late_responses_total", Help: "Responses that came after their timeout.",
+			Name: "countersign_smpp_late_responses_total", Help: "Responses after their timeout.",
 		}),
 		astray: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_smpp_astray_receipts_total", Help: "Receipts over one address for a message id that only another address issued.",
+			Name: "countersign_smpp_astray_receipts_total", Help: "Receipts that arrived over another address than their message id.",
 		}),
 		stray: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_smpp_stray_responses_total", Help: "Responses that belong to no request: second ones, and wrong sequence numbers.",
+			Name: "countersign_smpp_stray_responses_total", Help: "Responses without a pending request: duplicates and wrong sequence numbers.",
 		}),
 		unusable: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "countersign_smpp_unusable_binds_total", Help: "Sessions closed because the SMSC no longer accepted messages on them.",
@@ -60,8 +60,8 @@ func newMetrics(reg prometheus.Registerer, c *Carrier) *metrics {
 	}
 	reg.MustRegister(m.responses, m.seconds, m.received, m.late, m.astray, m.stray, m.unusable,
 		gauge("countersign_smpp_binds", "Binds that are up.", func(s deliverStatus) float64 { return float64(s.Up()) }),
-		gauge("countersign_smpp_inflight_messages", "Messages submitted without a response so far.", func(s deliverStatus) float64 { return float64(s.InFlight) }),
-		gauge("countersign_smpp_rate_limit_messages_per_second", "Limit of the rate in force, lower than configured after a status of class throttled; 0 for no limit.", func(s deliverStatus) float64 { return s.Rate }),
+		gauge("countersign_smpp_inflight_messages", "Submitted messages without a response.", func(s deliverStatus) float64 { return float64(s.InFlight) }),
+		gauge("countersign_smpp_rate_limit_messages_per_second", "Current rate limit, lower than configured after a status of class throttled; 0 for no limit.", func(s deliverStatus) float64 { return s.Rate }),
 	)
 	return m
 }

@@ -110,20 +110,20 @@ func TestTLVValues(t *testing.T) {
 func TestTLVsRefused(t *testing.T) {
 	t.Parallel()
 	for want, list := range map[string][]smpp.TLV{
-		"tlvs[0].tag: must be 0x0001":      {{Value: "x"}},
-		"tlvs[0].tag: 0x0424 is set by":    {{Tag: uint16(pdu.TagMessagePayload), Value: "x"}},
-		"tlvs[0].tag: 0x020C is set by":    {{Tag: uint16(pdu.TagSARMsgRefNum), Value: "x"}},
-		"tlvs[0].tag: 0x001E is set by":    {{Tag: uint16(pdu.TagReceiptedMessageID), Value: "x"}},
-		"tlvs[1].tag: 0x1400 is given":     {{Tag: 0x1400, Value: "x"}, {Tag: 0x1400, Value: "y"}},
-		"tlvs[0].type: must be cstring":    {{Tag: 0x1400, Type: "int", Value: "1"}},
-		"tlvs[0].value: must be given":     {{Tag: 0x1400}},
-		"tlvs[0].value: no placeholder":    {{Tag: 0x1400, Value: "{{.Entity}}"}},
-		"{{.Values.Entity}}; there are":    {{Tag: 0x1400, Value: "{{.Values.Entity}}"}},
-		"tlvs[0].value: has 257 octets":    {{Tag: 0x1400, Value: strings.Repeat("x", 256)}},
-		"tlvs[0].value: must be octets":    {{Tag: 0x1400, Type: smpp.TLVHex, Value: "abc"}},
-		"tlvs[0].value: must be an integer":   {{Tag: 0x1400, Type: smpp.TLVUint16, Value: "65536"}},
-		"tlvs[0].value: a cstring must be": {{Tag: 0x1400, Value: "é"}},
-		"tlvs: has 33, at most 32 are allowed":                 make([]smpp.TLV, 33),
+		"tlvs[0].tag: must be 0x0001":          {{Value: "x"}},
+		"tlvs[0].tag: 0x0424 is set by":        {{Tag: uint16(pdu.TagMessagePayload), Value: "x"}},
+		"tlvs[0].tag: 0x020C is set by":        {{Tag: uint16(pdu.TagSARMsgRefNum), Value: "x"}},
+		"tlvs[0].tag: 0x001E is set by":        {{Tag: uint16(pdu.TagReceiptedMessageID), Value: "x"}},
+		"tlvs[1].tag: 0x1400 is given":         {{Tag: 0x1400, Value: "x"}, {Tag: 0x1400, Value: "y"}},
+		"tlvs[0].type: must be cstring":        {{Tag: 0x1400, Type: "int", Value: "1"}},
+		"tlvs[0].value: must be given":         {{Tag: 0x1400}},
+		"tlvs[0].value: no placeholder":        {{Tag: 0x1400, Value: "{{.Entity}}"}},
+		"{{.Values.Entity}}; there are":        {{Tag: 0x1400, Value: "{{.Values.Entity}}"}},
+		"tlvs[0].value: has 257 octets":        {{Tag: 0x1400, Value: strings.Repeat("x", 256)}},
+		"tlvs[0].value: must be octets":        {{Tag: 0x1400, Type: smpp.TLVHex, Value: "abc"}},
+		"tlvs[0].value: must be an integer":    {{Tag: 0x1400, Type: smpp.TLVUint16, Value: "65536"}},
+		"tlvs[0].value: a cstring must be":     {{Tag: 0x1400, Value: "é"}},
+		"tlvs: has 33, at most 32 are allowed": make([]smpp.TLV, 33),
 	} {
 		_, err := smpp.New(smpp.Config{Name: "test", Addresses: []string{"none"}, TLVs: list})
 		if err == nil || !strings.Contains(err.Error(), want) {
