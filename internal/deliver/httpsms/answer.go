@@ -15,22 +15,21 @@ import (
 )
 
 const (
-	maxAnswer = 64 << 10 // bytes of an answer that are read
+	maxAnswer = 64 << 10 // bytes read of an answer
 
-	// How long a gateway that asks for patience is left alone: when it does not
-	// say, and at most.
+	// Pause after 429 or 503 without Retry-After, and maximum for Retry-After.
 	shortPause = time.Second
 	maxPause   = 5 * time.Minute
 )
 
-// answer is what a gateway said to one request.
+// answer is the response of a gateway to one request.
 type answer struct {
 	status int
 	body   []byte
-	cut    bool // the body went on, or broke off
-	doc    any  // the body as JSON
+	cut    bool // the body is too long or incomplete
+	doc    any  // body decoded as JSON
 	isJSON bool
-	pause  time.Duration // it asked for
+	pause  time.Duration // requested pause before the next message
 }
 
 func readAnswer(r *http.Response, now time.Time) answer {
@@ -46,8 +45,8 @@ func readAnswer(r *http.Response, now time.Time) answer {
 	return a
 }
 
-// pauseOf reads Retry-After (RFC 9110, section 10.2.3), in either of its forms. It
-// counts if the message was not sent.
+// pauseOf returns the pause that a response requests with Retry-After (RFC 9110, section
+// 10.2.3), or shortPause for 429 and 503 without it.
 func pauseOf(r *http.Response, now time.Time) time.Duration {
 	var pause time.Duration
 	if r.StatusCode == http.StatusTooManyRequests || r.StatusCode == http.StatusServiceUnavailable {
@@ -62,9 +61,9 @@ func pauseOf(r *http.Response, now time.Time) time.Duration {
 	return min(pause, maxPause)
 }
 
-// compare judges the values at p: whether each is (or, with not, is none) of values.
-// If only some are, a part of the message was taken and a part was not. A missing
-// value differs from every value, but does not tell that the message was refused.
+// compare reports whether each value at p is in values, or with not, not in values. It
+// returns unclear if the results differ, since then only some parts of the message were
+// accepted. A missing value counts as different with not, otherwise as unclear.
 func (a answer) compare(p path, values []string, not bool) verdict {
 	if !a.isJSON {
 		return unclear
@@ -88,7 +87,7 @@ func (a answer) compare(p path, values []string, not bool) verdict {
 	}
 }
 
-// refs are the values at p, in order; nil if any of them is missing.
+// refs returns the values at p, in order; nil if any is missing or invalid.
 func (a answer) refs(p path) []string {
 	if p == nil || !a.isJSON {
 		return nil
@@ -103,15 +102,15 @@ func (a answer) refs(p path) []string {
 	return refs
 }
 
-// validRef keeps out what no gateway uses as an id, and nobody wants in a table.
+// validRef reports whether s can be stored as a message id.
 func validRef(s string) bool {
 	const longest = 256
 	return s != "" && len(s) <= longest && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// refusal returns the error of an answer that did not accept the message; nil if it
-// did. The error wraps [deliver.ErrRefused] or [deliver.ErrNotSent] where that is
-// certain, and has a code. sent is the request: see [Gateway.said].
+// refusal returns nil if the answer accepts the message, otherwise an error with a code.
+// It wraps [deliver.ErrRefused] or [deliver.ErrNotSent] unless the outcome is unclear.
+// sent is the request, see [Gateway.said].
 func (g *Gateway) refusal(a answer, sent string) error {
 	no := func(format string, args ...any) error {
 		return &answerError{a.status, fmt.Sprintf(format, args...), g.said(a, sent)}
@@ -134,8 +133,8 @@ func (g *Gateway) refusal(a answer, sent string) error {
 	}
 }
 
-// isCode reports whether s is a short word or number, with too few digits for the
-// number of a phone.
+// isCode reports whether s is a short word or number with too few digits for a phone
+// number.
 func isCode(s string) bool {
 	const longest, mostDigits = 32, 6
 	digits := 0

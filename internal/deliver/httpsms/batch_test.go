@@ -13,8 +13,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestBatch: every receipt of a callback is stored, with the state and the error of
-// the same element, however deep the list is.
+// TestBatch: every receipt of a callback is stored, with the state and the error of the
+// same element, for lists at any depth.
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	of := func(ref string, state verify.EventState, code string) deliver.Receipt {
@@ -29,7 +29,7 @@ func TestBatch(t *testing.T) {
 		body               string
 		answer             int
 		want               []deliver.Receipt
-		logged             string // "" for nothing
+		logged             string // part of the log; "" for no log line
 	}{
 		{
 			name: "List", ref: "results.*.messageId", status: "results.*.status", error: "results.*.error",
@@ -76,7 +76,7 @@ func TestBatch(t *testing.T) {
 		{
 			name: "NoneReadable", ref: "results.*.id", status: "results.*.status",
 			body: `{"results":[{"messageId":"A","status":"delivered"},{"messageId":"B"}]}`, answer: 400,
-			logged: `no id of a message in \"results.*.id\"`,
+			logged: `no message id in \"results.*.id\"`,
 		},
 		{
 			name: "NoList", ref: "results.*.id", status: "results.*.status", body: `{"result":[{"id":"A","status":"delivered"}]}`,
@@ -110,17 +110,17 @@ func TestBatch(t *testing.T) {
 				t.Errorf("receipts %+v, want %+v", got, tt.want)
 			}
 			if (log.Len() > 0) != (tt.logged != "") || !strings.Contains(log.String(), tt.logged) || strings.Contains(log.String(), "delivered") {
-				t.Errorf("logged %q, want %q, and nothing of the callback", log.String(), tt.logged)
+				t.Errorf("logged %q, want %q without contents of the callback", log.String(), tt.logged)
 			}
 			if n := strings.Count(log.String(), "carrier="); log.Len() > 0 && n != 1 {
-				t.Errorf("the carrier is named %d times", n)
+				t.Errorf("the log has the carrier %d times", n)
 			}
 		})
 	}
 }
 
-// TestLargestBatch: a list of 1000 receipts with 1000 bytes each fits the limit of the
-// body.
+// TestLargestBatch: a list of 1000 receipts with 1000 bytes each is within the limit of
+// the body.
 func TestLargestBatch(t *testing.T) {
 	t.Parallel()
 	told := newReports()
@@ -138,8 +138,7 @@ func TestLargestBatch(t *testing.T) {
 	}
 }
 
-// TestBadCallbacksAreLoggedSparingly: a gateway that is set up in a wrong way does not
-// fill the disk.
+// TestBadCallbacksAreLoggedSparingly: log lines about unreadable callbacks are limited.
 func TestBadCallbacksAreLoggedSparingly(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -20,15 +20,14 @@ const (
 
 var errBatch = fmt.Errorf("more than %d receipts", maxBatch)
 
-// field is a value of a callback: of a form, of JSON, or of the query of its URL.
+// field identifies a value of a callback: in a form, in JSON, or in the query of the URL.
 type field struct {
 	name  string
 	path  path
 	query string // NAME of a field "query.NAME"; "" for other fields
 }
 
-// inQuery starts the name of a field that is read from the query of the URL, for every
-// form of body.
+// inQuery is the prefix of a field in the query of the URL, independent of the body.
 const inQuery = "query."
 
 func parseField(name string) (field, error) {
@@ -40,12 +39,12 @@ func parseField(name string) (field, error) {
 	return f, err
 }
 
-// sharesLists reports an error if f has a "*" that is not one of the lists of ref: it
-// would not be clear which element belongs to a receipt.
+// sharesLists returns an error if f has a "*" that does not belong to a list of ref:
+// the element of a receipt would be ambiguous.
 func (f field) sharesLists(ref field) error {
 	for i, segment := range f.path {
 		if segment == anyElement && (i >= len(ref.path) || !slices.Equal(f.path[:i+1], ref.path[:i+1])) {
-			return fmt.Errorf("%q has a %q that receipts.ref, %q, has not: both must name the element of one list",
+			return fmt.Errorf("%q has a %q that receipts.ref, %q, lacks: both must refer to the same list",
 				f.name, anyElement, ref.name)
 		}
 	}
@@ -56,9 +55,9 @@ func (f field) sharesLists(ref field) error {
 type lookup func(field) (string, bool)
 
 // readCallback returns the receipts of a callback: a query (GET), a form or JSON (POST).
-// JSON may have a list of receipts at the top, or at any depth where ref has a "*". The
-// list of receipts is empty for an empty list in JSON. The error is errBatch, an
-// *http.MaxBytesError, or names the defect of the body.
+// JSON may have a list of receipts at the top level, or at any depth where ref has a
+// "*"; an empty list has no receipts. The error is errBatch, an *http.MaxBytesError, or
+// describes the defect of the body.
 func readCallback(w http.ResponseWriter, r *http.Request, ref field) ([]lookup, error) {
 	query := r.URL.Query()
 	if r.Method == http.MethodGet {
@@ -70,7 +69,7 @@ func readCallback(w http.ResponseWriter, r *http.Request, ref field) ([]lookup, 
 	}
 	text := strings.TrimSpace(string(web.TrimBOM(body)))
 	media := web.MediaType(r.Header.Get("Content-Type"))
-	// Some send JSON and call it text; none sends a form that begins like JSON.
+	// Some gateways send JSON with a text type. A form never begins like JSON.
 	if media == "application/json" || media != "application/x-www-form-urlencoded" && strings.IndexAny(text, "{[") == 0 {
 		doc, err := decodeJSON([]byte(text))
 		if err != nil {
@@ -117,7 +116,7 @@ func readJSON(doc any, query url.Values, ref field) ([]lookup, error) {
 	return all, nil
 }
 
-// inJSON reads the values of the receipt that element leads to.
+// inJSON returns a lookup for the receipt at the path element.
 func inJSON(doc any, element path, query url.Values) lookup {
 	return func(f field) (string, bool) {
 		if f.query != "" && query.Has(f.query) {
@@ -129,9 +128,9 @@ func inJSON(doc any, element path, query url.Values) lookup {
 	}
 }
 
-// elements returns p once for every element of doc, with each "*" replaced by the number
-// of the element. It stops after limit+1 paths. A "*" stays where doc has no list; the
-// value at such a path is missing.
+// elements returns a copy of p for every matching element of doc, with each "*" replaced
+// by the index of the element. It stops after limit+1 paths. A "*" remains if doc has no
+// list there; the value at such a path is missing.
 func (p path) elements(doc any, limit int) []path {
 	i := slices.Index(p, anyElement)
 	if i < 0 {
@@ -153,7 +152,7 @@ func (p path) elements(doc any, limit int) []path {
 	return all
 }
 
-// at returns p with each "*" replaced by the segment of element at its place.
+// at returns p with each "*" replaced by the segment of element at the same position.
 func (p path) at(element path) path {
 	one := slices.Clone(p)
 	for i, segment := range one {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// verdict is whether a condition holds for an answer. An answer that cannot be read,
-// or that lacks what the condition is about, leaves it unclear.
+// verdict is the result of a condition for an answer. It is unclear if the answer is
+// unreadable or lacks the value.
 type verdict int
 
 const (
@@ -28,11 +28,11 @@ const (
 //	json PATH in VALUE,VALUE
 //	body contains TEXT
 //
-// A value may be put into double quotes, with the escapes of JSON.
+// A value may be in double quotes, with the escapes of JSON.
 type condition struct {
-	text   string // as it was written
+	text   string // source text
 	holds  func(answer) verdict
-	source path // of a json condition: what it looks at
+	source path // path of a json condition
 }
 
 func parseCondition(line string) (condition, error) {
@@ -48,7 +48,7 @@ func parseCondition(line string) (condition, error) {
 	case "body":
 		c.holds, err = parseContains(rest)
 	default:
-		err = errors.New(`a condition begins with "http", "json" or "body"`)
+		err = errors.New(`must begin with "http", "json" or "body"`)
 	}
 	if err != nil {
 		return condition{}, fmt.Errorf("%q: %w", c.text, err)
@@ -67,7 +67,7 @@ func parseStatuses(s string) (func(answer) verdict, error) {
 		from, err1 := strconv.Atoi(low)
 		to, err2 := strconv.Atoi(high)
 		if err1 != nil || err2 != nil || from < 100 || to > 599 || from > to {
-			return nil, fmt.Errorf("%q is neither an HTTP status nor a range of them, such as 200-299", item)
+			return nil, fmt.Errorf("%q is not an HTTP status or a range such as 200-299", item)
 		}
 		spans = append(spans, span{from, to})
 	}
@@ -84,7 +84,7 @@ func parseComparison(s string) (path, func(answer) verdict, error) {
 	}
 	operator, operand, found := strings.Cut(strings.TrimSpace(rest), " ")
 	if !found {
-		return nil, nil, errors.New(`after the path stand "==", "!=" or "in" and a value, with spaces between`)
+		return nil, nil, errors.New(`expected "==", "!=" or "in" and a value after the path, separated by spaces`)
 	}
 	var values []string
 	switch operator {
@@ -94,7 +94,7 @@ func parseComparison(s string) (path, func(answer) verdict, error) {
 			return nil, nil, err
 		}
 		if left != "" {
-			return nil, nil, fmt.Errorf("%q after the value", left)
+			return nil, nil, fmt.Errorf("unexpected %q after the value", left)
 		}
 		values = []string{value}
 	case "in":
@@ -102,7 +102,7 @@ func parseComparison(s string) (path, func(answer) verdict, error) {
 			return nil, nil, err
 		}
 	default:
-		return nil, nil, fmt.Errorf(`%q is none of "==", "!=" and "in"`, operator)
+		return nil, nil, fmt.Errorf(`unknown operator %q; use "==", "!=" or "in"`, operator)
 	}
 	return p, func(a answer) verdict { return a.compare(p, values, operator == "!=") }, nil
 }
@@ -120,13 +120,13 @@ func parseList(s string) ([]string, error) {
 		}
 		var comma bool
 		if s, comma = strings.CutPrefix(rest, ","); !comma {
-			return nil, fmt.Errorf("%q after a value, where a comma must stand", rest)
+			return nil, fmt.Errorf("expected a comma before %q", rest)
 		}
 	}
 }
 
-// parseValue reads the value at the start of s and gives what stands after it. In a
-// list a bare value ends at a comma.
+// parseValue parses the value at the start of s and returns it with the rest of s. In a
+// list an unquoted value ends at a comma.
 func parseValue(s string, list bool) (value, rest string, err error) {
 	s = strings.TrimSpace(s)
 	if strings.HasPrefix(s, `"`) {
@@ -141,10 +141,10 @@ func parseValue(s string, list bool) (value, rest string, err error) {
 		value, rest = strings.TrimSpace(s[:i]), s[i:]
 	}
 	if value == "" {
-		return "", "", errors.New(`a value is missing; an empty one is written ""`)
+		return "", "", errors.New(`missing value; write an empty value as ""`)
 	}
 	if strings.Contains(value, `"`) {
-		return "", "", fmt.Errorf("%s: a quote inside a value without quotes around it", value)
+		return "", "", fmt.Errorf("%s: quote inside an unquoted value", value)
 	}
 	return value, rest, nil
 }
@@ -152,14 +152,14 @@ func parseValue(s string, list bool) (value, rest string, err error) {
 func parseContains(s string) (func(answer) verdict, error) {
 	operator, operand, _ := strings.Cut(s, " ")
 	if operator != "contains" {
-		return nil, errors.New(`after "body" stands "contains"`)
+		return nil, errors.New(`expected "contains" after "body"`)
 	}
 	text, left, err := parseValue(operand, false)
 	if err != nil {
 		return nil, err
 	}
 	if left != "" {
-		return nil, fmt.Errorf("%q after the text", left)
+		return nil, fmt.Errorf("unexpected %q after the text", left)
 	}
 	if text == "" {
 		return nil, errors.New("every answer contains an empty text")
@@ -183,7 +183,7 @@ func verdictOf(holds bool) verdict {
 	return no
 }
 
-// conditions hold when all of them do.
+// conditions is a conjunction of conditions.
 type conditions []condition
 
 func parseConditions(setting string, lines []string) (conditions, error) {
@@ -198,7 +198,7 @@ func parseConditions(setting string, lines []string) (conditions, error) {
 	return all, nil
 }
 
-// judge gives the verdict on all conditions, and the one that decided it.
+// judge returns the verdict on all conditions and the condition that decided it.
 func (cs conditions) judge(a answer) (verdict, condition) {
 	result, decisive := yes, condition{}
 	for _, c := range cs {

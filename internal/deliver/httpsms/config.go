@@ -20,44 +20,42 @@ const (
 	maxRate            = 100_000
 )
 
-// Config describes a [Gateway]. URL, Headers and Body may have the placeholders
-// {{.To}}, {{.From}}, {{.Text}}, {{.EventID}}, {{.RequestID}}, {{.Attempt}} and
-// {{.ValidSeconds}}. Each is escaped for the place where it stands: what the Body
-// wants is told by the Content-Type among the Headers.
+// Config is the configuration of a [Gateway]. URL, Headers and Body may have the
+// placeholders of package placeholder, such as {{.To}} and {{.Text}}. Values are escaped
+// for their position; in the Body, the Content-Type in Headers selects the escaping.
 type Config struct {
-	Name string // of the carrier, in the configuration and on events
+	Name string // carrier name
 
 	URL           string
 	Method        string   // GET, POST or PUT; "" is POST
 	Headers       []string // "Name: value"
-	BasicUser     string   // of HTTP basic authentication; both empty for none
+	BasicUser     string   // HTTP basic authentication; unused if both are empty
 	BasicPassword string
 	Body          string
 
-	// What an answer must be for the message to be accepted, and what says that it
-	// was not but may be later: conditions, all of which hold. No Success is
-	// "http 200-299", no Temporary is none.
+	// A message is accepted if all conditions of Success hold, and not sent if all
+	// conditions of Temporary hold. Success defaults to "http 200-299". 429 and 503 mean
+	// not sent unless Success holds.
 	Success   []string
 	Temporary []string
 
-	// Ref is the path of the message id in an answer that is JSON; "" for none. Without
-	// it, callbacks name a message by {{.EventID}}, which the request must give to the
-	// gateway. They also do if Receipts.Ref is "query.NAME" and the request has
-	// NAME={{.EventID}}.
+	// Ref is the path of the message id in a JSON answer. If it is "", callbacks identify
+	// the message by {{.EventID}}, which the request must contain. The same applies if
+	// Receipts.Ref is "query.NAME" and the request contains NAME={{.EventID}}.
 	Ref      string
 	Receipts ReceiptConfig
 
-	Timeout     time.Duration // of a request; 0 is 10 s
-	Concurrency int           // requests at a time; 0 is 100
-	Rate        float64       // messages a second; 0 is no bound
+	Timeout     time.Duration // request timeout; 0 means 10 s
+	Concurrency int           // maximum concurrent requests; 0 means 100
+	Rate        float64       // messages per second; 0 for no limit
 
-	Reports   deliver.Reports // Answer is required, and Receipt if there are receipts
-	Log       *slog.Logger    // nil for silence
-	Transport *http.Transport // nil for one of its own
+	Reports   deliver.Reports // Answer is required, and Receipt if receipts are enabled
+	Log       *slog.Logger    // nil discards log lines
+	Transport *http.Transport // nil for a new transport
 }
 
-// New makes a Gateway, without talking to it. An error names the setting that is
-// wrong, and repeats no secret.
+// New returns a Gateway, without connecting to it. An error names the invalid setting
+// and contains no secret.
 func New(c Config) (*Gateway, error) {
 	g, err := newGateway(c)
 	if err != nil {
@@ -68,7 +66,7 @@ func New(c Config) (*Gateway, error) {
 
 func newGateway(c Config) (*Gateway, error) {
 	if c.Reports.Answer == nil || c.Receipts.Secret != "" && c.Reports.Receipt == nil {
-		return nil, errors.New("nobody takes the reports")
+		return nil, errors.New("reports: Answer is required, and Receipt with a receipt secret")
 	}
 	if err := c.complete(); err != nil {
 		return nil, err
@@ -104,7 +102,7 @@ func newGateway(c Config) (*Gateway, error) {
 	return g, nil
 }
 
-// complete puts in the defaults and checks the numbers.
+// complete sets the defaults and checks the numbers.
 func (c *Config) complete() error {
 	if c.Method == "" {
 		c.Method = http.MethodPost

@@ -40,7 +40,7 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 	tests := []struct {
 		name  string
 		alter func(*httpsms.Config)
-		want  string // in the error; "" for none
+		want  string // part of the error; "" for success
 	}{
 		{"Valid", func(*httpsms.Config) {}, ""},
 		{"NoURL", url(""), "url:"},
@@ -59,7 +59,7 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 		{"PlaceholdersInURL", url("https://gateway.example/{{.From}}/x?to=%2B{{.To}}&text={{ .Text }}"), ""},
 
 		{"Method", func(c *httpsms.Config) { c.Method = "DELETE" }, "method:"},
-		{"BodyOfGET", func(c *httpsms.Config) { c.Method = "GET" }, "body: a GET has none"},
+		{"BodyOfGET", func(c *httpsms.Config) { c.Method = "GET" }, "body: not allowed with GET"},
 		{"HeaderWithoutColon", headers("X-Key secret"), "headers[1]:"},
 		{"HeaderName", headers("X Key: secret"), "headers[1]:"},
 		{"HeaderLineBreak", headers("X-Key: a\r\nb"), "headers[1]:"},
@@ -79,16 +79,16 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 		{"JSONUnquotedID", body("application/json", `{"id":{{.EventID}}}`), "body: is not valid JSON"},
 		{"JSONBroken", body("application/vnd.x+json", `{"text":"{{.Text}}"`), "body: is not valid JSON"},
 		{"JSONTwice", body("application/json", `"{{.Text}}" "{{.To}}"`), "body: is not valid JSON"},
-		{"JSONInName", body("application/json", `{"{{.Text}}":1}`), "{{.Text}} stands where"},
+		{"JSONInName", body("application/json", `{"{{.Text}}":1}`), "{{.Text}} is in a place where"},
 		{"JSONNumber", body("application/json", `{"to":{{.To}},"ttl":{{.ValidSeconds}}000}`), ""},
 		{"FormSpaces", body(form, "to={{.To}} &text={{.Text}}"), "body: has a space"},
 		{"FormPlus", body(form, "to=+{{.To}}"), "%2B"},
 		{"FormPercent", body(form, "to={{.To}}&x=%"), "body: is not valid form"},
-		{"FormName", body(form, "{{.Text}}=1"), "{{.Text}} stands where"},
+		{"FormName", body(form, "{{.Text}}=1"), "{{.Text}} is in a place where"},
 		{"XMLOpen", body(xmlType, "<sms>{{.Text}}"), "body: is not valid XML"},
 		{"XMLName", body(xmlType, "<{{.From}}/>"), "body: is not valid XML"},
-		{"XMLCDATA", body(xmlType, "<sms><![CDATA[{{.Text}}]]></sms>"), "{{.Text}} stands where"},
-		{"XMLComment", body(xmlType, "<sms><!-- {{.Text}} --></sms>"), "{{.Text}} stands where"},
+		{"XMLCDATA", body(xmlType, "<sms><![CDATA[{{.Text}}]]></sms>"), "{{.Text}} is in a place where"},
+		{"XMLComment", body(xmlType, "<sms><!-- {{.Text}} --></sms>"), "{{.Text}} is in a place where"},
 		{"XML", body(xmlType, `<sms to='{{.To}}' from="{{.From}}">{{.Text}}</sms>`), ""},
 		{"Text", body(text, "{{.To}}\n{{.Text}}"), ""},
 
@@ -99,7 +99,7 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 		{"SuccessPath", success("json a..b == 1"), "empty segment"},
 		{"SuccessNoPath", success("json == 1"), `success[1]: "json == 1"`},
 		{"SuccessNoOperator", success("json a"), "success[1]:"},
-		{"SuccessOperator", success("json a = 1"), `"=" is none of`},
+		{"SuccessOperator", success("json a = 1"), `unknown operator "="`},
 		{"SuccessNoValue", success("json a == "), "success[1]:"},
 		{"SuccessOpenQuote", success(`json a == "x`), "quoted value"},
 		{"SuccessAfterQuote", success(`json a == "x" y`), `"y" after the value`},
@@ -125,7 +125,7 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 		{"ReceiptList", receipts(func(r *httpsms.ReceiptConfig) { r.Status = "list.*.status" }), "receipts.status: \"list.*.status\" has a \"*\""},
 		{"ReceiptOtherList", receipts(func(r *httpsms.ReceiptConfig) { r.Ref, r.Error = "list.*.id", "errors.*.code" }), "receipts.error:"},
 		{"ReceiptDeeperList", receipts(func(r *httpsms.ReceiptConfig) { r.Ref, r.Status = "list.*.id", "list.*.states.*.word" }), "receipts.status:"},
-		{"ReceiptState", receipts(func(r *httpsms.ReceiptConfig) { r.States = []string{"a=accepted", "b=refused"} }), `receipts.states[1]: no state "refused"`},
+		{"ReceiptState", receipts(func(r *httpsms.ReceiptConfig) { r.States = []string{"a=accepted", "b=refused"} }), `receipts.states[1]: unknown state "refused"`},
 		{"ReceiptWord", receipts(func(r *httpsms.ReceiptConfig) { r.States = []string{"=accepted"} }), "receipts.states[0]:"},
 		{"ReceiptNoState", receipts(func(r *httpsms.ReceiptConfig) { r.States = []string{"a="} }), "receipts.states[0]:"},
 	}
@@ -146,14 +146,14 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 				t.Fatalf("error %v, want one with %q", err, tt.want)
 			}
 			if s := err.Error(); strings.Contains(s, "secret\"") || strings.Contains(s, "pass@") {
-				t.Errorf("error repeats a secret: %v", err)
+				t.Errorf("error contains a secret: %v", err)
 			}
 		})
 	}
 }
 
-// TestEscaping sends what breaks unescaped templates; the gateway must read what the
-// message says.
+// TestEscaping sends values that break templates without escaping. The gateway must
+// receive them unchanged.
 func TestEscaping(t *testing.T) {
 	t.Parallel()
 	m := sms()
@@ -227,7 +227,7 @@ func TestEscaping(t *testing.T) {
 			c := jsonConfig(serve(t, func(_ http.ResponseWriter, r *http.Request) {
 				to, from, text := tt.read(t, r)
 				if to != m.To.Given || from != m.From || text != m.Text {
-					t.Errorf("the gateway reads %q, %q, %q", to, from, text)
+					t.Errorf("the gateway received %q, %q, %q", to, from, text)
 				}
 			}))
 			tt.alter(&c)

@@ -20,7 +20,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// readyMade is a carrier as the page for operators shows it.
+// readyMade is a carrier in the form of the how-to page.
 type readyMade struct {
 	Name string
 	Type string
@@ -43,8 +43,8 @@ type readyMade struct {
 	}
 }
 
-// fromPage reads the settings called name out of the how-to page, with the words in
-// capitals replaced, and lets them lead to fake instead of host.
+// fromPage returns the settings of the carrier name in the how-to page, with the words in
+// capitals replaced, and with host replaced by fake.
 func fromPage(t *testing.T, name, host, fake string, told *reports) httpsms.Config {
 	t.Helper()
 	page, err := os.ReadFile("../../../docs/how-to/connect-an-http-gateway.md")
@@ -81,8 +81,7 @@ func fromPage(t *testing.T, name, host, fake string, told *reports) httpsms.Conf
 	return httpsms.Config{}
 }
 
-// step is one message to a fake gateway, told apart by its text, and what becomes of
-// it.
+// step is one message to a fake gateway, identified by its text, with its outcome.
 type step struct {
 	text string
 	want string
@@ -101,7 +100,7 @@ func sendAll(t *testing.T, g *httpsms.Gateway, steps []step) {
 	}
 }
 
-// page collects the callback that a message named.
+// page holds the callback URL of the last message.
 type page struct {
 	mu       sync.Mutex
 	callback string
@@ -113,7 +112,7 @@ func (p *page) set(s string) {
 	p.callback = s
 }
 
-// query is that of the callback, as the gateway repeats it.
+// query returns the query of the callback URL.
 func (p *page) query(t *testing.T, wantPath string) string {
 	t.Helper()
 	p.mu.Lock()
@@ -125,7 +124,7 @@ func (p *page) query(t *testing.T, wantPath string) string {
 	return "?" + u.RawQuery
 }
 
-// fakeVonage answers as https://developer.vonage.com/en/api/sms says: always 200,
+// fakeVonage answers according to https://developer.vonage.com/en/api/sms: always 200,
 // with a status for each part.
 func fakeVonage(t *testing.T, seen *page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -179,7 +178,7 @@ func TestVonageSettings(t *testing.T) {
 		{"again", accepted, []string{"0A0000000123ABCD1"}},
 	})
 
-	// The same receipt in the three ways that an account can be set to.
+	// The same receipt in the three forms that an account can select.
 	query := seen.query(t, "/carriers/vonage/receipts")
 	fields := url.Values{
 		"msisdn": {number}, "to": {"Acme"}, "network-code": {"23410"}, "messageId": {"0A0000000123ABCD1"}, "price": {"0.0333"},
@@ -209,8 +208,8 @@ func TestVonageSettings(t *testing.T) {
 	})
 }
 
-// fakeTwilio answers as https://www.twilio.com/docs/messaging/api/message-resource
-// says.
+// fakeTwilio answers according to
+// https://www.twilio.com/docs/messaging/api/message-resource.
 func fakeTwilio(t *testing.T, seen *page) http.HandlerFunc {
 	fail := func(w http.ResponseWriter, status, code int, message string) {
 		w.Header().Set("Content-Type", "application/json")
@@ -298,7 +297,7 @@ func TestWebhookSettings(t *testing.T) {
 	})
 }
 
-// checkWords calls back with each word, and sees what is reported; "" is nothing.
+// checkWords calls back with each word and compares the reported state; "" for no report.
 func checkWords(t *testing.T, g *httpsms.Gateway, told *reports, ref, status string, words map[string]verify.EventState) {
 	t.Helper()
 	for word, want := range words {

@@ -11,8 +11,7 @@ import (
 	"countersign/internal/deliver"
 )
 
-// TestErrorsKeepSecrets sends to peers that fail in many ways, and repeat what they
-// were told.
+// TestErrorsKeepSecrets sends to peers that fail in many ways and repeat the request.
 func TestErrorsKeepSecrets(t *testing.T) {
 	t.Parallel()
 	closed := httptest.NewServer(nil)
@@ -47,7 +46,7 @@ func TestErrorsKeepSecrets(t *testing.T) {
 			}
 			for _, word := range []string{number, "4711", "api-key", "basic-password"} {
 				if strings.Contains(err.Error(), word) {
-					t.Errorf("error has %q: %v", word, err)
+					t.Errorf("error contains %q: %v", word, err)
 				}
 			}
 		})
@@ -64,8 +63,8 @@ func TestErrorNamesTheCode(t *testing.T) {
 	}
 }
 
-// TestReason: a refusal has the HTTP status and the reason that the gateway gives,
-// without the number, the code or a secret.
+// TestReason: a refusal has the HTTP status and the gateway's reason, without the number,
+// the code or a secret.
 func TestReason(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, answer, want string }{

@@ -9,30 +9,30 @@ import (
 	"strings"
 )
 
-// asQuery writes a space as %20, which is right in a query and in a form.
+// asQuery escapes s for a query or a form. A space becomes %20, which is valid in both.
 func asQuery(s string) (string, error) {
 	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20"), nil
 }
 
 func asSegment(s string) (string, error) {
 	if strings.Trim(s, ".") == "" {
-		return "", errors.New("cannot stand in a path: it is empty or has only dots")
+		return "", errors.New("cannot be used in a path: it is empty or has only dots")
 	}
 	return url.PathEscape(s), nil
 }
 
-// asHeader refuses what would end the line, and all that is not ASCII, for which
-// headers have no common encoding.
+// asHeader returns s if it is printable ASCII. It refuses line breaks, and other
+// characters because headers have no common encoding for them.
 func asHeader(s string) (string, error) {
 	for _, r := range s {
 		if r < ' ' || r > '~' {
-			return "", errors.New("cannot stand in a header: it has a character that is not printable ASCII")
+			return "", errors.New("cannot be used in a header: it has a character that is not printable ASCII")
 		}
 	}
 	return s, nil
 }
 
-// asJSON gives the inside of a JSON string, for between two quotes.
+// asJSON returns the contents of a JSON string, without its quotes.
 func asJSON(s string) (string, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

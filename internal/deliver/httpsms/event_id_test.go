@@ -16,7 +16,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// ownIDs calls back at a URL that has our id in its query, and gives no id of its own.
+// ownIDs returns settings for a gateway without message ids, with the event id in the
+// callback URL.
 func ownIDs(at string, told *reports) httpsms.Config {
 	return httpsms.Config{
 		Name: "gate", Method: http.MethodGet,
@@ -29,8 +30,7 @@ func ownIDs(at string, told *reports) httpsms.Config {
 	}
 }
 
-// TestOwnIDs: a receipt that names the message by our id finds it, in whatever form
-// the gateway calls back.
+// TestOwnIDs: a receipt with the event id matches the message, in every form of callback.
 func TestOwnIDs(t *testing.T) {
 	t.Parallel()
 	m := sms()
@@ -62,7 +62,7 @@ func TestOwnIDs(t *testing.T) {
 	}
 }
 
-// TestWhichIDs: when messages are named by our ids.
+// TestWhichIDs: the settings with which event ids are the message ids.
 func TestWhichIDs(t *testing.T) {
 	t.Parallel()
 	const own, theirs, none = "own", "theirs", "none"
@@ -104,7 +104,7 @@ func TestWhichIDs(t *testing.T) {
 	}
 }
 
-// TestForeignIDs: what is no id of ours is refused, and logged.
+// TestForeignIDs: a receipt without a valid event id is refused and logged.
 func TestForeignIDs(t *testing.T) {
 	t.Parallel()
 	for _, query := range []string{"?status=1", "?id=&status=1", "?id=7&status=1", "?id=%25I&status=1"} {
@@ -119,8 +119,8 @@ func TestForeignIDs(t *testing.T) {
 	}
 }
 
-// TestReceiptDecidesUnclearAnswer: a gateway that calls back has taken the message,
-// even if its answer left that open: during the request, or after it.
+// TestReceiptDecidesUnclearAnswer: a receipt during or after the request proves that the
+// gateway accepted the message, even if its answer was unclear.
 func TestReceiptDecidesUnclearAnswer(t *testing.T) {
 	t.Parallel()
 	m := sms()
@@ -172,8 +172,8 @@ func TestReceiptDecidesUnclearAnswer(t *testing.T) {
 	}
 }
 
-// TestReceiptDecidesEarlierAttempt: a refusal of the second attempt leaves the first one
-// without a clear answer, and a receipt then shows its acceptance.
+// TestReceiptDecidesEarlierAttempt: after the second attempt is refused, a receipt proves
+// that the unclear first attempt was accepted.
 func TestReceiptDecidesEarlierAttempt(t *testing.T) {
 	t.Parallel()
 	first := sms()
@@ -184,10 +184,10 @@ func TestReceiptDecidesEarlierAttempt(t *testing.T) {
 	receipt := deliver.Receipt{Carrier: "gate", Ref: id, State: verify.EventDelivered}
 	for _, tt := range []struct {
 		name     string
-		statuses []int // of the attempts
+		statuses []int // HTTP statuses by attempt
 		during   bool  // the receipt arrives before the last answer
 		want     string
-		late     []int // attempts that are reported as accepted
+		late     []int // attempts reported as accepted
 	}{
 		{name: "Refused", statuses: []int{500, 403}, want: refused, late: []int{1}},
 		{name: "NotSent", statuses: []int{500, 429}, want: notSent, late: []int{1}},

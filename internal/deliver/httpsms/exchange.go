@@ -15,17 +15,17 @@ import (
 	"countersign/internal/deliver"
 )
 
-// exchange makes one request and judges its answer.
+// exchange sends one request and returns the outcome by its answer.
 func (g *Gateway) exchange(w wire) outcome {
 	ctx, cancel := context.WithTimeout(g.base, g.timeout)
 	defer cancel()
 	var touched atomic.Bool
 	r, err := w.request(withTrace(ctx, &touched))
 	if err != nil {
-		return outcome{err: fmt.Errorf("%w: the request cannot be made", deliver.ErrRefused)}
+		return outcome{err: fmt.Errorf("%w: cannot create the request", deliver.ErrRefused)}
 	}
-	// Not http.Client: it would follow redirects, which could send a message twice,
-	// and put the URL with its secrets into its errors.
+	// Not http.Client, which follows redirects, which could send a message twice. Its
+	// errors also contain the URL with its secrets.
 	response, err := g.transport.RoundTrip(r)
 	if err != nil {
 		if !touched.Load() {
@@ -45,23 +45,23 @@ func (g *Gateway) exchange(w wire) outcome {
 	refs := a.refs(g.ref)
 	if refs == nil && g.ref != nil && !g.receipts.eventIDs {
 		g.noRef.Do(func() {
-			g.log.Warn("HTTP gateway accepted a message without an id: it can have no receipts (said once)")
+			g.log.Warn("HTTP gateway accepted a message without an id, so receipts cannot be matched; check ref (logged once)")
 		})
 	}
 	return outcome{refs: refs}
 }
 
-// withTrace sets touched before a first byte of the request may be on its way. A
-// transport that gave up before has sent nothing, and will not: HTTP/1 and HTTP/2
-// both trace a header before they write it, and end the connection, or the stream,
-// before they return an error.
+// withTrace sets touched before the first byte of the request is written. If the
+// transport fails before that, the request was not and will not be sent. Both HTTP/1 and
+// HTTP/2 trace a header before they write it, and end the connection or stream before
+// they return an error.
 func withTrace(ctx context.Context, touched *atomic.Bool) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteHeaderField: func(string, []string) { touched.Store(true) },
 	})
 }
 
-// reason is err without what the gateway or the request said, which may be secret.
+// reason returns err without the contents of request and response, which may be secret.
 func (g *Gateway) reason(err error) error {
 	var (
 		operation   *net.OpError
@@ -75,7 +75,7 @@ func (g *Gateway) reason(err error) error {
 	case g.base.Err() != nil:
 		return errClosed
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%v are over", g.timeout)
+		return fmt.Errorf("timeout after %v", g.timeout)
 	case errors.As(err, &operation):
 		return operation
 	case errors.As(err, &resolution):
@@ -95,13 +95,14 @@ func (g *Gateway) reason(err error) error {
 	}
 }
 
-// isFinal reports whether err says for certain that the message did not go out.
+// isFinal reports whether err means that the message was certainly not sent.
 func isFinal(err error) bool {
 	return errors.Is(err, deliver.ErrRefused) || errors.Is(err, deliver.ErrNotSent)
 }
 
-// newTransport makes connections that last, but not so long that the gateway closes
-// them first: a request on such a connection would end unclear.
+// newTransport returns a transport with persistent connections. They are closed early,
+// usually before the gateway closes them: otherwise the outcome of a request on such a
+// connection would be unclear.
 func newTransport(concurrency int) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Transport{

@@ -12,7 +12,7 @@ import (
 	"countersign/internal/deliver/placeholder"
 )
 
-// format is a kind of body: how values are put in, and how they are read back.
+// format is a kind of body, with functions to escape and to extract values.
 type format struct {
 	name   string
 	escape placeholder.Escape
@@ -31,13 +31,13 @@ func formatOf(media string) (format, error) {
 	case media == "text/plain":
 		return format{name: "text", escape: asText, texts: func(s string) ([]string, error) { return []string{s}, nil }}, nil
 	default:
-		return format{}, fmt.Errorf("Content-Type %s: no way to escape what is put in; there are "+
-			"application/json, application/x-www-form-urlencoded, application/xml and text/plain", media)
+		return format{}, fmt.Errorf("Content-Type %s: not supported; use "+
+			"application/json, application/x-www-form-urlencoded, application/xml or text/plain", media)
 	}
 }
 
-// hostile is a message that breaks what is not escaped, or escaped in a wrong way. It
-// has a value for each placeholder of t.
+// hostile returns values for all placeholders of t that break a template without
+// correct escaping.
 func hostile(t placeholder.Text) placeholder.Values {
 	v := placeholder.Values{
 		"To":           "447700900123",
@@ -56,8 +56,8 @@ func hostile(t placeholder.Text) placeholder.Values {
 	return v
 }
 
-// try renders a message that is made for breaking templates, and sees that each
-// value arrives as it was.
+// try renders t with hostile values and returns an error unless each value can be
+// extracted unchanged.
 func (f format) try(t placeholder.Text) error {
 	if f.form {
 		if err := checkEncoded(t); err != nil {
@@ -71,7 +71,7 @@ func (f format) try(t placeholder.Text) error {
 	}
 	texts, err := f.texts(body)
 	if err != nil {
-		return fmt.Errorf("is not valid %s once a message is put in (is each placeholder for text between quotes?): %w", f.name, err)
+		return fmt.Errorf("is not valid %s with a message filled in (is each placeholder for text quoted?): %w", f.name, err)
 	}
 	return arrived(t, v, texts)
 }
@@ -83,19 +83,19 @@ func arrived(t placeholder.Text, v placeholder.Values, texts []string) error {
 			found = found || strings.Contains(text, v[field])
 		}
 		if !found {
-			return fmt.Errorf("{{.%s}} stands where its value does not arrive", field)
+			return fmt.Errorf("{{.%s}} is in a place where its value is lost; put it into a value", field)
 		}
 	}
 	return nil
 }
 
-// checkEncoded looks at what the operator wrote of a query or a form.
+// checkEncoded checks the encoding of the literal parts of a query or a form.
 func checkEncoded(t placeholder.Text) error {
 	var err error
 	t.Literals(func(literal, next string) {
 		switch {
 		case strings.ContainsAny(literal, " \t\r\n"):
-			err = errors.New("has a space or a line break: write %20 or %0A, or take it away")
+			err = errors.New("has a space or a line break: remove it, or write %20 or %0A")
 		case next != "" && strings.HasSuffix(literal, "+"):
 			err = errors.New(`"+" before a placeholder would arrive as a space: write %2B`)
 		}
@@ -164,12 +164,12 @@ func textsOfXML(body string) ([]string, error) {
 	}
 }
 
-// parseURL allows placeholders after the host: in segments of the path, and in the
-// query. Errors do not repeat the URL, which may hold a key.
+// parseURL parses a URL with placeholders in segments of the path and in the query.
+// Errors do not contain the URL, which may have a key.
 func parseURL(s string) (placeholder.Text, error) {
 	scheme, rest, _ := strings.Cut(s, "://")
 	if scheme != "https" && scheme != "http" {
-		return placeholder.Text{}, errors.New("begins with neither https:// nor http://")
+		return placeholder.Text{}, errors.New("must begin with https:// or http://")
 	}
 	host := rest
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
@@ -212,7 +212,7 @@ func tryURL(t placeholder.Text, host string) error {
 	}
 	texts, err := textsOfForm(u.RawQuery)
 	if err != nil {
-		return errors.New("has a query that is not encoded as one")
+		return errors.New("has a query with invalid encoding")
 	}
 	return arrived(t, v, append(texts, u.Path))
 }

@@ -15,8 +15,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// FuzzCondition: a condition that was taken can be written down and taken again, and
-// judges every answer, the same one always alike.
+// FuzzCondition: a valid condition can be parsed again from its text, and its verdict is
+// deterministic.
 func FuzzCondition(f *testing.F) {
 	for _, line := range []string{
 		"http 200-299", "http 200,201-204", "json a.0.b == 0", `json a != "x\"y"`, `json *.*.s in 1,"2,3", 4`,
@@ -31,7 +31,7 @@ func FuzzCondition(f *testing.F) {
 		}
 		again, err := parseCondition(c.text)
 		if err != nil {
-			t.Fatalf("%q is taken, and %q is not: %v", line, c.text, err)
+			t.Fatalf("%q is valid, but %q is not: %v", line, c.text, err)
 		}
 		a := answer{status: status, body: body}
 		a.doc, err = decodeJSON(body)
@@ -41,7 +41,7 @@ func FuzzCondition(f *testing.F) {
 			t.Errorf("%q: %v, then %v", line, v, again.holds(a))
 		}
 		if strings.HasPrefix(c.text, "json") && !a.isJSON && v != unclear {
-			t.Errorf("%q judges what is not JSON: %v", line, v)
+			t.Errorf("%q without JSON: %v", line, v)
 		}
 	})
 }
@@ -68,7 +68,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// FuzzTemplate: whatever a message says, the gateway reads that and no more.
+// FuzzTemplate: for every message, the gateway receives exactly its values.
 func FuzzTemplate(f *testing.F) {
 	f.Add("Acme", "Your code: 4711")
 	f.Add(`"},{"`, "\x00\x1f</a>&b=c\u2028")
@@ -92,22 +92,22 @@ func FuzzTemplate(f *testing.F) {
 			t.Fatal(err)
 		}
 		if texts, err := textsOfForm(s); err != nil || len(texts) != 2 || !slices.Contains(texts, from) || !slices.Contains(texts, text) {
-			t.Errorf("form %q is read as %q, %v", s, texts, err)
+			t.Errorf("form %q is parsed as %q, %v", s, texts, err)
 		}
 		if s, err = object.Render(v); err != nil {
 			t.Fatal(err)
 		}
 		var got map[string]string
 		if err := json.Unmarshal([]byte(s), &got); err != nil || len(got) != 2 {
-			t.Fatalf("JSON %q is read as %q, %v", s, got, err)
+			t.Fatalf("JSON %q is parsed as %q, %v", s, got, err)
 		}
 		if utf8.ValidString(from) && utf8.ValidString(text) && (got["from"] != from || got["text"] != text) {
-			t.Errorf("JSON %q is read as %q", s, got)
+			t.Errorf("JSON %q is parsed as %q", s, got)
 		}
 	})
 }
 
-// FuzzReceipt: every callback is answered, and what it reports is fit to be stored.
+// FuzzReceipt: every callback is answered, and its reports can be stored.
 func FuzzReceipt(f *testing.F) {
 	const secret = "callback-secret-0123"
 	var got []deliver.Receipt

@@ -10,28 +10,29 @@ import (
 	"countersign/internal/deliver"
 )
 
-// maxWait bounds how long a message waits for its turn. After it, another carrier
-// may be quicker.
+// maxWait limits how long a message waits for its turn and a slot. After it, another
+// carrier may be faster.
 const maxWait = 3 * time.Second
 
-// gate keeps the messages to a gateway at their distance, and the gateway alone
-// while it asks for that.
+// gate limits the rate and concurrency of messages to a gateway, and pauses them at the
+// gateway's request.
 type gate struct {
-	interval time.Duration // between two messages; 0 for none
-	slots    chan struct{} // holds one token for each request that runs
+	interval time.Duration // minimum time between messages; 0 for no limit
+	slots    chan struct{} // one token for each running request
 
 	mu     sync.Mutex
 	next   time.Time // turn of the next message
-	paused time.Time // no turn is before it
+	paused time.Time // end of the pause
 }
 
-// pass returns when it is a message's turn: then leave must be called. The message is
-// not sent when its turn does not come within limit, nor while ctx lasts.
+// pass waits for the turn of a message and for a slot. On success the caller must call
+// leave. It returns an error that wraps [deliver.ErrNotSent] if that takes longer than
+// limit or maxWait, or ctx is done.
 func (t *gate) pass(ctx context.Context, limit time.Duration) error {
 	limit = min(limit, maxWait)
 	wait, ok := t.turn(time.Now(), limit)
 	if !ok {
-		return fmt.Errorf("%w: its turn is more than %v away", deliver.ErrNotSent, limit.Round(time.Millisecond))
+		return fmt.Errorf("%w: rate limit or pause: turn is more than %v away", deliver.ErrNotSent, limit.Round(time.Millisecond))
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -55,9 +56,9 @@ func (t *gate) pass(ctx context.Context, limit time.Duration) error {
 	case t.slots <- struct{}{}:
 		return nil
 	case <-timer.C:
-		return fmt.Errorf("%w: %d requests run already", deliver.ErrNotSent, cap(t.slots))
+		return fmt.Errorf("%w: limit of %d concurrent requests reached", deliver.ErrNotSent, cap(t.slots))
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %d requests run already: %w", deliver.ErrNotSent, cap(t.slots), ctx.Err())
+		return fmt.Errorf("%w: limit of %d concurrent requests reached: %w", deliver.ErrNotSent, cap(t.slots), ctx.Err())
 	}
 }
 
@@ -93,7 +94,7 @@ func (t *gate) pause(d time.Duration) {
 	}
 }
 
-// calls counts what runs, until it is closed.
+// calls tracks running goroutines, and starts no more after close.
 type calls struct {
 	mu     sync.Mutex
 	closed bool
@@ -102,7 +103,7 @@ type calls struct {
 
 var errClosed = errors.New("gateway is closed")
 
-// run starts f on a goroutine that wait waits for.
+// run starts f in a goroutine. After close it returns errClosed.
 func (c *calls) run(f func()) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,7 +119,7 @@ func (c *calls) close() <-chan struct{} {
 	c.closed = true
 	c.mu.Unlock()
 	done := make(chan struct{})
-	go func() { // ends with the last call, whom Close makes end
+	go func() { // ends with the last call, which Close may abort
 		c.wg.Wait()
 		close(done)
 	}()

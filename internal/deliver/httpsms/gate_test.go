@@ -14,7 +14,7 @@ import (
 	"countersign/internal/deliver/httpsms"
 )
 
-// pipes is a network inside a synctest bubble: its time is the bubble's.
+// pipes is a network within a synctest bubble, with simulated time.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -42,7 +42,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// inBubble runs f with a gateway whose peer is h, and tears both down.
+// inBubble runs f with a gateway and the handler h as its peer.
 func inBubble(t *testing.T, alter func(*httpsms.Config), h http.HandlerFunc, f func(*testing.T, *httpsms.Gateway)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestPause(t *testing.T) {
 		name       string
 		status     int
 		retryAfter func() string
-		pause      time.Duration // until the next message goes out
+		pause      time.Duration // until the next message is sent
 	}{
 		{"TooMany", 429, nil, time.Second},
 		{"Unavailable", 503, nil, time.Second},
@@ -98,7 +98,7 @@ func TestPause(t *testing.T) {
 					t.Errorf("second message: %v", err)
 				}
 				if got := time.Since(start); got != tt.pause {
-					t.Errorf("it waited %v, want %v", got, tt.pause)
+					t.Errorf("the second message waited %v, want %v", got, tt.pause)
 				}
 			})
 		})
@@ -118,9 +118,9 @@ func TestLongPause(t *testing.T) {
 		answer = ""
 		start := time.Now()
 		if _, err := g.Send(t.Context(), sms()); kindOf(err) != notSent || time.Since(start) != 0 {
-			t.Errorf("in the pause: %s after %v: %v", kindOf(err), time.Since(start), err)
+			t.Errorf("during the pause: %s after %v: %v", kindOf(err), time.Since(start), err)
 		}
-		// A gateway that asks for a day is not believed that much.
+		// A Retry-After of a day is limited to maxPause.
 		await.Pass(5 * time.Minute)
 		if _, err := g.Send(t.Context(), sms()); err != nil {
 			t.Errorf("after the longest pause: %v", err)
@@ -150,7 +150,7 @@ func TestRate(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		// At 0, 0.5 … 3 seconds; nobody waits longer.
+		// At 0, 0.5 … 3 seconds, the longest wait.
 		if kinds[accepted] != 7 || kinds[notSent] != 3 {
 			t.Errorf("outcomes %v", kinds)
 		}
@@ -171,7 +171,7 @@ func TestConcurrency(t *testing.T) {
 		running++
 		most = max(most, running)
 		mu.Unlock()
-		<-time.After(2 * time.Second) // the gateway takes this long
+		<-time.After(2 * time.Second) // processing time of the gateway
 		mu.Lock()
 		running--
 		mu.Unlock()
@@ -187,15 +187,15 @@ func TestConcurrency(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		// Two at once, two after 2 seconds; the others would wait for 4.
+		// Two immediately, two after 2 seconds; the others would wait 4 seconds.
 		if most != 2 || kinds[accepted] != 4 || kinds[notSent] != 2 {
 			t.Errorf("%d at a time, outcomes %v", most, kinds)
 		}
 	})
 }
 
-// TestWaitingEndsWithTheCode: a message does not wait longer than it is worth
-// something, and tells the gateway what is left.
+// TestWaitingEndsWithTheCode: a message does not wait beyond the expiry of its code, and
+// its request has the remaining lifetime.
 func TestWaitingEndsWithTheCode(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -208,7 +208,7 @@ func TestWaitingEndsWithTheCode(t *testing.T) {
 		m := sms()
 		m.ValidFor = 10 * time.Second
 		g.Send(t.Context(), m)
-		if _, err := g.Send(t.Context(), m); err != nil { // waits for 2 seconds
+		if _, err := g.Send(t.Context(), m); err != nil { // waits 2 seconds
 			t.Error(err)
 		}
 		m.ValidFor = time.Second
@@ -221,8 +221,8 @@ func TestWaitingEndsWithTheCode(t *testing.T) {
 	})
 }
 
-// TestCancelledWaitSendsNothing: a message is not sent, then or later, if its context ends
-// while it waits for its turn or for the end of another request.
+// TestCancelledWaitSendsNothing: a message is never sent if its context ends while it
+// waits for its turn or for a slot.
 func TestCancelledWaitSendsNothing(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -234,7 +234,7 @@ func TestCancelledWaitSendsNothing(t *testing.T) {
 		text  string        // part of the error
 	}{
 		{"turn", func(c *httpsms.Config) { c.Rate = 1 }, 0, 500 * time.Millisecond, 2 * time.Second, "waiting for its turn"},
-		{"request", func(c *httpsms.Config) { c.Concurrency = 1 }, 0, 500 * time.Millisecond, time.Second, "1 requests run already"},
+		{"request", func(c *httpsms.Config) { c.Concurrency = 1 }, 0, 500 * time.Millisecond, time.Second, "limit of 1 concurrent requests reached"},
 		{"no wait", func(*httpsms.Config) {}, 5 * time.Second, 0, 5 * time.Second, "deadline exceeded"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -262,15 +262,15 @@ func TestCancelledWaitSendsNothing(t *testing.T) {
 				g.Send(t.Context(), sms())
 				first.Wait()
 				if len(sent) != 2 || sent[1].Sub(began) != tt.next {
-					t.Errorf("sent at %v, want the first and one %v later", sent, tt.next)
+					t.Errorf("sent at %v, want two messages with an interval of %v", sent, tt.next)
 				}
 			})
 		})
 	}
 }
 
-// TestWholeWaitIsBounded: a message that waits for its turn and then for the end of another
-// request is not sent when both together take three seconds.
+// TestWholeWaitIsBounded: a message is not sent if the waits for its turn and for a slot
+// together take three seconds.
 func TestWholeWaitIsBounded(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(c *httpsms.Config) { c.Rate, c.Concurrency = 1, 1 }, func(http.ResponseWriter, *http.Request) {

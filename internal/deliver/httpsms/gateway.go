@@ -1,8 +1,9 @@
-// Package httpsms is the carrier for SMS gateways that are spoken to by HTTP: one
-// request for each message, described by templates and conditions that the operator
-// writes, and a callback for their receipts.
+// Package httpsms is the carrier for SMS gateways with an HTTP interface. It sends one
+// request per message and receives receipts by callback. The operator configures both
+// with templates and conditions.
 //
-// It must not know any gateway by name, nor the store, the engine or the API.
+// It contains no code for particular gateways, and does not depend on the store, the
+// engine or the API.
 package httpsms
 
 import (
@@ -21,7 +22,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// Gateway is the carrier. Its methods may be called from many goroutines.
+// Gateway is an HTTP gateway. It is safe for concurrent use.
 type Gateway struct {
 	name    string
 	log     *slog.Logger
@@ -38,7 +39,7 @@ type Gateway struct {
 	gate      gate
 	calls     calls
 	awaited   awaited
-	base      context.Context // of every request; ends when Close loses patience
+	base      context.Context // parent of all request contexts; canceled by Close
 	abort     context.CancelFunc
 	noRef     sync.Once
 	rate      float64
@@ -47,18 +48,18 @@ type Gateway struct {
 
 var _ deliver.Carrier = (*Gateway)(nil)
 
-// Channels returns the channels of the messages that the carrier takes.
+// Channels returns the channels that the carrier supports.
 func Channels() []verify.Channel { return []verify.Channel{verify.SMS} }
 
-// outcome is how one request ended: accepted if err is nil.
+// outcome is the outcome of one request: accepted if err is nil.
 type outcome struct {
 	refs []string
 	err  error
 }
 
-// Send hands m to the gateway, once, and returns what it answered. An error wraps
-// [deliver.ErrRefused] or [deliver.ErrNotSent] where that is certain. When ctx ends
-// first, the request goes on, and its end is told to Reports.Answer.
+// Send submits m to the gateway once. The error wraps [deliver.ErrRefused] or
+// [deliver.ErrNotSent] unless the outcome is unclear. If ctx is done first, the request
+// continues, and Reports.Answer receives its outcome.
 func (g *Gateway) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	sub, err := g.send(ctx, m)
 	if err != nil {
@@ -107,9 +108,9 @@ func (g *Gateway) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	}
 }
 
-// exchangeFor is exchange for a gateway whose receipts may name the event: then its id
-// is that of the message, and a receipt decides where the answer to this attempt or to an
-// earlier one is unclear.
+// exchangeFor is exchange with support for receipts by event id. The event id then is the
+// message id, and a receipt proves acceptance if the answer to this or an earlier attempt
+// is unclear.
 func (g *Gateway) exchangeFor(m deliver.Message, w wire) outcome {
 	if !g.receipts.eventIDs {
 		return g.exchange(w)
@@ -125,22 +126,23 @@ func (g *Gateway) exchangeFor(m deliver.Message, w wire) outcome {
 	return out
 }
 
-// sendable tells what keeps m from this carrier. Errors do not repeat the number.
+// sendable returns an error if this carrier cannot send m. Errors do not contain the
+// number.
 func sendable(m deliver.Message) error {
 	switch {
 	case !slices.Contains(Channels(), m.Channel):
-		return fmt.Errorf("%w: takes no %s", deliver.ErrRefused, m.Channel)
+		return fmt.Errorf("%w: channel %s is not supported", deliver.ErrRefused, m.Channel)
 	case m.To.Given == "" || strings.Trim(m.To.Given, "0123456789") != "":
-		return fmt.Errorf("%w: the number is not digits", deliver.ErrRefused)
+		return fmt.Errorf("%w: the number has characters other than digits", deliver.ErrRefused)
 	case m.ValidFor <= 0:
-		return fmt.Errorf("%w: its time is over", deliver.ErrNotSent)
+		return fmt.Errorf("%w: code expired", deliver.ErrNotSent)
 	default:
 		return nil
 	}
 }
 
-// answerLate reports an answer that Send did not wait for. An unclear one is what
-// Send has told already.
+// answerLate reports the outcome of a request after Send has returned. An unclear
+// outcome is not reported, since Send returned the same.
 func (g *Gateway) answerLate(m deliver.Message, out outcome) {
 	part := verify.Part{Attempt: m.Attempt, Count: 1, Carrier: g.name, State: verify.EventAccepted}
 	switch {
@@ -160,13 +162,13 @@ func (g *Gateway) answerLate(m deliver.Message, out outcome) {
 			part.Ref = out.refs[seq]
 		}
 		if err := g.reports.Answer(ctx, deliver.Answer{Event: m.Event(), Part: part}); err != nil {
-			g.log.Error("late answer of an HTTP gateway is lost", "event_id", m.EventID.String(), "error", err)
+			g.log.Error("late response of an HTTP gateway not stored", "event_id", m.EventID.String(), "error", err)
 		}
 	}
 }
 
-// Close waits for the requests that run, and for the reports of their answers. When
-// ctx ends first they are broken off. Nothing is sent after Close.
+// Close waits for running requests and for the reports of their outcomes. If ctx is done
+// first, it cancels them and returns an error. No request is sent afterwards.
 func (g *Gateway) Close(ctx context.Context) error {
 	defer g.transport.CloseIdleConnections()
 	defer g.abort()
@@ -177,6 +179,6 @@ func (g *Gateway) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		g.abort()
 		<-done
-		return fmt.Errorf("requests broken off: %w", ctx.Err())
+		return fmt.Errorf("canceled running requests: %w", ctx.Err())
 	}
 }

@@ -27,7 +27,7 @@ const (
 	secret = "callback-secret-0123"
 )
 
-// reports keeps what a gateway reports. Its channel gets every late answer.
+// reports collects the reports of a gateway. Its channel receives every late answer.
 type reports struct {
 	mu       sync.Mutex
 	receipts []deliver.Receipt
@@ -61,7 +61,7 @@ func (r *reports) all() []deliver.Receipt {
 	return slices.Clone(r.receipts)
 }
 
-// jsonConfig is the least that sends JSON to url.
+// jsonConfig returns the minimal settings for sending JSON to url.
 func jsonConfig(url string) httpsms.Config {
 	return httpsms.Config{
 		Name:    "gate",
@@ -100,7 +100,7 @@ func sms() deliver.Message {
 	}
 }
 
-// kinds of outcome.
+// Outcomes of Send.
 const (
 	accepted = "accepted"
 	refused  = "refused"
@@ -130,7 +130,7 @@ func reply(status int, body string) http.HandlerFunc {
 	}
 }
 
-// hangUp reads the request and closes the connection, after it has written answer.
+// hangUp reads the request, writes answer and closes the connection.
 func hangUp(answer string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -143,8 +143,8 @@ func hangUp(answer string) http.HandlerFunc {
 	}
 }
 
-// silent tells that a request came, and lets it wait until the client hangs up. The
-// server notices that only once the body is read.
+// silent calls arrived for a request and waits until the client disconnects. The server
+// detects that only after reading the body.
 func silent(arrived func()) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -288,7 +288,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// TestNothingWritten: no request leaves, and the message may go elsewhere.
+// TestNothingWritten: if no request was written, the message can fail over.
 func TestNothingWritten(t *testing.T) {
 	t.Parallel()
 	closed := httptest.NewServer(nil)
@@ -298,7 +298,7 @@ func TestNothingWritten(t *testing.T) {
 	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
 	untrusted.StartTLS()
 	t.Cleanup(untrusted.Close)
-	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and never a handshake
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections without a TLS handshake
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestNothingWritten(t *testing.T) {
 			t.Parallel()
 			c := jsonConfig(tt.url)
 			c.Timeout = 500 * time.Millisecond
-			c.Transport = &http.Transport{} // asks no proxy of the environment
+			c.Transport = &http.Transport{} // ignores proxies of the environment
 			_, err := open(t, c).Send(t.Context(), sms())
 			if kind := kindOf(err); kind != notSent {
 				t.Errorf("%s: %v", kind, err)

@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain sees that no goroutine outlives its gateway.
+// TestMain detects goroutines that outlive their gateway.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

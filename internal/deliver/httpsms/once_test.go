@@ -17,8 +17,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestWrittenOnce: net/http writes what it holds for idempotent a second time when
-// the connection breaks that it used before. A message must not go out twice.
+// TestWrittenOnce: net/http repeats idempotent requests if a reused connection breaks. A
+// message must not be sent twice.
 func TestWrittenOnce(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -54,8 +54,7 @@ func TestWrittenOnce(t *testing.T) {
 	}
 }
 
-// answerOnce serves connections: it answers the first request of each, and hangs up
-// on the second.
+// answerOnce answers the first request of each connection and closes it on the second.
 func answerOnce(t *testing.T, requests chan<- string) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,8 +88,8 @@ func answerOnce(t *testing.T, requests chan<- string) (address string) {
 	return listener.Addr().String()
 }
 
-// TestHTTP2 goes through the other half of net/http, whose order of writing the
-// certainty of "not sent" rests upon, too.
+// TestHTTP2 tests the HTTP/2 transport, on whose order of trace and write "not sent" also
+// depends.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
@@ -127,7 +126,8 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// TestLateAnswer: Send gives up, the request goes on, and its end is reported.
+// TestLateAnswer: after Send stops waiting, the request continues and its outcome is
+// reported.
 func TestLateAnswer(t *testing.T) {
 	t.Parallel()
 	part := func(seq, count int, ref string, state verify.EventState) verify.Part {
@@ -184,7 +184,7 @@ func TestLateAnswer(t *testing.T) {
 			for len(told.answers) > 0 {
 				a := <-told.answers
 				if a.Event != m.Event() {
-					t.Errorf("answer about %v", a.Event)
+					t.Errorf("answer for %v", a.Event)
 				}
 				got = append(got, a.Part)
 			}
@@ -224,20 +224,20 @@ func TestClose(t *testing.T) {
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := g.Close(impatient); err == nil {
-		t.Error("Close says that it broke nothing off")
+		t.Error("Close returned no error")
 	}
 	if err := <-sent; kindOf(err) != unclear {
-		t.Errorf("broken off: %s: %v", kindOf(err), err)
+		t.Errorf("canceled: %s: %v", kindOf(err), err)
 	}
 	if _, err := g.Send(t.Context(), sms()); kindOf(err) != notSent {
 		t.Errorf("after Close: %s: %v", kindOf(err), err)
 	}
 	if err := g.Close(t.Context()); err != nil {
-		t.Errorf("closed again: %v", err)
+		t.Errorf("second Close: %v", err)
 	}
 }
 
-// TestCloseBreaksOffWhatNobodyWaitsFor: Send has returned, its request has not.
+// TestCloseBreaksOffWhatNobodyWaitsFor: Close cancels a request after Send has returned.
 func TestCloseBreaksOffWhatNobodyWaitsFor(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{})
@@ -252,14 +252,14 @@ func TestCloseBreaksOffWhatNobodyWaitsFor(t *testing.T) {
 	}()
 	g.Send(ctx, sms())
 	if err := g.Close(ctx); err == nil {
-		t.Error("Close says that it broke nothing off")
+		t.Error("Close returned no error")
 	}
 	if n := len(told.answers); n != 0 {
-		t.Errorf("%d answers that nobody gave", n)
+		t.Errorf("%d reported answers, want 0", n)
 	}
 }
 
-// TestCloseBreaksOffReports: who takes a late answer may hang, too.
+// TestCloseBreaksOffReports: Close cancels a blocked report of a late answer.
 func TestCloseBreaksOffReports(t *testing.T) {
 	t.Parallel()
 	arrived, goOn, reporting := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -283,6 +283,6 @@ func TestCloseBreaksOffReports(t *testing.T) {
 	close(goOn)
 	<-reporting
 	if err := g.Close(ctx); err == nil {
-		t.Error("Close says that it broke nothing off")
+		t.Error("Close returned no error")
 	}
 }

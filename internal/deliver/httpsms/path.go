@@ -15,8 +15,8 @@ const (
 	anyElement  = "*"
 )
 
-// path leads to values in JSON: names of members, numbers of elements from 0, and
-// "*" for every element, with dots between them.
+// path identifies values in JSON. Its segments are names of members, indexes of elements
+// from 0, and "*" for every element. In text they are separated by dots.
 type path []string
 
 func parsePath(s string) (path, error) {
@@ -38,15 +38,15 @@ func parsePath(s string) (path, error) {
 	return p, nil
 }
 
-// leaf is what a path found: the text of a string, a number, true, false or null.
-// Nothing there, a list and an object are all missing.
+// leaf is the value at a path: the text of a string, a number, true, false or null. Lists
+// and objects count as missing.
 type leaf struct {
 	text    string
 	null    bool
 	missing bool
 }
 
-// find gives what p leads to in doc: always one leaf, unless p has a "*".
+// find returns the values at p in doc: one leaf, or several if p has a "*".
 func (p path) find(doc any) []leaf {
 	if len(p) == 0 {
 		return []leaf{leafOf(doc)}
@@ -72,7 +72,7 @@ func (p path) find(doc any) []leaf {
 	return []leaf{{missing: true}}
 }
 
-// node returns the value that p, which has no "*", leads to in doc; nil for none.
+// node returns the value at p in doc; nil if it is missing. p must have no "*".
 func (p path) node(doc any) any {
 	for _, segment := range p {
 		switch node := doc.(type) {
@@ -106,8 +106,8 @@ func leafOf(value any) leaf {
 	}
 }
 
-// decodeJSON reads the one value that data holds. Numbers keep their digits: an id
-// may have more of them than a float can tell apart.
+// decodeJSON decodes data, which must be one JSON value. Numbers keep all digits, since an
+// id may exceed the precision of a float64.
 func decodeJSON(data []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()

@@ -10,23 +10,23 @@ import (
 	"countersign/internal/deliver"
 )
 
-// answerError is an answer that did not accept a message.
+// answerError is the error of an answer that did not accept a message.
 type answerError struct {
 	status int
-	text   string // the answer and the condition, such as `answered HTTP 400, and "status 200" does not hold`
-	reason string // from the body, in parentheses with a space before; "" for none
+	text   string // answer and condition, such as `answered HTTP 400, and "http 200" does not hold`
+	reason string // reason in the body, as " (…)", or ""
 }
 
 func (e *answerError) Error() string { return e.text + e.reason }
 
 // Code returns the HTTP status with its name and the gateway's reason, for
-// deliver.Code.
+// [deliver.Code].
 func (e *answerError) Code() string {
 	return strings.TrimSpace(fmt.Sprintf("HTTP %d %s", e.status, http.StatusText(e.status))) + e.reason
 }
 
-// reasonFields are the names under which gateways give the reason of a refusal, in
-// the order of preference. Names are compared without case, "_" and "-".
+// reasonFields returns the common names of fields with the reason of a refusal, in order
+// of preference. Case, "_" and "-" are ignored in comparisons.
 func reasonFields() []string {
 	return []string{
 		"code", "errorcode", "errcode", "statuscode", "status", "errortext", "errormessage",
@@ -40,10 +40,10 @@ const (
 	maxReasonDeep = 4
 )
 
-// said returns the gateway's reason, in parentheses: the codes that the conditions
-// compare, then the values of well-known fields. sent is the request. Values that
-// occur in the request are omitted and digits in sentences masked, since some
-// gateways repeat the number and the text.
+// said returns the gateway's reason as " (…)", or "": the codes compared by conditions,
+// then the values of reasonFields. sent is the request. Some gateways repeat the number
+// and the text, so values that occur in the request are omitted, and digits in sentences
+// are masked.
 func (g *Gateway) said(a answer, sent string) string {
 	var found []string
 	add := func(name, value string) {
@@ -86,8 +86,8 @@ func (g *Gateway) said(a answer, sent string) string {
 	return " (" + strings.Join(found, ", ") + ")"
 }
 
-// walk calls found with path and value for each text, number and truth value in doc
-// under the key name.
+// walk calls found with path and value for each string, number and Boolean in doc under
+// the key name.
 func walk(doc any, name, path string, deep int, found func(path, value string)) {
 	switch v := doc.(type) {
 	case map[string]any:
@@ -118,8 +118,8 @@ func walk(doc any, name, path string, deep int, found func(path, value string)) 
 	}
 }
 
-// printableKey reports whether the path of a value may be shown. A gateway may use
-// the number as a key.
+// printableKey reports whether the path of a value may be logged. It has no digits, since a
+// gateway may use the phone number as a key.
 func printableKey(path string) bool {
 	return len(path) <= 60 && !strings.ContainsFunc(path, func(r rune) bool {
 		return r != '.' && r != '_' && r != '-' && (r > unicode.MaxASCII || !unicode.IsLetter(r))
@@ -129,8 +129,7 @@ func printableKey(path string) bool {
 // echoes reports whether a value repeats a part of the request.
 func echoes(sent, value string) bool { return strings.Contains(sent, value) }
 
-// firstLine returns the first line of a body that is plain text, masked; "" for
-// markup.
+// firstLine returns the first line of a plain text body, masked; "" for markup and JSON.
 func firstLine(body []byte) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body[:min(len(body), 1024)])), "\n")
 	if line = strings.TrimSpace(line); strings.HasPrefix(line, "<") || strings.HasPrefix(line, "{") || strings.HasPrefix(line, "[") {

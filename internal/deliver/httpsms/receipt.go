@@ -24,29 +24,28 @@ import (
 const (
 	minSecret    = 16
 	maxErrorCode = 64 // bytes
-	maxUnknown   = 32 // words that are logged, once each
+	maxUnknown   = 32 // unknown words logged, once each
 )
 
-// ReceiptConfig says how the gateway calls back. Ref, Status and Error are names of
-// fields of a form or a query, and paths in JSON, with "*" for every element of a list
-// of receipts; "query." before a name reads it from the query of the URL, whatever the
-// body is.
+// ReceiptConfig is the configuration of callbacks with receipts. Ref, Status and Error
+// are names of fields of a form or a query, and paths in JSON, with "*" for every element
+// of a list of receipts. With the prefix "query." the value is read from the query of the
+// URL for every kind of body.
 type ReceiptConfig struct {
-	Secret string   // at least 16 characters; "" serves no callback
-	Ref    string   // the id that the answer to the message gave, or our own, see [Config]
-	Status string   // the word for what became of it
-	Error  string   // the code for what went wrong; "" for none
-	States []string // "word=state", added to the words that are known, and before them
+	Secret string   // at least 16 characters; "" disables callbacks
+	Ref    string   // message id from the answer, or the event id, see [Config]
+	Status string   // word for the state of the message
+	Error  string   // error code; "" if the gateway sends no code
+	States []string // "word=state"; extends or overrides the known words
 }
 
 type receipts struct {
-	secret             [sha256.Size]byte // its hash: of one length, whatever is compared
+	secret             [sha256.Size]byte // hash of the secret, for comparison in constant time
 	enabled            bool
 	ref, status, error field
-	states             map[string]verify.EventState // "" to pass over
+	states             map[string]verify.EventState // "" ignores the receipt
 
-	// eventIDs is set where callbacks name a message by the id of its event, which the
-	// request has given to the gateway.
+	// eventIDs is set if callbacks identify a message by the event id in the request.
 	eventIDs bool
 
 	log     sparing
@@ -54,8 +53,8 @@ type receipts struct {
 	unknown map[string]bool
 }
 
-// defaultStates are words of Vonage, Twilio, and of SMPP, which other gateways pass
-// on. They are compared in lower case.
+// defaultStates returns the states for the words of Vonage, Twilio and SMPP, which other
+// gateways use. Words are compared in lower case.
 func defaultStates() map[string]verify.EventState {
 	return map[string]verify.EventState{
 		"accepted": verify.EventAccepted, "acceptd": verify.EventAccepted, "buffered": verify.EventAccepted,
@@ -71,7 +70,7 @@ func defaultStates() map[string]verify.EventState {
 		"expired":  verify.EventExpired,
 		"rejected": verify.EventRejected, "rejectd": verify.EventRejected,
 
-		"unknown": "", // says that the gateway does not know either
+		"unknown": "", // the gateway has no state
 	}
 }
 
@@ -122,13 +121,13 @@ func parseState(line string) (string, verify.EventState, error) {
 	all := slices.Sorted(maps.Values(defaultStates()))
 	all = slices.Compact(all)[1:] // without ""
 	if !slices.Contains(all, state) {
-		return "", "", fmt.Errorf("no state %q; there are %v", state, all)
+		return "", "", fmt.Errorf("unknown state %q; use one of %v", state, all)
 	}
 	return word, state, nil
 }
 
-// ReceiptHandler takes the callbacks of the gateway: a GET with a query, a POST of a
-// form, or of JSON, one receipt or a list of them. Without a secret in the
+// ReceiptHandler returns the handler for callbacks of the gateway: a GET with a query, or
+// a POST of a form or of JSON with one receipt or a list. Without a secret in the
 // configuration it answers 404.
 func (g *Gateway) ReceiptHandler() http.Handler {
 	return http.HandlerFunc(g.serveReceipts)
@@ -156,8 +155,8 @@ func (g *Gateway) serveReceipts(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, status, err)
 		return
 	}
-	// A part that cannot be read would be no better the next time: only a callback with
-	// no other part comes again.
+	// A repetition would not make a receipt readable. So a callback is refused only if
+	// all its receipts are unreadable.
 	var unread error
 	bad := 0
 	for _, one := range all {
@@ -171,7 +170,7 @@ func (g *Gateway) serveReceipts(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if err := g.report(r.Context(), receipt); err != nil {
-			g.log.Error("receipt of an HTTP gateway is not stored: it is asked to come again", "error", err)
+			g.log.Error("receipt of an HTTP gateway not stored; answered 503, so that the gateway resends it", "error", err)
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -181,14 +180,14 @@ func (g *Gateway) serveReceipts(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, http.StatusBadRequest, unread)
 		return
 	case bad > 0:
-		g.receipts.log.warn(g.log, "receipts in a callback of an HTTP gateway left out: they cannot be read",
+		g.receipts.log.warn(g.log, "unreadable receipts in a callback of an HTTP gateway ignored",
 			"left_out", bad, "of", len(all), "reason", unread)
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// report has a receipt stored. If its message ended without a clear answer, it was
-// accepted, which is stored first.
+// report stores a receipt. If the outcome of its message was unclear, it first stores
+// that the message was accepted.
 func (g *Gateway) report(ctx context.Context, r deliver.Receipt) error {
 	id, _ := verify.ParseID(r.Ref)
 	if event, attempt, ok := g.awaited.receipt(id); ok && g.receipts.eventIDs {
@@ -201,14 +200,14 @@ func (g *Gateway) report(ctx context.Context, r deliver.Receipt) error {
 	return g.reports.Receipt(ctx, r)
 }
 
-// refuse answers a callback that has no receipt that can be read, and logs the reason.
+// refuse answers a callback without a readable receipt, and logs the reason.
 func (g *Gateway) refuse(w http.ResponseWriter, status int, reason error) {
-	g.receipts.log.warn(g.log, "callback of an HTTP gateway refused: no receipt in it can be read", "answered", status, "reason", reason)
+	g.receipts.log.warn(g.log, "callback of an HTTP gateway refused: no readable receipt", "answered", status, "reason", reason)
 	http.Error(w, reason.Error(), status)
 }
 
-// sparing limits log lines about callbacks to one a minute: a gateway that is set up
-// in a wrong way must not fill the disk. The zero value is ready to use.
+// sparing limits log lines about callbacks to one per minute, so that a misconfigured
+// gateway cannot fill the disk. The zero value is ready to use.
 type sparing struct {
 	mu      sync.Mutex
 	last    time.Time
@@ -230,8 +229,8 @@ func (s *sparing) warn(log *slog.Logger, message string, args ...any) {
 	log.Warn(message, args...)
 }
 
-// authentic looks for the secret where gateways can put one: as a bearer token, as
-// the password of basic authentication (https://user:SECRET@host/), in the query.
+// authentic reports whether the request has the secret as a bearer token, as the password
+// of basic authentication (https://user:SECRET@host/), or in the query.
 func (c *receipts) authentic(r *http.Request) bool {
 	given, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if _, password, basic := r.BasicAuth(); basic {
@@ -243,17 +242,17 @@ func (c *receipts) authentic(r *http.Request) bool {
 	return subtle.ConstantTimeCompare(hash[:], c.secret[:]) == 1
 }
 
-// receiptOf reads one receipt. Its state is "" if there is nothing to report.
+// receiptOf parses one receipt. Its state is "" if the receipt must be ignored.
 func (g *Gateway) receiptOf(get lookup) (deliver.Receipt, error) {
 	c := g.receipts
 	ref, ok := get(c.ref)
 	if !ok || !validRef(ref) {
-		return deliver.Receipt{}, fmt.Errorf("no id of a message in %q", c.ref.name)
+		return deliver.Receipt{}, fmt.Errorf("no message id in %q", c.ref.name)
 	}
 	if c.eventIDs {
 		id, ok := verify.ParseID(ref)
 		if !ok {
-			return deliver.Receipt{}, fmt.Errorf("the value of %q is not an id of ours ({{.EventID}})", c.ref.name)
+			return deliver.Receipt{}, fmt.Errorf("the value of %q is not an event id ({{.EventID}})", c.ref.name)
 		}
 		ref = id.String()
 	}
@@ -264,10 +263,10 @@ func (g *Gateway) receiptOf(get lookup) (deliver.Receipt, error) {
 	receipt := deliver.Receipt{Carrier: g.name, Ref: ref}
 	receipt.State, ok = c.states[strings.ToLower(word)]
 	if !ok && c.isNew(word) {
-		g.log.Warn("HTTP gateway reports a status that is not known; add it to receipts.states",
+		g.log.Warn("HTTP gateway reports an unknown status; add it to receipts.states",
 			"status", cut(word, 32))
 	}
-	// Codes such as 0 come with success, too, where nothing went wrong.
+	// Gateways also send a code, such as 0, with success.
 	went := receipt.State == verify.EventDelivered || receipt.State == verify.EventAccepted
 	if code, ok := get(c.error); ok && !went && c.error.name != "" && !strings.ContainsFunc(code, unicode.IsControl) {
 		receipt.Error = cut(code, maxErrorCode)
@@ -275,8 +274,8 @@ func (g *Gateway) receiptOf(get lookup) (deliver.Receipt, error) {
 	return receipt, nil
 }
 
-// isNew reports whether word was not seen before. It forgets none, and is told of no
-// more than a few.
+// isNew reports whether word occurs for the first time. After maxUnknown words it returns
+// false.
 func (c *receipts) isNew(word string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -288,7 +287,7 @@ func (c *receipts) isNew(word string) bool {
 	return true
 }
 
-// cut shortens s to at most n bytes of whole characters.
+// cut truncates s to at most n bytes at a character boundary.
 func cut(s string, n int) string {
 	s = strings.ToValidUTF8(s, "\ufffd")
 	if len(s) <= n {

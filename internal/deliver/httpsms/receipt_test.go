@@ -23,7 +23,7 @@ func receiptConfig(told *reports) httpsms.Config {
 	return c
 }
 
-// callback asks the handler of g as a gateway that knows the secret.
+// callback calls the handler of g with the secret.
 func callback(g *httpsms.Gateway, method, query, contentType, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "/carriers/gate/receipts"+query, strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
@@ -112,10 +112,10 @@ func TestReceiptWithoutField(t *testing.T) {
 	t.Parallel()
 	g := open(t, receiptConfig(newReports()))
 	if w := callback(g, http.MethodGet, "?status=sent", form, ""); !strings.Contains(w.Body.String(), `"id"`) {
-		t.Errorf("%q does not name the field", w.Body)
+		t.Errorf("%q does not contain the field", w.Body)
 	}
 	if w := callback(g, http.MethodGet, "?id=1", form, ""); !strings.Contains(w.Body.String(), `"status"`) {
-		t.Errorf("%q does not name the field", w.Body)
+		t.Errorf("%q does not contain the field", w.Body)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestReceiptSecret(t *testing.T) {
 			w := httptest.NewRecorder()
 			g.ReceiptHandler().ServeHTTP(w, r)
 			if w.Code != tt.want || w.Body.Len() != 0 {
-				t.Errorf("HTTP %d %q, want %d and no word", w.Code, w.Body, tt.want)
+				t.Errorf("HTTP %d %q, want %d without a body", w.Code, w.Body, tt.want)
 			}
 			if n := len(told.all()); n != 0 != (tt.want == 204) {
 				t.Errorf("%d receipts", n)
@@ -180,8 +180,8 @@ func TestReceiptNotStored(t *testing.T) {
 	}
 }
 
-// TestUnknownWordsAreLoggedOnce, and only so many: whoever has the secret cannot
-// fill the disk.
+// TestUnknownWordsAreLoggedOnce: a word is logged once, and at most 32 words, so that a
+// caller with the secret cannot fill the disk.
 func TestUnknownWordsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -194,7 +194,7 @@ func TestUnknownWordsAreLoggedOnce(t *testing.T) {
 		}
 	}
 	if n := strings.Count(log.String(), "status=word0"); n != 1 {
-		t.Errorf("the first word is logged %d times", n)
+		t.Errorf("logged the first word %d times", n)
 	}
 	if n := strings.Count(log.String(), "\n"); n != 32 {
 		t.Errorf("%d lines", n)

@@ -15,7 +15,7 @@ import (
 	"countersign/internal/deliver/placeholder"
 )
 
-// request is how a message becomes an HTTP request.
+// request is the template of the HTTP request for a message.
 type request struct {
 	method         string
 	url            placeholder.Text
@@ -32,7 +32,7 @@ type header struct {
 func parseRequest(c Config) (request, error) {
 	r := request{method: c.Method, user: c.BasicUser, password: c.BasicPassword}
 	if !slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut}, c.Method) {
-		return request{}, fmt.Errorf("method: %q is none of GET, POST and PUT", c.Method)
+		return request{}, fmt.Errorf("method: must be GET, POST or PUT, not %q", c.Method)
 	}
 	var err error
 	if r.url, err = parseURL(c.URL); err != nil {
@@ -44,7 +44,7 @@ func parseRequest(c Config) (request, error) {
 			return request{}, fmt.Errorf("headers[%d]: %w", i, err)
 		}
 		if r.header(h.name) != nil {
-			return request{}, fmt.Errorf("headers[%d]: %s is there already", i, h.name)
+			return request{}, fmt.Errorf("headers[%d]: %s is given twice", i, h.name)
 		}
 		r.headers = append(r.headers, h)
 	}
@@ -57,8 +57,7 @@ func parseRequest(c Config) (request, error) {
 	return r, nil
 }
 
-// parseHeader reads "Name: value". The line itself is not in the errors: it may
-// hold a key.
+// parseHeader parses "Name: value". Errors do not contain the line, which may have a key.
 func parseHeader(line string) (header, error) {
 	name, value, ok := strings.Cut(line, ":")
 	if !ok || name == "" || strings.ContainsFunc(name, func(r rune) bool { return !isToken(r) }) {
@@ -68,7 +67,7 @@ func parseHeader(line string) (header, error) {
 	switch h.name {
 	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "Te", "Trailer",
 		"Proxy-Connection", "Proxy-Authorization", "Accept-Encoding", "Expect":
-		return header{}, fmt.Errorf("%s is not for you to set", h.name)
+		return header{}, fmt.Errorf("%s is set automatically; remove it", h.name)
 	}
 	value = strings.TrimSpace(value)
 	if _, err := asHeader(value); err != nil {
@@ -82,7 +81,7 @@ func parseHeader(line string) (header, error) {
 	return h, nil
 }
 
-// isToken reports whether r may be in the name of a header (RFC 9110, section 5.6.2).
+// isToken reports whether r is valid in the name of a header (RFC 9110, section 5.6.2).
 func isToken(r rune) bool {
 	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
@@ -96,17 +95,18 @@ func (r request) header(name string) *header {
 	return nil
 }
 
-// parseBody escapes the placeholders of the body as its Content-Type wants it.
+// parseBody parses the body, whose placeholders are escaped according to its
+// Content-Type.
 func (r request) parseBody(body string) (placeholder.Text, error) {
 	if body == "" {
 		return placeholder.Text{}, nil
 	}
 	if r.method == http.MethodGet {
-		return placeholder.Text{}, errors.New("a GET has none: put the placeholders into the url")
+		return placeholder.Text{}, errors.New("not allowed with GET; put the placeholders into the url")
 	}
 	contentType := r.header("Content-Type")
 	if contentType == nil {
-		return placeholder.Text{}, errors.New("headers lack a Content-Type, which says how to escape what is put in")
+		return placeholder.Text{}, errors.New("headers lack a Content-Type, which selects the escaping of placeholders")
 	}
 	text, err := contentType.value.Render(nil)
 	if err != nil || len(contentType.value.Fields()) > 0 {
@@ -117,7 +117,7 @@ func (r request) parseBody(body string) (placeholder.Text, error) {
 		return placeholder.Text{}, fmt.Errorf("Content-Type: %w", err)
 	}
 	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return placeholder.Text{}, fmt.Errorf("Content-Type: charset %s: messages are written in UTF-8", charset)
+		return placeholder.Text{}, fmt.Errorf("Content-Type: charset %s: only UTF-8 is supported", charset)
 	}
 	f, err := formatOf(media)
 	if err != nil {
@@ -130,7 +130,7 @@ func (r request) parseBody(body string) (placeholder.Text, error) {
 	return t, f.try(t)
 }
 
-// texts are the parts of the request with placeholders.
+// texts returns the parts of the request that may have placeholders.
 func (r request) texts() []placeholder.Text {
 	list := []placeholder.Text{r.url, r.body}
 	for _, h := range r.headers {
@@ -139,8 +139,8 @@ func (r request) texts() []placeholder.Text {
 	return list
 }
 
-// hasEventID reports whether the request gives the gateway the id of the event: at any
-// place, or else as the value of the parameter of the callback's URL that ref reads.
+// hasEventID reports whether the request contains the event id: anywhere, or else as the
+// value of the parameter that ref reads from the callback's URL.
 func (r request) hasEventID(ref field, anywhere bool) bool {
 	found := false
 	for _, text := range r.texts() {
@@ -152,8 +152,8 @@ func (r request) hasEventID(ref field, anywhere bool) bool {
 	return found
 }
 
-// endsWithParameter reports whether text ends with "?NAME=" or "&NAME=". The URL of a
-// callback stands in a query or a form, and so may be encoded once or twice.
+// endsWithParameter reports whether text ends with "?NAME=" or "&NAME=", possibly encoded
+// once or twice, as in a callback URL within a query or form.
 func endsWithParameter(text, name string) bool {
 	for range 3 {
 		if strings.HasSuffix(text, "?"+name+"=") || strings.HasSuffix(text, "&"+name+"=") {
@@ -168,7 +168,7 @@ func endsWithParameter(text, name string) bool {
 	return false
 }
 
-// wire is one message as a request.
+// wire is the rendered request of one message.
 type wire struct {
 	method, url    string
 	header         http.Header
@@ -176,11 +176,10 @@ type wire struct {
 	user, password string
 }
 
-// text returns all that the request holds, its secrets included, to compare answers
-// with.
+// text returns the whole request, including its secrets, for comparison with answers.
 func (w wire) text() string {
 	var b strings.Builder
-	_ = w.header.Write(&b) // a Builder takes everything
+	_ = w.header.Write(&b) // a Builder returns no errors
 	return strings.Join([]string{w.url, w.body, w.user, w.password, b.String()}, "\n")
 }
 
@@ -204,11 +203,11 @@ func (r request) render(v placeholder.Values) (wire, error) {
 	return w, nil
 }
 
-// request makes an HTTP request that is written at most once. After a connection is
-// lost the transport writes a request again if it holds it for idempotent: a GET
-// whose body it can get again, or any with a header Idempotency-Key. So a GET keeps
-// its (empty) body to itself, and those headers are hidden by their case, which means
-// nothing on the wire. It still repeats what was not written at all, which is safe.
+// request returns an HTTP request that is written at most once. After a lost connection
+// the transport repeats requests that it considers idempotent: a GET with GetBody, or any
+// request with a header Idempotency-Key. So a GET has a body without GetBody, and those
+// header names are lower case, which HTTP permits. The transport still repeats requests of
+// which no byte was written, which is safe.
 func (w wire) request(ctx context.Context) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, w.method, w.url, strings.NewReader(w.body))
 	if err != nil {

@@ -2,8 +2,8 @@ package httpsms
 
 import "countersign/internal/deliver"
 
-// Status tells how the carrier is: its window is the requests that may run at a
-// time.
+// Status returns the status of the carrier. Its window is the maximum of concurrent
+// requests.
 func (g *Gateway) Status() deliver.CarrierStatus {
 	return deliver.CarrierStatus{
 		InFlight: len(g.gate.slots), Window: cap(g.gate.slots),

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// TestStatus: what went wrong last is there for the operator, without the number
-// and the text.
+// TestStatus: the status has the last errors, without the number and the text.
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	c := jsonConfig(serve(t, reply(400, `{"code":21211}`)))
@@ -25,6 +24,6 @@ func TestStatus(t *testing.T) {
 		t.Fatalf("errors %+v, want one, three times", s.Errors)
 	}
 	if e := s.Errors[0].Error; strings.Contains(e, number) || strings.Contains(e, "4711") {
-		t.Errorf("the error tells too much: %s", e)
+		t.Errorf("the error contains data of the message: %s", e)
 	}
 }

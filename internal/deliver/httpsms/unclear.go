@@ -8,16 +8,16 @@ import (
 	"countersign/internal/verify"
 )
 
-// maxUnclear bounds the messages without a clear answer that wait for a receipt.
+// maxUnclear limits the messages with an unclear outcome that wait for a receipt.
 const maxUnclear = 4096
 
-// awaited holds the messages in flight and the messages without a clear answer, for a
+// awaited holds the messages in flight and the messages with an unclear outcome, for a
 // gateway with receipts by event id. A receipt proves that the gateway accepted its
 // message. The zero value is ready to use.
 type awaited struct {
 	mu      sync.Mutex
 	list    map[verify.ID]*awaitedMessage
-	unclear []verify.ID // without a clear answer, the oldest first; includes forgotten ids
+	unclear []verify.ID // events with an unclear outcome, oldest first; includes removed ids
 }
 
 // awaitedMessage is a message with at least one attempt that is in flight or unclear.
@@ -25,10 +25,10 @@ type awaitedMessage struct {
 	event    verify.EventKey
 	inFlight []int // attempts
 	unclear  []int // attempts, in the order of their ends
-	reported bool  // a receipt came while an attempt was in flight
+	reported bool  // a receipt arrived while an attempt was in flight
 }
 
-// begin notes a request for m. Earlier attempts without a clear answer stay.
+// begin adds an attempt of m. Earlier unclear attempts remain.
 func (a *awaited) begin(m deliver.Message) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -43,9 +43,9 @@ func (a *awaited) begin(m deliver.Message) {
 	one.inFlight = append(one.inFlight, m.Attempt)
 }
 
-// end notes the end of the request for m with err, nil for an accepted message. It
-// reports whether a receipt has shown that the gateway accepted the message, though err
-// is not nil. An attempt without a clear answer is kept for a later receipt.
+// end records the outcome of an attempt of m; err is nil for an accepted message. It
+// reports whether a receipt proves that the gateway accepted the message although err is
+// not nil. An unclear attempt is kept for a later receipt.
 func (a *awaited) end(m deliver.Message, err error) (proven bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -68,7 +68,7 @@ func (a *awaited) end(m deliver.Message, err error) (proven bool) {
 	return proven
 }
 
-// bound adds a message without a clear answer, and drops the oldest of too many.
+// bound adds a message with an unclear outcome, and drops the oldest above maxUnclear.
 func (a *awaited) bound(event verify.ID) {
 	a.unclear = append(a.unclear, event)
 	if len(a.unclear) <= maxUnclear {
@@ -83,9 +83,9 @@ func (a *awaited) bound(event verify.ID) {
 	a.unclear = a.unclear[1:]
 }
 
-// receipt notes a receipt for an event. ok reports whether all attempts have ended and
-// at least one is without a clear answer: then the acceptance of attempt, the last of
-// these, is to be reported.
+// receipt records a receipt for an event. ok reports whether all attempts have ended and
+// at least one is unclear. The caller must then report the acceptance of attempt, the
+// last unclear one.
 func (a *awaited) receipt(id verify.ID) (event verify.EventKey, attempt int, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -100,7 +100,7 @@ func (a *awaited) receipt(id verify.ID) (event verify.EventKey, attempt int, ok 
 	return found.event, found.unclear[len(found.unclear)-1], true
 }
 
-// forget drops an event after its acceptance was reported.
+// forget removes an event after its acceptance was reported.
 func (a *awaited) forget(event verify.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
