@@ -6,18 +6,18 @@ import (
 )
 
 const (
-	escape = 0x1B // to the extension table, or to its national stand-in
+	escape = 0x1B // precedes a septet of the extension or single shift table
 
 	maxLatin1 = 0xFF
 )
 
-// coder writes and reads one coding.
+// coder encodes and decodes one coding.
 type coder struct {
 	alphabet  Alphabet
 	main, ext table
 }
 
-// table holds the characters of 128 septets, -1 where there is none.
+// table maps 128 septets to characters; -1 means no character.
 type table [128]rune
 
 func (t *table) fill(characters string) {
@@ -31,8 +31,8 @@ func (t *table) fill(characters string) {
 	}
 }
 
-// find returns the septet of a character, -1 if there is none. Most characters
-// of most texts stand where ASCII has them.
+// find returns the septet of a character, or -1. It first tries the ASCII code, which is
+// right for most characters.
 func (t *table) find(r rune) int {
 	if r >= 0 && int(r) < len(t) && t[r] == r {
 		return int(r)
@@ -45,8 +45,8 @@ func (t *table) find(r rune) int {
 	return -1
 }
 
-// use readies c for a coding. A language without a table counts as none, as for a
-// phone that does not know it (23.038 §6.2.1.2.4).
+// use prepares c for a coding. A language without a table selects the default table, as
+// in a phone that does not support the language (23.038 §6.2.1.2.4).
 func (c *coder) use(coding Coding) {
 	c.alphabet = coding.Alphabet
 	if c.alphabet != GSM7 {
@@ -64,7 +64,7 @@ func (c *coder) use(coding Coding) {
 	c.ext.fill(ext)
 }
 
-// width is how many units a character takes, 0 if it cannot be written.
+// width returns the number of units of a character; 0 if it is not encodable.
 func (c *coder) width(r rune) int {
 	switch c.alphabet {
 	case Latin1:
@@ -84,7 +84,7 @@ func (c *coder) width(r rune) int {
 	return 0
 }
 
-// append writes a character that has a width.
+// append appends an encodable character to dst.
 func (c *coder) append(dst []byte, r rune) []byte {
 	switch c.alphabet {
 	case Latin1:
@@ -101,10 +101,10 @@ func (c *coder) append(dst []byte, r rune) []byte {
 	return append(dst, escape, byte(c.ext.find(r)))
 }
 
-// Decode reads a payload, of GSM7 one septet in each octet. It takes anything:
-// what is no character becomes U+FFFD, and after an escape what 23.038 §6.2.1.1
-// has a phone show: the character of the main table for a code that the
-// extension table lacks, a space for an escape to a further table.
+// Decode decodes a payload; for GSM7 it has one septet in each octet. Invalid codes
+// become U+FFFD. After an escape it follows 23.038 §6.2.1.1: a code without an extension
+// character becomes the character of the main table, and an escape to a further table
+// becomes a space.
 func Decode(coding Coding, payload []byte) string {
 	var c coder
 	c.use(coding)

@@ -1,13 +1,12 @@
-// Package gsm turns text into what travels in the user data of an SMS, and back:
-// it chooses an alphabet, cuts a long text into parts, writes and reads the user
-// data header. The number of parts that it names is the number that is billed.
+// Package gsm converts text to the user data of SMS and back. It selects the alphabet,
+// splits long texts into parts, and encodes and decodes user data headers. Carriers bill
+// the number of parts that it reports.
 //
-// Nothing is transliterated. A text with one curly quotation mark costs UCS-2,
-// because what reaches a person must be what was written; who wants it cheaper
-// writes another text.
+// Texts are never transliterated, so that recipients get the text as written. One curly
+// quotation mark therefore requires UCS-2; a cheaper message needs another text.
 //
-// The rules are those of 3GPP TS 23.038 (alphabets) and TS 23.040 (user data).
-// The package must not know SMPP, carriers, data_coding values or the network.
+// The rules follow 3GPP TS 23.038 (alphabets) and TS 23.040 (user data). The package does
+// not depend on SMPP, carriers, data_coding values or the network.
 package gsm
 
 import (
@@ -15,22 +14,21 @@ import (
 	"fmt"
 )
 
-// MaxParts is how many parts a message may have: their number is one octet
+// MaxParts is the maximum number of parts of a message, which is encoded in one octet
 // (23.040 §9.2.3.24.1).
 const MaxParts = 255
 
-// ErrTooLong says that a text needs more than [MaxParts] parts.
+// ErrTooLong indicates that a text needs more than [MaxParts] parts.
 var ErrTooLong = errors.New("text needs more than 255 parts")
 
-// Alphabet is how characters are coded. It also fixes the unit that a part's
-// size is counted in.
+// Alphabet is a character encoding. It also determines the unit of part sizes.
 type Alphabet int
 
-// The alphabets.
+// Alphabets.
 const (
 	GSM7   Alphabet = iota // 23.038 §6.2.1 with shift tables; one septet in each octet
-	Latin1                 // ISO 8859-1, one octet a character
-	UCS2                   // UTF-16, big endian; other than the name says, with surrogate pairs
+	Latin1                 // ISO 8859-1, one octet per character
+	UCS2                   // UTF-16, big endian, with surrogate pairs
 )
 
 // String returns the name of the alphabet.
@@ -46,62 +44,59 @@ func (a Alphabet) String() string {
 	return fmt.Sprintf("Alphabet(%d)", int(a))
 }
 
-// Coding is all that is needed to read a payload. The languages matter to GSM7
-// only.
+// Coding determines how a payload is decoded. The languages apply only to GSM7.
 type Coding struct {
 	Alphabet Alphabet
-	Locking  Language // whose table stands in for the default alphabet
-	Single   Language // whose table stands in for the default extension table
+	Locking  Language // replaces the default alphabet
+	Single   Language // replaces the default extension table
 }
 
-// Concat is how the carrier puts the parts of a long message together.
+// Concat is the method of concatenating the parts of a long message.
 type Concat int
 
-// The ways to carry a long message.
+// Concatenation methods.
 const (
 	ConcatUDH   Concat = iota // each part has a user data header
-	ConcatSAR                 // parts of the same size; the caller numbers them elsewhere
-	ConcatWhole               // one part with all; the other side cuts it
+	ConcatSAR                 // parts of the same size, numbered by the caller
+	ConcatWhole               // one part; the other side splits it
 )
 
-// Options is what a carrier lets a message use. The zero value is GSM7 without
-// national tables, falling back to UCS2, in parts with an 8-bit reference.
+// Options are the features that a carrier supports. The zero value is GSM7 without
+// national tables, with UCS2 as fallback, in parts with an 8-bit reference.
 type Options struct {
-	// Base is the alphabet to try first. A text that does not fit it goes as
-	// UCS2; with UCS2, every text does.
+	// Base is the preferred alphabet. A text with other characters is encoded as UCS2.
 	Base Alphabet
 
-	// Languages are the national tables of GSM7 that may be used for a text that
-	// the default alphabet does not cover, the preferred one first. Handsets
-	// that lack a table show wrong characters, so there are none by default.
+	// Languages are the allowed national tables of GSM7, in order of preference, for
+	// texts outside the default alphabet. The default is empty, since phones without the
+	// table show wrong characters.
 	Languages []Language
 
 	Concat Concat
-	Wide   bool // 16-bit references: one octet less in each part
+	Wide   bool // 16-bit references, which take one octet more in each part
 }
 
-// Message is a text, coded and cut.
+// Message is an encoded text, split into parts.
 type Message struct {
 	Coding   Coding
-	Segments int // parts on the air, and on the bill
+	Segments int // number of SMS on the air and on the bill
 	Parts    []Part
 }
 
 // Part is the user data of one short message.
 type Part struct {
-	// Header is the user data header with its length octet; nil if there is none.
-	// A national table is named here even where parts are not: without it the
-	// text cannot be read.
+	// Header is the user data header with its length octet, or nil. It contains the
+	// national tables even if it has no part number, since decoding requires them.
 	Header []byte
 
-	// Payload is the text: of GSM7 one septet in each octet.
+	// Payload is the encoded text; for GSM7 it has one septet in each octet.
 	Payload []byte
 }
 
-// Encode codes text in the alphabet that o allows, and cuts it. All parts carry
-// ref, of which o may take the low octet only; messages on their way to one phone
-// at the same time need different ones. Bytes of text that are not UTF-8 become
-// U+FFFD. The only error is [ErrTooLong].
+// Encode encodes text with the options o and splits it. All parts have the reference ref,
+// or its low octet without o.Wide. Messages in flight to one phone must have different
+// references. Bytes of text that are not UTF-8 become U+FFFD. The error wraps
+// [ErrTooLong].
 func Encode(text string, o Options, ref uint16) (Message, error) {
 	var c coder
 	p := o.plan(&c, text)
@@ -134,8 +129,8 @@ func Encode(text string, o Options, ref uint16) (Message, error) {
 	return m, nil
 }
 
-// Segments tells how many parts text takes on the air, which is what is billed,
-// however the carrier puts them together. Beyond [MaxParts], [Encode] refuses.
+// Segments returns the number of SMS that text needs, which a carrier bills. It does not
+// depend on o.Concat. It may exceed [MaxParts], unlike the result of [Encode].
 func Segments(text string, o Options) int {
 	var c coder
 	return o.plan(&c, text).segments

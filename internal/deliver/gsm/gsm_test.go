@@ -9,7 +9,7 @@ import (
 	"countersign/internal/deliver/gsm"
 )
 
-// TestBoundaries sends texts about as long as fits.
+// TestBoundaries encodes texts near the limits of parts.
 func TestBoundaries(t *testing.T) {
 	t.Parallel()
 	var (
@@ -24,7 +24,7 @@ func TestBoundaries(t *testing.T) {
 		name    string
 		text    string
 		options gsm.Options
-		want    []int // units of each part
+		want    []int // units by part
 	}{
 		{"nothing", "", narrow, []int{0}},
 		{"159 septets", a("a", 159), narrow, []int{159}},
@@ -84,13 +84,13 @@ func TestBoundaries(t *testing.T) {
 				t.Errorf("parts of %v, want %v", got, test.want)
 			}
 			if n := gsm.Segments(test.text, test.options); n != len(test.want) || m.Segments != n {
-				t.Errorf("%d segments counted, %d made", n, m.Segments)
+				t.Errorf("Segments is %d, Encode has %d", n, m.Segments)
 			}
 		})
 	}
 }
 
-// TestChoice shows which coding a text gets.
+// TestChoice: the coding of different texts.
 func TestChoice(t *testing.T) {
 	t.Parallel()
 	national := func(l ...gsm.Language) gsm.Options { return gsm.Options{Languages: l} }
@@ -140,7 +140,7 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// decodeParts reads the parts of m one by one.
+// decodeParts decodes the parts of m separately.
 func decodeParts(t testing.TB, m gsm.Message) string {
 	t.Helper()
 	var text strings.Builder
@@ -162,7 +162,7 @@ func TestHeaders(t *testing.T) {
 		name    string
 		text    string
 		options gsm.Options
-		want    []string // header of each part, in hex
+		want    []string // headers by part, in hex
 	}{
 		{"single", "a", gsm.Options{}, []string{""}},
 		{"single, with a table", "ş", gsm.Options{Languages: tr}, []string{"03240101"}},
@@ -199,8 +199,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestConcatKeepsTheCount: how parts are numbered changes neither the bill nor
-// where the text is cut.
+// TestConcatKeepsTheCount: the numbering of parts affects neither the number of segments
+// nor the division of the text.
 func TestConcatKeepsTheCount(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("a", 152) + "€" + strings.Repeat("b", 300)
@@ -250,7 +250,7 @@ func TestTooLong(t *testing.T) {
 
 const typical = "Your Acme code: 493817. Valid 5 minutes."
 
-// TestAllocations is not parallel: others would allocate, too.
+// TestAllocations is not parallel, since other tests also allocate.
 func TestAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { gsm.Encode(typical, gsm.Options{}, 1) }); n > 3 {
 		t.Errorf("Encode allocates %v times", n)

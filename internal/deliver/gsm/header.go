@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// ErrHeader says that a user data header is not one.
+// ErrHeader indicates a malformed user data header.
 var ErrHeader = errors.New("malformed user data header")
 
 // Information elements of a header, 23.040 §9.2.3.24.
@@ -19,11 +19,11 @@ const (
 	ieLocking    = 0x25
 )
 
-// Header is what a user data header says, as far as it is understood.
+// Header contains the supported elements of a user data header.
 type Header struct {
-	// Place of this part. Total is 0 where the header names none.
+	// Number of this part. Total is 0 if the header has none.
 	Ref   uint16
-	Wide  bool // Ref has 16 bits; the references of either width are apart
+	Wide  bool // Ref has 16 bits; references of different width never match
 	Total int
 	Seq   int // from 1
 
@@ -32,7 +32,7 @@ type Header struct {
 	Single  Language
 
 	// Ports of an application on the phone.
-	Ports    bool // there are some
+	Ports    bool // ToPort and FromPort are set
 	ToPort   uint16
 	FromPort uint16
 
@@ -40,18 +40,18 @@ type Header struct {
 	Octets int
 }
 
-// Coding is the coding of the payload behind h.
+// Coding returns the coding of the payload after h.
 func (h Header) Coding(a Alphabet) Coding {
 	return Coding{Alphabet: a, Locking: h.Locking, Single: h.Single}
 }
 
-// ParseHeader reads the header that userData begins with, and returns what
-// follows it. Elements that are unknown, or that say nothing sensible, are passed
-// over; of two that contradict each other the last one counts (23.040 §9.2.3.24).
+// ParseHeader parses the header at the start of userData and returns the rest. It ignores
+// unknown and invalid elements. If elements contradict each other, the last one applies
+// (23.040 §9.2.3.24).
 //
-// The error wraps [ErrHeader]. If a header ends within an element, all that it
-// says is ignored, as the specification wants, but rest is still what follows it;
-// if it is longer than userData, rest is userData.
+// The error wraps [ErrHeader]. If the header ends within an element, all its elements are
+// ignored, as specified, and rest is the user data after it. If the header is longer than
+// userData, rest is userData.
 func ParseHeader(userData []byte) (h Header, rest []byte, err error) {
 	if len(userData) == 0 {
 		return Header{}, userData, fmt.Errorf("%w: no length", ErrHeader)
@@ -89,8 +89,8 @@ func (h *Header) element(id byte, data []byte) {
 	}
 }
 
-// place ignores what §9.2.3.24.1 wants ignored: no parts, part 0, a part beyond
-// the last.
+// place sets the part number. It ignores a total of 0, part 0, and a part beyond the last
+// (§9.2.3.24.1).
 func (h *Header) place(ref uint16, wide bool, total, seq byte) {
 	if seq == 0 || seq > total {
 		return
@@ -98,14 +98,15 @@ func (h *Header) place(ref uint16, wide bool, total, seq byte) {
 	h.Ref, h.Wide, h.Total, h.Seq = ref, wide, int(total), int(seq)
 }
 
-// place is where a part stands in its message; the zero value is nowhere.
+// place is the number of a part in its message. The zero value means no number.
 type place struct {
 	ref        uint16
 	wide       bool
 	total, seq byte
 }
 
-// headerOctets is the size of the header for a coding, with or without a place.
+// headerOctets returns the size of the header for a coding, with or without a part
+// number.
 func headerOctets(c Coding, wide, placed bool) int {
 	n := 0
 	if placed {
@@ -126,7 +127,7 @@ func headerOctets(c Coding, wide, placed bool) int {
 	return n
 }
 
-// appendHeader writes the header; nothing if it would be empty.
+// appendHeader appends the header to dst, unless it is empty.
 func appendHeader(dst []byte, c Coding, p place) []byte {
 	n := headerOctets(c, p.wide, p.total > 0)
 	if n == 0 {

@@ -8,15 +8,14 @@ import (
 	"sync"
 )
 
-// Joiner puts the parts of long messages together, in whatever order they come.
-// K tells messages with the same reference apart: sender and receiver, as a rule.
-// Its methods may be called from many goroutines.
+// Joiner assembles long messages from parts in any order. K distinguishes messages with
+// the same reference, usually by sender and receiver. It is safe for concurrent use.
 type Joiner[K comparable] struct {
 	mu    sync.Mutex
 	limit int
 	size  int
 	open  map[joinKey[K]]*list.Element
-	order *list.List // of *joining[K], the one that was begun last in front
+	order *list.List // elements are *joining[K], newest first
 }
 
 type joinKey[K comparable] struct {
@@ -26,7 +25,7 @@ type joinKey[K comparable] struct {
 	total int
 }
 
-// joining is a message of which parts are missing.
+// joining is an incomplete message.
 type joining[K comparable] struct {
 	key   joinKey[K]
 	size  int
@@ -39,21 +38,21 @@ type joinedPart struct {
 	payload []byte
 }
 
-// partOctets is the bookkeeping of a part and its message, so that many small ones
-// are bounded too.
+// partOctets is the memory overhead of a part and its message, so that the limit also
+// bounds many small parts.
 const partOctets = 256
 
-// NewJoiner makes a joiner that holds about that many octets. Beyond it drops the
-// message that was begun first.
+// NewJoiner returns a joiner that holds at most about octets octets. Above this it drops
+// the oldest message.
 func NewJoiner[K comparable](octets int) *Joiner[K] {
 	return &Joiner[K]{limit: octets, open: map[joinKey[K]]*list.Element{}, order: list.New()}
 }
 
-// Add takes a part, and returns the text when it is the last one that was missing.
-// A part without a place, or with an impossible one, is a message by itself.
+// Add adds a part. If the part completes its message, Add returns the whole text and
+// true. A part without a valid number is a complete message.
 //
-// A part that is there already is dropped. If it says something else than it did,
-// the reference has come round: the parts so far are dropped in its place.
+// A repeated part is ignored. If a part with the same number has other contents, the
+// reference was reused: the earlier parts are dropped.
 func (j *Joiner[K]) Add(key K, a Alphabet, h Header, payload []byte) (text string, whole bool) {
 	coding := h.Coding(a)
 	if h.Total <= 1 || h.Seq < 1 || h.Seq > h.Total {
@@ -85,7 +84,7 @@ func (j *Joiner[K]) Add(key K, a Alphabet, h Header, payload []byte) (text strin
 	return "", false
 }
 
-// message returns the open message of k, begun if need be.
+// message returns the incomplete message with key k, which it creates if needed.
 func (j *Joiner[K]) message(k joinKey[K]) *joining[K] {
 	if e, ok := j.open[k]; ok {
 		return e.Value.(*joining[K])
@@ -102,8 +101,8 @@ func (j *Joiner[K]) remove(k joinKey[K]) {
 	delete(j.open, k)
 }
 
-// text decodes neighbours of one coding together: other senders do split escape
-// sequences and surrogate pairs.
+// text decodes adjacent parts with the same coding together, since other senders split
+// escape sequences and surrogate pairs.
 func (m *joining[K]) text() string {
 	slices.SortFunc(m.parts, func(a, b joinedPart) int { return a.seq - b.seq })
 	var text strings.Builder

@@ -9,7 +9,7 @@ import (
 	"countersign/internal/deliver/gsm"
 )
 
-// part is what arrives.
+// part is a received part.
 type part struct {
 	from      string
 	ref       uint16
@@ -56,7 +56,7 @@ func TestJoiner(t *testing.T) {
 	}
 }
 
-// TestJoinerCodings: each part is read in its own coding.
+// TestJoinerCodings: each part is decoded with its coding.
 func TestJoinerCodings(t *testing.T) {
 	t.Parallel()
 	j := gsm.NewJoiner[int](1 << 16)
@@ -73,7 +73,7 @@ func TestJoinerCodings(t *testing.T) {
 	}
 }
 
-// TestJoinerSeesAnotherCoding: the same octets are not the same text.
+// TestJoinerSeesAnotherCoding: equal octets in another coding are another part.
 func TestJoinerSeesAnotherCoding(t *testing.T) {
 	t.Parallel()
 	j := gsm.NewJoiner[int](1 << 16)
@@ -86,7 +86,7 @@ func TestJoinerSeesAnotherCoding(t *testing.T) {
 	}
 }
 
-// TestJoinerForgets: a joiner that is full drops what was begun first.
+// TestJoinerForgets: a full joiner drops the oldest message.
 func TestJoinerForgets(t *testing.T) {
 	t.Parallel()
 	j := gsm.NewJoiner[int](10_000)
@@ -104,12 +104,12 @@ func TestJoinerForgets(t *testing.T) {
 		held++
 	}
 	if held < 10 || held > 10_000/150 {
-		t.Errorf("%d messages of 150 octets are held", held)
+		t.Errorf("the joiner holds %d messages of 150 octets", held)
 	}
 	j = gsm.NewJoiner[int](100)
 	first(1)
 	if second(1) {
-		t.Error("a part larger than the joiner was kept")
+		t.Error("the joiner holds a part above its limit")
 	}
 }
 

@@ -2,12 +2,12 @@ package gsm
 
 import "fmt"
 
-// Language is a national language identifier of 23.038 §6.2.1.2.4: which
-// national tables a text uses.
+// Language is a national language identifier (23.038 §6.2.1.2.4), which selects
+// national tables.
 type Language byte
 
-// The languages that have tables. All but Spanish have both a locking and a single
-// shift table; Spanish has the latter only.
+// Languages with tables. Spanish has only a single shift table; the others also have a
+// locking shift table.
 const (
 	NoLanguage Language = iota
 	Turkish
@@ -25,7 +25,7 @@ const (
 	Urdu
 )
 
-// String returns the two letters of ISO 639-1, "" of [NoLanguage].
+// String returns the ISO 639-1 code; "" for [NoLanguage].
 func (l Language) String() string {
 	if t := l.tables(); t.code != "" || l == NoLanguage {
 		return t.code
@@ -33,7 +33,7 @@ func (l Language) String() string {
 	return fmt.Sprintf("Language(%d)", byte(l))
 }
 
-// ParseLanguage is the reverse of [Language.String].
+// ParseLanguage returns the language with an ISO 639-1 code.
 func ParseLanguage(code string) (Language, error) {
 	for l := Turkish; l <= Urdu; l++ {
 		if l.tables().code == code {
@@ -43,10 +43,10 @@ func ParseLanguage(code string) (Language, error) {
 	return NoLanguage, fmt.Errorf("language %q has no table in the GSM alphabet", code)
 }
 
-// national is what the specification has for a language.
+// national contains the tables of a language.
 type national struct {
 	code            string
-	locking, single string // "" if there is none
+	locking, single string // "" if missing
 }
 
 func (l Language) tables() national {
@@ -81,20 +81,19 @@ func (l Language) tables() national {
 	return national{}
 }
 
-// locking returns the table that stands in for the default alphabet.
+// locking returns the table that replaces the default alphabet.
 func (l Language) locking() (string, bool) {
 	t := l.tables().locking
 	return t, t != ""
 }
 
-// single returns the table that stands in for the default extension table.
+// single returns the table that replaces the default extension table.
 func (l Language) single() (string, bool) {
 	t := l.tables().single
 	return t, t != ""
 }
 
-// known reports whether there is a table for each language that c names, and c
-// names one.
+// known reports whether c has at least one language, and a table for each.
 func (c Coding) known() bool {
 	_, locking := c.Locking.locking()
 	_, single := c.Single.single()

@@ -1,18 +1,18 @@
 package gsm
 
-// userDataOctets is the room of one short message (23.040 §9.2.3.16). Its 140
-// octets hold 160 septets.
+// userDataOctets is the capacity of one short message (23.040 §9.2.3.16): 140 octets or
+// 160 septets.
 const userDataOctets = 140
 
-// plan is how a text will be coded and cut.
+// plan is the coding of a text and its division into parts.
 type plan struct {
 	coding   Coding
 	units    int // septets, octets or UTF-16 units of the whole text
 	segments int
-	room     int // units of a part of a long message
+	room     int // capacity in units of a part of a long message
 }
 
-// plan chooses the coding of text, and leaves c ready to write it.
+// plan selects the coding of text and prepares c for it.
 func (o Options) plan(c *coder, text string) plan {
 	switch o.Base {
 	case UCS2:
@@ -32,14 +32,13 @@ func (o Options) plan(c *coder, text string) plan {
 	return p
 }
 
-// national finds the pair of tables that takes the fewest segments. Among equals
-// fewer tables are better, then a single shift (a phone that lacks it shows "s"
-// for "ş", 23.038 §6.2.1.1; without a locking shift it shows another letter), then
-// the language that is preferred.
+// national returns the plan with the pair of tables that needs the fewest segments. Next
+// it prefers fewer tables, then a single shift to a locking shift, then the order of
+// o.Languages. A phone without the single shift table shows "s" for "ş" (23.038
+// §6.2.1.1); without the locking shift table it shows a different letter.
 //
-// National tables never take more segments than UCS2 would: beside the largest
-// header, of 13 octets, a part has room for 72 escaped characters; of UCS2 it has
-// room for 67 at most.
+// National tables never need more segments than UCS2: with the largest header, 13 octets,
+// a part has room for 72 escaped characters, but for at most 67 of UCS2.
 func (o Options) national(c *coder, text string) (plan, bool) {
 	var best plan
 	found := false
@@ -74,13 +73,13 @@ func (p plan) less(q plan) bool {
 	return headerOctets(p.coding, false, false) < headerOctets(q.coding, false, false)
 }
 
-// measure tells what text takes in a coding, and whether all its characters can
-// be written in it. It counts as [cut] cuts.
-func (o Options) measure(c *coder, coding Coding, text string) (plan, bool) {
+// measure returns the plan for text in a coding. ok is false if a character is not
+// encodable. The segments correspond to the parts that cut returns.
+func (o Options) measure(c *coder, coding Coding, text string) (_ plan, ok bool) {
 	c.use(coding)
 	alone := room(coding.Alphabet, headerOctets(coding, o.Wide, false))
 	p := plan{coding: coding, segments: 1, room: room(coding.Alphabet, headerOctets(coding, o.Wide, true))}
-	used := 0 // of the last part
+	used := 0 // units in the last part
 	for _, r := range text {
 		w := c.width(r)
 		if w == 0 {
@@ -99,8 +98,8 @@ func (o Options) measure(c *coder, coding Coding, text string) (plan, bool) {
 	return p, true
 }
 
-// room is how many units stand beside a header: the septets begin on the first
-// septet boundary after it (23.040 §9.2.3.24).
+// room returns the capacity in units after a header. Septets begin at the first septet
+// boundary after it (23.040 §9.2.3.24).
 func room(a Alphabet, header int) int {
 	octets := userDataOctets - header
 	if a == GSM7 {
@@ -109,7 +108,7 @@ func room(a Alphabet, header int) int {
 	return octets / unitOctets(a)
 }
 
-// unitOctets is how many octets a unit takes in a payload.
+// unitOctets returns the size of a unit in a payload.
 func unitOctets(a Alphabet) int {
 	if a == UCS2 {
 		return 2
@@ -117,15 +116,15 @@ func unitOctets(a Alphabet) int {
 	return 1
 }
 
-// cut takes a part of at most room units off payload, but splits neither an
-// escape sequence nor a surrogate pair.
+// cut splits off a part of at most room units, but not within an escape sequence or a
+// surrogate pair.
 func cut(payload []byte, a Alphabet, room int) (part, rest []byte) {
 	n := room * unitOctets(a)
 	if n >= len(payload) {
 		return payload, nil
 	}
 	switch {
-	case a == GSM7 && payload[n-1] == escape: // no table has a character there
+	case a == GSM7 && payload[n-1] == escape: // the second septet is in the next part
 		n--
 	case a == UCS2 && payload[n-2]&0xFC == 0xD8: // high surrogate
 		n -= 2

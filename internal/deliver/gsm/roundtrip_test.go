@@ -12,8 +12,8 @@ import (
 	"countersign/internal/deliver/gsm"
 )
 
-// texts are of characters that meet the limits from all sides, and of lengths that
-// rapid, which likes short ones, would seldom try.
+// texts generates texts with characters of different widths and lengths near the limits,
+// which rapid alone rarely generates.
 func texts() *rapid.Generator[string] {
 	characters := []string{
 		"aZ09 @\n€{}[]^|~\\", "aşğıİçÇ€[@", "aáãõçÍª∞ΘΦ€", "aAक०ड{।ॐ", "aé÷ÿ\u00a0", "aя😀🇹\u0301",
@@ -41,7 +41,7 @@ func options() *rapid.Generator[gsm.Options] {
 	})
 }
 
-// TestRoundTrip sends a text through all that a carrier and a phone do with it.
+// TestRoundTrip encodes a text, and parses and joins its parts like a phone.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -70,7 +70,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// receive reads one part as a phone does.
+// receive parses one part like a phone.
 func receive(t *rapid.T, m gsm.Message, p gsm.Part) (gsm.Header, []byte) {
 	payload := p.Payload
 	var h gsm.Header
@@ -86,14 +86,14 @@ func receive(t *rapid.T, m gsm.Message, p gsm.Part) (gsm.Header, []byte) {
 	return h, payload
 }
 
-// checkMessage checks what holds for each message.
+// checkMessage checks the invariants of messages.
 func checkMessage(t interface{ Fatalf(string, ...any) }, text string, o gsm.Options, m gsm.Message) {
 	if n := gsm.Segments(text, o); n != m.Segments {
-		t.Fatalf("%d segments counted, %d made", n, m.Segments)
+		t.Fatalf("Segments is %d, Encode has %d", n, m.Segments)
 	}
 	if o.Concat == gsm.ConcatWhole {
 		if len(m.Parts) != 1 {
-			t.Fatalf("%d parts of one", len(m.Parts))
+			t.Fatalf("ConcatWhole has %d parts", len(m.Parts))
 		}
 		return
 	}
@@ -116,7 +116,7 @@ func checkMessage(t interface{ Fatalf(string, ...any) }, text string, o gsm.Opti
 	ucs := o
 	ucs.Base = gsm.UCS2
 	if n := gsm.Segments(text, ucs); n < m.Segments {
-		t.Fatalf("%v takes %d segments, UCS2 %d", m.Coding, m.Segments, n)
+		t.Fatalf("%v needs %d segments, UCS2 %d", m.Coding, m.Segments, n)
 	}
 	if m.Coding.Alphabet == gsm.UCS2 && m.Segments == 1 && len(m.Parts[0].Payload) != 2*len(utf16.Encode([]rune(text))) {
 		t.Fatalf("%d octets", len(m.Parts[0].Payload))
@@ -144,7 +144,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// FuzzDecode: what was read once is written and read as the same.
+// FuzzDecode: a decoded text is unchanged after encoding and decoding.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("hello\x1be"), byte(0), byte(0), byte(0))
 	f.Add([]byte("\xd8\x3d\xde\x00\xd8"), byte(2), byte(0), byte(0))

@@ -1,13 +1,12 @@
 package gsm
 
-// none stands in the tables for a septet without a character. It is itself in no
-// table.
+// none marks a septet without a character. No table contains this character.
 const none = '·'
 
-// The tables of 23.038, by septet: a line has the sixteen of one column of the
-// specification. Septet 0x09 is the capital Ç (§6.2.1; early texts of GSM 03.38
-// left open which of the two a phone shows). Septet 0x1B is the escape. In the
-// tables of a single shift, 0x0D must have no character (annex A.2, note 4).
+// Tables of 23.038 by septet. Each line is one column of the specification, 16 septets.
+// Septet 0x09 is the capital Ç (§6.2.1; early versions of GSM 03.38 allow both cases).
+// Septet 0x1B is the escape. In single shift tables, 0x0D must have no character (annex
+// A.2, note 4).
 const (
 	mainDefault = "" + // §6.2.1
 		"@£$¥èéùìòÇ\nØø\rÅå" +

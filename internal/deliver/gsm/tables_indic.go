@@ -1,9 +1,9 @@
 package gsm
 
-// The tables of the languages of India and Pakistan, as in tables.go. Three
-// misprints of the specification (V9.1.1) are put right, as Android does: Kannada
-// locking 0x24 (0CAA, which is at 0x3D too), Tamil single 0x24 (0BEF, which is at
-// 0x25 too), Telugu single 0x22 and 0x23 (06CC and 06CD, which are Arabic).
+// Tables of the languages of India and Pakistan, as in tables.go. Three misprints of the
+// specification (V9.1.1) are corrected as in Android: Kannada locking 0x24 (0CAA, also at
+// 0x3D), Tamil single 0x24 (0BEF, also at 0x25), and Telugu single 0x22 and 0x23 (06CC
+// and 06CD, which are Arabic).
 const (
 	lockingBengali = "" + // A.3.4
 		"\u0981\u0982\u0983\u0985\u0986\u0987\u0988\u0989\u098A\u098B\n\u098C·\r·\u098F" +

@@ -9,10 +9,10 @@ import (
 	"countersign/internal/deliver/gsm"
 )
 
-// golden is a table as other programs have it; -1 is a septet without character.
+// golden is a table of other implementations; -1 is a septet without a character.
 type golden [128]rune
 
-// readTables reads testdata/tables.txt: the main and the extension tables.
+// readTables returns the main and extension tables of testdata/tables.txt.
 func readTables(t *testing.T) (main, ext map[gsm.Language]golden) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/tables.txt")
@@ -50,8 +50,8 @@ func readTables(t *testing.T) (main, ext map[gsm.Language]golden) {
 	return main, ext
 }
 
-// TestTables reads every septet, alone and behind an escape, in every pair of
-// tables, and compares with what other programs make of it.
+// TestTables decodes every septet, alone and after an escape, with every pair of tables,
+// and compares the characters with other implementations.
 func TestTables(t *testing.T) {
 	t.Parallel()
 	mains, exts := readTables(t)
@@ -83,7 +83,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestDefaultAlphabet writes every character of the default alphabet.
+// TestDefaultAlphabet encodes every character of the default alphabet.
 func TestDefaultAlphabet(t *testing.T) {
 	t.Parallel()
 	mains, exts := readTables(t)
@@ -111,7 +111,7 @@ func TestDefaultAlphabet(t *testing.T) {
 	if characters != 127+10 {
 		t.Errorf("%d characters", characters)
 	}
-	for _, r := range "çêαА`“’…–·\x1b\u00a0\x00ı" { // look alike, but are not in it
+	for _, r := range "çêαА`“’…–·\x1b\u00a0\x00ı" { // similar characters outside the alphabet
 		m, err := gsm.Encode(string(r), gsm.Options{}, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -122,8 +122,8 @@ func TestDefaultAlphabet(t *testing.T) {
 	}
 }
 
-// TestNationalAlphabets writes every character of the national tables where the
-// language is allowed, and reads it.
+// TestNationalAlphabets encodes and decodes every character of the national tables with
+// the language allowed.
 func TestNationalAlphabets(t *testing.T) {
 	t.Parallel()
 	mains, exts := readTables(t)

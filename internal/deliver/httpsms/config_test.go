@@ -65,7 +65,7 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 		{"HeaderLineBreak", headers("X-Key: a\r\nb"), "headers[1]:"},
 		{"HeaderTwice", headers("content-type: application/json"), "headers[1]: Content-Type"},
 		{"HeaderOfTransport", headers("transfer-encoding: chunked"), "headers[1]: Transfer-Encoding"},
-		{"HeaderPlaceholder", headers("X-Key: {{.Key}}"), "headers[1]: X-Key: no placeholder"},
+		{"HeaderPlaceholder", headers("X-Key: {{.Key}}"), "headers[1]: X-Key: unknown placeholder"},
 		{"TwoAuthorizations", func(c *httpsms.Config) {
 			c.BasicUser = "user"
 			c.Headers = append(c.Headers, "Authorization: Bearer x")

@@ -1,8 +1,8 @@
-// Package placeholder fills values of a message into texts that an operator writes,
-// such as "to=%2B{{.To}}". Carriers use it for what differs from message to message.
+// Package placeholder renders templates of the operator with values of a message, such as
+// "to=%2B{{.To}}".
 //
-// The package must not know any protocol: the caller passes the escape for each
-// place.
+// The package does not depend on any protocol: the caller passes the escaping for each
+// position.
 package placeholder
 
 import (
@@ -16,22 +16,21 @@ import (
 	"countersign/internal/verify"
 )
 
-// Values are the values of one message, by the name of their placeholder without its
-// first dot: "To", or "Values.entity_id". A missing value is "".
+// Values are the values of one message by placeholder name without the first dot, such as
+// "To" or "Values.entity_id". A missing value is "".
 type Values map[string]string
 
-// values starts the names of the values of accounts and messages
-// ([deliver.Message.Values]).
+// values is the prefix of the names in [deliver.Message.Values].
 const values = "Values."
 
-// names returns the placeholders that every message has a value for.
+// names returns the placeholders that are set for every message.
 func names() []string {
 	return []string{"To", "From", "Text", "EventID", "RequestID", "Attempt", "ValidSeconds"}
 }
 
 // Of returns the values of m. Its PIN expires in validFor.
 func Of(m deliver.Message, validFor time.Duration) Values {
-	// Rounded down: the carrier must drop the message no later than the PIN dies.
+	// Rounded down: the carrier must drop the message before the PIN expires.
 	seconds := max(1, int64(validFor/time.Second))
 	v := Values{
 		"To":           m.To.Given,
@@ -48,11 +47,11 @@ func Of(m deliver.Message, validFor time.Duration) Values {
 	return v
 }
 
-// Escape makes a value fit for the place that it is put into.
+// Escape escapes a value for its position.
 type Escape func(string) (string, error)
 
-// Text is a text with placeholders. The place of each decides how its value is
-// escaped. The zero value is an empty text.
+// Text is a template. The position of a placeholder determines the escaping of its value.
+// The zero value is an empty text.
 type Text struct {
 	pieces []piece
 }
@@ -63,8 +62,8 @@ type piece struct {
 	escape  Escape
 }
 
-// Parse reads s. escapeAt returns the escape for a placeholder that follows the text
-// before. The error names the part of s that is no placeholder.
+// Parse parses a template. escapeAt returns the escape for a placeholder after the text
+// before. The error contains the invalid part of s.
 func Parse(s string, escapeAt func(before string) Escape) (Text, error) {
 	var t Text
 	for offset := 0; offset < len(s); {
@@ -83,7 +82,7 @@ func Parse(s string, escapeAt func(before string) Escape) (Text, error) {
 		}
 		field, dot := strings.CutPrefix(strings.TrimSpace(inside), ".")
 		if !dot || !known(field) {
-			return Text{}, fmt.Errorf("no placeholder {{%s}}; there are .%s and .Values.NAME", inside, strings.Join(names(), ", ."))
+			return Text{}, fmt.Errorf("unknown placeholder {{%s}}; use .%s or .Values.NAME", inside, strings.Join(names(), ", ."))
 		}
 		t.pieces = append(t.pieces, piece{field: field, escape: escapeAt(s[:offset+start])})
 		offset += start + len("{{") + len(inside) + len("}}")
@@ -96,7 +95,8 @@ func known(field string) bool {
 	return ok && verify.ValidValueName(name) || slices.Contains(names(), field)
 }
 
-// Render puts values in. The error names the placeholder, and not its value.
+// Render returns the text with the values filled in. An error has the name of the
+// placeholder but not its value.
 func (t Text) Render(v Values) (string, error) {
 	var b strings.Builder
 	for _, p := range t.pieces {
@@ -113,8 +113,8 @@ func (t Text) Render(v Values) (string, error) {
 	return b.String(), nil
 }
 
-// Literals calls visit with each piece between placeholders, and the name of the
-// placeholder after it, "" at the end.
+// Literals calls visit with each text between placeholders and the name of the following
+// placeholder, "" at the end.
 func (t Text) Literals(visit func(literal, next string)) {
 	for i, p := range t.pieces {
 		if p.field != "" {
@@ -128,7 +128,7 @@ func (t Text) Literals(visit func(literal, next string)) {
 	}
 }
 
-// Fields returns the names of the placeholders, each once.
+// Fields returns the distinct names of the placeholders.
 func (t Text) Fields() []string {
 	var list []string
 	for _, p := range t.pieces {

@@ -46,10 +46,10 @@ func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"{{.To":                 "not closed",
-		"{{To}}":                "no placeholder {{To}}",
-		"{{.Values}}":           "there are .To, ",
+		"{{To}}":                "unknown placeholder {{To}}",
+		"{{.Values}}":           "use .To, ",
 		"{{.Values.}}":          ".Values.NAME",
-		"{{.Values.Entity-ID}}": "no placeholder {{.Values.Entity-ID}}",
+		"{{.Values.Entity-ID}}": "unknown placeholder {{.Values.Entity-ID}}",
 	} {
 		if _, err := placeholder.Parse(in, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
@@ -57,7 +57,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// TestEscape: each place has its own escape, and an error names the placeholder, and
+// TestEscape: each position has its escape. An error has the name of the placeholder but
 // not its value.
 func TestEscape(t *testing.T) {
 	t.Parallel()

@@ -1,8 +1,8 @@
-// Package sink is a carrier that accepts everything at once and sends nothing, so
-// that a load test measures the server and not a carrier.
+// Package sink is a carrier that accepts every message immediately and sends none, so
+// that a load test measures only the server.
 //
-// It may write down when a message to which number came, for who measures. It must
-// not keep what messages say: there are PINs in them.
+// It can record the time and number of each message. It must not record texts, which
+// contain PINs.
 package sink
 
 import (
@@ -18,26 +18,26 @@ import (
 	"countersign/internal/deliver"
 )
 
-// Config describes a [Carrier].
+// Config is the configuration of a [Carrier].
 type Config struct {
-	Name   string           // of the carrier, in the configuration and on events
-	Record string           // path of a file that gets a line for each message; "" for none
+	Name   string           // carrier name
+	Record string           // path of the record, with a line for each message; "" disables it
 	Now    func() time.Time // time.Now if nil
 }
 
-// Carrier is the carrier. Its methods may be called from many goroutines.
+// Carrier accepts and discards messages. It is safe for concurrent use.
 type Carrier struct {
 	config Config
 
 	mu     sync.Mutex
-	file   *os.File      // nil for no record, and once it was closed
-	record *bufio.Writer // to file
-	line   []byte        // reused
+	file   *os.File      // nil without a record and after Close
+	record *bufio.Writer // writes to file
+	line   []byte        // buffer
 }
 
 var _ deliver.Carrier = (*Carrier)(nil)
 
-// New makes a carrier, which must be closed. A record that is there is added to.
+// New returns a carrier, which the caller must close. It appends to an existing record.
 func New(c Config) (*Carrier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -54,9 +54,8 @@ func New(c Config) (*Carrier, error) {
 	return s, nil
 }
 
-// Send accepts m. In the record it is a line "TIME NUMBER": nanoseconds since 1970,
-// and E.164 digits. When that cannot be written, the error wraps
-// [deliver.ErrNotSent].
+// Send accepts m. It appends a line "TIME NUMBER" to the record: nanoseconds since 1970
+// and E.164 digits. If that fails, the error wraps [deliver.ErrNotSent].
 func (c *Carrier) Send(_ context.Context, m deliver.Message) (deliver.Submission, error) {
 	if c.config.Record != "" {
 		if err := c.note(m.To.Given); err != nil {
@@ -81,7 +80,7 @@ func (c *Carrier) note(number string) error {
 	return err
 }
 
-// Close writes what is left of the record.
+// Close flushes and closes the record.
 func (c *Carrier) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,7 +16,7 @@ func TestSend(t *testing.T) {
 	t.Parallel()
 	record := filepath.Join(t.TempDir(), "record")
 	now := func() time.Time { return time.Unix(1_800_000_000, 42) }
-	for _, number := range []string{"447700900001", "12015550123"} { // the second is added to the first
+	for _, number := range []string{"447700900001", "12015550123"} { // the second is appended
 		c, err := sink.New(sink.Config{Name: "nowhere", Record: record, Now: now})
 		if err != nil {
 			t.Fatal(err)
@@ -29,12 +29,12 @@ func TestSend(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := c.Send(t.Context(), deliver.Message{To: verify.PhoneAddress(number, "")}); !errors.Is(err, deliver.ErrNotSent) {
-			t.Errorf("a message that is not in the record: %v", err)
+			t.Errorf("Send after Close: %v", err)
 		}
 	}
 	got, err := os.ReadFile(record)
 	if want := "1800000000000000042 447700900001\n1800000000000000042 12015550123\n"; err != nil || string(got) != want {
-		t.Errorf("the record says %q, %v", got, err)
+		t.Errorf("record %q, %v", got, err)
 	}
 }
 
@@ -51,6 +51,6 @@ func TestNoRecord(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := sink.New(sink.Config{Record: t.TempDir()}); err == nil {
-		t.Error("a directory is taken for a record")
+		t.Error("New accepts a directory as record")
 	}
 }

@@ -1,10 +1,9 @@
-// Package virtual is a carrier without a network: it takes every message at
-// once and files it into the inbox of a virtual phone, where a person (on the
-// /phone page) or a test (by its API) reads it.
+// Package virtual is a carrier without a network. It accepts every message immediately
+// and stores it in the inbox of a virtual phone, for display on the /phone page and for
+// tests by its API.
 //
-// The phone is a witness. It shows what it was handed, copy by copy, so that a
-// message sent twice is seen twice; it must not know what a verification is, nor
-// how the inbox keeps its messages: it writes through [Inbox], which it declares.
+// The phone stores every submission separately, so that duplicates are visible. The
+// package does not depend on verifications or on the storage behind [Inbox].
 package virtual
 
 import (
@@ -18,41 +17,41 @@ import (
 	"countersign/internal/verify"
 )
 
-// Message is what the phone shows: one copy of an event that reached it.
+// Message is one received message. A resent event has several.
 type Message struct {
 	EventID   verify.ID
 	RequestID verify.ID
-	Number    string // that received it, E.164 digits without "+"
+	Number    string // recipient, E.164 digits without "+"
 	Channel   verify.Channel
 	From      string // sender of an SMS, caller of a call
-	Text      string // for a call its words without markup
+	Text      string // of a call the words without markup
 	Script    message.Script
 	SentAt    time.Time
 }
 
-// Inbox keeps the messages of all numbers, in the order in which they were
-// added. It never merges two copies of an event.
+// Inbox stores the messages of all numbers in the order of arrival. It must not merge
+// messages of the same event.
 type Inbox interface {
-	// AddMessage files m. When it returns without error, m is durable.
+	// AddMessage stores m. After it returns nil, m is durable.
 	AddMessage(ctx context.Context, m Message) error
 
-	// Messages lists the newest messages of number, or of all numbers when it
-	// is "": at most limit of them, oldest first.
+	// Messages returns the newest messages of number ("" for all numbers), at most
+	// limit, oldest first.
 	Messages(ctx context.Context, number string, limit int) ([]Message, error)
 
-	// Message returns the newest copy of an event, and whether there is one.
+	// Message returns the newest message of an event, and whether it exists.
 	Message(ctx context.Context, event verify.ID) (Message, bool, error)
 }
 
-// Config describes a [Phone].
+// Config is the configuration of a [Phone].
 type Config struct {
-	Name   string           // of the carrier, in the configuration and on events
+	Name   string           // carrier name
 	Inbox  Inbox            // required
-	Refuse []verify.Channel // channels that this carrier turns down, to show a failover
+	Refuse []verify.Channel // refused channels, to demonstrate failover
 	Now    func() time.Time // time.Now if nil
 }
 
-// Phone is the carrier. Its methods may be called from many goroutines.
+// Phone is a virtual phone. It is safe for concurrent use.
 type Phone struct {
 	config   Config
 	watchers watchers
@@ -60,12 +59,12 @@ type Phone struct {
 
 var _ deliver.Carrier = (*Phone)(nil)
 
-// Channels returns the channels of the messages that the carrier takes: those to phones.
+// Channels returns the channels that the carrier supports: all channels to phones.
 func Channels() []verify.Channel {
 	return verify.ChannelsWith(func(c verify.ChannelInfo) bool { return c.Address == verify.Phone })
 }
 
-// New makes a phone. It starts nothing and needs no closing.
+// New returns a phone. It starts no goroutine and need not be closed.
 func New(c Config) *Phone {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -73,12 +72,11 @@ func New(c Config) *Phone {
 	return &Phone{config: c}
 }
 
-// Send files m and accepts it, whatever the length of a call. On a channel that
-// the phone refuses, the error wraps [deliver.ErrRefused]; when the inbox does not
-// take the message, [deliver.ErrNotSent].
+// Send stores m and accepts it immediately, even a call. The error wraps
+// [deliver.ErrRefused] on a refused channel, and [deliver.ErrNotSent] if the inbox fails.
 func (p *Phone) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	if !slices.Contains(Channels(), m.Channel) || slices.Contains(p.config.Refuse, m.Channel) {
-		return deliver.Submission{}, fmt.Errorf("%s takes no %s: %w", p.config.Name, m.Channel, deliver.ErrRefused)
+		return deliver.Submission{}, fmt.Errorf("%s does not accept %s: %w", p.config.Name, m.Channel, deliver.ErrRefused)
 	}
 	err := p.config.Inbox.AddMessage(ctx, Message{
 		EventID:   m.EventID,
@@ -91,19 +89,17 @@ func (p *Phone) Send(ctx context.Context, m deliver.Message) (deliver.Submission
 		SentAt:    p.config.Now().UTC().Truncate(time.Millisecond),
 	})
 	if err != nil {
-		return deliver.Submission{}, fmt.Errorf("%s: %w: file message: %w", p.config.Name, deliver.ErrNotSent, err)
+		return deliver.Submission{}, fmt.Errorf("%s: %w: storing message: %w", p.config.Name, deliver.ErrNotSent, err)
 	}
 	p.watchers.notify(m.To.Given)
 	return deliver.Submission{Carrier: p.config.Name}, nil
 }
 
-// Watch tells the caller when this phone files a message for number, or for any
-// number when it is "". The caller must call stop when it has seen enough.
+// Watch returns a channel that signals when this phone stores a message for number ("" for
+// all numbers). The caller must call stop at the end. stop is idempotent.
 //
-// A signal says only that something came: signals that nobody has received yet
-// melt into one, so a slow watcher holds up no sender and nothing piles up.
-// Messages that another node filed give no signal, so a watcher reads the inbox
-// from time to time as well.
+// Pending signals are merged, so a slow watcher delays no sender and memory is bounded.
+// Messages stored by other nodes cause no signal, so a watcher should also poll the inbox.
 func (p *Phone) Watch(number string) (changed <-chan struct{}, stop func()) {
 	return p.watchers.add(number)
 }

@@ -18,7 +18,7 @@ import (
 
 const number = "447700900001"
 
-// inbox keeps messages in memory. With err set it is a database that fails.
+// inbox stores messages in memory, or fails with err.
 type inbox struct {
 	virtual.Inbox // the phone only writes
 
@@ -100,7 +100,7 @@ func TestSendShowsEveryCopy(t *testing.T) {
 		}
 	}
 	if got := len(box.all()); got != 2 {
-		t.Errorf("an event that was sent twice is shown %d times", got)
+		t.Errorf("an event that was sent twice has %d messages", got)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestSendErrors(t *testing.T) {
 		refuse  []verify.Channel
 		inbox   error
 		want    error
-		refused bool // a definite no, which lets the engine try another carrier
+		refused bool // a refusal, so that the engine can fail over
 	}{
 		{name: "RefusedChannel", ctx: t.Context(), refuse: []verify.Channel{verify.TTS}, want: deliver.ErrRefused, refused: true},
 		{name: "OtherChannelRefused", ctx: t.Context(), refuse: []verify.Channel{verify.SMS}},
@@ -142,13 +142,13 @@ func TestSendErrors(t *testing.T) {
 				return
 			}
 			if text := fmt.Sprintf("%+v", got); text != fmt.Sprintf("%+v", deliver.Submission{}) {
-				t.Errorf("submission %s beside an error", text)
+				t.Errorf("submission %s with an error", text)
 			}
 			if n := len(box.all()); n != 0 {
-				t.Errorf("%d messages filed", n)
+				t.Errorf("%d messages stored", n)
 			}
 			if signalled(changed) {
-				t.Error("watcher was told of a message that is not there")
+				t.Error("signal without a message")
 			}
 		})
 	}
@@ -165,10 +165,9 @@ func TestWatch(t *testing.T) {
 	defer stopOther()
 	gone, stopGone := phone.Watch(number)
 	stopGone()
-	stopGone() // twice does no harm
+	stopGone() // idempotent
 
-	// Nobody receives meanwhile: the sender must not wait, and three signals
-	// become one.
+	// Without a receiver the sender must not block, and three signals are merged.
 	for range 3 {
 		if _, err := phone.Send(t.Context(), call()); err != nil {
 			t.Fatal(err)

@@ -2,11 +2,11 @@ package virtual
 
 import "sync"
 
-// watchers are those who wait for messages, by nothing but a channel each: no
-// goroutine runs for them. The zero value is ready for use.
+// watchers holds one channel per watcher, and needs no goroutines. The zero value is ready
+// to use.
 type watchers struct {
 	mu  sync.Mutex
-	all map[chan struct{}]string // to the number it waits for; "" for any
+	all map[chan struct{}]string // number of each watcher; "" for all numbers
 }
 
 func (w *watchers) add(number string) (<-chan struct{}, func()) {
@@ -35,7 +35,7 @@ func (w *watchers) notify(number string) {
 		}
 		select {
 		case c <- struct{}{}:
-		default: // a signal is waiting there already
+		default: // a signal is pending
 		}
 	}
 }
