@@ -1,9 +1,9 @@
 // Package atomicfile writes files that appear under their name only when they are
-// complete and on disk. Writers fill NAME.partial, flush it and rename it,
-// then flush the directory. A killed process leaves at most NAME.partial, which
-// the next writer of NAME replaces.
+// complete and on disk. A writer fills NAME.partial, flushes it, renames it, and flushes
+// the directory. A killed process leaves at most NAME.partial, which the next writer of
+// NAME replaces.
 //
-// Standard output, devices and pipes have no complete state: they are written directly.
+// Standard output, devices and pipes are written directly.
 package atomicfile
 
 import (
@@ -19,13 +19,13 @@ import (
 	"countersign/internal/filelock"
 )
 
-// Suffix is the end of the name of a file that is not complete.
+// Suffix is the end of the name of an incomplete file.
 const Suffix = ".partial"
 
 // ErrBusy indicates that another process is writing the same file.
 var ErrBusy = errors.New("another process is writing this file")
 
-// File is a file to be written. Close discards it unless Commit was called.
+// File is a file being written. Close discards it unless Commit was called.
 type File struct {
 	*os.File        // NAME.partial, or the device
 	name     string // final name; "" for a device
@@ -33,15 +33,15 @@ type File struct {
 	done     bool
 }
 
-// WriteFile writes a file, or replaces it. A new file has the mode perm; a replaced file
-// keeps its mode.
+// WriteFile creates or replaces a file. A new file has the mode perm; a replaced file keeps
+// its mode.
 func WriteFile(name string, data []byte, perm fs.FileMode) error {
 	f, err := Replace(name, perm)
 	return f.finish(data, err)
 }
 
-// WriteNew writes a file with the mode perm. It returns an error that wraps fs.ErrExist
-// if the file exists.
+// WriteNew creates a file with the mode perm. The error wraps fs.ErrExist if the file
+// exists.
 func WriteNew(name string, data []byte, perm fs.FileMode) error {
 	f, err := Create(name, perm)
 	return f.finish(data, err)
@@ -57,8 +57,8 @@ func (f *File) finish(data []byte, err error) error {
 	return cmp.Or(err, f.Close())
 }
 
-// Create begins a file that must not exist, neither now nor when it is committed: the
-// error wraps fs.ErrExist. perm is its mode; the umask does not apply.
+// Create starts writing a new file with the mode perm; the umask does not apply. The error
+// of Create or Commit wraps fs.ErrExist if the file exists.
 func Create(name string, perm fs.FileMode) (*File, error) {
 	if device(name) {
 		return openDevice(name)
@@ -69,8 +69,8 @@ func Create(name string, perm fs.FileMode) (*File, error) {
 	return open(name, perm, false)
 }
 
-// Replace begins a file that may replace an existing file. perm is the mode of a new
-// file; an existing file hands its mode on. A symlink stays: its target is replaced.
+// Replace starts writing a file that may replace an existing one. perm is the mode of a new
+// file; a replaced file keeps its mode. If name is a symlink, its target is replaced.
 func Replace(name string, perm fs.FileMode) (*File, error) {
 	if device(name) {
 		return openDevice(name)
@@ -94,8 +94,9 @@ func Replace(name string, perm fs.FileMode) (*File, error) {
 	return open(target, perm, true)
 }
 
-// device reports whether a name leads to anything but a regular file or a directory, or
-// into /dev and /proc, where /dev/stdout may lead to a regular file.
+// device reports whether a name refers to anything but a regular file or a directory. It
+// includes /dev/stdout and file descriptors in /dev and /proc, which may refer to regular
+// files.
 func device(name string) bool {
 	if path, err := filepath.Abs(name); err == nil && (strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/")) {
 		info, err := os.Stat(path)
@@ -113,12 +114,12 @@ func openDevice(name string) (*File, error) {
 	return &File{File: f, done: true}, nil
 }
 
-// tries bounds how often a leftover may vanish or appear while open looks at it.
+// tries limits the attempts of open while other writers create or remove the partial file.
 const tries = 10
 
-// open creates NAME.partial and locks it against other writers. A leftover is removed and
-// not truncated: it may be a second name of a complete file, if a writer was killed
-// between the two steps of [File.publish].
+// open creates NAME.partial and locks it against other writers. A leftover is removed, not
+// truncated: it may be a second name of a complete file if a writer was killed between the
+// two steps of publish.
 func open(name string, perm fs.FileMode, replace bool) (*File, error) {
 	partial := name + Suffix
 	for range tries {
@@ -148,11 +149,11 @@ func open(name string, perm fs.FileMode, replace bool) (*File, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrBusy)
 }
 
-// errMoved indicates that a file is no longer the one under its name.
+// errMoved indicates that the name of an open file no longer refers to it.
 var errMoved = errors.New("the file was replaced by another writer")
 
-// lock locks a file that was just opened, and checks that it still has its name: another
-// writer may have removed it in between.
+// lock locks a newly opened file. It returns errMoved if another writer has removed or
+// replaced the file in the meantime.
 func lock(f *os.File) error {
 	if err := filelock.TryLock(f); err != nil {
 		if errors.Is(err, filelock.ErrLocked) {
@@ -170,8 +171,8 @@ func lock(f *os.File) error {
 	return nil
 }
 
-// removeLeftover removes NAME.partial of a killed process. It returns ErrBusy if its
-// writer lives.
+// removeLeftover removes NAME.partial of a killed process. The error wraps ErrBusy if its
+// writer is running.
 func removeLeftover(partial string) error {
 	f, err := os.OpenFile(partial, os.O_WRONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	switch {
@@ -188,13 +189,13 @@ func removeLeftover(partial string) error {
 		return err
 	}
 	if info, statErr := os.Lstat(partial); statErr == nil && info.Mode()&fs.ModeSymlink != 0 {
-		return os.Remove(partial) // no writer makes one
+		return os.Remove(partial) // not created by a writer
 	}
 	return err
 }
 
-// Commit flushes the file, renames it, and flushes the directory. When it returns
-// nil, the file survives a crash of the machine.
+// Commit flushes the file, renames it, and flushes the directory. After it returns nil, the
+// file survives a crash of the machine.
 func (f *File) Commit() error {
 	if f.done {
 		return nil
@@ -209,8 +210,8 @@ func (f *File) Commit() error {
 	return SyncDir(filepath.Dir(f.name))
 }
 
-// publish renames the file. A link refuses an existing file, which a rename would
-// replace; file systems without links have the rename only.
+// publish moves the file to its final name. For Create it uses a hard link, which fails if
+// the name exists, and falls back to a rename on file systems without hard links.
 func (f *File) publish() error {
 	if f.replace {
 		return os.Rename(f.Name(), f.name)
@@ -228,7 +229,7 @@ func (f *File) publish() error {
 	return os.Rename(f.Name(), f.name)
 }
 
-// Close closes the file. Without a Commit before, it removes the partial file.
+// Close closes the file. Without an earlier Commit it removes the partial file.
 func (f *File) Close() error {
 	var err error
 	if !f.done {
@@ -238,8 +239,8 @@ func (f *File) Close() error {
 	return errors.Join(err, f.File.Close())
 }
 
-// SyncDir flushes a directory, so that names in it survive a crash of the machine. File
-// systems that cannot flush a directory are skipped.
+// SyncDir flushes a directory, so that its entries survive a crash of the machine. It returns
+// nil on file systems that cannot flush a directory.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

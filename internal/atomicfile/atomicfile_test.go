@@ -17,7 +17,7 @@ import (
 func TestWrite(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		before func(t *testing.T, name string) // makes what is there already
+		before func(t *testing.T, name string) // prepares the directory
 		write  func(name string, data []byte, perm fs.FileMode) error
 		want   string
 		mode   fs.FileMode
@@ -41,20 +41,20 @@ func TestWrite(t *testing.T) {
 				t.Fatalf("got %v, want %v", err, c.err)
 			}
 			if got := read(t, name); got != c.want {
-				t.Errorf("it holds %q, want %q", got, c.want)
+				t.Errorf("the file has %q, want %q", got, c.want)
 			}
 			if info, err := os.Stat(name); err != nil || info.Mode().Perm() != c.mode {
 				t.Errorf("mode %v (%v), want %v", info.Mode(), err, c.mode)
 			}
 			if _, err := os.Lstat(name + atomicfile.Suffix); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("a partial file stays: %v", err)
+				t.Errorf("a partial file remains: %v", err)
 			}
 		})
 	}
 }
 
-// TestLeftoverIsSecondName: a process that was killed between link and remove leaves the
-// complete file under both names. The next writer must not truncate it.
+// TestLeftoverIsSecondName: a process killed between link and remove leaves the complete
+// file under both names. The next writer must not truncate it.
 func TestLeftoverIsSecondName(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "key")
@@ -64,7 +64,7 @@ func TestLeftoverIsSecondName(t *testing.T) {
 	must(t, err)
 	must(t, f.Close())
 	if got := read(t, name); got != "the key" {
-		t.Errorf("it holds %q", got)
+		t.Errorf("the file has %q", got)
 	}
 }
 
@@ -77,14 +77,14 @@ func TestUncommitted(t *testing.T) {
 	_, err = f.WriteString("half of it")
 	must(t, err)
 	if got := read(t, name); got != "old" {
-		t.Errorf("before the commit it holds %q", got)
+		t.Errorf("before the commit the file has %q", got)
 	}
 	must(t, f.Close())
 	if got := read(t, name); got != "old" {
-		t.Errorf("it holds %q", got)
+		t.Errorf("the file has %q", got)
 	}
 	if _, err := os.Stat(name + atomicfile.Suffix); err == nil {
-		t.Error("a partial file stays")
+		t.Error("a partial file remains")
 	}
 }
 
@@ -101,11 +101,11 @@ func TestTwoWriters(t *testing.T) {
 	must(t, first.Commit())
 	must(t, first.Close())
 	if got := read(t, name); got != "first" {
-		t.Errorf("it holds %q", got)
+		t.Errorf("the file has %q", got)
 	}
 }
 
-// TestCreatedMeanwhile: a file that appears while another is written is not overwritten.
+// TestCreatedMeanwhile: Commit does not overwrite a file created after Create.
 func TestCreatedMeanwhile(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "file")
@@ -117,7 +117,7 @@ func TestCreatedMeanwhile(t *testing.T) {
 	}
 	must(t, f.Close())
 	if got := read(t, name); got != "theirs" {
-		t.Errorf("it holds %q", got)
+		t.Errorf("the file has %q", got)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// TestKilled kills writers at any moment: the file holds all of the old or all of the
+// TestKilled kills writers at random times: the file has the complete old or the complete
 // new content.
 func TestKilled(t *testing.T) {
 	t.Parallel()
@@ -172,12 +172,12 @@ func TestKilled(t *testing.T) {
 		must(t, writer.Process.Kill())
 		_ = writer.Wait()
 		if got := read(t, name); got != "old" && len(got) != 4<<18 {
-			t.Fatalf("it holds %d bytes", len(got))
+			t.Fatalf("the file has %d bytes", len(got))
 		}
 	}
 	must(t, atomicfile.WriteFile(name, []byte("whole"), 0o600))
 	if got := read(t, name); got != "whole" {
-		t.Errorf("after the kills it holds %d bytes", len(got))
+		t.Errorf("after the kills the file has %d bytes", len(got))
 	}
 }
 

@@ -6,15 +6,15 @@ import (
 	"syscall"
 )
 
-// ErrDiskFull is wrapped by errors of a write that found no space on the disk, or that
-// exceeded the quota of its owner.
+// ErrDiskFull indicates a write that failed because the disk is full or a quota is
+// exceeded.
 var ErrDiskFull = errors.New("disk full")
 
 // FullError is the error of a write to a full disk. It wraps [ErrDiskFull] and Err.
 type FullError struct {
 	Where string // file or database
-	Cause error  // the error of the database or system alone
-	Err   error  // the whole chain
+	Cause error  // error of the database or system, without context
+	Err   error  // error with its context
 }
 
 func (e *FullError) Error() string {
@@ -23,7 +23,7 @@ func (e *FullError) Error() string {
 
 func (e *FullError) Unwrap() []error { return []error{ErrDiskFull, e.Err} }
 
-// Full returns err, as a *FullError that names the file if the reason is a full disk.
+// Full returns err, wrapped in a *FullError with the file if the disk is full.
 func Full(file string, err error) error {
 	if IsFull(err) {
 		return &FullError{file, err, err}
@@ -31,7 +31,7 @@ func Full(file string, err error) error {
 	return err
 }
 
-// IsFull reports whether err is the error of a system call that found no space.
+// IsFull reports whether err wraps ENOSPC or EDQUOT.
 func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -1,4 +1,4 @@
-// Package await lets a test wait for a condition instead of a duration of real time. Only
+// Package await waits for conditions in tests, instead of a duration of real time. Only
 // tests import it. It imports no other package of the project.
 package await
 
@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// Limit is the longest wait, in real time. It only bounds a failing test, so
-	// it is far longer than a condition needs on a busy machine.
+	// Limit is the maximum wait in real time. Only failing tests reach it, so it is far
+	// longer than needed on a busy machine.
 	Limit = 30 * time.Second
 
 	interval = 2 * time.Millisecond
 )
 
-// Until returns as soon as met returns true. It calls met at once and then every
-// 2 ms, in the goroutine of the test. After [Limit] it ends the test with Fatalf;
-// condition completes the sentence "after 30s: not yet …".
+// Until returns once met returns true. It calls met immediately and then every 2 ms, in the
+// goroutine of the test. After [Limit] it ends the test with Fatalf; condition completes
+// the sentence "after 30s: not yet …".
 func Until(t testing.TB, condition string, met func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Limit); !met(); {
@@ -29,8 +29,8 @@ func Until(t testing.TB, condition string, met func() bool) {
 	}
 }
 
-// Closed waits until done is closed or sends a value. After [Limit] it ends the
-// test with Fatalf; event completes the sentence "after 30s: not yet …".
+// Closed waits until done is closed or delivers a value. After [Limit] it ends the test
+// with Fatalf; event completes the sentence "after 30s: not yet …".
 func Closed[T any](t testing.TB, event string, done <-chan T) {
 	t.Helper()
 	select {
@@ -40,9 +40,9 @@ func Closed[T any](t testing.TB, event string, done <-chan T) {
 	}
 }
 
-// Pass lets d of the virtual time of a synctest bubble pass. It returns when every
-// other goroutine of the bubble is blocked. Outside a bubble it panics, so it can never
-// wait in real time.
+// Pass advances the simulated time of a synctest bubble by d. It returns when all other
+// goroutines of the bubble are blocked. Outside a bubble it panics, so it never waits in
+// real time.
 func Pass(d time.Duration) {
 	synctest.Wait()
 	time.Sleep(d)

@@ -34,7 +34,7 @@ func TestPass(t *testing.T) {
 func TestPassOutsideABubble(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("it waits in real time")
+			t.Error("Pass waits in real time")
 		}
 	}()
 	await.Pass(time.Nanosecond)

@@ -1,7 +1,7 @@
-// Package certificate serves TLS certificates from files. It reloads files that change,
-// warns before a certificate expires, and exports the time of expiry.
+// Package certificate serves TLS certificates from files. It reloads changed files, warns
+// before a certificate expires, and exports the time of expiry.
 //
-// The package must not know HTTP or the configuration.
+// The package does not depend on HTTP or the configuration.
 package certificate
 
 import (
@@ -23,11 +23,11 @@ import (
 )
 
 const (
-	// Every is the time between two looks at the files of a listener.
+	// Every is the interval between checks of the files of a listener.
 	Every = 5 * time.Second
-	// WarnBefore is the time before the expiry from which on a warning is logged.
+	// WarnBefore is the time before the expiry at which warnings start.
 	WarnBefore = 14 * 24 * time.Hour
-	// warnEvery is the time between two such warnings.
+	// warnEvery is the interval between warnings.
 	warnEvery = 24 * time.Hour
 )
 
@@ -35,10 +35,10 @@ const (
 type Files struct {
 	Cert     string // certificate, with its chain
 	Key      string
-	ClientCA string // authorities of client certificates; "" if they are not requested
+	ClientCA string // authorities of client certificates; "" to request none
 }
 
-// Config describes the certificate of a listener.
+// Config is the configuration of the certificate of a listener.
 type Config struct {
 	Listener string // api or admin: in log lines, errors and the metric
 	Files    Files
@@ -60,25 +60,25 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Source is the certificate of one listener. Its methods may be called concurrently.
+// Source is the certificate of one listener. It is safe for concurrent use.
 type Source struct {
 	cfg    Config
 	inUse  atomic.Pointer[material]
 	mu     sync.Mutex
 	files  Files
-	stamps [3]stamp  // versions of the files when they were last read
+	stamps [3]stamp  // versions of the files at the last read
 	failed string    // error of the last reload; "" after a success
-	warned time.Time // time of the last line about the expiry
+	warned time.Time // time of the last log line about the expiry
 }
 
-// material is a certificate in use. Each TLS configuration has its own keys of session
+// material is a certificate in use. Each TLS configuration has separate keys for session
 // tickets, so a session cannot be resumed across a reload.
 type material struct {
 	config *tls.Config
 	leaf   *x509.Certificate
 }
 
-// Open reads the files. It fails if the server could not start with them.
+// Open reads the files. It returns an error if they are unreadable or do not match.
 func Open(cfg Config) (*Source, error) {
 	s := &Source{cfg: cfg, files: cfg.Files}
 	s.stamps = stamps(s.files)
@@ -91,8 +91,8 @@ func Open(cfg Config) (*Source, error) {
 	return s, nil
 }
 
-// Server returns the configuration of a listener. Each handshake uses the certificate
-// that is in use then.
+// Server returns the TLS configuration of a listener. Each handshake uses the current
+// certificate.
 func (s *Source) Server() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -102,9 +102,9 @@ func (s *Source) Server() *tls.Config {
 	}
 }
 
-// Check reloads files that have changed since they were read, or whose last reload
-// failed. If they do not fit together, the previous certificate stays in use, and the
-// error is logged once. It also logs an expiry that is near.
+// Check reloads the files if they have changed or if the last reload failed. If they do
+// not match, the previous certificate remains in use and the error is logged once. Check
+// also warns of an imminent expiry.
 func (s *Source) Check() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,8 +114,8 @@ func (s *Source) Check() {
 	s.warn()
 }
 
-// Reload reads files, whether or not they have changed, and uses them from now on. On an
-// error the previous files and certificate stay in use.
+// Reload reads files even if they are unchanged, and uses them from now on. On error the
+// previous files and certificate remain in use.
 func (s *Source) Reload(files Files) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,20 +124,20 @@ func (s *Source) Reload(files Files) error {
 	return err
 }
 
-// retry reloads the present files and logs the first of equal errors.
+// retry reloads the current files and logs an error unless it repeats the last one.
 func (s *Source) retry() {
 	switch err := s.reload(s.files); {
 	case err == nil:
 		s.cfg.Log.Info("certificate reloaded", "listener", s.cfg.Listener, "file", s.files.Cert, "expires", s.inUse.Load().leaf.NotAfter)
 	case s.failed != err.Error():
 		s.failed = err.Error()
-		s.cfg.Log.Error("certificate not reloaded; the previous one stays in use until the files are complete and fit together",
+		s.cfg.Log.Error("certificate not reloaded; the previous one stays in use until the files are complete and match",
 			"listener", s.cfg.Listener, "expires", s.inUse.Load().leaf.NotAfter, "error", err)
 	}
 }
 
 func (s *Source) reload(files Files) error {
-	before := stamps(files) // a change while they are read differs
+	before := stamps(files) // before read, so that Check detects a change during it
 	m, err := read(files)
 	if err != nil {
 		return err
@@ -147,15 +147,15 @@ func (s *Source) reload(files Files) error {
 	return nil
 }
 
-// use takes a certificate for all handshakes from now on. The next warn logs an expiry
-// that is near, whenever the last line was.
+// use makes a certificate current. It resets s.warned, so that the next warn checks the
+// new expiry immediately.
 func (s *Source) use(m *material) {
 	s.inUse.Store(m)
 	s.warned = time.Time{}
 	s.cfg.Metrics.expiry.WithLabelValues(s.cfg.Listener).Set(float64(m.leaf.NotAfter.Unix()))
 }
 
-// warn logs, once a day, that the certificate in use is invalid or expires soon.
+// warn logs at most once a day that the certificate in use is invalid or expires soon.
 func (s *Source) warn() {
 	now, leaf := s.cfg.Clock.Now(), s.inUse.Load().leaf
 	if since := now.Sub(s.warned); since >= 0 && since < warnEvery {
@@ -178,18 +178,19 @@ func (s *Source) warn() {
 	s.warned = now
 }
 
-// read returns the material of files that are complete and fit together.
+// read returns the material of files. It returns an error if they are unreadable or do not
+// match.
 func read(files Files) (*material, error) {
 	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	if _, unread := errors.AsType[*fs.PathError](err); unread {
-		return nil, err // with the name of the file
+		return nil, err // contains the file name
 	}
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s with key %s: %w", files.Cert, files.Key, err)
 	}
 	config := &tls.Config{
 		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"}, // net/http adds them to the configuration of Server only
+		NextProtos: []string{"h2", "http/1.1"}, // net/http adds these only to the configuration of Server
 	}
 	if files.ClientCA != "" {
 		pem, err := os.ReadFile(files.ClientCA)
@@ -198,15 +199,15 @@ func read(files Files) (*material, error) {
 		}
 		config.ClientCAs = x509.NewCertPool()
 		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("client_ca: there is no certificate in %s", files.ClientCA)
+			return nil, fmt.Errorf("client_ca: no certificate in %s; it must be PEM", files.ClientCA)
 		}
 		config.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	return &material{config, pair.Leaf}, nil
 }
 
-// stamp identifies a version of a file: replaced by rename, or written in place. The
-// zero value stands for an unreadable file.
+// stamp identifies a version of a file, replaced by rename or written in place. The zero
+// value means an unreadable file.
 type stamp struct{ os.FileInfo }
 
 func (a stamp) equal(b stamp) bool {

@@ -28,7 +28,7 @@ import (
 	"countersign/internal/certificate"
 )
 
-// pair is a certificate for localhost and its key, in PEM.
+// pair returns a certificate for localhost and its key, in PEM.
 type pair struct{ cert, key []byte }
 
 func issue(t *testing.T, name string, from, until time.Time) pair {
@@ -55,7 +55,7 @@ func issue(t *testing.T, name string, from, until time.Time) pair {
 	}
 }
 
-// journal holds log lines.
+// journal collects log lines.
 type journal struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -103,7 +103,7 @@ func open(t *testing.T, first pair) *site {
 		t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, r.Proto) // the client sees
+		_, _ = io.WriteString(w, r.Proto) // checked by the client
 	}))
 	server.TLS, server.EnableHTTP2 = s.Server(), true
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -120,7 +120,7 @@ func (s *site) write(path string, data []byte) {
 	}
 }
 
-// rename replaces a file as certbot and Kubernetes do.
+// rename replaces a file like certbot and Kubernetes.
 func (s *site) rename(path string, data []byte) {
 	s.t.Helper()
 	s.write(path+".new", data)
@@ -129,8 +129,7 @@ func (s *site) rename(path string, data []byte) {
 	}
 }
 
-// serves fails the test unless the server shows the certificate of a name, and speaks
-// HTTP/2.
+// serves requires that the server presents the certificate of a name and uses HTTP/2.
 func (s *site) serves(name string) {
 	s.t.Helper()
 	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
@@ -141,12 +140,12 @@ func (s *site) serves(name string) {
 	}
 	defer res.Body.Close()
 	if got := res.TLS.PeerCertificates[0].Subject.CommonName; got != name || res.ProtoMajor != 2 {
-		s.t.Errorf("the server shows the certificate of %q over %s, want %q over HTTP/2", got, res.Proto, name)
+		s.t.Errorf("the server presents the certificate of %q over %s, want %q over HTTP/2", got, res.Proto, name)
 	}
 }
 
-// TestReload: files that are replaced are in use after the next check, whatever the way
-// of replacing them. Until they fit together the previous pair stays in use.
+// TestReload: replaced files are in use after the next check, for every method of
+// replacement. Until they match, the previous pair remains in use.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	next := func(t *testing.T) pair { t.Helper(); return issue(t, "new", epoch.Add(-day), epoch.Add(90*day)) }
@@ -207,12 +206,12 @@ func TestReload(t *testing.T) {
 				}
 			}
 			s.serves("new")
-			s.Check() // of files that have not changed
+			s.Check() // unchanged files
 			if got := s.log.count("certificate not reloaded"); got != tt.errors {
-				t.Errorf("%d errors are logged, want %d:\n%s", got, tt.errors, s.log.buf.String())
+				t.Errorf("logged %d errors, want %d:\n%s", got, tt.errors, s.log.buf.String())
 			}
 			if got := s.log.count("certificate reloaded"); got != 1 {
-				t.Errorf("%d reloads are logged, want 1:\n%s", got, s.log.buf.String())
+				t.Errorf("logged %d reloads, want 1:\n%s", got, s.log.buf.String())
 			}
 			if got, want := expiry(t, s.reg), float64(epoch.Add(90*day).Unix()); got != want {
 				t.Errorf("the metric is %.0f, want %.0f", got, want)
@@ -238,7 +237,7 @@ func expiry(t *testing.T, reg *prometheus.Registry) float64 {
 	return m.GetGauge().GetValue()
 }
 
-// TestExpiry: a warning is logged once a day from 14 days before the expiry on, an error
+// TestExpiry: a warning is logged once a day from 14 days before the expiry, an error
 // after it, and neither after a renewal.
 func TestExpiry(t *testing.T) {
 	t.Parallel()
@@ -276,8 +275,8 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// TestInvalidAtOnce: a certificate that is expired, or not valid yet, at the start is
-// logged at the start, and served.
+// TestInvalidAtOnce: a certificate that is expired or not yet valid at the start is
+// logged immediately, and served.
 func TestInvalidAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -299,7 +298,7 @@ func TestInvalidAtOnce(t *testing.T) {
 	}
 }
 
-// TestReloadOther: other files are used if they are good, and do not matter otherwise.
+// TestReloadOther: other files are used if they are valid, otherwise ignored.
 func TestReloadOther(t *testing.T) {
 	t.Parallel()
 	s := open(t, issue(t, "old", epoch, epoch.Add(60*day)))
@@ -353,21 +352,21 @@ func TestClientCA(t *testing.T) {
 		return res.Body.Close() == nil
 	}
 	if accepted() {
-		t.Error("a client of another authority is accepted")
+		t.Error("accepted a client of another authority")
 	}
 	s.rename(with.ClientCA, client.cert)
 	s.Check()
 	if !accepted() {
-		t.Error("a client of the new authority is refused")
+		t.Error("refused a client of the new authority")
 	}
 	s.rename(with.ClientCA, []byte("no PEM"))
 	s.Check()
 	if !accepted() || s.log.count("certificate not reloaded") != 1 {
-		t.Errorf("a damaged file of authorities changes who is accepted; the log is\n%s", s.log.buf.String())
+		t.Errorf("a damaged file changed the accepted authorities; the log is\n%s", s.log.buf.String())
 	}
 }
 
-// TestOpen: errors name the file.
+// TestOpen: errors contain the file name.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -9,7 +9,7 @@ import (
 	"countersign/internal/filelock"
 )
 
-// TestTryLock locks one file under every kind of name.
+// TestTryLock locks one file by every kind of name.
 func TestTryLock(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

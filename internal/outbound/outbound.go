@@ -1,10 +1,9 @@
-// Package outbound asks servers that customers name: for the sound of a template
-// today. A customer must not be able to have this server look into the network that
-// it stands in, so an address is judged when it is connected to, after the name was
-// resolved: what a name resolves to at any other moment proves nothing (DNS
-// rebinding).
+// Package outbound fetches documents from URLs that customers specify, such as the sounds
+// of a template. It prevents access to the operator's network (SSRF). The IP address is
+// checked for each connection after the name was resolved, since an earlier check would
+// not stop DNS rebinding.
 //
-// The package must not know what it is asked for.
+// The package does not depend on the kind of documents.
 package outbound
 
 import (
@@ -23,27 +22,25 @@ import (
 	"time"
 )
 
-// Times after which a server is given up.
+// Timeouts of a request.
 const (
 	connectTimeout = 3 * time.Second
 	totalTimeout   = 10 * time.Second
 )
 
-// ErrForbidden is wrapped where a URL, or what its name resolves to, may not be
-// asked.
-//
-// A name that is not known is told in the same words: what resolves in the own network
-// is nothing to tell a customer.
+// ErrForbidden indicates that access to a URL, or to the address of its host, is not
+// allowed. Unknown names return the same error, so that customers cannot probe names in
+// the operator's network.
 var ErrForbidden = errors.New("this address may not be asked, or its name is not known")
 
-// Config is whom a [Client] may ask beyond the public internet, on ports 80 and 443.
+// Config extends the allowed destinations: the public internet on ports 80 and 443.
 type Config struct {
-	Networks []netip.Prefix // such as the operator's own LAN
-	Ports    []int          // in addition
+	Networks []netip.Prefix // additional networks, such as the operator's LAN
+	Ports    []int          // additional ports
 }
 
-// Client asks. It may be used by many goroutines. It follows no redirects, keeps no
-// connections and goes through no proxy.
+// Client fetches documents. It is safe for concurrent use. It does not follow redirects,
+// keep connections open or use proxies.
 type Client struct {
 	cfg  Config
 	http *http.Client
@@ -59,7 +56,7 @@ func New(cfg Config) *Client {
 			DialContext:            dialer.DialContext,
 			TLSHandshakeTimeout:    connectTimeout,
 			DisableKeepAlives:      true,
-			DisableCompression:     true, // what was limited would not be what comes out
+			DisableCompression:     true, // the limit applies to the document as sent
 			MaxResponseHeaderBytes: 16 << 10,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -67,8 +64,8 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// Get fetches a document of at most limit bytes. An error names the cause, but not
-// the address that a name resolved to, which is nothing to tell a customer.
+// Get fetches a document of at most limit bytes. The error may be shown to the customer:
+// it does not contain the resolved address.
 func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, error) {
 	if err := c.allowURL(address); err != nil {
 		return nil, err
@@ -99,7 +96,7 @@ func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, 
 	return body, nil
 }
 
-// cause is what of an error may be told.
+// cause returns the part of an error that may be shown to the customer.
 func cause(err error) error {
 	if _, unknown := errors.AsType[*net.DNSError](err); unknown || errors.Is(err, ErrForbidden) {
 		return ErrForbidden
@@ -110,7 +107,8 @@ func cause(err error) error {
 	return errors.New("no connection")
 }
 
-// allowURL refuses what is wrong before anything is resolved.
+// allowURL returns an error if the URL is invalid or its port is not allowed. It does not
+// resolve the name.
 func (c *Client) allowURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
@@ -136,7 +134,7 @@ func (c *Client) allowURL(address string) error {
 	return nil
 }
 
-// control sees the address of each connection before it is made.
+// control returns ErrForbidden if the address of a new connection is not allowed.
 func (c *Client) control(_ context.Context, network, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !strings.HasPrefix(network, "tcp") {
@@ -152,8 +150,8 @@ func (c *Client) control(_ context.Context, network, address string, _ syscall.R
 	return nil
 }
 
-// public reports whether an address belongs to the internet at large, and not to
-// this machine, its network, or a way around such rules. The lists are IANA's
+// public reports whether an address belongs to the public internet: not to this machine, a
+// local network, or a range that embeds IPv4 addresses. The ranges are from the IANA
 // registries of special-purpose addresses (RFC 6890) and RFC 6052.
 func public(addr netip.Addr) bool {
 	return addr.IsGlobalUnicast() && !addr.IsPrivate() &&
@@ -163,23 +161,23 @@ func public(addr netip.Addr) bool {
 func special() []netip.Prefix {
 	return []netip.Prefix{
 		netip.MustParsePrefix("0.0.0.0/8"),        // this network
-		netip.MustParsePrefix("100.64.0.0/10"),    // carriers' own
+		netip.MustParsePrefix("100.64.0.0/10"),    // carrier-grade NAT
 		netip.MustParsePrefix("192.0.0.0/24"),     // protocols
 		netip.MustParsePrefix("192.0.2.0/24"),     // documentation, and the two below
 		netip.MustParsePrefix("198.51.100.0/24"),  //
 		netip.MustParsePrefix("203.0.113.0/24"),   //
 		netip.MustParsePrefix("192.88.99.0/24"),   // 6to4 relays
 		netip.MustParsePrefix("198.18.0.0/15"),    // benchmarks
-		netip.MustParsePrefix("168.63.129.16/32"), // a cloud's own services
+		netip.MustParsePrefix("168.63.129.16/32"), // platform services of Azure
 		netip.MustParsePrefix("240.0.0.0/4"),      // reserved, and broadcast
-		netip.MustParsePrefix("64:ff9b::/96"),     // IPv4 behind a translator
-		netip.MustParsePrefix("64:ff9b:1::/48"),   // the same, locally
-		netip.MustParsePrefix("::/96"),            // IPv4 in disguise
-		netip.MustParsePrefix("::ffff:0:0:0/96"),  // the same, translated
-		netip.MustParsePrefix("100::/64"),         // discarded
-		netip.MustParsePrefix("2001::/23"),        // protocols, Teredo among them
+		netip.MustParsePrefix("64:ff9b::/96"),     // NAT64
+		netip.MustParsePrefix("64:ff9b:1::/48"),   // NAT64, local use
+		netip.MustParsePrefix("::/96"),            // IPv4-compatible
+		netip.MustParsePrefix("::ffff:0:0:0/96"),  // IPv4-translated
+		netip.MustParsePrefix("100::/64"),         // discard-only
+		netip.MustParsePrefix("2001::/23"),        // protocols, including Teredo
 		netip.MustParsePrefix("2001:db8::/32"),    // documentation
-		netip.MustParsePrefix("2002::/16"),        // 6to4: IPv4 in disguise
+		netip.MustParsePrefix("2002::/16"),        // 6to4, embeds IPv4
 		netip.MustParsePrefix("3fff::/20"),        // documentation
 		netip.MustParsePrefix("5f00::/16"),        // segment routing
 		netip.MustParsePrefix("fec0::/10"),        // site-local

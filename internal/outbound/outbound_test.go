@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// canary is a server on this machine that must not be reached.
+// canary is a local server that counts connections.
 type canary struct {
 	*httptest.Server
 	port     int
@@ -43,8 +43,7 @@ func newCanary(t *testing.T, h http.HandlerFunc) *canary {
 	return c
 }
 
-// TestForbidden: however an address of this machine or its network is written, it is
-// not asked.
+// TestForbidden: local addresses are refused in every notation.
 func TestForbidden(t *testing.T) {
 	t.Parallel()
 	c := newCanary(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secret") })
@@ -58,7 +57,7 @@ func TestForbidden(t *testing.T) {
 		100.64.0.1 100.127.255.255 192.0.0.1 192.0.2.1 198.51.100.1 203.0.113.1 198.18.0.1 198.19.255.255 192.88.99.1
 		224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255 0.1.2.3`) {
 		if _, err := client.Get(t.Context(), fmt.Sprintf("http://%s:%d/", host, c.port), 100); err == nil {
-			t.Errorf("%s was asked", host)
+			t.Errorf("%s was fetched", host)
 		}
 	}
 	for _, address := range []string{
@@ -75,7 +74,7 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
-// TestPublic: what is not special is public.
+// TestPublic: addresses outside the special ranges are public.
 func TestPublic(t *testing.T) {
 	t.Parallel()
 	for _, text := range strings.Fields("1.1.1.1 8.8.8.8 172.15.0.1 172.32.0.1 100.63.0.1 100.128.0.1 198.20.0.1 223.255.255.255 2606:4700::1 2a00::1") {
@@ -85,8 +84,8 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// TestRebinding: what counts is the address that is connected to, whatever the name
-// resolved to before.
+// TestRebinding: the address of the connection is checked, independent of earlier
+// resolutions of the name.
 func TestRebinding(t *testing.T) {
 	t.Parallel()
 	c := New(Config{})
@@ -133,6 +132,6 @@ func TestGet(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := client.Get(ctx, c.URL+"/ok", 5); err == nil {
-		t.Error("no error from a call that was broken off")
+		t.Error("no error after cancellation")
 	}
 }

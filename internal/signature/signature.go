@@ -1,10 +1,10 @@
-// Package signature signs the parameters of a request with an account's
-// signature secret, and checks such signatures, as published for the original
-// API ("Signing messages") and built into its SDKs.
+// Package signature signs the parameters of a request with an account's signature
+// secret, and verifies such signatures. It follows the documentation of the original API
+// ("Signing messages") and its SDKs.
 //
-// The package must not know HTTP, accounts or the time. Its caller collects the
-// parameters, looks up the secret and method, and judges the age of the
-// "timestamp" parameter, which the signature covers like any other.
+// The package does not depend on HTTP, accounts or the time. The caller collects the
+// parameters, looks up the secret and method, and checks the age of the "timestamp"
+// parameter, which is signed like any other.
 package signature
 
 import (
@@ -19,12 +19,12 @@ import (
 	"strings"
 )
 
-// Method is how a signature is computed, chosen per account.
+// Method is the algorithm of a signature, configured per account.
 type Method string
 
-// The published methods. MD5Hash, the default of the older SDKs, is the digest of
-// the parameters followed by the secret; the others are HMACs. SHA256 is the one
-// to choose when the client leaves the choice.
+// Published methods. MD5Hash, the default of the older SDKs, is the digest of the
+// parameters followed by the secret. The others are HMACs. SHA256 is recommended if the
+// client supports it.
 const (
 	MD5Hash Method = "md5hash"
 	MD5     Method = "md5"
@@ -42,15 +42,15 @@ func (m Method) Valid() bool {
 	return false
 }
 
-// Sign gives the signature of params in lower-case hexadecimal digits, or "" for
-// a method that is not [Method.Valid]. A parameter "sig" is left out.
+// Sign returns the signature of params in lower-case hexadecimal digits; "" if the method
+// is not [Method.Valid]. A parameter "sig" is ignored.
 func Sign(m Method, secret string, params map[string]string) string {
 	return hex.EncodeToString(m.sum(secret, canonical(params)))
 }
 
-// Verify reports whether sig, hexadecimal digits in any letter case, signs
-// params. Parameters without a value may be signed or not: the Java SDK leaves
-// them out, the others do not. Nothing is signed with an empty secret.
+// Verify reports whether sig, hexadecimal digits in any letter case, is a signature of
+// params. Blank parameters may be unsigned: the Java SDK omits them, the others do not.
+// Verify returns false for an empty secret.
 func Verify(m Method, secret string, params map[string]string, sig string) bool {
 	given, err := hex.DecodeString(sig)
 	if err != nil || secret == "" || !m.Valid() {
@@ -83,13 +83,12 @@ func (m Method) sum(secret, text string) []byte {
 	return mac.Sum(nil)
 }
 
-// canonical writes the parameters in the order of their names, each as
-// "&name=value" without URL encoding.
+// canonical returns the parameters in the order of their names, each as "&name=value"
+// without URL encoding.
 //
-// "&" and "=" in a value become "_", as published. They become so in a name too,
-// as only the Java SDK has it: otherwise a single parameter named "a=1&b" would
-// carry the signature of the two parameters a and b. No parameter of the API has
-// either in its name.
+// "&" and "=" in a value become "_", as published. This applies to names as well, as in
+// the Java SDK: otherwise a single parameter named "a=1&b" would have the signature of the
+// two parameters a and b. No parameter of the API has either in its name.
 func canonical(params map[string]string) string {
 	names := make([]string, 0, len(params))
 	size := 0
@@ -119,8 +118,8 @@ func appendClean(b []byte, text string) []byte {
 	return b
 }
 
-// withoutBlank drops what the Java SDK calls empty: values with nothing but
-// ASCII space and controls (String.trim), so that they count as not given.
+// withoutBlank returns params without blank values, which the Java SDK omits: values of
+// only ASCII space and control characters (String.trim).
 func withoutBlank(params map[string]string) map[string]string {
 	kept := make(map[string]string, len(params))
 	for name, value := range params {

@@ -9,18 +9,18 @@ import (
 
 const secret = "demosignature0001"
 
-// The expected values come from openssl, over the canonical text of each case:
+// The expected values are from openssl, over the canonical text of each case:
 //
 //	printf %s '&a=1&b=2' | openssl dgst -sha256 -hmac SECRET
 //	printf %s '&a=1&b=2SECRET' | openssl dgst -md5
 func TestSign(t *testing.T) {
 	t.Parallel()
-	// The parameters, secret and most results of the vendor's own test,
-	// RequestSigningTest in vonage-java-sdk.
+	// Parameters, secret and most results are from RequestSigningTest in
+	// vonage-java-sdk.
 	vendor := map[string]string{"a": "alphabet", "b": "bananas", "timestamp": "2100"}
 	demo := map[string]string{
 		"timestamp": "1700000000", "number": "447700900000", "brand": "A&B=C", "api_key": "demo0001",
-		"sig": "not part of what is signed",
+		"sig": "not part of the signed text",
 	}
 	tests := []struct {
 		name   string
@@ -75,7 +75,7 @@ func TestSign(t *testing.T) {
 				t.Errorf("Sign = %s, want %s", got, tt.want)
 			}
 			if got, want := signature.Verify(tt.method, tt.secret, tt.params, got), tt.want != ""; got != want {
-				t.Errorf("Verify of what was signed = %t, want %t", got, want)
+				t.Errorf("Verify of the result of Sign = %t, want %t", got, want)
 			}
 		})
 	}
@@ -121,8 +121,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// An account without a signature secret must not be open to whoever signs with
-// the empty one.
+// Signatures with an empty secret must not authenticate an account without a signature
+// secret.
 func TestVerifyRefusesEmptySecret(t *testing.T) {
 	t.Parallel()
 	params := map[string]string{"a": "1"}
@@ -135,7 +135,7 @@ func TestVerifyRefusesEmptySecret(t *testing.T) {
 	}
 }
 
-// One parameter must not pass for two with the signature of the two.
+// The signature of two parameters must not be valid for one.
 func TestVerifyKeepsParametersApart(t *testing.T) {
 	t.Parallel()
 	sig := signature.Sign(signature.SHA256, secret, map[string]string{"a": "1", "b": "2"})
@@ -153,12 +153,12 @@ func FuzzVerify(f *testing.F) {
 		params := map[string]string{name1: value1, name2: value2}
 		good := signature.Sign(m, secret, params)
 		if got, want := signature.Verify(m, secret, params, strings.ToUpper(good)), m.Valid() && secret != ""; got != want {
-			t.Fatalf("Verify of what was signed = %t, want %t", got, want)
+			t.Fatalf("Verify of the result of Sign = %t, want %t", got, want)
 		}
 		if !signature.Verify(m, secret, params, sig) || strings.EqualFold(sig, good) {
 			return
 		}
-		// Only blank values may be missing from what was signed.
+		// Only blank values may be unsigned.
 		for name, value := range params {
 			if strings.TrimSpace(value) == "" {
 				delete(params, name)

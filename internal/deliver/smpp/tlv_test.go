@@ -118,7 +118,7 @@ func TestTLVsRefused(t *testing.T) {
 		"tlvs[0].type: must be cstring":        {{Tag: 0x1400, Type: "int", Value: "1"}},
 		"tlvs[0].value: must be given":         {{Tag: 0x1400}},
 		"tlvs[0].value: unknown placeholder":   {{Tag: 0x1400, Value: "{{.Entity}}"}},
-		"{{.Values.Entity}}; use .To":        {{Tag: 0x1400, Value: "{{.Values.Entity}}"}},
+		"{{.Values.Entity}}; use .To":          {{Tag: 0x1400, Value: "{{.Values.Entity}}"}},
 		"tlvs[0].value: has 257 octets":        {{Tag: 0x1400, Value: strings.Repeat("x", 256)}},
 		"tlvs[0].value: must be octets":        {{Tag: 0x1400, Type: smpp.TLVHex, Value: "abc"}},
 		"tlvs[0].value: must be an integer":    {{Tag: 0x1400, Type: smpp.TLVUint16, Value: "65536"}},
