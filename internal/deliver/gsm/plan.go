@@ -124,7 +124,7 @@ func cut(payload []byte, a Alphabet, room int) (part, rest []byte) {
 		return payload, nil
 	}
 	switch {
-	case a == GSM7 && payload[n-1] == escape: // the second septet is in the next part
+	case a == GSM7 && payload[n-1] == escape: // starts a sequence: no table has a character at 0x1B
 		n--
 	case a == UCS2 && payload[n-2]&0xFC == 0xD8: // high surrogate
 		n -= 2

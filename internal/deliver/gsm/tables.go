@@ -4,7 +4,7 @@ package gsm
 const none = '·'
 
 // Tables of 23.038 by septet. Each line is one column of the specification, 16 septets.
-// Septet 0x09 is the capital Ç (§6.2.1; early versions of GSM 03.38 allow both cases).
+// Septet 0x09 is the capital Ç (§6.2.1; early versions of GSM 03.38 leave the case open).
 // Septet 0x1B is the escape. In single shift tables, 0x0D must have no character (annex
 // A.2, note 4).
 const (

@@ -167,8 +167,8 @@ func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	return deliver.Submission{Carrier: c.cfg.Name, Refs: refs, Segments: c.cfg.Segments(m.Text), Failed: *h.failed}, nil
 }
 
-// brokenOff returns the error of a message after the parts in sent were accepted.
-// Unless it is a refusal, the message may have been sent, and brokenOff reports them.
+// brokenOff returns the error of a message after the parts in sent were accepted. If
+// err is not a refusal, it reports these parts, since the message may be delivered.
 func (c *Carrier) brokenOff(ctx context.Context, err error, sent []tag, refs []string) error {
 	if len(sent) == 0 || errors.Is(err, deliver.ErrRefused) {
 		return err
