@@ -96,11 +96,11 @@ func table() []room {
 		// Certificates of listeners, from files that may change.
 		{path: "internal/certificate", never: []string{http, sql, "net"}},
 
-		// Keys of an installation, sealing and hashes. It knows no SQL: the store implements
-		// vault.Records.
+		// Keys of an installation, encryption and hashes. The store implements vault.Records, so
+		// vault needs no SQL.
 		{path: "internal/vault", ours: []string{"verify", "atomicfile"}, never: []string{http, sql, "net", "net/url"}},
 
-		// The loop of due rows, and the database. The store knows no carrier.
+		// The loop of due rows, and the database, which is independent of carriers.
 		{path: "internal/task", never: []string{http, sql}},
 		{path: "internal/store/sqlite", never: []string{http}},
 		{path: "internal/store", ours: []string{"verify", "fraud", "vault", "record", "atomicfile", "filelock", "store/sqlite"}, never: []string{http}},
@@ -240,8 +240,8 @@ func (r room) mayImport(path string) bool {
 	return !slices.Contains(r.never, path)
 }
 
-// owner returns the package with the row for path. A package in the "internal" folder
-// of another one is part of it.
+// owner returns the package with the row for path. A package below the "internal" folder of
+// another package belongs to that package.
 func owner(path string) string {
 	top, rest, _ := strings.Cut(path, "/")
 	rest, _, _ = strings.Cut(rest, "/internal/")

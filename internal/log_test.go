@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-// TestLogAttributes checks that log calls do not repeat an attribute, neither within
-// the call nor one that With adds in the same package. Package logtest finds
-// attributes that loggers bring from other packages, when the tests run.
+// TestLogAttributes checks that a log call repeats no attribute: neither its own nor those of
+// With in the same package. Package logtest finds repeated attributes of loggers from other
+// packages while tests run.
 func TestLogAttributes(t *testing.T) {
 	t.Parallel()
 	type place struct{ key, at string }
-	with, calls := map[string][]place{}, map[string][]place{} // by directory
+	with, calls := map[string][]place{}, map[string][]place{} // keys are directories
 	seen := 0
 	visit := func(path string) error {
 		files := token.NewFileSet()
@@ -72,13 +72,13 @@ func TestLogAttributes(t *testing.T) {
 		for _, g := range given {
 			for _, c := range calls[dir] {
 				if c.key == g.key {
-					t.Errorf("%s: %s is there already, by With at %s", c.at, c.key, g.at)
+					t.Errorf("%s: %s repeats an attribute of With at %s", c.at, c.key, g.at)
 				}
 			}
 		}
 	}
 	if seen < 50 || len(with) < 3 {
-		t.Errorf("%d attributes and %d packages with With: the test sees nothing", seen, len(with))
+		t.Errorf("found %d attributes and %d packages with With, want more: the search is broken", seen, len(with))
 	}
 }
 

@@ -54,7 +54,7 @@ func (i Inbox) Messages(ctx context.Context, number string, limit int) ([]virtua
 	return messages, err
 }
 
-// Message returns the newest copy of the message of an event. ok is false if there is none.
+// Message returns the newest copy of the message of an event. ok is false without a message.
 func (i Inbox) Message(ctx context.Context, event verify.ID) (m virtual.Message, ok bool, err error) {
 	messages, err := i.query(ctx, `SELECT `+columns+` FROM phone_messages WHERE event = $1 ORDER BY seq DESC LIMIT 1`, event[:])
 	if err != nil || len(messages) == 0 {

@@ -17,11 +17,11 @@ type file struct {
 
 // files are the templates of File, by name.
 //
-//nolint:gochecknoglobals // each is to be prepared once
-var files sync.Map // of names to *file
+//nolint:gochecknoglobals // each is prepared once
+var files sync.Map // names to *file
 
-// Chosen is the database for a test that runs on either engine: the file at path as
-// File makes it, or one as Prepared does when COUNTERSIGN_TEST_DATABASE is "postgres".
+// Chosen returns a prepared database: the result of Prepared if COUNTERSIGN_TEST_DATABASE is
+// "postgres", otherwise the result of File.
 func Chosen(t testing.TB, path, name string, prepare func(ctx context.Context, database string) error) string {
 	t.Helper()
 	if os.Getenv("COUNTERSIGN_TEST_DATABASE") == "postgres" {
@@ -30,7 +30,7 @@ func Chosen(t testing.TB, path, name string, prepare func(ctx context.Context, d
 	return File(t, path, name, prepare)
 }
 
-// File is Prepared for a database that is a file: the one at path, which it returns.
+// File is Prepared for an SQLite file. It writes the copy to path and returns path.
 func File(t testing.TB, path, name string, prepare func(ctx context.Context, path string) error) string {
 	t.Helper()
 	v, _ := files.LoadOrStore(name, &file{})
@@ -45,7 +45,7 @@ func File(t testing.TB, path, name string, prepare func(ctx context.Context, pat
 	return path
 }
 
-// contentOf is what a file holds that prepare has made and closed.
+// contentOf returns the content of the file that prepare creates and closes.
 func contentOf(prepare func(ctx context.Context, path string) error) (content []byte, err error) {
 	dir, err := os.MkdirTemp("", "pgtest-")
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package pgtest gives tests a real PostgreSQL: a private server for the test
-// process, and a database of its own for each test. Nothing is left behind when
-// the process ends, however it ends.
+// Package pgtest provides a real PostgreSQL for tests: one private server per test process, and
+// a separate database for each test. A cleanup process removes everything after the test
+// process ends, even after SIGKILL.
 //
-// It must not know what is stored there.
+// The package must not know the contents of the databases.
 package pgtest
 
 import (
@@ -30,18 +30,18 @@ import (
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
-// Server is a PostgreSQL server that listens on a socket in a directory of its own.
+// Server is a PostgreSQL server in a private directory. It listens on a Unix socket there.
 type Server struct {
 	dir       string
 	bin       string
 	parent    string              // parent directory of dir; "" for os.TempDir
-	as        *syscall.Credential // nil for the present user
-	keepAlive *os.File            // while it is open, the server runs
+	as        *syscall.Credential // nil for the current user
+	keepAlive *os.File            // pipe to the cleanup process; the server stops when it closes
 
-	host      string   // IP address; "" for one that listens on its socket only
-	settings  []string // over those of run
+	host      string   // IP address to listen on; "" for the socket only
+	settings  []string // in addition to those of run
 	databases atomic.Int64
-	templates sync.Map // of names to *template
+	templates sync.Map // names to *template
 }
 
 type template struct {
@@ -51,16 +51,16 @@ type template struct {
 
 // shared is the server of the test process.
 //
-//nolint:gochecknoglobals // it is to be started once
+//nolint:gochecknoglobals // started once
 var shared = sync.OnceValues(func() (*Server, error) { return start(quick()) })
 
 // initial is a server that never runs. Its directory holds the result of initdb, which
 // every other server copies.
 //
-//nolint:gochecknoglobals // initdb is to run once
+//nolint:gochecknoglobals // initdb runs once
 var initial = sync.OnceValues(initialize)
 
-// Shared is the server that the tests of this process have in common.
+// Shared returns the server of the test process. The first call starts it.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	s, err := shared()
@@ -70,8 +70,8 @@ func Shared(t testing.TB) *Server {
 	return s
 }
 
-// Start starts a server for one test that wants to stop it, with settings of its own
-// such as "max_connections=20".
+// Start starts a separate server for one test, for example to stop it, with settings such as
+// "max_connections=20".
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	parent, relaxed := quick()
@@ -106,21 +106,21 @@ func memory() string {
 	return dir
 }
 
-// Launch starts a server for a program that measures, with settings such as
-// "shared_buffers=128MB". It flushes each commit to the disk. It must be closed.
+// Launch starts a server for a benchmark program, with settings such as
+// "shared_buffers=128MB". It flushes each commit to the disk. The caller closes it.
 func Launch(settings ...string) (*Server, error) { return start("", settings) }
 
-// Close stops the server and removes all that is in it.
+// Close stops the server and removes its directory.
 func (s *Server) Close() error { return s.keepAlive.Close() }
 
-// URL makes an empty database for a test on the shared server.
+// URL creates an empty database for a test on the shared server and returns its URL.
 func URL(t testing.TB) string {
 	t.Helper()
 	return Shared(t).Create(t, "template0")
 }
 
-// Prepared is URL for a database that prepare has put in order: it is done once,
-// and copied for each test.
+// Prepared is URL for a database that prepare fills. prepare runs once per name, and each test
+// gets a copy of the result.
 func Prepared(t testing.TB, name string, prepare func(ctx context.Context, url string) error) string {
 	t.Helper()
 	s := Shared(t)
@@ -138,7 +138,7 @@ func Prepared(t testing.TB, name string, prepare func(ctx context.Context, url s
 	return s.Create(t, name)
 }
 
-// Open opens a database, of either engine, past whoever uses it.
+// Open opens a database of either engine, independent of its other users.
 func Open(database string) (*sql.DB, error) {
 	if strings.HasPrefix(database, "postgres://") {
 		return sql.Open("pgx", database)
@@ -146,7 +146,7 @@ func Open(database string) (*sql.DB, error) {
 	return sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(database), RawQuery: "_pragma=busy_timeout(5000)"}).String())
 }
 
-// Create makes a database as a copy of another. It goes with the test.
+// Create creates a copy of a database, and drops it at the end of the test.
 func (s *Server) Create(t testing.TB, from string) string {
 	t.Helper()
 	database, drop, err := s.Copy(t.Context(), from)
@@ -161,21 +161,20 @@ func (s *Server) Create(t testing.TB, from string) string {
 	return database
 }
 
-// Copy makes a database as a copy of another, "template0" for an empty one. It is
-// there until it is dropped.
+// Copy creates a copy of a database, "template0" for an empty database. The caller calls drop.
 func (s *Server) Copy(ctx context.Context, from string) (database string, drop func(context.Context) error, err error) {
 	name := fmt.Sprintf("test%d", s.databases.Add(1))
 	if err := s.create(ctx, name, from); err != nil {
 		return "", nil, err
 	}
 	drop = func(ctx context.Context) error {
-		// FORCE: a test may have lost a connection on purpose.
+		// FORCE: a test may leave connections open on purpose.
 		return s.do(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
 	}
 	return s.url(name), drop, nil
 }
 
-// Exec runs a statement in a database, past whoever uses it.
+// Exec runs a statement in a database, independent of its other users.
 func Exec(t testing.TB, database, query string, args ...any) {
 	t.Helper()
 	within(t, database, func(conn *pgx.Conn) error {
@@ -184,13 +183,13 @@ func Exec(t testing.TB, database, query string, args ...any) {
 	}, query)
 }
 
-// Scan reads one row from a database, past whoever uses it.
+// Scan reads one row from a database, independent of its other users.
 func Scan(t testing.TB, database, query string, dest ...any) {
 	t.Helper()
 	within(t, database, func(conn *pgx.Conn) error { return conn.QueryRow(t.Context(), query).Scan(dest...) }, query)
 }
 
-// within calls do with a connection of its own.
+// within calls do with a new connection.
 func within(t testing.TB, database string, do func(*pgx.Conn) error, query string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), database)
@@ -203,15 +202,15 @@ func within(t testing.TB, database string, do func(*pgx.Conn) error, query strin
 	}
 }
 
-// url names a database of the server. What the server hands out is bound to it by
-// the path of its socket.
+// url returns the URL of a database of the server. The path of the socket identifies the
+// server.
 func (s *Server) url(name string) string {
 	return (&url.URL{Scheme: "postgres", User: url.User(s.user()), Path: "/" + name, RawQuery: url.Values{"host": {s.dir}}.Encode()}).String()
 }
 
 func (s *Server) user() string { return "postgres" }
 
-// create makes a database as a copy of another.
+// create creates a copy of a database.
 func (s *Server) create(ctx context.Context, name, from string) error {
 	return s.within(ctx, func(conn *pgx.Conn) error {
 		query := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize() + " TEMPLATE " + pgx.Identifier{from}.Sanitize()
@@ -242,8 +241,8 @@ func (s *Server) within(ctx context.Context, do func(*pgx.Conn) error) error {
 	return errors.Join(do(conn), conn.Close(ctx))
 }
 
-// Restart stops the server as an administrator in a hurry does (pg_ctl restart -m
-// fast: connections are cut, nothing is lost) and starts it again.
+// Restart stops the server like pg_ctl stop -m fast, which closes all connections and loses no
+// commit, and starts it again.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	s.Stop(t)
@@ -256,8 +255,8 @@ func (s *Server) Stop(t testing.TB) {
 	s.stop(t, "fast")
 }
 
-// Crash ends the server as a crash does, until Resume: it has to recover from its
-// log then.
+// Crash stops the server without a checkpoint until Resume, which recovers from the
+// write-ahead log.
 func (s *Server) Crash(t testing.TB) {
 	t.Helper()
 	s.stop(t, "immediate")
@@ -270,7 +269,7 @@ func (s *Server) stop(t testing.TB, mode string) {
 	}
 }
 
-// Resume starts a server that was stopped.
+// Resume starts a stopped server.
 func (s *Server) Resume(t testing.TB) {
 	t.Helper()
 	if err := s.run(); err != nil {
@@ -278,8 +277,8 @@ func (s *Server) Resume(t testing.TB) {
 	}
 }
 
-// Freeze lets all processes of the server stand still until the function that it
-// returns is called: connections stay, and nothing answers.
+// Freeze suspends all processes of the server until the caller calls thaw. Connections stay
+// open without an answer.
 func (s *Server) Freeze(t testing.TB) (thaw func()) {
 	t.Helper()
 	postmaster, err := s.Process()
@@ -289,10 +288,10 @@ func (s *Server) Freeze(t testing.TB) (thaw func()) {
 	processes := []int{postmaster}
 	signal := func(sig syscall.Signal) {
 		for _, pid := range processes {
-			_ = syscall.Kill(pid, sig) // one may have ended
+			_ = syscall.Kill(pid, sig) // a process may have ended
 		}
 	}
-	signal(syscall.SIGSTOP) // so that no more begin
+	signal(syscall.SIGSTOP) // prevents new processes
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", postmaster))
 	if err != nil {
 		t.Fatal(err)
@@ -306,7 +305,7 @@ func (s *Server) Freeze(t testing.TB) (thaw func()) {
 	return func() { signal(syscall.SIGCONT) }
 }
 
-// Process is the id of the process whose children are all others of the server.
+// Process returns the id of the postmaster, the parent of all processes of the server.
 func (s *Server) Process() (int, error) {
 	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
 	if err != nil {
@@ -316,18 +315,18 @@ func (s *Server) Process() (int, error) {
 	return strconv.Atoi(line)
 }
 
-// Socket is where the server listens.
+// Socket returns the path of the socket of the server.
 func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// Command is a program that runs as the server's user: by its absolute path, or a program
-// of PostgreSQL by its name.
+// Command returns a command that runs as the user of the server. program is an absolute path
+// or the name of a program of PostgreSQL.
 func (s *Server) Command(program string, args ...string) *exec.Cmd {
 	if !filepath.IsAbs(program) {
 		program = filepath.Join(s.bin, program)
 	}
-	cmd := exec.Command(program, args...) //nolint:gosec,noctx // ours, and it has to end before we go on
+	cmd := exec.Command(program, args...) //nolint:gosec,noctx // constant programs, which the caller waits for
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setsid: true}
 	return cmd
@@ -342,7 +341,7 @@ func start(parent string, settings []string) (*Server, error) {
 	return s, s.begin("/bin/cp", "-r", from.data(), "data")
 }
 
-// initialize makes the directory of a server, without starting it.
+// initialize creates the directory of a server without starting it.
 func initialize() (*Server, error) {
 	bin, err := programs()
 	if err != nil {
@@ -359,8 +358,8 @@ func initialize() (*Server, error) {
 		"--encoding", "UTF8", "--no-locale", "--no-sync")
 }
 
-// begin makes the server's directory with a program (see fill) and starts the server. It
-// removes the directory if that fails.
+// begin creates the directory of the server with a program (see fill) and starts the server.
+// After an error it removes the directory.
 func (s *Server) begin(program string, args ...string) error {
 	if err := s.fill(program, args...); err != nil {
 		return err
@@ -371,8 +370,8 @@ func (s *Server) begin(program string, args ...string) error {
 	return nil
 }
 
-// fill makes the server's directory and runs a program there (see Command), which makes the
-// data directory. It removes the directory if that fails.
+// fill creates the directory of the server and runs a program in it (see Command), which
+// creates the data directory. After an error it removes the directory.
 func (s *Server) fill(program string, args ...string) (err error) {
 	if s.dir, err = os.MkdirTemp(s.parent, "pgtest-"); err != nil {
 		return err
@@ -391,15 +390,15 @@ func (s *Server) fill(program string, args ...string) (err error) {
 	return nil
 }
 
-// keep starts what cleans up: it reads from a pipe that ends with this process,
-// even if it is killed; then it stops the server and removes its directory.
+// keep starts the cleanup process. It reads from a pipe until this process ends, even by
+// SIGKILL, then stops the server and removes the directory.
 func (s *Server) keep() error {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = read.Close() }()
-	cmd := exec.Command("/bin/sh", "-c", `read -r _; "$0"/pg_ctl stop -D data -m immediate >/dev/null 2>&1; cd / && rm -rf "$1"`, s.bin, s.dir) //nolint:gosec,noctx // it outlives us
+	cmd := exec.Command("/bin/sh", "-c", `read -r _; "$0"/pg_ctl stop -D data -m immediate >/dev/null 2>&1; cd / && rm -rf "$1"`, s.bin, s.dir) //nolint:gosec,noctx // it outlives this process
 	cmd.Dir, cmd.Stdin = s.dir, read
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -409,7 +408,7 @@ func (s *Server) keep() error {
 	return nil
 }
 
-// run starts the server and waits until it takes connections.
+// run starts the server and waits until it accepts connections.
 func (s *Server) run() error {
 	config := fmt.Sprintf("-c listen_addresses= -c unix_socket_directories=%s -c max_connections=300 -c shared_buffers=32MB -c log_min_messages=fatal", s.dir)
 	for _, setting := range s.settings {
@@ -423,8 +422,8 @@ func (s *Server) run() error {
 	return nil
 }
 
-// programs finds where initdb and the others are: the newest release on the
-// machine. Debian keeps them off the PATH.
+// programs returns the directory of initdb and the other programs of PostgreSQL: that of the
+// PATH, or else of the newest release. Debian does not add them to the PATH.
 func programs() (dir string, err error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
@@ -436,7 +435,7 @@ func programs() (dir string, err error) {
 		return "", err
 	}
 	if len(found) == 0 {
-		return "", errors.New("PostgreSQL is not on this machine, and these tests need it: run e2e/setup, or install the package postgresql (of Debian and its like)")
+		return "", errors.New("PostgreSQL is not installed; run e2e/setup or install the Debian package postgresql")
 	}
 	release := func(path string) int {
 		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))

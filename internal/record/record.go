@@ -11,40 +11,40 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Field is the number of a field in its record. Those up to 15 take one octet.
+// Field is the number of a field in its record. The tag of a field up to 15 takes one octet.
 type Field = protowire.Number
 
-// Limits of a record. A writer refuses a record that exceeds one, so a reader accepts each
-// record that was written.
+// Limits of a record. Writers and readers enforce both, so a reader accepts the output of
+// every writer.
 const (
 	MaxSize     = 1 << 20 // octets
-	MaxElements = 1 << 14 // elements of all its lists; an empty one has 2 octets, but a Go value of any size
+	MaxElements = 1 << 14 // elements of all lists together: an empty element takes 2 octets, but its Go value may be large
 )
 
 var (
-	errSize     = fmt.Errorf("it is longer than %d octets", MaxSize)
-	errElements = fmt.Errorf("its lists have more than %d elements", MaxElements)
+	errSize     = fmt.Errorf("longer than %d octets", MaxSize)
+	errElements = fmt.Errorf("more than %d list elements", MaxElements)
 )
 
 // Codec writes or reads one record. The function that describes a record calls a method, or
 // [Int], [Text] or [List], for each field in ascending order of numbers. Writing
-// leaves out zero values. Reading leaves a target as it is without its field, and skips
-// unknown fields. After an error, reading changes nothing more.
+// leaves out zero values. Reading skips unknown fields, and does not change the target of an
+// absent field or any target after an error.
 type Codec struct {
 	writing  bool
-	origin   int64 // of times, in milliseconds since 1970
+	origin   int64 // base of times, in milliseconds since 1970
 	b        []byte
-	elements int // of the lists that were written or read
+	elements int // number of list elements so far
 
 	// Reading only.
-	text    string         // b, of which texts are substrings
-	at, end int            // the rest of the innermost record in b, after the tag of its next field
+	text    string         // b as a string; texts are substrings
+	at, end int            // bounds in b of the unread rest of the innermost record, after the tag of the next field
 	next    Field          // the next field; none at the end of the record
-	kind    protowire.Type // of next
+	kind    protowire.Type // type of next
 	err     error
 }
 
-// none is above the number of any field.
+// none exceeds the number of every field.
 const none = protowire.MaxValidNumber + 1
 
 // Writer returns a codec that writes a record. Times are in milliseconds since origin.

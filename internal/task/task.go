@@ -1,9 +1,8 @@
-// Package task runs work that rows in a database ask for at a certain time: "the
-// row is the timer" (design.md §4.1). A [Runner] sleeps until the earliest row
-// falls due, has it worked on, and sleeps again; after a crash or a restart
-// there is nothing to restore.
+// Package task runs periodic work on due rows: "the row is the timer" (design.md §4.1). A
+// [Runner] sleeps until the earliest row is due, runs the work, and sleeps again. It has no
+// state to restore after a crash or a restart.
 //
-// The package must not know what the work is, nor where the rows lie.
+// The package must not know the work or the storage of the rows.
 package task
 
 import (
@@ -15,50 +14,49 @@ import (
 	"github.com/jonboulle/clockwork"
 )
 
-// Config says what a Runner runs.
+// Config configures a Runner.
 type Config struct {
 	Name  string // for the log
 	Clock clockwork.Clock
 	Log   *slog.Logger
 
-	// Run works on what is due now and returns when the next row falls due; the
-	// zero time means that none will. It is never called twice at once.
+	// Run processes the rows that are due and returns the time at which the next row is due;
+	// the zero time if no row is waiting. Calls never overlap.
 	Run func(context.Context) (next time.Time, err error)
 
-	// MaxSleep bounds a sleep, for rows that others may have added.
+	// MaxSleep bounds a sleep, since other nodes may add rows.
 	MaxSleep time.Duration
 }
 
 // retryAfter is the pause after a run that failed.
 const retryAfter = time.Second
 
-// Runner calls Config.Run whenever something falls due. The zero value is not
-// usable; make one with New.
+// Runner calls Config.Run whenever a row is due. The zero value is not usable; call New.
 type Runner struct {
 	cfg  Config
 	wake chan struct{}
 
 	mu    sync.Mutex
-	until time.Time // end of the present sleep; zero while it works
+	until time.Time // end of the current sleep; zero during a run
 
 	stop context.CancelFunc
 	done chan struct{}
 }
 
-// New returns a Runner that waits to be started.
+// New returns a Runner. Start starts it.
 func New(cfg Config) *Runner {
 	return &Runner{cfg: cfg, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// Start runs the loop until Stop. What is due already is worked on at once.
+// Start starts the loop, which begins with a run. Call it once.
 func (r *Runner) Start() {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	go r.loop(ctx)
 }
 
-// Stop ends the loop and waits for the run under way. It may be called more than
-// once. Before Start it has no effect.
+// Stop cancels the context of the current run, waits for it, and ends the loop. It is
+// idempotent, and has no effect before Start.
 func (r *Runner) Stop() {
 	if r.stop == nil {
 		return
@@ -67,8 +65,8 @@ func (r *Runner) Stop() {
 	<-r.done
 }
 
-// Wake tells the runner that something falls due at a time that it may not know
-// of. Calls are cheap while it sleeps no longer than that anyway.
+// Wake ends the current sleep if it would last beyond at, the due time of a new row. Calls are
+// cheap if the sleep ends earlier.
 func (r *Runner) Wake(at time.Time) {
 	r.mu.Lock()
 	early := r.until.IsZero() || at.Before(r.until)
@@ -76,7 +74,7 @@ func (r *Runner) Wake(at time.Time) {
 	if early {
 		select {
 		case r.wake <- struct{}{}:
-		default: // somebody woke it already
+		default: // a wake-up is pending
 		}
 	}
 }

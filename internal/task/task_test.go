@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// probe is work that notes when it is done. It runs inside a synctest bubble,
-// where time stands still unless everybody sleeps.
+// probe records the times of its runs. It runs inside a synctest bubble, whose time advances
+// only while all goroutines wait.
 type probe struct {
 	mu   sync.Mutex
 	born time.Time
@@ -31,8 +31,8 @@ type probe struct {
 	log  bytes.Buffer
 }
 
-// watch starts a runner of work. next says, for each run from 0, what it returns;
-// nil for nothing to do.
+// watch starts a runner whose run n, from 0, returns next(n). A nil next returns the zero
+// time.
 func watch(t *testing.T, maxSleep time.Duration, next func(run int) (time.Time, error)) (*task.Runner, *probe) {
 	t.Helper()
 	p := &probe{born: time.Now()}
@@ -116,10 +116,10 @@ func TestRunner(t *testing.T) {
 		{"WakeEarlier", func(t *testing.T) {
 			r, p := watch(t, time.Hour, nil)
 			pass(5)
-			r.Wake(p.in(7)) // falls due while it would sleep: it looks at once
+			r.Wake(p.in(7)) // during the sleep: a run follows immediately
 			synctest.Wait()
 			p.want(t, 0, 5)
-			r.Wake(p.in(1)) // is due already
+			r.Wake(p.in(1)) // in the past
 			synctest.Wait()
 			p.want(t, 0, 5, 5)
 		}},
@@ -200,14 +200,14 @@ func TestRunner(t *testing.T) {
 	}
 }
 
-// TestStopBeforeStart: Stop returns at once before Start.
+// TestStopBeforeStart: Stop returns immediately before Start.
 func TestStopBeforeStart(t *testing.T) {
 	t.Parallel()
 	task.New(task.Config{Name: "idle", Clock: clockwork.NewRealClock(), Log: slog.New(slog.DiscardHandler)}).Stop()
 }
 
-// TestStopWaits: the run under way is told to stop, and waited for; what it then
-// says is no failure.
+// TestStopWaits: Stop cancels the context of the current run and waits for its end. The error
+// of a canceled run is not logged.
 func TestStopWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -228,15 +228,15 @@ func TestStopWaits(t *testing.T) {
 		begun := time.Now()
 		r.Stop()
 		if ended.IsZero() || time.Since(begun) != 3*time.Second {
-			t.Errorf("Stop came back after %v, when the run had ended: %v", time.Since(begun), !ended.IsZero())
+			t.Errorf("Stop returned after %v, when the run had ended: %v", time.Since(begun), !ended.IsZero())
 		}
 		if log.Len() > 0 {
-			t.Errorf("a run that was stopped counts as a failure: %s", log.String())
+			t.Errorf("the error of a canceled run was logged: %s", log.String())
 		}
 	})
 }
 
-// TestNeverTwiceAtOnce wakes a runner from many sides.
+// TestNeverTwiceAtOnce: concurrent wake-ups never cause overlapping runs.
 func TestNeverTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestNeverTwiceAtOnce(t *testing.T) {
 			Name: "busy", Clock: clockwork.NewRealClock(), MaxSleep: time.Hour, Log: slog.New(slog.DiscardHandler),
 			Run: func(context.Context) (time.Time, error) {
 				if !mu.TryLock() {
-					t.Error("two runs at once")
+					t.Error("two runs overlap")
 					return time.Time{}, nil
 				}
 				defer mu.Unlock()

@@ -60,8 +60,8 @@ func (k Key) String() string { return "[key]" }
 // files.
 const fingerprintSize = 8
 
-// Fingerprint returns the identifier of the key in hexadecimal digits. It reveals nothing
-// else of the key.
+// Fingerprint returns the identifier of the key in hexadecimal digits. The key cannot be
+// derived from it.
 func (k Key) Fingerprint() string { return hex.EncodeToString(k.fingerprint()) }
 
 func (k Key) fingerprint() []byte { return k.derive("fingerprint", fingerprintSize) }

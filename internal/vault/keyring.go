@@ -142,8 +142,7 @@ type current struct {
 // newest returns the key to seal with.
 func (c *current) newest(p Purpose) *dataKey { return c.keys.Load().newest[p] }
 
-// at returns the key that was in use at t: the newest that existed then, or the current key
-// if none did.
+// at returns the newest key that existed at t, or the current key if t precedes all keys.
 func (c *current) at(p Purpose, t time.Time) *dataKey {
 	ring := c.keys.Load()
 	used := ring.newest[p]

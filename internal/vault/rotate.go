@@ -12,8 +12,8 @@ import (
 
 // Rows are the keys of a database as it stores them. Times are whole milliseconds.
 type Rows struct {
-	Files    []FileRow    // by creation; one, or two while the key file is replaced
-	DataKeys []DataKeyRow // by id
+	Files    []FileRow    // in the order of creation; two during a replacement, otherwise one
+	DataKeys []DataKeyRow // in the order of ids
 	Check    []byte       // sealed constant that only the right keys open; different in each installation
 }
 
@@ -35,11 +35,11 @@ type DataKeyRow struct {
 
 // Errors of a replacement of the key file.
 var (
-	ErrRotating    = errors.New("the key file is being replaced already; finish that, or abort it")
+	ErrRotating    = errors.New("a replacement of the key file is in progress; finish or abort it first")
 	ErrNotRotating = errors.New("no key file is being replaced")
-	ErrSameKey     = errors.New("it is the key file that opens the database already")
-	ErrOtherKey    = errors.New("the key file at hand is the one that is to go; put the other in its place first")
-	ErrKeyInUse    = errors.New("a server may still have the key file that is to go")
+	ErrSameKey     = errors.New("the key file already opens the database; choose another file")
+	ErrOtherKey    = errors.New("key_file is the one being removed; install the other key file first")
+	ErrKeyInUse    = errors.New("the key file may still be in use")
 )
 
 // fileRest is the time without a report of a server (see Vault.Refresh) after which a key file
@@ -86,8 +86,8 @@ func (r Rows) master(file Key) (Key, error) {
 	return file.openMaster(r.Files[i].Master)
 }
 
-// open opens all data keys. It returns ErrKey if file does not open them or a purpose has
-// none.
+// open opens all data keys. It returns ErrKey if file does not open them or a purpose lacks
+// a key.
 func (r Rows) open(file Key, now time.Time) (*keyring, error) {
 	master, err := r.master(file)
 	if err != nil {
@@ -155,7 +155,7 @@ func (r Rows) withoutFile(which int, ours Key, now time.Time, force bool) (Rows,
 	}
 	used := gone.UsedAt
 	if free := used.Add(fileRest); now.Before(free) && !verify.FromFuture(used, now) && !force {
-		return r, fmt.Errorf("%w: one said so at %s; try again after %s", ErrKeyInUse,
+		return r, fmt.Errorf("%w: last used by a server at %s; retry after %s", ErrKeyInUse,
 			used.Format(time.RFC3339), free.Format(time.RFC3339))
 	}
 	r = r.clone()

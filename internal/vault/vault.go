@@ -40,7 +40,7 @@ type Records interface {
 
 // Config describes a [Vault].
 type Config struct {
-	Key Key // of the key file
+	Key Key // content of the key file
 	// ReadKey reads the key file again, so that a replaced file takes effect without a
 	// restart. nil for never.
 	ReadKey func() (Key, error)

@@ -37,7 +37,7 @@ type memory struct {
 	mu     sync.Mutex
 	rows   vault.Rows
 	sealed bool  // result of SealedBefore
-	fault  error // of each call
+	fault  error // result of each call
 }
 
 func (m *memory) ReadKeys(context.Context) (vault.Rows, error) {
@@ -179,7 +179,7 @@ func TestNewDay(t *testing.T) {
 			t.Errorf("%s: %d keys, %d in use; want 2, the newest in use", p, n, current)
 		}
 	}
-	must(t, a.NewDataKeys(t.Context(), midnight.Add(-time.Second))) // by a clock that is behind
+	must(t, a.NewDataKeys(t.Context(), midnight.Add(-time.Second))) // its clock is slow
 	_, current := count(t, b, vault.ForPIN)
 	id := verify.NewID(rand.Reader)
 	sealed := a.Sealer().SealPIN(pin(t, "4821"), id, 1)
