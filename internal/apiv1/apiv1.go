@@ -1,16 +1,16 @@
-// Package apiv1 serves the Verify API, version 1, as the official SDKs speak it:
-// start, check, search, control and psd2, by GET and POST, with answers in JSON
-// and (but for psd2) in XML; templates; and network-unblock.
+// Package apiv1 serves version 1 of the Verify API as the official SDKs use it. The
+// endpoints start, check, search, control and psd2 accept GET and POST, and respond in
+// JSON and (except psd2) XML. The others are templates and network-unblock.
 //
-// The package translates: it reads parameters in all their forms, calls the engine, and
-// answers in this API's words and numbers. [API.endpoints] is the table of its endpoints,
-// and package web carries each request through its [exchange]. Five endpoints answer with
-// HTTP 200 and a status in the body, the others with HTTP codes; docs/divergences.md
-// lists the exceptions. The order in which [exchange.Admit] examines a request is part of
-// the documented behaviour (docs/reference/v1-api.md).
+// The package translates: it parses parameters in all their forms, calls the engine, and
+// writes the results in the texts and status codes of this API. [API.endpoints] is the
+// table of its endpoints, and package web passes each request through its [exchange].
+// Five endpoints respond with HTTP 200 and a status in the body, the others with HTTP
+// codes; docs/divergences.md lists the exceptions. The order in which [exchange.Admit]
+// validates a request is documented behaviour (docs/reference/v1-api.md).
 //
-// It must not know SQL or carriers, and takes no decision about a verification.
-// Facts cited as "spec" are those of the published documents.
+// The package uses neither SQL nor carriers, and makes no decision about a verification.
+// "spec" in comments refers to the published documents.
 package apiv1
 
 import (
@@ -32,39 +32,39 @@ import (
 	"countersign/internal/web"
 )
 
-// Config is what the API works with.
+// Config configures the API.
 type Config struct {
 	Engine   *engine.Engine
 	Messages *message.Catalog
 	Writer   *template.Writer
-	// Templates takes those that accounts hand in.
+	// Templates receives the templates that accounts submit.
 	Templates *template.Desk
 	Drain     *web.Drain
-	// Report takes the outcome of a call by its name, such as "start": nil for a success
-	// or a stored wrong code, else the error of a failure. Other refusals are not
+	// Report receives the outcome of a request to the named endpoint, such as "start": nil for a
+	// success or a stored wrong code, otherwise the error of a failure. Other refusals are not
 	// reported, since they may not reach the database. Nil disables reports.
 	Report   func(call string, err error)
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Velocity *velocity.Watch // velocity rules, for network-unblock
-	Refusals *refusal.Log    // records refused starts; nil disables that
-	// Refused is called with each refused start: the proven account, or "", the number as it
-	// was sent, and status and text of the answer. Nil disables that.
+	Refusals *refusal.Log    // records refused starts; nil disables recording
+	// Refused is called with each refused start: the authenticated account or "", the
+	// number as sent, and status and text of the response. Nil disables the calls.
 	Refused func(account, number, status, reason string, e *verify.Error)
 
-	// FailedLogins delays answers to failed logins; nil disables that.
+	// FailedLogins delays responses to failed logins; nil disables the delay.
 	FailedLogins *web.FailedLogins
-	// Clock tells when a request came.
+	// Clock provides the arrival time of requests.
 	Clock clockwork.Clock
-	// Proxies tell where a call comes from.
+	// Proxies determine the source address of requests.
 	Proxies web.Proxies
-	// BodyBytes bounds the body of a request.
+	// BodyBytes limits the body of a request, in bytes.
 	BodyBytes int64
-	// PlatformName stands in the texts of status 6 and 29: "Nexmo" or "Vonage".
+	// PlatformName is the platform in the texts of status 6 and 29: "Nexmo" or "Vonage".
 	PlatformName     string
-	WrongCodeText    string // text of status 16, of which two are known
+	WrongCodeText    string // text of status 16; two published texts exist
 	TooManyCodesText string // text of status 17
-	// Currency of all prices, such as "USD".
+	// Currency is the currency of all prices, such as "USD".
 	Currency string
 	// Speed divides the waits of new verifications; 0 and 1 mean real time.
 	Speed int
@@ -77,32 +77,32 @@ type API struct {
 	numbers  *phone.Reader
 }
 
-// endpoint is a row in the table of the API.
+// endpoint is a row in the table of endpoints.
 type endpoint struct {
-	name    string // in metrics and logs
+	name    string // name in metrics and logs
 	path    string
 	methods []string
-	formats []format // that {format} in the path selects; nil for JSON alone
+	formats []format // allowed values of {format} in the path; nil for JSON only
 	params  []string // known parameters; other members of a JSON body may have any type
 	serve   func(context.Context, *exchange) (any, error)
-	// refuse returns the status and text of a refusal that differ from those of other
-	// endpoints; a nil func or "" selects the common ones.
+	// refuse returns the status and text of refusals that differ from other endpoints; a
+	// nil func or "" selects the common ones.
 	refuse func(*exchange, *verify.Error) (status, text string)
-	// starts marks an endpoint that starts verifications: its refusals are recorded.
+	// starts marks an endpoint that starts verifications; its refusals are recorded.
 	starts bool
 	// errorRoot is the root of an XML refusal with status 5 or more.
 	errorRoot string
-	// statuses are its statuses beyond commonStatuses.
+	// statuses are the statuses of the endpoint besides commonStatuses.
 	statuses []string
 
-	// created is the HTTP code of a success of an endpoint that answers with HTTP codes.
-	// It is 0 for endpoints that answer 200 with a status in the body.
+	// created is the HTTP code of a success, for endpoints that respond with HTTP codes;
+	// 0 for endpoints that respond with 200 and a status in the body.
 	created int
 	// refuseCoded returns the HTTP code and body of a refusal of such an endpoint.
 	refuseCoded func(*exchange, error) (code int, body any)
 }
 
-// commonStatuses returns the statuses that every endpoint with a status in the body has.
+// commonStatuses returns the statuses of every endpoint with a status in the body.
 func commonStatuses() []string { return []string{"0", "1", "2", "3", "4", "5"} }
 
 func startStatuses() []string { return []string{"6", "7", "8", "9", "10", "15", "20", "29"} }
@@ -149,7 +149,7 @@ func Register(mux *http.ServeMux, cfg Config) {
 		cfg.Report = func(string, error) {}
 	}
 	a := &API{cfg: cfg, numbers: &phone.Reader{}, answered: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "countersign_v1_answers_total", Help: "Answers of the v1 API, by endpoint and status; of network-unblock and templates the HTTP status.",
+		Name: "countersign_v1_answers_total", Help: "Responses of the v1 API by endpoint and status; the HTTP status for network-unblock and templates.",
 	}, []string{"endpoint", "status"})}
 	cfg.Metrics.MustRegister(a.answered)
 	var rows []web.Endpoint
@@ -167,24 +167,23 @@ func Register(mux *http.ServeMux, cfg Config) {
 	web.Mount(mux, cfg.Drain, rows)
 }
 
-// NotFound answers every path that is not served.
+// NotFound responds to every path that is not served.
 func NotFound(w http.ResponseWriter, r *http.Request) {
 	Refuse(w, r, http.StatusNotFound, textNotFound)
 }
 
-// Refuse answers a request that no endpoint gets, in the format that its path ends
-// with.
+// Refuse responds to a request without an endpoint, in the format at the end of its path.
 func Refuse(w http.ResponseWriter, r *http.Request, code int, text string) {
 	writeProblem(w, formatOf(r.URL.Path), code, text)
 }
 
-// ChangesState reports whether a request may change state. A GET does, too, on every
-// path of the API but search.
+// ChangesState reports whether a request may change state, which includes GET requests to
+// every path of the API except search.
 func ChangesState(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, "/verify/") && !strings.HasPrefix(r.URL.Path, "/verify/search/")
 }
 
-// formatOf guesses the format of the answer to a path that is not served.
+// formatOf returns the response format for a path that is not served.
 func formatOf(path string) format {
 	if strings.HasSuffix(strings.TrimSuffix(path, "/"), "/xml") {
 		return formatXML

@@ -12,8 +12,8 @@ import (
 	"countersign/internal/store"
 )
 
-// TestOldVerifications: what is over is answered for as before while it is kept,
-// octet for octet, but for codes, and later but for the number and the addresses.
+// TestOldVerifications checks responses about finished verifications: they are byte-identical
+// except for codes, and after retention also except for number and addresses.
 func TestOldVerifications(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -22,13 +22,13 @@ func TestOldVerifications(t *testing.T) {
 	call(t, s, "/verify/check/json", form("request_id", guessed, "code", "nope12", "ip_address", "192.0.2.1"))
 	s.Clock.Advance(time.Second)
 	if got := call(t, s, "/verify/check/json", form("request_id", guessed, "code", code, "ip_address", "2001:db8::1")); got["status"] != "0" {
-		t.Fatalf("the check came to %v", got)
+		t.Fatalf("the check returned %v", got)
 	}
 	paid := call(t, s, "/verify/psd2/json", form("number", "447700900101", "payee", "Jane Doe", "amount", "9.50"))["request_id"]
 	messagesOf(t, s, paid, 1)
 	s.Clock.Advance(31 * time.Second)
 	if got := control(t, s, paid, "cancel"); got["status"] != "0" {
-		t.Fatalf("the cancel came to %v", got)
+		t.Fatalf("the cancel returned %v", got)
 	}
 
 	before := answers(t, s, guessed, paid)
@@ -58,9 +58,8 @@ func TestOldVerifications(t *testing.T) {
 	wantAnswers(t, "13 months later", gone, unknown)
 }
 
-// later waits for what the retention job does, which may look only a minute later: it
-// was at work when the clock was set, or a row was still held. An operator confirms the
-// clock, which has jumped by days.
+// later waits for the retention job, whose next run may be a minute later if it was running when
+// the clock was set, or if a row was locked. It confirms the clock, which has jumped by days.
 func later(t *testing.T, s *servertest.Server, done func() bool) {
 	t.Helper()
 	await.Until(t, "done: the retention", func() bool {
@@ -75,7 +74,7 @@ func later(t *testing.T, s *servertest.Server, done func() bool) {
 	})
 }
 
-// answers asks all that can be asked about two verifications.
+// answers returns the responses to all requests about two verifications.
 func answers(t *testing.T, s *servertest.Server, first, second string) []string {
 	t.Helper()
 	var bodies []string

@@ -7,9 +7,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// readProof finds the credentials of a call: parameters, or else the Basic
-// header, as SDKs of different age send them. A call with a sig parameter is a
-// signed one, and then needs no secret.
+// readProof returns the credentials of a request: parameters, otherwise the Basic header,
+// since SDKs of different age use either. A request with a sig parameter is signed and
+// needs no secret.
 func (c *exchange) readProof(r *http.Request) (engine.Proof, error) {
 	p := c.params
 	proof := engine.Proof{

@@ -15,8 +15,8 @@ const (
 	formType = "application/x-www-form-urlencoded"
 )
 
-// TestContentTypes: the media type decides how a body is read, however its parameters
-// are written.
+// TestContentTypes checks that the media type selects the parser of a body, in any
+// notation of its parameters.
 func TestContentTypes(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -59,7 +59,7 @@ func TestContentTypes(t *testing.T) {
 	}
 }
 
-// TestIgnoredMembers: members that the call does not know may have any JSON type.
+// TestIgnoredMembers checks that unknown members may have any JSON type.
 func TestIgnoredMembers(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -71,7 +71,7 @@ func TestIgnoredMembers(t *testing.T) {
 		`"deep":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000),
 		`"big":["` + strings.Repeat("x", 30_000) + `"]`,
 		strings.ReplaceAll(manyJSON(96), ":1", ":[true]"),
-		`"cmd":{}`, `"ip_address":[]`, `"code":true`, `"request_id":{}`, `"request_ids":[true]`, `"amount":{}`, `"payee":[1]`, // of other calls
+		`"cmd":{}`, `"ip_address":[]`, `"code":true`, `"request_id":{}`, `"request_ids":[true]`, `"amount":{}`, `"payee":[1]`, // of other endpoints
 	} {
 		number++
 		body := strings.Replace(object(more), "447700900100", strconv.Itoa(number), 1)
@@ -94,8 +94,8 @@ func TestIgnoredMembers(t *testing.T) {
 	}
 }
 
-// TestSignedMembers: a signature covers text, numbers, true and false as they stand in
-// the JSON, and leaves out objects, arrays and null.
+// TestSignedMembers checks that a signature covers text, numbers, true and false as
+// written in the JSON, but not objects, arrays and null.
 func TestSignedMembers(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -118,8 +118,8 @@ func TestSignedMembers(t *testing.T) {
 	}
 }
 
-// TestJSONAmounts: an amount that a client computed in binary floating point is the
-// amount that it meant.
+// TestJSONAmounts checks that an amount computed in binary floating point is rounded to
+// the intended amount.
 func TestJSONAmounts(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -150,8 +150,8 @@ func TestJSONAmounts(t *testing.T) {
 	}
 }
 
-// TestTypedCodes: a code counts as the person meant it, whatever the keyboard or the
-// clipboard made of it. One that is still malformed costs no attempt.
+// TestTypedCodes checks that a code is accepted in the forms that keyboards and
+// clipboards produce. A malformed code costs no attempt.
 func TestTypedCodes(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -177,7 +177,7 @@ func TestTypedCodes(t *testing.T) {
 	}
 }
 
-// A parameter may be given twice with the same value.
+// TestRepeatedParameter checks that a parameter may be repeated with an equal value.
 func TestRepeatedParameter(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -200,7 +200,7 @@ func TestRepeatedParameter(t *testing.T) {
 	}
 }
 
-// TestRepeatedIDs: an id that a list repeats has one result.
+// TestRepeatedIDs checks that a repeated id has one result.
 func TestRepeatedIDs(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)

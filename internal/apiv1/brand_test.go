@@ -7,8 +7,8 @@ import (
 	"countersign/internal/servertest"
 )
 
-// TestDeniedBrands: the operator's words are refused as brand and as payee, like any
-// other name that cannot be.
+// TestDeniedBrands checks that the operator's denied words are refused as brand and
+// payee, like other invalid names.
 func TestDeniedBrands(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, func(o *server.Options) { o.Config.Limits.DeniedBrands = []string{"paypal"} })

@@ -11,19 +11,18 @@ import (
 	"countersign/internal/servertest"
 )
 
-// limited runs the server under the limits that hold by default, but for that on
-// requests: its clock stands still.
+// limited sets the default limits, except the rate limit, since the clock stands still.
 func limited(o *server.Options) {
 	o.Unlimited = false
-	o.Config.Fraud.Caps = config.Default().Fraud.Caps // those of the demo are wider
+	o.Config.Fraud.Caps = config.Default().Fraud.Caps // the demo has higher caps
 	o.Config.Limits.RequestsPerSecond = 10_000
 }
 
-// TestCapOnSends: of all that an application asks for, as much goes to a number as its
-// caps let through, in every window as time goes on; and it pays for no more.
+// TestCapOnSends checks that a number receives exactly as many messages as its caps allow
+// in each sliding window, and that the account pays for no more.
 func TestCapOnSends(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t, limited, func(o *server.Options) { o.Config.Retention = config.Retention{} }) // the phone forgets nothing
+	s := servertest.Start(t, limited, func(o *server.Options) { o.Config.Retention = config.Retention{} }) // keep all messages of the phone
 	const number = "447700900300"
 	var sent []time.Time
 	for s.Clock.Now().Before(servertest.Epoch.Add(25 * time.Hour)) {
@@ -35,7 +34,7 @@ func TestCapOnSends(t *testing.T) {
 			s.WaitMessages(number, len(sent))
 			id := answer["request_id"].(string)
 			if found := s.Post("/verify/control/json", url.Values{"request_id": {id}, "cmd": {"cancel"}}); found["status"] != "19" {
-				t.Fatalf("cancel at once: %v", found)
+				t.Fatalf("immediate cancel: %v", found)
 			}
 			s.Clock.Advance(30 * time.Second)
 			s.Post("/verify/control/json", url.Values{"request_id": {id}, "cmd": {"cancel"}})
@@ -49,7 +48,7 @@ func TestCapOnSends(t *testing.T) {
 		}
 	}
 	if n := len(s.Messages(number)); n != len(sent) {
-		t.Errorf("%d messages came, of %d that were accepted", n, len(sent))
+		t.Errorf("%d messages arrived, of %d accepted", n, len(sent))
 	}
 	for _, w := range []struct {
 		count  int
@@ -66,16 +65,16 @@ func TestCapOnSends(t *testing.T) {
 			most = max(most, n)
 		}
 		if most != w.count {
-			t.Errorf("at most %d messages came within %v, want %d", most, w.within, w.count)
+			t.Errorf("at most %d messages arrived within %v, want %d", most, w.within, w.count)
 		}
 	}
 	if len(sent) <= 20 {
-		t.Errorf("%d messages came in 25 hours: the windows do not slide", len(sent))
+		t.Errorf("%d messages arrived in 25 hours: the windows do not slide", len(sent))
 	}
 }
 
-// TestCapOnChecks: the fifteenth wrong code in a day ends its verification, whatever
-// number of codes it had seen, and the number is refused to the account.
+// TestCapOnChecks checks that the fifteenth wrong code in a day ends its verification,
+// and that the account's starts for the number are refused.
 func TestCapOnChecks(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, limited, func(o *server.Options) { o.Config.Fraud.Caps.AccountFailedChecks[0].Count = 8 })
@@ -98,22 +97,22 @@ func TestCapOnChecks(t *testing.T) {
 		}
 	}
 	if got, want := fmt.Sprint(statuses), "[16 16 17 16 16 17 16 17]"; got != want {
-		t.Errorf("wrong codes are answered %s, want %s", got, want)
+		t.Errorf("responses to wrong codes: %s, want %s", got, want)
 	}
 	if answer := begin(); answer["status"] != "7" {
-		t.Errorf("one more start is answered %v", answer)
+		t.Errorf("response to another start: %v", answer)
 	}
 	s.Clock.Advance(24*time.Hour - time.Millisecond)
 	if answer := begin(); answer["status"] != "7" {
-		t.Errorf("a start within the day is answered %v", answer)
+		t.Errorf("response to a start within the day: %v", answer)
 	}
 	s.Clock.Advance(time.Millisecond)
 	if answer := begin(); answer["status"] != "0" {
-		t.Errorf("a start after a day is answered %v", answer)
+		t.Errorf("response to a start after a day: %v", answer)
 	}
 }
 
-// TestCapOnTrigger: what the application asks for within a verification counts, too.
+// TestCapOnTrigger checks that triggered messages count toward the caps.
 func TestCapOnTrigger(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, limited, func(o *server.Options) { o.Config.Fraud.Caps.AccountSends[0].Count = 2 })
@@ -122,7 +121,7 @@ func TestCapOnTrigger(t *testing.T) {
 	for i, want := range []string{"0", "7", "7"} {
 		answer := s.Post("/verify/control/json", url.Values{"request_id": {id}, "cmd": {"trigger_next_event"}})
 		if answer["status"] != want {
-			t.Errorf("trigger %d is answered %v, want %s", i+1, answer, want)
+			t.Errorf("response to trigger %d: %v, want %s", i+1, answer, want)
 		}
 	}
 	s.WaitMessages(number, 2)
@@ -131,7 +130,7 @@ func TestCapOnTrigger(t *testing.T) {
 	}
 }
 
-// TestCapsOfTheDemo: they hold in the demonstration, but much later than by default.
+// TestCapsOfTheDemo checks that the demo has caps, higher than the default ones.
 func TestCapsOfTheDemo(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, limited, func(o *server.Options) { o.Config.Fraud = server.DemoConfig().Fraud })
@@ -142,7 +141,7 @@ func TestCapsOfTheDemo(t *testing.T) {
 			want = "7"
 		}
 		if answer["status"] != want {
-			t.Fatalf("start %d is answered %v", i+1, answer)
+			t.Fatalf("response to start %d: %v", i+1, answer)
 		}
 		if i < 100 {
 			s.Post("/verify/check/json", url.Values{"request_id": {answer["request_id"].(string)}, "code": {"4711"}})

@@ -8,7 +8,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// codeForm is the reason for a code that cannot be one. It must not repeat the code.
+// codeForm is the reason against a malformed code. It must not repeat the code.
 const codeForm = "must be 4 to 10 letters and digits"
 
 // check serves /verify/check/{format}: it compares a code with the PIN.
@@ -20,7 +20,7 @@ func (a *API) check(ctx context.Context, c *exchange) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, ok := verify.ParsePIN(digits.Fold(c.params.get("code"))) // as a person typed or pasted it
+	code, ok := verify.ParsePIN(digits.Fold(c.params.get("code"))) // as typed or pasted by the user
 	if !ok {
 		return nil, verify.Invalid("code", codeForm)
 	}
@@ -41,9 +41,9 @@ func (a *API) refuseCheck(c *exchange, e *verify.Error) (status, text string) {
 	return "", ""
 }
 
-// ipAddress is the address of the person who typed the code. The original no
-// longer uses it, so what is not an address is ignored and not refused. One SDK
-// calls it ip.
+// ipAddress returns the IP address of the user who entered the code; "" without a valid
+// one. The original no longer uses it, so an invalid address is not refused. One SDK
+// names the parameter ip.
 func (c *exchange) ipAddress() string {
 	for _, name := range []string{"ip_address", "ip"} {
 		if addr, err := netip.ParseAddr(c.params.get(name)); err == nil && addr.Zone() == "" {

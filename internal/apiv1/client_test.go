@@ -17,8 +17,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// The words that clients match on, as the published documents and recordings
-// have them (spec §4).
+// Texts that clients match, from the published documents and recordings (spec §4).
 const (
 	textThrottled   = "Throttled"
 	textMissing     = "Your request is incomplete and missing the mandatory parameter: "
@@ -38,7 +37,7 @@ const (
 	textNoResponse  = "No response found"
 )
 
-// published returns an error text without the reason that follows the published words.
+// published returns an error text without the reason after the published text.
 func published(text string) string {
 	words, _, reason := strings.Cut(text, " (")
 	if reason && strings.HasPrefix(text, textInvalid) && strings.HasSuffix(text, ")") {
@@ -49,27 +48,27 @@ func published(text string) string {
 
 const unknownID = "00000000000000000000000000000000"
 
-// request is one HTTP request of a test. Params go into the query of a GET and
-// into the form of a POST, unless body says otherwise.
+// request is an HTTP request. Params are sent in the query of a GET and in the form of a
+// POST, unless body is set.
 type request struct {
 	method      string // POST if ""
 	path        string
 	params      url.Values
-	query       string // raw, of a POST
+	query       string // raw query of a POST
 	contentType string
 	body        string // raw; replaces the form
-	user, pass  string // Basic
+	user, pass  string // Basic authentication
 	anonymous   bool   // do not add the demo's credentials
 }
 
-// answer is what came back.
+// answer is a response.
 type answer struct {
 	code   int
 	header http.Header
 	body   string
 }
 
-// send makes a request. Unless it says whose it is, it is the demo account's.
+// send makes a request, as the demo account unless it has other credentials.
 func send(t testing.TB, base string, r request) answer {
 	t.Helper()
 	if !r.anonymous && r.user == "" && !r.params.Has("api_key") {
@@ -120,8 +119,8 @@ func (r request) build(base string) (*http.Request, error) {
 	return req, nil
 }
 
-// call posts a form, as the demo account unless params say otherwise, and gives
-// the answer's fields.
+// call posts a form, as the demo account unless params have other credentials, and
+// returns the fields of the response.
 func call(t testing.TB, s *servertest.Server, path string, params url.Values) map[string]string {
 	t.Helper()
 	a := send(t, s.URL(), request{path: path, params: params})
@@ -131,7 +130,7 @@ func call(t testing.TB, s *servertest.Server, path string, params url.Values) ma
 	return a.fields(t)
 }
 
-// form makes parameters from name, value, name, value.
+// form returns parameters from name, value, name, value.
 func form(pairs ...string) url.Values {
 	v := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -140,7 +139,7 @@ func form(pairs ...string) url.Values {
 	return v
 }
 
-// startOn starts a verification with further parameters and gives its id.
+// startOn starts a verification with further parameters and returns its id.
 func startOn(t testing.TB, s *servertest.Server, number string, pairs ...string) (id string) {
 	t.Helper()
 	params := form(pairs...)
@@ -170,8 +169,8 @@ func control(t testing.TB, s *servertest.Server, id, cmd string) map[string]stri
 	return call(t, s, "/verify/control/json", form("request_id", id, "cmd", cmd))
 }
 
-// messagesOf waits until a verification's nth message is there, and until its
-// outcome is recorded: only then is it safe to move the clock.
+// messagesOf waits for the nth message of a verification and for its recorded outcome.
+// Advance the clock only afterwards.
 func messagesOf(t testing.TB, s *servertest.Server, id string, n int) []servertest.Message {
 	t.Helper()
 	return s.WaitMessages(waitSettled(t, s, id, n).To.Given, n)
@@ -182,7 +181,7 @@ func waitSettled(t testing.TB, s *servertest.Server, id string, n int) verify.Ve
 	t.Helper()
 	parsed, ok := verify.ParseID(id)
 	if !ok {
-		t.Fatalf("%q is no request id", id)
+		t.Fatalf("%q is not a request id", id)
 	}
 	var v verify.Verification
 	await.Until(t, fmt.Sprintf("known: the outcome of event %d", n), func() bool {
@@ -197,8 +196,8 @@ func waitSettled(t testing.TB, s *servertest.Server, id string, n int) verify.Ve
 	return v
 }
 
-// node is a part of an answer, in the one shape that JSON and XML share: a
-// scalar has text, an object or list has kids.
+// node is a part of a response, in a form common to JSON and XML: a scalar has text, an
+// object or list has kids.
 type node struct {
 	name   string
 	text   string
@@ -206,7 +205,7 @@ type node struct {
 	branch bool
 }
 
-// fields are the scalars of the answer's top level, which must be JSON.
+// fields returns the top-level scalars of a JSON response.
 func (a answer) fields(t testing.TB) map[string]string {
 	t.Helper()
 	root := a.json(t)
@@ -219,18 +218,18 @@ func (a answer) fields(t testing.TB) map[string]string {
 	return m
 }
 
-// json reads the body as JSON, in which every scalar must be text.
+// json parses the body as JSON with text scalars only.
 func (a answer) json(t testing.TB) node {
 	t.Helper()
 	dec := json.NewDecoder(strings.NewReader(a.body))
 	root, err := readJSON(dec, "")
 	if err != nil || dec.More() {
-		t.Fatalf("not the JSON of an answer (%v): %d %s", err, a.code, a.body)
+		t.Fatalf("not a JSON response (%v): %d %s", err, a.code, a.body)
 	}
 	return root
 }
 
-// itemNames are what XML calls the items of a list.
+// itemNames returns the XML names of list items.
 func itemNames() map[string]string {
 	return map[string]string{"checks": "check", "events": "event", "verification_requests": "verify_request"}
 }
@@ -266,7 +265,7 @@ func readJSON(dec *json.Decoder, name string) (node, error) {
 	return n, fmt.Errorf("%s is %v, which is not text", name, token)
 }
 
-// xml reads the body as XML, in which no element may have an attribute.
+// xml parses the body as XML without attributes.
 func (a answer) xml(t testing.TB) node {
 	t.Helper()
 	const header = `<?xml version="1.0" encoding="UTF-8"?>`
@@ -278,11 +277,11 @@ func (a answer) xml(t testing.TB) node {
 	token, err := dec.Token()
 	start, ok := token.(xml.StartElement)
 	if err != nil || !ok {
-		t.Fatalf("not the XML of an answer (%v): %d %s", err, a.code, a.body)
+		t.Fatalf("not an XML response (%v): %d %s", err, a.code, a.body)
 	}
 	root, err := readXML(dec, start)
 	if err != nil {
-		t.Fatalf("not the XML of an answer (%v): %d %s", err, a.code, a.body)
+		t.Fatalf("not an XML response (%v): %d %s", err, a.code, a.body)
 	}
 	if rest := body[dec.InputOffset():]; rest != "" {
 		t.Fatalf("%q follows the XML", rest)
@@ -314,14 +313,14 @@ func readXML(dec *xml.Decoder, start xml.StartElement) (node, error) {
 		case xml.EndElement:
 			n.text = text.String()
 			if n.branch && n.text != "" {
-				return n, fmt.Errorf("%q stands between the elements of %s", n.text, n.name)
+				return n, fmt.Errorf("text %q between the elements of %s", n.text, n.name)
 			}
 			return n, nil
 		}
 	}
 }
 
-// lines writes every scalar on a line, with the way to it, in order.
+// lines returns a line with path and value for every scalar, in order.
 func (n node) lines(path string) string {
 	if !n.branch {
 		return path + " = " + n.text + "\n"
@@ -334,7 +333,7 @@ func (n node) lines(path string) string {
 	return b.String()
 }
 
-// names are those of the parts of n, in order.
+// names returns the names of the children, in order.
 func (n node) names() string {
 	var names []string
 	for _, kid := range n.kids {

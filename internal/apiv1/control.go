@@ -7,17 +7,17 @@ import (
 	"countersign/internal/verify"
 )
 
-// The commands of control.
+// Commands of control.
 const (
 	cmdCancel  = "cancel"
 	cmdTrigger = "trigger_next_event"
 )
 
-// control serves /verify/control/{format}: it cancels a verification or sends its
-// next message at once.
+// control serves /verify/control/{format}: it cancels a verification or sends its next
+// message immediately.
 func (a *API) control(ctx context.Context, c *exchange) (any, error) {
 	cmd := c.params.get("cmd")
-	if cmd == cmdTrigger { // of the commands, the one that makes a message go out
+	if cmd == cmdTrigger { // the only command that sends a message
 		if err := account.MaySend(c.account); err != nil {
 			return nil, err
 		}
@@ -45,7 +45,7 @@ func (a *API) control(ctx context.Context, c *exchange) (any, error) {
 
 func (a *API) refuseControl(c *exchange, e *verify.Error) (status, text string) {
 	if e.Kind == verify.KindNotFound {
-		// The grammar is the original's.
+		// The grammatical error is in the original text.
 		return "6", "The requestId '" + c.requestID + "' does not exist or its no longer active."
 	}
 	return "", ""

@@ -9,9 +9,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// document is the published description of the API. Its answers are "one of" two
-// schemas of which neither has a required field, so both always fit; an answer is
-// checked against the one that is meant for it.
+// document is the published description of the API. Its response schemas are "one of" two
+// schemas without required fields, so both always match; the test selects the intended schema.
 type document struct{ *openapi3.T }
 
 func loadDocument(t *testing.T) document {
@@ -23,8 +22,8 @@ func loadDocument(t *testing.T) document {
 	return document{doc}
 }
 
-// exception is where our answers differ from the document, because the notes
-// (spec/verify-v1.md) know better.
+// exception is a documented difference from the published document, based on the notes
+// (spec/verify-v1.md).
 type exception struct {
 	schema, field, value string
 	why                  string
@@ -41,8 +40,8 @@ func exceptions() []exception {
 	}
 }
 
-// check compares an answer with its schema. A field that the schema does not know
-// is an error, and so is an exception that is not one any more.
+// check compares a response with its schema. Unknown fields and exceptions without effect
+// are errors.
 func (d document) check(t *testing.T, sh shape, body string) {
 	t.Helper()
 	var value map[string]any
@@ -88,7 +87,7 @@ func (d document) visit(t *testing.T, name string, value map[string]any) {
 	}
 }
 
-// schemaErrors gives what is wrong, by the place.
+// schemaErrors returns the defects by path.
 func schemaErrors(err error) map[string]string {
 	found := map[string]string{}
 	if err == nil {
@@ -108,8 +107,8 @@ func schemaErrors(err error) map[string]string {
 	return found
 }
 
-// TestDocumentExamples: what the document gives as an example has our fields, so
-// that an example that changes is seen.
+// TestDocumentExamples checks that the examples of the document have our fields, to
+// detect a changed example.
 func TestDocumentExamples(t *testing.T) {
 	t.Parallel()
 	doc := loadDocument(t)
@@ -125,7 +124,7 @@ func TestDocumentExamples(t *testing.T) {
 		}
 		for name, example := range op.Responses.Value("200").Value.Content["application/json"].Examples {
 			if !sameFields(example.Value.Value.(map[string]any), want) {
-				t.Errorf("%s %s has the fields of none of %q", path, name, want)
+				t.Errorf("%s %s has other fields than each of %q", path, name, want)
 			}
 		}
 	}

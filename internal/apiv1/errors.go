@@ -6,12 +6,12 @@ import (
 	"countersign/internal/verify"
 )
 
-// textNotFound is the answer to a wrong path: the words that the original's
-// documentation tells its users to look for when their base URL is wrong.
+// textNotFound is the response to a wrong path. The original's documentation names this
+// text as the symptom of a wrong base URL.
 const textNotFound = "Facility not allowed"
 
-// Status returns the status code of this API for a kind of refusal (spec §4). A check and
-// a control answer KindNotFound with 6.
+// Status returns the status code of this API for a kind of refusal (spec §4). check and
+// control respond to KindNotFound with 6.
 func Status(kind verify.Kind) string {
 	switch kind {
 	case verify.KindThrottled:
@@ -52,8 +52,8 @@ func Status(kind verify.Kind) string {
 	return "5"
 }
 
-// refusal returns the status code and the text of a refusal. Clients match on the texts,
-// so they are exact.
+// refusal returns the status code and the text of a refusal. The texts are exact, since
+// clients match them.
 func (a *API) refusal(e *verify.Error) (status, text string) { return Status(e.Kind), a.text(e) }
 
 func (a *API) text(e *verify.Error) string {
@@ -92,7 +92,7 @@ func (a *API) text(e *verify.Error) string {
 	case verify.KindCancelTooEarly:
 		return "Verification request ['" + e.Request.Hex() + "'] can't be cancelled within the first 30 seconds."
 	case verify.KindCancelTooLate:
-		// With two spaces, as the original has it.
+		// The original text has two spaces.
 		return "Verification request  ['" + e.Request.Hex() + "'] can't be cancelled now. Too many attempts to re-deliver have already been made."
 	case verify.KindNoMoreEvents:
 		return "No more events are left to execute for the request ['" + e.Request.Hex() + "']"
@@ -110,8 +110,8 @@ func (a *API) unableToProcess(reason string) string {
 	return "The " + a.cfg.PlatformName + " platform was unable to process this message for the following reason: " + reason
 }
 
-// errorAnswer returns the body of a refusal (spec §3). The XML roots of status 1 to 4 are
-// recorded: they do not depend on the call.
+// errorAnswer returns the body of a refusal (spec §3). The XML roots of status 1 to 4 do
+// not depend on the endpoint, according to recorded responses.
 func errorAnswer(c *exchange, e *verify.Error, status, text string) any {
 	answer := errorResponse{Status: status, ErrorText: text, Network: e.Network}
 	answer.XMLName.Local = c.endpoint.errorRoot
@@ -128,13 +128,13 @@ func errorAnswer(c *exchange, e *verify.Error, status, text string) any {
 	case "search":
 		return searchErrorResponse{XMLName: answer.XMLName, Status: status, ErrorText: text}
 	case "check":
-		answer.RequestID = c.requestID // "" until it was accepted
+		answer.RequestID = c.requestID // "" until accepted
 	}
 	return answer
 }
 
-// printable reports whether text can be repeated in an answer and a log: no
-// control characters, no format characters.
+// printable reports whether text can be repeated in a response and a log: it has no
+// control or format characters.
 func printable(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return !isShown(r) })
 }

@@ -7,7 +7,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// kinds lists every kind of refusal: those with a name.
+// kinds returns every kind of refusal with a name.
 func kinds() (list []verify.Kind) {
 	for k := verify.Kind(0); !strings.HasPrefix(k.String(), "kind "); k++ {
 		list = append(list, k)
@@ -15,7 +15,7 @@ func kinds() (list []verify.Kind) {
 	return list
 }
 
-// TestKinds: everything that the domain refuses has a status and a text.
+// TestKinds checks that every kind of refusal has a status and a text.
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	const internal = "Internal Error"
@@ -49,7 +49,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestNames: the platform's name and the texts of status 16 and 17 are settings.
+// TestNames checks the settings for the platform's name and the texts of status 16 and 17.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	a := &API{cfg: Config{PlatformName: "Vonage", WrongCodeText: "The code provided does not match the expected value", TooManyCodesText: "Terminated"}}

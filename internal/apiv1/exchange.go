@@ -11,7 +11,7 @@ import (
 	"countersign/internal/web"
 )
 
-// exchange is one request and its answer. It implements [web.Exchange].
+// exchange is one request and its response. It implements [web.Exchange].
 type exchange struct {
 	api       *API
 	endpoint  *endpoint
@@ -21,11 +21,11 @@ type exchange struct {
 	format    format
 	params    params
 	account   verify.Account
-	requestID string // as the client wrote it, once it was accepted
-	source    string // address of the client
+	requestID string // as the client wrote it, once accepted
+	source    string // IP address of the client
 }
 
-// errFormat refuses a path with a format that its endpoint does not have.
+// errFormat indicates a path with a format that its endpoint does not serve.
 var errFormat = errors.New("format not served")
 
 func (a *API) open(e *endpoint, w http.ResponseWriter, r *http.Request) (*exchange, error) {
@@ -39,8 +39,8 @@ func (a *API) open(e *endpoint, w http.ResponseWriter, r *http.Request) (*exchan
 	return c, nil
 }
 
-// Admit reads the parameters, which include the credentials, and authenticates the
-// account. The engine applies the account's rate limit.
+// Admit reads the parameters, including the credentials, and authenticates the account.
+// The engine applies the account's rate limit.
 func (c *exchange) Admit(ctx context.Context) error {
 	params, numbers, err := readParams(c.r, c.endpoint.params)
 	if err != nil {
@@ -62,10 +62,10 @@ func (c *exchange) Admit(ctx context.Context) error {
 	return nil
 }
 
-// Handle performs the operation of the endpoint.
+// Handle runs the operation of the endpoint.
 func (c *exchange) Handle(ctx context.Context) (any, error) { return c.endpoint.serve(ctx, c) }
 
-// Answer writes the answer to a successful request.
+// Answer writes the response to a successful request.
 func (c *exchange) Answer(answer any) {
 	if code := c.endpoint.created; code != 0 {
 		c.write(code, answer)
@@ -75,7 +75,7 @@ func (c *exchange) Answer(answer any) {
 	c.writeStatus("0", answer)
 }
 
-// Refuse writes the answer to a request that failed.
+// Refuse writes the response to a failed request.
 func (c *exchange) Refuse(err error) {
 	refusal, ok := errors.AsType[*verify.Error](err)
 	switch coded := c.endpoint.refuseCoded; {
@@ -131,7 +131,7 @@ func (c *exchange) refuseStatus(err error) {
 		c.requestID = refusal.Request.Hex()
 	}
 	if refusal.Kind == verify.KindBadCredentials {
-		c.account.Key = refusal.Cause().Detail // "" for an unknown one
+		c.account.Key = refusal.Cause().Detail // "" for an unknown key
 	}
 	if c.endpoint.starts && c.api.cfg.Refused != nil {
 		c.api.cfg.Refused(c.account.Key, c.params.get("number"), status, text, refusal)
@@ -139,29 +139,28 @@ func (c *exchange) refuseStatus(err error) {
 	c.writeStatus(status, errorAnswer(c, refusal, status, text))
 }
 
-// delayFailedLogin delays the answer to a request with bad credentials. A nil refusal has
-// no effect.
+// delayFailedLogin delays the response to bad credentials. A nil refusal has no effect.
 func (c *exchange) delayFailedLogin(refusal *verify.Error) {
 	if failed := c.api.cfg.FailedLogins; failed != nil && refusal != nil && refusal.Kind == verify.KindBadCredentials {
 		failed.Delay(c.w, c.r, c.came)
 	}
 }
 
-// writeStatus writes an answer with HTTP 200. status is the status in its body.
+// writeStatus writes a response with HTTP 200; status is the status in its body.
 func (c *exchange) writeStatus(status string, answer any) {
 	c.api.answered.WithLabelValues(c.endpoint.name, status).Inc()
 	c.note(status)
 	writeAnswer(c.w, c.format, http.StatusOK, answer)
 }
 
-// write writes an answer with an HTTP code.
+// write writes a response with an HTTP code.
 func (c *exchange) write(code int, answer any) {
 	c.api.answered.WithLabelValues(c.endpoint.name, strconv.Itoa(code)).Inc()
 	c.note("")
 	writeAnswer(c.w, c.format, code, answer)
 }
 
-// failed logs a failure that the client did not cause, and returns its refusal.
+// failed logs a failure not caused by the client, and returns its refusal.
 func (c *exchange) failed(err error) *verify.Error {
 	refusal, ok := errors.AsType[*verify.Error](err)
 	if !ok {
@@ -171,8 +170,8 @@ func (c *exchange) failed(err error) *verify.Error {
 	return refusal
 }
 
-// record adds a refused start to the log of refusals. The client of a request without an
-// authenticated account chooses its number, so the record omits it.
+// record adds a refused start to the log of refusals. Without an authenticated account
+// the client chooses any number, so the record omits it.
 func (c *exchange) record(e *verify.Error) {
 	r := verify.Refusal{Account: c.account.Key, Cause: e.Cause(), Source: c.source}
 	if e.Kind == verify.KindBadCredentials {
@@ -187,7 +186,7 @@ func (c *exchange) record(e *verify.Error) {
 }
 
 // note adds status, account and request id to the request's line in the access log. It
-// omits an invalid request_id, which may be a number or a code.
+// omits an invalid request_id, which may be a phone number or a code.
 func (c *exchange) note(status string) {
 	web.Note(c.w, "status", status)
 	web.Note(c.w, "account", c.account.Key)

@@ -13,9 +13,9 @@ import (
 	"countersign/internal/servertest"
 )
 
-// TestFailedLoginsWait: of requests with bad credentials those over the limit wait, on
-// every endpoint together, and are refused in the usual words. Good ones from the
-// same address do not wait.
+// TestFailedLoginsWait checks that requests with bad credentials beyond the limit are
+// delayed, over all endpoints together, and refused with the usual text. Valid requests
+// from the same address are not delayed.
 func TestFailedLoginsWait(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, func(o *server.Options) { o.Unlimited = false })
@@ -32,19 +32,19 @@ func TestFailedLoginsWait(t *testing.T) {
 		bad("/verify/search/json", others)
 	}
 	var waiting sync.WaitGroup
-	const held = 8 // for one address
+	const held = 8 // delayed requests per address
 	for range held {
 		waiting.Go(func() { bad("/verify/json", start) })
 	}
-	// The clock stands still, so each of them waits until it is moved.
+	// The clock stands still, so the delay lasts until it advances.
 	delayed := fmt.Sprintf(`countersign_failed_logins_total{answer="delayed"} %d`, held)
-	await.Until(t, "waiting: all strangers", func() bool {
+	await.Until(t, "delayed: all failed logins", func() bool {
 		return strings.Contains(send(t, s.OpsURL(), request{method: http.MethodGet, path: "/metrics"}).body, delayed)
 	})
-	if a := bad("/verify/search/json", others); a.code != http.StatusOK { // one too many: at once
+	if a := bad("/verify/search/json", others); a.code != http.StatusOK { // over the limit: immediate
 		t.Errorf("got %d", a.code)
 	}
-	for range 20 { // the account's limit is 30 in a second, which does not pass
+	for range 20 { // below the account's limit of 30 a second, with the clock standing still
 		if got := search(t, s, unknownID); got["status"] != "101" {
 			t.Errorf("a good request: %v", got)
 		}
@@ -54,7 +54,7 @@ func TestFailedLoginsWait(t *testing.T) {
 		waiting.Wait()
 		close(done)
 	}()
-	await.Until(t, "answered: all strangers", func() bool {
+	await.Until(t, "refused: all failed logins", func() bool {
 		select {
 		case <-done:
 			return true

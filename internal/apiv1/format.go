@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// format is the form of an answer, named by the last part of the path.
+// format is the format of a response, named by the last part of the path.
 type format string
 
 const (
@@ -17,7 +17,7 @@ const (
 	formatXML  format = "xml"
 )
 
-// Roots of XML answers (spec §3).
+// Roots of XML responses (spec §3).
 const (
 	rootResponse       = "response"
 	rootVerifyResponse = "verify_response"
@@ -27,7 +27,8 @@ func parseFormat(name string, allowed []format) (format, bool) {
 	return format(name), slices.Contains(allowed, format(name))
 }
 
-// contentType is exact, without a charset: an SDK compares the whole of it.
+// contentType returns the exact media type without a charset, since an SDK compares the
+// whole value.
 func (f format) contentType() string {
 	if f == formatXML {
 		return "text/xml"
@@ -38,34 +39,34 @@ func (f format) contentType() string {
 func (f format) encode(answer any) ([]byte, error) {
 	var b bytes.Buffer
 	if f == formatXML {
-		b.WriteString(xml.Header[:len(xml.Header)-1]) // without its line end
+		b.WriteString(xml.Header[:len(xml.Header)-1]) // without the trailing newline
 		err := xml.NewEncoder(&b).Encode(answer)
 		return b.Bytes(), err
 	}
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // it is not HTML
+	enc.SetEscapeHTML(false) // not embedded in HTML
 	err := enc.Encode(answer)
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 func writeAnswer(w http.ResponseWriter, f format, code int, answer any) {
 	body, err := f.encode(answer)
-	if err != nil { // no answer of ours has a value that cannot be encoded
+	if err != nil { // all responses can be encoded
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
-	// As Set would, with one allocation for the three.
+	// Equivalent to Set, with one allocation for the three values.
 	values := [...]string{f.contentType(), strconv.Itoa(len(body)), "no-store"}
 	h := w.Header()
 	h["Content-Type"] = values[0:1:1]
 	h["Content-Length"] = values[1:2:2]
-	h["Cache-Control"] = values[2:3:3] // answers hold numbers and codes
+	h["Cache-Control"] = values[2:3:3] // responses contain numbers and codes
 	w.WriteHeader(code)
-	_, _ = w.Write(body) // a client that has gone has no use for an error
+	_, _ = w.Write(body) // the client may have disconnected
 }
 
-// writeProblem answers what is not a call of the API with an HTTP code, and a
-// body in the same shape as any other refusal.
+// writeProblem writes an HTTP code for a request that no endpoint serves, with a body of
+// the same shape as other refusals.
 func writeProblem(w http.ResponseWriter, f format, code int, text string) {
 	answer := errorResponse{Status: "3", ErrorText: text}
 	if code >= http.StatusInternalServerError {
@@ -75,10 +76,10 @@ func writeProblem(w http.ResponseWriter, f format, code int, text string) {
 	writeAnswer(w, f, code, answer)
 }
 
-// writeUnavailable turns a call away that another node, or this one a moment
-// later, can serve.
+// writeUnavailable writes a 503 with Retry-After: another node, or this node later, can
+// serve the request.
 func writeUnavailable(w http.ResponseWriter, f format) {
 	w.Header().Set("Retry-After", "1")
-	w.Header().Set("Connection", "close") // the next try may reach another node
+	w.Header().Set("Connection", "close") // the retry may reach another node
 	writeProblem(w, f, http.StatusServiceUnavailable, "Service Unavailable")
 }

@@ -34,8 +34,8 @@ import (
 	"countersign/internal/web"
 )
 
-// handler makes the API alone, over a database with one account that has no
-// credit and signs by the given method. Nothing can be delivered.
+// handler returns the API without a server, on a database with one account that has no
+// credit and signs by the given method. No message can be delivered.
 func handler(f testing.TB, method signature.Method, change ...func(*apiv1.Config)) http.Handler {
 	f.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -76,8 +76,8 @@ func handler(f testing.TB, method signature.Method, change ...func(*apiv1.Config
 	return mux
 }
 
-// FuzzParams feeds the API any query and body. The answer is always one of its
-// own, well-formed, in the format that was asked for.
+// FuzzParams passes any query and body to the API. The response is always a well-formed
+// one of the API, in the requested format.
 func FuzzParams(f *testing.F) {
 	const login = "api_key=demo0001&api_secret=demosecret0001"
 	for i, seed := range []struct{ query, contentType, body string }{
@@ -120,7 +120,7 @@ func FuzzParams(f *testing.F) {
 	})
 }
 
-// wellFormed checks an answer that may be anything but a failure.
+// wellFormed checks a response, which may be any but a failure.
 func wellFormed(t *testing.T, path string, w *httptest.ResponseRecorder) {
 	t.Helper()
 	var answer struct {
@@ -147,8 +147,8 @@ func wellFormed(t *testing.T, path string, w *httptest.ResponseRecorder) {
 	}
 }
 
-// FuzzSignature signs any parameters as a client does. They are believed however
-// they travel, and never once one of them was changed.
+// FuzzSignature signs any parameters as a client does. A signature is accepted in every
+// transport, and never after a change of a parameter.
 func FuzzSignature(f *testing.F) {
 	f.Add("Acme", "A&B=C", "lg", true)
 	f.Add("확인 <&>", "", "x=1&y", false)
@@ -166,16 +166,16 @@ func FuzzSignature(f *testing.F) {
 			return
 		}
 		params.Set(name, value)
-		params.Set("nonce", strconv.FormatInt(tries.Add(1), 10)) // no two with the same signature
+		params.Set("nonce", strconv.FormatInt(tries.Add(1), 10)) // make each signature unique
 		for _, text := range []string{brand, value, name} {
 			if strings.ContainsRune(text, 0) || !utf8.ValidString(text) || len(text) > 200 {
-				return // refused before the signature is looked at
+				return // refused before the signature check
 			}
 		}
 		for method, h := range handlers {
 			sign(params, server.DemoAccount, method, servertest.Epoch)
 			if got := statusFrom(t, h, params, inQuery); got == "4" {
-				t.Errorf("%s does not believe %v", method, params)
+				t.Errorf("%s refuses %v", method, params)
 			}
 			changed := url.Values{}
 			for k, v := range params {
@@ -183,7 +183,7 @@ func FuzzSignature(f *testing.F) {
 			}
 			changed.Set("timestamp", strconv.FormatInt(servertest.Epoch.Unix()+1, 10))
 			if got := statusFrom(t, h, changed, inQuery); got != "4" {
-				t.Errorf("%s believes %v: %s", method, changed, got)
+				t.Errorf("%s accepts %v: %s", method, changed, got)
 			}
 			params.Del("sig")
 		}

@@ -16,7 +16,7 @@ import (
 	"countersign/internal/servertest"
 )
 
-// input is a request that cannot be understood.
+// input is an invalid request.
 type input struct {
 	name string
 	request
@@ -140,8 +140,8 @@ func formInputs() []input {
 	)
 }
 
-// TestBadInput: what cannot be understood gets a clear answer in the format that
-// was asked for, and leaves nothing behind.
+// TestBadInput checks that invalid input gets a clear response in the requested format
+// and changes no data.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -163,7 +163,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestJSONNumbers: a number in JSON is the text that stands there.
+// TestJSONNumbers checks that a JSON number is read as its text.
 func TestJSONNumbers(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -195,8 +195,7 @@ func TestJSONNumbers(t *testing.T) {
 	}
 }
 
-// summary is the code, status and text of an answer that must be a refusal in the
-// format.
+// summary returns the code, status and text of a refusal, in the given format.
 func (a answer) summary(t testing.TB, format string) string {
 	t.Helper()
 	var root node
@@ -219,8 +218,8 @@ func (a answer) summary(t testing.TB, format string) string {
 	return fmt.Sprintf("%d %s %s", a.code, fields["status"], published(fields["error_text"]))
 }
 
-// TestWrongPaths: what is no call of the API is answered in the format that its
-// path ends in.
+// TestWrongPaths checks that paths without an endpoint get a response in the format at
+// their end.
 func TestWrongPaths(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -246,7 +245,7 @@ func TestWrongPaths(t *testing.T) {
 		{"OPTIONS", "/verify/control/xml", "xml", "405 3 Method not allowed: OPTIONS"},
 		{"PUT", "/verify/psd2/json", "json", "405 3 Method not allowed: PUT"},
 		{"POST'", "/verify/xml", "xml", "405 3 Method not allowed: POST'"},
-		// A base URL that ends in a slash.
+		// A base URL with a trailing slash.
 		{"POST", "//verify//json", "json", "200 2 " + textMissing + "number"},
 		{"POST", "/verify//check/json", "json", "200 2 " + textMissing + "request_id"},
 	} {
@@ -263,7 +262,7 @@ func TestWrongPaths(t *testing.T) {
 	}
 }
 
-// TestBrokenRequests sends what is hardly HTTP.
+// TestBrokenRequests sends malformed HTTP.
 func TestBrokenRequests(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -300,9 +299,8 @@ func TestBrokenRequests(t *testing.T) {
 	}
 }
 
-// raw writes bytes to the server, ends its side, and reads the answer. One that is
-// lost, since the server closed a connection on which there was more to read, is asked
-// for again.
+// raw writes bytes to the server, closes its side, and reads the response. It repeats a
+// request with a lost response: the server closes connections with unread data.
 func raw(t *testing.T, s *servertest.Server, text string) (code int, body string) {
 	t.Helper()
 	for try := 0; ; try++ {
@@ -327,7 +325,7 @@ func rawOnce(t *testing.T, s *servertest.Server, text string) (code int, body st
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.WriteString(conn, text) // the server may close before it has all
+	_, _ = io.WriteString(conn, text) // the server may close before reading all
 	_ = conn.(*net.TCPConn).CloseWrite()
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -338,7 +336,7 @@ func rawOnce(t *testing.T, s *servertest.Server, text string) (code int, body st
 	return resp.StatusCode, string(b), err
 }
 
-// TestRefusedWritesNothing: a refusal leaves nothing behind, whatever its reason.
+// TestRefusedWritesNothing checks that refusals for any reason change no data.
 func TestRefusedWritesNothing(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)

@@ -11,18 +11,18 @@ import (
 	"countersign/internal/verify"
 )
 
-// stated is one message of a plan, with the lifetime in its text.
+// stated is one message of a workflow, with the lifetime in its text.
 type stated struct {
-	after   time.Duration // since the message before
-	trigger bool          // the message is triggered; otherwise its step falls due
-	renewed bool          // the PIN differs from the one before
+	after   time.Duration // time since the previous message
+	trigger bool          // the message is triggered; otherwise its step becomes due
+	renewed bool          // the PIN differs from the previous one
 	text    string
 }
 
 const s1 = time.Second
 
-// TestStatedLifetime checks that each message states the lifetime left to its PIN, in
-// whole minutes, and that an event with less than a minute left gets a new PIN.
+// TestStatedLifetime checks that each message states the remaining lifetime of its PIN in
+// whole minutes, and that an event with less than a minute left has a new PIN.
 func TestStatedLifetime(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -74,7 +74,7 @@ func TestStatedLifetime(t *testing.T) {
 		{"60 times faster", "", "workflow_id=2&pin_expiry=360&next_event_wait=120&lg=en-gb", 60, []stated{
 			{0, false, true, "Valid for 6 minutes."}, {2 * s1, false, false, "Valid for 4 minutes."}, {2 * s1, false, false, "valid the next 2 minutes."},
 		}},
-		{"7 times faster", "", "workflow_id=2&pin_expiry=360&next_event_wait=120&lg=en-gb", 7, []stated{ // in odd parts: 51.428 s and 17.142 s
+		{"7 times faster", "", "workflow_id=2&pin_expiry=360&next_event_wait=120&lg=en-gb", 7, []stated{ // not whole seconds: 51.428 s and 17.142 s
 			{0, false, true, "Valid for 6 minutes."}, {17142 * time.Millisecond, false, false, "Valid for 4 minutes."}, {17142 * time.Millisecond, false, false, "valid the next 2 minutes."},
 		}},
 		{"triggered 10 times faster", "", "workflow_id=4&pin_expiry=60&lg=en-gb", 10, []stated{
@@ -127,7 +127,7 @@ func checkStated(t *testing.T, s *servertest.Server, id string, want []stated) {
 	}
 }
 
-// TestStatedLifetimeOfTemplates checks the same for an account's own texts, in minutes
+// TestStatedLifetimeOfTemplates checks the lifetime in an account's own texts, in minutes
 // and in seconds.
 func TestStatedLifetimeOfTemplates(t *testing.T) {
 	t.Parallel()

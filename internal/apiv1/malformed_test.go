@@ -15,9 +15,9 @@ import (
 	"countersign/internal/signature"
 )
 
-// TestMalformed mixes 10,000 requests that somebody mangled with good ones. Each bad
-// one is refused in the API's own words (status 2, 3 or 4, or a 4xx), none fails, and
-// every good one gets its answer.
+// TestMalformed mixes 10,000 malformed requests with valid ones. Each malformed request
+// is refused by the API (status 2, 3 or 4, or a 4xx) without a failure, and every valid
+// one gets its response.
 func TestMalformed(t *testing.T) {
 	t.Parallel()
 	const requests, seed = 10_000, 20260102
@@ -46,7 +46,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// mangled is a request for a search that is wrong in one way.
+// mangled returns a search request with one defect, and the name of the defect.
 func mangled(rnd *rand.Rand) (r *http.Request, what string) {
 	form := "api_key=demo0001&api_secret=demosecret0001&request_id=" + unknownID
 	object := `{"api_key":"demo0001","api_secret":"demosecret0001","request_id":"` + unknownID + `"`
@@ -117,7 +117,7 @@ func mangled(rnd *rand.Rand) (r *http.Request, what string) {
 	return r, what
 }
 
-// notNeat drops what could make junk another parameter.
+// notNeat removes characters that could separate parameters.
 func notNeat(r rune) rune {
 	if r == '&' || r == '=' || r == '%' || r == ';' {
 		return -1
@@ -125,9 +125,9 @@ func notNeat(r rune) rune {
 	return r
 }
 
-// TestEqualWork: a key that nobody has costs as much as a wrong secret: the same
-// bytes in the same number of pieces, all that is asked of the database included. It
-// does not run beside other tests, which would count, too.
+// TestEqualWork checks that an unknown key costs as much as a wrong secret: equal bytes
+// in an equal number of allocations, including database access. It does not run in
+// parallel, since other tests would be counted.
 func TestEqualWork(t *testing.T) { //nolint:paralleltest // see above
 	h := handler(t, signature.SHA256)
 	cost := func(key, secret string) (allocations, size uint64) {
@@ -149,7 +149,7 @@ func TestEqualWork(t *testing.T) { //nolint:paralleltest // see above
 	}
 	cost(server.DemoAccount, server.DemoSecret)
 	unknown, wrong := [2]uint64{}, [2]uint64{}
-	for range 2 { // the second time nothing is done for the first time
+	for range 2 { // the second run has warm caches
 		unknown[0], unknown[1] = cost("demo9999", "demosecret0002")
 		wrong[0], wrong[1] = cost(server.DemoAccount, "demosecret0002")
 	}

@@ -8,7 +8,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// named returns err with the parameter of the refused field in a call with the request.
+// named returns err with the name of the parameter of the refused field.
 func (c *exchange) named(req verify.Request, err error) error {
 	e, ok := errors.AsType[*verify.Error](err)
 	if !ok || e.Field == "" || e.Param != "" {
@@ -41,11 +41,10 @@ func (c *exchange) param(field verify.Field, req verify.Request) string {
 		return "pin_code"
 	case verify.FieldTemplate:
 	}
-	return string(field) // brand, template
+	return string(field) // field name and parameter name are equal
 }
 
-// The parameters of each call. In a JSON body, a member of another name may have any
-// type.
+// Parameters of each endpoint. Other members of a JSON body may have any type.
 
 func startParams() []string {
 	return append(sendParams(), "brand", "sender_id", "pin_code")
@@ -53,7 +52,7 @@ func startParams() []string {
 
 func psd2Params() []string { return append(sendParams(), "payee", "amount") }
 
-// sendParams lists the parameters that start and psd2 have in common.
+// sendParams returns the common parameters of start and psd2.
 func sendParams() []string {
 	return append(commonParams(), "number", "country", "code_length", "lg", "pin_expiry", "next_event_wait", "workflow_id", "require_type")
 }
@@ -66,15 +65,15 @@ func searchParams() []string { return append(commonParams(), "request_id", listP
 
 func controlParams() []string { return append(commonParams(), "request_id", "cmd") }
 
-// templateParams lists the parameters of templates.
+// templateParams returns the parameters of templates.
 func templateParams() []string {
 	return append(append(commonParams(), "action_type", "lg", "template", "type", "contact_email"), template.SoundNames()...)
 }
 
-// unblockParams lists the parameters of network-unblock.
+// unblockParams returns the parameters of network-unblock.
 func unblockParams() []string {
 	return append(commonParams(), "network", "unblock_duration", "duration")
 }
 
-// commonParams lists the parameters of every call.
+// commonParams returns the parameters of every endpoint.
 func commonParams() []string { return []string{"api_key", "api_secret", "timestamp", "sig"} }

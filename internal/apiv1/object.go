@@ -13,18 +13,18 @@ import (
 	"countersign/internal/verify"
 )
 
-// parseJSON reads a JSON object. A parameter is text or a number; null is as if it were
-// not there, and request_ids may be an array. Members that are not in known may have any
-// type: text, numbers, true and false are parameters, which only a signature covers, and
-// objects and arrays are left out. numbers is as for [readParams].
+// parseJSON parses a JSON object. A parameter is text or a number; null counts as absent,
+// and request_ids may be an array. Members that are not in known may have any type: text,
+// numbers, true and false become parameters, which only a signature covers; objects and
+// arrays are ignored. numbers is as for [readParams].
 func parseJSON(body []byte, known []string) (p params, numbers []string, err error) {
 	if !utf8.Valid(body) {
 		return nil, nil, verify.Invalid("body", reasonNotUTF8)
 	}
-	// Token by token, to refuse a repeated name instead of using the last value.
-	// encoding/json bounds the depth of nesting.
+	// Parsing by token detects a repeated name; Unmarshal would use the last value.
+	// encoding/json limits the nesting depth.
 	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber() // "amount":48.10 is text here, not a float
+	dec.UseNumber() // keep "amount":48.10 as text, not float
 	switch t, err := dec.Token(); {
 	case err != nil:
 		return nil, nil, notJSON(err)
@@ -37,7 +37,7 @@ func parseJSON(body []byte, known []string) (p params, numbers []string, err err
 		if err != nil {
 			return nil, nil, notJSON(err)
 		}
-		name := t.(string) // the decoder has checked that
+		name := t.(string) // names are strings in valid JSON
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
 			return nil, nil, notJSON(err)
@@ -62,14 +62,14 @@ func parseJSON(body []byte, known []string) (p params, numbers []string, err err
 		return nil, nil, verify.Invalid("body", "text after the JSON object")
 	}
 	for name, values := range p {
-		if len(values) == 0 { // null, no ids, or a member that is left out: not given
+		if len(values) == 0 { // null, an empty list, or an ignored member
 			delete(p, name)
 		}
 	}
 	return p, numbers, nil
 }
 
-// notJSON is the refusal for an error of the decoder.
+// notJSON returns the refusal for an error of the decoder.
 func notJSON(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return verify.Invalid("body", "not JSON: "+reasonCutOff)
@@ -77,7 +77,7 @@ func notJSON(err error) error {
 	return verify.Invalid("body", "not JSON: "+err.Error())
 }
 
-// parseMember returns the values of one member of the object; none if it is left out.
+// parseMember returns the values of a member of the object; empty if it is ignored.
 func parseMember(name string, raw json.RawMessage, known bool) ([]string, error) {
 	if raw[0] == '[' && name == listParam && known {
 		return parseList(name, raw)
@@ -111,7 +111,7 @@ func parseList(name string, raw json.RawMessage) ([]string, error) {
 	return values, nil
 }
 
-// scalar returns JSON text without its quotes, and other values unchanged.
+// scalar returns a JSON string without its quotes, and other values unchanged.
 func scalar(raw json.RawMessage) string {
 	if raw[0] != '"' {
 		return string(raw)
@@ -123,7 +123,7 @@ func scalar(raw json.RawMessage) string {
 
 func isNumber(raw json.RawMessage) bool { return raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' }
 
-// typeOf names the JSON type of a value that is neither text nor a number.
+// typeOf returns the JSON type of a value that is neither text nor a number.
 func typeOf(raw json.RawMessage) string {
 	switch raw[0] {
 	case '{':
@@ -136,14 +136,14 @@ func typeOf(raw json.RawMessage) string {
 	return "boolean"
 }
 
-// numberValue returns the number that JSON writes as text: 6.0 and 6e0 are 6, and
-// 0.30000000000000004, which a client computed in binary floating point, is 0.3. A number
-// that is neither whole nor close to one of two decimals is returned unchanged.
+// numberValue returns the value of a JSON number as text: 6.0 and 6e0 are 6, and
+// 0.30000000000000004, computed in binary floating point by a client, is 0.3. A number
+// that is neither whole nor close to two decimals is returned unchanged.
 func numberValue(text string) string {
 	const (
-		relative = 1e-9 // largest error that is noise, relative to the number
-		absolute = 1e-5 // largest error that is noise, so that decimals of large numbers are none
-		exact    = 1e15 // bound of the numbers that are read; decimals above it are lost
+		relative = 1e-9 // largest rounding error relative to the number
+		absolute = 1e-5 // largest absolute rounding error, so that decimals of large numbers are kept
+		exact    = 1e15 // upper bound of converted numbers; larger ones have no exact decimals
 	)
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.Signbit(f) || f >= exact {

@@ -25,27 +25,26 @@ import (
 	"countersign/internal/web"
 )
 
-// wrongs is a request that is wrong in several ways, and the state that makes it
-// so.
+// wrongs is a request with several defects, and the state that causes them.
 type wrongs struct {
 	request
 	format     string
 	account    verify.Account
-	unapproved bool // trial, and the number is not on its list
+	unapproved bool // trial account without approval for the number
 	throttled  bool
 	blocked    bool
-	running    bool // a verification of the number
+	running    bool // a verification of the number is in progress
 	template   bool // the account's own SMS in en-gb completes a link with the brand
-	ended      bool // of the verification that is asked about
+	ended      bool // the verification in the request has ended
 	network    byte // third last digit of the number: '1' plus a bit each for 15 and 6
 }
 
-// wrong is one thing that can be wrong with a request.
+// wrong is one defect of a request.
 type wrong struct {
 	name string
 	do   func(*wrongs)
 	want string // HTTP code, status and text
-	part string // of the request; two wrongs of one part cannot be had together
+	part string // defective part; two defects of one part exclude each other
 }
 
 func refusal(status, text string) string { return "200 " + status + " " + text }
@@ -64,7 +63,7 @@ func invalid(name, value string) wrong {
 	}
 }
 
-// forbidden is a value of a parameter that the settings of the account exclude.
+// forbidden returns a value of a parameter that the account's settings exclude.
 func forbidden(name, value string, limit func(*verify.Settings)) wrong {
 	return wrong{
 		"forbidden " + name, func(w *wrongs) {
@@ -74,7 +73,7 @@ func forbidden(name, value string, limit func(*verify.Settings)) wrong {
 	}
 }
 
-// formWrongs are common to all endpoints, in the order in which they are found.
+// formWrongs returns the defects common to all endpoints, in the order of detection.
 func formWrongs() []wrong {
 	return []wrong{
 		{"format", func(w *wrongs) { w.format = "yaml" }, "404 3 Facility not allowed", ""},
@@ -89,7 +88,7 @@ func formWrongs() []wrong {
 		{"repeated", func(w *wrongs) { w.params.Add("lg", "en-us"); w.params.Add("lg", "en-gb") }, refusal("3", textInvalid+"lg"), "lg"},
 		{"missing api_key", func(w *wrongs) { w.params.Del("api_key") }, refusal("2", "Missing api_key"), ""},
 		{"missing api_secret", func(w *wrongs) { w.params.Del("api_secret") }, refusal("2", "Missing api_secret"), ""},
-		{"credentials", func(w *wrongs) { // refused below with the words of the endpoint
+		{"credentials", func(w *wrongs) { // refused below with the text of the endpoint
 			if w.params.Has("api_secret") {
 				w.params.Set("api_secret", "wrong")
 			}
@@ -98,7 +97,7 @@ func formWrongs() []wrong {
 	}
 }
 
-// startWrongs follow for start and psd2; own are the checks of parameters.
+// startWrongs returns the later defects of start and psd2; own are the checks of parameters.
 func startWrongs(own ...wrong) []wrong {
 	all := append(formWrongs(), wrong{"barred", func(w *wrongs) { w.account.Barred = true }, refusal("8", textBarred), ""})
 	all = append(all, own...)
@@ -113,7 +112,7 @@ func startWrongs(own ...wrong) []wrong {
 	)
 }
 
-// orders is the order of checks of each endpoint, as documented.
+// orders returns the documented order of checks of each endpoint.
 func orders() map[string][]wrong {
 	timing := []wrong{
 		invalid("code_length", "5"),
@@ -166,7 +165,7 @@ func orders() map[string][]wrong {
 		"search": append(formWrongs(),
 			missing("request_id"),
 			wrong{"too many", func(w *wrongs) {
-				for range 11 * btoi(w.params.Has("request_id")) { // either of the two is needed
+				for range 11 * btoi(w.params.Has("request_id")) { // one of the two is required
 					w.params.Add("request_ids", unknownID)
 				}
 			}, refusal("18", textTooManyIDs), ""},
@@ -180,16 +179,16 @@ func orders() map[string][]wrong {
 	}
 }
 
-// withNetworks makes numbers whose third last digit is 5 unsupported, 6 to have no
-// carrier, and 7 both; a call reaches all of them.
+// withNetworks makes numbers with third last digit 5 unsupported, with 6 unroutable, and
+// with 7 both; calls reach all.
 func withNetworks(o *server.Options) {
 	o.Config.Networks.Unsupported = append(o.Config.Networks.Unsupported, "4477009005", "4477009007")
 	o.Config.Routes = append(o.Config.Routes,
 		config.Route{Prefix: "4477009006", Channel: verify.SMS}, config.Route{Prefix: "4477009007", Channel: verify.SMS})
 }
 
-// TestOrder makes every request wrong in two ways at once, for every two: the one
-// that comes first in the order is the one that is answered.
+// TestOrder makes each request with every pair of defects: the response is for the first
+// defect in the order.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	for endpoint, list := range orders() {
@@ -230,7 +229,7 @@ func (w wrong) wanted(endpoint string) string {
 	return refusal("4", "Bad credentials")
 }
 
-// ask makes a request that is right but for the wrongs, for an account of its own.
+// ask makes a request with the given defects, for a new account.
 func ask(t *testing.T, s *servertest.Server, endpoint string, list ...wrong) string {
 	t.Helper()
 	w := &wrongs{format: "json", network: '4', account: verify.Account{CustomPIN: true, Balance: verify.Unit}}
@@ -263,12 +262,12 @@ func ask(t *testing.T, s *servertest.Server, endpoint string, list ...wrong) str
 	return strings.ReplaceAll(fmt.Sprintf("%d %s %s", a.code, fields["status"], published(fields["error_text"])), "'"+id+"'", "'ID'")
 }
 
-// prepare makes the account, and the state that the request is to meet. It gives
-// the id of the verification that is asked about.
+// prepare creates the account and the state for the request. It returns the id of the
+// verification in the request.
 func (w *wrongs) prepare(t *testing.T, s *servertest.Server, asksOf bool) (id string) {
 	t.Helper()
 	number := "447700900" + string(w.network) + "00"
-	account := w.account // what it is when the request comes; before, it may do all
+	account := w.account // settings at the request; before, all is allowed
 	account.Key = store.NewAPIKey()
 	now := s.Clock.Now()
 	err := s.Store().CreateAccount(t.Context(), store.NewAccount{
@@ -288,7 +287,7 @@ func (w *wrongs) prepare(t *testing.T, s *servertest.Server, asksOf bool) (id st
 		if _, err := s.Store().AddTemplate(t.Context(), tmpl, nil, true); err != nil {
 			t.Fatal(err)
 		}
-		s.Clock.Advance(time.Second) // so that the cache is read again
+		s.Clock.Advance(time.Second) // let the cache expire
 	}
 	if asksOf || w.running {
 		id = w.startAs(t, s, account.Key, number)
@@ -315,8 +314,7 @@ func (w *wrongs) prepare(t *testing.T, s *servertest.Server, asksOf bool) (id st
 	return id
 }
 
-// startAs puts a verification of the account into the database as start would,
-// whatever the account may do.
+// startAs inserts a verification of the account as start would, without checks of the account.
 func (w *wrongs) startAs(t *testing.T, s *servertest.Server, account, number string) string {
 	t.Helper()
 	pin, _ := verify.ParsePIN("1234")
@@ -347,8 +345,8 @@ func (w *wrongs) startAs(t *testing.T, s *servertest.Server, account, number str
 	return v.ID.Hex()
 }
 
-// TestOrderWhileStopping: a server that stops says so before it looks at a call,
-// but not to what is none.
+// TestOrderWhileStopping checks that a stopping server refuses valid requests with 503,
+// but not invalid paths and methods.
 func TestOrderWhileStopping(t *testing.T) {
 	t.Parallel()
 	drain := web.NewDrain()

@@ -10,8 +10,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// value is one value of a parameter and what becomes of it: "" when it is
-// accepted, or else status and text.
+// value is one value of a parameter and its result: "" if accepted, otherwise status and text.
 type value struct {
 	name, value string
 	want        string
@@ -27,7 +26,7 @@ func values(name, want string, list ...string) []value {
 	return all
 }
 
-// good and bad are the values on either side of a parameter's limits.
+// good and bad return accepted and refused values of a parameter.
 func good(name string, list ...string) []value { return values(name, accepted, list...) }
 
 func bad(name string, list ...string) []value {
@@ -42,7 +41,7 @@ func concat(lists ...[]value) []value {
 	return all
 }
 
-// common are the parameters that start and psd2 share.
+// common returns values of the parameters of start and psd2.
 func common() []value {
 	return concat(
 		good("code_length", "", "4", "6"),
@@ -61,7 +60,7 @@ func common() []value {
 	)
 }
 
-// texts are the values of what a message shows: brand and payee.
+// texts returns values of brand and payee.
 func texts(name string) []value {
 	return concat(
 		good(name, "A", "Acme Inc", "A<b>&\"c\"'d'", "Café Zoë", "확인 서비스", "漢字", "بنك", "бренд", "A/B (C) #1 $2", "🍕 Pizza",
@@ -74,7 +73,7 @@ func texts(name string) []value {
 			"a\u200bb", "a\u200db", "a\ufeffb", "a\u2060b", "a\u00adb", "a\u034fb", "a\u17b4b", // zero-width
 			"a\u2028b", "a\u2029b", "a\u3164b", "a\u115fb", "\u2800", "a\ufffdb", "a\ue000b", "a\U000e0041b", "a\uffffb",
 			"http://a", "www.acme", "acme.com", "acme．com", "192.0.2.1", // links
-			"Acme 12345", "١٢٣٤٥"), // what looks like a code
+			"Acme 12345", "١٢٣٤٥"), // resembles a code
 		values(name, "2 "+textMissing+name, ""),
 	)
 }
@@ -104,12 +103,12 @@ func psd2Values() []value {
 			mt-mt nl-nl pl-pl sk-sk sl-si sv-se`)...),
 		good("lg", "", "EN-GB", "de_DE"),
 		bad("lg", "en-us", "ko-kr", "ja-jp", "sk-si", "en"),
-		// Not parameters of psd2, and so of no effect.
+		// Not parameters of psd2, so without effect.
 		good("brand", "a brand that is too long"), good("sender_id", "<>"), good("pin_code", "1"),
 	)
 }
 
-// TestParameters tries every value on both sides of every limit.
+// TestParameters checks values on both sides of every limit.
 func TestParameters(t *testing.T) {
 	t.Parallel()
 	for path, tt := range map[string]struct {
@@ -133,13 +132,13 @@ func TestParameters(t *testing.T) {
 				}
 			}
 			if n := number - 447700900100; n > 899 {
-				t.Errorf("%d values are more than there are numbers", n)
+				t.Errorf("%d values exceed the test numbers", n)
 			}
 		})
 	}
 }
 
-// statusOf is "" for a success, or else status and published text.
+// statusOf returns "" for a success, otherwise status and published text.
 func statusOf(fields map[string]string) string {
 	if fields["status"] == "0" {
 		return ""
@@ -147,7 +146,7 @@ func statusOf(fields map[string]string) string {
 	return fields["status"] + " " + published(fields["error_text"])
 }
 
-// TestNumbers: how number and country are read, and shown by search.
+// TestNumbers checks the parsing of number and country, and the number in search results.
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -164,7 +163,7 @@ func TestNumbers(t *testing.T) {
 		{"9876543210", "IN", "919876543210"},
 		{"33612345678", "", "33612345678"},
 		{"0612345679", "FR", "33612345679"},
-		{"447999999999", "", "447999999999"}, // possible, whether the plan knows the range or not
+		{"447999999999", "", "447999999999"}, // possible, also if the plan does not have the range
 		{"07700900103", "", "3 " + textInvalid + "number"},
 		{"7700900104", "", "3 " + textInvalid + "number"}, // Russia, too short
 		{"447700", "", "3 " + textInvalid + "number"},
@@ -197,7 +196,7 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// TestParametersOfAFollowUp tries the parameters of check, control and search.
+// TestParametersOfAFollowUp checks the parameters of check, control and search.
 func TestParametersOfAFollowUp(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -236,11 +235,10 @@ func TestParametersOfAFollowUp(t *testing.T) {
 		{"search", []string{"request_ids", id, "request_ids", long}, "3 " + textInvalid + "request_ids"},
 		{"search", []string{"request_id", "nonsense"}, "101 " + textNoResponse},
 		{"search", []string{"request_ids", "nonsense", "request_ids", unknownID}, "101 " + textNoResponse},
-		{"search", ids(10), " "}, // a list, which has neither
+		{"search", ids(10), " "}, // lists have neither
 		{"search", ids(11), "18 " + textTooManyIDs},
 		{"search", append(ids(10), "request_id", id), "18 " + textTooManyIDs},
-		// A malformed code cost no try, and capitals are as good as small letters
-		// in an id, but not in a code.
+		// A malformed code cost no attempt. Letter case is ignored in ids, but not in codes.
 		{"check", []string{"request_id", id, "code", "abcDEF1234"}, "16 " + textWrongCode},
 		{"check", []string{"request_id", strings.ToUpper(id), "code", "ABCdef1234"}, ""},
 	} {
@@ -265,8 +263,8 @@ func checksOf(t *testing.T, s *servertest.Server, id string) []node {
 	return nil
 }
 
-// TestIPAddress: an address is kept as it is usually written, whatever it is
-// called; what is none is ignored.
+// TestIPAddress checks that an address is stored in canonical form, under both parameter
+// names; invalid addresses are ignored.
 func TestIPAddress(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -298,8 +296,7 @@ func TestIPAddress(t *testing.T) {
 	}
 }
 
-// TestPINCode: a PIN may be chosen only with the permission for it, and is then
-// the one that is sent.
+// TestPINCode checks that a chosen PIN requires permission and is then sent.
 func TestPINCode(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -323,7 +320,7 @@ func TestPINCode(t *testing.T) {
 	}
 }
 
-// TestBrandIsComposed: "é" counts as one character however it was typed.
+// TestBrandIsComposed checks that "é" counts as one character in both Unicode forms.
 func TestBrandIsComposed(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)

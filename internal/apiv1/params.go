@@ -13,18 +13,18 @@ import (
 	"countersign/internal/web"
 )
 
-// params are the parameters of a call, from the query and the body together. Only
-// request_ids may have several values.
+// params are the parameters of a request, from query and body. Only request_ids may have
+// several values.
 type params map[string][]string
 
-// listParam is the one parameter that may be repeated.
+// listParam is the only repeatable parameter.
 const listParam = "request_ids"
 
-// maxParams bounds the parameters of one call; the longest has 20.
+// maxParams limits the parameters of a request; the longest valid request has 20.
 const maxParams = 100
 
-// get is the value of a parameter; "" when it was not given or is empty, which
-// clients do not tell apart.
+// get returns the value of a parameter; "" if it is absent or empty, which clients do not
+// distinguish.
 func (p params) get(name string) string {
 	if v := p[name]; len(v) > 0 {
 		return v[0]
@@ -32,7 +32,7 @@ func (p params) get(name string) string {
 	return ""
 }
 
-// flat is every parameter with one value, as a signature covers them.
+// flat returns every parameter as one value, as covered by a signature.
 func (p params) flat() map[string]string {
 	flat := make(map[string]string, len(p))
 	for name, values := range p {
@@ -51,10 +51,10 @@ const (
 	reasonCutOff   = "ends too early"
 )
 
-// readParams collects the parameters. SDKs put them in the query, in a form or in
-// a JSON object, and some in two of these at once; one that stands in both places
-// must say the same in both. known are the parameters of the call. numbers are the
-// parameters whose value is a JSON number with a fraction or an exponent.
+// readParams returns the parameters of a request. SDKs send them in the query, in a form,
+// in a JSON object, or in two of these; a parameter in both must have equal values. known
+// are the parameters of the endpoint. numbers are the parameters given as a JSON number
+// with a fraction or an exponent.
 func readParams(r *http.Request, known []string) (p params, numbers []string, err error) {
 	if r.URL.RawQuery != "" {
 		if p, err = parseForm(r.URL.RawQuery); err != nil {
@@ -81,14 +81,14 @@ func readParams(r *http.Request, known []string) (p params, numbers []string, er
 	return p, numbers, p.check()
 }
 
-// Reasons why a form or query cannot be read. They do not repeat it, since the part in
-// question may be of a secret.
+// Defects of a form or query. They do not quote it, since the defective part may contain
+// a secret.
 var (
 	errForm      = errors.New(`"%" without two hexadecimal digits`)
 	errSemicolon = errors.New(`";" must be written as %3B`)
 )
 
-// parseForm reads a form or a query. Its error names the first defect.
+// parseForm parses a form or a query. Its error names the first defect.
 func parseForm(text string) (params, error) {
 	values, err := url.ParseQuery(text)
 	if err == nil {
@@ -105,14 +105,14 @@ func parseForm(text string) (params, error) {
 	return nil, errForm
 }
 
-// merge adds the parameters of the body to those of the query.
+// merge adds the parameters of the body to the query.
 func (p params) merge(body params) error {
 	for name, values := range body {
 		switch {
 		case name == listParam:
 			values = append(p[name], values...)
 		case values[0] == "" && p.get(name) != "":
-			continue // not given here
+			continue // absent here
 		case p.get(name) != "" && p.get(name) != values[0]:
 			return invalidName(name, reasonConflict)
 		}
@@ -138,8 +138,8 @@ func (p params) check() error {
 	return p.checkRepeats()
 }
 
-// checkRepeats refuses a parameter that is given twice with different values, and
-// reduces equal values to one.
+// checkRepeats refuses a parameter with several different values, and reduces equal
+// values to one.
 func (p params) checkRepeats() error {
 	for name, values := range p {
 		if len(values) < 2 || name == listParam {
@@ -155,15 +155,15 @@ func (p params) checkRepeats() error {
 	return nil
 }
 
-// normalizeNumbers replaces JSON numbers by the form that [numberValue] returns. It must
-// follow the check of the signature, which covers the form in the body.
+// normalizeNumbers replaces JSON numbers with the result of [numberValue]. It must follow
+// the signature check, which covers the original text.
 func (p params) normalizeNumbers(numbers []string) {
 	for _, name := range numbers {
 		p[name] = []string{numberValue(p.get(name))}
 	}
 }
 
-// invalidName names a parameter in an error, unless the name itself is broken.
+// invalidName returns an error naming the parameter, unless the name itself is invalid.
 func invalidName(name, reason string) error {
 	if len(name) > 64 || !utf8.ValidString(name) || !printable(name) {
 		return verify.Invalid("body", "a parameter: "+reason)
@@ -171,7 +171,7 @@ func invalidName(name, reason string) error {
 	return verify.Invalid(name, reason)
 }
 
-// Types of a body.
+// Media types of a body.
 const (
 	typeForm = "application/x-www-form-urlencoded"
 	typeJSON = "application/json"
@@ -183,7 +183,7 @@ func readBody(r *http.Request, known []string) (p params, numbers []string, err 
 		if isTooLarge(err) {
 			return nil, nil, err
 		}
-		return nil, nil, verify.Invalid("body", reasonCutOff) // the client broke off
+		return nil, nil, verify.Invalid("body", reasonCutOff) // the client disconnected
 	}
 	body = web.TrimBOM(body)
 	if len(bytes.TrimSpace(body)) == 0 {

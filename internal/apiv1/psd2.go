@@ -7,8 +7,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// psd2 serves /verify/psd2/json: it sends a PIN that confirms a payment, in a
-// message that names payee and amount.
+// psd2 serves /verify/psd2/json: it sends a PIN that confirms a payment, in a message
+// with payee and amount.
 func (a *API) psd2(ctx context.Context, c *exchange) (any, error) {
 	req, err := a.readPSD2(ctx, c)
 	return a.accept(ctx, c, req, err)

@@ -2,4 +2,4 @@
 
 package apiv1
 
-const raceDetector = true // it allocates, too
+const raceDetector = true // allocates memory

@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on the parts of an error text that come from the request, in characters.
+// Limits for the parts of an error text that repeat the request, in characters.
 const (
 	maxQuoted = 40
 	maxReason = 200
 )
 
-// invalidText is the published text for a parameter that cannot be used, followed by the
-// reason in parentheses. Clients match the published text, so it stays an exact prefix.
+// invalidText returns the published text for an invalid parameter, followed by the reason
+// in parentheses. Clients match the published text, so it remains an exact prefix.
 func invalidText(param, reason string) string {
 	text := "Invalid value for param: " + param
 	if reason == "" {
@@ -22,12 +22,12 @@ func invalidText(param, reason string) string {
 	return text + " (" + shortened(reason, maxReason) + ")"
 }
 
-// quoted returns a value of a request as a reason may repeat it: at most 40 characters,
-// all of them visible. No secret, code or number may be repeated.
+// quoted returns a value of a request for a reason: at most 40 visible characters.
+// Secrets, codes and phone numbers must not be quoted.
 func quoted(value string) string { return shortened(value, maxQuoted) }
 
 // shortened returns text in at most limit characters. An invisible character becomes its
-// code point, such as U+200B, and broken UTF-8 becomes U+FFFD.
+// code point, such as U+200B, and invalid UTF-8 becomes U+FFFD.
 func shortened(text string, limit int) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -37,7 +37,7 @@ func shortened(text string, limit int) string {
 			fmt.Fprintf(&b, "U+%04X", r)
 		}
 		if b.Len() > limit*utf8.UTFMax {
-			break // more than the limit
+			break // over the limit
 		}
 	}
 	runes := []rune(b.String())

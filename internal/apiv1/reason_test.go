@@ -13,7 +13,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestReasons: the published text of status 3 is followed by the reason, in JSON and in
+// TestReasons checks that the reason follows the published text of status 3, in JSON and
 // XML.
 func TestReasons(t *testing.T) {
 	t.Parallel()
@@ -99,7 +99,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// wantText checks the error text of a refusal, all of which can be shown.
+// wantText checks the error text of a refusal and that all its characters are visible.
 func wantText(t *testing.T, a answer, format, want string) {
 	t.Helper()
 	var root node
@@ -116,15 +116,15 @@ func wantText(t *testing.T, a answer, format, want string) {
 			t.Errorf("%s: got %q, want %q", format, kid.text, want)
 		}
 		if !utf8.ValidString(kid.text) || strings.ContainsFunc(kid.text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			t.Errorf("%q cannot be shown", kid.text)
+			t.Errorf("%q has invisible characters", kid.text)
 		}
 		return
 	}
 	t.Errorf("%s: no error text in %s", format, a.body)
 }
 
-// TestLinkBrands: an account may use the names that its operator allows although they
-// look like links, and no others.
+// TestLinkBrands checks that an account may use the link-like names that its operator
+// allows, and no others.
 func TestLinkBrands(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, func(o *server.Options) {

@@ -7,17 +7,17 @@ import (
 	"countersign/internal/verify"
 )
 
-// All scalars of an answer are text, the status included (spec §3). The order of
-// the fields is that of the original's answers.
+// All scalars of a response are text, including the status (spec §3). The fields have the
+// order of the original's responses.
 
-// startResponse answers an accepted request.
+// startResponse is the response to an accepted start.
 type startResponse struct {
 	XMLName   xml.Name `json:"-" xml:"verify_response"`
 	RequestID string   `json:"request_id" xml:"request_id"`
 	Status    string   `json:"status" xml:"status"`
 }
 
-// checkResponse answers a right code.
+// checkResponse is the response to a right code.
 type checkResponse struct {
 	XMLName   xml.Name `json:"-" xml:"verify_response"`
 	RequestID string   `json:"request_id" xml:"request_id"`
@@ -29,14 +29,14 @@ type checkResponse struct {
 	EstimatedPrice string `json:"estimated_price_messages_sent" xml:"estimated_price_messages_sent"`
 }
 
-// controlResponse answers a command that was carried out.
+// controlResponse is the response to an executed command.
 type controlResponse struct {
 	XMLName xml.Name `json:"-" xml:"response"`
 	Status  string   `json:"status" xml:"status"`
 	Command string   `json:"command" xml:"command"`
 }
 
-// errorResponse answers a call that was refused. Its root depends on the call.
+// errorResponse is the response to a refused request. Its root depends on the endpoint.
 type errorResponse struct {
 	XMLName   xml.Name `json:"-"`
 	RequestID string   `json:"request_id,omitempty" xml:"request_id,omitempty"`
@@ -45,8 +45,8 @@ type errorResponse struct {
 	Network   string   `json:"network,omitempty" xml:"network,omitempty"`
 }
 
-// searchErrorResponse is a refused search. In XML it has an empty request_id; in
-// JSON it must have none, since an SDK takes its absence for "not found".
+// searchErrorResponse is the response to a refused search. In XML it has an empty
+// request_id. In JSON it must have none, which an SDK interprets as "not found".
 type searchErrorResponse struct {
 	XMLName   xml.Name `json:"-"`
 	RequestID string   `json:"-" xml:"request_id"`
@@ -54,8 +54,8 @@ type searchErrorResponse struct {
 	ErrorText string   `json:"error_text" xml:"error_text"`
 }
 
-// searchResponse is one verification in the answer to a search. Its status is a
-// word, not a number.
+// searchResponse is one verification in the response to a search. Its status is a word,
+// not a number.
 type searchResponse struct {
 	XMLName        xml.Name  `json:"-" xml:"verify_request"`
 	RequestID      string    `json:"request_id" xml:"request_id"`
@@ -74,7 +74,7 @@ type searchResponse struct {
 	Events         eventList `json:"events" xml:"events"`
 }
 
-// searchListResponse answers a search for several verifications.
+// searchListResponse is the response to a search for several verifications.
 type searchListResponse struct {
 	XMLName  xml.Name         `json:"-" xml:"verification_requests"`
 	Requests []searchResponse `json:"verification_requests" xml:"verify_request"`
@@ -87,8 +87,7 @@ type checkItem struct {
 	IPAddress    string `json:"ip_address" xml:"ip_address"`
 }
 
-// eventItem shows an event. Status is ours: the original leaves it out, and its
-// clients pass over what they do not know.
+// eventItem is one event. Status and Note are our additions; clients ignore unknown fields.
 type eventItem struct {
 	ID     string `json:"id" xml:"id"`
 	Type   string `json:"type" xml:"type"`
@@ -101,22 +100,22 @@ type (
 	eventList []eventItem
 )
 
-// MarshalXML wraps the list in its element even when it is empty: <checks/>.
+// MarshalXML writes the list in its element, also if it is empty: <checks/>.
 func (l checkList) MarshalXML(enc *xml.Encoder, start xml.StartElement) error {
 	return enc.EncodeElement(struct {
 		Items []checkItem `xml:"check"`
 	}{l}, start)
 }
 
-// MarshalXML wraps the list in its element even when it is empty: <events/>.
+// MarshalXML writes the list in its element, also if it is empty: <events/>.
 func (l eventList) MarshalXML(enc *xml.Encoder, start xml.StartElement) error {
 	return enc.EncodeElement(struct {
 		Items []eventItem `xml:"event"`
 	}{l}, start)
 }
 
-// defaultSenderShown is the sender of a verification that named none, as search
-// shows it; the message itself says VERIFY (spec §3).
+// defaultSenderShown is the sender in search results of a verification without one; its
+// messages use VERIFY (spec §3).
 const defaultSenderShown = "verify"
 
 func (a *API) searchAnswer(r verify.Verification) searchResponse {
@@ -152,7 +151,7 @@ func (a *API) searchAnswer(r verify.Verification) searchResponse {
 	return answer
 }
 
-// date is "" for what has not happened yet.
+// date returns a time in UTC; "" for the zero time.
 func date(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -160,7 +159,7 @@ func date(t time.Time) string {
 	return t.UTC().Format(time.DateTime)
 }
 
-// price is "0" for what was not charged, and else has 8 decimals.
+// price returns an amount with 8 decimals; "0" without a charge.
 func price(m verify.Money) string {
 	if m == 0 {
 		return "0"

@@ -7,11 +7,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// maxSearch is how many verifications one search may name.
+// maxSearch limits the verifications in one search.
 const maxSearch = 10
 
-// search serves /verify/search/{format}: it shows one verification (request_id)
-// or a list of up to ten (request_ids). An id that is repeated has one result.
+// search serves /verify/search/{format}: it returns one verification (request_id) or a
+// list of up to ten (request_ids). A repeated id has one result.
 func (a *API) search(ctx context.Context, c *exchange) (any, error) {
 	texts := slices.DeleteFunc(slices.Clone(c.params[listParam]), func(id string) bool { return id == "" })
 	single := len(texts) == 0

@@ -13,8 +13,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestSettings: what an account may not do is refused with the status of its kind, and
-// an account without settings may.
+// TestSettings checks that each restriction of an account is enforced with its status,
+// and that an account without restrictions is not affected.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -78,8 +78,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestCodeLengthBySettings: where no code_length is given, the PIN has the least length
-// that the account may have.
+// TestCodeLengthBySettings checks that without code_length the PIN has the account's
+// minimum length.
 func TestCodeLengthBySettings(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -105,8 +105,7 @@ func TestCodeLengthBySettings(t *testing.T) {
 	}
 }
 
-// TestDefaultWorkflowBySettings: where workflow 1 is not allowed and none is asked for,
-// it is the first that is.
+// TestDefaultWorkflowBySettings checks that the default workflow is the first allowed one.
 func TestDefaultWorkflowBySettings(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -119,8 +118,8 @@ func TestDefaultWorkflowBySettings(t *testing.T) {
 	}
 }
 
-// TestSourceBehindProxy: a trusted proxy tells where a call comes from; nobody else
-// can. Every call is held to it.
+// TestSourceBehindProxy checks that only a trusted proxy can state the source of a
+// request, for every endpoint.
 func TestSourceBehindProxy(t *testing.T) {
 	t.Parallel()
 	may := verify.Account{Balance: verify.Unit, Settings: verify.Settings{Sources: []string{"203.0.113.0/24"}}}
@@ -157,13 +156,13 @@ func TestSourceBehindProxy(t *testing.T) {
 			}
 		}
 		if got := ask(wary, other, path, "203.0.113.9"); got != bad {
-			t.Errorf("%s through nobody's proxy: %q, want %q", path, got, bad)
+			t.Errorf("%s through an untrusted proxy: %q, want %q", path, got, bad)
 		}
 	}
 }
 
-// TestTestNumber: nothing is sent, nothing is charged, nobody's rules apply, and the
-// PIN is the one that was laid down, to the end of the workflow.
+// TestTestNumber checks that a test number receives no message, costs no money, skips the
+// rules, and has its configured PIN for the whole workflow.
 func TestTestNumber(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -189,7 +188,7 @@ func TestTestNumber(t *testing.T) {
 		s.Clock.Advance(wait)
 		v := waitSettled(t, s, id, i+1)
 		if e := v.Events[i]; e.State != verify.EventDelivered || v.Price != 0 {
-			t.Errorf("event %d is %s, the price %s; want delivered, for nothing", i, e.State, v.Price)
+			t.Errorf("event %d is %s, the price %s; want delivered, without charge", i, e.State, v.Price)
 		}
 	}
 	if got := checkCode(t, s, id, "1234"); got["status"] != "16" {
@@ -202,22 +201,22 @@ func TestTestNumber(t *testing.T) {
 		t.Errorf("the right code: %v", got)
 	}
 	if got := startOn(t, s, number, "pin_code", "999999"); checkCode(t, s, got, "999999")["status"] != "16" || checkCode(t, s, got, "424242")["status"] != "0" {
-		t.Error("pin_code took the place of the code that was laid down")
+		t.Error("pin_code replaced the configured code")
 	}
 	if m := s.Messages(number); len(m) != 0 {
-		t.Errorf("something was sent: %+v", m)
+		t.Errorf("a message was sent: %+v", m)
 	}
 	if after, _, err := s.Store().LedgerSum(t.Context(), server.DemoAccount); err != nil || after != before {
-		t.Errorf("the balance went from %s to %s (%v)", before, after, err)
+		t.Errorf("the balance changed from %s to %s (%v)", before, after, err)
 	}
 	key := newAccount(t, s, verify.Account{Balance: verify.Unit}, "")
 	if got := call(t, s, "/verify/json", as(key, form("number", number, "brand", "Acme"))); got["status"] != "7" {
-		t.Errorf("for another account it is a number like any other: %v, want 7", got)
+		t.Errorf("start by another account: %v, want 7", got)
 	}
 }
 
-// TestSubAccount: the parent pays; verifications, and how many there may be, are the
-// account's own.
+// TestSubAccount checks that the parent pays, while verifications and their limits belong
+// to the sub-account.
 func TestSubAccount(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -247,8 +246,8 @@ func TestSubAccount(t *testing.T) {
 	}
 }
 
-// TestDailyCap: what is more than the day's cap is refused as credit is, until the next
-// day.
+// TestDailyCap checks that starts beyond the daily cap are refused like starts without
+// credit, until the next day.
 func TestDailyCap(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)

@@ -18,14 +18,14 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files again")
 
-// shape is one answer of the API: how it comes about, and what it looks like.
+// shape is one kind of response: its request and its form.
 type shape struct {
 	name   string
-	schema string // of the published document
-	root   string // of the XML; "" where there is only JSON
-	fields string // of the JSON, in order
+	schema string // schema of the published document
+	root   string // root of the XML; "" for JSON only
+	fields string // JSON fields, in order
 	status string
-	// ask makes the request whose answer is shown, after what leads to it.
+	// ask prepares the state and returns the request.
 	ask func(t *testing.T, s *servertest.Server) request
 }
 
@@ -37,7 +37,7 @@ const (
 		"last_event_date price currency status estimated_price_messages_sent events"
 )
 
-// always asks for the same, whatever happened before.
+// always returns the same request for every state.
 func always(path string, params url.Values) func(*testing.T, *servertest.Server) request {
 	return func(*testing.T, *servertest.Server) request { return request{path: path, params: params} }
 }
@@ -107,7 +107,7 @@ func startShapes() []shape {
 	}
 }
 
-// running asks about a verification that runs.
+// running returns a request about a verification in progress.
 func running(path string, pairs ...string) func(*testing.T, *servertest.Server) request {
 	return func(t *testing.T, s *servertest.Server) request {
 		id := startOn(t, s, aNumber, "pin_code", "1234")
@@ -188,7 +188,7 @@ func controlShapes() []shape {
 	}
 }
 
-// finished is a verification with everything that a search can show.
+// finished creates a verification with all data that a search can show.
 func finished(t *testing.T, s *servertest.Server) (id string) {
 	id = startOn(t, s, aNumber, "pin_code", "1234", "sender_id", "Acme & Co")
 	messagesOf(t, s, id, 1)
@@ -248,9 +248,8 @@ func shapes() []shape {
 	return append(all, searchShapes()...)
 }
 
-// TestShapes brings every kind of answer about, once in JSON and once in XML, and
-// compares it with the published document, with the recorded order of its
-// fields, with a golden file, and one form with the other.
+// TestShapes compares every kind of response, in JSON and XML, with the published
+// document, the recorded order of its fields, a golden file, and the other format.
 func TestShapes(t *testing.T) {
 	t.Parallel()
 	document := loadDocument(t)
@@ -282,8 +281,8 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// answer gives the answer in a format, from a server of its own whose clock says
-// the same, and with ids that say the same.
+// answer returns the response in a format, from a separate server with a fixed clock,
+// with normalised ids.
 func (sh shape) answer(t *testing.T, format string) answer {
 	t.Helper()
 	s := servertest.Start(t)
@@ -302,7 +301,7 @@ func (sh shape) answer(t *testing.T, format string) answer {
 
 var randomID = regexp.MustCompile(`[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
-// normalise replaces random ids by others that count from 1 in the same form.
+// normalise replaces random ids with ids of the same form that count from 1.
 func normalise(body string) string {
 	seen := map[string]string{unknownID: unknownID}
 	return randomID.ReplaceAllStringFunc(body, func(id string) string {
@@ -334,24 +333,24 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// compareForms sees that XML and JSON say the same in the same order.
+// compareForms checks that XML and JSON have equal content in equal order.
 func compareForms(t *testing.T, sh shape, inJSON, inXML node) {
 	t.Helper()
 	if inXML.name != sh.root {
 		t.Errorf("the root is %s, want %s", inXML.name, sh.root)
 	}
 	if sh.root == "verification_requests" {
-		inJSON = inJSON.kids[0] // in XML the list is the root
+		inJSON = inJSON.kids[0] // the root of the XML is the list
 	}
 	if sh.schema == "searchErrorResponse" && sh.root == "verify_response" {
-		// Recorded: the XML has an empty request_id. The JSON has none, which is
-		// how an SDK tells "not found".
+		// As recorded, the XML has an empty request_id. The JSON has none, which an SDK
+		// interprets as "not found".
 		if first := inXML.kids[0]; first.name != "request_id" || first.text != "" {
 			t.Errorf("the XML begins with %s %q, want an empty request_id", first.name, first.text)
 		}
 		inXML.kids = inXML.kids[1:]
 	}
 	if got, want := inXML.lines(""), inJSON.lines(""); got != want {
-		t.Errorf("XML says\n%sJSON says\n%s", got, want)
+		t.Errorf("XML has\n%sJSON has\n%s", got, want)
 	}
 }

@@ -37,7 +37,7 @@ func (a *API) readStart(ctx context.Context, c *exchange) (req verify.Request, e
 	return c.to(number, req), nil
 }
 
-// readPlan reads the parameters that start and psd2 have in common into req.
+// readPlan reads the common parameters of start and psd2 into req.
 func (a *API) readPlan(ctx context.Context, c *exchange, number phone.Number, kind message.Kind, req *verify.Request) (err error) {
 	if req.CodeLength, err = c.codeLength(); err != nil {
 		return err
@@ -61,14 +61,14 @@ func (a *API) readPlan(ctx context.Context, c *exchange, number phone.Number, ki
 	return c.requireType(number)
 }
 
-// to completes a request of the call with its account, number and source.
+// to adds account, number and source to a request.
 func (c *exchange) to(number phone.Number, req verify.Request) verify.Request {
 	req.Account, req.Source = c.account.Key, c.source
 	req.To, req.Premium = verify.PhoneAddress(number.Digits, number.Country), number.Premium
 	return req
 }
 
-// accept starts a verification. A defect is the error that ended the reading of req.
+// accept starts a verification. A non-nil defect is the error of reading req.
 func (a *API) accept(ctx context.Context, c *exchange, req verify.Request, defect error) (any, error) {
 	if defect != nil {
 		return nil, c.named(req, a.cfg.Engine.Refusal(c.account, req, defect))
@@ -81,8 +81,7 @@ func (a *API) accept(ctx context.Context, c *exchange, req verify.Request, defec
 	return startResponse{RequestID: c.requestID, Status: "0"}, nil
 }
 
-// locale chooses the language: one of ours, or one that the account has a template
-// in.
+// locale returns the language: one of the catalog, or one of the account's templates.
 func (a *API) locale(ctx context.Context, c *exchange, number phone.Number, kind message.Kind) (string, error) {
 	lg := message.LocaleName(c.params.get("lg"))
 	locale, ok := a.cfg.Messages.Locale(kind, lg, message.Destination{Country: number.Country, Number: number.Digits})
@@ -98,7 +97,7 @@ func (a *API) locale(ctx context.Context, c *exchange, number phone.Number, kind
 	return "", verify.Invalid("lg", "no such locale: "+quoted(lg)+message.LocaleHint(lg, a.cfg.Messages.Locales(kind)))
 }
 
-// codeLength reads code_length, which is 4 or 6; 0 for the account's least.
+// codeLength returns code_length, 4 or 6; 0 for the account's minimum.
 func (c *exchange) codeLength() (int, error) {
 	n, err := c.integer("code_length", 0, 4, 6)
 	if err != nil || n == 5 {
@@ -107,7 +106,7 @@ func (c *exchange) codeLength() (int, error) {
 	return n, nil
 }
 
-// pinExpiry reads pin_expiry in seconds; 0 if it is not given.
+// pinExpiry returns pin_expiry in seconds; 0 if it is absent.
 func (c *exchange) pinExpiry() (int, error) { return c.integer("pin_expiry", 0, 60, 3600) }
 
 func (a *API) refuseStart(_ *exchange, e *verify.Error) (status, text string) {
@@ -117,7 +116,7 @@ func (a *API) refuseStart(_ *exchange, e *verify.Error) (status, text string) {
 	return "", ""
 }
 
-// number reads number and country.
+// number parses number and country.
 func (a *API) number(c *exchange) (phone.Number, error) {
 	number, err := a.numbers.Parse(c.params.get("number"), c.params.get("country"))
 	var refused *phone.Error
@@ -130,8 +129,8 @@ func (a *API) number(c *exchange) (phone.Number, error) {
 	return number, err
 }
 
-// pinCode reads pin_code. It must be exact, unlike a code that a person types: a program
-// writes it, and the message contains the same text.
+// pinCode returns pin_code. Unlike a code that a user enters, it must be exact: a program
+// sends it, and the message contains the same text.
 func (c *exchange) pinCode() (verify.PIN, error) {
 	text := c.params.get("pin_code")
 	if text == "" {
@@ -144,8 +143,8 @@ func (c *exchange) pinCode() (verify.PIN, error) {
 	return pin, nil
 }
 
-// requireType applies require_type (old, and documented no longer): a number that
-// is for certain of another type is not in a supported network.
+// requireType applies require_type, an old parameter that is no longer documented: a
+// number that is certainly of another type is in an unsupported network.
 func (c *exchange) requireType(number phone.Number) error {
 	want := c.params.get("require_type")
 	var refused phone.Type

@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// newAccount makes an account with the demo's secrets and gives its key.
+// newAccount creates an account with the demo's secrets and returns its key.
 func newAccount(t testing.TB, s *servertest.Server, a verify.Account, signatureMethod string, approved ...string) string {
 	t.Helper()
 	a.Key = store.NewAPIKey()
@@ -32,7 +32,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// open opens the database of a running server beside it.
+// open opens the database of a running server.
 func open(t testing.TB, s *servertest.Server) *sql.DB {
 	t.Helper()
 	db, err := pgtest.Open(s.Database)
@@ -43,7 +43,7 @@ func open(t testing.TB, s *servertest.Server) *sql.DB {
 	return db
 }
 
-// database changes the database behind the server's back.
+// database changes the database without the server.
 func database(t testing.TB, s *servertest.Server, statement string, args ...any) {
 	t.Helper()
 	if _, err := open(t, s).ExecContext(t.Context(), statement, args...); err != nil {
@@ -51,7 +51,7 @@ func database(t testing.TB, s *servertest.Server, statement string, args ...any)
 	}
 }
 
-// written counts everything that a call can write.
+// written counts all rows that a request can write.
 type written struct{ verifications, events, checks, ledger, messages, balance int64 }
 
 func countWritten(t testing.TB, s *servertest.Server, db *sql.DB) written {

@@ -13,8 +13,8 @@ import (
 	"countersign/internal/web"
 )
 
-// templateResponse answers a template that was taken. Besides search's lists it is
-// the one answer with a scalar that is not text: the version.
+// templateResponse is the response to an accepted template. Apart from search's lists it
+// is the only response with a scalar that is not text: the version.
 type templateResponse map[string]any
 
 // refuseTemplate returns the HTTP code, and a body with the status and text of the other
@@ -57,10 +57,10 @@ func (a *API) templateRefusal(c *exchange, err error) (code int, status, text st
 	return http.StatusInternalServerError, status, text
 }
 
-// createTemplate serves POST /verify/templates: an account submits a text, or sounds, of
-// its own. The endpoint answers with HTTP codes (spec §2): 201, 400, 401 and 500.
+// createTemplate serves POST /verify/templates: an account submits its own text or
+// recordings. The endpoint responds with HTTP codes (spec §2): 201, 400, 401 and 500.
 func (a *API) createTemplate(ctx context.Context, c *exchange) (any, error) {
-	if err := account.MaySend(c.account); err != nil { // before any parameter
+	if err := account.MaySend(c.account); err != nil { // precedes the parameters
 		return nil, err
 	}
 	if err := c.need("action_type", "lg"); err != nil {

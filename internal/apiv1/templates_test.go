@@ -23,8 +23,7 @@ import (
 
 const credentials = "?api_key=" + server.DemoAccount + "&api_secret=" + server.DemoSecret
 
-// hand hands a template in, as the published documentation has it: JSON, with the
-// credentials in the query.
+// hand submits a template as published: in JSON, with the credentials in the query.
 func hand(t *testing.T, s *servertest.Server, query, body string) (code int, answer map[string]any) {
 	t.Helper()
 	resp, err := http.Post(s.URL()+"/verify/templates"+query, "application/json", strings.NewReader(body))
@@ -41,7 +40,7 @@ func hand(t *testing.T, s *servertest.Server, query, body string) (code int, ans
 	return resp.StatusCode, answer
 }
 
-// approve puts a template into use, and lets the server notice.
+// approve activates a template and waits until the server reloads it.
 func approve(t *testing.T, s *servertest.Server, account string, channel verify.Channel, version int) store.Template {
 	t.Helper()
 	list, err := s.Store().Templates(t.Context(), account, "")
@@ -61,8 +60,8 @@ func approve(t *testing.T, s *servertest.Server, account string, channel verify.
 	return store.Template{}
 }
 
-// TestTemplate: a template is taken, waits, is used once an operator has approved it,
-// and gives way to a newer one, and comes back when that is rolled back.
+// TestTemplate checks that a template is accepted, waits for approval, is used after it,
+// is replaced by a newer one, and returns after a rollback.
 func TestTemplate(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -84,7 +83,7 @@ func TestTemplate(t *testing.T) {
 	number++
 	startOn(t, s, strconv.Itoa(number), "lg", "ru-ru")
 	if got := s.WaitMessages(strconv.Itoa(number), 1)[0].Text; strings.Contains(got, "подтверждения") {
-		t.Errorf("a template that nobody approved says %q", got)
+		t.Errorf("message with a pending template: %q", got)
 	}
 	approve(t, s, server.DemoAccount, verify.SMS, 1)
 	says("Ваш код подтверждения 123456")
@@ -104,19 +103,19 @@ func TestTemplate(t *testing.T) {
 		t.Fatalf("start: %v", got)
 	}
 	if got := s.WaitMessages("447700900900", 1)[0].Text; strings.Contains(got, "подтверждения") {
-		t.Errorf("another account says %q", got)
+		t.Errorf("message of another account: %q", got)
 	}
 	got := call(t, s, "/verify/psd2/json", form("number", "447700900901", "payee", "Shop", "amount", "9.90"))
 	if got["status"] != "0" {
 		t.Fatalf("psd2: %v", got)
 	}
 	if text := s.WaitMessages("447700900901", 1)[0].Text; !strings.Contains(text, "9.90") || !strings.Contains(text, "Shop") {
-		t.Errorf("a payment says %q", text)
+		t.Errorf("message of a payment: %q", text)
 	}
 }
 
-// TestTemplateSources: an account whose requests may come from certain networks hands
-// templates in from there, and from nowhere else.
+// TestTemplateSources checks that an account restricted to certain networks can submit
+// templates only from there.
 func TestTemplateSources(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -133,7 +132,7 @@ func TestTemplateSources(t *testing.T) {
 	}
 }
 
-// TestTemplateOfNoLocale: a text for an SMS serves a language that we have none for.
+// TestTemplateOfNoLocale checks that a template serves a language outside the catalog.
 func TestTemplateOfNoLocale(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -153,7 +152,7 @@ func TestTemplateOfNoLocale(t *testing.T) {
 	}
 }
 
-// TestTemplateAtOnce: an operator may let every template be used at once.
+// TestTemplateAtOnce checks the setting that activates templates without approval.
 func TestTemplateAtOnce(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, func(o *server.Options) { o.Config.Templates.Approve = true })
@@ -163,11 +162,11 @@ func TestTemplateAtOnce(t *testing.T) {
 	}
 	startOn(t, s, aNumber, "lg", "ja-jp", "workflow_id", "7", "pin_code", "1234")
 	if got := s.WaitMessages(aNumber, 1)[0].Text; got != "あなたの Acmeコードは 1, 2, 3, 4 です。" {
-		t.Errorf("the call says %q", got)
+		t.Errorf("the words of the call: %q", got)
 	}
 }
 
-// sounds serves recordings: a tone for each, of its own pitch.
+// sounds serves recordings, each a tone of a different pitch.
 func sounds(t *testing.T, asked *atomic.Int32) *httptest.Server {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -199,7 +198,7 @@ func sounds(t *testing.T, asked *atomic.Int32) *httptest.Server {
 	return srv
 }
 
-// recorded is a template whose sounds are at a URL, with some of them elsewhere.
+// recorded returns a template with recordings at a URL, some of them elsewhere.
 func recorded(base string, change map[string]string) string {
 	fields := map[string]string{"action_type": "voice", "lg": "en_ie", "welcome_message": base + "/welcome0.wav", "bye_message": base + "/bye0.wav"}
 	for i := range 10 {
@@ -214,7 +213,7 @@ func recorded(base string, change map[string]string) string {
 	return string(b)
 }
 
-// reaching lets a server ask a server of the test.
+// reaching lets the server fetch from a test server.
 func reaching(t *testing.T, base string) servertest.Option {
 	t.Helper()
 	u, err := url.Parse(base)
@@ -230,8 +229,8 @@ func reaching(t *testing.T, base string) servertest.Option {
 	}
 }
 
-// TestTemplateRecorded: a call plays the account's own sounds, which were fetched
-// when the template came, and never again.
+// TestTemplateRecorded checks that a call plays the account's recordings, which are
+// fetched once, at submission.
 func TestTemplateRecorded(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -275,7 +274,7 @@ func TestTemplateRecorded(t *testing.T) {
 	}
 }
 
-// TestTemplateRefused: whoever hands in what cannot be used is told what is wrong.
+// TestTemplateRefused checks that the refusal of an invalid template states the defect.
 func TestTemplateRefused(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -341,12 +340,12 @@ func TestTemplateRefused(t *testing.T) {
 		t.Errorf("GET: %s", resp.Status)
 	}
 	if list, err := s.Store().Templates(t.Context(), "", ""); err != nil || len(list) != 0 {
-		t.Errorf("there are templates: %v (%v)", list, err)
+		t.Errorf("templates exist: %v (%v)", list, err)
 	}
 }
 
-// TestAutofill: an SMS ends with what lets a phone fill in the code, and stays in one
-// segment where it can.
+// TestAutofill checks that an SMS ends with the autofill line, and stays within one
+// segment if possible.
 func TestAutofill(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -359,7 +358,7 @@ func TestAutofill(t *testing.T) {
 		{verify.Autofill{Domain: "example.com"}, []string{"lg", "en-us"}, "Acme code: 123456. Valid for 5 minutes.\n\n@example.com #123456"},
 		{verify.Autofill{AppHash: "FA+9qCX9VSu"}, []string{"lg", "en-us"}, "Acme code: 123456. Valid for 5 minutes.\n\nFA+9qCX9VSu"},
 		{verify.Autofill{}, []string{"lg", "en-us"}, "Acme code: 123456. Valid for 5 minutes."},
-		// Seventy characters of Unicode do not hold the sentence and the line.
+		// Seventy characters of Unicode cannot hold the sentence and the line.
 		{verify.Autofill{Domain: "example.com"}, []string{"lg", "en-us", "brand", "Национальный Банк"}, "Национальный Банк: 123456\n\n@example.com #123456"},
 	} {
 		if err := s.Store().UpdateAccount(t.Context(), server.DemoAccount, func(a *verify.Account) error {

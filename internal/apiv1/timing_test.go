@@ -20,11 +20,11 @@ import (
 	"countersign/internal/web"
 )
 
-// BenchmarkLogin asks whether the time that a refusal takes tells why. It sends b.N
-// requests of each of two kinds, in random order, and reports Welch's t of their times
-// ("t"): below 4.5 either way they cannot be told apart (dudect's threshold). The
-// slowest tenth of all is left out: there other work of the machine shows. "work" is
-// the same before the answers are rounded up to one time.
+// BenchmarkLogin checks whether response times reveal the reason of a refusal. It sends
+// b.N requests of each of two kinds in random order and reports Welch's t of their times
+// ("t"): absolute values below 4.5 are indistinguishable (dudect's threshold). The
+// slowest tenth is dropped, to remove other work of the machine. "work" is the value
+// before the rounding of response times.
 //
 //	go test -run '^$' -bench Login -benchtime 100000x ./internal/apiv1
 func BenchmarkLogin(b *testing.B) {
@@ -45,9 +45,9 @@ func BenchmarkLogin(b *testing.B) {
 	}
 }
 
-// tellApart times requests of two kinds, some at a time.
+// tellApart measures requests of two kinds, some of them concurrent.
 func tellApart(b *testing.B, h http.Handler, atATime int, kinds [2]func(int) *http.Request) {
-	h.ServeHTTP(httptest.NewRecorder(), login(server.DemoAccount, server.DemoSecret)) // its owner was there before
+	h.ServeHTTP(httptest.NewRecorder(), login(server.DemoAccount, server.DemoSecret)) // the account is cached
 	type sample struct {
 		kind int
 		took float64
@@ -72,7 +72,7 @@ func tellApart(b *testing.B, h http.Handler, atATime int, kinds [2]func(int) *ht
 		times[s.kind] = append(times[s.kind], s.took)
 	}
 	if len(times[0]) == 0 || len(times[1]) == 0 {
-		return // too few to say
+		return // too few for a result
 	}
 	b.ReportMetric(welch(times[0], times[1]), "t")
 	b.ReportMetric(median(times[0]), "ns/wrong")
@@ -83,11 +83,11 @@ func login(key, secret string) *http.Request {
 	return httptest.NewRequest(http.MethodGet, "/verify/search/json?api_key="+key+"&api_secret="+secret+"&request_id="+unknownID, nil)
 }
 
-// welch is Welch's t of two samples, without what is slower than nine tenths of both.
+// welch returns Welch's t of two samples, without the slowest tenth of both.
 func welch(a, b []float64) float64 {
 	all := slices.Sorted(slices.Values(slices.Concat(a, b)))
 	if len(all) < 20 {
-		return 0 // too few to say
+		return 0 // too few for a result
 	}
 	limit := all[len(all)*9/10]
 	slow := func(x float64) bool { return x > limit }

@@ -17,7 +17,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// carriages are the ways in which parameters travel.
+// carriages returns the ways to send parameters.
 func carriages() map[string]func(r *request, params url.Values) {
 	return map[string]func(*request, url.Values){
 		"query": func(r *request, params url.Values) {
@@ -42,7 +42,7 @@ func carriages() map[string]func(r *request, params url.Values) {
 	}
 }
 
-// halves puts every second parameter into a query.
+// halves splits every second parameter into a query.
 func halves(params url.Values) (query string, rest url.Values) {
 	rest = maps.Clone(params)
 	first := url.Values{}
@@ -55,7 +55,7 @@ func halves(params url.Values) (query string, rest url.Values) {
 	return first.Encode(), rest
 }
 
-// asJSON writes what looks like a number as a number, as SDKs do.
+// asJSON returns parameters as JSON, with numeric text as numbers, as SDKs do.
 func asJSON(params url.Values) string {
 	object := map[string]any{}
 	for name, values := range params {
@@ -71,7 +71,7 @@ func asJSON(params url.Values) string {
 	return string(b)
 }
 
-// logins are the ways in which a request says whose it is.
+// logins returns the ways to authenticate a request.
 func logins() map[string]func(r *request, params url.Values, s *servertest.Server, t *testing.T) {
 	type login = func(*request, url.Values, *servertest.Server, *testing.T)
 	all := map[string]login{
@@ -110,7 +110,7 @@ func sign(params url.Values, key string, method signature.Method, at time.Time) 
 	params.Set("sig", signature.Sign(method, server.DemoSignatureSecret, flat))
 }
 
-// TestTransport sends the same start in every way, signed in by every way.
+// TestTransport sends the same start in every way, with every authentication.
 func TestTransport(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -135,7 +135,7 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// TestTransportOfAllCalls makes every call in every way.
+// TestTransportOfAllCalls sends every request in every way.
 func TestTransportOfAllCalls(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -165,14 +165,14 @@ func TestTransportOfAllCalls(t *testing.T) {
 			{"/verify/check/json", []string{"request_id", id, "code", m.PIN(), "ip", "192.0.2.7"}, "0"},
 		} {
 			if got := ask(step.path, step.params...); got["status"] != step.status {
-				t.Errorf("%s: %s answered %v, want %s", carriage, step.path, got, step.status)
+				t.Errorf("%s: %s returned %v, want %s", carriage, step.path, got, step.status)
 			}
 		}
 	}
 }
 
-// TestSeveralIDs: request_ids may be repeated in query and form, and be a list in
-// JSON.
+// TestSeveralIDs checks that request_ids can be repeated in query and form, and be a list
+// in JSON.
 func TestSeveralIDs(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -207,13 +207,13 @@ func TestSeveralIDs(t *testing.T) {
 	}
 }
 
-// TestCredentials: what does not prove whose a request is.
+// TestCredentials checks the refusal of missing and wrong credentials.
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	tries := 0
 	signed := func(change func(url.Values)) request {
-		tries++ // no two with the same signature
+		tries++ // make each signature unique
 		params := form("request_id", unknownID, "nonce", strconv.Itoa(tries))
 		sign(params, server.DemoAccount, server.DemoSignatureMethod, s.Clock.Now())
 		change(params)

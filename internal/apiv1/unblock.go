@@ -13,16 +13,16 @@ import (
 	"countersign/internal/web"
 )
 
-// network-unblock answers with HTTP codes, and refuses with problems in the form of version
-// 1.2.4 of the published document: as application/json and without the member status.
+// network-unblock responds with HTTP codes. Its refusals are problems as in version 1.2.4 of the
+// published document: with media type application/json and without the member status.
 
-// unblockResponse answers a network that was unblocked.
+// unblockResponse is the response to an unblocked network.
 type unblockResponse struct {
 	Network        string `json:"network"`
 	UnblockedUntil string `json:"unblocked_until"`
 }
 
-// Maximum and default of the time to unblock a network, in seconds.
+// Maximum and default of unblock_duration, in seconds.
 const (
 	maxUnblock     = 86_400
 	defaultUnblock = 3600
@@ -55,8 +55,8 @@ func (a *API) unblockNetwork(ctx context.Context, c *exchange) (any, error) {
 	return unblockResponse{network, until.UTC().Truncate(time.Second).Format(time.RFC3339)}, nil
 }
 
-// unblockParams reads what is to be unblocked, and for how long. The document calls
-// the time unblock_duration, one SDK duration.
+// unblockParams returns the network and the duration in seconds. The document names the
+// duration unblock_duration, one SDK duration.
 func (c *exchange) unblockParams() (network string, seconds int, err error) {
 	const maxNetwork = 64
 	var bad []web.InvalidParameter
@@ -118,7 +118,7 @@ func unauthorized() *web.Problem {
 	return vonageProblem(http.StatusUnauthorized, "unauthorized", "Unauthorized", "You did not provide correct credentials.")
 }
 
-// vonageProblem returns a problem of a kind that the published document names.
+// vonageProblem returns a problem of a type in the published document.
 func vonageProblem(status int, kind, title, detail string) *web.Problem {
 	return &web.Problem{Status: status, Type: "https://developer.vonage.com/api-errors#" + kind, Title: title, Detail: detail}
 }

@@ -15,8 +15,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// guarded runs a server whose rules are enforced, but for those that a test of one
-// prefix would meet by the way.
+// guarded enforces the velocity rules, except those that a test of one prefix would
+// trigger accidentally.
 func guarded(change func(*config.FraudRules)) servertest.Option {
 	return func(o *server.Options) {
 		o.Config.Networks.Known = []config.Network{{Name: "23410", Prefixes: []string{"44770"}}}
@@ -29,7 +29,7 @@ func guarded(change func(*config.FraudRules)) servertest.Option {
 	}
 }
 
-// forbidUnblock takes the permission from the demo account, or gives it back.
+// forbidUnblock revokes or grants the permission of the demo account.
 func forbidUnblock(t *testing.T, s *servertest.Server, forbid bool) {
 	t.Helper()
 	err := s.Store().UpdateAccount(t.Context(), server.DemoAccount, func(a *verify.Account) error {
@@ -41,7 +41,7 @@ func forbidUnblock(t *testing.T, s *servertest.Server, forbid bool) {
 	}
 }
 
-// fail starts verifications of many numbers, from one on, which then fail by wrong
+// fail starts n verifications of numbers from the given one and fails them with wrong
 // codes. It returns the first refusal.
 func fail(t *testing.T, s *servertest.Server, from, n int) (refusal map[string]string) {
 	t.Helper()
@@ -58,7 +58,7 @@ func fail(t *testing.T, s *servertest.Server, from, n int) (refusal map[string]s
 	return nil
 }
 
-// unblock asks for a network to be unblocked.
+// unblock requests network-unblock.
 func unblock(t *testing.T, s *servertest.Server, body string) (int, map[string]any) {
 	t.Helper()
 	got := send(t, s.URL(), request{
@@ -66,7 +66,7 @@ func unblock(t *testing.T, s *servertest.Server, body string) (int, map[string]a
 	})
 	var fields map[string]any
 	if err := json.Unmarshal([]byte(got.body), &fields); err != nil {
-		t.Fatalf("network-unblock answered %d %s", got.code, got.body)
+		t.Fatalf("network-unblock returned %d %s", got.code, got.body)
 	}
 	if ct := got.header.Get("Content-Type"); ct != "application/json" {
 		t.Errorf("Content-Type is %q", ct)
@@ -74,13 +74,13 @@ func unblock(t *testing.T, s *servertest.Server, body string) (int, map[string]a
 	return got.code, fields
 }
 
-// TestConversionBlock: a network whose conversion falls is blocked, nothing is charged
-// there, the account can unblock it for a time, and then it is blocked for longer.
+// TestConversionBlock checks that a network with falling conversion is blocked without
+// charges, that the account can unblock it for a time, and that the next block is longer.
 func TestConversionBlock(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, guarded(nil), servertest.Quiet())
 	if got := fail(t, s, 0, 30); got != nil {
-		t.Fatalf("refused before 30 were over: %v", got)
+		t.Fatalf("refused before 30 had ended: %v", got)
 	}
 	before := balance(t, s)
 	blocked := fail(t, s, 100, 1)
@@ -88,7 +88,7 @@ func TestConversionBlock(t *testing.T) {
 		t.Fatalf("got %v, want status 7 for network 23410", blocked)
 	}
 	if after := balance(t, s); after != before {
-		t.Errorf("the balance went from %v to %v", before, after)
+		t.Errorf("the balance changed from %v to %v", before, after)
 	}
 	xml := send(t, s.URL(), request{path: "/verify/xml", params: form("number", "447701000200", "brand", "Acme")})
 	if !strings.Contains(xml.body, "<status>7</status>") || !strings.Contains(xml.body, "<network>23410</network>") {
@@ -101,17 +101,17 @@ func TestConversionBlock(t *testing.T) {
 	code, got := unblock(t, s, `{"network": "23410", "duration": 600}`)
 	until := servertest.Epoch.Add(10 * time.Minute).Format(time.RFC3339)
 	if code != http.StatusAccepted || got["network"] != "23410" || got["unblocked_until"] != until || len(got) != 2 {
-		t.Fatalf("unblock answered %d %v, want until %s", code, got, until)
+		t.Fatalf("unblock returned %d %v, want until %s", code, got, until)
 	}
-	s.Clock.Advance(time.Minute) // what was counted before counts no more
+	s.Clock.Advance(time.Minute) // earlier counts expire
 	if got := fail(t, s, 200, 30); got != nil {
 		t.Fatalf("refused while it is unblocked: %v", got)
 	}
-	s.Clock.Advance(9 * time.Minute) // and nothing was better meanwhile
+	s.Clock.Advance(9 * time.Minute) // the conversion has not improved
 	if got := fail(t, s, 300, 1); got["status"] != "7" {
 		t.Fatalf("after the time: %v", got)
 	}
-	s.Clock.Advance(30 * time.Minute) // the first block was of 20
+	s.Clock.Advance(30 * time.Minute) // the first block lasted 20 minutes
 	if got := fail(t, s, 400, 1); got["status"] != "7" {
 		t.Errorf("the second block did not hold for an hour: %v", got)
 	}
@@ -130,7 +130,7 @@ func balance(t *testing.T, s *servertest.Server) verify.Money {
 	return c.Balance
 }
 
-// TestNetworkUnblockRefuses: what network-unblock answers when it does not.
+// TestNetworkUnblockRefuses checks the refusals of network-unblock.
 func TestNetworkUnblockRefuses(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, guarded(nil), servertest.Quiet())
@@ -143,11 +143,11 @@ func TestNetworkUnblockRefuses(t *testing.T) {
 			names = append(names, p.(map[string]any)["name"].(string))
 		}
 		if code != want || detail != "" && got["detail"] != detail || fmt.Sprint(names) != fmt.Sprint(invalid) {
-			t.Errorf("%s answered %d %v", body, code, got)
+			t.Errorf("%s returned %d %v", body, code, got)
 		}
 		for _, field := range []string{"type", "title", "detail", "instance"} {
 			if got[field] == "" || got[field] == nil {
-				t.Errorf("%s answered without %s: %v", body, field, got)
+				t.Errorf("response to %s without %s: %v", body, field, got)
 			}
 		}
 	}
@@ -167,7 +167,7 @@ func TestNetworkUnblockRefuses(t *testing.T) {
 
 	got := send(t, s.URL(), request{method: http.MethodGet, path: "/verify/network-unblock", params: url.Values{}})
 	if got.code != http.StatusMethodNotAllowed || got.header.Get("Allow") != "POST" {
-		t.Errorf("GET answered %d %s", got.code, got.body)
+		t.Errorf("GET returned %d %s", got.code, got.body)
 	}
 	var refusal map[string]any
 	if err := json.Unmarshal([]byte(got.body), &refusal); err != nil {
@@ -175,7 +175,7 @@ func TestNetworkUnblockRefuses(t *testing.T) {
 	}
 	for _, field := range []string{"type", "title", "detail", "instance"} {
 		if text, _ := refusal[field].(string); text == "" {
-			t.Errorf("GET answered without %s: %s", field, got.body)
+			t.Errorf("response to GET without %s: %s", field, got.body)
 		}
 	}
 	got = send(t, s.URL(), request{
@@ -183,11 +183,11 @@ func TestNetworkUnblockRefuses(t *testing.T) {
 		body: `{"network":"23410","duration":null,"api_key":"demo0001","api_secret":"demosecret0001"}`,
 	})
 	if got.code != http.StatusNotFound {
-		t.Errorf("with the credentials in the body it answered %d %s", got.code, got.body)
+		t.Errorf("with the credentials in the body it returned %d %s", got.code, got.body)
 	}
 }
 
-// TestShadow: in the demonstration the rules only tell.
+// TestShadow checks that in the demo the rules only report.
 func TestShadow(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Quiet())
@@ -211,8 +211,7 @@ func TestShadow(t *testing.T) {
 	}
 }
 
-// TestPremium: numbers that cost more than others are not reached, unless they are
-// allowed by name.
+// TestPremium checks that expensive numbers are refused unless allowed by prefix.
 func TestPremium(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, func(o *server.Options) { o.Config.Fraud.Voice.AllowPrefixes = []string{"8816"} }, servertest.Quiet())

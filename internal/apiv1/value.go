@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// need returns KindMissingParameter for the first of names that was not given.
+// need returns KindMissingParameter for the first absent parameter of names.
 func (c *exchange) need(names ...string) error {
 	for _, name := range names {
 		if c.params.get(name) == "" {
@@ -21,7 +21,7 @@ func (c *exchange) need(names ...string) error {
 	return nil
 }
 
-// integer reads a whole number within bounds; fallback when it was not given.
+// integer returns a whole number from lowest to highest; fallback if it is absent.
 func (c *exchange) integer(name string, fallback, lowest, highest int) (int, error) {
 	text := c.params.get(name)
 	if text == "" {
@@ -34,18 +34,17 @@ func (c *exchange) integer(name string, fallback, lowest, highest int) (int, err
 	return n, nil
 }
 
-// isShown reports whether r can be seen: letters, marks, digits, punctuation,
-// symbols and spaces of any script. Control, bidirectional and zero-width
-// characters are not, nor the fillers and the blank that only look like nothing.
-// What may stand in a message is for package message to say.
+// isShown reports whether r is visible: letters, marks, digits, punctuation, symbols and
+// spaces of any script. Control, bidirectional and zero-width characters, fillers and the
+// Braille blank are not. Package message decides on the characters of messages.
 func isShown(r rune) bool {
 	const brailleBlank = '\u2800'
 	return unicode.IsGraphic(r) && r != utf8.RuneError && r != brailleBlank &&
 		!unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }
 
-// request reads a request_id. One that no request can have is not an error here:
-// it is unknown, like one that was never given out (the zero ID).
+// request returns the request_id. A malformed id is not an error: it is unknown, like an
+// id that was never issued (the zero ID).
 func (c *exchange) request() (verify.ID, error) {
 	text := c.params.get("request_id")
 	id, err := parseRequestID("request_id", text)

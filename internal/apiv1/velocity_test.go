@@ -15,8 +15,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// from calls the API with the demo's credentials as a client behind a proxy, and returns
-// the status of the answer.
+// from sends a request with the demo's credentials as a client behind a proxy, and
+// returns the status of the response.
 func from(t *testing.T, s *servertest.Server, address, path string, pairs ...string) (status string) {
 	t.Helper()
 	params := form(pairs...)
@@ -39,7 +39,7 @@ func from(t *testing.T, s *servertest.Server, address, path string, pairs ...str
 	}
 	var got struct{ Status string }
 	if err := json.Unmarshal(body, &got); err != nil {
-		t.Fatalf("%s answered %d %s", path, resp.StatusCode, body)
+		t.Fatalf("%s returned %d %s", path, resp.StatusCode, body)
 	}
 	return got.Status
 }
@@ -53,8 +53,8 @@ func wantMetric(t *testing.T, s *servertest.Server, line string) {
 	}
 }
 
-// TestSourceOfStarts: an address that starts too many verifications is throttled for a
-// time, with every address of its IPv6 network and without a charge. Others are served.
+// TestSourceOfStarts checks that an address with too many starts is throttled for a time,
+// with its whole IPv6 network and without charges. Others are not affected.
 func TestSourceOfStarts(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Quiet(), func(o *server.Options) { o.Config.TrustedProxies = []string{"127.0.0.0/8"} },
@@ -77,22 +77,22 @@ func TestSourceOfStarts(t *testing.T) {
 		}
 	}
 	if after := balance(t, s); after != before {
-		t.Errorf("the balance went from %v to %v", before, after)
+		t.Errorf("the balance changed from %v to %v", before, after)
 	}
 	if got := begin(other, "447700900004"); got != "0" {
 		t.Errorf("a start from another network: status %s", got)
 	}
 	wantMetric(t, s, `countersign_fraud_decisions_total{decision="refused",rule="source"} 2`)
 	wantMetric(t, s, `countersign_fraud_blocks_total{action="block",rule="source"} 1`)
-	s.Clock.Advance(70 * time.Minute) // the block and the window are over
+	s.Clock.Advance(70 * time.Minute) // after the block and the window
 	if got := begin(first, "447700900005"); got != "0" {
 		t.Errorf("after the block: status %s", got)
 	}
 }
 
-// TestSourceOfChecks: after too many wrong codes from one address (ip_address of the
-// check), checks from there are throttled, even with the right code, and are not recorded.
-// Checks from other addresses are not throttled.
+// TestSourceOfChecks checks that after too many wrong codes from one address (ip_address
+// of the check), further checks from it are throttled, even with the right code, and are
+// not recorded. Checks from other addresses are not throttled.
 func TestSourceOfChecks(t *testing.T) {
 	t.Parallel()
 	for mode, status := range map[config.Mode]string{"enforce": "1", "shadow": "0"} {
@@ -111,7 +111,7 @@ func TestSourceOfChecks(t *testing.T) {
 			}
 			id := startOn(t, s, "447700900014", "pin_code", "4711")
 			if got := check(id, "4711", "192.0.2.7"); got != status {
-				t.Errorf("the right code from there: status %s, want %s", got, status)
+				t.Errorf("the right code from the blocked address: status %s, want %s", got, status)
 			}
 			if mode == "shadow" {
 				wantMetric(t, s, `countersign_fraud_decisions_total{decision="would_block",rule="source"} 1`)
@@ -122,14 +122,14 @@ func TestSourceOfChecks(t *testing.T) {
 				t.Errorf("the verification is %v, want it without a check", found)
 			}
 			if got := check(id, "4711", "192.0.2.8"); got != "0" {
-				t.Errorf("the right code from elsewhere: status %s", got)
+				t.Errorf("the right code from another address: status %s", got)
 			}
 			wantMetric(t, s, `countersign_fraud_decisions_total{decision="refused",rule="source"} 1`)
 		})
 	}
 }
 
-// TestCallsToPrefix: the event of a call beyond the limit of a prefix is refused, and the
+// TestCallsToPrefix checks that a call beyond the limit of a prefix is refused, and the
 // verification continues. The limit does not apply to SMS or to calls to other prefixes.
 func TestCallsToPrefix(t *testing.T) {
 	t.Parallel()
@@ -139,7 +139,7 @@ func TestCallsToPrefix(t *testing.T) {
 	const first, second, elsewhere = "447700900021", "447700900022", "447701900023"
 	callTo := func(number string, want verify.EventState) {
 		t.Helper()
-		id := startOn(t, s, number, "workflow_id", "7") // a call alone
+		id := startOn(t, s, number, "workflow_id", "7") // calls only
 		e := waitSettled(t, s, id, 1).Events[0]
 		if e.Channel != verify.TTS || e.State != want {
 			t.Errorf("the call to %s is %+v, want it %s", number, e, want)
@@ -153,33 +153,33 @@ func TestCallsToPrefix(t *testing.T) {
 	callTo(second, verify.EventRefused)
 	wantMetric(t, s, `countersign_fraud_decisions_total{decision="refused",rule="voice"} 1`)
 	if got := s.Messages(second); len(got) != 0 {
-		t.Errorf("the call left: %+v", got)
+		t.Errorf("the call was sent: %+v", got)
 	}
-	startOn(t, s, "447700900024", "workflow_id", "6") // an SMS alone
+	startOn(t, s, "447700900024", "workflow_id", "6") // SMS only
 	s.WaitMessages("447700900024", 1)
 	s.Clock.Advance(70 * time.Minute)
 	callTo(second, verify.EventAccepted)
 	if got := s.WaitMessages(second, 1); got[0].Channel != "tts" {
-		t.Errorf("after the block came %+v, want a call", got)
+		t.Errorf("message after the block: %+v, want a call", got)
 	}
 }
 
-// TestCountryRule: after the next comparison an account with a sudden volume of starts in a
-// country is refused there, and in no other country.
+// TestCountryRule checks that after the next comparison an account with a sudden volume
+// of starts in a country is refused there, and in no other country.
 func TestCountryRule(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Quiet(), guarded(func(r *config.FraudRules) {
 		r.Country = config.CountryRule{Mode: "enforce", Starts: 3, Sigma: 6, Blocks: []time.Duration{time.Hour}}
 	}))
 	startOn(t, s, "33612345678")
-	s.Clock.Advance(61 * time.Hour) // the account is in use for long
+	s.Clock.Advance(61 * time.Hour) // long use of the account
 	startOn(t, s, "33612345679")
 	for _, number := range []string{"447700900031", "447700900032", "447700900033", "447700900034"} {
 		startOn(t, s, number)
 	}
 	s.Clock.Advance(5 * time.Minute)
 	await.Until(t, "blocked", func() bool {
-		s.Clock.Advance(time.Second) // a run that began before looks with the next
+		s.Clock.Advance(time.Second) // a run in progress repeats the comparison next time
 		blocked := call(t, s, "/verify/json", form("number", "447700900035", "brand", "Acme"))
 		return blocked["status"] == "7" && blocked["error_text"] == textBlocked
 	})

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// Stages of a call between the socket and the engine, as budgets and benchmarks:
+// Stages of a request between the socket and the engine, as budgets and benchmarks:
 //
 //	go test -run '^$' -bench Wire ./internal/apiv1
 type stage struct {
 	name   string
-	budget float64 // allocations; raise it only for something that is worth them
+	budget float64 // allocations; increase only for good reason
 	run    func()
 }
 
@@ -54,22 +54,22 @@ func stages() []stage {
 	}
 }
 
-// nowhere is a client that is not there.
+// nowhere is a response writer that discards the response.
 type nowhere struct{ header http.Header }
 
 func (n nowhere) Header() http.Header         { return n.header }
 func (n nowhere) Write(b []byte) (int, error) { return len(b), nil }
 func (n nowhere) WriteHeader(int)             {}
 
-// A request must not come to allocate more than it does. What is measured is printed
-// with -v.
+// TestWireAllocations checks that a request allocates no more than its budget. -v prints
+// the measured values.
 func TestWireAllocations(t *testing.T) {
 	if raceDetector {
-		t.Skip("the race detector allocates, too")
+		t.Skip("the race detector allocates")
 	}
 	for _, s := range stages() {
 		got := testing.AllocsPerRun(100, s.run)
-		t.Logf("%-24s %3.0f allocations, at most %.0f", s.name, got, s.budget)
+		t.Logf("%-24s %3.0f allocations, limit %.0f", s.name, got, s.budget)
 		if got > s.budget {
 			t.Errorf("%s: %.0f allocations, want at most %.0f", s.name, got, s.budget)
 		}

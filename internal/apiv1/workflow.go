@@ -17,10 +17,9 @@ func DefaultWorkflow(may verify.Settings, speed int) verify.Workflow {
 	return workflow(account.DefaultWorkflow(may), 0, 0, speed)
 }
 
-// workflow builds a plan from the parameters; pinExpiry and nextEventWait are in
-// seconds and 0 when they were not given. next_event_wait replaces every wait.
-// When both are given and pin_expiry is not a multiple of it, pin_expiry becomes
-// equal to it, silently (spec §2).
+// workflow returns the workflow of the parameters. pinExpiry and nextEventWait are in
+// seconds, 0 if absent. next_event_wait replaces every wait. A pin_expiry that is not a
+// multiple of next_event_wait is replaced with it, without an error (spec §2).
 func workflow(id, pinExpiry, nextEventWait, speed int) verify.Workflow {
 	if pinExpiry != 0 && nextEventWait != 0 && pinExpiry%nextEventWait != 0 {
 		pinExpiry = nextEventWait

@@ -11,15 +11,15 @@ import (
 	"countersign/internal/verify"
 )
 
-// event is one message that a verification sends when nobody answers.
+// event is one message of a verification without checks.
 type event struct {
 	channel string
-	after   int  // seconds since the one before
+	after   int  // seconds since the previous event
 	renewed bool // with a new PIN
 }
 
-// TestWorkflows runs every workflow to its end, with the published waits and with
-// others (spec §5).
+// TestWorkflows runs every workflow to its end, with the published waits and with other
+// waits (spec §5).
 func TestWorkflows(t *testing.T) {
 	t.Parallel()
 	const sms, tts = "sms", "tts"
@@ -41,14 +41,14 @@ func TestWorkflows(t *testing.T) {
 		{"6 for an hour", []string{"workflow_id", "6", "pin_expiry", "3600", "next_event_wait", "60"}, []event{{sms, 0, true}}, 3600, "Valid for 60 minutes"},
 		{"7 for a minute", []string{"workflow_id", "7", "pin_expiry", "60"}, []event{{tts, 0, true}}, 60, "valid for the next 1 minute."},
 
-		// The table of the published guide "changing default timings".
+		// Table of the published guide "changing default timings".
 		{"360 and 120", []string{"pin_expiry", "360", "next_event_wait", "120"}, []event{{sms, 0, true}, {tts, 120, false}, {tts, 120, false}}, 120, "Valid for 6 minutes"},
 		{"240 and 120", []string{"pin_expiry", "240", "next_event_wait", "120"}, []event{{sms, 0, true}, {tts, 120, false}, {tts, 120, true}}, 240, "Valid for 4 minutes"},
 		{"120 and 120", []string{"pin_expiry", "120", "next_event_wait", "120"}, []event{{sms, 0, true}, {tts, 120, true}, {tts, 120, true}}, 120, "Valid for 2 minutes"},
-		// Not a multiple, so that pin_expiry becomes next_event_wait.
+		// Not a multiple: pin_expiry becomes next_event_wait.
 		{"90 and 120", []string{"pin_expiry", "90", "next_event_wait", "120"}, []event{{sms, 0, true}, {tts, 120, true}, {tts, 120, true}}, 120, "Valid for 2 minutes"},
 		{"200 and 120", []string{"pin_expiry", "200", "next_event_wait", "120"}, []event{{sms, 0, true}, {tts, 120, true}, {tts, 120, true}}, 120, "Valid for 2 minutes"},
-		// As the PHP SDK sends by default.
+		// Defaults of the PHP SDK.
 		{"300 and 300", []string{"pin_expiry", "300", "next_event_wait", "300"}, []event{{sms, 0, true}, {tts, 300, true}, {tts, 300, true}}, 300, "Valid for 5 minutes"},
 		{"only next_event_wait", []string{"workflow_id", "4", "next_event_wait", "900"}, []event{{sms, 0, true}, {sms, 900, true}}, 900, "Valid for 5 minutes"},
 		{"only pin_expiry", []string{"workflow_id", "5", "pin_expiry", "600"}, []event{{sms, 0, true}, {tts, 120, false}}, 480, "Valid for 10 minutes"},
@@ -69,13 +69,13 @@ func TestWorkflows(t *testing.T) {
 				}
 				pin = m.PIN()
 				if !strings.Contains(m.Text, tt.text) && i == 0 {
-					t.Errorf("got %q, want it to say %q", m.Text, tt.text)
+					t.Errorf("got %q, want %q in it", m.Text, tt.text)
 				}
 			}
 			tick(t, s, id, len(tt.events), tt.end)
 			got := search(t, s, id)
 			if want := s.Clock.Now().Format(time.DateTime); got["status"] != "EXPIRED" || got["date_finalized"] != want {
-				t.Errorf("got %v, want it to have ended at %s", got, want)
+				t.Errorf("got %v, want the end at %s", got, want)
 			}
 			if got := checkCode(t, s, id, pin); got["status"] != "6" {
 				t.Errorf("check after the end: %v", got)
@@ -87,8 +87,8 @@ func TestWorkflows(t *testing.T) {
 	}
 }
 
-// tick lets time pass to a moment before what is due, sees that it has not come,
-// and goes on to it.
+// tick advances the clock to just before a due event, checks that it has not been sent,
+// and advances to it.
 func tick(t *testing.T, s *servertest.Server, id string, sent, seconds int) {
 	t.Helper()
 	if seconds == 0 {
@@ -96,18 +96,18 @@ func tick(t *testing.T, s *servertest.Server, id string, sent, seconds int) {
 	}
 	s.Clock.Advance(time.Duration(seconds)*time.Second - time.Millisecond)
 	if got := search(t, s, id); got["status"] != "IN PROGRESS" || len(s.Messages(aNumber)) != sent {
-		t.Errorf("after %d events and %d s but a moment: %v", sent, seconds, got)
+		t.Errorf("%d events sent, 1 ms before the end of %d s: %v", sent, seconds, got)
 	}
 	s.Clock.Advance(time.Millisecond)
 }
 
-// TestPINRule: a new PIN kills the old one and gives three new tries; while none
-// is live every code is wrong.
+// TestPINRule checks that a new PIN invalidates the old one and allows three new
+// attempts, and that without a valid PIN every code is wrong.
 func TestPINRule(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	id := startOn(t, s, aNumber, "workflow_id", "4", "pin_expiry", "60", "next_event_wait", "120", "code_length", "6")
-	old := messagesOf(t, s, id, 1)[0].PIN() // lives for 120 s: 60 is no multiple
+	old := messagesOf(t, s, id, 1)[0].PIN() // valid for 120 s: 60 is not a multiple
 	for range 2 {
 		if got := checkCode(t, s, id, "abcdef"); got["status"] != "16" {
 			t.Fatalf("wrong code: %v", got)
@@ -117,26 +117,26 @@ func TestPINRule(t *testing.T) {
 	renewed := messagesOf(t, s, id, 2)[1].PIN()
 	for i, want := range []string{"16", "16"} {
 		if got := checkCode(t, s, id, old); got["status"] != want {
-			t.Fatalf("old code, time %d: %v", i, got)
+			t.Fatalf("old code, attempt %d: %v", i, got)
 		}
 	}
 	if got := checkCode(t, s, id, renewed); got["status"] != "0" || got["price"] != "0.12050000" {
 		t.Errorf("new code: %v", got)
 	}
 	if got := checkCode(t, s, id, renewed); got["status"] != "6" {
-		t.Errorf("the same once more: %v", got)
+		t.Errorf("the new code again: %v", got)
 	}
 
 	other := startOn(t, s, "447700900101", "workflow_id", "4", "pin_expiry", "60")
 	dead := messagesOf(t, s, other, 1)[0].PIN()
 	s.Clock.Advance(60 * time.Second)
 	if got := checkCode(t, s, other, dead); got["status"] != "16" {
-		t.Errorf("a code that has expired: %v", got)
+		t.Errorf("an expired code: %v", got)
 	}
 }
 
-// TestCancel: only between 30 seconds and the second event; it ends the
-// verification and frees the number.
+// TestCancel checks that cancel works only between 30 seconds and the second event, and
+// that it ends the verification and frees the number.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -177,11 +177,11 @@ func TestCancel(t *testing.T) {
 	afterTheEnd(t, s, id)
 	again := startOn(t, s, number)
 	if again == id {
-		t.Error("the id was given again")
+		t.Error("the id was reused")
 	}
 }
 
-// afterTheEnd: nothing can be done with a verification that is over.
+// afterTheEnd checks that a finished verification refuses all commands.
 func afterTheEnd(t *testing.T, s *servertest.Server, id string) {
 	t.Helper()
 	gone := "6 The requestId '" + id + "' does not exist or its no longer active."
@@ -196,8 +196,8 @@ func afterTheEnd(t *testing.T, s *servertest.Server, id string) {
 	}
 }
 
-// TestTrigger: each sends the next event at once, until none is left. The PIN is
-// kept while it lives.
+// TestTrigger checks that each trigger sends the next event immediately, until none
+// remains, with the same PIN while it is valid.
 func TestTrigger(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -226,7 +226,7 @@ func TestTrigger(t *testing.T) {
 	}
 }
 
-// TestTerminated: the third wrong code ends the verification.
+// TestTerminated checks that the third wrong code ends the verification.
 func TestTerminated(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -239,15 +239,15 @@ func TestTerminated(t *testing.T) {
 	}
 	afterTheEnd(t, s, id)
 	if got := statusOf(checkCode(t, s, id, pin)); !strings.HasPrefix(got, "6 ") {
-		t.Errorf("the right code, too late: %q", got)
+		t.Errorf("the right code, after the end: %q", got)
 	}
 	if got := search(t, s, id); got["status"] != "FAILED" || len(checksOf(t, s, id)) != 3 {
 		t.Errorf("got %v", got)
 	}
-	startOn(t, s, aNumber) // the number is free
+	startOn(t, s, aNumber) // the number is free again
 }
 
-// TestOtherAccount: what an account has, no other sees.
+// TestOtherAccount checks that an account cannot access the verifications of another.
 func TestOtherAccount(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -261,11 +261,11 @@ func TestOtherAccount(t *testing.T) {
 		}
 	}
 	if n := len(checksOf(t, s, id)); n != 0 {
-		t.Errorf("it cost %d tries", n)
+		t.Errorf("%d attempts were counted", n)
 	}
 }
 
-// TestWords: the locale is that of lg, or else of the number's country.
+// TestWords checks that lg selects the locale, otherwise the number's country.
 func TestWords(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -273,7 +273,7 @@ func TestWords(t *testing.T) {
 	for _, tt := range []struct {
 		number, lg string
 		payment    bool
-		want       string // of the SMS
+		want       string // part of the SMS
 	}{
 		{"4477009001", "", false, "Acme code: "},
 		{"4477009001", "fr-fr", false, "Votre code Acme : "},
@@ -290,7 +290,7 @@ func TestWords(t *testing.T) {
 		{"336123456", "", true, "votre paiement de 1 048,50 € à Söhne & Co. "},
 		{"49151234567", "", true, "Ihre Zahlung von 1.048,50 € an Söhne & Co. "},
 		{"346123456", "", true, "su pago de 1048,50 € a Söhne & Co. "},
-		{"8210123456", "", true, "your payment of €1,048.50 to Söhne & Co. "}, // ko-kr is none of psd2's
+		{"8210123456", "", true, "your payment of €1,048.50 to Söhne & Co. "}, // psd2 does not have ko-kr
 		{"4477009001", "sv-se", true, "din betalning på 1 048,50 € till Söhne & Co. "},
 	} {
 		last++
@@ -309,7 +309,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// TestPaymentCall: the call names payee and amount, too.
+// TestPaymentCall checks that the call names payee and amount.
 func TestPaymentCall(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -320,8 +320,8 @@ func TestPaymentCall(t *testing.T) {
 	}
 }
 
-// TestPrices: each verification costs what its country costs, once, whatever
-// becomes of it.
+// TestPrices checks that each verification is charged the price of its country once, for
+// every outcome.
 func TestPrices(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, func(o *server.Options) { o.Config.Fraud.Voice.AllowPrefixes = []string{"88216"} })
@@ -355,7 +355,7 @@ func TestPrices(t *testing.T) {
 	}
 }
 
-// TestCredit: a balance covers what it covers, to the last unit.
+// TestCredit checks the balance to the last unit.
 func TestCredit(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -375,21 +375,21 @@ func TestCredit(t *testing.T) {
 	}
 	sum, charges, err := s.Store().LedgerSum(t.Context(), key)
 	if err != nil || charges != 4 || sum.String() != "0.01219999" {
-		t.Errorf("%s left after %d charges (%v)", sum, charges, err)
+		t.Errorf("%s remain after %d charges (%v)", sum, charges, err)
 	}
 	if n := len(s.Messages("12025550127")); n != 0 {
 		t.Errorf("%d messages without credit", n)
 	}
 }
 
-// TestRefusedSMS: where the carrier refuses, the call comes in its time.
+// TestRefusedSMS checks that after a refused SMS the call follows on schedule.
 func TestRefusedSMS(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	id := startOn(t, s, server.RefusedNumber)
 	waitSettled(t, s, id, 1)
 	if n := len(s.Messages(server.RefusedNumber)); n != 0 {
-		t.Fatalf("%d messages came", n)
+		t.Fatalf("%d messages arrived", n)
 	}
 	s.Clock.Advance(125 * time.Second)
 	waitSettled(t, s, id, 2)
