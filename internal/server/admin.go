@@ -14,10 +14,10 @@ import (
 	"countersign/internal/web"
 )
 
-// adminWrite bounds an answer of the admin API; what is longer asks for more as it goes.
+// adminWrite limits a response of the admin API; long responses extend it.
 const adminWrite = time.Minute
 
-// listenAdmin serves the admin API, if it is configured, on a listener of its own.
+// listenAdmin serves the admin API on a separate listener, if it is configured.
 func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheus.Registerer) error {
 	cfg := s.opts.Config.Admin
 	if cfg.Listen == "" {
@@ -45,7 +45,7 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 		Log: s.log, Clock: s.opts.Clock, Metrics: reg, NotFound: http.HandlerFunc(adminapi.NotFound),
 	}.Wrap(gated)
 	if s.admin, err = s.listen(ctx, adminListener(), handler, s.operatorLimits()); err != nil {
-		return err // names admin.listen
+		return err // err names admin.listen
 	}
 	s.admin.server.WriteTimeout = adminWrite
 	s.adminURL = "http://" + s.admin.Addr().String()
@@ -58,7 +58,7 @@ func (s *Server) listenAdmin(ctx context.Context, database string, reg prometheu
 	return nil
 }
 
-// forgetNumber also forgets the refusals that wait in memory.
+// forgetNumber erases a number, including refusals in memory.
 func (s *Server) forgetNumber(ctx context.Context, f store.Forget) (store.Forgotten, error) {
 	if err := s.refused.Flush(ctx); err != nil {
 		return store.Forgotten{}, err
@@ -70,5 +70,5 @@ func (s *Server) forgetNumber(ctx context.Context, f store.Forget) (store.Forgot
 	return done, err
 }
 
-// AdminURL is where the admin API is served; "" if it is not.
+// AdminURL returns the URL of the admin API; "" if it is not served.
 func (s *Server) AdminURL() string { return s.adminURL }

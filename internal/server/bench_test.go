@@ -13,8 +13,8 @@ import (
 	"countersign/internal/servertest"
 )
 
-// BenchmarkStart measures accepted and delivered requests through HTTP, with 64
-// clients and every commit on disk.
+// BenchmarkStart measures accepted and delivered requests over HTTP, with 64 clients and
+// every commit on disk.
 func BenchmarkStart(b *testing.B) {
 	s := servertest.Start(b, servertest.Quiet())
 	if err := server.SeedDemo(b.Context(), s.Store(), true, servertest.Epoch); err != nil {
@@ -36,7 +36,7 @@ func BenchmarkStart(b *testing.B) {
 				return
 			}
 			if n, err := io.Copy(io.Discard, resp.Body); n != 62 || err != nil { // {"request_id":"…","status":"0"}
-				b.Errorf("answer of %d bytes, %v", n, err)
+				b.Errorf("response of %d bytes, %v", n, err)
 			}
 			_ = resp.Body.Close()
 		}

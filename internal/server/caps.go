@@ -5,7 +5,7 @@ import (
 	"countersign/internal/fraud"
 )
 
-// Caps are the limits on one number that a configuration asks for.
+// Caps returns the per-number limits of a configuration.
 func Caps(cfg config.Fraud) fraud.Caps {
 	windows := func(caps []config.Cap) (list []fraud.Window) {
 		for _, c := range caps {

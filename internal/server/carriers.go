@@ -27,20 +27,19 @@ import (
 	"countersign/internal/fraud"
 )
 
-// carriers are those of the configuration, by name, with what is needed of some
-// kinds beyond sending.
+// carriers contains the carriers of the configuration by name, and their resources
+// besides sending.
 type carriers struct {
 	all    map[string]deliver.Carrier
 	types  map[string]string
 	phones []*virtual.Phone
-	paths  map[string]http.Handler // of receipts
+	paths  map[string]http.Handler // receipt handlers, by carrier
 	close  []func(context.Context) error
 
-	prefixes *sip.PrefixLimit // of all trunks together; nil for no limit
+	prefixes *sip.PrefixLimit // shared by all trunks; nil without a limit
 }
 
-// makeCarriers makes the carriers of the configuration. Those that connect begin
-// to.
+// makeCarriers creates the carriers of the configuration, which then start to connect.
 func (s *Server) makeCarriers(reg prometheus.Registerer) error {
 	s.carriers = carriers{
 		all: map[string]deliver.Carrier{}, types: map[string]string{}, paths: map[string]http.Handler{},
@@ -74,8 +73,8 @@ func (s *Server) makeCarrier(c config.Carrier, reg prometheus.Registerer) error 
 	return nil
 }
 
-// reports gives what carriers report to the engine. Carriers are made before it,
-// and may report at once: then they wait.
+// reports returns the callbacks of carriers to the engine. A callback blocks until the
+// engine exists, since carriers are created before it.
 func (s *Server) reports() deliver.Reports {
 	ready := func(ctx context.Context) error {
 		select {
@@ -101,7 +100,7 @@ func (s *Server) reports() deliver.Reports {
 	}
 }
 
-// wanted asks the engine, once it is there, whether a phone should ring on.
+// wanted reports whether a phone should keep ringing; true before the engine exists.
 func (s *Server) wanted(ctx context.Context, m deliver.Message) bool {
 	select {
 	case <-s.assembled:
@@ -111,7 +110,7 @@ func (s *Server) wanted(ctx context.Context, m deliver.Message) bool {
 	}
 }
 
-// status tells how the carriers are.
+// status returns the status of all carriers.
 func (s *Server) status() []deliver.CarrierStatus {
 	list := s.router.Status()
 	for i := range list {
@@ -136,8 +135,8 @@ func (c *carriers) stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// SMPPConfig is what package smpp makes of a carrier's settings. It reads the
-// files that they name.
+// SMPPConfig returns the settings of a carrier for package smpp. It reads the files in
+// the settings.
 func SMPPConfig(c config.Carrier) (smpp.Config, error) {
 	s := c.SMPP
 	cfg := smpp.Config{
@@ -197,8 +196,8 @@ func SMPPConfig(c config.Carrier) (smpp.Config, error) {
 	return cfg, errors.Join(errs[:]...)
 }
 
-// SIPConfig is what package sip makes of a carrier's settings. It reads the files
-// that they name.
+// SIPConfig returns the settings of a carrier for package sip. It reads the files in the
+// settings.
 func SIPConfig(c config.Carrier) (sip.Config, error) {
 	s := c.SIP
 	cfg := sip.Config{
@@ -227,7 +226,7 @@ func SIPConfig(c config.Carrier) (sip.Config, error) {
 	return cfg, errors.Join(errs[:]...)
 }
 
-// SpeechConfig is how the words of calls are spoken.
+// SpeechConfig returns the settings of speech synthesis.
 func SpeechConfig(c config.TTS, log *slog.Logger) tts.Config {
 	voices := make(map[string]string, len(c.Voices))
 	for _, v := range c.Voices {
@@ -240,8 +239,8 @@ func SpeechConfig(c config.TTS, log *slog.Logger) tts.Config {
 	}
 }
 
-// clientTLS is how to speak TLS with a carrier. ca is the path of a PEM file, in
-// the setting key; "" for the authorities of the system.
+// clientTLS returns the TLS settings for a carrier. ca is the path of a PEM file, from
+// the setting key; "" selects the system CAs.
 func clientTLS(key, ca, serverName string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName}
 	if ca == "" {
@@ -258,8 +257,7 @@ func clientTLS(key, ca, serverName string) (*tls.Config, error) {
 	return cfg, nil
 }
 
-// HTTPConfig returns the settings of a carrier as package httpsms takes them. It reads the
-// password file.
+// HTTPConfig returns the settings of a carrier for package httpsms. It reads the password file.
 func HTTPConfig(c config.Carrier) (httpsms.Config, error) {
 	h := c.HTTP
 	password, err := secret("http.basic_password_file", h.BasicPassword, h.BasicPasswordFile)
@@ -272,7 +270,7 @@ func HTTPConfig(c config.Carrier) (httpsms.Config, error) {
 	}, err
 }
 
-// secret is a value that is in the configuration, or in a file of its own.
+// secret returns a value of the configuration, or the content of its file.
 func secret(key, value, file string) (string, error) {
 	if file == "" {
 		return value, nil

@@ -19,16 +19,16 @@ import (
 	"countersign/internal/verify"
 )
 
-// CarrierType describes the carriers of a type of the configuration.
+// CarrierType describes the carriers of a type in the configuration.
 type CarrierType struct {
 	Name     string           // value of carriers[].type
 	Protocol string           // label of metrics
-	Channels []verify.Channel // channels of the messages that they take; nil for every channel
-	Internal bool             // messages stay in the program: a demonstration or a load test
-	Silent   bool             // scripts stay unspoken
+	Channels []verify.Channel // channels of accepted messages; nil for all
+	Internal bool             // messages stay in the program: for demonstrations and load tests
+	Silent   bool             // scripts are not spoken
 
-	// Check reads the files that the settings of a carrier name, and applies the rules of
-	// its package. Nil means no rules.
+	// Check reads the files in the settings of a carrier, and applies the rules of its
+	// package. Nil means no rules.
 	Check func(context.Context, config.Carrier, *slog.Logger) error
 
 	make  func(*Server, config.Carrier, prometheus.Registerer) (deliver.Carrier, error)
@@ -46,7 +46,7 @@ func CarrierTypes() []CarrierType {
 		{
 			Name: config.CarrierSMPP, Protocol: "smpp", Channels: smpp.Channels(),
 			Check: checkSMPP, make: (*Server).makeSMPP,
-			files: func(c config.Carrier) int { return 2 * max(c.SMPP.Binds, 1) }, // in split mode two for each
+			files: func(c config.Carrier) int { return 2 * max(c.SMPP.Binds, 1) }, // two per bind in split mode
 		},
 		{
 			Name: config.CarrierHTTPSMS, Protocol: "http", Channels: httpsms.Channels(),
@@ -65,7 +65,7 @@ func CarrierTypes() []CarrierType {
 	}
 }
 
-// CarrierTypeOf returns the type of a carrier; the zero value if the table lacks it.
+// CarrierTypeOf returns the type of a carrier; the zero value for an unknown type.
 func CarrierTypeOf(c config.Carrier) CarrierType {
 	for _, t := range CarrierTypes() {
 		if t.Name == c.Type {
@@ -75,7 +75,7 @@ func CarrierTypeOf(c config.Carrier) CarrierType {
 	return CarrierType{}
 }
 
-// Takes reports whether carriers of type t take messages of a channel.
+// Takes reports whether carriers of type t accept messages of a channel.
 func (t CarrierType) Takes(channel verify.Channel) bool {
 	return t.Channels == nil || slices.Contains(t.Channels, channel)
 }
@@ -135,7 +135,7 @@ func (s *Server) makeSink(c config.Carrier, _ prometheus.Registerer) (deliver.Ca
 	if err != nil {
 		return nil, err
 	}
-	s.log.Warn("a carrier sends nothing: it is of type sink, which is for load tests", "carrier", c.Name)
+	s.log.Warn("carrier of type sink discards all messages; use it for load tests only", "carrier", c.Name)
 	s.carriers.close = append(s.carriers.close, func(context.Context) error { return carrier.Close() })
 	return carrier, nil
 }

@@ -9,8 +9,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestCarrierTypes checks that the table has a row for each type of the configuration, and
-// that every channel has a carrier that delivers it, but e-mail, which no API offers.
+// TestCarrierTypes checks that the table has a row for each type of the configuration,
+// and that every channel except e-mail, which no API offers, has a carrier.
 func TestCarrierTypes(t *testing.T) {
 	t.Parallel()
 	takes := map[string][]verify.Channel{

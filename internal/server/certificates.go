@@ -16,12 +16,12 @@ import (
 	"countersign/internal/task"
 )
 
-// certificates holds the certificates of all TLS listeners.
+// certificates contains the certificates of all TLS listeners.
 type certificates struct {
 	log     *slog.Logger
 	clock   clockwork.Clock
 	metrics *certificate.Metrics
-	sources map[string]*certificate.Source // keys are names of listeners
+	sources map[string]*certificate.Source // keys are listener names
 	runner  *task.Runner                   // checks the files
 }
 
@@ -34,7 +34,7 @@ func (c *certificates) init(opts Options, reg prometheus.Registerer) {
 // open returns the TLS configuration of a listener; nil without a certificate.
 func (c *certificates) open(listener string, files certificate.Files) (*tls.Config, error) {
 	if files.Cert == "" {
-		return nil, nil //nolint:nilnil // plain HTTP is no error
+		return nil, nil //nolint:nilnil // plain HTTP is not an error
 	}
 	source, err := certificate.Open(certificate.Config{
 		Listener: listener, Files: files, Log: c.log, Clock: c.clock, Metrics: c.metrics,
@@ -61,10 +61,10 @@ func adminFiles(cfg config.Config) certificate.Files {
 	return certificate.Files{Cert: cfg.Admin.TLS.Cert, Key: cfg.Admin.TLS.Key, ClientCA: cfg.Admin.TLS.ClientCA}
 }
 
-// ReloadCertificates reads the certificates that cfg names, and uses them for new
-// connections. It returns the settings of the reloaded ones. A listener with unusable
-// files keeps its certificate, and err has the reason. A listener changes between plain
-// HTTP and TLS only at a start.
+// ReloadCertificates reads the certificates in cfg and uses them for new connections. It
+// returns the settings of the reloaded certificates. A listener with unusable files keeps
+// its certificate, and err has the reason. A listener switches between plain HTTP and TLS
+// only at start.
 func (s *Server) ReloadCertificates(cfg config.Config) (reloaded []string, err error) {
 	var errs []error
 	for _, l := range []struct {

@@ -50,8 +50,8 @@ func issue(t *testing.T, dir string, now time.Time) (serial string) {
 	return leaf.SerialNumber.String()
 }
 
-// TestCertificates: both TLS listeners show a replaced certificate after the next check,
-// which the clock brings, and its expiry is exported and logged.
+// TestCertificates checks that both TLS listeners use a replaced certificate after the
+// next scheduled check, and that its expiry is exported and logged.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -66,7 +66,7 @@ func TestCertificates(t *testing.T) {
 	first := issue(t, dir, clock.Now())
 	r := run(t, opts)
 	defer r.halt()
-	defer clock.Advance(time.Hour) // for the drain
+	defer clock.Advance(time.Hour) // ends the drain
 	shown := func(address string) string {
 		t.Helper()
 		conn, err := tls.Dial("tcp", strings.TrimPrefix(address, "https://"), &tls.Config{InsecureSkipVerify: true})
@@ -103,7 +103,7 @@ func TestCertificates(t *testing.T) {
 			t.Errorf("%s is not in the metrics", want)
 		}
 		if want := `"certificate expires soon; replace its files, which are reloaded without a restart" listener=` + listener; strings.Count(log.String(), want) != 1 {
-			t.Errorf("not exactly one %s in the log\n%s", want, log)
+			t.Errorf("want exactly one %s in the log\n%s", want, log)
 		}
 	}
 }

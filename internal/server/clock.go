@@ -8,8 +8,8 @@ import (
 	"countersign/internal/store"
 )
 
-// followServer makes the clock of a PostgreSQL server the reference before the database is
-// opened, which needs the time. A failure is left to store.Open and followDatabase, which
+// followServer makes the clock of a PostgreSQL server the reference before the database
+// is opened, which needs the time. It ignores a failure: store.Open and followDatabase
 // use the same server and return its error.
 func (s *Server) followServer(ctx context.Context, database string) {
 	if s.steady == nil || !store.IsPostgres(database) {
@@ -19,7 +19,7 @@ func (s *Server) followServer(ctx context.Context, database string) {
 		return s.steady.Follow(ctx, read)
 	})
 	if err != nil {
-		s.log.Debug("clock of the database not read", "error", err)
+		s.log.Debug("cannot read the clock of the database", "error", err)
 	}
 }
 

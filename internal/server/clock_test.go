@@ -28,8 +28,8 @@ import (
 	"countersign/internal/vault"
 )
 
-// stepped is a server on a machine with a wall clock that a test steps. On PostgreSQL the
-// server's clock is stepped as well: both run on the same machine.
+// stepped is a server with a wall clock that the test steps. On PostgreSQL the database
+// clock is stepped as well, as on one machine.
 type stepped struct {
 	*servertest.Server
 	t        *testing.T
@@ -82,7 +82,7 @@ func setServerClock(t *testing.T, database string, at time.Time) {
 	pgtest.Exec(t, database, `UPDATE public.test_clock SET at = $1`, at)
 }
 
-// advance lets time pass for the timers, the wall clock and the database.
+// advance advances the timers, the wall clock and the database clock.
 func (s *stepped) advance(d time.Duration) {
 	s.t.Helper()
 	if s.postgres {
@@ -106,8 +106,8 @@ func (s *stepped) check(requestID, code string) string {
 	return s.Post("/verify/check/json", url.Values{"request_id": {requestID}, "code": {code}})["status"].(string)
 }
 
-// TestWallClockStep: after a step of the clock, the next event and the lifetime of a code
-// are as planned, and the step is logged.
+// TestWallClockStep checks that after a step of the clock, the next event and the
+// lifetime of a code are as planned, and that the step is logged.
 func TestWallClockStep(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
@@ -124,7 +124,7 @@ func TestWallClockStep(t *testing.T) {
 func testWallClockStep(t *testing.T, s *stepped, step time.Duration) {
 	const next, last, over = "447700900101", "447700900102", "447700900103"
 	began := s.Clock.Now()
-	s.begin(url.Values{"number": {next}}) // its next event comes after 125 s
+	s.begin(url.Values{"number": {next}}) // the next event is due after 125 s
 	inTime := s.begin(url.Values{"number": {last}, "workflow_id": {"6"}, "pin_expiry": {"300"}})
 	late := s.begin(url.Values{"number": {over}, "workflow_id": {"6"}, "pin_expiry": {"300"}})
 	codes := map[string]string{}
@@ -159,9 +159,9 @@ func testWallClockStep(t *testing.T, s *stepped, step time.Duration) {
 	})
 }
 
-// TestSignedRequestAfterStep: the timestamp of a signed request is compared with the true
-// time. A step has no effect until it has settled, then it counts completely, although the
-// clock of the program follows it slowly. A copy is refused at any time.
+// TestSignedRequestAfterStep checks that the timestamp of a signed request is compared
+// with the true time. A step counts fully once it has settled, although the program's
+// clock follows it slowly. A replay is always refused.
 func TestSignedRequestAfterStep(t *testing.T) {
 	t.Parallel()
 	s := startStepped(t, false)
@@ -197,15 +197,15 @@ func TestSignedRequestAfterStep(t *testing.T) {
 	expect(now.Add(time.Hour), refused)
 }
 
-// gateway accepts messages of nodes, each under its own path. It answers the first node's
-// only when it is released, except those to the sentinel.
+// gateway accepts messages of nodes, each under a separate path. It delays responses to
+// the first node until it is released, except for the sentinel's messages.
 type gateway struct {
 	*httptest.Server
 	released chan struct{}
 
 	mu    sync.Mutex
 	got   map[string][]string // paths, by event
-	codes map[string]string   // the last, by number
+	codes map[string]string   // latest code, by number
 }
 
 const sentinel = "447700900999"
@@ -243,7 +243,7 @@ func (g *gateway) count(path string) (n int) {
 	return n
 }
 
-// code returns the last code that a number received.
+// code returns the latest code of a number.
 func (g *gateway) code(number string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -253,7 +253,7 @@ func (g *gateway) code(number string) string {
 func (g *gateway) node(t *testing.T, database string, key vault.Key, path string, ahead, maxSkew time.Duration) *running {
 	t.Helper()
 	opts := options("", key)
-	// The next event is due after 36 s: a clock that is 30 s ahead ends the leases before.
+	// The next event is due after 36 s: a clock ahead by 30 s would end leases earlier.
 	opts.Config.Database, opts.Speed = database, 25
 	opts.Config.Carriers = []config.Carrier{{Name: "gateway", Type: config.CarrierHTTPSMS, HTTP: config.HTTP{
 		URL: g.URL + path, Method: http.MethodPost, Headers: []string{"Content-Type: application/x-www-form-urlencoded"},
@@ -297,15 +297,15 @@ func (r *running) readiness() string {
 	return fmt.Sprint(resp.StatusCode, " ", strings.TrimSpace(string(body)))
 }
 
-// TestNodesWithOtherClocks: nodes whose wall clocks differ agree on the time. The second
-// node neither sends the messages that the first one has in flight, nor ends its
-// verifications. A node beyond clock.max_skew is not ready, takes no due steps, and serves
-// the requests that arrive.
+// TestNodesWithOtherClocks checks that nodes with different wall clocks agree on the
+// time. The second node neither sends messages that the first one has in flight, nor ends
+// its verifications. A node beyond clock.max_skew is not ready and takes no due steps,
+// but serves requests.
 func TestNodesWithOtherClocks(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		first, second time.Duration // Lead of the wall clock over the true time.
-		ready         string        // /readyz of the second node, with a max_skew of 2 h.
+		first, second time.Duration // lead of the wall clock over the true time
+		ready         string        // /readyz of the second node, with a max_skew of 2 h
 	}{
 		{-30 * time.Second, 0, "200 ready"},
 		{time.Hour, 0, "200 ready"},
@@ -328,7 +328,7 @@ func TestNodesWithOtherClocks(t *testing.T) {
 			}
 
 			const n = 20
-			ids := map[string]string{} // Request ids by number.
+			ids := map[string]string{} // request ids by number
 			for i := range n {
 				number := fmt.Sprintf("4477009001%02d", i)
 				answer := first.ask("/verify/json", url.Values{
@@ -340,8 +340,8 @@ func TestNodesWithOtherClocks(t *testing.T) {
 				ids[number] = answer["request_id"].(string)
 			}
 			await.Until(t, "received: the first messages", func() bool { return g.count("/first") == n })
-			// The second message of this one is sent by the second node, which looks at all
-			// due rows by then.
+			// The second node sends the second message of this verification, and has read
+			// all due rows by then.
 			if answer := first.ask("/verify/json", url.Values{
 				"number": {sentinel}, "brand": {"Acme"}, "next_event_wait": {"60"}, "workflow_id": {"2"},
 			}); answer["status"] != "0" {

@@ -14,22 +14,22 @@ import (
 	"countersign/internal/verify"
 )
 
-// The fixed accounts and numbers of the demonstration. They are published, so a
-// demonstration must not be reachable from outside.
+// Fixed accounts and numbers of the demonstration. They are published, so a demonstration
+// must not be reachable from other machines.
 const (
 	DemoSecret          = "demosecret0001"
 	DemoSignatureSecret = "demosignature0001"
 	DemoSignatureMethod = signature.SHA256
 
-	DemoAccount   = "demo0001" // may do everything
-	BarredAccount = "barred01" // answered with status 8
-	BrokeAccount  = "broke001" // 9
-	TrialAccount  = "trial001" // 29, but for ApprovedNumber
+	DemoAccount   = "demo0001" // no restrictions
+	BarredAccount = "barred01" // refused with status 8
+	BrokeAccount  = "broke001" // status 9
+	TrialAccount  = "trial001" // status 29, except ApprovedNumber
 
 	ApprovedNumber    = "447700900001"
-	UnroutableNumber  = "447700900006" // 6
-	BlockedNumber     = "447700900007" // 7
-	UnsupportedNumber = "447700900015" // 15
+	UnroutableNumber  = "447700900006" // status 6
+	BlockedNumber     = "447700900007" // status 7
+	UnsupportedNumber = "447700900015" // status 15
 	RefusedNumber     = "447700900040" // its SMS carrier refuses every message
 )
 
@@ -42,8 +42,8 @@ func DemoKey() vault.Key {
 
 const demoCredit = 1000 * verify.Unit
 
-// DemoConfig is the configuration of the demonstration: the virtual phone for all
-// numbers, but for the fixed ones.
+// DemoConfig returns the configuration of the demonstration: the virtual phone for all
+// numbers except the fixed ones.
 func DemoConfig() config.Config {
 	const refused = verify.SMS
 	c := config.Default()
@@ -63,8 +63,8 @@ func DemoConfig() config.Config {
 	return c
 }
 
-// demoCaps is the factor by which the caps of the demonstration are wider than the
-// default: few people try it with many numbers.
+// demoCaps is the factor of the demonstration's caps to the default ones, since tests use
+// few numbers.
 const demoCaps = 20
 
 func widened(c config.Caps) config.Caps {
@@ -75,12 +75,12 @@ func widened(c config.Caps) config.Caps {
 		}
 		*list = wide
 	}
-	c.Streak = 10 * c.Streak // 1000, the most that is possible
+	c.Streak = 10 * c.Streak // 1000, the maximum
 	return c
 }
 
-// SeedDemo makes the fixed accounts and blocks the fixed number. Doing it again
-// changes nothing, but whether credit and rate are unlimited.
+// SeedDemo creates the fixed accounts and blocks the fixed number. A repeated call only
+// updates whether credit and rate are unlimited.
 func SeedDemo(ctx context.Context, db *store.DB, unlimited bool, now time.Time) error {
 	var everything verify.Settings
 	everything.Fraud.Unblock = true

@@ -10,7 +10,7 @@ import (
 	"countersign/internal/server"
 )
 
-// TestTutorialCaps compares the caps that the tutorial names with the configurations.
+// TestTutorialCaps compares the caps in the tutorial with the configurations.
 func TestTutorialCaps(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/tutorial.md")

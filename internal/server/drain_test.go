@@ -30,8 +30,8 @@ func (r *running) awaitDrain() {
 	r.awaitReadyz(http.StatusServiceUnavailable, "stopping")
 }
 
-// TestStopping: the server answers a request in flight at its stop and sends the message.
-// Meanwhile /readyz fails and new requests are refused.
+// TestStopping checks that a stopping server answers a request in flight and sends its
+// message, while /readyz fails and new requests are refused.
 func TestStopping(t *testing.T) {
 	t.Parallel()
 	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
@@ -51,12 +51,12 @@ func TestStopping(t *testing.T) {
 	}
 	answers := bufio.NewReader(conn)
 	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
-		t.Fatalf("%q, %v", line, err) // or else the handler is waiting for the body
+		t.Fatalf("%q, %v", line, err) // otherwise the handler waits for the body
 	}
 	r.stop()
 	r.awaitDrain()
 	if alive := r.ops("/healthz"); alive != 200 {
-		t.Errorf("/healthz %d while it stops", alive)
+		t.Errorf("/healthz %d during the stop", alive)
 	}
 	if id, err := r.start("447700900001"); err == nil {
 		t.Errorf("%s was accepted after the stop", id)
@@ -74,7 +74,7 @@ func TestStopping(t *testing.T) {
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
 	if !strings.Contains(string(text), `"status":"0"`) {
-		t.Errorf("the request under way got %d %s", resp.StatusCode, text)
+		t.Errorf("the request in progress got %d %s", resp.StatusCode, text)
 	}
 	r.halt()
 
@@ -92,8 +92,8 @@ func TestStopping(t *testing.T) {
 	}
 }
 
-// TestDraining: during the drain the server refuses requests with 503, Retry-After and a
-// body, and stores nothing of them.
+// TestDraining checks that during the drain the server refuses requests with 503,
+// Retry-After and a body, and stores no data.
 func TestDraining(t *testing.T) {
 	t.Parallel()
 	clock := clockwork.NewFakeClock()
@@ -123,16 +123,15 @@ func TestDraining(t *testing.T) {
 	}
 	select {
 	case err := <-r.served:
-		t.Fatalf("Serve came back (%v) before the drain was over", err)
+		t.Fatalf("Serve returned (%v) before the end of the drain", err)
 	default:
 	}
 	clock.Advance(time.Second)
 	r.halt()
 }
 
-// TestDrainingUnderLoad: a start that arrives while the drain begins is refused, or it is
-// completed: answered, charged once, and its message sent once. After the drain has begun
-// every start is refused.
+// TestDrainingUnderLoad checks that a start at the beginning of the drain is either refused or
+// completed: answered, charged once, and its message sent once. Later starts are refused.
 func TestDrainingUnderLoad(t *testing.T) {
 	t.Parallel()
 	clock := clockwork.NewFakeClock()
@@ -141,7 +140,7 @@ func TestDrainingUnderLoad(t *testing.T) {
 	r := run(t, opts)
 	var mu sync.Mutex
 	accepted := map[string]string{} // numbers, by request id
-	var begun atomic.Bool           // the drain
+	var begun atomic.Bool           // whether the drain has begun
 	enough := make(chan struct{})
 	var wg sync.WaitGroup
 	for client := range 8 {

@@ -21,8 +21,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// explaining evaluates starts as this server would accept them. Refusals that wait in
-// memory are stored first, so that the explanation shows them.
+// explaining evaluates starts as this server would. Refusals in memory are stored first,
+// so that the explanation includes them.
 func (s *Server) explaining() adminapi.Explaining {
 	return adminapi.Explaining{
 		Status: apiv1.Status,
@@ -40,8 +40,8 @@ func evaluate(ctx context.Context, e *engine.Engine, account verify.Account, n p
 	})
 }
 
-// Explaining evaluates starts, as a server with the configuration would, in a process that
-// does not serve. The state of its carriers is unknown.
+// Explaining evaluates starts as a server with the configuration would, in a process
+// without a server. The state of its carriers is unknown.
 func Explaining(cfg config.Config, db *store.DB, clock clockwork.Clock, log *slog.Logger) adminapi.Explaining {
 	return adminapi.Explaining{
 		Status: apiv1.Status,
@@ -81,7 +81,7 @@ func evaluator(ctx context.Context, cfg config.Config, db *store.DB, clock clock
 	}), nil
 }
 
-// policy returns the limits of the installation on every account.
+// policy returns the installation's limits for all accounts.
 func policy(cfg config.Config) account.Policy {
 	return account.Policy{
 		RequestsPerSecond: cfg.Limits.RequestsPerSecond, UnsupportedNetworks: cfg.Networks.Unsupported,
@@ -89,16 +89,16 @@ func policy(cfg config.Config) account.Policy {
 	}
 }
 
-// noCarrier replaces each carrier of a configuration.
+// noCarrier replaces each carrier of the configuration.
 type noCarrier struct{}
 
-// Send refuses.
+// Send refuses the message.
 func (noCarrier) Send(context.Context, deliver.Message) (deliver.Submission, error) {
 	return deliver.Submission{}, deliver.ErrRefused
 }
 
-// verifiedBefore returns a function that reports whether a number was proven to an
-// account not too long ago.
+// verifiedBefore returns a function that reports whether an account has recently verified
+// a number.
 func verifiedBefore(db *store.DB, caps fraud.Caps, clock clockwork.Clock) func(ctx context.Context, account, number string) (bool, error) {
 	return func(ctx context.Context, account, number string) (bool, error) {
 		n, err := db.NumberHistory(ctx, number)

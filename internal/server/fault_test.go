@@ -21,8 +21,8 @@ import (
 	"countersign/internal/web"
 )
 
-// TestFaultOfEachListener: a handler that panics answers 500 in the format of its
-// listener, and the panic is logged.
+// TestFaultOfEachListener checks that a panic of a handler is logged and answered with
+// 500 in the format of its listener.
 func TestFaultOfEachListener(t *testing.T) {
 	t.Parallel()
 	const fault = "out of order"
@@ -85,9 +85,9 @@ func TestFaultOfEachListener(t *testing.T) {
 				t.Errorf("%d, %s: %s; want 500, %s", rec.Code, got, rec.Body, tt.contentType)
 			}
 			if text, err := tt.body(rec.Body.String()); err != nil || text != "Internal Error" {
-				t.Errorf("answered %q: %q, %v", rec.Body, text, err)
+				t.Errorf("response %q: %q, %v", rec.Body, text, err)
 			}
-			if got := log.String(); strings.Count(got, "fault in a handler") != 1 || !strings.Contains(got, " route="+tt.route+" ") || !strings.Contains(got, "goroutine") {
+			if got := log.String(); strings.Count(got, "handler panicked") != 1 || !strings.Contains(got, " route="+tt.route+" ") || !strings.Contains(got, "goroutine") {
 				t.Errorf("logged %q", got)
 			}
 		})

@@ -9,7 +9,7 @@ import (
 	"countersign/internal/store"
 )
 
-// Files that the process has open besides connections of the API, by their use.
+// Open files of the process besides API connections, by use.
 const (
 	baseFiles     = 32 // runtime, log, listeners, key and certificate files
 	sqliteFiles   = 48 // connections, each with its database and write-ahead log
@@ -22,9 +22,9 @@ const (
 	defaultCalls       = 100
 )
 
-// affordable returns limits.connections, or fewer if the process may not open as many
-// files: connections beyond that would be lost without an answer. Go has already
-// raised the soft limit of the system to the hard one.
+// affordable returns limits.connections, reduced to the files that the process may open:
+// further connections would be dropped without a response. Go has already raised the soft
+// limit of the system to the hard limit.
 func (s *Server) affordable() (int, error) {
 	files := s.opts.OpenFiles
 	if files == 0 {
@@ -41,13 +41,13 @@ func (s *Server) affordable() (int, error) {
 		return configured, nil
 	}
 	if configured > 0 {
-		s.log.Warn("limits.connections reduced to the limit of open files; raise that (LimitNOFILE, ulimit -n), or set limits.connections lower",
+		s.log.Warn("limits.connections reduced to the limit of open files; raise the limit of open files (LimitNOFILE, ulimit -n), or lower limits.connections",
 			"configured", configured, "connections", most, "open_files", files, "reserved", reserved)
 	}
 	return most, nil
 }
 
-// OpenFiles returns the number of files that the process may have open (RLIMIT_NOFILE).
+// OpenFiles returns the maximum number of open files of the process (RLIMIT_NOFILE).
 func OpenFiles() (int, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -56,8 +56,7 @@ func OpenFiles() (int, error) {
 	return int(min(limit.Cur, math.MaxInt32)), nil
 }
 
-// ReservedFiles returns an upper estimate of the open files of everything but the
-// connections of the API.
+// ReservedFiles returns an upper estimate of the open files besides API connections.
 func ReservedFiles(cfg config.Config) int {
 	files := baseFiles + 2*operatorConnections + voiceFiles*cfg.TTS.Processes
 	if store.IsPostgres(cfg.Database) {

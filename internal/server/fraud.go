@@ -16,11 +16,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// makeVelocity makes who watches how the installation is used.
+// makeVelocity creates the velocity rules.
 func (s *Server) makeVelocity(reg prometheus.Registerer) {
 	conf := velocityConfig(s.opts.Config, s.db, s.opts.Clock, s.log, reg)
 	conf.Verified = verifiedBefore(s.db, Caps(s.opts.Config.Fraud), s.opts.Clock)
-	conf.MayForget = func() bool { return s.old.MayDelete() } // made later, before anything runs
+	conf.MayForget = func() bool { return s.old.MayDelete() } // s.old is set before any rule runs
 	s.velocity = velocity.New(conf)
 }
 
@@ -34,9 +34,9 @@ func velocityConfig(cfg config.Config, db *store.DB, clock clockwork.Clock, log 
 	return conf
 }
 
-// ForgetNumber forgets a number in a process that serves nothing. The verifications that
-// it ends reach the velocity rules of the nodes through the database: at once on
-// PostgreSQL, at the next start on SQLite.
+// ForgetNumber erases a number in a process without a server. The cancelled verifications
+// reach the velocity rules of the nodes through the database: immediately on PostgreSQL,
+// at the next start on SQLite.
 func ForgetNumber(ctx context.Context, cfg config.Config, db *store.DB, clock clockwork.Clock, log *slog.Logger, f store.Forget) (store.Forgotten, error) {
 	watch := velocity.New(velocityConfig(cfg, db, clock, log, prometheus.NewRegistry()))
 	e := engine.New(engine.Config{Store: db, Clock: clock, Log: log, Metrics: prometheus.NewRegistry(), Velocity: watch})
@@ -44,8 +44,8 @@ func ForgetNumber(ctx context.Context, cfg config.Config, db *store.DB, clock cl
 	return done, errors.Join(err, watch.Sync(ctx))
 }
 
-// watch begins to, with what is known already. A stop that comes just then finds a
-// server that runs.
+// watch loads the state of the velocity rules and starts them. The context of the load is
+// not cancelled by a concurrent stop, which expects a running server.
 func (s *Server) watch(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()

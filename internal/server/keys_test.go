@@ -22,7 +22,7 @@ import (
 	"countersign/internal/vault"
 )
 
-// drill is an installation under load, of which the keys are replaced.
+// drill is an installation under load with key rotations.
 type drill struct {
 	t        *testing.T
 	database string
@@ -30,14 +30,14 @@ type drill struct {
 	nodes    []*running
 	onDisk   atomic.Pointer[vault.Key] // what lies where the servers look for their key file
 
-	rounds  [4]atomic.Int64 // of each worker
+	rounds  [4]atomic.Int64 // completed verifications of each worker
 	failed  atomic.Int64
 	stopped atomic.Bool
 	workers sync.WaitGroup
 }
 
-// TestKeysUnderLoad: data keys and the key file are replaced while nodes serve, and
-// no check fails for it.
+// TestKeysUnderLoad checks that rotations of data keys and key file on serving nodes
+// cause no failed check.
 func TestKeysUnderLoad(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
@@ -75,7 +75,7 @@ func testKeysUnderLoad(t *testing.T, database string, nodes int) {
 		err := tool.Vault().FinishKeyFile(t.Context(), d.clock.Now(), false)
 		switch {
 		case err == nil:
-			t.Error("finished while servers have the old file")
+			t.Error("rotation finished while servers have the old file")
 		case errors.Is(err, vault.ErrKeyInUse):
 			err = nil
 		}
@@ -96,7 +96,7 @@ func testKeysUnderLoad(t *testing.T, database string, nodes int) {
 	d.change(func() error { return tool.Vault().NewDataKeys(t.Context(), d.clock.Now()) })
 	d.everybody()
 	if nodes > 1 {
-		d.start() // with the new file
+		d.start() // uses the new file
 	}
 	d.minute()
 	d.stopped.Store(true)
@@ -109,7 +109,7 @@ func testKeysUnderLoad(t *testing.T, database string, nodes int) {
 	for i := range d.rounds {
 		total += d.rounds[i].Load()
 	}
-	t.Logf("%d verifications on %d nodes, a key file and 3 times the data keys replaced: %d failed checks", total, nodes, d.failed.Load())
+	t.Logf("%d verifications on %d nodes, key file rotated once, data keys 3 times: %d failed checks", total, nodes, d.failed.Load())
 	if d.failed.Load() != 0 || total == 0 {
 		t.Errorf("%d of %d failed", d.failed.Load(), total)
 	}
@@ -126,8 +126,8 @@ func (d *drill) must(err error) {
 	}
 }
 
-// change does what a command does, again where the server leaves it no room: a file
-// has one writer at a time.
+// change runs a command's operation, and retries while a server holds the lock: SQLite
+// allows one writer at a time.
 func (d *drill) change(do func() error) {
 	d.t.Helper()
 	err := do()
@@ -137,7 +137,7 @@ func (d *drill) change(do func() error) {
 	d.must(err)
 }
 
-// start starts another node, with the key file that lies there.
+// start starts another node with the current key file.
 func (d *drill) start() {
 	d.t.Helper()
 	opts := options(d.database, *d.onDisk.Load())
@@ -158,10 +158,10 @@ func (d *drill) tool(file vault.Key) *store.DB {
 	return db
 }
 
-// work verifies numbers, each begun on one node and checked on another, once with a
-// wrong code, until the drill is over.
+// work verifies numbers until the drill ends. Each verification starts on one node and is
+// checked on another, once with a wrong code.
 func (d *drill) work(worker int) {
-	nodes := d.nodes // those of the start
+	nodes := d.nodes // nodes at the start
 	for round := 0; !d.stopped.Load(); round++ {
 		a, b := nodes[round%len(nodes)], nodes[(round+1)%len(nodes)]
 		code := fmt.Sprintf("%06d", round%1000*1000+worker)
@@ -180,7 +180,7 @@ func (d *drill) work(worker int) {
 	}
 }
 
-// everybody waits until each worker has begun and ended a verification since.
+// everybody waits until each worker has started and finished a verification since the call.
 func (d *drill) everybody() {
 	var since [len(d.rounds)]int64
 	for i := range d.rounds {
@@ -191,8 +191,8 @@ func (d *drill) everybody() {
 	}
 }
 
-// minute lets a minute pass, in which the servers look at their keys. No verification
-// sees more than two of them.
+// minute advances the time by a minute, in which the servers reread their keys. No
+// verification spans more than two of them.
 func (d *drill) minute() {
 	if d.stopped.Load() {
 		d.t.FailNow()
@@ -209,6 +209,6 @@ func (d *drill) post(node *running, path string, params url.Values) (answer map[
 		return map[string]any{"error": err.Error()}
 	}
 	defer resp.Body.Close()
-	_ = json.NewDecoder(resp.Body).Decode(&answer) // what is not there fails the check
+	_ = json.NewDecoder(resp.Body).Decode(&answer) // a missing body fails the check
 	return answer
 }

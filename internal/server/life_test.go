@@ -14,8 +14,8 @@ import (
 	"countersign/internal/servertest"
 )
 
-// BenchmarkLife measures verifications that are started, delivered and checked through
-// HTTP, by 64 clients, with every commit on disk. It is what "make profile" looks at.
+// BenchmarkLife measures verifications started, delivered and checked over HTTP, by 64
+// clients, with every commit on disk. "make profile" uses it.
 func BenchmarkLife(b *testing.B) {
 	s := servertest.Start(b, servertest.Quiet())
 	if err := server.SeedDemo(b.Context(), s.Store(), true, servertest.Epoch); err != nil {
@@ -39,7 +39,7 @@ func BenchmarkLife(b *testing.B) {
 			Status    string
 		}
 		if err := json.Unmarshal(body, &answer); err != nil || answer.Status != "0" {
-			return "", fmt.Errorf("%s answers %s", path, body)
+			return "", fmt.Errorf("%s returns %s", path, body)
 		}
 		return answer.RequestID, nil
 	}

@@ -18,8 +18,8 @@ import (
 	"countersign/internal/web"
 )
 
-// operatorConnections bounds each of the operations and admin listeners. They have
-// their own limits, so that a flood of API connections leaves them free.
+// operatorConnections limits the connections of each operations and admin listener. A
+// flood of API connections does not affect these limits.
 const operatorConnections = 16
 
 type listener struct {
@@ -27,12 +27,12 @@ type listener struct {
 	server *http.Server
 }
 
-// part is a listener, or a part of one, with its own rules.
+// part is a listener, or a part of one, with its own access rules.
 type part struct {
 	name    string
 	setting string // key of the address
 	address func(config.Config) string
-	pages   bool                     // served without credentials, to browsers
+	pages   bool                     // for browsers, without credentials
 	writes  func(*http.Request) bool // see web.GateConfig
 	refuse  func(w http.ResponseWriter, r *http.Request, code int, text string)
 }
@@ -44,7 +44,7 @@ func apiListener() part {
 	}
 }
 
-// pagesListener is the part of the API's listener that browsers use.
+// pagesListener is the part of the API listener for browsers.
 func pagesListener() part {
 	return part{
 		name: "pages", setting: "listen", address: func(c config.Config) string { return c.Listen },
@@ -132,7 +132,7 @@ func (s *Server) listen(ctx context.Context, p part, h http.Handler, limits web.
 	}, nil
 }
 
-// ListenError is an address that cannot be listened on.
+// ListenError indicates that a listener cannot bind to its address.
 type ListenError struct {
 	Setting string // key of the address, such as admin.listen
 	Address string
@@ -141,7 +141,7 @@ type ListenError struct {
 
 func listenError(setting, address string, err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err // it repeats the address
+		err = op.Err // op.Err omits the address
 	}
 	return &ListenError{setting, address, err}
 }

@@ -19,7 +19,7 @@ import (
 	"countersign/internal/vault"
 )
 
-// journal is a log that a test reads while the server writes it.
+// journal is a log for concurrent reading and writing.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -48,8 +48,8 @@ func dial(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// TestFlood: idle connections beyond the limit keep no client with a key away, nor
-// operators, and a kept-alive client keeps its connection.
+// TestFlood checks that idle connections beyond the limit do not exclude clients with
+// valid credentials or operators, and that a kept-alive client keeps its connection.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
@@ -97,7 +97,7 @@ func TestFlood(t *testing.T) {
 		}
 	}
 	for _, listener := range []string{"api", "ops", "admin"} {
-		if n := strings.Count(log.String(), `msg="limit of connections reached; the longest idle ones without valid credentials are closed" listener=`+listener); n != 1 {
+		if n := strings.Count(log.String(), `msg="connection limit reached; closing the longest idle connections without valid credentials" listener=`+listener); n != 1 {
 			t.Errorf("%d log lines for %s", n, listener)
 		}
 	}
@@ -126,8 +126,8 @@ func get(t *testing.T, client *http.Client, address, host string) (int, string) 
 	return resp.StatusCode, string(body)
 }
 
-// TestRebinding: each listener refuses the host of another site; on a public one, the
-// API serves every name until server.names is set, and pages never do.
+// TestRebinding checks that each listener refuses the host of another site. On a public
+// listener, the API serves every name until server.names is set, and pages never do.
 func TestRebinding(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -170,7 +170,8 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
-// The admin listener serves the host of admin.url, on the loopback without server.names.
+// TestHostOfAdminURL checks that the admin listener serves the host of admin.url, on the
+// loopback without server.names.
 func TestHostOfAdminURL(t *testing.T) {
 	t.Parallel()
 	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
@@ -185,7 +186,7 @@ func TestHostOfAdminURL(t *testing.T) {
 	}
 }
 
-// TestOtherSites: a browser may not use the API for a page of another site.
+// TestOtherSites checks that browsers cannot use the API for a page of another site.
 func TestOtherSites(t *testing.T) {
 	t.Parallel()
 	r := run(t, options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey()))
@@ -214,12 +215,12 @@ func TestOtherSites(t *testing.T) {
 	}
 }
 
-// TestOpenFiles: the limit of connections leaves files for the rest of the server.
+// TestOpenFiles checks that the limit of connections reserves files for the rest of the server.
 func TestOpenFiles(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		files, configured int
-		want              string // in the log
+		want              string // expected text in the log
 	}{
 		"enough":      {files: 20_000, configured: 10_000},
 		"unlimited":   {files: 200, configured: 0},

@@ -14,7 +14,7 @@ import (
 	"countersign/internal/store"
 )
 
-// writes are the metrics of the writer of the database.
+// writes contains the metrics of database writes.
 type writes struct {
 	size prometheus.Histogram
 	took prometheus.Histogram
@@ -23,11 +23,11 @@ type writes struct {
 func newWrites(reg prometheus.Registerer) *writes {
 	w := &writes{
 		size: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "countersign_database_batch_writes", Help: "Writes that were committed together.",
+			Name: "countersign_database_batch_writes", Help: "Number of writes in a committed batch.",
 			Buckets: []float64{1, 2, 4, 8, 16, 32, 64},
 		}),
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "countersign_database_batch_duration_seconds", Help: "Time to carry out and commit a batch of writes, also if it failed.",
+			Name: "countersign_database_batch_duration_seconds", Help: "Duration of a batch of writes with its commit, including failed batches.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5},
 		}),
 	}
@@ -55,9 +55,9 @@ func (s *Server) registerMetrics(reg prometheus.Registerer) {
 			stats := s.db.Stats()
 			return map[string]store.PoolStats{"read": stats.Read, "keys": stats.Keys}
 		}),
-		gauge("countersign_database_queued_writes", "Writes that wait for the writer, or are carried out.",
+		gauge("countersign_database_queued_writes", "Writes waiting for the writer or in progress.",
 			func() float64 { return float64(s.db.Stats().Queued) }),
-		gauge("countersign_database_queued_writes_limit", "Writes that may wait for the writer; above it requests get 503.",
+		gauge("countersign_database_queued_writes_limit", "Maximum number of waiting writes; beyond it requests get 503.",
 			func() float64 { return float64(s.db.Stats().QueueLimit) }),
 		newBacklogCollector(s.readBacklog, s.opts.Clock),
 	)
@@ -67,7 +67,7 @@ func gauge(name, help string, read func() float64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
 }
 
-// protocols returns the protocol of each carrier, as a label.
+// protocols returns the protocol label of each carrier.
 func protocols(carriers []config.Carrier) map[string]string {
 	of := map[string]string{}
 	for _, c := range carriers {
@@ -80,7 +80,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-// poolCollector reports the state of pools of database connections.
+// poolCollector exports the state of database connection pools.
 type poolCollector struct {
 	read func() map[string]store.PoolStats // by the name of the pool
 
@@ -90,8 +90,8 @@ type poolCollector struct {
 func newPoolCollector(read func() map[string]store.PoolStats) *poolCollector {
 	return &poolCollector{
 		read:   read,
-		open:   desc("countersign_database_connections", "Open connections of a pool, by state: in_use or idle. Writes have connections of their own.", "pool", "state"),
-		limit:  desc("countersign_database_connections_limit", "Connections that a pool may open.", "pool"),
+		open:   desc("countersign_database_connections", "Open connections of a pool, by state: in_use or idle. Writes have separate connections.", "pool", "state"),
+		limit:  desc("countersign_database_connections_limit", "Maximum connections of a pool.", "pool"),
 		waits:  desc("countersign_database_connection_waits_total", "Waits for a free connection of a pool.", "pool"),
 		waited: desc("countersign_database_connection_wait_seconds_total", "Time waited for a free connection of a pool.", "pool"),
 	}
@@ -119,17 +119,16 @@ func (c *poolCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 const (
-	// overdueAfter is the lateness after which a step is overdue. Without a backlog,
-	// steps are late by milliseconds.
+	// overdueAfter is the delay after which a step is overdue. Without a backlog, steps
+	// are late by milliseconds.
 	overdueAfter = 5 * time.Second
-	// backlogEvery is the shortest time between two reads of the backlog, however often
-	// metrics are read.
+	// backlogEvery is the minimum time between two reads of the backlog.
 	backlogEvery = 10 * time.Second
-	// backlogTime bounds such a read: a scrape during an outage must not hang.
+	// backlogTime limits such a read, so that a scrape during an outage does not hang.
 	backlogTime = time.Second
 )
 
-// backlog is what a scrape reads from the database.
+// backlog is the data that a scrape reads from the database.
 type backlog struct {
 	store.Backlog
 	keys map[string]time.Time // creation times, by key
@@ -144,8 +143,8 @@ func (s *Server) readBacklog(ctx context.Context) (b backlog, err error) {
 	return b, err
 }
 
-// backlogCollector reports the backlog. It keeps what it has read for backlogEvery, and
-// reports nothing after a read that failed.
+// backlogCollector exports the backlog. It caches a read for backlogEvery, and exports no
+// metrics after a failed read.
 type backlogCollector struct {
 	read  func(context.Context) (backlog, error)
 	clock clockwork.Clock
@@ -153,7 +152,7 @@ type backlogCollector struct {
 	due, overdue, receipts, age *prometheus.Desc
 
 	mu   sync.Mutex
-	at   time.Time // of the last read; zero before the first
+	at   time.Time // time of the last read; zero before the first
 	last backlog
 	err  error
 }
@@ -161,9 +160,9 @@ type backlogCollector struct {
 func newBacklogCollector(read func(context.Context) (backlog, error), clock clockwork.Clock) *backlogCollector {
 	return &backlogCollector{
 		read: read, clock: clock,
-		due:      desc("countersign_steps_due", "Steps of verifications that are due, on all servers of the database; counted up to 10000."),
-		overdue:  desc("countersign_steps_overdue", "Steps of verifications that have been due for more than 5 seconds, on all servers of the database; counted up to 10000."),
-		receipts: desc("countersign_receipts_pending", "Receipts that wait, for an hour at most, for the message that they are about; counted up to 10000."),
+		due:      desc("countersign_steps_due", "Due steps of verifications, on all servers of the database; counted up to 10000."),
+		overdue:  desc("countersign_steps_overdue", "Steps of verifications overdue by more than 5 seconds, on all servers of the database; counted up to 10000."),
+		receipts: desc("countersign_receipts_pending", "Early receipts waiting for their message, for at most an hour; counted up to 10000."),
 		age:      desc("countersign_key_age_seconds", "Age of the newest key: file is the key file, the others are data keys by purpose (account, secret, pin, code).", "key"),
 	}
 }
@@ -192,7 +191,7 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// recent returns the backlog, read a moment ago.
+// recent returns the backlog, at most backlogEvery old.
 func (c *backlogCollector) recent() (backlog, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

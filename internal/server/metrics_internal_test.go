@@ -12,8 +12,8 @@ import (
 	"countersign/internal/store"
 )
 
-// TestBacklogIsReadSeldom: any number of scrapes makes one query in ten seconds, also
-// while the database fails; a failure leaves the gauges out.
+// TestBacklogIsReadSeldom checks that scrapes cause at most one query in ten seconds,
+// even if it fails, and that a failure omits the gauges.
 func TestBacklogIsReadSeldom(t *testing.T) {
 	t.Parallel()
 	clock := clockwork.NewFakeClock()

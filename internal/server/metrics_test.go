@@ -17,7 +17,7 @@ import (
 	"countersign/internal/vault"
 )
 
-// metric is one that a server exports, as a row of its reference page.
+// metric is an exported metric, as a row of the reference page.
 type metric struct{ name, kind, labels, help string }
 
 func (m metric) row() string {
@@ -28,8 +28,8 @@ func (m metric) row() string {
 	return "| `" + m.name + "` | " + m.kind + " | " + labels + " | " + m.help + " |"
 }
 
-// everyCarrier is a configuration with a carrier of each type and each listener. None of
-// the carriers has a peer.
+// everyCarrier returns a configuration with a carrier of each type and each listener. The
+// carriers have no peers.
 func everyCarrier(t *testing.T) server.Options {
 	t.Helper()
 	dir := t.TempDir()
@@ -85,8 +85,8 @@ func (r *running) scrape() string {
 	return string(body)
 }
 
-// exported lists the program's own metrics in an exposition, without those of the Go
-// runtime and of the process.
+// exported returns the program's metrics in an exposition, without Go runtime and process
+// metrics.
 func exported(exposition string) []metric {
 	sample := regexp.MustCompile(`^([a-z0-9_]+)(?:\{(.*)\})? `)
 	label := regexp.MustCompile(`([a-z_]+)="`)
@@ -127,7 +127,7 @@ func exported(exposition string) []metric {
 }
 
 // TestMetricsReference compares docs/reference/metrics.md with the metrics of a server
-// that has a carrier of each type: every name, type, label and help, in both directions.
+// with a carrier of each type: every name, type, label and help, in both directions.
 func TestMetricsReference(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/reference/metrics.md")
@@ -152,12 +152,12 @@ func TestMetricsReference(t *testing.T) {
 		delete(documented, m.row())
 	}
 	for row := range documented {
-		t.Errorf("docs/reference/metrics.md has a row for which there is no metric:\n%s", row)
+		t.Errorf("docs/reference/metrics.md has a row without a metric:\n%s", row)
 	}
 }
 
-// TestMetricNames checks the form of names: base units, _total for counters only, and
-// no gauge with the name of a counter without _total.
+// TestMetricNames checks that names use base units, that only counters end with _total,
+// and that no gauge has the name of a counter without _total.
 func TestMetricNames(t *testing.T) {
 	t.Parallel()
 	r := run(t, everyCarrier(t))
@@ -183,14 +183,14 @@ func TestMetricNames(t *testing.T) {
 		}
 		for _, label := range strings.Split(m.labels, ",") {
 			if slices.Contains([]string{"number", "account", "request_id", "event_id", "address", "source"}, label) {
-				t.Errorf("%s has the label %s, whose values have no bound or are about a person", m.name, label)
+				t.Errorf("%s has the label %s with unbounded or personal values", m.name, label)
 			}
 		}
 	}
 }
 
-// TestMetricsStartAtZero: counters with known labels start at 0, so that rate() includes
-// their first event.
+// TestMetricsStartAtZero checks that counters with known labels start at 0, so that
+// rate() includes their first event.
 func TestMetricsStartAtZero(t *testing.T) {
 	t.Parallel()
 	r := run(t, everyCarrier(t))
@@ -224,7 +224,7 @@ func TestMetricsStartAtZero(t *testing.T) {
 	}
 }
 
-// TestMetricsOfState: the gauges of carriers, backlog and keys.
+// TestMetricsOfState checks the gauges of carriers, backlog and keys.
 func TestMetricsOfState(t *testing.T) {
 	t.Parallel()
 	r := run(t, everyCarrier(t))
@@ -234,7 +234,7 @@ func TestMetricsOfState(t *testing.T) {
 		`countersign_build_info\{commit="[^"]+",go_version="go[^"]+",version="[^"]+"\} 1`,
 		`countersign_carrier_up\{carrier="smsc",protocol="smpp"\} 0`,
 		`countersign_carrier_up\{carrier="trunk",protocol="sip"\} 0`,
-		`countersign_carrier_up\{carrier="gateway",protocol="http"\} 1`, // nothing was sent so far
+		`countersign_carrier_up\{carrier="gateway",protocol="http"\} 1`, // before the first message
 		`countersign_carrier_up\{carrier="phone",protocol="virtual"\} 1`,
 		`countersign_carrier_marked_down\{carrier="gateway"\} 0`,
 		`countersign_steps_due 0`,

@@ -17,7 +17,7 @@ import (
 	"countersign/internal/vault"
 )
 
-// lockedBuffer is a log that many write to.
+// lockedBuffer is a log for concurrent writers.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -29,7 +29,7 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
-// lines lists the lines that are not about requests, as level and message.
+// lines returns level and message of the lines that are not about requests.
 func (b *lockedBuffer) lines(t *testing.T) (list []string, text string) {
 	t.Helper()
 	b.mu.Lock()
@@ -46,8 +46,8 @@ func (b *lockedBuffer) lines(t *testing.T) (list []string, text string) {
 	return list, b.buf.String()
 }
 
-// TestOutageInTheLog: while PostgreSQL is down, requests and every task of the server fail
-// again and again; the log has the beginning and the end, with root cause and duration.
+// TestOutageInTheLog checks that a PostgreSQL outage, during which requests and all tasks
+// fail repeatedly, is logged only by its beginning and end, with root cause and duration.
 func TestOutageInTheLog(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Start(t)
@@ -102,7 +102,7 @@ func withoutRequests(text string) string {
 	return kept.String()
 }
 
-// TestOtherErrorsAreLogged: only errors of an unavailable database are left out.
+// TestOtherErrorsAreLogged checks that only errors of an unavailable database are omitted.
 func TestOtherErrorsAreLogged(t *testing.T) {
 	t.Parallel()
 	log := &lockedBuffer{}

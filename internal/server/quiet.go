@@ -8,13 +8,12 @@ import (
 	"countersign/internal/store"
 )
 
-// Quiet returns a log that leaves to the store what fails because the database is
-// unavailable: such a line has debug level.
+// Quiet returns a log that demotes failures of an unavailable database to debug level.
 func Quiet(log *slog.Logger) *slog.Logger { return slog.New(quietHandler{log.Handler()}) }
 
-// quietHandler logs at debug level what fails because the database is unavailable. The
-// store logs the outage itself: its beginning, a line a minute and its end. Otherwise
-// every request, task and receipt would log it again.
+// quietHandler demotes failures of an unavailable database to debug level. The store logs
+// the outage: its beginning, one line a minute, and its end. Otherwise every request,
+// task and receipt would log it again.
 type quietHandler struct{ slog.Handler }
 
 // Handle implements [slog.Handler].
@@ -38,8 +37,8 @@ func (h quietHandler) WithGroup(name string) slog.Handler {
 	return quietHandler{h.Handler.WithGroup(name)}
 }
 
-// ofOutage reports whether a record has an error that the store has counted as part of
-// an outage.
+// ofOutage reports whether a record contains an error that the store has counted as part
+// of an outage.
 func ofOutage(r slog.Record) (found bool) {
 	r.Attrs(func(a slog.Attr) bool {
 		err, ok := a.Value.Any().(error)

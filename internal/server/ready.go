@@ -9,7 +9,7 @@ import (
 	"countersign/internal/web"
 )
 
-// makeReadiness returns the source of the answers of /readyz.
+// makeReadiness returns the source of /readyz.
 func (s *Server) makeReadiness(reg prometheus.Registerer) *web.Readiness {
 	return web.NewReadiness(web.ReadinessConfig{
 		Draining: s.drain.Draining, Probe: s.probe, Verify: s.db.Verify, Damage: store.Damaged,
@@ -17,8 +17,8 @@ func (s *Server) makeReadiness(reg prometheus.Registerer) *web.Readiness {
 	})
 }
 
-// probe returns an error while the clock of this node is too far from the database's, or
-// the database does not serve.
+// probe returns an error if the clock of this node differs too much from the database's,
+// or if the database does not work.
 func (s *Server) probe(ctx context.Context) error {
 	if s.steady != nil {
 		if err := s.steady.Skewed(); err != nil {
@@ -28,7 +28,7 @@ func (s *Server) probe(ctx context.Context) error {
 	return s.db.Ping(ctx)
 }
 
-// checkFiles looks for database files that were deleted, replaced or truncated.
+// checkFiles detects deleted, replaced and truncated database files.
 func (s *Server) checkFiles(ctx context.Context) error {
 	err := s.db.CheckFiles(ctx)
 	if s.db.Shrunk() {

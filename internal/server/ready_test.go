@@ -20,7 +20,7 @@ import (
 	"countersign/internal/vault"
 )
 
-// readyz asks /readyz.
+// readyz returns the response of /readyz.
 func (r *running) readyz() (code int, body string) {
 	r.t.Helper()
 	resp, err := r.client.Get(r.OpsURL() + "/readyz")
@@ -35,16 +35,16 @@ func (r *running) readyz() (code int, body string) {
 	return resp.StatusCode, string(text)
 }
 
-// awaitReadyz waits for an answer of /readyz.
+// awaitReadyz waits for a response of /readyz.
 func (r *running) awaitReadyz(code int, contains string) {
 	r.t.Helper()
-	await.Until(r.t, fmt.Sprintf("answered by /readyz: %d with %q", code, contains), func() bool {
+	await.Until(r.t, fmt.Sprintf("response of /readyz: %d with %q", code, contains), func() bool {
 		got, body := r.readyz()
 		return got == code && strings.Contains(body, contains)
 	})
 }
 
-// starts begins n verifications and returns how many were accepted.
+// starts sends n starts and returns the number of accepted ones.
 func (r *running) starts(n, from int) (accepted int) {
 	r.t.Helper()
 	for i := range n {
@@ -57,7 +57,7 @@ func (r *running) starts(n, from int) (accepted int) {
 	return accepted
 }
 
-// safeLog is a log that many write to.
+// safeLog is a log for concurrent writers.
 type safeLog struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -75,8 +75,8 @@ func (l *safeLog) String() string {
 	return l.buf.String()
 }
 
-// TestReadyDamagedPage overwrites one page of a stopped server: the root of a table or of
-// an index that starts use. The ping may succeed; the server is not ready all the same.
+// TestReadyDamagedPage overwrites one page of a stopped server, the root of a table or
+// index that starts use. The server is not ready, even if the ping succeeds.
 func TestReadyDamagedPage(t *testing.T) {
 	t.Parallel()
 	for _, object := range []string{"guards", "ledger", "ledger_account", "verifications", "sqlite_autoindex_verifications_1"} {
@@ -96,14 +96,14 @@ func TestReadyDamagedPage(t *testing.T) {
 			r = run(t, opts)
 			defer r.halt()
 			if n := r.starts(20, 100); n != 0 {
-				t.Errorf("%d of 20 starts accepted: the damage is not where they look", n)
+				t.Errorf("%d of 20 starts accepted: the damaged page is not used", n)
 			}
 			if code, body := r.readyz(); code != http.StatusServiceUnavailable || !strings.Contains(body, "damaged") {
-				t.Errorf("/readyz answers %d %q", code, body)
+				t.Errorf("/readyz returns %d %q", code, body)
 			}
 			r.awaitReadyz(http.StatusServiceUnavailable, "restore a backup")
 			if !strings.Contains(log.String(), `msg="not ready"`) {
-				t.Errorf("nothing was logged:\n%s", log)
+				t.Errorf("no log line:\n%s", log)
 			}
 		})
 	}
@@ -139,7 +139,7 @@ func damage(t *testing.T, path, object string) {
 	}
 }
 
-// TestReadyTruncated cuts the files of a running server.
+// TestReadyTruncated truncates the files of a running server.
 func TestReadyTruncated(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"", "-wal"} {
@@ -159,7 +159,8 @@ func TestReadyTruncated(t *testing.T) {
 			if err := os.Truncate(path+file, info.Size()/8/4096*4096); err != nil {
 				t.Fatal(err)
 			}
-			// It is asked after each start: later starts may succeed again, which ends the state.
+			// /readyz is queried after each start: later starts may succeed again, which
+			// ends the state.
 			next := 200
 			await.Until(t, "not ready", func() bool {
 				r.starts(1, next)
@@ -169,7 +170,7 @@ func TestReadyTruncated(t *testing.T) {
 			})
 			r.stop()
 			r.client.CloseIdleConnections()
-			<-r.served // with whatever error
+			<-r.served // any error
 		})
 	}
 }
@@ -186,8 +187,9 @@ func checkpoint(t *testing.T, path string) {
 	}
 }
 
-// TestReadyMovedFiles: from the moment that its directory is renamed a server accepts
-// nothing and is not ready, also where nobody asks; it serves again when it is back.
+// TestReadyMovedFiles checks that after a rename of its directory a server accepts no
+// starts and is not ready, even without requests to /readyz, and that it recovers once
+// the directory is back.
 func TestReadyMovedFiles(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -205,7 +207,7 @@ func TestReadyMovedFiles(t *testing.T) {
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
-	await.Until(t, "noticed while nobody asks", func() bool { return strings.Contains(log.String(), `msg="not ready"`) })
+	await.Until(t, "detected without requests", func() bool { return strings.Contains(log.String(), `msg="not ready"`) })
 	if n := r.starts(20, 100); n != 0 {
 		t.Errorf("%d of 20 starts accepted", n)
 	}
@@ -242,8 +244,7 @@ func (r *running) found(id string) string {
 	return status
 }
 
-// TestReadyLockedTable locks each table that requests write to, as a session of an
-// operator might: none but the owner of the lock can go on.
+// TestReadyLockedTable locks each table that requests write to, as an operator's session might.
 func TestReadyLockedTable(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Start(t)
@@ -269,7 +270,7 @@ func TestReadyLockedTable(t *testing.T) {
 				t.Fatal(err)
 			}
 			if code, body := r.readyz(); code != http.StatusServiceUnavailable {
-				t.Errorf("/readyz answers %d %q", code, body)
+				t.Errorf("/readyz returns %d %q", code, body)
 			}
 			if err := tx.Rollback(); err != nil {
 				t.Fatal(err)

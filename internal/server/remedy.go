@@ -5,8 +5,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// logRefusal logs a refused start with its remedy, for a demonstration. It is the
-// only place where a user of the demo finds the reason.
+// logRefusal logs a refused start with its remedy, for a demonstration, whose users have
+// no other source of the reason.
 func (s *Server) logRefusal(account, number, status, reason string, e *verify.Error) {
 	attrs := []any{"status", status, "reason", reason, "account", account, "number", phone.Mask(number), "remedy", remedy(e.Kind)}
 	if e.Kind == verify.KindConcurrent {
@@ -15,15 +15,15 @@ func (s *Server) logRefusal(account, number, status, reason string, e *verify.Er
 	s.log.Warn("start refused", attrs...)
 }
 
-// remedy returns how a start is accepted that was refused with a kind, in a demonstration.
+// remedy returns the remedy for a refusal of a kind, in a demonstration.
 func remedy(kind verify.Kind) string {
 	switch kind {
 	case verify.KindThrottled:
-		return "make fewer requests in a second, or start the demo with --unlimited"
+		return "make fewer requests per second, or start the demo with --unlimited"
 	case verify.KindMissingParameter, verify.KindInvalidParameter:
 		return "correct the parameter"
 	case verify.KindBadCredentials:
-		return "use an account and the secret that the demo prints at its start"
+		return "use an account and the secret that the demo prints at start"
 	case verify.KindUnroutable, verify.KindUnsupportedNetwork:
 		return "use another number: the demo has some with a fixed outcome"
 	case verify.KindBlocked:
@@ -33,7 +33,7 @@ func remedy(kind verify.Kind) string {
 	case verify.KindConcurrent:
 		return "check or cancel the verification in progress, wait for its end, or use another number"
 	case verify.KindUnavailable:
-		return "try again in a moment: the server is stopping or overloaded"
+		return "retry later: the server is stopping or overloaded"
 	case verify.KindInternal, verify.KindNotFound, verify.KindWrongCode, verify.KindTooManyCodes, verify.KindTooManyIDs,
 		verify.KindCancelTooEarly, verify.KindCancelTooLate, verify.KindNoMoreEvents:
 	}

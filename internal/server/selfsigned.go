@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// SelfSigned makes a certificate for this machine, for clients that speak only
-// https. It gives the certificate in PEM too, for such a client to trust.
+// SelfSigned returns a TLS configuration with a new certificate for this machine, for
+// clients that require HTTPS, and the certificate in PEM, for these clients to trust.
 func SelfSigned(now time.Time) (*tls.Config, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -33,7 +33,7 @@ func SelfSigned(now time.Time) (*tls.Config, []byte, error) {
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
-		IsCA:                  true, // so that it can be trusted as its own authority
+		IsCA:                  true, // so that clients can trust it as a CA
 		DNSNames:              []string{"localhost"},
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}

@@ -1,8 +1,7 @@
-// Package server puts the parts together: from a configuration it makes the
-// running server that "countersign serve" and "countersign demo" start, and that
-// tests start with a clock of their own.
+// Package server assembles the running server from a configuration, for "countersign
+// serve", "countersign demo" and tests.
 //
-// It holds no logic beyond that; nothing but commands and tests may import it.
+// It contains no other logic; only commands and tests may import it.
 package server
 
 import (
@@ -52,37 +51,37 @@ type Options struct {
 	ReadKey func() (vault.Key, error)
 
 	Log *slog.Logger
-	// Clock is the program's time. On PostgreSQL, a *clock.Steady follows the clock of the
-	// database.
+	// Clock is the time of the program. On PostgreSQL, a *clock.Steady follows the clock
+	// of the database.
 	Clock clockwork.Clock
 
 	Speed     int  // divides the waits of verifications; 0 and 1 mean real time
-	Unlimited bool // no limit on requests, nor on what one number may see
-	// Version and Commit are those of the program, for countersign_build_info; "" for unknown.
+	Unlimited bool // no rate limit and no caps
+	// Version and Commit identify the program in countersign_build_info; "" if unknown.
 	Version, Commit string
 	// LogRefusals logs each refused start with its remedy, at level warn.
 	LogRefusals bool
-	// DrainFor is how long a stop goes on to turn requests away before it closes
+	// DrainFor is the time for which a stopping server refuses requests before it closes
 	// its listener.
 	DrainFor time.Duration
 	// TLS overrides the certificate of the configuration.
 	TLS *tls.Config
-	// OpenFiles is the number of files that the process may have open; 0 for the
-	// limit of the system (RLIMIT_NOFILE).
+	// OpenFiles is the maximum number of open files of the process; 0 for the limit of
+	// the system (RLIMIT_NOFILE).
 	OpenFiles int
 }
 
-// grace is how long a stop waits for requests, and then for messages on their
-// way. It is longer than a carrier may take.
+// grace is the maximum waiting time of a stop for requests, and then for messages in
+// flight. It exceeds the timeouts of carriers.
 const grace = 15 * time.Second
 
-// Server is a server that listens, and serves once told to.
+// Server is a server that listens, and serves after a call of Serve.
 type Server struct {
 	opts   Options
 	log    *slog.Logger
 	db     *store.DB
 	engine *engine.Engine
-	steady *clock.Steady // Options.Clock; nil if it is of another type
+	steady *clock.Steady // Options.Clock; nil if it has another type
 	router *deliver.Router
 	old    *retention.Job
 
@@ -94,7 +93,7 @@ type Server struct {
 
 	speaker   *tts.Speaker
 	carriers  carriers
-	assembled chan struct{} // closed when the engine is there
+	assembled chan struct{} // closed once the engine exists
 
 	connections *web.Connections
 	refusals    *web.Refusals
@@ -102,8 +101,8 @@ type Server struct {
 	drain *web.Drain
 	ready *web.Readiness // nil until the database is open
 	api   listener
-	ops   listener // its Listener is nil when it is not configured
-	admin listener // as ops
+	ops   listener // has a nil Listener if not configured
+	admin listener // has a nil Listener if not configured
 
 	certificates certificates
 
@@ -113,8 +112,8 @@ type Server struct {
 	adminURL string
 }
 
-// New opens the database, makes the parts and listens. The caller must call
-// Serve, or Close if it does not.
+// New opens the database, creates the parts and listens. The caller must call Serve, or
+// Close instead.
 func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	opts.Log = Quiet(opts.Log)
 	s := &Server{opts: opts, log: opts.Log, drain: web.NewDrain(), assembled: make(chan struct{})}
@@ -164,8 +163,8 @@ func New(ctx context.Context, opts Options) (_ *Server, err error) {
 	return s, nil
 }
 
-// Messages returns the texts of the program with the operator's files and choices. An
-// error names the setting.
+// Messages returns the texts of the program with the operator's files and choices. Errors
+// name the setting.
 func Messages(cfg config.Config) (*message.Catalog, error) {
 	messages, err := message.New()
 	if err != nil {
@@ -192,7 +191,7 @@ func Messages(cfg config.Config) (*message.Catalog, error) {
 	return messages, nil
 }
 
-// assemble makes the engine and everything that is served on the API's listener.
+// assemble creates the engine and the handler of the API listener.
 func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	cfg := s.opts.Config
 	messages, err := Messages(cfg)
@@ -287,7 +286,7 @@ func (s *Server) assemble(reg *prometheus.Registry) (http.Handler, error) {
 	}.Wrap(gated), nil
 }
 
-// failedLogins returns the delay of failed logins; nil if the server has no limits.
+// failedLogins returns the delay of failed logins; nil without limits.
 func (s *Server) failedLogins(proxies web.Proxies, reg *prometheus.Registry) *web.FailedLogins {
 	limits := s.opts.Config.Limits
 	if s.opts.Unlimited {
@@ -299,7 +298,7 @@ func (s *Server) failedLogins(proxies web.Proxies, reg *prometheus.Registry) *we
 	})
 }
 
-// Recordings finds the sounds of accounts' own templates.
+// Recordings returns a function that reads recordings of accounts' templates.
 func Recordings(db *store.DB) func(ctx context.Context, id string) ([]byte, error) {
 	return func(ctx context.Context, id string) ([]byte, error) {
 		parsed, ok := verify.ParseID(id)
@@ -310,10 +309,10 @@ func Recordings(db *store.DB) func(ctx context.Context, id string) ([]byte, erro
 	}
 }
 
-// wavSpeaker writes spoken scripts as files.
+// wavSpeaker writes scripts as WAV.
 type wavSpeaker struct{ *tts.Speaker }
 
-// WAV writes the script, spoken, to w.
+// WAV writes the spoken script to w.
 func (s wavSpeaker) WAV(ctx context.Context, w io.Writer, script message.Script) error {
 	samples, err := s.Speak(ctx, script)
 	if err != nil {
@@ -323,18 +322,18 @@ func (s wavSpeaker) WAV(ctx context.Context, w io.Writer, script message.Script)
 	return err
 }
 
-// URL is where the API is served.
+// URL returns the URL of the API.
 func (s *Server) URL() string { return s.url }
 
-// OpsURL is where health and metrics are served; "" if they are not.
+// OpsURL returns the URL of health and metrics; "" if they are not served.
 func (s *Server) OpsURL() string { return s.opsURL }
 
-// Store gives access to the database that is being served.
+// Store returns the served database.
 func (s *Server) Store() *store.DB { return s.db }
 
-// Serve serves until ctx ends. Then it turns new requests away, finishes those
-// under way, waits for the messages on their way to carriers, and closes. What
-// is not finished in time goes on when a server starts again.
+// Serve serves until ctx is done. Then it refuses new requests, finishes requests in
+// progress, waits for messages in flight to carriers, and closes. Unfinished work resumes
+// at the next start.
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -360,7 +359,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.drain.Begin()
 	})()
 
-	// The listeners of the operators go last: /readyz says "stopping" meanwhile.
+	// The operators' listeners stop last, so that /readyz can report "stopping".
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOps()
 	operators := []listener{s.ops, s.admin}
@@ -371,7 +370,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			continue
 		}
 		go func() {
-			defer cancel() // if it fails, all fails
+			defer cancel() // a failed listener stops the server
 			served <- web.Serve(opsCtx, l.server, l, time.Second)
 		}()
 	}
@@ -393,7 +392,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-// abandon closes a server that failed to start. It logs its own errors for debugging only,
+// abandon closes a server that failed to start. Its own errors are logged at debug level,
 // since they follow from the failure that the caller reports.
 func (s *Server) abandon() {
 	if err := s.Close(); err != nil {
@@ -401,7 +400,7 @@ func (s *Server) abandon() {
 	}
 }
 
-// Close releases what New took. Serve does it by itself.
+// Close releases the resources of New. Serve calls it.
 func (s *Server) Close() error {
 	var errs []error
 	for _, l := range []listener{s.api, s.ops, s.admin} {

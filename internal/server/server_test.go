@@ -65,7 +65,7 @@ func run(t *testing.T, opts server.Options) *running {
 	return r
 }
 
-// halt stops the server in order.
+// halt stops the server gracefully.
 func (r *running) halt() {
 	r.t.Helper()
 	r.stop()
@@ -87,7 +87,7 @@ func (r *running) ops(path string) int {
 	return resp.StatusCode
 }
 
-// start asks for a verification; requestID is "" when it was not accepted.
+// start starts a verification; requestID is "" if it was not accepted.
 func (r *running) start(number string) (requestID string, err error) {
 	resp, err := r.client.PostForm(r.URL()+"/verify/json", url.Values{
 		"api_key": {server.DemoAccount}, "api_secret": {server.DemoSecret}, "number": {number}, "brand": {"Acme"},
@@ -109,14 +109,14 @@ func (r *running) start(number string) (requestID string, err error) {
 	return answer.RequestID, nil
 }
 
-// TestStopUnderLoad: whatever was answered with status 0 when the server stopped
-// is there when another has started, and its message has come, once.
+// TestStopUnderLoad checks that each start accepted before a stop exists after a restart,
+// and that its message is sent once.
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
 	opts := options(filepath.Join(t.TempDir(), "countersign.db"), vault.NewKey())
 	r := run(t, opts)
 	var mu sync.Mutex
-	accepted := map[string]string{} // number by request id
+	accepted := map[string]string{} // number, by request id
 	enough := make(chan struct{})
 	var wg sync.WaitGroup
 	for client := range 8 {
@@ -125,7 +125,7 @@ func TestStopUnderLoad(t *testing.T) {
 				number := fmt.Sprintf("4477%d%07d", client, i)
 				id, err := r.start(number)
 				if err != nil {
-					return // the server is going
+					return // the server is stopping
 				}
 				mu.Lock()
 				accepted[id] = number
@@ -227,9 +227,9 @@ func TestNewFails(t *testing.T) {
 			opts := options(path, key)
 			change(&opts)
 			if s, err := server.New(t.Context(), opts); err == nil {
-				t.Errorf("made %v", s.Close())
+				t.Errorf("created %v", s.Close())
 			}
-			// It has let go of everything: the same database can be served.
+			// All resources are released: the same database can be served.
 			s, err := server.New(t.Context(), options(path, key))
 			if err != nil {
 				t.Fatal(err)
@@ -276,7 +276,7 @@ func TestSeedDemoTwice(t *testing.T) {
 		t.Errorf("seeded %+v and %+v", accounts, blocked)
 	}
 	if again, blockedAgain := seed(false, day.AddDate(0, 0, 1)); !reflect.DeepEqual(again, accounts) || !reflect.DeepEqual(blockedAgain, blocked) {
-		t.Errorf("the second time changed it to %+v and %+v", again, blockedAgain)
+		t.Errorf("the second call changed it to %+v and %+v", again, blockedAgain)
 	}
 	for _, a := range want {
 		c, err := db.Credentials(t.Context(), a.Key)

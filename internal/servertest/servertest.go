@@ -1,7 +1,6 @@
-// Package servertest runs the whole server inside a test: the production wiring
-// on a free port of the loopback, a database in a temporary directory, the
-// virtual phone as carrier, the demonstration's accounts and numbers, and a clock
-// that the test moves.
+// Package servertest runs the complete server inside a test: the production code on a
+// free loopback port, with a database in a temporary directory. It uses the virtual phone
+// as carrier, the accounts and numbers of the demonstration, and a fake clock.
 package servertest
 
 import (
@@ -33,20 +32,20 @@ import (
 type Server struct {
 	*server.Server
 	Clock    *clockwork.FakeClock
-	Database string // the path of its file, or its URL
+	Database string // path of its file, or its URL
 
 	t testing.TB
 }
 
-// Option changes how the server runs.
+// Option changes the options of the server.
 type Option func(*server.Options)
 
-// Quiet keeps the server's log out of the test's output.
+// Quiet suppresses the server's log.
 func Quiet() Option {
 	return func(o *server.Options) { o.Log = slog.New(slog.DiscardHandler) }
 }
 
-// WithAdmin serves the admin API, too, on a free port, with a token in a temporary
+// WithAdmin also serves the admin API, on a free port, with a token in a temporary
 // directory.
 func WithAdmin(t testing.TB) Option {
 	t.Helper()
@@ -56,11 +55,11 @@ func WithAdmin(t testing.TB) Option {
 	}
 }
 
-// Epoch is when the test's clock begins.
+// Epoch is the initial time of the test's clock.
 var Epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// Start runs a server until the test ends. Without options no limit on requests
-// applies, since the clock stands still.
+// Start runs a server until the test ends. Without options no rate limit applies, since
+// the clock does not advance.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
 	dir := t.TempDir()
@@ -97,7 +96,7 @@ func Start(t testing.TB, options ...Option) *Server {
 	return s
 }
 
-// Message is one message of the virtual phone, as its API shows it.
+// Message is one message of the virtual phone, in the form of its API.
 type Message struct {
 	Number    string    `json:"number"`
 	Channel   string    `json:"channel"`
@@ -109,7 +108,7 @@ type Message struct {
 	SentAt    time.Time `json:"sent_at"`
 }
 
-// Messages lists what a number received.
+// Messages returns the messages of a number.
 func (s *Server) Messages(number string) []Message {
 	s.t.Helper()
 	var answer struct{ Messages []Message }
@@ -120,9 +119,9 @@ func (s *Server) Messages(number string) []Message {
 	return answer.Messages
 }
 
-// WaitMessages waits until a number has received n messages, and the server has
-// recorded the outcome of all that it sent, and lists them. A test may move the
-// clock then: nothing is on its way that the end of a lease would send again.
+// WaitMessages waits until a number has received n messages and the server has recorded
+// the outcome of all sent messages, and returns them. Afterwards a test may advance the
+// clock: no message is in flight that would be resent when its lease expires.
 func (s *Server) WaitMessages(number string, n int) []Message {
 	s.t.Helper()
 	var list []Message
@@ -144,7 +143,7 @@ func (s *Server) settled() bool {
 	return !slices.ContainsFunc(found, func(v verify.Verification) bool { return len(v.Open()) > 0 })
 }
 
-// PIN finds the code in a message: digits in a row in an SMS, digits separated by
+// PIN returns the code in a message: consecutive digits in an SMS, digits separated by
 // commas in a call.
 func (m Message) PIN() string {
 	if verify.Channel(m.Channel).Spoken() {
@@ -154,8 +153,8 @@ func (m Message) PIN() string {
 	return regexp.MustCompile(`[0-9]{4,10}`).FindString(m.Text)
 }
 
-// Post calls the API with a form and the demonstration's credentials, unless
-// params have others, and gives the JSON answer.
+// Post sends a form to the API, with the demonstration's credentials unless params have
+// others, and returns the JSON response.
 func (s *Server) Post(path string, params url.Values) map[string]any {
 	s.t.Helper()
 	if !params.Has("api_key") {
@@ -166,7 +165,7 @@ func (s *Server) Post(path string, params url.Values) map[string]any {
 	body := s.read(resp, err)
 	var answer map[string]any
 	if err := json.Unmarshal(body, &answer); err != nil {
-		s.t.Fatalf("%s answered %d %s", path, resp.StatusCode, body)
+		s.t.Fatalf("%s returned %d %s", path, resp.StatusCode, body)
 	}
 	return answer
 }
@@ -176,7 +175,7 @@ func (s *Server) get(url string) []byte {
 	return s.read(http.Get(url))
 }
 
-// read takes what a call of package http returned.
+// read returns the body of a response, given the results of package http.
 func (s *Server) read(resp *http.Response, err error) []byte {
 	s.t.Helper()
 	if err != nil {

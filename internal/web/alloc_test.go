@@ -13,7 +13,8 @@ import (
 	"countersign/internal/web"
 )
 
-// access gives a request's way through the middleware, its line in the log included.
+// access returns a function that sends one request through the middleware, including its
+// log line.
 func access() func() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/verify/{format}", func(http.ResponseWriter, *http.Request) {})
@@ -25,14 +26,14 @@ func access() func() {
 	return func() { h.ServeHTTP(w, r) }
 }
 
-// What a request takes before and after its handler must not grow.
+// TestAccessAllocations checks that the middleware allocates no more than its budget.
 func TestAccessAllocations(t *testing.T) {
 	if raceDetector {
-		t.Skip("the race detector allocates, too")
+		t.Skip("the race detector allocates")
 	}
 	const budget = 3
 	got := testing.AllocsPerRun(100, access())
-	t.Logf("%.0f allocations, at most %d", got, budget)
+	t.Logf("%.0f allocations, limit %d", got, budget)
 	if got > budget {
 		t.Errorf("%.0f allocations, want at most %d", got, budget)
 	}

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// maxResets is the number of HTTP/2 streams that a connection without valid
-// credentials may reset.
+// maxResets is the number of HTTP/2 streams that a connection without valid credentials
+// may reset.
 const maxResets = 20
 
-// conn is a connection of a limited listener. It holds a place in each of its
-// groups until it is closed or evicted.
+// conn is a connection of a limited listener. It occupies a place in each of its groups
+// until it is closed or evicted.
 type conn struct {
 	net.Conn
 	listener *limited
@@ -27,8 +27,8 @@ type conn struct {
 	turn          chan struct{} // holds an element while credentials are checked
 	known         chan struct{} // closed with authenticated
 
-	// The rest is guarded by listener.mu.
-	seats   []seat // none once it is evicted or closed
+	// The following fields are guarded by listener.mu.
+	seats   []seat // empty after eviction or close
 	waiting time.Time
 	idle    *time.Timer
 }
@@ -75,8 +75,8 @@ func (c *conn) leaveStrangers() {
 	}
 }
 
-// wait starts the time in which a connection without valid credentials must send a
-// whole header. It follows the deadlines of net/http in using the real clock.
+// wait starts the time limit for a whole header on a connection without valid
+// credentials. It uses the real clock, as the deadlines of net/http do.
 func (c *conn) wait() {
 	limit := c.listener.cfg.Limits.UnauthenticatedIdle
 	if limit == 0 {
@@ -90,7 +90,7 @@ func (c *conn) wait() {
 	c.idle.Reset(limit)
 }
 
-// expire closes a connection that has waited for too long.
+// expire closes a connection that has exceeded the limit of wait.
 func (c *conn) expire() {
 	l := c.listener
 	l.mu.Lock()
@@ -102,12 +102,12 @@ func (c *conn) expire() {
 	}
 	l.mu.Unlock()
 	if expired {
-		_ = c.Conn.Close() // an error changes nothing
+		_ = c.Conn.Close() // the connection is evicted in either case
 	}
 }
 
 // changeState records the progress of a connection (http.Server.ConnState): a whole
-// header, or an answer. Single bytes are no progress.
+// header or a response. Single bytes are no progress.
 func changeState(nc net.Conn, state http.ConnState) {
 	c := unwrap(nc)
 	if c == nil || c.authenticated.Load() || state != http.StateActive && state != http.StateIdle {
@@ -135,7 +135,7 @@ func changeState(nc net.Conn, state http.ConnState) {
 
 type connKey struct{}
 
-// withConn lets handlers find their connection (http.Server.ConnContext).
+// withConn adds the connection to the context of handlers (http.Server.ConnContext).
 func withConn(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, unwrap(nc))
 }
@@ -154,8 +154,8 @@ func unwrap(nc net.Conn) *conn {
 	return c
 }
 
-// Authenticated records that a request had valid credentials. Its connection is kept
-// when the limit of connections is reached, and may be idle as long as any other.
+// Authenticated records that a request had valid credentials. The connection is then
+// never evicted, and has the full IdleTimeout.
 func Authenticated(ctx context.Context) {
 	c := connOf(ctx)
 	if c == nil || c.authenticated.Swap(true) {
@@ -167,11 +167,11 @@ func Authenticated(ctx context.Context) {
 	c.leaveStrangers()
 }
 
-// turn waits until the credentials of an HTTP/2 request may be checked: one request at
-// a time on each connection, until one had valid credentials. The other streams of a
-// client that resets them thus end here, and do not keep the database from others.
-// The caller calls done after the check. ok is false if the stream is reset. Connections of
-// trusted proxies carry the requests of many clients and need not wait.
+// turn waits until the credentials of an HTTP/2 request may be checked: one request at a
+// time on each connection, until one had valid credentials. This keeps reset streams of
+// one client from occupying the database. The caller calls done after the check. ok is
+// false if the stream is reset. Connections of trusted proxies carry requests of many
+// clients and do not wait.
 func turn(r *http.Request) (done func(), ok bool) {
 	c := connOf(r.Context())
 	if c == nil || r.ProtoMajor < 2 || !c.source.IsValid() || c.authenticated.Load() {
@@ -187,14 +187,14 @@ func turn(r *http.Request) (done func(), ok bool) {
 	}
 }
 
-// streamReset counts a request that its client has reset, and closes a connection
-// without valid credentials that has too many, unless it is of a trusted proxy.
+// streamReset counts a reset stream, and closes a connection without valid credentials
+// after maxResets. Connections of trusted proxies are exempt.
 func (c *conn) streamReset() {
 	if c == nil || !c.source.IsValid() || c.authenticated.Load() || c.resets.Add(1) != maxResets {
 		return
 	}
 	c.listener.cfg.Metrics.closed.WithLabelValues(c.listener.cfg.Name, closedResets).Inc()
-	_ = c.Close() // net/http notices, and ends the other streams
+	_ = c.Close() // net/http detects the close, and ends the other streams
 }
 
 // Close closes the connection and frees its place.
@@ -205,8 +205,8 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends the server's side, so that a client can read the answer to a
-// request that was not read to its end.
+// CloseWrite closes the server's side, so that a client can read the response to a
+// request that was not fully read.
 func (c *conn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()

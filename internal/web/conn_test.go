@@ -13,8 +13,8 @@ import (
 	"countersign/internal/web"
 )
 
-// TestHalfClose: the server can end its side of a limited connection and read on, so that
-// a client that still sends a body reads the answer to it.
+// TestHalfClose checks that the server can close its side of a limited connection and
+// read on, so that a client still sending a body reads the response.
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
 	inner, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

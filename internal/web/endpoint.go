@@ -20,35 +20,35 @@ type Endpoint struct {
 	Open func(http.ResponseWriter, *http.Request) (Exchange, error)
 }
 
-// Exchange is one request to an endpoint and its answer. Each API has its own exchange,
-// with its own credentials, formats and errors. One of Answer and Refuse is called, as
-// the last method.
+// Exchange is one request to an endpoint and its response. Each API has its own exchange,
+// with its own credentials, formats and errors. Either Answer or Refuse is called, as the
+// last method.
 type Exchange interface {
-	// Admit reads the parameters, authenticates the request and applies the rate limit
-	// of its account, in the order that the API documents.
+	// Admit reads the parameters, authenticates the request and applies the rate limit of
+	// its account, in the documented order of the API.
 	Admit(context.Context) error
-	// Handle performs the operation and returns the answer.
+	// Handle runs the operation and returns its answer.
 	Handle(context.Context) (any, error)
-	// Answer encodes and writes the answer of Handle.
+	// Answer encodes and writes the result of Handle.
 	Answer(any)
-	// Refuse writes the answer to a failed request. err is the error of Open, Admit or
+	// Refuse writes the response to a failed request. err is the error of Open, Admit or
 	// Handle, [ErrMethod] or [ErrDraining]. It wraps an [http.MaxBytesError] if the body
 	// was too large.
 	Refuse(err error)
 }
 
 var (
-	// ErrMethod refuses a method that the path does not have. The Allow header is set.
+	// ErrMethod refuses a method that the path does not support. The Allow header is set.
 	ErrMethod = errors.New("method not allowed")
 	// ErrDraining refuses a request while the server shuts down.
 	ErrDraining = errors.New("server is draining")
 
-	// errReset ends a request without an answer, after a reset of its HTTP/2 stream.
+	// errReset ends a request without a response, after a reset of its HTTP/2 stream.
 	errReset = errors.New("stream was reset")
 )
 
 // Mount registers the endpoints of an API. They refuse requests once drain has begun; nil
-// means never. The order of the rows of a path is the order in its Allow header.
+// means never. The Allow header of a path has the order of its rows.
 func Mount(mux *http.ServeMux, drain *Drain, endpoints []Endpoint) {
 	resources := map[string]*resource{}
 	for _, e := range endpoints {
@@ -62,13 +62,13 @@ func Mount(mux *http.ServeMux, drain *Drain, endpoints []Endpoint) {
 	}
 }
 
-// resource is the endpoints of one path.
+// resource contains the endpoints of one path.
 type resource struct {
 	drain     *Drain
 	endpoints []Endpoint
 }
 
-// ServeHTTP carries a request through its exchange.
+// ServeHTTP passes a request through its exchange.
 func (s *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e, allowed := s.endpoint(r.Method)
 	x, err := e.Open(w, r)

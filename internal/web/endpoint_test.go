@@ -15,12 +15,12 @@ import (
 	"countersign/internal/web"
 )
 
-// testExchange answers with the body of the request, or with the error.
+// testExchange responds with the body of the request, or with the error.
 type testExchange struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	name   string
-	handle func(context.Context) error // nil for none
+	handle func(context.Context) error // optional
 	body   []byte
 }
 
@@ -43,7 +43,7 @@ func (x *testExchange) Refuse(err error) {
 	fmt.Fprint(x.w, err)
 }
 
-// row returns an endpoint whose Open fails for the path /open/fails.
+// row returns an endpoint with an Open that fails for the path /open/fails.
 func row(methods, path string, handle func(context.Context) error) web.Endpoint {
 	return web.Endpoint{
 		Methods: strings.Split(methods, " "), Path: path, BodyBytes: 4,
@@ -57,8 +57,8 @@ func row(methods, path string, handle func(context.Context) error) web.Endpoint 
 	}
 }
 
-// TestMount: the method selects the endpoint of a path. A request is examined in this
-// order: Open, method, draining, size of the body.
+// TestMount checks that the method selects the endpoint of a path, and that a request is
+// checked in the order Open, method, draining, size of the body.
 func TestMount(t *testing.T) {
 	t.Parallel()
 	const wrong, draining = "method not allowed", "server is draining"
@@ -96,8 +96,8 @@ func TestMount(t *testing.T) {
 	}
 }
 
-// TestEndpointEnds: a handler ends with its client or its timeout, and a detached one
-// does not end with its client.
+// TestEndpointEnds checks that a handler ends with its client or its timeout, and a
+// detached one not with its client.
 func TestEndpointEnds(t *testing.T) {
 	t.Parallel()
 	wait := func(ctx context.Context) error {
@@ -136,8 +136,8 @@ func TestEndpointEnds(t *testing.T) {
 	}
 }
 
-// TestResetIsNotAnswered: a stream that was reset before or during the check of its
-// credentials has no answer, and its connection is not authenticated.
+// TestResetIsNotAnswered checks that a stream reset before or during its credential check
+// has no response, and its connection is not authenticated.
 func TestResetIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -165,7 +165,7 @@ func TestResetIsNotAnswered(t *testing.T) {
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, r)
 		if got := w.Body.String(); got != tt.want {
-			t.Errorf("reset %s: answered %q, want %q", tt.name, got, tt.want)
+			t.Errorf("reset %s: response %q, want %q", tt.name, got, tt.want)
 		}
 		cancel()
 	}

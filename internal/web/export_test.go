@@ -1,7 +1,7 @@
 package web
 
-// Entries returns the number of sources with failures that count, and of those with
-// answers that wait.
+// Entries returns the number of sources with counted failures, and of sources with
+// delayed responses.
 func (s *FailedLogins) Entries() (failed, waiting int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,10 +12,10 @@ import (
 
 // FailedLoginsConfig configures [FailedLogins].
 type FailedLoginsConfig struct {
-	// PerMinute is the number of failures in a minute from one source that are
-	// answered without a delay; 0 means unlimited.
+	// PerMinute is the number of failures per minute and source without a delay; 0 means
+	// unlimited.
 	PerMinute int
-	// Delay is the delay of each further answer to that source.
+	// Delay is the delay of each further response to that source.
 	Delay   time.Duration
 	Proxies Proxies
 	Drain   *Drain
@@ -23,15 +23,15 @@ type FailedLoginsConfig struct {
 	Metrics prometheus.Registerer
 }
 
-// FailedLogins delays the answers to a source with many failed logins. It applies after
-// a login has failed, so valid credentials are never delayed, from any source, and a
-// client that tries the keys of others locks no account.
+// FailedLogins delays the responses to a source with many failed logins. It applies after
+// a login has failed, so valid credentials are never delayed, from any source, and
+// guessing a key does not lock out its owner.
 //
 // Response times do not reveal the reason of a failure: they are rounded up to a
 // multiple of responseQuantum.
 //
-// The number of delayed answers is bounded, in all and for each source. An answer over
-// the bound is not delayed, but closes its connection.
+// The number of delayed responses is limited, in all and for each source. A response over
+// the limit is not delayed, but closes its connection.
 type FailedLogins struct {
 	cfg      FailedLoginsConfig
 	failures *prometheus.CounterVec
@@ -45,10 +45,10 @@ type FailedLogins struct {
 }
 
 const (
-	// maxSources bounds the sources that have a counter in a minute. All further
+	// maxSources limits the sources with their own counter in a minute. All further
 	// sources share one counter.
 	maxSources = 10_000
-	// maxHeld bounds the delayed answers, and maxHeldPerSource those to one source.
+	// maxHeld limits the delayed responses, and maxHeldPerSource those to one source.
 	maxHeld          = 256
 	maxHeldPerSource = 8
 	// responseQuantum rounds the response times of failed logins. It exceeds the duration
@@ -56,13 +56,13 @@ const (
 	responseQuantum = 10 * time.Millisecond
 )
 
-// NewFailedLogins returns FailedLogins without any failure, and registers its metric.
+// NewFailedLogins returns FailedLogins without failures, and registers its metric.
 func NewFailedLogins(cfg FailedLoginsConfig) *FailedLogins {
 	s := &FailedLogins{
 		cfg: cfg,
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_failed_logins_total",
-			Help: "Requests with bad credentials, by how they were answered: at_once, delayed, or closed, with the connection.",
+			Help: "Requests with bad credentials, by response: at_once, delayed, or closed (not delayed, connection closed).",
 		}, []string{"answer"}),
 		began: cfg.Clock.Now(), now: map[netip.Prefix]int{}, waiting: map[netip.Prefix]int{},
 	}
@@ -73,10 +73,10 @@ func NewFailedLogins(cfg FailedLoginsConfig) *FailedLogins {
 	return s
 }
 
-// Delay counts a failed login and returns when its answer may be written. That is after
-// the rounding, and after the configured delay if the source is over its limit. Delay
-// returns early if the client disconnects or the server drains. came is the arrival of the
-// request. Over the bound of delayed answers, Delay sets the header that closes the
+// Delay counts a failed login and blocks until its response may be written: after the
+// rounding, and after the configured delay if the source is over its limit. Delay returns
+// early if the client disconnects or the server drains. came is the arrival of the
+// request. Over the limit of delayed responses, Delay sets the header that closes the
 // connection.
 func (s *FailedLogins) Delay(w http.ResponseWriter, r *http.Request, came time.Time) {
 	source := s.cfg.Proxies.Source(r)
@@ -109,13 +109,13 @@ func (s *FailedLogins) sleep(r *http.Request, d time.Duration) {
 	}
 }
 
-// fail counts a failure. If wait is true, the caller has acquired a slot among the
-// delayed answers and must release it.
+// fail counts a failure. If wait is true, the caller has acquired a slot for a delayed
+// response and must release it.
 func (s *FailedLogins) fail(source netip.Prefix) (wait, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch age := s.cfg.Clock.Since(s.began); {
-	case age >= 2*time.Minute || age < 0: // the clock was set back
+	case age >= 2*time.Minute || age < 0: // also after the clock was set back
 		s.began, s.now, s.before = s.cfg.Clock.Now(), map[netip.Prefix]int{}, nil
 	case age >= time.Minute:
 		s.began, s.now, s.before = s.began.Add(time.Minute), map[netip.Prefix]int{}, s.now
@@ -125,7 +125,7 @@ func (s *FailedLogins) fail(source netip.Prefix) (wait, closed bool) {
 		counted = netip.Prefix{} // the shared counter
 	}
 	s.now[counted]++
-	// Of the minute before, the part counts that is less than a minute ago.
+	// The previous minute counts in proportion to its part within the last 60 s.
 	left := time.Minute - s.cfg.Clock.Since(s.began)
 	recent := s.now[counted] + int(int64(s.before[counted])*int64(left)/int64(time.Minute))
 	if recent <= s.cfg.PerMinute || s.cfg.PerMinute == 0 {

@@ -25,7 +25,7 @@ func newFailedLogins(drain *web.Drain) *web.FailedLogins {
 	})
 }
 
-// fail fails to log in and tells how long the answer took.
+// fail sends a failed login and returns the time until its response.
 func fail(ctx context.Context, s *web.FailedLogins, from, forwarded string) (took time.Duration, closed bool) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 	r.RemoteAddr = from
@@ -38,8 +38,8 @@ func fail(ctx context.Context, s *web.FailedLogins, from, forwarded string) (too
 	return time.Since(began), w.Header().Get("Connection") == "close"
 }
 
-// TestFailedLogins: who fails ten times in a minute waits from then on, and nobody else
-// does.
+// TestFailedLogins checks that a source is delayed after ten failures in a minute, and
+// other sources are not.
 func TestFailedLogins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,9 +57,9 @@ func TestFailedLogins(t *testing.T) {
 		}
 		for range 3 {
 			expect(2*time.Second, "192.0.2.1:2", "")
-			expect(2*time.Second, "192.0.2.1:2", "192.0.2.77") // nobody believes that
+			expect(2*time.Second, "192.0.2.1:2", "192.0.2.77") // untrusted header
 			expect(2*time.Second, "10.0.0.2:1", "192.0.2.2")
-			expect(2*time.Second, "[2001:db8::ffff:1]:1", "") // of the same /64
+			expect(2*time.Second, "[2001:db8::ffff:1]:1", "") // same /64
 			expect(0, "192.0.2.3:1", "")
 			expect(0, "10.0.0.1:1", "192.0.2.4")
 			expect(0, "[2001:db8:0:1::1]:1", "")
@@ -69,7 +69,7 @@ func TestFailedLogins(t *testing.T) {
 			expect(0, "192.0.2.1:1", "")
 		}
 		expect(2*time.Second, "192.0.2.1:1", "")
-		// 82 seconds after those eleven, 38 seconds of their minute still count, and so 6.
+		// 82 seconds after the eleven failures, 38 seconds of their minute count, and so 6.
 		await.Pass(80 * time.Second)
 		for range 4 {
 			expect(0, "192.0.2.1:1", "")
@@ -80,8 +80,8 @@ func TestFailedLogins(t *testing.T) {
 	})
 }
 
-// TestFailedLoginsAreBounded: only so many wait, for each source and in all; the others
-// are answered at once and lose their connection.
+// TestFailedLoginsAreBounded checks that the delayed responses are limited per source and
+// in all; others are immediate and close their connection.
 func TestFailedLoginsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestFailedLoginsAreBounded(t *testing.T) {
 		flood(1, 1000)
 		all.Wait()
 		if atOnce != 10 || delayed != 8 || closed != 982 {
-			t.Errorf("one source: %d at once, %d delayed, %d closed", atOnce, delayed, closed)
+			t.Errorf("one source: %d immediate, %d delayed, %d closed", atOnce, delayed, closed)
 		}
 		atOnce, delayed, closed = 0, 0, 0
 		for source := range 100 {
@@ -119,13 +119,13 @@ func TestFailedLoginsAreBounded(t *testing.T) {
 		}
 		all.Wait()
 		if atOnce != 1000 || delayed != 256 || closed != 3000-1256 {
-			t.Errorf("many sources: %d at once, %d delayed, %d closed", atOnce, delayed, closed)
+			t.Errorf("many sources: %d immediate, %d delayed, %d closed", atOnce, delayed, closed)
 		}
 	})
 }
 
-// TestFailedLoginsGiveUp: a wait ends with the client's patience, and when the server
-// is to stop.
+// TestFailedLoginsGiveUp checks that a delay ends when the client disconnects or the
+// server drains.
 func TestFailedLoginsGiveUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -141,13 +141,12 @@ func TestFailedLoginsGiveUp(t *testing.T) {
 		}
 		drain.Begin()
 		if took, _ := fail(t.Context(), s, "192.0.2.1:1", ""); took != 0 {
-			t.Errorf("a stopping server made wait for %v", took)
+			t.Errorf("a stopping server delayed for %v", took)
 		}
 	})
 }
 
-// TestFailedLoginsFromEverywhere: more sources than are counted by themselves share one
-// count.
+// TestFailedLoginsFromEverywhere checks that sources beyond the maximum share one counter.
 func TestFailedLoginsFromEverywhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"countersign/internal/web"
 )
 
-// holding is a FailedLogins with a clock of the test.
+// holding is a FailedLogins with a fake clock.
 type holding struct {
 	*web.FailedLogins
 	t     *testing.T
@@ -30,8 +30,8 @@ func newHolding(t *testing.T, perMinute int) *holding {
 	return h
 }
 
-// hold fails to log in from a source, a time after the request came, and returns a
-// channel that is closed when the answer may be written.
+// hold starts a failed login from a source, at a time after the request arrived, and
+// returns a channel that is closed when the response may be written.
 func (h *holding) hold(source int, spent time.Duration) <-chan struct{} {
 	h.t.Helper()
 	r := httptest.NewRequestWithContext(h.t.Context(), http.MethodGet, "/", nil)
@@ -56,7 +56,7 @@ func isOver(done <-chan struct{}) bool {
 	}
 }
 
-// pass moves the clock until done is closed, and returns how long that takes, at most
+// pass advances the clock until done is closed and returns the elapsed time, at most
 // limit.
 func (h *holding) pass(done <-chan struct{}, limit time.Duration) time.Duration {
 	h.t.Helper()
@@ -74,8 +74,8 @@ func (h *holding) pass(done <-chan struct{}, limit time.Duration) time.Duration 
 	return limit + 1 // later
 }
 
-// TestFailedLoginTakesAtLeast: by the clock that is given, the answer to a failed login
-// takes a multiple of 10 ms, from the arrival of the request, with and without a delay.
+// TestFailedLoginTakesAtLeast checks that the response time of a failed login is a
+// multiple of 10 ms from the arrival of the request, with and without a delay.
 func TestFailedLoginTakesAtLeast(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ spent, left time.Duration }{
@@ -92,34 +92,34 @@ func TestFailedLoginTakesAtLeast(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHolding(t, 1)
 			if got := h.pass(h.hold(1, tt.spent), max(tt.left, 1)); got != tt.left {
-				t.Errorf("after %v: held for %v, want %v", tt.spent, got, tt.left)
+				t.Errorf("after %v: delayed for %v, want %v", tt.spent, got, tt.left)
 			}
-			done := h.hold(1, tt.spent) // over the limit of failures
+			done := h.hold(1, tt.spent) // over the limit
 			if got := h.pass(done, 2*time.Second); tt.left == 0 && got != 2*time.Second || tt.left > 0 && got != 2*time.Second+1 {
-				t.Errorf("after %v, over the limit: held for %v, want 2s and %v", tt.spent, got, tt.left)
+				t.Errorf("after %v, over the limit: delayed for %v, want 2s and %v", tt.spent, got, tt.left)
 			}
 			if got := h.pass(done, max(tt.left, 1)); got != tt.left {
-				t.Errorf("after %v and 2s: held for %v, want %v", tt.spent, got, tt.left)
+				t.Errorf("after %v and 2s: delayed for %v, want %v", tt.spent, got, tt.left)
 			}
 		})
 	}
 }
 
-// TestFailedLoginsUnlimited: without a limit, no number of failures makes one wait.
+// TestFailedLoginsUnlimited checks that without a limit no failure is delayed.
 func TestFailedLoginsUnlimited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHolding(t, 0)
 		for n := range 1000 {
 			if !isOver(h.hold(1, 0)) {
-				t.Fatalf("failure %d waits", n+1)
+				t.Fatalf("failure %d is delayed", n+1)
 			}
 		}
 	})
 }
 
-// TestFailedLoginsAreReleased: a place is free again after each wait, and a source is
-// forgotten two minutes after its last failure.
+// TestFailedLoginsAreReleased checks that a slot is free after each delay, and a source
+// is deleted two minutes after its last failure.
 func TestFailedLoginsAreReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -127,25 +127,25 @@ func TestFailedLoginsAreReleased(t *testing.T) {
 		expect := func(when string, failed, waiting int) {
 			t.Helper()
 			if f, w := h.Entries(); f != failed || w != waiting {
-				t.Errorf("%s: %d sources with failures and %d that wait, want %d and %d", when, f, w, failed, waiting)
+				t.Errorf("%s: %d sources with failures and %d with delays, want %d and %d", when, f, w, failed, waiting)
 			}
 		}
 		expect("at first", 0, 0)
 		h.hold(1, 0)
-		for turn := range 40 { // more than the 256 places of all sources
+		for turn := range 40 { // more than the 256 slots
 			var waits []<-chan struct{}
 			for range 8 {
 				waits = append(waits, h.hold(1, 0))
 			}
 			if _, w := h.Entries(); w != 1 {
-				t.Fatalf("turn %d: %d sources wait, want 1", turn, w)
+				t.Fatalf("turn %d: %d sources have delays, want 1", turn, w)
 			}
 			if !isOver(h.hold(1, 0)) {
-				t.Fatalf("turn %d: more than 8 answers wait for one source", turn)
+				t.Fatalf("turn %d: more than 8 delayed responses for one source", turn)
 			}
 			for i, done := range waits {
 				if isOver(done) {
-					t.Fatalf("turn %d: answer %d does not wait: the places of those before are taken", turn, i+1)
+					t.Fatalf("turn %d: response %d is not delayed: earlier slots are not released", turn, i+1)
 				}
 			}
 			h.clock.Advance(2 * time.Second)
@@ -153,7 +153,7 @@ func TestFailedLoginsAreReleased(t *testing.T) {
 				<-done
 			}
 			if _, w := h.Entries(); w != 0 {
-				t.Fatalf("turn %d: %d sources wait after the delay", turn, w)
+				t.Fatalf("turn %d: %d sources still have delays", turn, w)
 			}
 		}
 		for source := range 100 {
@@ -166,15 +166,15 @@ func TestFailedLoginsAreReleased(t *testing.T) {
 		}
 		h.clock.Advance(time.Minute)
 		h.hold(201, 0)
-		expect("two minutes after", 2, 0) // of the last two minutes
+		expect("two minutes after", 2, 0) // failures of the last two minutes
 		h.clock.Advance(time.Hour)
 		h.hold(202, 0)
 		expect("an hour after", 1, 0)
 	})
 }
 
-// TestNoLimitOfConnections: 0 connections, and 0 for each address, mean any number; none
-// is closed, silent or not.
+// TestNoLimitOfConnections checks that 0 connections, and 0 per address, mean unlimited:
+// no connection is closed.
 func TestNoLimitOfConnections(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]web.Limits{

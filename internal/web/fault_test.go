@@ -15,7 +15,7 @@ import (
 	"countersign/internal/web"
 )
 
-// faulty returns a mux whose handlers panic at different times.
+// faulty returns a mux with handlers that panic at different times.
 func faulty() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/early/{x}", func(w http.ResponseWriter, _ *http.Request) {
@@ -48,15 +48,15 @@ func faulty() *http.ServeMux {
 	return mux
 }
 
-// TestPanic: a panic is logged and ends one request: with 500 in the format of the
-// listener or, after the answer has begun, by closing the connection.
+// TestPanic checks that a panic is logged and ends one request: with 500 in the format of
+// the listener or, if the response has begun, by closing the connection.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		path   string
-		code   int    // 0 for none: the connection ends
+		code   int    // 0 if the connection ends
 		logged string // code in the access log
-		fault  string // in the log; "" for none
+		fault  string // logged panic; "" without one
 	}{
 		{"/early/4477", 500, "code=500", `route=/early/{x} fault="out of order"`},
 		{"/nil", 500, "code=500", `route=/nil fault="runtime error: invalid memory address`},
@@ -94,17 +94,17 @@ func TestPanic(t *testing.T) {
 					t.Errorf("%s: %d, cut off: %t", name, rec.Code, cut)
 				}
 				if tt.code == 500 && rec.Body.String() != listener.body {
-					t.Errorf("%s: answered %q, want %q", name, rec.Body, listener.body)
+					t.Errorf("%s: response %q, want %q", name, rec.Body, listener.body)
 				}
 				for _, stale := range []string{"Content-Length", "Content-Encoding", "Cache-Control", "ETag"} {
 					if got := rec.Header().Get(stale); got != "" {
-						t.Errorf("%s: the answer has %s: %s of the one before", name, stale, got)
+						t.Errorf("%s: the response has %s: %s of the previous one", name, stale, got)
 					}
 				}
 				if kept := rec.Header().Get("X-Kept"); tt.path == "/early/4477" && kept != "yes" {
-					t.Errorf("%s: a header that does not describe the body is gone", name)
+					t.Errorf("%s: a header that does not describe the body is removed", name)
 				}
-				faults := strings.Count(text, "fault in a handler")
+				faults := strings.Count(text, "handler panicked")
 				if want := min(len(tt.fault), 1); faults != want || !strings.Contains(text, tt.fault) || strings.Contains(text, "fault_test.go") != (want > 0) {
 					t.Errorf("%s: logged %q, want %s and its stack", name, text, tt.fault)
 				}
@@ -130,7 +130,7 @@ func gated(t *testing.T, h http.Handler, log *slog.Logger, reg prometheus.Regist
 	return gate
 }
 
-// play serves one request and reports whether the handler cut it off.
+// play serves one request and reports whether the handler aborted it.
 func play(t *testing.T, h http.Handler, path string) (rec *httptest.ResponseRecorder, cut bool) {
 	t.Helper()
 	rec = httptest.NewRecorder()
@@ -147,7 +147,7 @@ func play(t *testing.T, h http.Handler, path string) (rec *httptest.ResponseReco
 	return rec, false
 }
 
-// hasClass reports whether the histogram of requests has one with a class of status.
+// hasClass reports whether the histogram has a request with a status class.
 func hasClass(t *testing.T, reg prometheus.Gatherer, class string) bool {
 	t.Helper()
 	families, err := reg.Gather()
@@ -164,8 +164,8 @@ func hasClass(t *testing.T, reg prometheus.Gatherer, class string) bool {
 	return false
 }
 
-// TestServerSurvivesPanic: over TCP, a truncated answer is an error at the client, and the
-// server serves the next request. The access log has the final status.
+// TestServerSurvivesPanic checks that a truncated response is an error at the client, and
+// that the server serves the next request. The access log has the final status.
 func TestServerSurvivesPanic(t *testing.T) {
 	t.Parallel()
 	h, log, _ := wrapped(faulty())
@@ -185,7 +185,7 @@ func TestServerSurvivesPanic(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Errorf("Serve: %v", err)
 	}
-	if n := strings.Count(log.String(), "fault in a handler"); n != 4 {
+	if n := strings.Count(log.String(), "handler panicked"); n != 4 {
 		t.Errorf("%d faults are logged, want 4", n)
 	}
 	for _, want := range []string{`"route":"/hint","code":500`, `"route":"/hinted","code":200`} {

@@ -2,8 +2,7 @@ package web
 
 import "net/http"
 
-// frame handles faults in the framing of requests, before anything is parsed, logged
-// or authenticated.
+// frame handles faults in the framing of requests, before parsing, logging and authentication.
 func frame(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := connOf(r.Context())
@@ -24,19 +23,18 @@ func frame(next http.Handler) http.Handler {
 	})
 }
 
-// Reset reports whether the client has reset the HTTP/2 stream of a request that is
-// not answered yet. Its work is unwanted, and skipping it is the defense against
-// rapid reset (CVE-2023-44487). It returns false for HTTP/1: there, a client that
-// only closes its sending side still reads the answer.
+// Reset reports whether the client has reset the HTTP/2 stream of a request without a response.
+// Skipping its work is the defense against rapid reset (CVE-2023-44487). It returns false for
+// HTTP/1, where a client that closes only its sending side still reads the response.
 func Reset(r *http.Request) bool {
 	return r.ProtoMajor >= 2 && r.Context().Err() != nil
 }
 
 // ambiguous reports whether a request may have had both Content-Length and
-// Transfer-Encoding. Another program may see a different end of it, so its connection
-// must close after the answer (RFC 9112, section 6.1). net/http removes the header that
-// it does not use. Any chunked body and any body of HTTP/1.0 is therefore ambiguous:
-// clients that send chunks without a Content-Length pay with a new connection.
+// Transfer-Encoding. Another program could determine a different end of the request, so
+// its connection must close after the response (RFC 9112, section 6.1). net/http removes
+// the header that it does not use, so every chunked body and every HTTP/1.0 body is
+// ambiguous; clients that send chunks need a new connection per request.
 func ambiguous(r *http.Request) bool {
 	return len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) && r.ContentLength != 0
 }

@@ -37,7 +37,7 @@ func h2frame(kind, flags byte, stream uint32, payload []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(frame, stream), payload...)
 }
 
-// headers asks for a path.
+// headers returns the frame of a request.
 func headers(stream uint32, path string, flags byte) []byte {
 	block := []byte{0x83, 0x87, 0x41, 1, 'x', 0x04, byte(len(path))} // POST, https, :authority x, :path
 	return h2frame(0x1, flags, stream, append(block, path...))
@@ -61,8 +61,8 @@ func certificate(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// TestReset: requests whose stream is reset are not served if they have not begun,
-// and a connection without valid credentials may reset twenty.
+// TestReset checks that reset requests are not served if they have not begun, and that a
+// connection without valid credentials can reset twenty.
 func TestReset(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// TestResetIsNotServed: nothing is done for a request whose stream is already reset.
+// TestResetIsNotServed checks that a reset request does not reach the handler.
 func TestResetIsNotServed(t *testing.T) {
 	t.Parallel()
 	server := web.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -148,7 +148,7 @@ func TestResetIsNotServed(t *testing.T) {
 	}
 }
 
-// TestStreams: a client may have 32 streams open.
+// TestStreams checks that a client can open 32 streams.
 func TestStreams(t *testing.T) {
 	t.Parallel()
 	server := web.NewServer(http.HandlerFunc(echo), slog.New(slog.DiscardHandler), web.Limits{})
@@ -180,8 +180,7 @@ func TestStreams(t *testing.T) {
 	<-done
 }
 
-// TestAmbiguousLength: a connection closes after a request whose end another program
-// may see elsewhere.
+// TestAmbiguousLength checks that a connection closes after a request of ambiguous length.
 func TestAmbiguousLength(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

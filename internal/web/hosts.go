@@ -14,23 +14,23 @@ import (
 )
 
 // Hosts are the names that a listener serves. Checking the Host header prevents DNS
-// rebinding: if the name of another site resolves to this server, the pages of that
-// site still send its name.
+// rebinding: if the name of another site resolves to this server, the pages of that site
+// still send its name.
 type Hosts struct {
-	Names    []string // DNS names and IP addresses; "*." at the beginning is any subdomain
+	Names    []string // DNS names and IP addresses; a leading "*." matches any subdomain
 	Loopback bool     // only this machine reaches the listener
-	// Pages are open without credentials, so that they need a name in Names, or, if
-	// that is empty, one without a dot.
+	// Pages are accessible without credentials. They require a name in Names, or a name
+	// without a dot if Names is empty.
 	Pages bool
 }
 
-// Serve reports whether a request for host, with a port or without, is meant for the
-// listener. Names of the loopback are accepted on every listener: no other machine
-// can make a browser send them. Beyond the loopback,
+// Serve reports whether a request for host, with or without a port, is for the listener.
+// Loopback names are accepted on every listener, since no other machine can make a
+// browser send them; so are Names. A listener that other machines reach also accepts
 //
-//   - IP addresses are accepted, which no DNS answer can redirect,
-//   - if Names is empty, all DNS names are, since a caller needs credentials; for
-//     Pages only names without a dot, which cannot be registered.
+//   - IP addresses, which no DNS response can redirect,
+//   - if Names is empty, all DNS names, since callers need credentials; for Pages only
+//     names without a dot, which cannot be registered.
 func (h Hosts) Serve(host string) bool {
 	name, ok := hostname(host)
 	if !ok {
@@ -73,8 +73,8 @@ func (h Hosts) listed(name string, addr netip.Addr, isAddr bool) bool {
 	return false
 }
 
-// hostname returns the name of a Host header in lower case, without port, brackets
-// and final dot.
+// hostname returns the name of a Host header in lower case, without port, brackets and
+// final dot.
 func hostname(host string) (string, bool) {
 	name := host
 	if strings.HasPrefix(host, "[") || strings.Count(host, ":") == 1 {
@@ -90,16 +90,15 @@ func hostname(host string) (string, bool) {
 	return name, name != ""
 }
 
-// GateConfig describes which requests a listener serves.
+// GateConfig configures a gate.
 type GateConfig struct {
 	Hosts Hosts
-	// Writes reports whether a request changes state despite a method that should
-	// not; nil for none.
+	// Writes reports whether a request changes state despite a safe method; nil means never.
 	Writes func(*http.Request) bool
-	// Refuse answers a request that is not served, and a request after a panic of next.
+	// Refuse responds to a refused request, and to a request after a panic of next.
 	Refuse func(w http.ResponseWriter, r *http.Request, code int, text string)
 
-	Listener string // in log lines and metrics
+	Listener string // name in log lines and metrics
 	Log      *slog.Logger
 	Clock    clockwork.Clock
 	Metrics  *Refusals
@@ -118,7 +117,7 @@ type Refusals struct{ total *prometheus.CounterVec }
 func NewRefusals(metrics prometheus.Registerer) *Refusals {
 	r := &Refusals{prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "countersign_http_requests_refused_total",
-		Help: "Requests refused before any other work, by listener and reason: host (its name is not served, 421) or site (a browser sent it for a page of another site, 403).",
+		Help: "Requests refused before other processing, by listener and reason: host (name not served, 421) or site (browser request for a page of another site, 403).",
 	}, []string{"listener", "reason"})}
 	metrics.MustRegister(r.total)
 	return r
@@ -134,9 +133,9 @@ type gate struct {
 	logged *minutely
 }
 
-// Gate returns a handler that passes a request to next if its host is served, and if
-// it is not a change of state that a browser sends for a page of another site. It
-// answers 421 and 403 otherwise. If next panics, it logs that and answers 500.
+// Gate returns a handler that passes requests to next. It responds 421 if the host is not
+// served, and 403 if a browser requests a change of state for a page of another site. It
+// logs a panic of next and responds 500.
 func Gate(next http.Handler, cfg GateConfig) (http.Handler, error) {
 	for _, reason := range []string{refusedHost, refusedSite} {
 		cfg.Metrics.total.WithLabelValues(cfg.Listener, reason)
@@ -149,7 +148,7 @@ func Gate(next http.Handler, cfg GateConfig) (http.Handler, error) {
 		if addr, err := netip.ParseAddr(name); err == nil && addr.Is6() {
 			name = "[" + name + "]"
 		}
-		// A proxy may replace the Host header that the origin is compared with.
+		// A proxy may replace the Host header, with which the origin is compared.
 		for _, scheme := range []string{"https://", "http://"} {
 			if err := g.sites.AddTrustedOrigin(scheme + name); err != nil {
 				return nil, fmt.Errorf("server.names: %w", err)
@@ -174,14 +173,14 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// served reports whether the host of a request is served. HTTP/1.0 need not have one,
-// and no browser uses it.
+// served reports whether the host of a request is served. HTTP/1.0, which browsers do not
+// use, does not require one.
 func (g *gate) served(r *http.Request) bool {
 	return r.Host == "" && !r.ProtoAtLeast(1, 1) || g.cfg.Hosts.Serve(r.Host)
 }
 
 // crossSite reports whether a request changes state for a page of another site, by
-// Sec-Fetch-Site or, in older browsers, Origin. Other clients send neither.
+// Sec-Fetch-Site or, in older browsers, Origin. Other clients send neither header.
 func (g *gate) crossSite(r *http.Request) bool {
 	if g.cfg.Writes != nil && g.cfg.Writes(r) {
 		post := *r

@@ -14,7 +14,7 @@ import (
 	"countersign/internal/web"
 )
 
-// TestHosts compares which hosts each kind of listener serves.
+// TestHosts checks the hosts of each kind of listener.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	names := []string{"Verify.example.com", "*.example.net", "203.0.113.5", "2001:db8::5"}
@@ -53,7 +53,7 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// TestGate makes requests as browsers and other clients do.
+// TestGate sends requests as browsers and other clients do.
 func TestGate(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -110,8 +110,8 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestRefusalsBeginAtZero: the series of each reason exist before the first refusal, and
-// each refusal counts for its reason.
+// TestRefusalsBeginAtZero checks that the series of each reason exist before the first
+// refusal, and that each refusal is counted by its reason.
 func TestRefusalsBeginAtZero(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()

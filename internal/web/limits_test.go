@@ -18,7 +18,7 @@ import (
 	"countersign/internal/web"
 )
 
-// pipes is a listener in memory: its connections wait in virtual time.
+// pipes is a listener in memory: its connections use virtual time.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -49,7 +49,7 @@ func (p *pipes) dial(from string) net.Conn {
 	return client
 }
 
-// connect is dial that tells when the server has closed the connection.
+// connect is dial with a channel that is closed when the server closes the connection.
 func (p *pipes) connect(from string) (net.Conn, <-chan struct{}) {
 	client, server := net.Pipe()
 	a := &addressed{Conn: server, from: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from)), closed: make(chan struct{})}
@@ -71,8 +71,8 @@ func (a *addressed) Close() error {
 
 func (a *addressed) RemoteAddr() net.Addr { return a.from }
 
-// TestSlowClients: each kind of client that takes its time is cut off in time, and
-// one that does not is served meanwhile.
+// TestSlowClients checks that each kind of slow client is disconnected in time, and other
+// clients are served.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	limits := web.Limits{
@@ -81,7 +81,7 @@ func TestSlowClients(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		first, drip string
-		reads       bool // what is answered
+		reads       bool // whether the client reads the response
 		within      time.Duration
 	}{
 		"says nothing":      {"", "", true, 5 * time.Second},
@@ -112,12 +112,12 @@ func TestSlowClients(t *testing.T) {
 				for range 10 {
 					asked := time.Now()
 					if got := exchange(t, l.dial("192.0.2.1:2")); got != "good" || time.Since(asked) > 0 {
-						t.Errorf("a good client got %q after %v", got, time.Since(asked))
+						t.Errorf("a normal client got %q after %v", got, time.Since(asked))
 					}
 					await.Pass(time.Second / 2)
 				}
 				for range cap(ends) {
-					// The server may linger for a moment, lest the client miss its answer.
+					// The server may delay the close, so that the client receives its response.
 					if end := <-ends; end < tt.within || end > tt.within+time.Second {
 						t.Errorf("cut off after %v, want %v", end, tt.within)
 					}
@@ -166,7 +166,7 @@ func slow(conn net.Conn, gone <-chan struct{}, first, drip string, reads bool) {
 	<-written
 }
 
-// exchange makes one request on a connection and closes it.
+// exchange sends one request on a connection and closes it.
 func exchange(t *testing.T, conn net.Conn) string {
 	t.Helper()
 	defer conn.Close()
@@ -182,8 +182,7 @@ func exchange(t *testing.T, conn net.Conn) string {
 	return string(body)
 }
 
-// TestLargeHeaders: headers may not be larger than the limit says, give or take what
-// the standard library adds.
+// TestLargeHeaders checks the limit on headers, plus the tolerance of the standard library.
 func TestLargeHeaders(t *testing.T) {
 	t.Parallel()
 	l := newPipes()

@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Connections are the metrics of all listeners.
+// Connections contains the metrics of all listeners.
 type Connections struct {
 	open    *prometheus.GaugeVec
 	refused *prometheus.CounterVec
@@ -43,7 +43,7 @@ func NewConnections(metrics prometheus.Registerer) *Connections {
 	return c
 }
 
-// begin lets the counters of a listener start at 0.
+// begin initializes the counters of a listener with 0.
 func (c *Connections) begin(listener string) {
 	c.open.WithLabelValues(listener)
 	c.errors.WithLabelValues(listener)
@@ -55,11 +55,11 @@ func (c *Connections) begin(listener string) {
 	}
 }
 
-// ListenerConfig describes how a listener is limited.
+// ListenerConfig configures a limited listener.
 type ListenerConfig struct {
-	Name    string // api, ops or admin: in log lines and metrics
+	Name    string // api, ops or admin, for log lines and metrics
 	Limits  Limits
-	Trusted Proxies // exempt from the limit for one address
+	Trusted Proxies // exempt from the limit per address
 	Log     *slog.Logger
 	Clock   clockwork.Clock
 	Metrics *Connections
@@ -75,16 +75,16 @@ const (
 	closedFiles  = "files"
 )
 
-// heavyShare is the part of all places, as a divisor, from which on the connections
-// without valid credentials of one address go first.
+// heavyShare is a divisor: above 1/heavyShare of all places, an address loses its own
+// connections without valid credentials first.
 const heavyShare = 8
 
 // Limit returns a listener with limits on connections. A connection above a limit
-// replaces the connection without valid credentials that has made no progress for the
-// longest time. Clients with a key are thus served during a flood of idle connections.
-// An address with more than an eighth of all places loses its own connections first.
-// If all connections have valid credentials, the new one is closed, so that its client
-// can use another node.
+// replaces the connection without valid credentials with the longest time without
+// progress. Clients with valid credentials are therefore served during a flood of idle
+// connections. An address with more than an eighth of all places loses its own
+// connections first. If all connections have valid credentials, the new one is closed, so
+// that its client can use another node.
 func Limit(l net.Listener, cfg ListenerConfig) net.Listener {
 	cfg.Metrics.begin(cfg.Name)
 	return &limited{
@@ -100,22 +100,22 @@ type limited struct {
 
 	mu              sync.Mutex
 	all             *group
-	from            map[netip.Prefix]*group // bounded by all.open; without trusted proxies
-	heaviest        *group                  // the address with most strangers, approximately
+	from            map[netip.Prefix]*group // limited by all.open; without trusted proxies
+	heaviest        *group                  // address with the most strangers, approximately
 	full, failing   *minutely
-	evicted, turned int // since the last log line
+	evicted, turned int // counts since the last log line
 }
 
-// group is the connections that share a limit.
+// group contains the connections that share a limit.
 type group struct {
 	limit     string
 	most      int // 0 for no limit
 	open      int
-	strangers list.List // *conn without valid credentials, the longest without progress first
+	strangers list.List // *conn without valid credentials, longest without progress first
 }
 
-// Accept waits for a connection that is within the limits. It logs other errors than
-// the end of the listener at most once a minute: net/http retries without a word.
+// Accept waits for a connection within the limits. It logs errors, except the end of the
+// listener, at most once a minute: net/http retries without logging.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
@@ -132,8 +132,8 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// fail records an error of Accept. If no file descriptor is left, it closes a connection
-// without valid credentials, so that the next Accept finds one.
+// fail records an error of Accept. Without a free file descriptor it closes a connection
+// without valid credentials, so that the next Accept succeeds.
 func (l *limited) fail(err error) {
 	l.cfg.Metrics.errors.WithLabelValues(l.cfg.Name).Inc()
 	l.mu.Lock()
@@ -145,7 +145,7 @@ func (l *limited) fail(err error) {
 	log := l.failing.due()
 	l.mu.Unlock()
 	if victim != nil {
-		_ = victim.Conn.Close() // an error changes nothing
+		_ = victim.Conn.Close() // already evicted
 	}
 	if log {
 		l.cfg.Log.Error("cannot accept connections; if files are exhausted, raise the limit of open files (LimitNOFILE, ulimit -n)",
@@ -159,14 +159,14 @@ func (l *limited) admit(nc net.Conn) *conn {
 	l.mu.Lock()
 	groups := []*group{l.all}
 	if c.source.IsValid() {
-		// The own address first: a connection closed there also leaves room in l.all.
+		// The address comes first: a connection closed there also frees a place in l.all.
 		groups = []*group{l.address(c.source), l.all}
 	}
 	victim, over := l.makeRoom(groups)
 	if over == "" {
 		c.sit(groups)
 		if c.source.IsValid() {
-			l.from[c.source] = groups[0] // the victim may have been the last one there
+			l.from[c.source] = groups[0] // the victim may have been its last connection
 			if l.heaviest == nil || groups[0].strangers.Len() >= l.heaviest.strangers.Len() {
 				l.heaviest = groups[0]
 			}
@@ -182,7 +182,7 @@ func (l *limited) admit(nc net.Conn) *conn {
 	l.logFull(victim != nil || over != "")
 	l.mu.Unlock()
 	if victim != nil {
-		_ = victim.Conn.Close() // an error changes nothing
+		_ = victim.Conn.Close() // already evicted
 	}
 	if over != "" {
 		return nil
@@ -190,14 +190,14 @@ func (l *limited) admit(nc net.Conn) *conn {
 	return c
 }
 
-// makeRoom finds a place in each group. It returns the connection that gave up its
-// place, if any, or the limit without room.
+// makeRoom frees a place in each group. It returns the evicted connection, if any, or the
+// limit without room.
 func (l *limited) makeRoom(groups []*group) (victim *conn, over string) {
 	for _, g := range groups {
 		if g.most == 0 || g.open < g.most {
 			continue
 		}
-		// At most one connection is closed: its place in l.all becomes free as well.
+		// At most one connection is closed: this also frees its place in l.all.
 		from := g
 		if h := l.heaviest; g == l.all && h != nil && h.strangers.Len() > max(l.all.most/heavyShare, 1) {
 			from = h
@@ -209,8 +209,8 @@ func (l *limited) makeRoom(groups []*group) (victim *conn, over string) {
 	return victim, ""
 }
 
-// evict takes the place of the oldest connection without valid credentials; nil if
-// there is none. The caller closes it.
+// evict removes the oldest connection without valid credentials from its groups; nil
+// without one. The caller closes it.
 func (l *limited) evict(g *group, reason string) *conn {
 	oldest := g.strangers.Front()
 	if oldest == nil {
@@ -222,18 +222,17 @@ func (l *limited) evict(g *group, reason string) *conn {
 	return victim
 }
 
-// logFull writes at most one line a minute, with what happened since the last one.
+// logFull logs at most one line a minute, with counts since the last line.
 func (l *limited) logFull(full bool) {
 	if !full || !l.full.due() {
 		return
 	}
-	l.cfg.Log.Warn("limit of connections reached; the longest idle ones without valid credentials are closed",
+	l.cfg.Log.Warn("connection limit reached; closing the longest idle connections without valid credentials",
 		"listener", l.cfg.Name, "open", l.all.open, "closed", l.evicted, "refused", l.turned)
 	l.evicted, l.turned = 0, 0
 }
 
-// source returns the address that a connection counts for; the zero Prefix if it
-// counts for none.
+// source returns the address whose limit applies to a connection; the zero Prefix without one.
 func (l *limited) source(nc net.Conn) netip.Prefix {
 	peer, err := netip.ParseAddrPort(nc.RemoteAddr().String())
 	if err != nil || l.cfg.Trusted.trusts(peer.Addr()) {
@@ -251,7 +250,7 @@ func (l *limited) address(source netip.Prefix) *group {
 	return g
 }
 
-// tidy forgets an address without connections.
+// tidy deletes the group of an address without connections.
 func (l *limited) tidy(source netip.Prefix) {
 	if g := l.from[source]; g != nil && g.open == 0 {
 		delete(l.from, source)

@@ -24,8 +24,7 @@ import (
 	"countersign/internal/web"
 )
 
-// guarded is a limited server on a listener in memory. Paths below /login
-// authenticate.
+// guarded is a limited server on a listener in memory. Paths below /login authenticate.
 type guarded struct {
 	*pipes
 	t     *testing.T
@@ -66,7 +65,7 @@ func serveGuarded(t *testing.T, limits web.Limits, secure *tls.Config) *guarded 
 type peer struct {
 	net.Conn
 	reader *bufio.Reader
-	closed <-chan struct{} // by the server
+	closed <-chan struct{} // closed by the server
 }
 
 func (g *guarded) peer(from string) *peer {
@@ -90,7 +89,7 @@ func (p *peer) send(text string) {
 	synctest.Wait()
 }
 
-// ask makes a request and returns the status of its answer; 0 for none.
+// ask sends a request and returns the status of its response; 0 without one.
 func (p *peer) ask(path string) int {
 	p.send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
 	resp, err := http.ReadResponse(p.reader, nil)
@@ -103,7 +102,7 @@ func (p *peer) ask(path string) int {
 }
 
 // TestFullListener connects peers in alphabetical order to a listener for three, and
-// compares which of them are closed.
+// compares the closed ones.
 func TestFullListener(t *testing.T) {
 	t.Parallel()
 	const halfHeader, halfBody = "GET / HTTP/1.1\r\nHost:", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"
@@ -172,7 +171,7 @@ func TestFullListener(t *testing.T) {
 			perAddress: 2,
 			from:       map[string]string{"a": "192.0.2.9:1", "d": "[2001:db8::1]:1", "e": "[2001:db8::2:1]:1", "f": "[2001:db8::3]:1"},
 			play:       func(_ map[string]*peer, connect func(...string)) { connect("b", "c", "a", "d", "e", "f") },
-			closed:     "bcd", // b and c for all, d for its /64
+			closed:     "bcd", // b and c by the total limit, d by its /64
 		},
 		"one address, all with valid credentials": {
 			perAddress: 1,
@@ -230,7 +229,7 @@ func TestFullListener(t *testing.T) {
 				}
 				g.stop()
 				if got := exposition(t, g.reg); !strings.Contains(got, `countersign_connections_open{listener="api"} 0`) {
-					t.Errorf("connections are not given back:\n%s", got)
+					t.Errorf("connections are not released:\n%s", got)
 				}
 			})
 		})
@@ -256,7 +255,7 @@ func exposition(t *testing.T, reg *prometheus.Registry) string {
 	return text.String()
 }
 
-// TestFullListenerLog: a flood writes one line a minute, with its size.
+// TestFullListenerLog checks that a flood logs one line a minute, with its size.
 func TestFullListenerLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -279,16 +278,15 @@ func TestFullListenerLog(t *testing.T) {
 	})
 }
 
-// TestUnauthenticatedIdle: connections that wait are closed after a minute if a
-// request had valid credentials, and otherwise after five seconds, whatever bytes
-// they send meanwhile.
+// TestUnauthenticatedIdle checks that idle connections are closed after a minute if a request
+// had valid credentials, and otherwise after five seconds, even if they send bytes.
 func TestUnauthenticatedIdle(t *testing.T) {
 	t.Parallel()
 	secure := &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS12}
 	const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 	for name, tt := range map[string]struct {
 		tls         *tls.Config
-		over        []string // protocols that the client speaks over TLS; nil for its bytes as they are
+		over        []string // TLS protocols of the client; nil for plain TCP
 		first, drip string
 		after       time.Duration
 	}{
@@ -339,7 +337,7 @@ func TestUnauthenticatedIdle(t *testing.T) {
 	}
 }
 
-// failing is a listener whose Accept fails.
+// failing is a listener with an Accept that fails.
 type failing struct {
 	*pipes
 	errs chan error
@@ -354,8 +352,8 @@ func (f failing) Accept() (net.Conn, error) {
 	}
 }
 
-// TestAcceptErrors: errors are logged once a minute, and a lack of files closes the
-// oldest connection.
+// TestAcceptErrors checks that errors are logged once a minute, and that a lack of file
+// descriptors closes the oldest connection.
 func TestAcceptErrors(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

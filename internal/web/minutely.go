@@ -6,7 +6,7 @@ import (
 	"github.com/jonboulle/clockwork"
 )
 
-// minutely limits a log line to one a minute. Its callers hold a lock.
+// minutely limits a log line to one per minute. Callers must hold a lock.
 type minutely struct {
 	clock clockwork.Clock
 	last  time.Time
@@ -14,7 +14,7 @@ type minutely struct {
 
 func newMinutely(clock clockwork.Clock) *minutely { return &minutely{clock: clock} }
 
-// due reports whether a minute has passed since the last time it returned true.
+// due reports whether a minute has passed since it last returned true.
 func (m *minutely) due() bool {
 	now := m.clock.Now()
 	if ago := now.Sub(m.last); ago >= 0 && ago < time.Minute {

@@ -29,7 +29,7 @@ func Ops(reg prometheus.Gatherer, ready func(context.Context) error, carriers fu
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /carriers", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(carriers()) // the client is gone, or has its answer
+		_ = json.NewEncoder(w).Encode(carriers()) // the client may have disconnected
 	})
 	return mux
 }
@@ -37,10 +37,10 @@ func Ops(reg prometheus.Gatherer, ready func(context.Context) error, carriers fu
 func writeText(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
-	_, _ = w.Write([]byte(text + "\n")) // the client is gone, or has its answer
+	_, _ = w.Write([]byte(text + "\n")) // the client may have disconnected
 }
 
-// RefuseText answers a request with a code and a text.
+// RefuseText responds with a code and a text.
 func RefuseText(w http.ResponseWriter, _ *http.Request, code int, text string) {
 	writeText(w, code, text)
 }

@@ -8,8 +8,8 @@ import (
 // ProblemType is the media type of a [Problem].
 const ProblemType = "application/problem+json"
 
-// Problem describes a refused request (RFC 9457). It is the answer, and the error that
-// leads to it. Empty members are omitted.
+// Problem describes a refused request (RFC 9457). It is both the response and its error.
+// Empty members are omitted.
 type Problem struct {
 	Type   string `json:"type,omitempty"` // URI of the kind of problem; "" means that Title is its only name
 	Title  string `json:"title"`
@@ -27,7 +27,7 @@ type InvalidParameter struct {
 	Reason string `json:"reason"`
 }
 
-// Error returns the detail, with the parameter before it.
+// Error returns the detail, after the parameter if any.
 func (p *Problem) Error() string {
 	if p.Parameter == "" {
 		return p.Detail
@@ -35,8 +35,8 @@ func (p *Problem) Error() string {
 	return p.Parameter + ": " + p.Detail
 }
 
-// Write answers a request with p. Without a type, the title is the text of the status
-// code, as RFC 9457, section 4.2.1, demands.
+// Write responds with p. Without a type, the title is the text of the status code, as RFC
+// 9457, section 4.2.1, requires.
 func (p *Problem) Write(w http.ResponseWriter) {
 	answer := *p
 	if answer.Type == "" {
@@ -48,5 +48,5 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	}
 	w.Header().Set("Content-Type", ProblemType)
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n')) // a disconnected client needs no error
+	_, _ = w.Write(append(body, '\n')) // the client may have disconnected
 }

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Proxies are the addresses whose X-Forwarded-For is believed.
+// Proxies are the addresses with a trusted X-Forwarded-For header.
 type Proxies []netip.Prefix
 
-// Client is the address that a request comes from: the last one in
-// X-Forwarded-For that no trusted proxy put there, or the peer's.
+// Client returns the client address of a request: the last address in X-Forwarded-For not
+// added by a trusted proxy, or the peer's.
 func (p Proxies) Client(r *http.Request) string {
 	peer := peerHost(r)
 	client, ok := p.client(r)
@@ -29,16 +29,15 @@ func peerHost(r *http.Request) string {
 	return host
 }
 
-// isAddr reports whether text is how addr is written.
+// isAddr reports whether text is the canonical form of addr.
 func isAddr(text string, addr netip.Addr) bool {
-	var buf [64]byte // longer than any address but for its zone
+	var buf [64]byte // longer than any address without a zone
 	return text == string(addr.AppendTo(buf[:0]))
 }
 
-// Source is who is counted as one where many requests from one place are too many:
-// the IPv4 address of the client, or the /64 of its IPv6 address, which one
-// customer of a network has to himself. It is the zero Prefix where the address is
-// not known.
+// Source returns the unit of per-address limits: the client's IPv4 address, or the /64 of
+// its IPv6 address, which networks assign to one customer. It is the zero Prefix if the
+// address is unknown.
 func (p Proxies) Source(r *http.Request) netip.Prefix {
 	client, ok := p.client(r)
 	if !ok {
@@ -59,15 +58,15 @@ func (p Proxies) client(r *http.Request) (netip.Addr, bool) {
 	for i := len(hops) - 1; i >= 0 && p.trusts(client); i-- {
 		hop, ok := hopAddr(strings.TrimSpace(hops[i]))
 		if !ok {
-			break // not an address: whoever wrote it cannot be believed
+			break // not an address, so earlier hops are not trusted
 		}
 		client = hop
 	}
 	return client.Unmap(), true
 }
 
-// hopAddr reads what a proxy wrote of a client: its address, and some proxies add the
-// port, and then brackets around an IPv6 address.
+// hopAddr parses the address of a hop. Some proxies add the port, with brackets around an
+// IPv6 address.
 func hopAddr(text string) (netip.Addr, bool) {
 	if addr, err := netip.ParseAddr(text); err == nil {
 		return addr, true

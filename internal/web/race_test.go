@@ -2,4 +2,4 @@
 
 package web_test
 
-const raceDetector = true // it allocates, too
+const raceDetector = true // allocates memory

@@ -14,25 +14,24 @@ import (
 )
 
 const (
-	// An operation fails when at least minFailures of its last outcomes failed, and at
-	// least half of them. Older outcomes than outcomeLife do not count.
+	// An operation fails if at least minFailures and at least half of its last outcomes
+	// failed. Outcomes older than outcomeLife do not count.
 	outcomes    = 10
 	minFailures = 3
 	outcomeLife = 5 * time.Minute
 
-	// An operation that failed is tried again after a pause, which doubles each time
-	// that the first try fails.
+	// A failed operation is retried after a pause, which doubles each time the retry fails.
 	firstPause = 2 * time.Second
 	lastPause  = time.Minute
 
-	verifyEvery = time.Minute // a damaged database
+	verifyEvery = time.Minute // for a damaged database
 	probeTime   = 2 * time.Second
 )
 
 // ReadinessConfig configures a Readiness. All fields are required.
 type ReadinessConfig struct {
 	Draining func() bool
-	// Probe reads from and writes to the database. It must end without its context.
+	// Probe reads from and writes to the database. It must end even if its context does not.
 	Probe func(context.Context) error
 	// Verify examines the whole database. It may take minutes.
 	Verify func(context.Context) error
@@ -44,9 +43,9 @@ type ReadinessConfig struct {
 	Metrics prometheus.Registerer
 }
 
-// Readiness decides whether a server should get traffic, by a probe of the database and
-// by the outcomes of its operations. The probe alone is not enough: a damaged page, or
-// a disk with room for small writes, lets it succeed while requests fail.
+// Readiness decides whether a server should receive traffic, by a probe of the database
+// and by the outcomes of operations. The probe is not sufficient: with a damaged page, or
+// a disk with little space left, it can succeed while requests fail.
 type Readiness struct {
 	cfg   ReadinessConfig
 	gauge prometheus.Gauge
@@ -57,11 +56,11 @@ type Readiness struct {
 
 	mu         sync.Mutex
 	operations map[string]*operation
-	probing    *probing // the running probe, or nil
+	probing    *probing // running probe, or nil
 	notReady   error    // result of the last evaluation
 	since      time.Time
 
-	damage    error     // the first error that means damage, or the result of Verify; nil if undamaged
+	damage    error     // first error that means damage, or the result of Verify; nil if undamaged
 	damagedAt time.Time // time of the latest such error
 	verifying bool
 	verified  time.Time // end of the last Verify
@@ -69,16 +68,16 @@ type Readiness struct {
 
 type probing struct {
 	began time.Time
-	done  chan struct{} // closed when err is set
+	done  chan struct{} // closed once err is set
 	err   error
 }
 
-// operation holds the recent outcomes of one kind of request.
+// operation contains the recent outcomes of one kind of request.
 type operation struct {
-	recent []outcome // the latest last
-	failed error     // the last failure while traffic is kept away; nil otherwise
+	recent []outcome // latest last
+	failed error     // last failure while the server is not ready; nil otherwise
 	pause  time.Duration
-	trial  bool // traffic comes again, and the first outcome decides
+	trial  bool // traffic has resumed, and the first outcome decides
 }
 
 type outcome struct {
@@ -89,7 +88,7 @@ type outcome struct {
 // NewReadiness returns a Readiness that is ready. The caller must call Stop.
 func NewReadiness(cfg ReadinessConfig) *Readiness {
 	r := &Readiness{cfg: cfg, operations: map[string]*operation{}, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "countersign_ready", Help: "1 if the server should get traffic, as /readyz reports it, else 0.",
+		Name: "countersign_ready", Help: "1 if the server is ready for traffic (/readyz), otherwise 0.",
 	})}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.gauge.Set(1)
@@ -97,17 +96,17 @@ func NewReadiness(cfg ReadinessConfig) *Readiness {
 	return r
 }
 
-// Stop ends a running probe and examination and waits for them.
+// Stop cancels a running probe and examination and waits for them.
 func (r *Readiness) Stop() {
 	r.cancel()
 	r.work.Wait()
 }
 
-// Report adds the outcome of an operation, such as "start": nil if the database did its
-// part, also where the caller was refused for a reason that it read there.
+// Report adds the outcome of an operation, such as "start": nil if the database worked,
+// even if the request was refused for a reason read from it.
 func (r *Readiness) Report(name string, err error) {
 	if errors.Is(err, context.Canceled) {
-		return // the client's doing
+		return // the client disconnected
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,7 +132,7 @@ func (r *Readiness) Report(name string, err error) {
 	}
 }
 
-// add appends an outcome and reports whether the recent ones mean a failure.
+// add appends an outcome and reports whether the recent outcomes mean a failure.
 func (o *operation) add(now time.Time, err error) (bad bool) {
 	o.recent = append(o.recent, outcome{now, err != nil})
 	for len(o.recent) > outcomes || now.Sub(o.recent[0].at) > outcomeLife {
@@ -156,7 +155,7 @@ func (r *Readiness) Suspect() {
 	r.verify()
 }
 
-// Ready returns nil if the server should get traffic, else the reason.
+// Ready returns nil if the server should receive traffic, otherwise the reason.
 func (r *Readiness) Ready(ctx context.Context) error {
 	if r.cfg.Draining() {
 		err := errors.New("stopping")
@@ -187,7 +186,7 @@ func (r *Readiness) Ready(ctx context.Context) error {
 	return err
 }
 
-// retry lets traffic come again when the last failure is long enough ago.
+// retry resumes traffic after the pause since the last failure.
 func (o *operation) retry(now time.Time) error {
 	if last := o.recent[len(o.recent)-1].at; now.Sub(last) < o.pause {
 		return o.failed
@@ -196,10 +195,10 @@ func (o *operation) retry(now time.Time) error {
 	return nil
 }
 
-// probe runs a probe, or waits for the running one: probes that hang must not use up the
-// connections.
+// probe runs a probe or waits for the running one, so that hanging probes do not use up
+// the connections.
 func (r *Readiness) probe(ctx context.Context) error {
-	errSlow := errors.New("the database does not answer in time")
+	errSlow := errors.New("the database does not respond in time")
 	r.mu.Lock()
 	p := r.probing
 	switch {
@@ -229,7 +228,7 @@ func (r *Readiness) probe(ctx context.Context) error {
 	}
 }
 
-// damaged notes a sign of damage.
+// damaged records a sign of damage.
 func (r *Readiness) damaged(now time.Time, err error) {
 	r.damage, r.damagedAt = cmp.Or(r.damage, err), now
 }
@@ -259,7 +258,7 @@ func (r *Readiness) verify() {
 	})
 }
 
-// set notes the result of an evaluation, and logs a change.
+// set stores the result of an evaluation and logs changes.
 func (r *Readiness) set(now time.Time, err error) {
 	switch {
 	case err != nil && r.notReady == nil:
@@ -273,10 +272,10 @@ func (r *Readiness) set(now time.Time, err error) {
 	r.notReady = err
 }
 
-// Watch calls each every second until ctx is done. It evaluates the readiness while the
-// server is not ready or each fails, so that the state does not depend on requests for it.
+// Watch calls each every second until ctx is done. While the server is not ready or each fails,
+// it evaluates the readiness, so that the state does not depend on requests to /readyz.
 func (r *Readiness) Watch(ctx context.Context, each func(context.Context) error) {
-	// A timer, since a ticker of a fake clock fires for every second of a long advance.
+	// A timer is used, since a ticker of a fake clock fires for every second of a long advance.
 	timer := r.cfg.Clock.NewTimer(time.Second)
 	defer timer.Stop()
 	for ; ; timer.Reset(time.Second) {

@@ -23,7 +23,7 @@ var (
 	errDamage = errors.New("page 7 is damaged")
 )
 
-// readiness is a Readiness over a database that the test breaks. Its clock is the
+// readiness is a Readiness on a database that the test breaks. Its clock is that of the
 // synctest bubble.
 type readiness struct {
 	*web.Readiness
@@ -70,7 +70,7 @@ func (r *readiness) report(name, outcomes string) {
 	}
 }
 
-// want checks whether the server is ready; reason is "" where it is.
+// want checks the readiness; reason is "" for ready.
 func (r *readiness) want(reason string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Second)
@@ -113,14 +113,15 @@ func TestReadinessByOutcomes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newReadiness(t)
 				r.report("start", tt.outcomes)
-				r.report("search", "....................") // other calls do not make up for it
+				r.report("search", "....................") // other operations have no effect on it
 				r.want(tt.reason)
 			})
 		})
 	}
 }
 
-// Traffic stays away for a pause, then comes again, and its first outcome decides.
+// TestReadinessTriesAgain checks that traffic resumes after a pause, and its first
+// outcome decides.
 func TestReadinessTriesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -140,7 +141,7 @@ func TestReadinessTriesAgain(t *testing.T) {
 		}
 		await.Pass(time.Minute)
 		r.want("")
-		r.report("start", ".xx") // well again, so two failures are not enough
+		r.report("start", ".xx") // recovered, so two failures are not enough
 		r.want("")
 		if n := strings.Count(r.log.String(), "level=WARN"); n != 8 {
 			t.Errorf("%d warnings, want one for each change:\n%s", n, &r.log)
@@ -160,7 +161,7 @@ func TestReadinessForgets(t *testing.T) {
 		r.report("start", "xx")
 		r.want("")
 		await.Pass(5 * time.Minute)
-		r.report("start", "x") // those two still count
+		r.report("start", "x") // the other two still count
 		r.want("start fails")
 	})
 }
@@ -178,7 +179,7 @@ func TestReadinessByProbe(t *testing.T) {
 	})
 }
 
-// TestReadinessCanceled: a canceled request is no failure.
+// TestReadinessCanceled checks that a canceled request is not a failure.
 func TestReadinessCanceled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -190,22 +191,22 @@ func TestReadinessCanceled(t *testing.T) {
 	})
 }
 
-// TestReadinessProbeHangs: a second request does not start or wait for another probe.
+// TestReadinessProbeHangs checks that another request neither starts nor awaits a second probe.
 func TestReadinessProbeHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newReadiness(t)
 		r.hang = make(chan struct{})
 		began := time.Now()
-		r.want("does not answer in time")
+		r.want("does not respond in time")
 		if took := time.Since(began); took != 2*time.Second {
 			t.Errorf("it took %v, want the caller's 2s", took)
 		}
 		await.Pass(time.Second)
 		began = time.Now()
-		r.want("does not answer in time")
+		r.want("does not respond in time")
 		if took := time.Since(began); took != 0 {
-			t.Errorf("it took %v, want an answer at once", took)
+			t.Errorf("it took %v, want an immediate response", took)
 		}
 		close(r.hang)
 		synctest.Wait()
@@ -214,7 +215,8 @@ func TestReadinessProbeHangs(t *testing.T) {
 	})
 }
 
-// TestReadinessDamage: only an examination ends the state, not a probe or time.
+// TestReadinessDamage checks that only an examination ends the damaged state, not a probe
+// or time.
 func TestReadinessDamage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -222,7 +224,7 @@ func TestReadinessDamage(t *testing.T) {
 		found := errors.New("row 3 missing from index")
 		r.verify.Store(&found)
 		r.Report("check", errDamage)
-		r.want("") // one record is
+		r.want("") // one error is not enough
 		for range 3 {
 			r.Report("start", errDamage)
 		}
@@ -255,7 +257,7 @@ func TestReadinessSuspect(t *testing.T) {
 	})
 }
 
-// The server becomes ready again also where nothing asks.
+// TestReadinessWatch checks that the server becomes ready again without requests to /readyz.
 func TestReadinessWatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,8 +1,9 @@
-// Package web is the frame of all APIs and HTTP listeners of Countersign: the table of
-// endpoints and its exchanges, problems (RFC 9457), the server and its time limits, the
-// access log, the client's address, failed logins, draining and readiness.
+// Package web provides the common parts of all APIs and HTTP listeners of Countersign. It
+// contains the table of endpoints and its exchanges, problems (RFC 9457), the server and
+// its time limits, and the access log. It determines the client's address, delays failed
+// logins, and implements draining and readiness.
 //
-// The package must not know any API's words, nor what a verification is.
+// The package contains no texts of an API and no code about verifications.
 package web
 
 import (
@@ -20,31 +21,31 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Access is what the middleware of a listener needs.
+// Access is the middleware of a listener.
 type Access struct {
 	Log     *slog.Logger
 	Clock   clockwork.Clock
 	Proxies Proxies
 	Metrics prometheus.Registerer
 
-	NotFound http.Handler // answers paths that are never served
+	NotFound http.Handler // serves refused paths
 }
 
-// Wrap puts the access log, the metrics and the repair of doubled slashes around
-// a listener's handler. The log holds the route instead of the path and the query:
-// a GET carries the account's secret, and a slip can put it into the path.
+// Wrap adds the access log, the metrics and the repair of doubled slashes to a listener's
+// handler. The log contains the route instead of path and query: a GET request contains
+// the account's secret, even in the path by mistake.
 func (a Access) Wrap(next http.Handler) http.Handler {
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "countersign_http_request_duration_seconds",
-		Help:    "Time to answer an HTTP request, by method, route (a path with parameters in braces, or none) and class of the status.",
+		Help:    "Response time of HTTP requests, by method, route (a path with parameters in braces, or none) and status class.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
 	}, []string{"method", "route", "code"})
 	if err := a.Metrics.Register(duration); err != nil {
 		other, ok := errors.AsType[prometheus.AlreadyRegisteredError](err)
 		if !ok {
-			panic(err) // the metric above is wrong
+			panic(err) // invalid metric
 		}
-		duration = other.ExistingCollector.(*prometheus.HistogramVec) // of another listener
+		duration = other.ExistingCollector.(*prometheus.HistogramVec) // registered by another listener
 	}
 	served := recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if hasDots(r.URL) {
@@ -57,7 +58,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 		begin := a.Clock.Now()
 		mergeSlashes(r.URL)
 		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
-		defer func() { // also after a panic, for an answer that ends with its connection
+		defer func() { // also after a panic, for a response that ends with its connection
 			took := a.Clock.Since(begin)
 			duration.WithLabelValues(methodName(r.Method), routeOf(r.Pattern), statusClass(rec.code)).Observe(took.Seconds())
 			a.log(rec, r, took)
@@ -66,8 +67,8 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	})
 }
 
-// log writes the line of a request. It avoids Info, which boxes each value: every request
-// writes this one line.
+// log writes the line of a request. LogAttrs avoids the boxing of values by Info, since
+// every request writes this line.
 func (a Access) log(rec *recorder, r *http.Request, took time.Duration) {
 	attrs := append(make([]slog.Attr, 0, 6+maxNotes), slog.String("method", methodName(r.Method)),
 		slog.String("route", routeOf(r.Pattern)), slog.Int("code", rec.code), slog.Int64("bytes", rec.bytes),
@@ -75,12 +76,11 @@ func (a Access) log(rec *recorder, r *http.Request, took time.Duration) {
 	a.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", append(attrs, rec.notes[:rec.noted]...)...)
 }
 
-// maxNotes bounds the attributes that a handler adds to the line of its request.
+// maxNotes limits the attributes that a handler adds to the line of its request.
 const maxNotes = 3
 
-// Note adds an attribute to the line in the access log that [Access] writes for the
-// request of w, unless value is empty. The value must be no secret and no full number.
-// More than three have no effect.
+// Note adds an attribute to the access log line of the request of w, unless value is empty. The
+// value must not be a secret or a complete number. More than three have no effect.
 func Note(w http.ResponseWriter, name, value string) {
 	if rec := recorderOf(w); value != "" && rec != nil && rec.noted < maxNotes {
 		rec.notes[rec.noted] = slog.String(name, value)
@@ -88,8 +88,8 @@ func Note(w http.ResponseWriter, name, value string) {
 	}
 }
 
-// routeOf returns the path of a mux's pattern, without its method; "none" for a path that
-// is not served, which has no pattern or the one of everything.
+// routeOf returns the path of a mux pattern without its method; "none" for a path that is
+// not served, with an empty or catch-all pattern.
 func routeOf(pattern string) string {
 	if _, path, ok := strings.Cut(pattern, " "); ok {
 		pattern = path
@@ -103,8 +103,8 @@ func routeOf(pattern string) string {
 	return pattern
 }
 
-// methodName is a method that there is. Any other word is the client's, and might be
-// a secret that has slipped there.
+// methodName returns a standard method, otherwise "other": the client chooses any other
+// word, which might be a secret by mistake.
 func methodName(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
@@ -114,9 +114,8 @@ func methodName(method string) string {
 	return "other"
 }
 
-// mergeSlashes takes doubled slashes for one: a base URL that ends in a slash is a
-// common slip, and the redirect that a mux answers with would lose the body of a
-// POST and repeat the secret of a GET.
+// mergeSlashes replaces doubled slashes with one, since base URLs often have a trailing slash.
+// The redirect of a mux would lose the body of a POST and repeat the secret of a GET.
 func mergeSlashes(u *url.URL) {
 	merged := u.Path
 	for strings.Contains(merged, "//") {
@@ -127,9 +126,8 @@ func mergeSlashes(u *url.URL) {
 	}
 }
 
-// hasDots reports whether a path has "." or ".." in it, plain or encoded. Such a
-// path is not served: whoever stands in front and lets only some paths pass may
-// have read it another way.
+// hasDots reports whether a path contains a "." or ".." segment, plain or encoded. Such paths
+// are not served: a proxy that allows only some paths may interpret them differently.
 func hasDots(u *url.URL) bool {
 	for segment := range strings.SplitSeq(u.Path, "/") {
 		if segment == "." || segment == ".." {
@@ -145,17 +143,17 @@ func statusClass(code int) string {
 	return classes[at : at+len("0xx")]
 }
 
-// recorder remembers what was answered.
+// recorder records the response.
 type recorder struct {
 	http.ResponseWriter
 	code  int
-	begun bool // the header was sent
+	begun bool // whether the header was sent
 	bytes int64
 	notes [maxNotes]slog.Attr
 	noted int
 }
 
-// recorderOf returns the recorder that w is or wraps; nil if there is none.
+// recorderOf returns the recorder that w is or wraps; nil without one.
 func recorderOf(w http.ResponseWriter) *recorder {
 	for {
 		if rec, ok := w.(*recorder); ok {
@@ -170,7 +168,7 @@ func recorderOf(w http.ResponseWriter) *recorder {
 }
 
 // WriteHeader implements [http.ResponseWriter]. It records the first code that is not
-// informational (1xx), which is the one that net/http sends as the status of the answer.
+// informational (1xx), which net/http sends as the status.
 func (r *recorder) WriteHeader(code int) {
 	if !r.begun && code >= http.StatusOK {
 		r.code, r.begun = code, true
@@ -185,11 +183,11 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap gives http.ResponseController access to the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// Drain is the wish to stop: from Begin on, requests are turned away, so that a
-// load balancer and its clients go elsewhere while the last answers are written.
+// Drain signals a shutdown: after Begin, requests are refused, so that load balancers and
+// clients switch to other nodes while the last responses are written.
 type Drain struct {
 	once  sync.Once
 	begun chan struct{}
@@ -198,13 +196,13 @@ type Drain struct {
 // NewDrain returns a Drain that has not begun.
 func NewDrain() *Drain { return &Drain{begun: make(chan struct{})} }
 
-// Begin makes every later request be turned away. It may be called again.
+// Begin starts the refusal of requests. It is idempotent.
 func (d *Drain) Begin() { d.once.Do(func() { close(d.begun) }) }
 
-// Begun is closed once the server is to stop; pages that stay open end then.
+// Begun returns a channel that is closed by Begin; long-lived pages then end.
 func (d *Drain) Begun() <-chan struct{} { return d.begun }
 
-// Draining reports whether the server is to stop.
+// Draining reports whether Begin was called.
 func (d *Drain) Draining() bool {
 	select {
 	case <-d.begun:
@@ -214,11 +212,11 @@ func (d *Drain) Draining() bool {
 	}
 }
 
-// Serve runs server on l, with TLS if it has a TLSConfig, until ctx ends; then it
-// lets the requests under way finish within grace.
+// Serve runs server on l, with TLS if it has a TLSConfig, until ctx is done. It then
+// waits up to grace for requests in progress.
 func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration) error {
 	served := make(chan error, 1)
-	secure := server.TLSConfig != nil // Serve itself sets one, for HTTP/2
+	secure := server.TLSConfig != nil // server.Serve sets TLSConfig for HTTP/2
 	go func() {
 		if secure {
 			served <- server.ServeTLS(l, "", "")

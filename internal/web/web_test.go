@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// wrapped gives a handler behind the middleware, and what it logs and counts.
+// wrapped returns a handler behind the middleware, its log and its metrics.
 func wrapped(mux *http.ServeMux) (http.Handler, *bytes.Buffer, *prometheus.Registry) {
 	var log bytes.Buffer
 	reg := prometheus.NewRegistry()
@@ -34,14 +34,14 @@ func wrapped(mux *http.ServeMux) (http.Handler, *bytes.Buffer, *prometheus.Regis
 	}.Wrap(mux), &log, reg
 }
 
-// TestAccessLog: the log tells what was asked, and none of the places where a
-// secret may stand.
+// TestAccessLog checks that the log describes the request, without the parts that can
+// contain a secret.
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/verify/{format}", func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil || r.Form.Get("api_secret") == "" {
-			t.Errorf("the handler does not see the secret: %v", r.Form)
+			t.Errorf("the secret does not reach the handler: %v", r.Form)
 		}
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = io.WriteString(w, "12345")
@@ -85,9 +85,7 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// TestDoubledSlashes: they are mended without a redirect, which would lose a body.
-// TestLoggedRoute: a secret or a number that a client put into the path by mistake
-// does not reach the log either.
+// TestLoggedRoute checks that a secret or a number in the path by mistake is not logged.
 func TestLoggedRoute(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]string{
@@ -110,7 +108,7 @@ func TestLoggedRoute(t *testing.T) {
 	}
 }
 
-// TestDots: a path with dots is not served, in whatever form they come.
+// TestDots checks that a path with dots in any form is not served.
 func TestDots(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
@@ -125,6 +123,8 @@ func TestDots(t *testing.T) {
 	}
 }
 
+// TestDoubledSlashes checks that doubled slashes are merged without a redirect, which
+// would lose a body.
 func TestDoubledSlashes(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
@@ -152,23 +152,23 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	d := web.NewDrain()
 	if d.Draining() {
-		t.Error("it drains before it was told to")
+		t.Error("draining before Begin")
 	}
 	select {
 	case <-d.Begun():
-		t.Error("it has begun before it was told to")
+		t.Error("closed before Begin")
 	default:
 	}
 	for range 2 {
 		d.Begin()
 		if !d.Draining() {
-			t.Error("it does not drain")
+			t.Error("not draining after Begin")
 		}
 		<-d.Begun()
 	}
 }
 
-// serve runs a server that the returned stop ends.
+// serve runs a server until stop is called.
 func serve(t *testing.T, h http.Handler, grace time.Duration) (url string, stop context.CancelFunc, served chan error) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -189,7 +189,7 @@ type answer struct {
 	err  error
 }
 
-// ask sends a request in the background, on a connection of its own.
+// ask sends a request in the background, on a separate connection.
 func ask(t *testing.T, url string) chan answer {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true}
@@ -224,19 +224,19 @@ func TestServeFinishesRequests(t *testing.T) {
 	})
 	select {
 	case err := <-served:
-		t.Fatalf("Serve came back (%v) while a request is under way", err)
+		t.Fatalf("Serve returned %v during a request", err)
 	default:
 	}
 	close(finish)
 	if a := <-result; a.err != nil || a.body != "done" {
-		t.Errorf("the request under way got %+v", a)
+		t.Errorf("the request in progress got %+v", a)
 	}
 	if err := <-served; err != nil {
 		t.Errorf("Serve: %v", err)
 	}
 }
 
-// TestServeGrace: a request that does not end is cut off, and that is an error.
+// TestServeGrace checks that a request beyond the grace period is aborted with an error.
 func TestServeGrace(t *testing.T) {
 	t.Parallel()
 	began := make(chan struct{})
@@ -248,10 +248,10 @@ func TestServeGrace(t *testing.T) {
 	<-began
 	stop()
 	if err := <-served; !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Serve: %v, want it to say that its grace was over", err)
+		t.Errorf("Serve: %v, want an error about the grace period", err)
 	}
 	if a := <-result; a.err == nil {
-		t.Errorf("the request was answered: %+v", a)
+		t.Errorf("the request got a response: %+v", a)
 	}
 }
 
@@ -276,7 +276,7 @@ func TestOps(t *testing.T) {
 	var notReady error
 	h := web.Ops(reg, func(ctx context.Context) error {
 		if _, ok := ctx.Deadline(); !ok {
-			t.Error("the probe may take for ever")
+			t.Error("the probe has no deadline")
 		}
 		return notReady
 	}, func() any { return []string{"a carrier"} })
@@ -284,7 +284,7 @@ func TestOps(t *testing.T) {
 		method, path string
 		notReady     error
 		code         int
-		body         string // that the answer contains
+		body         string // part of the response
 	}{
 		{"GET", "/healthz", nil, 200, "ok"},
 		{"GET", "/healthz", errors.New("stopping"), 200, "ok"},
@@ -305,8 +305,8 @@ func TestOps(t *testing.T) {
 	}
 }
 
-// TestNote: a handler adds up to three attributes to the line of its request, through
-// the writers around its own; an empty value adds none.
+// TestNote checks that a handler adds up to three attributes to the log line of its
+// request, through wrapped writers; an empty value adds none.
 func TestNote(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -325,13 +325,13 @@ func TestNote(t *testing.T) {
 	web.Note(httptest.NewRecorder(), "status", "0") // no middleware: no effect
 }
 
-// shell is a writer as middleware makes one.
+// shell is a writer as created by middleware.
 type shell struct{ http.ResponseWriter }
 
 func (w shell) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// TestRouteLabel: routes have one form in metrics and in the log, whichever form their
-// pattern has.
+// TestRouteLabel checks that routes have one form in metrics and log, for every form of
+// their pattern.
 func TestRouteLabel(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
