@@ -31,13 +31,13 @@ func pairs(cfg config.Config) (list []pair) {
 }
 
 // certificates checks that certificates can be used now and for some time, and that files
-// with authorities hold certificates.
+// with authorities contain certificates.
 func certificates(_ context.Context, in *installation) (found []Finding) {
 	for _, p := range pairs(in.Config) {
 		loaded, err := tls.LoadX509KeyPair(p.cert, p.key)
 		if err != nil {
 			found = append(found, fail(p.setting, fmt.Sprintf("certificate %s with key %s: %v", p.cert, p.key, err),
-				"put a certificate and its key in place, both PEM and readable for "+userName())...)
+				"provide a certificate and its key, both in PEM and readable for "+userName())...)
 			continue
 		}
 		found = append(found, valid(p.setting, p.cert, loaded.Leaf, in.Now())...)
@@ -52,9 +52,9 @@ func certificates(_ context.Context, in *installation) (found []Finding) {
 		text, err := os.ReadFile(ca.path)
 		switch {
 		case err != nil:
-			found = append(found, fail(ca.setting, err.Error(), "put the file in its place, readable for "+userName())...)
+			found = append(found, fail(ca.setting, err.Error(), "provide the file, readable for "+userName())...)
 		case !x509.NewCertPool().AppendCertsFromPEM(text):
-			found = append(found, fail(ca.setting, "there is no certificate in "+ca.path, "put the PEM file of the authority in its place")...)
+			found = append(found, fail(ca.setting, "file "+ca.path+" has no certificate", "replace it with the PEM file of the authority")...)
 		}
 	}
 	return found

@@ -1,5 +1,5 @@
-// Package check finds mistakes in an installation before a server starts: in settings that
-// do not fit together, in files, and in the surroundings of the process.
+// Package check finds mistakes in an installation before a server starts: contradictory
+// settings, defects of files, and limits of the process and its machine.
 //
 // Each check is a row of the table in checks. A check never changes the installation, and never
 // sends a message.
@@ -58,7 +58,7 @@ type Options struct {
 	Connect bool
 }
 
-// stage is the moment of a server's start at which a check runs. "countersign check" runs
+// stage is the phase of a server's start in which a check runs. "countersign check" runs
 // all of them.
 type stage int
 

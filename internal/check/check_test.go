@@ -100,7 +100,7 @@ func TestInvalid(t *testing.T) {
 func TestPublicURL(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]string{
-		http.StatusUnauthorized:       "", // of a server, without the secret
+		http.StatusUnauthorized:       "", // response without the secret
 		http.StatusNotFound:           "answers 404 Not Found",
 		http.StatusBadGateway:         "answers 502 Bad Gateway",
 		http.StatusMisdirectedRequest: "answers 421 Misdirected Request",

@@ -26,7 +26,7 @@ func reachable(_ context.Context, in *installation) []Finding {
 		return warn("database", fmt.Sprintf("database %s %s", store.Redact(database), s.state),
 			"correct the setting, or create a new installation with: countersign migrate up")
 	case errors.Is(s.readErr, store.ErrOlderSchema):
-		return warn("database", s.readErr.Error(), "back it up, then start the server, which brings it up to date, or run: countersign migrate up")
+		return warn("database", s.readErr.Error(), "back it up, then start the server, which migrates it, or run: countersign migrate up")
 	case errors.Is(s.readErr, store.ErrOldSchema):
 		return fail("database", s.readErr.Error(), "name a new database, or move the old one away")
 	case errors.Is(s.readErr, store.ErrNewerSchema):
@@ -63,7 +63,7 @@ func clockSkew(ctx context.Context, in *installation) (found []Finding) {
 		return nil
 	})
 	if err != nil {
-		return warn("database", "its clock cannot be read: "+err.Error(), "check the connection to PostgreSQL")
+		return warn("database", "cannot read the clock of the database: "+err.Error(), "check the connection to PostgreSQL")
 	}
 	return found
 }

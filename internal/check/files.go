@@ -90,10 +90,10 @@ func keyFile(_ context.Context, in *installation) []Finding {
 	case err == nil:
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return fail("key_file", err.Error(), "put the copy of the key file in its place, and let "+userName()+" read it")
+		return fail("key_file", err.Error(), "restore the key file from its copy, readable for "+userName())
 	case in.survey().state == store.Used:
-		return fail("key_file", "key file "+in.Config.KeyFile+" is missing, and the database was made with one",
-			"put the copy of the key file in its place; a new key opens nothing")
+		return fail("key_file", "key file "+in.Config.KeyFile+" is missing, but the database exists",
+			"restore the key file from its copy; a new key cannot decrypt the database")
 	}
 	return nil
 }

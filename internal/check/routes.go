@@ -13,8 +13,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// carrierSettings makes each carrier's own configuration, which reads the files in its settings
-// and applies the rules of its package.
+// carrierSettings validates each carrier with its package, which reads the files in its
+// settings.
 func carrierSettings(ctx context.Context, in *installation) (found []Finding) {
 	for i, c := range in.Config.Carriers {
 		check := server.CarrierTypeOf(c).Check
@@ -54,7 +54,7 @@ func unrouted(_ context.Context, in *installation) (found []Finding) {
 		}
 	}
 	if len(cfg.Carriers) == 0 {
-		found = append(found, warn("carriers", "there is no carrier, so nothing can be sent", "add a carrier and a route")...)
+		found = append(found, warn("carriers", "no carrier is configured, so no messages can be sent", "add a carrier and a route")...)
 	}
 	for i, c := range cfg.Carriers {
 		if !reached[c.Name] {
@@ -195,10 +195,10 @@ func prices(_ context.Context, in *installation) (found []Finding) {
 				continue
 			}
 			if amount, ok := list.Find("", "", "", channel, now); ok {
-				problem = fmt.Sprintf("there is no price for %s, so the price of all other countries (%s) is charged", to.country, amount)
+				problem = fmt.Sprintf("no price is set for %s, so the price of all other countries (%s) is charged", to.country, amount)
 				continue
 			}
-			problem = fmt.Sprintf("there is no price for %s, so verifications there fail", to.country)
+			problem = fmt.Sprintf("no price is set for %s, so verifications in this country fail", to.country)
 			break
 		}
 		if problem != "" {
@@ -284,7 +284,7 @@ func speech(_ context.Context, in *installation) []Finding {
 	case err != nil:
 		return fail(setting, err.Error(), "install the program, or correct its path")
 	case speaker.Program() == "":
-		return warn(setting, "espeak-ng is not installed, so calls say only \"your code\" and the code", "run: apt-get install espeak-ng")
+		return warn(setting, "espeak-ng is not installed, so calls speak only \"your code\" and the code", "run: apt-get install espeak-ng")
 	}
 	return nil
 }
