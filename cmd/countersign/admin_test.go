@@ -177,10 +177,10 @@ func TestNoAdmin(t *testing.T) {
 	in := administered(t)
 	in.fails(1, "read token", "account", "list", "--admin=http://127.0.0.1:1", "CONFIG")
 	token := in.file("token", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa")
-	in.fails(4, "ask the server", "account", "list", "--admin=http://127.0.0.1:1", "--admin-token-file="+token, "CONFIG")
+	in.fails(4, "no response from the server", "account", "list", "--admin=http://127.0.0.1:1", "--admin-token-file="+token, "CONFIG")
 	in.fails(1, "must be https", "account", "list", "--admin=http://verify.example.com", "CONFIG")
 	url := in.serve()
-	in.fails(1, "give a token that is known here", "account", "list", "--admin="+url, "--admin-token-file="+token, "CONFIG")
+	in.fails(1, "missing or unknown token; send Authorization: Bearer TOKEN", "account", "list", "--admin="+url, "--admin-token-file="+token, "CONFIG")
 	in.ok("account", "list", "--admin="+url+"/", "CONFIG")
 	if _, err := os.Stat(filepath.Join(in.dir, "data", "admin-token")); err != nil {
 		t.Error(err)

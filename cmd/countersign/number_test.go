@@ -40,7 +40,7 @@ func TestNumberCaps(t *testing.T) {
 	t.Parallel()
 	in := install(t)
 	const number = "447700900001"
-	in.fails(3, "nothing is counted of "+number, "number", "unlock", number, "CONFIG")
+	in.fails(3, "no counts exist for "+number, "number", "unlock", number, "CONFIG")
 	db := in.open()
 	caps := fraud.Caps{Sends: []fraud.Window{{Count: 5, Within: 10 * time.Minute}}, Remember: 2160 * time.Hour}
 	now := time.Now().UTC()

@@ -38,23 +38,23 @@ func accountEndpoints() []endpoint {
 	}
 }
 
-// Account is an account as the API shows it, without its secrets.
+// Account is an account without its secrets.
 type Account struct {
 	Key     string `json:"key"`
-	Balance string `json:"balance"` // of its parent, if it has one
-	// BalanceLow is told by the list: the balance was found below its threshold.
+	Balance string `json:"balance"` // the parent's balance for a sub-account
+	// BalanceLow is true in lists if the balance was found below its threshold.
 	BalanceLow bool `json:"balance_low,omitempty"`
 	AccountSettings
 }
 
-// AccountSettings are what can be changed of an account.
+// AccountSettings are the settings of an account.
 type AccountSettings = account.Settings
 
 func toAccount(a verify.Account) Account {
 	return Account{Key: a.Key, Balance: a.Balance.String(), AccountSettings: account.Of(a)}
 }
 
-// AccountList is the answer to a wish for all accounts.
+// AccountList is the response with all accounts.
 type AccountList struct {
 	Accounts []Account `json:"accounts"`
 }
@@ -76,7 +76,7 @@ func (c *exchange) listAccounts() (any, error) {
 	return list, nil
 }
 
-// account finds the account that the path names.
+// account returns the account in the path.
 func (c *exchange) account() (verify.Account, error) {
 	found, err := c.cfg.Store.Credentials(c.r.Context(), c.r.PathValue("key"))
 	return found.Account, err
@@ -85,14 +85,14 @@ func (c *exchange) account() (verify.Account, error) {
 // NewAccount is an account to create.
 type NewAccount struct {
 	AccountSettings
-	Key             string   `json:"key"`    // drawn if empty
-	Secret          string   `json:"secret"` // drawn if empty
+	Key             string   `json:"key"`    // generated if empty
+	Secret          string   `json:"secret"` // generated if empty
 	Credit          string   `json:"credit"`
 	ApprovedNumbers []string `json:"approved_numbers"`
 	SignatureMethod string   `json:"signature_method"`
 }
 
-// CreatedAccount is the answer to a new account, and the one that has its secrets.
+// CreatedAccount is the response to a new account; no other response has its secrets.
 type CreatedAccount struct {
 	Account
 	Secret          string `json:"secret"`
@@ -126,7 +126,7 @@ func (c *exchange) createAccount() (any, error) {
 	}, nil
 }
 
-// account checks what was asked for, and draws what was not.
+// account validates the request and generates the missing values.
 func (n NewAccount) account() (a store.NewAccount, err error) {
 	a.Key, a.Secret = cmp.Or(n.Key, store.NewAPIKey()), cmp.Or(n.Secret, store.NewAPISecret())
 	if !account.ValidKey(a.Key) {
@@ -145,7 +145,7 @@ func (n NewAccount) account() (a store.NewAccount, err error) {
 		return a, err
 	}
 	if n.SignatureMethod != "" && !signature.Method(n.SignatureMethod).Valid() {
-		return a, invalid("signature_method", "%q is not known", printable(n.SignatureMethod))
+		return a, invalid("signature_method", "%q is unknown; use md5hash, md5, sha1, sha256 or sha512", printable(n.SignatureMethod))
 	}
 	for _, text := range n.ApprovedNumbers {
 		approved, err := number("approved_numbers", text)
@@ -160,7 +160,7 @@ func (n NewAccount) account() (a store.NewAccount, err error) {
 	return a, nil
 }
 
-// setAccount changes the settings that the body names, and leaves the others.
+// setAccount changes the settings in the body; others remain.
 func (c *exchange) setAccount() (any, error) {
 	body, err := io.ReadAll(c.r.Body)
 	if err != nil {
@@ -172,13 +172,13 @@ func (c *exchange) setAccount() (any, error) {
 	if err := c.read(&given); err != nil {
 		return nil, err
 	}
-	var probe AccountSettings // whether the fields are known, before it is asked whether the account is
+	var probe AccountSettings // unknown fields are reported before an unknown account
 	c.r.Body = io.NopCloser(bytes.NewReader(body))
 	if err := c.read(&probe); err != nil {
 		return nil, err
 	}
 	if len(given) == 0 {
-		return nil, &web.Problem{Status: http.StatusBadRequest, Detail: "no setting is given; the document lists them (AccountSettings)"}
+		return nil, &web.Problem{Status: http.StatusBadRequest, Detail: "no setting is given; openapi.yaml lists them (AccountSettings)"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if string(given[name]) == "null" {
@@ -208,10 +208,10 @@ func (c *exchange) setAccount() (any, error) {
 	return c.changedAccount()
 }
 
-// testNumbers is the setting that names numbers.
+// testNumbers is the setting that contains phone numbers.
 const testNumbers = "test_numbers"
 
-// maskedTests are test numbers as the audit log may show them.
+// maskedTests returns test numbers masked for the audit log.
 func maskedTests(s AccountSettings) []verify.TestNumber {
 	var masked []verify.TestNumber
 	for _, test := range s.TestNumbers {
@@ -220,7 +220,7 @@ func maskedTests(s AccountSettings) []verify.TestNumber {
 	return masked
 }
 
-// changedAccount answers with the account as it is now.
+// changedAccount returns the current account, as the response to a change.
 func (c *exchange) changedAccount() (any, error) {
 	a, err := c.account()
 	if err != nil {
@@ -242,7 +242,7 @@ func (c *exchange) setBarred(barred bool) (any, error) {
 	return c.changedAccount()
 }
 
-// Credit is an amount to add to a balance; a negative one is taken away.
+// Credit is an amount to add to a balance; a negative amount reduces it.
 type Credit struct {
 	Amount string `json:"amount"`
 }

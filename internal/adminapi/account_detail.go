@@ -6,16 +6,15 @@ import (
 	"countersign/internal/phone"
 )
 
-// AccountDetail is all that is known of one account, but for its secrets.
+// AccountDetail is an account with all its data except secrets.
 type AccountDetail struct {
 	Account
-	Unlimited       bool     `json:"unlimited"`   // neither rate nor credit limits it
-	SpentToday      string   `json:"spent_today"` // by it, and those that use its balance, since midnight UTC
+	Unlimited       bool     `json:"unlimited"`   // exempt from rate limit and credit check
+	SpentToday      string   `json:"spent_today"` // by the account and its sub-accounts since midnight UTC
 	SubAccounts     []string `json:"sub_accounts"`
 	Secrets         []Secret `json:"secrets"`
-	SignatureMethod string   `json:"signature_method"` // "" where it may not sign
-	// OldSignatureUntil is until when the signature secret before the present one is
-	// good; "" when there is none.
+	SignatureMethod string   `json:"signature_method"` // "" if the account cannot sign
+	// OldSignatureUntil is the expiry of the previous signature secret; "" without one.
 	OldSignatureUntil string   `json:"old_signature_until"`
 	ApprovedNumbers   []string `json:"approved_numbers"`
 }

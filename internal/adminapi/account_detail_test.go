@@ -14,8 +14,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestAccountSettings: what is named is replaced, the rest stays, and the audit log has
-// no number in full.
+// TestAccountSettings checks that settings in the body are replaced, others remain, and
+// the audit log contains no full phone number.
 func TestAccountSettings(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -53,7 +53,7 @@ func TestAccountSettings(t *testing.T) {
 	}
 }
 
-// TestAccountSecrets: each is shown once, and ends in its time.
+// TestAccountSecrets checks that each secret is shown once and expires on time.
 func TestAccountSecrets(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -62,7 +62,7 @@ func TestAccountSecrets(t *testing.T) {
 		c, err := o.Store().Credentials(t.Context(), "acme0001")
 		must(t, err)
 		if got := c.HasSecret(secret, o.Clock.Now()); got != want {
-			t.Errorf("%s is good: %v, want %v", secret, got, want)
+			t.Errorf("%s is valid: %v, want %v", secret, got, want)
 		}
 	}
 	o.ok("POST", "/accounts", map[string]any{"key": "acme0001", "secret": "the first", "signature_method": "sha256"}, nil)
@@ -120,7 +120,8 @@ func TestApprovedNumbers(t *testing.T) {
 	}
 }
 
-// A byte-order mark before the body is ignored, also where the body is read twice.
+// TestSettingsWithByteOrderMark checks that a byte-order mark before the body is ignored,
+// even where the body is decoded twice.
 func TestSettingsWithByteOrderMark(t *testing.T) {
 	t.Parallel()
 	o := start(t)

@@ -10,18 +10,18 @@ import (
 	"countersign/internal/store"
 )
 
-// Secret is what is shown of an API secret.
+// Secret is an API secret without its value.
 type Secret struct {
 	ID        string `json:"id"`
 	CreatedAt string `json:"created_at"`
-	ExpiresAt string `json:"expires_at"` // "" for never
+	ExpiresAt string `json:"expires_at"` // "" if unlimited
 }
 
 func toSecret(s store.Secret) Secret {
 	return Secret{s.ID, stamp(s.CreatedAt), stamp(s.ExpiresAt)}
 }
 
-// Secrets is the answer to a wish for all of an account.
+// Secrets is the response with the valid secrets of an account.
 type Secrets struct {
 	Secrets []Secret `json:"secrets"`
 }
@@ -39,13 +39,13 @@ func (c *exchange) listSecrets() (any, error) {
 	return Secrets{list}, nil
 }
 
-// AddSecret is a wish for one more secret.
+// AddSecret is a request to add a secret.
 type AddSecret struct {
-	Secret    string `json:"secret"`                       // drawn if empty
-	ExpiresIn *int   `json:"expires_in_seconds,omitempty"` // for ever without it
+	Secret    string `json:"secret"`                       // generated if empty
+	ExpiresIn *int   `json:"expires_in_seconds,omitempty"` // unlimited if absent
 }
 
-// AddedSecret is a secret that is shown this once.
+// AddedSecret is a new secret, shown only once.
 type AddedSecret struct {
 	Secret
 	Value string `json:"secret"`
@@ -62,8 +62,8 @@ func (c *exchange) addSecret() (any, error) {
 	}
 	var expires time.Time
 	if add.ExpiresIn != nil {
-		if *add.ExpiresIn == 0 { // which would be no end at all
-			return nil, invalid("expires_in_seconds", "must not be 0; leave it out for a secret without an end")
+		if *add.ExpiresIn == 0 { // an expiry of 0 would mean unlimited
+			return nil, invalid("expires_in_seconds", "must not be 0; omit it for a secret that never expires")
 		}
 		var err error
 		if expires, err = c.in("expires_in_seconds", *add.ExpiresIn); err != nil {
@@ -78,14 +78,14 @@ func (c *exchange) addSecret() (any, error) {
 	return AddedSecret{toSecret(added), value}, nil
 }
 
-// The length of a secret: at least what Vonage asks for, whose secrets applications bring
-// along. docs/explanation/security.md says why that is enough.
+// Length of a secret. The minimum is Vonage's, so applications can keep their secrets;
+// docs/explanation/security.md explains why it suffices.
 const (
 	minSecret = 8   // characters
 	maxSecret = 200 // bytes
 )
 
-// givenSecret checks a secret that the operator has chosen.
+// givenSecret validates a secret chosen by the operator.
 func givenSecret(secret string) error {
 	if utf8.RuneCountInString(secret) < minSecret {
 		return invalid("secret", "must have at least %d characters", minSecret)
@@ -99,12 +99,12 @@ func (c *exchange) revokeSecret() (any, error) {
 	return nil, c.cfg.Store.RevokeSecret(ctx, key, id)
 }
 
-// Rotation says for how long the secrets that are replaced go on being good.
+// Rotation sets the grace period of replaced secrets.
 type Rotation struct {
-	Keep int `json:"keep_seconds"` // 0 for no longer
+	Keep int `json:"keep_seconds"` // 0 ends them immediately
 }
 
-// NewSecret is a secret that is shown this once.
+// NewSecret is a new secret, shown only once.
 type NewSecret struct {
 	Secret string `json:"secret"`
 }
@@ -129,13 +129,13 @@ func (c *exchange) rotateSecret() (any, error) {
 	return s, nil
 }
 
-// SignatureRotation is a wish for another signature secret.
+// SignatureRotation is a request for a new signature secret.
 type SignatureRotation struct {
-	Method string `json:"method"` // "" for the one that the account has
+	Method string `json:"method"` // "" keeps the method
 	Rotation
 }
 
-// NewSignature is a signature secret that is shown this once.
+// NewSignature is a new signature secret, shown only once.
 type NewSignature struct {
 	Method string `json:"signature_method"`
 	Secret string `json:"signature_secret"`
@@ -167,10 +167,10 @@ func (c *exchange) rotateSignature() (any, error) {
 	return s, nil
 }
 
-// longest is how far ahead an end may lie.
+// longest is the maximum time until an expiry.
 const longest = 10 * 365 * 24 * time.Hour
 
-// in is the time so many seconds from now; zero for 0.
+// in returns the time after the given number of seconds; the zero time for 0.
 func (c *exchange) in(parameter string, seconds int) (time.Time, error) {
 	if seconds < 0 || seconds > int(longest/time.Second) {
 		return time.Time{}, invalid(parameter, "must be 0 to %d seconds", int(longest/time.Second))

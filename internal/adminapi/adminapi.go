@@ -1,18 +1,17 @@
-// Package adminapi serves the API for whoever runs an installation, under /admin/v1:
-// accounts, numbers, prices, carriers, verifications, and the log of what was changed.
-// It is what the command line speaks, too: with a server that runs through a [Client],
-// and otherwise with the database, through the same handlers in its own process
-// ([Handler.InProcess]).
+// Package adminapi serves the API for operators under /admin/v1: accounts, numbers,
+// prices, carriers, verifications, and the audit log. The command line uses it as well:
+// through a [Client] of a running server, otherwise through the same handlers in process,
+// on the database ([Handler.InProcess]).
 //
-// The package translates between JSON and the operations of the store, says who may
-// do what, and sees that every change is in the audit log. It must not know SQL, nor
-// any other API. openapi.yaml describes it.
+// The package translates between JSON and the operations of the store, checks
+// permissions, and records every change in the audit log. It uses no SQL and no other
+// API. openapi.yaml describes it.
 package adminapi
 
 import (
 	"cmp"
 	"context"
-	_ "embed" // of the document
+	_ "embed" // for the document
 	"io"
 	"log/slog"
 	"net/http"
@@ -27,35 +26,35 @@ import (
 	"countersign/internal/web"
 )
 
-// Base is the path under which the API lies.
+// Base is the path prefix of the API.
 const Base = "/admin/v1"
 
 const (
-	maxBody = 1 << 20 // of a request
+	maxBody = 1 << 20 // bytes of a request body
 	timeout = 30 * time.Second
 )
 
-// Config is what the API works with.
+// Config configures the API.
 type Config struct {
 	Store *store.DB
 	Clock clockwork.Clock
 	Log   *slog.Logger
-	// Carriers tells how the carriers are; nil where no server runs.
+	// Carriers returns the carrier status; nil without a running server.
 	Carriers func() []deliver.CarrierStatus
-	// Forget forgets a number, and counts the verifications that it ends.
+	// Forget erases a number and counts the cancelled verifications.
 	Forget func(context.Context, store.Forget) (store.Forgotten, error)
-	// Caps are the limits on one number.
+	// Caps are the per-number limits.
 	Caps fraud.Caps
-	// WAV writes a script, spoken.
+	// WAV writes a script as audio.
 	WAV func(context.Context, io.Writer, message.Script) error
-	// CarrierNames are the carriers that may have a price list.
+	// CarrierNames are the carriers of the configuration, which can have price lists.
 	CarrierNames []string
-	// Explain tells clients what went wrong inside: who works on the database with its
-	// own hands may know.
+	// Explain includes internal errors in responses, for users with direct access to the
+	// database.
 	Explain bool
 	// Explaining evaluates starts for the explanations.
 	Explaining
-	// Schema lists the steps of the schema.
+	// Schema returns the schema migrations.
 	Schema func(context.Context) ([]store.Migration, error)
 }
 
@@ -85,10 +84,10 @@ func New(cfg Config) *Handler {
 	return h
 }
 
-// Route is one operation, as the document names it.
+// Route is the method and path of an operation.
 type Route struct{ Method, Path string }
 
-// Routes lists all operations.
+// Routes returns all operations.
 func (h *Handler) Routes() []Route {
 	var list []Route
 	for _, r := range h.endpoints() {
@@ -97,15 +96,15 @@ func (h *Handler) Routes() []Route {
 	return list
 }
 
-// endpoint is a row in the table of the API.
+// endpoint is a row in the table of endpoints.
 type endpoint struct {
 	method, path string
 	serve        func(*exchange) (any, error)
-	action       string   // in the audit log; "" for an operation without a change
-	query        []string // accepted parameters of the query
+	action       string   // action in the audit log; "" for an operation without a change
+	query        []string // accepted query parameters
 	takes        bool     // accepts a body; otherwise a body is refused
 	body         int64    // maximum size of the body, in bytes; 0 for maxBody
-	created      bool     // answers a success with 201
+	created      bool     // responds to a success with 201
 	slow         bool     // has no time limit
 }
 
@@ -129,7 +128,7 @@ func (h *Handler) endpoints() []endpoint {
 	return append(all, priceEndpoints()...)
 }
 
-// ServeHTTP serves a request that an [Authenticator] or [Handler.InProcess] passes on.
+// ServeHTTP serves a request from an [Authenticator] or [Handler.InProcess].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -145,12 +144,12 @@ var document []byte
 // document returns the description of the API.
 func (c *exchange) document() (any, error) { return content{"application/yaml", document}, nil }
 
-// NotFound answers a path that is never served.
+// NotFound responds to a path that is not served.
 func NotFound(w http.ResponseWriter, _ *http.Request) {
-	writeProblem(w, &web.Problem{Status: http.StatusNotFound, Detail: "there is nothing at this path; see " + Base + "/openapi.yaml"})
+	writeProblem(w, &web.Problem{Status: http.StatusNotFound, Detail: "no operation has this path; see " + Base + "/openapi.yaml"})
 }
 
-// Refuse answers a request that no operation gets.
+// Refuse responds to a request without an operation.
 func Refuse(w http.ResponseWriter, _ *http.Request, code int, text string) {
 	writeProblem(w, &web.Problem{Status: code, Detail: text})
 }

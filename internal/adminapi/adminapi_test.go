@@ -59,7 +59,7 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("the secret was not replaced: %v", err)
 	}
 
-	// Each change is in the log, once, without a secret and a number.
+	// Each change is logged once, without secrets and numbers.
 	log, err := json.Marshal(o.log())
 	must(t, err)
 	for _, hidden := range []string{"mysecret", created.SignatureSecret, drawn.Secret, secret.Secret, "447700900001"} {
@@ -83,8 +83,8 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// TestRefusals: what cannot be done is refused by the name of what is wrong, changes
-// nothing, and is not in the audit log.
+// TestRefusals checks that an invalid request is refused by the name of its parameter,
+// changes no data, and is not in the audit log.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -188,7 +188,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	if log := o.log(); len(log) > 0 {
-		t.Errorf("what was refused is logged: %+v", log)
+		t.Errorf("refused requests are logged: %+v", log)
 	}
 }
 
@@ -218,8 +218,7 @@ func TestNumbersAndPrices(t *testing.T) {
 	}
 }
 
-// TestVerifications: what became of a verification is told without its codes, and
-// without its number.
+// TestVerifications checks that a verification is shown without its codes and its full number.
 func TestVerifications(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -274,7 +273,8 @@ func TestCarriersAndSchema(t *testing.T) {
 	}
 }
 
-// TestElsewhere: the admin API is on its own listener, and nothing else is there.
+// TestElsewhere checks that the admin API is served only by its own listener, and that
+// this listener serves no other paths.
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
 	o := start(t, servertest.Quiet())
@@ -286,12 +286,12 @@ func TestElsewhere(t *testing.T) {
 		must(t, err)
 		_ = resp.Body.Close()
 		if resp.StatusCode != http.StatusNotFound {
-			t.Errorf("%s answers %d", target, resp.StatusCode)
+			t.Errorf("%s returns %d", target, resp.StatusCode)
 		}
 	}
 }
 
-// TestNothingThere: whoever is let in reads in the same form that there is nothing.
+// TestNothingThere checks that authenticated requests to unknown paths get a problem.
 func TestNothingThere(t *testing.T) {
 	t.Parallel()
 	o := start(t, servertest.Quiet())
@@ -305,7 +305,7 @@ func TestNothingThere(t *testing.T) {
 		err = json.NewDecoder(resp.Body).Decode(&p)
 		_ = resp.Body.Close()
 		if err != nil || resp.StatusCode != http.StatusNotFound || p.Status != resp.StatusCode || p.Title == "" || resp.Header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%q answers %d %s %+v %v", path, resp.StatusCode, resp.Header.Get("Content-Type"), p, err)
+			t.Errorf("%q returns %d %s %+v %v", path, resp.StatusCode, resp.Header.Get("Content-Type"), p, err)
 		}
 	}
 }

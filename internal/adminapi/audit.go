@@ -7,12 +7,12 @@ import (
 	"countersign/internal/store"
 )
 
-// AuditLog is a part of the audit log, the newest entry first.
+// AuditLog is a part of the audit log, newest first.
 type AuditLog struct {
 	Entries []AuditEntry `json:"entries"`
 }
 
-// AuditEntry is one change that somebody made.
+// AuditEntry is one change.
 type AuditEntry struct {
 	Seq     int64           `json:"seq"`
 	At      string          `json:"at"`

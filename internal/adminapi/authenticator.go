@@ -19,15 +19,15 @@ import (
 
 // AuthConfig configures an [Authenticator].
 type AuthConfig struct {
-	// TokenFile is the path of the tokens; "" for certificates only. Certificates count
-	// if the listener has verified them.
+	// TokenFile is the path of the token file; "" for certificates only. Certificates
+	// count if the listener has verified them.
 	TokenFile string
 	Clock     clockwork.Clock
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 }
 
-// Authenticator passes requests with a known token or certificate on to the API.
+// Authenticator passes requests with a known token or certificate to the API.
 type Authenticator struct {
 	next    *Handler
 	cfg     AuthConfig
@@ -36,8 +36,8 @@ type Authenticator struct {
 	refused *prometheus.CounterVec
 }
 
-// NewAuthenticator returns an Authenticator for h. It creates the token file if it does
-// not exist, and returns an error if the file cannot be read.
+// NewAuthenticator returns an Authenticator for h. It creates a missing token file, and
+// returns an error if the file cannot be read.
 func NewAuthenticator(h *Handler, cfg AuthConfig) (*Authenticator, error) {
 	a := &Authenticator{next: h, cfg: cfg, failed: failures{clock: cfg.Clock, of: map[string]*failing{}}}
 	if cfg.TokenFile != "" {
@@ -59,19 +59,19 @@ func NewAuthenticator(h *Handler, cfg AuthConfig) (*Authenticator, error) {
 	return a, nil
 }
 
-// ServeHTTP passes an authenticated request on, with its identity in the context.
+// ServeHTTP passes an authenticated request to the API, with its identity in the context.
 func (a *Authenticator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// A browser sends its certificate with the requests of any page.
+	// Browsers send client certificates with requests of any page.
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		writeProblem(w, &web.Problem{Status: http.StatusForbidden, Detail: "no request of another site's page is served"})
+		writeProblem(w, &web.Problem{Status: http.StatusForbidden, Detail: "cross-site requests are refused"})
 		return
 	}
 	source := sourceOf(r)
 	who, ok, err := a.identify(r)
 	if err != nil {
-		// The previous list may have a token that was just removed.
-		a.cfg.Log.Error("admin API lets nobody in", "error", err)
-		writeProblem(w, &web.Problem{Status: http.StatusServiceUnavailable, Detail: "the token file cannot be read; the server's log tells more"})
+		// The previous list could contain a removed token.
+		a.cfg.Log.Error("admin API rejects all tokens: token file is unreadable or invalid", "error", err)
+		writeProblem(w, &web.Problem{Status: http.StatusServiceUnavailable, Detail: "the token file is unreadable or invalid; see the server's log"})
 		return
 	}
 	if !ok {
@@ -85,8 +85,8 @@ func (a *Authenticator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.next.ServeHTTP(w, inner)
 }
 
-// identify returns the identity of a request. A certificate does not make up for a
-// wrong token.
+// identify returns the identity of a request. A wrong token is refused even with a valid
+// certificate.
 func (a *Authenticator) identify(r *http.Request) (identity, bool, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, shown, _ := strings.Cut(header, " ")
@@ -104,12 +104,12 @@ func (a *Authenticator) identify(r *http.Request) (identity, bool, error) {
 	return who, subject.CommonName != "", nil
 }
 
-// refuse answers a request without a known token: 401, and 429 after too many from one
-// address. It has no effect on requests with a known token from there.
+// refuse responds to a request without a known token: 401, or 429 after too many from one
+// address. Requests with a known token are not affected.
 func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, source string) {
 	p := unauthorized()
-	if len(strings.Fields(r.Header.Get("Authorization"))) == 3 { // Bearer, and a line of a token file
-		p.Detail = "give the token alone, without the name before it: Authorization: Bearer TOKEN"
+	if len(strings.Fields(r.Header.Get("Authorization"))) == 3 { // Bearer and a whole line of a token file
+		p.Detail = "send the token without its name: Authorization: Bearer TOKEN"
 	}
 	if wait := a.failed.count(source); wait > 0 {
 		p = &web.Problem{Status: http.StatusTooManyRequests, Detail: "too many requests without a known token"}
@@ -129,7 +129,7 @@ func sourceOf(r *http.Request) string {
 	return host
 }
 
-// failures counts the refused requests of each source.
+// failures counts refused requests by source.
 type failures struct {
 	clock clockwork.Clock
 
@@ -143,20 +143,21 @@ type failing struct {
 }
 
 const (
-	mostFailures = 10 // in a window, that are answered 401
+	mostFailures = 10 // maximum of responses with 401 in a window
 	failedWindow = time.Minute
 	mostSources  = 4096 // maximum number of counters
 )
 
-// count adds a failure, and returns how long the source is over its limit; 0 if it is not.
+// count adds a failure and returns the time until the source is below its limit; 0 if it
+// is below.
 func (f *failures) count(source string) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.clock.Now()
 	s := f.of[source]
-	if s == nil || now.Sub(s.since) >= failedWindow || now.Before(s.since) { // the clock was set back
+	if s == nil || now.Sub(s.since) >= failedWindow || now.Before(s.since) { // also after the clock was set back
 		if len(f.of) >= mostSources {
-			clear(f.of) // bounds memory; counting starts again
+			clear(f.of) // limits memory; all counts restart
 		}
 		s = &failing{since: now}
 		f.of[source] = s

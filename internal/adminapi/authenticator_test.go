@@ -20,8 +20,8 @@ const good, other = "aaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbb"
 
 func get(path string) adminapi.Request { return adminapi.Request{Method: "GET", Path: path} }
 
-// TestTokens: a token lets in who has it, under its name; one that was taken out of
-// the file does not, from then on.
+// TestTokens checks that a token authenticates under its name, and is refused once it is
+// removed from the file.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -29,24 +29,24 @@ func TestTokens(t *testing.T) {
 		t.Errorf("the token file: %v, %v", info.Mode(), err)
 	}
 	if len(o.Token) < 26 {
-		t.Errorf("the drawn token is %d characters long", len(o.Token))
+		t.Errorf("the generated token has %d characters", len(o.Token))
 	}
 	hash := sha256.Sum256([]byte(other))
 	o.tokens("# who may do what", "anna "+good, "", "board sha256:"+hex.EncodeToString(hash[:])+" read-only # looks on")
 	if p := refused(t, o.Client, get("/accounts")); p.Status != 401 {
-		t.Errorf("the token that went lets in: %+v", p)
+		t.Errorf("a removed token is accepted: %+v", p)
 	}
 	anna, board := o.as(good), o.as(other)
 	must(t, anna.Do(t.Context(), adminapi.Request{Method: "POST", Path: "/accounts/demo0001/bar"}, nil))
 	if p := refused(t, board, adminapi.Request{Method: "POST", Path: "/accounts/demo0001/unbar"}); p.Status != 403 {
-		t.Errorf("who may only read changes: %+v", p)
+		t.Errorf("a read-only token can change data: %+v", p)
 	}
 	var log adminapi.AuditLog
 	must(t, board.Do(t.Context(), get("/audit"), &log))
 	if len(log.Entries) != 1 || log.Entries[0].Who != "anna" {
 		t.Errorf("logged %+v", log)
 	}
-	if p := refused(t, o.as("anna "+good), get("/accounts")); p.Status != 401 || !strings.Contains(p.Detail, "without the name") {
+	if p := refused(t, o.as("anna "+good), get("/accounts")); p.Status != 401 || !strings.Contains(p.Detail, "without its name") {
 		t.Errorf("a whole line in place of its token: %+v", p)
 	}
 	o.tokens(good, "ben "+other)
@@ -57,13 +57,13 @@ func TestTokens(t *testing.T) {
 	}
 	o.tokens("nonsense")
 	if p := refused(t, anna, get("/accounts")); p.Status != 503 {
-		t.Errorf("a file that cannot be read lets in: %+v", p)
+		t.Errorf("requests with an unreadable token file: %+v", p)
 	}
 	o.tokens("anna " + good)
 	must(t, anna.Do(t.Context(), get("/accounts"), nil))
 }
 
-// lines is a log that is written and read at the same time.
+// lines is a log for concurrent reading and writing.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -81,8 +81,8 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// TestStrangers: nobody comes in without a token, whatever is shown instead; who tries
-// often is told to wait, and a good token from there is not. No token is logged.
+// TestStrangers checks that requests without a known token are refused, then throttled,
+// that a known token from the same address is accepted, and that no token is logged.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	var log lines
@@ -112,7 +112,7 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// TestOtherSites: a page of another site cannot make a browser call the API.
+// TestOtherSites checks that a page of another site cannot use a browser to call the API.
 func TestOtherSites(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -124,7 +124,7 @@ func TestOtherSites(t *testing.T) {
 	must(t, err)
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusForbidden || resp.Header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("answered %d %v", resp.StatusCode, resp.Header)
+		t.Errorf("status %d %v", resp.StatusCode, resp.Header)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestTokenFile(t *testing.T) {
 	}
 	must(t, adminapi.CreateTokens(path))
 	if again, err := adminapi.ReadToken(path); err != nil || again != first {
-		t.Errorf("the file was made again: %v", err)
+		t.Errorf("the file was replaced: %v", err)
 	}
 	hash := strings.Repeat("0", 64)
 	for text, want := range map[string]string{
@@ -169,19 +169,19 @@ func TestTokenFile(t *testing.T) {
 		"ben " + other + " read-only\n" + good:    other,
 		"admin " + good + "\nben " + other:        good,
 		"sha256:" + hash + "\nben " + good:        good,
-		good + "\n" + other:                       `line 2: "admin" names two`,
-		good + "\nadmin " + other:                 `line 2: "admin" names two`,
+		good + "\n" + other:                       `line 2: the name "admin" is used twice`,
+		good + "\nadmin " + other:                 `line 2: the name "admin" is used twice`,
 		good + " read-only":                       "line 1: a read-only token needs a name",
-		"sha256:" + hash:                          "hashes only",
+		"sha256:" + hash:                          "contains only hashes",
 		"short":                                   `the token of "admin" is shorter`,
 		"anna sha256:" + hash + "\nben " + good:   good,
 		"anna " + good + " read-only":             good,
 		"":                                        "no token",
 		"anna short":                              `the token of "anna" is shorter`,
 		"anna " + good + " read-write":            "line 1",
-		"\nanna " + good + "\nanna " + other:      `line 3: "anna" names two`,
+		"\nanna " + good + "\nanna " + other:      `line 3: the name "anna" is used twice`,
 		"anna sha256:00":                          "64 hexadecimal",
-		"anna sha256:" + hash:                     "hashes only",
+		"anna sha256:" + hash:                     "contains only hashes",
 		"two words " + good + " and more of them": "line 1",
 		"na/me " + good:                           "letters, digits",
 	} {

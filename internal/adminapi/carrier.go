@@ -7,14 +7,14 @@ import (
 	"countersign/internal/web"
 )
 
-// Carriers is how the carriers of the server are.
+// Carriers is the response with the carrier status.
 type Carriers struct {
 	Carriers []deliver.CarrierStatus `json:"carriers"`
 }
 
 func (c *exchange) carriers() (any, error) {
 	if c.cfg.Carriers == nil {
-		return nil, &web.Problem{Status: http.StatusConflict, Detail: "no server runs, which alone knows its carriers"}
+		return nil, &web.Problem{Status: http.StatusConflict, Detail: "no server is running; the carrier status exists only in a running server"}
 	}
 	list := c.cfg.Carriers()
 	if list == nil {

@@ -20,7 +20,7 @@ import (
 	"countersign/internal/server"
 )
 
-// authority makes certificates.
+// authority issues certificates.
 type authority struct {
 	t    *testing.T
 	dir  string
@@ -36,7 +36,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-// sign makes a certificate; its own authority without a parent.
+// sign creates a certificate; without a parent it is self-signed.
 func (a *authority) sign(subject pkix.Name, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -66,7 +66,7 @@ func (a *authority) save(name, kind string, der []byte) (path string) {
 	return path
 }
 
-// issue makes a certificate and its key in files.
+// issue creates files with a certificate and its key.
 func (a *authority) issue(subject pkix.Name) (cert, key string) {
 	a.t.Helper()
 	c, k := a.sign(subject, a.cert, a.key)
@@ -75,8 +75,8 @@ func (a *authority) issue(subject pkix.Name) (cert, key string) {
 	return a.save(subject.CommonName+".pem", "CERTIFICATE", c.Raw), a.save(subject.CommonName+".key", "PRIVATE KEY", der)
 }
 
-// TestCertificates: a certificate of the right authority stands for a token, under its
-// own name; no other does.
+// TestCertificates checks that only a certificate of the configured authority replaces a
+// token, under its own name.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
@@ -84,7 +84,7 @@ func TestCertificates(t *testing.T) {
 		cert, key := ours.issue(pkix.Name{CommonName: "server"})
 		opts.Config.Admin.TLS = config.AdminTLS{Cert: cert, Key: key, ClientCA: filepath.Join(ours.dir, "ours.pem")}
 	})
-	// as is a client with a certificate, and perhaps a token.
+	// as returns a client with a certificate and an optional token.
 	as := func(a *authority, subject pkix.Name, token string) *adminapi.Client {
 		conf := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 		conf.RootCAs.AddCert(ours.cert)
@@ -100,7 +100,7 @@ func TestCertificates(t *testing.T) {
 	bar := adminapi.Request{Method: "POST", Path: "/accounts/demo0001/bar"}
 	must(t, as(ours, pkix.Name{CommonName: "anna"}, "").Do(t.Context(), bar, nil))
 	if p := refused(t, as(ours, pkix.Name{CommonName: "board", OrganizationalUnit: []string{"read-only"}}, ""), bar); p.Status != 403 {
-		t.Errorf("who may only read: %+v", p)
+		t.Errorf("read-only certificate: %+v", p)
 	}
 	if p := refused(t, as(nil, pkix.Name{}, ""), bar); p.Status != 401 {
 		t.Errorf("without a certificate: %+v", p)
@@ -109,7 +109,7 @@ func TestCertificates(t *testing.T) {
 		t.Errorf("with a wrong token: %+v", p)
 	}
 	if err := as(theirs, pkix.Name{CommonName: "anna"}, "").Do(t.Context(), bar, nil); err == nil {
-		t.Error("the certificate of another authority lets in")
+		t.Error("the certificate of another authority is accepted")
 	}
 	token, err := adminapi.ReadToken(o.tokenFile)
 	must(t, err)

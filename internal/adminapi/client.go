@@ -13,23 +13,23 @@ import (
 	"countersign/internal/web"
 )
 
-// Client calls the API, in another process or in its own.
+// Client calls the API over HTTP or in process.
 type Client struct {
-	URL   string // before /admin/v1, without a slash at the end
-	Token string // "" when a certificate is shown, or where nobody asks
+	URL   string // URL before /admin/v1, without a trailing slash
+	Token string // "" with a client certificate or in process
 	HTTP  *http.Client
 }
 
-// Request is one call.
+// Request is a request to the API.
 type Request struct {
 	Method string
 	Path   string     // below /admin/v1; see Path
 	Query  url.Values // may be nil
-	JSON   any        // the body, as JSON
-	CSV    io.Reader  // or as CSV
+	JSON   any        // body to encode as JSON
+	CSV    io.Reader  // CSV body, instead of JSON
 }
 
-// Path puts a path together, in which each part may hold anything.
+// Path joins path segments and escapes each.
 func Path(parts ...string) string {
 	var b strings.Builder
 	for _, p := range parts {
@@ -38,8 +38,8 @@ func Path(parts ...string) string {
 	return b.String()
 }
 
-// Do makes a call and reads the answer into out, which may be nil, or an [io.Writer]
-// that gets it as it is. A refusal is a [*web.Problem].
+// Do sends a request and decodes the response into out. out may be nil, or an [io.Writer]
+// that receives the body unchanged. A refusal is a [*web.Problem].
 func (c *Client) Do(ctx context.Context, r Request, out any) error {
 	req, err := c.request(ctx, r)
 	if err != nil {
@@ -59,16 +59,17 @@ func (c *Client) Do(ctx context.Context, r Request, out any) error {
 		err = json.NewDecoder(resp.Body).Decode(out)
 	}
 	if err != nil {
-		return fmt.Errorf("read the answer of the server: %w", err)
+		return fmt.Errorf("read the response of the server: %w", err)
 	}
 	return nil
 }
 
-// Unreachable is the error of a call that got no answer. It wraps the cause, which names the URL.
+// Unreachable is the error of a request without a response. It wraps the cause, which
+// names the URL.
 type Unreachable struct{ Err error }
 
 // Error returns the cause.
-func (e *Unreachable) Error() string { return "ask the server: " + e.Err.Error() }
+func (e *Unreachable) Error() string { return "no response from the server: " + e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *Unreachable) Unwrap() error { return e.Err }
@@ -76,7 +77,7 @@ func (e *Unreachable) Unwrap() error { return e.Err }
 func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {
 	body, kind := r.CSV, csvType
 	if body != nil {
-		body = io.NopCloser(body) // it is the caller's to close
+		body = io.NopCloser(body) // the caller closes r.CSV
 	}
 	if r.JSON != nil {
 		text, err := json.Marshal(r.JSON)
@@ -102,14 +103,14 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 	return req, nil
 }
 
-// readProblem reads the answer to a call that failed. One that is not the API's comes
-// from something else at that address.
+// readProblem reads the response to a failed request. A response in another form is not
+// from the admin API.
 func readProblem(resp *http.Response) error {
 	p := &web.Problem{Status: resp.StatusCode}
 	kind := web.MediaType(resp.Header.Get("Content-Type"))
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(p)
 	if kind != web.ProblemType || err != nil {
-		return fmt.Errorf("the server answered %s, not as the admin API does", resp.Status)
+		return fmt.Errorf("the server responded %s, but not as the admin API; check the URL", resp.Status)
 	}
 	return p
 }

@@ -15,13 +15,13 @@ import (
 	"countersign/internal/web"
 )
 
-// TestMain fails if a goroutine is left. A user agent of sipgo may leave a socket
-// if it closes before a response arrives.
+// TestMain fails if a goroutine is left. A user agent of sipgo may leave a socket if it
+// closes before a response arrives.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/emiago/sipgo/sip.(*TransportUDP).readUDPConnection"))
 }
 
-// office is a server with its admin API, and clients that look into every answer.
+// office is a server with its admin API and clients that validate every response.
 type office struct {
 	*servertest.Server
 	*adminapi.Client
@@ -40,7 +40,7 @@ func start(t *testing.T, options ...servertest.Option) *office {
 	return o
 }
 
-// as is a client with another token.
+// as returns a client with another token.
 func (o *office) as(token string) *adminapi.Client {
 	return &adminapi.Client{URL: o.AdminURL(), Token: token, HTTP: &http.Client{
 		Transport: checked{o.t, loadDocument(o.t), http.DefaultTransport},
@@ -54,7 +54,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// ok makes a call that must succeed.
+// ok sends a request that must succeed.
 func (o *office) ok(method, path string, in, out any) {
 	o.t.Helper()
 	if err := o.Do(o.t.Context(), adminapi.Request{Method: method, Path: path, JSON: in}, out); err != nil {
@@ -62,7 +62,7 @@ func (o *office) ok(method, path string, in, out any) {
 	}
 }
 
-// refused makes a call that must be refused, and gives the answer.
+// refused sends a request that must be refused, and returns the problem.
 func refused(t *testing.T, c *adminapi.Client, r adminapi.Request) *web.Problem {
 	t.Helper()
 	err := c.Do(t.Context(), r, nil)
@@ -76,7 +76,7 @@ func refused(t *testing.T, c *adminapi.Client, r adminapi.Request) *web.Problem 
 	return p
 }
 
-// log lists the actions in the audit log, the oldest first.
+// log returns the audit log, oldest first.
 func (o *office) log() []adminapi.AuditEntry {
 	o.t.Helper()
 	var log adminapi.AuditLog

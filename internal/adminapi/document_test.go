@@ -33,7 +33,7 @@ func loadDocument(t *testing.T) document {
 	return document{doc}
 }
 
-// TestDocumentRoutes: what is served is described, and what is described is served.
+// TestDocumentRoutes checks that the document describes exactly the served operations.
 func TestDocumentRoutes(t *testing.T) {
 	t.Parallel()
 	doc := loadDocument(t)
@@ -70,7 +70,7 @@ func TestDocumentChannels(t *testing.T) {
 	}
 }
 
-// operation finds what the document says of a request.
+// operation returns the description of a request.
 func (d document) operation(t *testing.T, method, path string) *openapi3.Operation {
 	t.Helper()
 	if item := d.Paths.Value(path); item != nil && item.GetOperation(method) != nil {
@@ -85,20 +85,20 @@ func (d document) operation(t *testing.T, method, path string) *openapi3.Operati
 	return nil
 }
 
-// check compares an answer, and the body that led to it, with the document.
+// check validates a request body and its response against the document.
 func (d document) check(t *testing.T, req *http.Request, sent []byte, resp *http.Response, body []byte) {
 	t.Helper()
 	op := d.operation(t, req.Method, req.URL.EscapedPath())
 	if op == nil {
 		if resp.StatusCode < http.StatusBadRequest {
-			t.Errorf("%s %s is not in the document, and answers %d", req.Method, req.URL.Path, resp.StatusCode)
+			t.Errorf("%s %s is not in the document, but returns %d", req.Method, req.URL.Path, resp.StatusCode)
 		}
 		return
 	}
 	said := op.Responses.Value(strconv.Itoa(resp.StatusCode))
 	if said == nil {
 		if resp.StatusCode < http.StatusBadRequest {
-			t.Errorf("%s does not answer %d", op.OperationID, resp.StatusCode)
+			t.Errorf("%s must not return %d", op.OperationID, resp.StatusCode)
 		}
 		said = op.Responses.Value("default")
 	} else if op.RequestBody != nil && (op.RequestBody.Value.Required || len(sent) > 0) {
@@ -106,7 +106,7 @@ func (d document) check(t *testing.T, req *http.Request, sent []byte, resp *http
 	}
 	if len(said.Value.Content) == 0 {
 		if len(body) > 0 {
-			t.Errorf("%s answers %q, and should answer nothing", op.OperationID, body)
+			t.Errorf("%s returns %q, want an empty body", op.OperationID, body)
 		}
 		return
 	}
@@ -134,7 +134,7 @@ func (d document) visit(t *testing.T, what string, content openapi3.Content, con
 	}
 }
 
-// checked passes requests on, and compares what comes back with the document.
+// checked forwards requests and validates the responses against the document.
 type checked struct {
 	t    *testing.T
 	doc  document

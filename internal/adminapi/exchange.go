@@ -11,15 +11,15 @@ import (
 	"countersign/internal/web"
 )
 
-// exchange is one request and its answer. It implements [web.Exchange].
+// exchange is one request and its response. It implements [web.Exchange].
 type exchange struct {
 	*Handler
 	endpoint endpoint
-	query    url.Values // accepted parameters of the query
+	query    url.Values // accepted query parameters
 	who      identity
 	w        http.ResponseWriter
 	r        *http.Request
-	// audit is the state of entry, the audit log's entry for a change; nil before change.
+	// audit reports whether entry, the audit entry of a change, is written; nil before change.
 	audit *store.Audit
 	entry store.AuditEntry
 }
@@ -29,7 +29,7 @@ type identityKey struct{}
 // identity is the authenticated client of a request.
 type identity struct {
 	name     string
-	source   string // an address, or the machine of a command line
+	source   string // address of the client, or the host of a command line
 	readOnly bool
 }
 
@@ -42,10 +42,10 @@ func (h *Handler) open(e endpoint, w http.ResponseWriter, r *http.Request) (*exc
 	return c, nil
 }
 
-// Admit examines the permission, the query and the presence of a body.
+// Admit checks the permission, the query and the absence of an unexpected body.
 func (c *exchange) Admit(context.Context) (err error) {
 	if c.endpoint.action != "" && c.who.readOnly {
-		return &web.Problem{Status: http.StatusForbidden, Detail: c.who.name + " may only read"}
+		return &web.Problem{Status: http.StatusForbidden, Detail: c.who.name + " has read-only access"}
 	}
 	if c.query, err = readQuery(c.r, c.endpoint.query); err != nil || c.endpoint.takes {
 		return err
@@ -53,8 +53,7 @@ func (c *exchange) Admit(context.Context) (err error) {
 	return noBody(c.r)
 }
 
-// Handle performs the operation, and writes the audit log's entry for a change if the
-// change of the database did not.
+// Handle runs the operation. If the change did not write its audit entry, Handle writes it.
 func (c *exchange) Handle(ctx context.Context) (any, error) {
 	c.r = c.r.WithContext(ctx)
 	if c.endpoint.slow {
@@ -67,13 +66,14 @@ func (c *exchange) Handle(ctx context.Context) (any, error) {
 	return answer, err
 }
 
-// content is an answer that is not JSON. An operation that wrote a body returns it empty.
+// content is a response that is not JSON. An operation that has written the body returns
+// it empty.
 type content struct {
 	kind string
 	body []byte
 }
 
-// Answer writes content, or any other answer as JSON; 204 for nil.
+// Answer writes content, or another response as JSON; 204 for nil.
 func (c *exchange) Answer(answer any) {
 	out, ok := answer.(content)
 	switch {
@@ -93,15 +93,15 @@ func (c *exchange) Answer(answer any) {
 		c.w.WriteHeader(http.StatusCreated)
 	}
 	if len(out.body) > 0 {
-		_, _ = c.w.Write(out.body) // a disconnected client needs no error
+		_, _ = c.w.Write(out.body) // the client may have disconnected
 	}
 }
 
 // Refuse writes the problem for an error.
 func (c *exchange) Refuse(err error) { writeProblem(c.w, c.problem(err)) }
 
-// change returns the context for a change of subject; the first write with it also writes
-// the audit log. detail is the request without secrets and complete numbers, or nil.
+// change returns the context for a change of subject, in which the first write also writes the
+// audit entry. detail is the request without secrets and complete numbers, or nil.
 func (c *exchange) change(subject string, detail any) (ctx context.Context) {
 	text := []byte("{}")
 	if detail != nil {

@@ -17,11 +17,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// Explaining has the functions that explanations need beyond the store.
+// Explaining contains the functions for explanations that the store does not provide.
 type Explaining struct {
-	// Evaluate evaluates a start of an account for a number without making it.
+	// Evaluate evaluates a start of an account for a number without effects.
 	Evaluate func(context.Context, verify.Account, phone.Number) (engine.Evaluation, error)
-	// Collect stores the refusals that wait in memory.
+	// Collect stores the refusals in memory.
 	Collect func(context.Context) error
 	// Status returns the status code of the v1 API for a kind of refusal.
 	Status func(verify.Kind) string
@@ -30,15 +30,15 @@ type Explaining struct {
 // NumberExplanation is the recent history of a number, and the result of a start now.
 type NumberExplanation struct {
 	Number     string `json:"number"`
-	Country    string `json:"country"` // "" for a number of no country
-	At         string `json:"at"`      // when it was evaluated
-	Blocked    bool   `json:"blocked"` // on the block list
+	Country    string `json:"country"` // "" for a number without a country
+	At         string `json:"at"`      // time of the evaluation
+	Blocked    bool   `json:"blocked"` // whether the number is on the block list
 	BlockedAt  string `json:"blocked_at"`
-	BlockedFor string `json:"blocked_for"` // reason, as the operator wrote it
+	BlockedFor string `json:"blocked_for"` // operator's reason
 
 	Caps     []NumberCap          `json:"caps"`
 	Accounts []AccountExplanation `json:"accounts"`
-	Hint     string               `json:"hint"` // asks for the parameter account; "" if Accounts is complete
+	Hint     string               `json:"hint"` // request for the parameter account; "" if Accounts is complete
 }
 
 // AccountExplanation is the part of a [NumberExplanation] that depends on an account.
@@ -46,10 +46,10 @@ type AccountExplanation struct {
 	Account    string           `json:"account"`
 	Name       string           `json:"name"`
 	Accepted   bool             `json:"accepted"`    // whether a start now is accepted
-	Refusals   []StartRefusal   `json:"refusals"`    // rules that refuse a start now; the first decides the answer
+	Refusals   []StartRefusal   `json:"refusals"`    // rules that refuse a start now; the first determines the response
 	TestNumber bool             `json:"test_number"` // whether a start has no effect on messages and counts
 	Price      string           `json:"price"`
-	Network    string           `json:"network"` // "" if networks.known does not name it
+	Network    string           `json:"network"` // "" if the network is not in networks.known
 	InProgress *InProgress      `json:"in_progress,omitempty"`
 	Blocks     []FraudBlock     `json:"velocity_blocks"`
 	Routes     []ExplainedRoute `json:"routes"`
@@ -71,39 +71,39 @@ type StartRefusal struct {
 	Remedy string `json:"remedy"`
 }
 
-// RecentRefusal is a refused start, or several alike.
+// RecentRefusal is one or several equal refused starts.
 type RecentRefusal struct {
 	StartRefusal
 	Times  int64  `json:"times"`
 	First  string `json:"first_at"`
 	Last   string `json:"last_at"`
-	Source string `json:"source"` // address of the last; "" if it is not kept
+	Source string `json:"source"` // IP address of the last start; "" if it is not kept
 }
 
-// InProgress is a verification that is not over.
+// InProgress is a verification in progress.
 type InProgress struct {
 	ID          string `json:"id"`
 	SubmittedAt string `json:"submitted_at"`
 	Events      int    `json:"events"`  // number of events so far
 	Steps       int    `json:"steps"`   // number of steps in the workflow
-	Next        string `json:"next"`    // channel of the next step; "" if only the end follows
+	Next        string `json:"next"`    // channel of the next step; "" if no step remains
 	NextAt      string `json:"next_at"` // time of the next step or the end
 }
 
-// ExplainedRoute is a route that was compared with the number.
+// ExplainedRoute is a route and its match with the number.
 type ExplainedRoute struct {
 	Channel    verify.Channel `json:"channel"` // channel of the message
 	Conditions string         `json:"conditions"`
 	Carriers   []string       `json:"carriers"`
 	Used       bool           `json:"used"`
-	Reason     string         `json:"reason"` // why it is not used, or the state of its carriers
+	Reason     string         `json:"reason"` // reason against the route, or the state of its carriers
 }
 
 const (
 	explainedAccounts = 10
-	explainedRoutes   = 100 // of a channel
+	explainedRoutes   = 100 // per channel
 	explainedRecent   = 10  // verifications
-	explainedRefusals = 100 // rows that are added up
+	explainedRefusals = 100 // rows to sum up
 )
 
 func explainEndpoints() []endpoint {
@@ -153,9 +153,9 @@ func (c *exchange) explainNumber() (any, error) {
 	return x, nil
 }
 
-// accountsOf returns the keys of the accounts for the explanation of a number: the account
-// in the query, else the accounts with a history of the number, else the only account of
-// the installation. Without any, or with too many, it returns a hint.
+// accountsOf returns the accounts for the explanation of a number: the account in the
+// query, otherwise the accounts with a history of the number, otherwise the only account
+// of the installation. Without an account, or with too many, it returns a hint.
 func (c *exchange) accountsOf(number string, known fraud.Number) (keys []string, hint string, err error) {
 	if c.query.Has("account") {
 		return []string{c.query.Get("account")}, "", nil
@@ -195,7 +195,7 @@ func (c *exchange) accountsOf(number string, known fraud.Number) (keys []string,
 	return nil, fmt.Sprintf("no account has a history of this number; select one of %d", len(accounts)), nil
 }
 
-// recent lists the newest verifications of a number.
+// recent returns the newest verifications of a number.
 func (c *exchange) recent(account, number string) ([]verify.Verification, error) {
 	until := c.now().Add(time.Second)
 	return c.cfg.Store.FindVerifications(c.r.Context(), store.VerificationFilter{
@@ -247,7 +247,7 @@ func toInProgress(r verify.Verification) *InProgress {
 	return p
 }
 
-// startRefusal describes a cause. Its remedy names the account and the number.
+// startRefusal describes a cause, with account and number in its remedy.
 func (c *exchange) startRefusal(by verify.Cause, account, number string) StartRefusal {
 	info, _ := by.Rule.Info()
 	remedy := strings.NewReplacer("KEY", account, "NUMBER", number).Replace(info.Remedy)
@@ -261,7 +261,7 @@ func (c *exchange) startRefusal(by verify.Cause, account, number string) StartRe
 }
 
 // addRefusals adds the refusals of a number, and the account's refusals without a number.
-// Refusals by one rule are added up.
+// Refusals by one rule are summed up.
 func (c *exchange) addRefusals(x *AccountExplanation, number string) error {
 	for _, part := range []struct {
 		filter store.RefusalFilter
@@ -284,7 +284,7 @@ func (c *exchange) addRefusals(x *AccountExplanation, number string) error {
 	return nil
 }
 
-// explainRoutes lists the routes of each channel, the used one first.
+// explainRoutes returns the routes of each channel, the used one first.
 func (c *exchange) explainRoutes(channels []engine.ChannelRoutes) []ExplainedRoute {
 	down := c.carriersDown()
 	list := []ExplainedRoute{}
@@ -303,7 +303,7 @@ func (c *exchange) explainRoutes(channels []engine.ChannelRoutes) []ExplainedRou
 	return list
 }
 
-// carriersDown returns the state of each carrier that cannot send well now.
+// carriersDown returns the state of each impaired carrier.
 func (c *exchange) carriersDown() map[string]string {
 	down := map[string]string{}
 	if c.cfg.Carriers == nil {
@@ -314,7 +314,7 @@ func (c *exchange) carriersDown() map[string]string {
 		case len(s.Binds) > 0 && s.Up() == 0:
 			down[s.Name] = "no connection is up"
 		case s.Down:
-			down[s.Name] = "marked down, asked last"
+			down[s.Name] = "marked down, used last"
 		}
 	}
 	return down

@@ -18,7 +18,7 @@ func toExplainedRoute(channel verify.Channel, r deliver.RouteCheck, down map[str
 	case !r.Used:
 		x.Reason = "a more specific route is used"
 	case len(r.Carriers) == 0:
-		x.Reason = "it fits, but has no carriers"
+		x.Reason = "the route fits, but has no carriers"
 	default:
 		var states []string
 		for _, name := range r.Carriers {
@@ -31,7 +31,7 @@ func toExplainedRoute(channel verify.Channel, r deliver.RouteCheck, down map[str
 	return x
 }
 
-// conditions writes the conditions of a route, such as "prefix 4477, channel sms".
+// conditions returns the conditions of a route, such as "prefix 4477, channel sms".
 func conditions(r deliver.Route) string {
 	var list []string
 	for _, c := range []struct{ name, value string }{

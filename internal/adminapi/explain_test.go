@@ -22,7 +22,7 @@ import (
 	"countersign/internal/web"
 )
 
-// capped puts a cap of one message on each number.
+// capped sets a cap of one message per number.
 func capped(o *server.Options) {
 	o.Unlimited = false
 	o.Config.Limits.RequestsPerSecond = 1000
@@ -55,8 +55,8 @@ func (o *office) explain(path string) (x adminapi.NumberExplanation) {
 	return x
 }
 
-// TestExplainRefusals: each refused start is explained, with the status that the client
-// got, and a start now gives the same answer.
+// TestExplainRefusals checks that each refused start is explained with the client's
+// status, and that a start now has the same result.
 func TestExplainRefusals(t *testing.T) {
 	t.Parallel()
 	o := start(t, capped)
@@ -72,7 +72,7 @@ func TestExplainRefusals(t *testing.T) {
 		status       string
 		rule, detail string
 		count, limit string
-		now          string // status of a start now, if it is another
+		now          string // status of a start now, if different
 	}{
 		"cap":           {params: url.Values{"number": {"+44 7700 900002"}}, status: "7", rule: "cap", detail: "sends_1h", count: "1", limit: "1"},
 		"block list":    {params: url.Values{"number": {server.BlockedNumber}}, status: "7", rule: "blocked_number"},
@@ -136,8 +136,8 @@ func TestExplainThrottled(t *testing.T) {
 	}
 }
 
-// TestExplainStrangers: wrong credentials leave no number, and an account only if the key
-// is known.
+// TestExplainStrangers checks that wrong credentials store no number, and an account only
+// for a known key.
 func TestExplainStrangers(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -160,8 +160,8 @@ func TestExplainStrangers(t *testing.T) {
 	}
 }
 
-// TestExplainAccounts: without an account, those with a history are explained; with
-// none, the caller is asked to choose.
+// TestExplainAccounts checks that without the parameter account, accounts with a history
+// are explained, and that without any the response requests one.
 func TestExplainAccounts(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -186,14 +186,14 @@ func TestExplainAccounts(t *testing.T) {
 		values, err := url.ParseQuery(query)
 		must(t, err)
 		err = o.Do(t.Context(), adminapi.Request{Method: "GET", Path: path, Query: values}, nil)
-		problem, ok := err.(*web.Problem) //nolint:errorlint // as Do returns it
+		problem, ok := err.(*web.Problem) //nolint:errorlint // type returned by Do
 		if !ok || problem.Status != status || problem.Parameter == "" {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 }
 
-// TestExplainVerification: the steps, failures, checks and charges of a verification.
+// TestExplainVerification checks the steps, failures, checks and charges of a verification.
 func TestExplainVerification(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -228,7 +228,7 @@ func TestExplainVerification(t *testing.T) {
 	}
 }
 
-// TestExplainStepAddress: each step shows its address, masked.
+// TestExplainStepAddress checks that each step shows its masked address.
 func TestExplainStepAddress(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -252,7 +252,8 @@ func TestExplainStepAddress(t *testing.T) {
 	}
 }
 
-// TestForgetRefusals: a forgotten number leaves no refusal, in the database or in memory.
+// TestForgetRefusals checks that the erasure of a number deletes its refusals, in
+// database and memory.
 func TestForgetRefusals(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -265,7 +266,7 @@ func TestForgetRefusals(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a log that several goroutines write.
+// lockedBuffer is a log for concurrent writers.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -285,8 +286,8 @@ func (b *lockedBuffer) String() string {
 
 var _ io.Writer = (*lockedBuffer)(nil)
 
-// TestRequestLog: the line of a request has the status, the account and the request id,
-// and neither number nor secret, code or an id that is none.
+// TestRequestLog checks that the log line of a request has status, account and request
+// id, but no number, secret, code or invalid id.
 func TestRequestLog(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer

@@ -17,14 +17,14 @@ type VerificationExplanation struct {
 	Timeline []TimelineEntry  `json:"timeline"`
 }
 
-// TimelineEntry is a fact of a verification. Fields that its kind does not have are empty.
+// TimelineEntry is a fact of a verification. Fields without meaning for the kind are empty.
 type TimelineEntry struct {
 	At      string            `json:"at"`
 	Fact    verify.FactKind   `json:"fact"`
 	EventID string            `json:"event_id"`
 	State   verify.EventState `json:"state"`
 	Carrier string            `json:"carrier"`
-	Valid   bool              `json:"valid"` // of a check
+	Valid   bool              `json:"valid"` // result of a check
 	Status  verify.Status     `json:"status"`
 	Amount  string            `json:"amount"`
 	Cap     string            `json:"cap"`
@@ -33,19 +33,19 @@ type TimelineEntry struct {
 // Step is a step of the workflow.
 type Step struct {
 	Channel verify.Channel `json:"channel"`
-	To      string         `json:"to"`       // masked; "" if it was removed
-	At      string         `json:"at"`       // when it was taken, or is due; "" if it is neither
-	EventID string         `json:"event_id"` // "" before it is taken
+	To      string         `json:"to"`       // masked; "" if it was erased
+	At      string         `json:"at"`       // time of the event, or due time; "" without either
+	EventID string         `json:"event_id"` // "" before the event
 }
 
-// CarrierMessage is a part of an SMS, or a call, that a carrier accepted.
+// CarrierMessage is a part of an SMS, or a call, accepted by a carrier.
 type CarrierMessage struct {
 	EventID    string            `json:"event_id"`
 	Attempt    int               `json:"attempt"`
 	Part       int               `json:"part"`  // from 1
 	Parts      int               `json:"parts"` // number of parts in the message
 	Carrier    string            `json:"carrier"`
-	MessageID  string            `json:"message_id"` // the carrier's own
+	MessageID  string            `json:"message_id"` // id assigned by the carrier
 	State      verify.EventState `json:"state"`
 	Error      string            `json:"error"`
 	ReceivedAt string            `json:"receipt_at"` // "" before the first receipt
@@ -69,7 +69,7 @@ func (c *exchange) explainVerification() (any, error) {
 	return x, nil
 }
 
-// toSteps lists the steps of the workflow.
+// toSteps returns the steps of the workflow.
 func toSteps(rec verify.Verification, now time.Time) []Step {
 	steps := make([]Step, len(rec.Workflow.Steps))
 	running := rec.At(now).Status == verify.InProgress
@@ -88,7 +88,7 @@ func toSteps(rec verify.Verification, now time.Time) []Step {
 	return steps
 }
 
-// toTimeline lists the facts of a verification, oldest first.
+// toTimeline returns the facts of a verification, oldest first.
 func toTimeline(v verify.Verification) []TimelineEntry {
 	list := make([]TimelineEntry, len(v.Facts))
 	for i, f := range v.Facts {
@@ -106,7 +106,7 @@ func toTimeline(v verify.Verification) []TimelineEntry {
 	return list
 }
 
-// toMessages lists the messages of an event that carriers accepted, in order.
+// toMessages returns the messages of an event that carriers accepted, in order.
 func toMessages(e verify.Event) (list []CarrierMessage) {
 	for _, p := range e.Parts {
 		list = append(list, CarrierMessage{

@@ -14,8 +14,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestVerificationFailures: a verification shows the code and the name of every
-// refusal, over real SMPP, whether another carrier took the message or none did.
+// TestVerificationFailures checks that a verification shows code and name of every
+// refusal, over real SMPP, whether or not another carrier accepted the message.
 func TestVerificationFailures(t *testing.T) {
 	t.Parallel()
 	first := smsc.Start(t, smsc.Config{Faults: smsc.MustFaults("refuse")})
@@ -51,15 +51,15 @@ func TestVerificationFailures(t *testing.T) {
 		number := []string{"447700900000", "447700900001", "447700900002", "447700900003", "447700900008"}[i]
 		id := o.Post("/verify/json", url.Values{"number": {number}, "brand": {"Acme"}})["request_id"].(string)
 		e := o.firstEvent(id)
-		accepted := e.State == verify.EventAccepted || e.State == verify.EventDelivered // its receipt may be there
+		accepted := e.State == verify.EventAccepted || e.State == verify.EventDelivered // the receipt may have arrived
 		if accepted != (tt.state == verify.EventAccepted) || e.Error != tt.code || !slices.Equal(e.Failures, tt.want) {
 			t.Errorf("%s, %s: the event is %+v, want %s, %q and %+v", tt.faults, tt.others, e, tt.state, tt.code, tt.want)
 		}
 	}
 }
 
-// TestVerificationFailuresOfCalls: a verification shows the response of a trunk that
-// refuses the password.
+// TestVerificationFailuresOfCalls checks that a verification shows the response of a
+// trunk that refuses the password.
 func TestVerificationFailuresOfCalls(t *testing.T) {
 	t.Parallel()
 	trunk, err := softphone.Start(softphone.Config{User: "acme", Password: "secret"})
@@ -83,7 +83,7 @@ func TestVerificationFailuresOfCalls(t *testing.T) {
 	}
 }
 
-// firstEvent is the first event of a verification, once a carrier has answered.
+// firstEvent returns the first event of a verification with an outcome.
 func (o *office) firstEvent(id string) adminapi.Event {
 	o.t.Helper()
 	var v adminapi.Verification

@@ -9,13 +9,13 @@ import (
 	"countersign/internal/web"
 )
 
-// ForgetNumber says how a number is to be forgotten.
+// ForgetNumber contains the options of an erasure.
 type ForgetNumber struct {
-	Cancel  bool `json:"cancel"`  // ends what is in progress for it; otherwise that is refused
-	Unblock bool `json:"unblock"` // takes it off the block list, too
+	Cancel  bool `json:"cancel"`  // cancel a verification in progress, which is an error otherwise
+	Unblock bool `json:"unblock"` // also remove the number from the block list
 }
 
-// Forgotten is what was found of a number.
+// Forgotten counts the erased occurrences of a number.
 type Forgotten struct {
 	Cancelled     int  `json:"cancelled"`
 	Verifications int  `json:"verifications"`

@@ -20,17 +20,17 @@ func fraudEndpoints() []endpoint {
 	}
 }
 
-// FraudBlock is a decision of a velocity rule, and why it was taken.
+// FraudBlock is a decision of a velocity rule with its figures.
 type FraudBlock struct {
 	ID       string        `json:"id"`
 	Rule     fraud.Rule    `json:"rule"`
 	Action   fraud.Action  `json:"action"`
-	Account  string        `json:"account"` // "" for all
+	Account  string        `json:"account"` // "" for all accounts
 	Kind     fraud.Kind    `json:"kind"`
 	Value    string        `json:"value"`
-	Network  string        `json:"network"` // as answers name it
+	Network  string        `json:"network"` // network in responses with status 7
 	Since    string        `json:"since"`
-	Until    string        `json:"until"` // "" until it is lifted
+	Until    string        `json:"until"` // "" for no expiry
 	Repeat   int           `json:"repeat"`
 	Holds    bool          `json:"holds"`
 	LiftedAt string        `json:"lifted_at"`
@@ -38,7 +38,7 @@ type FraudBlock struct {
 	Figures  fraud.Figures `json:"figures"`
 }
 
-// FraudBlocks is the answer to a wish for several.
+// FraudBlocks is the response with blocks.
 type FraudBlocks struct {
 	Blocks []FraudBlock `json:"blocks"`
 }
@@ -52,8 +52,8 @@ func toFraudBlock(b fraud.Block, now time.Time) FraudBlock {
 }
 
 const (
-	mostBlocks = 1000   // of an answer
-	maxUnblock = 86_400 // seconds, as of network-unblock
+	mostBlocks = 1000   // maximum in a response
+	maxUnblock = 86_400 // seconds, as in network-unblock
 )
 
 func (c *exchange) listFraudBlocks() (any, error) {
@@ -94,10 +94,10 @@ func (c *exchange) liftFraudBlock() (any, error) {
 	return nil, c.cfg.Store.LiftFraudBlock(ctx, b.ID, c.who.name, c.now())
 }
 
-// Unblock lets an account reach a network for a time, whatever the rules say.
+// Unblock is a request to exempt an account's traffic to a network from the rules for a time.
 type Unblock struct {
 	Account string `json:"account"`
-	Network string `json:"network"` // as answers with status 7 name it
+	Network string `json:"network"` // network in the response with status 7
 	Seconds int    `json:"seconds"`
 }
 
@@ -123,13 +123,13 @@ func (c *exchange) unblockNetwork() (any, error) {
 		return nil, err
 	}
 	if !found {
-		return nil, &web.Problem{Status: http.StatusNotFound, Parameter: "network", Detail: "no block keeps the account from this network"}
+		return nil, &web.Problem{Status: http.StatusNotFound, Parameter: "network", Detail: "no block applies to the account on this network"}
 	}
 	return nil, nil
 }
 
-// FraudNetwork is what an account did lately on a network, or on a prefix where the
-// network is not known.
+// FraudNetwork is the recent traffic of an account on a network, or on a number prefix
+// for an unknown network.
 type FraudNetwork struct {
 	Account    string  `json:"account"`
 	Network    string  `json:"network"`
@@ -139,10 +139,10 @@ type FraudNetwork struct {
 	Calls      int64   `json:"calls"`
 	Successes  int64   `json:"successes"`
 	Finished   int64   `json:"finished"`
-	Conversion float64 `json:"conversion_percent"` // of what is finished; 100 of nothing
+	Conversion float64 `json:"conversion_percent"` // percentage of finished verifications; 100 without any
 }
 
-// FraudNetworks is the answer to a wish for the busiest.
+// FraudNetworks is the response with the busiest networks.
 type FraudNetworks struct {
 	Networks []FraudNetwork `json:"networks"`
 }

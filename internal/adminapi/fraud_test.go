@@ -10,8 +10,8 @@ import (
 	"countersign/internal/store"
 )
 
-// TestFraud: a block says which rule made it, by which figures and for how long, and
-// can be lifted once; a network can be unblocked for an account.
+// TestFraud checks that a block shows its rule, figures and duration and can be lifted
+// once, and that a network can be unblocked for an account.
 func TestFraud(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -58,7 +58,7 @@ func TestFraud(t *testing.T) {
 		t.Errorf("lifted: %+v", one)
 	}
 	if o.ok("GET", "/fraud/blocks", nil, &list); len(list.Blocks) != 0 {
-		t.Errorf("%+v hold", list)
+		t.Errorf("active blocks %+v", list)
 	}
 	if o.ok("GET", "/fraud/blocks?all=true", nil, &list); len(list.Blocks) != 2 {
 		t.Errorf("all are %+v", list)

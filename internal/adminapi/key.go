@@ -11,7 +11,7 @@ func keyEndpoints() []endpoint {
 	}
 }
 
-// Keys are the keys of the database, without what is in them.
+// Keys lists the keys of the database, without their values.
 type Keys struct {
 	Files []KeyFile `json:"files"`
 	Data  []DataKey `json:"data"`
@@ -21,16 +21,16 @@ type Keys struct {
 type KeyFile struct {
 	Fingerprint string `json:"fingerprint"`
 	CreatedAt   string `json:"created_at"`
-	UsedAt      string `json:"used_at"` // when a server last said that it has it; "" for never
-	Ours        bool   `json:"ours"`    // it is the one of who answers
+	UsedAt      string `json:"used_at"` // last use reported by a server; "" for never
+	Ours        bool   `json:"ours"`    // whether it is the key file of the responding process
 }
 
-// DataKey is a key that lies in the database, sealed.
+// DataKey is a data key, stored encrypted in the database.
 type DataKey struct {
 	ID        int64  `json:"id"`
 	Purpose   string `json:"purpose"`
 	CreatedAt string `json:"created_at"`
-	Current   bool   `json:"current"` // it is what is sealed with
+	Current   bool   `json:"current"` // used for new data
 }
 
 func (c *exchange) listKeys() (any, error) {
@@ -48,8 +48,8 @@ func (c *exchange) listKeys() (any, error) {
 	return list, nil
 }
 
-// rotateKeys makes fresh data keys. To replace the key file is nothing for an API: it
-// takes the file.
+// rotateKeys creates new data keys. The API cannot replace the key file, which requires
+// access to the file.
 func (c *exchange) rotateKeys() (any, error) {
 	return nil, c.cfg.Store.Vault().NewDataKeys(c.change("", nil), c.now())
 }

@@ -30,7 +30,7 @@ func TestKeys(t *testing.T) {
 	before := current()
 	o.ok("POST", "/keys/rotate", nil, nil)
 	if after := current(); len(before) != 1 || len(after) != 1 || before[0] == after[0] {
-		t.Errorf("PINs are sealed with keys %v, and before with %v", after, before)
+		t.Errorf("PIN keys after %v, before %v", after, before)
 	}
 	if log := o.log(); len(log) != 1 || log[0].Action != "keys.rotate" {
 		t.Errorf("logged %+v", log)
@@ -45,7 +45,7 @@ func TestForgetNumber(t *testing.T) {
 	o.WaitMessages(number, 1)
 	p := refused(t, o.Client, adminapi.Request{Method: "POST", Path: "/numbers/" + number + "/forget", JSON: adminapi.ForgetNumber{}})
 	if p.Status != 409 || p.Parameter != "cancel" {
-		t.Errorf("while it is verified: %+v", p)
+		t.Errorf("during a verification: %+v", p)
 	}
 	var done adminapi.Forgotten
 	o.ok("POST", "/numbers/"+number+"/forget", adminapi.ForgetNumber{Cancel: true}, &done)
@@ -53,7 +53,7 @@ func TestForgetNumber(t *testing.T) {
 		t.Errorf("forgotten %+v", done)
 	}
 	if got := metrics(t, o.OpsURL()); !strings.Contains(got, "\ncountersign_verifications_ended_total{status=\"CANCELLED\"} 1\n") {
-		t.Errorf("the metrics do not count it as ended:\n%s", got)
+		t.Errorf("the metrics do not count the cancelled verification:\n%s", got)
 	}
 	var v adminapi.Verification
 	o.ok("GET", "/verifications/"+id, nil, &v)
@@ -86,7 +86,7 @@ func TestNumberStatus(t *testing.T) {
 	}
 	o.ok("POST", "/numbers/"+number+"/unlock", nil, nil)
 	if n := count(); n != 0 {
-		t.Errorf("%d messages are counted after it was unlocked", n)
+		t.Errorf("%d messages are counted after unlock", n)
 	}
 	if p := refused(t, o.Client, adminapi.Request{Method: "POST", Path: "/numbers/" + number + "/unlock"}); p.Status != 404 {
 		t.Errorf("unlocked again: %+v", p)

@@ -16,7 +16,7 @@ func ledgerEndpoints() []endpoint {
 	}
 }
 
-// Entries is a part of the ledger of an account, the newest entry first.
+// Entries is a part of the ledger of an account, newest first.
 type Entries struct {
 	Entries []Entry `json:"entries"`
 }
@@ -27,7 +27,7 @@ type Entry struct {
 	Kind       string `json:"kind"`
 	Amount     string `json:"amount"`
 	Account    string `json:"account"`
-	SubAccount string `json:"sub_account"` // whose the matter was, where another account pays; "" otherwise
+	SubAccount string `json:"sub_account"` // sub-account with the charge; "" if the account itself has it
 	At         string `json:"at"`
 }
 
@@ -56,13 +56,13 @@ func (c *exchange) listEntries() (any, error) {
 	return Entries{each(found, toEntry)}, nil
 }
 
-// Books are the balances of accounts, held against their entries.
+// Books compares the balances of accounts with their entries.
 type Books struct {
 	Books []Book `json:"books"`
-	Wrong int    `json:"wrong"` // balances that are not the sum of their entries
+	Wrong int    `json:"wrong"` // number of balances that differ from the sum of their entries
 }
 
-// Book is the balance of an account, and what its entries come to.
+// Book is the balance of an account and the sum of its entries.
 type Book struct {
 	Account     string `json:"account"`
 	Balance     string `json:"balance"`
@@ -97,24 +97,24 @@ func (c *exchange) exportLedger() (any, error) {
 		return nil, invalid("until", "%v", err)
 	}
 	if !until.IsZero() && !from.Before(until) {
-		return nil, invalid("until", "must be later than the beginning")
+		return nil, invalid("until", "must be later than the start time")
 	}
 	out := &exported{w: c.w}
 	_, err = billing.WriteLedger(c.r.Context(), c.cfg.Store, query.Get("account"), from, until, out)
 	if err != nil && out.begun {
 		c.logFailure(err)
-		panic(http.ErrAbortHandler) // the client must not take a part for all
+		panic(http.ErrAbortHandler) // a partial export must not look complete
 	}
 	return content{kind: sentCSV}, ofAccount(err)
 }
 
-// exported begins the answer with the first byte: until then it can be an error.
+// exported sends the header with the first byte; before it, an error response is possible.
 type exported struct {
 	w     http.ResponseWriter
 	begun bool
 }
 
-// Write passes on what was exported.
+// Write writes exported data.
 func (e *exported) Write(b []byte) (int, error) {
 	if !e.begun {
 		e.begun = true

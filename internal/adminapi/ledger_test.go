@@ -31,6 +31,6 @@ func TestLedger(t *testing.T) {
 		t.Errorf("until soon: %+v", p)
 	}
 	if p := refused(t, o.Client, get("/accounts/nobody00/ledger")); p.Status != 404 {
-		t.Errorf("nobody's: %+v", p)
+		t.Errorf("ledger of an unknown account: %+v", p)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// InProcess serves the requests of a [Client] in the process itself, as those of who
-// works on the database with its own hands: name is a user, and source its machine.
+// InProcess returns a transport that serves the requests of a [Client] in process, for a
+// user with direct access to the database: name is the user, source the host.
 func (h *Handler) InProcess(name, source string) http.RoundTripper {
 	return &inProcess{h, identity{name: name, source: source}}
 }
@@ -19,8 +19,8 @@ type inProcess struct {
 	who     identity
 }
 
-// RoundTrip returns as soon as the answer begins, and the rest of it is written while
-// it is read. Closing the body ends the handler.
+// RoundTrip returns once the response begins; the rest is written while the body is read.
+// Closing the body ends the handler.
 func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), identityKey{}, t.who))
 	in := r.Clone(ctx)
@@ -44,9 +44,9 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-var errAborted = errors.New("the answer was broken off")
+var errAborted = errors.New("the response was aborted")
 
-// abort ends a local answer as a connection would end.
+// abort ends a local response like a broken connection.
 func abort(pipe *io.PipeWriter) {
 	switch fault := recover(); fault {
 	case nil:
@@ -57,21 +57,21 @@ func abort(pipe *io.PipeWriter) {
 	}
 }
 
-// localAnswer is where the handler writes.
+// localAnswer is the response writer of the handler.
 type localAnswer struct {
 	header http.Header
 	pipe   *io.PipeWriter
 
 	once  sync.Once
-	begun chan struct{} // closed when code and sent are there
+	begun chan struct{} // closed once code and sent are set
 	code  int
 	sent  http.Header
 }
 
-// Header gives the header that is to be sent.
+// Header returns the header to send.
 func (a *localAnswer) Header() http.Header { return a.header }
 
-// WriteHeader begins the answer.
+// WriteHeader starts the response.
 func (a *localAnswer) WriteHeader(code int) {
 	a.once.Do(func() {
 		a.code, a.sent = code, a.header.Clone()
@@ -79,20 +79,20 @@ func (a *localAnswer) WriteHeader(code int) {
 	})
 }
 
-// Write waits until what it is given was read.
+// Write blocks until the data is read.
 func (a *localAnswer) Write(b []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
 	return a.pipe.Write(b)
 }
 
-// localBody is where the client reads.
+// localBody is the body for the client.
 type localBody struct {
 	*io.PipeReader
 	cancel context.CancelFunc
 	ended  chan struct{}
 }
 
-// Close ends the handler, and waits for it.
+// Close ends the handler and waits for it.
 func (b *localBody) Close() error {
 	b.cancel()
 	err := b.PipeReader.Close()

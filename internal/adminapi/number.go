@@ -28,7 +28,7 @@ type BlockedNumber struct {
 	Reason string `json:"reason"`
 }
 
-// BlockedNumbers is the answer to a wish for all of them.
+// BlockedNumbers is the response with all blocked numbers.
 type BlockedNumbers struct {
 	Numbers []BlockedNumber `json:"numbers"`
 }
@@ -43,7 +43,7 @@ func (c *exchange) listBlocked() (any, error) {
 	})}, nil
 }
 
-// BlockReason says why a number is blocked.
+// BlockReason is the request to block a number, with an optional reason.
 type BlockReason struct {
 	Reason string `json:"reason"`
 }
@@ -68,8 +68,8 @@ func (c *exchange) unblockNumber() (any, error) {
 	return c.clearNumber(c.cfg.Store.UnblockNumber, "%s is not blocked")
 }
 
-// clearNumber takes away what there is about the number of the path. Where there is
-// nothing, nothing says so of the number.
+// clearNumber deletes data about the number in the path. Without data it returns a
+// problem with the text nothing, a format for the number.
 func (c *exchange) clearNumber(clearing func(ctx context.Context, number string) (found bool, err error), nothing string) (any, error) {
 	n, err := number("number", c.r.PathValue("number"))
 	if err != nil {

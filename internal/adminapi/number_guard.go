@@ -6,25 +6,25 @@ import (
 	"countersign/internal/fraud"
 )
 
-// NumberStatus is how far a number is from its caps.
+// NumberStatus has the counts of a number and their limits.
 type NumberStatus struct {
 	Number   string           `json:"number"`
-	Blocked  bool             `json:"blocked"` // by the operator
+	Blocked  bool             `json:"blocked"` // on the operator's block list
 	Caps     []NumberCap      `json:"caps"`
 	Verified []NumberVerified `json:"verified"`
 }
 
-// NumberCap is one cap, and what it counts now.
+// NumberCap is a cap with its current count.
 type NumberCap struct {
 	Cap          string `json:"cap"`
-	Account      string `json:"account"` // "" for all together
+	Account      string `json:"account"` // "" for all accounts together
 	Count        int    `json:"count"`
 	Limit        int    `json:"limit"`
-	RefusedUntil string `json:"refused_until"` // "" while it refuses nothing
-	ResetsAt     string `json:"resets_at"`     // when nothing is counted any more, unless more comes; "" if nothing is, and for a streak
+	RefusedUntil string `json:"refused_until"` // "" while starts are accepted
+	ResetsAt     string `json:"resets_at"`     // when the count returns to 0 without further messages; "" if it is 0, and for a streak
 }
 
-// NumberVerified says who has verified a number last, and when.
+// NumberVerified is the last verification of a number by an account.
 type NumberVerified struct {
 	Account string `json:"account"`
 	At      string `json:"at"`
@@ -58,5 +58,5 @@ func (c *exchange) numberStatus() (any, error) {
 func (c *exchange) unlockNumber() (any, error) {
 	return c.clearNumber(func(ctx context.Context, n string) (bool, error) {
 		return c.cfg.Store.ResetNumberHistory(ctx, n, c.cfg.Caps, c.now())
-	}, "nothing is counted of %s")
+	}, "no counts exist for %s")
 }

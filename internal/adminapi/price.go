@@ -22,12 +22,12 @@ func priceEndpoints() []endpoint {
 }
 
 const (
-	csvType = "text/csv"                  // of a request
-	sentCSV = csvType + "; charset=utf-8" // of an answer
+	csvType = "text/csv"                  // of a request body
+	sentCSV = csvType + "; charset=utf-8" // of a response
 )
 
-// showPrices answers with the price list of accounts, or of a carrier, as CSV, in the
-// form that replacePrices reads.
+// showPrices returns the price list of accounts, or of a carrier, as CSV in the format of
+// replacePrices.
 func (c *exchange) showPrices() (any, error) {
 	query := c.query
 	var list bytes.Buffer
@@ -37,7 +37,7 @@ func (c *exchange) showPrices() (any, error) {
 	return content{sentCSV, list.Bytes()}, nil
 }
 
-// Imported says how many rows were taken.
+// Imported has the number of imported rows.
 type Imported struct {
 	Prices int `json:"prices"`
 }
@@ -65,7 +65,7 @@ func (c *exchange) replacePrices() (any, error) {
 	return Imported{len(prices)}, nil
 }
 
-// knownCarrier refuses a carrier that the configuration does not have.
+// knownCarrier returns a problem for a carrier that is not configured.
 func (c *exchange) knownCarrier(name string) error {
 	if name == "" || slices.Contains(c.cfg.CarrierNames, name) {
 		return nil
@@ -78,9 +78,9 @@ type NewPrice struct {
 	For     string `json:"for"` // country, prefix, or * for all others
 	Price   string `json:"price"`
 	Channel string `json:"channel"`     // "" for all
-	From    string `json:"valid_from"`  // a day or a time; "" for since ever
-	Until   string `json:"valid_until"` // "" for never
-	Carrier string `json:"carrier"`     // "" for what accounts pay
+	From    string `json:"valid_from"`  // day or time; "" for no start
+	Until   string `json:"valid_until"` // "" for no end
+	Carrier string `json:"carrier"`     // "" for the prices of accounts
 }
 
 func (n NewPrice) price() (p verify.Price, err error) {
@@ -95,7 +95,7 @@ func (n NewPrice) price() (p verify.Price, err error) {
 		return p, invalid("valid_until", "%v", err)
 	}
 	if !p.Until.IsZero() && !p.From.Before(p.Until) {
-		return p, invalid("valid_until", "must be later than the beginning")
+		return p, invalid("valid_until", "must be later than the start time")
 	}
 	switch digits := strings.TrimPrefix(n.For, "+"); {
 	case n.For == "*":

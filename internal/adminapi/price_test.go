@@ -11,7 +11,7 @@ import (
 	"countersign/internal/store"
 )
 
-// behind runs a query on the database, behind the server's back.
+// behind changes the database without the server.
 func (o *office) behind(query string) {
 	o.t.Helper()
 	db, err := pgtest.Open(o.Database)
@@ -21,8 +21,8 @@ func (o *office) behind(query string) {
 	must(o.t, err)
 }
 
-// TestPricesFail: an import or a change that the database refuses is reported, and changes
-// neither the price list nor the audit log.
+// TestPricesFail checks that a failed import or change is reported, and changes neither
+// the price list nor the audit log.
 func TestPricesFail(t *testing.T) {
 	t.Parallel()
 	o := start(t, servertest.Quiet())
@@ -52,7 +52,7 @@ func TestPricesFail(t *testing.T) {
 	}
 }
 
-// TestOpenEndedPrice: a price that is set from a day on ends the open-ended one before it.
+// TestOpenEndedPrice checks that a price with a start date ends the previous open-ended price.
 func TestOpenEndedPrice(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -78,8 +78,8 @@ GB,,,0.30000000,2026-03-01,
 	}
 }
 
-// TestPriceRefusals: a price that cannot be used is refused by its parameter; the price list
-// stays unchanged.
+// TestPriceRefusals checks that an invalid price is refused by its parameter, and the
+// price list is unchanged.
 func TestPriceRefusals(t *testing.T) {
 	t.Parallel()
 	o := start(t)

@@ -11,23 +11,23 @@ import (
 	"countersign/internal/web"
 )
 
-// invalid returns the refusal of a parameter.
+// invalid returns the problem of a parameter.
 func invalid(parameter, format string, args ...any) *web.Problem {
 	return &web.Problem{Status: http.StatusBadRequest, Parameter: parameter, Detail: fmt.Sprintf(format, args...)}
 }
 
 func unauthorized() *web.Problem {
-	return &web.Problem{Status: http.StatusUnauthorized, Detail: "give a token that is known here: Authorization: Bearer TOKEN"}
+	return &web.Problem{Status: http.StatusUnauthorized, Detail: "missing or unknown token; send Authorization: Bearer TOKEN"}
 }
 
-// refusal is the answer to an error of the store.
+// refusal is the response to an error of the store.
 type refusal struct {
 	err       error
 	status    int
 	parameter string
 }
 
-// refusals returns the table from errors of the store to answers.
+// refusals returns the responses to errors of the store.
 func refusals() []refusal {
 	return []refusal{
 		{store.ErrNoAccount, http.StatusNotFound, "key"},
@@ -45,7 +45,7 @@ func refusals() []refusal {
 	}
 }
 
-// problem returns the answer to an error.
+// problem returns the response to an error.
 func (c *exchange) problem(err error) *web.Problem {
 	if p, ok := errors.AsType[*web.Problem](err); ok {
 		return p
@@ -63,22 +63,22 @@ func (c *exchange) problem(err error) *web.Problem {
 	}
 	switch {
 	case errors.Is(err, web.ErrMethod):
-		return &web.Problem{Status: http.StatusMethodNotAllowed, Detail: "the path does not take " + c.r.Method}
+		return &web.Problem{Status: http.StatusMethodNotAllowed, Detail: "this path does not support " + c.r.Method}
 	case errors.Is(err, store.ErrOverloaded), errors.Is(err, context.DeadlineExceeded) && !c.cfg.Explain:
-		return &web.Problem{Status: http.StatusServiceUnavailable, Detail: "the server has too much to do; try again"}
+		return &web.Problem{Status: http.StatusServiceUnavailable, Detail: "the server is overloaded; retry later"}
 	case c.cfg.Explain:
 		return &web.Problem{Status: http.StatusInternalServerError, Detail: err.Error()}
 	}
 	c.logFailure(err)
-	return &web.Problem{Status: http.StatusInternalServerError, Detail: "internal error; the server's log tells more"}
+	return &web.Problem{Status: http.StatusInternalServerError, Detail: "internal error; see the server's log"}
 }
 
 // logFailure logs a failure that the client did not cause.
 func (c *exchange) logFailure(err error) {
-	c.cfg.Log.Error("admin call failed", "method", c.endpoint.method, "route", Base+c.endpoint.path, "error", err)
+	c.cfg.Log.Error("admin request failed", "method", c.endpoint.method, "route", Base+c.endpoint.path, "error", err)
 }
 
-// ofAccount replaces an unknown account by the refusal of the parameter "account".
+// ofAccount replaces an unknown account with a problem of the parameter "account".
 func ofAccount(err error) error {
 	if errors.Is(err, store.ErrNoAccount) {
 		return &web.Problem{Status: http.StatusNotFound, Parameter: "account", Detail: store.ErrNoAccount.Error()}

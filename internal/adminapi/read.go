@@ -19,7 +19,7 @@ import (
 	"countersign/internal/web"
 )
 
-// read takes the body of a call, a JSON object with fields of v and no others.
+// read decodes the body, a JSON object that may contain only fields of v.
 func (c *exchange) read(v any) error {
 	if web.MediaType(c.r.Header.Get("Content-Type")) != "application/json" {
 		return &web.Problem{Status: 415, Parameter: "Content-Type", Detail: "must be application/json"}
@@ -37,14 +37,14 @@ func (c *exchange) read(v any) error {
 	err = d.Decode(v)
 	if err == nil {
 		if _, more := d.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("something follows the object")
+			err = errors.New("text after the object")
 		}
 	}
 	return bodyProblem(err)
 }
 
-// exactNames refuses null, which would be taken for an object without fields, and names
-// that would be taken for ours: letters of either case are the same to encoding/json.
+// exactNames refuses null, which would decode as an empty object, and names with other
+// characters than a-z and _: encoding/json ignores the case of names.
 func exactNames(body []byte) error {
 	var given map[string]json.RawMessage
 	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&given); err != nil {
@@ -54,7 +54,7 @@ func exactNames(body []byte) error {
 		return &web.Problem{Status: 400, Detail: "the body must be a JSON object"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" { // no name of ours has any other
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" { // other characters do not occur in field names
 			return invalid(printable(name), "unknown parameter")
 		}
 	}
@@ -68,7 +68,7 @@ func bodyProblem(err error) error {
 	case err == nil:
 		return nil
 	case ok && kind.Field != "":
-		// The types of embedded structs stand before the name, with a capital.
+		// The types of embedded structs precede the name, capitalized.
 		name := kind.Field
 		for name[0] >= 'A' && name[0] <= 'Z' {
 			_, inner, ok := strings.Cut(name, ".")
@@ -83,35 +83,34 @@ func bodyProblem(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), ok:
 		return &web.Problem{Status: 400, Detail: "the body must be a JSON object"}
 	}
-	if _, syntax := errors.AsType[*json.SyntaxError](err); syntax || strings.HasPrefix(err.Error(), "something follows") {
+	if _, syntax := errors.AsType[*json.SyntaxError](err); syntax || strings.HasPrefix(err.Error(), "text after") {
 		return &web.Problem{Status: 400, Detail: "the body must be one JSON object: " + err.Error()}
 	}
-	return err // of the connection, or too large
+	return err // connection error, or body too large
 }
 
-// readQuery reads the parameters of the URL, which must be known.
+// readQuery returns the query parameters, which must be known.
 func readQuery(r *http.Request, known []string) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, &web.Problem{Status: 400, Detail: "the query of the URL cannot be read"}
+		return nil, &web.Problem{Status: 400, Detail: "the query of the URL is malformed"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, name) {
 			return nil, invalid(printable(name), "unknown parameter")
 		}
 		if len(values[name]) > 1 {
-			return nil, invalid(name, "given twice")
+			return nil, invalid(name, "given more than once")
 		}
 	}
 	return values, nil
 }
 
-// noBody refuses what would not be read: who says something must not think that it
-// was heard.
+// noBody refuses a body that would be ignored.
 func noBody(r *http.Request) error {
 	n, err := io.ReadFull(r.Body, make([]byte, 1))
 	if n > 0 {
-		return &web.Problem{Status: 400, Detail: "this call takes no body"}
+		return &web.Problem{Status: 400, Detail: "this operation accepts no body"}
 	}
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -119,7 +118,7 @@ func noBody(r *http.Request) error {
 	return err
 }
 
-// limit reads how many rows are wanted.
+// limit returns the requested maximum number of rows.
 func limit(query url.Values, usual, most int) (int, error) {
 	if !query.Has("limit") {
 		return usual, nil
@@ -131,7 +130,7 @@ func limit(query url.Values, usual, most int) (int, error) {
 	return n, nil
 }
 
-// moment reads a time: RFC 3339, or a day, which begins at midnight UTC.
+// moment parses a time in RFC 3339, or a day, which begins at midnight UTC.
 func moment(query url.Values, name string) (time.Time, error) {
 	text := query.Get(name)
 	if text == "" && !query.Has(name) {
@@ -145,7 +144,7 @@ func moment(query url.Values, name string) (time.Time, error) {
 	return time.Time{}, invalid(name, "must be a time such as 2026-01-31T12:00:00Z, or a day such as 2026-01-31")
 }
 
-// number reads a phone number in international form.
+// number parses a phone number in international form.
 func number(parameter, text string) (string, error) {
 	n, err := phone.Parse(text, "")
 	if err != nil {
@@ -162,7 +161,7 @@ func money(parameter, text string) (verify.Money, error) {
 	return m, nil
 }
 
-// line reads a text of one line.
+// line validates a text of one line and at most the given bytes.
 func line(parameter, text string, most int) error {
 	if strings.ContainsFunc(text, unicode.IsControl) {
 		return invalid(parameter, "must be one line of text")
@@ -173,7 +172,7 @@ func line(parameter, text string, most int) error {
 	return nil
 }
 
-// printable keeps what a client made up from going anywhere as it is.
+// printable replaces unprintable characters of client text, and cuts it to 64 bytes.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -183,7 +182,7 @@ func printable(s string) string {
 	}, s[:min(len(s), 64)])
 }
 
-// each returns the form that the API shows of each item. The result is not nil: JSON has [].
+// each converts each item. The result is not nil, so its JSON is [].
 func each[From, To any](items []From, form func(From) To) []To {
 	list := make([]To, len(items))
 	for i, item := range items {
@@ -192,7 +191,7 @@ func each[From, To any](items []From, form func(From) To) []To {
 	return list
 }
 
-// stamp is how times are written.
+// stamp returns a time in the format of the API; "" for the zero time.
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""

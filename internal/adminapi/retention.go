@@ -15,11 +15,11 @@ func retentionEndpoints() []endpoint {
 	}
 }
 
-// Retention is the state of the deletion by age, which all servers share.
+// Retention is the state of data retention, shared by all servers.
 type Retention struct {
 	Suspended bool   `json:"suspended"` // deletion by age is off
 	LastRun   string `json:"last_run"`  // "" before the first
-	Now       string `json:"now"`       // clock that a confirmation confirms
+	Now       string `json:"now"`       // time that a confirmation confirms
 
 	// Before and After are the times between which the clock jumped; "" unless Suspended.
 	Before string `json:"before"`
@@ -40,13 +40,13 @@ func (c *exchange) retention() (any, error) {
 	}, nil
 }
 
-// confirmRetention ends a suspension: the clock of this server is right.
+// confirmRetention ends a suspension: the operator confirms this server's clock.
 func (c *exchange) confirmRetention() (any, error) {
 	now := c.now()
 	ctx := c.change("", map[string]string{"now": stamp(now)})
 	if err := c.cfg.Store.ConfirmRetention(ctx, now); err != nil {
 		if errors.Is(err, store.ErrNotSuspended) {
-			return nil, &web.Problem{Status: http.StatusConflict, Detail: store.ErrNotSuspended.Error() + ": there is nothing to confirm"}
+			return nil, &web.Problem{Status: http.StatusConflict, Detail: store.ErrNotSuspended.Error() + ": no confirmation is needed"}
 		}
 		return nil, err
 	}

@@ -10,12 +10,12 @@ import (
 	"countersign/internal/store"
 )
 
-// TestRetention: an operator sees that retention is suspended, and confirms the clock.
+// TestRetention checks that a suspended retention is shown and can be confirmed.
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	o := start(t)
 	if p := refused(t, o.Client, adminapi.Request{Method: "POST", Path: "/retention/confirm"}); p.Status != 409 {
-		t.Errorf("to confirm what is not suspended: %+v", p)
+		t.Errorf("confirmation without a suspension: %+v", p)
 	}
 	must(t, o.Store().ChangeRetentionState(t.Context(), func(s store.RetentionState) (store.RetentionState, error) {
 		s.LastRun, s.Suspended, s.Counted = servertest.Epoch, true, time.Hour

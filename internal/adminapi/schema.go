@@ -4,16 +4,16 @@ import (
 	"countersign/internal/store"
 )
 
-// Schema is how the schema of the database is.
+// Schema lists the schema migrations.
 type Schema struct {
 	Steps []SchemaStep `json:"steps"`
 }
 
-// SchemaStep is one step of the schema.
+// SchemaStep is a schema migration.
 type SchemaStep struct {
 	Version int64  `json:"version"`
 	Name    string `json:"name"`
-	Applied string `json:"applied"` // "" while it is not
+	Applied string `json:"applied"` // "" if not applied
 }
 
 func (c *exchange) schema() (any, error) {
@@ -24,7 +24,7 @@ func (c *exchange) schema() (any, error) {
 	return Schema{SchemaSteps(steps)}, nil
 }
 
-// SchemaSteps are the steps as the API shows them.
+// SchemaSteps returns migrations in the form of the API.
 func SchemaSteps(steps []store.Migration) []SchemaStep {
 	return each(steps, func(s store.Migration) SchemaStep { return SchemaStep{s.Version, s.Name, stamp(s.Applied)} })
 }

@@ -15,10 +15,10 @@ import (
 	"countersign/internal/server"
 )
 
-// settingRow is a setting with values in JSON, in the form that the API shows. Each value
+// settingRow is a setting with its values in the JSON form of the API. Each value
 // replaces the previous one; the last is the value in a new account.
 type settingRow struct {
-	name   string // with a dot before the name in an object
+	name   string // fields of an object have a dot before their name
 	values []string
 }
 
@@ -52,7 +52,7 @@ func settingRows() []settingRow {
 	}
 }
 
-// settingNames lists the settings of a type by their names in JSON.
+// settingNames returns the settings of a type by JSON name.
 func settingNames(typ reflect.Type, prefix string) (names []string) {
 	for i := range typ.NumField() {
 		f := typ.Field(i)
@@ -69,8 +69,7 @@ func settingNames(typ reflect.Type, prefix string) (names []string) {
 	return names
 }
 
-// TestEverySettingHasARow fails for a new setting without a row, and for a row without
-// its setting.
+// TestEverySettingHasARow fails for a setting without a row and a row without a setting.
 func TestEverySettingHasARow(t *testing.T) {
 	t.Parallel()
 	var rows []string
@@ -85,7 +84,7 @@ func TestEverySettingHasARow(t *testing.T) {
 	}
 }
 
-// document is the row's setting alone, as the API takes it.
+// document returns a request with the row's setting only.
 func (r settingRow) document(value string) map[string]any {
 	if object, name, ok := strings.Cut(r.name, "."); ok {
 		return map[string]any{object: map[string]any{name: json.RawMessage(value)}}
@@ -93,8 +92,8 @@ func (r settingRow) document(value string) map[string]any {
 	return map[string]any{r.name: json.RawMessage(value)}
 }
 
-// TestEverySetting: each setting is taken when the account is created, replaced, put back
-// and set again later; the other settings stay.
+// TestEverySetting checks that each setting can be set at creation, replaced, reset and
+// set again, without changing others.
 func TestEverySetting(t *testing.T) {
 	t.Parallel()
 	o := start(t)
@@ -126,7 +125,7 @@ func TestEverySetting(t *testing.T) {
 	}
 }
 
-// settings returns the settings of an account as the API shows them.
+// settings returns the settings of an account from the API.
 func (o *office) settings(key string) map[string]any {
 	o.t.Helper()
 	var shown map[string]any
@@ -134,7 +133,7 @@ func (o *office) settings(key string) map[string]any {
 	return onlySettings(shown)
 }
 
-// onlySettings removes all fields that cannot be set. Settings at their default may be missing.
+// onlySettings removes read-only fields. Settings with default values may be absent.
 func onlySettings(shown map[string]any) map[string]any {
 	settings := map[string]any{}
 	for _, row := range settingRows() {
@@ -146,7 +145,7 @@ func onlySettings(shown map[string]any) map[string]any {
 	return settings
 }
 
-// shown compares settings with plain, except for the value of the row.
+// shown compares settings with plain, except for the row's setting.
 func (r settingRow) shown(t *testing.T, got, plain map[string]any, value string) {
 	t.Helper()
 	want := maps.Clone(plain)
@@ -160,8 +159,8 @@ func (r settingRow) shown(t *testing.T, got, plain map[string]any, value string)
 	}
 }
 
-// TestAutofillInMessages: an SMS ends with the line of the present setting, without a
-// restart of the server.
+// TestAutofillInMessages checks that an SMS ends with the line of the current setting,
+// without a restart.
 func TestAutofillInMessages(t *testing.T) {
 	t.Parallel()
 	o := start(t)

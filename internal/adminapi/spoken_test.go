@@ -10,8 +10,8 @@ import (
 	"countersign/internal/server"
 )
 
-// TestSpokenBrandInCalls: a call says the spoken form of a brand, an SMS the brand, and
-// other brands stay.
+// TestSpokenBrandInCalls checks that calls use the spoken form of a brand, SMS the brand,
+// and that other brands are unchanged.
 func TestSpokenBrandInCalls(t *testing.T) {
 	t.Parallel()
 	o := start(t)

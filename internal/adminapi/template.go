@@ -34,10 +34,10 @@ type Template struct {
 	Locale     string               `json:"locale"`
 	Version    int                  `json:"version"`
 	Status     store.TemplateStatus `json:"status"`
-	Text       string               `json:"text"` // "" where recordings speak
+	Text       string               `json:"text"` // "" for a template of recordings
 	Contact    string               `json:"contact"`
 	CreatedAt  string               `json:"created_at"`
-	ApprovedAt string               `json:"approved_at"` // when it was last put into use; "" where it never was, or was taken back
+	ApprovedAt string               `json:"approved_at"` // last activation; "" if never activated or rolled back
 }
 
 func toTemplate(t store.Template) Template {
@@ -46,7 +46,7 @@ func toTemplate(t store.Template) Template {
 	}
 }
 
-// Templates is the answer to a wish for several.
+// Templates is the response with templates.
 type Templates struct {
 	Templates []Template `json:"templates"`
 }
@@ -73,7 +73,7 @@ func (c *exchange) templateID() (verify.ID, error) {
 	return id, nil
 }
 
-// templateProblem gives a refusal of a template its status.
+// templateProblem adds the HTTP status to a refusal of a template.
 func templateProblem(err error) error {
 	switch {
 	case errors.Is(err, store.ErrNoTemplate):
@@ -84,15 +84,15 @@ func templateProblem(err error) error {
 	return err
 }
 
-// TemplatePreview is what a template says.
+// TemplatePreview is the message of a template.
 type TemplatePreview struct {
 	Channel  verify.Channel `json:"channel"`
-	Text     string         `json:"text"`     // of the SMS, or the words of the call
-	Encoding string         `json:"encoding"` // of an SMS
-	Segments int            `json:"segments"` // of an SMS
+	Text     string         `json:"text"`     // text of the SMS, or words of the call
+	Encoding string         `json:"encoding"` // for SMS only
+	Segments int            `json:"segments"` // for SMS only
 }
 
-// shown finds the template, and what it says for the brand and PIN of the query.
+// shown returns the template and its message for the brand and PIN of the query.
 func (c *exchange) shown() (store.Template, template.Preview, error) {
 	var p template.Preview
 	query := c.query
@@ -134,7 +134,7 @@ func (c *exchange) soundTemplate() (any, error) {
 		return nil, err
 	}
 	if !t.Channel.Spoken() {
-		return nil, &web.Problem{Status: http.StatusConflict, Parameter: "id", Detail: "it is not the template of a call"}
+		return nil, &web.Problem{Status: http.StatusConflict, Parameter: "id", Detail: "the template is not for calls"}
 	}
 	var wav bytes.Buffer
 	if err := c.cfg.WAV(c.r.Context(), &wav, p.Script); err != nil {
@@ -153,8 +153,7 @@ func (c *exchange) retireTemplate() (any, error) {
 
 func (c *exchange) rollBackTemplate() (any, error) { return c.decide(c.cfg.Store.RollBackTemplate) }
 
-// decide carries out what an operator decides on a template, and answers with the one
-// that it led to.
+// decide applies an operator's decision on a template and returns the resulting template.
 func (c *exchange) decide(do func(context.Context, verify.ID, time.Time) (store.Template, error)) (any, error) {
 	id, err := c.templateID()
 	if err != nil {

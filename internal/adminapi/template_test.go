@@ -40,7 +40,7 @@ func TestTemplates(t *testing.T) {
 	var list adminapi.Templates
 	must(t, o.Do(t.Context(), adminapi.Request{Method: "GET", Path: "/templates", Query: url.Values{"account": {server.DemoAccount}, "status": {"ACTIVE"}}}, &list))
 	if len(list.Templates) != 1 || list.Templates[0].ID != ids[0] {
-		t.Errorf("in use are %+v", list)
+		t.Errorf("active templates %+v", list)
 	}
 	var shown adminapi.TemplatePreview
 	must(t, o.Do(t.Context(), adminapi.Request{Method: "GET", Path: "/templates/" + ids[0] + "/preview", Query: url.Values{"pin": {"4711"}, "brand": {"Shop"}}}, &shown))
@@ -50,7 +50,7 @@ func TestTemplates(t *testing.T) {
 	var sound strings.Builder
 	o.ok("GET", "/templates/"+ids[2]+"/sound", nil, &sound)
 	if !strings.HasPrefix(sound.String(), "RIFF") {
-		t.Errorf("the sound is %.10q", sound.String())
+		t.Errorf("the audio is %.10q", sound.String())
 	}
 	for path, status := range map[string]int{
 		"/templates/" + ids[1] + "/rollback": 409, "/templates/" + ids[0] + "/rollback": 409, "/templates/x/approve": 400,
@@ -61,7 +61,7 @@ func TestTemplates(t *testing.T) {
 		}
 	}
 	if p := refused(t, o.Client, get("/templates/"+ids[0]+"/sound")); p.Status != 409 {
-		t.Errorf("the sound of an SMS: %+v", p)
+		t.Errorf("the audio of an SMS: %+v", p)
 	}
 	var said []string
 	for _, e := range o.log() {
@@ -72,7 +72,7 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// TestTemplatePreviewRefuses: only a PIN and a brand of one line are shown.
+// TestTemplatePreviewRefuses checks that preview requires a valid PIN and a brand of one line.
 func TestTemplatePreviewRefuses(t *testing.T) {
 	t.Parallel()
 	o := start(t)

@@ -20,10 +20,10 @@ import (
 	"countersign/internal/atomicfile"
 )
 
-// A token file has a line for each token. A line of one word is the token named
-// adminName. Other lines have a name, which the audit log shows, the token, and
-// "read-only" for a token without the right to change anything. In either, the token's
-// hash (sha256: and 64 hexadecimal digits) can stand for the token. Comments begin with #.
+// A token file has one token per line. A line of one word is the token named adminName.
+// Other lines have a name for the audit log, the token, and "read-only" for a token
+// without permission to change data. The token can be replaced with its hash (sha256: and
+// 64 hexadecimal digits). Comments begin with #.
 //
 //	UJ5XYK6BNQ3ZLH7C4TQ2VXGMWR
 //	anna    7QXK2M4VTR6ZB5NLP3CHWYDJAG
@@ -32,21 +32,21 @@ import (
 // adminName is the name of a token on a line without a name.
 const adminName = "admin"
 
-// minToken is how long a token is at least: 128 bits in letters and digits.
+// minToken is the minimum length of a token: 128 bits in letters and digits.
 const minToken = 22
 
 const hashPrefix = "sha256:"
 
-// token is a line of the file.
+// token is a line of the token file.
 type token struct {
 	name     string
-	text     string // "" where the file has the hash
+	text     string // "" if the file has the hash
 	hash     [sha256.Size]byte
 	readOnly bool
 }
 
-// CreateTokens creates a token file, readable by its owner only, unless it exists. The
-// file holds a random token and a line end, so that scripts can use its whole content.
+// CreateTokens creates a token file, readable only by its owner, unless it exists. The
+// file contains a random token and a newline, so that scripts can use its whole content.
 func CreateTokens(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -54,14 +54,14 @@ func CreateTokens(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("create token file: %w", err)
 	}
-	// Another server may have made the file in between.
+	// Another server may have created the file since.
 	if err := atomicfile.WriteNew(path, []byte(rand.Text()+"\n"), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("create token file: %w", err)
 	}
 	return nil
 }
 
-// ReadToken returns the first token of a token file that is not a hash, for a client.
+// ReadToken returns the first token in a token file that is not a hash, for a client.
 func ReadToken(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -76,10 +76,10 @@ func ReadToken(path string) (string, error) {
 			return t.text, nil
 		}
 	}
-	return "", fmt.Errorf("token file %s has hashes only, and no token to show", path)
+	return "", fmt.Errorf("token file %s contains only hashes; use the token itself", path)
 }
 
-// parseTokens reads a token file. No error of it tells a token.
+// parseTokens parses a token file. Its errors contain no tokens.
 func parseTokens(text []byte) ([]token, error) {
 	var list []token
 	named := map[string]bool{}
@@ -92,7 +92,7 @@ func parseTokens(text []byte) ([]token, error) {
 		}
 		t, err := parseToken(words)
 		if err == nil && named[t.name] {
-			err = fmt.Errorf("%q names two tokens", t.name)
+			err = fmt.Errorf("the name %q is used twice", t.name)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
@@ -101,12 +101,12 @@ func parseTokens(text []byte) ([]token, error) {
 		list = append(list, t)
 	}
 	if len(list) == 0 && lines.Err() == nil {
-		return nil, errors.New("there is no token in it")
+		return nil, errors.New("no token in the file")
 	}
 	return list, lines.Err()
 }
 
-// parseToken returns the token of a line, given as its words.
+// parseToken returns the token of a line, split into words.
 func parseToken(words []string) (t token, err error) {
 	if len(words) == 2 && words[1] == "read-only" {
 		return t, errors.New("a read-only token needs a name: NAME TOKEN read-only")
@@ -136,7 +136,7 @@ func parseToken(words []string) (t token, err error) {
 	return t, nil
 }
 
-// tokens is a token file, which is read again when it has changed.
+// tokens is a token file, reloaded after a change.
 type tokens struct {
 	path string
 
@@ -146,8 +146,8 @@ type tokens struct {
 	size     int64
 }
 
-// find gives the token that a client shows. It compares hashes, with all of them, so
-// that the time it takes tells nothing.
+// find returns the token that matches a client's token. It compares hashes with all
+// tokens in constant time.
 func (t *tokens) find(shown string) (found token, ok bool, err error) {
 	list, err := t.load()
 	if err != nil {
@@ -162,7 +162,7 @@ func (t *tokens) find(shown string) (found token, ok bool, err error) {
 	return found, ok, nil
 }
 
-// load gives the tokens of the file as it is now.
+// load returns the current tokens of the file.
 func (t *tokens) load() ([]token, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,23 +9,22 @@ import (
 	"countersign/internal/web"
 )
 
-// Verifications is what was found, the newest first.
+// Verifications is the response with verifications, newest first.
 type Verifications struct {
 	Verifications []Verification `json:"verifications"`
 }
 
-// Verification is a verification for whoever has to say what became of it: without
-// PINs and typed codes, and with its number masked.
+// Verification is a verification for support: without PINs and codes, with a masked number.
 type Verification struct {
 	ID          string        `json:"id"`
 	Account     string        `json:"account"`
-	Number      string        `json:"number"` // masked; "" once it was taken out
+	Number      string        `json:"number"` // masked; "" after it was erased
 	Country     string        `json:"country"`
 	Brand       string        `json:"brand"`
 	Locale      string        `json:"locale"`
 	Status      verify.Status `json:"status"`
 	SubmittedAt string        `json:"submitted_at"`
-	FinalizedAt string        `json:"finalized_at"` // "" while it runs
+	FinalizedAt string        `json:"finalized_at"` // "" while in progress
 	Price       string        `json:"price"`
 	Events      []Event       `json:"events"`
 	Checks      []Check       `json:"checks"`
@@ -39,12 +38,12 @@ type Event struct {
 	StartedAt string            `json:"started_at"`
 	Carrier   string            `json:"carrier"`
 	Error     string            `json:"error"`
-	Attempts  int               `json:"attempts"` // hand-overs to carriers
+	Attempts  int               `json:"attempts"` // number of submissions to carriers
 	Failures  []Failure         `json:"failures"`
 	Cost      string            `json:"cost"`
 }
 
-// Failure is a carrier that did not accept the message, with its code.
+// Failure is a carrier that did not accept the message, with its error code.
 type Failure struct {
 	Carrier string `json:"carrier"`
 	Error   string `json:"error"`
@@ -52,7 +51,7 @@ type Failure struct {
 	Attempt int    `json:"attempt"` // 0 if unknown
 }
 
-// Check is one code that was submitted, without the code.
+// Check is a submitted code, without the code itself.
 type Check struct {
 	ReceivedAt string `json:"received_at"`
 	Valid      bool   `json:"valid"`
@@ -81,7 +80,7 @@ func toEvent(e verify.Event) Event {
 
 const (
 	usualSpan   = 7 * 24 * time.Hour
-	longestSpan = 31 * 24 * time.Hour // what a search may read of the archive
+	longestSpan = 31 * 24 * time.Hour // limit for reading the archive
 )
 
 func (c *exchange) findVerifications() (any, error) {
@@ -129,7 +128,7 @@ func (c *exchange) showVerification() (any, error) {
 	return toVerification(rec, c.now()), nil
 }
 
-// findVerification returns the verification that the path names.
+// findVerification returns the verification in the path.
 func (c *exchange) findVerification() (verify.Verification, error) {
 	id, ok := verify.ParseID(c.r.PathValue("id"))
 	if !ok {
