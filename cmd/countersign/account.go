@@ -9,30 +9,30 @@ import (
 type accountCmd struct {
 	Create accountCreateCmd `cmd:"" help:"Create an account and print its secret, once."`
 	List   accountListCmd   `cmd:"" help:"List accounts and their balances."`
-	Show   accountShowCmd   `cmd:"" help:"Show all of an account but its secrets."`
+	Show   accountShowCmd   `cmd:"" help:"Show an account's settings and state, without its secrets."`
 	Set    accountSetCmd    `cmd:"" help:"Change an account's settings."`
 	Bar    accountBarCmd    `cmd:"" help:"Bar an account from starting verifications."`
 	Unbar  accountUnbarCmd  `cmd:"" help:"Let a barred account start verifications again."`
-	Credit accountCreditCmd `cmd:"" help:"Add an amount to an account's balance; a negative one takes it away."`
+	Credit accountCreditCmd `cmd:"" help:"Add an amount to an account's balance; a negative amount reduces it."`
 
-	Approve   accountApproveCmd   `cmd:"" help:"Let a trial account reach numbers."`
-	Unapprove accountUnapproveCmd `cmd:"" help:"Let a trial account reach numbers no more."`
+	Approve   accountApproveCmd   `cmd:"" help:"Approve numbers for a trial account."`
+	Unapprove accountUnapproveCmd `cmd:"" help:"Revoke the approval of numbers for a trial account."`
 
-	Rotate          accountRotateCmd    `cmd:"" name:"rotate-secret" help:"Replace an account's secrets by a new one and print it, once."`
-	RotateSignature accountSignatureCmd `cmd:"" name:"rotate-signature" help:"Give an account another signature secret and print it, once."`
-	Secret          accountSecretCmd    `cmd:"" help:"Manage the secrets of an account, of which it may have several."`
+	Rotate          accountRotateCmd    `cmd:"" name:"rotate-secret" help:"Replace all secrets of an account and print the new secret once."`
+	RotateSignature accountSignatureCmd `cmd:"" name:"rotate-signature" help:"Replace an account's signature secret and print the new one once."`
+	Secret          accountSecretCmd    `cmd:"" help:"Manage the secrets of an account; an account can have several."`
 }
 
 type accountCreateCmd struct {
 	adminFlag
 	outputFlags
 	settingFlags    `group:"Settings"`
-	Name            string   `arg:"" help:"What the account is for."`
-	Key             string   `help:"The api_key: 8 letters and digits; drawn if empty."`
-	Secret          string   `help:"The api_secret, at least 8 characters; drawn if empty. Others can see it on the command line."`
-	Credit          string   `help:"First balance, such as 100.00. Default: ${default}." default:"0" placeholder:"AMOUNT"`
-	Approve         []string `help:"Number that a trial account may reach; may be repeated." placeholder:"NUMBER" param:"approved_numbers"`
-	SignatureMethod string   `help:"Accept signed requests: md5hash, md5, sha1, sha256 or sha512; prints the secret." placeholder:"METHOD"`
+	Name            string   `arg:"" help:"Purpose of the account."`
+	Key             string   `help:"The api_key: 8 letters and digits. Default: generated."`
+	Secret          string   `help:"The api_secret, at least 8 characters. Default: generated. Other users can see it on the command line."`
+	Credit          string   `help:"Initial balance, such as 100.00. Default: ${default}." default:"0" placeholder:"AMOUNT"`
+	Approve         []string `help:"Number that a trial account may reach. Repeatable." placeholder:"NUMBER" param:"approved_numbers"`
+	SignatureMethod string   `help:"Accept requests signed with md5hash, md5, sha1, sha256 or sha512, and print the signature secret." placeholder:"METHOD"`
 }
 
 // Run creates the account.
@@ -124,7 +124,7 @@ func (c *accountUnbarCmd) Run(p *process) error {
 type accountCreditCmd struct {
 	adminFlag
 	Key    string `arg:"" help:"The api_key."`
-	Amount string `arg:"" help:"Amount such as 100.00. Write -- before a negative one."`
+	Amount string `arg:"" help:"Amount such as 100.00. Write -- before a negative amount."`
 }
 
 // Run changes the balance.
@@ -149,7 +149,7 @@ type accountUnapproveCmd struct {
 	Numbers []string `arg:"" name:"number" help:"Numbers in international form."`
 }
 
-// Run takes the approval back.
+// Run revokes the approval.
 func (c *accountUnapproveCmd) Run(p *process) error {
 	return c.eachNumber(p, http.MethodDelete, c.Key, c.Numbers)
 }

@@ -12,13 +12,13 @@ type accountRotateCmd struct {
 	outputFlags
 	confirmFlag
 	Key  string        `arg:"" help:"The api_key."`
-	Keep time.Duration `help:"For how long the old ones go on being good, such as 24h. Without it: not at all." placeholder:"DURATION" param:"keep_seconds"`
+	Keep time.Duration `help:"Grace period for the old secrets, such as 24h. Default: none." placeholder:"DURATION" param:"keep_seconds"`
 }
 
 // Run replaces the secrets.
 func (c *accountRotateCmd) Run(p *process) error {
 	if c.Keep == 0 {
-		if err := c.confirm(p, "Requests of %s with its present secrets will be refused.", c.Key); err != nil {
+		if err := c.confirm(p, "Requests of %s with its current secrets will be refused.", c.Key); err != nil {
 			return err
 		}
 	}
@@ -32,7 +32,7 @@ func (c *accountRotateCmd) Run(p *process) error {
 	}.print(p, c.outputFlags)
 }
 
-// wholeSeconds rounds up: what is to be good for a moment must not be good for ever.
+// wholeSeconds rounds up: 0 means no expiry, so a shorter duration must not become 0.
 func wholeSeconds(d time.Duration) int {
 	if d > 0 {
 		d += time.Second - 1
@@ -45,14 +45,14 @@ type accountSignatureCmd struct {
 	outputFlags
 	confirmFlag
 	Key    string        `arg:"" help:"The api_key."`
-	Method string        `help:"md5hash, md5, sha1, sha256 or sha512; the one that it has if empty." placeholder:"METHOD"`
-	Keep   time.Duration `help:"For how long the old one goes on being good, such as 24h. Without it: not at all." placeholder:"DURATION" param:"keep_seconds"`
+	Method string        `help:"Signature method: md5hash, md5, sha1, sha256 or sha512. Default: unchanged." placeholder:"METHOD"`
+	Keep   time.Duration `help:"Grace period for the old secret, such as 24h. Default: none." placeholder:"DURATION" param:"keep_seconds"`
 }
 
 // Run replaces the signature secret.
 func (c *accountSignatureCmd) Run(p *process) error {
 	if c.Keep == 0 {
-		if err := c.confirm(p, "Requests of %s that are signed with its present secret will be refused.", c.Key); err != nil {
+		if err := c.confirm(p, "Requests of %s signed with its current secret will be refused.", c.Key); err != nil {
 			return err
 		}
 	}
@@ -65,9 +65,9 @@ func (c *accountSignatureCmd) Run(p *process) error {
 }
 
 type accountSecretCmd struct {
-	List   accountSecretListCmd   `cmd:"" help:"List the secrets that are good by their ids, without the secrets."`
-	Add    accountSecretAddCmd    `cmd:"" help:"Give an account one more secret and print it, once."`
-	Revoke accountSecretRevokeCmd `cmd:"" help:"End a secret at once."`
+	List   accountSecretListCmd   `cmd:"" help:"List the ids of the valid secrets, without the secrets."`
+	Add    accountSecretAddCmd    `cmd:"" help:"Add a secret to an account and print it once."`
+	Revoke accountSecretRevokeCmd `cmd:"" help:"Revoke a secret immediately."`
 }
 
 type accountSecretListCmd struct {
@@ -100,8 +100,8 @@ type accountSecretAddCmd struct {
 	adminFlag
 	outputFlags
 	Key       string         `arg:"" help:"The api_key."`
-	Secret    string         `help:"The secret, at least 8 characters; drawn if empty. Others can see it on the command line."`
-	ExpiresIn *time.Duration `help:"For how long it is good, such as 24h. Without it: for ever." placeholder:"DURATION" param:"expires_in_seconds"`
+	Secret    string         `help:"The secret, at least 8 characters. Default: generated. Other users can see it on the command line."`
+	ExpiresIn *time.Duration `help:"Validity of the secret, such as 24h. Default: unlimited." placeholder:"DURATION" param:"expires_in_seconds"`
 }
 
 // Run adds the secret.
@@ -124,10 +124,10 @@ type accountSecretRevokeCmd struct {
 	adminFlag
 	confirmFlag
 	Key string `arg:"" help:"The api_key."`
-	ID  string `arg:"" name:"id" help:"The secret's id, as secret list shows it."`
+	ID  string `arg:"" name:"id" help:"Id of the secret, from secret list."`
 }
 
-// Run ends the secret.
+// Run revokes the secret.
 func (c *accountSecretRevokeCmd) Run(p *process) error {
 	if err := c.confirm(p, "Requests of %s with secret %s will be refused.", c.Key, c.ID); err != nil {
 		return err

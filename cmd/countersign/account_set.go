@@ -12,32 +12,32 @@ import (
 	"countersign/internal/adminapi"
 )
 
-// settingFlags are what can be laid down for an account, when it is created and later.
-// The names in param are those of the admin API.
+// settingFlags are the settings of an account, for account create and account set. The
+// tag param names the parameter of the admin API.
 type settingFlags struct {
-	Rate            *int              `help:"Requests allowed in any second; 0 for the installation's default."`
+	Rate            *int              `help:"Rate limit in requests per second; 0 for the installation's default."`
 	PINCode         *bool             `help:"Allow the application to choose the PIN (pin_code)." name:"pin-code" negatable:""`
-	Trial           *bool             `help:"Allow only approved numbers." negatable:""`
-	OnUndeliverable string            `help:"What follows an event that a carrier refused or could not deliver: wait for the time of the next one, the default, or next_event at once." enum:",wait,next_event" default:"" placeholder:"WHAT"`
-	Parent          *string           `help:"Account whose balance this one uses." placeholder:"KEY"`
-	DailyCap        *string           `help:"What it, and those that use its balance, may spend in a day (UTC)." placeholder:"AMOUNT"`
-	AllowCountry    []string          `help:"Country whose numbers it may verify (two letters); may be repeated. Without it: all." placeholder:"COUNTRY" param:"countries"`
-	AllowWorkflow   []int             `help:"workflow_id that it may ask for; may be repeated. Without it: all." placeholder:"ID" param:"workflows"`
-	AllowSender     []string          `help:"sender_id that it may name; may be repeated. Without it: any." placeholder:"SENDER" param:"senders"`
-	AllowBrand      []string          `help:"Brand or payee that may look like a link, such as Booking.com; may be repeated. Does not limit other names." placeholder:"NAME" param:"link_brands" sep:"none"`
-	AllowFrom       []string          `help:"Address or network that its requests may come from; may be repeated. Without it: any." placeholder:"CIDR" param:"sources"`
-	MinCodeLength   *int              `help:"The least length of a PIN, 4 to 10." placeholder:"N"`
-	Strict          *bool             `help:"PINs of at least 6 digits, good for at most 10 minutes (NIST SP 800-63B)." negatable:""`
-	TestNumber      map[string]string `help:"Number that nothing is sent to, and its PIN; may be repeated." placeholder:"NUMBER=CODE" param:"test_numbers"`
-	AutofillDomain  *string           `help:"Domain of the page that asks for the code: its SMS end with @DOMAIN #CODE (WebOTP)." placeholder:"DOMAIN"`
-	AutofillAppHash *string           `help:"Hash of the Android app that asks for the code, 11 characters: its SMS end with it." placeholder:"HASH"`
-	CarrierValue    map[string]string `help:"Value that carriers put into its messages as {{.Values.NAME}}, such as entity_id=1701158019811410068; may be repeated." placeholder:"NAME=VALUE" mapsep:"none" param:"carrier_values"`
-	SpokenBrand     map[string]string `help:"Name that calls say for a brand or payee, such as AcmeInc=Acme Inc; may be repeated." placeholder:"BRAND=SPOKEN" mapsep:"none" param:"spoken_brands"`
-	Setting         map[string]string `help:"Any setting of the admin API by its name there, and its value in JSON; may be repeated." placeholder:"NAME=JSON" mapsep:"none"`
+	Trial           *bool             `help:"Restrict the account to approved numbers." negatable:""`
+	OnUndeliverable string            `help:"After a refused or undeliverable event: wait (default) keeps the schedule, next_event sends the next one immediately." enum:",wait,next_event" default:"" placeholder:"WHAT"`
+	Parent          *string           `help:"Parent account; its balance pays for this account." placeholder:"KEY"`
+	DailyCap        *string           `help:"Daily spending limit (UTC) for the account and its sub-accounts." placeholder:"AMOUNT"`
+	AllowCountry    []string          `help:"Allowed country of numbers (two letters). Repeatable. Default: all." placeholder:"COUNTRY" param:"countries"`
+	AllowWorkflow   []int             `help:"Allowed workflow_id. Repeatable. Default: all." placeholder:"ID" param:"workflows"`
+	AllowSender     []string          `help:"Allowed sender_id. Repeatable. Default: any." placeholder:"SENDER" param:"senders"`
+	AllowBrand      []string          `help:"Allowed brand or payee that looks like a link, such as Booking.com. Repeatable. Does not limit other names." placeholder:"NAME" param:"link_brands" sep:"none"`
+	AllowFrom       []string          `help:"Allowed source address or network of requests. Repeatable. Default: any." placeholder:"CIDR" param:"sources"`
+	MinCodeLength   *int              `help:"Minimum length of a PIN, 4 to 10." placeholder:"N"`
+	Strict          *bool             `help:"Require PINs of at least 6 digits, valid for at most 10 minutes (NIST SP 800-63B)." negatable:""`
+	TestNumber      map[string]string `help:"Number that receives no messages, and its PIN. Repeatable." placeholder:"NUMBER=CODE" param:"test_numbers"`
+	AutofillDomain  *string           `help:"Domain of the page where users enter the code: SMS end with @DOMAIN #CODE (WebOTP)." placeholder:"DOMAIN"`
+	AutofillAppHash *string           `help:"Hash of the Android app where users enter the code, 11 characters: SMS end with it." placeholder:"HASH"`
+	CarrierValue    map[string]string `help:"Value of {{.Values.NAME}} in carrier settings, such as entity_id=1701158019811410068. Repeatable." placeholder:"NAME=VALUE" mapsep:"none" param:"carrier_values"`
+	SpokenBrand     map[string]string `help:"Spoken form of a brand or payee in calls, such as AcmeInc=Acme Inc. Repeatable." placeholder:"BRAND=SPOKEN" mapsep:"none" param:"spoken_brands"`
+	Setting         map[string]string `help:"Any setting by its name in the admin API, with its value in JSON. Repeatable." placeholder:"NAME=JSON" mapsep:"none"`
 }
 
-// mostRepeated returns the largest number of occurrences of each flag that may be
-// repeated. The time to parse them grows with the square of their number.
+// mostRepeated returns the largest number of occurrences of each repeatable flag. Parsing
+// time grows with the square of the number of occurrences.
 func mostRepeated() map[string]int {
 	const countries, workflows, settings, numbers = 250, 7, 100, 1000
 	return map[string]int{
@@ -67,12 +67,12 @@ func checkRepeated(args []string) error {
 	return nil
 }
 
-// settings gives those that were named, as the admin API takes them.
+// settings returns the settings that are present on the command line, by admin API name.
 func (f settingFlags) settings() (map[string]any, error) {
 	in := map[string]any{}
 	for name, value := range f.Setting {
 		if !json.Valid([]byte(value)) {
-			return nil, usagef("--setting %s: %s is not JSON; a text stands in quotes", name, value)
+			return nil, usagef("--setting %s: %s is not JSON; write a text in double quotes", name, value)
 		}
 		in[name] = json.RawMessage(value)
 	}
@@ -102,7 +102,7 @@ func (f settingFlags) settings() (map[string]any, error) {
 	if len(f.SpokenBrand) > 0 {
 		in["spoken_brands"] = f.SpokenBrand
 	}
-	if f.AutofillDomain != nil || f.AutofillAppHash != nil { // one takes the place of the other
+	if f.AutofillDomain != nil || f.AutofillAppHash != nil { // an autofill setting replaces both
 		fill := map[string]any{"domain": "", "app_hash": ""}
 		put(fill, "domain", f.AutofillDomain)
 		put(fill, "app_hash", f.AutofillAppHash)
@@ -127,11 +127,11 @@ type accountSetCmd struct {
 	adminFlag
 	settingFlags `group:"Settings"`
 	Key          string   `arg:"" help:"The api_key."`
-	Name         *string  `help:"What the account is for."`
-	Clear        []string `help:"Setting to put back to what it is for a new account, by the name of its flag; may be repeated." placeholder:"FLAG"`
+	Name         *string  `help:"Purpose of the account."`
+	Clear        []string `help:"Reset the setting of this flag to the default of a new account. Repeatable." placeholder:"FLAG"`
 }
 
-// cleared is what a setting becomes that is cleared, by its flag.
+// cleared returns the default value of a flag's setting, for --clear.
 func cleared(flag string) (name string, value any, ok bool) {
 	none := []string{}
 	switch flag {
@@ -173,7 +173,7 @@ func cleared(flag string) (name string, value any, ok bool) {
 	return "", nil, false
 }
 
-// Run changes the settings that are named. A list takes the place of the one that was.
+// Run changes the settings on the command line. A list replaces the previous list.
 func (c *accountSetCmd) Run(p *process) error {
 	in, err := c.settings()
 	if err != nil {
@@ -183,10 +183,10 @@ func (c *accountSetCmd) Run(p *process) error {
 	for _, flag := range slices.Compact(slices.Sorted(slices.Values(c.Clear))) {
 		name, value, ok := cleared(flag)
 		if !ok {
-			return usagef("--clear: there is no flag --%s that could be cleared", flag)
+			return usagef("--clear: %q is not a flag of a setting", flag)
 		}
 		if _, both := in[name]; both {
-			return usagef("--clear: --%s is given, too", flag)
+			return usagef("--clear: --%s is also given; use only one of them", flag)
 		}
 		in[name] = value
 	}

@@ -15,13 +15,13 @@ import (
 	"countersign/internal/adminapi"
 )
 
-// settingStep is a command's flags, and the setting that follows, in JSON; "" if the
+// settingStep has the flags of a command and the resulting setting in JSON; "" if the
 // setting is not shown.
 type settingStep struct{ flags, want string }
 
-// settingRow is a setting, and the flags that set, replace and clear it.
+// settingRow has the name of a setting and the flags that set, replace and clear it.
 type settingRow struct {
-	name  string // in the admin API; fields of an object have a dot before their name
+	name  string // admin API name; fields of an object have a dot before their name
 	steps []settingStep
 }
 
@@ -73,7 +73,7 @@ func settingRows() []settingRow {
 	}
 }
 
-// settingNames lists the settings of a type by their names in JSON.
+// settingNames returns the settings of a type by JSON name.
 func settingNames(typ reflect.Type, prefix string) (names []string) {
 	for i := range typ.NumField() {
 		f := typ.Field(i)
@@ -90,8 +90,8 @@ func settingNames(typ reflect.Type, prefix string) (names []string) {
 	return names
 }
 
-// TestEverySettingHasARow fails for a setting without a row, for a row without its
-// setting, and for a flag that no row sets or clears.
+// TestEverySettingHasARow fails for a setting without a row, a row without a setting, and
+// a flag without a row that sets or clears it.
 func TestEverySettingHasARow(t *testing.T) {
 	t.Parallel()
 	var rows, used []string
@@ -132,8 +132,8 @@ func TestEverySettingHasARow(t *testing.T) {
 	}
 }
 
-// TestEverySetting: the command sets each setting, replaces it and clears it; the other
-// settings stay. When it creates an account it sets them all.
+// TestEverySetting checks that the command sets, replaces and clears each setting without
+// changing others, and that account create sets them all.
 func TestEverySetting(t *testing.T) {
 	t.Parallel()
 	in := administered(t)
@@ -168,11 +168,11 @@ func TestEverySetting(t *testing.T) {
 	}
 }
 
-// atCreation reports whether account create takes the first flags of the row together with
-// the flags of all other rows.
+// atCreation reports whether account create accepts the first flags of the row together
+// with the flags of all other rows.
 func (r settingRow) atCreation() bool {
 	switch r.name {
-	case "name": // an argument there
+	case "name": // an argument of account create
 		return false
 	case "autofill.app_hash": // excludes autofill.domain
 		return false
@@ -180,7 +180,7 @@ func (r settingRow) atCreation() bool {
 	return !strings.HasPrefix(r.name, "fraud.") || r.name == "fraud.unblock" // --setting fraud takes one object
 }
 
-// shownSettings returns the settings of an account as the admin API shows them.
+// shownSettings returns the settings of an account from the admin API.
 func (in *installation) shownSettings(url, key string) map[string]any {
 	in.t.Helper()
 	token, err := adminapi.ReadToken(filepath.Join(in.dir, "data", "admin-token"))

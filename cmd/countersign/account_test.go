@@ -28,7 +28,7 @@ func (in *installation) open() *store.DB {
 	return db
 }
 
-// credentials looks into the database of the installation.
+// credentials reads credentials from the database.
 func (in *installation) credentials(key string) store.Credentials {
 	in.t.Helper()
 	db := in.open()
@@ -117,6 +117,6 @@ func TestAccountRefuses(t *testing.T) {
 		in.fails(code, why, append(append([]string{"account"}, args...), "CONFIG")...)
 	}
 	if list := in.ok("account", "list", "CONFIG"); strings.Count(list, "\n") != 2 || !strings.Contains(list, "Acme") {
-		t.Errorf("what failed has made accounts:\n%s", list)
+		t.Errorf("failed commands created accounts:\n%s", list)
 	}
 }

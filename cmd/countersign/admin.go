@@ -26,16 +26,16 @@ import (
 	"countersign/internal/store"
 )
 
-// adminFlag is shared by the commands that administer an installation. They speak the
-// admin API, with the server where it runs and serves it, and otherwise with the
-// database: see [adminFlag.connect], the one place that decides.
+// adminFlag is shared by the commands that administer an installation through the admin
+// API: over HTTP if a server serves it, otherwise in process on the database; see
+// [adminFlag.connect].
 type adminFlag struct {
 	configFlag
-	Admin          string `group:"Admin API" help:"URL of the admin API to ask; without it the configuration tells." placeholder:"URL"`
-	AdminTokenFile string `group:"Admin API" help:"File with the token to show there." type:"path" placeholder:"FILE"`
+	Admin          string `group:"Admin API" help:"URL of the admin API. Default: from the configuration." placeholder:"URL"`
+	AdminTokenFile string `group:"Admin API" help:"File with the admin API token. Default: from the configuration." type:"path" placeholder:"FILE"`
 }
 
-// ask makes one call.
+// ask sends one request.
 func (f adminFlag) ask(p *process, r adminapi.Request, out any) error {
 	client, done, err := f.connect(p)
 	if err != nil {
@@ -44,25 +44,25 @@ func (f adminFlag) ask(p *process, r adminapi.Request, out any) error {
 	return errors.Join(selectAnother(client.Do(p.ctx, r, out)), done())
 }
 
-// selectAnother adds to the error of an unreachable server how to select another.
+// selectAnother adds the remedies to an error about an unreachable server.
 func selectAnother(err error) error {
 	if _, ok := errors.AsType[*adminapi.Unreachable](err); ok {
-		return fmt.Errorf("%w; start it, or select another with --admin URL or admin.url", err)
+		return fmt.Errorf("%w; start the server, or select another with --admin URL or admin.url", err)
 	}
 	return err
 }
 
-// get reads something.
+// get sends a GET request.
 func (f adminFlag) get(p *process, out any, path ...string) error {
 	return f.ask(p, adminapi.Request{Method: http.MethodGet, Path: adminapi.Path(path...)}, out)
 }
 
-// post changes something.
+// post sends a POST request.
 func (f adminFlag) post(p *process, in, out any, path ...string) error {
 	return f.ask(p, adminapi.Request{Method: http.MethodPost, Path: adminapi.Path(path...), JSON: in}, out)
 }
 
-// connect decides whom a command asks: the server, or the database where there is none.
+// connect returns a client of the server's admin API, or of the database if no server runs.
 func (f adminFlag) connect(p *process) (_ *adminapi.Client, done func() error, err error) {
 	cfg, err := f.load(p)
 	if err != nil {
@@ -75,8 +75,8 @@ func (f adminFlag) connect(p *process) (_ *adminapi.Client, done func() error, e
 	return f.direct(p, cfg)
 }
 
-// server is the API that is named (--admin, admin.url), or the one at admin.listen, if
-// it answers; nil if there is none.
+// server returns a client of the admin API at --admin or admin.url, or at admin.listen if
+// a server listens there; nil without either.
 func (f adminFlag) server(p *process, cfg config.Config) (_ *adminapi.Client, done func() error, err error) {
 	admin := cfg.Admin
 	admin.URL = strings.TrimSuffix(cmp.Or(f.Admin, admin.URL), "/")
@@ -97,17 +97,17 @@ func (f adminFlag) server(p *process, cfg config.Config) (_ *adminapi.Client, do
 	return nearby(admin, address)
 }
 
-// answers reports whether somebody listens at an address of this machine.
+// answers reports whether an address of this machine accepts connections.
 func answers(ctx context.Context, address string) bool {
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
-	_ = conn.Close() // nothing was said
+	_ = conn.Close() // no request was sent
 	return true
 }
 
-// reachable is the address at which this machine finds what listens on another.
+// reachable returns the address for connections from this machine to a listener.
 func reachable(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
@@ -119,8 +119,8 @@ func reachable(listen string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// nearby asks the server on this machine. Its certificate need not be for a name of
-// the loopback: it must be the one in the configuration.
+// nearby returns a client of the server on this machine. The server must present the
+// certificate of admin.tls.cert, for any host name.
 func nearby(cfg config.Admin, address string) (*adminapi.Client, func() error, error) {
 	if cfg.TLS.Cert == "" {
 		return remote(cfg, "http://"+address, nil)
@@ -131,22 +131,23 @@ func nearby(cfg config.Admin, address string) (*adminapi.Client, func() error, e
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, nil, fmt.Errorf("admin.tls.cert: there is no certificate in %s", cfg.TLS.Cert)
+		return nil, nil, fmt.Errorf("admin.tls.cert: file %s has no certificate", cfg.TLS.Cert)
 	}
 	return remote(cfg, "https://"+address, block.Bytes)
 }
 
-// longest is how long a command waits for an answer: some read all that there is.
+// longest limits the time until the response header. Some requests read all data.
 const longest = 30 * time.Minute
 
-// remote asks a server, which must have the certificate pinned, if that is not nil.
+// remote returns a client of a server. If pinned is not nil, the server must present that
+// certificate.
 func remote(cfg config.Admin, url string, pinned []byte) (*adminapi.Client, func() error, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if pinned != nil {
 		conf.InsecureSkipVerify = true // VerifyConnection is stricter
 		conf.VerifyConnection = func(s tls.ConnectionState) error {
 			if string(s.PeerCertificates[0].Raw) != string(pinned) {
-				return errors.New("it has another certificate than admin.tls.cert")
+				return errors.New("the server presents another certificate than admin.tls.cert")
 			}
 			return nil
 		}
@@ -158,7 +159,7 @@ func remote(cfg config.Admin, url string, pinned []byte) (*adminapi.Client, func
 		}
 		conf.RootCAs = x509.NewCertPool()
 		if !conf.RootCAs.AppendCertsFromPEM(text) {
-			return nil, nil, fmt.Errorf("admin.client.ca: there is no certificate in %s", cfg.Client.CA)
+			return nil, nil, fmt.Errorf("admin.client.ca: file %s has no certificate", cfg.Client.CA)
 		}
 	}
 	if cfg.Client.Cert != "" {
@@ -177,7 +178,7 @@ func remote(cfg config.Admin, url string, pinned []byte) (*adminapi.Client, func
 	return &adminapi.Client{URL: url, Token: token, HTTP: client}, func() error { transport.CloseIdleConnections(); return nil }, nil
 }
 
-// tokenOf is the token to show; "" when a certificate is to do.
+// tokenOf returns the admin API token; "" if a client certificate replaces it.
 func tokenOf(cfg config.Admin) (string, error) {
 	if cfg.TokenFile == "" {
 		return "", nil
@@ -189,7 +190,7 @@ func tokenOf(cfg config.Admin) (string, error) {
 	return token, err
 }
 
-// direct works on the database in the place of a server, and as a user of the machine.
+// direct returns a client that works on the database in process, as the current user.
 func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, done func() error, err error) {
 	database, key, err := f.existing(p, cfg)
 	if err != nil {
@@ -215,7 +216,7 @@ func (f configFlag) direct(p *process, cfg config.Config) (_ *adminapi.Client, d
 	return &adminapi.Client{HTTP: &http.Client{Transport: api.InProcess(name, source)}}, db.Close, nil
 }
 
-// speaker speaks as the server would.
+// speaker returns a function that writes a script as WAV, with the server's speech settings.
 func speaker(cfg config.Config, db *store.DB, log *slog.Logger) func(context.Context, io.Writer, message.Script) error {
 	return func(ctx context.Context, w io.Writer, script message.Script) error {
 		speech := server.SpeechConfig(cfg.TTS, log)
@@ -232,7 +233,7 @@ func speaker(cfg config.Config, db *store.DB, log *slog.Logger) func(context.Con
 	}
 }
 
-// changeAs changes the database itself, and writes that into the audit log.
+// changeAs changes the database directly, with an audit entry.
 func (f configFlag) changeAs(p *process, action string, do func(context.Context, *store.DB) error) error {
 	db, err := f.open(p)
 	if err != nil {
@@ -243,7 +244,7 @@ func (f configFlag) changeAs(p *process, action string, do func(context.Context,
 	return errors.Join(do(ctx, db), db.Close())
 }
 
-// operator is who works with the command line, and where.
+// operator returns the user name and the host for the audit log.
 func operator() (name, source string) {
 	name, source = fmt.Sprintf("uid %d", os.Getuid()), "command line"
 	if u, err := user.Current(); err == nil {

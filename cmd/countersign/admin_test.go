@@ -18,7 +18,7 @@ import (
 	"countersign/internal/server"
 )
 
-// output is what a program in the background writes.
+// output collects the output of a program in the background.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -36,8 +36,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// serve runs the installation's server until the test ends, with its admin API, and
-// gives the URL of that.
+// serve runs the installation's server with its admin API until the test ends, and
+// returns the URL of the admin API.
 func (in *installation) serve() (adminURL string) {
 	in.t.Helper()
 	environ := append([]string{
@@ -66,7 +66,7 @@ func (in *installation) serve() (adminURL string) {
 	return found[1]
 }
 
-// administered is an installation whose token is in its directory.
+// administered returns an installation with its token in its directory.
 func administered(t *testing.T) *installation {
 	t.Helper()
 	in := install(t)
@@ -74,7 +74,7 @@ func administered(t *testing.T) *installation {
 	return in
 }
 
-// ways are the ways in which a command finds what it works on.
+// ways returns the arguments for each way of access: database or server.
 func ways() map[string]func(*installation) []string {
 	return map[string]func(*installation) []string{
 		"database": func(*installation) []string { return nil },
@@ -85,8 +85,8 @@ func ways() map[string]func(*installation) []string {
 	}
 }
 
-// TestSameOutput: a command prints the same whether it works on the database or asks a
-// server, and fails with the same words.
+// TestSameOutput checks that commands on the database and through a server print equal
+// output and equal errors.
 func TestSameOutput(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -94,7 +94,7 @@ func TestSameOutput(t *testing.T) {
 	t.Cleanup(func() {
 		for way, text := range said {
 			if text != said["database"] {
-				t.Errorf("%s prints\n%s\nand by the database it is\n%s", way, text, said["database"])
+				t.Errorf("%s prints\n%s\nand on the database\n%s", way, text, said["database"])
 			}
 		}
 		if len(said) != len(ways()) {
@@ -122,7 +122,7 @@ func TestSameOutput(t *testing.T) {
 	}
 }
 
-// commands are lines of words, apart by bars; those that begin with a ! fail.
+// commands returns command lines, with words separated by bars. Lines with a leading ! fail.
 func commands() []string {
 	return []string{
 		"account|create|Acme Ltd|--key=acme0001|--secret=mysecret|--credit=100.5|--rate=7|--pin-code|--trial|--approve=+44 7700 900001|--signature-method=sha512",
@@ -139,7 +139,7 @@ func commands() []string {
 	}
 }
 
-// TestAudit: who changed what is found out, whichever way it was changed.
+// TestAudit checks the audit log for changes through each way of access.
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	for name, way := range ways() {
@@ -171,7 +171,8 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// TestNoAdmin: a server that is named must answer, and let in.
+// TestNoAdmin checks the errors for a configured server that does not answer or refuses
+// the token.
 func TestNoAdmin(t *testing.T) {
 	t.Parallel()
 	in := administered(t)
@@ -188,7 +189,7 @@ func TestNoAdmin(t *testing.T) {
 	in.fails(2, "unknown flag", "serve", "--admin="+url)
 }
 
-// certificate writes one for the loopback, and its key.
+// certificate writes a loopback certificate and its key.
 func (in *installation) certificate(name string) (cert, key string) {
 	in.t.Helper()
 	conf, text, err := server.SelfSigned(time.Now())
@@ -202,8 +203,8 @@ func (in *installation) certificate(name string) (cert, key string) {
 	return in.file(name+".pem", string(text)), in.file(name+".key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 }
 
-// TestAdminTLS: the server on this machine must have the certificate of the
-// configuration, and one that is named a certificate that is trusted.
+// TestAdminTLS checks that the local server must present the configured certificate, and
+// a server at a URL a trusted one.
 func TestAdminTLS(t *testing.T) {
 	t.Parallel()
 	in := administered(t)

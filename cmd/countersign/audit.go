@@ -11,19 +11,19 @@ import (
 )
 
 type auditCmd struct {
-	List auditListCmd `cmd:"" help:"List what was changed, by whom and from where, the newest first."`
+	List auditListCmd `cmd:"" help:"List changes with author and source, newest first."`
 }
 
 type auditListCmd struct {
 	adminFlag
 	outputFlags
-	Since   moment `help:"From a time (2026-01-31T12:00:00Z, yesterday, 2h) on." placeholder:"TIME"`
-	Until   moment `help:"Before a time or a day." placeholder:"TIME"`
-	Who     string `help:"By one name."`
-	Action  string `help:"One action, such as account.bar, or account.* for all of a kind."`
-	Subject string `help:"On one thing, such as an api_key."`
-	Limit   int    `help:"Most entries, up to 1000. Default: ${default}." default:"100" placeholder:"N"`
-	JSON    bool   `name:"json" hidden:"" help:"The entries as JSON; in place of --output json."`
+	Since   moment `help:"Only entries at or after this time (2026-01-31T12:00:00Z, yesterday, 2h)." placeholder:"TIME"`
+	Until   moment `help:"Only entries before this time or day." placeholder:"TIME"`
+	Who     string `help:"Only changes by this name."`
+	Action  string `help:"Only this action, such as account.bar, or account.* for a group."`
+	Subject string `help:"Only changes of this object, such as an api_key."`
+	Limit   int    `help:"Maximum number of entries, up to 1000. Default: ${default}." default:"100" placeholder:"N"`
+	JSON    bool   `name:"json" hidden:"" help:"Print the entries as JSON. Use --output json instead."`
 }
 
 // Run lists the entries.
@@ -48,7 +48,7 @@ func (c *auditListCmd) Run(p *process) error {
 	}.print(p, c.outputFlags)
 }
 
-// given leaves out what is empty.
+// given returns the values as a query, without empty ones.
 func given(values map[string]string) url.Values {
 	query := url.Values{}
 	for name, value := range values {
@@ -59,7 +59,7 @@ func given(values map[string]string) url.Values {
 	return query
 }
 
-// isoTime is a time of the API without its milliseconds; "-" for none.
+// isoTime returns a time of the API in whole seconds; "-" if at is not a time.
 func isoTime(at string) string {
 	t, err := time.Parse(time.RFC3339Nano, at)
 	if err != nil {

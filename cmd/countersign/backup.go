@@ -12,10 +12,10 @@ type backupCmd struct {
 	To string `arg:"" help:"File to write; must not exist." type:"path"`
 }
 
-// Run writes the copy, and prints its tables and the checks.
+// Run writes the copy and prints its tables and checks.
 func (c *backupCmd) Run(p *process) error {
 	if c.To == "-" {
-		return usagef("<to>: must be a file: a backup is checked before it gets its name")
+		return usagef("<to>: must be a file, not standard output: a backup is checked before it gets its name")
 	}
 	cfg, err := c.load(p)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"countersign/internal/await"
 )
 
-// TestKilledBackup kills backups in the middle: none leaves a file under the final name,
-// and the next one is not disturbed by what they leave.
+// TestKilledBackup kills backups in progress: no file appears under the final name, and
+// the remains do not affect the next backup.
 func TestKilledBackup(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -36,7 +36,7 @@ func TestKilledBackup(t *testing.T) {
 	in.credentials("acme0001")
 }
 
-// fill makes a database so large that its backup takes a while.
+// fill creates a database with a backup long enough to kill.
 func fill(t *testing.T, path string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -53,8 +53,7 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// killBackup starts a backup in a process of its own, and kills it when it has begun to
-// write.
+// killBackup starts a backup in a separate process and kills it once it writes.
 func killBackup(t *testing.T, in *installation, to string) {
 	t.Helper()
 	program, err := exec.LookPath("countersign") // this program, see TestMain

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestBackup: the copy, with the key, is an installation.
+// TestBackup checks that the copy works with the key file.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -14,7 +14,7 @@ func TestBackup(t *testing.T) {
 	in.ok("account", "create", "Acme", "CONFIG", "--key=acme0001", "--credit=5")
 	to := filepath.Join(in.dir, "copy.db")
 	in.ok("backup", to, "CONFIG")
-	in.ok("account", "credit", "acme0001", "1", "CONFIG") // after the copy
+	in.ok("account", "credit", "acme0001", "1", "CONFIG") // missing in the copy
 	in.fails(1, "exist", "backup", to, "CONFIG")
 	in.fails(1, "", "backup", filepath.Join(in.dir, "no", "such.db"), "CONFIG")
 

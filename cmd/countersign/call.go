@@ -24,24 +24,25 @@ type callCmd struct {
 	configFlag
 	outputFlags
 	Carrier     string        `help:"Carrier of the configuration, of type sip." placeholder:"NAME"`
-	Trunk       string        `help:"Trunk to call over, instead of a carrier of the configuration." placeholder:"sip:HOST[:PORT]"`
-	Transport   string        `help:"How to speak with the trunk of --trunk: udp, tcp or tls. Default: ${default}." enum:"udp,tcp,tls" default:"udp"`
-	TLSCA       string        `name:"tls-ca" placeholder:"FILE" help:"PEM file of who signed the certificate of --trunk. Default: those of the system."`
-	TLSInsecure bool          `name:"tls-insecure" help:"Take any certificate of the trunk of --trunk."`
-	User        string        `help:"User for the trunk of --trunk." placeholder:"U"`
-	Password    string        `help:"Password for the trunk of --trunk. Others can see it on the command line." placeholder:"PW"`
-	SRTP        bool          `name:"srtp" help:"Encrypted sound with the trunk of --trunk."`
-	Advertise   string        `help:"IP address that the trunk of --trunk reaches us at. Default: the local one." placeholder:"ADDRESS"`
-	From        string        `help:"Number to call from; digits." placeholder:"NUMBER"`
-	To          string        `help:"Number to call, international." required:"" placeholder:"NUMBER"`
-	Say         string        `help:"What to say." placeholder:"TEXT" xor:"what" required:""`
-	PIN         string        `name:"pin" help:"PIN to say, in the words of the language." placeholder:"PIN" xor:"what" required:""`
+	Trunk       string        `help:"SIP trunk, instead of --carrier." placeholder:"sip:HOST[:PORT]"`
+	Transport   string        `help:"Transport for --trunk: udp, tcp or tls. Default: ${default}." enum:"udp,tcp,tls" default:"udp"`
+	TLSCA       string        `name:"tls-ca" placeholder:"FILE" help:"CA certificates (PEM) for --trunk. Default: system CAs."`
+	TLSInsecure bool          `name:"tls-insecure" help:"Accept any certificate of --trunk."`
+	User        string        `help:"User for --trunk." placeholder:"U"`
+	Password    string        `help:"Password for --trunk. Other users can see it on the command line." placeholder:"PW"`
+	SRTP        bool          `name:"srtp" help:"Encrypt the audio with SRTP, for --trunk."`
+	Advertise   string        `help:"Local IP address as seen by --trunk. Default: the local address." placeholder:"ADDRESS"`
+	From        string        `help:"Caller number, digits." placeholder:"NUMBER"`
+	To          string        `help:"Number to call, in international form." required:"" placeholder:"NUMBER"`
+	Say         string        `help:"Text to speak." placeholder:"TEXT" xor:"what" required:""`
+	PIN         string        `name:"pin" help:"PIN to speak, in a message of the language." placeholder:"PIN" xor:"what" required:""`
 	Lg          string        `help:"Language. Default: ${default}." default:"en-us" placeholder:"LOCALE"`
-	Brand       string        `help:"Brand that --pin is of. Default: ${default}." default:"Countersign" placeholder:"BRAND"`
-	Timeout     time.Duration `help:"How long the phone may ring. Default: ${default}." default:"45s"`
+	Brand       string        `help:"Brand in the message of --pin. Default: ${default}." default:"Countersign" placeholder:"BRAND"`
+	Timeout     time.Duration `help:"Maximum ringing time. Default: ${default}." default:"45s"`
 }
 
-// Run makes the call. It succeeds only when somebody answered and all was said.
+// Run places the call. It returns an error unless the call was answered and all audio was
+// played.
 func (c *callCmd) Run(p *process) error {
 	cfg, speech, err := c.carrier(p)
 	if err != nil {
@@ -61,10 +62,10 @@ func (c *callCmd) Run(p *process) error {
 		return err
 	}
 	if c.Say != "" && speaker.Program() == "" {
-		return errors.New("--say: espeak-ng is not installed, and only --pin can be spoken without it")
+		return errors.New("--say requires espeak-ng, which is not installed; install it, or use --pin")
 	}
 	cfg.Speaker = speaker
-	// Nobody else is at the trunk's other end: what is expensive is called if asked for.
+	// The number on the command line is allowed, including a prefix with high prices.
 	cfg.Countries, cfg.AllowPrefixes = nil, []string{to.Digits}
 	cfg.Log, cfg.RingTimeout = log, c.Timeout
 	ended := make(chan sip.Result, 1)
@@ -84,7 +85,7 @@ func (c *callCmd) call(p *process, carrier *sip.Carrier, m deliver.Message, ende
 	began := time.Now()
 	sub, err := carrier.Send(p.ctx, m)
 	if err == nil {
-		c.progressf(p, "under way after %s: call_id=%s\n", time.Since(began).Round(time.Millisecond), strings.Join(sub.Refs, ","))
+		c.progressf(p, "in progress after %s: call_id=%s\n", time.Since(began).Round(time.Millisecond), strings.Join(sub.Refs, ","))
 	}
 	var r sip.Result
 	select {
@@ -105,7 +106,7 @@ func (c *callCmd) call(p *process, carrier *sip.Carrier, m deliver.Message, ende
 	case err != nil || failed != nil:
 		return errors.Join(err, failed)
 	case !r.Complete:
-		return fmt.Errorf("the call was not heard to its end: %s", r.Outcome)
+		return fmt.Errorf("the callee did not hear the whole message: %s", r.Outcome)
 	}
 	return nil
 }
@@ -152,13 +153,13 @@ func callText(r sip.Result, took time.Duration) string {
 	fmt.Fprintf(&b, "RTP received: packets=%d lost=%d jitter=%s garbage=%d\n",
 		received.Packets, received.Lost, received.Jitter.Round(10*time.Microsecond), received.Garbage)
 	if remote := r.Stats.Remote; remote.Reports > 0 {
-		fmt.Fprintf(&b, "RTP as heard there: reports=%d lost=%.1f%% jitter=%s round_trip=%s mos=%.2f\n", remote.Reports,
+		fmt.Fprintf(&b, "RTP reported by the peer: reports=%d lost=%.1f%% jitter=%s round_trip=%s mos=%.2f\n", remote.Reports,
 			100*remote.Lost, remote.Jitter.Round(10*time.Microsecond), remote.RoundTrip.Round(10*time.Microsecond), r.Stats.MOS())
 	}
 	return b.String()
 }
 
-// script is what is to be said.
+// script returns the words to speak.
 func (c *callCmd) script() (message.Script, error) {
 	messages, err := message.New()
 	if err != nil {
@@ -178,7 +179,7 @@ func (c *callCmd) script() (message.Script, error) {
 	return messages.Call(message.Input{Locale: locale, Brand: c.Brand, PIN: pin, ValidFor: 5 * time.Minute}), nil
 }
 
-// carrier is the one that the flags describe or name.
+// carrier returns the settings of the carrier that the flags name or describe.
 func (c *callCmd) carrier(p *process) (sip.Config, config.TTS, error) {
 	switch {
 	case c.Trunk != "" && c.Carrier != "":
@@ -203,8 +204,8 @@ func (c *callCmd) carrier(p *process) (sip.Config, config.TTS, error) {
 	return cfg, config.TTS{}, err
 }
 
-// configured is a carrier of the configuration, but for what would disturb a server
-// that runs beside us: its port, and its registration.
+// configured returns a carrier of the configuration, without its listening port and
+// registration, which a running server uses.
 func (c *callCmd) configured(p *process) (sip.Config, config.TTS, error) {
 	cfg, err := c.load(p)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestCall: a call to a phone prints how it went, and succeeds when all was heard.
+// TestCall checks the output of a call, which succeeds if all audio is heard.
 func TestCall(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -17,10 +17,10 @@ import (
 type carriersCmd struct {
 	adminFlag
 	outputFlags
-	JSON bool `name:"json" hidden:"" help:"The carriers as JSON on one line; in place of --output json."`
+	JSON bool `name:"json" hidden:"" help:"Print the carriers as JSON on one line. Use --output json instead."`
 }
 
-// Run asks the running server, and prints what it says.
+// Run prints the carrier status of the running server.
 func (c *carriersCmd) Run(p *process) error {
 	cfg, err := c.load(p)
 	if err != nil {
@@ -50,22 +50,22 @@ func (c *carriersCmd) Run(p *process) error {
 	}.print(p, c.outputFlags)
 }
 
-// opsCarriers asks the server of this machine at its ops_listen.
+// opsCarriers reads the carrier status from ops_listen of this machine.
 func opsCarriers(ctx context.Context, listen string) (list []deliver.CarrierStatus, err error) {
 	if listen == "" {
-		return nil, errors.New("the configuration has neither ops_listen nor admin.listen, where the server could be asked")
+		return nil, errors.New("the configuration has neither ops_listen nor admin.listen; set one of them to read the carrier status")
 	}
 	body, err := readOps(ctx, listen, "/carriers")
 	if err != nil {
-		return nil, fmt.Errorf("ask the server at ops_listen: %w; start it, or select another with --admin URL or admin.url", err)
+		return nil, fmt.Errorf("read the carrier status from the server at ops_listen: %w; start the server, or select another with --admin URL or admin.url", err)
 	}
 	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, fmt.Errorf("read what the server says: %w", err)
+		return nil, fmt.Errorf("parse the carrier status: %w", err)
 	}
 	return list, nil
 }
 
-// readOps gets a page of the operators' listener of the server on this machine.
+// readOps returns a page of ops_listen of this machine, up to 16 MiB.
 func readOps(ctx context.Context, listen, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -85,7 +85,7 @@ func readOps(ctx context.Context, listen, path string) ([]byte, error) {
 	return body, err
 }
 
-// carrierCells returns a carrier's line in the table.
+// carrierCells returns the table row of a carrier.
 func carrierCells(s deliver.CarrierStatus) []any {
 	binds, window, rate, lastError := "-", "-", "-", "-"
 	if len(s.Binds) > 0 {
@@ -110,7 +110,7 @@ func carrierCells(s deliver.CarrierStatus) []any {
 	return []any{s.Name, s.Type, state(s), binds, window, rate, lastError}
 }
 
-// state is the carrier's in a word.
+// state returns the state of a carrier for the table.
 func state(s deliver.CarrierStatus) string {
 	switch {
 	case len(s.Binds) > 0 && s.Up() == 0:

@@ -14,8 +14,8 @@ import (
 // checkCmd ends with 0 without findings, 1 with warnings, 2 with errors.
 type checkCmd struct {
 	configFlag
-	Connect bool   `help:"Also bind every SMPP carrier, ask every SIP trunk, and connect to every HTTP gateway, once. Sends no message."`
-	Output  string `help:"Form of the result: table or json. Default: ${default}." enum:"table,json" default:"table" placeholder:"FORM"`
+	Connect bool   `help:"Also bind each SMPP carrier, query each SIP trunk and connect to each HTTP gateway, once. Sends no message."`
+	Output  string `help:"Output format: table or json. Default: ${default}." enum:"table,json" default:"table" placeholder:"FORM"`
 }
 
 // Run prints the findings and ends the process with their exit code.
@@ -89,8 +89,7 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// refuse logs each warning in a line, and returns the errors, with which a server must not
-// start.
+// refuse logs each warning and returns the errors. With an error a server must not start.
 func refuse(found []check.Finding, log *slog.Logger) error {
 	var errs []error
 	for _, f := range found {

@@ -55,7 +55,7 @@ func writeCertificate(path string, until time.Time, host string) error {
 	return os.WriteFile(path+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600)
 }
 
-// yamlBlock is a block of settings on a page.
+// yamlBlock matches a block of settings on a page.
 var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
 // TestGuideConfiguration checks that the configuration of the production guide has no

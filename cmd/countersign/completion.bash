@@ -8,7 +8,7 @@ _countersign() {
 			compopt -o default
 			return
 		fi
-		# Readline takes words apart at "=", so it wants only the value of --flag=value.
+		# Readline splits words at "=", so it expects only the value of --flag=value.
 		[[ $word == '=' || $before == '=' ]] && line="${line#*=}"
 		COMPREPLY+=("$line")
 	done < <("${COMP_WORDS[0]}" __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)

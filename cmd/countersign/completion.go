@@ -29,7 +29,7 @@ type candidatesCmd struct {
 	Words []string `arg:"" optional:"" passthrough:"" help:"Words after the program's name; the last is completed and may be empty."`
 }
 
-// files is the candidate that stands for names of files.
+// files is the candidate that requests completion of file names.
 const files = ":files"
 
 // Run prints a candidate on each line, with its description after a tab.
@@ -39,7 +39,7 @@ func (c *candidatesCmd) Run(p *process) error {
 		return err
 	}
 	words := c.Words
-	if len(words) > 0 && words[0] == "--" { // passed through, so that the next may be a flag
+	if len(words) > 0 && words[0] == "--" { // passthrough keeps it, so that flags may follow
 		words = words[1:]
 	}
 	for _, found := range candidates(parser.Model.Node, words) {
@@ -50,7 +50,7 @@ func (c *candidatesCmd) Run(p *process) error {
 
 type candidate struct{ word, help string }
 
-// candidates returns the words that may take the place of the last one.
+// candidates returns the completions of the last word.
 func candidates(node *kong.Node, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
@@ -96,7 +96,7 @@ func candidates(node *kong.Node, words []string) []candidate {
 	return wordCandidates(node, arguments, last)
 }
 
-// joined puts together what bash takes apart at "=".
+// joined rejoins the words that bash splits at "=".
 func joined(words []string) []string {
 	var whole []string
 	for i := 0; i < len(words); i++ {
@@ -166,7 +166,7 @@ func wordCandidates(node *kong.Node, arguments int, start string) (found []candi
 	return found
 }
 
-// valuesOf returns the words that a flag or argument allows, each after prefix, or [files].
+// valuesOf returns the allowed values of a flag or argument, each after prefix, or [files].
 func valuesOf(v *kong.Value, prefix, start string) (found []candidate) {
 	if v.Enum == "" && takesFile(v) {
 		return []candidate{{word: files}}

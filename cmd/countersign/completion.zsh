@@ -17,7 +17,7 @@ _countersign() {
 	(( $#words_found )) && compadd -l -d shown -- "${words_found[@]}"
 }
 (( $+functions[compdef] )) && compdef _countersign countersign
-# As a file on fpath it is the body of the function, and runs for the first completion.
+# An autoloaded file on fpath is the function body, and runs for the first completion.
 if [[ ${funcstack[1]} == _countersign ]]; then
 	_countersign "$@"
 fi

@@ -5,10 +5,9 @@ import (
 	"syscall"
 )
 
-// noCores keeps the system from writing the memory of a process that crashes to a
-// file: PINs and keys are in it.
+// noCores disables core dumps, which would contain PINs and keys.
 func noCores(log *slog.Logger) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
-		log.Warn("core dumps stay allowed", "error", err)
+		log.Warn("cannot disable core dumps", "error", err)
 	}
 }

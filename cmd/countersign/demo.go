@@ -18,23 +18,23 @@ import (
 
 type demoCmd struct {
 	Listen    string   `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	OpsListen string   `help:"Address for /healthz, /readyz and /metrics; none if empty." placeholder:"HOST:PORT"`
-	Admin     string   `help:"Address of the admin API; none if empty. Default: ${default}." name:"admin-listen" default:"127.0.0.1:0" placeholder:"HOST:PORT"`
-	Data      string   `help:"Directory to keep the database in; a fresh temporary one if empty." type:"path" placeholder:"DIR"`
-	Database  string   `help:"PostgreSQL database to use instead of a file in the data directory; several demos may share it." placeholder:"URL"`
-	Speed     int      `help:"Run the waits and expiries of verifications N times faster. Default: ${default}." default:"1" placeholder:"N"`
-	Unlimited bool     `help:"Lift the limits on requests, credit and what one number may see."`
-	Public    bool     `help:"Allow an address that others can reach. The demo's secrets are published."`
-	Names     []string `help:"DNS name by which browsers reach the phone, besides localhost and IP addresses; may be repeated." name:"name" placeholder:"NAME"`
-	TLS       bool     `help:"Serve https with a certificate made for the occasion." name:"tls"`
-	TLSCert   string   `help:"Certificate file (PEM) for https." type:"path" placeholder:"FILE"`
-	TLSKey    string   `help:"Key file (PEM) for https." type:"path" placeholder:"FILE"`
-	LogLevel  string   `help:"What is logged to standard error: debug, info, warn or error." enum:"debug,info,warn,error" default:"warn"`
+	OpsListen string   `help:"Address for /healthz, /readyz and /metrics. Default: none." placeholder:"HOST:PORT"`
+	Admin     string   `help:"Address of the admin API; an empty value disables it. Default: ${default}." name:"admin-listen" default:"127.0.0.1:0" placeholder:"HOST:PORT"`
+	Data      string   `help:"Directory of the database. Default: a new temporary directory." type:"path" placeholder:"DIR"`
+	Database  string   `help:"PostgreSQL database, instead of a file in --data. Several demos can share it." placeholder:"URL"`
+	Speed     int      `help:"Speed-up factor for the waits and expiries of verifications. Default: ${default}." default:"1" placeholder:"N"`
+	Unlimited bool     `help:"Lift the limits on requests, credit and messages per number."`
+	Public    bool     `help:"Allow addresses reachable from other machines. The demo's secrets are published."`
+	Names     []string `help:"DNS name for browsers to reach the phone, besides localhost and IP addresses. Repeatable." name:"name" placeholder:"NAME"`
+	TLS       bool     `help:"Serve HTTPS with a new self-signed certificate." name:"tls"`
+	TLSCert   string   `help:"Certificate file (PEM) for HTTPS." type:"path" placeholder:"FILE"`
+	TLSKey    string   `help:"Key file (PEM) for HTTPS." type:"path" placeholder:"FILE"`
+	LogLevel  string   `help:"Minimum log level: debug, info, warn or error. Logs go to standard error." enum:"debug,info,warn,error" default:"warn"`
 }
 
 const maxSpeed = 10_000
 
-// Run serves the demonstration until the process is told to stop.
+// Run serves the demonstration until a signal ends the process.
 func (c *demoCmd) Run(p *process) (err error) {
 	defer p.endOnHangup()()
 	defer surviveClosedPipes()()
@@ -57,7 +57,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 	cfg.Admin.Listen, cfg.Admin.TokenFile = c.Admin, filepath.Join(dir, "admin-token")
 	for _, address := range []string{c.Listen, c.OpsListen, c.Admin} {
 		if !c.Public && address != "" && !config.Loopback(address) {
-			return fmt.Errorf("%s can be reached from outside, and the secrets of the demo are published; use --public if you want that", address)
+			return fmt.Errorf("%s is reachable from other machines, and the demo's secrets are published; use a loopback address, or --public to allow it", address)
 		}
 	}
 	key, err := c.key(p, cfg)
@@ -76,7 +76,7 @@ func (c *demoCmd) Run(p *process) (err error) {
 		if opts.TLS, pem, err = server.SelfSigned(p.now()); err != nil {
 			return err
 		}
-		if err := atomicfile.WriteFile(certFile(dir), pem, 0o644); err != nil { // a certificate is public
+		if err := atomicfile.WriteFile(certFile(dir), pem, 0o644); err != nil { // certificates are public
 			return fmt.Errorf("write certificate: %w", err)
 		}
 	}
@@ -97,10 +97,10 @@ func (c *demoCmd) Run(p *process) (err error) {
 	return s.Serve(p.ctx)
 }
 
-// key is the one in the data directory, or that of all demos on PostgreSQL.
+// key returns the key in the data directory, or the published key of demos on PostgreSQL.
 func (c *demoCmd) key(p *process, cfg config.Config) (vault.Key, error) {
 	if !store.IsPostgres(c.Database) {
-		key, err := p.startable(cfg, false, slog.New(slog.DiscardHandler)) // a demo is new most times
+		key, err := p.startable(cfg, false, slog.New(slog.DiscardHandler)) // usually new: no warning
 		return key, err
 	}
 	if err := p.valid(cfg); err != nil {
@@ -129,16 +129,16 @@ The virtual phone:   %[1]s/phone
 The admin API:       %[16]s
 
 Accounts (all with secret %[2]s, signature secret %[3]s, %[4]s)
-  %[5]s  may do everything
+  %[5]s  has no restrictions
   %[6]s  is barred: status 8
   %[7]s  has no credit: status 9
-  %[8]s  is a trial account: status 29, but for %[9]s
+  %[8]s  is a trial account: status 29, except %[9]s
 
-Numbers (any other works, too)
-  %[10]s  cannot be routed: status 6
+Numbers (any other number works)
+  %[10]s  has no route: status 6
   %[11]s  is blocked: status 7
-  %[12]s  is in an unsupported network: status 15
-  %[13]s  refuses every SMS; the call comes through
+  %[12]s  belongs to an unsupported network: status 15
+  %[13]s  refuses every SMS; calls work
 
 Try it:
   %[14]s %[1]s/verify/json -d api_key=%[5]s -d api_secret=%[2]s -d number=447700900000 -d brand=Acme

@@ -18,7 +18,7 @@ import (
 	"countersign/internal/web"
 )
 
-// Exit codes. docs/reference/command-line.md has them for users.
+// Exit codes, documented in docs/reference/command-line.md.
 const (
 	exitOK          = 0
 	exitFailed      = 1 // refused or failed
@@ -27,12 +27,12 @@ const (
 	exitUnreachable = 4 // a server cannot be reached
 )
 
-// usageError is a mistake in the command line that the parser does not find.
+// usageError is an error in the command line that the parser does not detect.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// notFoundError is a command line that names an object that does not exist.
+// notFoundError indicates that the command line names an object that does not exist.
 type notFoundError struct{ error }
 
 func notFoundf(format string, args ...any) error { return notFoundError{fmt.Errorf(format, args...)} }
@@ -81,8 +81,8 @@ func unreachable(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// parameterOf returns the flag ("--key") or argument ("<key>") that sets a parameter of the
-// admin API; "" if the command has neither.
+// parameterOf returns the flag ("--key") or argument ("<key>") that sets a parameter of
+// the admin API; "" without one.
 func parameterOf(p *web.Problem, command *kong.Context) string {
 	if p.Parameter == "" || command == nil || command.Selected() == nil {
 		return ""
@@ -100,7 +100,7 @@ func parameterOf(p *web.Problem, command *kong.Context) string {
 	return ""
 }
 
-// named replaces the parameter in an error of the API by its flag or argument.
+// named replaces the parameter in an error of the API with its flag or argument.
 func named(err error, command *kong.Context) error {
 	problem, ok := errors.AsType[*web.Problem](err)
 	if !ok {
@@ -112,8 +112,8 @@ func named(err error, command *kong.Context) error {
 	return err
 }
 
-// complain prints an error, without repeated lines: several parts may fail for one reason, and a
-// driver that retries joins equal errors.
+// complain prints an error without repeated lines. Several parts can fail for one reason,
+// and a driver that retries joins equal errors.
 func (p *process) complain(err error) {
 	var lines []string
 	for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -130,7 +130,7 @@ var (
 	unknownFlag    = regexp.MustCompile(`^unknown flag (--[^\s,]+)(, did you mean .*)?$`)
 )
 
-// misused returns a mistake that the parser found, with the nearest command, flag or value.
+// misused returns an error of the parser with the nearest command, flag or value.
 func misused(err error) error {
 	parse, ok := errors.AsType[*kong.ParseError](err)
 	if !ok || parse.Context == nil {
@@ -169,8 +169,8 @@ func misused(err error) error {
 	return err
 }
 
-// wrongWord returns the error for a value that is not among the words of a flag or argument;
-// nil if err is about something else.
+// wrongWord returns the error for a value that is not one of the words of a flag or
+// argument; nil if err has another cause.
 func wrongWord(err error, name string, v *kong.Value, given any) error {
 	words := slices.DeleteFunc(v.EnumSlice(), func(s string) bool { return s == "" })
 	if len(words) < 2 || !strings.HasPrefix(err.Error(), name+" must be one of ") {
@@ -181,7 +181,7 @@ func wrongWord(err error, name string, v *kong.Value, given any) error {
 		name, strings.Join(words[:last], ", "), words[last], value, suggest.Hint(value, words))
 }
 
-// argumentOf returns the value that was given for an argument.
+// argumentOf returns the value of an argument on the command line.
 func argumentOf(parsed *kong.Context, arg *kong.Value) any {
 	for _, part := range parsed.Path {
 		if part.Positional == arg {

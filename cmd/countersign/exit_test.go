@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestExitCodes runs commands that end with each code.
+// TestExitCodes runs a command for each exit code.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	in := stocked(t)
@@ -92,11 +92,11 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 	if documented != exitUnreachable+1 {
-		t.Errorf("the page has the codes 0 to %d", documented-1)
+		t.Errorf("the page documents the codes 0 to %d", documented-1)
 	}
 }
 
-// TestSuggestions: a mistyped word on the command line is followed by the nearest one.
+// TestSuggestions checks that errors suggest the nearest word for a mistyped one.
 func TestSuggestions(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -122,7 +122,8 @@ func TestSuggestions(t *testing.T) {
 	}
 }
 
-// TestConfirm: on a terminal, commands that cannot be undone need a "yes" or --yes.
+// TestConfirm checks that commands with irreversible effects require "yes" or --yes on a
+// terminal.
 func TestConfirm(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -155,7 +156,7 @@ func TestConfirm(t *testing.T) {
 			t.Errorf("%s, %q: code %d, stdout %q, stderr %q", tt.command, tt.answer, code, out.String(), errs.String())
 		}
 		if asked := strings.Contains(errs.String(), "Continue? [y/N] "); asked == (tt.flag != "") {
-			t.Errorf("%s %s: asked: %t", tt.command, tt.flag, asked)
+			t.Errorf("%s %s: confirmation requested: %t", tt.command, tt.flag, asked)
 		}
 	}
 }

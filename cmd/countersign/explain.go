@@ -14,9 +14,9 @@ import (
 type explainCmd struct {
 	adminFlag
 	Subject string `arg:"" name:"number-or-id" param:"number" help:"Phone number as written, or a request_id."`
-	Account string `help:"Only for this api_key. Without it: every account with a history of the number." placeholder:"KEY"`
+	Account string `help:"Only for this api_key. Default: every account with a history of the number." placeholder:"KEY"`
 	Country string `help:"Country of a number in national form (two letters)." placeholder:"CC"`
-	Output  string `help:"Form of the output: table (text) or json. Default: ${default}." enum:"table,json" default:"table" placeholder:"FORM"`
+	Output  string `help:"Output format: table (text) or json. Default: ${default}." enum:"table,json" default:"table" placeholder:"FORM"`
 }
 
 // Run explains a verification if the subject has the form of a request_id, and otherwise
@@ -53,7 +53,7 @@ func (c *explainCmd) print(p *process, x any, write func(*report)) error {
 // report is the text of an explanation.
 type report struct{ text strings.Builder }
 
-// line adds a line. Characters that a terminal would act on are replaced.
+// line adds a line, with control characters replaced.
 func (r *report) line(format string, args ...any) {
 	r.text.WriteString(strings.Map(func(c rune) rune {
 		if unicode.IsPrint(c) {
@@ -137,7 +137,7 @@ func sentence(s adminapi.StartRefusal) string {
 	return s.Text + ", until " + isoTime(s.Until)
 }
 
-// mostRoutes bounds the routes in a text that are not used.
+// mostRoutes limits the unused routes in a text.
 const mostRoutes = 10
 
 func (r *report) routes(routes []adminapi.ExplainedRoute) {
@@ -159,7 +159,7 @@ func (r *report) routes(routes []adminapi.ExplainedRoute) {
 		}
 	}
 	if shown > mostRoutes {
-		r.line("    and %d more that are not used (--output json)", shown-mostRoutes)
+		r.line("    and %d more unused routes (--output json)", shown-mostRoutes)
 	}
 }
 

@@ -65,7 +65,7 @@ func timelineWords(f adminapi.TimelineEntry) []string {
 	return words
 }
 
-// event adds the outcome of an event: the failures first, then what carriers accepted.
+// event adds the outcome of an event: first the failures, then the accepted messages.
 func (r *report) event(x adminapi.VerificationExplanation, id string) {
 	for _, e := range x.Events {
 		if e.ID != id {

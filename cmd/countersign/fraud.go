@@ -12,18 +12,18 @@ import (
 )
 
 type fraudCmd struct {
-	Blocks  fraudBlocksCmd  `cmd:"" help:"List what the velocity rules block, and what they would block or tell of."`
-	Show    fraudShowCmd    `cmd:"" help:"Show a block: which rule, by which figures, for how long."`
-	Lift    fraudLiftCmd    `cmd:"" help:"Lift a block before its time."`
-	Unblock fraudUnblockCmd `cmd:"" help:"Let an account reach a network for a time, whatever the rules say."`
-	Status  fraudStatusCmd  `cmd:"" help:"Show the networks with the most verifications lately, and their conversion."`
+	Blocks  fraudBlocksCmd  `cmd:"" help:"List the blocks by velocity rules, and blocks in shadow mode."`
+	Show    fraudShowCmd    `cmd:"" help:"Show a block: rule, figures and duration."`
+	Lift    fraudLiftCmd    `cmd:"" help:"Lift a block before it expires."`
+	Unblock fraudUnblockCmd `cmd:"" help:"Exempt an account's traffic to a network from the rules for a time."`
+	Status  fraudStatusCmd  `cmd:"" help:"Show the networks with the most recent verifications, and their conversion rates."`
 }
 
 type fraudBlocksCmd struct {
 	adminFlag
 	outputFlags
-	All   bool `help:"Those that are over, too."`
-	Limit int  `help:"Most of them, up to 1000. Default: ${default}." default:"100" placeholder:"N"`
+	All   bool `help:"Include expired and lifted blocks."`
+	Limit int  `help:"Maximum number of blocks, up to 1000. Default: ${default}." default:"100" placeholder:"N"`
 }
 
 // Run lists the blocks.
@@ -82,8 +82,8 @@ func (c *fraudLiftCmd) Run(p *process) error {
 type fraudUnblockCmd struct {
 	adminFlag
 	Account string        `arg:"" help:"The api_key."`
-	Network string        `arg:"" help:"Network, as the answer with status 7 names it."`
-	For     time.Duration `help:"How long, up to 24h. Default: ${default}." default:"1h" placeholder:"TIME" param:"seconds"`
+	Network string        `arg:"" help:"Network, as in the response with status 7."`
+	For     time.Duration `help:"Duration, up to 24h. Default: ${default}." default:"1h" placeholder:"TIME" param:"seconds"`
 }
 
 // Run unblocks the network.
@@ -94,8 +94,8 @@ func (c *fraudUnblockCmd) Run(p *process) error {
 type fraudStatusCmd struct {
 	adminFlag
 	outputFlags
-	Minutes int `help:"Of the last minutes, up to 1440. Default: ${default}." default:"60" placeholder:"N"`
-	Limit   int `help:"Most of them, up to 1000. Default: ${default}." default:"20" placeholder:"N"`
+	Minutes int `help:"Period in minutes, up to 1440. Default: ${default}." default:"60" placeholder:"N"`
+	Limit   int `help:"Maximum number of networks, up to 1000. Default: ${default}." default:"20" placeholder:"N"`
 }
 
 // Run lists the networks.

@@ -14,12 +14,11 @@ import (
 	"countersign/internal/vault"
 )
 
-// Only serve, demo and migrate up create databases. If the key file exists and the
-// database does not, the usual cause is an unmounted volume. A new installation there
-// would report ready, and have no accounts, caps or block list.
+// Only serve, demo and migrate up create databases. A key file without its database
+// usually means an unmounted volume. A new installation there would report ready, but
+// have no accounts, caps or block list.
 
-// existing returns the database of a configuration, which must be an installation, with
-// its key.
+// existing returns the database of an existing installation and its key.
 func (f configFlag) existing(p *process, cfg config.Config) (database string, key vault.Key, err error) {
 	if database, err = p.validDatabase(cfg); err != nil {
 		return "", key, err
@@ -40,8 +39,8 @@ func (f configFlag) existing(p *process, cfg config.Config) (database string, ke
 	return database, key, err
 }
 
-// inspect returns the state of a database. Without a database, the error names the path,
-// where it comes from, and how to select another.
+// inspect returns the state of a database. Without a database, the error names its path,
+// the origin of the path, and the ways to select another.
 func (f configFlag) inspect(p *process, database string) (store.State, error) {
 	state, err := store.Inspect(p.ctx, database)
 	if err != nil || state >= store.Prepared {
@@ -51,7 +50,7 @@ func (f configFlag) inspect(p *process, database string) (store.State, error) {
 		store.Redact(database), f.origin(p, "database"), state)
 }
 
-// origin returns where the value of a setting comes from.
+// origin returns the origin of a setting's value, for errors.
 func (f configFlag) origin(p *process, key string) string {
 	if place := p.settings.Place(key); place != "" {
 		return "from " + place
@@ -75,30 +74,29 @@ func (p *process) validDatabase(cfg config.Config) (string, error) {
 }
 
 func noKey(database, file string) error {
-	return fmt.Errorf("database %s is there, but not its key: key file %s is missing; put its copy back (a new key would open nothing)",
+	return fmt.Errorf("database %s exists but its key file %s is missing; restore the key file (a new key cannot decrypt the database)",
 		store.Redact(database), file)
 }
 
 // firstStart returns the path of a file that exists while a new installation is created.
-// A crash in between leaves a key without a database, and the next start must go on.
+// A crash during creation leaves a key without a database; the next start continues.
 func firstStart(keyFile string) string { return keyFile + ".first-start" }
 
-// started ends the first start. It is idempotent, and writes only if there is a first
-// start to end: the directory of the key file may be read-only.
+// started ends the first start. It is idempotent, and writes only during a first start,
+// since the directory of the key file may be read-only.
 func started(keyFile string) error {
 	if _, err := os.Lstat(firstStart(keyFile)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err := os.Remove(firstStart(keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("end of the first start: %w", err)
+		return fmt.Errorf("end the first start: %w", err)
 	}
 	return nil
 }
 
 // startable returns the key for a server that starts. It creates the key file of a new
-// installation, which there is only where database and key file are both missing, after
-// a first start that was interrupted, or with init. Call started once the database is
-// complete.
+// installation: if both database and key file are missing, after an interrupted first
+// start, or with init. Call started once the database is complete.
 func (p *process) startable(cfg config.Config, init bool, log *slog.Logger) (key vault.Key, err error) {
 	database, err := p.validDatabase(cfg)
 	if err != nil {
@@ -110,14 +108,14 @@ func (p *process) startable(cfg config.Config, init bool, log *slog.Logger) (key
 	}
 	key, err = vault.LoadKey(cfg.KeyFile)
 	missing := errors.Is(err, fs.ErrNotExist)
-	_, interrupted := os.Stat(firstStart(cfg.KeyFile)) // nil if the first start was
+	_, interrupted := os.Stat(firstStart(cfg.KeyFile)) // nil after an interrupted first start
 	switch {
 	case err != nil && !missing:
 		return key, err
 	case missing && state == store.Used:
 		return key, noKey(database, cfg.KeyFile)
 	case init && state == store.Used:
-		return key, fmt.Errorf("--init: database %s is an installation already; start the server without --init", store.Redact(database))
+		return key, fmt.Errorf("--init: database %s is already an installation; start the server without --init", store.Redact(database))
 	case !missing && !init && interrupted != nil && state < store.Prepared:
 		return key, fmt.Errorf("key file %s exists, but database %s %s: mount its volume, or restore a backup (countersign restore --from FILE); for a new installation run countersign serve --init once",
 			cfg.KeyFile, store.Redact(database), state)
@@ -136,7 +134,7 @@ func (p *process) startable(cfg config.Config, init bool, log *slog.Logger) (key
 			return key, err
 		}
 	}
-	log.Warn("new installation: it has no accounts yet; keep a copy of the key file apart from the database",
+	log.Warn("new installation without accounts; keep a copy of the key file apart from the database",
 		"database", store.Redact(database), "key_file", cfg.KeyFile, "key_file_created", missing)
 	return key, nil
 }

@@ -14,8 +14,8 @@ import (
 )
 
 type keysCmd struct {
-	Status keysStatusCmd `cmd:"" help:"List the key files that open the database, and its data keys: ids and ages, never a key."`
-	Rotate keysRotateCmd `cmd:"" help:"Make fresh data keys, or replace the key file, while servers run."`
+	Status keysStatusCmd `cmd:"" help:"List the key files and data keys of the database: ids and ages, never keys."`
+	Rotate keysRotateCmd `cmd:"" help:"Create new data keys, or replace the key file, while servers run."`
 }
 
 type keysStatusCmd struct {
@@ -26,11 +26,11 @@ type keysStatusCmd struct {
 // keyRow is a key file or a data key in CSV.
 type keyRow struct {
 	Kind      string `json:"kind"` // key_file or data_key
-	ID        string `json:"id"`   // fingerprint of a key file
+	ID        string `json:"id"`   // fingerprint for a key file
 	Purpose   string `json:"purpose"`
 	CreatedAt string `json:"created_at"`
 	UsedAt    string `json:"used_at"` // see [adminapi.KeyFile]
-	Current   bool   `json:"current"` // the server's key file, or the data key in use
+	Current   bool   `json:"current"` // the server's key file, or the active data key
 }
 
 // Run lists the keys.
@@ -91,17 +91,17 @@ func (c *keysStatusCmd) dataKeys(p *process, keys []adminapi.DataKey) error {
 type keysRotateCmd struct {
 	adminFlag
 	confirmFlag
-	NewKeyFile string `help:"Lets the database be opened with this key file, too, in order to replace the present one. It is made if it is not there." type:"path" placeholder:"FILE" xor:"what"`
-	Finish     bool   `help:"Takes the old key file away, once all servers have the new one." xor:"what"`
-	Abort      bool   `help:"Takes the new key file away again." xor:"what"`
-	Force      bool   `help:"Finishes, or aborts, even if a server may still have the key file that goes."`
+	NewKeyFile string `help:"Start a key-file rotation: also accept FILE, created if missing." type:"path" placeholder:"FILE" xor:"what"`
+	Finish     bool   `help:"Complete the rotation and remove the old key file, once all servers have the new one." xor:"what"`
+	Abort      bool   `help:"Abort the rotation and remove the new key file." xor:"what"`
+	Force      bool   `help:"With --finish or --abort: proceed even if a server may still use the removed key file."`
 }
 
-// Run makes fresh data keys, or carries out one of the steps of replacing the key file,
-// which take the file, and so are done with the database whoever serves it.
+// Run creates new data keys, or carries out a step of a key-file rotation. A rotation
+// reads key files, so it works on the database directly, even while a server runs.
 func (c *keysRotateCmd) Run(p *process) error {
 	if c.Force && !c.Finish && !c.Abort {
-		return usagef("--force goes with --finish or --abort")
+		return usagef("--force requires --finish or --abort")
 	}
 	switch {
 	case c.Finish:
@@ -114,11 +114,11 @@ func (c *keysRotateCmd) Run(p *process) error {
 	if err := c.post(p, nil, nil, "keys", "rotate"); err != nil {
 		return err
 	}
-	p.printf("There are fresh data keys. Every server uses them within a minute.\n")
+	p.printf("New data keys are active. Every server uses them within a minute.\n")
 	return nil
 }
 
-// begin adds the new key file. One that it made goes again where that is refused.
+// begin adds the new key file. It removes a file that it created if another rotation is running.
 func (c *keysRotateCmd) begin(p *process) error {
 	var next vault.Key
 	made := false
@@ -138,9 +138,9 @@ func (c *keysRotateCmd) begin(p *process) error {
 	if err != nil {
 		return err
 	}
-	p.printf(`Both key files open the database now. The new one is %s (%s).
-1. Keep a copy of it apart from the database and its backups.
-2. Put it in the place of key_file on every server. They take it up within a minute, without a restart.
+	p.printf(`The database now accepts both key files. The new one is %s (%s).
+1. Keep a copy apart from the database and its backups.
+2. Replace key_file with it on every server. Servers load it within a minute, without a restart.
 3. countersign keys rotate --finish
 `, c.NewKeyFile, next.Fingerprint())
 	return nil
@@ -154,6 +154,6 @@ func (c *keysRotateCmd) end(p *process, action string, remove func(v *vault.Vaul
 	if err != nil {
 		return err
 	}
-	p.printf("One key file opens the database: key_file. Keep the other only for as long as the backups of its time.\n")
+	p.printf("The database accepts one key file: key_file. Keep the other only as long as the backups from its time.\n")
 	return nil
 }

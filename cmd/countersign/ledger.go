@@ -15,7 +15,7 @@ import (
 
 type ledgerCmd struct {
 	List   ledgerListCmd   `cmd:"" help:"List the newest entries of an account."`
-	Check  ledgerCheckCmd  `cmd:"" help:"Hold each balance against the sum of its entries."`
+	Check  ledgerCheckCmd  `cmd:"" help:"Verify that each balance equals the sum of its ledger entries."`
 	Export ledgerExportCmd `cmd:"" help:"Write the ledger as CSV."`
 }
 
@@ -23,7 +23,7 @@ type ledgerListCmd struct {
 	adminFlag
 	outputFlags
 	Account string `arg:"" help:"The api_key." param:"key"`
-	Limit   int    `help:"Most entries. Default: ${default}." default:"20" placeholder:"N"`
+	Limit   int    `help:"Maximum number of entries. Default: ${default}." default:"20" placeholder:"N"`
 }
 
 // Run lists the entries.
@@ -48,7 +48,7 @@ func (c *ledgerListCmd) Run(p *process) error {
 type ledgerCheckCmd struct {
 	adminFlag
 	outputFlags
-	Account string `help:"Only that of this api_key." placeholder:"KEY"`
+	Account string `help:"Only the balance of this api_key." placeholder:"KEY"`
 }
 
 // Run checks the books.
@@ -66,16 +66,16 @@ func (c *ledgerCheckCmd) Run(p *process) error {
 		},
 	}.print(p, c.outputFlags)
 	if err == nil && found.Wrong > 0 {
-		err = fmt.Errorf("%d of %d balances are not the sum of their entries", found.Wrong, len(found.Books))
+		err = fmt.Errorf("%d of %d balances differ from the sum of their entries", found.Wrong, len(found.Books))
 	}
 	return err
 }
 
 type ledgerExportCmd struct {
 	adminFlag
-	Account string `help:"Only the entries of this api_key." placeholder:"KEY"`
-	From    moment `help:"From a time (2026-12-31T23:00:00Z, yesterday, 7d) on." placeholder:"TIME"`
-	Until   moment `help:"Before a time." placeholder:"TIME"`
+	Account string `help:"Only entries of this api_key." placeholder:"KEY"`
+	From    moment `help:"Only entries at or after this time (2026-12-31T23:00:00Z, yesterday, 7d)." placeholder:"TIME"`
+	Until   moment `help:"Only entries before this time." placeholder:"TIME"`
 	Out     string `help:"File to write; must not exist. Default: standard output." type:"path" placeholder:"FILE"`
 }
 
@@ -95,7 +95,7 @@ func (c *ledgerExportCmd) Run(p *process) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	p.printf("%d entries exported\n", out.n-1) // the first line has the names
+	p.printf("%d entries exported\n", out.n-1) // minus the header
 	return nil
 }
 
@@ -106,7 +106,7 @@ func (c *ledgerExportCmd) export(p *process, out io.Writer) error {
 	return c.ask(p, r, out)
 }
 
-// lineCounter counts the lines that it passes on.
+// lineCounter counts the lines written through it.
 type lineCounter struct {
 	next io.Writer
 	n    int

@@ -1,5 +1,5 @@
-// Command countersign is a self-hosted phone-verification server that speaks the
-// Verify API. "countersign --help" lists its commands.
+// Command countersign is a self-hosted phone-verification server with the Verify API.
+// "countersign --help" lists its commands.
 package main
 
 import (
@@ -14,14 +14,14 @@ import (
 )
 
 func main() {
-	// It writes what it is told over TCP past the loggers that it is given.
+	// sipgo logs TCP messages to its default logger, even if it is given another.
 	sip.SetDefaultLogger(slog.New(slog.DiscardHandler))
-	// A request with credentials for several realms may be longer than the 1,300 bytes
-	// up to which sipgo sends over UDP. It leaves in fragments, as trunks without TCP
-	// expect; otherwise the call would fail.
+	// A request with credentials for several realms can exceed the 1,300 bytes up to
+	// which sipgo sends over UDP. With this limit it is sent in fragments, as trunks
+	// without TCP expect; otherwise the call would fail.
 	sip.UDPMTUSize = 16 << 10
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, stop) // a second signal ends the process immediately
 	p := newProcess(ctx, os.Environ(), os.Stdout, os.Stderr)
 	if isTerminal(os.Stdin) {
 		p.terminal = os.Stdin
@@ -31,7 +31,7 @@ func main() {
 	os.Exit(code)
 }
 
-// isTerminal reports whether a person can answer at f.
+// isTerminal reports whether f is a terminal.
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil

@@ -15,21 +15,21 @@ import (
 )
 
 type messageCmd struct {
-	Preview previewCmd `cmd:"" help:"Show what is written and said in a language, and record the call."`
+	Preview previewCmd `cmd:"" help:"Show the SMS and the spoken text of a language, and write the call as WAV."`
 }
 
 type previewCmd struct {
 	configFlag
 	outputFlags
 	Lg       string        `help:"Language." placeholder:"LOCALE" xor:"what" required:""`
-	All      bool          `help:"Print a table of all languages (Markdown), and record nothing." xor:"what" required:""`
-	Payment  bool          `help:"Show a payment's messages."`
-	Brand    string        `help:"Brand, but for a payment. Default: ${default}." default:"Acme" placeholder:"BRAND"`
+	All      bool          `help:"Print a table of all languages (Markdown) and write no WAV file." xor:"what" required:""`
+	Payment  bool          `help:"Show the messages of a payment."`
+	Brand    string        `help:"Brand, unless --payment is set. Default: ${default}." default:"Acme" placeholder:"BRAND"`
 	PIN      string        `name:"pin" help:"PIN. Default: ${default}." default:"123456" placeholder:"PIN"`
-	Payee    string        `help:"Who is paid. Default: ${default}." default:"Acme" placeholder:"PAYEE"`
-	Amount   string        `help:"Amount of the payment, in euros. Default: ${default}." default:"48.50" placeholder:"AMOUNT"`
-	ValidFor time.Duration `help:"Life of the PIN. Default: ${default}." default:"5m" placeholder:"DURATION"`
-	Out      string        `help:"WAV file to write. Default: LOCALE.wav, of a payment LOCALE-payment.wav, in the working directory." type:"path" placeholder:"FILE"`
+	Payee    string        `help:"Payee of the payment. Default: ${default}." default:"Acme" placeholder:"PAYEE"`
+	Amount   string        `help:"Amount of the payment in euros. Default: ${default}." default:"48.50" placeholder:"AMOUNT"`
+	ValidFor time.Duration `help:"Validity of the PIN. Default: ${default}." default:"5m" placeholder:"DURATION"`
+	Out      string        `help:"WAV file to write. Default: LOCALE.wav or LOCALE-payment.wav in the working directory." type:"path" placeholder:"FILE"`
 }
 
 // Run prints the messages and records the call.
@@ -63,8 +63,8 @@ func (c *previewCmd) Run(p *process) error {
 	return c.preview(p, cfg, messages, in)
 }
 
-// localesOf lists the locales of a kind: every one for verifications, including those
-// that the v1 API refuses, and those that it accepts for payments.
+// localesOf returns the locales of a kind: for verifications all, including locales that
+// the v1 API refuses; for payments the locales that it accepts.
 func localesOf(messages *message.Catalog, kind message.Kind) []string {
 	if kind == message.Payment {
 		return messages.Locales(kind)
@@ -77,7 +77,7 @@ func localeOf(messages *message.Catalog, kind message.Kind, lg string) (string, 
 	known := localesOf(messages, kind)
 	locale, _ := messages.Locale(kind, lg, message.Destination{})
 	if !slices.Contains(known, locale) {
-		return "", usagef("--lg: %q is none of %s%s", lg, strings.Join(known, " "), message.LocaleHint(locale, known))
+		return "", usagef("--lg: %q must be one of %s%s", lg, strings.Join(known, " "), message.LocaleHint(locale, known))
 	}
 	return locale, nil
 }
@@ -85,7 +85,7 @@ func localeOf(messages *message.Catalog, kind message.Kind, lg string) (string, 
 // preview shows and records one message.
 func (c *previewCmd) preview(p *process, cfg config.Config, messages *message.Catalog, in message.Input) error {
 	speech := server.SpeechConfig(cfg.TTS, newLogger(p.stderr, logLevel("warn"), "text"))
-	speech.Timeout = max(speech.Timeout, time.Minute) // nobody is on the line
+	speech.Timeout = max(speech.Timeout, time.Minute) // no callee is waiting
 	speaker, err := tts.New(speech)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (c *previewCmd) report(p *process, messages *message.Catalog, in message.In
 		text += "warning: " + warning + "\n"
 	}
 	if speaker.Program() == "" {
-		text += "espeak-ng is not installed, so the call says only \"your code\" and the PIN\n"
+		text += "espeak-ng is not installed, so the call speaks only \"your code\" and the PIN; install it to hear the full message\n"
 	}
 	return record[preview]{document: shown, text: text}.print(p, c.outputFlags)
 }
@@ -145,8 +145,8 @@ type localeRow struct {
 	Voice    string `json:"voice"`
 }
 
-// table prints the messages of verifications in all locales, then the messages of payments.
-// The table form is Markdown.
+// table prints the messages of verifications in all locales, then the messages of
+// payments. The table form is Markdown.
 func (c *previewCmd) table(p *process, messages *message.Catalog) error {
 	speaker, err := tts.New(tts.Config{ClipsOnly: true})
 	if err != nil {
@@ -181,7 +181,7 @@ func (c *previewCmd) table(p *process, messages *message.Catalog) error {
 	return nil
 }
 
-// input is what the flags say.
+// input returns the message that the flags describe.
 func (c *previewCmd) input(kind message.Kind, locale string) (message.Input, error) {
 	pin, ok := verify.ParsePIN(c.PIN)
 	if !ok {
@@ -209,8 +209,8 @@ func (c *previewCmd) input(kind message.Kind, locale string) (message.Input, err
 	return in, nil
 }
 
-// segmentsOf says how a text travels where the carrier takes the default alphabet
-// and UCS-2.
+// segmentsOf returns the encoding and the number of segments of a text for a carrier that
+// accepts the GSM default alphabet and UCS-2.
 func segmentsOf(text string) (encoding string, segments int) {
 	m, err := gsm.Encode(text, gsm.Options{}, 0)
 	if err != nil {
@@ -219,8 +219,8 @@ func segmentsOf(text string) (encoding string, segments int) {
 	return m.Coding.Alphabet.String(), m.Segments
 }
 
-// unicodeWarning returns a warning about a name with a character that the GSM alphabet
-// lacks, and "" for any other name.
+// unicodeWarning returns a warning about a name with a character outside the GSM
+// alphabet; "" without one.
 func unicodeWarning(what, name string) string {
 	for _, r := range name {
 		if encoding, _ := segmentsOf(string(r)); encoding != gsm.GSM7.String() {

@@ -13,8 +13,8 @@ import (
 	"countersign/internal/message"
 )
 
-// TestMessagePreview: what it prints is what a server would send, and the file is
-// a call that can be played.
+// TestMessagePreview checks that the output equals the server's messages and that the
+// file is a playable call.
 func TestMessagePreview(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -45,7 +45,7 @@ func TestMessagePreview(t *testing.T) {
 		stdout := in.ok(append([]string{"message", "preview", "CONFIG", "--out=" + out}, tt.args...)...)
 		for _, line := range append(tt.want, "audio: "+out+" (") {
 			if !strings.Contains("\n"+stdout, "\n"+line) {
-				t.Errorf("%s: no %q in %q", tt.name, line, stdout)
+				t.Errorf("%s: line %q is missing in %q", tt.name, line, stdout)
 			}
 		}
 		wav, err := os.ReadFile(out)
@@ -76,7 +76,7 @@ func TestMessagePreviewRefuses(t *testing.T) {
 	in.fails(1, "--out: ", preview("--lg=en-gb", "--out="+filepath.Join(in.dir, "no/such.wav"))...)
 }
 
-// TestMessagePreviewAll: the table has a row for each locale of both lists.
+// TestMessagePreviewAll checks that the table has a row for each locale of both lists.
 func TestMessagePreviewAll(t *testing.T) {
 	t.Parallel()
 	stdout := install(t).ok("message", "preview", "--all", "--brand=A|B")

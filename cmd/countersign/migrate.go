@@ -13,16 +13,15 @@ import (
 )
 
 type migrateCmd struct {
-	Up     migrateUpCmd     `cmd:"" help:"Bring the schema up to this program's version, as the server does when it starts."`
-	Status migrateStatusCmd `cmd:"" help:"List the steps of the schema, and when each was applied."`
+	Up     migrateUpCmd     `cmd:"" help:"Migrate the schema to this program's version, as the server does at start."`
+	Status migrateStatusCmd `cmd:"" help:"List the schema migrations and their dates."`
 	Copy   migrateCopyCmd   `cmd:"" help:"Move an installation from SQLite to PostgreSQL, while its server is stopped."`
 }
 
 type migrateUpCmd struct{ configFlag }
 
-// Run applies the missing steps. It creates an SQLite database that does not exist, with a
-// key file unless there is one. Nodes of a PostgreSQL database are elsewhere, and so is
-// their key file.
+// Run applies the missing migrations. It creates a missing SQLite database, and its key
+// file if missing. For PostgreSQL it creates neither: the nodes have the key file.
 func (c *migrateUpCmd) Run(p *process) error {
 	cfg, err := c.load(p)
 	if err != nil {
@@ -48,7 +47,7 @@ func (c *migrateUpCmd) Run(p *process) error {
 	p.printf("created database %s\n", database)
 	switch err := vault.NewKey().Save(cfg.KeyFile); {
 	case err == nil:
-		p.printf("created key file %s; keep a copy of it apart from the database\n", cfg.KeyFile)
+		p.printf("created key file %s; keep a copy apart from the database\n", cfg.KeyFile)
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
@@ -60,7 +59,7 @@ type migrateStatusCmd struct {
 	outputFlags
 }
 
-// Run lists the steps.
+// Run lists the migrations.
 func (c *migrateStatusCmd) Run(p *process) error {
 	steps, err := c.steps(p)
 	if err != nil {
@@ -80,8 +79,8 @@ func (c *migrateStatusCmd) Run(p *process) error {
 	}.print(p, c.outputFlags)
 }
 
-// steps asks the server, or looks into the database, which it leaves as it is: with
-// the key, too, it would be brought up to date.
+// steps reads the migrations from the server or from the database, which it does not
+// change. Opening the store with the key would migrate it.
 func (c *migrateStatusCmd) steps(p *process) ([]adminapi.SchemaStep, error) {
 	cfg, err := c.load(p)
 	if err != nil {
@@ -100,7 +99,7 @@ func (c *migrateStatusCmd) steps(p *process) ([]adminapi.SchemaStep, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	if !store.IsPostgres(database) { // an empty one has no steps, and none would be taken for an answer
+	if !store.IsPostgres(database) { // an empty list for a missing SQLite file would mislead
 		if _, err := c.inspect(p, database); err != nil {
 			return nil, err
 		}

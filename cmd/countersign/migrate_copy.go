@@ -12,12 +12,12 @@ import (
 type migrateCopyCmd struct {
 	configFlag
 	outputFlags
-	From string `required:"" help:"SQLite database (sqlite:PATH) to move. Its server must be stopped." placeholder:"DATABASE"`
-	To   string `required:"" help:"Empty PostgreSQL database (postgres://...) to move it to, or that of a copy that was interrupted." placeholder:"DATABASE"`
+	From string `required:"" help:"SQLite database (sqlite:PATH) to move. Stop its server first." placeholder:"DATABASE"`
+	To   string `required:"" help:"Empty PostgreSQL database (postgres://...), or the target of an interrupted copy." placeholder:"DATABASE"`
 }
 
-// Run copies and compares. Of the configuration it needs the key file only, which
-// stays that of the installation.
+// Run copies and compares the tables. It uses only the key file of the configuration,
+// which the installation keeps.
 func (c *migrateCopyCmd) Run(p *process) error {
 	cfg, err := c.load(p)
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *migrateCopyCmd) Run(p *process) error {
 	}
 	tables, err := store.Copy(p.ctx, store.CopyConfig{From: from, To: to, Key: key})
 	if errors.Is(err, store.ErrCopied) {
-		p.printf("%s was copied to %s already. Nothing was changed.\n", from, store.Redact(to))
+		p.printf("%s is already copied to %s. No change was made.\n", from, store.Redact(to))
 		return nil
 	}
 	if err != nil {

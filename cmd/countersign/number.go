@@ -7,18 +7,18 @@ import (
 )
 
 type numberCmd struct {
-	Block   numberBlockCmd   `cmd:"" help:"Block a number: no account can verify it (status 7)."`
-	Unblock numberUnblockCmd `cmd:"" help:"Take a number off the list."`
+	Block   numberBlockCmd   `cmd:"" help:"Block a number for all accounts (status 7)."`
+	Unblock numberUnblockCmd `cmd:"" help:"Remove a number from the block list."`
 	List    numberListCmd    `cmd:"" help:"List the blocked numbers."`
-	Status  numberStatusCmd  `cmd:"" help:"Show how far a number is from its caps, and whether it is locked."`
-	Unlock  numberUnlockCmd  `cmd:"" help:"Forget what is counted of a number, and lift its locks."`
-	Forget  numberForgetCmd  `cmd:"" help:"Take a number out of everything that is over."`
+	Status  numberStatusCmd  `cmd:"" help:"Show the caps, counts and locks of a number."`
+	Unlock  numberUnlockCmd  `cmd:"" help:"Reset the counters of a number and lift its locks."`
+	Forget  numberForgetCmd  `cmd:"" help:"Erase a number from all finished verifications."`
 }
 
 type numberBlockCmd struct {
 	adminFlag
 	Number string `arg:"" help:"Number in international form."`
-	Reason string `help:"Why, for whoever reads the list."`
+	Reason string `help:"Reason, shown in the list."`
 }
 
 // Run blocks the number.

@@ -12,13 +12,13 @@ type numberForgetCmd struct {
 	outputFlags
 	confirmFlag
 	Number  string `arg:"" help:"Number in international form."`
-	Cancel  bool   `help:"Ends a verification of the number that is in progress. Without it, one is an error."`
-	Unblock bool   `help:"Takes the number off the list of blocked numbers, too."`
+	Cancel  bool   `help:"Cancel verifications of the number in progress. Without it, a verification in progress is an error."`
+	Unblock bool   `help:"Also remove the number from the block list."`
 }
 
-// Run forgets the number, and prints what it was found in.
+// Run erases the number and prints where it was found.
 func (c *numberForgetCmd) Run(p *process) error {
-	if err := c.confirm(p, "The number is erased from everything that is over. This cannot be undone."); err != nil {
+	if err := c.confirm(p, "The number is erased from all finished verifications. This cannot be undone."); err != nil {
 		return err
 	}
 	var done adminapi.Forgotten
@@ -30,12 +30,12 @@ func (c *numberForgetCmd) Run(p *process) error {
 		return err
 	}
 	if done.Held > 0 {
-		return fmt.Errorf("%d verifications are just being worked on by a server; run it again in a minute", done.Held)
+		return fmt.Errorf("%d verifications are in use by a server; retry in a minute", done.Held)
 	}
 	return nil
 }
 
-// forgotten returns the places where the number was found, for the table form.
+// forgotten returns where the number was found, for the table form.
 func forgotten(done adminapi.Forgotten) string {
 	var b strings.Builder
 	for _, line := range []struct {
@@ -43,22 +43,22 @@ func forgotten(done adminapi.Forgotten) string {
 		what  string
 	}{
 		{done.Cancelled, "verifications in progress: cancelled"},
-		{done.Verifications, "verifications that were over: number, codes, addresses and payee taken out"},
-		{done.Archived, "archived verifications: number, addresses and payee taken out"},
+		{done.Verifications, "finished verifications: number, codes, addresses and payee erased"},
+		{done.Archived, "archived verifications: number, addresses and payee erased"},
 		{done.Messages, "messages of the virtual phone: deleted"},
 		{done.Refusals, "records of refused starts: deleted"},
-		{done.Approved, "trial accounts that could reach the number: they cannot now"},
+		{done.Approved, "trial accounts with the number approved: approval revoked"},
 	} {
 		fmt.Fprintf(&b, "%6d  %s\n", line.found, line.what)
 	}
 	if done.Guarded {
-		b.WriteString("What the caps had counted of the number is gone.\n")
+		b.WriteString("The counters of the number are reset.\n")
 	}
 	switch {
 	case done.Unblocked:
-		b.WriteString("The number was blocked, and is no longer.\n")
+		b.WriteString("The number is removed from the block list.\n")
 	case done.Blocked:
-		b.WriteString("The number stays on the list of blocked numbers; --unblock takes it off.\n")
+		b.WriteString("The number stays on the block list; use --unblock to remove it.\n")
 	}
 	return b.String()
 }

@@ -14,7 +14,7 @@ type numberStatusCmd struct {
 	Number string `arg:"" help:"Number in international form."`
 }
 
-// Run shows how far the number is from its caps.
+// Run prints the counters of the number and their limits.
 func (c *numberStatusCmd) Run(p *process) error {
 	var s adminapi.NumberStatus
 	if err := c.get(p, &s, "numbers", c.Number, "status"); err != nil {
@@ -42,7 +42,7 @@ type numberUnlockCmd struct {
 	Number string `arg:"" help:"Number in international form."`
 }
 
-// Run forgets what is counted of the number.
+// Run resets the counters of the number.
 func (c *numberUnlockCmd) Run(p *process) error {
 	return c.post(p, nil, nil, "numbers", c.Number, "unlock")
 }

@@ -35,7 +35,7 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// TestNumberCaps looks at a number that has got five messages, and unlocks it.
+// TestNumberCaps shows the counters of a number after five messages, and resets them.
 func TestNumberCaps(t *testing.T) {
 	t.Parallel()
 	in := install(t)

@@ -15,19 +15,19 @@ import (
 	"countersign/internal/spreadsheet"
 )
 
-// outputFlags select the form of a result. Every command that prints a list or a record
+// outputFlags select the output format. Every command that prints a list or a record
 // embeds them and prints a [list] or a [record].
 type outputFlags struct {
-	Output string `group:"Output" help:"Form of the result: table, json or csv. Default: ${default}." enum:"table,json,csv" default:"table" placeholder:"FORM"`
+	Output string `group:"Output" help:"Output format: table, json or csv. Default: ${default}." enum:"table,json,csv" default:"table" placeholder:"FORM"`
 }
 
 // list is a result with rows.
 type list[T any] struct {
-	document any                // JSON form: the body of the admin API where there is one; nil for rows
-	rows     []T                // CSV form: a line each, with the names of the JSON fields
+	document any                // JSON form: the body of the admin API, if it has one; nil for rows
+	rows     []T                // CSV form: one line each, with the names of the JSON fields
 	header   []string           // table form
 	row      func(row T) []any  // cells below header
-	id       func(row T) string // line of --quiet; nil prints none
+	id       func(row T) string // line of --quiet; nil prints no lines
 	foot     string             // text below the table
 }
 
@@ -67,8 +67,8 @@ func (l list[T]) print(p *process, f outputFlags) error {
 
 // record is a result with one object.
 type record[T any] struct {
-	document T        // JSON form: the body of the admin API where there is one
-	text     string   // table form; "" for a line for each field of document
+	document T        // JSON form: the body of the admin API, if it has one
+	text     string   // table form; "" prints a line for each field of document
 	ids      []string // lines of --quiet: ids, and secrets that are shown only once
 }
 
@@ -102,11 +102,11 @@ func (p *process) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// plainNumber is text that a spreadsheet may take for a number, such as an amount.
+// plainNumber matches text that a spreadsheet may read as a number, such as an amount.
 var plainNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
 
-// printCSV writes a header with the JSON names of the fields, and a line for each row. Lists
-// and objects within a row are JSON.
+// printCSV writes a header with the JSON names of the fields, and a line for each row.
+// Lists and objects within a row are JSON.
 func printCSV[T any](out io.Writer, rows []T) error {
 	w := csv.NewWriter(out)
 	names := jsonNames(reflect.TypeFor[T]())
@@ -172,10 +172,10 @@ type field struct {
 	raw   []byte
 }
 
-// object is a JSON object with its fields in their order.
+// object is a JSON object in field order.
 type object []field
 
-// ordered returns a value as JSON has it, with the order of fields kept.
+// ordered returns v as JSON values, with objects in field order.
 func ordered(v any) (any, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -237,7 +237,7 @@ func outline(v any, indent string) string {
 	return b.String()
 }
 
-// below returns the value of a field: on its line if it is short.
+// below returns the value of a field, on the same line if it is short.
 func below(v any, indent string) string {
 	switch nested := v.(type) {
 	case object:

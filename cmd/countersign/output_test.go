@@ -14,8 +14,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestOutputFlag: every command that prints a list or a record has --output. Other commands
-// print no result, text with a fixed form, or a stream of events.
+// TestOutputFlag checks that every command that prints a list or a record has --output.
+// Other commands print no result, text in a fixed format, or a stream of events.
 func TestOutputFlag(t *testing.T) {
 	t.Parallel()
 	without := map[string]string{
@@ -32,7 +32,7 @@ func TestOutputFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range parser.Model.Leaves(true) {
-		name, _, _ := strings.Cut(strings.TrimPrefix(command.Path(), "countersign "), " (") // and its aliases
+		name, _, _ := strings.Cut(strings.TrimPrefix(command.Path(), "countersign "), " (") // without its aliases
 		has := slices.ContainsFunc(command.Flags, func(f *kong.Flag) bool { return f.Name == "output" })
 		if why, listed := without[name]; has == listed {
 			t.Errorf("%s: --output: %t, but it prints %q", name, has, why)
@@ -40,11 +40,11 @@ func TestOutputFlag(t *testing.T) {
 		delete(without, name)
 	}
 	for name := range without {
-		t.Errorf("there is no command %s", name)
+		t.Errorf("command %s does not exist", name)
 	}
 }
 
-// stocked is an installation with something to list.
+// stocked returns an installation with data to list.
 func stocked(t *testing.T) *installation {
 	t.Helper()
 	in := install(t)
@@ -54,7 +54,7 @@ func stocked(t *testing.T) *installation {
 	return in
 }
 
-// TestOutputForms: the forms of each list have the same rows and the same names.
+// TestOutputForms checks that all formats of a list have equal rows and names.
 func TestOutputForms(t *testing.T) {
 	t.Parallel()
 	in := stocked(t)
@@ -122,7 +122,7 @@ func TestOutputForms(t *testing.T) {
 	}
 }
 
-// compareRow compares a line of CSV with its object.
+// compareRow compares a line of CSV with its JSON object.
 func compareRow(t *testing.T, object map[string]any, header, line []string) {
 	t.Helper()
 	for name := range object {
@@ -134,7 +134,7 @@ func compareRow(t *testing.T, object map[string]any, header, line []string) {
 		got, want := strings.TrimPrefix(line[i], "'"), text(object[name])
 		var nested any
 		if json.Unmarshal([]byte(got), &nested) == nil && strings.ContainsAny(got, "{[") {
-			got = text(nested) // its fields may be in another order
+			got = text(nested) // with fields in any order
 		}
 		if got != want {
 			t.Errorf("csv has %s %q, want %q", name, got, want)
@@ -142,7 +142,7 @@ func compareRow(t *testing.T, object map[string]any, header, line []string) {
 	}
 }
 
-// text is a JSON value as CSV has it.
+// text returns a JSON value in the form of CSV.
 func text(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -153,12 +153,12 @@ func text(v any) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // it came from JSON
+	_ = e.Encode(v) // v is decoded JSON
 	return strings.TrimSpace(b.String())
 }
 
-// TestOutputIsSafe: spreadsheets find no formula, terminals no control characters, and
-// amounts stay numbers.
+// TestOutputIsSafe checks that CSV contains no formulas, tables no control characters,
+// and that amounts remain numbers.
 func TestOutputIsSafe(t *testing.T) {
 	t.Parallel()
 	in := stocked(t)
@@ -183,7 +183,7 @@ func TestOutputIsSafe(t *testing.T) {
 	}
 }
 
-// TestOutputOfSecrets: --quiet prints secrets that are shown only once.
+// TestOutputOfSecrets checks that --quiet prints secrets that are shown only once.
 func TestOutputOfSecrets(t *testing.T) {
 	t.Parallel()
 	in := stocked(t)

@@ -21,27 +21,27 @@ import (
 
 type phoneCmd struct {
 	Listen      string        `help:"Address to listen on. Default: ${default}." default:"127.0.0.1:5070" placeholder:"IP:PORT"`
-	Transport   string        `help:"udp, tcp or tls." enum:"udp,tcp,tls" default:"udp"`
+	Transport   string        `help:"Transport: udp, tcp or tls. Default: ${default}." enum:"udp,tcp,tls" default:"udp"`
 	TLSCert     string        `help:"Certificate file (PEM) for tls." type:"path" placeholder:"FILE"`
 	TLSKey      string        `help:"Key file (PEM) for tls." type:"path" placeholder:"FILE"`
-	Record      string        `help:"Directory for what is heard, a WAV file for each call." type:"path" placeholder:"DIR"`
-	AnswerAfter time.Duration `help:"How long it rings before it answers." default:"0s"`
-	Press       string        `help:"Keys that it presses, a second after it has answered." placeholder:"KEYS"`
-	Busy        bool          `help:"Answers no call: it is busy (486)." xor:"what"`
-	Reject      bool          `help:"Answers no call: it says no (603)." xor:"what"`
-	RingForever bool          `help:"Answers no call: it rings until the other side gives up." xor:"what"`
-	User        string        `help:"Who a caller must say it is, by digest authentication; anybody if empty." placeholder:"USER"`
-	Password    string        `help:"What it must show." placeholder:"PASSWORD"`
-	Registrar   bool          `help:"Takes registrations (REGISTER), too."`
-	Fault       []string      `help:"Misbehaviour of carriers to show, see above. May be repeated." sep:"none" placeholder:"NAME[=VALUE]"`
+	Record      string        `help:"Directory for recordings, one WAV file per call." type:"path" placeholder:"DIR"`
+	AnswerAfter time.Duration `help:"Ringing time before the answer. Default: ${default}." default:"0s"`
+	Press       string        `help:"Keys to press, one second after the answer." placeholder:"KEYS"`
+	Busy        bool          `help:"Reject calls as busy (486)." xor:"what"`
+	Reject      bool          `help:"Decline calls (603)." xor:"what"`
+	RingForever bool          `help:"Ring until the caller hangs up." xor:"what"`
+	User        string        `help:"Require this user (digest authentication). Default: no authentication." placeholder:"USER"`
+	Password    string        `help:"Password for --user." placeholder:"PASSWORD"`
+	Registrar   bool          `help:"Accept registrations (REGISTER)."`
+	Fault       []string      `help:"Carrier fault to simulate, listed above. Repeatable." sep:"none" placeholder:"NAME[=VALUE]"`
 }
 
 // Help is shown above the flags.
 func (*phoneCmd) Help() string {
-	return "It prints a line of JSON for each call that is over, with its numbers and keys. What it records has the codes in it.\n\nFaults; those within a call begin a second after the answer:\n\n" + softphone.FaultHelp()
+	return "Prints one line of JSON for each ended call, with its numbers and keys. Recordings contain the codes.\n\nFaults; faults during a call begin one second after the answer:\n\n" + softphone.FaultHelp()
 }
 
-// Run takes calls until the process is told to stop.
+// Run accepts calls until a signal ends the process.
 func (c *phoneCmd) Run(p *process) error {
 	defer p.endOnHangup()()
 	config, err := c.config()
@@ -95,12 +95,12 @@ func (c *phoneCmd) config() (softphone.Config, error) {
 	case !keysForm.MatchString(c.Press):
 		return config, usagef("--press: a key is 0 to 9, *, # or A to D")
 	case c.Password != "" && c.User == "":
-		return config, usagef("--password: there is no --user")
+		return config, usagef("--password requires --user")
 	case c.Transport != "tls" && (c.TLSCert != "" || c.TLSKey != ""):
 		return config, usagef("--tls-cert and --tls-key are for --transport tls")
 	case c.Transport == "tls":
 		if c.TLSCert == "" || c.TLSKey == "" {
-			return config, usagef("--transport tls: --tls-cert and --tls-key must be given")
+			return config, usagef("--transport tls requires --tls-cert and --tls-key")
 		}
 		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 		if err != nil {
@@ -113,11 +113,11 @@ func (c *phoneCmd) config() (softphone.Config, error) {
 
 var (
 	keysForm = regexp.MustCompile(`^[0-9*#A-Da-d]*$`)
-	// fileForm is a Call-ID that is a file name everywhere as it is.
+	// fileForm matches a Call-ID that is a valid file name on every system.
 	fileForm = regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z_.@-]{0,99}$`)
 )
 
-// phoneLine is the line of docs/how-to/rehearse-with-the-phone.md.
+// phoneLine is an output line, documented in docs/how-to/rehearse-with-the-phone.md.
 type phoneLine struct {
 	Time      time.Time `json:"time"`
 	CallID    string    `json:"call_id"`
@@ -144,10 +144,10 @@ type phoneLine struct {
 	Error     string    `json:"error,omitempty"`
 }
 
-// phoneLines prints calls, and records what was heard.
+// phoneLines prints calls and writes recordings.
 type phoneLines struct {
 	lines
-	dir string // of the recordings; "" for none
+	dir string // directory of recordings; "" disables them
 }
 
 func (l *phoneLines) call(c softphone.Call) {
@@ -180,8 +180,8 @@ func (l *phoneLines) call(c softphone.Call) {
 	l.print(line)
 }
 
-// recordName is the file of a call. A Call-ID comes from outside and may be
-// anything: one that is no plain name is replaced by its digest.
+// recordName returns the file name for a call. The caller chooses the Call-ID, so an ID
+// that is not a plain file name is replaced with its digest.
 func recordName(id string) string {
 	if !fileForm.MatchString(id) {
 		sum := sha256.Sum256([]byte(id))
@@ -190,5 +190,5 @@ func recordName(id string) string {
 	return id + ".wav"
 }
 
-// seconds are d with three decimals.
+// seconds returns d in seconds with three decimals.
 func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }

@@ -47,7 +47,7 @@ func startPhone(t *testing.T, args ...string) *handset {
 	return h
 }
 
-// line is the next line of the output.
+// line returns the next line of the output.
 func (h *handset) line() map[string]any {
 	h.t.Helper()
 	select {
@@ -63,7 +63,7 @@ func (h *handset) line() map[string]any {
 	}
 }
 
-// ramp says a ramp, however long the text is.
+// ramp speaks the same ramp for every text.
 type ramp struct{}
 
 func (ramp) Speak(context.Context, message.Script) (audio.Samples, error) {
@@ -74,8 +74,8 @@ func (ramp) Speak(context.Context, message.Script) (audio.Samples, error) {
 	return sound, nil
 }
 
-// dial calls the phone, and gives the Call-ID and the error of Send. The call has
-// ended when the carrier is closed with the test, or by itself.
+// dial calls the phone and returns the Call-ID and the error of Send. The call ends on
+// its own or when the cleanup closes the carrier.
 func (h *handset) dial(change func(*sip.Config)) (id string, err error) {
 	h.t.Helper()
 	cfg := sip.Config{
@@ -101,7 +101,7 @@ func (h *handset) dial(change func(*sip.Config)) (id string, err error) {
 	return sub.Refs[0], nil
 }
 
-// TestPhone: a call is answered, pressed a key in, recorded and printed.
+// TestPhone checks the line and the recording of an answered call with a key pressed.
 func TestPhone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "calls")
@@ -137,13 +137,13 @@ func TestPhone(t *testing.T) {
 		t.Fatal(err)
 	}
 	said, _ := ramp{}.Speak(t.Context(), message.Script{})
-	// Twice, for the 1 that is pressed.
+	// The announcement repeats after key 1.
 	if n := bytes.Count(audio.MuLaw.AppendEncode(nil, heard), audio.MuLaw.AppendEncode(nil, said)); n != 2 {
-		t.Errorf("the announcement is %d times in the record", n)
+		t.Errorf("the recording contains the announcement %d times", n)
 	}
 }
 
-// TestPhoneFault: a phone with a fault shows it, and the call is heard all the same.
+// TestPhoneFault checks that a fault takes effect and the callee still hears the call.
 func TestPhoneFault(t *testing.T) {
 	t.Parallel()
 	h := startPhone(t, "--fault=early-sdp,other-codec", "--fault=host-name=127.0.0.1")
@@ -155,7 +155,7 @@ func TestPhoneFault(t *testing.T) {
 	}
 }
 
-// TestPhoneDoesNotAnswer: what is no answer is printed, too, and nothing recorded.
+// TestPhoneDoesNotAnswer checks that unanswered calls are printed and not recorded.
 func TestPhoneDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]map[string]any{
@@ -186,8 +186,7 @@ func TestPhoneDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// TestPhoneFaults: a call over a carrier with each fault is made, and its line says
-// how it went.
+// TestPhoneFaults checks the line of a call with each fault.
 func TestPhoneFaults(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -220,7 +219,7 @@ func TestPhoneFaults(t *testing.T) {
 	}
 }
 
-// TestRecordName: a Call-ID is no path.
+// TestRecordName checks that a Call-ID cannot select a path.
 func TestRecordName(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
@@ -230,7 +229,7 @@ func TestRecordName(t *testing.T) {
 	} {
 		name := recordName(id)
 		if !filepath.IsLocal(name) || filepath.Base(name) != name || len(name) > 110 || strings.ContainsAny(name, "\\:\x00\n") || strings.IndexAny(name, ".-") == 0 {
-			t.Errorf("%.40q gives %q", id, name)
+			t.Errorf("%.40q has the name %q", id, name)
 		}
 		if before, twice := seen[name]; twice {
 			t.Errorf("%.40q and %.40q are one file", id, before)
@@ -238,7 +237,7 @@ func TestRecordName(t *testing.T) {
 		seen[name] = id
 	}
 	if got := recordName("a84b4c76e66710@pc33.atlanta.com"); got != "a84b4c76e66710@pc33.atlanta.com.wav" {
-		t.Errorf("a plain Call-ID gives %q", got)
+		t.Errorf("a plain Call-ID has the name %q", got)
 	}
 }
 
@@ -251,8 +250,8 @@ func TestPhoneRefuses(t *testing.T) {
 	in.fails(2, "--fault: \"loud\" is not a fault; use one of fork, ", "phone", "--fault=loud")
 	in.fails(2, "--fault: answer-on-hold: ", "phone", "--fault=one-way,answer-on-hold=x")
 	in.fails(2, "--answer-after: ", "phone", "--answer-after=-1s")
-	in.fails(2, "--password: there is no --user", "phone", "--password=x")
-	in.fails(2, "--tls-cert and --tls-key must be given", "phone", "--transport=tls", "--tls-cert=x")
+	in.fails(2, "--password requires --user", "phone", "--password=x")
+	in.fails(2, "--transport tls requires --tls-cert and --tls-key", "phone", "--transport=tls", "--tls-cert=x")
 	in.fails(2, "are for --transport tls", "phone", "--tls-cert=x", "--tls-key=x")
 	in.fails(1, "tls: open ", "phone", "--transport=tls", "--tls-cert=no/such", "--tls-key=no/such")
 	in.fails(1, "listen: ", "phone", "--listen=nowhere")

@@ -9,8 +9,8 @@ import (
 	"countersign/internal/pgtest"
 )
 
-// postgres NAME sets a variable to the URL of an empty PostgreSQL database. There
-// is a password in it, which the server does not ask for.
+// postgres NAME sets a variable to the URL of an empty PostgreSQL database, with a
+// password that the server does not require.
 func postgres(t *testing.T) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) != 1 {

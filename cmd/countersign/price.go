@@ -16,19 +16,19 @@ import (
 )
 
 type priceCmd struct {
-	Export priceExportCmd `cmd:"" aliases:"show" help:"Print a price list as CSV, in the form that import reads."`
+	Export priceExportCmd `cmd:"" aliases:"show" help:"Print a price list as CSV, in the format of price import."`
 	List   priceListCmd   `cmd:"" help:"Show a price list as a table."`
-	Import priceImportCmd `cmd:"" help:"Replace a price list by a CSV file, whole or not at all."`
+	Import priceImportCmd `cmd:"" help:"Replace a price list with a CSV file, completely or not at all."`
 	Set    priceSetCmd    `cmd:"" help:"Set one price."`
 }
 
-// priceFlags says whose price list is meant.
+// priceFlags select the price list.
 type priceFlags struct {
 	adminFlag
-	Carrier string `help:"What this carrier charges for a message. Default: what accounts pay for a verification." placeholder:"NAME"`
+	Carrier string `help:"Carrier, for its message prices. Default: the prices that accounts pay." placeholder:"NAME"`
 }
 
-// request is a call about the price list.
+// request returns a request for the price list.
 func (c priceFlags) request(method string) adminapi.Request {
 	return adminapi.Request{Method: method, Path: "/prices", Query: given(map[string]string{"carrier": c.Carrier})}
 }
@@ -137,9 +137,9 @@ type priceSetCmd struct {
 	priceFlags
 	For     string `arg:"" help:"Country (ISO 3166-1, two letters), prefix (first digits of the number), or * for all others."`
 	Price   string `arg:"" help:"Price such as 0.1205."`
-	Channel string `help:"Only for sms, tts or email: of a message, or of the first message of a verification." enum:",sms,tts,email" default:"" placeholder:"CHANNEL"`
-	From    moment `help:"First moment of its validity: a time (2026-12-31, tomorrow, +7d). Default: since ever." placeholder:"TIME" param:"valid_from"`
-	Until   moment `help:"First moment after it. Default: never." placeholder:"TIME" param:"valid_until"`
+	Channel string `help:"Only for this channel (sms, tts, email) of a message, or of the first message of a verification." enum:",sms,tts,email" default:"" placeholder:"CHANNEL"`
+	From    moment `help:"Start of validity (2026-12-31, tomorrow, +7d). Default: no start." placeholder:"TIME" param:"valid_from"`
+	Until   moment `help:"End of validity, exclusive. Default: no end." placeholder:"TIME" param:"valid_until"`
 }
 
 // Run sets the price.

@@ -20,7 +20,7 @@ func TestPrices(t *testing.T) {
 	}
 	in.fails(1, "line 2", "price", "import", in.file("bad.csv", "*,1\nx,y\n"), "CONFIG")
 	if got := in.ok("price", "show", "CONFIG"); got != seed {
-		t.Errorf("a list that cannot be read has left %q", got)
+		t.Errorf("after an invalid list the prices are %q", got)
 	}
 	if got := in.ok("price", "import", in.file("new.csv", "GB,2.5\n*,1\n"), "CONFIG"); got != "2 prices imported\n" {
 		t.Errorf("import prints %q", got)
@@ -31,7 +31,7 @@ func TestPrices(t *testing.T) {
 	}
 	in.ok("price", "import", in.file("shown.csv", shown), "CONFIG")
 	if got := in.ok("price", "show", "CONFIG"); got != shown {
-		t.Errorf("what was shown is imported as %q", got)
+		t.Errorf("the exported list is imported as %q", got)
 	}
 	in.fails(2, "no/such", "price", "import", in.dir+"/no/such.csv", "CONFIG")
 }
@@ -45,12 +45,11 @@ func TestPriceChannels(t *testing.T) {
 	}
 	field, ok := reflect.TypeFor[priceSetCmd]().FieldByName("Channel")
 	if got := strings.Split(field.Tag.Get("enum"), ","); !ok || !slices.Equal(got, want) {
-		t.Errorf("--channel takes %q, want %q", got, want)
+		t.Errorf("--channel accepts %q, want %q", got, want)
 	}
 }
 
-// TestPriceImportFails: an import that the database refuses ends with an error, and the
-// price list stays.
+// TestPriceImportFails checks that a failed import returns an error and keeps the price list.
 func TestPriceImportFails(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -67,6 +66,6 @@ func TestPriceImportFails(t *testing.T) {
 	in.fails(1, "the disk is on fire", "price", "import", in.file("new.csv", "*,1\n"), "CONFIG")
 	in.fails(1, "the disk is on fire", "price", "set", "GB", "1", "CONFIG")
 	if got := in.ok("price", "show", "CONFIG"); got != shown {
-		t.Errorf("a failed import has left %q", got)
+		t.Errorf("after a failed import the prices are %q", got)
 	}
 }

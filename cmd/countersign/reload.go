@@ -11,10 +11,10 @@ import (
 	"countersign/internal/server"
 )
 
-// reloader applies changes of the configuration to a running server: the log level and
-// the certificates. Other settings need a restart.
+// reloader applies configuration changes to a running server: the log level and the
+// certificates. Other settings require a restart.
 type reloader struct {
-	load    func() (config.Config, error) // reads and validates it
+	load    func() (config.Config, error) // reads and validates the configuration
 	running config.Config                 // settings in force
 	level   *slog.LevelVar
 	server  *server.Server
@@ -22,8 +22,8 @@ type reloader struct {
 }
 
 // follow reloads on each signal until ctx is done or stop is called. stop waits for a
-// reload in progress, but not for the file system: the configuration may be on a network
-// share that does not respond.
+// reload in progress, but not for the file system: the configuration may be on an
+// unresponsive network share.
 func (r *reloader) follow(ctx context.Context, signals <-chan os.Signal) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -50,9 +50,9 @@ type loaded struct {
 	err    error
 }
 
-// read begins to load the configuration. The channel receives the result.
+// read starts loading the configuration. The channel receives the result.
 func (r *reloader) read() <-chan loaded {
-	done := make(chan loaded, 1) // its receiver may have stopped
+	done := make(chan loaded, 1) // the receiver may have stopped
 	go func() {
 		next, err := r.load()
 		done <- loaded{next, err}
@@ -60,9 +60,9 @@ func (r *reloader) read() <-chan loaded {
 	return done
 }
 
-// reload applies the log level and the certificates of the configuration that was read. It
-// logs the applied settings, and the changed settings that need a restart. After an error it
-// keeps the previous configuration.
+// reload applies the log level and the certificates of a loaded configuration. It logs
+// the applied settings and the changed settings that require a restart. After an error
+// the previous configuration stays in force.
 func (r *reloader) reload(next config.Config, err error) {
 	if err != nil {
 		r.log.Error("configuration not reloaded; the previous one stays in force: correct it and send SIGHUP again", "error", err)
@@ -78,7 +78,7 @@ func (r *reloader) reload(next config.Config, err error) {
 	}
 	restart := slices.DeleteFunc(changed, func(key string) bool { return reloadable(r.running, next, key) })
 	level := logLevel(next.Log.Level)
-	r.level.Set(min(level, r.level.Level())) // so that a change to error is logged
+	r.level.Set(min(level, r.level.Level())) // log a change to error at the old level
 	if len(restart) > 0 {
 		r.log.Warn("configuration reloaded; some changed settings need a restart", "reloaded", reloaded, "restart_needed", restart)
 	} else {
@@ -89,7 +89,7 @@ func (r *reloader) reload(next config.Config, err error) {
 }
 
 // reloadable reports whether a changed setting takes effect without a restart. A listener
-// changes between plain HTTP and TLS only at a start.
+// switches between plain HTTP and TLS only at start.
 func reloadable(running, next config.Config, key string) bool {
 	switch key {
 	case "log.level":

@@ -11,8 +11,8 @@ import (
 	"countersign/internal/config"
 )
 
-// TestStopDuringReload stops while the configuration cannot be read: it is on a
-// network share that does not respond, or is a named pipe.
+// TestStopDuringReload stops while reading the configuration blocks: a named pipe stands
+// for an unresponsive network share.
 func TestStopDuringReload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

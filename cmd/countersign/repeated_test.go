@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestMostRepeated: every flag of a setting that may be repeated has a bound.
+// TestMostRepeated checks that every repeatable flag of a setting has a limit.
 func TestMostRepeated(t *testing.T) {
 	t.Parallel()
 	parser, err := kong.New(&cli{}, kong.Name("countersign"))
@@ -24,19 +24,19 @@ func TestMostRepeated(t *testing.T) {
 			if kind := f.Target.Kind(); kind == reflect.Slice || kind == reflect.Map {
 				known = append(known, f.Name)
 				if strings.HasPrefix(leaf.Path(), "countersign account ") && bounds[f.Name] == 0 {
-					t.Errorf("%s --%s has no bound", leaf.Path(), f.Name)
+					t.Errorf("%s --%s has no limit", leaf.Path(), f.Name)
 				}
 			}
 		}
 	}
 	for name := range bounds {
 		if !slices.Contains(known, name) {
-			t.Errorf("there is no flag --%s that may be repeated", name)
+			t.Errorf("--%s has a limit but is not a repeatable flag", name)
 		}
 	}
 }
 
-// TestRepeatedTooOften: the refusal comes before the values are parsed.
+// TestRepeatedTooOften checks that the refusal precedes the parsing of values.
 func TestRepeatedTooOften(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -53,7 +53,7 @@ func TestRepeatedTooOften(t *testing.T) {
 	}
 }
 
-// A text of JSON may have a semicolon.
+// TestSettingWithSemicolon checks that the value of --setting may contain a semicolon.
 func TestSettingWithSemicolon(t *testing.T) {
 	t.Parallel()
 	in := install(t)

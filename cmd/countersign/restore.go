@@ -15,7 +15,7 @@ type restoreCmd struct {
 	From string `required:"" help:"File written by countersign backup. It is not changed." type:"path" placeholder:"FILE"`
 }
 
-// Run puts a backup in the place of the database.
+// Run replaces the database with a backup.
 func (c *restoreCmd) Run(p *process) error {
 	cfg, err := c.load(p)
 	if err != nil {
@@ -26,9 +26,9 @@ func (c *restoreCmd) Run(p *process) error {
 		return err
 	}
 	if store.IsPostgres(database) {
-		return fmt.Errorf("%w: stop all servers, then restore the dump into a new, empty database with pg_restore --single-transaction, and start them again", store.ErrBackup)
+		return fmt.Errorf("%w: stop all servers, then restore the dump into a new, empty database with pg_restore --single-transaction, and restart the servers", store.ErrBackup)
 	}
-	if err := c.confirm(p, "%s takes the place of database %s, which is moved aside.", c.From, database); err != nil {
+	if err := c.confirm(p, "%s replaces database %s, which is moved aside.", c.From, database); err != nil {
 		return err
 	}
 	key, err := vault.LoadKey(cfg.KeyFile)
@@ -40,13 +40,13 @@ func (c *restoreCmd) Run(p *process) error {
 	case errors.Is(err, store.ErrInUse):
 		return fmt.Errorf("restore: database %s: %w; stop it first", database, err)
 	case errors.Is(err, vault.ErrKey):
-		return fmt.Errorf("restore: %w: put the key file from the time of the backup in the place of %s", err, cfg.KeyFile)
+		return fmt.Errorf("restore: %w: replace %s with the key file from the time of the backup", err, cfg.KeyFile)
 	case err != nil:
 		return fmt.Errorf("restore: %w", err)
 	}
-	foot := fmt.Sprintf("\nThe backup is sound, and the key file %s opens it.\n", cfg.KeyFile)
+	foot := fmt.Sprintf("\nThe backup is intact, and the key file %s decrypts it.\n", cfg.KeyFile)
 	if len(done.Aside) == 0 {
-		foot += fmt.Sprintf("There was no database at %s before.\n", done.Database)
+		foot += fmt.Sprintf("No database existed at %s.\n", done.Database)
 	}
 	for _, name := range done.Aside {
 		foot += fmt.Sprintf("The old database was moved to %s\n", name)

@@ -9,8 +9,8 @@ import (
 )
 
 type retentionCmd struct {
-	Status  retentionStatusCmd  `cmd:"" help:"Show whether old data is deleted, and the last run."`
-	Confirm retentionConfirmCmd `cmd:"" help:"Confirm the clock and resume a suspended retention."`
+	Status  retentionStatusCmd  `cmd:"" help:"Show the state of retention and its last run."`
+	Confirm retentionConfirmCmd `cmd:"" help:"Confirm the clock and resume suspended retention."`
 }
 
 type retentionStatusCmd struct {
@@ -27,7 +27,7 @@ func (c *retentionStatusCmd) Run(p *process) error {
 	return record[adminapi.Retention]{document: s, text: retentionText(s)}.print(p, c.outputFlags)
 }
 
-// retentionText returns the state, a line for each value.
+// retentionText returns the state, one line per value.
 func retentionText(s adminapi.Retention) string {
 	var text strings.Builder
 	line := func(name, value string) { fmt.Fprintf(&text, "%-14s %s\n", name, value) }

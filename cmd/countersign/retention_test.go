@@ -8,7 +8,7 @@ import (
 	"countersign/internal/store"
 )
 
-// TestRetention shows a suspended retention, and confirms the clock.
+// TestRetention shows a suspended retention and confirms the clock.
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	in := install(t)

@@ -22,53 +22,52 @@ import (
 	"countersign/internal/store"
 )
 
-// cli is the command line. The help texts are its documentation, and
-// docs/reference/command-line.md repeats them.
+// cli is the command line. docs/reference/command-line.md repeats its help texts.
 type cli struct {
-	Demo      demoCmd      `cmd:"" help:"Run a server to try out, with a virtual phone, demo accounts and nothing to set up."`
+	Demo      demoCmd      `cmd:"" help:"Run a demo server with a virtual phone and demo accounts, without setup."`
 	Serve     serveCmd     `cmd:"" help:"Run the server from a configuration."`
-	Check     checkCmd     `cmd:"" help:"Find mistakes in a configuration and its surroundings, each with its remedy. Changes nothing."`
-	Account   accountCmd   `cmd:"" help:"Manage accounts: the applications that may verify numbers."`
-	Number    numberCmd    `cmd:"" help:"Manage blocked numbers, see what is counted of a number, and forget numbers."`
-	Keys      keysCmd      `cmd:"" help:"Show or replace the keys under which secrets lie."`
-	Retention retentionCmd `cmd:"" help:"Show whether old data is deleted, or confirm the clock after it jumped."`
-	Search    searchCmd    `cmd:"" name:"verification" help:"Find out what became of verifications."`
+	Check     checkCmd     `cmd:"" help:"Check a configuration and its environment; report each problem with a remedy. Changes no data."`
+	Account   accountCmd   `cmd:"" help:"Manage accounts: the applications that verify numbers."`
+	Number    numberCmd    `cmd:"" help:"Block and unblock numbers, show or reset their counters, erase numbers."`
+	Keys      keysCmd      `cmd:"" help:"Show or rotate the encryption keys."`
+	Retention retentionCmd `cmd:"" help:"Show the state of data retention, or confirm the clock after a jump."`
+	Search    searchCmd    `cmd:"" name:"verification" help:"List and show verifications."`
 	Explain   explainCmd   `cmd:"" help:"Explain a number or a verification: recent history, refused starts, and the result of a start now."`
-	Audit     auditCmd     `cmd:"" help:"Show who changed what."`
-	Fraud     fraudCmd     `cmd:"" help:"Show what the velocity rules block, and lift blocks."`
-	Template  templateCmd  `cmd:"" help:"Decide on the templates that accounts have handed in: their own words for messages."`
-	Price     priceCmd     `cmd:"" help:"Show or change price lists: what accounts pay, and what carriers charge."`
-	Ledger    ledgerCmd    `cmd:"" help:"Show what was charged, export it, or check it."`
-	Carriers  carriersCmd  `cmd:"" help:"Show how the carriers of the running server are: binds, window, rate, last errors."`
-	SMS       smsCmd       `cmd:"" name:"sms" help:"Try a carrier."`
-	Call      callCmd      `cmd:"" help:"Make one call over a SIP trunk, past the server, to see that it works."`
-	Message   messageCmd   `cmd:"" help:"See and hear what messages say."`
-	Backup    backupCmd    `cmd:"" help:"Copy the SQLite database to a new file while the server runs. The key file is not in it."`
-	Restore   restoreCmd   `cmd:"" help:"Put a backup in the place of the SQLite database, while the server is stopped."`
-	Migrate   migrateCmd   `cmd:"" help:"Bring the schema of the database up to date, show how it is, or move to PostgreSQL."`
-	Smsc      smscCmd      `cmd:"" name:"smsc" help:"Run an SMSC to rehearse with: it takes messages over SMPP, prints them, and misbehaves as told."`
-	Phone     phoneCmd     `cmd:"" help:"Run a SIP phone to rehearse with: it takes calls, prints how they went, and records what it heard."`
+	Audit     auditCmd     `cmd:"" help:"Show the audit log."`
+	Fraud     fraudCmd     `cmd:"" help:"List and lift the blocks of velocity rules."`
+	Template  templateCmd  `cmd:"" help:"Review the message templates submitted by accounts."`
+	Price     priceCmd     `cmd:"" help:"Show or change price lists: prices for accounts and costs of carriers."`
+	Ledger    ledgerCmd    `cmd:"" help:"List, export or check the ledger of charges."`
+	Carriers  carriersCmd  `cmd:"" help:"Show carrier status: binds, window, rate, last errors."`
+	SMS       smsCmd       `cmd:"" name:"sms" help:"Test an SMPP carrier."`
+	Call      callCmd      `cmd:"" help:"Place a test call over a SIP trunk, bypassing the server."`
+	Message   messageCmd   `cmd:"" help:"Preview the messages of a language."`
+	Backup    backupCmd    `cmd:"" help:"Copy the SQLite database to a new file while the server runs. The copy does not include the key file."`
+	Restore   restoreCmd   `cmd:"" help:"Replace the SQLite database with a backup. Stop the server first."`
+	Migrate   migrateCmd   `cmd:"" help:"Migrate the database schema, show its version, or move to PostgreSQL."`
+	Smsc      smscCmd      `cmd:"" name:"smsc" help:"Run a test SMSC that receives messages over SMPP, prints them, and simulates faults."`
+	Phone     phoneCmd     `cmd:"" help:"Run a test SIP phone that receives calls, prints their results, and records the audio."`
 	Version   versionCmd   `cmd:"" help:"Print version, commit, build time and Go version."`
 
-	Completion completionCmd `cmd:"" help:"Print a script that completes commands, flags and their values in a shell."`
-	Candidates candidatesCmd `cmd:"" name:"__complete" hidden:"" help:"Print the words that may follow."`
+	Completion completionCmd `cmd:"" help:"Print a shell script that completes commands, flags and values."`
+	Candidates candidatesCmd `cmd:"" name:"__complete" hidden:"" help:"Print the completions of a command line."`
 
 	Quiet       bool        `short:"q" group:"Output" help:"Print only ids."`
 	ShowVersion versionFlag `name:"version" help:"Print the version and exit."`
 }
 
-// process is what a command may use of the world around it.
+// process is the environment of a command.
 type process struct {
-	ctx        context.Context //nolint:containedctx // the life of the process
+	ctx        context.Context //nolint:containedctx // lifetime of the process
 	environ    []string
-	terminal   io.Reader // answers of a person; nil without a terminal
+	terminal   io.Reader // answers to confirmations; nil without a terminal
 	stdout     io.Writer
 	stderr     io.Writer
 	clock      clockwork.Clock
-	configFile string // read if neither --config nor COUNTERSIGN_CONFIG is set; it may be missing
+	configFile string // read if neither --config nor COUNTERSIGN_CONFIG is set; may be missing
 
 	quiet    bool           // print only ids
-	settings config.Sources // places of the settings that a command has loaded
+	settings config.Sources // origins of the loaded settings
 }
 
 // defaultConfigFile is the configuration file of an installation.
@@ -82,16 +81,15 @@ func newProcess(ctx context.Context, environ []string, stdout, stderr io.Writer)
 
 func (p *process) now() time.Time { return p.clock.Now().UTC() }
 
-// steady makes the time of the process independent of steps of the wall clock, for a
-// server.
+// steady makes the time of a server independent of steps of the wall clock.
 func (p *process) steady(log *slog.Logger, maxSkew time.Duration) *clock.Steady {
 	s := clock.New(clock.Config{Log: log, MaxSkew: maxSkew})
 	p.clock = s
 	return s
 }
 
-// follow makes the clock of a shared database the clock of the command: its dates agree
-// with the dates of the nodes.
+// follow makes the command use the clock of a shared database, so that its dates agree
+// with the nodes.
 func (p *process) follow(db *store.DB) error {
 	if !db.Shared() {
 		return nil
@@ -101,7 +99,7 @@ func (p *process) follow(db *store.DB) error {
 	return s.Follow(p.ctx, db.ServerTime)
 }
 
-// printf prints text for people, unless --quiet is set.
+// printf prints text, except with --quiet.
 func (p *process) printf(format string, args ...any) {
 	if !p.quiet {
 		_, _ = fmt.Fprintf(p.stdout, format, args...) // a closed stdout has no remedy
@@ -115,13 +113,13 @@ func (p *process) essential(lines ...string) {
 	}
 }
 
-// confirmFlag is shared by the commands that ask for confirmation.
+// confirmFlag is shared by the commands that require confirmation.
 type confirmFlag struct {
 	Yes bool `short:"y" help:"Skip the confirmation on a terminal."`
 }
 
-// confirm prints a question and returns an error unless the answer is yes. Without a terminal it
-// returns nil, so that scripts need no --yes.
+// confirm prints a question and returns an error unless the answer is yes. Without a
+// terminal it returns nil, so scripts do not need --yes.
 func (f confirmFlag) confirm(p *process, format string, args ...any) error {
 	if f.Yes || p.terminal == nil {
 		return nil
@@ -129,7 +127,7 @@ func (f confirmFlag) confirm(p *process, format string, args ...any) error {
 	_, _ = fmt.Fprintf(p.stderr, format+" Continue? [y/N] ", args...) // a closed stderr has no remedy
 	answer, err := bufio.NewReader(p.terminal).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the answer: %w", err)
+		return fmt.Errorf("read the confirmation: %w", err)
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
@@ -138,9 +136,8 @@ func (f confirmFlag) confirm(p *process, format string, args ...any) error {
 	return errors.New("not confirmed; no change was made")
 }
 
-// writeOut writes a file with a recording, which only its owner may read: it may hold a
-// code. "-" is standard output; then everything else that is printed goes to standard
-// error.
+// writeOut writes a recording, readable only by its owner: it may contain a code. For "-"
+// it writes to standard output, and later output is printed to standard error.
 func (p *process) writeOut(name string, data []byte) error {
 	if name != "-" {
 		return atomicfile.WriteFile(name, data, 0o600)
@@ -150,7 +147,7 @@ func (p *process) writeOut(name string, data []byte) error {
 	return err
 }
 
-// exit is what kong panics with where it would end the process.
+// exit is the panic value that replaces the end of the process in kong.
 type exit int
 
 func (p *process) run(args []string) (code int) {
@@ -166,7 +163,7 @@ func (p *process) run(args []string) (code int) {
 	var line cli
 	parser, err := newParser(&line, p)
 	if err != nil {
-		panic(err) // the struct above is wrong
+		panic(err) // an invalid cli struct
 	}
 	var command *kong.Context
 	if err = checkRepeated(args); err == nil {
@@ -184,11 +181,10 @@ func (p *process) run(args []string) (code int) {
 	return exitOK
 }
 
-// newParser returns the parser of the command line.
 func newParser(line *cli, p *process) (*kong.Kong, error) {
 	return kong.New(line,
 		kong.Name("countersign"),
-		kong.Description("A self-hosted phone-verification server that speaks the Verify API."),
+		kong.Description("A self-hosted phone-verification server with the Verify API."),
 		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(func(c int) { panic(exit(c)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -197,15 +193,15 @@ func newParser(line *cli, p *process) (*kong.Kong, error) {
 	)
 }
 
-// configFlag is shared by the commands that work on an installation.
+// configFlag is shared by the commands that read the configuration.
 type configFlag struct {
-	Config string `help:"Configuration file (YAML); then COUNTERSIGN_CONFIG, then /etc/countersign/countersign.yaml. COUNTERSIGN_* variables override it." placeholder:"FILE"`
+	Config string `help:"Configuration file (YAML). Default: COUNTERSIGN_CONFIG, then /etc/countersign/countersign.yaml. COUNTERSIGN_* variables override it." placeholder:"FILE"`
 }
 
-// file returns the path of the configuration file and its origin, both "" without a file.
+// file returns the path of the configuration file and its origin; both are "" without a file.
 func (f configFlag) file(p *process) (path, from string) {
 	switch {
-	case strings.HasPrefix(f.Config, "~/"): // a shell expands it only at the beginning of a word
+	case strings.HasPrefix(f.Config, "~/"): // shells expand it only at the start of a word
 		return kong.ExpandPath(f.Config), "--config"
 	case f.Config != "":
 		return f.Config, "--config" // errors repeat it unchanged
@@ -221,7 +217,7 @@ func (f configFlag) file(p *process) (path, from string) {
 	return p.configFile, "the default"
 }
 
-// load reads the configuration, and remembers where its settings come from.
+// load reads the configuration and keeps the origins of its settings.
 func (f configFlag) load(p *process) (cfg config.Config, err error) {
 	path, from := f.file(p)
 	cfg, p.settings, err = config.Read(path, p.environ)
@@ -231,11 +227,10 @@ func (f configFlag) load(p *process) (cfg config.Config, err error) {
 	return cfg, err
 }
 
-// valid reports every setting that cannot work, with its place.
+// valid reports every invalid setting with its place.
 func (p *process) valid(cfg config.Config) error { return p.settings.Locate(cfg.Validate()) }
 
-// open opens the database of an installation for a command that works on it while
-// a server may be running.
+// open opens the database of an existing installation. A server may be running.
 func (f configFlag) open(p *process) (*store.DB, error) {
 	cfg, err := f.load(p)
 	if err != nil {
@@ -255,7 +250,7 @@ func (f configFlag) open(p *process) (*store.DB, error) {
 	return db, nil
 }
 
-// change opens the database for one change.
+// change opens the database for one change and closes it.
 func (f configFlag) change(p *process, do func(*store.DB) error) error {
 	db, err := f.open(p)
 	if err != nil {

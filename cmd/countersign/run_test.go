@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// installation is a configuration in a directory of its own, with a database and a key
+// installation is a configuration in a temporary directory, with a database and a key
 // file in data.
 type installation struct {
 	t       *testing.T
@@ -33,8 +33,8 @@ func install(t *testing.T) *installation {
 	return in
 }
 
-// migrated returns the files that "migrate up" writes for a new installation, by path. The
-// command runs once: its migrations take longer than most tests.
+// migrated returns the files that "migrate up" writes for a new installation, by path.
+// The command runs once, since its migrations take longer than most tests.
 func migrated(t *testing.T) map[string]string {
 	t.Helper()
 	template.once.Do(func() {
@@ -56,13 +56,13 @@ func migrated(t *testing.T) map[string]string {
 	return template.files
 }
 
-// template is of migrated.
+// template holds the result of migrated.
 var template struct {
 	once  sync.Once
 	files map[string]string
 }
 
-// configure makes an installation without database and key file.
+// configure returns an installation without database and key file.
 func configure(t *testing.T) *installation {
 	t.Helper()
 	dir := t.TempDir()
@@ -80,7 +80,7 @@ func (in *installation) file(name, text string) (path string) {
 	return path
 }
 
-// run runs a command. CONFIG in its arguments stands for the configuration.
+// run runs a command. CONFIG in its arguments is replaced with the flag --config.
 func (in *installation) run(args ...string) (code int, stdout, stderr string) {
 	in.t.Helper()
 	var out, errs bytes.Buffer
@@ -93,7 +93,7 @@ func (in *installation) run(args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// ok runs a command that must succeed without a word on stderr.
+// ok runs a command that must succeed with an empty stderr.
 func (in *installation) ok(args ...string) (stdout string) {
 	in.t.Helper()
 	code, stdout, stderr := in.run(args...)
@@ -103,7 +103,7 @@ func (in *installation) ok(args ...string) (stdout string) {
 	return stdout
 }
 
-// fails runs a command that must fail, and say why.
+// fails runs a command that must fail with why in its error.
 func (in *installation) fails(code int, why string, args ...string) {
 	in.t.Helper()
 	got, stdout, stderr := in.run(args...)
@@ -151,8 +151,8 @@ func TestBadConfiguration(t *testing.T) {
 	in.fails(1, "COUNTERSIGN_NONSENSE", "account", "list", "CONFIG")
 }
 
-// TestDefaultConfigurationFile: without --config and COUNTERSIGN_CONFIG the file in /etc is read, if
-// there is one. Errors name it.
+// TestDefaultConfigurationFile checks that without --config and COUNTERSIGN_CONFIG the
+// file in /etc is read if it exists, and that errors name it.
 func TestDefaultConfigurationFile(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -191,7 +191,7 @@ func TestDefaultConfigurationFile(t *testing.T) {
 	}
 }
 
-// TestEnvironment: variables are read over the file.
+// TestEnvironment checks that variables override the file.
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -200,11 +200,11 @@ func TestEnvironment(t *testing.T) {
 	in.ok("migrate", "up", "CONFIG")
 	in.ok("account", "create", "Acme", "CONFIG")
 	if _, err := os.Stat(other); err != nil {
-		t.Errorf("the variable was not obeyed: %v", err)
+		t.Errorf("the variable has no effect: %v", err)
 	}
 }
 
-// TestKeyIsNeverMadeAnew: a lost key is said so, and no new one takes its place.
+// TestKeyIsNeverMadeAnew checks that a lost key file is an error and is not replaced.
 func TestKeyIsNeverMadeAnew(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -217,7 +217,7 @@ func TestKeyIsNeverMadeAnew(t *testing.T) {
 	if err := os.Remove(key); err != nil {
 		t.Fatal(err)
 	}
-	in.fails(1, "not its key", "account", "list", "CONFIG")
+	in.fails(1, "exists but its key file", "account", "list", "CONFIG")
 	if _, err := os.Stat(key); err == nil {
 		t.Error("a new key was made")
 	}
@@ -230,7 +230,7 @@ func TestKeyIsNeverMadeAnew(t *testing.T) {
 func TestDemoRefuses(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	const public = "use --public"
+	const public = "or --public to allow it"
 	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "example.com:0", "localhost.example.com:0"} {
 		in.fails(1, public, "demo", "--listen", address)
 		in.fails(1, public, "demo", "--listen", "127.0.0.1:0", "--ops-listen", address)
@@ -243,7 +243,7 @@ func TestDemoRefuses(t *testing.T) {
 	in.fails(2, "--log-level", "demo", "--log-level=loud")
 }
 
-// writer tells when something was written to it.
+// writer sends each write to the channel.
 type writer chan string
 
 func (w writer) Write(p []byte) (int, error) {
@@ -284,7 +284,7 @@ func TestDemo(t *testing.T) {
 				for _, want := range []string{"demo0001", "demosecret0001", "barred01", "broke001", "trial001", "447700900001", "447700900006",
 					"447700900007", "447700900015", "447700900040", "/verify/json -d api_key=demo0001", "/phone"} {
 					if !strings.Contains(greeting, want) {
-						t.Errorf("it does not tell of %s:\n%s", want, greeting)
+						t.Errorf("the greeting lacks %s:\n%s", want, greeting)
 					}
 				}
 				if https := strings.Contains(greeting, "https://"); https != (name == "tls") || https != strings.Contains(greeting, "--cacert") {
@@ -298,13 +298,13 @@ func TestDemo(t *testing.T) {
 				t.Errorf("code %d: %s", c, errs.String())
 			}
 			if _, err := os.Stat(filepath.Join(dir, "new", "countersign.db")); err != nil {
-				t.Errorf("its data is gone: %v", err)
+				t.Errorf("its data is deleted: %v", err)
 			}
 		})
 	}
 }
 
-// run is the whole program but for its exit.
+// run runs the program and returns its exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (code int) {
 	return newProcess(ctx, environ, stdout, stderr).run(args)
 }

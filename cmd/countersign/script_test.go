@@ -27,11 +27,11 @@ import (
 	"countersign/internal/config"
 )
 
-// TestMain builds the program and puts it first in PATH, for the tests and scripts that run
-// it in a process of its own. It is built without the race detector, as for users: scripts
-// start hundreds of processes, each of which would take seven times as long, and the other
-// tests of this package and those of internal/server run the same code under the detector.
-// Scripts use curl; where it is not installed, a stand-in for the few options that they need.
+// TestMain builds the program and puts it first in PATH, for tests and scripts that run
+// it as a process. The build has no race detector: scripts start hundreds of processes,
+// which would take seven times as long. The other tests of this package and of
+// internal/server run the same code with the detector. Scripts use curl; if it is not
+// installed, a substitute for the few options that they need.
 func TestMain(m *testing.M) {
 	commands := map[string]func(){}
 	_, err := exec.LookPath("curl")
@@ -69,7 +69,7 @@ func (b built) Run() int {
 // root is the root of the repository.
 const root = "../.."
 
-// TestScripts runs testdata/script: a file for each behaviour of the program.
+// TestScripts runs the scripts in testdata/script, one for each feature.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -93,8 +93,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// awaitText is the command "await FILE REGEXP [NAME] waits until the file, which a program in the
-// background writes, matches; NAME is then set to the first group.
+// awaitText implements "await FILE REGEXP [NAME]": it waits until the file, written by a
+// program in the background, matches, and sets NAME to the first group.
 func awaitText(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: await file regexp [name]")
@@ -127,7 +127,7 @@ func (t scriptTB) Fatalf(format string, args ...any) {
 	t.ts.Fatalf("%s\n%s", fmt.Sprintf(format, args...), t.show())
 }
 
-// sigterm asks the programs in the background to stop, as an operator would.
+// sigterm sends SIGTERM to the programs in the background.
 func sigterm(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: sigterm")
@@ -137,13 +137,12 @@ func sigterm(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// readmeAddress is where the server is in README.md.
+// readmeAddress is the address of the server in README.md.
 const readmeAddress = "127.0.0.1:8080"
 
-// session FILE ADDRESS types the first shell session in a Markdown file, with
-// the server at ADDRESS, and compares what comes back. Ids, times and codes
-// differ each time; what the session shows once as an id must be the same id
-// everywhere else, in later commands too.
+// session FILE ADDRESS runs the first shell session in a Markdown file against the server
+// at ADDRESS and compares the output. Ids, times and codes differ in each run; equal ids
+// in the file must be equal in the output and in later commands.
 func session(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: session file address")
@@ -151,14 +150,14 @@ func session(ts *testscript.TestScript, neg bool, args []string) {
 	commands, err := readSession(ts.ReadFile(args[0]))
 	ts.Check(err)
 	real := strings.NewReplacer(readmeAddress, args[1])
-	known := map[string]string{} // from what is printed in the file to what it is now
+	known := map[string]string{} // from a printed value to its current value
 	for _, c := range commands {
 		line := real.Replace(c.line)
 		for _, printed := range slices.Sorted(maps.Keys(known)) {
 			line = regexp.MustCompile(`\b`+printed+`\b`).ReplaceAllString(line, known[printed])
 		}
-		// The message comes a moment after the answer: what only reads may be
-		// typed again until it is there.
+		// The message arrives shortly after the response, so commands that only read are
+		// repeated until it is shown.
 		reads := !strings.Contains(line, " -d ")
 		var differs error
 		await.Until(scriptTB{ts: ts, show: func() string { return differs.Error() }}, "answered as shown: "+line, func() bool {
@@ -174,7 +173,7 @@ func session(ts *testscript.TestScript, neg bool, args []string) {
 
 type typed struct{ line, output string }
 
-// readSession takes the first block ```console apart.
+// readSession parses the first block ```console.
 func readSession(markdown string) ([]typed, error) {
 	_, rest, ok := strings.Cut(markdown, "```console\n")
 	block, _, closed := strings.Cut(rest, "```")
@@ -197,12 +196,12 @@ func readSession(markdown string) ([]typed, error) {
 	return session, nil
 }
 
-// changing is what differs each time: UUIDs, request ids, times and PINs.
+// changing matches values that differ in each run: UUIDs, request ids, times and PINs.
 var changing = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}` +
 	`|\d{4}-\d\d-\d\dT[0-9:.]+Z|code: \d{4}\b`)
 
-// learn compares an output with the printed one, and adds to known what stands
-// there now for what was printed.
+// learn compares an output with the printed output and adds the current values of printed
+// values to known.
 func learn(printed, now string, known map[string]string) error {
 	const hidden = "…"
 	if got, want := changing.ReplaceAllString(now, hidden), changing.ReplaceAllString(printed, hidden); got != want {
@@ -219,7 +218,7 @@ func learn(printed, now string, known map[string]string) error {
 	return nil
 }
 
-// curl stands in for the real one: it fetches a URL, by POST with -d.
+// curl is a substitute for curl: it fetches a URL, by POST with -d.
 func curl(args []string) int {
 	options := flag.NewFlagSet("curl", flag.ContinueOnError)
 	options.Bool("s", false, "be silent")
@@ -251,7 +250,7 @@ func fetch(target string, form url.Values, ca string) error {
 		target = "http://" + target
 	}
 	trusted := x509.NewCertPool()
-	pem, _ := os.ReadFile(ca) // without it nothing is trusted
+	pem, _ := os.ReadFile(ca) // an unreadable file adds no trusted certificate
 	trusted.AppendCertsFromPEM(pem)
 	client := http.Client{Timeout: await.Limit, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
@@ -274,9 +273,8 @@ func fetch(target string, form url.Values, ca string) error {
 	return err
 }
 
-// TestCommandLineIsDocumented sees that docs/reference/command-line.md has a
-// section for each command, with its arguments, its flags and their defaults,
-// and nothing that the program does not have.
+// TestCommandLineIsDocumented checks that docs/reference/command-line.md has a section
+// for each command with its arguments, flags and defaults, and no others.
 func TestCommandLineIsDocumented(t *testing.T) {
 	t.Parallel()
 	parser, err := kong.New(&cli{}, kong.Name("countersign"))
@@ -284,12 +282,12 @@ func TestCommandLineIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := sections(t, "docs/reference/command-line.md", "## ")
-	// Flags that several commands have in common, by the titles of their groups.
+	// Flags shared by several commands, by the titles of their groups.
 	common := map[string]string{
 		"Admin API": documented["Whom a command asks"], "Settings": documented["Settings of an account"], "Output": documented["Output"],
 	}
 	for _, command := range parser.Model.Leaves(true) {
-		name, _, _ := strings.Cut(command.FullPath(), " (") // and its aliases
+		name, _, _ := strings.Cut(command.FullPath(), " (") // without its aliases
 		t.Run(name, func(t *testing.T) {
 			section, ok := documented[name]
 			if !ok {
@@ -317,7 +315,7 @@ func TestCommandLineIsDocumented(t *testing.T) {
 					flag = "`--[no-]" + f.Name
 				}
 				if f.Group != nil && !regexp.MustCompile(regexp.QuoteMeta(flag)+"[ `]").MatchString(common[f.Group.Title]) {
-					t.Errorf("the page does not tell of --%s", f.Name)
+					t.Errorf("the page lacks --%s", f.Name)
 				}
 			}
 		})
@@ -330,8 +328,8 @@ func TestCommandLineIsDocumented(t *testing.T) {
 	}
 }
 
-// TestConfigurationIsDocumented sees that docs/reference/configuration.md has
-// every setting with its default and its variable, the range of each number, and no other.
+// TestConfigurationIsDocumented checks that docs/reference/configuration.md has every
+// setting with its default, its variable and the range of each number, and no others.
 func TestConfigurationIsDocumented(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -352,7 +350,7 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	compare(t, documented, want)
 }
 
-// settings lists "key default variable" of each setting.
+// settings returns "key default variable" of each setting.
 func settings(v reflect.Value, prefix string, inList bool) []string {
 	var list []string
 	for i := range v.NumField() {
@@ -360,7 +358,7 @@ func settings(v reflect.Value, prefix string, inList bool) []string {
 		variable := config.EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 		value := strings.Replace(fmt.Sprint(field), "h0m0s", "h", 1)
 		if field.Kind() == reflect.Slice || field.Kind() == reflect.Map {
-			value = "" // the text of the page shows the defaults of lists
+			value = "" // the text of the page has the defaults of lists
 		}
 		if inList {
 			value, variable = "", ""
@@ -377,7 +375,7 @@ func settings(v reflect.Value, prefix string, inList bool) []string {
 	return list
 }
 
-// TestLinksLeadSomewhere follows the links between the pages.
+// TestLinksLeadSomewhere checks the links between the pages.
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	var pages []string
@@ -401,7 +399,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// sections gives the text below each heading of a level ("## ") of a page.
+// sections returns the text below each heading of a level ("## ") of a page.
 func sections(t *testing.T, page, level string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, page))
@@ -416,8 +414,7 @@ func sections(t *testing.T, page, level string) map[string]string {
 	return found
 }
 
-// rows gives the cells, without their backquotes, of the rows of all tables
-// whose first cell is code.
+// rows returns the cells, without backquotes, of all table rows with code in the first cell.
 func rows(section string) [][]string {
 	var found [][]string
 	for line := range strings.Lines(section) {
@@ -433,7 +430,7 @@ func rows(section string) [][]string {
 	return found
 }
 
-// compare sees that both lists hold the same, in any order.
+// compare checks that both lists have equal elements, in any order.
 func compare(t *testing.T, got, want []string) {
 	t.Helper()
 	for _, g := range got {

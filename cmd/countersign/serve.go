@@ -14,17 +14,17 @@ import (
 
 type serveCmd struct {
 	configFlag
-	TLSCert string `help:"Certificate file (PEM) for https; overrides tls.cert." type:"path" placeholder:"FILE"`
-	TLSKey  string `help:"Key file (PEM) for https; overrides tls.key." type:"path" placeholder:"FILE"`
-	Init    bool   `help:"Create a new installation with an existing key file. Refuse a database that is an installation already."`
+	TLSCert string `help:"Certificate file (PEM) for HTTPS; overrides tls.cert." type:"path" placeholder:"FILE"`
+	TLSKey  string `help:"Key file (PEM) for HTTPS; overrides tls.key." type:"path" placeholder:"FILE"`
+	Init    bool   `help:"Create a new installation with an existing key file. Refuse an existing installation."`
 	Strict  bool   `help:"Refuse to start if other users can read a key, token or password file."`
 }
 
-// drainFor is how long a server that stops goes on to say so (503), for load
-// balancers and clients with open connections to go elsewhere.
+// drainFor is the time for which a stopping server answers 503, so that load balancers
+// and clients with open connections switch to other servers.
 const drainFor = time.Second
 
-// settings returns the configuration with the flags over it.
+// settings returns the configuration, overridden by the flags.
 func (c *serveCmd) settings(p *process) (config.Config, error) {
 	cfg, err := c.load(p)
 	if c.TLSCert != "" || c.TLSKey != "" {
@@ -45,7 +45,7 @@ func (c *serveCmd) Run(p *process) error {
 	level := new(slog.LevelVar)
 	level.Set(logLevel(cfg.Log.Level))
 	log := newLogger(p.stderr, level, cfg.Log.Format)
-	// A refusal must precede startable, which creates the key file of a new installation.
+	// Checks precede startable, which creates the key file of a new installation.
 	file, _ := c.file(p)
 	if err := checkSecretFiles(cfg.SecretFiles(file), c.Strict, log); err != nil {
 		return err
@@ -90,8 +90,8 @@ func (c *serveCmd) Run(p *process) error {
 	return s.Serve(p.ctx)
 }
 
-// logLevel returns the level of a name, and info for an invalid one, which the validation
-// of the configuration reports.
+// logLevel returns the level of a name, and info for an invalid name, which
+// [config.Config.Validate] reports.
 func logLevel(name string) slog.Level {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(name)); err != nil {

@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// hangups returns a channel that receives each SIGHUP, until stop is called.
+// hangups returns a channel that receives each SIGHUP until stop is called.
 func hangups() (c <-chan os.Signal, stop func()) {
-	caught := make(chan os.Signal, 1) // one reload covers all signals before it
+	caught := make(chan os.Signal, 1) // one reload covers all earlier signals
 	signal.Notify(caught, syscall.SIGHUP)
 	return caught, func() { signal.Stop(caught) }
 }
 
-// endOnHangup makes SIGHUP end the command as SIGTERM does: its terminal was closed. Under
+// endOnHangup ends the command on SIGHUP, as on SIGTERM: its terminal was closed. Under
 // nohup, which ignores the signal, it has no effect. The caller must call stop.
 func (p *process) endOnHangup() (stop func()) {
 	if signal.Ignored(syscall.SIGHUP) {
@@ -26,8 +26,8 @@ func (p *process) endOnHangup() (stop func()) {
 }
 
 // surviveClosedPipes makes a write to a closed pipe at standard output or error fail. By
-// default it ends a Go process (SIGPIPE): the reader of a log must not end the server. A
-// handler, unlike an ignored signal, is not inherited by child processes.
+// default SIGPIPE ends the process; the reader of a log must not end the server. Child
+// processes do not inherit a handler, unlike an ignored signal.
 func surviveClosedPipes() (stop func()) {
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGPIPE)

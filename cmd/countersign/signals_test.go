@@ -50,10 +50,10 @@ func (c *child) begin() {
 	}
 	go func() {
 		defer close(c.exited)
-		_ = c.cmd.Wait() // the state has the result
+		_ = c.cmd.Wait() // cmd.ProcessState has the result
 	}()
 	c.t.Cleanup(func() {
-		_ = c.cmd.Process.Kill() // it may have ended
+		_ = c.cmd.Process.Kill() // the process may have ended
 		<-c.exited
 	})
 }
@@ -90,7 +90,7 @@ func (c *child) await(pattern string) string {
 	return found[len(found)-1]
 }
 
-// ends waits for the end of the process, which must be with code 0.
+// ends waits for the end of the process, with exit code 0.
 func (c *child) ends() {
 	c.t.Helper()
 	select {
@@ -129,7 +129,7 @@ func (in *installation) certify() (serial string) {
 	return leaf.SerialNumber.String()
 }
 
-// shown returns the serial number of the certificate that a server shows.
+// shown returns the serial number of the certificate of a server.
 func shown(t *testing.T, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -144,8 +144,8 @@ func shown(t *testing.T, address string) string {
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-// TestHangup: SIGHUP reloads certificate and log level while a message is in flight. The
-// message is sent once, and the process goes on.
+// TestHangup checks that SIGHUP reloads certificate and log level while a message is in
+// flight. The message is sent once, and the server keeps running.
 func TestHangup(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -156,7 +156,7 @@ func TestHangup(t *testing.T) {
 		sent.Add(1)
 		arrived <- struct{}{}
 		<-release
-		_, _ = io.WriteString(w, `{"id":"1"}`) // the server sees
+		_, _ = io.WriteString(w, `{"id":"1"}`) // the server detects a failed write
 	}))
 	defer gateway.Close()
 	path := filepath.Join(in.dir, "config.yaml")
@@ -242,8 +242,7 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// TestHangupOfRehearsals: a closed terminal ends commands of the foreground as SIGTERM
-// does.
+// TestHangupOfRehearsals checks that a closed terminal ends foreground commands as SIGTERM does.
 func TestHangupOfRehearsals(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -262,14 +261,14 @@ func TestHangupOfRehearsals(t *testing.T) {
 			c.ends()
 			if name == "demo" {
 				if _, err := os.Stat(what); err == nil {
-					t.Errorf("the directory %s is left", what)
+					t.Errorf("the directory %s still exists", what)
 				}
 			}
 		})
 	}
 }
 
-// TestClosedLog: the reader of the log ends, and the server goes on.
+// TestClosedLog checks that the server survives the end of the reader of its log.
 func TestClosedLog(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -296,7 +295,7 @@ func TestClosedLog(t *testing.T) {
 		b := make([]byte, 4096)
 		for {
 			n, err := r.Read(b)
-			_, _ = c.log.Write(b[:n]) // to memory
+			_, _ = c.log.Write(b[:n]) // a write to memory does not fail
 			select {
 			case <-stop:
 				return
@@ -313,7 +312,7 @@ func TestClosedLog(t *testing.T) {
 		t.Helper()
 		res, err := http.Get(api + "/verify/json")
 		if err != nil {
-			t.Fatalf("the server is gone: %v", err)
+			t.Fatalf("the server ended: %v", err)
 		}
 		defer res.Body.Close()
 		return res.StatusCode

@@ -20,27 +20,27 @@ import (
 )
 
 type smsCmd struct {
-	Send smsSendCmd `cmd:"" help:"Send one SMS over a carrier, past the server, to see that it works."`
+	Send smsSendCmd `cmd:"" help:"Send one SMS over a carrier, bypassing the server."`
 }
 
 type smsSendCmd struct {
 	configFlag
 	outputFlags
 	Carrier      string            `help:"Carrier of the configuration, of type smpp." placeholder:"NAME"`
-	SMPP         string            `name:"smpp" help:"SMSC to send over, instead of a carrier of the configuration." placeholder:"HOST:PORT"`
-	TLS          bool              `name:"tls" help:"Speak TLS with the SMSC of --smpp."`
-	SystemID     string            `help:"system_id for the SMSC of --smpp." placeholder:"ID"`
-	Password     string            `help:"Password for the SMSC of --smpp. Others can see it on the command line." placeholder:"PW"`
+	SMPP         string            `name:"smpp" help:"SMSC, instead of --carrier." placeholder:"HOST:PORT"`
+	TLS          bool              `name:"tls" help:"Use TLS, for --smpp."`
+	SystemID     string            `help:"system_id for --smpp." placeholder:"ID"`
+	Password     string            `help:"Password for --smpp. Other users can see it on the command line." placeholder:"PW"`
 	From         string            `help:"Sender. Default: ${default}." default:"VERIFY"`
-	To           string            `help:"Number to send to, international." required:"" placeholder:"NUMBER"`
-	Text         string            `help:"What to send." required:""`
-	CarrierValue map[string]string `help:"Value of {{.Values.NAME}} in the settings of the carrier; may be repeated." placeholder:"NAME=VALUE" mapsep:"none"`
-	WaitReceipt  bool              `help:"Wait until the carrier says what became of it; succeed only if it was delivered."`
-	Timeout      time.Duration     `help:"How long to wait at most. Default: ${default}." default:"60s"`
+	To           string            `help:"Recipient number, in international form." required:"" placeholder:"NUMBER"`
+	Text         string            `help:"Text to send." required:""`
+	CarrierValue map[string]string `help:"Value of {{.Values.NAME}} in carrier settings. Repeatable." placeholder:"NAME=VALUE" mapsep:"none"`
+	WaitReceipt  bool              `help:"Wait for the final delivery receipt; fail unless the message is delivered."`
+	Timeout      time.Duration     `help:"Maximum waiting time. Default: ${default}." default:"60s"`
 }
 
-// Run sends the message. It succeeds only when the carrier took it, and with
-// --wait-receipt only when it was delivered.
+// Run sends the message. It returns an error unless the carrier accepts the message and,
+// with --wait-receipt, delivers it.
 func (c *smsSendCmd) Run(p *process) error {
 	cfg, err := c.carrier(p)
 	if err != nil {
@@ -58,10 +58,10 @@ func (c *smsSendCmd) Run(p *process) error {
 		Answer:  func(context.Context, deliver.Answer) error { return nil },
 	}
 	if c.WaitReceipt {
-		// The warning about receipts in plain messages explains a receipt that is missing.
+		// The carrier warns about receipts in plain messages, which explains a missing receipt.
 		cfg.Log = newLogger(p.stderr, logLevel("warn"), "text")
 	} else {
-		// A bind that receives would take receipts that a running server waits for.
+		// A receiving bind would consume receipts that a running server waits for.
 		cfg.Mode = smpp.Transmitter
 	}
 	carrier, err := smpp.New(cfg)
@@ -79,22 +79,22 @@ func (c *smsSendCmd) Run(p *process) error {
 // sentSMS is the JSON form of a sent message.
 type sentSMS struct {
 	Status     verify.EventState `json:"status"`
-	MessageIDs []string          `json:"message_ids"` // of the carrier, one for each segment
+	MessageIDs []string          `json:"message_ids"` // assigned by the carrier, one for each segment
 	Segments   int               `json:"segments"`
-	Seconds    float64           `json:"seconds"` // until the last answer or receipt
+	Seconds    float64           `json:"seconds"` // until the last response or receipt
 }
 
-// progressf prints text about work in progress, which only the table form has.
+// progressf prints progress, in the table form only.
 func (f outputFlags) progressf(p *process, format string, args ...any) {
 	if f.Output == "table" {
 		p.printf(format, args...)
 	}
 }
 
-// receiptDesk takes the receipts of one message. Those of others are sent back to
-// the carrier: a server beside us may be bound to it, and wait for them.
+// receiptDesk accepts the receipts of one message. It rejects other receipts, so that the
+// SMSC resends them: a server bound to it may wait for them.
 type receiptDesk struct {
-	sent     chan struct{} // closed when refs are there
+	sent     chan struct{} // closed once refs is set
 	refs     []string
 	receipts chan deliver.Receipt
 }
@@ -106,17 +106,17 @@ func (d *receiptDesk) receive(ctx context.Context, r deliver.Receipt) error {
 		return ctx.Err()
 	}
 	if !slices.Contains(d.refs, r.Ref) {
-		return errors.New("it is for another message; the SMSC sends it again")
+		return errors.New("receipt of another message; the SMSC resends it")
 	}
 	select {
 	case d.receipts <- r:
 		return nil
 	default:
-		return errors.New("more than anybody waits for")
+		return errors.New("too many receipts")
 	}
 }
 
-// carrier is the one that the flags describe or name.
+// carrier returns the settings of the carrier that the flags name or describe.
 func (c *smsSendCmd) carrier(p *process) (smpp.Config, error) {
 	switch {
 	case c.SMPP != "" && c.Carrier != "":
@@ -174,15 +174,15 @@ func (c *smsSendCmd) send(
 		return sent, nil
 	}
 	if cfg.NoReceipts || cfg.Mode == smpp.Transmitter {
-		return sent, fmt.Errorf("carrier %s gives no receipts", cfg.Name)
+		return sent, fmt.Errorf("carrier %s sends no receipts; omit --wait-receipt", cfg.Name)
 	}
 	sent.Status, err = desk.await(ctx, began, func(format string, args ...any) { c.progressf(p, format, args...) })
 	sent.Seconds = seconds(time.Since(began))
 	return sent, err
 }
 
-// await prints the receipts until the message is delivered or never will be. It returns the
-// last state, with an error unless the message was delivered.
+// await prints receipts until the message reaches a final state. It returns the last
+// state, with an error unless the message was delivered.
 func (d *receiptDesk) await(ctx context.Context, began time.Time, printf func(string, ...any)) (verify.EventState, error) {
 	parts := make(map[string]verify.Part, len(d.refs))
 	for _, ref := range d.refs {
@@ -202,12 +202,13 @@ func (d *receiptDesk) await(ctx context.Context, began time.Time, printf func(st
 			return state, nil
 		case verify.EventAccepted:
 		default:
-			return state, fmt.Errorf("the message is %s", state)
+			return state, fmt.Errorf("the message was not delivered: state %s", state)
 		}
 	}
 }
 
-// outcome is what the parts come to: delivered when all are, lost when one is.
+// outcome returns the state of the message: the final state of a failed part, else
+// accepted while a receipt is missing, else delivered.
 func outcome(parts map[string]verify.Part) verify.EventState {
 	state := verify.EventDelivered
 	for _, p := range parts {

@@ -11,7 +11,7 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// until keeps text, and calls found once the text has want.
+// until keeps text and calls found once the text contains want.
 type until struct {
 	bytes.Buffer
 	want  string
@@ -26,8 +26,8 @@ func (u *until) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// TestWaitReceiptWarns: stderr names the setting that a carrier needs if its receipts
-// arrive in plain messages.
+// TestWaitReceiptWarns checks that stderr names the setting for carriers that send
+// receipts in plain messages.
 func TestWaitReceiptWarns(t *testing.T) {
 	t.Parallel()
 	srv := smsc.Start(t, smsc.Config{Faults: smsc.MustFaults("receipt-as-message"), MaxMessages: 10})

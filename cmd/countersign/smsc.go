@@ -16,23 +16,23 @@ import (
 )
 
 type smscCmd struct {
-	Listen   []string `help:"Address to listen on. May be repeated: one system with several addresses. Default: ${default}." default:"127.0.0.1:2775" sep:"none" placeholder:"HOST:PORT"`
-	SystemID string   `help:"What an ESME must bind as; anything if empty." placeholder:"ID"`
-	Password string   `help:"What it must show; anything if empty." placeholder:"PASSWORD"`
-	Fault    []string `help:"What to do wrong, see above. May be repeated." sep:"none" placeholder:"NAME=VALUE"`
-	Receipts string   `help:"Form of the receipts: none, text, tlv or both." enum:"none,text,tlv,both" default:"both"`
-	IDs      string   `help:"Form of the message ids: decimal, hex, hex-resp-decimal-receipt, decimal-resp-hex-receipt or uuid." name:"ids" enum:"decimal,hex,hex-resp-decimal-receipt,decimal-resp-hex-receipt,uuid" default:"decimal"`
+	Listen   []string `help:"Address to listen on. Repeatable: one SMSC with several addresses. Default: ${default}." default:"127.0.0.1:2775" sep:"none" placeholder:"HOST:PORT"`
+	SystemID string   `help:"Required system_id of binds. Default: any." placeholder:"ID"`
+	Password string   `help:"Required password of binds. Default: any." placeholder:"PASSWORD"`
+	Fault    []string `help:"Fault to simulate, listed above. Repeatable." sep:"none" placeholder:"NAME=VALUE"`
+	Receipts string   `help:"Receipt format: none, text, tlv or both. Default: ${default}." enum:"none,text,tlv,both" default:"both"`
+	IDs      string   `help:"Message id format: decimal, hex, hex-resp-decimal-receipt, decimal-resp-hex-receipt or uuid. Default: ${default}." name:"ids" enum:"decimal,hex,hex-resp-decimal-receipt,decimal-resp-hex-receipt,uuid" default:"decimal"`
 	TLSCert  string   `help:"Certificate file (PEM) for TLS." type:"path" placeholder:"FILE"`
 	TLSKey   string   `help:"Key file (PEM) for TLS." type:"path" placeholder:"FILE"`
-	Seed     uint64   `help:"Repeats the random faults and the ids of another run; drawn if 0." placeholder:"N"`
+	Seed     uint64   `help:"Seed of random faults and ids, to repeat another run. Default: random." placeholder:"N"`
 }
 
 // Help is shown above the flags.
 func (*smscCmd) Help() string {
-	return "It prints a line of JSON for each message: everything that is in it, numbers and codes too.\n\nFaults:\n\n" + smsc.FaultHelp()
+	return "Prints one line of JSON for each message, including numbers and codes.\n\nFaults:\n\n" + smsc.FaultHelp()
 }
 
-// Run takes messages until the process is told to stop.
+// Run accepts messages until a signal ends the process.
 func (c *smscCmd) Run(p *process) error {
 	defer p.endOnHangup()()
 	config, err := c.config()
@@ -82,13 +82,13 @@ func (c *smscCmd) config() (config smsc.Config, err error) {
 	for config.Seed == 0 {
 		var b [8]byte
 		_, _ = rand.Read(b[:]) // never fails
-		// A seed that every reader of JSON keeps exactly.
+		// JSON readers with 64-bit floats keep 53 bits exactly.
 		config.Seed = binary.BigEndian.Uint64(b[:]) >> 11
 	}
 	return config, nil
 }
 
-// lines prints JSON, a line for each value.
+// lines prints JSON, one value per line.
 type lines struct {
 	mu  sync.Mutex
 	enc *json.Encoder
@@ -97,10 +97,11 @@ type lines struct {
 func (l *lines) print(v any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_ = l.enc.Encode(v) // nobody to tell when stdout is closed
+	_ = l.enc.Encode(v) // a closed stdout has no remedy
 }
 
-// smscAddress and smscLine are the lines of docs/how-to/rehearse-with-the-smsc.md.
+// smscAddress and smscLine are output, documented in
+// docs/how-to/rehearse-with-the-smsc.md.
 type smscAddress struct {
 	TON  uint8  `json:"ton"`
 	NPI  uint8  `json:"npi"`
@@ -132,7 +133,7 @@ type smscLine struct {
 type smscWhole struct {
 	Time      time.Time   `json:"time"`
 	SystemID  string      `json:"system_id"`
-	MessageID string      `json:"message_id"` // of the part that came last
+	MessageID string      `json:"message_id"` // id of the last received part
 	From      smscAddress `json:"from"`
 	To        smscAddress `json:"to"`
 	Ref       int         `json:"ref"`
@@ -158,7 +159,7 @@ func (l *lines) message(m smsc.Message) {
 	}
 }
 
-// smscTLVs gives the optional parameters by their tag, both hexadecimal.
+// smscTLVs returns the optional parameters by tag, both in hexadecimal.
 func smscTLVs(list pdu.TLVs) map[string]string {
 	if len(list) == 0 {
 		return nil

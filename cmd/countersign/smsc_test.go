@@ -44,7 +44,7 @@ func startSMSC(t *testing.T, args ...string) *smscProcess {
 	return s
 }
 
-// line is the next line of the output.
+// line returns the next line of the output.
 func (s *smscProcess) line() map[string]any {
 	s.t.Helper()
 	select {

@@ -12,13 +12,13 @@ import (
 
 type templateCmd struct {
 	List     templateListCmd     `cmd:"" help:"List the templates of accounts."`
-	Preview  templatePreviewCmd  `cmd:"" help:"Show what a template would say: text and segments of an SMS, words and sound of a call."`
-	Approve  templateApproveCmd  `cmd:"" help:"Put a template into use, in place of the one that was."`
-	Retire   templateRetireCmd   `cmd:"" help:"Take a template out of use, or turn one down that waits."`
-	Rollback templateRollbackCmd `cmd:"" help:"Put into use again what was before the template that is in use."`
+	Preview  templatePreviewCmd  `cmd:"" help:"Preview a template: text and segments of an SMS, or words and audio of a call."`
+	Approve  templateApproveCmd  `cmd:"" help:"Activate a template, replacing the active one."`
+	Retire   templateRetireCmd   `cmd:"" help:"Retire an active template or reject a pending one."`
+	Rollback templateRollbackCmd `cmd:"" help:"Reactivate the previous template."`
 }
 
-// templateID names the template that a command is about.
+// templateID selects the template of a command.
 type templateID struct {
 	ID string `arg:"" help:"Id of the template, from template list."`
 }
@@ -26,8 +26,8 @@ type templateID struct {
 type templateListCmd struct {
 	adminFlag
 	outputFlags
-	Account string `help:"Only of this account." placeholder:"KEY"`
-	Status  string `help:"Only PENDING, ACTIVE or RETIRED ones." enum:",PENDING,ACTIVE,RETIRED" default:"" placeholder:"STATUS"`
+	Account string `help:"Only templates of this account." placeholder:"KEY"`
+	Status  string `help:"Only templates with this status: PENDING, ACTIVE or RETIRED." enum:",PENDING,ACTIVE,RETIRED" default:"" placeholder:"STATUS"`
 }
 
 // Run lists the templates.
@@ -55,9 +55,9 @@ type templatePreviewCmd struct {
 	adminFlag
 	outputFlags
 	templateID
-	Brand string `help:"Brand to show it with. Default: ${default}." default:"Acme"`
-	PIN   string `help:"PIN to show it with. Default: ${default}." name:"pin" default:"123456"`
-	Out   string `help:"Where to write the sound of a call. Default: ${default}." type:"path" default:"template.wav" placeholder:"FILE"`
+	Brand string `help:"Brand for the preview. Default: ${default}." default:"Acme"`
+	PIN   string `help:"PIN for the preview. Default: ${default}." name:"pin" default:"123456"`
+	Out   string `help:"WAV file for the audio of a call. Default: ${default}." type:"path" default:"template.wav" placeholder:"FILE"`
 }
 
 // Run shows the template.
@@ -92,14 +92,14 @@ func (c *templatePreviewCmd) Run(p *process) error {
 	}.print(p, c.outputFlags)
 }
 
-// templateChange is what the commands have in common that decide on a template.
+// templateChange is shared by the commands that change the status of a template.
 type templateChange struct {
 	adminFlag
 	outputFlags
 	templateID
 }
 
-// decide has it carried out, and says how the template is then.
+// decide sends the decision and prints the new status of the template.
 func (c templateChange) decide(p *process, what string) error {
 	var t adminapi.Template
 	if err := c.post(p, nil, &t, "templates", c.ID, what); err != nil {
@@ -113,15 +113,15 @@ func (c templateChange) decide(p *process, what string) error {
 
 type templateApproveCmd struct{ templateChange }
 
-// Run puts the template into use.
+// Run activates the template.
 func (c *templateApproveCmd) Run(p *process) error { return c.decide(p, "approve") }
 
 type templateRetireCmd struct{ templateChange }
 
-// Run takes the template out of use.
+// Run retires the template.
 func (c *templateRetireCmd) Run(p *process) error { return c.decide(p, "retire") }
 
 type templateRollbackCmd struct{ templateChange }
 
-// Run puts the earlier template into use.
+// Run reactivates the previous template.
 func (c *templateRollbackCmd) Run(p *process) error { return c.decide(p, "rollback") }

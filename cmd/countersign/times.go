@@ -22,10 +22,10 @@ func decodeDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 	return err
 }
 
-// moment is the text of a time in a flag; see [timetext.Moment]. "" is no time.
+// moment is a time in a flag; see [timetext.Moment]. "" means no time.
 type moment string
 
-// Decode implements [kong.MapperValue]. It refuses texts that are no time.
+// Decode implements [kong.MapperValue]. It refuses invalid times.
 func (m *moment) Decode(ctx *kong.DecodeContext) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("time", &text); err != nil {
@@ -44,7 +44,7 @@ func (m *moment) Decode(ctx *kong.DecodeContext) error {
 func (m moment) at(now time.Time) string {
 	t, err := timetext.Moment(string(m), now)
 	if err != nil {
-		return "" // Decode refuses others
+		return "" // Decode refuses invalid times
 	}
 	return t.Format(time.RFC3339Nano)
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestTimes: flags with times and durations take every form, and errors name the flag,
-// the value and the forms.
+// TestTimes checks that flags with times and durations accept every form, and that errors
+// name the flag, the value and the forms.
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	in := install(t)

@@ -8,7 +8,7 @@ import (
 )
 
 type searchCmd struct {
-	List searchListCmd `cmd:"" help:"List verifications of a number or an account, the newest first, with masked numbers."`
+	List searchListCmd `cmd:"" help:"List verifications of a number or an account, newest first, with masked numbers."`
 	Show searchShowCmd `cmd:"" help:"Show a verification: its events and checks, without codes."`
 }
 
@@ -17,9 +17,9 @@ type searchListCmd struct {
 	outputFlags
 	Number  string `help:"Number in international form."`
 	Account string `help:"The api_key." placeholder:"KEY"`
-	Since   moment `help:"Submitted from a time (2026-01-31T12:00:00Z, yesterday, 2h) on; a week before --until if empty." placeholder:"TIME"`
-	Until   moment `help:"Submitted before a time or a day; now if empty." placeholder:"TIME"`
-	Limit   int    `help:"Most of them, up to 100. Default: ${default}." default:"20" placeholder:"N"`
+	Since   moment `help:"Submitted at or after this time (2026-01-31T12:00:00Z, yesterday, 2h). Default: a week before --until." placeholder:"TIME"`
+	Until   moment `help:"Submitted before this time or day. Default: now." placeholder:"TIME"`
+	Limit   int    `help:"Maximum number of verifications, up to 100. Default: ${default}." default:"20" placeholder:"N"`
 }
 
 // Run lists the verifications.

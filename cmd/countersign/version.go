@@ -17,7 +17,7 @@ func (c *versionCmd) Run(p *process) error { return printVersion(p, c.outputFlag
 // versionFlag is --version.
 type versionFlag bool
 
-// BeforeReset prints the version and ends the process. It runs before the command line is checked.
+// BeforeReset prints the version and ends the process, before the command line is checked.
 func (versionFlag) BeforeReset(app *kong.Kong, p *process) error {
 	if err := printVersion(p, outputFlags{Output: "table"}); err != nil {
 		return err
@@ -26,12 +26,12 @@ func (versionFlag) BeforeReset(app *kong.Kong, p *process) error {
 	return nil
 }
 
-// build is the origin of the binary, as far as the toolchain recorded it.
+// build is the origin of the binary, as recorded by the toolchain.
 type build struct {
 	Version  string `json:"version"`    // tag, or pseudo-version of the commit
 	Commit   string `json:"commit"`     // "" if built outside a repository
 	Modified bool   `json:"modified"`   // the working tree differed from the commit
-	Time     string `json:"build_time"` // time of the commit: equal sources build equal binaries
+	Time     string `json:"build_time"` // time of the commit, so that equal sources build equal binaries
 	Go       string `json:"go_version"`
 	Platform string `json:"platform"`
 }
