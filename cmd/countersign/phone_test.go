@@ -255,8 +255,8 @@ func TestPhoneRefuses(t *testing.T) {
 	in.fails(2, "are for --transport tls", "phone", "--tls-cert=x", "--tls-key=x")
 	in.fails(1, "tls: open ", "phone", "--transport=tls", "--tls-cert=no/such", "--tls-key=no/such")
 	in.fails(1, "listen: ", "phone", "--listen=nowhere")
-	in.fails(1, "one address", "phone", "--listen=0.0.0.0:5070")
+	in.fails(1, "specific address", "phone", "--listen=0.0.0.0:5070")
 	in.fails(2, "--fault: \"x\" is not a fault", "phone", "--fault=x")
-	in.fails(1, "challenges: a user must be given", "phone", "--fault=challenges")
+	in.fails(1, "challenges: a user is required", "phone", "--fault=challenges")
 	in.fails(1, "--record: ", "phone", "--listen=127.0.0.1:0", "--record="+in.file("taken", ""))
 }

@@ -9,10 +9,10 @@ import (
 	"countersign/internal/deliver/sip"
 )
 
-// TestNormalisedCost: four times as many parameters, list elements or folded lines
-// take about four times the memory, and no more than that.
+// TestNormalisedCost: four times the parameters, list elements or folded lines take
+// about four times the memory.
 //
-//nolint:paralleltest // other tests would allocate in between
+//nolint:paralleltest // parallel tests would also allocate
 func TestNormalisedCost(t *testing.T) {
 	parameter := ";" + strings.Repeat("b", 190)
 	for name, message := range map[string]func(n int) string{
@@ -27,7 +27,7 @@ func TestNormalisedCost(t *testing.T) {
 	}
 }
 
-// octets returns the memory that is allocated to rewrite a message with a header.
+// octets returns the memory allocated to normalise a message with a header.
 func octets(header string) uint64 {
 	message := []byte("X sip:a SIP/2.0\r\n" + header + "\r\n\r\n")
 	const runs = 10
@@ -41,7 +41,7 @@ func octets(header string) uint64 {
 }
 
 // TestNormalisedBounds: a message with a head over 16 KB is dropped, and a value keeps
-// 64 parameters.
+// its first 64 parameters.
 func TestNormalisedBounds(t *testing.T) {
 	t.Parallel()
 	message := func(header string) []byte { return []byte("X sip:a SIP/2.0\r\n" + header + "\r\n\r\nbody") }

@@ -16,35 +16,35 @@ import (
 	"countersign/internal/deliver/tts/audio"
 )
 
-// call is one call, from INVITE to the end.
+// call is one call, from its INVITE to its end.
 type call struct {
 	trunk   *trunk
 	id      string // Call-ID
 	message deliver.Message
 	caller  string
 	sound   audio.Samples
-	once    time.Duration // of sound, after which the code was said once
+	once    time.Duration // playing time of sound up to the end of the first code
 	media   *media.Session
 	sdp     descriptions
 
 	fate     atomic.Int32  // see the constants pending to abandoned in carrier.go
-	response signal        // there was a response, of any kind
+	response signal        // a response of any kind was received
 	ringing  signal        // the phone rings, or the call is answered
-	giveUp   signal        // nobody wants the call any more: it ends if it was not answered
-	over     chan struct{} // closed when the other side has hung up
+	giveUp   signal        // the call is no longer needed: it ends unless it is answered
+	over     chan struct{} // closed by a BYE from the other side
 	gone     sync.Once
-	life     context.Context //nolint:containedctx // from run's beginning to its end
+	life     context.Context //nolint:containedctx // lasts while run does
 
 	mu         sync.Mutex
-	session    *session                     // written once, by the call itself, as is its InviteRequest
-	proceeding bool                         // the trunk is at the INVITE sent last
+	session    *session                     // set once, by invite; its InviteRequest is replaced under mu
+	proceeding bool                         // the last response to the current INVITE was provisional
 	withdrawn  bool                         // the CANCEL was sent
-	acks       map[uint32]chan *sip.Request // that re-INVITEs wait for, by CSeq
+	acks       map[uint32]chan *sip.Request // pending ACKs to our responses to re-INVITEs, by CSeq
 
-	cancelling sync.WaitGroup // what sends it
+	cancelling sync.WaitGroup // goroutines that send the CANCEL
 }
 
-// signal is something that happens once.
+// signal is an event that happens at most once.
 type signal struct {
 	c    chan struct{}
 	once *sync.Once
@@ -63,21 +63,21 @@ func (s signal) raised() bool {
 	}
 }
 
-// Result is how a call ended.
+// Result is the outcome of a call with its details.
 type Result struct {
 	Ref      string // Call-ID
 	Outcome  Outcome
-	Note     string        // for the event: the trunk's answer, or what was noticed
-	Err      error         // why, if nobody talked
-	Talked   time.Duration // how long it was answered
-	Said     time.Duration // how much of the announcement was heard, at least once
-	Complete bool          // that was all of it
-	Heard    bool          // RTP or RTCP came back, and the call lasted a second
+	Note     string        // detail for the event: the final response, or an observation
+	Err      error         // reason for a call without audio
+	Talked   time.Duration // time from the answer to the end
+	Said     time.Duration // length of the longest playback of the announcement
+	Complete bool          // Said is the whole announcement
+	Heard    bool          // the code was played, RTP or RTCP was received, and the call lasted a second
 	Stats    media.Stats
 }
 
-// run makes the call. It returns when it is over. ctx ends it: before the answer
-// by a CANCEL, after it by a BYE.
+// run places the call and returns at its end. The end of ctx ends the call: with a
+// CANCEL before the answer, with a BYE after it.
 func (c *call) run(ctx context.Context) (r Result) {
 	defer func() { r.Ref, r.Stats = c.id, c.media.Stats() }()
 	life, end := context.WithCancel(context.Background())
@@ -94,7 +94,7 @@ func (c *call) run(ctx context.Context) (r Result) {
 
 	err := c.invite(ring)
 	if err == nil {
-		err = ring.Err() // answered just when we gave up
+		err = ring.Err() // the answer crossed the end of ring
 	}
 	defer c.trunk.remove(c)
 	answered()
@@ -104,14 +104,14 @@ func (c *call) run(ctx context.Context) (r Result) {
 	return c.answered(ctx)
 }
 
-// Why a call that rings is cancelled.
+// Reasons to cancel a ringing call.
 var (
 	errNoAnswer  = errors.New("no answer")
 	errCancelled = errors.New("cancelled")
 )
 
-// watch ends the ringing when it has lasted long enough, or nobody waits for the
-// code any more.
+// watch calls stop after the ring timeout, when the call is given up, or when its code
+// is no longer needed.
 func (c *call) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	enough := time.NewTimer(c.trunk.cfg.RingTimeout)
 	defer enough.Stop()
@@ -137,9 +137,9 @@ func (c *call) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 }
 
-// invite dials, and returns when the call was answered or never will be. When ring
-// ends the call is cancelled, but the trunk still has the last word: an answer may
-// cross the CANCEL (RFC 3261 §9.1). One that has said nothing at all is not waited for.
+// invite dials and returns nil if the call was answered. When ring ends, the call is
+// cancelled and invite waits up to lastWord for the final response, since an answer may
+// cross the CANCEL (RFC 3261 §9.1). It does not wait if the trunk never responded.
 func (c *call) invite(ring context.Context) error {
 	first := &session{trunk: c.trunk, InviteRequest: c.request()}
 	if err := first.send(ring, c.id); err != nil {
@@ -184,7 +184,7 @@ func (c *call) invite(ring context.Context) error {
 			next, err = longerTimer(c.session.InviteRequest, res)
 		}
 		if next == nil {
-			c.session.tx.Terminate() // later responses go to trunk.stray
+			c.session.tx.Terminate() // later responses go to handleUnmatched
 			return refusal(res, err)
 		}
 		if err := c.resendInvite(ring, next); err != nil {
@@ -193,11 +193,11 @@ func (c *call) invite(ring context.Context) error {
 	}
 }
 
-// statusIntervalTooSmall refuses a session timer (RFC 4028 §6).
+// statusIntervalTooSmall rejects a session timer (RFC 4028 §6).
 const statusIntervalTooSmall = 422
 
-// refusal is the error of a call that was refused; why is the reason that it was not
-// tried again, or nil.
+// refusal returns the error of a refused call. why is the reason for not sending the
+// INVITE again, or nil.
 func refusal(res *sip.Response, why error) error {
 	if why != nil {
 		return fmt.Errorf("%w: %w", newStatusError(res), why)
@@ -205,7 +205,7 @@ func refusal(res *sip.Response, why error) error {
 	return newStatusError(res)
 }
 
-// resendInvite sends a changed INVITE after a refusal. The old transaction stays, to
+// resendInvite sends a changed INVITE after a refusal. The old transaction remains, to
 // acknowledge retransmissions of the refusal.
 func (c *call) resendInvite(ring context.Context, invite *sip.Request) error {
 	c.mu.Lock()
@@ -214,8 +214,8 @@ func (c *call) resendInvite(ring context.Context, invite *sip.Request) error {
 	return c.session.send(ring, c.id)
 }
 
-// lastWord is how long a trunk may take to end a call that is cancelled. What it says
-// later, or first, see late.go.
+// lastWord bounds the wait for the final response to a cancelled INVITE. late.go
+// handles later responses, and a first response after the end of the call.
 const lastWord = 8 * time.Second
 
 var (
@@ -242,7 +242,7 @@ func (c *call) wait(ring, last context.Context) (*sip.Response, error) {
 	}
 }
 
-// progress notes a response to the INVITE.
+// progress records a response to the INVITE.
 func (c *call) progress(ring, last context.Context, res *sip.Response) {
 	c.mu.Lock()
 	c.proceeding = res.IsProvisional()
@@ -256,9 +256,9 @@ func (c *call) progress(ring, last context.Context, res *sip.Response) {
 	}
 }
 
-// cancel withdraws the INVITE, once, and only while the trunk is at it: before the
-// first response there may be nothing to withdraw (RFC 3261 §9.1), and after a
-// challenge it is being written again.
+// cancel sends a CANCEL, at most once, and only while the INVITE is proceeding. Before
+// a provisional response a CANCEL is not allowed (RFC 3261 §9.1). After a challenge the
+// transaction is over.
 func (c *call) cancel(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -268,12 +268,12 @@ func (c *call) cancel(ctx context.Context) {
 	c.withdrawn = true
 	req := hopRequest(c.session.InviteRequest, sip.CANCEL, c.session.InviteRequest.To())
 	c.cancelling.Go(func() {
-		_, _ = c.trunk.client.Do(ctx, req, asItIs) // what becomes of the INVITE tells
+		_, _ = c.trunk.client.Do(ctx, req, asItIs) // the final response to the INVITE decides
 	})
 }
 
-// request writes the INVITE. All in it that comes from outside is digits, or was
-// checked with the configuration.
+// request returns the INVITE. Its values are digits or were validated with the
+// configuration, so they cannot inject headers.
 func (c *call) request() *sip.Request {
 	cfg := c.trunk.cfg
 	req := sip.NewRequest(sip.INVITE, cfg.uri(cfg.dialled(c.message.To.Given)))
@@ -297,7 +297,7 @@ func (c *call) request() *sip.Request {
 	return req
 }
 
-// dialled is a number as the trunk wants it.
+// dialled returns a number in the format of the trunk.
 func (c *Config) dialled(number string) string {
 	if c.DigitsOnly {
 		return number
@@ -305,7 +305,7 @@ func (c *Config) dialled(number string) string {
 	return "+" + number
 }
 
-// newStatusError keeps of a response what may be shown and stored.
+// newStatusError returns the parts of a response that may be shown and stored.
 func newStatusError(res *sip.Response) *StatusError {
 	return &StatusError{
 		Status: res.StatusCode, Reason: deliver.Masked(printable(res.Reason, 200), 60),
@@ -314,8 +314,8 @@ func newStatusError(res *sip.Response) *StatusError {
 	}
 }
 
-// printable returns at most limit bytes of text from outside, with a
-// space for each control character.
+// printable returns at most limit bytes of external text. Each character outside
+// printable ASCII becomes a space.
 func printable(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -326,13 +326,13 @@ func printable(text string, limit int) string {
 	return text[:min(len(text), limit)]
 }
 
-// unanswered says what became of a call that nobody answered.
+// unanswered returns the result of a call that was not answered or was given up.
 func (c *call) unanswered(ring context.Context, err error) Result {
 	if c.session != nil {
 		if res := c.session.InviteResponse; res != nil && res.IsSuccess() {
-			// It was answered just when we gave up: that must be said, too.
+			// The answer crossed our CANCEL: acknowledge it and hang up.
 			ctx, cancel := context.WithTimeout(context.Background(), byeTimeout)
-			_ = c.session.Ack(ctx) // the BYE is what counts
+			_ = c.session.Ack(ctx) // best effort; the BYE follows
 			cancel()
 			c.hangUp()
 		}

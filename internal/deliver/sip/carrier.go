@@ -16,34 +16,33 @@ import (
 	"countersign/internal/verify"
 )
 
-// Carrier makes calls over one trunk. Its methods may be called from many
-// goroutines.
+// Carrier places calls over one trunk. Its methods are safe for concurrent use.
 type Carrier struct {
 	cfg          Config
 	log          *slog.Logger
 	trunk        *trunk
-	registration *registration // nil if it does not register
+	registration *registration // nil unless Config.Register is set
 	limit        limiter
 	metrics      *metrics
 	errs         deliver.ErrorLog
 
-	talking     context.Context //nolint:containedctx // of calls that were answered
+	talking     context.Context //nolint:containedctx // parent of all calls
 	stopTalking context.CancelFunc
-	dialling    context.Context //nolint:containedctx // of what is not a call yet; it ends first
+	dialling    context.Context //nolint:containedctx // unanswered calls and the registration; ends before talking
 	stopDialing context.CancelFunc
 	calls       sync.WaitGroup
 
 	mu     sync.Mutex
-	closed bool // no call begins any more
+	closed bool // new calls are refused
 }
 
 var _ deliver.Carrier = (*Carrier)(nil)
 
-// Channels returns the channels of the messages that the carrier takes.
+// Channels returns the supported channels.
 func Channels() []verify.Channel { return []verify.Channel{verify.TTS} }
 
-// New opens the sockets of a trunk, and begins to register if it is to. The caller
-// must Close the carrier.
+// New opens the sockets of a trunk and starts its registration if [Config.Register] is
+// set. The caller must Close the carrier.
 func New(cfg Config) (*Carrier, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("carrier %s: %w", cfg.Name, err)
@@ -67,19 +66,18 @@ func New(cfg Config) (*Carrier, error) {
 	return c, nil
 }
 
-// farewell is how long a carrier that closes waits for the answers to its BYEs and
-// CANCELs.
+// farewell bounds the wait for the responses to BYE and CANCEL during shutdown.
 const farewell = 2 * time.Second
 
-// Close ends all calls, and waits for their reports.
+// Close ends all calls and waits for their reports.
 func (c *Carrier) Close() error {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	return c.Shutdown(ended)
 }
 
-// Shutdown ends the calls that ring, lets those that were answered come to their
-// end until ctx ends, and waits for their reports.
+// Shutdown cancels unanswered calls, lets answered calls finish until ctx is done, then
+// ends them, and waits for the reports of all.
 func (c *Carrier) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true
@@ -100,15 +98,16 @@ func (c *Carrier) Shutdown(ctx context.Context) error {
 		}
 	}
 	c.stopTalking()
-	err := c.trunk.close() // which ends what still waits for an answer
+	err := c.trunk.close() // ends all pending transactions
 	<-over
 	return err
 }
 
-// Send dials, and returns when the phone rings or was answered, or when neither
-// will happen. How the call ends is reported as a receipt. The error wraps
-// [deliver.ErrRefused] when the trunk turned the call down and [deliver.ErrNotSent]
-// when it is broken; then the phone did not ring, and another trunk may try.
+// Send dials, and returns when the phone rings, the call is answered, or neither can
+// happen any more. It also returns after the duration progress if the trunk has
+// responded. The outcome of the call is reported as a receipt. The error wraps
+// [deliver.ErrRefused] if the trunk refused the call and [deliver.ErrNotSent] if the
+// trunk failed. In both cases the phone did not ring and another trunk may be tried.
 func (c *Carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	sub, err := c.send(ctx, m)
 	if err != nil {
@@ -140,8 +139,8 @@ func (c *Carrier) send(ctx context.Context, m deliver.Message) (deliver.Submissi
 	return c.dial(ctx, call)
 }
 
-// enter takes a place for a call to a number. pause is how long to wait before
-// dialling.
+// enter acquires the slots of a call to a number. The caller must wait for pause
+// before it dials.
 func (c *Carrier) enter(number string) (pause time.Duration, err error) {
 	if err := c.cfg.Prefixes.enter(number); err != nil {
 		return 0, err
@@ -157,8 +156,7 @@ func (c *Carrier) leave(number string) {
 	c.cfg.Prefixes.leave(number)
 }
 
-// prepare makes what a call needs before it is dialled: the announcement and the
-// ports.
+// prepare synthesises the announcement and opens the RTP ports of a call.
 func (c *Carrier) prepare(ctx context.Context, m deliver.Message) (*call, error) {
 	sound, err := c.cfg.Speaker.Speak(ctx, m.Script)
 	if err != nil {
@@ -180,7 +178,7 @@ func (c *Carrier) prepare(ctx context.Context, m deliver.Message) (*call, error)
 	}, nil
 }
 
-// untilCode is a script up to where it has said the code once.
+// untilCode returns the script up to the end of the first code.
 func untilCode(s message.Script) message.Script {
 	for i, p := range s.Parts {
 		if p.Spell != "" {
@@ -191,7 +189,8 @@ func untilCode(s message.Script) message.Script {
 	return s
 }
 
-// anonymous is the caller where the configuration names none (RFC 3323 §4.1.1.3).
+// anonymous is the caller if the configuration has neither a caller ID nor a user
+// (RFC 3323 §4.1.1.3).
 const anonymous = "anonymous"
 
 func (c *Carrier) callerID(m deliver.Message) string {
@@ -206,20 +205,19 @@ func (c *Carrier) callerID(m deliver.Message) string {
 	return anonymous
 }
 
-// What becomes of a call while Send waits for it. Whoever is first decides: Send,
-// that takes or abandons it, or the call, that ends.
+// The fate of a call, which is set once: by Send, or by the end of the call.
 const (
 	pending   int32 = iota
-	taken           // Send has said that the call is under way: its end is reported
-	abandoned       // Send has said that it is not: its end is of no interest
-	ended           // Send is told how
+	taken           // Send returned success: the outcome is reported as a receipt
+	abandoned       // Send returned an error: the outcome is not reported
+	ended           // the call ended first: Send returns its result
 )
 
-// progress is how long Send waits for the ringing after the trunk has said that it
-// is at it. Abroad that takes its time; the router gives a carrier 10 s.
+// progress bounds the wait of Send for ringing, from the start of dialling, if the
+// trunk responded. Calls abroad ring late. The router allows a carrier 10 s.
 const progress = 8 * time.Second
 
-// dial makes a call that goes on when it rings, and returns when that is clear.
+// dial places a prepared call and returns the result of Send.
 func (c *Carrier) dial(ctx context.Context, call *call) (deliver.Submission, error) {
 	end := make(chan Result, 1)
 	if !c.begin(call, end) {
@@ -249,7 +247,7 @@ func (c *Carrier) dial(ctx context.Context, call *call) (deliver.Submission, err
 	}
 }
 
-// begin lets the call be made, unless the carrier is closed.
+// begin starts the call and returns true, unless the carrier is closed.
 func (c *Carrier) begin(call *call, end chan<- Result) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -259,8 +257,8 @@ func (c *Carrier) begin(call *call, end chan<- Result) bool {
 	return !c.closed
 }
 
-// placeCall places the call, waits for its end and reports the result: to Send while
-// it waits, afterwards as a receipt.
+// placeCall places the call, waits for its end and reports the result: to Send if it
+// is still waiting, otherwise as a receipt.
 func (c *Carrier) placeCall(call *call, end chan<- Result) {
 	defer c.leave(call.message.To.Given)
 	stop := context.AfterFunc(c.dialling, call.giveUp.raise)
@@ -280,7 +278,7 @@ func (c *Carrier) placeCall(call *call, end chan<- Result) {
 	}
 }
 
-// accept makes Send return: the call is with the trunk, and its end is a receipt.
+// accept returns success for a call whose outcome becomes a receipt.
 func (c *Carrier) accept(call *call, end <-chan Result) (deliver.Submission, error) {
 	if !call.fate.CompareAndSwap(pending, taken) {
 		return c.earlyResult(call, <-end)
@@ -288,8 +286,8 @@ func (c *Carrier) accept(call *call, end <-chan Result) (deliver.Submission, err
 	return deliver.Submission{Carrier: c.cfg.Name, Refs: []string{call.id}}, nil
 }
 
-// abandon gives up on a call that does not ring. If it rings later it is cancelled,
-// and hung up on if somebody answers.
+// abandon stops waiting for a call that does not ring. If it rings later, it is
+// cancelled; if it is answered, it is ended with a BYE.
 func (c *Carrier) abandon(call *call, end <-chan Result, why error) (deliver.Submission, error) {
 	if !call.fate.CompareAndSwap(pending, abandoned) {
 		return c.earlyResult(call, <-end)
@@ -304,7 +302,7 @@ func (c *Carrier) earlyResult(call *call, r Result) (deliver.Submission, error) 
 	_, long := errors.AsType[*tooLongError](r.Err)
 	switch {
 	case call.ringing.raised(), refused && !ofTrunk(no.Status):
-		// About the person: another trunk would hear the same.
+		// The callee decided: another trunk would get the same response.
 		c.report(call, r)
 		return deliver.Submission{Carrier: c.cfg.Name, Refs: []string{call.id}}, nil
 	case refused && !temporary(no.Status), long:
@@ -316,7 +314,7 @@ func (c *Carrier) earlyResult(call *call, r Result) (deliver.Submission, error) 
 // reportTimeout bounds the storing of a report.
 const reportTimeout = 10 * time.Second
 
-// report tells how a call ended that Send has returned for.
+// report sends the receipt of a call for which Send has returned.
 func (c *Carrier) report(call *call, r Result) {
 	if c.cfg.Reports.Receipt == nil {
 		return
@@ -333,7 +331,7 @@ func (c *Carrier) report(call *call, r Result) {
 
 func (c *Carrier) complain(err error) { c.errs.Add(time.Now(), err) }
 
-// Status tells how the carrier is.
+// Status returns calls in flight, limits, recent errors and the registration.
 func (c *Carrier) Status() deliver.CarrierStatus {
 	s := deliver.CarrierStatus{
 		InFlight: len(c.limit.slots), Window: cap(c.limit.slots),

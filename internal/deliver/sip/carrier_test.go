@@ -16,17 +16,17 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestCall: an answered call says the announcement, sample by sample, and hangs up.
+// TestCall: an answered call plays the announcement, sample by sample, and hangs up.
 func TestCall(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{Ring: true})
 	tr := open(t, p.Addr())
 	if r := tr.outcome(); r.State != verify.EventDelivered || r.Error != "" {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	c := p.ended(softphone.Bye)
 	if !whole(t, c) {
-		t.Error("the announcement was not heard as it was said")
+		t.Error("the received audio differs from the announcement")
 	}
 	if !c.Acked {
 		t.Error("the answer was not acknowledged")
@@ -38,18 +38,17 @@ func TestCall(t *testing.T) {
 		t.Errorf("INVITE %s to %s from %s, asserted %s", c.Invite.Recipient.String(), c.To, c.From, c.Asserted)
 	}
 	if own, _, _ := strings.Cut(p.Addr(), ":"); c.Invite.Contact().Address.Host != own || strings.HasSuffix(p.Addr(), ":"+strconv.Itoa(c.Invite.Contact().Address.Port)) {
-		t.Errorf("Contact: %s, the phone is at %s", c.Invite.Contact().Value(), p.Addr())
+		t.Errorf("Contact: %s, want the phone's address %s", c.Invite.Contact().Value(), p.Addr())
 	}
 }
 
-// TestAuthentication: the trunk is shown who we are, and does not repeat itself for
-// somebody else.
+// TestAuthentication: challenges are answered, and wrong credentials are sent only once.
 func TestAuthentication(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{User: "acme", Password: "secret", Proxy: true})
 	good := open(t, p.Addr(), func(c *sip.Config) { c.User, c.Password = "acme", "secret" })
 	if r := good.outcome(); r.State != verify.EventDelivered {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	bad := open(t, p.Addr(), func(c *sip.Config) { c.User, c.Password = "acme", "wrong" })
 	if _, err := bad.Send(t.Context(), call()); !errors.Is(err, deliver.ErrRefused) {
@@ -60,14 +59,14 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
-// TestOutcomes: what the trunk answers decides what is reported, or whether
-// another trunk is asked.
+// TestOutcomes: the final response determines the reported state, or whether another
+// trunk is tried.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	refused, notSent := deliver.ErrRefused, deliver.ErrNotSent
 	tests := []struct {
 		status int
-		state  verify.EventState // "" when Send fails
+		state  verify.EventState // "" if Send fails
 		err    error
 	}{
 		{486, verify.EventUndeliverable, nil},
@@ -95,25 +94,24 @@ func TestOutcomes(t *testing.T) {
 				return
 			}
 			if r := tr.outcome(); r.State != tt.state || !strings.HasPrefix(r.Error, strconv.Itoa(tt.status)+" ") {
-				t.Errorf("the receipt is %+v, want %s", r, tt.state)
+				t.Errorf("receipt: %+v, want %s", r, tt.state)
 			}
 		})
 	}
 }
 
-// TestNoAnswer: a phone that only rings is cancelled, in the end.
+// TestNoAnswer: ringing is cancelled after the ring timeout.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{RingForever: true})
-	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second }) // a busy machine must see it ring first
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second }) // ringing must start within this time on a busy machine
 	if r := tr.outcome(); r.State != verify.EventExpired || r.Error != "no answer" {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	p.ended(softphone.Cancelled)
 }
 
-// TestNobodyWaits: a call is cancelled while it rings when the code is not wanted
-// any more.
+// TestNobodyWaits: a ringing call is cancelled when its code is no longer needed.
 func TestNobodyWaits(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{RingForever: true})
@@ -121,12 +119,12 @@ func TestNobodyWaits(t *testing.T) {
 		c.Wanted = func(_ context.Context, m deliver.Message) bool { return m.EventID != call().EventID }
 	})
 	if r := tr.outcome(); r.State != verify.EventExpired || r.Error != "cancelled" {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	p.ended(softphone.Cancelled)
 }
 
-// TestSilentTrunk: a trunk that says nothing is left for the next one in time.
+// TestSilentTrunk: a trunk without any response fails over in time.
 func TestSilentTrunk(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{Silent: true})
@@ -136,7 +134,7 @@ func TestSilentTrunk(t *testing.T) {
 	}
 }
 
-// TestPressOne: with a 1, pressed either way, the announcement comes again.
+// TestPressOne: key 1, in RTP or by INFO, repeats the announcement.
 func TestPressOne(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string][]softphone.Step{
@@ -149,17 +147,17 @@ func TestPressOne(t *testing.T) {
 			t.Parallel()
 			p := start(t, softphone.Config{Script: script})
 			if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered {
-				t.Errorf("the receipt is %+v", r)
+				t.Errorf("receipt: %+v", r)
 			}
 			if n := beginnings(t, p.ended(softphone.Bye)); n != 2 {
-				t.Errorf("the announcement began %d times", n)
+				t.Errorf("the announcement started %d times", n)
 			}
 		})
 	}
 }
 
-// TestHungUp: who hangs up before the code was said has not got it, and who does
-// afterwards has.
+// TestHungUp: a hang-up before the end of the first code is undeliverable; a later one
+// is delivered.
 func TestHungUp(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -174,14 +172,14 @@ func TestHungUp(t *testing.T) {
 			t.Parallel()
 			p := start(t, softphone.Config{Script: []softphone.Step{softphone.Wait(tt.after), softphone.HangUp()}})
 			if r := open(t, p.Addr(), tt.pace).outcome(); r.State != tt.want {
-				t.Errorf("the receipt is %+v, want %s", r, tt.want)
+				t.Errorf("receipt: %+v, want %s", r, tt.want)
 			}
 			p.ended(softphone.HungUp)
 		})
 	}
 }
 
-// TestHungUpAfter: the note gives the time in tenths of a second.
+// TestHungUpAfter: the note has the time in tenths of a second.
 func TestHungUpAfter(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{Script: []softphone.Step{softphone.Hear(300 * time.Millisecond), softphone.HangUp()}})
@@ -193,33 +191,32 @@ func TestHungUpAfter(t *testing.T) {
 	}
 	r := tr.end()
 	if after, err := time.ParseDuration(strings.TrimPrefix(r.Error, "hung up after ")); err != nil || after == 0 || after%(100*time.Millisecond) != 0 {
-		t.Errorf("the receipt is %+v, want tenths of a second in the note", r)
+		t.Errorf("receipt: %+v, want tenths of a second in the note", r)
 	}
 	p.ended(softphone.HungUp)
 }
 
-// TestHold: the announcement stands still while the call is on hold, and goes on
-// after it.
+// TestHold: the announcement pauses while the call is on hold and continues afterwards.
 func TestHold(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{Script: []softphone.Step{softphone.Hold(), softphone.Resume()}})
 	if r := open(t, p.Addr()).outcome(); r.State != verify.EventDelivered {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	p.ended(softphone.Bye)
 }
 
-// TestNoSound: a phone that answers with something else than sound is hung up on.
+// TestNoSound: a call that is answered without usable audio is ended.
 func TestNoSound(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{SDP: []byte("v=0\r\nm=video 1 RTP/AVP 31\r\n")})
 	if r := open(t, p.Addr()).outcome(); r.State != verify.EventUndeliverable {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	p.ended(softphone.Bye)
 }
 
-// TestGuard: what costs more than a call, and what is no number, is not dialled.
+// TestGuard: expensive and malformed numbers are not dialled.
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{})
@@ -233,7 +230,7 @@ func TestGuard(t *testing.T) {
 	}
 	onlyUS := open(t, p.Addr(), func(c *sip.Config) { c.Countries = []string{"US"} })
 	if _, err := onlyUS.Send(t.Context(), call()); !errors.Is(err, deliver.ErrNumber) {
-		t.Errorf("a country that is not allowed: %v", err)
+		t.Errorf("country not allowed: %v", err)
 	}
 	sms := call()
 	sms.Channel = verify.SMS
@@ -245,7 +242,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// TestLimits: no more calls at a time than the trunk has.
+// TestLimits: calls beyond max_calls are refused.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{RingForever: true})
@@ -263,8 +260,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestPrefixLimit: no more calls at a time go to a prefix than there may, over
-// whatever trunks; others go out.
+// TestPrefixLimit: calls beyond the limit of a prefix, over all trunks, are refused;
+// calls to other prefixes are not.
 func TestPrefixLimit(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{RingForever: true})
@@ -284,15 +281,15 @@ func TestPrefixLimit(t *testing.T) {
 	if _, err := second.Send(t.Context(), elsewhere); err != nil {
 		t.Errorf("a call elsewhere: %v", err)
 	}
-	if err := first.Close(); err != nil { // its call is over
+	if err := first.Close(); err != nil { // ends its call
 		t.Error(err)
 	}
 	if _, err := second.Send(t.Context(), call()); err != nil {
-		t.Errorf("when one is over: %v", err)
+		t.Errorf("after the end of one call: %v", err)
 	}
 }
 
-// TestClose: calls under way end with the carrier, and say so.
+// TestClose: Close ends the current calls and reports them.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{RingForever: true})
@@ -305,6 +302,6 @@ func TestClose(t *testing.T) {
 	}
 	p.ended(softphone.Cancelled)
 	if r := <-tr.receipts; r.Error != "cancelled" {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 }

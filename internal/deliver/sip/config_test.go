@@ -6,8 +6,8 @@ import (
 	"countersign/internal/deliver/sip"
 )
 
-// TestNewRefuses: a setting that cannot work is an error, and what could end a line
-// of a SIP message cannot work.
+// TestNewRefuses: New rejects unusable settings, such as text that could end a line of a
+// SIP message.
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	good := sip.Config{Name: "trunk", Host: "127.0.0.1", Speaker: speaker{}}

@@ -15,34 +15,34 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// descriptions are the SDP of a call: one offer at a time, and one session that the
-// last answer has made.
+// descriptions is the SDP state of a call: at most one pending offer, and the session
+// of the last answer.
 type descriptions struct {
-	changed  chan struct{} // receives after each new session, without waiting
-	unusable signal        // the other side's answer to an offer of ours leaves no sound
+	changed  chan struct{} // receives a value after each new session; sends never block
+	unusable signal        // an answer to our offer allows no audio
 
 	early earlySessions
 
-	mu       sync.Mutex    // also held while a host name is resolved, which keeps the order
-	answered bool          // the INVITE was, and sound has begun
-	offering chan struct{} // closed by the answer to an offer of ours, after the INVITE; nil for none
+	mu       sync.Mutex    // also held during name resolution, to keep the order of sessions
+	answered bool          // the INVITE was answered and the answer acknowledged
+	offering chan struct{} // closed by the answer to our pending offer; nil without one; not used for the INVITE
 }
 
 func newDescriptions() descriptions {
 	return descriptions{changed: make(chan struct{}, 1), unusable: newSignal()}
 }
 
-// earlySessions are the SDP of the early dialogs of a call, by the tag of the other
+// earlySessions holds the SDP of the early dialogs of a call, by the tag of the other
 // side. The zero value is ready to use.
 type earlySessions struct {
-	mu  sync.Mutex // never held for long: the trunk reads no message meanwhile
+	mu  sync.Mutex // must be held briefly: it blocks the reading of messages
 	sdp map[string][]byte
 }
 
 // maxEarly bounds the early dialogs of a call.
 const maxEarly = 16
 
-// keep takes the SDP of an early dialog in place of an older one.
+// keep stores the SDP of an early dialog and replaces an older one.
 func (e *earlySessions) keep(tag string, body []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -54,8 +54,8 @@ func (e *earlySessions) keep(tag string, body []byte) {
 	}
 }
 
-// of returns the SDP of an early dialog; nil for none. The SDP of a response without a
-// tag, as RFC 2543 allowed, holds for each dialog without its own.
+// of returns the SDP of an early dialog, or nil. The SDP of a response without a tag,
+// as RFC 2543 allowed, applies to each dialog without SDP.
 func (e *earlySessions) of(tag string) []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -68,15 +68,16 @@ func (e *earlySessions) of(tag string) []byte {
 // resolveTimeout bounds the resolution of a host name in an SDP.
 const resolveTimeout = 2 * time.Second
 
-// describes reports whether a body has an SDP with a stream. A message without one
-// does not change the session.
+// describes reports whether a body contains an SDP with a media stream. Other messages
+// do not change the session.
 func describes(body []byte) bool { return bytes.Contains(body, []byte("m=")) }
 
-// promise keeps the SDP of a provisional response: a trunk that answers the INVITE
-// without one means this (RFC 3261 §13.2.1).
+// promise stores the SDP of a provisional response. It applies if the answer to the
+// INVITE has no SDP (RFC 3261 §13.2.1).
 func (c *call) promise(res *sip.Response) { c.sdp.early.keep(tagOf(res.To()), res.Body()) }
 
-// addresses returns the addresses of audio in the early dialogs, without host names.
+// addresses returns the audio addresses of the early dialogs. Host names are not
+// resolved and yield an invalid address.
 func (e *earlySessions) addresses() (list []netip.AddrPort) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -88,8 +89,8 @@ func (e *earlySessions) addresses() (list []netip.AddrPort) {
 	return list
 }
 
-// dropEarly discards early media if some of it may come from a phone, or a server, that
-// did not answer: it must not decide the destination of the audio.
+// dropEarly discards early media if part of it may originate from a phone or server
+// that did not answer: such packets must not select the destination of the audio.
 func (c *call) dropEarly(answer []byte) {
 	own, _ := media.Parse(answer) // an error is reported by start
 	others := slices.DeleteFunc(c.sdp.early.addresses(), func(a netip.AddrPort) bool { return a == own.Addr })
@@ -98,14 +99,13 @@ func (c *call) dropEarly(answer []byte) {
 	}
 }
 
-// begin acknowledges the answer to the INVITE and starts the sound that it describes.
-// An answer without an SDP has the session of its own early dialog. The session of
-// another phone that rang for the call would send it the audio.
+// begin acknowledges the answer to the INVITE and starts the audio that it describes.
+// For an answer without SDP it uses the SDP of the same early dialog. The SDP of
+// another dialog would send the audio to another phone.
 func (c *call) begin(ctx context.Context) error {
 	c.sdp.mu.Lock() // a re-INVITE that follows the ACK waits
 	defer c.sdp.mu.Unlock()
-	// First of all: the answer is repeated until its ACK comes, and a host name may take
-	// its time.
+	// ACK first: the answer is retransmitted until then, and name resolution may be slow.
 	if err := c.session.Ack(ctx); err != nil {
 		return err
 	}
@@ -119,8 +119,8 @@ func (c *call) begin(ctx context.Context) error {
 	return c.start(ctx, body, answer)
 }
 
-// start makes an SDP of the other side the session. carrier is the message that carried
-// it, or that confirmed an earlier one. The caller holds sdp.mu.
+// start makes an SDP of the other side the session. carrier is the message that
+// contained it or confirmed an earlier one. The caller holds sdp.mu.
 func (c *call) start(ctx context.Context, body []byte, carrier sip.Message) error {
 	remote, err := c.read(ctx, body)
 	remote.Source = sourceOf(carrier)
@@ -137,14 +137,14 @@ func (c *call) start(ctx context.Context, body []byte, carrier sip.Message) erro
 	return nil
 }
 
-// sourceOf returns the address that a message was received from: of the datagram, or of
-// the connection. The result is invalid for a message that was not received.
+// sourceOf returns the source address of a message's datagram or connection. It is
+// invalid for a message that was not received.
 func sourceOf(m sip.Message) netip.Addr {
 	from, _ := netip.ParseAddrPort(m.Source()) // invalid on error
 	return from.Addr().Unmap()
 }
 
-// read parses an SDP of the other side, and resolves the host name in it.
+// read parses an SDP of the other side and resolves its host name.
 func (c *call) read(ctx context.Context, body []byte) (media.Description, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -155,10 +155,10 @@ func (c *call) read(ctx context.Context, body []byte) (media.Description, error)
 	return media.Resolve(ctx, body, names)
 }
 
-// errPending refuses an offer that crosses another one (RFC 3261 §14.2, RFC 3311 §5.2).
+// errPending rejects an offer that crosses another one (RFC 3261 §14.2, RFC 3311 §5.2).
 var errPending = errors.New("an offer has no answer yet")
 
-// accept answers an offer within the call, and makes it the session.
+// accept makes an offer within the call the session and returns our answer.
 func (c *call) accept(req *sip.Request) (answer []byte, err error) {
 	c.awaitAnswer()
 	c.sdp.mu.Lock()
@@ -178,17 +178,17 @@ func (c *call) accept(req *sip.Request) (answer []byte, err error) {
 	}
 	if c.sdp.answered {
 		err = c.start(c.life, offer, req)
-	} else { // an UPDATE while the phone rings
+	} else { // UPDATE in an early dialog
 		c.sdp.early.keep(tag, offer)
 	}
 	return local.MarshalAnswer(offer), err
 }
 
-// ackWait bounds how long a request waits for the ACK that was sent before it: each is
-// handled on its own, so that the two can change places.
+// ackWait bounds the wait of a request for an ACK that was sent before it: messages are
+// handled concurrently, so their order may change.
 const ackWait = 500 * time.Millisecond
 
-// awaitAnswer waits a little for the answer to an offer of ours.
+// awaitAnswer waits up to ackWait for the answer to our pending offer.
 func (c *call) awaitAnswer() {
 	c.sdp.mu.Lock()
 	pending := c.sdp.offering
@@ -205,7 +205,7 @@ func (c *call) awaitAnswer() {
 	}
 }
 
-// offer writes an offer of ours, to which the ACK has the answer.
+// offer returns an SDP offer that the ACK answers.
 func (c *call) offer() ([]byte, error) {
 	c.awaitAnswer()
 	c.sdp.mu.Lock()
@@ -217,9 +217,9 @@ func (c *call) offer() ([]byte, error) {
 	return c.media.Offer().Marshal(), nil
 }
 
-// applyAckAnswer applies the answer to our offer, in the body of ack; nil means that
-// no ACK arrived. Without an SDP in it the session does not change. An answer that leaves no
-// sound ends the call: the offer can no longer be refused.
+// applyAckAnswer applies the answer to our offer in the body of ack; nil means that no
+// ACK arrived. Without SDP the session does not change. An answer without usable audio
+// ends the call, since an ACK cannot be refused.
 func (c *call) applyAckAnswer(ack *sip.Request) {
 	c.sdp.mu.Lock()
 	defer c.sdp.mu.Unlock()

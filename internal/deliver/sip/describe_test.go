@@ -13,11 +13,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// short ends a call some time after its announcement.
+// short ends a call shortly after its announcement.
 func short(c *sip.Config) { c.MaxDuration, c.KeyWait = 1500*time.Millisecond, 0 }
 
 // TestDelayedOffer: a re-INVITE without SDP gets an offer, and the answer in its ACK
-// decides: where the sound goes, in which codec, and whether there is any.
+// determines the destination and the codec, or stops the audio.
 func TestDelayedOffer(t *testing.T) {
 	t.Parallel()
 	soon := softphone.Hear(60 * time.Millisecond)
@@ -26,7 +26,7 @@ func TestDelayedOffer(t *testing.T) {
 		state  verify.EventState
 		note   string
 		end    softphone.End
-		moved  bool // the sound comes to another port
+		moved  bool // the audio moves to another port
 		whole  bool
 	}{
 		"to another port":              {[]softphone.Step{soon, softphone.MoveByAck()}, verify.EventDelivered, "", softphone.Bye, true, false},
@@ -48,23 +48,23 @@ func TestDelayedOffer(t *testing.T) {
 				pace = slow
 			}
 			if r := open(t, p.Addr(), short, pace).outcome(); r.State != tt.state || r.Error != tt.note {
-				t.Errorf("the receipt is %+v, want %s with %q", r, tt.state, tt.note)
+				t.Errorf("receipt: %+v, want %s with %q", r, tt.state, tt.note)
 			}
 			c := p.ended(tt.end)
 			if tt.moved && (c.Stats.Received.Packets < 30 || c.Stats.Received.Garbage != 0) {
 				t.Errorf("received at the new port: %+v", c.Stats.Received)
 			}
 			if tt.whole && !whole(t, c) {
-				t.Error("the announcement was not heard as it was said")
+				t.Error("the received audio differs from the announcement")
 			}
 			if name == "in another codec" && c.Codec != 8 {
-				t.Errorf("heard in codec %d, want 8", c.Codec)
+				t.Errorf("received codec %d, want 8", c.Codec)
 			}
 		})
 	}
 }
 
-// resolver knows one host name.
+// resolver resolves one host name.
 type resolver struct{ name, addr string }
 
 func (r resolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
@@ -78,8 +78,7 @@ func (r resolver) LookupNetIP(ctx context.Context, network, host string) ([]neti
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 
-// TestAnswers: sound goes to where the description is that the trunk means, however it
-// writes it.
+// TestAnswers: the SDP that applies to an answer is found, in any place and form.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	named := func(c *sip.Config) { c.Names = resolver{"rtp.example", "127.0.0.1"} }
@@ -105,7 +104,7 @@ func TestAnswers(t *testing.T) {
 			}
 			p := start(t, tt.phone)
 			if r := open(t, p.Addr(), tt.change, short).outcome(); r.State != tt.state || r.Error != tt.note {
-				t.Errorf("the receipt is %+v, want %s with %q", r, tt.state, tt.note)
+				t.Errorf("receipt: %+v, want %s with %q", r, tt.state, tt.note)
 			}
 			if c := p.ended(softphone.Bye); !c.Acked || tt.note == "" && c.Stats.Received.Packets < 30 {
 				t.Errorf("acknowledged: %t, received %+v", c.Acked, c.Stats.Received)
@@ -114,19 +113,19 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestKeysTogether: a 2 and a 1 under one timestamp are two keys, and the 1 counts.
+// TestKeysTogether: keys 2 and 1 with the same timestamp are two key presses.
 func TestKeysTogether(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{KeysTogether: true, Script: []softphone.Step{softphone.Press("21")}})
 	if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	if n := beginnings(t, p.ended(softphone.Bye)); n != 2 {
-		t.Errorf("the announcement began %d times, want 2", n)
+		t.Errorf("the announcement started %d times, want 2", n)
 	}
 }
 
-// TestHeld: a call that is answered on hold ends in time, unless it is taken off hold.
+// TestHeld: a call answered on hold ends after the hold timeout unless it is resumed.
 func TestHeld(t *testing.T) {
 	t.Parallel()
 	for _, form := range []string{"inactive", "sendonly", "zeros"} {
@@ -147,18 +146,18 @@ func TestHeld(t *testing.T) {
 				p := start(t, softphone.Config{Held: form, Script: tt.script})
 				tr := open(t, p.Addr(), short, func(c *sip.Config) { c.HoldTimeout = tt.timeout })
 				if r := tr.outcome(); r.State != tt.state || r.Error != tt.note {
-					t.Errorf("the receipt is %+v, want %s with %q", r, tt.state, tt.note)
+					t.Errorf("receipt: %+v, want %s with %q", r, tt.state, tt.note)
 				}
 				c := p.ended(tt.end)
 				if tt.state == verify.EventHeld && c.Stats.Received.Packets > 0 {
-					t.Errorf("sound came on hold: %+v", c.Stats.Received)
+					t.Errorf("audio received on hold: %+v", c.Stats.Received)
 				}
 			})
 		}
 	}
 }
 
-// TestUnheard: a call without a sign that our sound arrives is answered, and no more.
+// TestUnheard: a call without evidence that our audio arrived is answered, not delivered.
 func TestUnheard(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -178,14 +177,14 @@ func TestUnheard(t *testing.T) {
 			t.Parallel()
 			p := start(t, tt.phone)
 			if r := open(t, p.Addr(), short).outcome(); r.State != verify.EventAnswered || !strings.HasPrefix(r.Error, tt.note) {
-				t.Errorf("the receipt is %+v, want answered with %q", r, tt.note)
+				t.Errorf("receipt: %+v, want answered with %q", r, tt.note)
 			}
 			p.ended(tt.end)
 		})
 	}
 }
 
-// TestFaults: each fault of a phone has the reaction that the documentation promises.
+// TestFaults: the reaction to each fault of the phone is as documented.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	want := map[string]verify.EventState{
@@ -203,7 +202,7 @@ func TestFaults(t *testing.T) {
 			case name == "keys-together":
 				cfg.Script = append(cfg.Script, softphone.Press("21"))
 			case len(cfg.Script) > 0 && name != "hang-up":
-				cfg.Script = cfg.Script[1:] // the announcement of the test is shorter than its pause
+				cfg.Script = cfg.Script[1:] // the announcement of the test is shorter than the pause of the script
 			}
 			p := start(t, cfg)
 			tr := open(t, p.Addr(), func(c *sip.Config) {
@@ -215,9 +214,9 @@ func TestFaults(t *testing.T) {
 				case "delayed-offer-refused":
 					slow(c)
 				case "late-answer":
-					c.RingTimeout = 2 * time.Second // a busy machine must see it ring first
+					c.RingTimeout = 2 * time.Second // ringing must start within this time on a busy machine
 				}
-				if name != "hold" { // which lasts 2 s
+				if name != "hold" { // hold lasts 2 s
 					short(c)
 				}
 			})
@@ -226,7 +225,7 @@ func TestFaults(t *testing.T) {
 				state = verify.EventDelivered
 			}
 			if r := tr.outcome(); r.State != state {
-				t.Errorf("the receipt is %+v, want %s", r, state)
+				t.Errorf("receipt: %+v, want %s", r, state)
 			}
 		})
 	}

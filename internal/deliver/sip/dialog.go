@@ -10,18 +10,18 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// onBye takes the other side's goodbye.
+// onBye ends the call.
 func (c *call) onBye(req *sip.Request, tx sip.ServerTransaction) {
 	c.gone.Do(func() { close(c.over) })
 	respond(tx, req, 200, "OK")
 }
 
-// onInvite takes a re-INVITE: the other side moves its media, holds the call, or asks
-// for an offer, to which its ACK has the answer. It returns when the ACK has come.
+// onInvite handles a re-INVITE, which moves the media, holds the call, or requests an
+// offer from us, answered in the ACK. It returns after the ACK.
 func (c *call) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	var body []byte
 	var err error
-	asked := !describes(req.Body())
+	asked := !describes(req.Body()) // delayed offer
 	if asked {
 		body, err = c.offer()
 	} else {
@@ -37,7 +37,7 @@ func (c *call) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
-// refuse says no to an offer.
+// refuse rejects an offer.
 func refuse(tx sip.ServerTransaction, req *sip.Request, err error) {
 	if errors.Is(err, errPending) {
 		respond(tx, req, 491, "Request Pending")
@@ -46,8 +46,8 @@ func refuse(tx sip.ServerTransaction, req *sip.Request, err error) {
 	respond(tx, req, 488, "Not Acceptable Here")
 }
 
-// agree answers a re-INVITE with a response, repeated until its ACK comes, which it
-// returns (RFC 3261 §14.2); nil if none did.
+// agree sends a final response to a re-INVITE, retransmits it until the ACK arrives
+// (RFC 3261 §14.2), and returns the ACK; nil if none arrived in 64*T1.
 func (c *call) agree(req *sip.Request, tx sip.ServerTransaction, res *sip.Response) *sip.Request {
 	seq := uint32(0)
 	if h := req.CSeq(); h != nil {
@@ -58,13 +58,13 @@ func (c *call) agree(req *sip.Request, tx sip.ServerTransaction, res *sip.Respon
 	giveUp := time.NewTimer(64 * sip.T1)
 	defer giveUp.Stop()
 	for pause := sip.T1; ; pause = min(2*pause, sip.T2) {
-		_ = tx.Respond(res) // a response that is lost is repeated
+		_ = tx.Respond(res) // retransmitted below
 		again := time.NewTimer(pause)
 		select {
 		case ack := <-acks:
 			again.Stop()
 			return ack
-		case ack := <-tx.Acks(): // with the branch of the INVITE, as some write it
+		case ack := <-tx.Acks(): // some peers reuse the branch of the INVITE
 			again.Stop()
 			return ack
 		case <-again.C:
@@ -92,7 +92,7 @@ func (c *call) expectNoAck(seq uint32) {
 	delete(c.acks, seq)
 }
 
-// onAck takes the ACK to a response of [call.agree].
+// onAck passes an ACK to [call.agree].
 func (c *call) onAck(req *sip.Request) {
 	h := req.CSeq()
 	if h == nil {
@@ -102,11 +102,11 @@ func (c *call) onAck(req *sip.Request) {
 	defer c.mu.Unlock()
 	select {
 	case c.acks[h.SeqNo] <- req:
-	default: // it was repeated, or belongs to nothing
+	default: // repeated or unexpected
 	}
 }
 
-// onUpdate is a session timer that is renewed (RFC 4028), or a new description.
+// onUpdate handles the refresh of a session timer (RFC 4028) or a new SDP.
 func (c *call) onUpdate(req *sip.Request, tx sip.ServerTransaction) {
 	var body []byte
 	if describes(req.Body()) {
@@ -116,11 +116,11 @@ func (c *call) onUpdate(req *sip.Request, tx sip.ServerTransaction) {
 			return
 		}
 	}
-	_ = tx.Respond(c.agreement(req, body)) // who asked asks again
+	_ = tx.Respond(c.agreement(req, body)) // the peer retransmits its request
 }
 
-// agreement writes the 200 to a request that refreshes the session, with its timer and
-// an SDP, if there is one.
+// agreement returns the 200 to a request that refreshes the session, with the session
+// timer of the request, if any, and body as SDP unless it is nil.
 func (c *call) agreement(req *sip.Request, body []byte) *sip.Response {
 	res := sip.NewResponseFromRequest(req, 200, "OK", body)
 	if body != nil {
@@ -137,8 +137,8 @@ func (c *call) agreement(req *sip.Request, body []byte) *sip.Response {
 	return res
 }
 
-// onInfo takes a key that comes in the signalling: "Signal=1", as
-// application/dtmf-relay, or the digit alone, as application/dtmf.
+// onInfo handles a key press in the signalling: "Signal=1" as application/dtmf-relay,
+// or the digit alone as application/dtmf.
 func (c *call) onInfo(req *sip.Request, tx sip.ServerTransaction) {
 	respond(tx, req, 200, "OK")
 	kind := ""
@@ -157,9 +157,9 @@ func (c *call) onInfo(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
-// refresh renews the session timer until ctx ends, if the answer leaves that to us
-// (RFC 4028 §7.2): after half its time, by an UPDATE. One that fails does no harm,
-// since a call is over before the timer is.
+// refresh renews the session timer until ctx ends, if the answer makes us the refresher
+// (RFC 4028 §7.2). It sends an UPDATE after each half interval. Failures are ignored,
+// since a call ends before its timer expires.
 func (c *call) refresh(ctx context.Context, answer *sip.Response) {
 	h := answer.GetHeader("Session-Expires")
 	if h == nil {
@@ -171,7 +171,7 @@ func (c *call) refresh(ctx context.Context, answer *sip.Response) {
 		return
 	}
 	for sleep(ctx, time.Duration(interval)*time.Second/2) {
-		_, _ = c.session.Do(ctx, sip.UPDATE, // see above
+		_, _ = c.session.Do(ctx, sip.UPDATE,
 			sip.NewHeader("Session-Expires", strconv.Itoa(interval)+";refresher=uac"), sip.NewHeader("Supported", "timer"))
 	}
 }

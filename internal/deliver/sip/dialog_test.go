@@ -18,7 +18,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// certificate is one for 127.0.0.1, and a pool that trusts it.
+// certificate returns a certificate for 127.0.0.1 and a pool that trusts it.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -41,7 +41,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// speech is a tone that is taken for somebody who speaks.
+// speech returns a tone that is loud enough to be counted as speech.
 func speech(d time.Duration) audio.Samples {
 	s := make(audio.Samples, int(d.Seconds()*audio.Rate))
 	for i := range s {
@@ -50,7 +50,7 @@ func speech(d time.Duration) audio.Samples {
 	return s
 }
 
-// kind is a kind of phone, and what a trunk needs for it.
+// kind is a kind of phone with the trunk settings that it requires.
 type kind struct {
 	phone  softphone.Config
 	change func(*sip.Config)
@@ -111,7 +111,7 @@ func kinds(t *testing.T) map[string]kind {
 			check: func(t *testing.T, _ *phone, c softphone.Call) {
 				t.Helper()
 				if !c.SecondAcked || c.Second != softphone.Bye {
-					t.Errorf("the second answer was acknowledged: %t, and ended by %q", c.SecondAcked, c.Second)
+					t.Errorf("second answer: acknowledged %t, ended by %q", c.SecondAcked, c.Second)
 				}
 			},
 		},
@@ -127,8 +127,7 @@ func kinds(t *testing.T) map[string]kind {
 	}
 }
 
-// TestPhones: the announcement reaches phones of all kinds, sample by sample, and
-// each is hung up on.
+// TestPhones: each kind of phone receives the announcement, sample by sample, and a BYE.
 func TestPhones(t *testing.T) {
 	t.Parallel()
 	for name, tt := range kinds(t) {
@@ -139,11 +138,11 @@ func TestPhones(t *testing.T) {
 			}
 			p := start(t, tt.phone)
 			if r := open(t, p.Addr(), tt.change).outcome(); r.State != verify.EventDelivered {
-				t.Errorf("the receipt is %+v", r)
+				t.Errorf("receipt: %+v", r)
 			}
 			c := p.ended(softphone.Bye)
 			if !c.Acked || !whole(t, c) {
-				t.Errorf("acknowledged: %t, heard as it was said: %t", c.Acked, whole(t, c))
+				t.Errorf("acknowledged: %t, audio equal to the announcement: %t", c.Acked, whole(t, c))
 			}
 			if tt.check != nil {
 				tt.check(t, p, c)
@@ -152,34 +151,33 @@ func TestPhones(t *testing.T) {
 	}
 }
 
-// TestMove: the announcement follows a phone that takes its sound elsewhere.
+// TestMove: the audio follows a phone that moves it to another port.
 func TestMove(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{Script: []softphone.Step{softphone.Hear(100 * time.Millisecond), softphone.Move()}})
 	if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
-	// The session that it moved to has the silence after the announcement, at least.
+	// The new session receives at least the silence after the announcement.
 	if c := p.ended(softphone.Bye); c.Stats.Received.Packets < 50 || c.Stats.Received.Garbage != 0 {
 		t.Errorf("received at the new port: %+v", c.Stats.Received)
 	}
 }
 
-// TestCrossing: who answers in the moment in which we give up is hung up on.
+// TestCrossing: an answer that crosses the CANCEL is ended with a BYE.
 func TestCrossing(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{Late: true})
-	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second }) // a busy machine must see it ring first
+	tr := open(t, p.Addr(), func(c *sip.Config) { c.RingTimeout = 2 * time.Second }) // ringing must start within this time on a busy machine
 	if r := tr.outcome(); r.State != verify.EventExpired {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	if c := p.ended(softphone.Bye); !c.Acked || c.Answered.IsZero() {
 		t.Errorf("acknowledged: %t, answered: %v", c.Acked, c.Answered)
 	}
 }
 
-// TestTrying: a trunk that tries and tries is given the time to ring, and cancelled
-// in the end.
+// TestTrying: a trunk that sends only 100 is given time to ring, then cancelled.
 func TestTrying(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{TryingOnly: true})
@@ -187,12 +185,12 @@ func TestTrying(t *testing.T) {
 		c.FirstResponse, c.RingTimeout = 50*time.Millisecond, 300*time.Millisecond
 	})
 	if _, err := tr.Send(t.Context(), call()); err == nil {
-		t.Error("Send: no error, though nothing rang")
+		t.Error("Send: no error, although no phone rang")
 	}
 	p.ended(softphone.Cancelled)
 }
 
-// TestDrop: a phone that disappears is left, in the end.
+// TestDrop: the call to a phone that disappears ends.
 func TestDrop(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{Script: []softphone.Step{softphone.Hear(100 * time.Millisecond), softphone.Drop()}})
@@ -200,24 +198,22 @@ func TestDrop(t *testing.T) {
 	tr.outcome()
 	p.ended(softphone.Dropped)
 	if n := p.Ignored(); n == 0 {
-		t.Error("nothing was sent to the phone that is gone, not even a BYE")
+		t.Error("no message was sent to the phone that disappeared, not even a BYE")
 	}
 }
 
-// TestVoicemail: who speaks and speaks may be a machine; the code is said all the
-// same.
+// TestVoicemail: long speech is noted as voicemail, and the code is still played.
 func TestVoicemail(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{Script: []softphone.Step{
 		softphone.Say(speech(2 * time.Second)), softphone.Press("1"), softphone.Say(speech(3 * time.Second)),
 	}})
 	if r := open(t, p.Addr(), patient).outcome(); r.State != verify.EventDelivered || r.Error != "voicemail suspected" {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 }
 
-// TestRegister: the trunk's registrar is told where we are, and told when we are not
-// there any more.
+// TestRegister: the carrier registers with the trunk, and unregisters when it is closed.
 func TestRegister(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{Registrar: true, User: "acme", Password: "secret"})
@@ -231,6 +227,6 @@ func TestRegister(t *testing.T) {
 		t.Error(err)
 	}
 	if contacts := p.Contacts(); len(contacts) != 0 {
-		t.Errorf("after the end, %v are registered", contacts)
+		t.Errorf("still registered after Close: %v", contacts)
 	}
 }

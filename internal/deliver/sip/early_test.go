@@ -10,14 +10,14 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestForkedSessions: the answer without SDP has the session of its own early dialog,
-// never the session of another phone.
+// TestForkedSessions: an answer without SDP uses the SDP of the same early dialog, never
+// that of another phone.
 func TestForkedSessions(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		early  []string // To tags of responses 183 with an SDP, in their order
-		answer string   // To tag of the 200, which has none
-		heard  string   // the tag at whose port the audio arrives; "-" for none
+		early  []string // To tags of the 183 responses with SDP, in order
+		answer string   // To tag of the 200, which has no SDP
+		heard  string   // tag of the phone that receives the audio; "-" if no phone does
 	}{
 		"of the phone that rang first": {[]string{"one", "two"}, "one", "one"},
 		"of the phone that rang last":  {[]string{"one", "two"}, "two", "two"},
@@ -47,19 +47,19 @@ func TestForkedSessions(t *testing.T) {
 				state, note = verify.EventUndeliverable, "no sound in common"
 			}
 			if r := tr.end(); r.State != state || r.Error != note {
-				t.Errorf("the receipt is %+v, want %s with %q", r, state, note)
+				t.Errorf("receipt: %+v, want %s with %q", r, state, note)
 			}
 			for tag, e := range ears {
 				if n := e.packets.Load(); (n > 0) != (tag == tt.heard) {
-					t.Errorf("%d packets came to the phone with the tag %q", n, tag)
+					t.Errorf("%d packets reached the phone with the tag %q", n, tag)
 				}
 			}
 		})
 	}
 }
 
-// TestEarlyMediaOfAnother: early media of a phone, or a server, that did not answer has no
-// effect on the audio, even if its last packets overtake the answer.
+// TestEarlyMediaOfAnother: early media of a phone or server that did not answer has no
+// effect on the audio, even if its last packets arrive after the answer.
 func TestEarlyMediaOfAnother(t *testing.T) {
 	t.Parallel()
 	for name, answered := range map[string]string{"of another phone": "two", "of a server for the same phone": "one"} {
@@ -80,17 +80,17 @@ func TestEarlyMediaOfAnother(t *testing.T) {
 			}
 			p.answer(p.want("BYE", ";tag="+answered), "200 OK", "")
 			if r := tr.end(); r.State != verify.EventDelivered {
-				t.Errorf("the receipt is %+v", r)
+				t.Errorf("receipt: %+v", r)
 			}
 			if early.packets.Load() > 0 || final.packets.Load() == 0 {
-				t.Errorf("%d packets came to the source of early media, %d to the phone", early.packets.Load(), final.packets.Load())
+				t.Errorf("%d packets reached the source of early media, %d to the phone", early.packets.Load(), final.packets.Load())
 			}
 		})
 	}
 }
 
-// TestForkedOffer: a re-INVITE without SDP is under way when a second phone answers.
-// The second phone is hung up on, and its ACK is no answer to the offer. The ACK of the
+// TestForkedOffer: a second phone answers while a re-INVITE without SDP is pending. The
+// second phone gets a BYE, and its ACK is not an answer to the offer. The ACK of the
 // first phone is, in any spelling.
 func TestForkedOffer(t *testing.T) {
 	t.Parallel()
@@ -127,17 +127,17 @@ func TestForkedOffer(t *testing.T) {
 				}
 				p.answer(p.want("BYE", ";tag=one"), "200 OK", "")
 				if r := tr.end(); r.State != verify.EventDelivered || r.Error != "" {
-					t.Errorf("the receipt is %+v", r)
+					t.Errorf("receipt: %+v", r)
 				}
 				if first.packets.Load() == 0 || second.packets.Load() > 0 {
-					t.Errorf("%d packets came to the first phone, %d to the second", first.packets.Load(), second.packets.Load())
+					t.Errorf("%d packets reached the first phone, %d to the second", first.packets.Load(), second.packets.Load())
 				}
 			})
 		}
 	}
 }
 
-// gate is a resolver that answers when it is opened.
+// gate is a resolver that blocks until it is opened.
 type gate struct {
 	asked  chan struct{}
 	opened chan struct{}
@@ -149,8 +149,8 @@ func (g gate) LookupNetIP(context.Context, string, string) ([]netip.Addr, error)
 	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 }
 
-// TestSlowName: while the host name of an answer is resolved, the trunk goes on to read
-// messages, such as the 183 of another phone that the same call rings.
+// TestSlowName: while the host name of an answer is resolved, the trunk continues to
+// read messages, such as the 183 of another phone of the same call.
 func TestSlowName(t *testing.T) {
 	t.Parallel()
 	p := listen(t, "udp")
@@ -170,6 +170,6 @@ func TestSlowName(t *testing.T) {
 	}
 	p.answer(p.want("BYE", ";tag=one"), "200 OK", "")
 	if r := tr.end(); r.State != verify.EventDelivered {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"countersign/internal/message"
 )
 
-// Normalised is the rewriting of messages before they are parsed.
+// Normalised returns a message in canonical spelling.
 func Normalised(message []byte) []byte { return normalised(message) }
 
-// Streams rewrites what connections deliver.
+// Streams normalises the messages of connections.
 type Streams = streams
 
 // Filter is the read filter of a trunk.
@@ -25,13 +25,13 @@ func (s *Streams) Filter(from sip.TransportReadProps, data []byte) ([]byte, erro
 	return s.filter(from, data)
 }
 
-// Parts is the number of connections that are in the middle of a message.
+// Parts returns the number of incomplete messages.
 func (s *Streams) Parts() int { return len(s.parts) }
 
-// RetryPause is the pause after failures to register.
+// RetryPause returns the pause after consecutive failures to register.
 func RetryPause(err error, failures int) time.Duration { return retryPause(err, failures) }
 
-// Granted reads the time that a 200 to a REGISTER with headers grants to a contact.
+// Granted returns the duration that a 200 to a REGISTER grants to a contact.
 func Granted(t *testing.T, contact string, asked time.Duration, headers ...string) time.Duration {
 	t.Helper()
 	m, err := sip.ParseMessage(normalised([]byte(strings.Join(append([]string{"SIP/2.0 200 OK"}, headers...), "\r\n") + "\r\n\r\n")))
@@ -45,15 +45,15 @@ func Granted(t *testing.T, contact string, asked time.Duration, headers ...strin
 	return grantedTo(m.(*sip.Response), ours, asked) //nolint:forcetypeassert // the start line is that of a response
 }
 
-// Address is the local address of SIP over UDP.
+// Address returns the local SIP address over UDP.
 func (c *Carrier) Address() netip.AddrPort {
 	return c.trunk.listener.LocalAddr().(*net.UDPAddr).AddrPort() //nolint:forcetypeassert // it listens on UDP
 }
 
-// Gate is the gate of a trunk without sockets.
+// Gate is a gate without sockets.
 type Gate struct{ gate *gate }
 
-// NewGate makes the gate of a configuration.
+// NewGate returns the gate of a configuration.
 func NewGate(t *testing.T, cfg Config) Gate {
 	t.Helper()
 	cfg.Speaker = silent{}
@@ -67,10 +67,10 @@ type silent struct{}
 
 func (silent) Speak(context.Context, message.Script) (audio.Samples, error) { return nil, nil }
 
-// Expect gives an allowance to a call.
+// Expect creates the allowance of a call.
 func (g Gate) Expect(id string) { g.gate.expect(id) }
 
-// Spend returns the reason to drop a packet of the trunk.
+// Spend returns the reason to drop a packet from the trunk.
 func (g Gate) Spend(now time.Time, packet string) string {
 	return g.SpendFrom(now, "127.0.0.1:5060", packet)
 }
@@ -80,7 +80,7 @@ func (g Gate) SpendFrom(now time.Time, from, packet string) string {
 	return string(g.gate.spend(now, netip.MustParseAddrPort(from), []byte(packet)))
 }
 
-// Resolve looks up the names.
+// Resolve looks up the host names.
 func (g Gate) Resolve(ctx context.Context) { g.gate.sources.resolve(ctx) }
 
 // Has reports whether an address is a source of the trunk.
@@ -92,7 +92,7 @@ func (g Gate) Meet(addr string) { g.gate.sources.meet(netip.MustParseAddr(addr))
 // Drop counts a dropped packet.
 func (g Gate) Drop(from string) { g.gate.drop(fromStranger, netip.MustParseAddr(from)) }
 
-// Report logs what was dropped.
+// Report logs the dropped packets.
 func (g Gate) Report() { g.gate.report() }
 
 // Admits reports whether a datagram may pass.

@@ -19,20 +19,20 @@ func (tr *trunk) end() deliver.Receipt {
 	case r := <-tr.receipts:
 		return r
 	case <-time.After(patience):
-		tr.t.Fatal("the call has no end")
+		tr.t.Fatal("no receipt arrived")
 		return deliver.Receipt{}
 	}
 }
 
-// TestFork: two phones answer one call. The first has it; the second is acknowledged
-// with its own tag, at its own address, and hung up on.
+// TestFork: two phones answer one call. The first answer is accepted; the second is
+// acknowledged with its own tag, at its own address, and ended with a BYE.
 func TestFork(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			p := listen(t, transport)
-			second := p // where the second phone is
+			second := p // peer of the second phone
 			if transport == "udp" {
 				second = listen(t, transport)
 			}
@@ -49,7 +49,7 @@ func TestFork(t *testing.T) {
 				second.want("ACK", "sip:second@", ";tag=two")
 				second.answer(second.want("BYE", "sip:second@", ";tag=two"), "200 OK", "")
 
-				// What is repeated is acknowledged again, and no more.
+				// A retransmission is acknowledged again, without a second BYE.
 				p.answer(invite, "200 OK", "two", two...)
 				second.want("ACK", ";tag=two")
 				p.answer(invite, "200 OK", "one", p.sound())
@@ -57,7 +57,7 @@ func TestFork(t *testing.T) {
 				second.none("BYE", ";tag=two")
 				p.none("BYE")
 
-				// The second phone hangs up, too: that is not the end of the call.
+				// A BYE of the second phone does not end the call.
 				p.say(p.request(invite, "BYE", "two"))
 				p.want("SIP/2.0 481")
 			}); err != nil {
@@ -65,13 +65,13 @@ func TestFork(t *testing.T) {
 			}
 			p.answer(p.want("BYE", ";tag=one"), "200 OK", "")
 			if r := tr.end(); r.State != "delivered" {
-				t.Errorf("the receipt is %+v", r)
+				t.Errorf("receipt: %+v", r)
 			}
 		})
 	}
 }
 
-// send sends a call while the peer does its part.
+// send sends a call while the peer plays its part.
 func send(t *testing.T, tr *trunk, part func()) (deliver.Submission, error) {
 	t.Helper()
 	type result struct {
@@ -88,8 +88,8 @@ func send(t *testing.T, tr *trunk, part func()) (deliver.Submission, error) {
 	return r.sub, r.err
 }
 
-// TestForkLate: answers that come after the end are ended as well: of another phone
-// when the call was answered, and of any when it was cancelled or refused.
+// TestForkLate: answers after the end of a call are also ended: from another phone after
+// an answered call, from any phone after a cancelled or refused one.
 func TestForkLate(t *testing.T) {
 	t.Parallel()
 	for name, final := range map[string]string{"answered": "200 OK", "cancelled": "487 Request Terminated", "refused": "486 Busy Here"} {
@@ -107,7 +107,7 @@ func TestForkLate(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			if name == "cancelled" { // once it rings; earlier it would be no call
+			if name == "cancelled" { // a CANCEL before ringing would fail Send
 				unwanted.Store(true)
 				p.answer(p.want("CANCEL"), "200 OK", "one")
 			}
@@ -121,7 +121,7 @@ func TestForkLate(t *testing.T) {
 				p.answer(invite, "200 OK", "two", "Record-Route: <sip:"+p.addr+";lr;x="+strconv.Itoa(i)+">", "Contact: <sip:far@192.0.2.1>", p.sound())
 				ack := p.want("ACK", ";tag=two")
 				if !strings.HasPrefix(ack, "ACK sip:far@192.0.2.1 ") || !strings.Contains(header(ack, "Route"), ";lr;x=") {
-					t.Errorf("the ACK is\n%s", ack)
+					t.Errorf("ACK:\n%s", ack)
 				}
 			}
 			p.answer(p.want("BYE", ";tag=two", "far@192.0.2.1"), "200 OK", "")

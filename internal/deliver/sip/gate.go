@@ -11,22 +11,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// gate drops packets before sipgo reads them. sipgo parses every packet, and makes a
-// transaction of 32 s for every request with a new branch, from any source.
+// gate drops packets before sipgo parses them. sipgo parses every packet and keeps a
+// transaction for 32 s for every request with a new branch, from any source.
 //
-// A packet must come from one of the sources of the trunk. Each call has an allowance,
-// and all other packets share another one. A flood with the forged address of the
-// trunk does not reach the allowance of a call: Call-IDs are random and long.
+// A packet must have one of the trunk's sources. Each call has an allowance, and all
+// other packets share one. A flood with the forged address of the trunk cannot use the
+// allowance of a call, since Call-IDs are random and long.
 type gate struct {
 	sources *sources
 	log     *slog.Logger
 	dropped map[dropReason]prometheus.Counter
 
 	mu       sync.Mutex
-	calls    map[string]*allowance // of each call and of the registration; the key is the Call-ID
+	calls    map[string]*allowance // by Call-ID: calls, the registration and the probe
 	others   allowance
-	ends     map[netip.AddrPort]bool // sources of packets outside of calls, since counted
-	counted  time.Time
+	ends     map[netip.AddrPort]bool // sources of packets outside calls, since counted
+	counted  time.Time               // time of the last reset of ends
 	unlogged map[dropReason]int
 	example  netip.Addr // source of the last dropped packet
 	logged   time.Time  // time of the last log line
@@ -37,8 +37,8 @@ type dropReason string
 
 const (
 	fromStranger dropReason = "source"       // not an address of the trunk, or too many ports
-	tooFast      dropReason = "rate"         // too many packets a second
-	tooMany      dropReason = "transactions" // too many requests that are not over yet
+	tooFast      dropReason = "rate"         // too many packets per second
+	tooMany      dropReason = "transactions" // too many open transactions
 )
 
 // longestTransaction bounds the life of a server transaction: 32 s until its response
@@ -46,18 +46,18 @@ const (
 // RFC 3261 §17.2.
 const longestTransaction = 40 * time.Second
 
-// logDropsEvery is the least time between two log lines about dropped packets.
+// logDropsEvery is the minimum time between two log lines about dropped packets.
 const logDropsEvery = time.Minute
 
-// maxEnds bounds the sources of packets outside of calls, with their ports, in endsFor.
+// maxEnds bounds the sources (address and port) of packets outside calls, per endsFor.
 // sipgo keeps every source until the trunk is closed, and a flood may forge all ports.
 const (
 	maxEnds = 10_000
 	endsFor = 24 * time.Hour
 )
 
-// callAllowance is for the packets of one call. A call has about ten packets, and
-// some for each key that is pressed, each repeated up to ten times if it is lost.
+// callAllowance returns the allowance of one call. A call has about ten packets and a
+// few per key press, each retransmitted up to ten times.
 func callAllowance() *allowance { return &allowance{rate: 20, burst: 100, most: 100} }
 
 func newGate(cfg *Config, log *slog.Logger, m *metrics) *gate {
@@ -74,7 +74,7 @@ func newGate(cfg *Config, log *slog.Logger, m *metrics) *gate {
 	return g
 }
 
-// expect creates an allowance for the packets with a Call-ID. One that exists is kept.
+// expect creates an allowance for the packets with a Call-ID unless it exists.
 func (g *gate) expect(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,7 +83,7 @@ func (g *gate) expect(id string) {
 	}
 }
 
-// forget deletes that allowance.
+// forget deletes the allowance of a Call-ID.
 func (g *gate) forget(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -99,8 +99,8 @@ func (g *gate) admits(from netip.AddrPort, packet []byte) bool {
 	return g.passes(from, packet)
 }
 
-// passes reports whether a packet of the trunk is within its allowance. The head of a
-// message is enough.
+// passes reports whether a packet of the trunk is within its allowance, and counts it.
+// packet may be only the head of a message.
 func (g *gate) passes(from netip.AddrPort, packet []byte) bool {
 	reason := g.spend(time.Now(), from, packet)
 	if reason != "" {
@@ -130,7 +130,7 @@ func (g *gate) spend(now time.Time, from netip.AddrPort, packet []byte) dropReas
 	return reason
 }
 
-// drop counts a dropped packet.
+// drop counts a dropped packet and logs it if a log line is due.
 func (g *gate) drop(reason dropReason, from netip.Addr) {
 	g.dropped[reason].Inc()
 	g.mu.Lock()
@@ -140,8 +140,7 @@ func (g *gate) drop(reason dropReason, from netip.Addr) {
 	g.reportLocked(time.Now())
 }
 
-// report logs the packets that were dropped since the last log line, if that was a
-// minute ago.
+// report logs the packets dropped since the last log line, at most once a minute.
 func (g *gate) report() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -168,27 +167,27 @@ func masked(addr netip.Addr) string {
 		bits = 48
 	}
 	network, err := addr.Prefix(bits)
-	if err != nil { // there is no address
+	if err != nil { // addr is invalid
 		return ""
 	}
 	return network.String()
 }
 
-// allowance bounds packets by a token bucket, and transactions by the number of
-// requests in the life of one. Its first three fields are given, the others zero.
+// allowance limits packets with a token bucket, and transactions by the number of
+// requests in longestTransaction. Only the first three fields are set initially.
 type allowance struct {
-	rate  float64 // packets a second
-	burst float64 // packets that may arrive together
+	rate  float64 // packets per second
+	burst float64 // bucket size, in packets
 	most  int     // requests in longestTransaction
 
-	used     float64                               // part of burst that is spent at the time last
+	used     float64                               // used part of burst at the time last
 	last     time.Time                             // time of the last packet
-	requests [longestTransaction / time.Second]int // ring of counts, one for each second
+	requests [longestTransaction / time.Second]int // ring of counts, one per second
 	total    int                                   // sum of requests
 	second   int64                                 // Unix time of the newest count
 }
 
-// spend returns the reason to drop a packet; "" to pass it.
+// spend returns the reason to drop a packet, or "" to pass it.
 func (a *allowance) spend(now time.Time, request bool) dropReason {
 	a.used = max(a.used-max(now.Sub(a.last).Seconds(), 0)*a.rate, 0)
 	a.last = now
@@ -207,7 +206,7 @@ func (a *allowance) spend(now time.Time, request bool) dropReason {
 	return ""
 }
 
-// advance forgets the requests that are older than the ring.
+// advance discards the counts of requests older than the ring.
 func (a *allowance) advance(second int64) {
 	size := int64(len(a.requests))
 	a.second = max(a.second, second-size)
@@ -218,16 +217,16 @@ func (a *allowance) advance(second int64) {
 	}
 }
 
-// isRequest reports whether a packet is a request: neither a response nor a
-// keep-alive (RFC 5626 §3.5.1).
+// isRequest reports whether a packet is a request, not a response or keep-alive (RFC
+// 5626 §3.5.1).
 func isRequest(packet []byte) bool {
 	packet = bytes.TrimLeft(packet, "\r\n")
 	const version = "SIP/"
 	return len(packet) > 0 && (len(packet) < len(version) || !bytes.EqualFold(packet[:len(version)], []byte(version)))
 }
 
-// callIDOf returns the Call-ID of a packet that is not normalised; nil for a packet
-// without one, and for a folded line.
+// callIDOf returns the Call-ID of a packet before normalisation, or nil if there is
+// none or its line is folded.
 func callIDOf(packet []byte) []byte {
 	packet = bytes.TrimLeft(packet, "\r\n")
 	for {
@@ -249,9 +248,9 @@ func callIDOf(packet []byte) []byte {
 	}
 }
 
-// gatedConn is the socket of a trunk, without the packets that the gate drops. The
-// first call of ReadFrom closes read: sipgo uses the socket for requests from then on,
-// and would open another socket before.
+// gatedConn is the socket of a trunk without the packets that the gate drops. The first
+// call of ReadFrom closes read. From then on sipgo sends requests from this socket;
+// before, it would open another one.
 type gatedConn struct {
 	*net.UDPConn
 
@@ -260,7 +259,7 @@ type gatedConn struct {
 	once sync.Once
 }
 
-// ReadFrom implements [net.PacketConn]. Dropped packets need no memory.
+// ReadFrom implements [net.PacketConn]. It does not allocate for dropped packets.
 func (c *gatedConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	c.once.Do(func() { close(c.read) })
 	for {
@@ -275,8 +274,8 @@ func (c *gatedConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-// WriteTo implements [net.PacketConn]. A request is answered by its destination:
-// sipgo resolves names itself, and may find another address than the gate has.
+// WriteTo implements [net.PacketConn]. It admits the destination of a request as a
+// source, since sipgo may resolve a name to an address that the gate has not seen.
 func (c *gatedConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if addr, ok := to.(*net.UDPAddr); ok && isRequest(b) {
 		if a, ok := netip.AddrFromSlice(addr.IP); ok && !c.gate.sources.listed(a) {

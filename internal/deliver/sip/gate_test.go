@@ -39,7 +39,7 @@ func from(t *testing.T, addr string, to netip.AddrPort) *sender {
 	return &sender{t: t, conn: conn, to: to}
 }
 
-// foreign writes a request outside of calls. Each n has another branch.
+// foreign returns a request outside calls; each n has another branch.
 func foreign(method, transport, source string, n int) string {
 	return fmt.Sprintf("%s sip:countersign@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK%d\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:a@b.example>;tag=%[4]d\r\nTo: <sip:countersign@127.0.0.1>\r\nCall-ID: %[4]d@b.example\r\nCSeq: 1 %[1]s\r\n"+
@@ -53,7 +53,7 @@ func (s *sender) send(packet string) {
 	}
 }
 
-// flood sends requests with distinct branches, OPTIONS and INVITE in turn.
+// flood sends requests with distinct branches, alternately OPTIONS and INVITE.
 func (s *sender) flood(n int) {
 	s.t.Helper()
 	for range n {
@@ -62,7 +62,7 @@ func (s *sender) flood(n int) {
 	}
 }
 
-// answer waits for a packet; "" if none comes in time.
+// answer waits for a packet and returns it; "" on a timeout.
 func (s *sender) answer(d time.Duration) string {
 	s.t.Helper()
 	buf := make([]byte, 8192)
@@ -76,7 +76,7 @@ func (s *sender) answer(d time.Duration) string {
 	return string(buf[:n])
 }
 
-// admitted reports whether an OPTIONS is answered. A lost one is repeated.
+// admitted reports whether an OPTIONS is answered. It repeats lost requests.
 func (s *sender) admitted() bool {
 	s.t.Helper()
 	for range 20 {
@@ -89,8 +89,8 @@ func (s *sender) admitted() bool {
 	return false
 }
 
-// TestFloodOfStranger: 20,000 requests from an address that is not the trunk's leave
-// no transactions, no responses and one log line. A call succeeds meanwhile.
+// TestFloodOfStranger: 20,000 requests from an address outside the sources leave no
+// transactions, no responses and one log line. A concurrent call succeeds.
 func TestFloodOfStranger(t *testing.T) { //nolint:paralleltest // it measures memory
 	const packets, batch = 20_000, 50
 	log, reg := &journal{}, prometheus.NewRegistry()
@@ -106,7 +106,7 @@ func TestFloodOfStranger(t *testing.T) { //nolint:paralleltest // it measures me
 		await.Until(t, "every packet dropped", func() bool { return value(t, reg, dropped, "source") >= float64(stranger.sent) })
 	}
 	if r := <-over; r.State != verify.EventDelivered {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	p.ended(softphone.Bye)
 	if grown := int64(heap()) - int64(memory); grown > 4<<20 {
@@ -116,19 +116,19 @@ func TestFloodOfStranger(t *testing.T) { //nolint:paralleltest // it measures me
 		t.Error("the trunk is not answered")
 	}
 	if res := stranger.answer(time.Millisecond); res != "" {
-		t.Errorf("the stranger was answered:\n%s", res)
+		t.Errorf("an unknown source got a response:\n%s", res)
 	}
 	if n := value(t, reg, dropped); n != packets {
 		t.Errorf("%v packets were dropped, want %d", n, packets)
 	}
 	lines := log.lines("SIP packets dropped; only the trunk needs access to this port")
 	if len(lines) != 1 || !strings.Contains(lines[0], "example=127.0.0.0/24") {
-		t.Errorf("the log has %q", lines)
+		t.Errorf("log: %q", lines)
 	}
 }
 
 // TestFloodOfTrunk: a flood from the address of the trunk, which may be forged, is
-// limited. A call succeeds meanwhile.
+// limited. A concurrent call succeeds.
 func TestFloodOfTrunk(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
@@ -137,7 +137,7 @@ func TestFloodOfTrunk(t *testing.T) {
 	forger := from(t, "127.0.0.1", tr.Address())
 	flood := func() {
 		seen := value(t, reg, dropped)
-		// On a slow machine many pass, and the next ones follow.
+		// On a slow machine many packets pass, and more follow.
 		await.Until(t, "another packet dropped", func() bool {
 			forger.flood(50)
 			return value(t, reg, dropped) > seen
@@ -148,7 +148,7 @@ func TestFloodOfTrunk(t *testing.T) {
 		select {
 		case r := <-over:
 			if r.State != verify.EventDelivered {
-				t.Errorf("the receipt is %+v", r)
+				t.Errorf("receipt: %+v", r)
 			}
 		default:
 			continue
@@ -157,7 +157,7 @@ func TestFloodOfTrunk(t *testing.T) {
 	}
 	p.ended(softphone.Bye)
 	if n := value(t, reg, dropped, "source"); n != 0 {
-		t.Errorf("%v packets were taken for a stranger's", n)
+		t.Errorf("%v packets were dropped for their source", n)
 	}
 }
 
@@ -180,7 +180,7 @@ func TestFloodOverConnection(t *testing.T) {
 			return value(t, reg, dropped) >= 300
 		})
 		p.say(p.request(invite, "BYE", "one"))
-		p.want("SIP/2.0 200", "CSeq: 1 BYE") // all requests before it are read
+		p.want("SIP/2.0 200", "CSeq: 1 BYE") // all requests before it were read
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestFloodOverConnection(t *testing.T) {
 	}
 }
 
-// TestAllowFrom: the operator admits addresses that the name of the trunk does not have.
+// TestAllowFrom: AllowFrom admits addresses that the trunk's host name does not have.
 func TestAllowFrom(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{})
@@ -205,8 +205,8 @@ func TestAllowFrom(t *testing.T) {
 	}
 }
 
-// TestSourceOfCall: requests of a call are admitted from addresses in the Contact and
-// the Record-Route of its answer, although the trunk has other addresses.
+// TestSourceOfCall: requests of a call are admitted from addresses in Contact and
+// Record-Route of its answer, in addition to the addresses of the trunk.
 func TestSourceOfCall(t *testing.T) {
 	t.Parallel()
 	for name, headers := range map[string][]string{
@@ -237,16 +237,16 @@ func TestSourceOfCall(t *testing.T) {
 				t.Errorf("the response is %q", res)
 			}
 			if r := tr.end(); r.State != verify.EventUndeliverable {
-				t.Errorf("the receipt is %+v, want hung up", r)
+				t.Errorf("receipt: %+v, want hung up", r)
 			}
 			if res := stranger.answer(time.Millisecond); res != "" {
-				t.Errorf("the stranger was answered:\n%s", res)
+				t.Errorf("an unknown source got a response:\n%s", res)
 			}
 		})
 	}
 }
 
-// TestGateLimits: how many packets of the trunk pass, one batch a second.
+// TestGateLimits: the number of admitted packets, with one batch per second.
 func TestGateLimits(t *testing.T) {
 	t.Parallel()
 	call := func(n int) string {
@@ -259,7 +259,7 @@ func TestGateLimits(t *testing.T) {
 		packet      func(int) string
 		each, times int
 		passed      int
-		reason      string // to drop the other packets
+		reason      string // reason to drop the other packets
 	}{
 		"a burst":                 {response, 1000, 1, 400, "rate"},
 		"a rate":                  {response, 300, 10, 400 + 9*200, "rate"},
@@ -296,8 +296,8 @@ func TestGateLimits(t *testing.T) {
 	}
 }
 
-// TestGateKeepsCalls: packets of a call pass when the allowances of another call and of
-// packets outside of calls are spent.
+// TestGateKeepsCalls: packets of a call pass after the allowances of another call and of
+// packets outside calls are used up.
 func TestGateKeepsCalls(t *testing.T) {
 	t.Parallel()
 	g := sip.NewGate(t, sip.Config{Host: "127.0.0.1"})
@@ -317,11 +317,11 @@ func TestGateKeepsCalls(t *testing.T) {
 		}
 	}
 	if r := g.Spend(now, "BYE x SIP/2.0\r\n\r\nCall-ID: two\r\n\r\n"); r == "" {
-		t.Error("a Call-ID in a body counts")
+		t.Error("a Call-ID in a body was used")
 	}
 }
 
-// TestGateForgedPorts: the ports of the trunk are not remembered without a limit.
+// TestGateForgedPorts: the number of stored ports is bounded.
 func TestGateForgedPorts(t *testing.T) {
 	t.Parallel()
 	g := sip.NewGate(t, sip.Config{Host: "127.0.0.1"})
@@ -350,13 +350,13 @@ func TestGateForgedPorts(t *testing.T) {
 	}
 }
 
-// TestDropsNeedNoMemory: a dropped packet allocates nothing.
+// TestDropsNeedNoMemory: dropping a packet does not allocate.
 func TestDropsNeedNoMemory(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts for the whole process
 	g := sip.NewGate(t, sip.Config{Host: "127.0.0.1"})
 	packet := []byte(foreign("INVITE", "udp", "127.0.0.9:5060", 1))
 	for _, source := range []string{"127.0.0.9:5060", "127.0.0.1:5060"} {
 		from := netip.MustParseAddrPort(source)
-		for g.Admits(from, packet) { // until the allowance is spent
+		for g.Admits(from, packet) { // until the allowance is used up
 		}
 		if n := testing.AllocsPerRun(1000, func() { g.Admits(from, packet) }); n >= 1 {
 			t.Errorf("a packet from %s takes %v allocations", source, n)
@@ -364,7 +364,8 @@ func TestDropsNeedNoMemory(t *testing.T) { //nolint:paralleltest // AllocsPerRun
 	}
 }
 
-// TestDropsAreLogged: at most once a minute, with the number since the last line.
+// TestDropsAreLogged: drops are logged at most once a minute, with their number since the
+// last line.
 func TestDropsAreLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -381,7 +382,7 @@ func TestDropsAreLogged(t *testing.T) {
 		g.Report()
 		lines := log.lines("SIP packets dropped; only the trunk needs access to this port")
 		if len(lines) != 3 {
-			t.Fatalf("the log has %q", lines)
+			t.Fatalf("log: %q", lines)
 		}
 		for i, want := range []string{"source=1 rate=0 transactions=0 example=2001:db8:1::/48", "source=120 ", "source=59 rate=0 transactions=0 example=198.51.100.0/24"} {
 			if !strings.Contains(lines[i], want) {

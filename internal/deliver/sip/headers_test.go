@@ -8,7 +8,7 @@ import (
 	"countersign/internal/deliver/sip"
 )
 
-// respell writes the headers of a message as RFC 3261 allows and few peers do.
+// respell rewrites the headers of a message in valid but unusual spelling.
 func respell(message string) string {
 	head, body, _ := strings.Cut(message, "\r\n\r\n")
 	lines := strings.Split(head, "\r\n")
@@ -48,8 +48,8 @@ func (p *peer) sayOddly(transport, message string) {
 	p.say(message)
 }
 
-// TestHeaders: the dialog holds, however the peer spells its headers, and wherever
-// a connection cuts them.
+// TestHeaders: a call succeeds with headers in any spelling, and with messages split
+// anywhere over a connection.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	cert, pool := certificate(t)
@@ -78,7 +78,7 @@ func TestHeaders(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r := tr.end(); !strings.HasPrefix(r.Error, "hung up after") {
-				t.Errorf("the receipt is %+v", r)
+				t.Errorf("receipt: %+v", r)
 			}
 			p.none("BYE")
 		})

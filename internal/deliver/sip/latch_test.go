@@ -17,7 +17,7 @@ import (
 )
 
 // thief floods the RTP port of an INVITE from a host until the test ends, and counts the
-// packets that it receives.
+// packets received.
 type thief struct{ sent, received atomic.Int64 }
 
 func steal(t *testing.T, host string, to *net.UDPAddr) *thief {
@@ -75,16 +75,16 @@ func mediaPort(t *testing.T, invite string) *net.UDPAddr {
 	return to
 }
 
-// TestLatch: a stranger that sends RTP first, and most, receives no packet of the code.
-// A phone behind a NAT, which sends from the address of its signaling, does. The SDP
-// names a host from which nothing comes, or the phone itself.
+// TestLatch: an attacker that sends RTP first, and most, receives no packet of the code.
+// A phone behind a NAT, which sends from its signaling address, does. The SDP names a
+// silent host or the phone itself.
 func TestLatch(t *testing.T) {
 	t.Parallel()
 	const signaling, other = "127.0.0.1", "127.0.0.2"
 	for name, tt := range map[string]struct {
 		transport     string
 		latch         media.Latch
-		sdp           string // host; "" for the phone itself, with its port
+		sdp           string // host in the SDP; "" for the phone itself, with its port
 		thief         string
 		phone, stolen bool // receives the audio
 	}{
@@ -131,34 +131,34 @@ func TestLatch(t *testing.T) {
 			}
 			p.answer(p.want("BYE"), "200 OK", "")
 			tr.end()
-			// Before the stranger is heard, the phone may receive a few.
+			// The phone may receive a few packets before the attacker's first packet.
 			if got := phone.packets.Load(); (got > 10) != tt.phone {
 				t.Errorf("the phone received %d packets; want the audio: %t", got, tt.phone)
 			}
 			if got := stranger.received.Load(); (got > 0) != tt.stolen {
-				t.Errorf("the stranger received %d packets; want the audio: %t", got, tt.stolen)
+				t.Errorf("the attacker received %d packets; want the audio: %t", got, tt.stolen)
 			}
 		})
 	}
 }
 
-// TestStranger: a softphone hears the whole announcement although two strangers, one
+// TestStranger: a softphone receives the whole announcement although two attackers, one
 // on its host, send RTP from before the call to its end.
 func TestStranger(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{})
-	to := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4870} // in no other range
+	to := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4870} // outside all other ranges
 	tr := open(t, p.Addr(), func(c *sip.Config) { c.FirstPort, c.LastPort = to.Port, to.Port+1 })
 	strangers := []*thief{steal(t, "127.0.0.1", to), steal(t, "127.0.0.2", to)}
 	if r := tr.outcome(); r.State != verify.EventDelivered {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 	if c := p.ended(softphone.Bye); !whole(t, c) || beginnings(t, c) != 1 {
-		t.Errorf("the phone hears %s, with %d beginnings", c.Sound().Duration(), beginnings(t, c))
+		t.Errorf("the phone received %s with %d starts of the announcement", c.Sound().Duration(), beginnings(t, c))
 	}
 	for i, s := range strangers {
 		if n := s.received.Load(); n > 0 {
-			t.Errorf("stranger %d receives %d packets", i, n)
+			t.Errorf("attacker %d received %d packets", i, n)
 		}
 	}
 }

@@ -9,27 +9,27 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// invitation is an INVITE. The trunk may answer it more than once: a proxy may fork
-// it to several phones (RFC 3261 §13.2.2.4). Answers may also arrive after the end of
-// the call, so the invitation outlives the call by 64*T1.
+// invitation is the state of an INVITE. It may have several answers, since a proxy may
+// fork it to several phones (RFC 3261 §13.2.2.4). Answers may also arrive after the end
+// of the call, so the invitation outlives the call by 64*T1.
 type invitation struct {
-	invite  *sip.Request  // as sent last, without its body
-	decided chan struct{} // closed when the call has taken an answer, or takes none
-	until   time.Time     // zero while the call lasts
+	invite  *sip.Request  // last INVITE sent, without its body
+	decided chan struct{} // closed when the call accepts an answer or ends without one
+	until   time.Time     // time of deletion; zero during the call
 
 	// Under mu of the trunk:
 
 	cancelled bool
-	first     *sip.Response   // the answer that came first, until the call decides
-	answered  bool            // the call has taken an answer
-	tag       string          // To tag of that answer
+	first     *sip.Response   // first answer received, until the decision
+	answered  bool            // the call accepted an answer
+	tag       string          // To tag of the accepted answer
 	ended     map[string]bool // To tags of other answers, ended with a BYE
 }
 
 // mostForks bounds the answers to one INVITE that are ended.
 const mostForks = 20
 
-// sent notes an INVITE that was sent, for the first time or again.
+// sent records an INVITE before it is sent, each time that it changes.
 func (t *trunk) sent(id string, invite *sip.Request) {
 	slim := hopRequest(invite, sip.INVITE, invite.To())
 	t.mu.Lock()
@@ -43,8 +43,8 @@ func (t *trunk) sent(id string, invite *sip.Request) {
 	v.invite = slim
 }
 
-// came sees each message in the order of its arrival, which sipgo does not keep: it
-// handles each in a goroutine.
+// came records the first answer to each INVITE. It is called with the messages in their
+// order of arrival; sipgo handles each message in a goroutine and loses that order.
 func (t *trunk) came(m sip.Message) {
 	res, ok := m.(*sip.Response)
 	if !ok || !res.IsSuccess() || res.CallID() == nil || res.CSeq() == nil || res.CSeq().MethodName != sip.INVITE {
@@ -57,7 +57,7 @@ func (t *trunk) came(m sip.Message) {
 	}
 }
 
-// open reports whether the call may still take an answer.
+// open reports whether the call may still accept an answer.
 func (v *invitation) open() bool {
 	select {
 	case <-v.decided:
@@ -67,8 +67,9 @@ func (v *invitation) open() bool {
 	}
 }
 
-// decide returns the answer that a call is to take when it gets one: the first that
-// came. With nil the call takes none. Only the first decision counts.
+// decide returns the answer that a call accepts: the first that arrived, which may not
+// be the given one. nil means that the call ends without an answer. Only the first
+// decision has an effect; later calls return answer.
 func (t *trunk) decide(id string, answer *sip.Response) *sip.Response {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,7 +90,8 @@ func (t *trunk) decide(id string, answer *sip.Response) *sip.Response {
 	return answer
 }
 
-// remove forgets a call, but for its invitation.
+// remove deletes a call but keeps its invitation for 64*T1. It also deletes expired
+// invitations of other calls.
 func (t *trunk) remove(c *call) {
 	t.decide(c.id, nil)
 	t.mu.Lock()
@@ -143,19 +145,19 @@ func (t *trunk) handleUnmatched(res *sip.Response) {
 	t.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), byeTimeout)
 	defer cancel()
-	switch { // there is no caller for errors
-	case ring: // a phone rings for a call that was given up
+	switch { // errors have no receiver
+	case ring: // a phone rings after the call was abandoned
 		_, _ = t.client.Do(ctx, hopRequest(v.invite, sip.CANCEL, v.invite.To()), asItIs)
 	case known && res.IsSuccess():
 		t.answer(ctx, v, res)
-	case over && !res.IsProvisional(): // or it would be repeated (RFC 3261 §17.1.1.3)
+	case over && !res.IsProvisional(): // stops retransmissions (RFC 3261 §17.1.1.3)
 		_ = t.client.WriteRequest(hopRequest(v.invite, sip.ACK, res.To()), asItIs)
 	}
 }
 
-// answer takes an answer that no call takes. It is acknowledged, each time that it
-// arrives (RFC 3261 §13.2.2.4). If its To tag differs from the tag of the call, it is
-// ended with one BYE. Otherwise a person would hear silence until the trunk hangs up.
+// answer handles a 2xx that no call is waiting for. It acknowledges each copy (RFC 3261
+// §13.2.2.4). If the answer's To tag differs from the tag of the call, it is ended with
+// one BYE. Otherwise the callee would hear silence until the trunk hangs up.
 func (t *trunk) answer(ctx context.Context, v *invitation, res *sip.Response) {
 	select {
 	case <-v.decided:
@@ -172,7 +174,7 @@ func (t *trunk) answer(ctx context.Context, v *invitation, res *sip.Response) {
 	s := &session{trunk: t, InviteRequest: v.invite, InviteResponse: res, seq: v.invite.CSeq().SeqNo}
 	late := !v.answered
 	t.mu.Unlock()
-	_ = s.Ack(ctx) // the answer comes again
+	_ = s.Ack(ctx) // on failure the answer is retransmitted
 	if !first {
 		return
 	}
@@ -183,8 +185,8 @@ func (t *trunk) answer(ctx context.Context, v *invitation, res *sip.Response) {
 	}
 }
 
-// ours reports whether a request within a dialog belongs to the call: another answer
-// to the same INVITE has the same Call-ID, but another tag.
+// ours reports whether a request within a dialog belongs to the call. A request from
+// another phone of the same INVITE has the same Call-ID but another tag.
 func (t *trunk) ours(id string, req *sip.Request) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -192,12 +194,11 @@ func (t *trunk) ours(id string, req *sip.Request) bool {
 	return v == nil || !v.answered || v.tag == tagOf(req.From())
 }
 
-// asItIs has sipgo add nothing to a request.
+// asItIs is a client option: sipgo sends the request unmodified.
 func asItIs(*sipgo.Client, *sip.Request) error { return nil }
 
-// hopRequest writes the CANCEL of an INVITE, or the ACK to a refusal of it: both go
-// to the next hop only, which knows them by the branch of the INVITE (RFC 3261 §9.1,
-// §17.1.1.3).
+// hopRequest returns a request that the next hop matches by the branch of the INVITE:
+// a CANCEL, or the ACK to a refusal (RFC 3261 §9.1, §17.1.1.3).
 func hopRequest(invite *sip.Request, method sip.RequestMethod, to *sip.ToHeader) *sip.Request {
 	req := sip.NewRequest(method, *invite.Recipient.Clone())
 	req.AppendHeader(sip.HeaderClone(invite.Via()))

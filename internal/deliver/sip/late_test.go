@@ -13,13 +13,13 @@ import (
 	"countersign/internal/deliver/sip"
 )
 
-// TestLate: what a trunk says of a call that was given up is dealt with, so that no
-// phone rings for nobody, and nobody who answers is left in silence.
+// TestLate: responses to an abandoned call are handled: no phone keeps ringing, and no
+// answered phone is left in silence.
 func TestLate(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		says string
-		want []string // what it is asked
+		want []string // expected requests
 	}{
 		"rings":   {"180 Ringing", []string{"CANCEL"}},
 		"answers": {"200 OK", []string{"ACK", "BYE"}},
@@ -46,7 +46,7 @@ func TestLate(t *testing.T) {
 				req, from := next(t, conn, method)
 				if method == "CANCEL" || method == "ACK" && tt.says != "200 OK" {
 					if got, want := header(req, "Via"), header(invite, "Via"); got != want {
-						t.Errorf("%s: Via %q, want that of the INVITE %q", method, got, want)
+						t.Errorf("%s: Via %q, want the Via of the INVITE %q", method, got, want)
 					}
 				}
 				if method != "ACK" {
@@ -57,7 +57,7 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// next is the next request of a method; an INVITE may come again before it.
+// next returns the next request of a method and skips retransmitted INVITEs.
 func next(t *testing.T, conn net.PacketConn, method string) (req string, from net.Addr) {
 	t.Helper()
 	buf := make([]byte, 4096)
@@ -65,7 +65,7 @@ func next(t *testing.T, conn net.PacketConn, method string) (req string, from ne
 	for {
 		n, from, err := conn.ReadFrom(buf)
 		if err != nil {
-			t.Fatalf("no %s: %v; %q came", method, err, others)
+			t.Fatalf("no %s: %v; received %q", method, err, others)
 		}
 		req := string(buf[:n])
 		if strings.HasPrefix(req, method+" ") {

@@ -14,8 +14,8 @@ import (
 	"countersign/internal/deliver/sip/softphone"
 )
 
-// TestManyCalls: a call leaves nothing behind in a carrier that goes on, however it
-// ends. COUNTERSIGN_CALLS says how many; "make soak" makes 10,000.
+// TestManyCalls: finished calls leave no goroutines and no memory in a running carrier,
+// for each kind of end. COUNTERSIGN_CALLS sets the number; "make soak" uses 10,000.
 func TestManyCalls(t *testing.T) {
 	calls := 400
 	if text := os.Getenv("COUNTERSIGN_CALLS"); text != "" {
@@ -25,7 +25,7 @@ func TestManyCalls(t *testing.T) {
 		}
 	}
 	const callersAtOnce = 40
-	var over atomic.Int64 // at the phones
+	var over atomic.Int64 // calls that ended at the phones
 	type end struct {
 		trunk *trunk
 		phone *softphone.Phone
@@ -35,7 +35,7 @@ func TestManyCalls(t *testing.T) {
 	defer close(enough)
 	for _, tt := range []struct {
 		phone softphone.Config
-		ring  time.Duration // long enough that a busy machine rings at all
+		ring  time.Duration // long enough for ringing on a busy machine
 	}{
 		{phone: softphone.Config{Script: []softphone.Step{softphone.HangUp()}}},
 		{phone: softphone.Config{Script: []softphone.Step{softphone.HangUp()}, User: "acme", Password: "secret"}},
@@ -48,7 +48,7 @@ func TestManyCalls(t *testing.T) {
 		tr := open(t, p.Addr(), func(c *sip.Config) {
 			c.User, c.Password, c.RingTimeout, c.MaxCalls = "acme", "secret", tt.ring, 5000
 		})
-		go func() { // nobody reads its receipts one by one
+		go func() { // drain the receipts
 			for {
 				select {
 				case <-tr.receipts:
@@ -82,15 +82,15 @@ func TestManyCalls(t *testing.T) {
 	if calls < 10_000 {
 		return
 	}
-	// Transactions stay for 32 s, for what may come late (RFC 3261 §17.1.1.2). A call
-	// that stayed would be 10 KiB or more; what stays is the room in maps.
+	// Transactions remain for 32 s, for late messages (RFC 3261 §17.1.1.2). A leaked call
+	// would take 10 KiB or more; the capacity of maps remains.
 	<-time.After(32 * time.Second)
 	await.Until(t, "as little memory as before", func() bool { return heap() < memory+16<<20 })
 	t.Logf("%d calls: %d goroutines before, %d after; %d KiB of heap before, %d after",
 		calls, goroutines, runtime.NumGoroutine(), memory>>10, heap()>>10)
 }
 
-// heap is the memory in use.
+// heap returns the size of live heap memory.
 func heap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats

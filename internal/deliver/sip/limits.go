@@ -12,13 +12,13 @@ import (
 	"countersign/internal/phone"
 )
 
-// errDenied says that a destination is not called.
+// errDenied means that the configuration does not permit calls to a destination.
 var errDenied = errors.New("destination is not allowed on this trunk")
 
-// permits reports whether a number may be called: its country must be allowed, and
-// it must cost what a call costs. Satellite phones and premium rates are called
-// only when their first digits are allowed by name: who asks for a call to them
-// may be the one who is paid for it.
+// permits returns an error wrapping errDenied if a number may not be called. Its
+// country must be allowed, and it must not be expensive: premium rate, shared cost or
+// satellite. Owners of such numbers may request calls for profit (toll fraud). A prefix
+// in AllowPrefixes overrides both conditions.
 func (c *Config) permits(m deliver.Message) error {
 	if m.To.Given == "" || strings.Trim(m.To.Given, "0123456789") != "" {
 		return fmt.Errorf("%w: the number is not digits", errDenied)
@@ -35,25 +35,25 @@ func (c *Config) permits(m deliver.Message) error {
 	return nil
 }
 
-// limiter bounds the calls of a trunk: at a time, and begun in a second.
+// limiter bounds the concurrent calls of a trunk and their rate.
 type limiter struct {
-	slots    chan struct{} // a token for each call
-	interval time.Duration // between two; 0 for none
+	slots    chan struct{} // semaphore; holds a value for each call
+	interval time.Duration // minimum time between the starts of two calls; 0 for no limit
 
 	mu   sync.Mutex
-	next time.Time
+	next time.Time // earliest start of the next call
 }
 
-// patience is how long a call waits for its turn, before another trunk may have
-// it.
+// patience is the maximum wait of a call for its start; a longer wait is refused, so
+// that another trunk can be tried.
 const patience = time.Second
 
-// enter takes a place. pause is how long to wait before dialling.
+// enter acquires a slot. The caller must wait for pause before it dials.
 func (l *limiter) enter(now time.Time) (pause time.Duration, err error) {
 	select {
 	case l.slots <- struct{}{}:
 	default:
-		return 0, fmt.Errorf("%w: %d calls are under way", deliver.ErrNotSent, cap(l.slots))
+		return 0, fmt.Errorf("%w: all %d calls of max_calls are in use", deliver.ErrNotSent, cap(l.slots))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +63,7 @@ func (l *limiter) enter(now time.Time) (pause time.Duration, err error) {
 	}
 	if turn.Sub(now) > patience {
 		l.leave()
-		return 0, fmt.Errorf("%w: too many calls a second", deliver.ErrNotSent)
+		return 0, fmt.Errorf("%w: calls_per_second is exceeded", deliver.ErrNotSent)
 	}
 	l.next = turn.Add(l.interval)
 	return turn.Sub(now), nil
@@ -71,18 +71,18 @@ func (l *limiter) enter(now time.Time) (pause time.Duration, err error) {
 
 func (l *limiter) leave() { <-l.slots }
 
-// PrefixLimit bounds the calls at a time to numbers with the same first digits, over
-// all trunks that share it: whoever is paid for calls to his numbers has them in a
-// row. Make one with NewPrefixLimit; nil is no bound.
+// PrefixLimit bounds the concurrent calls to numbers with the same prefix, over all
+// trunks that share it. It limits toll fraud, since the numbers of a fraudster are
+// usually consecutive. Create one with NewPrefixLimit; nil means no limit.
 type PrefixLimit struct {
 	most, digits int
 
 	mu    sync.Mutex
-	calls map[string]int // by prefix
+	calls map[string]int // current calls by prefix
 }
 
-// NewPrefixLimit lets so many calls be under way to numbers with the same first
-// digits.
+// NewPrefixLimit returns a limit of most concurrent calls for each prefix of the given
+// number of digits.
 func NewPrefixLimit(most, digits int) *PrefixLimit {
 	return &PrefixLimit{most: most, digits: digits, calls: map[string]int{}}
 }
@@ -95,7 +95,7 @@ func (l *PrefixLimit) enter(number string) error {
 	defer l.mu.Unlock()
 	prefix := number[:min(len(number), l.digits)]
 	if l.calls[prefix] >= l.most {
-		return fmt.Errorf("%w: %d calls to this prefix", deliver.ErrTooManyThere, l.most)
+		return fmt.Errorf("%w: limit of %d calls to this prefix is reached", deliver.ErrTooManyThere, l.most)
 	}
 	l.calls[prefix]++
 	return nil

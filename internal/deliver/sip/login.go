@@ -19,32 +19,31 @@ import (
 // login answers the challenges to one request (RFC 3261 §22, RFC 8760). The zero
 // value is ready to use.
 type login struct {
-	tries map[string]int  // number of answers for each realm
-	shown map[string]bool // nonces that were answered
+	tries map[string]int  // number of answers per realm
+	shown map[string]bool // answered nonces
 }
 
 const (
-	// mostTries is for a realm: one, and one more if the peer found the nonce stale or
-	// took another.
+	// mostTries bounds the answers per realm: one, and another after a stale or new nonce.
 	mostTries = 2
 	// mostRealms bounds the realms of a request.
 	mostRealms = 5
 )
 
-// Why a challenge is not answered.
+// Reasons not to answer a challenge.
 var (
-	errNoPassword  = errors.New("the trunk asks for credentials: no password is configured")
+	errNoPassword  = errors.New("the trunk requires credentials: set user and password of the carrier")
 	errCredentials = errors.New("the trunk refused user and password")
 )
 
-// challenged reports whether the other side asks for credentials.
+// challenged reports whether the response is a challenge (401 or 407).
 func challenged(res *sip.Response) bool {
 	return res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired
 }
 
 // retry returns the request that answers a challenge: a copy of req with credentials
-// and the next CSeq. In each realm it answers the strongest challenge it supports, of
-// equals the first. The error gives the reason if no request is to follow.
+// and the next CSeq. In each realm it answers the strongest supported challenge, the
+// first of equal ones. It returns an error if the challenge cannot be answered.
 func (l *login) retry(cfg *Config, req *sip.Request, res *sip.Response) (*sip.Request, error) {
 	if cfg.Password == "" {
 		return nil, errNoPassword
@@ -75,7 +74,8 @@ func (l *login) retry(cfg *Config, req *sip.Request, res *sip.Response) (*sip.Re
 	return next, nil
 }
 
-// may reports whether the challenges can be answered, and counts the answer.
+// may counts an answer to the challenges and reports whether it is allowed: at least
+// one has a new or stale nonce in a realm below mostTries.
 func (l *login) may(chosen []challenge) bool {
 	if l.tries == nil {
 		l.tries, l.shown = map[string]int{}, map[string]bool{}
@@ -91,8 +91,8 @@ func (l *login) may(chosen []challenge) bool {
 	return fresh && len(l.tries) <= mostRealms
 }
 
-// nextRequest returns a copy of a request for a new transaction: with the next CSeq,
-// and without Via, which sipgo adds.
+// nextRequest returns a copy of a request for a new transaction, with the next CSeq and
+// without Via, which sipgo adds.
 func nextRequest(req *sip.Request) *sip.Request {
 	next := req.Clone()
 	next.RemoveHeader("Via")
@@ -100,8 +100,8 @@ func nextRequest(req *sip.Request) *sip.Request {
 	return next
 }
 
-// replaceCredentials adds credentials to a request in place of older ones for the
-// realm. Credentials for other realms, such as of another proxy, stay.
+// replaceCredentials replaces the credentials for a realm in a request. Credentials for
+// other realms, such as another proxy's, remain.
 func replaceCredentials(req *sip.Request, header, realm, credentials string) {
 	var others []string
 	for _, h := range req.GetHeaders(header) {
@@ -122,8 +122,8 @@ type challenge struct {
 	params map[string]string // values without quotes; names in lower case
 }
 
-// parseChallenges reads a header with one challenge or several, separated by commas
-// (RFC 9110 §11.6.1). Text outside the grammar is skipped.
+// parseChallenges parses a header with one or more challenges, separated by commas (RFC
+// 9110 §11.6.1). Text outside the grammar is skipped.
 func parseChallenges(text string) []challenge {
 	var list []challenge
 	for {
@@ -149,7 +149,7 @@ func parseChallenges(text string) []challenge {
 	}
 }
 
-// parseValue reads a token or a quoted string, and returns it and the rest.
+// parseValue returns the leading token or unquoted string of text, and the rest.
 func parseValue(text string) (value, rest string) {
 	if !strings.HasPrefix(text, `"`) {
 		end := strings.IndexAny(text, ", \t")
@@ -180,8 +180,8 @@ type algorithm struct {
 	hash     func() hash.Hash
 }
 
-// algorithm returns the digest algorithm of a challenge, with "-sess" cut off; false
-// if it is not supported.
+// algorithm returns the digest algorithm of a challenge and whether its name ends in
+// "-sess". ok is false if it is not supported.
 func (c challenge) algorithm() (a algorithm, session, ok bool) {
 	name := c.params["algorithm"]
 	if n := len(name) - len("-sess"); n > 0 && strings.EqualFold(name[n:], "-sess") {
@@ -272,7 +272,7 @@ func (c challenge) answer(user, password string, req *sip.Request) (string, erro
 	}
 	digest := func(parts ...string) string {
 		h := a.hash()
-		_, _ = h.Write([]byte(strings.Join(parts, ":"))) // a hash takes all bytes
+		_, _ = h.Write([]byte(strings.Join(parts, ":"))) // never fails
 		return hex.EncodeToString(h.Sum(nil))
 	}
 	realm, nonce, cnonce, uri := c.params["realm"], c.params["nonce"], rand.Text()[:16], req.Recipient.String()
@@ -284,7 +284,7 @@ func (c challenge) answer(user, password string, req *sip.Request) (string, erro
 	if qop == "auth-int" {
 		request = digest(string(req.Method), uri, digest(string(req.Body())))
 	}
-	const count = "00000001" // a nonce is used once
+	const count = "00000001" // each nonce is used once
 	response := digest(secret, nonce, request)
 	if qop != "" {
 		response = digest(secret, nonce, count, cnonce, qop, request)
@@ -311,13 +311,13 @@ func (c challenge) answer(user, password string, req *sip.Request) (string, erro
 	return "Digest " + strings.Join(append(fields, "response="+quoted(response)), ", "), nil
 }
 
-// quoted writes a quoted string (RFC 3261 §25.1).
+// quoted returns s as a quoted string (RFC 3261 §25.1), without line breaks.
 func quoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "", "\n", "").Replace(s) + `"`
 }
 
-// do sends a request, answers challenges, and returns the final response and the
-// request that it belongs to.
+// do sends a request, answers challenges, and returns the final response with the
+// request that it answers.
 func (t *trunk) do(ctx context.Context, req *sip.Request) (*sip.Response, *sip.Request, error) {
 	var l login
 	for {

@@ -27,13 +27,13 @@ func param(credentials, name string) string {
 	return ""
 }
 
-// TestChallenges: the strongest supported challenge of a realm is answered, in
-// whatever order and form they come.
+// TestChallenges: the strongest supported challenge of a realm is answered, in any order
+// and form.
 func TestChallenges(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		challenges []string // headers
-		algorithm  string   // of the answer; "none" for no answer
+		algorithm  string   // algorithm of the credentials; "none" for no credentials
 		qop        string
 		opaque     string
 	}{
@@ -77,10 +77,10 @@ func TestChallenges(t *testing.T) {
 					shown := header(invite, show)
 					if param(shown, "algorithm") != tt.algorithm || param(shown, "qop") != tt.qop || param(shown, "nonce") != "n" ||
 						!strings.Contains(shown+",", `, opaque="`+tt.opaque+`",`) && tt.opaque != "" {
-						t.Errorf("want %s: the credentials are %s", tt.algorithm, shown)
+						t.Errorf("want %s, got credentials %s", tt.algorithm, shown)
 					}
 					if got, want := param(shown, "response"), response(t, "INVITE", shown, invite); got != want {
-						t.Errorf("the response is %s, want %s of %s", got, want, shown)
+						t.Errorf("response %s, want %s of %s", got, want, shown)
 					}
 					if header(first, "CSeq") == header(invite, "CSeq") || header(first, "Via") == header(invite, "Via") || header(first, "Call-ID") != header(invite, "Call-ID") {
 						t.Errorf("want another CSeq and Via, the same Call-ID:\n%s\n%s", first, invite)
@@ -98,7 +98,7 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// response is the response that credentials must have.
+// response returns the expected response of credentials.
 func response(t *testing.T, method, shown, message string) string {
 	t.Helper()
 	name, session := strings.CutSuffix(param(shown, "algorithm"), "-sess")
@@ -129,8 +129,8 @@ func response(t *testing.T, method, shown, message string) string {
 	return want.Response
 }
 
-// TestChallengesInTurn: a proxy and the phone behind it, each with its realm, both
-// get what they ask for; a stale nonce is no refusal, and a refusal is final.
+// TestChallengesInTurn: a proxy and the phone behind it, each with its realm, both get
+// credentials. A stale nonce is answered again; a refusal is final.
 func TestChallengesInTurn(t *testing.T) {
 	t.Parallel()
 	p := listen(t, "udp")
@@ -148,7 +148,7 @@ func TestChallengesInTurn(t *testing.T) {
 	}
 }
 
-// TestChallengedBye: the BYE is shown credentials for the strongest challenge, too.
+// TestChallengedBye: a challenge to the BYE is answered with the strongest algorithm.
 func TestChallengedBye(t *testing.T) {
 	t.Parallel()
 	p := listen(t, "udp")
@@ -160,16 +160,15 @@ func TestChallengedBye(t *testing.T) {
 	p.answer(bye, "401 Unauthorized", "", `WWW-Authenticate: Digest realm="r", nonce="a", algorithm=AKAv2-SHA-256`, `WWW-Authenticate: Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth"`)
 	again := p.want("BYE", "Authorization: ", ";tag=one")
 	if shown := header(again, "Authorization"); param(shown, "response") != response(t, "BYE", shown, again) || header(again, "CSeq") == header(bye, "CSeq") {
-		t.Errorf("the BYE is\n%s", again)
+		t.Errorf("BYE:\n%s", again)
 	}
 	p.answer(again, "200 OK", "")
 	if r := tr.end(); r.State != "delivered" {
-		t.Errorf("the receipt is %+v", r)
+		t.Errorf("receipt: %+v", r)
 	}
 }
 
-// TestSessionInterval: a trunk that finds the session timer too short gets the one
-// that it asks for, once.
+// TestSessionInterval: after a 422 the INVITE is sent once more with the required Min-SE.
 func TestSessionInterval(t *testing.T) {
 	t.Parallel()
 	p := listen(t, "udp")
@@ -183,7 +182,7 @@ func TestSessionInterval(t *testing.T) {
 		t.Error(err)
 	}
 	for _, again := range []string{"Min-SE: 3600", "Min-SE: soon", ""} {
-		p := listen(t, "udp") // without repeated requests of the last call
+		p := listen(t, "udp") // without retransmissions of the last call
 		tr := open(t, p.addr, account)
 		if _, err := send(t, tr, func() {
 			invite := p.want("INVITE")

@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// The parser of sipgo reads the canonical spelling of a header only: it looks for
-// the parameter "tag", but finds none in "; TAG = x". RFC 3261 allows white space
-// around separators, any case in names, folded lines (§7.3.1, §25.1) and compact
-// names (§7.3.3). Every message is therefore rewritten before it is parsed.
+// The parser of sipgo supports only the canonical spelling of headers: it does not find
+// the parameter "tag" in "; TAG = x". RFC 3261 allows white space around separators,
+// any case in names, folded lines (§7.3.1, §25.1) and compact names (§7.3.3). Every
+// message is therefore rewritten before it is parsed.
 
-// endOfHead ends the start line and the headers of a message.
+// endOfHead terminates the head of a message: its start line and headers.
 const endOfHead = "\r\n\r\n"
 
-// Bounds of a message, since all datagrams are read one after the other.
+// Bounds of a message. Datagrams are read sequentially, so a slow one delays all.
 const (
-	maxHead       = 16 << 10 // octets, with the empty line
-	maxParameters = 64       // of a value
+	maxHead       = 16 << 10 // octets of a head, with its empty line
+	maxParameters = 64       // parameters of a header value
 )
 
-// normalised returns a message in canonical spelling. The body is unchanged, and so
-// are bytes without the end of a head, such as a keep-alive. For a head longer than
-// maxHead it returns nil.
+// normalised returns a message in canonical spelling. The body is unchanged, as are
+// bytes without the end of a head, such as a keep-alive. It returns nil if the head
+// exceeds maxHead.
 func normalised(message []byte) []byte {
 	message = append(message[:0:0], message...)
 	if trimmed := bytes.TrimLeft(message, "\r\n"); len(trimmed) > 0 {
@@ -37,9 +37,9 @@ func normalised(message []byte) []byte {
 	return append(normalisedHead(message[:end]), message[end:]...)
 }
 
-// normalisedHead returns a head in canonical spelling: long names, and one line for
-// each header. Headers with parameters have no white space around separators and
-// parameter names in lower case. head ends in an empty line.
+// normalisedHead returns a head in canonical spelling: long names, one line per header,
+// no white space around separators of parameters, and parameter names in lower case.
+// head must end in an empty line.
 func normalisedHead(head []byte) []byte {
 	lines := unfolded(string(head))
 	out := make([]byte, 0, len(head)+16)
@@ -55,11 +55,11 @@ func normalisedHead(head []byte) []byte {
 	return append(out, "\r\n"...)
 }
 
-// unfolded returns the lines of a head without the empty one at its end. A line that
-// begins with white space continues the one before (RFC 3261 §7.3.1).
+// unfolded returns the lines of a head without the final empty line. A line that begins
+// with white space continues the previous line (RFC 3261 §7.3.1).
 func unfolded(head string) []string {
 	var lines []string
-	var folded []byte // the last line, if it is continued
+	var folded []byte // last line, if a continuation was found
 	for line := range strings.SplitSeq(strings.TrimSuffix(head, endOfHead), "\r\n") {
 		if len(lines) > 0 && line != "" && (line[0] == ' ' || line[0] == '\t') {
 			if folded == nil {
@@ -79,8 +79,8 @@ func unfolded(head string) []string {
 	return lines
 }
 
-// startLine adds the space that ends a status line without a reason phrase, which
-// some peers leave out: "SIP/2.0 200".
+// startLine adds the space that must end a status line without a reason phrase. Some
+// peers omit it: "SIP/2.0 200".
 func startLine(line string) string {
 	const version = "SIP/"
 	if len(line) >= len(version) && strings.EqualFold(line[:len(version)], version) && strings.Count(line, " ") == 1 {
@@ -89,13 +89,13 @@ func startLine(line string) string {
 	return line
 }
 
-// longName returns the name of a header for its compact form (RFC 3261 §7.3.3, and
-// the registry of IANA); other names are returned unchanged.
+// longName returns the long name of a compact header name (RFC 3261 §7.3.3 and the IANA
+// registry). Other names are returned unchanged.
 func longName(name string) string {
 	if len(name) != 1 {
 		return name
 	}
-	switch name[0] | 0x20 { // lower case
+	switch name[0] | 0x20 { // to lower case
 	case 'a':
 		return "Accept-Contact"
 	case 'b':
@@ -136,8 +136,8 @@ func longName(name string) string {
 	return name
 }
 
-// headerLines returns a header in canonical spelling. Each element of a list has a
-// line (RFC 3261 §7.3.1). Values that Countersign does not read are unchanged.
+// headerLines returns a header in canonical spelling, with one line per list element
+// (RFC 3261 §7.3.1). Values that Countersign does not use are unchanged.
 func headerLines(line string) []string {
 	name, value, ok := strings.Cut(line, ":")
 	if !ok {
@@ -176,8 +176,8 @@ func list(text string, head func(string) string) []string {
 }
 
 // withParameters normalises a value with parameters. head normalises the part before
-// the parameters. It keeps the first maxParameters: sipgo compares each with all
-// before it.
+// them. Parameters beyond maxParameters are dropped: sipgo compares each with all
+// previous ones.
 func withParameters(text string, head func(string) string) string {
 	parts := split(text, ';')
 	parts = parts[:min(len(parts), 1+maxParameters)]
@@ -191,9 +191,9 @@ func withParameters(text string, head func(string) string) string {
 	return value.String()
 }
 
-// parameter returns "name=value" with the name in lower case. A quoted value that
-// holds a separator or white space is left out, "": sipgo takes a parameter inside
-// it for one of the header. No parameter that Countersign reads is quoted.
+// parameter returns "name=value" with the name in lower case. It returns "" if the
+// value is quoted and contains a separator or white space, since sipgo would parse a
+// parameter inside it. No parameter that Countersign uses is quoted.
 func parameter(text string) string {
 	name, value, given := strings.Cut(text, "=")
 	name, value = strings.ToLower(strings.Trim(name, " \t")), strings.Trim(value, " \t")
@@ -206,7 +206,7 @@ func parameter(text string) string {
 	return name
 }
 
-// address trims the URI of an address and the space around its display name.
+// address removes the white space around the URI and the display name of an address.
 func address(text string) string {
 	text = strings.Trim(text, " \t")
 	open := len(split(text, '<')[0])
@@ -221,7 +221,7 @@ func address(text string) string {
 	return name + "<" + strings.Trim(uri, " \t") + ">" + strings.Trim(rest, " \t")
 }
 
-// sentBy normalises protocol and host of a Via: "SIP / 2.0 / UDP  host : 5060".
+// sentBy normalises the protocol and host of a Via, as in "SIP / 2.0 / UDP  host : 5060".
 func sentBy(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	for _, separator := range []string{"/", ":"} {

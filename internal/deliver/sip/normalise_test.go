@@ -13,7 +13,7 @@ import (
 	"countersign/internal/deliver/sip"
 )
 
-// TestNormalised: each spelling that RFC 3261 allows becomes the canonical one.
+// TestNormalised: each spelling that RFC 3261 allows becomes canonical.
 func TestNormalised(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ line, want string }{
@@ -52,8 +52,8 @@ func TestNormalised(t *testing.T) {
 	}
 }
 
-// FuzzNormalised: the body and the input stay as they are, a second pass changes
-// nothing, and the size of reads makes no difference.
+// FuzzNormalised: the body and the input are unchanged, normalisation is idempotent, and
+// the size of reads has no effect.
 func FuzzNormalised(f *testing.F) {
 	for _, seed := range []string{
 		"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a:5060;branch=z9hG4bK1;rport\r\nFrom: \"A\" <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\nContact: <sip:c@d>;expires=60\r\nContent-Length: 5\r\n\r\nv=0\r\n",
@@ -69,7 +69,7 @@ func FuzzNormalised(f *testing.F) {
 			t.Fatal("the input was changed")
 		}
 		if again := sip.Normalised(got); !bytes.Equal(again, got) {
-			t.Fatalf("a second pass changes\n%q to\n%q", got, again)
+			t.Fatalf("a second pass changed\n%q to\n%q", got, again)
 		}
 		if _, body, ok := bytes.Cut(bytes.TrimLeft(message, "\r\n"), []byte("\r\n\r\n")); ok && !bytes.HasSuffix(got, body) {
 			t.Fatalf("the body %q is not the end of %q", body, got)
@@ -78,8 +78,8 @@ func FuzzNormalised(f *testing.F) {
 	})
 }
 
-// TestSpellings: a message reads the same in each spelling of its headers, and a
-// canonical one is unchanged.
+// TestSpellings: a message has the same meaning in each spelling of its headers, and a
+// canonical message is unchanged.
 func TestSpellings(t *testing.T) {
 	t.Parallel()
 	const body = "v=0\r\nTo: <sip:x>;TAG=y\r\n\r\nrest"
@@ -101,7 +101,7 @@ func TestSpellings(t *testing.T) {
 	}
 	canonical += "\r\n" + body
 	if got := string(sip.Normalised([]byte(canonical))); got != canonical {
-		t.Fatalf("a canonical message is changed to\n%s", got)
+		t.Fatalf("a canonical message was changed to\n%s", got)
 	}
 	want := parse(t, canonical)
 	for seed := range uint64(500) {
@@ -119,13 +119,13 @@ func TestSpellings(t *testing.T) {
 		}
 		odd += "\r\n" + body
 		if got := parse(t, string(sip.Normalised([]byte(odd)))); got != want {
-			t.Fatalf("seed %d:\n%s\nis read as\n%s", seed, odd, got)
+			t.Fatalf("seed %d:\n%s\nwas parsed as\n%s", seed, odd, got)
 		}
 		cutUp(t, []byte(odd), random.IntN(20)+1)
 	}
 }
 
-// parse returns a message as the library reads it.
+// parse returns a message as sipgo parses it.
 func parse(t *testing.T, message string) string {
 	t.Helper()
 	m, err := library.ParseMessage([]byte(message))
@@ -135,12 +135,12 @@ func parse(t *testing.T, message string) string {
 	return m.String()
 }
 
-// space is white space that may stand around a separator.
+// space returns white space allowed around a separator.
 func space(random *rand.Rand) string {
 	return []string{"", "", " ", "\t", " \t ", "\r\n ", "  \r\n\t"}[random.IntN(7)]
 }
 
-// respelt writes the parameters of a value with white space and capitals.
+// respelt returns the parameters of a value with white space and capitals.
 func respelt(random *rand.Rand, value string) string {
 	i := strings.LastIndexByte(value, '>') + 1
 	head, params, _ := strings.Cut(value[i:], ";")
@@ -161,8 +161,8 @@ func respelt(random *rand.Rand, value string) string {
 	return head + strings.Repeat(" ", random.IntN(2))
 }
 
-// cutUp sends a message twice over a connection, in reads of n bytes, and compares
-// it with one read.
+// cutUp sends a message twice over a connection, in reads of n bytes, and compares the
+// result with a single read.
 func cutUp(t *testing.T, message []byte, n int) {
 	t.Helper()
 	stream := bytes.Repeat(message, 2)

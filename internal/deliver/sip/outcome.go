@@ -7,20 +7,20 @@ import (
 	"countersign/internal/verify"
 )
 
-// Outcome is how a call ended, in a word.
+// Outcome classifies the end of a call. It is a metric label.
 type Outcome string
 
 // The outcomes.
 const (
-	Answered    Outcome = "answered"    // and the code was said, at least once
-	HungUp      Outcome = "hung up"     // answered, but before the code was said
-	Held        Outcome = "held"        // answered on hold, so that the code was not said
-	Busy        Outcome = "busy"        // the person is on another call
-	NoAnswer    Outcome = "no answer"   // it rang, and nobody came
-	Rejected    Outcome = "rejected"    // the person, or the phone, said no
-	Unreachable Outcome = "unreachable" // no such number, or no phone there now
-	Cancelled   Outcome = "cancelled"   // by us, since nobody waits for the code any more
-	Failed      Outcome = "failed"      // of the trunk: another may do better
+	Answered    Outcome = "answered"    // the code was played at least once
+	HungUp      Outcome = "hung up"     // answered, but ended before the end of the first code
+	Held        Outcome = "held"        // answered on hold; the code was not played
+	Busy        Outcome = "busy"        // the callee is on another call
+	NoAnswer    Outcome = "no answer"   // ringing timed out
+	Rejected    Outcome = "rejected"    // the callee or the phone declined
+	Unreachable Outcome = "unreachable" // unknown number, no phone available, or no usable audio
+	Cancelled   Outcome = "cancelled"   // cancelled by us: the code is no longer needed
+	Failed      Outcome = "failed"      // the trunk failed; another trunk may succeed
 )
 
 // outcomes returns all outcomes.
@@ -28,7 +28,7 @@ func outcomes() []Outcome {
 	return []Outcome{Answered, HungUp, Held, Busy, NoAnswer, Rejected, Unreachable, Cancelled, Failed}
 }
 
-// event is what an outcome means for the event that the call was for.
+// event returns the state of the call's event for an outcome.
 func (o Outcome) event() verify.EventState {
 	switch o {
 	case Answered:
@@ -44,8 +44,8 @@ func (o Outcome) event() verify.EventState {
 	return verify.EventUndeliverable
 }
 
-// event returns the state of the event that the call was for. A code that was said to
-// a side that gave no sign of life may not have been heard.
+// event returns the state of the call's event. An answered call without evidence that
+// our audio arrived is [verify.EventAnswered], not delivered.
 func (r Result) event() verify.EventState {
 	if r.Outcome == Answered && !r.Heard {
 		return verify.EventAnswered
@@ -53,9 +53,9 @@ func (r Result) event() verify.EventState {
 	return r.Outcome.event()
 }
 
-// outcomeOf tells what a final response (RFC 3261 §21, and the causes that
-// gateways map to it by RFC 3398 §8.2.6.1) says about a call. Whether it is about
-// the person or about the trunk decides if another trunk is asked.
+// outcomeOf returns the outcome for a final response that is not a success (RFC 3261
+// §21; gateways map ISUP causes to responses by RFC 3398 §8.2.6.1). Failed concerns the
+// trunk, all others the callee.
 func outcomeOf(status int) Outcome {
 	switch status {
 	case 486, 600:
@@ -73,10 +73,9 @@ func outcomeOf(status int) Outcome {
 	return Failed
 }
 
-// ofTrunk reports whether a call that ended with the response, before the phone
-// rang, may go through over another trunk: the trunk did not answer in time
-// (408), does not let us in (401, 403, 407), has no capacity (480 is the person),
-// or is broken (5xx). A busy person is busy over every trunk.
+// ofTrunk reports whether a response received before ringing concerns the trunk, such
+// as a timeout (408), a refusal of us (401, 403, 407) or a failure (5xx). Then another
+// trunk may succeed. A busy (486) or unavailable (480) callee is so over every trunk.
 func ofTrunk(status int) bool {
 	switch status {
 	case 401, 403, 407, 408, 421, 429, 494:
@@ -85,21 +84,21 @@ func ofTrunk(status int) bool {
 	return status >= 500 && status < 600 || outcomeOf(status) == Failed
 }
 
-// temporary reports whether the trunk itself may do better later.
+// temporary reports whether the same trunk may succeed later.
 func temporary(status int) bool {
 	return status == 408 || status == 429 || status >= 500 && status < 600
 }
 
-// StatusError is a call's final response that is no success.
+// StatusError is a final response that is not a success.
 type StatusError struct {
 	Status int
-	Reason string // the phrase of the response, printable, with numbers masked
+	Reason string // reason phrase, printable, with numbers masked
 
-	RetryAfter time.Duration // 0 if the response does not give it
-	MinExpires time.Duration // Min-Expires of a 423; 0 if the response does not give it
+	RetryAfter time.Duration // Retry-After; 0 if absent
+	MinExpires time.Duration // Min-Expires of a 423; 0 if absent
 }
 
 func (e *StatusError) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Reason) }
 
-// Code returns the status and its phrase, for deliver.Code.
+// Code returns the status and its reason phrase, for deliver.Code.
 func (e *StatusError) Code() string { return e.Error() }

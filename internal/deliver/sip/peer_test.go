@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// peer speaks SIP by hand, over UDP, TCP or TLS.
+// peer is a scripted SIP peer over UDP, TCP or TLS.
 type peer struct {
 	t    *testing.T
 	addr string
 	in   chan string   // requests
-	out  chan net.Conn // the connection to answer over
-	conn io.Writer     // that connection
-	kept []string      // requests that no test has asked for yet
+	out  chan net.Conn // connection for responses
+	conn io.Writer     // the connection received from out
+	kept []string      // requests not consumed by a test yet
 }
 
 // listen starts a peer.
@@ -51,7 +51,7 @@ func listen(t *testing.T, transport string, cert ...tls.Certificate) *peer {
 	return p
 }
 
-// datagrams writes to who was heard last.
+// datagrams writes to the source of the last packet.
 type datagrams struct {
 	net.PacketConn
 	to net.Addr
@@ -73,7 +73,7 @@ func (p *peer) packets(conn net.PacketConn) {
 	}
 }
 
-// packetConn makes a connection of datagrams for peer.out.
+// packetConn returns a connection of datagrams for peer.out.
 type packetConn struct{ datagrams }
 
 func (packetConn) Read([]byte) (int, error) { return 0, io.EOF }
@@ -111,7 +111,7 @@ func (p *peer) stream(l net.Listener) {
 	}
 }
 
-// want returns the next request of a method that has all the parts. Others are kept.
+// want returns the next request of a method that contains all parts. It keeps others.
 func (p *peer) want(method string, parts ...string) string {
 	p.t.Helper()
 	fits := func(m string) bool {
@@ -136,12 +136,12 @@ func (p *peer) want(method string, parts ...string) string {
 			}
 			p.kept = append(p.kept, m)
 		case <-end:
-			p.t.Fatalf("no %s with %q came; others are\n%s", method, parts, strings.Join(p.kept, "\n"))
+			p.t.Fatalf("no %s with %q received; other requests:\n%s", method, parts, strings.Join(p.kept, "\n"))
 		}
 	}
 }
 
-// none fails the test if a request of a method with all the parts has come.
+// none fails the test if a request of a method with all the parts was received.
 func (p *peer) none(method string, parts ...string) {
 	p.t.Helper()
 	for {
@@ -164,7 +164,7 @@ func (p *peer) none(method string, parts ...string) {
 	}
 }
 
-// say sends bytes.
+// say sends a message.
 func (p *peer) say(text string) {
 	p.t.Helper()
 	if p.conn == nil {
@@ -175,8 +175,8 @@ func (p *peer) say(text string) {
 	}
 }
 
-// response writes the response to a request. Of the headers given, those that the
-// request has replace them. A header "body" is the body.
+// response returns the response to a request. The request's own headers replace given
+// ones of the same name. A header "body" is the body.
 func (p *peer) response(req, status, tag string, headers ...string) string {
 	res, body := "SIP/2.0 "+status+"\r\n", ""
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
@@ -206,11 +206,11 @@ func (p *peer) answer(req, status, tag string, headers ...string) {
 	p.say(p.response(req, status, tag, headers...))
 }
 
-// ear is a port of a peer that echoes the audio.
+// ear is a port of a peer that echoes audio.
 type ear struct {
 	conn    net.PacketConn
 	port    int
-	packets atomic.Int64 // that came
+	packets atomic.Int64 // received packets
 }
 
 // ear opens a port for audio.
@@ -236,7 +236,7 @@ func (p *peer) ear() *ear {
 	return e
 }
 
-// say sends a packet of RTP to the port of an INVITE.
+// say sends an RTP packet to the port of an INVITE.
 func (e *ear) say(t *testing.T, invite string) {
 	t.Helper()
 	_, rest, _ := strings.Cut(invite, "\r\nm=audio ")
@@ -251,7 +251,7 @@ func (e *ear) say(t *testing.T, invite string) {
 	}
 }
 
-// sdp is a header for response and request: an SDP with the port. lines follow in it.
+// sdp returns a header for response and request: an SDP with the port and further lines.
 func (e *ear) sdp(lines ...string) string {
 	text := fmt.Sprintf("body: v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\n", e.port)
 	for _, line := range lines {
@@ -260,14 +260,14 @@ func (e *ear) sdp(lines ...string) string {
 	return text
 }
 
-// sound is the SDP of a new ear.
+// sound returns the SDP of a new ear.
 func (p *peer) sound() string {
 	p.t.Helper()
 	return p.ear().sdp()
 }
 
-// request writes a request within the dialog of an INVITE that was answered with a
-// tag. A header "body" is its SDP.
+// request returns a request within the dialog of an INVITE that was answered with a tag.
+// A header "body" is its SDP.
 func (p *peer) request(invite, method, tag string, headers ...string) string {
 	_, transport, _ := strings.Cut(header(invite, "Via"), "SIP/2.0/")
 	transport, _, _ = strings.Cut(transport, " ")

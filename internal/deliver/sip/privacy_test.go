@@ -14,20 +14,20 @@ import (
 	"countersign/internal/deliver/sip"
 )
 
-// logged keeps the log of a carrier.
+// logged records the log of a carrier.
 func logged(j *journal) func(*sip.Config) {
 	return func(c *sip.Config) { c.Log = slog.New(slog.NewTextHandler(j, nil)) }
 }
 
-// hides fails the test if a text has a number, or a part of one.
+// hides fails the test if a text contains a number or a part of one.
 func hides(t *testing.T, where, text string) {
 	t.Helper()
 	if strings.Contains(text, "7700900") {
-		t.Errorf("a number is in %s: %s", where, text)
+		t.Errorf("%s contains a number: %s", where, text)
 	}
 }
 
-// TestReasonMasked: a number in a reason phrase is in no note, log or status.
+// TestReasonMasked: a number in a reason phrase does not reach notes, logs or the status.
 func TestReasonMasked(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[string]string{
@@ -44,7 +44,7 @@ func TestReasonMasked(t *testing.T) {
 				note = tr.end().Error
 			}
 			if !strings.Contains(note, want) {
-				t.Errorf("the note is %q, want %q in it", note, want)
+				t.Errorf("note %q does not contain %q", note, want)
 			}
 			hides(t, "the status", fmt.Sprint(tr.Status().Errors))
 			await.Until(t, "one line in the log", func() bool { return len(log.lines("call ended")) == 1 })
@@ -53,7 +53,7 @@ func TestReasonMasked(t *testing.T) {
 	}
 }
 
-// TestRegistrationMasked: the same for a registrar.
+// TestRegistrationMasked: likewise for a registrar.
 func TestRegistrationMasked(t *testing.T) {
 	t.Parallel()
 	p, log := listen(t, "udp"), &journal{}
@@ -66,12 +66,12 @@ func TestRegistrationMasked(t *testing.T) {
 	text := log.text.String()
 	hides(t, "the log", text)
 	if !strings.Contains(text, `"403 User … is locked","retry_in":"30s"`) {
-		t.Errorf("the log has %s", text)
+		t.Errorf("log: %s", text)
 	}
 }
 
-// TestNotWritten: an INVITE that cannot be written has the error of the socket, without
-// the number. No IPv4 socket writes to an IPv6 address.
+// TestNotWritten: the error of an INVITE that cannot be written is the socket's, without
+// the number. An IPv4 socket cannot write to an IPv6 address.
 func TestNotWritten(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -97,7 +97,7 @@ func TestNotWritten(t *testing.T) {
 	}
 }
 
-// TestTooLongForUDP: an INVITE that UDP does not carry is refused with the remedy.
+// TestTooLongForUDP: an INVITE that exceeds UDP is refused, and the error has the remedy.
 func TestTooLongForUDP(t *testing.T) {
 	t.Parallel()
 	p, log := listen(t, "udp"), &journal{}
@@ -111,6 +111,6 @@ func TestTooLongForUDP(t *testing.T) {
 	hides(t, "the error", fmt.Sprint(err))
 	await.Until(t, "one line in the log", func() bool { return len(log.lines("call ended")) == 1 })
 	if line := log.lines("call ended")[0]; !strings.Contains(line, "use transport tcp") {
-		t.Errorf("the log has %s", line)
+		t.Errorf("log: %s", line)
 	}
 }

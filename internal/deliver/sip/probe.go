@@ -12,11 +12,11 @@ import (
 	"countersign/internal/message"
 )
 
-// Probe sends one request to a trunk, and returns nil if the trunk would take calls. A trunk
-// with Register gets a REGISTER without Contact, which proves the credentials and does not
-// change the registration of a running server (RFC 3261 §10.2.3). Another trunk
-// gets an OPTIONS, to which every response is a success (RFC 3261 §11). Neither makes a
-// phone ring. Probe uses a free local port and ignores Listen.
+// Probe sends one request to a trunk and returns nil if the trunk responds as required.
+// With Register it sends a REGISTER without Contact, which checks the credentials and
+// does not change the registration of a running server (RFC 3261 §10.2.3). Otherwise it
+// sends an OPTIONS, to which every response is a success (RFC 3261 §11). Neither makes
+// a phone ring. Probe uses a free local port and ignores Listen and Speaker.
 func Probe(ctx context.Context, cfg Config) error {
 	cfg.Listen, cfg.Speaker = "", mute{}
 	if err := cfg.complete(); err != nil {
@@ -29,7 +29,7 @@ func Probe(ctx context.Context, cfg Config) error {
 	return errors.Join(t.probe(ctx), t.close())
 }
 
-// mute is the speaker of a trunk that makes no call.
+// mute is the speaker of a trunk without calls.
 type mute struct{}
 
 func (mute) Speak(context.Context, message.Script) (audio.Samples, error) { return nil, nil }

@@ -14,22 +14,22 @@ import (
 	"countersign/internal/deliver"
 )
 
-// registration keeps the trunk's registrar informed of our address (RFC 3261 §10.2).
+// registration keeps our address registered with the trunk (RFC 3261 §10.2).
 type registration struct {
 	trunk  *trunk
 	failed func(error)
 	id     string // Call-ID of all its requests (RFC 3261 §10.2)
 
-	// Of run only:
+	// Used by run only:
 
-	seq      uint32
+	seq      uint32        // CSeq of the last request
 	least    time.Duration // Min-Expires of the registrar
-	failures int           // since the last success
+	failures int           // consecutive failures
 
 	mu    sync.Mutex
 	up    bool
-	since time.Time
-	err   error // result of the last REGISTER
+	since time.Time // time of the last change of up
+	err   error     // result of the last REGISTER
 }
 
 func newRegistration(t *trunk, failed func(error)) *registration {
@@ -38,7 +38,7 @@ func newRegistration(t *trunk, failed func(error)) *registration {
 	return r
 }
 
-// run registers until ctx ends, and then signs off.
+// run keeps the registration alive until ctx ends, then removes it.
 func (r *registration) run(ctx context.Context) {
 	every := r.trunk.cfg.RegisterEvery
 	for pause := time.Duration(0); sleep(ctx, pause); {
@@ -59,18 +59,18 @@ func (r *registration) run(ctx context.Context) {
 	}
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	_, _ = r.once(bye, 0) // best effort: the registration expires
+	_, _ = r.once(bye, 0) // best effort: the registration also expires
 }
 
-// The pause after a REGISTER that failed doubles with each failure in a row.
+// Back-off after failed REGISTER requests; it doubles with each consecutive failure.
 const (
 	firstRetry   = time.Second
 	longestRetry = time.Minute
-	// A refusal of us, such as 403, needs an operator, and a registrar may lock an
-	// account that tries too often.
+	// A refusal such as 403 needs an operator, and a registrar may lock an account
+	// after frequent attempts.
 	firstRefusedRetry   = 30 * time.Second
 	longestRefusedRetry = 10 * time.Minute
-	// longestRetryAfter bounds the pause for a Retry-After.
+	// longestRetryAfter bounds the pause that a Retry-After requires.
 	longestRetryAfter = time.Hour
 )
 
@@ -88,8 +88,8 @@ func retryPause(err error, failures int) time.Duration {
 	return pause
 }
 
-// note keeps the outcome of a try. The log has a line when the registration fails
-// and one when it succeeds again, but none for the tries between.
+// note records the result of an attempt. It logs only changes: the first failure, and
+// the next success.
 func (r *registration) note(err error, retry time.Duration) {
 	m := r.trunk.metrics
 	if err != nil {
@@ -118,7 +118,7 @@ func (r *registration) note(err error, retry time.Duration) {
 
 const noResponse = "no response"
 
-// reasonOf is the label of a failure: the status, or "no response".
+// reasonOf returns the metric label of a failure: the status, or "no response".
 func reasonOf(err error) string {
 	if no, refused := errors.AsType[*StatusError](err); refused {
 		return strconv.Itoa(no.Status)
@@ -126,7 +126,7 @@ func reasonOf(err error) string {
 	return noResponse
 }
 
-// status shows the registration as the one bind of the carrier.
+// status returns the registration as the only bind of the carrier.
 func (r *registration) status() deliver.BindStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,8 +137,8 @@ func (r *registration) status() deliver.BindStatus {
 	return s
 }
 
-// register registers, for longer if the registrar requires that (RFC 3261 §10.2.8),
-// and returns the time that was granted.
+// register registers for expires, or longer if the registrar requires it (RFC 3261
+// §10.2.8), and returns the granted duration.
 func (r *registration) register(ctx context.Context, expires time.Duration) (granted time.Duration, err error) {
 	expires = max(expires, r.least)
 	granted, err = r.once(ctx, expires)
@@ -152,7 +152,8 @@ func (r *registration) register(ctx context.Context, expires time.Duration) (gra
 // registerTimeout bounds the wait for the response to a REGISTER.
 const registerTimeout = 10 * time.Second
 
-// once sends a REGISTER, and returns the time that was granted.
+// once sends a REGISTER and returns the granted duration. An expires of 0 removes the
+// registration.
 func (r *registration) once(ctx context.Context, expires time.Duration) (granted time.Duration, err error) {
 	t := r.trunk
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
@@ -183,10 +184,10 @@ func (r *registration) once(ctx context.Context, expires time.Duration) (granted
 	return grantedTo(res, &t.contact, expires), nil
 }
 
-// grantedTo returns the life of a registration, at most the requested one. The
-// expires parameter of our contact has precedence over the header Expires (RFC 3261
-// §10.2.4). Without our contact the shortest time is safe: a NAT may have rewritten
-// it.
+// grantedTo returns the duration of a registration, at most asked. The expires
+// parameter of our contact has precedence over the Expires header (RFC 3261 §10.2.4).
+// If the response lacks our contact, which a NAT may have rewritten, it returns the
+// shortest duration of all.
 func grantedTo(res *sip.Response, ours *sip.ContactHeader, asked time.Duration) time.Duration {
 	granted := asked
 	if n := seconds(res, "Expires"); n > 0 {

@@ -17,7 +17,7 @@ import (
 	"countersign/internal/deliver/sip/softphone"
 )
 
-// journal is a log that a test reads.
+// journal is a log for tests.
 type journal struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -41,7 +41,7 @@ func (j *journal) lines(message string) (lines []string) {
 	return lines
 }
 
-// value returns the sum of a metric; -1 if there is none.
+// value returns the sum of a metric; -1 if it does not exist.
 func value(t *testing.T, reg *prometheus.Registry, name string, labels ...string) float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -62,8 +62,8 @@ func value(t *testing.T, reg *prometheus.Registry, name string, labels ...string
 	return sum
 }
 
-// TestRegistrationFails: the log has the failure and the recovery, once each, and
-// the metrics every failure.
+// TestRegistrationFails: failure and recovery are logged once each; the metrics count
+// every failure.
 func TestRegistrationFails(t *testing.T) {
 	t.Parallel()
 	p, log, reg := listen(t, "udp"), &journal{}, prometheus.NewRegistry()
@@ -85,7 +85,7 @@ func TestRegistrationFails(t *testing.T) {
 	await.Until(t, "registered", func() bool { return value(t, reg, "countersign_sip_registration_up") == 1 })
 	failed, again := log.lines("registration failed"), log.lines("registered again")
 	if len(failed) != 1 || len(again) != 1 || !strings.Contains(failed[0], "503 Service Unavailable") || !strings.Contains(again[0], "failures=2") {
-		t.Errorf("the log has\n%s%s", failed, again)
+		t.Errorf("log:\n%s%s", failed, again)
 	}
 	if got := value(t, reg, "countersign_sip_registration_failures_total", "503"); got != 2 {
 		t.Errorf("failures: %v", got)
@@ -101,8 +101,7 @@ func TestRegistrationFails(t *testing.T) {
 	}
 }
 
-// TestRegistrationInterval: a registrar that finds the time too short gets the one
-// that it asks for, and is asked for that from then on.
+// TestRegistrationInterval: a Min-Expires is honoured, also in later requests.
 func TestRegistrationInterval(t *testing.T) {
 	t.Parallel()
 	p := start(t, softphone.Config{
@@ -115,11 +114,11 @@ func TestRegistrationInterval(t *testing.T) {
 	}
 	await.Until(t, "registered", func() bool { return tr.Status().Binds[0].Up })
 	if len(log.lines("registration failed")) != 0 || len(log.lines("registered")) != 1 {
-		t.Errorf("the log has\n%s", log.text.String())
+		t.Errorf("log:\n%s", log.text.String())
 	}
 }
 
-// TestRegistrarUnreachable: a registrar without a socket is a failure, too.
+// TestRegistrarUnreachable: a registrar without a socket counts as a failure.
 func TestRegistrarUnreachable(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -137,14 +136,14 @@ func TestRegistrarUnreachable(t *testing.T) {
 		return value(t, reg, "countersign_sip_registration_failures_total", "no response") >= 2
 	})
 	if failed := log.lines("registration failed"); len(failed) != 1 || !strings.Contains(failed[0], "connection refused") {
-		t.Errorf("the log has %q", failed)
+		t.Errorf("log: %q", failed)
 	}
 	if s := tr.Status().Binds[0]; s.Up || s.Error == "" {
 		t.Errorf("status %+v", s)
 	}
 }
 
-// TestRegistrationRefused: a Min-Expires that does not help is a failure.
+// TestRegistrationRefused: a 423 without a longer Min-Expires is a failure.
 func TestRegistrationRefused(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{"Min-Expires: 1", "Min-Expires: soon", "X: y"} {
@@ -159,7 +158,7 @@ func TestRegistrationRefused(t *testing.T) {
 	}
 }
 
-// TestRetryPause: the pause after failures in a row.
+// TestRetryPause: the pause after consecutive failures.
 func TestRetryPause(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -184,7 +183,7 @@ func TestRetryPause(t *testing.T) {
 	}
 }
 
-// TestGranted: the time that a registrar grants to our contact counts.
+// TestGranted: the duration granted to our contact applies.
 func TestGranted(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

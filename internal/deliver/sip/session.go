@@ -13,18 +13,18 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// session is an INVITE and the dialog that its answer makes (RFC 3261 §12).
+// session is an INVITE and the dialog that its answer creates (RFC 3261 §12).
 type session struct {
 	trunk          *trunk
-	InviteRequest  *sip.Request  // as sent last; not to be changed
-	InviteResponse *sip.Response // the last one; nil before there is one
+	InviteRequest  *sip.Request  // last INVITE sent; must not be modified
+	InviteResponse *sip.Response // last response; nil before the first
 
-	tx  sip.ClientTransaction // carries InviteRequest
+	tx  sip.ClientTransaction // transaction of InviteRequest
 	seq uint32                // CSeq of the last request
 }
 
-// send sends the INVITE in a new transaction. Answers beyond the first go to
-// [trunk.stray].
+// send sends the INVITE in a new transaction. Answers beyond the first are passed to
+// [trunk.handleUnmatched].
 func (s *session) send(ctx context.Context, id string) error {
 	t, req := s.trunk, s.InviteRequest
 	if err := sipgo.ClientRequestBuild(t.client, req); err != nil {
@@ -34,7 +34,7 @@ func (s *session) send(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoConnection, unsent(req, err))
 	}
-	t.sent(id, req) // before the first response
+	t.sent(id, req) // must precede the first response
 	tx.OnRetransmission(t.handleUnmatched)
 	if err := tx.Init(); err != nil {
 		tx.Terminate()
@@ -48,15 +48,14 @@ func (s *session) send(ctx context.Context, id string) error {
 	return nil
 }
 
-// Ack acknowledges the answer. The trunk repeats it for each retransmission of the
-// answer.
+// Ack acknowledges the answer. [trunk.answer] sends further ACKs for retransmissions.
 func (s *session) Ack(context.Context) error {
 	ack := s.inDialogRequest(sip.ACK, s.InviteRequest.CSeq().SeqNo)
 	return unsent(ack, s.trunk.client.WriteRequest(ack))
 }
 
-// Do sends a request within the dialog and returns the final response to it.
-// Challenges are answered.
+// Do sends a request within the dialog, answers challenges, and returns the final
+// response.
 func (s *session) Do(ctx context.Context, method sip.RequestMethod, headers ...sip.Header) (*sip.Response, error) {
 	req := s.inDialogRequest(method, s.seq+1)
 	for _, h := range headers {
@@ -101,7 +100,7 @@ func (s *session) inDialogRequest(method sip.RequestMethod, seq uint32) *sip.Req
 	return req
 }
 
-// routes is the route set: the Record-Route headers of the answer in reverse order.
+// routes returns the route set: the Record-Route headers of the answer in reverse order.
 func (s *session) routes() []sip.Uri {
 	var routes []sip.Uri
 	for _, h := range slices.Backward(s.InviteResponse.GetHeaders("Record-Route")) {
@@ -117,7 +116,7 @@ func isLoose(uri sip.Uri) bool {
 	return slices.ContainsFunc(uri.UriParams, func(p sip.HeaderKV) bool { return strings.EqualFold(strings.TrimSpace(p.K), "lr") })
 }
 
-// hopOf returns host:port of a URI.
+// hopOf returns the host:port of a URI.
 func hopOf(uri sip.Uri, transport string) string {
 	port := uri.Port
 	if port == 0 {
@@ -126,7 +125,7 @@ func hopOf(uri sip.Uri, transport string) string {
 	return net.JoinHostPort(strings.Trim(uri.Host, "[]"), strconv.Itoa(port))
 }
 
-// errNoSession is the reason why an INVITE is not sent again.
+// errNoSession means that a 422 has no usable Min-SE.
 var errNoSession = errors.New("no Min-SE that can be met")
 
 // longerTimer returns the INVITE that answers 422 Session Interval Too Small: a copy
@@ -144,8 +143,8 @@ func longerTimer(invite *sip.Request, res *sip.Response) (*sip.Request, error) {
 	return next, nil
 }
 
-// seconds reads a header that begins with a number of seconds, such as
-// "Retry-After: 120 (maintenance);duration=60"; otherwise it returns 0.
+// seconds returns the number of seconds at the start of a header, such as 120 for
+// "Retry-After: 120 (maintenance);duration=60"; 0 without a header or number.
 func seconds(res *sip.Response, name string) int {
 	h := res.GetHeader(name)
 	if h == nil {

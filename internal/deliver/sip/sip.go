@@ -1,29 +1,29 @@
-// Package sip is the carrier for calls: it dials over a SIP trunk, speaks the code
-// once somebody answers, and reports how the call ended.
+// Package sip is the carrier for calls. It dials over a SIP trunk, plays the
+// announcement when the call is answered, and reports the outcome of the call.
 //
-//	carrier.go   a Carrier: limits, and what becomes of a message
-//	call.go      one call, from INVITE to its answer
-//	talk.go      an answered call, to its BYE
+//	carrier.go   Carrier: sends a message as a call and reports its outcome
+//	call.go      a call from its INVITE to the answer
+//	talk.go      an answered call up to its BYE
 //	session.go   an INVITE and its dialog
 //	login.go     digest authentication
-//	dialog.go    what the other side asks of a call: BYE, re-INVITE, INFO, UPDATE
+//	dialog.go    requests within a call: BYE, re-INVITE, INFO, UPDATE
 //	describe.go  SDP offers and answers of a call
-//	trunk.go     the sockets, and whom a request is about
-//	normalise.go one spelling for the headers of all peers
-//	stream.go    the same over TCP and TLS
-//	gate.go      limits on packets, before sipgo reads them
+//	trunk.go     the sockets, and the dispatch of messages to calls
+//	normalise.go canonical spelling of headers
+//	stream.go    normalisation over TCP and TLS
+//	gate.go      limits on packets, before sipgo parses them
 //	sources.go   the addresses that packets may come from
 //	late.go      answers beyond the first, and after the end of a call
 //	register.go  REGISTER
 //	limits.go    allow-lists of destinations, and limits on concurrent calls
-//	outcome.go   what the answers of a trunk mean
+//	outcome.go   mapping of final responses to outcomes
 //	media/       SDP, RTP, SRTP, digits
 //
-// A message is accepted when the phone rings or is answered; how the call ends is
-// reported later, like the receipt of an SMS. A trunk that fails before that is
-// followed by the next; after an answer a call is never repeated.
+// A message is accepted when the phone rings or the call is answered. The outcome
+// of the call is reported later, like the receipt of an SMS. If the trunk fails
+// before that, the next trunk is tried. An answered call is never repeated.
 //
-// The package must not know what a verification is, nor where reports are kept.
+// The package must not depend on verifications or on the storage of reports.
 package sip
 
 import (
@@ -46,13 +46,13 @@ import (
 	"countersign/internal/message"
 )
 
-// CallerID says from which number a call comes. The first that fits decides.
+// CallerID is the caller's number for calls to a country. The first match is used.
 type CallerID struct {
-	Country string // of the destination, ISO 3166-1 alpha-2; "" for all
+	Country string // country of the destination, ISO 3166-1 alpha-2; "" for all
 	Number  string // E.164 digits
 }
 
-// Speaker turns a script into sound.
+// Speaker synthesises a script.
 type Speaker interface {
 	Speak(ctx context.Context, script message.Script) (audio.Samples, error)
 }
@@ -61,49 +61,50 @@ type Speaker interface {
 type Config struct {
 	Name string
 
-	Host          string // of the trunk: its domain, or address, with a port or without
+	Host          string // domain or address of the trunk, with an optional port
 	Transport     string // udp (default), tcp or tls
-	OutboundProxy string // host:port that everything is sent to; "" for the trunk itself
+	OutboundProxy string // host:port that all requests are sent to; "" for the trunk itself
 	TLS           *tls.Config
 
-	User, Password string // of digest authentication; "" for none
+	User, Password string // credentials for digest authentication; "" to disable it
 	Register       bool   // REGISTER with the trunk
 	RegisterEvery  time.Duration
 
 	Listen    string         // local address of SIP, host:port; default 0.0.0.0:0
-	AllowFrom []netip.Prefix // more sources of packets over UDP than the trunk and its outbound proxy
-	Advertise netip.Addr     // address that the trunk reaches us at; the local one if it is not valid
-	FirstPort int            // of RTP, with LastPort; default 10000 to 20000
-	LastPort  int
-	SRTP      bool // offer SRTP only
+	AllowFrom []netip.Prefix // sources of UDP packets in addition to the trunk and its outbound proxy
+	Advertise netip.Addr     // our address as the trunk sees it; if invalid, the local address
+	FirstPort int            // first RTP port; default 10000
+	LastPort  int            // last RTP port; default 20000
+	SRTP      bool           // offer SRTP only
 
 	Latch media.Latch // sources of RTP that may move the audio; default [media.LatchSignaling]
 
 	CallerIDs  []CallerID
 	DigitsOnly bool // write numbers without "+"
 
-	Countries     []string // ISO codes of those that may be called; none: all
-	AllowPrefixes []string // first digits of numbers that may be called though they are expensive
+	Countries     []string // ISO codes of the countries that may be called; empty for all
+	AllowPrefixes []string // prefixes that may be called although they are expensive
 
-	MaxCalls       int          // at a time; default 100
+	MaxCalls       int          // concurrent calls; default 100
 	CallsPerSecond float64      // 0 for no limit
 	Prefixes       *PrefixLimit // shared with other trunks; nil for no limit
 
-	FirstResponse time.Duration // for any response to an INVITE, before the next trunk is asked; default 1 s
+	FirstResponse time.Duration // from the INVITE to any response, before failover; default 1 s
 	RingTimeout   time.Duration // from the INVITE to an answer; default 45 s
-	MaxDuration   time.Duration // after the answer; default, and the most, 60 s
-	HoldTimeout   time.Duration // how long an answer may be on hold; default 5 s
-	KeyWait       time.Duration // from the last word to the end of the call; key 1 repeats the announcement; default 2 s
+	MaxDuration   time.Duration // after the answer; default and maximum 60 s
+	HoldTimeout   time.Duration // maximum time on hold after the answer; default 5 s
+	KeyWait       time.Duration // wait for key 1 (repeat) after the announcement, before the BYE; default 2 s
 
-	Names media.Resolver // of host names in SDP; nil for the resolver of the system
+	Names media.Resolver // resolves host names in SDP and in the configuration; nil for the system resolver
 
 	Speaker Speaker
 
-	// Wanted tells whether somebody still waits for the code of a message. It is
-	// asked every second while the phone rings. nil: always.
+	// Wanted reports whether the code of a message is still needed. It is called every
+	// second while the phone rings; if it returns false, the call is cancelled. nil means
+	// always.
 	Wanted func(context.Context, deliver.Message) bool
 
-	// Ended hears of every call that is over, before its report; nil for nobody.
+	// Ended is called for every finished call, before its report; it may be nil.
 	Ended func(deliver.Message, Result)
 
 	Reports deliver.Reports
@@ -117,8 +118,8 @@ var (
 	callerForm = regexp.MustCompile(`^[0-9]{3,15}$`)
 )
 
-// longestCall is the most that MaxDuration may be. A session timer lasts 90 s at
-// least (RFC 4028 §4), so that a call is over before one runs out.
+// longestCall is the maximum of MaxDuration. A session timer lasts at least 90 s
+// (RFC 4028 §4), so a call ends before one expires.
 const longestCall = time.Minute
 
 // complete checks the configuration and fills in its defaults.
@@ -142,17 +143,17 @@ func (c *Config) complete() error {
 	}
 	switch {
 	case !hostForm.MatchString(c.Host):
-		return fmt.Errorf("host: %q is no host", c.Host)
+		return fmt.Errorf("host: %q is not a host", c.Host)
 	case c.OutboundProxy != "" && !hostForm.MatchString(c.OutboundProxy):
-		return fmt.Errorf("outbound_proxy: %q is no host", c.OutboundProxy)
+		return fmt.Errorf("outbound_proxy: %q is not a host", c.OutboundProxy)
 	case !slices.Contains([]string{"udp", "tcp", "tls"}, c.Transport):
 		return fmt.Errorf("transport: must be udp, tcp or tls, not %q", c.Transport)
 	case !userForm.MatchString(c.User):
 		return fmt.Errorf("user: %q cannot be in a SIP address", c.User)
 	case c.Register && c.User == "":
-		return errors.New("user: must be given to register")
+		return errors.New("user: is required if register is true")
 	case c.Speaker == nil:
-		return errors.New("nobody speaks")
+		return errors.New("no speaker is configured")
 	case c.MaxCalls < 1, c.CallsPerSecond < 0:
 		return errors.New("max_calls, calls_per_second: must not be negative")
 	case !c.Latch.Valid():

@@ -13,30 +13,30 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// sources are the addresses from which a trunk reads packets: the trunk, its outbound
-// proxy, the ranges that the operator allows, and the peers of current calls. The
-// registrar is the trunk, see [registration]. The port of a source does not matter.
+// sources is the set of addresses from which a trunk accepts packets: the trunk, its
+// outbound proxy, the configured ranges, and the peers of current calls. The trunk is
+// also the registrar, see [registration]. Ports are ignored.
 type sources struct {
 	fixed []netip.Prefix // addresses in the configuration
 	names []string       // host names in the configuration
 	ask   media.Resolver
-	life  time.Duration // time that an address stays in peers
+	life  time.Duration // lifetime of an address in peers
 	log   *slog.Logger
 
 	mu       sync.RWMutex
-	resolved map[netip.Addr]time.Time // addresses of names, with the time of the last lookup that had them
-	peers    map[netip.Addr]time.Time // addresses of calls, with the time until which they are admitted
+	resolved map[netip.Addr]time.Time // addresses of names, with the time of the last lookup that returned them
+	peers    map[netip.Addr]time.Time // addresses of calls, with their expiry
 	failing  map[string]bool          // true for a name if its last lookup failed
 }
 
 const (
-	// resolveEvery is the time between two lookups of a name: the resolver of the
-	// system does not return the TTL, which is a minute or more for most carriers.
+	// resolveEvery is the time between two lookups of a name. The system resolver does
+	// not return the TTL, which is a minute or more for most carriers.
 	resolveEvery = time.Minute
 	// lookupTimeout bounds a lookup.
 	lookupTimeout = 10 * time.Second
-	// resolvedLife is the time that an address stays after the last lookup that had it.
-	// Many names have more addresses than one response holds, and calls last.
+	// resolvedLife is the lifetime of an address after the last lookup that returned it.
+	// Many names have more addresses than fit one response, and calls outlast a lookup.
 	resolvedLife = time.Hour
 	// maxPeers bounds the addresses of calls.
 	maxPeers = 1024
@@ -71,8 +71,8 @@ func newSources(cfg *Config, log *slog.Logger) *sources {
 	return s
 }
 
-// plain returns an address in the form that sources are compared in: IPv4 if it can
-// be, and without a zone.
+// plain returns an address in the form used for comparisons: IPv4-mapped addresses as
+// IPv4, and no zone.
 func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
 // listed reports whether an address is in the configuration.
@@ -86,7 +86,7 @@ func (s *sources) listed(addr netip.Addr) bool {
 	return false
 }
 
-// has reports whether packets of an address are read.
+// has reports whether packets from an address are accepted.
 func (s *sources) has(addr netip.Addr) bool {
 	if s.listed(addr) {
 		return true
@@ -101,7 +101,8 @@ func (s *sources) has(addr netip.Addr) bool {
 	return ok && time.Now().Before(until)
 }
 
-// meet admits an address for as long as a call can last.
+// meet admits an address for the maximum duration of a call. It has no effect on new
+// addresses while maxPeers are current.
 func (s *sources) meet(addr netip.Addr) {
 	addr = plain(addr)
 	now := time.Now()
@@ -120,7 +121,7 @@ func (s *sources) meet(addr netip.Addr) {
 	s.peers[addr] = now.Add(s.life)
 }
 
-// resolve looks up all names. A name without a result keeps its addresses.
+// resolve looks up all names. After a failed lookup no addresses expire.
 func (s *sources) resolve(ctx context.Context) {
 	complete := true
 	for _, name := range s.names {
@@ -142,7 +143,7 @@ func (s *sources) resolve(ctx context.Context) {
 	}
 }
 
-// forget drops the addresses that no lookup has had since a time.
+// forget deletes the addresses that no lookup has returned since a time.
 func (s *sources) forget(since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,7 +164,7 @@ func (s *sources) lookup(ctx context.Context, name string) ([]netip.Addr, error)
 	return addrs, err
 }
 
-// note logs the first failure of a lookup, and the first success after it.
+// note logs the first failed lookup of a name and the next successful one.
 func (s *sources) note(name string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,8 +174,8 @@ func (s *sources) note(name string, err error) {
 	}
 	s.failing[name] = failed
 	if failed {
-		s.log.Warn("name of the trunk not resolved, keeping its last known addresses", "host", name, "addresses", len(s.resolved), "error", err)
+		s.log.Warn("host name of the trunk not resolved; keeping its known addresses", "host", name, "addresses", len(s.resolved), "error", err)
 		return
 	}
-	s.log.Info("name of the trunk resolved again", "host", name, "addresses", len(s.resolved))
+	s.log.Info("host name of the trunk resolved again", "host", name, "addresses", len(s.resolved))
 }

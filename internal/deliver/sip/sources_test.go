@@ -16,7 +16,7 @@ import (
 	"countersign/internal/deliver/sip"
 )
 
-// names is a resolver that a test changes.
+// names is a resolver whose result a test can change.
 type names map[string][]string
 
 // LookupNetIP implements media.Resolver.
@@ -30,8 +30,8 @@ func (n names) LookupNetIP(_ context.Context, _, host string) (addrs []netip.Add
 	return addrs, nil
 }
 
-// TestSources: names are resolved again and again. An address stays for an hour after
-// the name lost it, and for as long as the name is not resolved.
+// TestSources: host names are resolved periodically. An address remains for an hour after
+// the name lost it, and while the name cannot be resolved.
 func TestSources(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestSources(t *testing.T) {
 		g.Resolve(t.Context())
 		want("after it", "203.0.113.1", "203.0.113.2")
 		if !g.Has("2001:db8::1") || !g.Has("2001:db8::1%eth0") || g.Has("2001:db8::2") {
-			t.Error("IPv6 is not looked at")
+			t.Error("IPv6 addresses are ignored")
 		}
 		dns["trunk.example"] = []string{"203.0.113.3"}
 		g.Resolve(t.Context())
@@ -67,8 +67,8 @@ func TestSources(t *testing.T) {
 		dns["trunk.example"] = []string{"203.0.113.4"}
 		g.Resolve(t.Context())
 		want("long after", "203.0.113.2", "203.0.113.4")
-		if lines := log.lines("name of the trunk not resolved, keeping its last known addresses"); len(lines) != 1 {
-			t.Errorf("the log has %q", lines)
+		if lines := log.lines("host name of the trunk not resolved; keeping its known addresses"); len(lines) != 1 {
+			t.Errorf("log: %q", lines)
 		}
 		g.Meet("203.0.113.1")
 		want("in a call", "203.0.113.1", "203.0.113.2", "203.0.113.4")

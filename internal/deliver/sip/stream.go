@@ -13,32 +13,31 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// streams normalises the messages of connections. A read over TCP or TLS ends
-// anywhere in a message, so the head of each is collected first. The zero value is
-// ready to use.
+// streams normalises the messages of connections. A read over TCP or TLS may end
+// anywhere in a message, so each head is collected first. The zero value is ready to
+// use.
 type streams struct {
-	passes func(from netip.AddrPort, head []byte) bool // whether a message is passed on; nil for all
+	passes func(from netip.AddrPort, head []byte) bool // reports whether to pass a message; nil passes all
 
 	mu    sync.Mutex
-	parts map[string]*part // by the addresses of the connection
+	parts map[string]*part // keyed by the addresses of the connection
 }
 
-// part is the message that a connection is in the middle of.
+// part is the incomplete message of a connection.
 type part struct {
-	head []byte    // up to its end
-	body int       // bytes that are to come
-	drop bool      // the body is left out, as its head was
-	last time.Time // of a read
+	head []byte    // head read so far
+	body int       // missing bytes of the body
+	drop bool      // the head was dropped, so the body is dropped
+	last time.Time // time of the last read
 }
 
-// A connection that ends in the middle of a message leaves its part behind, for
-// partLife at most.
+// partLife bounds the life of a part whose connection ended within a message.
 const partLife = time.Minute
 
 var errHeadTooLong = errors.New("head of a message is too long")
 
-// filter is the [sip.TransportReadFilter] of a trunk. Without data to return it
-// returns none, and sipgo goes on reading; an error closes the connection.
+// filter is the [sip.TransportReadFilter] of a trunk. If it returns no data, sipgo
+// continues to read. An error closes the connection.
 func (s *streams) filter(from sip.TransportReadProps, data []byte) ([]byte, error) {
 	if !sip.IsReliable(from.Transport) {
 		return normalised(data), nil
@@ -59,8 +58,7 @@ func (s *streams) filter(from sip.TransportReadProps, data []byte) ([]byte, erro
 	return out, nil
 }
 
-// endOf returns the address of an end of a connection; the zero AddrPort if it is not
-// an IP address with a port.
+// endOf converts a; it returns the zero AddrPort if a is not an IP address with a port.
 func endOf(a net.Addr) netip.AddrPort {
 	end, err := netip.ParseAddrPort(a.String())
 	if err != nil {
@@ -69,7 +67,7 @@ func endOf(a net.Addr) netip.AddrPort {
 	return end
 }
 
-// keep remembers a part, and forgets those of connections that ended.
+// keep stores a part and deletes parts older than partLife.
 func (s *streams) keep(key string, p *part) {
 	now := time.Now()
 	p.last = now
@@ -87,8 +85,8 @@ func (s *streams) keep(key string, p *part) {
 // idle reports whether the connection is between two messages.
 func (p *part) idle() bool { return len(p.head) == 0 && p.body == 0 }
 
-// feed returns the bytes that can be passed on after data was read: heads that are
-// complete, normalised, and bodies. A message is left out if its head does not pass.
+// feed processes data and returns the bytes to pass on: complete heads, normalised, and
+// bodies. Messages whose head does not pass are left out.
 func (p *part) feed(data []byte, passes func(head []byte) bool) (out []byte, err error) {
 	for len(data) > 0 {
 		if p.body > 0 {
@@ -100,7 +98,7 @@ func (p *part) feed(data []byte, passes func(head []byte) bool) (out []byte, err
 			continue
 		}
 		if len(p.head) == 0 {
-			// A keep-alive (RFC 5626 §3.5.1), or line ends before a start line.
+			// Keep-alive (RFC 5626 §3.5.1) or line breaks before a start line.
 			rest := bytes.TrimLeft(data, "\r\n")
 			out, data = append(out, data[:len(data)-len(rest)]...), rest
 		}
@@ -124,8 +122,8 @@ func (p *part) feed(data []byte, passes func(head []byte) bool) (out []byte, err
 	return out, nil
 }
 
-// contentLength returns the length of the body after a normalised head; 0 if it is
-// not given, which sipgo refuses.
+// contentLength returns the Content-Length of a normalised head; 0 if absent, which
+// sipgo refuses.
 func contentLength(head string) int {
 	for line := range strings.SplitSeq(head, "\r\n") {
 		name, value, _ := strings.Cut(line, ": ")

@@ -11,11 +11,12 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// voicemailSpeech is longer than a person says "hello" to a machine without
-// waiting for an answer.
+// voicemailSpeech is the duration of speech above which voicemail is suspected. A
+// person's greeting before the announcement is shorter.
 const voicemailSpeech = 4 * time.Second
 
-// answered says what is to be said, again for each 1 that is pressed, and hangs up.
+// answered runs an answered call: it starts the audio, waits while the call is on hold,
+// plays the announcement, hangs up, and returns the result.
 func (c *call) answered(ctx context.Context) Result {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.trunk.cfg.MaxDuration)
@@ -40,7 +41,7 @@ func (c *call) answered(ctx context.Context) Result {
 	return r
 }
 
-// soundless is the note of a call whose SDP leaves no sound.
+// soundless returns the note of a call without usable audio in the SDP.
 func soundless(err error) string {
 	if unresolved, ok := errors.AsType[*media.UnresolvedError](err); ok {
 		return "no address for " + unresolved.Host
@@ -48,8 +49,8 @@ func soundless(err error) string {
 	return "no sound in common"
 }
 
-// taken waits while a call that was answered on hold stays so, and reports whether it
-// was taken off hold in time, or is over.
+// taken waits while the call is on hold. It returns false if the call is still on hold
+// after HoldTimeout, and true if the hold or the call ended before.
 func (c *call) taken(ctx context.Context) bool {
 	enough := time.NewTimer(c.trunk.cfg.HoldTimeout)
 	defer enough.Stop()
@@ -69,10 +70,10 @@ func (c *call) taken(ctx context.Context) bool {
 	return true
 }
 
-// briefest is the least that an answered call lasts in which a code can be heard.
+// briefest is the minimum duration of an answered call in which a code can be heard.
 const briefest = time.Second
 
-// hungUp reports whether the other side has ended the call.
+// hungUp reports whether the other side ended the call.
 func (c *call) hungUp() bool {
 	select {
 	case <-c.over:
@@ -82,8 +83,8 @@ func (c *call) hungUp() bool {
 	}
 }
 
-// result tells how an answered call went, after it has said so much, before a BYE of
-// ours.
+// result returns the result of an answered call: talked is its duration, said the
+// length of the longest playback. It must be called before our BYE.
 func (c *call) result(talked, said time.Duration) Result {
 	stats := c.media.Stats()
 	r := Result{Outcome: Answered, Talked: talked, Said: said, Complete: said == c.sound.Duration()}
@@ -110,8 +111,8 @@ func (c *call) result(talked, said time.Duration) Result {
 	return r
 }
 
-// speak plays the announcement, again for each 1 that is pressed, and tells how much
-// of it was heard at least once.
+// speak plays the announcement, again for each press of key 1, and returns the length
+// of the longest playback.
 func (c *call) speak(ctx context.Context) (said time.Duration) {
 	for again := true; again; {
 		playing, stop := context.WithCancel(ctx)
@@ -131,8 +132,8 @@ func (c *call) speak(ctx context.Context) (said time.Duration) {
 	return said
 }
 
-// listen waits until a 1 is pressed, or the announcement is over and nobody has,
-// or the call is. played is 0 while the announcement goes on.
+// listen waits for key 1, the end of KeyWait after the announcement, or the end of the
+// call. again reports key 1. played is 0 if the announcement is still playing.
 func (c *call) listen(ctx context.Context, done <-chan time.Duration) (played time.Duration, again bool) {
 	var enough <-chan time.Time
 	for {
@@ -155,14 +156,13 @@ func (c *call) listen(ctx context.Context, done <-chan time.Duration) (played ti
 	}
 }
 
-// byeTimeout bounds the wait for the answer to a BYE. Whoever does not answer is
-// left with it.
+// byeTimeout bounds the wait for the response to a BYE.
 const byeTimeout = 5 * time.Second
 
-// hangUp ends an answered call. A trunk may want to know who hangs up.
+// hangUp ends an answered call with a BYE. It answers challenges to the BYE.
 func (c *call) hangUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), byeTimeout)
 	defer cancel()
-	_, _ = c.session.Do(ctx, sip.BYE) // the call is over all the same
-	c.session.tx.Terminate()          // later responses go to trunk.stray
+	_, _ = c.session.Do(ctx, sip.BYE) // the call is over even if the BYE fails
+	c.session.tx.Terminate()          // later responses go to handleUnmatched
 }

@@ -18,8 +18,7 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// trunk is the SIP side of a carrier: one local address, from which all calls are
-// made and where their peers reach us.
+// trunk is the SIP side of a carrier: one local address for all calls and their peers.
 type trunk struct {
 	cfg     *Config
 	log     *slog.Logger
@@ -27,12 +26,12 @@ type trunk struct {
 	client  *sipgo.Client
 	server  *sipgo.Server
 	contact sip.ContactHeader
-	local   netip.Addr // as the other side is told
+	local   netip.Addr // our address in SIP and SDP
 	metrics *metrics
 
 	mu          sync.Mutex
-	calls       map[string]*call       // by Call-ID
-	invitations map[string]*invitation // by Call-ID
+	calls       map[string]*call       // keyed by Call-ID
+	invitations map[string]*invitation // keyed by Call-ID
 
 	listener *net.UDPConn // nil for TCP and TLS: a trunk does not listen for connections
 	gate     *gate
@@ -41,7 +40,7 @@ type trunk struct {
 	stop     context.CancelFunc // ends keep
 }
 
-// openTrunk makes the sockets. The caller must close it.
+// openTrunk opens the sockets of a trunk. The caller must close it.
 func openTrunk(cfg *Config, log *slog.Logger, m *metrics) (*trunk, error) {
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	if err != nil {
@@ -78,8 +77,8 @@ func openTrunk(cfg *Config, log *slog.Logger, m *metrics) (*trunk, error) {
 	return t, nil
 }
 
-// keep resolves the names of the trunk every minute until ctx ends, and logs dropped
-// packets that have no log line yet.
+// keep runs until ctx ends. Every minute it resolves the host names of the trunk (UDP
+// only) and logs dropped packets.
 func (t *trunk) keep(ctx context.Context) {
 	for {
 		if t.listener != nil {
@@ -109,7 +108,7 @@ func (t *trunk) open(host, port string) (err error) {
 		contact.Port = int(bound.Port())
 		options = append(options, sipgo.WithClientConnectionAddr(t.listener.LocalAddr().String()), sipgo.WithClientPort(contact.Port))
 		conn := &gatedConn{UDPConn: t.listener, gate: t.gate, read: make(chan struct{})}
-		t.serving.Go(func() { _ = t.server.ServeUDP(conn) }) // it ends when the socket is closed
+		t.serving.Go(func() { _ = t.server.ServeUDP(conn) }) // returns when the socket is closed
 		<-conn.read
 	} else {
 		contact.UriParams = sip.NewParams()
@@ -122,8 +121,8 @@ func (t *trunk) open(host, port string) (err error) {
 	return nil
 }
 
-// handle registers the handlers of requests. It must be called before the server
-// reads, since sipgo does not lock them.
+// handle registers the request handlers. It must be called before the server reads,
+// since sipgo does not lock them.
 func (t *trunk) handle() {
 	t.server.OnBye(t.inDialog((*call).onBye))
 	t.server.OnInvite(t.inDialog((*call).onInvite))
@@ -133,11 +132,11 @@ func (t *trunk) handle() {
 	t.server.OnOptions(func(req *sip.Request, tx sip.ServerTransaction) { respond(tx, req, 200, "OK") })
 }
 
-// quiet is for sipgo, which logs whole messages.
+// quiet returns the logger for sipgo. It discards all, since sipgo logs whole messages.
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// localAddress is where the other side reaches us: what the operator says, or the
-// address that leads to the trunk.
+// localAddress returns our address as the other side sees it: Advertise, the address in
+// Listen, or the source address of the route to the trunk, in this order.
 func localAddress(cfg *Config, host string) (netip.Addr, error) {
 	if cfg.Advertise.IsValid() {
 		return cfg.Advertise, nil
@@ -145,7 +144,7 @@ func localAddress(cfg *Config, host string) (netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil && !addr.IsUnspecified() {
 		return addr, nil
 	}
-	conn, err := (&net.Dialer{}).DialContext(context.Background(), "udp", cfg.hop()) // sends nothing
+	conn, err := (&net.Dialer{}).DialContext(context.Background(), "udp", cfg.hop()) // sends no packet
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("find the local address: %w", err)
 	}
@@ -153,7 +152,7 @@ func localAddress(cfg *Config, host string) (netip.Addr, error) {
 	return addr, conn.Close()
 }
 
-// hop is host:port of what everything is sent to.
+// hop returns the host:port that requests are sent to.
 func (c *Config) hop() string {
 	host := c.Host
 	if c.OutboundProxy != "" {
@@ -169,12 +168,12 @@ func (c *Config) hop() string {
 	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port))
 }
 
-// uri is a SIP address at the trunk.
+// uri returns the SIP URI of a user at the trunk.
 func (c *Config) uri(user string) sip.Uri {
 	u := sip.Uri{Scheme: "sip", User: user, Host: c.Host}
 	if host, port, err := net.SplitHostPort(c.Host); err == nil {
 		u.Host = host
-		u.Port, _ = strconv.Atoi(port) // hostForm has looked at it
+		u.Port, _ = strconv.Atoi(port) // validated by hostForm
 	}
 	return u
 }
@@ -199,7 +198,7 @@ func (t *trunk) add(c *call) {
 	t.calls[c.id] = c
 }
 
-// find returns the call that a message belongs to, nil for none.
+// find returns the call with the Call-ID of a message, or nil.
 func (t *trunk) find(m sip.Message) *call {
 	id := m.CallID()
 	if id == nil {
@@ -210,9 +209,9 @@ func (t *trunk) find(m sip.Message) *call {
 	return t.calls[id.Value()]
 }
 
-// overhear keeps the addresses of the peers of a call, and the SDP of provisional
-// responses. It sees messages in their order of arrival: sipgo handles each response in
-// a goroutine, and drops a 183 that its 200 overtakes.
+// overhear admits the peers of a call as sources and stores the SDP of provisional
+// responses. It is called with messages in their order of arrival, whereas sipgo
+// handles each response in a goroutine and drops a 183 overtaken by the 200.
 func (t *trunk) overhear(m sip.Message) {
 	c := t.find(m)
 	if c == nil {
@@ -226,12 +225,12 @@ func (t *trunk) overhear(m sip.Message) {
 	}
 }
 
-// maxRoute bounds the addresses of one message that are admitted.
+// maxRoute bounds the addresses admitted per message.
 const maxRoute = 10
 
-// meet admits the addresses in Contact and Record-Route of a message of a call:
-// requests of the call may come from any of them (RFC 3261 §12.2). The addresses of a
-// host name are admitted when a request is sent to it.
+// meet admits the addresses in Contact and Record-Route of a message, since requests of
+// the call may originate from any of them (RFC 3261 §12.2). The addresses of a host
+// name are admitted when a request is sent to it.
 func (t *trunk) meet(m sip.Message) {
 	var hosts []string
 	for _, h := range m.GetHeaders("Contact") {
@@ -251,8 +250,8 @@ func (t *trunk) meet(m sip.Message) {
 	}
 }
 
-// owner returns the call in which a request was sent, nil for none. A request of another
-// phone that answered the same INVITE has none.
+// owner returns the call of a request, or nil. A request of another phone that answered
+// the same INVITE has no owner.
 func (t *trunk) owner(req *sip.Request) *call {
 	c := t.find(req)
 	if c == nil || !t.ours(c.id, req) {
@@ -261,14 +260,14 @@ func (t *trunk) owner(req *sip.Request) *call {
 	return c
 }
 
-// onAck hands an ACK to the call that it belongs to. An ACK has no response.
+// onAck passes an ACK to its call. An ACK has no response.
 func (t *trunk) onAck(req *sip.Request, _ sip.ServerTransaction) {
 	if c := t.owner(req); c != nil {
 		c.onAck(req)
 	}
 }
 
-// inDialog hands a request to the call that it belongs to.
+// inDialog returns a handler that passes a request to its call, or responds with 481.
 func (t *trunk) inDialog(handle func(*call, *sip.Request, sip.ServerTransaction)) sipgo.RequestHandler {
 	return func(req *sip.Request, tx sip.ServerTransaction) {
 		c := t.owner(req)
@@ -282,7 +281,7 @@ func (t *trunk) inDialog(handle func(*call, *sip.Request, sip.ServerTransaction)
 
 func respond(tx sip.ServerTransaction, req *sip.Request, code int, reason string) {
 	res := sip.NewResponseFromRequest(req, code, reason, nil)
-	_ = tx.Respond(res) // who asked asks again
+	_ = tx.Respond(res) // the peer retransmits its request
 }
 
 func (t *trunk) close() error {
@@ -295,7 +294,7 @@ func (t *trunk) close() error {
 	return err
 }
 
-// sleep waits, and reports false when ctx ends first.
+// sleep waits for d and returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -18,9 +18,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestMain sees that nothing is left of calls and carriers. A user agent of sipgo
-// that is closed while a response is on its way may leave one socket behind. The tests
-// wait for the pace of audio and need little CPU time, so four run at once.
+// TestMain fails if calls or carriers leave goroutines or sockets. A sipgo user agent that
+// is closed during a response may leave one socket. The tests run at the pace of audio
+// and need little CPU time, so four run in parallel.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "4")
@@ -29,12 +29,12 @@ func TestMain(m *testing.M) {
 
 const number = "447700900001"
 
-// patience bounds the wait for what happens on its own.
+// patience bounds the wait for asynchronous events.
 const patience = 20 * time.Second
 
-// speaker says a ramp for each part, so that every announcement is different.
+// speaker returns a ramp for each part, so that all announcements differ.
 type speaker struct {
-	part time.Duration // default 100 ms, so that tests are short
+	part time.Duration // duration of a part; default 100 ms, to keep tests short
 }
 
 func (s speaker) Speak(_ context.Context, script message.Script) (audio.Samples, error) {
@@ -60,7 +60,7 @@ func announcement(t *testing.T) audio.Samples {
 	return sound
 }
 
-// trunk is a carrier with what it reported.
+// trunk is a carrier with its reports.
 type trunk struct {
 	*sip.Carrier
 	t        *testing.T
@@ -72,8 +72,8 @@ func open(t *testing.T, host string, change ...func(*sip.Config)) *trunk {
 	tr := &trunk{t: t, receipts: make(chan deliver.Receipt, 100)}
 	cfg := sip.Config{
 		Name: "trunk", Host: host, Listen: "127.0.0.1:0", FirstPort: 20000, LastPort: 29999, Speaker: speaker{},
-		FirstResponse: patience,               // the machine may be busy
-		KeyWait:       700 * time.Millisecond, // a call in which a code can be heard lasts a second
+		FirstResponse: patience,               // for busy machines
+		KeyWait:       700 * time.Millisecond, // a code can only be heard in a call of at least a second
 		CallerIDs:     []sip.CallerID{{Country: "US", Number: "12015550123"}, {Number: "442071838750"}},
 		Reports: deliver.Reports{Receipt: func(_ context.Context, r deliver.Receipt) error {
 			tr.receipts <- r
@@ -95,20 +95,20 @@ func open(t *testing.T, host string, change ...func(*sip.Config)) *trunk {
 	return tr
 }
 
-// slow says so slowly that the other side ends the call before the code.
+// slow makes announcements so long that the other side ends the call before the code.
 func slow(c *sip.Config) { c.Speaker = speaker{part: 4 * time.Second} }
 
-// patient is the default wait for a key.
+// patient restores the default key wait.
 func patient(c *sip.Config) { c.KeyWait = 0 }
 
-// call is a message whose code is said once after 200 ms.
+// call returns a message with a code that ends after 200 ms.
 func call() deliver.Message {
 	return deliver.Message{
 		EventID: verify.ID{1}, Attempt: 1, Channel: verify.TTS, To: verify.PhoneAddress(number, "GB"), Script: script(), ValidFor: time.Minute,
 	}
 }
 
-// outcome sends a call, which must be taken, and waits for its end.
+// outcome sends a call, which must be accepted, and waits for its receipt.
 func (tr *trunk) outcome() deliver.Receipt {
 	tr.t.Helper()
 	sub, err := tr.Send(tr.t.Context(), call())
@@ -118,16 +118,16 @@ func (tr *trunk) outcome() deliver.Receipt {
 	select {
 	case r := <-tr.receipts:
 		if len(sub.Refs) != 1 || r.Ref != sub.Refs[0] || r.Carrier != "trunk" {
-			tr.t.Errorf("the receipt is %+v, of the submission %+v", r, sub)
+			tr.t.Errorf("receipt %+v does not match the submission %+v", r, sub)
 		}
 		return r
 	case <-time.After(patience):
-		tr.t.Fatal("the call has no end")
+		tr.t.Fatal("no receipt arrived")
 		return deliver.Receipt{}
 	}
 }
 
-// begin is outcome in the background. It delivers a zero receipt if the call fails.
+// begin runs outcome in the background. It delivers a zero receipt if the call fails.
 func (tr *trunk) begin() <-chan deliver.Receipt {
 	over := make(chan deliver.Receipt, 1)
 	go func() {
@@ -137,7 +137,7 @@ func (tr *trunk) begin() <-chan deliver.Receipt {
 	return over
 }
 
-// phone is a phone of the test.
+// phone is a softphone in a test.
 type phone struct {
 	*softphone.Phone
 	t *testing.T
@@ -157,7 +157,7 @@ func start(t *testing.T, cfg softphone.Config) *phone {
 	return &phone{p, t}
 }
 
-// ended waits for the end of a call, which must be this one and have no error.
+// ended waits for the end of a call and checks it.
 func (p *phone) ended(want softphone.End) softphone.Call {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
@@ -167,18 +167,18 @@ func (p *phone) ended(want softphone.End) softphone.Call {
 		p.t.Fatalf("%v; want %s", err, want)
 	}
 	if c.Ended != want || c.Err != nil {
-		p.t.Errorf("the call ended by %s (%v), want %s", c.Ended, c.Err, want)
+		p.t.Errorf("the call ended with %s (%v), want %s", c.Ended, c.Err, want)
 	}
 	return c
 }
 
-// beginnings is how often the announcement began in a call.
+// beginnings returns how often the announcement started in a call.
 func beginnings(t *testing.T, c softphone.Call) int {
 	t.Helper()
 	return bytes.Count(c.Heard, audio.MuLaw.AppendEncode(nil, announcement(t)[:160]))
 }
 
-// whole reports whether the announcement was heard as it was said.
+// whole reports whether the received audio equals the announcement.
 func whole(t *testing.T, c softphone.Call) bool {
 	t.Helper()
 	law := audio.MuLaw

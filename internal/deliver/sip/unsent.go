@@ -10,7 +10,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// tooLongError is a request that sipgo does not send over UDP; see sip.UDPMTUSize.
+// tooLongError means that sipgo did not send a request over UDP; see sip.UDPMTUSize.
 type tooLongError struct {
 	method sip.RequestMethod
 	octets int
@@ -20,9 +20,8 @@ func (e *tooLongError) Error() string {
 	return fmt.Sprintf("%s of %d octets exceeds the UDP limit: use transport tcp", e.method, e.octets)
 }
 
-// unsent returns the error of a request that sipgo did not send, or that has no
-// response; nil for nil. It never has the text of sipgo, which quotes the start line
-// and so the number.
+// unsent converts an error of sipgo for a request that was not sent or has no response;
+// nil for nil. It drops sipgo's text, which contains the start line and so the number.
 func unsent(req *sip.Request, err error) error {
 	switch {
 	case err == nil:

@@ -1,16 +1,16 @@
-// Package media is the sound of one call: what each side says of it in SDP, and RTP
-// in both directions.
+// Package media implements the audio of one call: SDP, and RTP in both directions.
 //
 //	sdp.go      descriptions, offered and answered
-//	parse.go    descriptions of the other side, and the host names in them
-//	session.go  a Session: its sockets, and what was agreed
-//	send.go     packets of 20 ms at their time, digits
-//	receive.go  what comes in: digits, loss, jitter, whether somebody speaks
+//	parse.go    descriptions of the other side, and host names in them
+//	session.go  Session: sockets and the negotiated state
+//	latch.go    sources of RTP that may move the audio
+//	send.go     packets every 20 ms, digits
+//	receive.go  received packets: digits, loss, jitter, speech
 //	rtcp.go     reports to and from the other side
 //
-// What is sent never waits for what comes in, and the other side decides about
-// nothing but where to send: it cannot make a session use more than its sockets,
-// two small buffers and three goroutines.
+// Sending never waits for received packets. The other side only selects the codec, the
+// direction and the destination of the audio. It cannot make a session use more than
+// its two sockets, four goroutines and small buffers.
 //
-// The package must not know SIP, carriers, or what is said.
+// The package must not depend on SIP, carriers or the content of announcements.
 package media

@@ -1,6 +1,6 @@
 package media
 
-// Early returns the number of packets kept for [Session.Start].
+// Early returns the number of packets stored before [Session.Start].
 func (s *Session) Early() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,14 +17,14 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// gateway is a peer that writes its RTP by hand.
+// gateway is a peer that writes its RTP packets itself.
 type gateway struct {
 	t    *testing.T
 	conn *net.UDPConn
 }
 
-// against opens a session with a gateway behind a NAT: nothing comes from the address in
-// its SDP, and its RTP comes from the address of its signaling.
+// against opens a session with a gateway behind a NAT: the address in its SDP is silent,
+// and its RTP originates from its signaling address.
 func against(t *testing.T, tap func(uint8, []byte), audio ...string) (*media.Session, *gateway) {
 	t.Helper()
 	cfg := config()
@@ -61,7 +61,7 @@ func (g *gateway) send(h rtp.Header, payload ...byte) {
 	}
 }
 
-// hears waits for a packet of the session, and returns its payload type.
+// hears waits for a packet of the session and returns its payload type.
 func (g *gateway) hears(wait time.Duration) (payloadType uint8, ok bool) {
 	g.t.Helper()
 	b := make([]byte, 1500)
@@ -76,16 +76,16 @@ func (g *gateway) hears(wait time.Duration) (payloadType uint8, ok bool) {
 	return p.PayloadType, true
 }
 
-// TestPayloadTypes: each payload type of the answer may come at any time, and the
-// first such packet tells where the sound goes.
+// TestPayloadTypes: each payload type of the answer is accepted at any time, and the first
+// such packet selects the destination of the audio.
 func TestPayloadTypes(t *testing.T) {
 	t.Parallel()
 	const events = "a=rtpmap:101 telephone-event/8000"
 	for name, tt := range map[string]struct {
 		answer []string
-		sent   uint8 // by the gateway
-		codec  int   // that is heard; -1 for none
-		ours   uint8 // payload type that the gateway hears
+		sent   uint8 // payload type sent by the gateway
+		codec  int   // codec passed to Tap; -1 for none
+		ours   uint8 // payload type that the gateway receives
 		valid  bool
 	}{
 		"the first":                {[]string{"m=audio 9 RTP/AVP 0 8 101", events}, 0, 0, 0, true},
@@ -117,7 +117,7 @@ func TestPayloadTypes(t *testing.T) {
 			}
 			if tt.codec >= 0 {
 				if got := <-heard; int(got) != tt.codec {
-					t.Errorf("heard in codec %d, want %d", got, tt.codec)
+					t.Errorf("received codec %d, want %d", got, tt.codec)
 				}
 			}
 			wait := patience
@@ -125,14 +125,14 @@ func TestPayloadTypes(t *testing.T) {
 				wait = 100 * time.Millisecond
 			}
 			if got, ok := g.hears(wait); ok != tt.valid || got != tt.ours {
-				t.Errorf("the gateway hears payload type %d (%t), want %d (%t)", got, ok, tt.ours, tt.valid)
+				t.Errorf("the gateway received payload type %d (%t), want %d (%t)", got, ok, tt.ours, tt.valid)
 			}
 		})
 	}
 }
 
-// TestGatewayKeys: a key counts once, however its packets repeat, get lost or change
-// places, and a second key counts though it has the timestamp of the first.
+// TestGatewayKeys: a key counts once, with repeated, lost or reordered packets, and a
+// second key counts although it has the timestamp of the first.
 func TestGatewayKeys(t *testing.T) {
 	t.Parallel()
 	type packet struct {
@@ -174,7 +174,7 @@ func TestGatewayKeys(t *testing.T) {
 				case key := <-s.Digits():
 					got.WriteByte(key)
 				case <-time.After(patience):
-					t.Fatalf("only %q came", got.String())
+					t.Fatalf("only %q received", got.String())
 				}
 			}
 			if got.String() != tt.want+"#" {
@@ -184,8 +184,8 @@ func TestGatewayKeys(t *testing.T) {
 	}
 }
 
-// TestKeysOfOtherSource: keys that come under another SSRC than the audio count once,
-// and leave the loss of the audio as it is (RFC 3550 §5.1).
+// TestKeysOfOtherSource: keys with another SSRC than the audio count once and have no
+// effect on the loss of the audio (RFC 3550 §5.1).
 func TestKeysOfOtherSource(t *testing.T) {
 	t.Parallel()
 	s, g := against(t, nil, "m=audio 9 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000")
@@ -197,7 +197,7 @@ func TestKeysOfOtherSource(t *testing.T) {
 		g.send(rtp.Header{SSRC: 1, SequenceNumber: 100 + i, Timestamp: 160 * uint32(i)}, sound...)
 		press(40000+i, 2, 9, 1, 10)
 	}
-	press(7, 3, 9, 1, 10) // the same event and timestamp of a third source is a key of its own
+	press(7, 3, 9, 1, 10) // same event and timestamp from a third source: another key press
 	press(8, 3, 99, 11, 10)
 	var got strings.Builder
 	for !strings.HasSuffix(got.String(), "#") {
@@ -205,7 +205,7 @@ func TestKeysOfOtherSource(t *testing.T) {
 		case key := <-s.Digits():
 			got.WriteByte(key)
 		case <-time.After(patience):
-			t.Fatalf("only %q came", got.String())
+			t.Fatalf("only %q received", got.String())
 		}
 	}
 	if got.String() != "11#" {
@@ -216,8 +216,8 @@ func TestKeysOfOtherSource(t *testing.T) {
 	}
 }
 
-// TestOtherSource: the loss of a call is that of the source that sends now, whatever
-// sequence numbers it begins with, and its keys are its own.
+// TestOtherSource: loss is counted for the current source only, with any initial sequence
+// number, and keys are distinguished by source.
 func TestOtherSource(t *testing.T) {
 	t.Parallel()
 	s, g := against(t, nil, "m=audio 9 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000")
@@ -242,7 +242,7 @@ func TestOtherSource(t *testing.T) {
 	if lost := s.Stats().Received.Lost; lost != 2 {
 		t.Errorf("lost %d of the third source, want 2", lost)
 	}
-	for ssrc := range uint32(2) { // one key of each source, with one timestamp
+	for ssrc := range uint32(2) { // one key of each source, with the same timestamp
 		g.send(rtp.Header{PayloadType: 101, SSRC: 10 + ssrc, SequenceNumber: 7, Timestamp: 9, Marker: true}, 1, 10, 0, 160)
 	}
 	for range 2 {
@@ -254,7 +254,7 @@ func TestOtherSource(t *testing.T) {
 	}
 }
 
-// TestEarly: a packet that came before the session started is no sign of life.
+// TestEarly: a packet received before the start of the session does not prove it alive.
 func TestEarly(t *testing.T) {
 	t.Parallel()
 	s := open(t, config())
@@ -274,17 +274,17 @@ func TestEarly(t *testing.T) {
 	}
 	await.Until(t, "the session sends", func() bool { return s.Stats().Sent.Packets > 3 })
 	if got := s.Stats(); got.Alive() {
-		t.Errorf("alive by %+v", got.Received)
+		t.Errorf("alive after %+v", got.Received)
 	}
 }
 
 // TestPublicAddress: an SDP with a public address is trusted. RTP of a negotiated type
-// from another host neither is heard nor redirects the sound.
+// from another host is not played and does not redirect the audio.
 func TestPublicAddress(t *testing.T) {
 	t.Parallel()
 	cfg := config()
-	cfg.Latch, cfg.Mute = media.LatchAny, true // it is not to send there
-	cfg.Tap = func(uint8, []byte) { t.Error("the stranger is heard") }
+	cfg.Latch, cfg.Mute = media.LatchAny, true // must not send to that address
+	cfg.Tap = func(uint8, []byte) { t.Error("audio of an untrusted source was accepted") }
 	s := open(t, cfg)
 	if err := s.Start(media.Description{Addr: addr("203.0.113.9:4000"), Codecs: []uint8{0, 8}, Events: 101}); err != nil {
 		t.Fatal(err)
@@ -300,17 +300,17 @@ func TestPublicAddress(t *testing.T) {
 	}
 	await.Until(t, "three packets of a stranger", func() bool { return s.Stats().Received.Garbage == 3 })
 	if st := s.Stats(); !st.Foreign || st.Received.Packets != 0 || len(s.Digits()) != 0 {
-		t.Errorf("statistics %+v, %d keys; want a sign of life and no more", st, len(s.Digits()))
+		t.Errorf("statistics %+v, %d keys; want Foreign without packets and keys", st, len(s.Digits()))
 	}
 }
 
-// TestMoved: a late packet from the old port does not take the sound back there.
+// TestMoved: a late packet from the old port does not redirect the audio there.
 func TestMoved(t *testing.T) {
 	t.Parallel()
 	s, old := against(t, nil, "m=audio 9 RTP/AVP 0")
 	old.send(rtp.Header{SequenceNumber: 1}, bytes.Repeat([]byte{0xFF}, 160)...)
 	if _, ok := old.hears(patience); !ok {
-		t.Fatal("the old port hears nothing")
+		t.Fatal("no packet at the old port")
 	}
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -324,27 +324,27 @@ func TestMoved(t *testing.T) {
 	await.Until(t, "the late packet is seen", func() bool { return s.Stats().Received.Garbage == 1 })
 	for range 3 {
 		if _, ok := (&gateway{t, conn}).hears(patience); !ok {
-			t.Fatal("the new port hears nothing")
+			t.Fatal("no packet at the new port")
 		}
 	}
 }
 
-// TestMute: a session that is mute receives, and sends nothing.
+// TestMute: a muted session receives but does not send.
 func TestMute(t *testing.T) {
 	t.Parallel()
 	cfg := config()
 	cfg.Mute = true
 	a, b := call(t, config(), cfg, asIs)
 	await.Until(t, "packets", func() bool { return b.Stats().Received.Packets > 5 })
-	if err := b.Close(); err != nil { // with a goodbye, if it sent any
+	if err := b.Close(); err != nil { // would send an RTCP BYE
 		t.Fatal(err)
 	}
 	if s := a.Stats(); s.Alive() || !b.Stats().Alive() {
-		t.Errorf("the mute side is alive by %+v", s)
+		t.Errorf("the muted session sent packets: %+v", s)
 	}
 }
 
-// names is a resolver of host names.
+// names is a resolver for tests.
 type names map[string]string
 
 func (n names) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
@@ -354,15 +354,15 @@ func (n names) LookupNetIP(ctx context.Context, network, host string) ([]netip.A
 	return nil, errors.Join(&net.DNSError{Err: "no such host", Name: host, IsNotFound: true}, ctx.Err())
 }
 
-// TestResolve: a host name stands for the address of its family, and the line of the
-// stream is stronger than that of the session.
+// TestResolve: a host name is resolved in its address family, and the c= line of the
+// stream has precedence over the session's.
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	known := names{"ip4 rtp.example": "192.0.2.9", "ip6 rtp.example": "2001:db8::9", "ip4 private.example": "10.0.0.1", "ip4 hold.example": "0.0.0.0"}
 	const m = "m=audio 4000 RTP/AVP 0"
 	for name, tt := range map[string]struct {
 		sdp  []byte
-		want string // address, or the host that is not resolved
+		want string // address, or the unresolved host
 	}{
 		"of the session":           {lines("v=0", "c=IN IP4 rtp.example", m), "192.0.2.9:4000"},
 		"of the stream":            {lines("v=0", "c=IN IP4 other.example", m, "c=IN IP4 rtp.example"), "192.0.2.9:4000"},
@@ -407,7 +407,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// TestMarshalAnswer: an answer has as many streams as its offer.
+// TestMarshalAnswer: an answer has the streams of its offer.
 func TestMarshalAnswer(t *testing.T) {
 	t.Parallel()
 	offer := lines("v=0", "c=IN IP4 192.0.2.1", "m=video 5000 RTP/AVP 31 32", "m=audio 4000 RTP/AVP 97 0",
@@ -419,7 +419,7 @@ func TestMarshalAnswer(t *testing.T) {
 	if want := (media.Description{
 		Addr: addr("192.0.2.1:4000"), Codecs: []uint8{97, 0}, Mapped: map[uint8]uint8{97: 8}, Direction: media.SendRecv,
 	}); !reflect.DeepEqual(parsed, want) {
-		t.Errorf("the offer is %+v, want %+v", parsed, want)
+		t.Errorf("offer: %+v, want %+v", parsed, want)
 	}
 	answer, err := open(t, config()).Answer(parsed)
 	if err != nil {
@@ -438,8 +438,8 @@ func TestMarshalAnswer(t *testing.T) {
 	}
 }
 
-// Packets of dropped early media that arrive before the session starts do not take the
-// audio, either.
+// Packets of dropped early media that arrive before the session starts do not redirect
+// the audio either.
 func TestDropEarly(t *testing.T) {
 	t.Parallel()
 	s := open(t, config())

@@ -13,7 +13,7 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// source is a host that sends RTP to a session, and receives RTP and RTCP from it.
+// source is a host that exchanges RTP and RTCP with a session.
 type source struct {
 	gateway
 
@@ -30,18 +30,18 @@ func from(t *testing.T, s *media.Session, host string) *source {
 			t.Skipf("this machine has no %s: %v", host, err)
 		}
 		rtcp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(host), Port: conn.LocalAddr().(*net.UDPAddr).Port + 1})
-		if err != nil { // the next port is taken
+		if err != nil { // the next port is in use
 			_ = conn.Close()
 			continue
 		}
 		t.Cleanup(func() { _, _ = conn.Close(), rtcp.Close() })
 		return &source{gateway: gateway{t, conn}, rtcp: rtcp}
 	}
-	t.Fatal("no two free ports in a row")
+	t.Fatal("no two consecutive free ports")
 	return nil
 }
 
-// speak sends a packet of sound under an SSRC, and the key 1 under another.
+// speak sends an audio packet with an SSRC, and key 1 with another.
 func (s *source) speak(ssrc uint32) {
 	s.t.Helper()
 	s.seq++
@@ -49,16 +49,16 @@ func (s *source) speak(ssrc uint32) {
 	s.send(rtp.Header{SSRC: ssrc + 1, PayloadType: 101, SequenceNumber: s.seq, Timestamp: uint32(s.seq)}, 1, 0x8A, 0, 160)
 }
 
-// silent fails the test if a packet of the session has come.
+// silent fails the test if a packet of the session was received.
 func (s *source) silent() {
 	s.t.Helper()
 	if _, ok := s.hears(50 * time.Millisecond); ok {
-		s.t.Error("a stranger receives the audio")
+		s.t.Error("an untrusted source received the audio")
 	}
 }
 
-// TestLatchHolds: the rule applies after a change of the SSRC, a hold, a re-INVITE that
-// moves the audio, and to keys and RTCP.
+// TestLatchHolds: the rule applies after a change of the SSRC, after a hold, after a
+// re-INVITE that moves the audio, and to keys and RTCP.
 func TestLatchHolds(t *testing.T) {
 	t.Parallel()
 	s := open(t, config())
@@ -80,7 +80,7 @@ func TestLatchHolds(t *testing.T) {
 		seen += 10
 		await.Until(t, when+": packets of the stranger are garbage", func() bool { return s.Stats().Received.Garbage == seen })
 		if len(s.Digits()) > 0 {
-			t.Errorf("%s: a key of the stranger is accepted", when)
+			t.Errorf("%s: a key of an untrusted source was accepted", when)
 		}
 		stranger.silent()
 	}
@@ -88,12 +88,12 @@ func TestLatchHolds(t *testing.T) {
 		t.Helper()
 		by.speak(7)
 		if _, ok := by.hears(patience); !ok {
-			t.Fatalf("%s: the phone receives nothing", when)
+			t.Fatalf("%s: the phone received no packet", when)
 		}
 		select {
 		case <-s.Digits():
 		case <-time.After(patience):
-			t.Fatalf("%s: a key of the phone is not accepted", when)
+			t.Fatalf("%s: a key of the phone was not accepted", when)
 		}
 	}
 	start(func(*media.Description) {})
@@ -119,7 +119,7 @@ func TestLatchHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := stranger.rtcp.Read(make([]byte, 1500)); err == nil {
-		t.Errorf("the stranger receives %d octets of RTCP", n)
+		t.Errorf("an untrusted source received %d octets of RTCP", n)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestLatchRTCP(t *testing.T) {
 	}
 	phone.speak(7)
 	if _, ok := phone.hears(patience); !ok {
-		t.Fatal("the phone receives nothing")
+		t.Fatal("the phone received no packet")
 	}
 	if err := s.Close(); err != nil { // sends a BYE
 		t.Fatal(err)
@@ -153,8 +153,8 @@ func TestLatchSRTP(t *testing.T) {
 	cfg.Secure = true
 	for name, tt := range map[string]struct {
 		latch    media.Latch
-		source   string // of the signaling
-		forged   bool   // the first packets come from the permitted address, without the key
+		source   string // source address of the signaling
+		forged   bool   // the first packets have the permitted address but no key
 		received bool
 	}{
 		"signaling":                {"", "127.0.0.1", false, true},
@@ -193,7 +193,7 @@ func TestLatchSRTP(t *testing.T) {
 			if !tt.received {
 				await.Until(t, "its packets are garbage", func() bool { return a.Stats().Received.Garbage > 3 })
 				if n := b.Stats().Received.Packets; n > 0 {
-					t.Errorf("the peer receives %d packets", n)
+					t.Errorf("the peer received %d packets", n)
 				}
 				return
 			}

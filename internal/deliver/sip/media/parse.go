@@ -17,9 +17,9 @@ const (
 	maxLines = 500
 )
 
-// Parse reads the first audio stream of an SDP. It skips unknown lines and formats; an
-// error wraps [ErrDescription]. An SDP with a host name in place of the address is
-// an error; see [Resolve].
+// Parse returns the first audio stream of an SDP. It skips unknown lines and formats.
+// Errors wrap [ErrDescription]. A host name in place of an address is an error; see
+// [Resolve].
 func Parse(sdp []byte) (Description, error) {
 	p, err := scan(sdp)
 	if err != nil {
@@ -31,8 +31,8 @@ func Parse(sdp []byte) (Description, error) {
 	return p.description()
 }
 
-// Resolver finds the addresses of a host name; [net.Resolver] is one. The network is
-// "ip4" or "ip6".
+// Resolver looks up the addresses of a host name; [net.Resolver] implements it. The
+// network is "ip", "ip4" or "ip6".
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
@@ -78,8 +78,8 @@ func (e *UnresolvedError) Error() string {
 // Unwrap returns the resolver's error.
 func (e *UnresolvedError) Unwrap() error { return e.Err }
 
-// scan reads the lines of an SDP in any order and skips unknown ones, unlike the parser of
-// pion: docs/decisions/0016-own-sdp.md.
+// scan parses the lines of an SDP in any order and skips unknown ones, unlike the
+// parser of pion (docs/decisions/0016-own-sdp.md).
 func scan(sdp []byte) (parser, error) {
 	p := parser{names: map[string]string{}}
 	if len(sdp) > maxSDP {
@@ -101,27 +101,26 @@ func scan(sdp []byte) (parser, error) {
 	return p, nil
 }
 
-// parser collects what the lines say, of the session and then of its first audio
-// stream.
+// parser holds the parsed lines of the session and its first audio stream.
 type parser struct {
 	streams []string // as in Description.marshal
-	audio   bool
-	skip    bool // a stream that is not ours
+	audio   bool     // the first audio stream was found
+	skip    bool     // the current stream is another one
 	port    uint16
 	secure  bool
 	formats []string
-	names   map[string]string // of payload types, by rtpmap
+	names   map[string]string // encoding names (rtpmap), by payload type
 	session connection
-	own     connection // of the audio stream; takes precedence
+	own     connection // connection of the audio stream; takes precedence
 	dir     Direction
 	key     *Key
 }
 
-// connection is a c= line: an address, or the name of a host.
+// connection is a c= line with an address or a host name.
 type connection struct {
 	addr    netip.Addr
-	name    string // "" for an address
-	network string // of the name, ip4 or ip6
+	name    string // host name; "" for an address
+	network string // network to look up the name, ip4 or ip6
 }
 
 // connectionOf returns the connection of the audio stream; zero if the SDP has no c=
@@ -173,7 +172,7 @@ func (p *parser) stream(value string) error {
 	return nil
 }
 
-// hostName is a name of the domain name system (RFC 1123 §2.1).
+// hostName matches a host name (RFC 1123 §2.1), with underscores.
 var hostName = regexp.MustCompile(`^([0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?\.?)+$`)
 
 func (p *parser) connection(value string) error {
@@ -184,7 +183,7 @@ func (p *parser) connection(value string) error {
 	if len(f) != 3 || !strings.EqualFold(f[0], "IN") {
 		return errors.New("connection line")
 	}
-	host, _, _ := strings.Cut(f[2], "/") // a multicast TTL
+	host, _, _ := strings.Cut(f[2], "/") // without a multicast TTL
 	addr, err := netip.ParseAddr(host)
 	c := connection{addr: addr.Unmap()}
 	switch {
@@ -221,7 +220,8 @@ func (p *parser) attribute(value string) {
 	}
 }
 
-// parseKey reads "1 AES_CM_128_HMAC_SHA1_80 inline:KEY|…"; nil for another suite.
+// parseKey parses "1 AES_CM_128_HMAC_SHA1_80 inline:KEY|…". It returns nil for another
+// suite or a malformed key.
 func parseKey(s string) *Key {
 	f := strings.Fields(s)
 	if len(f) < 3 || f[1] != suite {
@@ -246,7 +246,7 @@ func (p *parser) description() (Description, error) {
 	if d.Direction == "" {
 		d.Direction = SendRecv
 	}
-	if addr.IsUnspecified() { // hold, as it was before RFC 3264
+	if addr.IsUnspecified() { // form of hold before RFC 3264
 		d.Direction = Inactive
 	}
 	for _, format := range p.formats {
@@ -272,8 +272,8 @@ func (p *parser) description() (Description, error) {
 	return d, nil
 }
 
-// add takes a format of the audio stream, with its encoding name in lower case, ""
-// for a static payload type.
+// add adds a format of the audio stream if it is supported. name is its encoding name
+// in lower case, or "" without rtpmap.
 func (d *Description) add(payloadType uint8, name string) {
 	dynamic := payloadType >= 96
 	named := func(encoding string) bool { return dynamic && (name == encoding || name == encoding+"/1") }

@@ -14,60 +14,60 @@ import (
 )
 
 const (
-	// maxRate is how many packets a second are looked at: four times what a call
-	// has.
+	// maxRate bounds the packets per second that are processed: four times the rate of
+	// a call.
 	maxRate = 200
-	// loud is the least loudness of a frame that is taken for speech, and breath
-	// the longest pause within it.
-	loud   = 0.01
+	// loud is the minimum RMS of a frame of speech.
+	loud = 0.01
+	// breath is the maximum pause within speech.
 	breath = 600 * time.Millisecond
 )
 
-// receiver is what came in, guarded by the session's mutex.
+// receiver is the state of received packets, guarded by the session's mutex.
 type receiver struct {
 	stats ReceiveStats
 
-	second time.Time // the one that is counted
-	count  int       // packets in it
+	second time.Time // start of the current second
+	count  int       // packets in the current second
 
 	began    bool
 	first    uint32  // extended sequence number of the first packet
-	highest  uint32  // and of the highest so far
-	transit  int64   // of the last packet, in samples
+	highest  uint32  // highest extended sequence number
+	transit  int64   // transit time of the last packet, in samples
 	jitter   float64 // in samples (RFC 3550 §6.4.1)
 	source   uint32  // SSRC of the audio
-	received uint32  // packets of the source
+	received uint32  // packets from source
 
-	expectedPrior, receivedPrior uint32 // at the last report
+	expectedPrior, receivedPrior uint32 // values at the last report
 
 	key, earlier pressed // the last two keys
 
-	noticed int  // packets of other sources that were looked at
-	foreign bool // one of them was RTP of this call
+	noticed int  // packets of untrusted sources that were decoded
+	foreign bool // a packet of an untrusted source was RTP of this call
 
-	speech, quiet time.Duration // of the run of speech that goes on
-	samples       audio.Samples // room for one packet
+	speech, quiet time.Duration // current stretch of speech, and the pause at its end
+	samples       audio.Samples // buffer for one packet
 }
 
-// pressed is a key that was counted.
+// pressed is a key press that was reported.
 type pressed struct {
 	known     bool
 	source    uint32 // SSRC
 	event     byte
 	timestamp uint32
-	sequence  uint16 // of its newest packet
-	up        bool   // the end of the key was received
+	sequence  uint16 // sequence number of its newest packet
+	up        bool   // a packet with the end bit was received
 }
 
 // ReceiveStats counts the packets received since the start of the session.
 type ReceiveStats struct {
 	Packets int
-	Octets  int           // of payload
+	Octets  int           // payload octets
 	Lost    int           // missing packets of the last SSRC; duplicates reduce it
-	Jitter  time.Duration // of the last SSRC (RFC 3550)
-	Garbage int           // packets that are no RTP of this call
-	Flood   int           // packets that were not looked at, being too many
-	Speech  time.Duration // the longest stretch of speech
+	Jitter  time.Duration // jitter of the last SSRC (RFC 3550)
+	Garbage int           // rejected packets: from an untrusted source, or not RTP of this call
+	Flood   int           // packets dropped above the maximum rate
+	Speech  time.Duration // longest stretch of speech
 }
 
 // receiveLoop reads until the socket is closed.
@@ -117,16 +117,16 @@ func (s *Session) receive(packet, plain []byte, from netip.AddrPort, now time.Ti
 	return plain
 }
 
-// ignores reports whether packets of a source that the audio has left are still late
-// ones, see [Session.DropEarly].
+// ignores reports whether packets from a source are ignored because the audio left it
+// recently; see [Session.leave] and [Session.DropEarly].
 func (s *Session) ignores(source netip.AddrPort, now time.Time) bool {
 	return slices.ContainsFunc(s.left, func(l left) bool { return l.source == source && now.Before(l.until) })
 }
 
-// notice looks whether a packet of another source is RTP of this call: a gateway may
-// send from another host than its SDP names. That is a sign of life and no more: the
-// packet is not heard, and the sound stays where it is. Only the first packets are
-// looked at.
+// notice checks whether a packet from an untrusted source is RTP of this call: a
+// gateway may send from another host than in its SDP. Such a packet only proves that
+// the call is alive. It is not processed and does not move the audio. Only the first
+// maxNoticed packets are checked.
 func (s *Session) notice(packet, plain []byte) (room []byte) {
 	if s.in.foreign || s.in.noticed == maxNoticed {
 		return plain
@@ -136,12 +136,12 @@ func (s *Session) notice(packet, plain []byte) (room []byte) {
 	return room
 }
 
-// maxNoticed bounds the packets of other sources that are looked at: 2 s of sound.
+// maxNoticed bounds the checked packets of untrusted sources: 2 s of audio.
 const maxNoticed = 100
 
-// admit reads a packet of a trusted source. If it is RTP of this call, sound goes to
-// that source from now on: symmetric RTP, for a peer behind a NAT. plain is room for
-// what is decrypted.
+// admit decodes a packet of a trusted source. If it is RTP of this call, the audio is
+// sent to that source from then on (symmetric RTP, for a peer behind a NAT). plain is
+// the buffer for the decrypted packet.
 func (s *Session) admit(packet, plain []byte, from netip.AddrPort) (p *rtp.Packet, room []byte, ok bool) {
 	if p, room, ok = s.decode(packet, plain); ok && (from != s.target || !s.locked) {
 		s.target, s.locked, s.named = from, true, from.Addr() == s.remote.Addr.Addr()
@@ -149,7 +149,7 @@ func (s *Session) admit(packet, plain []byte, from netip.AddrPort) (p *rtp.Packe
 	return p, room, ok
 }
 
-// decode decrypts and parses a packet. ok is false for one that is no RTP of this call.
+// decode decrypts and parses a packet. ok is false if it is not RTP of this call.
 func (s *Session) decode(packet, plain []byte) (_ *rtp.Packet, room []byte, ok bool) {
 	if s.open != nil {
 		var err error
@@ -165,17 +165,19 @@ func (s *Session) decode(packet, plain []byte) (_ *rtp.Packet, room []byte, ok b
 	return &p, plain, true
 }
 
-// early is a packet that came before the session started. It may name the source of
-// the sound, but it is no sign that an answered call is heard: it does not count.
+// early is a packet received before the start of the session. It may determine the
+// destination of the audio. It does not prove that the answered call is heard, so it is
+// not counted.
 type early struct {
 	packet []byte
 	from   netip.AddrPort
 }
 
-// maxEarly bounds the early packets that are kept, the first of them.
+// maxEarly bounds the stored early packets; later ones are dropped.
 const maxEarly = 8
 
-// recall takes the source of the first early packet that is RTP of this call.
+// recall sends the audio to the source of the first early packet that is trusted and
+// RTP of this call.
 func (s *Session) recall() {
 	for _, e := range s.early {
 		if !s.trusts(e.from) {
@@ -188,8 +190,8 @@ func (s *Session) recall() {
 	s.early = nil
 }
 
-// expects reports whether a payload type was negotiated. Keys should come under the
-// number that we gave them (RFC 3264 §5.1); some phones use their own.
+// expects reports whether a payload type was negotiated. Keys should have the payload
+// type in our description (RFC 3264 §5.1); some phones use theirs.
 func (s *Session) expects(payloadType uint8) bool {
 	if _, sound := s.soundType(payloadType); sound {
 		return true
@@ -199,8 +201,8 @@ func (s *Session) expects(payloadType uint8) bool {
 }
 
 // soundType returns the codec, PCMU or PCMA, of a negotiated payload type. The other
-// side may send each codec that its description lists, in any packet, under its
-// number there or the static one of our offer.
+// side may send any codec in its description, in any packet, under its payload type
+// there or the static one in our offer.
 func (s *Session) soundType(payloadType uint8) (codec uint8, ok bool) {
 	if payloadType == s.codec {
 		return s.remote.Codec(payloadType), true
@@ -213,8 +215,8 @@ func (s *Session) soundType(payloadType uint8) (codec uint8, ok bool) {
 	return 0, false
 }
 
-// count keeps the statistics of RFC 3550 §6.4.1 and Appendix A. Loss and jitter are
-// those of the audio: keys may come under an SSRC of their own.
+// count updates the statistics of RFC 3550 §6.4.1 and Appendix A. Loss and jitter
+// concern the audio only: keys may have another SSRC.
 func (s *Session) count(p *rtp.Packet, now time.Time) {
 	in := &s.in
 	in.stats.Packets++
@@ -241,14 +243,14 @@ func (s *Session) count(p *rtp.Packet, now time.Time) {
 	transit := now.UnixMicro()*audio.Rate/1_000_000 - int64(p.Timestamp)
 	if in.transit != 0 {
 		change := math.Abs(float64(transit - in.transit))
-		if change < audio.Rate { // or else the other side began anew
+		if change < audio.Rate { // a larger change is a new timestamp base
 			in.jitter += (change - in.jitter) / 16
 		}
 	}
 	in.transit = transit
 }
 
-// hear looks whether somebody speaks.
+// hear passes audio to the tap and updates the speech statistics.
 func (s *Session) hear(codec uint8, payload []byte) {
 	if s.cfg.Tap != nil {
 		s.cfg.Tap(codec, payload)
@@ -268,10 +270,10 @@ func (s *Session) hear(codec uint8, payload []byte) {
 	in.stats.Speech = max(in.stats.Speech, in.speech)
 }
 
-// press takes a key at its first packet; lost and repeated packets change nothing.
-// All packets of a key have one SSRC and one timestamp (RFC 4733 §2.5.1.2). Some gateways reuse it
-// for the next key: another event, or a packet after the end of the same one, is a
-// key of its own.
+// press reports a key at its first packet; lost and repeated packets have no effect.
+// All packets of a key press have the same SSRC and timestamp (RFC 4733 §2.5.1.2). Some
+// gateways reuse the timestamp for the next key. Therefore another event, or a newer
+// packet after the end of the same event, is a new key press.
 func (s *Session) press(p *rtp.Packet) {
 	if len(p.Payload) < 4 || int(p.Payload[0]) >= len(events) {
 		s.in.stats.Garbage++
@@ -298,19 +300,19 @@ func (k pressed) same(other pressed) bool {
 	return other.known && k.source == other.source && k.event == other.event && k.timestamp == other.timestamp
 }
 
-// Stats is all that is known of a session's sound.
+// Stats are the statistics of a session.
 type Stats struct {
 	Sent     SendStats
 	Received ReceiveStats
 	Remote   RemoteStats
-	Reports  int  // RTCP packets received, whether or not they report on our sound
-	Foreign  bool // RTP of this call came from a source that is not trusted
+	Reports  int  // compound RTCP packets received, with or without a report on our packets
+	Foreign  bool // RTP of this call was received from an untrusted source
 }
 
-// Alive reports whether RTP or RTCP of this call was received, from whatever source.
+// Alive reports whether RTP or RTCP of this call was received from any source.
 func (s Stats) Alive() bool { return s.Received.Packets > 0 || s.Reports > 0 || s.Foreign }
 
-// Stats gives the figures so far.
+// Stats returns the current statistics.
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -322,10 +324,10 @@ func (s *Session) Stats() Stats {
 	return stats
 }
 
-// MOS estimates how the call sounded to the other side, from 1 (bad) to 4.4 (as
-// good as a telephone gets), by what it has reported: the E-model (ITU-T G.107)
-// reduced to delay and loss, with the usual approximation that jitter costs twice
-// its delay and a percent of loss 2.5 points. 0 if it has not reported.
+// MOS estimates the quality of the call for the other side from its RTCP reports: 1
+// (bad) to 4.4 (the best that G.711 allows), or 0 without a report. It is the E-model
+// (ITU-T G.107) reduced to delay and loss. By the usual approximation, jitter counts
+// twice as delay, and each percent of loss costs 2.5 points.
 func (s Stats) MOS() float64 {
 	if s.Remote.Reports == 0 {
 		return 0
@@ -339,13 +341,14 @@ func (s Stats) MOS() float64 {
 	return min(max(1+0.035*r+7e-6*r*(r-60)*(100-r), 1), 4.5)
 }
 
-// Pressed takes a key that was pressed elsewhere than in RTP.
+// Pressed reports a key press to [Session.Digits], from RTP or from the signalling. It
+// ignores invalid keys and drops keys while the channel is full.
 func (s *Session) Pressed(digit string) {
 	if len(digit) != 1 || !strings.Contains(events, strings.ToUpper(digit)) {
 		return
 	}
 	select {
 	case s.digits <- strings.ToUpper(digit)[0]:
-	default: // nobody listens
+	default: // not read
 	}
 }

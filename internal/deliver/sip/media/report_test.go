@@ -9,8 +9,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// TestReports: what one side reports the other learns. It is tested from within,
-// since reports come every few seconds.
+// TestReports: each side learns the reports of the other. The test is internal, since
+// reports are seconds apart.
 func TestReports(t *testing.T) {
 	t.Parallel()
 	here := netip.MustParseAddrPort("192.0.2.1:10000")
@@ -18,7 +18,7 @@ func TestReports(t *testing.T) {
 	b := &Session{ssrc: 2, target: here, codec: PCMU, locked: true}
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-	// b hears three of four packets, the last of them 5 ms late.
+	// b receives three of four packets, the last one 5 ms late.
 	for _, packet := range []struct {
 		seq uint16
 		ms  int
@@ -33,18 +33,18 @@ func TestReports(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		to.readReport(data, netip.MustParseAddr("192.0.2.66"), now) // somebody else: not believed
+		to.readReport(data, netip.MustParseAddr("192.0.2.66"), now) // from another host: ignored
 		to.readReport(data, here.Addr(), now)
 	}
 	deliver(a, b, start)
 	deliver(b, a, start.Add(time.Second))
 	got := a.Stats().Remote
 	if got.Reports != 1 || got.Lost != 0.25 || got.Jitter != 250*time.Microsecond {
-		t.Errorf("learned %+v, want one report of a quarter lost", got)
+		t.Errorf("stored %+v, want one report of a quarter lost", got)
 	}
-	deliver(b, a, start.Add(time.Second+80*time.Millisecond)) // 80 ms on the way
+	deliver(b, a, start.Add(time.Second+80*time.Millisecond)) // 80 ms delay
 	if got = a.Stats().Remote; got.Lost != 0 || got.RoundTrip > time.Millisecond {
-		t.Errorf("learned %+v, want nothing lost since", got)
+		t.Errorf("stored %+v, want no loss since the last report", got)
 	}
 	if in := b.Stats().Received; in.Lost != 1 || in.Packets != 3 {
 		t.Errorf("b received %+v", in)
@@ -54,7 +54,7 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// TestMOS: a good call is about as good as G.711 gets, and a bad one is not.
+// TestMOS: a good call reaches almost the maximum of G.711, and a bad call does not.
 func TestMOS(t *testing.T) {
 	t.Parallel()
 	if got := (Stats{}).MOS(); got != 0 {

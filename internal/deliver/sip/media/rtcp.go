@@ -9,29 +9,29 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// reportEvery is the time between two reports of ours, on average: each is drawn
-// from half to one and a half of it (RFC 3550 §6.2).
+// reportEvery is the mean interval between our reports. Each interval is random, from
+// 0.5 to 1.5 times the mean (RFC 3550 §6.2).
 const reportEvery = 5 * time.Second
 
-// reports is what RTCP has brought, guarded by the session's mutex.
+// reports is the state of received RTCP, guarded by the session's mutex.
 type reports struct {
-	lastSR   uint32    // middle of the NTP time of the other side's last report
-	lastSRAt time.Time // when that came
+	lastSR   uint32    // middle 32 bits of the NTP time of the last sender report
+	lastSRAt time.Time // arrival of the last sender report
 	remote   RemoteStats
 	received int // compound packets
 }
 
-// RemoteStats is what the other side says of what we send.
+// RemoteStats are the other side's statistics of our packets, from its last report.
 type RemoteStats struct {
-	Reports   int
-	Lost      float64       // share of our packets, lately
-	Jitter    time.Duration // of our packets
-	RoundTrip time.Duration // 0 until it is known
+	Reports   int           // number of reports
+	Lost      float64       // share of lost packets since the previous report, 0 to 1
+	Jitter    time.Duration // interarrival jitter
+	RoundTrip time.Duration // 0 until measured
 }
 
 func (s *Session) reportLoop(ctx context.Context) {
 	for {
-		pause := reportEvery/2 + time.Duration(rand.Int64N(int64(reportEvery))) //nolint:gosec // no secret
+		pause := reportEvery/2 + time.Duration(rand.Int64N(int64(reportEvery))) //nolint:gosec // not a secret
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -48,7 +48,7 @@ func (s *Session) sendBye() {
 	s.sendReport(packets)
 }
 
-// report is a sender report with our name, as each compound packet must have.
+// report returns a sender report and our CNAME, which each compound packet must have.
 func (s *Session) report(now time.Time) []rtcp.Packet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,7 @@ func (s *Session) report(now time.Time) []rtcp.Packet {
 	}}}}
 }
 
-// reception is what came in since the last report (RFC 3550 Appendix A.3).
+// reception returns the reception report since the last report (RFC 3550 Appendix A.3).
 func (s *Session) reception(now time.Time) rtcp.ReceptionReport {
 	in := &s.in
 	expected, received := in.highest-in.first+1, in.received
@@ -94,7 +94,7 @@ func (s *Session) sendReport(packets []rtcp.Packet) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cfg.Mute || !s.target.IsValid() || s.target.Addr().IsUnspecified() { // an address of zeros is a hold
+	if s.cfg.Mute || !s.target.IsValid() || s.target.Addr().IsUnspecified() { // 0.0.0.0 means hold
 		return
 	}
 	if s.seal != nil {
@@ -103,7 +103,7 @@ func (s *Session) sendReport(packets []rtcp.Packet) {
 		}
 	}
 	to := netip.AddrPortFrom(s.target.Addr(), s.target.Port()+1)
-	_, _ = s.rtcp.WriteToUDPAddrPort(data, to) // a report that is lost is followed by the next
+	_, _ = s.rtcp.WriteToUDPAddrPort(data, to) // best effort
 }
 
 // receiveReports reads until the socket is closed.
@@ -134,7 +134,7 @@ func (s *Session) readReport(data []byte, from netip.Addr, now time.Time) {
 	if err != nil {
 		return
 	}
-	s.reports.received++ // from whatever source: a sign of life
+	s.reports.received++ // from any source: proves that the call is alive
 	if from != s.target.Addr() {
 		return
 	}
@@ -149,7 +149,7 @@ func (s *Session) readReport(data []byte, from netip.Addr, now time.Time) {
 	}
 }
 
-// learn takes what the other side says of our packets.
+// learn updates the statistics of our packets from reception reports.
 func (s *Session) learn(list []rtcp.ReceptionReport, now time.Time) {
 	for _, r := range list {
 		if r.SSRC != s.ssrc {
@@ -168,7 +168,7 @@ func (s *Session) learn(list []rtcp.ReceptionReport, now time.Time) {
 	}
 }
 
-// ntp is a time as RTCP has it: seconds since 1900, 32 bits of them after the point.
+// ntp returns t as an NTP timestamp: seconds since 1900 with 32 fractional bits.
 func ntp(t time.Time) uint64 {
 	const since1900 = 2_208_988_800
 	return uint64(t.Unix()+since1900)<<32 | uint64(t.Nanosecond())<<32/uint64(time.Second)

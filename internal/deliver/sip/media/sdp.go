@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Payload types of RTP that have one meaning everywhere (RFC 3551 §6).
+// Static RTP payload types (RFC 3551 §6).
 const (
 	PCMU uint8 = 0
 	PCMA uint8 = 8
@@ -17,11 +17,11 @@ const (
 	comfortNoise uint8 = 13
 )
 
-// DefaultEvents is the payload type of telephone-event (RFC 4733) in our offers.
-// In a call it is what the answer says.
+// DefaultEvents is the payload type of telephone-event (RFC 4733) in our offers. The
+// answer may select another one.
 const DefaultEvents uint8 = 101
 
-// Direction says who sends, seen from whom the description is of.
+// Direction is the direction of the media as seen by the author of the description.
 type Direction string
 
 // The directions.
@@ -32,24 +32,23 @@ const (
 	Inactive Direction = "inactive"
 )
 
-// Description is what one side says of its audio: an SDP (RFC 8866) with all that
-// is of no use here left out.
+// Description is one side's audio stream: the used part of an SDP (RFC 8866).
 type Description struct {
-	Addr      netip.AddrPort // where it wants RTP; RTCP is one port higher
-	Codecs    []uint8        // payload types of PCMU and PCMA, the preferred one first
-	Events    uint8          // payload type of telephone-event; 0 for none
+	Addr      netip.AddrPort // destination of RTP; RTCP uses the next port
+	Codecs    []uint8        // payload types of PCMU and PCMA, preferred first
+	Events    uint8          // payload type of telephone-event; 0 if unsupported
 	Direction Direction      // "" is SendRecv
-	Key       *Key           // of SRTP; nil for plain RTP
-	Version   uint64         // grows with each description of a session
+	Key       *Key           // SRTP key; nil for plain RTP
+	Version   uint64         // increases with each changed description of a session
 
 	// Mapped holds the codec, PCMU or PCMA, of each dynamic payload type in Codecs;
-	// nil where all numbers are static.
+	// nil if all are static.
 	Mapped map[uint8]uint8
-	// Source is the source address of the SIP message that carried the description, for
+	// Source is the source address of the SIP message with the description, for
 	// [LatchSignaling]. The SDP does not contain it; the zero value disables latching.
 	Source netip.Addr
-	// Noise is the payload type of comfort noise (RFC 3389); 0 for none. It is
-	// received as silence and never sent.
+	// Noise is the payload type of comfort noise (RFC 3389); 0 if unsupported. Comfort
+	// noise is ignored when received and never sent.
 	Noise uint8
 }
 
@@ -66,21 +65,21 @@ func (d Description) encoding(payloadType uint8) string {
 	return strings.ToLower(codecName(d.Codec(payloadType))) + "/8000"
 }
 
-// Key is a master key and salt of SRTP, profile AES_CM_128_HMAC_SHA1_80, for what
-// the side that gives it sends (SDES, RFC 4568).
+// Key is an SRTP master key and salt for the profile AES_CM_128_HMAC_SHA1_80. It
+// encrypts the packets of the side that announces it (SDES, RFC 4568).
 type Key [30]byte
 
 const suite = "AES_CM_128_HMAC_SHA1_80"
 
-// ErrDescription is wrapped by whatever is wrong with an SDP.
+// ErrDescription is wrapped by all errors about an SDP.
 var ErrDescription = errors.New("unusable SDP")
 
-// Marshal writes d. All of it is numbers and what was checked, so that nothing
-// that comes from outside can add a line.
+// Marshal returns d as SDP. It contains only numbers, addresses and constants, so
+// external input cannot add a line.
 func (d Description) Marshal() []byte { return d.marshal([]string{""}) }
 
-// MarshalAnswer writes d as the answer to an offer that [Parse] has read: with as many
-// streams, of which all but the audio stream in use are refused (RFC 3264 §6).
+// MarshalAnswer returns d as the answer to an offer accepted by [Parse]. The answer has
+// the streams of the offer and refuses all but the audio stream in use (RFC 3264 §6).
 func (d Description) MarshalAnswer(offer []byte) []byte {
 	p, err := scan(offer)
 	if err != nil || !p.audio {
@@ -89,8 +88,8 @@ func (d Description) MarshalAnswer(offer []byte) []byte {
 	return d.marshal(p.streams)
 }
 
-// marshal writes d with an entry of streams for each m= line: "" for the audio stream
-// in use, and media type, transport and first format of each refused stream.
+// marshal returns d with an m= line for each entry of streams: "" for the audio stream
+// in use; media type, transport and first format for a refused stream.
 func (d Description) marshal(streams []string) []byte {
 	family := "IP4"
 	if d.Addr.Addr().Is6() {
@@ -146,7 +145,7 @@ func (d Description) marshalAudio(b *strings.Builder, profile string) {
 	fmt.Fprintf(b, "a=ptime:20\r\na=%s\r\n", direction)
 }
 
-// sessionID is that of all our descriptions: one is told from another by its call.
+// sessionID is the SDP session ID of all our descriptions; the call distinguishes them.
 const sessionID = 1
 
 func codecName(c uint8) string {

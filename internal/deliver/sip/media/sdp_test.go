@@ -49,13 +49,13 @@ func TestMarshal(t *testing.T) {
 				tt.d.Direction = media.SendRecv
 			}
 			if err != nil || !reflect.DeepEqual(back, tt.d) {
-				t.Errorf("read back as %+v (%v), want %+v", back, err, tt.d)
+				t.Errorf("parsed as %+v (%v), want %+v", back, err, tt.d)
 			}
 		})
 	}
 }
 
-// TestParse reads what other phones and proxies are known to write.
+// TestParse parses SDP as other phones and proxies write it.
 func TestParse(t *testing.T) {
 	t.Parallel()
 	inline := "inline:" + base64.StdEncoding.EncodeToString(key[:])
@@ -97,8 +97,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestParseTolerates reads bodies that break RFC 8866 or have unknown parts, as some
-// equipment of carriers writes them. Each describes the same audio stream.
+// TestParseTolerates parses bodies that violate RFC 8866 or have unknown parts, like those
+// of some carrier equipment. All describe the same audio stream.
 func TestParseTolerates(t *testing.T) {
 	t.Parallel()
 	const version, origin, name, conn, timing, stream = "v=0", "o=- 1 1 IN IP4 192.0.2.4", "s=-", "c=IN IP4 192.0.2.4", "t=0 0", "m=audio 31330 RTP/AVP 0"
@@ -161,7 +161,7 @@ func FuzzParse(f *testing.F) {
 		}
 		again, err := media.Parse(d.Marshal())
 		if err != nil || !reflect.DeepEqual(again, d) {
-			t.Errorf("%q is %+v, and written and read again %+v (%v)", sdp, d, again, err)
+			t.Errorf("%q is parsed as %+v, and after Marshal as %+v (%v)", sdp, d, again, err)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package media
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -11,51 +12,51 @@ import (
 	"countersign/internal/deliver/tts/audio"
 )
 
-// sender is what is to be sent, guarded by the session's mutex.
+// sender is the state of sending, guarded by the session's mutex.
 type sender struct {
 	sequence  uint16
-	timestamp uint32 // of the next frame
-	play      *play  // what is being said; nil for silence
-	keys      []key  // to be pressed, the first one now
+	timestamp uint32 // RTP timestamp of the last frame
+	play      *play  // current playback; nil for silence
+	keys      []key  // queue of keys to press
 	pressed   uint32 // timestamp of the last key
 	stats     SendStats
 
-	payload [frameSamples]byte // room for one packet and its parts
+	payload [frameSamples]byte // buffers for one packet
 	packet  [packetRoom]byte
 	sealed  [packetRoom]byte
 }
 
-// packetRoom is more than a packet of ours takes: a header, 20 ms, and the tag of
-// SRTP.
+// packetRoom exceeds the size of our packets: header, 20 ms of audio, SRTP tag.
 const packetRoom = 256
 
-// play is sound on its way out.
+// play is a playback.
 type play struct {
-	left  audio.Samples
-	first bool // nothing of it was sent yet
-	done  chan struct{}
+	left  audio.Samples // samples not sent yet
+	first bool          // no samples were sent yet
+	done  chan struct{} // closed at the end
 }
 
-// key is a key being pressed (RFC 4733 §2.5).
+// key is a key press to send (RFC 4733 §2.5).
 type key struct {
 	event     byte
-	frames    int // sent so far
+	frames    int // frames sent so far
 	timestamp uint32
 	begun     bool
-	joined    bool // has the timestamp of the key before
+	joined    bool // use the timestamp of the previous key
 }
 
-// SendStats are of what was sent.
+// SendStats counts the packets sent since the start of the session.
 type SendStats struct {
 	Packets  int
-	Octets   int           // of payload
-	Late     int           // packets that left more than 10 ms after their time
-	Lateness time.Duration // the longest
+	Octets   int           // payload octets
+	Late     int           // packets sent more than 10 ms late
+	Lateness time.Duration // maximum delay
 	Failed   int           // packets that could not be sent
 }
 
-// Play says samples, in place of what is being said. It returns when the last of
-// them was sent, or ctx ends, and tells how much was. A call on hold stands still.
+// Play sends samples and replaces the current playback. It returns when the last sample
+// was sent, another playback replaced this one, or ctx ended; said is the duration of
+// the sent part. Playback pauses while the call is on hold.
 func (s *Session) Play(ctx context.Context, samples audio.Samples) (said time.Duration) {
 	p := &play{left: samples, first: true, done: make(chan struct{})}
 	s.mu.Lock()
@@ -74,7 +75,7 @@ func (s *Session) Play(ctx context.Context, samples audio.Samples) (said time.Du
 	return (samples[:len(samples)-len(p.left)]).Duration()
 }
 
-// finish ends what is being said. The caller holds s.mu.
+// finish ends the current playback. The caller holds s.mu.
 func (s *Session) finish() {
 	if s.out.play != nil {
 		close(s.out.play.done)
@@ -82,17 +83,19 @@ func (s *Session) finish() {
 	}
 }
 
-// events are the keys in the order of their numbers (RFC 4733 §3.2).
+// events lists the keys by event code (RFC 4733 §3.2).
 const events = "0123456789*#ABCD"
 
-// Press presses keys, one after the other, each for 100 ms. It does not wait.
+// Press queues keys to be sent one after the other, each for 100 ms, and returns. It
+// returns an error if the other side does not support telephone-event, or for an
+// invalid key; the keys before it remain queued.
 func (s *Session) Press(keys string) error { return s.press4733(keys, false) }
 
-// PressTogether is Press with one timestamp for all keys, as some gateways write them.
+// PressTogether is Press with the same timestamp for all keys, as some gateways do.
 func (s *Session) PressTogether(keys string) error { return s.press4733(keys, true) }
 
-// ChangeSource sends under another SSRC from now on, with sequence numbers of its own.
-// With SRTP the other side takes it for a new stream.
+// ChangeSource switches to a random SSRC and sequence number. With SRTP this is a new
+// stream for the other side.
 func (s *Session) ChangeSource() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,20 +106,19 @@ func (s *Session) press4733(keys string, together bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.remote.Events == 0 {
-		return errors.New("the other side takes no telephone-event")
+		return errors.New("the other side does not support telephone-event")
 	}
 	for n, c := range strings.ToUpper(keys) {
 		i := strings.IndexRune(events, c)
 		if i < 0 {
-			return errors.New("not a key")
+			return fmt.Errorf("%q is not a key; use 0-9, *, #, A-D", c)
 		}
 		s.out.keys = append(s.out.keys, key{event: byte(i), joined: together && n > 0})
 	}
 	return nil
 }
 
-// sendLoop sends a packet every 20 ms, each at its own time: being late once makes
-// none of the others late.
+// sendLoop sends a packet every 20 ms at absolute times, so a delay does not accumulate.
 func (s *Session) sendLoop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -132,7 +134,7 @@ func (s *Session) sendLoop(ctx context.Context) {
 		}
 		s.sendFrame(time.Since(next))
 		next = next.Add(frame)
-		if behind := time.Since(next); behind > 10*frame { // the machine slept: nobody wants it all at once
+		if behind := time.Since(next); behind > 10*frame { // the machine slept: skip, to avoid a burst
 			skipped := behind.Truncate(frame)
 			next = next.Add(skipped)
 			s.mu.Lock()
@@ -143,7 +145,7 @@ func (s *Session) sendLoop(ctx context.Context) {
 	}
 }
 
-// sendFrame sends what is due now.
+// sendFrame sends the packet that is due now. late is its delay.
 func (s *Session) sendFrame(late time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +175,7 @@ func (s *Session) sendFrame(late time.Duration) {
 	s.sendSound(first, said)
 }
 
-// sendSound sends a packet of samples, filled up with silence.
+// sendSound sends a packet of samples, padded with silence.
 func (s *Session) sendSound(marker bool, samples audio.Samples) {
 	codec := law(s.remote.Codec(s.codec))
 	payload := codec.AppendEncode(s.out.payload[:0], samples)
@@ -183,7 +185,7 @@ func (s *Session) sendSound(marker bool, samples audio.Samples) {
 	s.send(rtp.Header{PayloadType: s.codec, Timestamp: s.out.timestamp, Marker: marker}, payload)
 }
 
-// law is how a codec puts samples in octets.
+// law returns the companding law of a codec.
 func law(codec uint8) audio.Law {
 	if codec == PCMA {
 		return audio.ALaw
@@ -193,13 +195,13 @@ func law(codec uint8) audio.Law {
 
 const (
 	keyFrames = 5 // 100 ms
-	keyEnds   = 3 // packets that say the key is up, since one may be lost
+	keyEnds   = 3 // packets with the end bit, in case of loss
 	keyPause  = 5 // frames between two keys
 	keyVolume = 10
 )
 
-// sendKey sends the next packet of a key: all of them have the time at which it
-// went down.
+// sendKey sends the next packet of a key press. All its packets have the timestamp of
+// its start.
 func (s *Session) sendKey() {
 	k := &s.out.keys[0]
 	marker := !k.begun
@@ -215,7 +217,7 @@ func (s *Session) sendKey() {
 	duration := uint16(frames * frameSamples)
 	volume := byte(keyVolume)
 	if k.frames > keyFrames {
-		volume |= 0x80 // it is up
+		volume |= 0x80 // end bit
 	}
 	if pause := k.frames > keyFrames+keyEnds; pause {
 		s.sendSound(false, nil)

@@ -18,44 +18,46 @@ import (
 )
 
 const (
-	// frame is the time that one packet covers, and frameSamples what is in it.
-	frame        = 20 * time.Millisecond
+	// frame is the duration of one packet.
+	frame = 20 * time.Millisecond
+	// frameSamples is the number of samples per packet.
 	frameSamples = audio.Rate / 50
-	// maxPacket is more than a packet of 20 ms ever takes.
+	// maxPacket exceeds the size of a packet of 20 ms.
 	maxPacket = 1500
-	// leaving is how long packets of the old source are late ones after the other side has
-	// moved. Then the source is a gateway that names another port than it sends from.
+	// leaving is the time for which packets of the old source are ignored as late after
+	// the other side moved. Afterwards they mean a gateway that sends from another port
+	// than in its SDP.
 	leaving = 200 * time.Millisecond
-	// dropping is how long packets of dropped early media are ignored: a phone that lost a
-	// fork sends until its CANCEL arrives.
+	// dropping is the time for which packets of dropped early media are ignored: a phone
+	// that lost a fork sends until its CANCEL arrives.
 	dropping = 2 * time.Second
-	// maxLeft bounds the old sources that are remembered.
+	// maxLeft bounds the stored old sources.
 	maxLeft = 4
 )
 
-// ErrNoPort means that all ports of the range are taken.
+// ErrNoPort means that all ports of the range are in use.
 var ErrNoPort = errors.New("no free RTP port; widen rtp_ports or lower max_calls")
 
-// Config says where a session has its sockets, and how it trusts.
+// Config configures a session.
 type Config struct {
-	Local               netip.Addr // to listen on
-	Advertise           netip.Addr // that the other side reaches us at; Local if it is not valid
-	FirstPort, LastPort int        // of RTP and RTCP
+	Local               netip.Addr // address to listen on
+	Advertise           netip.Addr // our address in SDP; if invalid, Local
+	FirstPort, LastPort int        // range of RTP and RTCP ports
 	Secure              bool       // SRTP only
 
 	// Latch selects the sources of RTP that may move the audio. "" is LatchSignaling.
 	Latch Latch
 
-	// Mute sends neither RTP nor RTCP: a gateway with one-way audio.
+	// Mute disables sending of RTP and RTCP, like a gateway with one-way audio.
 	Mute bool
 
-	// Tap sees the payload of each packet of sound that came in, with its codec, PCMU
-	// or PCMA; nil for nobody. It must not keep the slice.
+	// Tap is called with the payload of each received audio packet and its codec, PCMU
+	// or PCMA. It may be nil. It must not retain the slice.
 	Tap func(codec uint8, payload []byte)
 }
 
-// Session is the sound of one call. Make one with Open, tell it what the other side
-// said with Start, and Close it. Its methods may be called from many goroutines.
+// Session is the audio of one call. Create it with Open, pass the other side's
+// description to Start, and Close it. Its methods are safe for concurrent use.
 type Session struct {
 	cfg  Config
 	rtp  *net.UDPConn
@@ -68,24 +70,25 @@ type Session struct {
 
 	mu      sync.Mutex
 	started bool
-	early   []early     // packets before that
-	local   Description // what we can do
-	said    string      // our last description, as it was written
-	version uint64      // of it
+	early   []early     // packets received before Start
+	local   Description // our capabilities
+	said    string      // our last description, marshaled
+	version uint64      // version of said
 	remote  Description
-	target  netip.AddrPort // of RTP: what the other side named, or where it sends from
-	locked  bool           // target is where it sends from
-	named   bool           // which is the host that it named
-	left    []left         // sources before the other side moved, the newest last
-	codec   uint8          // payload type of what is sent
-	seal    *srtp.Context  // of what we send; nil for plain RTP
-	open    *srtp.Context
+	target  netip.AddrPort // destination of RTP: the address in the SDP, or the other side's source
+	locked  bool           // target is the other side's source
+	named   bool           // target has been confirmed as a source on the host in the SDP
+	left    []left         // former targets and dropped sources, oldest first
+	codec   uint8          // payload type of sent audio
+	seal    *srtp.Context  // encrypts sent packets; nil for plain RTP
+	open    *srtp.Context  // decrypts received packets; nil for plain RTP
 	out     sender
 	in      receiver
 	reports reports
 }
 
-// Open takes two ports. The caller must Close the session.
+// Open binds an RTP and an RTCP port. It returns ErrNoPort if no pair is free. The
+// caller must Close the session.
 func Open(cfg Config) (*Session, error) {
 	if !cfg.Advertise.IsValid() {
 		cfg.Advertise = cfg.Local
@@ -112,7 +115,7 @@ func Open(cfg Config) (*Session, error) {
 	return s, nil
 }
 
-// listen finds an even port that is free, with the next one.
+// listen binds a free even port and the next one, starting at a random pair.
 func listen(cfg Config) (rtp, rtcp *net.UDPConn, port uint16, err error) {
 	first, pairs := (cfg.FirstPort+1)&^1, (cfg.LastPort-(cfg.FirstPort+1)&^1+1)/2
 	if pairs < 1 {
@@ -127,7 +130,7 @@ func listen(cfg Config) (rtp, rtcp *net.UDPConn, port uint16, err error) {
 		}
 		rtcp, err := listenPort(cfg.Local, port+1)
 		if err != nil {
-			_ = rtp.Close() // it was only tried
+			_ = rtp.Close() // unused
 			continue
 		}
 		return rtp, rtcp, port, nil
@@ -145,15 +148,15 @@ func random32() uint32 {
 	return binary.BigEndian.Uint32(b[:])
 }
 
-// Offer is what we say when nothing was asked.
+// Offer returns our description as an offer.
 func (s *Session) Offer() Description {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.say(s.local)
 }
 
-// say counts the versions of our descriptions: one that differs from the last has
-// the next (RFC 3264 §8). The caller holds s.mu.
+// say sets the version of a description that is sent next: it increases if the
+// description differs from the last one (RFC 3264 §8). The caller holds s.mu.
 func (s *Session) say(d Description) Description {
 	d.Version = s.version
 	text := string(d.Marshal())
@@ -166,7 +169,9 @@ func (s *Session) say(d Description) Description {
 	return d
 }
 
-// Answer is what we say to an offer: of what it has, what we have, too.
+// Answer returns our answer to an offer, with its codecs that we support. It returns an
+// error wrapping [ErrDescription] if there is none, or if SRTP is required and not
+// offered.
 func (s *Session) Answer(offer Description) (Description, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,7 +194,7 @@ func (s *Session) Answer(offer Description) (Description, error) {
 	case len(answer.Codecs) == 0:
 		return answer, fmt.Errorf("%w: no codec in common", ErrDescription)
 	case s.cfg.Secure && offer.Key == nil:
-		return answer, fmt.Errorf("%w: not encrypted", ErrDescription)
+		return answer, fmt.Errorf("%w: SRTP is required but not offered", ErrDescription)
 	}
 	switch offer.Direction {
 	case SendOnly:
@@ -204,8 +209,9 @@ func (s *Session) Answer(offer Description) (Description, error) {
 	return s.say(answer), nil
 }
 
-// Start begins to send and receive as the other side's description says. A second
-// call changes where to, whether and in which codec; our own key stays.
+// Start begins to send and receive according to the other side's description. Further
+// calls change destination, direction, codec and the other side's key; our key remains.
+// Errors wrap [ErrDescription] if no codec is shared or only one side encrypts.
 func (s *Session) Start(remote Description) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +220,7 @@ func (s *Session) Start(remote Description) error {
 		return fmt.Errorf("%w: no codec in common", ErrDescription)
 	}
 	if (s.local.Key == nil) != (remote.Key == nil) {
-		return fmt.Errorf("%w: one side encrypts", ErrDescription)
+		return fmt.Errorf("%w: only one side uses SRTP", ErrDescription)
 	}
 	if err := s.encrypt(remote.Key); err != nil {
 		return err
@@ -237,7 +243,7 @@ func (s *Session) Start(remote Description) error {
 	return nil
 }
 
-// encrypt takes the other side's key; nil for plain RTP. The caller holds s.mu.
+// encrypt sets the other side's key; nil for plain RTP. The caller holds s.mu.
 func (s *Session) encrypt(key *Key) (err error) {
 	if key == nil || s.remote.Key != nil && *s.remote.Key == *key {
 		return nil
@@ -255,14 +261,14 @@ func newContext(k Key) (*srtp.Context, error) {
 	return srtp.CreateContext(k[:16], k[16:], srtp.ProtectionProfileAes128CmHmacSha1_80)
 }
 
-// left is a source of sound before the other side moved. Its packets may still arrive
-// and must not take the sound back.
+// left is a source whose packets are ignored until a time, since the other side moved
+// or its early media was dropped.
 type left struct {
 	source netip.AddrPort
 	until  time.Time
 }
 
-// leave ignores the present source for a while, unless it is the next one as well.
+// leave ignores the current target for the duration leaving, unless it is also the next.
 func (s *Session) leave(next netip.AddrPort, now time.Time) {
 	s.left = slices.DeleteFunc(s.left, func(l left) bool { return l.source == next || now.After(l.until) })
 	if s.target.IsValid() && s.target != next {
@@ -271,9 +277,9 @@ func (s *Session) leave(next netip.AddrPort, now time.Time) {
 	s.left = s.left[max(0, len(s.left)-maxLeft):]
 }
 
-// DropEarly discards the early media before [Session.Start], because some of it may
-// come from other sources than the session to start, such as another phone of a forked
-// call. Packets from these sources are ignored for 2 s, unless the session names them.
+// DropEarly discards the early media received before [Session.Start]. Call it if part
+// of that media may originate from other sources than the session to start, such as
+// another phone of a forked call. Packets from these sources are ignored for 2 s.
 func (s *Session) DropEarly(sources ...netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,7 +290,7 @@ func (s *Session) DropEarly(sources ...netip.AddrPort) {
 	}
 }
 
-// OnHold reports whether the other side wants no sound now.
+// OnHold reports whether the other side currently receives no audio.
 func (s *Session) OnHold() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -295,10 +301,11 @@ func (s *Session) onHold() bool {
 	return s.remote.Direction == SendOnly || s.remote.Direction == Inactive
 }
 
-// Digits are the keys that the other side presses.
+// Digits returns the channel of the other side's key presses. Keys are dropped while
+// its buffer of 16 is full.
 func (s *Session) Digits() <-chan byte { return s.digits }
 
-// Close says goodbye and gives the ports back.
+// Close sends an RTCP BYE and releases the ports.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	stop := s.stop

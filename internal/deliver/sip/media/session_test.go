@@ -24,10 +24,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var loopback = netip.MustParseAddr("127.0.0.1")
 
-// patience bounds the wait for what happens on its own.
+// patience bounds the wait for asynchronous events.
 const patience = 10 * time.Second
 
-// ear keeps what a session hears.
+// ear records the received audio of a session.
 type ear struct {
 	mu   sync.Mutex
 	data []byte
@@ -54,14 +54,14 @@ func open(t testing.TB, cfg media.Config) *media.Session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil && !errors.Is(err, net.ErrClosed) { // by the test itself
+		if err := s.Close(); err != nil && !errors.Is(err, net.ErrClosed) { // a test may close it first
 			t.Error(err)
 		}
 	})
 	return s
 }
 
-// call joins two sessions, of which the caller offers what change makes of it.
+// call connects two sessions. change edits the offer of the caller.
 func call(t *testing.T, caller, callee media.Config, change func(*media.Description)) (a, b *media.Session) {
 	t.Helper()
 	a, b = open(t, caller), open(t, callee)
@@ -90,13 +90,12 @@ func asIs(*media.Description) {}
 func tone(d time.Duration) audio.Samples {
 	s := audio.Silence(d)
 	for i := range s {
-		s[i] = int16(8000 * math.Sin(float64(i)*float64(i)/20_000)) // no two frames alike
+		s[i] = int16(8000 * math.Sin(float64(i)*float64(i)/20_000)) // all frames differ
 	}
 	return s
 }
 
-// TestPlay: what is played arrives sample by sample, in either codec, encrypted or
-// not.
+// TestPlay: played samples arrive one by one, in both codecs, with and without SRTP.
 func TestPlay(t *testing.T) {
 	t.Parallel()
 	for _, codec := range []uint8{media.PCMU, media.PCMA} {
@@ -117,7 +116,7 @@ func TestPlay(t *testing.T) {
 					want = audio.ALaw.AppendEncode(nil, sound)
 				}
 				if said := a.Play(t.Context(), sound); said != sound.Duration() {
-					t.Fatalf("%s was said of %s", said, sound.Duration())
+					t.Fatalf("played %s of %s", said, sound.Duration())
 				}
 				await.Until(t, "the sound arrives", func() bool { return e.has(want) })
 				s := b.Stats().Received
@@ -132,7 +131,7 @@ func TestPlay(t *testing.T) {
 	}
 }
 
-// TestPlayIsReplaced: a second Play ends the first, and so does ctx.
+// TestPlayIsReplaced: a second Play or the end of ctx ends the first.
 func TestPlayIsReplaced(t *testing.T) {
 	t.Parallel()
 	var e ear
@@ -143,19 +142,19 @@ func TestPlayIsReplaced(t *testing.T) {
 	go func() { first <- a.Play(t.Context(), slices.Concat(sound, audio.Silence(time.Hour))) }()
 	await.Until(t, "it plays", func() bool { return e.has(sound.MuLaw()) })
 	if said := a.Play(t.Context(), tone(20*time.Millisecond)); said != 20*time.Millisecond {
-		t.Errorf("%s was said of the second", said)
+		t.Errorf("played %s of the second", said)
 	}
 	if said := <-first; said < 20*time.Millisecond || said > patience {
-		t.Errorf("%s was said of the first", said)
+		t.Errorf("played %s of the first", said)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if said := a.Play(ctx, audio.Silence(time.Hour)); said > patience {
-		t.Errorf("%s was said before the deadline", said)
+		t.Errorf("played %s before the deadline", said)
 	}
 }
 
-// TestKeys: each key counts once, whatever number the other side gave the events.
+// TestKeys: each key counts once, with any payload type for events.
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	c, d := call(t, config(), config(), func(d *media.Description) { d.Events = 96 })
@@ -168,22 +167,22 @@ func TestKeys(t *testing.T) {
 		case digit := <-d.Digits():
 			got = append(got, digit)
 		case <-time.After(patience):
-			t.Fatalf("only %q came", got)
+			t.Fatalf("only %q received", got)
 		}
 	}
 	if string(got) != "11#D" {
 		t.Errorf("got %q, want 11#D", got)
 	}
 	if err := c.Press("x"); err == nil {
-		t.Error("x is taken for a key")
+		t.Error("x was accepted as a key")
 	}
 	e, _ := call(t, config(), config(), func(d *media.Description) { d.Events = 0 })
 	if err := e.Press("1"); err == nil {
-		t.Error("a key is pressed that the other side does not take")
+		t.Error("a key was queued without telephone-event on the other side")
 	}
 }
 
-// TestStrangers: garbage, and packets from elsewhere, change nothing.
+// TestStrangers: garbage and packets from untrusted sources have no effect.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	var e ear
@@ -205,12 +204,12 @@ func TestStrangers(t *testing.T) {
 	}
 	await.Until(t, "garbage is counted", func() bool { return b.Stats().Received.Garbage >= 4 })
 	if e.has(bytes.Repeat([]byte{0x11}, 160)) {
-		t.Error("a stranger was heard")
+		t.Error("audio of an untrusted source was accepted")
 	}
 }
 
-// TestNamedHost: with LatchAny the first source is taken for a trunk behind a NAT, until
-// the host in the SDP sends. From then on no other source is heard.
+// TestNamedHost: with LatchAny the first source is trusted, as a trunk behind a NAT, until
+// the host in the SDP sends. From then on only that host is trusted.
 func TestNamedHost(t *testing.T) {
 	t.Parallel()
 	var e ear
@@ -239,11 +238,11 @@ func TestNamedHost(t *testing.T) {
 	stranger(3, 0x33)
 	await.Until(t, "the first counts as garbage now", func() bool { return b.Stats().Received.Garbage == 1 })
 	if e.has(said(0x33)) {
-		t.Error("the first is still heard")
+		t.Error("the first source is still trusted")
 	}
 }
 
-// TestFlood: of too many packets some are not looked at.
+// TestFlood: packets above the maximum rate are dropped.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	cfg := config()
@@ -268,8 +267,8 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestSymmetric: sound goes to where it comes from, if that is not what the other
-// side said: it is behind a NAT.
+// TestSymmetric: if the other side is behind a NAT, audio is sent to the source of its
+// RTP.
 func TestSymmetric(t *testing.T) {
 	t.Parallel()
 	var e ear
@@ -277,7 +276,7 @@ func TestSymmetric(t *testing.T) {
 	caller.Tap = e.hear
 	a, b := call(t, caller, config(), asIs)
 	wrong := a.Offer()
-	wrong.Addr, wrong.Source = addr("127.0.0.9:9"), loopback // discards
+	wrong.Addr, wrong.Source = addr("127.0.0.9:9"), loopback // discards packets
 	if err := b.Start(wrong); err != nil {
 		t.Fatal(err)
 	}
@@ -287,8 +286,8 @@ func TestSymmetric(t *testing.T) {
 	await.Until(t, "the second time arrives", func() bool { return e.has(sound.MuLaw()) })
 }
 
-// TestHold: nothing is sent to a side that does not want it, and the sound goes on
-// where it stood.
+// TestHold: no packets are sent to a side that is on hold, and playback resumes where it
+// paused.
 func TestHold(t *testing.T) {
 	t.Parallel()
 	var e ear
@@ -304,10 +303,10 @@ func TestHold(t *testing.T) {
 	played := make(chan time.Duration, 1)
 	go func() { played <- a.Play(t.Context(), sound) }()
 	other, _ := call(t, config(), config(), asIs)
-	other.Play(t.Context(), tone(100*time.Millisecond)) // a call that is not on hold
+	other.Play(t.Context(), tone(100*time.Millisecond)) // another call, not on hold
 	select {
 	case said := <-played:
-		t.Fatalf("%s was said on hold", said)
+		t.Fatalf("played %s on hold", said)
 	default:
 	}
 	hold.Direction = media.SendRecv
@@ -315,12 +314,12 @@ func TestHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	if said := <-played; said != sound.Duration() {
-		t.Errorf("%s was said of %s", said, sound.Duration())
+		t.Errorf("played %s of %s", said, sound.Duration())
 	}
 	await.Until(t, "all of it arrives", func() bool { return e.has(sound.MuLaw()) })
 }
 
-// TestNegotiation: sides that have nothing in common do not start.
+// TestNegotiation: sessions without common capabilities do not start.
 func TestNegotiation(t *testing.T) {
 	t.Parallel()
 	a := open(t, config())
@@ -328,7 +327,7 @@ func TestNegotiation(t *testing.T) {
 	secure.Secure = true
 	b := open(t, secure)
 	if _, err := b.Answer(a.Offer()); !errors.Is(err, media.ErrDescription) {
-		t.Errorf("plain RTP is accepted where it must be encrypted: %v", err)
+		t.Errorf("plain RTP was accepted although SRTP is required: %v", err)
 	}
 	if err := a.Start(b.Offer()); !errors.Is(err, media.ErrDescription) {
 		t.Errorf("SRTP without a key of ours: %v", err)
@@ -343,8 +342,7 @@ func TestNegotiation(t *testing.T) {
 	}
 }
 
-// TestPorts: a range that is used up is an error, and a port that was given back is
-// free again.
+// TestPorts: an exhausted range is an error, and a released port can be used again.
 func TestPorts(t *testing.T) {
 	t.Parallel()
 	cfg := media.Config{Local: loopback, FirstPort: 29501, LastPort: 29505}
@@ -360,7 +358,7 @@ func TestPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again := open(t, cfg).Offer().Addr.Port(); again != port {
-		t.Errorf("port %d, want %d, which was given back", again, port)
+		t.Errorf("port %d, want the released %d", again, port)
 	}
 	cfg.LastPort = cfg.FirstPort
 	if _, err := media.Open(cfg); !errors.Is(err, media.ErrNoPort) {
@@ -368,18 +366,18 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-// TestAdvertise: the other side is told the address that it can reach.
+// TestAdvertise: the offer has the advertised address.
 func TestAdvertise(t *testing.T) {
 	t.Parallel()
 	cfg := config()
 	cfg.Advertise = netip.MustParseAddr("203.0.113.5")
 	if sdp := string(open(t, cfg).Offer().Marshal()); strings.Contains(sdp, "127.0.0.1") || strings.Count(sdp, "203.0.113.5") != 2 {
-		t.Errorf("the offer is\n%s", sdp)
+		t.Errorf("offer:\n%s", sdp)
 	}
 }
 
-// BenchmarkCalls is how much of two cores many calls take that say something in
-// both directions, and how many of their packets are late.
+// BenchmarkCalls measures the CPU time (of two cores) of many calls with audio in both
+// directions, and their late packets.
 func BenchmarkCalls(b *testing.B) {
 	const calls = 200
 	sessions := make([]*media.Session, 2*calls)

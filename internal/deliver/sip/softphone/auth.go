@@ -16,21 +16,21 @@ type digestAuth struct {
 
 	mu    sync.Mutex
 	nonce string
-	stale bool // the nonce is, when it is used next
+	stale bool // report the nonce as stale at its next use
 }
 
 const realm = "softphone"
 
 func newNonce() string { return rand.Text() }
 
-// admits reports whether a request shows the password. If not, it has been answered
-// with a challenge.
+// admits reports whether a request has valid credentials or needs none. Otherwise it
+// responds with a challenge.
 func (a *digestAuth) admits(req *sip.Request, tx sip.ServerTransaction) bool {
 	if a.cfg.User == "" {
 		return true
 	}
 	status, phrase, ask, show := 401, "Unauthorized", "WWW-Authenticate", "Authorization"
-	if a.cfg.Proxy && req.Method != sip.REGISTER { // a registrar asks for itself
+	if a.cfg.Proxy && req.Method != sip.REGISTER { // a registrar is not a proxy
 		status, phrase, ask, show = 407, "Proxy Authentication Required", "Proxy-Authenticate", "Proxy-Authorization"
 	}
 	a.mu.Lock()
@@ -67,7 +67,7 @@ func (a *digestAuth) challenge() *digest.Challenge {
 	return c
 }
 
-// shown reports whether the header of a request has the right response.
+// shown reports whether a header of the request has valid credentials.
 func (a *digestAuth) shown(req *sip.Request, header string) bool {
 	h := req.GetHeader(header)
 	if h == nil {

@@ -13,51 +13,51 @@ import (
 	"countersign/internal/deliver/tts/audio"
 )
 
-// End is how a call ended, in a word.
+// End is the way in which a call ended.
 type End string
 
 // The ends of calls.
 const (
-	Refused   End = "refused"   // with [Call.Status]
-	Cancelled End = "cancelled" // by the other side, before the answer
-	Bye       End = "bye"       // from the other side
-	HungUp    End = "hung up"   // by the phone
-	Dropped   End = "dropped"   // by the phone, without a word
-	NoAck     End = "no ack"    // of the answer, so that the phone hung up
-	Closed    End = "closed"    // with the phone
+	Refused   End = "refused"   // the phone refused it with [Call.Status]
+	Cancelled End = "cancelled" // the other side cancelled it before the answer
+	Bye       End = "bye"       // the other side hung up
+	HungUp    End = "hung up"   // the phone hung up
+	Dropped   End = "dropped"   // the phone disappeared without a BYE
+	NoAck     End = "no ack"    // the answer was not acknowledged, so the phone hung up
+	Closed    End = "closed"    // the phone was closed
 )
 
-// Call is what is known of a call.
+// Call is the record of a call.
 type Call struct {
-	ID       string       // Call-ID, as the other side has written it
-	From, To string       // the user parts of the addresses
-	Asserted string       // the user part of P-Asserted-Identity; "" if there is none
-	Invite   *sip.Request // as it came; not to be changed
+	ID       string       // Call-ID
+	From, To string       // user parts of the addresses
+	Asserted string       // user part of P-Asserted-Identity; "" if absent
+	Invite   *sip.Request // received INVITE; must not be modified
 
-	Began    time.Time // when the INVITE came
-	Answered time.Time // zero if it was not
-	Over     time.Time // zero while it goes on
-	Ended    End       // "" while it goes on
-	Status   int       // of the final response of the phone; 0 if there was none
+	Began    time.Time // time of the INVITE
+	Answered time.Time // zero if not answered
+	Over     time.Time // zero during the call
+	Ended    End       // "" during the call
+	Status   int       // status of the phone's final response; 0 before it
 
-	Acked     bool // an ACK came for the answer
-	Refreshes int  // UPDATE and re-INVITE that came
+	Acked     bool // the answer was acknowledged
+	Refreshes int  // received UPDATE and re-INVITE
 
-	Heard     []byte // payload of the packets that came, as many as 10 minutes
-	Codec     uint8  // of the last of them
-	Encrypted bool   // the sound was to be
-	Keys      string // that the other side has pressed
+	Heard     []byte // payload of received audio, at most 10 minutes
+	Codec     uint8  // codec of the last packet in Heard
+	Encrypted bool   // SRTP was negotiated
+	Keys      string // keys pressed by the other side
 	Stats     media.Stats
 
-	// Of the second phone of a fork:
+	// The second phone of a fork:
 
-	SecondAcked bool // an ACK came for its answer
+	SecondAcked bool // its answer was acknowledged
 	Second      End  // [Bye] if the other side ended its call; otherwise ""
 
-	Err error // why a step of the script failed, or there was no sound
+	Err error // error of a script step or of the SDP negotiation
 }
 
-// Sound decodes what was heard.
+// Sound decodes the received audio.
 func (c Call) Sound() audio.Samples { return law(c.Codec).AppendDecode(nil, c.Heard) }
 
 func law(codec uint8) audio.Law {
@@ -67,26 +67,26 @@ func law(codec uint8) audio.Law {
 	return audio.MuLaw
 }
 
-// call is a call, and the phone's side of it.
+// call is a call with the phone's state.
 type call struct {
 	phone  *Phone
 	dialog *sipgo.DialogServerSession
 	tx     sip.ServerTransaction
-	leave  context.CancelFunc // ends what the phone does in the call
+	leave  context.CancelFunc // ends the phone's side of the call
 
 	acked    chan struct{} // closed by the first ACK
 	ack      sync.Once
-	crossing chan struct{} // closed by a CANCEL, before it is read
+	crossing chan struct{} // closed by a CANCEL that is held back
 	cross    sync.Once
 	fork     fork
-	crossed  chan struct{} // closed when the answer has left, so that it may be
+	crossed  chan struct{} // closed when the answer was sent; releases the CANCEL
 
 	mu    sync.Mutex
-	Call                    // what comes from the INVITE stays as it is
-	offer media.Description // of the other side, its last
-	said  media.Description // of the phone, its last
-	media *media.Session    // nil before there is an answer
-	news  chan struct{}     // closed when something is heard
+	Call                    // fields of the INVITE never change
+	offer media.Description // last description of the other side
+	said  media.Description // last description of the phone
+	media *media.Session    // nil before the SDP negotiation
+	news  chan struct{}     // closed when audio is received
 }
 
 func newCall(p *Phone, dialog *sipgo.DialogServerSession, req *sip.Request, tx sip.ServerTransaction) *call {
@@ -115,14 +115,14 @@ func newCall(p *Phone, dialog *sipgo.DialogServerSession, req *sip.Request, tx s
 	return c
 }
 
-// note changes what is known of the call.
+// note updates the record of the call.
 func (c *call) note(change func(*Call)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change(&c.Call)
 }
 
-// end says how the call ended, and reports whether that was not said before.
+// end records the end of the call. It returns false if an end was already recorded.
 func (c *call) end(how End) (first bool) {
 	c.note(func(k *Call) {
 		if first = k.Ended == ""; first {
@@ -143,7 +143,7 @@ func (c *call) snapshot() Call {
 	return k
 }
 
-// hear keeps a packet of sound.
+// hear records a packet of audio.
 func (c *call) hear(codec uint8, payload []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,8 +155,8 @@ func (c *call) hear(codec uint8, payload []byte) {
 	c.news = make(chan struct{})
 }
 
-// heard gives what was heard after the first octets, and what is closed when there
-// is more.
+// heard returns the audio received after the given number of octets, and a channel that
+// is closed when more arrives.
 func (c *call) heard(after int) (fresh audio.Samples, more <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

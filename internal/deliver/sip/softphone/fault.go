@@ -10,15 +10,15 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// fault is a misbehaviour of carriers that a phone can show.
+// fault is a misbehaviour of carriers that a phone can inject.
 type fault struct {
 	name  string
-	value string // name of its value; "" for a fault without one
+	value string // name of its value in the help; "" for a fault without value
 	help  string
 	apply func(c *Config, value string)
 }
 
-// number is the value of a fault, or a default. It was checked.
+// number returns the checked value of a fault, or fallback if it was omitted.
 func number(value string, fallback int) int {
 	if n, err := strconv.Atoi(value); err == nil {
 		return n
@@ -39,14 +39,14 @@ func afterAnswer(steps ...Step) func(*Config, string) {
 
 //nolint:gochecknoglobals // a table
 var faultTable = []fault{
-	{"fork", "", "a second phone rings and answers, too, with another To tag", func(c *Config, _ string) { c.Fork = true }},
-	{"late-answer", "", "answer no call but a cancelled one: CANCEL and 200 cross", func(c *Config, _ string) { c.Late = true }},
+	{"fork", "", "a second phone also rings and answers, with another To tag", func(c *Config, _ string) { c.Fork = true }},
+	{"late-answer", "", "answer only cancelled calls: CANCEL and 200 cross", func(c *Config, _ string) { c.Late = true }},
 	{"odd-headers", "", "write headers with compact names, folded lines, white space and capitals", func(c *Config, _ string) { c.OddHeaders = true }},
-	{"challenges", "", "with --user: challenge with Bearer, AKAv1-MD5, MD5, SHA-256 and SHA-512-256, take SHA-512-256 only", func(c *Config, _ string) {
+	{"challenges", "", "with --user: challenge with Bearer, AKAv1-MD5, MD5, SHA-256 and SHA-512-256, accept only SHA-512-256", func(c *Config, _ string) {
 		c.Challenges = true
 	}},
-	{"session-interval", "SECONDS", "422 unless Min-SE is at least this, default 1800", func(c *Config, value string) { c.MinSE = number(value, 1800) }},
-	{"registration-interval", "SECONDS", "with --registrar: 423 unless Expires is at least this, default 3600", func(c *Config, value string) {
+	{"session-interval", "SECONDS", "refuse with 422 unless Min-SE is at least this, default 1800", func(c *Config, value string) { c.MinSE = number(value, 1800) }},
+	{"registration-interval", "SECONDS", "with --registrar: refuse with 423 unless Expires is at least this, default 3600", func(c *Config, value string) {
 		c.ShortestRegistration = time.Duration(number(value, 3600)) * time.Second
 	}},
 	{"registration-refused", "STATUS", "with --registrar: refuse REGISTER, default 503 with Retry-After", func(c *Config, value string) {
@@ -57,8 +57,8 @@ var faultTable = []fault{
 	{"delayed-offer-refused", "", "re-INVITE without SDP; the answer in the ACK refuses the audio", afterAnswer(AnswerByAck(RefuseAudio))},
 	{"hold", "", "hold the call for 2s by re-INVITE", afterAnswer(Hold(), Wait(2*time.Second), Resume())},
 	{"move", "", "move the audio to another port by re-INVITE", afterAnswer(Move())},
-	{"other-codec", "", "answer with PCMU and PCMA, and send PCMA while PCMU is received", func(c *Config, _ string) { c.OtherCodec = true }},
-	{"host-name", "NAME", "name the host, or localhost, in c= of the SDP", func(c *Config, value string) {
+	{"other-codec", "", "answer with PCMU and PCMA, and send PCMA while receiving PCMU", func(c *Config, _ string) { c.OtherCodec = true }},
+	{"host-name", "NAME", "host name in c= of the SDP, default localhost", func(c *Config, value string) {
 		if c.SDPHost = value; value == "" {
 			c.SDPHost = "localhost"
 		}
@@ -73,7 +73,7 @@ var faultTable = []fault{
 	{"keys-together", "", "with --press: all keys have one RTP timestamp", func(c *Config, _ string) { c.KeysTogether = true }},
 	{"new-ssrc", "", "change SSRC and sequence numbers", afterAnswer(ChangeSource())},
 	{"one-way", "", "send neither RTP nor RTCP", func(c *Config, _ string) { c.NoRTP = true }},
-	{"hang-up", "TIME", "hang up this long, or 500ms, after the answer", func(c *Config, value string) {
+	{"hang-up", "TIME", "hang up this long after the answer, default 500ms", func(c *Config, value string) {
 		after, err := time.ParseDuration(value)
 		if err != nil { // omitted; checkFault rejects malformed values
 			after = 500 * time.Millisecond
@@ -82,7 +82,7 @@ var faultTable = []fault{
 	}},
 }
 
-// FaultHelp lists the faults, a line each.
+// FaultHelp returns the list of faults, one per line.
 func FaultHelp() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -91,7 +91,7 @@ func FaultHelp() string {
 		if f.value != "" {
 			form += "[=" + f.value + "]"
 		}
-		_, _ = fmt.Fprintf(w, "  %s\t%s\n", form, f.help) // a Builder takes everything
+		_, _ = fmt.Fprintf(w, "  %s\t%s\n", form, f.help) // a Builder never fails
 	}
 	_ = w.Flush()
 	return b.String()
@@ -106,9 +106,8 @@ func FaultNames() []string {
 	return names
 }
 
-// AddFaults makes the phone show faults, each as NAME or NAME=VALUE, or several with
-// commas between them. Faults within the call follow the steps of its script, in the
-// order of the texts.
+// AddFaults adds faults, each as NAME or NAME=VALUE, or several separated by commas.
+// Faults within a call are appended to the script in the given order.
 func (c *Config) AddFaults(texts ...string) error {
 	for _, text := range texts {
 		for one := range strings.SplitSeq(text, ",") {
@@ -168,5 +167,5 @@ func checkFault(name, value string) error {
 	return nil
 }
 
-// zeros is the form of hold that RFC 2543 used: c=0.0.0.0.
+// zeros is the form of hold in RFC 2543: c=0.0.0.0.
 const zeros = "zeros"

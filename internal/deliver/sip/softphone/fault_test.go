@@ -9,7 +9,7 @@ import (
 	"countersign/internal/deliver/sip/softphone"
 )
 
-// TestAddFaults: a fault changes the phone, and one that cannot be is an error that
+// TestAddFaults: a fault changes the configuration, and an invalid one is an error that
 // names it.
 func TestAddFaults(t *testing.T) {
 	t.Parallel()
@@ -52,7 +52,7 @@ func TestAddFaults(t *testing.T) {
 	for _, name := range softphone.FaultNames() {
 		var c softphone.Config
 		if err := c.AddFaults(name); err != nil || reflect.DeepEqual(c, softphone.Config{}) {
-			t.Errorf("%s changes nothing (%v)", name, err)
+			t.Errorf("%s has no effect (%v)", name, err)
 		}
 	}
 }

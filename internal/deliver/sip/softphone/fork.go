@@ -7,14 +7,14 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// fork is a second phone that a proxy calls at the same time (RFC 3261 §16.7), and
-// that answers as well.
+// fork is a second phone that a proxy calls in parallel (RFC 3261 §16.7) and that also
+// answers.
 type fork struct {
 	tag   string        // To tag of the second phone; "" for no second phone
 	acked chan struct{} // closed by the first ACK
 }
 
-// response is a response of the second phone.
+// forkResponse returns a response of the second phone.
 func (c *call) forkResponse(status int, reason string, body []byte) *sip.Response {
 	res := sip.NewResponseFromRequest(c.dialog.InviteRequest, status, reason, body)
 	if to := res.To(); to != nil {
@@ -36,8 +36,8 @@ func (c *call) progressTwice() {
 	_ = c.tx.Respond(c.forkResponse(183, "Session Progress", c.body()))
 }
 
-// answerTwice waits for the answer of the first phone and sends the answer of the
-// second, until it is acknowledged or ctx ends.
+// answerTwice waits for the answer of the first phone, then retransmits the answer of
+// the second until it is acknowledged or ctx ends.
 func (c *call) answerTwice(ctx context.Context) {
 	if c.fork.tag == "" {
 		return
@@ -59,7 +59,7 @@ func (c *call) answerTwice(ctx context.Context) {
 	}
 }
 
-// forSecond takes a request for the second phone, and reports whether it was one.
+// forSecond handles a request to the second phone. It returns false for other requests.
 func (c *call) forSecond(req *sip.Request, tx sip.ServerTransaction) bool {
 	to := req.To()
 	if to == nil || c.fork.tag == "" {

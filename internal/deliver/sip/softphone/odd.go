@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// odd writes the headers of a message as RFC 3261 allows (§7.3.1, §7.3.3, §25.1) and
-// most peers do not: with compact names, folded lines, white space around separators
-// and capitals in names of parameters. The body is unchanged.
+// odd rewrites the headers of a message in valid but unusual spelling (RFC 3261 §7.3.1,
+// §7.3.3, §25.1): compact names, folded lines, white space around separators and
+// capitals in parameter names. The body is unchanged.
 func odd(message []byte) []byte {
 	head, body, ok := strings.Cut(string(message), "\r\n\r\n")
 	if !ok {

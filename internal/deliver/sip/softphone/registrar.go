@@ -14,14 +14,15 @@ import (
 // maxContacts bounds the registrations.
 const maxContacts = 1000
 
-// book is who has registered, and until when.
+// book holds the registered contacts with their expiry.
 type book struct {
 	mu      sync.Mutex
-	entries map[string]time.Time // by contact
-	changed chan struct{}        // closed when they do
+	entries map[string]time.Time // expiry by contact
+	changed chan struct{}        // closed and replaced after each change
 }
 
-// contacts lists who is registered, and gives what is closed when that changes.
+// contacts returns the registered contacts, sorted, and a channel that is closed by the
+// next change.
 func (b *book) contacts(now time.Time) (list []string, changed <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -34,8 +35,8 @@ func (b *book) contacts(now time.Time) (list []string, changed <-chan struct{}) 
 	return list, b.changed
 }
 
-// set registers a contact; with 0 it takes it off. It reports whether there was
-// room.
+// set registers a contact, or removes it if expires is 0. It returns false if the book
+// is full.
 func (b *book) set(contact string, expires time.Duration, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,7 +58,7 @@ func (b *book) set(contact string, expires time.Duration, now time.Time) bool {
 	return true
 }
 
-// onRegister takes a registration (RFC 3261 §10.3).
+// onRegister handles a REGISTER (RFC 3261 §10.3).
 func (p *Phone) onRegister(req *sip.Request, tx sip.ServerTransaction) {
 	if !p.cfg.Registrar {
 		respond(tx, req, 405, "Method Not Allowed")
@@ -98,8 +99,8 @@ func (p *Phone) onRegister(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
-// expiry is for how long a contact is to be registered: as it says itself, or as
-// the request does, or an hour.
+// expiry returns the requested duration of a registration: the expires parameter of the
+// contact, the Expires header, or an hour. It returns false for a malformed value.
 func expiry(req *sip.Request, contact *sip.ContactHeader) (time.Duration, bool) {
 	text, given := "", false
 	if contact.Params != nil {

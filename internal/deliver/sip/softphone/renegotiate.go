@@ -11,7 +11,7 @@ import (
 )
 
 // MoveByAck sends a re-INVITE without SDP and answers the offer of the 200 in the ACK.
-// The answer moves the sound to another port and lists codecs in the given order.
+// The answer moves the audio to another port and lists the given codecs in their order.
 func MoveByAck(codecs ...uint8) Step {
 	return func(s stage) error {
 		res, offer, err := s.askOffer()
@@ -36,8 +36,8 @@ func MoveByAck(codecs ...uint8) Step {
 	}
 }
 
-// AnswerByAck sends a re-INVITE without SDP, and the ACK with the phone's answer to the
-// offer of the 200, as change leaves it: an empty one stands for no SDP.
+// AnswerByAck sends a re-INVITE without SDP and answers the offer of the 200 in the ACK.
+// change edits the answer; an empty result means an ACK without SDP.
 func AnswerByAck(change func(answer []byte) []byte) Step {
 	return func(s stage) error {
 		res, offer, err := s.askOffer()
@@ -102,7 +102,7 @@ func Reoffer(change func(offer []byte) []byte, status int) Step {
 			return err
 		}
 		if res.StatusCode != status {
-			return fmt.Errorf("re-INVITE: the answer is %d, want %d", res.StatusCode, status)
+			return fmt.Errorf("re-INVITE: status %d, want %d", res.StatusCode, status)
 		}
 		if !res.IsSuccess() {
 			return nil
@@ -112,7 +112,7 @@ func Reoffer(change func(offer []byte) []byte, status int) Step {
 		}
 		streams := []byte("m=")
 		if got, want := bytes.Count(res.Body(), streams), bytes.Count(offer, streams); got != want {
-			return fmt.Errorf("re-INVITE with %d streams is answered with %d", want, got)
+			return fmt.Errorf("re-INVITE: answer has %d streams, want %d", got, want)
 		}
 		return nil
 	}
@@ -126,8 +126,8 @@ func WithVideo(offer []byte) []byte {
 	return bytes.Replace(offer, []byte("m=audio"), []byte("m=video 5000 RTP/AVP 31\r\nm=audio"), 1)
 }
 
-// Cross sends a re-INVITE without SDP, and offers itself before its ACK: which is
-// refused with 491.
+// Cross sends a re-INVITE without SDP, and before its ACK a re-INVITE with an offer. It
+// expects 491 for the second.
 func Cross() Step {
 	return func(s stage) error {
 		if _, err := s.request(sip.INVITE, nil); err != nil {
@@ -137,7 +137,7 @@ func Cross() Step {
 	}
 }
 
-// ChangeSource sends with another SSRC, and sequence numbers of its own, from now on.
+// ChangeSource switches to another SSRC with new sequence numbers.
 func ChangeSource() Step {
 	return func(s stage) error {
 		s.current().ChangeSource()
@@ -145,7 +145,7 @@ func ChangeSource() Step {
 	}
 }
 
-// askOffer sends a re-INVITE without SDP, and reads the offer of the 200.
+// askOffer sends a re-INVITE without SDP and returns the 200 and its offer.
 func (s stage) askOffer() (*sip.Response, media.Description, error) {
 	res, err := s.request(sip.INVITE, nil)
 	if err != nil {
@@ -158,7 +158,8 @@ func (s stage) askOffer() (*sip.Response, media.Description, error) {
 	return res, offer, nil
 }
 
-// answerByAck sends the ACK with an SDP, and begins to use the offer.
+// answerByAck starts the session with the offer and sends the ACK, with sdp unless it is
+// empty.
 func (s stage) answerByAck(session *media.Session, offer media.Description, sdp []byte) error {
 	ack := sip.NewRequest(sip.ACK, *s.dialog.InviteRequest.Contact().Address.Clone())
 	if len(sdp) > 0 {
@@ -177,7 +178,7 @@ func (s stage) answerByAck(session *media.Session, offer media.Description, sdp 
 	return nil
 }
 
-// replace makes a session the one of the call.
+// replace makes session the session of the call and closes the old one.
 func (s stage) replace(session *media.Session, said media.Description) error {
 	s.mu.Lock()
 	old := s.media

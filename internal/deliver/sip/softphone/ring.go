@@ -15,7 +15,7 @@ import (
 	"countersign/internal/deliver/sip/media"
 )
 
-// onInvite takes a call, and returns when it is over.
+// onInvite handles a call and returns at its end.
 func (p *Phone) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	if to := req.To(); to != nil && to.Params.Has("tag") {
 		p.inDialog((*call).onReInvite)(req, tx)
@@ -33,12 +33,12 @@ func (p *Phone) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		respond(tx, req, 400, "Bad Request")
 		return
 	}
-	defer func() { _ = dialog.Close() }() // only forgets it
+	defer func() { _ = dialog.Close() }() // sends nothing
 	c := newCall(p, dialog, req, tx)
 	ctx, leave := context.WithCancel(p.ctx)
 	defer leave()
 	c.leave = leave
-	// It ends with a CANCEL before the answer, and with a BYE after it.
+	// The dialog context ends with a CANCEL before the answer, or a BYE after it.
 	defer context.AfterFunc(dialog.Context(), leave)()
 	if !p.begin(c) {
 		respond(tx, req, 503, "Service Unavailable")
@@ -56,7 +56,7 @@ func (p *Phone) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
-// minSE returns the seconds of the header Min-SE (RFC 4028 §5); 0 if there is none.
+// minSE returns the seconds in the Min-SE header (RFC 4028 §5); 0 if it is absent.
 func minSE(req *sip.Request) int {
 	h := req.GetHeader("Min-SE")
 	if h == nil {
@@ -70,7 +70,7 @@ func minSE(req *sip.Request) int {
 	return n
 }
 
-// ring does what the phone does before it answers. It reports whether to answer.
+// ring runs the call up to the answer and reports whether to answer it.
 func (c *call) ring(ctx context.Context) bool {
 	cfg := &c.phone.cfg
 	switch {
@@ -118,13 +118,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // refuse ends the call with a response.
 func (c *call) refuse(status int) {
 	if c.tx.Respond(sip.NewResponseFromRequest(c.dialog.InviteRequest, status, reason(status), nil)) != nil {
-		return // it was cancelled just now
+		return // already cancelled
 	}
 	c.note(func(k *Call) { k.Status = status })
 	c.end(Refused)
 }
 
-// reason is the phrase of a response, where one is commonly seen (RFC 3261 §21).
+// reason returns the phrase of a common response (RFC 3261 §21), otherwise "No".
 func reason(status int) string {
 	switch status {
 	case 404:
@@ -143,7 +143,7 @@ func reason(status int) string {
 	return "No"
 }
 
-// negotiate reads what the other side offers, and says which of it the phone has.
+// negotiate parses the other side's SDP and removes the codecs that the phone lacks.
 func (c *call) negotiate(body []byte) (offer media.Description, err error) {
 	if offer, err = media.Parse(body); err != nil {
 		return offer, err
@@ -164,7 +164,7 @@ func (c *call) negotiate(body []byte) (offer media.Description, err error) {
 	return offer, nil
 }
 
-// open makes the call's sound ready for an offer. The caller closes the session.
+// open negotiates an offer and starts the audio. The caller closes the session.
 func (c *call) open(body []byte) (*media.Session, error) {
 	offer, err := c.negotiate(body)
 	if err != nil {
@@ -195,7 +195,7 @@ func (c *call) session(secure bool) (*media.Session, error) {
 	})
 }
 
-// start begins to send and receive.
+// start starts the session with an offer; with OtherCodec it prefers the last codec.
 func (c *call) start(session *media.Session, offer media.Description) error {
 	if c.phone.cfg.OtherCodec {
 		offer.Codecs = slices.Clone(offer.Codecs)

@@ -14,23 +14,23 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// socket is where a phone listens. One of the two is set.
+// socket is a bound socket. Either packets or streams is set.
 type socket struct {
 	packets net.PacketConn
 	streams net.Listener
 	serving sync.WaitGroup
 }
 
-// open makes the socket, and answers what comes in.
+// open binds the socket and starts to serve requests.
 func (p *Phone) open() (err error) {
 	if err := p.bind(); err != nil {
 		return err
 	}
-	quiet := slog.New(slog.DiscardHandler) // it logs whole messages
+	quiet := slog.New(slog.DiscardHandler) // sipgo logs whole messages
 	p.ua, err = sipgo.NewUA(sipgo.WithUserAgent("softphone"),
 		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerReadFilter(p.filter), sip.WithTransportLayerLogger(quiet)),
 		sipgo.WithUserAgentTransactionLayerOptions(sip.WithTransactionLayerLogger(quiet),
-			sip.WithTransactionLayerUnhandledResponseHandler(func(*sip.Response) {}))) // a repeated 200
+			sip.WithTransactionLayerUnhandledResponseHandler(func(*sip.Response) {}))) // ignores a repeated 200
 	if err != nil {
 		return err
 	}
@@ -48,11 +48,11 @@ func (p *Phone) open() (err error) {
 	if p.dialog, err = p.dialogs(sipgo.WithClientLogger(quiet)); err != nil {
 		return err
 	}
-	p.serve(server) // the last, since calls may come from now on
+	p.serve(server) // last, since calls may arrive from here on
 	return nil
 }
 
-// dialogs is how the phone makes requests within calls.
+// dialogs returns the client for requests within calls.
 func (p *Phone) dialogs(options ...sipgo.ClientOption) (sipgo.DialogUA, error) {
 	contact := sip.Uri{Scheme: "sip", User: "phone", Host: host(p.addr.Addr()), Port: int(p.addr.Port())}
 	options = append(options, sipgo.WithClientHostname(p.addr.Addr().String()))
@@ -66,11 +66,11 @@ func (p *Phone) dialogs(options ...sipgo.ClientOption) (sipgo.DialogUA, error) {
 	client, err := sipgo.NewClient(p.ua, options...)
 	return sipgo.DialogUA{
 		Client: client, ContactHDR: sip.ContactHeader{Address: contact},
-		RewriteContact: stream, // requests go over the connection that is there
+		RewriteContact: stream, // reuse the connection of the call
 	}, err
 }
 
-// host writes an address as it stands in a URI.
+// host returns an address as host of a URI.
 func host(a netip.Addr) string {
 	if a.Is6() {
 		return "[" + a.String() + "]"
@@ -78,7 +78,7 @@ func host(a netip.Addr) string {
 	return a.String()
 }
 
-// bind takes the address.
+// bind binds the configured address.
 func (p *Phone) bind() (err error) {
 	s := &p.socket
 	if p.cfg.Transport == "udp" {
@@ -131,8 +131,8 @@ func (s *socket) close(ua *sipgo.UserAgent) error {
 	return err
 }
 
-// noticed tells when it is first read from: sipgo knows the socket from then on,
-// and would open another one before.
+// noticed closes read at its first ReadFrom. From then on sipgo sends requests from this
+// socket; before, it would open another one.
 type noticed struct {
 	net.PacketConn
 	read chan struct{}
@@ -145,10 +145,11 @@ func (c *noticed) ReadFrom(b []byte) (int, net.Addr, error) {
 	return c.PacketConn.ReadFrom(b)
 }
 
-// crossingWait bounds how long a CANCEL is held back.
+// crossingWait bounds the time for which a CANCEL is held back.
 const crossingWait = 2 * time.Second
 
-// filter sees every message before it is read. What it takes away never came.
+// filter is called with each message before it is parsed. It discards messages of a
+// silent or dropped phone.
 func (p *Phone) filter(_ sip.TransportReadProps, data []byte) ([]byte, error) {
 	if p.cfg.Silent || p.gone.Load() {
 		p.ignored.Add(1)
@@ -160,8 +161,7 @@ func (p *Phone) filter(_ sip.TransportReadProps, data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// hold keeps a CANCEL back until the call that it is for was answered: as if both
-// were on their way at the same time.
+// hold delays a CANCEL until its call was answered, so that both cross.
 func (p *Phone) hold(cancel []byte) {
 	var found *call
 	p.mu.Lock()
@@ -187,10 +187,10 @@ func respond(tx sip.ServerTransaction, req *sip.Request, status int, reason stri
 	for _, h := range headers {
 		res.AppendHeader(h)
 	}
-	_ = tx.Respond(res) // who asked asks again
+	_ = tx.Respond(res) // the peer retransmits its request
 }
 
-// inDialog hands a request to the call that it belongs to.
+// inDialog returns a handler that passes a request to its call, or responds with 481.
 func (p *Phone) inDialog(handle func(*call, *sip.Request, sip.ServerTransaction)) sipgo.RequestHandler {
 	return func(req *sip.Request, tx sip.ServerTransaction) {
 		if id := req.CallID(); id != nil {

@@ -2,21 +2,22 @@
 // calls like a phone behind a trunk, records the audio of each call, and injects the
 // configured faults.
 //
-//	softphone.go  a Phone and its configuration
-//	socket.go     its sockets
+//	softphone.go  Phone and its configuration
+//	socket.go     sockets
 //	ring.go       a call until its answer
 //	talk.go       an answered call until its end
-//	step.go       what it can do in a call: press keys, hold, hang up
+//	step.go       actions in a call: press keys, hold, hang up
 //	renegotiate.go  re-INVITE without SDP, and changes of SDP
-//	call.go       what is known of a call
+//	call.go       the record of a call
 //	fork.go       a second phone that answers the same call
 //	odd.go        headers in unusual spelling
 //	fault.go      misbehaviours of carriers, by name
 //	auth.go       digest authentication
-//	registrar.go  who has registered
+//	registrar.go  registrations
 //
-// The package must not know verifications, carriers, or what is said. It is linked
-// into the program ("countersign phone"), so it must not import testing.
+// The package must not depend on verifications, carriers or the content of
+// announcements. It is linked into the program ("countersign phone"), so it must not
+// import testing.
 package softphone
 
 import (
@@ -36,71 +37,71 @@ import (
 	"countersign/internal/deliver/tts/audio"
 )
 
-// Config describes a [Phone]. The zero value answers every call at once on a free
-// port of 127.0.0.1, over UDP, and listens until the other side hangs up.
+// Config configures a [Phone]. The zero value listens on a free UDP port of 127.0.0.1,
+// answers every call immediately, and records it until the other side hangs up.
 type Config struct {
 	Listen    string      // address of SIP, IP:PORT; default 127.0.0.1:0
 	Transport string      // udp (default), tcp or tls
-	TLS       *tls.Config // with the certificate, for tls
+	TLS       *tls.Config // configuration with a certificate; required for tls
 
-	// What it does with a call. The first that is set decides.
+	// Before the answer. If several are set, the first applies.
 
-	Silent      bool // says nothing at all, to anybody
-	TryingOnly  bool // sends 100 Trying, and nothing more
-	RingForever bool // sends 180 Ringing, and nothing more
-	Late        bool // rings, and answers when a CANCEL comes: both cross on the way
-	Status      int  // refuses with this response, after AnswerAfter
+	Silent      bool // ignore all messages
+	TryingOnly  bool // send only 100 Trying
+	RingForever bool // send only 180 Ringing
+	Late        bool // ring, and answer when a CANCEL arrives, so that both cross
+	Status      int  // refuse with this status, after AnswerAfter
 
-	// How it answers.
+	// The answer.
 
-	Ring        bool          // sends 180 Ringing first; so it does with AnswerAfter
-	AnswerAfter time.Duration // how long it rings
-	Early       audio.Samples // said before the answer, after a 183 Session Progress
-	Codecs      []uint8       // of the media package, all that it has; default all
-	Secure      bool          // SRTP only; without it, whatever is offered
-	NoRTP       bool          // never sends any, nor RTCP
-	SDP         []byte        // its answer, in place of a good one
-	EarlySDP    bool          // has its answer in a 183, and none in the 200
-	SDPHost     string        // host name, or IPv4 address, in c= of its answer; "" for its address
-	Held        string        // answers on hold: inactive, sendonly or zeros (c=0.0.0.0); "" for no hold
-	OtherCodec  bool          // sends another codec of its answer than the first
+	Ring        bool          // send 180 Ringing first; implied by AnswerAfter
+	AnswerAfter time.Duration // duration of ringing
+	Early       audio.Samples // played before the answer, after a 183 Session Progress
+	Codecs      []uint8       // supported codecs of the media package; default all
+	Secure      bool          // SRTP only; if false, as offered
+	NoRTP       bool          // send neither RTP nor RTCP
+	SDP         []byte        // SDP that replaces the regular answer
+	EarlySDP    bool          // send the answer in a 183, and a 200 without SDP
+	SDPHost     string        // host name or IPv4 address in c= of the answer; default the phone's address
+	Held        string        // answer on hold: inactive, sendonly or zeros (c=0.0.0.0); "" for no hold
+	OtherCodec  bool          // send the last codec of the answer, not the first
 
-	// KeysTogether gives all keys of a [Press] one RTP timestamp.
+	// KeysTogether uses the same RTP timestamp for all keys of a [Press].
 	KeysTogether bool
 
-	// SessionExpires puts a session timer in the answer, which the other side is to
-	// refresh (RFC 4028), in seconds; 0 for none.
+	// SessionExpires is the session timer in the answer, in seconds, which the other side
+	// must refresh (RFC 4028); 0 for no timer.
 	SessionExpires int
 
-	Fork       bool // a second phone rings and answers as well, with another To tag
-	MinSE      int  // refuses an INVITE with 422 unless its Min-SE is at least this, in seconds; 0 for no limit
-	OddHeaders bool // writes headers in unusual spelling
+	Fork       bool // a second phone also rings and answers, with another To tag
+	MinSE      int  // refuse an INVITE with 422 unless its Min-SE is at least this, in seconds; 0 for no limit
+	OddHeaders bool // write headers in unusual spelling
 
-	// Script is what it does once answered, step by step. After the last it listens
-	// until the other side hangs up.
+	// Script is the list of steps after the answer. After the last step the phone records
+	// the call until the other side hangs up.
 	Script []Step
 
-	// Digest authentication of INVITE and REGISTER; none if User is "".
+	// Digest authentication of INVITE and REGISTER; disabled if User is "".
 
 	User, Password string
-	Proxy          bool // asks with 407, as proxies do, in place of 401
-	Stale          bool // finds the nonce too old, the first time that it is used
-	AskOnBye       bool // asks at a BYE, too
-	Challenges     bool // asks with schemes and algorithms of all kinds, and takes SHA-512-256 only
+	Proxy          bool // challenge with 407, like a proxy, not 401
+	Stale          bool // report the nonce as stale at its first use
+	AskOnBye       bool // also challenge a BYE
+	Challenges     bool // challenge with various schemes and algorithms, and accept only SHA-512-256
 
-	// Registrar takes REGISTER; see [Phone.Contacts].
+	// Registrar accepts REGISTER; see [Phone.Contacts].
 	Registrar           bool
-	LongestRegistration time.Duration // whoever asks for more gets this; default an hour
-	// ShortestRegistration is the least Expires; 423 refuses less. 0 means no limit.
+	LongestRegistration time.Duration // maximum granted; default an hour
+	// ShortestRegistration is the minimum Expires; less is refused with 423. 0 means no limit.
 	ShortestRegistration time.Duration
-	RegisterStatus       int // refuses REGISTER with this status; 0 for none
+	RegisterStatus       int // refuse REGISTER with this status; 0 to accept
 
-	// OnCall is told of each call that is over, which the phone then forgets. It is
-	// called by many goroutines, and must not call [Phone.Close].
+	// OnCall is called with each finished call, which the phone then discards. Calls are
+	// concurrent. It must not call [Phone.Close].
 	OnCall func(Call)
 }
 
-// Phone takes calls. Its methods may be called from many goroutines.
+// Phone answers calls. Its methods are safe for concurrent use.
 type Phone struct {
 	cfg    Config
 	addr   netip.AddrPort
@@ -110,31 +111,31 @@ type Phone struct {
 	dialog sipgo.DialogUA
 	socket socket
 
-	ctx   context.Context //nolint:containedctx // of all calls
+	ctx   context.Context //nolint:containedctx // parent of all calls
 	stop  context.CancelFunc
 	calls sync.WaitGroup
 
-	gone    atomic.Bool // nothing is heard any more
+	gone    atomic.Bool // set by Drop: all messages are ignored
 	ignored atomic.Int64
 
 	mu      sync.Mutex
 	closed  bool
-	live    map[string]*call // by Call-ID
-	known   []*call          // in the order in which they came
-	ended   []*call          // in the order in which they ended
-	given   int              // of ended, by Next
-	changed chan struct{}    // closed when one ends
+	live    map[string]*call // current calls, by Call-ID
+	known   []*call          // all calls, in the order of arrival
+	ended   []*call          // finished calls, in the order of their end
+	given   int              // calls of ended that Next has returned
+	changed chan struct{}    // closed when a call ends
 }
 
-// The bounds of a phone. Beyond them it refuses.
+// The bounds of a phone.
 const (
-	maxCalls  = 5000             // at a time
-	firstPort = 40000            // of RTP
+	maxCalls  = 5000             // concurrent calls
+	firstPort = 40000            // RTP ports
 	lastPort  = 49999            //
-	maxHeard  = 10 * time.Minute // of a call, that is kept
+	maxHeard  = 10 * time.Minute // recorded audio per call
 )
 
-// Start begins to take calls. The caller must Close the phone.
+// Start starts a phone. The caller must Close it.
 func Start(cfg Config) (*Phone, error) {
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
@@ -167,26 +168,27 @@ func (c *Config) check() error {
 	case err != nil:
 		return fmt.Errorf("listen: %w", err)
 	case listen.Addr().IsUnspecified():
-		return errors.New("listen: must be one address: calls are answered from it")
+		return errors.New("listen: must be a specific address, since calls are answered from it")
 	case !slices.Contains([]string{"udp", "tcp", "tls"}, c.Transport):
 		return fmt.Errorf("transport: must be udp, tcp or tls, not %q", c.Transport)
 	case c.Transport == "tls" && c.TLS == nil:
-		return errors.New("tls: there is no certificate")
+		return errors.New("tls: a certificate is required")
 	case c.Status != 0 && (c.Status < 300 || c.Status > 699):
-		return fmt.Errorf("status: %d refuses nothing", c.Status)
+		return fmt.Errorf("status: must be 300 to 699, not %d", c.Status)
 	case c.Challenges && c.User == "":
-		return errors.New("challenges: a user must be given")
+		return errors.New("challenges: a user is required")
 	case c.LongestRegistration < c.ShortestRegistration:
 		return errors.New("longest registration: must not be less than the shortest")
 	}
 	return nil
 }
 
-// Addr is where the phone takes calls, IP:PORT.
+// Addr returns the phone's SIP address, IP:PORT.
 func (p *Phone) Addr() string { return p.addr.String() }
 
-// Calls are all calls so far, in the order in which they came, as they are now.
-// What was turned away for want of a password is not among them.
+// Calls returns the current records of all calls so far, in the order of arrival. It
+// omits INVITEs refused for missing credentials or a short Min-SE. With
+// [Config.OnCall] it returns only current calls.
 func (p *Phone) Calls() []Call {
 	p.mu.Lock()
 	known := slices.Clone(p.known)
@@ -198,8 +200,8 @@ func (p *Phone) Calls() []Call {
 	return calls
 }
 
-// Next waits for the end of a call, and gives each once, in the order in which they
-// ended.
+// Next waits for the end of a call and returns it. It returns each call once, in the
+// order of their ends.
 func (p *Phone) Next(ctx context.Context) (Call, error) {
 	for {
 		p.mu.Lock()
@@ -219,13 +221,13 @@ func (p *Phone) Next(ctx context.Context) (Call, error) {
 	}
 }
 
-// Contacts are the addresses that are registered.
+// Contacts returns the registered addresses.
 func (p *Phone) Contacts() []string {
 	contacts, _ := p.book.contacts(time.Now())
 	return contacts
 }
 
-// Registered waits until so many addresses are registered, or more.
+// Registered waits until at least n addresses are registered and returns them.
 func (p *Phone) Registered(ctx context.Context, n int) ([]string, error) {
 	for {
 		contacts, changed := p.book.contacts(time.Now())
@@ -240,13 +242,13 @@ func (p *Phone) Registered(ctx context.Context, n int) ([]string, error) {
 	}
 }
 
-// Challenges is how often the phone has asked for a password.
+// Challenges returns the number of challenges sent.
 func (p *Phone) Challenges() int { return int(p.auth.asked.Load()) }
 
-// Ignored is how many messages the phone has not read, being silent or gone.
+// Ignored returns the number of messages ignored because of Silent or [Drop].
 func (p *Phone) Ignored() int { return int(p.ignored.Load()) }
 
-// Close ends all calls without a word, and waits until nothing is left of them.
+// Close ends all calls without a BYE, waits for their goroutines and closes the socket.
 func (p *Phone) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -256,7 +258,8 @@ func (p *Phone) Close() error {
 	return p.socket.close(p.ua)
 }
 
-// begin takes up a call, unless the phone is closed, has too many, or has it already.
+// begin adds a call. It returns false if the phone is closed, has too many calls, or
+// already has this call.
 func (p *Phone) begin(c *call) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -269,7 +272,7 @@ func (p *Phone) begin(c *call) bool {
 	return true
 }
 
-// end puts a call to those that are over.
+// end moves a call to the finished ones, or passes it to OnCall.
 func (p *Phone) end(c *call) {
 	defer p.calls.Done()
 	if p.cfg.OnCall != nil {

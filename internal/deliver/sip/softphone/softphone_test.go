@@ -13,14 +13,14 @@ import (
 	"countersign/internal/deliver/sip/softphone"
 )
 
-// What a caller of ours does right is tested with the carrier, one directory up.
-// Here are the callers that it is not.
+// Well-behaved callers are tested with the carrier, one directory up. These tests cover
+// other callers.
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
 
-// caller speaks SIP by hand.
+// caller is a scripted SIP caller.
 type caller struct {
 	t    *testing.T
 	conn net.Conn
@@ -45,8 +45,7 @@ func start(t *testing.T, cfg softphone.Config) (*softphone.Phone, *caller) {
 	return p, &caller{t, conn}
 }
 
-// send sends a request of a call; tag is that of the phone. Each is a transaction
-// of its own.
+// send sends a request of a call in a new transaction; tag is the phone's To tag.
 func (c *caller) send(method, id, tag string, headers ...string) {
 	c.t.Helper()
 	if tag != "" {
@@ -72,12 +71,12 @@ func (c *caller) send(method, id, tag string, headers ...string) {
 	}
 }
 
-// sound is an offer, as a header of send.
+// sound returns an offer as a header for send.
 func (c *caller) sound(codec string) string {
 	return "\r\nv=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP " + codec + "\r\n"
 }
 
-// response waits for a final response, or the 180, to a method.
+// response waits for a final response to a method, or a 180.
 func (c *caller) response(method string) string {
 	c.t.Helper()
 	b := make([]byte, 4096)
@@ -123,7 +122,7 @@ func next(t *testing.T, p *softphone.Phone) softphone.Call {
 	return c
 }
 
-// TestOfferOfNothing: without a codec in common there is no call.
+// TestOfferOfNothing: an offer without a common codec is refused.
 func TestOfferOfNothing(t *testing.T) {
 	t.Parallel()
 	p, c := start(t, softphone.Config{Codecs: []uint8{8}})
@@ -133,21 +132,21 @@ func TestOfferOfNothing(t *testing.T) {
 	c.want("INVITE", "488")
 	for range 2 {
 		if got := next(t, p); got.Ended != softphone.Refused || got.Status != 488 || got.Err == nil {
-			t.Errorf("call %s ended by %s with %d (%v)", got.ID, got.Ended, got.Status, got.Err)
+			t.Errorf("call %s ended with %s, status %d (%v)", got.ID, got.Ended, got.Status, got.Err)
 		}
 	}
 }
 
-// TestNoAck: an answer that is not acknowledged is seen to be so, and a second call
-// with the same Call-ID is none.
+// TestNoAck: an answer without ACK is recorded as such, and a second INVITE with the same
+// Call-ID is not a call.
 func TestNoAck(t *testing.T) {
 	t.Parallel()
 	p, c := start(t, softphone.Config{})
 	c.send("INVITE", "call", "", c.sound("0"))
 	tag := tagOf(c.want("INVITE", "200"))
-	again := c.want("INVITE", "200") // since no ACK has come
+	again := c.want("INVITE", "200") // retransmitted, since no ACK was sent
 	if tagOf(again) != tag {
-		t.Errorf("the answer that is sent again is another:\n%s", again)
+		t.Errorf("the retransmitted answer differs:\n%s", again)
 	}
 	c.send("INVITE", "call", "", c.sound("0"))
 	c.want("INVITE", "503")
@@ -156,14 +155,14 @@ func TestNoAck(t *testing.T) {
 	c.send("BYE", "call", tag)
 	c.want("BYE", "200")
 	if got := next(t, p); got.Ended != softphone.Bye || got.Acked || got.Answered.IsZero() || got.From != "caller" || got.Asserted != "" {
-		t.Errorf("the call: %+v", got)
+		t.Errorf("call: %+v", got)
 	}
 	if n := len(p.Calls()); n != 1 {
 		t.Errorf("%d calls, want 1", n)
 	}
 }
 
-// TestClose: calls end with the phone, and OnCall is told.
+// TestClose: calls end when the phone is closed, and OnCall is called.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	told := make(chan softphone.Call, 10)
@@ -171,20 +170,20 @@ func TestClose(t *testing.T) {
 	c.send("INVITE", "call", "", c.sound("0"))
 	c.want("INVITE", "180")
 	if calls := p.Calls(); len(calls) != 1 || calls[0].Ended != "" {
-		t.Errorf("while it rings, the calls are %+v", calls)
+		t.Errorf("calls during ringing: %+v", calls)
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
 	if got := <-told; got.Ended != softphone.Closed || got.Status != 0 {
-		t.Errorf("the call ended by %s with %d", got.Ended, got.Status)
+		t.Errorf("the call ended with %s, status %d", got.Ended, got.Status)
 	}
 	if n := len(p.Calls()); n != 0 {
-		t.Errorf("%d calls are remembered", n)
+		t.Errorf("%d calls are still stored", n)
 	}
 }
 
-// TestRegistrar: for how long a registration holds, and when it does not.
+// TestRegistrar: the granted duration of a registration, and refused registrations.
 func TestRegistrar(t *testing.T) {
 	t.Parallel()
 	p, c := start(t, softphone.Config{Registrar: true, LongestRegistration: time.Minute})
@@ -201,7 +200,7 @@ func TestRegistrar(t *testing.T) {
 			t.Errorf("Expires: %s: want %q in\n%s", tt.expires, tt.granted, got)
 		}
 		if left := len(p.Contacts()); (left == 0) != (tt.expires == "0") {
-			t.Errorf("Expires: %s: %d are registered", tt.expires, left)
+			t.Errorf("Expires: %s: %d contacts are registered", tt.expires, left)
 		}
 	}
 	_, other := start(t, softphone.Config{})
@@ -209,7 +208,7 @@ func TestRegistrar(t *testing.T) {
 	other.want("REGISTER", "405")
 }
 
-// TestStartRefuses: a phone that could not be reached does not start.
+// TestStartRefuses: Start rejects an unusable configuration.
 func TestStartRefuses(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]softphone.Config{

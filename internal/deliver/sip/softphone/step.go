@@ -17,18 +17,18 @@ import (
 	"countersign/internal/deliver/tts/audio"
 )
 
-// Step is something that a phone does in a call. What goes wrong is in [Call.Err],
-// and ends the script; that the call has ended is not wrong.
+// Step is an action of the phone in a call. An error is stored in [Call.Err] and ends
+// the script. The end of the call is not an error.
 type Step func(stage) error
 
-// stage is what a step has to do with.
+// stage is the context of a step.
 type stage struct {
 	*call
-	ctx        context.Context //nolint:containedctx // of the rest of the call
+	ctx        context.Context //nolint:containedctx // ends with the call
 	background *sync.WaitGroup
 }
 
-// Wait waits.
+// Wait waits for d, or until the call ends.
 func Wait(d time.Duration) Step {
 	return func(s stage) error {
 		sleep(s.ctx, d)
@@ -36,7 +36,7 @@ func Wait(d time.Duration) Step {
 	}
 }
 
-// Hear waits until so much sound was heard since the answer, silence too.
+// Hear waits until the recorded audio, including silence, reaches d.
 func Hear(d time.Duration) Step {
 	return func(s stage) error {
 		for {
@@ -53,7 +53,7 @@ func Hear(d time.Duration) Step {
 	}
 }
 
-// Press presses keys (RFC 4733), without waiting until they have left.
+// Press queues key presses (RFC 4733) and does not wait until they are sent.
 func Press(keys string) Step {
 	return func(s stage) error {
 		if s.phone.cfg.KeysTogether {
@@ -78,7 +78,7 @@ func info(kind, body string) Step {
 	}
 }
 
-// Say says samples, and waits until they are said.
+// Say plays samples and waits for the end.
 func Say(samples audio.Samples) Step {
 	return func(s stage) error {
 		s.current().Play(s.ctx, samples)
@@ -86,7 +86,7 @@ func Say(samples audio.Samples) Step {
 	}
 }
 
-// Echo says what is heard, from now on and a little later.
+// Echo plays the audio received from now on back to the other side.
 func Echo() Step {
 	return func(s stage) error {
 		past, _ := s.heard(0)
@@ -119,12 +119,12 @@ func HangUp() Step {
 	}
 }
 
-// Drop makes the phone disappear: it sends nothing any more, and ignores what it is
-// sent, in other calls, too.
+// Drop makes the phone disappear: it stops sending and ignores all messages, in all
+// calls.
 func Drop() Step {
 	return func(s stage) error {
 		s.phone.gone.Store(true)
-		// The goodbye of RTCP goes to the phone itself.
+		// Direct the RTCP BYE to the phone itself.
 		s.mu.Lock()
 		nowhere, session := s.offer, s.media
 		nowhere.Addr, nowhere.Direction = s.said.Addr, media.Inactive
@@ -136,7 +136,7 @@ func Drop() Step {
 	}
 }
 
-// Hold puts the other side on hold: it is to be silent until [Resume].
+// Hold puts the other side on hold until [Resume].
 func Hold() Step {
 	return func(s stage) error { return s.reInvite(s.current(), media.SendOnly, media.RecvOnly) }
 }
@@ -146,7 +146,7 @@ func Resume() Step {
 	return func(s stage) error { return s.reInvite(s.current(), media.SendRecv, media.SendRecv) }
 }
 
-// Move takes the sound at another port from now on.
+// Move moves the audio to another port of the phone by re-INVITE.
 func Move() Step {
 	return func(s stage) error {
 		s.mu.Lock()
@@ -166,7 +166,8 @@ func Move() Step {
 	}
 }
 
-// Update renews the session timer by an UPDATE, and wants it granted.
+// Update refreshes the session timer by UPDATE and expects the same timer in the
+// response.
 func Update(seconds int) Step {
 	return func(s stage) error {
 		timer := fmt.Sprintf("%d;refresher=uac", seconds)
@@ -175,13 +176,13 @@ func Update(seconds int) Step {
 			return err
 		}
 		if h := res.GetHeader("Session-Expires"); h == nil || h.Value() != timer {
-			return fmt.Errorf("UPDATE: asked for %q, got %v", timer, h)
+			return fmt.Errorf("UPDATE: Session-Expires %v, want %q", h, timer)
 		}
 		return nil
 	}
 }
 
-// Flood sends RTP of the call's codec, as much as it can, from another port.
+// Flood sends RTP of the call's codec from another port, as fast as possible.
 func Flood(packets int) Step {
 	return func(s stage) error {
 		_, codec := s.peer()
@@ -194,9 +195,9 @@ func Flood(packets int) Step {
 	}
 }
 
-// Garbage sends packets that are no RTP of the call, of every size up to what an
-// Ethernet carries, from another port: every other one is of a version that does
-// not exist, the rest of a payload type that was not agreed.
+// Garbage sends packets from another port that are not RTP of the call, of various
+// sizes up to the Ethernet MTU. They alternate between an unnegotiated payload type and
+// an invalid version.
 func Garbage(packets int) Step {
 	return func(s stage) error {
 		return s.spill(packets, func(i int) ([]byte, error) {
@@ -210,14 +211,14 @@ func Garbage(packets int) Step {
 	}
 }
 
-// spill sends packets to where the other side wants its sound.
+// spill sends packets to the other side's RTP address, from a new port.
 func (s stage) spill(packets int, packet func(i int) ([]byte, error)) error {
 	addr, _ := s.peer()
 	conn, err := net.DialUDP("udp", nil, addr)
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // nothing is kept
+	defer conn.Close() //nolint:errcheck // best effort
 	for i := range packets {
 		b, err := packet(i)
 		if err != nil {
@@ -226,7 +227,7 @@ func (s stage) spill(packets int, packet func(i int) ([]byte, error)) error {
 		if s.ctx.Err() != nil {
 			return nil
 		}
-		_, _ = conn.Write(b) // what does not fit is lost on other ways, too
+		_, _ = conn.Write(b) // packets may be lost
 	}
 	return nil
 }
@@ -237,19 +238,19 @@ func (s stage) peer() (addr *net.UDPAddr, codec uint8) {
 	return net.UDPAddrFromAddrPort(s.offer.Addr), s.offer.Codecs[0]
 }
 
-// requestTimeout bounds the wait for the answer to a request within a call.
+// requestTimeout bounds the wait for the response to a request within a call.
 const requestTimeout = 5 * time.Second
 
-// request makes a request within the call, which must be granted.
+// request sends a request within the call and returns an error unless it succeeds.
 func (s stage) request(method sip.RequestMethod, body []byte, headers ...sip.Header) (*sip.Response, error) {
 	res, err := s.ask(method, body, headers...)
 	if err == nil && !res.IsSuccess() {
-		err = fmt.Errorf("%s: the answer is %d %s", method, res.StatusCode, res.Reason)
+		err = fmt.Errorf("%s: response %d %s", method, res.StatusCode, res.Reason)
 	}
 	return res, err
 }
 
-// ask makes a request within the call.
+// ask sends a request within the call and returns its final response.
 func (s stage) ask(method sip.RequestMethod, body []byte, headers ...sip.Header) (*sip.Response, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
 	defer cancel()
@@ -265,12 +266,12 @@ func (s stage) ask(method sip.RequestMethod, body []byte, headers ...sip.Header)
 	return res, nil
 }
 
-// reInvite offers the sound of a session, which may be a new one, and wants an
-// answer of the other direction.
+// reInvite offers a session, which may be a new one, and expects an answer with the
+// direction want.
 func (s stage) reInvite(session *media.Session, direction, want media.Direction) error {
 	offer := session.Offer()
 	s.mu.Lock()
-	// One that differs has the next version (RFC 3264 §8).
+	// A changed description has the next version (RFC 3264 §8).
 	offer.Direction, offer.Version = direction, s.said.Version+1
 	offer.Codecs = s.phone.cfg.Codecs
 	s.said = offer
@@ -288,7 +289,7 @@ func (s stage) reInvite(session *media.Session, direction, want media.Direction)
 		return fmt.Errorf("re-INVITE: %w", err)
 	}
 	if got.Direction != want {
-		return fmt.Errorf("re-INVITE: %s is answered with %s, want %s", direction, got.Direction, want)
+		return fmt.Errorf("re-INVITE: %s was answered with %s, want %s", direction, got.Direction, want)
 	}
 	s.mu.Lock()
 	s.offer = got

@@ -36,14 +36,14 @@ func (c *call) handle(ctx context.Context) {
 	}
 }
 
-// current is the session, which a script may replace.
+// current returns the session, which a script may replace.
 func (c *call) current() *media.Session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.media
 }
 
-// body is the phone's answer to the offer.
+// body returns the phone's SDP answer to the INVITE.
 func (c *call) body() []byte {
 	if c.phone.cfg.SDP != nil {
 		return c.phone.cfg.SDP
@@ -64,7 +64,7 @@ func (c *call) body() []byte {
 	return sdp
 }
 
-// listen notes the keys that the other side presses.
+// listen records the other side's key presses.
 func (c *call) listen(ctx context.Context, session *media.Session) {
 	for {
 		select {
@@ -76,8 +76,8 @@ func (c *call) listen(ctx context.Context, session *media.Session) {
 	}
 }
 
-// answer sends 200 again and again until there is an ACK (RFC 3261 §13.3.1.4). It
-// reports whether the call goes on.
+// answer sends the 200 and retransmits it until the ACK (RFC 3261 §13.3.1.4). It returns
+// false if the call has ended.
 func (c *call) answer(ctx context.Context) bool {
 	res := sip.NewSDPResponseFromRequest(c.dialog.InviteRequest, c.body())
 	if c.phone.cfg.EarlySDP {
@@ -90,7 +90,7 @@ func (c *call) answer(ctx context.Context) bool {
 	}
 	c.dialog.InviteResponse = res
 	if c.tx.Respond(res) != nil {
-		return false // it was cancelled just now
+		return false // already cancelled
 	}
 	c.note(func(k *Call) { k.Answered, k.Status = time.Now(), 200 })
 	close(c.crossed)
@@ -100,7 +100,7 @@ func (c *call) answer(ctx context.Context) bool {
 		case <-c.acked:
 			return true
 		case <-ctx.Done():
-			if c.phone.ctx.Err() == nil && c.end(NoAck) { // the transaction has given up, too
+			if c.phone.ctx.Err() == nil && c.end(NoAck) { // the transaction timed out
 				c.hangUp()
 			}
 			return false
@@ -109,12 +109,12 @@ func (c *call) answer(ctx context.Context) bool {
 			c.hangUp()
 			return false
 		case <-time.After(pause):
-			_ = c.tx.Respond(res) // again
+			_ = c.tx.Respond(res) // retransmission
 		}
 	}
 }
 
-// perform does what a script says, and listens until the end.
+// perform runs the script and waits for the end of the call.
 func (c *call) perform(ctx context.Context, script []Step) {
 	var background sync.WaitGroup
 	defer background.Wait()
@@ -133,7 +133,7 @@ func (c *call) perform(ctx context.Context, script []Step) {
 	<-ctx.Done()
 }
 
-// byeTimeout bounds the wait for the answer to a BYE.
+// byeTimeout bounds the wait for the response to a BYE.
 const byeTimeout = 5 * time.Second
 
 // hangUp sends a BYE.
@@ -154,7 +154,7 @@ func (p *Phone) onAck(req *sip.Request, tx sip.ServerTransaction) {
 	if c != nil && c.forSecond(req, tx) {
 		return
 	}
-	if c != nil && c.dialog.ReadAck(req, tx) == nil { // of the INVITE, not of a later one
+	if c != nil && c.dialog.ReadAck(req, tx) == nil { // ACK of the INVITE, not of a re-INVITE
 		c.ack.Do(func() {
 			c.note(func(k *Call) { k.Acked = true })
 			close(c.acked)
@@ -162,8 +162,8 @@ func (p *Phone) onAck(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
-// ackWait bounds how long a BYE waits for the ACK that was sent before it: each
-// request is handled by itself, so that the two can change places.
+// ackWait bounds the wait of a BYE for the ACK that was sent before it: requests are
+// handled concurrently, so their order may change.
 const ackWait = time.Second
 
 func (p *Phone) onBye(req *sip.Request, tx sip.ServerTransaction) {
@@ -187,7 +187,7 @@ func (p *Phone) onBye(req *sip.Request, tx sip.ServerTransaction) {
 	})(req, tx)
 }
 
-// onUpdate takes a session timer that is renewed (RFC 4028).
+// onUpdate handles the refresh of a session timer (RFC 4028).
 func (c *call) onUpdate(req *sip.Request, tx sip.ServerTransaction) {
 	c.note(func(k *Call) { k.Refreshes++ })
 	headers := []sip.Header{sip.HeaderClone(&c.phone.dialog.ContactHDR)}
@@ -197,7 +197,7 @@ func (c *call) onUpdate(req *sip.Request, tx sip.ServerTransaction) {
 	respond(tx, req, 200, "OK", headers...)
 }
 
-// onReInvite takes a new description of the other side's sound.
+// onReInvite handles a new SDP of the other side.
 func (c *call) onReInvite(req *sip.Request, tx sip.ServerTransaction) {
 	c.note(func(k *Call) { k.Refreshes++ })
 	session := c.current()
@@ -224,5 +224,5 @@ func (c *call) onReInvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 	res := sip.NewSDPResponseFromRequest(req, said.Marshal())
 	res.AppendHeader(sip.HeaderClone(&c.phone.dialog.ContactHDR))
-	_ = tx.Respond(res) // who asked asks again
+	_ = tx.Respond(res) // the peer retransmits its request
 }
