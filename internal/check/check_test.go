@@ -235,7 +235,7 @@ func TestLanguages(t *testing.T) {
 		{"unknown locale", "locale_of_country", `ES: "eu-it" is not a locale`, func(c *config.Config) {
 			c.LocaleOfCountry = map[string]string{"ES": "eu-it"}
 		}},
-		{"unknown variant", "tts.digits", `pt-br: "sete" is none of meia`, func(c *config.Config) { c.TTS.Digits = map[string]string{"pt-br": "sete"} }},
+		{"unknown variant", "tts.digits", `pt-br: unknown variant "sete"; use meia`, func(c *config.Config) { c.TTS.Digits = map[string]string{"pt-br": "sete"} }},
 		{"no variants", "tts.digits", `"en-gb" has no variants`, func(c *config.Config) { c.TTS.Digits = map[string]string{"en-gb": "oh"} }},
 	} {
 		cfg := config.Default()

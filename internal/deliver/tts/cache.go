@@ -9,20 +9,20 @@ import (
 	"countersign/internal/deliver/tts/internal/speech"
 )
 
-// key identifies an utterance without holding its text.
+// key identifies an utterance without storing its text.
 type key [sha256.Size]byte
 
 func keyOf(voice speech.Voice, text string) key {
 	return sha256.Sum256([]byte(voice.Name + "\x00" + voice.Locale + "\x00" + text))
 }
 
-// cache keeps the utterances that were asked for last, up to a number of bytes.
+// cache is an LRU cache of utterances, bounded in bytes.
 type cache struct {
 	mu      sync.Mutex
 	limit   int
 	size    int
 	entries map[key]*list.Element
-	order   *list.List // of utterance, the one used last in front
+	order   *list.List // utterances, most recently used first
 }
 
 type utterance struct {
@@ -30,7 +30,7 @@ type utterance struct {
 	sound audio.Samples
 }
 
-// bytes counts the bookkeeping too, so that many short utterances are bounded.
+// bytes returns the size including overhead, so that many short utterances are bounded.
 func (u utterance) bytes() int { return 2*len(u.sound) + 256 }
 
 func newCache(limit int) *cache {
@@ -51,7 +51,7 @@ func (c *cache) get(k key) (audio.Samples, bool) {
 func (c *cache) put(k key, sound audio.Samples) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.entries[k]; ok { // two callers asked at the same time
+	if _, ok := c.entries[k]; ok { // stored by a concurrent caller
 		return
 	}
 	u := utterance{k, sound}

@@ -1,12 +1,11 @@
-// Package tts turns the script of a call into sound.
+// Package tts synthesises the script of a call.
 //
-// Words are spoken by a program, espeak-ng or the operator's own, if there is one.
-// PINs are put together from recorded clips that are part of the binary, so that a
-// call can always be made: on a bare machine, or when the program fails or is late,
-// the words are left out and the PIN is still said. A PIN of digits never leaves
-// the process.
+// Words are spoken by a program, espeak-ng or the operator's own, if it is installed.
+// PINs consist of recorded clips in the binary, so a call can always be made. Without a
+// program, or if it fails or times out, the words are left out and the PIN is still
+// spoken. A PIN of digits never leaves the process.
 //
-// The package must not know who is called, nor how sound travels.
+// The package must not depend on recipients or on the transport of audio.
 package tts
 
 import (
@@ -27,73 +26,74 @@ import (
 
 //go:generate go run ./internal/mkclips -dir clips
 
-// The longest announcements. One that would be longer is shortened, see [brevity].
+// Maximum durations of announcements. Longer ones are shortened, see [brevity].
 const (
 	MaxDuration        = 30 * time.Second
-	MaxPaymentDuration = 40 * time.Second // payee and amount are part of it
+	MaxPaymentDuration = 40 * time.Second // includes payee and amount
 )
 
 const (
-	afterText     = 300 * time.Millisecond // lets the listener notice that a PIN begins
-	insteadOfText = 700 * time.Millisecond // keeps the PIN apart from its repetition
+	afterText     = 300 * time.Millisecond // separates words from the following PIN
+	insteadOfText = 700 * time.Millisecond // separates the PIN from its repetition
 
-	// A listener needs the same time for each character, however short its clip is.
-	characterPace  = 800 * time.Millisecond // from start to start, at least
-	afterCharacter = 250 * time.Millisecond // at least
-	briefPause     = 150 * time.Millisecond // in an announcement that would be too long
+	// A listener needs the same time for each character, regardless of its clip.
+	characterPace  = 800 * time.Millisecond // minimum from start to start
+	afterCharacter = 250 * time.Millisecond // minimum pause
+	briefPause     = 150 * time.Millisecond // pause in a shortened announcement
 )
 
-// ErrUnspeakable means that a script has a PIN that can be spoken neither by
-// a program nor from clips. A call without it would be worth nothing.
+// ErrUnspeakable means that neither a program nor clips can speak the PIN of a script.
+// The call is not made, since it would be useless without the PIN.
 var ErrUnspeakable = errors.New("tts: no way to speak the PIN")
 
-// Config is how a [Speaker] works. Its zero value is fit for use.
+// Config configures a [Speaker]. The zero value is valid.
 type Config struct {
-	// Espeak is the path of espeak-ng; "" looks for it on the PATH, and makes do
-	// with clips if it is not there.
+	// Espeak is the path of espeak-ng. "" searches the PATH and uses only clips if
+	// espeak-ng is not installed.
 	Espeak    string
 	ClipsOnly bool // never start a program
 
-	// Command, if not empty, speaks in the place of espeak-ng: a program and its
-	// arguments, in which "{voice}" and "{locale}" are filled in. It reads text in
-	// UTF-8 from standard input and writes WAV to standard output.
+	// Command, if not empty, replaces espeak-ng: a program and its arguments, in which
+	// "{voice}" and "{locale}" are replaced. It reads text in UTF-8 from standard input
+	// and writes WAV to standard output.
 	Command []string
-	Voices  map[string]string // by locale, as Command calls them; otherwise the locale
+	Voices  map[string]string // Command's names of voices, by locale; default the locale
 
-	// Digits are variants of digits by locale, such as "meia" for pt-br. The empty map
-	// has the usual digits of each.
+	// Digits maps a locale to a variant of its digits, such as "meia" for pt-br. Other
+	// locales use their usual digits.
 	Digits map[string]string
 
-	Timeout   time.Duration // for all the words of one announcement; 0 is 3 s
-	Processes int           // most processes at a time; 0 is 4
-	Memory    uint64        // address space of each, in bytes; 0 is 1 GiB
+	Timeout   time.Duration // for all words of an announcement; 0 means 3 s
+	Processes int           // concurrent processes; 0 means 4
+	Memory    uint64        // address space per process, in bytes; 0 means 1 GiB
 
-	// CacheBytes bounds the sound that is kept in memory; 0 is 8 MiB, some three
-	// hundred sentences. Sentences are kept without the PIN.
+	// CacheBytes bounds the cached audio; 0 means 8 MiB, about 300 sentences. Sentences
+	// are cached without the PIN.
 	CacheBytes int
 
-	// Recordings finds the sound of a [message.Part] by its id, as G.711 μ-law; nil if
-	// there are none.
+	// Recordings returns the recording with the id in a [message.Part], as G.711 μ-law;
+	// nil if recordings are not used.
 	Recordings func(ctx context.Context, id string) ([]byte, error)
 
-	Logger *slog.Logger // hears of failures of the program; nil for silence
+	Logger *slog.Logger // logs failures of the program; may be nil
 }
 
-// Speaker speaks scripts. It may be used by many goroutines.
+// Speaker speaks scripts. It is safe for concurrent use.
 type Speaker struct {
-	program   *speech.Program // nil to speak from clips alone
+	program   *speech.Program // nil if only clips are used
 	timeout   time.Duration
-	processes chan struct{} // holds one token for each running process
+	processes chan struct{} // semaphore; holds a value for each process
 	cache     *cache
-	flights   singleflight.Group // of what is being spoken, so that it is spoken once
-	voices    map[string]voice   // by locale
-	command   bool               // program is the operator's, so its voices go by names
-	names     map[string]string  // of the voices of a command, by locale
+	flights   singleflight.Group // utterances in progress
+	voices    map[string]voice   // voices by locale
+	command   bool               // program is the operator's command
+	names     map[string]string  // voice names of the command, by locale
 	recorded  func(ctx context.Context, id string) ([]byte, error)
 	logger    *slog.Logger
 }
 
-// New makes a Speaker. It fails if a program is configured that is not there.
+// New returns a Speaker. It returns an error if a configured program is not installed or
+// cfg.Digits has an unknown locale or variant.
 func New(cfg Config) (*Speaker, error) {
 	voices, err := loadVoices()
 	if err != nil {
@@ -121,7 +121,8 @@ func New(cfg Config) (*Speaker, error) {
 	return s, err
 }
 
-// program finds what speaks; nil if nothing was named and espeak-ng is not there.
+// program returns the program for words; nil if no program is configured and espeak-ng
+// is not installed.
 func (cfg *Config) program() (*speech.Program, error) {
 	memory := orDefault(cfg.Memory, 1<<30)
 	if len(cfg.Command) > 0 {
@@ -136,7 +137,7 @@ func (cfg *Config) program() (*speech.Program, error) {
 		if cfg.Espeak != "" {
 			return nil, fmt.Errorf("tts: espeak-ng: %w", err)
 		}
-		return nil, nil //nolint:nilnil // calls can be made without
+		return nil, nil //nolint:nilnil // a program is optional
 	}
 	program := speech.Espeak(path, memory)
 	return &program, nil
@@ -150,8 +151,7 @@ func orDefault[T comparable](v, otherwise T) T {
 	return v
 }
 
-// Program is the path of the program that speaks, or "" if there is none and only
-// PINs are spoken.
+// Program returns the path of the program for words, or "" if only PINs are spoken.
 func (s *Speaker) Program() string {
 	if s.program == nil {
 		return ""
@@ -159,32 +159,31 @@ func (s *Speaker) Program() string {
 	return s.program.Path
 }
 
-// brevity is how much of a script is left out. Each level but the last leaves out
-// what those before it do. The PIN, and payee and amount of a payment, stay.
+// brevity is a level of shortening. Each level but withoutWords includes the previous
+// ones. The PIN, and the payee and amount of a payment, are never left out.
 type brevity int
 
 const (
-	whole         brevity = iota
-	noLife                // the words after the last PIN: how long it is valid
-	noGreeting            // the first sentence
-	noLead                // the pause before the first words
-	shortPauses           // other pauses are briefPause
-	once                  // the repetition
-	withoutWords          // the words instead of the repetition; not in a payment
-	brevityLevels         // their number
+	whole         brevity = iota // the script is unchanged
+	noLife                       // without the words after the last PIN: its validity
+	noGreeting                   // without the first sentence
+	noLead                       // without the pause before the first words
+	shortPauses                  // other pauses are briefPause
+	once                         // without the repetition
+	withoutWords                 // with the repetition, without words; not for a payment
+	brevityLevels                // number of levels
 )
 
-// Speak speaks a script. Words that cannot be spoken become the recorded words "your
-// code" before a PIN, and a pause elsewhere. An announcement beyond [MaxDuration], or
-// [MaxPaymentDuration], is shortened, but not below payee, amount and PIN. The error
-// is [ErrUnspeakable], or that of ctx.
+// Speak speaks a script. Words that cannot be spoken are replaced by the recorded words
+// "your code" before a PIN, and by a pause elsewhere. An announcement longer than
+// [MaxDuration], or [MaxPaymentDuration], is shortened, but always contains payee,
+// amount and PIN. The error is [ErrUnspeakable] or the error of ctx.
 func (s *Speaker) Speak(ctx context.Context, script message.Script) (audio.Samples, error) {
 	sound, _, err := s.Announce(ctx, script)
 	return sound, err
 }
 
-// Announce is [Speaker.Speak]. It also returns the script as it is spoken, which is
-// shorter than script if the announcement would be too long.
+// Announce is like [Speaker.Speak], and also returns the script after shortening.
 func (s *Speaker) Announce(ctx context.Context, script message.Script) (audio.Samples, message.Script, error) {
 	v := s.voice(script.Locale)
 	wordsCtx, cancel := context.WithTimeout(ctx, s.timeout)
@@ -209,10 +208,10 @@ func (s *Speaker) Announce(ctx context.Context, script message.Script) (audio.Sa
 			return slices.Concat(pieces...), spoken, nil
 		}
 	}
-	// A payee that is spelt letter by letter can be that long, or an operator's text. What
-	// precedes the code stays, because a payer must hear it.
+	// A payee spelt letter by letter or an operator's text may still be too long. Parts
+	// before the code remain, because a payer must hear them.
 	for needed := slices.IndexFunc(spoken.Parts, isPIN) + 1; duration(pieces) > limit && len(pieces) > max(1, needed); {
-		pieces = pieces[:len(pieces)-1] // ends in whole PINs, not in half a digit
+		pieces = pieces[:len(pieces)-1] // drop whole parts, never half a PIN
 		spoken.Parts = spoken.Parts[:len(pieces)]
 	}
 	return slices.Concat(pieces...), spoken, nil
@@ -220,7 +219,7 @@ func (s *Speaker) Announce(ctx context.Context, script message.Script) (audio.Sa
 
 func isPIN(p message.Part) bool { return p.Spell != "" }
 
-// shorten returns the parts of a script that a level leaves.
+// shorten returns the parts of a script at a level.
 func shorten(parts []message.Part, level brevity) []message.Part {
 	first := slices.IndexFunc(parts, isPIN)
 	if first < 0 {
@@ -254,11 +253,11 @@ func shorten(parts []message.Part, level brevity) []message.Part {
 	return short
 }
 
-// render speaks parts. A PIN comes after words, or after the recorded "your code" if
-// these cannot be spoken.
+// render speaks parts, one piece per part. If the words before the first PIN cannot be
+// spoken, it uses the recorded "your code".
 func (s *Speaker) render(ctx context.Context, v voice, parts []message.Part, level brevity) ([]audio.Samples, error) {
 	pieces := make([]audio.Samples, 0, len(parts)+1)
-	named := false // a PIN was said or announced
+	named := false // a PIN or an operator's recording was rendered
 	for i, p := range parts {
 		switch {
 		case p.Spell != "":
@@ -297,7 +296,7 @@ func duration(pieces []audio.Samples) (sum time.Duration) {
 	return sum
 }
 
-// words speaks text; false if that fails, or if the voice has digits only.
+// words speaks text. It returns false if that fails or the voice has digits only.
 func (s *Speaker) words(ctx context.Context, v voice, text string) (audio.Samples, bool) {
 	if v.digitsOnly {
 		return nil, false
@@ -309,8 +308,8 @@ func (s *Speaker) words(ctx context.Context, v voice, text string) (audio.Sample
 	return slices.Concat(spoken, audio.Silence(afterText)), true
 }
 
-// recording finds a sound by its id. One that cannot be had is silence: the PIN is
-// what the call is for.
+// recording returns the recording with an id. It returns nil, which is silent, if it is
+// not available, since the PIN matters more.
 func (s *Speaker) recording(ctx context.Context, id string) audio.Samples {
 	if s.recorded == nil {
 		return nil
@@ -321,7 +320,7 @@ func (s *Speaker) recording(ctx context.Context, id string) audio.Samples {
 	}
 	b, err := s.recorded(ctx, id)
 	if err != nil {
-		s.logger.Warn("a recording is left out of a call", "recording", id, "err", err)
+		s.logger.Warn("recording not available, leaving it out of a call", "recording", id, "err", err)
 		return nil
 	}
 	sound := audio.FromMuLaw(b)
@@ -329,10 +328,9 @@ func (s *Speaker) recording(ctx context.Context, id string) audio.Samples {
 	return sound
 }
 
-// spell speaks a PIN character by character: from recordings, else from the clips of
-// the voice, else by the program if its words are intelligible, else from English clips.
-// Each character is a request of its own, so neither the program nor the cache ever
-// holds a PIN.
+// spell speaks a PIN character by character. The sources in order are recordings, the
+// clips of the voice, the program if its words are intelligible, and English clips. Each
+// character is spoken separately, so the program and the cache never hold a whole PIN.
 func (s *Speaker) spell(ctx context.Context, v voice, p message.Part, level brevity) (audio.Samples, error) {
 	var spelt audio.Samples
 	for _, c := range p.Spell {
@@ -362,10 +360,10 @@ func (s *Speaker) spell(ctx context.Context, v voice, p message.Part, level brev
 	return spelt, nil
 }
 
-var errNoProgram = errors.New("tts: no program to speak words is installed")
+var errNoProgram = errors.New("tts: no program for words is installed")
 
-// say has text spoken by the program, once for all who ask for it meanwhile. The
-// result is shared: it must not be changed.
+// say speaks text with the program. Concurrent calls with the same text share one
+// process. The result is shared and must not be modified.
 func (s *Speaker) say(ctx context.Context, voice speech.Voice, text string) (audio.Samples, error) {
 	if s.program == nil {
 		return nil, errNoProgram
@@ -375,7 +373,7 @@ func (s *Speaker) say(ctx context.Context, voice speech.Voice, text string) (aud
 		return sound, nil
 	}
 	flight := s.flights.DoChan(string(key[:]), func() (any, error) {
-		// The others may still wait when the first has given up.
+		// Other callers may still wait after the first was canceled.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 		defer cancel()
 		return s.start(ctx, key, voice, text)
@@ -391,12 +389,12 @@ func (s *Speaker) say(ctx context.Context, voice speech.Voice, text string) (aud
 	}
 }
 
-// start runs the program when it is its turn, and keeps what it says. A failure is
-// reported without the text, which may be part of a PIN.
+// start acquires a slot, runs the program and caches the result. It logs failures
+// without the text, which may be a character of a PIN.
 func (s *Speaker) start(ctx context.Context, key key, voice speech.Voice, text string) (sound audio.Samples, err error) {
 	defer func() {
 		if err != nil {
-			s.logger.Warn("text-to-speech failed, words are left out of a call", "program", s.program.Path, "voice", voice.Name, "err", err)
+			s.logger.Warn("text-to-speech failed, leaving words out of a call", "program", s.program.Path, "voice", voice.Name, "err", err)
 		}
 	}()
 	select {

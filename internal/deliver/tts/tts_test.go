@@ -32,7 +32,7 @@ func newSpeaker(t *testing.T, cfg tts.Config) *tts.Speaker {
 	return s
 }
 
-// withEspeak returns a speaker of words; without espeak-ng it skips the test.
+// withEspeak returns a speaker with espeak-ng. It skips the test if that is not installed.
 func withEspeak(t *testing.T) *tts.Speaker {
 	t.Helper()
 	s := newSpeaker(t, tts.Config{Timeout: time.Minute})
@@ -67,8 +67,8 @@ func clip(t *testing.T, set string, c rune) audio.Samples {
 	return audio.FromMuLaw(b)
 }
 
-// spelt is how a PIN must sound: its clips, 800 ms from start to start or with 250 ms of
-// silence after each.
+// spelt returns the expected audio of a PIN: its clips, 800 ms from start to start, with
+// at least 250 ms of silence after each.
 func spelt(t *testing.T, set, pin string) audio.Samples {
 	t.Helper()
 	var s audio.Samples
@@ -79,7 +79,7 @@ func spelt(t *testing.T, set, pin string) audio.Samples {
 	return s
 }
 
-// hurried is how a PIN must sound in a call that would be too long.
+// hurried returns the expected audio of a PIN in a shortened call.
 func hurried(t *testing.T, set, pin string) audio.Samples {
 	t.Helper()
 	var s audio.Samples
@@ -89,7 +89,7 @@ func hurried(t *testing.T, set, pin string) audio.Samples {
 	return s
 }
 
-// yourCode is how a call begins whose words cannot be spoken.
+// yourCode returns the expected start of a call without spoken words.
 func yourCode(t *testing.T, set string) audio.Samples {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("clips", set, "code.ulaw"))
@@ -99,7 +99,7 @@ func yourCode(t *testing.T, set string) audio.Samples {
 	return slices.Concat(audio.FromMuLaw(b), audio.Silence(300*time.Millisecond))
 }
 
-// count says how often part is found in s, sample by sample.
+// count returns the number of occurrences of part in s.
 func count(s, part audio.Samples) (n int) {
 	for i := 0; i+len(part) <= len(s); i++ {
 		if slices.Equal(s[i:i+len(part)], part) {
@@ -243,7 +243,7 @@ func TestEveryLocaleHasAVoice(t *testing.T) {
 	}
 	speaker := withEspeak(t)
 	for _, locale := range locales {
-		// Words are silent where espeak-ng does not have the voice.
+		// Words are silent if espeak-ng lacks the voice.
 		got := speak(t, speaker, message.Script{Locale: locale, Parts: []message.Part{{Text: "123"}}})
 		if _, remark := speaker.Voice(locale); (got.Peak() == 0) != (remark == "digits only") {
 			t.Errorf("%s (%s): peak %.2f", locale, remark, got.Peak())
@@ -329,8 +329,8 @@ func TestVoice(t *testing.T) {
 	}
 }
 
-// What espeak-ng would take for an option, for phonemes, for a command or for
-// markup is just text.
+// TestTextIsOnlyText: options, phonemes, commands and markup of espeak-ng in a text have
+// no effect.
 func TestTextIsOnlyText(t *testing.T) {
 	t.Parallel()
 	s := withEspeak(t)
@@ -348,7 +348,7 @@ func TestTextIsOnlyText(t *testing.T) {
 			t.Errorf("%s: %v of sound is not %v of %q", tt.name, got.Duration(), want.Duration(), tt.like)
 		}
 	}
-	// A danda with no word before it would be said: "purn viram".
+	// espeak-ng would speak a danda without a preceding word: "purn viram".
 	hindi := func(text string) audio.Samples {
 		return speak(t, s, message.Script{Locale: "hi-in", Parts: []message.Part{{Text: text}}})
 	}
@@ -392,8 +392,8 @@ func TestAnnouncementIsBounded(t *testing.T) {
 	}
 }
 
-// TestPaymentKeepsItsCode: words beyond the limit, as of a payee that is spelt, are said
-// before the code.
+// TestPaymentKeepsItsCode: words beyond the limit, such as a spelt payee, precede the
+// code.
 func TestPaymentKeepsItsCode(t *testing.T) {
 	t.Parallel()
 	pin := message.Part{Spell: "1234567890"}
@@ -412,7 +412,7 @@ func TestPaymentKeepsItsCode(t *testing.T) {
 	}
 }
 
-// Whatever becomes of espeak-ng, the PIN is said.
+// TestSpeakWithoutHelp: the PIN is spoken in spite of any failure of espeak-ng.
 func TestSpeakWithoutHelp(t *testing.T) {
 	t.Parallel()
 	for name, program := range map[string]string{
@@ -437,8 +437,8 @@ func TestSpeakWithoutHelp(t *testing.T) {
 	}
 }
 
-// writeProgram writes a shell script. No process is started meanwhile: it would
-// inherit the open file, and the kernel runs no file that is open for writing.
+// writeProgram writes a shell script. The lock prevents a fork during the write: a child
+// would inherit the open file, and the kernel does not execute a file open for writing.
 func writeProgram(t *testing.T, path, script string) {
 	t.Helper()
 	syscall.ForkLock.RLock()
@@ -448,8 +448,8 @@ func writeProgram(t *testing.T, path, script string) {
 	}
 }
 
-// recorder is a stand-in for espeak-ng. It writes down what it is given, and
-// fails if two of it run at a time.
+// recorder returns a fake espeak-ng and the texts that it received. The fake fails if
+// two instances run concurrently.
 func recorder(t *testing.T) (path string, heard func() []string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -476,10 +476,10 @@ func TestPINStaysInTheProcess(t *testing.T) {
 	t.Parallel()
 	path, heard := recorder(t)
 	s := newSpeaker(t, tts.Config{Espeak: path, Timeout: time.Minute})
-	// French has no clips of letters, so espeak-ng is asked for those, one by one.
+	// French has no clips of letters, so espeak-ng speaks them, one by one.
 	speak(t, s, message.Script{Locale: "fr-fr", Parts: []message.Part{{Text: "Code"}, {Spell: "7a1b9"}, {Text: "fin"}}})
 	if got, want := heard(), []string{"Code", "a", "b", "fin"}; !slices.Equal(got, want) {
-		t.Errorf("espeak-ng heard %q, want %q", got, want)
+		t.Errorf("espeak-ng received %q, want %q", got, want)
 	}
 }
 
@@ -495,13 +495,13 @@ func TestLettersOfDigitsOnlyVoices(t *testing.T) {
 func TestSentencesAreCached(t *testing.T) {
 	t.Parallel()
 	path, heard := recorder(t)
-	const sentence = 2*800 + 256 // bytes, with what it takes to keep it
+	const sentence = 2*800 + 256 // bytes, with overhead
 	s := newSpeaker(t, tts.Config{Espeak: path, Timeout: time.Minute, CacheBytes: 2 * sentence})
-	for _, text := range []string{"one", "two", "one", "three", "one", "two"} { // "three" drives out "two"
+	for _, text := range []string{"one", "two", "one", "three", "one", "two"} { // "three" evicts "two"
 		speak(t, s, message.Script{Locale: "en-gb", Parts: []message.Part{{Text: text}}})
 	}
 	if got, want := heard(), []string{"one", "two", "three", "two"}; !slices.Equal(got, want) {
-		t.Errorf("espeak-ng heard %q, want %q", got, want)
+		t.Errorf("espeak-ng received %q, want %q", got, want)
 	}
 }
 
@@ -514,7 +514,7 @@ func TestProcessesAreBounded(t *testing.T) {
 		wg.Go(func() {
 			sound, err := s.Speak(t.Context(), message.Script{Parts: []message.Part{{Text: fmt.Sprint("sentence ", i)}}})
 			if err != nil || sound.Peak() == 0 {
-				t.Errorf("sentence %d: got silence and error %v, want it spoken in its turn", i, err)
+				t.Errorf("sentence %d: got silence and error %v, want it spoken after the others", i, err)
 			}
 		})
 	}
@@ -524,7 +524,7 @@ func TestProcessesAreBounded(t *testing.T) {
 	}
 }
 
-// TestSpokenOnce: who asks for what is just being spoken waits for that.
+// TestSpokenOnce: concurrent calls with the same text share one process.
 func TestSpokenOnce(t *testing.T) {
 	t.Parallel()
 	path, heard := recorder(t)
@@ -539,12 +539,12 @@ func TestSpokenOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if got := heard(); len(got) != 1 {
-		t.Errorf("%q, want it spoken once", got)
+		t.Errorf("espeak-ng received %q, want one text", got)
 	}
 }
 
-// TestCommand: the operator's own program speaks the words, with the voices that he
-// named; codes are recorded all the same.
+// TestCommand: the operator's program speaks the words with the configured voices; codes
+// are still played from clips.
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	path, heard := recorder(t)
@@ -561,15 +561,15 @@ func TestCommand(t *testing.T) {
 	for _, locale := range []string{"de-de", "fr-fr"} {
 		sound := speak(t, s, message.Script{Locale: locale, Parts: []message.Part{{Text: "Code"}, {Spell: "12"}}})
 		if count(sound, spelt(t, locale[:2], "12")) != 1 {
-			t.Errorf("%s: the code is not said", locale)
+			t.Errorf("%s: the code is missing", locale)
 		}
 	}
 	if got, want := slices.DeleteFunc(heard(), func(s string) bool { return s == "" }),
 		[]string{"thorsten.onnx de-de: Code", "fr-fr.onnx fr-fr: Code"}; !slices.Equal(got, want) {
-		t.Errorf("the program heard %q, want %q", got, want)
+		t.Errorf("the program received %q, want %q", got, want)
 	}
 	if _, err := tts.New(tts.Config{Command: []string{filepath.Join(t.TempDir(), "none")}}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a program that is not there: %v", err)
+		t.Errorf("missing program: %v", err)
 	}
 }
 
@@ -595,6 +595,6 @@ func TestNewRefusesMissingEspeak(t *testing.T) {
 	t.Parallel()
 	_, err := tts.New(tts.Config{Espeak: filepath.Join(t.TempDir(), "espeak-ng")})
 	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, exec.ErrNotFound) {
-		t.Errorf("got %v, want it to say that the file is not there", err)
+		t.Errorf("got %v, want an error for a missing file", err)
 	}
 }

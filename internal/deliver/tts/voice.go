@@ -19,17 +19,17 @@ const (
 //go:embed voices.txt variants.txt clips
 var data embed.FS
 
-// voice is how a locale sounds.
+// voice is the voice of a locale.
 type voice struct {
-	program speech.Voice // who speaks its words
-	clips   string       // directory of its digits
-	nearest bool         // the program has none of its own for the locale
+	program speech.Voice // voice of the program, for words
+	clips   string       // directory of the recorded digits
+	nearest bool         // the program has no voice for the locale; this is the nearest
 
-	digitsOnly bool // the program's words are unintelligible, so it speaks none
+	digitsOnly bool // the program's words are unintelligible and not used
 }
 
-// yourCode returns the recorded words "your code", in English where the locale has
-// none, and the pause after them.
+// yourCode returns the recorded words "your code" and the pause after them. If the
+// locale has no recording, the words are in English.
 func (v voice) yourCode() audio.Samples {
 	sound := recorded(v.clips, codeClip)
 	if sound == nil {
@@ -38,9 +38,9 @@ func (v voice) yourCode() audio.Samples {
 	return slices.Concat(sound, audio.Silence(afterText))
 }
 
-// Voice returns the name of the voice of a locale, as the program calls it, and a
-// remark: "the nearest" if espeak-ng has none of that language and country, "digits only"
-// if its words are unintelligible, "" otherwise.
+// Voice returns the program's name for the voice of a locale, and a remark. It is "the
+// nearest" if espeak-ng has no voice for language and country, "digits only" if its
+// words are unintelligible, and "" otherwise.
 func (s *Speaker) Voice(locale string) (name, remark string) {
 	v := s.voice(locale)
 	switch {
@@ -52,9 +52,9 @@ func (s *Speaker) Voice(locale string) (name, remark string) {
 	return v.program.Name, remark
 }
 
-// voice returns the voice of a locale. A locale that voices.txt lacks has the first voice
-// of its language, or else the American one. A configured program has a voice of its own
-// for each locale, by the configured name or else by the locale.
+// voice returns the voice of a locale. If voices.txt lacks the locale, it is the first
+// voice of its language, or American English. The voice of a configured program has the
+// configured name, or the locale as its name.
 func (s *Speaker) voice(locale string) voice {
 	v, ok := s.voices[locale]
 	if !ok {
@@ -68,7 +68,7 @@ func (s *Speaker) voice(locale string) voice {
 	return v
 }
 
-// nearest returns the first voice of the language of a locale, or the American one.
+// nearest returns the first voice of a locale's language, or American English.
 func (s *Speaker) nearest(locale string) voice {
 	language, _, _ := strings.Cut(locale, "-")
 	for _, other := range slices.Sorted(maps.Keys(s.voices)) {
@@ -81,7 +81,8 @@ func (s *Speaker) nearest(locale string) voice {
 	return s.voices[defaultLocale]
 }
 
-// loadVoices reads voices.txt: locale, voice, directory of clips, and marks.
+// loadVoices reads voices.txt, with the columns locale, voice, directory of clips, and
+// marks. It returns the voices by locale.
 func loadVoices() (map[string]voice, error) {
 	voices := map[string]voice{}
 	err := readTable("voices.txt", func(fields []string) error {
@@ -105,7 +106,8 @@ func loadVoices() (map[string]voice, error) {
 	return voices, err
 }
 
-// chooseDigits gives voices the clips of variants by locale, as variants.txt has them.
+// chooseDigits sets the clips of the chosen variants, by locale. variants.txt lists the
+// variants.
 func chooseDigits(voices map[string]voice, chosen map[string]string) error {
 	sets := map[string]map[string]string{} // directory of clips by locale and variant
 	err := readTable("variants.txt", func(fields []string) error {
@@ -121,11 +123,11 @@ func chooseDigits(voices map[string]voice, chosen map[string]string) error {
 	for _, locale := range slices.Sorted(maps.Keys(chosen)) {
 		variants, ok := sets[locale]
 		if !ok {
-			return fmt.Errorf("%q has no variants: only %s do", locale, strings.Join(slices.Sorted(maps.Keys(sets)), ", "))
+			return fmt.Errorf("%q has no variants; only these locales do: %s", locale, strings.Join(slices.Sorted(maps.Keys(sets)), ", "))
 		}
 		set, ok := variants[chosen[locale]]
 		if !ok {
-			return fmt.Errorf("%s: %q is none of %s", locale, chosen[locale], strings.Join(slices.Sorted(maps.Keys(variants)), ", "))
+			return fmt.Errorf("%s: unknown variant %q; use %s", locale, chosen[locale], strings.Join(slices.Sorted(maps.Keys(variants)), ", "))
 		}
 		v := voices[locale]
 		v.clips = set
@@ -134,8 +136,8 @@ func chooseDigits(voices map[string]voice, chosen map[string]string) error {
 	return nil
 }
 
-// readTable reads an embedded table with at least three columns in a line; "#" begins
-// a remark.
+// readTable reads an embedded table with at least three columns per line; "#" starts a
+// comment.
 func readTable(name string, row func(fields []string) error) error {
 	b, err := data.ReadFile(name)
 	if err != nil {
@@ -159,16 +161,16 @@ func readTable(name string, row func(fields []string) error) error {
 	return nil
 }
 
-// codeClip is the name of the clip that says "your code", and its id in a script. An id
-// of an operator's recording is a UUID.
+// codeClip is the name of the clip "your code" and its id in a script. It cannot clash
+// with the id of an operator's recording, which is a UUID.
 const codeClip = "code"
 
-// clip is the recording of one character, or nil. Letters sound alike in both cases.
+// clip returns the recording of a character, or nil. Upper and lower case are equal.
 func clip(dir string, character rune) audio.Samples {
 	return recorded(dir, strings.ToLower(string(character)))
 }
 
-// recorded returns the clip of a name in a directory, or nil.
+// recorded returns the clip with a name in a directory, or nil.
 func recorded(dir, name string) audio.Samples {
 	b, err := data.ReadFile("clips/" + dir + "/" + name + ".ulaw")
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package audio is sound as a telephone carries it: one channel, 8,000 samples a
-// second, 16 bits each. It has what is needed to get sound into that form (WAV,
-// resampling, levelling) and onto the wire (G.711 μ-law).
+// Package audio represents telephone audio: one channel, 8,000 samples per second, 16
+// bits each. It converts audio to that form (WAV, resampling, levelling) and to the
+// wire format (G.711 A-law and μ-law).
 //
-// It must not know where sound comes from or where it goes.
+// The package must not depend on the source or destination of the audio.
 package audio
 
 import (
@@ -11,24 +11,23 @@ import (
 	"time"
 )
 
-// Rate is the number of samples in a second.
+// Rate is the number of samples per second.
 const Rate = 8000
 
-// Samples is a piece of sound.
+// Samples is a piece of audio at [Rate].
 type Samples []int16
 
-// Silence is a piece of sound with nothing to hear.
+// Silence returns d of silence.
 func Silence(d time.Duration) Samples {
 	return make(Samples, int64(d)*Rate/int64(time.Second))
 }
 
-// Duration is how long s takes to play.
+// Duration returns the playing time of s.
 func (s Samples) Duration() time.Duration {
 	return time.Duration(len(s)) * time.Second / Rate
 }
 
-// Peak is the largest swing of s either way, as a fraction of the largest
-// possible.
+// Peak returns the largest absolute sample as a fraction of full scale, 0 to 1.
 func (s Samples) Peak() float64 {
 	var peak int
 	for _, v := range s {
@@ -37,8 +36,7 @@ func (s Samples) Peak() float64 {
 	return float64(peak) / -math.MinInt16
 }
 
-// RMS is the root of the mean square of s, its loudness, as a fraction of the
-// largest possible.
+// RMS returns the root mean square of s, its loudness, as a fraction of full scale.
 func (s Samples) RMS() float64 {
 	if len(s) == 0 {
 		return 0
@@ -50,15 +48,14 @@ func (s Samples) RMS() float64 {
 	return math.Sqrt(float64(sum)/float64(len(s))) / -math.MinInt16
 }
 
-// What Level aims at: speech at -18 dB, its peaks no higher than -1 dB of full
-// scale, so that clips from different sources are equally loud and none is cut.
+// Targets of Level: an RMS of -18 dB and peaks of at most -1 dB of full scale. Clips
+// from different sources are then equally loud and not clipped.
 const (
 	speechRMS  = 0.126
 	speechPeak = 0.891
 )
 
-// Level brings speech to the loudness of all other speech here, or as near as
-// its peaks allow.
+// Level scales speech to an RMS of speechRMS, or as near as speechPeak allows.
 func (s Samples) Level() Samples {
 	if s.Peak() == 0 {
 		return slices.Clone(s)
@@ -71,8 +68,8 @@ func (s Samples) Level() Samples {
 	return out
 }
 
-// Trim cuts off what cannot be heard at both ends: all that is 46 dB or more
-// below the peak. A few milliseconds stay, since a consonant begins softly.
+// Trim removes inaudible samples, 46 dB or more below the peak, from both ends. It keeps
+// a margin of 10 ms, since consonants begin softly.
 func (s Samples) Trim() Samples {
 	const margin = Rate / 100
 	threshold := s.Peak() / 200 * -math.MinInt16
@@ -88,7 +85,7 @@ func (s Samples) Trim() Samples {
 	return slices.Clone(s[max(0, first-margin):min(len(s), last+1+margin)])
 }
 
-// toSample rounds v, and holds it within what a sample can say.
+// toSample rounds v and limits it to the range of a sample.
 func toSample(v float64) int16 {
 	return int16(math.Round(max(math.MinInt16, min(math.MaxInt16, v))))
 }

@@ -18,7 +18,7 @@ func tone(hz, amplitude float64, rate int, d time.Duration) []int16 {
 	return s
 }
 
-// middle leaves out the ends of s, where a filter starts and stops.
+// middle returns s without its ends, where a filter starts and stops.
 func middle(s audio.Samples) audio.Samples { return s[len(s)/10 : len(s)*9/10] }
 
 func decibels(ratio float64) float64 { return 20 * math.Log10(ratio) }
@@ -67,7 +67,7 @@ func TestResampleKeepsTime(t *testing.T) {
 
 func TestResampleDoesNotWrap(t *testing.T) {
 	t.Parallel()
-	in := make([]int16, 2205) // a square wave at full scale overshoots when filtered
+	in := make([]int16, 2205) // full-scale square wave: overshoots when filtered
 	for i := range in {
 		in[i] = math.MaxInt16
 		if i/40%2 == 1 {
@@ -132,7 +132,7 @@ func TestWAV(t *testing.T) {
 	if got := string(b); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	// A program that writes to a pipe leaves these sizes as large as they go.
+	// A program that writes to a pipe leaves these sizes at their maximum.
 	binary.LittleEndian.PutUint32(b[4:], 0x7FFFF024)
 	binary.LittleEndian.PutUint32(b[40:], 0x7FFFF000)
 	out, err := audio.ParseWAV(b)
@@ -178,8 +178,8 @@ func FuzzParseWAV(f *testing.F) {
 	})
 }
 
-// TestMuLawTable checks the decoder against G.711 table 2a: segment by segment
-// the first value and the step, in the standard's 14 bits.
+// TestMuLawTable checks the decoder against G.711 table 2a: the first value and the step
+// of each segment, in the 14 bits of the standard.
 func TestMuLawTable(t *testing.T) {
 	t.Parallel()
 	segments := []struct{ first, step int }{

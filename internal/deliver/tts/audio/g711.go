@@ -2,20 +2,19 @@ package audio
 
 import "math/bits"
 
-// Law is one of the two ways of ITU-T G.711 to put a sample in one octet.
+// Law is a companding law of ITU-T G.711. It encodes a sample in one octet.
 type Law byte
 
 // The laws of G.711.
 const (
-	MuLaw Law = iota // of North America and Japan
-	ALaw             // of everywhere else
+	MuLaw Law = iota // North America and Japan
+	ALaw             // all other countries
 )
 
-// FrameSize is the number of samples, and of octets of G.711, in the 20 ms that
-// one RTP packet carries.
+// FrameSize is the number of samples, and of G.711 octets, in an RTP packet of 20 ms.
 const FrameSize = Rate / 50
 
-// AppendEncode adds s to dst, an octet a sample.
+// AppendEncode encodes s, one octet per sample, and appends it to dst.
 func (l Law) AppendEncode(dst []byte, s Samples) []byte {
 	if l == ALaw {
 		for _, v := range s {
@@ -29,7 +28,7 @@ func (l Law) AppendEncode(dst []byte, s Samples) []byte {
 	return dst
 }
 
-// AppendDecode adds the sound of b to dst, a sample an octet.
+// AppendDecode decodes b, one sample per octet, and appends it to dst.
 func (l Law) AppendDecode(dst Samples, b []byte) Samples {
 	if l == ALaw {
 		for _, v := range b {
@@ -43,7 +42,7 @@ func (l Law) AppendDecode(dst Samples, b []byte) Samples {
 	return dst
 }
 
-// Silence is the octet of silence.
+// Silence returns the octet of silence.
 func (l Law) Silence() byte {
 	if l == ALaw {
 		return encodeALaw(0)
@@ -51,14 +50,14 @@ func (l Law) Silence() byte {
 	return encodeMuLaw(0)
 }
 
-// evenBits are inverted in every octet of A-law (G.711 table 1, note 2), so that
-// a silent line still toggles. The sign is 1 for positive values.
+// evenBits are inverted in every octet of A-law (G.711 table 1, note 2), so that silence
+// is not constant. The sign bit is 1 for positive values.
 const evenBits = 0x55
 
-// encodeALaw keeps 12 bits of magnitude: the first two segments have 16 steps
-// each, and the others twice the step of the one before. A negative value is
-// inverted, not negated, so that the ranges of both signs are alike: the value
-// next to zero on either side is code 0 (G.711 table 1, and G.191 alaw.c).
+// encodeALaw keeps 12 bits of magnitude. Each segment has 16 steps; the first two have
+// the same step size, and each later one has twice the step of its predecessor. Negative
+// values are inverted, not negated. So both signs have the same ranges, and the values
+// next to zero on either side are code 0 (G.711 table 1, and G.191 alaw.c).
 func encodeALaw(v int16) byte {
 	sign := byte(0x80)
 	if v < 0 {
@@ -70,7 +69,7 @@ func encodeALaw(v int16) byte {
 	return (sign | byte(exponent<<4|mantissa)) ^ evenBits
 }
 
-// decodeALaw gives the middle of a step.
+// decodeALaw returns the middle of the step.
 func decodeALaw(b byte) int16 {
 	b ^= evenBits
 	exponent, magnitude := b>>4&0x07, int(b&0x0F)<<4+8

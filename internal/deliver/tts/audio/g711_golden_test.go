@@ -1,9 +1,8 @@
 package audio_test
 
-// What Python 3.11's audioop makes of G.711: for each code, from the lowest sample
-// on, the last sample that becomes it, and the sample that it becomes again. The
-// values of lin2alaw and lin2ulaw for all 65,536 samples were put together as the
-// runs in which the code is the same.
+// G.711 in Python 3.11's audioop: lin2alaw and lin2ulaw of all 65,536 samples, as runs of
+// equal codes from the lowest sample. Each run has the code, its last sample, and the
+// sample decoded from the code.
 const (
 	goldenALaw = `
 	2a -31745 -32256; 2b -30721 -31232; 28 -29697 -30208; 29 -28673 -29184; 2e -27649 -28160; 2f -26625 -27136

@@ -13,7 +13,7 @@ import (
 // run is a row of the golden tables.
 type run struct {
 	code    byte
-	last    int16 // sample that becomes code
+	last    int16 // last sample with that code
 	decoded int16
 }
 
@@ -30,8 +30,8 @@ func parseRuns(t *testing.T, table string) []run {
 	return runs
 }
 
-// TestG711Golden compares with another implementation, sample by sample. μ-law has
-// 14 bits: what is between two of its values, implementations round as they like.
+// TestG711Golden compares with another implementation, sample by sample. μ-law has 14
+// bits; implementations round differently between two of its values.
 func TestG711Golden(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -42,7 +42,7 @@ func TestG711Golden(t *testing.T) {
 		codes int
 	}{
 		{"A-law", audio.ALaw, goldenALaw, 1, 256},
-		{"mu-law", audio.MuLaw, goldenMuLaw, 4, 255}, // minus zero is never made
+		{"mu-law", audio.MuLaw, goldenMuLaw, 4, 255}, // minus zero is never encoded
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -68,8 +68,8 @@ func TestG711Golden(t *testing.T) {
 	}
 }
 
-// TestALawTable checks the decoder against G.711 table 1a: segment by segment the
-// middle of the first step and the step, in the standard's 13 bits.
+// TestALawTable checks the decoder against G.711 table 1a: the middle of the first step
+// and the step of each segment, in the 13 bits of the standard.
 func TestALawTable(t *testing.T) {
 	t.Parallel()
 	segments := []struct{ first, step int }{
@@ -77,7 +77,7 @@ func TestALawTable(t *testing.T) {
 	}
 	for i, seg := range segments {
 		for j := range 16 {
-			code := byte(16*i+j) ^ 0x55 // table 1, note 2
+			code := byte(16*i+j) ^ 0x55 // G.711 table 1, note 2
 			want := int16((seg.first + j*seg.step) << 3)
 			got := audio.ALaw.AppendDecode(nil, []byte{code | 0x80, code})
 			if got[0] != want || got[1] != -want {
@@ -87,7 +87,7 @@ func TestALawTable(t *testing.T) {
 	}
 }
 
-// TestG711Tone has the tone of 1 kHz at 0 dBm0 in each law's octets (G.711 tables 5
+// TestG711Tone checks the 1 kHz tone of 0 dBm0 in the octets of each law (G.711 tables 5
 // and 6), and silence.
 func TestG711Tone(t *testing.T) {
 	t.Parallel()
@@ -104,8 +104,8 @@ func TestG711Tone(t *testing.T) {
 		if got := tt.law.AppendEncode(nil, s); !slices.Equal(got, tt.tone) {
 			t.Errorf("%s: got % x, want % x", tt.name, got, tt.tone)
 		}
-		// A sine has its peak at sqrt(2) times its RMS; 0 dBm0 is 3.14 dB (A-law)
-		// or 3.17 dB (μ-law) below a sine at full scale.
+		// The peak of a sine is sqrt(2) times its RMS; 0 dBm0 is 3.14 dB (A-law) or 3.17 dB
+		// (μ-law) below a full-scale sine.
 		if got := decibels(s.RMS() * math.Sqrt2); math.Abs(got+3.15) > 0.1 {
 			t.Errorf("%s: the tone of 0 dBm0 is at %.2f dB of full scale", tt.name, got)
 		}

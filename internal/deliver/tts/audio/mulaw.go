@@ -2,15 +2,15 @@ package audio
 
 import "math/bits"
 
-// ITU-T G.711 μ-law: a sample in one byte, its steps fine near zero and coarse
-// far from it. A byte is the sign, three bits of exponent and four of mantissa,
-// all inverted so that a silent line still toggles.
+// ITU-T G.711 μ-law encodes a sample in one byte, with steps that increase with the
+// magnitude. A byte is the sign, three bits of exponent and four of mantissa, all
+// inverted so that silence is not constant.
 const (
-	muLawBias = 33 << 2 // makes the first segment as regular as the others
-	muLawClip = 8158 << 2
+	muLawBias = 33 << 2   // makes the first segment regular
+	muLawClip = 8158 << 2 // maximum magnitude
 )
 
-// MuLaw encodes s, a byte a sample.
+// MuLaw encodes s, one byte per sample.
 func (s Samples) MuLaw() []byte {
 	out := make([]byte, len(s))
 	for i, v := range s {
@@ -34,7 +34,7 @@ func encodeMuLaw(v int16) byte {
 		magnitude, sign = -magnitude, 0x80
 	}
 	magnitude = min(magnitude, muLawClip) + muLawBias
-	exponent := bits.Len(uint(magnitude)) - 8 // the bias makes that 0 to 7
+	exponent := bits.Len(uint(magnitude)) - 8 // 0 to 7, because of the bias
 	mantissa := magnitude >> (exponent + 3) & 0x0F
 	return ^(sign | byte(exponent<<4|mantissa))
 }

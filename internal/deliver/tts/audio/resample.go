@@ -2,28 +2,27 @@ package audio
 
 import "math"
 
-// The low-pass filter of Resample. A telephone passes 300 to 3,400 Hz; whatever
-// is left above 4,000 Hz, half of Rate, would come back as a false tone below.
+// The low-pass filter of Resample. A telephone passes 300 to 3,400 Hz. Frequencies above
+// 4,000 Hz, half of Rate, would alias to lower ones.
 const (
-	cutoff       = 3500.0 // Hz, where a tone is at half its size
-	filterReach  = 0.0029 // s of sound on either side that count for a sample
-	lowestSource = Rate   // no filter makes up what was never recorded
-	maxPhases    = 400    // positions for which a filter is made; usual rates have up to 320
+	cutoff       = 3500.0 // Hz, frequency of half amplitude
+	filterReach  = 0.0029 // seconds of audio on either side of a sample
+	lowestSource = Rate   // minimum rate of the source
+	maxPhases    = 400    // maximum number of filters; usual rates need up to 320
 )
 
-// Resample brings sound recorded at another rate, at least [Rate], to Rate.
+// Resample converts audio recorded at rate, which must be at least [Rate], to Rate.
 //
-// Each sample is a sum over its neighbours weighted by a sinc, the ideal
-// low-pass filter, under a Blackman window that lets it end somewhere. Products
-// are rounded by conversion before they are added: a fused multiply-add, which
-// some processors have, would give other last bits, and clips are compared byte
-// by byte.
+// Each sample is the sum of its neighbours weighted by a sinc, the ideal low-pass
+// filter, under a Blackman window that makes it finite. Products are rounded by
+// conversion before they are added: fused multiply-add, which some processors have,
+// would change the last bits, and clips are compared byte by byte.
 func Resample(s []int16, rate int) Samples {
 	if rate == Rate {
 		return append(Samples(nil), s...)
 	}
 	reach := int(math.Ceil(filterReach * float64(rate)))
-	phases := Rate / gcd(Rate, rate) // the positions between samples repeat
+	phases := Rate / gcd(Rate, rate) // period of the positions between samples
 	weights := make([][]float64, phases)
 	for p := range weights {
 		fraction := float64(p*rate%Rate) / Rate
@@ -44,9 +43,8 @@ func Resample(s []int16, rate int) Samples {
 	return out
 }
 
-// lowPass gives the weights of the samples from -reach to +reach+1 around a
-// point that lies fraction of a sample after the one in the middle. They add up
-// to 1, so a constant stays what it is.
+// lowPass returns the weights of the samples from -reach to +reach+1 around a point that
+// is fraction of a sample after sample 0. Their sum is 1, which preserves a constant.
 func lowPass(reach int, fraction float64, rate int) []float64 {
 	weights := make([]float64, 2*reach+2)
 	var sum float64
@@ -69,7 +67,7 @@ func sinc(x float64) float64 {
 	return math.Sin(math.Pi*x) / (math.Pi * x)
 }
 
-// blackman is the window over -1 to 1.
+// blackman returns the Blackman window over -1 to 1.
 func blackman(x float64) float64 {
 	if math.Abs(x) >= 1 {
 		return 0

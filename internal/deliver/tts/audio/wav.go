@@ -12,7 +12,7 @@ const (
 	wavPCM        = 1
 )
 
-// WAV gives s as a WAV file: 16-bit PCM.
+// WAV returns s as a WAV file of 16-bit PCM.
 func (s Samples) WAV() []byte {
 	size := uint32(2 * len(s))
 	b := make([]byte, 0, wavHeaderSize+int(size))
@@ -23,19 +23,19 @@ func (s Samples) WAV() []byte {
 	b = le.AppendUint32(b, 16) // size of this chunk
 	b = le.AppendUint16(b, wavPCM)
 	b = le.AppendUint16(b, 1)      // channels
-	b = le.AppendUint32(b, Rate)   // samples a second
-	b = le.AppendUint32(b, 2*Rate) // bytes a second
-	b = le.AppendUint16(b, 2)      // bytes of a sample in all channels
-	b = le.AppendUint16(b, 16)     // bits of a sample
+	b = le.AppendUint32(b, Rate)   // samples per second
+	b = le.AppendUint32(b, 2*Rate) // bytes per second
+	b = le.AppendUint16(b, 2)      // bytes per sample of all channels
+	b = le.AppendUint16(b, 16)     // bits per sample
 	b = append(b, "data"...)
 	b = le.AppendUint32(b, size)
-	b, _ = binary.Append(b, le, []int16(s)) // fails for types without a fixed size only
+	b, _ = binary.Append(b, le, []int16(s)) // fails only for types without a fixed size
 	return b
 }
 
-// ParseWAV reads a WAV file of 16-bit PCM in one channel and brings it to
-// [Rate]. The sizes in the header are taken as limits only: a program that
-// writes to a pipe does not know them beforehand.
+// ParseWAV reads a WAV file of 16-bit PCM with one channel and converts it to [Rate].
+// The sizes in its header are only upper limits, since a program that writes to a pipe
+// does not know them in advance.
 func ParseWAV(b []byte) (Samples, error) {
 	if len(b) < 12 || string(b[:4]) != "RIFF" || string(b[8:12]) != "WAVE" {
 		return nil, errors.New("audio: not a WAV file")
@@ -56,10 +56,10 @@ func ParseWAV(b []byte) (Samples, error) {
 			}
 			rate = int(le.Uint32(body[4:]))
 			if rate < lowestSource || rate > 192_000 {
-				return nil, fmt.Errorf("audio: WAV with %d samples a second", rate)
+				return nil, fmt.Errorf("audio: WAV with %d samples per second, want 8000 to 192000", rate)
 			}
 			if Rate/gcd(Rate, rate) > maxPhases {
-				return nil, fmt.Errorf("audio: WAV with %d samples a second, want a usual rate such as 8000, 16000, 44100 or 48000", rate)
+				return nil, fmt.Errorf("audio: WAV with %d samples per second, want a usual rate such as 8000, 16000, 44100 or 48000", rate)
 			}
 		case "data":
 			if rate == 0 {
@@ -71,7 +71,7 @@ func ParseWAV(b []byte) (Samples, error) {
 			}
 			return Resample(samples, rate), nil
 		}
-		b = b[min(len(b), 8+len(body)+len(body)%2):] // chunks begin at even places
+		b = b[min(len(b), 8+len(body)+len(body)%2):] // chunks begin at even offsets
 	}
 	return nil, errors.New("audio: WAV without data")
 }

@@ -1,7 +1,6 @@
-// Command mkclips records the clips that are embedded in the binary: the digits and
-// "your code" in each language, and the letters in English. It needs espeak-ng and writes
-// the same bytes every time; run it with "go generate" in the package above.
-// Clips that no locale names any more it leaves to be removed by hand.
+// Command mkclips records the clips embedded in the binary: the digits and "your code" in
+// each language, and the letters in English. It requires espeak-ng. Its output is
+// reproducible. Run it with "go generate" in package tts. It does not delete unused clips.
 package main
 
 import (
@@ -53,7 +52,7 @@ func run(ctx context.Context, dir string) error {
 // clipSet is a directory of clips.
 type clipSet struct {
 	name, voice string
-	texts       map[string]string // what is said, by character
+	texts       map[string]string // text to record, by name of the clip
 }
 
 func newClipSet(name string) clipSet {
@@ -68,7 +67,7 @@ func newClipSet(name string) clipSet {
 	return set
 }
 
-// voiceOf is the voice that a set of clips is recorded with.
+// voiceOf returns the default voice for recording a set of clips.
 func voiceOf(set string) string {
 	switch set {
 	case "en":
@@ -83,9 +82,9 @@ func voiceOf(set string) string {
 	return set
 }
 
-// clipSets lists the directories of clips that the tables in dir name: the third
-// columns of voices.txt and variants.txt. digits.txt has the words of some digits,
-// code.txt the words of "your code".
+// clipSets returns the sets of clips in the tables in dir, by name: the third columns of
+// voices.txt and variants.txt. digits.txt has the words of some digits, code.txt the
+// words for "your code".
 func clipSets(dir string) ([]clipSet, error) {
 	byName := map[string]clipSet{}
 	add := func(columns []string) error {
@@ -101,7 +100,7 @@ func clipSets(dir string) ([]clipSet, error) {
 		{"digits.txt", func(columns []string) error {
 			set, ok := byName[columns[0]]
 			if !ok || len(columns) != 2+len(digits) {
-				return fmt.Errorf("%q is not clips of a locale, a voice and ten words", columns)
+				return fmt.Errorf("%q: want the clips of a locale, a voice and ten words", columns)
 			}
 			set.voice = columns[1]
 			for i, word := range columns[2:] {
@@ -113,7 +112,7 @@ func clipSets(dir string) ([]clipSet, error) {
 		{"code.txt", func(columns []string) error {
 			set, ok := byName[columns[0]]
 			if !ok {
-				return fmt.Errorf("no locale has the clips %q", columns[0])
+				return fmt.Errorf("clips %q are not used by any locale", columns[0])
 			}
 			set.texts["code"] = strings.Join(columns[1:], " ")
 			return nil
@@ -126,7 +125,7 @@ func clipSets(dir string) ([]clipSet, error) {
 	return slices.SortedFunc(maps.Values(byName), func(a, b clipSet) int { return strings.Compare(a.name, b.name) }), nil
 }
 
-// readTable reads lines of columns, two or more; "#" begins a remark.
+// readTable reads a table with at least two columns per line; "#" starts a comment.
 func readTable(file string, row func(columns []string) error) error {
 	table, err := os.ReadFile(file)
 	if err != nil {
@@ -139,7 +138,7 @@ func readTable(file string, row func(columns []string) error) error {
 			continue
 		}
 		if len(columns) < 2 {
-			return fmt.Errorf("%s: %q has %d columns", file, line, len(columns))
+			return fmt.Errorf("%s: %q has %d columns, want 2 or more", file, line, len(columns))
 		}
 		if err := row(columns); err != nil {
 			return fmt.Errorf("%s: %w", file, err)

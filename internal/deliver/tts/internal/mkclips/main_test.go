@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// TestPhonemes compares the sounds of each digit with a table that was checked by
-// language: each is a word of its language. Run it with -write to record a new table,
-// and read the difference.
+// TestPhonemes compares the phonemes of each digit with a table that was checked for
+// each language. Run it with -write to record a new table, and review the difference.
 func TestPhonemes(t *testing.T) {
 	const version, table = "1.51", "testdata/phonemes.txt"
 	path, err := exec.LookPath("espeak-ng")
@@ -23,7 +22,7 @@ func TestPhonemes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(out), ": "+version+" ") {
-		t.Skipf("the table is of espeak-ng %s, not of %s", version, out)
+		t.Skipf("the table is for espeak-ng %s, not %s", version, out)
 	}
 	sets, err := clipSets("../..")
 	if err != nil {
@@ -33,7 +32,7 @@ func TestPhonemes(t *testing.T) {
 	for _, set := range sets {
 		row := append([]string{set.name}, phonemes(t, path, set)...)
 		if words := slices.Compact(slices.Sorted(slices.Values(row[1:]))); len(words) != len(digits) {
-			t.Errorf("%s: two digits sound the same: %q", set.name, row)
+			t.Errorf("%s: two digits have the same phonemes: %q", set.name, row)
 		}
 		got = append(got, strings.Join(row, " "))
 	}
@@ -55,12 +54,12 @@ func TestPhonemes(t *testing.T) {
 
 var write = flag.Bool("write", false, "record the table of phonemes")
 
-// phonemes returns how the voice of a set says each digit.
+// phonemes returns the phonemes of each digit in the voice of a set.
 func phonemes(t *testing.T, path string, set clipSet) []string {
 	t.Helper()
 	var text strings.Builder
 	for _, digit := range strings.Split(digits, "") {
-		text.WriteString(set.texts[digit] + ".\n\n") // a sentence of its own
+		text.WriteString(set.texts[digit] + ".\n\n") // a separate sentence
 	}
 	cmd := exec.CommandContext(t.Context(), path, "-q", "-x", "-b", "1", "-v", set.voice, "--stdin")
 	cmd.Stdin = strings.NewReader(text.String())
@@ -75,7 +74,7 @@ func phonemes(t *testing.T, path string, set clipSet) []string {
 		}
 	}
 	if len(list) != len(digits) {
-		t.Fatalf("%s: %d digits said, want %d: %q", set.name, len(list), len(digits), out)
+		t.Fatalf("%s: %d digits spoken, want %d: %q", set.name, len(list), len(digits), out)
 	}
 	return list
 }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limit bounds the address space of a process, and of those that it starts from now
-// on. One that is over already needs no bound.
+// limit bounds the address space of a process and of its future children, in bytes; 0
+// means no bound. It returns nil if the process has already exited.
 func limit(pid int, memory uint64) error {
 	if memory == 0 {
 		return nil

@@ -2,5 +2,5 @@
 
 package speech
 
-// limit does nothing: only Linux bounds the memory of a process that runs already.
+// limit has no effect: only Linux can bound the memory of a running process.
 func limit(int, uint64) error { return nil }

@@ -1,8 +1,8 @@
-// Package speech has text spoken by a program that runs as a process of its own,
-// espeak-ng or another: its crashes and hangs stay on its side, and so does its
-// licence. A process is bounded in time, in memory and in what it may write.
+// Package speech speaks text with a separate program, espeak-ng or another. Running it as
+// a process isolates its crashes, its hangs and its licence. A process is bounded in
+// time, memory and output.
 //
-// The package must not know what the text is for.
+// The package must not depend on the purpose of the text.
 package speech
 
 import (
@@ -24,64 +24,66 @@ import (
 )
 
 const (
-	// wordsPerMinute is slower than espeak-ng's 175: a telephone swallows half of
-	// the consonants.
+	// wordsPerMinute is below espeak-ng's default of 175, since consonants are hard to
+	// hear over a telephone.
 	wordsPerMinute = 145
 
-	// outputLimit is a minute at 48,000 samples a second. Text that takes longer is
-	// not an announcement.
+	// outputLimit is one minute at 48,000 samples per second, in bytes. No announcement
+	// takes longer.
 	outputLimit = 60 * 48_000 * 2
 
-	// waitDelay is how long a killed process may keep its pipes open.
+	// waitDelay bounds the wait for the pipes of a killed process.
 	waitDelay = time.Second
 )
 
-// ErrTooLong means that speaking the text would take more than a minute.
+// ErrTooLong means that the output exceeds outputLimit.
 var ErrTooLong = errors.New("speech: text too long")
 
-// What stands in the arguments of a program for the voice, and for the locale of
-// the text ("en-gb").
+// Placeholders in the arguments of a program for the voice and the locale of the text
+// ("en-gb").
 const (
 	VoiceArg  = "{voice}"
 	LocaleArg = "{locale}"
 )
 
-// Program is an installed program that reads text in UTF-8 from its standard input
-// and writes a WAV file to its standard output. The text is no argument, so it
-// cannot be taken for an option.
+// Program is an installed program that reads text in UTF-8 from standard input and
+// writes a WAV file to standard output. The text is not an argument, so it cannot be
+// parsed as an option.
 type Program struct {
 	Path string
-	Args []string // with VoiceArg and LocaleArg where they belong
+	Args []string // may contain VoiceArg and LocaleArg
 
-	// Memory bounds the address space, in bytes; 0 is no bound. It is kept on Linux.
+	// Memory bounds the address space, in bytes; 0 means no bound. It is enforced only
+	// on Linux.
 	Memory uint64
 
-	// prepare changes a text for the program; nil for no change.
+	// prepare edits a text for the program; it may be nil.
 	prepare func(string) string
 }
 
-// vowelled matches an Arabic short vowel or its doubled form, and a shadda after it.
+// vowelled matches an Arabic short vowel or its doubled form, followed by a shadda.
 var vowelled = regexp.MustCompile("([\u064b-\u0650])\u0651")
 
-// shaddaFirst puts the shadda of an Arabic letter before its vowel. Unicode's normal
-// forms have the vowel first, and espeak-ng ignores it there.
+// shaddaFirst moves the shadda of an Arabic letter before its vowel. In Unicode normal
+// forms it follows the vowel, where espeak-ng ignores it.
 func shaddaFirst(text string) string { return vowelled.ReplaceAllString(text, "\u0651$1") }
 
-// Espeak is the espeak-ng at path. "-b 1" says that the text is UTF-8; without "-m"
-// there is no SSML.
+// Espeak returns the espeak-ng at path, with an address space of memory bytes; 0 means
+// no bound. "-b 1" selects UTF-8; without "-m", SSML is disabled.
 func Espeak(path string, memory uint64) Program {
 	args := []string{"-v", VoiceArg, "-s", strconv.Itoa(wordsPerMinute), "-b", "1", "--stdin", "--stdout"}
 	return Program{Path: path, Args: args, Memory: memory, prepare: shaddaFirst}
 }
 
-// Voice is how a text is to sound.
+// Voice selects the voice of a text.
 type Voice struct {
-	Name   string // as the program calls it
+	Name   string // the program's name for the voice
 	Locale string
 }
 
-// Say speaks text. Silence around the speech is cut off, and the loudness is always
-// the same. Text in which there is nothing to say is no sound.
+// Say speaks text. It trims silence around the speech and normalises the loudness. Text
+// without letters, numbers or symbols yields nil. An error is ErrTooLong, or wraps the
+// error of ctx or of the process.
 func (p Program) Say(ctx context.Context, voice Voice, text string) (audio.Samples, error) {
 	text = plain(text)
 	if p.prepare != nil {
@@ -98,10 +100,10 @@ func (p Program) Say(ctx context.Context, voice Voice, text string) (audio.Sampl
 		return nil, ErrTooLong
 	}
 	if err != nil {
-		if ctx.Err() != nil { // says more than "signal: killed"
+		if ctx.Err() != nil { // more precise than "signal: killed"
 			err = ctx.Err()
 		}
-		// Its stderr is left out: it may repeat the text.
+		// The error omits stderr, which may repeat the text.
 		return nil, fmt.Errorf("speech: voice %s: %w", voice.Name, err)
 	}
 	samples, err := audio.ParseWAV(out.buf.Bytes())
@@ -111,8 +113,8 @@ func (p Program) Say(ctx context.Context, voice Voice, text string) (audio.Sampl
 	return samples.Trim().Level(), nil
 }
 
-// run is one process. It leads a group of its own, which is killed as one: a script
-// may have started others.
+// run runs one process in a new process group. It kills the whole group, since a script
+// may start other processes.
 func (p Program) run(ctx context.Context, voice Voice, text string, out *limitedBuffer) error {
 	fill := strings.NewReplacer(VoiceArg, voice.Name, LocaleArg, voice.Locale)
 	args := slices.Clone(p.Args)
@@ -130,15 +132,14 @@ func (p Program) run(ctx context.Context, voice Voice, text string, out *limited
 		return err
 	}
 	if err := limit(cmd.Process.Pid, p.Memory); err != nil {
-		return errors.Join(fmt.Errorf("bound its memory: %w", err), cmd.Cancel(), cmd.Wait())
+		return errors.Join(fmt.Errorf("limit memory of the process: %w", err), cmd.Cancel(), cmd.Wait())
 	}
 	return cmd.Wait()
 }
 
-// plain takes from text what a program may obey instead of saying it: "[[…]]" is
-// phonemes to espeak-ng, and control-A begins a command. Punctuation at its
-// beginning goes, too: it ends what came before, and espeak-ng says its name where
-// no word precedes it ("।" in Hindi).
+// plain removes markup that a program may interpret: espeak-ng reads "[[…]]" as
+// phonemes, and control-A begins a command. It also removes leading punctuation, since
+// espeak-ng speaks its name if no word precedes it ("।" in Hindi).
 func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r == '[' || r == ']' || !unicode.IsPrint(r) {
@@ -151,8 +152,8 @@ func plain(text string) string {
 
 func speakable(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.S) }
 
-// environment is what the program gets to see of ours: where its data may be, but
-// not the server's secrets.
+// environment returns the program's environment: the paths of its data, without the
+// server's secrets.
 func environment() []string {
 	env := []string{"LC_ALL=C.UTF-8"}
 	for _, name := range []string{"PATH", "HOME", "ESPEAK_DATA_PATH"} {
@@ -163,9 +164,8 @@ func environment() []string {
 	return env
 }
 
-// limitedBuffer takes up to limit bytes, then calls full and takes no more. The
-// buffer is a field and not embedded: io.Copy would find its ReadFrom, and go
-// round the limit.
+// limitedBuffer accepts up to limit bytes. A write beyond that fails and calls full. The
+// buffer is not embedded, because io.Copy would use its ReadFrom and bypass the limit.
 type limitedBuffer struct {
 	buf       bytes.Buffer
 	limit     int

@@ -24,8 +24,8 @@ var english = speech.Voice{Name: "en-gb", Locale: "en-gb"}
 func fake(t *testing.T, script string) speech.Program {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "speak")
-	// No process is started while the file is open: it would inherit it, and the
-	// kernel runs no file that is open for writing.
+	// The lock prevents a fork while the file is open: a child would inherit it, and the
+	// kernel does not execute a file that is open for writing.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
@@ -42,7 +42,7 @@ func TestOutputIsBounded(t *testing.T) {
 		t.Errorf("got %v, want %v", err, speech.ErrTooLong)
 	}
 	if d := time.Since(started); d > 10*time.Second {
-		t.Errorf("took %v, want the process killed when it has said too much", d)
+		t.Errorf("took %v, want the process killed at the output limit", d)
 	}
 }
 
@@ -50,7 +50,7 @@ func TestSecretsStayHere(t *testing.T) {
 	t.Setenv("COUNTERSIGN_TEST_KEY", "secret")
 	_, err := fake(t, `test -z "$COUNTERSIGN_TEST_KEY" || exec /bin/cat /dev/zero`).Say(t.Context(), english, "hello")
 	if errors.Is(err, speech.ErrTooLong) {
-		t.Error("the program was given the environment of the server")
+		t.Error("the program received the environment of the server")
 	}
 }
 
@@ -62,17 +62,17 @@ func TestErrorsDoNotRepeatTheText(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded: a program that wants more than it may have fails by itself.
+// TestMemoryIsBounded: a program that allocates more than the limit fails.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("memory is bounded on Linux")
 	}
 	for memory, want := range map[uint64]error{
-		0:        speech.ErrTooLong, // 256 MiB were had
+		0:        speech.ErrTooLong, // 256 MiB were allocated
 		64 << 20: nil,
 	} {
-		program := fake(t, "/bin/cat >/dev/null\n"+ // as every program begins
+		program := fake(t, "/bin/cat >/dev/null\n"+ // read the text first
 			"/usr/bin/head -c 256M /dev/zero | /usr/bin/tail -c 256M >/dev/null 2>&1 && exec /bin/cat /dev/zero\nexit 3")
 		program.Memory = memory
 		_, err := program.Say(t.Context(), english, "hello")
@@ -82,7 +82,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestDescendantsEndToo: what a script has started does not outlive it.
+// TestDescendantsEndToo: processes started by a script are killed with it.
 func TestDescendantsEndToo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -107,13 +107,13 @@ func TestDescendantsEndToo(t *testing.T) {
 	if err := <-said; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
-	await.Until(t, "ended the descendant", func() bool { // init reaps an orphan later
+	await.Until(t, "ended the descendant", func() bool { // a zombie until init reaps it
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
 }
 
-// TestArguments: the command says where voice and locale belong; the text is read.
+// TestArguments: voice and locale replace their placeholders; the text is on stdin.
 func TestArguments(t *testing.T) {
 	t.Parallel()
 	wav := filepath.Join(t.TempDir(), "sound.wav")
@@ -128,19 +128,19 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// espeak-ng reads an Arabic shadda only in front of its vowel; Unicode's normal forms
-// have it behind.
+// TestShaddaBeforeVowel: the program receives each shadda before its vowel. espeak-ng
+// ignores it after the vowel, where Unicode normal forms have it.
 func TestShaddaBeforeVowel(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"أُكَرِّرُ":     "أُكَر\u0651ِرُ",
 		"لِمُدَّةِ":     "لِمُد\u0651َةِ",
 		"Acme ${}":      "Acme ${}",
-		"ر\u0651\u064e": "ر\u0651\u064e", // right already
+		"ر\u0651\u064e": "ر\u0651\u064e", // already correct
 	} {
 		program := fake(t, `/bin/cat >"$0.heard"`)
 		espeak := speech.Espeak(program.Path, 0)
-		_, _ = espeak.Say(t.Context(), english, text) // it writes no WAV
+		_, _ = espeak.Say(t.Context(), english, text) // fails: the script writes no WAV
 		heard, err := os.ReadFile(program.Path + ".heard")
 		if err != nil {
 			t.Fatal(err)
