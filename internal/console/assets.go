@@ -12,7 +12,7 @@ import (
 //go:embed assets
 var embedded embed.FS
 
-// assets are the style sheets, scripts and pictures of the pages, by file name.
+// assets maps file names to the style sheets, scripts and images of the pages.
 type assets map[string]asset
 
 type asset struct {
@@ -23,7 +23,7 @@ type asset struct {
 func loadAssets() assets {
 	entries, err := embedded.ReadDir("assets")
 	if err != nil {
-		panic(err) // it was there when the binary was built
+		panic(err) // impossible: the directory is embedded
 	}
 	all := make(assets, len(entries))
 	for _, e := range entries {
@@ -37,8 +37,8 @@ func loadAssets() assets {
 	return all
 }
 
-// url names a file by its content too, so that a browser keeps it for as long
-// as it likes and still sees the new one after an upgrade.
+// url returns the URL of a file with the version of its content. A browser can cache it
+// indefinitely and still loads the new file after an upgrade.
 func (a assets) url(name string) string {
 	return "/phone/assets/" + name + "?v=" + a[name].version
 }

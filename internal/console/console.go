@@ -1,11 +1,9 @@
-// Package console serves the pages that a person opens in a browser. For now
-// that is one: /phone, the virtual phone, with the small JSON API by which tests
-// read the same messages.
+// Package console serves the pages for browsers. Currently this is /phone, the virtual
+// phone, with a small JSON API by which tests read the same messages.
 //
-// Pages are rendered on the server and carry everything they need in the binary;
-// scripts only keep them up to date. The package must not know how a message
-// came to be or where it is kept: it reads an inbox and has calls spoken by a
-// [Speaker].
+// Pages are rendered on the server, and all their assets are embedded. Scripts only keep
+// them up to date. The package must not depend on the origin or storage of messages: it
+// reads an inbox and synthesises calls with a [Speaker].
 package console
 
 import (
@@ -19,15 +17,15 @@ import (
 	"countersign/internal/message"
 )
 
-// Speaker turns the script of a call into sound.
+// Speaker synthesises the script of a call.
 type Speaker interface {
-	// WAV writes s, spoken, to w as a WAV file. The same script must give the
-	// same bytes each time, since a browser may fetch a call piece by piece.
+	// WAV writes the spoken script to w as a WAV file. The output for a script must
+	// always be the same, since a browser may fetch a call in several ranges.
 	WAV(ctx context.Context, w io.Writer, s message.Script) error
 }
 
-// Watcher tells of new messages sooner than the next look into the inbox would;
-// [virtual.Phone] does.
+// Watcher notifies of new messages before the next refresh. [virtual.Phone] implements
+// it.
 type Watcher interface {
 	Watch(number string) (changed <-chan struct{}, stop func())
 }
@@ -41,27 +39,27 @@ type Config struct {
 	Watcher Watcher       // if nil, live pages show a message at the next refresh
 	Log     *slog.Logger  // slog.Default() if nil
 
-	// Delivered waits until the messages on their way to number ("" for any) have
-	// arrived, or ctx ends. If nil, the API may list a number's messages a moment
-	// before the one that was just asked for is there.
+	// Delivered waits until all messages in flight to number ("" for every number) have
+	// arrived, or ctx is done. If nil, the API may list the messages of a number before
+	// a message that is still in flight arrives.
 	Delivered func(ctx context.Context, number string)
 
-	// Draining is closed when the server begins to shut down. Live pages end
-	// then, for http.Server.Shutdown waits for them. The other requests finish,
-	// which is why this is not the context of the requests.
+	// Draining is closed at the start of a shutdown. It ends live pages, since
+	// http.Server.Shutdown waits for them. It is not the context of the requests, so
+	// that other requests can finish.
 	Draining <-chan struct{}
 
-	// Refresh is how often a live page looks into the inbox for what another
-	// node filed; 1 second if 0.
+	// Refresh is the interval at which a live page reads the inbox, for messages that
+	// other nodes stored. Defaults to 1 second.
 	Refresh time.Duration
 
-	// MaxLive bounds the live pages that are open at once; 64 if 0. The pages
-	// beyond it ask again until there is room.
+	// MaxLive bounds the concurrent live pages. Further pages get a 503 and retry.
+	// Defaults to 64.
 	MaxLive int
 }
 
-// Handler serves /phone and all paths below it. It answers 404 for the paths it
-// does not know and 405 for methods other than GET and HEAD.
+// Handler returns a handler for /phone and all paths below it. It responds with 404 to
+// unknown paths and with 405 to methods other than GET and HEAD.
 func Handler(c Config) http.Handler {
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -84,12 +82,11 @@ func Handler(c Config) http.Handler {
 	return secure(mux)
 }
 
-// handlerFunc is a handler that leaves to its caller what is nobody's mistake
-// but ours.
+// handlerFunc is a handler that returns internal errors to its caller.
 type handlerFunc func(http.ResponseWriter, *http.Request) error
 
-// logTo answers an error with 500 and logs it; one that comes from a browser
-// that went away is neither. The query is left out of the log: it holds a number.
+// logTo returns a handler that logs an error and responds with 500, unless the request
+// was canceled. The log omits the query, which contains a number.
 func (h handlerFunc) logTo(log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := h(w, r)
@@ -101,9 +98,9 @@ func (h handlerFunc) logTo(log *slog.Logger) http.Handler {
 	})
 }
 
-// secure forbids every page to load, run or send anything that is not served
-// here, to be framed, and to tell where it was: the address holds a number.
-// Nothing is stored, for every answer holds a PIN (assets say otherwise).
+// secure sets the security headers. Pages cannot load, run or send anything outside this
+// origin, cannot be framed, and send no referrer, since the URL contains a number.
+// Responses are not cached, since they contain PINs; assets override this.
 func secure(next http.Handler) http.Handler {
 	const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
 		"media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -21,8 +21,7 @@ import (
 
 const number = "447700900001"
 
-// inbox is a working inbox in memory. While err is set it is a database that
-// cannot be reached.
+// inbox is an inbox in memory. If err is set, it acts like an unreachable database.
 type inbox struct {
 	mu       sync.Mutex
 	messages []virtual.Message
@@ -59,12 +58,12 @@ func (b *inbox) Message(_ context.Context, event verify.ID) (virtual.Message, bo
 	return virtual.Message{}, false, b.err
 }
 
-// speaker says every script as a second of silence. With err set it is mute.
+// speaker returns one second of silence for every script, or err.
 type speaker struct{ err error }
 
 func (s speaker) WAV(ctx context.Context, w io.Writer, script message.Script) error {
 	if len(script.Parts) == 0 {
-		return errors.New("nothing to say")
+		return errors.New("empty script")
 	}
 	if err := errors.Join(ctx.Err(), s.err); err != nil {
 		return err
@@ -93,10 +92,10 @@ func (s speaker) WAV(ctx context.Context, w io.Writer, script message.Script) er
 	return err
 }
 
-// id makes a recognisable id: 000…00n.
+// id returns the id 000…00n.
 func id(n byte) verify.ID { return verify.ID{15: n} }
 
-// at is a moment n seconds into the test.
+// at returns the time n seconds into the test.
 func at(n int) time.Time {
 	return time.Date(2026, 11, 22, 20, 30, n, int(250*time.Millisecond), time.UTC)
 }
@@ -118,10 +117,10 @@ func call(n int, to, pin string) virtual.Message {
 	}
 }
 
-// filled is an inbox that holds messages.
+// filled returns an inbox with messages.
 func filled(messages ...virtual.Message) *inbox { return &inbox{messages: messages} }
 
-// handler serves the pages of an inbox, without a word in the log.
+// handler returns the pages of an inbox, without logging.
 func handler(c console.Config) http.Handler {
 	if c.Speaker == nil {
 		c.Speaker = speaker{}
@@ -130,7 +129,7 @@ func handler(c console.Config) http.Handler {
 	return console.Handler(c)
 }
 
-// request makes a request; its header comes as pairs of name and value.
+// request makes a request. header is a list of alternating names and values.
 func request(t *testing.T, h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)

@@ -14,21 +14,21 @@ import (
 
 //go:generate go run github.com/a-h/templ/cmd/templ@v0.3.977 generate
 
-// virtualPhone is the page /phone, its API and its assets.
+// virtualPhone serves the page /phone, its API and its assets.
 type virtualPhone struct {
 	Config
 	assets assets
-	live   chan struct{} // holds one value for each live page that is open
+	live   chan struct{} // semaphore; holds a value for each live page
 }
 
-// view is what the page is rendered from.
+// view is the data of the page.
 type view struct {
 	want    wanted
 	entries []entry
 	assets  assets
 }
 
-// eventsURL is where the page hears of new messages; "" if none can come.
+// eventsURL returns the URL of the page's event stream; "" for an invalid number.
 func (v view) eventsURL() string {
 	switch {
 	case !v.want.valid():
@@ -47,12 +47,11 @@ func (v view) title() string {
 	return "+" + v.want.number + " · Virtual phone"
 }
 
-// entry is a message on the page. The script of the page gets the same value in
-// JSON that the template gets.
+// entry is a message on the page, for the template and, as JSON, for the script.
 type entry struct {
 	messageJSON
-	Key  string `json:"key"`  // tells the copies of an event apart
-	Code string `json:"code"` // to copy; "" if none was found
+	Key  string `json:"key"`  // unique, also for copies of an event
+	Code string `json:"code"` // code for the copy button; "" if not found
 }
 
 func (p *virtualPhone) page(w http.ResponseWriter, r *http.Request) error {
@@ -61,17 +60,17 @@ func (p *virtualPhone) page(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var body bytes.Buffer // so that a failure half way can still answer 500
+	var body bytes.Buffer // a failed rendering can still become a 500
 	v := view{want: want, entries: entries(received), assets: p.assets}
 	if err := phonePage(v).Render(r.Context(), &body); err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(body.Bytes()) // an error means that nobody reads it any more
+	_, _ = w.Write(body.Bytes()) // fails only if the client disconnected
 	return nil
 }
 
-// entries prepares messages for the page; of many it keeps the newest.
+// entries converts the newest maxOfAll messages for the page.
 func entries(received []virtual.Message) []entry {
 	if extra := len(received) - maxOfAll; extra > 0 {
 		received = received[extra:]
@@ -88,7 +87,7 @@ func entries(received []virtual.Message) []entry {
 	return list
 }
 
-// clock is the time of an entry until the script shows it in local time.
+// clock returns the time of an entry in UTC. The script replaces it with local time.
 func (e entry) clock() string {
 	t, err := time.Parse(time.RFC3339, e.SentAt)
 	if err != nil {
@@ -97,10 +96,10 @@ func (e entry) clock() string {
 	return t.Format("15:04:05 UTC")
 }
 
-// code finds the PIN of a message, for the button that copies it. A script
-// marks it. In an SMS it is a guess: the last word of digits as long as a PIN,
-// since a brand with a number in it comes before the code; failing that, the
-// last such word of letters and digits. A wrong guess costs a person a glance.
+// code returns the PIN of a message for the copy button, or "". The script of a call
+// marks it. For an SMS, code guesses: it returns the last word of digits with the length
+// of a PIN, since a number in a brand precedes the code. Without one, it returns the last
+// such word of letters and digits. A wrong guess is harmless.
 func code(m virtual.Message) string {
 	for _, part := range m.Script.Parts {
 		if part.Spell != "" {
@@ -109,7 +108,7 @@ func code(m virtual.Message) string {
 	}
 	var digits, mixed string
 	words := strings.FieldsFunc(m.Text, func(r rune) bool {
-		return !isDigit(r) && !isLetter(r) && r != '.' && r != ',' // an amount stays whole
+		return !isDigit(r) && !isLetter(r) && r != '.' && r != ',' // keep amounts in one word
 	})
 	for _, word := range words {
 		word = strings.Trim(word, ".,")

@@ -17,14 +17,15 @@ import (
 )
 
 const (
-	// A number's own list is long enough for a load test to find everything
-	// that it sent there; the list of all numbers is a glance at what is new.
+	// maxOfNumber bounds the list of one number. It suffices for all messages of a load
+	// test to a number.
 	maxOfNumber = 1000
-	maxOfAll    = 100
+	// maxOfAll bounds the list of all numbers.
+	maxOfAll = 100
 
 	speakTimeout = 15 * time.Second
 
-	// deliveryTimeout bounds the wait for messages on their way.
+	// deliveryTimeout bounds the wait for messages in flight.
 	deliveryTimeout = 2 * time.Second
 )
 
@@ -34,7 +35,7 @@ type messageJSON struct {
 	Channel   verify.Channel `json:"channel"`
 	From      string         `json:"from"`
 	Text      string         `json:"text"`
-	AudioURL  string         `json:"audio_url"` // "" unless it is a call
+	AudioURL  string         `json:"audio_url"` // "" for an SMS
 	EventID   string         `json:"event_id"`
 	RequestID string         `json:"request_id"`
 	SentAt    string         `json:"sent_at"`
@@ -47,7 +48,7 @@ func toJSON(m virtual.Message) messageJSON {
 		From:      m.From,
 		Text:      m.Text,
 		EventID:   m.EventID.String(),
-		RequestID: m.RequestID.Hex(), // as the v1 API gave it to the application
+		RequestID: m.RequestID.Hex(), // in the form of the v1 API
 		SentAt:    m.SentAt.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
 	}
 	if m.Channel.Spoken() {
@@ -56,11 +57,11 @@ func toJSON(m virtual.Message) messageJSON {
 	return j
 }
 
-// messages lists what a number received, oldest first.
+// messages lists the messages to a number, oldest first.
 func (p *virtualPhone) messages(w http.ResponseWriter, r *http.Request) error {
 	want := askedNumber(r)
 	if query, err := url.ParseQuery(r.URL.RawQuery); err != nil || want.typed == "" && query.Has("number") {
-		want.problem = "empty" // an unset variable of a test does not mean all numbers
+		want.problem = "empty" // an unset variable in a test must not mean all numbers
 	}
 	if want.valid() && p.Delivered != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), deliveryTimeout)
@@ -71,7 +72,7 @@ func (p *virtualPhone) messages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list := make([]messageJSON, len(received)) // never nil, which would be null
+	list := make([]messageJSON, len(received)) // nil would become null
 	for i, m := range received {
 		list[i] = toJSON(m)
 	}
@@ -80,11 +81,11 @@ func (p *virtualPhone) messages(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // an error means that nobody reads it any more
+	_, _ = w.Write(body) // fails only if the client disconnected
 	return nil
 }
 
-// audio speaks a call. It serves the ranges that a browser needs to seek in it.
+// audio serves a call as a WAV file, with ranges so that a browser can seek.
 func (p *virtualPhone) audio(w http.ResponseWriter, r *http.Request) error {
 	name, isWAV := strings.CutSuffix(r.PathValue("file"), ".wav")
 	event, ok := verify.ParseID(name)
@@ -111,17 +112,17 @@ func (p *virtualPhone) audio(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// wanted is the number that a request asks for.
+// wanted is the requested number.
 type wanted struct {
-	typed   string // as it was given
+	typed   string // text of the parameter
 	number  string // E.164 digits without "+"; "" for all numbers
-	problem string // reason for which typed is no number; "" if it is one
+	problem string // reason why typed is not a number; "" if it is valid
 }
 
 func (w wanted) valid() bool { return w.problem == "" }
 
-// askedNumber reads the parameter "number" as the v1 API does, so that it accepts the
-// numbers that a verification can have. An unescaped "+" arrives as a space.
+// askedNumber parses the parameter "number" like the v1 API, so that it accepts the same
+// numbers. An unescaped "+" arrives as a space.
 func askedNumber(r *http.Request) wanted {
 	typed := strings.TrimSpace(r.URL.Query().Get("number"))
 	if typed == "" {
@@ -134,7 +135,7 @@ func askedNumber(r *http.Request) wanted {
 	return wanted{typed: typed, number: n.Digits}
 }
 
-// read lists the messages that a request wants, oldest first.
+// read returns the requested messages, oldest first.
 func (p *virtualPhone) read(ctx context.Context, want wanted) ([]virtual.Message, error) {
 	if !want.valid() {
 		return nil, nil
@@ -150,14 +151,14 @@ func (p *virtualPhone) read(ctx context.Context, want wanted) ([]virtual.Message
 	return list, nil
 }
 
-// encode leaves <, > and & as they are: the answer is read in a terminal too,
-// and no browser takes it for HTML.
+// encode returns v as JSON without escaping <, > and &, for readers in a terminal. No
+// browser interprets the response as HTML.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode answer: %w", err)
+		return nil, fmt.Errorf("encode response: %w", err)
 	}
 	return b.Bytes(), nil
 }

@@ -51,7 +51,7 @@ func TestMessagesOfNumber(t *testing.T) {
 		sms(1, number, "one"), sms(2, "12025550100", "two"), sms(3, number, "three"), sms(1, number, "one"),
 	)})
 	all := []string{"one", "two", "three", "one"}
-	mine := []string{"one", "three", "one"} // a copy of an event is shown again
+	mine := []string{"one", "three", "one"} // a copy of an event is listed again
 
 	tests := []struct {
 		name, query string
@@ -123,7 +123,7 @@ func TestAudio(t *testing.T) {
 	h := handler(console.Config{Inbox: filled(sms(1, number, "Acme code: 4821"), call(2, number, "4821"))})
 	const (
 		of2  = "/phone/audio/00000000-0000-0000-0000-000000000002.wav"
-		size = 44 + 2*8000 // of a second
+		size = 44 + 2*8000 // of one second
 	)
 	tests := []struct {
 		name, method, target string
@@ -186,13 +186,13 @@ func TestFailuresAnswer500(t *testing.T) {
 				t.Errorf("status %d, want 500", w.Code)
 			}
 			if strings.Contains(w.Body.String(), "hunter2") {
-				t.Errorf("the answer tells what went wrong inside: %s", w.Body)
+				t.Errorf("the response reveals the internal error: %s", w.Body)
 			}
 		})
 	}
 }
 
-// texts reads the texts out of an answer of the API or an event of a live page.
+// texts returns the texts in a response of the API or an event of a live page.
 func texts(t *testing.T, body []byte) []string {
 	t.Helper()
 	var answer struct{ Messages []struct{ Text string } }

@@ -10,20 +10,18 @@ import (
 )
 
 const (
-	// pace keeps a burst of messages from becoming a burst of reads; nobody
-	// sees the delay.
+	// pace combines the reads for a burst of messages. The delay is not noticeable.
 	pace = 50 * time.Millisecond
 
-	// heartbeat is how long a live page may stay silent. It keeps a proxy from
-	// closing the connection, and finds out that a browser is gone.
+	// heartbeat is the maximum time without data on a live page. It keeps proxies from
+	// closing the connection and detects closed browsers.
 	heartbeat = 15 * time.Second
 
-	writeTimeout = 10 * time.Second // for a browser that has stopped reading
+	writeTimeout = 10 * time.Second // for a browser that stopped reading
 )
 
-// events keeps a page up to date: it sends the whole list at first and whenever
-// it has changed, as Server-Sent Events. Whatever a page missed while it was
-// away, the next list has; there is nothing to catch up with.
+// events streams the list of messages as Server-Sent Events: the whole list first, and
+// again after each change. A page that reconnects therefore needs no history.
 func (p *virtualPhone) events(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case p.live <- struct{}{}:
@@ -35,23 +33,24 @@ func (p *virtualPhone) events(w http.ResponseWriter, r *http.Request) error {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no") // nginx would keep the events to itself
+	h.Set("X-Accel-Buffering", "no") // nginx would buffer the events
 	if r.Method == http.MethodHead {
 		return nil
 	}
 	s := &stream{w: w, control: http.NewResponseController(w)}
-	// The answer has begun, so an error can no longer become a 500. The browser
-	// sees the end of the stream and asks again.
+	// The response has begun, so an error cannot become a 500. The browser reconnects at
+	// the end of the stream.
 	if err := p.follow(r, s); err != nil && r.Context().Err() == nil {
 		p.Log.WarnContext(r.Context(), "live page ended", "error", err)
 	}
 	return nil
 }
 
-// follow returns nil when the browser goes away or the server shuts down.
+// follow sends lists until the browser disconnects or the server drains; then it returns
+// nil.
 func (p *virtualPhone) follow(r *http.Request, s *stream) error {
 	want := askedNumber(r)
-	var changed <-chan struct{} // nil, which never speaks, without a watcher
+	var changed <-chan struct{} // nil without a watcher: blocks forever
 	if p.Watcher != nil {
 		c, stop := p.Watcher.Watch(want.number)
 		defer stop()
@@ -95,15 +94,15 @@ func (p *virtualPhone) follow(r *http.Request, s *stream) error {
 	}
 }
 
-// stream is the answer to a live page.
+// stream is the response to a live page.
 type stream struct {
 	w       io.Writer
 	control *http.ResponseController
 	sentAt  time.Time
 }
 
-// open lifts the server's limit on the time to read a request, which would
-// cancel this one, and tells the browser how soon to come back after the end.
+// open removes the server's read deadline, which would cancel the request, and sets the
+// browser's reconnection delay.
 func (s *stream) open() error {
 	err := s.control.SetReadDeadline(time.Time{})
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -112,8 +111,8 @@ func (s *stream) open() error {
 	return s.send("retry: 1000\n\n")
 }
 
-// send writes text at once. Its own deadline takes the place of the server's
-// limit on the time to write an answer.
+// send writes and flushes text. It replaces the server's write deadline by writeTimeout
+// from now.
 func (s *stream) send(text string) error {
 	s.sentAt = time.Now()
 	err := s.control.SetWriteDeadline(s.sentAt.Add(writeTimeout))
@@ -129,7 +128,7 @@ func (s *stream) send(text string) error {
 	return nil
 }
 
-// keepAlive sends a comment if nothing was sent for a while.
+// keepAlive sends a comment if the last write was at least heartbeat ago.
 func (s *stream) keepAlive() error {
 	if time.Since(s.sentAt) < heartbeat {
 		return nil

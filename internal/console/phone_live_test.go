@@ -21,7 +21,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// livePage is the browser's end of a stream of events.
+// livePage is the browser's end of an event stream.
 type livePage struct {
 	answer *http.Response
 	lines  *bufio.Scanner
@@ -41,8 +41,8 @@ func open(t *testing.T, ctx context.Context, url string) *livePage {
 	return &livePage{answer, bufio.NewScanner(answer.Body)}
 }
 
-// next waits for the next list and gives the texts in it; ok is false when the
-// stream has ended.
+// next waits for the next list and returns its texts; ok is false at the end of the
+// stream.
 func (p *livePage) next(t *testing.T) (list []string, ok bool) {
 	t.Helper()
 	for p.lines.Scan() {
@@ -57,14 +57,14 @@ func (p *livePage) expect(t *testing.T, want ...string) {
 	t.Helper()
 	got, ok := p.next(t)
 	if !ok || !slices.Equal(got, want) {
-		t.Fatalf("list %q (stream goes on: %t), want %q", got, ok, want)
+		t.Fatalf("list %q (stream open: %t), want %q", got, ok, want)
 	}
 }
 
 func serve(t *testing.T, c console.Config) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler(c))
-	// Short, to see that a live page outlives the limits of its server.
+	// Short limits, to check that a live page outlives them.
 	server.Config.ReadTimeout = 100 * time.Millisecond
 	server.Config.WriteTimeout = 100 * time.Millisecond
 	server.Start()
@@ -72,8 +72,8 @@ func serve(t *testing.T, c console.Config) *httptest.Server {
 	return server
 }
 
-// awaitLimits opens a connection and returns when the time limits of the server have closed
-// it. Connections opened before have then exceeded the limits, too.
+// awaitLimits opens a connection and returns when the server's time limits have closed it.
+// Connections opened earlier have then exceeded the limits.
 func awaitLimits(t *testing.T, server *httptest.Server) {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
@@ -93,7 +93,7 @@ func TestLivePageShowsWhatThisNodeFiles(t *testing.T) {
 	t.Parallel()
 	box := filled(sms(1, number, "one"))
 	phone := virtual.New(virtual.Config{Inbox: box})
-	server := serve(t, console.Config{Inbox: box, Watcher: phone, Refresh: time.Hour}) // only by the watcher
+	server := serve(t, console.Config{Inbox: box, Watcher: phone, Refresh: time.Hour}) // only the watcher notifies
 
 	page := open(t, t.Context(), server.URL+"/phone/api/events?number="+number)
 	if got := page.answer.Header.Get("Content-Type"); got != "text/event-stream" {
@@ -116,7 +116,7 @@ func TestLivePageShowsWhatThisNodeFiles(t *testing.T) {
 func TestLivePageShowsWhatAnotherNodeFiles(t *testing.T) {
 	t.Parallel()
 	box := filled()
-	server := serve(t, console.Config{Inbox: box, Refresh: 5 * time.Millisecond}) // only by looking again
+	server := serve(t, console.Config{Inbox: box, Refresh: 5 * time.Millisecond}) // only by refresh
 
 	page := open(t, t.Context(), server.URL+"/phone/api/events")
 	page.expect(t)
@@ -131,8 +131,8 @@ func TestLivePageShowsWhatAnotherNodeFiles(t *testing.T) {
 	page.expect(t, "one", "two")
 }
 
-// A silent page is sent a comment now and then, and no list twice. The recorder
-// has no deadlines to set, like a server behind middleware that hides them.
+// A silent page gets periodic comments, and no list twice. The recorder cannot set
+// deadlines, like a server behind middleware that hides them.
 func TestLivePageIsKeptAlive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -178,10 +178,10 @@ func TestLivePageEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		if err := server.Config.Shutdown(ctx); err != nil {
-			t.Fatalf("shutdown waited in vain: %v", err)
+			t.Fatalf("shutdown timed out: %v", err)
 		}
 		if _, ok := page.next(t); ok {
-			t.Error("the stream goes on")
+			t.Error("the stream is still open")
 		}
 	})
 
@@ -197,7 +197,7 @@ func TestLivePageEnds(t *testing.T) {
 
 	t.Run("WhenTheBrowserLeaves", func(t *testing.T) {
 		t.Parallel()
-		// With room for one page, a second gets in as soon as the first has gone.
+		// With MaxLive 1, a second page is accepted after the end of the first.
 		server := serve(t, console.Config{Inbox: filled(), Refresh: time.Hour, MaxLive: 1})
 		ctx, leave := context.WithCancel(t.Context())
 		first := open(t, ctx, server.URL+"/phone/api/events")

@@ -8,8 +8,8 @@ package console
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// phonePage is the whole page. The script fills the two templates at its end
-// with what arrives later, so that an entry is laid out in one place only.
+// phonePage renders the whole page. The script fills the two templates at its end for
+// later messages, so that entries have one layout.
 func phonePage(v view) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -197,7 +197,7 @@ func about() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "Countersign</p><h1>Virtual phone</h1><p>Every SMS and call that this server hands to its virtual carrier arrives here. No network, no cost.</p><ul><li>New messages appear by themselves.</li><li>Answer a call to hear the code, or read its transcript.</li><li>Show one number to see only what that person would see.</li></ul><p class=\"fine\">Tests read the same messages from <code>/phone/api/messages</code>.</p></header>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "Countersign</p><h1>Virtual phone</h1><p>Receives every SMS and call that this server sends over its virtual carrier, without network or cost.</p><ul><li>New messages appear automatically.</li><li>Answer a call to hear the code, or read its transcript.</li><li>Enter a number to see only its messages.</li></ul><p class=\"fine\">Tests read the same messages from <code>/phone/api/messages</code>.</p></header>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -379,7 +379,7 @@ func chooser(v view) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, ". Use the international form: country code and number.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, ". Use the international format: country code and number.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -422,7 +422,7 @@ func empty(v view) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if !v.want.valid() {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "<p class=\"empty-title\">No such number</p><p>Type another one above.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "<p class=\"empty-title\">Invalid number</p><p>Enter another number above.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -440,12 +440,12 @@ func empty(v view) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "</strong> and its SMS or call appears here at once.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "</strong> and its SMS or call appears here immediately.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "<p class=\"empty-title\">No messages yet</p><p>Start a verification of any number and its SMS or call appears here at once.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "<p class=\"empty-title\">No messages yet</p><p>Start a verification of any number and its SMS or call appears here immediately.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

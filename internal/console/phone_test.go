@@ -48,7 +48,7 @@ func TestPage(t *testing.T) {
 			has:    []string{"not a phone number", `aria-invalid="true"`, `data-events=""`, "&#34;&gt;&lt;b&gt;"},
 			hasNot: []string{"4821", "<b>"},
 		},
-		// The page refuses what the API refuses: no such number receives anything.
+		// The page refuses the same numbers as the API.
 		{
 			name: "TooShort", target: "/phone?number=%2B123",
 			has:    []string{"This is not a phone number: ", `aria-invalid="true"`, `data-events=""`, `value="+123"`},
@@ -127,7 +127,7 @@ func TestPageOffersTheCode(t *testing.T) {
 	})
 }
 
-// Copies of one event, even of one millisecond, are entries of their own.
+// Copies of one event are separate entries, even if sent in the same millisecond.
 func TestPageTellsCopiesApart(t *testing.T) {
 	t.Parallel()
 	h := handler(console.Config{Inbox: filled(sms(1, number, "one"), sms(1, number, "one"), call(2, number, "4821"))})
@@ -194,7 +194,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/phone", http.StatusOK},
 		{"HEAD", "/phone", http.StatusOK},
 		{"HEAD", "/phone/api/messages", http.StatusOK},
-		{"HEAD", "/phone/api/events", http.StatusOK}, // and ends
+		{"HEAD", "/phone/api/events", http.StatusOK}, // and returns without a stream
 		{"POST", "/phone", http.StatusMethodNotAllowed},
 		{"DELETE", "/phone/api/messages", http.StatusMethodNotAllowed},
 		{"POST", "/phone/api/events", http.StatusMethodNotAllowed},

@@ -1,19 +1,19 @@
-// Keeps the virtual phone up to date. The server sends the whole list whenever
-// it changes; this script turns it into entries by filling the templates of the
-// page. Text of messages goes into the page as text, never as markup.
+// Keeps the virtual phone up to date. The server sends the whole list after each change;
+// this script fills the templates of the page for new entries. It inserts the text of
+// messages as text, never as markup.
 "use strict";
 
 const log = document.getElementById("log");
 const entries = log.querySelector(".entries");
 const link = document.getElementById("link");
 
-document.documentElement.classList.add("js"); // the style sheet shows what needs a script
+document.documentElement.classList.add("js"); // the style sheet then shows elements that need the script
 
 // --- Entries ---------------------------------------------------------------
 
 const byKey = new Map(); // the entries on the page
 
-// newEntry lays out a message that arrived after the page was rendered.
+// newEntry creates the entry of a message that arrived after the page was rendered.
 function newEntry(message) {
   const isCall = message.audio_url !== "";
   const template = document.getElementById(isCall ? "call" : "sms");
@@ -38,9 +38,8 @@ function newEntry(message) {
   return item;
 }
 
-// show makes the entries those of the list: what is there stays untouched (a
-// call may be playing in it), what is new is put in its place, what is too old
-// goes.
+// show updates the entries to the list. It inserts new entries and removes old ones. It
+// does not touch the others, since a call may be playing in them.
 function show(messages) {
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
   const wanted = new Set(messages.map((message) => message.key));
@@ -75,7 +74,7 @@ function scrollToEnd() {
   log.scrollTop = log.scrollHeight;
 }
 
-// showTime writes a time as the clock on the wall here shows it.
+// showTime shows a time in the local time zone.
 function showTime(time) {
   const date = new Date(time.dateTime);
   if (Number.isNaN(date.getTime())) {
@@ -90,7 +89,7 @@ function showTime(time) {
 
 // --- Calls -----------------------------------------------------------------
 
-const ringsFor = 30_000; // milliseconds; then the caller gives up
+const ringsFor = 30_000; // milliseconds until the call is missed
 
 function ring(item) {
   if (!item.classList.contains("call")) {
@@ -114,7 +113,7 @@ function ring(item) {
   }, left);
 }
 
-// The states of a call: what the page says of it, and what its button does next.
+// The states of a call: the text of the state and the label of the button.
 const callStates = {
   ringing: ["Incoming call", "Answer"],
   missed: ["Missed call", "Answer"],
@@ -130,16 +129,16 @@ function setCall(item, state) {
   item.querySelector("[data-call=label]").textContent = label;
 }
 
-// The browser remembers the calls that were answered in it, the newest last, so that
-// they ring neither after a reload nor on another page.
+// Key of the answered calls in localStorage, newest last. They ring neither after a reload
+// nor on another page.
 const answeredCalls = "countersign.phone.answered";
-const maxAnswered = 200; // more than a page shows
+const maxAnswered = 200; // more than the entries of a page
 
 function answered() {
   try {
     const keys = JSON.parse(localStorage.getItem(answeredCalls));
     return Array.isArray(keys) ? keys : [];
-  } catch { // no storage, or not a list
+  } catch { // no storage or invalid content
     return [];
   }
 }
@@ -149,11 +148,11 @@ function rememberAnswer(key) {
   try {
     localStorage.setItem(answeredCalls, JSON.stringify(keys));
   } catch {
-    // no storage: the call rings again after a reload
+    // without storage the call rings again after a reload
   }
 }
 
-// Another page of this browser has answered a call.
+// Another page of this browser answered a call.
 addEventListener("storage", ({ key }) => {
   if (key !== answeredCalls) {
     return;
@@ -178,22 +177,22 @@ function toggleCall(item) {
   }
   audio.currentTime = 0;
   setCall(item, "talking");
-  item.scrollIntoView({ block: "nearest" }); // it has grown
+  item.scrollIntoView({ block: "nearest" }); // the entry has grown
   audio.play().catch((error) => {
-    if (error.name !== "AbortError") { // hung up before the first word
+    if (error.name !== "AbortError") { // hung up before the start
       setCall(item, "broken");
     }
   });
 }
 
-// The controls of the audio element end and resume a call too. Media events do
-// not bubble, but they can be caught on their way down.
+// The controls of the audio element also end and resume a call. Media events do not
+// bubble, so the listener uses the capture phase.
 for (const event of ["play", "pause", "ended", "error"]) {
   entries.addEventListener(event, ({ target: audio }) => {
     const state = audio.error !== null ? "broken" : audio.paused ? "ended" : "talking";
     const item = audio.closest(".call");
     if (state === "talking") {
-      rememberAnswer(item.dataset.key); // also if the controls of the element started it
+      rememberAnswer(item.dataset.key); // also for a start by the controls
     }
     setCall(item, state);
   }, true);
@@ -209,8 +208,8 @@ async function copyCode(button) {
   button.dataset.timer = setTimeout(() => { label.textContent = "Copy"; }, 2000);
 }
 
-// copyText falls back on a selection where the clipboard is closed to pages,
-// which is on plain http from another machine.
+// copyText selects the text if the page may not use the clipboard, as with plain http from
+// another machine.
 async function copyText(element) {
   try {
     await navigator.clipboard.writeText(element.textContent);
@@ -232,7 +231,7 @@ entries.addEventListener("click", (e) => {
 
 // --- The connection --------------------------------------------------------
 
-const retryAfter = 3000; // milliseconds, when the server turned us away
+const retryAfter = 3000; // milliseconds, after a refusal such as 503
 
 let source = null;
 let retry = 0;
@@ -246,8 +245,8 @@ function connect() {
   source.addEventListener("messages", (e) => show(JSON.parse(e.data).messages));
   source.addEventListener("error", () => {
     setLink("off", "Reconnecting");
-    // The browser comes back by itself from a lost connection, but not from an
-    // answer such as 503.
+    // The browser reconnects after a lost connection, but not after a response such as
+    // 503.
     if (source.readyState === EventSource.CLOSED) {
       disconnect();
       retry = setTimeout(connect, retryAfter);
@@ -268,8 +267,8 @@ function setLink(state, words) {
   }
 }
 
-// A page that nobody sees keeps no connection: browsers allow a site only six,
-// and the list that a page gets when it is seen again has all that it missed.
+// A hidden page closes its connection, since browsers allow only six per site. The list
+// that it receives after reconnecting is complete.
 function connectIfSeen() {
   if (document.visibilityState === "hidden") {
     disconnect();
