@@ -10,7 +10,7 @@ import (
 	"countersign/internal/config"
 )
 
-// TestAddresses: hosts, ports and URLs on both sides of their bounds.
+// TestAddresses: hosts, ports and URLs on both sides of their limits.
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	label := strings.Repeat("a", 63)
@@ -68,7 +68,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestListenersDiffer: two listeners may share port 0, and no other address.
+// TestListenersDiffer: two listeners may share port 0 but no other address.
 func TestListenersDiffer(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ listen, ops, admin, want string }{
@@ -83,7 +83,7 @@ func TestListenersDiffer(t *testing.T) {
 	}
 }
 
-// TestPairs: a certificate needs its key, and a password is given once.
+// TestPairs: a certificate requires its key, and a password has only one source.
 func TestPairs(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -120,7 +120,7 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestSIPNumbers: the first and last port, caller number and address.
+// TestSIPNumbers: limits of ports, caller numbers and addresses.
 func TestSIPNumbers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -176,12 +176,12 @@ func TestNumbersOfTLVs(t *testing.T) {
 	for text, want := range map[string]int{"": -1, "0": 0, "255": 255} {
 		got, err := config.Octet(text)
 		if err != nil || (got == nil) != (want < 0) || got != nil && int(*got) != want {
-			t.Errorf("%q is the octet %v, %v", text, got, err)
+			t.Errorf("Octet(%q) = %v, %v", text, got, err)
 		}
 	}
 	for text, want := range map[string]uint16{"1": 1, "0x1400": 0x1400, "65535": 65535, "0": 0, "65536": 0, "": 0} {
 		if got, err := config.Tag(text); got != want || (err == nil) != (want > 0) {
-			t.Errorf("%q is the tag %d, %v", text, got, err)
+			t.Errorf("Tag(%q) = %d, %v", text, got, err)
 		}
 	}
 }
@@ -193,12 +193,12 @@ func TestLoopback(t *testing.T) {
 		":80": false, "0.0.0.0:80": false, "192.0.2.1:80": false, "[::]:80": false, "verify.example:80": false, "localhost": false, "127.0.0.1": false,
 	} {
 		if got := config.Loopback(address); got != want {
-			t.Errorf("%s is on the loopback: %v", address, got)
+			t.Errorf("Loopback(%s) = %v", address, got)
 		}
 	}
 }
 
-// TestPhoneExposed: the setting that lets other machines reach /phone.
+// TestPhoneExposed: the setting that makes /phone reachable from other machines.
 func TestPhoneExposed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -222,8 +222,8 @@ func TestPhoneExposed(t *testing.T) {
 	}
 }
 
-// TestSecretFiles: every file that holds a secret is listed, and the configuration if it
-// holds one itself.
+// TestSecretFiles: every file with a secret is listed, and the configuration file if it
+// contains a secret.
 func TestSecretFiles(t *testing.T) {
 	t.Parallel()
 	list := func(change func(*config.Config)) (settings []string) {
@@ -262,7 +262,7 @@ func TestSecretFiles(t *testing.T) {
 			t.Errorf("a password of %s: listed %q", name, got)
 		}
 	}
-	for _, database := range []string{"postgres://u@host/name", "postgres://[::1/name"} { // the second is no URL
+	for _, database := range []string{"postgres://u@host/name", "postgres://[::1/name"} { // the second is not a URL
 		if got := list(func(c *config.Config) { c.Database = database }); got != nil {
 			t.Errorf("%s: listed %q", database, got)
 		}

@@ -7,30 +7,27 @@ import (
 	"net/url"
 )
 
-// Admin says where the admin API is served, to whom, and how the command line finds
-// it.
+// Admin configures the admin API and the command line's access to it.
 type Admin struct {
-	Listen    string   `yaml:"listen"`     // host:port; "" for none
-	TokenFile string   `yaml:"token_file"` // path of the tokens; made when missing; "" for client certificates only
+	Listen    string   `yaml:"listen"`     // host:port; "" to disable the API
+	TokenFile string   `yaml:"token_file"` // path of the tokens; created if missing; "" for client certificates only
 	TLS       AdminTLS `yaml:"tls"`
 
-	URL    string      `yaml:"url"`    // where the command line finds it, when it is not on this machine
-	Client AdminClient `yaml:"client"` // of the command line
+	URL    string      `yaml:"url"`    // URL for the command line; "" if the API is on this machine
+	Client AdminClient `yaml:"client"` // TLS files of the command line
 }
 
-// AdminTLS names the certificate of the admin API, and whose certificates it takes
-// for a token. All paths are of PEM files.
+// AdminTLS holds the TLS files of the admin API. All paths are of PEM files.
 type AdminTLS struct {
 	Cert     string `yaml:"cert"`
 	Key      string `yaml:"key"`
-	ClientCA string `yaml:"client_ca"` // "" when certificates are not taken
+	ClientCA string `yaml:"client_ca"` // CA of client certificates accepted in place of a token; "" for tokens only
 }
 
-// AdminClient is what the command line shows to the admin API, and what it trusts. All
-// paths are of PEM files.
+// AdminClient holds the TLS files of the command line. All paths are of PEM files.
 type AdminClient struct {
-	CA   string `yaml:"ca"`   // "" for those of the system
-	Cert string `yaml:"cert"` // "" to show a token only
+	CA   string `yaml:"ca"`   // trusted CA certificates; "" for the system CAs
+	Cert string `yaml:"cert"` // client certificate; "" for tokens only
 	Key  string `yaml:"key"`
 }
 
@@ -52,17 +49,17 @@ func (a Admin) validate(p *problems) {
 	err := checkAddress(a.Listen)
 	p.add("admin.listen", err)
 	if err == nil && a.TLS.Cert == "" && !Loopback(a.Listen) {
-		p.addf("admin.listen", "can be reached from other machines: give admin.tls.cert and admin.tls.key, or an address of the loopback")
+		p.addf("admin.listen", "can be reached from other machines: set admin.tls.cert and admin.tls.key, or use a loopback address")
 	}
 	if a.TLS.ClientCA != "" && a.TLS.Cert == "" {
 		p.addf("admin.tls.client_ca", "cannot be used without admin.tls.cert")
 	}
 	if a.TokenFile == "" && a.TLS.ClientCA == "" {
-		p.addf("admin.token_file", "must be given, or admin.tls.client_ca, so that somebody is let in")
+		p.addf("admin.token_file", "is required unless admin.tls.client_ca is set")
 	}
 }
 
-// CheckURL reports why the command line cannot ask at URL.
+// CheckURL returns an error if URL is not usable by the command line.
 func (a Admin) CheckURL() error {
 	if a.URL == "" {
 		return nil
@@ -72,13 +69,12 @@ func (a Admin) CheckURL() error {
 		return errors.New("must be an http or https URL, such as https://verify.example.com:9443")
 	}
 	if u.Scheme == "http" && !Loopback(net.JoinHostPort(u.Hostname(), "0")) {
-		return errors.New("must be https, but for the loopback: a token must not go over a network in clear")
+		return errors.New("must be https, except on the loopback: the token must not cross a network unencrypted")
 	}
 	return nil
 }
 
-// Loopback reports whether an address (host:port) can only be reached from this
-// machine.
+// Loopback reports whether an address (host:port) is reachable only from this machine.
 func Loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -88,7 +84,7 @@ func Loopback(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// CarrierNames lists the carriers by their names.
+// CarrierNames returns the names of the carriers.
 func (c Config) CarrierNames() []string {
 	var names []string
 	for _, carrier := range c.Carriers {

@@ -20,7 +20,7 @@ const (
 	CarrierSMPP    = "smpp"    // an SMSC
 	CarrierHTTPSMS = "httpsms" // an HTTP gateway
 	CarrierSIP     = "sip"     // a SIP trunk, for calls
-	CarrierSink    = "sink"    // nobody, for load tests
+	CarrierSink    = "sink"    // discards messages, for load tests
 )
 
 // CarrierTypes returns the types of carriers.
@@ -28,14 +28,14 @@ func CarrierTypes() []string {
 	return []string{CarrierVirtual, CarrierSMPP, CarrierHTTPSMS, CarrierSIP, CarrierSink}
 }
 
-// Carrier is somebody who delivers messages. What is empty or 0 below has the
-// carrier's own default.
+// Carrier configures a carrier, which delivers messages. Empty and zero values select
+// the defaults of the carrier's package.
 type Carrier struct {
-	Name    string           `yaml:"name"`   // as routes call it: letters, digits, "-" and "_"
+	Name    string           `yaml:"name"`   // name for routes: letters, digits, "-" and "_"
 	Type    string           `yaml:"type"`   // one of [CarrierTypes]
-	Refuse  []verify.Channel `yaml:"refuse"` // virtual: channels it always refuses, to rehearse a failure
+	Refuse  []verify.Channel `yaml:"refuse"` // virtual: channels that are always refused, to rehearse a failure
 	Virtual Virtual          `yaml:"virtual"`
-	Record  string           `yaml:"record"` // sink: path of a file that is told when a message to which number came; "" for none
+	Record  string           `yaml:"record"` // sink: path of a file that records number and time of messages; "" for none
 	SMPP    SMPP             `yaml:"smpp"`
 	HTTP    HTTP             `yaml:"http"`
 	SIP     SIP              `yaml:"sip"`
@@ -43,43 +43,43 @@ type Carrier struct {
 
 // Virtual holds the settings of the virtual phone.
 type Virtual struct {
-	// Public allows /phone, which shows every code without a login, where others may
-	// reach it: see [Config.PhoneExposed].
+	// Public permits /phone, which shows every code without a login, on an address that
+	// other machines can reach; see [Config.PhoneExposed].
 	Public bool `yaml:"public"`
 }
 
-// SMPP says how to bind to an SMSC, and what it wants of a message.
+// SMPP configures the binds to an SMSC and the format of messages.
 type SMPP struct {
-	Addresses     []string `yaml:"addresses"`       // host:port; the binds spread over them
-	TLS           bool     `yaml:"tls"`             // speak TLS
-	TLSCA         string   `yaml:"tls_ca"`          // path of the PEM file of who signed the SMSC's certificate; "" for those of the system
-	TLSServerName string   `yaml:"tls_server_name"` // that the certificate must have; "" for the host of the address
+	Addresses     []string `yaml:"addresses"`       // host:port; binds are distributed over them
+	TLS           bool     `yaml:"tls"`             // use TLS
+	TLSCA         string   `yaml:"tls_ca"`          // path of CA certificates (PEM); "" for the system CAs
+	TLSServerName string   `yaml:"tls_server_name"` // required name in the certificate; "" for the host of the address
 
 	SystemID     string `yaml:"system_id"`
 	Password     string `yaml:"password"`
-	PasswordFile string `yaml:"password_file"` // path of a file that holds the password
+	PasswordFile string `yaml:"password_file"` // path of a file with the password
 	SystemType   string `yaml:"system_type"`
 	AddressRange string `yaml:"address_range"`
 	ServiceType  string `yaml:"service_type"`
 
 	Mode   string `yaml:"mode"`   // transceiver, split or transmitter
-	Binds  int    `yaml:"binds"`  // connections, in split mode of each kind
-	Window int    `yaml:"window"` // messages without an answer on each bind
-	Rate   int    `yaml:"rate"`   // messages a second over all binds; 0 for no limit
+	Binds  int    `yaml:"binds"`  // connections; in split mode, pairs of connections
+	Window int    `yaml:"window"` // unacknowledged messages per bind
+	Rate   int    `yaml:"rate"`   // messages per second over all binds; 0 for no limit
 
 	BindTimeout     time.Duration `yaml:"bind_timeout"`
 	ResponseTimeout time.Duration `yaml:"response_timeout"`
 	EnquireInterval time.Duration `yaml:"enquire_interval"`
 
-	Alphabet       string   `yaml:"alphabet"`        // gsm, latin1 or ucs2: tried before UCS-2
+	Alphabet       string   `yaml:"alphabet"`        // gsm, latin1 or ucs2; texts that do not fit use UCS-2
 	NationalTables []string `yaml:"national_tables"` // languages such as tr, es, pt
 	Concat         string   `yaml:"concat"`          // udh, sar or message_payload
-	WideReference  bool     `yaml:"wide_reference"`  // 16 bits in the header of parts
+	WideReference  bool     `yaml:"wide_reference"`  // 16-bit reference numbers in the headers of parts
 	Validity       string   `yaml:"validity"`        // relative, absolute or none
 	Senders        []Sender `yaml:"senders"`
 	TLVs           []TLV    `yaml:"tlvs"` // optional parameters of every message
 
-	SourceTON      string `yaml:"source_ton"` // numbers in place of what follows from the address
+	SourceTON      string `yaml:"source_ton"` // 0 to 255; "" to derive it from the address, as for the next three
 	SourceNPI      string `yaml:"source_npi"`
 	DestinationTON string `yaml:"destination_ton"`
 	DestinationNPI string `yaml:"destination_npi"`
@@ -89,45 +89,45 @@ type SMPP struct {
 	NoReceipts bool   `yaml:"no_receipts"` // do not ask for receipts
 	MessageID  string `yaml:"message_id"`  // same, hex-to-decimal or decimal-to-hex
 
-	MessageIDScope     string `yaml:"message_id_scope"`     // address or carrier: where ids are unique
-	ReceiptsInMessages bool   `yaml:"receipts_in_messages"` // read plain messages as receipts
+	MessageIDScope     string `yaml:"message_id_scope"`     // address or carrier: scope in which ids are unique
+	ReceiptsInMessages bool   `yaml:"receipts_in_messages"` // parse plain messages as receipts
 }
 
-// Sender is a rule about the sender of messages. The first that fits decides.
+// Sender is a rule that replaces the sender of messages. The first match is used.
 type Sender struct {
-	Country string `yaml:"country"` // of the destination, ISO 3166-1 alpha-2; "" for all
-	Asked   string `yaml:"asked"`   // sender that the application asked for; "" for all
-	Sender  string `yaml:"sender"`  // in its place; "" to keep it
+	Country string `yaml:"country"` // country of the destination, ISO 3166-1 alpha-2; "" for all
+	Asked   string `yaml:"asked"`   // sender requested by the application; "" for all
+	Sender  string `yaml:"sender"`  // replacement; "" to keep the requested one
 }
 
-// TLV is an optional parameter that a carrier wants in every message.
+// TLV is an optional parameter that is added to every message.
 type TLV struct {
 	Tag   string `yaml:"tag"`   // such as 0x1400
 	Type  string `yaml:"type"`  // cstring, text, hex, uint8, uint16 or uint32; "" for cstring
-	Value string `yaml:"value"` // may have placeholders
+	Value string `yaml:"value"` // may contain placeholders
 }
 
-// HTTP says how to call an HTTP gateway, and how to read what it answers.
+// HTTP configures the requests to an HTTP gateway and the evaluation of its responses.
 type HTTP struct {
 	URL               string        `yaml:"url"`
 	Method            string        `yaml:"method"`
 	Headers           []string      `yaml:"headers"` // "Name: value"
 	BasicUser         string        `yaml:"basic_user"`
 	BasicPassword     string        `yaml:"basic_password"`
-	BasicPasswordFile string        `yaml:"basic_password_file"` // path of a file that holds it
+	BasicPasswordFile string        `yaml:"basic_password_file"` // path of a file with the password
 	Body              string        `yaml:"body"`
-	Success           []string      `yaml:"success"`   // conditions of an answer that accepts
-	Temporary         []string      `yaml:"temporary"` // of one that says: again
-	Ref               string        `yaml:"ref"`       // path of the message id in the answer
+	Success           []string      `yaml:"success"`   // conditions for an accepted message
+	Temporary         []string      `yaml:"temporary"` // conditions for a temporary failure
+	Ref               string        `yaml:"ref"`       // path of the message id in the response
 	Timeout           time.Duration `yaml:"timeout"`
 	Concurrency       int           `yaml:"concurrency"`
-	Rate              int           `yaml:"rate"` // messages a second; 0 for no limit
+	Rate              int           `yaml:"rate"` // messages per second; 0 for no limit
 	Receipts          HTTPReceipts  `yaml:"receipts"`
 }
 
-// HTTPReceipts says how the gateway reports at /carriers/NAME/receipts.
+// HTTPReceipts configures the receipts at /carriers/NAME/receipts.
 type HTTPReceipts struct {
-	Secret string   `yaml:"secret"` // that a report must show; "" for no reports
+	Secret string   `yaml:"secret"` // secret that a receipt must contain; "" to disable receipts
 	Ref    string   `yaml:"ref"`
 	Status string   `yaml:"status"`
 	Error  string   `yaml:"error"`
@@ -151,10 +151,10 @@ func (c Carrier) validate(key string, p *problems) {
 		c.SIP.validate(key+".sip", p)
 	}
 	if c.Virtual.Public && c.Type != CarrierVirtual {
-		p.addf(key+".virtual.public", "is of type %s only", CarrierVirtual)
+		p.addf(key+".virtual.public", "is only allowed for type %s", CarrierVirtual)
 	}
 	if c.Record != "" && c.Type != CarrierSink {
-		p.addf(key+".record", "is of type %s only", CarrierSink)
+		p.addf(key+".record", "is only allowed for type %s", CarrierSink)
 	}
 }
 
@@ -166,7 +166,7 @@ func (s SMPP) validate(key string, p *problems) {
 		p.add(index(key+".addresses", i), checkAddress(address))
 	}
 	if !s.TLS && (s.TLSCA != "" || s.TLSServerName != "") {
-		p.addf(key+".tls", "must be true where tls_ca or tls_server_name is given")
+		p.addf(key+".tls", "must be true if tls_ca or tls_server_name is given")
 	}
 	if s.Password != "" && s.PasswordFile != "" {
 		p.addf(key+".password_file", "must not be given with password")
@@ -208,10 +208,10 @@ func (h HTTP) validate(key string, p *problems) {
 	}
 }
 
-// Octet reads a number of 0 to 255, or nil for "".
+// Octet parses a number of 0 to 255; it returns nil for "".
 func Octet(s string) (*uint8, error) {
 	if s == "" {
-		return nil, nil //nolint:nilnil // nothing is given, which is no error
+		return nil, nil //nolint:nilnil // the setting is optional
 	}
 	n, err := strconv.ParseUint(s, 10, 8)
 	if err != nil {
@@ -221,7 +221,7 @@ func Octet(s string) (*uint8, error) {
 	return &octet, nil
 }
 
-// Tag reads the tag of an optional parameter, in hexadecimal (0x1400) or decimal.
+// Tag parses the tag of an optional parameter, in hexadecimal (0x1400) or decimal.
 func Tag(s string) (uint16, error) {
 	n, err := strconv.ParseUint(s, 0, 16)
 	if err != nil || n == 0 {
@@ -230,16 +230,16 @@ func Tag(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// checkWord refuses a word that is neither empty nor one of those.
+// checkWord reports a word that is neither empty nor one of words.
 func checkWord(p *problems, key, word string, words ...string) {
 	if word != "" {
 		p.add(key, oneOf(word, words...))
 	}
 }
 
-// checkStatuses refuses keys that are no command_status, numbers given twice in two
-// notations, and unknown classes. Keys may be names such as ESME_RINVDSTADR; whether
-// a name exists is checked where the carrier is made.
+// checkStatuses reports keys that are not a command_status, numbers given twice in
+// different notations, and unknown classes. Keys may be names such as ESME_RINVDSTADR;
+// their existence is checked when the carrier is created.
 func checkStatuses(p *problems, key string, statuses map[string]string) {
 	seen := map[uint64]string{}
 	for _, name := range slices.Sorted(maps.Keys(statuses)) {
@@ -266,7 +266,7 @@ func checkCountry(code string) error {
 	return fmt.Errorf("must be two capital letters such as GB, not %q", code)
 }
 
-var errWeights = errors.New("must be as many as carriers, and not all 0")
+var errWeights = errors.New("must have one weight per carrier, and not all 0")
 
 func (r Route) validate(key string, c Config, p *problems) {
 	p.add(key+".prefix", checkDigits(r.Prefix))
@@ -286,7 +286,7 @@ func (r Route) validate(key string, c Config, p *problems) {
 			p.addf(index(key+".carriers", j), "there is no carrier %q%s", name, suggest.Hint(name, names))
 		}
 		if slices.Contains(r.Carriers[:j], name) {
-			p.addf(index(key+".carriers", j), "%q is there twice", name)
+			p.addf(index(key+".carriers", j), "%q is listed twice", name)
 		}
 	}
 	if len(r.Weights) > 0 && (len(r.Weights) != len(r.Carriers) || slices.Max(r.Weights) == 0) {

@@ -7,8 +7,9 @@ import (
 	"slices"
 )
 
-// Changes returns the keys of the settings in which two configurations differ, sorted:
-// limits.body_bytes, carriers[1].smpp.rate. A list of another length is one setting.
+// Changes returns the sorted keys of the settings that differ in next, such as
+// limits.body_bytes and carriers[1].smpp.rate. For a list of another length it returns
+// the key of the list.
 func (c Config) Changes(next Config) []string {
 	return changes(reflect.ValueOf(c), reflect.ValueOf(next), "")
 }

@@ -1,10 +1,8 @@
-// Package config is what an operator may set: the [Config] of "countersign
-// serve", its defaults, how it is read from a YAML file and from the
-// environment, and which settings cannot work.
+// Package config defines the [Config] of "countersign serve" and its defaults. It reads
+// the configuration from a YAML file and the environment, and validates it.
 //
-// The package must not know the parts that it configures. It opens nothing but
-// the file it is given, and whoever starts the server turns settings into
-// listeners, carriers and routes.
+// The package must not depend on the parts that it configures. It opens only the given
+// file. The caller creates listeners, carriers and routes from the settings.
 package config
 
 import (
@@ -14,17 +12,17 @@ import (
 	"countersign/internal/verify"
 )
 
-// Config holds every setting. The key of a setting in the file, and in every
-// error, is made of the yaml names: limits.body_bytes. A setting that is not
-// given keeps the value of [Default].
+// Config holds all settings. The key of a setting in the file and in errors consists of
+// the yaml names, such as limits.body_bytes. Omitted settings have the value of
+// [Default].
 type Config struct {
 	Listen         string   `yaml:"listen"`     // host:port of the API
-	OpsListen      string   `yaml:"ops_listen"` // host:port of /healthz, /readyz and /metrics; "" for none
+	OpsListen      string   `yaml:"ops_listen"` // host:port of /healthz, /readyz and /metrics; "" to disable them
 	Database       string   `yaml:"database"`   // "sqlite:" and the path of the file, or a postgres:// URL
-	KeyFile        string   `yaml:"key_file"`   // path of the key that seals PINs: 32 random bytes in hexadecimal
-	TLS            TLS      `yaml:"tls"`        // of the API
+	KeyFile        string   `yaml:"key_file"`   // path of the key that encrypts PINs: 32 random bytes in hexadecimal
+	TLS            TLS      `yaml:"tls"`        // certificate of the API
 	Server         Server   `yaml:"server"`
-	TrustedProxies []string `yaml:"trusted_proxies"` // addresses and CIDR ranges whose X-Forwarded-For is believed
+	TrustedProxies []string `yaml:"trusted_proxies"` // addresses and CIDR ranges of proxies whose X-Forwarded-For is trusted
 	Log            Log      `yaml:"log"`
 	Limits         Limits   `yaml:"limits"`
 	V1             V1       `yaml:"v1"`
@@ -35,70 +33,70 @@ type Config struct {
 	Retention Retention `yaml:"retention"`
 	Fraud     Fraud     `yaml:"fraud"`
 
-	// LocaleOfCountry are locales by country (ISO 3166-1 alpha-2), for requests without
-	// lg. Other countries keep the locale that the program gives them.
+	// LocaleOfCountry maps a country (ISO 3166-1 alpha-2) to its locale for requests
+	// without lg. Other countries keep their built-in locale.
 	LocaleOfCountry map[string]string `yaml:"locale_of_country"`
 
-	// LocaleFiles are paths of files with texts of a locale, which add a locale or
-	// replace one of the program.
+	// LocaleFiles is the list of files with the texts of a locale. Each adds a locale or
+	// replaces a built-in one.
 	LocaleFiles []string `yaml:"locale_files"`
 
 	Templates Templates `yaml:"templates"`
 	Outbound  Outbound  `yaml:"outbound"`
 
-	Carriers []Carrier `yaml:"carriers"` // none: nothing can be sent
+	Carriers []Carrier `yaml:"carriers"` // if empty, no message can be sent
 	Routes   []Route   `yaml:"routes"`   // in any order
 	Networks Networks  `yaml:"networks"`
 	TTS      TTS       `yaml:"tts"`
 	Voice    Calls     `yaml:"voice"`
 }
 
-// TLS names the certificate of the API. Both paths are empty for plain HTTP.
+// TLS holds the certificate of the API. Both paths are empty for plain HTTP.
 type TLS struct {
-	Cert string `yaml:"cert"` // path of a PEM file, the chain included
+	Cert string `yaml:"cert"` // path of a PEM file with the certificate chain
 	Key  string `yaml:"key"`  // path of a PEM file
 }
 
 // Server describes how clients address this server.
 type Server struct {
-	// Names are the DNS names and IP addresses in the Host header of requests;
-	// "*.example.com" is any subdomain. Names and addresses of the loopback need no
-	// entry. Empty: beyond the loopback every name, except for pages.
+	// Names is the list of DNS names and IP addresses accepted in the Host header;
+	// "*.example.com" matches any subdomain. Loopback names and addresses need no entry.
+	// If the list is empty, the API accepts every name, and pages only loopback names.
 	Names []string `yaml:"names"`
-	// PublicURL is the URL by which gateways and clients reach this server; "" if
-	// unknown. Only checks of the configuration use it.
+	// PublicURL is the base URL for gateways and clients; "" if unknown. Only checks of
+	// the configuration use it.
 	PublicURL string `yaml:"public_url"`
 }
 
-// Log says what is logged, and how.
+// Log configures the log.
 type Log struct {
-	Level  string `yaml:"level"`  // the least that is logged: debug, info, warn or error
+	Level  string `yaml:"level"`  // minimum level: debug, info, warn or error
 	Format string `yaml:"format"` // json or text
 }
 
-// V1 holds the words of the v1 API that clients compare and that differ between
-// the ages of the original.
+// V1 holds texts of the v1 API that clients compare and that differ between versions of
+// the original.
 type V1 struct {
-	PlatformName  string `yaml:"platform_name"`   // in the texts of status 6 and 29; newer clients expect Vonage
-	WrongCodeText string `yaml:"wrong_code_text"` // of status 16
+	PlatformName  string `yaml:"platform_name"`   // name in the texts of status 6 and 29; newer clients expect Vonage
+	WrongCodeText string `yaml:"wrong_code_text"` // text of status 16
 
-	TooManyCodesText string `yaml:"too_many_codes_text"` // of status 17
+	TooManyCodesText string `yaml:"too_many_codes_text"` // text of status 17
 }
 
-// Billing says what is charged when, and how prices are shown.
+// Billing configures charges and currency.
 type Billing struct {
 	Currency   string `yaml:"currency"`    // USD or EUR
-	Charge     string `yaml:"charge"`      // sent: when a verification is accepted; success: when its right code came
-	LowBalance string `yaml:"low_balance"` // amount below which a balance is warned of; 0 for no warning
+	Charge     string `yaml:"charge"`      // ChargeSent or ChargeSuccess
+	LowBalance string `yaml:"low_balance"` // balance below which a warning is logged; 0 for no warning
 }
 
-// When a verification is charged.
+// Values of Billing.Charge.
 const (
-	ChargeSent    = "sent"
-	ChargeSuccess = "success"
+	ChargeSent    = "sent"    // charge when a verification is accepted
+	ChargeSuccess = "success" // charge when it succeeds
 )
 
-// LowBalanceAmount is LowBalance as an amount.
+// LowBalanceAmount returns LowBalance as an amount.
 func (b Billing) LowBalanceAmount() (verify.Money, error) {
 	amount, err := verify.ParseMoney(b.LowBalance)
 	if err == nil && amount < 0 {
@@ -107,92 +105,92 @@ func (b Billing) LowBalanceAmount() (verify.Money, error) {
 	return amount, err
 }
 
-// Clock holds the settings of the program's time.
+// Clock configures the check of the local clock.
 type Clock struct {
-	// MaxSkew is the largest difference between the local wall clock and the clock of the
-	// PostgreSQL server with which a node is ready and takes due steps.
+	// MaxSkew is the maximum difference between the local clock and the clock of the
+	// PostgreSQL server. Beyond it the node is not ready and processes no due steps.
 	MaxSkew time.Duration `yaml:"max_skew"`
 }
 
-// Retention says for how long what is kept. 0 means for ever.
+// Retention sets how long each kind of data is kept. 0 means indefinitely.
 type Retention struct {
-	Codes   time.Duration `yaml:"codes"`   // that people typed, after the end of their verification
-	Numbers time.Duration `yaml:"numbers"` // and what else tells of a person, after the end
-	History time.Duration `yaml:"history"` // verifications, after the end
-	Ledger  time.Duration `yaml:"ledger"`  // entries of the ledger by themselves
+	Codes   time.Duration `yaml:"codes"`   // codes that users entered, from the end of their verification
+	Numbers time.Duration `yaml:"numbers"` // numbers and other personal data, from the end of the verification
+	History time.Duration `yaml:"history"` // verifications, from their end
+	Ledger  time.Duration `yaml:"ledger"`  // individual ledger entries; their sum is kept
 
-	Refusals time.Duration `yaml:"refusals"` // refused starts, after the last
+	Refusals time.Duration `yaml:"refusals"` // refused starts, from the last one
 }
 
-// Templates says what becomes of templates that accounts hand in.
+// Templates configures the approval of templates submitted by accounts.
 type Templates struct {
-	Approve bool `yaml:"approve"` // at once, without an operator
+	Approve bool `yaml:"approve"` // approve immediately, without an operator
 }
 
-// Outbound says whom the server asks beyond the public internet on ports 80 and 443,
-// where a customer names a URL.
+// Outbound extends the allow-list for URLs given by customers. Public addresses with
+// ports 80 and 443 are always allowed.
 type Outbound struct {
 	Networks []string `yaml:"networks"` // addresses and CIDR ranges
 	Ports    []int    `yaml:"ports"`
 }
 
-// Route says which carriers take a destination: one for which every condition
-// holds that is given. The most specific route decides: one for an account before
-// one for a sender, then network, longer prefix, country, channel.
+// Route selects the carriers of messages that match all its non-empty conditions. The
+// most specific route applies: account before sender, then network, longer prefix,
+// country, channel.
 type Route struct {
 	Account string         `yaml:"account"` // api_key
-	Sender  string         `yaml:"sender"`  // that the application asked for
-	Network string         `yaml:"network"` // name under networks.known
+	Sender  string         `yaml:"sender"`  // sender requested by the application
+	Network string         `yaml:"network"` // name in networks.known
 	Prefix  string         `yaml:"prefix"`  // first digits of the E.164 number, without "+"
 	Country string         `yaml:"country"` // ISO 3166-1 alpha-2
 	Channel verify.Channel `yaml:"channel"`
 
-	Carriers []string `yaml:"carriers"` // names, tried in this order; none: not routable
-	Weights  []int    `yaml:"weights"`  // shares of the carriers; none: always in order
+	Carriers []string `yaml:"carriers"` // names, tried in this order; empty: not routable
+	Weights  []int    `yaml:"weights"`  // shares of the carriers; empty: always in order
 }
 
-// Networks names destinations by the first digits of their E.164 numbers.
+// Networks defines destinations by the first digits of their E.164 numbers.
 type Networks struct {
-	Unsupported []string  `yaml:"unsupported"` // answered with status 15
-	Known       []Network `yaml:"known"`       // that routes may name
+	Unsupported []string  `yaml:"unsupported"` // prefixes that are refused with status 15
+	Known       []Network `yaml:"known"`       // networks for use in routes
 }
 
-// Network is an operator's range of numbers.
+// Network is a mobile network's range of numbers.
 type Network struct {
 	Name     string   `yaml:"name"`     // such as its MCC and MNC
-	Prefixes []string `yaml:"prefixes"` // first digits of its numbers; the longest of all networks decides
+	Prefixes []string `yaml:"prefixes"` // first digits of its numbers; the longest match of all networks applies
 }
 
-// TTS says how calls get their voice.
+// TTS configures the synthesis of announcements.
 type TTS struct {
-	Espeak string `yaml:"espeak"` // path of espeak-ng; "" to look on PATH
+	Espeak string `yaml:"espeak"` // path of espeak-ng; "" to search PATH
 
-	// Command speaks in its place: a program and its arguments, in which {voice}
-	// and {locale} are filled in. It reads text and writes WAV.
+	// Command replaces espeak-ng: a program and its arguments, in which {voice} and
+	// {locale} are replaced. It reads text and writes WAV.
 	Command []string `yaml:"command"`
-	Voices  []Voice  `yaml:"voices"` // of Command; those not named go by the locale
+	Voices  []Voice  `yaml:"voices"` // Command's voices; default the name of the locale
 
-	// Digits are variants of the recorded digits by locale, such as "meia" for pt-br.
+	// Digits maps a locale to a variant of its recorded digits, such as "meia" for pt-br.
 	Digits map[string]string `yaml:"digits"`
 
 	Timeout   time.Duration `yaml:"timeout"`   // for the words of a call
-	Processes int           `yaml:"processes"` // most at a time
-	MemoryMB  int           `yaml:"memory_mb"` // of each, in MiB
+	Processes int           `yaml:"processes"` // concurrent processes
+	MemoryMB  int           `yaml:"memory_mb"` // address space per process, in MiB
 }
 
-// Calls holds the settings of calls over every SIP trunk.
+// Calls configures calls over all SIP trunks.
 type Calls struct {
 	RequireMedia bool `yaml:"require_media"` // an answered call without RTP or RTCP from the callee counts as failed
 }
 
-// Voice is what [TTS.Command] calls the voice of a locale.
+// Voice maps a locale to the name of its voice for [TTS.Command].
 type Voice struct {
 	Locale string `yaml:"locale"` // such as en-gb
 	Name   string `yaml:"name"`
 }
 
-// Default is the configuration of an operator who sets nothing: one machine, and
-// the virtual phone as the only carrier.
+// Default returns the default configuration: one machine, and the virtual phone as the
+// only carrier.
 func Default() Config {
 	return Config{
 		Listen:    "127.0.0.1:8080",

@@ -31,9 +31,9 @@ func TestExampleIsTheDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := config.Default(); !reflect.DeepEqual(got, want) {
-		t.Errorf("example.yaml holds\n%+v\nand the defaults are\n%+v", got, want)
+		t.Errorf("example.yaml contains\n%+v\nbut the defaults are\n%+v", got, want)
 	}
-	// Equality alone would let a setting be forgotten in the example.
+	// Equality alone would not detect a setting that the example lacks.
 	text, err := os.ReadFile("example.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestExampleIsTheDefault(t *testing.T) {
 	}
 }
 
-// load is config.Read without the places.
+// load returns the configuration of config.Read without the places.
 func load(path string, environ []string) (config.Config, error) {
 	c, _, err := config.Read(path, environ)
 	return c, err
@@ -72,7 +72,7 @@ func TestLoad(t *testing.T) {
 		name string
 		file string
 		env  []string
-		want func(*config.Config) // what differs from the defaults
+		want func(*config.Config) // changes to the defaults
 	}{
 		{name: "nothing", want: func(*config.Config) {}},
 		{
@@ -270,15 +270,15 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// TestLoadLocates: every problem of a file has its line, in the order of the file, and those of
-// variables follow. Mistyped settings, words and variables have a suggestion.
+// TestLoadLocates: every problem of a file has its line, in the order of the file.
+// Problems of variables follow. Mistyped settings, words and variables have suggestions.
 func TestLoadLocates(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		file string
 		env  []string
-		want string // FILE stands for the path
+		want string // FILE is replaced by the path
 	}{
 		{
 			name: "several, among them words that Validate refuses",
@@ -320,8 +320,8 @@ COUNTERSIGN_BILLING_CURRENCY: billing.currency: must be USD or EUR, not "UDS"; d
 	}
 }
 
-// TestLocate: problems that Validate finds have the place of their setting, or of the mapping
-// where it is missing. A variable overrides the file, so its place is the variable.
+// TestLocate: a problem found by Validate has the place of its setting, or of the mapping
+// without it. A variable overrides the file, so the place is the variable.
 func TestLocate(t *testing.T) {
 	t.Parallel()
 	path := write(t, `log: {level: inof}
@@ -339,7 +339,7 @@ routes:
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.KeyFile = "" // no source sets it
+	c.KeyFile = "" // not set in any source
 	want := `FILE:1: log.level: must be debug, info, warn or error, not "inof"; did you mean info?
 FILE:6: carriers[0].smpp.addresses: must be given
 FILE:10: routes[0].carriers[0]: there is no carrier "smcs"; did you mean smsc?
@@ -352,7 +352,7 @@ key_file: must be given`
 		t.Errorf("Locate(nil) = %v", err)
 	}
 	if err := from.Locate(fs.ErrExist); err != fs.ErrExist { //nolint:errorlint // it must be unchanged
-		t.Errorf("Locate changes another error: %v", err)
+		t.Errorf("Locate changed another error: %v", err)
 	}
 }
 
@@ -361,7 +361,7 @@ func TestLoadMissingFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none.yaml")
 	_, err := load(path, nil)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
-		t.Errorf("error = %v, want fs.ErrNotExist that names %s", err, path)
+		t.Errorf("error = %v, want fs.ErrNotExist with the path %s", err, path)
 	}
 }
 
@@ -402,11 +402,11 @@ func TestAccessors(t *testing.T) {
 	}
 	c.TrustedProxies = []string{"10.0.0.1", "nobody"}
 	if _, err := c.ProxyPrefixes(); err == nil || !strings.Contains(err.Error(), "trusted_proxies[1]") {
-		t.Errorf("ProxyPrefixes error = %v, want one that names trusted_proxies[1]", err)
+		t.Errorf("ProxyPrefixes error = %v, want one for trusted_proxies[1]", err)
 	}
 }
 
-// TestDurations: durations may have days and weeks, and an error shows the forms.
+// TestDurations: durations may have days and weeks, and errors list the formats.
 func TestDurations(t *testing.T) {
 	t.Parallel()
 	c, err := load("", []string{"COUNTERSIGN_RETENTION_HISTORY=2w", "COUNTERSIGN_RETENTION_NUMBERS=1d12h"})
@@ -423,7 +423,7 @@ func TestChanges(t *testing.T) {
 	t.Parallel()
 	a, b := config.Default(), config.Default()
 	if got := a.Changes(b); got != nil {
-		t.Errorf("got %q of equal configurations", got)
+		t.Errorf("got %q for equal configurations", got)
 	}
 	b.Log.Level, b.Carriers[0].SMPP.Rate, b.TrustedProxies = "debug", 7, []string{"10.0.0.1"}
 	if got, want := a.Changes(b), []string{"carriers[0].smpp.rate", "log.level", "trusted_proxies"}; !reflect.DeepEqual(got, want) {

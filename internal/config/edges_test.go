@@ -12,7 +12,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// fraudRule is a rule that may block, with accessors of its settings.
+// fraudRule is a rule with blocks, with accessors for its settings.
 type fraudRule struct {
 	key    string
 	modes  map[string]func(*config.Fraud) *config.Mode
@@ -77,7 +77,7 @@ func fraudRules() []fraudRule {
 	}
 }
 
-// TestEveryBlockListHasARow fails for a rule with blocks that the table above lacks.
+// TestEveryBlockListHasARow fails if the table above lacks a rule with blocks.
 func TestEveryBlockListHasARow(t *testing.T) {
 	t.Parallel()
 	var rows, keys []string
@@ -96,7 +96,7 @@ func TestEveryBlockListHasARow(t *testing.T) {
 	}
 }
 
-// validate expects one problem, of the key want, after change; no problem if want is "".
+// validate expects one problem with the key want after change, or no problem if want is "".
 func validate(t *testing.T, change func(*config.Config), want string) {
 	t.Helper()
 	c := config.Default()
@@ -106,12 +106,12 @@ func validate(t *testing.T, change func(*config.Config), want string) {
 	case want == "" && err != nil:
 		t.Errorf("Validate = %v, want no problem", err)
 	case want != "" && (err == nil || !strings.HasPrefix(err.Error(), want+": ") || strings.Contains(err.Error(), "\n")):
-		t.Errorf("Validate = %v, want one problem of %s", err, want)
+		t.Errorf("Validate = %v, want one problem with the key %s", err, want)
 	}
 }
 
-// TestFraudRules: blocks are 1 to 10 times, and only the last may be without end; windows
-// are whole minutes; modes are words.
+// TestFraudRules: blocks have 1 to 10 durations, and only the last may be 0; windows are
+// whole minutes; modes are checked.
 func TestFraudRules(t *testing.T) {
 	t.Parallel()
 	hours := func(n int) []time.Duration { return slices.Repeat([]time.Duration{time.Hour}, n) }
@@ -120,7 +120,7 @@ func TestFraudRules(t *testing.T) {
 			t.Parallel()
 			for _, tt := range []struct {
 				blocks []time.Duration
-				key    string // below the key of the rule; "" if the list is valid
+				key    string // key below the rule; "" if the list is valid
 			}{
 				{nil, "blocks"},
 				{[]time.Duration{}, "blocks"},
@@ -158,7 +158,7 @@ func TestFraudRules(t *testing.T) {
 	}
 }
 
-// TestShadow: in shadow no rule blocks; a rule that is off stays off.
+// TestShadow: Shadow sets enforced rules to shadow; a rule that is off remains off.
 func TestShadow(t *testing.T) {
 	t.Parallel()
 	for _, rule := range fraudRules() {
@@ -175,7 +175,7 @@ func TestShadow(t *testing.T) {
 	}
 }
 
-// TestBlocksFromAFile: an empty list is a problem, and not the default.
+// TestBlocksFromAFile: an empty list is a problem and does not select the default.
 func TestBlocksFromAFile(t *testing.T) {
 	t.Parallel()
 	path := write(t, "fraud:\n  rules:\n    prefix:\n      blocks: []\n  voice: {blocks: [0]}\n")
@@ -184,12 +184,12 @@ func TestBlocksFromAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = from.Locate(c.Validate())
-	if want := path + ":4: fraud.rules.prefix.blocks: must be 1 to 10 times"; fmt.Sprint(err) != want {
+	if want := path + ":4: fraud.rules.prefix.blocks: must have 1 to 10 durations"; fmt.Sprint(err) != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
-// TestCharacters: of each alphabet every character is accepted, and no other.
+// TestCharacters: exactly the characters of each alphabet are accepted.
 func TestCharacters(t *testing.T) {
 	t.Parallel()
 	const (
@@ -233,7 +233,7 @@ func TestCharacters(t *testing.T) {
 	}
 }
 
-// TestLogLevels: each word has its level.
+// TestLogLevels: the level of each word.
 func TestLogLevels(t *testing.T) {
 	t.Parallel()
 	for word, want := range map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError} {
@@ -304,7 +304,7 @@ func smppPublic(c *config.Config) {
 	c.Carriers[1].Virtual.Public = true
 }
 
-// TestBooleans: the words true and false, and no other; from a file and from a variable.
+// TestBooleans: only the words true and false are accepted, in a file and in a variable.
 func TestBooleans(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -320,7 +320,7 @@ func TestBooleans(t *testing.T) {
 			t.Errorf("%q is read as %s, want %s", text, got, want)
 		}
 		if text == "" || text == "~" {
-			continue // "" is no bool in a variable, and null has no text
+			continue // "" is not valid in a variable, and null is not text
 		}
 		c, err = load("", []string{"COUNTERSIGN_VOICE_REQUIRE_MEDIA=" + text})
 		if ok := err == nil; ok != (want == text) || ok && fmt.Sprint(c.Voice.RequireMedia) != want {

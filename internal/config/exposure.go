@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// PhoneExposed returns the setting that lets other machines reach the pages of the API's
-// listener, which include /phone; "" if it is private. A listener on the loopback is exposed
-// if a reverse proxy is configured: with trusted_proxies, or with a name in server.names
-// beyond the loopback. The paths that a proxy passes on are not known here.
+// PhoneExposed returns the setting that makes the pages of the API's listener, which
+// include /phone, reachable from other machines; "" if they are private. A loopback
+// listener counts as exposed if a reverse proxy is configured: with trusted_proxies, or
+// with a non-loopback name in server.names. Rules of the proxy for paths are not known.
 func (c Config) PhoneExposed() string {
 	switch {
 	case !Loopback(c.Listen):
@@ -25,7 +25,7 @@ func (c Config) PhoneExposed() string {
 	return ""
 }
 
-// localName reports whether a name or IP address can only be of this machine.
+// localName reports whether a name or IP address is always local.
 func localName(name string) bool {
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
 	if _, err := netip.ParseAddr(name); err == nil {

@@ -2,26 +2,25 @@ package config
 
 import "time"
 
-// Fraud limits what those can do who make others pay for messages, or guess codes.
+// Fraud configures the protection against SMS pumping, toll fraud and code guessing.
 type Fraud struct {
 	Caps     Caps          `yaml:"caps"`
 	Rules    FraudRules    `yaml:"rules"`
 	Voice    FraudVoice    `yaml:"voice"`
-	Remember time.Duration `yaml:"remember"` // how long a number that was verified is known as such, and a streak that does not go on
+	Remember time.Duration `yaml:"remember"` // how long a verified number, and an inactive streak, is remembered
 }
 
-// Caps are the limits on one number, across verifications. A list that is empty is
-// no limit.
+// Caps are the limits on one number, across verifications. An empty list means no limit.
 type Caps struct {
-	Sends               []Cap         `yaml:"sends"`                 // messages to a number, of all accounts together
-	AccountSends        []Cap         `yaml:"account_sends"`         // of each account by itself
-	FailedChecks        []Cap         `yaml:"failed_checks"`         // wrong codes for a number, of all accounts together
-	AccountFailedChecks []Cap         `yaml:"account_failed_checks"` // of each account by itself
-	Streak              int           `yaml:"streak"`                // wrong codes in a row, without a success, that lock a number for an account; 0 for never
-	Lock                time.Duration `yaml:"lock"`                  // for how long
+	Sends               []Cap         `yaml:"sends"`                 // messages to a number from all accounts
+	AccountSends        []Cap         `yaml:"account_sends"`         // messages to a number per account
+	FailedChecks        []Cap         `yaml:"failed_checks"`         // wrong codes for a number from all accounts
+	AccountFailedChecks []Cap         `yaml:"account_failed_checks"` // wrong codes for a number per account
+	Streak              int           `yaml:"streak"`                // consecutive wrong codes that lock a number for an account; 0 for no lock
+	Lock                time.Duration `yaml:"lock"`                  // duration of the lock
 }
 
-// Cap is the most that may happen in a time that slides.
+// Cap is a maximum count in a sliding window.
 type Cap struct {
 	Count  int           `yaml:"count"`
 	Within time.Duration `yaml:"within"`
@@ -43,8 +42,8 @@ func defaultFraud() Fraud {
 }
 
 const (
-	// maxCapCount bounds what is kept of a number: all of it is read and written
-	// with each message.
+	// maxCapCount bounds the history of a number, which is read and written with each
+	// message.
 	maxCapCount = 1000
 )
 

@@ -2,15 +2,14 @@ package config
 
 import "time"
 
-// Mode says what becomes of what a rule finds: off, shadow (it is only told) or
-// enforce.
+// Mode is the reaction to the findings of a rule: off, shadow (report only) or enforce.
 type Mode string
 
-// FraudRules watch how the installation is used, and block networks, prefixes and
-// countries. Blocks are how long, the first time and when it happens again; the last
-// holds for all later times, and 0 is until it is lifted.
+// FraudRules are velocity rules that block networks, prefixes and countries. The Blocks
+// of a rule are the durations of a first block and of repeats; the last applies to all
+// later ones, and 0 means until it is lifted.
 type FraudRules struct {
-	RepeatWithin time.Duration `yaml:"repeat_within"` // after the end of a block, another one is a repeat
+	RepeatWithin time.Duration `yaml:"repeat_within"` // time after a block in which another one is a repeat
 
 	Conversion ConversionRule `yaml:"conversion"`
 	Sequence   SequenceRule   `yaml:"sequence"`
@@ -22,18 +21,19 @@ type FraudRules struct {
 	Spend      SpendRule      `yaml:"spend"`
 }
 
-// ConversionRule blocks where too few verifications succeed.
+// ConversionRule blocks destinations with a low conversion rate.
 type ConversionRule struct {
-	Mode        Mode            `yaml:"mode"`
-	AllAccounts Mode            `yaml:"all_accounts"` // the same of all accounts together
+	Mode        Mode            `yaml:"mode"`         // per account
+	AllAccounts Mode            `yaml:"all_accounts"` // over all accounts
 	Window      time.Duration   `yaml:"window"`
-	Finished    int             `yaml:"finished"` // that must be over before anything is decided
-	Below       int             `yaml:"below"`    // percent: blocked
-	Alert       int             `yaml:"alert"`    // percent: told
+	Finished    int             `yaml:"finished"` // minimum number of finished verifications
+	Below       int             `yaml:"below"`    // block below this percentage
+	Alert       int             `yaml:"alert"`    // alert below this percentage
 	Blocks      []time.Duration `yaml:"blocks"`
 }
 
-// SequenceRule blocks 100 numbers in a row of which many are verified at a time.
+// SequenceRule blocks ranges of 100 consecutive numbers of which many are verified in
+// the window.
 type SequenceRule struct {
 	Mode    Mode            `yaml:"mode"`
 	Window  time.Duration   `yaml:"window"`
@@ -41,56 +41,56 @@ type SequenceRule struct {
 	Blocks  []time.Duration `yaml:"blocks"`
 }
 
-// UnverifiedRule bounds the verifications that nobody has finished with success.
+// UnverifiedRule bounds the starts without a success.
 type UnverifiedRule struct {
 	Mode    Mode            `yaml:"mode"`
 	Window  time.Duration   `yaml:"window"`
-	Percent int             `yaml:"percent"` // of the successes in the window
-	Prefix  int             `yaml:"prefix"`  // at least so many, to a prefix
-	Country int             `yaml:"country"` // at least so many, to a country
+	Percent int             `yaml:"percent"` // limit as a percentage of the successes in the window
+	Prefix  int             `yaml:"prefix"`  // minimum limit for a prefix
+	Country int             `yaml:"country"` // minimum limit for a country
 	Blocks  []time.Duration `yaml:"blocks"`
 }
 
-// VolumeRule bounds starts, whatever comes of them.
+// VolumeRule bounds all starts.
 type VolumeRule struct {
 	Mode   Mode            `yaml:"mode"`
 	Window time.Duration   `yaml:"window"`
-	Starts int             `yaml:"starts"` // 0 for no bound
+	Starts int             `yaml:"starts"` // 0 for no limit
 	Blocks []time.Duration `yaml:"blocks"`
 }
 
-// SourceRule bounds what comes from one address.
+// SourceRule bounds the requests from one address.
 type SourceRule struct {
 	Mode         Mode            `yaml:"mode"`
 	Window       time.Duration   `yaml:"window"`
-	Starts       int             `yaml:"starts"`        // by the address that calls the API; 0 for no bound
-	FailedChecks int             `yaml:"failed_checks"` // by the ip_address of the check; 0 for no bound
+	Starts       int             `yaml:"starts"`        // by the address of the API client; 0 for no limit
+	FailedChecks int             `yaml:"failed_checks"` // by the ip_address of the check; 0 for no limit
 	Blocks       []time.Duration `yaml:"blocks"`
 }
 
-// CountryRule watches for countries that an account never sent so much to.
+// CountryRule detects unusually many starts of an account to a country.
 type CountryRule struct {
 	Mode   Mode            `yaml:"mode"`
-	Starts int             `yaml:"starts"` // in 12 hours
+	Starts int             `yaml:"starts"` // minimum number in 12 hours
 	Sigma  int             `yaml:"sigma"`  // standard deviations above the mean
 	Blocks []time.Duration `yaml:"blocks"`
 }
 
-// SpendRule tells of accounts that spend more than they used to.
+// SpendRule reports accounts with unusually high spending. It never blocks.
 type SpendRule struct {
 	Mode  Mode `yaml:"mode"`
-	Times int  `yaml:"times"` // the median of seven days
-	Least int  `yaml:"least"` // in whole units of the currency
+	Times int  `yaml:"times"` // multiple of the median of seven days
+	Least int  `yaml:"least"` // minimum, in whole units of the currency
 }
 
 // FraudVoice limits calls.
 type FraudVoice struct {
-	Mode          Mode            `yaml:"mode"`           // of calls_per_hour
-	Countries     []string        `yaml:"countries"`      // that may be called; none: all that routes allow
-	CallsPerHour  int             `yaml:"calls_per_hour"` // to a prefix of 7 digits; 0 for no bound
+	Mode          Mode            `yaml:"mode"`           // mode of calls_per_hour
+	Countries     []string        `yaml:"countries"`      // countries that may be called; empty: all that routes allow
+	CallsPerHour  int             `yaml:"calls_per_hour"` // to a prefix of 7 digits; 0 for no limit
 	Blocks        []time.Duration `yaml:"blocks"`
-	PrefixCalls   int             `yaml:"prefix_calls"`   // of a server at a time, over its trunks, to a prefix of 7 digits; 0 for no bound
-	AllowPrefixes []string        `yaml:"allow_prefixes"` // first digits of expensive numbers that are reached all the same
+	PrefixCalls   int             `yaml:"prefix_calls"`   // concurrent calls over all trunks of a server to a prefix of 7 digits; 0 for no limit
+	AllowPrefixes []string        `yaml:"allow_prefixes"` // prefixes that may be called although they are expensive
 }
 
 func defaultFraudRules() FraudRules {
@@ -121,7 +121,7 @@ func defaultFraudVoice() FraudVoice {
 	return FraudVoice{Mode: "enforce", CallsPerHour: 60, Blocks: []time.Duration{10 * time.Minute}, PrefixCalls: 2}
 }
 
-// Shadow gives the same rules, none of which refuses anybody.
+// Shadow returns f with all enforced rules in shadow mode.
 func (f Fraud) Shadow() Fraud {
 	for _, m := range []*Mode{
 		&f.Rules.Conversion.Mode, &f.Rules.Conversion.AllAccounts, &f.Rules.Sequence.Mode, &f.Rules.Unverified.Mode,
@@ -157,11 +157,11 @@ func (c ruleChecks) window(d time.Duration) {
 
 func (c ruleChecks) blocks(list []time.Duration) {
 	if len(list) < 1 || len(list) > maxRuleBlocks {
-		c.p.addf(c.key+".blocks", "must be 1 to %d times", maxRuleBlocks)
+		c.p.addf(c.key+".blocks", "must have 1 to %d durations", maxRuleBlocks)
 	}
 	for i, d := range list {
 		if d == 0 && i < len(list)-1 {
-			c.p.addf(index(c.key+".blocks", i), "must not be 0, which is until it is lifted: only the last may be")
+			c.p.addf(index(c.key+".blocks", i), "must not be 0 (until lifted); only the last one may be 0")
 		}
 	}
 }
@@ -202,7 +202,7 @@ func (r FraudRules) validateRare(p *problems) {
 	c = at("spend")
 	c.mode("mode", r.Spend.Mode)
 	if r.Spend.Mode == "enforce" {
-		p.addf("fraud.rules.spend.mode", "must be off or shadow: what stops an account is its daily cap")
+		p.addf("fraud.rules.spend.mode", "must be off or shadow; to stop an account, set its daily cap")
 	}
 }
 

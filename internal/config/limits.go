@@ -6,28 +6,28 @@ import (
 	"unicode"
 )
 
-// Limits bounds what the API accepts.
+// Limits bounds the requests and connections of the API.
 type Limits struct {
-	RequestsPerSecond int `yaml:"requests_per_second"` // of an account, in any second, over all v1 endpoints
-	BodyBytes         int `yaml:"body_bytes"`          // of a request
-	HeaderBytes       int `yaml:"header_bytes"`        // of a request, with its first line
+	RequestsPerSecond int `yaml:"requests_per_second"` // per account in any second, over all v1 endpoints
+	BodyBytes         int `yaml:"body_bytes"`          // per request
+	HeaderBytes       int `yaml:"header_bytes"`        // per request, including the request line
 
-	HeaderTimeout time.Duration `yaml:"header_timeout"` // for the header of a request, and for the handshake of TLS
-	ReadTimeout   time.Duration `yaml:"read_timeout"`   // for all of a request
-	WriteTimeout  time.Duration `yaml:"write_timeout"`  // from the header to the end of the answer
-	IdleTimeout   time.Duration `yaml:"idle_timeout"`   // of a connection, between two requests
+	HeaderTimeout time.Duration `yaml:"header_timeout"` // for the header of a request, and for a TLS handshake
+	ReadTimeout   time.Duration `yaml:"read_timeout"`   // for a whole request
+	WriteTimeout  time.Duration `yaml:"write_timeout"`  // from the end of the header to the end of the response
+	IdleTimeout   time.Duration `yaml:"idle_timeout"`   // between two requests of a connection
 
-	// UnauthenticatedIdleTimeout replaces IdleTimeout on connections that have not
-	// carried a request with valid credentials, and bounds their first header.
+	// UnauthenticatedIdleTimeout replaces IdleTimeout on connections without a previous
+	// request with valid credentials, and bounds their first header.
 	UnauthenticatedIdleTimeout time.Duration `yaml:"unauthenticated_idle_timeout"`
 
-	Connections           int `yaml:"connections"`             // at a time; 0 for any number
-	ConnectionsPerAddress int `yaml:"connections_per_address"` // 0 for any number
+	Connections           int `yaml:"connections"`             // concurrent connections; 0 for no limit
+	ConnectionsPerAddress int `yaml:"connections_per_address"` // 0 for no limit
 
-	FailedLoginsPerMinute int           `yaml:"failed_logins_per_minute"` // from one address, before it waits; 0 for any number
-	FailedLoginDelay      time.Duration `yaml:"failed_login_delay"`       // of each answer after that
+	FailedLoginsPerMinute int           `yaml:"failed_logins_per_minute"` // per address, before delays; 0 for no limit
+	FailedLoginDelay      time.Duration `yaml:"failed_login_delay"`       // delay of each further failed response
 
-	DeniedBrands []string `yaml:"denied_brands"` // words that no brand and no payee may have
+	DeniedBrands []string `yaml:"denied_brands"` // words that are forbidden in brands and payees
 }
 
 func defaultLimits() Limits {
@@ -44,11 +44,11 @@ func (l Limits) validate(p *problems) {
 		p.addf("limits.read_timeout", "must not be less than limits.header_timeout")
 	}
 	if l.WriteTimeout < l.ReadTimeout+l.FailedLoginDelay {
-		p.addf("limits.write_timeout", "must not be less than limits.read_timeout and limits.failed_login_delay together")
+		p.addf("limits.write_timeout", "must not be less than the sum of limits.read_timeout and limits.failed_login_delay")
 	}
 	for i, word := range l.DeniedBrands {
 		if !strings.ContainsFunc(word, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
-			p.addf(index("limits.denied_brands", i), "must have a letter or digit")
+			p.addf(index("limits.denied_brands", i), "must contain a letter or digit")
 		}
 	}
 }

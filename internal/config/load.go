@@ -20,25 +20,26 @@ import (
 	"countersign/internal/timetext"
 )
 
-// EnvPrefix starts the name of every environment variable that is a setting.
+// EnvPrefix is the prefix of the environment variables of settings.
 const EnvPrefix = "COUNTERSIGN_"
 
 // FileVariable is the environment variable with the path of the configuration file. It
 // is not a setting, so [Read] skips it.
 const FileVariable = EnvPrefix + "CONFIG"
 
-// Read reads the file at path ("" for none) over the defaults, and environ (entries
-// "NAME=value", like os.Environ) over the file. It also returns the place of each setting.
+// Read returns the defaults, overridden by the file at path ("" for no file), overridden
+// by environ (entries "NAME=value", like os.Environ). It also returns the place of each
+// setting.
 //
 // The variable of a setting is [EnvPrefix] and its key in capitals, with "_" for ".":
-// COUNTERSIGN_LIMITS_REQUESTS_PER_SECOND sets limits.requests_per_second. A text is
+// COUNTERSIGN_LIMITS_REQUESTS_PER_SECOND sets limits.requests_per_second. Text is
 // literal, a list of words is separated by commas, and carriers and routes are YAML, such
 // as [{prefix: "44", carriers: [phone]}]. A list replaces the list of the file. Read skips
 // the variables of a Kubernetes Service named countersign.
 //
-// The error has a [Problem] for each unknown setting or variable and for each value of the
-// wrong kind: in the order of the file, then of the environment. If there is one, it also
-// has each value that is not one of the allowed words. Read does not validate further,
+// The error has a [Problem] for each unknown setting or variable and each value of the
+// wrong kind, in the order of the file, then of the environment. In that case it also has
+// each value that is not one of the allowed words. Read does not validate further,
 // since flags may still change settings: call [Config.Validate] afterwards.
 func Read(path string, environ []string) (Config, Sources, error) {
 	c := Default()
@@ -68,7 +69,7 @@ func loadFile(c *Config, data []byte, from Sources) error {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	switch err := decoder.Decode(&doc); {
-	case errors.Is(err, io.EOF): // empty, or nothing but comments
+	case errors.Is(err, io.EOF): // empty, or only comments
 		return nil
 	case err != nil:
 		return syntax(from.file, err)
@@ -81,7 +82,7 @@ func loadFile(c *Config, data []byte, from Sources) error {
 	}
 	linesOf(doc.Content[0], "", from.lines)
 	err := set(reflect.ValueOf(c).Elem(), doc.Content[0], "")
-	if p, ok := err.(*Problem); ok && p.Key == "" { //nolint:errorlint // it is never wrapped
+	if p, ok := err.(*Problem); ok && p.Key == "" { //nolint:errorlint // set does not wrap it
 		p.place = from.file
 	}
 	return Sources{file: from.file, lines: from.lines}.Locate(err)
@@ -123,16 +124,16 @@ func variable(key string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-// isServiceLink reports whether Kubernetes puts such a variable into every pod
-// beside a Service called countersign: that is nobody's slip.
+// isServiceLink reports whether Kubernetes sets the variable in every pod because of a
+// Service named countersign. Such a variable is not a mistake.
 func isServiceLink(name, value string) bool {
 	rest := strings.TrimPrefix(name, EnvPrefix)
 	link := regexp.MustCompile(`^(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 	return link.MatchString(rest) || rest == "PORT" && strings.Contains(value, "://")
 }
 
-// variables returns the settings that variables can set, by key. A name does not show
-// which of its underscores are dots, so the way is from key to name.
+// variables returns the settings that have a variable, by key. The key cannot be derived
+// from the variable, since an underscore may stand for a dot.
 func variables(config reflect.Value, prefix string) map[string]reflect.Value {
 	known := make(map[string]reflect.Value)
 	for key, v := range fields(config) {
@@ -145,7 +146,7 @@ func variables(config reflect.Value, prefix string) map[string]reflect.Value {
 	return known
 }
 
-// envNode turns the value of a variable into what the file would hold.
+// envNode returns the value of a variable as the equivalent YAML node.
 func envNode(t reflect.Type, value string) (*yaml.Node, error) {
 	switch {
 	case t.Kind() == reflect.String:
@@ -173,17 +174,17 @@ func text(s string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 }
 
-// set stores what n holds in v, the setting named key, and reports everything
-// that does not fit.
+// set stores the value of n in v, the setting with the given key, and returns all
+// mismatches.
 //
-// It stands in for the decoder of the YAML library, which names lines and Go
-// types where an operator thinks in keys, and which takes 1.5 for a 1. Text stays
-// as it was written: prefix: 044 is "044", not the octal number 36.
+// It replaces the decoder of the YAML library, whose errors have Go types in place of
+// keys, and which decodes 1.5 as 1. Text is literal: prefix: 044 is "044", not the octal
+// number 36.
 func set(v reflect.Value, n *yaml.Node, key string) error {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if n.Tag == "!!null" { // the key alone: as if it were not given
+	if n.Tag == "!!null" { // a key without value is ignored
 		return nil
 	}
 	if v.Type() == reflect.TypeFor[time.Duration]() {
@@ -264,7 +265,7 @@ func setSlice(v reflect.Value, n *yaml.Node, key string) error {
 		return problem(key, "must be a list")
 	}
 	var errs []error
-	v.SetZero() // a list replaces, it does not add; an empty one is nil
+	v.SetZero() // a list replaces the default; an empty one is nil
 	for i, element := range n.Content {
 		e := reflect.New(v.Type().Elem()).Elem()
 		errs = append(errs, set(e, element, key+"["+strconv.Itoa(i)+"]"))
@@ -273,8 +274,7 @@ func setSlice(v reflect.Value, n *yaml.Node, key string) error {
 	return errors.Join(errs...)
 }
 
-// setMap stores a mapping whose keys are the operator's own words. It replaces the
-// whole map.
+// setMap stores a mapping with arbitrary keys. It replaces the whole map.
 func setMap(v reflect.Value, n *yaml.Node, key string) error {
 	if n.Kind != yaml.MappingNode {
 		return problem(key, "must be a mapping of keys to values")
@@ -295,8 +295,8 @@ func setMap(v reflect.Value, n *yaml.Node, key string) error {
 	return errors.Join(errs...)
 }
 
-// fields gives the fields of a struct under their yaml names, which all of
-// Config have.
+// fields returns the fields of a struct by their yaml names. All fields of Config have
+// one.
 func fields(v reflect.Value) map[string]reflect.Value {
 	named := make(map[string]reflect.Value, v.NumField())
 	for i := range v.NumField() {
@@ -305,8 +305,8 @@ func fields(v reflect.Value) map[string]reflect.Value {
 	return named
 }
 
-// didYouMean suggests a setting in the place of an unknown one: of the same mapping, or of the
-// same name in another if there is only one.
+// didYouMean suggests a replacement for an unknown setting: a similar one in the same
+// mapping, or the only setting of that name in another mapping.
 func didYouMean(name string, mapping reflect.Type) string {
 	settings := slices.Sorted(maps.Keys(fields(reflect.New(mapping).Elem())))
 	if hint := suggest.Hint(name, settings); hint != "" {

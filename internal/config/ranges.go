@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Range is the least and greatest value of a numeric setting.
+// Range is the allowed range of a numeric setting.
 type Range struct {
-	Key      string // as in the file; [] stands for any element of a list
-	Min, Max int64  // in nanoseconds where Duration is set
+	Key      string // key in the file; [] stands for any element of a list
+	Min, Max int64  // inclusive; nanoseconds if Duration is set
 	Duration bool
-	Zero     bool // allows 0 below Min: without end, or the default
+	Zero     bool // also allow 0: unlimited, or the default
 }
 
-// String is the range as errors and the documentation show it.
+// String returns the range in the format of errors and the documentation.
 func (r Range) String() string {
 	text := fmt.Sprintf("%d to %d", r.Min, r.Max)
 	if r.Duration {
@@ -160,8 +160,8 @@ func (c Config) validateRanges(p *problems) {
 	})
 }
 
-// eachNumber calls do for every number in v with its key, such as outbound.ports[0], and
-// the key of its range, such as outbound.ports[].
+// eachNumber calls do for every number in v. key is the key of the number, such as
+// outbound.ports[0], and pattern the key of its range, such as outbound.ports[].
 func eachNumber(v reflect.Value, key, pattern string, do func(key, pattern string, v reflect.Value)) {
 	switch v.Kind() {
 	case reflect.Struct:

@@ -12,7 +12,7 @@ import (
 	"countersign/internal/config"
 )
 
-// numeric lists the keys of all numbers in a type, [] for elements of lists.
+// numeric returns the keys of all numbers in a type, with [] for elements of lists.
 func numeric(typ reflect.Type, key string) (keys []string) {
 	switch typ.Kind() {
 	case reflect.Struct:
@@ -26,13 +26,13 @@ func numeric(typ reflect.Type, key string) (keys []string) {
 	case reflect.Int, reflect.Int64:
 		return []string{key}
 	default:
-		return []string{key + " of type " + typ.String()} // a new kind of number
+		return []string{key + " of type " + typ.String()} // a new numeric type
 	}
 	return keys
 }
 
-// TestEveryNumberHasARange fails for a new numeric setting without a row, and for a row
-// without its setting.
+// TestEveryNumberHasARange fails for a numeric setting without a row, and for a row without
+// its setting.
 func TestEveryNumberHasARange(t *testing.T) {
 	t.Parallel()
 	var rows []string
@@ -41,7 +41,7 @@ func TestEveryNumberHasARange(t *testing.T) {
 			t.Errorf("%s has two ranges", r.Key)
 		}
 		if r.Min > r.Max || r.Min < 0 {
-			t.Errorf("%s: %s is no range", r.Key, r)
+			t.Errorf("%s: %s is not a range", r.Key, r)
 		}
 		rows = append(rows, r.Key)
 	}
@@ -53,12 +53,12 @@ func TestEveryNumberHasARange(t *testing.T) {
 	}
 	for _, key := range rows {
 		if !slices.Contains(keys, key) {
-			t.Errorf("there is no number %s", key)
+			t.Errorf("%s is not a numeric setting", key)
 		}
 	}
 }
 
-// setNumber sets a number by the key of its range; lists get one element.
+// setNumber sets a number by the key of its range; it adds one element to lists.
 func setNumber(v reflect.Value, key string, n int64) {
 	if key == "" {
 		v.SetInt(n)

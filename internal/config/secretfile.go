@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// SecretFile is a file that only its reader should be able to read.
+// SecretFile is a file that only the server's user should be able to read.
 type SecretFile struct {
 	Setting string // such as admin.token_file
 	Path    string
 }
 
-// SecretFiles lists the files that hold secrets, as far as they are set. path is that of
-// the configuration, which is one of them where it holds a password; "" for none.
+// SecretFiles returns the configured files with secrets. path is the configuration file,
+// or ""; it is included if the configuration has a password.
 func (c Config) SecretFiles(path string) []SecretFile {
 	list := []SecretFile{
 		{"key_file", c.KeyFile},
@@ -38,7 +38,7 @@ func (c Config) SecretFiles(path string) []SecretFile {
 	return slices.DeleteFunc(list, func(f SecretFile) bool { return f.Path == "" })
 }
 
-// hasPassword reports whether the URL of a database holds a password.
+// hasPassword reports whether a database URL has a password.
 func hasPassword(database string) bool {
 	u, err := url.Parse(database)
 	if err != nil {

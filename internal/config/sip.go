@@ -9,33 +9,32 @@ import (
 	"time"
 )
 
-// SIP says how to call over a SIP trunk. What is empty or 0 has the carrier's own
-// default.
+// SIP configures a SIP trunk. Empty and zero values select the defaults of the carrier.
 type SIP struct {
-	Host          string `yaml:"host"`            // domain or address of the trunk, with a port or without
+	Host          string `yaml:"host"`            // domain or address of the trunk, with an optional port
 	Transport     string `yaml:"transport"`       // udp, tcp or tls
-	OutboundProxy string `yaml:"outbound_proxy"`  // host or host:port that everything is sent to; "" for the trunk
-	TLSCA         string `yaml:"tls_ca"`          // path of the PEM file of who signed the trunk's certificate; "" for those of the system
-	TLSServerName string `yaml:"tls_server_name"` // that the certificate must have; "" for the host
+	OutboundProxy string `yaml:"outbound_proxy"`  // host or host:port that all requests are sent to; "" for the trunk
+	TLSCA         string `yaml:"tls_ca"`          // path of CA certificates (PEM); "" for the system CAs
+	TLSServerName string `yaml:"tls_server_name"` // required name in the certificate; "" for the host
 
 	User          string        `yaml:"user"`
 	Password      string        `yaml:"password"`
-	PasswordFile  string        `yaml:"password_file"` // path of a file that holds the password
+	PasswordFile  string        `yaml:"password_file"` // path of a file with the password
 	Register      bool          `yaml:"register"`
 	RegisterEvery time.Duration `yaml:"register_every"`
 
 	Listen    string   `yaml:"listen"`     // local address of SIP, host:port
-	Advertise string   `yaml:"advertise"`  // address that the trunk reaches us at; "" for the local one
-	AllowFrom []string `yaml:"allow_from"` // more sources of SIP packets than the trunk and its proxy; addresses and CIDR ranges
+	Advertise string   `yaml:"advertise"`  // our address for the trunk; "" for the local address
+	AllowFrom []string `yaml:"allow_from"` // sources of SIP packets in addition to the trunk and its proxy; addresses and CIDR ranges
 	RTPPorts  string   `yaml:"rtp_ports"`  // "first-last"
 	RTPLatch  string   `yaml:"rtp_latch"`  // sources that may move the audio: signaling, any or off
-	SRTP      bool     `yaml:"srtp"`       // encrypted sound, or no call
+	SRTP      bool     `yaml:"srtp"`       // require SRTP
 
 	CallerIDs  []CallerID `yaml:"caller_ids"`
-	DigitsOnly bool       `yaml:"digits_only"` // numbers without "+"
+	DigitsOnly bool       `yaml:"digits_only"` // write numbers without "+"
 
-	Countries     []string `yaml:"countries"`      // that may be called, ISO 3166-1 alpha-2; none for all
-	AllowPrefixes []string `yaml:"allow_prefixes"` // of numbers that are called though they are expensive
+	Countries     []string `yaml:"countries"`      // countries that may be called, ISO 3166-1 alpha-2; empty for all
+	AllowPrefixes []string `yaml:"allow_prefixes"` // prefixes that may be called although they are expensive
 
 	MaxCalls       int           `yaml:"max_calls"`
 	CallsPerSecond int           `yaml:"calls_per_second"` // 0 for no limit
@@ -44,10 +43,10 @@ type SIP struct {
 	MaxDuration    time.Duration `yaml:"max_duration"`
 }
 
-// CallerID says from which number a call comes. The first that fits decides.
+// CallerID is the caller's number for calls to a country. The first match is used.
 type CallerID struct {
-	Country string `yaml:"country"` // of the destination, ISO 3166-1 alpha-2; "" for all
-	Number  string `yaml:"number"`  // international, digits
+	Country string `yaml:"country"` // country of the destination, ISO 3166-1 alpha-2; "" for all
+	Number  string `yaml:"number"`  // digits of the international number
 }
 
 func (s SIP) validate(key string, p *problems) {
@@ -56,13 +55,13 @@ func (s SIP) validate(key string, p *problems) {
 	}
 	checkWord(p, key+".transport", s.Transport, "udp", "tcp", "tls")
 	if s.Transport != "tls" && (s.TLSCA != "" || s.TLSServerName != "") {
-		p.addf(key+".transport", "must be tls where tls_ca or tls_server_name is given")
+		p.addf(key+".transport", "must be tls if tls_ca or tls_server_name is given")
 	}
 	if s.Password != "" && s.PasswordFile != "" {
 		p.addf(key+".password_file", "must not be given with password")
 	}
 	if s.Register && s.User == "" {
-		p.addf(key+".user", "must be given to register")
+		p.addf(key+".user", "is required if register is true")
 	}
 	if s.Listen != "" {
 		p.add(key+".listen", checkAddress(s.Listen))
@@ -96,7 +95,7 @@ func (s SIP) validate(key string, p *problems) {
 	}
 }
 
-// AdvertisedAddress is Advertise, or no address if that is "".
+// AdvertisedAddress parses Advertise; it returns an invalid address for "".
 func (s SIP) AdvertisedAddress() (netip.Addr, error) {
 	if s.Advertise == "" {
 		return netip.Addr{}, nil
@@ -108,14 +107,14 @@ func (s SIP) AdvertisedAddress() (netip.Addr, error) {
 	return addr.Unmap(), nil
 }
 
-// AllowedSources returns AllowFrom as ranges. A single address is a range of one.
+// AllowedSources parses AllowFrom. A single address becomes a range of one.
 func (s SIP) AllowedSources() ([]netip.Prefix, error) {
 	return parsePrefixes("sip.allow_from", s.AllowFrom)
 }
 
 var errPorts = errors.New(`must be two ports such as "10000-20000", between 1024 and 65535`)
 
-// RTPRange is RTPPorts as numbers, or 0 if that is "".
+// RTPRange parses RTPPorts; it returns 0 and 0 for "".
 func (s SIP) RTPRange() (first, last int, err error) {
 	if s.RTPPorts == "" {
 		return 0, 0, nil

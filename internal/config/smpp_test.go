@@ -10,8 +10,8 @@ import (
 	"countersign/internal/deliver/smpp"
 )
 
-// TestSMPPWords: the words that an SMPP carrier's settings may have are those of
-// package smpp, which does not check them again.
+// TestSMPPWords: the accepted words of an SMPP carrier are the constants of package smpp,
+// which does not check them again.
 func TestSMPPWords(t *testing.T) {
 	t.Parallel()
 	for key, tt := range map[string]struct {

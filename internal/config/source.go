@@ -11,13 +11,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Problem is a setting that cannot be read or cannot work.
+// Problem is an unreadable or invalid setting.
 type Problem struct {
-	Key    string // such as carriers[2].smpp.system_id; a variable for settings that were read from it
+	Key    string // such as carriers[2].smpp.system_id; the name of the variable if its value is unreadable
 	Reason error
 
-	place string // "countersign.yaml:31" or a variable; "" for unknown
-	line  int    // line of the file; 0 for unknown
+	place string // "countersign.yaml:31" or a variable; "" if unknown
+	line  int    // line of the file; 0 if unknown
 }
 
 // Error returns place, key and reason.
@@ -39,16 +39,16 @@ func problem(key, format string, args ...any) error {
 	return &Problem{Key: key, Reason: fmt.Errorf(format, args...)}
 }
 
-// Sources records the place of each setting that a file or a variable sets.
+// Sources records the place of each setting from the file or a variable.
 type Sources struct {
 	file      string
-	lines     map[string]int    // lines of the file, by key
-	variables map[string]string // names, by key
+	lines     map[string]int    // line in the file, by key
+	variables map[string]string // name of the variable, by key
 }
 
-// Locate adds the place of its setting to each [Problem] of an error from
-// [Config.Validate], and sorts the problems by line. A setting that is missing has
-// the place of the mapping around it.
+// Locate adds the place of the setting to each [Problem] of an error from
+// [Config.Validate], and sorts the problems by line. A missing setting has the place of
+// the surrounding mapping.
 func (s Sources) Locate(err error) error {
 	all := problemsOf(err)
 	if len(all) == 0 {
@@ -80,7 +80,7 @@ func (s Sources) locate(p Problem) *Problem {
 	return &p
 }
 
-// Place returns where a setting is given: "countersign.yaml:31" or the name of a variable;
+// Place returns the place of a setting: "countersign.yaml:31" or the name of a variable;
 // "" if it has its default.
 func (s Sources) Place(key string) string {
 	if !s.sets(key) {
@@ -89,17 +89,17 @@ func (s Sources) Place(key string) string {
 	return s.locate(Problem{Key: key}).place
 }
 
-// sets reports whether the file or a variable has the setting itself.
+// sets reports whether the file or a variable contains exactly this key.
 func (s Sources) sets(key string) bool {
 	_, inFile := s.lines[key]
 	_, inVariable := s.variables[key]
 	return inFile || inVariable
 }
 
-// parent returns the key of the mapping or list that holds a setting; "" at the top.
+// parent returns the key of the surrounding mapping or list; "" at the top level.
 func parent(key string) string { return key[:max(0, strings.LastIndexAny(key, ".["))] }
 
-// sorted joins problems: first by line of the file, then without a line in the given order.
+// sorted joins problems: those with a line by line, then the others in the given order.
 func sorted(all []*Problem) error {
 	slices.SortStableFunc(all, func(a, b *Problem) int {
 		switch {
@@ -117,9 +117,9 @@ func sorted(all []*Problem) error {
 	return errors.Join(errs...)
 }
 
-// problemsOf returns the problems that an error joins; nil if it has any other part.
+// problemsOf returns the problems joined in an error; nil if it has any other part.
 func problemsOf(err error) []*Problem {
-	if p, ok := err.(*Problem); ok { //nolint:errorlint // a wrapped one has text around it
+	if p, ok := err.(*Problem); ok { //nolint:errorlint // a wrapped Problem has additional text
 		return []*Problem{p}
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
@@ -146,7 +146,7 @@ func linesOf(n *yaml.Node, key string, lines map[string]int) {
 			if key != "" {
 				path = key + "." + path
 			}
-			lines[path] = n.Content[i].Line // a key given twice has the line of the second
+			lines[path] = n.Content[i].Line // a repeated key has its last line
 			linesOf(n.Content[i+1], path, lines)
 		}
 	case yaml.SequenceNode:
@@ -164,14 +164,14 @@ var (
 	parserFault = regexp.MustCompile(`did not find expected (node content|key|'-' indicator|',' or '[]}]'|<document start>)$`)
 )
 
-// syntax is the problem of a file that is not YAML. The library has the line in its text.
+// syntax returns the problem of invalid YAML. The line is in the library's error text.
 func syntax(file string, err error) *Problem {
 	text := err.Error()
 	at := yamlLine.FindStringSubmatch(text)
 	if at == nil {
 		return &Problem{Reason: err, place: file}
 	}
-	line, _ := strconv.Atoi(at[1]) // digits
+	line, _ := strconv.Atoi(at[1]) // only digits
 	if parserFault.MatchString(text) {
 		line++
 	}

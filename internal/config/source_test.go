@@ -10,7 +10,7 @@ import (
 )
 
 // TestPlace: a setting has the place of its line or variable. A default has no place, even
-// inside a mapping of the file.
+// within a mapping of the file.
 func TestPlace(t *testing.T) {
 	t.Parallel()
 	path := write(t, "listen: :80\nlog:\n  level: warn\n")
@@ -28,7 +28,7 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// TestLocateKeepsOtherErrors: an error with a part that is no problem stays unchanged.
+// TestLocateKeepsOtherErrors: an error with a part that is not a Problem is unchanged.
 func TestLocateKeepsOtherErrors(t *testing.T) {
 	t.Parallel()
 	c, from, err := config.Read(write(t, "log: {level: x}\n"), nil)
@@ -41,7 +41,7 @@ func TestLocateKeepsOtherErrors(t *testing.T) {
 	}
 }
 
-// TestSyntaxWithoutLine: an error of the YAML library without a line has the file as place.
+// TestSyntaxWithoutLine: a YAML error without a line has the file as its place.
 func TestSyntaxWithoutLine(t *testing.T) {
 	t.Parallel()
 	path := write(t, "listen: \x01\n")

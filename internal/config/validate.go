@@ -20,15 +20,15 @@ import (
 	"countersign/internal/verify"
 )
 
-// Validate reports every setting that cannot work as a [Problem], one a line, each
-// starting with its key. [Sources.Locate] adds their places.
+// Validate returns the joined [Problem] values of all invalid settings. Each has a line
+// that begins with its key. [Sources.Locate] adds their places.
 func (c Config) Validate() error {
 	var p problems
 	p.add("listen", checkAddress(c.Listen))
 	if c.OpsListen != "" {
 		p.add("ops_listen", checkAddress(c.OpsListen))
 	}
-	if c.OpsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") { // :0 is a new port each time
+	if c.OpsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") { // port 0 differs for each listener
 		p.addf("ops_listen", "must differ from listen")
 	}
 	_, err := c.StoreDatabase()
@@ -76,8 +76,8 @@ func (c Config) Validate() error {
 	return errors.Join(p...)
 }
 
-// checkLocales checks countries and their locales. A locale of a file is known by the
-// name of the file, which is not read here.
+// checkLocales checks countries and their locales. It derives the locale of a file from
+// the file's name and does not read the file.
 func checkLocales(ofCountry map[string]string, files []string) error {
 	if len(ofCountry) == 0 {
 		return nil
@@ -105,8 +105,8 @@ func (t TLS) validate(p *problems) {
 	}
 }
 
-// hostLabel is one part of a DNS name. Underscores are not in the standard for hosts,
-// but in names of containers.
+// hostLabel matches a label of a DNS name. It permits underscores, which the standard for
+// hosts does not, because names of containers have them.
 var hostLabel = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$`)
 
 func (s Server) validate(p *problems) {
@@ -126,8 +126,8 @@ func (s Server) validate(p *problems) {
 	}
 }
 
-// validate checks how the times relate. While receipts and late answers may come, they must
-// find their event, and requests work on entries of the ledger: hence the least times.
+// validate checks the relations of the durations. Their minimums in Ranges ensure that
+// late receipts and responses find their event, and requests their ledger entries.
 func (r Retention) validate(p *problems) {
 	longer := func(long, short time.Duration) bool { return long == 0 || short != 0 && long >= short }
 	if !longer(r.Numbers, r.Codes) {
@@ -139,7 +139,7 @@ func (r Retention) validate(p *problems) {
 }
 
 var (
-	ttsArg    = regexp.MustCompile(`\{[^}]*\}`) // looks as if it was to be filled in
+	ttsArg    = regexp.MustCompile(`\{[^}]*\}`) // placeholder
 	ttsLocale = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
 )
 
@@ -153,12 +153,12 @@ func (t TTS) validate(p *problems) {
 		}
 		for _, name := range ttsArg.FindAllString(arg, -1) {
 			if i == 0 || name != "{voice}" && name != "{locale}" {
-				p.addf(index("tts.command", i), "%s is not known here; arguments may have {voice} and {locale}, and the text comes by standard input", name)
+				p.addf(index("tts.command", i), "unknown placeholder %s; use {voice} and {locale} in arguments, and read the text from standard input", name)
 			}
 		}
 	}
 	if len(t.Voices) > 0 && len(t.Command) == 0 {
-		p.addf("tts.voices", "are those of tts.command, which is not given")
+		p.addf("tts.voices", "requires tts.command")
 	}
 	named := make(map[string]bool)
 	for i, v := range t.Voices {
@@ -194,7 +194,7 @@ func (c Config) validateRoutes(p *problems) {
 		key := index("routes", i)
 		route.validate(key, c, p)
 		route.Carriers, route.Weights = nil, nil
-		to := fmt.Sprintf("%#v", route) // its conditions
+		to := fmt.Sprintf("%#v", route) // conditions only
 		if other, ok := first[to]; ok {
 			p.addf(key, "same conditions as %s", index("routes", other))
 			continue
@@ -226,9 +226,9 @@ func (n Networks) validate(p *problems) {
 	}
 }
 
-// StoreDatabase gives the database as the store takes it: the path of a file, or
-// the URL of a PostgreSQL database. No error of it tells what is behind the scheme,
-// where there may be a password.
+// StoreDatabase returns the database in the format of package store: the path of a file,
+// or the URL of a PostgreSQL database. Its errors contain at most the scheme, since the
+// rest may contain a password.
 func (c Config) StoreDatabase() (string, error) {
 	scheme, path, ok := strings.Cut(c.Database, ":")
 	switch {
@@ -244,13 +244,13 @@ func (c Config) StoreDatabase() (string, error) {
 	return path, nil
 }
 
-// ProxyPrefixes gives the trusted proxies as ranges; that of a single address
-// holds only it.
+// ProxyPrefixes returns the trusted proxies as ranges. A single address becomes a range
+// of one.
 func (c Config) ProxyPrefixes() ([]netip.Prefix, error) {
 	return parsePrefixes("trusted_proxies", c.TrustedProxies)
 }
 
-// Prefixes gives the networks as ranges; that of a single address holds only it.
+// Prefixes returns the networks as ranges. A single address becomes a range of one.
 func (o Outbound) Prefixes() ([]netip.Prefix, error) {
 	return parsePrefixes("outbound.networks", o.Networks)
 }
@@ -274,7 +274,7 @@ func parsePrefixes(key string, texts []string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// MinLevel gives the level in the terms of slog.
+// MinLevel returns the level for slog.
 func (l Log) MinLevel() (slog.Level, error) {
 	switch l.Level {
 	case "debug":
@@ -311,9 +311,9 @@ func checkAddress(s string) error {
 	return nil
 }
 
-// checkDigits refuses what cannot start an E.164 number. No calling code begins
-// with 0: a prefix that does is a trunk or international prefix, and would never
-// match.
+// checkDigits returns an error if prefix cannot be the start of an E.164 number. No
+// calling code begins with 0: such a prefix is a trunk or international prefix and would
+// never match.
 func checkDigits(prefix string) error {
 	if strings.HasPrefix(prefix, "0") || strings.Trim(prefix, "0123456789") != "" {
 		return fmt.Errorf("must be the first digits of an international number, not %q", prefix)
@@ -329,8 +329,8 @@ func checkChannel(c verify.Channel) error {
 	return oneOf(string(c), names...)
 }
 
-// oneOf refuses a value that is not among the allowed ones, of which there are at least
-// two, and suggests the nearest.
+// oneOf returns an error with a suggestion if value is not one of the allowed values,
+// of which at least two are required.
 func oneOf(value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
@@ -340,15 +340,15 @@ func oneOf(value string, allowed ...string) error {
 		strings.Join(allowed[:last], ", "), allowed[last], value, suggest.Hint(value, allowed)))
 }
 
-// wordError is a value that is not among the allowed ones.
+// wordError reports a value that is not one of the allowed words.
 type wordError string
 
 func (e wordError) Error() string { return string(e) }
 
-// problems collects what is wrong.
+// problems collects the problems of a configuration.
 type problems []error
 
-// add takes err, unless it is nil, as the problem of key.
+// add appends err as the problem of key unless it is nil.
 func (p *problems) add(key string, err error) {
 	if err != nil {
 		*p = append(*p, &Problem{Key: key, Reason: err})

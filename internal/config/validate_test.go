@@ -260,17 +260,17 @@ func TestValidateNamesTheKey(t *testing.T) {
 				t.Fatal("accepted")
 			}
 			if got, want := err.Error(), tt.key+": "; !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
-				t.Errorf("Validate = %q, want one problem of %s", got, tt.key)
+				t.Errorf("Validate = %q, want one problem with the key %s", got, tt.key)
 			}
 		})
 	}
 }
 
-// TestValidateSIP: a trunk's settings are checked, and it needs few.
+// TestValidateSIP: the settings of a trunk are checked; few are required.
 func TestValidateSIP(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		key    string // "" where it is right
+		key    string // "" if valid
 		change func(*config.SIP)
 	}{
 		{"", func(*config.SIP) {}},
@@ -319,13 +319,13 @@ func TestValidateSIP(t *testing.T) {
 			case tt.key == "" && err != nil:
 				t.Errorf("Validate = %v", err)
 			case tt.key != "" && (err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n")):
-				t.Errorf("Validate = %v, want one problem of %s", err, want)
+				t.Errorf("Validate = %v, want one problem with the key %s", err, want)
 			}
 		})
 	}
 }
 
-// smppCarrier adds a carrier that is right, but for what change does.
+// smppCarrier adds a valid carrier, edited by change.
 func smppCarrier(change func(*config.SMPP)) func(*config.Config) {
 	return func(c *config.Config) {
 		s := config.SMPP{Addresses: []string{"smsc.example:2775"}, SystemID: "acme", Password: "secret"}
@@ -353,7 +353,7 @@ func TestValidateReportsEverything(t *testing.T) {
 		"limits.body_bytes", "v1.platform_name", "v1.wrong_code_text", "v1.too_many_codes_text", "billing.currency", "billing.charge", "billing.low_balance",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+key+": ") {
-			t.Errorf("no problem of %s in:\n%v", key, err)
+			t.Errorf("no problem with the key %s in:\n%v", key, err)
 		}
 	}
 }
@@ -364,7 +364,7 @@ func TestValidateKeepsDatabasePasswordsOut(t *testing.T) {
 	c.Database = "mysql://user:hunter2@localhost/countersign"
 	err := c.Validate()
 	if err == nil || !strings.Contains(err.Error(), "only sqlite and postgres") || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("Validate = %v, want what is supported, without the password", err)
+		t.Errorf("Validate = %v, want the supported schemes, without the password", err)
 	}
 }
 
