@@ -1,4 +1,4 @@
-// Package suggest finds the word that a mistyped one most likely stands for.
+// Package suggest finds the most likely correction of a mistyped word.
 package suggest
 
 import "strings"
@@ -13,9 +13,9 @@ func Hint(word string, known []string) string {
 }
 
 // Nearest returns the entry of known that is nearest to word, or "" without a near entry.
-// An entry is near if it differs in letter case or separators, by at most one edit in three
-// characters, or if one word begins with the other ("warning" for "warn"). The first of
-// equally near entries wins.
+// An entry is near if it differs in letter case or separators, or by at most one edit in
+// three characters. It is also near if one word begins with the other ("warning" for
+// "warn"). The first of equally near entries wins.
 func Nearest(word string, known []string) string {
 	plain := fold(word)
 	if plain == "" {
@@ -38,13 +38,13 @@ func Nearest(word string, known []string) string {
 	return best
 }
 
-// fold removes differences that typing mistakes cause, but no meaning.
+// fold removes separators and letter case, which do not change the meaning.
 func fold(s string) string {
 	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(s))
 }
 
-// distance returns the least number of insertions, deletions, replacements and swaps of
-// neighbours that turn a into b (optimal string alignment).
+// distance returns the minimum number of insertions, deletions, replacements and swaps of
+// neighbours that convert a to b (optimal string alignment).
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	rows := make([][]int, len(x)+1)
