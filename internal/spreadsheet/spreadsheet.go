@@ -1,10 +1,10 @@
-// Package spreadsheet makes text safe for CSV files that spreadsheets open.
+// Package spreadsheet makes text safe in CSV files for spreadsheets.
 package spreadsheet
 
 import "strings"
 
-// Text returns text with an apostrophe before it if a spreadsheet would take it for a
-// formula (OWASP, CSV injection). Numbers must not pass through it.
+// Text returns text, preceded by an apostrophe if a spreadsheet would interpret it as a
+// formula (OWASP, CSV injection). Do not use it for numbers.
 func Text(text string) string {
 	if strings.IndexAny(text, "=+-@\t\r\n＝＋－＠") == 0 {
 		return "'" + text
