@@ -1,7 +1,7 @@
-// Package timetext reads durations and times as operators write them: in the
-// configuration and in the flags of commands.
+// Package timetext parses durations and times in the configuration and in command-line
+// flags.
 //
-// The package must not know flags or settings: the caller names them in its errors.
+// The package must not depend on flags or settings: callers add their names to errors.
 package timetext
 
 import (
@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// longUnits are a number with a unit that package time lacks. A day has 24 hours.
+// longUnits matches a number with a unit that package time lacks. A day has 24 hours.
 var longUnits = regexp.MustCompile(`([0-9]*\.?[0-9]+)([dw])`)
 
-// Duration reads a duration such as 500ms, 12h, 30d, 2w or 1d12h. It extends
+// Duration parses a duration such as 500ms, 12h, 30d, 2w or 1d12h. It extends
 // [time.ParseDuration] by days (d) and weeks (w).
 func Duration(text string) (time.Duration, error) {
 	hours := longUnits.ReplaceAllStringFunc(text, func(part string) string {
 		end := len(part) - 1
-		n, _ := strconv.ParseFloat(part[:end], 64) // the pattern is a number
+		n, _ := strconv.ParseFloat(part[:end], 64) // the pattern matches only numbers
 		if part[end] == 'w' {
 			n *= 7
 		}
@@ -33,8 +33,7 @@ func Duration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// layouts are the forms of a time, besides those relative to now. Without a zone they
-// are UTC.
+// layouts are the formats of absolute times. Times without a zone are in UTC.
 //
 //nolint:gochecknoglobals // a table
 var layouts = []string{
@@ -43,9 +42,9 @@ var layouts = []string{
 	"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04Z07:00",
 }
 
-// Moment reads a time and returns it in UTC. The forms are RFC 3339; a date with or
-// without a time of day; now, today, yesterday and tomorrow; a [Duration] before now; and
-// a Duration after now, with a plus sign. A day is its first moment.
+// Moment parses a time and returns it in UTC. It accepts RFC 3339, a date with or without
+// a time of day, and the words now, today, yesterday and tomorrow. A [Duration] means that
+// long before now; with a plus sign, after now. A day is its midnight in UTC.
 func Moment(text string, now time.Time) (time.Time, error) {
 	now = now.UTC()
 	midnight := now.Truncate(24 * time.Hour)
