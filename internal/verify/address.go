@@ -17,17 +17,17 @@ type Address struct {
 	Kind      AddressKind
 	Given     string // E.164 digits without "+" for a phone
 	Canonical string // see CanonicalNumber for a phone
-	Country   string // ISO 3166-1 alpha-2 in capitals; "" if the address has none
+	Country   string // ISO 3166-1 alpha-2 in capitals; "" if unknown
 }
 
-// PhoneAddress returns the address of a number in E.164 digits without "+"; country is "" if
-// the number has none.
+// PhoneAddress returns the address of a number in E.164 digits without "+". country is ""
+// if unknown.
 func PhoneAddress(number, country string) Address {
 	return Address{Kind: Phone, Given: number, Canonical: CanonicalNumber(number), Country: country}
 }
 
 // Number returns the given E.164 digits of a phone; "" for any other address, so that no
-// prefix of numbers fits it.
+// number prefix matches it.
 func (a Address) Number() string {
 	if a.Kind != Phone {
 		return ""
@@ -35,5 +35,5 @@ func (a Address) Number() string {
 	return a.Given
 }
 
-// IsZero reports whether there is no address.
+// IsZero reports whether a is the zero value.
 func (a Address) IsZero() bool { return a == Address{} }

@@ -5,13 +5,13 @@ import (
 	"regexp"
 )
 
-// Autofill ends the SMS of an account with what lets a phone fill the code in by
-// itself. One of its fields may be set: each must be at the end.
+// Autofill is the last line of an account's SMS, from which a phone fills in the code. At
+// most one field may be set, since each must be at the end.
 type Autofill struct {
-	// Domain is that of the page that asks for the code, for browsers: the last line
-	// is "@domain #code" (WICG, Origin-bound one-time codes delivered via SMS).
+	// Domain is the domain of the web page with the code field. The last line is then
+	// "@domain #code" (WICG, Origin-bound one-time codes delivered via SMS).
 	Domain string `json:"domain,omitempty"`
-	// AppHash is that of the Android app, for its SMS Retriever: 11 characters.
+	// AppHash identifies an Android app to the SMS Retriever: 11 characters.
 	AppHash string `json:"app_hash,omitempty"`
 }
 
@@ -20,23 +20,23 @@ var (
 	appHashForm = regexp.MustCompile(`^[A-Za-z0-9+/]{11}$`)
 )
 
-// maxDomain leaves room for a code in the same segment.
+// maxDomain limits a domain so that it fits into one segment with the code.
 const maxDomain = 64
 
-// Check returns what is wrong with a.
+// Check returns the first defect of a, or nil.
 func (a Autofill) Check() error {
 	switch {
 	case a.Domain != "" && a.AppHash != "":
-		return errors.New("an SMS ends with a domain or with the hash of an app, not with both")
+		return errors.New("set domain or app_hash, not both")
 	case a.Domain != "" && (len(a.Domain) > maxDomain || !domainForm.MatchString(a.Domain)):
-		return errors.New("the domain must be a name such as example.com, in small letters")
+		return errors.New("domain must be a lower-case name such as example.com")
 	case a.AppHash != "" && !appHashForm.MatchString(a.AppHash):
-		return errors.New("the hash of an app has 11 letters, digits, + or /")
+		return errors.New("app_hash must have 11 characters: letters, digits, + or /")
 	}
 	return nil
 }
 
-// Line is the end of an SMS with a PIN; "" for none.
+// Line returns the last line of an SMS with a PIN, or "".
 func (a Autofill) Line(pin PIN) string {
 	if a.Domain != "" {
 		return "@" + a.Domain + " #" + pin.Reveal()

@@ -9,20 +9,20 @@ import (
 type Beginning struct {
 	Request
 	Price     Money
-	Payer     string // the account whose balance pays; "" for Account
-	OnSuccess bool   // the price is charged with the success
+	Payer     string // key of the paying account; "" for Account
+	OnSuccess bool   // charge the price on success
 
-	Running *Verification // in progress for the account and address; nil for none
-	History History       // of the address of the first step
-	Funds   Funds         // of the payer
-	Node    string        // that submits the first event
+	Running *Verification // verification in progress for the account and address, or nil
+	History History       // history of the address of the first step
+	Funds   Funds         // funds of the payer
+	Node    string        // name of the node that submits the first event
 }
 
-// Begin accepts a request. It refuses with KindConcurrent, with the id of the verification
-// in progress; with KindBlocked at a cap of the address; with KindNoCredit. KindConcurrent
-// precedes KindBlocked: a retry after a lost answer gets the verification in progress also
-// at a cap. ended is the end of a running verification that has expired before any node
-// took that step; nil for none.
+// Begin accepts a request. It returns KindConcurrent with the id of a verification in
+// progress, KindBlocked at a cap of the address, and KindNoCredit. KindConcurrent precedes
+// KindBlocked, so that a retry after a lost response finds the verification in progress
+// even at a cap. ended is the end of a running verification that expired before any node
+// took that step, or nil.
 func Begin(b Beginning, now time.Time, rnd io.Reader) (begun Change, ended *Change, err error) {
 	if b.Running != nil {
 		if b.Running.running(now) {

@@ -31,8 +31,8 @@ func TestEventNeverLeft(t *testing.T) {
 	}
 }
 
-// TestRefundable: the price is given back once the verification has ended without success
-// and every event certainly never left; an event of unknown outcome keeps it.
+// TestRefundable: the price is refunded once the verification has ended without success and
+// every event certainly never left; an event of unknown outcome keeps it.
 func TestRefundable(t *testing.T) {
 	t.Parallel()
 	refused := verify.Event{State: verify.EventRefused, Attempt: 1}
@@ -94,7 +94,7 @@ func TestRefundDue(t *testing.T) {
 		"in progress": func(v *verify.Verification) { v.Status = verify.InProgress },
 		"given back":  func(v *verify.Verification) { v.Paid = false },
 		"free":        func(v *verify.Verification) { v.Price = 0 },
-		// A refund ends the lease, without which no node settles the event after a crash.
+		// A refund releases the lease; without it no node resolves the event after a crash.
 		"an event is open": func(v *verify.Verification) {
 			v.Events = []verify.Event{{State: verify.EventRefused}, {State: verify.EventSubmitting}}
 		},

@@ -6,41 +6,41 @@ import (
 	"time"
 )
 
-// Change is the result of a rule: the new value, and all that follows from it. One
-// transaction writes Verification, Entries, Refs and History; the effects of Facts and
-// Send come after its commit.
+// Change is the result of a rule: the new value and its consequences. One transaction
+// writes Verification, Entries, Refs and History; the effects of Facts and Send follow its
+// commit.
 type Change struct {
 	Verification Verification
 	New          bool // the verification begins with this change
 
-	Send    *Event  // event to submit to a carrier after the commit; nil for none
-	Entries []Entry // of the ledger, each with a unique key
-	Refs    []Ref   // message ids that carriers gave
-	History History // of an address, if it changed; otherwise nil
-	Facts   []Fact  // in order: the last of those that Verification keeps
+	Send    *Event  // event to submit to a carrier after the commit, or nil
+	Entries []Entry // ledger entries, each with a unique key
+	Refs    []Ref   // message ids from carriers
+	History History // new history of an address; nil if unchanged
+	Facts   []Fact  // new facts in order: the last elements of Verification.Facts
 
 	Stepped bool          // a due step was taken
-	Late    time.Duration // by so much after its time; 0 unless Stepped
+	Late    time.Duration // delay of the step; 0 unless Stepped
 
-	// Answer is the refusal to return after the commit; nil for none. A wrong code, for
-	// example, is recorded and refused.
+	// Answer is the refusal to return after the commit, or nil. A wrong code, for example,
+	// is recorded and refused.
 	Answer *Error
 }
 
-// Ref is a carrier's id of a message.
+// Ref identifies a message by its carrier and the carrier's id.
 type Ref struct{ Carrier, ID string }
 
-// History is what is known of an address across verifications, with the caps on it.
-// Values are immutable.
+// History is the record of an address across verifications, with its caps. Values are
+// immutable.
 type History interface {
-	// MaySend returns the cap that forbids a message to the address; nil for none.
+	// MaySend returns the cap that forbids a message to the address, or nil.
 	MaySend(now time.Time) *Cause
 	// Sent returns the history with one more message.
 	Sent(now time.Time) History
-	// MayCheck returns the cap that forbids the comparison of a code; nil for none.
+	// MayCheck returns the cap that forbids the comparison of a code, or nil.
 	MayCheck(now time.Time) *Cause
 	// Checked returns the history with one more check, and the cap that a wrong code
-	// filled; nil for none.
+	// filled, or nil.
 	Checked(valid bool, now time.Time) (History, *Cause)
 }
 
@@ -88,16 +88,17 @@ type Fact struct {
 	Status  Status
 	Amount  Money
 	Cap     string
-	Until   time.Time // of a cap
+	Until   time.Time // end of a cap
 }
 
-// maxFacts bounds the facts that a verification keeps. The oldest but the first go.
+// maxFacts bounds the facts of a verification. The first fact is kept; the oldest of the
+// others are dropped.
 const maxFacts = 64
 
-// usualFacts is the number of facts that a rule seldom exceeds.
+// usualFacts is a preallocation: few rules add more facts.
 const usualFacts = 4
 
-// change begins a change of v. It copies what the rules modify.
+// change begins a change of v with copies of the slices that rules modify.
 func (v Verification) change() *Change {
 	v.Events, v.Checks = slices.Clone(v.Events), slices.Clone(v.Checks)
 	v.Facts = append(make([]Fact, 0, len(v.Facts)+usualFacts), v.Facts...)
@@ -119,13 +120,13 @@ func (c *Change) finish(s Status, at, now time.Time) {
 	c.fact(Fact{At: now, Kind: Finished, Status: s})
 }
 
-// capped notes that a cap refused an event. Event 0 also stands for a cap on
-// the checks of the address of the verification.
+// capped records that a cap refused an event. Event 0 is also used for a cap on the checks
+// of the address.
 func (c *Change) capped(event int, by *Cause, now time.Time) {
 	c.fact(Fact{At: now, Kind: Capped, Event: event, Cap: by.Detail, Until: by.Until})
 }
 
-// resend counts a second attempt of an event before it leaves, and returns the event.
+// resend counts a second attempt of an event before its submission, and returns the event.
 func (c *Change) resend(seq int, now time.Time) *Event {
 	c.Verification.Events[seq].Attempt++
 	c.fact(Fact{At: now, Kind: EventResent, Event: seq})
@@ -133,7 +134,7 @@ func (c *Change) resend(seq int, now time.Time) *Event {
 	return &e
 }
 
-// addEvent takes the next step with an event that starts at a time.
+// addEvent takes the next step: it adds an event that starts at the given time.
 func (c *Change) addEvent(at time.Time, rnd io.Reader) *Event {
 	v := &c.Verification
 	seq := len(v.Events)
@@ -149,9 +150,9 @@ func (c *Change) addEvent(at time.Time, rnd io.Reader) *Event {
 	return &v.Events[seq]
 }
 
-// nextEvent takes the next step at now, counted from at, with a new PIN unless keepsPIN.
-// A PIN is expired when the event is due at or after its expiry, so 120/120 gives a new
-// PIN each time. The node acquires the lease and has to submit the event.
+// nextEvent takes the next step at now, counted from at, with a new PIN unless keepsPIN. A
+// PIN has expired if the event is due at or after its expiry, so 120/120 means a new PIN
+// each time. The node acquires the lease and must submit the event.
 func (c *Change) nextEvent(at, now time.Time, node string, rnd io.Reader) {
 	v := &c.Verification
 	if !v.keepsPIN(at, now) {

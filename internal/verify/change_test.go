@@ -318,7 +318,7 @@ func TestOutcomeParts(t *testing.T) {
 	}
 }
 
-// TestReceipt: a receipt of a known message may change nothing.
+// TestReceipt: a receipt of a known message may have no effect.
 func TestReceipt(t *testing.T) {
 	t.Parallel()
 	v := start(t, request(300, 125, 180))
@@ -349,7 +349,7 @@ func TestReceipt(t *testing.T) {
 	}
 }
 
-// TestReceiptOfTheNewestPart: a carrier that uses an id again means its newest message.
+// TestReceiptOfTheNewestPart: a reused carrier id refers to the newest message.
 func TestReceiptOfTheNewestPart(t *testing.T) {
 	t.Parallel()
 	v := start(t, request(300, 125, 180))

@@ -2,12 +2,12 @@ package verify
 
 import "time"
 
-// Channel is the way an event reaches a person. Its properties are a row of [Channels].
-// Code branches on properties, so a new channel is a new row.
+// Channel is a medium of delivery. Its properties are a row of [Channels]; code depends on
+// properties, so a new channel only needs a new row.
 type Channel string
 
-// The channels that code names: the workflows of an API, and the carriers that serve
-// them. They are stored, so a name never changes.
+// The channels that code names: workflows of an API, and the carriers of a channel. They
+// are stored, so a name never changes.
 const (
 	SMS  Channel = "sms"
 	TTS  Channel = "tts"   // a call that speaks the PIN (text-to-speech)
@@ -26,9 +26,9 @@ type ChannelInfo struct {
 	Address   AddressKind   // kind of the addresses that it reaches
 	Spoken    bool          // the message is a script for a voice; otherwise a text
 	Segmented bool          // the text is sent, and billed, in segments of 140 octets (3GPP TS 23.040)
-	Capped    bool          // the caps on an address count its events
+	Capped    bool          // its events count toward the caps of the address
 	Priced    bool          // a price list may have lines for it
-	Wait      time.Duration // until the next step of a v2 workflow, unless the request has a channel_timeout
+	Wait      time.Duration // wait before the next step of a v2 workflow without channel_timeout
 }
 
 // Channels returns the table of channels, one row for each.
@@ -37,7 +37,7 @@ func Channels() []ChannelInfo {
 	return table[:]
 }
 
-// channels is Channels as an array: looking up a row allocates nothing.
+// channels is Channels as an array, so that a lookup does not allocate.
 func channels() [3]ChannelInfo {
 	return [...]ChannelInfo{
 		{

@@ -7,20 +7,19 @@ const TriesPerPIN = 3
 
 // Check is one submission of a code.
 type Check struct {
-	Generation int // of the PIN that the code was compared with
+	Generation int // generation of the PIN compared with the code
 	Code       PIN
 	Valid      bool
-	IPAddress  string // as the application reported it; "" if it did not
+	IPAddress  string // as reported by the application; "" if not reported
 	ReceivedAt time.Time
 }
 
-// Check compares code with the PIN. A right code ends the verification in SUCCESS, and
-// charges a price that only has a hold. A wrong one costs a try; its answer is
-// KindWrongCode, or KindTooManyCodes with the third, which ends the verification in FAILED.
-// So does the wrong code that fills a cap of the number. If a cap forbids the comparison,
-// the check is recorded, and the verification ends in FAILED even with the right code.
-// While no PIN is live every code is wrong. A verification that is over is refused with
-// KindNotFound.
+// Check compares code with the PIN. A right code ends the verification in SUCCESS and
+// captures a held price. A wrong code uses one try and returns KindWrongCode. The third
+// returns KindTooManyCodes and ends the verification in FAILED, as does a wrong code that
+// fills a cap of the number. If a cap forbids the comparison, the check is recorded and the
+// verification ends in FAILED even with the right code. An expired PIN makes every code
+// wrong. Check returns KindNotFound for an ended verification.
 func (v Verification) Check(code PIN, ipAddress string, h History, now time.Time) (Change, error) {
 	if !v.running(now) {
 		return Change{Verification: v}, &Error{Kind: KindNotFound, Request: v.ID}
@@ -55,7 +54,7 @@ func (v Verification) Check(code PIN, ipAddress string, h History, now time.Time
 	return *c, nil
 }
 
-// fail ends the verification after a wrong code.
+// fail ends the verification in FAILED.
 func (c *Change) fail(now time.Time) {
 	c.finish(Failed, now, now)
 	c.Answer = &Error{Kind: KindTooManyCodes, Request: c.Verification.ID}

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Cancel ends the verification. It is refused with KindCancelTooEarly before
-// Workflow.CancelAfter has passed, with KindCancelTooLate after a second event, and with
-// KindNotFound if the verification is over.
+// Cancel ends the verification. It returns KindCancelTooEarly before Workflow.CancelAfter
+// has passed, KindCancelTooLate after a second event, and KindNotFound if the verification
+// has ended.
 func (v Verification) Cancel(now time.Time) (Change, error) {
 	switch {
 	case !v.running(now):
@@ -22,9 +22,9 @@ func (v Verification) Cancel(now time.Time) (Change, error) {
 	return *c, nil
 }
 
-// Trigger takes the next step now. The node acquires the lease, whichever node holds it:
-// its step is overtaken. Trigger is refused with KindNoMoreEvents if all steps were taken,
-// with KindNotFound if the verification is over, and with KindBlocked at a cap.
+// Trigger takes the next step now. The node acquires the lease even from another node, and
+// overtakes its step. Trigger returns KindNoMoreEvents if all steps were taken,
+// KindNotFound if the verification has ended, and KindBlocked at a cap.
 func (v Verification) Trigger(node string, h History, now time.Time, rnd io.Reader) (Change, error) {
 	switch {
 	case !v.running(now):
@@ -41,8 +41,8 @@ func (v Verification) Trigger(node string, h History, now time.Time, rnd io.Read
 	return *c, nil
 }
 
-// Withdraw ends a verification in progress whatever its age, for an operator that erases
-// its number: CANCELLED, or EXPIRED if its end has come. It keeps a lease.
+// Withdraw ends a verification at any age, for an operator that erases its number:
+// CANCELLED, or EXPIRED if it is past its end. It keeps a lease.
 func (v Verification) Withdraw(now time.Time) Change {
 	c := v.change()
 	switch {

@@ -2,7 +2,7 @@ package verify
 
 import "time"
 
-// Reason is why a row is due. It is stored with the due time.
+// Reason explains a due time. It is stored with it.
 type Reason string
 
 // The reasons. Each has one handler in the engine.
@@ -10,23 +10,23 @@ const (
 	NotDue      Reason = ""
 	StepDue     Reason = "step"   // the next step of the workflow
 	ExpiryDue   Reason = "expiry" // the end, after the last step
-	LeaseEnded  Reason = "lease"  // the node that holds the lease has not reported an outcome
-	RefundCheck Reason = "refund" // an event of an ended verification never left
+	LeaseEnded  Reason = "lease"  // the node with the lease has not reported an outcome
+	RefundCheck Reason = "refund" // an event of an ended verification was never accepted by a carrier
 )
 
 // Lease is the temporary ownership of a verification by the node that delivers its events.
-// No other node acts on the row by itself before Until. The zero value is no lease.
+// Until it ends, other nodes act on the row only for requests. The zero value is no lease.
 type Lease struct {
-	Node  string // "" for none
+	Node  string // name of the owner; "" without a lease
 	Until time.Time
-	Token int64 // fencing token: grows with each lease; a write with an older one is stale
+	Token int64 // fencing token: grows with each lease; a write with an older token is stale
 }
 
-// LeaseTime is how long a lease lasts without a renewal.
+// LeaseTime is the duration of a lease without a renewal.
 const LeaseTime = 10 * time.Second
 
-// Due returns when a runner has to look at the verification, and why; zero and NotDue if
-// never. A lease covers other reasons until it ends.
+// Due returns the time at which a runner must process the verification, and the reason;
+// zero and NotDue if never. A lease hides other reasons until it ends.
 func (v Verification) Due() (at time.Time, why Reason) {
 	switch {
 	case v.Lease.Node != "":
@@ -41,13 +41,13 @@ func (v Verification) Due() (at time.Time, why Reason) {
 	return v.NextAt, StepDue
 }
 
-// StepDue reports whether the next step, or the end, is due at now. For a verification
-// from the future the end is due.
+// StepDue reports whether the next step, or the end, is due at now. The end of a
+// verification from the future is always due.
 func (v Verification) StepDue(now time.Time) bool {
 	return v.Status == InProgress && (!now.Before(v.NextAt) || v.FromFuture(now))
 }
 
-// acquire gives the lease to a node.
+// acquire assigns the lease to a node.
 func (v *Verification) acquire(node string, now time.Time) {
 	v.Lease = Lease{Node: node, Until: v.leaseEnd(now), Token: v.Lease.Token + 1}
 }

@@ -17,7 +17,7 @@ const (
 	letters = lower + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
 
-// TestCharacters: of each alphabet every character is accepted, and no other.
+// TestCharacters: exactly the characters of each alphabet are accepted.
 func TestCharacters(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -73,7 +73,7 @@ func TestAutofill(t *testing.T) {
 		{verify.Autofill{AppHash: "FA+9qCX9VSu"}, ""},
 		{verify.Autofill{AppHash: "FA+9qCX9VS"}, "11 letters"},
 		{verify.Autofill{AppHash: "FA+9qCX9VSuu"}, "11 letters"},
-		{verify.Autofill{Domain: "example.com", AppHash: "FA+9qCX9VSu"}, "not with both"},
+		{verify.Autofill{Domain: "example.com", AppHash: "FA+9qCX9VSu"}, "set domain or app_hash, not both"},
 	} {
 		err := tt.fill.Check()
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
@@ -90,7 +90,7 @@ func TestAutofill(t *testing.T) {
 	}
 }
 
-// TestIDForms: an id has dashes in four places, and in no other.
+// TestIDForms: an id has dashes in exactly four places.
 func TestIDForms(t *testing.T) {
 	t.Parallel()
 	id := verify.NewID(rand.Reader)
@@ -120,7 +120,7 @@ func TestIDForms(t *testing.T) {
 	}
 }
 
-// TestNewPIN: digits come from the octets below 250; the first ones are used.
+// TestNewPIN: digits are the octets below 250, in order.
 func TestNewPIN(t *testing.T) {
 	t.Parallel()
 	if got := verify.NewPIN(bytes.NewReader([]byte{255, 250, 249, 0, 11, 12, 13, 14}), 4).Reveal(); got != "9012" {
@@ -255,7 +255,8 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestSumRefusals: refusals alike are one; the latest cause counts, and the earliest time.
+// TestSumRefusals: equal refusals are added up, with the latest cause and the earliest
+// time.
 func TestSumRefusals(t *testing.T) {
 	t.Parallel()
 	refusal := func(number string, rule verify.Rule, detail string, times int64, first, last float64) verify.Refusal {

@@ -8,36 +8,36 @@ import (
 // EntryKind is the kind of a ledger entry.
 type EntryKind string
 
-// The kinds of entries that rules make.
+// The kinds of entries made by rules.
 const (
 	ChargeEntry EntryKind = "charge"       // takes the price from the payer's balance
-	RefundEntry EntryKind = "refund"       // returns it
-	CostEntry   EntryKind = "carrier-cost" // amount that a carrier charges the operator; changes no balance
-	// HoldEntry only counts the price for the daily caps: the charge follows with the
-	// success. The ledger has no row of it.
+	RefundEntry EntryKind = "refund"       // returns the price to the payer's balance
+	CostEntry   EntryKind = "carrier-cost" // charge of a carrier to the operator; changes no balance
+	// HoldEntry counts the price toward the daily caps; the charge follows on success. It
+	// is not written to the ledger.
 	HoldEntry EntryKind = "hold"
 )
 
 // Entry is a posting to the ledger that belongs to a verification.
 type Entry struct {
-	Key    string // unique, such as charge/ID; posting it again changes nothing
+	Key    string // unique, such as charge/ID; posting it again has no effect
 	Kind   EntryKind
 	Amount Money // negative for a charge and a cost
 	At     time.Time
 
-	// Spent is the change of the amount that counts for the daily caps of payer and
-	// account, on the day (UTC) of SpentAt.
+	// Spent is the change of the spending of payer and account that counts toward their
+	// daily caps, on the UTC day of SpentAt.
 	Spent   Money
 	SpentAt time.Time
 }
 
 // Funds decides whether a price can be charged.
 type Funds interface {
-	// Shortage returns the limit that forbids the price; nil for none.
+	// Shortage returns the limit that forbids the price, or nil.
 	Shortage(price Money, now time.Time) *Cause
 }
 
-// charge posts the price at the start: at once, or only as a hold if success is charged.
+// charge posts the price at the start: as a charge, or as a hold if success is charged.
 func (c *Change) charge(onSuccess bool, now time.Time) {
 	v := &c.Verification
 	v.Paid = !onSuccess
@@ -51,7 +51,7 @@ func (c *Change) charge(onSuccess bool, now time.Time) {
 	}
 }
 
-// capture charges a price that only has a hold.
+// capture charges a price that was only held.
 func (c *Change) capture(now time.Time) {
 	v := &c.Verification
 	if v.Paid {
@@ -66,16 +66,16 @@ func (c *Change) capture(now time.Time) {
 
 func (v Verification) chargeKey() string { return "charge/" + v.ID.Hex() }
 
-// RefundDue reports whether an ended verification may have to be refunded. While an event is
-// open its outcome decides, and the lease must remain: without it no node would settle the
+// RefundDue reports whether an ended verification may need a refund. While an event is open
+// its outcome decides, and the lease must remain: without a lease no node would resolve the
 // event after a crash.
 func (v Verification) RefundDue() bool {
 	return v.Unsent && v.Ended() && v.Charged() != 0 && len(v.Open()) == 0
 }
 
-// Refund returns the price if the verification ended without a success and none of its
-// events ever left. An event of unknown outcome keeps the price; if a carrier refuses it
-// late, the refund becomes due again. The rule releases the lease of the runner.
+// Refund returns the price if the verification ended without a success and no carrier
+// accepted any of its events. An event of unknown outcome keeps the price; if a carrier
+// refuses it late, the refund is due again. Refund releases the runner's lease.
 func (v Verification) Refund(now time.Time) Change {
 	c := v.change()
 	if v.Refundable() {
@@ -91,8 +91,8 @@ func (v Verification) Refund(now time.Time) Change {
 	return *c
 }
 
-// Refundable reports whether the verification is over without a success, was charged, and
-// no event of it ever left.
+// Refundable reports whether the verification ended without a success, was charged, and had
+// no event that a carrier may have accepted.
 func (v Verification) Refundable() bool {
 	if !v.Ended() || v.Status == Success || v.Charged() == 0 || len(v.Events) == 0 {
 		return false
@@ -105,10 +105,10 @@ func (v Verification) Refundable() bool {
 	return true
 }
 
-// Cost is the amount that a carrier charges for one submission of an event.
+// Cost is the charge of a carrier for one submission of an event.
 type Cost struct {
-	Attempt int // of the event, from 1
-	Part    int // place of a part whose response came late, from 0; -1 for the whole submission
+	Attempt int // attempt of the event, from 1
+	Part    int // index of a part with a late response, from 0; -1 for the whole submission
 	Amount  Money
 }
 
@@ -119,7 +119,7 @@ func (c Cost) key() string {
 	return strconv.Itoa(c.Attempt) + "/" + strconv.Itoa(c.Part)
 }
 
-// addCost records a cost once.
+// addCost records a cost; a repeated call for the same attempt and part has no effect.
 func (c *Change) addCost(seq int, cost Cost, now time.Time) {
 	e := &c.Verification.Events[seq]
 	if cost.Amount == 0 {

@@ -8,23 +8,23 @@ import (
 // Kind is the reason for a refusal. Each API maps every kind to its own code and text.
 type Kind int
 
-// The kinds, in the order of the v1 status codes that they become.
+// The kinds, in the order of the v1 status codes that they map to.
 const (
-	KindInternal            Kind = iota // anything that is not an *Error
-	KindThrottled                       // too many requests in a second
-	KindMissingParameter                // Param was not given
-	KindInvalidParameter                // Param has a value that cannot be used
+	KindInternal            Kind = iota // any error other than *Error
+	KindThrottled                       // request rate over the limit
+	KindMissingParameter                // mandatory Param is absent
+	KindInvalidParameter                // Param has an invalid value
 	KindBadCredentials                  // unknown key, wrong secret or signature
 	KindUnroutable                      // no carrier for this number
-	KindNotFound                        // no such verification, or it is over
-	KindBlocked                         // the number, or its Network, is blocked, or the number has seen too much
+	KindNotFound                        // verification is unknown or has ended
+	KindBlocked                         // the number or its Network is blocked, or the number is at a cap
 	KindBarred                          // the account is barred
 	KindNoCredit                        // the balance does not cover the price
-	KindConcurrent                      // Request is running for this number
+	KindConcurrent                      // Request is in progress for this number
 	KindUnsupportedNetwork              // the number's network is not served
 	KindWrongCode                       // the code is not the PIN
-	KindTooManyCodes                    // the last try was wrong, Request failed
-	KindTooManyIDs                      // more ids than one search may name
+	KindTooManyCodes                    // the last try was wrong; Request has failed
+	KindTooManyIDs                      // more ids than a search accepts
 	KindCancelTooEarly                  // see Verification.Cancel
 	KindCancelTooLate                   // see Verification.Cancel
 	KindNoMoreEvents                    // see Verification.Trigger
@@ -34,7 +34,8 @@ const (
 	kindEnd
 )
 
-// kindNames has the name of each kind. Names are stable: operators search logs for them.
+// kindNames has the name of each kind. Names are stable, since operators search logs for
+// them.
 //
 //nolint:gochecknoglobals // a table
 var kindNames = [kindEnd]string{
@@ -91,8 +92,8 @@ type Error struct {
 	Param   string // name of the parameter, for the two parameter kinds
 	Field   Field  // part of the request that the policy refuses; an API sets Param from it
 	Reason  string // why Param is invalid, a short phrase without secrets; may be empty
-	Request ID     // the verification concerned, where there is one
-	Network string // that is blocked, where a rule blocked it; as network-unblock takes it
+	Request ID     // id of the verification concerned; may be zero
+	Network string // blocked network, if a rule blocked one; as network-unblock accepts it
 	By      Cause  // rule that refused a start; see Error.Cause
 }
 
@@ -124,5 +125,5 @@ func Refused(field Field, reason string) *Error {
 	return &Error{Kind: KindInvalidParameter, Field: field, Reason: reason}
 }
 
-// Missing is the error for a mandatory parameter that was not given.
+// Missing returns the error for an absent mandatory parameter.
 func Missing(param string) error { return &Error{Kind: KindMissingParameter, Param: param} }

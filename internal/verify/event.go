@@ -10,8 +10,8 @@ import (
 type EventState string
 
 const (
-	// EventSubmitting is committed before the first byte leaves for a carrier. After a crash
-	// it means that the message may have left.
+	// EventSubmitting is committed before the message leaves for a carrier. After a crash
+	// the message may or may not have left.
 	EventSubmitting EventState = "submitting"
 	// EventAccepted means that a carrier accepted the message.
 	EventAccepted EventState = "accepted"
@@ -21,49 +21,49 @@ const (
 	// still report it.
 	EventUnknown EventState = "unknown"
 
-	// EventDelivered means that it reached the phone, by a receipt.
+	// EventDelivered means that a receipt confirmed delivery to the phone.
 	EventDelivered EventState = "delivered"
-	// EventAnswered means that a call was answered and the code was spoken, without a sign
-	// that it was heard: no media came back, or the call ended within a second.
+	// EventAnswered means that a call was answered and the code was spoken, without
+	// evidence of a listener: no media arrived, or the call ended within a second.
 	EventAnswered EventState = "answered"
-	// EventHeld means that a call was answered on hold and stayed so.
+	// EventHeld means that a call was answered on hold until its end.
 	EventHeld EventState = "held"
 	// EventUndeliverable means that the carrier gave up.
 	EventUndeliverable EventState = "undeliverable"
-	// EventExpired means that its time was over before it reached the phone, or before a
-	// carrier could accept it.
+	// EventExpired means that the message ran out of time before it reached the phone or
+	// before a carrier could accept it.
 	EventExpired EventState = "expired"
-	// EventRejected means that the carrier rejected it after it had accepted it.
+	// EventRejected means that the carrier rejected the message after accepting it.
 	EventRejected EventState = "rejected"
 )
 
-// MaxAttempts bounds the submissions of one event: once, and once more if a crash or a lost
-// response hid the outcome of the first.
+// MaxAttempts bounds the submissions of one event: a second one is allowed if a crash or a
+// lost response hid the outcome of the first.
 const MaxAttempts = 2
 
 // Event is one delivery attempt of a PIN on a channel.
 type Event struct {
 	ID         ID
-	Seq        int // place in its verification, from 0
+	Seq        int // index in its verification, from 0
 	Channel    Channel
-	Generation int // of the PIN that it carries
+	Generation int // generation of its PIN
 	State      EventState
 	Attempt    int       // submissions so far, see MaxAttempts
-	StartedAt  time.Time // due time of a step taken within 0.5 s of it, otherwise the time of the step
-	Carrier    string    // name in the configuration; "" before it is known
-	Error      string    // the carrier's own error code, or a remark; "" for none
+	StartedAt  time.Time // time of the step; its due time if taken within 0.5 s
+	Carrier    string    // name in the configuration; "" until known
+	Error      string    // the carrier's error code, or a remark; "" without an error
 	Failures   Failures  // submissions that no carrier accepted
-	Costs      []Cost    // that carriers charge the operator
-	Parts      []Part    // that carriers accepted, by attempt and place
+	Costs      []Cost    // charges of carriers to the operator
+	Parts      []Part    // parts accepted by carriers, by attempt and index
 }
 
-// EventKey names an event by its place in its verification.
+// EventKey identifies an event by its verification and index.
 type EventKey struct {
 	Verification ID
 	Seq          int
 }
 
-// String is the verification and the place, such as 0a1b…/0.
+// String returns the verification and the index, such as 0a1b…/0.
 func (k EventKey) String() string { return k.Verification.String() + "/" + strconv.Itoa(k.Seq) }
 
 // Cost returns the sum of the costs.
@@ -74,7 +74,7 @@ func (e Event) Cost() (sum Money) {
 	return sum
 }
 
-// Failed reports whether the event is known not to reach the person.
+// Failed reports whether the event certainly cannot reach the person.
 func (e Event) Failed() bool {
 	switch e.State {
 	case EventRefused, EventUndeliverable, EventExpired, EventRejected, EventHeld:
@@ -84,9 +84,8 @@ func (e Event) Failed() bool {
 	return false
 }
 
-// NeverLeft reports whether it is certain that no carrier accepted the event: all refused
-// it, or none could accept it in time. An event with two attempts may have left with the
-// first, whatever the outcome of the second.
+// NeverLeft reports whether certainly no carrier accepted the event: all refused it, or it
+// expired first. After two attempts the answer is false, since the first may have left.
 func (e Event) NeverLeft() bool {
 	if e.Attempt != 1 {
 		return false
@@ -95,24 +94,24 @@ func (e Event) NeverLeft() bool {
 	return e.State == EventRefused || e.State == EventExpired && e.Carrier == ""
 }
 
-// Sendable reports whether e may still leave for a carrier at now: it is the newest event,
-// the PIN lives, and the next step is not due.
+// Sendable reports whether e may still be submitted at now: it is the newest event, its PIN
+// is valid, and the next step is not due.
 func (v Verification) Sendable(e Event, now time.Time) bool {
 	return e.Seq == len(v.Events)-1 && v.Status == InProgress && v.pinLives(now) && now.Before(v.NextAt) && !v.FromFuture(now)
 }
 
-// Resend reports whether an open event is submitted once more with the same PIN, since a
-// crash or a lost response hid its outcome. It happens at most once, and only while
+// Resend reports whether an open event should be submitted again with the same PIN, after
+// a crash or a lost response hid its outcome. It allows this at most once, and only while
 // Sendable (design.md §4.4: money exactly once, delivery at least once).
 func (v Verification) Resend(e Event, now time.Time) bool {
 	return e.State == EventSubmitting && e.Attempt < MaxAttempts && v.Sendable(e, now)
 }
 
-// Outcome is what a node reports of an event that it submitted.
+// Outcome is a node's report about an event that it submitted.
 type Outcome struct {
-	Event    int // its place
+	Event    int // index of the event
 	Attempt  int
-	Token    int64 // fencing token of the lease under which it was submitted
+	Token    int64 // fencing token of the lease at the submission
 	State    EventState
 	Carrier  string
 	Error    string
@@ -120,20 +119,20 @@ type Outcome struct {
 	Cost     Money
 	Refs     []string // the carrier's ids of the parts, in order; "" for a part without receipts
 
-	// Early are the receipts that arrived before the carrier's response, by ref.
+	// Early maps refs to receipts that arrived before the carrier's response.
 	Early map[string]Part
 }
 
 // OnFailure configures the consequence of a failed event.
 type OnFailure struct {
-	NextStep bool                  // the next step is due at once
-	Failed   func(EventState) bool // whether a state counts as failed
+	NextStep bool                  // make the next step due immediately
+	Failed   func(EventState) bool // reports whether a state counts as failed
 }
 
-// Outcome records the result of a submission, with the receipts that arrived before it,
-// and releases the lease unless another event is open or another node holds it. A stale
-// outcome, of an event whose outcome is known or of an older attempt, changes neither state
-// nor error; its parts and cost still count.
+// Outcome records the result of a submission with its early receipts, and releases the
+// lease unless another event is open or another node has it. A stale outcome (of an older
+// attempt, or for an event with a known outcome) changes neither state nor error, but its
+// parts and cost count.
 func (v Verification) Outcome(o Outcome, f OnFailure, now time.Time) Change {
 	c := v.change()
 	e, ok := v.Event(o.Event)
@@ -159,8 +158,8 @@ func (v Verification) Outcome(o Outcome, f OnFailure, now time.Time) Change {
 	return *c
 }
 
-// Retry counts a second attempt of an open event before it leaves; ok is false if Resend
-// forbids it.
+// Retry counts a second attempt of an open event before its submission. ok is false if
+// Resend forbids it.
 func (v Verification) Retry(seq int, failures Failures, now time.Time) (_ Change, ok bool) {
 	e, known := v.Event(seq)
 	if !known || !v.Resend(e, now) {
@@ -172,8 +171,8 @@ func (v Verification) Retry(seq int, failures Failures, now time.Time) (_ Change
 	return *c, true
 }
 
-// HandOff ends the lease of a token now, so that another node takes over the event that a
-// stop interrupted. A lease that has ended keeps its end. ok is false if the token is stale.
+// HandOff ends the lease of a token now, so that another node resumes the event interrupted
+// by a shutdown. An expired lease keeps its end. ok is false if the token is stale.
 func (v Verification) HandOff(token int64, now time.Time) (_ Change, ok bool) {
 	if v.Lease.Token != token || v.Lease.Node == "" {
 		return Change{}, false
@@ -185,11 +184,11 @@ func (v Verification) HandOff(token int64, now time.Time) (_ Change, ok bool) {
 	return *c, true
 }
 
-// accept adds a part that a carrier accepted. A ref that is known for the same part keeps
-// its state: the acceptance is recorded twice after a commit of unknown outcome.
+// accept adds a part that a carrier accepted. A ref already recorded for the same part
+// keeps its state: after a commit of unknown outcome the acceptance is recorded twice.
 func (c *Change) accept(seq int, p Part, early map[string]Part) {
 	if p.Ref == "" {
-		return // no receipt can name it
+		return // without a ref receipts cannot be matched
 	}
 	if receipt, ok := early[p.Ref]; ok {
 		p = p.Report(receipt.State, receipt.Error)
@@ -210,7 +209,7 @@ func (c *Change) accept(seq int, p Part, early map[string]Part) {
 }
 
 // update derives the state of an event from its parts, and applies the consequences of a
-// failure. before is the event ahead of the change that the caller made.
+// failure. before is the event before the caller's change.
 func (c *Change) update(before Event, f OnFailure, now time.Time) {
 	v := &c.Verification
 	e := &v.Events[before.Seq]
@@ -222,8 +221,8 @@ func (c *Change) update(before Event, f OnFailure, now time.Time) {
 		return
 	}
 	if f.NextStep && v.accelerate(*e, now) && len(v.Open()) == 0 {
-		// The newest event has its outcome, so no node works on the verification. With an
-		// open event the end of the lease leads to the next step.
+		// The newest event has its outcome, so no node works on the verification. If an
+		// event is open, the end of the lease leads to the next step.
 		v.release()
 	}
 	if e.NeverLeft() && v.Charged() != 0 {
@@ -231,8 +230,8 @@ func (c *Change) update(before Event, f OnFailure, now time.Time) {
 	}
 }
 
-// accelerate makes the next step due at now because e failed. It reports false if nothing
-// changes: a newer event exists, no step is left, or the verification is over.
+// accelerate makes the next step due at now because e failed. It returns false if a newer
+// event exists, no step is left, or the verification has ended.
 func (v *Verification) accelerate(e Event, now time.Time) bool {
 	if e.Seq != len(v.Events)-1 || v.stepsTaken() || !v.running(now) || !now.Before(v.NextAt) {
 		return false

@@ -7,15 +7,15 @@ import (
 	"unicode/utf8"
 )
 
-// Failure is a hand-over of an event that a carrier did not accept.
+// Failure is a submission of an event that a carrier did not accept.
 type Failure struct {
 	Carrier string // name in the configuration, without ": "
-	Error   string // the carrier's code and its name, or the fault of the connection
+	Error   string // the carrier's code and its name, or the connection error
 	Text    string // complete text; "" if it equals Error
 	Attempt int    // attempt of the event, from 1; 0 if unknown
 }
 
-// Failures lists the failures of an event, oldest first, each once for an attempt.
+// Failures lists the failures of an event, oldest first, without duplicates in an attempt.
 type Failures []Failure
 
 const (
@@ -23,8 +23,8 @@ const (
 	maxFailureError = 200 // octets
 )
 
-// Add returns the list with a failure, unless it has it already. A full list loses its
-// oldest entry; a long error loses its end.
+// Add returns the list with failure unless it is a duplicate. A full list drops its oldest
+// entry; a long error is truncated.
 func (f Failures) Add(failure Failure) Failures {
 	failure.Error, failure.Text = oneLine(failure.Error), oneLine(failure.Text)
 	if slices.Contains(f, failure) {
@@ -33,7 +33,7 @@ func (f Failures) Add(failure Failure) Failures {
 	return append(slices.Clone(f[max(0, len(f)-maxFailures+1):]), failure)
 }
 
-// oneLine replaces control characters by spaces and shortens text to maxFailureError.
+// oneLine replaces control characters by spaces and truncates text to maxFailureError.
 func oneLine(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == utf8.RuneError {

@@ -33,7 +33,7 @@ func request(pinLife int, waits ...int) verify.Request {
 	}
 }
 
-// node is the node of most tests.
+// node is the default node of tests.
 const node = "node-a"
 
 // funds cover every price, unless short is set.

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// ID names a verification, an event or another thing: a UUID (RFC 9562).
+// ID identifies a verification, an event or another object: a UUID (RFC 9562).
 type ID [16]byte
 
-// IDAt draws an ID of now: the milliseconds since 1970 in 48 bits, and 74 random ones,
-// which nobody guesses. It says of itself that it is of version 4, as all ids of the API
-// do: a client that looks at that finds what it knows. Databases keep what has such an id
-// in the order of time, so that what is new lies together: with ids that are random as a
-// whole, each row changes a page of its own in every index. It panics as NewID does.
+// IDAt returns an ID with the time (48 bits, milliseconds since 1970) and 74 random bits,
+// which cannot be guessed. Its version field is 4, as in all ids of the API, for clients
+// that check it. Databases keep such ids in the order of time, so that new rows are
+// adjacent; with random ids each row would change another page of every index. IDAt panics
+// if rnd fails.
 func IDAt(now time.Time, rnd io.Reader) ID {
 	id := NewID(rnd)
 	var ms [8]byte
@@ -24,16 +24,15 @@ func IDAt(now time.Time, rnd io.Reader) ID {
 	return id
 }
 
-// Time returns the time of an ID that IDAt drew.
+// Time returns the time in an ID made by IDAt.
 func (id ID) Time() time.Time {
 	var ms [8]byte
 	copy(ms[2:], id[:6])
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC()
 }
 
-// NewID draws a random ID (UUID version 4) from rnd, which must not fail (crypto/rand.Reader
-// never does); it panics otherwise, since there is nothing sensible to do with
-// an id that is not random.
+// NewID returns a random ID (UUID version 4). It panics if rnd fails, since an id must be
+// random; crypto/rand.Reader never fails.
 func NewID(rnd io.Reader) ID {
 	var id ID
 	if _, err := io.ReadFull(rnd, id[:]); err != nil {
@@ -44,8 +43,8 @@ func NewID(rnd io.Reader) ID {
 	return id
 }
 
-// ParseID reads an id in either of its forms, 32 hexadecimal digits with or
-// without the four dashes, in any letter case.
+// ParseID parses an id: 32 hexadecimal digits in any letter case, with or without the four
+// dashes.
 func ParseID(s string) (ID, bool) {
 	var id ID
 	if len(s) == 36 {
@@ -63,7 +62,7 @@ func ParseID(s string) (ID, bool) {
 	return id, true
 }
 
-// String gives the usual form with dashes.
+// String returns the usual form with dashes.
 func (id ID) String() string {
 	b := make([]byte, 0, 36)
 	b = append(hex.AppendEncode(b, id[:4]), '-')
@@ -73,12 +72,12 @@ func (id ID) String() string {
 	return string(hex.AppendEncode(b, id[10:]))
 }
 
-// Hex gives the form of the v1 API: 32 lower-case digits without dashes.
+// Hex returns the form of the v1 API: 32 lower-case digits without dashes.
 func (id ID) Hex() string {
 	var b [32]byte
 	hex.Encode(b[:], id[:])
 	return string(b[:])
 }
 
-// IsZero reports whether id was never set.
+// IsZero reports whether id is the zero value.
 func (id ID) IsZero() bool { return id == ID{} }

@@ -6,17 +6,18 @@ import "time"
 // message states its lifetime in whole minutes, so less cannot be stated.
 const leastLife = time.Minute
 
-// Delays up to these count as none, or milliseconds of processing would turn
-// "5 minutes" into "4 minutes". They are the machine's, so Speed does not divide them.
+// Delays up to these count as zero; otherwise milliseconds of processing would turn "5
+// minutes" into "4 minutes". Speed does not divide them, since they are delays of the
+// machine.
 const (
 	stepDelay     = 500 * time.Millisecond // from the due time to the step
-	handOverDelay = 2 * time.Second        // from the event to the hand-over of its message
+	handOverDelay = 2 * time.Second        // from the event to the submission of its message
 )
 
 // StatedLife returns the remaining lifetime to state in a message of event e that is
-// handed to a carrier at now. It is measured at e.StartedAt if now is within
-// handOverDelay, and at now otherwise, as after a retry or a crash. The result is in
-// the time of the plan, not divided by Speed. v must still have the PIN of e.
+// submitted at now. It is measured at e.StartedAt if now is within handOverDelay, otherwise
+// at now, as after a retry or a crash. The result is a duration of the plan, not divided by
+// Speed. v must still have the PIN of e.
 func (v Verification) StatedLife(e Event, now time.Time) time.Duration {
 	at := e.StartedAt
 	if now.Sub(at) > handOverDelay {
@@ -25,10 +26,10 @@ func (v Verification) StatedLife(e Event, now time.Time) time.Duration {
 	return min(v.Workflow.unscale(v.PINExpiresAt.Sub(at)), v.Workflow.PINLife)
 }
 
-// stepTime returns the time that a due step taken at now counts from: NextAt if the
-// delay is at most stepDelay, otherwise now. So small delays neither add up over the
-// plan nor change the lifetime that a message states. At a high Speed, or with a short
-// PIN life, the allowed delay is shorter, so that the step still sends a live PIN.
+// stepTime returns the time from which a due step taken at now is counted: NextAt if the
+// delay is at most stepDelay, otherwise now. Small delays thus neither add up over the plan
+// nor change the stated lifetime. With a high Speed or a short PIN life the allowed delay
+// is shorter, so that the step still sends a valid PIN.
 func (v Verification) stepTime(now time.Time) time.Time {
 	allowed := min(stepDelay, v.Workflow.scale(leastLife)/2, v.Workflow.pinLife()/2)
 	if now.Sub(v.NextAt) <= allowed {
@@ -37,9 +38,9 @@ func (v Verification) stepTime(now time.Time) time.Time {
 	return now
 }
 
-// keepsPIN reports whether an event that counts from at, and is taken at now, sends
-// the PIN in force. A PIN chosen by the application is kept until it expires; a
-// generated one needs leastLife.
+// keepsPIN reports whether an event counted from at, and taken at now, sends the current
+// PIN. A PIN chosen by the application is kept until it expires; a generated PIN needs
+// leastLife.
 func (v Verification) keepsPIN(at, now time.Time) bool {
 	if v.Generation == 0 || v.StepAt(len(v.Events)).PINPolicy == RenewPIN || !v.pinLives(now) {
 		return false

@@ -7,10 +7,10 @@ import (
 
 const mask = "••••"
 
-// Masked returns the form of the address that may be logged: 4477••••04 for a phone,
-// where the network stays visible, and j••••@example.com for an e-mail address. The dots
-// are always four. An address that would leave fewer than four
-// digits hidden, or has another form, is hidden whole.
+// Masked returns the form of the address for logs: 4477••••04 for a phone, with the network
+// visible, and j••••@example.com for an e-mail address. The number of dots is always four.
+// An address of another form, or one that would have fewer than four digits hidden, is
+// hidden whole.
 func (a Address) Masked() string {
 	switch a.Kind {
 	case Phone:
@@ -29,7 +29,7 @@ func maskNumber(digits string) string {
 	return digits[:head] + mask + digits[len(digits)-tail:]
 }
 
-// maskEmail shows the first character of the local part if another one stays hidden.
+// maskEmail shows the first character of the local part unless it is the only one.
 func maskEmail(address string) string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 1 {

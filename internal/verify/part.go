@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// Part is one submission of one part of an event: a long SMS has several. The receipts of
-// a carrier name parts.
+// Part is one submission of one part of an event; a long SMS has several. Receipts refer to
+// parts.
 type Part struct {
-	Attempt int // of the event, from 1
-	Seq     int // from 0
-	Count   int // parts of the message
+	Attempt int // attempt of the event, from 1
+	Seq     int // index in the message, from 0
+	Count   int // number of parts of the message
 	Carrier string
-	Ref     string // the carrier's own id
+	Ref     string // the carrier's message id
 	State   EventState
-	Error   string // the carrier's own error code, or a remark; "" for none
+	Error   string // the carrier's error code, or a remark; "" without an error
 
-	ReportedAt time.Time // arrival of the receipt that State results from; zero before the first
+	ReportedAt time.Time // arrival of the receipt that set State; zero before the first
 }
 
-// compare orders parts by attempt and place.
+// compare orders parts by attempt and index.
 func (p Part) compare(q Part) int {
 	return cmp.Or(cmp.Compare(p.Attempt, q.Attempt), cmp.Compare(p.Seq, q.Seq))
 }
 
-// Report returns the part after a receipt. Receipts may arrive in any order: one that only
-// reports the message in flight does not undo a later one, and delivered is final. The
-// error of a message in flight is dropped.
+// Report returns the part after a receipt. Receipts arrive in any order: an intermediate
+// state never replaces a final one, only delivered replaces a failure, and delivered is
+// never replaced. The error of an intermediate receipt is discarded.
 func (p Part) Report(state EventState, carrierError string) Part {
 	if p.State == EventDelivered || (p.State != EventAccepted && state != EventDelivered) {
 		return p
@@ -46,8 +46,8 @@ type Receipt struct {
 	Error string
 }
 
-// Receipt records a delivery report. ok is false if no part has the ref or the report
-// changes nothing; known tells these two apart.
+// Receipt records a delivery report. known reports whether a part has the ref; ok is false
+// if the report has no effect.
 func (v Verification) Receipt(r Receipt, f OnFailure, now time.Time) (_ Change, known, ok bool) {
 	for seq := len(v.Events) - 1; seq >= 0; seq-- {
 		e := v.Events[seq]
@@ -74,15 +74,15 @@ func (v Verification) Receipt(r Receipt, f OnFailure, now time.Time) (_ Change, 
 
 // LateResponse is the response of a carrier that arrived after its timeout.
 type LateResponse struct {
-	Event int // its place
+	Event int // index of the event
 	Part  Part
 	Cost  Money
-	Early map[string]Part // receipts that arrived before it, by ref
+	Early map[string]Part // receipts that arrived before the response, by ref
 }
 
-// LateResponse records a response after its timeout. It gives an event of unknown outcome
-// its outcome; an acceptance also counts after another carrier refused the event. A late
-// refusal of an older attempt changes nothing; ok is then false.
+// LateResponse records a response after its timeout. It resolves an event of unknown
+// outcome; an acceptance also counts after another carrier refused the event. A late
+// refusal of an older attempt has no effect, and ok is false.
 func (v Verification) LateResponse(l LateResponse, f OnFailure, now time.Time) (_ Change, ok bool) {
 	e, known := v.Event(l.Event)
 	refused := l.Part.State == EventRefused
@@ -102,9 +102,9 @@ func (v Verification) LateResponse(l LateResponse, f OnFailure, now time.Time) (
 	return *c, true
 }
 
-// Reported returns the event with the state that its parts imply. It is delivered if all
+// Reported returns the event with the state derived from its parts. It is delivered if all
 // parts of one attempt were; it failed if every attempt with parts has a failed part. An
-// open event, and one without parts, stays as it is.
+// open event, or an event without parts, is returned unchanged.
 func (e Event) Reported() Event {
 	if e.State == EventSubmitting {
 		return e
@@ -139,8 +139,8 @@ func (p Part) rank() int {
 	return 0
 }
 
-// attemptOutcome returns the outcome of one attempt: its first failed part, or else one
-// that stands for all. known is false if no part was accepted.
+// attemptOutcome returns the outcome of one attempt: its first failed part, otherwise a
+// part that represents all. known is false if no part was accepted.
 func attemptOutcome(parts []Part, attempt int) (outcome Part, known bool) {
 	delivered := 0
 	for _, p := range parts {
@@ -149,7 +149,7 @@ func attemptOutcome(parts []Part, attempt int) (outcome Part, known bool) {
 		}
 		if p.State == EventDelivered {
 			delivered++
-			p.State = EventAccepted // until all are
+			p.State = EventAccepted // until all parts are delivered
 		}
 		if !known || outcome.State == EventAccepted {
 			outcome = p

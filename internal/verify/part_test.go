@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestPartReport: what is known of a part after one receipt more.
+// TestPartReport: the state of a part after another receipt.
 func TestPartReport(t *testing.T) {
 	t.Parallel()
 	const (
@@ -59,9 +59,9 @@ func TestPartReport(t *testing.T) {
 	}
 }
 
-// TestPartReportInAnyOrder: whatever the order of the receipts, and however often
-// each comes, the part is delivered if one says so, failed if another does, and
-// else still on its way.
+// TestPartReportInAnyOrder: in any order and with repeated receipts, the part is delivered
+// if any receipt reports delivery, failed if another reports failure, and otherwise in
+// flight.
 func TestPartReportInAnyOrder(t *testing.T) {
 	t.Parallel()
 	states := []verify.EventState{
@@ -97,7 +97,7 @@ func TestPartReportInAnyOrder(t *testing.T) {
 	})
 }
 
-// part is a part of an event, told by one letter: a(ccepted), d(elivered),
+// part is a part of an event with the state of a letter: a(ccepted), d(elivered),
 // u(ndeliverable), e(xpired), r(ejected), h(eld) or m: answered, without media.
 func part(attempt, seq, count int, letter rune) verify.Part {
 	p := verify.Part{Attempt: attempt, Seq: seq, Count: count, Carrier: string(rune('A' + attempt - 1))}
@@ -111,8 +111,8 @@ func part(attempt, seq, count int, letter rune) verify.Part {
 	return p
 }
 
-// TestEventReported: what the parts of one or two attempts come to. The first
-// carrier is A, the second B; "-" is a part of which nothing is known.
+// TestEventReported: the state derived from the parts of one or two attempts. The first
+// carrier is A, the second B; "-" is a part without a known state.
 func TestEventReported(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -184,11 +184,11 @@ func TestEventReported(t *testing.T) {
 	}
 }
 
-// TestEventReportedBadParts: what makes no sense tells nothing.
+// TestEventReportedBadParts: inconsistent parts do not change the event.
 func TestEventReportedBadParts(t *testing.T) {
 	t.Parallel()
 	e := verify.Event{State: verify.EventUnknown, Attempt: 1}
-	for _, attempt := range []int{-1, 0, 2} { // that was never made
+	for _, attempt := range []int{-1, 0, 2} { // attempts that do not exist
 		e.Parts = []verify.Part{part(attempt, 0, 1, 'd')}
 		if got := e.Reported(); !reflect.DeepEqual(got, e) {
 			t.Errorf("a part of attempt %d: %+v", attempt, got)
@@ -196,7 +196,7 @@ func TestEventReportedBadParts(t *testing.T) {
 	}
 	e.Parts = []verify.Part{part(1, 0, 0, 'a')}
 	if got := e.Reported(); got.State != verify.EventAccepted {
-		t.Errorf("a message of no parts is on its way: %+v", got)
+		t.Errorf("a message with a part count of 0: %+v; want it accepted", got)
 	}
 }
 
@@ -213,8 +213,8 @@ func TestEventFailed(t *testing.T) {
 	}
 }
 
-// TestHasten: the outcome of a failed event brings the next step forward if the account has
-// it so. Otherwise it changes the same, except for the next step.
+// TestHasten: the outcome of a failed event makes the next step due if the account is so
+// configured. Otherwise it changes the same fields except NextAt.
 func TestHasten(t *testing.T) {
 	t.Parallel()
 	type change func(verify.Verification) verify.Verification
@@ -289,8 +289,8 @@ func TestHasten(t *testing.T) {
 	}
 }
 
-// TestSendable: a message is of use while its event is the last, and somebody may
-// still answer.
+// TestSendable: a message is sendable while its event is the last and an answer is still
+// possible.
 func TestSendable(t *testing.T) {
 	t.Parallel()
 	same := func(v verify.Verification) verify.Verification { return v }
@@ -331,7 +331,7 @@ func TestSendable(t *testing.T) {
 				t.Errorf("sendable: %v, want %v", got, tt.want)
 			}
 			if got := v.Resend(e, at(tt.now)); got != tt.want {
-				t.Errorf("sent once more: %v, want %v", got, tt.want)
+				t.Errorf("resent: %v, want %v", got, tt.want)
 			}
 			e.Attempt = verify.MaxAttempts
 			if v.Resend(e, at(tt.now)) {
@@ -343,7 +343,7 @@ func TestSendable(t *testing.T) {
 			for _, known := range []verify.EventState{verify.EventAccepted, verify.EventUnknown, verify.EventRefused} {
 				e.Attempt, e.State = 1, known
 				if v.Resend(e, at(tt.now)) {
-					t.Errorf("sent once more though %s", known)
+					t.Errorf("resent in state %s", known)
 				}
 			}
 		})

@@ -15,12 +15,12 @@ const (
 
 const redacted = "[PIN]"
 
-// PIN is a secret code: the one that was sent, or one that somebody typed (a
-// wrong one is often a near miss, so it is as secret). It shows itself only
-// through [PIN.Reveal]; fmt, slog and encoding/json see a placeholder.
+// PIN is a secret code: a generated or chosen PIN, or a submitted code, which is as secret
+// since a wrong code is often a near miss. Only [PIN.Reveal] returns the code; fmt, slog
+// and encoding/json print a placeholder.
 type PIN struct{ code string }
 
-// ParsePIN accepts 4 to 10 ASCII letters or digits.
+// ParsePIN parses a code of 4 to 10 ASCII letters or digits.
 func ParsePIN(s string) (PIN, bool) {
 	if len(s) < MinPINLength || len(s) > MaxPINLength {
 		return PIN{}, false
@@ -35,8 +35,8 @@ func ParsePIN(s string) (PIN, bool) {
 	return PIN{s}, true
 }
 
-// NewPIN draws n digits, each of the 10ⁿ codes equally likely. Bytes above 249
-// are thrown away, since keeping them would favour the digits 0 to 5.
+// NewPIN generates n digits; each of the 10ⁿ codes is equally likely. Bytes above 249 are
+// discarded, since they would favour the digits 0 to 5. It panics if rnd fails.
 func NewPIN(rnd io.Reader, n int) PIN {
 	digits := make([]byte, 0, n)
 	buf := make([]byte, n)
@@ -53,14 +53,13 @@ func NewPIN(rnd io.Reader, n int) PIN {
 	return PIN{string(digits)}
 }
 
-// Equal compares in constant time. The zero PIN equals nothing, itself included,
-// so a verification whose PIN was destroyed cannot be passed.
+// Equal compares in constant time. The zero PIN equals no PIN, itself included, so a
+// verification with a destroyed PIN cannot succeed.
 func (p PIN) Equal(other PIN) bool {
 	if p.IsZero() || other.IsZero() {
 		return false
 	}
-	// Padded to one length, so that the length of the PIN does not show in the
-	// time either.
+	// Padded to one length, so that the time does not depend on the length of the PIN.
 	var a, b [MaxPINLength + 1]byte
 	a[0], b[0] = byte(len(p.code)), byte(len(other.code))
 	copy(a[1:], p.code)
@@ -68,14 +67,13 @@ func (p PIN) Equal(other PIN) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-// IsZero reports whether there is no code.
+// IsZero reports whether p has no code.
 func (p PIN) IsZero() bool { return p.code == "" }
 
-// Len is how many characters the code has.
+// Len returns the number of characters of the code.
 func (p PIN) Len() int { return len(p.code) }
 
-// Reveal returns the code itself. Only sealing it and writing the message that
-// carries it need this.
+// Reveal returns the code, for its encryption and for the message to the user.
 func (p PIN) Reveal() string { return p.code }
 
 // String hides the code from fmt.

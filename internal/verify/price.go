@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Money is an amount in units of 10⁻⁸ of the installation's currency. Integers
-// keep sums exact; 64 bits reach 92 thousand million.
+// Money is an amount in units of 10⁻⁸ of the installation's currency. Integers keep sums
+// exact; 64 bits hold up to 92 thousand million.
 type Money int64
 
-// Unit is one whole unit of the currency (1 USD, say).
+// Unit is one unit of the currency, such as 1 USD.
 const Unit Money = 100_000_000
 
 var errMoney = errors.New("not an amount with at most 8 decimals")
 
-// ParseMoney reads a decimal number such as "0.1205" exactly.
+// ParseMoney parses a decimal number such as "0.1205" exactly.
 func ParseMoney(s string) (Money, error) {
 	digits, negative := strings.CutPrefix(s, "-")
 	whole, frac, _ := strings.Cut(digits, ".")
@@ -33,13 +33,13 @@ func ParseMoney(s string) (Money, error) {
 	return Money(n), nil
 }
 
-// String prints all 8 decimals, as the v1 API does: "0.12050000".
+// String formats all 8 decimals, as the v1 API does: "0.12050000".
 func (m Money) String() string {
 	sign := ""
 	u := uint64(m)
 	if m < 0 {
 		sign = "-"
-		u = uint64(-(m + 1)) + 1 // the smallest int64 has no positive twin
+		u = uint64(-(m + 1)) + 1 // -m overflows for the smallest int64
 	}
 	return fmt.Sprintf("%s%d.%08d", sign, u/uint64(Unit), u%uint64(Unit))
 }

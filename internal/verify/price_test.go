@@ -19,12 +19,13 @@ func day(n int) time.Time {
 	return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC)
 }
 
-// priced is a price for all others, in force from a day until another; 0 is no bound.
+// priced is a price for all others, valid from a day until another; 0 means unbounded.
 func priced(amount verify.Money, from, until int) verify.Price {
 	return verify.Price{Amount: amount, From: day(from), Until: day(until)}
 }
 
-// TestSetPrice: the new price is in force for its time, and the remaining times keep theirs.
+// TestSetPrice: the new price applies during its validity, and the old prices at other
+// times.
 func TestSetPrice(t *testing.T) {
 	t.Parallel()
 	gb := verify.Price{Country: "GB", Amount: 7}
@@ -59,8 +60,8 @@ func TestSetPrice(t *testing.T) {
 	}
 }
 
-// TestSetPriceAtAnyTime: after any sequence of changes, Find returns the last price that was
-// set for a time, and no two prices overlap.
+// TestSetPriceAtAnyTime: after any sequence of changes, Find returns the last price set for
+// a time, and no two prices overlap.
 func TestSetPriceAtAnyTime(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -92,8 +93,8 @@ func TestSetPriceAtAnyTime(t *testing.T) {
 	})
 }
 
-// TestFindPrice: the longest prefix wins, then the country, then all others; of one
-// destination the channel wins.
+// TestFindPrice: the longest prefix precedes the country, and the country all others; for
+// one destination, the channel precedes all channels.
 func TestFindPrice(t *testing.T) {
 	t.Parallel()
 	list, err := verify.NewPriceList([]verify.Price{
@@ -151,11 +152,11 @@ func TestPriceListRefusesOverlaps(t *testing.T) {
 		{"OtherCarrier", []verify.Price{{}, {Carrier: "smsc"}}, ""},
 		{"OtherCountry", []verify.Price{{Country: "GB"}, {Country: "FR"}}, ""},
 		{"OtherPrefix", []verify.Price{{Prefix: "44"}, {Prefix: "447"}}, ""},
-		{"TwoOpenEnded", []verify.Price{priced(1, 0, 0), priced(2, 5, 0)}, "prices 0 and 1 are for the same numbers at the same time"},
-		{"EndsLater", []verify.Price{priced(1, 1, 5), {Country: "GB"}, priced(2, 4, 7)}, "prices 0 and 2 are for the same numbers at the same time"},
-		{"BeginsEarlier", []verify.Price{priced(1, 4, 7), priced(2, 1, 5)}, "prices 0 and 1 are for the same numbers at the same time"},
-		{"Inside", []verify.Price{priced(1, 1, 9), priced(2, 3, 4)}, "prices 0 and 1 are for the same numbers at the same time"},
-		{"Prefix", []verify.Price{{Prefix: "44"}, {Prefix: "44", Country: ""}}, "prices 0 and 1 are for the same numbers at the same time"},
+		{"TwoOpenEnded", []verify.Price{priced(1, 0, 0), priced(2, 5, 0)}, "prices 0 and 1 overlap: same destination, channel and time"},
+		{"EndsLater", []verify.Price{priced(1, 1, 5), {Country: "GB"}, priced(2, 4, 7)}, "prices 0 and 2 overlap: same destination, channel and time"},
+		{"BeginsEarlier", []verify.Price{priced(1, 4, 7), priced(2, 1, 5)}, "prices 0 and 1 overlap: same destination, channel and time"},
+		{"Inside", []verify.Price{priced(1, 1, 9), priced(2, 3, 4)}, "prices 0 and 1 overlap: same destination, channel and time"},
+		{"Prefix", []verify.Price{{Prefix: "44"}, {Prefix: "44", Country: ""}}, "prices 0 and 1 overlap: same destination, channel and time"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

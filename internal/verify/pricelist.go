@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Price is a line of a price list: what a verification of certain numbers costs the
-// account, or what a carrier charges the operator for a message to them.
+// Price is a line of a price list: the price of a verification for the account, or the cost
+// of a message for the operator.
 type Price struct {
-	Carrier string  // its name in the configuration; "" for what accounts pay
+	Carrier string  // name in the configuration; "" for the prices of accounts
 	Country string  // ISO 3166-1 alpha-2; "" for all others, and with Prefix
-	Prefix  string  // first digits of the E.164 number, without "+"; "" for none
-	Channel Channel // "" for all
+	Prefix  string  // first digits of the E.164 number, without "+", or ""
+	Channel Channel // "" for all channels
 	Amount  Money
-	From    time.Time // the first moment of its validity; zero for since ever
-	Until   time.Time // the first moment after it; zero for never
+	From    time.Time // start of validity; zero means unbounded
+	Until   time.Time // end of validity, exclusive; zero means unbounded
 }
 
-// destination is what a price is found by: a prefix has digits, a country letters.
+// destination is the lookup key of a price: a prefix has digits, a country letters.
 func (p Price) destination() string {
 	if p.Prefix != "" {
 		return p.Prefix
@@ -26,12 +26,12 @@ func (p Price) destination() string {
 	return p.Country
 }
 
-// holds reports whether the price is in force at a time.
+// holds reports whether the price is valid at a time.
 func (p Price) holds(at time.Time) bool {
 	return !at.Before(p.From) && (p.Until.IsZero() || at.Before(p.Until))
 }
 
-// SameAs reports whether p and q are about the same numbers, channel and carrier.
+// SameAs reports whether p and q apply to the same numbers, channel and carrier.
 func (p Price) SameAs(q Price) bool {
 	return p.Carrier == q.Carrier && p.destination() == q.destination() && p.Channel == q.Channel
 }
@@ -40,20 +40,19 @@ func (p Price) overlaps(q Price) bool {
 	return p.SameAs(q) && (p.Until.IsZero() || q.From.Before(p.Until)) && (q.Until.IsZero() || p.From.Before(q.Until))
 }
 
-// OverlapError names two prices, by their places in a list, of which nobody could say
-// which one counts.
+// OverlapError identifies two conflicting prices by their indexes in a list.
 type OverlapError struct{ First, Second int }
 
 func (e *OverlapError) Error() string {
-	return fmt.Sprintf("prices %d and %d are for the same numbers at the same time", e.First, e.Second)
+	return fmt.Sprintf("prices %d and %d overlap: same destination, channel and time", e.First, e.Second)
 }
 
-// PriceList finds prices. It does not change, so it may be used by many at once.
+// PriceList finds prices. It is immutable and safe for concurrent use.
 type PriceList struct {
-	lines   map[priceKey][]Price // in the order of their validity
-	longest int                  // prefix
+	lines   map[priceKey][]Price // ordered by start of validity
+	longest int                  // length of the longest prefix
 
-	carriers map[string]bool // that have prices
+	carriers map[string]bool // carriers with prices
 }
 
 type priceKey struct {
@@ -61,8 +60,8 @@ type priceKey struct {
 	channel              Channel
 }
 
-// NewPriceList makes a list of prices. It returns an [*OverlapError] for two that are
-// in force at one time for the same numbers.
+// NewPriceList makes a list of prices. It returns an [*OverlapError] for two prices that
+// are valid at the same time for the same numbers, channel and carrier.
 func NewPriceList(prices []Price) (*PriceList, error) {
 	l := &PriceList{lines: map[priceKey][]Price{}, carriers: map[string]bool{}}
 	places := map[priceKey][]int{}
@@ -84,12 +83,12 @@ func NewPriceList(prices []Price) (*PriceList, error) {
 	return l, nil
 }
 
-// Has reports whether there are prices of a carrier.
+// Has reports whether the list has prices of a carrier.
 func (l *PriceList) Has(carrier string) bool { return l.carriers[carrier] }
 
-// Find gives the price for a number that is in force at a time: that of the longest
-// prefix, or else of the country, or else of all others; of those for one destination
-// that for the channel, or else for all channels. ok is false when there is none.
+// Find returns the price for a number that is valid at a time. The longest matching prefix
+// precedes the country, and the country precedes all others. For one destination, a price
+// for the channel precedes one for all channels. ok is false if no price matches.
 func (l *PriceList) Find(carrier, number, country string, channel Channel, at time.Time) (amount Money, ok bool) {
 	for n := min(l.longest, len(number)); n > 0; n-- {
 		if amount, ok := l.at(carrier, number[:n], channel, at); ok {
@@ -115,8 +114,8 @@ func (l *PriceList) at(carrier, destination string, channel Channel, at time.Tim
 	return 0, false
 }
 
-// Gap is the first moment from a time on at which a carrier's list has no price for
-// all other numbers, whatever the channel; ok is false when there is none.
+// Gap returns the first time at or after from without a price of the carrier for all other
+// numbers and all channels. ok is false if there is no gap.
 func (l *PriceList) Gap(carrier string, from time.Time) (at time.Time, ok bool) {
 	for _, p := range l.lines[priceKey{carrier, "", ""}] {
 		switch {
@@ -129,8 +128,8 @@ func (l *PriceList) Gap(carrier string, from time.Time) (at time.Time, ok bool) 
 	return from, true
 }
 
-// SetPrice gives prices with p in force from p.From on, for as long as it says, in
-// place of what was there for the same numbers. What lies before it stays.
+// SetPrice returns prices with p added. Existing prices for the same numbers are shortened
+// or split where p is valid.
 func SetPrice(prices []Price, p Price) []Price {
 	var after []Price
 	for _, q := range prices {
@@ -138,12 +137,12 @@ func SetPrice(prices []Price, p Price) []Price {
 			after = append(after, q)
 			continue
 		}
-		if q.From.Before(p.From) { // the head of it
+		if q.From.Before(p.From) { // before p
 			head := q
 			head.Until = p.From
 			after = append(after, head)
 		}
-		if !p.Until.IsZero() && (q.Until.IsZero() || p.Until.Before(q.Until)) { // the tail
+		if !p.Until.IsZero() && (q.Until.IsZero() || p.Until.Before(q.Until)) { // after p
 			tail := q
 			tail.From = p.Until
 			after = append(after, tail)

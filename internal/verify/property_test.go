@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// drawRequest makes any request that the rules must cope with.
+// drawRequest generates any request that the rules must handle.
 func drawRequest(t *rapid.T) verify.Request {
 	seconds := func(most int, label string) time.Duration {
 		return time.Duration(rapid.IntRange(0, most).Draw(t, label)) * time.Second
@@ -38,19 +38,18 @@ func drawRequest(t *rapid.T) verify.Request {
 	return req
 }
 
-// life is one verification with its past.
+// life is one verification with its history.
 type life struct {
 	t       *rapid.T
 	v       verify.Verification
 	now     time.Time
 	events  []verify.ID
-	pins    map[int]verify.PIN // by generation
+	pins    map[int]verify.PIN // PINs by generation
 	guesses map[string]int     // wrong codes for each PIN
 	ended   verify.Status      // "" while in progress
 }
 
-// TestRules applies random rules at random times, and asserts what is always true of each
-// state.
+// TestRules applies random rules at random times, and asserts the invariants of each state.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -62,7 +61,7 @@ func TestRules(t *testing.T) {
 			},
 			"step": func(t *rapid.T) {
 				if h.ended != "" {
-					return // no step is due any more
+					return // no step is due
 				}
 				if h.now.Before(h.v.NextAt) {
 					h.now = h.v.NextAt
@@ -117,8 +116,8 @@ func (h *life) step(flying bool) {
 	h.saw(c)
 }
 
-// decided allows an error of some kinds only, and none but KindNotFound once the
-// verification is over.
+// decided accepts only errors of the given kinds, and only KindNotFound after the end of
+// the verification.
 func (h *life) decided(err error, kinds ...verify.Kind) {
 	over := h.v.At(h.now).Status != verify.InProgress
 	if over != (kind(err) == verify.KindNotFound) {
@@ -135,8 +134,8 @@ func (h *life) decided(err error, kinds ...verify.Kind) {
 	h.t.Fatalf("refused with %v", err)
 }
 
-// fail records that an event failed, and takes the step that becomes due: the one to come
-// after the newest event, and no other. An outcome that is known already stays.
+// fail records that an event failed, and takes the step that becomes due: only the step
+// after the newest event. A known outcome does not change.
 func (h *life) fail(seq int, state verify.EventState) {
 	e, before := h.v.Events[seq], h.v
 	open, wantState := e.State == verify.EventSubmitting || e.State == verify.EventUnknown, e.State
@@ -168,11 +167,11 @@ func (h *life) fail(seq int, state verify.EventState) {
 		h.t.Fatal("the same failure brought the step forward twice")
 	}
 	if v.Sendable(v.Events[seq], h.now) || !v.At(h.now).NextAt.Equal(h.now) {
-		h.t.Fatalf("event %d failed, and is still of use: %+v", seq, v)
+		h.t.Fatalf("event %d failed and is still sendable: %+v", seq, v)
 	}
 	h.step(true)
 	if h.ended != "" || len(h.events) != seq+2 {
-		h.t.Fatalf("event %d failed, and no other came: %s", seq, h.v.Status)
+		h.t.Fatalf("event %d failed without a next event: %s", seq, h.v.Status)
 	}
 }
 
@@ -193,7 +192,7 @@ func (h *life) check(code verify.PIN) {
 	}
 	if !right {
 		key := before.PIN.Reveal()
-		if before.ChosenPIN.IsZero() { // two drawn PINs may be the same
+		if before.ChosenPIN.IsZero() { // two generated PINs may be equal
 			key = string(rune(before.Generation))
 		}
 		h.guesses[key]++
@@ -204,7 +203,7 @@ func (h *life) check(code verify.PIN) {
 	h.saw(change)
 }
 
-// saw takes note of a change.
+// saw checks a change and records it.
 func (h *life) saw(c verify.Change) {
 	v, e := c.Verification, c.Send
 	if h.ended != "" && (v.Status != h.ended || !v.FinalizedAt.Equal(h.v.FinalizedAt)) {
@@ -212,7 +211,7 @@ func (h *life) saw(c verify.Change) {
 	}
 	if v.Status != verify.InProgress && h.ended == "" {
 		h.ended = v.Status
-		// An end that comes by itself has its time, however late it is written.
+		// Expiry has its own time, even if it is recorded late.
 		if late := v.Status == verify.Expired && v.FinalizedAt.Before(h.now); !late && !v.FinalizedAt.Equal(h.now) {
 			h.t.Fatalf("ended at %v, not at %v", v.FinalizedAt, h.now)
 		}
@@ -245,9 +244,9 @@ func (h *life) saw(c verify.Change) {
 	h.v = v
 }
 
-// lifetime checks the PIN of a new event: it is the one before if that has a minute
-// left by the time of the event, or lives and was chosen by the application. The
-// message states the lifetime left.
+// lifetime checks the PIN of a new event. The previous PIN is kept if it is valid for
+// another minute at the time of the event, or is valid and chosen by the application. The
+// message states the remaining lifetime.
 func (h *life) lifetime(v verify.Verification, e verify.Event) {
 	scaled := func(d time.Duration) time.Duration {
 		return (d / time.Duration(max(1, v.Workflow.Speed))).Truncate(time.Millisecond)
@@ -277,7 +276,7 @@ func (h *life) lifetime(v verify.Verification, e verify.Event) {
 	}
 }
 
-// invariants holds at any time.
+// invariants checks conditions that always apply.
 func (h *life) invariants(*rapid.T) {
 	v := h.v
 	if len(v.Events) != len(h.events) || len(v.Events) < 1 || len(v.Events) > len(v.Workflow.Steps) {
@@ -299,7 +298,7 @@ func (h *life) invariants(*rapid.T) {
 		h.t.Fatalf("in progress, but without a PIN, a next step or tries: %+v", v)
 	}
 	if !v.ChosenPIN.IsZero() && !v.PIN.Equal(v.ChosenPIN) {
-		h.t.Fatal("the PIN is not the one that the application chose")
+		h.t.Fatal("the PIN differs from the application's choice")
 	}
 	if v.ChosenPIN.IsZero() && len(v.PIN.Reveal()) != v.CodeLength {
 		h.t.Fatalf("a PIN of %d characters, want %d", len(v.PIN.Reveal()), v.CodeLength)

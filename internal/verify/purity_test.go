@@ -12,7 +12,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// input draws the input of rules.
+// input generates the input of rules.
 type input struct {
 	*rapid.T
 	now time.Time
@@ -51,7 +51,7 @@ func (in input) node() string {
 	return rapid.SampledFrom([]string{"node-a", "node-b"}).Draw(in.T, "node")
 }
 
-// ref draws the name of a message of an event: few, so that most are known.
+// ref generates a message id of an event from a small set, so that most are known.
 func (in input) ref(seq int) string {
 	return fmt.Sprintf("%d/%d", seq, rapid.IntRange(0, 2).Draw(in.T, "ref"))
 }
@@ -67,7 +67,7 @@ func (in input) early(ref string) map[string]verify.Part {
 var rules = map[string]func(in input, v verify.Verification) (c verify.Change, ok bool){
 	"step": func(in input, v verify.Verification) (verify.Change, bool) {
 		if len(v.Open()) > 0 {
-			return verify.Change{}, false // it has a lease
+			return verify.Change{}, false // covered by Recover: the row has a lease
 		}
 		return v.Step(in.runner(), in.history(), in.now, rand.Reader), true
 	},
@@ -92,7 +92,7 @@ var rules = map[string]func(in input, v verify.Verification) (c verify.Change, o
 	},
 	"withdraw": func(in input, v verify.Verification) (verify.Change, bool) {
 		if rapid.IntRange(0, 4).Draw(in.T, "withdraw") > 0 {
-			return verify.Change{}, false // let most go on
+			return verify.Change{}, false // let most verifications continue
 		}
 		return v.Withdraw(in.now), true
 	},
@@ -145,7 +145,7 @@ func snapshotOf(v verify.Verification) snapshot {
 	return snapshot{v: v, text: fmt.Sprintf("%+v %+v", v, v.Payment), pins: secrets(v)}
 }
 
-// secrets are the PINs in a value: they do not print.
+// secrets returns the PINs of a value, since they do not print.
 func secrets(v verify.Verification) []verify.PIN {
 	pins := []verify.PIN{v.PIN, v.ChosenPIN}
 	for _, c := range v.Checks {
@@ -165,7 +165,7 @@ type past struct {
 	v      verify.Verification
 	values []snapshot
 	facts  []verify.Fact
-	ledger map[string]verify.Entry // the key is that of the entry
+	ledger map[string]verify.Entry // by key of the entry
 	spent  verify.Money
 }
 
@@ -211,7 +211,7 @@ func TestRulesArePure(t *testing.T) {
 	})
 }
 
-// take takes the change of a rule.
+// take applies the change of a rule and checks it.
 func (p *past) take(c verify.Change) {
 	agree(p, c)
 	for _, e := range c.Entries {
@@ -253,7 +253,7 @@ func (p *past) sum(kind verify.EntryKind) (sum verify.Money) {
 	return sum
 }
 
-// invariants asserts what holds at any time.
+// invariants checks conditions that always apply.
 func (p *past) invariants(*rapid.T) {
 	v := p.v
 	want := p.facts
@@ -283,7 +283,7 @@ func (p *past) invariants(*rapid.T) {
 	}
 }
 
-// TestForks: two changes of one value share no memory, whatever the lengths of its lists.
+// TestForks: two changes of one value share no memory, for slices of any length.
 func TestForks(t *testing.T) {
 	t.Parallel()
 	grow := map[string]func(v verify.Verification, n int, branch string) verify.Verification{

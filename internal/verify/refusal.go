@@ -11,7 +11,7 @@ import (
 // Rule names the rule that refused a start. It is stored, so a name never changes.
 type Rule string
 
-// The rules, in the order of the kinds that they refuse with.
+// The rules, in the order of their kinds.
 const (
 	RuleInternal      Rule = "internal_error"
 	RuleNoPrice       Rule = "no_price"
@@ -116,17 +116,17 @@ func (r Rule) Info() (info RuleInfo, ok bool) {
 	return rules[i], true
 }
 
-// Cause states which rule refused a start, and by which figures.
+// Cause is the rule that refused a start, with its figures.
 type Cause struct {
 	Rule   Rule
-	Detail string    // parameter, cap, velocity rule or verification concerned; "" for none
+	Detail string    // parameter, cap, velocity rule or verification concerned, or ""
 	Count  int64     // in the unit of the rule
-	Limit  int64     // likewise
-	Until  time.Time // when the rule permits the next start; zero if unknown
+	Limit  int64     // in the unit of the rule
+	Until  time.Time // time from which the rule permits a start; zero if unknown
 }
 
-// Cause returns the cause of the refusal. An error without one gets the first rule of
-// its kind, with the parameter or verification that it names.
+// Cause returns the cause of the refusal. An error without a cause gets the first rule of
+// its kind, and the parameter or verification that the error names.
 func (e *Error) Cause() Cause {
 	c := e.By
 	if c.Rule == "" {
@@ -157,26 +157,27 @@ func ruleOf(kind Kind) Rule {
 	return ""
 }
 
-// String returns the cause as a sentence without its end.
+// String returns the cause as a sentence without a full stop.
 func (c Cause) String() string {
 	info, _ := c.Rule.Info()
 	return strings.NewReplacer("{detail}", cmp.Or(c.Detail, "unknown"),
 		"{count}", info.Unit.Format(c.Count), "{limit}", info.Unit.Format(c.Limit)).Replace(info.Text)
 }
 
-// Refusal is a start that was refused, or several alike.
+// Refusal is a refused start, or several equal ones.
 type Refusal struct {
 	ID      ID     // id of the stored row
 	Account string // its API key; "" without a proven account
-	Number  string // E.164 digits without "+"; "" if it is not kept
+	Number  string // E.164 digits without "+"; "" if not stored
 	Cause
-	Source      string // address of the last request; "" if it is not kept
+	Source      string // address of the last request; "" if not stored
 	Times       int64  // number of refusals
 	First, Last time.Time
 }
 
-// SumRefusals adds up refusals of the same rule, account and number. The list begins with
-// the latest, and so does the result; of those alike the latest cause and source count.
+// SumRefusals adds up refusals of the same rule, account and number. The list, and the
+// result, are ordered from the latest; each sum has the cause and source of its latest
+// refusal.
 func SumRefusals(list []Refusal) (sums []Refusal) {
 	for _, r := range list {
 		i := slices.IndexFunc(sums, func(s Refusal) bool {

@@ -40,7 +40,7 @@ func TestRefusalRules(t *testing.T) {
 	if slices.Sort(names); len(slices.Compact(slices.Clone(names))) != len(names) {
 		t.Errorf("a rule has two rows: %v", names)
 	}
-	never := []verify.Kind{ // of check, search and control
+	never := []verify.Kind{ // kinds used only by check, search and control
 		verify.KindNotFound, verify.KindWrongCode, verify.KindTooManyCodes, verify.KindTooManyIDs,
 		verify.KindCancelTooEarly, verify.KindCancelTooLate, verify.KindNoMoreEvents,
 	}

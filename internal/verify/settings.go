@@ -5,51 +5,47 @@ import (
 	"strings"
 )
 
-// Settings are what an operator lays down for one account beyond what every account
-// has. They are stored as JSON with the account, shown and taken by the admin API
-// under the same names, and the zero value of each means "as for the installation": to
-// add one, add a field here with a name in JSON and omitempty. Package account checks its
-// values and, if it limits requests, decides on it (Policy).
+// Settings are an operator's settings for one account. They are stored as JSON with the
+// account and have the same names in the admin API. Each zero value means the default of
+// the installation. A new setting is a field here with a JSON name and omitempty. Package
+// account validates the values, and its Policy applies those that limit requests.
 type Settings struct {
-	// Countries are those whose numbers the account may verify (ISO 3166-1 alpha-2
-	// in capitals); none for all.
+	// Countries is the allow-list of countries of numbers (ISO 3166-1 alpha-2 in capitals);
+	// empty for all countries.
 	Countries []string `json:"countries,omitempty"`
-	// Workflows are the published workflows (workflow_id) that the account may use; none for
-	// all.
+	// Workflows is the allow-list of published workflows (workflow_id); empty for all
+	// workflows.
 	Workflows []int `json:"workflows,omitempty"`
-	// Senders are what the account may name as the sender of an SMS (sender_id);
-	// none for any.
+	// Senders is the allow-list of SMS senders (sender_id); empty for any sender.
 	Senders []string `json:"senders,omitempty"`
-	// LinkBrands are names that the account may use as brand or payee although they look
-	// like links, such as Booking.com. They do not limit other names.
+	// LinkBrands are permitted brands and payees that look like links, such as Booking.com.
+	// Other names are not restricted.
 	LinkBrands []string `json:"link_brands,omitempty"`
-	// Sources are the networks that the account's requests may come from, such as
-	// 192.0.2.0/24; none for any.
+	// Sources is the allow-list of client networks, such as 192.0.2.0/24; empty for any
+	// network.
 	Sources []string `json:"sources,omitempty"`
-	// MinCodeLength is the least number of characters of a PIN; 0 for the least that
-	// there is.
+	// MinCodeLength is the minimum length of a PIN; 0 for MinPINLength.
 	MinCodeLength int `json:"min_code_length,omitempty"`
-	// Strict holds PINs to the limits of NIST SP 800-63B, section 5.1.3.2: at least 6
+	// Strict applies the limits of NIST SP 800-63B, section 5.1.3.2, to PINs: at least 6
 	// digits, valid for at most 10 minutes.
 	Strict bool `json:"strict,omitempty"`
-	// TestNumbers are numbers that nothing is ever sent to.
+	// TestNumbers are numbers to which messages are never sent.
 	TestNumbers []TestNumber `json:"test_numbers,omitempty"`
-	// LowBalance is the amount below which the operator is warned of the balance; ""
-	// for that of the installation.
+	// LowBalance is the balance below which the operator is warned; "" for the default of
+	// the installation.
 	LowBalance string `json:"low_balance,omitempty"`
-	// Fraud are the account's own limits of the velocity rules.
+	// Fraud overrides limits of the velocity rules.
 	Fraud FraudSettings `json:"fraud,omitzero"`
-	// Autofill is how the account's SMS end.
+	// Autofill configures the last line of the account's SMS.
 	Autofill Autofill `json:"autofill,omitzero"`
-	// CarrierValues are what carriers put into the account's messages.
+	// CarrierValues are inserted into the account's messages by carriers.
 	CarrierValues CarrierValues `json:"carrier_values,omitempty"`
-	// SpokenBrands are the names that calls say, by brand or payee of a request.
+	// SpokenBrands maps brands and payees to their spoken forms in calls.
 	SpokenBrands SpokenBrands `json:"spoken_brands,omitempty"`
 }
 
-// TestNumber is a number that nothing is ever sent to, with the PIN that each of its
-// verifications has: for those who review an app, and for tests. The PIN protects
-// nothing, and is no secret.
+// TestNumber is a number to which messages are never sent, with the fixed PIN of its
+// verifications: for app reviewers and tests. The PIN is not secret.
 type TestNumber struct {
 	Number string `json:"number"` // E.164 digits without "+"
 	Code   string `json:"code"`
@@ -59,13 +55,13 @@ type TestNumber struct {
 // each run of white space inside.
 func SingleSpaced(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// MaxSenderLength is what carriers take in an alphanumeric sender.
+// MaxSenderLength is the maximum length of an alphanumeric sender.
 const MaxSenderLength = 11
 
-// ValidSender reports whether carriers take s as an alphanumeric sender.
+// ValidSender reports whether carriers accept s as an alphanumeric sender.
 func ValidSender(s string) bool { return SenderDefect(s) == "" }
 
-// SenderDefect returns why carriers do not take s as an alphanumeric sender; "" if they
+// SenderDefect returns why carriers do not accept s as an alphanumeric sender; "" if they
 // do.
 func SenderDefect(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool {

@@ -24,6 +24,6 @@ func TestPayer(t *testing.T) {
 		t.Errorf("%s and %s pay", own.Payer(), child.Payer())
 	}
 	if own.OnCredit() || !(verify.Account{Unlimited: true}).OnCredit() || !(verify.Account{PayerUnlimited: true}).OnCredit() {
-		t.Error("on credit is who is unlimited, or whose payer is")
+		t.Error("OnCredit must be true for an unlimited account or payer")
 	}
 }

@@ -6,32 +6,31 @@ import (
 	"time"
 )
 
-// CappedEvent is the error of an event that was not sent because of a cap of its number.
+// CappedEvent is the error of an event that was not sent because its number is at a cap.
 const CappedEvent = "capped"
 
 // Runner is the input of the rules for due rows.
 type Runner struct {
 	Node     string
-	InFlight func(event ID) bool // the node is still submitting the event
+	InFlight func(event ID) bool // reports whether the node is still submitting the event
 	OnFailure
 }
 
-// Step takes the step that is due: the next event; a refused event if a cap forbids the
-// message; or the end, if all steps were taken or the whole plan has run out during an
-// outage. A step taken within half a second counts from NextAt: event, PIN and next step
-// are timed as if it had been taken then. History is asked and changed at that time, so
-// that caps and events agree. If the step is not due, only the lease changes. v has no open
-// event: a verification with one has a lease, and Recover handles the end of a lease.
+// Step takes the due step: the next event; a refused event if a cap forbids the message; or
+// the end, if all steps were taken or the plan ran out during an outage. A step taken
+// within half a second counts from NextAt: event, PIN and next step are timed as if taken
+// then. History is read and changed at that time, so that caps and events agree. If the
+// step is not due, only the lease changes. v has no open event: an open event has a lease,
+// and Recover handles the end of a lease.
 func (v Verification) Step(r Runner, h History, now time.Time, rnd io.Reader) Change {
 	c := v.change()
 	c.step(r, h, now, rnd)
 	return *c
 }
 
-// Recover handles the end of a lease: the node that held it reported no outcome. Of the
-// open events that this node is not submitting, the newest is sent once more if Resend
-// allows it; the outcome of the others is unknown. Without a resend, a step that is due by
-// then is taken.
+// Recover handles the end of a lease whose node reported no outcome. Of the open events
+// that this node is not submitting, the newest is resent if Resend allows it, and the
+// others get an unknown outcome. Without a resend, a due step is taken.
 func (v Verification) Recover(r Runner, h History, now time.Time, rnd io.Reader) Change {
 	c := v.change()
 	c.settleOpen(r, now)
@@ -41,8 +40,8 @@ func (v Verification) Recover(r Runner, h History, now time.Time, rnd io.Reader)
 	return *c
 }
 
-// settleOpen resends the open events that no process submits any more, or gives them the
-// state unknown.
+// settleOpen resends the open events that no process submits any more, or sets their state
+// to unknown.
 func (c *Change) settleOpen(r Runner, now time.Time) {
 	for _, e := range c.Verification.Open() {
 		switch {
@@ -57,15 +56,14 @@ func (c *Change) settleOpen(r Runner, now time.Time) {
 	}
 }
 
-// LeaseForRefund acquires the lease for the node that is going to refund an ended
-// verification.
+// LeaseForRefund acquires the lease for a node that will refund an ended verification.
 func (v Verification) LeaseForRefund(node string, now time.Time) Change {
 	c := v.change()
 	c.Verification.acquire(node, now)
 	return *c
 }
 
-// step is [Verification.Step] as a part of a change.
+// step implements [Verification.Step].
 func (c *Change) step(r Runner, h History, now time.Time, rnd io.Reader) {
 	v := c.Verification
 	if !v.StepDue(now) {

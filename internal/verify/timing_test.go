@@ -11,11 +11,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// BenchmarkPINTiming asks whether the time of a comparison tells which digit of a
-// code is wrong, or how many are: Welch's t of b.N comparisons with the first digit wrong
-// and with another kind of code, in random order, without the slowest tenth ("t"),
-// must be below 4.5 either way. One sample is 100 comparisons, since a clock does not
-// see a single one.
+// BenchmarkPINTiming measures whether the time of a comparison depends on the position or
+// number of wrong digits. It computes Welch's t of b.N comparisons with the first digit
+// wrong and of b.N with another kind of code, in random order, without the slowest tenth.
+// "t" must be below 4.5 in absolute value. One sample is 100 comparisons, since a clock
+// cannot resolve one.
 //
 //	go test -run '^$' -bench PINTiming -benchtime 100000x ./internal/verify
 func BenchmarkPINTiming(b *testing.B) {
@@ -51,11 +51,11 @@ func BenchmarkPINTiming(b *testing.B) {
 	}
 }
 
-// welch is Welch's t of two samples, without what is slower than nine tenths of both.
+// welch returns Welch's t of two samples without values above the 90th percentile of both.
 func welch(a, b []float64) float64 {
 	all := slices.Sorted(slices.Values(slices.Concat(a, b)))
 	if len(all) < 20 {
-		return 0 // too few to say
+		return 0 // too few samples
 	}
 	limit := all[len(all)*9/10]
 	slow := func(x float64) bool { return x > limit }

@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// CarrierValues are values by name that an operator's carriers put into their
-// messages: ids that a country demands, such as entity_id, or a key of the account.
+// CarrierValues are named values that an operator's carriers insert into messages: ids that
+// a country requires, such as entity_id, or a key of the account.
 type CarrierValues map[string]string
 
-// UnmarshalJSON replaces all values by those of data.
+// UnmarshalJSON replaces all values with data.
 func (v *CarrierValues) UnmarshalJSON(data []byte) error {
 	var values map[string]string
 	if err := json.Unmarshal(data, &values); err != nil {
@@ -22,11 +22,11 @@ func (v *CarrierValues) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// SpokenBrands are spoken forms by brand, such as "Acme Inc" for "AcmeInc": voices spell
+// SpokenBrands maps brands to spoken forms, such as "AcmeInc" to "Acme Inc": voices spell
 // or misread names of another script.
 type SpokenBrands map[string]string
 
-// UnmarshalJSON replaces all spoken forms by those of data.
+// UnmarshalJSON replaces all spoken forms with data.
 func (b *SpokenBrands) UnmarshalJSON(data []byte) error {
 	var brands map[string]string
 	if err := json.Unmarshal(data, &brands); err != nil {
@@ -36,8 +36,8 @@ func (b *SpokenBrands) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Of returns the spoken form of a brand, or the brand if it has none. Letter case and
-// surrounding or repeated white space do not count.
+// Of returns the spoken form of a brand; without one, the brand. It ignores letter case and
+// surrounding or repeated white space.
 func (b SpokenBrands) Of(brand string) string {
 	if spoken, ok := b[brand]; ok || len(b) == 0 {
 		return cmp.Or(spoken, brand)

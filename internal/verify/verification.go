@@ -7,43 +7,43 @@ import (
 	"time"
 )
 
-// Status is the state of a verification. The words are those of the v1 search response.
+// Status is the state of a verification, as in the v1 search response.
 type Status string
 
-// A verification is in progress until one of the other four ends it for good.
+// A verification is in progress until one of the other four ends it.
 const (
 	InProgress Status = "IN PROGRESS"
 	Success    Status = "SUCCESS"   // the right code was submitted in time
 	Failed     Status = "FAILED"    // three wrong codes for one PIN
 	Expired    Status = "EXPIRED"   // no right code before the end
-	Cancelled  Status = "CANCELLED" // by the application or an operator
+	Cancelled  Status = "CANCELLED" // ended by the application or an operator
 )
 
-// Payment is the payment that a person confirms (PSD2). It is part of the verification and
-// never changes: PSD2 RTS article 5 binds the code to amount and payee.
+// Payment is the payment that a person confirms (PSD2). It never changes: PSD2 RTS article
+// 5 binds the code to amount and payee.
 type Payment struct {
 	Payee  string // at most 18 characters
 	Amount string // decimal, in euros, as shown to the payer
 }
 
-// Request is a validated request of an application to verify an address.
+// Request is an application's validated request to verify an address.
 type Request struct {
 	Account    string  // its API key
-	To         Address // that is verified, and the default of steps
+	To         Address // address to verify; steps may override it
 	Brand      string  // at most 18 characters; "" for payments
 	Payment    *Payment
-	Sender     string // of steps without one; "" for the default of the installation
+	Sender     string // default sender of steps; "" for the default of the installation
 	Locale     string // such as "en-gb"
-	CodeLength int    // of generated PINs
-	ChosenPIN  PIN    // by the application; zero to generate one
+	CodeLength int    // length of generated PINs
+	ChosenPIN  PIN    // PIN chosen by the application; zero to generate one
 	Workflow   Workflow
 
 	// Input of the velocity rules only; not stored.
 	Source  string // address of the client; "" if unknown
-	Premium bool   // the number costs more than others
+	Premium bool   // premium rate, shared cost or satellite number
 }
 
-// Testing returns the request for a test number: it has a fixed PIN, and nothing is sent.
+// Testing returns the request for a test number, with a fixed PIN and without messages.
 func (r Request) Testing(pin PIN) Request {
 	r.ChosenPIN, r.Workflow.Test = pin, true
 	return r
@@ -60,8 +60,7 @@ func (r Request) StepAt(seq int) Step {
 	return s
 }
 
-// Addresses returns the distinct addresses of the request: To, then those of steps that
-// have their own.
+// Addresses returns the distinct addresses of the request: To, then the addresses of steps.
 func (r Request) Addresses() []Address {
 	list := []Address{r.To}
 	for _, s := range r.Workflow.Steps {
@@ -73,33 +72,34 @@ func (r Request) Addresses() []Address {
 }
 
 // Verification is one attempt to prove that a person can be reached at an address, with its
-// whole history. It is a value: rules return a changed copy in a [Change] and never modify
-// their receiver.
+// complete history. It is a value: rules return a changed copy in a [Change] and never
+// modify their receiver.
 type Verification struct {
 	ID ID
 	Request
 	Price Money  // see Charged
-	Payer string // the account whose balance pays; "" for Account
+	Payer string // key of the paying account; "" for Account
 	Paid  bool   // the price was charged and not refunded
 
-	// Unsent marks an event that certainly never left. The end of the verification then
-	// makes a refund due.
+	// Unsent is set if a charged event was never accepted by a carrier. A refund is then
+	// due at the end of the verification.
 	Unsent bool
 
 	Status      Status
 	SubmittedAt time.Time
 	FinalizedAt time.Time // zero while in progress
 
-	PIN          PIN // in force; destroyed at the end
-	Generation   int // counts the PINs of the verification from 1
+	PIN          PIN // current PIN; destroyed at the end
+	Generation   int // number of PINs so far; the first is 1
 	PINExpiresAt time.Time
 	Tries        int // wrong codes for this PIN
 
-	Events []Event // in order of their steps
-	Checks []Check // in order of their arrival
+	Events []Event // ordered by step
+	Checks []Check // ordered by arrival
 	Facts  []Fact  // the newest, at most maxFacts
 
-	// NextAt is when the next step is due: the next event, or the end. Zero after the end.
+	// NextAt is the due time of the next step: the next event, or the end. Zero after the
+	// end.
 	NextAt time.Time
 	Lease  Lease
 }
@@ -128,7 +128,7 @@ func (v Verification) LastEventID() ID {
 	return v.Events[len(v.Events)-1].ID
 }
 
-// Event returns the event at a place; ok is false if there is none.
+// Event returns the event with an index. ok is false if it does not exist.
 func (v Verification) Event(seq int) (e Event, ok bool) {
 	if seq < 0 || seq >= len(v.Events) {
 		return Event{}, false
@@ -146,10 +146,10 @@ func (v Verification) Open() (open []Event) {
 	return open
 }
 
-// StepsLeft reports whether a further step exists, beside the end.
+// StepsLeft reports whether a step remains before the end.
 func (v Verification) StepsLeft() bool { return !v.stepsTaken() }
 
-// Cost returns the amount that carriers charge the operator, as far as it is known.
+// Cost returns the known charges of carriers to the operator.
 func (v Verification) Cost() (sum Money) {
 	for _, e := range v.Events {
 		sum += e.Cost()
@@ -157,7 +157,7 @@ func (v Verification) Cost() (sum Money) {
 	return sum
 }
 
-// PaidBy returns the account whose balance pays for the verification.
+// PaidBy returns the key of the account that pays for the verification.
 func (v Verification) PaidBy() string { return cmp.Or(v.Payer, v.Account) }
 
 // Charged returns the amount that was charged and not refunded.
@@ -168,11 +168,11 @@ func (v Verification) Charged() Money {
 	return v.Price
 }
 
-// Ended reports whether the verification is over for good.
+// Ended reports whether the verification has ended.
 func (v Verification) Ended() bool { return v.Status != InProgress }
 
-// At returns the verification as it stands at now: one past its end is EXPIRED, even
-// before a runner has expired the row.
+// At returns the verification at now: EXPIRED if it is past its end, even if no runner has
+// recorded that yet.
 func (v Verification) At(now time.Time) Verification {
 	if v.Status == InProgress && !v.running(now) {
 		return v.end(Expired, v.endedAt(now))
@@ -180,9 +180,9 @@ func (v Verification) At(now time.Time) Verification {
 	return v
 }
 
-// FromFuture reports whether a clock that was ahead began the verification or took its
-// last step (see [FromFuture]). Such a verification has expired: its end may be years
-// away, and until then it would block the number.
+// FromFuture reports whether a clock that was ahead began the verification or took its last
+// step (see [FromFuture]). Such a verification counts as expired; otherwise it could block
+// the number for years.
 func (v Verification) FromFuture(now time.Time) bool { return FromFuture(v.LastEventAt(), now) }
 
 // running reports whether the verification accepts checks, cancels and steps.
@@ -190,7 +190,7 @@ func (v Verification) running(now time.Time) bool {
 	return v.Status == InProgress && now.Before(v.endsAt()) && !v.FromFuture(now)
 }
 
-// end finishes the verification and destroys its secrets.
+// end ends the verification and destroys its secrets.
 func (v Verification) end(s Status, now time.Time) Verification {
 	v.Status, v.FinalizedAt, v.NextAt = s, now, time.Time{}
 	v.PIN, v.ChosenPIN = PIN{}, PIN{}
@@ -201,8 +201,8 @@ func (v Verification) pinLives(now time.Time) bool { return now.Before(v.PINExpi
 
 func (v Verification) stepsTaken() bool { return len(v.Events) == len(v.Workflow.Steps) }
 
-// endsAt returns the time at which the verification expires if no further step is taken
-// early: the end of the last wait, or the expiry of the PIN if that is later.
+// endsAt returns the expiry of the verification if no step is triggered early: the end of
+// the last wait, or the later expiry of the PIN.
 func (v Verification) endsAt() time.Time {
 	end := v.LastEventAt()
 	for seq := max(0, len(v.Events)-1); seq < len(v.Workflow.Steps); seq++ {
@@ -214,7 +214,7 @@ func (v Verification) endsAt() time.Time {
 	return end
 }
 
-// endedAt returns the end of a verification that has expired at now: endsAt, or now if the
+// endedAt returns the end of a verification that has expired by now: endsAt, or now if the
 // verification is from the future.
 func (v Verification) endedAt(now time.Time) time.Time {
 	if v.FromFuture(now) {
@@ -223,8 +223,8 @@ func (v Verification) endedAt(now time.Time) time.Time {
 	return v.endsAt()
 }
 
-// withPIN starts a generation at a time. A PIN chosen by the application keeps its value,
-// and its tries continue: a guesser keeps the knowledge of earlier tries.
+// withPIN starts a generation. A PIN chosen by the application keeps its value and its
+// tries, since earlier guesses still narrow it down.
 func (v Verification) withPIN(at time.Time, rnd io.Reader) Verification {
 	v.Generation++
 	v.PINExpiresAt = at.Add(v.Workflow.pinLife())

@@ -12,8 +12,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestSchedule lets workflows run to their end without an answer. The PIN rows
-// are the published table (spec §5).
+// TestSchedule runs workflows to their end without an answer. The PIN rows are the
+// published table (spec §5).
 func TestSchedule(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -80,8 +80,8 @@ func TestRenewPolicyGivesEveryEventItsPIN(t *testing.T) {
 	}
 }
 
-// TestStepAfterOutage: a server that comes back late goes on while the plan still
-// has time, and ends what nobody waits for any more.
+// TestStepAfterOutage: after an outage, a verification continues if its plan has time left,
+// and otherwise ends.
 func TestStepAfterOutage(t *testing.T) {
 	t.Parallel()
 	v := start(t, request(300, 125, 180, 300))
@@ -161,7 +161,7 @@ func TestCheck(t *testing.T) {
 		if v.Tries != 0 || v.Generation != 2 {
 			t.Fatalf("%d tries, generation %d; want 0, 2", v.Tries, v.Generation)
 		}
-		if !old.Equal(v.PIN) { // one time in 10,000 they are the same
+		if !old.Equal(v.PIN) { // one time in 10,000 they are equal
 			if _, c, err := check(v, old, "", at(181)); c.Valid || err == nil {
 				t.Error("the dead PIN was accepted")
 			}
@@ -315,8 +315,8 @@ func TestParsePIN(t *testing.T) {
 	}
 }
 
-// TestIDAt: ids of later milliseconds are greater, in the form of a UUID and as they
-// lie in the database, and those of one millisecond differ.
+// TestIDAt: later milliseconds have greater ids, as a UUID and as stored octets; ids of one
+// millisecond differ.
 func TestIDAt(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 26, 1, 2, 3, 4e6, time.UTC)
