@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// defaultRules are those of an operator who sets none (package config).
+// defaultRules returns the default rules (package config).
 func defaultRules() fraud.Rules {
 	const day = 24 * time.Hour
 	return fraud.Rules{
@@ -39,7 +39,7 @@ func defaultRules() fraud.Rules {
 	}
 }
 
-// traffic plays verifications against a State in virtual time, as the engine does.
+// traffic sends verifications to a State in virtual time, as the engine does.
 type traffic struct {
 	state  *fraud.State
 	random *rand.Rand
@@ -81,13 +81,13 @@ func (tr *traffic) run() {
 		m := heap.Pop(&tr.events).(moment)
 		m.do(m.at)
 		if tr.events.Len()%1000 == 0 {
-			tr.state.Drain() // as a node does every second
+			tr.state.Drain() // each second, as nodes do
 		}
 	}
 }
 
-// start plays one verification: it is verified after some seconds, or gets a second
-// SMS after two minutes and expires after five.
+// start simulates one verification: it succeeds after some seconds, or gets a second SMS
+// after two minutes and expires after five.
 func (tr *traffic) start(number, country string, converts bool, now time.Time) {
 	d := tr.state.Start(fraud.Attempt{Account: "demo0001", Number: number, Country: country}, now)
 	for _, b := range d.Fresh {
@@ -119,9 +119,8 @@ func (tr *traffic) start(number, country string, converts bool, now time.Time) {
 	tr.later(now.Add(5*time.Minute), func(now time.Time) { tr.state.Ended(v, now) })
 }
 
-// TestPumping: of 10,000 requests to one prefix that nobody verifies, no more than 60
-// SMS leave before it is blocked, however fast they come and wherever their numbers
-// are; and little more leaves until the attack is over.
+// TestPumping: of 10,000 requests to one prefix without a right code, at most 60 SMS leave
+// before the block, at any rate and in any range; and few more until the end of the attack.
 func TestPumping(t *testing.T) {
 	t.Parallel()
 	const requests = 10_000
@@ -153,18 +152,18 @@ func TestPumping(t *testing.T) {
 	}
 }
 
-// inARow repeats within one hundred, as whoever has bought it does.
+// inARow repeats within one range of 100 numbers, as its owner would.
 func inARow(i int, _ *rand.Rand) string { return fmt.Sprintf("44770012%04d", i%100) }
 
 func drawn(_ int, r *rand.Rand) string { return fmt.Sprintf("4477001%05d", r.IntN(100_000)) }
 
-// TestFalseBlocks: of 100,000 requests of people in a day, of whom 60 to 90 % type
-// their code, no more than one in a thousand is refused.
+// TestFalseBlocks: of 100,000 legitimate requests in a day with a conversion rate of 60 to
+// 90 %, at most one in a thousand is refused.
 func TestFalseBlocks(t *testing.T) {
 	t.Parallel()
 	const requests, prefixes = 100_000, 300
 	tr := newTraffic(2, defaultRules())
-	zipf := rand.NewZipf(tr.random, 1.1, 20, prefixes-1) // a few operators have most people
+	zipf := rand.NewZipf(tr.random, 1.1, 20, prefixes-1) // a few operators have most numbers
 	for range requests {
 		at := t0.Add(time.Duration(tr.random.Int64N(int64(24 * time.Hour))))
 		prefix := zipf.Uint64()
@@ -180,7 +179,7 @@ func TestFalseBlocks(t *testing.T) {
 	}
 }
 
-// BenchmarkStart is what the rules cost a start, with an hour behind it.
+// BenchmarkStart measures the rules for a start, with an hour of counts.
 func BenchmarkStart(b *testing.B) {
 	s, now := newState(defaultRules()), t0
 	for m := range 60 {

@@ -8,46 +8,46 @@ import (
 	"countersign/internal/verify"
 )
 
-// Action is what a block does.
+// Action is the effect of a block.
 type Action string
 
 // The actions.
 const (
-	ActionBlock  Action = "block"  // who falls under it is refused
-	ActionShadow Action = "shadow" // it says who would have been
-	ActionAlert  Action = "alert"  // it only tells
+	ActionBlock  Action = "block"  // refuses matching requests
+	ActionShadow Action = "shadow" // reports requests that it would refuse
+	ActionAlert  Action = "alert"  // only warns the operator
 )
 
-// Block is a decision of a rule about a target, and why it was taken.
+// Block is a decision of a rule about a target, with its figures.
 type Block struct {
 	ID string
 	Target
 	Rule    Rule
 	Action  Action
-	Network string // of the number that was refused first: its name, or its prefix
+	Network string // network of the first refused number: its name, or its prefix
 	Figures Figures
 	Since   time.Time
-	Until   time.Time // zero: until it is lifted
-	Repeat  int       // 1 the first time
-	Ordinal int       // counts the blocks of this rule and target from 1: two nodes that decide the same have the same
+	Until   time.Time // zero until lifted
+	Repeat  int       // number of consecutive blocks, from 1
+	Ordinal int       // number of the block of this rule and target, from 1; nodes that decide the same use the same number
 
-	LiftedAt time.Time // zero while nobody has
+	LiftedAt time.Time // zero unless lifted
 	LiftedBy string
 }
 
-// Figures are what a rule went by.
+// Figures are the values that a decision is based on.
 type Figures struct {
-	Window     string  `json:"window,omitempty"` // such as 1h0m0s
-	Counts             // within it
+	Window     string  `json:"window,omitempty"` // window of the counts, such as 1h0m0s
+	Counts             // counts within the window
 	Conversion float64 `json:"conversion_percent,omitempty"`
-	Numbers    int     `json:"numbers,omitempty"` // distinct
-	Limit      float64 `json:"limit"`             // that was reached, or fallen below
-	Mean       float64 `json:"mean,omitempty"`    // of the times before
-	Sigma      float64 `json:"sigma,omitempty"`   // their standard deviation
+	Numbers    int     `json:"numbers,omitempty"` // distinct numbers
+	Limit      float64 `json:"limit"`             // limit that was reached, or fallen below
+	Mean       float64 `json:"mean,omitempty"`    // mean of earlier periods
+	Sigma      float64 `json:"sigma,omitempty"`   // standard deviation of earlier periods
 }
 
 // Count returns the figure that reached the limit of the rule: starts, numbers, calls,
-// failed checks or, of a conversion, percent.
+// failed checks or, for a conversion rate, percent.
 func (b Block) Count() int64 {
 	f := b.Figures
 	switch b.Rule {
@@ -68,12 +68,12 @@ func (b Block) Count() int64 {
 	return f.Starts
 }
 
-// Active reports whether the block holds. A block from the future does not.
+// Active reports whether the block is in force. A block from the future is not.
 func (b Block) Active(now time.Time) bool {
 	return b.LiftedAt.IsZero() && (b.Until.IsZero() || now.Before(b.Until)) && !verify.FromFuture(b.Since, now)
 }
 
-// ended is when the block has come to its end; zero while it has none.
+// ended returns the end of the block; zero if it has no end.
 func (b Block) ended() time.Time {
 	if !b.LiftedAt.IsZero() {
 		return b.LiftedAt
@@ -81,17 +81,17 @@ func (b Block) ended() time.Time {
 	return b.Until
 }
 
-// LiftedByAccount is who lifted a block that an account lifted itself, by an Unblock.
+// LiftedByAccount is the LiftedBy of a block that an account lifted by an Unblock.
 const LiftedByAccount = "network-unblock"
 
-// liftedByHand reports whether the operator has lifted the block: somebody has looked,
-// and the target begins anew.
+// liftedByHand reports whether an operator lifted the block, which resets the counts of the
+// target.
 func (b Block) liftedByHand() bool { return !b.LiftedAt.IsZero() && b.LiftedBy != LiftedByAccount }
 
-// Unblock lets an account reach a network, whatever the rules say, for a time.
+// Unblock exempts an account from the rules on a network for a time.
 type Unblock struct {
 	Account string
-	Network string // as replies name it
+	Network string // name in replies
 	Since   time.Time
 	Until   time.Time
 }
@@ -101,7 +101,7 @@ type ruleTarget struct {
 	target Target
 }
 
-// book knows the newest block of each rule and target.
+// book holds the newest block of each rule and target.
 type book struct {
 	latest    *bounded[ruleTarget, known]
 	unblocked map[unblockKey]Unblock
@@ -109,14 +109,14 @@ type book struct {
 
 type unblockKey struct{ account, network string }
 
-// known is the newest block of a rule and target, and when one of them was last lifted
-// by hand: what was counted before counts no more.
+// known is the newest block of a rule and target, with the last time at which an operator
+// lifted one of them. Earlier counts are ignored.
 type known struct {
 	Block
 	anew time.Time
 }
 
-// maxBlocks bounds the blocks that are in memory, and so does maxUnblocks.
+// Bounds of the blocks and unblocks in memory.
 const (
 	maxBlocks   = 100_000
 	maxUnblocks = 10_000
@@ -129,7 +129,7 @@ func newBook() *book {
 	}
 }
 
-// note takes a block that this node or another made or changed.
+// note records a new or changed block of any node.
 func (k *book) note(b Block) {
 	key := ruleTarget{b.Rule, b.Target}
 	old, ok := k.latest.get(key)
@@ -154,18 +154,18 @@ func (k *book) unblock(list []Unblock, now time.Time) {
 	}
 }
 
-// holds reports whether the unblock is in force. One from the future is not.
+// holds reports whether the unblock is in force. An unblock from the future is not.
 func (u Unblock) holds(now time.Time) bool {
 	return now.Before(u.Until) && !verify.FromFuture(u.Since, now)
 }
 
-// passes reports whether an account may reach a network whatever the rules say.
+// passes reports whether an unblock exempts an account from the rules on a network.
 func (k *book) passes(account, network string, now time.Time) bool {
 	return k.unblocked[unblockKey{account, network}].holds(now)
 }
 
-// next is the block that follows another of the same rule and target. durations are
-// those of the rule.
+// next returns b as the successor of a block of the same rule and target, with the
+// durations of the rule.
 func next(before Block, b Block, durations []time.Duration, within time.Duration) Block {
 	b.Ordinal, b.Repeat = before.Ordinal+1, 1
 	if end := before.ended(); before.Ordinal > 0 && before.Action == b.Action && b.Since.Sub(end) < within && !before.liftedByHand() &&

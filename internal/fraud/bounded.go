@@ -6,10 +6,10 @@ import "container/list"
 // attack keeps its own entries in use, so it can only evict idle ones.
 type bounded[K comparable, V any] struct {
 	most    int
-	size    func(V) int // of one value; what is bounded is the sum
+	size    func(V) int // size of one value; most bounds the sum
 	used    int
 	entries map[K]*list.Element
-	order   *list.List // of boundedEntry, the last touched first
+	order   *list.List // boundedEntry values, most recently used first
 	evicted int
 }
 
@@ -23,7 +23,7 @@ func newBounded[K comparable, V any](most int, size func(V) int) *bounded[K, V] 
 	return &bounded[K, V]{most: most, size: size, entries: map[K]*list.Element{}, order: list.New()}
 }
 
-// get finds a value without touching it.
+// get returns a value without marking it as used.
 func (b *bounded[K, V]) get(key K) (v V, ok bool) {
 	e, ok := b.entries[key]
 	if !ok {
@@ -32,7 +32,7 @@ func (b *bounded[K, V]) get(key K) (v V, ok bool) {
 	return e.Value.(*boundedEntry[K, V]).value, true
 }
 
-// put sets a value, touches it, and lets others go until there is room.
+// put sets a value, marks it as used, and evicts others until the sum is within the bound.
 func (b *bounded[K, V]) put(key K, v V) {
 	n := b.size(v)
 	if e, ok := b.entries[key]; ok {
@@ -50,8 +50,7 @@ func (b *bounded[K, V]) put(key K, v V) {
 	}
 }
 
-// expire drops the idle while old says so, the one that was touched longest ago
-// first.
+// expire removes the least recently used values while old returns true.
 func (b *bounded[K, V]) expire(old func(V) bool) {
 	for e := b.order.Back(); e != nil && old(e.Value.(*boundedEntry[K, V]).value); e = b.order.Back() {
 		b.remove(e)

@@ -7,34 +7,33 @@ import (
 	"countersign/internal/verify"
 )
 
-// Caps are the limits on what may go to one number, and on the wrong codes that it
-// may see, across verifications: three wrong codes end a verification, and then
-// the next may begin, so that without them nothing keeps a guesser, or a flood,
-// from going on (design.md §5). An empty list is no limit.
+// Caps limit the messages to a number and the wrong codes for it across verifications.
+// Three wrong codes end a verification, but another may begin; without caps, guesses and
+// floods could continue (design.md §5). An empty list is no limit.
 type Caps struct {
-	Sends               []Window // to a number, of all accounts together
-	AccountSends        []Window // of each account by itself
-	FailedChecks        []Window // on a number, of all accounts together
-	AccountFailedChecks []Window // of each account by itself
+	Sends               []Window // messages to a number, all accounts together
+	AccountSends        []Window // messages to a number, for each account
+	FailedChecks        []Window // failed checks of a number, all accounts together
+	AccountFailedChecks []Window // failed checks of a number, for each account
 
-	// Streak is after how many failed checks in a row, without a success of the
-	// account on the number, it is locked for the time of Lock, and again with each
-	// further one (NIST SP 800-63B: at most 100). 0 is never.
+	// Streak is the number of consecutive failed checks, without a success of the account
+	// on the number, that locks the number for the account for Lock. Each further one locks
+	// it again (NIST SP 800-63B: at most 100). 0 means never.
 	Streak int
 	Lock   time.Duration
 
-	// Remember is how long a success is known, and a streak that does not go on.
+	// Remember is the lifetime of a success, and of a streak that does not continue.
 	Remember time.Duration
 }
 
-// Window is the most that may happen in a time that slides: in no time of that
-// length is there more.
+// Window is the maximum number of events within any period of a duration (a sliding
+// window).
 type Window struct {
 	Count  int
 	Within time.Duration
 }
 
-// Names returns the names that [Refusal.Cap] may have.
+// Names returns all possible values of [Refusal.Cap].
 func (c Caps) Names() (names []string) {
 	if c.Streak > 0 {
 		names = append(names, capStreak)
@@ -53,7 +52,7 @@ func (c Caps) Names() (names []string) {
 	return names
 }
 
-// The beginnings of the names of caps. The time of the window follows.
+// The prefixes of the names of caps. The duration of the window follows.
 const (
 	capStreak              = "streak" // has no window
 	capSends               = "sends"
@@ -62,16 +61,16 @@ const (
 	capAccountFailedChecks = "account_failed_checks"
 )
 
-// Refusal says which cap keeps something from being done.
+// Refusal identifies the cap that forbids an operation.
 type Refusal struct {
 	Cap   string    // such as sends_10m, account_failed_checks_24h, streak
-	Until time.Time // when it lets the next through, if nothing else happens
+	Until time.Time // when the cap permits the next operation, if no other is counted
 	Count int       // messages, wrong codes or the length of the streak
-	Limit int       // of the cap
+	Limit int       // limit of the cap
 }
 
-// MaySend returns nil if a message may go to the number for the account. A number
-// whose codes cannot be checked any more gets none either.
+// MaySend returns nil if a message to the number is permitted for the account. If no check
+// is permitted, no message is either.
 func (c Caps) MaySend(n Number, account string, now time.Time) *Refusal {
 	if r := c.MayCheck(n, account, now); r != nil {
 		return r
@@ -82,7 +81,7 @@ func (c Caps) MaySend(n Number, account string, now time.Time) *Refusal {
 	return full(capAccountSends, c.AccountSends, n.sends(account), now)
 }
 
-// MayCheck returns nil if a code for the number may be compared for the account.
+// MayCheck returns nil if a check of the number is permitted for the account.
 func (c Caps) MayCheck(n Number, account string, now time.Time) *Refusal {
 	if u := n.use(account); c.locked(u, now) {
 		return &Refusal{Cap: capStreak, Until: u.LockedUntil, Count: u.Streak, Limit: c.Streak}
@@ -93,7 +92,7 @@ func (c Caps) MayCheck(n Number, account string, now time.Time) *Refusal {
 	return full(capAccountFailedChecks, c.AccountFailedChecks, n.failed(account), now)
 }
 
-// Sent counts a message to the number. Whoever sends has asked MaySend before.
+// Sent counts a message to the number. Call MaySend before.
 func (c Caps) Sent(n Number, account string, now time.Time) Number {
 	return c.change(n, account, now, func(u *Use) {
 		if len(c.Sends)+len(c.AccountSends) > 0 {
@@ -102,8 +101,8 @@ func (c Caps) Sent(n Number, account string, now time.Time) Number {
 	})
 }
 
-// Failed counts a check with a wrong code. It returns the cap that it has filled,
-// if any: then no further one may be tried.
+// Failed counts a check with a wrong code. It returns the cap that forbids further checks,
+// or nil.
 func (c Caps) Failed(n Number, account string, now time.Time) (Number, *Refusal) {
 	n = c.change(n, account, now, func(u *Use) {
 		if len(c.FailedChecks)+len(c.AccountFailedChecks) > 0 {
@@ -120,7 +119,7 @@ func (c Caps) Failed(n Number, account string, now time.Time) (Number, *Refusal)
 	return n, c.MayCheck(n, account, now)
 }
 
-// Verified notes a success, which ends the streak of its account. The windows stay.
+// Verified records a success, which ends the account's streak. The windows are kept.
 func (c Caps) Verified(n Number, account string, now time.Time) Number {
 	return c.change(n, account, now, func(u *Use) {
 		u.Streak, u.FailedAt, u.LockedUntil = 0, time.Time{}, time.Time{}
@@ -128,9 +127,8 @@ func (c Caps) Verified(n Number, account string, now time.Time) Number {
 	})
 }
 
-// VerifiedBefore reports whether the number was proven to the account not too long ago
-// (see Remember); to any account, if it is "". Such a number passes the guards, but
-// never the caps.
+// VerifiedBefore reports whether the account (any account if "") verified the number within
+// Remember. Such a number is exempt from the rules, but never from the caps.
 func (c Caps) VerifiedBefore(n Number, account string, now time.Time) bool {
 	return slices.ContainsFunc(n.Uses, func(u Use) bool {
 		at := u.VerifiedAt
@@ -139,7 +137,7 @@ func (c Caps) VerifiedBefore(n Number, account string, now time.Time) bool {
 	})
 }
 
-// Cleared forgets all that is counted, and lifts the locks. Successes stay known.
+// Cleared resets all counts and locks. Successes are kept.
 func (c Caps) Cleared(n Number, now time.Time) Number {
 	kept := slices.Clone(n.Uses)
 	for i, u := range kept {
@@ -148,14 +146,14 @@ func (c Caps) Cleared(n Number, now time.Time) Number {
 	return c.pruned(Number{kept}, now)
 }
 
-// Counts reports whether anything is counted that Cleared forgets, or a lock holds.
+// Counts reports whether the number has counts or a lock that Cleared would reset.
 func (c Caps) Counts(n Number, now time.Time) bool {
 	return slices.ContainsFunc(c.pruned(n, now).Uses, func(u Use) bool {
 		return len(u.Sends)+len(u.Failed)+u.Streak > 0 || !u.LockedUntil.IsZero()
 	})
 }
 
-// StaleAt is when nothing of what is known of the number matters any more.
+// StaleAt returns the time after which the history of the number has no effect.
 func (c Caps) StaleAt(n Number) time.Time {
 	var at time.Time
 	later := func(t time.Time, by time.Duration) {
@@ -187,8 +185,7 @@ func longest(lists ...[]Window) (d time.Duration) {
 	return d
 }
 
-// change gives n with the use of one account changed, and without what is too old
-// to matter. It leaves n as it is.
+// change returns a copy of n with the use of one account changed and expired data removed.
 func (c Caps) change(n Number, account string, now time.Time, do func(*Use)) Number {
 	n = c.pruned(n, now)
 	i := slices.IndexFunc(n.Uses, func(u Use) bool { return u.Account == account })
@@ -203,7 +200,7 @@ func (c Caps) change(n Number, account string, now time.Time, do func(*Use)) Num
 	return n
 }
 
-// pruned is a copy without what is too old to matter.
+// pruned returns a copy without expired data.
 func (c Caps) pruned(n Number, now time.Time) Number {
 	kept := make([]Use, 0, len(n.Uses)+1)
 	for _, u := range n.Uses {
@@ -225,14 +222,14 @@ func (c Caps) pruned(n Number, now time.Time) Number {
 	return Number{kept}
 }
 
-// locked reports whether a streak locks the number for an account. A lock that was set
-// by a clock that was ahead does not count.
+// locked reports whether a streak locks the number for an account. A lock set by a clock
+// that was ahead is ignored.
 func (c Caps) locked(u Use, now time.Time) bool {
 	return now.Before(u.LockedUntil) && !verify.FromFuture(u.LockedUntil.Add(-c.Lock), now)
 }
 
-// within returns the times less than d before now. Times a little ahead, by the clock
-// of another node, count; those from the future do not.
+// within returns the times less than d before now. Times slightly ahead, from the clock of
+// another node, count; times from the future do not.
 func within(times []time.Time, now time.Time, d time.Duration) []time.Time {
 	out := func(t time.Time) bool { return now.Sub(t) >= d || verify.FromFuture(t, now) }
 	if !slices.ContainsFunc(times, out) {
@@ -241,8 +238,7 @@ func within(times []time.Time, now time.Time, d time.Duration) []time.Time {
 	return slices.DeleteFunc(slices.Clone(times), out)
 }
 
-// full returns the window among several that has no room for one more; of those the
-// one that has none for longest.
+// full returns the full window with the latest Until, or nil.
 func full(name string, windows []Window, times []time.Time, now time.Time) (worst *Refusal) {
 	for _, w := range windows {
 		if len(times) < w.Count {
@@ -261,7 +257,7 @@ func full(name string, windows []Window, times []time.Time, now time.Time) (wors
 	return worst
 }
 
-// name is the time of the window, such as 10m or 24h.
+// name returns the duration of the window, such as 10m or 24h.
 func (w Window) name() string {
 	text := w.Within.String() // such as 24h0m0s
 	for _, zero := range []string{"m0s", "h0m"} {

@@ -9,7 +9,7 @@ import (
 
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// defaults are the caps of an operator who sets none (package config).
+// defaults returns the default caps (package config).
 func defaults() fraud.Caps {
 	const day = 24 * time.Hour
 	sends := []fraud.Window{{Count: 5, Within: 10 * time.Minute}, {Count: 10, Within: time.Hour}, {Count: 20, Within: day}}
@@ -20,14 +20,14 @@ func defaults() fraud.Caps {
 	}
 }
 
-// history is a number under caps, as time goes on.
+// history is a number under caps at a time.
 type history struct {
 	caps fraud.Caps
 	n    fraud.Number
 	now  time.Time
 }
 
-// send sends a message if that is allowed, and gives the cap that refuses it.
+// send sends a message if permitted, and returns the cap that refuses it.
 func (h *history) send(account string) string {
 	if r := h.caps.MaySend(h.n, account, h.now); r != nil {
 		return r.Cap
@@ -36,8 +36,8 @@ func (h *history) send(account string) string {
 	return ""
 }
 
-// fail checks a wrong code if that is allowed, and gives the cap that refuses it, or
-// that it fills.
+// fail checks a wrong code if permitted, and returns the cap that refuses it, or that it
+// fills.
 func (h *history) fail(account string) (refused, filled string) {
 	if r := h.caps.MayCheck(h.n, account, h.now); r != nil {
 		return r.Cap, ""
@@ -104,13 +104,13 @@ func TestWindowSlides(t *testing.T) {
 		{0, ""},
 		{4 * time.Minute, ""},
 		{10*time.Minute - time.Millisecond, "sends_10m"},
-		{10 * time.Minute, ""}, // the first is out
+		{10 * time.Minute, ""}, // the first has left the window
 		{14*time.Minute - time.Millisecond, "sends_10m"},
 		{14 * time.Minute, ""},
 		{time.Hour, ""},
 		{time.Hour, ""},
 		{time.Hour, "sends_10m"},
-		{59 * time.Minute, "sends_10m"}, // by a clock that is behind
+		{59 * time.Minute, "sends_10m"}, // a clock that is behind
 	} {
 		h.now = t0.Add(tt.after)
 		if got := h.send("a"); got != tt.want {
@@ -180,7 +180,7 @@ func TestStreak(t *testing.T) {
 		return filled
 	}
 	failures(99)
-	h.n = h.caps.Verified(h.n, "b", h.now) // of another account: changes nothing
+	h.n = h.caps.Verified(h.n, "b", h.now) // another account: no effect
 	if filled := failures(1); filled != "streak" {
 		t.Errorf("check 100 fills %q", filled)
 	}
@@ -296,6 +296,6 @@ func TestStatus(t *testing.T) {
 		}
 	}
 	if n := len(h.caps.Status(fraud.Number{}, t0)); n != 4 {
-		t.Errorf("a number that nobody has used has %d counts, want those of all accounts", n)
+		t.Errorf("an unused number has %d counts, want only the counts of all accounts", n)
 	}
 }

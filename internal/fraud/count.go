@@ -8,18 +8,18 @@ import (
 	"countersign/internal/verify"
 )
 
-// Counts is what happened somewhere in some time.
+// Counts are the events at a place within a period.
 type Counts struct {
 	Starts       int64 `json:"starts,omitempty"`        // accepted
-	Sends        int64 `json:"sends,omitempty"`         // SMS that a carrier took
-	Calls        int64 `json:"calls,omitempty"`         // that a carrier took
+	Sends        int64 `json:"sends,omitempty"`         // SMS accepted by a carrier
+	Calls        int64 `json:"calls,omitempty"`         // calls accepted by a carrier
 	Successes    int64 `json:"successes,omitempty"`     // verified
-	Finished     int64 `json:"finished,omitempty"`      // over, verified or not
+	Finished     int64 `json:"finished,omitempty"`      // ended, verified or not
 	FailedChecks int64 `json:"failed_checks,omitempty"` // wrong codes
 	Spend        int64 `json:"spend,omitempty"`         // prices of the starts, in units of verify.Money
 }
 
-// Plus is the sum of both.
+// Plus returns the sum of both.
 func (c Counts) Plus(o Counts) Counts {
 	return Counts{
 		c.Starts + o.Starts, c.Sends + o.Sends, c.Calls + o.Calls, c.Successes + o.Successes,
@@ -27,7 +27,8 @@ func (c Counts) Plus(o Counts) Counts {
 	}
 }
 
-// Conversion is the percentage of what is over that was verified; 100 of nothing.
+// Conversion returns the conversion rate: successes in percent of finished verifications;
+// 100 if none has finished.
 func (c Counts) Conversion() float64 {
 	if c.Finished == 0 {
 		return 100
@@ -35,33 +36,33 @@ func (c Counts) Conversion() float64 {
 	return 100 * float64(c.Successes) / float64(c.Finished)
 }
 
-// Entry is what one node counted within a minute, of one account at one place. It is
-// what nodes tell each other. Exactly one of Prefix, Source and Range is given.
+// Entry has the counts of one node, account and place within a minute. Nodes exchange
+// entries. Exactly one of Prefix, Source and Range is set.
 type Entry struct {
-	Minute  int64  `json:"m"` // since 1970
+	Minute  int64  `json:"m"` // minutes since 1970
 	Account string `json:"a,omitempty"`
 	Country string `json:"c,omitempty"`
-	Network string `json:"n,omitempty"` // "" where it is not known
+	Network string `json:"n,omitempty"` // "" if unknown
 	Prefix  string `json:"p,omitempty"`
 	Source  string `json:"s,omitempty"`
 	Range   string `json:"r,omitempty"` // a number without its last two digits
-	Last    int    `json:"l,omitempty"` // those two
+	Last    int    `json:"l,omitempty"` // the last two digits
 	Counts
 }
 
-// place is an Entry without its counts: what is counted separately.
+// place returns e without its counts: the key under which it is counted.
 func (e Entry) place() Entry {
 	e.Counts = Counts{}
 	return e
 }
 
-// PrefixDigits is how many first digits of a number make its prefix: the country and
-// what most plans give to one operator, or a part of it.
+// PrefixDigits is the number of leading digits in the prefix of a number: the country code
+// and, in most plans, a block of one operator.
 const PrefixDigits = 7
 
 func prefixOf(number string) string { return number[:min(len(number), PrefixDigits)] }
 
-// rangeOf splits a number into the hundred that it is in, and which of them it is.
+// rangeOf splits a number into its range of 100 numbers and its index there.
 func rangeOf(number string) (hundred string, last int) {
 	if len(number) < 2 {
 		return number, 0
@@ -72,13 +73,13 @@ func rangeOf(number string) (hundred string, last int) {
 
 func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
-// series is what was counted at one place, by the minute, the oldest first. Minutes
-// in which nothing happened are not there.
+// series has the counts of one place by minute, oldest first, without minutes of zero
+// counts.
 type series struct {
 	minutes []minuteCounts
 
-	// The last sum that was asked for, kept up with what is added: nearly all rules
-	// look back equally far, and a start asks several.
+	// Cached sum of the last query, updated by add: nearly all rules have the same window,
+	// and a start queries several.
 	from  int64
 	sum   Counts
 	known bool
@@ -89,8 +90,7 @@ type minuteCounts struct {
 	Counts
 }
 
-// add counts in a minute, which may be an earlier one, and forgets those before
-// oldest.
+// add counts n in a minute, which may be in the past, and removes minutes before oldest.
 func (s *series) add(minute, oldest int64, n Counts) {
 	at := len(s.minutes)
 	for at > 0 && s.minutes[at-1].minute > minute {
@@ -118,7 +118,7 @@ func (s *series) added(minute int64, n Counts) {
 	}
 }
 
-// since sums the minutes from one on, none of which may be forgotten yet.
+// since returns the sum of the minutes from the given one on, which must still be kept.
 func (s *series) since(minute int64) (sum Counts) {
 	if s == nil {
 		return sum
@@ -133,7 +133,7 @@ func (s *series) since(minute int64) (sum Counts) {
 	return sum
 }
 
-// turnBack forgets the minutes after latest.
+// turnBack removes the minutes after latest.
 func (s *series) turnBack(latest int64) {
 	s.minutes = slices.DeleteFunc(s.minutes, func(m minuteCounts) bool { return m.minute > latest })
 	s.known = false
@@ -146,7 +146,7 @@ func (s *series) newest() int64 {
 	return s.minutes[len(s.minutes)-1].minute
 }
 
-// Kind is what a target is.
+// Kind is the kind of a target.
 type Kind string
 
 // The kinds of targets.
@@ -155,19 +155,19 @@ const (
 	KindPrefix  Kind = "prefix"  // 7 digits
 	KindCountry Kind = "country" // ISO 3166-1 alpha-2
 	KindRange   Kind = "range"   // a number without its last two digits
-	KindSource  Kind = "source"  // an address; of IPv6 the /64
+	KindSource  Kind = "source"  // an IP address; for IPv6 the /64
 	KindVoice   Kind = "voice"   // a prefix, for calls
 	KindAccount Kind = "account" // the account itself
 )
 
-// Target is what a rule counts and blocks.
+// Target is the object that a rule counts and blocks.
 type Target struct {
-	Account string // its API key; "" for all
+	Account string // API key; "" for all accounts
 	Kind    Kind
 	Value   string
 }
 
-// seen are the numbers of a hundred that were verified lately.
+// seen are the numbers of one range with recent starts.
 type seen struct{ last []seenNumber }
 
 type seenNumber struct {
@@ -175,7 +175,7 @@ type seenNumber struct {
 	minute int64
 }
 
-// add notes a number, and forgets those before oldest.
+// add records a number, and removes numbers before oldest.
 func (s *seen) add(last int, minute, oldest int64) {
 	kept := s.last[:0]
 	for _, n := range s.last {
@@ -188,7 +188,7 @@ func (s *seen) add(last int, minute, oldest int64) {
 	s.last = append(kept, seenNumber{last, minute})
 }
 
-// since counts the numbers from a minute on, and one more if it is not among them.
+// since returns how many distinct numbers were seen from a minute on, including with.
 func (s *seen) since(minute int64, with int) int {
 	n, found := 0, false
 	if s != nil {
@@ -205,7 +205,7 @@ func (s *seen) since(minute int64, with int) int {
 	return n
 }
 
-// turnBack forgets the numbers seen after the minute latest.
+// turnBack removes the numbers seen after the minute latest.
 func (s *seen) turnBack(latest int64) {
 	s.last = slices.DeleteFunc(s.last, func(n seenNumber) bool { return n.minute > latest })
 }
@@ -217,17 +217,17 @@ func (s *seen) newest() (minute int64) {
 	return minute
 }
 
-// Bounds of what is held in memory: a minute of a series takes 64 bytes, a number of
-// a hundred 16. Together some 60 MB at the most.
+// Bounds of the counters in memory: a minute of a series takes 64 bytes, a number of a
+// range 16. Together at most about 60 MB.
 const (
 	maxMinutes = 600_000
 	maxSeen    = 400_000
 )
 
-// counters is all that is counted, by this node and by others.
+// counters are the counts of all nodes.
 type counters struct {
 	keep   int64 // minutes
-	newest int64 // minute counted in
+	newest int64 // newest minute counted
 	series *bounded[Target, *series]
 	seen   *bounded[string, *seen]
 }
@@ -240,7 +240,7 @@ func newCounters(keep time.Duration) *counters {
 	}
 }
 
-// add counts an entry everywhere that it belongs to.
+// add counts an entry for each of its targets.
 func (c *counters) add(e Entry, now int64) {
 	oldest := now - c.keep
 	if e.Minute < oldest {
@@ -266,7 +266,7 @@ func (c *counters) add(e Entry, now int64) {
 	}
 }
 
-// targets are the series that an entry is counted in.
+// targets returns the series in which an entry is counted.
 func (e Entry) targets() []Target {
 	if e.Source != "" {
 		return []Target{{e.Account, KindSource, e.Source}}
@@ -281,19 +281,20 @@ func (e Entry) targets() []Target {
 	return list
 }
 
-// sum counts what happened to a target from a minute on.
+// sum returns the counts of a target from a minute on.
 func (c *counters) sum(t Target, since int64) Counts {
 	s, _ := c.series.get(t)
 	return s.since(since)
 }
 
-// numbers counts the distinct numbers of a hundred from a minute on, with one more.
+// numbers returns how many distinct numbers of a range were seen from a minute on,
+// including the given one.
 func (c *counters) numbers(hundred string, last int, since int64) int {
 	s, _ := c.seen.get(hundred)
 	return s.since(since, last)
 }
 
-// turnBack removes the counts of minutes from the future: a clock was ahead and has been
+// turnBack removes the counts of minutes from the future, after a clock that was ahead was
 // corrected.
 func (c *counters) turnBack(now int64) {
 	latest := now + int64(verify.FutureTolerance/time.Minute)
@@ -309,7 +310,7 @@ func (c *counters) turnBack(now int64) {
 	}
 }
 
-// expire forgets what is too old for any rule.
+// expire removes data older than the window of every rule.
 func (c *counters) expire(now int64) {
 	c.turnBack(now)
 	oldest := now - c.keep
@@ -317,13 +318,13 @@ func (c *counters) expire(now int64) {
 	c.seen.expire(func(s *seen) bool { return s.newest() < oldest })
 }
 
-// Networks tells which network a number is in, by its first digits.
+// Networks maps numbers to networks by their first digits.
 type Networks []NetworkPrefix
 
-// NetworkPrefix is some first digits and whose they are.
+// NetworkPrefix assigns first digits to a network.
 type NetworkPrefix struct{ Prefix, Name string }
 
-// of names the network of a number; "" where none is known.
+// of returns the name of the network of a number; "" if unknown.
 func (n Networks) of(number string) (name string) {
 	longest := -1
 	for _, known := range n {

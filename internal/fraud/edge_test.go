@@ -31,7 +31,7 @@ func TestCapNames(t *testing.T) {
 	}
 }
 
-// TestStatusWithoutStreak: the status of a number has no streak where there is no lock.
+// TestStatusWithoutStreak: without a lock, the status of a number has no streak.
 func TestStatusWithoutStreak(t *testing.T) {
 	t.Parallel()
 	caps := fraud.Caps{Sends: []fraud.Window{{Count: 1, Within: time.Hour}}, Remember: time.Hour}
@@ -58,8 +58,8 @@ func TestDecodeBroken(t *testing.T) {
 	}
 }
 
-// TestWindowEdges: a time exactly at the end of a window, a lock or Remember counts no
-// more.
+// TestWindowEdges: a time exactly at the end of a window, a lock or Remember no longer
+// counts.
 func TestWindowEdges(t *testing.T) {
 	t.Parallel()
 	caps := fraud.Caps{

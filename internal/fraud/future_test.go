@@ -7,8 +7,8 @@ import (
 	"countersign/internal/fraud"
 )
 
-// TestFutureNumber: what is known of a number from the future counts for no cap, and
-// leaves nothing behind once the number is used again.
+// TestFutureNumber: times from the future count toward no cap, and are removed at the next
+// use of the number.
 func TestFutureNumber(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -46,8 +46,8 @@ func TestFutureNumber(t *testing.T) {
 	}
 }
 
-// TestFutureState: blocks, unblocks and counts of a clock that was ahead do not hold
-// once it is right, and the rules go on.
+// TestFutureState: blocks, unblocks and counts of a clock that was ahead have no effect
+// after its correction, and the rules continue to work.
 func TestFutureState(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

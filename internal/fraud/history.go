@@ -6,8 +6,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// History is a [Number] with the caps of an installation, as one account sees it. It
-// implements [verify.History].
+// History is a [Number] with the caps of an installation, for one account. It implements
+// [verify.History].
 type History struct {
 	Number
 	Address verify.Address
@@ -42,10 +42,10 @@ func (h History) Checked(valid bool, now time.Time) (verify.History, *verify.Cau
 	return h, filled.cause()
 }
 
-// StaleAt returns the time from which nothing in the history matters.
+// StaleAt returns the time after which the history has no effect.
 func (h History) StaleAt() time.Time { return h.Caps.StaleAt(h.Number) }
 
-// cause returns the refusal as the cause of an error; nil for nil.
+// cause returns the refusal as the cause of an error, or nil.
 func (r *Refusal) cause() *verify.Cause {
 	if r == nil {
 		return nil

@@ -82,7 +82,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// apply applies an operation: send, wrong or right. filled is the cap that it fills.
+// apply performs an operation: send, wrong or right. filled is the cap that it fills.
 func apply(h fraud.History, op string, now time.Time) (_ fraud.History, filled *verify.Cause) {
 	if op == "send" {
 		return h.Sent(now).(fraud.History), nil
@@ -91,8 +91,8 @@ func apply(h fraud.History, op string, now time.Time) (_ fraud.History, filled *
 	return next.(fraud.History), filled
 }
 
-// TestHistoryIsImmutable: an operation changes no earlier history, and the number is as
-// the caps change it.
+// TestHistoryIsImmutable: an operation changes no earlier history, and the number changes
+// as by the caps.
 func TestHistoryIsImmutable(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -127,7 +127,7 @@ func TestHistoryIsImmutable(t *testing.T) {
 	})
 }
 
-// TestHistoryInRules: the rules of a verification ask the history and return the changed
+// TestHistoryInRules: the rules of a verification use the history and return the changed
 // one.
 func TestHistoryInRules(t *testing.T) {
 	t.Parallel()

@@ -6,50 +6,49 @@ import (
 	"countersign/internal/verify"
 )
 
-// Attempt is a start that the rules are asked about.
+// Attempt is a start to be judged by the rules.
 type Attempt struct {
 	Account string
 	Number  string // E.164 digits without "+"
 	Country string
-	Source  string // who calls the API; "" if that is not known
+	Source  string // address of the API client; "" if unknown
 	Price   verify.Money
 
 	Limits Limits
 }
 
-// Limits are an account's own, over those of the installation.
+// Limits are an account's limits, which override those of the installation.
 type Limits struct {
-	Mode     Mode // off or shadow: no rule does more than that; "" for those of the rules
-	Below    int  // of Conversion; 0 for that of the rules
-	Finished int  // of Conversion; 0 for that of the rules
+	Mode     Mode // strictest mode of any rule, off or shadow; "" for the modes of the rules
+	Below    int  // Conversion.Below; 0 for the value of the rules
+	Finished int  // Conversion.Finished; 0 for the value of the rules
 }
 
-// check is one rule that is asked about one target. A start asks a dozen, so there are
-// no closures.
+// check is one rule applied to one target. A start applies about a dozen, so check avoids
+// closures.
 type check struct {
 	rule   Rule
 	mode   Mode
 	target Target
 	window time.Duration
 	blocks []time.Duration
-	// anew: what was counted until the end of the last block counts no more. A rule
-	// that bounds does not say so, or each block would let as much through again; after
-	// a block that was lifted by hand all do.
+	// anew ignores counts before the end of the last block. Rules with a bound leave it
+	// unset; otherwise each block would permit as much again. After a block lifted by an
+	// operator, every rule ignores earlier counts.
 	anew bool
-	// over reports whether the limit is reached, and by what figures; nil where that is
-	// found out elsewhere.
+	// over reports whether the limit is reached, with the figures; nil if Report decides.
 	over func(s *State, c *check, since int64) (Figures, bool)
 
-	limit    int     // of over
-	finished int     // without so many conversion says nothing
-	last     int     // of the number, for a sequence
-	given    Figures // what was found out elsewhere
+	limit    int     // limit for over
+	finished int     // minimum of finished verifications for a conversion rate
+	last     int     // index of the number, for a sequence
+	given    Figures // figures passed to Report
 }
 
-// maxChecks is how many a start asks at the most.
+// maxChecks is the maximum number of checks of a start.
 const maxChecks = 14
 
-// checks adds those of a start to list, without the rules that are off.
+// checks appends the checks of a start to list, without the rules that are off.
 func (s *State) checks(list []check, a *Attempt, at *Entry) []check {
 	r := &s.rules
 	below, finished := r.Conversion.Below, r.Conversion.Finished
@@ -77,7 +76,8 @@ func (s *State) checks(list []check, a *Attempt, at *Entry) []check {
 	if a.Country != "" {
 		country := Target{a.Account, KindCountry, a.Country}
 		list = append(list, s.unverified(country, r.Unverified.Country),
-			// Whether it is sudden is found out elsewhere; here only whether it was.
+			// Report decides whether the volume is sudden; this check only applies its
+			// blocks.
 			check{rule: RuleCountry, mode: r.Country.Mode, target: country})
 	}
 	if at.Network != "" {
@@ -118,7 +118,7 @@ func overConversion(s *State, c *check, since int64) (Figures, bool) {
 	return f, n.Finished >= int64(c.finished) && f.Conversion < float64(c.limit)
 }
 
-// alert tells of a conversion that is low. It is told once in a window.
+// alert returns the check for a low conversion rate. It alerts once in a window.
 func (s *State) alert(t Target, finished int) check {
 	conf := &s.rules.Conversion
 	c := s.conversion(RuleConversionAlert, Shadow, t, conf.Alert, finished)
@@ -196,15 +196,15 @@ func overCalls(s *State, c *check, since int64) (Figures, bool) {
 	return Figures{Counts: n, Limit: float64(c.limit)}, n.Calls >= int64(c.limit)
 }
 
-// overGiven is for what was found out elsewhere.
+// overGiven is the over of figures passed to Report.
 func overGiven(_ *State, c *check, _ int64) (Figures, bool) { return c.given, true }
 
-// judge asks one rule. It returns the block that holds for the target, if one does,
-// and whether that is new. A new block takes effect when it is kept.
+// judge applies one rule. It returns the active block of the target, if any, and whether
+// that is new. A new block takes effect when it is kept.
 func (s *State) judge(c *check, network string, now time.Time) (b Block, holds, fresh bool) {
 	key := ruleTarget{c.rule, c.target}
 	before, _ := s.book.latest.get(key)
-	// What was only in shadow does not hold once it is enforced, and is decided anew.
+	// A shadow block does not hold once the rule is enforced: the rule decides again.
 	if before.Ordinal > 0 && before.Active(now) && (c.mode != Enforce || before.Action == ActionBlock) {
 		return before.Block, true, false
 	}
@@ -226,7 +226,7 @@ func (s *State) judge(c *check, network string, now time.Time) (b Block, holds, 
 	return s.propose(c.rule, c.mode, c.target, c.blocks, network, f, now), true, true
 }
 
-// propose returns the next block of a rule and target. It changes nothing.
+// propose returns the next block of a rule and target without recording it.
 func (s *State) propose(rule Rule, mode Mode, t Target, blocks []time.Duration, network string, f Figures, now time.Time) Block {
 	before, _ := s.book.latest.get(ruleTarget{rule, t})
 	action := ActionShadow
@@ -241,7 +241,7 @@ func (s *State) propose(rule Rule, mode Mode, t Target, blocks []time.Duration, 
 	}, blocks, s.rules.RepeatWithin)
 }
 
-// keep puts a new block into effect, here and, with the next Drain, on other nodes.
+// keep records a new block here and, with the next Drain, on other nodes.
 func (s *State) keep(b Block) {
 	s.book.note(b)
 	if len(s.made) < maxBlocks {

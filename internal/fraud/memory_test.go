@@ -9,14 +9,14 @@ import (
 	"countersign/internal/verify"
 )
 
-// sources returns rules that count the starts of addresses, and refuse none.
+// sources returns rules that count starts by address in shadow mode.
 func sources() fraud.Rules {
 	return only(func(r *fraud.Rules) {
 		r.Source = fraud.Source{Mode: fraud.Shadow, Window: time.Hour, Starts: 1, FailedChecks: 1}
 	})
 }
 
-// sourceEntries returns an entry of one start for each address from one on.
+// sourceEntries returns an entry of one start for each of n addresses.
 func sourceEntries(from, n int, now time.Time) []fraud.Entry {
 	list := make([]fraud.Entry, n)
 	for i := range list {
@@ -27,15 +27,15 @@ func sourceEntries(from, n int, now time.Time) []fraud.Entry {
 	return list
 }
 
-// startsFrom returns the starts that are counted of an address.
+// startsFrom returns the starts counted for an address.
 func startsFrom(s *fraud.State, i int, now time.Time) int64 {
 	a := attempt("447700900001")
 	a.Source = fmt.Sprint("address ", i)
 	return figures(s, a, fraud.RuleSource, now).Starts
 }
 
-// TestEviction: beyond the bound the place with the oldest count is forgotten: an attacker
-// cannot evict the counts of the attack. A forgotten place counts from 0 again.
+// TestEviction: beyond the bound the place with the oldest count is evicted: an attacker
+// cannot evict the counts of the attack. An evicted place counts from 0 again.
 func TestEviction(t *testing.T) {
 	t.Parallel()
 	const room = 120_000 // 600,000 minutes; a place takes 4 and its minutes
@@ -60,8 +60,8 @@ func TestEviction(t *testing.T) {
 	}
 }
 
-// TestExpiry: a place is forgotten after its newest minute has left the longest window,
-// and its room is free again.
+// TestExpiry: a place is removed after its newest minute has left the longest window, and
+// its room is free again.
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	s := newState(sources())
@@ -88,14 +88,13 @@ func TestExpiry(t *testing.T) {
 	if got := startsFrom(s, 0, now); got != 1 {
 		t.Errorf("%d starts of an address that was forgotten, want 1", got)
 	}
-	s.Merge(sourceEntries(0, 1, now.Add(-keep-time.Minute)), now) // too late to matter
+	s.Merge(sourceEntries(0, 1, now.Add(-keep-time.Minute)), now) // older than the window
 	places(now, some)
 	s.Merge([]fraud.Entry{{Minute: now.Unix()/60 - 62, Range: "4477009000", Last: 1}}, now)
 	places(now, some)
 }
 
-// TestWindowsAreTrimmed: a place, or a hundred of numbers, that is in use for long takes
-// no more room than its window.
+// TestWindowsAreTrimmed: a place or range in long use takes no more room than its window.
 func TestWindowsAreTrimmed(t *testing.T) {
 	t.Parallel()
 	for name, entries := range map[string][]fraud.Entry{
@@ -124,7 +123,7 @@ func TestWindowsAreTrimmed(t *testing.T) {
 	}
 }
 
-// hundreds returns an entry for each of n hundreds of numbers.
+// hundreds returns an entry for each of n ranges of numbers.
 func hundreds(n int) []fraud.Entry {
 	list := make([]fraud.Entry, n)
 	for i := range list {
@@ -133,8 +132,8 @@ func hundreds(n int) []fraud.Entry {
 	return list
 }
 
-// TestUndrainedIsBounded: at most 200,000 places wait for Drain. Beyond the bound a new place
-// is dropped, and a known one still counts.
+// TestUndrainedIsBounded: at most 200,000 places wait for Drain. Beyond the bound a new
+// place is dropped, and a known place still counts.
 func TestUndrainedIsBounded(t *testing.T) {
 	t.Parallel()
 	const most = 200_000
@@ -181,8 +180,8 @@ func TestBlocksAreBounded(t *testing.T) {
 	}
 }
 
-// TestUnblocksAreBounded: an unblock beyond the bound has no effect until others end.
-// A known one can be extended.
+// TestUnblocksAreBounded: an unblock beyond the bound has no effect until others end. A
+// known unblock can be extended.
 func TestUnblocksAreBounded(t *testing.T) {
 	t.Parallel()
 	const most = 10_000
@@ -212,8 +211,8 @@ func TestUnblocksAreBounded(t *testing.T) {
 	}
 }
 
-// TestNumberIsTrimmed: a number that is in use for long keeps no more times than the
-// windows of the caps need.
+// TestNumberIsTrimmed: a number in long use keeps no more times than the windows of the
+// caps need.
 func TestNumberIsTrimmed(t *testing.T) {
 	t.Parallel()
 	caps := defaults()

@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// only returns rules that are off, except those that change turns on.
+// only returns rules that are off except as set by change.
 func only(change func(*fraud.Rules)) fraud.Rules {
 	r := fraud.Rules{
 		RepeatWithin: 24 * time.Hour,
@@ -34,8 +34,7 @@ func probing(prefix, network, hundred time.Duration) fraud.Rules {
 	})
 }
 
-// figures returns the figures of a rule for an attempt; zero when the rule would let
-// it pass.
+// figures returns the figures of a rule for an attempt; zero if the rule would permit it.
 func figures(s *fraud.State, a fraud.Attempt, rule fraud.Rule, now time.Time) fraud.Figures {
 	for _, b := range s.Try(a, now).Would {
 		if b.Rule == rule {
@@ -45,9 +44,8 @@ func figures(s *fraud.State, a fraud.Attempt, rule fraud.Rule, now time.Time) fr
 	return fraud.Figures{}
 }
 
-// TestCountsOfAnyOrder: news of other nodes may be late, and of a clock that is ahead
-// by a little. The sum of every window is the sum of its minutes, and a number of a
-// hundred counts once.
+// TestCountsOfAnyOrder: entries of other nodes may be late or slightly ahead. The sum of
+// every window is the sum of its minutes, and a number of a range counts once.
 func TestCountsOfAnyOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -109,8 +107,9 @@ func TestCountsOfAnyOrder(t *testing.T) {
 	})
 }
 
-// TestTakenIsLearned: a node that learns the news of another has the same counts: starts, outcomes,
-// calls, prices, and failed checks of addresses, of the account and of all accounts.
+// TestTakenIsLearned: a node that merges the entries of another has the same counts:
+// starts, outcomes, calls, prices, and failed checks of addresses, of the account and of
+// all accounts.
 func TestTakenIsLearned(t *testing.T) {
 	t.Parallel()
 	rules := probing(time.Hour, time.Hour, time.Hour)
@@ -184,8 +183,8 @@ func TestTakenIsLearned(t *testing.T) {
 	}
 }
 
-// TestClockSetBack: counts in minutes that are from the future, by a clock that was
-// corrected, count no more. Counts of other minutes do.
+// TestClockSetBack: after a clock was corrected, counts in minutes from the future are
+// ignored. Counts of other minutes are kept.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	s := newState(probing(time.Hour, time.Hour, time.Hour))
@@ -196,7 +195,7 @@ func TestClockSetBack(t *testing.T) {
 	for _, tt := range []struct {
 		now     time.Duration
 		starts  int64
-		numbers int // and the number of the attempt
+		numbers int // without the number of the attempt
 	}{
 		{now: 7 * time.Minute, starts: 4, numbers: 5},
 		{now: 2 * time.Minute, starts: 4, numbers: 5}, // all are within the tolerance

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// Number is what is known of one number: how each account has used it. Its zero
-// value is a number that nobody has used. What it holds is never changed in place.
+// Number is the history of one number, by account. The zero value is an unused number. Its
+// contents are never changed in place.
 type Number struct {
 	Uses []Use
 }
 
-// Use is what one account did with a number.
+// Use is the history of one number for one account.
 type Use struct {
-	Account     string      // its API key
+	Account     string      // API key
 	Sends       []time.Time // messages, within the longest window
 	Failed      []time.Time // checks with a wrong code, within the longest window
 	Streak      int         // failed checks since the last success
-	FailedAt    time.Time   // the last of them; zero without a streak
-	LockedUntil time.Time   // zero when it is not locked
-	VerifiedAt  time.Time   // the last success; zero when none is known
+	FailedAt    time.Time   // last failed check; zero without a streak
+	LockedUntil time.Time   // zero if not locked
+	VerifiedAt  time.Time   // last success; zero if unknown
 }
 
 func (u Use) empty() bool {
@@ -36,12 +36,12 @@ func (n Number) use(account string) Use {
 	return Use{}
 }
 
-// sends lists the messages of an account, or of all if it is "".
+// sends returns the messages of an account, or of all accounts if it is "".
 func (n Number) sends(account string) []time.Time {
 	return n.times(account, func(u Use) []time.Time { return u.Sends })
 }
 
-// failed lists the failed checks of an account, or of all if it is "".
+// failed returns the failed checks of an account, or of all accounts if it is "".
 func (n Number) failed(account string) []time.Time {
 	return n.times(account, func(u Use) []time.Time { return u.Failed })
 }
@@ -50,7 +50,7 @@ func (n Number) times(account string, of func(Use) []time.Time) (list []time.Tim
 	if account != "" {
 		return of(n.use(account))
 	}
-	if len(n.Uses) == 1 { // nearly always
+	if len(n.Uses) == 1 { // the usual case
 		return of(n.Uses[0])
 	}
 	for _, u := range n.Uses {
@@ -59,10 +59,10 @@ func (n Number) times(account string, of func(Use) []time.Time) (list []time.Tim
 	return list
 }
 
-// encoding is the first byte of what Encode writes.
+// encoding is the first byte of the stored form.
 const encoding = 1
 
-// Encode gives the stored form, which is short: a few bytes for each time.
+// Encode returns the stored form, with a few bytes for each time.
 func (n Number) Encode() []byte {
 	e := encoder{b: []byte{encoding}}
 	for _, u := range n.Uses {
@@ -81,7 +81,7 @@ func (n Number) Encode() []byte {
 	return e.b
 }
 
-// encoder writes times as differences from the one before.
+// encoder writes each time as the difference from the previous one.
 type encoder struct {
 	b    []byte
 	last int64
@@ -103,10 +103,10 @@ func (e *encoder) times(list []time.Time) {
 	}
 }
 
-// errEncoding is returned for what Encode did not write.
-var errEncoding = errors.New("what is known of a number cannot be read")
+// errEncoding means that Encode did not write the bytes.
+var errEncoding = errors.New("number history: unknown or truncated encoding")
 
-// Decode reads what Encode wrote.
+// Decode decodes the result of Encode.
 func Decode(b []byte) (Number, error) {
 	var n Number
 	if len(b) == 0 || b[0] != encoding {
@@ -144,7 +144,7 @@ func (d *decoder) int() int64 {
 	return i
 }
 
-// length is how many bytes or times follow, each of which takes a byte at least.
+// length reads the number of bytes or times that follow. Each takes at least one byte.
 func (d *decoder) length() int {
 	n := d.int()
 	if n < 0 || n > int64(len(d.b)) {

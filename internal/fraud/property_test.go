@@ -29,10 +29,10 @@ func drawCaps(t *rapid.T) fraud.Caps {
 	}
 }
 
-// past is all that ever happened, for a judge who does not prune.
+// past has all events, for a check that does not prune.
 type past map[string][]time.Time
 
-// most is how many of the times lie in a window that ends at now.
+// most returns the number of times in a window that ends at now.
 func most(times []time.Time, within time.Duration, now time.Time) (n int) {
 	for _, at := range times {
 		if now.Sub(at) < within {
@@ -50,8 +50,8 @@ func (p past) judge(t *rapid.T, what string, windows []fraud.Window, now time.Ti
 	}
 }
 
-// TestCaps lets accounts send and guess at random, and counts what passed in every
-// window that ends with it.
+// TestCaps: accounts send and guess at random, and no window that ends with a permitted
+// event exceeds its cap.
 func TestCaps(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -78,7 +78,7 @@ func TestCaps(t *testing.T) {
 					t.Fatalf("%d failed in a row, and not locked", streak[account])
 				}
 				if s := h.caps.Streak; s > 0 && streak[account] >= s {
-					streak[account] = s - 1 // one more when the lock has ended
+					streak[account] = s - 1 // one more try after the lock
 				}
 			default:
 				if h.send(account) == "" {
@@ -99,8 +99,8 @@ func TestCaps(t *testing.T) {
 	})
 }
 
-// TestUntil sees that what is refused is refused until the time that is told, and
-// that with time all passes: a cap is no block.
+// TestUntil: a refusal lasts until its Until, and eventually all is permitted: a cap is no
+// permanent block.
 func TestUntil(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

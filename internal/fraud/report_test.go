@@ -95,7 +95,7 @@ func TestEnforcedAnew(t *testing.T) {
 	if d.Refused == nil || d.Refused.Action != fraud.ActionBlock || d.Refused.Ordinal != 2 || d.Refused.Repeat != 1 {
 		t.Errorf("the second start: %+v, want a first block of ordinal 2", d.Refused)
 	}
-	// The other way round the block still holds, and only reports.
+	// The other way round, the block is kept and only reports.
 	back := newState(volume(fraud.Shadow))
 	back.LoadBlocks([]fraud.Block{*d.Refused}, nil, t0)
 	if d := back.Start(attempt("447700900001"), t0); d.Refused != nil || len(d.Would) != 1 || len(d.Fresh) != 0 {
@@ -228,8 +228,8 @@ func TestCountryFloor(t *testing.T) {
 	}
 }
 
-// TestUnblocks: an unblock holds for its account and network until its end. A second one
-// leaves unblocks in force that were granted before.
+// TestUnblocks: an unblock applies to its account and network until its end. A second
+// unblock keeps earlier ones in force.
 func TestUnblocks(t *testing.T) {
 	t.Parallel()
 	s := newState(only(func(r *fraud.Rules) {
@@ -242,7 +242,7 @@ func TestUnblocks(t *testing.T) {
 		}
 		return d.Exempt
 	}
-	const first, second, third = "447700900001", "447701900001", "33612345678" // their networks: 23410, 23415, unknown
+	const first, second, third = "447700900001", "447701900001", "33612345678" // networks: 23410, 23415, unknown
 	unblock := func(account, network string, since, until time.Time) {
 		s.LoadBlocks(nil, []fraud.Unblock{{Account: account, Network: network, Since: since, Until: until}}, since)
 	}

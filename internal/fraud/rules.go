@@ -6,32 +6,32 @@ import (
 	"countersign/internal/verify"
 )
 
-// Mode says what becomes of a decision.
+// Mode is the effect of a rule's decisions.
 type Mode string
 
 // The modes of a rule.
 const (
 	Off     Mode = "off"
-	Shadow  Mode = "shadow"  // it is kept, logged and counted, and nobody is refused
-	Enforce Mode = "enforce" // who falls under it is refused
+	Shadow  Mode = "shadow"  // decisions are stored, logged and counted, but refuse no request
+	Enforce Mode = "enforce" // matching requests are refused
 )
 
-// Rule is the name of a velocity rule, in metrics, the table of blocks and the
+// Rule is the name of a velocity rule in metrics, the table of blocks and the
 // configuration.
 type Rule string
 
-// The rules. Those that end in _alert only ever tell.
+// The rules. Those ending in _alert never refuse.
 const (
-	RuleConversion      Rule = "conversion"       // of an account on a network or a prefix
-	RuleConversionAll   Rule = "conversion_all"   // the same of all accounts together
-	RuleConversionAlert Rule = "conversion_alert" // low, but not low enough to block
-	RuleSequence        Rule = "sequence"         // many numbers in a row
-	RuleUnverified      Rule = "unverified"       // codes that nobody has typed
+	RuleConversion      Rule = "conversion"       // conversion rate of an account on a network or a prefix
+	RuleConversionAll   Rule = "conversion_all"   // conversion rate of all accounts together
+	RuleConversionAlert Rule = "conversion_alert" // conversion rate that is low, but not enough to block
+	RuleSequence        Rule = "sequence"         // many consecutive numbers
+	RuleUnverified      Rule = "unverified"       // verifications without a right code
 	RulePrefix          Rule = "prefix"           // starts by prefix
 	RuleNetwork         Rule = "network"          // starts by network
 	RuleSource          Rule = "source"           // starts and failed checks by address
-	RuleCountry         Rule = "country"          // a country that nobody knew of this account
-	RuleSpend           Rule = "spend_alert"      // an account that spends more than it used to
+	RuleCountry         Rule = "country"          // sudden volume of an account in a country
+	RuleSpend           Rule = "spend_alert"      // sudden spending of an account
 	RuleVoice           Rule = "voice"            // calls by prefix
 )
 
@@ -43,12 +43,12 @@ func RuleNames() []Rule {
 	}
 }
 
-// Rules are the limits. Windows are whole minutes up to [MaxWindow], and slide by
-// the minute. Blocks are how long a target is blocked, the first time and when it
-// happens again; the last holds for all later times, and 0 is until it is lifted.
+// Rules are the limits. Windows are whole minutes up to [MaxWindow], and slide by the
+// minute. Blocks are the durations of the first and of repeated blocks of a target; the
+// last applies to all later ones, and 0 means until lifted.
 type Rules struct {
-	// RepeatWithin is how soon after a block the next of the same rule and target
-	// counts as a repeat.
+	// RepeatWithin is the time after a block during which the next of the same rule and
+	// target counts as a repeat.
 	RepeatWithin time.Duration
 
 	Conversion Conversion
@@ -62,22 +62,23 @@ type Rules struct {
 	Voice      Voice
 }
 
-// MaxWindow is the longest window of a rule on what is kept by the minute.
+// MaxWindow is the longest window of a rule on counts by the minute.
 const MaxWindow = 24 * time.Hour
 
-// Conversion blocks where too few of the verifications that are over were verified.
+// Conversion blocks targets with a low conversion rate.
 type Conversion struct {
 	Mode   Mode
-	All    Mode // the same of all accounts together
+	All    Mode // mode of the rule for all accounts together
 	Window time.Duration
-	// Finished is how many must be over before anything is decided.
+	// Finished is the minimum number of finished verifications for a decision.
 	Finished int
-	Below    int // percent: blocked
-	Alert    int // percent: told
+	Below    int // percent below which the target is blocked
+	Alert    int // percent below which the operator is alerted
 	Blocks   []time.Duration
 }
 
-// Sequence blocks 100 numbers in a row when many of them are verified at a time.
+// Sequence blocks a range of 100 numbers if verifications of many of them start in a
+// window.
 type Sequence struct {
 	Mode    Mode
 	Window  time.Duration
@@ -85,18 +86,18 @@ type Sequence struct {
 	Blocks  []time.Duration
 }
 
-// Unverified bounds what may be under way: starts that nobody has verified, as a
-// share of the successes of the same time, with a floor for the new.
+// Unverified bounds the starts without a success, as a percentage of the successes in the
+// same window, with a floor for new accounts.
 type Unverified struct {
 	Mode    Mode
 	Window  time.Duration
-	Percent int // of the successes
-	Prefix  int // floor of an account on a prefix
-	Country int // floor of an account in a country
+	Percent int // percentage of the successes
+	Prefix  int // floor for an account on a prefix
+	Country int // floor for an account in a country
 	Blocks  []time.Duration
 }
 
-// Volume bounds starts, whatever comes of them. 0 is no bound.
+// Volume bounds starts regardless of their outcome. 0 is no bound.
 type Volume struct {
 	Mode   Mode
 	Window time.Duration
@@ -104,8 +105,8 @@ type Volume struct {
 	Blocks []time.Duration
 }
 
-// Source bounds what comes from one address: starts by who calls the API, and wrong
-// codes by the address that the application reports with a check. 0 is no bound.
+// Source bounds the events of one address: starts by the address of the API client, and
+// wrong codes by the address that the application reports with a check. 0 is no bound.
 type Source struct {
 	Mode         Mode
 	Window       time.Duration
@@ -114,34 +115,34 @@ type Source struct {
 	Blocks       []time.Duration
 }
 
-// Country tells, or blocks, when an account sends to a country far more than it
-// ever did.
+// Country alerts or blocks when an account's volume in a country exceeds its history by
+// far.
 type Country struct {
 	Mode   Mode
-	Starts int // in 12 hours, at least
-	Sigma  int // standard deviations above the mean of the half-days before
+	Starts int // minimum in 12 hours
+	Sigma  int // standard deviations above the mean of earlier half-days
 	Blocks []time.Duration
 }
 
-// Spend tells when an account has spent far more today than on other days.
+// Spend alerts when an account's spending today exceeds its other days by far.
 type Spend struct {
 	Mode  Mode
-	Times int          // the median of the last seven days
-	Least verify.Money // below this nothing is told
+	Times int          // multiple of the median of the last seven days
+	Least verify.Money // minimum spending for an alert
 }
 
-// Voice bounds calls. Their prefix is the first 7 digits, as everywhere.
+// Voice bounds calls. Their prefix is the first 7 digits (see PrefixDigits).
 type Voice struct {
-	Mode         Mode     // of CallsPerHour
-	Countries    []string // that may be called; none: all that routes allow
-	CallsPerHour int      // to a prefix, of all accounts; 0 is no bound
+	Mode         Mode     // mode of CallsPerHour
+	Countries    []string // allow-list of countries; empty for all that routes allow
+	CallsPerHour int      // calls to a prefix, all accounts together; 0 is no bound
 	Blocks       []time.Duration
-	// AllowPrefixes are first digits of numbers that are reached though they cost
-	// more than others: premium rate, shared cost, satellite.
+	// AllowPrefixes are first digits of numbers that are permitted despite a higher cost:
+	// premium rate, shared cost, satellite.
 	AllowPrefixes []string
 }
 
-// longest is how far back a rule looks that counts by the minute.
+// longest returns the longest window of a rule that counts by the minute.
 func (r Rules) longest() time.Duration {
 	return max(r.Conversion.Window, r.Sequence.Window, r.Unverified.Window, r.Prefix.Window,
 		r.Network.Window, r.Source.Window, time.Hour)

@@ -9,8 +9,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestSources: the starts and the failed checks of an address count against it for its
-// account, up to the limit of each; 0 and off are no limit.
+// TestSources: the starts and failed checks of an address count toward its limits for its
+// account; 0 and off are no limit.
 func TestSources(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -106,7 +106,7 @@ func TestSourceTakenBack(t *testing.T) {
 	}
 }
 
-// TestCalls: the calls of all accounts to a prefix are bounded; a refused one does not
+// TestCalls: the calls of all accounts to a prefix are bounded; a refused call does not
 // count. 0 and off are no limit.
 func TestCalls(t *testing.T) {
 	t.Parallel()
@@ -153,7 +153,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestCount: Count returns the figure that the rule of the block limits.
+// TestCount: Count returns the figure limited by the rule of the block.
 func TestCount(t *testing.T) {
 	t.Parallel()
 	f := fraud.Figures{
@@ -181,7 +181,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// TestActive: a block holds until its end, or until it is lifted.
+// TestActive: a block is active until its end, or until it is lifted.
 func TestActive(t *testing.T) {
 	t.Parallel()
 	b := fraud.Block{Since: t0, Until: t0.Add(time.Hour)}
@@ -203,8 +203,8 @@ func TestActive(t *testing.T) {
 	}
 }
 
-// TestLifted: of the blocks of a rule and target, the last one lifted by an operator
-// counts, in any order of the news. A block lifted by its account does not count.
+// TestLifted: the last block of a rule and target lifted by an operator counts, in any
+// order of arrival. A block lifted by its account does not count.
 func TestLifted(t *testing.T) {
 	t.Parallel()
 	block := func(ordinal int, liftedAt time.Duration, by string) fraud.Block {
@@ -240,7 +240,7 @@ func TestLifted(t *testing.T) {
 	}
 }
 
-// TestOlderBlock: news of an earlier block do not displace the present one.
+// TestOlderBlock: an earlier block does not replace the current one.
 func TestOlderBlock(t *testing.T) {
 	t.Parallel()
 	s := newState(only(func(r *fraud.Rules) { r.Country.Mode = fraud.Enforce }))

@@ -8,30 +8,30 @@ import (
 	"countersign/internal/verify"
 )
 
-// State is what one node knows: what it and the others counted, and what is blocked.
-// It decides at once, in memory; its owner sends the result of Drain to the other nodes
-// and passes their counts to Merge. Its methods may be called from many goroutines.
+// State is one node's view of the counts of all nodes and of the blocks. It decides in
+// memory; its owner sends the result of Drain to the other nodes and passes their counts to
+// Merge. It is safe for concurrent use.
 type State struct {
 	rules    Rules
 	networks Networks
 	rand     io.Reader
 
-	alertBlocks []time.Duration // an alert is told once in a window
+	alertBlocks []time.Duration // an alert is raised once in a window
 
 	mu       sync.Mutex
-	asked    [maxChecks]check // by Start; here, since calls by their functions would put it on the heap
+	asked    [maxChecks]check // scratch space for Start: a local array would escape to the heap through the function calls
 	counters *counters
 	book     *book
 
-	counted map[Entry]Counts // by place and minute, since the last Drain
-	made    []Block          // since the last Drain
+	counted map[Entry]Counts // counts by place and minute since the last Drain
+	made    []Block          // new blocks since the last Drain
 }
 
-// maxCounted bounds what waits to be told to others, should that take long. What is
-// beyond it is counted by this node only.
+// maxCounted bounds the entries that wait for Drain. Entries beyond it are counted only by
+// this node.
 const maxCounted = 200_000
 
-// NewState returns a State that knows nothing yet. rand names its blocks.
+// NewState returns an empty State. rand generates the ids of its blocks.
 func NewState(rules Rules, networks Networks, rand io.Reader) *State {
 	return &State{
 		rules: rules, networks: networks, rand: rand, alertBlocks: []time.Duration{rules.Conversion.Window},
@@ -39,21 +39,20 @@ func NewState(rules Rules, networks Networks, rand io.Reader) *State {
 	}
 }
 
-// Keep is how long what is counted matters.
+// Keep returns how long counts are needed.
 func (s *State) Keep() time.Duration { return s.rules.longest() + time.Minute }
 
-// Decision is what the rules say of an attempt.
+// Decision is the result of the rules for an attempt.
 type Decision struct {
-	Refused *Block  // nil if it may go on
-	Would   []Block // of rules in shadow mode that it falls under
-	Fresh   []Block // made just now
-	Network string  // of the number: its name, or its prefix
-	Exempt  bool    // the account has unblocked the network
+	Refused *Block  // nil if permitted
+	Would   []Block // blocks of rules in shadow mode
+	Fresh   []Block // new blocks
+	Network string  // network of the number: its name, or its prefix
+	Exempt  bool    // the account has an unblock for the network
 }
 
-// Start decides about a start, and counts it unless it is refused: a thousand that
-// come at once get no more than the limit. One that comes to nothing is to be taken
-// back.
+// Start decides about a start, and counts it unless it is refused, so concurrent starts
+// cannot exceed a limit. If the start fails later, call TakeBack.
 func (s *State) Start(a Attempt, now time.Time) Decision {
 	at := s.place(a.Account, a.Number, a.Country, now)
 	s.mu.Lock()
@@ -67,7 +66,7 @@ func (s *State) Start(a Attempt, now time.Time) Decision {
 	return d
 }
 
-// Try returns the decision that Start would make. It counts nothing and blocks nothing.
+// Try returns the decision that Start would make, without counts or blocks.
 func (s *State) Try(a Attempt, now time.Time) Decision {
 	at := s.place(a.Account, a.Number, a.Country, now)
 	s.mu.Lock()
@@ -75,15 +74,15 @@ func (s *State) Try(a Attempt, now time.Time) Decision {
 	return s.ask(at, a.Account, s.checks(s.asked[:0], &a, &at), now)
 }
 
-// Pass counts a start that goes on although the rules refused it.
+// Pass counts a start that continues although the rules refused it.
 func (s *State) Pass(a Attempt, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.start(a, s.place(a.Account, a.Number, a.Country, now), 1)
 }
 
-// TakeBack uncounts a start of the time then that came to nothing. That the number
-// was asked for stays.
+// TakeBack uncounts a failed start of the time then. Its number remains in the sequence
+// counts.
 func (s *State) TakeBack(a Attempt, then time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,8 +106,8 @@ func (s *State) keepAll(fresh []Block) {
 	}
 }
 
-// ask puts the checks of an attempt to the rules. The first that is enforced
-// refuses. The caller keeps the blocks that are fresh.
+// ask applies checks to an attempt. The first enforced block refuses it. The caller keeps
+// the fresh blocks.
 func (s *State) ask(at Entry, account string, checks []check, now time.Time) Decision {
 	d := Decision{Network: at.network()}
 	if d.Exempt = s.book.passes(account, d.Network, now); d.Exempt {
@@ -128,7 +127,7 @@ func (s *State) ask(at Entry, account string, checks []check, now time.Time) Dec
 		case c.mode != Enforce:
 			d.Would = append(d.Would, b)
 		case d.Refused == nil:
-			refused := b // b itself need not be on the heap
+			refused := b // b itself stays on the stack
 			d.Refused = &refused
 		}
 	}
@@ -157,7 +156,7 @@ func (s *State) voiced() int {
 	return 1
 }
 
-// MayCheck decides about a code that comes from an address, as the application says.
+// MayCheck decides about a code from an address, as reported by the application.
 func (s *State) MayCheck(account, source string, now time.Time) Decision {
 	conf := s.rules.Source
 	if source == "" || conf.Mode == Off || conf.FailedChecks == 0 {
@@ -172,7 +171,7 @@ func (s *State) MayCheck(account, source string, now time.Time) Decision {
 	return d
 }
 
-// Ended counts a verification that is over.
+// Ended counts a finished verification.
 func (s *State) Ended(v verify.Verification, now time.Time) {
 	n := Counts{Finished: 1}
 	if v.Status == verify.Success {
@@ -181,12 +180,12 @@ func (s *State) Ended(v verify.Verification, now time.Time) {
 	s.note(v.Account, v.To, n, now)
 }
 
-// Sent counts an SMS that a carrier took.
+// Sent counts an SMS that a carrier accepted.
 func (s *State) Sent(v verify.Verification, to verify.Address, now time.Time) {
 	s.note(v.Account, to, Counts{Sends: 1}, now)
 }
 
-// Failed counts a wrong code, which came from source, if that is known.
+// Failed counts a wrong code from source; "" if unknown.
 func (s *State) Failed(v verify.Verification, source string, now time.Time) {
 	s.note(v.Account, v.To, Counts{FailedChecks: 1}, now)
 	if source == "" || s.rules.Source.Mode == Off {
@@ -205,7 +204,7 @@ func (s *State) note(account string, to verify.Address, n Counts, now time.Time)
 	s.count(at)
 }
 
-// place is where a number is counted.
+// place returns the entry under which a number is counted.
 func (s *State) place(account, number, country string, now time.Time) Entry {
 	e := Entry{
 		Minute: minuteOf(now), Account: account, Country: country,
@@ -215,7 +214,7 @@ func (s *State) place(account, number, country string, now time.Time) Entry {
 	return e
 }
 
-// network is how a reply names it.
+// network returns the name in replies.
 func (e Entry) network() string {
 	if e.Network != "" {
 		return e.Network
@@ -223,13 +222,13 @@ func (e Entry) network() string {
 	return e.Prefix
 }
 
-// count counts an entry, here and for others to be told. An entry without number and
-// source, as of an e-mail address, has no target.
+// count counts an entry here and for the next Drain. An entry without number and source,
+// such as for an e-mail address, has no target.
 func (s *State) count(e Entry) {
 	if e.Prefix == "" && e.Range == "" && e.Source == "" {
 		return
 	}
-	if e.Prefix != "" { // it is about the place, not the number
+	if e.Prefix != "" { // counted by prefix, not by number
 		e.Range, e.Last = "", 0
 	}
 	s.counters.add(e, e.Minute)
@@ -239,8 +238,8 @@ func (s *State) count(e Entry) {
 	}
 }
 
-// Report is told what was found out elsewhere about a target: the reason to block
-// it, unless it is blocked. It returns the block if that is new.
+// Report passes figures from another source about a target to a rule, which blocks the
+// target unless it is blocked. It returns the block and whether that is new.
 func (s *State) Report(rule Rule, t Target, f Figures, now time.Time) (b Block, fresh bool) {
 	mode, blocks := s.rules.Country.Mode, s.rules.Country.Blocks
 	if rule == RuleSpend {
@@ -255,8 +254,8 @@ func (s *State) Report(rule Rule, t Target, f Figures, now time.Time) (b Block, 
 	return b, fresh
 }
 
-// Lifted returns the time at which a block of a rule and target was last lifted by hand;
-// zero if none was, or if that time is from the future.
+// Lifted returns the last time at which an operator lifted a block of a rule and target;
+// zero if never, or if that time is from the future.
 func (s *State) Lifted(rule Rule, t Target, now time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -267,7 +266,7 @@ func (s *State) Lifted(rule Rule, t Target, now time.Time) time.Time {
 	return b.anew
 }
 
-// Rules are those that the state decides by.
+// Rules returns the rules of the state.
 func (s *State) Rules() Rules { return s.rules }
 
 // Drain returns the counts and blocks that are new since the previous Drain, for the
@@ -308,7 +307,8 @@ func (s *State) LoadBlocks(blocks []Block, unblocks []Unblock, now time.Time) {
 	s.book.unblock(unblocks, now)
 }
 
-// Expire forgets what is too old for any rule. It tells how much is held.
+// Expire removes data older than the window of every rule. It returns the number of places
+// in memory and of evictions so far.
 func (s *State) Expire(now time.Time) (places, evicted int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

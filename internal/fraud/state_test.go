@@ -25,7 +25,7 @@ func ended(number string, status verify.Status) verify.Verification {
 	return verify.Verification{Request: verify.Request{Account: "demo0001", To: verify.PhoneAddress(number, "GB")}, Status: status}
 }
 
-// play starts and ends verifications of a prefix, of which the first so many succeed.
+// play starts and ends verifications of a prefix; the first ones succeed.
 func play(s *fraud.State, successes, failures int, now time.Time) {
 	for i := range successes + failures {
 		number := fmt.Sprintf("4477009%05d", i*100)
@@ -38,7 +38,7 @@ func play(s *fraud.State, successes, failures int, now time.Time) {
 	}
 }
 
-// TestRules: which rule blocks what, by which figures.
+// TestRules: the rule, target and figures of each block.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	limits := func(l fraud.Limits) fraud.Attempt {
@@ -51,7 +51,7 @@ func TestRules(t *testing.T) {
 		rules   func(*fraud.Rules)
 		before  func(*fraud.State)
 		attempt fraud.Attempt
-		rule    fraud.Rule // "" passes
+		rule    fraud.Rule // "" if permitted
 		target  fraud.Target
 		limit   float64
 	}{
@@ -153,8 +153,8 @@ func inShadow(r fraud.Rules) fraud.Rules {
 	return r
 }
 
-// TestRepeats: each block of a network that does not get better is longer, until the
-// last holds for good; and one that was quiet for long begins anew.
+// TestRepeats: each repeated block of a network is longer, until the last has no end; after
+// a quiet period the sequence starts again.
 func TestRepeats(t *testing.T) {
 	t.Parallel()
 	rules := defaultRules()
@@ -182,7 +182,7 @@ func TestRepeats(t *testing.T) {
 		}
 	}
 	if d := s.Start(attempt("447700999999"), now); d.Refused == nil {
-		t.Error("the last block did not hold for good")
+		t.Error("the last block has an end")
 	}
 
 	s, now = newState(rules), t0
@@ -193,8 +193,8 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
-// TestBounded: whatever starts come, in whatever order, no more than the floor and
-// the share of the successes pass, and what is told to others is what was counted.
+// TestBounded: for starts in any order, no more than the floor and the share of the
+// successes pass, and the drained counts equal the starts.
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -228,12 +228,12 @@ func TestBounded(t *testing.T) {
 			told += e.Starts
 		}
 		if told != int64(started) {
-			t.Fatalf("%d are told of, %d started", told, started)
+			t.Fatalf("%d drained, %d started", told, started)
 		}
 	})
 }
 
-// TestSudden: a volume is sudden when it is far beyond what was usual.
+// TestSudden: a volume far above the usual is sudden.
 func TestSudden(t *testing.T) {
 	t.Parallel()
 	conf := defaultRules().Country
@@ -272,8 +272,8 @@ func TestSudden(t *testing.T) {
 	}
 }
 
-// TestLift: what an operator lifts begins anew: what was counted before does not block
-// it again, and a later block is no repeat. What an account lifts itself does.
+// TestLift: after an operator lifts a block, earlier counts do not block again, and a later
+// block is no repeat. After a lift by an account, both do.
 func TestLift(t *testing.T) {
 	t.Parallel()
 	unverified := func(s *fraud.State, from int, now time.Time) fraud.Decision {

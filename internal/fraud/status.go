@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Count is how far a number is from one of its caps.
+// Count is the use of one cap of a number.
 type Count struct {
 	Cap     string    // such as sends_10m, see Refusal
-	Account string    // "" for all together
-	Count   int       // of what the cap counts, now
-	Limit   int       // the most that it may be
-	Until   time.Time // when the cap lets the next through; zero when it does now
-	Resets  time.Time // when nothing is counted any more, unless more comes; zero if nothing is, and for a streak
+	Account string    // "" for all accounts together
+	Count   int       // current count
+	Limit   int       // maximum count
+	Until   time.Time // when the cap permits the next operation; zero if it does now
+	Resets  time.Time // when the count returns to 0; zero if it is 0, and for a streak
 }
 
-// Status is how far a number is from each cap: first all accounts together, then each
-// that has used it lately.
+// Status returns the use of each cap of a number: first for all accounts together, then for
+// each account that has used the number recently.
 func (c Caps) Status(n Number, now time.Time) []Count {
 	list := slices.Concat(
 		counts("sends", "", c.Sends, n.sends(""), now),

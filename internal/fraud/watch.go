@@ -7,12 +7,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// leastHistory is how many half-days an account must have been in use before its
-// volume is compared with them: 48 hours.
+// leastHistory is the number of half-days that an account must have been in use before its
+// volume is compared: 48 hours.
 const leastHistory = 4
 
-// Sudden reports whether a volume of the last 12 hours is far beyond those of the
-// half-days before.
+// Sudden reports whether a volume of the last 12 hours exceeds earlier half-days by far.
 func (c Country) Sudden(volume int64, before []int64) (Figures, bool) {
 	if c.Mode == Off || len(before) < leastHistory || volume <= int64(c.Starts) {
 		return Figures{}, false
@@ -25,7 +24,7 @@ func (c Country) Sudden(volume int64, before []int64) (Figures, bool) {
 	for _, n := range before {
 		squares += (float64(n) - mean) * (float64(n) - mean)
 	}
-	// By chance alone it differs by as much as the root of the mean.
+	// Random variation alone reaches the root of the mean.
 	sigma := max(math.Sqrt(squares/float64(len(before))), math.Sqrt(mean))
 	f := Figures{
 		Window: "12h0m0s", Counts: Counts{Starts: volume}, Mean: mean, Sigma: sigma,
@@ -34,8 +33,8 @@ func (c Country) Sudden(volume int64, before []int64) (Figures, bool) {
 	return f, float64(volume) > f.Limit
 }
 
-// Spent reports whether an account has spent far more today than on the days before,
-// on most of which it may have spent nothing.
+// Spent reports whether an account's spending today exceeds the days before by far. Most of
+// those may be 0.
 func (c Spend) Spent(today verify.Money, before []verify.Money) (Figures, bool) {
 	if c.Mode == Off || len(before) == 0 {
 		return Figures{}, false
