@@ -55,7 +55,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 	voice := func(c *velocity.Config) {
 		c.Rules.Voice = fraud.Voice{Mode: fraud.Enforce, Countries: []string{"GB"}, CallsPerHour: 1, Blocks: []time.Duration{time.Minute}}
 	}
-	alert := func(c *velocity.Config) { // at 0 of 3, above Below
+	alert := func(c *velocity.Config) { // conversion rate 0 of 3, above Below
 		c.Rules.Conversion = fraud.Conversion{Mode: fraud.Enforce, Window: time.Minute, Finished: 3, Alert: 35, Blocks: []time.Duration{time.Minute}}
 	}
 	end := func(n node) {
@@ -67,7 +67,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 		do             func(n node) // three times
 		rule, decision string
 		count          float64
-		action         string // of the new block; "" without one
+		action         string // action of the new block, or ""
 	}{
 		"refused":       {prefixLimit(fraud.Enforce, 1), plain, "prefix", "refused", 2, "block"},
 		"would block":   {prefixLimit(fraud.Shadow, 1), plain, "prefix", "would_block", 2, "shadow"},
@@ -134,8 +134,8 @@ func TestUntilLifted(t *testing.T) {
 	}
 }
 
-// TestRefusalCause: a refusal names the rule, its figures and its end; one because of an
-// address is a throttling.
+// TestRefusalCause: a refusal names the rule, its figures and its end. A block of an
+// address returns KindThrottled.
 func TestRefusalCause(t *testing.T) {
 	t.Parallel()
 	n := install(t).node(prefixLimit(fraud.Enforce, 2), func(c *velocity.Config) {
@@ -156,8 +156,8 @@ func TestRefusalCause(t *testing.T) {
 	}
 }
 
-// TestVerifiedFails: when it cannot be found out whether a number was verified before,
-// the start fails, and is not counted.
+// TestVerifiedFails: if the earlier verification of a number cannot be looked up, the start
+// fails and is not counted.
 func TestVerifiedFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("no database")
@@ -221,9 +221,9 @@ func TestTry(t *testing.T) {
 	}
 }
 
-// TestUnblocks: a second unblock of another network leaves the first in force, on the
-// node that granted it, on others, and after a restart. A shadow block or one of another
-// account cannot be unblocked.
+// TestUnblocks: an unblock of a second network keeps the first in force, on the node that
+// granted it, on others, and after a restart. A shadow block, or a block of another
+// account, cannot be unblocked.
 func TestUnblocks(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -317,7 +317,7 @@ func TestTestNumbers(t *testing.T) {
 	}
 }
 
-// TestEveryEventIsPublished: news have the starts with their price, the messages, calls,
+// TestEveryEventIsPublished: news include the starts with their price, the messages, calls,
 // failed checks and ends of verifications.
 func TestEveryEventIsPublished(t *testing.T) {
 	t.Parallel()

@@ -9,17 +9,16 @@ import (
 	"countersign/internal/verify"
 )
 
-// Rules that package fraud does not have, as labels.
+// Labels of rules that package fraud does not have.
 const (
 	rulePremium      = "premium"
 	ruleVoiceCountry = string(verify.RuleVoiceCountry)
 )
 
-// metrics count what the rules decide. No label holds a number, a network or an
-// account.
+// metrics count decisions and blocks. No label contains a number, a network or an account.
 type metrics struct {
-	decisions *prometheus.CounterVec // by rule and decision
-	blocks    *prometheus.CounterVec // by rule and action
+	decisions *prometheus.CounterVec // labels: rule, decision
+	blocks    *prometheus.CounterVec // labels: rule, action
 	places    prometheus.Gauge
 	evicted   atomic.Int64
 }
@@ -28,17 +27,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_fraud_decisions_total",
-			Help: "Decisions of the rules against fraud: refused; would_block, in shadow mode; passed_verified, since the number was verified before.",
+			Help: "Decisions of fraud rules: refused; would_block, in shadow mode; passed_verified, since the account verified the number before.",
 		}, []string{"rule", "decision"}),
 		blocks: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_fraud_blocks_total", Help: "Blocks that this node made, by rule and action: block, shadow or alert.",
+			Name: "countersign_fraud_blocks_total", Help: "Blocks made by this node, by rule and action: block, shadow or alert.",
 		}, []string{"rule", "action"}),
 		places: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "countersign_fraud_places", Help: "Places that are counted in memory: networks, prefixes, countries, addresses, hundreds of numbers.",
+			Name: "countersign_fraud_places", Help: "Places with counts in memory: networks, prefixes, countries, addresses, ranges of 100 numbers.",
 		}),
 	}
 	evicted := prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "countersign_fraud_places_evicted_total", Help: "Places that were forgotten before their time, to bound the memory.",
+		Name: "countersign_fraud_places_evicted_total", Help: "Places evicted before they expired, to bound the memory.",
 	}, func() float64 { return float64(m.evicted.Load()) })
 	for _, rule := range fraud.RuleNames() {
 		for _, decision := range []string{"refused", "would_block", "passed_verified"} {

@@ -11,14 +11,14 @@ import (
 	"countersign/internal/verify"
 )
 
-// Unblock lets an account reach a network for a time, whatever the rules say, and
-// lifts its own blocks of it. The error wraps [store.ErrNoBlock] when none keeps the
-// account from there. Other nodes know within about a second.
+// Unblock exempts an account from the rules on a network for d, and lifts the account's
+// blocks of it. The error wraps [store.ErrNoBlock] if the account has no block of the
+// network. Other nodes apply the exemption within about a second.
 func (w *Watch) Unblock(ctx context.Context, account verify.Account, network string, d time.Duration) (until time.Time, err error) {
 	if w == nil {
 		return time.Time{}, store.ErrNoBlock
 	}
-	// What was blocked a moment ago must be there.
+	// The block may have been made only a moment ago.
 	if err := w.Sync(ctx); err != nil {
 		return time.Time{}, err
 	}
@@ -35,17 +35,17 @@ func (w *Watch) Unblock(ctx context.Context, account verify.Account, network str
 	return until, w.Sync(ctx)
 }
 
-// Place is what was counted of an account on a network or prefix.
+// Place has the counts of an account on a network or prefix.
 type Place struct {
-	Account string // its API key
-	Network string // its name, or its prefix
+	Account string // API key
+	Network string // name or prefix
 	Country string
 	fraud.Counts
 }
 
-// Status lists where the most verifications were started within a time that ends now,
-// of all nodes: at most limit places, those with the most starts first. It goes by
-// what nodes have told, and so is a second late.
+// Status returns the places with the most starts in a period that ends now, on all nodes:
+// at most limit places, in descending order. It reads published counts, which are up to a
+// second old.
 func Status(ctx context.Context, db *store.DB, now time.Time, within time.Duration, limit int) ([]Place, error) {
 	nodes, err := db.FraudNodes(ctx)
 	if err != nil {

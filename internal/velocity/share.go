@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// newsBatch bounds what is read of another node at a time.
+	// newsBatch bounds the entries of another node read in one query.
 	newsBatch = 256
-	// overlap is how far back blocks are read that may have changed: so much may
-	// clocks differ, and so long may a commit take.
+	// overlap extends the reading of changed blocks into the past. It covers the difference
+	// of clocks and the duration of a commit.
 	overlap = 30 * time.Second
-	// historyKept is what the rules compare with that look far back, and blocksKept
-	// how long a block is known after its end.
+	// historyKept is the history used by the country rule. blocksKept is how long a block
+	// is kept after its end.
 	historyKept = 31 * 24 * time.Hour
 	blocksKept  = 90 * 24 * time.Hour
-	// lookEvery is how often to look at what goes far back.
+	// lookEvery is the interval of comparisons with the history.
 	lookEvery = 5 * time.Minute
 )
 
-// Load reads what is known already. Until then nothing is.
+// Load reads the stored counts and blocks. Before it the Watch has only its own.
 func (w *Watch) Load(ctx context.Context) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()
@@ -63,7 +63,7 @@ func (w *Watch) run(ctx context.Context) (next time.Time, err error) {
 	return w.now().Add(every), nil
 }
 
-// Sync publishes the new counts of this node and pulls those of the others.
+// Sync publishes the new counts of this node and pulls the counts of the others.
 func (w *Watch) Sync(ctx context.Context) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()
@@ -128,7 +128,7 @@ func (w *Watch) pull(ctx context.Context, now time.Time) error {
 	}
 	for node := range w.heard {
 		if _, ok := nodes[node]; !ok {
-			delete(w.heard, node) // it is long dead
+			delete(w.heard, node) // expired from the database
 		}
 	}
 	for node, last := range nodes {
@@ -147,7 +147,7 @@ func (w *Watch) pull(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// look compares the last hours with what was usual, and deletes what is old.
+// look compares recent volumes with the history, and deletes old data.
 func (w *Watch) look(ctx context.Context, now time.Time) error {
 	if err := w.lookAtCountries(ctx, now); err != nil {
 		return err
@@ -201,7 +201,7 @@ func (w *Watch) startsSince(ctx context.Context, since, now time.Time, of store.
 	return 0, err
 }
 
-// spendDays is today and the seven days that it is compared with.
+// spendDays covers today and the seven days before.
 const spendDays = 8
 
 func (w *Watch) lookAtSpending(ctx context.Context, now time.Time) error {

@@ -67,7 +67,7 @@ func TestManyNews(t *testing.T) {
 // TestOldNews: a node with only news that are too old does not block a reader.
 func TestOldNews(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // only a test that fails waits
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // reached only if the test fails
 	defer cancel()
 	n := install(t).unloaded(counting)
 	n.publish(1, "GB", 5, 0, t0, t0.Add(-2*time.Hour))
@@ -79,7 +79,7 @@ func TestOldNews(t *testing.T) {
 	}
 }
 
-// TestClocksDiffer: a block that a node with a slow clock made holds on the others.
+// TestClocksDiffer: a block made by a node with a slow clock applies on the others.
 func TestClocksDiffer(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -94,8 +94,8 @@ func TestClocksDiffer(t *testing.T) {
 	}
 }
 
-// TestClockCorrected: after the clock of a node is set back, blocks that other nodes made in
-// the meantime hold on it.
+// TestClockCorrected: after the clock of a node was ahead and is corrected, blocks made by
+// other nodes in the meantime apply on it.
 func TestClockCorrected(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -142,7 +142,7 @@ func TestFailedNewsAreRepeated(t *testing.T) {
 	}
 }
 
-// TestStoreFails: an error of the database ends the start of a node, a sync or a command.
+// TestStoreFails: a database error is returned by Load, Sync and the commands.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

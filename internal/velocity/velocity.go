@@ -1,13 +1,13 @@
-// Package velocity runs the velocity rules of package fraud in a server: fraud has the
-// rules, thresholds and counters; velocity has the database, the other nodes, the clock,
-// the metrics and the log.
+// Package velocity runs the velocity rules of package fraud in a server. Package fraud has
+// the rules, thresholds and counters; velocity adds the database, the other nodes, the
+// clock, the metrics and the log.
 //
-// A [Watch] decides on a start in memory, without a round trip or a commit. Once a
-// second it publishes its counts and blocks in the database and pulls those of the
-// other nodes. A block is in force on all nodes within about a second, and a crash
-// loses the counts of at most the last second.
+// A [Watch] decides on a start in memory, without a round trip or a commit. Once a second
+// it publishes its counts and blocks in the database and pulls the news of the other nodes.
+// A block is in force on all nodes within about a second, and a crash loses the counts of
+// at most the last second.
 //
-// The package must not know HTTP, SQL, or the texts and status codes of any API.
+// The package does not depend on HTTP, SQL, or the texts and status codes of any API.
 package velocity
 
 import (
@@ -29,7 +29,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// Config is what a Watch works with. All fields are needed unless they say otherwise.
+// Config configures a Watch. Fields are required unless documented otherwise.
 type Config struct {
 	Store    *store.DB
 	Clock    clockwork.Clock
@@ -38,37 +38,38 @@ type Config struct {
 	Rules    fraud.Rules
 	Networks fraud.Networks
 
-	// Verified reports whether a number was verified before by an account: then it
-	// passes. It is asked only about a start that would be refused. nil: none was.
+	// Verified reports whether an account verified a number before; such a start is
+	// permitted. It is called only for a start that would be refused. Nil means always
+	// false.
 	Verified func(ctx context.Context, account, number string) (bool, error)
 
 	// MayForget reports whether counts and blocks may be deleted by age; false while the
-	// clock is in doubt. Nil means always true.
+	// clock is unreliable. Nil means always true.
 	MayForget func() bool
 }
 
-// every is how often a node tells what it counted, and asks what others did.
+// every is the interval of publishing and pulling counts.
 const every = time.Second
 
-// Watch is one node's part. Make it with New, then Load what is known, then Start.
-// A nil Watch has no rules and refuses nobody.
+// Watch applies the rules on one node. Call New, then Load, then Start. A nil Watch has no
+// rules.
 type Watch struct {
 	cfg     Config
 	state   *fraud.State
 	metrics *metrics
 	runner  *task.Runner
 
-	turn   sync.Mutex // of what follows, and of telling
+	turn   sync.Mutex // serializes synchronization; guards the fields below
 	node   string
 	seq    int64
-	untold *store.FraudNews // what failed to be told
-	heard  map[string]int64 // how far the news of each node were read
-	readAt time.Time        // blocks were read that had changed until then
+	untold *store.FraudNews // batch that was not stored; nil if none failed
+	heard  map[string]int64 // sequence number of the last news read, by node
+	readAt time.Time        // blocks changed before this time were read
 	// lookedAt is the time of the last comparison with the history.
 	lookedAt time.Time
 }
 
-// New returns a Watch that knows nothing yet.
+// New returns a Watch without counts and blocks; see Load.
 func New(cfg Config) *Watch {
 	w := &Watch{
 		cfg: cfg, state: fraud.NewState(cfg.Rules, cfg.Networks, rand.Reader), metrics: newMetrics(cfg.Metrics),
@@ -80,11 +81,11 @@ func New(cfg Config) *Watch {
 
 func (w *Watch) now() time.Time { return w.cfg.Clock.Now().UTC().Truncate(time.Millisecond) }
 
-// Start begins to tell and to ask, until Stop.
+// Start begins to publish and pull counts, until Stop.
 func (w *Watch) Start() { w.runner.Start() }
 
-// Stop ends that, and tells what is new for the last time. It must not be called
-// before Start, and no other method after it.
+// Stop ends that, and publishes the last counts. It must not be called before Start, and no
+// other method after it.
 func (w *Watch) Stop(ctx context.Context) error {
 	w.runner.Stop()
 	w.turn.Lock()
@@ -92,10 +93,10 @@ func (w *Watch) Stop(ctx context.Context) error {
 	return w.publish(ctx)
 }
 
-// Begin decides about a start. It is refused with KindBlocked, with the network that
-// is blocked; KindUnsupportedNetwork, for a number that costs more than others or may
-// not be called; or KindThrottled, for an address that asks too often. takeBack is to
-// be called when the start comes to nothing after all.
+// Begin decides about a start. It returns KindBlocked with the blocked network,
+// KindUnsupportedNetwork for a number that is premium rate or must not be called, or
+// KindThrottled for an address over its limit. The caller must call takeBack if the start
+// fails later.
 func (w *Watch) Begin(ctx context.Context, account verify.Account, req verify.Request, price verify.Money) (takeBack func(), err error) {
 	if w == nil || req.Workflow.Test {
 		return func() {}, nil
@@ -126,8 +127,7 @@ func (w *Watch) Begin(ctx context.Context, account verify.Account, req verify.Re
 	return nil, refusal(d)
 }
 
-// Try returns the decision that Begin would make, and its error, without any effect:
-// nothing is counted, blocked, logged or measured.
+// Try returns the decision and the error of Begin, but counts, blocks and logs no start.
 func (w *Watch) Try(ctx context.Context, account verify.Account, req verify.Request, price verify.Money) (fraud.Decision, error) {
 	if w == nil || req.Workflow.Test {
 		return fraud.Decision{}, nil
@@ -150,7 +150,7 @@ func attempt(account verify.Account, req verify.Request, price verify.Money) fra
 	}
 }
 
-// passes reports whether a refused start goes on because the account has verified the
+// passes reports whether a refused start is permitted because the account has verified the
 // number before.
 func (w *Watch) passes(ctx context.Context, d fraud.Decision, account, number string) (bool, error) {
 	if d.Refused == nil || d.Refused.Rule == fraud.RuleSource || w.cfg.Verified == nil {
@@ -159,7 +159,7 @@ func (w *Watch) passes(ctx context.Context, d fraud.Decision, account, number st
 	return w.cfg.Verified(ctx, account, number)
 }
 
-// supported refuses what no carrier is asked for.
+// supported refuses premium-rate numbers and calls to excluded countries.
 func (w *Watch) supported(req verify.Request) *verify.Error {
 	voice := w.cfg.Rules.Voice
 	allowed := slices.ContainsFunc(voice.AllowPrefixes, func(p string) bool { return strings.HasPrefix(req.To.Number(), p) })
@@ -179,7 +179,7 @@ func (w *Watch) callable(country string) bool {
 	return len(countries) == 0 || slices.Contains(countries, country)
 }
 
-// MayCall decides about a call of a verification that is to be made now, and counts it.
+// MayCall reports whether a call of a verification may be placed now, and counts it.
 func (w *Watch) MayCall(v verify.Verification, to verify.Address) bool {
 	if w == nil || v.Workflow.Test {
 		return true
@@ -194,8 +194,8 @@ func (w *Watch) MayCall(v verify.Verification, to verify.Address) bool {
 	return d.Refused == nil
 }
 
-// MayCheck decides about a code that comes from an address, as the application says
-// it: KindThrottled when too many wrong ones came from there.
+// MayCheck decides about a code from an address, as reported by the application. It returns
+// KindThrottled after too many wrong codes from the address.
 func (w *Watch) MayCheck(account verify.Account, address string) error {
 	if w == nil {
 		return nil
@@ -205,7 +205,7 @@ func (w *Watch) MayCheck(account verify.Account, address string) error {
 	return refusal(d)
 }
 
-// Ended counts verifications that are over.
+// Ended counts finished verifications.
 func (w *Watch) Ended(list ...verify.Verification) {
 	if w == nil {
 		return
@@ -224,15 +224,14 @@ func (w *Watch) Sent(v verify.Verification, to verify.Address) {
 	}
 }
 
-// Failed counts a wrong code, which came from an address, if the application says so.
+// Failed counts a wrong code from an address; "" if unknown.
 func (w *Watch) Failed(v verify.Verification, address string) {
 	if w != nil && !v.Workflow.Test {
 		w.state.Failed(v, sourceOf(address), w.now())
 	}
 }
 
-// decided counts a decision, and logs each block once. What is new is told to the
-// other nodes at once.
+// decided counts a decision, logs each new block, and wakes the runner to publish it.
 func (w *Watch) decided(d fraud.Decision) {
 	if d.Refused != nil {
 		w.metrics.decisions.WithLabelValues(string(d.Refused.Rule), "refused").Inc()
@@ -256,7 +255,7 @@ func (w *Watch) log(b fraud.Block) {
 	}
 	value := b.Value
 	if b.Kind == fraud.KindSource {
-		value = "" // it tells of a person
+		value = "" // an IP address is personal data
 	}
 	w.cfg.Log.Warn("fraud rule", "rule", b.Rule, "action", b.Action, "block", b.ID, "account", b.Account, "kind", b.Kind,
 		"value", value, "until", until, "repeat", b.Repeat, "starts", b.Figures.Starts, "successes", b.Figures.Successes,
@@ -277,7 +276,7 @@ func refusal(d fraud.Decision) error {
 	return &verify.Error{Kind: verify.KindBlocked, Network: d.Network, By: by}
 }
 
-// decisionOf is the label of a rule in countersign_fraud_decisions_total.
+// decisionOf returns the label of a rule in countersign_fraud_decisions_total.
 func decisionOf(rule verify.Rule) string {
 	if rule == verify.RulePremium {
 		return rulePremium
@@ -289,7 +288,8 @@ func limitsOf(a verify.Account) fraud.Limits {
 	return fraud.Limits{Mode: fraud.Mode(a.Settings.Fraud.Mode), Below: a.Settings.Fraud.ConversionBelow, Finished: a.Settings.Fraud.ConversionFinished}
 }
 
-// sourceOf is what is counted of an address: of IPv6 the network of a customer.
+// sourceOf returns the form of an IP address that is counted: for IPv6 its /64, since a
+// customer has a whole network.
 func sourceOf(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {

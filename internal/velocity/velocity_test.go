@@ -23,7 +23,7 @@ import (
 
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// rules are of conversion only, with 10 that must be over.
+// rules returns a conversion rule that needs 10 finished verifications.
 func rules() fraud.Rules {
 	return fraud.Rules{
 		RepeatWithin: 24 * time.Hour,
@@ -46,7 +46,7 @@ type node struct {
 	log *records
 }
 
-// installation is a database, a clock, and the key to make more nodes.
+// installation has the database, the clock and the key of its nodes.
 type installation struct {
 	t        *testing.T
 	database string
@@ -62,7 +62,7 @@ func install(t *testing.T) *installation {
 	}
 }
 
-// node makes a node that knows what is stored. It is never stopped, as one that dies.
+// node makes a loaded node. It is never stopped, as after a crash.
 func (in *installation) node(change ...func(*velocity.Config)) node {
 	in.t.Helper()
 	n := in.unloaded(change...)
@@ -101,7 +101,7 @@ func request(number string) verify.Request {
 	}
 }
 
-// start asks for a start, and gives the network that is blocked; "" if it may go on.
+// start begins a verification, and returns the blocked network; "" if permitted.
 func (n node) start(number string) (blocked string) {
 	n.t.Helper()
 	_, err := n.Begin(n.t.Context(), account(), request(number), 10)
@@ -115,7 +115,7 @@ func (n node) start(number string) (blocked string) {
 	return refusal.Network
 }
 
-// fail lets verifications begin and expire.
+// fail starts verifications that expire.
 func (n node) fail(times int) {
 	n.t.Helper()
 	for i := range times {
@@ -127,8 +127,8 @@ func (n node) fail(times int) {
 	}
 }
 
-// TestShared: nodes count together, a block that one made holds on all, as does the
-// end that an account makes of it.
+// TestShared: nodes share counts; a block of one node applies to all, and so does its end
+// by an account.
 func TestShared(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -142,10 +142,10 @@ func TestShared(t *testing.T) {
 	must(t, b.Sync(t.Context()))
 	b.fail(1) // the tenth
 	if got := b.start("447700900999"); got != "4477009" {
-		t.Errorf("b did not count what a did: %q", got)
+		t.Errorf("b did not add the counts of a: %q", got)
 	}
 	if got := a.start("447700900999"); got != "" {
-		t.Errorf("a knows already: %q", got)
+		t.Errorf("a has the block before the next sync: %q", got)
 	}
 	must(t, b.Sync(t.Context()))
 	must(t, a.Sync(t.Context()))
@@ -165,7 +165,7 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestKilled: a process that dies takes nothing with it but what it had not told.
+// TestKilled: a crash loses only unpublished counts.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -182,7 +182,7 @@ func TestKilled(t *testing.T) {
 	if got := third.start("447700900999"); got != "4477009" {
 		t.Errorf("the block is lost: %q", got)
 	}
-	in.clock.Advance(21 * time.Minute) // the minute of its end is not counted
+	in.clock.Advance(21 * time.Minute) // the minute of its end is excluded
 	third.fail(10)
 	if got := third.start("447700900999"); got != "4477009" {
 		t.Fatalf("it is not blocked again: %q", got)
@@ -198,8 +198,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestPasses: who was verified before passes, and so does a test number; a start that
-// came to nothing does not count.
+// TestPasses: a number verified before, and a test number, are permitted; a failed start
+// does not count.
 func TestPasses(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -238,8 +238,7 @@ func TestPasses(t *testing.T) {
 	}
 }
 
-// TestVoice: calls go to the countries that may be called, and not too many to a
-// prefix.
+// TestVoice: calls are limited to allowed countries, and in number per prefix.
 func TestVoice(t *testing.T) {
 	t.Parallel()
 	n := install(t).node(func(c *velocity.Config) {
@@ -270,7 +269,7 @@ func TestVoice(t *testing.T) {
 	}
 }
 
-// TestSource: too many wrong codes from an address throttle it, and no other.
+// TestSource: too many wrong codes from an address throttle only that address.
 func TestSource(t *testing.T) {
 	t.Parallel()
 	n := install(t).node(func(c *velocity.Config) {

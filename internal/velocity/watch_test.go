@@ -126,8 +126,8 @@ type volume struct {
 	starts  int64
 }
 
-// TestCountryRule: the starts of the last 12 hours in a country are compared, every 5
-// minutes, with the half-days of a month before. When they are far beyond, the country
+// TestCountryRule: every 5 minutes, the starts of the last 12 hours in a country are
+// compared with the half-days of the month before. If they exceed these by far, the country
 // is blocked for the account, or only reported in shadow mode.
 func TestCountryRule(t *testing.T) {
 	t.Parallel()
@@ -190,7 +190,7 @@ func TestCountryRule(t *testing.T) {
 					if refused := n.start("447700900999") != ""; refused != (mode == fraud.Enforce) {
 						t.Errorf("a start is refused: %v", refused)
 					}
-					await.Pass(5 * time.Minute) // the volume is still sudden, and the block holds
+					await.Pass(5 * time.Minute) // the volume is still sudden, and the block remains
 					if list := n.blocks(fraud.RuleCountry, time.Now()); len(list) != 1 {
 						t.Errorf("blocks are %+v, want one", list)
 					}
@@ -221,8 +221,8 @@ func TestComparesEveryFiveMinutes(t *testing.T) {
 	})
 }
 
-// TestCountryLifted: after an operator lifted a block of a country, the starts before do
-// not block it again; as many later do, and that block is no repeat.
+// TestCountryLifted: after an operator lifted a block of a country, earlier starts do not
+// block it again. As many later starts do, and that block is no repeat.
 func TestCountryLifted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -253,8 +253,8 @@ func TestCountryLifted(t *testing.T) {
 	})
 }
 
-// TestSpendAlert: an account that spends today far more than on the days before is
-// reported once in a day, and not refused.
+// TestSpendAlert: if an account's spending today exceeds the days before by far, one alert
+// a day is raised, and no start is refused.
 func TestSpendAlert(t *testing.T) {
 	t.Parallel()
 	const day = 2 * verify.Unit // spent on most days
@@ -300,8 +300,7 @@ func TestSpendAlert(t *testing.T) {
 	}
 }
 
-// TestForgets: counts that are too old for every rule are deleted, unless the clock is in
-// doubt.
+// TestForgets: counts too old for every rule are deleted, unless the clock is unreliable.
 func TestForgets(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
