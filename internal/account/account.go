@@ -1,12 +1,12 @@
 // Package account decides account policy and checks the settings of accounts.
 //
-// [Policy.Decide] is the one function that applies the limits of the installation and of an
-// account to a start. The engine calls it for every start, so no API can omit a rule. APIs
-// parse parameters and map a [verify.Field] to their own parameter. [Settings.Apply] checks
-// settings for the command line and the admin API alike.
+// [Policy.Decide] applies the limits of the installation and of an account to a start. The
+// engine calls it for every start, so no API can omit a rule. APIs parse parameters and map
+// a [verify.Field] to their own parameter. [Settings.Apply] validates settings for the
+// command line and the admin API.
 //
-// The package is pure: the caller looks up [Facts]. It must not know HTTP, SQL, or how
-// settings are stored.
+// The package is pure: the caller looks up [Facts]. It does not depend on HTTP, SQL, or the
+// storage of settings.
 package account
 
 import (
@@ -22,28 +22,28 @@ import (
 	"countersign/internal/verify"
 )
 
-// Settings are what can be changed of an account, as the admin API shows and takes
-// them. What verify.Settings has is here without more.
+// Settings are the variable settings of an account, as JSON of the admin API.
+// verify.Settings is embedded, so its fields need no code here.
 type Settings struct {
 	Name            string                 `json:"name"`
 	Barred          bool                   `json:"barred"`
 	Trial           bool                   `json:"trial"`
 	PINCode         bool                   `json:"pin_code"`
-	Rate            int                    `json:"rate"` // requests in any second; 0 for the installation's default
+	Rate            int                    `json:"rate"` // limit in requests per second; 0 for the default of the installation
 	OnUndeliverable verify.OnUndeliverable `json:"on_undeliverable"`
-	Parent          string                 `json:"parent"`    // api_key of the account whose balance it uses; "" for its own
-	DailyCap        string                 `json:"daily_cap"` // amount; "0.00000000" for none
+	Parent          string                 `json:"parent"`    // api_key of the account that pays; "" if this account pays
+	DailyCap        string                 `json:"daily_cap"` // amount; "0.00000000" means unlimited
 
 	verify.Settings
 }
 
-// Of gives the settings of an account.
+// Of returns the settings of an account.
 func Of(a verify.Account) Settings {
 	s := Settings{
 		Name: a.Name, Barred: a.Barred, Trial: a.Trial, PINCode: a.CustomPIN, Rate: a.Rate,
 		OnUndeliverable: a.OnUndeliverable, Parent: a.Parent, DailyCap: a.DailyCap.String(), Settings: a.Settings,
 	}
-	// Whoever changes these must not change those of a.
+	// Deep copies, so that a change of the result does not change a.
 	s.Countries, s.Workflows, s.Senders = slices.Clone(s.Countries), slices.Clone(s.Workflows), slices.Clone(s.Senders)
 	s.LinkBrands, s.Sources, s.TestNumbers = slices.Clone(s.LinkBrands), slices.Clone(s.Sources), slices.Clone(s.TestNumbers)
 	s.CarrierValues = maps.Clone(s.CarrierValues)
@@ -51,9 +51,9 @@ func Of(a verify.Account) Settings {
 	return s
 }
 
-// Error is a setting that cannot be used.
+// Error is an invalid setting.
 type Error struct {
-	Setting string // its name in JSON
+	Setting string // JSON name
 	Reason  string
 }
 
@@ -65,12 +65,12 @@ func invalid(setting, reason string, args ...any) error {
 
 const (
 	longestName = 200
-	mostRate    = 65_535 // what a store counts to
+	mostRate    = 65_535 // maximum of the column in the store
 )
 
-// Apply checks the settings, the first that cannot be used being the *Error, and puts
-// them into a in their one form: lists are sorted, and name each thing once. Whether
-// the parent can be one is for the store to say.
+// Apply validates the settings and sets them in a in canonical form: lists are sorted,
+// without duplicates. It returns the first invalid setting as an *Error. The store checks
+// whether the parent is suitable.
 func (s Settings) Apply(a *verify.Account) error {
 	if err := CheckName(s.Name); err != nil {
 		return err
@@ -98,7 +98,8 @@ func (s Settings) Apply(a *verify.Account) error {
 	return nil
 }
 
-// CheckName refuses a name of an account that is not one line of text.
+// CheckName returns an error unless name is one line of text of at most longestName
+// characters.
 func CheckName(name string) error {
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return invalid("name", "must be one line of text")
@@ -109,5 +110,5 @@ func CheckName(name string) error {
 	return nil
 }
 
-// ValidKey reports whether key can be an api_key.
+// ValidKey reports whether key has the form of an api_key.
 func ValidKey(key string) bool { return regexp.MustCompile(`^[0-9A-Za-z]{8}$`).MatchString(key) }

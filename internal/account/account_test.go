@@ -48,7 +48,7 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// What is changed of the settings of an account must not change the account.
+// A change of the settings must not change the account.
 func TestOfIsACopy(t *testing.T) {
 	t.Parallel()
 	a := verify.Account{Settings: verify.Settings{Countries: []string{"GB"}, TestNumbers: []verify.TestNumber{{Number: "447700900000", Code: "1234"}}, CarrierValues: verify.CarrierValues{"a": "1"}}}
@@ -61,7 +61,7 @@ func TestOfIsACopy(t *testing.T) {
 		t.Errorf("the account became %+v", a.Settings)
 	}
 	if len(s.CarrierValues) != 1 || s.CarrierValues["b"] != "2" {
-		t.Errorf("the values became %v: those that are given replace those before", s.CarrierValues)
+		t.Errorf("the values are %v, want only the new values", s.CarrierValues)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestApplyRefuses(t *testing.T) {
 				t.Errorf("got %v, want an error of %s", err, tt.setting)
 			}
 			if a.Name != "before" {
-				t.Errorf("something was changed all the same: %+v", a)
+				t.Errorf("the account was changed: %+v", a)
 			}
 		})
 	}

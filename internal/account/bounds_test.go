@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// list is a JSON list of n elements, made by a format with the place of each.
+// list returns a JSON list of n elements, formatted with their indexes.
 func list(n int, format string) string {
 	var items []string
 	for i := range n {
@@ -25,7 +25,7 @@ func object(n int) string {
 	return "{" + text[1:len(text)-1] + "}"
 }
 
-// TestBounds: of each setting the last value on both sides of a bound; the reason of a
+// TestBounds: for each setting, the last values on both sides of a bound; the reason of a
 // refusal names the bound.
 func TestBounds(t *testing.T) {
 	t.Parallel()
@@ -59,26 +59,26 @@ func TestBounds(t *testing.T) {
 		{"workflows", `[0]`, "0 is not 1 to 7"},
 		{"workflows", `[8]`, "8 is not 1 to 7"},
 		{"senders", list(100, `"S%d"`), ""},
-		{"senders", list(101, `"S%d"`), "are more than 100"},
+		{"senders", list(101, `"S%d"`), "must have at most 100 entries"},
 		{"senders", `["12345678901"]`, ""},
-		{"senders", `["123456789012"]`, `"123456789012" is not up to 11`},
+		{"senders", `["123456789012"]`, `"123456789012" must be 1 to 11 letters, digits, spaces or .-_+&`},
 		{"link_brands", list(100, `"a%d.com"`), ""},
-		{"link_brands", list(101, `"a%d.com"`), "are more than 100"},
+		{"link_brands", list(101, `"a%d.com"`), "must have at most 100 entries"},
 		{"link_brands", `["12345678901234.com"]`, ""},
-		{"link_brands", `["123456789012345.com"]`, "is not a name of 1 to 18 visible characters"},
+		{"link_brands", `["123456789012345.com"]`, "must have 1 to 18 visible characters"},
 		{"link_brands", `["a"]`, ""},
-		{"link_brands", `["\ufffd.com"]`, "is not a name of 1 to 18 visible characters"},
+		{"link_brands", `["\ufffd.com"]`, "must have 1 to 18 visible characters"},
 		{"sources", list(100, `"192.0.2.%d"`), ""},
-		{"sources", list(101, `"192.0.2.%d"`), "are more than 100"},
+		{"sources", list(101, `"192.0.2.%d"`), "must have at most 100 entries"},
 		{"sources", `["0.0.0.0/0","::/0"]`, ""},
 		{"sources", `["192.0.2.0/33"]`, "is neither an address nor a network"},
 		{"min_code_length", `0`, ""},
 		{"min_code_length", `4`, ""},
 		{"min_code_length", `10`, ""},
-		{"min_code_length", `3`, "must be 4 to 10, or 0 for none"},
-		{"min_code_length", `11`, "must be 4 to 10, or 0 for none"},
+		{"min_code_length", `3`, "must be 4 to 10, or 0 for the default"},
+		{"min_code_length", `11`, "must be 4 to 10, or 0 for the default"},
 		{"test_numbers", list(100, `{"number":"4477009%05d","code":"1234"}`), ""},
-		{"test_numbers", list(101, `{"number":"4477009%05d","code":"1234"}`), "are more than 100"},
+		{"test_numbers", list(101, `{"number":"4477009%05d","code":"1234"}`), "must have at most 100 entries"},
 		{"test_numbers", `[{"number":"447700900000","code":"azAZ09azAZ"}]`, ""},
 		{"test_numbers", `[{"number":"447700900000","code":"123"}]`, "the code of 447700900000 is not 4 to 10 letters and digits"},
 		{"fraud", `{"mode":"off","conversion_below":100,"conversion_finished":1000000}`, ""},
@@ -91,7 +91,7 @@ func TestBounds(t *testing.T) {
 		{"autofill", `{"domain":"example.com"}`, ""},
 		{"autofill", `{"app_hash":"FA+9qCX9VSu"}`, ""},
 		{"carrier_values", object(32), ""},
-		{"carrier_values", object(33), "are more than 32"},
+		{"carrier_values", object(33), "must have at most 32 entries"},
 	} {
 		var s account.Settings
 		if err := json.Unmarshal([]byte(`{"`+tt.setting+`":`+tt.value+`}`), &s); err != nil {
@@ -105,7 +105,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestEmptyListsAreNone: a list or map without entries is stored as if it were not set.
+// TestEmptyListsAreNone: an empty list or map is stored as nil.
 func TestEmptyListsAreNone(t *testing.T) {
 	t.Parallel()
 	s := account.Settings{Settings: verify.Settings{

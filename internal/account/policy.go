@@ -19,42 +19,42 @@ const (
 	StrictPINLife   = 10 * time.Minute
 )
 
-// Policy is the limits of the installation, which apply to every account in addition to
-// the account's limits. The zero value has no limits.
+// Policy has the limits of the installation. They apply to every account in addition to its
+// own limits. The zero value has no limits.
 type Policy struct {
-	RequestsPerSecond   int            // limit of an account without a rate; 0 for no limit
-	UnsupportedNetworks []string       // prefixes of numbers (E.164 digits) that are not served
+	RequestsPerSecond   int            // default rate limit of accounts; 0 means unlimited
+	UnsupportedNetworks []string       // unsupported prefixes of numbers (E.164 digits)
 	Denied              message.Denied // names excluded from brands, payees and templates
 }
 
-// Facts are the results of lookups for one request. The zero value is a whole request, for
-// which every lookup found nothing.
+// Facts are the results of lookups for one request. The zero value is a complete request
+// with empty results.
 type Facts struct {
-	Templates []message.Custom // the account's templates in the locale of the request
-	Approved  bool             // the trial account has approved every address
-	Blocked   bool             // an address is on the block list
+	Templates []message.Custom // templates of the account in the locale of the request
+	Approved  bool             // the trial account has approved all addresses
+	Blocked   bool             // some address is on the block list
 
-	// Partial is set for a request that an API parsed only up to a malformed parameter, with
-	// Malformed as its field, if it has one. The request lacks that field and those after it.
+	// Partial marks a request that an API parsed only up to a malformed parameter. The
+	// request lacks that parameter's field, Malformed (if it has one), and later fields.
 	Partial   bool
 	Malformed verify.Field
 }
 
 // Decision is the result of [Policy.Decide].
 type Decision struct {
-	// Request is the request as permitted: texts in composed form, a PIN length, and for a
+	// Request is the permitted request: texts in composed form, a PIN length, and for a
 	// test number the fixed PIN and Workflow.Test.
 	Request verify.Request
-	// Refusals are in the order of the rules. The first is the answer to a start. A refusal
-	// of a parameter has a Field and no Param.
+	// Refusals are in the order of the rules. An API answers with the first. A refusal of a
+	// parameter has a Field and no Param.
 	Refusals []*verify.Error
 }
 
-// Decide applies all rules on accounts to a request. Every API reaches it through
-// Start of the engine, so an API only parses.
+// Decide applies all rules on accounts to a request. The engine's Start calls it, so an API
+// only parses.
 //
 // The rules on destinations skip test numbers and partial requests: a malformed parameter
-// takes precedence over them, but not over refusals of the fields before it.
+// precedes them, but follows refusals of the fields before it.
 func (p Policy) Decide(a verify.Account, r verify.Request, f Facts) Decision {
 	q := &question{policy: p, account: a, request: composed(r), facts: f, number: r.To.Number()}
 	d := Decision{Request: q.request, Refusals: q.refusals(requestRules())}
@@ -69,7 +69,7 @@ func (p Policy) Decide(a verify.Account, r verify.Request, f Facts) Decision {
 	return d
 }
 
-// question is a request with all input of the rules.
+// question is a request with all inputs of the rules.
 type question struct {
 	policy  Policy
 	account verify.Account
@@ -99,8 +99,8 @@ func (q *question) refusals(rules []rule) (list []*verify.Error) {
 	return list
 }
 
-// composed returns r with brand and payee in composed form (NFC): equal text has one
-// form, however it was typed.
+// composed returns r with brand and payee in composed form (NFC), so that equal texts have
+// equal bytes.
 func composed(r verify.Request) verify.Request {
 	r.Brand = norm.NFC.String(r.Brand)
 	if r.Payment != nil {
@@ -180,7 +180,7 @@ func pinLife(q *question) *verify.Error {
 	return nil
 }
 
-// customPIN requires the permission for a PIN of any form, and then its least length.
+// customPIN requires the permission for any PIN, and then its minimum length.
 func customPIN(q *question) *verify.Error {
 	pin := q.request.ChosenPIN
 	switch {
@@ -194,8 +194,8 @@ func customPIN(q *question) *verify.Error {
 	return tooShort(q, pin.Len(), verify.FieldPIN)
 }
 
-// templateWords refuses a brand that becomes a link, a code or a denied name together
-// with the words of the account's templates. Messages of payments have no such words.
+// templateWords refuses a brand that forms a link, a code or a denied name with the words
+// of the account's templates. Messages of payments do not use templates.
 func templateWords(q *question) *verify.Error {
 	if q.request.Payment != nil || q.request.Brand == "" {
 		return nil
@@ -256,12 +256,12 @@ func network(q *question) *verify.Error {
 	return nil
 }
 
-// notAllowed is the reason for a value that the account's settings exclude.
+// notAllowed is the reason for a value excluded by the account's settings.
 const notAllowed = "not allowed for this account"
 
 func deniedName(word string) string { return "denied name: " + word }
 
-// tooShort refuses a PIN of n characters below the account's least length.
+// tooShort refuses a PIN of n characters if the account's minimum is higher.
 func tooShort(q *question, n int, field verify.Field) *verify.Error {
 	if least := leastCodeLength(q.account.Settings); n < least {
 		return verify.Refused(field, fmt.Sprintf("a PIN of this account has at least %d characters", least))
@@ -278,8 +278,8 @@ func leastCodeLength(s verify.Settings) int {
 	return least
 }
 
-// allowsLink reports whether name may look like a link because it is one of LinkBrands.
-// Letter case and surrounding or repeated white space do not count.
+// allowsLink reports whether LinkBrands permits name to look like a link. Letter case and
+// surrounding or repeated white space are ignored.
 func allowsLink(s verify.Settings, name string) bool {
 	if len(s.LinkBrands) == 0 {
 		return false

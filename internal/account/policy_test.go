@@ -262,8 +262,8 @@ func TestRulesOrder(t *testing.T) {
 	}
 }
 
-// unlimiting returns the fields of accounts that limit no request, with the reason. A field
-// in neither this list nor the table of rules fails the test below.
+// unlimiting returns the fields of accounts that limit no request, with the reason. The
+// test below fails for a field that is in neither this map nor the table of rules.
 func unlimiting() map[string]string {
 	return map[string]string{
 		"Sources": "limits every call, see TestSources", "Rate": "limits every call, see TestRate", "Unlimited": "see TestRate",
@@ -327,7 +327,7 @@ func TestDecisionRequest(t *testing.T) {
 	}
 }
 
-// TestLinkBrandsSpelling: letter case and white space of an allowed brand do not count.
+// TestLinkBrandsSpelling: letter case and white space of an allowed brand are ignored.
 func TestLinkBrandsSpelling(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{

@@ -10,8 +10,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestNumbersHaveBounds: no number among the settings can be as large as its type allows,
-// or negative.
+// TestNumbersHaveBounds: every numeric setting refuses negative values and the maximum of
+// its type.
 func TestNumbersHaveBounds(t *testing.T) {
 	t.Parallel()
 	found := 0

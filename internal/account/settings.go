@@ -16,7 +16,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// The most entries of lists, which are read with every request of the account.
+// Maximum numbers of entries of lists, which are loaded with every request of the account.
 const (
 	MostSenders     = 100
 	MostLinkBrands  = 100
@@ -26,13 +26,13 @@ const (
 
 	MostSpokenBrands = 100
 
-	mostFinished = 1_000_000 // verifications, as for fraud.rules.conversion.finished
+	mostFinished = 1_000_000 // finished verifications, as for fraud.rules.conversion.finished
 
 	longestBrand  = 18 // characters of a brand or payee
 	longestSpoken = 40 // characters of its spoken form
 )
 
-// Check checks each of the settings and gives them in their one form.
+// Check validates the settings and returns them in canonical form.
 func Check(s verify.Settings) (verify.Settings, error) {
 	for _, check := range []func(*verify.Settings) error{
 		countries, workflows, senders, linkBrands, sources, codeLength, lowBalance, testNumbers, velocity, autofill, carrierValues, spokenBrands,
@@ -65,27 +65,27 @@ func workflows(s *verify.Settings) error {
 
 func senders(s *verify.Settings) error {
 	if len(s.Senders) > MostSenders {
-		return invalid("senders", "are more than %d", MostSenders)
+		return invalid("senders", "must have at most %d entries", MostSenders)
 	}
 	return each(&s.Senders, func(sender string) (string, error) {
 		if sender == "" || !verify.ValidSender(sender) {
-			return "", invalid("senders", "%q is not up to %d of letters, digits, space and .-_+&", sender, verify.MaxSenderLength)
+			return "", invalid("senders", "%q must be 1 to %d letters, digits, spaces or .-_+&", sender, verify.MaxSenderLength)
 		}
 		return sender, nil
 	})
 }
 
-// linkBrands checks names that may look like links. Whether a message can show such a
-// name is decided when a request uses it: only the check for links is lifted.
+// linkBrands validates names that may look like links. Other checks of a name apply when a
+// request uses it; LinkBrands only disables the check for links.
 func linkBrands(s *verify.Settings) error {
 	if len(s.LinkBrands) > MostLinkBrands {
-		return invalid("link_brands", "are more than %d", MostLinkBrands)
+		return invalid("link_brands", "must have at most %d entries", MostLinkBrands)
 	}
 	return each(&s.LinkBrands, func(brand string) (string, error) {
 		name := norm.NFC.String(verify.SingleSpaced(brand))
 		unusable := func(r rune) bool { return !unicode.IsGraphic(r) || r == utf8.RuneError }
 		if n := utf8.RuneCountInString(name); n == 0 || n > longestBrand || strings.ContainsFunc(name, unusable) {
-			return "", invalid("link_brands", "%q is not a name of 1 to %d visible characters", brand, longestBrand)
+			return "", invalid("link_brands", "%q must have 1 to %d visible characters", brand, longestBrand)
 		}
 		return name, nil
 	})
@@ -93,7 +93,7 @@ func linkBrands(s *verify.Settings) error {
 
 func sources(s *verify.Settings) error {
 	if len(s.Sources) > MostSources {
-		return invalid("sources", "are more than %d", MostSources)
+		return invalid("sources", "must have at most %d entries", MostSources)
 	}
 	return each(&s.Sources, func(source string) (string, error) {
 		network, err := netip.ParsePrefix(source)
@@ -114,7 +114,7 @@ func sources(s *verify.Settings) error {
 
 func codeLength(s *verify.Settings) error {
 	if n := s.MinCodeLength; n != 0 && (n < verify.MinPINLength || n > verify.MaxPINLength) {
-		return invalid("min_code_length", "must be %d to %d, or 0 for none", verify.MinPINLength, verify.MaxPINLength)
+		return invalid("min_code_length", "must be %d to %d, or 0 for the default", verify.MinPINLength, verify.MaxPINLength)
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func lowBalance(s *verify.Settings) error {
 
 func testNumbers(s *verify.Settings) error {
 	if len(s.TestNumbers) > MostTestNumbers {
-		return invalid("test_numbers", "are more than %d", MostTestNumbers)
+		return invalid("test_numbers", "must have at most %d entries", MostTestNumbers)
 	}
 	checked := make([]verify.TestNumber, 0, len(s.TestNumbers))
 	for _, test := range s.TestNumbers {
@@ -145,7 +145,7 @@ func testNumbers(s *verify.Settings) error {
 	slices.SortFunc(checked, func(a, b verify.TestNumber) int { return cmp.Compare(a.Number, b.Number) })
 	for i := 1; i < len(checked); i++ {
 		if checked[i].Number == checked[i-1].Number {
-			return invalid("test_numbers", "%s is there twice", checked[i].Number)
+			return invalid("test_numbers", "duplicate number %s", checked[i].Number)
 		}
 	}
 	s.TestNumbers = nilIfEmpty(checked)
@@ -156,7 +156,7 @@ func velocity(s *verify.Settings) error {
 	f := s.Fraud
 	switch {
 	case f.Mode != "" && f.Mode != "off" && f.Mode != "shadow":
-		return invalid("fraud", "mode must be off or shadow, or empty for that of each rule")
+		return invalid("fraud", "mode must be off or shadow, or empty for the mode of each rule")
 	case f.ConversionBelow < 0 || f.ConversionBelow > 100:
 		return invalid("fraud", "conversion_below must be 0 to 100")
 	case f.ConversionFinished < 0 || f.ConversionFinished > mostFinished:
@@ -165,7 +165,8 @@ func velocity(s *verify.Settings) error {
 	return nil
 }
 
-// each checks every element, and sorts the list. One that names nothing is nil.
+// each validates every element, sorts the list and removes duplicates. An empty list is
+// nil.
 func each[T cmp.Ordered](list *[]T, check func(T) (T, error)) error {
 	checked := make([]T, len(*list))
 	for i, v := range *list {
@@ -193,26 +194,26 @@ func autofill(s *verify.Settings) error {
 	return nil
 }
 
-// manyDigits matches digits that names may not have either, see message.CheckName.
+// manyDigits matches digits that names must not contain, see message.CheckName.
 var manyDigits = regexp.MustCompile(`\p{Nd}{5}`)
 
 func spokenBrands(s *verify.Settings) error {
 	if len(s.SpokenBrands) > MostSpokenBrands {
-		return invalid("spoken_brands", "are more than %d", MostSpokenBrands)
+		return invalid("spoken_brands", "must have at most %d entries", MostSpokenBrands)
 	}
 	seen := make(map[string]string, len(s.SpokenBrands))
 	for _, brand := range slices.Sorted(maps.Keys(s.SpokenBrands)) {
 		name := strings.ToLower(verify.SingleSpaced(brand))
 		if name == "" || utf8.RuneCountInString(name) > longestBrand {
-			return invalid("spoken_brands", "the brand %.20q has not 1 to %d characters", brand, longestBrand)
+			return invalid("spoken_brands", "brand %.20q must have 1 to %d characters", brand, longestBrand)
 		}
 		if other, ok := seen[name]; ok {
-			return invalid("spoken_brands", "%q and %q are the same brand: letter case and spaces do not count", other, brand)
+			return invalid("spoken_brands", "%q and %q are the same brand, since letter case and spaces are ignored", other, brand)
 		}
 		seen[name] = brand
 		spoken := s.SpokenBrands[brand]
 		if verify.SingleSpaced(spoken) == "" || utf8.RuneCountInString(spoken) > longestSpoken || strings.ContainsFunc(spoken, unicode.IsControl) || !utf8.ValidString(spoken) {
-			return invalid("spoken_brands", "the spoken form of %q is not one line of 1 to %d characters", brand, longestSpoken)
+			return invalid("spoken_brands", "the spoken form of %q must be one line of 1 to %d characters", brand, longestSpoken)
 		}
 		if manyDigits.MatchString(spoken) {
 			return invalid("spoken_brands", "the spoken form of %q has five or more digits in a row, which sound like a code", brand)
@@ -226,14 +227,14 @@ func spokenBrands(s *verify.Settings) error {
 
 func carrierValues(s *verify.Settings) error {
 	if len(s.CarrierValues) > MostValues {
-		return invalid("carrier_values", "are more than %d", MostValues)
+		return invalid("carrier_values", "must have at most %d entries", MostValues)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.CarrierValues)) {
 		if !verify.ValidValueName(name) {
-			return invalid("carrier_values", "the name %q is not up to 32 of a-z, 0-9 and _", name)
+			return invalid("carrier_values", "name %q must be 1 to 32 of a-z, 0-9 and _", name)
 		}
 		if value := s.CarrierValues[name]; value == "" || !verify.ValidValue(value) {
-			return invalid("carrier_values", "the value of %s is not one line of text of up to 255 bytes", name)
+			return invalid("carrier_values", "the value of %s must be one line of text of at most 255 bytes", name)
 		}
 	}
 	if len(s.CarrierValues) == 0 {

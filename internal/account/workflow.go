@@ -10,9 +10,9 @@ import (
 // WorkflowIDs is the number of published workflows: the ids are 1 to WorkflowIDs.
 const WorkflowIDs = 7
 
-// Steps returns the steps of a published workflow (spec §5); nil for an unknown id. The
-// wait of the last step lasts until the verification ends; workflows 6 and 7 wait only
-// for the expiry of their PIN.
+// Steps returns the steps of a published workflow (spec §5), or nil for an unknown id. The
+// wait of the last step ends with the verification; in workflows 6 and 7 it is the life of
+// the PIN.
 func Steps(id int) []verify.Step {
 	if id < 1 || id > WorkflowIDs {
 		return nil
@@ -31,7 +31,7 @@ func Steps(id int) []verify.Step {
 	return slices.DeleteFunc(steps[:], func(s verify.Step) bool { return s.Channel == "" })
 }
 
-// DefaultWorkflow returns the id of the workflow for a request without one: the lowest
+// DefaultWorkflow returns the id of the workflow for a request without one: the lowest id
 // that the account may use.
 func DefaultWorkflow(s verify.Settings) int {
 	if len(s.Workflows) == 0 {
@@ -43,9 +43,9 @@ func DefaultWorkflow(s verify.Settings) int {
 // AllowsWorkflow reports whether the account may use a published workflow.
 func AllowsWorkflow(s verify.Settings, id int) bool { return allowsSteps(s, Steps(id)) }
 
-// allowsSteps reports whether the account may use a plan. An account that is limited to
-// some workflows may use the plans with the channels of one of them, in the same order,
-// with any waits. So the limit also holds for an API without workflow ids.
+// allowsSteps reports whether the account may use a plan. An account limited to some
+// workflows may use plans with the channels of one of them, in the same order and with any
+// waits, so that the limit also applies to an API without workflow ids.
 func allowsSteps(s verify.Settings, steps []verify.Step) bool {
 	return len(s.Workflows) == 0 || slices.ContainsFunc(s.Workflows, func(id int) bool {
 		return slices.EqualFunc(Steps(id), steps, func(a, b verify.Step) bool { return a.Channel == b.Channel })

@@ -9,7 +9,7 @@ import (
 )
 
 // TestWorkflowsDiffer: no two published workflows have the same channels, so a plan belongs
-// to one of them at most, and each limit permits exactly its workflow.
+// to at most one of them, and each limit permits exactly its workflow.
 func TestWorkflowsDiffer(t *testing.T) {
 	t.Parallel()
 	for id := 1; id <= account.WorkflowIDs; id++ {
@@ -29,7 +29,7 @@ func TestWorkflowsDiffer(t *testing.T) {
 	}
 }
 
-// TestWorkflowOfAnotherAPI: the limit holds for plans that no workflow id names.
+// TestWorkflowOfAnotherAPI: the limit also applies to plans without a workflow id.
 func TestWorkflowOfAnotherAPI(t *testing.T) {
 	t.Parallel()
 	a := newAsk()
