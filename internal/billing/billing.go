@@ -1,8 +1,8 @@
-// Package billing contains the operator's side of prices and ledger: CSV import and
-// export, the audit of the ledger, and warnings about low balances; package verify
-// selects the price of a message ([verify.PriceList]), and the engine charges it.
+// Package billing contains the operator's side of prices and ledger: CSV import and export,
+// the audit of the ledger, and warnings about low balances. Package verify selects the
+// price of a message ([verify.PriceList]), and the engine charges it.
 //
-// The command line and the admin API share the package. It must not know commands or
+// The command line and the admin API share the package. It does not depend on commands or
 // HTTP.
 package billing
 
@@ -18,8 +18,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// Export writes the price list of a carrier, or of accounts for "", in the form that
-// [ReadPrices] reads.
+// Export writes the price list of a carrier, or of accounts for "", as CSV for
+// [ReadPrices].
 func Export(ctx context.Context, db *store.DB, carrier string, w io.Writer) error {
 	all, err := db.Prices(ctx)
 	if err != nil {
@@ -29,8 +29,8 @@ func Export(ctx context.Context, db *store.DB, carrier string, w io.Writer) erro
 	return WritePrices(w, slices.DeleteFunc(all, other))
 }
 
-// SetPrice puts a price into its list, in the place of what was there for the same
-// numbers at the time of its validity.
+// SetPrice adds a price to its list. Existing prices for the same numbers are shortened or
+// split where it is valid.
 func SetPrice(ctx context.Context, db *store.DB, p verify.Price, now time.Time) error {
 	if err := CheckPrice(p); err != nil {
 		return err
@@ -45,11 +45,11 @@ func SetPrice(ctx context.Context, db *store.DB, p verify.Price, now time.Time) 
 	})
 }
 
-// ErrNoDefault is wrapped where accounts would be without a price for some number.
+// ErrNoDefault means that accounts would have no price for some numbers.
 var ErrNoDefault = errors.New("no price for all other countries (*)")
 
-// checkDefault sees that accounts have a price for any number at any time from now on.
-// What a carrier charges need not be known.
+// checkDefault returns an error unless accounts have a price for any number at any time
+// from now. A carrier's list may be incomplete.
 func checkDefault(list *verify.PriceList, carrier string, now time.Time) error {
 	if carrier != "" {
 		return nil

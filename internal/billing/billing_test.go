@@ -13,7 +13,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// broken is a writer on a full disk.
+// broken is a writer to a full disk.
 type broken struct{}
 
 var errFull = errors.New("no space left on device")
@@ -27,8 +27,7 @@ func export(t *testing.T, db *store.DB, carrier string) string {
 	return text.String()
 }
 
-// TestSetPrice: a price takes the place of an open-ended one from its first moment on, in
-// its own list only.
+// TestSetPrice: a price replaces an open-ended price from its start, only in its own list.
 func TestSetPrice(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -62,8 +61,8 @@ GB,,,3.00000000,2026-03-01,
 	}
 }
 
-// TestSetPriceRefuses: a price that cannot be used, or that leaves accounts without a
-// price, does not change the list.
+// TestSetPriceRefuses: an invalid price, or one that leaves accounts without a default,
+// does not change the list.
 func TestSetPriceRefuses(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -88,7 +87,7 @@ func TestSetPriceRefuses(t *testing.T) {
 	if got := export(t, db, ""); got != "country,price\n" {
 		t.Errorf("refused prices were set:\n%s", got)
 	}
-	must(t, billing.SetPrice(t.Context(), db, verify.Price{Carrier: "smsc", Country: "GB", Amount: 1}, t0)) // needs no default
+	must(t, billing.SetPrice(t.Context(), db, verify.Price{Carrier: "smsc", Country: "GB", Amount: 1}, t0)) // carriers need no default
 	must(t, billing.SetPrice(t.Context(), db, verify.Price{Amount: 1, From: t0}, t0))
 }
 
@@ -142,7 +141,7 @@ func TestBrokenLedger(t *testing.T) {
 	}
 }
 
-// TestFullDisk: an export that cannot be written is not taken for a whole one.
+// TestFullDisk: a failed export returns an error.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	db := open(t)

@@ -27,7 +27,7 @@ func TestCheckPrice(t *testing.T) {
 		{verify.Price{Country: "AA"}, `"AA" is not a country`},
 		{verify.Price{Country: "ZZ"}, `"ZZ" is not a country`},
 		{verify.Price{Country: "*"}, `"*" is not a country`},
-		{verify.Price{Country: "GB", Prefix: "44"}, "a price is for a country or for a prefix, not both"},
+		{verify.Price{Country: "GB", Prefix: "44"}, "set country or prefix, not both"},
 		{verify.Price{Prefix: "1"}, ""},
 		{verify.Price{Prefix: "9"}, ""},
 		{verify.Price{Prefix: "10"}, ""},
@@ -53,7 +53,7 @@ func TestCheckPrice(t *testing.T) {
 	}
 }
 
-// TestTimes: a date is its first moment in UTC; years before 1971 stand for since ever.
+// TestTimes: a date is its start in UTC; years before 1971 are refused.
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	east := time.FixedZone("", 2*3600)
@@ -108,17 +108,17 @@ func TestReadPricesHeader(t *testing.T) {
 		{"country only", " PRICE ,Country\n1,gb\n", "smsc", "smsc GB 1.00000000"},
 		{"space before quotes", "country, price\n\"GB\", \"1\"\n", "smsc", "smsc GB 1.00000000"},
 		{"line without names", "*,1\nGB,2\n", "", " * 1.00000000, GB 2.00000000"},
-		{"one field", "GB\n", "smsc", "line 1: without a line with the names of the columns, there must be two: country and price"},
-		{"three fields", "GB,1,2\n", "smsc", "line 1: without a line with the names of the columns, there must be two: country and price"},
-		{"no destination", "price,channel\n1,sms\n", "smsc", "line 1: columns price, and country or prefix, must be there"},
-		{"no price", "prefix,country\n44,\n", "smsc", "line 1: columns price, and country or prefix, must be there"},
-		{"empty column", "country,price,\nGB,1,\n", "smsc", `line 1: there is no column "", only country, prefix, channel, price, valid_from, valid_until`},
-		{"overlap by channel", "country,channel,price\nGB,tts,1\nGB,TTS,2\n", "smsc", "line 3: a second price for GB by tts, for a time of that of line 2"},
-		{"overlap of a prefix by channel", "prefix,channel,price\n44,sms,1\n44,sms,2\n", "smsc", "line 3: a second price for prefix 44 by sms, for a time of that of line 2"},
+		{"one field", "GB\n", "smsc", "line 1: without a header line, the columns must be country and price"},
+		{"three fields", "GB,1,2\n", "smsc", "line 1: without a header line, the columns must be country and price"},
+		{"no destination", "price,channel\n1,sms\n", "smsc", "line 1: required columns: price, and country or prefix"},
+		{"no price", "prefix,country\n44,\n", "smsc", "line 1: required columns: price, and country or prefix"},
+		{"empty column", "country,price,\nGB,1,\n", "smsc", `line 1: unknown column "", must be one of country, prefix, channel, price, valid_from, valid_until`},
+		{"overlap by channel", "country,channel,price\nGB,tts,1\nGB,TTS,2\n", "smsc", "line 3: price for GB by tts overlaps with line 2"},
+		{"overlap of a prefix by channel", "prefix,channel,price\n44,sms,1\n44,sms,2\n", "smsc", "line 3: price for prefix 44 by sms overlaps with line 2"},
 		{"dearest", "GB,1000000\n", "smsc", "smsc GB 1000000.00000000"},
 		{"bad until", "country,price,valid_until\nGB,1,never\n", "smsc", `line 2: valid_until: "never": not a date such as 2026-12-31, nor a time such as 2026-12-31T23:00:00Z`},
 		{"needs no default", "", "smsc", ""},
-		{"short text", "\xef", "smsc", "line 1: without a line with the names of the columns, there must be two: country and price"},
+		{"short text", "\xef", "smsc", "line 1: without a header line, the columns must be country and price"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -137,12 +137,12 @@ func TestReadPricesHeader(t *testing.T) {
 	}
 }
 
-// failing is a reader on a broken disk.
+// failing is a reader from a broken disk.
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errFull }
 
-// TestWritePricesColumns: a list has only the columns that its prices need.
+// TestWritePricesColumns: a list has only the columns used by its prices.
 func TestWritePricesColumns(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]verify.Price{

@@ -12,23 +12,23 @@ import (
 	"countersign/internal/verify"
 )
 
-// page is how many entries are read at a time.
+// page is the number of entries read in one query.
 const page = 1000
 
-// WriteLedger writes the ledger as CSV: that of an account, or of all for "", from a
-// time until another; zero times are no bounds. It reads a little at a time, so it may
-// be as long as it is.
+// WriteLedger writes the ledger of an account, or of all accounts for "", between two times
+// as CSV; zero times mean unbounded. It reads page by page, so the size of the ledger is
+// not limited by memory.
 //
-// A spreadsheet takes text that begins with =, +, -, @ or a control character for a
-// formula: such text has an apostrophe before it. Amounts are plain decimals, which are
-// none, so that they can be added up; they stay as they are.
+// Spreadsheets treat text that begins with =, +, -, @ or a control character as a formula;
+// such text is prefixed with an apostrophe. Amounts are written unchanged: they are plain
+// decimals, so that a spreadsheet can sum them.
 func WriteLedger(ctx context.Context, db *store.DB, account string, from, until time.Time, w io.Writer) (entries int, err error) {
 	accounts, err := db.Accounts(ctx)
 	if err != nil {
 		return 0, err
 	}
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"time", "account", "account_name", "sub_account", "kind", "amount", "key"}) // Error tells
+	_ = out.Write([]string{"time", "account", "account_name", "sub_account", "kind", "amount", "key"}) // reported by out.Error
 	found := account == ""
 	for _, a := range accounts {
 		if account != "" && a.Key != account {
@@ -64,8 +64,8 @@ func WriteLedger(ctx context.Context, db *store.DB, account string, from, until 
 	return entries, out.Error()
 }
 
-// Books are the books of an account, or of all for "". wrong counts those whose balance
-// is not the sum of their entries.
+// Books returns the balances of an account, or of all accounts for "", with the sums of
+// their entries. wrong is the number of accounts with a difference.
 func Books(ctx context.Context, db *store.DB, account string) (books []store.Book, wrong int, err error) {
 	keys := []string{account}
 	if account == "" {
@@ -96,9 +96,8 @@ func Books(ctx context.Context, db *store.DB, account string) (books []store.Boo
 	return books, wrong, nil
 }
 
-// Low reports whether an account's balance is below the threshold at which somebody
-// is to be told: its own, or else the installation's. That of a sub-account is its
-// parent's matter.
+// Low reports whether an account's balance is below its threshold; without one, below the
+// threshold of the installation. It is false for sub-accounts, since their parent pays.
 func Low(a verify.Account, installation verify.Money) bool {
 	threshold := installation
 	if own, err := verify.ParseMoney(a.Settings.LowBalance); err == nil {

@@ -69,7 +69,7 @@ func addAccount(t *testing.T, db *store.DB, a verify.Account) {
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{Account: a, Secret: "s"}, t0))
 }
 
-// charge begins verification n of an account, for a price of 1.
+// charge begins verification n of an account with a price of 1.
 func charge(t *testing.T, tx *store.Tx, account string, n int, now time.Time) error {
 	t.Helper()
 	funds, err := tx.Funds(account, account, false)
@@ -82,8 +82,8 @@ func charge(t *testing.T, tx *store.Tx, account string, n int, now time.Time) er
 	return tx.Save(c)
 }
 
-// TestWriteLedger: every entry is there once, in its account's order, also when there
-// are more than are read at a time; and no text is a formula for a spreadsheet.
+// TestWriteLedger: every entry occurs once, in its account's order, also beyond one page;
+// and no text is a formula for a spreadsheet.
 func TestWriteLedger(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -118,7 +118,7 @@ func TestWriteLedger(t *testing.T) {
 	var sum verify.Money
 	for i, r := range all {
 		if seen[r[6]] {
-			t.Fatalf("entry %s is there twice", r[6])
+			t.Fatalf("duplicate entry %s", r[6])
 		}
 		if i > 0 && all[i-1][1] == r[1] && all[i-1][0] > r[0] {
 			t.Errorf("%q comes before %q", all[i-1], r)
@@ -149,7 +149,7 @@ func TestWriteLedger(t *testing.T) {
 	}
 }
 
-// TestWatch: that a balance is low is logged once each time it becomes so, by one node.
+// TestWatch: each time a balance falls below the threshold, one node logs it once.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -163,7 +163,7 @@ func TestWatch(t *testing.T) {
 	b, _ := newWatch(db, &log, 50)
 	want := func(low float64, warnings ...string) {
 		t.Helper()
-		for range 2 { // the second time nothing is new
+		for range 2 { // the second check has no effect
 			must(t, a.Once(t.Context()))
 			must(t, b.Once(t.Context()))
 		}
@@ -189,8 +189,8 @@ func TestWatch(t *testing.T) {
 	want(2, "plain001")
 }
 
-// TestBooks: a balance that is not the sum of its entries is counted; an account that does
-// not exist is an error.
+// TestBooks: a balance that differs from the sum of its entries is counted; an unknown
+// account is an error.
 func TestBooks(t *testing.T) {
 	t.Parallel()
 	db, path := openAt(t)
@@ -215,8 +215,8 @@ func TestBooks(t *testing.T) {
 	}
 }
 
-// TestLow: the balance is low below the account's threshold, or below the installation's if
-// the account has no threshold.
+// TestLow: the balance is low below the account's threshold; without one, below the
+// threshold of the installation.
 func TestLow(t *testing.T) {
 	t.Parallel()
 	own := func(threshold string) verify.Settings { return verify.Settings{LowBalance: threshold} }

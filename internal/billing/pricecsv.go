@@ -14,7 +14,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// allOthers stands in a price list for every country that is not named.
+// allOthers is the country of prices for all countries without their own.
 const allOthers = "*"
 
 // The columns of a price list.
@@ -31,20 +31,20 @@ func columns() []string {
 	return []string{colCountry, colPrefix, colChannel, colPrice, colFrom, colUntil}
 }
 
-// maxPrice is a million; sums of prices stay far within 64 bits.
+// maxPrice is one million, so that sums of prices cannot overflow 64 bits.
 const maxPrice = 1_000_000 * verify.Unit
 
-// ReadPrices reads a price list of a carrier, or of accounts for "". A first line with
-// the names of columns says what follows: price, and country (ISO 3166-1, two letters,
-// * for all others) or prefix (first digits of the number) or both, of which each line
-// has one; channel, valid_from and valid_until may be left out. Without such a line
-// there are country and price. Every problem names its line. The list of accounts must
-// have a price for all others at any time from now on.
+// ReadPrices reads a price list of a carrier, or of accounts for "". A first line may name
+// the columns: price; country (ISO 3166-1, two letters, * for all others) or prefix (first
+// digits of the number) or both, of which each line has one; and optionally channel,
+// valid_from and valid_until. Without it the columns are country and price. Every error
+// names its line. The list of accounts must have a price for all others at any time from
+// now.
 func ReadPrices(r io.Reader, carrier string, now time.Time) ([]verify.Price, error) {
-	const byteOrderMark = "\ufeff" // as spreadsheets write it
+	const byteOrderMark = "\ufeff" // written by spreadsheets
 	text := bufio.NewReader(r)
 	if first, _ := text.Peek(len(byteOrderMark)); string(first) == byteOrderMark {
-		_, _ = text.Discard(len(byteOrderMark)) // what was peeked can be discarded
+		_, _ = text.Discard(len(byteOrderMark)) // cannot fail after Peek
 	}
 	in := csv.NewReader(text)
 	in.TrimLeadingSpace = true
@@ -85,7 +85,7 @@ func ReadPrices(r io.Reader, carrier string, now time.Time) ([]verify.Price, err
 func checkList(prices []verify.Price, lines []int, carrier string, now time.Time) error {
 	list, err := verify.NewPriceList(prices)
 	if overlap, ok := errors.AsType[*verify.OverlapError](err); ok {
-		return fmt.Errorf("line %d: a second price for %s, for a time of that of line %d",
+		return fmt.Errorf("line %d: price for %s overlaps with line %d",
 			lines[overlap.Second], describe(prices[overlap.Second]), lines[overlap.First])
 	}
 	if err != nil {
@@ -94,7 +94,7 @@ func checkList(prices []verify.Price, lines []int, carrier string, now time.Time
 	return checkDefault(list, carrier, now)
 }
 
-// Destination names the numbers that a price is for.
+// Destination returns the numbers of a price as text: a prefix, a country or *.
 func Destination(p verify.Price) string {
 	switch {
 	case p.Prefix != "":
@@ -113,28 +113,28 @@ func describe(p verify.Price) string {
 	return what
 }
 
-// readHeader tells the columns by the first line; header is false when that is a price
-// already.
+// readHeader returns the columns of a list. header is false if the first line is already a
+// price.
 func readHeader(record []string) (names []string, header bool, err error) {
 	for _, field := range record {
 		names = append(names, strings.ToLower(strings.TrimSpace(field)))
 	}
 	if !slices.ContainsFunc(names, func(n string) bool { return slices.Contains(columns(), n) }) {
 		if len(record) != 2 {
-			return nil, false, errors.New("without a line with the names of the columns, there must be two: country and price")
+			return nil, false, errors.New("without a header line, the columns must be country and price")
 		}
 		return []string{colCountry, colPrice}, false, nil
 	}
 	for i, name := range names {
 		switch {
 		case !slices.Contains(columns(), name):
-			return nil, true, fmt.Errorf("there is no column %q, only %s", name, strings.Join(columns(), ", "))
+			return nil, true, fmt.Errorf("unknown column %q, must be one of %s", name, strings.Join(columns(), ", "))
 		case slices.Contains(names[:i], name):
-			return nil, true, fmt.Errorf("column %s is there twice", name)
+			return nil, true, fmt.Errorf("duplicate column %s", name)
 		}
 	}
 	if !slices.Contains(names, colPrice) || !slices.Contains(names, colCountry) && !slices.Contains(names, colPrefix) {
-		return nil, true, errors.New("columns price, and country or prefix, must be there")
+		return nil, true, errors.New("required columns: price, and country or prefix")
 	}
 	return names, true, nil
 }
@@ -168,7 +168,7 @@ func readPrice(names, record []string) (p verify.Price, err error) {
 		}
 	}
 	if p.Country == "" && p.Prefix == "" {
-		return p, errors.New("neither a country (* for all others) nor a prefix")
+		return p, errors.New("country (* for all others) or prefix is required")
 	}
 	if p.Country == allOthers {
 		p.Country = ""
@@ -186,26 +186,26 @@ func readPrice(names, record []string) (p verify.Price, err error) {
 }
 
 var (
-	errBoth = errors.New("a price is for a country or for a prefix, not both")
+	errBoth = errors.New("set country or prefix, not both")
 
 	errTime = errors.New("not a date such as 2026-12-31, nor a time such as 2026-12-31T23:00:00Z")
 )
 
-// ParseTime reads a date, whose first moment (UTC) it gives, or a time (RFC 3339). It
-// gives the zero time for "".
+// ParseTime parses a date (its start in UTC) or a time (RFC 3339). It returns the zero time
+// for "". Years before 1971 are errors.
 func ParseTime(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if at, err := time.Parse(layout, text); err == nil && at.Year() >= 1971 { // before that, a store says "since ever"
+		if at, err := time.Parse(layout, text); err == nil && at.Year() >= 1971 { // a store uses earlier times for unbounded validity
 			return at.UTC().Truncate(time.Millisecond), nil
 		}
 	}
 	return time.Time{}, fmt.Errorf("%q: %w", text, errTime)
 }
 
-// CheckPrice sees that a price can be found, and makes sense.
+// CheckPrice returns the first defect of a price, or nil.
 func CheckPrice(p verify.Price) error {
 	switch {
 	case p.Country != "" && p.Prefix != "":
@@ -224,7 +224,7 @@ func CheckPrice(p verify.Price) error {
 	return nil
 }
 
-// pricedChannels lists the channels that a price can be for, in the form "a, b nor c".
+// pricedChannels lists the channels that a price list accepts, in the form "a, b nor c".
 func pricedChannels() string {
 	var names []string
 	for _, c := range verify.ChannelsWith(func(c verify.ChannelInfo) bool { return c.Priced }) {
@@ -234,15 +234,14 @@ func pricedChannels() string {
 	return strings.Join(names[:end], ", ") + " nor " + names[end]
 }
 
-// isCountry reports whether a number can be of the country: a price for another would
-// never be found.
+// isCountry reports whether numbers of the country exist; any other country would never
+// match.
 func isCountry(c string) bool {
 	_, err := phone.Country(c)
 	return err == nil
 }
 
-// WritePrices writes prices in the form that ReadPrices reads, with the columns that
-// they need.
+// WritePrices writes prices as CSV for ReadPrices, with only the columns in use.
 func WritePrices(w io.Writer, prices []verify.Price) error {
 	needs := map[string]bool{colCountry: true, colPrice: true}
 	for _, p := range prices {
@@ -254,7 +253,7 @@ func WritePrices(w io.Writer, prices []verify.Price) error {
 	}
 	names := slices.DeleteFunc(columns(), func(name string) bool { return !needs[name] })
 	out := csv.NewWriter(w)
-	_ = out.Write(names) // Error tells
+	_ = out.Write(names) // reported by out.Error
 	for _, p := range prices {
 		fields := map[string]string{
 			colCountry: p.Country, colPrefix: p.Prefix, colChannel: string(p.Channel), colPrice: p.Amount.String(),
@@ -273,7 +272,7 @@ func WritePrices(w io.Writer, prices []verify.Price) error {
 	return out.Error()
 }
 
-// FormatTime writes what ParseTime reads: a date where that says all.
+// FormatTime formats a time for ParseTime: as a date if it is the start of a day in UTC.
 func FormatTime(at time.Time) string {
 	switch {
 	case at.IsZero():

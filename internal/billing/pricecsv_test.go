@@ -29,8 +29,8 @@ func TestReadPrices(t *testing.T) {
 		{"ErrEmpty", "", nil, "all other countries"},
 		{"ErrHeaderOnly", "country,price\n", nil, "all other countries"},
 		{"ErrNoOthers", "US,1\n", nil, "all other countries"},
-		{"ErrTwice", "*,1\nUS,1\nus,2\n", nil, "line 3: a second price for US"},
-		{"ErrOthersTwice", "*,1\n*,2\n", nil, "line 2: a second price for *"},
+		{"ErrTwice", "*,1\nUS,1\nus,2\n", nil, "line 3: price for US overlaps with line 2"},
+		{"ErrOthersTwice", "*,1\n*,2\n", nil, "line 2: price for * overlaps with line 1"},
 		{"ErrHeaderLater", "*,1\ncountry,price\n", nil, `line 2: "country"`},
 		{"ErrCountry", "*,1\nUSA,1\n", nil, `line 2: "USA" is not a country`},
 		{"ErrNoSuchCountry", "*,1\nXX,1\n", nil, `line 2: "XX" is not a country`},
@@ -54,14 +54,14 @@ func TestReadPrices(t *testing.T) {
 		{"ErrOthersEnd", "country,price,valid_until\n*,1,2026-03-01\n", nil, "all other countries (*) from 2026-03-01T00:00:00Z on"},
 		{"ErrOthersGap", "country,price,valid_until,valid_from\n*,1,2026-03-01,\n*,2,,2026-03-02\n", nil, "from 2026-03-01T00:00:00Z on"},
 		{"ErrOthersByChannel", "country,price,channel\n*,1,sms\n*,1,tts\n", nil, "all other countries"},
-		{"ErrOverlap", "country,price,valid_from,valid_until\n*,1,,\nGB,1,2026-01-01,2026-06-01\nGB,2,2026-05-31,\n", nil, "line 4: a second price for GB, for a time of that of line 3"},
-		{"ErrOverlapPrefix", "country,prefix,price\n*,,1\n,44,1\n,44,2\n", nil, "line 4: a second price for prefix 44"},
-		{"ErrColumn", "country,cost\n*,1\n", nil, `line 1: there is no column "cost"`},
-		{"ErrColumnTwice", "country,price,price\n*,1,1\n", nil, "line 1: column price is there twice"},
-		{"ErrNoPriceColumn", "country,prefix\n*,1\n", nil, "line 1: columns price"},
-		{"ErrBoth", "country,prefix,price\n*,,1\nGB,44,1\n", nil, "line 3: a price is for a country or for a prefix"},
-		{"ErrOthersPrefix", "country,prefix,price\n*,44,1\n", nil, "line 2: a price is for a country or for a prefix"},
-		{"ErrNeither", "country,prefix,price\n*,,1\n,,1\n", nil, "line 3: neither"},
+		{"ErrOverlap", "country,price,valid_from,valid_until\n*,1,,\nGB,1,2026-01-01,2026-06-01\nGB,2,2026-05-31,\n", nil, "line 4: price for GB overlaps with line 3"},
+		{"ErrOverlapPrefix", "country,prefix,price\n*,,1\n,44,1\n,44,2\n", nil, "line 4: price for prefix 44 overlaps with line 3"},
+		{"ErrColumn", "country,cost\n*,1\n", nil, `line 1: unknown column "cost"`},
+		{"ErrColumnTwice", "country,price,price\n*,1,1\n", nil, "line 1: duplicate column price"},
+		{"ErrNoPriceColumn", "country,prefix\n*,1\n", nil, "line 1: required columns: price, and country or prefix"},
+		{"ErrBoth", "country,prefix,price\n*,,1\nGB,44,1\n", nil, "line 3: set country or prefix, not both"},
+		{"ErrOthersPrefix", "country,prefix,price\n*,44,1\n", nil, "line 2: set country or prefix, not both"},
+		{"ErrNeither", "country,prefix,price\n*,,1\n,,1\n", nil, "line 3: country (* for all others) or prefix is required"},
 		{"ErrPrefix", "country,prefix,price\n*,,1\n,044,1\n", nil, `line 3: "044" is not the first digits`},
 		{"ErrPrefixLetters", "country,prefix,price\n*,,1\n,44a,1\n", nil, `line 3: "44a"`},
 		{"ErrChannel", "country,channel,price\n*,,1\nGB,fax,1\n", nil, `line 3: channel "fax"`},
@@ -84,7 +84,7 @@ func TestReadPrices(t *testing.T) {
 	}
 }
 
-// TestWritePrices: what is written is read as it was.
+// TestWritePrices: written prices are read back unchanged.
 func TestWritePrices(t *testing.T) {
 	t.Parallel()
 	for _, list := range [][]verify.Price{

@@ -14,39 +14,38 @@ import (
 	"countersign/internal/verify"
 )
 
-// watchEvery is how often balances are looked at.
+// watchEvery is the interval of balance checks.
 const watchEvery = 30 * time.Second
 
-// WatchConfig is what a Watch works with. All fields are needed.
+// WatchConfig configures a Watch. All fields are required.
 type WatchConfig struct {
 	Store   *store.DB
 	Clock   clockwork.Clock
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 
-	// LowBalance is the threshold of accounts that have none of their own; 0 for none.
+	// LowBalance is the threshold of accounts without their own; 0 disables it.
 	LowBalance verify.Money
 }
 
-// Watch tells of balances that run low: each time one falls below its threshold, once,
-// whichever node sees it first.
+// Watch logs low balances: once on one node each time a balance falls below its threshold.
 type Watch struct {
 	cfg    WatchConfig
 	low    prometheus.Gauge
 	runner *task.Runner
 }
 
-// NewWatch returns a watch that waits to be started.
+// NewWatch returns a Watch that is not started.
 func NewWatch(cfg WatchConfig) *Watch {
 	w := &Watch{cfg: cfg, low: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "countersign_accounts_low_balance", Help: "Accounts whose balance is below the threshold of its warning.",
+		Name: "countersign_accounts_low_balance", Help: "Accounts with a balance below their warning threshold.",
 	})}
 	cfg.Metrics.MustRegister(w.low)
 	w.runner = task.New(task.Config{Name: "balances", Clock: cfg.Clock, Log: cfg.Log, Run: w.run, MaxSleep: watchEvery})
 	return w
 }
 
-// Start lets the watch look at once, and then every half a minute, until Stop.
+// Start checks the balances immediately and then every 30 seconds, until Stop.
 func (w *Watch) Start() { w.runner.Start() }
 
 // Stop ends the watch. It must not be called before Start.
@@ -56,7 +55,7 @@ func (w *Watch) run(ctx context.Context) (time.Time, error) {
 	return w.cfg.Clock.Now().Add(watchEvery), w.Once(ctx)
 }
 
-// Once looks at all balances.
+// Once checks all balances.
 func (w *Watch) Once(ctx context.Context) error {
 	accounts, err := w.cfg.Store.Accounts(ctx)
 	if err != nil {
