@@ -7,7 +7,7 @@ import (
 	"countersign/internal/message"
 )
 
-// texts are what a start has this package do.
+// texts returns the calls of this package in a start.
 func texts(t testing.TB) map[string]func() {
 	c := newCatalog(t)
 	in := message.Input{Locale: "en-gb", Brand: "Acme", PIN: pin(t, "1234"), ValidFor: 5 * time.Minute}
@@ -21,10 +21,10 @@ func texts(t testing.TB) map[string]func() {
 	}
 }
 
-// What a start has this package do must not come to allocate more.
+// The calls in a start must stay within a budget of allocations.
 func TestAllocations(t *testing.T) {
 	if raceDetector {
-		t.Skip("the race detector allocates, too")
+		t.Skip("the race detector allocates")
 	}
 	const budget = 2
 	for name, run := range texts(t) {

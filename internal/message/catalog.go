@@ -13,40 +13,40 @@ import (
 )
 
 const (
-	fallback        = "en-us" // speaks for a locale that is not accepted
-	paymentFallback = "en-gb" // spoken to a payer whose own language is not known
+	fallback        = "en-us" // used for an unaccepted locale
+	paymentFallback = "en-gb" // used for a payment without a locale of its payer
 )
 
-// longestMinutes is the longest life of a PIN that a text must be able to say.
+// longestMinutes is the longest life of a PIN for which texts need words.
 const longestMinutes = 60
 
 //go:embed locales/*.json accepted.txt countries.txt prefixes.txt
 var data embed.FS
 
-// Catalog holds the texts of all locales and chooses the locale of a message.
-// It never changes and may be used by many goroutines.
+// Catalog has the texts of all locales and selects the locale of a message. It is immutable
+// and safe for concurrent use.
 type Catalog struct {
-	wordings  map[string]*wording // by locale
+	wordings  map[string]*wording // keyed by locale
 	accepted  map[string]acceptance
-	countries map[string]country // by ISO 3166-1 alpha-2 code
-	prefixes  map[string]country // by the first digits of a number
-	chosen    map[string]string  // locales that the operator chose, by country
+	countries map[string]country // keyed by ISO 3166-1 alpha-2 code
+	prefixes  map[string]country // keyed by the first digits of a number
+	chosen    map[string]string  // locales configured by the operator, by country
 }
 
-// wording is what one locale says.
+// wording has the texts of one locale.
 type wording struct {
 	language  language.Tag
 	money     money // words of an amount, for calls
 	numbers   numbers
-	sms, call map[Kind]template // of a payment only in locales that have such texts
-	short     template          // SMS of a verification; nil for none
-	payments  *wording          // texts of payments in place of these; nil for these
+	sms, call map[Kind]template // texts of verifications, and of payments if the locale has any
+	short     template          // shorter SMS of a verification, or nil
+	payments  *wording          // replacement for payments, or nil
 
 	minutes, spokenMinutes minutes // "5 minutes"
 }
 
-// New loads the catalog. An error means that the program was built with a
-// broken data file.
+// New loads the catalog. An error means that the program was built with an invalid data
+// file.
 func New() (*Catalog, error) {
 	c := &Catalog{}
 	var err error
@@ -65,15 +65,15 @@ func New() (*Catalog, error) {
 	return c, c.check()
 }
 
-// WithFile returns a catalog with the texts of an operator's own file, in the form of
-// those under locales/. The name of the file is that of the locale: "eu-es.json" adds
-// a locale, and "de-de.json" replaces ours, except the texts of payments if the file has
-// none. lg accepts the locale, for payments if it has their texts. An error names file,
-// line and defect.
+// WithFile returns a catalog with the texts of an operator's file, in the format of the
+// files under locales/. The file has the name of its locale: "eu-es.json" adds a locale,
+// and "de-de.json" replaces the built-in one, but keeps its payment texts if the file has
+// no payment texts. lg accepts the locale, for payments if it has their texts. An error
+// contains file, line and defect.
 func (c *Catalog) WithFile(name string, text []byte) (*Catalog, error) {
 	locale, isJSON := strings.CutSuffix(path.Base(name), ".json")
 	if !isJSON || !IsLocaleName(locale) {
-		return nil, fmt.Errorf("%s: the name of the file must be a locale and .json, such as eu-es.json", name)
+		return nil, fmt.Errorf("%s: the file name must be a locale and .json, such as eu-es.json", name)
 	}
 	f, err := parseWordingFile(text)
 	if err != nil {
@@ -96,8 +96,8 @@ func (c *Catalog) WithFile(name string, text []byte) (*Catalog, error) {
 	return c.with(locale, w), nil
 }
 
-// with returns a catalog with the texts of a locale, and with those of payments that it
-// replaces if it has none.
+// with returns a catalog with the texts of a locale. Without payment texts, those of the
+// replaced locale remain.
 func (c *Catalog) with(locale string, w *wording) *Catalog {
 	accepted := acceptance{kinds: map[Kind]bool{Verification: true, Payment: w.sms[Payment] != nil}}
 	if old := c.wordings[locale]; old != nil && w.sms[Payment] == nil {
@@ -111,14 +111,14 @@ func (c *Catalog) with(locale string, w *wording) *Catalog {
 	return &other
 }
 
-// check compares the list of locales with their files.
+// check verifies that accepted.txt and the locale files match.
 func (c *Catalog) check() error {
 	for locale, a := range c.accepted {
 		switch w := c.wordings[locale]; {
 		case w == nil:
-			return fmt.Errorf("message: accepted.txt names %s, which has no texts", locale)
+			return fmt.Errorf("message: accepted.txt lists %s, which has no locale file", locale)
 		case a.kinds[Payment] && w.sms[Payment] == nil:
-			return fmt.Errorf("message: locale %s is for payments and has no text for them", locale)
+			return fmt.Errorf("message: locale %s accepts payments but has no payment texts", locale)
 		}
 	}
 	for locale := range c.wordings {
@@ -129,15 +129,15 @@ func (c *Catalog) check() error {
 	return nil
 }
 
-// SMS writes the text of an SMS. An amount is written as the locale writes it,
-// with the euro sign: "€1,248.50" or "1.248,50 €".
+// SMS returns the text of an SMS. Amounts have the format of the locale, with the euro
+// sign: "€1,248.50" or "1.248,50 €".
 func (c *Catalog) SMS(in Input) string {
 	_, w := c.wording(in.kind(), in.Locale)
 	return w.sms[in.kind()].text(w.values(in, w.minutes, w.written))
 }
 
-// ShortSMS writes a shorter text of the SMS of a verification, for one with a line
-// after it; "" if the locale has none.
+// ShortSMS returns a shorter text for an SMS of a verification with an additional line; ""
+// if the locale has no short text.
 func (c *Catalog) ShortSMS(in Input) string {
 	_, w := c.wording(in.kind(), in.Locale)
 	if in.kind() != Verification || w.short == nil {
@@ -146,7 +146,7 @@ func (c *Catalog) ShortSMS(in Input) string {
 	return w.short.text(w.values(in, w.minutes, w.written))
 }
 
-// Call writes the script of a call.
+// Call returns the script of a call.
 func (c *Catalog) Call(in Input) Script {
 	locale := in.Locale
 	if in.kind() == Payment && c.accepted[locale].englishCall {
@@ -159,8 +159,8 @@ func (c *Catalog) Call(in Input) Script {
 	return Script{Locale: locale, Parts: parts, Payment: in.Payment != nil}
 }
 
-// wording returns the words for a locale, and the locale that they are in: another one
-// for a locale without texts, or without texts for payments.
+// wording returns the texts for a locale, and their locale: a fallback if the locale has no
+// texts, or no payment texts.
 func (c *Catalog) wording(kind Kind, locale string) (string, *wording) {
 	w := c.wordings[locale]
 	if w == nil {
@@ -172,7 +172,7 @@ func (c *Catalog) wording(kind Kind, locale string) (string, *wording) {
 	return locale, w
 }
 
-// of returns the words for messages of a kind.
+// of returns the texts for messages of a kind.
 func (w *wording) of(kind Kind) *wording {
 	if kind == Payment && w.payments != nil {
 		return w.payments
@@ -180,18 +180,18 @@ func (w *wording) of(kind Kind) *wording {
 	return w
 }
 
-// written returns an amount for the eye; an SMS has the euro sign in its template.
+// written formats an amount for an SMS, which has the euro sign in its template.
 func (w *wording) written(amount string) (number, unit string) {
 	return w.numbers.written(amount), ""
 }
 
-// spoken returns an amount for a voice.
+// spoken formats an amount for a call.
 func (w *wording) spoken(amount string) (number, unit string) {
 	return w.money.spoken(w.numbers, amount)
 }
 
-// values returns the text of each variable of a message. m and amount give the form
-// of minutes and amounts in it.
+// values returns a function with the text of each variable of a message. m and amount
+// format minutes and amounts.
 func (w *wording) values(in Input, m minutes, amount func(string) (number, unit string)) func(variable) string {
 	var value func(variable) string
 	value = func(v variable) string {
@@ -213,7 +213,7 @@ func (w *wording) values(in Input, m minutes, amount func(string) (number, unit 
 			_, unit := amount(in.Payment.Amount)
 			return unit
 		}
-		panic("message: no value for variable " + string(v)) // parseTemplate refuses unknown ones
+		panic("message: no value for variable " + string(v)) // parseTemplate refuses unknown variables
 	}
 	return value
 }

@@ -14,39 +14,38 @@ import (
 	"countersign/internal/verify"
 )
 
-// varSeconds is ${pin_expiry} before a word for seconds.
+// varSeconds is ${pin_expiry} followed by a word for seconds.
 const varSeconds variable = "pin_expiry in seconds"
 
-// MaxTemplate bounds the text of an account's own template, in characters.
+// MaxTemplate is the maximum length of a custom template in characters.
 const MaxTemplate = 1000
 
-// maxPause bounds one pause in a call.
+// maxPause is the maximum length of one pause in a call.
 const maxPause = 5 * time.Second
 
-// Custom is a template of an account's own, for one channel and locale. What it says
-// of a payment nobody asks it: the words of payments are ours, since they must name
-// payee and amount.
+// Custom is an account's template for one channel and locale. It does not apply to
+// payments, since their texts must contain payee and amount.
 type Custom struct {
 	template   template
 	locale     string
 	recordings *Recordings
 }
 
-// Recordings are what a call plays instead of words: ids that the speaker of the
-// script knows.
+// Recordings replace the words of a call by recordings. The ids are interpreted by the
+// player of the script.
 type Recordings struct {
 	Welcome string     `json:"welcome_message"`
 	Digits  [10]string `json:"digits"`
 	Bye     string     `json:"bye_message"`
 }
 
-// ParseCustom parses the text of an account's own template. It must contain ${pin} and
-// may contain ${brand} and ${pin_expiry}. Only these are special on a written channel, so
-// "<#>", "$5" and "&" arrive unchanged. A spoken one may also contain <break time='1s'/>, and
-// other markup is an error there. An error names the defect for the author.
+// ParseCustom parses the text of a custom template. It must contain ${pin} and may contain
+// ${brand} and ${pin_expiry}. A text for a written channel has no other markup, so "<#>",
+// "$5" and "&" arrive unchanged. A text for a spoken channel may also contain <break
+// time='1s'/>; other markup is an error. Errors are for the author of the template.
 func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 	if n := utf8.RuneCountInString(text); n > MaxTemplate {
-		return Custom{}, fmt.Errorf("it has %d characters, and may have %d", n, MaxTemplate)
+		return Custom{}, fmt.Errorf("too long: %d characters, at most %d", n, MaxTemplate)
 	}
 	parse, check := parseText, template.checkSMS
 	if channel.Spoken() {
@@ -56,7 +55,7 @@ func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 	if err != nil {
 		return Custom{}, err
 	}
-	if err := t.check("com", ""); err != nil { // which would complete a link
+	if err := t.check("com", ""); err != nil { // a brand of "com" would complete a link
 		return Custom{}, err
 	}
 	if err := cmp.Or(check(t), t.checkApart()); err != nil {
@@ -70,16 +69,15 @@ func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 	return Custom{template: t, locale: locale}, nil
 }
 
-// Recorded is a template for calls in recordings: the PIN comes between the two
-// messages.
+// Recorded is a template for calls from recordings, with the PIN between the two messages.
 func Recorded(locale string, r Recordings) Custom { return Custom{locale: locale, recordings: &r} }
 
-// Names reports why a brand cannot stand in the template: together with its words it
-// would have a link, digits or invisible characters.
+// Names returns why the template must not contain a brand, or nil: with the words of the
+// template it would form a link, a run of digits or invisible characters.
 func (c Custom) Names(brand string) error { return c.template.check(brand, "") }
 
 // NamesLink is [Custom.Names] for a brand that may look like a link. The words of the
-// template must not complete another link, such as evil-booking.com.
+// template must not form another link, such as evil-booking.com.
 func (c Custom) NamesLink(brand string) error { return c.template.check(brand, brand) }
 
 // check applies [checkText] to each line of the template with a brand.
@@ -98,7 +96,8 @@ func (t template) check(brand, allowed string) error {
 	return nil
 }
 
-// checkApart refuses a PIN that could not be told from what stands beside it.
+// checkApart refuses a PIN adjacent to a digit or another variable, since its end would be
+// unclear.
 func (t template) checkApart() error {
 	isDigit := func(r rune, _ int) bool { return unicode.IsNumber(r) }
 	for i, p := range t {
@@ -107,15 +106,15 @@ func (t template) checkApart() error {
 		}
 		if i > 0 && (t[i-1].variable != "" || isDigit(utf8.DecodeLastRuneInString(t[i-1].literal))) ||
 			i < len(t)-1 && (t[i+1].variable != "" || isDigit(utf8.DecodeRuneInString(t[i+1].literal))) {
-			return errors.New("a digit or another variable stands beside the PIN")
+			return errors.New("the PIN must not be adjacent to a digit or another variable")
 		}
 	}
 	return nil
 }
 
-// A call may take 30 seconds (tts.MaxDuration); a longer one would be shortened. A voice
-// says some 14 letters a second, or 6 characters of the scripts that have one for a
-// syllable or a word, and a digit in 0.9 seconds.
+// A call is limited to 30 seconds (tts.MaxDuration) and otherwise shortened. A voice speaks
+// about 14 letters a second, or 6 characters of a script with one character for a syllable
+// or word, and a digit in 0.9 seconds.
 const (
 	maxSaid     = 30 * time.Second
 	letterTime  = time.Second / 14
@@ -124,7 +123,7 @@ const (
 	usualDigits = 6
 )
 
-// checkLength refuses a call that has no PIN, or would take too long.
+// checkLength refuses a call without a PIN, or above maxSaid.
 func (t template) checkLength() error {
 	var said time.Duration
 	pin := false
@@ -153,14 +152,14 @@ func (t template) checkLength() error {
 		return errNoPIN
 	}
 	if said > maxSaid {
-		return fmt.Errorf("it would take about %s to say, and a call may take %s", said.Round(time.Second), maxSaid)
+		return fmt.Errorf("too long: the call would take about %s, at most %s", said.Round(time.Second), maxSaid)
 	}
 	return nil
 }
 
-// saysSeconds reports whether a text goes on with a word for seconds. The published
-// API documents ${pin_expiry} as seconds, and its own templates say minutes; so what
-// the text says is what it gets.
+// saysSeconds reports whether a text begins with a word for seconds. The published API
+// documents ${pin_expiry} as seconds, but its own templates use minutes, so the word
+// decides the unit.
 func saysSeconds(text string) bool {
 	text = strings.ToLower(strings.TrimLeft(text, " \u00a0-"))
 	end := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) })
@@ -175,10 +174,10 @@ func saysSeconds(text string) bool {
 		}, func(begin string) bool { return strings.HasPrefix(word, begin) })
 }
 
-// Text writes the text for a written channel.
+// Text returns the text for a written channel.
 func (c Custom) Text(in Input) string { return c.template.text(c.values(in)) }
 
-// Call writes the script for a spoken channel.
+// Call returns the script for a spoken channel.
 func (c Custom) Call(in Input) Script {
 	if r := c.recordings; r != nil {
 		return Script{Locale: c.locale, Parts: []Part{
@@ -200,6 +199,6 @@ func (c Custom) values(in Input) func(variable) string {
 		case varSeconds:
 			return strconv.Itoa(in.seconds())
 		}
-		panic("message: no value for variable " + string(v)) // ParseCustom refuses unknown ones
+		panic("message: no value for variable " + string(v)) // ParseCustom refuses unknown variables
 	}
 }

@@ -19,7 +19,7 @@ func input(t *testing.T) message.Input {
 	return message.Input{Locale: "en-us", Brand: "${pin} <Acme>", PIN: pin, ValidFor: 290 * time.Second}
 }
 
-// TestCustomSMS: an account's own template has its variables filled in, once.
+// TestCustomSMS: variables of a custom template are replaced once.
 func TestCustomSMS(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -55,7 +55,7 @@ func TestCustomSMS(t *testing.T) {
 	}
 }
 
-// TestCustomCall: in a call, PIN and pauses stand alone.
+// TestCustomCall: in a call, PIN and pauses are separate parts.
 func TestCustomCall(t *testing.T) {
 	t.Parallel()
 	c, err := message.ParseCustom(verify.TTS, "ja-jp", `<break time="2s"/>あなたの ${brand}コードは ${pin} です。`)
@@ -64,7 +64,7 @@ func TestCustomCall(t *testing.T) {
 	}
 	s := c.Call(input(t))
 	if want := "あなたの ${pin} <Acme>コードは 1, 2, 3, 4, 5, 6 です。"; s.Locale != "ja-jp" || s.Words() != want || s.Parts[0].Pause != 2*time.Second {
-		t.Errorf("%q says %+v", s.Locale, s)
+		t.Errorf("locale %q: %+v", s.Locale, s)
 	}
 	r := message.Recordings{Welcome: "w", Bye: "b"}
 	s = message.Recorded("en-ie", r).Call(input(t))
@@ -73,7 +73,7 @@ func TestCustomCall(t *testing.T) {
 	}
 }
 
-// TestCustomRefused: whoever wrote a template is told what is wrong with it.
+// TestCustomRefused: the author of a template gets the reason of a refusal.
 func TestCustomRefused(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -108,13 +108,13 @@ func TestCustomRefused(t *testing.T) {
 		{verify.SMS, "${pin} acme.${brand}", message.ErrLink.Error()},
 		{verify.SMS, "${pin} not 12345", message.ErrDigits.Error()},
 		{verify.SMS, "1234${pin}", message.ErrDigits.Error()},
-		{verify.SMS, "${pin}${pin_expiry}", "stands beside the PIN"},
-		{verify.SMS, "${pin} ${brand}${pin}", "stands beside the PIN"},
-		{verify.SMS, "12${pin}", "stands beside the PIN"},
-		{verify.TTS, "the ${pin}7", "stands beside the PIN"},
-		{verify.TTS, strings.Repeat(`<break time="5s"/>`, 6) + "${pin}", "it would take about 35s to say, and a call may take 30s"},
+		{verify.SMS, "${pin}${pin_expiry}", "the PIN must not be adjacent to a digit or another variable"},
+		{verify.SMS, "${pin} ${brand}${pin}", "the PIN must not be adjacent to a digit or another variable"},
+		{verify.SMS, "12${pin}", "the PIN must not be adjacent to a digit or another variable"},
+		{verify.TTS, "the ${pin}7", "the PIN must not be adjacent to a digit or another variable"},
+		{verify.TTS, strings.Repeat(`<break time="5s"/>`, 6) + "${pin}", "too long: the call would take about 35s, at most 30s"},
 		{verify.TTS, strings.Repeat("Many words. ", 30) + "${pin}", "and a call may take 30s"},
-		{verify.SMS, "${pin}" + strings.Repeat("x", message.MaxTemplate), "it has 1006 characters, and may have 1000"},
+		{verify.SMS, "${pin}" + strings.Repeat("x", message.MaxTemplate), "too long: 1006 characters, at most 1000"},
 	} {
 		if _, err := message.ParseCustom(tt.channel, "en-us", tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s %q: %v, want %q", tt.channel, tt.text, err, tt.want)
@@ -122,7 +122,7 @@ func TestCustomRefused(t *testing.T) {
 	}
 }
 
-// TestCustomNames: a brand must not complete what the words of a template begin.
+// TestCustomNames: a brand must not complete a link or number begun by the template.
 func TestCustomNames(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -5,11 +5,11 @@ import (
 	"unicode"
 )
 
-// Denied are names that an operator does not want in messages, such as those of
-// banks, which only a swindler would ask for. The zero value denies none.
+// Denied is a list of names excluded from messages, such as names of banks, to prevent
+// phishing. The zero value excludes no names.
 type Denied struct{ words []string }
 
-// NewDenied makes a list of words, or of names of several words.
+// NewDenied makes a list of names of one or several words.
 func NewDenied(words []string) Denied {
 	var d Denied
 	for _, word := range words {
@@ -20,9 +20,9 @@ func NewDenied(words []string) Denied {
 	return d
 }
 
-// Find returns the first of the words that name contains as a separate word, in any
-// letter case and width; in scripts without spaces between words, anywhere. It returns
-// "" if name contains none.
+// Find returns the first denied name that occurs in name as separate words, in any letter
+// case and width; in scripts without spaces between words, at any position. It returns ""
+// if name contains no denied name.
 func (d Denied) Find(name string) string {
 	if len(d.words) == 0 {
 		return ""
@@ -40,14 +40,14 @@ func (d Denied) Find(name string) string {
 	return ""
 }
 
-// spread writes a text in plain words, with one space before and after each.
+// spread returns the plain words of text with one space before and after each.
 func spread(text string) string {
 	return " " + strings.Join(strings.FieldsFunc(plain(text), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsNumber(r)
 	}), " ") + " "
 }
 
-// spaceless reports whether r is of a script that does not part words.
+// spaceless reports whether the script of r has no spaces between words.
 func spaceless(r rune) bool {
 	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
 }

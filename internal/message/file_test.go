@@ -59,8 +59,8 @@ func TestFileReplacesALocale(t *testing.T) {
 	}
 }
 
-// TestFileKeepsPayments: a file without texts of payments leaves those of the program, also
-// those of the locale that serves others.
+// TestFileKeepsPayments: a file without payment texts keeps the built-in ones, also those
+// of a locale that others refer to.
 func TestFileKeepsPayments(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -114,7 +114,7 @@ func TestFileErrors(t *testing.T) {
 		return change("\n  }\n", fmt.Sprintf("\n  },\n  \"euros\": {\"other\": \"euro\"},\n  \"payment\": {\"sms\": %q, \"call\": %q}\n", sms, call))
 	}
 	for _, tt := range []struct{ name, text, want string }{
-		{"eu-es.txt", basque, "eu-es.txt: the name of the file must be a locale and .json"},
+		{"eu-es.txt", basque, "eu-es.txt: the file name must be a locale and .json"},
 		{"basque.json", basque, "basque.json: the name of the file"},
 		{"eu-es.json", "", "eu-es.json:1: the file is empty"},
 		{"eu-es.json", change(`"sms"`, `"smss"`), `eu-es.json:4: json: unknown field "smss"`},
@@ -123,7 +123,7 @@ func TestFileErrors(t *testing.T) {
 		{"eu-es.json", change(`kodea: ${pin}`, "kodea"), "eu-es.json:4: verification SMS: the PIN is missing"},
 		{"eu-es.json", change(`Zure ${brand}`, "Zure ${code}"), `eu-es.json:5: verification call: variable "code" is not known`},
 		{"eu-es.json", change(`da, errepikatzen dut: ${pin}`, "${pin}"), "eu-es.json:5: verification call: a PIN needs a word before and after it"},
-		{"eu-es.json", change(`"other"`, `"several"`), `eu-es.json:2: minutes: no plural form is called "several"`},
+		{"eu-es.json", change(`"other"`, `"several"`), `eu-es.json:2: minutes: unknown plural form "several"`},
 		{"eu-es.json", change(`, "other": "${pin_expiry} minutu"`, ""), "eu-es.json:2: minutes: no word for 2"},
 		{"eu-es.json", change(`{"one"`, `{"one": 5, "one"`), "eu-es.json:2: json: cannot unmarshal number"},
 		{"eu-es.json", basque + "{}", "eu-es.json:8: text after the end of the object"},

@@ -13,13 +13,13 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// topLevels are the top-level domains of the internet, one a line, in Unicode and
-// as the DNS writes them (xn--…); "#" begins a remark.
+// topLevels are the top-level domains of the internet, one a line, in Unicode and in the
+// form of the DNS (xn--…); "#" begins a comment.
 //
 //go:embed tlds.txt
 var topLevels string
 
-// findLink returns the first link of text that is not also a link of allowed, or "".
+// findLink returns the first link in text that is not a link in allowed, or "".
 func findLink(text, allowed string) string {
 	exempt := slices.Collect(links(allowed))
 	for link := range links(text) {
@@ -31,15 +31,13 @@ func findLink(text, allowed string) string {
 }
 
 // links yields, in plain form, the parts of text that phones turn into links: words with
-// "://", words that begin with "www.", domains such as acme.com, and IP addresses such as
-// 192.0.2.1. This is the phones' rule:
-// "St. Mary", "Dr.Oetker" and "A.B.Smith" pass, "Mr.Green" does not, since .green is a
-// domain.
+// "://", words beginning with "www.", domains such as acme.com, and IP addresses such as
+// 192.0.2.1. "St. Mary", "Dr.Oetker" and "A.B.Smith" are no links; "Mr.Green" is, since
+// .green is a domain.
 //
-// Full-width letters and dots are taken for what they look like. The full stop of
-// Chinese and Japanese (。) is a dot between two words in Latin letters, as in evil。com,
-// which browsers take for evil.com. Elsewhere it ends a sentence, after which no space
-// follows.
+// Full-width letters and dots count as ASCII. The full stop of Chinese and Japanese (。) is
+// a dot between two words in Latin letters: browsers open evil。com as evil.com. Elsewhere
+// it ends a sentence without a following space.
 func links(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if isASCII(text) && strings.IndexByte(text, '.') < 0 && !strings.Contains(text, "://") {
@@ -67,7 +65,7 @@ func links(text string) iter.Seq[string] {
 	}
 }
 
-// schemes returns the words of text with "://", without punctuation around them.
+// schemes returns the words of text with "://", without surrounding punctuation.
 func schemes(text string) []string {
 	var found []string
 	for word := range strings.FieldsSeq(text) {
@@ -87,11 +85,11 @@ func isASCII(text string) bool {
 	return true
 }
 
-// fullStop is that of Chinese and Japanese. Its half-width form is plain so, too.
+// fullStop is the full stop of Chinese and Japanese. plain maps its half-width form to it.
 const fullStop = '。'
 
-// sentences splits a word at the full stops that are none of a domain, and gives those
-// that may be as dots.
+// sentences splits a word at full stops that cannot be part of a domain, and replaces the
+// other full stops with dots.
 func sentences(word string) []string {
 	parts := strings.Split(word, string(fullStop))
 	list := parts[:1]
@@ -108,21 +106,21 @@ func sentences(word string) []string {
 	return list
 }
 
-// isLatin reports whether a word has Latin letters, marks, digits and hyphens only.
+// isLatin reports whether word consists of Latin letters, marks, digits and hyphens.
 func isLatin(word string) bool {
 	return word != "" && strings.IndexFunc(word, func(r rune) bool {
 		return r != '-' && !unicode.In(r, unicode.Latin, unicode.M, unicode.N)
 	}) < 0
 }
 
-// address matches an IP address, or the version of something that has four parts.
+// address matches an IP address, or a version number with four parts.
 var address = regexp.MustCompile(`[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+`)
 
-// isDomain reports whether labels, which a text has joined by dots, hold a domain.
+// isDomain reports whether labels, joined by dots in the text, contain a domain.
 func isDomain(labels []string) bool {
 	for i, label := range labels {
 		if i == 0 || labels[i-1] == "" {
-			continue // nothing before the dot
+			continue // no label before the dot
 		}
 		if labels[i-1] == "www" && label != "" || isTopLevel(strings.Trim(label, "-")) {
 			return true
@@ -135,8 +133,8 @@ func isTopLevel(label string) bool {
 	return len(label) > 1 && strings.Contains(topLevels, "\n"+label+"\n")
 }
 
-// plain is text as it looks at a glance: without regard to letter case, width and
-// presentation, nor to joiners. The full stop of Chinese and Japanese (。) stays one.
+// plain returns the visual form of text: without differences of letter case, width and
+// presentation, and without joiners. The full stop of Chinese and Japanese (。) is kept.
 func plain(text string) string {
 	text = cases.Fold().String(norm.NFKC.String(text))
 	return strings.Map(func(r rune) rune {

@@ -13,20 +13,20 @@ import (
 	"countersign/internal/suggest"
 )
 
-// acceptance says where a locale may be asked for.
+// acceptance records the requests that accept a locale as lg.
 type acceptance struct {
 	kinds       map[Kind]bool
-	englishCall bool // calls of payments are in English, as the original has them
+	englishCall bool // calls of payments are in English, as in the original API
 }
 
-// country names the locale spoken to a country's numbers.
+// country has the locales for a country's numbers.
 type country struct {
 	locale        string
-	paymentLocale string // "" where it is locale, or the default for payments
+	paymentLocale string // "" for locale, or the default for payments
 }
 
-// LocaleName returns lg in the form in which locales are named: in small letters, with
-// "-" between language and country. Requests and templates also write en_US.
+// LocaleName returns the canonical form of lg: lower case, with "-" between language and
+// country. Requests and templates may also contain en_US.
 func LocaleName(lg string) string { return strings.ReplaceAll(strings.ToLower(lg), "_", "-") }
 
 var localeForm = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
@@ -35,8 +35,8 @@ var localeForm = regexp.MustCompile(`^[a-z]{2,3}-[a-z]{2,4}$`)
 // "fil-ph". The locale may be unknown.
 func IsLocaleName(s string) bool { return localeForm.MatchString(s) }
 
-// LocaleHint returns "; did you mean de-de?" for an lg that known lacks: the nearest
-// locale in spelling, or else all of the language; "" for none.
+// LocaleHint returns "; did you mean de-de?" for an unknown lg: the locale with the nearest
+// spelling, otherwise all locales of the language. It returns "" if there is no suggestion.
 func LocaleHint(lg string, known []string) string {
 	lg = LocaleName(lg)
 	if hint := suggest.Hint(lg, known); hint != "" {
@@ -55,16 +55,16 @@ func LocaleHint(lg string, known []string) string {
 	return "; did you mean " + strings.Join(near, " or ") + "?"
 }
 
-// Destination is the number that a message goes to, as far as it decides the language.
+// Destination has the properties of a number that decide its language.
 type Destination struct {
-	Country string // ISO 3166-1 alpha-2 in any letter case; "" for none
-	Number  string // E.164 without "+"; "" if it is not known
+	Country string // ISO 3166-1 alpha-2 in any letter case, or ""
+	Number  string // E.164 without "+"; "" if unknown
 }
 
-// Locale chooses the locale of a verification: lg, in any form that [LocaleName] reads,
-// or for an empty lg the locale of the destination, or else English. It returns false
-// for an lg that the v1 API does not accept for this kind. The locale of a destination
-// may be one that the v1 API does not accept as lg.
+// Locale selects the locale of a verification: lg, in any form that [LocaleName] accepts.
+// For an empty lg it is the locale of the destination, otherwise English. ok is false for
+// an lg that the v1 API does not accept for this kind. The v1 API may not accept the locale
+// of a destination as lg.
 func (c *Catalog) Locale(kind Kind, lg string, to Destination) (locale string, ok bool) {
 	if lg != "" {
 		lg = LocaleName(lg)
@@ -82,8 +82,8 @@ func (c *Catalog) Locale(kind Kind, lg string, to Destination) (locale string, o
 	return cmp.Or(home.locale, fallback), true
 }
 
-// home returns the locales of a destination: those that the operator chose for its
-// country, those of the longest prefix of its number, or those of its country.
+// home returns the locales of a destination: first the operator's choice for its country,
+// then the longest matching prefix, then its country.
 func (c *Catalog) home(to Destination) country {
 	code := strings.ToUpper(to.Country)
 	if locale, ok := c.chosen[code]; ok {
@@ -102,9 +102,8 @@ func (c *Catalog) home(to Destination) country {
 	return c.countries[code]
 }
 
-// WithLocaleOfCountry returns a catalog in which the numbers of each country in chosen
-// (ISO 3166-1 alpha-2) get its locale. An error names the country or the locale that
-// is not known.
+// WithLocaleOfCountry returns a catalog with the given locales for the numbers of countries
+// (ISO 3166-1 alpha-2). An error contains the unknown country or locale.
 func (c *Catalog) WithLocaleOfCountry(chosen map[string]string) (*Catalog, error) {
 	other := *c
 	other.chosen = make(map[string]string, len(chosen))
@@ -121,14 +120,13 @@ func (c *Catalog) WithLocaleOfCountry(chosen map[string]string) (*Catalog, error
 	return &other, nil
 }
 
-// Has reports whether there are texts in a locale.
+// Has reports whether the catalog has texts of a locale.
 func (c *Catalog) Has(locale string) bool { return c.wordings[locale] != nil }
 
-// All lists all locales with texts, in order of their names.
+// All returns all locales with texts, sorted.
 func (c *Catalog) All() []string { return slices.Sorted(maps.Keys(c.wordings)) }
 
-// Locales lists the locales that the v1 API accepts as lg for a kind, in order of
-// their names.
+// Locales returns the locales that the v1 API accepts as lg for a kind, sorted.
 func (c *Catalog) Locales(kind Kind) []string {
 	var list []string
 	for _, locale := range slices.Sorted(maps.Keys(c.accepted)) {
@@ -139,8 +137,8 @@ func (c *Catalog) Locales(kind Kind) []string {
 	return list
 }
 
-// Countries lists the countries whose locale is known, in order of their codes:
-// all of ISO 3166-1 and the few others that have numbers.
+// Countries returns the codes of countries with a locale, sorted: all of ISO 3166-1 and the
+// few others with numbers.
 func (c *Catalog) Countries() []string { return slices.Sorted(maps.Keys(c.countries)) }
 
 func loadAccepted() (map[string]acceptance, error) {
@@ -202,8 +200,8 @@ func loadPrefixes(accepted map[string]acceptance) (map[string]country, error) {
 	return prefixes, err
 }
 
-// readTable reads an embedded table: a key and its columns on each line, "#"
-// before a remark.
+// readTable reads an embedded table: a key and its columns on each line; "#" begins a
+// comment.
 func readTable(name string, row func(key string, columns []string) error) error {
 	b, err := data.ReadFile(name)
 	if err != nil {
@@ -218,7 +216,7 @@ func readTable(name string, row func(key string, columns []string) error) error 
 			continue
 		}
 		if seen[fields[0]] {
-			return fmt.Errorf("%s:%d: %s is there twice", name, n, fields[0])
+			return fmt.Errorf("%s:%d: duplicate key %s", name, n, fields[0])
 		}
 		seen[fields[0]] = true
 		if err := row(fields[0], fields[1:]); err != nil {

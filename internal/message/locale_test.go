@@ -128,7 +128,7 @@ func TestLocaleOfCountry(t *testing.T) {
 	}
 }
 
-// The lists are those of the published document (spec/verify-v1.md §2).
+// The lists of the published document (spec/verify-v1.md §2).
 func TestLocales(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -159,7 +159,7 @@ func TestLocaleThatIsNotAcceptedSpeaksAmericanEnglish(t *testing.T) {
 	}
 }
 
-// The original calls in English for eight of its payment locales.
+// The original API calls in English for eight of its payment locales.
 func TestPaymentCallInEnglish(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)

@@ -109,7 +109,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// hostile are names that must come out as they went in.
+// hostile are names that must appear unchanged.
 var hostile = []string{
 	"${pin}", "${brand}", "<break time='9s'/>", "%s%d", "{{.PIN}}", "$1 ${", "1, 2, 3", "Route 66", "a\nb", "\xff\x00", "",
 }
@@ -133,11 +133,11 @@ func FuzzNamesAreLiteral(f *testing.F) {
 	f.Fuzz(func(t *testing.T, locale, name string) { checkLiteral(t, c, locale, name) })
 }
 
-// checkLiteral says that a name as brand, payee or amount changes nothing in a
-// message but the place where it stands.
+// checkLiteral asserts that a name as brand, payee or amount is inserted literally and has
+// no other effect on a message.
 func checkLiteral(t *testing.T, c *message.Catalog, locale, name string) {
 	t.Helper()
-	const mark = "\uE000" // stands for the name; private use, so in no text
+	const mark = "\uE000" // placeholder for the name; private use, so in no text
 	if strings.Contains(name, mark) {
 		t.Skip("the name has the mark in it")
 	}

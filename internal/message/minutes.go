@@ -10,10 +10,10 @@ import (
 	"golang.org/x/text/language"
 )
 
-// minutes is "5 minutes" in a language.
+// minutes has the words for a number of minutes, such as "5 minutes", in a language.
 type minutes struct {
 	language language.Tag
-	numbers  map[int]template // for single numbers, before any form
+	numbers  map[int]template // for single numbers; precede the forms
 	forms    map[plural.Form]template
 }
 
@@ -26,7 +26,7 @@ func (m minutes) clone() minutes {
 	return m
 }
 
-// of is what n minutes are.
+// of returns the words for n minutes.
 func (m minutes) of(n int) template {
 	if t, ok := m.numbers[n]; ok {
 		return t
@@ -34,8 +34,8 @@ func (m minutes) of(n int) template {
 	return m.forms[plural.Cardinal.MatchPlural(m.language, n, 0, 0, 0, 0)]
 }
 
-// add takes over texts by the name of a plural form or by a number, "=5", and sees
-// that no number goes without its word.
+// add sets texts by the name of a plural form or by a number, "=5". It returns an error
+// unless every number up to longestMinutes has a text.
 func (m minutes) add(texts map[string]string) error {
 	for name, text := range texts {
 		t, err := parseTemplate(text, map[variable]bool{varExpiry: true})
@@ -52,7 +52,7 @@ func (m minutes) add(texts map[string]string) error {
 		}
 		form, ok := pluralForm(name)
 		if !ok {
-			return fmt.Errorf("no plural form is called %q", name)
+			return fmt.Errorf("unknown plural form %q", name)
 		}
 		m.forms[form] = t
 	}

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MaxName is how many characters a brand or a payee may have.
+// MaxName is the maximum length of a brand or payee in characters.
 const MaxName = 18
 
-// Reasons to refuse a text from outside. The errors returned wrap them and
-// add the detail: the length, the code point, the link.
+// Reasons to refuse a text from outside. Errors wrap them and add details such as the
+// length, the code point or the link.
 var (
 	ErrEmpty     = errors.New("nothing visible")
 	ErrTooLong   = errors.New("too long")
@@ -23,17 +23,17 @@ var (
 	ErrDigits    = errors.New("five or more digits in a row look like a code")
 )
 
-// maxDigits is how long a run of digits in a text may be. The shortest PIN has four
-// digits, but so do years and house numbers, which names have.
+// maxDigits is the maximum length of a run of digits. The shortest PIN has four digits, but
+// names contain years and house numbers.
 const maxDigits = 4
 
-// CheckName reports why name cannot be the brand or payee of a message; nil if it
-// can. It counts the code points of the composed form (NFC), so that "é" is one
-// however it was typed.
+// CheckName returns why name must not be the brand or payee of a message, or nil. The
+// length is measured in code points of the composed form (NFC), so that both forms of "é"
+// count as one.
 func CheckName(name string) error { return checkName(name, "") }
 
-// CheckLinkName is [CheckName] for a name that an operator allows although it looks like
-// a link, such as Booking.com. Every other reason still refuses it.
+// CheckLinkName is [CheckName] for a name that an operator permits although it looks like a
+// link, such as Booking.com. All other checks apply.
 func CheckLinkName(name string) error { return checkName(name, name) }
 
 func checkName(name, allowed string) error {
@@ -46,9 +46,9 @@ func checkName(name, allowed string) error {
 	return checkText(name, allowed)
 }
 
-// checkText returns an error for a name or the words of a template that must not appear
-// in a message: invisible characters, a run of five digits, and text that a phone shows
-// as a link, except the links of allowed. Visible characters of all scripts are valid.
+// checkText checks a name or the words of a template. It refuses invisible characters, a
+// run of five digits, and text that a phone shows as a link, except the links in allowed.
+// Visible characters of all scripts are valid.
 func checkText(text, allowed string) error {
 	if r, hidden := invisible(text); hidden {
 		return fmt.Errorf("%w: U+%04X", ErrInvisible, r)
@@ -62,10 +62,10 @@ func checkText(text, allowed string) error {
 	return nil
 }
 
-// invisible finds the first character that cannot be seen. Letters, marks, digits,
-// punctuation, symbols and spaces can. Controls, marks of direction, zero-width
-// characters, fillers, private and unassigned ones cannot. Writing needs two exceptions:
-// joiners within a word of a script that has them, and the emoji selector after a symbol.
+// invisible returns the first invisible character. Visible are letters, marks, digits,
+// punctuation, symbols and spaces. Invisible are controls, marks of direction, zero-width
+// characters, fillers, private and unassigned ones, with two exceptions: joiners within a
+// word of a script that uses them, and the emoji selector after a symbol.
 func invisible(text string) (first rune, found bool) {
 	runes := []rune(text)
 	for i, r := range runes {
@@ -103,8 +103,8 @@ func shown(r rune) bool {
 	return unicode.IsGraphic(r) && r != brailleBlank && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }
 
-// joiningScripts are those whose orthographies use the zero-width joiner and
-// non-joiner within words: Persian and its neighbours, and those of India.
+// joiningScripts returns the scripts that use the zero-width joiner and non-joiner within
+// words: Persian and its neighbours, and the scripts of India.
 func joiningScripts() []*unicode.RangeTable {
 	return []*unicode.RangeTable{
 		unicode.Arabic, unicode.Bengali, unicode.Devanagari, unicode.Gujarati, unicode.Gurmukhi, unicode.Kannada,
@@ -113,8 +113,8 @@ func joiningScripts() []*unicode.RangeTable {
 	}
 }
 
-// joins reports whether a joiner may stand between two characters: a letter, or the
-// mark on one, and a letter of the same script.
+// joins reports whether a joiner is valid between two characters: a letter or its mark, and
+// a letter of the same script.
 func joins(before, after rune) bool {
 	if !unicode.IsLetter(after) || !unicode.IsLetter(before) && !unicode.IsMark(before) {
 		return false
@@ -127,7 +127,7 @@ func joins(before, after rune) bool {
 	return false
 }
 
-// selects reports whether a variation selector does something visible.
+// selects reports whether a variation selector has a visible effect.
 func selects(before, selector rune) bool {
 	if unicode.Is(unicode.Mongolian, selector) {
 		return unicode.Is(unicode.Mongolian, before) && unicode.IsLetter(before)
@@ -135,8 +135,8 @@ func selects(before, selector rune) bool {
 	return selector == emojiSelector && unicode.IsSymbol(before)
 }
 
-// hasDigits reports whether there are too many digits in a row, of any script, or
-// such as ① and ⁵. A mark or a joiner between them does not part them.
+// hasDigits reports whether text has a run of more than maxDigits digits, of any script or
+// such as ① and ⁵. Marks and joiners do not end a run.
 func hasDigits(text string) bool {
 	run := 0
 	for _, r := range text {

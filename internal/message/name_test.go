@@ -52,7 +52,7 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// TestCheckLinkName: a name that may look like a link is held to every other rule.
+// TestCheckLinkName: all other checks apply to a name that may look like a link.
 func TestCheckLinkName(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]error{
@@ -108,8 +108,8 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-// FuzzCheckName: whatever name passes, the SMS that carries it has the PIN once, no
-// link, and nothing hidden.
+// FuzzCheckName: for any valid name, the SMS contains the PIN once, no link, and no
+// invisible character.
 func FuzzCheckName(f *testing.F) {
 	for _, name := range []string{"Acme", "acme.com", "St. Mary", "کافه\u200cبازار", "1234", "${pin}", "a\u0301.\u200ccom", "☕️", "ﷺ", "㏂.com", "．com", "1.2.3.", "0A.0WWW.0000"} {
 		f.Add(name)

@@ -11,26 +11,25 @@ import (
 	"golang.org/x/text/number"
 )
 
-// numbers puts amounts as a language has them, by the tables of the Unicode CLDR.
-// Their digits are always those of the Latin script: that is what people type and
-// what a phone's keypad shows, in Arabic, Hindi and Thai as well.
+// numbers formats amounts for a language, by the tables of the Unicode CLDR. Digits are
+// always Latin, as on the keypads of phones, also in Arabic, Hindi and Thai.
 type numbers struct {
 	language    language.Tag
 	printer     *printing.Printer
 	decimalMark string
-	groupFrom   int // digits before the decimal mark from which on they are grouped
+	groupFrom   int // minimum number of digits before the decimal mark for grouping
 }
 
 func newNumbers(tag language.Tag, minimumGroupingDigits int) numbers {
-	const group = 3 // digits of the last group, everywhere
+	const group = 3 // digits of the last group in every language
 	n := numbers{language: tag, printer: printing.NewPrinter(tag), groupFrom: group + max(1, minimumGroupingDigits)}
 	n.decimalMark = strings.Trim(n.printer.Sprint(number.Decimal(0.5)), "05")
 	return n
 }
 
-// written is an amount for the eye: "1.248,50". What separates groups may be a
-// space; it is an ordinary one, since the GSM alphabet has no other, and a single
-// U+00A0 makes an SMS of 160 characters one of 70.
+// written formats an amount for reading: "1.248,50". A space between groups is U+0020: the
+// GSM alphabet has no other space, and a single U+00A0 would reduce an SMS from 160 to 70
+// characters.
 func (n numbers) written(amount string) string {
 	whole, cents := split(amount)
 	v, err := strconv.ParseInt(whole, 10, 64)
@@ -40,17 +39,17 @@ func (n numbers) written(amount string) string {
 	return n.join(whole, cents)
 }
 
-// money is the words of an amount in a language, for calls.
+// money has the words of an amount in a language, for calls.
 type money struct {
-	euros map[plural.Form]string // "euro", "euros"
+	euros map[plural.Form]string // "cent", "cents"; empty if the decimal mark is spoken
 	cents map[plural.Form]string // "cent", "cents"; empty where the decimal mark is spoken
-	and   string                 // word between euros and cents; "" for none
+	and   string                 // word between euros and cents, or ""
 }
 
-// spoken returns an amount in two parts: a number without groups, which few voices
-// read right, and the words after it. "48.50" is "48" and "euros and 50 cents", or
-// "48.50" and "euros" in a language without a word for cents; "0.50" is "50" and
-// "cents"; "48.00" is "48" and "euros".
+// spoken returns an amount in two parts: a number without groups, since few voices read
+// groups right, and the words after it. "48.50" is "48" and "euros and 50 cents", or
+// "48.50" and "euros" in a language without a word for cents; "0.50" is "50" and "cents";
+// "48.00" is "48" and "euros".
 func (m money) spoken(n numbers, amount string) (number, words string) {
 	whole, cents := split(amount)
 	if strings.Trim(cents, "0") == "" {
@@ -71,14 +70,14 @@ func (m money) spoken(n numbers, amount string) (number, words string) {
 	return whole, words + " " + cents + " " + word
 }
 
-// pick returns the word of a form; a form without a word has that of "other".
+// pick returns the word of a form; without one, the word of "other".
 func pick(words map[plural.Form]string, form plural.Form) string {
 	return cmp.Or(words[form], words[plural.Other])
 }
 
 // form returns the plural form of an amount.
 func (n numbers) form(amount string) plural.Form {
-	const enough = 1_000_000 // no rule looks at more digits
+	const enough = 1_000_000 // no plural rule depends on more digits
 	whole, cents := split(amount)
 	i, _ := strconv.Atoi(whole)
 	if i > enough {

@@ -7,32 +7,31 @@ import (
 	"unicode/utf8"
 )
 
-// Script is what a call says, part by part.
+// Script is the content of a call as a list of parts.
 type Script struct {
-	Locale string `json:"locale"` // of the voice; the locale the words are written in
+	Locale string `json:"locale"` // locale of the words and the voice
 	Parts  []Part `json:"parts"`
 
-	// Payment means that the words before the PIN name payee and amount, which the
-	// payer must hear.
+	// Payment marks a script that states payee and amount before the PIN; the payer must
+	// hear them.
 	Payment bool `json:"payment,omitempty"`
 }
 
 // Part is one piece of a script. Exactly one of Text, Spell, Pause and Recording is
 // set; Brief comes with Text, and Digits with Spell.
 type Part struct {
-	Text  string        `json:"text,omitempty"`  // spoken as it stands: nothing in it is markup
-	Brief string        `json:"brief,omitempty"` // Text without its greeting, for a call that would be too long; "" without one
+	Text  string        `json:"text,omitempty"`  // spoken literally, without markup
+	Brief string        `json:"brief,omitempty"` // Text without its greeting, for a call that would be too long, or ""
 	Spell string        `json:"spell,omitempty"` // a PIN, spoken letter by letter
 	Pause time.Duration `json:"pause,omitempty"` // silence
 
-	Recording string      `json:"recording,omitempty"` // id of a sound that is played
-	Digits    *[10]string `json:"digits,omitempty"`    // ids of the sounds of 0 to 9 in Spell; nil for the voice's
+	Recording string      `json:"recording,omitempty"` // id of a recording
+	Digits    *[10]string `json:"digits,omitempty"`    // ids of the recordings of 0 to 9 for Spell; nil to use the voice
 }
 
-// Words gives the script as text without markup. Digits of a PIN are separated
-// by ", ", and templates see to it that a word stands between a PIN and any
-// other digit, so that a reader (a test, or a person with the virtual phone)
-// can find the PIN again.
+// Words returns the script as text without markup. Digits of a PIN are separated by ", ".
+// Templates have a word between a PIN and any other digit, so that a reader (a test, or a
+// user of the virtual phone) can find the PIN.
 func (s Script) Words() string {
 	var b strings.Builder
 	for _, p := range s.Parts {
@@ -48,18 +47,18 @@ func (s Script) Words() string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// opensWithPunctuation reports whether s begins with a mark that belongs to the
-// word before it, as in "1, 2, 3, 4" + ", I repeat".
+// opensWithPunctuation reports whether s begins with a mark that is written without a
+// space, as in "1, 2, 3, 4" + ", I repeat".
 func opensWithPunctuation(s string) bool {
 	r, _ := utf8.DecodeRuneInString(s)
 	return strings.ContainsRune(".,;:!?…)。、，।،؛؟۔։՝", r)
 }
 
-// sentence matches a first sentence without variables, and the space after it.
+// sentence matches a first sentence without variables, and the following space.
 var sentence = regexp.MustCompile(`^\s*[^.!。।։۔]+[.!。।։۔]\s*`)
 
-// greeting returns the first sentence of a call's template if it has no variable;
-// "" otherwise.
+// greeting returns the first sentence of a call's template if it has no variable; otherwise
+// "".
 func (t template) greeting() string {
 	for _, p := range t {
 		if p.pause == 0 {

@@ -11,22 +11,21 @@ import (
 	"unicode"
 )
 
-// variable is a name that a template may write as ${name}.
+// variable is the name of a template variable, written ${name}.
 type variable string
 
 const (
 	varBrand   variable = "brand"
 	varPIN     variable = "pin"
-	varExpiry  variable = "pin_expiry" // the life of the PIN, a number of minutes
-	varMinutes variable = "minutes"    // that number with its word: "5 minutes"
+	varExpiry  variable = "pin_expiry" // life of the PIN, a number of minutes
+	varMinutes variable = "minutes"    // life of the PIN with the word: "5 minutes"
 	varPayee   variable = "payee"
-	varAmount  variable = "amount" // without the currency, which is always the euro
-	varEuros   variable = "euros"  // the word, as the amount needs it
+	varAmount  variable = "amount" // number without the currency, which is always the euro
+	varEuros   variable = "euros"  // word for euros in the plural form of the amount
 )
 
-// template is a text that was taken apart when it was loaded. Values are put
-// between the pieces and never looked at again, so that a brand of "${pin}" or
-// "<break time='9s'/>" is just an odd name.
+// template is a text parsed at load time. Values are inserted between the pieces and not
+// parsed, so that a brand of "${pin}" or "<break time='9s'/>" is literal text.
 type template []piece
 
 // piece is a literal, a variable or a pause; exactly one field is set.
@@ -36,13 +35,12 @@ type piece struct {
 	pause    time.Duration
 }
 
-// markup matches what is not literal, in the syntax that the original API
-// publishes for its templates.
+// markup matches variables and pauses, in the published template syntax of the original
+// API.
 var markup = regexp.MustCompile(`\$\{([a-z_]+)\}|<break time=['"]([0-9]+m?s)['"] ?/>`)
 
-// parseTemplate takes text apart. It refuses an unknown variable and anything
-// that looks like markup and is not, since a typing error in a locale file
-// would otherwise be sent to people.
+// parseTemplate parses text. It refuses unknown variables and anything that resembles
+// markup, so that typing errors in a locale file are not sent.
 func parseTemplate(text string, known map[variable]bool) (template, error) {
 	var t template
 	end := 0
@@ -71,7 +69,7 @@ func parseTemplate(text string, known map[variable]bool) (template, error) {
 		}
 		pause, err := time.ParseDuration(text[m[4]:m[5]])
 		if err != nil || pause <= 0 {
-			return nil, fmt.Errorf("pause %q is not a length of time", text[m[4]:m[5]])
+			return nil, fmt.Errorf("pause %q must be a positive duration", text[m[4]:m[5]])
 		}
 		t = append(t, piece{pause: pause})
 	}
@@ -81,12 +79,12 @@ func parseTemplate(text string, known map[variable]bool) (template, error) {
 	return t, nil
 }
 
-// placeholder matches "${", a name, and the "}" that should follow.
+// placeholder matches "${", a name, and an optional "}".
 var placeholder = regexp.MustCompile(`\$\{([^{}\n]*)(\}?)`)
 
-// parseText parses the text of an SMS that an account wrote: only ${name} is special. It
-// refuses unknown names and a "${" without its "}". Every text without a pause that
-// parseTemplate accepts means the same here.
+// parseText parses the text of an account's SMS: only ${name} is markup. It refuses unknown
+// names and a "${" without "}". A text without pauses that parseTemplate accepts has the
+// same result here.
 func parseText(text string, known map[variable]bool) (template, error) {
 	var t template
 	end := 0
@@ -119,8 +117,7 @@ var (
 	errBarePIN = errors.New("a PIN needs a word before and after it, ahead of any variable or digit")
 )
 
-// checkSMS holds a template to what every SMS promises: it carries the PIN, and
-// no markup that only a voice can follow.
+// checkSMS requires a PIN and refuses pauses.
 func (t template) checkSMS() error {
 	var pin bool
 	for _, p := range t {
@@ -135,8 +132,8 @@ func (t template) checkSMS() error {
 	return nil
 }
 
-// checkCall holds a template to the promise of [Script.Words]: a word stands
-// before and after each PIN, so that no other digit can be taken for its own.
+// checkCall requires a word before and after each PIN, so that no other digit is read as
+// part of it (see [Script.Words]).
 func (t template) checkCall() error {
 	var pin bool
 	for i, p := range t {
@@ -154,13 +151,13 @@ func (t template) checkCall() error {
 	return nil
 }
 
-// checkPaymentSMS is checkSMS for a payment, which names payee and amount.
+// checkPaymentSMS is checkSMS for a payment, which also requires payee and amount.
 func (t template) checkPaymentSMS() error {
 	return cmp.Or(t.checkSMS(), t.checkNames(varPayee, varAmount))
 }
 
-// checkPaymentCall is checkCall for a payment. Payee and amount are ahead of the first
-// PIN, because a call that would be too long ends there.
+// checkPaymentCall is checkCall for a payment. Payee and amount must precede the first PIN,
+// because a call that is too long ends there.
 func (t template) checkPaymentCall() error {
 	first := slices.IndexFunc(t, func(p piece) bool { return p.variable == varPIN })
 	return cmp.Or(t.checkCall(), t[:max(0, first)].checkNames(varPayee, varAmount, varEuros))
@@ -169,7 +166,7 @@ func (t template) checkPaymentCall() error {
 func (t template) checkNames(names ...variable) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(t, func(p piece) bool { return p.variable == name }) {
-			return fmt.Errorf("${%s} is missing; in a call it is needed before ${pin}", name)
+			return fmt.Errorf("${%s} is missing; in a call it must precede ${pin}", name)
 		}
 	}
 	return nil
@@ -199,7 +196,7 @@ func endsInWord(t template) bool {
 	return false
 }
 
-// text writes the template as one string.
+// text returns the template as one string.
 func (t template) text(value func(variable) string) string {
 	const usual = 12 // octets of a value
 	size := 0
@@ -217,8 +214,8 @@ func (t template) text(value func(variable) string) string {
 	return b.String()
 }
 
-// parts writes the template as the parts of a script: PINs and pauses stand
-// alone, everything else is run together so that it is spoken in one breath.
+// parts returns the template as the parts of a script: PINs and pauses are separate, and
+// all text between them is one part, spoken without interruption.
 func (t template) parts(value func(variable) string) []Part {
 	var parts []Part
 	var text strings.Builder

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/text/language"
 )
 
-// A mistake in a locale file must stop the program from starting. Those in the
-// binary have none, so this test alone looks inside the package.
+// A mistake in a locale file must prevent the program from starting. The embedded files are
+// correct, so this test uses the internals of the package.
 func TestBrokenTemplates(t *testing.T) {
 	t.Parallel()
 	known := map[variable]bool{varBrand: true, varPIN: true, varExpiry: true}
 	for _, tt := range []struct {
 		name, text string
-		sms, call  bool // whether it is fit for one
+		sms, call  bool // valid for an SMS, or for a call
 	}{
 		{"good for both", "Code ${pin} from ${brand}", true, true},
 		{"single quotes, no slash, ms", "<break time='500ms' />Code ${pin} it is", false, true},
@@ -45,8 +45,8 @@ func TestBrokenTemplates(t *testing.T) {
 	}
 }
 
-// FuzzText: the text of an SMS that was accepted when all markup was special means the
-// same now that only ${name} is, so stored templates keep their meaning.
+// FuzzText: an SMS text that is valid in the syntax for calls has the same meaning in the
+// syntax for SMS, so stored templates keep their meaning.
 func FuzzText(f *testing.F) {
 	for _, text := range []string{
 		"Code ${pin} from ${brand}", "${pin}${pin_expiry}", "&lt;${pin}&gt;", "<#> ${pin}", "$5 ${pin", "${pin} <break time='1s'/>", "\xff${pin}\r\n", "${${pin}}",
@@ -73,7 +73,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// The same holds for minutes.
+// A number without a word must also prevent the program from starting.
 func TestBrokenMinutes(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -17,8 +17,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// inputs are a verification and a payment in a locale, with names as long as they
-// may be.
+// inputs returns a verification and a payment in a locale, with names of maximum length.
 func inputs(t testing.TB, c *message.Catalog, locale string, minutes int) map[string]message.Input {
 	t.Helper()
 	life := time.Duration(minutes) * time.Minute
@@ -35,17 +34,17 @@ func inputs(t testing.TB, c *message.Catalog, locale string, minutes int) map[st
 	return both
 }
 
-// hasPayment reports whether the locale of a payment has texts for it: payments in
-// other locales are in English.
+// hasPayment reports whether the locale of a payment has texts for it; other payments are
+// in English.
 func hasPayment(c *message.Catalog, in message.Input) bool {
 	english := in
 	english.Locale = "en-gb"
 	return strings.HasPrefix(in.Locale, "en-") || c.SMS(in) != c.SMS(english)
 }
 
-// TestEverySMS holds each text to what carriers and readers rely on: one segment
-// with names as long as they may be, a code of 6 digits, an amount below 10,000 and
-// any life of a PIN; each value once; the code early enough for a notification.
+// TestEverySMS checks each SMS with names of maximum length, a code of 6 digits, an amount
+// below 10,000 and any life of a PIN. It must fit one segment, contain each value once, and
+// have the code early enough for a notification.
 func TestEverySMS(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -69,7 +68,7 @@ func TestEverySMS(t *testing.T) {
 
 func checkSMS(t *testing.T, name, sms string, in message.Input) {
 	t.Helper()
-	const notification = 30 // characters before the code, the name aside, that a lock screen shows for sure
+	const notification = 30 // characters before the code, without the name, that every lock screen shows
 	if n := gsm.Segments(sms, gsm.Options{}); n != 1 {
 		t.Errorf("%s: %d segments, want 1: %q", name, n, sms)
 	}
@@ -90,7 +89,7 @@ func checkSMS(t *testing.T, name, sms string, in message.Input) {
 }
 
 // TestEverySMSWithAppHash: with the line of an Android app, each verification fits one
-// segment, by its short text where it has one.
+// segment, with its short text if it has one.
 func TestEverySMSWithAppHash(t *testing.T) {
 	t.Parallel()
 	const hash = "\nFA+9qCX9VSu"
@@ -112,8 +111,8 @@ func TestEverySMSWithAppHash(t *testing.T) {
 	}
 }
 
-// TestEveryCall: each call says the PIN twice, between words, so that a reader of
-// the script finds it, and names whom and how much a payment is for.
+// TestEveryCall: each call contains the PIN twice, between words, so that a reader of the
+// script finds it, and states payee and amount of a payment.
 func TestEveryCall(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -135,8 +134,8 @@ func TestEveryCall(t *testing.T) {
 	}
 }
 
-// checkText finds what no message may have: markup that was left over, spaces too
-// many, and anything that a phone makes a link of.
+// checkText reports leftover markup, superfluous spaces, and anything that a phone turns
+// into a link.
 func checkText(t *testing.T, name, text string) {
 	t.Helper()
 	if found := regexp.MustCompile(`\s[,.]|\s\s|^\s|\s$|[<>${}]|://|www\.|\pL\.\pL`).FindString(text); found != "" {
@@ -145,7 +144,7 @@ func checkText(t *testing.T, name, text string) {
 	if found := regexp.MustCompile(`[\p{Cf}\p{Cc}\x{a0}\x{202f}]`).FindString(text); found != "" {
 		t.Errorf("%s: invisible %q in %q", name, found, text)
 	}
-	// They cost the GSM alphabet, and no language of ours needs them.
+	// They are outside the GSM alphabet, and none of the languages needs them.
 	if found := regexp.MustCompile(`[‘’“”„«»–—…·]`).FindString(text); found != "" {
 		t.Errorf("%s: typographic %q in %q", name, found, text)
 	}
@@ -227,7 +226,7 @@ func TestMinutes(t *testing.T) {
 		"zh-cn":  "1分钟|2分钟|5分钟|21分钟|22分钟",
 		"zh-tw":  "1分鐘|2分鐘|5分鐘|21分鐘|22分鐘",
 	}
-	spoken := map[string]string{ // where it is not as written
+	spoken := map[string]string{ // words that differ from the written ones
 		"bg-bg":  "една минута|2 минути|5 минути|двадесет и една минути|22 минути",
 		"ca-es":  "un minut|2 minuts|5 minuts|vint-i-un minuts|22 minuts",
 		"cmn-cn": "1分钟|两分钟|5分钟|21分钟|22分钟",
@@ -291,8 +290,8 @@ func TestMinutes(t *testing.T) {
 	}
 }
 
-// TestSpokenMinutes: numbers that a voice would read wrong are words, also between
-// and beyond those of TestMinutes.
+// TestSpokenMinutes: numbers that a voice would read wrong are spelled out, also for
+// minutes that TestMinutes omits.
 func TestSpokenMinutes(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -344,7 +343,8 @@ func TestSpokenMinutes(t *testing.T) {
 	}
 }
 
-// TestNoTwoMinutesAreAlike, as a slip in the words of a number would make them.
+// TestNoTwoMinutesAreAlike: two numbers with equal words would be a mistake in a locale
+// file.
 func TestNoTwoMinutesAreAlike(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -360,8 +360,8 @@ func TestNoTwoMinutesAreAlike(t *testing.T) {
 	}
 }
 
-// TestMinutesAreRoundedDown, to 1 at the least: a message promises no time that the
-// PIN does not have.
+// TestMinutesAreRoundedDown: minutes are rounded down to at least 1, so that a message does
+// not promise more time than the PIN has.
 func TestMinutesAreRoundedDown(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -394,8 +394,8 @@ func TestMinutesAreRoundedDown(t *testing.T) {
 	}
 }
 
-// TestAmounts: digits are grouped and the mark and the sign stand where the CLDR
-// has them; a voice hears no groups, and no cents where there are none.
+// TestAmounts: groups, decimal mark and currency sign follow the CLDR; calls have no
+// groups, and no cents for a whole amount.
 func TestAmounts(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -459,9 +459,9 @@ func TestDigits(t *testing.T) {
 	}
 }
 
-// TestRightToLeft lays the Arabic text out by the Unicode bidirectional algorithm,
-// as a phone does: names and numbers stand by themselves between Arabic words, in
-// the order in which they are read, without any invisible character to help.
+// TestRightToLeft lays the Arabic text out by the Unicode bidirectional algorithm, as a
+// phone does. Names and numbers are separated by Arabic words, in reading order, without
+// invisible characters.
 func TestRightToLeft(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -495,7 +495,7 @@ func TestRightToLeft(t *testing.T) {
 	}
 }
 
-// TestCatalogIsShared lets the race detector see many messages at a time.
+// TestCatalogIsShared uses a catalog concurrently, for the race detector.
 func TestCatalogIsShared(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t)
@@ -505,7 +505,7 @@ func TestCatalogIsShared(t *testing.T) {
 			for _, locale := range c.All() {
 				for _, in := range inputs(t, c, locale, 5) {
 					if c.SMS(in) == "" || len(c.Call(in).Parts) == 0 {
-						t.Errorf("%s: nothing said", locale)
+						t.Errorf("%s: empty message", locale)
 					}
 				}
 			}

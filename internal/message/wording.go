@@ -15,42 +15,39 @@ import (
 	"golang.org/x/text/language"
 )
 
-// wordingFile is a file under locales/.
+// wordingFile is the format of the files under locales/.
 type wordingFile struct {
-	// SameAs names the locale whose words serve this one too; nothing else is
-	// set then.
+	// SameAs is a locale with the same texts; all other fields must be empty then.
 	SameAs string `json:"same_as"`
 
-	// Language is whose rules for plurals and numbers hold, as a BCP 47 tag; ""
-	// where the name of the locale is one that says so.
+	// Language is the BCP 47 tag of the language for plurals and numbers; "" to use the
+	// name of the locale.
 	Language string `json:"language"`
 
-	// Minutes has "${pin_expiry} minutes" in each plural form that the language
-	// has for the numbers 1 to 60, in the case that the texts need; the names of
-	// the forms are those of the Unicode CLDR. Euros and Cents have the words for
-	// calls; a form that is absent is like "other". Without Cents a call has the
-	// decimal mark: "48.50 euros" instead of "48 euros and 50 cents".
+	// Minutes has "${pin_expiry} minutes" in each plural form of the language for 1 to 60,
+	// in the grammatical case of the texts. Forms have the names of the Unicode CLDR. Euros
+	// and Cents have the words for calls; "other" replaces an absent form. Without Cents a
+	// call contains the decimal mark: "48.50 euros" instead of "48 euros and 50 cents".
 	Minutes, Euros, Cents map[string]string
 
-	// And is the word between euros and cents; "" for none.
+	// And is the word between euros and cents, or "".
 	And string
 
-	// SpokenMinutes stands in for Minutes in calls, where speech needs other words
-	// than the eye: Arabic with its vowels, Japanese without its kanji, and numbers
-	// in the gender and case of the minutes, which no voice finds by itself. Beside
-	// forms it names single numbers, as "=1", which go before forms; what it does
-	// not name is as in Minutes.
+	// SpokenMinutes overrides Minutes in calls, if speech needs other words than reading:
+	// Arabic with vowels, Japanese without kanji, and numbers in the gender and case of the
+	// minutes, which voices get wrong. In addition to forms it may have single numbers, as
+	// "=1", which precede forms. Minutes applies to the rest.
 	SpokenMinutes map[string]string `json:"spoken_minutes"`
 
-	// MinimumGroupingDigits is, as in the CLDR, how many digits must stand before
-	// the first group separator of an amount: 2 writes 1234 and 12.345.
+	// MinimumGroupingDigits is the minimum number of digits before the first group
+	// separator of an amount, as in the CLDR: 2 means 1234 and 12.345.
 	MinimumGroupingDigits int `json:"minimum_grouping_digits"`
 
-	// Short is an SMS for use with a line after it, such as the hash of an app. Only a
-	// locale has it whose SMS exceeds one segment then.
+	// Short is an SMS for use with an additional line, such as the hash of an app. It is
+	// set only if the usual SMS would then exceed one segment.
 	Verification struct{ SMS, Short, Call string }
 
-	// Payment is absent from a locale that psd2 does not accept.
+	// Payment is absent from locales that psd2 does not accept.
 	Payment struct{ SMS, Call string }
 }
 
@@ -78,7 +75,7 @@ func loadWordings() (map[string]*wording, error) {
 	resolved := make(map[string]*wording, len(aliases))
 	for locale, other := range aliases {
 		if wordings[other] == nil {
-			return nil, fmt.Errorf("locale %s: same_as names %q, which has no words of its own", locale, other)
+			return nil, fmt.Errorf("locale %s: same_as: %q is unknown or has same_as", locale, other)
 		}
 		resolved[locale] = wordings[other]
 	}
@@ -99,8 +96,8 @@ func readWordingFile(name string) (wordingFile, error) {
 	return parseWordingFile(b)
 }
 
-// parseWordingFile reads the JSON of a file, with or without a byte order mark. An error
-// is a *lineError.
+// parseWordingFile parses the JSON of a file, with or without a byte order mark. Errors are
+// of type *lineError.
 func parseWordingFile(text []byte) (wordingFile, error) {
 	var f wordingFile
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
@@ -138,7 +135,7 @@ func parseWordingFile(text []byte) (wordingFile, error) {
 	return f, &lineError{lineAt(text, int(offset)), err}
 }
 
-// lineError is a defect in a line of a file, counted from 1.
+// lineError is a defect in a line of a file; the first line is 1.
 type lineError struct {
 	line int
 	err  error
@@ -151,8 +148,8 @@ func lineAt(text []byte, offset int) int {
 	return 1 + bytes.Count(text[:min(max(0, offset), len(text))], []byte{'\n'})
 }
 
-// lineOf returns the line of a key in a file: of "sms" in "payment" for "payment sms".
-// A key that is absent has the line of the object that lacks it.
+// lineOf returns the line of a key in a file: of "sms" in "payment" for "payment sms". For
+// an absent key it returns the line of the containing object.
 func lineOf(text []byte, path string) int {
 	offset := 0
 	for _, key := range strings.Fields(path) {
@@ -163,7 +160,7 @@ func lineOf(text []byte, path string) int {
 	return lineAt(text, offset)
 }
 
-// wording checks and compiles the file of a locale.
+// wording validates and parses the file of a locale.
 func (f wordingFile) wording(locale string) (*wording, error) {
 	tag, err := language.Parse(cmp.Or(f.Language, locale))
 	if err != nil {
@@ -181,7 +178,7 @@ func (f wordingFile) wording(locale string) (*wording, error) {
 	return w, f.fillTexts(w)
 }
 
-// fillPlurals takes over what changes with a number.
+// fillPlurals sets the texts that depend on a number.
 func (f wordingFile) fillPlurals(w *wording) error {
 	w.minutes = newMinutes(w.language)
 	var err error
@@ -208,10 +205,10 @@ func (f wordingFile) fillPlurals(w *wording) error {
 	return nil
 }
 
-// textError is a defect of a text under a key of a file.
+// textError is a defect of the text under a key of a file.
 type textError struct {
-	key  string // path of names, with spaces
-	name string // of the text, in words
+	key  string // path of keys, separated by spaces
+	name string // description of the text
 	err  error
 }
 
@@ -224,7 +221,7 @@ func pluralWords(texts map[string]string) (map[plural.Form]string, error) {
 	for name, word := range texts {
 		form, ok := pluralForm(name)
 		if !ok {
-			return nil, fmt.Errorf("no plural form is called %q", name)
+			return nil, fmt.Errorf("unknown plural form %q", name)
 		}
 		words[form] = word
 	}
@@ -234,7 +231,7 @@ func pluralWords(texts map[string]string) (map[plural.Form]string, error) {
 	return words, nil
 }
 
-// pluralForm finds a form by its name in the CLDR.
+// pluralForm returns the form with a CLDR name.
 func pluralForm(name string) (plural.Form, bool) {
 	forms := map[string]plural.Form{
 		"zero": plural.Zero, "one": plural.One, "two": plural.Two,
@@ -244,21 +241,21 @@ func pluralForm(name string) (plural.Form, bool) {
 	return form, ok
 }
 
-// hasPayments reports whether the file has a text of payments, so that it needs both.
+// hasPayments reports whether the file has a payment text; it then needs both.
 func (f wordingFile) hasPayments() bool { return f.Payment.SMS != "" || f.Payment.Call != "" }
 
-// fillTexts parses the texts. The short SMS is optional, and so are both texts of
-// payments together. An error is a *textError.
+// fillTexts parses the texts. The short SMS is optional, and so are the payment texts
+// together. Errors are of type *textError.
 func (f wordingFile) fillTexts(w *wording) error {
 	verification := map[variable]bool{varPIN: true, varMinutes: true, varBrand: true}
 	payment := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true}
 	paymentCall := map[variable]bool{varPIN: true, varMinutes: true, varPayee: true, varAmount: true, varEuros: true}
 	noPayments := !f.hasPayments()
 	for _, t := range []struct {
-		key    string // in the file
+		key    string // key in the file
 		name   string
 		text   string
-		absent bool // allowed to be
+		absent bool // no text required or given
 		known  map[variable]bool
 		check  func(template) error
 		put    func(template)
