@@ -1,8 +1,8 @@
 // Package template manages the custom templates of accounts: submission, download of
-// recordings, review by the operator, preview, storage and cache; package message
-// parses, checks and renders one template.
+// recordings, review by the operator, preview, storage and cache. Package message parses,
+// checks and renders one template.
 //
-// The package must not know the HTTP side of the API or the carriers.
+// The package does not depend on the HTTP side of the API or on carriers.
 package template
 
 import (
@@ -27,8 +27,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// Names of recordings, as the published API has them: these two and digit_0 to
-// digit_9.
+// Names of recordings in the published API: these two and digit_0 to digit_9.
 const (
 	Welcome = "welcome_message"
 	Bye     = "bye_message"
@@ -36,36 +35,36 @@ const (
 
 // Encodings of an SMS template.
 const (
-	EncodingText    = "text"    // of the GSM 03.38 alphabet only
-	EncodingUnicode = "unicode" // any
+	EncodingText    = "text"    // only the GSM 03.38 alphabet
+	EncodingUnicode = "unicode" // any characters
 )
 
-// Bounds on what a template may be.
+// Bounds of a template.
 const (
-	maxSegments  = 3 // of an SMS with the longest brand and PIN
+	maxSegments  = 3 // segments of an SMS with the longest brand and PIN
 	maxSound     = 1 << 20
 	maxDigit     = 3 * time.Second
-	maxMessage   = 10 * time.Second // of the two
-	maxCall      = 30 * time.Second // with the longest PIN
+	maxMessage   = 10 * time.Second // length of each of the two messages
+	maxCall      = 30 * time.Second // length of a call with the longest PIN
 	maxContact   = 254              // RFC 5321 §4.5.3.1.3
 	betweenParts = 250 * time.Millisecond
-	digitPace    = 800 * time.Millisecond // from start to start, at least
+	digitPace    = 800 * time.Millisecond // minimum from start to start
 )
 
-// Draft is a template as an account hands it in.
+// Draft is a template as submitted by an account.
 type Draft struct {
-	Account  verify.Account // that hands the template in
+	Account  verify.Account // account that submits the template
 	Channel  verify.Channel
-	Locale   string // lg: one of ours, or any other with a text for an SMS or with recordings
+	Locale   string // lg: a locale with texts, or any other locale for an SMS or recordings
 	Text     string
-	Encoding string            // "" for the one that the text needs
+	Encoding string            // "" to select the one that the text needs
 	Sounds   map[string]string // URLs of recordings, by name
 	Contact  string
 }
 
-// Error is what is wrong with a draft.
+// Error is the defect of a draft.
 type Error struct {
-	Param  string // the parameter, as the published API names it
+	Param  string // name of the parameter in the published API
 	Reason string
 }
 
@@ -75,29 +74,29 @@ func wrong(param, format string, args ...any) error {
 	return &Error{Param: param, Reason: fmt.Sprintf(format, args...)}
 }
 
-// Desk is where templates are handed in and decided on.
+// Desk accepts, checks and stores templates.
 type Desk struct {
 	Store    *store.DB
 	Messages *message.Catalog
 	Fetch    *outbound.Client
-	// Approve puts a template into use as soon as it is handed in.
+	// Approve activates a template on submission, without review.
 	Approve bool
 	// Policy limits the texts of all accounts.
 	Policy account.Policy
 
 	mu       sync.Mutex
-	fetching map[string]bool // accounts whose sounds are being fetched
+	fetching map[string]bool // accounts with a download of recordings in progress
 }
 
-// maxFetching is how many accounts may have sounds fetched at a time: it takes
-// connections, memory and, to bring them to one rate, the processor.
+// maxFetching is the maximum number of accounts with a download in progress. A download
+// uses connections, memory and, for resampling, CPU.
 const maxFetching = 4
 
-// ErrBusy is returned by Create while the sounds of another template of the account, or
-// of too many others, are being fetched.
+// ErrBusy is returned by Create while recordings of another template of the account, or of
+// too many other accounts, are being downloaded.
 var ErrBusy = errors.New("other templates are being fetched; try again")
 
-// fetch lets an account fetch, if it may now.
+// fetch acquires a download slot for an account. ok is false if no slot is free.
 func (d *Desk) fetch(account string) (done func(), ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,8 +114,8 @@ func (d *Desk) fetch(account string) (done func(), ok bool) {
 	}, true
 }
 
-// Create examines a draft and adds it as the next version. It returns a [verify.Error] if
-// the account policy refuses it, and an [Error] for any other defect.
+// Create checks a draft and adds it as the next version. It returns a [verify.Error] if the
+// account policy refuses it, and an [Error] for any other defect.
 func (d *Desk) Create(ctx context.Context, draft Draft, now time.Time) (store.Template, error) {
 	t := store.Template{
 		ID: verify.NewID(rand.Reader), Account: draft.Account.Key, Channel: draft.Channel, Text: draft.Text,
@@ -151,8 +150,7 @@ func (d *Desk) Create(ctx context.Context, draft Draft, now time.Time) (store.Te
 	return d.Store.AddTemplate(ctx, t, recordings, d.Approve)
 }
 
-// locale examines lg. A voice speaks only the locales that it has; an SMS, and
-// recordings, need none.
+// locale checks lg. A call without recordings requires a locale with texts.
 func (d *Desk) locale(draft Draft) (string, error) {
 	locale := message.LocaleName(draft.Locale)
 	if !message.IsLocaleName(locale) {
@@ -164,7 +162,7 @@ func (d *Desk) locale(draft Draft) (string, error) {
 	return locale, nil
 }
 
-// examine looks at what the template says, and gives the encoding of an SMS.
+// examine checks the content of a draft and returns the encoding of an SMS.
 func (d *Desk) examine(draft Draft) (encoding string, err error) {
 	switch {
 	case !draft.Channel.Spoken() && len(draft.Sounds) > 0:
@@ -212,7 +210,7 @@ func encodingOf(draft Draft) (string, error) {
 	return "", wrong("type", "%.20q is neither %s nor %s", draft.Encoding, EncodingText, EncodingUnicode)
 }
 
-// SoundNames lists the recordings that a call needs, all of them.
+// SoundNames returns the names of all recordings of a call.
 func SoundNames() []string {
 	list := []string{Welcome, Bye}
 	for i := range 10 {
@@ -241,10 +239,10 @@ func complete(sounds map[string]string) error {
 	return nil
 }
 
-// fetchTime bounds how long all sounds of a template may take to come.
+// fetchTime bounds the download of all recordings of a template.
 const fetchTime = 12 * time.Second
 
-// record fetches the sounds, once and for all.
+// record downloads the recordings for storage, so that calls do not depend on their URLs.
 func (d *Desk) record(ctx context.Context, urls map[string]string) ([]store.Recording, map[string]verify.ID, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
@@ -279,8 +277,8 @@ func (d *Desk) record(ctx context.Context, urls map[string]string) ([]store.Reco
 	return recordings, ids, nil
 }
 
-// sound fetches one sound and makes it fit for a telephone: 8,000 samples a second,
-// as loud as the others, without silence around it.
+// sound downloads one recording and converts it for telephony: 8,000 samples a second,
+// equal loudness, without silence at either end.
 func (d *Desk) sound(ctx context.Context, name, url string) (audio.Samples, error) {
 	b, err := d.Fetch.Get(ctx, url, maxSound)
 	if err != nil {
@@ -303,22 +301,22 @@ func (d *Desk) sound(ctx context.Context, name, url string) (audio.Samples, erro
 	return sound.Level(), nil
 }
 
-// sample is what a template is shown with.
+// sample returns the input for checks and previews of templates.
 func sample(brand, pin string, validFor time.Duration) message.Input {
 	code, _ := verify.ParsePIN(pin)
 	return message.Input{Brand: brand, PIN: code, ValidFor: validFor}
 }
 
-// Preview is what a template would say.
+// Preview is a rendered template.
 type Preview struct {
-	Text     string // of the SMS, or the words of the call
-	Encoding string // of the SMS
-	Segments int    // of the SMS
+	Text     string // text of the SMS, or words of the call
+	Encoding string // encoding of the SMS
+	Segments int    // number of segments of the SMS
 	Script   message.Script
 }
 
-// Show gives what a template says for a brand and a PIN, valid for five minutes, with
-// the line at the end of an SMS that the account has.
+// Show renders a template for a brand and a PIN that is valid for five minutes, with the
+// account's last line of an SMS.
 func Show(t store.Template, fill verify.Autofill, brand, pin string) (Preview, error) {
 	if _, ok := verify.ParsePIN(pin); !ok {
 		return Preview{}, errors.New("the PIN must have 4 to 10 letters or digits")
@@ -347,7 +345,7 @@ func Show(t store.Template, fill verify.Autofill, brand, pin string) (Preview, e
 	return p, nil
 }
 
-// parse makes a stored template ready for use.
+// parse parses a stored template.
 func parse(t store.Template) (message.Custom, error) {
 	if len(t.Recordings) == 0 {
 		return message.ParseCustom(t.Channel, t.Locale, t.Text)

@@ -25,7 +25,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// desk is a desk with an account, acme0001.
+// desk returns a Desk with an account, acme0001.
 func desk(t *testing.T) *template.Desk {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Config{
@@ -40,7 +40,7 @@ func desk(t *testing.T) *template.Desk {
 	return &template.Desk{Store: db, Messages: messages}
 }
 
-// TestEncoding: a character outside the GSM alphabet makes an SMS Unicode, at any place.
+// TestEncoding: a character outside the GSM alphabet at any place makes an SMS Unicode.
 func TestEncoding(t *testing.T) {
 	t.Parallel()
 	d := desk(t)
@@ -50,7 +50,7 @@ func TestEncoding(t *testing.T) {
 		{text: "ж ${pin}", want: "unicode"},
 		{text: "“${pin}”", want: "unicode"},
 		{text: "${pin} ж", want: "unicode"},
-		{text: "ç ${pin}", want: "unicode"}, // the alphabet has only the capital
+		{text: "ç ${pin}", want: "unicode"}, // the alphabet only has the capital
 		{text: "Code ${pin}", given: "text", want: "text"},
 		{text: "Code ${pin}", given: "unicode", want: "unicode"},
 		{text: "ж ${pin}", given: "unicode", want: "unicode"},
@@ -65,8 +65,8 @@ func TestEncoding(t *testing.T) {
 	}
 }
 
-// TestShow: a preview has the encoding and the segments of the SMS, with the account's
-// last line, and only a PIN is shown.
+// TestShow: a preview has the encoding and segments of the SMS with the account's last
+// line, and requires a valid PIN.
 func TestShow(t *testing.T) {
 	t.Parallel()
 	fill := verify.Autofill{Domain: "example.com"}
@@ -101,7 +101,8 @@ func TestShow(t *testing.T) {
 	}
 }
 
-// TestCreateRefuses: a draft is refused by the parameter at fault, and no version is added.
+// TestCreateRefuses: a refusal has the name of the defective parameter, and adds no
+// version.
 func TestCreateRefuses(t *testing.T) {
 	t.Parallel()
 	d := desk(t)
@@ -114,7 +115,7 @@ func TestCreateRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*template.Draft)
-		param  string // at fault; "" if the draft is valid
+		param  string // defective parameter; "" if the draft is valid
 	}{
 		{"good", func(*template.Draft) {}, ""},
 		{"contact", func(d *template.Draft) { d.Contact = "ops@example.com" }, ""},

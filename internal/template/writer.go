@@ -10,9 +10,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// Writer writes the messages of accounts: in their own words where they have a
-// template in use, and else in ours. What they have laid down it knows without a look
-// at the database for each message; what changes there it knows within a second.
+// Writer renders the messages of accounts: with an account's active template, otherwise
+// with the texts of the catalog. It caches templates and settings; a change takes effect
+// within a second.
 type Writer struct {
 	messages *message.Catalog
 	store    *store.DB
@@ -20,10 +20,10 @@ type Writer struct {
 	own      *store.Cached[laidDown]
 }
 
-// laidDown is what all accounts want of their messages.
+// laidDown has the message settings of all accounts.
 type laidDown struct {
-	templates map[key]message.Custom     // in use
-	settings  map[string]verify.Settings // of accounts that change their messages
+	templates map[key]message.Custom     // active templates
+	settings  map[string]verify.Settings // settings of accounts that change their messages
 }
 
 type key struct {
@@ -49,8 +49,8 @@ func (w *Writer) Write(ctx context.Context, account string, channel verify.Chann
 	return w.text(ctx, account, channel, in), script
 }
 
-// text writes for a written channel. Phones fill codes in from an SMS, so only that has
-// the line for them.
+// text renders for a written channel. Only an SMS has the last line from which phones fill
+// in the code.
 func (w *Writer) text(ctx context.Context, account string, channel verify.Channel, in message.Input) string {
 	custom, own, settings := w.find(ctx, account, channel, in)
 	line := ""
@@ -70,9 +70,9 @@ func (w *Writer) text(ctx context.Context, account string, channel verify.Channe
 	return end(line, append(texts, in.Brand+": "+in.PIN.Reveal())...)
 }
 
-// end gives the first of texts, with the line that lets a phone fill the code in. If
-// that takes more than one segment, a shorter way that does not is taken: without the
-// empty line, or with a shorter text.
+// end returns the first of texts with the last line from which a phone fills in the code.
+// If that exceeds one segment, it tries to fit one: without the empty line, then with the
+// next text.
 func end(line string, texts ...string) string {
 	if line == "" {
 		return texts[0]
@@ -87,7 +87,7 @@ func end(line string, texts ...string) string {
 	return texts[0] + "\n\n" + line
 }
 
-// script writes for a spoken channel.
+// script renders for a spoken channel.
 func (w *Writer) script(ctx context.Context, account string, channel verify.Channel, in message.Input) message.Script {
 	custom, own, settings := w.find(ctx, account, channel, in)
 	in.Brand = settings.SpokenBrands.Of(in.Brand)
@@ -102,7 +102,8 @@ func (w *Writer) script(ctx context.Context, account string, channel verify.Chan
 	return w.messages.Call(in)
 }
 
-// Templates returns the templates in use of an account in a locale, in the order of the channels.
+// Templates returns the active templates of an account in a locale, in the order of the
+// channels.
 func (w *Writer) Templates(ctx context.Context, account, locale string) (list []message.Custom) {
 	for _, channel := range verify.Channels() {
 		if custom, own, _ := w.find(ctx, account, channel.Channel, message.Input{Locale: locale}); own {
@@ -112,11 +113,11 @@ func (w *Writer) Templates(ctx context.Context, account, locale string) (list []
 	return list
 }
 
-// find gives what an account has laid down for a message. The words of payments are
-// always ours: they must name payee and amount.
+// find returns an account's template and settings for a message. Payments have no template,
+// since their texts must state payee and amount.
 func (w *Writer) find(ctx context.Context, account string, channel verify.Channel, in message.Input) (custom message.Custom, own bool, settings verify.Settings) {
 	all, err := w.own.Get(ctx)
-	if err != nil { // never read yet: our words will do
+	if err != nil { // never loaded yet: use the catalog
 		w.log.Warn("templates not read", "error", err)
 	}
 	if in.Payment == nil {
@@ -125,17 +126,17 @@ func (w *Writer) find(ctx context.Context, account string, channel verify.Channe
 	return custom, own, all.settings[account]
 }
 
-// CarrierValues returns what carriers put into an account's messages; nil for
-// nothing. The caller must not change it.
+// CarrierValues returns the values that carriers put into an account's messages; it may be
+// nil. The caller must not change it.
 func (w *Writer) CarrierValues(ctx context.Context, account string) map[string]string {
 	all, err := w.own.Get(ctx)
-	if err != nil { // never read so far
+	if err != nil { // never loaded yet
 		w.log.Warn("carrier values not read", "error", err)
 	}
 	return all.settings[account].CarrierValues
 }
 
-// load reads what accounts have laid down.
+// load reads templates and settings of all accounts.
 func (w *Writer) load(ctx context.Context) (all laidDown, err error) {
 	list, err := w.store.Templates(ctx, "", store.TemplateActive)
 	if err != nil {
@@ -147,7 +148,7 @@ func (w *Writer) load(ctx context.Context) (all laidDown, err error) {
 	all.templates = make(map[key]message.Custom, len(list))
 	for _, t := range list {
 		custom, err := parse(t)
-		if err != nil { // it was examined when it came
+		if err != nil { // it was valid on submission
 			w.log.Error("template left out", "template", t.ID.String(), "error", err)
 			continue
 		}
