@@ -12,7 +12,7 @@ import (
 	"countersign/internal/phone"
 )
 
-// With country, a number without a plus never leaves the plan of that country.
+// With country, a number without a plus always belongs to the plan of that country.
 func TestCountryIsEnforced(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ number, country, want string }{ // want: digits, or "" for an error
@@ -21,7 +21,7 @@ func TestCountryIsEnforced(t *testing.T) {
 		{"33612345678", "GB", ""},
 		{"0033612345678", "GB", ""},
 		{"011447700900001", "US", ""},
-		{"00612345678", "FR", ""}, // 06 12 34 56 78 with the zero doubled; +61 is Australia
+		{"00612345678", "FR", ""}, // 06 12 34 56 78 with a doubled zero; +61 is Australia
 		{"1155170781600", "MX", ""},
 
 		{"447700900001", "GB", "447700900001"},
@@ -42,7 +42,7 @@ func TestCountryIsEnforced(t *testing.T) {
 		{"+33612345678", "GB", "33612345678"},
 		{"1 55 17078160", "MX", "525517078160"},
 		{"14165551234", "US", "14165551234"}, // Canada shares the plan
-		{"77710009998", "RU", "77710009998"}, // as does Kazakhstan
+		{"77710009998", "RU", "77710009998"}, // Kazakhstan as well
 	}
 	for _, tt := range tests {
 		got, err := phone.Parse(tt.number, tt.country)
@@ -52,8 +52,8 @@ func TestCountryIsEnforced(t *testing.T) {
 	}
 }
 
-// Typing errors: each digit of numbers of every country doubled, left out, changed, or
-// swapped with the next one, in national form, behind the calling code and behind 00.
+// Typing errors: each digit of numbers of every country is doubled, omitted, changed, or
+// swapped with the next one, in national form, after the calling code and after 00.
 func TestMistypedDigitStaysInCountry(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(17, 1))
@@ -61,7 +61,7 @@ func TestMistypedDigitStaysInCountry(t *testing.T) {
 		code := phonenumbers.GetCountryCodeForRegion(country)
 		for _, kind := range []phonenumbers.PhoneNumberType{phonenumbers.MOBILE, phonenumbers.FIXED_LINE} {
 			example := phonenumbers.GetExampleNumberForType(country, kind)
-			if example == nil || raceDetector && rnd.IntN(16) > 0 { // which makes the library ten times as slow
+			if example == nil || raceDetector && rnd.IntN(16) > 0 { // the race detector makes the library ten times as slow
 				continue
 			}
 			e164 := phonenumbers.Format(example, phonenumbers.E164)[1:]
@@ -77,7 +77,7 @@ func TestMistypedDigitStaysInCountry(t *testing.T) {
 	}
 }
 
-// mistyped returns number with each digit doubled, left out, changed, and swapped.
+// mistyped returns number with each digit doubled, omitted, changed, and swapped.
 func mistyped(rnd *rand.Rand, number string) []string {
 	var list []string
 	for i := range number {
@@ -99,7 +99,7 @@ func callingCode(t *testing.T, digits string) int {
 	return int(n.GetCountryCode())
 }
 
-// The seven ISO 3166-1 codes without a calling code take a complete number only.
+// For the seven ISO 3166-1 codes without a calling code only complete numbers are valid.
 func TestCountryWithoutPlan(t *testing.T) {
 	t.Parallel()
 	for _, country := range []string{"AQ", "BV", "GS", "HM", "PN", "TF", "UM", "aq"} {
@@ -124,7 +124,7 @@ func TestCountryWithoutPlan(t *testing.T) {
 	}
 }
 
-// A territory that uses the short numbers of a neighbour takes them with calling code.
+// A territory with the short numbers of a neighbour accepts them with the calling code.
 func TestTerritoryWithShortNumbers(t *testing.T) {
 	t.Parallel()
 	for country, number := range map[string]string{"BV": "4740612345", "GS": "50051234", "PN": "6421123456"} {
@@ -199,7 +199,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// A reason never repeats the number, which callers log.
+// A reason never contains the number, since callers log reasons.
 func FuzzReason(f *testing.F) {
 	f.Add("447700900001", "US")
 	f.Add("0033612345678", "GB")

@@ -7,17 +7,17 @@ import (
 	"slices"
 )
 
-// pattern is a regular expression over digits as a table: for each state and digit,
-// the next state. A numbering plan's patterns are read some ten times for each number,
-// and a regular expression takes half a microsecond for what takes this some
-// nanoseconds, with the same answer.
+// pattern is a regular expression over digits, compiled to a table with the next state for
+// each state and digit. Parsing a number evaluates about ten patterns of its plan; each
+// takes some nanoseconds instead of half a microsecond with package regexp, with the same
+// result.
 type pattern struct {
-	next  [][10]uint16 // state 0 is dead, state 1 the beginning
-	found []bool       // what was read so far matches
-	whole []bool       // what was read matches if nothing follows
+	next  [][10]uint16 // state 0 is dead, state 1 is initial
+	found []bool       // the digits so far match
+	whole []bool       // the digits so far match at the end of the text
 }
 
-// all reports whether the pattern matches the whole of digits.
+// all reports whether the pattern matches all of digits.
 func (p *pattern) all(digits string) bool {
 	state := uint16(1)
 	for i := 0; i < len(digits) && state != 0; i++ {
@@ -26,7 +26,7 @@ func (p *pattern) all(digits string) bool {
 	return p.whole[state]
 }
 
-// begins reports whether the pattern matches one or more of the first digits.
+// begins reports whether the pattern matches a prefix of digits.
 func (p *pattern) begins(digits string) bool {
 	state := uint16(1)
 	for i := 0; i < len(digits); i++ {
@@ -37,11 +37,11 @@ func (p *pattern) begins(digits string) bool {
 	return p.whole[state]
 }
 
-// maxStates bounds a pattern; the largest of libphonenumber has some hundreds.
+// maxStates bounds a pattern; the largest pattern of libphonenumber has some hundreds.
 const maxStates = 1 << 14
 
-// compile makes the table by the subset construction: a state of the table is the set
-// of places where the expression can be after the same digits.
+// compile makes the table by the subset construction: a state of the table is the set of
+// program positions that are reachable with the same digits.
 func compile(expr string) (*pattern, error) {
 	parsed, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
@@ -85,14 +85,14 @@ func compile(expr string) (*pattern, error) {
 	return p, nil
 }
 
-// walk goes through an expression; what it gives is good until it goes on.
+// walk evaluates an expression. Results are valid until the next call.
 type walk struct {
 	prog       *syntax.Prog
 	seen       []bool
 	queue, set []uint32
 }
 
-// step gives the places that a digit leads to.
+// step returns the positions after a digit.
 func (w *walk) step(set []uint32, digit rune) []uint32 {
 	w.queue = w.queue[:0]
 	for _, pc := range set {
@@ -106,8 +106,8 @@ func (w *walk) step(set []uint32, digit rune) []uint32 {
 	return w.reach(w.queue, 0)
 }
 
-// reach gives the places that can be reached without a digit, where the text is as at
-// says, and at which something is left to do, in order.
+// reach returns the sorted positions that are reachable without a digit, under the
+// conditions at, and that match, consume a digit or need a further condition.
 func (w *walk) reach(queue []uint32, at syntax.EmptyOp) []uint32 {
 	w.set = w.set[:0]
 	clear(w.seen)
@@ -127,7 +127,7 @@ func (w *walk) reach(queue []uint32, at syntax.EmptyOp) []uint32 {
 			if syntax.EmptyOp(inst.Arg)&^at == 0 {
 				queue = append(queue, inst.Out)
 			} else {
-				w.set = append(w.set, pc) // it may hold at the end
+				w.set = append(w.set, pc) // may be satisfied at the end of the text
 			}
 		case syntax.InstFail:
 		default:

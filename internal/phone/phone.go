@@ -1,10 +1,10 @@
-// Package phone reads phone numbers and returns their country and, where the numbering
-// plan distinguishes them, whether they are mobiles or landlines.
+// Package phone parses phone numbers and returns their country and, if the numbering plan
+// distinguishes them, their type: mobile or landline.
 //
-// The plans are those of libphonenumber. They age, since ranges are opened every month.
-// So a number outside the known ranges is accepted if its length is possible.
+// The plans are from libphonenumber. They become outdated, since ranges are opened every
+// month, so a number outside the known ranges is accepted if its length is possible.
 //
-// The package must not know accounts, prices, routes or any API: other packages decide
+// The package does not depend on accounts, prices, routes or any API. Other packages decide
 // whether a number may be verified.
 package phone
 
@@ -15,7 +15,7 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// The kinds of error that Parse returns, by the parameter at fault.
+// The kinds of error that Parse returns, by the invalid parameter.
 var (
 	ErrNumber  = errors.New("not a phone number")
 	ErrCountry = errors.New("not a country")
@@ -40,7 +40,7 @@ const (
 	MaxDigits = 15
 )
 
-// Type is the kind of line behind a number.
+// Type is the type of line of a number.
 type Type string
 
 // The types. Unknown includes the numbers of plans that do not distinguish mobiles from
@@ -51,10 +51,10 @@ const (
 	Landline Type = "landline"
 )
 
-// Number is a phone number in its one international form.
+// Number is a phone number in international form.
 type Number struct {
 	Digits  string // E.164 without "+"
-	Country string // ISO 3166-1 alpha-2; "" for a number of no country, such as +883
+	Country string // ISO 3166-1 alpha-2; "" for a number without a country, such as +883
 	Type    Type
 	Premium bool // see Expensive
 }
@@ -62,19 +62,19 @@ type Number struct {
 // LogValue shows the masked number to slog.
 func (n Number) LogValue() slog.Value { return slog.StringValue(Mask(n.Digits)) }
 
-// Parse reads a number as people type and paste it. Digits may be those of any script.
-// White space, dashes, dots, slashes, brackets, invisible characters and one leading
-// plus are ignored, and so is a trunk zero in brackets: "+44 (0)7700 900123".
+// Parse parses a number as typed or pasted. Digits may be from any script. White space,
+// dashes, dots, slashes, brackets, invisible characters and one leading plus are ignored,
+// as is a trunk zero in brackets: "+44 (0)7700 900123".
 //
-// country is an ISO 3166-1 alpha-2 code in any letter case. Without it the number must
-// be international, with or without the plus. With it, a number without a plus, or
-// behind an international prefix (the country's own or 00), must belong to that country's plan: in
-// national form, or with its calling code. Otherwise one mistyped digit would turn it
-// into a number of another country. A number with a plus is always international.
+// country is an ISO 3166-1 alpha-2 code in any letter case. Without it the number must be
+// international, with or without the plus. With it, a number without a plus, or with an
+// international prefix (the country's prefix or 00), must belong to that country's plan: in
+// national form, or with its calling code. Otherwise a mistyped digit could turn it into a
+// number of another country. A number with a plus is always international.
 //
-// Parse accepts a number if its calling code exists and its length is possible there.
-// It rewrites forms that a plan has dropped, such as +52 1 55… (see [dropped]), but it
-// never adds digits. The error is an [*Error]; it wraps [ErrNumber] or [ErrCountry].
+// Parse accepts a number if its calling code exists and its length is possible there. It
+// rewrites forms that a plan has dropped, such as +52 1 55… (see [dropped]), but never adds
+// missing digits. The error is an [*Error]; it wraps [ErrNumber] or [ErrCountry].
 func Parse(number, country string) (Number, error) {
 	w, err := strip(number)
 	if err != nil {
@@ -100,9 +100,8 @@ func Parse(number, country string) (Number, error) {
 
 	e164 := format(parsed)
 	if e164 != w.digits {
-		// A calling code was added or a prefix removed. If another prefix could be
-		// removed, the number would change each time it is read, and a caller could
-		// evade limits that are kept by number.
+		// A calling code was added or a prefix removed. If another prefix could be removed,
+		// each parsing would change the number, and a caller could evade per-number limits.
 		again, err := international(e164)
 		if err != nil || format(again) != e164 {
 			return Number{}, &Error{ErrNumber, "ambiguous prefix"}
@@ -116,7 +115,7 @@ func Parse(number, country string) (Number, error) {
 	return Number{Digits: e164, Country: countryOf(parsed), Type: typeOf(kind), Premium: expensive(parsed, kind)}, nil
 }
 
-// Country checks an ISO 3166-1 alpha-2 code, in any letter case, and returns it in
+// Country validates an ISO 3166-1 alpha-2 code in any letter case and returns it in
 // capitals. The error wraps [ErrCountry].
 func Country(code string) (string, error) {
 	if code == "" {
@@ -149,10 +148,10 @@ func typeOf(kind phonenumbers.PhoneNumberType) Type {
 	}
 }
 
-// Expensive reports whether a call to an international number (digits) may cost much
-// more than an ordinary call: premium rate, shared cost, personal and company-wide (UAN)
-// numbers, and numbers of no country, such as satellite phones and the +88 codes.
-// Toll-free +800 is not expensive; a number of no known plan is.
+// Expensive reports whether a call to an international number (digits) may cost much more
+// than an ordinary call. This applies to premium rate, shared cost, personal and
+// company-wide (UAN) numbers, and to numbers without a country, such as satellite phones
+// and the +88 codes. Toll-free +800 is not expensive. A number outside every plan is.
 func Expensive(digits string) bool {
 	n, err := phonenumbers.Parse("+"+digits, "")
 	if err != nil {

@@ -107,8 +107,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// The example of every country must be read alike in all the ways in which it
-// can be written.
+// The example number of every country must have the same result in all written forms.
 func TestParseExamplesOfAllCountries(t *testing.T) {
 	t.Parallel()
 	for country := range phonenumbers.GetSupportedRegions() {
@@ -124,7 +123,7 @@ func TestParseExamplesOfAllCountries(t *testing.T) {
 				continue
 			}
 			forms := []string{e164[1:]}
-			if example.GetCountryCode() != 54 { // whose example libphonenumber writes with the wrong area code
+			if example.GetCountryCode() != 54 { // libphonenumber formats the example of Argentina with the wrong area code
 				forms = append(forms, onlyDigits(phonenumbers.Format(example, phonenumbers.NATIONAL)))
 			}
 			for _, form := range forms {

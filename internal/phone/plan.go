@@ -7,30 +7,30 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// form is a way to write national numbers that a plan has dropped.
+// form is a dropped form of the national numbers of a plan.
 type form struct {
 	code   int    // calling code
-	prefix string // as people still write it
-	rest   int    // digits behind the prefix
-	today  string // replaces the prefix
+	prefix string // prefix in the dropped form
+	rest   int    // number of digits after the prefix
+	today  string // current prefix
 }
 
-// dropped lists forms that plans have dropped but people still write. A row applies
-// only if the number as written is not assigned and the result is, so it changes no
-// number of today. docs/reference/v1-api.md has the list with examples.
+// dropped lists forms that plans have dropped but people still write. A row applies only if
+// the number as written is not assigned and the result is, so it changes no current number.
+// docs/reference/v1-api.md has the list with examples.
 //
-// In plans without a row and without a trunk prefix, [current] drops a leading 0 as well.
+// In plans without a row and without a trunk prefix, [current] also drops a leading 0.
 func dropped() []form {
 	return []form{
-		// Mexico until August 2019: 1 before mobiles from abroad; at home 01 before
-		// all numbers, 044 and 045 before mobiles.
+		// Mexico until August 2019: 1 before mobiles from abroad; nationally 01 before all
+		// numbers, 044 and 045 before mobiles.
 		{52, "1", 10, ""}, {52, "01", 10, ""}, {52, "044", 10, ""}, {52, "045", 10, ""},
-		// Argentina writes mobiles with 9 from abroad, and at home with 0 before and
-		// 15 behind the area code. People mix both. The library moves a 15 behind the
-		// area code; 15 before the area code was never dialled, but is common.
+		// Argentina writes mobiles with 9 from abroad, and nationally with 0 before and 15
+		// after the area code. People mix both. The library handles a 15 after the area
+		// code; 15 before the area code was never dialled, but is common.
 		{54, "90", 12, ""}, {54, "9", 12, ""}, {54, "90", 10, "9"},
 		{54, "15", 10, "9"}, {54, "015", 10, "9"}, {54, "915", 10, "9"},
-		// Colombia: the library takes 03 for the code of a carrier.
+		// Colombia: the library parses 03 as the code of a carrier.
 		{57, "0", 10, ""},
 		// 8, the trunk prefix of the Soviet plan, in plans that now have 0 or none.
 		{371, "8", 8, ""}, {371, "0", 8, ""}, // Latvia
@@ -53,8 +53,8 @@ func dropped() []form {
 	}
 }
 
-// current reads a number in a dropped form. ok is false if n has none, or if the form
-// of today is not assigned.
+// current returns the current form of a number in a dropped form. ok is false if n is in no
+// dropped form, or if the current form is not assigned.
 func current(n *phonenumbers.PhoneNumber) (today *phonenumbers.PhoneNumber, ok bool) {
 	code := int(n.GetCountryCode())
 	national := phonenumbers.GetNationalSignificantNumber(n)
@@ -84,15 +84,15 @@ func current(n *phonenumbers.PhoneNumber) (today *phonenumbers.PhoneNumber, ok b
 	return nil, false
 }
 
-// trunkPrefix returns the digits before a national number within the country; "" if
-// its plan has none.
+// trunkPrefix returns the digits before a national number within the country; "" if the
+// plan does not use them.
 func trunkPrefix(n *phonenumbers.PhoneNumber) string {
 	region := phonenumbers.GetRegionCodeForCountryCode(int(n.GetCountryCode()))
 	return phonenumbers.GetNddPrefixForRegion(region, true)
 }
 
-// incomplete reports whether n, which is not assigned, lacks digits: a number of its
-// plan cannot begin as it does, although its length is possible.
+// incomplete reports whether n, which is not assigned, lacks digits: its length is
+// possible, but numbers of its plan do not begin like this.
 func incomplete(n *phonenumbers.PhoneNumber) bool {
 	national := phonenumbers.GetNationalSignificantNumber(n)
 	switch n.GetCountryCode() {
@@ -115,9 +115,9 @@ func incomplete(n *phonenumbers.PhoneNumber) bool {
 	return (trunk == "0" || trunk == "1") && strings.HasPrefix(national, trunk)
 }
 
-// fictional recognizes the ranges that regulators keep free for drama. Tests and
-// demonstrations use them for the same reason. They are ordinary numbers of their
-// country, although no plan assigns them.
+// fictional recognizes the ranges that regulators reserve for drama; tests and
+// demonstrations use them as well. They count as ordinary numbers of their country,
+// although no plan assigns them.
 //
 // Ofcom, "Telephone numbers for use in TV and radio drama programmes": 07700 900000 to
 // 900999 are mobiles. NANPA, "555 Line Numbers": 555-0100 to 555-0199 in every area

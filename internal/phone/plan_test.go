@@ -7,8 +7,8 @@ import (
 	"countersign/internal/phone"
 )
 
-// Forms that plans have dropped are read as the number of today. docs/reference/v1-api.md
-// lists them.
+// Numbers in dropped forms are rewritten to the current form. docs/reference/v1-api.md
+// lists the forms.
 func TestDroppedForms(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ number, country, want string }{
@@ -36,7 +36,7 @@ func TestDroppedForms(t *testing.T) {
 		{"0351 15 234-5678", "AR", "5493512345678"},
 		{"+54 9 351 15 234 5678", "", "5493512345678"},
 		{"+54 9 2901 15 40 1234", "", "5492901401234"},
-		{"+54 11 2345 6789", "", "541123456789"}, // a landline: nothing is added
+		{"+54 11 2345 6789", "", "541123456789"}, // a landline: no digit is added
 
 		{"0601 123 456", "CZ", "420601123456"},
 		{"+420 0601 123 456", "", "420601123456"},
@@ -75,7 +75,7 @@ func TestDroppedForms(t *testing.T) {
 		{"8 917 12 3456", "TJ", "992917123456"},
 		{"8 700 123 456", "KG", "996700123456"},
 
-		// Trunk prefixes of today that people write behind the calling code.
+		// Current trunk prefixes, written after the calling code.
 		{"+7 8 912 345 67 89", "", "79123456789"},
 		{"8 029 491 19 11", "BY", "375294911911"},
 		{"+370 8 612 34567", "", "37061234567"},
@@ -94,7 +94,7 @@ func TestDroppedForms(t *testing.T) {
 	}
 }
 
-// Zeros in front are part of the number where a plan has no national dialling.
+// Leading zeros are part of the number in a plan without national dialling.
 func TestZeroKept(t *testing.T) {
 	t.Parallel()
 	for number, want := range map[string]string{"672050074": "672050074", "8810121899191": "8810121899191"} {
@@ -104,7 +104,7 @@ func TestZeroKept(t *testing.T) {
 	}
 }
 
-// A missing digit is never guessed.
+// Missing digits are never added.
 func TestMissingDigits(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ number, country string }{

@@ -2,4 +2,4 @@
 
 package phone_test
 
-const raceDetector = true // it allocates, too
+const raceDetector = true // the race detector allocates

@@ -8,14 +8,14 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// withoutPlan lists the ISO 3166-1 codes of territories without a calling code. They
-// use the plans of other countries, or have no inhabitants.
+// withoutPlan lists the ISO 3166-1 codes of territories without a calling code. They use
+// the plans of other countries, or are uninhabited.
 const withoutPlan = "AQ BV GS HM PN TF UM"
 
 // hasPlan reports whether a region has a calling code.
 func hasPlan(region string) bool { return !strings.Contains(withoutPlan, region) }
 
-// regionOf checks a country and returns it in capitals; "" for "".
+// regionOf validates a country and returns it in capitals; "" for "".
 func regionOf(country string) (string, error) {
 	if country == "" {
 		return "", nil
@@ -29,22 +29,22 @@ func regionOf(country string) (string, error) {
 	return region, nil
 }
 
-// international reads digits that begin with a calling code.
+// international parses digits that begin with a calling code.
 func international(digits string) (*phonenumbers.PhoneNumber, error) {
 	return parse("+"+digits, "")
 }
 
-// national reads digits as dialled in region: in national form, behind its own calling
-// code, or behind an international prefix (its own or 00) and its own calling code.
+// national parses digits as dialled in region: in national form, with its calling code, or
+// with an international prefix (its own or 00) and its calling code.
 //
-// In plans of many lengths, a number that begins with its own calling code is often
-// possible both ways. With DE, 4915123456789 is a mobile, but also fits area codes 049…
-// without their zero. It is read as national if that makes it a mobile (9118001234 with
-// IN), otherwise as international if assigned.
+// In plans with many lengths, a number that begins with the plan's calling code is often
+// possible in both forms. With DE, 4915123456789 is a mobile, but also matches area codes
+// 049… without their zero. It is parsed as national if that makes it a mobile (9118001234
+// with IN), otherwise as international if assigned.
 func national(digits, region string) (*phonenumbers.PhoneNumber, error) {
 	code := phonenumbers.GetCountryCodeForRegion(region)
 	n, err := parse(digits, region)
-	// 00 is the international prefix of most countries, and in writing that of all.
+	// 00 is dialled as the international prefix in most countries, and written in all.
 	own := strconv.Itoa(code)
 	if rest, abroad := strings.CutPrefix(digits, "00"); abroad && strings.HasPrefix(rest, own) && (err != nil || int(n.GetCountryCode()) != code || !assigned(n)) {
 		if i, e := international(rest); e == nil && int(i.GetCountryCode()) == code {
@@ -68,8 +68,8 @@ func national(digits, region string) (*phonenumbers.PhoneNumber, error) {
 	return n, err
 }
 
-// parse reads a number with a plus, or as dialled in region. The result has a possible
-// length and the form of the present plan.
+// parse parses a number with a plus, or as dialled in region. The result has a possible
+// length and the current form of its plan.
 func parse(number, region string) (*phonenumbers.PhoneNumber, error) {
 	n, err := phonenumbers.Parse(number, region)
 	if err != nil {
@@ -94,15 +94,15 @@ func parse(number, region string) (*phonenumbers.PhoneNumber, error) {
 	return n, nil
 }
 
-// Reasons for which a number cannot exist in its plan.
+// Reasons why a number cannot exist in its plan.
 var (
 	errTooShort = errors.New("too short")
 	errTooLong  = errors.New("too long")
 	errLength   = errors.New("wrong length")
 )
 
-// possible checks the length of a number. It refuses lengths that can only be dialled
-// within a town.
+// possible checks the length of a number. It refuses lengths that are only dialled within a
+// town.
 func possible(n *phonenumbers.PhoneNumber) error {
 	length := len(format(n))
 	switch phonenumbers.IsPossibleNumberWithReason(n) {
@@ -123,7 +123,7 @@ func possible(n *phonenumbers.PhoneNumber) error {
 	}
 }
 
-// reason returns the reason of an error, for a region unless it is "".
+// reason returns the text of an error, with the region unless it is "".
 func reason(err error, region string) string {
 	switch {
 	case errors.Is(err, phonenumbers.ErrInvalidCountryCode):
@@ -139,7 +139,8 @@ func reason(err error, region string) string {
 	return err.Error() + " for " + region
 }
 
-// assigned reports whether the plan has assigned the range of n, or keeps it for fiction.
+// assigned reports whether the plan has assigned the range of n, or reserves it for
+// fiction.
 func assigned(n *phonenumbers.PhoneNumber) bool {
 	if _, ok := fictional(format(n)); ok {
 		return true

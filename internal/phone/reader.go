@@ -7,17 +7,17 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// Reader is [Parse] for many numbers: it reads the international form, with or without
-// the "+", some hundred times as fast, from tables. It compiles the tables of a calling
-// code from the plans of Parse on first use. docs/decisions/0015-own-number-tables.md
-// has the gain.
+// Reader is [Parse] for many numbers. It parses the international form, with or without the
+// "+", about a hundred times as fast, with tables. It compiles the tables of a calling code
+// from the plans of Parse on first use. docs/decisions/0015-own-number-tables.md has the
+// measurements.
 //
-// It is safe for concurrent use. The zero value is ready for use.
+// It is safe for concurrent use. The zero value is ready to use.
 type Reader struct {
-	plans [1000]atomic.Pointer[plan] // by calling code
+	plans [1000]atomic.Pointer[plan] // indexed by calling code
 }
 
-// Parse is [Parse].
+// Parse returns the same results as [Parse].
 func (r *Reader) Parse(number, country string) (Number, error) {
 	if country == "" {
 		if w, err := strip(number); err == nil && w.zero < 0 {
@@ -29,8 +29,8 @@ func (r *Reader) Parse(number, country string) (Number, error) {
 	return Parse(number, country)
 }
 
-// international reads what is written in international form and needs no change. ok
-// is false for anything else, which Parse may refuse, or read another way.
+// international parses a number in international form that needs no change. ok is false for
+// all others; Parse may refuse or rewrite them.
 func (r *Reader) international(digits string) (n Number, ok bool) {
 	if len(digits) < MinDigits || len(digits) > MaxDigits || digits[0] == '0' {
 		return Number{}, false
@@ -44,13 +44,13 @@ func (r *Reader) international(digits string) (n Number, ok bool) {
 	}
 	country, kind := p.find(national)
 	if kind == phonenumbers.UNKNOWN {
-		return Number{}, false // it may have a form that the plan has dropped
+		return Number{}, false // may be in a form that the plan has dropped
 	}
 	return Number{Digits: digits, Country: country, Type: typeOf(kind), Premium: p.noCountry || costly(kind)}, true
 }
 
-// plan finds the plan of a number's calling code, and the number without it. No
-// calling code is the beginning of another.
+// plan returns the plan of a number's calling code, and the national number. No calling
+// code is a prefix of another.
 func (r *Reader) plan(digits string) (p *plan, national string) {
 	const longest = 3
 	code := 0
@@ -67,35 +67,35 @@ func (r *Reader) plan(digits string) (p *plan, national string) {
 	return nil, ""
 }
 
-// plan is what is known of the numbers of one calling code. The zero value knows none.
+// plan has the tables of one calling code. The zero value matches no number.
 type plan struct {
-	lengths     uint32   // bit n is set where a number can have n digits
-	trunkPrefix *pattern // what is dialled before a number within the country
+	lengths     uint32   // bit n is set if a number may have n digits
+	trunkPrefix *pattern // matches the prefix of national dialling
 	regions     []region
-	noCountry   bool // it belongs to none, and costs more than others
+	noCountry   bool // no country: numbers are expensive
 }
 
-// region is a country, or a part of a country's numbers, in a plan.
+// region is a country of a plan, or a part of its numbers.
 type region struct {
 	country string
-	leading *pattern // nil, or what tells its numbers from the other regions'
+	leading *pattern // matches the first digits of the region; nil for any
 	general *desc
-	special []special // before the two below, in the order in which libphonenumber looks
+	special []special // precede the two below, in the order of libphonenumber
 	fixed   *desc
 	mobile  *desc
-	// oneRange says that mobiles and landlines are not told apart.
+	// oneRange is set if mobiles and landlines share their ranges.
 	oneRange bool
 }
 
-// special is a kind of line that is neither a mobile nor a landline.
+// special is a type of line other than mobile and landline.
 type special struct {
 	kind phonenumbers.PhoneNumberType
 	desc *desc
 }
 
-// desc tells some numbers from others.
+// desc describes the numbers of one type.
 type desc struct {
-	lengths uint32 // bit n is set for those of n digits; 0 for all
+	lengths uint32 // bit n is set if a number may have n digits; 0 for any length
 	pattern *pattern
 }
 
@@ -105,8 +105,8 @@ func (d *desc) has(national string) bool {
 
 func (p *plan) possible(national string) bool { return p.lengths>>len(national)&1 != 0 }
 
-// find tells whose number it is and of which kind: phonenumbers.GetRegionCodeForNumber
-// and GetNumberType in one.
+// find returns the country and type of a number: phonenumbers.GetRegionCodeForNumber and
+// GetNumberType in one.
 func (p *plan) find(national string) (country string, kind phonenumbers.PhoneNumberType) {
 	if len(p.regions) == 1 {
 		return p.regions[0].country, p.regions[0].kind(national)
@@ -145,8 +145,8 @@ func (r *region) kind(national string) phonenumbers.PhoneNumberType {
 	return phonenumbers.UNKNOWN
 }
 
-// newPlan takes over what libphonenumber knows. Where that has anything that is not
-// understood here, it is a plan that knows no number, so that Parse reads them.
+// newPlan compiles the data of libphonenumber. If it cannot, it returns the zero plan, so
+// that Parse handles all numbers of the calling code.
 func newPlan(code int) *plan {
 	codes := phonenumbers.GetRegionCodesForCountryCode(code)
 	p := &plan{noCountry: codes[0] == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY && code != 800}
@@ -158,7 +158,7 @@ func newPlan(code int) *plan {
 		}
 		p.regions = append(p.regions, r)
 	}
-	// Which lengths are possible, and what is dialled before, says the main region.
+	// The main region determines possible lengths and the prefix of national dialling.
 	main := metadata(code, codes[0])
 	p.lengths = lengths(main.GetGeneralDesc().GetPossibleLength()) &^ lengths(main.GetGeneralDesc().GetPossibleLengthLocalOnly())
 	var err error
@@ -168,7 +168,7 @@ func newPlan(code int) *plan {
 	return p
 }
 
-// orNothing is an expression that matches nothing in place of an empty one.
+// orNothing replaces an empty expression by one without matches.
 func orNothing(expr string) string {
 	if expr == "" {
 		return "[^0-9]"
@@ -176,8 +176,8 @@ func orNothing(expr string) string {
 	return expr
 }
 
-// metadata finds the data of a region, or of a calling code of no country; nil, which
-// is data without anything, if there is none.
+// metadata returns the data of a region, or of a calling code without a country. It returns
+// nil, which has no data, if not found.
 func metadata(code int, id string) *phonenumbers.PhoneMetadata {
 	all, err := phonenumbers.MetadataCollection()
 	if err != nil {
@@ -233,7 +233,7 @@ func newRegion(data *phonenumbers.PhoneMetadata) (region, error) {
 	return r, nil
 }
 
-// newDesc is nil for a description of no numbers.
+// newDesc compiles a description of numbers; nil for an empty one.
 func newDesc(data *phonenumbers.PhoneNumberDesc) (*desc, error) {
 	if data.GetNationalNumberPattern() == "" {
 		return nil, nil
@@ -244,7 +244,7 @@ func newDesc(data *phonenumbers.PhoneNumberDesc) (*desc, error) {
 	}
 	d := &desc{pattern: p, lengths: lengths(data.GetPossibleLength())}
 	if len(data.GetPossibleLength()) > 0 && d.lengths == 0 {
-		return nil, nil // of the length -1
+		return nil, nil // the only length is -1: no numbers
 	}
 	return d, nil
 }

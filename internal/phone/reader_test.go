@@ -13,13 +13,13 @@ import (
 	"countersign/internal/phone"
 )
 
-// A Reader must say of every number what Parse says: of examples of each kind of each
-// country, of what is one digit away from them, of digits by chance, too short ones and
-// too long ones. COUNTERSIGN_NUMBERS is how many are tried of each calling code.
+// A Reader must return the results of Parse: for examples of each type and country, numbers
+// that differ by one digit, random digits, and numbers of invalid length.
+// COUNTERSIGN_NUMBERS is the number of attempts for each calling code.
 func TestReaderReadsLikeParse(t *testing.T) {
 	t.Parallel()
 	tries := 25
-	if raceDetector { // which makes the library ten times as slow, and has nothing to find here
+	if raceDetector { // the race detector makes the library ten times as slow, and finds no races here
 		tries = 1
 	}
 	if s := os.Getenv("COUNTERSIGN_NUMBERS"); s != "" {
@@ -37,7 +37,7 @@ func TestReaderReadsLikeParse(t *testing.T) {
 			if len(examples) > 0 && rnd.IntN(4) > 0 {
 				number = change(rnd, examples[rnd.IntN(len(examples))])
 			} else if len(examples) == 0 && rnd.IntN(50) > 0 {
-				continue // nobody's calling code
+				continue // unassigned calling code
 			} else {
 				number += digits(rnd, rnd.IntN(16))
 			}
@@ -49,17 +49,17 @@ func TestReaderReadsLikeParse(t *testing.T) {
 	}
 }
 
-// compare reads one number both ways.
+// compare parses one number both ways.
 func compare(t *testing.T, r *phone.Reader, number, country string) {
 	t.Helper()
 	want, werr := phone.Parse(number, country)
 	got, err := r.Parse(number, country)
 	if got != want || fmt.Sprint(err) != fmt.Sprint(werr) {
-		t.Errorf("%q in %q: %+v, %v; Parse says %+v, %v", number, country, got, err, want, werr)
+		t.Errorf("%q in %q: %+v, %v; Parse returns %+v, %v", number, country, got, err, want, werr)
 	}
 }
 
-// examples are the examples of all kinds of number with a calling code.
+// examples returns example numbers of all types with a calling code.
 func examples(code int) []string {
 	var list []string
 	for _, region := range phonenumbers.GetRegionCodesForCountryCode(code) {
@@ -76,8 +76,8 @@ func examples(code int) []string {
 	return slices.Compact(list)
 }
 
-// change makes another number of one: other digits at the end, one digit another, or
-// one more, or one fewer.
+// change returns a variation of a number: random last digits, or one digit changed, added
+// or omitted.
 func change(rnd *rand.Rand, number string) string {
 	at := rnd.IntN(len(number))
 	switch rnd.IntN(5) {
@@ -100,11 +100,10 @@ func digits(rnd *rand.Rand, n int) string {
 	return string(b)
 }
 
-// The mobile numbers of every country go the short way, which allocates nothing. Where
-// the trunk prefix is one that may be part of an international number they do not.
+// The mobile numbers of every country use the fast path, which does not allocate.
 func TestReaderKnowsMobiles(t *testing.T) {
 	if raceDetector {
-		t.Skip("the race detector allocates, too")
+		t.Skip("the race detector allocates")
 	}
 	var r phone.Reader
 	var slow []string
@@ -151,7 +150,7 @@ func BenchmarkReader(b *testing.B) {
 			}
 		})
 	}
-	b.Run("firstOfAll", func(b *testing.B) { // what it takes to work out the plans of all calling codes
+	b.Run("firstOfAll", func(b *testing.B) { // the time to compile the plans of all calling codes
 		b.ReportAllocs()
 		var all []string
 		for code := range 1000 {

@@ -9,7 +9,7 @@ import (
 	"countersign/internal/digits"
 )
 
-// maxInput bounds the characters of a number as written: the longest number behind the
+// maxInput bounds the characters of a number as written: the longest number after the
 // longest international prefix, with a separator after every digit.
 const maxInput = 40
 
@@ -23,9 +23,9 @@ const (
 // written is a number reduced to its digits.
 type written struct {
 	digits string // ASCII
-	plus   bool   // a plus precedes them
-	// zero is the index in digits of a trunk zero in brackets, as in "+44 (0)7700…";
-	// -1 if there is none.
+	plus   bool   // whether a plus precedes them
+	// zero is the index in digits of a trunk zero in brackets, as in "+44 (0)7700…"; -1 if
+	// absent.
 	zero int
 }
 
@@ -82,20 +82,20 @@ func isDigits(s string) bool {
 }
 
 // complete reports whether w, given with a territory without a plan, is certainly
-// international: it has a plus, or is assigned and either longer than 10 digits or with
-// the calling code that the territory uses. National numbers there have at most 10
+// international. It must have a plus, or be assigned and either longer than 10 digits or
+// begin with the calling code used by the territory. National numbers there have at most 10
 // digits; a 10-digit US number can equal a number of Singapore.
 func (w written) complete(territory string) bool {
 	const longestNational = 10
 	if w.plus {
 		return true
 	}
-	code, short := map[string]string{"BV": "47", "GS": "500", "PN": "64"}[territory] // their numbers are shorter
+	code, short := map[string]string{"BV": "47", "GS": "500", "PN": "64"}[territory] // their national numbers are shorter
 	n, err := international(w.digits)
 	return err == nil && assigned(n) && (len(w.digits) > longestNational || short && strings.HasPrefix(w.digits, code))
 }
 
-// read interprets w as a number of a region, or as international if region is "".
+// read parses w as a number of a region, or as international if region is "".
 func (w written) read(region string) (*phonenumbers.PhoneNumber, error) {
 	interpret := func(digits string) (*phonenumbers.PhoneNumber, error) {
 		if region != "" {
