@@ -1,5 +1,5 @@
-// Package digits reads digits as people type and paste them: in any script, with
-// invisible characters, white space and dashes in between.
+// Package digits parses digits as typed or pasted: in any script, with invisible
+// characters, white space and dashes in between.
 //
 // The package has no rules for phone numbers or codes; callers decide which
 // punctuation and lengths they accept.
@@ -13,7 +13,7 @@ import (
 
 // Value returns the value, 0 to 9, of a decimal digit of any script (Unicode general
 // category Nd), such as U+0663 (Arabic-Indic three) or U+FF13 (full-width three). ok is
-// false for all other runes, among them superscripts and circled digits.
+// false for all other runes, including superscripts and circled digits.
 func Value(r rune) (value byte, ok bool) {
 	switch {
 	case r >= '0' && r <= '9':
@@ -21,8 +21,9 @@ func Value(r rune) (value byte, ok bool) {
 	case r < 0x80 || !unicode.Is(unicode.Nd, r):
 		return 0, false
 	}
-	// Unicode encodes the digits of a script as ten consecutive code points from zero
-	// to nine (Unicode Standard, section 4.6). A range of the table holds whole scripts.
+	// Unicode encodes the digits of a script as ten consecutive code points from zero to
+	// nine (Unicode Standard, section 4.6). Each range of the table consists of complete
+	// sets of ten.
 	if r <= 0xffff {
 		ranges := unicode.Nd.R16
 		i := sort.Search(len(ranges), func(i int) bool { return rune(ranges[i].Hi) >= r })
@@ -45,8 +46,8 @@ func Filler(r rune) bool {
 		unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// Fold returns text with the digits of any script and full-width letters as ASCII, and
-// without fillers. Other characters stay as they are.
+// Fold returns text without fillers, with digits of any script and full-width letters
+// converted to ASCII. Other characters are unchanged.
 func Fold(text string) string { return strings.Map(fold, text) }
 
 // fold returns the folded r, or -1 to drop it.

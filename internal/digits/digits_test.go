@@ -28,7 +28,7 @@ func TestValue(t *testing.T) {
 	}
 }
 
-// Every range of the table holds whole sets of ten digits, on which Value relies.
+// Value requires that every range of the table consists of complete sets of ten digits.
 func TestRangesHoldWholeScripts(t *testing.T) {
 	t.Parallel()
 	for _, r := range unicode.Nd.R16 {

@@ -30,8 +30,8 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// zerosOf returns the characters of a table that follow a multiple of ten others in
-// their row: the zeros, since Unicode encodes decimal digits in tens.
+// zerosOf returns the zeros in a table: Unicode encodes decimal digits in tens, so they are
+// at every tenth position of a range.
 func zerosOf(table *unicode.RangeTable) []rune {
 	var zeros []rune
 	for _, row := range table.R16 {
