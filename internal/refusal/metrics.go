@@ -2,7 +2,7 @@ package refusal
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics count the refusals that a Log does not keep in full.
+// metrics count the refusals without a complete record.
 type metrics struct{ folded, dropped prometheus.Counter }
 
 func newMetrics(reg prometheus.Registerer) *metrics {

@@ -1,13 +1,11 @@
-// Package refusal records the starts that were refused, so that an operator can explain
-// a missing code.
+// Package refusal records refused starts, so that an operator can explain a missing code.
 //
-// A [Log] collects refusals in memory and writes them in batches outside the path of a
-// request. Refusals of the same account, number and rule within an hour share one row.
-// The rows of an hour are bounded, so a flood fills neither memory nor disk. A crash
-// loses the refusals of the last second, under a flood of the last [maxRows]/[batch]
-// seconds.
+// A [Log] collects refusals in memory and writes them in batches, outside the path of a
+// request. Refusals of the same account, number and rule within an hour share one row. The
+// rows of an hour are bounded, so a flood fills neither memory nor disk. A crash loses the
+// refusals of the last second; under a flood, of the last [maxRows]/[batch] seconds.
 //
-// The package must not know HTTP, SQL, nor the words and numbers of any API.
+// The package does not depend on HTTP, SQL, or the texts and status codes of any API.
 package refusal
 
 import (
@@ -26,23 +24,23 @@ import (
 )
 
 // Bounds on the rows that one process adds. A row takes at most 500 bytes in SQLite, with
-// its indexes. So a continuous flood takes at most 30 MB a day and 900 MB in 30 days.
+// its indexes. A continuous flood thus takes at most 30 MB a day and 900 MB in 30 days.
 const (
-	// window is the time for which refusals that are alike share a row.
+	// window is the time for which equal refusals share a row.
 	window = time.Hour
 	// maxOfAccount bounds the rows with a number of one account in a window. Further
 	// numbers share rows without a number.
 	maxOfAccount = 500
 	// maxNumbers bounds the rows with a number of all accounts in a window.
 	maxNumbers = 2000
-	// maxRows bounds all rows of a window except the few without account and number,
+	// maxRows bounds all rows of a window except those without account and number, at most
 	// one for each rule.
 	maxRows = 2500
-	// maxUnsaved bounds the rows that wait to be written while the database is slow.
+	// maxUnsaved bounds the rows waiting for a slow database.
 	maxUnsaved = 2 * maxRows
-	// batch bounds the rows that one transaction writes.
+	// batch bounds the rows of one transaction.
 	batch = 500
-	// every is the time between two writes.
+	// every is the interval of writes.
 	every = time.Second
 )
 
@@ -61,8 +59,8 @@ type Store interface {
 
 var _ Store = (*store.DB)(nil)
 
-// Log collects refusals. Make it with New, then Start it. A nil Log records nothing. Its
-// methods may be called from many goroutines.
+// Log collects refusals. Call New, then Start. A nil Log records no refusals. It is safe
+// for concurrent use.
 type Log struct {
 	cfg     Config
 	metrics *metrics
@@ -73,9 +71,9 @@ type Log struct {
 	mu       sync.Mutex // guards the rest
 	hour     time.Time  // start of the window
 	rows     map[key]*row
-	accounts map[string]int // rows with a number
+	accounts map[string]int // rows with a number, by account
 	numbers  int            // rows with a number, of all accounts
-	unsaved  []*row         // the longest waiting first
+	unsaved  []*row         // in order of waiting
 }
 
 // key identifies a row within its window.
@@ -86,11 +84,11 @@ type key struct {
 
 type row struct {
 	verify.Refusal
-	saved   bool // the database has the row
-	waiting bool // Log.unsaved has the row
+	saved   bool // stored in the database
+	waiting bool // in Log.unsaved
 }
 
-// New returns a Log that writes nothing before Start.
+// New returns a Log that does not write before Start.
 func New(cfg Config) *Log {
 	l := &Log{cfg: cfg, metrics: newMetrics(cfg.Metrics), rows: map[key]*row{}, accounts: map[string]int{}}
 	l.runner = task.New(task.Config{Name: "refusals", Clock: cfg.Clock, Log: cfg.Log, Run: l.run, MaxSleep: every})
@@ -107,14 +105,14 @@ func (l *Log) Stop(ctx context.Context) error {
 	return l.Flush(ctx)
 }
 
-// Add records a refusal of now. It keeps Account, Number, Cause and Source of r; without
-// an account it keeps no number. It takes a lock for a moment and never waits for the database.
+// Add records a refusal at the current time. It stores Account, Number, Cause and Source of
+// r, but no number without an account. It never waits for the database.
 func (l *Log) Add(r verify.Refusal) {
 	if l == nil {
 		return
 	}
 	if r.Account == "" {
-		r.Number = "" // a stranger must not choose the contents of the table
+		r.Number = "" // an unauthenticated client must not choose the contents of the table
 	}
 	now := l.cfg.Clock.Now().UTC().Truncate(time.Millisecond)
 	l.mu.Lock()
@@ -137,8 +135,8 @@ func (l *Log) Add(r verify.Refusal) {
 	}
 }
 
-// find returns the row that counts r. At the bound of rows it is one without number, or
-// without account and number; nil if too many rows wait to be written.
+// find returns the row that counts r. At the bound of rows it returns a row without number,
+// or without account and number; nil if too many rows wait for the database.
 func (l *Log) find(r verify.Refusal, now time.Time) *row {
 	k := key{r.Account, r.Number, r.Rule}
 	for {
@@ -172,7 +170,7 @@ func (l *Log) run(ctx context.Context) (next time.Time, err error) {
 	return l.cfg.Clock.Now().Add(every), err
 }
 
-// Flush writes everything that was added before.
+// Flush writes all refusals added before.
 func (l *Log) Flush(ctx context.Context) error {
 	if l == nil {
 		return nil
@@ -185,8 +183,8 @@ func (l *Log) Flush(ctx context.Context) error {
 	}
 }
 
-// write writes one batch, and reports whether rows are left. Rows that cannot be
-// written wait for the next time.
+// write writes one batch, and reports whether rows are left. After an error the rows wait
+// for the next write.
 func (l *Log) write(ctx context.Context) (more bool, err error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -212,7 +210,7 @@ func (l *Log) write(ctx context.Context) (more bool, err error) {
 	return len(l.unsaved) > 0, nil
 }
 
-// nextBatch removes a batch from the rows that wait, and returns copies to write.
+// nextBatch removes a batch from the waiting rows, and returns copies to write.
 func (l *Log) nextBatch() (taken []*row, fresh, known []verify.Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -230,8 +228,8 @@ func (l *Log) nextBatch() (taken []*row, fresh, known []verify.Refusal) {
 	return taken, fresh, known
 }
 
-// Forget drops the collected refusals of a number, in any of its forms. The next write has
-// the number only if a later start of it was refused.
+// Forget drops the collected refusals of a number, in any of its forms. A refusal added
+// later is still written.
 func (l *Log) Forget(number string) {
 	if l == nil {
 		return
@@ -244,7 +242,7 @@ func (l *Log) Forget(number string) {
 	is := func(n string) bool { return n != "" && verify.CanonicalNumber(n) == canonical }
 	for k := range l.rows {
 		if is(k.number) {
-			delete(l.rows, k) // the bounds of the hour still count it
+			delete(l.rows, k) // still counted for the bounds of the hour
 		}
 	}
 	kept := l.unsaved[:0]

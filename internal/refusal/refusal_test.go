@@ -19,7 +19,7 @@ import (
 
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// table is a store in memory.
+// table is an in-memory store.
 type table struct {
 	mu      sync.Mutex
 	rows    map[verify.ID]verify.Refusal
@@ -45,7 +45,7 @@ func (s *table) SaveRefusals(_ context.Context, fresh, known []verify.Refusal) e
 	return nil
 }
 
-// sum returns the refusals of all rows, and the rows that have a number.
+// sum returns the number of refusals in all rows, and the number of rows with a number.
 func (s *table) sum() (times int64, named int) {
 	for _, r := range s.rows {
 		times += r.Times
@@ -81,7 +81,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestAlike: refusals of one account, number and rule within an hour are one row.
+// TestAlike: refusals of one account, number and rule within an hour share one row.
 func TestAlike(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -115,8 +115,8 @@ func TestAlike(t *testing.T) {
 	}
 }
 
-// TestFlood: random numbers, accounts and strangers make no more rows than the bounds,
-// and no refusal is lost.
+// TestFlood: random numbers, accounts and unauthenticated clients add no more rows than the
+// bounds, and every refusal is counted.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -151,8 +151,8 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestSlowDatabase: while nothing can be written, memory stays bounded, the rest is
-// counted as dropped, and what waits is written afterwards.
+// TestSlowDatabase: while writes fail, memory is bounded, and refusals beyond the bound are
+// counted as dropped. Waiting rows are written afterwards.
 func TestSlowDatabase(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -189,7 +189,7 @@ func metric(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// TestForget: nothing of a forgotten number is written, in either of its forms.
+// TestForget: a forgotten number is not written, in either of its forms.
 func TestForget(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -204,7 +204,7 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// TestWrites: what was added is written within seconds, and the rest at the end.
+// TestWrites: refusals are written within seconds, and the last ones on Stop.
 func TestWrites(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestWrites(t *testing.T) {
 	})
 }
 
-// TestNil: without a log nothing is recorded.
+// TestNil: a nil Log records no refusals.
 func TestNil(t *testing.T) {
 	t.Parallel()
 	var l *refusal.Log
