@@ -9,31 +9,30 @@ import (
 )
 
 const (
-	// jumpLimit is the longest difference between two runs, in either direction, with a
-	// trusted clock. A server that was off for longer is suspended for a day, which does
-	// no harm.
+	// jumpLimit is the longest time between two runs, in either direction, with a trusted
+	// clock. A server that was off for longer is suspended for a day, which is harmless.
 	jumpLimit = 24 * time.Hour
 	// plausibleFor is the running time with a plausible clock that ends a suspension.
 	plausibleFor = 24 * time.Hour
-	// stepTolerance bounds the difference between the clock and the steady clock from
-	// run to run that still counts as plausible.
+	// stepTolerance is the largest plausible difference between the clock and the steady
+	// clock from one run to the next.
 	stepTolerance = time.Minute
 	// remindEvery is the interval of the log line while retention is suspended.
 	remindEvery = time.Hour
 )
 
-// clockGate decides whether the clock is reliable enough to delete by age. It belongs to the
-// goroutine of the job, except for open.
+// clockGate decides whether the clock is reliable enough to delete by age. Only the
+// goroutine of the job uses it, except for open.
 type clockGate struct {
 	cfg  Config
 	open atomic.Bool // the last decision
 
 	ranAt     time.Time // last run of this process; zero before the first
-	suspended bool      // as the last run found the shared record
-	toldAt    time.Time // last log line about a suspension; zero if there was no such line
+	suspended bool      // from the shared record at the last run
+	toldAt    time.Time // last log line about a suspension; zero without one
 }
 
-// judge returns the state after a run at now, by the shared state before it. ran is the
+// judge returns the state after a run at now, from the shared state before it. ran is the
 // time since the previous run of this process by the steady clock, 0 for its first.
 func judge(s store.RetentionState, now time.Time, ran time.Duration, doubt error) store.RetentionState {
 	gap := now.Sub(s.LastRun)
@@ -54,7 +53,7 @@ func judge(s store.RetentionState, now time.Time, ran time.Duration, doubt error
 	return s
 }
 
-// mayDelete reports whether this run may delete by age. It records the run.
+// mayDelete reports whether this run may delete by age, and records the run.
 func (g *clockGate) mayDelete(ctx context.Context, clock time.Time) (bool, error) {
 	var doubt error
 	if g.cfg.Doubt != nil {
@@ -77,11 +76,11 @@ func (g *clockGate) mayDelete(ctx context.Context, clock time.Time) (bool, error
 	return g.open.Load(), nil
 }
 
-// wall returns the time by the wall clock, with the precision of the store.
+// wall returns the wall clock's time, with the precision of the store.
 func wall(clock time.Time) time.Time { return clock.Round(0).UTC().Truncate(time.Millisecond) }
 
-// justRan reports whether the last run is recent by both clocks. While there is much to
-// do, batches follow each other closely, and one record serves several.
+// justRan reports whether the last run is recent by both clocks. During a backlog batches
+// follow each other quickly, and one record serves several.
 func (g *clockGate) justRan(clock time.Time) bool {
 	recent := func(d time.Duration) bool { return d >= 0 && d < every/2 }
 	return recent(clock.Sub(g.ranAt)) && recent(wall(clock).Sub(wall(g.ranAt)))
@@ -119,7 +118,7 @@ func (g *clockGate) logSuspension(s store.RetentionState, clock time.Time, doubt
 		g.toldAt = time.Time{}
 		return
 	}
-	// A jump in either direction ends the hour.
+	// A jump in either direction also ends the hour.
 	if since := wall(clock).Sub(wall(g.toldAt)); !g.toldAt.IsZero() && since >= 0 && since < remindEvery {
 		return
 	}

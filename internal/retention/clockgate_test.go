@@ -18,7 +18,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// restart replaces the job, as a new process with a clock that stands at now would.
+// restart replaces the job, as a new process with its clock at now.
 func (h *house) restart(now time.Time, doubt func() error) *bytes.Buffer {
 	var log bytes.Buffer
 	h.clock, h.metrics = clockwork.NewFakeClockAt(now), prometheus.NewRegistry()
@@ -28,7 +28,7 @@ func (h *house) restart(now time.Time, doubt func() error) *bytes.Buffer {
 	return &log
 }
 
-// run lets the job run every minute for a time, or forty times, without an operator.
+// run runs the job every minute for a duration, or forty times, without an operator.
 func (h *house) run(d time.Duration) {
 	h.t.Helper()
 	for end := h.clock.Now().Add(d); ; h.clock.Advance(max(time.Minute, d/40)) {
@@ -43,7 +43,7 @@ func (h *house) run(d time.Duration) {
 	}
 }
 
-// history writes one of everything that is deleted by age.
+// history has one row of each kind that is deleted by age.
 type history struct{ old, fresh verify.ID }
 
 func (h *house) history() history {
@@ -66,7 +66,7 @@ func (h *house) history() history {
 	return made
 }
 
-// whole fails the test if something of the history is gone.
+// whole fails the test if part of the history was deleted.
 func (h *house) whole(made history) {
 	h.t.Helper()
 	ctx := h.t.Context()
@@ -93,10 +93,10 @@ func (h *house) whole(made history) {
 	if n := h.metric("countersign_retention_keys_destroyed_total"); n != 0 {
 		h.t.Errorf("%v data keys were destroyed", n)
 	}
-	err = h.db.Write(ctx, store.Scope{}, func(tx *store.Tx) error { // the receipt, without taking it
+	err = h.db.Write(ctx, store.Scope{}, func(tx *store.Tx) error { // test for the receipt without taking it
 		_, ok, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: "1"}, t0.Add(keep.Codes))
 		if err == nil && !ok {
-			h.t.Error("the receipt is gone")
+			h.t.Error("the receipt was deleted")
 		}
 		return errors.Join(err, errKeep)
 	})
@@ -107,8 +107,8 @@ func (h *house) whole(made history) {
 
 var errKeep = errors.New("rolled back")
 
-// TestClockJump: a clock that is wrong for a while deletes nothing, in whichever
-// direction, whether it jumps while the server is down or runs.
+// TestClockJump: while a clock is wrong, no data is deleted, in either direction, whether
+// it jumps while the server is down or running.
 func TestClockJump(t *testing.T) {
 	t.Parallel()
 	const year = 400 * day
@@ -142,7 +142,7 @@ func TestClockJump(t *testing.T) {
 				h.suspended(1)
 				h.whole(made)
 
-				h.restart(h.clock.Now(), nil) // a restart changes nothing of it
+				h.restart(h.clock.Now(), nil) // a restart does not end the suspension
 				h.run(2 * time.Minute)
 				h.suspended(1)
 				h.whole(made)
@@ -150,7 +150,7 @@ func TestClockJump(t *testing.T) {
 				h.run(time.Minute)
 				h.suspended(0)
 				if got := h.left(made.fresh); got != "itself code number address" {
-					h.t.Errorf("when it goes on there is left: %q", got)
+					h.t.Errorf("after the suspension: %q", got)
 				}
 			})
 		})
@@ -163,12 +163,12 @@ func (h *house) suspended(want float64) {
 		h.t.Errorf("countersign_retention_suspended is %v, want %v", got, want)
 	}
 	if got := h.MayDelete(); got != (want == 0) {
-		h.t.Errorf("MayDelete gives %v", got)
+		h.t.Errorf("MayDelete: %v", got)
 	}
 }
 
-// TestPlausible: a day of running with a plausible clock ends a suspension, restarts and
-// time off included; another jump begins the day again.
+// TestPlausible: a day of running time with a plausible clock ends a suspension, across
+// restarts and breaks; another jump restarts the day.
 func TestPlausible(t *testing.T) {
 	engines(t, keep, func(h *house) {
 		h.run(time.Minute)
@@ -191,7 +191,7 @@ func TestPlausible(t *testing.T) {
 		h.run(2 * time.Hour)
 		h.suspended(0)
 		if !strings.Contains(log.String(), "retention resumed") {
-			h.t.Errorf("the log does not say that it resumed:\n%s", log)
+			h.t.Errorf("the end of the suspension is not logged:\n%s", log)
 		}
 
 		h.clock.Advance(-400 * day)
@@ -231,8 +231,8 @@ func TestNodesDisagree(t *testing.T) {
 	})
 }
 
-// TestNoRecord: without a record of a run, as after an upgrade, the newest row is what
-// the clock is compared with.
+// TestNoRecord: without a record of a run, as after an upgrade, the clock is compared with
+// the newest row.
 func TestNoRecord(t *testing.T) {
 	engines(t, keep, func(h *house) {
 		id := h.finish(number)
@@ -245,7 +245,7 @@ func TestNoRecord(t *testing.T) {
 	})
 }
 
-// TestNoRecordPlausible: an upgrade that takes less than a day suspends nothing.
+// TestNoRecordPlausible: an upgrade that takes less than a day causes no suspension.
 func TestNoRecordPlausible(t *testing.T) {
 	engines(t, keep, func(h *house) {
 		h.finish(number)
@@ -255,7 +255,7 @@ func TestNoRecordPlausible(t *testing.T) {
 	})
 }
 
-// TestDoubt: while the clocks disagree nothing is deleted, and afterwards it goes on.
+// TestDoubt: while the clocks disagree, no data is deleted; afterwards deletion continues.
 func TestDoubt(t *testing.T) {
 	engines(t, keep, func(h *house) {
 		made := h.history()

@@ -1,9 +1,10 @@
-// Package retention puts old data away: what is over moves to the archive, loses
-// what tells of a person, and goes, each in its time; and so do the keys that sealed it. A [Job] does so in small
-// batches, between which requests have their turn, and may be interrupted anywhere:
-// each batch is one transaction, and the next begins with what is there.
+// Package retention archives and deletes old data, and destroys the keys that encrypted it.
+// Ended verifications are moved to the archive, lose their personal data, and are deleted,
+// each after its own period. A [Job] works in small batches, with pauses for requests. It
+// may be interrupted at any point: each batch is one transaction and starts from the stored
+// state.
 //
-// The package must not know what is in the rows, nor how they are stored.
+// The package does not depend on the contents or storage of rows.
 package retention
 
 import (
@@ -19,17 +20,17 @@ import (
 	"countersign/internal/task"
 )
 
-// Keep says for how long what is kept. 0 means for ever.
+// Keep sets how long each kind of data is kept. 0 means indefinitely.
 type Keep struct {
-	Codes   time.Duration // that people typed, after the end of their verification; and the inbox of the virtual phone
-	Numbers time.Duration // and what else tells of a person, after the end
+	Codes   time.Duration // submitted codes, after the end of their verification; messages of the virtual phone
+	Numbers time.Duration // numbers and other personal data, after the end
 	History time.Duration // verifications, after the end
-	Ledger  time.Duration // entries by themselves, whose sum stays; and the audit log
+	Ledger  time.Duration // single ledger entries, before they are rolled up; audit log
 
 	Refusals time.Duration // refused starts, after the last of a row
 }
 
-// Config is what a Job works with. All fields are needed unless they say otherwise.
+// Config configures a Job. Fields are required unless documented otherwise.
 type Config struct {
 	Store   *store.DB
 	Clock   clockwork.Clock
@@ -37,37 +38,35 @@ type Config struct {
 	Metrics prometheus.Registerer
 	Keep    Keep
 
-	// Doubt returns the reason why the clock may be wrong; nil while it agrees with the
-	// other clocks. A nil Doubt never doubts.
+	// Doubt returns why the clock may be wrong; nil while it agrees with the other clocks.
+	// A nil Doubt means that the clock is trusted.
 	Doubt func() error
 }
 
 const (
-	// batch bounds what one transaction moves: a request that comes just then waits
-	// for it.
+	// batch bounds the rows of one transaction, since requests wait for it.
 	batch = 50
-	// every is how often the job looks when it has nothing to do.
+	// every is the interval of runs without a backlog.
 	every = time.Minute
-	// settleAfter is the age of a ledger entry after which no request can repeat it.
+	// settleAfter is the age of a ledger entry after which no request can post it again.
 	settleAfter = 24 * time.Hour
-	// share is which part of the time the job takes while it has much to do, after
-	// an upgrade, say: one of so many.
+	// share limits the job during a backlog, for example after an upgrade, to 1/share of
+	// the time.
 	share = 4
 )
 
-// Job is the loop that puts old data away. Any number of nodes may have one. Make
-// it with New.
+// Job archives and deletes old data. Any number of nodes may have a Job. Make it with New.
 type Job struct {
 	cfg     Config
 	metrics *metrics
 	runner  *task.Runner
 
 	clockGate           clockGate
-	keysAt, destroyedAt time.Time               // times of the last refresh and destruction of keys
-	walk                store.NumberHistoryWalk // position among the histories of numbers
+	keysAt, destroyedAt time.Time               // last refresh and last destruction of keys
+	walk                store.NumberHistoryWalk // position in the walk over number histories
 }
 
-// New returns a job that waits to be started.
+// New returns a Job that is not started.
 func New(cfg Config) *Job {
 	j := &Job{cfg: cfg, metrics: newMetrics(cfg.Metrics), clockGate: clockGate{cfg: cfg}}
 	j.runner = task.New(task.Config{
@@ -76,20 +75,19 @@ func New(cfg Config) *Job {
 	return j
 }
 
-// Start lets the job look at once, and then every minute, until Stop.
+// Start runs the job immediately and then every minute, until Stop.
 func (j *Job) Start() { j.runner.Start() }
 
-// Stop ends the loop and waits for the batch under way. It must not be called before
-// Start.
+// Stop ends the loop and waits for the current batch. It must not be called before Start.
 func (j *Job) Stop() { j.runner.Stop() }
 
-// MayDelete reports whether the last run found the clock good enough to delete by age.
-// It is false before the first run, and may be called from any goroutine.
+// MayDelete reports whether the last run found the clock reliable enough to delete by age.
+// It is false before the first run. It is safe for concurrent use.
 func (j *Job) MayDelete() bool { return j.clockGate.open.Load() }
 
-// run carries out one batch of each kind. While there is more it comes back soon,
-// but not before requests had their time: where they keep the database busy, a batch
-// takes longer, and so does the pause after it.
+// run executes one batch of each kind. With a backlog it runs again after a pause in
+// proportion to its duration: on a busy database batches take longer, and the pauses grow
+// with them.
 func (j *Job) run(ctx context.Context) (next time.Time, err error) {
 	began := j.cfg.Clock.Now()
 	more, err := j.Once(ctx)
@@ -100,13 +98,14 @@ func (j *Job) run(ctx context.Context) (next time.Time, err error) {
 	return now.Add((share - 1) * now.Sub(began)), err
 }
 
-// step carries out one batch at a time, and reports whether there is more to do.
+// step executes one batch, and reports whether there is more to do.
 type step = func(context.Context, time.Time) (more bool, err error)
 
-// Once carries out one batch of each kind and reports whether there is more to do.
-// A failed step does not prevent the others. While the clock is in doubt it only makes data
-// keys and measures: a move to the archive destroys codes, a settled entry of the ledger
-// could be charged again, and only moves need partitions.
+// Once executes one batch of each kind and reports whether there is more to do. A failed
+// step does not prevent the others. While the clock is in doubt, it only makes data keys
+// and updates the metrics. The other steps are suspended: archiving destroys codes, a
+// settled ledger entry could be charged again, and partitions are only needed for
+// archiving.
 func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	clock := j.cfg.Clock.Now()
 	mayDelete, err := j.clockGate.mayDelete(ctx, clock)
@@ -131,8 +130,8 @@ func (j *Job) Once(ctx context.Context) (more bool, err error) {
 	return more, errors.Join(errs...)
 }
 
-// keys makes the data keys of a new day. Keys from the future are not used after the
-// correction of the clock, and destroyed.
+// keys makes the data keys of a new day. Keys from the future are no longer used once the
+// clock is corrected, and are destroyed later.
 func (j *Job) keys(ctx context.Context, now time.Time) (bool, error) {
 	if now.Sub(j.keysAt).Abs() < every { // either way: the clock may have been set back
 		return false, nil
@@ -152,7 +151,7 @@ func (j *Job) destroyKeys(ctx context.Context, now time.Time) (bool, error) {
 	return false, err
 }
 
-// hasten makes verifications due whose due time a clock that was ahead has set.
+// hasten makes verifications due that got their due time from a clock that was ahead.
 func (j *Job) hasten(ctx context.Context, now time.Time) (more bool, err error) {
 	n, err := j.cfg.Store.HastenFuture(ctx, now, batch)
 	return n == batch, err
@@ -174,7 +173,7 @@ func (j *Job) archive(ctx context.Context, now time.Time) (more bool, err error)
 	return moved == batch, err
 }
 
-// measure finds how far behind the archive is.
+// measure sets the metric of the archive's backlog.
 func (j *Job) measure(ctx context.Context, now time.Time) (bool, error) {
 	oldest, ok, err := j.cfg.Store.OldestEnded(ctx)
 	if err != nil {
@@ -188,7 +187,7 @@ func (j *Job) measure(ctx context.Context, now time.Time) (bool, error) {
 	return false, nil
 }
 
-// before is the time that lies so far back; zero for ever.
+// before returns the time keep before now; zero if keep is 0.
 func before(now time.Time, keep time.Duration) time.Time {
 	if keep == 0 {
 		return time.Time{}
@@ -213,8 +212,8 @@ func (j *Job) purgeArchive(ctx context.Context, now time.Time) (more bool, err e
 	return j.cfg.Store.PurgeArchive(ctx, now.Add(-j.cfg.Keep.History), batch)
 }
 
-// settleLedger moves old entries out of the ledger that requests write to, whatever is
-// kept.
+// settleLedger moves old entries out of the table that requests write to. It does not
+// depend on Keep.
 func (j *Job) settleLedger(ctx context.Context, now time.Time) (more bool, err error) {
 	n, err := j.cfg.Store.SettleLedger(ctx, now.Add(-settleAfter), batch)
 	return n == batch, err
@@ -229,14 +228,13 @@ func (j *Job) carry(ctx context.Context, now time.Time) (more bool, err error) {
 	return n == batch, err
 }
 
-// forget deletes what has no other bound: the messages of the virtual phone, which
-// hold codes, receipts that found no message, secrets that have expired, and what is
-// known of numbers that got none lately.
+// forget deletes messages of the virtual phone after Keep.Codes, since they contain codes.
+// It also deletes unmatched receipts, expired secrets, and stale number histories.
 func (j *Job) forget(ctx context.Context, now time.Time) (more bool, err error) {
 	if err := errors.Join(j.cfg.Store.ForgetReceipts(ctx, now), j.cfg.Store.ForgetSecrets(ctx, now)); err != nil {
 		return false, err
 	}
-	// Most are only looked at, in their order, which takes less time than to move a batch.
+	// The limit is higher, since most histories are only read, in order.
 	_, walking, err := j.cfg.Store.PruneNumberHistories(ctx, &j.walk, now, 10*batch)
 	if j.cfg.Keep.Codes == 0 || err != nil {
 		return walking, err
@@ -245,7 +243,7 @@ func (j *Job) forget(ctx context.Context, now time.Time) (more bool, err error) 
 	return n == batch || walking, err
 }
 
-// forgetAudit keeps what was changed by hand as long as the entries of the ledger.
+// forgetAudit deletes audit log entries after Keep.Ledger.
 func (j *Job) forgetAudit(ctx context.Context, now time.Time) (more bool, err error) {
 	if j.cfg.Keep.Ledger == 0 {
 		return false, nil
@@ -257,7 +255,7 @@ func (j *Job) forgetAudit(ctx context.Context, now time.Time) (more bool, err er
 // forgetRefusals deletes refusals after Keep.Refusals, and removes their numbers after
 // Keep.Numbers.
 func (j *Job) forgetRefusals(ctx context.Context, now time.Time) (more bool, err error) {
-	const many = 10 * batch // short rows
+	const many = 10 * batch // rows are short
 	for _, step := range []struct {
 		keep time.Duration
 		do   func(context.Context, time.Time, int) (int, error)
@@ -276,8 +274,8 @@ func (j *Job) forgetRefusals(ctx context.Context, now time.Time) (more bool, err
 	return more, nil
 }
 
-// forgetSignatures deletes those that are of no more use. They are many, small, and
-// nobody waits for them.
+// forgetSignatures deletes expired signatures. Its batches are larger, since rows are small
+// and requests do not wait for them.
 func (j *Job) forgetSignatures(ctx context.Context, now time.Time) (more bool, err error) {
 	const many = 10 * batch
 	n, err := j.cfg.Store.ForgetSignatures(ctx, now, many)

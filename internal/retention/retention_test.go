@@ -36,7 +36,7 @@ var (
 	keep = retention.Keep{Codes: day, Numbers: 90 * day, History: 396 * day, Ledger: 397 * day}
 )
 
-// house is a database and a job for it, with a clock that the test moves.
+// house is a database with a job, and a clock controlled by the test.
 type house struct {
 	*retention.Job
 	db       *store.DB
@@ -106,8 +106,8 @@ func (h *house) finish(number string) verify.ID {
 	return v.ID
 }
 
-// once lets the job do all that there is to do now, with an operator who confirms the
-// clock when it has been moved by days.
+// once runs the job until all is done. It confirms the clock after a jump, as an operator
+// would.
 func (h *house) once() {
 	h.t.Helper()
 	_, err := h.Once(h.t.Context())
@@ -122,7 +122,7 @@ func (h *house) once() {
 	}
 }
 
-// left says what is left of a verification: its code, number and itself.
+// left lists the remaining parts of a verification: itself, code, number and address.
 func (h *house) left(id verify.ID) string {
 	h.t.Helper()
 	v, ok, err := h.db.Verification(h.t.Context(), id)
@@ -143,13 +143,13 @@ func (h *house) left(id verify.ID) string {
 	return strings.Join(left, " ")
 }
 
-// TestDeadlines: everything is there until the last millisecond of its time, and not
-// after that.
+// TestDeadlines: all data is kept until the last millisecond of its period, and deleted
+// after it.
 func TestDeadlines(t *testing.T) {
 	engines(t, keep, func(h *house) {
 		id := h.finish(number)
 		history := keep.History
-		if h.db.Shared() { // which ends with the month
+		if h.db.Shared() { // partitions end with the month
 			history += time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC).Sub(t0)
 		}
 		for _, step := range []struct {
@@ -175,7 +175,8 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// TestLedgerAndMessages: their deadlines, and that the balance stays.
+// TestLedgerAndMessages: entries and messages are removed after their period, and the
+// balance remains.
 func TestLedgerAndMessages(t *testing.T) {
 	engines(t, keep, func(h *house) {
 		must(h.t, inbox.New(h.db).AddMessage(h.t.Context(), virtual.Message{Number: number, Channel: verify.SMS, Text: "1234", SentAt: t0}))
@@ -201,7 +202,7 @@ func TestLedgerAndMessages(t *testing.T) {
 	})
 }
 
-// metric is the value of a metric without labels.
+// metric returns the value of a metric without labels.
 func (h *house) metric(name string) float64 {
 	h.t.Helper()
 	families, err := h.metrics.Gather()
@@ -215,7 +216,7 @@ func (h *house) metric(name string) float64 {
 	return 0
 }
 
-// TestForEver: without a limit nothing goes.
+// TestForEver: without limits no data is deleted.
 func TestForEver(t *testing.T) {
 	engines(t, retention.Keep{}, func(h *house) {
 		id := h.finish(number)
@@ -245,8 +246,8 @@ func (s sleeper) NewTimer(d time.Duration) clockwork.Timer {
 	return timer
 }
 
-// TestCatchesUp: the job goes on while there is something to do, and looks again
-// every minute.
+// TestCatchesUp: the job continues while there is a backlog, and otherwise runs every
+// minute.
 func TestCatchesUp(t *testing.T) {
 	engines(t, keep, func(h *house) {
 		for i := range 250 {
@@ -286,19 +287,19 @@ func TestCatchesUp(t *testing.T) {
 	})
 }
 
-// begin is the first moment of a month.
+// begin returns the start of a month.
 func begin(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC) }
 
-// TestYear: a partition is there before its month begins, and goes when all in it
-// may; of two nodes, it does not matter which does it. They take turns, a day each, which
-// is the longest time between two runs without a suspension.
+// TestYear: a partition exists before its month begins, and is dropped when all its rows
+// may be deleted. Two nodes take turns of a day each, the longest time between runs without
+// a suspension; either may do the work.
 func TestYear(t *testing.T) {
 	t.Parallel()
 	h := build(t, pgtest.Prepared(t, "migrated", store.Migrate), keep)
 	other := retention.New(retention.Config{
 		Store: h.db, Clock: h.clock, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Keep: keep,
 	})
-	ids := map[time.Time]verify.ID{} // by when they ended
+	ids := map[time.Time]verify.ID{} // by end of the verification
 	const months = 18
 	for i := range months {
 		month := time.Date(2026, time.Month(1+i), 1, 0, 0, 0, 0, time.UTC)
@@ -309,7 +310,7 @@ func TestYear(t *testing.T) {
 			must(t, err)
 			h.Job, other = other, h.Job
 		}
-		// The history of 396 days ends in the 13th or 14th month back.
+		// Partitions of the last 13 or 14 months remain for a history of 396 days.
 		now := h.clock.Now()
 		first := begin(now.Add(-keep.History))
 		if first.Before(begin(t0)) {
@@ -327,13 +328,13 @@ func TestYear(t *testing.T) {
 		}
 		for ended, id := range ids {
 			if found := h.left(id) != ""; found == ended.Before(first) {
-				t.Errorf("at %v that of %v is there: %v", now, ended, found)
+				t.Errorf("at %v the verification that ended at %v exists: %v", now, ended, found)
 			}
 		}
 	}
 }
 
-// TestSecrets: what has expired is deleted, whatever is kept, and not before.
+// TestSecrets: secrets are deleted when they expire, regardless of Keep, and not before.
 func TestSecrets(t *testing.T) {
 	engines(t, retention.Keep{}, func(h *house) {
 		until := t0.Add(time.Hour)
@@ -361,13 +362,13 @@ func TestSecrets(t *testing.T) {
 	})
 }
 
-// TestRefusals: refused starts lose their number when verifications do, and go in their
-// own time; 0 keeps them.
+// TestRefusals: refused starts lose their number when verifications do, and are deleted
+// after their own period; 0 keeps them.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		keep        retention.Keep
-		rows, named int // 40 days after one, and a day after the other
+		rows, named int // 40 days after one refusal, and a day after the other
 	}{
 		"default":       {retention.Keep{Numbers: 90 * day, Refusals: 30 * day}, 1, 1},
 		"short numbers": {retention.Keep{Numbers: 10 * day, Refusals: 60 * day}, 2, 1},

@@ -12,7 +12,7 @@ import (
 )
 
 // TestStaleRun: a run that began minutes before, because its process was paused, does not
-// take what was written meanwhile for state from the future.
+// treat rows written in the meantime as state from the future.
 func TestStaleRun(t *testing.T) {
 	engines(t, retention.Keep{Codes: 24 * time.Hour}, func(h *house) {
 		later := t0.Add(10 * time.Minute)
