@@ -1,4 +1,4 @@
-// Package clock is the program's time.
+// Package clock provides the time for the program.
 //
 // A wall clock can be stepped: by an operator, by NTP after a boot without network, by
 // the host of a virtual machine. A [Steady] clock continues through such a step. It is a
@@ -15,7 +15,7 @@
 //     Then up to 1 h is followed by at most 10 % of the elapsed time, so that a wait is
 //     off by at most 10 %, and more is adopted immediately: no wait is that long.
 //
-// The package must not know the database, the engine, or any consumer of the time.
+// The package does not depend on the database, the engine, or any consumer of the time.
 package clock
 
 import (
@@ -63,9 +63,9 @@ type Config struct {
 	Timers  clockwork.Clock
 }
 
-// Steady is a clock that never goes backwards, except where it adopts a backward step of
-// more than 1 h. Timers, tickers and sleeps are the embedded clock's, which a step of the
-// wall clock does not affect. Make one with New. It is safe for concurrent use.
+// Steady is a clock that never runs backwards, except when it adopts a backward step of
+// more than 1 h. Timers, tickers and sleeps are from the embedded clock, which a step of
+// the wall clock does not affect. Make one with New. It is safe for concurrent use.
 type Steady struct {
 	clockwork.Clock
 	cfg Config
@@ -82,13 +82,12 @@ type Steady struct {
 	last     reading
 	skewed   skewed
 	notes    []note        // to be logged when mu is released
-	jumpedAt time.Duration // Elapsed at the last immediate adoption; 0 if none
+	jumpedAt time.Duration // Elapsed at the last immediate adoption; 0 before the first
 
 	read func(context.Context) (time.Time, error) // the database's clock; nil without a database
 }
 
-// New returns a clock that shows the time of the wall clock. It follows its reference
-// while Run runs.
+// New returns a clock with the time of the wall clock. It follows its reference during Run.
 func New(cfg Config) *Steady {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

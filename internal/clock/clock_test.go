@@ -25,10 +25,10 @@ type machine struct {
 	mu       sync.Mutex
 	elapsed  time.Duration
 	wall     time.Duration // difference to the true time
-	database time.Duration // the same
+	database time.Duration // difference to the true time
 	trip     time.Duration // time that reading the database's clock takes
 	late     time.Duration // time that its answer takes beyond that
-	down     error         // of the database
+	down     error         // error of the database
 	log      bytes.Buffer
 }
 
@@ -80,7 +80,7 @@ func (m *machine) follow() {
 	}
 }
 
-// run lets time pass, and fails if the clock goes backwards in between.
+// run advances the time, and fails if the clock runs backwards.
 func (m *machine) run(d time.Duration) {
 	m.t.Helper()
 	for before := m.Now(); d > 0; d -= time.Second {
@@ -89,7 +89,7 @@ func (m *machine) run(d time.Duration) {
 		m.mu.Unlock()
 		m.Sync(m.t.Context())
 		if now := m.Now(); now.Before(before) {
-			m.t.Fatalf("the clock went backwards, from %v to %v", before, now)
+			m.t.Fatalf("the clock ran backwards from %v to %v", before, now)
 		} else {
 			before = now
 		}
@@ -219,14 +219,14 @@ func TestStepAdopted(t *testing.T) {
 		m := newMachine(t)
 		m.wall -= 400 * day
 		m.run(10 * time.Minute)
-		m.wall -= time.Minute // not the same step: adoptAfter begins anew
+		m.wall -= time.Minute // a different step: adoptAfter restarts
 		m.run(5 * time.Minute)
 		m.off(0)
 		m.logged("was stepped|step=9600h0m0s", "was stepped|step=9600h1m0s")
 	})
 }
 
-// Small differences are followed by 1 % of the time, in both directions.
+// Small differences are followed by 1 % of the elapsed time, in both directions.
 func TestSmallDifference(t *testing.T) {
 	t.Parallel()
 	for _, d := range []time.Duration{900 * time.Millisecond, -900 * time.Millisecond} {
@@ -336,7 +336,7 @@ func TestDatabaseStep(t *testing.T) {
 	}
 }
 
-// Readings that cannot be trusted, and a database that does not answer, change nothing.
+// Unreliable readings, and a database that does not answer, have no effect.
 func TestUnusableReadings(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -387,15 +387,15 @@ func TestRun(t *testing.T) {
 		suspended.Store("for", time.Hour)
 		timers.Advance(time.Second)
 		<-woken
-		if s.Status().Steps == 0 { // the wall clock here did not run meanwhile
-			t.Error("the suspension is no step of the wall clock")
+		if s.Status().Steps == 0 { // the wall clock here did not advance
+			t.Error("the suspension was not detected as a step of the wall clock")
 		}
 		stop()
 		<-done
 	})
 }
 
-// The system's sources are those of a clock.
+// The system's sources form a clock.
 func TestSystem(t *testing.T) {
 	t.Parallel()
 	s := clock.New(clock.Config{})

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// elapsed returns the time since the machine was booted, including the time in which it
-// was suspended: a laptop or virtual machine that resumes has made no step.
+// elapsed returns the time since the machine was booted, including suspended time: a laptop
+// or virtual machine that resumes has made no step.
 func elapsed() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {

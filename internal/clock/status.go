@@ -67,7 +67,7 @@ type Status struct {
 	// Step is the reference minus the steady clock, if that difference is a step which is
 	// not completely adopted; otherwise 0.
 	Step time.Duration
-	// Since is the time at which the step was detected; zero if there is none.
+	// Since is the time at which the step was detected; zero without a step.
 	Since time.Time
 	// Steps is the number of steps detected since the start.
 	Steps int
@@ -175,7 +175,7 @@ func (s *Steady) Register(reg prometheus.Registerer) {
 		}, func() float64 { return s.Status().Skew.Seconds() }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "countersign_clock_pending_step_seconds",
-			Help: "Part of a detected step of the reference clock that is not adopted; 0 if there is none.",
+			Help: "Part of a detected step of the reference clock that is not adopted; 0 without a step.",
 		}, func() float64 { return s.Status().Step.Seconds() }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "countersign_clock_steps_total",

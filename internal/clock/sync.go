@@ -20,9 +20,9 @@ func (r reading) beyond(diff time.Duration) time.Duration {
 	return diff - min(max(diff, -r.within), r.within)
 }
 
-// step is a difference between reference and steady clock that was not there before.
+// step is a new difference between reference and steady clock.
 type step struct {
-	size     time.Duration // 0 if there is none
+	size     time.Duration // 0 without a step
 	since    time.Duration // Elapsed when it was detected, or when its size changed
 	adopting bool
 	loggedAt time.Duration
@@ -210,7 +210,7 @@ func (s *Steady) endStep() {
 	s.step = step{}
 }
 
-// source names the reference.
+// source returns the name of the reference.
 func (s *Steady) source() string {
 	if s.read != nil {
 		return "database's clock"
@@ -225,5 +225,5 @@ func direction(d time.Duration) string {
 	return "forward"
 }
 
-// rounded is the absolute value of d for people.
+// rounded returns the absolute value of d for messages.
 func rounded(d time.Duration) string { return d.Abs().Round(100 * time.Millisecond).String() }
