@@ -17,15 +17,15 @@ type transition struct {
 	*store.Tx
 	caps   fraud.Caps
 	now    time.Time
-	loaded numberHistory // the last
+	loaded numberHistory // the history that was loaded last
 
 	changes []verify.Change
-	early   bool  // a receipt was kept for a message that is not known yet
-	found   int   // rows that were due, and that no other transaction held
-	refusal error // of a start that is only evaluated
+	early   bool  // a receipt was stored that arrived before the response of its carrier
+	found   int   // due rows that were not locked by another transaction
+	refusal error // refusal of a start that is only evaluated
 }
 
-// numberHistory is the history of an address as it was loaded for an account.
+// numberHistory is a loaded history of an address, with the account of the request.
 type numberHistory struct {
 	account string
 	to      verify.Address
@@ -41,7 +41,7 @@ func (e *Engine) apply(ctx context.Context, in store.Scope, do func(*transition)
 		return do(&t)
 	})
 	switch {
-	case errors.Is(err, store.ErrRate): // counted by this node in vain
+	case errors.Is(err, store.ErrRate): // also counted by this node
 		e.throttle.takeBack(in.Limit.Account)
 		return transition{}, throttled(in.Limit.PerSecond)
 	case err != nil:
@@ -56,9 +56,9 @@ func (e *Engine) apply(ctx context.Context, in store.Scope, do func(*transition)
 type rule func(t *transition, v verify.Verification) (c verify.Change, ok bool, err error)
 
 // change runs a rule on the verification that a scope names, in a transaction, and saves the
-// result. owner is the account of the request: KindNotFound if the verification belongs to
-// another. It is "" for the engine's own changes, which skip a verification that has moved to
-// the archive.
+// result. owner is the account of the request; the error is KindNotFound if the verification
+// belongs to another account. owner is "" for changes by the engine, which skip archived
+// verifications.
 func (e *Engine) change(ctx context.Context, in store.Scope, owner string, run rule) (transition, error) {
 	id := cmp.Or(in.Verification, in.Changes)
 	return e.apply(ctx, in, func(t *transition) error {
@@ -104,8 +104,8 @@ func (t *transition) save(change verify.Change) error {
 	return t.SaveNumberHistory(stored, h.StaleAt())
 }
 
-// nextHistory loads the history of the address of the step that follows some taken steps. A
-// channel without caps has none.
+// nextHistory loads the history of the address of the step that follows some taken steps. It
+// returns verify.Uncapped for a channel without caps.
 func (t *transition) nextHistory(req verify.Request, taken int) (verify.History, error) {
 	if taken == len(req.Workflow.Steps) {
 		return verify.Uncapped{}, nil
@@ -117,7 +117,7 @@ func (t *transition) nextHistory(req verify.Request, taken int) (verify.History,
 	return t.history(req, step.To)
 }
 
-// history loads the history of an address. A test number has none.
+// history loads the history of an address. It returns verify.Uncapped for a test number.
 func (t *transition) history(req verify.Request, to verify.Address) (verify.History, error) {
 	if req.Workflow.Test {
 		return verify.Uncapped{}, nil
@@ -131,7 +131,7 @@ func (t *transition) history(req verify.Request, to verify.Address) (verify.Hist
 }
 
 // committed performs the effects of a transition that is durable: metrics, velocity rules,
-// the runner's next wake-up, and the delivery of events. Some effects have no change and stay
+// the runner's next wake-up, and the delivery of events. Effects without a change are
 // elsewhere: refused and Check count refusals, and handOff counts a message that was not sent.
 // takeBatch makes refunds in a further transaction.
 func (e *Engine) committed(t transition) {
@@ -192,8 +192,8 @@ func (e *Engine) capped(account string, to verify.Address, name string, until ti
 	e.cfg.Log.Info("number capped", "cap", name, "account", account, "number", to.Masked(), "until", until)
 }
 
-// refused reports a refusal by a cap, of a request that changed nothing. The cap is of the
-// history that was loaded last.
+// refused reports a refusal by a cap. The refused request has no change, so the address is
+// that of the history that was loaded last.
 func (e *Engine) refused(t transition, err error) {
 	refusal, ok := errors.AsType[*verify.Error](err)
 	if ok && refusal.Kind == verify.KindBlocked && refusal.By.Rule == verify.RuleCap {

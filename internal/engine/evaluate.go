@@ -55,7 +55,7 @@ func (e *Engine) Evaluate(ctx context.Context, account verify.Account, req verif
 	t, err := e.apply(ctx, beginScope(account, req), func(t *transition) error {
 		_, _, err := e.begin(t, account, req, ev.Price)
 		if _, ok := errors.AsType[*verify.Error](err); ok {
-			t.refusal = err // and no error, which apply would report
+			t.refusal = err // an error would count as the refusal of a start, see refused
 			return nil
 		}
 		return err

@@ -35,8 +35,8 @@ func (e *Engine) ForgetNumber(ctx context.Context, f store.Forget) (done store.F
 	return done, err
 }
 
-// maxForgetTries bounds the repetitions of an erasure between whose two steps a verification
-// began.
+// maxForgetTries bounds the attempts of an erasure. It is repeated if a verification begins
+// after withdraw and before ForgetNumber.
 const maxForgetTries = 5
 
 // withdraw ends the verifications in progress of a number.

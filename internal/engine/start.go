@@ -48,8 +48,8 @@ func beginScope(account verify.Account, req verify.Request) store.Scope {
 	return store.Scope{Number: req.To.Canonical, Begins: account.Key, Account: account.Payer()}
 }
 
-// begin loads the input of [verify.Begin] and runs it. It is decided in the transaction, so
-// that the verification begins after all that was decided before.
+// begin loads the input of [verify.Begin] and runs it in the transaction, so
+// the verification begins after all earlier commits for the address.
 func (e *Engine) begin(t *transition, account verify.Account, req verify.Request, price verify.Money) (begun verify.Change, ended *verify.Change, err error) {
 	b := verify.Beginning{Request: req, Price: price, Payer: account.Payer(), OnSuccess: e.cfg.ChargeOnSuccess, Node: e.node}
 	if b.History, err = t.nextHistory(req, 0); err != nil {

@@ -2,8 +2,8 @@
 // phone_messages. Nodes that share the database show the messages of all nodes, and messages
 // survive a restart.
 //
-// The schema, retention and the erasure of a number are the store's, as for every table. The
-// package must not know verifications, carriers other than the virtual phone, or HTTP.
+// Package store implements the schema, the retention and the erasure of a number, as for every
+// table. This package must not depend on verifications, carriers other than the virtual phone, or HTTP.
 package inbox
 
 import (
@@ -54,7 +54,7 @@ func (i Inbox) Messages(ctx context.Context, number string, limit int) ([]virtua
 	return messages, err
 }
 
-// Message returns the newest copy of the message of an event. ok is false without a message.
+// Message returns the newest copy of the message of an event. ok is false if the event has no message.
 func (i Inbox) Message(ctx context.Context, event verify.ID) (m virtual.Message, ok bool, err error) {
 	messages, err := i.query(ctx, `SELECT `+columns+` FROM phone_messages WHERE event = $1 ORDER BY seq DESC LIMIT 1`, event[:])
 	if err != nil || len(messages) == 0 {

@@ -33,17 +33,16 @@ const (
 	RefusedNumber     = "447700900040" // its SMS carrier refuses every message
 )
 
-// DemoKey opens the database of demonstrations that share one: nodes that have
-// nothing else in common need the same key. It protects nothing, since it is
-// published.
+// DemoKey returns the key of demonstration databases, so that several demonstration nodes can
+// share one. It is public and protects no data.
 func DemoKey() vault.Key {
 	return sha256.Sum256([]byte("countersign demo: this key is published"))
 }
 
 const demoCredit = 1000 * verify.Unit
 
-// DemoConfig returns the configuration of the demonstration: the virtual phone for all
-// numbers except the fixed ones.
+// DemoConfig returns the configuration of the demonstration: the virtual phone for all numbers
+// without a fixed result.
 func DemoConfig() config.Config {
 	const refused = verify.SMS
 	c := config.Default()

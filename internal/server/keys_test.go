@@ -22,22 +22,21 @@ import (
 	"countersign/internal/vault"
 )
 
-// drill is an installation under load with key rotations.
+// drill is an installation under load while its keys are replaced.
 type drill struct {
 	t        *testing.T
 	database string
 	clock    *clockwork.FakeClock
 	nodes    []*running
-	onDisk   atomic.Pointer[vault.Key] // what lies where the servers look for their key file
+	onDisk   atomic.Pointer[vault.Key] // content of the key file
 
-	rounds  [4]atomic.Int64 // completed verifications of each worker
+	rounds  [4]atomic.Int64 // completed rounds of each worker
 	failed  atomic.Int64
 	stopped atomic.Bool
 	workers sync.WaitGroup
 }
 
-// TestKeysUnderLoad checks that rotations of data keys and key file on serving nodes
-// cause no failed check.
+// TestKeysUnderLoad: no check fails while the data keys and the key file are replaced.
 func TestKeysUnderLoad(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {

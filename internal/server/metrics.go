@@ -82,7 +82,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // poolCollector exports the state of database connection pools.
 type poolCollector struct {
-	read func() map[string]store.PoolStats // by the name of the pool
+	read func() map[string]store.PoolStats // key: name of the pool
 
 	open, limit, waits, waited *prometheus.Desc
 }

@@ -43,11 +43,12 @@ import (
 	"countersign/internal/web"
 )
 
-// Options say how to run a server.
+// Options configure a server.
 type Options struct {
 	Config config.Config // validated
 	Key    vault.Key
-	// ReadKey, if not nil, reads the key file again, to take up one that was replaced.
+	// ReadKey, if not nil, reads the key file again: a replaced file takes effect without a
+	// restart.
 	ReadKey func() (vault.Key, error)
 
 	Log *slog.Logger
@@ -56,26 +57,26 @@ type Options struct {
 	Clock clockwork.Clock
 
 	Speed     int  // divides the waits of verifications; 0 and 1 mean real time
-	Unlimited bool // no rate limit and no caps
-	// Version and Commit identify the program in countersign_build_info; "" if unknown.
+	Unlimited bool // no rate limits and no per-number limits
+	// Version and Commit are the labels of countersign_build_info; "" means unknown.
 	Version, Commit string
 	// LogRefusals logs each refused start with its remedy, at level warn.
 	LogRefusals bool
-	// DrainFor is the time for which a stopping server refuses requests before it closes
-	// its listener.
+	// DrainFor is the time for which a stopping server refuses requests before it closes its
+	// listener.
 	DrainFor time.Duration
 	// TLS overrides the certificate of the configuration.
 	TLS *tls.Config
-	// OpenFiles is the maximum number of open files of the process; 0 for the limit of
-	// the system (RLIMIT_NOFILE).
+	// OpenFiles is the maximum number of open files of the process; 0 means the limit of the
+	// system (RLIMIT_NOFILE).
 	OpenFiles int
 }
 
-// grace is the maximum waiting time of a stop for requests, and then for messages in
-// flight. It exceeds the timeouts of carriers.
+// grace is the time that a stopping server allows for open requests, and again for messages
+// in flight. It is longer than the timeout of a carrier.
 const grace = 15 * time.Second
 
-// Server is a server that listens, and serves after a call of Serve.
+// Server has open listeners, and answers requests after Serve is called.
 type Server struct {
 	opts   Options
 	log    *slog.Logger
