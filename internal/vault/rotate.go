@@ -22,14 +22,14 @@ type FileRow struct {
 	Fingerprint []byte
 	Master      []byte // master key, sealed with the key file
 	CreatedAt   time.Time
-	UsedAt      time.Time // last report of a server that has the file; zero for never
+	UsedAt      time.Time // last report of a server that has the file; zero means never
 }
 
 // DataKeyRow is the row of a data key.
 type DataKeyRow struct {
 	ID        int64
 	Purpose   Purpose
-	Sealed    []byte // with the master key
+	Sealed    []byte // data key, sealed with the master key
 	CreatedAt time.Time
 }
 
@@ -137,7 +137,7 @@ func (r Rows) withFile(ours, next Key, now time.Time) (Rows, error) {
 	was := r
 	r = r.withUse(ours, now)
 	made := now.UTC().Truncate(time.Millisecond)
-	if first := r.Files[older].CreatedAt; !made.After(first) { // after a step of the clock
+	if first := r.Files[older].CreatedAt; !made.After(first) { // the clock was set back
 		made = first.Add(time.Millisecond)
 	}
 	r.Files = append(r.Files, FileRow{Fingerprint: next.fingerprint(), CreatedAt: made})
@@ -190,8 +190,8 @@ func (k *dataKey) stale(now time.Time) bool {
 	return k.fromFuture(now) || k.createdAt.Truncate(day).Before(now.Truncate(day))
 }
 
-// withNewDataKeys adds a data key for PINs and one for codes where replace returns true for
-// the key in use.
+// withNewDataKeys adds a data key for PINs, for codes, or both: for each purpose for which
+// replace returns true for the key in use.
 func (r Rows) withNewDataKeys(file Key, now time.Time, replace func(*dataKey, time.Time) bool) (Rows, error) {
 	master, err := r.master(file)
 	if err != nil {

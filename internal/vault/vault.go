@@ -42,7 +42,7 @@ type Records interface {
 type Config struct {
 	Key Key // content of the key file
 	// ReadKey reads the key file again, so that a replaced file takes effect without a
-	// restart. nil for never.
+	// restart. nil means that a replacement needs a restart.
 	ReadKey func() (Key, error)
 	Records Records
 	Log     *slog.Logger // required if ReadKey is not nil
