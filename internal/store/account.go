@@ -61,7 +61,7 @@ type NewAccount struct {
 
 // CreateAccount adds an account with its first secret.
 func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) error {
-	var changes []topic // nobody has a new account in memory
+	var changes []topic // no node has cached the new account
 	if a.Settings.Autofill != (verify.Autofill{}) || len(a.Settings.CarrierValues) > 0 || len(a.Settings.SpokenBrands) > 0 {
 		changes = []topic{ofTemplates}
 	}
@@ -127,7 +127,7 @@ func (db *DB) SetUnlimited(ctx context.Context, key string, unlimited bool) erro
 	}, ofAccounts)
 }
 
-// OnUndeliverable says when an account's next event comes after one that failed.
+// OnUndeliverable returns the account's rule for the next event after a failed event.
 func (tx *Tx) OnUndeliverable(account string) (then verify.OnUndeliverable, err error) {
 	_, err = tx.queryRow(`SELECT on_undeliverable FROM accounts WHERE key = $1`, []any{account}, &then)
 	return then, err
@@ -143,7 +143,8 @@ func (db *DB) Credit(ctx context.Context, key string, amount verify.Money, now t
 	return db.changeAccount(ctx, payer, func(tx *Tx) error { return tx.TopUp(payer, amount, now) })
 }
 
-// payer is whose balance an account uses.
+// payer returns the account with the balance that an account uses: its parent, or itself. It
+// returns ErrNoAccount for an unknown key.
 func (db *DB) payer(ctx context.Context, key string) (payer string, err error) {
 	err = db.queryRow(ctx, `SELECT CASE WHEN parent = '' THEN key ELSE parent END FROM accounts WHERE key = $1`, []any{key}, &payer)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -152,8 +153,8 @@ func (db *DB) payer(ctx context.Context, key string) (payer string, err error) {
 	return payer, err
 }
 
-// changeAccount runs change when there is such an account. It says which topics are
-// changed.
+// changeAccount runs change in a transaction, and marks the topics of as changed. Its error
+// wraps ErrNoAccount for an unknown key.
 func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) error, of ...topic) error {
 	payer, err := db.payer(ctx, key)
 	if err != nil {
@@ -163,7 +164,7 @@ func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) er
 		if err := tx.LockBalances(payer); err != nil {
 			return err
 		}
-		// A harmless update that says whether the row is there.
+		// An update without a change, whose row count reports whether the account exists.
 		n, err := tx.exec(`UPDATE accounts SET name = name WHERE key = $1`, key)
 		if err != nil {
 			return err

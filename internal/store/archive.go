@@ -10,17 +10,17 @@ import (
 	"countersign/internal/verify"
 )
 
-// Cutoffs are the times up to which verifications that ended lose something, or all.
-// A zero time is before all of them.
+// Cutoffs are the ends of the retention periods: each applies to verifications that ended at
+// or before it. The zero time applies to no verification.
 type Cutoffs struct {
-	Codes   time.Time // they move to the archive, which has no codes
-	Numbers time.Time // their numbers go, and what else tells of a person
-	History time.Time // they go
+	Codes   time.Time // move to the archive, which has no codes
+	Numbers time.Time // erase numbers and other personal data
+	History time.Time // delete
 }
 
-// Archive moves up to limit verifications that ended until c.Codes from the table of
-// requests to the archive, the oldest first, and reports how many. Those that are too old
-// for the archive are deleted. Those with a lease stay.
+// Archive moves up to limit verifications that ended at or before c.Codes to the archive,
+// oldest first, and returns their number. It deletes verifications that are too old for the
+// archive, and skips verifications with a lease.
 func (db *DB) Archive(ctx context.Context, c Cutoffs, limit int) (moved int, err error) {
 	moved, err = db.move(ctx, c, func(tx *Tx) ([]verify.Verification, error) { return tx.ended(c.Codes, limit) })
 	if err != nil {
@@ -61,7 +61,8 @@ func (db *DB) move(ctx context.Context, c Cutoffs, find func(*Tx) ([]verify.Veri
 }
 
 // missingMonths lists the months of verifications that have no partition of the archive.
-// months is nil where none is needed.
+// months has the existing
+// partitions; nil if the engine needs no partitions.
 func missingMonths(list []verify.Verification, months map[time.Time]bool, history time.Time) (missing []time.Time) {
 	for _, v := range list {
 		m := monthOf(v.FinalizedAt)
@@ -97,8 +98,8 @@ func (tx *Tx) moveToArchive(list []verify.Verification, c Cutoffs) error {
 // reached reports whether a cutoff is at t or after it.
 func reached(t, cutoff time.Time) bool { return !cutoff.IsZero() && !t.After(cutoff) }
 
-// ended loads the verifications that ended until a time and have no lease. A broken row is
-// over nevertheless, and its columns are kept.
+// ended loads the verifications that ended at or before a time and have no lease. They include
+// rows that cannot be decoded, with their columns only.
 func (tx *Tx) ended(until time.Time, limit int) (found []verify.Verification, err error) {
 	found, err = tx.all(`SELECT `+verificationColumns+` FROM verifications
 		WHERE finalized_at <= $1 AND due_at IS NULL ORDER BY finalized_at LIMIT $2`+tx.take, millis(until), limit)
@@ -133,8 +134,8 @@ func (tx *Tx) insertArchive(v *verify.Verification, anonymous bool) error {
 
 const findArchived = `SELECT account, address, finalized_at, submitted_at, personal, document FROM archive WHERE id = $1`
 
-// archived finds a verification in the archive. Its id is looked for in each partition, of
-// which there are as many as months are kept.
+// archived reads the row of findArchived; ok is false for an empty result. The query searches
+// every partition, one for each month of retention.
 func archived(rows rows, id verify.ID) (v verify.Verification, ok bool, err error) {
 	var (
 		address              sql.NullString

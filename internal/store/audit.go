@@ -8,20 +8,19 @@ import (
 	"time"
 )
 
-// AuditEntry tells of one change that somebody made by hand. It holds no secret, and
-// no number in full.
+// AuditEntry records one change by an operator. It contains no secrets and no full numbers.
 type AuditEntry struct {
-	Seq     int64 // set by the store; grows
+	Seq     int64 // set by the store; ascending
 	At      time.Time
 	Who     string
-	Source  string // an address, or the machine of a command line
+	Source  string // IP address, or host name of a command line
 	Action  string // such as account.bar
-	Subject string // such as an api_key; "" for none
+	Subject string // such as an api_key, or ""
 	Detail  string // JSON object
 }
 
-// Audit is an entry that is to be written together with the change of which it
-// tells: in the first transaction of any [DB.Write] that is given its context.
+// Audit is an entry that is written in the same transaction as its change: the first
+// successful [DB.Write] with the context of WithAudit.
 type Audit struct {
 	entry   AuditEntry
 	written atomic.Bool
@@ -29,8 +28,8 @@ type Audit struct {
 
 type auditKey struct{}
 
-// WithAudit gives a context under which the change also writes e. The operations of
-// the store thereby need not know that somebody looks on.
+// WithAudit returns a context in which the first write also records e, so store methods need no
+// audit parameter.
 func WithAudit(ctx context.Context, e AuditEntry) (context.Context, *Audit) {
 	a := &Audit{entry: e}
 	return context.WithValue(ctx, auditKey{}, a), a
@@ -39,8 +38,8 @@ func WithAudit(ctx context.Context, e AuditEntry) (context.Context, *Audit) {
 // Written reports whether the entry is durable.
 func (a *Audit) Written() bool { return a.written.Load() }
 
-// audited adds the entry of ctx, if it has one that is not written yet, to what a job
-// does. done must be called when the job is durable.
+// audited adds the unwritten entry of ctx, if any, to a job. Call done after the job is
+// durable.
 func audited(ctx context.Context, do func(*Tx) error) (_ func(*Tx) error, done func()) {
 	a, ok := ctx.Value(auditKey{}).(*Audit)
 	if !ok || a.Written() {
@@ -63,10 +62,10 @@ func (tx *Tx) addAudit(e AuditEntry) error {
 	return nil
 }
 
-// AuditFilter says which entries are wanted. What is zero does not count.
+// AuditFilter selects entries. Zero fields select all entries.
 type AuditFilter struct {
-	Since, Until         time.Time // Until itself is not wanted
-	Who, Action, Subject string    // Action may end in * for all that begin so
+	Since, Until         time.Time // Since is inclusive, Until exclusive
+	Who, Action, Subject string    // Action may end in *, which matches any suffix
 	Before               int64     // only entries with a smaller Seq
 	Limit                int
 }
@@ -126,13 +125,13 @@ func (db *DB) auditEntries(ctx context.Context, query string, args []any) ([]Aud
 	return entries, rows.Err()
 }
 
-// AddAudit writes an entry by itself, for a change that lies elsewhere.
+// AddAudit writes an entry in its own transaction, for a change outside of the database.
 func (db *DB) AddAudit(ctx context.Context, e AuditEntry) error {
 	return db.Write(ctx, Scope{}, func(tx *Tx) error { return tx.addAudit(e) })
 }
 
-// ForgetAudit deletes up to limit entries that were made until a time, the oldest
-// first, and reports how many.
+// ForgetAudit deletes up to limit entries created at or before made, oldest first, and returns
+// their number.
 func (db *DB) ForgetAudit(ctx context.Context, made time.Time, limit int) (forgotten int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM audit WHERE seq IN (

@@ -17,26 +17,26 @@ import (
 	"countersign/internal/vault"
 )
 
-// CopyConfig says which installation to move, and where.
+// CopyConfig is the source and the target of [Copy].
 type CopyConfig struct {
 	From string    // path of the SQLite file
 	To   string    // URL of the PostgreSQL database
-	Key  vault.Key // of both
+	Key  vault.Key // key file of source and target
 
-	Batch int // rows of a commit; 0 for a good number
+	Batch int // rows per commit; 0 means copyBatch
 
 	// Progress, if not nil, is called after each commit of rows.
 	Progress func(table string, rows int)
 }
 
-// CopiedTable is what Copy did with a table.
+// CopiedTable is the result of [Copy] for one table.
 type CopiedTable struct {
 	Name     string
-	Copied   int // rows that were not in the target yet
-	Compared int // rows that are in both
+	Copied   int // rows that this call inserted into the target
+	Compared int // rows that are equal in source and target
 }
 
-// What Copy refuses.
+// Errors of [Copy].
 var (
 	ErrDirection = errors.New("a copy goes from SQLite to PostgreSQL, and no other way")
 	ErrForeign   = errors.New("it has data that is not of this source; name an empty database")
@@ -44,35 +44,33 @@ var (
 	ErrDiffers   = errors.New("source and target differ")
 )
 
-// ErrCopied is returned by Copy when the copy was complete already, and the source
-// has not changed since.
+// ErrCopied is returned by [Copy] if an earlier copy is complete and the source has not
+// changed since.
 var ErrCopied = errors.New("it was copied already")
 
-// ErrHalfCopied is returned by Open for the target of a copy that did not come to
-// its end.
+// ErrHalfCopied is returned by [Open] for the target of an incomplete copy.
 var ErrHalfCopied = errors.New("the copy into it is not complete; run countersign migrate copy (again)")
 
-// copyBatch is enough for the round trips not to count, and little enough memory.
+// copyBatch is the default number of rows per commit: round trips take little of the time, and
+// a batch needs little memory.
 const copyBatch = 1000
 
-// copyWait is how long Copy waits for servers to be gone from the target: the
-// connection of one that has just stopped may take a moment.
+// copyWait bounds the wait for servers to disconnect from the target. The connection of a
+// stopped server may outlive it by a moment.
 const copyWait = 5 * time.Second
 
 const (
-	copyMark  = "copy"  // the row of settings that says how far a copy is:
-	copyBegun = "begun" // or, when it is complete, the sum of the source
+	copyMark  = "copy"  // name of the row of settings with the state of a copy
+	copyBegun = "begun" // value during a copy; afterwards the checksum of the source
 )
 
-// copyLock is the number of the advisory lock that servers share, and that a copy
-// has for itself.
+// copyLock is the number of an advisory lock: shared for servers, exclusive for a copy.
 const copyLock = 0x636f70792e2e2e2e // "copy...."
 
-// Copy moves an installation from an SQLite file, which no server may use
-// meanwhile, to an empty PostgreSQL database. Every row is compared afterwards. A
-// copy that was interrupted is continued by the next call; until it is complete,
-// Open refuses the target. The source stays as it is, but for its schema, which is
-// brought up to date.
+// Copy moves an installation from an SQLite file to an empty PostgreSQL database. No server
+// may use either during the copy. Afterwards Copy compares every row. The next call continues
+// an interrupted copy; until it is complete, [Open] refuses the target. Of the source, only the
+// schema is changed: it is migrated to the current version.
 func Copy(ctx context.Context, cfg CopyConfig) (done []CopiedTable, err error) {
 	if IsPostgres(cfg.From) || !IsPostgres(cfg.To) {
 		return nil, ErrDirection
@@ -94,8 +92,8 @@ func Copy(ctx context.Context, cfg CopyConfig) (done []CopiedTable, err error) {
 	return done, nil
 }
 
-// shareWithCopy marks the database as in use, and refuses one that a copy is under
-// way to. The mark goes with the connection.
+// shareWithCopy acquires copyLock, shared, for the life of the connection. It returns
+// ErrHalfCopied while a copy holds the lock.
 func shareWithCopy(ctx context.Context, conn *pgx.Conn) error {
 	var free bool
 	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock_shared($1)`, int64(copyLock)).Scan(&free); err != nil {
@@ -107,7 +105,7 @@ func shareWithCopy(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// checkCopied refuses the target of a copy that is not complete.
+// checkCopied returns ErrHalfCopied for the target of an incomplete copy.
 func checkCopied(ctx context.Context, conn *pgx.Conn) error {
 	var half bool
 	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1 AND value = $2)`, copyMark, []byte(copyBegun)).Scan(&half)
@@ -124,18 +122,18 @@ type copier struct {
 	file   *sql.DB
 	source *copySource
 	target *pgx.Conn
-	tables []copyTable // in an order that suits foreign keys
+	tables []copyTable // referenced tables before the tables that refer to them
 }
 
 func (c *copier) close(ctx context.Context) error {
 	var errs []error
 	if c.target != nil {
-		// By itself the lock would go a moment after the connection, and a server that
-		// is started at once would meet it.
+		// PostgreSQL releases the lock a moment after the connection has closed, and until
+		// then a server could not start.
 		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
-		_, _ = c.target.Exec(ctx, `SELECT pg_advisory_unlock($1)`, int64(copyLock)) // of no use where the connection is lost
-		_ = c.target.Close(ctx)                                                     // a goodbye that nobody needs to hear
+		_, _ = c.target.Exec(ctx, `SELECT pg_advisory_unlock($1)`, int64(copyLock)) // fails on a lost connection, which has no lock
+		_ = c.target.Close(ctx)                                                     // best-effort close
 	}
 	if c.source != nil {
 		errs = append(errs, c.source.close(ctx))
@@ -149,10 +147,10 @@ func (c *copier) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// openSource opens the file as a server does, so that none has it meanwhile.
+// openSource locks the file as a server does, so no server can use it, and opens it.
 func (c *copier) openSource(ctx context.Context) (err error) {
 	if _, err := os.Stat(c.From); err != nil {
-		return fmt.Errorf("no database: %w", err) // and none is to be made
+		return fmt.Errorf("no database: %w", err) // openSQLite would create the file
 	}
 	if c.lock, err = lockFile(c.From); err != nil {
 		return err
@@ -171,8 +169,8 @@ func (c *copier) openSource(ctx context.Context) (err error) {
 	return err
 }
 
-// openTarget connects to the server, waits until no other server uses the database,
-// and keeps them away while the connection lasts.
+// openTarget connects to PostgreSQL, waits until no Countersign server uses the database, and
+// excludes them for the life of the connection.
 func (c *copier) openTarget(ctx context.Context) error {
 	conf, err := parsePostgres(c.To)
 	if err != nil {
@@ -223,8 +221,8 @@ func (c *copier) run(ctx context.Context) ([]CopiedTable, error) {
 	return done, c.finish(ctx, all.sum.Sum(nil))
 }
 
-// claim sees that the target is empty, and makes it that of this source; or that it
-// was this source's before.
+// claim marks an empty target as the copy of this source. It accepts an incomplete copy of the
+// source, and returns ErrForeign, ErrOutdated or ErrCopied for other contents.
 func (c *copier) claim(ctx context.Context) error {
 	ours, err := c.source.setting(ctx, keyCheck)
 	if err != nil {
@@ -246,7 +244,7 @@ func (c *copier) claim(ctx context.Context) error {
 	switch {
 	case state == nil:
 		return c.claimEmpty(ctx, ours)
-	case !bytes.Equal(ours, theirs): // sealing is random, so it is an installation's own
+	case !bytes.Equal(ours, theirs): // sealing is random, so the value differs in each installation
 		return fmt.Errorf("the target: %w", ErrForeign)
 	case string(state) == copyBegun:
 		return nil
@@ -255,14 +253,14 @@ func (c *copier) claim(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case !bytes.Equal(state, sum): // such as that of a backup, to try it
+	case !bytes.Equal(state, sum): // the copy may be of a backup, as a trial
 		return fmt.Errorf("the target: %w", ErrOutdated)
 	}
 	return ErrCopied
 }
 
-// opensTarget sees that the key is that of the target, too, if it has one. A copy
-// that has only just begun has no keys yet, and that is of this source if of any.
+// opensTarget returns vault.ErrKey if the target has key files and none of them is the key. A
+// copy that has just begun has no key files yet.
 func (c *copier) opensTarget(ctx context.Context) error {
 	var files, ours int
 	err := c.target.QueryRow(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE encode(fingerprint, 'hex') = $1) FROM key_files`, c.Key.Fingerprint()).Scan(&files, &ours)
@@ -272,8 +270,8 @@ func (c *copier) opensTarget(ctx context.Context) error {
 	return err
 }
 
-// claimEmpty takes a target in which there is nothing but what migrations put
-// there, which goes: the source has its own.
+// claimEmpty claims a target whose only rows are those of migrations. It deletes those rows,
+// since the source has them as well.
 func (c *copier) claimEmpty(ctx context.Context, keyCheckOfSource []byte) error {
 	if err := c.untouched(ctx); err != nil {
 		return err
@@ -290,7 +288,7 @@ func (c *copier) claimEmpty(ctx context.Context, keyCheckOfSource []byte) error 
 	})
 }
 
-// untouched compares the target with a database that was just made.
+// untouched returns ErrForeign unless the target equals a new database.
 func (c *copier) untouched(ctx context.Context) (err error) {
 	file, err := openSQLite(":memory:", readCache)
 	if err != nil {
@@ -311,7 +309,7 @@ func (c *copier) untouched(ctx context.Context) (err error) {
 	}
 	all := comparison{source: empty, target: c.target, size: c.Batch, sum: sha256.New()}
 	for _, t := range c.tables {
-		if slices.Contains([]string{settingsTable, "key_files", "data_keys"}, t.name) { // of which any start makes a few
+		if slices.Contains([]string{settingsTable, "key_files", "data_keys"}, t.name) { // every first start adds rows
 			continue
 		}
 		if _, ok := known[t.name]; ok {
@@ -329,7 +327,7 @@ func (c *copier) untouched(ctx context.Context) (err error) {
 	return nil
 }
 
-// setting reads a setting of the target; nil when there is none.
+// setting reads a setting of the target; nil if it is not set.
 func (c *copier) setting(ctx context.Context, name string) (value []byte, err error) {
 	err = c.target.QueryRow(ctx, `SELECT value FROM settings WHERE name = $1`, name).Scan(&value)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -338,14 +336,14 @@ func (c *copier) setting(ctx context.Context, name string) (value []byte, err er
 	return value, err
 }
 
-// copyTable copies the rows that the target lacks. Rows go in the order of their
-// keys, and each batch is committed, so as many as are there need not go again.
+// copyTable copies the rows that the target lacks. Rows are copied in the order of their keys
+// and each batch is committed, so a repeated copy skips as many rows as the target has.
 func (c *copier) copyTable(ctx context.Context, t copyTable) (copied int, err error) {
 	if err := c.makePartitions(ctx, t); err != nil {
 		return 0, err
 	}
 	there := 0
-	if t.name != settingsTable { // whose rows came out of order, with the claim
+	if t.name != settingsTable { // claim has inserted two of its rows, out of order
 		if there, err = t.count(ctx, c.target); err != nil {
 			return 0, err
 		}
@@ -361,8 +359,8 @@ func (c *copier) copyTable(ctx context.Context, t copyTable) (copied int, err er
 	return copied, err
 }
 
-// insert commits a batch. It need not reach the disk at once: what a crash of the
-// server loses are the last batches, and the next call copies those again.
+// insert commits a batch without a wait for the disk: a crash of the server loses only the
+// last batches, and the next call copies them again.
 func (c *copier) insert(ctx context.Context, t copyTable, rows [][]any) (inserted int, err error) {
 	err = pgx.BeginFunc(ctx, c.target, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
@@ -375,7 +373,7 @@ func (c *copier) insert(ctx context.Context, t copyTable, rows [][]any) (inserte
 	return inserted, err
 }
 
-// finish lets the target be used. What the stopped server held falls due at once.
+// finish marks the target as complete. Rows that the stopped server leased become due.
 func (c *copier) finish(ctx context.Context, sum []byte) error {
 	for _, t := range c.tables { // for the plans of the first queries
 		if _, err := c.target.Exec(ctx, `ANALYZE `+t.ident()); err != nil {

@@ -9,35 +9,33 @@ import (
 	"countersign/internal/verify"
 )
 
-// dialect is where the SQL of the engines differs. All other statements are the
-// same on both.
+// dialect is the SQL that differs between SQLite and PostgreSQL. All other statements are the
+// same.
 type dialect struct {
 	name  string
 	goose goose.Dialect
 
-	// begin begins a transaction that writes.
+	// begin begins a write transaction.
 	begin string
-	// lock ends a query that reads in order to change: until the transaction ends
-	// nobody else changes the row. It lets the checks of foreign keys pass, which a
-	// plain FOR UPDATE would not. On SQLite there is only one writer anyway.
+	// lock ends a query and locks its rows until the end of the transaction. Unlike a plain
+	// FOR UPDATE, it does not block foreign-key checks. It is "" on SQLite, which has one writer.
 	lock string
-	// claim is lock for a query that takes any rows: not those that others hold.
+	// claim is like lock, but skips rows locked by another transaction.
 	claim string
-	// take is claim for a query that takes rows in order to delete them.
+	// take is like claim, for rows to delete.
 	take string
-	// among ends a condition on ids: that it is one of those in $1, an idSet.
+	// among ends a condition: the preceding id is in $1, an idSet.
 	among string
-	// lockNumber locks a number that stands for something until the transaction ends.
+	// lockNumber acquires the advisory lock $1 until the end of the transaction; "" on SQLite.
 	lockNumber string
-	// notify tells the nodes that listen on the channel $1, once the transaction is
-	// committed; "" where there are none.
+	// notify notifies the listeners of the channel $1 at the commit; "" on SQLite.
 	notify string
-	// lockPrices keeps others from changing the price lists; "" where there are none.
+	// lockPrices locks the price lists against changes by other nodes; "" on SQLite.
 	lockPrices string
 	// forget deletes the receipts received before $1 or after $2.
 	forget string
 
-	pingSize int // how much Ping writes: where it costs little, more than a request does
+	pingSize int // octets written by Ping; on SQLite more than a request writes
 }
 
 func onSQLite() dialect {
@@ -64,7 +62,7 @@ func onPostgres() dialect {
 		lockPrices: `LOCK TABLE price_list IN SHARE ROW EXCLUSIVE MODE`,
 		lockNumber: `SELECT pg_advisory_xact_lock($1)`,
 		notify:     `SELECT pg_notify($1, '')`,
-		// Two nodes that delete the same rows in two orders would wait for each other.
+		// Two nodes that delete the same rows in different orders would deadlock.
 		forget: `DELETE FROM receipts WHERE (carrier, ref) IN (
 			SELECT carrier, ref FROM receipts WHERE received_at < $1 OR received_at > $2 FOR UPDATE SKIP LOCKED)`,
 		pingSize: 32,
@@ -73,7 +71,7 @@ func onPostgres() dialect {
 
 func (d dialect) postgres() bool { return d.goose == goose.DialectPostgres }
 
-// idSet is a set of ids as an argument of dialect.among.
+// idSet returns a set of ids as an argument of among.
 func (d dialect) idSet(ids []verify.ID) (any, error) {
 	if d.postgres() {
 		set := make([][]byte, len(ids))
@@ -90,7 +88,7 @@ func (d dialect) idSet(ids []verify.ID) (any, error) {
 	return string(text), err
 }
 
-// placeholders gives "$1, … $n".
+// placeholders returns "$1, … $n".
 func placeholders(n int) string {
 	var b []byte
 	for i := 1; i <= n; i++ {

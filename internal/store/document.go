@@ -269,8 +269,8 @@ func (d *document) code(field record.Field, c *verify.Check) {
 	d.opened(err)
 }
 
-// opened keeps the error of a code. One that wraps vault.ErrUnavailable replaces others: a later
-// attempt may open all codes.
+// opened keeps the first error of a code. An error that wraps vault.ErrUnavailable takes
+// precedence, since a later attempt may open all codes.
 func (d *document) opened(err error) {
 	if d.sealed == nil || errors.Is(err, vault.ErrUnavailable) {
 		d.sealed = err

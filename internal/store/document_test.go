@@ -116,7 +116,7 @@ func TestUnavailableBesideBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows.err = errors.New("no connection")
-	read := verify.Verification{ID: verify.ID{9}, SubmittedAt: v.SubmittedAt} // nothing opens for another verification
+	read := verify.Verification{ID: verify.ID{9}, SubmittedAt: v.SubmittedAt} // a code cannot be opened for another verification
 	if err := decodeDocument(&read, v.To.Canonical, doc, nodes[1].Sealer()); !errors.Is(err, vault.ErrUnavailable) {
 		t.Errorf("%v, want ErrUnavailable", err)
 	}

@@ -14,8 +14,8 @@ var (
 	versionPath    = []protowire.Number{1}
 	generationPath = []protowire.Number{10}
 	pinPath        = []protowire.Number{12}
-	eventPath      = []protowire.Number{13}    // of the first event
-	codePath       = []protowire.Number{14, 2} // of the first check
+	eventPath      = []protowire.Number{13}    // path in the first event
+	codePath       = []protowire.Number{14, 2} // code of the first check
 )
 
 // document reads the stored document of a verification.

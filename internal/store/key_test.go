@@ -57,8 +57,8 @@ func sealedCode(t *testing.T, database string, id verify.ID) []byte {
 	return field(document(t, database, id), codePath...)
 }
 
-// TestKeysOfTheDay: of all nodes one makes the keys of a day, and what is sealed with
-// them opens on a node that has not heard of them.
+// TestKeysOfTheDay: one node makes the keys of a day. Another node opens their values before
+// it has refreshed its keys.
 func TestKeysOfTheDay(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		a, b := node(t, database, key, t0), node(t, database, key, t0)
@@ -108,8 +108,8 @@ func TestKeysOfTheDay(t *testing.T) {
 	})
 }
 
-// TestKeysDestroyed: a data key is there while anything needs it, and then what it
-// sealed does not open any more, wherever a copy of it comes from.
+// TestKeysDestroyed: a data key exists while a stored value needs it. After its destruction no
+// copy of its values can be opened.
 func TestKeysDestroyed(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		db := node(t, database, key, t0)
@@ -128,12 +128,12 @@ func TestKeysDestroyed(t *testing.T) {
 		destroy(next.Add(30*day), day, 0) // the verification is in progress
 		same(t, db, v)
 		cancelled(t, db, v, t0.Add(time.Minute))
-		if id := sealedCode(t, database, v.ID)[:8]; !bytes.Equal(id, lostCode[:8]) { // of the data key
+		if id := sealedCode(t, database, v.ID)[:8]; !bytes.Equal(id, lostCode[:8]) { // id of the data key
 			t.Error("the code of yesterday was sealed again with the key of today")
 		}
 		destroy(next.Add(time.Hour-ms), day, 0)
-		destroy(next.Add(time.Hour), day, 1) // that of PINs
-		destroy(next.Add(40*day), 0, 0)      // codes are kept for ever
+		destroy(next.Add(time.Hour), day, 1) // the key of PINs
+		destroy(next.Add(40*day), 0, 0)      // codes are kept forever
 		destroy(next.Add(40*day), day, 0)    // the code has not moved yet
 		if v := find(t, db, v.ID); v.Checks[0].Code != pin(t, "12345") {
 			t.Errorf("the code is %q", v.Checks[0].Code.Reveal())
@@ -147,7 +147,7 @@ func TestKeysDestroyed(t *testing.T) {
 			t.Errorf("a PIN of the newest key is %q", got.PIN.Reveal())
 		}
 
-		// A copy of the old row, from a backup, say.
+		// A copy of the old row, such as from a backup.
 		tamper(t, database, other.ID, withField(document(t, database, other.ID), lost, pinPath...))
 		if _, _, err := db.Verification(t.Context(), other.ID); err == nil || !strings.Contains(err.Error(), "destroyed") {
 			t.Errorf("search: %v, want that its key was destroyed", err)
@@ -161,8 +161,8 @@ func TestKeysDestroyed(t *testing.T) {
 	})
 }
 
-// signed adds an account with both kinds of secrets, and secretsWork sees that they
-// still work.
+// signed adds an account with both kinds of secrets. secretsWork checks that both are still
+// valid.
 func signed(t *testing.T, db *store.DB) {
 	t.Helper()
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{
@@ -230,7 +230,7 @@ func TestKeyFileReplaced(t *testing.T) {
 		works(node(t, database, key, at(2)))
 		newer := node(t, database, next, at(2))
 		works(newer)
-		must(t, newer.Vault().NewDataKeys(t.Context(), at(3))) // which the old file opens, too
+		must(t, newer.Vault().NewDataKeys(t.Context(), at(3))) // the old file opens the new keys as well
 		v = begin(t, newer, request("demo0001", "447700900001"), at(3))
 		works(server)
 
@@ -308,8 +308,8 @@ func opens(t *testing.T, database string, file vault.Key) {
 	}
 }
 
-// TestKeyFileForced: a server whose key file was taken away goes on with what it
-// knows, says so, and goes on altogether when it is given the new one.
+// TestKeyFileForced: a server with a removed key file continues with its cached keys and logs
+// the failure. It recovers after its key file is replaced by the new one.
 func TestKeyFileForced(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		next, onDisk := vault.NewKey(), key
@@ -344,8 +344,8 @@ func TestKeyFileForced(t *testing.T) {
 	})
 }
 
-// TestKeysOfBackup: what was destroyed is lost in old backups, too, when the key file
-// of their time is.
+// TestKeysOfBackup: values of destroyed keys are unreadable in old backups as well, once the
+// key file of that time is lost.
 func TestKeysOfBackup(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -370,7 +370,7 @@ func TestKeysOfBackup(t *testing.T) {
 	}
 }
 
-// sealedKeys lists all keys of a file as they lie there.
+// sealedKeys returns all sealed keys of a file.
 func sealedKeys(t *testing.T, file string) (values [][]byte) {
 	t.Helper()
 	rows, err := raw(t, file).QueryContext(t.Context(), `SELECT sealed FROM data_keys UNION ALL SELECT master FROM key_files`)

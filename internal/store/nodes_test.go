@@ -14,8 +14,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// Several nodes on one database. What one node decides by reading, no other may
-// change before it is written.
+// Several nodes on one database. No node may change rows that another node has read for a
+// decision before that decision is committed.
 
 // twoNodes opens a database twice.
 func twoNodes(t *testing.T) [2]*store.DB {
@@ -24,7 +24,7 @@ func twoNodes(t *testing.T) [2]*store.DB {
 	return [2]*store.DB{openFile(t, database, key), openFile(t, database, key)}
 }
 
-// each runs do n times on each node, all at once.
+// each runs do n times on each node, all concurrently.
 func each(nodes [2]*store.DB, n int, do func(db *store.DB, i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -35,8 +35,8 @@ func each(nodes [2]*store.DB, n int, do func(db *store.DB, i int)) {
 	wg.Wait()
 }
 
-// TestNodesStart: of all that start to verify a number one does, and the others
-// learn that it runs.
+// TestNodesStart: of concurrent starts for a number one succeeds. The others are refused
+// as concurrent or return ErrRunning.
 func TestNodesStart(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
@@ -225,8 +225,7 @@ func TestNodesParts(t *testing.T) {
 	}
 }
 
-// TestNodesBalance: what two nodes spend of one balance is spent once, and nothing
-// is lost of what they add.
+// TestNodesBalance: concurrent charges and top-ups on two nodes are each applied once.
 func TestNodesBalance(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
@@ -259,8 +258,8 @@ func TestNodesBalance(t *testing.T) {
 	}
 }
 
-// TestNodesChargeStarts: whatever starts is paid for, and nothing else is, while
-// nodes wait for each other's changes of numbers and balance.
+// TestNodesChargeStarts: each start is charged once, while nodes wait for each other's locks of
+// numbers and balances.
 func TestNodesChargeStarts(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
@@ -426,6 +425,6 @@ func TestNodesRunning(t *testing.T) {
 	other := begin(t, nodes[0], request("demo0001", number), t0)
 	must(t, nodes[0].Write(t.Context(), store.Scope{Changes: other.ID}, func(*store.Tx) error {
 		_, err := start(t.Context(), nodes[1], verify.Beginning{Request: request("demo0002", number)}, false, t0)
-		return err // of a lock timeout if it waited
+		return err // lock timeout if the start waited for the row
 	}))
 }

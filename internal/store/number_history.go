@@ -13,18 +13,18 @@ import (
 	"countersign/internal/verify"
 )
 
-// guardKey stands for an address: a keyed hash of its canonical form.
+// guardKey is the keyed hash of the canonical form of an address.
 type guardKey = [16]byte
 
-// guards are the rows of addresses that a batch has loaded, and locked where other nodes
-// work on the database. Rows that changed are written with its commit, each once.
+// guards are the rows of addresses that a batch has loaded, and locked on a shared database.
+// Each changed row is written once, with the commit of the batch.
 //
-// An address without a row cannot be locked. Where two nodes add one at the same time, the
-// second fails and runs its job again: then there is a row.
+// An address without a row cannot be locked. If two nodes add its row at the same time, the
+// second insert fails, and the store runs its job again with the row of the first.
 type guards struct {
 	conn writeConn
 	hash func(number string) guardKey
-	keys map[string]guardKey // hashes that were computed
+	keys map[string]guardKey // cached hashes of numbers
 	rows map[guardKey]*guardRow
 }
 
@@ -49,10 +49,10 @@ func (g *guards) key(number string) guardKey {
 }
 
 type guardRow struct {
-	state   []byte      // see fraud.Number; nil for none
+	state   []byte      // encoded fraud.Number; nil without a history
 	running []verify.ID // verifications that may be in progress for the address
-	staleAt int64       // see staleDay
-	stored  bool        // the database has it
+	staleAt int64       // in milliseconds since 1970, see staleDay
+	stored  bool        // the row was loaded from the database
 	changed bool
 }
 
@@ -73,7 +73,7 @@ func scanGuard(from scanner) (key guardKey, row *guardRow, err error) {
 	return key, row, nil
 }
 
-// load returns the row of an address, which the batch then holds until its end.
+// load returns the row of an address. It loads and locks the row if the batch does not have it.
 func (g *guards) load(key guardKey) (*guardRow, error) {
 	if row := g.rows[key]; row != nil {
 		return row, nil
@@ -87,7 +87,7 @@ func (g *guards) load(key guardKey) (*guardRow, error) {
 	return g.rows[key], nil
 }
 
-// save writes the rows that changed, in the order of their keys.
+// save writes the changed rows in the order of their keys, which avoids deadlocks.
 func (g *guards) save() error {
 	var changed, added []guardKey
 	for key, row := range g.rows {
@@ -108,7 +108,7 @@ func (g *guards) save() error {
 	return nil
 }
 
-// columns returns a row as its columns number, state, running, stale_at.
+// columns returns the values of a row for the columns number, state, running, stale_at.
 func (g *guards) columns(key guardKey) (number, state, running []byte, staleAt int64) {
 	row := g.rows[key]
 	for _, id := range row.running {
@@ -120,20 +120,20 @@ func (g *guards) columns(key guardKey) (number, state, running []byte, staleAt i
 	return bytes.Clone(key[:]), state, running, row.staleAt
 }
 
-// begin notes that a verification began for its address.
+// begin adds a verification that has begun for the address.
 func (r *guardRow) begin(v *verify.Verification) {
 	r.running, r.changed = append(r.running, v.ID), true
 	r.staleAt = max(r.staleAt, staleDay(v.SubmittedAt.Add(longestVerification)))
 }
 
-// end removes a verification that is not in progress. The row is not written for this alone:
-// Running removes the id as well.
+// end removes a verification that is no longer in progress. It does not mark the row as
+// changed: Running skips a stored id whose verification has ended.
 func (r *guardRow) end(id verify.ID) {
 	r.running = slices.DeleteFunc(r.running, func(running verify.ID) bool { return running == id })
 }
 
-// empty reports whether nothing is known of the address. A state that cannot be decoded is
-// not empty.
+// empty reports whether the history of the address has no uses. A state that cannot be decoded
+// is not empty.
 func (r *guardRow) empty() bool {
 	n, err := decodeNumber(r.state)
 	return err == nil && len(n.Uses) == 0
@@ -145,8 +145,8 @@ type NumberHistory struct {
 	row *guardRow
 }
 
-// NumberHistory loads and locks the history of an address. A write with Scope.Number finds
-// it loaded.
+// NumberHistory loads and locks the history of an address. The history of Scope.Number was
+// loaded before the transaction began.
 func (tx *Tx) NumberHistory(number string) (NumberHistory, error) {
 	row, err := tx.guards.load(tx.guards.key(number))
 	if err != nil {
@@ -175,13 +175,14 @@ func (tx *Tx) SaveNumberHistory(h NumberHistory, staleAt time.Time) error {
 	}
 	tx.changed = true
 	h.row.state, h.row.changed, h.row.staleAt = state, true, staleDay(staleAt)
-	for _, id := range h.row.running { // not in the order of time where the clock was set back
+	for _, id := range h.row.running { // out of order if the clock was set back
 		h.row.staleAt = max(h.row.staleAt, staleDay(id.Time().Add(longestVerification)))
 	}
 	return nil
 }
 
-// staleDay is the end of the day.
+// staleDay returns the end of the day (UTC) of a time, in milliseconds since 1970; 0 for the
+// zero time.
 func staleDay(at time.Time) int64 {
 	const day = 24 * time.Hour
 	if at.IsZero() {
@@ -190,8 +191,8 @@ func staleDay(at time.Time) int64 {
 	return millis(at.Truncate(day).Add(day))
 }
 
-// HeldNumbers returns those of some numbers that another transaction has locked, and loads the
-// histories of the others. Waiting for a lock could deadlock a caller that has locked rows.
+// HeldNumbers returns the subset of numbers that another transaction has locked, and loads the
+// histories of the rest. It does not wait for locks: a caller with locked rows could deadlock.
 func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
 	if len(numbers) == 0 {
 		return nil, nil
@@ -210,8 +211,8 @@ func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
 	return held, nil
 }
 
-// ForgetNumberHistory deletes the history of an address, also one that cannot be decoded;
-// found is false if it is empty.
+// ForgetNumberHistory deletes the history of an address, including a history that cannot be
+// decoded; found is false if the history is empty.
 func (tx *Tx) ForgetNumberHistory(number string) (found bool, err error) {
 	key := tx.guards.key(number)
 	row, err := tx.guards.load(key)
@@ -241,15 +242,15 @@ func (db *DB) NumberHistory(ctx context.Context, number string) (fraud.Number, e
 // NumberHistoryWalk is the position of a walk through all histories. The zero value is the
 // start of a walk.
 type NumberHistoryWalk struct {
-	day   int64    // when it began, in days since 1970
-	after guardKey // the last that it has seen; no number has the zero key
+	day   int64    // day of the start, in days since 1970
+	after guardKey // key of the last history read; no number has the zero key
 	done  bool
 }
 
 // PruneNumberHistories continues a walk with the next limit histories and deletes the stale
 // ones. It returns their number, and more is true until the walk is complete. Histories become
-// stale at the end of a day (see staleDay), so each day needs one walk. No index leads to stale
-// histories: each message to a new number would write to it at random.
+// stale at the end of a day (see staleDay), so each day needs one walk. There is no index of
+// stale histories: each message to a new number would write one of its pages at random.
 func (db *DB) PruneNumberHistories(ctx context.Context, w *NumberHistoryWalk, now time.Time, limit int) (forgotten int, more bool, err error) {
 	day := spendDay(now)
 	switch {
@@ -308,7 +309,7 @@ func (db *DB) ResetNumberHistory(ctx context.Context, number string, caps fraud.
 			return err
 		}
 		if !caps.Counts(g.Number, now) {
-			return errNothing // nor is anything logged
+			return errNothing // no change, no audit entry
 		}
 		g.Number = caps.Cleared(g.Number, now)
 		return tx.SaveNumberHistory(g, caps.StaleAt(g.Number))

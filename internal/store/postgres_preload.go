@@ -10,8 +10,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// Both return the rows of keys. The second waits for no lock, and returns NULL for the
-// state of a row that another transaction holds.
+// Queries that lock and return the rows of keys. tryLockGuards does not wait: the state of a
+// row locked by another transaction is NULL.
 const (
 	lockGuards    = `SELECT number, state, running, stale_at FROM guards WHERE number = ANY($1) ORDER BY number FOR NO KEY UPDATE`
 	tryLockGuards = `WITH free AS MATERIALIZED (` + lockGuards + ` SKIP LOCKED)
@@ -19,8 +19,8 @@ const (
 		WHERE g.number = ANY($1)`
 )
 
-// lock returns the query that locks the rows of keys, and waits for those that other
-// transactions hold. All nodes lock them in the order of the keys.
+// lock returns a query that locks the rows of keys. All nodes lock in the order of the keys,
+// which avoids deadlocks. It calls found for each row.
 func (g *guards) lock(query string, keys map[guardKey]bool, found func(guardKey, *guardRow)) question {
 	list := make([][]byte, 0, len(keys))
 	for key := range keys {
@@ -42,7 +42,8 @@ func (g *guards) lockAll(keys map[guardKey]bool) question {
 	return g.lock(lockGuards, keys, func(key guardKey, row *guardRow) { g.rows[key] = row })
 }
 
-// locked notes that the rows of keys were locked: keys without a row have none.
+// locked adds an empty row for each key without a row, after a query has locked all rows of
+// keys.
 func (g *guards) locked(keys map[guardKey]bool) {
 	for key := range keys {
 		if g.rows[key] == nil {
@@ -51,8 +52,8 @@ func (g *guards) locked(keys map[guardKey]bool) {
 	}
 }
 
-// tryLockGuards locks the rows of keys that no other transaction holds, and sets true for
-// the others.
+// tryLockGuards locks and loads the rows of keys that are not locked by another transaction,
+// and reduces keys to the rest.
 func (c *postgresConn) tryLockGuards(g *guards, keys map[guardKey]bool) error {
 	want := maps.Clone(keys)
 	maps.DeleteFunc(want, func(key guardKey, _ bool) bool { return g.rows[key] != nil })
@@ -230,7 +231,7 @@ func (tx *Tx) lockBalances(batch []job) (questions []question) {
 	return questions
 }
 
-// question is a query and what becomes of each row of its answer.
+// question is a query with the function that receives each row of its result.
 type question struct {
 	query string
 	args  []any

@@ -23,9 +23,9 @@ const sqliteReads = 8
 // processor time for reading requests and writing answers.
 const sqliteBatch = 64
 
-// pragmas are those of each connection: write-ahead mode with every commit on disk before it
-// is acknowledged, and a cache of so many KiB. A writer of another process (the command line)
-// is waited for, but not longer than a client waits for its answer.
+// pragmas returns the pragmas of a connection with a cache of the given size in KiB. Commits
+// in write-ahead mode are on disk before they are acknowledged. A write waits for another
+// process (the command line), but not longer than a client waits for its response.
 func pragmas(cache int) []string {
 	return []string{
 		"busy_timeout(2000)",
@@ -34,7 +34,7 @@ func pragmas(cache int) []string {
 		"foreign_keys(ON)",
 		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointSize/pageSize),
 		fmt.Sprintf("cache_size(-%d)", cache),
-		"secure_delete(ON)", // deleted content is overwritten; requests delete nothing
+		"secure_delete(ON)", // deleted content is overwritten; requests delete no rows
 	}
 }
 
@@ -50,22 +50,22 @@ func openSQLite(path string, cache int) (*sql.DB, error) {
 	return db, nil
 }
 
-// readPool returns a pool of connections that read.
+// readPool returns a pool of read connections.
 func readPool(path string, limit int) fileReader {
 	return fileReader{sqlite.NewPool(limit, func() (*sqlite.Conn, error) { return sqlite.Open(path, pragmas(readCache)...) })}
 }
 
-// checkpointSize is the size of the write-ahead log, in octets, from which a commit copies
-// its pages to the file.
+// checkpointSize is the size of the write-ahead log, in octets, above which a commit copies the
+// pages of the log to the file.
 const checkpointSize = 16 << 20
 
-// pageSize is that of a new file in octets. A start and a check each write pages at random:
-// those of the history of the address. Smaller pages write less; larger ones hold more of a
-// document.
+// pageSize is the page size of new files in octets. Each start and each check changes a page at
+// random, in the table of number histories. Smaller pages write fewer octets; in larger pages
+// fewer documents need overflow pages.
 const pageSize = 1024
 
-// createPrivate creates a missing file with mode 0600: it holds numbers of people. SQLite
-// gives its log and index the same mode. An existing file with content is not opened: closing
+// createPrivate creates a missing file with mode 0600, since it contains phone numbers. SQLite
+// creates its log and its index with the same mode. An existing file with content is not opened: closing
 // it would release the locks of other connections of this process (see package filelock).
 func createPrivate(path string) error {
 	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
@@ -86,20 +86,21 @@ func createPrivate(path string) error {
 	return conn.Close()
 }
 
-// The operating system caches the pages of reads. A write needs pages of each index.
+// Cache sizes in KiB per connection. The operating system caches pages for reads as well. A
+// write needs pages of each index.
 const (
-	readCache  = 2_000 // KiB, of each connection
+	readCache  = 2_000
 	writeCache = 16_000
 )
 
-// longestClaim exceeds the lease of every claim. A claim beyond longestVerification is
-// from the future; the bounds spare the rows between.
+// longestClaim is longer than every lease. Rows that are due later than that have no lease,
+// unless they are due after longestVerification: such a lease is from the future.
 const longestClaim = time.Minute
 
-// releaseClaims makes the rows that a dead server leased due.
+// releaseClaims makes all leased rows due, after the death of the server with the leases.
 const releaseClaims = `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL AND due_at IS NOT NULL`
 
-// start opens the file for reading and writing.
+// startSQLite opens the file for reads and writes, and starts the writer.
 func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 	if err := createPrivate(cfg.Database); err != nil {
 		return err
@@ -126,8 +127,7 @@ func (db *DB) startSQLite(ctx context.Context, cfg Config) (err error) {
 	return nil
 }
 
-// prepareSQLite brings the schema up to date, reads the keys, and opens the connection of
-// the writer.
+// prepareSQLite migrates the schema, reads the keys and opens the connection of the writer.
 func (db *DB) prepareSQLite(ctx context.Context, cfg Config) (_ *sqliteConn, err error) {
 	file, err := openSQLite(cfg.Database, writeCache)
 	if err != nil {
@@ -152,8 +152,7 @@ func (db *DB) prepareSQLite(ctx context.Context, cfg Config) (_ *sqliteConn, err
 	return &sqliteConn{Conn: conn, log: cfg.Log, changes: map[change]string{}}, nil
 }
 
-// releaseDead makes the rows that a dead process held due. Rows that fall due later have no
-// lease.
+// releaseDead makes the rows that a dead process leased due. See longestClaim for the bounds.
 func releaseDead(ctx context.Context, conn *sqlite.Conn, now time.Time) error {
 	if now.IsZero() {
 		now = time.Now()
@@ -163,10 +162,10 @@ func releaseDead(ctx context.Context, conn *sqlite.Conn, now time.Time) error {
 	return err
 }
 
-// sqliteConn writes to a file. A batch has no savepoints, for which SQLite would keep a
-// copy of every page: when a job fails after it has written, the batch is rolled back,
-// and its jobs run again, each in its own transaction. That is rare: rules refuse
-// before the first write.
+// sqliteConn writes to a file. A batch has no savepoints, since SQLite would keep a copy of
+// every changed page. If a job fails after its first write, the batch is rolled back and its
+// jobs run again, each in its own transaction. This is rare: rules refuse before the first
+// write.
 type sqliteConn struct {
 	*sqlite.Conn
 	log   *slog.Logger
@@ -177,8 +176,8 @@ type sqliteConn struct {
 
 func (c *sqliteConn) close() error { return c.Close() }
 
-// carryOut commits the batch in one transaction, or after the failure of a job each job in its
-// own. After a failed commit all jobs have its error.
+// carryOut commits the batch in one transaction. If a job fails after a write, it commits each
+// job in its own transaction. A failed commit is the error of all jobs.
 func (c *sqliteConn) carryOut(tx *Tx, batch []job) []error {
 	results := make([]error, len(batch))
 	err := c.files.check()
@@ -205,7 +204,7 @@ func (c *sqliteConn) runSingly(tx *Tx, j job) error {
 	return result[0]
 }
 
-// attempt carries out jobs in one transaction. After an error the transaction is rolled back.
+// attempt runs jobs in one transaction and commits it. After an error it rolls back.
 func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 	if err := c.run("BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -215,7 +214,7 @@ func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 	end, err := "COMMIT", error(nil)
 	for i, j := range batch {
 		tx.changed = false
-		// A failed read may have ended the transaction; later statements would commit by themselves.
+		// A failed read may have ended the transaction; each later statement would commit.
 		if results[i] = j.do(tx); results[i] == nil || !tx.changed && c.InTransaction() {
 			continue
 		}
@@ -230,7 +229,7 @@ func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 		}
 	}
 	if err != nil || end == "ROLLBACK" {
-		// Fails when SQLite has rolled back already, as on a full disk.
+		// Fails if SQLite has already rolled back, as on a full disk.
 		if rerr := c.run("ROLLBACK"); rerr != nil {
 			c.log.Debug("roll back", "error", rerr)
 		}
@@ -238,8 +237,8 @@ func (c *sqliteConn) attempt(tx *Tx, batch []job, results []error) error {
 	return err
 }
 
-// run runs a statement without arguments. Statements of a write have no context: a write
-// that has begun is finished.
+// run executes a statement without arguments. Statements of a write have no context, so a write
+// in progress is never cancelled.
 func (c *sqliteConn) run(text string) error {
 	_, err := c.Exec(context.Background(), text)
 	return err
@@ -285,7 +284,7 @@ func (c *sqliteConn) loadGuard(g *guards, key guardKey) error {
 	return err
 }
 
-// tryLockGuards finds all rows free: there is one writer.
+// tryLockGuards empties keys: the file has one writer, so no row is locked.
 func (c *sqliteConn) tryLockGuards(_ *guards, keys map[guardKey]bool) error {
 	clear(keys)
 	return nil

@@ -1,13 +1,12 @@
-// Package store keeps everything that must survive: accounts, verifications,
-// events, checks and the ledger.
+// Package store persists accounts, verifications, number histories, prices and the ledger.
 //
-// There is one concrete [DB], on SQLite or PostgreSQL. All writes go through [DB.Write], which commits
-// the transactions of many callers together and returns to each only when its
-// own is durable. Reads do not wait for writes.
+// [DB] is a database on SQLite or PostgreSQL. All writes use [DB.Write], which commits the
+// transactions of many callers together (group commit) and returns after the commit is durable.
+// Reads do not wait for writes.
 //
-// The package must not know the engine, HTTP or carriers, and takes no decision: it loads
-// values of package verify and saves what their rules made of them. Keys and sealing are
-// those of package vault.
+// The package must not depend on the engine, HTTP or carriers, and contains no rules: it loads
+// values of package verify and saves the changes that the rules return. Package vault manages
+// the keys and seals values.
 package store
 
 import (
@@ -26,14 +25,14 @@ import (
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	dialect
-	path     string  // of the SQLite file
-	pingSlot [1]byte // drawn, see pingRow
+	path     string  // path of the SQLite file, or URL of the PostgreSQL database
+	pingSlot [1]byte // generated at random, see pingRow
 	read     reader
 	vault    *vault.Vault
-	seal     *vault.Sealer // of the vault
+	seal     *vault.Sealer // sealer of vault
 	decoy    decoy
-	keys     reader  // reads keys for code that occupies a connection of read
-	pool     *sql.DB // connections of read to PostgreSQL; nil for SQLite
+	keys     reader  // separate from read: keys are read while the caller occupies a connection of read
+	pool     *sql.DB // PostgreSQL connections of read; nil for SQLite
 	writers  []*writer
 	changes  changes
 	prices   *Cached[*verify.PriceList]
@@ -43,42 +42,43 @@ type DB struct {
 
 	lock    *fileLock // nil unless opened for serving
 	files   *files    // nil unless an SQLite file was opened for serving
-	outage  *outage   // of PostgreSQL; nil for SQLite
+	outage  *outage   // state of the connection to PostgreSQL; nil for SQLite
 	primary *primary  // source of PostgreSQL connections; nil for SQLite
 	log     *slog.Logger
 }
 
-// Config says which database to open.
+// Config describes the database to open.
 type Config struct {
-	// Database is the path of an SQLite file, which is created when missing, or
-	// the URL of a PostgreSQL database (postgres://user:password@host/name).
+	// Database is the path of an SQLite file or the URL of a PostgreSQL database
+	// (postgres://user:password@host/name). A missing file is created.
 	Database string
 	Key      vault.Key
 	Log      *slog.Logger
 
-	// ReadKey, if not nil, reads the key file again, so that one which was replaced is
-	// taken up without a restart.
+	// ReadKey, if not nil, reads the key file again: a replaced file takes effect without a
+	// restart.
 	ReadKey func() (vault.Key, error)
-	// Now is when the database is opened; zero for the time of the machine.
+	// Now is the time at which the database is opened; zero means the system time.
 	Now time.Time
 
-	// Serve claims an SQLite file for this process: it fails when another server
-	// has it, and lets every row that a dead one held fall due at once. Tools
-	// that only look something up or change a setting leave it false. On
-	// PostgreSQL any number of servers may serve, and it changes nothing.
+	// Serve opens an SQLite file for a server: Open returns ErrInUse if another server has the
+	// file, and otherwise makes the rows that a dead server leased due. It is false for tools
+	// that read values or change settings. It has no effect on PostgreSQL, where any number of
+	// servers may share a database.
 	Serve bool
 
-	// Around, if not nil, is given each commit to carry out. A simulation crashes
-	// and holds up nodes there: before it, or when it is durable and nobody knows.
+	// Around, if not nil, is called with the commit of each batch of writes; its error is the
+	// result of the batch. A simulation delays commits there, and crashes nodes before a commit
+	// or between the commit and the return of Write.
 	Around func(commit func()) error
 
-	// Committed, if not nil, is called after each batch of writes, with the number of
-	// writes and the time that they took, also if they failed. It must be quick.
+	// Committed, if not nil, is called after each batch of writes, including failed batches,
+	// with the number of writes and their duration. It must be quick.
 	Committed func(writes int, took time.Duration)
 }
 
-// Open opens the database, brings its schema up to date and checks the key. Its error wraps
-// vault.ErrKey if the key does not open the database. The first start decides on the key.
+// Open opens the database, migrates its schema and checks the key. Its error wraps
+// vault.ErrKey if the key does not open the database. A new database is created for the key.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	db := newDB(cfg)
 	start := db.startSQLite
@@ -100,7 +100,7 @@ func newDB(cfg Config) *DB {
 	return db
 }
 
-// Shared reports whether other nodes may work on the database, too.
+// Shared reports whether other nodes may write to the database.
 func (db *DB) Shared() bool { return db.postgres() }
 
 // Close waits for writes in flight and closes the files.
@@ -109,8 +109,8 @@ func (db *DB) Close() error {
 	for _, w := range db.writers {
 		w.stop()
 	}
-	// If the paths lead to other files, the writers stay open until the process ends: when
-	// its last connection closes, SQLite would write its log to those files.
+	// If the paths now lead to other files, the writers stay open until the process ends: SQLite
+	// would write its log to those files when the last connection closes.
 	if db.files.mayClose() {
 		for _, w := range db.writers {
 			errs = append(errs, w.conn.close())
@@ -154,14 +154,14 @@ func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any
 
 func millis(t time.Time) int64 { return t.UnixMilli() }
 
-// latest returns, in milliseconds, the latest time that a stored value may have and not
-// be from the future (see verify.FromFuture).
+// latest returns, in milliseconds, the latest time of a stored value that is not from the
+// future (see verify.FromFuture).
 func latest(now time.Time) int64 { return millis(now.Add(verify.FutureTolerance)) }
 
 // surelyFuture returns, in milliseconds, the time after which a stored value is from the
 // future for a job that deletes it or makes it due. The job may have read now a while ago:
-// its process was paused, or its write waited. A value that was written meanwhile is not from
-// the future, so the tolerance is the life of the longest verification.
+// its process was paused, or its write waited. A value written since then is not from the
+// future, so the tolerance is the life of the longest verification.
 func surelyFuture(now time.Time) int64 { return millis(now.Add(longestVerification)) }
 
 // millisOrNull stores the zero time as NULL.

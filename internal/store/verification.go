@@ -12,8 +12,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// verificationColumns are the columns of a verification: those that queries need, and the
-// document. step_at is the next step, due_at the time at which a runner has to look at the
+// verificationColumns are the columns of a verification: the columns for queries, and the
+// document. step_at is the next step, due_at the time at which a runner must handle the
 // row for due_reason (see verify.Verification.Due).
 const verificationColumns = `id, account, address, status, submitted_at, finalized_at, step_at, due_at, due_reason, node, fence, document`
 
@@ -69,9 +69,8 @@ const (
 )
 
 // Renew extends the lease with a fencing token until the given time, but not past the next
-// step. It does nothing if the token is stale. A row that another transaction holds is left
-// to the next time: one that releases leases holds many, as one that renews does, and they
-// would deadlock.
+// step. It has no effect if the token is stale. It skips a row locked by another transaction
+// until the next renewal: renewals and releases lock many rows, and waiting could deadlock.
 func (tx *Tx) Renew(id verify.ID, token int64, until time.Time) error {
 	delete(tx.loaded, id)
 	err := tx.send(`UPDATE verifications SET due_at = CASE WHEN step_at < $1 THEN step_at ELSE $1 END
@@ -101,7 +100,7 @@ func (l loaded) take(id verify.ID) *verify.Verification {
 
 const findVerification = `SELECT ` + verificationColumns + ` FROM verifications WHERE id = $1`
 
-// Verification loads and locks a verification; ok is false if there is none. An error
+// Verification loads and locks a verification; ok is false if the id does not exist. An error
 // wraps ErrBroken if its row cannot be decoded; v then has the columns of the row.
 func (tx *Tx) Verification(id verify.ID) (v verify.Verification, ok bool, err error) {
 	if v := tx.loaded.take(id); v != nil {
@@ -110,15 +109,15 @@ func (tx *Tx) Verification(id verify.ID) (v verify.Verification, ok bool, err er
 	return tx.one(findVerification+tx.lock, id[:])
 }
 
-// FreeVerification is Verification for a row that no other transaction holds; otherwise ok
-// is false, too.
+// FreeVerification is like Verification, but ok is also false for a row that is locked by
+// another transaction.
 func (tx *Tx) FreeVerification(id verify.ID) (v verify.Verification, ok bool, err error) {
 	return tx.one(findVerification+tx.claim, id[:])
 }
 
 // Running loads and locks the verification in progress for an account and address; ok is
-// false if there is none. The row of the address names the verifications that may be in
-// progress, so no index of addresses has to be written for each start.
+// false if no verification is in progress. The row of the address lists the ids of
+// verifications that may be in progress, so a start writes no index of addresses.
 func (tx *Tx) Running(account string, to verify.Address) (v verify.Verification, ok bool, err error) {
 	row, err := tx.guards.load(tx.guards.key(to.Canonical))
 	if err != nil {
@@ -136,7 +135,7 @@ func (tx *Tx) Running(account string, to verify.Address) (v verify.Verification,
 		case !found || status != verify.InProgress:
 			row.end(id)
 			continue
-		case owner != account: // neither locked nor decoded
+		case owner != account: // skipped without a lock and decoding
 			continue
 		}
 		v, ok, err := tx.Verification(id)
@@ -150,7 +149,8 @@ func (tx *Tx) Running(account string, to verify.Address) (v verify.Verification,
 	return v, false, nil
 }
 
-// noteRunning follows the change of a verification in the row of its address.
+// noteRunning updates the row of the address for a verification that begins or ends. It returns
+// ErrRunning for a second verification of the account and address.
 func (tx *Tx) noteRunning(c *verify.Change) error {
 	key, v := tx.guards.key(c.Verification.To.Canonical), &c.Verification
 	switch {
@@ -177,7 +177,7 @@ func (tx *Tx) one(query string, args ...any) (v verify.Verification, ok bool, er
 	return complete(rows, tx.seal)
 }
 
-// complete reads the only row. With an error v has as much of it as could be decoded.
+// complete reads the current row. After an error v has the decoded part of the row.
 func complete(rows rows, seal *vault.Sealer) (v verify.Verification, ok bool, err error) {
 	r, err := scanRow(rows, seal)
 	switch {
@@ -195,8 +195,8 @@ type DueRow struct {
 	Reason verify.Reason
 }
 
-// Due loads and locks the verifications that are due, the longest overdue first, except
-// those that another transaction holds. broken has the rows that cannot be decoded.
+// Due loads and locks up to limit due verifications, longest overdue first. It skips rows
+// locked by another transaction. broken has the errors of rows that cannot be decoded.
 func (tx *Tx) Due(now time.Time, limit int) (due []DueRow, broken map[verify.ID]error, err error) {
 	rows, err := tx.query(`SELECT `+verificationColumns+` FROM verifications
 		WHERE due_at <= $1 ORDER BY due_at LIMIT $2`+tx.claim, millis(now), limit)
@@ -219,8 +219,7 @@ func (tx *Tx) Due(now time.Time, limit int) (due []DueRow, broken map[verify.ID]
 	return due, broken, rows.Err()
 }
 
-// all loads the verifications that a query finds, also those that cannot be decoded
-// completely.
+// all loads the verifications of a query, including rows that cannot be decoded completely.
 func (tx *Tx) all(query string, args ...any) (found []verify.Verification, err error) {
 	rows, err := tx.query(query, args...)
 	if err != nil {

@@ -15,22 +15,21 @@ import (
 	"countersign/internal/verify"
 )
 
-// maxQueued bounds the queue of writes.
+// maxQueued bounds the queue of each writer.
 const maxQueued = 8192
 
-// ErrOverloaded is returned by Write when more callers wait than the queue holds.
+// ErrOverloaded is returned by [DB.Write] if the queue is full.
 var ErrOverloaded = errors.New("too many writes are waiting")
 
-// ErrClosed is returned by Write after Close.
+// ErrClosed is returned by [DB.Write] after [DB.Close].
 var ErrClosed = errors.New("database is closed")
 
-// writer is a goroutine that writes: the only one on SQLite, one of a few on
-// PostgreSQL. It collects what is waiting and commits it in one transaction ("group
-// commit", design.md §4.2).
+// writer is a goroutine that executes writes: one for an SQLite file, several for PostgreSQL.
+// It commits all queued jobs in one transaction (group commit).
 type writer struct {
 	conn writeConn
 	tx   *Tx
-	max  int // of the jobs of a batch
+	max  int // maximum number of jobs in a batch
 
 	around    func(commit func()) error            // see Config
 	committed func(writes int, took time.Duration) // see Config; never nil
@@ -40,7 +39,7 @@ type writer struct {
 	queue  chan job
 	done   chan struct{}
 
-	waiting atomic.Int32 // jobs that are queued or carried out
+	waiting atomic.Int32 // jobs that are queued or running
 }
 
 type job struct {
@@ -49,31 +48,31 @@ type job struct {
 	result chan error
 }
 
-// writeConn is the connection of the writer. The engines differ in what they can
-// do together, and in what goes wrong.
+// writeConn is the connection of a writer. SQLite and PostgreSQL differ in batching and in
+// their recoverable errors.
 type writeConn interface {
-	// carryOut runs the jobs of a batch, makes them durable, and gives the result
-	// of each. A job that fails leaves nothing behind, and does not hurt others.
+	// carryOut runs the jobs of a batch, commits them and returns the result of each. A failed
+	// job is rolled back and does not affect the others.
 	carryOut(tx *Tx, batch []job) []error
 	close() error
 
-	// What a job does. send is exec for a statement of whose result nobody wants
-	// to know: its error may come with a later one, or at the end of the job.
+	// Statements of a job. send is like exec without a result: its error may be returned by a
+	// later call, or be the result of the job.
 	exec(query string, args []any) (changed int64, err error)
 	send(query string, args []any) error
-	change(c change, of verify.ID, row []any) error // is send for a change
+	change(c change, of verify.ID, row []any) error // like send, for a change of one row
 	query(query string, args []any) (rows, error)
 
-	// loadGuard puts the row of an address, if there is one, into the rows of g.
+	// loadGuard locks the row of an address and adds it to g. A missing row is no error.
 	loadGuard(g *guards, key guardKey) error
-	// tryLockGuards loads the rows of keys that no other transaction holds; keys then has
-	// the others.
+	// tryLockGuards locks and loads the rows of keys that are not locked by another
+	// transaction, and reduces keys to the rest.
 	tryLockGuards(g *guards, keys map[guardKey]bool) error
-	// saveGuards writes rows of g: those that changed and those that are new.
+	// saveGuards writes the changed and the added rows of g.
 	saveGuards(g *guards, changed, added []guardKey) error
 }
 
-// rows is what of *sql.Rows the store uses.
+// rows is the subset of *sql.Rows that the store uses.
 type rows interface {
 	Next() bool
 	Scan(dest ...any) error
@@ -107,31 +106,31 @@ func (w *writer) stop() {
 	<-w.done
 }
 
-// Scope is the target of a write. Where several nodes share the database, the store locks it
-// before the write begins, all in one order and with no round trip of its own. The zero value
-// is a write that locks its rows itself.
+// Scope names the rows that a write may change. On a shared database the store locks them
+// before the write begins: for a whole batch in one round trip, and in a fixed order, which
+// avoids deadlocks. A write with the zero value locks its rows itself.
 type Scope struct {
-	Account string // whose balance the write may change: the payer, see verify.Account.Payer; "" for that of Limit
-	Charges bool   // the write most likely changes the balance of Account
-	Limit   *Limit // nil for none
+	Account string // payer (verify.Account.Payer) with the balance that may change; "" means Limit.Account
+	Charges bool   // the write probably changes the balance of Account, so it is locked in advance
+	Limit   *Limit // rate limit to count against, or nil
 
-	Number       string    // address whose history the write may change, see Tx.NumberHistory; "" for none
-	Verification verify.ID // the write may change it and the history of its address; zero for none
-	Changes      verify.ID // the write may change it, but no history; zero for none
+	Number       string    // address with a history that may change (Tx.NumberHistory), or ""
+	Verification verify.ID // verification that may change with the history of its address, or zero
+	Changes      verify.ID // verification that may change without a history, or zero
 
-	// Refs are message ids of carriers: the write may change the verifications with them.
+	// Refs are message ids of carriers. The verifications of these messages may change.
 	Refs []verify.Ref
 
-	// Begins is the account that begins a verification for Number, charged to Account; "" for
-	// none.
+	// Begins is the account that begins a verification for Number, charged to Account, or "".
 	Begins string
 }
 
-// Write runs do in a transaction and returns when the result is durable. If do returns an
-// error, none of its writes is kept, and Write returns that error. Other callers' writes may
-// be part of the same commit, so do must be quick and use only its Tx. The store may run do
-// more than once, if an earlier run was rolled back. A write that is queued is carried out
-// even if ctx ends. Errors: ErrOverloaded, ErrClosed, ErrUnknown, ErrRate for a full limit.
+// Write runs do in a transaction and returns after the commit is durable. If do fails, its
+// changes are rolled back and Write returns its error. Commits are shared with other callers,
+// so do must be quick and use only its Tx. do may run again after a rollback and must reset its
+// results. A queued write runs even if ctx is cancelled, so its outcome is always known. Write
+// returns ErrOverloaded if the queue is full, ErrClosed after Close, ErrRate above in.Limit, and
+// an error that wraps ErrUnknown if the connection was lost during the commit.
 func (db *DB) Write(ctx context.Context, in Scope, do func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -141,7 +140,7 @@ func (db *DB) Write(ctx context.Context, in Scope, do func(*Tx) error) error {
 	j.Charges = in.Charges || in.Begins != ""
 	if in.Limit != nil {
 		j.Account = cmp.Or(in.Account, in.Limit.Account)
-		if !db.Shared() { // the node counts
+		if !db.Shared() { // the only node has counted the request
 			j.Limit = nil
 		}
 	}
@@ -155,8 +154,8 @@ func (db *DB) Write(ctx context.Context, in Scope, do func(*Tx) error) error {
 	return nil
 }
 
-// writerFor picks who writes. Balances of one account all go to one, since they
-// would wait for each other; everything else goes to who has the least to do.
+// writerFor returns the writer for a balance: always the same for one account, so that writers
+// do not wait for each other's lock. For "" it returns the writer with the shortest queue.
 func (db *DB) writerFor(account string) *writer {
 	if len(db.writers) == 1 {
 		return db.writers[0]
@@ -206,14 +205,14 @@ func (w *writer) run() {
 		begun := time.Now()
 		results := w.commit(batch)
 		w.committed(len(batch), time.Since(begun))
-		w.waiting.Add(-int32(len(batch))) // first, so that no answered write counts
+		w.waiting.Add(-int32(len(batch))) // before the results, so that waiting includes no answered write
 		for i, err := range results {
 			batch[i].result <- err
 		}
 	}
 }
 
-// commit carries out the batch.
+// commit runs a batch inside Config.Around and returns the result of each job.
 func (w *writer) commit(batch []job) (results []error) {
 	if w.around == nil {
 		return w.conn.carryOut(w.tx, batch)
@@ -229,15 +228,15 @@ type Tx struct {
 	conn writeConn
 	seal *vault.Sealer
 	dialect
-	changed bool // there may be something to undo
+	changed bool // the job may have changed rows
 
-	// What is known of the batch.
+	// State of the batch.
 	balances balances
 	guards   guards
-	loaded   loaded                   // nil where each is read when it is asked for
-	refs     map[verify.Ref]verify.ID // of message ids that the jobs named, as they were found; nil likewise
-	posts    map[string]bool          // keys of the ledger that were posted; nil where a look at it costs nothing
-	careful  bool                     // the work came to nothing once, because of what was not looked at
+	loaded   loaded                   // preloaded verifications; nil on SQLite, which reads each on demand
+	refs     map[verify.Ref]verify.ID // verifications of Scope.Refs; nil on SQLite
+	posts    map[string]bool          // ledger keys posted in the batch; nil on SQLite, which queries the ledger
+	careful  bool                     // rerun one by one: check ledger keys when posting
 }
 
 // exec runs a statement and returns the number of rows that it changed.
@@ -246,8 +245,8 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	return tx.conn.exec(query, args)
 }
 
-// send runs a statement whose result nobody reads. Its error may come later, but
-// not later than the end of the job.
+// send runs a statement without a result. Its error may be returned by a later call, or at the
+// end of the job.
 func (tx *Tx) send(query string, args ...any) error {
 	tx.changed = true
 	return tx.conn.send(query, args)
@@ -255,7 +254,7 @@ func (tx *Tx) send(query string, args ...any) error {
 
 func (tx *Tx) query(query string, args ...any) (rows, error) { return tx.conn.query(query, args) }
 
-// queryRow reads one row into dest; ok is false when there is none.
+// queryRow reads one row into dest; ok is false for an empty result.
 func (tx *Tx) queryRow(query string, args []any, dest ...any) (ok bool, err error) {
 	rows, err := tx.query(query, args...)
 	if err != nil {

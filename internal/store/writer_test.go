@@ -20,8 +20,8 @@ import (
 	"countersign/internal/vault"
 )
 
-// These tests are inside the package, because only here can the writer be held
-// up until a batch has come together.
+// These tests are inside the package, since only there the writer can be blocked until a batch
+// is queued.
 
 func openTemp(t *testing.T) *DB {
 	t.Helper()
@@ -41,8 +41,8 @@ func openPath(t *testing.T, path string) *DB {
 	return db
 }
 
-// hold occupies the writer. What is queued until release is called makes one
-// batch, as far as it fits.
+// hold blocks the writer. Jobs that are queued before release become one batch, up to its
+// maximum.
 func hold(t *testing.T, db *DB) (release func()) {
 	t.Helper()
 	holding, released := make(chan struct{}), make(chan struct{})
@@ -110,12 +110,12 @@ func TestFailingJob(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
 	release := hold(t, db)
-	var before []int // how many were committed before, each time that it was run
+	var before []int // rows committed before each run
 	results := queue(t, db,
 		put("a"),
 		func(tx *Tx) error { return errors.Join(put("b")(tx), errJob) },
 		put("c"),
-		put("a"), // is there already
+		put("a"), // duplicate key
 		func(tx *Tx) error {
 			if _, err := tx.exec(`nonsense`); err == nil {
 				t.Error("nonsense was executed")
@@ -141,8 +141,8 @@ func TestFailingJob(t *testing.T) {
 	}
 }
 
-// TestUsedSignature: a request that comes twice at once, as anybody can have it, does not
-// have the work of others done again.
+// TestUsedSignature: two concurrent copies of a signed request do not cause other jobs of the
+// batch to run again.
 func TestUsedSignature(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
@@ -164,8 +164,8 @@ func TestUsedSignature(t *testing.T) {
 	}
 }
 
-// TestCommitFails: nobody of a batch is told that he has written when its commit
-// fails, and the writer goes on.
+// TestCommitFails: a failed commit is the error of every job of the batch, and later writes
+// succeed.
 func TestCommitFails(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
@@ -234,8 +234,8 @@ func TestBeginFails(t *testing.T) {
 	}
 }
 
-// TestDiskFull: SQLite may undo the whole transaction by itself then. Whatever it
-// does, those who were told that they have written have.
+// TestDiskFull: every write that returned success is durable, although SQLite may roll back the
+// whole transaction.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
@@ -306,7 +306,7 @@ func TestOverloaded(t *testing.T) {
 	}
 }
 
-// TestCloseDrains: what was queued before Close is durable after it.
+// TestCloseDrains: a write that was queued before Close is durable after it.
 func TestCloseDrains(t *testing.T) {
 	t.Parallel()
 	path := pgtest.File(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", Migrate)
@@ -345,8 +345,8 @@ func TestCloseDrains(t *testing.T) {
 	}
 }
 
-// TestWriteOutlivesItsContext: once queued, a write is carried out, and its caller
-// is told.
+// TestWriteOutlivesItsContext: a queued write runs and returns its result although its context
+// is cancelled.
 func TestWriteOutlivesItsContext(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
@@ -379,8 +379,8 @@ func TestCloseLeavesNothing(t *testing.T) { //nolint:paralleltest // see above
 	goleak.VerifyNone(t, before)
 }
 
-// TestTransactionLost: where SQLite has rolled back the transaction, as after an I/O error of
-// a read, no other job of the batch is lost, and none runs outside of a transaction.
+// TestTransactionLost: SQLite rolls back the transaction itself, as after an I/O error of a
+// read. The other jobs of the batch are not lost, and no job runs outside of a transaction.
 func TestTransactionLost(t *testing.T) {
 	t.Parallel()
 	db := openPath(t, filepath.Join(t.TempDir(), "countersign.db"))

@@ -24,8 +24,8 @@ type stmt struct {
 	c       *Conn
 	handle  uintptr // sqlite3_stmt*
 	args    []int   // Index of the argument of each parameter; 0 for $1.
-	columns int     // of the rows of its last query
-	open    bool    // rows use it
+	columns int     // number of columns of its last query
+	open    bool    // in use by rows
 	bound   arena
 }
 
