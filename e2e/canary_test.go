@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -155,8 +156,13 @@ func (r *aviary) live() {
 	r.command("keys", "rotate")
 	r.server.kill()
 	r.serve()
+	profiled := make(chan error, 1)
+	go func() { profiled <- r.fetch("/debug/pprof/profile?seconds=1") }() // with the load in its samples
 	r.load(count/2, count)
 	r.slips()
+	if err := <-profiled; err != nil {
+		r.t.Fatal(err)
+	}
 	if got := r.accepted.Load(); got < int64(count)*9/10 {
 		r.t.Errorf("%d of %d verifications were accepted", got, count)
 	}
@@ -250,25 +256,33 @@ func (r *aviary) slips() {
 	}
 }
 
-// visitOps fetches what the operators' listener has.
+// visitOps fetches the answers of the operations listener.
 func (r *aviary) visitOps() {
 	r.t.Helper()
+	for _, path := range []string{"/metrics", "/carriers", "/readyz", "/healthz", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap"} {
+		if err := r.fetch(path); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// fetch adds an answer of the operations listener to r.more. It uncompresses a profile.
+func (r *aviary) fetch(path string) error {
 	found := regexp.MustCompile(`"ops_url":"([^"]+)"`).FindStringSubmatch(r.server.log.String())
 	if found == nil {
-		r.t.Fatalf("no ops_url in %s", r.server.log)
+		return fmt.Errorf("no ops_url in %s", r.server.log)
 	}
-	for _, path := range []string{"/metrics", "/carriers", "/readyz", "/healthz", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap"} {
-		res, err := r.server.client.Get(found[1] + path)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		_ = res.Body.Close()
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		r.more = append(r.more, source{path, body})
+	res, err := r.server.client.Get(found[1] + path)
+	if err != nil {
+		return err
 	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if unzipped, notZipped := gzip.NewReader(bytes.NewReader(body)); err == nil && notZipped == nil {
+		body, err = io.ReadAll(unzipped)
+	}
+	r.more = append(r.more, source{path, body})
+	return err
 }
 
 // die lets the program print all that it does, as it does when it crashes.

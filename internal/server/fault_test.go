@@ -61,7 +61,7 @@ func TestFaultOfEachListener(t *testing.T) {
 			"text/plain; charset=utf-8", plainFault,
 		},
 		{
-			"operations", "/carriers", "/carriers", opsListener(), web.Ops(prometheus.NewRegistry(), nil, func() any { panic(fault) }),
+			"operations", "/carriers", "/carriers", opsListener(), web.Ops(prometheus.NewRegistry(), nil, func() any { panic(fault) }, nil),
 			"text/plain; charset=utf-8", plainFault,
 		},
 		{"admin", "/admin/v1/carriers", "/admin/v1/carriers", adminListener(), admin, "application/problem+json", problemFault},

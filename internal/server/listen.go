@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,6 +56,8 @@ func pagesListener() part {
 func opsListener() part {
 	return part{
 		name: "ops", setting: "ops_listen", address: func(c config.Config) string { return c.OpsListen },
+		// A profile takes CPU time: no page of another site may start one.
+		writes: func(r *http.Request) bool { return r.URL.Path == web.ProfilePath },
 		refuse: web.RefuseText,
 	}
 }
@@ -99,27 +102,65 @@ func (s *Server) listenAPI(ctx context.Context, handler http.Handler) (err error
 	return nil
 }
 
-// listenOps serves health and metrics, if they are configured.
+// listenOps serves health and metrics, if they are configured. A listener on the loopback
+// also serves CPU profiles: they take CPU time, and the listener has no credentials.
 func (s *Server) listenOps(ctx context.Context, reg prometheus.Gatherer) error {
-	if s.opts.Config.OpsListen == "" {
+	address := s.opts.Config.OpsListen
+	if address == "" {
 		return nil
 	}
-	handler, err := s.gate(web.Ops(reg, s.ready.Ready, func() any { return s.status() }), opsListener())
+	socket, err := s.bind(ctx, opsListener())
 	if err != nil {
 		return err
 	}
-	if s.ops, err = s.listen(ctx, opsListener(), handler, s.operatorLimits()); err != nil {
-		return err
+	var profile http.Handler
+	stopping := make(chan struct{})
+	if onLoopback(address, socket.Addr()) {
+		profile = web.CPUProfile(stopping)
 	}
+	handler, err := s.gate(web.Ops(reg, s.ready.Ready, func() any { return s.status() }, profile), opsListener())
+	if err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	if s.ops, err = s.limit(socket, opsListener(), handler, s.operatorLimits()); err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	s.ops.server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) })) // else a running profile would delay the stop
 	s.opsURL = "http://" + s.ops.Addr().String()
 	return nil
 }
 
+// onLoopback reports whether only this machine reaches a listener with a configured and a
+// bound address. The configured address decides which hosts the [web.Gate] refuses. The
+// bound address is checked because the resolver may return any address for "localhost".
+func onLoopback(configured string, bound net.Addr) bool {
+	tcp, ok := bound.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback() && config.Loopback(configured)
+}
+
 func (s *Server) listen(ctx context.Context, p part, h http.Handler, limits web.Limits) (listener, error) {
+	socket, err := s.bind(ctx, p)
+	if err != nil {
+		return listener{}, err
+	}
+	l, err := s.limit(socket, p, h, limits)
+	if err != nil {
+		return listener{}, errors.Join(err, socket.Close())
+	}
+	return l, nil
+}
+
+// bind opens the socket of a part. Errors are of type [ListenError].
+func (s *Server) bind(ctx context.Context, p part) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.address(s.opts.Config))
 	if err != nil {
-		return listener{}, listenError(p.setting, p.address(s.opts.Config), err)
+		return nil, listenError(p.setting, p.address(s.opts.Config), err)
 	}
+	return l, nil
+}
+
+// limit returns the listener of a part, with its server and limits.
+func (s *Server) limit(l net.Listener, p part, h http.Handler, limits web.Limits) (listener, error) {
 	proxies, err := s.opts.Config.ProxyPrefixes()
 	if err != nil {
 		return listener{}, err

@@ -11,8 +11,8 @@ import (
 
 // Ops serves what operators and load balancers look at, on a listener of its
 // own: /healthz (the process lives), /readyz (it should get traffic), /metrics,
-// and /carriers (how they are, as JSON).
-func Ops(reg prometheus.Gatherer, ready func(context.Context) error, carriers func() any) http.Handler {
+// /carriers (how they are, as JSON), and [ProfilePath]. A nil profile omits the last.
+func Ops(reg prometheus.Gatherer, ready func(context.Context) error, carriers func() any, profile http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, http.StatusOK, "ok")
@@ -31,6 +31,9 @@ func Ops(reg prometheus.Gatherer, ready func(context.Context) error, carriers fu
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(carriers()) // the client may have disconnected
 	})
+	if profile != nil {
+		mux.Handle("GET "+ProfilePath, profile)
+	}
 	return mux
 }
 

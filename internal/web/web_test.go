@@ -279,7 +279,7 @@ func TestOps(t *testing.T) {
 			t.Error("the probe has no deadline")
 		}
 		return notReady
-	}, func() any { return []string{"a carrier"} })
+	}, func() any { return []string{"a carrier"} }, nil)
 	tests := []struct {
 		method, path string
 		notReady     error
@@ -294,6 +294,7 @@ func TestOps(t *testing.T) {
 		{"GET", "/carriers", nil, 200, `["a carrier"]`},
 		{"POST", "/healthz", nil, 405, ""},
 		{"GET", "/", nil, 404, ""},
+		{"GET", web.ProfilePath, nil, 404, ""},
 	}
 	for _, tt := range tests {
 		notReady = tt.notReady
