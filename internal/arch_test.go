@@ -173,7 +173,7 @@ func table() []room {
 		{path: "bench/simulate", never: outside[:4]}, // simulates only
 		{path: "bench/attack", ours: []string{"deliver/smpp/smsc"}},
 		{path: "bench/peers/example"},
-		{path: "bench/speed", ours: []string{"deliver/smpp/smsc", "deliver/smpp/pdu", "pgtest", "record", "store", "vault", "verify"}},
+		{path: "bench/speed", ours: []string{"deliver/smpp/smsc", "deliver/smpp/pdu", "pgtest", "record", "store", "vault", "verify", "web"}},
 		{path: "internal/simulation"},
 		{path: "e2e"},
 		{path: "e2e/systemd"},

@@ -69,7 +69,7 @@ func (b *bench) history(ctx context.Context, engine string, finished int) (err e
 		return err
 	}
 	a := newArrivals(sys, 0, b.pastRate, max(int(b.spell.Seconds()), 1))
-	res, err := b.measure(sys, b.gauge(ctx, s), func() (*run, error) {
+	res, err := b.measure(sys, b.gauge(ctx, s, "open"), func() (*run, error) {
 		err := a.run(ctx, 2*b.clients)
 		return &run{took: time.Since(a.began), times: append([]time.Duration{}, a.checks...)}, err
 	})

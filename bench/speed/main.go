@@ -49,6 +49,7 @@ type options struct {
 	json     string
 	keep     string // where files stay; "" for nowhere
 	peers    []peer
+	parts    bool // profile the server
 }
 
 func main() {
@@ -105,6 +106,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	peers := flags.String("peers", "", "directory with adapters of peers to measure, too, such as bench/peers")
 	flags.DurationVar(&o.within, "within", time.Second, "how soon after the answer to a start its SMS must have left, for the start to count")
 	flags.StringVar(&o.json, "json", "", "file that gets what each round has measured")
+	flags.BoolVar(&o.parts, "parts", true, "profile the server and print its CPU time by part")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

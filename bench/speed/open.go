@@ -195,7 +195,7 @@ func (b *bench) open(ctx context.Context, engine string) (err error) {
 		return err
 	}
 	a := newArrivals(sys, 0, b.rate, max(int(b.spell.Seconds()), 1))
-	g := b.gauge(ctx, s)
+	g := b.gauge(ctx, s, "open")
 	res, err := b.measure(sys, g, func() (*run, error) {
 		err := a.run(ctx, 2*b.clients)
 		r := &run{took: time.Since(a.began), times: append([]time.Duration{}, a.checks...)}

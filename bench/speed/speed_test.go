@@ -67,11 +67,16 @@ func TestSmoke(t *testing.T) {
 			t.Errorf("%s allocates %v", work, mallocs)
 		}
 	}
+	for _, work := range []string{"start sqlite", "life sqlite", "start postgres", "life postgres"} {
+		if !hasParts(parts(), r.Runs[work][0]) {
+			t.Errorf("%s has no CPU by part", work)
+		}
+	}
 	if delivered := r.median("open sqlite", colDelivered); delivered != 100 {
 		t.Errorf("%v %% of the messages over SMPP have their receipt", delivered)
 	}
 	for _, want := range []string{
-		"| start, SQLite ÷ limit: grouped SQLite commits |", "| start, PostgreSQL ÷ limit: pgbench INSERT |", "| check, SQLite ÷ check, example |",
+		"| CPU by part | start, SQLite | |", "| start, SQLite ÷ limit: grouped SQLite commits |", "| start, PostgreSQL ÷ limit: pgbench INSERT |", "| check, SQLite ÷ check, example |",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in\n%s", want, out)

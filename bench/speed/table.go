@@ -81,7 +81,8 @@ func (r *results) tables(names func(work string) string, more []comparison) stri
 	state := func(work string) bool { return strings.HasPrefix(work, "idle ") || strings.HasPrefix(work, "waiting ") }
 	for _, t := range []string{
 		r.table(columns(), func(work string) bool { return !open(work) && !state(work) }, names),
-		r.table(openColumns(), open, names), r.table(stateColumns(), state, names), r.ratios(names, more),
+		r.table(openColumns(), open, names), r.table(stateColumns(), state, names), r.partTables(parts(), names),
+		r.ratios(names, more),
 	} {
 		if t != "" {
 			list = append(list, t)

@@ -32,6 +32,9 @@ type gauge struct {
 	database func() (usage, error) // of a database in processes of its own; nil for none
 	peak     func() (float64, error)
 	begin    func() // lets the peak begin anew
+
+	profile func() ([]byte, error) // CPU profile of the begin of a load; nil for none
+	file    string                 // path of a copy of the profile
 }
 
 // measure runs a load and says what it came to.
@@ -48,7 +51,7 @@ func (b *bench) measure(s *system, g gauge, load func() (*run, error)) (result, 
 		}
 	}
 	own := ownCPU()
-	r, err := load()
+	r, profile, err := g.profiled(load)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +88,10 @@ func (b *bench) measure(s *system, g gauge, load func() (*run, error)) (result, 
 		res[colMallocs] = mallocs / n
 	}
 	res.latency(r.times)
-	return res, nil
+	if profile != nil {
+		err = res.addParts(parts(), profile)
+	}
+	return res, err
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
@@ -131,11 +137,16 @@ func (b *bench) startPostgres() (err error) {
 	return err
 }
 
-func (b *bench) gauge(ctx context.Context, s *server) gauge {
+// gauge returns the gauge of a server, for a work of that name.
+func (b *bench) gauge(ctx context.Context, s *server, work string) gauge {
 	g := gauge{
 		used:  func() (usage, error) { return s.used(ctx) },
 		peak:  func() (float64, error) { return peak(s.pid()) },
 		begin: func() { forgetPeak(s.pid()) },
+		file:  filepath.Join(s.dir, work+".pprof"),
+	}
+	if b.parts {
+		g.profile = func() ([]byte, error) { return s.profile(ctx, b.spell) }
 	}
 	if strings.HasPrefix(s.database, "postgres") {
 		g.database = func() (usage, error) {
@@ -164,7 +175,6 @@ func (b *bench) calls(ctx context.Context, engine string) (err error) {
 	var (
 		next    atomic.Int64 // number
 		started []life
-		g       = b.gauge(ctx, s)
 		found   = map[string]result{}
 		lives   = map[string][]life{} // that each phase has started
 	)
@@ -172,7 +182,7 @@ func (b *bench) calls(ctx context.Context, engine string) (err error) {
 		if !b.phases[what] && what != "start" {
 			return nil // without starts there is nothing to check
 		}
-		res, err := b.measure(sys, g, func() (*run, error) {
+		res, err := b.measure(sys, b.gauge(ctx, s, what), func() (*run, error) {
 			r, err := sys.closed(ctx, b.clients, b.spell, load())
 			if r != nil {
 				lives[what] = r.lives
