@@ -24,17 +24,23 @@ import (
 // rowOctets is what a row has in it in the limits that write rows.
 const rowOctets = 300
 
-// fsyncs writes 8 kB to a file and has the disk take it (fdatasync), again and again,
-// as pg_test_fsync does.
-func fsyncs(_ context.Context, dir string, spell time.Duration) (result, error) {
+// Sizes of the blocks of [fsyncs], in octets: one like pg_test_fsync, and one like the log
+// of a large batch.
+const (
+	smallBlock = 8 << 10
+	largeBlock = 256 << 10
+)
+
+// fsyncs writes a block of so many octets to a file and flushes it (fdatasync), repeatedly.
+func fsyncs(dir string, size int, spell time.Duration) (result, error) {
 	f, err := os.CreateTemp(dir, "fsync")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	block := bytes.Repeat([]byte{'x'}, 8<<10)
-	const size = 16 << 20 // of the file: written before, so that no commit has to make it longer
-	if _, err := f.Write(make([]byte, size)); err != nil {
+	block := bytes.Repeat([]byte{'x'}, size)
+	const length = 16 << 20 // of the file, written before, so that no flush extends the file
+	if _, err := f.Write(make([]byte, length)); err != nil {
 		return nil, err
 	}
 	if err := f.Sync(); err != nil {
@@ -42,7 +48,7 @@ func fsyncs(_ context.Context, dir string, spell time.Duration) (result, error) 
 	}
 	var times []time.Duration
 	began := time.Now()
-	for at := int64(0); time.Since(began) < spell; at = (at + int64(len(block))) % size {
+	for at := int64(0); time.Since(began) < spell; at = (at + int64(len(block))) % length {
 		from := time.Now()
 		if _, err := f.WriteAt(block, at); err != nil {
 			return nil, err

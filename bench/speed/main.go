@@ -78,7 +78,7 @@ func main() {
 // works are what can be measured, in the order of a round: what is compared stands
 // next to each other.
 func works() []string {
-	return []string{"fsync", "grouped", "sqlite", "http", "pgbench", "postgres", "open", "idle", "waiting", "history"}
+	return []string{"fsync", "log", "grouped", "sqlite", "http", "pgbench", "postgres", "open", "idle", "waiting", "history"}
 }
 
 // slow are the works that are only done when they are asked for.
@@ -184,7 +184,7 @@ func (b *bench) close() error {
 func (b *bench) print(out io.Writer) error {
 	fmt.Fprintf(out, "%d processors, %s, %s; %d connections; medians of %d\n\n", runtime.NumCPU(), runtime.Version(),
 		time.Now().UTC().Format("2006-01-02"), b.clients, b.rounds)
-	fmt.Fprintln(out, b.results.tables(b.workName, append(peerComparisons(b.peers), b.historyComparisons()...)))
+	fmt.Fprintln(out, b.results.tables(b.clients, b.workName, append(peerComparisons(b.peers), b.historyComparisons()...)))
 	fmt.Fprintln(out, b.commands())
 	if b.json != "" {
 		text, err := json.MarshalIndent(b.results, "", "  ")
@@ -204,7 +204,7 @@ func (b *bench) print(out io.Writer) error {
 // workName is what a work is called in the table.
 func (b *bench) workName(work string) string {
 	names := map[string]string{
-		"fsync": "limit: fsync of 8 kB", "grouped": "limit: grouped SQLite commits", "http": "limit: bare net/http",
+		"fsync": "limit: fsync of 8 kB", "log": "limit: fsync of 256 kB", "grouped": "limit: grouped SQLite commits", "http": "limit: bare net/http",
 		"pgbench": "limit: pgbench INSERT",
 	}
 	if name, ok := names[work]; ok {
@@ -236,6 +236,8 @@ func (b *bench) commands() string {
 		switch work {
 		case "fsync":
 			command += ": write 8 kB, fdatasync, one after the other"
+		case "log":
+			command += ": the same with 256 kB"
 		case "grouped":
 			command += fmt.Sprintf(": %d goroutines insert rows of %d octets, one writer commits what waits (WAL, synchronous=FULL, the server's driver)", b.clients, rowOctets)
 		case "http":

@@ -50,9 +50,9 @@ func smoke(t *testing.T, args string) (r results, out string) {
 
 func TestSmoke(t *testing.T) {
 	t.Parallel()
-	r, out := smoke(t, "-rate 20 -only fsync,grouped,sqlite,http,pgbench,postgres,open -peers ../peers")
+	r, out := smoke(t, "-rate 20 -only fsync,log,grouped,sqlite,http,pgbench,postgres,open -peers ../peers")
 	for _, work := range []string{
-		"fsync", "grouped", "start sqlite", "check sqlite", "search sqlite", "life sqlite", "http", "start example", "check example",
+		"fsync", "log", "grouped", "start sqlite", "check sqlite", "search sqlite", "life sqlite", "http", "start example", "check example",
 		"pgbench", "start postgres", "check postgres", "search postgres", "life postgres",
 	} {
 		if r.median(work, colRate) <= 0 {
@@ -139,7 +139,7 @@ func TestTable(t *testing.T) {
 	r.add("open sqlite", result{colArrivals: 2000, colLate: 3, colStart + "p99": 7.51})
 	r.add("start sqlite", result{colRate: 1e6}) // a round that the limit was not in
 	b := &bench{}
-	table := r.tables(b.workName, nil)
+	table := r.tables(64, b.workName, nil)
 	for _, row := range []string{
 		"| start, SQLite | 11,173 | – | 20.0 ms | – | – | – | – | – | – | 2.0 KiB | – |",
 		"| limit: grouped SQLite commits | 20,000 | – | – | – | – | – | – | – | – | – | – |",
@@ -150,7 +150,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("missing %s in\n%s", row, table)
 		}
 	}
-	if got := (&results{}).tables(b.workName, nil); got != "" {
+	if got := (&results{}).tables(64, b.workName, nil); got != "" {
 		t.Errorf("tables of nothing: %s", got)
 	}
 }

@@ -74,15 +74,15 @@ func (r *results) table(columns []column, of func(work string) bool, names func(
 	return head + "\n" + line + "\n" + s.String()
 }
 
-// tables are all of them, with the ratios.
-func (r *results) tables(names func(work string) string, more []comparison) string {
+// tables are all of them, with the ratios. clients is the number of connections of the load.
+func (r *results) tables(clients int, names func(work string) string, more []comparison) string {
 	open := func(work string) bool { return strings.HasPrefix(work, "open ") }
 	var list []string
 	state := func(work string) bool { return strings.HasPrefix(work, "idle ") || strings.HasPrefix(work, "waiting ") }
 	for _, t := range []string{
 		r.table(columns(), func(work string) bool { return !open(work) && !state(work) }, names),
 		r.table(openColumns(), open, names), r.table(stateColumns(), state, names), r.partTables(parts(), names),
-		r.ratios(names, more),
+		r.distances(clients, names), r.ratios(names, more),
 	} {
 		if t != "" {
 			list = append(list, t)

@@ -270,7 +270,9 @@ func (b *bench) limit(ctx context.Context, name string) (err error) {
 	var r result
 	switch name {
 	case "fsync":
-		r, err = fsyncs(ctx, b.dir, spell)
+		r, err = fsyncs(b.dir, smallBlock, spell)
+	case "log":
+		r, err = fsyncs(b.dir, largeBlock, spell)
 	case "grouped":
 		b.servers++
 		dir := filepath.Join(b.dir, fmt.Sprint("grouped", b.servers))
