@@ -169,6 +169,7 @@ func table() []room {
 		{path: "internal"},
 		{path: "bench"},
 		{path: "bench/table"},
+		{path: "bench/results"},
 		{path: "bench/mutate"},
 		{path: "bench/simulate", never: outside[:4]}, // simulates only
 		{path: "bench/attack", ours: []string{"deliver/smpp/smsc"}},
