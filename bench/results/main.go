@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// slowest is how many tests are listed.
+// slowest is the length of the list at the end.
 const slowest = 10
 
 // event is a line of the report. Test is empty in events of a package. The output of a
@@ -43,7 +43,7 @@ type took struct {
 	seconds float64
 }
 
-// report is the state of a package that has not ended, and the times of those that have.
+// report has the output of packages that still run, and the time of every test that ended.
 type report struct {
 	out   *bufio.Writer
 	texts map[test][]string // output of tests that did not pass, in order
@@ -97,8 +97,8 @@ func (r *report) line(line string) {
 	}
 }
 
-// ended forgets the output of a test that passed. The output of a package stands after that
-// of its tests that failed or did not end; of one that passed only the last line counts.
+// ended forgets the output of a test that passed. A package that failed is shown in full;
+// one that passed or was skipped, by its last line.
 func (r *report) ended(key test, e event) {
 	if key.name != "" {
 		r.times = append(r.times, took{key, e.Elapsed})
@@ -115,7 +115,7 @@ func (r *report) ended(key test, e event) {
 	r.forget(key.pkg)
 }
 
-// show prints the output of a package's tests, and then that of the package.
+// show prints the output of tests of a package, in their order, and then its own output.
 func (r *report) show(pkg string) {
 	whole := test{pkg: pkg}
 	for _, t := range r.order[pkg] {

@@ -263,16 +263,19 @@ func TestEveryLocaleIsSpoken(t *testing.T) {
 	}
 	names := []string{"Deutsche Kreditbnk", "Wwwwww Wwwww Wwwww"}
 	for _, locale := range c.All() {
-		for i, name := range names {
-			for _, code := range []string{"777777", "7777777777"} {
-				pin, _ := verify.ParsePIN(code)
-				checkSpoken(t, speaker, c, message.Input{Locale: locale, PIN: pin, ValidFor: 57 * time.Minute, Brand: name}, name)
-				if i == 1 && slices.Contains(c.Locales(message.Payment), locale) {
-					pay := &verify.Payment{Payee: name, Amount: "9999.77"}
-					checkSpoken(t, speaker, c, message.Input{Locale: locale, PIN: pin, ValidFor: 57 * time.Minute, Payment: pay}, name)
+		t.Run(locale, func(t *testing.T) {
+			t.Parallel()
+			for i, name := range names {
+				for _, code := range []string{"777777", "7777777777"} {
+					pin, _ := verify.ParsePIN(code)
+					checkSpoken(t, speaker, c, message.Input{Locale: locale, PIN: pin, ValidFor: 57 * time.Minute, Brand: name}, name)
+					if i == 1 && slices.Contains(c.Locales(message.Payment), locale) {
+						pay := &verify.Payment{Payee: name, Amount: "9999.77"}
+						checkSpoken(t, speaker, c, message.Input{Locale: locale, PIN: pin, ValidFor: 57 * time.Minute, Payment: pay}, name)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 
