@@ -20,9 +20,15 @@ import (
 // it may write.
 func openBooks(t *testing.T, database string) *sql.DB {
 	t.Helper()
+	return openDatabase(t, database, "ro")
+}
+
+// openDatabase is openBooks with a mode for a file: ro or rw.
+func openDatabase(t *testing.T, database, mode string) *sql.DB {
+	t.Helper()
 	driver, name := "pgx", database
 	if !strings.HasPrefix(database, "postgres://") {
-		driver, name = "sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(database), RawQuery: "mode=ro"}).String()
+		driver, name = "sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(database), RawQuery: "mode=" + mode}).String()
 	}
 	db, err := sql.Open(driver, name)
 	if err != nil {

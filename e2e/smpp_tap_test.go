@@ -49,7 +49,14 @@ func (t *tap) again() {
 	t.held, t.seen = false, 0
 }
 
-// reached reports whether a PDU is the one to cut.
+// reachedBy reports whether a PDU is the one to cut. It does not count responses with an
+// error, such as those of a throttling SMSC: such a message did not arrive.
+func (t *tap) reachedBy(p []byte) bool {
+	return statusOf(p) == 0 && t.reached(commandOf(p))
+}
+
+// reached counts a PDU of a command, or a connection (0), and reports whether it is the one
+// to cut.
 func (t *tap) reached(command pdu.Command) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,7 +93,7 @@ func (c *tapped) Read(b []byte) (int, error) {
 		if c.cut {
 			return 0, io.EOF
 		}
-		head := make([]byte, 8)
+		head := make([]byte, 16)
 		if _, err := io.ReadFull(c.Conn, head); err != nil {
 			return 0, err
 		}
@@ -95,7 +102,7 @@ func (c *tapped) Read(b []byte) (int, error) {
 		if _, err := io.ReadFull(c.Conn, p[len(head):]); err != nil {
 			return 0, err
 		}
-		if c.tap.reached(commandOf(p)) {
+		if c.tap.reachedBy(p) {
 			lapse(c.tap.cut.after)
 			c.tap.kill()
 			c.cut, p = true, p[:c.tap.cut.passes(len(p))]
@@ -111,7 +118,7 @@ func (c *tapped) Read(b []byte) (int, error) {
 func (c *tapped) Write(b []byte) (int, error) {
 	for at := 0; at < len(b); {
 		p := b[at : at+int(binary.BigEndian.Uint32(b[at:]))]
-		if c.tap.reached(commandOf(p)) {
+		if c.tap.reachedBy(p) {
 			_, err := c.Conn.Write(p[:c.tap.cut.passes(len(p))])
 			lapse(c.tap.cut.after)
 			c.tap.kill()
@@ -129,3 +136,5 @@ func (c *tapped) Write(b []byte) (int, error) {
 }
 
 func commandOf(p []byte) pdu.Command { return pdu.Command(binary.BigEndian.Uint32(p[4:])) }
+
+func statusOf(p []byte) uint32 { return binary.BigEndian.Uint32(p[8:]) }
