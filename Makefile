@@ -44,17 +44,18 @@ run: build ## build and start the demo: a server, an account, a phone (ARGS=)
 build: ## build bin/countersign
 	go build -o bin/countersign ./cmd/countersign
 
-# The braces end with the first run that fails, because the shell has -e and pipefail. "make check"
-# has run go vet before.
+# The braces end with the first run that fails, because the shell has -e and pipefail. Each run is
+# printed with its time. "make check" has run go vet before. End-to-end tests mostly wait for
+# limits of the program, so that more of them run at once than there are processors.
 .PHONY: test
 test: setup ## install what tests need, run every test, and list the slowest
 	@mkdir -p bin
 	@go build -o bin/results ./bench/results
-	@{ set -x; \
+	@{ PS4='\t + '; set -x; \
 	go test -json -vet=off $(RACE) -shuffle=on ./bench/... ./cmd/... ./internal/...; \
 	COUNTERSIGN_SEEDS=2000 go test -json -vet=off -run '^TestSimulation$$' ./internal/simulation; \
 	COUNTERSIGN_TEST_DATABASE=postgres go test -json -vet=off -shuffle=on ./internal/engine ./internal/apiv1 ./internal/console; \
-	COUNTERSIGN_E2E=1 go test -json -vet=off -shuffle=on -timeout 20m -skip '^TestVoice|^TestNodes$$' ./e2e/...; \
+	COUNTERSIGN_E2E=1 go test -json -vet=off -shuffle=on -timeout 20m -skip '^TestVoice|^TestNodes$$' -parallel 6 ./e2e/...; \
 	: three nodes and a database need the machine to themselves; \
 	COUNTERSIGN_E2E=1 go test -json -vet=off -timeout 20m -run '^TestNodes$$' ./e2e; \
 	COUNTERSIGN_E2E=1 go test -json -vet=off -shuffle=on -timeout 20m -run '^TestVoice' -parallel 8 ./e2e/...; \

@@ -33,6 +33,7 @@ const mark = "Qj9Zk"
 // TestCanaries gives the program marked codes and secrets under load, lets things go
 // wrong, kills it, has it print all that it does, and searches whatever it wrote.
 func TestCanaries(t *testing.T) {
+	t.Parallel()
 	require(t)
 	t.Run("sqlite", func(t *testing.T) {
 		r := newAviary(t, "")

@@ -86,6 +86,7 @@ func TestCrash(t *testing.T) {
 // TestCrashAtFirstStart kills the program while it makes its key and its
 // database. It must be possible to start it after that.
 func TestCrashAtFirstStart(t *testing.T) {
+	t.Parallel()
 	const kills = 20
 	seed := uint64(setting(t, "COUNTERSIGN_SEED", rand.Int64()))
 	c := newCrash(t, seed)

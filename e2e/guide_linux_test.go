@@ -16,6 +16,7 @@ import (
 // the key file, as root in namespaces. Commands, files and units come from the pages.
 // Commands of the server's user run under the restrictions of the unit (see systemd).
 func TestGuide(t *testing.T) {
+	t.Parallel()
 	require(t, "curl", "openssl", "useradd", "setpriv", "ip", "mount")
 	m := newMachine(t)
 	guide := readPage(t, "how-to/run-in-production.md")
