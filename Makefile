@@ -53,6 +53,8 @@ test: setup ## install what tests need, run every test, and list the slowest
 	@go build -o bin/results ./bench/results
 	@{ PS4='\t + '; set -x; \
 	go test -json -vet=off $(RACE) -shuffle=on ./bench/... ./cmd/... ./internal/...; \
+	: all locales, of which the race detector sees a part; \
+	go test -json -vet=off -shuffle=on ./internal/deliver/tts; \
 	COUNTERSIGN_SEEDS=2000 go test -json -vet=off -run '^TestSimulation$$' ./internal/simulation; \
 	COUNTERSIGN_TEST_DATABASE=postgres go test -json -vet=off -shuffle=on ./internal/engine ./internal/apiv1 ./internal/console; \
 	COUNTERSIGN_E2E=1 go test -json -vet=off -shuffle=on -timeout 20m -skip '^TestVoice|^TestNodes$$' -parallel 6 ./e2e/...; \

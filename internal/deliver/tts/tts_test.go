@@ -262,7 +262,10 @@ func TestEveryLocaleIsSpoken(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := []string{"Deutsche Kreditbnk", "Wwwwww Wwwww Wwwww"}
-	for _, locale := range c.All() {
+	for n, locale := range c.All() {
+		if n%everyLocale != 0 {
+			continue
+		}
 		t.Run(locale, func(t *testing.T) {
 			t.Parallel()
 			for i, name := range names {
