@@ -668,8 +668,8 @@ func (t *trial) judgeDuplicate(seq int, e event, first, second time.Time) {
 	t.doubled[pair] = true
 }
 
-// judgeMissing: an event may be missing that a crash has swallowed, if it was too
-// late to send it again, or if a second crash has swallowed that as well.
+// judgeMissing accepts a missing event whose outcome a crash lost, if it was too late to send
+// it again when the next life settled it, or if a second crash lost the second attempt.
 func (t *trial) judgeMissing(seq int, e event) {
 	hits := 0
 	for _, o := range t.outages {
@@ -682,10 +682,14 @@ func (t *trial) judgeMissing(seq int, e event) {
 		return
 	}
 	for i, o := range t.outages {
-		if !o.inFlight[e.id] || t.steps[i].IsZero() {
-			continue // it was not settled yet, and could not be
+		step := t.steps[i]
+		if step.IsZero() && i+1 < len(t.outages) && !t.outages[i+1].inFlight[e.id] {
+			step = t.outages[i+1].died // settled in a life too short for an ordinary step
 		}
-		step := t.steps[i].Add(tick)
+		if !o.inFlight[e.id] || step.IsZero() {
+			continue // not settled in the life after this outage
+		}
+		step = step.Add(tick)
 		if !t.end.After(step) || // it was over,
 			!t.generations[e.generation].until.After(step) || // or its PIN was dead,
 			!e.started.Add(t.plan.waits[seq]).After(step) && t.plan.waits[seq] > 0 || // or the next one was due,
