@@ -113,7 +113,7 @@ func TestCustomRefused(t *testing.T) {
 		{verify.SMS, "12${pin}", "the PIN must not be adjacent to a digit or another variable"},
 		{verify.TTS, "the ${pin}7", "the PIN must not be adjacent to a digit or another variable"},
 		{verify.TTS, strings.Repeat(`<break time="5s"/>`, 6) + "${pin}", "too long: the call would take about 35s, at most 30s"},
-		{verify.TTS, strings.Repeat("Many words. ", 30) + "${pin}", "and a call may take 30s"},
+		{verify.TTS, strings.Repeat("Many words. ", 30) + "${pin}", "too long: the call would take about 31s, at most 30s"},
 		{verify.SMS, "${pin}" + strings.Repeat("x", message.MaxTemplate), "too long: 1006 characters, at most 1000"},
 	} {
 		if _, err := message.ParseCustom(tt.channel, "en-us", tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -115,7 +115,7 @@ func TestFileErrors(t *testing.T) {
 	}
 	for _, tt := range []struct{ name, text, want string }{
 		{"eu-es.txt", basque, "eu-es.txt: the file name must be a locale and .json"},
-		{"basque.json", basque, "basque.json: the name of the file"},
+		{"basque.json", basque, "basque.json: the file name must be a locale and .json"},
 		{"eu-es.json", "", "eu-es.json:1: the file is empty"},
 		{"eu-es.json", change(`"sms"`, `"smss"`), `eu-es.json:4: json: unknown field "smss"`},
 		{"eu-es.json", change(`Iraungitzea: ${minutes}.",`, `Iraungitzea: ${minutes.",`), "eu-es.json:4: verification SMS: broken markup"},
