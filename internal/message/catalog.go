@@ -67,9 +67,9 @@ func New() (*Catalog, error) {
 
 // WithFile returns a catalog with the texts of an operator's file, in the format of the
 // files under locales/. The file has the name of its locale: "eu-es.json" adds a locale,
-// and "de-de.json" replaces the built-in one, but keeps its payment texts if the file has
-// no payment texts. lg accepts the locale, for payments if it has their texts. An error
-// contains file, line and defect.
+// and "de-de.json" replaces the built-in one, except payment texts that the file lacks. lg
+// accepts the locale, for payments if it has their texts. An error contains file, line and
+// defect.
 func (c *Catalog) WithFile(name string, text []byte) (*Catalog, error) {
 	locale, isJSON := strings.CutSuffix(path.Base(name), ".json")
 	if !isJSON || !IsLocaleName(locale) {

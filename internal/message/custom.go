@@ -42,7 +42,7 @@ type Recordings struct {
 // ParseCustom parses the text of a custom template. It must contain ${pin} and may contain
 // ${brand} and ${pin_expiry}. A text for a written channel has no other markup, so "<#>",
 // "$5" and "&" arrive unchanged. A text for a spoken channel may also contain <break
-// time='1s'/>; other markup is an error. Errors are for the author of the template.
+// time='1s'/>; other markup is an error. An error names the defect for the author.
 func ParseCustom(channel verify.Channel, locale, text string) (Custom, error) {
 	if n := utf8.RuneCountInString(text); n > MaxTemplate {
 		return Custom{}, fmt.Errorf("too long: %d characters, at most %d", n, MaxTemplate)

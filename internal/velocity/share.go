@@ -15,15 +15,16 @@ const (
 	// overlap extends the reading of changed blocks into the past. It covers the difference
 	// of clocks and the duration of a commit.
 	overlap = 30 * time.Second
-	// historyKept is the history used by the country rule. blocksKept is how long a block
-	// is kept after its end.
+	// historyKept is the period of history for the country rule. blocksKept is how long a
+	// block is kept after its end.
 	historyKept = 31 * 24 * time.Hour
 	blocksKept  = 90 * 24 * time.Hour
 	// lookEvery is the interval of comparisons with the history.
 	lookEvery = 5 * time.Minute
 )
 
-// Load reads the stored counts and blocks. Before it the Watch has only its own.
+// Load reads the stored counts and blocks. Before Load, decisions use only those of this
+// node.
 func (w *Watch) Load(ctx context.Context) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()

@@ -84,8 +84,8 @@ func (w *Watch) now() time.Time { return w.cfg.Clock.Now().UTC().Truncate(time.M
 // Start begins to publish and pull counts, until Stop.
 func (w *Watch) Start() { w.runner.Start() }
 
-// Stop ends that, and publishes the last counts. It must not be called before Start, and no
-// other method after it.
+// Stop ends the synchronization and publishes the last counts. It must not be called before
+// Start, and no other method after it.
 func (w *Watch) Stop(ctx context.Context) error {
 	w.runner.Stop()
 	w.turn.Lock()
@@ -127,7 +127,7 @@ func (w *Watch) Begin(ctx context.Context, account verify.Account, req verify.Re
 	return nil, refusal(d)
 }
 
-// Try returns the decision and the error of Begin, but counts, blocks and logs no start.
+// Try returns the decision and the error of Begin, but does not count, block or log.
 func (w *Watch) Try(ctx context.Context, account verify.Account, req verify.Request, price verify.Money) (fraud.Decision, error) {
 	if w == nil || req.Workflow.Test {
 		return fraud.Decision{}, nil

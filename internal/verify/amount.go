@@ -3,9 +3,8 @@ package verify
 import "strings"
 
 // ParseAmount reads the amount of a [Payment]: euros, more than 0, with at most two
-// decimals. It returns it with both decimals: "48", "48.5" and "48.50" are the same
-// payment, and must look the same to the payer. If ok is false, [AmountDefect] returns
-// the reason.
+// decimals. The result has both decimals: "48", "48.5" and "48.50" are the same payment,
+// and must look the same to the payer. If ok is false, [AmountDefect] returns the reason.
 func ParseAmount(text string) (amount string, ok bool) {
 	amount, defect := parseAmount(text)
 	return amount, defect == ""

@@ -2,7 +2,7 @@ package verify
 
 import "time"
 
-// Reason explains a due time. It is stored with it.
+// Reason explains a due time, and is stored with it.
 type Reason string
 
 // The reasons. Each has one handler in the engine.
