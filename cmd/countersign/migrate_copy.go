@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"countersign/internal/config"
+	"countersign/internal/copy"
 	"countersign/internal/store"
 	"countersign/internal/vault"
 )
@@ -35,8 +36,8 @@ func (c *migrateCopyCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	tables, err := store.Copy(p.ctx, store.CopyConfig{From: from, To: to, Key: key})
-	if errors.Is(err, store.ErrCopied) {
+	tables, err := copy.Run(p.ctx, copy.Config{From: from, To: to, Key: key})
+	if errors.Is(err, copy.ErrCopied) {
 		p.printf("%s is already copied to %s. No change was made.\n", from, store.Redact(to))
 		return nil
 	}
@@ -59,7 +60,7 @@ type copiedTables struct {
 	Tables []copiedTable `json:"tables"`
 }
 
-// copiedTable is a [store.CopiedTable] with JSON names.
+// copiedTable is a [copy.Table] with JSON names.
 type copiedTable struct {
 	Name     string `json:"name"`
 	Copied   int    `json:"copied"`

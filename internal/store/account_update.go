@@ -30,7 +30,7 @@ func (db *DB) UpdateAccount(ctx context.Context, key string, change func(*verify
 			a        verify.Account
 			settings string
 		)
-		ok, err := tx.queryRow(`SELECT `+accountColumns+`, a.settings FROM accounts a WHERE a.key = $1`+tx.lock,
+		ok, err := tx.queryRow(`SELECT `+accountColumns+`, a.settings FROM accounts a WHERE a.key = $1`+tx.dialect.Lock,
 			[]any{key}, append(scanAccount(&a), &settings)...)
 		if err == nil && !ok {
 			err = ErrNoAccount
@@ -68,7 +68,7 @@ func (tx *Tx) mayPay(parent, key string) error {
 		return ErrParent
 	}
 	var above string
-	ok, err := tx.queryRow(`SELECT parent FROM accounts WHERE key = $1`+tx.lock, []any{parent}, &above)
+	ok, err := tx.queryRow(`SELECT parent FROM accounts WHERE key = $1`+tx.dialect.Lock, []any{parent}, &above)
 	switch {
 	case err != nil:
 		return err

@@ -4,9 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"time"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -32,7 +32,7 @@ func (db *DB) Archive(ctx context.Context, c Cutoffs, limit int) (moved int, err
 // move moves the verifications of find to the archive, in one transaction.
 func (db *DB) move(ctx context.Context, c Cutoffs, find func(*Tx) ([]verify.Verification, error)) (moved int, err error) {
 	for {
-		months, err := db.months(ctx)
+		partitioned, err := db.engine.Partitioned(ctx, archiveTable)
 		if err != nil {
 			return 0, err
 		}
@@ -42,7 +42,7 @@ func (db *DB) move(ctx context.Context, c Cutoffs, find func(*Tx) ([]verify.Veri
 			if err != nil {
 				return err
 			}
-			moved, missing = len(found), missingMonths(found, months, c.History)
+			moved, missing = len(found), withoutPartition(found, partitioned, c.History)
 			if moved == 0 || len(missing) > 0 {
 				return nil
 			}
@@ -54,23 +54,31 @@ func (db *DB) move(ctx context.Context, c Cutoffs, find func(*Tx) ([]verify.Veri
 		if len(missing) == 0 {
 			return moved, nil
 		}
-		if err := db.addMonths(ctx, missing); err != nil {
+		if err := db.engine.AddPartitions(ctx, archiveTable, missing...); err != nil {
 			return 0, err
 		}
 	}
 }
 
-// missingMonths lists the months of verifications that have no partition of the archive.
-// months has the existing
-// partitions; nil if the engine needs no partitions.
-func missingMonths(list []verify.Verification, months map[time.Time]bool, history time.Time) (missing []time.Time) {
+// withoutPartition lists the ends of verifications that the archive has no partition for.
+func withoutPartition(list []verify.Verification, partitioned func(time.Time) bool, history time.Time) (missing []time.Time) {
 	for _, v := range list {
-		m := monthOf(v.FinalizedAt)
-		if months != nil && !months[m] && !slices.Contains(missing, m) && !reached(v.FinalizedAt, history) {
-			missing = append(missing, m)
+		if at := v.FinalizedAt; !partitioned(at) && !reached(at, history) {
+			missing = append(missing, at)
 		}
 	}
 	return missing
+}
+
+// archiveTable may have a partition for each month.
+const archiveTable = "archive"
+
+// Prepare makes room in the archive for the verifications that end now and within the next
+// month, before they end.
+func (db *DB) Prepare(ctx context.Context, now time.Time) error {
+	now = now.UTC()
+	next := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+	return db.engine.AddPartitions(ctx, archiveTable, now, next)
 }
 
 func (tx *Tx) moveToArchive(list []verify.Verification, c Cutoffs) error {
@@ -92,7 +100,7 @@ func (tx *Tx) moveToArchive(list []verify.Verification, c Cutoffs) error {
 	if err != nil {
 		return err
 	}
-	return tx.send(`DELETE FROM verifications WHERE id`+tx.among, set)
+	return tx.send(`DELETE FROM verifications WHERE id`+tx.dialect.Among, set)
 }
 
 // reached reports whether a cutoff is at t or after it.
@@ -102,7 +110,7 @@ func reached(t, cutoff time.Time) bool { return !cutoff.IsZero() && !t.After(cut
 // rows that cannot be decoded, with their columns only.
 func (tx *Tx) ended(until time.Time, limit int) (found []verify.Verification, err error) {
 	found, err = tx.all(`SELECT `+verificationColumns+` FROM verifications
-		WHERE finalized_at <= $1 AND due_at IS NULL ORDER BY finalized_at LIMIT $2`+tx.take, millis(until), limit)
+		WHERE finalized_at <= $1 AND due_at IS NULL ORDER BY finalized_at LIMIT $2`+tx.dialect.Take, millis(until), limit)
 	if err != nil {
 		return nil, fmt.Errorf("load ended verifications: %w", err)
 	}
@@ -136,7 +144,7 @@ const findArchived = `SELECT account, address, finalized_at, submitted_at, perso
 
 // archived reads the row of findArchived; ok is false for an empty result. The query searches
 // every partition, one for each month of retention.
-func archived(rows rows, id verify.ID) (v verify.Verification, ok bool, err error) {
+func archived(rows driver.Rows, id verify.ID) (v verify.Verification, ok bool, err error) {
 	var (
 		address              sql.NullString
 		personal, doc        []byte

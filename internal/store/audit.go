@@ -135,7 +135,7 @@ func (db *DB) AddAudit(ctx context.Context, e AuditEntry) error {
 func (db *DB) ForgetAudit(ctx context.Context, made time.Time, limit int) (forgotten int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM audit WHERE seq IN (
-			SELECT seq FROM audit WHERE at <= $1 ORDER BY at LIMIT $2`+tx.take+`)`, millis(made), limit)
+			SELECT seq FROM audit WHERE at <= $1 ORDER BY at LIMIT $2`+tx.dialect.Take+`)`, millis(made), limit)
 		forgotten = int(n)
 		return err
 	})

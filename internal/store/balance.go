@@ -6,8 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -35,13 +34,13 @@ func (b *balance) fields(key *string) []any {
 }
 
 // lock is the question that locks the rows of keys and loads them.
-func (b balances) lock(keys []string) question {
-	return question{
-		`SELECT ` + balanceColumns + ` FROM accounts WHERE key = ANY($1) ORDER BY key FOR NO KEY UPDATE`, []any{keys},
-		func(rows pgx.Rows) error {
+func (b balances) lock(keys []string) driver.Question {
+	return driver.Question{
+		Query: `SELECT ` + balanceColumns + ` FROM accounts WHERE key = ANY($1) ORDER BY key FOR NO KEY UPDATE`, Args: []any{keys},
+		Row: func(from driver.Scanner) error {
 			var key string
 			var row balance
-			err := rows.Scan(row.fields(&key)...)
+			err := from.Scan(row.fields(&key)...)
 			b[key] = &row
 			return err
 		},
@@ -84,7 +83,7 @@ func (tx *Tx) balance(key string) (*balance, error) {
 		return row, nil
 	}
 	var row balance
-	ok, err := tx.queryRow(`SELECT `+balanceColumns+` FROM accounts WHERE key = $1`+tx.lock, []any{key}, row.fields(&key)...)
+	ok, err := tx.queryRow(`SELECT `+balanceColumns+` FROM accounts WHERE key = $1`+tx.dialect.Lock, []any{key}, row.fields(&key)...)
 	if err != nil {
 		return nil, fmt.Errorf("balance of account %s: %w", key, err)
 	}
@@ -188,7 +187,7 @@ func (p parties) spend(amount, day int64) {
 // the same reason the payer comes first: nobody holds an account that uses its balance
 // and waits for it.
 func (tx *Tx) LockBalances(payer string, accounts ...string) error {
-	if tx.lock == "" {
+	if !tx.dialect.Shared {
 		return nil
 	}
 	for _, account := range append([]string{payer}, slices.Sorted(slices.Values(accounts))...) {

@@ -2,40 +2,19 @@ package store
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"countersign/internal/store/postgres"
 )
-
-// serverTime returns the time of the server at the moment of the call. It does not return
-// the start time of a transaction, as now() does.
-const serverTime = `SELECT clock_timestamp()`
 
 // ServerTime returns the time of the PostgreSQL server.
 func (db *DB) ServerTime(ctx context.Context) (at time.Time, err error) {
-	err = db.queryRow(ctx, serverTime, nil, &at)
+	err = db.queryRow(ctx, db.dialect.Clock, nil, &at)
 	return at, err
 }
 
 // WithServerTime calls use with a function that returns the time of a PostgreSQL server
 // that is not open yet. The function uses a connection that ends with the call.
 func WithServerTime(ctx context.Context, database string, use func(read func(context.Context) (time.Time, error)) error) error {
-	conf, err := parsePostgres(database)
-	if err != nil {
-		return err
-	}
-	conn, err := pgx.ConnectConfig(ctx, hurried(conf))
-	if err != nil {
-		return fmt.Errorf("read the clock of %s: %w", Redact(database), err)
-	}
-	read := func(ctx context.Context) (at time.Time, err error) {
-		err = conn.QueryRow(ctx, serverTime).Scan(&at)
-		return at, err
-	}
-	if _, err = read(ctx); err == nil { // prepares the statement, so that the next reading is one round trip
-		err = use(read)
-	}
-	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	return postgres.URL(database).WithClock(ctx, use)
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"countersign/internal/copy"
 	"countersign/internal/pgtest"
 	"countersign/internal/store"
 )
@@ -40,7 +41,7 @@ func BenchmarkCopy(b *testing.B) {
 	}
 	pgtest.Shared(b) // starts, which takes a while
 	for b.Loop() {
-		if _, err := store.Copy(b.Context(), store.CopyConfig{From: path, To: pgtest.URL(b), Key: key}); err != nil {
+		if _, err := copy.Run(b.Context(), copy.Config{From: path, To: pgtest.URL(b), Key: key}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/copy"
 	"countersign/internal/deliver/virtual"
 	"countersign/internal/fraud"
 	"countersign/internal/inbox"
@@ -144,9 +145,9 @@ func note(event verify.ID, n int) virtual.Message {
 	return virtual.Message{EventID: event, RequestID: verify.NewID(rand.Reader), Number: "447700900000", Channel: verify.SMS, Text: fmt.Sprint("text ", n), SentAt: at(2)}
 }
 
-func copyTo(t *testing.T, from, to string) ([]store.CopiedTable, error) {
+func copyTo(t *testing.T, from, to string) ([]copy.Table, error) {
 	t.Helper()
-	return store.Copy(t.Context(), store.CopyConfig{From: from, To: to, Key: key, Batch: 2})
+	return copy.Run(t.Context(), copy.Config{From: from, To: to, Key: key, Batch: 2})
 }
 
 // wantCopy holds the target against the source, by all that the store can tell.
@@ -207,7 +208,7 @@ func TestCopy(t *testing.T) {
 	in, to := live(t), pgtest.URL(t)
 	done, err := copyTo(t, in.path, to)
 	must(t, err)
-	got := map[string]store.CopiedTable{}
+	got := map[string]copy.Table{}
 	for _, d := range done {
 		if d.Compared == 0 {
 			t.Errorf("table %s is empty here, which shows nothing: let live put something there", d.Name)
@@ -246,7 +247,7 @@ func TestCopyAgain(t *testing.T) {
 	must(t, db.Credit(t.Context(), "demo0001", 5, t0))
 	must(t, db.Close())
 	pgtest.Exec(t, to, `DELETE FROM phone_messages`)
-	if _, err := copyTo(t, in.path, to); !errors.Is(err, store.ErrCopied) {
+	if _, err := copyTo(t, in.path, to); !errors.Is(err, copy.ErrCopied) {
 		t.Errorf("got %v, want ErrCopied", err)
 	}
 	var left int
@@ -255,7 +256,7 @@ func TestCopyAgain(t *testing.T) {
 	}
 	// What was done for a trial is no copy of what the source is now.
 	exec(t, raw(t, in.path), `UPDATE phone_messages SET text = 'new' WHERE seq = 5`)
-	if _, err := copyTo(t, in.path, to); !errors.Is(err, store.ErrOutdated) {
+	if _, err := copyTo(t, in.path, to); !errors.Is(err, copy.ErrOutdated) {
 		t.Errorf("got %v, want ErrOutdated", err)
 	}
 }
@@ -273,7 +274,7 @@ func TestCopyInterrupted(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			left, before := batches, map[string]int{}
-			_, err := store.Copy(ctx, store.CopyConfig{From: in.path, To: to, Key: key, Batch: 2, Progress: func(table string, rows int) {
+			_, err := copy.Run(ctx, copy.Config{From: in.path, To: to, Key: key, Batch: 2, Progress: func(table string, rows int) {
 				before[table] += rows
 				if left--; left > 0 {
 					return
@@ -292,7 +293,7 @@ func TestCopyInterrupted(t *testing.T) {
 			if _, err := open(t, to, key, true); !errors.Is(err, store.ErrHalfCopied) {
 				t.Errorf("opening what is half copied: %v, want ErrHalfCopied", err)
 			}
-			done, err := store.Copy(t.Context(), store.CopyConfig{From: in.path, To: to, Key: key, Batch: 2, Progress: func(table string, rows int) {
+			done, err := copy.Run(t.Context(), copy.Config{From: in.path, To: to, Key: key, Batch: 2, Progress: func(table string, rows int) {
 				if rows == 0 && table != "settings" {
 					t.Errorf("rows of %s were sent again", table)
 				}
@@ -326,12 +327,12 @@ func TestCopyDiffers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			to := postgres(t)
-			_, err := store.Copy(t.Context(), store.CopyConfig{From: in.twin(t), To: to, Key: key, Progress: func(table string, _ int) {
+			_, err := copy.Run(t.Context(), copy.Config{From: in.twin(t), To: to, Key: key, Progress: func(table string, _ int) {
 				if table == "account_secrets" { // the last
 					pgtest.Exec(t, to, tt.change)
 				}
 			}})
-			if !errors.Is(err, store.ErrDiffers) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "4477009000") {
+			if !errors.Is(err, copy.ErrDiffers) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "4477009000") {
 				t.Errorf("got %v, want ErrDiffers that says %q", err, tt.want)
 			}
 			if _, err := open(t, to, key, true); !errors.Is(err, store.ErrHalfCopied) {
@@ -347,53 +348,53 @@ func TestCopyRefuses(t *testing.T) {
 	t.Parallel()
 	in := live(t)
 	for name, tt := range map[string]struct {
-		prepare func(t *testing.T, cfg *store.CopyConfig)
+		prepare func(t *testing.T, cfg *copy.Config)
 		want    error
 		text    string
 	}{
-		"direction": {func(_ *testing.T, cfg *store.CopyConfig) { cfg.From, cfg.To = cfg.To, cfg.From }, store.ErrDirection, "SQLite to PostgreSQL"},
-		"two files": {func(_ *testing.T, cfg *store.CopyConfig) { cfg.To = cfg.From }, store.ErrDirection, ""},
-		"no source": {func(_ *testing.T, cfg *store.CopyConfig) { cfg.From += ".gone" }, os.ErrNotExist, "no database"},
-		"key":       {func(_ *testing.T, cfg *store.CopyConfig) { cfg.Key = vault.NewKey() }, vault.ErrKey, "countersign.db"},
-		"key of the target": {func(t *testing.T, cfg *store.CopyConfig) {
+		"direction": {func(_ *testing.T, cfg *copy.Config) { cfg.From, cfg.To = cfg.To, cfg.From }, copy.ErrDirection, "SQLite to PostgreSQL"},
+		"two files": {func(_ *testing.T, cfg *copy.Config) { cfg.To = cfg.From }, copy.ErrDirection, ""},
+		"no source": {func(_ *testing.T, cfg *copy.Config) { cfg.From += ".gone" }, os.ErrNotExist, "no database"},
+		"key":       {func(_ *testing.T, cfg *copy.Config) { cfg.Key = vault.NewKey() }, vault.ErrKey, "countersign.db"},
+		"key of the target": {func(t *testing.T, cfg *copy.Config) {
 			db, err := open(t, cfg.To, vault.NewKey(), true)
 			must(t, err)
 			must(t, db.Close())
 		}, vault.ErrKey, "the target"},
-		"accounts": {func(t *testing.T, cfg *store.CopyConfig) {
+		"accounts": {func(t *testing.T, cfg *copy.Config) {
 			db, err := open(t, cfg.To, key, true)
 			must(t, err)
 			addAccount(t, db, "mine0001", 0)
 			must(t, db.Close())
-		}, store.ErrForeign, "table accounts"},
-		"prices": {func(t *testing.T, cfg *store.CopyConfig) {
+		}, copy.ErrForeign, "table accounts"},
+		"prices": {func(t *testing.T, cfg *copy.Config) {
 			pgtest.Exec(t, cfg.To, `UPDATE price_list SET amount = 1`)
-		}, store.ErrForeign, "table price_list"},
-		"another source": {func(t *testing.T, cfg *store.CopyConfig) {
+		}, copy.ErrForeign, "table price_list"},
+		"another source": {func(t *testing.T, cfg *copy.Config) {
 			_, err := copyTo(t, live(t).path, cfg.To)
 			must(t, err)
-		}, store.ErrForeign, ""},
-		"server at the source": {func(t *testing.T, cfg *store.CopyConfig) {
+		}, copy.ErrForeign, ""},
+		"server at the source": {func(t *testing.T, cfg *copy.Config) {
 			db, err := open(t, cfg.From, key, true)
 			must(t, err)
 			t.Cleanup(func() { _ = db.Close() })
 		}, store.ErrInUse, "copy from"},
-		"server at the target": {func(t *testing.T, cfg *store.CopyConfig) {
+		"server at the target": {func(t *testing.T, cfg *copy.Config) {
 			openFile(t, cfg.To, key)
 		}, store.ErrInUse, "copy to"},
-		"schema": {func(t *testing.T, cfg *store.CopyConfig) {
+		"schema": {func(t *testing.T, cfg *copy.Config) {
 			exec(t, raw(t, cfg.From), `CREATE TABLE extra (id INTEGER PRIMARY KEY)`)
 		}, nil, "table extra is in the source only"},
-		"newer schema": {func(t *testing.T, cfg *store.CopyConfig) {
+		"newer schema": {func(t *testing.T, cfg *copy.Config) {
 			exec(t, raw(t, cfg.From), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, TRUE)`)
 		}, store.ErrNewerSchema, "copy from"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := in.twin(t)
-			cfg := store.CopyConfig{From: path, To: postgres(t), Key: key}
+			cfg := copy.Config{From: path, To: postgres(t), Key: key}
 			tt.prepare(t, &cfg)
-			_, err := store.Copy(t.Context(), cfg)
+			_, err := copy.Run(t.Context(), cfg)
 			if err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("got %v, want %v that says %q", err, tt.want, tt.text)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"countersign/internal/record"
+	"countersign/internal/store/driver"
 	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
@@ -190,7 +191,7 @@ func (d *document) event(e *verify.Event) {
 // remark is a text of a carrier, with its octets that are not UTF-8 spelled out.
 func (d *document) remark(field record.Field, text *string) {
 	if d.Writing() {
-		stored := storableText(*text)
+		stored := driver.Text(*text)
 		text = &stored
 	}
 	record.Text(&d.Codec, field, text)

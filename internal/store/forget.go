@@ -97,7 +97,7 @@ const findRunningOf = `SELECT ` + verificationColumns + ` FROM verifications
 
 // RunningOf loads and locks the verifications in progress of a number, in all its forms.
 func (tx *Tx) RunningOf(number string) ([]verify.Verification, error) {
-	return tx.all(findRunningOf+tx.lock, verify.CanonicalNumber(number))
+	return tx.all(findRunningOf+tx.dialect.Lock, verify.CanonicalNumber(number))
 }
 
 // forgetOver moves what is over to the archive, without the number.
@@ -109,7 +109,7 @@ func (db *DB) forgetOver(ctx context.Context, f Forget, now time.Time, done *For
 				return nil, err
 			}
 			return tx.all(`SELECT `+verificationColumns+` FROM verifications
-				WHERE id`+tx.among+` AND finalized_at IS NOT NULL AND due_at IS NULL`+tx.take, set)
+				WHERE id`+tx.dialect.Among+` AND finalized_at IS NOT NULL AND due_at IS NULL`+tx.dialect.Take, set)
 		})
 		done.Verifications += moved
 		done.Held += len(ids) - moved
@@ -125,7 +125,7 @@ func (db *DB) forgetArchived(ctx context.Context, f Forget, now time.Time, done 
 			if err != nil {
 				return err
 			}
-			changed, err = tx.exec(`UPDATE archive SET address = NULL, personal = NULL WHERE id`+tx.among, set)
+			changed, err = tx.exec(`UPDATE archive SET address = NULL, personal = NULL WHERE id`+tx.dialect.Among, set)
 			return err
 		})
 		done.Archived += int(changed)
@@ -146,7 +146,7 @@ func (db *DB) deleteRows(ctx context.Context, table, key, number string, deleted
 		var n int64
 		err := db.Write(ctx, Scope{}, func(tx *Tx) (err error) {
 			n, err = tx.exec(`DELETE FROM `+table+` WHERE `+key+` IN (
-				SELECT `+key+` FROM `+table+` WHERE number IN ($1, $2) ORDER BY `+key+` LIMIT $3`+tx.take+`)`, canonical, other, forgetBatch)
+				SELECT `+key+` FROM `+table+` WHERE number IN ($1, $2) ORDER BY `+key+` LIMIT $3`+tx.dialect.Take+`)`, canonical, other, forgetBatch)
 			return err
 		})
 		if err != nil {
@@ -158,19 +158,9 @@ func (db *DB) deleteRows(ctx context.Context, table, key, number string, deleted
 	return nil
 }
 
-// forgetLog empties the write-ahead log of a file, in which older pages lie; what is
-// freed in the file itself is overwritten (secure_delete). A server's own log, and its
-// free space, are PostgreSQL's affair.
+// forgetLog removes old versions of pages from the write-ahead log of a file.
 func (db *DB) forgetLog(ctx context.Context, _ Forget, _ time.Time, _ *Forgotten) error {
-	if db.postgres() {
-		return nil
-	}
-	if err := db.files.check(); err != nil {
-		return err
-	}
-	defer db.files.logEmptied()
-	var busy, pages, moved int // who reads just now keeps it from being emptied; the next checkpoint comes soon
-	return db.read.queryRow(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`, nil, &busy, &pages, &moved)
+	return db.engine.EmptyLog(ctx)
 }
 
 // eachOf finds the verifications of a number that are over in a table, a few at a

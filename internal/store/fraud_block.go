@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"countersign/internal/fraud"
+	"countersign/internal/store/driver"
 )
 
 // blockHolds is the condition on a block that is in force at $1, in milliseconds. $2 is
@@ -27,7 +28,7 @@ func (tx *Tx) addFraudBlock(b fraud.Block, now time.Time) error {
 		millis(b.Since), millisOrNull(b.Until), b.Repeat, b.Ordinal, millisOrNull(b.LiftedAt), b.LiftedBy, millis(now))
 }
 
-func scanBlock(rows rows) (b fraud.Block, err error) {
+func scanBlock(rows driver.Rows) (b fraud.Block, err error) {
 	var (
 		figures       []byte
 		since         int64

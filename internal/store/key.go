@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/vault"
 )
 
@@ -49,7 +50,7 @@ func (db *DB) openKeys(ctx context.Context, pool *sql.DB, cfg Config) error {
 // firstKeys makes the keys of a database without any. Concurrent first starts agree on one
 // set: the schema lock excludes them on PostgreSQL, the write lock on SQLite.
 func (db *DB) firstKeys(ctx context.Context, pool *sql.DB, file vault.Key, now time.Time) (err error) {
-	unlock, err := db.lockSchema(ctx, pool)
+	unlock, err := db.at.LockSchema(ctx, pool)
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func (db *DB) firstKeys(ctx context.Context, pool *sql.DB, file vault.Key, now t
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	if _, err := conn.ExecContext(ctx, db.begin); err != nil {
+	if _, err := conn.ExecContext(ctx, db.dialect.Begin); err != nil {
 		return err
 	}
 	err = insertFirstKeys(ctx, conn, file, now)
@@ -107,7 +108,7 @@ func readKeys(ctx context.Context, from interface {
 }
 
 // scanKeys reads and closes the result of selectKeys.
-func scanKeys(from rows) (keys vault.Rows, err error) {
+func scanKeys(from driver.Rows) (keys vault.Rows, err error) {
 	defer func() {
 		if err = cmp.Or(err, from.Err()); err != nil {
 			err = fmt.Errorf("read keys: %w", err)
@@ -143,17 +144,17 @@ func scanKeys(from rows) (keys vault.Rows, err error) {
 type keyRecords struct{ db *DB }
 
 func (r keyRecords) ReadKeys(ctx context.Context) (vault.Rows, error) {
-	found, err := r.db.keys.query(ctx, selectKeys)
+	found, err := r.db.engine.Keys().Query(ctx, selectKeys)
 	if err != nil {
-		return vault.Rows{}, fmt.Errorf("read keys: %w", r.db.outage.note(err))
+		return vault.Rows{}, fmt.Errorf("read keys: %w", r.db.engine.Note(err))
 	}
 	keys, err := scanKeys(found)
-	return keys, r.db.outage.note(err)
+	return keys, r.db.engine.Note(err)
 }
 
 func (r keyRecords) ChangeKeys(ctx context.Context, change func(vault.Rows) (vault.Rows, error)) error {
 	return r.db.Write(ctx, Scope{}, func(tx *Tx) error {
-		locked, err := tx.query(`SELECT fingerprint FROM key_files ORDER BY created_at, fingerprint` + tx.lock)
+		locked, err := tx.query(`SELECT fingerprint FROM key_files ORDER BY created_at, fingerprint` + tx.dialect.Lock)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -87,7 +88,7 @@ func (tx *Tx) insertEntry(v *verify.Verification, e verify.Entry) (int64, error)
 // look at the ledger costs a round trip, a duplicate is found only when the entry is
 // written: then the job is run again, carefully.
 func (tx *Tx) postOnce(v *verify.Verification, e verify.Entry) (first bool, err error) {
-	if tx.posts == nil || tx.careful {
+	if !tx.dialect.RoundTrips || tx.careful {
 		n, err := tx.insertEntry(v, e)
 		return n == 1, err
 	}
@@ -102,7 +103,7 @@ func (tx *Tx) postOnce(v *verify.Verification, e verify.Entry) (first bool, err 
 	return true, nil
 }
 
-const addEntry change = `INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)`
+const addEntry driver.Change = `INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)`
 
 // counted leaves out the entries that are no part of a balance.
 const counted = `kind NOT IN ('carrier-cost', 'carried-cost')`

@@ -12,11 +12,9 @@ import (
 	"path"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
-	"countersign/internal/store/sqlite"
+	"countersign/internal/store/driver"
 )
 
 //go:embed migrations
@@ -32,7 +30,7 @@ var ErrOldSchema = errors.New("it was made by a development version from before 
 // Migrate brings the schema of a database up to this program's version, as Open
 // does, and leaves it at that. It makes the database where that is a file.
 func Migrate(ctx context.Context, database string) error {
-	return withSchema(ctx, database, func(db *sql.DB, d dialect) error { return migrate(ctx, db, d) })
+	return withSchema(ctx, database, func(db *sql.DB, at driver.Database) error { return migrate(ctx, db, at) })
 }
 
 // Migration is one step of the schema.
@@ -50,8 +48,8 @@ func Migrations(ctx context.Context, database string) (list []Migration, err err
 			return nil, fmt.Errorf("no database: %w", err) // and none is to be made
 		}
 	}
-	err = withSchema(ctx, database, func(db *sql.DB, d dialect) error {
-		p, err := d.provider(db)
+	err = withSchema(ctx, database, func(db *sql.DB, at driver.Database) error {
+		p, err := provider(db, at)
 		if err != nil {
 			return err
 		}
@@ -59,7 +57,7 @@ func Migrations(ctx context.Context, database string) (list []Migration, err err
 		if err != nil {
 			return fmt.Errorf("read schema version: %w", err)
 		}
-		if _, _, err := d.versions(ctx, db, p); err != nil {
+		if _, _, err := versions(ctx, db, at, p); err != nil {
 			return err
 		}
 		for _, m := range all {
@@ -71,69 +69,48 @@ func Migrations(ctx context.Context, database string) (list []Migration, err err
 }
 
 // withSchema opens a database for work on its schema.
-func withSchema(ctx context.Context, database string, do func(*sql.DB, dialect) error) error {
-	db, d, err := openSchema(ctx, database)
+func withSchema(ctx context.Context, database string, do func(*sql.DB, driver.Database) error) error {
+	at := at(database)
+	db, err := at.Schema(ctx)
 	if err == nil {
-		err = cmp.Or(do(db, d), db.Close())
+		err = cmp.Or(do(db, at), db.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("database %s: %w", Redact(database), diskFull(database, err))
+		return fmt.Errorf("database %s: %w", at, at.Full(err))
 	}
 	return nil
 }
 
-func openSchema(ctx context.Context, database string) (*sql.DB, dialect, error) {
-	if !IsPostgres(database) {
-		if err := createPrivate(database); err != nil {
-			return nil, onSQLite(), err
-		}
-		db, err := openSQLite(database, writeCache)
-		return db, onSQLite(), err
-	}
-	conf, err := parsePostgres(database)
-	if err != nil {
-		return nil, onPostgres(), err
-	}
-	db := stdlib.OpenDB(*conf) // without limits of time: a migration may take its own
-	if err := checkServer(ctx, db); err != nil {
-		if u := unavailable(err); u != nil {
-			err = u
-		}
-		return nil, onPostgres(), cmp.Or(err, db.Close())
-	}
-	return db, onPostgres(), nil
-}
-
 // migrate brings the schema up to this program's version, and refuses a newer one. Of
 // several nodes that start at once one does the work, and the others wait for it.
-func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
-	unlock, err := d.lockSchema(ctx, db)
+func migrate(ctx context.Context, db *sql.DB, at driver.Database) (err error) {
+	unlock, err := at.LockSchema(ctx, db)
 	if err != nil {
 		return err
 	}
 	defer func() { err = cmp.Or(err, unlock()) }()
-	p, err := d.provider(db)
+	p, err := provider(db, at)
 	if err != nil {
 		return err
 	}
-	have, want, err := d.versions(ctx, db, p)
+	have, want, err := versions(ctx, db, at, p)
 	if err != nil || have == want {
 		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate schema from version %d to %d: %w", have, want, firstReason(err))
+		return fmt.Errorf("migrate schema from version %d to %d: %w", have, want, firstReason(at, err))
 	}
 	return nil
 }
 
 // versions are that of the schema and the one that this program knows. It refuses a
 // schema that a newer program has changed.
-func (d dialect) versions(ctx context.Context, db *sql.DB, p *goose.Provider) (have, want int64, err error) {
+func versions(ctx context.Context, db *sql.DB, at driver.Database, p *goose.Provider) (have, want int64, err error) {
 	have, want, err = p.GetVersions(ctx)
 	if err != nil {
-		return have, want, fmt.Errorf("read schema version: %w", firstReason(err))
+		return have, want, fmt.Errorf("read schema version: %w", firstReason(at, err))
 	}
-	if err := d.refuseOld(ctx, db, have); err != nil {
+	if err := refuseOld(ctx, db, at.Dialect(), have); err != nil {
 		return have, want, err
 	}
 	if have > want {
@@ -144,16 +121,11 @@ func (d dialect) versions(ctx context.Context, db *sql.DB, p *goose.Provider) (h
 
 // refuseOld returns ErrOldSchema for a schema of a development version: its histories of
 // addresses do not name verifications in progress. Its version is 1 to 14.
-func (d dialect) refuseOld(ctx context.Context, db *sql.DB, have int64) error {
+func refuseOld(ctx context.Context, db *sql.DB, d driver.Dialect, have int64) error {
 	if have == 0 {
 		return nil
 	}
-	columns := func(table string) string {
-		if d.postgres() {
-			return `SELECT attname::TEXT AS name FROM pg_attribute WHERE attrelid = to_regclass('` + table + `') AND attnum > 0 AND NOT attisdropped`
-		}
-		return `SELECT name FROM pragma_table_info('` + table + `')`
-	}
+	columns := func(table string) string { return fmt.Sprintf(d.Columns, table) }
 	find := `SELECT EXISTS (` + columns("verifications") + `) AND NOT EXISTS (SELECT 1 FROM (` + columns("guards") + `) guards WHERE name = 'running')`
 	var old bool
 	if err := db.QueryRowContext(ctx, find).Scan(&old); err != nil {
@@ -167,49 +139,35 @@ func (d dialect) refuseOld(ctx context.Context, db *sql.DB, have int64) error {
 
 // firstReason returns the error of the database in an error of goose, with the failed step
 // of the schema. It leaves out the error of the rollback after it.
-func firstReason(err error) error {
+func firstReason(at driver.Database, err error) error {
 	if p, ok := errors.AsType[*goose.PartialError](err); ok && p.Failed != nil {
-		return fmt.Errorf("step %d: %w", p.Failed.Source.Version, firstReason(p.Err))
+		return fmt.Errorf("step %d: %w", p.Failed.Source.Version, firstReason(at, p.Err))
 	}
-	if _, e := sqlite.AsError(err); e != nil {
-		return e
-	}
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+	if e := at.Reason(err); e != nil {
 		return e
 	}
 	return err
 }
 
-func (d dialect) provider(db *sql.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations/"+d.name)
+func provider(db *sql.DB, at driver.Database) (*goose.Provider, error) {
+	d := at.Dialect()
+	files, err := fs.Sub(migrations, "migrations/"+d.Name)
 	if err != nil {
 		return nil, err
 	}
-	p, err := goose.NewProvider(d.goose, db, files)
+	p, err := goose.NewProvider(goose.Dialect(d.Goose), db, files)
 	if err != nil {
 		return nil, fmt.Errorf("migrations: %w", err)
 	}
 	return p, nil
 }
 
-// schemaLock is the number of the advisory lock; any that nobody else uses.
-const schemaLock = 0x636f756e74657273 // "counters"
-
-// lockSchema keeps other nodes from migrating. The lock is that of a connection,
-// so a node that dies leaves none behind.
-func (d dialect) lockSchema(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
-	if !d.postgres() { // where only one process writes at a time
-		return func() error { return nil }, nil
+// checkCopied refuses the target of a copy that is not complete.
+func checkCopied(ctx context.Context, db *sql.DB) error {
+	var half bool
+	err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1 AND value = $2)`, CopyMark, []byte(CopyBegun)).Scan(&half)
+	if err == nil && half {
+		err = ErrHalfCopied
 	}
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, schemaLock); err != nil {
-		return nil, cmp.Or(fmt.Errorf("lock schema: %w", err), conn.Close())
-	}
-	return func() error {
-		_, err := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, schemaLock)
-		return cmp.Or(err, conn.Close())
-	}, nil
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"countersign/internal/fraud"
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -22,14 +23,15 @@ type guardKey = [16]byte
 // An address without a row cannot be locked. If two nodes add its row at the same time, the
 // second insert fails, and the store runs its job again with the row of the first.
 type guards struct {
-	conn writeConn
-	hash func(number string) guardKey
-	keys map[string]guardKey // cached hashes of numbers
-	rows map[guardKey]*guardRow
+	conn    driver.Writer
+	dialect driver.Dialect
+	hash    func(number string) guardKey
+	keys    map[string]guardKey // cached hashes of numbers
+	rows    map[guardKey]*guardRow
 }
 
-func newGuards(conn writeConn, hash func(string) guardKey) guards {
-	return guards{conn, hash, map[string]guardKey{}, map[guardKey]*guardRow{}}
+func newGuards(conn driver.Writer, d driver.Dialect, hash func(string) guardKey) guards {
+	return guards{conn, d, hash, map[string]guardKey{}, map[guardKey]*guardRow{}}
 }
 
 // reset begins a batch.
@@ -57,7 +59,7 @@ type guardRow struct {
 }
 
 // scanGuard reads a row with the columns number, state, running, stale_at.
-func scanGuard(from scanner) (key guardKey, row *guardRow, err error) {
+func scanGuard(from driver.Scanner) (key guardKey, row *guardRow, err error) {
 	var number, running []byte
 	row = &guardRow{stored: true}
 	if err = from.Scan(&number, &row.state, &running, &row.staleAt); err != nil {
@@ -78,13 +80,20 @@ func (g *guards) load(key guardKey) (*guardRow, error) {
 	if row := g.rows[key]; row != nil {
 		return row, nil
 	}
-	if err := g.conn.loadGuard(g, key); err != nil {
-		return nil, err
+	row := &guardRow{}
+	err := g.conn.Ask(driver.Question{
+		Query: `SELECT number, state, running, stale_at FROM guards WHERE number = $1` + g.dialect.Lock,
+		Args:  []any{key[:]},
+		Row: func(from driver.Scanner) (err error) {
+			_, row, err = scanGuard(from)
+			return err
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load number history: %w", err)
 	}
-	if g.rows[key] == nil {
-		g.rows[key] = &guardRow{}
-	}
-	return g.rows[key], nil
+	g.rows[key] = row
+	return row, nil
 }
 
 // save writes the changed rows in the order of their keys, which avoids deadlocks.
@@ -102,7 +111,7 @@ func (g *guards) save() error {
 	byKey := func(a, b guardKey) int { return bytes.Compare(a[:], b[:]) }
 	slices.SortFunc(changed, byKey)
 	slices.SortFunc(added, byKey)
-	if err := g.conn.saveGuards(g, changed, added); err != nil {
+	if err := g.write(changed, added); err != nil {
 		return fmt.Errorf("save number histories: %w", err)
 	}
 	return nil
@@ -201,12 +210,13 @@ func (tx *Tx) HeldNumbers(numbers []string) (held map[string]bool, err error) {
 	for _, number := range numbers {
 		keys[tx.guards.key(number)] = true
 	}
-	if err := tx.conn.tryLockGuards(&tx.guards, keys); err != nil {
+	locked, err := tx.guards.tryLock(keys)
+	if err != nil {
 		return nil, err
 	}
 	held = make(map[string]bool)
 	for _, number := range numbers {
-		held[number] = keys[tx.guards.key(number)]
+		held[number] = locked[tx.guards.key(number)]
 	}
 	return held, nil
 }
@@ -263,7 +273,7 @@ func (db *DB) PruneNumberHistories(ctx context.Context, w *NumberHistoryWalk, no
 	if err == nil && stale > 0 {
 		err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 			n, err := tx.exec(`DELETE FROM guards WHERE number IN (
-				SELECT number FROM guards WHERE number > $1 AND number <= $2 AND stale_at <= $3 ORDER BY number`+tx.take+`)`,
+				SELECT number FROM guards WHERE number > $1 AND number <= $2 AND stale_at <= $3 ORDER BY number`+tx.dialect.Take+`)`,
 				w.after[:], next[:], millis(now))
 			forgotten = int(n)
 			return err

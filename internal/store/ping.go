@@ -3,13 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"strings"
-
-	sqlite3 "modernc.org/sqlite/lib"
-
-	"countersign/internal/store/sqlite"
 )
 
 // Ping returns an error if the database cannot serve requests. It reads a random key from
@@ -17,14 +11,14 @@ import (
 // write often fits on a nearly full disk. On PostgreSQL it also takes and releases the lock
 // of a writer on each table that requests write to.
 func (db *DB) Ping(ctx context.Context) error {
-	if err := db.files.check(); err != nil { // reads go by the last check
+	if err := db.engine.CheckFiles(); err != nil { // reads go by the last check
 		return err
 	}
 	if err := db.pingReads(ctx); err != nil {
 		return err
 	}
 	// Different each time: SQLite writes nothing for an unchanged value.
-	value := make([]byte, db.pingSize)
+	value := make([]byte, db.dialect.PingSize)
 	rand.Read(value) // never fails (crypto/rand)
 	return db.Write(ctx, Scope{}, func(tx *Tx) error {
 		return tx.send(`INSERT INTO settings (name, value) VALUES ($1, $2)
@@ -70,10 +64,10 @@ func (db *DB) pingReads(ctx context.Context) error {
 		if err := db.queryRow(ctx, `SELECT COUNT(*) FROM `+t.name+` WHERE `+t.column+` = $1`, []any{key}, &found); err != nil {
 			return fmt.Errorf("read %s: %w", t.name, err)
 		}
-		if !db.postgres() || !t.written {
+		if !t.written {
 			continue
 		}
-		if _, err := db.pool.ExecContext(ctx, `DELETE FROM `+t.name+` WHERE FALSE`); err != nil { //nolint:gosec // a name of the list above
+		if err := db.engine.ProbeWrite(ctx, t.name); err != nil {
 			return fmt.Errorf("write %s: %w", t.name, err)
 		}
 	}
@@ -91,35 +85,4 @@ func (db *DB) pingRow() string {
 		return "write_check"
 	}
 	return fmt.Sprintf("write_check/%d", db.pingSlot[0]%pingSlots)
-}
-
-// Damaged reports whether an error means that an SQLite file is damaged. Such an error
-// returns each time that the same place is read, and other reads succeed.
-func Damaged(err error) bool {
-	code, found := sqlite.AsError(err)
-	if found == nil {
-		return false
-	}
-	switch code {
-	case sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS:
-		return true
-	}
-	primary := code & 0xff // an extended code has it in its low octet
-	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
-}
-
-// Verify examines every page and index of an SQLite file, and returns the damage that it
-// found. It reads the whole file. For PostgreSQL it returns nil.
-func (db *DB) Verify(ctx context.Context) error {
-	if db.postgres() {
-		return nil
-	}
-	var verdict string
-	if err := db.read.queryRow(ctx, `PRAGMA integrity_check(1)`, nil, &verdict); err != nil {
-		return fmt.Errorf("examine the database: %w", err)
-	}
-	if verdict != "ok" {
-		return errors.New(strings.ReplaceAll(verdict, "\n", " "))
-	}
-	return nil
 }

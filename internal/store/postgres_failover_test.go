@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +12,11 @@ import (
 
 	"countersign/internal/await"
 	"countersign/internal/pgtest"
+	"countersign/internal/store/postgres"
 )
+
+// readOnly is the SQLSTATE read_only_sql_transaction.
+const readOnly = "25006"
 
 // writeEach writes once with each writer (each has a connection) and returns the errors.
 func writeEach(t *testing.T, db *DB) (errs []error) {
@@ -40,7 +42,7 @@ func wantEach(t *testing.T, db *DB, when string, fails bool) {
 		if (err != nil) != fails {
 			t.Errorf("%s: writer %d: %v, want an error: %v", when, i, err, fails)
 		}
-		if sqlState(err) == readOnlyTransaction && errors.Is(err, ErrUnknown) {
+		if postgres.SQLState(err) == readOnly && errors.Is(err, ErrUnknown) {
 			t.Errorf("%s: writer %d: %v; but a refused write is certain", when, i, err)
 		}
 	}
@@ -162,44 +164,6 @@ func TestPostgresFence(t *testing.T) {
 	await.Closed(t, "heard: the new primary", heard)
 }
 
-// TestPostgresSilentHost: a host that does not answer costs its timeout once, and not for
-// each connection.
-func TestPostgresSilentHost(t *testing.T) {
-	t.Parallel()
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	var dialled atomic.Int32
-	go func() {
-		for {
-			conn, err := silent.Accept()
-			if err != nil {
-				return
-			}
-			dialled.Add(1)
-			defer conn.Close()
-		}
-	}()
-	server := pgtest.Start(t, "listen_addresses=127.0.0.1,127.91.7.3")
-	database := server.Create(t, "template0")
-	both := "postgres://postgres@" + silent.Addr().String() + ",127.91.7.3:5432/" + pgtest.Name(database) + "?sslmode=disable"
-	db := openPostgres(t, both, "connect_timeout=2") // a busy server answers in less
-	const tries = 10
-	before := dialled.Load()
-	for range tries {
-		conn, err := db.primary.connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.Close(t.Context())
-	}
-	if before == 0 || dialled.Load()-before >= tries {
-		t.Errorf("the silent host was dialled %d times, then %d times for %d connections", before, dialled.Load()-before, tries)
-	}
-}
-
 // TestPostgresUnreplicated: a commit whose wait for a synchronous standby was cancelled is
 // durable on one server only, so it is not answered as if it were on both.
 func TestPostgresUnreplicated(t *testing.T) {
@@ -232,7 +196,7 @@ func TestPostgresTooMany(t *testing.T) {
 	var others []*pgx.Conn
 	for {
 		conn, err := pgx.Connect(t.Context(), database)
-		if sqlState(err) == "53300" {
+		if postgres.SQLState(err) == "53300" {
 			break
 		}
 		if err != nil {
@@ -260,7 +224,7 @@ func TestPostgresTooMany(t *testing.T) {
 func TestPostgresTimeouts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ state, option string }{
-		{lockNotAvailable, "lock_timeout=100"},
+		{postgres.LockNotAvailable, "lock_timeout=100"},
 		{"57014", "statement_timeout=100"},
 	} {
 		t.Run(tt.state, func(t *testing.T) {
@@ -281,7 +245,7 @@ func TestPostgresTimeouts(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, err := range writeEach(t, db) {
-				if sqlState(err) != tt.state || errors.Is(err, ErrUnknown) {
+				if postgres.SQLState(err) != tt.state || errors.Is(err, ErrUnknown) {
 					t.Errorf("writer %d: %v, want %s", i, err, tt.state)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -40,7 +41,7 @@ func (db *DB) Prices(ctx context.Context) ([]verify.Price, error) {
 	return scanPrices(rows)
 }
 
-func scanPrices(rows rows) (prices []verify.Price, err error) {
+func scanPrices(rows driver.Rows) (prices []verify.Price, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		var (
@@ -71,8 +72,8 @@ func (db *DB) ReplacePrices(ctx context.Context, carrier string, prices []verify
 // the carrier's, and no two may be in force at one time for the same numbers.
 func (db *DB) ChangePrices(ctx context.Context, carrier string, change func([]verify.Price) ([]verify.Price, error)) error {
 	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
-		if tx.lockPrices != "" {
-			if err := tx.send(tx.lockPrices); err != nil {
+		if tx.dialect.Shared {
+			if err := tx.send(fmt.Sprintf(tx.dialect.LockTable, "price_list")); err != nil {
 				return err
 			}
 		}

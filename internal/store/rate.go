@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"countersign/internal/store/driver"
 )
 
 // Limit is the number of writes that an account may make in any second, on all nodes
@@ -102,32 +102,32 @@ func ratesOf(batch []job) rates {
 
 // lock is the question that locks and loads the windows, in the order of their names,
 // so that no two nodes wait for each other.
-func (r rates) lock() question {
+func (r rates) lock() driver.Question {
 	accounts := slices.Sorted(maps.Keys(r))
-	return question{`SELECT account, seen FROM request_rates WHERE account = ANY($1) ORDER BY account FOR UPDATE`, []any{accounts}, func(rows pgx.Rows) error {
+	return driver.Question{Query: `SELECT account, seen FROM request_rates WHERE account = ANY($1) ORDER BY account FOR UPDATE`, Args: []any{accounts}, Row: func(row driver.Scanner) error {
 		var (
 			account string
 			seen    []byte
 		)
-		err := rows.Scan(&account, &seen)
+		err := row.Scan(&account, &seen)
 		r[account] = decodeRateWindow(seen)
 		return err
 	}}
 }
 
-// addRates makes the windows that are not there yet. What others may have added
+// add makes the windows that are not there yet. What others may have added
 // meanwhile stays.
-func (c *postgresConn) addRates(r rates) error {
+func (r rates) add(conn driver.Writer) error {
 	for {
 		missing := slices.DeleteFunc(slices.Sorted(maps.Keys(r)), func(a string) bool { return r[a] != nil })
 		if len(missing) == 0 {
 			return nil
 		}
-		if err := c.send(`INSERT INTO request_rates (account, seen) SELECT unnest($1::TEXT[]), '' ON CONFLICT DO NOTHING`,
+		if err := conn.Send(`INSERT INTO request_rates (account, seen) SELECT unnest($1::TEXT[]), '' ON CONFLICT DO NOTHING`,
 			[]any{missing}); err != nil {
 			return err
 		}
-		if err := c.sendQueries(r.lock()); err != nil {
+		if err := conn.Ask(r.lock()); err != nil {
 			return err
 		}
 	}
@@ -142,9 +142,9 @@ func (r rates) admit(j job) error {
 }
 
 // save writes the windows, with the commit.
-func (r rates) save(c *postgresConn) error {
+func (r rates) save(conn driver.Writer) error {
 	for _, account := range slices.Sorted(maps.Keys(r)) {
-		if err := c.send(`UPDATE request_rates SET seen = $2 WHERE account = $1`, []any{account, r[account].encode()}); err != nil {
+		if err := conn.Send(`UPDATE request_rates SET seen = $2 WHERE account = $1`, []any{account, r[account].encode()}); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -23,7 +24,7 @@ func (tx *Tx) saveRef(ref verify.Ref, id verify.ID) error {
 
 // storedRef returns a message id as PostgreSQL stores it.
 func storedRef(ref verify.Ref) verify.Ref {
-	return verify.Ref{Carrier: storableText(ref.Carrier), ID: storableText(ref.ID)}
+	return verify.Ref{Carrier: driver.Text(ref.Carrier), ID: driver.Text(ref.ID)}
 }
 
 // deleteRefs removes the message ids of a verification from the index.
@@ -43,12 +44,12 @@ func (tx *Tx) deleteRefs(v *verify.Verification) error {
 // LockRef keeps other nodes from recording anything about a carrier's message id until the
 // transaction ends, also if nothing is stored of it.
 func (tx *Tx) LockRef(ref verify.Ref) error {
-	if tx.lockNumber == "" {
+	if !tx.dialect.Shared {
 		return nil
 	}
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, ref.Carrier+"\x00"+ref.ID) // never fails
-	return tx.conn.send(tx.lockNumber, []any{int64(h.Sum64())})
+	return tx.conn.Send(tx.dialect.LockNumber, []any{int64(h.Sum64())})
 }
 
 // VerificationOf finds the verification with a carrier's message id; ok is false if none

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -79,7 +80,7 @@ func (db *DB) Refusals(ctx context.Context, f RefusalFilter) (list []verify.Refu
 	return list, rows.Err()
 }
 
-func scanRefusal(from scanner) (r verify.Refusal, err error) {
+func scanRefusal(from driver.Scanner) (r verify.Refusal, err error) {
 	var (
 		id          []byte
 		number      sql.NullString
@@ -116,7 +117,7 @@ func (db *DB) ForgetRefusals(ctx context.Context, until time.Time, limit int) (f
 func (db *DB) changeRefusals(ctx context.Context, change, condition string, until time.Time, limit int) (changed int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(change+` WHERE id IN (SELECT id FROM refusals WHERE `+condition+` last_at <= $1
-			ORDER BY last_at LIMIT $2`+tx.take+`)`, millis(until), limit)
+			ORDER BY last_at LIMIT $2`+tx.dialect.Take+`)`, millis(until), limit)
 		changed = int(n)
 		return err
 	})

@@ -3,16 +3,19 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
 	"countersign/internal/atomicfile"
+	"countersign/internal/store/sqlite"
 	"countersign/internal/vault"
 )
 
@@ -43,10 +46,10 @@ func (r Restore) Run(ctx context.Context) (done Restored, err error) {
 	if target, err := filepath.EvalSymlinks(r.Database); err == nil {
 		done.Database = target
 	}
-	lock, err := lockFile(done.Database)
+	lock, err := sqlite.LockFile(done.Database)
 	switch {
 	case err == nil:
-		defer func() { err = cmp.Or(err, lock.release()) }()
+		defer func() { err = cmp.Or(err, lock.Release()) }()
 	case !errors.Is(err, fs.ErrNotExist):
 		return done, fmt.Errorf("database %s: %w", done.Database, err)
 	}
@@ -57,9 +60,9 @@ func (r Restore) Run(ctx context.Context) (done Restored, err error) {
 	if err != nil {
 		return done, err
 	}
-	defer func() { err = cmp.Or(err, f.Close(), removeBeside(f.Name())) }()
+	defer func() { err = cmp.Or(err, f.Close(), sqlite.RemoveBeside(f.Name())) }()
 	if done.Tables, err = r.prepare(ctx, f); err != nil {
-		return done, fmt.Errorf("backup %s: %w", r.From, diskFull(done.Database, err))
+		return done, fmt.Errorf("backup %s: %w", r.From, sqlite.File(done.Database).Full(err))
 	}
 	if done.Aside, err = moveAside(done.Database, r.Now); err != nil {
 		return done, err
@@ -93,7 +96,7 @@ func (r Restore) checkSource() error {
 // prepare copies the backup to f, checks it, brings its schema up to date, and checks
 // that the key opens it.
 func (r Restore) prepare(ctx context.Context, f *atomicfile.File) ([]TableRows, error) {
-	if err := removeBeside(f.Name()); err != nil {
+	if err := sqlite.RemoveBeside(f.Name()); err != nil {
 		return nil, err
 	}
 	from, err := os.Open(r.From)
@@ -107,33 +110,38 @@ func (r Restore) prepare(ctx context.Context, f *atomicfile.File) ([]TableRows, 
 	if err := keepOwner(f, r.Database); err != nil {
 		return nil, err
 	}
-	tables, err := verifyFile(ctx, f.Name())
+	tables, err := sqlite.VerifyFile(ctx, f.Name())
 	if err != nil {
 		return nil, err
 	}
-	state, err := stateOfFile(ctx, f.Name())
+	var state State
+	at := sqlite.File(f.Name())
+	err = at.Read(func(db *sql.DB) (err error) {
+		state, err = stateOf(ctx, db, at.Dialect())
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	if state != Used {
 		return nil, fmt.Errorf("it is no backup of an installation: it %s", state)
 	}
-	if err := r.open(ctx, f.Name()); err != nil {
+	if err := r.open(ctx, at); err != nil {
 		return nil, err
 	}
-	if _, err := verifyFile(ctx, f.Name()); err != nil {
+	if _, err := sqlite.VerifyFile(ctx, f.Name()); err != nil {
 		return nil, fmt.Errorf("after the schema was brought up to date: %w", err)
 	}
 	return tables, nil
 }
 
-func (r Restore) open(ctx context.Context, path string) error {
-	file, err := openSQLite(path, writeCache)
+func (r Restore) open(ctx context.Context, at sqlite.File) error {
+	file, err := at.Schema(ctx)
 	if err != nil {
 		return err
 	}
-	if err = migrate(ctx, file, onSQLite()); err == nil {
-		err = (&DB{dialect: onSQLite()}).openKeys(ctx, file, Config{Key: r.Key, Now: r.Now})
+	if err = migrate(ctx, file, at); err == nil {
+		err = newDB(at, slog.New(slog.DiscardHandler)).openKeys(ctx, file, Config{Key: r.Key, Now: r.Now})
 	}
 	return cmp.Or(err, file.Close())
 }
@@ -161,7 +169,7 @@ func keepOwner(f *atomicfile.File, database string) error {
 // write-ahead log to the new database. It returns the new names.
 func moveAside(path string, now time.Time) (moved []string, err error) {
 	aside := path + ".before-" + now.UTC().Format("2006-01-02-150405")
-	for _, end := range append([]string{""}, besides()...) {
+	for _, end := range append([]string{""}, sqlite.Beside()...) {
 		if _, err := os.Lstat(path + end); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -25,7 +26,7 @@ func (db *DB) Redact(ctx context.Context, ended time.Time, limit int) (redacted 
 		}
 		// The times spare a look at the other partitions.
 		return tx.send(`UPDATE archive SET address = NULL, personal = NULL
-			WHERE id`+tx.among+` AND finalized_at BETWEEN $2 AND $3`, set, first, last)
+			WHERE id`+tx.dialect.Among+` AND finalized_at BETWEEN $2 AND $3`, set, first, last)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("redact: %w", err)
@@ -36,7 +37,7 @@ func (db *DB) Redact(ctx context.Context, ended time.Time, limit int) (redacted 
 // named finds archived verifications that still have their number.
 func (tx *Tx) named(ended time.Time, limit int) (ids []verify.ID, first, last int64, err error) {
 	rows, err := tx.query(`SELECT id, finalized_at FROM archive
-		WHERE address IS NOT NULL AND finalized_at <= $1 ORDER BY finalized_at LIMIT $2`+tx.claim, millis(ended), limit)
+		WHERE address IS NOT NULL AND finalized_at <= $1 ORDER BY finalized_at LIMIT $2`+tx.dialect.Claim, millis(ended), limit)
 	if err != nil {
 		return nil, 0, 0, err
 	}
@@ -58,8 +59,8 @@ func (tx *Tx) named(ended time.Time, limit int) (ids []verify.ID, first, last in
 // first: up to limit rows on SQLite; one month on PostgreSQL, once all its rows are old
 // enough. more reports whether others may be left.
 func (db *DB) PurgeArchive(ctx context.Context, ended time.Time, limit int) (more bool, err error) {
-	if db.postgres() {
-		return db.dropMonth(ctx, ended)
+	if dropped, partitioned, err := db.engine.DropPartition(ctx, archiveTable, ended); partitioned || err != nil {
+		return dropped, err
 	}
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM archive WHERE id IN (
@@ -79,10 +80,10 @@ func (db *DB) PurgeArchive(ctx context.Context, ended time.Time, limit int) (mor
 func (db *DB) SettleLedger(ctx context.Context, made time.Time, limit int) (settled int, err error) {
 	settled, err = db.moveEntries(ctx, made, limit, ledgerMove{
 		oldest: `SELECT created_at FROM ledger WHERE account = accounts.key AND ` + notCarried + ` ORDER BY created_at LIMIT 1`,
-		take: func(d dialect) string {
+		take: func(d driver.Dialect) string {
 			return `DELETE FROM ledger WHERE key IN (
 				SELECT key FROM ledger WHERE account = $1 AND created_at <= $2 AND ` + notCarried + `
-				ORDER BY created_at LIMIT $3` + d.take + `)`
+				ORDER BY created_at LIMIT $3` + d.Take + `)`
 		},
 		put: (*Tx).insertPast,
 	})
@@ -101,10 +102,10 @@ const notCarried = `kind NOT IN ('carried', 'carried-cost')`
 func (db *DB) CarryLedger(ctx context.Context, made time.Time, limit int) (carried int, err error) {
 	carried, err = db.moveEntries(ctx, made, limit, ledgerMove{
 		oldest: `SELECT created_at FROM ledger_past WHERE account = accounts.key ORDER BY created_at LIMIT 1`,
-		take: func(d dialect) string {
+		take: func(d driver.Dialect) string {
 			return `DELETE FROM ledger_past WHERE seq IN (
 				SELECT seq FROM ledger_past WHERE account = $1 AND created_at <= $2
-				ORDER BY created_at LIMIT $3` + d.take + `)`
+				ORDER BY created_at LIMIT $3` + d.Take + `)`
 		},
 		put: (*Tx).carry,
 	})
@@ -117,7 +118,7 @@ func (db *DB) CarryLedger(ctx context.Context, made time.Time, limit int) (carri
 // ledgerMove says where entries of an account are taken from, and put to.
 type ledgerMove struct {
 	oldest string // time of the account's first that is there
-	take   func(dialect) string
+	take   func(driver.Dialect) string
 	put    func(*Tx, string, []entry) error
 }
 
@@ -237,7 +238,7 @@ func (tx *Tx) carry(account string, entries []entry) error {
 func (db *DB) ForgetMessages(ctx context.Context, sent, now time.Time, limit int) (forgotten int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM phone_messages WHERE (sent_at <= $1 OR sent_at > $2) AND seq IN (
-			SELECT seq FROM phone_messages ORDER BY seq LIMIT $3`+tx.take+`)`, millis(sent), surelyFuture(now), limit)
+			SELECT seq FROM phone_messages ORDER BY seq LIMIT $3`+tx.dialect.Take+`)`, millis(sent), surelyFuture(now), limit)
 		forgotten = int(n)
 		return err
 	})
@@ -250,7 +251,10 @@ func (db *DB) ForgetMessages(ctx context.Context, sent, now time.Time, limit int
 // ForgetReceipts deletes the receipts that have waited too long for their message, and
 // those from the future.
 func (db *DB) ForgetReceipts(ctx context.Context, now time.Time) error {
-	err := db.Write(ctx, Scope{}, func(tx *Tx) error { return tx.send(tx.forget, millis(now.Add(-receiptLife)), surelyFuture(now)) })
+	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
+		return tx.send(`DELETE FROM receipts WHERE (carrier, ref) IN (
+			SELECT carrier, ref FROM receipts WHERE received_at < $1 OR received_at > $2`+tx.dialect.Take+`)`, millis(now.Add(-receiptLife)), surelyFuture(now))
+	})
 	if err != nil {
 		return fmt.Errorf("forget receipts: %w", err)
 	}

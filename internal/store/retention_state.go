@@ -79,7 +79,7 @@ func (db *DB) ChangeRetentionState(ctx context.Context, change func(RetentionSta
 			return err
 		}
 		var stored []byte
-		if _, err := tx.queryRow(`SELECT value FROM settings WHERE name = $1`+tx.lock, []any{retentionRow}, &stored); err != nil {
+		if _, err := tx.queryRow(`SELECT value FROM settings WHERE name = $1`+tx.dialect.Lock, []any{retentionRow}, &stored); err != nil {
 			return err
 		}
 		state, err := decodeRetentionState(stored)
@@ -140,7 +140,7 @@ func (db *DB) NewestStored(ctx context.Context) (newest time.Time, err error) {
 func (db *DB) HastenFuture(ctx context.Context, now time.Time, limit int) (hastened int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`UPDATE verifications SET due_at = $1 WHERE id IN (
-			SELECT id FROM verifications WHERE due_at > $2 ORDER BY due_at LIMIT $3`+tx.claim+`)`,
+			SELECT id FROM verifications WHERE due_at > $2 ORDER BY due_at LIMIT $3`+tx.dialect.Claim+`)`,
 			millis(now), surelyFuture(now), limit)
 		hastened = int(n)
 		return err

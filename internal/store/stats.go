@@ -4,7 +4,12 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"countersign/internal/store/driver"
 )
+
+// PoolStats is the state of a pool of connections.
+type PoolStats = driver.PoolStats
 
 // Stats is the state of a database in this process. It takes no query.
 type Stats struct {
@@ -15,7 +20,8 @@ type Stats struct {
 
 // Stats returns the state of the database in this process.
 func (db *DB) Stats() Stats {
-	s := Stats{Read: db.read.stats(), Keys: db.keys.stats(), QueueLimit: len(db.writers) * maxQueued}
+	s := Stats{QueueLimit: len(db.writers) * maxQueued}
+	s.Read, s.Keys = db.engine.Stats()
 	for _, w := range db.writers {
 		s.Queued += int(w.waiting.Load())
 	}

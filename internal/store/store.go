@@ -10,29 +10,30 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"countersign/internal/store/driver"
+	"countersign/internal/store/postgres"
+	"countersign/internal/store/sqlite"
 	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
-	dialect
-	path     string  // path of the SQLite file, or URL of the PostgreSQL database
+	at       driver.Database
+	engine   driver.Engine
+	dialect  driver.Dialect
 	pingSlot [1]byte // generated at random, see pingRow
-	read     reader
 	vault    *vault.Vault
 	seal     *vault.Sealer // sealer of vault
 	decoy    decoy
-	keys     reader  // separate from read: keys are read while the caller occupies a connection of read
-	pool     *sql.DB // PostgreSQL connections of read; nil for SQLite
 	writers  []*writer
 	changes  changes
 	prices   *Cached[*verify.PriceList]
@@ -40,11 +41,7 @@ type DB struct {
 
 	credentials credentialCache
 
-	lock    *fileLock // nil unless opened for serving
-	files   *files    // nil unless an SQLite file was opened for serving
-	outage  *outage   // state of the connection to PostgreSQL; nil for SQLite
-	primary *primary  // source of PostgreSQL connections; nil for SQLite
-	log     *slog.Logger
+	log *slog.Logger
 }
 
 // Config describes the database to open.
@@ -80,76 +77,114 @@ type Config struct {
 // Open opens the database, migrates its schema and checks the key. Its error wraps
 // vault.ErrKey if the key does not open the database. A new database is created for the key.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	db := newDB(cfg)
-	start := db.startSQLite
-	if IsPostgres(cfg.Database) {
-		db.dialect, start = onPostgres(), db.startPostgres
-	}
-	if err := start(ctx, cfg); err != nil {
+	db := newDB(at(cfg.Database), cfg.Log)
+	if err := db.start(ctx, cfg); err != nil {
 		_ = db.Close() // its errors follow from err
-		return nil, fmt.Errorf("open database %s: %w", Redact(cfg.Database), diskFull(cfg.Database, err))
+		return nil, fmt.Errorf("open database %s: %w", db.at, db.at.Full(err))
 	}
 	return db, nil
 }
 
-func newDB(cfg Config) *DB {
-	db := &DB{path: cfg.Database, dialect: onSQLite(), log: cfg.Log}
+// at returns the database with a path or URL. Here an engine is chosen, and nowhere else.
+func at(database string) driver.Database {
+	if IsPostgres(database) {
+		return postgres.URL(database)
+	}
+	return sqlite.File(database)
+}
+
+// IsPostgres reports whether a database is named by the URL of a PostgreSQL server, and not by
+// the path of a file.
+func IsPostgres(database string) bool { return postgres.IsURL(database) }
+
+// Redact names a database without its password, for logs and errors.
+func Redact(database string) string { return at(database).String() }
+
+func newDB(at driver.Database, log *slog.Logger) *DB {
+	db := &DB{at: at, dialect: at.Dialect(), log: log}
 	db.prices, db.blocked = cache(db, ofPrices, db.readPriceList), cache(db, ofBlocked, db.readBlocked)
 	db.prices.exact = true
 	rand.Read(db.pingSlot[:]) // never fails (crypto/rand)
 	return db
 }
 
+// conflicts are the constraints that a transaction violates if another one adds the same row
+// at the same time: the history of an address, and an entry of the ledger (see Tx.postOnce).
+func conflicts() []string { return []string{"guards_pkey", "ledger_pkey"} }
+
+// start claims the database, brings its schema up to date, reads the keys and starts the
+// writers.
+func (db *DB) start(ctx context.Context, cfg Config) (err error) {
+	if db.engine, err = db.at.Open(ctx, driver.Options{Log: cfg.Log, Serve: cfg.Serve, Conflicts: conflicts()}); err != nil {
+		return err
+	}
+	schema, err := db.at.Schema(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, schema.Close()) }()
+	if err := migrate(ctx, schema, db.at); err != nil {
+		return err
+	}
+	if err := db.engine.Start(ctx); err != nil {
+		return err
+	}
+	if err := checkCopied(ctx, schema); err != nil { // before keys are made where they are still to be copied
+		return err
+	}
+	if err := db.openKeys(ctx, schema, cfg); err != nil {
+		return err
+	}
+	if db.engine.Exclusive() {
+		if err := releaseDead(ctx, schema, cfg.Now); err != nil {
+			return err
+		}
+	}
+	for _, conn := range db.engine.Writers() {
+		db.writers = append(db.writers, startWriter(conn, db, cfg))
+	}
+	return nil
+}
+
+// longestClaim is longer than every lease. Rows that are due later than that have no lease,
+// unless they are due after longestVerification: such a lease is from the future.
+const longestClaim = time.Minute
+
+// releaseClaims makes all leased rows due, after the death of the server with the leases.
+const releaseClaims = `UPDATE verifications SET due_at = 0 WHERE node IS NOT NULL AND due_at IS NOT NULL`
+
+// releaseDead makes the rows that a dead process leased due. See longestClaim for the bounds.
+func releaseDead(ctx context.Context, db *sql.DB, now time.Time) error {
+	if now.IsZero() {
+		now = time.Now()
+	}
+	_, err := db.ExecContext(ctx, releaseClaims+` AND (due_at <= $1 OR due_at > $2)`,
+		millis(now.Add(longestClaim)), millis(now.Add(longestVerification)))
+	return err
+}
+
 // Shared reports whether other nodes may write to the database.
-func (db *DB) Shared() bool { return db.postgres() }
+func (db *DB) Shared() bool { return db.dialect.Shared }
 
 // Close waits for writes in flight and closes the files.
 func (db *DB) Close() error {
-	var errs []error
 	for _, w := range db.writers {
 		w.stop()
 	}
-	// If the paths now lead to other files, the writers stay open until the process ends: SQLite
-	// would write its log to those files when the last connection closes.
-	if db.files.mayClose() {
-		for _, w := range db.writers {
-			errs = append(errs, w.conn.close())
-		}
+	if db.engine == nil {
+		return nil
 	}
-	if db.read != nil {
-		errs = append(errs, db.read.close())
-	}
-	if db.keys != nil {
-		errs = append(errs, db.keys.close())
-	}
-	if db.lock != nil {
-		errs = append(errs, db.lock.release())
-	}
-	return errors.Join(errs...)
+	return db.engine.Close()
 }
 
 // query reads rows. The caller closes them.
-func (db *DB) query(ctx context.Context, text string, args ...any) (rows, error) {
-	if err := db.files.known(); err != nil {
-		return nil, err
-	}
-	if !db.postgres() {
-		return db.read.query(ctx, text, args...)
-	}
-	found, err := retry(ctx, db.primary, func() (rows, error) { return db.read.query(ctx, text, args...) })
-	return found, db.outage.note(err)
+func (db *DB) query(ctx context.Context, text string, args ...any) (driver.Rows, error) {
+	return db.engine.Query(ctx, text, args...)
 }
 
 // queryRow reads one row into dest. It returns sql.ErrNoRows for an empty result.
 func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any) error {
-	if err := db.files.known(); err != nil {
-		return err
-	}
-	if !db.postgres() {
-		return db.read.queryRow(ctx, text, args, dest...)
-	}
-	_, err := retry(ctx, db.primary, func() (any, error) { return nil, db.read.queryRow(ctx, text, args, dest...) })
-	return db.outage.note(err)
+	return db.engine.QueryRow(ctx, text, args, dest...)
 }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -183,7 +184,7 @@ func (tx *Tx) template(t *Template, where string, args ...any) (found bool, err 
 	return err == nil, err
 }
 
-func scanTemplate(rows rows) (Template, error) {
+func scanTemplate(rows driver.Rows) (Template, error) {
 	var (
 		t        Template
 		id       []byte

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
@@ -61,8 +62,8 @@ func (tx *Tx) Save(c verify.Change) error {
 }
 
 const (
-	addVerification  change = `INSERT INTO verifications (` + verificationColumns + `)`
-	saveVerification change = `UPDATE verifications SET status = new.status, finalized_at = new.finalized_at, step_at = new.step_at,
+	addVerification  driver.Change = `INSERT INTO verifications (` + verificationColumns + `)`
+	saveVerification driver.Change = `UPDATE verifications SET status = new.status, finalized_at = new.finalized_at, step_at = new.step_at,
 			due_at = new.due_at, due_reason = new.due_reason, node = new.node, fence = new.fence, document = new.document
 		FROM new (status TEXT, finalized_at BIGINT, step_at BIGINT, due_at BIGINT, due_reason TEXT, node TEXT, fence BIGINT, document BYTEA, id BYTEA)
 		WHERE verifications.id = new.id`
@@ -75,7 +76,7 @@ func (tx *Tx) Renew(id verify.ID, token int64, until time.Time) error {
 	delete(tx.loaded, id)
 	err := tx.send(`UPDATE verifications SET due_at = CASE WHEN step_at < $1 THEN step_at ELSE $1 END
 		WHERE id IN (SELECT id FROM verifications
-			WHERE id = $2 AND fence = $3 AND node IS NOT NULL AND due_at < $1`+tx.claim+`)`, millis(until), id[:], token)
+			WHERE id = $2 AND fence = $3 AND node IS NOT NULL AND due_at < $1`+tx.dialect.Claim+`)`, millis(until), id[:], token)
 	if err != nil {
 		return fmt.Errorf("renew the lease of verification %s: %w", id, err)
 	}
@@ -106,13 +107,13 @@ func (tx *Tx) Verification(id verify.ID) (v verify.Verification, ok bool, err er
 	if v := tx.loaded.take(id); v != nil {
 		return *v, true, nil
 	}
-	return tx.one(findVerification+tx.lock, id[:])
+	return tx.one(findVerification+tx.dialect.Lock, id[:])
 }
 
 // FreeVerification is like Verification, but ok is also false for a row that is locked by
 // another transaction.
 func (tx *Tx) FreeVerification(id verify.ID) (v verify.Verification, ok bool, err error) {
-	return tx.one(findVerification+tx.claim, id[:])
+	return tx.one(findVerification+tx.dialect.Claim, id[:])
 }
 
 // Running loads and locks the verification in progress for an account and address; ok is
@@ -178,7 +179,7 @@ func (tx *Tx) one(query string, args ...any) (v verify.Verification, ok bool, er
 }
 
 // complete reads the current row. After an error v has the decoded part of the row.
-func complete(rows rows, seal *vault.Sealer) (v verify.Verification, ok bool, err error) {
+func complete(rows driver.Rows, seal *vault.Sealer) (v verify.Verification, ok bool, err error) {
 	r, err := scanRow(rows, seal)
 	switch {
 	case r == nil:
@@ -199,7 +200,7 @@ type DueRow struct {
 // locked by another transaction. broken has the errors of rows that cannot be decoded.
 func (tx *Tx) Due(now time.Time, limit int) (due []DueRow, broken map[verify.ID]error, err error) {
 	rows, err := tx.query(`SELECT `+verificationColumns+` FROM verifications
-		WHERE due_at <= $1 ORDER BY due_at LIMIT $2`+tx.claim, millis(now), limit)
+		WHERE due_at <= $1 ORDER BY due_at LIMIT $2`+tx.dialect.Claim, millis(now), limit)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load due verifications: %w", err)
 	}
@@ -238,7 +239,7 @@ func (tx *Tx) all(query string, args ...any) (found []verify.Verification, err e
 
 // scanRow reads one row. With an error that wraps ErrBroken or vault.ErrUnavailable it returns the row
 // with its columns, and as much of its document as could be decoded.
-func scanRow(from scanner, seal *vault.Sealer) (*DueRow, error) {
+func scanRow(from driver.Scanner, seal *vault.Sealer) (*DueRow, error) {
 	var (
 		r                        DueRow
 		address                  string

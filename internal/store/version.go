@@ -46,8 +46,10 @@ const (
 	// keptFor is after what time it is read again, whatever the versions say: for who
 	// writes to the tables by other means than this package.
 	keptFor = time.Minute
+	// reloadAgain is the pause after a value could not be read.
+	reloadAgain = time.Second / 2
 	// lookTimeout bounds a look, for which others wait.
-	lookTimeout = stmtTimeout
+	lookTimeout = 8 * time.Second
 )
 
 // changes is what this process knows of the versions of topics.
@@ -184,7 +186,7 @@ func (db *DB) waitForNodes(ctx context.Context, err error, of ...topic) {
 		db.changes.generation[t].Add(1)
 	}
 	// The process with the lock of the file is the only server, so no other has a cache.
-	if len(of) == 0 || err != nil || db.lock != nil {
+	if len(of) == 0 || err != nil || db.engine.Exclusive() {
 		return
 	}
 	select {
@@ -255,14 +257,14 @@ func (c *Cached[T]) good(r *reading[T]) bool {
 	return r != nil && r.generation == c.db.changes.of(c.topic) && time.Since(r.at).Abs() < keptFor
 }
 
-// reload reads the value; the caller holds turn. After a failure it waits listenAgain.
+// reload reads the value; the caller holds turn. After a failure it waits reloadAgain.
 func (c *Cached[T]) reload(ctx context.Context) (value T, current bool, err error) {
 	last := c.last.Load()
 	if c.good(last) {
 		return last.value, true, nil
 	}
 	fresh := &reading[T]{generation: c.db.changes.of(c.topic), at: time.Now()}
-	if last != nil && fresh.at.Sub(c.failed).Abs() < listenAgain {
+	if last != nil && fresh.at.Sub(c.failed).Abs() < reloadAgain {
 		return last.value, false, nil
 	}
 	if fresh.value, err = c.read(ctx); err == nil {

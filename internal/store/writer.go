@@ -6,11 +6,13 @@ import (
 	"errors"
 	"hash/fnv"
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"countersign/internal/store/driver"
 	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
@@ -27,9 +29,9 @@ var ErrClosed = errors.New("database is closed")
 // writer is a goroutine that executes writes: one for an SQLite file, several for PostgreSQL.
 // It commits all queued jobs in one transaction (group commit).
 type writer struct {
-	conn writeConn
+	conn driver.Writer
 	tx   *Tx
-	max  int // maximum number of jobs in a batch
+	log  *slog.Logger
 
 	around    func(commit func()) error            // see Config
 	committed func(writes int, took time.Duration) // see Config; never nil
@@ -48,44 +50,9 @@ type job struct {
 	result chan error
 }
 
-// writeConn is the connection of a writer. SQLite and PostgreSQL differ in batching and in
-// their recoverable errors.
-type writeConn interface {
-	// carryOut runs the jobs of a batch, commits them and returns the result of each. A failed
-	// job is rolled back and does not affect the others.
-	carryOut(tx *Tx, batch []job) []error
-	close() error
-
-	// Statements of a job. send is like exec without a result: its error may be returned by a
-	// later call, or be the result of the job.
-	exec(query string, args []any) (changed int64, err error)
-	send(query string, args []any) error
-	change(c change, of verify.ID, row []any) error // like send, for a change of one row
-	query(query string, args []any) (rows, error)
-
-	// loadGuard locks the row of an address and adds it to g. A missing row is no error.
-	loadGuard(g *guards, key guardKey) error
-	// tryLockGuards locks and loads the rows of keys that are not locked by another
-	// transaction, and reduces keys to the rest.
-	tryLockGuards(g *guards, keys map[guardKey]bool) error
-	// saveGuards writes the changed and the added rows of g.
-	saveGuards(g *guards, changed, added []guardKey) error
-}
-
-// rows is the subset of *sql.Rows that the store uses.
-type rows interface {
-	Next() bool
-	Scan(dest ...any) error
-	Err() error
-	Close() error
-}
-
-// scanner is a row that can be read.
-type scanner interface{ Scan(dest ...any) error }
-
-func startWriter(conn writeConn, seal *vault.Sealer, d dialect, cfg Config, maxBatch int) *writer {
+func startWriter(conn driver.Writer, db *DB, cfg Config) *writer {
 	w := &writer{
-		conn: conn, tx: &Tx{conn: conn, seal: seal, dialect: d, balances: balances{}, guards: newGuards(conn, seal.HashNumber)}, max: maxBatch, around: cfg.Around, committed: cfg.Committed,
+		conn: conn, tx: newTx(conn, db), log: cfg.Log, around: cfg.Around, committed: cfg.Committed,
 		queue: make(chan job, maxQueued), done: make(chan struct{}),
 	}
 	if w.committed == nil {
@@ -147,8 +114,8 @@ func (db *DB) Write(ctx context.Context, in Scope, do func(*Tx) error) error {
 	if err := db.writerFor(j.Account).enqueue(j); err != nil {
 		return err
 	}
-	if err := db.outage.note(<-j.result); err != nil {
-		return diskFull(db.path, err)
+	if err := db.engine.Note(<-j.result); err != nil {
+		return db.at.Full(err)
 	}
 	done()
 	return nil
@@ -186,11 +153,11 @@ func (w *writer) enqueue(j job) error {
 
 func (w *writer) run() {
 	defer close(w.done)
-	batch := make([]job, 0, w.max)
+	batch := make([]job, 0, maxBatch)
 	for j := range w.queue {
 		batch = append(batch[:0], j)
 	collect:
-		for len(batch) < w.max {
+		for len(batch) < maxBatch {
 			select {
 			case j, ok := <-w.queue:
 				if !ok {
@@ -215,9 +182,9 @@ func (w *writer) run() {
 // commit runs a batch inside Config.Around and returns the result of each job.
 func (w *writer) commit(batch []job) (results []error) {
 	if w.around == nil {
-		return w.conn.carryOut(w.tx, batch)
+		return w.carryOut(batch)
 	}
-	if err := w.around(func() { results = w.conn.carryOut(w.tx, batch) }); err != nil {
+	if err := w.around(func() { results = w.carryOut(batch) }); err != nil {
 		return slices.Repeat([]error{err}, len(batch))
 	}
 	return results
@@ -225,34 +192,43 @@ func (w *writer) commit(batch []job) (results []error) {
 
 // Tx is the transaction of one Write.
 type Tx struct {
-	conn writeConn
-	seal *vault.Sealer
-	dialect
+	conn    driver.Writer
+	seal    *vault.Sealer
+	dialect driver.Dialect
 	changed bool // the job may have changed rows
 
-	// State of the batch.
+	// Rows of the batch. Tx.preload fills loaded and refs if a statement costs a round trip.
 	balances balances
 	guards   guards
-	loaded   loaded                   // preloaded verifications; nil on SQLite, which reads each on demand
-	refs     map[verify.Ref]verify.ID // verifications of Scope.Refs; nil on SQLite
-	posts    map[string]bool          // ledger keys posted in the batch; nil on SQLite, which queries the ledger
+	loaded   loaded
+	refs     map[verify.Ref]verify.ID // verifications of Scope.Refs
+	posts    map[string]bool          // ledger keys posted in the batch; empty where each post queries the ledger
 	careful  bool                     // rerun one by one: check ledger keys when posting
 }
 
 // exec runs a statement and returns the number of rows that it changed.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	tx.changed = true
-	return tx.conn.exec(query, args)
+	return tx.conn.Exec(query, args)
 }
 
 // send runs a statement without a result. Its error may be returned by a later call, or at the
 // end of the job.
 func (tx *Tx) send(query string, args ...any) error {
 	tx.changed = true
-	return tx.conn.send(query, args)
+	return tx.conn.Send(query, args)
 }
 
-func (tx *Tx) query(query string, args ...any) (rows, error) { return tx.conn.query(query, args) }
+// change is send for a change of one row about a verification.
+func (tx *Tx) change(c driver.Change, of verify.ID, row ...any) error {
+	tx.changed = true
+	delete(tx.loaded, of)
+	return tx.conn.Add(c, of, row)
+}
+
+func (tx *Tx) query(query string, args ...any) (driver.Rows, error) {
+	return tx.conn.Query(query, args)
+}
 
 // queryRow reads one row into dest; ok is false for an empty result.
 func (tx *Tx) queryRow(query string, args []any, dest ...any) (ok bool, err error) {

@@ -84,7 +84,7 @@ func put(name string) func(*Tx) error {
 // traces lists what put has left.
 func traces(t *testing.T, db *DB) []string {
 	t.Helper()
-	rows, err := db.read.query(t.Context(), `SELECT name FROM settings WHERE name <> 'key_check' ORDER BY name`)
+	rows, err := db.query(t.Context(), `SELECT name FROM settings WHERE name <> 'key_check' ORDER BY name`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestBeginFails(t *testing.T) {
 	if err := <-results[0]; err != nil {
 		t.Fatal(err)
 	}
-	other, err := sql.Open("sqlite", db.path)
+	other, err := sql.Open("sqlite", db.at.String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"countersign/internal/store/driver"
 )
 
 // ErrClosed is returned for a closed pool.
@@ -21,14 +23,6 @@ type Pool struct {
 	closed bool
 	waits  int64
 	waited time.Duration
-}
-
-// Stats is the state of a pool.
-type Stats struct {
-	InUse, Idle int           // open connections
-	Limit       int           // connections that the pool may open
-	Waits       int64         // waits for a free connection
-	Waited      time.Duration // sum of these waits
 }
 
 // NewPool returns a pool of up to limit connections, which connect opens.
@@ -51,10 +45,10 @@ func (p *Pool) Close() error {
 }
 
 // Stats returns the present state.
-func (p *Pool) Stats() Stats {
+func (p *Pool) Stats() driver.PoolStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{InUse: len(p.slots), Idle: len(p.idle), Limit: cap(p.slots), Waits: p.waits, Waited: p.waited}
+	return driver.PoolStats{InUse: len(p.slots), Idle: len(p.idle), Limit: cap(p.slots), Waits: p.waits, Waited: p.waited}
 }
 
 // Query is [Conn.Query] on a free connection. The rows return it to the pool.

@@ -1,45 +1,37 @@
-package store
+package driver
 
 import (
 	"cmp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"countersign/internal/verify"
 )
 
-// A change is a statement for one row that is about a verification, written so that it
-// is one for several such rows, too: where a statement costs more than a row, those of a
-// batch are carried out together. It takes one of two forms.
+// Change is a statement for one row about an item, such as a verification, in a form that can
+// be written for several rows. Where a statement costs more than a row, the rows of a batch
+// are changed by one statement. A change has one of two forms:
 //
 //	INSERT INTO table (column, …)
 //	statement FROM new (column TYPE, …) WHERE condition
 //
-// In the second, new.column names what is given for a row, and the types are those of
-// PostgreSQL. The condition may be missing; it begins with table.key = new.column, by
-// which an index finds the row.
-type change string
+// In the second, new.column is a value of the row, and the types are those of PostgreSQL. The
+// condition may be missing; it begins with table.key = new.column, by which an index finds the
+// row.
+type Change string
 
-// change carries out c for a row. As with send, its error may come later.
-func (tx *Tx) change(c change, of verify.ID, row ...any) error {
-	tx.changed = true
-	delete(tx.loaded, of)
-	return tx.conn.change(c, of, row)
-}
-
-// parsedChange is a change in its parts.
-type parsedChange struct {
+// ParsedChange is a change in its parts.
+type ParsedChange struct {
 	head, rest string
 	names      []string
 	kinds      []string // nil in the first form
 
-	texts map[int]string // of many, by rows
+	texts map[int]string // of Many, by rows
 }
 
-func (c change) parse() *parsedChange {
+// Parse returns the parts of the change.
+func (c Change) Parse() *ParsedChange {
 	head, tail, second := strings.Cut(string(c), "FROM new (")
-	p := &parsedChange{head: strings.TrimSpace(head), texts: map[int]string{}}
+	p := &ParsedChange{head: strings.TrimSpace(head), texts: map[int]string{}}
 	if !second {
 		_, tail, _ = strings.Cut(head, "(")
 	}
@@ -55,10 +47,19 @@ func (c change) parse() *parsedChange {
 	return p
 }
 
-// one is the statement for a single row, whose columns are its arguments.
-func (p *parsedChange) one() string {
+// Verb is the first word of the statement.
+func (p *ParsedChange) Verb() string {
+	verb, _, _ := strings.Cut(p.head, " ")
+	return verb
+}
+
+// Width is the number of arguments of a row.
+func (p *ParsedChange) Width() int { return len(p.names) }
+
+// One is the statement for a single row, whose columns are its arguments.
+func (p *ParsedChange) One() string {
 	if p.kinds == nil {
-		return p.many(1)
+		return p.Many(1)
 	}
 	order := make([]int, len(p.names))
 	for i := range order {
@@ -73,8 +74,8 @@ func (p *parsedChange) one() string {
 	return text
 }
 
-// many is the statement for some rows. Its text is made once.
-func (p *parsedChange) many(rows int) string {
+// Many is the statement for some rows. Its text is made once.
+func (p *ParsedChange) Many(rows int) string {
 	text := p.texts[rows]
 	if text == "" {
 		text = p.compose(rows)
@@ -83,7 +84,7 @@ func (p *parsedChange) many(rows int) string {
 	return text
 }
 
-func (p *parsedChange) compose(rows int) string {
+func (p *ParsedChange) compose(rows int) string {
 	b := append(make([]byte, 0, 256+8*rows*len(p.names)), p.head...)
 	if p.kinds == nil {
 		return string(p.appendValues(append(b, ' '), rows))
@@ -96,7 +97,7 @@ func (p *parsedChange) compose(rows int) string {
 // appendKeys says once more which rows are meant, so that they are found by the index
 // even where the planner, for want of statistics, would rather go through the table for
 // each.
-func (p *parsedChange) appendKeys(b []byte, rows int) []byte {
+func (p *ParsedChange) appendKeys(b []byte, rows int) []byte {
 	condition, found := strings.CutPrefix(p.rest, "WHERE ")
 	if !found {
 		return b
@@ -115,7 +116,7 @@ func (p *parsedChange) appendKeys(b []byte, rows int) []byte {
 }
 
 // appendValues adds the VALUES of some rows. The first says what their columns are.
-func (p *parsedChange) appendValues(b []byte, rows int) []byte {
+func (p *ParsedChange) appendValues(b []byte, rows int) []byte {
 	b = append(b, "VALUES "...)
 	for i := range rows * len(p.names) {
 		switch {

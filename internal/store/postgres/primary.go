@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"context"
@@ -182,40 +182,6 @@ func hosts(cfg *pgx.ConnConfig) int {
 		}
 	}
 	return n
-}
-
-// unusable reports whether an error of the server makes its connection worthless for a
-// node that writes. The SQLSTATEs are those of PostgreSQL's manual, appendix A.
-func unusable(err *pgconn.PgError) bool {
-	switch {
-	case fatal(err), // the server closes the connection
-		strings.HasPrefix(err.Code, "08"),   // connection exception
-		strings.HasPrefix(err.Code, "57P0"), // shutdown, crash, recovery, database dropped, idle for too long
-		err.Code == readOnlyTransaction,     // a standby, or a session that began while writes were off
-		err.Code == inFailedTransaction,     // the session has a transaction that we have not begun
-		err.Code == completionUnknown:
-		return true
-	}
-	return false
-}
-
-// fatal reports whether the server ends the connection with err.
-func fatal(err *pgconn.PgError) bool {
-	// Severity is in the language of the server. Poolers may leave the other field out.
-	severity := err.SeverityUnlocalized
-	if severity == "" {
-		severity = err.Severity
-	}
-	return severity == "FATAL" || severity == "PANIC"
-}
-
-// undecided reports whether the transaction may be durable after the connection has failed
-// with err in its commit. It is not if the server has refused a statement: that aborts the
-// transaction.
-func undecided(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return !ok || fatal(e) || e.Code == completionUnknown ||
-		strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "57P0")
 }
 
 // requireWrites refuses a server that takes no writes, so that the next host is tried, as

@@ -1,8 +1,7 @@
-package store
+package sqlite
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -31,7 +30,7 @@ type files struct {
 	opened  []openedFile
 	header  header
 	sizes   [2]int64 // sizes of the database and its -wal file at the last check
-	shrunk  bool     // one of them is smaller than before: see DB.Shrunk
+	shrunk  bool     // one of them is smaller than before: see Engine.Shrunk
 	content bool     // was overwritten; final
 
 	fault atomic.Pointer[error] // nil while the paths lead to the open files
@@ -161,21 +160,6 @@ func (h header) follows(before header) bool {
 	return bytes.Equal(h[:24], before[:24]) && int32(counter(h)-counter(before)) >= 0
 }
 
-// CheckFiles compares the paths of an SQLite database with the open files if Config.Serve is
-// set. Its error wraps ErrReplaced. If only the -wal or -shm file is missing, it copies the
-// commits in the log to the database file. Call it every second. Every commit also checks.
-func (db *DB) CheckFiles(ctx context.Context) error {
-	err := db.files.check()
-	if err == nil || !db.files.ours() {
-		return err
-	}
-	var busy, pages, moved int
-	if cerr := db.read.queryRow(ctx, `PRAGMA wal_checkpoint(PASSIVE)`, nil, &busy, &pages, &moved); cerr != nil {
-		err = errors.Join(err, cerr)
-	}
-	return err
-}
-
 // ours reports whether the database path leads to the open file and the path of the log
 // leads to the open log or no file. A checkpoint is then safe.
 func (w *files) ours() bool {
@@ -190,16 +174,16 @@ func (w *files) ours() bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && os.SameFile(log.info, now)
 }
 
-// Shrunk reports, once each time, that the database or its -wal file is smaller than it
-// was: a checkpoint or VACUUM of SQLite, or damage, which Verify finds.
-func (db *DB) Shrunk() bool {
-	if db.files == nil {
+// takeShrunk reports, once each time, that a file is smaller than it was. On a nil receiver it
+// returns false.
+func (w *files) takeShrunk() bool {
+	if w == nil {
 		return false
 	}
-	db.files.mu.Lock()
-	defer db.files.mu.Unlock()
-	was := db.files.shrunk
-	db.files.shrunk = false
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	was := w.shrunk
+	w.shrunk = false
 	return was
 }
 

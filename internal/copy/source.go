@@ -1,4 +1,4 @@
-package store
+package copy
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"countersign/internal/store/driver"
 )
 
 // copySource reads an SQLite database in one transaction, which keeps all others
@@ -140,9 +142,9 @@ func (c copyColumn) convert(v any) (converted any, ok bool) {
 	case "text":
 		switch v := v.(type) {
 		case string:
-			return storableText(v), true
+			return driver.Text(v), true
 		case []byte:
-			return storableText(string(v)), true
+			return driver.Text(string(v)), true
 		}
 	case "bytea":
 		switch v := v.(type) {

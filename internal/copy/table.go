@@ -1,4 +1,4 @@
-package store
+package copy
 
 import (
 	"context"
@@ -8,13 +8,15 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"countersign/internal/store"
 )
 
 // settingsTable has rows that belong to a database, and not to its installation.
 const settingsTable = "settings"
 
 // copyWhere leaves those rows out: how far a copy is, and what Ping wrote.
-const copyWhere = ` WHERE name <> '` + copyMark + `' AND name NOT LIKE 'write_check%'`
+const copyWhere = ` WHERE name <> '` + store.CopyMark + `' AND name NOT LIKE 'write_check%'`
 
 // gooseTable has the steps of the schema, which each database took for itself. It
 // is the one table that is not copied.

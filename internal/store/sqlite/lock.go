@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"cmp"
@@ -9,18 +9,16 @@ import (
 	"path/filepath"
 
 	"countersign/internal/filelock"
+	"countersign/internal/store/driver"
 )
 
-// fileLock keeps a second server away from an SQLite file, under any of its names. The
+// Lock keeps a second server away from an SQLite file, under any of its names. The
 // kernel releases it with the process.
-type fileLock struct{ f *os.File }
+type Lock struct{ f *os.File }
 
-// ErrInUse is returned by Open when another server has the database.
-var ErrInUse = errors.New("another server is using it")
-
-// lockFile locks the SQLite file itself. It must be called before SQLite opens the file,
-// and release after SQLite has closed it: see package filelock.
-func lockFile(path string) (*fileLock, error) {
+// LockFile locks the SQLite file itself. It must be called before SQLite opens the file,
+// and Release after SQLite has closed it: see package filelock.
+func LockFile(path string) (*Lock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -28,13 +26,13 @@ func lockFile(path string) (*fileLock, error) {
 	if err := lockOpen(f); err != nil {
 		return nil, cmp.Or(err, f.Close())
 	}
-	return &fileLock{f}, nil
+	return &Lock{f}, nil
 }
 
 func lockOpen(f *os.File) error {
 	if err := filelock.TryLock(f); err != nil {
 		if errors.Is(err, filelock.ErrLocked) {
-			return ErrInUse
+			return driver.ErrInUse
 		}
 		return err
 	}
@@ -48,7 +46,7 @@ func lockOpen(f *os.File) error {
 	return checkLog(f)
 }
 
-// ErrOtherName is returned by Open when a server has the SQLite file open under another
+// ErrOtherName is returned when a server has the SQLite file open under another
 // name: a second write-ahead log beside this name would corrupt the database.
 var ErrOtherName = errors.New("a server uses this file under another name (hard link or mount), or is just starting; use the name in its configuration")
 
@@ -74,4 +72,5 @@ func checkName(path string) error {
 	return nil
 }
 
-func (l *fileLock) release() error { return l.f.Close() }
+// Release releases the lock.
+func (l *Lock) Release() error { return l.f.Close() }

@@ -2,11 +2,11 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
-
+	"countersign/internal/store/driver"
 	"countersign/internal/verify"
 )
 
@@ -21,24 +21,24 @@ const (
 
 // lock returns a query that locks the rows of keys. All nodes lock in the order of the keys,
 // which avoids deadlocks. It calls found for each row.
-func (g *guards) lock(query string, keys map[guardKey]bool, found func(guardKey, *guardRow)) question {
+func (g *guards) lock(query string, keys map[guardKey]bool, found func(guardKey, *guardRow)) driver.Question {
 	list := make([][]byte, 0, len(keys))
 	for key := range keys {
 		if g.rows[key] == nil {
 			list = append(list, bytes.Clone(key[:]))
 		}
 	}
-	return question{query, []any{list}, func(rows pgx.Rows) error {
-		key, row, err := scanGuard(rows)
+	return driver.Question{Query: query, Args: []any{list}, Row: func(row driver.Scanner) error {
+		key, r, err := scanGuard(row)
 		if err == nil {
-			found(key, row)
+			found(key, r)
 		}
 		return err
 	}}
 }
 
 // lockAll returns the query that locks the rows of keys and waits for other transactions.
-func (g *guards) lockAll(keys map[guardKey]bool) question {
+func (g *guards) lockAll(keys map[guardKey]bool) driver.Question {
 	return g.lock(lockGuards, keys, func(key guardKey, row *guardRow) { g.rows[key] = row })
 }
 
@@ -52,69 +52,70 @@ func (g *guards) locked(keys map[guardKey]bool) {
 	}
 }
 
-// tryLockGuards locks and loads the rows of keys that are not locked by another transaction,
-// and reduces keys to the rest.
-func (c *postgresConn) tryLockGuards(g *guards, keys map[guardKey]bool) error {
+// tryLock locks the rows of keys that no other transaction holds, and returns the keys of the
+// others.
+func (g *guards) tryLock(keys map[guardKey]bool) (held map[guardKey]bool, err error) {
 	want := maps.Clone(keys)
 	maps.DeleteFunc(want, func(key guardKey, _ bool) bool { return g.rows[key] != nil })
-	clear(keys)
-	if len(want) == 0 {
-		return nil
+	if !g.dialect.Shared || len(want) == 0 {
+		return nil, nil //nolint:nilnil // other transactions hold no row
 	}
-	err := c.sendQueries(g.lock(tryLockGuards, want, func(key guardKey, row *guardRow) {
+	held = map[guardKey]bool{}
+	err = g.conn.Ask(g.lock(tryLockGuards, want, func(key guardKey, row *guardRow) {
 		if row.state == nil {
-			keys[key] = true
+			held[key] = true
 			delete(want, key)
 			return
 		}
 		g.rows[key] = row
 	}))
 	g.locked(want)
-	return err
+	return held, err
 }
 
-func (c *postgresConn) loadGuard(g *guards, key guardKey) error {
-	return c.sendQueries(g.lockAll(map[guardKey]bool{key: true}))
-}
+// upsertGuard adds a row, or replaces the columns of the stored one.
+const upsertGuard = ` ON CONFLICT (number) DO UPDATE SET state = excluded.state, running = excluded.running, stale_at = excluded.stale_at`
 
-// saveGuards sends the rows with the commit. A stored row may have been pruned by another
-// job of the batch. A row that another node has added is an error, after which the store
-// runs the job again.
-func (c *postgresConn) saveGuards(g *guards, changed, added []guardKey) error {
-	const insert = `INSERT INTO guards (number, state, running, stale_at)
-		SELECT * FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BYTEA[], $4::BIGINT[])`
-	for _, rows := range []struct {
-		query string
-		keys  []guardKey
-	}{
-		{insert + ` ON CONFLICT (number) DO UPDATE SET state = excluded.state, running = excluded.running, stale_at = excluded.stale_at`, changed},
-		{insert, added},
-	} {
-		if len(rows.keys) == 0 {
-			continue
-		}
-		var (
-			numbers, states, running [][]byte
-			staleAt                  []int64
-		)
-		for _, key := range rows.keys {
-			number, state, ids, at := g.columns(key)
-			numbers, states, running, staleAt = append(numbers, number), append(states, state), append(running, ids), append(staleAt, at)
-		}
-		if err := c.send(rows.query, []any{numbers, states, running, staleAt}); err != nil {
+// write sends the rows with the commit. A stored row may have been pruned by another job of the
+// batch. A row that another node has added is an error, after which the store runs the job
+// again.
+func (g *guards) write(changed, added []guardKey) error {
+	if g.dialect.RoundTrips {
+		return errors.Join(g.writeAll(changed, upsertGuard), g.writeAll(added, ""))
+	}
+	for _, key := range slices.Concat(changed, added) {
+		number, state, running, staleAt := g.columns(key)
+		if err := g.conn.Send(`INSERT INTO guards (number, state, running, stale_at) VALUES ($1, $2, $3, $4)`+upsertGuard,
+			[]any{number, state, running, staleAt}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// writeAll sends rows in one statement.
+func (g *guards) writeAll(keys []guardKey, conflict string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	var (
+		numbers, states, running [][]byte
+		staleAt                  []int64
+	)
+	for _, key := range keys {
+		number, state, ids, at := g.columns(key)
+		numbers, states, running, staleAt = append(numbers, number), append(states, state), append(running, ids), append(staleAt, at)
+	}
+	return g.conn.Send(`INSERT INTO guards (number, state, running, stale_at)
+		SELECT * FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BYTEA[], $4::BIGINT[])`+conflict, []any{numbers, states, running, staleAt})
+}
+
 // preload loads the input of a batch before its jobs begin: the rates of their accounts,
 // the histories of their addresses, and the balances that they may change. It takes one round
 // trip, and one more to find numbers by verification, or verifications by message id. All
 // nodes lock rows in one order.
-func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
+func (tx *Tx) preload(batch []job) (rates, error) {
 	rates := ratesOf(batch)
-	tx.balances, tx.posts, tx.loaded, tx.refs = balances{}, map[string]bool{}, loaded{}, map[verify.Ref]verify.ID{}
 	keys := make(map[guardKey]bool)
 	var ids, all [][]byte
 	var refs []verify.Ref
@@ -132,14 +133,14 @@ func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 		}
 		refs = append(refs, j.Refs...)
 	}
-	var questions []question
+	var questions []driver.Question
 	if len(rates) > 0 {
 		questions = append(questions, rates.lock())
 	}
 	if len(ids) > 0 {
-		questions = append(questions, question{`SELECT address FROM verifications WHERE id = ANY($1)`, []any{ids}, func(rows pgx.Rows) error {
+		questions = append(questions, driver.Question{Query: `SELECT address FROM verifications WHERE id = ANY($1)`, Args: []any{ids}, Row: func(row driver.Scanner) error {
 			var number string
-			err := rows.Scan(&number)
+			err := row.Scan(&number)
 			keys[tx.guards.key(number)] = true
 			return err
 		}})
@@ -148,7 +149,7 @@ func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 		questions = append(questions, tx.findRefs(refs))
 	}
 	if len(ids) > 0 || len(refs) > 0 {
-		if err := c.sendQueries(questions...); err != nil {
+		if err := tx.conn.Ask(questions...); err != nil {
 			return nil, err
 		}
 		questions = nil
@@ -163,27 +164,27 @@ func (c *postgresConn) preload(tx *Tx, batch []job) (rates, error) {
 	if len(all) > 0 {
 		questions = append(questions, tx.load(all))
 	}
-	if err := c.sendQueries(questions...); err != nil {
+	if err := tx.conn.Ask(questions...); err != nil {
 		return nil, err
 	}
 	tx.guards.locked(keys)
-	return rates, c.addRates(rates)
+	return rates, rates.add(tx.conn)
 }
 
 // findRefs returns the query for the verifications with some message ids.
-func (tx *Tx) findRefs(refs []verify.Ref) question {
+func (tx *Tx) findRefs(refs []verify.Ref) driver.Question {
 	carriers, ids := make([]string, len(refs)), make([]string, len(refs))
 	for i, ref := range refs {
 		stored := storedRef(ref)
 		carriers[i], ids[i] = stored.Carrier, stored.ID
 	}
-	return question{`SELECT m.carrier, m.ref, m.verification FROM unnest($1::TEXT[], $2::TEXT[]) asked (carrier, ref)
-		JOIN message_ids m ON m.carrier = asked.carrier AND m.ref = asked.ref`, []any{carriers, ids}, func(rows pgx.Rows) error {
+	return driver.Question{Query: `SELECT m.carrier, m.ref, m.verification FROM unnest($1::TEXT[], $2::TEXT[]) asked (carrier, ref)
+		JOIN message_ids m ON m.carrier = asked.carrier AND m.ref = asked.ref`, Args: []any{carriers, ids}, Row: func(row driver.Scanner) error {
 		var (
 			ref verify.Ref
 			id  []byte
 		)
-		err := rows.Scan(&ref.Carrier, &ref.ID, &id)
+		err := row.Scan(&ref.Carrier, &ref.ID, &id)
 		if err == nil {
 			tx.refs[ref] = verify.ID(id)
 		}
@@ -194,12 +195,9 @@ func (tx *Tx) findRefs(refs []verify.Ref) question {
 // load returns the query that locks verifications and loads them into tx.loaded. It skips
 // rows that cannot be decoded: Tx.Verification returns their error. It locks the rows of a
 // batch in the order of their ids, which avoids deadlocks.
-func (tx *Tx) load(ids [][]byte) question {
-	return question{`SELECT ` + verificationColumns + ` FROM verifications WHERE id = ANY($1) ORDER BY id` + tx.lock, []any{ids}, func(rows pgx.Rows) error {
-		if _, wanted := tx.loaded[verify.ID(rows.RawValues()[0])]; !wanted {
-			return nil
-		}
-		r, err := scanRow(rows, tx.seal)
+func (tx *Tx) load(ids [][]byte) driver.Question {
+	return driver.Question{Query: `SELECT ` + verificationColumns + ` FROM verifications WHERE id = ANY($1) ORDER BY id` + tx.dialect.Lock, Args: []any{ids}, Row: func(row driver.Scanner) error {
+		r, err := scanRow(row, tx.seal)
 		switch {
 		case err == nil:
 			tx.loaded[r.ID] = &r.Verification
@@ -212,7 +210,7 @@ func (tx *Tx) load(ids [][]byte) question {
 
 // lockBalances returns the queries that lock the balances that some jobs may change. Payers
 // come before the accounts that use their balance, see LockBalances.
-func (tx *Tx) lockBalances(batch []job) (questions []question) {
+func (tx *Tx) lockBalances(batch []job) (questions []driver.Question) {
 	payers, askers := map[string]bool{}, map[string]bool{}
 	for _, j := range batch {
 		if j.Charges {
@@ -229,48 +227,4 @@ func (tx *Tx) lockBalances(batch []job) (questions []question) {
 		}
 	}
 	return questions
-}
-
-// question is a query with the function that receives each row of its result.
-type question struct {
-	query string
-	args  []any
-	row   func(pgx.Rows) error
-}
-
-// sendQueries sends the pending statements and some queries in one round trip, and reads
-// all results.
-func (c *postgresConn) sendQueries(questions ...question) error {
-	if c.failed != nil || len(questions) == 0 {
-		return c.failed
-	}
-	var batch pgx.Batch
-	for _, s := range c.pending {
-		s.queue(&batch)
-	}
-	for _, q := range questions {
-		batch.Queue(q.query, storable(q.args)...)
-	}
-	results := c.sendBatch(&batch)
-	if err := c.readPending(results); err != nil {
-		return err
-	}
-	for _, q := range questions {
-		rows, err := results.Query()
-		for err == nil && rows.Next() {
-			err = q.row(rows)
-		}
-		if err == nil {
-			rows.Close()
-			err = rows.Err()
-		}
-		if err != nil {
-			_ = results.Close()
-			return c.fail(q.query, err)
-		}
-	}
-	if err := results.Close(); err != nil {
-		return c.fail(questions[len(questions)-1].query, err)
-	}
-	return nil
 }

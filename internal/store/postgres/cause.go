@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"context"
@@ -35,7 +35,7 @@ type serverCause struct {
 // serverCauses returns the table, the most telling first: of several errors, such as those
 // of several hosts, the first in the table is the root cause.
 func serverCauses() []serverCause {
-	const perServer = postgresReads + postgresWriters + 2 // one for keys, one for LISTEN
+	const perServer = maxReads + writers + 2 // one for keys, one for LISTEN
 	return []serverCause{
 		{"28P01", "correct the user or the password in the setting database"},
 		{"28", "permit this user, database and host, with or without TLS, in pg_hba.conf of the server"},

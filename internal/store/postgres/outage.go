@@ -1,4 +1,4 @@
-package store
+package postgres
 
 import (
 	"database/sql"
@@ -46,7 +46,7 @@ func (o *outage) note(err error) error {
 		o.fail(u)
 		return u
 	}
-	if o.on.Load() && (err == nil || errors.Is(err, sql.ErrNoRows) || sqlState(err) != "") { // anything else says nothing about the server
+	if o.on.Load() && (err == nil || errors.Is(err, sql.ErrNoRows) || SQLState(err) != "") { // anything else says nothing about the server
 		o.succeed()
 	}
 	return err

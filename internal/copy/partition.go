@@ -1,9 +1,12 @@
-package store
+package copy
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
+
+	"countersign/internal/store/postgres"
 )
 
 // makePartitions makes the partitions, one for each month, that the rows of a table
@@ -17,10 +20,10 @@ func (c *copier) makePartitions(ctx context.Context, t copyTable) error {
 	if err := c.source.conn.QueryRowContext(ctx, `SELECT MIN(`+by+`), MAX(`+by+`) FROM `+t.ident()).Scan(&first, &last); err != nil || !first.Valid {
 		return err
 	}
-	for from := monthOf(fromMillis(first.Int64)); millis(from) <= last.Int64; from = nextMonth(from) {
-		name := quoted(t.name + from.Format("_2006_01"))
-		if _, err := c.target.Exec(ctx, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s PARTITION OF %s FOR VALUES FROM (%d) TO (%d)`,
-			name, t.ident(), millis(from), millis(nextMonth(from)))); err != nil {
+	end := time.UnixMilli(last.Int64)
+	for from := postgres.Month(time.UnixMilli(first.Int64)); !from.After(end); from = postgres.NextMonth(from) {
+		name := quoted(postgres.PartitionName(t.name, from))
+		if _, err := c.target.Exec(ctx, `CREATE TABLE IF NOT EXISTS `+name+` PARTITION OF `+t.ident()+` `+postgres.PartitionBounds(from)); err != nil {
 			return fmt.Errorf("make partition %s: %w", name, err)
 		}
 	}

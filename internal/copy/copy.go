@@ -1,24 +1,29 @@
-package store
+// Package copy moves an installation from an SQLite file to a PostgreSQL database, and
+// compares every row of both.
+//
+// It finds tables, columns and keys in both databases, so it must not know what they mean. It
+// knows only the settings with the progress of a copy and with the key check.
+package copy
 
 import (
 	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"countersign/internal/store"
+	"countersign/internal/store/postgres"
 	"countersign/internal/vault"
 )
 
-// CopyConfig is the source and the target of [Copy].
-type CopyConfig struct {
+// Config is the source and the target of [Run].
+type Config struct {
 	From string    // path of the SQLite file
 	To   string    // URL of the PostgreSQL database
 	Key  vault.Key // key file of source and target
@@ -29,14 +34,14 @@ type CopyConfig struct {
 	Progress func(table string, rows int)
 }
 
-// CopiedTable is the result of [Copy] for one table.
-type CopiedTable struct {
+// Table is the result of [Run] for one table.
+type Table struct {
 	Name     string
 	Copied   int // rows that this call inserted into the target
 	Compared int // rows that are equal in source and target
 }
 
-// Errors of [Copy].
+// Errors of [Run].
 var (
 	ErrDirection = errors.New("a copy goes from SQLite to PostgreSQL, and no other way")
 	ErrForeign   = errors.New("it has data that is not of this source; name an empty database")
@@ -44,12 +49,9 @@ var (
 	ErrDiffers   = errors.New("source and target differ")
 )
 
-// ErrCopied is returned by [Copy] if an earlier copy is complete and the source has not
+// ErrCopied is returned by [Run] if an earlier copy is complete and the source has not
 // changed since.
 var ErrCopied = errors.New("it was copied already")
-
-// ErrHalfCopied is returned by [Open] for the target of an incomplete copy.
-var ErrHalfCopied = errors.New("the copy into it is not complete; run countersign migrate copy (again)")
 
 // copyBatch is the default number of rows per commit: round trips take little of the time, and
 // a batch needs little memory.
@@ -59,67 +61,36 @@ const copyBatch = 1000
 // stopped server may outlive it by a moment.
 const copyWait = 5 * time.Second
 
-const (
-	copyMark  = "copy"  // name of the row of settings with the state of a copy
-	copyBegun = "begun" // value during a copy; afterwards the checksum of the source
-)
-
-// copyLock is the number of an advisory lock: shared for servers, exclusive for a copy.
-const copyLock = 0x636f70792e2e2e2e // "copy...."
-
-// Copy moves an installation from an SQLite file to an empty PostgreSQL database. No server
-// may use either during the copy. Afterwards Copy compares every row. The next call continues
-// an interrupted copy; until it is complete, [Open] refuses the target. Of the source, only the
-// schema is changed: it is migrated to the current version.
-func Copy(ctx context.Context, cfg CopyConfig) (done []CopiedTable, err error) {
-	if IsPostgres(cfg.From) || !IsPostgres(cfg.To) {
+// Run moves an installation from an SQLite file to an empty PostgreSQL database. No server
+// may use either during the copy. Afterwards Run compares every row. The next call continues
+// an interrupted copy; until it is complete, store.Open refuses the target. Of the source, only
+// the schema is changed: it is migrated to the current version.
+func Run(ctx context.Context, cfg Config) (done []Table, err error) {
+	if postgres.IsURL(cfg.From) || !postgres.IsURL(cfg.To) {
 		return nil, ErrDirection
 	}
+	to := postgres.URL(cfg.To)
 	if cfg.Batch == 0 {
 		cfg.Batch = copyBatch
 	}
-	c := &copier{CopyConfig: cfg}
+	c := &copier{Config: cfg}
 	defer func() { err = cmp.Or(err, c.close(context.WithoutCancel(ctx))) }()
 	if err := c.openSource(ctx); err != nil {
 		return nil, fmt.Errorf("copy from %s: %w", cfg.From, err)
 	}
 	if err := c.openTarget(ctx); err != nil {
-		return nil, fmt.Errorf("copy to %s: %w", Redact(cfg.To), diskFull(cfg.To, err))
+		return nil, fmt.Errorf("copy to %s: %w", to, to.Full(err))
 	}
 	if done, err = c.run(ctx); err != nil {
-		return nil, fmt.Errorf("copy %s to %s: %w", cfg.From, Redact(cfg.To), diskFull(cfg.To, err))
+		return nil, fmt.Errorf("copy %s to %s: %w", cfg.From, to, to.Full(err))
 	}
 	return done, nil
 }
 
-// shareWithCopy acquires copyLock, shared, for the life of the connection. It returns
-// ErrHalfCopied while a copy holds the lock.
-func shareWithCopy(ctx context.Context, conn *pgx.Conn) error {
-	var free bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock_shared($1)`, int64(copyLock)).Scan(&free); err != nil {
-		return err
-	}
-	if !free {
-		return ErrHalfCopied
-	}
-	return nil
-}
-
-// checkCopied returns ErrHalfCopied for the target of an incomplete copy.
-func checkCopied(ctx context.Context, conn *pgx.Conn) error {
-	var half bool
-	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1 AND value = $2)`, copyMark, []byte(copyBegun)).Scan(&half)
-	if err == nil && half {
-		err = ErrHalfCopied
-	}
-	return err
-}
-
-// copier is one call of Copy.
+// copier is one call of Run.
 type copier struct {
-	CopyConfig
-	lock   *fileLock
-	file   *sql.DB
+	Config
+	file   *store.Source
 	source *copySource
 	target *pgx.Conn
 	tables []copyTable // referenced tables before the tables that refer to them
@@ -128,12 +99,7 @@ type copier struct {
 func (c *copier) close(ctx context.Context) error {
 	var errs []error
 	if c.target != nil {
-		// PostgreSQL releases the lock a moment after the connection has closed, and until
-		// then a server could not start.
-		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-		defer cancel()
-		_, _ = c.target.Exec(ctx, `SELECT pg_advisory_unlock($1)`, int64(copyLock)) // fails on a lost connection, which has no lock
-		_ = c.target.Close(ctx)                                                     // best-effort close
+		postgres.Release(ctx, c.target)
 	}
 	if c.source != nil {
 		errs = append(errs, c.source.close(ctx))
@@ -141,74 +107,42 @@ func (c *copier) close(ctx context.Context) error {
 	if c.file != nil {
 		errs = append(errs, c.file.Close())
 	}
-	if c.lock != nil {
-		errs = append(errs, c.lock.release())
-	}
 	return errors.Join(errs...)
 }
 
 // openSource locks the file as a server does, so no server can use it, and opens it.
 func (c *copier) openSource(ctx context.Context) (err error) {
-	if _, err := os.Stat(c.From); err != nil {
-		return fmt.Errorf("no database: %w", err) // openSQLite would create the file
-	}
-	if c.lock, err = lockFile(c.From); err != nil {
+	if c.file, err = store.OpenSource(ctx, c.From, c.Key); err != nil {
 		return err
 	}
-	if c.file, err = openSQLite(c.From, writeCache); err != nil {
-		return err
-	}
-	if err := migrate(ctx, c.file, onSQLite()); err != nil {
-		return err
-	}
-	source := &DB{dialect: onSQLite()}
-	if err := source.openKeys(ctx, c.file, Config{Key: c.Key}); err != nil {
-		return err
-	}
-	c.source, err = newCopySource(ctx, c.file)
+	c.source, err = newCopySource(ctx, c.file.DB)
 	return err
 }
 
 // openTarget connects to PostgreSQL, waits until no Countersign server uses the database, and
 // excludes them for the life of the connection.
-func (c *copier) openTarget(ctx context.Context) error {
-	conf, err := parsePostgres(c.To)
-	if err != nil {
+func (c *copier) openTarget(ctx context.Context) (err error) {
+	if c.target, err = postgres.URL(c.To).Exclusive(ctx, copyWait); err != nil {
 		return err
 	}
-	if c.target, err = pgx.ConnectConfig(ctx, conf); err != nil {
-		return err
-	}
-	if err := setDurable(ctx, c.target); err != nil {
-		return err
-	}
-	if _, err := c.target.Exec(ctx, fmt.Sprintf(`SET lock_timeout = %d`, copyWait.Milliseconds())); err != nil {
-		return err
-	}
-	if _, err := c.target.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(copyLock)); err != nil {
-		if sqlState(err) == lockNotAvailable {
-			return ErrInUse
-		}
-		return err
-	}
-	if err := Migrate(ctx, c.To); err != nil {
+	if err := store.Migrate(ctx, c.To); err != nil {
 		return err
 	}
 	c.tables, err = copyTables(ctx, c.source, c.target)
 	return err
 }
 
-func (c *copier) run(ctx context.Context) ([]CopiedTable, error) {
+func (c *copier) run(ctx context.Context) ([]Table, error) {
 	if err := c.claim(ctx); err != nil {
 		return nil, err
 	}
-	done := make([]CopiedTable, len(c.tables))
+	done := make([]Table, len(c.tables))
 	for i, t := range c.tables {
 		n, err := c.copyTable(ctx, t)
 		if err != nil {
 			return nil, fmt.Errorf("table %s: %w", t.name, err)
 		}
-		done[i] = CopiedTable{Name: t.name, Copied: n}
+		done[i] = Table{Name: t.name, Copied: n}
 	}
 	all := comparison{source: c.source, target: c.target, size: c.Batch, sum: sha256.New()}
 	for i, t := range c.tables {
@@ -224,15 +158,15 @@ func (c *copier) run(ctx context.Context) ([]CopiedTable, error) {
 // claim marks an empty target as the copy of this source. It accepts an incomplete copy of the
 // source, and returns ErrForeign, ErrOutdated or ErrCopied for other contents.
 func (c *copier) claim(ctx context.Context) error {
-	ours, err := c.source.setting(ctx, keyCheck)
+	ours, err := c.source.setting(ctx, store.KeyCheck)
 	if err != nil {
 		return err
 	}
-	theirs, err := c.setting(ctx, keyCheck)
+	theirs, err := c.setting(ctx, store.KeyCheck)
 	if err != nil {
 		return err
 	}
-	state, err := c.setting(ctx, copyMark)
+	state, err := c.setting(ctx, store.CopyMark)
 	if err != nil {
 		return err
 	}
@@ -246,7 +180,7 @@ func (c *copier) claim(ctx context.Context) error {
 		return c.claimEmpty(ctx, ours)
 	case !bytes.Equal(ours, theirs): // sealing is random, so the value differs in each installation
 		return fmt.Errorf("the target: %w", ErrForeign)
-	case string(state) == copyBegun:
+	case string(state) == store.CopyBegun:
 		return nil
 	}
 	sum, err := c.source.sum(ctx, c.tables, c.Batch)
@@ -283,22 +217,19 @@ func (c *copier) claimEmpty(ctx context.Context, keyCheckOfSource []byte) error 
 			}
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2), ($3, $4)`,
-			keyCheck, keyCheckOfSource, copyMark, []byte(copyBegun))
+			store.KeyCheck, keyCheckOfSource, store.CopyMark, []byte(store.CopyBegun))
 		return err
 	})
 }
 
 // untouched returns ErrForeign unless the target equals a new database.
 func (c *copier) untouched(ctx context.Context) (err error) {
-	file, err := openSQLite(":memory:", readCache)
+	file, err := store.EmptySource(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if err := migrate(ctx, file, onSQLite()); err != nil {
-		return err
-	}
-	empty, err := newCopySource(ctx, file)
+	empty, err := newCopySource(ctx, file.DB)
 	if err != nil {
 		return err
 	}
@@ -388,10 +319,10 @@ func (c *copier) finish(ctx context.Context, sum []byte) error {
 				}
 			}
 		}
-		if _, err := tx.Exec(ctx, releaseClaims); err != nil {
+		if _, err := tx.Exec(ctx, store.ReleaseLeases); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE settings SET value = $1 WHERE name = $2`, sum, copyMark)
+		_, err := tx.Exec(ctx, `UPDATE settings SET value = $1 WHERE name = $2`, sum, store.CopyMark)
 		return err
 	})
 }
