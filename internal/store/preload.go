@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"errors"
 	"maps"
 	"slices"
 
@@ -81,7 +80,10 @@ const upsertGuard = ` ON CONFLICT (number) DO UPDATE SET state = excluded.state,
 // again.
 func (g *guards) write(changed, added []guardKey) error {
 	if g.dialect.RoundTrips {
-		return errors.Join(g.writeAll(changed, upsertGuard), g.writeAll(added, ""))
+		if err := g.writeAll(changed, upsertGuard); err != nil {
+			return err
+		}
+		return g.writeAll(added, "")
 	}
 	for _, key := range slices.Concat(changed, added) {
 		number, state, running, staleAt := g.columns(key)

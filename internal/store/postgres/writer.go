@@ -351,44 +351,6 @@ func (w *Writer) fail(query string, err error) error {
 	return w.failed
 }
 
-// rows are the rows of the last statement that was sent.
-type rows struct {
-	pgx.Rows
-	conn    *Writer
-	query   string
-	results pgx.BatchResults // nil when all was read
-	err     error
-}
-
-// Next reports whether there is another row.
-func (r *rows) Next() bool {
-	if r.results != nil && r.Rows.Next() {
-		return true
-	}
-	_ = r.Close()
-	return false
-}
-
-// Err tells what ended the rows before their end.
-func (r *rows) Err() error { return r.err }
-
-// Close reads what is left, so that the next statement can be sent.
-func (r *rows) Close() error {
-	if r.results == nil {
-		return r.err
-	}
-	r.Rows.Close()
-	err := r.Rows.Err()
-	if cerr := r.results.Close(); err == nil {
-		err = cerr
-	}
-	r.results = nil
-	if err != nil {
-		r.err = r.conn.fail(r.query, err)
-	}
-	return r.err
-}
-
 // Retry returns the chance of success after an error.
 func (w *Writer) Retry(err error) driver.Retry {
 	switch {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -106,7 +107,7 @@ func (w *Writer) Ask(questions ...driver.Question) error {
 		for err == nil && rows.Next() {
 			err = q.Row(rows)
 		}
-		if err = errors.Join(err, rows.Close()); err != nil {
+		if err = cmp.Or(err, rows.Close()); err != nil {
 			return err
 		}
 	}
