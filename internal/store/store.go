@@ -4,9 +4,13 @@
 // transactions of many callers together (group commit) and returns after the commit is durable.
 // Reads do not wait for writes.
 //
-// The package must not depend on the engine, HTTP or carriers, and contains no rules: it loads
-// values of package verify and saves the changes that the rules return. Package vault manages
-// the keys and seals values.
+// The package has all statements about tables, each once. Packages sqlite and postgres run
+// them; package driver is the contract. This package must not import a database library, and
+// chooses an engine in one function, at.
+//
+// The package must not depend on the use cases, HTTP or carriers, and contains no rules: it
+// loads values of package verify and saves the changes that the rules return. Package vault
+// manages the keys and seals values.
 package store
 
 import (

@@ -56,7 +56,7 @@ func (p *ParsedChange) Verb() string {
 // Width is the number of arguments of a row.
 func (p *ParsedChange) Width() int { return len(p.names) }
 
-// One is the statement for a single row, whose columns are its arguments.
+// One is the statement for one row. Its columns are the arguments.
 func (p *ParsedChange) One() string {
 	if p.kinds == nil {
 		return p.Many(1)
@@ -94,9 +94,8 @@ func (p *ParsedChange) compose(rows int) string {
 	return string(p.appendKeys(append(b, p.rest...), rows))
 }
 
-// appendKeys says once more which rows are meant, so that they are found by the index
-// even where the planner, for want of statistics, would rather go through the table for
-// each.
+// appendKeys adds a condition with the keys of all rows. Without it a planner that has no
+// statistics reads the whole table for each row.
 func (p *ParsedChange) appendKeys(b []byte, rows int) []byte {
 	condition, found := strings.CutPrefix(p.rest, "WHERE ")
 	if !found {
@@ -115,7 +114,7 @@ func (p *ParsedChange) appendKeys(b []byte, rows int) []byte {
 	return append(append(append(b, "]::"...), p.kinds[at]...), "[])"...)
 }
 
-// appendValues adds the VALUES of some rows. The first says what their columns are.
+// appendValues adds the VALUES of some rows. The first row has the types of the columns.
 func (p *ParsedChange) appendValues(b []byte, rows int) []byte {
 	b = append(b, "VALUES "...)
 	for i := range rows * len(p.names) {

@@ -1,5 +1,9 @@
-// Package sqlite is a connection to an SQLite file, and a pool of them. It calls
-// modernc.org/sqlite/lib, which is SQLite compiled to Go, without database/sql.
+// Package sqlite is the SQLite engine of package store ([File], [Engine], [Writer]): it locks
+// the file, notices its replacement, opens connections, runs transactions, copies pages for a
+// backup, and recognizes damage and a full disk. It must not know the tables of Countersign.
+//
+// [Conn] and [Pool] call modernc.org/sqlite/lib, which is SQLite compiled to Go, without
+// database/sql. goose needs database/sql, so [OpenSQL] opens a file with it.
 //
 // A connection keeps each statement prepared. Arguments of a statement are named $1, $2, …
 // in its text. They are nil, booleans, integers, floats, strings, byte slices, types of
