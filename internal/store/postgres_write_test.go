@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +23,13 @@ func openPostgres(t *testing.T, database string, options ...string) *DB {
 	for _, o := range options {
 		database += "&" + o
 	}
-	db, err := Open(t.Context(), Config{Database: database, Key: testKey, Log: slog.New(slog.DiscardHandler)})
+	return openPostgresWith(t, database, nil)
+}
+
+// openPostgresWith opens a database with Config.Dial.
+func openPostgresWith(t *testing.T, database string, dial func(context.Context, string, string) (net.Conn, error)) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), Config{Database: database, Key: testKey, Log: slog.New(slog.DiscardHandler), Dial: dial})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,85 +241,87 @@ func TestPostgresAsleep(t *testing.T) {
 	}
 }
 
-// countRoundTrips returns the URL of a proxy for a database, and the number of messages of clients
-// that followed an answer of the server.
-func countRoundTrips(t *testing.T, database string) (proxied string, count *atomic.Int32) {
-	t.Helper()
-	u, err := url.Parse(database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const socket = ".s.PGSQL.5432"
-	query := u.Query()
-	server := filepath.Join(query.Get("host"), socket)
-	dir, err := os.MkdirTemp("", "proxy-") // a short path, as that of a socket must be
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	listener, err := net.Listen("unix", filepath.Join(dir, socket))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	count = new(atomic.Int32)
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go proxy(client, server, count)
-		}
-	}()
-	query.Set("host", dir)
-	u.RawQuery = query.Encode()
-	return u.String(), count
+// brittleConn closes within its next message if cut is set, and resets cut.
+type brittleConn struct {
+	net.Conn
+	cut *atomic.Bool
 }
 
-// proxy connects a client to a server. It ends when either closes its connection.
-func proxy(client net.Conn, server string, count *atomic.Int32) {
-	defer client.Close()
-	conn, err := net.Dial("unix", server)
-	if err != nil {
-		return
+func (c brittleConn) Write(b []byte) (int, error) {
+	if !c.cut.CompareAndSwap(true, false) {
+		return c.Conn.Write(b)
 	}
-	defer conn.Close()
-	var answered atomic.Bool
-	answered.Store(true)
-	go func() {
-		defer client.Close()
-		forward(client, conn, func() { answered.Store(true) })
-	}()
-	forward(conn, client, func() {
-		if answered.Swap(false) {
-			count.Add(1)
-		}
+	n, err := c.Conn.Write(b[:len(b)/2])
+	return n, errors.Join(err, c.Close(), net.ErrClosed)
+}
+
+// TestPostgresDial: reads and writes use connections of Config.Dial. A write whose only
+// message is cut has an unknown outcome, and the next write opens another connection.
+func TestPostgresDial(t *testing.T) {
+	t.Parallel()
+	database := pgtest.Prepared(t, "migrated", Migrate)
+	var dialed atomic.Int32
+	var cut atomic.Bool
+	db := openPostgresWith(t, database, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialed.Add(1)
+		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		return brittleConn{c, &cut}, err
 	})
+	write := func(do func(*Tx) error) error { return <-queue(t, db, do)[0] } // by the first writer
+	if err := write(put("a")); err != nil {
+		t.Fatal(err)
+	}
+	wantTraces(t, db, "a")
+	var sessions int32
+	pgtest.Scan(t, database, `SELECT COUNT(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = 'countersign'`, &sessions)
+	if n := dialed.Load(); n == 0 || n != sessions {
+		t.Errorf("%d connections are of Dial, want %d", n, sessions)
+	}
+	before := dialed.Load()
+	cut.Store(true)
+	if err := write(lay("b")); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a commit that is cut: %v, want ErrUnknown", err)
+	}
+	if err := write(put("c")); err != nil {
+		t.Errorf("after the cut: %v", err)
+	}
+	if dialed.Load() == before {
+		t.Error("the connection after the cut is not of Dial")
+	}
+	wantTraces(t, db, "a", "c")
+
+	_, err := Open(t.Context(), Config{
+		Database: database, Key: testKey, Log: slog.New(slog.DiscardHandler),
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		},
+	})
+	if _, ok := errors.AsType[*UnavailableError](err); !ok {
+		t.Errorf("Dial refuses: %v, want an UnavailableError", err)
+	}
 }
 
-func forward(to io.Writer, from io.Reader, note func()) {
-	b := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(b)
-		if n > 0 {
-			note()
-			if _, err := to.Write(b[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
+// countingConn counts what is sent.
+type countingConn struct {
+	net.Conn
+	sent *atomic.Int32
+}
+
+func (c countingConn) Write(b []byte) (int, error) {
+	c.sent.Add(1)
+	return c.Conn.Write(b)
 }
 
 // TestPostgresRoundTrips: it is round trips that a server costs.
 func TestPostgresRoundTrips(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Prepared(t, "migrated", Migrate)
-	proxied, sent := countRoundTrips(t, database)
-	db := openPostgres(t, proxied)
+	var sent atomic.Int32
+	db := openPostgresWith(t, database, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		return countingConn{c, &sent}, err
+	})
 	look := func(tx *Tx) error {
 		_, err := tx.queryRow(`SELECT 1 FROM settings WHERE name = $1`, []any{"x"}, new(int))
 		return err

@@ -20,6 +20,7 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"countersign/internal/store/driver"
@@ -73,6 +74,12 @@ type Config struct {
 	// or between the commit and the return of Write.
 	Around func(commit func()) error
 
+	// Dial opens the connections to PostgreSQL for reads, writes and notifications; nil means
+	// a net.Dialer. The migration of the schema uses another connection. Dial must return a new
+	// connection to address, or an error before ctx is done. Only tests set it: they close or
+	// delay a connection within a message.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 	// Committed, if not nil, is called after each batch of writes, including failed batches,
 	// with the number of writes and their duration. It must be quick.
 	Committed func(writes int, took time.Duration)
@@ -119,7 +126,7 @@ func conflicts() []string { return []string{"guards_pkey", "ledger_pkey"} }
 // start claims the database, brings its schema up to date, reads the keys and starts the
 // writers.
 func (db *DB) start(ctx context.Context, cfg Config) (err error) {
-	if db.engine, err = db.at.Open(ctx, driver.Options{Log: cfg.Log, Serve: cfg.Serve, Conflicts: conflicts()}); err != nil {
+	if db.engine, err = db.at.Open(ctx, driver.Options{Log: cfg.Log, Serve: cfg.Serve, Conflicts: conflicts(), Dial: cfg.Dial}); err != nil {
 		return err
 	}
 	schema, err := db.at.Schema(ctx)

@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"net"
 	"time"
 )
 
@@ -72,6 +73,10 @@ type Options struct {
 	// Conflicts are the constraints by whose violation a transaction notices that another
 	// one has added the same row. See [Conflict].
 	Conflicts []string
+
+	// Dial opens connections to a server; nil means a net.Dialer. The connections of Schema
+	// and Inspect do not use it.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Engine is an open database. Its methods may be called from many goroutines.

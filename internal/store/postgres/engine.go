@@ -45,7 +45,7 @@ var _ driver.Engine = (*Engine)(nil)
 
 // Open returns the database. It does not connect to the server.
 func (u URL) Open(_ context.Context, o driver.Options) (driver.Engine, error) {
-	e, err := u.engine(o.Log)
+	e, err := u.engine(o)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (u URL) Open(_ context.Context, o driver.Options) (driver.Engine, error) {
 
 // Look returns the database for reads.
 func (u URL) Look(context.Context) (driver.Engine, error) {
-	e, err := u.engine(slog.New(slog.DiscardHandler))
+	e, err := u.engine(driver.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err // A nil *Engine would not be a nil driver.Engine.
 	}
@@ -73,12 +73,15 @@ func (u URL) Look(context.Context) (driver.Engine, error) {
 }
 
 // engine returns the database with pools that have no connection yet.
-func (u URL) engine(log *slog.Logger) (*Engine, error) {
+func (u URL) engine(o driver.Options) (*Engine, error) {
 	conf, err := u.parse()
 	if err != nil {
 		return nil, err
 	}
-	p := newPrimary(conf, log)
+	if o.Dial != nil {
+		conf.DialFunc = o.Dial
+	}
+	p := newPrimary(conf, o.Log)
 	e := &Engine{primary: p, pool: p.pool(), keys: p.pool()}
 	e.keys.SetMaxOpenConns(1)
 	return e, nil
