@@ -39,16 +39,31 @@ func (w *writer) carryOut(batch []job) []error {
 	}
 	retry, limit := w.retry(err), w.tx.dialect.RetryFor
 	again := retry == driver.Conflict || retry == driver.Apart && len(batch) > 1
+	overloaded := 0
 	for i := range batch {
+		untried := false
 		switch {
 		case again && (limit == 0 || time.Since(begun) < limit):
 			results[i] = w.runSingly(batch[i])
 		case len(batch) == 1 && results[i] != nil:
 		default:
-			results[i] = fmt.Errorf("write: %w", err)
+			results[i], untried = fmt.Errorf("write: %w", err), again
+		}
+		if untried || w.prevented(results[i]) {
+			results[i] = fmt.Errorf("%w: %w", ErrOverloaded, results[i])
+			overloaded++
 		}
 	}
+	if overloaded > 0 {
+		w.log.Warn("writes given up after conflicts with other writes", "writes", overloaded, "after", time.Since(begun).Round(time.Millisecond), "error", err)
+	}
 	return results
+}
+
+// prevented reports whether err means that another transaction prevented a write, which was
+// rolled back: a conflict, or a wait for locks until a time limit.
+func (w *writer) prevented(err error) bool {
+	return err != nil && !errors.Is(err, ErrUnknown) && (errors.Is(err, driver.ErrLocked) || w.conn.Retry(err) == driver.Conflict)
 }
 
 // retry returns the chance of success of the jobs after an attempt failed with err.

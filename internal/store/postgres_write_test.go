@@ -130,6 +130,77 @@ func TestPostgresDeadlock(t *testing.T) {
 	}
 }
 
+// TestPostgresKeptOut: a write that other transactions keep out until its tries or its time
+// are used up wraps ErrOverloaded, in a batch and alone, and leaves nothing behind.
+func TestPostgresKeptOut(t *testing.T) {
+	t.Parallel()
+	const number = "447700900000"
+	for name, keepOut := range map[string]func(t *testing.T, database string) func(*Tx) error{
+		// Another node adds and prunes the history of the number during each try.
+		"Conflict": func(t *testing.T, database string) func(*Tx) error {
+			return func(tx *Tx) error {
+				key := tx.guards.key(number)
+				pgtest.Exec(t, database, `DELETE FROM guards`)
+				if _, err := tx.guards.load(key); err != nil {
+					return err
+				}
+				pgtest.Exec(t, database, `INSERT INTO guards (number, state, running, stale_at) VALUES ($1, '', '', 0)`, key[:])
+				tx.guards.rows[key] = &guardRow{changed: true}
+				return nil
+			}
+		},
+		"Lock": func(t *testing.T, database string) func(*Tx) error {
+			asleep := openPostgres(t, database)
+			if err := asleep.Write(t.Context(), Scope{}, put("locked")); err != nil {
+				t.Fatal(err)
+			}
+			touch := func(tx *Tx) error {
+				_, err := tx.exec(`UPDATE settings SET value = 'z' WHERE name = 'locked'`)
+				return err
+			}
+			holding, release := make(chan struct{}), make(chan struct{})
+			result := make(chan error, 1)
+			go func() {
+				result <- asleep.Write(context.WithoutCancel(t.Context()), Scope{}, func(tx *Tx) error {
+					err := touch(tx)
+					close(holding)
+					<-release
+					return err
+				})
+			}()
+			<-holding
+			t.Cleanup(func() {
+				close(release)
+				if err := <-result; err != nil {
+					t.Error(err)
+				}
+			})
+			return touch
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.Prepared(t, "migrated", Migrate)
+			job := keepOut(t, database)
+			db := openPostgres(t, database, "lock_timeout=100")
+			both := func(tx *Tx) error { return errors.Join(put("lost")(tx), job(tx)) }
+			if err := <-queue(t, db, both)[0]; !errors.Is(err, ErrOverloaded) {
+				t.Errorf("alone: %v, want ErrOverloaded", err)
+			}
+			release := hold(t, db)
+			results := queue(t, db, both, put("kept"))
+			release()
+			if err := <-results[0]; !errors.Is(err, ErrOverloaded) {
+				t.Errorf("in a batch: %v, want ErrOverloaded", err)
+			}
+			if err := <-results[1]; err != nil {
+				t.Errorf("the other job of the batch: %v", err)
+			}
+			wantTraces(t, db, slices.DeleteFunc([]string{"kept", "locked"}, func(s string) bool { return s == "locked" && name != "Lock" })...)
+		})
+	}
+}
+
 // kill ends all connections to a database but its own.
 func kill(t *testing.T, database string) {
 	t.Helper()

@@ -32,6 +32,9 @@ var (
 	ErrUnknown = errors.New("the outcome of a commit is not known")
 	// ErrHalfCopied is returned by Start for the target of a copy that is not complete.
 	ErrHalfCopied = errors.New("the copy into it is not complete; run countersign migrate copy (again)")
+	// ErrLocked is wrapped by the error of a statement whose time ended, usually while another
+	// transaction held a lock that it needed. The transaction is rolled back.
+	ErrLocked = errors.New("the time limit of a statement ended")
 	// ErrUndone is wrapped by [Writer.Failed] if the engine has rolled back the transaction by
 	// itself.
 	ErrUndone = errors.New("the engine has rolled back the transaction")

@@ -19,6 +19,7 @@ const (
 	deadlockDetected     = "40P01"
 	uniqueViolation      = "23505"
 	LockNotAvailable     = "55P03" // a lock was not available within lock_timeout
+	queryCanceled        = "57014" // also by statement_timeout
 	readOnlyTransaction  = "25006"
 	inFailedTransaction  = "25P02"
 	completionUnknown    = "40003"

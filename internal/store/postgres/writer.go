@@ -340,6 +340,9 @@ func (w *Writer) sendBatch(batch *pgx.Batch) pgx.BatchResults {
 func (w *Writer) fail(query string, err error) error {
 	if w.failed == nil {
 		verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
+		if state := SQLState(err); state == LockNotAvailable || state == queryCanceled {
+			err = fmt.Errorf("%w: %w", driver.ErrLocked, err)
+		}
 		w.failed = fmt.Errorf("%s: %w", verb, err)
 	}
 	if w.conn != nil && w.conn.IsClosed() {
