@@ -257,9 +257,8 @@ func TestJudge(t *testing.T) {
 	for name, plant := range bugs() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := place(t)
 			for seed := uint64(1); seed <= 50; seed++ {
-				_, e := live(t, tpl, dir, seed)
+				_, e := live(t, tpl, seed)
 				if broken := judge(e); len(broken) > 0 {
 					t.Fatalf("before anything was planted: %q", broken)
 				}

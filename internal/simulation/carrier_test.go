@@ -51,7 +51,7 @@ func (c carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissio
 	n.w.arrive(n, m, handed)
 	switch p := luck.IntN(100); {
 	case p < 4: // while the carrier answers
-		n.crash(0, false)
+		n.crash(0, fate{})
 		return deliver.Submission{}, errCrashed
 	case p < 14:
 		return deliver.Submission{}, errLost

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"countersign/internal/fraud"
+	"countersign/internal/pgtest"
 	"countersign/internal/store"
 	"countersign/internal/verify"
 )
@@ -31,38 +33,37 @@ type evidence struct {
 
 // collect reads what the database says in the end.
 func (w *world) collect() evidence {
-	db, err := store.Open(w.ctx, store.Config{Database: w.path, Key: w.key, Log: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(w.ctx, store.Config{Database: w.database, Key: w.key, Log: slog.New(slog.DiscardHandler)})
 	w.must(err)
 	defer func() { w.must(db.Close()) }()
 	e := evidence{
 		starts: w.starts, checks: w.checks, phones: w.phones, charges: map[verify.ID]int{}, refunds: map[verify.ID]int{},
 		crashes: w.crashes, calm: w.crashes == 0 && !w.stood, caps: w.caps, values: w.values,
 	}
-	raw, err := sql.Open("sqlite", w.path)
+	raw, err := pgtest.Open(w.database)
 	w.must(err)
 	defer raw.Close()
-	ids, err := list(w.ctx, raw, `SELECT lower(hex(id)) FROM verifications ORDER BY submitted_at, rowid`)
+	ids, err := list[[]byte](w.ctx, raw, `SELECT id FROM verifications`)
 	w.must(err)
-	for _, text := range ids {
-		id, _ := verify.ParseID(text)
-		rec, ok, err := db.Verification(w.ctx, id)
+	for _, id := range ids {
+		rec, ok, err := db.Verification(w.ctx, verify.ID(id))
 		w.must(err)
 		if !ok {
-			w.t.Fatalf("seed %d: no record of %s", w.seed, text)
+			w.t.Fatalf("seed %d: no record of %x", w.seed, id)
 		}
 		e.records = append(e.records, rec)
 	}
-	keys, err := list(w.ctx, raw, `SELECT substr(key, 8) FROM ledger WHERE kind = 'charge'`)
-	w.must(err)
-	for _, text := range keys {
-		id, _ := verify.ParseID(text)
-		e.charges[id]++
-	}
-	keys, err = list(w.ctx, raw, `SELECT substr(key, 8) FROM ledger WHERE kind = 'refund'`)
-	w.must(err)
-	for _, text := range keys {
-		id, _ := verify.ParseID(text)
-		e.refunds[id]++
+	// Virtual time may stand still from the start of one to that of the next for its number.
+	slices.SortFunc(e.records, func(a, b verify.Verification) int {
+		return cmp.Or(a.SubmittedAt.Compare(b.SubmittedAt), a.FinalizedAt.Compare(b.FinalizedAt))
+	})
+	for kind, counts := range map[string]map[verify.ID]int{"charge": e.charges, "refund": e.refunds} {
+		keys, err := list[string](w.ctx, raw, `SELECT substr(key, 8) FROM ledger WHERE kind = $1`, kind)
+		w.must(err)
+		for _, text := range keys {
+			id, _ := verify.ParseID(text)
+			counts[id]++
+		}
 	}
 	accounts, err := db.Accounts(w.ctx)
 	w.must(err)
@@ -72,14 +73,15 @@ func (w *world) collect() evidence {
 	return e
 }
 
-func list(ctx context.Context, db *sql.DB, query string) (values []string, err error) {
-	rows, err := db.QueryContext(ctx, query)
+// list reads the values of one column.
+func list[T any](ctx context.Context, db *sql.DB, query string, args ...any) (values []T, err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var v string
+		var v T
 		if err := rows.Scan(&v); err != nil {
 			return nil, err
 		}

@@ -25,20 +25,31 @@ type node struct {
 	number int
 	db     *store.DB
 	engine *engine.Engine
+	wires  *wires
 
 	mu      sync.Mutex
 	down    bool
 	crashIn int           // commits; 0 for never
-	keep    bool          // the commit at which it crashes is durable
+	fate    fate          // of the commit at which it crashes
 	held    chan struct{} // closed when it goes on; nil unless it stands still
+}
+
+// fate is the result of the commit at which a node crashes.
+type fate struct {
+	keep bool // it is durable
+	// On PostgreSQL, a commit that is not kept ends on the wire: its connections close
+	// after so many messages and a part (0 to 1) of the next.
+	writes int
+	part   float64
 }
 
 // boot starts the process.
 func (w *world) boot(number int) *node {
 	n := &node{w: w, number: number}
+	n.wires = &wires{stand: n.stand, open: map[*wire]bool{}}
 	var err error
 	n.db, err = store.Open(w.ctx, store.Config{
-		Database: w.path, Key: w.key, Log: slog.New(slog.DiscardHandler), Around: n.around,
+		Database: w.database, Key: w.key, Log: slog.New(slog.DiscardHandler), Around: n.around, Dial: n.wires.dial,
 	})
 	w.must(err)
 	router, err := deliver.NewRouter(deliver.RouterConfig{
@@ -63,18 +74,23 @@ func (n *node) around(commit func()) error {
 		n.mu.Unlock()
 		return errCrashed
 	}
-	crash, keep := n.crashIn == 1, n.keep
+	crash, f := n.crashIn == 1, n.fate
 	n.crashIn = max(n.crashIn-1, 0)
 	n.down = crash
 	n.mu.Unlock()
-	if crash && !keep {
-		return errCrashed
+	if !crash {
+		commit()
+		return nil
 	}
-	commit()
-	if crash {
-		return errCrashed // durable, but nobody will say so
+	switch {
+	case f.keep:
+		commit() // durable, without an answer
+	case store.IsPostgres(n.w.database):
+		n.wires.cutAfter(f.writes, f.part)
+		commit()
 	}
-	return nil
+	n.wires.cut()
+	return errCrashed
 }
 
 // stand waits while the process stands still.
@@ -112,10 +128,13 @@ func (n *node) release() {
 }
 
 // crash ends the process at once, or at a commit to come.
-func (n *node) crash(commits int, keep bool) {
+func (n *node) crash(commits int, f fate) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.crashIn, n.keep, n.down = commits, keep, n.down || commits == 0
+	n.crashIn, n.fate, n.down = commits, f, n.down || commits == 0
+	if n.down {
+		n.wires.cut()
+	}
 	n.w.mu.Lock()
 	defer n.w.mu.Unlock()
 	n.w.crashes++

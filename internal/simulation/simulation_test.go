@@ -1,9 +1,7 @@
 package simulation
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -21,9 +19,9 @@ const (
 // TestSimulation: whatever happens, no promise is broken.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	tpl, dir := makeTemplate(t), place(t)
+	tpl := makeTemplate(t)
 	if text := os.Getenv("COUNTERSIGN_SEED"); text != "" {
-		story, e := live(t, tpl, dir, number(t, text))
+		story, e := live(t, tpl, number(t, text))
 		t.Log(strings.Join(story, "\n"))
 		for _, b := range judge(e) {
 			t.Error(b)
@@ -42,10 +40,10 @@ func TestSimulation(t *testing.T) {
 	last := first + n - 1
 	next.Store(first - 1)
 	var hands sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range tpl.parallel * runtime.GOMAXPROCS(0) {
 		hands.Go(func() {
 			for seed := next.Add(1); seed <= last && !t.Failed(); seed = next.Add(1) {
-				e := promise(t, tpl, dir, seed)
+				e := promise(t, tpl, seed)
 				verifications.Add(uint64(len(e.records)))
 				messagesSent.Add(uint64(len(e.phones)))
 				crashes.Add(uint64(e.crashes))
@@ -62,10 +60,10 @@ func TestSimulation(t *testing.T) {
 // program, so each is lived some times.
 func TestOnceBroken(t *testing.T) {
 	t.Parallel()
-	tpl, dir := makeTemplate(t), place(t)
+	tpl := makeTemplate(t)
 	for _, seed := range []uint64{4561, 15618} {
 		for range 5 {
-			promise(t, tpl, dir, seed)
+			promise(t, tpl, seed)
 		}
 	}
 }
@@ -80,9 +78,9 @@ func number(t *testing.T, text string) uint64 {
 }
 
 // promise lets one world happen, and says which promises it broke.
-func promise(t *testing.T, tpl template, dir string, seed uint64) evidence {
+func promise(t *testing.T, tpl template, seed uint64) evidence {
 	t.Helper()
-	_, e := live(t, tpl, dir, seed)
+	_, e := live(t, tpl, seed)
 	for _, b := range judge(e) {
 		t.Errorf("COUNTERSIGN_SEED=%d: %s", seed, b)
 	}
@@ -90,20 +88,20 @@ func promise(t *testing.T, tpl template, dir string, seed uint64) evidence {
 }
 
 // live lets one world happen, and tells what it was like in the end.
-func live(t *testing.T, tpl template, dir string, seed uint64) (story []string, e evidence) {
+func live(t *testing.T, tpl template, seed uint64) (story []string, e evidence) {
 	t.Helper()
-	var w *world
-	synctest.Test(t, func(t *testing.T) {
-		w = newWorld(t, tpl, dir, seed)
-		w.run(turns)
-		e = w.collect()
-	})
-	files, err := filepath.Glob(filepath.Join(dir, fmt.Sprintf("%d.db*", seed)))
+	database, drop, err := tpl.create(seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
-		_ = os.Remove(f) // with the folder at the latest
+	var w *world
+	synctest.Test(t, func(t *testing.T) {
+		w = newWorld(t, tpl, database, seed)
+		w.run(turns)
+		e = w.collect()
+	})
+	if err := drop(); err != nil {
+		t.Logf("remove the database of seed %d: %v", seed, err)
 	}
 	return w.story, e
 }

@@ -3,10 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,7 +31,7 @@ type world struct {
 	ctx      context.Context //nolint:containedctx // of the whole world
 	seed     uint64
 	rng      *rand.Rand
-	path     string
+	database string
 	key      vault.Key
 	messages *message.Catalog
 	began    time.Time
@@ -88,67 +85,22 @@ type check struct {
 	kind  verify.Kind // of the refusal
 }
 
-// template is what all worlds begin with, made once: a database with its account, and
-// the texts of messages.
-type template struct {
-	key      vault.Key
-	file     []byte
-	messages *message.Catalog
-}
-
-func makeTemplate(t *testing.T) template {
-	t.Helper()
-	messages, err := message.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "template.db")
-	key := vault.NewKey()
-	db, err := store.Open(t.Context(), store.Config{Database: path, Key: key, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.CreateAccount(t.Context(), store.NewAccount{
-		Account: verify.Account{Key: account, Name: "Simulation", Balance: credit, OnUndeliverable: verify.UndeliverableNextEvent},
-		Secret:  "secret",
-	}, time.Unix(0, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return template{key, file, messages}
-}
-
-// place is where databases are quick: what is simulated does not include a power cut.
-func place(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "countersign-simulation")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
 // newWorld begins a world in a bubble of its own.
-func newWorld(t testing.TB, tpl template, dir string, seed uint64) *world {
+func newWorld(t testing.TB, tpl template, database string, seed uint64) *world {
 	t.Helper()
 	w := &world{
 		t: t, ctx: context.Background(), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
-		path: filepath.Join(dir, fmt.Sprintf("%d.db", seed)), key: tpl.key, messages: tpl.messages, began: time.Now(),
+		database: database, key: tpl.key, messages: tpl.messages, began: time.Now(),
 		values: map[verify.ID][]verify.Verification{}, ordinals: map[verify.ID]int{}, counts: map[string]int{}, tries: map[string]int{},
 	}
 	if seed%2 == 0 {
 		w.caps = lowCaps()
 	}
-	w.must(os.WriteFile(w.path, tpl.file, 0o600))
-	for i := range 1 + w.rng.IntN(3) {
+	nodes := 1 + w.rng.IntN(3)
+	if store.IsPostgres(database) {
+		nodes = max(nodes, 2)
+	}
+	for i := range nodes {
 		w.nodes = append(w.nodes, w.boot(i))
 	}
 	return w
@@ -184,16 +136,28 @@ func (w *world) run(turns int) {
 			w.replace(i)
 		}
 	}
-	await.Pass(time.Hour)
+	w.rest()
 	w.others.Wait()
 	for _, n := range w.nodes {
 		if n.crashed() { // by a carrier that was slow
 			w.replace(n.number)
 		}
 	}
-	await.Pass(time.Hour)
+	w.rest()
 	for _, n := range w.nodes {
 		n.bury()
+	}
+}
+
+// rest lets an hour pass. On PostgreSQL it ends early when nothing is due, because each node
+// asks the database every second for work of the others.
+func (w *world) rest() {
+	const part = time.Minute
+	for range time.Hour / part {
+		if _, due, err := w.nodes[0].db.NextDue(w.ctx); store.IsPostgres(w.database) && err == nil && !due {
+			return
+		}
+		await.Pass(part)
 	}
 }
 
@@ -210,9 +174,12 @@ func (w *world) turn() {
 	case p < 85:
 		w.pass()
 	case p < 91:
-		commits, keep := w.rng.IntN(4), w.rng.IntN(2) == 0
-		w.tell("node %d crashes at commit %d, durable: %t", n, commits, keep)
-		w.nodes[n].crash(commits, keep)
+		commits, f := w.rng.IntN(4), fate{keep: w.rng.IntN(2) == 0}
+		if store.IsPostgres(w.database) {
+			f.writes, f.part = w.rng.IntN(3), w.rng.Float64()
+		}
+		w.tell("node %d crashes at commit %d, durable: %t, after %.1f messages", n, commits, f.keep, float64(f.writes)+f.part)
+		w.nodes[n].crash(commits, f)
 	case p < 95:
 		w.tell("node %d stands still", n)
 		w.nodes[n].hold()

@@ -1,0 +1,113 @@
+package simulation
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// idleTimeout is idle_in_transaction_session_timeout of a node, in virtual time. The server
+// counts real time.
+const idleTimeout = 8 * time.Second
+
+// wires are the connections of one node to PostgreSQL. A crash closes them as the kernel
+// does: without a goodbye, also in a transaction.
+type wires struct {
+	stand func(context.Context) // returns when the node does not stand still, or with the context
+
+	mu     sync.Mutex
+	open   map[*wire]bool
+	dead   bool
+	limit  bool    // cut after some messages
+	writes int     // messages before the cut
+	part   float64 // of the message that the cut interrupts, 0 to 1
+}
+
+// dial opens a connection. It returns errCrashed after a cut.
+func (ws *wires) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	ws.stand(ctx)
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.dead {
+		return nil, errCrashed
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	w := &wire{Conn: conn, of: ws}
+	ws.open[w] = true
+	return w, nil
+}
+
+// cutAfter cuts the connections after some messages of the node and a part of the next.
+func (ws *wires) cutAfter(writes int, part float64) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.limit, ws.writes, ws.part = true, writes, part
+}
+
+// cut closes all connections, and lets no other open.
+func (ws *wires) cut() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.close()
+}
+
+// close closes all connections. The caller holds ws.mu.
+func (ws *wires) close() {
+	ws.dead = true
+	for w := range ws.open {
+		_ = w.Conn.Close()
+	}
+	clear(ws.open)
+}
+
+// wire is one connection.
+type wire struct {
+	net.Conn
+	of *wires
+}
+
+// Write sends a message. It returns errCrashed if the connection is cut meanwhile.
+func (w *wire) Write(b []byte) (int, error) {
+	ws := w.of
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	switch {
+	case ws.dead:
+		return 0, errCrashed
+	case ws.limit && ws.writes == 0:
+		_, _ = w.Conn.Write(b[:int(ws.part*float64(len(b)))])
+		ws.close()
+		return 0, errCrashed
+	case ws.limit:
+		ws.writes--
+	}
+	return w.Conn.Write(b)
+}
+
+// Read receives. A node that stands still does so with its message on its way: it may hold
+// locks. The server ends a transaction that stands still for idleTimeout.
+func (w *wire) Read(b []byte) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), idleTimeout)
+	defer cancel()
+	if w.of.stand(ctx); ctx.Err() != nil {
+		_ = w.Close()
+		w.of.stand(context.Background())
+	}
+	return w.Conn.Read(b)
+}
+
+// Close closes the connection. It returns nil after a cut.
+func (w *wire) Close() error {
+	ws := w.of
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if !ws.open[w] {
+		return nil
+	}
+	delete(ws.open, w)
+	return w.Conn.Close()
+}
