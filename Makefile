@@ -18,7 +18,8 @@ RACE ?= -race $(patsubst %,-gcflags=%=-race=0,$(UNCHECKED))
 # measurement of coverage.
 FUZZTIME  ?= 1m
 FUZZBUILD ?= -fuzz .
-# Of "make torture": how many worlds are simulated, how many processes killed.
+# Of "make torture": the number of simulated worlds on SQLite (on PostgreSQL, as many as fit in
+# ten minutes), and of killed processes.
 SEEDS ?= 100000
 KILLS ?= 1000
 
@@ -56,6 +57,7 @@ test: setup ## install what tests need, run every test, and list the slowest
 	: all locales, of which the race detector sees a part; \
 	go test -json -vet=off -shuffle=on ./internal/deliver/tts; \
 	COUNTERSIGN_SEEDS=2000 go test -json -vet=off -run '^TestSimulation$$' ./internal/simulation; \
+	COUNTERSIGN_TEST_DATABASE=postgres COUNTERSIGN_SEEDS=200 go test -json -vet=off -run '^TestSimulation$$' ./internal/simulation; \
 	COUNTERSIGN_TEST_DATABASE=postgres go test -json -vet=off -shuffle=on ./internal/engine ./internal/apiv1 ./internal/console; \
 	COUNTERSIGN_E2E=1 go test -json -vet=off -shuffle=on -timeout 20m -skip '^TestVoice|^TestNodes$$' -parallel 6 ./e2e/...; \
 	: three nodes and a database need the machine to themselves; \
@@ -94,6 +96,7 @@ fuzz: ## feed each fuzz target for a minute (FUZZTIME=)
 .PHONY: torture
 torture: setup ## simulate, kill servers, nodes and databases, and count what is lost (SEEDS=, KILLS=)
 	COUNTERSIGN_SEEDS=$(SEEDS) go test -v -timeout 24h -run '^TestSimulation$$' ./internal/simulation
+	COUNTERSIGN_TEST_DATABASE=postgres COUNTERSIGN_SEEDS=$(SEEDS) COUNTERSIGN_SEEDS_FOR=10m go test -v -timeout 24h -run '^TestSimulation$$' ./internal/simulation
 	COUNTERSIGN_E2E=1 COUNTERSIGN_KILLS=$(KILLS) go test -v -timeout 24h -run '^TestCrash$$' ./e2e
 	COUNTERSIGN_E2E=1 COUNTERSIGN_TROUBLES=$(KILLS) go test -v -timeout 24h -run '^TestNodes$$' ./e2e
 

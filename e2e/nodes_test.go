@@ -27,6 +27,9 @@ const (
 // holds the connections between them; and judges, by the journals of the clients and
 // of the phone, whether anything was lost or done twice. Nodes do not talk to each
 // other, so there is nothing between them to be cut.
+//
+// COUNTERSIGN_SEED repeats the faults, their order and lulls, and the clients' choices. It
+// does not repeat the timing of processes.
 func TestNodes(t *testing.T) {
 	troubles := int(setting(t, "COUNTERSIGN_TROUBLES", defaultTroubles))
 	seed := uint64(setting(t, "COUNTERSIGN_SEED", rand.Int64()))

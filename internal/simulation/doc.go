@@ -10,5 +10,18 @@
 //	COUNTERSIGN_SEEDS=100000 go test -timeout 24h ./internal/simulation
 //	COUNTERSIGN_SEED=4711 go test -v ./internal/simulation          # one, with its story
 //
+// Worlds use SQLite, or PostgreSQL with COUNTERSIGN_TEST_DATABASE=postgres: one server for
+// the test process, a copy of a database for each seed, and two or three nodes. There, a
+// crash closes the connections of a node, also in the middle of a message; a node that
+// stands still may hold locks, for 8 s of virtual time. Waits for locks are real, and
+// virtual time stops meanwhile. A seed repeats the calls, pauses and faults. It repeats
+// neither the order of goroutines, nor PostgreSQL's order of waiting transactions, so that
+// the commit that a crash interrupts may be another one.
+//
+//	COUNTERSIGN_TEST_DATABASE=postgres COUNTERSIGN_SEED=4711 go test -v -run TestSimulation ./internal/simulation
+//	COUNTERSIGN_TEST_DATABASE=postgres COUNTERSIGN_SEEDS=100000 COUNTERSIGN_SEEDS_FOR=10m go test -v -run TestSimulation ./internal/simulation
+//
+// COUNTERSIGN_SEEDS_FOR bounds the time in which seeds begin.
+//
 // The package has no code but tests. It must not be imported.
 package simulation

@@ -17,18 +17,19 @@ import (
 
 // evidence is all that the judge looks at.
 type evidence struct {
-	starts  []start
-	checks  []check
-	phones  []sent
-	records []verify.Verification // of the database, in the end
-	charges map[verify.ID]int
-	refunds map[verify.ID]int
-	balance verify.Money
-	due     bool // something is still to be done
-	crashes int
-	calm    bool                                // no node crashed or stood still
-	values  map[verify.ID][]verify.Verification // that rules returned
-	caps    fraud.Caps
+	starts    []start
+	checks    []check
+	phones    []sent
+	records   []verify.Verification // of the database, in the end
+	charges   map[verify.ID]int
+	refunds   map[verify.ID]int
+	balance   verify.Money
+	due       bool // something is still to be done
+	crashes   int
+	deadlocks int                                 // that PostgreSQL resolved
+	calm      bool                                // no node crashed or stood still
+	values    map[verify.ID][]verify.Verification // that rules returned
+	caps      fraud.Caps
 }
 
 // collect reads what the database says in the end.
@@ -64,6 +65,11 @@ func (w *world) collect() evidence {
 			id, _ := verify.ParseID(text)
 			counts[id]++
 		}
+	}
+	if store.IsPostgres(w.database) {
+		found, err := list[int](w.ctx, raw, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`)
+		w.must(err)
+		e.deadlocks = found[0]
 	}
 	accounts, err := db.Accounts(w.ctx)
 	w.must(err)

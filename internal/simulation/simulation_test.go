@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 const (
@@ -32,7 +33,16 @@ func TestSimulation(t *testing.T) {
 	if text := os.Getenv("COUNTERSIGN_SEEDS"); text != "" {
 		n = number(t, text)
 	}
-	var next, verifications, messagesSent, crashes atomic.Uint64
+	goOn := func() bool { return true }
+	if text := os.Getenv("COUNTERSIGN_SEEDS_FOR"); text != "" { // no seed begins later
+		limit, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatalf("COUNTERSIGN_SEEDS_FOR: %v", err)
+		}
+		begun := time.Now()
+		goOn = func() bool { return time.Since(begun) < limit }
+	}
+	var next, done, verifications, messagesSent, crashes, deadlocks atomic.Uint64
 	first := uint64(1)
 	if text := os.Getenv("COUNTERSIGN_FIRST_SEED"); text != "" { // so that a long run can be made in parts
 		first = number(t, text)
@@ -42,8 +52,10 @@ func TestSimulation(t *testing.T) {
 	var hands sync.WaitGroup
 	for range tpl.parallel * runtime.GOMAXPROCS(0) {
 		hands.Go(func() {
-			for seed := next.Add(1); seed <= last && !t.Failed(); seed = next.Add(1) {
+			for seed := next.Add(1); seed <= last && !t.Failed() && goOn(); seed = next.Add(1) {
 				e := promise(t, tpl, seed)
+				done.Add(1)
+				deadlocks.Add(uint64(e.deadlocks))
 				verifications.Add(uint64(len(e.records)))
 				messagesSent.Add(uint64(len(e.phones)))
 				crashes.Add(uint64(e.crashes))
@@ -51,8 +63,8 @@ func TestSimulation(t *testing.T) {
 		})
 	}
 	hands.Wait()
-	t.Logf("seeds %d to %d: %d verifications, %d messages, %d crashes",
-		first, min(next.Load(), last), verifications.Load(), messagesSent.Load(), crashes.Load())
+	t.Logf("%d seeds from %d: %d verifications, %d messages, %d crashes, %d deadlocks",
+		done.Load(), first, verifications.Load(), messagesSent.Load(), crashes.Load(), deadlocks.Load())
 }
 
 // TestOnceBroken lives again through what has broken a promise before: a refund that

@@ -2,10 +2,12 @@ package simulation
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,7 +64,7 @@ func (tpl template) prepare(ctx context.Context, database string) error {
 // channels of NOTIFY belong to a database.
 func onPostgres(t *testing.T, prepare func(context.Context, string) error) func(uint64) (string, func() error, error) {
 	t.Helper()
-	name := "simulation_" + t.Name()
+	name := "simulation_" + strings.ToLower(rand.Text()) // a repeated test has another key
 	pgtest.Prepared(t, name, prepare)
 	server := pgtest.Shared(t)
 	// A wait for a lock of a node that stands still is real: virtual time stops meanwhile.
@@ -77,7 +79,7 @@ func onPostgres(t *testing.T, prepare func(context.Context, string) error) func(
 func onSQLite(t *testing.T, prepare func(context.Context, string) error) func(uint64) (string, func() error, error) {
 	t.Helper()
 	dir := quick(t)
-	original := pgtest.File(t, filepath.Join(dir, "original.db"), "simulation_"+t.Name(), prepare)
+	original := pgtest.File(t, filepath.Join(dir, "original.db"), "simulation_"+rand.Text(), prepare)
 	file, err := os.ReadFile(original)
 	if err != nil {
 		t.Fatal(err)
