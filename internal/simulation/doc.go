@@ -12,9 +12,8 @@
 //
 // Worlds use SQLite, or PostgreSQL with COUNTERSIGN_TEST_DATABASE=postgres: one server for
 // the test process, a copy of a database for each seed, and two or three nodes. There, a
-// crash closes the connections of a node, also in the middle of a message; a node that
-// stands still may hold locks, for 8 s of virtual time. Waits for locks are real, and
-// virtual time stops meanwhile. A seed repeats the calls, pauses and faults. It repeats
+// crash closes the connections of a node, also within a message; a paused node may hold
+// locks for 8 s of virtual time. Waits for locks are real, and stop virtual time. A seed repeats the calls, pauses and faults. It repeats
 // neither the order of goroutines, nor PostgreSQL's order of waiting transactions, so that
 // the commit that a crash interrupts may be another one.
 //

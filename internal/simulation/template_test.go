@@ -67,7 +67,7 @@ func onPostgres(t *testing.T, prepare func(context.Context, string) error) func(
 	name := "simulation_" + strings.ToLower(rand.Text()) // a repeated test has another key
 	pgtest.Prepared(t, name, prepare)
 	server := pgtest.Shared(t)
-	// A wait for a lock of a node that stands still is real: virtual time stops meanwhile.
+	// A wait for a lock of a paused node is real, and virtual time stops.
 	const limits = "&lock_timeout=300&deadlock_timeout=100"
 	return func(uint64) (string, func() error, error) {
 		database, drop, err := server.Copy(context.Background(), name)

@@ -14,14 +14,14 @@ const idleTimeout = 8 * time.Second
 // wires are the connections of one node to PostgreSQL. A crash closes them as the kernel
 // does: without a goodbye, also in a transaction.
 type wires struct {
-	stand func(context.Context) // returns when the node does not stand still, or with the context
+	stand func(context.Context) // blocks while the node is paused, until the context ends
 
 	mu     sync.Mutex
 	open   map[*wire]bool
 	dead   bool
 	limit  bool    // cut after some messages
 	writes int     // messages before the cut
-	part   float64 // of the message that the cut interrupts, 0 to 1
+	part   float64 // sent part of the interrupted message, 0 to 1
 }
 
 // dial opens a connection. It returns errCrashed after a cut.
@@ -70,7 +70,7 @@ type wire struct {
 	of *wires
 }
 
-// Write sends a message. It returns errCrashed if the connection is cut meanwhile.
+// Write sends a message. It returns errCrashed if the connection is cut.
 func (w *wire) Write(b []byte) (int, error) {
 	ws := w.of
 	ws.mu.Lock()
@@ -88,8 +88,8 @@ func (w *wire) Write(b []byte) (int, error) {
 	return w.Conn.Write(b)
 }
 
-// Read receives. A node that stands still does so with its message on its way: it may hold
-// locks. The server ends a transaction that stands still for idleTimeout.
+// Read receives. A node pauses here with a statement sent, so it may hold locks. After a
+// pause of idleTimeout the connection closes, as the server would close it.
 func (w *wire) Read(b []byte) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), idleTimeout)
 	defer cancel()
