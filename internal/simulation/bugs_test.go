@@ -20,7 +20,7 @@ func bugs() map[string]func(*evidence) bool {
 			id := e.starts[i].id
 			e.records = slices.DeleteFunc(e.records, func(r verify.Verification) bool {
 				if r.ID == id {
-					e.balance += r.Price
+					e.balance[r.Account] += r.Price
 				}
 				return r.ID == id
 			})
@@ -30,10 +30,11 @@ func bugs() map[string]func(*evidence) bool {
 		},
 		"one never ends": record(func(r *verify.Verification) bool { r.Status = verify.InProgress; return true }),
 		"a value reads back differently": func(e *evidence) bool {
-			if e.crashes > 0 || len(e.records) == 0 {
+			i := slices.IndexFunc(e.records, func(r verify.Verification) bool { return r.To.Given != "" })
+			if e.crashes > 0 || i < 0 {
 				return false
 			}
-			e.records[0].Locale += "?"
+			e.records[i].Locale += "?"
 			return true
 		},
 		"a fact is lost": record(func(r *verify.Verification) bool {
@@ -53,11 +54,11 @@ func bugs() map[string]func(*evidence) bool {
 			r.Paid = r.Paid && !done
 			return done
 		}),
-		"the balance is wrong": func(e *evidence) bool { e.balance++; return true },
+		"the balance is wrong": func(e *evidence) bool { e.balance[accounts()[0]]++; return true },
 		"two run at a time for one number": func(e *evidence) bool {
 			for i, r := range e.records {
 				for j := i + 1; j < len(e.records); j++ {
-					if e.records[j].To.Given == r.To.Given {
+					if e.records[j].Account == r.Account && e.numbers[e.records[j].ID] == e.numbers[r.ID] {
 						e.records[i].FinalizedAt = e.records[j].SubmittedAt.Add(time.Millisecond)
 						return true
 					}
@@ -65,6 +66,9 @@ func bugs() map[string]func(*evidence) bool {
 			}
 			return false
 		},
+		"one survives the erasure of its number": erased(func(r *verify.Verification, e erasure) { r.FinalizedAt = e.ended.Add(time.Millisecond) }),
+		"a number survives its erasure":          erased(func(r *verify.Verification, _ erasure) { r.To.Given = erasable }),
+		"another account delays a start":         func(e *evidence) bool { e.delays = append(e.delays, "one"); return true },
 		"a fourth guess": record(func(r *verify.Verification) bool {
 			return slices.ContainsFunc(r.Checks, func(c verify.Check) bool {
 				wrong := !c.Valid && c.Generation > 0
@@ -136,7 +140,7 @@ func bugs() map[string]func(*evidence) bool {
 		"a guess over a cap": func(e *evidence) bool {
 			for i := range e.records {
 				for _, w := range e.caps.AccountFailedChecks {
-					if r := &e.records[i]; r.Status == verify.Expired {
+					if r := &e.records[i]; r.Status == verify.Expired && e.numbers[r.ID] != erasable {
 						guess := verify.Check{ReceivedAt: r.FinalizedAt}
 						for g := range w.Count + 1 { // one at each PIN
 							guess.Generation = g
@@ -208,8 +212,23 @@ func capped(change func(*evidence, verify.ID, *verify.Event)) func(*evidence) bo
 	return func(e *evidence) bool {
 		for i := range e.records {
 			for j := range e.records[i].Events {
-				if event := &e.records[i].Events[j]; event.Error == verify.CappedEvent {
+				if event := &e.records[i].Events[j]; event.Error == verify.CappedEvent && e.numbers[e.records[i].ID] != erasable {
 					change(e, e.records[i].ID, event)
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+// erased changes a verification that was erased.
+func erased(change func(*verify.Verification, erasure)) func(*evidence) bool {
+	return func(e *evidence) bool {
+		for _, erasure := range e.erasures {
+			for i := range e.records {
+				if r := &e.records[i]; erasure.held == 0 && slices.Contains(erasure.accepted, r.ID) {
+					change(r, erasure)
 					return true
 				}
 			}

@@ -16,6 +16,7 @@ import (
 
 // sent is a message that reached a phone.
 type sent struct {
+	account string
 	request verify.ID
 	event   verify.ID
 	number  string
@@ -50,7 +51,7 @@ func (c carrier) Send(ctx context.Context, m deliver.Message) (deliver.Submissio
 	}
 	n.w.arrive(n, m, handed)
 	switch p := luck.IntN(100); {
-	case p < 4: // while the carrier answers
+	case p < 4 && !n.w.steady: // while the carrier answers
 		n.crash(0, fate{})
 		return deliver.Submission{}, errCrashed
 	case p < 14:
@@ -75,10 +76,10 @@ func (w *world) luck(m deliver.Message) *rand.Rand {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, known := w.ordinals[m.RequestID]; !known {
-		w.ordinals[m.RequestID] = w.counts[m.To.Given]
-		w.counts[m.To.Given]++
+		w.ordinals[m.RequestID] = w.counts[m.Account+m.To.Given]
+		w.counts[m.Account+m.To.Given]++
 	}
-	key := fmt.Sprintf("%s/%d/%d/%d", m.To.Given, w.ordinals[m.RequestID], m.Seq, m.Attempt)
+	key := fmt.Sprintf("%s/%s/%d/%d/%d", m.Account, m.To.Given, w.ordinals[m.RequestID], m.Seq, m.Attempt)
 	w.tries[key]++
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%d", key, w.tries[key])
@@ -90,7 +91,7 @@ func (w *world) shunned(m deliver.Message) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s/%d", m.To.Given, w.ordinals[m.RequestID])
+	fmt.Fprintf(h, "%s/%s/%d", m.Account, m.To.Given, w.ordinals[m.RequestID])
 	return rand.New(rand.NewPCG(w.seed, h.Sum64())).IntN(100) < 8
 }
 
@@ -98,8 +99,8 @@ func (w *world) shunned(m deliver.Message) bool {
 func (w *world) arrive(n *node, m deliver.Message, handed time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := sent{m.RequestID, m.EventID, m.To.Given, m.Seq, m.Attempt, code(m.Text), minutes(m.Text), handed, time.Since(w.began), n.number}
-	w.phones = append(w.phones, s)
+	s := sent{m.Account, m.RequestID, m.EventID, m.To.Given, m.Seq, m.Attempt, code(m.Text), minutes(m.Text), handed, time.Since(w.began), n.number}
+	w.phones, w.numbers[m.RequestID] = append(w.phones, s), m.To.Given
 	w.note("node %d: event %d, attempt %d, arrives at %s", n.number, m.Seq, m.Attempt, m.To.Given)
 }
 

@@ -49,27 +49,36 @@ func workflow(policy verify.PINPolicy) verify.Workflow {
 }
 
 func (w *world) start(i int) {
-	n, number := w.nodes[i], fmt.Sprintf("44770090000%d", w.rng.IntN(3))
-	policy := []verify.PINPolicy{verify.ReusePIN, verify.RenewPIN}[w.rng.IntN(2)]
-	request := verify.Request{
-		Account: account, To: verify.PhoneAddress(number, "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: codeLength,
-		Workflow: workflow(policy),
-	}
 	var calls sync.WaitGroup
+	account, number, policy := w.account(), fmt.Sprintf("44770090000%d", w.rng.IntN(3)), w.policy()
 	for range 1 + w.rng.IntN(2) { // some clients press the button twice
-		calls.Go(func() {
-			v, kind, ok := ask(w, n, func() (verify.Verification, error) {
-				return n.engine.Start(w.ctx, verify.Account{Key: account}, request)
-			})
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.note("start for %s at node %d: answered %t, kind %s", number, i, ok, kind)
-			if ok {
-				w.starts = append(w.starts, start{v.ID, number, kind})
-			}
-		})
+		calls.Go(func() { w.startFor(w.nodes[i], account, number, policy) })
 	}
 	calls.Wait()
+}
+
+func (w *world) account() string { return accounts()[w.rng.IntN(2)] }
+
+func (w *world) policy() verify.PINPolicy {
+	return []verify.PINPolicy{verify.ReusePIN, verify.RenewPIN}[w.rng.IntN(2)]
+}
+
+// startFor starts a verification. It returns false without an answer.
+func (w *world) startFor(n *node, account, number string, policy verify.PINPolicy) bool {
+	v, kind, ok := ask(w, n, func() (verify.Verification, error) {
+		return n.engine.Start(w.ctx, verify.Account{Key: account}, verify.Request{
+			Account: account, To: verify.PhoneAddress(number, "GB"), Brand: "Acme", Locale: "en-gb", CodeLength: codeLength,
+			Workflow: workflow(policy),
+		})
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note("%s starts for %s at node %d: answered %t, kind %s", account, number, n.number, ok, kind)
+	if ok {
+		w.starts = append(w.starts, start{v.ID, number, kind})
+		w.numbers[v.ID] = number
+	}
+	return ok
 }
 
 // known is a message that a person has read, or none.
@@ -105,7 +114,7 @@ func (w *world) check(i int) {
 		pin, _ := verify.ParsePIN(text)
 		calls.Go(func() {
 			_, kind, ok := ask(w, n, func() (verify.Verification, error) {
-				return n.engine.Check(w.ctx, verify.Account{Key: account}, s.request, pin, "")
+				return n.engine.Check(w.ctx, verify.Account{Key: s.account}, s.request, pin, "")
 			})
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -130,12 +139,20 @@ func (w *world) control(i int) {
 	if !ok {
 		return
 	}
-	n, cancel := w.nodes[i], w.rng.IntN(2) == 0
+	n := w.nodes[i]
+	if w.rng.IntN(2) == 0 {
+		w.cancel(n, s)
+		return
+	}
 	_, kind, answered := ask(w, n, func() (struct{}, error) {
-		if cancel {
-			return struct{}{}, n.engine.Cancel(w.ctx, verify.Account{Key: account}, s.request)
-		}
-		return struct{}{}, n.engine.Trigger(w.ctx, verify.Account{Key: account}, s.request)
+		return struct{}{}, n.engine.Trigger(w.ctx, verify.Account{Key: s.account}, s.request)
 	})
-	w.tell("control of %s at node %d, cancel %t: answered %t, kind %s", s.number, i, cancel, answered, kind)
+	w.tell("trigger of %s for %s at node %d: answered %t, kind %s", s.account, s.number, i, answered, kind)
+}
+
+func (w *world) cancel(n *node, s sent) {
+	_, kind, answered := ask(w, n, func() (struct{}, error) {
+		return struct{}{}, n.engine.Cancel(w.ctx, verify.Account{Key: s.account}, s.request)
+	})
+	w.tell("cancel of %s for %s at node %d: answered %t, kind %s", s.account, s.number, n.number, answered, kind)
 }

@@ -18,13 +18,16 @@ import (
 // evidence is all that the judge looks at.
 type evidence struct {
 	starts    []start
+	erasures  []erasure
+	delays    []string             // starts that failed because of another account
+	numbers   map[verify.ID]string // of verifications, also after their erasure
 	checks    []check
 	phones    []sent
 	records   []verify.Verification // of the database, in the end
 	charges   map[verify.ID]int
 	refunds   map[verify.ID]int
-	balance   verify.Money
-	due       bool // something is still to be done
+	balance   map[string]verify.Money // of accounts
+	due       bool                    // something is still to be done
 	crashes   int
 	deadlocks int                                 // that PostgreSQL resolved
 	calm      bool                                // no node crashed or stood still
@@ -39,12 +42,13 @@ func (w *world) collect() evidence {
 	defer func() { w.must(db.Close()) }()
 	e := evidence{
 		starts: w.starts, checks: w.checks, phones: w.phones, charges: map[verify.ID]int{}, refunds: map[verify.ID]int{},
+		erasures: w.erasures, delays: w.delays, numbers: w.numbers, balance: map[string]verify.Money{},
 		crashes: w.crashes, calm: w.crashes == 0 && !w.stood, caps: w.caps, values: w.values,
 	}
 	raw, err := pgtest.Open(w.database)
 	w.must(err)
 	defer raw.Close()
-	ids, err := list[[]byte](w.ctx, raw, `SELECT id FROM verifications`)
+	ids, err := list[[]byte](w.ctx, raw, `SELECT id FROM verifications UNION ALL SELECT id FROM archive`)
 	w.must(err)
 	for _, id := range ids {
 		rec, ok, err := db.Verification(w.ctx, verify.ID(id))
@@ -53,6 +57,9 @@ func (w *world) collect() evidence {
 			w.t.Fatalf("seed %d: no record of %x", w.seed, id)
 		}
 		e.records = append(e.records, rec)
+		if rec.To.Given != "" {
+			e.numbers[rec.ID] = rec.To.Given
+		}
 	}
 	// Virtual time may stand still from the start of one to that of the next for its number.
 	slices.SortFunc(e.records, func(a, b verify.Verification) int {
@@ -73,7 +80,9 @@ func (w *world) collect() evidence {
 	}
 	accounts, err := db.Accounts(w.ctx)
 	w.must(err)
-	e.balance = accounts[0].Balance
+	for _, a := range accounts {
+		e.balance[a.Key] = a.Balance
+	}
 	_, e.due, err = db.NextDue(w.ctx)
 	w.must(err)
 	return e
@@ -103,17 +112,20 @@ func judge(e evidence) (broken []string) {
 		complain("something is still due")
 	}
 	byID := map[verify.ID]verify.Verification{}
-	balance := credit
+	balance := map[string]verify.Money{}
+	for _, key := range accounts() {
+		balance[key] = credit
+	}
 	for _, r := range e.records {
 		byID[r.ID] = r
-		balance -= r.Price
+		balance[r.Account] -= r.Price
 		if r.Status == verify.InProgress {
 			complain("%s for %s never ends", r.ID, r.To.Given)
 		}
 		if n := e.charges[r.ID]; n != 1 {
 			complain("%s for %s is charged %d times", r.ID, r.To.Given, n)
 		}
-		balance += r.Price * verify.Money(e.refunds[r.ID])
+		balance[r.Account] += r.Price * verify.Money(e.refunds[r.ID])
 		want := 0
 		if r.Status != verify.Success && !slices.ContainsFunc(r.Events, func(ev verify.Event) bool {
 			return ev.Attempt != 1 || ev.State != verify.EventRefused && (ev.State != verify.EventExpired || ev.Carrier != "")
@@ -131,12 +143,15 @@ func judge(e evidence) (broken []string) {
 	if len(e.charges) != len(e.records) {
 		complain("%d charges for %d verifications", len(e.charges), len(e.records))
 	}
-	if balance != e.balance || balance < 0 {
-		complain("the balance is %d, want %d", e.balance, balance)
+	for key, want := range balance {
+		if e.balance[key] != want || want < 0 {
+			complain("the balance of %s is %d, want %d", key, e.balance[key], want)
+		}
 	}
 	broken = append(broken, judgeLifetimes(e, byID)...)
-	broken = append(broken, judgeNumbers(e.records)...)
+	broken = append(broken, judgeNumbers(e)...)
 	broken = append(broken, judgeCaps(e)...)
+	broken = append(broken, judgeErasures(e, byID)...)
 	broken = append(broken, judgeClients(e, byID)...)
 	broken = append(broken, judgeFacts(e)...)
 	broken = append(broken, judgeValues(e)...)
@@ -173,35 +188,44 @@ func judgeRecord(r verify.Verification) (broken []string) {
 	return broken
 }
 
-// judgeNumbers: of two verifications for a number the first has ended before the
-// second begins.
-func judgeNumbers(records []verify.Verification) (broken []string) {
-	last := map[string]verify.Verification{}
-	for _, r := range records {
-		before, ok := last[r.To.Given]
-		if ok && (before.FinalizedAt.IsZero() || r.SubmittedAt.Before(before.FinalizedAt)) {
-			broken = append(broken, fmt.Sprintf("%s and %s run at the same time for %s", before.ID, r.ID, r.To.Given))
+// judgeNumbers: of two verifications of an account for a number, the first has ended before
+// the second begins.
+func judgeNumbers(e evidence) (broken []string) {
+	type address struct{ account, number string }
+	last := map[address]verify.Verification{}
+	for _, r := range e.records {
+		a := address{r.Account, e.numbers[r.ID]}
+		if a.number == "" {
+			continue // erased, and only a crashed node had it
 		}
-		last[r.To.Given] = r
+		before, ok := last[a]
+		if ok && (before.FinalizedAt.IsZero() || r.SubmittedAt.Before(before.FinalizedAt)) {
+			broken = append(broken, fmt.Sprintf("%s and %s run at the same time for %s", before.ID, r.ID, a))
+		}
+		last[a] = r
 	}
 	return broken
 }
 
 // judgeCaps: in no window more leaves for a number, or is guessed at, than its cap
-// lets through; and what a cap has refused does not arrive.
+// lets through; and what a cap has refused does not arrive. An erasure also erases counts.
 func judgeCaps(e evidence) (broken []string) {
 	sends, failed := map[string][]time.Time{}, map[string][]time.Time{}
 	for _, r := range e.records {
+		number := e.numbers[r.ID]
+		if number == "" || number == erasable {
+			continue
+		}
 		for _, event := range r.Events {
 			if event.Error != verify.CappedEvent {
-				sends[r.To.Given] = append(sends[r.To.Given], event.StartedAt)
+				sends[number] = append(sends[number], event.StartedAt)
 			} else if slices.ContainsFunc(e.phones, func(s sent) bool { return s.event == event.ID }) {
 				broken = append(broken, fmt.Sprintf("%s: event %d is capped, and arrived", r.ID, event.Seq))
 			}
 		}
 		for _, c := range r.Checks {
 			if !c.Valid {
-				failed[r.To.Given] = append(failed[r.To.Given], c.ReceivedAt)
+				failed[r.Account+" and "+number] = append(failed[r.Account+" and "+number], c.ReceivedAt)
 			}
 		}
 	}

@@ -46,7 +46,7 @@ type fate struct {
 // boot starts the process.
 func (w *world) boot(number int) *node {
 	n := &node{w: w, number: number}
-	n.wires = &wires{stand: n.stand, open: map[*wire]bool{}}
+	n.wires = &wires{stand: n.stand, hold: n.hold, open: map[*wire]bool{}}
 	var err error
 	n.db, err = store.Open(w.ctx, store.Config{
 		Database: w.database, Key: w.key, Log: slog.New(slog.DiscardHandler), Around: n.around, Dial: n.wires.dial,
@@ -116,6 +116,12 @@ func (n *node) hold() {
 	n.w.mu.Lock()
 	defer n.w.mu.Unlock()
 	n.w.stood = true
+}
+
+func (n *node) paused() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.held != nil
 }
 
 func (n *node) release() {

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -23,7 +24,7 @@ type template struct {
 	key      vault.Key
 	messages *message.Catalog
 	parallel int // worlds per processor
-	// create makes a database with its account. drop removes it.
+	// create makes a database with its accounts. drop removes it.
 	create func(seed uint64) (database string, drop func() error, err error)
 }
 
@@ -44,20 +45,19 @@ func makeTemplate(t *testing.T) template {
 	return tpl
 }
 
-// prepare makes the account in an empty database.
+// prepare makes the accounts in an empty database.
 func (tpl template) prepare(ctx context.Context, database string) error {
 	db, err := store.Open(ctx, store.Config{Database: database, Key: tpl.key, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
-	if err = db.CreateAccount(ctx, store.NewAccount{
-		Account: verify.Account{Key: account, Name: "Simulation", Balance: credit, OnUndeliverable: verify.UndeliverableNextEvent},
-		Secret:  "secret",
-	}, time.Unix(0, 0)); err != nil {
-		_ = db.Close()
-		return err
+	for _, key := range accounts() {
+		err = errors.Join(err, db.CreateAccount(ctx, store.NewAccount{
+			Account: verify.Account{Key: key, Name: "Simulation", Balance: credit, OnUndeliverable: verify.UndeliverableNextEvent},
+			Secret:  "secret",
+		}, time.Unix(0, 0)))
 	}
-	return db.Close()
+	return errors.Join(err, db.Close())
 }
 
 // onPostgres copies a database for each world. A schema is not enough: advisory locks and

@@ -15,6 +15,7 @@ const idleTimeout = 8 * time.Second
 // does: without a goodbye, also in a transaction.
 type wires struct {
 	stand func(context.Context) // blocks while the node is paused, until the context ends
+	hold  func()                // pauses the node
 
 	mu     sync.Mutex
 	open   map[*wire]bool
@@ -22,6 +23,7 @@ type wires struct {
 	limit  bool    // cut after some messages
 	writes int     // messages before the cut
 	part   float64 // sent part of the interrupted message, 0 to 1
+	reads  int     // reads until the node pauses; 0 for never
 }
 
 // dial opens a connection. It returns errCrashed after a cut.
@@ -46,6 +48,24 @@ func (ws *wires) cutAfter(writes int, part float64) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	ws.limit, ws.writes, ws.part = true, writes, part
+}
+
+// pauseAt pauses the node at one of its next reads, 1 for the first; 0 for never.
+func (ws *wires) pauseAt(read int) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.reads = read
+}
+
+// countRead pauses the node if it is the time (see pauseAt).
+func (ws *wires) countRead() {
+	ws.mu.Lock()
+	pause := ws.reads == 1
+	ws.reads = max(ws.reads-1, 0)
+	ws.mu.Unlock()
+	if pause {
+		ws.hold()
+	}
 }
 
 // cut closes all connections, and lets no other open.
@@ -91,6 +111,7 @@ func (w *wire) Write(b []byte) (int, error) {
 // Read receives. A node pauses here with a statement sent, so it may hold locks. After a
 // pause of idleTimeout the connection closes, as the server would close it.
 func (w *wire) Read(b []byte) (int, error) {
+	w.of.countRead()
 	ctx, cancel := context.WithTimeout(context.Background(), idleTimeout)
 	defer cancel()
 	if w.of.stand(ctx); ctx.Err() != nil {

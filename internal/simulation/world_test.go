@@ -17,10 +17,12 @@ import (
 	"countersign/internal/verify"
 )
 
+// accounts verify the same numbers.
+func accounts() [2]string { return [2]string{"sim00001", "sim00002"} }
+
 const (
-	account    = "sim00001"
 	codeLength = 4
-	credit     = 5 * verify.Unit
+	credit     = 5 * verify.Unit // of each account
 	// clientPatience is how long a client waits for an answer.
 	clientPatience = 10 * time.Second
 )
@@ -42,11 +44,15 @@ type world struct {
 	phones   []sent
 	starts   []start
 	checks   []check
+	erasures []erasure
+	delays   []string             // see beside
+	numbers  map[verify.ID]string // of verifications, also after their erasure
 	ordinals map[verify.ID]int
 	counts   map[string]int
 	tries    map[string]int
 	story    []string
 	crashes  int
+	steady   bool // no node crashes
 	stood    bool // a node, for a while
 	caps     fraud.Caps
 	values   map[verify.ID][]verify.Verification // that rules returned
@@ -59,6 +65,7 @@ func (w *world) observe(c verify.Change) {
 	v := c.Verification
 	v.Source, v.Premium = "", false // are not stored
 	w.values[v.ID] = append(w.values[v.ID], v)
+	w.numbers[v.ID] = v.To.Given
 }
 
 // lowCaps are so low that they matter in an hour, with three numbers.
@@ -91,8 +98,9 @@ func newWorld(t testing.TB, tpl template, database string, seed uint64) *world {
 	w := &world{
 		t: t, ctx: context.Background(), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
 		database: database, key: tpl.key, messages: tpl.messages, began: time.Now(),
-		values: map[verify.ID][]verify.Verification{}, ordinals: map[verify.ID]int{}, counts: map[string]int{}, tries: map[string]int{},
+		numbers: map[verify.ID]string{}, values: map[verify.ID][]verify.Verification{}, ordinals: map[verify.ID]int{}, counts: map[string]int{}, tries: map[string]int{},
 	}
+	w.steady = seed%5 == 0
 	if seed%2 == 0 {
 		w.caps = lowCaps()
 	}
@@ -167,11 +175,15 @@ func (w *world) turn() {
 	switch p := w.rng.IntN(100); {
 	case p < 25:
 		w.start(n)
-	case p < 50:
+	case p < 45:
 		w.check(n)
-	case p < 55:
+	case p < 50:
 		w.control(n)
-	case p < 85:
+	case p < 55:
+		w.erase(n)
+	case p < 60:
+		w.beside(n)
+	case p < 85 || p < 91 && w.steady:
 		w.pass()
 	case p < 91:
 		commits, f := w.rng.IntN(4), fate{keep: w.rng.IntN(2) == 0}
