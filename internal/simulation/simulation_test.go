@@ -110,7 +110,7 @@ func live(t *testing.T, tpl template, seed uint64) (story []string, e evidence) 
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t, tpl, database, seed)
 		w.run(turns)
-		e = w.collect()
+		e = w.end()
 	})
 	if err := drop(); err != nil {
 		t.Logf("remove the database of seed %d: %v", seed, err)

@@ -152,9 +152,18 @@ func (w *world) run(turns int) {
 		}
 	}
 	w.rest()
+}
+
+// end stops the nodes in good order and returns the evidence.
+func (w *world) end() evidence {
 	for _, n := range w.nodes {
-		n.bury()
+		w.must(n.engine.Stop(w.ctx))
 	}
+	e := w.collect(w.nodes[0].db)
+	for _, n := range w.nodes {
+		w.must(n.db.Close())
+	}
+	return e
 }
 
 // rest lets an hour pass. On PostgreSQL, where each node polls every second, it returns
