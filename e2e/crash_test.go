@@ -153,7 +153,7 @@ type crash struct {
 func newCrash(t *testing.T, seed uint64) *crash {
 	t.Helper()
 	c := &crash{t: t, dir: t.ArtifactDir(), rng: rand.New(rand.NewPCG(seed, 1<<63)), complaints: map[string]int{}}
-	c.listen = quietAddress(t, c.rng)
+	c.listen = quietAddress(t)
 	t.Cleanup(func() {
 		if c.server != nil {
 			c.server.kill()
@@ -165,10 +165,12 @@ func newCrash(t *testing.T, seed uint64) *crash {
 // quietAddress is an address where nobody listens, with a port that the kernel
 // does not give to outgoing connections: while the program is down a client
 // could otherwise be given that very port, and be connected to itself.
-func quietAddress(t *testing.T, rng *rand.Rand) string {
+//
+// The port is not drawn from a seed: if one is taken, the faults of the seed stay the same.
+func quietAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 15000+rng.IntN(15000))
+		address := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000))
 		l, err := net.Listen("tcp", address)
 		if err == nil {
 			l.Close()

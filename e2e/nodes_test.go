@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/url"
@@ -28,8 +29,9 @@ const (
 // of the phone, whether anything was lost or done twice. Nodes do not talk to each
 // other, so there is nothing between them to be cut.
 //
-// COUNTERSIGN_SEED repeats the faults, their order and lulls, and the clients' choices. It
-// does not repeat the timing of processes.
+// COUNTERSIGN_SEED repeats the faults, their nodes and lulls, and the plans of the clients. It
+// does not repeat the timing of processes, nor the node of each request. The log lists the
+// faults in their order.
 func TestNodes(t *testing.T) {
 	troubles := int(setting(t, "COUNTERSIGN_TROUBLES", defaultTroubles))
 	seed := uint64(setting(t, "COUNTERSIGN_SEED", rand.Int64()))
@@ -43,9 +45,10 @@ func TestNodes(t *testing.T) {
 		defer close(finished)
 		l.run(ctx)
 	}()
-	for range troubles {
-		lapse(c.lull())
-		c.trouble()
+	for i := range troubles {
+		lull := c.lull()
+		lapse(lull)
+		t.Logf("trouble %d, after %v: %s", i+1, lull.Round(time.Millisecond), c.trouble())
 	}
 	noMore()
 	last := time.Now()
@@ -121,7 +124,7 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 // add starts one more node, which is killed when the test ends.
 func (c *cluster) add(n *clusterNode) {
 	c.t.Helper()
-	n.listen = quietAddress(c.t, c.rng)
+	n.listen = quietAddress(c.t)
 	c.nodes = append(c.nodes, n)
 	c.start(n)
 	c.t.Cleanup(func() { n.server.kill() })
@@ -163,10 +166,12 @@ func (c *cluster) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(c.rng.Int64N(int64(most-least)))
 }
 
-// trouble lets one thing go wrong, and waits until all is well again.
-func (c *cluster) trouble() {
+// trouble lets one thing go wrong, and waits until all is well again. It returns the fault
+// and the node that was drawn for it.
+func (c *cluster) trouble() string {
 	c.t.Helper()
-	n := c.nodes[c.rng.IntN(len(c.nodes))]
+	node := c.rng.IntN(len(c.nodes))
+	n := c.nodes[node]
 	o := &outage{died: time.Now()}
 	name, wreck := c.choose(n, o)
 	c.counts[name]++
@@ -177,6 +182,7 @@ func (c *cluster) trouble() {
 	}
 	o.back = time.Now()
 	c.outages = append(c.outages, *o)
+	return fmt.Sprintf("%s (drawn: node %d)", name, node)
 }
 
 // choose says what goes wrong. Where the database stays, it is looked at as soon as

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -94,10 +93,9 @@ func TestSMPPKannel(t *testing.T) {
 // test. It returns the URL of sendsms without its path; user and password are "tests".
 func startKannel(t *testing.T, port int) (address string) {
 	t.Helper()
-	rng := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	ports := make([]string, 3)
 	for i := range ports {
-		_, ports[i], _ = net.SplitHostPort(quietAddress(t, rng))
+		_, ports[i], _ = net.SplitHostPort(quietAddress(t))
 	}
 	config := filepath.Join(t.TempDir(), "kannel.conf")
 	text := fmt.Sprintf(`

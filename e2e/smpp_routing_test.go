@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -46,7 +45,7 @@ const waiting = "waiter01"
 func newNetwork(t *testing.T) *network {
 	t.Helper()
 	n := &network{smscs: map[string]*smsc.Server{}, gateway: newGateway(t), secrets: []string{smppPassword, callbackSecret, apiSecret, "gatewayPw"}}
-	n.ops = quietAddress(t, mathrand.New(mathrand.NewPCG(mathrand.Uint64(), 0)))
+	n.ops = quietAddress(t)
 	var settings strings.Builder
 	fmt.Fprintf(&settings, "ops_listen: %s\ncarriers:\n", n.ops)
 	for name, faults := range map[string]string{
