@@ -1,26 +1,30 @@
-// Package simulation runs the engine through what seldom happens: nodes that crash at
-// any write, that stop for a minute and go on as if nothing had been, carriers that
-// lose answers, clients that give up, and all of it at once. Time is virtual, so that
-// an hour takes milliseconds; chance comes from a seed, so that what went wrong can be
-// seen again. (The order in which goroutines get their turn is not part of the seed: a
-// rare failure may need -count 20.) A judge that knows only what clients, phones and
-// the database say in the end tells whether a promise was broken.
+// Package simulation tests the engine and its store with rare faults, all at the same time:
+// nodes crash at any write, or pause for a minute and continue; carriers lose responses;
+// clients give up; numbers are erased while verifications for them begin. Time is virtual, so
+// an hour takes milliseconds. A seed determines the calls, pauses and faults. A judge compares
+// clients, phones and the database in the end, and reports broken promises.
 //
 //	go test ./internal/simulation                                   # 50 seeds
 //	COUNTERSIGN_SEEDS=100000 go test -timeout 24h ./internal/simulation
-//	COUNTERSIGN_SEED=4711 go test -v ./internal/simulation          # one, with its story
+//	COUNTERSIGN_SEED=4711 go test -v -run TestSimulation ./internal/simulation # one, with its story
 //
-// Worlds use SQLite, or PostgreSQL with COUNTERSIGN_TEST_DATABASE=postgres: one server for
-// the test process, a copy of a database for each seed, and two or three nodes. There, a
-// crash closes the connections of a node, also within a message; a paused node may hold
-// locks for 8 s of virtual time. Waits for locks are real, and stop virtual time. A seed repeats the calls, pauses and faults. It repeats
-// neither the order of goroutines, nor PostgreSQL's order of waiting transactions, so that
-// the commit that a crash interrupts may be another one.
+// A seed does not determine the order of goroutines, nor on PostgreSQL the order of waiting
+// transactions, so a crash may interrupt another commit. A rare failure may need -count 20.
 //
-//	COUNTERSIGN_TEST_DATABASE=postgres COUNTERSIGN_SEED=4711 go test -v -run TestSimulation ./internal/simulation
-//	COUNTERSIGN_TEST_DATABASE=postgres COUNTERSIGN_SEEDS=100000 COUNTERSIGN_SEEDS_FOR=10m go test -v -run TestSimulation ./internal/simulation
+// Worlds use SQLite, or PostgreSQL if COUNTERSIGN_TEST_DATABASE is postgres. COUNTERSIGN_SEEDS_FOR
+// bounds the time in which seeds begin.
 //
-// COUNTERSIGN_SEEDS_FOR bounds the time in which seeds begin.
+//	export COUNTERSIGN_TEST_DATABASE=postgres
+//	COUNTERSIGN_SEED=4711 go test -v -run TestSimulation ./internal/simulation
+//	COUNTERSIGN_SEEDS=100000 COUNTERSIGN_SEEDS_FOR=10m go test -v -run TestSimulation ./internal/simulation
+//
+// On PostgreSQL, each world has a copy of a database on one server, and two or three nodes. A
+// crash closes the connections of a node, also within a message. A paused node may hold locks,
+// for 8 s of virtual time. A wait for a lock is real and stops virtual time.
+//
+// The server keeps its data in memory (/dev/shm) with fsync off, because a simulated crash is
+// that of a process and not a power cut. The settings of the program are those of production,
+// except for lock_timeout and the interval at which nodes look for due rows (see clock).
 //
 // The package has no code but tests. It must not be imported.
 package simulation
