@@ -278,11 +278,12 @@ func (e *Engine) handOff(d delivery) {
 // compose writes the message of an event. It runs before each hand-over, since the
 // text states the lifetime left to the PIN.
 func (e *Engine) compose(d delivery) deliver.Message {
+	values := e.cfg.Messages.CarrierValues(e.sendCtx, d.v.Account) // may wait for the database, and then Write does not
 	now, step := e.now(), d.step()
 	m := deliver.Message{
 		EventID: d.event.ID, RequestID: d.v.ID, Account: d.v.Account, Seq: d.event.Seq, Attempt: d.event.Attempt, Channel: d.event.Channel,
 		To: step.To, From: cmp.Or(step.From, defaultSender),
-		ValidFor: d.v.PINExpiresAt.Sub(now), Values: e.cfg.Messages.CarrierValues(e.sendCtx, d.v.Account),
+		ValidFor: d.v.PINExpiresAt.Sub(now), Values: values,
 	}
 	in := message.Input{
 		Locale: d.v.Locale, Brand: d.v.Brand, Payment: d.v.Payment,

@@ -1,12 +1,22 @@
 package engine_test
 
 import (
+	"bytes"
+	"log/slog"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"countersign/internal/deliver"
+	"countersign/internal/engine"
+	"countersign/internal/store"
+	"countersign/internal/template"
+	"countersign/internal/vault"
 	"countersign/internal/verify"
 )
 
@@ -52,6 +62,38 @@ func TestRetryStatesWhatIsLeft(t *testing.T) {
 		h.accept()
 		d.settled(h.RequestID, 0)
 	})
+}
+
+// onValues is a log that calls a function when the values for carriers are not read.
+type onValues func()
+
+func (f onValues) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("carrier values not read")) {
+		f()
+	}
+	return len(line), nil
+}
+
+// TestSlowTemplates: a message whose templates the database delays states the lifetime left
+// after they are read.
+func TestSlowTemplates(t *testing.T) {
+	t.Parallel()
+	d := setUpDesks(t, "a")
+	closed, err := store.Open(t.Context(), store.Config{Database: filepath.Join(t.TempDir(), "closed.db"), Key: vault.NewKey(), Log: d.cfg.Log})
+	must(t, err)
+	must(t, closed.Close())
+	messages, err := catalog()
+	must(t, err)
+	wait := onValues(sync.OnceFunc(func() { d.clock.Advance(70 * time.Second) }))
+	d.cfg.Messages = template.NewWriter(messages, closed, slog.New(slog.NewTextHandler(wait, nil))) // logs the failed read
+	d.cfg.Metrics = prometheus.NewRegistry()
+	d.Engine = engine.New(d.cfg)
+	_, h := d.start()
+	states(t, h.Message, "3 minutes")
+	if want := 230 * time.Second; h.ValidFor != want {
+		t.Errorf("the message is valid for %v, want %v", h.ValidFor, want)
+	}
+	h.accept()
 }
 
 // TestFailureBeforeThePINDies: an event that a failure brings forward, with less than
