@@ -14,7 +14,7 @@ import (
 // nodes wait as well, and leaves processor time for reading requests and writing answers.
 const maxBatch = 64
 
-// errApart ends a batch after a job of it has failed, so that its jobs run one by one.
+// errApart ends a batch with a failed job. Its jobs run again, one by one.
 var errApart = errors.New("a job of the batch failed")
 
 // maxTries bounds the runs of a job that conflicts with other nodes.

@@ -80,16 +80,18 @@ func (g *guards) load(key guardKey) (*guardRow, error) {
 	if row := g.rows[key]; row != nil {
 		return row, nil
 	}
-	row := &guardRow{}
-	err := g.conn.Ask(driver.Question{
-		Query: `SELECT number, state, running, stale_at FROM guards WHERE number = $1` + g.dialect.Lock,
-		Args:  []any{key[:]},
-		Row: func(from driver.Scanner) (err error) {
-			_, row, err = scanGuard(from)
-			return err
-		},
-	})
+	rows, err := g.conn.Query(`SELECT number, state, running, stale_at FROM guards WHERE number = $1`+g.dialect.Lock, []any{key[:]})
 	if err != nil {
+		return nil, fmt.Errorf("load number history: %w", err)
+	}
+	defer rows.Close()
+	row := &guardRow{}
+	if rows.Next() {
+		if _, row, err = scanGuard(rows); err != nil {
+			return nil, err
+		}
+	}
+	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("load number history: %w", err)
 	}
 	g.rows[key] = row

@@ -73,8 +73,8 @@ type Options struct {
 	Log   *slog.Logger
 	Serve bool // a server opens the database, not a command
 
-	// Conflicts are the constraints by whose violation a transaction notices that another
-	// one has added the same row. See [Conflict].
+	// Conflicts are names of constraints. A transaction violates one if another transaction has
+	// added the same row at the same time. See [Conflict].
 	Conflicts []string
 
 	// Dial opens connections to a server; nil means a net.Dialer. The connections of Schema
@@ -173,7 +173,7 @@ type PoolStats struct {
 // Statements of a transaction are finished even if their callers have gone, so no method has a
 // context.
 type Writer interface {
-	// Begin begins a transaction. It opens the connection if there is none that works.
+	// Begin begins a transaction. It opens a connection if the last one was lost.
 	Begin() error
 	// Exec runs a statement and returns the number of rows that it changed.
 	Exec(query string, args []any) (changed int64, err error)

@@ -92,7 +92,7 @@ func (u URL) Inspect(_ context.Context, use func(*sql.DB) error) error {
 // Serving reports false: any number of nodes may use a server.
 func (URL) Serving() bool { return false }
 
-// checkServer refuses a server that cannot keep what is written.
+// checkServer refuses a server that is too old or has another encoding than UTF-8.
 func checkServer(ctx context.Context, db *sql.DB) error {
 	var version int
 	var encoding string

@@ -2,8 +2,8 @@ package postgres
 
 import "countersign/internal/store/driver"
 
-// storable spells out the bytes that PostgreSQL takes in no text: what a carrier
-// sends as its id, or as its error, is not always UTF-8, and is not refused for it.
+// storable spells out the bytes that PostgreSQL refuses in a text. Ids and errors of carriers
+// need not be UTF-8.
 func storable(args []any) []any {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok {

@@ -13,9 +13,9 @@ import (
 	"countersign/internal/store/driver"
 )
 
-// What keeps a caller from waiting for ever. A node that stands still in the midst
-// of a transaction must not keep the rows from the others; what a server does not
-// answer at all the deadline of the connection ends, and so it comes last.
+// Limits of waits. The server ends the transaction of a node that stands still, so that others
+// get its rows. The deadline of the connection is for a server without any answer, so it is the
+// longest.
 const (
 	connectTimeout = 5 * time.Second
 	lockTimeout    = 4 * time.Second
@@ -89,7 +89,7 @@ func address(host string, port uint16) string {
 	return net.JoinHostPort(host, fmt.Sprint(port))
 }
 
-// hurried gives cfg the limits of time under which requests are served.
+// hurried returns cfg with the time limits of requests.
 func hurried(cfg *pgx.ConnConfig) *pgx.ConnConfig {
 	cfg = cfg.Copy()
 	for name, limit := range map[string]time.Duration{
@@ -110,8 +110,8 @@ func hurried(cfg *pgx.ConnConfig) *pgx.ConnConfig {
 	return cfg
 }
 
-// deadlineConn gives up on a server that does not answer: every question sets the
-// time by which its answer must be there.
+// deadlineConn ends the wait for a server that does not answer: each message to it sets the
+// deadline of its answer.
 type deadlineConn struct{ net.Conn }
 
 func (c deadlineConn) Write(b []byte) (int, error) {

@@ -72,11 +72,10 @@ func newWriter(p *primary, o driver.Options) *Writer {
 	return &Writer{primary: p, log: o.Log, conflicts: o.Conflicts, changes: map[driver.Change]*driver.ParsedChange{}}
 }
 
-// idleCheck is after what time a connection is asked whether it still works,
-// before work is trusted to it.
+// idleCheck is the time after which an unused connection is tested before a transaction.
 const idleCheck = time.Second
 
-// connect opens the connection, if there is none that works.
+// connect opens a connection, unless the present one works.
 func (w *Writer) connect(ctx context.Context) error {
 	used := w.used
 	w.used = time.Now()
@@ -113,19 +112,17 @@ func (w *Writer) answers(ctx context.Context) bool {
 	return err == nil
 }
 
-// setDurable sees that whoever is answered finds his work after a crash of the
-// server, too. A stricter setting than "on" stays.
+// setDurable turns on the wait for the disk in each commit. A stricter setting than "on" stays.
 func setDurable(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', FALSE)
 		WHERE current_setting('synchronous_commit') = 'off'`)
 	return err
 }
 
-// planByIndex has the statements of a writer planned once, and always by an index, as all
-// of them are meant. A server that knows nothing of a table yet takes it for small, would
-// read the whole of it for each batch, and keep to that while it grows, until it is
-// analysed. It is said here and not when the connection is made, since a pooler between
-// would not pass it on.
+// planByIndex makes the server plan each statement once, and with an index. Without statistics
+// of a table, the server would read the whole table for each batch, also after it has grown,
+// until it is analysed. A pooler may drop parameters of the connection, so these are set by a
+// statement.
 //
 // jit is off, because a table without a suitable index is still read as a whole. PostgreSQL
 // adds 10^10 to the cost of such a plan, and would compile the statement to machine code.
@@ -180,7 +177,7 @@ func (w *Writer) Commit() error {
 	return nil
 }
 
-// RollBack undoes what the server has seen of the transaction.
+// RollBack ends the transaction, if the server has received a part of it.
 func (w *Writer) RollBack() {
 	w.pending = w.pending[:0]
 	if !w.begun || w.conn == nil {
@@ -192,7 +189,7 @@ func (w *Writer) RollBack() {
 	}
 }
 
-// drop gives the connection up. The next batch opens another.
+// drop closes the connection. The next transaction opens another.
 func (w *Writer) drop() {
 	w.close()
 	w.conn = nil
@@ -234,7 +231,7 @@ func (w *Writer) Exec(query string, args []any) (int64, error) {
 	return tag.RowsAffected(), err
 }
 
-// flush sends what is pending and one more statement, whose result it gives.
+// flush sends the pending statements and one more, and returns the result of that one.
 func (w *Writer) flush(query string, args []any) (tag pgconn.CommandTag, err error) {
 	results, err := w.submit(query, args)
 	if err != nil {
@@ -300,8 +297,8 @@ func (w *Writer) Ask(questions ...driver.Question) error {
 	return nil
 }
 
-// submit sends what is pending and one more statement in one go, and reads the
-// results but that of the last.
+// submit sends the pending statements and one more in one round trip, and reads all results
+// but the last.
 func (w *Writer) submit(query string, args []any) (pgx.BatchResults, error) {
 	if w.failed != nil {
 		return nil, w.failed
@@ -315,7 +312,7 @@ func (w *Writer) submit(query string, args []any) (pgx.BatchResults, error) {
 	return results, w.readPending(results)
 }
 
-// readPending reads the results of what was pending.
+// readPending reads the results of the pending statements.
 func (w *Writer) readPending(results pgx.BatchResults) error {
 	sent := w.pending
 	w.pending = w.pending[:0]
@@ -336,7 +333,7 @@ func (w *Writer) sendBatch(batch *pgx.Batch) pgx.BatchResults {
 	return w.conn.SendBatch(context.Background(), batch)
 }
 
-// fail notes that the transaction came to nothing.
+// fail notes the first error of the transaction.
 func (w *Writer) fail(query string, err error) error {
 	if w.failed == nil {
 		verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
