@@ -69,10 +69,9 @@ func (e *Engine) AddPartitions(ctx context.Context, table string, times ...time.
 				continue // possibly made by another node
 			}
 			name := PartitionName(table, m)
-			if _, err := tx.ExecContext(ctx, `CREATE TABLE `+name+` (LIKE `+table+` INCLUDING ALL)`); err != nil { //nolint:gosec // a name from package store
+			if _, err := tx.ExecContext(ctx, `CREATE TABLE `+name+` (LIKE `+table+` INCLUDING ALL)`); err != nil {
 				return err
 			}
-			//nolint:gosec // as above; a statement of this kind takes no arguments
 			if _, err := tx.ExecContext(ctx, `ALTER TABLE `+table+` ATTACH PARTITION `+name+` `+PartitionBounds(m)); err != nil {
 				return err
 			}

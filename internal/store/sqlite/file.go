@@ -61,21 +61,21 @@ func (File) LockSchema(context.Context, *sql.DB) (unlock func() error, err error
 
 // Inspect calls use with a connection to an existing file that is not empty.
 func (f File) Inspect(_ context.Context, use func(*sql.DB) error) error {
-	path, absent := string(f), error(nil)
+	path, state, absent := string(f), "", error(nil)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		absent = driver.ErrMissing
+		state, absent = "is missing", driver.ErrMissing
 	case err != nil:
 		return err
 	case info.Size() == 0:
-		absent = driver.ErrEmpty
+		state, absent = "is empty (0 bytes)", driver.ErrEmpty
 	}
 	if absent != nil {
 		// SQLite would delete the log when it opens an empty file.
 		if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
-			return fmt.Errorf("%v, but its write-ahead log %s-wal has %d bytes of data: keep a copy of it, then restore a backup (countersign restore --from FILE)",
-				absent, path, wal.Size())
+			return fmt.Errorf("it %s, but its write-ahead log %s-wal has %d bytes of data: keep a copy of it, then restore a backup (countersign restore --from FILE)",
+				state, path, wal.Size())
 		}
 		return absent
 	}
