@@ -36,7 +36,7 @@ func TestReasons(t *testing.T) {
 		{"", "brand", "A\U000e0041", "brand (invisible or control character: U+E0041)"},
 		{"", "brand", "Acme 12345", "brand (five or more digits in a row look like a code)"},
 		{"", "brand", "The Acme Corporation", "brand (too long: 20 characters, at most 18)"},
-		{"", "brand", " \u3000", "brand (nothing visible)"},
+		{"", "brand", " \u3000", "brand (no visible character)"},
 		{"", "brand", "My PAYPAL", "brand (denied name: paypal)"},
 		{"", "sender_id", "ABCDEFGHIJKL", "sender_id (12 characters, at most 11)"},
 		{"", "sender_id", "Zoë", "sender_id (must be letters A to Z, digits, space and .-_+&)"},

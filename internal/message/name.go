@@ -16,7 +16,7 @@ const MaxName = 18
 // Reasons to refuse a text from outside. Errors wrap them and add details such as the
 // length, the code point or the link.
 var (
-	ErrEmpty     = errors.New("nothing visible")
+	ErrEmpty     = errors.New("no visible character")
 	ErrTooLong   = errors.New("too long")
 	ErrInvisible = errors.New("invisible or control character")
 	ErrLink      = errors.New("looks like a link")

@@ -126,7 +126,7 @@ func (d *Desk) Create(ctx context.Context, draft Draft, now time.Time) (store.Te
 	}
 	if draft.Contact != "" {
 		if a, err := mail.ParseAddress(draft.Contact); err != nil || a.Address != draft.Contact || len(draft.Contact) > maxContact {
-			return t, wrong("contact_email", "it is not an e-mail address")
+			return t, wrong("contact_email", "not an e-mail address")
 		}
 	}
 	var err error
@@ -172,7 +172,7 @@ func (d *Desk) examine(draft Draft) (encoding string, err error) {
 	case len(draft.Sounds) > 0:
 		return "", complete(draft.Sounds)
 	case draft.Text == "":
-		return "", wrong("template", "it is missing")
+		return "", wrong("template", "missing")
 	}
 	custom, err := message.ParseCustom(draft.Channel, draft.Locale, draft.Text)
 	if err != nil {
@@ -183,7 +183,7 @@ func (d *Desk) examine(draft Draft) (encoding string, err error) {
 	}
 	longest := custom.Text(sample(strings.Repeat("W", 18), "0123456789", time.Hour))
 	if n := gsm.Segments(longest, gsm.Options{}); n > maxSegments {
-		return "", wrong("template", "with the longest brand and PIN it has %d segments, and may have %d", n, maxSegments)
+		return "", wrong("template", "%d segments with the longest brand and PIN, at most %d", n, maxSegments)
 	}
 	return encodingOf(draft)
 }
@@ -233,7 +233,7 @@ func anyOf(sounds map[string]string) string {
 func complete(sounds map[string]string) error {
 	for _, name := range SoundNames() {
 		if sounds[name] == "" {
-			return wrong(name, "it is missing: recordings need %s, %s and all ten digits", Welcome, Bye)
+			return wrong(name, "missing: recordings need %s, %s and all ten digits", Welcome, Bye)
 		}
 	}
 	return nil
@@ -272,7 +272,7 @@ func (d *Desk) record(ctx context.Context, urls map[string]string) ([]store.Reco
 		recordings = append(recordings, store.Recording{ID: ids[name], Sound: sounds[i].MuLaw()})
 	}
 	if total += verify.MaxPINLength * max(longest+betweenParts, digitPace); total > maxCall {
-		return nil, nil, wrong(Welcome, "with the longest PIN the call takes %s, and may take %s", total.Round(time.Second), maxCall)
+		return nil, nil, wrong(Welcome, "call of %s with the longest PIN, at most %s", total.Round(time.Second), maxCall)
 	}
 	return recordings, ids, nil
 }
@@ -293,10 +293,10 @@ func (d *Desk) sound(ctx context.Context, name, url string) (audio.Samples, erro
 		limit = maxMessage
 	}
 	if sound = sound.Trim(); len(sound) == 0 {
-		return nil, wrong(name, "it is silent")
+		return nil, wrong(name, "silent recording")
 	}
 	if sound.Duration() > limit {
-		return nil, wrong(name, "it takes %s, and may take %s", sound.Duration().Round(100*time.Millisecond), limit)
+		return nil, wrong(name, "recording of %s, at most %s", sound.Duration().Round(100*time.Millisecond), limit)
 	}
 	return sound.Level(), nil
 }
