@@ -180,8 +180,8 @@ func TestConversionAlert(t *testing.T) {
 	}
 }
 
-// TestCountryFloor: the floor of a country limits the unverified starts of an account
-// there even if no prefix reaches its floor. A success raises the limit.
+// TestCountryFloor: the base number of a country limits the unverified starts of an account
+// there even if no prefix reaches its own. A success raises the limit.
 func TestCountryFloor(t *testing.T) {
 	t.Parallel()
 	for mode, refused := range map[fraud.Mode]int{fraud.Enforce: 5, fraud.Shadow: 0} {
@@ -207,7 +207,7 @@ func TestCountryFloor(t *testing.T) {
 				}
 			}
 			if n != refused || would != 5 {
-				t.Errorf("%d refused and %d over the floor, want %d and 5", n, would, refused)
+				t.Errorf("%d refused and %d over the base number, want %d and 5", n, would, refused)
 			}
 			elsewhere := attempt("33612345678")
 			elsewhere.Country = "FR"

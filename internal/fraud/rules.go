@@ -86,14 +86,14 @@ type Sequence struct {
 	Blocks  []time.Duration
 }
 
-// Unverified bounds the starts without a success, as a percentage of the successes in the
-// same window, with a floor for new accounts.
+// Unverified bounds the starts without a success to a base number plus a percentage of the
+// successes in the same window. The base lets new accounts start.
 type Unverified struct {
 	Mode    Mode
 	Window  time.Duration
 	Percent int // percentage of the successes
-	Prefix  int // floor for an account on a prefix
-	Country int // floor for an account in a country
+	Prefix  int // base number of an account on a prefix
+	Country int // base number of an account in a country
 	Blocks  []time.Duration
 }
 

@@ -193,7 +193,7 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
-// TestBounded: for starts in any order, no more than the floor and the share of the
+// TestBounded: for starts in any order, no more than the base number and the share of the
 // successes pass, and the drained counts equal the starts.
 func TestBounded(t *testing.T) {
 	t.Parallel()

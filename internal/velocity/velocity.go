@@ -38,9 +38,9 @@ type Config struct {
 	Rules    fraud.Rules
 	Networks fraud.Networks
 
-	// Verified reports whether an account verified a number before; such a start is
-	// permitted. It is called only for a start that would be refused. Nil means always
-	// false.
+	// Verified reports whether an account verified a number before. If so, a start that a
+	// rule other than source refuses is permitted. It is called only for such a start. Nil
+	// means always false.
 	Verified func(ctx context.Context, account, number string) (bool, error)
 
 	// MayForget reports whether counts and blocks may be deleted by age; false while the

@@ -1,7 +1,7 @@
 // Package verify is the domain of Countersign: the verification and the rules that change
 // it.
 //
-// A [Verification] proves that a person can be reached at a phone number. It executes the
+// A [Verification] proves that a person can be reached at an [Address]. It executes the
 // steps of its [Workflow]; each step makes an [Event] (one delivery attempt of the PIN on a
 // channel). The person's reply arrives as a [Check]. Every rule is a method that takes a
 // value, an input and the time, and returns the new value with its consequences, a
