@@ -13,24 +13,23 @@ import (
 	"countersign/internal/verify"
 )
 
-// Proof is what a request offers to show that it comes from an account.
+// Proof holds the credentials of a request.
 type Proof struct {
 	Key    string
 	Secret string
-	Source string // the address that it comes from
+	Source string // IP address of the client
 
-	// Signature replaces the secret in a signed request; Params are the
-	// parameters that it signs.
+	// Signature replaces Secret in a signed request; Params are the signed parameters.
 	Signature string
 	Params    map[string]string
 }
 
-// maxClockSkew is how old, or how far ahead, a signed request may be.
+// maxClockSkew bounds the distance of a signed request's timestamp from the present.
 //
 // Its timestamp is compared with Config.Reference, because clients have the true time.
-// The wall clock is not used: a step of it that is reverted must neither refuse every
-// signed request nor admit copies of old ones. Clock is not used either: after a wrong
-// clock was corrected by up to an hour, Clock takes hours to follow.
+// The wall clock is not used, because a temporary step would refuse every signed request or
+// admit copies of old ones. Clock is not used either: after a wrong clock was corrected by
+// up to an hour, Clock takes hours to follow.
 const maxClockSkew = 5 * time.Minute
 
 // Admit returns the account of a request and counts the request against the account's
@@ -43,8 +42,7 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	if err != nil && !errors.Is(err, store.ErrNoAccount) {
 		return verify.Account{}, err
 	}
-	// The same words for a place where the key is not to be used: whoever found it
-	// learns nothing there.
+	// A forbidden source gets the same refusal, which does not reveal that the key is valid.
 	if !proven || err != nil || !account.AllowsSource(c.Settings, p.Source) {
 		if e.alarms.fail(c.Key) {
 			e.metrics.alarms.Inc()
@@ -65,7 +63,7 @@ func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 func unproven(key string, proven bool, err error) error {
 	by := verify.Cause{Rule: verify.RuleCredentials, Detail: key}
 	switch {
-	case err != nil: // there is none
+	case err != nil: // no such account
 		by.Detail = ""
 	case proven:
 		by.Rule = verify.RuleSources
@@ -73,10 +71,9 @@ func unproven(key string, proven bool, err error) error {
 	return &verify.Error{Kind: verify.KindBadCredentials, By: by}
 }
 
-// credentials finds the account that a request says it comes from, and whether it proves
-// it. Where what is in memory does not show that, the database is asked: whoever fails
-// has then done the same work, whether key or secret was wrong, and a secret that was
-// added just now is good.
+// credentials returns the account of a key, and whether the proof is valid for it. If the
+// cached credentials do not match, it reads the database. All failures then take equal
+// time, whether the key or the secret is wrong, and a newly added secret is accepted.
 func (e *Engine) credentials(ctx context.Context, p Proof) (c store.Credentials, proven bool, err error) {
 	c, err = e.cfg.Store.CachedCredentials(ctx, p.Key)
 	if err != nil && !errors.Is(err, store.ErrNoAccount) {
@@ -103,15 +100,15 @@ func (e *Engine) admitAtRate(a verify.Account) error {
 	return nil
 }
 
-// sameSecond is for how long after its timestamp a signed request may be made again.
-// SDKs count time in seconds and add nothing that differs, so that two calls alike in
-// one second have one signature: two searches, or the same wrong code twice.
+// sameSecond is the time after its timestamp during which a signed request may be repeated.
+// SDKs use timestamps in seconds and no nonce, so two equal calls in one second have one
+// signature: two searches, or the same wrong code twice.
 const sameSecond = 2 * time.Second
 
-// admitSigned lets one request through for each signature, on all nodes together:
-// another, later than sameSecond, is a copy that somebody caught on its way. Copies are looked for before
-// the request is counted, so that they do not use up the account's rate; what is kept
-// is kept afterwards, so that it is not more than the rate allows.
+// admitSigned admits one request per signature across all nodes, and repetitions within
+// sameSecond. Replays are refused before the request is counted, so they do not use up the
+// account's rate. The signature is stored after the count, so the rate bounds stored
+// signatures.
 func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) error {
 	sig, sent, ok := p.signed()
 	if !ok {
@@ -132,7 +129,7 @@ func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) err
 	if errors.Is(err, store.ErrSignatureUsed) && fresh {
 		return nil
 	}
-	if errors.Is(err, store.ErrSignatureUsed) { // by another at the same moment
+	if errors.Is(err, store.ErrSignatureUsed) { // a concurrent replay was admitted
 		if e.rate(a) > 0 {
 			e.throttle.takeBack(a.Key)
 		}
@@ -141,9 +138,9 @@ func (e *Engine) admitSigned(ctx context.Context, a verify.Account, p Proof) err
 	return classified(err)
 }
 
-// signatureEnd returns the time, of Clock, from which Reference refuses a request sent at
-// sent, so that its signature can be forgotten. Where the two differ it is the later one:
-// Clock never passes Reference while it follows a forward step, and takes more time than
+// signatureEnd returns the time, by Clock, after which Reference refuses a request sent at
+// sent, so that its signature can be deleted. If the clocks differ it returns the later
+// time. Clock never passes Reference while it follows a forward step, and runs slower than
 // Reference while it follows a backward step.
 func (e *Engine) signatureEnd(sent time.Time) time.Time {
 	end := sent.Add(maxClockSkew)
@@ -157,7 +154,7 @@ func signatureUsed(key string) error {
 	return &verify.Error{Kind: verify.KindBadCredentials, By: verify.Cause{Rule: verify.RuleSignature, Detail: key}}
 }
 
-// signed gives the signature of a signed request in bytes, and when it was made.
+// signed decodes the signature and timestamp of a signed request.
 func (p Proof) signed() (sig []byte, sent time.Time, ok bool) {
 	sig, err := hex.DecodeString(p.Signature)
 	seconds, terr := strconv.ParseInt(p.Params["timestamp"], 10, 64)
@@ -174,7 +171,7 @@ func (e *Engine) proves(c store.Credentials, p Proof) bool {
 	}
 	method, secret := signature.Method(c.SignatureMethod), c.SignatureSecret
 	if secret == "" {
-		method, secret = signature.SHA256, "none" // for the work, not for the result
+		method, secret = signature.SHA256, "none" // dummy comparison, for constant time
 	}
 	signed := signature.Verify(method, secret, p.Params, p.Signature) && c.SignatureSecret != ""
 	if c.OldSignatureSecret != "" && now.Before(c.OldSignatureUntil) {

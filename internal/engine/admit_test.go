@@ -22,7 +22,7 @@ func TestAdmitSecret(t *testing.T) {
 		want  bool
 	}{
 		{"OK", engine.Proof{Key: "demo0001", Secret: "secret"}, true},
-		{"BarredIsAdmitted", engine.Proof{Key: "barred01", Secret: "other"}, true}, // and refused later, by MaySend
+		{"BarredIsAdmitted", engine.Proof{Key: "barred01", Secret: "other"}, true}, // MaySend refuses it later
 		{"ErrWrongSecret", engine.Proof{Key: "demo0001", Secret: "Secret"}, false},
 		{"ErrNoSecret", engine.Proof{Key: "demo0001"}, false},
 		{"ErrSecretOfAnother", engine.Proof{Key: "demo0001", Secret: "other"}, false},
@@ -124,7 +124,7 @@ func TestAdmitSigned(t *testing.T) {
 	}
 }
 
-// What a rotation replaced is good for the time that was granted, to the moment.
+// TestAdmitRotated: replaced secrets are valid until exactly the end of their grace period.
 func TestAdmitRotated(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)
@@ -192,7 +192,7 @@ func TestAdmitThrottles(t *testing.T) {
 			}
 		}
 		if passed != 30 {
-			t.Errorf("%d of 60 at once passed, want 30", passed)
+			t.Errorf("%d of 60 concurrent requests passed, want 30", passed)
 		}
 	})
 	t.Run("NoBurstBetweenWindows", func(t *testing.T) {
@@ -200,15 +200,15 @@ func TestAdmitThrottles(t *testing.T) {
 		b := newBench(t, 30)
 		b.clock.Advance(999 * time.Millisecond)
 		if n := pass(b, "demo0001", "secret", 60); n != 30 {
-			t.Errorf("%d passed just before the full second", n)
+			t.Errorf("%d passed just before the second ended", n)
 		}
 		b.clock.Advance(2 * time.Millisecond)
 		if n := pass(b, "demo0001", "secret", 60); n != 0 {
-			t.Errorf("%d more passed just after it", n)
+			t.Errorf("%d more passed just after it ended", n)
 		}
 		b.clock.Advance(998 * time.Millisecond)
 		if n := pass(b, "demo0001", "secret", 60); n != 30 {
-			t.Errorf("%d passed a second later, want 30: what is refused does not count", n)
+			t.Errorf("%d passed a second later, want 30: refused requests must not count", n)
 		}
 	})
 	t.Run("AccountsApart", func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestAdmitThrottles(t *testing.T) {
 			key, secret string
 			want        int
 		}{
-			{"demo0001", "wrong", 0}, // costs the account nothing
+			{"demo0001", "wrong", 0}, // does not count against the account
 			{"demo0001", "secret", 3},
 			{"other001", "secret", 3},
 			{"fast0001", "secret", 5},

@@ -7,15 +7,15 @@ import (
 	"github.com/jonboulle/clockwork"
 )
 
-// An account whose credentials were wrong so often in an hour, from anywhere, has
-// somebody at its door, or a client that was set up wrongly. The operator is told,
-// once an hour; the account stays open, since closing it would be the attack.
+// alarmAfter failed logins of an account within alarmEvery, from any address, mean an attack
+// or a misconfigured client. The operator is warned at most once an hour. The account is not
+// locked, since a lockout would be a denial of service.
 const (
 	alarmAfter = 20
 	alarmEvery = time.Hour
 )
 
-// alarms counts requests with wrong credentials by account, on this node.
+// alarms counts requests with wrong credentials on this node, by account.
 type alarms struct {
 	clock    clockwork.Clock
 	mu       sync.Mutex
@@ -25,17 +25,16 @@ type alarms struct {
 // failures are the times of an account's last failures.
 type failures struct {
 	times [alarmAfter]time.Time
-	next  int       // where the oldest lies
-	told  time.Time // when the alarm was raised last
+	next  int       // index of the oldest time
+	told  time.Time // last alarm
 }
 
 func newAlarms(clock clockwork.Clock) *alarms {
 	return &alarms{clock: clock, accounts: map[string]*failures{}}
 }
 
-// fail counts a failure and reports whether it is time to raise the alarm. Those
-// for keys that no account has are counted under "", for the work and not for the
-// result: they must not take less time.
+// fail counts a failure and reports whether to raise an alarm. Failures with unknown keys
+// are counted under "", without an alarm, so that they take equal time.
 func (a *alarms) fail(account string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -55,8 +54,8 @@ func (a *alarms) fail(account string) bool {
 	return account != ""
 }
 
-// within reports whether t is less than d before now. The zero time, and one after now
-// (a clock was set back), are not.
+// within reports whether t is less than d before now. It reports false for the zero time
+// and for a time after now (a clock was set back).
 func within(t, now time.Time, d time.Duration) bool {
 	ago := now.Sub(t)
 	return ago >= 0 && ago < d

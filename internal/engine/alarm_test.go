@@ -14,8 +14,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestAlarm: the operator is told of an account that gets wrong credentials time and
-// again, and the account stays as open as it was.
+// TestAlarm: repeated wrong credentials for an account raise an alarm and do not lock the
+// account.
 func TestAlarm(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -32,13 +32,13 @@ func TestAlarm(t *testing.T) {
 	}
 	for i, step := range []struct {
 		fails  int
-		after  time.Duration // before each
-		alarms int           // so far
+		after  time.Duration // before each failure
+		alarms int           // total so far
 	}{
 		{19, time.Minute, 0},
 		{1, time.Minute, 1},
-		{100, 0, 1},           // once an hour is enough
-		{1, time.Hour + 1, 1}, // and those are old by then
+		{100, 0, 1},           // at most one an hour
+		{1, time.Hour + 1, 1}, // the earlier failures have expired
 		{19, time.Second, 2},  // twenty again
 		{60, 4 * time.Minute, 2},
 	} {

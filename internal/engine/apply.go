@@ -11,8 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// transition is one transaction of the engine. Rules run in it, and it writes their
-// changes.
+// transition is one transaction of the engine. It runs rules and writes their changes.
 type transition struct {
 	*store.Tx
 	caps   fraud.Caps
@@ -34,7 +33,7 @@ type numberHistory struct {
 
 // apply is the only way to write a verification: it runs do in one transaction, and after
 // the commit performs the effects of all changes. The store may run do more than once, each
-// time with a new transition; do changes nothing else.
+// time with a new transition; do must have no other effect.
 func (e *Engine) apply(ctx context.Context, in store.Scope, do func(*transition) error) (t transition, err error) {
 	err = e.cfg.Store.Write(ctx, in, func(tx *store.Tx) error {
 		t = transition{Tx: tx, caps: e.cfg.Caps, now: e.now()}
@@ -193,7 +192,7 @@ func (e *Engine) capped(account string, to verify.Address, name string, until ti
 }
 
 // refused reports a refusal by a cap. The refused request has no change, so the address is
-// that of the history that was loaded last.
+// taken from the history that was loaded last.
 func (e *Engine) refused(t transition, err error) {
 	refusal, ok := errors.AsType[*verify.Error](err)
 	if ok && refusal.Kind == verify.KindBlocked && refusal.By.Rule == verify.RuleCap {

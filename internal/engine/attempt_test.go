@@ -9,8 +9,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestNotSentWhileOfUse: what could not be sent is handed over again until nobody
-// waits for it any more, and that is one attempt.
+// TestNotSentWhileOfUse: an unsent message is submitted again while it is sendable, within
+// one attempt.
 func TestNotSentWhileOfUse(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -41,11 +41,11 @@ func TestNotSentWhileOfUse(t *testing.T) {
 		}},
 		{"NoDatabaseAndPINDead", func(d *desks, _ verify.Verification) error {
 			d.behind(`ALTER TABLE verifications RENAME COLUMN document TO label`)
-			d.clock.Advance(3 * time.Second) // it is asked once more, as far as anybody knows
+			d.clock.Advance(3 * time.Second) // sendable, since the row cannot be read
 			(<-d.sent).fail(errNotSent)
 			d.rest()
 			d.clock.Advance(at(300).Sub(d.clock.Now()))
-			d.rest() // the outcome cannot be recorded either, nor the claim given back
+			d.rest() // nor can the outcome be recorded and the lease released
 			d.behind(`ALTER TABLE verifications RENAME COLUMN label TO document`)
 			return nil
 		}},
@@ -61,7 +61,7 @@ func TestNotSentWhileOfUse(t *testing.T) {
 					d.rest()
 					d.clock.Advance(3 * time.Second)
 					if h = d.next(0); h.Attempt != 1 || len(h.Tried) != 0 || h.ValidFor != at(300).Sub(d.clock.Now()) {
-						t.Fatalf("handed over %+v", h.Message)
+						t.Fatalf("submitted %+v", h.Message)
 					}
 				}
 				h.fail(errNotSent)
@@ -79,7 +79,7 @@ func TestNotSentWhileOfUse(t *testing.T) {
 	}
 }
 
-// landed is closed when no message is on its way.
+// landed is closed when no message is in flight.
 func (d *desks) landed() <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
@@ -89,15 +89,15 @@ func (d *desks) landed() <-chan struct{} {
 	return done
 }
 
-// TestSecondAttempt: after an unclear answer the message goes to another carrier
-// first, and is counted before it goes (next sees to that).
+// TestSecondAttempt: after an unclear response the second attempt prefers another carrier,
+// and is recorded before it is made (next checks that).
 func TestSecondAttempt(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
 		carriers []string
-		first    []error  // answers of the first attempt
-		order    []string // of carriers
+		first    []error  // results of the first attempt
+		order    []string // carriers
 		tried    []string
 	}{
 		{"Another", []string{"a", "b"}, []error{errLost}, []string{"a", "b"}, []string{"a"}},
@@ -117,7 +117,7 @@ func TestSecondAttempt(t *testing.T) {
 				order = append(order, h.carrier)
 			}
 			if !slices.Equal(order, tt.order) || !slices.Equal(h.Tried, tt.tried) || h.Attempt != 2 || h.Text != text {
-				t.Errorf("asked %v, last with %+v; want %v, tried %v", order, h.Message, tt.order, tt.tried)
+				t.Errorf("carriers %v, last with %+v; want %v, tried %v", order, h.Message, tt.order, tt.tried)
 			}
 			h.accept("1")
 			d.settled(v.ID, 0)
@@ -127,7 +127,7 @@ func TestSecondAttempt(t *testing.T) {
 	}
 }
 
-// TestSecondAttemptNotSent: that it did not go out says nothing of the first.
+// TestSecondAttemptNotSent: an unsent second attempt leaves the first one unknown.
 func TestSecondAttemptNotSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestSecondAttemptNotSent(t *testing.T) {
 	})
 }
 
-// TestSecondAttemptNotCounted: one that the database does not take is not made.
+// TestSecondAttemptNotCounted: an attempt that cannot be recorded is not made.
 func TestSecondAttemptNotCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestSecondAttemptNotCounted(t *testing.T) {
 		v, h := d.start()
 		d.fail("UPDATE")
 		h.fail(errLost)
-		d.rest() // the outcome cannot be recorded either
+		d.rest() // nor can the outcome be recorded
 		d.mend()
 		d.clock.Advance(3 * time.Second)
 		select {
@@ -172,7 +172,7 @@ func TestSecondAttemptNotCounted(t *testing.T) {
 	})
 }
 
-// TestNoSecondAttempt: when it is of no use, or another process makes it.
+// TestNoSecondAttempt: an expired message, or one resent by another process, is not sent again.
 func TestNoSecondAttempt(t *testing.T) {
 	t.Parallel()
 	unknown := func(d *desks, v verify.Verification) {
@@ -230,8 +230,8 @@ func TestNoSecondAttempt(t *testing.T) {
 	}
 }
 
-// TestLongFlight: messages that are on their way for longer than a lease, with
-// another after them, are neither given up nor sent again, and hold nobody up.
+// TestLongFlight: messages in flight for longer than a lease are neither given up nor sent
+// again, and do not delay the next message.
 func TestLongFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -249,7 +249,7 @@ func TestLongFlight(t *testing.T) {
 		}
 		d.rest()
 		d.clock.Advance(at(185).Sub(d.clock.Now()))
-		third := d.next(2) // in its time
+		third := d.next(2) // on schedule
 		for seq := range 3 {
 			d.wantEvent(v.ID, seq, verify.EventSubmitting, 1, "", "")
 		}
@@ -260,7 +260,7 @@ func TestLongFlight(t *testing.T) {
 			d.settled(v.ID, seq)
 			d.wantEvent(v.ID, seq, accepted, 1, "a", "")
 			if c := d.lease(v.ID); seq < 2 && c != held {
-				t.Errorf("event %d gave back the claim of another: %+v", seq, c)
+				t.Errorf("event %d released the lease of another: %+v", seq, c)
 			}
 		}
 		d.quiet()
@@ -271,8 +271,8 @@ func TestLongFlight(t *testing.T) {
 	})
 }
 
-// TestSlowCarrierAndShortWaits: the next step comes in its time though that is
-// before the lease ends and the message before it is still on its way.
+// TestSlowCarrierAndShortWaits: the next step is taken on schedule while the lease still
+// runs and the previous message is in flight.
 func TestSlowCarrierAndShortWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// price returns the price of a verification that begins now: that of the channel of its
-// first event.
+// price returns the price of a verification that begins now, by the channel of its first
+// event.
 func (e *Engine) price(ctx context.Context, req verify.Request) (verify.Money, error) {
 	now := e.now()
 	list, err := e.cfg.Store.PriceList(ctx)
@@ -30,8 +30,8 @@ func (e *Engine) price(ctx context.Context, req verify.Request) (verify.Money, e
 	return amount, nil
 }
 
-// refund returns the price of verifications whose lease this node has acquired, if nothing
-// of them ever left. After a failure they are due again when their leases end.
+// refund returns the price of leased verifications that never sent a message. After a
+// failure they are due again when their leases expire.
 func (e *Engine) refund(ctx context.Context, due []verify.Verification) error {
 	byPayer := map[string][]verify.Verification{}
 	for _, v := range due {
@@ -74,14 +74,14 @@ func (e *Engine) refundTo(t *transition, payer string, due []verify.Verification
 	return nil
 }
 
-// cost returns the amount that a carrier charges for a submission; 0 if it is not known.
+// cost returns the amount that a carrier charges for a submission; 0 if unknown.
 func (e *Engine) cost(d delivery, sub deliver.Submission) verify.Money {
-	if sub.Carrier == "" { // none accepted it
+	if sub.Carrier == "" { // not accepted
 		return 0
 	}
 	list, err := e.cfg.Store.PriceList(e.sendCtx)
 	if err != nil {
-		e.cfg.Log.Warn("cost of a message not known", "request_id", d.v.ID.Hex(), "carrier", sub.Carrier, "error", err)
+		e.cfg.Log.Warn("cannot read prices, storing cost 0 for message", "request_id", d.v.ID.Hex(), "carrier", sub.Carrier, "error", err)
 		return 0
 	}
 	return costOf(list, d.step(), sub.Carrier, e.now()) * verify.Money(max(1, sub.Segments))

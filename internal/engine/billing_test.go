@@ -14,8 +14,7 @@ import (
 
 const listPrice verify.Money = 12_050_000
 
-// wantBooks holds what a verification shows as its price, the balance, and the ledger
-// against each other.
+// wantBooks checks the price of a verification, the balance, and the sum of the ledger.
 func (b *bench) wantBooks(id verify.ID, price, balance verify.Money) {
 	b.t.Helper()
 	if got := b.record(id).Charged(); got != price {
@@ -26,11 +25,11 @@ func (b *bench) wantBooks(id verify.ID, price, balance verify.Money) {
 	sum, _, err := b.db.LedgerSum(b.t.Context(), b.account.Key)
 	must(b.t, err)
 	if c.Balance != balance || sum != balance {
-		b.t.Errorf("the balance is %s and the ledger comes to %s, want %s", c.Balance, sum, balance)
+		b.t.Errorf("the balance is %s and the ledger sum %s, want %s", c.Balance, sum, balance)
 	}
 }
 
-// wrongPIN is of a form that none has which was drawn.
+// wrongPIN differs in form from every generated PIN.
 func wrongPIN() verify.PIN {
 	pin, _ := verify.ParsePIN("0000x")
 	return pin
@@ -51,7 +50,7 @@ func (d *desks) cancel(v verify.Verification) {
 	must(d.t, d.Cancel(d.t.Context(), d.account, v.ID))
 }
 
-// expire lets all events that are left be refused, and the time run out.
+// expire refuses all remaining events and advances the clock past the end.
 func (d *desks) expire(seq int) {
 	d.t.Helper()
 	for ; seq < 3; seq++ {
@@ -62,8 +61,8 @@ func (d *desks) expire(seq int) {
 	d.clock.Advance(600 * time.Second)
 }
 
-// TestRefund: a verification of which nothing ever left gets its price back when it is
-// over, once; any other does not.
+// TestRefund: a verification that never sent a message is refunded when it ends, once; any
+// other is not.
 func TestRefund(t *testing.T) {
 	t.Parallel()
 	refused := func(d *desks, h hand) { h.fail(errRefused); d.settled(h.RequestID, 0) }
@@ -160,7 +159,7 @@ func TestRefund(t *testing.T) {
 	}
 }
 
-// TestRefundAtStart: a verification that a new start finds expired gets its price back.
+// TestRefundAtStart: a verification that a new start finds expired is refunded.
 func TestRefundAtStart(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -178,8 +177,8 @@ func TestRefundAtStart(t *testing.T) {
 
 func onSuccess(_ *bench, cfg *engine.Config) { cfg.ChargeOnSuccess = true }
 
-// TestChargeOnSuccess: then nothing is taken before the right code has come; but who
-// could not pay may not begin.
+// TestChargeOnSuccess: the price is charged with the right code; a start without enough
+// credit is refused.
 func TestChargeOnSuccess(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, onSuccess)
@@ -194,7 +193,7 @@ func TestChargeOnSuccess(t *testing.T) {
 		t.Errorf("a wrong code: %v", err)
 	}
 	b.wantBooks(v.ID, 0, 100*verify.Unit)
-	// What it owes is taken though the balance does not cover it any more.
+	// The price is charged although the balance no longer covers it.
 	must(t, b.db.Credit(t.Context(), b.account.Key, 1-100*verify.Unit, t0))
 	done, err := b.Check(t.Context(), b.account, v.ID, v.PIN, "")
 	if err != nil || done.Charged() != listPrice {
@@ -217,8 +216,8 @@ func TestChargeOnSuccess(t *testing.T) {
 	b.wantBooks(v.ID, 0, listPrice)
 }
 
-// TestDailyCap: what begins counts for the cap of its day, also where only a success is
-// charged, or messages that nobody verifies would be bounded by nothing.
+// TestDailyCap: a start counts toward the cap of its day, also with ChargeOnSuccess, so that
+// messages without a success are bounded.
 func TestDailyCap(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*bench, *engine.Config){"sent": func(*bench, *engine.Config) {}, "success": onSuccess} {
@@ -242,7 +241,7 @@ func TestDailyCap(t *testing.T) {
 			spent := func(want verify.Money) {
 				t.Helper()
 				if got, err := b.db.Spent(t.Context(), b.account.Key, b.clock.Now()); err != nil || got != want {
-					t.Errorf("%s are spent today (%v), want %s", got, err, want)
+					t.Errorf("spent today: %s (%v), want %s", got, err, want)
 				}
 			}
 			v := start("447700900101", -1)
@@ -254,7 +253,7 @@ func TestDailyCap(t *testing.T) {
 			}
 			spent(2 * listPrice)
 			b.clock.Advance(time.Hour)
-			start("447700900102", -1) // the one before has expired
+			start("447700900102", -1) // the previous verification has expired
 			start("447700900103", -1)
 			start("447700900104", verify.KindNoCredit)
 			spent(4 * listPrice)
@@ -266,7 +265,7 @@ func TestDailyCap(t *testing.T) {
 	}
 }
 
-// TestPayer: what a sub-account costs its parent pays, and gets back.
+// TestPayer: a sub-account's charges and refunds apply to its parent.
 func TestPayer(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*bench, *engine.Config){"sent": func(*bench, *engine.Config) {}, "success": onSuccess} {
@@ -294,8 +293,8 @@ func TestPayer(t *testing.T) {
 	}
 }
 
-// TestCost: what a carrier charges is noted for each event that it took, and shown with
-// the verification; the balance does not change.
+// TestCost: the carrier's cost is stored with each accepted event and shown with the
+// verification; the balance does not change.
 func TestCost(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -331,7 +330,7 @@ func TestCost(t *testing.T) {
 	d.next(2).accept("3")
 	d.settled(v.ID, 2)
 	wantCost(5, 0, 9)
-	for range 2 { // the first attempt was taken, too; said twice
+	for range 2 { // a repeated late response: the first attempt was also accepted
 		must(t, d.Answer(t.Context(), deliver.Answer{
 			Event: third.Event(), Part: verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "2", State: verify.EventAccepted},
 		}))

@@ -17,13 +17,13 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestRefusedStartIsNone: a start that fails after the velocity rules let it pass is counted
-// by neither the metric nor the rules, costs nothing and sends no message.
+// TestRefusedStartIsNone: a start that fails after it passed the velocity rules is counted
+// by neither the metric nor the rules, and causes no charge and no message.
 func TestRefusedStartIsNone(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		refuse func(*bench) (again func())
-		kind   verify.Kind // -1 for an error of the database
+		kind   verify.Kind // -1 for a database error
 	}{
 		"overload": {func(b *bench) func() { return b.Occupy() }, verify.KindUnavailable},
 		"database": {func(b *bench) func() { b.fail("INSERT"); return b.mend }, -1},
@@ -63,7 +63,7 @@ func TestRefusedStartIsNone(t *testing.T) {
 					t.Errorf("%d charges (%v)", charges, err)
 				}
 				other := b.request()
-				other.To = verify.PhoneAddress("447700900001", other.To.Country) // of the same prefix
+				other.To = verify.PhoneAddress("447700900001", other.To.Country) // same prefix
 				if _, err := b.Start(t.Context(), b.account, other); kind(err) != verify.KindBlocked {
 					t.Errorf("the velocity rules do not count the start that was accepted: %v", err)
 				}

@@ -21,7 +21,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// capped gives an engine caps.
+// capped configures an engine with caps.
 func capped(caps fraud.Caps) func(*bench, *engine.Config) {
 	return func(_ *bench, cfg *engine.Config) {
 		caps.Remember = 90 * 24 * time.Hour
@@ -31,7 +31,7 @@ func capped(caps fraud.Caps) func(*bench, *engine.Config) {
 
 func daily(count int) []fraud.Window { return []fraud.Window{{Count: count, Within: 24 * time.Hour}} }
 
-// accounts makes some more, whose verifications do not get in each other's way.
+// accounts creates n accounts, since an account has one verification of a number at a time.
 func (b *bench) accounts(n int) []verify.Account {
 	b.t.Helper()
 	list := make([]verify.Account, n)
@@ -42,14 +42,14 @@ func (b *bench) accounts(n int) []verify.Account {
 	return list
 }
 
-// requestOf is a request of an account.
+// requestOf returns a request of an account.
 func (b *bench) requestOf(a verify.Account) verify.Request {
 	r := b.request()
 	r.Account = a.Key
 	return r
 }
 
-// rightCode and wrongCode are what a person types.
+// rightCode and wrongCode are submitted codes.
 func rightCode(v verify.Verification) verify.PIN { return v.PIN }
 
 func wrongCode(v verify.Verification) verify.PIN {
@@ -59,15 +59,15 @@ func wrongCode(v verify.Verification) verify.PIN {
 	return pin
 }
 
-// TestCapStarts: the last message that a cap lets through leaves, and no other, though
-// a hundred ask for it at once; and nobody pays for what does not leave.
+// TestCapStarts: a hundred concurrent starts send exactly the messages that a cap admits,
+// and refused starts are not charged.
 func TestCapStarts(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, capped(fraud.Caps{Sends: daily(20)}))
 	testCapStarts(t, b, b)
 }
 
-// Both forms of a number share its caps; messages go to the requested form.
+// TestCapNumberForms: both forms of a number share its caps; messages use the requested form.
 func TestCapNumberForms(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, capped(fraud.Caps{Sends: daily(2)}))
@@ -124,23 +124,23 @@ func testCapStarts(t *testing.T, a, b *bench) {
 		sent += len(b.carrier.all())
 	}
 	if sent != 20 || refused != 80 {
-		t.Errorf("%d messages are at the carrier, and %d starts were refused; want 20 and 80", sent, refused)
+		t.Errorf("%d messages were sent and %d starts refused, want 20 and 80", sent, refused)
 	}
 	if err := a.Trigger(t.Context(), apps[0], before[0].ID); kind(err) != verify.KindBlocked {
-		t.Errorf("one more message of a verification that runs: %v", err)
+		t.Errorf("another message of a running verification: %v", err)
 	}
 	list, err := a.db.Accounts(t.Context())
 	must(t, err)
 	for _, got := range list {
 		var i int
 		if _, err := fmt.Sscanf(got.Key, "app%d", &i); err == nil && i >= 17 && !started[i] && got.Balance != verify.Unit {
-			t.Errorf("account %s has paid for nothing: %v", got.Key, got.Balance)
+			t.Errorf("account %s was charged for a refused start: %v", got.Key, got.Balance)
 		}
 	}
 }
 
-// TestCapSteps: an event that a cap keeps from the number is refused, the PIN that was
-// sent stays good, and the verification goes on to its end.
+// TestCapSteps: an event over a cap is refused, the sent PIN stays valid, and the
+// verification continues to its end.
 func TestCapSteps(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []verify.PINPolicy{verify.ReusePIN, verify.RenewPIN} {
@@ -161,7 +161,7 @@ func TestCapSteps(t *testing.T) {
 					t.Errorf("the second event is %+v, want it capped", e)
 				}
 				if n := len(b.carrier.all()); n != 1 {
-					t.Errorf("%d messages left", n)
+					t.Errorf("%d messages were sent", n)
 				}
 				if err := b.Trigger(t.Context(), b.account, v.ID); kind(err) != verify.KindBlocked {
 					t.Errorf("Trigger at the cap: %v", err)
@@ -169,7 +169,7 @@ func TestCapSteps(t *testing.T) {
 				b.rest()
 				b.clock.Advance(180 * time.Second) // the first is out of the window
 				if e := b.settled(v.ID, 2); e.State != verify.EventAccepted || !e.StartedAt.Equal(at(305)) {
-					t.Errorf("the third event is %+v, want it sent in its time", e)
+					t.Errorf("the third event is %+v, want it sent on schedule", e)
 				}
 				b.rest()
 				b.clock.Advance(300 * time.Second)
@@ -179,7 +179,7 @@ func TestCapSteps(t *testing.T) {
 	}
 }
 
-// TestCapStepKeepsPIN: the code of before the capped event is the right one.
+// TestCapStepKeepsPIN: the code sent before a capped event stays the right one.
 func TestCapStepKeepsPIN(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestCapStepKeepsPIN(t *testing.T) {
 	})
 }
 
-// TestCapConcurrent: at a cap, too, who asks again learns what runs.
+// TestCapConcurrent: a repeated start at a cap names the running verification.
 func TestCapConcurrent(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, capped(fraud.Caps{Sends: daily(1)}))
@@ -209,14 +209,14 @@ func TestCapConcurrent(t *testing.T) {
 	if refusal, ok := errors.AsType[*verify.Error](err); !ok || refusal.Kind != verify.KindConcurrent || refusal.Request != v.ID {
 		t.Errorf("a second start: %v, want KindConcurrent and the first", err)
 	}
-	b.clock.Advance(time.Hour) // it is over, though nobody has taken the step
+	b.clock.Advance(time.Hour) // past its end, which no runner has processed
 	if _, err = b.Start(t.Context(), b.account, b.request()); kind(err) != verify.KindBlocked {
 		t.Errorf("when the first is over: %v", err)
 	}
 }
 
-// TestCapChecks: over many verifications an account tries 15 wrong codes for a number.
-// The last ends its verification, and then there is none.
+// TestCapChecks: across verifications an account gets 15 wrong codes for a number. The last
+// one ends its verification, and further starts are refused.
 func TestCapChecks(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, capped(fraud.Caps{AccountFailedChecks: daily(14)}))
@@ -231,7 +231,7 @@ func TestCapChecks(t *testing.T) {
 				break
 			}
 			if kind(err) != verify.KindWrongCode || try == 3 {
-				t.Fatalf("verification %d, try %d: %v", i, try, err)
+				t.Fatalf("verification %d, attempt %d: %v", i, try, err)
 			}
 		}
 		if v.Status != verify.Failed || b.record(v.ID).Status != verify.Failed {
@@ -239,10 +239,10 @@ func TestCapChecks(t *testing.T) {
 		}
 	}
 	if wrong != 14 { // 3 + 3 + 3 + 3 + 2
-		t.Errorf("%d wrong codes were tried, want 14", wrong)
+		t.Errorf("%d wrong codes were compared, want 14", wrong)
 	}
 	if _, err := b.Start(t.Context(), b.account, b.request()); kind(err) != verify.KindBlocked {
-		t.Errorf("one more start: %v", err)
+		t.Errorf("another start: %v", err)
 	}
 	other := b.accounts(1)[0]
 	if _, err := b.Start(t.Context(), other, b.requestOf(other)); err != nil {
@@ -250,8 +250,8 @@ func TestCapChecks(t *testing.T) {
 	}
 }
 
-// TestCapChecksOfAll: when the accounts together have filled a cap, no code is compared
-// for any of them, not even the right one.
+// TestCapChecksOfAll: when all accounts together have reached a cap, no code of any of them
+// is compared, not even the right one.
 func TestCapChecksOfAll(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
@@ -275,7 +275,7 @@ func TestCapChecksOfAll(t *testing.T) {
 		t.Errorf("the history is %+v (%v)", rec.Checks, err)
 	}
 	if _, err := b.Check(t.Context(), apps[1], v.ID, rightCode(runs[1]), ""); kind(err) != verify.KindNotFound {
-		t.Errorf("once more: %v", err)
+		t.Errorf("another check: %v", err)
 	}
 	families, err := reg.Gather()
 	must(t, err)
@@ -287,13 +287,13 @@ func TestCapChecksOfAll(t *testing.T) {
 			}
 		}
 	}
-	if len(counted) != 1 || counted["failed_checks_24h"] != 2 { // it is filled, and it refuses
+	if len(counted) != 1 || counted["failed_checks_24h"] != 2 { // one fills the cap, one is refused
 		t.Errorf("counted are %v", counted)
 	}
 }
 
-// TestCapChecksParallel: however many hands guess, at however many verifications and
-// nodes, as many wrong codes are compared as the caps let through.
+// TestCapChecksParallel: parallel guesses at many verifications on two nodes compare exactly
+// the number of wrong codes that the caps admit.
 func TestCapChecksParallel(t *testing.T) {
 	t.Parallel()
 	a, b := twoNodes(t, capped(fraud.Caps{FailedChecks: daily(30), AccountFailedChecks: daily(2)}))
@@ -329,8 +329,8 @@ func TestCapChecksParallel(t *testing.T) {
 	}
 }
 
-// TestCapStreak: as many wrong codes in a row lock the number for the account, until
-// the time is over; and a right one ends the streak.
+// TestCapStreak: consecutive wrong codes lock the number for the account for a time; a right
+// code ends the streak.
 func TestCapStreak(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, capped(fraud.Caps{Streak: 4, Lock: time.Hour}))
@@ -362,7 +362,7 @@ func TestCapStreak(t *testing.T) {
 	must(t, try(rightCode))
 }
 
-// TestCapSurvives: what was counted is so after a restart.
+// TestCapSurvives: counts survive a restart.
 func TestCapSurvives(t *testing.T) {
 	t.Parallel()
 	caps := capped(fraud.Caps{Sends: daily(1)})
@@ -372,7 +372,7 @@ func TestCapSurvives(t *testing.T) {
 	v, err := a.Start(t.Context(), a.account, a.request())
 	must(t, err)
 	a.settled(v.ID, 0)
-	must(t, a.db.Close()) // and no word of farewell
+	must(t, a.db.Close()) // without an orderly stop
 
 	b := setUpNode(t, database, key, clock, caps)
 	if err := b.Trigger(t.Context(), b.account, v.ID); kind(err) != verify.KindBlocked {
@@ -380,7 +380,7 @@ func TestCapSurvives(t *testing.T) {
 	}
 }
 
-// TestCapTestNumber: a test number, which gets no messages, has no caps.
+// TestCapTestNumber: a test number, which receives no messages, has no caps.
 func TestCapTestNumber(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, capped(fraud.Caps{Sends: daily(1), FailedChecks: daily(1), Streak: 1, Lock: time.Hour}))

@@ -8,9 +8,9 @@ import (
 )
 
 // Check compares a code with the PIN of an account's verification (see
-// [verify.Verification.Check]). The try is committed before the answer: no number of
-// parallel calls gets more guesses than calls in sequence. It returns the verification
-// with KindWrongCode and KindTooManyCodes. KindThrottled precedes the comparison.
+// [verify.Verification.Check]). It commits the attempt before it answers, so parallel
+// calls get no more guesses than sequential ones. It also returns the verification with
+// KindWrongCode and KindTooManyCodes. KindThrottled precedes the comparison.
 func (e *Engine) Check(ctx context.Context, account verify.Account, id verify.ID, code verify.PIN, ipAddress string) (verify.Verification, error) {
 	if err := e.cfg.Velocity.MayCheck(account, ipAddress); err != nil {
 		return verify.Verification{}, err

@@ -41,7 +41,7 @@ func TestCheckMetrics(t *testing.T) {
 	}
 	check := func(v verify.Verification, code verify.PIN, result string, ended verify.Status) {
 		t.Helper()
-		_, _ = b.Check(t.Context(), b.account, v.ID, code, "") // the counters are what counts
+		_, _ = b.Check(t.Context(), b.account, v.ID, code, "") // only the counters matter
 		want[result]++
 		if ended != "" {
 			want[string(ended)]++

@@ -8,20 +8,20 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestClockJumps: a clock that is set while verifications run sends nothing twice,
-// lets no dead PIN pass, and leaves none hanging. What waits, waits by the clock.
+// TestClockJumps: after a clock step no message is sent twice, no expired PIN is accepted, and
+// every verification ends. Waits follow the clock.
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
 		jump  time.Duration
-		check verify.Kind   // of the right code, two minutes later
-		ends  time.Duration // after that, at the latest
+		check verify.Kind   // result of the right code, two minutes later
+		ends  time.Duration // latest end after the check
 	}{
 		{"A second", time.Second, 0, 700 * time.Second},
 		{"A quarter of an hour ahead", 15 * time.Minute, verify.KindNotFound, 0},
 		{"Ten seconds back", -10 * time.Second, 0, 700 * time.Second},
-		{"An hour back", -time.Hour, verify.KindNotFound, time.Hour + 700*time.Second}, // it began in the future: expired
+		{"An hour back", -time.Hour, verify.KindNotFound, time.Hour + 700*time.Second}, // start in the future: expired
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestClockJumps(t *testing.T) {
 					b.rest()
 				}
 				if n := len(b.carrier.all()); n != 2 { // the next is due at 125 s
-					t.Errorf("%d messages of the two", n)
+					t.Errorf("%d messages, want 2", n)
 				}
 				if _, err = b.Check(t.Context(), b.account, v.ID, v.PIN, ""); err != nil && kind(err) != tt.check || err == nil && tt.check != 0 {
 					t.Errorf("the right code: %v, want kind %d", err, tt.check)
@@ -55,7 +55,7 @@ func TestClockJumps(t *testing.T) {
 					b.rest()
 				}
 				if rec := b.record(other.ID); rec.Status == verify.InProgress {
-					t.Errorf("it hangs after %d events", len(rec.Events))
+					t.Errorf("not ended after %d events", len(rec.Events))
 				}
 				seen := map[verify.ID]bool{}
 				for _, m := range b.carrier.all() {

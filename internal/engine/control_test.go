@@ -12,8 +12,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestTriggerWhileClaimed: the next message does not wait for one that is still on
-// its way, and the outcome of that one does not give the new claim back.
+// TestTriggerWhileClaimed: the next message does not wait for a message in flight, whose
+// outcome does not release the new lease.
 func TestTriggerWhileClaimed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -27,24 +27,24 @@ func TestTriggerWhileClaimed(t *testing.T) {
 		await.Until(t, "at the carrier: the call", func() bool { return len(b.carrier.all()) == 2 })
 		held := b.lease(v.ID)
 		if !held.Until.Equal(at(15)) {
-			t.Errorf("the claim lasts until %v, want 10 s from the trigger", held.Until)
+			t.Errorf("the lease lasts until %v, want 10 s from the trigger", held.Until)
 		}
 
-		b.carrier.gate <- struct{}{} // one of the two is taken
+		b.carrier.gate <- struct{}{} // accepts one of the two messages
 		await.Until(t, "known: the first outcome", func() bool {
 			events := b.record(v.ID).Events
 			return events[0].State == verify.EventAccepted || events[1].State == verify.EventAccepted
 		})
 		if events := b.record(v.ID).Events; events[0].State == verify.EventAccepted {
 			if c := b.lease(v.ID); c != held {
-				t.Errorf("the outcome of the SMS has changed the claim of the call: %+v", c)
+				t.Errorf("the outcome of the SMS has changed the lease of the call: %+v", c)
 			}
 		}
 		b.carrier.gate <- struct{}{}
 		b.settled(v.ID, 0)
 		b.settled(v.ID, 1)
 		if c := b.lease(v.ID); c.Node != "" {
-			t.Errorf("the row is still held: %+v", c)
+			t.Errorf("the row is still leased: %+v", c)
 		}
 		if sent := b.carrier.all(); sent[1].Channel != verify.TTS {
 			t.Errorf("the second message is %+v, want a call", sent[1])
@@ -64,8 +64,7 @@ func TestTriggerWhileClaimed(t *testing.T) {
 	})
 }
 
-// TestCheckWhileClaimed: an end that comes while a message is on its way stays
-// the end.
+// TestCheckWhileClaimed: a verification that ends while a message is in flight stays ended.
 func TestCheckWhileClaimed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -78,12 +77,12 @@ func TestCheckWhileClaimed(t *testing.T) {
 			t.Fatalf("got %s, %v", done.Status, err)
 		}
 		if c := b.lease(v.ID); c.Node == "" {
-			t.Error("no node holds the row to record the outcome of the message")
+			t.Error("the row is not leased while its message is in flight")
 		}
 		close(b.carrier.gate)
 		b.settled(v.ID, 0)
 		if at, ok, err := b.db.NextDue(t.Context()); ok || err != nil {
-			t.Errorf("something is due at %v (%v)", at, err)
+			t.Errorf("the row is due at %v (%v)", at, err)
 		}
 		b.clock.Advance(time.Hour)
 		b.rest()
@@ -137,7 +136,7 @@ func TestCancelRules(t *testing.T) {
 	if got := search(s, id); got["status"] != "CANCELLED" || got["date_finalized"] != "2026-01-02 03:04:35" || got["price"] != "0.12050000" {
 		t.Errorf("search finds %v, want it cancelled after 30 s and charged", got)
 	}
-	again := start(t, s, url.Values{}) // the number is free
+	again := start(t, s, url.Values{}) // the first has ended, so the number is free
 	settled(again, 0)
 
 	s.Clock.Advance(95 * time.Second) // 125 s after the first three
@@ -153,7 +152,7 @@ func TestCancelRules(t *testing.T) {
 	}
 }
 
-// TestParallelTriggers: of many at once, each step is taken once.
+// TestParallelTriggers: concurrent triggers take each step once.
 func TestParallelTriggers(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)
@@ -177,6 +176,6 @@ func TestParallelTriggers(t *testing.T) {
 		b.settled(v.ID, seq)
 	}
 	if took != 2 || len(b.carrier.all()) != 3 {
-		t.Errorf("%d triggers were carried out and %d messages sent, want 2 and 3", took, len(b.carrier.all()))
+		t.Errorf("%d triggers succeeded and %d messages were sent, want 2 and 3", took, len(b.carrier.all()))
 	}
 }

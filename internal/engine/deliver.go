@@ -18,14 +18,14 @@ import (
 type delivery struct {
 	v     verify.Verification
 	event verify.Event
-	token int64 // fencing token of the lease under which it is made
+	token int64 // fencing token of the lease
 }
 
-// step returns the step that the event takes.
+// step returns the step of the event.
 func (d delivery) step() verify.Step { return d.v.StepAt(d.event.Seq) }
 
-// flights are the deliveries that this process has not finished. The lease of each is
-// renewed, however long it takes.
+// flights are the unfinished deliveries of this process. Their leases are renewed until
+// they finish.
 type flights struct {
 	mu     sync.Mutex
 	events map[verify.ID]flight
@@ -34,7 +34,7 @@ type flights struct {
 type flight struct {
 	verification verify.ID
 	number       string
-	token        int64         // of the lease
+	token        int64         // fencing token of the lease
 	landed       chan struct{} // closed when the outcome is recorded
 }
 
@@ -58,7 +58,7 @@ func (f *flights) has(event verify.ID) bool {
 	return ok
 }
 
-// to lists the flights to a number; "" is any.
+// to lists the flights to a number; "" means every number.
 func (f *flights) to(number string) []flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,9 +71,9 @@ func (f *flights) to(number string) []flight {
 	return list
 }
 
-// Delivered waits until the messages that are on their way to a number now (to
-// any, if it is "") are with their carriers, or ctx ends. Whoever was answered
-// that a verification has started finds its message there afterwards.
+// Delivered blocks until all messages now in flight to number ("" for every number) are
+// with their carriers, or ctx is done. By then the message of every verification that
+// was already acknowledged is with its carrier.
 func (e *Engine) Delivered(ctx context.Context, number string) {
 	for _, fl := range e.flights.to(number) {
 		select {
@@ -84,16 +84,16 @@ func (e *Engine) Delivered(ctx context.Context, number string) {
 	}
 }
 
-// defaultSender is shown where the application names none.
+// defaultSender is the sender of a message if the application sets no sender.
 const defaultSender = "VERIFY"
 
-// The pause between two tries of what failed for a moment; it doubles each time.
+// Exponential back-off of retries, without jitter.
 const (
 	firstPause   = 200 * time.Millisecond
 	longestPause = 3 * time.Second
 )
 
-// deliver sends the message in the background. The caller has reserved a slot.
+// deliver sends the message in the background. The caller must have reserved a slot.
 func (e *Engine) deliver(d delivery) {
 	land := e.flights.add(d)
 	e.deliveries.Go(func() {
@@ -120,8 +120,8 @@ func (e *Engine) deliver(d delivery) {
 	})
 }
 
-// outcome returns the outcome of a delivery; ok is false if a stop interrupted it, and the
-// next process has to continue it.
+// outcome returns the outcome of a delivery; ok is false if a stop interrupted it and the
+// next process must continue it.
 func (e *Engine) outcome(d delivery, sub deliver.Submission, err error) (o verify.Outcome, ok bool) {
 	o = verify.Outcome{
 		Event: d.event.Seq, Attempt: d.event.Attempt, Token: d.token, Failures: d.event.Failures, Carrier: sub.Carrier, Refs: sub.Refs,
@@ -133,7 +133,7 @@ func (e *Engine) outcome(d delivery, sub deliver.Submission, err error) (o verif
 		o.State, o.Cost = verify.EventAccepted, e.cost(d, sub)
 	case e.waitCtx.Err() != nil && (unclear(err) || notSent(err)):
 		return o, false
-	case unclear(err), d.event.Attempt > 1: // nothing is known of the attempt before
+	case unclear(err), d.event.Attempt > 1: // the earlier attempt is unclear
 		o.State = verify.EventUnknown
 	case notSent(err):
 		o.State, o.Error = verify.EventExpired, deliver.Code(err)
@@ -143,10 +143,10 @@ func (e *Engine) outcome(d delivery, sub deliver.Submission, err error) (o verif
 	return o, true
 }
 
-// errMayNotCall is a refusal by the rules against fraud, and not by a carrier.
-var errMayNotCall = fmt.Errorf("%w: the rules do not let this number be called", deliver.ErrRefused)
+// errMayNotCall is a refusal by the fraud rules, not by a carrier.
+var errMayNotCall = fmt.Errorf("%w: call refused by fraud rules", deliver.ErrRefused)
 
-// sendFirst hands the message over for the first time, if that may be.
+// sendFirst makes the first attempt, unless the fraud rules refuse a call.
 func (e *Engine) sendFirst(d *delivery) (deliver.Submission, error) {
 	if d.event.Channel.Spoken() && !e.cfg.Velocity.MayCall(d.v, d.step().To) {
 		return deliver.Submission{}, errMayNotCall
@@ -154,18 +154,18 @@ func (e *Engine) sendFirst(d *delivery) (deliver.Submission, error) {
 	return e.send(d, nil)
 }
 
-// unclear reports whether a message may have gone out though the carrier did not
-// say so.
+// unclear reports whether the message may have been sent although the carrier did not
+// accept it.
 func unclear(err error) bool {
 	return err != nil && !notSent(err) && !errors.Is(err, deliver.ErrRefused) && !errors.Is(err, deliver.ErrNoRoute)
 }
 
 func notSent(err error) bool { return errors.Is(err, deliver.ErrNotSent) }
 
-// retry counts another attempt before it is made, if the event may have one.
+// retry records another attempt before it is made. It reports false if no attempt is allowed.
 func (e *Engine) retry(d *delivery) bool {
 	t, err := e.change(e.sendCtx, store.Scope{Changes: d.v.ID}, "", func(t *transition, v verify.Verification) (verify.Change, bool, error) {
-		c, ok := v.Retry(d.event.Seq, d.event.Failures, t.now) // unless another node has made the attempt
+		c, ok := v.Retry(d.event.Seq, d.event.Failures, t.now) // false if another node made the attempt
 		return c, ok, nil
 	})
 	if err != nil || len(t.changes) == 0 {
@@ -175,9 +175,8 @@ func (e *Engine) retry(d *delivery) bool {
 	return true
 }
 
-// send hands the message over. While no carrier can send it, all are asked again,
-// as long as the message is of use. It adds to the event what carriers said that
-// did not accept it.
+// send submits the message. While no carrier can send it, send tries all again, as long as
+// the message is sendable. It adds the failure of each carrier to the event.
 func (e *Engine) send(d *delivery, tried []string) (deliver.Submission, error) {
 	if d.v.Workflow.Test {
 		return deliver.Submission{}, nil
@@ -198,24 +197,23 @@ func (e *Engine) send(d *delivery, tried []string) (deliver.Submission, error) {
 	}
 }
 
-// sendable reports whether somebody still waits for the message.
+// sendable reports whether the message can still lead to a success.
 func (e *Engine) sendable(d delivery) bool {
 	v, ok, err := e.cfg.Store.Verification(e.sendCtx, d.v.ID)
 	if err != nil {
-		return e.now().Before(d.v.PINExpiresAt) // what is known without the database
+		return e.now().Before(d.v.PINExpiresAt) // the database cannot be read
 	}
 	return ok && v.Sendable(d.event, e.now())
 }
 
-// Wanted reports whether somebody still waits for a message that is with a carrier:
-// a phone that rings for nothing need not ring on. What the database does not tell
-// is wanted.
+// Wanted reports whether m is still sendable; if not, a carrier can stop ringing. It
+// returns true if the database cannot be read.
 func (e *Engine) Wanted(ctx context.Context, m deliver.Message) bool {
 	v, ok, err := e.cfg.Store.Verification(ctx, m.RequestID)
 	return err != nil || ok && v.Sendable(verify.Event{Seq: m.Seq}, e.now())
 }
 
-// pause waits, and reports false when ctx ends meanwhile.
+// pause waits for d. It reports false if ctx ends first.
 func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 	timer := e.cfg.Clock.NewTimer(d)
 	defer timer.Stop()
@@ -227,9 +225,9 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// finish records the outcome and releases the lease. A failed write is retried until it
-// succeeds or the process stops: an event without an outcome would be sent twice. One to a
-// broken row is retried during the life of the PIN.
+// finish records the outcome and releases the lease. It retries a failed write until it
+// succeeds or the process stops, since an event without an outcome would be sent twice. A
+// write to a broken row is retried until the PIN expires.
 func (e *Engine) finish(d delivery, o verify.Outcome) {
 	ctx, in := context.WithoutCancel(e.sendCtx), store.Scope{Changes: d.v.ID}
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
@@ -239,13 +237,13 @@ func (e *Engine) finish(d delivery, o verify.Outcome) {
 		}
 		hopeless := errors.Is(err, store.ErrBroken) && !e.now().Before(d.v.PINExpiresAt)
 		if hopeless || !e.pause(e.sendCtx, pause) {
-			e.cfg.Log.Error("outcome of an event not recorded", "event_id", d.event.ID.String(), "error", err)
+			e.cfg.Log.Error("cannot record outcome of event", "event_id", d.event.ID.String(), "error", err)
 			return
 		}
 	}
 }
 
-// record is the rule of an outcome, with the receipts that arrived before it.
+// record applies an outcome, with the receipts that arrived before it.
 func (e *Engine) record(t *transition, v verify.Verification, o verify.Outcome) (c verify.Change, ok bool, err error) {
 	if o.Early, err = t.earlyReceipts(o.Carrier, o.Refs...); err != nil {
 		return c, false, err
@@ -255,8 +253,8 @@ func (e *Engine) record(t *transition, v verify.Verification, o verify.Outcome) 
 	return v.Outcome(o, f, t.now), true, err
 }
 
-// handOff leaves a delivery that a stop interrupted to another node. If that cannot be
-// written, or no other node exists, the end of the lease or the next process takes it over.
+// handOff releases an interrupted delivery to another node. If the write fails, or no other
+// node exists, the delivery is resumed when the lease expires or the next process starts.
 func (e *Engine) handOff(d delivery) {
 	e.metrics.events.WithLabelValues(string(d.event.Channel), string(verify.EventSubmitting)).Inc()
 	if !e.cfg.Store.Shared() {
@@ -271,12 +269,12 @@ func (e *Engine) handOff(d delivery) {
 		return c, true, t.NotifyHandOff()
 	})
 	if err != nil {
-		e.cfg.Log.Warn("message not handed off", "event_id", d.event.ID.String(), "error", err)
+		e.cfg.Log.Warn("cannot hand off message", "event_id", d.event.ID.String(), "error", err)
 	}
 }
 
-// compose writes the message of an event. It runs before each hand-over, since the
-// text states the lifetime left to the PIN.
+// compose returns the message of an event. It runs before each submission, since the
+// text states the remaining lifetime of the PIN.
 func (e *Engine) compose(d delivery) deliver.Message {
 	values := e.cfg.Messages.CarrierValues(e.sendCtx, d.v.Account) // may wait for the database, and then Write does not
 	now, step := e.now(), d.step()

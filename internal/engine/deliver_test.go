@@ -13,7 +13,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// moody is a carrier that gives each error once, in order, and then accepts.
+// moody is a carrier that returns each error once, in order, and then accepts.
 type moody struct {
 	errs chan error
 	sent chan deliver.Message
@@ -47,8 +47,8 @@ func via(c deliver.Carrier) func(*bench, *engine.Config) {
 	}
 }
 
-// TestOutcomes: what carriers say decides what becomes of the event. A message
-// that may have gone out is handed over once more, and not twice.
+// TestOutcomes: the carrier's result decides the outcome of the event. A message that may
+// have been sent is submitted a second time, but no third time.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	refused, lost := fmt.Errorf("no: %w", deliver.ErrRefused), errors.New("connection lost")
@@ -79,19 +79,19 @@ func TestOutcomes(t *testing.T) {
 				copies = append(copies, <-c.sent)
 			}
 			if len(copies) != tt.attempts {
-				t.Fatalf("%d hand-overs, want %d", len(copies), tt.attempts)
+				t.Fatalf("%d submissions, want %d", len(copies), tt.attempts)
 			}
 			for i, m := range copies {
 				if m.EventID != copies[0].EventID || m.Text != copies[0].Text || m.Attempt != i+1 || len(m.Tried) != i {
-					t.Errorf("hand-over %d is %+v, want another copy of %+v", i+1, m, copies[0])
+					t.Errorf("submission %d is %+v, want another copy of %+v", i+1, m, copies[0])
 				}
 			}
 		})
 	}
 }
 
-// TestNotSentIsTriedAgain: a message that certainly did not go out is handed over
-// again, and that is no second attempt.
+// TestNotSentIsTriedAgain: a message that was certainly not sent is submitted again within
+// the same attempt.
 func TestNotSentIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -101,10 +101,10 @@ func TestNotSentIsTriedAgain(t *testing.T) {
 		must(t, err)
 		for range 2 {
 			first := <-c.sent
-			b.rest() // it pauses
+			b.rest() // until the retry pause
 			b.clock.Advance(3 * time.Second)
 			if first.EventID != v.LastEventID() {
-				t.Errorf("handed over event %s, want %s", first.EventID, v.LastEventID())
+				t.Errorf("submitted event %s, want %s", first.EventID, v.LastEventID())
 			}
 		}
 		if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
@@ -113,8 +113,8 @@ func TestNotSentIsTriedAgain(t *testing.T) {
 	})
 }
 
-// TestBusyCarrierKeepsTheClaim: a message that is still on its way when the lease
-// ends is not taken for lost, and not sent twice.
+// TestBusyCarrierKeepsTheClaim: a message in flight at the end of its lease is not given up
+// and not sent twice.
 func TestBusyCarrierKeepsTheClaim(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestBusyCarrierKeepsTheClaim(t *testing.T) {
 			b.renewed(at(float64(10 * (i + 2))))
 		}
 		if after := b.lease(v.ID); after.Node != before.Node || after.Token != before.Token {
-			t.Errorf("the claim changed from %+v to %+v", before, after)
+			t.Errorf("the lease changed from %+v to %+v", before, after)
 		}
 		close(b.carrier.gate)
 		if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 1 {
@@ -141,8 +141,8 @@ func TestBusyCarrierKeepsTheClaim(t *testing.T) {
 	})
 }
 
-// TestStopLeavesWhatIsNotSent: a stop that gives up waiting says nothing about a
-// message that it broke off, so that the next process sends it.
+// TestStopLeavesWhatIsNotSent: a stop that times out records no outcome for an interrupted
+// message, so that the next process sends it.
 func TestStopLeavesWhatIsNotSent(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
@@ -152,27 +152,27 @@ func TestStopLeavesWhatIsNotSent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := b.Stop(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Stop: %v, want that it gave up", err)
+		t.Errorf("Stop: %v, want context.Canceled", err)
 	}
 	if e := b.record(v.ID).Events[0]; e.State != verify.EventSubmitting {
 		t.Errorf("the event is %+v, want it open", e)
 	}
 }
 
-// TestDelivered waits for the messages to one number, and no longer than ctx.
+// TestDelivered: Delivered waits for the messages to one number, at most until ctx ends.
 func TestDelivered(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, func(b *bench, _ *engine.Config) { b.carrier.gate = make(chan struct{}) })
 	v, err := b.Start(t.Context(), b.account, b.request())
 	must(t, err)
-	b.Delivered(t.Context(), "447700900999") // nothing is on its way there
+	b.Delivered(t.Context(), "447700900999") // no message in flight to it
 	for _, to := range []string{number, ""} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		b.Delivered(ctx, to)
 	}
 	if e := b.record(v.ID).Events[0]; e.State != verify.EventSubmitting {
-		t.Fatalf("the event is %+v before the carrier took it", e)
+		t.Fatalf("the event is %+v before the carrier accepted it", e)
 	}
 	arrived := make(chan verify.EventState)
 	go func() {
@@ -185,8 +185,8 @@ func TestDelivered(t *testing.T) {
 	}
 }
 
-// TestOutcomeOfBrokenRow: a delivery whose row stays broken ends with the life of the PIN.
-// Its slot is free, and a stop does not wait for it.
+// TestOutcomeOfBrokenRow: the delivery of a broken row ends when the PIN expires. Its slot is
+// then free, and a stop does not wait for it.
 func TestOutcomeOfBrokenRow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -197,10 +197,10 @@ func TestOutcomeOfBrokenRow(t *testing.T) {
 		b.breakRows()
 		close(b.carrier.gate)
 		advance(b, 305*time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of the bubble
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // fake time of the bubble
 		defer cancel()
 		if err := b.Stop(ctx); err != nil {
-			t.Errorf("Stop: %v, want that nothing is in flight", err)
+			t.Errorf("Stop: %v, want no message in flight", err)
 		}
 	})
 }

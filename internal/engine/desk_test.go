@@ -14,22 +14,22 @@ import (
 	"countersign/internal/verify"
 )
 
-// What carriers say that do not take a message.
+// Errors of carriers.
 var (
 	errLost    = errors.New("connection lost")
 	errRefused = fmt.Errorf("bad number: %w", deliver.ErrRefused)
 	errNotSent = fmt.Errorf("no connection: %w", deliver.ErrNotSent)
 )
 
-// desks are carriers whose answers the test gives, one by one. Every message is
-// for all of them in their order.
+// desks are carriers controlled by the test, which replies to each message. Every message
+// is routed to all of them in order.
 type desks struct {
 	*bench
 	cfg  engine.Config
 	sent chan hand
 }
 
-// hand is a message that waits for its carrier's answer.
+// hand is a submitted message that waits for the carrier's reply.
 type hand struct {
 	deliver.Message
 	carrier string
@@ -49,7 +49,7 @@ type desk struct {
 	sent chan hand
 }
 
-// Send gives up with ctx, and then has not sent anything, or does not know.
+// Send returns when ctx ends: with ErrNotSent, or with an unclear error.
 func (d *desk) Send(ctx context.Context, m deliver.Message) (deliver.Submission, error) {
 	h := hand{m, d.name, make(chan reply, 1)}
 	select {
@@ -65,7 +65,7 @@ func (d *desk) Send(ctx context.Context, m deliver.Message) (deliver.Submission,
 	}
 }
 
-// setUpDesks makes an engine with carriers of these names.
+// setUpDesks returns an engine with carriers of the given names.
 func setUpDesks(t *testing.T, names ...string) *desks {
 	t.Helper()
 	return setUpRouter(t, deliver.RouterConfig{}, names...)
@@ -89,7 +89,7 @@ func setUpRouter(t *testing.T, routing deliver.RouterConfig, names ...string) *d
 	return d
 }
 
-// goOn says that an account's next event comes at once after one that failed.
+// goOn sets next_event: after a failed event the next one is sent immediately.
 func (d *desks) goOn() {
 	d.t.Helper()
 	must(d.t, d.db.UpdateAccount(d.t.Context(), d.account.Key, func(a *verify.Account) error {
@@ -98,14 +98,14 @@ func (d *desks) goOn() {
 	}))
 }
 
-// restart replaces an engine that was stopped, as the next process does.
+// restart replaces a stopped engine, like the next process.
 func (d *desks) restart() {
 	d.cfg.Metrics = prometheus.NewRegistry()
 	d.Engine = engine.New(d.cfg)
 	d.resume()
 }
 
-// start starts a verification whose first message is at a carrier.
+// start starts a verification and returns its first message, now at a carrier.
 func (d *desks) start(change ...func(*verify.Request)) (verify.Verification, hand) {
 	d.t.Helper()
 	req := d.request()
@@ -117,7 +117,7 @@ func (d *desks) start(change ...func(*verify.Request)) (verify.Verification, han
 	return v, d.next(0)
 }
 
-// accepted starts a verification whose first message a carrier took.
+// accepted starts a verification, with its first message accepted.
 func (d *desks) accepted(refs ...string) verify.Verification {
 	d.t.Helper()
 	v, h := d.start()
@@ -126,18 +126,18 @@ func (d *desks) accepted(refs ...string) verify.Verification {
 	return v
 }
 
-// next waits for the message of an event that may be handed over now.
+// next waits until the message of an event is submitted, and checks that its row permits that.
 func (d *desks) next(seq int) hand {
 	d.t.Helper()
 	select {
 	case h := <-d.sent:
 		if events := d.record(h.RequestID).Events; len(events) <= seq || h.EventID != events[seq].ID ||
 			events[seq].State != verify.EventSubmitting || events[seq].Attempt != h.Attempt {
-			d.t.Fatalf("handed over attempt %d of %s, before it was so decided; want event %d of %+v", h.Attempt, h.EventID, seq, events)
+			d.t.Fatalf("submitted attempt %d of %s before it was recorded; want event %d of %+v", h.Attempt, h.EventID, seq, events)
 		}
 		return h
 	case <-time.After(10 * time.Second):
-		d.t.Fatalf("event %d is not handed over", seq)
+		d.t.Fatalf("event %d is not submitted", seq)
 		return hand{}
 	}
 }
@@ -168,12 +168,12 @@ func (d *desks) wantEvent(id verify.ID, seq int, state verify.EventState, attemp
 	}
 }
 
-// wantDue holds that the row belongs to nobody and falls due s seconds after the
-// start; less than 0 is never.
+// wantDue checks that the row is not leased and is due s seconds after the start; less than
+// 0 means never.
 func (d *desks) wantDue(id verify.ID, s float64) {
 	d.t.Helper()
 	if c := d.lease(id); c.Node != "" {
-		d.t.Errorf("the row is still held: %+v", c)
+		d.t.Errorf("the row is still leased: %+v", c)
 	}
 	due, ok, err := d.db.NextDue(d.t.Context())
 	if err != nil || ok != (s >= 0) || ok && !due.Equal(at(s)) {
@@ -181,7 +181,7 @@ func (d *desks) wantDue(id verify.ID, s float64) {
 	}
 }
 
-// count reads a counter of the engine's.
+// count returns a counter of the engine.
 func (d *desks) count(name string) float64 {
 	d.t.Helper()
 	families, err := d.cfg.Metrics.(*prometheus.Registry).Gather()

@@ -73,7 +73,7 @@ func (e *Engine) takeBatch(ctx context.Context) (found bool, err error) {
 	return t.found > 0, err
 }
 
-// takeDue handles, in one transaction, rows that are due.
+// takeDue handles due rows in one transaction.
 func (e *Engine) takeDue(t *transition, limit int) error {
 	rows, broken, err := t.Due(t.now, limit)
 	if err != nil {
@@ -82,7 +82,7 @@ func (e *Engine) takeDue(t *transition, limit int) error {
 	t.found = len(rows) + len(broken)
 	for id, why := range broken {
 		// A broken row must not delay the others.
-		e.cfg.Log.Error("verification cannot be read, trying again in a minute", "request_id", id.Hex(), "error", why)
+		e.cfg.Log.Error("cannot read verification, retrying in a minute", "request_id", id.Hex(), "error", why)
 		if err := t.Postpone(id, t.now.Add(time.Minute)); err != nil {
 			return err
 		}

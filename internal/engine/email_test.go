@@ -138,7 +138,7 @@ func TestEmailOrphan(t *testing.T) {
 }
 
 // TestEmailCaps: all spellings of an e-mail address share its caps, also in later steps, and
-// not those of the number.
+// do not share the caps of a number.
 func TestEmailCaps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

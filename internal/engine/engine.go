@@ -1,14 +1,13 @@
-// Package engine carries out the use cases: it joins the rules of package verify
-// with the store and the carriers, one file for each verb.
+// Package engine implements the use cases: it runs the rules of package verify
+// against the store and the carriers, one file for each verb.
 //
-// Every verb commits what was decided before anything leaves the process, and
-// answers only for what is committed. An accepted verification is claimed by
-// this node in the commit that accepts it, so its first message goes out at once
-// without another look at the database; later steps are taken by a [task.Runner]
-// when their rows fall due. What a crash leaves behind falls due again when the
-// claim's lease ends (design.md §4).
+// Every verb commits its decision before it answers and before a message leaves
+// the process. The commit that accepts a verification also acquires its lease for
+// this node, so the first message is sent without another query. A [task.Runner]
+// takes later steps when their rows fall due. Rows left by a crash fall due again
+// when their leases expire (design.md §4).
 //
-// The package must not know HTTP, nor the words and numbers of any API.
+// The package is independent of HTTP and of the texts and status codes of any API.
 package engine
 
 import (
@@ -33,8 +32,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// Config is what an Engine works with. All fields are needed unless they say
-// otherwise.
+// Config configures an Engine. All fields are required unless noted otherwise.
 type Config struct {
 	Store    *store.DB
 	Router   *deliver.Router
@@ -43,10 +41,10 @@ type Config struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 
-	// Reference returns the best estimate of the true time, with which the timestamps of
-	// signed requests are compared. Nil means Clock.
+	// Reference returns the best estimate of the true time, for comparison with timestamps of
+	// signed requests. Nil means Clock.
 	Reference func() time.Time
-	// Hold returns an error while this node must take no due steps. It still answers
+	// Hold returns an error while this node must not take due steps. It still answers
 	// requests, sends first messages and renews its leases. Nil means never.
 	Hold func() error
 
@@ -56,34 +54,34 @@ type Config struct {
 	// Observe takes each change after its commit. It must be quick. Nil disables that.
 	Observe func(verify.Change)
 
-	// Policy has the limits of the installation on every account. The zero value has none.
+	// Policy limits every account of the installation. The zero value is unlimited.
 	Policy account.Policy
 
-	// Caps are the limits on one number. Without any there are none.
+	// Caps are the limits on one number. Nil means unlimited.
 	Caps fraud.Caps
 
-	// Velocity are the rules that watch how the installation is used; nil for none.
+	// Velocity applies the velocity rules. Nil disables them.
 	Velocity *velocity.Watch
 
-	// ChargeOnSuccess takes the price of a verification when its right code came, and
-	// not when it was accepted.
+	// ChargeOnSuccess charges a verification when the right code is submitted, instead of
+	// when it is accepted.
 	ChargeOnSuccess bool
 }
 
 const (
-	// maxDeliveries bounds the messages on their way to carriers. More work is
+	// maxDeliveries bounds the messages in flight to carriers. Further requests are
 	// refused (KindUnavailable) instead of being accepted late.
 	maxDeliveries = 4096
 	// maxStepBatch bounds the steps taken in one commit.
 	maxStepBatch = 128
-	// maxIdle bounds a sleep of the runner, in case another process changed a row.
+	// maxIdle bounds a sleep of the runner, since another process may change a row.
 	maxIdle = time.Minute
-	// maxIdleShared is maxIdle where other nodes add rows all the time, which any
-	// node must be able to take over. It is shorter than renewEvery, too.
+	// maxIdleShared is maxIdle on a shared database, where this node may have to take over
+	// rows that other nodes add. It must be shorter than renewEvery.
 	maxIdleShared = time.Second
 )
 
-// Engine runs verifications. Make one with New, then let it Resume.
+// Engine runs verifications. Create it with New, then call Resume.
 type Engine struct {
 	cfg      Config
 	node     string // random, so that no two processes share a name
@@ -93,17 +91,17 @@ type Engine struct {
 	metrics  *metrics
 	runner   *task.Runner
 
-	slots      chan struct{} // one token for each message on its way
+	slots      chan struct{} // one token for each message in flight
 	flights    flights
 	deliveries sync.WaitGroup
-	waitCtx    context.Context // ends when Stop begins: nothing new is tried
+	waitCtx    context.Context // done when Stop begins: no further attempts
 	cancelWait context.CancelFunc
-	sendCtx    context.Context // ends when Stop gives up waiting
+	sendCtx    context.Context // done when Stop stops waiting
 	cancelSend context.CancelFunc
-	renewedAt  time.Time // the leases of this node; of the runner
+	renewedAt  time.Time // time of the last lease renewal; used by the runner only
 }
 
-// New returns an engine that accepts calls. Due steps are taken from Resume on.
+// New returns an engine that accepts calls. It takes no due steps before Resume.
 func New(cfg Config) *Engine {
 	if cfg.Reference == nil {
 		cfg.Reference = cfg.Clock.Now
@@ -133,24 +131,23 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Resume begins to take due steps, first those that fell due while nobody ran.
+// Resume starts to take due steps, including overdue ones.
 func (e *Engine) Resume() {
 	e.runner.Start()
 }
 
-// Wake has the engine look for due steps now: another node has handed something over.
-// It may be called between Resume and Stop.
+// Wake makes the engine check for due steps now, after another node's hand-off. It may
+// be called between Resume and Stop.
 func (e *Engine) Wake() { e.runner.Wake(time.Time{}) }
 
-// Stop takes no more steps and waits for the messages that are with a carrier,
-// until ctx ends. What is not finished then, and what only waits for a carrier
-// that can send it, goes on where the next process finds it. No verb may be called
-// any more.
+// Stop ends step processing and waits, until ctx is done, for messages already
+// submitted to a carrier. Unfinished messages, and messages that wait for an available
+// carrier, are resumed by the next process. No other method may be called afterwards.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.cancelWait()
 	e.runner.Stop()
 	e.renewedAt = time.Time{}
-	e.renewLeases(ctx) // once more, for the time of the wait
+	e.renewLeases(ctx) // covers the wait below
 	finished := make(chan struct{})
 	go func() {
 		e.deliveries.Wait()
@@ -167,11 +164,11 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 }
 
-// now is the time in the precision that the store keeps, so that a value reads
-// back as it was decided on.
+// now returns the time in the precision of the store, so that a stored time reads back
+// unchanged.
 func (e *Engine) now() time.Time { return e.cfg.Clock.Now().UTC().Truncate(time.Millisecond) }
 
-// reserve takes a slot for a message, or reports that there is none.
+// reserve acquires a slot for a message. It reports false if no slot is free.
 func (e *Engine) reserve() bool {
 	select {
 	case e.slots <- struct{}{}:
@@ -183,17 +180,18 @@ func (e *Engine) reserve() bool {
 
 func (e *Engine) unreserve() { <-e.slots }
 
-// write is Store.Write with overload classified.
+// write is Store.Write with classified errors.
 func (e *Engine) write(ctx context.Context, do func(*store.Tx) error) error {
 	return classified(e.cfg.Store.Write(ctx, store.Scope{}, do))
 }
 
-// throttled is the refusal of an account with a rate in requests per second.
+// throttled returns the refusal of an account over rate, in requests per second.
 func throttled(rate int) error {
 	by := verify.Cause{Rule: verify.RuleRate, Count: int64(rate) + 1, Limit: int64(rate)}
 	return &verify.Error{Kind: verify.KindThrottled, By: by}
 }
 
+// classified converts an overloaded or closed store to KindUnavailable.
 func classified(err error) error {
 	if errors.Is(err, store.ErrOverloaded) || errors.Is(err, store.ErrClosed) {
 		return &verify.Error{Kind: verify.KindUnavailable}

@@ -47,8 +47,8 @@ func waitStatus(t *testing.T, s *servertest.Server, id, want string) map[string]
 	return got
 }
 
-// TestDefaultWorkflow lets the person answer to nothing: SMS, call, call with a
-// new PIN, and the end, each at its published time.
+// TestDefaultWorkflow: without a check, the SMS, the call, the call with a new PIN and the
+// end are each at their published times.
 func TestDefaultWorkflow(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -58,7 +58,7 @@ func TestDefaultWorkflow(t *testing.T) {
 		if wait > 0 {
 			s.Clock.Advance(wait - time.Millisecond)
 			if got := len(s.Messages(number)); got != i {
-				t.Fatalf("event %d came early", got)
+				t.Fatalf("event %d is early", got)
 			}
 			s.Clock.Advance(time.Millisecond)
 		}
@@ -69,7 +69,7 @@ func TestDefaultWorkflow(t *testing.T) {
 		pins = append(pins, m.PIN())
 	}
 	if pins[0] != pins[1] {
-		t.Errorf("the call says %s, the SMS said %s", pins[1], pins[0])
+		t.Errorf("PIN %s in the call, %s in the SMS", pins[1], pins[0])
 	}
 	s.Clock.Advance(300 * time.Second)
 	got := waitStatus(t, s, id, "EXPIRED")
@@ -81,8 +81,8 @@ func TestDefaultWorkflow(t *testing.T) {
 	}
 }
 
-// TestParallelChecks: of many wrong codes at once, exactly three are tried; of
-// many right ones, exactly one succeeds.
+// TestParallelChecks: of concurrent wrong codes exactly three are compared; of concurrent
+// right ones exactly one succeeds.
 func TestParallelChecks(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -90,7 +90,7 @@ func TestParallelChecks(t *testing.T) {
 		name   string
 		number string
 		code   func(pin string) string
-		want   map[string]int // how often each status is answered
+		want   map[string]int // number of answers by status
 	}{
 		{"wrong", "447700900100", func(pin string) string { return pin + "0" }, map[string]int{"16": 2, "17": 1, "6": 197}},
 		{"right", "447700900101", func(pin string) string { return pin }, map[string]int{"0": 1, "6": 199}},
@@ -119,8 +119,8 @@ func TestParallelChecks(t *testing.T) {
 	}
 }
 
-// TestParallelStarts: of many requests for one number at once, one is accepted
-// and charged, and the others name it.
+// TestParallelStarts: of concurrent requests for one number one is accepted and charged, and
+// the answers to the others name it.
 func TestParallelStarts(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)

@@ -25,8 +25,8 @@ type ChannelRoutes struct {
 	Routes  []deliver.RouteCheck // the most specific first
 }
 
-// Evaluate applies all rules of Start to a request, except the rate of the account. It
-// counts, charges, logs and sends nothing. The error is never a refusal.
+// Evaluate applies all rules of Start to a request, except the rate of the account. It does
+// not count, charge, log or send. The error is never a refusal.
 func (e *Engine) Evaluate(ctx context.Context, account verify.Account, req verify.Request) (ev Evaluation, err error) {
 	ev.Network = e.cfg.Router.Network(req.To.Number())
 	for seq, step := range req.Workflow.Steps {

@@ -17,15 +17,15 @@ type coded string
 func (c coded) Error() string { return string(c) }
 func (c coded) Code() string  { return string(c) }
 
-// TestFailuresAreKept: an event lists each hand-over that a carrier did not accept,
-// whatever became of the event, and stays so after receipts and in the archive's form.
+// TestFailuresAreKept: an event lists each failed submission, for every outcome, after
+// receipts, and in the archived form.
 func TestFailuresAreKept(t *testing.T) {
 	t.Parallel()
 	number := fmt.Errorf("%w: %w", deliver.ErrNumber, coded("ESME_RINVDSTADR (0x0B)"))
 	system := fmt.Errorf("%w: %w", deliver.ErrNotSent, coded("ESME_RSYSERR (0x08)"))
 	tests := []struct {
 		name    string
-		answers []error // of a, b, a, b and so on; nil accepts
+		answers []error // results of carriers a and b in turn; nil accepts
 		state   verify.EventState
 		code    string
 		want    []verify.Failure
@@ -70,7 +70,7 @@ func TestFailuresAreKept(t *testing.T) {
 	}
 }
 
-// another waits for the next hand-over, and lets the pause before it pass.
+// another advances past the retry pause and waits for the next submission.
 func (d *desks) another(seq int) hand {
 	d.t.Helper()
 	for range 100 {
@@ -82,6 +82,6 @@ func (d *desks) another(seq int) hand {
 			d.clock.Advance(100 * time.Millisecond)
 		}
 	}
-	d.t.Fatalf("event %d is not handed over again", seq)
+	d.t.Fatalf("event %d is not submitted again", seq)
 	return hand{}
 }

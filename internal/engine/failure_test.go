@@ -11,7 +11,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// fail makes every new verification, or every change of one, an error of the database.
+// fail makes the database reject every new verification, or every change of one.
 func (b *bench) fail(operation string) {
 	if store.IsPostgres(b.path) {
 		b.behind(`CREATE OR REPLACE FUNCTION broken() RETURNS TRIGGER AS $$ BEGIN RAISE 'the disk is on fire'; END $$ LANGUAGE plpgsql;
@@ -29,19 +29,19 @@ func (b *bench) mend() {
 	b.behind(`DROP TRIGGER broken`)
 }
 
-// TestStartFails: what the database did not take has not happened.
+// TestStartFails: a start that cannot be written has no effect.
 func TestStartFails(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)
 	b.fail("INSERT")
 	if _, err := b.Start(t.Context(), b.account, b.request()); err == nil || kind(err) != -1 {
-		t.Errorf("got %v, want an error that is no refusal", err)
+		t.Errorf("got %v, want an error other than a refusal", err)
 	}
 	if n := len(b.carrier.all()); n != 0 {
 		t.Errorf("%d messages were sent", n)
 	}
 	if sum, charges, err := b.db.LedgerSum(t.Context(), b.account.Key); err != nil || charges != 0 || sum != 100*verify.Unit {
-		t.Errorf("%s after %d charges (%v), want nothing charged", sum, charges, err)
+		t.Errorf("%s after %d charges (%v), want no charge", sum, charges, err)
 	}
 	b.mend()
 	v, err := b.Start(t.Context(), b.account, b.request())
@@ -49,7 +49,7 @@ func TestStartFails(t *testing.T) {
 	b.settled(v.ID, 0)
 }
 
-// TestStepFails: it is tried again a second later.
+// TestStepFails: a failed step is retried after a second.
 func TestStepFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -63,11 +63,11 @@ func TestStepFails(t *testing.T) {
 		b.clock.Advance(125 * time.Second)
 		b.rest()
 		if err := b.Trigger(t.Context(), b.account, v.ID); err == nil {
-			t.Error("a trigger was carried out that cannot be written")
+			t.Error("a trigger succeeded that cannot be written")
 		}
 		b.mend()
 		if n := len(b.carrier.all()); n != 1 {
-			t.Fatalf("%d messages, want none of a step that was not written", n)
+			t.Fatalf("%d messages, want 1: the step is not written", n)
 		}
 		b.clock.Advance(time.Second)
 		if e := b.settled(v.ID, 1); e.State != verify.EventAccepted {
@@ -79,8 +79,8 @@ func TestStepFails(t *testing.T) {
 	})
 }
 
-// TestOutcomeFails: an outcome that the database does not take is kept until it
-// does, and the message is not sent again.
+// TestOutcomeFails: a failed write of an outcome is retried, and the message is not sent
+// again.
 func TestOutcomeFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestOutcomeFails(t *testing.T) {
 		v, err := b.Start(t.Context(), b.account, b.request())
 		must(t, err)
 		for range 5 {
-			b.rest() // it pauses
+			b.rest() // until the retry pause
 			if e := b.record(v.ID).Events[0]; e.State != verify.EventSubmitting {
 				t.Fatalf("the event is %+v", e)
 			}
@@ -107,7 +107,7 @@ func TestOutcomeFails(t *testing.T) {
 	})
 }
 
-// TestNoDatabase: every verb says so, and none panics.
+// TestNoDatabase: without a database every verb returns an error and does not panic.
 func TestNoDatabase(t *testing.T) {
 	t.Parallel()
 	verbs := map[string]func(*bench, verify.ID) error{

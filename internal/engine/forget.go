@@ -9,11 +9,11 @@ import (
 )
 
 // ForgetNumber ends the verifications in progress of a number, if Cancel is set, and erases
-// the number (see [store.DB.ForgetNumber]). Without Cancel, one in progress refuses the
-// erasure with an error that wraps [store.ErrRunning].
+// the number (see [store.DB.ForgetNumber]). Without Cancel it returns an error that wraps
+// [store.ErrRunning] if a verification is in progress.
 //
 // It needs several transactions: the store erases a number with a long history in batches,
-// so that requests need not wait. The first batch refuses if a verification is in progress.
+// so that requests need not wait. The first batch fails if a verification is in progress.
 func (e *Engine) ForgetNumber(ctx context.Context, f store.Forget) (done store.Forgotten, err error) {
 	cancelled := 0
 	for range maxForgetTries { // a verification may begin between the two steps

@@ -15,9 +15,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestForgetNumberCounts: a verification that ends because its number is forgotten counts
-// like one that was cancelled, in metrics and velocity rules; one whose time had come
-// counts as expired.
+// TestForgetNumberCounts: in metrics and velocity rules, a verification ended by the erasure
+// of its number counts as cancelled, or as expired if it was past its end.
 func TestForgetNumberCounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -56,7 +55,7 @@ func TestForgetNumberCounts(t *testing.T) {
 	}
 }
 
-// counted is the value of a counter whose only label has a value.
+// counted returns the value of a counter by its only label.
 func counted(t *testing.T, reg prometheus.Gatherer, name, label string) (value float64) {
 	t.Helper()
 	families, err := reg.Gather()
@@ -71,7 +70,7 @@ func counted(t *testing.T, reg prometheus.Gatherer, name, label string) (value f
 	return value
 }
 
-// finished is how many finished verifications the nodes told each other of.
+// finished returns the number of finished verifications that the nodes published.
 func finished(t *testing.T, db *store.DB) (n int) {
 	t.Helper()
 	nodes, err := db.FraudNodes(t.Context())

@@ -16,7 +16,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// restart stops this node, and starts another with a clock that stands at now.
+// restart stops this node and starts another with its clock at now.
 func (b *bench) restart(key vault.Key, now time.Time, caps fraud.Caps) *bench {
 	b.t.Helper()
 	must(b.t, b.Stop(b.t.Context()))
@@ -26,8 +26,8 @@ func (b *bench) restart(key vault.Key, now time.Time, caps fraud.Caps) *bench {
 	return next
 }
 
-// TestFutureState: what a node wrote whose clock was wrong for a while means nothing to
-// a node whose clock is right.
+// TestFutureState: state from a time when the clock was wrong does not affect a node with
+// the right time.
 func TestFutureState(t *testing.T) {
 	t.Parallel()
 	engines := map[string]func(*testing.T) string{
@@ -66,7 +66,7 @@ func testFutureState(t *testing.T, database string, jump time.Duration) {
 		return b.Start(ctx, b.account, req)
 	}
 
-	// While the clock is wrong: one runs, one number is capped, one is locked.
+	// While the clock is wrong: one verification runs, one number is capped, one is locked.
 	b = b.restart(key, t0.Add(jump), caps)
 	must(t, b.db.Vault().Refresh(ctx, b.clock.Now()))
 	old, err := start(runningNumber)
@@ -86,7 +86,7 @@ func testFutureState(t *testing.T, database string, jump time.Duration) {
 	must(t, err)
 	b.Delivered(ctx, "")
 
-	// Corrected: all of it is as if it were not there.
+	// After the correction none of these has an effect.
 	right := t0.Add(100 * time.Second)
 	b = b.restart(key, right, caps)
 	must(t, b.db.Vault().Refresh(ctx, right))
@@ -94,7 +94,7 @@ func testFutureState(t *testing.T, database string, jump time.Duration) {
 	must(t, err)
 	for _, k := range keys.Data {
 		if k.Current && k.Purpose == "pin" && (k.CreatedAt.After(right) || k.CreatedAt.Before(t0.Add(-time.Minute))) {
-			t.Errorf("PINs are sealed with the key of %v", k.CreatedAt)
+			t.Errorf("PINs are encrypted with the key of %v", k.CreatedAt)
 		}
 	}
 	for _, number := range []string{runningNumber, cappedNumber, lockedNumber, provenNumber} {
@@ -111,7 +111,7 @@ func testFutureState(t *testing.T, database string, jump time.Duration) {
 		}
 	}
 	if _, err := start(runningNumber); kind(err) != verify.KindBlocked {
-		t.Errorf("a cap of now does not hold: %v", err)
+		t.Errorf("a cap filled after the correction does not apply: %v", err)
 	}
 	if got, err := b.Search(ctx, b.account, []verify.ID{old.ID}); err != nil || got[0].Status != verify.Expired {
 		t.Errorf("the verification that ran: %v (%v)", got, err)
@@ -127,8 +127,8 @@ func testFutureState(t *testing.T, database string, jump time.Duration) {
 	must(t, b.Stop(ctx))
 }
 
-// TestFutureDue: what a clock that was ahead has put off ends when retention finds the
-// clock good, whether it waits for a step or for a dead node.
+// TestFutureDue: verifications postponed by a clock that was ahead end when retention accepts
+// the clock, both those that wait for a step and those leased by a dead node.
 func TestFutureDue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestFutureDue(t *testing.T) {
 	})
 }
 
-// again starts another node on the database, while this one stands still.
+// again starts another node on the database, while this node is idle.
 func (b *bench) again(key vault.Key, now time.Time) *bench {
 	b.t.Helper()
 	if !b.db.Shared() {

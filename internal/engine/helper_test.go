@@ -29,14 +29,14 @@ import (
 
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// catalog is what all engines here say; to read it takes longer than most tests.
+// catalog is shared by all engines here, since loading it takes longer than most tests.
 var catalog = sync.OnceValues(message.New)
 
-// at is the time s seconds after the start.
+// at returns the time s seconds after the start.
 func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
 
-// bench is an engine on a database of its own, with a carrier and a clock that
-// the test holds.
+// bench is an engine with a separate database, and a carrier and a clock controlled by the
+// test.
 type bench struct {
 	*engine.Engine
 	db      *store.DB
@@ -47,7 +47,7 @@ type bench struct {
 	t       *testing.T
 }
 
-// carrier takes every message, once it is let: with gate set, each waits for it.
+// carrier accepts every message; with gate set, each waits for a receive from gate.
 type carrier struct {
 	gate chan struct{}
 
@@ -75,14 +75,14 @@ func (c *carrier) all() []deliver.Message {
 	return append([]deliver.Message(nil), c.sent...)
 }
 
-// setUp makes an engine that does not take due steps before Resume.
+// setUp returns an engine that does not take due steps before Resume.
 func setUp(t *testing.T, change ...func(*bench, *engine.Config)) *bench {
 	t.Helper()
 	database := pgtest.Chosen(t, filepath.Join(t.TempDir(), "countersign.db"), "migrated", store.Migrate)
 	return setUpNode(t, database, vault.NewKey(), clockwork.NewFakeClockAt(t0), change...)
 }
 
-// setUpNode makes an engine on a database that others may work on, too.
+// setUpNode returns an engine on a database that other engines may share.
 func setUpNode(t *testing.T, database string, key vault.Key, clock *clockwork.FakeClock, change ...func(*bench, *engine.Config)) *bench {
 	t.Helper()
 	b := &bench{
@@ -101,7 +101,7 @@ func setUpNode(t *testing.T, database string, key vault.Key, clock *clockwork.Fa
 	err = b.db.CreateAccount(t.Context(), store.NewAccount{
 		Account: b.account, Secret: "secret", SignatureMethod: "sha256", SignatureSecret: "signature secret",
 	}, t0)
-	if !errors.Is(err, store.ErrAccountExists) { // another node made it
+	if !errors.Is(err, store.ErrAccountExists) { // another node created it
 		must(t, err)
 	}
 	cfg := engine.Config{
@@ -116,7 +116,7 @@ func setUpNode(t *testing.T, database string, key vault.Key, clock *clockwork.Fa
 	t.Cleanup(func() {
 		ctx, giveUp := context.WithCancel(context.Background())
 		giveUp()
-		_ = b.Stop(ctx) // ends the deliveries that the test has left
+		_ = b.Stop(ctx) // ends remaining deliveries
 		_ = b.db.Close()
 	})
 	return b
@@ -139,7 +139,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// kind is the kind of a refusal, and -1 for any other error and for none.
+// kind returns the kind of a refusal, or -1 for any other error and for nil.
 func kind(err error) verify.Kind {
 	if e, ok := errors.AsType[*verify.Error](err); ok {
 		return e.Kind
@@ -169,8 +169,8 @@ func (b *bench) record(id verify.ID) verify.Verification {
 	return rec
 }
 
-// settled waits until the outcome of event seq is known: then the claim on the
-// row has been given back in the same commit.
+// settled waits until the outcome of event seq is recorded. The same commit releases the
+// lease of the row.
 func (b *bench) settled(id verify.ID, seq int) verify.Event {
 	b.t.Helper()
 	var e verify.Event
@@ -190,8 +190,8 @@ func (b *bench) lease(id verify.ID) verify.Lease {
 	return b.record(id).Lease
 }
 
-// renewed waits until the claim on the only row holds until the given time. It looks
-// without a lock: a row that is locked is passed over.
+// renewed waits until the lease of the only row ends at the given time. It reads without a
+// lock, since renewals skip locked rows.
 func (b *bench) renewed(end time.Time) {
 	b.t.Helper()
 	await.Until(b.t, "renewed the claim", func() bool {
@@ -200,9 +200,8 @@ func (b *bench) renewed(end time.Time) {
 	})
 }
 
-// orphan makes what a process leaves behind that died while it handed the first
-// event over, for the first or the second time: a row under a lease that nobody
-// renews.
+// orphan returns the state left by a process that died while it submitted the first event,
+// at attempt 1 or 2: a row under a lease that is not renewed.
 func (b *bench) orphan(attempt int) (verify.Verification, verify.Event) {
 	b.t.Helper()
 	return b.orphanOf(b.request(), attempt)
@@ -221,13 +220,13 @@ func (b *bench) orphanOf(req verify.Request, attempt int) (verify.Verification, 
 	return v, v.Events[0]
 }
 
-// insert adds a verification behind the engine's back.
+// insert adds a verification, bypassing the engine.
 func (b *bench) insert(v verify.Verification) {
 	b.t.Helper()
 	must(b.t, b.db.Write(b.t.Context(), store.Scope{}, func(tx *store.Tx) error { return tx.Save(verify.Change{Verification: v, New: true}) }))
 }
 
-// alter changes a stored verification behind the engine's back.
+// alter changes a stored verification, bypassing the engine.
 func (b *bench) alter(id verify.ID, change func(*verify.Verification)) {
 	b.t.Helper()
 	must(b.t, b.db.Write(b.t.Context(), store.Scope{}, func(tx *store.Tx) error {
@@ -246,7 +245,7 @@ func withoutHistory(v verify.Verification) verify.Verification {
 	return v
 }
 
-// breakRows damages the documents of all verifications. It must be called once only.
+// breakRows damages the documents of all verifications. It must not be called twice.
 func (b *bench) breakRows() {
 	b.t.Helper()
 	b.behind(`CREATE TABLE whole AS SELECT id, document FROM verifications`)
@@ -259,7 +258,7 @@ func (b *bench) mendRows() {
 	b.behind(`UPDATE verifications SET document = whole.document FROM whole WHERE whole.id = verifications.id`)
 }
 
-// behind runs SQL behind the engine's back.
+// behind runs SQL, bypassing the engine.
 func (b *bench) behind(query string) {
 	b.t.Helper()
 	db, err := pgtest.Open(b.path)
@@ -269,7 +268,7 @@ func (b *bench) behind(query string) {
 	must(b.t, err)
 }
 
-// rest waits until every goroutine of the engine waits for the test: for the clock to
-// advance, for the answer of a carrier, or for a call. The test runs in a synctest
+// rest blocks until every goroutine of the engine waits for the test: for the clock to
+// advance, for a carrier's reply, or for a call. The test must run in a synctest
 // bubble.
 func (b *bench) rest() { synctest.Wait() }

@@ -10,8 +10,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestOtherAccount: the id of another account's verification is as unknown as one that does
-// not exist: live, under a broken document, ended and archived.
+// TestOtherAccount: the id of another account's verification is treated like an unknown id:
+// live, with a broken document, ended and archived.
 func TestOtherAccount(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)

@@ -16,9 +16,9 @@ const renewEvery = verify.LeaseTime / 3
 // maxRenewals bounds the leases that are renewed in one commit.
 const maxRenewals = 256
 
-// renewLeases keeps other nodes from a row while this one submits its message, however long
-// that takes. On an embedded database the row may become due: the runner finds its message
-// in flight.
+// renewLeases renews the leases of all messages in flight, which keeps other nodes from their
+// rows. On an embedded database the row may become due: the runner then finds the message in
+// flight.
 func (e *Engine) renewLeases(ctx context.Context) {
 	now := e.now()
 	if !e.cfg.Store.Shared() || within(e.renewedAt, now, renewEvery) {
@@ -28,7 +28,7 @@ func (e *Engine) renewLeases(ctx context.Context) {
 	for some := range slices.Chunk(e.flights.to(""), maxRenewals) {
 		err := e.write(ctx, func(tx *store.Tx) error { return renew(tx, some, now.Add(verify.LeaseTime)) })
 		if err != nil {
-			e.cfg.Log.Warn("leases not renewed", "leases", len(some), "error", err)
+			e.cfg.Log.Warn("cannot renew leases", "leases", len(some), "error", err)
 			e.renewedAt = time.Time{}
 		}
 	}

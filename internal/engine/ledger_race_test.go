@@ -13,10 +13,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestLedgerRace: of a thousand starts at once, on a balance that covers 437 and all
-// but the last unit of one more, 437 are accepted, each is charged once, and the
-// balance is what is left, to the unit. Then all of them are refused by the carrier
-// and cancelled at once, and the balance is what it was.
+// TestLedgerRace: a thousand concurrent starts on a balance one unit short of 438 prices. 437
+// are accepted, each is charged once, and the balance is exact to the unit. Then the carrier
+// refuses all, they are cancelled concurrently, and the full balance is restored.
 func TestLedgerRace(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
@@ -31,7 +30,7 @@ func TestLedgerRace(t *testing.T) {
 	})
 }
 
-// heldByOther is when a node looks again at what another is at work on.
+// heldByOther is the interval of a node's checks for rows locked by another.
 const heldByOther = 50 * time.Millisecond
 
 func ledgerRace(t *testing.T, nodes ...*bench) {
@@ -120,7 +119,7 @@ func ledgerRace(t *testing.T, nodes ...*bench) {
 	t.Logf("%d starts in %v: %d accepted; %d cancelled in %v and refunded", callers, took, accepted.Load(), len(begun), back)
 }
 
-// refuser is a carrier that takes nothing.
+// refuser is a carrier that refuses every message.
 type refuser struct{}
 
 func (refuser) Send(context.Context, deliver.Message) (deliver.Submission, error) {

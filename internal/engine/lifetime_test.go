@@ -28,8 +28,8 @@ func states(t *testing.T, m deliver.Message, want string) {
 	}
 }
 
-// TestRetryStatesWhatIsLeft: a message that waited for its carriers, and one sent again
-// after a lost answer, state the lifetime at the time of sending.
+// TestRetryStatesWhatIsLeft: a message that waited for its carriers, and a message sent again
+// after a lost response, state the lifetime at the time of sending.
 func TestRetryStatesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -96,8 +96,8 @@ func TestSlowTemplates(t *testing.T) {
 	h.accept()
 }
 
-// TestFailureBeforeThePINDies: an event that a failure brings forward, with less than
-// a minute left to the PIN, has a new one.
+// TestFailureBeforeThePINDies: an event brought forward by a failure, less than a minute
+// before the PIN expires, has a new PIN.
 func TestFailureBeforeThePINDies(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -6,17 +6,17 @@ import (
 	"countersign/internal/verify"
 )
 
-// metrics count what the engine does. No label holds a number, a code or an
-// account.
+// metrics are the counters of the engine. Labels never contain phone numbers, codes or
+// accounts.
 type metrics struct {
 	started  prometheus.Counter
-	ended    *prometheus.CounterVec // by status
-	checks   *prometheus.CounterVec // by result
-	events   *prometheus.CounterVec // by channel and state
+	ended    *prometheus.CounterVec // label: status
+	checks   *prometheus.CounterVec // label: result
+	events   *prometheus.CounterVec // labels: channel, state
 	refunded prometheus.Counter
 	early    prometheus.Counter     // receipts
-	alarms   prometheus.Counter     // of wrong credentials
-	capped   *prometheus.CounterVec // by cap
+	alarms   prometheus.Counter     // wrong credentials
+	capped   *prometheus.CounterVec // label: cap
 	lateness prometheus.Histogram
 }
 
@@ -32,34 +32,34 @@ func newMetrics(reg prometheus.Registerer, caps []string, slots chan struct{}) *
 			Name: "countersign_checks_total", Help: "Codes submitted, by result.",
 		}, []string{"result"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_events_total", Help: "Messages handed to carriers, by channel and outcome; submitting: not sent, left for the next process.",
+			Name: "countersign_events_total", Help: "Messages submitted to carriers, by channel and outcome; submitting: not sent, left for the next process.",
 		}, []string{"channel", "state"}),
 		refunded: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_verifications_refunded_total", Help: "Verifications that were given their price back, since nothing of them ever left.",
+			Name: "countersign_verifications_refunded_total", Help: "Verifications refunded because no message was sent.",
 		}),
 		early: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_receipts_early_total", Help: "Receipts without a known message: faster than the carrier's answer, of a message that is archived or not ours, or with an id in another form.",
+			Name: "countersign_receipts_early_total", Help: "Receipts without a known message: before the carrier's response, for an archived or foreign message, or with a differently formatted id.",
 		}),
 		alarms: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "countersign_credential_alarms_total", Help: "Times that an account had 20 requests with wrong credentials in an hour.",
+			Name: "countersign_credential_alarms_total", Help: "Alarms for 20 requests with wrong credentials to one account in an hour.",
 		}),
 		capped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_cap_hits_total", Help: "Starts, messages and checks that a cap on their number refused, or that filled one, by cap.",
+			Name: "countersign_cap_hits_total", Help: "Starts, messages and checks that were refused by a cap on their number, or that reached it, by cap.",
 		}, []string{"cap"}),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "countersign_step_lateness_seconds", Help: "How long after its time a step was taken.",
+			Name: "countersign_step_lateness_seconds", Help: "Delay of steps after their scheduled time.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300},
 		}),
 	}
 	queued := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "countersign_messages_queued", Help: "Messages on their way to a carrier on this server; above 4096 new ones are refused.",
+		Name: "countersign_messages_queued", Help: "Messages in flight to carriers on this server; above 4096 further requests are refused.",
 	}, func() float64 { return float64(len(slots)) })
 	reg.MustRegister(queued, m.started, m.ended, m.checks, m.events, m.refunded, m.early, m.alarms, m.capped, m.lateness)
 	m.begin(caps)
 	return m
 }
 
-// begin lets the counters with known labels start at 0.
+// begin initializes all counters with known labels to 0.
 func (m *metrics) begin(caps []string) {
 	for _, status := range []verify.Status{verify.Success, verify.Failed, verify.Cancelled, verify.Expired} {
 		m.ended.WithLabelValues(string(status))
@@ -79,7 +79,7 @@ func (m *metrics) begin(caps []string) {
 	}
 }
 
-// checked counts a check that was recorded.
+// checked counts a recorded check.
 func (m *metrics) checked(valid bool) {
 	result := "invalid"
 	if valid {
@@ -88,7 +88,7 @@ func (m *metrics) checked(valid bool) {
 	m.checks.WithLabelValues(result).Inc()
 }
 
-// checkFailed counts a check that was not recorded.
+// checkFailed counts an unrecorded check.
 func (m *metrics) checkFailed(err error) {
 	result := "error"
 	if is(err, verify.KindNotFound) {

@@ -22,15 +22,15 @@ import (
 	"countersign/internal/verify"
 )
 
-// twoNodes makes two engines on one database, with one clock.
+// twoNodes returns two engines on one database, with one clock.
 func twoNodes(t *testing.T, change ...func(*bench, *engine.Config)) (a, b *bench) {
 	t.Helper()
 	database, key, clock := pgtest.Prepared(t, "migrated", store.Migrate), vault.NewKey(), clockwork.NewFakeClockAt(t0)
 	return setUpNode(t, database, key, clock, change...), setUpNode(t, database, key, clock, change...)
 }
 
-// advance moves the clock a little at a time, as it moves in earnest, so that each
-// runner takes every turn that it would take.
+// advance moves the clock in small steps, like real time, so that each runner makes all its
+// turns.
 func advance(b *bench, d time.Duration) {
 	for ; d > 0; d -= time.Second {
 		b.rest()
@@ -39,8 +39,7 @@ func advance(b *bench, d time.Duration) {
 	b.rest()
 }
 
-// TestNodesLeaveAlone: a message that is slow on its way is that of the node which
-// sends it, for as long as that takes.
+// TestNodesLeaveAlone: a slow message in flight is not resent by the other node.
 func TestNodesLeaveAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -61,8 +60,8 @@ func TestNodesLeaveAlone(t *testing.T) {
 	})
 }
 
-// TestNodesRescue: what a node has begun that stands still, another finishes; and
-// what the first says when it wakes changes nothing.
+// TestNodesRescue: another node finishes the work of a suspended node, and the outcome that
+// the suspended node records later has no effect.
 func TestNodesRescue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -79,15 +78,15 @@ func TestNodesRescue(t *testing.T) {
 		close(a.carrier.gate)
 		a.Delivered(t.Context(), "")
 		got := b.settled(v.ID, 0)
-		got.Parts, want.Parts = nil, nil // that the first node submitted counts as a part, too
+		got.Parts, want.Parts = nil, nil // the first node's submission is also a part
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("the event is %+v, want %+v", got, want)
 		}
 	})
 }
 
-// TestNodesHandOver: what a stop breaks off, another node takes up at once. The clock
-// stands still: nobody finds it by looking.
+// TestNodesHandOver: another node immediately resumes a delivery interrupted by a stop. The
+// clock does not move, so polling cannot find it.
 func TestNodesHandOver(t *testing.T) {
 	t.Parallel()
 	a, b := twoNodes(t)
@@ -107,15 +106,15 @@ func TestNodesHandOver(t *testing.T) {
 	ctx, giveUp := context.WithCancel(t.Context())
 	giveUp()
 	if err := a.Stop(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Stop: %v, want that it gave up", err)
+		t.Errorf("Stop: %v, want context.Canceled", err)
 	}
 	if e := b.settled(v.ID, 0); e.State != verify.EventAccepted || e.Attempt != 2 {
 		t.Errorf("the event is %+v, want it sent by the other node", e)
 	}
 }
 
-// TestNodesLate: a node that stood still until the verification had moved to the
-// archive does not try for ever to tell what became of its message.
+// TestNodesLate: a node suspended until the verification was archived does not retry the
+// outcome of its message forever.
 func TestNodesLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +128,7 @@ func TestNodesLate(t *testing.T) {
 		must(t, b.Cancel(t.Context(), b.account, v.ID))
 		moved, err := b.db.Archive(t.Context(), store.Cutoffs{Codes: at(3600)}, 10)
 		if must(t, err); moved != 1 {
-			t.Fatalf("%d moved to the archive, want 1", moved)
+			t.Fatalf("%d archived, want 1", moved)
 		}
 		close(a.carrier.gate)
 		await.Until(t, "given up", func() bool {
@@ -142,8 +141,8 @@ func TestNodesLate(t *testing.T) {
 	})
 }
 
-// TestNodesStart: whichever nodes are asked, one verification runs, the others
-// learn its id, and it is charged once.
+// TestNodesStart: of concurrent starts on two nodes one is accepted and charged once, and the
+// others return its id.
 func TestNodesStart(t *testing.T) {
 	t.Parallel()
 	a, b := twoNodes(t)
@@ -172,15 +171,14 @@ func TestNodesStart(t *testing.T) {
 	}
 	wg.Wait()
 	if started.Load() != 1 || len(named) != 1 {
-		t.Errorf("%d have started, and %d were named", started.Load(), len(named))
+		t.Errorf("%d started, and %d ids were named", started.Load(), len(named))
 	}
 	if _, charges, err := a.db.LedgerSum(t.Context(), a.account.Key); err != nil || charges > 1 {
 		t.Errorf("%d charges (%v)", charges, err)
 	}
 }
 
-// TestNodesGuess: however many nodes are asked at once, a PIN is guessed at three
-// times.
+// TestNodesGuess: concurrent checks on two nodes compare three guesses.
 func TestNodesGuess(t *testing.T) {
 	t.Parallel()
 	a, b := twoNodes(t)
@@ -200,7 +198,7 @@ func TestNodesGuess(t *testing.T) {
 			switch kind(err) {
 			case verify.KindWrongCode, verify.KindTooManyCodes:
 				guesses.Add(1)
-			case verify.KindNotFound: // over
+			case verify.KindNotFound: // ended
 			default:
 				t.Error(err)
 			}
@@ -241,8 +239,8 @@ func TestNodesSteps(t *testing.T) {
 	}
 }
 
-// TestNodesShareRate: however requests are spread over nodes, in no second do more
-// pass than the account may make, and hardly fewer.
+// TestNodesShareRate: for any distribution of requests over nodes, the requests admitted in
+// any second do not exceed the account's rate, and reach at least 90 % of it.
 func TestNodesShareRate(t *testing.T) {
 	t.Parallel()
 	for name, ask := range map[string]func(n *bench, account verify.Account, i int) (passed bool, err error){
@@ -275,7 +273,7 @@ func shareRate(t *testing.T, ask func(n *bench, account verify.Account, i int) (
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for i := range 40 {
-			// All to one node, then to the other, then to both.
+			// All requests to one node, then to the other, then to both.
 			node := []*bench{a, b, []*bench{a, b}[i%2]}[turn%3]
 			wg.Go(func() {
 				switch ok, err := ask(node, account, 40*turn+i); {
@@ -301,13 +299,13 @@ func shareRate(t *testing.T, ask func(n *bench, account verify.Account, i int) (
 			t.Fatalf("%d passed in the second from %v", n, from)
 		}
 	}
-	if want := 3 * account.Rate * 9 / 10; len(passed) < want { // 40 were there to pass at any time
-		t.Errorf("%d passed in three seconds, want %d at least", len(passed), want)
+	if want := 3 * account.Rate * 9 / 10; len(passed) < want { // 40 requests are always waiting
+		t.Errorf("%d passed in three seconds, want at least %d", len(passed), want)
 	}
 }
 
-// TestNodesRateRefused: a start that is refused counts against the rate, on all nodes,
-// also where it meets one that has run out though nobody has taken that step.
+// TestNodesRateRefused: a refused start counts against the rate on all nodes, also if it
+// finds an expired verification that no runner has processed.
 func TestNodesRateRefused(t *testing.T) {
 	t.Parallel()
 	a, b := twoNodes(t)
@@ -322,6 +320,6 @@ func TestNodesRateRefused(t *testing.T) {
 		t.Errorf("without credit: %v", err)
 	}
 	if _, err := b.Start(t.Context(), account, b.request()); kind(err) != verify.KindThrottled {
-		t.Errorf("the second of a second: %v", err)
+		t.Errorf("the second start within a second: %v", err)
 	}
 }

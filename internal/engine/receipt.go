@@ -10,8 +10,8 @@ import (
 )
 
 // Receipt records a carrier's delivery report. A receipt that precedes the carrier's
-// response is kept until the response. One for a verification in the archive looks the
-// same, and changes nothing.
+// response is stored until the response. A receipt for an archived verification is
+// indistinguishable from it, and is also stored, without effect.
 func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 	in := store.Scope{Refs: []verify.Ref{{Carrier: r.Carrier, ID: r.Ref}}}
 	for _, former := range r.FormerRefs {
@@ -24,9 +24,9 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 	return nil
 }
 
-// receipt finds the message of a receipt. A message under one of FormerRefs counts only if
-// the receipt changes it: a carrier may use an id again, and an old message must not take
-// the receipt of one without a response so far.
+// receipt finds the message of a receipt. A message under one of FormerRefs matches only if
+// the receipt changes it. A carrier may reuse an id, and the receipt may be for a message
+// without a response so far instead of the old one.
 func (e *Engine) receipt(t *transition, r deliver.Receipt) error {
 	report := verify.Receipt{Ref: verify.Ref{Carrier: r.Carrier, ID: r.Ref}, State: r.State, Error: r.Error}
 	known, _, err := e.report(t, report)
@@ -40,7 +40,7 @@ func (e *Engine) receipt(t *transition, r deliver.Receipt) error {
 			return err
 		}
 	}
-	// The response may arrive at this moment: from here on it waits for the lock.
+	// A concurrent response waits for this lock.
 	if err := t.LockRef(report.Ref); err != nil {
 		return err
 	}
@@ -103,8 +103,8 @@ func (e *Engine) Answer(ctx context.Context, a deliver.Answer) error {
 	return err
 }
 
-// earlyReceipts takes the receipts that arrived before the response of their carrier, by
-// message id.
+// earlyReceipts removes and returns the receipts that arrived before their carrier's
+// response, by message id.
 func (t *transition) earlyReceipts(carrier string, refs ...string) (early map[string]verify.Part, err error) {
 	for _, ref := range refs {
 		if ref == "" {

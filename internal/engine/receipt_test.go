@@ -22,15 +22,14 @@ const (
 	accepted      = verify.EventAccepted
 )
 
-// said is one receipt.
+// said is a receipt.
 type said struct {
 	ref   string
 	state verify.EventState
 	err   string
 }
 
-// TestReceipts: what carriers report is seen on the event, and changes nothing
-// else.
+// TestReceipts: a receipt updates only its event.
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -62,7 +61,7 @@ func TestReceipts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := setUpDesks(t, "a")
 				d.resume()
-				for _, early := range []bool{false, true} { // before the carrier's answer, or after it
+				for _, early := range []bool{false, true} { // before or after the carrier's response
 					v, h := d.start(func(r *verify.Request) {
 						if early {
 							r.To = verify.PhoneAddress("447700900001", r.To.Country)
@@ -78,7 +77,7 @@ func TestReceipts(t *testing.T) {
 					}
 					if early {
 						if e := d.record(v.ID).Events[0]; e.State != verify.EventSubmitting {
-							t.Errorf("the event is %+v before its carrier took it", e)
+							t.Errorf("the event is %+v before its carrier accepted it", e)
 						}
 						if n := d.count("countersign_receipts_early_total"); n-known != float64(len(tt.receipts)) {
 							t.Errorf("%v early receipts are counted, want %d", n-known, len(tt.receipts))
@@ -92,14 +91,14 @@ func TestReceipts(t *testing.T) {
 						t.Errorf("early %v: the verification changed to %+v", early, rec)
 					}
 					d.wantDue(v.ID, 125)
-					d.behind(`DELETE FROM message_ids`) // the same ids come again
+					d.behind(`DELETE FROM message_ids`) // the ids are used again
 				}
 			})
 		})
 	}
 }
 
-// TestReceiptOfAnotherCarrier: ids are a carrier's own.
+// TestReceiptOfAnotherCarrier: ids are unique only within a carrier.
 func TestReceiptOfAnotherCarrier(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a", "b")
@@ -110,8 +109,8 @@ func TestReceiptOfAnotherCarrier(t *testing.T) {
 	d.wantEvent(v.ID, 0, delivered, 1, "a", "")
 }
 
-// TestReceiptTooEarly: what has waited for an hour is not taken for the receipt of
-// a message that gets its id then.
+// TestReceiptTooEarly: a receipt stored for an hour is not applied to a message that gets the
+// same id later.
 func TestReceiptTooEarly(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -121,7 +120,7 @@ func TestReceiptTooEarly(t *testing.T) {
 	d.wantEvent(v.ID, 0, accepted, 1, "a", "")
 }
 
-// TestReceiptOfReusedID: the newest message of that id is meant.
+// TestReceiptOfReusedID: a receipt applies to the newest message with its id.
 func TestReceiptOfReusedID(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -134,7 +133,7 @@ func TestReceiptOfReusedID(t *testing.T) {
 	d.wantEvent(old.ID, 0, accepted, 1, "a", "")
 }
 
-// TestReceiptAfterTheEnd: what is over stays as it is; only its history tells more.
+// TestReceiptAfterTheEnd: a receipt updates only the history of an ended verification.
 func TestReceiptAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	ends := map[verify.Status]func(*desks, verify.Verification) error{
@@ -183,8 +182,7 @@ func TestReceiptAfterTheEnd(t *testing.T) {
 	}
 }
 
-// TestLateAnswer: an answer that comes after its hand-over was given up tells what
-// nobody knew.
+// TestLateAnswer: a response after the timeout of its submission resolves an unknown outcome.
 func TestLateAnswer(t *testing.T) {
 	t.Parallel()
 	answer := func(attempt int, state verify.EventState, ref, err string) verify.Part {
@@ -227,8 +225,8 @@ func TestLateAnswer(t *testing.T) {
 	}
 }
 
-// TestLateAnswerThenReceipt: what was found in the end gets its receipts, also
-// those that came before.
+// TestLateAnswerThenReceipt: a message accepted by a late response gets its receipts, also
+// earlier ones.
 func TestLateAnswerThenReceipt(t *testing.T) {
 	t.Parallel()
 	for _, early := range []bool{false, true} {
@@ -251,8 +249,8 @@ func TestLateAnswerThenReceipt(t *testing.T) {
 	}
 }
 
-// TestLateAnswerMeanwhile: an answer to the first attempt comes while the second
-// is on its way.
+// TestLateAnswerMeanwhile: a response to the first attempt arrives while the second is in
+// flight.
 func TestLateAnswerMeanwhile(t *testing.T) {
 	t.Parallel()
 	ok := verify.Part{Attempt: 1, Count: 1, Carrier: "a", Ref: "1", State: accepted}
@@ -261,7 +259,7 @@ func TestLateAnswerMeanwhile(t *testing.T) {
 		name     string
 		late     verify.Part
 		second   reply
-		receipts []said // of a
+		receipts []said // from carrier a
 		want     verify.EventState
 		carrier  string
 		err      string
@@ -293,7 +291,7 @@ func TestLateAnswerMeanwhile(t *testing.T) {
 			d.wantEvent(v.ID, 0, verify.EventSubmitting, 2, "", "")
 			h.reply <- tt.second
 			if errors.Is(tt.second.err, errRefused) {
-				d.next(0).fail(errRefused) // a is asked again, since there is nobody else
+				d.next(0).fail(errRefused) // a is retried, since b refused
 			}
 			d.settled(v.ID, 0)
 			d.wantEvent(v.ID, 0, tt.want, 2, tt.carrier, tt.err)
@@ -301,8 +299,8 @@ func TestLateAnswerMeanwhile(t *testing.T) {
 	}
 }
 
-// TestAnswerToNobody: one that is not ours is of no use, and no error either, or
-// it would come again.
+// TestAnswerToNobody: a response for an unknown message is ignored without an error, since
+// an error would make the carrier repeat it.
 func TestAnswerToNobody(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -314,8 +312,8 @@ func TestAnswerToNobody(t *testing.T) {
 	}
 }
 
-// TestReportsWithoutDatabase: a report that is not durable is an error, so that it
-// comes again.
+// TestReportsWithoutDatabase: a report that cannot be stored is an error, so that the carrier
+// repeats it.
 func TestReportsWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -329,8 +327,8 @@ func TestReportsWithoutDatabase(t *testing.T) {
 	}
 }
 
-// TestRescueKnowsReports: a process died during the second attempt, after the
-// carrier of the first had answered.
+// TestRescueKnowsReports: a process died during the second attempt, after the response to
+// the first.
 func TestRescueKnowsReports(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -361,8 +359,7 @@ func TestRescueKnowsReports(t *testing.T) {
 	})
 }
 
-// TestReceiptOfTheArchive: what is told of a verification that has moved to the
-// archive changes nothing, and is no error.
+// TestReceiptOfTheArchive: reports on an archived verification are ignored without an error.
 func TestReceiptOfTheArchive(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -373,7 +370,7 @@ func TestReceiptOfTheArchive(t *testing.T) {
 	moved, err := d.db.Archive(t.Context(), store.Cutoffs{Codes: at(1)}, 10)
 	must(t, err)
 	if moved != 1 {
-		t.Fatalf("%d have moved", moved)
+		t.Fatalf("%d archived", moved)
 	}
 	before := d.record(v.ID)
 	d.report("a", "1", undeliverable, "err 12")
@@ -385,9 +382,9 @@ func TestReceiptOfTheArchive(t *testing.T) {
 	}
 }
 
-// TestReceiptOfFormerRefs: a message that was stored under the reference of earlier
-// settings has its receipt; one under the present reference comes first, and an old
-// message that is settled does not take the receipt of a new one.
+// TestReceiptOfFormerRefs: a message stored under the reference of earlier settings gets its
+// receipt. A message under the present reference takes precedence, and a finished old message
+// does not take the receipt of a new one.
 func TestReceiptOfFormerRefs(t *testing.T) {
 	t.Parallel()
 	say := func(d *desks, state verify.EventState) {
@@ -419,7 +416,7 @@ func TestReceiptOfFormerRefs(t *testing.T) {
 		old := d.accepted("1")
 		d.report("a", "1", delivered, "")
 		now, h := d.start(another)
-		say(d, delivered) // before the answer
+		say(d, delivered) // before the response
 		h.accept("1\thost")
 		d.settled(now.ID, 0)
 		d.wantEvent(now.ID, 0, delivered, 1, "a", "")

@@ -86,14 +86,14 @@ func newFlood(b *testing.B) *flood {
 	return f
 }
 
-// nowhere takes every message.
+// nowhere accepts every message.
 type nowhere struct{}
 
 func (nowhere) Send(context.Context, deliver.Message) (deliver.Submission, error) {
 	return deliver.Submission{}, nil
 }
 
-// starts makes n accepted starts from 32 goroutines; flooded, ten refused ones with each.
+// starts makes n accepted starts from 32 goroutines; if flooded, with ten refused ones each.
 func (f *flood) starts(b *testing.B, n int, flooded, recorded bool) {
 	var wg sync.WaitGroup
 	for range 32 {

@@ -122,7 +122,7 @@ func TestCauses(t *testing.T) {
 				tt.change(b, &req)
 			}
 			var found []verify.Cause
-			for range 2 { // the first evaluation changes nothing
+			for range 2 { // the first evaluation has no effect
 				ev, err := b.Evaluate(t.Context(), b.account, req)
 				must(t, err)
 				if len(ev.Refusals) == 0 {
@@ -142,8 +142,8 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// TestRefusal: of a request that cannot be read to the end, a limit on the fields before
-// the defect is the answer; without one it is the defect.
+// TestRefusal: a partially parsed request is refused by a limit on the fields before the
+// defect, else for the defect.
 func TestRefusal(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)
@@ -193,7 +193,7 @@ func (b *bench) fill(number string) {
 	}))
 }
 
-// TestEvaluateAccepts: an evaluation of an acceptable start counts nothing, so the start
+// TestEvaluateAccepts: an evaluation of an acceptable start does not count, so the start
 // itself is accepted; afterwards it finds the verification in progress and the cap.
 func TestEvaluateAccepts(t *testing.T) {
 	t.Parallel()

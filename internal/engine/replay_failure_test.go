@@ -30,7 +30,7 @@ func TestReplayCheckFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setUp(t)
-			old := t0.Add(-time.Minute) // a copy of it is refused
+			old := t0.Add(-time.Minute) // a copy is refused
 			used, fresh, early := signedBy(b, old, 1), signedBy(b, old, 2), signedBy(b, t0, 3)
 			_, err := b.Admit(t.Context(), used)
 			must(t, err)
@@ -51,7 +51,7 @@ func TestReplayCheckFails(t *testing.T) {
 			_, err = b.Admit(t.Context(), fresh)
 			must(t, err)
 			if _, err := b.Admit(t.Context(), fresh); kind(err) != verify.KindBadCredentials {
-				t.Errorf("a copy of the one that failed before: %v", err)
+				t.Errorf("a copy of the request that failed before: %v", err)
 			}
 		})
 	}

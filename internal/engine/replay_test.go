@@ -17,15 +17,15 @@ import (
 	"countersign/internal/verify"
 )
 
-// signedBy is a signed request of the bench's account, made at a time; n tells those
-// of one second apart.
+// signedBy returns a signed request of the bench's account with the given timestamp; n
+// distinguishes requests of one second.
 func signedBy(b *bench, at time.Time, n int) engine.Proof {
 	params := map[string]string{"api_key": b.account.Key, "n": strconv.Itoa(n), "timestamp": strconv.FormatInt(at.Unix(), 10)}
 	return engine.Proof{Key: b.account.Key, Params: params, Signature: signature.Sign("sha256", "signature secret", params)}
 }
 
-// TestReplay: a signed request is admitted once, however its copy is written, until
-// it is too old to be admitted at all.
+// TestReplay: a signed request is admitted once, also in other spellings, until its
+// timestamp is too old.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)
@@ -57,8 +57,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestReplayInOneSecond: what an SDK signs twice in one second looks alike, and is
-// admitted; a copy that comes later is not.
+// TestReplayInOneSecond: two equal requests of an SDK in one second have one signature and
+// are both admitted; a later copy is not.
 func TestReplayInOneSecond(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)
@@ -75,11 +75,11 @@ func TestReplayInOneSecond(t *testing.T) {
 	}
 }
 
-// TestReplayAtOnce: of many copies that come together one is admitted, and the
-// others do not count against the account's rate.
+// TestReplayAtOnce: of concurrent copies one is admitted, and the others do not count
+// against the account's rate.
 func TestReplayAtOnce(t *testing.T) {
 	t.Parallel()
-	const rate = 50 // more than copies are under way at a time
+	const rate = 50 // more than concurrent copies
 	b := setUp(t, func(_ *bench, c *engine.Config) { c.Policy.RequestsPerSecond = rate })
 	p := signedBy(b, t0.Add(-2*time.Second), 1)
 	var admitted atomic.Int32
@@ -105,12 +105,11 @@ func TestReplayAtOnce(t *testing.T) {
 		must(t, err)
 	}
 	if _, err := b.Admit(t.Context(), engine.Proof{Key: b.account.Key, Secret: "secret"}); kind(err) != verify.KindThrottled {
-		t.Errorf("one more than the rate: %v", err)
+		t.Errorf("a request over the rate: %v", err)
 	}
 }
 
-// TestReplayThrottled: a signed request that comes too soon is not used up; the
-// account may send it again.
+// TestReplayThrottled: a throttled request does not use up its signature and may be repeated.
 func TestReplayThrottled(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, func(_ *bench, c *engine.Config) { c.Policy.RequestsPerSecond = 1 })
@@ -125,8 +124,8 @@ func TestReplayThrottled(t *testing.T) {
 	must(t, err)
 }
 
-// TestReplayElsewhere: another node refuses a copy, and so does the process that
-// comes after one that was killed.
+// TestReplayElsewhere: a copy is refused by another node, and by the next process after a
+// kill.
 func TestReplayElsewhere(t *testing.T) {
 	t.Parallel()
 	t.Run("node", func(t *testing.T) {
@@ -141,7 +140,7 @@ func TestReplayElsewhere(t *testing.T) {
 		p := signedBy(one, t0.Add(-2*time.Second), 1)
 		_, err := one.Admit(t.Context(), p)
 		must(t, err)
-		must(t, one.db.Close()) // nothing else of the first process is kept
+		must(t, one.db.Close()) // only the database survives the process
 		two := setUpNode(t, path, key, clock)
 		if _, err := two.Admit(t.Context(), p); kind(err) != verify.KindBadCredentials {
 			t.Errorf("a copy: %v", err)

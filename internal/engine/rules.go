@@ -10,9 +10,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// examine applies the rules that need no transaction: the account policy, and for other
-// than test numbers a route and a price. It returns the request as permitted. Its
-// inputs change rarely, so a request concurrent with a change may see either state.
+// examine applies the rules that need no transaction: the account policy, and a route and a
+// price unless the number is a test number. It returns the permitted request. Its inputs
+// change rarely, so a request concurrent with a change may use either state.
 func (e *Engine) examine(ctx context.Context, a verify.Account, req verify.Request) (verify.Request, verify.Money, error) {
 	d, err := e.permit(ctx, a, req)
 	if err != nil {

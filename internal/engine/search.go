@@ -6,14 +6,14 @@ import (
 	"countersign/internal/verify"
 )
 
-// Search finds an account's verifications with their history, running or ended, in the
-// order of ids. Unknown ids, and those of other accounts, are left out.
+// Search returns an account's verifications with their history, running or ended, in the
+// order of ids. It omits unknown ids and ids of other accounts.
 func (e *Engine) Search(ctx context.Context, account verify.Account, ids []verify.ID) (found []verify.Verification, err error) {
 	now := e.now()
 	for _, id := range ids {
 		v, ok, err := e.cfg.Store.Verification(ctx, id)
 		switch {
-		case v.Account != "" && v.Account != account.Key: // nor do its defects concern the caller
+		case v.Account != "" && v.Account != account.Key: // also if its row is broken
 		case err != nil:
 			return nil, err
 		case ok:

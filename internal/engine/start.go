@@ -9,8 +9,7 @@ import (
 
 // Start accepts a request to verify a number and sends its first message. It
 // applies, in this order, the rules of [Engine.examine], the velocity rules (see
-// [velocity.Watch.Begin]) and [verify.Begin]. Evaluate applies the same rules without a
-// start.
+// [velocity.Watch.Begin]) and [verify.Begin]. Evaluate only applies the rules.
 func (e *Engine) Start(ctx context.Context, account verify.Account, req verify.Request) (verify.Verification, error) {
 	req, price, err := e.examine(ctx, account, req)
 	if err != nil {
@@ -48,8 +47,8 @@ func beginScope(account verify.Account, req verify.Request) store.Scope {
 	return store.Scope{Number: req.To.Canonical, Begins: account.Key, Account: account.Payer()}
 }
 
-// begin loads the input of [verify.Begin] and runs it in the transaction, so
-// the verification begins after all earlier commits for the address.
+// begin loads the input of [verify.Begin] and runs it in the transaction, so the
+// verification begins after all earlier commits for the address.
 func (e *Engine) begin(t *transition, account verify.Account, req verify.Request, price verify.Money) (begun verify.Change, ended *verify.Change, err error) {
 	b := verify.Beginning{Request: req, Price: price, Payer: account.Payer(), OnSuccess: e.cfg.ChargeOnSuccess, Node: e.node}
 	if b.History, err = t.nextHistory(req, 0); err != nil {

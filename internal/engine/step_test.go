@@ -14,8 +14,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestRescue: a message that a dead process may or may not have sent goes out
-// once more, with the same PIN, when its lease has run out.
+// TestRescue: a message that a dead process may have sent is resent with the same PIN when
+// its lease expires.
 func TestRescue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestRescue(t *testing.T) {
 		b.clock.Advance(14999 * time.Millisecond)
 		b.rest()
 		if sent := b.carrier.all(); len(sent) != 0 {
-			t.Fatalf("sent while another node holds the row: %+v", sent)
+			t.Fatalf("sent while another node has the lease: %+v", sent)
 		}
 		b.clock.Advance(time.Millisecond)
 		e := b.settled(v.ID, 0)
@@ -35,7 +35,7 @@ func TestRescue(t *testing.T) {
 		}
 		sent := b.carrier.all()
 		if len(sent) != 1 || sent[0].EventID != e.ID || !strings.Contains(sent[0].Text, v.PIN.Reveal()) {
-			t.Fatalf("sent %+v, want one copy with the PIN of before", sent)
+			t.Fatalf("sent %+v, want one copy with the same PIN", sent)
 		}
 		if sent[0].ValidFor != 285*time.Second {
 			t.Errorf("the copy is valid for %v, want the rest of the PIN's life", sent[0].ValidFor)
@@ -57,14 +57,14 @@ func TestRescue(t *testing.T) {
 	})
 }
 
-// TestRescueGivesUp: what cannot help any more is not sent.
+// TestRescueGivesUp: a message that is no longer sendable is not resent.
 func TestRescueGivesUp(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name       string
 		attempt    int
 		pinLife    time.Duration
-		back       float64 // when a process runs again, after the start
+		back       float64 // restart of the process, in seconds after the start
 		wantEvents []verify.EventState
 	}{
 		{"SecondDeath", 2, 300 * time.Second, 15, []verify.EventState{verify.EventUnknown}},
@@ -89,7 +89,7 @@ func TestRescueGivesUp(t *testing.T) {
 				b.rest()
 				for _, m := range b.carrier.all() {
 					if m.EventID == e.ID {
-						t.Errorf("sent once more: %+v", m)
+						t.Errorf("resent: %+v", m)
 					}
 				}
 				rec := b.record(v.ID)
@@ -107,7 +107,7 @@ func TestRescueGivesUp(t *testing.T) {
 	}
 }
 
-// TestOutage: rows that nobody held fall due while no process runs.
+// TestOutage: unleased rows fall due while no process runs.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -129,7 +129,7 @@ func TestOutage(t *testing.T) {
 			b.settled(v.ID, 0)
 			b.clock.Advance(at(tt.back).Sub(t0))
 
-			// Before anybody has taken the step, a search says what is true.
+			// A search shows the true status before the step is taken.
 			found, err := b.Search(t.Context(), b.account, []verify.ID{v.ID})
 			if err != nil || len(found) != 1 || found[0].Status != tt.wantStatus {
 				t.Errorf("search finds %+v (%v), want %s", found, err, tt.wantStatus)
@@ -153,8 +153,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestStartAfterOutage: a verification whose time has run out does not keep its
-// number, even if nobody has taken its last step.
+// TestStartAfterOutage: an expired verification does not block its number, even before its
+// last step is taken.
 func TestStartAfterOutage(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)
@@ -178,8 +178,7 @@ func TestStartAfterOutage(t *testing.T) {
 	}
 }
 
-// TestRefusedSMS: a carrier that refuses every SMS changes no time, and the call
-// comes.
+// TestRefusedSMS: refused SMS do not change the schedule, and the call is made.
 func TestRefusedSMS(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
@@ -208,8 +207,7 @@ func TestRefusedSMS(t *testing.T) {
 	}
 }
 
-// TestBrokenRowHoldsNobodyUp: it is looked at again in a minute, and others are
-// served meanwhile.
+// TestBrokenRowHoldsNobodyUp: a broken row is postponed by a minute and does not delay others.
 func TestBrokenRowHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,17 +11,17 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestStop: what is on its way when a stop gives up waiting is left as it is, so
-// that the next process may send it; what is known is recorded.
+// TestStop: a stop that times out leaves messages in flight unchanged, so that the next
+// process may send them; known outcomes are recorded.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
-		answers []error // before the stop
-		last    error   // to the last hand-over; nil for none, before the stop gives up
+		answers []error // results before the stop
+		last    error   // result of the last submission; nil: no result before the timeout
 		want    verify.EventState
 		attempt int
-		resent  bool // by the next process
+		resent  bool // resent by the next process
 	}{
 		{"FirstAttempt", nil, nil, verify.EventSubmitting, 1, true},
 		{"SecondAttempt", []error{errLost, errRefused}, nil, verify.EventSubmitting, 2, false},
@@ -49,17 +49,17 @@ func TestStop(t *testing.T) {
 				defer giveUp()
 				stopped := make(chan error)
 				go func() { stopped <- d.Stop(ctx) }()
-				synctest.Wait() // it has begun
+				synctest.Wait() // until Stop waits
 				switch {
 				case tt.want != verify.EventSubmitting:
 					h.fail(tt.last)
 					must(t, <-stopped)
-				case errors.Is(tt.last, errNotSent): // it only waits, and is not waited for
+				case errors.Is(tt.last, errNotSent): // waiting for a retry, so Stop does not wait
 					must(t, <-stopped)
 				default:
 					giveUp()
 					if err := <-stopped; !errors.Is(err, context.Canceled) {
-						t.Errorf("Stop: %v, want that it gave up", err)
+						t.Errorf("Stop: %v, want context.Canceled", err)
 					}
 				}
 				d.wantEvent(v.ID, 0, tt.want, tt.attempt, "", "")
@@ -69,7 +69,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// reopened lets the next process find what was left.
+// reopened starts the next process and checks its handling of the event.
 func (d *desks) reopened(v verify.Verification, left verify.EventState, resent bool) {
 	d.t.Helper()
 	d.clock.Advance(15 * time.Second)
@@ -78,7 +78,7 @@ func (d *desks) reopened(v verify.Verification, left verify.EventState, resent b
 	case resent:
 		h := d.next(0)
 		if h.Attempt != 2 {
-			d.t.Errorf("handed over %+v", h.Message)
+			d.t.Errorf("submitted %+v", h.Message)
 		}
 		h.accept("1")
 		d.settled(v.ID, 0)
@@ -92,7 +92,7 @@ func (d *desks) reopened(v verify.Verification, left verify.EventState, resent b
 	d.wantDue(v.ID, 125)
 }
 
-// TestStopWaits: an orderly stop lets the messages that are with a carrier arrive.
+// TestStopWaits: an orderly stop waits for the messages that are with a carrier.
 func TestStopWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -102,19 +102,19 @@ func TestStopWaits(t *testing.T) {
 		v, h := d.start()
 		stopped := make(chan error)
 		go func() { stopped <- d.Stop(t.Context()) }()
-		synctest.Wait() // it has begun
+		synctest.Wait() // until Stop waits
 		h.fail(errRefused)
 		must(t, <-stopped)
 		d.wantEvent(v.ID, 0, verify.EventRefused, 1, "", "")
-		d.wantDue(v.ID, 0) // the next step is for the next process
+		d.wantDue(v.ID, 0) // left to the next process
 		d.restart()
 		d.next(1).accept()
 		d.settled(v.ID, 1)
 	})
 }
 
-// TestStopTriesNothingNew: a message that only waits for a carrier does not hold
-// up a stop. The next process sends it.
+// TestStopTriesNothingNew: a message that waits for an available carrier does not delay a
+// stop. The next process sends it.
 func TestStopTriesNothingNew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,8 +129,7 @@ func TestStopTriesNothingNew(t *testing.T) {
 	})
 }
 
-// TestStopWithoutDatabase: an outcome that cannot be recorded does not keep the
-// process alive.
+// TestStopWithoutDatabase: a stop does not wait for an outcome that cannot be recorded.
 func TestStopWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -143,7 +142,7 @@ func TestStopWithoutDatabase(t *testing.T) {
 		ctx, giveUp := context.WithCancel(t.Context())
 		giveUp()
 		if err := d.Stop(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("Stop: %v, want that it gave up", err)
+			t.Errorf("Stop: %v, want context.Canceled", err)
 		}
 		d.mend()
 		d.wantEvent(v.ID, 0, verify.EventSubmitting, 1, "", "")

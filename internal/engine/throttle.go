@@ -7,21 +7,20 @@ import (
 	"github.com/jonboulle/clockwork"
 )
 
-// throttle holds every account to a number of requests in any second on this node: a
-// sliding window, so that no burst slips through where two fixed windows meet.
-// Requests that are refused do not count. Starts and checks are counted for all nodes
-// together, too, where there are others (store.Limit).
+// throttle limits the requests of each account in any second on this node. It uses a sliding
+// window, since fixed windows admit a double burst at their boundary. Refused requests do
+// not count. Starts and checks also count across nodes on a shared database (store.Limit).
 type throttle struct {
 	clock    clockwork.Clock
 	mu       sync.Mutex
 	accounts map[string]*window // bounded by the number of accounts
 }
 
-// window holds the times of the last requests let through, as many as may pass
-// in a second.
+// window holds the times of the last admitted requests, one for each request that the rate
+// admits in a second.
 type window struct {
 	times []time.Time
-	next  int // where the oldest lies
+	next  int // index of the oldest time
 }
 
 func newThrottle(clock clockwork.Clock) *throttle {
@@ -32,7 +31,7 @@ func newThrottle(clock clockwork.Clock) *throttle {
 func (t *throttle) allow(account string, rate int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock.Now() // under the lock, so that times enter in their order
+	now := t.clock.Now() // under the lock, to keep the times in order
 	w := t.accounts[account]
 	if w == nil || len(w.times) != rate {
 		w = &window{times: make([]time.Time, rate)}
@@ -46,7 +45,7 @@ func (t *throttle) allow(account string, rate int) bool {
 	return true
 }
 
-// takeBack forgets the request that was counted last: it was refused after all.
+// takeBack removes the last counted request, which was refused afterwards.
 func (t *throttle) takeBack(account string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,7 +53,7 @@ func (t *throttle) takeBack(account string) {
 	if w == nil {
 		return
 	}
-	// What lay there is more than a second old.
+	// The overwritten time was more than a second old.
 	w.next = (w.next + len(w.times) - 1) % len(w.times)
 	w.times[w.next] = time.Time{}
 }

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestThrottle sends requests at any times and holds what passes against the
-// definition: at most rate in any second, and none refused that would have fitted.
+// TestThrottle compares random request times with the definition: at most rate requests are
+// admitted in any second, and a request is refused only if it would exceed that.
 func TestThrottle(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

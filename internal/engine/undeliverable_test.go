@@ -14,7 +14,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// failures are the ways in which an event fails; the message is at its carrier.
+// failures are the ways in which an event fails after its submission to a carrier.
 var failures = map[string]func(*desks, hand){
 	"Refused": func(_ *desks, h hand) { h.fail(errRefused) },
 	"RefusedLate": func(d *desks, h hand) {
@@ -39,7 +39,7 @@ var failures = map[string]func(*desks, hand){
 	},
 }
 
-// reported lets a message be accepted, and then reports what came of it.
+// reported accepts a message and then reports a state.
 func (d *desks) reported(h hand, state verify.EventState) {
 	d.t.Helper()
 	h.accept("1")
@@ -47,14 +47,14 @@ func (d *desks) reported(h hand, state verify.EventState) {
 	d.report("a", "1", state, "")
 }
 
-// TestNextEvent: when the account says so, the next event comes at once after one
-// that failed, with the PIN that is due then; the plan goes on from there.
+// TestNextEvent: with next_event, a failed event is followed immediately by the next one, with
+// the PIN valid then; later steps keep their intervals.
 func TestNextEvent(t *testing.T) {
 	t.Parallel()
 	for name, fail := range failures {
 		for policy, generation := range map[verify.PINPolicy]int{verify.ReusePIN: 1, verify.RenewPIN: 2} {
 			if policy == verify.RenewPIN && name != "Refused" {
-				continue // that they are told apart once is enough
+				continue // the difference is tested once
 			}
 			t.Run(name+" "+string(policy), func(t *testing.T) {
 				t.Parallel()
@@ -83,8 +83,8 @@ func TestNextEvent(t *testing.T) {
 	}
 }
 
-// TestAnswered: a call without a sign that it was heard is followed by the next event
-// at once only where media is required, and its state is the same either way.
+// TestAnswered: an answered call without media is followed immediately by the next event only
+// if media is required. Its state is the same in both cases.
 func TestAnswered(t *testing.T) {
 	t.Parallel()
 	for _, required := range []bool{false, true} {
@@ -112,10 +112,10 @@ func TestAnswered(t *testing.T) {
 	}
 }
 
-// spoken is how a call says a PIN.
+// spoken returns the spoken form of a PIN.
 func spoken(pin verify.PIN) string { return strings.Join(strings.Split(pin.Reveal(), ""), ", ") }
 
-// TestNextEventWaits: by default the published timings hold.
+// TestNextEventWaits: the default keeps the published timings.
 func TestNextEventWaits(t *testing.T) {
 	t.Parallel()
 	for name, fail := range failures {
@@ -140,8 +140,8 @@ func TestNextEventWaits(t *testing.T) {
 	}
 }
 
-// TestNextEventToTheEnd: when all fail, all come at once, and the person still has
-// the time of the last to answer.
+// TestNextEventToTheEnd: if all events fail, all are made immediately, and the wait of the
+// last one remains for a check.
 func TestNextEventToTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -153,12 +153,12 @@ func TestNextEventToTheEnd(t *testing.T) {
 		d.next(1).fail(errRefused)
 		d.next(2).accept("1")
 		d.settled(v.ID, 2)
-		d.report("a", "1", undeliverable, "err 12") // of the last: nothing is left to come
+		d.report("a", "1", undeliverable, "err 12") // the last event has no successor
 		d.quiet()
 		d.wantEvent(v.ID, 2, undeliverable, 1, "a", "err 12")
 		d.wantDue(v.ID, 300)
 		if rec := d.record(v.ID); rec.Status != verify.InProgress || len(rec.Events) != 3 || !rec.LastEventAt().Equal(t0) {
-			t.Errorf("it is %+v", rec)
+			t.Errorf("the verification is %+v", rec)
 		}
 		d.clock.Advance(300*time.Second - time.Millisecond)
 		if _, err := d.Check(t.Context(), d.account, v.ID, v.PIN, ""); err != nil {
@@ -167,8 +167,7 @@ func TestNextEventToTheEnd(t *testing.T) {
 	})
 }
 
-// TestNextEventWithNewPIN: the PIN has died when the event that could not be sent
-// is given up.
+// TestNextEventWithNewPIN: the PIN has expired when the unsent event is given up.
 func TestNextEventWithNewPIN(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -190,8 +189,7 @@ func TestNextEventWithNewPIN(t *testing.T) {
 	})
 }
 
-// TestOldFailure: that an event failed is no reason to hurry when another came
-// after it.
+// TestOldFailure: the failure of an event that has a successor brings no step forward.
 func TestOldFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -207,7 +205,7 @@ func TestOldFailure(t *testing.T) {
 			d.report("a", "1", state, "")
 			d.wantEvent(v.ID, 0, state, 1, "a", "")
 			if c := d.lease(v.ID); c != held {
-				t.Errorf("the claim of the second event changed from %+v to %+v", held, c)
+				t.Errorf("the lease of the second event changed from %+v to %+v", held, c)
 			}
 			second.accept("2")
 			d.settled(v.ID, 1)
@@ -241,7 +239,7 @@ func TestFailuresTogether(t *testing.T) {
 		d.clock.Advance(time.Second)
 		d.resume()
 		h := d.next(1)
-		d.report("a", "3", delivered, "") // too late to take it back
+		d.report("a", "3", delivered, "") // too late to undo the failure
 		h.accept("4")
 		d.settled(v.ID, 1)
 		d.report("a", "1", delivered, "")
@@ -250,7 +248,7 @@ func TestFailuresTogether(t *testing.T) {
 	})
 }
 
-// TestFailureAndTrigger: whichever comes first, one step is taken.
+// TestFailureAndTrigger: a failure and a trigger take one step together, in either order.
 func TestFailureAndTrigger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -258,7 +256,7 @@ func TestFailureAndTrigger(t *testing.T) {
 		d.goOn()
 		v := d.accepted("1")
 		d.report("a", "1", rejected, "")
-		must(t, d.Trigger(t.Context(), d.account, v.ID)) // before the runner has looked
+		must(t, d.Trigger(t.Context(), d.account, v.ID)) // before the runner's next turn
 		d.resume()
 		d.next(1).accept("2")
 		d.settled(v.ID, 1)
@@ -267,8 +265,8 @@ func TestFailureAndTrigger(t *testing.T) {
 	})
 }
 
-// TestFailureOfBrokenRow: the outcome of an event whose row cannot be read is recorded when
-// it can be read again.
+// TestFailureOfBrokenRow: the outcome of an event with an unreadable row is recorded when the
+// row becomes readable.
 func TestFailureOfBrokenRow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -277,7 +275,7 @@ func TestFailureOfBrokenRow(t *testing.T) {
 		v, h := d.start()
 		d.breakRows()
 		h.fail(errRefused)
-		d.rest() // it pauses
+		d.rest() // until the retry pause
 		d.mendRows()
 		d.clock.Advance(time.Second)
 		d.rest()
@@ -286,8 +284,8 @@ func TestFailureOfBrokenRow(t *testing.T) {
 	})
 }
 
-// TestNextEventAfterRestart: a failure that is reported while no step is taken any
-// more is acted on by the next process.
+// TestNextEventAfterRestart: a failure reported after the runner stopped is handled by the
+// next process.
 func TestNextEventAfterRestart(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -305,9 +303,9 @@ func TestNextEventAfterRestart(t *testing.T) {
 	}
 }
 
-// TestReportsRace: reports, late answers, triggers and checks for one verification
-// at once. Each event leaves at most twice, each attempt once, and nobody holds the
-// verification for longer than a lease.
+// TestReportsRace makes concurrent reports, late responses, triggers and checks for one
+// verification. Each event is sent at most twice, each attempt once, and no lease outlasts
+// its time.
 func TestReportsRace(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -361,7 +359,7 @@ func TestReportsRace(t *testing.T) {
 	await.Until(t, "finished: all events", func() bool {
 		rec := d.record(v.ID)
 		done, c := len(rec.Open()) == 0, rec.Lease
-		if done && c.Node != "" { // the last to land was not the last that left: the lease ends
+		if done && c.Node != "" { // an earlier event finished last: its lease must expire
 			d.clock.Advance(max(0, c.Until.Sub(d.clock.Now())))
 		}
 		return done && c.Node == ""
@@ -369,6 +367,6 @@ func TestReportsRace(t *testing.T) {
 	stop()
 	carriers.Wait()
 	if rec := d.record(v.ID); rec.Status != verify.InProgress || len(rec.Events) != 3 {
-		t.Errorf("it is %+v", rec)
+		t.Errorf("the verification is %+v", rec)
 	}
 }

@@ -7,8 +7,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestWanted: a message is wanted while it is the last of a verification that may
-// still be answered, and no longer.
+// TestWanted: a message is wanted while it is the latest of a running verification.
 func TestWanted(t *testing.T) {
 	t.Parallel()
 	d := setUpDesks(t, "a")
@@ -21,16 +20,16 @@ func TestWanted(t *testing.T) {
 	gone := first.Message
 	gone.RequestID = verify.ID{9}
 	if d.Wanted(t.Context(), gone) {
-		t.Error("a message of no verification is wanted")
+		t.Error("a message of an unknown verification is wanted")
 	}
 	d.clock.Advance(125 * time.Second)
 	second := d.next(1)
 	second.accept("2")
 	if d.Wanted(t.Context(), first.Message) || !d.Wanted(t.Context(), second.Message) {
-		t.Error("of two messages not the last is wanted")
+		t.Error("the first of two messages is wanted, or the second is not")
 	}
 	d.clock.Advance(10 * time.Minute)
 	if d.Wanted(t.Context(), second.Message) {
-		t.Error("a message is wanted when the code does not live any more")
+		t.Error("a message is wanted after its code expired")
 	}
 }
