@@ -67,7 +67,7 @@ func testInbox(t *testing.T, db *store.DB) {
 	}
 	other := sms
 	other.EventID, other.Number = verify.NewID(rand.Reader), "447700900001"
-	again := sms // the same event a second time: a copy that must be seen
+	again := sms // a second copy of the event, also listed
 	again.SentAt = at(3)
 
 	for _, m := range []virtual.Message{sms, other, call, again} {
@@ -77,7 +77,7 @@ func testInbox(t *testing.T, db *store.DB) {
 		name   string
 		number string
 		limit  int
-		want   []virtual.Message // in the order of their arrival
+		want   []virtual.Message // in order of arrival
 	}{
 		{"all of a number", sms.Number, 10, []virtual.Message{sms, call, again}},
 		{"the newest of a number", sms.Number, 2, []virtual.Message{call, again}},

@@ -1,5 +1,5 @@
-// Package logtest has a logger for tests: a log line that has an attribute twice
-// fails the test. JSON readers keep one of the two, and which is not defined.
+// Package logtest provides a logger for tests. A log line with a repeated attribute fails the
+// test, since JSON readers keep only one of the two, and it is undefined which.
 package logtest
 
 import (
@@ -20,8 +20,8 @@ type TB interface {
 // repeated attributes to t. It must not be used after the test.
 func New(t TB) *slog.Logger { return slog.New(Handler(t, nil)) }
 
-// Handler is New as a handler that passes records on to next; nil writes them to the
-// output of t.
+// Handler returns a handler that passes records to next and reports repeated attributes to
+// t. If next is nil, it writes all levels to the output of t.
 func Handler(t TB, next slog.Handler) slog.Handler {
 	if next == nil {
 		next = slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})
@@ -33,7 +33,7 @@ type handler struct {
 	slog.Handler
 
 	t     TB
-	keys  []string // given so far, with their groups
+	keys  []string // earlier attributes, with their groups
 	group string   // open groups, each with a dot
 }
 

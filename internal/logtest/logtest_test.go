@@ -10,7 +10,7 @@ import (
 	"countersign/internal/logtest"
 )
 
-// witness is a test that keeps its errors.
+// witness is a TB that records its errors.
 type witness struct{ errs []string }
 
 func (w *witness) Errorf(format string, args ...any) {

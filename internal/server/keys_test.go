@@ -61,11 +61,11 @@ func testKeysUnderLoad(t *testing.T, database string, nodes int) {
 	for i := range d.rounds {
 		d.workers.Go(func() { d.work(i) })
 	}
-	d.everybody()
+	d.allWorkers()
 
 	old := d.tool(first)
 	d.change(func() error { return old.Vault().NewDataKeys(t.Context(), d.clock.Now()) })
-	d.everybody()
+	d.allWorkers()
 	d.change(func() error { return old.Vault().AddKeyFile(t.Context(), next, d.clock.Now()) })
 	d.change(func() error { return old.Vault().NewDataKeys(t.Context(), d.clock.Now()) })
 	d.minute()
@@ -93,7 +93,7 @@ func testKeysUnderLoad(t *testing.T, database string, nodes int) {
 		})
 	}
 	d.change(func() error { return tool.Vault().NewDataKeys(t.Context(), d.clock.Now()) })
-	d.everybody()
+	d.allWorkers()
 	if nodes > 1 {
 		d.start() // uses the new file
 	}
@@ -131,7 +131,7 @@ func (d *drill) change(do func() error) {
 	d.t.Helper()
 	err := do()
 	for ; err != nil && strings.Contains(err.Error(), "database is locked") && !d.stopped.Load(); err = do() {
-		d.everybody()
+		d.allWorkers()
 	}
 	d.must(err)
 }
@@ -179,8 +179,8 @@ func (d *drill) work(worker int) {
 	}
 }
 
-// everybody waits until each worker has started and finished a verification since the call.
-func (d *drill) everybody() {
+// allWorkers waits until each worker has started and finished a verification since the call.
+func (d *drill) allWorkers() {
 	var since [len(d.rounds)]int64
 	for i := range d.rounds {
 		since[i] = d.rounds[i].Load()
@@ -197,7 +197,7 @@ func (d *drill) minute() {
 		d.t.FailNow()
 	}
 	d.clock.Advance(time.Minute)
-	d.everybody()
+	d.allWorkers()
 }
 
 func (d *drill) post(node *running, path string, params url.Values) (answer map[string]any) {

@@ -133,7 +133,7 @@ func TestRebinding(t *testing.T) {
 	for name, tt := range map[string]struct {
 		listen string
 		names  []string
-		codes  map[string][4]int // by host: API, phone, operations, admin
+		codes  map[string][4]int // status of API, phone, operations and admin, by host
 	}{
 		"loopback": {"127.0.0.1:0", nil, map[string][4]int{
 			"": {200, 200, 200, 401}, "localhost": {200, 200, 200, 401},

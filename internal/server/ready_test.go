@@ -187,9 +187,8 @@ func checkpoint(t *testing.T, path string) {
 	}
 }
 
-// TestReadyMovedFiles checks that after a rename of its directory a server accepts no
-// starts and is not ready, even without requests to /readyz, and that it recovers once
-// the directory is back.
+// TestReadyMovedFiles checks that a server with a renamed directory accepts no starts and is
+// not ready, even without requests to /readyz. It recovers once the directory is back.
 func TestReadyMovedFiles(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

@@ -5,7 +5,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// logRefusal logs a refused start with its remedy, for a demonstration, whose users have
+// logRefusal logs a refused start with its reason and remedy. Users of a demonstration have
 // no other source of the reason.
 func (s *Server) logRefusal(account, number, status, reason string, e *verify.Error) {
 	attrs := []any{"status", status, "reason", reason, "account", account, "number", phone.Mask(number), "remedy", remedy(e.Kind)}

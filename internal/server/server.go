@@ -346,9 +346,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer s.runClock(ctx)()
 	listenCtx, stopListening := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopListening()
-	var beside sync.WaitGroup
-	beside.Go(func() { s.db.Listen(listenCtx, s.engine.Wake) })
-	beside.Go(func() { s.ready.Watch(listenCtx, s.checkFiles) })
+	var background sync.WaitGroup
+	background.Go(func() { s.db.Listen(listenCtx, s.engine.Wake) })
+	background.Go(func() { s.ready.Watch(listenCtx, s.checkFiles) })
 	s.old.Start()
 	s.balances.Start()
 	s.certificates.runner.Start()
@@ -382,7 +382,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 
 	stopListening()
-	beside.Wait()
+	background.Wait()
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancelStop()
 	s.old.Stop()
