@@ -2,8 +2,8 @@ package main
 
 import "time"
 
-// cell is a PostgreSQL with its nodes, and the accounts that live there. Cells share
-// nothing, so that one can be simulated by itself.
+// cell is a PostgreSQL server with its nodes and accounts. Cells are independent of each
+// other, so each can be simulated separately.
 type cell struct {
 	*sim
 	stats
@@ -12,22 +12,21 @@ type cell struct {
 	database *cores
 	disk     *disk
 	trip     time.Duration // round trip between a node and the database
-	embedded bool          // the database is in the node: SQLite
-	// Verifications are accepted, and nothing else: for a comparison with a benchmark
-	// that does no more.
+	embedded bool          // SQLite, in the node
+	// acceptOnly simulates only the acceptance, like a benchmark to compare with.
 	acceptOnly bool
 	costs      costs
 
-	accounts []float64 // shares of the load, added up
-	locks    []lock    // of the rows of each account
+	accounts []float64 // cumulative shares of the load
+	locks    []lock    // row locks, by account
 	due      fifo[*life]
-	down     bool // the database is, since failed
+	down     bool // the database is down, since failed
 	failed   time.Duration
 	usedNode time.Duration // processor time until the measurement began
 	usedBase time.Duration
 }
 
-// costs are what is asked for each time, and so not looked up by name.
+// costs are frequently used inputs.
 type costs struct {
 	start, check, outcome, receipt, step, claim write
 	commitWrite, commitDatabase                 time.Duration
@@ -37,7 +36,7 @@ type costs struct {
 	startReads, checkReads                      int
 }
 
-// write is what one job of a writer takes.
+// write is the cost of a writer's job.
 type write struct {
 	node, database time.Duration
 	trips          int
@@ -49,7 +48,7 @@ func costsOf(in inputs, embedded bool) costs {
 			return write{node: in.work("sqlite." + kind)}
 		}
 		w := write{node: in.work(kind + ".write"), database: in.work(kind + ".database")}
-		if kind != "step" { // of which many share those of a claim
+		if kind != "step" { // steps share the round trips of their claim
 			w.trips = in.count(kind + ".trips")
 		}
 		return w
@@ -61,7 +60,7 @@ func costsOf(in inputs, embedded bool) costs {
 	}
 	if embedded {
 		c.commitWrite = in.work("sqlite.commit")
-		c.startReads, c.checkReads = 0, 0 // what they take is part of what the node does
+		c.startReads, c.checkReads = 0, 0 // included in the node's time
 		return c
 	}
 	c.claim = write{database: in.work("claim.database"), trips: in.count("claim.trips")}
@@ -70,7 +69,7 @@ func costsOf(in inputs, embedded bool) costs {
 	return c
 }
 
-// newCell builds one with PostgreSQL on a machine of its own.
+// newCell returns a cell with PostgreSQL on a separate machine.
 func newCell(seed uint64, in inputs) *cell {
 	c := &cell{sim: newSim(seed), in: in, trip: in.time("network.trip"), costs: costsOf(in, false)}
 	c.database = newCores(c.sim, in.count("database.cores"))
@@ -82,8 +81,8 @@ func newCell(seed uint64, in inputs) *cell {
 	return c
 }
 
-// newBench builds the machine of the benchmarks: client, node and database share its
-// cores, and the client's work is part of the node's.
+// newBench returns a model of the benchmark machine. Client, node and database share its
+// cores, and the client's work is added to the node's.
 func newBench(seed uint64, in inputs, embedded bool) *cell {
 	c := &cell{sim: newSim(seed), in: in, trip: in.time("bench.trip"), embedded: embedded, costs: costsOf(in, embedded)}
 	c.database = newCores(c.sim, in.count("bench.cores"))
@@ -110,7 +109,7 @@ func (c *cell) addNode(processors *cores) {
 	c.nodes = append(c.nodes, n)
 }
 
-// setAccounts says how the load is spread over accounts.
+// setAccounts sets the distribution of the load over accounts.
 func (c *cell) setAccounts(shares []float64) {
 	c.accounts, c.locks = make([]float64, len(shares)), make([]lock, len(shares))
 	sum := 0.0
@@ -123,8 +122,8 @@ func (c *cell) setAccounts(shares []float64) {
 	}
 }
 
-// fail takes the database away: what was not committed is lost, and whoever waits for
-// it, or comes, is refused at once.
+// fail stops the database: uncommitted writes are lost, and waiting and new requests are
+// refused immediately.
 func (c *cell) fail() {
 	c.down, c.failed = true, c.now
 	for _, n := range c.nodes {
@@ -132,31 +131,31 @@ func (c *cell) fail() {
 	}
 }
 
-// recover brings the database back, as it was with the last commit.
+// recover restores the database in the state of the last commit.
 func (c *cell) recover() {
 	c.down = false
 	for _, n := range c.nodes {
-		if c.now-c.failed > c.in.time("lease") { // no claim was renewed: another node may take it
+		if c.now-c.failed > c.in.time("lease") { // leases expired: other nodes may resend
 			c.rescued += len(n.flying)
 		}
 		n.look()
 	}
 }
 
-// kill takes a node away. Its process ends, or, if it vanished, its machine does, whose
-// transactions the database gives up only after a time.
+// kill stops a node's process, or its machine if vanished is set. The database aborts the
+// transactions of a vanished machine only after a timeout.
 func (c *cell) kill(n *node, vanished bool) {
 	n.dead = true
 	c.after(c.in.time("balancer"), func() { n.balanced = false })
 	n.drop(vanished)
 	for _, l := range n.flying {
-		// Its claim ends with its lease; whether its message had left, nobody knows.
+		// When the lease expires, the outcome of the message is unknown.
 		c.after(c.in.time("lease"), func() { c.fallDue(l, true) })
 	}
 	n.flying = nil
 }
 
-// pick is the node that the load balancer sends a request to.
+// pick returns the node to which the load balancer sends a request.
 func (c *cell) pick() *node {
 	for {
 		if n := c.nodes[c.rand.IntN(len(c.nodes))]; n.balanced {
@@ -165,7 +164,7 @@ func (c *cell) pick() *node {
 	}
 }
 
-// fallDue brings a row up for whichever node takes it.
+// fallDue queues a due row for any node.
 func (c *cell) fallDue(l *life, rescue bool) {
 	if l.over {
 		return

@@ -18,21 +18,21 @@ func example(t *testing.T) inputs {
 	return in
 }
 
-// conserved sees that everything that came has left, or is still there.
+// conserved checks that every request and verification is counted exactly once.
 func conserved(t *testing.T, c *cell, before int) {
 	t.Helper()
 	if c.arrived != c.accepted+c.refused+c.starting {
-		t.Errorf("%d starts came; %d were accepted, %d refused, %d are at work", c.arrived, c.accepted, c.refused, c.starting)
+		t.Errorf("%d starts; %d accepted, %d refused, %d in progress", c.arrived, c.accepted, c.refused, c.starting)
 	}
 	if c.checks != c.checked+c.checksRefused+c.checking {
-		t.Errorf("%d codes came; %d were compared, %d refused, %d are at work", c.checks, c.checked, c.checksRefused, c.checking)
+		t.Errorf("%d codes; %d compared, %d refused, %d in progress", c.checks, c.checked, c.checksRefused, c.checking)
 	}
 	if before+c.accepted != c.ended+c.running {
-		t.Errorf("%d verifications ran and %d were accepted; %d ended, %d run", before, c.accepted, c.ended, c.running)
+		t.Errorf("%d verifications before and %d accepted; %d ended, %d running", before, c.accepted, c.ended, c.running)
 	}
 }
 
-// TestNothingIsLost lets things go wrong, and then all that came run to its end.
+// TestNothingIsLost checks that all requests and verifications end after failures.
 func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range map[string]func(*cell){
@@ -54,10 +54,10 @@ func TestNothingIsLost(t *testing.T) {
 				conserved(t, c, before)
 			}
 			if c.accepted == 0 || c.checked == 0 || c.start.n == 0 {
-				t.Error("nothing happened")
+				t.Error("no start or check succeeded")
 			}
 			if refused := c.refused + c.checksRefused; (refused > 0) != (name != "nothing") {
-				t.Errorf("%d requests were refused", refused)
+				t.Errorf("%d refused requests", refused)
 			}
 			c.run(30 * time.Minute)
 			conserved(t, c, before)
@@ -70,33 +70,33 @@ func TestNothingIsLost(t *testing.T) {
 			}
 			for i := range c.locks {
 				if c.locks[i].held != nil {
-					t.Errorf("somebody holds account %d", i)
+					t.Errorf("account %d is still locked", i)
 				}
 			}
 			if waiting != 0 || len(c.events) != 0 {
-				t.Errorf("%d are still there, of %d running; %d events", waiting, c.running, len(c.events))
+				t.Errorf("%d unfinished, of %d running; %d events", waiting, c.running, len(c.events))
 			}
 		})
 	}
 }
 
-// TestLosses sees that the simulation shows what the program is known to do.
+// TestLosses compares the effect of failures with the known behaviour of the program.
 func TestLosses(t *testing.T) {
 	t.Parallel()
 	in := example(t)
 	killed := question{in: in, rate: 200, length: 20 * time.Second, trouble: func(c *cell) { c.kill(c.nodes[0], false) }}.ask(1)
 	if spell := killed.lastRefused - warmUp; spell <= 0 || spell > in.time("balancer")+time.Second {
-		t.Errorf("a dead node was asked for %v", spell)
+		t.Errorf("a dead node received requests for %v", spell)
 	}
 	if killed.rescued == 0 {
-		t.Error("nobody took over the messages of the dead node")
+		t.Error("the messages of the dead node were not resent")
 	}
 	away := question{in: in, rate: 200, length: 60 * time.Second, trouble: func(c *cell) {
 		c.fail()
 		c.after(30*time.Second, c.recover)
 	}}.ask(1)
 	if away.peakDue < 500 || away.late.max < 29*time.Second || away.lastBehind < warmUp+30*time.Second {
-		t.Errorf("%d rows fell due, at most %v late, behind until %v", away.peakDue, away.late.max, away.lastBehind)
+		t.Errorf("%d rows due, messages at most %v late, rows overdue until %v", away.peakDue, away.late.max, away.lastBehind)
 	}
 	if away.due.len() > 5 {
 		t.Errorf("%d rows are still due", away.due.len())
@@ -112,7 +112,7 @@ func TestOneAccountWaitsForItself(t *testing.T) {
 		}.ask(1)
 	}
 	if a, b := one(1), one(6); b.rate > a.rate*1.3 {
-		t.Errorf("six nodes accept %.0f a second of one account, one node %.0f", b.rate, a.rate)
+		t.Errorf("starts per second of one account: %.0f with six nodes, %.0f with one", b.rate, a.rate)
 	}
 }
 
@@ -128,12 +128,12 @@ func TestSameSeedSameTables(t *testing.T) {
 	}
 	first := print(1)
 	if first != print(1) {
-		t.Error("the same seed printed something else")
+		t.Error("the same seed printed other tables")
 	}
 	if first == print(2) {
-		t.Error("another seed printed the same")
+		t.Error("another seed printed the same tables")
 	}
-	if !strings.Contains(first, "PostgreSQL, 64 at once |") {
+	if !strings.Contains(first, "PostgreSQL, 64 clients |") {
 		t.Errorf("no table: %s", first)
 	}
 }
@@ -156,7 +156,7 @@ func TestUpdate(t *testing.T) {
 	}
 	for _, want := range []string{"# Scale\n\n<!-- simulate inputs -->\n\n| input |", "| `base` | 123 /s |", "|\n\n<!-- end -->\n\nThe rest.\n"} {
 		if !strings.Contains(string(text), want) {
-			t.Errorf("there is no %q", want)
+			t.Errorf("missing %q", want)
 		}
 	}
 	if strings.Contains(string(text), "old") {
@@ -164,7 +164,7 @@ func TestUpdate(t *testing.T) {
 	}
 	write("no place")
 	if update(file, 1, "", "inputs", nil) == nil {
-		t.Error("a file without a place for the table was taken")
+		t.Error("accepted a file without a place for the table")
 	}
 }
 
@@ -178,15 +178,15 @@ func TestPlace(t *testing.T) {
 	sum := 0.0
 	for _, load := range p.fullest {
 		if load > 400 {
-			t.Errorf("an account of %.0f was not split", load)
+			t.Errorf("an account of %.0f is not split", load)
 		}
 		sum += load
 	}
 	if p.load < 500 || p.load > 510 || sum < p.load-1 || sum > p.load+1 {
-		t.Errorf("the fullest cell has %.0f, of accounts that ask for %.0f; 500 is what each should", p.load, sum)
+		t.Errorf("load of the fullest cell %.0f, sum of its accounts %.0f; want 500", p.load, sum)
 	}
 	if p.split != 3 || p.hashed < p.load {
-		t.Errorf("%d accounts were split, by hash the fullest has %.0f", p.split, p.hashed)
+		t.Errorf("%d split accounts; the fullest cell by hash has %.0f", p.split, p.hashed)
 	}
 }
 
@@ -194,11 +194,11 @@ func TestInputs(t *testing.T) {
 	t.Parallel()
 	in := example(t)
 	if len(in.list) != len(needed()) {
-		t.Errorf("%d inputs are there, %d are used", len(in.list), len(needed()))
+		t.Errorf("%d inputs, %d of them used", len(in.list), len(needed()))
 	}
 	for _, i := range in.list {
 		if i.What == "" || i.From == "" {
-			t.Errorf("%s does not say what it is, and where from", i.Name)
+			t.Errorf("%s lacks a description or a source", i.Name)
 		}
 	}
 	if err := in.set("network.trip=2"); err != nil || in.time("network.trip") != 2*time.Microsecond {
@@ -211,7 +211,7 @@ func TestInputs(t *testing.T) {
 	}
 	for _, bad := range []string{`{`, `[]`, `[{"name":"base","value":-1}]`, `[{"name":"base","unit":"h"}]`, `[{"name":"base"},{"name":"base"}]`} {
 		if _, err := readInputs([]byte(bad)); err == nil {
-			t.Errorf("%s was read", bad)
+			t.Errorf("%s was accepted", bad)
 		}
 	}
 }

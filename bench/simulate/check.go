@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// connections are those of "make bench".
+// connections is the number of connections of "make bench".
 const connections = 64
 
-// check sets what the simulation says of the machine of the benchmarks beside what was
-// measured there.
+// check compares a simulation of the benchmark machine with its measurements.
 func (r *report) check() {
 	type work struct {
 		name, input string
@@ -18,11 +17,11 @@ func (r *report) check() {
 	var works []work
 	for _, clients := range []int{1, 8, 64, 256} {
 		works = append(works, work{
-			fmt.Sprint("accepted past the API and the caps, PostgreSQL, ", clients, " at once"), fmt.Sprint("measured.accept.", clients),
+			fmt.Sprint("accepted without API and caps, PostgreSQL, ", clients, " clients"), fmt.Sprint("measured.accept.", clients),
 			func() float64 { return r.accepts(clients) },
 		})
 	}
-	works = append(works, work{"the same with the outcome, 64 at once, 1 ms of network", "measured.far", r.acceptsFar})
+	works = append(works, work{"same with outcome, 64 clients, 1 ms network", "measured.far", r.acceptsFar})
 	for i, engine := range []string{"SQLite", "PostgreSQL"} {
 		input := []string{"measured.sqlite.", "measured.postgres."}[i]
 		works = append(
@@ -31,7 +30,7 @@ func (r *report) check() {
 		)
 	}
 	rates := all(works, func(w work) float64 { return w.simulate() })
-	r.head("a second", "measured", "simulated", "ratio")
+	r.head("per second", "measured", "simulated", "ratio")
 	for i, w := range works {
 		was, ratio := "–", "–"
 		if m := r.in.value(w.input); m > 0 {
@@ -40,7 +39,7 @@ func (r *report) check() {
 		r.row(w.name, was, number(rates[i]), ratio)
 	}
 	fmt.Fprintln(r.out)
-	r.head("whole life over SMPP, SQLite", "start: p50 measured", "simulated", "p99 measured", "simulated", "cores busy, simulated")
+	r.head("full verifications over SMPP, SQLite", "start: p50 measured", "simulated", "p99 measured", "simulated", "cores busy, simulated")
 	life := r.lives()
 	was := func(name string) string {
 		if d := r.in.time("measured.life." + name); d > 0 {
@@ -51,8 +50,8 @@ func (r *report) check() {
 	r.row(number(r.in.value("measured.life.rate"))+"/s", was("p50"), ms(life.start.quantile(0.5)), was("p99"), ms(life.start.quantile(0.99)), percent(life.base))
 }
 
-// accepts has clients accept verifications of one account past the API, the caps and
-// the rules.
+// accepts returns the rate at which clients accept verifications of one account, without
+// the API, the caps and the rules.
 func (r *report) accepts(clients int) float64 {
 	c := newBench(r.seed, r.in, false)
 	c.acceptOnly = true
@@ -61,7 +60,7 @@ func (r *report) accepts(clients int) float64 {
 	return c.settle().rate
 }
 
-// acceptsFar is accepts with what became of each message, and a network in between.
+// acceptsFar is accepts with the outcome of each message and a network delay.
 func (r *report) acceptsFar() float64 {
 	c := newBench(r.seed, r.in.with(map[string]float64{"typed": 0, "receipts": 0, "carrier.answer": 0, "bench.trip": float64(time.Millisecond)}), false)
 	c.costs.startNode, c.costs.startReads, c.costs.submit = 0, 0, 0
@@ -69,7 +68,7 @@ func (r *report) acceptsFar() float64 {
 	return c.settle().rate
 }
 
-// asks has connections ask for one thing again and again.
+// asks returns the rate of repeated requests of one kind.
 func (r *report) asks(embedded bool, ask func(*cell, int)) float64 {
 	c := newBench(r.seed, r.in.with(map[string]float64{"typed": 0, "receipts": 0, "carrier.answer": 0}), embedded)
 	ask(c, connections)
@@ -77,8 +76,8 @@ func (r *report) asks(embedded bool, ask func(*cell, int)) float64 {
 	return a.rate + float64(a.checked)/settled.Seconds()
 }
 
-// lives has whole lives begin at a rate, over an SMSC that answers at once. All codes
-// are typed, a second later.
+// lives simulates full verifications at the measured rate, with an SMSC that responds after
+// 1 ms on average. All codes are submitted after a median of 1 s.
 func (r *report) lives() answer {
 	c := newBench(r.seed, r.in.with(map[string]float64{
 		"typed": 1, "wrong": 0, "typing": float64(time.Second), "receipts": 1, "receipt.after": float64(time.Millisecond),
@@ -90,7 +89,7 @@ func (r *report) lives() answer {
 
 const settled = 3 * time.Second
 
-// settle measures a cell for a while.
+// settle measures a cell for the time settled.
 func (c *cell) settle() answer {
 	c.run(warmUp)
 	c.measure()

@@ -2,14 +2,13 @@ package main
 
 import "time"
 
-// cores are processors that share a queue: work is done in the order in which it comes,
-// by whichever is free.
+// cores are processors with one FIFO queue.
 type cores struct {
 	sim     *sim
 	all     int
 	free    int
 	waiting fifo[work]
-	busy    time.Duration // of all, added up
+	busy    time.Duration // sum over all cores
 }
 
 type work struct {
@@ -19,7 +18,7 @@ type work struct {
 
 func newCores(s *sim, n int) *cores { return &cores{sim: s, all: n, free: n} }
 
-// do has work done that takes a time, and then calls then.
+// do occupies a core for a time and then calls then.
 func (c *cores) do(takes time.Duration, then func()) {
 	if c.free == 0 {
 		c.waiting.push(work{takes, then})
@@ -41,8 +40,8 @@ func (c *cores) begin(w work) {
 	})
 }
 
-// disk makes transactions durable. While one flush is under way, those that come wait,
-// and share the next (group commit).
+// disk makes transactions durable. Commits during a flush wait and share the next flush
+// (group commit).
 type disk struct {
 	sim     *sim
 	takes   time.Duration
@@ -71,14 +70,13 @@ func (d *disk) flush() {
 	})
 }
 
-// lock is that of the rows of one account: its balance and its rate. Who waits for it
-// gets it in his turn.
+// lock is the FIFO lock of an account's rows: balance and rate.
 type lock struct {
 	held    *batch
 	waiting []*batch
 }
 
-// acquire takes the lock, or has b told when it has it.
+// acquire takes the lock. If it is held, acquire returns false and release later calls b.locked.
 func (l *lock) acquire(b *batch) bool {
 	if l.held != nil {
 		l.waiting = append(l.waiting, b)
@@ -88,7 +86,7 @@ func (l *lock) acquire(b *batch) bool {
 	return true
 }
 
-// release hands the lock to the next who still wants it.
+// release passes the lock to the next waiting batch that is not dead.
 func (l *lock) release() {
 	l.held = nil
 	for len(l.waiting) > 0 && l.held == nil {
@@ -111,7 +109,7 @@ func (f *fifo[T]) len() int { return len(f.items) - f.first }
 
 func (f *fifo[T]) push(item T) { f.items = append(f.items, item) }
 
-// pop takes the oldest. What is empty in front is given up when it is half of all.
+// pop removes the oldest item. It compacts the slice when half is unused.
 func (f *fifo[T]) pop() T {
 	var none T
 	item := f.items[f.first]

@@ -13,9 +13,8 @@ import (
 //go:embed inputs.json
 var measured []byte
 
-// inputs are what the simulation is told: numbers by name, in the order of their file.
-// The file says of each what it is and where it comes from; where a figure was measured
-// again, it is put there, and nowhere else.
+// inputs are the parameters of the simulation, in the order of their file. The file has a
+// description and a source of each. It is the only place to update after a new measurement.
 type inputs struct {
 	list []input
 	by   map[string]float64
@@ -24,12 +23,12 @@ type inputs struct {
 type input struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
-	Unit  string  `json:"unit"` // µs, ms, s, /s, or nothing
+	Unit  string  `json:"unit"` // µs, ms, s, /s or ""
 	What  string  `json:"what"`
 	From  string  `json:"from"`
 }
 
-// readInputs reads a file of them.
+// readInputs parses and checks a file of inputs.
 func readInputs(text []byte) (in inputs, err error) {
 	if err := json.Unmarshal(text, &in.list); err != nil {
 		return in, fmt.Errorf("inputs: %w", err)
@@ -37,10 +36,10 @@ func readInputs(text []byte) (in inputs, err error) {
 	in.by = map[string]float64{}
 	for _, i := range in.list {
 		if _, ok := in.by[i.Name]; ok {
-			return in, fmt.Errorf("inputs: %s is there twice", i.Name)
+			return in, fmt.Errorf("inputs: %s is repeated", i.Name)
 		}
 		if _, ok := units()[i.Unit]; !ok || i.Value < 0 {
-			return in, fmt.Errorf("inputs: %s is %v %s", i.Name, i.Value, i.Unit)
+			return in, fmt.Errorf("inputs: %s has the invalid value %v %s", i.Name, i.Value, i.Unit)
 		}
 		in.by[i.Name] = i.Value * float64(units()[i.Unit])
 	}
@@ -52,17 +51,17 @@ func readInputs(text []byte) (in inputs, err error) {
 	return in, nil
 }
 
-// units are nanoseconds for a time, and 1 for anything else.
+// units returns the factor of each unit: nanoseconds for times, otherwise 1.
 func units() map[string]time.Duration {
 	return map[string]time.Duration{"": 1, "/s": 1, "µs": time.Microsecond, "ms": time.Millisecond, "s": time.Second}
 }
 
-// set changes one input: "name=value", in its unit.
+// set changes an input: "name=value", in its unit.
 func (in inputs) set(assignment string) error {
 	name, text, ok := strings.Cut(assignment, "=")
 	value, err := strconv.ParseFloat(text, 64)
 	if !ok || err != nil || value < 0 {
-		return fmt.Errorf("%q is not name=value", assignment)
+		return fmt.Errorf("%q is not name=value with a number of at least 0", assignment)
 	}
 	for i := range in.list {
 		if in.list[i].Name == name {
@@ -71,10 +70,10 @@ func (in inputs) set(assignment string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("there is no input %q", name)
+	return fmt.Errorf("unknown input %q", name)
 }
 
-// with is a copy in which some inputs are others, for one of the questions.
+// with returns a copy with changed inputs, in nanoseconds for times.
 func (in inputs) with(changes map[string]float64) inputs {
 	by := make(map[string]float64, len(in.by))
 	for name, value := range in.by {
@@ -82,32 +81,32 @@ func (in inputs) with(changes map[string]float64) inputs {
 	}
 	for name, value := range changes {
 		if _, ok := by[name]; !ok {
-			panic("there is no input " + name)
+			panic("unknown input " + name)
 		}
 		by[name] = value
 	}
 	return inputs{in.list, by}
 }
 
-// value is a number, time a time. readInputs has seen that those exist that are asked for.
+// Values by type. readInputs has checked that all names exist.
 func (in inputs) value(name string) float64      { return in.by[name] }
 func (in inputs) count(name string) int          { return int(in.by[name]) }
 func (in inputs) time(name string) time.Duration { return time.Duration(in.by[name]) }
 
-// work is processor time, as it would be on a quiet machine.
+// work returns a processor time, scaled by cpu.factor.
 func (in inputs) work(name string) time.Duration {
 	return time.Duration(in.by[name] * in.by["cpu.factor"])
 }
 
-// print writes them as a table.
+// print writes the inputs as a table.
 func (in inputs) print(out io.Writer) {
-	fmt.Fprintln(out, "| input | value | what it is | from |\n|---|--:|---|---|")
+	fmt.Fprintln(out, "| input | value | description | source |\n|---|--:|---|---|")
 	for _, i := range in.list {
 		fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", i.Name, strings.TrimSpace(fmt.Sprint(i.Value, " ", i.Unit)), i.What, i.From)
 	}
 }
 
-// needed are the names of all inputs.
+// needed returns the names of all inputs.
 func needed() []string {
 	return strings.Fields(`
 		start.node start.write start.database start.reads start.trips

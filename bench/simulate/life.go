@@ -2,27 +2,26 @@ package main
 
 import "time"
 
-// life is a verification: workflow 1, but that all its messages are SMS.
+// life is a verification with workflow 1, except that all messages are SMS.
 type life struct {
 	account int
-	events  int           // messages that were decided on
-	due     time.Duration // when its next step is
+	events  int           // number of messages so far
+	due     time.Duration // time of the next step
 	over    bool
-	rescue  bool   // its claim has ended before the outcome of its message was written
-	node    *node  // that is at work on its message
-	slot    int    // among those of the node
-	then    func() // is called when the code was compared; or nil
+	rescue  bool   // the lease expired before the outcome was written
+	node    *node  // node with the message in flight
+	slot    int    // index in node.flying
+	then    func() // called after a check; nil if unused
 }
 
-// wait is how long the next step waits after so many events; after the last, how long
-// the end does.
+// wait returns the time from an event to the next step, or to the end after the last event.
 func wait(events int) time.Duration {
 	return [...]time.Duration{0, 125 * time.Second, 180 * time.Second, 300 * time.Second}[events]
 }
 
 const (
 	lastEvent = 3
-	maxTries  = 5 // of a request that is refused
+	maxTries  = 5 // retries of a refused request
 )
 
 // arrive is a request to start a verification.
@@ -65,7 +64,7 @@ func (c *cell) arrive(account, try int, done func(ok bool)) {
 	})
 }
 
-// accept is a start that was committed and answered.
+// accept processes a committed and answered start.
 func (c *cell) accept(n *node, account int) {
 	c.accepted++
 	c.running++
@@ -79,14 +78,14 @@ func (c *cell) accept(n *node, account int) {
 	c.perhapsTyped(l, c.in.value("typed"))
 }
 
-// perhapsTyped has somebody type the code of a message.
+// perhapsTyped schedules a check of a message's code, with the given probability.
 func (c *cell) perhapsTyped(l *life, share float64) {
 	if c.chance(share) {
 		c.after(c.human(c.in.time("typing")), func() { c.checkCode(l, 0) })
 	}
 }
 
-// deliver hands a message to a carrier, and writes what became of it.
+// deliver submits a message to a carrier and writes the outcome.
 func (n *node) deliver(l *life, since time.Duration, h *histogram) {
 	c := n.cell
 	n.cores.do(c.spread(c.costs.submit), func() {
@@ -102,7 +101,7 @@ func (n *node) deliver(l *life, since time.Duration, h *histogram) {
 	})
 }
 
-// outcome is written until it is (engine.finish), and gives the claim back.
+// outcome writes an outcome, with retries (engine.finish), and releases the lease.
 func (n *node) outcome(l *life, pause time.Duration) {
 	c := n.cell
 	if n.dead {
@@ -121,14 +120,14 @@ func (n *node) outcome(l *life, pause time.Duration) {
 	}})
 }
 
-// plan has the next step fall due in its time.
+// plan schedules the next step.
 func (c *cell) plan(l *life) {
 	if !l.over {
 		c.after(l.due-c.now, func() { c.fallDue(l, false) })
 	}
 }
 
-// receipt comes to any node. One that is not acknowledged comes again.
+// receipt processes a receipt at any node. The carrier resends an unacknowledged receipt.
 func (c *cell) receipt() {
 	n := c.pick()
 	n.cores.do(c.spread(c.costs.receiptNode), func() {
@@ -140,11 +139,11 @@ func (c *cell) receipt() {
 	})
 }
 
-// step is taken of a row that was due, once that is committed.
+// step takes the step of a due row after the commit of its claim.
 func (n *node) step(l *life) {
 	c := n.cell
 	switch {
-	case l.over: // the code came meanwhile
+	case l.over: // a check has ended it
 	case l.rescue:
 		l.rescue = false
 		c.rescued++
@@ -172,7 +171,7 @@ func (c *cell) end(l *life) {
 	}
 }
 
-// checkCode is a request with a code.
+// checkCode processes a check request.
 func (c *cell) checkCode(l *life, try int) {
 	c.checks++
 	c.checking++
@@ -208,7 +207,7 @@ func (c *cell) checkCode(l *life, try int) {
 	})
 }
 
-// again is what a person does whose request was refused: he tries again, or gives up.
+// again retries a refused request, or counts that the user gives up.
 func (c *cell) again(try int, do func()) {
 	if try < maxTries && c.chance(c.in.value("tries")) {
 		c.after(c.exponential(c.in.time("tries.after")), do)

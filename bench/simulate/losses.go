@@ -2,19 +2,19 @@ package main
 
 import "time"
 
-// loss is something that goes wrong in a cell at its planned load.
+// loss is a failure in a cell at its planned load.
 type loss struct {
 	name  string
-	plan  func(*cell)   // lets it happen
-	until time.Duration // it is over
+	plan  func(*cell)   // triggers the failure
+	until time.Duration // duration of the failure
 }
 
-// length is how long to look: until what was left undone is done.
+// length returns the duration of the measurement, which includes the backlog's processing.
 func (l loss) length(before time.Duration) time.Duration {
 	return before + l.until + max(l.until/2, time.Minute)
 }
 
-// losses shows what accounts of a cell see when something of it is lost.
+// losses shows the effect of failures in a cell on its accounts.
 func (r *report) losses() {
 	standby, restore := r.in.time("standby"), r.in.time("restore")
 	away := func(d time.Duration) func(*cell) {
@@ -24,11 +24,11 @@ func (r *report) losses() {
 		}
 	}
 	kinds := []loss{
-		{name: "nothing", plan: func(*cell) {}},
+		{name: "no failure", plan: func(*cell) {}},
 		{name: "a node's process", plan: func(c *cell) { c.kill(c.nodes[0], false) }},
-		{name: "a node's machine, without a word", plan: func(c *cell) { c.kill(c.nodes[0], true) }},
-		{name: "PostgreSQL, and a standby takes over", plan: away(standby), until: standby},
-		{name: "the same, with a node in the same zone", plan: func(c *cell) {
+		{name: "a node's machine, without closing connections", plan: func(c *cell) { c.kill(c.nodes[0], true) }},
+		{name: "PostgreSQL, with failover to a standby", plan: away(standby), until: standby},
+		{name: "PostgreSQL with failover, and a node in its zone", plan: func(c *cell) {
 			c.kill(c.nodes[0], false)
 			away(standby)(c)
 		}, until: standby},
@@ -41,8 +41,8 @@ func (r *report) losses() {
 			c.after(before, func() { l.plan(c) })
 		}}.ask(r.seed)
 	})
-	r.head("lost, at "+number(rate)+" starts/s", "requests refused", "for", "of all meanwhile", "people who gave up", "start: p99", "max",
-		"rows due, most", "more than 1 s overdue, after it is back", "messages late: p99", "max", "may have gone twice")
+	r.head("failure, at "+number(rate)+" starts/s", "refused requests", "refusing for", "refused share in that time", "users who gave up", "start: p99", "max",
+		"max rows due", "rows > 1 s overdue, after recovery", "message delay: p99", "max", "possibly sent twice")
 	for i, a := range answers {
 		l, refused := kinds[i], a.refused+a.checksRefused
 		spell := a.lastRefused - a.firstRefused

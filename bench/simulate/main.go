@@ -1,12 +1,11 @@
-// Command simulate shows what becomes of the load of one machine, ten, a hundred and a
-// thousand times over, when accounts are spread over several databases (cells), and when
-// a node or a cell is lost. It simulates, event by event, what nodes, their writers and
-// PostgreSQL do with each request, with the times that benchmarks have measured
-// (inputs.json), and prints the tables of docs/explanation/scale.md, or puts them there.
+// Command simulate predicts latency and capacity when accounts are spread over several
+// databases (cells), at 1 to 1,000 times the load of one machine. It also predicts the effect
+// of a failed node or database. It is a discrete-event simulation of nodes, their writers and
+// PostgreSQL, with times from benchmarks (inputs.json). It prints the tables of
+// docs/explanation/scale.md or updates that file.
 //
-// It simulates one cell, and not all: cells share nothing, so a thousand of them are a
-// thousand times one. Which one counts: it is the fullest. Nothing it does depends on
-// the clock or the machine; the same seed and inputs print the same tables.
+// Cells are independent of each other, so it simulates only the fullest one. The output
+// depends only on seed and inputs, not on the clock or the machine.
 //
 //	go run ./bench/simulate
 //	go run ./bench/simulate -into docs/explanation/scale.md
@@ -24,12 +23,12 @@ import (
 )
 
 func main() {
-	seed := flag.Uint64("seed", 1, "of everything that chance decides")
-	path := flag.String("inputs", "", "a file of inputs; those of the source if empty")
-	only := flag.String("only", "", "the tables to print, by comma: "+strings.Join(names(), ", "))
-	into := flag.String("into", "", "a Markdown file, whose tables are replaced by these; they are printed if empty")
+	seed := flag.Uint64("seed", 1, "random seed")
+	path := flag.String("inputs", "", "file with inputs; default: the embedded inputs.json")
+	only := flag.String("only", "", "comma-separated tables to print: "+strings.Join(names(), ", ")+"; default: all")
+	into := flag.String("into", "", "Markdown file in which to replace the tables; default: print to standard output")
 	var changes []string
-	flag.Func("set", "name=value of an input, in its unit; may be given often", func(s string) error {
+	flag.Func("set", "override an input: name=value, in its unit; may be repeated", func(s string) error {
 		changes = append(changes, s)
 		return nil
 	})
@@ -69,7 +68,7 @@ func run(out io.Writer, seed uint64, path, only string, changes []string) error 
 	}
 	for _, name := range wanted {
 		if !slices.Contains(names(), name) {
-			return fmt.Errorf("there is no table %q", name)
+			return fmt.Errorf("unknown table %q", name)
 		}
 	}
 	r := &report{in: in, seed: seed, out: out}
@@ -86,11 +85,11 @@ func run(out io.Writer, seed uint64, path, only string, changes []string) error 
 	return nil
 }
 
-// tableEnd is what stands behind a table.
+// tableEnd marks the end of a table in a Markdown file.
 const tableEnd = "<!-- end -->"
 
-// update replaces the tables of a file, which stand between the same comments there as
-// they are printed with.
+// update replaces the tables of a file. A table extends from the comment with its name to
+// tableEnd.
 func update(file string, seed uint64, path, only string, changes []string) error {
 	var printed strings.Builder
 	if err := run(&printed, seed, path, only, changes); err != nil {
@@ -109,14 +108,14 @@ func update(file string, seed uint64, path, only string, changes []string) error
 		before, rest, found := strings.Cut(string(text), "<!-- simulate "+name+" -->")
 		_, after, ended := strings.Cut(rest, tableEnd)
 		if !found || !ended {
-			return fmt.Errorf("%s has no place for the table %q", file, name)
+			return fmt.Errorf("%s has no comments for table %q: add <!-- simulate %s --> and %s", file, name, name, tableEnd)
 		}
 		text = []byte(before + "<!-- simulate " + table + after)
 	}
-	return os.WriteFile(file, text, 0o644) //nolint:gosec // it is to be read
+	return os.WriteFile(file, text, 0o644) //nolint:gosec // a documentation page
 }
 
-// table is one that is printed.
+// table is a printable table.
 type table struct {
 	name, title string
 	print       func(*report)
@@ -125,12 +124,12 @@ type table struct {
 func tables() []table {
 	return []table{
 		{"inputs", "### Inputs", (*report).inputs},
-		{"check", "### Against what was measured", (*report).check},
-		{"nodes", "### What a cell carries", (*report).nodes},
-		{"loads", "### One, ten, a hundred and a thousand times", (*report).loads},
-		{"beyond", "### Beyond what a cell carries", (*report).beyond},
-		{"shapes", "### How the load varies", (*report).shapes},
-		{"losses", "### When something is lost", (*report).losses},
+		{"check", "### Comparison with benchmarks", (*report).check},
+		{"nodes", "### Capacity of a cell", (*report).nodes},
+		{"loads", "### 1, 10, 100 and 1,000 times the load", (*report).loads},
+		{"beyond", "### Beyond the capacity of a cell", (*report).beyond},
+		{"shapes", "### Variable load", (*report).shapes},
+		{"losses", "### Failures", (*report).losses},
 	}
 }
 

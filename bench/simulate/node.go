@@ -12,16 +12,16 @@ type node struct {
 	cores   *cores
 	writers []*writer
 
-	slots    int     // messages on their way, and starts that will have one
-	flying   []*life // verifications whose message it is at work on
-	looking  bool    // it is at work on what is due
+	slots    int     // messages in flight, and starts that reserved one
+	flying   []*life // verifications with a message in flight
+	looking  bool    // processing due rows
 	dead     bool
-	balanced bool // the load balancer sends it requests
+	balanced bool // receives requests from the load balancer
 }
 
-// write gives a job to a writer: to that of the account, or to whichever has least to do
-// (internal/store, writerFor). Where some writers are for jobs without an account only,
-// those are the last.
+// write queues a job with the writer of its account, or with the least loaded writer
+// (internal/store, writerFor). The last writer.apart writers accept only jobs without an
+// account.
 func (n *node) write(j job) {
 	apart := n.cell.in.count("writer.apart")
 	if j.account != none {
@@ -36,7 +36,7 @@ func (n *node) write(j job) {
 	slices.MinFunc(idle, func(a, b *writer) int { return cmp.Compare(a.waiting(), b.waiting()) }).enqueue(j)
 }
 
-// read asks the database so many times, one after the other.
+// read makes sequential queries.
 func (n *node) read(times int, then func()) {
 	if times == 0 {
 		then()
@@ -48,17 +48,17 @@ func (n *node) read(times int, then func()) {
 	})
 }
 
-// lost reports whether there is nobody to go on.
+// lost reports whether the node or the database has failed.
 func (n *node) lost() bool { return n.dead || n.cell.down }
 
-// drop ends all that the node writes.
+// drop fails all writes of the node.
 func (n *node) drop(vanished bool) {
 	for _, w := range n.writers {
 		w.drop(vanished)
 	}
 }
 
-// fly notes that the node is at work on a verification's message, land that it is not.
+// fly adds a verification to the node's messages in flight; land removes it.
 func (n *node) fly(l *life) {
 	l.node, l.slot = n, len(n.flying)
 	n.flying = append(n.flying, l)
@@ -73,7 +73,7 @@ func (n *node) land(l *life) {
 	n.slots--
 }
 
-// look takes what is due, batch by batch, until nothing is (engine.takeSteps).
+// look processes due rows in batches until no row is due (engine.takeSteps).
 func (n *node) look() {
 	c := n.cell
 	if n.looking || n.lost() || c.due.len() == 0 {
@@ -93,7 +93,7 @@ func (n *node) look() {
 	})
 }
 
-// claim takes up to so many rows in one transaction.
+// claim acquires the leases of up to room due rows in one transaction.
 func (n *node) claim(room int) {
 	c := n.cell
 	var rows []*life

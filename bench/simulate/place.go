@@ -5,22 +5,22 @@ import (
 	"math/rand/v2"
 )
 
-// placement is how accounts lie in cells.
+// placement describes a distribution of accounts over cells.
 type placement struct {
-	fullest []float64 // the accounts of the fullest cell: starts a second of each
-	load    float64   // of that cell
-	split   int       // accounts that were too large, and became several
-	hashed  float64   // what the fullest cell would have, were a hash to say where accounts lie
+	fullest []float64 // starts per second of each account in the fullest cell
+	load    float64   // load of the fullest cell
+	split   int       // accounts that were split into several
+	hashed  float64   // load of the fullest cell if a hash distributed the accounts
 }
 
-// place puts accounts into cells, the largest first, each where there is the least. One
-// that asks for more than biggest is split into equal parts: sub-accounts, each in a
-// cell of its own.
+// place assigns accounts to cells, each account to the emptiest cell; loads must be in
+// descending order. An account above biggest is split into equal sub-accounts, each placed
+// separately.
 func place(loads []float64, cells int, biggest float64, seed uint64) placement {
 	var p placement
 	all := make(emptiest, cells)
 	hashed := make([]float64, cells)
-	r := rand.New(rand.NewPCG(seed, 0xce11)) //nolint:gosec // it is to be the same each time
+	r := rand.New(rand.NewPCG(seed, 0xce11)) //nolint:gosec // must be reproducible
 	put := func(load float64) {
 		all[0].load += load
 		all[0].accounts = append(all[0].accounts, load)
@@ -46,7 +46,7 @@ func place(loads []float64, cells int, biggest float64, seed uint64) placement {
 	return p
 }
 
-// emptiest is a heap of cells, that with the least load first.
+// emptiest is a heap of cells, with the least loaded cell first.
 type emptiest []struct {
 	load     float64
 	accounts []float64
@@ -55,5 +55,5 @@ type emptiest []struct {
 func (e emptiest) Len() int           { return len(e) }
 func (e emptiest) Less(i, j int) bool { return e[i].load < e[j].load }
 func (e emptiest) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e emptiest) Push(any)           {} // there are as many as there are
+func (e emptiest) Push(any)           {} // unused: the number of cells is fixed
 func (e emptiest) Pop() any           { return nil }

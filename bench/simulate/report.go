@@ -15,7 +15,7 @@ type report struct {
 	seed uint64
 	out  io.Writer
 
-	carried, account float64 // by a cell, and of one account by itself; 0 if not known yet
+	carried, account float64 // capacity, and capacity for a single account; 0 if unknown
 }
 
 // row prints cells of a table.
@@ -26,8 +26,7 @@ func (r *report) row(cells ...any) {
 	fmt.Fprintln(r.out, "|")
 }
 
-// head prints the first row, and the line below it. All columns but the first hold
-// numbers.
+// head prints the header. All columns but the first contain numbers.
 func (r *report) head(columns ...any) {
 	r.row(columns...)
 	fmt.Fprint(r.out, "|---")
@@ -39,7 +38,7 @@ func (r *report) head(columns ...any) {
 
 func (r *report) inputs() { r.in.print(r.out) }
 
-// capacity is what a cell carries, and what it carries of one account, by simulation.
+// capacity returns the capacity of a cell, and its capacity for a single account.
 func (r *report) capacity() (cell, account float64) {
 	if r.carried == 0 {
 		both := all([][]float64{nil, {1}}, func(accounts []float64) float64 {
@@ -50,13 +49,13 @@ func (r *report) capacity() (cell, account float64) {
 	return r.carried, r.account
 }
 
-// planned is the load of a cell that leaves the headroom.
+// planned returns the load of a cell that leaves the headroom.
 func (r *report) planned() float64 {
 	cell, _ := r.capacity()
 	return cell * r.in.value("headroom")
 }
 
-// nodes shows what adding nodes gives, and what keeps it from giving more.
+// nodes shows the capacity by number of nodes, and the effect of removing bottlenecks.
 func (r *report) nodes() {
 	nodes := []float64{1, 3, 6}
 	noTrips := map[string]float64{"start.trips": 0, "check.trips": 0, "outcome.trips": 0, "receipt.trips": 0}
@@ -66,12 +65,12 @@ func (r *report) nodes() {
 		in       inputs
 		accounts []float64
 	}{
-		{"as it is", r.in, nil},
-		{"all accounts alike", r.in.with(map[string]float64{"skew": 0}), nil},
-		{"one account", r.in, []float64{1}},
-		{"if two more writers did outcomes, receipts and steps", r.in.with(apart), nil},
-		{"if the jobs of a batch shared their round trips", r.in.with(noTrips), nil},
-		{"if both", r.in.with(noTrips).with(apart), nil},
+		{"current design", r.in, nil},
+		{"equal accounts", r.in.with(map[string]float64{"skew": 0}), nil},
+		{"a single account", r.in, []float64{1}},
+		{"two extra writers for outcomes, receipts and steps", r.in.with(apart), nil},
+		{"round trips shared by the jobs of a batch", r.in.with(noTrips), nil},
+		{"both of these", r.in.with(noTrips).with(apart), nil},
 	}
 	type combination struct{ kind, nodes int }
 	var every []combination
@@ -84,13 +83,13 @@ func (r *report) nodes() {
 		in := kinds[c.kind].in.with(map[string]float64{"cell.nodes": nodes[c.nodes]})
 		return carries(question{in: in, accounts: kinds[c.kind].accounts}, r.seed)
 	})
-	r.head("starts/s, with everything that follows from them", "1 node", "3 nodes", "6 nodes")
+	r.head("starts/s, including all later work", "1 node", "3 nodes", "6 nodes")
 	for k, kind := range kinds {
 		r.row(kind.name, number(carried[3*k]), number(carried[3*k+1]), number(carried[3*k+2]))
 	}
 }
 
-// loads shows the fullest cell at multiples of the load.
+// loads shows the fullest cell at 1, 10, 100 and 1,000 times the load.
 func (r *report) loads() {
 	_, account := r.capacity()
 	type load struct {
@@ -110,9 +109,9 @@ func (r *report) loads() {
 		l.answer = question{in: r.in, rate: l.load, accounts: l.fullest, length: 30 * time.Second}.ask(r.seed)
 		return l
 	})
-	fmt.Fprintf(r.out, "A cell carries %s starts a second, and is planned for %s; one account by itself gets %s, and is split beyond %s.\n\n",
+	fmt.Fprintf(r.out, "The capacity of a cell is %s starts per second, and its planned load %s. For a single account they are %s and %s; a larger account is split.\n\n",
 		number(r.carried), number(r.planned()), number(account), number(account*r.in.value("headroom")))
-	r.head("load", "starts/s", "cells", "accounts", "of them split", "fullest cell", "the same by hash")
+	r.head("load", "starts/s", "cells", "accounts", "split accounts", "fullest cell", "fullest cell by hash")
 	for _, l := range answers {
 		r.row(number(l.times)+" ×", number(l.rate), l.cells, number(l.times*r.in.value("accounts")), l.split,
 			number(l.load)+"/s", number(l.hashed)+"/s")
@@ -124,10 +123,10 @@ func (r *report) loads() {
 	}
 }
 
-// headAnswer and answer print what came of a question.
+// headAnswer and answer print the header and the row of an answer.
 func (r *report) headAnswer(of string) {
 	r.head(of, "start: p50", "p99", "max", "check: p50", "p99", "max", "accepted to wire: p99", "due to wire: p99",
-		"rows due, most", "in a writer's queue, most", "refused", "nodes busy", "PostgreSQL busy")
+		"max rows due", "max in a writer's queue", "refused", "nodes busy", "PostgreSQL busy")
 }
 
 func (r *report) answer(name string, a answer) {
@@ -137,20 +136,20 @@ func (r *report) answer(name string, a answer) {
 		percent(float64(a.refused+a.checksRefused)/float64(max(a.arrived+a.checks, 1))), percent(a.node), percent(a.base))
 }
 
-// beyond shows one cell that gets more than its share.
+// beyond shows a cell at 50 % to 1,000 % of its capacity.
 func (r *report) beyond() {
 	cell, _ := r.capacity()
 	shares := []float64{0.5, 0.8, 1, 1.2, 2, 10}
 	answers := all(shares, func(share float64) answer {
 		return question{in: r.in, rate: cell * share, length: 10 * time.Second}.ask(r.seed)
 	})
-	r.headAnswer("of what it carries")
+	r.headAnswer("load / capacity")
 	for i, a := range answers {
 		r.answer(percent(shares[i]), a)
 	}
 }
 
-// shapes shows one cell at its planned load that does not come evenly.
+// shapes shows a cell at its planned load with varying arrivals.
 func (r *report) shapes() {
 	const length = 60 * time.Second
 	kinds := []struct {
@@ -159,11 +158,11 @@ func (r *report) shapes() {
 		shape    shape
 		accounts []float64
 	}{
-		{"even, but for chance", 1, constant(), nil},
-		{"a day in a minute, at its busiest", 1, day(length), nil},
-		{"three times as much for 10 s", 1, burst(20*time.Second, 10*time.Second, 3), nil},
-		{"all accounts alike", 1, constant(), slices.Repeat([]float64{1}, r.in.count("accounts"))},
-		{"one account has half", 1, constant(), append([]float64{1}, zipf(r.in.count("accounts"), r.in.value("skew"))...)},
+		{"constant (Poisson)", 1, constant(), nil},
+		{"a day in a minute, planned load at its peak", 1, day(length), nil},
+		{"three times the load for 10 s", 1, burst(20*time.Second, 10*time.Second, 3), nil},
+		{"equal accounts", 1, constant(), slices.Repeat([]float64{1}, r.in.count("accounts"))},
+		{"one account with half of the load", 1, constant(), append([]float64{1}, zipf(r.in.count("accounts"), r.in.value("skew"))...)},
 	}
 	rate := r.planned()
 	answers := all(kinds, func(k struct {
@@ -181,7 +180,7 @@ func (r *report) shapes() {
 	}
 }
 
-// number is a number with commas.
+// number formats a rounded number with commas.
 func number(f float64) string {
 	text := strconv.Itoa(int(math.Round(f)))
 	for i := len(text) - 3; i > 0; i -= 3 {
@@ -197,7 +196,7 @@ func percent(f float64) string {
 	return fmt.Sprintf("%.0f %%", f*100)
 }
 
-// ms is a time in milliseconds, or seconds where it is long.
+// ms formats a time in milliseconds, or in seconds from 1 s.
 func ms(d time.Duration) string {
 	switch {
 	case d >= time.Second:

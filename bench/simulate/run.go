@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// warmUp is how long a cell runs before anything is measured.
+// warmUp is the time before the measurement.
 const warmUp = 3 * time.Second
 
-// question is one simulation of one cell.
+// question configures a simulation of one cell.
 type question struct {
 	in       inputs
-	rate     float64 // starts a second
+	rate     float64 // starts per second
 	shape    shape
-	length   time.Duration // of what is measured
-	accounts []float64     // shares of the load; nil for those of the inputs
-	brief    bool          // it ends when a cell cannot carry the load
-	trouble  func(*cell)   // plans what goes wrong, from the beginning of what is measured; nil for nothing
+	length   time.Duration // duration of the measurement
+	accounts []float64     // shares of the load; nil means the skew of the inputs
+	brief    bool          // stop once the cell is overloaded
+	trouble  func(*cell)   // schedules failures; called when the measurement begins; nil means no failures
 }
 
-// answer is what came of it.
+// answer is the result of a simulation.
 type answer struct {
 	*cell
 
-	rate       float64 // starts accepted a second
-	node, base float64 // share of the processors that was used, of nodes and of PostgreSQL
+	rate       float64 // accepted starts per second
+	node, base float64 // processor utilization of the nodes and of PostgreSQL, 0 to 1
 }
 
-// ask simulates.
+// ask runs the simulation.
 func (q question) ask(seed uint64) answer {
 	c := newCell(seed, q.in)
 	if q.accounts != nil {
@@ -58,12 +58,12 @@ func (q question) ask(seed uint64) answer {
 	return c.answer(q.length)
 }
 
-// overloaded reports whether requests have waited for too long already, or were refused.
+// overloaded reports whether requests were refused, or the p99 of starts exceeds bearable.
 func (c *cell) overloaded() bool {
 	return c.refused > 0 || c.start.n == 0 || c.start.quantile(0.99) > bearable
 }
 
-// measure begins to measure: what was before does not count.
+// measure starts the measurement by resetting the statistics.
 func (c *cell) measure() {
 	c.stats = stats{running: c.running, starting: c.starting, checking: c.checking}
 	c.usedNode, c.usedBase = 0, c.database.busy
@@ -85,8 +85,8 @@ func (c *cell) answer(length time.Duration) answer {
 	}
 }
 
-// all asks many questions, on as many processors as there are. The answers do not
-// depend on how many.
+// all answers the questions in parallel, at most GOMAXPROCS at a time. The answers do not
+// depend on that number.
 func all[Q, A any](questions []Q, ask func(Q) A) []A {
 	answers := make([]A, len(questions))
 	var wg sync.WaitGroup
@@ -102,7 +102,7 @@ func all[Q, A any](questions []Q, ask func(Q) A) []A {
 	return answers
 }
 
-// watch notes when rows are overdue.
+// watch records, every 100 ms, whether a row is overdue by more than a second.
 func (c *cell) watch() {
 	for c.due.len() > 0 && c.due.items[c.due.first].over {
 		c.due.pop()
@@ -113,13 +113,11 @@ func (c *cell) watch() {
 	c.after(100*time.Millisecond, c.watch)
 }
 
-// bearable is how long the slowest starts but one in a hundred may take, for a cell to
-// be said to carry a load.
+// bearable is the highest p99 of starts at which a cell sustains a load.
 const bearable = 100 * time.Millisecond
 
-// carries is how many starts a second a cell carries: p99 is bearable, and nothing is
-// refused. It is one of a row of numbers, each a fifth more than the one before; the
-// least, 20, is not tried.
+// carries returns the capacity of a cell in starts per second: the highest rate that does not
+// overload it. The result is 20 times a power of 1.2; 20 itself is not simulated.
 func carries(q question, seed uint64) float64 {
 	const least, steps = 20, 33 // up to 6,900
 	rate := func(i int) float64 { return math.Round(least * math.Pow(1.2, float64(i))) }

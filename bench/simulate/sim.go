@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// sim is a world in virtual time: what happens is a list of functions, each with the
-// time at which it is called. Nothing in it waits, and nothing looks at a clock, so the
-// same seed always gives the same world.
+// sim is a discrete-event simulation in virtual time. An event is a function with the time
+// of its call. Events do not block and do not read a clock, so the same seed always yields
+// the same result.
 type sim struct {
-	now    time.Duration // since the beginning
+	now    time.Duration // virtual time since the start
 	rand   *rand.Rand
-	events []event // a heap of four branches, the earliest first
+	events []event // 4-ary heap, earliest first
 	seq    uint64
 }
 
-// event is something that happens at a time. Of two at one time the one that was
-// planned first comes first.
+// event is a scheduled call. Events with equal times are called in the order of their
+// scheduling.
 type event struct {
 	at  time.Duration
 	seq uint64
 	do  func()
 }
 
-func newSim(seed uint64) *sim { return &sim{rand: rand.New(rand.NewPCG(seed, 0x5ca1e))} } //nolint:gosec // it is to be the same each time
+func newSim(seed uint64) *sim { return &sim{rand: rand.New(rand.NewPCG(seed, 0x5ca1e))} } //nolint:gosec // must be reproducible
 
-// after plans do for a time from now; what should have happened is done now.
+// after schedules do after d; a negative d means now.
 func (s *sim) after(d time.Duration, do func()) {
 	s.seq++
 	e := event{s.now + max(d, 0), s.seq, do}
@@ -47,7 +47,7 @@ func (e event) before(other event) bool {
 	return e.at < other.at || e.at == other.at && e.seq < other.seq
 }
 
-// run lets happen what happens until a time.
+// run processes the events up to a time.
 func (s *sim) run(until time.Duration) {
 	for len(s.events) > 0 && s.events[0].at <= until {
 		e := s.pop()
@@ -87,24 +87,24 @@ func (s *sim) pop() event {
 	return first
 }
 
-// exponential is a random time, as long as mean on average: the time between arrivals
-// that know nothing of each other.
+// exponential returns an exponentially distributed time: the interval between independent
+// arrivals.
 func (s *sim) exponential(mean time.Duration) time.Duration {
 	return time.Duration(s.rand.ExpFloat64() * float64(mean))
 }
 
-// spread is a random time around mean, for work that mostly takes as long as usual:
-// the sum of four exponential ones, whose deviation is half of the mean.
+// spread returns an Erlang-4 distributed time, with a standard deviation of half the mean:
+// the duration of work that varies moderately.
 func (s *sim) spread(mean time.Duration) time.Duration {
 	u := (1 - s.rand.Float64()) * (1 - s.rand.Float64()) * (1 - s.rand.Float64()) * (1 - s.rand.Float64())
 	return time.Duration(-math.Log(u) / 4 * float64(mean))
 }
 
-// human is how long somebody takes who has a message to read: half of all less than
-// median, one in a hundred five times as long.
+// human returns the log-normally distributed time in which a person reacts to a message. One
+// in a hundred takes five times the median.
 func (s *sim) human(median time.Duration) time.Duration {
 	return time.Duration(math.Exp(s.rand.NormFloat64()*0.7) * float64(median))
 }
 
-// chance is true in that share of all cases.
+// chance returns true with the given probability.
 func (s *sim) chance(share float64) bool { return s.rand.Float64() < share }

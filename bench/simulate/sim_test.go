@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// queue is one processor to which work comes by chance, and gives how long the work is
-// in the house on average.
+// queue simulates one processor with random arrivals and returns the mean time from arrival
+// to completion.
 func queue(t *testing.T, busy float64, takes func(*sim) time.Duration) time.Duration {
 	t.Helper()
 	const service = time.Millisecond
@@ -22,13 +22,12 @@ func queue(t *testing.T, busy float64, takes func(*sim) time.Duration) time.Dura
 	arrive()
 	s.run(400 * time.Second)
 	if want := 400_000 * busy; math.Abs(float64(h.n)-want) > want/50 {
-		t.Fatalf("%d came, %.0f were to", h.n, want)
+		t.Fatalf("%d arrivals, want %.0f", h.n, want)
 	}
 	return h.mean()
 }
 
-// TestQueues holds queues against the formulas of queueing theory, of which M/D/1 and
-// M/M/1 are known.
+// TestQueues compares mean sojourn times with the formulas of queueing theory.
 func TestQueues(t *testing.T) {
 	t.Parallel()
 	const service = time.Millisecond
@@ -43,7 +42,7 @@ func TestQueues(t *testing.T) {
 		} {
 			got := queue(t, busy, q.takes).Seconds() / service.Seconds()
 			if math.Abs(got-q.want) > q.want*0.04 {
-				t.Errorf("%s, %.0f %% busy: in the house for %.3f service times, want %.3f", name, busy*100, got, q.want)
+				t.Errorf("%s, %.0f %% busy: mean time %.3f service times, want %.3f", name, busy*100, got, q.want)
 			}
 		}
 	}
@@ -54,7 +53,7 @@ func TestDiskSharesFlushes(t *testing.T) {
 	s := newSim(1)
 	d := &disk{sim: s, takes: time.Millisecond}
 	var done []time.Duration
-	for i := range 5 { // the first by itself, the others while it is under way
+	for i := range 5 { // the first flushes alone, the others share the next flush
 		s.after(time.Duration(i)*100*time.Microsecond, func() { d.commit(func() { done = append(done, s.now) }) })
 	}
 	s.run(time.Second)
@@ -91,7 +90,7 @@ func TestEventsInOrder(t *testing.T) {
 	for range 10_000 {
 		s.after(s.exponential(time.Second), func() {
 			if s.now < last {
-				t.Errorf("%v came after %v", s.now, last)
+				t.Errorf("event at %v after an event at %v", s.now, last)
 			}
 			last = s.now
 			n++
@@ -99,7 +98,7 @@ func TestEventsInOrder(t *testing.T) {
 	}
 	s.run(time.Hour)
 	if n != 10_000 || s.now != time.Hour {
-		t.Errorf("%d events, and it is %v", n, s.now)
+		t.Errorf("%d events until %v", n, s.now)
 	}
 }
 

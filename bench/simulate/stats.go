@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// histogram counts times in steps of two percent.
+// histogram counts times in buckets of 2 % width.
 type histogram struct {
 	counts [1600]int
 	n      int
@@ -13,7 +13,7 @@ type histogram struct {
 	sum    time.Duration
 }
 
-// stepLog is the logarithm of a step, 1.02. From 1 µs on, all steps reach to a year.
+// stepLog is the logarithm of 1.02. The buckets range from 1 µs to more than a year.
 const stepLog = 0.019802627296179712
 
 func (h *histogram) add(d time.Duration) {
@@ -27,7 +27,7 @@ func (h *histogram) add(d time.Duration) {
 	h.max = max(h.max, d)
 }
 
-// quantile is the time that so many (0 to 1) do not exceed.
+// quantile returns the time not exceeded by the share q, 0 to 1, of all.
 func (h *histogram) quantile(q float64) time.Duration {
 	rank := int(math.Ceil(q * float64(h.n)))
 	for i, n := range h.counts {
@@ -38,23 +38,23 @@ func (h *histogram) quantile(q float64) time.Duration {
 	return h.max
 }
 
-// stats are what is measured of a cell.
+// stats are the measurements of a cell.
 type stats struct {
-	start, check histogram // from the request's arrival at a node to its answer
-	submit       histogram // of first messages: from the answer to the carrier
-	late         histogram // of later ones: from when they are due to the carrier
+	start, check histogram // time from a request's arrival to its answer
+	submit       histogram // first messages: time from the answer to the carrier
+	late         histogram // later messages: time from due to the carrier
 
-	arrived, accepted, refused int // starts; a try that follows a refusal counts again
-	checks, checked            int // codes that came, and those that were compared
+	arrived, accepted, refused int // starts, including retries
+	checks, checked            int // received and compared codes, including retries
 	checksRefused              int
-	starting, checking         int // requests at work
-	ended, running             int // verifications that are over, and that are not
-	sent, outcomes             int // messages that carriers got, and whose outcome is written
-	rescued                    int // those that may have gone twice: their node died, or the database
+	starting, checking         int // requests in progress
+	ended, running             int // verifications
+	sent, outcomes             int // submitted messages, and written outcomes
+	rescued                    int // messages possibly sent twice after a failure
 
-	gaveUp int // who was refused, and did not try again
+	gaveUp int // refused requests without a retry
 
 	firstRefused, lastRefused time.Duration
-	lastBehind                time.Duration // when a row was last more than a second overdue
-	peakDue, peakQueue        int           // rows that were due, jobs that waited for one writer
+	lastBehind                time.Duration // last time at which a row was overdue by more than a second
+	peakDue, peakQueue        int           // maximum of due rows, and of one writer's waiting jobs
 }

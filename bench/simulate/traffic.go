@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// zipf are the shares of accounts, the largest first.
+// zipf returns the Zipf-distributed shares of n accounts, largest first.
 func zipf(n int, skew float64) []float64 {
 	shares := make([]float64, n)
 	sum := 0.0
@@ -20,30 +20,29 @@ func zipf(n int, skew float64) []float64 {
 	return shares
 }
 
-// account is that of the next request.
+// account returns a random account, weighted by load.
 func (c *cell) account() int {
 	return min(sort.SearchFloat64s(c.accounts, c.rand.Float64()), len(c.accounts)-1)
 }
 
-// shape is how the load varies: what the rate is multiplied by at a time, and the most
-// that can be.
+// shape describes a variable load: the factor of the rate at a time, and its maximum.
 type shape struct {
 	at   func(time.Duration) float64
 	most float64
 }
 
-// constant is a load that does not vary, but for chance (Poisson).
+// constant returns a constant load; arrivals are still random (Poisson).
 func constant() shape { return shape{func(time.Duration) float64 { return 1 }, 1} }
 
-// day is a day in a time: the rate is that of the busiest hour in the middle, and a
-// fifth of it at night.
+// day returns the load of a day compressed to length: the full rate in the middle, a fifth at
+// the start and at the end.
 func day(length time.Duration) shape {
 	return shape{func(t time.Duration) float64 {
 		return 0.6 - 0.4*math.Cos(2*math.Pi*t.Seconds()/length.Seconds())
 	}, 1}
 }
 
-// burst is a load that is a multiple of itself for a while.
+// burst returns a load that is multiplied for a period.
 func burst(begin, length time.Duration, times float64) shape {
 	return shape{func(t time.Duration) float64 {
 		if t >= begin && t < begin+length {
@@ -53,7 +52,7 @@ func burst(begin, length time.Duration, times float64) shape {
 	}, times}
 }
 
-// arrivals has starts come at a rate, whatever the answers, until a time.
+// arrivals schedules starts in an open loop until a time.
 func (c *cell) arrivals(rate float64, s shape, until time.Duration) {
 	mean := time.Duration(float64(time.Second) / (rate * s.most))
 	var next func()
@@ -69,7 +68,7 @@ func (c *cell) arrivals(rate float64, s shape, until time.Duration) {
 	c.after(c.exponential(mean), next)
 }
 
-// clients start verifications, each the next one as soon as it has its answer.
+// clients start verifications in a closed loop: each starts the next after its answer.
 func (c *cell) clients(n int) {
 	var next func(bool)
 	next = func(bool) { c.arrive(c.account(), 0, next) }
@@ -78,7 +77,7 @@ func (c *cell) clients(n int) {
 	}
 }
 
-// checkers check codes, each the next one as soon as it has its answer.
+// checkers check codes in a closed loop.
 func (c *cell) checkers(n int) {
 	for range n {
 		c.checkAgain()
@@ -90,8 +89,8 @@ func (c *cell) checkAgain() {
 	c.checkCode(&life{account: c.account(), then: c.checkAgain}, 0)
 }
 
-// history fills the cell with what a load has left behind that came before the
-// beginning: verifications that wait for their codes and their steps.
+// history fills the cell with verifications from earlier load that wait for their codes and
+// steps.
 func (c *cell) history(rate float64) {
 	mean := float64(time.Second) / rate
 	oldest := -(wait(1) + wait(2) + wait(3))
@@ -104,7 +103,7 @@ func (c *cell) history(rate float64) {
 			due += wait(events)
 		}
 		if due < 0 || typed < 0 && typed != never {
-			continue // it is over
+			continue // ended
 		}
 		l := &life{account: c.account(), events: events, due: due}
 		c.running++
@@ -115,10 +114,10 @@ func (c *cell) history(rate float64) {
 	}
 }
 
-// never is when a code is typed that is not.
+// never is the time of a code that is not submitted.
 const never = time.Duration(math.MinInt64)
 
-// typedAt is when somebody types the code of a message that was sent at a time.
+// typedAt returns a random time for the check of a code sent at a time, or never.
 func (c *cell) typedAt(sent time.Duration, share string) time.Duration {
 	if !c.chance(c.in.value(share)) {
 		return never

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// writer is one of a node: it takes all writes that wait, up to a batch, and commits
-// them together (internal/store/writer.go).
+// writer is a writer of a node. It commits waiting jobs in batches of up to max
+// (internal/store/writer.go).
 type writer struct {
 	node    *node
 	max     int
@@ -18,14 +18,14 @@ type writer struct {
 type job struct {
 	write
 
-	account int          // whose rows it locks; none for none
-	take    func() write // of a claim: takes rows, and says what that costs; or nil
+	account int          // account with the locked rows; none if no rows are locked
+	take    func() write // for a claim: takes rows and returns the cost; else nil
 	done    func(ok bool)
 }
 
-const none = -1
+const none = -1 // no account
 
-// waiting is how much it has to do.
+// waiting returns the number of unfinished jobs.
 func (w *writer) waiting() int {
 	if w.running == nil {
 		return w.queue.len()
@@ -33,7 +33,7 @@ func (w *writer) waiting() int {
 	return w.queue.len() + len(w.running.jobs)
 }
 
-// enqueue has a job done, or refuses it at once.
+// enqueue queues a job, or refuses it immediately.
 func (w *writer) enqueue(j job) {
 	c := w.node.cell
 	if c.down || w.node.dead || w.queue.len() >= c.in.count("writer.queue") {
@@ -45,7 +45,7 @@ func (w *writer) enqueue(j job) {
 	w.next()
 }
 
-// next begins the next batch, if there is something to do.
+// next begins the next batch if jobs wait.
 func (w *writer) next() {
 	if w.running != nil || w.queue.len() == 0 {
 		return
@@ -65,7 +65,7 @@ func (w *writer) next() {
 	w.node.cores.do(b.cell.spread(b.cell.costs.commitWrite), b.begin)
 }
 
-// drop ends what a writer does, and what waits for it: its node died, or the database.
+// drop fails the current batch and all waiting jobs, after a failure of node or database.
 func (w *writer) drop(vanished bool) {
 	if b := w.running; b != nil {
 		w.running, b.dead = nil, true
@@ -89,17 +89,17 @@ type batch struct {
 
 	cell     *cell
 	jobs     []job
-	accounts []int // whose rows it locks, in the order in which all do
-	held     int   // how many of them it has
-	waits    int   // how often it had to wait for one; odd while it does
-	dead     bool  // it comes to nothing
+	accounts []int // accounts to lock, in the fixed lock order
+	held     int   // number of acquired locks
+	waits    int   // begun and ended waits for a lock; odd while waiting
+	dead     bool  // committed or rolled back
 
-	at      int    // the job at work
-	phase   int    // of that job: the node, the way, the database, a claim's rows
-	advance func() // work
+	at      int    // index of the current job
+	phase   int    // phase of the job: node, round trips, database, rows of a claim
+	advance func() // method value of work
 }
 
-// begin opens the transaction: the first question locks the rows of accounts.
+// begin opens the transaction. Its first query locks the accounts' rows.
 func (b *batch) begin() {
 	c := b.cell
 	switch {
@@ -113,7 +113,7 @@ func (b *batch) begin() {
 	}
 }
 
-// lock takes the locks one after the other, and waits for each that another batch has.
+// lock acquires the locks in order and waits for each lock held by another batch.
 func (b *batch) lock() {
 	for !b.dead && b.held < len(b.accounts) {
 		if !b.cell.locks[b.accounts[b.held]].acquire(b) {
@@ -133,14 +133,14 @@ func (b *batch) lock() {
 	}
 }
 
-// locked is told by the lock that it waited for.
+// locked continues the batch when it acquires the lock that it waited for.
 func (b *batch) locked() {
 	b.waits++
 	b.held++
 	b.cell.after(0, b.lock)
 }
 
-// unlock gives the locks back.
+// unlock releases the locks.
 func (b *batch) unlock() {
 	for _, a := range b.accounts[:b.held] {
 		b.cell.locks[a].release()
@@ -148,8 +148,8 @@ func (b *batch) unlock() {
 	b.held = 0
 }
 
-// work does the jobs one after the other, as a node does: what its processor does for
-// each, then the round trips, then what the database does.
+// work runs the jobs sequentially, as a node does: for each its processor time, then its
+// round trips, then the database's time.
 func (b *batch) work() {
 	c := b.cell
 	for !b.dead {
@@ -205,7 +205,7 @@ func (b *batch) committed() {
 	}
 }
 
-// fail is what a batch comes to that has waited for too long.
+// fail rolls back a batch after a lock timeout.
 func (b *batch) fail() {
 	b.dead = true
 	b.unlock()
