@@ -10,26 +10,26 @@ import (
 	"time"
 )
 
-// attack is one way to abuse the server. Meanwhile good users go on: they come through
-// the account that is abused, as they would where somebody abuses a sign-up form.
+// attack is a kind of abuse. Legitimate users use the same account during the attack, like
+// the other users of an abused sign-up form.
 type attack struct {
 	name     string
 	accounts int
-	targets  []string // first digits of the numbers that are attacked
+	targets  []string // prefixes of the attacked numbers
 	play     func(context.Context, *round)
 }
 
-// result is what became of an attack.
+// result is the outcome of an attack.
 type result struct {
 	attack             string
-	requests, accepted int64 // of the attacker
-	guesses            int64 // codes that were compared
-	messages, victim   int   // that reached the attacked numbers, and the one with the most
-	good, refused      int64
-	p50, p99           float64 // of good users' starts, in milliseconds
+	requests, accepted int64   // attacker's requests
+	guesses            int64   // compared codes of the attacker
+	messages, victim   int     // messages to all attacked numbers, and most to a single one
+	good, refused      int64   // legitimate verifications, and the failed ones
+	p50, p99           float64 // latency of legitimate starts in milliseconds
 }
 
-// round is an attack under way.
+// round is a running attack.
 type round struct {
 	t       *target
 	clients []client
@@ -69,7 +69,7 @@ func attacks() []attack {
 	}
 }
 
-// play lets good users come for as long as the attack takes, and adds up.
+// play runs an attack with concurrent legitimate users and returns the result.
 func (t *target) play(ctx context.Context, a attack, percent int) (result, error) {
 	r := &round{t: t, percent: percent}
 	for range a.accounts {
@@ -88,7 +88,7 @@ func (t *target) play(ctx context.Context, a attack, percent int) (result, error
 	if err := ctx.Err(); err != nil {
 		return result{}, err
 	}
-	pause(ctx, 500*time.Millisecond) // what was accepted last leaves
+	pause(ctx, 500*time.Millisecond) // until the last accepted messages are sent
 	got := result{
 		attack: a.name, requests: r.requests.Load(), accepted: r.accepted.Load(), guesses: r.guesses.Load(),
 		good: r.good.Load(), refused: r.refused.Load(),
@@ -103,8 +103,8 @@ func (t *target) play(ctx context.Context, a attack, percent int) (result, error
 	return got, nil
 }
 
-// goodUsers come twenty a second, each to a number of his own, until the attack is
-// over. Four of five type the code that they got; one changes his mind.
+// goodUsers simulates twenty legitimate users per second, each with a separate number, until
+// the attack ends. Four of five submit the received code.
 func (r *round) goodUsers(ctx context.Context, users *sync.WaitGroup, over <-chan struct{}) {
 	const every = time.Second / 20
 	next := time.NewTicker(every)
@@ -120,7 +120,7 @@ func (r *round) goodUsers(ctx context.Context, users *sync.WaitGroup, over <-cha
 }
 
 func (r *round) goodUser(ctx context.Context) {
-	number := fmt.Sprintf("4474%08d", rand.IntN(1e8)) // nobody else's
+	number := fmt.Sprintf("4474%08d", rand.IntN(1e8)) // not attacked
 	started := r.clients[0].start(ctx, number)
 	r.good.Add(1)
 	r.mu.Lock()
@@ -139,24 +139,24 @@ func (r *round) goodUser(ctx context.Context) {
 	}
 }
 
-// pump starts verifications of random numbers of a prefix, which nobody ever ends.
+// pump starts verifications of random numbers of a prefix and leaves them unchecked.
 func (r *round) pump(ctx context.Context, prefix string, requests int) {
 	r.inParallel(requests, 50, func(int) { r.start(ctx, 0, fmt.Sprintf("%s%05d", prefix, rand.IntN(1e5))) })
 }
 
-// count starts verifications of numbers in their order.
+// count starts verifications of consecutive numbers.
 func (r *round) count(ctx context.Context, format string, requests int) {
 	r.inParallel(requests, 10, func(i int) { r.start(ctx, 0, fmt.Sprintf(format, i)) })
 }
 
-// guess starts verifications of one number, and ends each with three wrong codes, so
-// that the next can begin.
+// guess starts verifications of one number. It ends each with three wrong codes, so that the
+// next can begin.
 func (r *round) guess(ctx context.Context, number string, requests, callers int) {
 	r.inParallel(requests, callers, func(i int) {
 		account := i % len(r.clients)
 		started := r.start(ctx, account, number)
 		if started.Status != "0" {
-			pause(ctx, time.Duration(rand.IntN(callers+1))*time.Millisecond) // until another caller is done
+			pause(ctx, time.Duration(rand.IntN(callers+1))*time.Millisecond) // another caller's verification is running
 			return
 		}
 		for range 3 {
@@ -168,7 +168,7 @@ func (r *round) guess(ctx context.Context, number string, requests, callers int)
 	})
 }
 
-// stuff tries keys that are known with wrong secrets, and keys that are not.
+// stuff tries a valid key with wrong secrets, and unknown keys.
 func (r *round) stuff(ctx context.Context, requests int) {
 	r.inParallel(requests, 50, func(i int) {
 		c := client{r.t, r.clients[0].key, fmt.Sprintf("wrong-secret-%08d", i)}
@@ -191,8 +191,7 @@ func (r *round) start(ctx context.Context, account int, number string) answer {
 	return got
 }
 
-// inParallel does something many times, a few at a time: of requests as many percent
-// as the scale says.
+// inParallel makes the scaled number of calls, with callers goroutines.
 func (r *round) inParallel(requests, callers int, do func(i int)) {
 	var next atomic.Int64
 	var all sync.WaitGroup

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestPumping plays a small part of the attack that costs most. Without the guard it
-// gets through, with it at most 60 messages leave, and no good user is refused.
+// TestPumping runs 3 % of the most expensive attack. Without the fraud protection it succeeds;
+// with it at most 60 messages are sent, and no legitimate user is refused.
 func TestPumping(t *testing.T) {
 	t.Parallel()
 	const requests, percent, most = 10_000, 3, 60
@@ -22,10 +22,10 @@ func TestPumping(t *testing.T) {
 	}
 	off, on := got[0][0], got[1][0]
 	if off.requests != requests*percent/100 || off.messages < int(off.requests)*9/10 {
-		t.Errorf("guard off: %+v", off)
+		t.Errorf("protection off: %+v", off)
 	}
 	if on.requests != off.requests || on.messages == 0 || on.messages > most || on.refused != 0 {
-		t.Errorf("guard on: %+v", on)
+		t.Errorf("protection on: %+v", on)
 	}
 	var table bytes.Buffer
 	if err := print(&table, got); err != nil || strings.Count(table.String(), "\n") != 4 || !strings.Contains(table.String(), "| pumping | on | 300 |") {

@@ -1,12 +1,11 @@
-// Command attack plays what abusers do against a running server. Attacks with an
-// account run twice: with its guard off, and with the guard that it has by default. It
-// prints what got through, and what that cost: counted by the SMSC that the messages
-// leave through, not by the server. Attacks on the listener need no account: it prints
-// how many new clients were served meanwhile, and the memory of the server.
+// Command attack attacks a running server and prints the effect. Attacks with an account run
+// twice: with the fraud protection off, and with its defaults. The printed messages and costs
+// are counted by the SMSC, not by the server. Attacks on the listener need no account; for
+// them it prints the number of clients served during the attack, and the server's memory.
 //
-// The server is the program itself ("countersign serve" and "countersign demo"), with a
-// database of its own in a temporary directory; nothing leaves the loopback. It takes
-// some four minutes. With -program an older release is attacked.
+// The server is the program itself ("countersign serve" and "countersign demo") with a
+// temporary database. All traffic stays on the loopback. A run takes about four minutes.
+// Use -program to attack an older release.
 //
 //	go run ./bench/attack
 //	go run ./bench/attack -only 'rapid reset'
@@ -25,11 +24,11 @@ import (
 )
 
 func main() {
-	program := flag.String("program", "", "the program to attack; built from the source if empty")
-	scale := flag.Int("scale", 100, "how much of each attack, in percent")
-	only := flag.String("only", "", "the one attack to play, by its name in the tables")
-	peers := flag.Int("peers", 0, "play only the peers of -only, so many of them, until standard input ends")
-	target := flag.String("target", "", "the address that they attack: of the loopback")
+	program := flag.String("program", "", "program to attack; default: built from the source")
+	scale := flag.Int("scale", 100, "size of each attack in percent")
+	only := flag.String("only", "", "run only this attack, by its name in the tables")
+	peers := flag.Int("peers", 0, "with -only and -target: run only this number of the attack's peers, until standard input ends")
+	target := flag.String("target", "", "with -peers: address to attack, on the loopback")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
@@ -45,7 +44,7 @@ func main() {
 	}
 }
 
-// run measures and prints.
+// run runs the attacks and prints the tables.
 func run(ctx context.Context, program, only string, scale int, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "countersign-attack")
 	if err != nil {
@@ -66,7 +65,7 @@ func run(ctx context.Context, program, only string, scale int, out io.Writer) (e
 		return err
 	}
 	if len(results[0]) == 0 && len(outcomes) == 0 {
-		return fmt.Errorf("there is no attack %q", only)
+		return fmt.Errorf("unknown attack %q", only)
 	}
 	if len(results[0]) > 0 {
 		err = print(out, results)
@@ -88,7 +87,7 @@ func build(ctx context.Context, dir string) (program string, err error) {
 	return program, nil
 }
 
-// endure plays the attacks on the listener, for 20 seconds each at full scale.
+// endure runs the attacks on the listener, for 20 seconds each at 100 %.
 func endure(ctx context.Context, program, only string, scale int) (outcomes []outcome, err error) {
 	for _, a := range sieges() {
 		if only != "" && a.name != only {
@@ -104,7 +103,7 @@ func endure(ctx context.Context, program, only string, scale int) (outcomes []ou
 	return outcomes, nil
 }
 
-// measure plays the attacks with an account, with the guard off, and then on.
+// measure runs the attacks with an account, first with the fraud protection off, then on.
 func measure(ctx context.Context, program, dir, only string, scale int) (results [2][]result, err error) {
 	for guard := range results {
 		t, err := newTarget(ctx, program, filepath.Join(dir, fmt.Sprint(guard)), guard == 1)
@@ -120,7 +119,7 @@ func measure(ctx context.Context, program, dir, only string, scale int) (results
 			if err != nil {
 				return results, fmt.Errorf("%s: %w", a.name, errors.Join(err, t.stop()))
 			}
-			fmt.Fprintf(os.Stderr, "%s, guard %s: %v\n", a.name, [2]string{"off", "on"}[guard], time.Since(began).Round(time.Second/10))
+			fmt.Fprintf(os.Stderr, "%s, protection %s: %v\n", a.name, [2]string{"off", "on"}[guard], time.Since(began).Round(time.Second/10))
 			results[guard] = append(results[guard], r)
 		}
 		if err := t.stop(); err != nil {
@@ -130,9 +129,9 @@ func measure(ctx context.Context, program, dir, only string, scale int) (results
 	return results, nil
 }
 
-// print writes the table, two lines for each attack.
+// print writes the table, with two rows for each attack.
 func print(out io.Writer, results [2][]result) error {
-	lines := "| attack | guard | requests | accepted | SMS sent | list price, USD | guesses | most SMS to one number | good users | of them refused | good p50 / p99, ms |\n" +
+	lines := "| attack | protection | requests | accepted | SMS sent | list price, USD | guesses | most SMS to one number | legitimate users | refused | their p50 / p99, ms |\n" +
 		"|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
 	for i := range results[0] {
 		for guard, word := range []string{"off", "on"} {

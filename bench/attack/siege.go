@@ -31,14 +31,14 @@ type siege struct {
 	secure bool // the server speaks TLS
 	files  int  // limit of open files of the server; 0 for the limit of this process
 	peers  int
-	// assault plays one peer on a connection, until the connection ends.
+	// assault runs one peer on a connection until the connection ends.
 	assault func(ctx context.Context, conn net.Conn, streams *atomic.Int64)
 }
 
 func sieges() []siege {
 	return []siege{
-		{name: "nothing", peers: 0},
-		{name: "nothing, over TLS", secure: true, peers: 0},
+		{name: "no attack", peers: 0},
+		{name: "no attack, over TLS", secure: true, peers: 0},
 		{name: "idle connections", peers: 10_000, assault: drip("", "")},
 		{name: "half headers", peers: 10_000, assault: drip("POST /verify/json HTTP/1.1\r\nHost: localhost\r\n", "A: b\r\n")},
 		{name: "half bodies", peers: 10_000, assault: drip("POST /verify/json HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", "a")},
@@ -48,7 +48,7 @@ func sieges() []siege {
 	}
 }
 
-// drip sends first, and then part every second, until the server closes.
+// drip sends first, and then part every second, until the server closes the connection.
 func drip(first, part string) func(context.Context, net.Conn, *atomic.Int64) {
 	return func(ctx context.Context, conn net.Conn, _ *atomic.Int64) {
 		ended := make(chan struct{})
@@ -108,7 +108,7 @@ func rapidReset(ctx context.Context, raw net.Conn, streams *atomic.Int64) {
 type stronghold struct {
 	cmd      *exec.Cmd
 	url, ops string
-	logged   atomic.Int64 // lines about connections and files
+	logged   atomic.Int64 // log lines about connections and files
 	ended    sync.WaitGroup
 }
 
@@ -145,7 +145,7 @@ func besiege(ctx context.Context, program string, a siege) (*stronghold, error) 
 	out := bufio.NewReader(stdout)
 	line, err := out.ReadString('\n')
 	if s.url = urlForm.FindString(line); s.url == "" {
-		return nil, fmt.Errorf("the server does not start: %w", errors.Join(err, s.cmd.Process.Kill()))
+		return nil, fmt.Errorf("start server: %w", errors.Join(err, s.cmd.Process.Kill()))
 	}
 	s.ended.Go(func() { _, _ = io.Copy(io.Discard, out) })
 	s.ended.Go(func() {
@@ -183,15 +183,15 @@ func (s *stronghold) peakMemory() (int, error) {
 // outcome is the result of a siege.
 type outcome struct {
 	siege                string
-	clients, served      int // new clients with a key, and how many of them had an answer within a second
+	clients, served      int // new clients with a key, and those answered within a second
 	p50, p99             float64
-	probes, ready        int // requests for /readyz, and how many of them were answered
+	probes, ready        int // requests for /readyz, and those answered with 200
 	connections, streams int64
 	memory               int // MB
 	logged               int64
 }
 
-// withstand plays one attack for a time, while new clients come twenty a second.
+// withstand runs one attack, with twenty new clients per second.
 func withstand(ctx context.Context, program string, a siege, length time.Duration) (o outcome, err error) {
 	s, err := besiege(ctx, program, a)
 	if err != nil {
@@ -199,8 +199,8 @@ func withstand(ctx context.Context, program string, a siege, length time.Duratio
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	_, address, _ := strings.Cut(s.url, "://")
-	// Real peers are other machines. Here they have the lowest priority, so that they
-	// leave the processor to the server.
+	// Real peers are other machines, so here they run at the lowest priority, to leave the
+	// processor to the server.
 	peers := exec.CommandContext(ctx, "nice", "-n", "19", os.Args[0], "-peers", strconv.Itoa(a.peers), "-only", a.name, "-target", address) //nolint:gosec // itself
 	peers.Stderr = os.Stderr
 	var counts strings.Builder
@@ -212,7 +212,7 @@ func withstand(ctx context.Context, program string, a siege, length time.Duratio
 	if err := peers.Start(); err != nil {
 		return o, err
 	}
-	pause(ctx, 5*time.Second) // peers connect
+	pause(ctx, 5*time.Second) // until peers are connected
 	o.siege = a.name
 	s.measure(ctx, length, &o)
 	o.logged = s.logged.Load()
@@ -224,8 +224,8 @@ func withstand(ctx context.Context, program string, a siege, length time.Duratio
 	return o, err
 }
 
-// assail plays the peers of a siege against a server until stdin ends, and prints how
-// many connections and streams they have opened.
+// assail runs the peers of a siege against a server until stdin ends. It prints the number of
+// opened connections and streams.
 func assail(ctx context.Context, name string, peers int, target string, stdin io.Reader, out io.Writer) error {
 	ctx, cease := context.WithCancel(ctx)
 	defer cease()
@@ -248,9 +248,9 @@ func assail(ctx context.Context, name string, peers int, target string, stdin io
 	return err
 }
 
-// attack holds one connection after the other.
+// attack opens connections, one at a time, until ctx is done.
 func (a siege) attack(ctx context.Context, target string, connections, streams *atomic.Int64) {
-	// All peers have one address, which is not that of the clients.
+	// All peers have one address, different from the clients' address.
 	from := &net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	for ctx.Err() == nil {
 		conn, err := from.DialContext(ctx, "tcp", target)
@@ -262,11 +262,11 @@ func (a siege) attack(ctx context.Context, target string, connections, streams *
 		end := context.AfterFunc(ctx, func() { _ = conn.Close() })
 		a.assault(ctx, conn, streams)
 		end()
-		_ = conn.Close() // by either side, or by both
+		_ = conn.Close() // may already be closed
 	}
 }
 
-// measure lets clients come, each with a new connection, and probes the readiness.
+// measure starts clients, each with a new connection, and requests /readyz once a second.
 func (s *stronghold) measure(ctx context.Context, length time.Duration, o *outcome) {
 	var mu sync.Mutex
 	var times []float64
@@ -303,7 +303,7 @@ func (s *stronghold) measure(ctx context.Context, length time.Duration, o *outco
 	o.p50, o.p99 = times[len(times)/2], times[len(times)*99/100]
 }
 
-// ask makes one request on a new connection, and reports whether it is answered with 200.
+// ask makes a request on a new connection and reports whether it succeeds.
 func (s *stronghold) ask(ctx context.Context, address string, form url.Values) bool {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // its own server

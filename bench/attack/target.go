@@ -21,11 +21,11 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// listPrice is what the server charges for a verification, in USD, where no price list
-// says otherwise. Each attack asks for one SMS by verification.
+// listPrice is the server's default price of a verification in USD. The attacks use
+// verifications with one SMS.
 const listPrice = 0.1205
 
-// guardOff is the part of the configuration that takes the guard away.
+// guardOff is the configuration that disables the fraud protection.
 const guardOff = `
 fraud:
   caps: {sends: [], account_sends: [], failed_checks: [], account_failed_checks: [], streak: 0}
@@ -40,11 +40,11 @@ fraud:
     spend: {mode: "off"}
 `
 
-// target is a running server, and the SMSC that its messages leave through.
+// target is a running server with its SMSC.
 type target struct {
 	program, config string
 	cmd             *exec.Cmd
-	logged          chan struct{} // closed when its log has ended
+	logged          chan struct{} // closed at the end of the server's log
 	url             string
 	http            *http.Client
 	smsc            *smsc.Server
@@ -97,7 +97,7 @@ routes: [{carriers: [a]}]
 	for t.url == "" {
 		line, err := log.ReadString('\n')
 		if err != nil {
-			return nil, fmt.Errorf("the server does not start: %w", errors.Join(err, t.cmd.Wait()))
+			return nil, fmt.Errorf("start server: %w", errors.Join(err, t.cmd.Wait()))
 		}
 		var entry struct{ Msg, URL string }
 		if json.Unmarshal([]byte(line), &entry) != nil {
@@ -124,7 +124,7 @@ type client struct {
 	key, secret string
 }
 
-// account makes a new account with enough credit.
+// account creates an account with enough credit.
 func (t *target) account(ctx context.Context) (client, error) {
 	t.accounts++
 	c := client{t, fmt.Sprintf("attack%02d", t.accounts), fmt.Sprintf("secret-of-account-%02d", t.accounts)}
@@ -136,14 +136,14 @@ func (t *target) account(ctx context.Context) (client, error) {
 	return c, nil
 }
 
-// answer is what the API says.
+// answer is a response of the API.
 type answer struct {
 	Status    string `json:"status"`
 	RequestID string `json:"request_id"`
 	took      time.Duration
 }
 
-// call makes one call; what fails on the way has the status "".
+// call makes a request. A transport error yields the status "".
 func (c client) call(ctx context.Context, path string, pairs ...string) answer {
 	params := url.Values{"api_key": {c.key}, "api_secret": {c.secret}}
 	for i := 0; i < len(pairs); i += 2 {
@@ -168,7 +168,7 @@ func (c client) call(ctx context.Context, path string, pairs ...string) answer {
 	return a
 }
 
-// start asks for a verification by one SMS.
+// start starts a verification with one SMS.
 func (c client) start(ctx context.Context, number string) answer {
 	return c.call(ctx, "/verify/json", "number", number, "brand", "Acme", "workflow_id", "6")
 }
@@ -177,8 +177,8 @@ func (c client) check(ctx context.Context, id, code string) answer {
 	return c.call(ctx, "/verify/check/json", "request_id", id, "code", code)
 }
 
-// received are the texts that numbers with a prefix got, and how many the one got that
-// got the most.
+// received returns the number of messages to all numbers with a prefix, and the most to a
+// single one.
 func (t *target) received(prefix string) (all, most int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -193,7 +193,7 @@ func (t *target) received(prefix string) (all, most int) {
 
 var pin = regexp.MustCompile(`\b[0-9]{4}\b`)
 
-// code waits for the SMS of a number and reads the code in it; "" if none comes.
+// code waits for an SMS to a number and returns its code; "" after 10 seconds.
 func (t *target) code(ctx context.Context, number string) string {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(2 * time.Millisecond) {
 		t.mu.Lock()
