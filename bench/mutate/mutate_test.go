@@ -67,7 +67,7 @@ func TestSites(t *testing.T) {
 		`logic s.n <= least && least != 0 → s.n <= least || least != 0`,
 		`logic s.n > 1 || least > 2 → s.n > 1 && least > 2`,
 		`negate s.n <= least && least != 0 → !(s.n <= least && least != 0)`,
-		`negate s.n == 0 → !(s.n == 0)`, // and no "compare", which would be the same
+		`negate s.n == 0 → !(s.n == 0)`, // without "compare", which would be the same mutant
 		`remove s.n-- → _ = func() { s.n-- }`,
 		`swallow errors.New("empty") → func() error { _ = errors.New("empty"); return nil }()`,
 		`swallow next() → func() error { _ = next(); return nil }()`,
@@ -98,7 +98,7 @@ func TestSampleOutlivesOtherChanges(t *testing.T) {
 		t.Errorf("another function changes the order of the sample:\n%q\n%q", before, after)
 	}
 	if other := order(shop, 2); slices.Equal(before, other) {
-		t.Error("another seed gives the same order")
+		t.Error("another seed yields the same order")
 	}
 }
 
@@ -240,6 +240,6 @@ func TestEndlessMutantIsEnded(t *testing.T) {
 	r := runner{dir: t.TempDir(), memory: 12 << 20}
 	_, err := r.test(t.Context(), time.Second, nil, ".")
 	if err == nil || !strings.Contains(err.Error(), "did not end within 1s") {
-		t.Errorf("error %v, want that it did not end within 1s", err)
+		t.Errorf("error %v, want \"did not end within 1s\"", err)
 	}
 }

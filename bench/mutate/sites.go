@@ -205,7 +205,7 @@ func (f *finder) text(n ast.Node) string {
 
 func (f *finder) offset(p token.Pos) int { return f.set.Position(p).Offset }
 
-// add records a site. A condition that consists of one == or != would give the same
+// add records a site. A condition that consists of one == or != would yield the same
 // mutant twice, so the later, compared one is left out.
 func (f *finder) add(n ast.Node, kind, after string) {
 	at := f.set.Position(n.Pos())
