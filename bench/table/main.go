@@ -1,8 +1,7 @@
-// Command table prints, as Markdown, what the benchmarks of package bench have
-// measured: the medians of a run, and their ratios. It reads the output of
-// "go test -bench" from standard input.
+// Command table prints Markdown tables of the results of package bench: medians of a run, and
+// their ratios. It reads the output of "go test -bench" from standard input.
 //
-// It must not know what was measured: only how the benchmarks call it.
+// It must depend only on the names and units of the benchmarks.
 package main
 
 import (
@@ -38,11 +37,11 @@ func run(in io.Reader, out io.Writer) error {
 	return err
 }
 
-// results are the values of each benchmark by unit, one for each time it ran. The
-// name is without "Benchmark" and the number of processors.
+// results are the values of each benchmark by unit, one for each run. Names omit "Benchmark"
+// and the number of processors.
 type results map[string]map[string][]float64
 
-// read takes lines such as "BenchmarkSoak/receipts=on-2  100  14 ns/op  7 B/op".
+// read parses lines such as "BenchmarkSoak/receipts=on-2  100  14 ns/op  7 B/op".
 func (r results) read(in io.Reader) error {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
@@ -73,7 +72,7 @@ func (r results) read(in io.Reader) error {
 	return lines.Err()
 }
 
-// median of what a benchmark has measured; not a number if it did not run.
+// median returns the median of a benchmark's values; NaN without a value.
 func (r results) median(name, unit string) float64 {
 	v := slices.Sorted(slices.Values(r[name][unit]))
 	if len(v) == 0 {
@@ -82,8 +81,7 @@ func (r results) median(name, unit string) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// values lists what stands last in the names that begin with prefix, in numeric
-// order.
+// values returns the rest of each name that begins with prefix, in numeric order.
 func (r results) values(prefix string) []string {
 	found := map[string]bool{}
 	for name := range r {
@@ -102,7 +100,7 @@ func (r results) values(prefix string) []string {
 func (r results) submit() string {
 	t := table{head: []string{
 		"submit_sm/s at window", "our SMSC: limit", "carrier", "of limit",
-		"in its own process: limit", "carrier", "of limit",
+		"our SMSC, separate process: limit", "carrier", "of limit",
 		"npm's smpp: limit", "carrier", "of limit", "our SMSC ÷ npm's",
 	}}
 	for _, window := range r.values("Submit/smsc=ours/client=carrier/window=") {
@@ -114,7 +112,7 @@ func (r results) submit() string {
 			limit, carrier := rate(smsc, "raw"), rate(smsc, "carrier")
 			row = append(row, count(limit), count(carrier), ratio(carrier, limit))
 		}
-		// Both in a process of their own.
+		// Both SMSCs run in a separate process.
 		t.add(append(row, ratio(rate("process", "carrier"), rate("npm", "carrier")))...)
 	}
 	return t.String()
@@ -122,7 +120,7 @@ func (r results) submit() string {
 
 func (r results) soak() string {
 	t := table{head: []string{
-		"receipts", "submit_sm/s", "heap after a tenth", "heap at the end", "objects more", "goroutines more", "allocated a message",
+		"receipts", "submit_sm/s", "heap after 10 %", "heap at the end", "additional objects", "additional goroutines", "allocated per message",
 	}}
 	for _, receipts := range r.values("Soak/receipts=") {
 		value := func(unit, format string) string { return number(r.median("Soak/receipts="+receipts, unit), format) }
@@ -135,8 +133,8 @@ func (r results) soak() string {
 
 func (r results) calls() string {
 	t := table{head: []string{
-		"calls at a time", "carrier: late", "latest", "arrived", "CPU a call", "memory a call",
-		"sipp: late", "latest", "arrived", "CPU a call",
+		"concurrent calls", "carrier: late", "latest", "arrived", "CPU per call", "memory per call",
+		"sipp: late", "latest", "arrived", "CPU per call",
 	}}
 	for _, calls := range r.values("Calls/caller=carrier/calls=") {
 		row := []string{calls}
@@ -158,7 +156,7 @@ func (r results) calls() string {
 func (r results) setup() string {
 	t := table{head: []string{"caller", "calls/s"}}
 	for _, caller := range []struct{ prefix, as string }{
-		{"Setup/caller=carrier/at-once=", "carrier, %s at once"}, {"Setup/caller=sipp/asked=", "sipp, asked for %s a second"},
+		{"Setup/caller=carrier/at-once=", "carrier, %s concurrent"}, {"Setup/caller=sipp/asked=", "sipp, target %s per second"},
 	} {
 		for _, value := range r.values(caller.prefix) {
 			t.add(fmt.Sprintf(caller.as, value), count(r.median(caller.prefix+value, "calls/s")))
@@ -167,7 +165,7 @@ func (r results) setup() string {
 	return t.String()
 }
 
-// table of Markdown; nothing without rows.
+// table is a Markdown table. It is printed only with rows.
 type table struct {
 	head []string
 	rows [][]string
@@ -198,7 +196,7 @@ func number(v float64, format string) string {
 
 func ratio(a, b float64) string { return number(a/b, "%.2f") }
 
-// count writes a number with commas.
+// count formats a number with commas.
 func count(v float64) string {
 	s := number(v, "%.0f")
 	for i := len(s) - 3; i > 0 && !math.IsNaN(v); i -= 3 {

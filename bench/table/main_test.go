@@ -31,8 +31,8 @@ PASS
 		"| 10 | – | 1,234,567 | – | – | – | – | – | – | – | – |",
 		"| 100 | 600,000 | 110,000 | 0.18 | – | 90,000 | – | – | 30,000 | – | 3.00 |", // the median of three
 		"| 500 | 0.03 % | 22 ms | 100.0 % | 780 µs/s | 62 KiB | 12.50 % | 300 ms | 100.0 % | 912 µs/s |",
-		"| carrier, 10 at once | 3,323 |",
-		"| sipp, asked for 3000 a second | 2,986 |",
+		"| carrier, 10 concurrent | 3,323 |",
+		"| sipp, target 3000 per second | 2,986 |",
 		"| off | – | 2474 KiB | 2118 KiB | – | -99 | – |",
 	} {
 		if !strings.Contains(out.String(), row+"\n") {
@@ -47,6 +47,6 @@ PASS
 func TestNoResults(t *testing.T) {
 	t.Parallel()
 	if err := run(strings.NewReader("PASS\n"), &strings.Builder{}); err == nil {
-		t.Error("nothing was measured, and nothing was said")
+		t.Error("no error without results")
 	}
 }
