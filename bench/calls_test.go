@@ -23,17 +23,15 @@ import (
 	"countersign/internal/verify"
 )
 
-// How the calls of BenchmarkCalls are made: begun at a steady rate, then measured
-// while all of them speak.
+// BenchmarkCalls starts calls at a constant rate, and measures while all of them speak.
 const (
-	callRate = 200 // begun in a second
+	callRate = 200 // calls started per second
 	measured = 10 * time.Second
 )
 
-// BenchmarkCalls measures how many calls can speak at a time: a packet of RTP every
-// 20 ms for each. It counts the packets that reach a sink in another process more
-// than 10 ms late. The callers are a carrier, and sipp, which plays the same packets
-// from a capture.
+// BenchmarkCalls measures concurrent calls, each with an RTP packet every 20 ms. It counts the
+// packets that reach a sink in another process more than 10 ms late. The callers are a
+// carrier, and sipp, which plays the same packets from a capture.
 func BenchmarkCalls(b *testing.B) {
 	for _, calls := range []int{250, 500, 1000, 1500, 2000, 3000, 4000} {
 		b.Run(fmt.Sprint("caller=carrier/calls=", calls), func(b *testing.B) { callWithCarrier(b, calls) })
@@ -41,7 +39,7 @@ func BenchmarkCalls(b *testing.B) {
 	}
 }
 
-// monologue says a tone for a minute, longer than any of it is measured.
+// monologue speaks a tone for a minute, longer than the measurement.
 type monologue struct{ audio.Samples }
 
 func newMonologue() monologue {
@@ -75,10 +73,10 @@ func callWithCarrier(b *testing.B, calls int) {
 				b.Error(err)
 			}
 		})
-		<-time.After(time.Second / callRate) // the pace of the load
+		<-time.After(time.Second / callRate) // paces the load
 	}
 	sending.Wait()
-	<-time.After(time.Second) // the load is even
+	<-time.After(time.Second) // until the load is constant
 	after, residentAfter := inUse()
 	far.counted(b)
 	before := cpu()
@@ -113,7 +111,7 @@ func report(b *testing.B, calls int, c counts) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// callWithSIPp has sipp play a minute of packets in each call.
+// callWithSIPp makes calls with sipp, which plays a minute of packets in each.
 func callWithSIPp(b *testing.B, calls int) {
 	far := startSink(b)
 	trunk := startUAS(b, "listens.xml", far.addr)
@@ -125,7 +123,7 @@ func callWithSIPp(b *testing.B, calls int) {
 		b.Fatal(err)
 	}
 	defer func() {
-		_ = cmd.Process.Kill() // the calls are not over
+		_ = cmd.Process.Kill() // the calls are still running
 		_ = cmd.Wait()
 	}()
 	<-time.After(time.Duration(calls)*time.Second/callRate + 2*time.Second) // sipp reports no progress
@@ -137,9 +135,9 @@ func callWithSIPp(b *testing.B, calls int) {
 	b.ReportMetric(used.Seconds()/measured.Seconds()/float64(calls)*1e6, "cpu-us/call/s")
 }
 
-// BenchmarkSetup measures how many calls a second come to an answer and an end:
-// INVITE, 200, ACK, BYE by the trunk at once. As many as the number says are under
-// way at a time.
+// BenchmarkSetup measures completed calls per second: INVITE, 200, ACK, and an immediate BYE
+// from the trunk. It varies the number of concurrent calls of the carrier, and the target
+// rate of sipp.
 func BenchmarkSetup(b *testing.B) {
 	for _, calls := range []int{1, 10, 100, 500} {
 		b.Run(fmt.Sprint("caller=carrier/at-once=", calls), func(b *testing.B) { setUp(b, calls) })
@@ -190,7 +188,7 @@ func setUp(b *testing.B, calls int) {
 	}
 }
 
-// setUpWithSIPp asks sipp for a rate, and sees what comes of it.
+// setUpWithSIPp measures the rate that sipp reaches with a target rate.
 func setUpWithSIPp(b *testing.B, rate int) {
 	trunk := startUAS(b, "hangs-up.xml", "127.0.0.1:9")
 	calls := 5 * rate
@@ -204,8 +202,7 @@ func setUpWithSIPp(b *testing.B, rate int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// startUAS starts a sipp that takes calls as a scenario says, which has them send
-// their sound to sink.
+// startUAS starts a sipp that answers calls by a scenario and directs their audio to sink.
 func startUAS(b *testing.B, name, sink string) (addr string) {
 	b.Helper()
 	port := freePort(b)
@@ -225,7 +222,7 @@ func startUAS(b *testing.B, name, sink string) (addr string) {
 	return "127.0.0.1:" + port
 }
 
-// scenario is the path of a scenario with words replaced.
+// scenario writes a scenario with replaced words and returns its path.
 func scenario(b *testing.B, name string, replace ...string) string {
 	b.Helper()
 	text, err := os.ReadFile(filepath.Join("sipp", name))
@@ -253,7 +250,7 @@ func freePort(b *testing.B) string {
 	return port
 }
 
-// capture writes a minute of RTP as tcpdump would have.
+// capture writes a minute of RTP in pcap format.
 func capture(b *testing.B, path string) {
 	b.Helper()
 	le, be := binary.LittleEndian, binary.BigEndian
@@ -265,7 +262,7 @@ func capture(b *testing.B, path string) {
 	out = le.AppendUint32(out, 1) // Ethernet
 	for i := range int(time.Minute / frame) {
 		at := time.Duration(i) * frame
-		packet := append(make([]byte, 12), 8, 0) // to and from nobody, IPv4
+		packet := append(make([]byte, 12), 8, 0) // empty MAC addresses, IPv4
 		packet = append(packet, 0x45, 0, 0, 200, 0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1)
 		packet = be.AppendUint16(packet, 1000)
 		packet = be.AppendUint16(packet, 1000)
@@ -287,14 +284,14 @@ func capture(b *testing.B, path string) {
 	}
 }
 
-// cpu is the processor time that this process has used.
+// cpu returns the processor time used by this process.
 func cpu() time.Duration {
 	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // it cannot fail
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// cpuOf is the processor time that a process has used (proc(5)).
+// cpuOf returns the processor time used by a process (proc(5)).
 func cpuOf(b *testing.B, pid int) time.Duration {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -313,8 +310,7 @@ func cpuOf(b *testing.B, pid int) time.Duration {
 	return time.Duration(ticks) * time.Second / 100
 }
 
-// inUse is the memory of this process, in octets: what Go uses, and what is
-// resident.
+// inUse returns the memory of this process in octets: Go's heap and stacks, and resident.
 func inUse() (memory, resident uint64) {
 	runtime.GC()
 	var m runtime.MemStats

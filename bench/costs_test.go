@@ -23,12 +23,11 @@ import (
 	"countersign/internal/verify"
 )
 
-// BenchmarkCosts measures what processor time the writes of a verification take, of the
-// node (which on SQLite is the database, too) and of PostgreSQL: inputs of
-// bench/simulate. Each kind is written by as many callers as share commits; starts by
-// one caller as well, so that the difference is what a commit costs by itself. A step
-// is a row of a batch. Processor time, unlike the time on the clock, is nearly the same
-// on a busy machine.
+// BenchmarkCosts measures the processor time of each write of a verification, in the node
+// (including SQLite) and in PostgreSQL. The results are inputs of bench/simulate. 64 callers
+// share commits; starts are also measured with one caller, so the difference is the cost of a
+// commit alone. A step is one row of a batch. Unlike elapsed time, processor time hardly
+// changes on a busy machine.
 //
 //	go test -run '^$' -bench Costs -benchtime 5000x ./bench
 func BenchmarkCosts(b *testing.B) {
@@ -43,7 +42,7 @@ func BenchmarkCosts(b *testing.B) {
 				do   func(*testing.B, int64) error
 			}{{"outcome", c.outcome}, {"receipt", c.receipt}, {"step", c.step}, {"check", c.check}} {
 				b.Run(kind.name+"/callers=64", func(b *testing.B) {
-					c.next.Store(0) // those that were started first
+					c.next.Store(0) // from the first started verification
 					c.measure(b, 64, kind.do)
 				})
 			}
@@ -54,7 +53,7 @@ func BenchmarkCosts(b *testing.B) {
 // costs is a database with verifications at every stage.
 type costs struct {
 	db   *store.DB
-	pid  string // of PostgreSQL's first process; "" without
+	pid  string // PostgreSQL's main process; "" on SQLite
 	caps fraud.Caps
 	next atomic.Int64
 
@@ -89,11 +88,11 @@ func newCosts(b *testing.B, engine string) *costs {
 	return c
 }
 
-// measure has callers do something b.N times, and reports what one takes.
+// measure calls do b.N times with concurrent callers and reports the cost of one call.
 func (c *costs) measure(b *testing.B, callers int, do func(*testing.B, int64) error) {
 	b.Helper()
 	if b.N == 1 {
-		return // the run that the testing package begins with
+		return // trial run of package testing
 	}
 	runtime.GC()
 	node, database := nodeTime(b), c.databaseTime(b)
@@ -116,7 +115,7 @@ func (c *costs) measure(b *testing.B, callers int, do func(*testing.B, int64) er
 	b.ReportMetric(each(c.databaseTime(b)-database), "database-µs/op")
 }
 
-// nodeTime is the processor time of this process.
+// nodeTime returns the processor time of this process.
 func nodeTime(b *testing.B) time.Duration {
 	b.Helper()
 	var u syscall.Rusage
@@ -126,7 +125,7 @@ func nodeTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// databaseTime is the processor time of PostgreSQL's processes.
+// databaseTime returns the processor time of PostgreSQL's processes.
 func (c *costs) databaseTime(b *testing.B) (sum time.Duration) {
 	b.Helper()
 	if c.pid == "" {
@@ -136,11 +135,11 @@ func (c *costs) databaseTime(b *testing.B) (sum time.Duration) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	const tick = time.Second / 100 // USER_HZ, which Linux has had for ever
+	const tick = time.Second / 100 // USER_HZ of Linux
 	for _, path := range processes {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		_, rest, _ := strings.Cut(string(text), ") ")
 		fields := strings.Fields(rest) // from the third of proc(5) on
@@ -149,7 +148,7 @@ func (c *costs) databaseTime(b *testing.B) (sum time.Duration) {
 			continue
 		}
 		last := 13
-		if first { // and those of its processes that have ended
+		if first { // includes its children that have ended
 			last = 15
 		}
 		for _, f := range fields[11:last] {
@@ -182,7 +181,7 @@ func (c *costs) history(tx *store.Tx, number string) (fraud.History, store.Numbe
 	return fraud.History{Number: stored.Number, Caps: c.caps, Account: account}, stored, err
 }
 
-// start writes the beginning of a verification.
+// start writes a new verification.
 func (c *costs) start(b *testing.B, n int64) error {
 	now := time.Now()
 	in := newBeginning(n)
@@ -229,12 +228,12 @@ func load(tx *store.Tx, id verify.ID) (verify.Verification, error) {
 	return v, err
 }
 
-// onFailure keeps to the timings of the workflow.
+// onFailure returns the default handling, which keeps the timings of the workflow.
 func onFailure() verify.OnFailure {
 	return verify.OnFailure{Failed: func(s verify.EventState) bool { return verify.Event{State: s}.Failed() }}
 }
 
-// outcome writes that a carrier accepted a message.
+// outcome writes the acceptance of a message by a carrier.
 func (c *costs) outcome(b *testing.B, n int64) error {
 	begun, ref := c.started(n), fmt.Sprint(n)
 	o := verify.Outcome{Attempt: 1, Token: begun.Lease.Token, State: verify.EventAccepted, Carrier: "a", Refs: []string{ref}}
@@ -264,7 +263,7 @@ func (c *costs) receipt(b *testing.B, n int64) error {
 		}
 		change, _, ok := v.Receipt(r, onFailure(), time.Now())
 		if !ok {
-			return fmt.Errorf("the receipt of message %d changes nothing", n)
+			return fmt.Errorf("the receipt of message %d has no effect", n)
 		}
 		return tx.Save(change)
 	})
@@ -291,17 +290,17 @@ func (c *costs) check(b *testing.B, n int64) error {
 	})
 }
 
-// step waits for as many callers as a batch has due rows, and handles these rows.
+// step handles a batch of stepsAtOnce due rows at every stepsAtOnce-th call.
 func (c *costs) step(b *testing.B, n int64) error {
 	if n%stepsAtOnce != 0 {
 		return nil
 	}
-	now := time.Now().Add(150 * time.Second) // when the first step of each is due
+	now := time.Now().Add(150 * time.Second) // after the first step of each is due
 	r := verify.Runner{Node: "node", InFlight: func(verify.ID) bool { return false }, OnFailure: onFailure()}
 	return c.db.Write(b.Context(), store.Scope{}, func(tx *store.Tx) error {
 		rows, _, err := tx.Due(now, stepsAtOnce)
 		if err != nil || len(rows) == 0 {
-			return errors.Join(err, errors.New("nothing is due"))
+			return errors.Join(err, errors.New("no row is due"))
 		}
 		numbers := make([]string, len(rows))
 		for i, row := range rows {
@@ -328,5 +327,5 @@ func (c *costs) step(b *testing.B, n int64) error {
 	})
 }
 
-// stepsAtOnce is how many rows a batch of steps takes here.
+// stepsAtOnce is the number of rows in a batch of steps.
 const stepsAtOnce = 10

@@ -1,10 +1,9 @@
-// Package bench measures what carriers can do. SMS over SMPP: how many messages a
-// second are submitted, and whether that grows anything. Calls over SIP: how many can
-// speak at a time, and how many a second can be made. docs/explanation/performance.md says what the
-// numbers mean; "make bench-carriers" and "make soak" run it. How fast the whole
-// server is, is what bench/speed measures ("make bench").
+// Package bench measures carriers: the rate and the memory growth of SMS over SMPP, and the
+// number of concurrent calls and the call rate over SIP. "make bench-carriers" and "make soak"
+// run it, and docs/explanation/performance.md explains the results. Package bench/speed
+// ("make bench") measures the whole server.
 //
-// All is on one machine and in one run, so that what counts are ratios: against
-// npm's smpp as the SMSC, against a client that only counts responses, and against
-// Debian's sipp. The package has no code but tests. It must not be imported.
+// All parts run on one machine, so the results are ratios: to npm's smpp as the SMSC, to a
+// client that only counts responses, and to Debian's sipp. The package contains only tests
+// and must not be imported.
 package bench

@@ -15,7 +15,7 @@ import (
 	"countersign/internal/deliver/smpp/smsc"
 )
 
-// What the test binary is started as, if not to run benchmarks.
+// Roles of the test binary as a child process.
 const (
 	roleVar = "COUNTERSIGN_BENCH_ROLE"
 
@@ -23,8 +23,7 @@ const (
 	roleSink = "sink"
 )
 
-// patience bounds the wait for what happens on its own. Only a benchmark that
-// fails waits for all of it.
+// patience bounds each wait. Only a failing benchmark waits that long.
 const patience = 10 * time.Second
 
 func TestMain(m *testing.M) {
@@ -43,7 +42,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// beSMSC is an SMSC without faults, until standard input ends.
+// beSMSC runs an SMSC without faults until standard input ends.
 func beSMSC() error {
 	s := smsc.New(smsc.Config{})
 	if err := s.Listen("127.0.0.1:0"); err != nil {
@@ -54,8 +53,8 @@ func beSMSC() error {
 	return errors.Join(err, s.Close())
 }
 
-// start runs a command until the benchmark ends, and gives its first line: where
-// it listens.
+// start runs a command until the benchmark ends. It returns the command's first line of
+// output, the address where it listens.
 func start(b *testing.B, cmd *exec.Cmd) string {
 	b.Helper()
 	cmd.Stderr = os.Stderr
@@ -78,12 +77,12 @@ func start(b *testing.B, cmd *exec.Cmd) string {
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		b.Fatalf("%s does not say where it listens: %v", cmd, err)
+		b.Fatalf("%s did not print its address: %v", cmd, err)
 	}
 	return strings.TrimSpace(line)
 }
 
-// again is a command that runs this binary in another role.
+// again returns a command that runs this binary in another role.
 func again(b *testing.B, role string, env ...string) *exec.Cmd {
 	b.Helper()
 	self, err := os.Executable()
@@ -95,8 +94,8 @@ func again(b *testing.B, role string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// npm is the address of an SMSC of npm's smpp. Without it the benchmark is
-// skipped.
+// npm starts an SMSC of npm's smpp and returns its address. Without the package it skips the
+// benchmark.
 func npm(b *testing.B) string {
 	b.Helper()
 	node, err := exec.LookPath("node")

@@ -16,7 +16,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// BenchmarkPostgres measures how many due rows a second nodes claim, on one server of
+// BenchmarkPostgres measures the due rows per second that nodes claim, on one server of
 // PostgreSQL with every commit on disk.
 func BenchmarkPostgres(b *testing.B) {
 	server := pgtest.Start(b)
@@ -31,7 +31,7 @@ type postgresDB struct {
 	store *store.DB
 }
 
-// openPostgres makes a database with an account.
+// openPostgres creates a database with an account.
 func openPostgres(b *testing.B, server *pgtest.Server) postgresDB {
 	b.Helper()
 	db := postgresDB{url: server.Create(b, "template0"), key: vault.NewKey()}
@@ -45,7 +45,7 @@ func openPostgres(b *testing.B, server *pgtest.Server) postgresDB {
 	return db
 }
 
-// node is one more node on the database.
+// node opens the database as another node.
 func (d postgresDB) node(b *testing.B) *store.DB {
 	b.Helper()
 	db, err := store.Open(b.Context(), store.Config{Database: d.url, Key: d.key, Log: slog.New(slog.DiscardHandler)})
@@ -56,7 +56,7 @@ func (d postgresDB) node(b *testing.B) *store.DB {
 	return db
 }
 
-// newBeginning is the input of a start, without the history of the number and the funds.
+// newBeginning returns the input of a start, without the number history and the funds.
 func newBeginning(n int64) verify.Beginning {
 	return verify.Beginning{
 		Request: verify.Request{
@@ -76,7 +76,7 @@ func newBeginning(n int64) verify.Beginning {
 // account is the account of all verifications.
 const account = "bench001"
 
-// claim has nodes take rows that are due, as their runners do, until none is left.
+// claim acquires the leases of all due rows with concurrent nodes, like their runners.
 func claim(b *testing.B, server *pgtest.Server, nodes int) {
 	const rows, batch = 40_000, 128
 	db := openPostgres(b, server)

@@ -17,9 +17,8 @@ import (
 	"unsafe"
 )
 
-// sink counts the RTP packets of many calls, and those that came later than their
-// call had led to expect. The kernel says when a packet came, so that it does not
-// matter when the sink gets to see it.
+// sink counts the RTP packets of all calls, and the late ones. Times of arrival are the
+// kernel's, so a delay of the sink does not affect them.
 type sink struct {
 	mu      sync.Mutex
 	streams map[netip.AddrPort]*stream
@@ -28,17 +27,17 @@ type sink struct {
 	longest time.Duration
 }
 
-// stream is the packets of one call, by the address that they come from.
+// stream is the state of one call, identified by its source address.
 type stream struct {
 	sequence uint16
-	n        int64         // packets since the first, by their numbers
-	base     time.Duration // when the first would have come, if it had come as soon as the fastest
+	n        int64         // packets since the first, by sequence number
+	base     time.Duration // time of the first packet, extrapolated from the fastest
 	seen     bool
 }
 
 const (
 	frame    = 20 * time.Millisecond
-	lateness = 10 * time.Millisecond // from here on a packet is late
+	lateness = 10 * time.Millisecond // maximum delay of a packet that is not late
 )
 
 func (s *sink) take(from netip.AddrPort, packet []byte, at time.Duration) {
@@ -68,15 +67,15 @@ func (s *sink) take(from netip.AddrPort, packet []byte, at time.Duration) {
 	}
 }
 
-// beSink counts until standard input ends. It prints its address, and then for
-// each line that it reads what it has counted since the one before.
+// beSink runs a sink until standard input ends. It prints its address and then, for each line
+// of input, the counts since the previous line.
 func beSink() error {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetReadBuffer(8 << 20) // as much as the system lets us
+	_ = conn.SetReadBuffer(8 << 20) // limited by the system
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
@@ -118,13 +117,13 @@ func (s *sink) read(conn *net.UDPConn) {
 	}
 }
 
-// counts is what a sink has counted.
+// counts are the results of a sink.
 type counts struct {
 	streams, packets, late int
 	longest                time.Duration
 }
 
-// sinkProcess is a sink in a process of its own.
+// sinkProcess is a sink in a separate process.
 type sinkProcess struct {
 	addr string
 	in   io.WriteCloser
@@ -159,7 +158,7 @@ func startSink(b *testing.B) *sinkProcess {
 	return s
 }
 
-// counted is what the sink has counted since it was asked before.
+// counted returns the counts since the previous call.
 func (s *sinkProcess) counted(b *testing.B) (c counts) {
 	b.Helper()
 	var longest int64
@@ -173,7 +172,7 @@ func (s *sinkProcess) counted(b *testing.B) (c counts) {
 	return c
 }
 
-// sipp is a command of Debian's sipp; without it the benchmark is skipped.
+// sipp returns a command of Debian's sipp. Without sipp it skips the benchmark.
 func sipp(b *testing.B, args ...string) *exec.Cmd {
 	b.Helper()
 	path, err := exec.LookPath("sipp")

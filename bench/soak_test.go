@@ -19,28 +19,27 @@ const (
 	soakSamples = 10
 )
 
-// BenchmarkSoak submits b.N messages through one carrier and fails when the heap
-// after a collection has grown since a tenth of them. The SMSC is in its own
-// process, so that what is measured is the carrier alone. "make soak" has it
-// submit ten million.
+// BenchmarkSoak submits b.N messages through one carrier. It fails if the heap after a
+// collection has grown since the first tenth. The SMSC runs in a separate process, so only the
+// carrier is measured. "make soak" submits ten million messages.
 func BenchmarkSoak(b *testing.B) {
 	for _, receipts := range []string{"off", "on"} {
 		b.Run("receipts="+receipts, func(b *testing.B) { soak(b, receipts == "on") })
 	}
 }
 
-// sample is how much there was after a collection.
+// sample holds memory statistics after a collection.
 type sample struct {
 	messages   int64
 	heap       uint64 // octets
 	objects    uint64
 	goroutines int
-	allocated  uint64 // octets, since the process began
+	allocated  uint64 // octets since the start of the process
 }
 
 func takeSample(messages int64) sample {
 	runtime.GC()
-	runtime.GC() // what the first one only took out of pools
+	runtime.GC() // frees objects that the first collection removed from pools
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return sample{messages, m.HeapAlloc, m.HeapObjects, runtime.NumGoroutine(), m.TotalAlloc}
@@ -58,7 +57,7 @@ func soak(b *testing.B, receipts bool) {
 	var mu sync.Mutex
 	var samples []sample
 	every := int64(max(b.N/soakSamples, 1))
-	early := min(every/2, 10*soakWindow) // so that all goroutines are busy for the last sample, too
+	early := min(every/2, 10*soakWindow) // all goroutines are then still busy at the last sample
 	b.ReportAllocs()
 	b.ResetTimer()
 	sendAll(b, c, soakWindow, func(n int64) {
@@ -77,8 +76,8 @@ func soak(b *testing.B, receipts bool) {
 	}
 }
 
-// awaitReceipts waits until there is a receipt for each message. An SMSC that had
-// to repeat one may have sent it twice.
+// awaitReceipts waits for at least b.N receipts; an SMSC may repeat a receipt. It fails after
+// patience without a new one.
 func awaitReceipts(b *testing.B, delivered *atomic.Int64) {
 	b.Helper()
 	last, since := int64(-1), time.Now()
@@ -89,7 +88,7 @@ func awaitReceipts(b *testing.B, delivered *atomic.Int64) {
 		if time.Since(since) > patience {
 			b.Fatalf("%d receipts for %d messages", last, b.N)
 		}
-		<-time.After(time.Millisecond) // receipts may take long, as long as they come
+		<-time.After(time.Millisecond)
 	}
 }
 
@@ -102,10 +101,10 @@ func judge(b *testing.B, samples []sample) {
 	b.ReportMetric(float64(last.objects)-float64(first.objects), "objects-growth")
 	b.ReportMetric(float64(last.goroutines-first.goroutines), "goroutines-growth")
 	if limit := first.heap + first.heap/10 + 1<<20; last.heap > limit {
-		b.Errorf("the heap has grown to %d octets; %d was the most that it may", last.heap, limit)
+		b.Errorf("the heap has grown to %d octets, limit %d", last.heap, limit)
 	}
 	if last.goroutines > first.goroutines+10*soakWindow { // each receipt has one while it is stored
-		b.Errorf("%d goroutines, %d at first", last.goroutines, first.goroutines)
+		b.Errorf("%d goroutines, %d in the first sample", last.goroutines, first.goroutines)
 	}
 	if b.N < 1_000_000 || b.Failed() {
 		return
@@ -115,7 +114,7 @@ func judge(b *testing.B, samples []sample) {
 		fmt.Fprintf(&table, "%10d messages: heap %d KiB, %d objects, %d goroutines", s.messages, s.heap>>10, s.objects, s.goroutines)
 		if i > 0 {
 			before := samples[i-1]
-			fmt.Fprintf(&table, ", %d octets allocated a message", (s.allocated-before.allocated)/uint64(s.messages-before.messages))
+			fmt.Fprintf(&table, ", %d octets allocated per message", (s.allocated-before.allocated)/uint64(s.messages-before.messages))
 		}
 		table.WriteByte('\n')
 	}

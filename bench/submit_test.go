@@ -18,10 +18,10 @@ import (
 	"countersign/internal/verify"
 )
 
-// handOver is the time that the router gives a carrier for a message.
+// handOver is the router's timeout of a submission.
 const handOver = 10 * time.Second
 
-// message is what all benchmarks submit.
+// message returns the message that all benchmarks submit.
 func message() deliver.Message {
 	return deliver.Message{
 		EventID: verify.ID{1}, Attempt: 1, Channel: verify.SMS, To: verify.PhoneAddress("447700900001", "GB"), From: "Acme",
@@ -29,10 +29,9 @@ func message() deliver.Message {
 	}
 }
 
-// BenchmarkSubmit measures messages a second on one bind: those of a carrier, and
-// those of a client that only counts responses, which is the most that the SMSC
-// and this machine let through. The SMSC is ours in this process, ours in its own
-// process, or npm's smpp, which can but be in its own.
+// BenchmarkSubmit measures messages per second on one bind: of a carrier, and of a client that
+// only counts responses, which is the limit of SMSC and machine. The SMSC is ours in this
+// process, ours in a separate process, or npm's smpp in a separate process.
 func BenchmarkSubmit(b *testing.B) {
 	for _, far := range []struct {
 		name string
@@ -52,7 +51,7 @@ func BenchmarkSubmit(b *testing.B) {
 	}
 }
 
-// bind makes a carrier that is bound.
+// bind returns a bound carrier.
 func bind(b *testing.B, cfg smpp.Config) *smpp.Carrier {
 	b.Helper()
 	cfg.Name, cfg.SystemID, cfg.Password = "bench", "bench", "secret"
@@ -73,8 +72,8 @@ func bind(b *testing.B, cfg smpp.Config) *smpp.Carrier {
 	return c
 }
 
-// submit has as many goroutines send as the window is wide: each waits for the
-// response to its message.
+// submit sends with one goroutine for each place in the window. Each waits for the response
+// to its message.
 func submit(b *testing.B, addr string, window int) {
 	c := bind(b, smpp.Config{Addresses: []string{addr}, Window: window, NoReceipts: true})
 	b.ReportAllocs()
@@ -83,8 +82,7 @@ func submit(b *testing.B, addr string, window int) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "submit_sm/s")
 }
 
-// sendAll submits b.N messages as the router does, and calls sent with the number
-// of each.
+// sendAll submits b.N messages like the router, and calls sent with the number of each.
 func sendAll(b *testing.B, c *smpp.Carrier, workers int, sent func(n int64)) {
 	b.Helper()
 	var wg sync.WaitGroup
@@ -111,8 +109,8 @@ func sendAll(b *testing.B, c *smpp.Carrier, workers int, sent func(n int64)) {
 	wg.Wait()
 }
 
-// submitRaw keeps window messages under way. It neither looks at sequence numbers
-// nor at ids, and writes when it would have to wait for a response.
+// submitRaw keeps window messages in flight. It ignores sequence numbers and ids, and flushes
+// before it waits for a response.
 func submitRaw(b *testing.B, addr string, window int) {
 	request := onTheWire(b)
 	conn, err := net.Dial("tcp", addr)
@@ -150,7 +148,7 @@ func submitRaw(b *testing.B, addr string, window int) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "submit_sm/s")
 }
 
-// skipResponse reads no more of a response than whether it says ESME_ROK.
+// skipResponse reads a response and checks only that its status is ESME_ROK.
 func skipResponse(b *testing.B, r *bufio.Reader) {
 	head, err := r.Peek(16)
 	if err != nil {
@@ -164,13 +162,13 @@ func skipResponse(b *testing.B, r *bufio.Reader) {
 	}
 }
 
-// onTheWire is the octets that a carrier writes for the message.
+// onTheWire returns the octets that a carrier writes for the message.
 func onTheWire(b *testing.B) []byte {
 	b.Helper()
 	frames := make(chan []byte, 1)
 	far := smsc.Start(b, smsc.Config{OnPDU: func(_ *smsc.Session, p pdu.PDU) {
 		if p.Body.Command() == pdu.CommandSubmitSM {
-			frame, _ := pdu.Append(nil, p) // it was just read
+			frame, _ := pdu.Append(nil, p) // cannot fail, since it was just read
 			frames <- frame
 		}
 	}})

@@ -1,7 +1,6 @@
-// Command example is the least that a server can be that verifies numbers: it keeps
-// everything in memory, sends nothing and bounds nothing. It shows how a peer is
-// described to bench/speed, see ../example.json, and what is left when nothing is
-// durable.
+// Command example is a minimal verification server. It stores codes in memory, sends no
+// messages and has no limits. It shows how to describe a peer to bench/speed (see
+// ../example.json), and the throughput without durability.
 //
 //	example ADDRESS
 package main
@@ -17,7 +16,7 @@ import (
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "example: give the address to listen on")
+		fmt.Fprintln(os.Stderr, "usage: example ADDRESS")
 		os.Exit(2)
 	}
 	s := &http.Server{Addr: os.Args[1], Handler: handler(), ReadHeaderTimeout: 5 * time.Second}
@@ -30,7 +29,7 @@ func main() {
 func handler() http.Handler {
 	var (
 		mu    sync.Mutex
-		codes = map[string]string{} // by id
+		codes = map[string]string{} // keys are ids
 	)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
@@ -51,7 +50,7 @@ func handler() http.Handler {
 		id, code := r.PostFormValue("id"), r.PostFormValue("code")
 		right := code != "" && codes[id] == code
 		if right {
-			codes[id] = "" // once
+			codes[id] = "" // each code succeeds once
 		}
 		_, _ = fmt.Fprintf(w, `{"verified":%t}`, right)
 	})
