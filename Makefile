@@ -1,33 +1,32 @@
-# Countersign: what there is to do with the source. "make" alone tells.
+# Countersign: run "make" for the list of targets.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Of "make run" and "make bench": arguments, such as ARGS="--speed 10".
+# run, bench, mutate, simulate: arguments, such as ARGS="--speed 10".
 ARGS ?=
-# Of "make test": RACE= leaves the race detector out. In the packages of UNCHECKED, all of other
-# projects, the detector checks no access to memory, since its checks take most of the time
-# there. Every access by our code stays checked:
-#   modernc.org/…  SQLite has memory of its own, which the detector does not know.
-#   kong           starts no goroutine; it sets the fields of commands with reflect, which is checked.
-#   regexp         our code hands it strings, which cannot change, and no []byte.
+# test: RACE= disables the race detector. The packages of UNCHECKED, all of other projects, are
+# compiled without its checks of memory accesses, which take most of the time there. Every access
+# by our code stays checked:
+#   modernc.org/…  SQLite allocates memory itself, which the detector cannot see.
+#   kong           starts no goroutine, and sets the fields of commands with reflect, which is checked.
+#   regexp         gets only strings from our code, which are immutable.
 UNCHECKED := modernc.org/sqlite/lib modernc.org/libc modernc.org/memory github.com/alecthomas/kong regexp
 RACE ?= -race $(patsubst %,-gcflags=%=-race=0,$(UNCHECKED))
-# Of "make fuzz": how long each target is fed, and how its binaries are built: with the engine's
-# measurement of coverage.
+# fuzz: time for each target, and the flags of its binary (-fuzz: with measurement of coverage).
 FUZZTIME  ?= 1m
 FUZZBUILD ?= -fuzz .
-# Of "make torture": the number of simulated worlds on SQLite (on PostgreSQL, as many as fit in
-# ten minutes), and of killed processes.
+# torture: number of simulations on SQLite (on PostgreSQL, as many as fit in ten minutes), and of
+# killed processes.
 SEEDS ?= 100000
 KILLS ?= 1000
 
-# Of "make mutate": the package, and the number of mutants.
+# mutate: package, and number of mutants.
 PACKAGE ?= ./internal/verify
 SAMPLE  ?= 50
 
-# Of "make profile": how many verifications are started and checked.
+# profile: number of verifications.
 LIVES ?= 20000
 
 LINT_VERSION := v2.15.0
@@ -38,51 +37,51 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## build and start the demo: a server, an account, a phone (ARGS=)
+run: build ## build and start the demo server with a virtual phone (ARGS=)
 	@exec bin/countersign demo $(ARGS)
 
 .PHONY: build
 build: ## build bin/countersign
 	go build -o bin/countersign ./cmd/countersign
 
-# The braces end with the first run that fails, because the shell has -e and pipefail. Each run is
-# printed with its time. "make check" has run go vet before. End-to-end tests mostly wait for
-# limits of the program, so that more of them run at once than there are processors.
+# -e and pipefail of the shell end the braces with the first failed run. The shell prints each run
+# with its time. "make check" runs go vet before. End-to-end tests mostly wait for time limits of
+# the program, so more of them run in parallel than there are processors.
 .PHONY: test
-test: setup ## install what tests need, run every test, and list the slowest
+test: setup ## install the test dependencies, run all tests, and list the slowest
 	@mkdir -p bin
 	@go build -o bin/results ./bench/results
 	@{ PS4='\t + '; set -x; \
 	go test -json -vet=off $(RACE) -shuffle=on ./bench/... ./cmd/... ./internal/...; \
-	: all locales, of which the race detector sees a part; \
+	: all locales, the run above has every eighth; \
 	go test -json -vet=off -shuffle=on ./internal/deliver/tts; \
 	COUNTERSIGN_SEEDS=2000 go test -json -vet=off -run '^TestSimulation$$' ./internal/simulation; \
 	COUNTERSIGN_TEST_DATABASE=postgres COUNTERSIGN_SEEDS=200 go test -json -vet=off -run '^TestSimulation$$' ./internal/simulation; \
 	COUNTERSIGN_TEST_DATABASE=postgres go test -json -vet=off -shuffle=on ./internal/engine ./internal/apiv1 ./internal/console; \
 	COUNTERSIGN_E2E=1 go test -json -vet=off -shuffle=on -timeout 20m -skip '^TestVoice|^TestNodes$$' -parallel 6 ./e2e/...; \
-	: three nodes and a database need the machine to themselves; \
+	: alone, because it runs three nodes and a database; \
 	COUNTERSIGN_E2E=1 go test -json -vet=off -timeout 20m -run '^TestNodes$$' ./e2e; \
 	COUNTERSIGN_E2E=1 go test -json -vet=off -shuffle=on -timeout 20m -run '^TestVoice' -parallel 8 ./e2e/...; \
 	} | bin/results
 
 .PHONY: check
-check: setup format vet current tidy ## all that must hold before a change goes in
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint seeds # each keeps one core waiting at times
+check: setup format vet current tidy ## run all checks that a change must pass
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint seeds # in parallel: each leaves a core idle at times
 	@$(MAKE) --no-print-directory test
 
 .PHONY: generate
-generate: ## make generated files again: pages, voice clips, the page of texts
+generate: ## regenerate pages, voice clips and the reference of locale texts
 	go generate ./...
 	@{ printf '# Texts of all locales\n\nGenerated by `make generate` from [the files of the locales](../../internal/message/locales). [Locales](locales.md) explains the columns.\n\n'; \
 		go run ./cmd/countersign message preview --all; } >docs/reference/locale-texts.md
 
 .PHONY: lint
-lint: $(LINT) ## look for mistakes with golangci-lint
+lint: $(LINT) ## run golangci-lint
 	$(LINT) run ./...
 
-# One binary for all targets of a package: the measurement of coverage is compiled in.
+# Builds one instrumented test binary per package, for all its targets.
 .PHONY: fuzz
-fuzz: ## feed each fuzz target for a minute (FUZZTIME=)
+fuzz: ## run each fuzz target for a minute (FUZZTIME=)
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; cache=$(or $(FUZZCACHE),$$(go env GOCACHE)/fuzz/countersign); \
 	for package in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal | xargs -n 1 dirname | sort -u); do \
 		go test -c $(FUZZBUILD) -o "$$work/fuzz.test" "./$$package"; \
@@ -94,22 +93,22 @@ fuzz: ## feed each fuzz target for a minute (FUZZTIME=)
 	done
 
 .PHONY: torture
-torture: setup ## simulate, kill servers, nodes and databases, and count what is lost (SEEDS=, KILLS=)
+torture: setup ## run simulations, kill servers, nodes and databases, and check for losses (SEEDS=, KILLS=)
 	COUNTERSIGN_SEEDS=$(SEEDS) go test -v -timeout 24h -run '^TestSimulation$$' ./internal/simulation
 	COUNTERSIGN_TEST_DATABASE=postgres COUNTERSIGN_SEEDS=$(SEEDS) COUNTERSIGN_SEEDS_FOR=10m go test -v -timeout 24h -run '^TestSimulation$$' ./internal/simulation
 	COUNTERSIGN_E2E=1 COUNTERSIGN_KILLS=$(KILLS) go test -v -timeout 24h -run '^TestCrash$$' ./e2e
 	COUNTERSIGN_E2E=1 COUNTERSIGN_TROUBLES=$(KILLS) go test -v -timeout 24h -run '^TestNodes$$' ./e2e
 
 .PHONY: bench
-bench: setup ## how fast a server is, next to the limits of the machine (ARGS=)
+bench: setup ## measure a server and the limits of the machine (ARGS=)
 	go run ./bench/speed $(ARGS)
 
 .PHONY: bench-micro
-bench-micro: ## run the benchmarks of the parts
+bench-micro: ## run the Go benchmarks of all packages
 	go test -run '^$$' -bench . -benchmem ./cmd/... ./internal/...
 
 .PHONY: bench-carriers
-bench-carriers: setup ## run those of carriers, and print tables
+bench-carriers: setup ## run the benchmarks of carriers and print tables
 	@mkdir -p bin
 	go test -run '^$$' -bench Submit -count 3 ./bench | tee bin/bench.txt
 	go test -run '^$$' -bench Calls -benchtime 1x -timeout 20m ./bench | tee -a bin/bench.txt
@@ -118,7 +117,7 @@ bench-carriers: setup ## run those of carriers, and print tables
 	@go run ./bench/table <bin/bench.txt
 
 .PHONY: profile
-profile: ## write profiles of starts and checks through HTTP to bin/profile, and print their heads
+profile: ## write profiles of starts and checks over HTTP to bin/profile, and print the top entries (LIVES=)
 	@mkdir -p bin/profile
 	@for database in sqlite postgres; do \
 		COUNTERSIGN_TEST_DATABASE=$$database go test -run '^$$' -bench '^BenchmarkLife$$' -benchtime $(LIVES)x \
@@ -126,27 +125,27 @@ profile: ## write profiles of starts and checks through HTTP to bin/profile, and
 		go tool pprof -top -nodecount 25 bin/profile/server.test bin/profile/$$database.cpu 2>/dev/null; \
 		go tool pprof -top -nodecount 25 -sample_index alloc_space bin/profile/server.test bin/profile/$$database.mem 2>/dev/null; \
 	done
-	@echo 'Look closer: go tool pprof -http localhost: bin/profile/server.test bin/profile/sqlite.cpu'
+	@echo 'For details: go tool pprof -http localhost: bin/profile/server.test bin/profile/sqlite.cpu'
 
 .PHONY: timing
-timing: ## see whether the time of an answer tells a wrong key from a wrong secret, or digit from digit
+timing: ## compare the response times of wrong keys and secrets, and of PIN digits
 	go test -run '^$$' -bench Login -benchtime 100000x ./internal/apiv1
 	go test -run '^$$' -bench PINTiming -benchtime 100000x ./internal/verify
 
 .PHONY: attack
-attack: ## play attacks against a server, its protection off and on, and print what got through
+attack: ## attack a server with its protection off and on, and print the effect
 	go run ./bench/attack
 
 .PHONY: mutate
-mutate: ## change a package in SAMPLE places, one at a time, and print those that no test notices (PACKAGE=, SAMPLE=, ARGS=)
+mutate: ## run the tests of a package on mutants, and print the survivors (PACKAGE=, SAMPLE=, ARGS=)
 	go run ./bench/mutate -sample $(SAMPLE) $(ARGS) $(PACKAGE)
 
 .PHONY: simulate
-simulate: ## work out latency and backlog at 1 to 1,000 times the load, and when a cell is lost (ARGS=)
+simulate: ## simulate latency and backlog at 1 to 1,000 times the load, and failures (ARGS=)
 	@go run ./bench/simulate $(ARGS)
 
 .PHONY: soak
-soak: ## ten million messages over SMPP, ten thousand calls: see that nothing grows
+soak: ## send ten million SMPP messages and make ten thousand calls, and check memory growth
 	COUNTERSIGN_CALLS=10000 go test -v -count 1 -run '^TestManyCalls$$' ./internal/deliver/sip
 	@mkdir -p bin
 	go test -run '^$$' -bench Soak/receipts=off -benchtime 10000000x -timeout 1h ./bench | tee bin/soak.txt
@@ -154,10 +153,10 @@ soak: ## ten million messages over SMPP, ten thousand calls: see that nothing gr
 	@go run ./bench/table <bin/soak.txt
 
 .PHONY: clean
-clean: ## remove what was built and installed here
+clean: ## remove built and installed files
 	rm -rf bin e2e/node_modules
 
-# What the targets above are made of.
+# Internal targets.
 
 .PHONY: setup
 setup:
@@ -166,7 +165,7 @@ setup:
 .PHONY: format
 format:
 	@unformatted=$$(gofmt -l bench cmd e2e/*.go internal); \
-	if [[ $$unformatted ]]; then echo "Not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	if [[ $$unformatted ]]; then echo "Files not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 
 .PHONY: vet
 vet:
@@ -176,16 +175,15 @@ vet:
 tidy:
 	go mod tidy -diff
 
-# Generated files are current when generating them again changes nothing. The
-# work tree is compared with itself, in an index of its own, so that changes not
-# yet committed do not count.
+# Regenerates all files and fails if any file changes. It compares the work tree before and
+# after, in a temporary index, so that uncommitted changes do not matter.
 .PHONY: current
 current:
 	@index=$$(mktemp -d); trap 'rm -rf "$$index"' EXIT; \
 	snapshot() { GIT_INDEX_FILE=$$index/index git add --all; GIT_INDEX_FILE=$$index/index git write-tree; }; \
 	before=$$(snapshot); $(MAKE) --no-print-directory generate; after=$$(snapshot); \
 	if [[ $$before != "$$after" ]]; then \
-		echo "These generated files were not current; they are now:"; \
+		echo "Generated files were outdated and have been updated:"; \
 		git --no-pager diff --stat "$$before" "$$after"; exit 1; \
 	fi
 

@@ -1,5 +1,5 @@
-// An SMSC of npm's smpp that accepts every bind and every message. Its first line
-// is its address; it ends when nobody holds its standard input any more.
+// An SMSC with npm's smpp that accepts every bind and every message. It prints its address
+// first, and exits when its standard input is closed.
 'use strict';
 const smpp = require('smpp');
 

@@ -108,13 +108,13 @@ func table() []room {
 		{path: "internal/task", never: []string{http, sql}},
 		// The store writes its statements once. Only its engines use a database library, and they
 		// know no table. store/driver is the contract between both.
-		{path: "internal/store/driver", never: []string{http, "net", "os", pgx, modernc, goose}},
+		{path: "internal/store/driver", never: []string{http, "os", pgx, modernc, goose}},
 		{path: "internal/store/sqlite", ours: []string{"atomicfile", "filelock", "store/driver"}, never: []string{http, pgx, goose}},
 		{path: "internal/store/postgres", ours: []string{"atomicfile", "store/driver"}, never: []string{http, modernc, goose}},
 		{
 			path:  "internal/store",
 			ours:  []string{"verify", "fraud", "vault", "record", "atomicfile", "store/driver", "store/sqlite", "store/postgres"},
-			never: []string{http, "net", pgx, modernc},
+			never: []string{http, pgx, modernc},
 		},
 
 		// Copies an installation from SQLite to PostgreSQL.
