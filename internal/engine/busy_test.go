@@ -87,7 +87,7 @@ func sum(t *testing.T, reg prometheus.Gatherer, name string) (total float64) {
 	return total
 }
 
-// watchedNode is a node that counts how often it looks for due steps, and their outcomes.
+// watchedNode counts a node's checks for due steps, and the reported outcomes.
 func watchedNode(looks, reports *atomic.Int32) func(*bench, *engine.Config) {
 	return func(_ *bench, cfg *engine.Config) {
 		cfg.Hold = func() error { looks.Add(1); return nil }
@@ -99,9 +99,8 @@ func watchedNode(looks, reports *atomic.Int32) func(*bench, *engine.Config) {
 	}
 }
 
-// TestRowsOfAnotherNode: while another node locks the due rows, a node looks for due rows
-// every 50 ms instead of without a pause. It takes them at the first look after their
-// release.
+// TestRowsOfAnotherNode: while another node locks the due rows, a node checks for due rows
+// every 50 ms. It takes them at the first check after their release.
 func TestRowsOfAnotherNode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,19 +119,19 @@ func TestRowsOfAnotherNode(t *testing.T) {
 		for look := int32(1); look <= 5; look++ {
 			b.rest()
 			if n := looks.Load(); n != look {
-				t.Fatalf("%d looks in %d ms, want %d", n, 50*(look-1), look)
+				t.Fatalf("%d checks in %d ms, want %d", n, 50*(look-1), look)
 			}
 			b.clock.Advance(49 * time.Millisecond)
 			b.rest()
 			if n := looks.Load(); n != look {
-				t.Fatalf("it looks again before 50 ms have passed: %d looks, want %d", n, look)
+				t.Fatalf("checked again before 50 ms: %d checks, want %d", n, look)
 			}
 			b.clock.Advance(time.Millisecond)
 			b.rest()
 		}
 		b.rest()
 		if n := reports.Load(); n != 0 || len(b.carrier.all()) != 0 {
-			t.Errorf("%d outcomes of steps are reported, and %d messages sent, while the row is not its own", n, len(b.carrier.all()))
+			t.Errorf("%d outcomes reported and %d messages sent while another node has the row", n, len(b.carrier.all()))
 		}
 		must(t, tx.Rollback())
 		b.clock.Advance(50 * time.Millisecond)
@@ -140,13 +139,13 @@ func TestRowsOfAnotherNode(t *testing.T) {
 			t.Errorf("the event is %+v", e)
 		}
 		if n := reports.Load(); n == 0 {
-			t.Error("the step that it took is not reported")
+			t.Error("the step is not reported")
 		}
 	})
 }
 
-// TestDueWithoutPlaces: a due step waits while every place is taken, and the runner looks
-// for a free place every 10 ms.
+// TestDueWithoutPlaces: a due step waits while no slot is free, and the runner retries every
+// 10 ms.
 func TestDueWithoutPlaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -159,13 +158,13 @@ func TestDueWithoutPlaces(t *testing.T) {
 		for look := int32(1); look <= 3; look++ {
 			b.rest()
 			if n := looks.Load(); n != look {
-				t.Fatalf("%d looks in %d ms, want %d", n, 10*(look-1), look)
+				t.Fatalf("%d checks in %d ms, want %d", n, 10*(look-1), look)
 			}
 			b.clock.Advance(10 * time.Millisecond)
 			b.rest()
 		}
 		if n := len(b.carrier.all()); n != 0 {
-			t.Errorf("%d messages were sent without a place", n)
+			t.Errorf("%d messages were sent without a slot", n)
 		}
 		b.rest()
 		release()
@@ -176,7 +175,7 @@ func TestDueWithoutPlaces(t *testing.T) {
 	})
 }
 
-// TestPlacesComeBack: failed starts, and steps without a message, free their places.
+// TestPlacesComeBack: failed starts, and steps without a message, free their slots.
 func TestPlacesComeBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,7 +183,7 @@ func TestPlacesComeBack(t *testing.T) {
 		b := setUp(t, func(_ *bench, cfg *engine.Config) { cfg.Metrics = reg })
 		b.fail("INSERT")
 		if _, err := b.Start(t.Context(), b.account, b.request()); err == nil {
-			t.Error("a start was accepted that cannot be written")
+			t.Error("a start succeeded that cannot be written")
 		}
 		b.mend()
 		v, err := b.Start(t.Context(), b.account, b.request())
@@ -199,7 +198,7 @@ func TestPlacesComeBack(t *testing.T) {
 		b.Delivered(context.WithoutCancel(t.Context()), "")
 		b.rest()
 		if n := sum(t, reg, "countersign_messages_queued"); n != 0 {
-			t.Errorf("%v places are not free", n)
+			t.Errorf("%v slots are not free", n)
 		}
 	})
 }

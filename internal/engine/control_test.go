@@ -31,7 +31,7 @@ func TestTriggerWhileClaimed(t *testing.T) {
 		}
 
 		b.carrier.gate <- struct{}{} // accepts one of the two messages
-		await.Until(t, "known: the first outcome", func() bool {
+		await.Until(t, "recorded: the first outcome", func() bool {
 			events := b.record(v.ID).Events
 			return events[0].State == verify.EventAccepted || events[1].State == verify.EventAccepted
 		})
@@ -108,7 +108,7 @@ func TestCancelRules(t *testing.T) {
 	settled := func(id string, seq int) {
 		t.Helper()
 		requestID, _ := verify.ParseID(id)
-		await.Until(t, "known: the outcome of an event", func() bool {
+		await.Until(t, "recorded: the outcome of an event", func() bool {
 			rec, _, err := s.Store().Verification(t.Context(), requestID)
 			must(t, err)
 			return len(rec.Events) > seq && rec.Events[seq].State != verify.EventSubmitting

@@ -1,7 +1,6 @@
 package engine
 
-// Occupy reserves every place for a message in flight, as 4096 slow messages would. release
-// frees them.
+// Occupy reserves all slots, as 4096 slow messages in flight would. release frees them.
 func (e *Engine) Occupy() (release func()) {
 	n := 0
 	for e.reserve() {

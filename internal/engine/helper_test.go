@@ -174,7 +174,7 @@ func (b *bench) record(id verify.ID) verify.Verification {
 func (b *bench) settled(id verify.ID, seq int) verify.Event {
 	b.t.Helper()
 	var e verify.Event
-	await.Until(b.t, fmt.Sprintf("known: the outcome of event %d", seq), func() bool {
+	await.Until(b.t, fmt.Sprintf("recorded: the outcome of event %d", seq), func() bool {
 		events := b.record(id).Events
 		if len(events) <= seq {
 			return false
@@ -194,7 +194,7 @@ func (b *bench) lease(id verify.ID) verify.Lease {
 // lock, since renewals skip locked rows.
 func (b *bench) renewed(end time.Time) {
 	b.t.Helper()
-	await.Until(b.t, "renewed the claim", func() bool {
+	await.Until(b.t, "renewed: the lease", func() bool {
 		due, ok, err := b.db.NextDue(b.t.Context())
 		return err == nil && ok && due.Equal(end)
 	})

@@ -189,7 +189,7 @@ func TestRefusedSMS(t *testing.T) {
 		must(t, err)
 		return rec.Events[0].State
 	}
-	await.Until(t, "known: the outcome of the SMS", func() bool { return state() != verify.EventSubmitting })
+	await.Until(t, "recorded: the outcome of the SMS", func() bool { return state() != verify.EventSubmitting })
 	if state() != verify.EventRefused {
 		t.Errorf("the SMS is %s, want refused", state())
 	}
