@@ -34,9 +34,9 @@ const maxClockSkew = 5 * time.Minute
 
 // Admit returns the account of a request and counts the request against the account's
 // rate. It refuses wrong credentials with KindBadCredentials, which does not count, and
-// a request over the rate with KindThrottled. It admits a signed request once, except
-// within the second of its timestamp. The account is also returned with a refusal that
-// follows the proof; before it, the account is zero.
+// a request over the rate with KindThrottled. It admits a signed request once, and also
+// repetitions within sameSecond. With a refusal after the credentials were proven it also
+// returns the account; before, the account is zero.
 func (e *Engine) Admit(ctx context.Context, p Proof) (verify.Account, error) {
 	c, proven, err := e.credentials(ctx, p)
 	if err != nil && !errors.Is(err, store.ErrNoAccount) {
@@ -100,7 +100,7 @@ func (e *Engine) admitAtRate(a verify.Account) error {
 	return nil
 }
 
-// sameSecond is the time after its timestamp during which a signed request may be repeated.
+// sameSecond is the distance from its timestamp within which a signed request may be repeated.
 // SDKs use timestamps in seconds and no nonce, so two equal calls in one second have one
 // signature: two searches, or the same wrong code twice.
 const sameSecond = 2 * time.Second

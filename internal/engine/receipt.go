@@ -25,8 +25,8 @@ func (e *Engine) Receipt(ctx context.Context, r deliver.Receipt) error {
 }
 
 // receipt finds the message of a receipt. A message under one of FormerRefs matches only if
-// the receipt changes it. A carrier may reuse an id, and the receipt may be for a message
-// without a response so far instead of the old one.
+// the receipt changes it. Carriers reuse ids, so the receipt may be for a newer message that
+// has no response yet.
 func (e *Engine) receipt(t *transition, r deliver.Receipt) error {
 	report := verify.Receipt{Ref: verify.Ref{Carrier: r.Carrier, ID: r.Ref}, State: r.State, Error: r.Error}
 	known, _, err := e.report(t, report)
