@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// probe records the times of its runs. It runs inside a synctest bubble, whose time advances
-// only while all goroutines wait.
+// probe records the times of its runs. It runs inside a synctest bubble: time advances only
+// while all goroutines wait.
 type probe struct {
 	mu   sync.Mutex
 	born time.Time
@@ -31,8 +31,7 @@ type probe struct {
 	log  bytes.Buffer
 }
 
-// watch starts a runner whose run n, from 0, returns next(n). A nil next returns the zero
-// time.
+// watch starts a runner. Its run n, from 0, returns next(n); nil means the zero time.
 func watch(t *testing.T, maxSleep time.Duration, next func(run int) (time.Time, error)) (*task.Runner, *probe) {
 	t.Helper()
 	p := &probe{born: time.Now()}
