@@ -10,30 +10,29 @@ import (
 	"countersign/internal/verify"
 )
 
-// balance is the money in the row of an account, with all that the jobs of a batch have
-// done to it.
+// balance is the money in the row of an account, with the changes of all jobs of a batch.
 type balance struct {
 	amount   int64
 	dailyCap int64
-	day      int64 // that spent is of
+	day      int64 // day of spent, see spendDay
 	spent    int64
 
-	delta   int64 // of amount, since it was read
+	delta   int64 // change of amount since it was read
 	changed bool
 }
 
-// balances are the money of accounts, locked until the commit of a batch. A batch
-// reads a row once and writes it once, however many of its jobs charge it.
+// balances are the money of accounts by key, locked until the commit of a batch. A batch
+// reads and writes each row once, for any number of charges.
 type balances map[string]*balance
 
 const balanceColumns = `key, balance, daily_cap, spend_day, spent`
 
-// fields is where balanceColumns are read to.
+// fields returns the destinations of balanceColumns.
 func (b *balance) fields(key *string) []any {
 	return []any{key, &b.amount, &b.dailyCap, &b.day, &b.spent}
 }
 
-// lock is the question that locks the rows of keys and loads them.
+// lock returns the query that locks the rows of keys and loads them.
 func (b balances) lock(keys []string) driver.Question {
 	return driver.Question{
 		Query: `SELECT ` + balanceColumns + ` FROM accounts WHERE key = ANY($1) ORDER BY key FOR NO KEY UPDATE`, Args: []any{keys},
@@ -47,7 +46,7 @@ func (b balances) lock(keys []string) driver.Question {
 	}
 }
 
-// spentOn is what was spent on a day, see spend.go.
+// spentOn returns the amount spent on a day, see spend.go.
 func (b *balance) spentOn(day int64) int64 {
 	if b.day < day || b.day > day+1 {
 		return 0
@@ -69,15 +68,14 @@ func (b *balance) spend(amount, day int64) {
 	b.changed = true
 }
 
-// add changes the amount.
 func (b *balance) add(amount int64) {
 	b.amount += amount
 	b.delta += amount
 	b.changed = true
 }
 
-// balance loads the money of an account to change it; nil where there is no such
-// account. Until the transaction ends nobody else changes it.
+// balance loads the money of an account and locks the row until the transaction ends; nil
+// for an unknown account.
 func (tx *Tx) balance(key string) (*balance, error) {
 	if row := tx.balances[key]; row != nil {
 		return row, nil
@@ -88,15 +86,15 @@ func (tx *Tx) balance(key string) (*balance, error) {
 		return nil, fmt.Errorf("balance of account %s: %w", key, err)
 	}
 	if !ok {
-		return nil, nil //nolint:nilnil // as the comment says
+		return nil, nil //nolint:nilnil // nil means an unknown account
 	}
 	tx.balances[key] = &row
 	return &row, nil
 }
 
-// writeBalances writes what has changed: with the commit, or before a statement that
-// reads or writes the rows itself. The amount is added to what stands there, and not
-// put in its place.
+// writeBalances writes the changed balances, at the commit or before a statement that
+// reads or writes the rows itself. It adds the change to the stored amount instead of
+// replacing it.
 func (tx *Tx) writeBalances() error {
 	for _, key := range slices.Sorted(maps.Keys(tx.balances)) {
 		row := tx.balances[key]
@@ -113,12 +111,12 @@ func (tx *Tx) writeBalances() error {
 	return nil
 }
 
-// parties are the money that a verification is charged to: that of its payer, and that
-// of the account that asked, which has a daily cap of its own. They are the same where
-// nobody else pays.
+// parties are the balances that a verification is charged to: the payer's, and the
+// account's own, which has a separate daily cap. They are the same if the account pays
+// itself.
 type parties struct{ payer, asker *balance }
 
-// parties loads the payer first, as everybody does, see LockBalances.
+// parties loads the payer first: the lock order of LockBalances.
 func (tx *Tx) parties(account, payer string) (p parties, err error) {
 	if p.payer, err = tx.balance(payer); err != nil {
 		return p, err
@@ -165,8 +163,8 @@ func (tx *Tx) Funds(account, payer string, onCredit bool) (verify.Funds, error) 
 	return funds{p, onCredit}, err
 }
 
-// spend changes the amounts that count for the daily caps. A negative amount, of a
-// refund, changes them only on the day that it was spent.
+// spend changes the amounts that count for the daily caps. A negative amount, from a
+// refund, changes them only on the day of the charge.
 func (p parties) spend(amount, day int64) {
 	for _, b := range []*balance{p.payer, p.asker} {
 		switch {
@@ -181,11 +179,10 @@ func (p parties) spend(amount, day int64) {
 	}
 }
 
-// LockBalances keeps others from the balance of payer, and from what stands in the rows
-// of accounts that use it, until the transaction ends. Whoever changes them and rows of
-// verifications locks them first, so that none waits for another that waits for it. For
-// the same reason the payer comes first: nobody holds an account that uses its balance
-// and waits for it.
+// LockBalances locks the balance of payer, and the rows of accounts that use it, until
+// the transaction ends. A transaction that changes them and rows of verifications calls
+// it first. To avoid deadlocks, all transactions lock in this order: the payer, the
+// accounts by key, verifications.
 func (tx *Tx) LockBalances(payer string, accounts ...string) error {
 	if !tx.dialect.Shared {
 		return nil

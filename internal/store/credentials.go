@@ -13,13 +13,13 @@ import (
 	"countersign/internal/verify"
 )
 
-// Credentials are an account together with what proves that a request is its.
+// Credentials are an account with the secrets that authenticate its requests.
 type Credentials struct {
 	verify.Account
 	SignatureMethod string
-	SignatureSecret string // "" when the account has none
+	SignatureSecret string // "" for none
 
-	// What a rotation replaced, which is good until then; "" when there is none.
+	// Signature that a rotation replaced, valid until OldSignatureUntil; "" for none.
 	OldSignatureMethod string
 	OldSignatureSecret string
 	OldSignatureUntil  time.Time
@@ -27,8 +27,8 @@ type Credentials struct {
 	hashes []secretHash
 	seal   *vault.Sealer
 
-	generation uint64    // of the accounts, when it was read
-	read       time.Time // when that was
+	generation uint64    // generation of ofAccounts at the time of the read
+	read       time.Time // time of the read
 }
 
 type secretHash struct {
@@ -36,8 +36,8 @@ type secretHash struct {
 	expires time.Time // zero for never
 }
 
-// HasSecret reports, in constant time for each of the account's secrets, whether
-// secret is one of them that is good at now.
+// HasSecret reports whether secret is one of the account's secrets and valid at now. It
+// takes constant time for each of them.
 func (c Credentials) HasSecret(secret string, now time.Time) bool {
 	if c.seal == nil {
 		return false
@@ -50,9 +50,8 @@ func (c Credentials) HasSecret(secret string, now time.Time) bool {
 	return found
 }
 
-// Credentials finds an account by its key. For an unknown key it returns
-// ErrNoAccount, and does the same work: it loads an account all the same, one that it
-// has seen before, and throws it away.
+// Credentials loads an account by key. For an unknown key it returns ErrNoAccount after
+// loading and discarding another account, so that both cases do equal work.
 func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) {
 	c := Credentials{seal: db.seal, generation: db.changes.of(ofAccounts), read: time.Now()}
 	rows, err := db.query(ctx, `
@@ -88,7 +87,7 @@ func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) 
 	if c.SignatureSecret, err = db.seal.OpenSecret(sealed, c.Key); err == nil {
 		c.OldSignatureSecret, err = db.seal.OpenSecret(oldSealed, c.Key)
 	}
-	if c.Key != key || key == "" { // another's, or nobody's: nothing of it may be used
+	if c.Key != key || key == "" { // the decoy, or no account at all: must not be used
 		for i := range c.hashes {
 			clear(c.hashes[i].hash)
 		}
@@ -98,8 +97,8 @@ func (db *DB) Credentials(ctx context.Context, key string) (Credentials, error) 
 	return c, err
 }
 
-// decoy is the key of some account, which is loaded in place of those that are not
-// there. Accounts are not deleted, so the first will do for ever.
+// decoy is the key of an account that is loaded for unknown keys. Accounts are never
+// deleted, so the first one found is kept.
 type decoy struct{ first atomic.Pointer[string] }
 
 func (d *decoy) key() string {

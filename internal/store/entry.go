@@ -8,30 +8,31 @@ import (
 	"countersign/internal/verify"
 )
 
-// Entry is a line of the ledger.
+// Entry is an entry of the ledger.
 type Entry struct {
-	Key        string // that no other has, such as charge/<request id>
-	Account    string // whose balance it changes, if it Counts
-	SubAccount string // whose the matter was, where another account pays; "" otherwise
+	Key        string // unique key, such as charge/<request id>
+	Account    string // account whose balance it changes, if it Counts
+	SubAccount string // account of the verification if another account pays, else ""
 	Kind       string // charge, refund, top-up, carried, carrier-cost or carried-cost
 	Amount     verify.Money
 	CreatedAt  time.Time
 }
 
-// EntryFilter says which entries of an account are wanted.
+// EntryFilter selects entries of an account.
 type EntryFilter struct {
 	Account string
-	From    time.Time // zero: from the first on
-	Until   time.Time // the first moment after them; zero: to the last
-	After   *Entry    // only what comes after it in their order; nil for all
+	From    time.Time // inclusive; zero for no bound
+	Until   time.Time // exclusive; zero for no bound
+	After   *Entry    // only later entries in the order of the list; nil for all
 	Limit   int
 }
 
 const entryColumns = `key, account, sub_account, kind, amount, created_at`
 
-// Entries lists entries of an account, wherever they lie, in the order of their time.
-// To go on behind the last of them, name it in After: what moves meanwhile comes
-// neither twice nor not at all, but for what is carried over just then.
+// Entries lists entries of an account, settled ones included, by time. Pass the last
+// entry as After to continue. Entries that SettleLedger moves between two calls are
+// listed exactly once. Entries that CarryLedger rolls up between two calls may be missing
+// or counted twice.
 func (db *DB) Entries(ctx context.Context, f EntryFilter) ([]Entry, error) {
 	from, until := int64(0), int64(1)<<62
 	key := ""
@@ -75,7 +76,7 @@ func (db *DB) EntriesOf(ctx context.Context, rec verify.Verification) ([]Entry, 
 			AND created_at >= $3 AND created_at < $4 AND `+keys+` ORDER BY created_at, key`, args...)
 }
 
-// NewestEntries lists the newest entries of an account, the newest first.
+// NewestEntries lists the newest entries of an account, newest first.
 func (db *DB) NewestEntries(ctx context.Context, account string, limit int) ([]Entry, error) {
 	return db.entries(ctx, `SELECT `+entryColumns+` FROM ledger WHERE account = $1
 		UNION ALL SELECT `+entryColumns+` FROM ledger_past WHERE account = $1 ORDER BY created_at DESC, key DESC LIMIT $2`, account, limit)
@@ -99,18 +100,18 @@ func (db *DB) entries(ctx context.Context, query string, args ...any) (entries [
 	return entries, rows.Err()
 }
 
-// Book is an account's balance beside what its entries come to. They are equal, or
-// something is wrong.
+// Book compares an account's balance with the sum of its entries. A difference is an
+// error in the ledger.
 type Book struct {
 	Account      string
 	Balance, Sum verify.Money
-	Entries      int          // that are there, carried ones included
-	Carried      verify.Money // the part of the sum that was carried over
-	Costs        verify.Money // what carriers charged, which is not part of the sum; 0 or less
+	Entries      int          // number of entries, carried ones included
+	Carried      verify.Money // part of the sum that was carried over
+	Costs        verify.Money // carrier charges, not part of the sum; 0 or less
 }
 
-// Book reads an account's balance and entries, of one moment. ok is false when there
-// is no such account.
+// Book reads an account's balance and entries in one snapshot. ok is false for an unknown
+// account.
 func (db *DB) Book(ctx context.Context, account string) (b Book, ok bool, err error) {
 	rows, err := db.query(ctx, `SELECT a.key, a.balance, COUNT(e.kind),
 			CAST(COALESCE(SUM(CASE WHEN e.`+counted+` THEN e.amount ELSE 0 END), 0) AS BIGINT),

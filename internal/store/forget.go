@@ -13,25 +13,25 @@ import (
 type Forget struct {
 	Number  string
 	Cancel  bool // ends verifications in progress; otherwise they refuse the erasure
-	Unblock bool // removes the number from the block list, too
+	Unblock bool // also removes the number from the block list
 }
 
-// Forgotten is what ForgetNumber found of a number.
+// Forgotten is the result of ForgetNumber.
 type Forgotten struct {
-	Cancelled     int  // verifications that were in progress, and were ended
-	Verifications int  // that were over, those included, and went to the archive
-	Archived      int  // that were in the archive with their number
-	Messages      int  // of the virtual phone, deleted
+	Cancelled     int  // verifications in progress that were ended
+	Verifications int  // finished verifications that moved to the archive, Cancelled included
+	Archived      int  // archived verifications that had the number
+	Messages      int  // messages of the virtual phone, deleted
 	Refusals      int  // rows of refused starts, deleted
-	Approved      int  // accounts that could reach it on trial, and cannot now
-	Guarded       bool // what the caps had counted of it: it is as one that never was asked for
+	Approved      int  // approvals of trial accounts, deleted
+	Guarded       bool // the number had a history for its caps; it was deleted
 	Unblocked     bool
-	Blocked       bool // it is on the block list, and stays there
-	Held          int  // verifications that a node still holds: to be forgotten by another call
+	Blocked       bool // the number is on the block list and stays on it
+	Held          int  // verifications leased by a node; repeat the call for them
 }
 
-// forgetBatch bounds what one transaction changes: a request that comes just then
-// waits for it.
+// forgetBatch bounds the rows that one transaction changes: concurrent requests wait for
+// it.
 const forgetBatch = 50
 
 // ForgetNumber erases a number, in both forms if its plan has two, from all finished
@@ -100,7 +100,7 @@ func (tx *Tx) RunningOf(number string) ([]verify.Verification, error) {
 	return tx.all(findRunningOf+tx.dialect.Lock, verify.CanonicalNumber(number))
 }
 
-// forgetOver moves what is over to the archive, without the number.
+// forgetOver moves finished verifications to the archive, without the number.
 func (db *DB) forgetOver(ctx context.Context, f Forget, now time.Time, done *Forgotten) error {
 	return db.eachOf(ctx, "verifications", f.Number, now, func(ids []verify.ID) error {
 		moved, err := db.move(ctx, Cutoffs{Numbers: now.Add(longestVerification)}, func(tx *Tx) ([]verify.Verification, error) {
@@ -163,9 +163,9 @@ func (db *DB) forgetLog(ctx context.Context, _ Forget, _ time.Time, _ *Forgotten
 	return db.engine.EmptyLog(ctx)
 }
 
-// eachOf finds the verifications of a number that are over in a table, a few at a
-// time. No index leads to a number, since requests would have to keep it: it reads
-// what ended from one time to another, and never for long.
+// eachOf finds the finished verifications of a number in a table, a few at a time.
+// Numbers have no index, since each request would have to maintain it. So it reads short
+// windows of end times, one after the other.
 func (db *DB) eachOf(ctx context.Context, table, number string, now time.Time, do func([]verify.ID) error) error {
 	var oldest sql.NullInt64
 	if err := db.queryRow(ctx, `SELECT MIN(finalized_at) FROM `+table+` WHERE finalized_at IS NOT NULL`, nil, &oldest); err != nil || !oldest.Valid {

@@ -12,30 +12,29 @@ import (
 	"time"
 )
 
-// MaxSecrets bounds the API secrets of an account that are good at one time: two
-// while one is replaced, and a few more for those who give each of their systems
-// its own.
+// MaxSecrets bounds the valid API secrets of an account: two during a replacement, and a
+// few more for customers with one secret for each of their systems.
 const MaxSecrets = 5
 
 var (
-	// ErrSecrets is returned for a secret that would be one too many.
-	ErrSecrets = fmt.Errorf("an account has at most %d secrets at one time: revoke one first", MaxSecrets)
-	// ErrNoSecret is returned for an id that none of an account's secrets has.
+	// ErrSecrets is returned if the account already has MaxSecrets secrets.
+	ErrSecrets = fmt.Errorf("the account already has %d secrets; revoke one first", MaxSecrets)
+	// ErrNoSecret is returned if the account has no secret with the id.
 	ErrNoSecret = errors.New("no such secret")
-	// ErrSecretExists is returned for a secret that the account has already.
+	// ErrSecretExists is returned if the account already has the secret.
 	ErrSecretExists = errors.New("the account has this secret already")
 )
 
-// Secret is what may be told of an API secret.
+// Secret describes an API secret without the secret itself.
 type Secret struct {
-	ID        string // begin of its keyed hash, which tells nothing of the secret
+	ID        string // first bytes of its keyed hash, from which the secret cannot be derived
 	CreatedAt time.Time
-	ExpiresAt time.Time // from when on it is good no more; zero for never
+	ExpiresAt time.Time // first moment at which it is not valid; zero for never
 }
 
 func secretID(hash []byte) string { return hex.EncodeToString(hash[:4]) }
 
-// Secrets lists an account's secrets that are good at now, the oldest first.
+// Secrets lists an account's secrets that are valid at now, oldest first.
 func (db *DB) Secrets(ctx context.Context, key string, now time.Time) ([]Secret, error) {
 	rows, err := db.query(ctx, `SELECT s.hash, s.created_at, s.expires_at
 		FROM accounts a LEFT JOIN account_secrets s ON s.account = a.key AND (s.expires_at IS NULL OR s.expires_at > $2)
@@ -68,15 +67,14 @@ func (db *DB) Secrets(ctx context.Context, key string, now time.Time) ([]Secret,
 	return list, nil
 }
 
-// AddSecret gives the account one more secret. It is good until expires; for ever if
-// that is zero.
+// AddSecret adds a secret to the account, valid until expires; zero means indefinitely.
 func (db *DB) AddSecret(ctx context.Context, key, secret string, expires, now time.Time) (added Secret, err error) {
 	added = Secret{secretID(db.seal.HashSecret(key, secret)), now, expires}
 	return added, db.changeAccount(ctx, key, func(tx *Tx) error { return tx.addSecret(key, secret, expires, now) }, ofAccounts)
 }
 
 func (tx *Tx) addSecret(account, secret string, expires, now time.Time) error {
-	// Only ForgetSecrets deletes expired secrets: here the clock may be wrong.
+	// Only ForgetSecrets deletes expired secrets: the clock of this node may be wrong.
 	var n int
 	if _, err := tx.queryRow(`SELECT COUNT(*) FROM account_secrets WHERE account = $1 AND (expires_at IS NULL OR expires_at > $2)`,
 		[]any{account, millis(now)}, &n); err != nil {
@@ -94,9 +92,8 @@ func (tx *Tx) addSecret(account, secret string, expires, now time.Time) error {
 	return err
 }
 
-// RotateSecret gives the account a new secret in place of all it had. These go on
-// being good until a time, where they would not expire before it; zero, or a time that
-// has come, ends them at once.
+// RotateSecret replaces all secrets of the account by a new one. The old ones expire at
+// until, or earlier if they would anyway; they end immediately if until is not after now.
 func (db *DB) RotateSecret(ctx context.Context, key, secret string, until, now time.Time) error {
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
 		var err error
@@ -113,7 +110,7 @@ func (db *DB) RotateSecret(ctx context.Context, key, secret string, until, now t
 	}, ofAccounts)
 }
 
-// RevokeSecret ends one of the account's secrets at once.
+// RevokeSecret ends one of the account's secrets immediately.
 func (db *DB) RevokeSecret(ctx context.Context, key, id string) error {
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
 		hash, err := tx.secretWith(key, id)
@@ -149,9 +146,9 @@ func (tx *Tx) secretWith(account, id string) (hash []byte, err error) {
 	return hash, nil
 }
 
-// SetSignature gives the account another signature secret, and a method with it. The
-// one that it had, if any, goes on being good until a time, unless that has come.
-// Without a secret no signed request is accepted any more.
+// SetSignature replaces the account's signature method and secret. The old secret remains
+// valid until a time, if that is in the future. With an empty secret every signed request
+// is refused.
 func (db *DB) SetSignature(ctx context.Context, key, method, secret string, until, now time.Time) error {
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
 		var sealed []byte
@@ -186,14 +183,14 @@ func (db *DB) ForgetSecrets(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// NewAPIKey draws a key like those of the original: 8 lower-case letters and
-// digits.
+// NewAPIKey returns a random key in the format of the original API: 8 lower-case letters
+// and digits.
 func NewAPIKey() string { return randomText(8) }
 
-// NewAPISecret draws a secret of 160 bits.
+// NewAPISecret returns a random secret of 160 bits.
 func NewAPISecret() string { return randomText(32) }
 
-// randomText gives n characters of 5 random bits each.
+// randomText returns n characters with 5 random bits each.
 func randomText(n int) string {
 	raw := make([]byte, (n*5+7)/8)
 	rand.Read(raw) // never fails (crypto/rand)

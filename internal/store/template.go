@@ -15,36 +15,37 @@ import (
 // TemplateStatus is the state of a template.
 type TemplateStatus string
 
-// A template waits for an operator, is in use, or is not any more.
+// A template is pending until an operator approves it, then active, then retired.
 const (
 	TemplatePending TemplateStatus = "PENDING"
 	TemplateActive  TemplateStatus = "ACTIVE"
 	TemplateRetired TemplateStatus = "RETIRED"
 )
 
-// Template is what an account has messages say on a channel in a locale.
+// Template is the text, or the recordings, of an account's messages on a channel in a
+// locale.
 type Template struct {
 	ID         verify.ID
 	Account    string
 	Channel    verify.Channel // sms or tts
-	Locale     string         // as requests name it in lg
-	Version    int            // from 1, of those for the same channel and locale
+	Locale     string         // value of the parameter lg
+	Version    int            // from 1, for each channel and locale
 	Status     TemplateStatus
 	Encoding   string // of an SMS: text or unicode
-	Text       string // "" where recordings speak
+	Text       string // "" if the template has recordings
 	Recordings map[string]verify.ID
-	Contact    string // an e-mail address, for the operator
+	Contact    string // e-mail address, for the operator
 	CreatedAt  time.Time
-	ApprovedAt time.Time // when it was last put into use; zero where it never was, or was taken back
+	ApprovedAt time.Time // time of the last activation; zero if never activated, retired by an operator, or rolled back
 }
 
-// Recording is a sound of an account's own: G.711 μ-law, 8,000 samples a second.
+// Recording is an account's sound: G.711 μ-law, 8,000 samples a second.
 type Recording struct {
 	ID    verify.ID
 	Sound []byte
 }
 
-// maxTemplates bounds the templates of an account, of all versions.
+// maxTemplates bounds the templates of an account, all versions included.
 const maxTemplates = 500
 
 // Errors about templates.
@@ -57,8 +58,8 @@ var (
 
 const templateColumns = `id, account, channel, locale, version, status, encoding, text, recordings, contact, created_at, approved_at`
 
-// AddTemplate adds a template with its recordings, as PENDING or, when it needs nobody's
-// approval, in use at once, and returns it with its version.
+// AddTemplate adds a template with its recordings and returns it with its version. Its
+// status is ACTIVE if inUse is set, because no approval is needed; else PENDING.
 func (db *DB) AddTemplate(ctx context.Context, t Template, recordings []Recording, inUse bool) (Template, error) {
 	names := make(map[string]string, len(t.Recordings))
 	for name, id := range t.Recordings {
@@ -72,7 +73,7 @@ func (db *DB) AddTemplate(ctx context.Context, t Template, recordings []Recordin
 	if inUse {
 		changes = []topic{ofTemplates}
 	}
-	err = db.changeAccount(ctx, t.Account, func(tx *Tx) error { // which locks the account
+	err = db.changeAccount(ctx, t.Account, func(tx *Tx) error { // changeAccount locks the account
 		t.Status, t.ApprovedAt = TemplatePending, time.Time{}
 		var have int
 		if _, err := tx.queryRow(`SELECT COUNT(*), COALESCE(MAX(CASE WHEN channel = $2 AND locale = $3 THEN version END), 0) + 1
@@ -98,7 +99,7 @@ func (db *DB) AddTemplate(ctx context.Context, t Template, recordings []Recordin
 	return t, err
 }
 
-// ApproveTemplate puts a template into use, in place of the one that was.
+// ApproveTemplate activates a template and retires the active one.
 func (db *DB) ApproveTemplate(ctx context.Context, id verify.ID, now time.Time) (Template, error) {
 	return db.changeTemplate(ctx, id, func(tx *Tx, t *Template) error {
 		if t.Status == TemplateActive {
@@ -108,16 +109,16 @@ func (db *DB) ApproveTemplate(ctx context.Context, id verify.ID, now time.Time) 
 	})
 }
 
-// RetireTemplate takes a template out of use, or out of those that wait. Nothing rolls
-// back to it until it is approved again.
+// RetireTemplate retires an active template or rejects a pending one. RollBackTemplate
+// skips it until it is approved again.
 func (db *DB) RetireTemplate(ctx context.Context, id verify.ID) (Template, error) {
 	return db.changeTemplate(ctx, id, func(tx *Tx, t *Template) error {
 		return tx.takeBack(t)
 	})
 }
 
-// RollBackTemplate puts into use again what was in use before the template that is. That
-// was a mistake: nothing rolls back to it until it is approved again.
+// RollBackTemplate reactivates the template that was active before this one. Later
+// rollbacks skip this one until it is approved again.
 func (db *DB) RollBackTemplate(ctx context.Context, id verify.ID, now time.Time) (earlier Template, err error) {
 	_, err = db.changeTemplate(ctx, id, func(tx *Tx, t *Template) error {
 		if t.Status != TemplateActive {
@@ -139,7 +140,7 @@ func (db *DB) RollBackTemplate(ctx context.Context, id verify.ID, now time.Time)
 	return earlier, err
 }
 
-// changeTemplate runs change on a template whose account is locked meanwhile.
+// changeTemplate locks the template's account and runs change.
 func (db *DB) changeTemplate(ctx context.Context, id verify.ID, change func(*Tx, *Template) error) (Template, error) {
 	t, err := db.Template(ctx, id)
 	if err != nil {
@@ -154,7 +155,7 @@ func (db *DB) changeTemplate(ctx context.Context, id verify.ID, change func(*Tx,
 	return t, err
 }
 
-// activate makes t the one in use. The account is locked.
+// activate makes t the active template. The caller has locked the account.
 func (tx *Tx) activate(t *Template, now time.Time) error {
 	if _, err := tx.exec(`UPDATE templates SET status = $4 WHERE account = $1 AND channel = $2 AND locale = $3 AND status = 'ACTIVE'`,
 		t.Account, string(t.Channel), t.Locale, string(TemplateRetired)); err != nil {
@@ -164,7 +165,7 @@ func (tx *Tx) activate(t *Template, now time.Time) error {
 	return tx.send(`UPDATE templates SET status = $2, approved_at = $3 WHERE id = $1`, t.ID[:], string(t.Status), millis(t.ApprovedAt))
 }
 
-// takeBack makes a template one that is not approved.
+// takeBack retires a template and deletes its time of approval.
 func (tx *Tx) takeBack(t *Template) error {
 	t.Status, t.ApprovedAt = TemplateRetired, time.Time{}
 	return tx.send(`UPDATE templates SET status = $2, approved_at = NULL WHERE id = $1`, t.ID[:], string(t.Status))
@@ -215,7 +216,7 @@ func scanTemplate(rows driver.Rows) (Template, error) {
 	return t, nil
 }
 
-// Template finds a template by its id; ErrNoTemplate when there is none.
+// Template finds a template by its id. It returns ErrNoTemplate for an unknown id.
 func (db *DB) Template(ctx context.Context, id verify.ID) (Template, error) {
 	list, err := db.templates(ctx, `WHERE id = $1`, id[:])
 	if err == nil && len(list) == 0 {
@@ -227,8 +228,7 @@ func (db *DB) Template(ctx context.Context, id verify.ID) (Template, error) {
 	return list[0], nil
 }
 
-// Templates lists the templates of an account, or of all if it is "", in any status
-// or in the given one.
+// Templates lists the templates of an account ("" for all) with a status ("" for any).
 func (db *DB) Templates(ctx context.Context, account string, status TemplateStatus) ([]Template, error) {
 	return db.templates(ctx, `WHERE (account = $1 OR $1 = '') AND (status = $2 OR $2 = '')
 		ORDER BY account, channel, locale, version`, account, string(status))
@@ -251,7 +251,7 @@ func (db *DB) templates(ctx context.Context, where string, args ...any) ([]Templ
 	return list, rows.Err()
 }
 
-// Recording finds the sound of a recording; ErrNoTemplate when there is none.
+// Recording returns the sound of a recording, or ErrNoTemplate for an unknown id.
 func (db *DB) Recording(ctx context.Context, id verify.ID) (sound []byte, err error) {
 	err = db.queryRow(ctx, `SELECT sound FROM recordings WHERE id = $1`, []any{id[:]}, &sound)
 	if errors.Is(err, sql.ErrNoRows) {

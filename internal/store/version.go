@@ -12,55 +12,54 @@ import (
 	"countersign/internal/verify"
 )
 
-// topic is something that is read with each request, changes rarely, and is therefore
-// kept in memory. Each has a row of settings that is another after each change
-// ("version"). A node looks at those rows ten times a second, while it has work, and
-// reads again what has changed.
+// topic is a kind of data that each request reads and that rarely changes, so it is
+// cached in memory. Each topic has a row in settings with a version, which every change
+// replaces. A node under load reads these rows ten times a second and reloads changed
+// topics.
 //
-// What one process changes the others must know by the time its caller is told so: a
-// secret that was revoked lets nobody in from then on, on no node. So nobody goes by
-// what he read unless he looked within the last knownFor, and who changes something
-// waits for as long, once it is committed.
+// A change must be visible on every node when its caller is answered: a revoked secret is
+// refused everywhere from then on. So cached data is used only within knownFor of a
+// version check, and a writer waits knownFor after its commit.
 type topic int
 
 const (
-	ofAccounts  topic = iota // accounts but for their balances, and their secrets
-	ofBlocked                // the block list
+	ofAccounts  topic = iota // accounts without their balances, and their secrets
+	ofBlocked                // block list
 	ofPrices                 // price lists of accounts and carriers
-	ofTemplates              // templates in use, and what accounts want at the end of an SMS
-	topics                   // how many there are
+	ofTemplates              // active templates, and the account settings that change messages
+	topics                   // number of topics
 )
 
-// setting names the row that tells of changes.
+// setting returns the name of the row in settings with the topic's version.
 func (t topic) setting() string {
 	return [topics]string{"accounts_version", "blocked_version", "prices_version", "templates_version"}[t]
 }
 
 const (
-	// lookEvery is how old a look may be before somebody takes another. The others go
-	// on meanwhile, until the last one is too old.
+	// lookEvery is the age of a version check after which the next caller makes another.
+	// Other callers do not wait for it until the last check is older than knownFor.
 	lookEvery = 100 * time.Millisecond
-	// knownFor is for how long after a look what is cached is gone by: so long takes
-	// each change where other processes may have the database open.
+	// knownFor is the time after a version check in which cached data may be used. Each
+	// change takes at least this time if other processes may have the database open.
 	knownFor = 200 * time.Millisecond
-	// keptFor is after what time it is read again, whatever the versions say: for who
-	// writes to the tables by other means than this package.
+	// keptFor is the age at which a value is reloaded even if its version is unchanged,
+	// for changes that were not made by this package.
 	keptFor = time.Minute
-	// reloadAgain is the pause after a value could not be read.
+	// reloadAgain is the pause after a failed reload.
 	reloadAgain = time.Second / 2
-	// lookTimeout bounds a look, for which others wait.
+	// lookTimeout bounds a version check, for which other callers wait.
 	lookTimeout = 8 * time.Second
 )
 
-// changes is what this process knows of the versions of topics.
+// changes is the state of the version checks of this process.
 type changes struct {
-	// generation counts the changes of each topic that were noticed. What was read
-	// while it was another is out of date.
+	// generation counts the detected changes of each topic. A value loaded in an earlier
+	// generation is stale.
 	generation [topics]atomic.Uint64
-	looked     atomic.Pointer[time.Time] // when the last look that succeeded began
+	looked     atomic.Pointer[time.Time] // begin of the last successful check
 
-	mu      sync.Mutex    // guards what follows
-	under   *versionCheck // that is under way; nil for none
+	mu      sync.Mutex    // guards the fields below
+	under   *versionCheck // check in progress; nil for none
 	seen    [topics]string
 	failing bool
 }
@@ -68,8 +67,8 @@ type changes struct {
 // versionCheck is one read of the versions; concurrent callers share it.
 type versionCheck struct {
 	began time.Time
-	done  chan struct{} // closed when it is over
-	err   error         // once done is closed
+	done  chan struct{} // closed at the end of the check
+	err   error         // result; valid once done is closed
 }
 
 func (v *changes) of(t topic) uint64 { return v.generation[t].Load() }
@@ -110,7 +109,7 @@ func (db *DB) checkVersions(ctx context.Context, wait bool) error {
 		case l.err != nil && good && time.Since(*last).Abs() < knownFor:
 			return nil
 		case l.err != nil:
-			return fmt.Errorf("look for changes: %w", l.err)
+			return fmt.Errorf("check for changes: %w", l.err)
 		case !l.began.Before(came):
 			return nil
 		}
@@ -135,7 +134,7 @@ func (db *DB) runVersionCheck(ctx context.Context, l *versionCheck) {
 		v.seen = seen
 		v.looked.Store(&l.began)
 	} else if !v.failing {
-		db.log.Warn("changes of accounts, prices and templates are not seen", "error", err)
+		db.log.Warn("cannot check for changed accounts, prices and templates", "error", err)
 	}
 	v.failing = err != nil
 	close(l.done)
@@ -185,7 +184,7 @@ func (db *DB) waitForNodes(ctx context.Context, err error, of ...topic) {
 	for _, t := range of {
 		db.changes.generation[t].Add(1)
 	}
-	// The process with the lock of the file is the only server, so no other has a cache.
+	// Exclusive: this process is the only server, so no other cache exists.
 	if len(of) == 0 || err != nil || db.engine.Exclusive() {
 		return
 	}
@@ -195,16 +194,16 @@ func (db *DB) waitForNodes(ctx context.Context, err error, of ...topic) {
 	}
 }
 
-// Cached is a value that is read from the database, and again when what it is made of
-// has changed. It is safe for concurrent use.
+// Cached is a value that is loaded from the database, and reloaded after a change of its
+// topic. It is safe for concurrent use.
 type Cached[T any] struct {
 	db    *DB
 	topic topic
 	read  func(context.Context) (T, error)
-	exact bool // nobody is given what was read before a change of which somebody was told
+	exact bool // never return a value older than an acknowledged change
 
-	turn   sync.Mutex // of whoever reads
-	failed time.Time  // when that failed last
+	turn   sync.Mutex // held by the goroutine that loads the value
+	failed time.Time  // time of the last failed load
 	last   atomic.Pointer[reading[T]]
 }
 
@@ -214,8 +213,8 @@ type reading[T any] struct {
 	at         time.Time
 }
 
-// CacheTemplates returns a value that read makes of templates and of the settings that
-// change an account's messages.
+// CacheTemplates returns a cached value that read derives from templates and from the
+// account settings that change messages.
 func CacheTemplates[T any](db *DB, read func(context.Context) (T, error)) *Cached[T] {
 	return cache(db, ofTemplates, read)
 }
@@ -224,15 +223,15 @@ func cache[T any](db *DB, t topic, read func(context.Context) (T, error)) *Cache
 	return &Cached[T]{db: db, topic: t, read: read}
 }
 
-// Get gives the value. A change is in it within a second. The first caller waits until
-// it is read, and of the others one at a time: they are given what was read last, unless
-// it is to be exact. So they are while the database cannot be read.
+// Get returns the value, at most one second stale. The first caller blocks until it is
+// loaded. Later one caller at a time reloads, and the others get the previous value
+// unless the cache is exact. While the database is unreadable all get the previous value.
 func (c *Cached[T]) Get(ctx context.Context) (T, error) {
 	value, _, err := c.get(ctx)
 	return value, err
 }
 
-// get is Get, and tells whether the value is sure to be what stands in the database.
+// get is Get. current reports whether the value is certain to match the database.
 func (c *Cached[T]) get(ctx context.Context) (value T, current bool, err error) {
 	last := c.last.Load()
 	if err := c.db.checkVersions(ctx, c.exact || last == nil); err != nil {
@@ -246,7 +245,7 @@ func (c *Cached[T]) get(ctx context.Context) (value T, current bool, err error) 
 	}
 	if last == nil || c.exact {
 		c.turn.Lock()
-	} else if !c.turn.TryLock() { // somebody reads already
+	} else if !c.turn.TryLock() { // another goroutine is loading
 		return last.value, false, nil
 	}
 	defer c.turn.Unlock()
@@ -279,8 +278,8 @@ func (c *Cached[T]) reload(ctx context.Context) (value T, current bool, err erro
 	return last.value, false, nil
 }
 
-// renew reads the value after a change by this process: whoever asks once it has
-// returned is given no older one.
+// renew reloads the value after a change by this process. Later calls of Get return no
+// older value.
 func (c *Cached[T]) renew(ctx context.Context) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
