@@ -11,13 +11,13 @@ import (
 	"countersign/internal/verify"
 )
 
-// ErrNoAccount is returned for a key that no account has.
+// ErrNoAccount is returned for an unknown key.
 var ErrNoAccount = errors.New("no such account")
 
-// ErrAccountExists is returned when a new account's key is taken.
+// ErrAccountExists is returned if the key of a new account is already used.
 var ErrAccountExists = errors.New("an account with this key exists")
 
-// ErrNotApproved is returned when a number is to lose an approval that it has not.
+// ErrNotApproved is returned by Unapprove if the number is not approved.
 var ErrNotApproved = errors.New("the number is not approved")
 
 const accountColumns = `a.key, a.name, a.barred, a.trial, a.custom_pin, a.rate, a.unlimited, a.parent,
@@ -111,7 +111,7 @@ func (db *DB) CreateAccount(ctx context.Context, a NewAccount, now time.Time) er
 	return nil
 }
 
-// SetBarred bars an account from starting verifications, or lets it again.
+// SetBarred sets whether an account is barred from starting verifications.
 func (db *DB) SetBarred(ctx context.Context, key string, barred bool) error {
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
 		_, err := tx.exec(`UPDATE accounts SET barred = $1 WHERE key = $2`, barred, key)
@@ -119,7 +119,7 @@ func (db *DB) SetBarred(ctx context.Context, key string, barred bool) error {
 	}, ofAccounts)
 }
 
-// SetUnlimited lifts an account's limits of rate and credit, or restores them.
+// SetUnlimited sets whether an account is exempt from limits of rate and credit.
 func (db *DB) SetUnlimited(ctx context.Context, key string, unlimited bool) error {
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
 		_, err := tx.exec(`UPDATE accounts SET unlimited = $1 WHERE key = $2`, unlimited, key)
@@ -133,8 +133,8 @@ func (tx *Tx) OnUndeliverable(account string) (then verify.OnUndeliverable, err 
 	return then, err
 }
 
-// Credit adds amount to the balance that the account uses, which may be its parent's;
-// a negative amount takes it away.
+// Credit adds amount, which may be negative, to the balance that the account uses: its
+// own or its parent's.
 func (db *DB) Credit(ctx context.Context, key string, amount verify.Money, now time.Time) error {
 	payer, err := db.payer(ctx, key)
 	if err != nil {
@@ -216,7 +216,7 @@ func (tx *Tx) approve(account, number string, now time.Time) error {
 		account, number, millis(now))
 }
 
-// Unapprove takes that back.
+// Unapprove withdraws an approval. It returns ErrNotApproved if there is none.
 func (db *DB) Unapprove(ctx context.Context, account, number string) error {
 	return db.changeAccount(ctx, account, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM approved_numbers WHERE account = $1 AND number = $2`, account, number)

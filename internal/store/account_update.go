@@ -8,22 +8,20 @@ import (
 )
 
 var (
-	// ErrNoParent is returned for a parent that is no account.
+	// ErrNoParent is returned for a parent that does not exist.
 	ErrNoParent = errors.New("there is no such parent account")
-	// ErrParent is returned for a parent that uses another account's balance itself,
-	// and for a sub-account that others use the balance of: there is one level only.
+	// ErrParent is returned for a parent that has a parent, and for a sub-account that has
+	// sub-accounts: there is only one level.
 	ErrParent = errors.New("a sub-account cannot have sub-accounts")
-	// ErrOwnBalance is returned for an account that is to use its parent's balance
-	// and has a balance of its own.
-	ErrOwnBalance = errors.New("the account has a balance of its own, which it could use no more: bring it to nothing first")
+	// ErrOwnBalance is returned for a new sub-account whose own balance is not zero.
+	ErrOwnBalance = errors.New("the account has its own balance; bring it to zero before setting a parent")
 )
 
-// UpdateAccount changes what stands in an account's row: change is given the account
-// as it is, and may be run more than once. Key and Balance stay, whatever it does to
-// them.
+// UpdateAccount changes an account. change receives the current account and may run more
+// than once. Its changes of Key and Balance are ignored.
 func (db *DB) UpdateAccount(ctx context.Context, key string, change func(*verify.Account) error) error {
 	return db.changeAccount(ctx, key, func(tx *Tx) error {
-		if err := tx.writeBalances(); err != nil { // the cap that was read with them is about to change
+		if err := tx.writeBalances(); err != nil { // they include the daily cap, which changes below
 			return err
 		}
 		var (
@@ -58,8 +56,8 @@ func (db *DB) UpdateAccount(ctx context.Context, key string, change func(*verify
 	}, ofAccounts, ofTemplates)
 }
 
-// mayPay reports whether an account may use the balance of parent, which is "" for
-// none. It keeps the parent as it is until the transaction ends.
+// mayPay returns an error if an account cannot use the balance of parent; "" is always
+// valid. It locks the parent until the transaction ends.
 func (tx *Tx) mayPay(parent, key string) error {
 	if parent == "" {
 		return nil
@@ -80,8 +78,8 @@ func (tx *Tx) mayPay(parent, key string) error {
 	return nil
 }
 
-// maySwitch reports whether an account may use the balance of another parent, or its
-// own, from now on.
+// maySwitch returns an error if an account cannot change to the parent, or to its own
+// balance for "".
 func (tx *Tx) maySwitch(key, parent string) error {
 	if err := tx.mayPay(parent, key); err != nil || parent == "" {
 		return err

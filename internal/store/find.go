@@ -9,19 +9,19 @@ import (
 	"countersign/internal/verify"
 )
 
-// VerificationFilter says which verifications are wanted.
+// VerificationFilter selects verifications.
 type VerificationFilter struct {
-	Number, Account string    // "" for any; a number in any of its forms
-	Since, Until    time.Time // when they were submitted; Until itself is not wanted
+	Number, Account string    // "" for any; any form of a number
+	Since, Until    time.Time // bounds of the time of submission; Until is exclusive
 	Limit           int
 }
 
-// longestLife is more than passes from the beginning of a verification to its end.
+// longestLife is longer than any verification.
 const longestLife = 24 * time.Hour
 
-// FindVerifications lists verifications of any account with their history, the newest
-// first, wherever they lie. No index leads to a number, since requests would have to
-// keep it: of the archive it reads what ended in that time.
+// FindVerifications lists verifications of any account with their history, archived ones
+// included, newest first. Numbers have no index, since each request would have to
+// maintain it. So it reads all archived verifications that ended within the bounds.
 func (db *DB) FindVerifications(ctx context.Context, f VerificationFilter) ([]verify.Verification, error) {
 	conditions := `submitted_at >= $1 AND submitted_at < $2`
 	args := []any{millis(f.Since), millis(f.Until), millis(f.Until.Add(longestLife)), f.Limit}
@@ -45,7 +45,7 @@ func (db *DB) FindVerifications(ctx context.Context, f VerificationFilter) ([]ve
 		if err != nil {
 			return nil, err
 		}
-		if ok { // it may have been deleted meanwhile
+		if ok { // false if deleted since
 			list = append(list, v)
 		}
 	}

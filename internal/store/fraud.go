@@ -11,17 +11,17 @@ import (
 	"countersign/internal/verify"
 )
 
-// FraudNews is what a node tells the others of what it counted and decided.
+// FraudNews is a node's message to the other nodes, with its counters and decisions.
 type FraudNews struct {
 	Node    string
-	Seq     int64 // counts the news of the node from 1
+	Seq     int64 // sequence number of the node's messages, from 1
 	At      time.Time
 	Entries []fraud.Entry
 	Blocks  []fraud.Block
 }
 
-// TellFraud stores news. News that are there already change nothing. A block that
-// another node has made meanwhile is that node's.
+// TellFraud stores news. It has no effect if the message is already stored. It does not
+// replace a block that another node has made.
 func (db *DB) TellFraud(ctx context.Context, n FraudNews) error {
 	body, err := json.Marshal(n.Entries)
 	if err != nil {
@@ -53,7 +53,7 @@ func (db *DB) TellFraud(ctx context.Context, n FraudNews) error {
 	return nil
 }
 
-// addFraudHours adds up what rules compare with that look far back.
+// addFraudHours adds to the hourly sums, which rules with long periods read.
 func (tx *Tx) addFraudHours(n FraudNews) error {
 	type place struct {
 		hour             int64
@@ -85,7 +85,7 @@ func (tx *Tx) addFraudHours(n FraudNews) error {
 	return nil
 }
 
-// FraudNodes tells how far the news of each node go.
+// FraudNodes returns the number of the last message of each node.
 func (db *DB) FraudNodes(ctx context.Context) (map[string]int64, error) {
 	rows, err := db.query(ctx, `SELECT node, seq FROM fraud_nodes`)
 	if err != nil {
@@ -104,8 +104,8 @@ func (db *DB) FraudNodes(ctx context.Context) (map[string]int64, error) {
 	return nodes, rows.Err()
 }
 
-// FraudEntries reads what a node counted: its news after some number, but not those
-// from before a time; at most so many. It returns the number of the last.
+// FraudEntries returns the entries in up to limit messages of a node, with numbers above
+// after and times not before from. It also returns the number of the last message.
 func (db *DB) FraudEntries(ctx context.Context, node string, after int64, from time.Time, limit int) (list []fraud.Entry, last int64, err error) {
 	rows, err := db.query(ctx, `SELECT seq, body FROM fraud_log WHERE node = $1 AND seq > $2 AND at >= $3 ORDER BY seq LIMIT $4`,
 		node, after, millis(from), limit)
@@ -127,7 +127,7 @@ func (db *DB) FraudEntries(ctx context.Context, node string, after int64, from t
 	return list, last, rows.Err()
 }
 
-// FraudVolume is how many verifications an account started in a country.
+// FraudVolume is the number of verifications that an account started in a country.
 type FraudVolume struct {
 	Account, Country string
 	Starts           int64
@@ -152,8 +152,9 @@ func (db *DB) FraudVolumes(ctx context.Context, since, now time.Time, least int)
 	return list, rows.Err()
 }
 
-// FraudHalfDays tells how many verifications an account started in a country in each
-// 12 hours up to a time, the latest first, as far back as the account was in use.
+// FraudHalfDays returns the number of verifications that an account started in a country
+// in each 12 hours up to a time, latest first. The list ends with the first use of the
+// account.
 func (db *DB) FraudHalfDays(ctx context.Context, account, country string, from, to time.Time) (list []int64, err error) {
 	rows, err := db.query(ctx, `SELECT hour, CAST(SUM(CASE WHEN country = $2 THEN starts ELSE 0 END) AS BIGINT) FROM fraud_hours
 		WHERE account = $1 AND hour > $3 AND hour <= $4 GROUP BY hour ORDER BY hour`, account, country, hourOf(from), hourOf(to))
@@ -175,7 +176,7 @@ func (db *DB) FraudHalfDays(ctx context.Context, account, country string, from, 
 	return list, rows.Err()
 }
 
-// FraudSpend tells what each account has spent on each of some days up to that of
+// FraudSpend returns the spending of each account on each of some days up to the day of
 // now, today first.
 func (db *DB) FraudSpend(ctx context.Context, now time.Time, days int) (map[string][]verify.Money, error) {
 	today := hourOf(now) / 24
@@ -204,8 +205,8 @@ func (db *DB) FraudSpend(ctx context.Context, now time.Time, days int) (map[stri
 
 func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
-// ForgetFraud deletes what nodes counted before logged, the hours before hours, and
-// the blocks that were over before blocks.
+// ForgetFraud deletes messages of nodes from before logged, hourly sums from before
+// hours, and blocks that ended before blocks.
 func (db *DB) ForgetFraud(ctx context.Context, logged, hours, blocks time.Time) error {
 	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		for _, q := range []struct {

@@ -63,14 +63,13 @@ func (db *DB) FraudBlocksSince(ctx context.Context, since time.Time) ([]fraud.Bl
 	return db.blocks(ctx, `changed_at >= $1 ORDER BY ordinal`, millis(since))
 }
 
-// FraudBlocksHeld lists the blocks that hold, or did at some time since ended: what
-// a node must know that starts.
+// FraudBlocksHeld lists the blocks that are in force or ended at or after a time. A node
+// loads them at its start.
 func (db *DB) FraudBlocksHeld(ctx context.Context, ended time.Time) ([]fraud.Block, error) {
 	return db.blocks(ctx, `COALESCE(lifted_at, until) IS NULL OR COALESCE(lifted_at, until) >= $1 ORDER BY ordinal`, millis(ended))
 }
 
-// FraudBlocks lists blocks, the newest first: those that hold, or all; at most so
-// many.
+// FraudBlocks lists up to limit blocks, newest first: those in force, or all.
 func (db *DB) FraudBlocks(ctx context.Context, all bool, now time.Time, limit int) ([]fraud.Block, error) {
 	where := blockHolds
 	if all {
@@ -81,10 +80,10 @@ func (db *DB) FraudBlocks(ctx context.Context, all bool, now time.Time, limit in
 	return list, err
 }
 
-// ErrNoBlock is returned for an id that no block has.
+// ErrNoBlock is returned for an unknown id.
 var ErrNoBlock = errors.New("no such block")
 
-// ErrBlockOver is returned for a block that does not hold any more.
+// ErrBlockOver is returned for a block that is no longer in force.
 var ErrBlockOver = errors.New("the block is over")
 
 // FraudBlock finds a block by its id.
@@ -99,7 +98,7 @@ func (db *DB) FraudBlock(ctx context.Context, id string) (fraud.Block, error) {
 	return list[0], nil
 }
 
-// LiftFraudBlock ends a block that holds.
+// LiftFraudBlock ends a block that is in force.
 func (db *DB) LiftFraudBlock(ctx context.Context, id, by string, now time.Time) error {
 	if _, err := db.FraudBlock(ctx, id); err != nil {
 		return err
@@ -107,7 +106,7 @@ func (db *DB) LiftFraudBlock(ctx context.Context, id, by string, now time.Time) 
 	return db.Write(ctx, Scope{}, func(tx *Tx) error { return tx.LiftFraudBlock(id, by, now) })
 }
 
-// LiftFraudBlock ends a block that holds.
+// LiftFraudBlock is DB.LiftFraudBlock in a transaction.
 func (tx *Tx) LiftFraudBlock(id, by string, now time.Time) error {
 	n, err := tx.exec(`UPDATE fraud_blocks SET lifted_at = $1, lifted_by = $3, changed_at = $1
 		WHERE id = $4 AND `+blockHolds, millis(now), latest(now), by, id)
@@ -117,9 +116,9 @@ func (tx *Tx) LiftFraudBlock(id, by string, now time.Time) error {
 	return err
 }
 
-// UnblockNetwork lets an account reach a network until a time, and lifts its own
-// blocks of it. found is false, and nothing changes, when none holds that refuses the
-// account there.
+// UnblockNetwork allows an account to reach a network until a time, and lifts the
+// account's blocks of it. If no block of the network is in force for the account, found
+// is false and nothing changes.
 func (db *DB) UnblockNetwork(ctx context.Context, u fraud.Unblock, by string, now time.Time) (found bool, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		var one int
@@ -129,7 +128,7 @@ func (db *DB) UnblockNetwork(ctx context.Context, u fraud.Unblock, by string, no
 			return err
 		}
 		if !found {
-			return ErrNoBlock // nor is anything logged
+			return ErrNoBlock // rolls back, without an audit entry
 		}
 		if err := tx.send(`UPDATE fraud_blocks SET lifted_at = $1, lifted_by = $5, changed_at = $1
 			WHERE account = $3 AND (network = $4 OR value = $4) AND action = 'block' AND `+blockHolds,
@@ -149,7 +148,7 @@ func (db *DB) UnblockNetwork(ctx context.Context, u fraud.Unblock, by string, no
 	return true, nil
 }
 
-// FraudUnblocksSince lists the unblocks that were granted since a time.
+// FraudUnblocksSince lists the unblocks granted at or after a time.
 func (db *DB) FraudUnblocksSince(ctx context.Context, since time.Time) (list []fraud.Unblock, err error) {
 	rows, err := db.query(ctx, `SELECT account, network, changed_at, until FROM fraud_unblocks WHERE changed_at >= $1`, millis(since))
 	if err != nil {

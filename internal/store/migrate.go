@@ -20,15 +20,15 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// ErrNewerSchema is wrapped where a newer program has changed the database already.
+// ErrNewerSchema is wrapped if a newer program has changed the database.
 var ErrNewerSchema = errors.New("the schema is newer than this program; use a newer countersign")
 
-// ErrOldSchema is wrapped where a development version from before the first release made
-// the database.
+// ErrOldSchema is wrapped if a development version from before the first release made the
+// database.
 var ErrOldSchema = errors.New("it was made by a development version from before the first release, which this program cannot read; use a new database")
 
-// Migrate brings the schema of a database up to this program's version, as Open
-// does, and leaves it at that. It makes the database where that is a file.
+// Migrate brings the schema of a database up to this program's version, as Open does, and
+// closes it. It creates a missing database file.
 func Migrate(ctx context.Context, database string) error {
 	return withSchema(ctx, database, func(db *sql.DB, at driver.Database) error { return migrate(ctx, db, at) })
 }
@@ -36,16 +36,16 @@ func Migrate(ctx context.Context, database string) error {
 // Migration is one step of the schema.
 type Migration struct {
 	Version int64
-	Name    string    // of its file
-	Applied time.Time // zero while it is not
+	Name    string    // name of its file
+	Applied time.Time // zero if not applied
 }
 
-// Migrations lists the steps of the schema, by version. It refuses one that has steps
-// which this program does not know.
+// Migrations lists the steps of the schema by version. Its error wraps ErrNewerSchema if
+// the database has unknown steps.
 func Migrations(ctx context.Context, database string) (list []Migration, err error) {
 	if !IsPostgres(database) {
 		if _, err := os.Stat(database); err != nil {
-			return nil, fmt.Errorf("no database: %w", err) // and none is to be made
+			return nil, fmt.Errorf("no database: %w", err) // Schema would create the file
 		}
 	}
 	err = withSchema(ctx, database, func(db *sql.DB, at driver.Database) error {
@@ -81,8 +81,8 @@ func withSchema(ctx context.Context, database string, do func(*sql.DB, driver.Da
 	return nil
 }
 
-// migrate brings the schema up to this program's version, and refuses a newer one. Of
-// several nodes that start at once one does the work, and the others wait for it.
+// migrate brings the schema up to this program's version, and refuses a newer one. If
+// several nodes start at the same time, one migrates and the others wait.
 func migrate(ctx context.Context, db *sql.DB, at driver.Database) (err error) {
 	unlock, err := at.LockSchema(ctx, db)
 	if err != nil {
@@ -103,8 +103,8 @@ func migrate(ctx context.Context, db *sql.DB, at driver.Database) (err error) {
 	return nil
 }
 
-// versions are that of the schema and the one that this program knows. It refuses a
-// schema that a newer program has changed.
+// versions returns the version of the schema and the program's version. It refuses a
+// newer schema.
 func versions(ctx context.Context, db *sql.DB, at driver.Database, p *goose.Provider) (have, want int64, err error) {
 	have, want, err = p.GetVersions(ctx)
 	if err != nil {
@@ -114,7 +114,7 @@ func versions(ctx context.Context, db *sql.DB, at driver.Database, p *goose.Prov
 		return have, want, err
 	}
 	if have > want {
-		return have, want, fmt.Errorf("schema version %d, but this program knows %d: %w", have, want, ErrNewerSchema)
+		return have, want, fmt.Errorf("schema version %d, but this program supports %d: %w", have, want, ErrNewerSchema)
 	}
 	return have, want, nil
 }
@@ -162,7 +162,7 @@ func provider(db *sql.DB, at driver.Database) (*goose.Provider, error) {
 	return p, nil
 }
 
-// checkCopied refuses the target of a copy that is not complete.
+// checkCopied returns ErrHalfCopied for the target of an incomplete copy.
 func checkCopied(ctx context.Context, db *sql.DB) error {
 	var half bool
 	err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1 AND value = $2)`, CopyMark, []byte(CopyBegun)).Scan(&half)

@@ -17,11 +17,11 @@ type BlockedNumber struct {
 	CreatedAt time.Time
 }
 
-// blockedSet is the whole block list; nil when it is too long to be kept.
+// blockedSet is the whole block list; nil if it is longer than maxBlockedSet.
 type blockedSet map[string]struct{}
 
-// maxBlockedSet is how long a block list is kept in memory, of which each change has it
-// read again. It takes some 2 MB.
+// maxBlockedSet bounds the block list that is kept in memory, at about 2 MB. Each change
+// reloads it.
 const maxBlockedSet = 20_000
 
 func (db *DB) readBlocked(ctx context.Context) (blockedSet, error) {
@@ -88,7 +88,7 @@ func (db *DB) BlockNumber(ctx context.Context, b BlockedNumber) error {
 	return err
 }
 
-// errNothing makes a write come to nothing: there was nothing to change.
+// errNothing rolls back a write that has no change to make.
 var errNothing = errors.New("nothing to change")
 
 // UnblockNumber removes all forms of a number from the block list. found is false if

@@ -11,7 +11,7 @@ import (
 // write often fits on a nearly full disk. On PostgreSQL it also takes and releases the lock
 // of a writer on each table that requests write to.
 func (db *DB) Ping(ctx context.Context) error {
-	if err := db.engine.CheckFiles(); err != nil { // reads go by the last check
+	if err := db.engine.CheckFiles(); err != nil { // reads use the result of the last check
 		return err
 	}
 	if err := db.pingReads(ctx); err != nil {
@@ -46,7 +46,7 @@ func pinged() []pingedTable {
 
 type pingedTable struct {
 	name, column string
-	octets       bool // the column is of 16 octets, else text
+	octets       bool // the column is a BYTEA of 16 bytes, else text
 	written      bool // requests write to it
 }
 
@@ -74,12 +74,12 @@ func (db *DB) pingReads(ctx context.Context) error {
 	return nil
 }
 
-// pingSlots is how many rows Ping may leave behind in a database that is shared.
+// pingSlots bounds the rows that Ping leaves in a shared database.
 const pingSlots = 64
 
-// pingRow is where Ping writes. Nodes that share a database draw one of several, so
-// that they seldom wait for each other: one that stands still in its ping would make
-// the others seem broken.
+// pingRow returns the name of the row that Ping writes. Each node of a shared database
+// uses one of pingSlots rows at random, since a ping that hangs blocks the pings of other
+// nodes with the same row.
 func (db *DB) pingRow() string {
 	if !db.Shared() {
 		return "write_check"

@@ -9,9 +9,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// PriceList gives the price lists of accounts and carriers. What this process has
-// changed is in them at once, what another has within a second. While the database
-// cannot be read, those that were read last are used.
+// PriceList returns the price lists of accounts and carriers. Changes by this process are
+// visible immediately, others within a second. While the database is unreadable it
+// returns the previous lists.
 func (db *DB) PriceList(ctx context.Context) (*verify.PriceList, error) {
 	list, err := db.prices.Get(ctx)
 	if err != nil {
@@ -30,8 +30,8 @@ func (db *DB) readPriceList(ctx context.Context) (*verify.PriceList, error) {
 
 const priceColumns = `carrier, country, prefix, channel, amount, valid_from, valid_until`
 
-// Prices lists the price lists of accounts and carriers, in the order of what the
-// prices are for and of their validity.
+// Prices lists the price lists of accounts and carriers, ordered by carrier, country,
+// prefix, channel and begin of validity.
 func (db *DB) Prices(ctx context.Context) ([]verify.Price, error) {
 	rows, err := db.query(ctx, `SELECT `+priceColumns+` FROM price_list
 		ORDER BY carrier, country, prefix, channel, valid_from`)
@@ -61,15 +61,14 @@ func scanPrices(rows driver.Rows) (prices []verify.Price, err error) {
 	return prices, rows.Err()
 }
 
-// ReplacePrices puts a new price list in the place of the old one of a carrier, or of
-// accounts for "", whole or not at all.
+// ReplacePrices atomically replaces the price list of a carrier, or of accounts for "".
 func (db *DB) ReplacePrices(ctx context.Context, carrier string, prices []verify.Price) error {
 	return db.ChangePrices(ctx, carrier, func([]verify.Price) ([]verify.Price, error) { return prices, nil })
 }
 
-// ChangePrices changes the price list of a carrier, or of accounts for "": change is
-// given the list as it is, and may be run more than once. Each of its prices must be
-// the carrier's, and no two may be in force at one time for the same numbers.
+// ChangePrices changes the price list of a carrier, or of accounts for "". change
+// receives the current list and may run more than once. Each of its prices must be the
+// carrier's, and no two may be valid at the same time for the same numbers.
 func (db *DB) ChangePrices(ctx context.Context, carrier string, change func([]verify.Price) ([]verify.Price, error)) error {
 	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		if tx.dialect.Shared {

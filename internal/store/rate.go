@@ -23,22 +23,24 @@ type Limit struct {
 // ErrRate is returned by Write for a write that exceeds its Limit.
 var ErrRate = errors.New("too many writes in a second")
 
-// A rateWindow counts in steps of 10 ms: as many as a second touches.
+// A rateWindow counts in steps of 10 ms. It has a counter for each step that a second can
+// touch.
 const (
 	rateStep  = 10 // ms
 	rateSteps = 1000/rateStep + 1
 )
 
-// rateWindow is the writes of an account in the last second. A step counts until all
-// of it is more than a second ago, so a little less may pass than the limit says, by
-// a hundredth, but never more.
+// rateWindow counts the writes of an account in the last second. A step counts until its
+// end is more than a second ago. So the effective limit may be up to 1 % lower, and never
+// higher.
 type rateWindow struct {
 	last   int64 // the newest step, counted since 1970
 	counts [rateSteps]uint16
 }
 
-// allow reports whether one more may pass now, and counts it. Clocks of nodes differ
-// a little: what comes from behind counts as now. One that was far ahead is forgotten.
+// allow reports whether one more write is allowed now, and counts it. A time slightly
+// before the last step, from another node's clock, counts as the last step. A last step
+// far in the future is discarded.
 func (w *rateWindow) allow(limit int, now time.Time) bool {
 	step := now.UnixMilli() / rateStep
 	if step < w.last && w.last-step < rateSteps {
@@ -71,8 +73,8 @@ func (w *rateWindow) encode() []byte {
 	return b
 }
 
-// decodeRateWindow reads what encode wrote; anything else, of another release, is an
-// empty window.
+// decodeRateWindow decodes the output of encode. Data in another format, of another
+// release, is an empty window.
 func decodeRateWindow(b []byte) *rateWindow {
 	w := &rateWindow{}
 	if len(b) != 8+2*rateSteps {
@@ -85,11 +87,10 @@ func decodeRateWindow(b []byte) *rateWindow {
 	return w
 }
 
-// rates are the windows of the accounts that a batch of jobs counts against, locked
-// until its commit.
+// rates are the windows of the accounts of a batch of jobs, locked until its commit.
 type rates map[string]*rateWindow
 
-// ratesOf names the windows that a batch counts against.
+// ratesOf returns the windows that a batch needs, not loaded.
 func ratesOf(batch []job) rates {
 	r := rates{}
 	for _, j := range batch {
@@ -100,8 +101,8 @@ func ratesOf(batch []job) rates {
 	return r
 }
 
-// lock is the question that locks and loads the windows, in the order of their names,
-// so that no two nodes wait for each other.
+// lock returns the query that locks and loads the windows. The order of keys avoids
+// deadlocks of nodes.
 func (r rates) lock() driver.Question {
 	accounts := slices.Sorted(maps.Keys(r))
 	return driver.Question{Query: `SELECT account, seen FROM request_rates WHERE account = ANY($1) ORDER BY account FOR UPDATE`, Args: []any{accounts}, Row: func(row driver.Scanner) error {
@@ -115,8 +116,7 @@ func (r rates) lock() driver.Question {
 	}}
 }
 
-// add makes the windows that are not there yet. What others may have added
-// meanwhile stays.
+// add inserts the missing windows. Rows that other nodes insert at the same time remain.
 func (r rates) add(conn driver.Writer) error {
 	for {
 		missing := slices.DeleteFunc(slices.Sorted(maps.Keys(r)), func(a string) bool { return r[a] != nil })

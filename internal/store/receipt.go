@@ -41,8 +41,8 @@ func (tx *Tx) deleteRefs(v *verify.Verification) error {
 	return nil
 }
 
-// LockRef keeps other nodes from recording anything about a carrier's message id until the
-// transaction ends, also if nothing is stored of it.
+// LockRef locks a carrier's message id against other nodes until the transaction ends,
+// also if no row has it.
 func (tx *Tx) LockRef(ref verify.Ref) error {
 	if !tx.dialect.Shared {
 		return nil
@@ -67,12 +67,12 @@ func (tx *Tx) VerificationOf(ref verify.Ref) (id verify.ID, ok bool, err error) 
 	return id, ok, nil
 }
 
-// receiptLife is how long a receipt waits for its message.
+// receiptLife is the time for which an early receipt is kept.
 const receiptLife = time.Hour
 
-// waiting is the condition on a receipt that may still find its message. $3 and $4 are
-// the times between which it was received: receiptLife ago, and the latest that is not
-// from the future.
+// waiting is the condition on an early receipt that can still match its message. $3 and
+// $4 bound the time of its receipt: now less receiptLife, and the latest time that is not
+// in the future.
 const waiting = `carrier = $1 AND ref = $2 AND received_at >= $3 AND received_at <= $4`
 
 // KeepReceipt keeps a receipt without a known message. Of several for one id it keeps the
@@ -97,9 +97,9 @@ func (tx *Tx) KeepReceipt(r verify.Receipt, now time.Time) error {
 	return nil
 }
 
-// TakeReceipt removes and returns the receipt that was kept for a carrier's message id, as
-// the state of a part; ok is false if there is none. One that is too old is about an
-// earlier message with the id.
+// TakeReceipt deletes and returns the early receipt for a carrier's message id, as the
+// state of a part; ok is false if there is none. It ignores receipts older than
+// receiptLife, since carriers reuse ids.
 func (tx *Tx) TakeReceipt(ref verify.Ref, now time.Time) (p verify.Part, ok bool, err error) {
 	if err := tx.LockRef(ref); err != nil {
 		return p, false, err

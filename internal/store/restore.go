@@ -19,7 +19,7 @@ import (
 	"countersign/internal/vault"
 )
 
-// Restore is a backup to be put in the place of an SQLite database.
+// Restore describes the replacement of an SQLite database by a backup.
 type Restore struct {
 	Database string    // path of the database; it need not exist
 	From     string    // path of a file that DB.Backup wrote; it is not changed
@@ -73,7 +73,7 @@ func (r Restore) Run(ctx context.Context) (done Restored, err error) {
 	return done, nil
 }
 
-// checkSource refuses files that are not a whole backup.
+// checkSource refuses files that are not a complete backup.
 func (r Restore) checkSource() error {
 	info, err := os.Stat(r.From)
 	if err != nil {
@@ -124,7 +124,7 @@ func (r Restore) prepare(ctx context.Context, f *atomicfile.File) ([]TableRows, 
 		return nil, err
 	}
 	if state != Used {
-		return nil, fmt.Errorf("it is no backup of an installation: it %s", state)
+		return nil, fmt.Errorf("not a backup of an installation: it %s", state)
 	}
 	if err := r.open(ctx, at); err != nil {
 		return nil, err

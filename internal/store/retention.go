@@ -10,9 +10,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// Redact takes the numbers, and what else tells of a person, out of up to limit
-// archived verifications that ended until a time, the oldest first. It reports of
-// how many.
+// Redact erases numbers and other personal data from up to limit archived verifications
+// that ended at or before a time, oldest first. It returns their number.
 func (db *DB) Redact(ctx context.Context, ended time.Time, limit int) (redacted int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		ids, first, last, err := tx.named(ended, limit)
@@ -24,7 +23,7 @@ func (db *DB) Redact(ctx context.Context, ended time.Time, limit int) (redacted 
 		if err != nil {
 			return err
 		}
-		// The times spare a look at the other partitions.
+		// The times exclude the other partitions.
 		return tx.send(`UPDATE archive SET address = NULL, personal = NULL
 			WHERE id`+tx.dialect.Among+` AND finalized_at BETWEEN $2 AND $3`, set, first, last)
 	})
@@ -34,7 +33,7 @@ func (db *DB) Redact(ctx context.Context, ended time.Time, limit int) (redacted 
 	return redacted, nil
 }
 
-// named finds archived verifications that still have their number.
+// named finds archived verifications with their number.
 func (tx *Tx) named(ended time.Time, limit int) (ids []verify.ID, first, last int64, err error) {
 	rows, err := tx.query(`SELECT id, finalized_at FROM archive
 		WHERE address IS NOT NULL AND finalized_at <= $1 ORDER BY finalized_at LIMIT $2`+tx.dialect.Claim, millis(ended), limit)
@@ -74,9 +73,9 @@ func (db *DB) PurgeArchive(ctx context.Context, ended time.Time, limit int) (mor
 	return more, nil
 }
 
-// SettleLedger moves up to limit entries of the ledger that were made until a time,
-// the oldest of each account first, to where no request looks. It reports how many.
-// They still count.
+// SettleLedger moves up to limit ledger entries created at or before made to ledger_past,
+// oldest first per account, and returns their number. Requests do not read that table;
+// its entries still count.
 func (db *DB) SettleLedger(ctx context.Context, made time.Time, limit int) (settled int, err error) {
 	settled, err = db.moveEntries(ctx, made, limit, ledgerMove{
 		oldest: `SELECT created_at FROM ledger WHERE account = accounts.key AND ` + notCarried + ` ORDER BY created_at LIMIT 1`,
@@ -93,12 +92,12 @@ func (db *DB) SettleLedger(ctx context.Context, made time.Time, limit int) (sett
 	return settled, nil
 }
 
-// notCarried leaves out the sums that CarryLedger makes.
+// notCarried excludes the sums that CarryLedger makes.
 const notCarried = `kind NOT IN ('carried', 'carried-cost')`
 
-// CarryLedger folds up to limit settled entries that were made until a time into one
-// for each account, and one for what carriers charged, the oldest first, so that the
-// sums stay. It reports how many.
+// CarryLedger rolls up to limit settled entries, created at or before made, into two sums
+// for each account: one of charges, one of carrier costs. It takes the oldest first, so
+// that balances can still be verified. It returns the number of entries.
 func (db *DB) CarryLedger(ctx context.Context, made time.Time, limit int) (carried int, err error) {
 	carried, err = db.moveEntries(ctx, made, limit, ledgerMove{
 		oldest: `SELECT created_at FROM ledger_past WHERE account = accounts.key ORDER BY created_at LIMIT 1`,
@@ -115,9 +114,9 @@ func (db *DB) CarryLedger(ctx context.Context, made time.Time, limit int) (carri
 	return carried, nil
 }
 
-// ledgerMove says where entries of an account are taken from, and put to.
+// ledgerMove is the source and target of entries of an account.
 type ledgerMove struct {
-	oldest string // time of the account's first that is there
+	oldest string // query of the time of the account's oldest entry in the source
 	take   func(driver.Dialect) string
 	put    func(*Tx, string, []entry) error
 }
@@ -129,8 +128,8 @@ type entry struct {
 	subAccount string
 }
 
-// moveEntries takes entries out and puts them where they belong, in one transaction:
-// whatever happens to it, and whoever does the same meanwhile, each counts once.
+// moveEntries moves entries in one transaction, so that each counts exactly once, also
+// after a failure and beside another node with the same task.
 func (db *DB) moveEntries(ctx context.Context, made time.Time, limit int, m ledgerMove) (moved int, err error) {
 	accounts, err := db.accountsWith(ctx, m.oldest, made, limit)
 	if err != nil || len(accounts) == 0 {
@@ -157,8 +156,8 @@ func (db *DB) moveEntries(ctx context.Context, made time.Time, limit int, m ledg
 	return moved, err
 }
 
-// accountsWith lists accounts, by their keys, that have entries of until a time. It
-// is one look at an index for each account.
+// accountsWith lists the keys of accounts with entries created at or before made. It
+// reads an index once for each account.
 func (db *DB) accountsWith(ctx context.Context, oldest string, made time.Time, limit int) (keys []string, err error) {
 	rows, err := db.query(ctx, `SELECT key FROM accounts WHERE (`+oldest+`) <= $1 ORDER BY key LIMIT $2`, millis(made), limit)
 	if err != nil {
@@ -192,7 +191,7 @@ func (tx *Tx) takeEntries(take, account string, made time.Time, limit int) (entr
 	return entries, rows.Err()
 }
 
-// insertPast adds entries to the table of settled ones.
+// insertPast adds entries to ledger_past.
 func (tx *Tx) insertPast(account string, entries []entry) error {
 	for _, e := range entries {
 		err := tx.send(`INSERT INTO ledger_past (key, account, kind, amount, created_at, sub_account) VALUES ($1, $2, $3, $4, $5, $6)`,
@@ -204,8 +203,8 @@ func (tx *Tx) insertPast(account string, entries []entry) error {
 	return nil
 }
 
-// carry adds the sums of entries to what was carried over before. All are the oldest
-// of their account, so the sum of those that count is a balance that it had.
+// carry adds entries to the sums of the account. They are its oldest, so the new sum of
+// counted entries is a balance that the account once had.
 func (tx *Tx) carry(account string, entries []entry) error {
 	var carried, costs entry
 	for _, e := range entries {
@@ -232,9 +231,9 @@ func (tx *Tx) carry(account string, entries []entry) error {
 	return nil
 }
 
-// ForgetMessages deletes up to limit messages of the virtual phone that were sent
-// until a time, the oldest first, and reports how many. It looks at no more than
-// limit, so it also deletes messages from the future: they would hide those after them.
+// ForgetMessages deletes up to limit messages of the virtual phone that were sent at or
+// before a time, oldest first, and returns their number. It reads no more than limit
+// messages. So it also deletes messages from the future, which would hide later ones.
 func (db *DB) ForgetMessages(ctx context.Context, sent, now time.Time, limit int) (forgotten int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM phone_messages WHERE (sent_at <= $1 OR sent_at > $2) AND seq IN (
@@ -248,8 +247,7 @@ func (db *DB) ForgetMessages(ctx context.Context, sent, now time.Time, limit int
 	return forgotten, nil
 }
 
-// ForgetReceipts deletes the receipts that have waited too long for their message, and
-// those from the future.
+// ForgetReceipts deletes receipts older than receiptLife, and those from the future.
 func (db *DB) ForgetReceipts(ctx context.Context, now time.Time) error {
 	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		return tx.send(`DELETE FROM receipts WHERE (carrier, ref) IN (
@@ -261,8 +259,8 @@ func (db *DB) ForgetReceipts(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// OldestEnded is when the verification ended that is next to move to the archive;
-// ok is false when all that are over have moved.
+// OldestEnded returns the end of the verification that is next to move to the archive. ok
+// is false if all finished verifications are archived.
 func (db *DB) OldestEnded(ctx context.Context) (at time.Time, ok bool, err error) {
 	var ms sql.NullInt64
 	err = db.queryRow(ctx, `SELECT MIN(finalized_at) FROM verifications WHERE finalized_at IS NOT NULL`, nil, &ms)

@@ -18,7 +18,7 @@ const MaxSecrets = 5
 
 var (
 	// ErrSecrets is returned if the account already has MaxSecrets secrets.
-	ErrSecrets = fmt.Errorf("the account already has %d secrets; revoke one first", MaxSecrets)
+	ErrSecrets = fmt.Errorf("an account has at most %d secrets; revoke one first", MaxSecrets)
 	// ErrNoSecret is returned if the account has no secret with the id.
 	ErrNoSecret = errors.New("no such secret")
 	// ErrSecretExists is returned if the account already has the secret.

@@ -11,11 +11,10 @@ import (
 	"countersign/internal/verify"
 )
 
-// settingsColumn reads accounts.settings. What a newer release wrote there and this
-// one does not know is not read.
+// settingsColumn reads accounts.settings. It ignores settings of newer releases.
 type settingsColumn verify.Settings
 
-var errSettings = errors.New("not the text of settings")
+var errSettings = errors.New("the column settings is not text")
 
 // Scan implements sql.Scanner.
 func (s *settingsColumn) Scan(value any) error {
@@ -33,8 +32,8 @@ func (s *settingsColumn) Scan(value any) error {
 	return nil
 }
 
-// encodeSettings gives the stored form of s. What stands in old and this release does
-// not know stays there: nodes of two releases may share the database for a while.
+// encodeSettings returns the stored form of s. It keeps unknown settings from old: nodes
+// of two releases may share the database.
 func encodeSettings(old string, s verify.Settings) (string, error) {
 	stored := map[string]json.RawMessage{}
 	if err := json.Unmarshal([]byte(old), &stored); err != nil {
@@ -54,8 +53,8 @@ func encodeSettings(old string, s verify.Settings) (string, error) {
 	return string(text), err
 }
 
-// MessageSettings returns the settings, by key, of the accounts whose messages are
-// changed by them: Autofill, CarrierValues or SpokenBrands.
+// MessageSettings returns the settings of the accounts with settings that change messages
+// (Autofill, CarrierValues or SpokenBrands), by key.
 func (db *DB) MessageSettings(ctx context.Context) (map[string]verify.Settings, error) {
 	rows, err := db.query(ctx, `SELECT key, settings FROM accounts
 		WHERE settings LIKE '%"autofill":%' OR settings LIKE '%"carrier_values":%'

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrSignatureUsed is returned for a signature that an earlier request had.
+// ErrSignatureUsed is returned for a signature of an earlier request.
 var ErrSignatureUsed = errors.New("the signature was used before")
 
 // SignatureUsed reports whether an earlier request of the account had a signature.
@@ -21,14 +21,14 @@ func (db *DB) SignatureUsed(ctx context.Context, account string, signature []byt
 	return used, nil
 }
 
-// UseSignature keeps a signature until it has expired, so that no other request, to
-// whatever node, can have it. It returns ErrSignatureUsed if one has it already.
+// UseSignature stores a signature until it expires, so that no other request on any node
+// can use it. It returns ErrSignatureUsed if it is already stored.
 func (db *DB) UseSignature(ctx context.Context, account string, signature []byte, expires time.Time) error {
 	used := false
 	err := db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`INSERT INTO used_signatures (account, signature, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 			account, signatureKey(signature), millis(expires))
-		used = n == 0 // and no failure: anybody can bring it about, and a job that fails breaks its batch up
+		used = n == 0 // not an error of the job, which would break up its batch: any client can repeat a signature
 		return err
 	})
 	if err == nil && used {
@@ -40,8 +40,7 @@ func (db *DB) UseSignature(ctx context.Context, account string, signature []byte
 	return nil
 }
 
-// ForgetSignatures deletes up to limit signatures that have expired, and reports how
-// many.
+// ForgetSignatures deletes up to limit expired signatures, and returns their number.
 func (db *DB) ForgetSignatures(ctx context.Context, now time.Time, limit int) (forgotten int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM used_signatures WHERE (account, signature) IN (
@@ -55,8 +54,8 @@ func (db *DB) ForgetSignatures(ctx context.Context, now time.Time, limit int) (f
 	return forgotten, nil
 }
 
-// signatureKey is what is kept of a signature: of one length, and no use to whoever
-// reads it.
+// signatureKey returns the stored form of a signature: a hash of fixed length, which
+// cannot be used as a signature.
 func signatureKey(signature []byte) []byte {
 	sum := sha256.Sum256(signature)
 	return sum[:16]
