@@ -10,16 +10,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// comparison holds a target against a source.
+// comparison compares a target with a source.
 type comparison struct {
 	source *copySource
 	target *pgx.Conn
-	size   int       // how many rows at a time
-	sum    hash.Hash // of the source's rows
+	size   int       // rows compared at a time
+	sum    hash.Hash // checksum of the source's rows
 }
 
-// table sees that each row of the source is in the target, with the same values, and
-// that no other is. It gives their number.
+// table returns ErrDiffers unless the target has the rows of the source, with the same
+// values, and no others. It returns their number.
 func (c comparison) table(ctx context.Context, t copyTable) (compared int, err error) {
 	theirs, err := t.count(ctx, c.target)
 	if err != nil {
@@ -38,13 +38,13 @@ func (c comparison) table(ctx context.Context, t copyTable) (compared int, err e
 		return c.rows(ctx, t, rows)
 	})
 	if err == nil && theirs != ours {
-		// Two keys that PostgreSQL cannot tell apart, since both had to be spelled out.
+		// Escaping (driver.Text) has made two keys of the source equal.
 		err = fmt.Errorf("%w: %d rows in the source, %d in the target", ErrDiffers, ours, theirs)
 	}
 	return compared, err
 }
 
-// rows finds rows of the source in the target.
+// rows returns ErrDiffers unless each of the rows is in the target with the same values.
 func (c comparison) rows(ctx context.Context, t copyTable, rows [][]any) error {
 	place := t.key()
 	keys := make([][]any, len(rows))
@@ -94,7 +94,7 @@ func equal(a, b any) bool {
 	return a == b
 }
 
-// foreignRow names a row of the target that is not in the source.
+// foreignRow returns ErrDiffers with a row of the target that is not in the source.
 func (c comparison) foreignRow(ctx context.Context, t copyTable) error {
 	var names []string
 	for _, i := range t.key() {
@@ -122,10 +122,10 @@ func (c comparison) foreignRow(ctx context.Context, t copyTable) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: there are more rows in the target", ErrDiffers)
+	return fmt.Errorf("%w: the target has more rows than the source", ErrDiffers)
 }
 
-// describe tells a key, but no phone number.
+// describe returns a key as text, without phone numbers.
 func (t copyTable) describe(key []any) string {
 	var parts []string
 	for n, i := range t.key() {
@@ -141,10 +141,10 @@ func (t copyTable) describe(key []any) string {
 	return strings.Join(parts, ", ")
 }
 
-// joined makes one text of a key, and of no other.
+// joined returns a text that is unique for a key.
 func joined(key []any) string { return string(appendRow(nil, key)) }
 
-// addRows adds rows to a sum that no others have.
+// addRows adds rows to a checksum.
 func addRows(sum hash.Hash, rows [][]any) {
 	var b []byte
 	for _, row := range rows {
@@ -167,7 +167,7 @@ func appendRow(b []byte, row []any) []byte {
 	return b
 }
 
-// pick gives some values of a row.
+// pick returns some values of a row.
 func pick(row []any, places []int) []any {
 	picked := make([]any, len(places))
 	for i, p := range places {
@@ -176,8 +176,8 @@ func pick(row []any, places []int) []any {
 	return picked
 }
 
-// arrays turns rows into an array for each column, which is how a statement takes
-// any number of them.
+// arrays returns an array for each column: the form in which one statement takes any number
+// of rows.
 func arrays(rows [][]any) []any {
 	columns := make([]any, len(rows[0]))
 	for i := range columns {

@@ -1,8 +1,9 @@
 // Package copy moves an installation from an SQLite file to a PostgreSQL database, and
 // compares every row of both.
 //
-// It finds tables, columns and keys in both databases, so it must not know what they mean. It
-// knows only the settings with the progress of a copy and with the key check.
+// It finds tables, columns and keys in both databases, so it must not depend on their
+// meaning. It refers only to the settings with the progress of a copy and with the key
+// check.
 package copy
 
 import (
@@ -43,15 +44,15 @@ type Table struct {
 
 // Errors of [Run].
 var (
-	ErrDirection = errors.New("a copy goes from SQLite to PostgreSQL, and no other way")
-	ErrForeign   = errors.New("it has data that is not of this source; name an empty database")
+	ErrDirection = errors.New("a copy must be from SQLite to PostgreSQL")
+	ErrForeign   = errors.New("it has data from another source; name an empty database")
 	ErrOutdated  = errors.New("it is a copy of another state of this source; name an empty database")
 	ErrDiffers   = errors.New("source and target differ")
 )
 
 // ErrCopied is returned by [Run] if an earlier copy is complete and the source has not
 // changed since.
-var ErrCopied = errors.New("it was copied already")
+var ErrCopied = errors.New("the copy is already complete")
 
 // copyBatch is the default number of rows per commit: round trips take little of the time, and
 // a batch needs little memory.
@@ -204,8 +205,8 @@ func (c *copier) opensTarget(ctx context.Context) error {
 	return err
 }
 
-// claimEmpty claims a target whose only rows are those of migrations. It deletes those rows,
-// since the source has them as well.
+// claimEmpty claims a target that has only the rows of migrations. It deletes those rows,
+// since the source also has them.
 func (c *copier) claimEmpty(ctx context.Context, keyCheckOfSource []byte) error {
 	if err := c.untouched(ctx); err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"countersign/internal/store/postgres"
 )
 
-// makePartitions makes the partitions, one for each month, that the rows of a table
-// go to. The server makes those of the time to come; these lie in the past.
+// makePartitions makes a partition for each month of a table's rows. The server makes only
+// the partitions of present and future months.
 func (c *copier) makePartitions(ctx context.Context, t copyTable) error {
 	if t.partitionBy == "" {
 		return nil

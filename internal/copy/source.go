@@ -11,8 +11,8 @@ import (
 	"countersign/internal/store/driver"
 )
 
-// copySource reads an SQLite database in one transaction, which keeps all others
-// from writing, too: what they wrote would be lost.
+// copySource reads an SQLite database in one transaction. It also excludes writers, whose
+// changes would be lost.
 type copySource struct{ conn *sql.Conn }
 
 func newCopySource(ctx context.Context, file *sql.DB) (*copySource, error) {
@@ -73,8 +73,8 @@ func (s *copySource) count(ctx context.Context, t copyTable) (n int, err error) 
 	return n, err
 }
 
-// batches reads the rows of a table in the order of its key, but for the first
-// skip, and hands on at most size at a time. The values are as the target keeps them.
+// batches reads the rows of a table in the order of its key, without the first skip rows,
+// and passes them to do, up to size at a time. Values have the types of the target.
 func (s *copySource) batches(ctx context.Context, t copyTable, skip, size int, do func(rows [][]any) error) error {
 	rows, err := s.conn.QueryContext(ctx, t.read(), skip)
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *copySource) batches(ctx context.Context, t copyTable, skip, size int, d
 	return do(batch)
 }
 
-// sum gives a number that tells all the rows of all tables from any others.
+// sum returns a checksum of all rows of all tables.
 func (s *copySource) sum(ctx context.Context, tables []copyTable, size int) ([]byte, error) {
 	sum := sha256.New()
 	for _, t := range tables {
@@ -112,7 +112,7 @@ func (s *copySource) sum(ctx context.Context, tables []copyTable, size int) ([]b
 	return sum.Sum(nil), nil
 }
 
-// scan reads a row, and gives each value the type that its column has in the target.
+// scan reads a row and converts each value to the type of its column in the target.
 func (t copyTable) scan(rows *sql.Rows) ([]any, error) {
 	row := make([]any, len(t.columns))
 	dest := make([]any, len(row))
@@ -132,8 +132,8 @@ func (t copyTable) scan(rows *sql.Rows) ([]any, error) {
 	return row, nil
 }
 
-// convert gives a value of SQLite, which knows fewer types, and keeps to none, the
-// type of the target's column.
+// convert converts a value of SQLite to the type of the target's column. A column of SQLite
+// may have values of any type.
 func (c copyColumn) convert(v any) (converted any, ok bool) {
 	if v == nil {
 		return nil, true
@@ -167,8 +167,8 @@ func (c copyColumn) convert(v any) (converted any, ok bool) {
 	return nil, false
 }
 
-// holds reports whether there is a row with a key of the target. One whose text may
-// have been spelled out cannot be found again, and passes.
+// holds reports whether the source has a row with a key of the target. It is true for a key
+// that may be escaped (driver.Text), since such a row cannot be found.
 func (s *copySource) holds(ctx context.Context, t copyTable, key []any) (bool, error) {
 	var conditions []string
 	for n, i := range t.key() {

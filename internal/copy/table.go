@@ -12,33 +12,33 @@ import (
 	"countersign/internal/store"
 )
 
-// settingsTable has rows that belong to a database, and not to its installation.
+// settingsTable also has rows that belong to a database and not to its installation.
 const settingsTable = "settings"
 
-// copyWhere leaves those rows out: how far a copy is, and what Ping wrote.
+// copyWhere excludes these rows: the progress of a copy, and the writes of Ping.
 const copyWhere = ` WHERE name <> '` + store.CopyMark + `' AND name NOT LIKE 'write_check%'`
 
-// gooseTable has the steps of the schema, which each database took for itself. It
-// is the one table that is not copied.
+// gooseTable has the migrations that were applied to a database. It is the only table that
+// is not copied.
 const gooseTable = "goose_db_version"
 
-// copyTable is a table that both databases have.
+// copyTable is a table of both databases.
 type copyTable struct {
 	name        string
 	columns     []copyColumn // in the order of the target
 	order       []string     // primary key of the source
-	partitionBy string       // column of the target's partitions, if it has any
+	partitionBy string       // column of the target's partitions; "" without partitions
 }
 
 type copyColumn struct {
 	name     string
 	kind     string // type of the target
-	key      int    // place in the primary key of the target, from 0; -1 when it is not part of it
+	key      int    // index in the primary key of the target, or -1
 	identity bool
 }
 
-// copyTables asks both databases for their tables, so that none that a migration
-// adds is forgotten, and brings them into an order that suits foreign keys.
+// copyTables lists the tables of both databases, so that it includes tables that later
+// migrations add. It orders them by foreign keys.
 func copyTables(ctx context.Context, source *copySource, target *pgx.Conn) ([]copyTable, error) {
 	theirs, err := targetTables(ctx, target)
 	if err != nil {
@@ -66,8 +66,7 @@ func copyTables(ctx context.Context, source *copySource, target *pgx.Conn) ([]co
 	return inOrder(ctx, target, theirs)
 }
 
-// targetTables lists the tables, but not the partitions of which one consists, nor
-// what is not meant to last (UNLOGGED).
+// targetTables lists the tables of the target, without partitions and UNLOGGED tables.
 func targetTables(ctx context.Context, target *pgx.Conn) (map[string]*copyTable, error) {
 	rows, err := target.Query(ctx, `
 		SELECT c.relname, a.attname, a.atttypid::regtype::text, COALESCE(array_position(i.indkey::int2[], a.attnum), -1),
@@ -101,13 +100,13 @@ func targetTables(ctx context.Context, target *pgx.Conn) (map[string]*copyTable,
 	return tables, err
 }
 
-// check sees that nothing of the table would be left behind.
+// check returns an error if a copy of the table would be incomplete.
 func (t *copyTable) check(source []string) error {
 	var target []string
 	for _, c := range t.columns {
 		target = append(target, c.name)
 		if !slices.Contains([]string{"text", "bytea", "boolean", "integer", "bigint"}, c.kind) {
-			return fmt.Errorf("column %s is of type %s, which is not known here", c.name, c.kind)
+			return fmt.Errorf("column %s is of type %s, which a copy does not support", c.name, c.kind)
 		}
 	}
 	slices.Sort(target)
@@ -116,12 +115,12 @@ func (t *copyTable) check(source []string) error {
 	case !slices.Equal(source, target):
 		return fmt.Errorf("the source has columns %s, the target %s", strings.Join(source, ", "), strings.Join(target, ", "))
 	case len(t.order) == 0 || len(t.key()) == 0:
-		return fmt.Errorf("it has no primary key")
+		return fmt.Errorf("the table has no primary key")
 	}
 	return nil
 }
 
-// inOrder puts what is referred to before what refers to it.
+// inOrder returns the tables, referenced tables before the tables that refer to them.
 func inOrder(ctx context.Context, target *pgx.Conn, tables map[string]*copyTable) ([]copyTable, error) {
 	rows, err := target.Query(ctx, `
 		SELECT DISTINCT c.relname, r.relname FROM pg_constraint f
@@ -150,7 +149,7 @@ func inOrder(ctx context.Context, target *pgx.Conn, tables map[string]*copyTable
 			}
 		}
 		if len(placed) == before {
-			return nil, fmt.Errorf("foreign keys form a circle")
+			return nil, fmt.Errorf("foreign keys form a cycle")
 		}
 	}
 	return ordered, nil
@@ -160,7 +159,7 @@ func all(names []string, ok func(string) bool) bool {
 	return !slices.ContainsFunc(names, func(n string) bool { return !ok(n) })
 }
 
-// key lists the columns of the target's primary key, as indices.
+// key returns the indices of the columns of the target's primary key.
 func (t copyTable) key() []int {
 	var key []int
 	for place := 0; ; place++ {
@@ -183,7 +182,7 @@ func (t copyTable) where() string {
 	return ""
 }
 
-// list gives the names of columns, each after prefix.
+// list returns the names of columns, each after prefix.
 func (t copyTable) list(prefix string) string {
 	var names []string
 	for _, c := range t.columns {
@@ -192,7 +191,7 @@ func (t copyTable) list(prefix string) string {
 	return strings.Join(names, ", ")
 }
 
-// params gives "$1::text[], …" for columns that come as arrays.
+// params returns "$1::text[], …" for columns that are passed as arrays.
 func (t copyTable) params(columns []copyColumn) string {
 	var list []string
 	for i, c := range columns {
@@ -201,13 +200,15 @@ func (t copyTable) params(columns []copyColumn) string {
 	return strings.Join(list, ", ")
 }
 
-// insert adds the rows that are not there yet; they come as an array for each column.
+// insert returns the statement that adds the missing rows, passed as an array for each
+// column.
 func (t copyTable) insert() string {
 	return `INSERT INTO ` + t.ident() + ` (` + t.list("") + `) OVERRIDING SYSTEM VALUE
 		SELECT * FROM unnest(` + t.params(t.columns) + `) ON CONFLICT DO NOTHING`
 }
 
-// read reads the rows of the source in the order of its key, but for the first few.
+// read returns the query for the rows of the source in the order of its key, without the
+// first $1 rows.
 func (t copyTable) read() string {
 	var order []string
 	for _, name := range t.order {
@@ -216,7 +217,7 @@ func (t copyTable) read() string {
 	return `SELECT ` + t.list("") + ` FROM ` + t.ident() + t.where() + ` ORDER BY ` + strings.Join(order, ", ") + ` LIMIT -1 OFFSET $1`
 }
 
-// find reads the rows whose keys come as an array for each column of the key.
+// find returns the query for rows by keys, passed as an array for each column of the key.
 func (t copyTable) find() string {
 	var names, conditions []string
 	var columns []copyColumn
@@ -235,7 +236,8 @@ func (t copyTable) count(ctx context.Context, target *pgx.Conn) (n int, err erro
 	return n, err
 }
 
-// advance gives what sets the sequences of identity columns past what was copied.
+// advance returns the statements that set the sequences of identity columns past the copied
+// rows.
 func (t copyTable) advance() []string {
 	var queries []string
 	for _, c := range t.columns {

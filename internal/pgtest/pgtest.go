@@ -39,7 +39,7 @@ type Server struct {
 	keepAlive *os.File            // pipe to the cleanup process; the server stops when it closes
 
 	host      string   // IP address to listen on; "" for the socket only
-	settings  []string // in addition to those of run
+	settings  []string // settings in addition to the arguments of run
 	databases atomic.Int64
 	templates sync.Map // names to *template
 }
@@ -422,8 +422,8 @@ func (s *Server) run() error {
 	return nil
 }
 
-// programs returns the directory of initdb and the other programs of PostgreSQL: that of the
-// PATH, or else of the newest release. Debian does not add them to the PATH.
+// programs returns the directory of initdb and the other programs of PostgreSQL, from the
+// PATH or, without them, of the newest release. Debian does not add them to the PATH.
 func programs() (dir string, err error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {

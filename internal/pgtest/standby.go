@@ -9,9 +9,8 @@ import (
 )
 
 // StartPair starts a primary with an empty database, and a hot standby that streams from
-// it. Both listen on their socket and on port 5432 of an IP address of their own in
-// 127.0.0.0/8. With synchronous, the primary acknowledges a commit when the standby has
-// flushed it.
+// it. Each listens on its socket and on port 5432 of a separate IP address in 127.0.0.0/8.
+// With synchronous, the primary acknowledges a commit when the standby has flushed it.
 func StartPair(t testing.TB, synchronous bool) (primary, standby *Server, database string) {
 	t.Helper()
 	host := loopback()

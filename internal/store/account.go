@@ -164,7 +164,7 @@ func (db *DB) changeAccount(ctx context.Context, key string, change func(*Tx) er
 		if err := tx.LockBalances(payer); err != nil {
 			return err
 		}
-		// An update without a change, whose row count reports whether the account exists.
+		// An update without a change: its row count reports whether the account exists.
 		n, err := tx.exec(`UPDATE accounts SET name = name WHERE key = $1`, key)
 		if err != nil {
 			return err
@@ -216,7 +216,7 @@ func (tx *Tx) approve(account, number string, now time.Time) error {
 		account, number, millis(now))
 }
 
-// Unapprove withdraws an approval. It returns ErrNotApproved if there is none.
+// Unapprove withdraws an approval. It returns ErrNotApproved if the number is not approved.
 func (db *DB) Unapprove(ctx context.Context, account, number string) error {
 	return db.changeAccount(ctx, account, func(tx *Tx) error {
 		n, err := tx.exec(`DELETE FROM approved_numbers WHERE account = $1 AND number = $2`, account, number)

@@ -13,7 +13,7 @@ var (
 	// ErrParent is returned for a parent that has a parent, and for a sub-account that has
 	// sub-accounts: there is only one level.
 	ErrParent = errors.New("a sub-account cannot have sub-accounts")
-	// ErrOwnBalance is returned for a new sub-account whose own balance is not zero.
+	// ErrOwnBalance is returned if a new sub-account's own balance is not zero.
 	ErrOwnBalance = errors.New("the account has its own balance; bring it to zero before setting a parent")
 )
 

@@ -142,8 +142,8 @@ func (tx *Tx) insertArchive(v *verify.Verification, anonymous bool) error {
 
 const findArchived = `SELECT account, address, finalized_at, submitted_at, personal, document FROM archive WHERE id = $1`
 
-// archived reads the row of findArchived; ok is false for an empty result. The query searches
-// every partition, one for each month of retention.
+// archived reads the row of findArchived; ok is false for an empty result. The query
+// searches all partitions, one for each month of retention.
 func archived(rows driver.Rows, id verify.ID) (v verify.Verification, ok bool, err error) {
 	var (
 		address              sql.NullString

@@ -131,8 +131,8 @@ func (w *writer) attempt(batch []job, results []error) error {
 	return w.conn.Commit()
 }
 
-// begin forgets the rows of the last batch, and loads those of the next one where a statement
-// costs a round trip. Otherwise each job reads its rows itself.
+// begin clears the rows of the last batch. If a statement costs a round trip, it loads the
+// rows of the next batch; otherwise each job reads its rows itself.
 func (tx *Tx) begin(batch []job) (rates, error) {
 	tx.guards.reset()
 	clear(tx.balances)

@@ -25,7 +25,7 @@ type document struct {
 	v        *verify.Verification
 	seal     *vault.Sealer // nil leaves out codes
 	personal bool          // whether personal data is written
-	sealed   error         // see opened
+	sealed   error         // first error of a code, see opened
 }
 
 // encodeDocument returns the document of a verification. A nil sealer leaves out all codes

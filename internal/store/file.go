@@ -15,13 +15,13 @@ var (
 	// its answer, or no synchronous standby has confirmed it. The write may be durable or not,
 	// and is not run again.
 	ErrUnknown = driver.ErrUnknown
-	// ErrDiskFull is wrapped by errors of a write that found no space on the disk, or that
-	// exceeded the quota of its owner.
+	// ErrDiskFull is wrapped by the error of a write if the disk is full or the owner's
+	// quota is exceeded.
 	ErrDiskFull = atomicfile.ErrDiskFull
-	// ErrInUse is returned by Open when another server has the database.
+	// ErrInUse is returned by Open if another server uses the database.
 	ErrInUse = driver.ErrInUse
-	// ErrOtherName is returned by Open when a server has the SQLite file open under another
-	// name: a second write-ahead log beside this name would corrupt the database.
+	// ErrOtherName is returned by Open if a server has the SQLite file open under another
+	// name: a second write-ahead log, under this name, would corrupt the database.
 	ErrOtherName = sqlite.ErrOtherName
 	// ErrReplaced is wrapped by the errors of a database after its files were deleted, moved,
 	// replaced or overwritten. The next start would not find a commit to the open files.
@@ -30,8 +30,8 @@ var (
 	ErrHalfCopied = driver.ErrHalfCopied
 )
 
-// UnavailableError is the failure of a PostgreSQL server that cannot be reached, lets no
-// session in, or takes no work. It wraps the error of the driver.
+// UnavailableError is the failure of a PostgreSQL server that cannot be reached, accepts no
+// sessions, or executes no statements. It wraps the error of the driver.
 type UnavailableError = postgres.UnavailableError
 
 // Damaged reports whether an error means that an SQLite file is damaged. Such an error

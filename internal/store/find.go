@@ -80,7 +80,7 @@ func (db *DB) live(ctx context.Context, id verify.ID) (v verify.Verification, ok
 	return complete(rows, db.seal)
 }
 
-// NextDue returns when the next verification is due; ok is false if none is.
+// NextDue returns when the next verification is due; ok is false if there is no such time.
 func (db *DB) NextDue(ctx context.Context) (at time.Time, ok bool, err error) {
 	var ms sql.NullInt64
 	// Without the condition SQLite could not use the partial index.

@@ -138,8 +138,8 @@ func (db *DB) forgetMessages(ctx context.Context, f Forget, _ time.Time, done *F
 }
 
 // deleteRows deletes the rows of a table with a number, in either of its forms, and adds
-// their count to deleted. key is the column that identifies a row. Each batch is a
-// transaction of its own.
+// their count to deleted. key is the column that identifies a row. Each batch is a separate
+// transaction.
 func (db *DB) deleteRows(ctx context.Context, table, key, number string, deleted *int) error {
 	canonical, other := verify.NumberForms(number)
 	for more := true; more; {

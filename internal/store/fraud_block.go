@@ -116,9 +116,9 @@ func (tx *Tx) LiftFraudBlock(id, by string, now time.Time) error {
 	return err
 }
 
-// UnblockNetwork allows an account to reach a network until a time, and lifts the
-// account's blocks of it. If no block of the network is in force for the account, found
-// is false and nothing changes.
+// UnblockNetwork allows an account to reach a network until a time, and lifts the account's
+// blocks of the network. found is false, without a change, if no block of it is in force
+// for the account.
 func (db *DB) UnblockNetwork(ctx context.Context, u fraud.Unblock, by string, now time.Time) (found bool, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		var one int

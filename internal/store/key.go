@@ -88,8 +88,9 @@ func insertFirstKeys(ctx context.Context, conn *sql.Conn, file vault.Key, now ti
 	return exec(`INSERT INTO settings (name, value) VALUES ($1, $2)`, keyCheck, first.Check)
 }
 
-// selectKeys reads all keys in one statement, so that they are of one moment. It returns the
-// key check and, with an empty purpose, the key files by creation; then the data keys by id.
+// selectKeys reads all keys in one statement, and therefore in one snapshot. It returns the
+// key check and, with an empty purpose, the key files by creation; then the data keys by
+// id.
 const selectKeys = `SELECT 0 AS id, '' AS purpose, fingerprint, master AS sealed, created_at, used_at FROM key_files
 	UNION ALL SELECT 0, '` + keyCheck + `', NULL, value, 0, 0 FROM settings WHERE name = '` + keyCheck + `'
 	UNION ALL SELECT id, purpose, NULL, sealed, created_at, 0 FROM data_keys

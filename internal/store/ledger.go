@@ -39,7 +39,7 @@ func (tx *Tx) post(v *verify.Verification, e verify.Entry) error {
 	return nil
 }
 
-// subAccount is the account of a verification where another pays for it.
+// subAccount returns the account of a verification if another account pays for it, else "".
 func subAccount(v *verify.Verification) string {
 	if v.PaidBy() == v.Account {
 		return ""
@@ -47,14 +47,14 @@ func subAccount(v *verify.Verification) string {
 	return v.Account
 }
 
-// maxBalance keeps sums of balances and prices within 64 bits: SQLite would go on
-// in floating point.
+// maxBalance keeps sums of balances and prices within 64 bits, above which SQLite uses
+// floating point.
 const maxBalance verify.Money = 1 << 61
 
-// ErrBalanceRange is returned for a top-up that leads out of the range of money.
+// ErrBalanceRange is returned for a top-up after which the balance would exceed maxBalance.
 var ErrBalanceRange = errors.New("the balance would be out of range")
 
-// TopUp adds amount to the account's balance; a negative amount takes it away.
+// TopUp adds amount, which may be negative, to the account's balance.
 func (tx *Tx) TopUp(account string, amount verify.Money, now time.Time) error {
 	if amount > maxBalance || amount < -maxBalance {
 		return ErrBalanceRange
@@ -84,9 +84,9 @@ func (tx *Tx) insertEntry(v *verify.Verification, e verify.Entry) (int64, error)
 	return n, nil
 }
 
-// postOnce adds an entry and reports whether it is the first with its key. Where another
-// look at the ledger costs a round trip, a duplicate is found only when the entry is
-// written: then the job is run again, carefully.
+// postOnce adds an entry and reports whether it is the first with its key. If a query costs
+// a round trip, a duplicate fails only when the entry is written; then the store runs the
+// job again with careful set.
 func (tx *Tx) postOnce(v *verify.Verification, e verify.Entry) (first bool, err error) {
 	if !tx.dialect.RoundTrips || tx.careful {
 		n, err := tx.insertEntry(v, e)
@@ -105,11 +105,11 @@ func (tx *Tx) postOnce(v *verify.Verification, e verify.Entry) (first bool, err 
 
 const addEntry driver.Change = `INSERT INTO ledger (key, account, kind, amount, created_at, sub_account)`
 
-// counted leaves out the entries that are no part of a balance.
+// counted excludes entries that are not part of a balance.
 const counted = `kind NOT IN ('carrier-cost', 'carried-cost')`
 
-// LedgerSum is the sum of an account's entries that count, and how many of them are
-// charges. It equals the balance, or something is wrong.
+// LedgerSum returns the sum of an account's counted entries, and the number of charges. The
+// sum equals the balance unless the ledger is wrong.
 func (db *DB) LedgerSum(ctx context.Context, account string) (sum verify.Money, charges int, err error) {
 	err = db.queryRow(ctx, `
 		SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT), COUNT(CASE WHEN kind = 'charge' THEN 1 END)

@@ -8,8 +8,8 @@ import (
 	"log/slog"
 )
 
-// ErrOlderSchema is returned by Look for a schema that the next server, or Migrate, brings
-// up to date.
+// ErrOlderSchema is returned by Look for an older schema, which the next server, or
+// Migrate, brings up to date.
 var ErrOlderSchema = errors.New("the schema is older than this program")
 
 // Look calls use with a read-only database, without a key and without a migration. The

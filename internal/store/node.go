@@ -2,11 +2,11 @@ package store
 
 import "context"
 
-// handedOver is the channel on which a node notifies the others that it has handed work
-// over. A channel belongs to a database.
+// handedOver is the channel for notifications of handed-off work. A channel belongs to one
+// database.
 const handedOver = "countersign_handed_over"
 
-// NotifyHandOff wakes the nodes that Listen, once the transaction is committed.
+// NotifyHandOff wakes all nodes in Listen after the commit.
 func (tx *Tx) NotifyHandOff() error {
 	if !tx.dialect.Shared {
 		return nil
@@ -14,7 +14,7 @@ func (tx *Tx) NotifyHandOff() error {
 	return tx.send(tx.dialect.Notify, handedOver)
 }
 
-// Listen calls wake whenever a node has handed work over, until ctx ends. While its connection
-// is lost, it misses notifications: then the search for due rows finds the work a little later.
-// If no other node may use the database, it returns immediately.
+// Listen calls wake whenever a node has handed off work, until ctx ends. It misses
+// notifications while its connection is lost; the search for due rows then finds the work a
+// little later. If no other node may use the database, it returns immediately.
 func (db *DB) Listen(ctx context.Context, wake func()) { db.engine.Listen(ctx, handedOver, wake) }

@@ -131,14 +131,14 @@ func (g *guards) columns(key guardKey) (number, state, running []byte, staleAt i
 	return bytes.Clone(key[:]), state, running, row.staleAt
 }
 
-// begin adds a verification that has begun for the address.
+// begin adds a new verification of the address.
 func (r *guardRow) begin(v *verify.Verification) {
 	r.running, r.changed = append(r.running, v.ID), true
 	r.staleAt = max(r.staleAt, staleDay(v.SubmittedAt.Add(longestVerification)))
 }
 
-// end removes a verification that is no longer in progress. It does not mark the row as
-// changed: Running skips a stored id whose verification has ended.
+// end removes a finished verification. It does not mark the row as changed: Running skips a
+// stored id if its verification has ended.
 func (r *guardRow) end(id verify.ID) {
 	r.running = slices.DeleteFunc(r.running, func(running verify.ID) bool { return running == id })
 }
@@ -246,7 +246,7 @@ func (db *DB) NumberHistory(ctx context.Context, number string) (fraud.Number, e
 	var stored []byte
 	err := db.queryRow(ctx, `SELECT state FROM guards WHERE number = $1`, []any{key[:]}, &stored)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fraud.Number{}, fmt.Errorf("load guard: %w", err)
+		return fraud.Number{}, fmt.Errorf("load number history: %w", err)
 	}
 	return decodeNumber(stored)
 }
@@ -282,7 +282,7 @@ func (db *DB) PruneNumberHistories(ctx context.Context, w *NumberHistoryWalk, no
 		})
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("forget guards: %w", err)
+		return 0, false, fmt.Errorf("prune number histories: %w", err)
 	}
 	w.after, w.done = next, seen < limit
 	return forgotten, !w.done, nil

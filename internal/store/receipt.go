@@ -76,7 +76,7 @@ const receiptLife = time.Hour
 const waiting = `carrier = $1 AND ref = $2 AND received_at >= $3 AND received_at <= $4`
 
 // KeepReceipt keeps a receipt without a known message. Of several for one id it keeps the
-// result of all. The caller holds LockRef. ForgetReceipts deletes those that are too old.
+// result of all. The caller holds LockRef. ForgetReceipts deletes old ones.
 func (tx *Tx) KeepReceipt(r verify.Receipt, now time.Time) error {
 	before, received := verify.Part{}, millis(now)
 	ok, err := tx.queryRow(`SELECT state, error, received_at FROM receipts WHERE `+waiting,

@@ -93,8 +93,8 @@ func scanRefusal(from driver.Scanner) (r verify.Refusal, err error) {
 	return r, err
 }
 
-// RedactRefusals removes number and source address from up to limit refusals of until a
-// time, the oldest first. It reports how many rows it changed.
+// RedactRefusals erases number and source address in up to limit refusals last repeated at
+// or before a time, oldest first. It returns the number of changed rows.
 func (db *DB) RedactRefusals(ctx context.Context, until time.Time, limit int) (redacted int, err error) {
 	redacted, err = db.changeRefusals(ctx, `UPDATE refusals SET number = NULL, source = ''`,
 		`(number IS NOT NULL OR source <> '') AND`, until, limit)
@@ -104,8 +104,8 @@ func (db *DB) RedactRefusals(ctx context.Context, until time.Time, limit int) (r
 	return redacted, nil
 }
 
-// ForgetRefusals deletes up to limit refusals of until a time, the oldest first. It
-// reports how many.
+// ForgetRefusals deletes up to limit refusals last repeated at or before a time, oldest
+// first, and returns their number.
 func (db *DB) ForgetRefusals(ctx context.Context, until time.Time, limit int) (forgotten int, err error) {
 	if forgotten, err = db.changeRefusals(ctx, `DELETE FROM refusals`, ``, until, limit); err != nil {
 		return 0, fmt.Errorf("forget refusals: %w", err)
@@ -113,7 +113,8 @@ func (db *DB) ForgetRefusals(ctx context.Context, until time.Time, limit int) (f
 	return forgotten, nil
 }
 
-// changeRefusals applies change to rows of until a time for which condition holds.
+// changeRefusals applies change to rows that satisfy condition and whose last_at is not
+// after a time.
 func (db *DB) changeRefusals(ctx context.Context, change, condition string, until time.Time, limit int) (changed int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(change+` WHERE id IN (SELECT id FROM refusals WHERE `+condition+` last_at <= $1

@@ -31,7 +31,7 @@ type Restore struct {
 type Restored struct {
 	Database string // path with all symlinks resolved
 	Tables   []TableRows
-	Aside    []string // new names of the old database and the files beside it
+	Aside    []string // new names of the old database and its auxiliary files
 }
 
 // Run checks the backup, moves the old database aside under a dated name, and puts the

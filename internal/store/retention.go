@@ -129,7 +129,7 @@ type entry struct {
 }
 
 // moveEntries moves entries in one transaction, so that each counts exactly once, also
-// after a failure and beside another node with the same task.
+// after a failure or if two nodes run it at the same time.
 func (db *DB) moveEntries(ctx context.Context, made time.Time, limit int, m ledgerMove) (moved int, err error) {
 	accounts, err := db.accountsWith(ctx, m.oldest, made, limit)
 	if err != nil || len(accounts) == 0 {

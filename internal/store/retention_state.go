@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// RetentionState is the record that all nodes share of the runs of the retention job. It
-// is a row of settings, and survives restarts.
+// RetentionState is the state of the retention job, which all nodes share. It is stored in
+// a row of settings.
 type RetentionState struct {
-	LastRun   time.Time // clock of the node that ran; zero before the first run
+	LastRun   time.Time // time of the last run, by the clock of its node; zero before the first run
 	Suspended bool      // deletion by age is off
 
-	// Before and After are the times between which the clock jumped, and Counted the
-	// running time since then with a plausible clock. Zero unless Suspended.
+	// The clock jumped from Before to After. Counted is the running time since then with a
+	// plausible clock. All are zero unless Suspended.
 	Before, After time.Time
 	Counted       time.Duration
 }
@@ -101,7 +101,7 @@ func (db *DB) ChangeRetentionState(ctx context.Context, change func(RetentionSta
 	return nil
 }
 
-// ConfirmRetention ends a suspension: now is the right time. The error wraps
+// ConfirmRetention ends a suspension and takes now as the correct time. Its error wraps
 // ErrNotSuspended if retention is active.
 func (db *DB) ConfirmRetention(ctx context.Context, now time.Time) error {
 	return db.ChangeRetentionState(ctx, func(s RetentionState) (RetentionState, error) {
@@ -112,9 +112,9 @@ func (db *DB) ConfirmRetention(ctx context.Context, now time.Time) error {
 	})
 }
 
-// NewestStored returns the newest time among rows that a server writes at least once a
-// day or with every request; zero in a new database. It is the time of the last run
-// where no record exists. The first data keys of an upgraded installation do not count:
+// NewestStored returns the newest time in rows that a server writes at least once a day or
+// with each request; zero in a new database. It replaces the time of the last run if there
+// is no RetentionState. The first data keys of an upgraded installation do not count, since
 // the present start may have made them.
 func (db *DB) NewestStored(ctx context.Context) (newest time.Time, err error) {
 	for _, query := range []string{
@@ -135,7 +135,7 @@ func (db *DB) NewestStored(ctx context.Context) (newest time.Time, err error) {
 	return newest, nil
 }
 
-// HastenFuture makes up to limit verifications due that have a due time from the future: a
+// HastenFuture makes up to limit verifications due whose due time is from the future: a
 // step or the end of a lease later than any verification lasts. It returns their number.
 func (db *DB) HastenFuture(ctx context.Context, now time.Time, limit int) (hastened int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
@@ -146,7 +146,7 @@ func (db *DB) HastenFuture(ctx context.Context, now time.Time, limit int) (haste
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("let verifications from the future fall due: %w", err)
+		return 0, fmt.Errorf("hasten verifications from the future: %w", err)
 	}
 	return hastened, nil
 }

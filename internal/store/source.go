@@ -14,9 +14,9 @@ import (
 
 // Settings and statements of a copy from SQLite to PostgreSQL (package copy).
 const (
-	KeyCheck  = keyCheck // the setting that only one installation has
-	CopyMark  = "copy"   // the setting with the progress of a copy into this database:
-	CopyBegun = "begun"  // or, after its end, the sum of the source
+	KeyCheck  = keyCheck // setting that identifies the installation
+	CopyMark  = "copy"   // setting with the progress of a copy into this database:
+	CopyBegun = "begun"  // or, after the end of the copy, the checksum of the source
 
 	// ReleaseLeases makes the rows due that a stopped server had leased.
 	ReleaseLeases = releaseClaims

@@ -12,7 +12,7 @@ import (
 // State is the extent of an installation in a database.
 type State int
 
-// The states of a database, in the order in which an installation comes to be.
+// The states of a database, in the order of an installation's life.
 const (
 	Missing  State = iota // no file
 	Empty                 // file of 0 bytes

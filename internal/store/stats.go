@@ -35,8 +35,8 @@ const MaxBacklog = 10_000
 // end at [MaxBacklog].
 type Backlog struct {
 	Due      int64 // steps that are due, and leases that have ended
-	Overdue  int64 // those that were due before a given time
-	Receipts int64 // receipts that wait for the message that they are about
+	Overdue  int64 // steps and leases that were due before a given time
+	Receipts int64 // early receipts without a known message
 }
 
 // Backlog counts the work that is due at now, and was due before overdue.

@@ -96,7 +96,8 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	return db, nil
 }
 
-// at returns the database with a path or URL. Here an engine is chosen, and nowhere else.
+// at returns the database with a path or URL. It is the only function that chooses an
+// engine.
 func at(database string) driver.Database {
 	if IsPostgres(database) {
 		return postgres.URL(database)
@@ -104,11 +105,11 @@ func at(database string) driver.Database {
 	return sqlite.File(database)
 }
 
-// IsPostgres reports whether a database is named by the URL of a PostgreSQL server, and not by
-// the path of a file.
+// IsPostgres reports whether database is the URL of a PostgreSQL server and not the path of
+// a file.
 func IsPostgres(database string) bool { return postgres.IsURL(database) }
 
-// Redact names a database without its password, for logs and errors.
+// Redact returns the name of a database without its password, for logs and errors.
 func Redact(database string) string { return at(database).String() }
 
 func newDB(at driver.Database, log *slog.Logger) *DB {
@@ -119,8 +120,9 @@ func newDB(at driver.Database, log *slog.Logger) *DB {
 	return db
 }
 
-// conflicts are the constraints that a transaction violates if another one adds the same row
-// at the same time: the history of an address, and an entry of the ledger (see Tx.postOnce).
+// conflicts returns the constraints that a transaction violates if another one adds the
+// same row at the same time. They protect the history of an address, and an entry of the
+// ledger (see Tx.postOnce).
 func conflicts() []string { return []string{"guards_pkey", "ledger_pkey"} }
 
 // start claims the database, brings its schema up to date, reads the keys and starts the
@@ -140,7 +142,7 @@ func (db *DB) start(ctx context.Context, cfg Config) (err error) {
 	if err := db.engine.Start(ctx); err != nil {
 		return err
 	}
-	if err := checkCopied(ctx, schema); err != nil { // before keys are made where they are still to be copied
+	if err := checkCopied(ctx, schema); err != nil { // before openKeys makes keys, which the copy must provide
 		return err
 	}
 	if err := db.openKeys(ctx, schema, cfg); err != nil {

@@ -83,14 +83,14 @@ func (tx *Tx) Renew(id verify.ID, token int64, until time.Time) error {
 	return nil
 }
 
-// Postpone keeps a broken row from being due before until.
+// Postpone sets the due time of a broken row to until.
 func (tx *Tx) Postpone(id verify.ID, until time.Time) error {
 	delete(tx.loaded, id)
 	return tx.send(`UPDATE verifications SET due_at = $1 WHERE id = $2`, millis(until), id[:])
 }
 
-// loaded are verifications that were loaded, and locked, before the jobs of a batch began.
-// Each is used once, and not after a change.
+// loaded are the verifications that were locked and loaded before the jobs of a batch
+// began. Each is used once, and not after a change.
 type loaded map[verify.ID]*verify.Verification
 
 func (l loaded) take(id verify.ID) *verify.Verification {
@@ -190,7 +190,7 @@ func complete(rows driver.Rows, seal *vault.Sealer) (v verify.Verification, ok b
 	return r.Verification, true, rows.Err()
 }
 
-// DueRow is a row that is due, and why.
+// DueRow is a due row with the reason.
 type DueRow struct {
 	verify.Verification
 	Reason verify.Reason
@@ -258,7 +258,7 @@ func scanRow(from driver.Scanner, seal *vault.Sealer) (*DueRow, error) {
 		r.Lease.Node, r.Lease.Until = node.String, fromMillisOrNull(dueAt)
 	}
 	switch err := decodeDocument(&r.Verification, address, doc, seal); {
-	case errors.Is(err, vault.ErrUnavailable): // another time the row may be read
+	case errors.Is(err, vault.ErrUnavailable): // the keys may be available later
 		return &r, fmt.Errorf("verification %s: %w", r.ID, err)
 	case err != nil:
 		return &r, fmt.Errorf("%w: verification %s: %w", ErrBroken, r.ID, err)

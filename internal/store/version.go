@@ -59,7 +59,7 @@ type changes struct {
 	looked     atomic.Pointer[time.Time] // begin of the last successful check
 
 	mu      sync.Mutex    // guards the fields below
-	under   *versionCheck // check in progress; nil for none
+	under   *versionCheck // check in progress, or nil
 	seen    [topics]string
 	failing bool
 }

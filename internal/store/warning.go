@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Warned tells which accounts were found to have a low balance.
+// Warned returns the keys of the accounts that are marked as low on balance.
 func (db *DB) Warned(ctx context.Context) (map[string]bool, error) {
 	rows, err := db.query(ctx, `SELECT key FROM accounts WHERE low_since IS NOT NULL`)
 	if err != nil {
@@ -24,8 +24,8 @@ func (db *DB) Warned(ctx context.Context) (map[string]bool, error) {
 	return warned, rows.Err()
 }
 
-// SetWarned notes that an account's balance is low, or is not any more. first is false
-// when that was noted already: another node was faster.
+// SetWarned marks an account as low on balance, or removes the mark. first is false if
+// another node has already done so.
 func (db *DB) SetWarned(ctx context.Context, key string, low bool, now time.Time) (first bool, err error) {
 	err = db.Write(ctx, Scope{Account: key, Charges: true}, func(tx *Tx) error {
 		var n int64
@@ -39,7 +39,7 @@ func (db *DB) SetWarned(ctx context.Context, key string, low bool, now time.Time
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("note the balance of account %s: %w", key, err)
+		return false, fmt.Errorf("mark account %s as low on balance: %w", key, err)
 	}
 	return first, nil
 }

@@ -20,9 +20,9 @@ import (
 // maxQueued bounds the queue of each writer.
 const maxQueued = 8192
 
-// ErrOverloaded is wrapped by the error of a write that other writes prevented: the queue was
-// full, or other transactions conflicted with it, or held locks that it needed, for too long.
-// None of it is stored, so the caller may repeat it.
+// ErrOverloaded is wrapped by the error of a write that other writes prevented. Either the
+// queue was full, or other transactions conflicted with it or held its locks for too long.
+// The write is not stored, so the caller may repeat it.
 var ErrOverloaded = errors.New("too many writes at the same time")
 
 // ErrClosed is returned by [DB.Write] after [DB.Close].

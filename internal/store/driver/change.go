@@ -25,7 +25,7 @@ type ParsedChange struct {
 	names      []string
 	kinds      []string // nil in the first form
 
-	texts map[int]string // of Many, by rows
+	texts map[int]string // results of Many, by number of rows
 }
 
 // Parse returns the parts of the change.
@@ -47,16 +47,16 @@ func (c Change) Parse() *ParsedChange {
 	return p
 }
 
-// Verb is the first word of the statement.
+// Verb returns the first word of the statement.
 func (p *ParsedChange) Verb() string {
 	verb, _, _ := strings.Cut(p.head, " ")
 	return verb
 }
 
-// Width is the number of arguments of a row.
+// Width returns the number of arguments of a row.
 func (p *ParsedChange) Width() int { return len(p.names) }
 
-// One is the statement for one row. Its columns are the arguments.
+// One returns the statement for one row. Its arguments are the columns.
 func (p *ParsedChange) One() string {
 	if p.kinds == nil {
 		return p.Many(1)
@@ -65,7 +65,7 @@ func (p *ParsedChange) One() string {
 	for i := range order {
 		order[i] = i
 	}
-	// A name that begins like another comes first.
+	// A name that has another as its prefix must be replaced first.
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(len(p.names[b]), len(p.names[a])) })
 	text := p.head + " " + p.rest
 	for _, i := range order {
@@ -74,7 +74,7 @@ func (p *ParsedChange) One() string {
 	return text
 }
 
-// Many is the statement for some rows. Its text is made once.
+// Many returns the statement for a number of rows. It composes each text once.
 func (p *ParsedChange) Many(rows int) string {
 	text := p.texts[rows]
 	if text == "" {

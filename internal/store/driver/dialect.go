@@ -5,7 +5,7 @@ import "time"
 // Dialect is the difference between the SQL of engines. All other statements are the same
 // text on each. Fields with a part of a statement begin with a space, or are empty.
 type Dialect struct {
-	Name  string // also of the folder with the migrations
+	Name  string // name of the engine, and of the folder with its migrations
 	Goose string // name of the engine in package goose
 
 	// Shared is set if several nodes may use the database at the same time. Then a transaction
@@ -17,14 +17,14 @@ type Dialect struct {
 
 	// Begin begins a transaction that writes.
 	Begin string
-	// Lock ends a query for rows that the transaction changes. Checks of foreign keys pass it,
-	// unlike a plain FOR UPDATE.
+	// Lock ends a query for rows that the transaction changes. Unlike FOR UPDATE, it does
+	// not block checks of foreign keys.
 	Lock string
-	// Claim is Lock for a query for any rows: it skips those that other transactions hold.
+	// Claim is Lock for a query for any rows: it skips rows locked by other transactions.
 	Claim string
 	// Take is Claim for a query for rows that the transaction deletes.
 	Take string
-	// Among ends a condition on ids: the id is one of those in $1, an argument of IDs.
+	// Among ends a condition on ids in the set $1, an argument of IDs.
 	Among string
 	// IDs returns a set of ids of 16 octets as the argument of Among.
 	IDs func(ids [][]byte) (any, error)
@@ -42,8 +42,8 @@ type Dialect struct {
 	// row for a table that does not exist.
 	Columns string
 
-	// PingSize is the number of octets that a ping writes: more than a request if they cost
-	// little.
+	// PingSize is the number of octets that a ping writes. It exceeds a request's size if
+	// octets cost little.
 	PingSize int
 	// RetryFor is the time after which a batch that failed is not divided; zero for no limit.
 	RetryFor time.Duration

@@ -16,27 +16,27 @@ import (
 	"time"
 )
 
-// Errors of engines. Package store exports those that its callers handle.
+// Errors of engines. Package store exports the errors that its callers handle.
 var (
 	// ErrMissing is wrapped by errors of Inspect for a database file that does not exist.
 	ErrMissing = errors.New("it is missing")
 	// ErrEmpty is wrapped by errors of Inspect for a database file of 0 bytes.
 	ErrEmpty = errors.New("it is empty (0 bytes)")
-	// ErrInUse is wrapped where another server has the database.
+	// ErrInUse is wrapped if another server uses the database.
 	ErrInUse = errors.New("another server is using it")
-	// ErrBackup is returned for backups of an engine that has its own tools for them.
+	// ErrBackup is returned for an engine with its own backup tools.
 	ErrBackup = errors.New("a PostgreSQL database is backed up and restored with PostgreSQL's own tools: pg_dump and pg_restore, or continuous archiving")
-	// ErrUnknown is wrapped where a commit has no certain outcome: the connection broke before
-	// its answer, or no synchronous standby has confirmed it. The write may be durable or not,
-	// and is not run again.
-	ErrUnknown = errors.New("the outcome of a commit is not known")
+	// ErrUnknown is wrapped if the outcome of a commit is unknown: the connection was lost
+	// before the answer, or no synchronous standby has confirmed the commit. The write may
+	// be durable or not, and is not run again.
+	ErrUnknown = errors.New("the outcome of a commit is unknown")
 	// ErrHalfCopied is returned by Start for the target of a copy that is not complete.
 	ErrHalfCopied = errors.New("the copy into it is not complete; run countersign migrate copy (again)")
-	// ErrLocked is wrapped by the error of a statement whose time ended, usually while another
-	// transaction held a lock that it needed. The transaction is rolled back.
-	ErrLocked = errors.New("the time limit of a statement ended")
-	// ErrUndone is wrapped by [Writer.Failed] if the engine has rolled back the transaction by
-	// itself.
+	// ErrLocked is wrapped by the error of a statement that exceeded its time limit, usually
+	// while it waited for a lock. The transaction is rolled back.
+	ErrLocked = errors.New("a statement exceeded its time limit")
+	// ErrUndone is wrapped by [Writer.Failed] if the engine has rolled back the transaction
+	// without a request.
 	ErrUndone = errors.New("the engine has rolled back the transaction")
 )
 
@@ -53,10 +53,10 @@ type Database interface {
 	// Schema opens a connection for changes of the schema, without limits of time. It makes a
 	// missing file.
 	Schema(ctx context.Context) (*sql.DB, error)
-	// LockSchema keeps other nodes from changing the schema until unlock is called.
+	// LockSchema excludes other nodes from changing the schema until unlock is called.
 	LockSchema(ctx context.Context, db *sql.DB) (unlock func() error, err error)
-	// Inspect calls use with a connection that only reads. It changes nothing. Its error wraps
-	// ErrMissing or ErrEmpty for a file without a database.
+	// Inspect calls use with a read-only connection. It never changes the database. Its
+	// error wraps ErrMissing or ErrEmpty for a file without a database.
 	Inspect(ctx context.Context, use func(*sql.DB) error) error
 	// Serving reports whether another process has claimed the database.
 	Serving() bool
@@ -64,7 +64,7 @@ type Database interface {
 	// Full returns err, as an error that wraps atomicfile.ErrDiskFull and names the database
 	// if the reason is a full disk.
 	Full(err error) error
-	// Reason returns the error of the engine that err wraps; nil for none.
+	// Reason returns the error of the engine that err wraps, or nil.
 	Reason(err error) error
 }
 
@@ -93,12 +93,14 @@ type Engine interface {
 	Start(ctx context.Context) error
 	// Writers returns the writers, after Start. All are in use at the same time.
 	Writers() []Writer
-	// Keys reads with a connection of its own, for code that occupies connections of reads.
+	// Keys returns a reader with a separate connection, for code that occupies connections
+	// of reads.
 	Keys() Reader
-	// Note takes the result of a use of the database that ends outside of the engine: a write,
-	// or rows that were read. It returns the result, or the cause if the server is unavailable.
+	// Note takes the result of a use of the database that ends outside of the engine: a
+	// write, or rows that were read. It returns the result, or the cause if the server is
+	// unavailable.
 	Note(err error) error
-	// Stats returns the state of the connections of reads, and of those of Keys.
+	// Stats returns the state of both pools: for reads, and for Keys.
 	Stats() (read, keys PoolStats)
 	// Close closes all connections. The caller has stopped the use of the writers.
 	Close() error
@@ -112,8 +114,8 @@ type Reader interface {
 	QueryRow(ctx context.Context, text string, args []any, dest ...any) error
 }
 
-// Files are the methods about the files of a database. An engine whose server keeps the
-// files does nothing.
+// Files are the methods about the files of a database. They have no effect if a server
+// keeps the files.
 type Files interface {
 	// Exclusive reports whether this process has claimed the database, so that no other server
 	// uses it.
@@ -133,8 +135,8 @@ type Files interface {
 	Backup(ctx context.Context, path string) ([]TableRows, error)
 }
 
-// Nodes are the methods about several nodes on one database. An engine with one node does
-// nothing.
+// Nodes are the methods about several nodes on one database. They have no effect in an
+// engine with one node.
 type Nodes interface {
 	// Listen calls wake after each notification on a channel (Dialect.Notify), and after each
 	// connection, until ctx ends.
@@ -143,8 +145,8 @@ type Nodes interface {
 	ProbeWrite(ctx context.Context, table string) error
 }
 
-// Partitions are the methods about tables with a partition for each month. An engine
-// without partitions does nothing.
+// Partitions are the methods about tables with a partition for each month. They have no
+// effect in an engine without partitions.
 type Partitions interface {
 	// Partitioned returns a function that reports whether a row with a time can be inserted.
 	Partitioned(ctx context.Context, table string) (covers func(time.Time) bool, err error)
@@ -170,14 +172,14 @@ type PoolStats struct {
 }
 
 // Writer is a connection for writes. One goroutine uses it, for one transaction at a time.
-// Statements of a transaction are finished even if their callers have gone, so no method has a
-// context.
+// Statements of a transaction are finished even if their callers have left, so no method
+// has a context.
 type Writer interface {
 	// Begin begins a transaction. It opens a connection if the last one was lost.
 	Begin() error
 	// Exec runs a statement and returns the number of rows that it changed.
 	Exec(query string, args []any) (changed int64, err error)
-	// Send runs a statement without a result. Its error may be that of a later call.
+	// Send runs a statement without a result. Its error may be returned by a later call.
 	Send(query string, args []any) error
 	// Add is Send for a change of one row about an item, such as a verification. The engine may
 	// combine it with the same change of other rows. Changes about one item keep their order.

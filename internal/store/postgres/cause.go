@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// UnavailableError is the failure of a PostgreSQL server that cannot be reached, lets no
-// session in, or takes no work. It wraps the error of the driver.
+// UnavailableError is the failure of a PostgreSQL server that cannot be reached, accepts no
+// sessions, or executes no statements. It wraps the error of the driver.
 type UnavailableError struct {
 	Reason string // root cause, one line
 	Remedy string
@@ -32,8 +32,8 @@ type serverCause struct {
 	remedy string
 }
 
-// serverCauses returns the table, the most telling first: of several errors, such as those
-// of several hosts, the first in the table is the root cause.
+// serverCauses returns the table, most specific cause first. If err joins the errors of
+// several hosts, the first match in the table is the root cause.
 func serverCauses() []serverCause {
 	const perServer = maxReads + writers + 2 // one for keys, one for LISTEN
 	return []serverCause{
@@ -107,7 +107,7 @@ type networkCause struct {
 	remedy string
 }
 
-// networkCauses returns the table, the most telling first.
+// networkCauses returns the table, most specific cause first.
 func networkCauses() []networkCause {
 	number := func(n ...syscall.Errno) func(error) bool {
 		return func(err error) bool {
@@ -141,6 +141,6 @@ func isBroken(err error) bool {
 	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pgconn.ErrConnClosed)
 }
 
-// oneLine is the text of an error in one line. Errors of the driver name the address, but
-// never the password.
+// oneLine returns the text of an error in one line. Errors of the driver name the address,
+// but never the password.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,6 +1,7 @@
-// Package postgres is the PostgreSQL engine of package store: it parses URLs, finds the
-// primary among several hosts, opens connections, sends the statements of a batch in few round
-// trips, listens for notifications, makes partitions, and finds the cause of a failure.
+// Package postgres is the PostgreSQL engine of package store. It parses URLs, finds the
+// primary among several hosts and opens connections. It sends the statements of a batch in
+// few round trips, listens for notifications, makes partitions, and finds the cause of a
+// failure.
 //
 // It must not know the tables of Countersign, with the exception of their names as arguments,
 // nor keys or verifications. Package store has the statements.
@@ -57,7 +58,7 @@ func (u URL) Open(_ context.Context, o driver.Options) (driver.Engine, error) {
 	}
 	e.pool.SetMaxOpenConns(maxReads)
 	e.pool.SetMaxIdleConns(maxReads)
-	e.pool.SetConnMaxLifetime(time.Hour) // a server that came back gets its share
+	e.pool.SetConnMaxLifetime(time.Hour) // a restarted server gets its share again
 	e.keys.SetConnMaxIdleTime(time.Minute)
 	return e, nil
 }
@@ -137,19 +138,19 @@ func (e *Engine) ProbeWrite(ctx context.Context, table string) error {
 // Exclusive reports false: any number of nodes may use a server.
 func (*Engine) Exclusive() bool { return false }
 
-// CheckFiles does nothing: the server has the files.
+// CheckFiles returns nil: the server has the files.
 func (*Engine) CheckFiles() error { return nil }
 
-// SettleFiles does nothing.
+// SettleFiles returns nil.
 func (*Engine) SettleFiles(context.Context) error { return nil }
 
 // Shrunk reports false.
 func (*Engine) Shrunk() bool { return false }
 
-// Verify does nothing: the server has tools for it.
+// Verify returns nil: the server has tools for it.
 func (*Engine) Verify(context.Context) error { return nil }
 
-// EmptyLog does nothing: the log and the free space are the server's.
+// EmptyLog returns nil: the server manages its log and free space.
 func (*Engine) EmptyLog(context.Context) error { return nil }
 
 // Backup returns driver.ErrBackup.

@@ -49,7 +49,7 @@ func (u URL) Full(err error) error {
 	return atomicfile.Full(u.String(), err)
 }
 
-// Reason returns the error of the server that err wraps; nil for none.
+// Reason returns the error of the server that err wraps, or nil.
 func (URL) Reason(err error) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e
@@ -57,8 +57,8 @@ func (URL) Reason(err error) error {
 	return nil
 }
 
-// unusable reports whether an error of the server makes its connection worthless for a
-// node that writes. The SQLSTATEs are those of PostgreSQL's manual, appendix A.
+// unusable reports whether an error of the server makes its connection useless for a node
+// that writes. The SQLSTATEs are from PostgreSQL's manual, appendix A.
 func unusable(err *pgconn.PgError) bool {
 	switch {
 	case fatal(err), // the server closes the connection
@@ -74,7 +74,7 @@ func unusable(err *pgconn.PgError) bool {
 
 // fatal reports whether the server ends the connection with err.
 func fatal(err *pgconn.PgError) bool {
-	// Severity is in the language of the server. Poolers may leave the other field out.
+	// Severity is in the language of the server. Poolers may omit the other field.
 	severity := err.SeverityUnlocalized
 	if severity == "" {
 		severity = err.Severity
@@ -83,7 +83,7 @@ func fatal(err *pgconn.PgError) bool {
 }
 
 // undecided reports whether the transaction may be durable after the connection has failed
-// with err in its commit. It is not if the server has refused a statement: that aborts the
+// with err in its commit. After a refused statement it cannot be, since that aborts the
 // transaction.
 func undecided(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// listenAgain is the pause before a connection that was lost is opened again.
+// listenAgain is the pause before a lost connection is opened again.
 const listenAgain = time.Second / 2
 
 // Listen calls wake after each notification on a channel, until ctx ends. It also calls wake
@@ -18,7 +18,7 @@ func (e *Engine) Listen(ctx context.Context, channel string, wake func()) {
 			return
 		}
 		if !errors.Is(err, context.Canceled) { // the end of a term has its own log line
-			e.primary.log.Warn("not told what other nodes hand over, trying again", "error", err)
+			e.primary.log.Warn("LISTEN connection lost, reconnecting", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -37,7 +37,7 @@ func (p *primary) listen(ctx context.Context, channel string, wake func()) error
 	if err != nil {
 		return err
 	}
-	defer func() { // a goodbye that nobody needs to hear
+	defer func() { // best-effort close
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = conn.Close(ctx)
@@ -45,7 +45,7 @@ func (p *primary) listen(ctx context.Context, channel string, wake func()) error
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return err
 	}
-	wake() // for what was missed
+	wake() // for notifications missed before
 	for {
 		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return err

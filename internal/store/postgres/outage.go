@@ -12,26 +12,25 @@ import (
 const (
 	// stillEvery is the time between two log lines of one outage.
 	stillEvery = time.Minute
-	// calm is the time without a failure after which a success ends an outage. Where the
-	// server takes some sessions and refuses others, or only reads, the outage goes on.
+	// calm is the time without a failure after which a success ends an outage. An outage
+	// continues while the server refuses some sessions, or only reads.
 	calm = 3 * time.Second
 )
 
-// outage tracks whether the PostgreSQL server is available, by the results of all that
-// uses it: writes, reads, keys and LISTEN. It logs the
-// beginning, a line a minute, and the end with the duration. Its methods may be called
-// from many goroutines; a nil outage logs nothing.
+// outage tracks whether the PostgreSQL server is available, by the results of writes,
+// reads, keys and LISTEN. It logs the beginning, a line a minute, and the end with the
+// duration. It is safe for concurrent use; a nil outage does not log.
 type outage struct {
 	log *slog.Logger
 	now func() time.Time
 
 	on atomic.Bool // from the first failure to the end
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // set from the first failure to the end
 	began    time.Time
 	failed   time.Time // last failure
-	worked   time.Time // first success after that; zero for none
-	logged   time.Time // last line
+	worked   time.Time // first success since; zero before it
+	logged   time.Time // first success after the last failure, or zero
 	failures int
 	last     *UnavailableError
 }
@@ -46,7 +45,7 @@ func (o *outage) note(err error) error {
 		o.fail(u)
 		return u
 	}
-	if o.on.Load() && (err == nil || errors.Is(err, sql.ErrNoRows) || SQLState(err) != "") { // anything else says nothing about the server
+	if o.on.Load() && (err == nil || errors.Is(err, sql.ErrNoRows) || SQLState(err) != "") { // other errors are not about the server
 		o.succeed()
 	}
 	return err
@@ -87,7 +86,7 @@ func (o *outage) succeed() {
 	o.log.Info("database available again", "after", o.rounded(o.worked), "failures", o.failures, "reason", o.last.Reason)
 }
 
-// rounded is the time from the beginning of the outage until t, as text.
+// rounded returns the time from the beginning of the outage until t, as text.
 func (o *outage) rounded(t time.Time) string {
 	return t.Sub(o.began).Round(100 * time.Millisecond).String()
 }

@@ -108,7 +108,7 @@ func (e *Engine) DropPartition(ctx context.Context, table string, over time.Time
 	return dropped, true, nil
 }
 
-// oldest returns the first of the months that were over at a time; zero for none.
+// oldest returns the first of the months that were over at a time, or the zero time.
 func oldest(months map[time.Time]bool, over time.Time) (month time.Time) {
 	for m := range months {
 		if !NextMonth(m).After(over) && (month.IsZero() || m.Before(month)) {
@@ -138,16 +138,16 @@ func scanMonths(rows driver.Rows, table string) (map[time.Time]bool, error) {
 		if err := rows.Scan(&name); err != nil {
 			return nil, fmt.Errorf("list partitions: %w", err)
 		}
-		if m, err := time.Parse(table+monthLayout, name); err == nil { // others are not ours
+		if m, err := time.Parse(table+monthLayout, name); err == nil { // other names are not partitions of this program
 			months[m] = true
 		}
 	}
 	return months, rows.Err()
 }
 
-// alter changes the partitions of a table in a transaction of its own, so that no request
-// waits for it in the queue of writes. One node at a time does so, and sees the changes of the
-// one before. do is idempotent, so alter repeats it after the loss of its connection.
+// alter changes the partitions of a table in a separate transaction, outside of the queue
+// of writes, so that no request waits for it. Nodes do so one after the other. do is
+// idempotent, so alter repeats it after the loss of its connection.
 func (e *Engine) alter(ctx context.Context, table string, do func(tx *sql.Tx, have map[time.Time]bool) error) error {
 	_, err := retry(ctx, e.primary, func() (any, error) { return nil, e.alterOnce(ctx, table, do) })
 	return err

@@ -35,9 +35,9 @@ const (
 // node's connections to it.
 //
 // Connections belong to a term. The term ends when one of its connections reports that the
-// server shuts down, has become read-only or is gone: after a failover, the primary may be
-// another host. Connections of an earlier term are closed instead of being used again, so
-// that reads and LISTEN follow the writes.
+// server shuts down, has become read-only or does not answer: after a failover, the primary
+// may be another host. Connections of an earlier term are closed instead of being used
+// again, so that reads and LISTEN follow the writes.
 type primary struct {
 	cfg  *pgx.ConnConfig // without time limits for statements
 	fast *pgx.ConnConfig // with the time limits of requests
@@ -184,7 +184,7 @@ func hosts(cfg *pgx.ConnConfig) int {
 	return n
 }
 
-// requireWrites refuses a server that takes no writes, so that the next host is tried, as
+// requireWrites refuses a read-only server, so that the next host is tried, as
 // target_session_attrs=read-write does.
 func requireWrites(ctx context.Context, conn *pgconn.PgConn) error {
 	err := pgconn.ValidateConnectTargetSessionAttrsReadWrite(ctx, conn)
@@ -202,7 +202,7 @@ func stated(database, parameter, variable string) bool {
 
 var errSilent = errors.New("host did not answer a moment ago, passed over")
 
-// passOver makes dial pass over hosts that did not answer lately.
+// passOver makes dial skip hosts that did not answer recently.
 func (p *primary) passOver(dial pgconn.DialFunc) pgconn.DialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		begun := time.Now()
@@ -221,7 +221,7 @@ func (p *primary) passOver(dial pgconn.DialFunc) pgconn.DialFunc {
 	}
 }
 
-// unanswered notes that a host has not answered since begun.
+// unanswered records that a host has not answered since begun.
 func (p *primary) unanswered(addr string, begun time.Time, err error) {
 	var e net.Error
 	if timeout := errors.As(err, &e) && e.Timeout() || errors.Is(err, context.DeadlineExceeded); !timeout || time.Since(begun) < silence {
@@ -232,7 +232,7 @@ func (p *primary) unanswered(addr string, begun time.Time, err error) {
 	p.silent[addr] = time.Now().Add(skipSilent)
 }
 
-// hostConn notices a host that takes connections but does not answer.
+// hostConn detects a host that accepts connections but does not answer.
 type hostConn struct {
 	net.Conn
 	heard      bool

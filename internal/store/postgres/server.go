@@ -62,8 +62,8 @@ func (u URL) Schema(ctx context.Context) (*sql.DB, error) {
 	return db, nil
 }
 
-// LockSchema waits until no other node changes the schema. The lock is that of a connection,
-// so a node that dies leaves none behind.
+// LockSchema waits until no other node changes the schema. The lock belongs to a
+// connection, so the death of a node releases it.
 func (URL) LockSchema(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -134,8 +134,9 @@ func (u URL) Exclusive(ctx context.Context, wait time.Duration) (conn *pgx.Conn,
 	return conn, nil
 }
 
-// Release closes a connection of Exclusive. It first releases the lock: the server would do so
-// a moment after the end of the connection, and a node that starts at once would be refused.
+// Release closes a connection of Exclusive. It first releases the lock. The server would do
+// so a moment after the end of the connection, and would refuse a node that starts
+// immediately.
 func Release(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -143,8 +144,8 @@ func Release(ctx context.Context, conn *pgx.Conn) {
 	_ = conn.Close(ctx)                                                     // the lock is released in any case
 }
 
-// share marks the database as in use by a node, and refuses one that a copy fills (Exclusive).
-// The mark ends with the connection.
+// share marks the database as in use by a node, and refuses the target of a running copy
+// (Exclusive). The mark ends with the connection.
 func share(ctx context.Context, conn *pgx.Conn) error {
 	var free bool
 	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock_shared($1)`, int64(copyLock)).Scan(&free); err != nil {

@@ -13,9 +13,9 @@ import (
 	"countersign/internal/store/driver"
 )
 
-// Limits of waits. The server ends the transaction of a node that stands still, so that others
-// get its rows. The deadline of the connection is for a server without any answer, so it is the
-// longest.
+// Time limits. The server ends the transaction of a node that hangs, so that other nodes
+// can lock its rows. The deadline of the connection is for a server without any answer, so
+// it is the longest.
 const (
 	connectTimeout = 5 * time.Second
 	lockTimeout    = 4 * time.Second
@@ -29,14 +29,13 @@ type URL string
 
 var _ driver.Database = URL("")
 
-// IsURL reports whether a database is named by the URL of a PostgreSQL server, and not by the
-// path of a file.
+// IsURL reports whether database is the URL of a PostgreSQL server and not the path of a
+// file.
 func IsURL(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
 }
 
-// errURL does not say what is wrong: the reasons of a parser quote the password,
-// or what it took for something else.
+// errURL replaces the error of the parser, which may quote the password.
 var errURL = errors.New("not a valid postgres:// URL (in user and password, all but letters and digits must be percent-encoded)")
 
 // parse reads the URL.
@@ -46,7 +45,7 @@ func (u URL) parse() (*pgx.ConnConfig, error) {
 	rest, _, _ = strings.Cut(rest, "?")
 	authority, name, _ := strings.Cut(rest, "/")
 	if strings.Count(authority, "@") > 1 || strings.ContainsAny(name, "@/") {
-		return nil, errURL // part of a password would pass for a host, and be told
+		return nil, errURL // part of a password would be logged as a host
 	}
 	cfg, err := pgx.ParseConfig(database)
 	if err != nil {

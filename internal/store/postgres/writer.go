@@ -16,9 +16,9 @@ import (
 	"countersign/internal/store/driver"
 )
 
-// Writer writes to a server. It implements [driver.Writer]. Round trips cost most, so a
-// statement without a result travels with the next one that has a result, as do BEGIN and
-// COMMIT.
+// Writer writes to a server. It implements [driver.Writer]. Round trips cost most, so
+// statements without a result are sent with the next statement that has one, as are BEGIN
+// and COMMIT.
 type Writer struct {
 	primary   *primary
 	log       *slog.Logger
@@ -29,7 +29,7 @@ type Writer struct {
 	changes map[driver.Change]*driver.ParsedChange
 	pending []statement // sent with the next result
 	begun   bool        // the server has received BEGIN
-	failed  error       // of the first statement that failed; the server refuses all others
+	failed  error       // error of the first failed statement; the server refuses all others
 }
 
 // statement is a statement to be sent. A change may be for several rows.
@@ -37,15 +37,15 @@ type statement struct {
 	query string
 	args  []any
 
-	change *driver.ParsedChange // nil for others
+	change *driver.ParsedChange // nil if it is not a change
 	about  map[[16]byte]bool    // items of the rows of a change
 }
 
 // maxRows bounds the rows of a change. PostgreSQL takes 65,535 arguments.
 const maxRows = 64
 
-// queue adds the statement to those of one message. Rows are changed by statements for
-// 64, 32, … 1 rows, so that there are few texts to be parsed and planned.
+// queue adds the statement to a message. It changes rows by statements for 64, 32, … 1
+// rows, so that the server parses and plans few texts.
 func (s statement) queue(batch *pgx.Batch) {
 	if s.change == nil {
 		batch.Queue(s.query, s.args...)
@@ -59,7 +59,7 @@ func (s statement) queue(batch *pgx.Batch) {
 	}
 }
 
-// statements is how many queue adds.
+// statements returns the number of statements that queue adds.
 func (s statement) statements() int {
 	if s.change == nil {
 		return 1
@@ -177,7 +177,7 @@ func (w *Writer) Commit() error {
 	return nil
 }
 
-// RollBack ends the transaction, if the server has received a part of it.
+// RollBack ends the transaction if the server has received any statement.
 func (w *Writer) RollBack() {
 	w.pending = w.pending[:0]
 	if !w.begun || w.conn == nil {
@@ -203,8 +203,8 @@ func (w *Writer) Send(query string, args []any) error {
 	return w.failed
 }
 
-// Add adds the row to those of the same change, unless a later pending statement may concern
-// the same item.
+// Add appends the row to the pending rows of the same change, unless a later pending
+// statement may concern the same item.
 func (w *Writer) Add(c driver.Change, about [16]byte, row []any) error {
 	if w.failed != nil {
 		return w.failed
@@ -225,13 +225,13 @@ func (w *Writer) Add(c driver.Change, about [16]byte, row []any) error {
 	return nil
 }
 
-// Exec sends the pending statements and one more.
+// Exec sends the pending statements and the given one.
 func (w *Writer) Exec(query string, args []any) (int64, error) {
 	tag, err := w.flush(query, args)
 	return tag.RowsAffected(), err
 }
 
-// flush sends the pending statements and one more, and returns the result of that one.
+// flush sends the pending statements and the given one, and returns its result.
 func (w *Writer) flush(query string, args []any) (tag pgconn.CommandTag, err error) {
 	results, err := w.submit(query, args)
 	if err != nil {
@@ -297,8 +297,8 @@ func (w *Writer) Ask(questions ...driver.Question) error {
 	return nil
 }
 
-// submit sends the pending statements and one more in one round trip, and reads all results
-// but the last.
+// submit sends the pending statements and the given one in one round trip, and reads all
+// results but the last.
 func (w *Writer) submit(query string, args []any) (pgx.BatchResults, error) {
 	if w.failed != nil {
 		return nil, w.failed
@@ -333,7 +333,7 @@ func (w *Writer) sendBatch(batch *pgx.Batch) pgx.BatchResults {
 	return w.conn.SendBatch(context.Background(), batch)
 }
 
-// fail notes the first error of the transaction.
+// fail records the first error of the transaction.
 func (w *Writer) fail(query string, err error) error {
 	if w.failed == nil {
 		verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
@@ -369,8 +369,8 @@ func (w *Writer) Retry(err error) driver.Retry {
 	return driver.Apart
 }
 
-// conflict reports whether another transaction was in the way: also one that has added the
-// same row at the same time.
+// conflict reports whether another transaction was in the way, for example because it added
+// the same row at the same time.
 func (w *Writer) conflict(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == serializationFailure || e.Code == deadlockDetected ||

@@ -1,6 +1,7 @@
-// Package sqlite is the SQLite engine of package store ([File], [Engine], [Writer]): it locks
-// the file, notices its replacement, opens connections, runs transactions, copies pages for a
-// backup, and recognizes damage and a full disk. It must not know the tables of Countersign.
+// Package sqlite is the SQLite engine of package store ([File], [Engine], [Writer]). It
+// locks the file, detects its replacement, opens connections and runs transactions. It
+// copies pages for a backup, and recognizes damage and a full disk. It must not know the
+// tables of Countersign.
 //
 // [Conn] and [Pool] call modernc.org/sqlite/lib, which is SQLite compiled to Go, without
 // database/sql. goose needs database/sql, so [OpenSQL] opens a file with it.

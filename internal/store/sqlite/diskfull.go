@@ -25,7 +25,7 @@ func (f File) Full(err error) error {
 	return atomicfile.Full(string(f), err)
 }
 
-// Reason returns the error of SQLite that err wraps; nil for none.
+// Reason returns the error of SQLite that err wraps, or nil.
 func (File) Reason(err error) error {
 	_, e := AsError(err)
 	return e

@@ -204,7 +204,7 @@ func (e *Engine) Verify(ctx context.Context) error {
 // Listen returns: no other node uses the file.
 func (*Engine) Listen(context.Context, string, func()) {}
 
-// ProbeWrite does nothing: a transaction locks the whole file.
+// ProbeWrite returns nil: a transaction locks the whole file.
 func (*Engine) ProbeWrite(context.Context, string) error { return nil }
 
 // Partitioned reports that rows of all times can be inserted: tables have no partitions.
@@ -212,7 +212,7 @@ func (*Engine) Partitioned(context.Context, string) (covers func(time.Time) bool
 	return func(time.Time) bool { return true }, nil
 }
 
-// AddPartitions does nothing.
+// AddPartitions returns nil.
 func (*Engine) AddPartitions(context.Context, string, ...time.Time) error { return nil }
 
 // DropPartition reports that the table has no partitions.

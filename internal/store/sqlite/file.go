@@ -54,7 +54,7 @@ func fileURI(path string, pragmas ...string) string {
 	return (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String()
 }
 
-// LockSchema does nothing: only one process writes at a time.
+// LockSchema returns an unlock without effect: only one process writes at a time.
 func (File) LockSchema(context.Context, *sql.DB) (unlock func() error, err error) {
 	return func() error { return nil }, nil
 }

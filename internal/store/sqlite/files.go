@@ -87,7 +87,7 @@ func (w *files) check() error {
 	return err
 }
 
-// known is the result of the last check, without another.
+// known returns the result of the last check.
 func (w *files) known() error {
 	if w == nil {
 		return nil

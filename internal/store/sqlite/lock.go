@@ -46,8 +46,8 @@ func lockOpen(f *os.File) error {
 	return checkLog(f)
 }
 
-// ErrOtherName is returned when a server has the SQLite file open under another
-// name: a second write-ahead log beside this name would corrupt the database.
+// ErrOtherName is returned if a server has the SQLite file open under another name: a
+// second write-ahead log, under this name, would corrupt the database.
 var ErrOtherName = errors.New("a server uses this file under another name (hard link or mount), or is just starting; use the name in its configuration")
 
 // checkName refuses a file that a server uses under another name. A server keeps a
