@@ -89,7 +89,7 @@ func testArchive(t *testing.T, db *store.DB) {
 	}
 	archive(t, db, store.Cutoffs{Codes: at(0)}, 10, 1)
 	if first.Checks[0].Code.IsZero() || first.Payment.Payee == "" {
-		t.Fatalf("nothing would be lost: %+v", first)
+		t.Fatalf("the verification has no codes to lose: %+v", first)
 	}
 	wantFound(t, db, withoutCodes(first))
 	same(t, db, other)
@@ -98,19 +98,19 @@ func testArchive(t *testing.T, db *store.DB) {
 		_, found, err := tx.Verification(first.ID)
 		_, ref, refErr := tx.VerificationOf(verify.Ref{Carrier: "a", ID: refOf(first.To.Given)})
 		if found || ref {
-			t.Errorf("verification %v, message id %v are still where requests look", found, ref)
+			t.Errorf("verification %v, message id %v are still in the tables of requests", found, ref)
 		}
 		return errors.Join(err, refErr)
 	})
 	archive(t, db, store.Cutoffs{Codes: at(1)}, 10, 1)
 	wantFound(t, db, withoutCodes(other))
 	if _, ok, err := db.OldestEnded(t.Context()); ok || err != nil {
-		t.Errorf("OldestEnded = %v, %v; want none", ok, err)
+		t.Errorf("OldestEnded = %v, %v; want ok = false", ok, err)
 	}
 }
 
-// testArchiveEveryField: the archive keeps every field of a verification but its codes. After
-// the erasure of the personal data it keeps the rest.
+// testArchiveEveryField: the archive keeps every field of a verification except its codes,
+// and after the erasure of personal data all other fields.
 func testArchiveEveryField(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	for i, paid := range []bool{true, false} {
@@ -125,8 +125,8 @@ func testArchiveEveryField(t *testing.T, db *store.DB) {
 	}
 }
 
-// testArchivePersonal: payee and IP addresses are kept, each with or without the other, until
-// the erasure.
+// testArchivePersonal: payee and IP addresses are kept until the erasure, each also without
+// the other.
 func testArchivePersonal(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	for i, tt := range []struct {
@@ -154,8 +154,8 @@ func testArchivePersonal(t *testing.T, db *store.DB) {
 	}
 }
 
-// testArchiveMessageIDs: the move of a verification deletes its message ids, also if it is too
-// old for the archive.
+// testArchiveMessageIDs: the move of a verification deletes its message ids, also if the
+// verification is too old for the archive.
 func testArchiveMessageIDs(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	finish(t, db, "447700900000", at(0))
@@ -168,7 +168,7 @@ func testArchiveMessageIDs(t *testing.T, db *store.DB) {
 	wantOf(t, db, "a", "3", running.ID)
 }
 
-// testArchiveStays: a verification in progress, and one with a lease, stay where they are.
+// testArchiveStays: a verification in progress, or with a lease, is not moved.
 func testArchiveStays(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	running := begin(t, db, request("demo0001", "447700900000"), t0)
@@ -181,7 +181,7 @@ func testArchiveStays(t *testing.T, db *store.DB) {
 	}
 }
 
-// testArchiveOrder: the oldest move first, so that a batch is a deadline.
+// testArchiveOrder: the oldest are moved first, so that the age of the rest is bounded.
 func testArchiveOrder(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	for _, i := range []int{3, 0, 4, 1, 2} {
@@ -227,9 +227,9 @@ func testRedact(t *testing.T, db *store.DB) {
 	month := 31 * 24 * time.Hour
 	var before []verify.Verification
 	for i := range 3 {
-		before = append(before, finish(t, db, fmt.Sprint("44770090000", i), at(0).Add(time.Duration(i)*month))) // of several partitions
+		before = append(before, finish(t, db, fmt.Sprint("44770090000", i), at(0).Add(time.Duration(i)*month))) // for several partitions
 	}
-	redact(t, db, at(1e9), 10, 0) // nothing has moved
+	redact(t, db, at(1e9), 10, 0) // none is archived
 	archive(t, db, store.Cutoffs{Codes: at(1e9)}, 10, 3)
 	redact(t, db, at(0).Add(-ms), 10, 0)
 	wantFound(t, db, withoutCodes(before[0]))
@@ -244,8 +244,8 @@ func testRedact(t *testing.T, db *store.DB) {
 	wantFound(t, db, anonymous(before[2]))
 }
 
-// testArchiveLate: what is found only when it should have lost its number, or gone
-// altogether, does so on the way.
+// testArchiveLate: a verification that is archived late loses its number, or is deleted, in
+// the same step.
 func testArchiveLate(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	gone, named := finish(t, db, "447700900000", at(0)), finish(t, db, "447700900001", at(0).Add(2*ms))
@@ -273,16 +273,16 @@ func drop(t *testing.T, db *store.DB, ended time.Time, want bool) {
 	}
 }
 
-// testPurgeArchive: a verification goes when its time is over; on PostgreSQL, when that of
-// its month is.
+// testPurgeArchive: a verification is deleted at the end of its retention; on PostgreSQL,
+// at the end of its month's retention.
 func testPurgeArchive(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	december := time.Date(2025, 12, 31, 23, 59, 59, 999e6, time.UTC)
 	first, last := finish(t, db, "447700900000", december), finish(t, db, "447700900001", t0)
 	archive(t, db, store.Cutoffs{Codes: at(0)}, 10, 2)
-	after := december // when the first goes
+	after := december // the first is deleted
 	if db.Shared() {
-		after = december.Add(ms) // the month is over then
+		after = december.Add(ms) // the month has ended
 	}
 	drop(t, db, after.Add(-ms), false)
 	find(t, db, first.ID)
@@ -294,7 +294,7 @@ func testPurgeArchive(t *testing.T, db *store.DB) {
 	wantGone(t, db, last.ID)
 }
 
-// engines runs a test that needs the place of its database on both engines.
+// engines runs a test on both engines, with the path or URL of a database.
 func engines(t *testing.T, test func(t *testing.T, database string)) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
@@ -307,8 +307,8 @@ func engines(t *testing.T, test func(t *testing.T, database string)) {
 	})
 }
 
-// TestArchiveTellsNothing: nothing that tells of a person, and no code, is where it
-// could stay behind.
+// TestArchiveTellsNothing: the archive has no codes, and no personal data outside of its
+// own columns.
 func TestArchiveTellsNothing(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		db := openFile(t, database, key)
@@ -322,7 +322,7 @@ func TestArchiveTellsNothing(t *testing.T) {
 		must(t, side.QueryRowContext(t.Context(), `SELECT document, personal FROM archive`).Scan(&doc, &personal))
 		for _, secret := range []string{"447700900000", "Jane", "192.0.2.1", "nope1"} {
 			if strings.Contains(doc, secret) {
-				t.Errorf("the document tells %s: %s", secret, doc)
+				t.Errorf("the document contains %s: %s", secret, doc)
 			}
 		}
 		if !strings.Contains(personal, "192.0.2.1") || strings.Contains(personal, "nope1") {
@@ -332,7 +332,7 @@ func TestArchiveTellsNothing(t *testing.T) {
 		var left int
 		must(t, side.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM archive WHERE address IS NOT NULL OR personal IS NOT NULL`).Scan(&left))
 		if left != 0 {
-			t.Errorf("%d rows still tell of a person", left)
+			t.Errorf("%d rows still have personal data", left)
 		}
 		for _, table := range []string{"verifications", "message_ids"} {
 			must(t, side.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM `+table).Scan(&left))

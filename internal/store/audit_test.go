@@ -13,7 +13,7 @@ func entry(action, subject string, at time.Time) store.AuditEntry {
 	return store.AuditEntry{At: at, Who: "anna", Source: "192.0.2.1", Action: action, Subject: subject, Detail: `{"n":1}`}
 }
 
-// actions lists what the audit log has, the newest first.
+// actions lists the actions in the audit log, newest first.
 func actions(t *testing.T, db *store.DB, f store.AuditFilter) []string {
 	t.Helper()
 	if f.Limit == 0 {
@@ -28,22 +28,22 @@ func actions(t *testing.T, db *store.DB, f store.AuditFilter) []string {
 	return list
 }
 
-// testAuditWith: an entry stands and falls with the change that it tells of, and is
-// written once, however many transactions the change takes.
+// testAuditWith: an entry is written only with its change, and once, also for a change in
+// several transactions.
 func testAuditWith(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	ctx, audit := store.WithAudit(t.Context(), entry("account.bar", "nobody00", at(1)))
 	if err := db.SetBarred(ctx, "nobody00", true); !errors.Is(err, store.ErrNoAccount) || audit.Written() {
-		t.Errorf("bar nobody: %v, written %v", err, audit.Written())
+		t.Errorf("bar an unknown account: %v, written %v", err, audit.Written())
 	}
 	if got := actions(t, db, store.AuditFilter{}); got != nil {
-		t.Errorf("what failed is logged: %q", got)
+		t.Errorf("a failed change is logged: %q", got)
 	}
 	if found, err := db.UnblockNumber(ctx, "447700900000"); found || err != nil {
 		t.Errorf("unblock a number that is not blocked: %v, %v", found, err)
 	}
 	if got := actions(t, db, store.AuditFilter{}); got != nil || audit.Written() {
-		t.Errorf("what changed nothing is logged: %q", got)
+		t.Errorf("a call without a change is logged: %q", got)
 	}
 	ctx, audit = store.WithAudit(t.Context(), entry("account.bar", "demo0001", at(2)))
 	must(t, db.SetBarred(ctx, "demo0001", true))

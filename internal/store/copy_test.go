@@ -23,7 +23,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// lived is an installation that has seen everything.
+// lived is an installation with rows in every table.
 type lived struct {
 	path          string
 	verifications []verify.ID
@@ -31,10 +31,10 @@ type lived struct {
 	refs          map[string]verify.ID // message ids of carrier a
 }
 
-// odd is what a carrier may send as an id: not UTF-8, with a zero in it.
+// odd is a possible message id of a carrier, with an invalid UTF-8 byte and a zero.
 const odd = "id-\xff\x00\\x41"
 
-// live makes an installation in a file, by the means of the store, and closes it.
+// live makes an installation in a file with the store, and closes it.
 func live(t *testing.T) lived {
 	t.Helper()
 	in := lived{path: sqlite(t)}
@@ -113,7 +113,7 @@ func live(t *testing.T) lived {
 	return in
 }
 
-// twin is the installation once more, for a test that has it for itself.
+// twin copies the installation for a test that changes it.
 func (in *lived) twin(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "countersign.db")
@@ -150,7 +150,7 @@ func copyTo(t *testing.T, from, to string) ([]copy.Table, error) {
 	return copy.Run(t.Context(), copy.Config{From: from, To: to, Key: key, Batch: 2})
 }
 
-// wantCopy holds the target against the source, by all that the store can tell.
+// wantCopy compares the target with the source by all reads of the store.
 func wantCopy(t *testing.T, in lived, to string) {
 	t.Helper()
 	source, target := openFile(t, in.path, key), openFile(t, to, key)
@@ -182,7 +182,7 @@ func wantCopy(t *testing.T, in lived, to string) {
 		want, err := ask(source)
 		must(t, err)
 		if got, err := ask(target); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: the target says %+v (%v), the source %+v", name, got, err, want)
+			t.Errorf("%s: the target has %+v (%v), the source %+v", name, got, err, want)
 		}
 	}
 	wantReceipt(t, target, "early", t0, verify.EventDelivered, "000")
@@ -193,16 +193,16 @@ func wantCopy(t *testing.T, in lived, to string) {
 		t.Errorf("in progress is %+v, want %+v", got, in.running)
 	}
 	if got := due(t, target, t0, 10); !slices.Equal(got, []verify.ID{in.held.ID}) {
-		t.Errorf("due at once: %v, want what the stopped server held, %v", got, in.held.ID)
+		t.Errorf("due immediately: %v, want the lease of the stopped server, %v", got, in.held.ID)
 	}
-	// What is new does not meet what was copied.
+	// New rows do not conflict with copied ones.
 	must(t, inbox.New(target).AddMessage(t.Context(), note(in.running.LastEventID(), 99)))
 	if list, err := inbox.New(target).Messages(t.Context(), "", 1); err != nil || len(list) != 1 || list[0].Text != "text 99" {
 		t.Errorf("the newest message is %+v (%v), want the new one", list, err)
 	}
 }
 
-// TestCopy: everything is there, of every table.
+// TestCopy: every table is copied completely.
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	in, to := live(t), pgtest.URL(t)
@@ -211,9 +211,9 @@ func TestCopy(t *testing.T) {
 	got := map[string]copy.Table{}
 	for _, d := range done {
 		if d.Compared == 0 {
-			t.Errorf("table %s is empty here, which shows nothing: let live put something there", d.Name)
+			t.Errorf("table %s is empty, so the test does not cover it: add a row in live", d.Name)
 		}
-		if d.Copied != d.Compared && d.Name != "settings" { // one of which comes with the claim of the target
+		if d.Copied != d.Compared && d.Name != "settings" { // claim has inserted one of its rows before
 			t.Errorf("%+v: not all was copied, or not all compared", d)
 		}
 		got[d.Name] = d
@@ -221,7 +221,7 @@ func TestCopy(t *testing.T) {
 	if got["accounts"].Copied != 2 || got["phone_messages"].Compared != 5 {
 		t.Errorf("copied %+v and compared %+v, want 2 and 5", got["accounts"], got["phone_messages"])
 	}
-	// Whoever adds a table that is not to be copied says so here.
+	// Add a table that must not be copied here.
 	var names string
 	pgtest.Scan(t, to, `SELECT string_agg(relname, ' ') FROM pg_class
 		WHERE relkind IN ('r', 'p') AND relpersistence = 'p' AND NOT relispartition AND relnamespace = 'public'::regnamespace`, &names)
@@ -233,11 +233,12 @@ func TestCopy(t *testing.T) {
 	wantCopy(t, in, to)
 }
 
-// TestCopyAgain: a copy that is complete stays as it is, whatever became of it.
+// TestCopyAgain: a complete copy is not changed by another call, also after changes in the
+// target.
 func TestCopyAgain(t *testing.T) {
 	t.Parallel()
 	in, to := live(t), postgres(t)
-	db, err := open(t, to, key, true) // too early, but it changes nothing
+	db, err := open(t, to, key, true) // the copy has not begun, so this changes nothing
 	must(t, err)
 	must(t, db.Close())
 	_, err = copyTo(t, in.path, to)
@@ -254,15 +255,15 @@ func TestCopyAgain(t *testing.T) {
 	if pgtest.Scan(t, to, `SELECT COUNT(*) FROM phone_messages`, &left); left != 0 {
 		t.Errorf("%d messages were copied again", left)
 	}
-	// What was done for a trial is no copy of what the source is now.
+	// A trial copy of an older state of the source is refused.
 	exec(t, raw(t, in.path), `UPDATE phone_messages SET text = 'new' WHERE seq = 5`)
 	if _, err := copyTo(t, in.path, to); !errors.Is(err, copy.ErrOutdated) {
 		t.Errorf("got %v, want ErrOutdated", err)
 	}
 }
 
-// TestCopyInterrupted: wherever a copy ends early, nobody uses what there is, and
-// the next goes on from there.
+// TestCopyInterrupted: an interrupted copy cannot be opened, and the next call continues
+// it.
 func TestCopyInterrupted(t *testing.T) {
 	t.Parallel()
 	lived := live(t)
@@ -280,18 +281,18 @@ func TestCopyInterrupted(t *testing.T) {
 					return
 				}
 				if _, err := open(t, to, key, true); !errors.Is(err, store.ErrHalfCopied) {
-					t.Errorf("opening what is being copied: %v, want ErrHalfCopied", err)
+					t.Errorf("opening the target during the copy: %v, want ErrHalfCopied", err)
 				}
 				if _, err := raw(t, in.path).ExecContext(t.Context(), `UPDATE accounts SET balance = 0`); err == nil {
-					t.Error("the source was written to meanwhile")
+					t.Error("the source was written during the copy")
 				}
 				cancel()
 			}})
 			if !errors.Is(err, context.Canceled) {
-				t.Fatalf("got %v, want that it was cancelled", err)
+				t.Fatalf("got %v, want context.Canceled", err)
 			}
 			if _, err := open(t, to, key, true); !errors.Is(err, store.ErrHalfCopied) {
-				t.Errorf("opening what is half copied: %v, want ErrHalfCopied", err)
+				t.Errorf("opening an incomplete copy: %v, want ErrHalfCopied", err)
 			}
 			done, err := copy.Run(t.Context(), copy.Config{From: in.path, To: to, Key: key, Batch: 2, Progress: func(table string, rows int) {
 				if rows == 0 && table != "settings" {
@@ -309,8 +310,8 @@ func TestCopyInterrupted(t *testing.T) {
 	}
 }
 
-// TestCopyDiffers: whatever is not the same in the end is found, and told without a
-// phone number.
+// TestCopyDiffers: every difference between source and target is reported without a phone
+// number.
 func TestCopyDiffers(t *testing.T) {
 	t.Parallel()
 	in := live(t)
@@ -333,17 +334,17 @@ func TestCopyDiffers(t *testing.T) {
 				}
 			}})
 			if !errors.Is(err, copy.ErrDiffers) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "4477009000") {
-				t.Errorf("got %v, want ErrDiffers that says %q", err, tt.want)
+				t.Errorf("got %v, want ErrDiffers with %q", err, tt.want)
 			}
 			if _, err := open(t, to, key, true); !errors.Is(err, store.ErrHalfCopied) {
-				t.Errorf("opening it: %v, want ErrHalfCopied", err)
+				t.Errorf("opening the target: %v, want ErrHalfCopied", err)
 			}
 		})
 	}
 }
 
-// TestCopyRefuses: what would lose something, or mix two installations, is left
-// alone.
+// TestCopyRefuses: a copy that would lose data, or mix two installations, is refused
+// without a change.
 func TestCopyRefuses(t *testing.T) {
 	t.Parallel()
 	in := live(t)
@@ -396,7 +397,7 @@ func TestCopyRefuses(t *testing.T) {
 			tt.prepare(t, &cfg)
 			_, err := copy.Run(t.Context(), cfg)
 			if err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("got %v, want %v that says %q", err, tt.want, tt.text)
+				t.Errorf("got %v, want %v with %q", err, tt.want, tt.text)
 			}
 			if _, err := os.Stat(path + ".gone"); err == nil {
 				t.Error("a source was made")
@@ -405,8 +406,7 @@ func TestCopyRefuses(t *testing.T) {
 	}
 }
 
-// TestCopyLaterTable: a table that a later migration adds is copied, too, be it in
-// partitions.
+// TestCopyLaterTable: a table of a later migration is copied, also with partitions.
 func TestCopyLaterTable(t *testing.T) {
 	t.Parallel()
 	in, to := live(t), postgres(t)

@@ -13,9 +13,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestPostgresCrash: whatever was answered is there after the server has crashed
-// under load, again and again; what was not is there whole or not at all; and the
-// books are right.
+// TestPostgresCrash: after each of several crashes of the server under load, every
+// acknowledged write exists. Every other write exists completely or not at all, and
+// balances equal the ledger.
 func TestPostgresCrash(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t)
@@ -30,7 +30,7 @@ func TestPostgresCrash(t *testing.T) {
 	addAccount(t, nodes[0], "demo0001", 1<<40)
 
 	var mu sync.Mutex
-	answered := map[verify.ID]bool{} // false when it was answered with an error
+	answered := map[verify.ID]bool{} // false after an error
 	var down chan struct{}           // closed when the server runs again; nil while it runs
 	var accepted, refused atomic.Int64
 	stop := make(chan struct{})
@@ -90,7 +90,7 @@ func TestPostgresCrash(t *testing.T) {
 		}
 		switch {
 		case ok && !there:
-			t.Errorf("%s was answered, and is lost", id)
+			t.Errorf("%s was acknowledged and is lost", id)
 		case ok:
 			good++
 		case there:
@@ -99,9 +99,9 @@ func TestPostgresCrash(t *testing.T) {
 			bad++
 		}
 	}
-	t.Logf("%d answered, %d refused, %d refused but kept", good, bad, kept)
+	t.Logf("%d acknowledged, %d refused, %d refused but durable", good, bad, kept)
 	if good < 100 || bad == 0 {
-		t.Errorf("%d were answered and %d refused: it was not under load", good, bad)
+		t.Errorf("%d were acknowledged and %d refused: the load was too small", good, bad)
 	}
 	wantBalance(t, nodes[1], "demo0001", 1<<40-verify.Money(good+kept), good+kept)
 }

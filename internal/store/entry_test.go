@@ -20,8 +20,8 @@ func wantEntries(t *testing.T, got []store.Entry, err error, want ...string) {
 	}
 }
 
-// testEntries: what a verification costs stands in the ledger of whoever pays, once,
-// wherever it moves; what carriers charge is no part of the balance.
+// testEntries: the charge of a verification is in the payer's ledger once, before and after
+// moves. Carrier costs are not part of the balance.
 func testEntries(t *testing.T, db *store.DB) {
 	addAccount(t, db, "payer001", 100)
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{Account: verify.Account{Key: "child001", Parent: "payer001"}, Secret: "s"}, t0))
@@ -65,6 +65,6 @@ func testEntries(t *testing.T, db *store.DB) {
 	carry(t, db, at(2), 10, 3)
 	check("carried 70 ", "carried-cost -7 ", "refund 30 child001")
 	if _, ok, err := db.Book(t.Context(), "nobody01"); ok || err != nil {
-		t.Errorf("the book of nobody: %v, %v", ok, err)
+		t.Errorf("the book of an unknown account: %v, %v", ok, err)
 	}
 }

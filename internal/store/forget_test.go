@@ -70,8 +70,7 @@ func testForgetForms(t *testing.T, db *store.DB) {
 	}
 }
 
-// testForget: nothing that tells of a number is left, and nothing of another is
-// touched.
+// testForget: all data of the number is erased, and all data of other numbers remains.
 func testForget(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{
@@ -80,7 +79,7 @@ func testForget(t *testing.T, db *store.DB) {
 	must(t, db.BlockNumber(t.Context(), store.BlockedNumber{Number: forgotten, CreatedAt: t0}))
 	month := 31 * day
 	var gone, stay []verify.Verification
-	for i := range 3 { // in the archive, of several months; 60 are more than a batch
+	for i := range 3 { // archived in several months; 60 are more than a batch
 		gone = append(gone, finish(t, db, forgotten, at(float64(i)).Add(time.Duration(i)*month)))
 		stay = append(stay, finish(t, db, kept, at(float64(i)).Add(time.Duration(i)*month)))
 	}
@@ -103,7 +102,7 @@ func testForget(t *testing.T, db *store.DB) {
 
 	got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Unblock: true}, now.Add(time.Second))
 	if !errors.Is(err, store.ErrRunning) || got != (store.Forgotten{}) {
-		t.Errorf("while one is in progress: %+v, %v; want ErrRunning and nothing done", got, err)
+		t.Errorf("while one is in progress: %+v, %v; want ErrRunning and no change", got, err)
 	}
 	wantFound(t, db, before)
 	if blocked, err := db.Blocked(t.Context(), forgotten); !blocked || err != nil {
@@ -134,7 +133,7 @@ func testForget(t *testing.T, db *store.DB) {
 		}
 	}
 	if len(historyOf(t, db, forgotten).Uses) != 0 || len(historyOf(t, db, kept).Uses) != 1 {
-		t.Error("what the caps know of the number stays, or that of another is gone")
+		t.Error("the history of the number remains, or the history of another is deleted")
 	}
 	want = store.Forgotten{Unblocked: true}
 	if got, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten, Unblock: true}, now); got != want || err != nil {
@@ -142,7 +141,7 @@ func testForget(t *testing.T, db *store.DB) {
 	}
 }
 
-// testForgetHeld: what a node still holds is told of, and left for later.
+// testForgetHeld: verifications with a lease are counted and not erased.
 func testForgetHeld(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	v := begin(t, db, request("demo0001", forgotten), t0)
@@ -154,7 +153,7 @@ func testForgetHeld(t *testing.T, db *store.DB) {
 		t.Errorf("forgot %+v (%v), want %+v", got, err, want)
 	}
 	if len(historyOf(t, db, forgotten).Uses) != 0 || len(historyOf(t, db, kept).Uses) != 1 {
-		t.Error("want what is counted of the number forgotten, and of the other not")
+		t.Error("want the history of the number deleted, and the history of the other kept")
 	}
 	save(t, db, get(t, db, v.ID).Outcome(accepted(v), onFailure(), at(2)))
 	// A verification past its end is over before a node has expired it.
@@ -169,7 +168,7 @@ func testForgetHeld(t *testing.T, db *store.DB) {
 	}
 }
 
-// TestSQLiteForgets: no trace of the number is left in the file, or beside it.
+// TestSQLiteForgets: neither the file nor its auxiliary files contain the number.
 func TestSQLiteForgets(t *testing.T) {
 	t.Parallel()
 	path := sqlite(t)
@@ -193,15 +192,15 @@ func TestSQLiteForgets(t *testing.T) {
 	}
 	must(t, inbox.New(db).AddMessage(t.Context(), virtual.Message{EventID: verify.ID{1}, Number: forgotten, Text: "to " + forgotten, SentAt: t0}))
 	if moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: at(100)}, 200); moved == 0 || err != nil {
-		t.Fatalf("%d have moved (%v)", moved, err)
+		t.Fatalf("%d were archived (%v)", moved, err)
 	}
 	if !has(forgotten) {
-		t.Fatal("the number is nowhere before it is forgotten: the search is no good")
+		t.Fatal("the number is not found before its erasure: the search does not work")
 	}
 	_, err := db.ForgetNumber(t.Context(), store.Forget{Number: forgotten}, at(1e4))
 	must(t, err)
 	if has(forgotten) || !has(kept) {
-		t.Errorf("the files hold the number: %v, another: %v; want false and true", has(forgotten), has(kept))
+		t.Errorf("the files contain the number: %v, another: %v; want false and true", has(forgotten), has(kept))
 	}
 }
 

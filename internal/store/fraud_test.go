@@ -16,14 +16,14 @@ func counted(minute int64, prefix string, n fraud.Counts) fraud.Entry {
 	return fraud.Entry{Minute: t0.Unix()/60 + minute, Account: "demo0001", Country: "GB", Prefix: prefix, Counts: n}
 }
 
-// testFraudNews: each node reads what the others told once, in their order, and news
-// that were stored already change nothing.
+// testFraudNews: each node reads the messages of the others once, in order. Messages that
+// are already stored have no effect.
 func testFraudNews(t *testing.T, db *store.DB) {
 	first := []fraud.Entry{counted(0, "4477009", fraud.Counts{Starts: 2, Successes: 1}), {Minute: 1, Range: "4477009000", Last: 7}}
 	second := []fraud.Entry{counted(1, "4477009", fraud.Counts{Starts: -1})}
 	for _, n := range []store.FraudNews{
 		{Node: "a", Seq: 1, At: at(1), Entries: first},
-		{Node: "a", Seq: 1, At: at(2), Entries: second}, // again: it did not hear that it was done
+		{Node: "a", Seq: 1, At: at(2), Entries: second}, // repeated, as after an unknown outcome
 		{Node: "a", Seq: 2, At: at(3), Entries: second},
 		{Node: "b", Seq: 1, At: at(3), Entries: second},
 	} {
@@ -57,7 +57,7 @@ func testFraudNews(t *testing.T, db *store.DB) {
 	}
 }
 
-// testFraudHours: what looks far back is summed by hour over all nodes.
+// testFraudHours: hourly sums include all nodes.
 func testFraudHours(t *testing.T, db *store.DB) {
 	hour := func(h int64, node string, seq, starts int64) store.FraudNews {
 		e := counted(60*h, "4477009", fraud.Counts{Starts: starts, Spend: 10 * starts})
@@ -103,8 +103,8 @@ func blockIDs(list []fraud.Block) (names []string) {
 	return names
 }
 
-// testFraudBlocks: a block reads as it was made, two nodes that decide the same make
-// one, and one that holds can be lifted once.
+// testFraudBlocks: a block is read as it was written, two nodes with the same decision make
+// one block, and a block in force can be lifted once.
 func testFraudBlocks(t *testing.T, db *store.DB) {
 	over, forever := block("a", "demo0001", 1, at(60)), block("b", "demo0001", 2, time.Time{})
 	twin := block("c", "demo0001", 2, at(99))
@@ -133,10 +133,10 @@ func testFraudBlocks(t *testing.T, db *store.DB) {
 	list("for one that starts late", []string{"b"})(db.FraudBlocksHeld(t.Context(), at(61)))
 
 	if err := db.LiftFraudBlock(t.Context(), "x", "cli", at(70)); !errors.Is(err, store.ErrNoBlock) {
-		t.Errorf("lift one that is not there: %v", err)
+		t.Errorf("lift an unknown block: %v", err)
 	}
 	if err := db.LiftFraudBlock(t.Context(), "a", "cli", at(70)); !errors.Is(err, store.ErrBlockOver) {
-		t.Errorf("lift one that is over: %v", err)
+		t.Errorf("lift a block that has ended: %v", err)
 	}
 	must(t, db.LiftFraudBlock(t.Context(), "b", "cli", at(70)))
 	list("that hold, lifted", nil)(db.FraudBlocks(t.Context(), false, at(70), 10))
@@ -148,8 +148,8 @@ func testFraudBlocks(t *testing.T, db *store.DB) {
 	list("after forgetting", []string{"b"})(db.FraudBlocks(t.Context(), true, at(70), 10))
 }
 
-// testFraudUnblock: an account lifts its own blocks of a network, passes those of
-// all, and learns when there is none.
+// testFraudUnblock: an account lifts its own blocks of a network, passes the blocks of all
+// accounts, and gets found = false if there is no block.
 func testFraudUnblock(t *testing.T, db *store.DB) {
 	all := block("b", "", 1, at(500))
 	all.Rule = fraud.RuleConversionAll
@@ -171,7 +171,7 @@ func testFraudUnblock(t *testing.T, db *store.DB) {
 	}
 	held, err := db.FraudBlocks(t.Context(), false, at(20), 10)
 	if must(t, err); len(held) != 2 {
-		t.Errorf("%v hold, want those of all and of the other account", blockIDs(held))
+		t.Errorf("%v hold, want the block of all accounts and the block of the other account", blockIDs(held))
 	}
 	got, err := db.FraudUnblocksSince(t.Context(), at(15))
 	if want := []fraud.Unblock{{Account: "demo0001", Network: "23410", Since: at(20), Until: at(20 + 3600)}}; err != nil || !reflect.DeepEqual(got, want) {

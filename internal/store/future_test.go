@@ -10,8 +10,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// testFutureKeys: a data key from the future seals nothing and still opens; it is
-// destroyed in the time of the key that took its place.
+// testFutureKeys: a data key from the future seals no value but still opens its values. It
+// is destroyed together with the key that replaced it.
 func testFutureKeys(t *testing.T, db *store.DB) {
 	const day = 24 * time.Hour
 	ctx := t.Context()
@@ -38,13 +38,13 @@ func testFutureKeys(t *testing.T, db *store.DB) {
 		if wrong == first {
 			t.Errorf("%v: no key was made", jump)
 		}
-		v := begin(t, db, request("demo0001", "447700900077"), t0) // sealed with it
+		v := begin(t, db, request("demo0001", "447700900077"), t0) // sealed with this key
 		must(t, db.Vault().Refresh(ctx, now))
 		if id, after := current(); id != first || after != n {
 			t.Errorf("%v and back: key %d of %d is in use, want %d of %d", jump, id, after, first, n)
 		}
 		if got, ok, err := db.Verification(ctx, v.ID); err != nil || !ok || !got.PIN.Equal(v.PIN) {
-			t.Errorf("%v and back: what was sealed meanwhile: %v, %v", jump, ok, err)
+			t.Errorf("%v and back: the value sealed in between: %v, %v", jump, ok, err)
 		}
 		save(t, db, v.Withdraw(t0))
 	}
@@ -58,7 +58,7 @@ func testFutureKeys(t *testing.T, db *store.DB) {
 	}
 }
 
-// testFutureReceipts: a receipt from the future belongs to no message of now, and goes.
+// testFutureReceipts: a receipt from the future matches no present message, and is deleted.
 func testFutureReceipts(t *testing.T, db *store.DB) {
 	keep := func(at time.Time, state verify.EventState) {
 		t.Helper()
@@ -80,14 +80,14 @@ func testFutureReceipts(t *testing.T, db *store.DB) {
 	if got := take(t0); got != "" {
 		t.Errorf("a receipt of next year is taken: %s", got)
 	}
-	keep(t0, verify.EventAccepted) // in place of that one, not added to it
+	keep(t0, verify.EventAccepted) // replaces the other, without a merge
 	if got := take(t0); got != verify.EventAccepted {
-		t.Errorf("the receipt of now is %q", got)
+		t.Errorf("the present receipt is %q", got)
 	}
 	keep(future, verify.EventUndeliverable)
 	must(t, db.ForgetReceipts(t.Context(), t0))
 	if got := take(future); got != "" {
-		t.Errorf("it is still there: %s", got)
+		t.Errorf("the receipt remains: %s", got)
 	}
 	keep(t0, verify.EventAccepted)
 	keep(t0.Add(2*time.Hour), verify.EventDelivered) // the id was used again
@@ -96,15 +96,15 @@ func testFutureReceipts(t *testing.T, db *store.DB) {
 	}
 }
 
-// testFutureSecrets: a secret that only a wrong clock finds expired stays, and one that
-// has expired can be given again.
+// testFutureSecrets: a secret that is expired only by a wrong clock is kept, and an expired
+// secret can be added again.
 func testFutureSecrets(t *testing.T, db *store.DB) {
 	ctx := t.Context()
 	addAccount(t, db, "demo0001", 0)
 	_, err := db.AddSecret(ctx, "demo0001", "second", t0.Add(time.Hour), t0)
 	must(t, err)
 	if _, err := db.AddSecret(ctx, "demo0001", "second", time.Time{}, t0); !errors.Is(err, store.ErrSecretExists) {
-		t.Errorf("the same again: %v", err)
+		t.Errorf("the same secret again: %v", err)
 	}
 	_, err = db.AddSecret(ctx, "demo0001", "third", time.Time{}, t0.AddDate(1, 0, 0))
 	must(t, err)
@@ -116,7 +116,7 @@ func testFutureSecrets(t *testing.T, db *store.DB) {
 	must(t, err)
 }
 
-// testFutureBlocks: a block and an unblock from the future do not hold.
+// testFutureBlocks: a block and an unblock from the future are not in force.
 func testFutureBlocks(t *testing.T, db *store.DB) {
 	ctx, future := t.Context(), t0.AddDate(1, 0, 0)
 	block := fraud.Block{
@@ -145,7 +145,7 @@ func testFutureBlocks(t *testing.T, db *store.DB) {
 	}
 }
 
-// testRetentionState: the record is shared, and a confirmation ends a suspension once.
+// testRetentionState: the state is shared, and a suspension can be confirmed once.
 func testRetentionState(t *testing.T, db *store.DB) {
 	ctx := t.Context()
 	if s, err := db.RetentionState(ctx); err != nil || s != (store.RetentionState{}) {

@@ -17,11 +17,10 @@ import (
 	"countersign/internal/verify"
 )
 
-// BenchmarkCheck measures how long the database takes for a start, a check and a
-// search by one caller, each after the other, when so many verifications lie in the
-// archive, and their charges in the settled ledger, and what all three write to the
-// log, which does not depend on what else the machine does. COUNTERSIGN_FINISHED adds
-// another number.
+// BenchmarkCheck measures the time of a start, a check and a search by one caller, one
+// after the other, with a number of archived verifications and settled charges. It also
+// measures the octets written to the log, which do not depend on the load of the machine.
+// COUNTERSIGN_FINISHED adds another number.
 func BenchmarkCheck(b *testing.B) {
 	sizes := []int{10_000, 1_000_000}
 	if n, err := strconv.Atoi(os.Getenv("COUNTERSIGN_FINISHED")); err == nil {
@@ -48,7 +47,7 @@ type history struct {
 	times    map[string][]time.Duration
 }
 
-// written is how much the server has written to its log, in octets.
+// written returns the octets that the server has written to its log.
 func (h *history) written(b *testing.B) (octets float64) {
 	b.Helper()
 	pgtest.Scan(b, h.database, `SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::FLOAT8`, &octets)
@@ -71,7 +70,7 @@ func newHistory(b *testing.B, size int) *history {
 	}
 	first := t0.AddDate(0, 1-historyMonths, 0)
 	span := t0.Sub(first).Milliseconds()
-	// Without the checks of foreign keys, which the archive has none of.
+	// Skips the checks of foreign keys; the archive has none.
 	pgtest.Exec(b, database, fmt.Sprintf(`BEGIN;
 		SET LOCAL session_replication_role = replica;
 		CREATE TEMP TABLE past ON COMMIT DROP AS
@@ -145,8 +144,8 @@ func (h *history) report(b *testing.B) {
 	}
 }
 
-// BenchmarkArchive moves batches of a hundred to the archive, of an installation
-// that has so many to move, each with an event, a part and a check.
+// BenchmarkArchive archives batches of a hundred verifications, each with an event, a part
+// and a check.
 func BenchmarkArchive(b *testing.B) {
 	const size = 100_000
 	database := pgtest.Prepared(b, "migrated", store.Migrate)
@@ -176,6 +175,6 @@ func BenchmarkArchive(b *testing.B) {
 		}
 		times = append(times, time.Since(begun))
 	}
-	// The last tenth tells whether what was deleted is in the way.
+	// The last tenth shows whether deleted rows slow the search.
 	(&history{times: map[string][]time.Duration{"batch": times, "last": slices.Clone(times[len(times)*9/10:])}}).report(b)
 }

@@ -10,7 +10,7 @@ import (
 	"countersign/internal/store"
 )
 
-// twenty lets 20 messages a day go to a number.
+// twenty allows 20 messages a day to a number.
 func twenty() fraud.Caps {
 	return fraud.Caps{Sends: []fraud.Window{{Count: 20, Within: 24 * time.Hour}}, Remember: 48 * time.Hour}
 }
@@ -66,8 +66,8 @@ func testNumberHistories(t *testing.T, db *store.DB) {
 	}
 }
 
-// testNumberHistoryTwice: a job sees what the one before it in the same transaction has
-// counted, and what it has counted itself.
+// testNumberHistoryTwice: a job reads the counts of an earlier job of the same transaction,
+// and its own.
 func testNumberHistoryTwice(t *testing.T, db *store.DB) {
 	const number = "447700900001"
 	must(t, db.Write(t.Context(), store.Scope{Number: number}, func(tx *store.Tx) error {
@@ -99,7 +99,7 @@ func testNumberHistoryParallel(t *testing.T, db *store.DB) {
 		}
 	})
 	if n := sent.Load(); n != 20 {
-		t.Errorf("%d of 100 messages at once pass, want 20", n)
+		t.Errorf("%d of 100 concurrent messages pass, want 20", n)
 	}
 }
 
@@ -113,7 +113,7 @@ func testForgetNumberHistory(t *testing.T, db *store.DB) {
 			g, err := tx.NumberHistory(number)
 			must(t, err)
 			if len(g.Uses) != 0 {
-				t.Errorf("forgotten, and yet known: %+v", g)
+				t.Errorf("after its deletion the history is %+v", g)
 			}
 			g.Number = twenty().Sent(g.Number, "demo0001", t0)
 			return tx.SaveNumberHistory(g, twenty().StaleAt(g.Number))
@@ -124,16 +124,16 @@ func testForgetNumberHistory(t *testing.T, db *store.DB) {
 	sendOne(t, db, store.Scope{}, number, "demo0001")
 	sendOne(t, db, store.Scope{}, other, "demo0001")
 	if !forget(true) {
-		t.Error("nothing was known")
+		t.Error("the history was empty")
 	}
 	if n := historyOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 1 {
 		t.Errorf("forgotten and used again, the number is %+v", n)
 	}
 	if !forget(false) || forget(false) {
-		t.Error("want it known once, and then not")
+		t.Error("want found = true once, then false")
 	}
 
-	// What is stale is forgotten when its day is over.
+	// A stale history is deleted at the end of its day.
 	stale := twenty().StaleAt(historyOf(t, db, other))
 	for _, tt := range []struct {
 		at   time.Time
@@ -148,8 +148,8 @@ func testForgetNumberHistory(t *testing.T, db *store.DB) {
 	}
 }
 
-// testNumberHistoryWalk: a walk in small steps comes by every guard, and ends; there is another
-// on the next day, but none before.
+// testNumberHistoryWalk: a walk in small steps visits every history and ends. The next walk
+// is on the next day.
 func testNumberHistoryWalk(t *testing.T, db *store.DB) {
 	const old, limit = 25, 4
 	for i := range old {
@@ -186,9 +186,9 @@ func testNumberHistoryWalk(t *testing.T, db *store.DB) {
 	}
 }
 
-// TestNodesNumberHistory: of a hundred messages that two nodes would send to a number at once
-// twenty leave, whether it was known before or not. The nodes lock several numbers,
-// in two orders, and do not wait for each other.
+// TestNodesNumberHistory: of a hundred concurrent messages of two nodes to a number, twenty
+// pass, with or without an earlier history. The nodes lock several numbers in two orders
+// without a deadlock.
 func TestNodesNumberHistory(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
@@ -212,8 +212,8 @@ func TestNodesNumberHistory(t *testing.T) {
 	}
 }
 
-// TestNodesHeldNumbers: a number that another node works on is left alone, and one that
-// nobody knows is not held.
+// TestNodesHeldNumbers: a number that another node has locked is held; a number without a
+// row is not.
 func TestNodesHeldNumbers(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
@@ -224,7 +224,7 @@ func TestNodesHeldNumbers(t *testing.T) {
 		return nodes[1].Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			held, err := tx.HeldNumbers([]string{mine, theirs, unknown})
 			if err != nil || held[mine] || !held[theirs] || held[unknown] {
-				t.Errorf("held are %v (%v), want %s", held, err, theirs)
+				t.Errorf("held: %v (%v), want %s", held, err, theirs)
 			}
 			g, err := tx.NumberHistory(mine)
 			if err != nil || len(g.Uses) != 1 {
@@ -235,7 +235,7 @@ func TestNodesHeldNumbers(t *testing.T) {
 	}))
 	must(t, nodes[1].Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 		if held, err := tx.HeldNumbers([]string{mine, theirs}); err != nil || held[mine] || held[theirs] {
-			t.Errorf("afterwards held are %v (%v)", held, err)
+			t.Errorf("held afterwards: %v (%v)", held, err)
 		}
 		return nil
 	}))

@@ -10,7 +10,7 @@ import (
 	"countersign/internal/store"
 )
 
-// What only an archive with partitions can do.
+// Tests of an archive with partitions.
 
 func partitions(t *testing.T, database string) (names string) {
 	t.Helper()
@@ -19,8 +19,8 @@ func partitions(t *testing.T, database string) (names string) {
 	return names
 }
 
-// TestPostgresPrepare: the partitions of this month and the next are there, however
-// many nodes make them at once, and end where they should.
+// TestPostgresPrepare: several nodes make the partitions of this month and the next, with
+// the correct bounds.
 func TestPostgresPrepare(t *testing.T) {
 	t.Parallel()
 	database := postgres(t)
@@ -43,19 +43,19 @@ func TestPostgresPrepare(t *testing.T) {
 	addAccount(t, nodes[0], "demo0001", 0)
 	finish(t, nodes[0], "447700900000", newYear.Add(-ms))
 	finish(t, nodes[0], "447700900001", newYear)
-	finish(t, nodes[0], "447700900002", newYear.AddDate(0, 5, 0)) // which nobody has prepared
+	finish(t, nodes[0], "447700900002", newYear.AddDate(0, 5, 0)) // without a prepared partition
 	archive(t, nodes[0], store.Cutoffs{Codes: newYear.AddDate(1, 0, 0)}, 10, 3)
 	for month, number := range map[string]string{"2025_12": "447700900000", "2026_01": "447700900001", "2026_06": "447700900002"} {
 		var got string
 		pgtest.Scan(t, database, `SELECT address FROM archive_`+month, &got)
 		if got != number {
-			t.Errorf("in %s there is %s, want %s", month, got, number)
+			t.Errorf("in %s is %s, want %s", month, got, number)
 		}
 	}
 }
 
-// TestPostgresDropWaits: a month that somebody reads at length is dropped later, and
-// nobody who comes after waits for that.
+// TestPostgresDropWaits: while a month is being read, it is not dropped, and later readers
+// do not wait.
 func TestPostgresDropWaits(t *testing.T) {
 	t.Parallel()
 	database := postgres(t)

@@ -15,10 +15,10 @@ import (
 	"countersign/internal/vault"
 )
 
-// What only the engine on a server can do.
+// Tests of the PostgreSQL engine only.
 
-// TestPostgresFirstNodes: of many nodes that meet an empty database at once, one
-// makes the schema, and the key of one becomes the key of all.
+// TestPostgresFirstNodes: of several nodes that open an empty database at the same time,
+// one makes the schema, and all use the key of one.
 func TestPostgresFirstNodes(t *testing.T) {
 	t.Parallel()
 	database := pgtest.URL(t)
@@ -67,7 +67,7 @@ func TestPostgresRefusesToOpen(t *testing.T) {
 			t.Errorf("Migrate: %v, want ErrNewerSchema", err)
 		}
 		if _, err := store.Migrations(t.Context(), database); !errors.Is(err, store.ErrNewerSchema) {
-			t.Errorf("Migrations: %v, want ErrNewerSchema", err) // and not that all is well
+			t.Errorf("Migrations: %v, want ErrNewerSchema", err) // not an empty list without error
 		}
 	})
 	t.Run("ErrEncoding", func(t *testing.T) {
@@ -88,8 +88,7 @@ func TestPostgresRefusesToOpen(t *testing.T) {
 	})
 }
 
-// TestPostgresPasswords: no error tells any part of a password, however wrong the
-// URL that it stands in.
+// TestPostgresPasswords: no error contains any part of a password, also for invalid URLs.
 func TestPostgresPasswords(t *testing.T) {
 	t.Parallel()
 	for _, database := range []string{
@@ -109,7 +108,7 @@ func TestPostgresPasswords(t *testing.T) {
 		_, existsErr := store.Inspect(t.Context(), database)
 		for _, text := range []string{errText(openErr), errText(existsErr), errText(store.Migrate(t.Context(), database)), store.Redact(database)} {
 			if text == "" || strings.Contains(text, "hunter") || strings.Contains(text, "before") {
-				t.Errorf("%s: it is said %q", database, text)
+				t.Errorf("%s: the error is %q", database, text)
 			}
 		}
 	}
@@ -131,7 +130,7 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// TestPostgresBackup: is not ours to make.
+// TestPostgresBackup: a backup of PostgreSQL is refused.
 func TestPostgresBackup(t *testing.T) {
 	t.Parallel()
 	_, err := openFile(t, postgres(t), key).Backup(t.Context(), filepath.Join(t.TempDir(), "copy.db"))
@@ -140,7 +139,7 @@ func TestPostgresBackup(t *testing.T) {
 	}
 }
 
-// TestPostgresPing: many can at once, and leave little behind.
+// TestPostgresPing: concurrent pings succeed and leave few rows.
 func TestPostgresPing(t *testing.T) {
 	t.Parallel()
 	database := postgres(t)
@@ -163,9 +162,8 @@ func TestPostgresPing(t *testing.T) {
 	}
 }
 
-// TestPostgresPingApart: nodes seldom wait for each other's row, though in containers
-// all have the same process id. One that stands still in its ping would make all
-// others seem broken.
+// TestPostgresPingApart: nodes seldom wait for each other's row, even with the same process
+// id, as in containers. A node that hangs in its ping would make the others fail theirs.
 func TestPostgresPingApart(t *testing.T) {
 	t.Parallel()
 	database := postgres(t)
@@ -174,13 +172,13 @@ func TestPostgresPingApart(t *testing.T) {
 	}
 	var rows int
 	pgtest.Scan(t, database, `SELECT COUNT(*) FROM settings WHERE name LIKE 'write_check%'`, &rows)
-	if rows < 2 { // all four draw the same in one of 262,144 runs
+	if rows < 2 { // all four choose the same row in one of 262,144 runs
 		t.Error("all nodes of one process id write the same row")
 	}
 }
 
-// TestPostgresRestart: while the server is away callers are told so at once, and
-// when it is back all goes on.
+// TestPostgresRestart: while the server is down, calls fail immediately; after its restart
+// they succeed.
 func TestPostgresRestart(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t)
@@ -201,7 +199,7 @@ func TestPostgresRestart(t *testing.T) {
 	server.Resume(t)
 	must(t, db.Credit(t.Context(), "demo0001", 10, t0))
 	wantBalance(t, db, "demo0001", 11, 0)
-	for i := range 3 { // and nobody notices one that is quick
+	for i := range 3 { // a quick restart causes no error
 		server.Restart(t)
 		if i%2 == 0 {
 			must(t, db.Credit(t.Context(), "demo0001", 100, t0))

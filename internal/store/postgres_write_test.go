@@ -44,13 +44,13 @@ func wantTraces(t *testing.T, db *DB, want ...string) {
 	}
 }
 
-// lay is put without a look at the result.
+// lay is put without waiting for the result.
 func lay(name string) func(*Tx) error {
 	return func(tx *Tx) error { return tx.send(`INSERT INTO settings (name, value) VALUES ($1, 'x')`, name) }
 }
 
-// TestPostgresFailingJob: jobs of one batch fail one by one, also where a statement
-// fails that was sent with those of others.
+// TestPostgresFailingJob: jobs of one batch fail separately, also if the failed statement
+// was sent with others.
 func TestPostgresFailingJob(t *testing.T) {
 	t.Parallel()
 	db := openPostgres(t, pgtest.Prepared(t, "migrated", Migrate))
@@ -59,7 +59,7 @@ func TestPostgresFailingJob(t *testing.T) {
 		put("a"),
 		func(tx *Tx) error { return errors.Join(put("b")(tx), errJob) },
 		lay("c"),
-		lay("a"), // is there already
+		lay("a"), // exists already
 		func(tx *Tx) error {
 			_, err := tx.exec(`nonsense`)
 			return err
@@ -80,8 +80,8 @@ func TestPostgresFailingJob(t *testing.T) {
 	wantTraces(t, db, "a", "c", "d")
 }
 
-// TestPostgresDeadlock: two jobs of two nodes that wait for each other are both
-// carried out, one of them the second time.
+// TestPostgresDeadlock: two jobs of two nodes that deadlock both succeed, one of them in
+// its second run.
 func TestPostgresDeadlock(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Prepared(t, "migrated", Migrate)
@@ -107,7 +107,7 @@ func TestPostgresDeadlock(t *testing.T) {
 				if err := touch(order[0]); err != nil {
 					return err
 				}
-				if first { // each has one now, and wants the other
+				if first { // each has one lock now, and requests the other
 					held[i] <- struct{}{}
 					<-held[1-i]
 				}
@@ -121,7 +121,7 @@ func TestPostgresDeadlock(t *testing.T) {
 		}
 	}
 	if n := runs.Load(); n < 3 {
-		t.Errorf("%d runs: they did not wait for each other", n)
+		t.Errorf("%d runs: there was no deadlock", n)
 	}
 	var values string
 	pgtest.Scan(t, database, `SELECT string_agg(encode(value, 'escape'), ' ') FROM settings WHERE name IN ('a', 'b')`, &values)
@@ -130,8 +130,8 @@ func TestPostgresDeadlock(t *testing.T) {
 	}
 }
 
-// TestPostgresKeptOut: a write that other transactions keep out until its tries or its time
-// are used up wraps ErrOverloaded, in a batch and alone, and leaves nothing behind.
+// TestPostgresKeptOut: a write that other transactions prevent until its tries or its time
+// are used up wraps ErrOverloaded, in a batch and alone, and changes no row.
 func TestPostgresKeptOut(t *testing.T) {
 	t.Parallel()
 	const number = "447700900000"
@@ -201,7 +201,7 @@ func TestPostgresKeptOut(t *testing.T) {
 	}
 }
 
-// kill ends all connections to a database but its own.
+// kill ends all connections to a database except the one that it uses.
 func kill(t *testing.T, database string) {
 	t.Helper()
 	pgtest.Exec(t, database, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -214,13 +214,13 @@ func kill(t *testing.T, database string) {
 	})
 }
 
-// TestPostgresKilled: a connection that is lost before the commit is replaced, and
-// the work done again; in the commit, the caller is told that nobody knows.
+// TestPostgresKilled: a connection that is lost before the commit is replaced, and the job
+// runs again. If it is lost during the commit, the error wraps ErrUnknown.
 func TestPostgresKilled(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Prepared(t, "migrated", Migrate)
 	db := openPostgres(t, database)
-	// Always by the same writer: another may still have a connection that was killed.
+	// Use the same writer each time: another may still have a killed connection.
 	write := func(do func(*Tx) error) error { return <-queue(t, db, do)[0] }
 	if err := write(put("a")); err != nil {
 		t.Fatal(err)
@@ -267,8 +267,8 @@ func TestPostgresKilled(t *testing.T) {
 	wantTraces(t, db, "a", "b", "d", "e", "f")
 }
 
-// TestPostgresAsleep: a node that stands still in the midst of a transaction does
-// not keep the others out for long, and what it does when it wakes is void.
+// TestPostgresAsleep: a node that hangs within a transaction blocks other nodes only
+// briefly, and its write fails afterwards.
 func TestPostgresAsleep(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Prepared(t, "migrated", Migrate)
@@ -293,14 +293,14 @@ func TestPostgresAsleep(t *testing.T) {
 		_, err := tx.exec(`UPDATE settings SET value = 'y' WHERE name = 'a'`)
 		return err
 	}); err != nil {
-		t.Errorf("kept out by a node that sleeps: %v", err)
+		t.Errorf("blocked by a node that hangs: %v", err)
 	}
 	if waited := time.Since(begun); waited > 4*time.Second {
 		t.Errorf("waited %v", waited)
 	}
 	close(woken)
 	if err := <-result; err == nil {
-		t.Error("the late write was taken")
+		t.Error("the late write was accepted")
 	}
 	var value string
 	pgtest.Scan(t, database, `SELECT encode(value, 'escape') FROM settings WHERE name = 'a'`, &value)
@@ -373,7 +373,7 @@ func TestPostgresDial(t *testing.T) {
 	}
 }
 
-// countingConn counts what is sent.
+// countingConn counts sent messages.
 type countingConn struct {
 	net.Conn
 	sent *atomic.Int32
@@ -384,7 +384,7 @@ func (c countingConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// TestPostgresRoundTrips: it is round trips that a server costs.
+// TestPostgresRoundTrips: bounds the round trips, which dominate the cost of a server.
 func TestPostgresRoundTrips(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Prepared(t, "migrated", Migrate)
@@ -412,7 +412,7 @@ func TestPostgresRoundTrips(t *testing.T) {
 			return errors.Join(look(tx), lay(fmt.Sprint("m", n))(tx))
 		}}, 3)},
 	} {
-		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // they count together
+		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // subtests share the count
 			for try := range 2 { // the first time statements are prepared
 				jobs := slices.Clone(tt.jobs)
 				for i := range jobs {

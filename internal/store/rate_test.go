@@ -7,9 +7,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestRateWindow lets requests come at any times, with clocks that differ a little,
-// through the form in which windows are stored: in no second do more pass than may,
-// and none is refused that would have fitted by a hundredth of a second.
+// TestRateWindow: with requests at any times, from clocks that differ slightly, the stored
+// window never allows more than the limit in a second. It refuses no request that is below
+// the limit by a hundredth of a second.
 func TestRateWindow(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -43,19 +43,19 @@ func TestRateWindow(t *testing.T) {
 	})
 }
 
-// TestRateWindowClocks: a node that is a little behind counts with the others; one
-// that was hours ahead does not keep an account out for hours.
+// TestRateWindowClocks: a node with a slow clock counts with the others; a clock that was
+// hours ahead does not block an account for hours.
 func TestRateWindowClocks(t *testing.T) {
 	t.Parallel()
 	now := time.UnixMilli(1e12)
 	w := &rateWindow{}
 	if !w.allow(1, now) || w.allow(1, now.Add(-300*time.Millisecond)) {
-		t.Error("a clock that is behind gets another turn")
+		t.Error("a slow clock gets a new window")
 	}
 	if !w.allow(1, now.Add(-time.Hour)) {
-		t.Error("what came from an hour ahead still counts")
+		t.Error("requests from an hour ahead still count")
 	}
 	if w = decodeRateWindow([]byte("of another release")); !w.allow(1, now) {
-		t.Error("what cannot be read refuses")
+		t.Error("an invalid window refuses")
 	}
 }

@@ -42,12 +42,12 @@ func testMessageIDs(t *testing.T, db *store.DB) {
 	same(t, db, first)
 }
 
-// testMessageIDBytes: message ids may have any octets. Octets of an error that are not text are
-// spelled out.
+// testMessageIDBytes: message ids may have any octets. Octets of an error that are not
+// UTF-8 are escaped.
 func testMessageIDBytes(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	refs := []string{"\xff\xfe", "a\x00b", "é\xe9", "\xff", "1\tsmsc1.example:2775", "1\tsmsc2.example:2775", "1"}
-	errs := []string{`\xff\xfe`, `a\x00b`, `é\xe9`, `\xff`, refs[4], refs[5], refs[6]} // as they are stored
+	errs := []string{`\xff\xfe`, `a\x00b`, `é\xe9`, `\xff`, refs[4], refs[5], refs[6]} // stored forms
 	v := sent(t, db, request("demo0001", "447700900000"), t0, refs...)
 	for _, ref := range refs {
 		wantOf(t, db, "a", ref, v.ID)
@@ -69,7 +69,7 @@ func testMessageIDBytes(t *testing.T, db *store.DB) {
 	}
 }
 
-// testMessageIDReused: after a carrier has used an id again it stands for the newest message.
+// testMessageIDReused: an id that a carrier uses again refers to the newest message.
 func testMessageIDReused(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	old := sent(t, db, request("demo0001", "447700900000"), t0, "1", "2")
@@ -78,7 +78,7 @@ func testMessageIDReused(t *testing.T, db *store.DB) {
 	wantOf(t, db, "a", "1", next.ID)
 	wantOf(t, db, "a", "2", old.ID)
 	same(t, db, old)
-	// The end of the older one leaves the id to the newer one.
+	// The end of the older verification does not delete the id of the newer one.
 	save(t, db, released(old.Withdraw(at(2)).Verification).Withdraw(at(2)))
 	archive(t, db, store.Cutoffs{Codes: at(2)}, 10, 1)
 	wantOf(t, db, "a", "1", next.ID)
@@ -92,7 +92,7 @@ func keep(t *testing.T, db *store.DB, ref string, state verify.EventState, carri
 	})
 }
 
-// wantReceipt takes a receipt, which then is gone; "" is none.
+// wantReceipt takes and deletes a receipt; "" means no receipt.
 func wantReceipt(t *testing.T, db *store.DB, ref string, now time.Time, state verify.EventState, carrierError string) {
 	t.Helper()
 	for _, want := range []verify.EventState{state, ""} {
@@ -108,8 +108,7 @@ func wantReceipt(t *testing.T, db *store.DB, ref string, now time.Time, state ve
 	}
 }
 
-// testReceipts: of several receipts for one message that nobody knows, what they
-// say together is kept, and taken once.
+// testReceipts: several receipts for one unknown message are merged, and taken once.
 func testReceipts(t *testing.T, db *store.DB) {
 	wantReceipt(t, db, "17", t0, "", "")
 	keep(t, db, "17", verify.EventAccepted, "", t0)
@@ -129,12 +128,12 @@ func testReceipts(t *testing.T, db *store.DB) {
 	wantReceipt(t, db, "18", at(5), verify.EventAccepted, "")
 	wantReceipt(t, db, "19", at(5), verify.EventDelivered, "")
 
-	keep(t, db, "17", verify.EventDelivered, "", at(6)) // its id may come again
+	keep(t, db, "17", verify.EventDelivered, "", at(6)) // the id may be used again
 	wantReceipt(t, db, "17", at(6), verify.EventDelivered, "")
 }
 
-// testReceiptForgotten: after an hour a receipt is not taken for another message's,
-// and what it said is not mixed with what comes then.
+// testReceiptForgotten: after an hour a receipt is neither taken for another message nor
+// merged with a new receipt.
 func testReceiptForgotten(t *testing.T, db *store.DB) {
 	keep(t, db, "17", verify.EventDelivered, "", t0)
 	wantReceipt(t, db, "17", at(3600), verify.EventDelivered, "")
@@ -144,7 +143,7 @@ func testReceiptForgotten(t *testing.T, db *store.DB) {
 	keep(t, db, "18", verify.EventRejected, "err 8", at(3600.001))
 	wantReceipt(t, db, "18", at(3601), verify.EventRejected, "err 8")
 
-	// What comes later does not prolong what came first.
+	// A later receipt does not extend the time of the first.
 	keep(t, db, "19", verify.EventAccepted, "", t0)
 	keep(t, db, "19", verify.EventDelivered, "", at(3000))
 	wantReceipt(t, db, "19", at(3600.001), "", "")
@@ -159,7 +158,7 @@ func testReceiptEarly(t *testing.T, db *store.DB) {
 	write(t, db, func(tx *store.Tx) error {
 		early, ok, err := tx.TakeReceipt(verify.Ref{Carrier: "a", ID: "17"}, at(2))
 		if !ok {
-			t.Error("the receipt is not there")
+			t.Error("the receipt was not found")
 		}
 		o := accepted(v, "17")
 		o.Early = map[string]verify.Part{"17": early}
@@ -180,7 +179,7 @@ func testOnUndeliverable(t *testing.T, db *store.DB) {
 		t.Helper()
 		c, err := db.Credentials(t.Context(), account)
 		if err != nil && !errors.Is(err, store.ErrNoAccount) || c.OnUndeliverable != want {
-			t.Errorf("%s: the account says %q, want %q (%v)", account, c.OnUndeliverable, want, err)
+			t.Errorf("%s: the account has %q, want %q (%v)", account, c.OnUndeliverable, want, err)
 		}
 		write(t, db, func(tx *store.Tx) error {
 			got, err := tx.OnUndeliverable(account)

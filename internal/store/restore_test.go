@@ -15,7 +15,7 @@ import (
 
 var restoredAt = time.Date(2026, 11, 22, 3, 4, 5, 0, time.UTC)
 
-// TestRestore: what was there at the backup is there again, and what came later is aside.
+// TestRestore: the content of the backup is restored, and the later content is moved aside.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []bool{false, true} {
@@ -25,7 +25,7 @@ func TestRestore(t *testing.T) {
 		} else {
 			must(t, os.WriteFile(path+"-wal", []byte("of the old database"), 0o600))
 		}
-		// A killed restore leaves files behind, which must not get into the database.
+		// A killed restore leaves files, which must not affect the database.
 		for _, end := range []string{"", "-wal", "-journal"} {
 			must(t, os.WriteFile(path+".partial"+end, []byte("leftover"), 0o600))
 		}
@@ -59,7 +59,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// TestRestoreRefuses: and then everything is as before.
+// TestRestoreRefuses: a refused restore changes no file.
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -104,7 +104,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// backedUp is a database whose account has a credit of 2, and its backup with 1.
+// backedUp returns a database with an account with a balance of 2, and its backup with 1.
 func backedUp(t *testing.T) (path, copied string) {
 	t.Helper()
 	path, copied = sqlite(t), filepath.Join(t.TempDir(), "backup.db")
@@ -126,7 +126,7 @@ func rewrite(change func([]byte) []byte) func(*testing.T, *store.Restore) {
 	}
 }
 
-// damage overwrites every second page but the first ones, with the schema.
+// damage overwrites every second page, except the first pages with the schema.
 func damage(content []byte) []byte {
 	for page := 8; (page+1)*4096 <= len(content); page += 2 {
 		copy(content[page*4096:(page+1)*4096], strings.Repeat("x", 4096))

@@ -33,7 +33,7 @@ func carry(t *testing.T, db *store.DB, made time.Time, limit, want int) {
 	}
 }
 
-// testLedgerMoves: the sum stays, wherever entries are.
+// testLedgerMoves: moves of entries do not change the sum.
 func testLedgerMoves(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 100) // the first entry, at t0
 	addAccount(t, db, "demo0002", 7)
@@ -41,7 +41,7 @@ func testLedgerMoves(t *testing.T, db *store.DB) {
 	for i, amount := range []verify.Money{-30, 5, 20} {
 		must(t, db.Credit(t.Context(), "demo0001", amount, at(float64(i+1))))
 	}
-	must(t, charge(t, db, priced("demo0001", 40), false)) // at t0, too
+	must(t, charge(t, db, priced("demo0001", 40), false)) // also at t0
 	want := func(charges int) {
 		t.Helper()
 		wantBalance(t, db, "demo0001", 55, charges)
@@ -51,20 +51,20 @@ func testLedgerMoves(t *testing.T, db *store.DB) {
 	settle(t, db, t0.Add(-ms), 10, 0)
 	settle(t, db, t0, 1, 1)
 	want(1)
-	settle(t, db, t0, 10, 2) // of two accounts
+	settle(t, db, t0, 10, 2) // one of each account
 	settle(t, db, at(1).Add(-ms), 10, 0)
 	carry(t, db, at(1e6), 0, 0)
 	want(1)
 	carry(t, db, t0.Add(-ms), 10, 0)
-	carry(t, db, t0, 2, 2) // of two entries of the same time
+	carry(t, db, t0, 2, 2) // two entries of the same time
 	want(0)
-	carry(t, db, at(1e6), 10, 1) // only what is settled
+	carry(t, db, at(1e6), 10, 1) // only settled entries
 	settle(t, db, at(2), 10, 2)
 	carry(t, db, at(2).Add(-ms), 10, 1)
 	carry(t, db, at(2), 10, 1)
 	want(0)
 	settle(t, db, at(1e6), 10, 1)
-	settle(t, db, at(1e6), 10, 0) // what was carried stays
+	settle(t, db, at(1e6), 10, 0) // carried entries are not settled again
 	carry(t, db, at(1e6), 10, 1)
 	carry(t, db, at(1e6), 10, 0)
 	want(0)
@@ -95,7 +95,7 @@ func testForgetMessages(t *testing.T, db *store.DB) {
 	forget(at(0), 10, 1, 3)
 	forget(at(100), 2, 2, 1)
 	forget(at(100), 2, 1, 0)
-	for range 2 { // by a clock that was ahead
+	for range 2 { // from a clock that was ahead
 		send(1e6)
 	}
 	send(0)
@@ -103,20 +103,20 @@ func testForgetMessages(t *testing.T, db *store.DB) {
 	forget(at(0), 2, 1, 0)
 }
 
-// testForgetReceipts: a receipt that nobody took waits for an hour.
+// testForgetReceipts: an early receipt is kept for an hour.
 func testForgetReceipts(t *testing.T, db *store.DB) {
 	keep(t, db, "1", verify.EventDelivered, "", at(0))
 	must(t, db.ForgetReceipts(t.Context(), at(3600)))
 	wantReceipt(t, db, "1", at(3600), verify.EventDelivered, "")
 	keep(t, db, "1", verify.EventDelivered, "", at(0))
 	must(t, db.ForgetReceipts(t.Context(), at(3600).Add(ms)))
-	wantReceipt(t, db, "1", at(0), "", "") // not even for one whose clock stands still
+	wantReceipt(t, db, "1", at(0), "", "") // not for a node with a stopped clock either
 }
 
 var errCrash = errors.New("crashed")
 
-// TestRetentionCrashes: a crash at any commit, whether it was durable or not, loses
-// nothing and does nothing twice.
+// TestRetentionCrashes: after a crash at any commit, durable or not, no row is lost and no
+// entry is counted twice.
 func TestRetentionCrashes(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		db := openFile(t, database, key)
@@ -136,7 +136,7 @@ func TestRetentionCrashes(t *testing.T) {
 				Around: func(commit func()) error {
 					if commits++; commits == 1+crash%3 && crash < crashes {
 						if crash < crashes/2 {
-							commit() // and nobody knows
+							commit() // durable, with an unknown outcome
 						}
 						return errCrash
 					}
@@ -165,13 +165,14 @@ func TestRetentionCrashes(t *testing.T) {
 				break
 			}
 			if crash > 20 {
-				t.Fatalf("%d of %d have moved", moved, len(before))
+				t.Fatalf("%d of %d are archived", moved, len(before))
 			}
 		}
 	})
 }
 
-// TestNodesRetention: of many nodes that put old data away at once, one moves each.
+// TestNodesRetention: of several nodes that archive at the same time, exactly one moves
+// each row.
 func TestNodesRetention(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)
@@ -200,7 +201,7 @@ func TestNodesRetention(t *testing.T) {
 		}
 	}
 	each(nodes, 30, func(db *store.DB, _ int) { turn(db, 3) })
-	turn(nodes[0], 100) // what was locked when it was looked for
+	turn(nodes[0], 100) // rows that were locked during the first search
 	if archived.Load() != 60 || redacted.Load() != 60 || settled.Load() != 121 || carried.Load() != 121 {
 		t.Errorf("%d were archived, %d redacted; %d entries were settled, %d carried over; want 60 and 121",
 			archived.Load(), redacted.Load(), settled.Load(), carried.Load())

@@ -12,7 +12,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// wantSecrets tells which secrets are good at a time.
+// wantSecrets checks which secrets are valid at a time.
 func wantSecrets(t *testing.T, db *store.DB, key string, now time.Time, want map[string]bool) {
 	t.Helper()
 	c, err := db.Credentials(t.Context(), key)
@@ -20,7 +20,7 @@ func wantSecrets(t *testing.T, db *store.DB, key string, now time.Time, want map
 	good := 0
 	for secret, want := range want {
 		if got := c.HasSecret(secret, now); got != want {
-			t.Errorf("%s: secret %q is good at %s: %v, want %v", key, secret, now, got, want)
+			t.Errorf("%s: secret %q is valid at %s: %v, want %v", key, secret, now, got, want)
 		}
 		if want {
 			good++
@@ -41,7 +41,7 @@ func testSecrets(t *testing.T, db *store.DB) {
 	third, err := db.AddSecret(t.Context(), "demo0001", "third", at(100), at(2))
 	must(t, err)
 	if _, err := db.AddSecret(t.Context(), "demo0001", "second", at(100), at(3)); !errors.Is(err, store.ErrSecretExists) {
-		t.Errorf("the same once more: %v, want ErrSecretExists", err)
+		t.Errorf("the same secret again: %v, want ErrSecretExists", err)
 	}
 	wantSecrets(t, db, "demo0001", at(99.999), map[string]bool{first: true, "second": true, "third": true, "secret of other001": false})
 	wantSecrets(t, db, "demo0001", at(100), map[string]bool{first: true, "second": true, "third": false})
@@ -65,7 +65,7 @@ func testSecrets(t *testing.T, db *store.DB) {
 	must(t, db.ForgetSecrets(t.Context(), at(100)))
 	wantSecrets(t, db, "demo0001", at(4), map[string]bool{first: true, "third": false})
 	must(t, db.RevokeSecret(t.Context(), "demo0001", list[0].ID))
-	wantSecrets(t, db, "demo0001", at(4), map[string]bool{first: false, "": false}) // and the account has none
+	wantSecrets(t, db, "demo0001", at(4), map[string]bool{first: false, "": false}) // the account has no secret with this id
 	wantSecrets(t, db, "other001", at(4), map[string]bool{"secret of other001": true})
 	if _, err := db.Secrets(t.Context(), "nobody00", t0); !errors.Is(err, store.ErrNoAccount) {
 		t.Errorf("an unknown account: %v, want ErrNoAccount", err)
@@ -87,14 +87,14 @@ func testSecretRotation(t *testing.T, db *store.DB) {
 		must(t, db.RotateSecret(t.Context(), "demo0001", fmt.Sprint("kept ", i), at(100), at(2)))
 	}
 	if err := db.RotateSecret(t.Context(), "demo0001", "too many", at(100), at(2)); !errors.Is(err, store.ErrSecrets) {
-		t.Errorf("one too many: %v, want ErrSecrets", err)
+		t.Errorf("above the limit: %v, want ErrSecrets", err)
 	}
 	last := fmt.Sprint("kept ", store.MaxSecrets-2)
-	wantSecrets(t, db, "demo0001", at(1e6), map[string]bool{last: true, "too many": false, "third": false}) // nothing of it was kept
-	must(t, db.RotateSecret(t.Context(), "demo0001", "later", at(200), at(100)))                            // those of before are over
+	wantSecrets(t, db, "demo0001", at(1e6), map[string]bool{last: true, "too many": false, "third": false}) // the refused secrets were not stored
+	must(t, db.RotateSecret(t.Context(), "demo0001", "later", at(200), at(100)))                            // all earlier secrets have expired
 }
 
-// testSecretParallel: however many are added at once, no more are good than may be.
+// testSecretParallel: concurrent additions do not exceed the limit.
 func testSecretParallel(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	var (
@@ -134,7 +134,7 @@ func testSignatureRotation(t *testing.T, db *store.DB) {
 		must(t, db.SetSignature(t.Context(), "demo0001", method, secret, until, t0))
 	}
 	set("sha1", "first", at(100))
-	want("sha1", "first", "", "", time.Time{}) // there was none before
+	want("sha1", "first", "", "", time.Time{}) // no earlier secret
 	set("sha256", "second", at(100))
 	want("sha256", "second", "sha1", "first", at(100))
 	must(t, db.ForgetSecrets(t.Context(), at(99)))
@@ -148,7 +148,7 @@ func testSignatureRotation(t *testing.T, db *store.DB) {
 	want("", "", "", "", time.Time{})
 }
 
-// testParents: one level only, and no balance is lost sight of.
+// testParents: there is only one level, and no balance becomes unreachable.
 func testParents(t *testing.T, db *store.DB) {
 	addAccount(t, db, "parent01", 100)
 	addAccount(t, db, "parent02", 200)

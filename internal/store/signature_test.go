@@ -37,19 +37,19 @@ func testSignatures(t *testing.T, db *store.DB) {
 		}
 	}
 	if used, err := db.SignatureUsed(t.Context(), "c", []byte("one")); used || err != nil {
-		t.Errorf("a signature that nobody used: %t, %v", used, err)
+		t.Errorf("an unused signature: %t, %v", used, err)
 	}
-	for _, want := range []int{2, 1, 0} { // those of seconds 0, 2 and 3; what expires now is still good
+	for _, want := range []int{2, 1, 0} { // of seconds 0, 2 and 3; a signature is still valid at its expiry
 		if n, err := db.ForgetSignatures(t.Context(), at(5), 2); n != want || err != nil {
 			t.Errorf("forgot %d, %v; want %d", n, err, want)
 		}
 	}
 	if !use("a", "one", at(9)) || use("a", "", at(9)) {
-		t.Error("the wrong ones were forgotten")
+		t.Error("the wrong signatures were deleted")
 	}
 }
 
-// testSignatureRace: of many that come with one signature at once, one may.
+// testSignatureRace: of concurrent uses of a signature, one succeeds.
 func testSignatureRace(t *testing.T, db *store.DB) {
 	var won atomic.Int32
 	var all sync.WaitGroup
@@ -66,11 +66,11 @@ func testSignatureRace(t *testing.T, db *store.DB) {
 	}
 	all.Wait()
 	if won.Load() != 10 {
-		t.Errorf("%d were the first of 10", won.Load())
+		t.Errorf("%d of 10 uses succeeded, want 1", won.Load())
 	}
 }
 
-// testCredentialsUnknown: what is loaded for a key that nobody has is of no use.
+// testCredentialsUnknown: credentials of an unknown key never match.
 func testCredentialsUnknown(t *testing.T, db *store.DB) {
 	unknown := func(key string) {
 		t.Helper()
@@ -80,7 +80,7 @@ func testCredentialsUnknown(t *testing.T, db *store.DB) {
 		}
 		for _, secret := range []string{"", "secret", "other"} {
 			if c.HasSecret(secret, t0) {
-				t.Errorf("%q with secret %q is believed", key, secret)
+				t.Errorf("%q with secret %q is accepted", key, secret)
 			}
 		}
 	}

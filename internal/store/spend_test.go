@@ -25,13 +25,13 @@ func setCap(t *testing.T, db *store.DB, key string, amount verify.Money) {
 	}))
 }
 
-// chargeAt begins a verification for a price, at a time.
+// chargeAt begins a verification with a price at a time.
 func chargeAt(t *testing.T, db *store.DB, b verify.Beginning, onCredit bool, now time.Time) error {
 	_, err := start(t.Context(), db, b, onCredit, now)
 	return err
 }
 
-// by lets another account pay.
+// by sets another account as the payer.
 func by(payer string, b verify.Beginning) verify.Beginning {
 	b.Payer = payer
 	return b
@@ -44,7 +44,8 @@ func wantSpent(t *testing.T, db *store.DB, key string, now time.Time, want verif
 	}
 }
 
-// testSubAccounts: the parent pays, once, and what it has is what its accounts have.
+// testSubAccounts: the parent pays, once, and its balance is the balance of its
+// sub-accounts.
 func testSubAccounts(t *testing.T, db *store.DB) {
 	addAccount(t, db, "parent01", 100)
 	addChild(t, db, "child001", "parent01")
@@ -63,7 +64,7 @@ func testSubAccounts(t *testing.T, db *store.DB) {
 	must(t, pay("child001", 100, false))
 	wantBalance(t, db, "parent01", 0, 4)
 	if err := pay("child001", 1, false); !isNoCredit(err) {
-		t.Errorf("nothing left: %v", err)
+		t.Errorf("without balance: %v", err)
 	}
 	must(t, pay("child001", 1, true))
 	list, err := db.Accounts(t.Context())
@@ -79,7 +80,7 @@ func testSubAccounts(t *testing.T, db *store.DB) {
 	}
 }
 
-// testDailyCap: what is spent in a day of UTC counts for the account and for its payer.
+// testDailyCap: spending on a day in UTC counts for the account and for its payer.
 func testDailyCap(t *testing.T, db *store.DB) {
 	addAccount(t, db, "parent01", 1000)
 	addChild(t, db, "child001", "parent01")
@@ -136,8 +137,8 @@ func holdAt(t *testing.T, db *store.DB, b verify.Beginning, onCredit bool, now t
 	return chargeAt(t, db, b, onCredit, now)
 }
 
-// testHold: a price that is charged with the success, if at all, counts for the daily caps
-// when the verification begins, and only then. A refused start does not count.
+// testHold: a price that is charged with the success counts for the daily caps once, when
+// the verification begins. A refused start does not count.
 func testHold(t *testing.T, db *store.DB) {
 	addAccount(t, db, "parent01", 100)
 	addChild(t, db, "child001", "parent01")
@@ -182,8 +183,7 @@ func testHold(t *testing.T, db *store.DB) {
 	wantBalance(t, db, "parent01", 70, 1)
 }
 
-// testDailyCapParallel: a cap is not passed by those who come at the same time, whether
-// they are charged at once or later.
+// testDailyCapParallel: concurrent charges, immediate or later, do not exceed a cap.
 func testDailyCapParallel(t *testing.T, db *store.DB) {
 	addAccount(t, db, "parent01", 1000)
 	addChild(t, db, "child001", "parent01")
@@ -214,7 +214,7 @@ func testDailyCapParallel(t *testing.T, db *store.DB) {
 		t.Errorf("%d were paid, the cap is 10", paid.Load())
 	}
 	if sum, charges, err := db.LedgerSum(t.Context(), "parent01"); err != nil || sum != 1000-verify.Money(charges) || charges > 10 {
-		t.Errorf("the ledger comes to %s after %d charges (%v)", sum, charges, err)
+		t.Errorf("the sum of the ledger is %s after %d charges (%v)", sum, charges, err)
 	}
 	wantSpent(t, db, "parent01", t0, 10)
 	if spent, err := db.Spent(t.Context(), "child001", t0); err != nil || spent > 4 {
@@ -222,8 +222,8 @@ func testDailyCapParallel(t *testing.T, db *store.DB) {
 	}
 }
 
-// TestNodesDailyCap: nodes that charge at the same time, for a parent and its accounts,
-// do not pass a cap by one, while the accounts' settings change.
+// TestNodesDailyCap: concurrent charges on two nodes, for a parent and its sub-accounts, do
+// not exceed a cap while the settings of the accounts change.
 func TestNodesDailyCap(t *testing.T) {
 	t.Parallel()
 	nodes := twoNodes(t)

@@ -23,9 +23,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// What only the engine in a file can do.
+// Tests of the SQLite engine only.
 
-// raw opens the file behind the store's back, as a thief or a tool would.
+// raw opens the file without the store, as a thief or a tool would.
 func raw(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -40,7 +40,7 @@ func exec(t *testing.T, db *sql.DB, query string, args ...any) {
 	must(t, err)
 }
 
-// open opens a file that is to be closed by the test.
+// open opens a file that the test closes.
 func open(t *testing.T, path string, key vault.Key, serve bool) (*store.DB, error) {
 	t.Helper()
 	return store.Open(t.Context(), store.Config{Database: path, Key: key, Serve: serve, Log: slog.New(slog.DiscardHandler)})
@@ -56,7 +56,7 @@ func TestSQLiteKeepsEverything(t *testing.T) {
 	v := sent(t, db, request("demo0001", "447700900000"), t0, "1")
 	must(t, db.Close())
 	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("the file lies elsewhere: %v", err)
+		t.Fatalf("the file is not at its path: %v", err)
 	}
 
 	db, err = open(t, path, key, true)
@@ -79,7 +79,7 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 		if db, err := open(t, path, vault.NewKey(), true); !errors.Is(err, vault.ErrKey) {
 			t.Errorf("with another key: %v, %v; want ErrKey", db, err)
 		}
-		db, err = open(t, path, key, true) // and the attempt has harmed nothing
+		db, err = open(t, path, key, true) // the failed attempt has no effect
 		must(t, err)
 		must(t, db.Close())
 	})
@@ -105,15 +105,15 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 		}
 		tool, err := open(t, path, key, false)
 		if err != nil {
-			t.Fatalf("a tool beside the server: %v", err)
+			t.Fatalf("a tool and the server: %v", err)
 		}
 		addAccount(t, tool, "demo0001", 7)
 		must(t, tool.Close())
-		wantBalance(t, db, "demo0001", 7, 0) // the server sees what the tool did
+		wantBalance(t, db, "demo0001", 7, 0) // the server reads the change of the tool
 		must(t, db.Close())
 		again, err := open(t, path, key, true)
 		if err != nil {
-			t.Fatalf("after the first has gone: %v", err)
+			t.Fatalf("after the first has closed: %v", err)
 		}
 		must(t, again.Close())
 	})
@@ -130,13 +130,13 @@ func TestSQLiteRefusesToOpen(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "countersign.db")
 		must(t, os.WriteFile(path, bytes.Repeat([]byte("text "), 1000), 0o600))
 		if _, err := open(t, path, key, true); err == nil {
-			t.Error("a text was opened as a database")
+			t.Error("a text file was opened as a database")
 		}
 	})
 }
 
-// TestServeEndsLeases: a lease of a dead process ends when the next server starts, also on a
-// verification that has ended: the outcome of its event is open. A tool ends none.
+// TestServeEndsLeases: the next server ends the leases of a dead process, also of a
+// verification that has ended with an open event. A tool ends no lease.
 func TestServeEndsLeases(t *testing.T) {
 	t.Parallel()
 	path := sqlite(t)
@@ -159,18 +159,18 @@ func TestServeEndsLeases(t *testing.T) {
 	must(t, err)
 	defer db.Close()
 	if got := due(t, db, t0, 10); !slices.Equal(got, []verify.ID{held.ID, over.ID}) {
-		t.Errorf("due at once: %v, want %v and %v", got, held.ID, over.ID)
+		t.Errorf("due immediately: %v, want %v and %v", got, held.ID, over.ID)
 	}
 	if got := get(t, db, held.ID).Lease; got.Node != held.Lease.Node || got.Token != held.Lease.Token {
-		t.Errorf("the lease is %+v, want that the next holder sees the last one", got)
+		t.Errorf("the lease is %+v, want the last holder", got)
 	}
 	if got := due(t, db, at(1e6), 10); len(got) != 3 {
-		t.Errorf("%d rows will ever be due, want 3", len(got))
+		t.Errorf("%d rows are due at any time, want 3", len(got))
 	}
 }
 
-// TestSecretsAreSealed looks for secrets in everything that lies in the directory,
-// while the database is open and after.
+// TestSecretsAreSealed searches for secrets in all files of the directory, while the
+// database is open and afterwards.
 func TestSecretsAreSealed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -206,15 +206,15 @@ func TestSecretsAreSealed(t *testing.T) {
 			return err
 		}))
 		if !bytes.Contains(all, []byte(canary)) {
-			t.Fatalf("%s: the search finds nothing at all", when)
+			t.Fatalf("%s: the search does not work", when)
 		}
 		for what, secret := range secrets {
 			if bytes.Contains(all, []byte(secret)) {
-				t.Errorf("%s: the %s can be read", when, what)
+				t.Errorf("%s: the %s is in clear text", when, what)
 			}
 		}
 		if bytes.Contains(all, key[:]) {
-			t.Errorf("%s: the key can be read", when)
+			t.Errorf("%s: the key is in clear text", when)
 		}
 	}
 	look("in use")
@@ -228,8 +228,8 @@ func TestSecretsAreSealed(t *testing.T) {
 	look("closed")
 }
 
-// TestBrokenRows: a damaged document is ErrBroken wherever it is read, and delays no other
-// row. It can be postponed, ended and archived.
+// TestBrokenRows: reading a damaged document returns ErrBroken and delays no other row. The
+// row can be postponed, ended and archived.
 func TestBrokenRows(t *testing.T) {
 	const code = "54321"
 	tests := map[string]func(doc, other []byte) []byte{
@@ -276,7 +276,7 @@ func wantBroken(t *testing.T, db *store.DB, name string, list []verify.Verificat
 	write(t, db, func(tx *store.Tx) error {
 		due, broken, err := tx.Due(at(10), 10)
 		if len(due) != 2 || due[0].ID != list[0].ID || due[1].ID != list[2].ID {
-			t.Errorf("%s: %d rows are due, want the two that are whole", name, len(due))
+			t.Errorf("%s: %d rows are due, want the two undamaged ones", name, len(due))
 		}
 		if len(broken) != 1 || !errors.Is(broken[id], store.ErrBroken) || !strings.Contains(broken[id].Error(), id.String()) {
 			t.Errorf("%s: broken are %v, want %s", name, broken, id)
@@ -318,8 +318,8 @@ func wantBroken(t *testing.T, db *store.DB, name string, list []verify.Verificat
 	}
 }
 
-// TestBrokenEnded: a verification that has ended leaves its number free, even if its document
-// cannot be decoded.
+// TestBrokenEnded: a verification that has ended does not block its number, even if its
+// document cannot be decoded.
 func TestBrokenEnded(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		db := openFile(t, database, key)
@@ -337,8 +337,8 @@ func TestBrokenEnded(t *testing.T) {
 	})
 }
 
-// TestBrokenOfAnother: a verification in progress that cannot be decoded does not keep its
-// number from other accounts.
+// TestBrokenOfAnother: a verification in progress that cannot be decoded does not block its
+// number for other accounts.
 func TestBrokenOfAnother(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		db := openFile(t, database, key)
@@ -380,7 +380,7 @@ func TestBrokenSecrets(t *testing.T) {
 	})
 }
 
-// TestBackup copies the database while it is written to.
+// TestBackup copies the database during writes.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -409,7 +409,7 @@ func TestBackup(t *testing.T) {
 	}()
 	var copies []string
 	for i := range 3 {
-		<-wrote // a write has come in between
+		<-wrote // a write during the backup
 		to := filepath.Join(dir, fmt.Sprintf("copy %d.db", i))
 		tables, err := db.Backup(t.Context(), to)
 		must(t, err)
@@ -443,7 +443,7 @@ func TestBackup(t *testing.T) {
 		must(t, err)
 		sum, charges, err := dup.LedgerSum(t.Context(), "demo0001")
 		if err != nil || sum != c.Balance || charges != 100-int(sum) || charges == 0 {
-			t.Errorf("balance %s, ledger %s after %d charges (%v): not one moment in time", c.Balance, sum, charges, err)
+			t.Errorf("balance %s, ledger %s after %d charges (%v): not one snapshot", c.Balance, sum, charges, err)
 		}
 		must(t, dup.Close())
 	}

@@ -56,20 +56,20 @@ func testTemplates(t *testing.T, db *store.DB) {
 	}
 
 	if _, err := db.RollBackTemplate(t.Context(), second.ID, at(1)); !errors.Is(err, store.ErrTemplateStatus) {
-		t.Errorf("roll back what was never in use: %v", err)
+		t.Errorf("roll back an inactive template: %v", err)
 	}
-	for _, id := range []verify.ID{second.ID, second.ID, call.ID} { // the second time it is already
+	for _, id := range []verify.ID{second.ID, second.ID, call.ID} { // the second time it is already active
 		_, err := db.ApproveTemplate(t.Context(), id, at(1))
 		must(t, err)
 	}
 	want("sms en-us 1 PENDING", "sms en-us 2 ACTIVE", "tts en-ie 1 ACTIVE")
 	if _, err := db.RollBackTemplate(t.Context(), second.ID, at(2)); !errors.Is(err, store.ErrNoEarlier) {
-		t.Errorf("roll back to what was never approved: %v", err)
+		t.Errorf("roll back to a template that was never approved: %v", err)
 	}
 	third := add(newTemplate("c ${pin}"))
 	_, err := db.ApproveTemplate(t.Context(), third.ID, at(3))
 	must(t, err)
-	_, err = db.RetireTemplate(t.Context(), first.ID) // declined
+	_, err = db.RetireTemplate(t.Context(), first.ID) // rejected
 	must(t, err)
 	want("sms en-us 1 RETIRED", "sms en-us 2 RETIRED", "sms en-us 3 ACTIVE", "tts en-ie 1 ACTIVE")
 	earlier, err := db.RollBackTemplate(t.Context(), third.ID, at(4))
@@ -85,8 +85,8 @@ func testTemplates(t *testing.T, db *store.DB) {
 	}
 }
 
-// testTemplatesRollBack: what comes back is what was in use before, not what was taken
-// back already, and not by number.
+// testTemplatesRollBack: a rollback returns to the template that was active before, by time
+// and not by version, and skips rolled-back templates.
 func testTemplatesRollBack(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	var v []store.Template
@@ -126,7 +126,7 @@ func testTemplatesRollBack(t *testing.T, db *store.DB) {
 	_, err = db.RetireTemplate(t.Context(), v[0].ID)
 	must(t, err)
 	if _, err := db.RollBackTemplate(t.Context(), v[2].ID, at(17)); !errors.Is(err, store.ErrNoEarlier) {
-		t.Errorf("rolled back to what was taken back: %v", err)
+		t.Errorf("rolled back to a rolled-back template: %v", err)
 	}
 }
 
@@ -140,13 +140,12 @@ func testTemplatesUnknown(t *testing.T, db *store.DB) {
 	_, recording := db.Recording(t.Context(), id)
 	for _, err := range []error{approve, retire, recording} {
 		if !errors.Is(err, store.ErrNoTemplate) {
-			t.Errorf("of an unknown one: %v", err)
+			t.Errorf("of an unknown template: %v", err)
 		}
 	}
 }
 
-// testTemplatesParallel: versions follow each other whoever asks at the same time,
-// and one is in use.
+// testTemplatesParallel: concurrent additions get consecutive versions, and one is active.
 func testTemplatesParallel(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	const n = 20

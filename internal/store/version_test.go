@@ -13,7 +13,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// onBoth runs test on each engine, with two that have one database open.
+// onBoth runs test on each engine, with one database opened twice.
 func onBoth(t *testing.T, test func(t *testing.T, path string, here, there *store.DB)) {
 	t.Helper()
 	t.Parallel()
@@ -25,7 +25,7 @@ func onBoth(t *testing.T, test func(t *testing.T, path string, here, there *stor
 	}
 }
 
-// recall is what db remembers of an account; it must know it.
+// recall returns the cached credentials of an account, which must be cached.
 func recall(t *testing.T, db *store.DB, key string) store.Credentials {
 	t.Helper()
 	c, err := db.CachedCredentials(t.Context(), key)
@@ -39,8 +39,8 @@ func recall(t *testing.T, db *store.DB, key string) store.Credentials {
 	return c
 }
 
-// TestCachedCredentials: what is remembered of an account is what stands there, as soon as whoever
-// changed it is told so, on this node or another.
+// TestCachedCredentials: cached credentials contain every acknowledged change, of this node
+// or another.
 func TestCachedCredentials(t *testing.T) {
 	onBoth(t, func(t *testing.T, _ string, here, there *store.DB) {
 		for changer, db := range map[string]*store.DB{"here0001": here, "there001": there} {
@@ -55,7 +55,7 @@ func testCachedCredentials(t *testing.T, account string, db, changes *store.DB) 
 	addAccount(t, db, parent, verify.Unit)
 	must(t, db.CreateAccount(ctx, store.NewAccount{Account: verify.Account{Key: account, Parent: parent}, Secret: "first"}, t0))
 	if c := recall(t, db, account); c.Key != account || !c.HasSecret("first", t0) || c.HasSecret("x", t0) {
-		t.Errorf("it remembers %+v", c.Account)
+		t.Errorf("cached: %+v", c.Account)
 	}
 	for i, step := range []struct {
 		change func() error
@@ -90,16 +90,16 @@ func testCachedCredentials(t *testing.T, account string, db, changes *store.DB) 
 			t.Fatalf("change %d of %s: %v", i, account, err)
 		}
 		if c := recall(t, db, account); !step.holds(c) {
-			t.Errorf("after change %d of %s it still remembers %+v", i, account, c.Account)
+			t.Errorf("after change %d of %s the cache still has %+v", i, account, c.Account)
 		}
 	}
 	must(t, changes.Credit(ctx, parent, 5, t0))
 	if c := recall(t, db, account); c.Balance != 0 {
-		t.Errorf("it remembers a balance, %s", c.Balance)
+		t.Errorf("the cache has a balance, %s", c.Balance)
 	}
 }
 
-// change runs a statement that the store does not know of.
+// change runs a statement without the store's knowledge.
 func change(t *testing.T, path, query string) {
 	t.Helper()
 	if store.IsPostgres(path) {
@@ -109,7 +109,7 @@ func change(t *testing.T, path, query string) {
 	exec(t, raw(t, path), query)
 }
 
-// TestCachedCredentialsUnknown: what was not remembered proves nothing.
+// TestCachedCredentialsUnknown: the credentials of a cache miss never match.
 func TestCachedCredentialsUnknown(t *testing.T) {
 	t.Parallel()
 	db := openFile(t, sqlite(t), key)
@@ -119,18 +119,18 @@ func TestCachedCredentialsUnknown(t *testing.T) {
 	for _, key := range []string{"", "demo0001", "nobody00"} {
 		c, err := db.CachedCredentials(t.Context(), key)
 		if !errors.Is(err, store.ErrNoAccount) || c.Key != "" {
-			t.Errorf("Recall(%q) = %+v, %v; want ErrNoAccount", key, c.Account, err)
+			t.Errorf("CachedCredentials(%q) = %+v, %v; want ErrNoAccount", key, c.Account, err)
 		}
 		for _, secret := range []string{"", "secret of demo0001", "secret of other001"} {
 			if c.HasSecret(secret, t0) {
-				t.Errorf("%q, which is not remembered, has the secret %q", key, secret)
+				t.Errorf("%q, which is not cached, has the secret %q", key, secret)
 			}
 		}
 	}
 }
 
-// TestChangeHoldsAtOnce: many ask while another changes. Who begins to ask when the
-// change was told is told of it.
+// TestChangeHoldsAtOnce: every read that begins after a change was acknowledged returns the
+// change, under concurrent reads.
 func TestChangeHoldsAtOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, _ string, here, there *store.DB) {
 		const rounds = 4
@@ -150,7 +150,7 @@ func TestChangeHoldsAtOnce(t *testing.T) {
 			}
 			return blocked, c.Barred, err
 		}
-		var told atomic.Int64 // how many are blocked and barred
+		var told atomic.Int64 // number of acknowledged blocks and bars
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
@@ -158,7 +158,7 @@ func TestChangeHoldsAtOnce(t *testing.T) {
 					for i := range int64(rounds) {
 						blocked, barred, err := ask(i)
 						if err != nil || i < n && (!blocked || !barred) {
-							t.Errorf("%d: blocked %v, barred %v (%v), when %d were told to be", i, blocked, barred, err, n)
+							t.Errorf("%d: blocked %v, barred %v (%v), after %d were acknowledged", i, blocked, barred, err, n)
 						}
 					}
 				}
@@ -173,7 +173,7 @@ func TestChangeHoldsAtOnce(t *testing.T) {
 	})
 }
 
-// TestLongBlockList: a list that is too long to be kept holds all the same.
+// TestLongBlockList: a block list that exceeds the cache is enforced.
 func TestLongBlockList(t *testing.T) {
 	onBoth(t, func(t *testing.T, path string, here, there *store.DB) {
 		must(t, here.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900001", CreatedAt: t0}))
@@ -188,17 +188,17 @@ func TestLongBlockList(t *testing.T) {
 	})
 }
 
-// TestPricesNotRead: while prices cannot be read, those that were read last are used.
+// TestPricesNotRead: while prices cannot be read, the previous list is used.
 func TestPricesNotRead(t *testing.T) {
 	onBoth(t, func(t *testing.T, path string, here, there *store.DB) {
 		must(t, here.ReplacePrices(t.Context(), "", []verify.Price{{Amount: 5}}))
 		change(t, path, `DROP TABLE price_list`)
 		change(t, path, `UPDATE settings SET value = '\x00' WHERE name = 'prices_version'`)
-		must(t, there.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900002", CreatedAt: t0})) // which takes as long as a change may
+		must(t, there.BlockNumber(t.Context(), store.BlockedNumber{Number: "447700900002", CreatedAt: t0})) // takes as long as a change may
 		wantPrice(t, here, "GB", "0.00000005")
 		wantPrice(t, here, "GB", "0.00000005")
 		if list, err := there.PriceList(t.Context()); err == nil {
-			t.Errorf("who never read them has the prices %v", list)
+			t.Errorf("without an earlier read the prices are %v", list)
 		}
 	})
 }

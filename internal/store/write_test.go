@@ -13,8 +13,7 @@ import (
 
 var errMine = errors.New("my own")
 
-// testWriteUndone: of a transaction that fails nothing is kept, and its caller
-// gets its own error.
+// testWriteUndone: a failed transaction changes no row, and its caller gets its own error.
 func testWriteUndone(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 100)
 	v := sent(t, db, request("demo0001", "447700900000"), t0, "1")
@@ -46,7 +45,7 @@ func testWriteUndone(t *testing.T, db *store.DB) {
 	wantBalance(t, db, "demo0001", 100, 0)
 }
 
-// zeros is a source of randomness that is not random.
+// zeros is a source of zeros instead of random bytes.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {
@@ -54,8 +53,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// testParallelWrites: of many writers at once, those and only those that were
-// told so have written.
+// testParallelWrites: of concurrent writes, exactly the acknowledged ones are durable.
 func testParallelWrites(t *testing.T, db *store.DB) {
 	const writers = 300
 	addAccount(t, db, "demo0001", 0)

@@ -24,9 +24,9 @@ type outage struct {
 	log *slog.Logger
 	now func() time.Time
 
-	on atomic.Bool // from the first failure to the end
+	on atomic.Bool // true from the first failure to the end
 
-	mu       sync.Mutex // set from the first failure to the end
+	mu       sync.Mutex // guards the fields below
 	began    time.Time
 	failed   time.Time // last failure
 	worked   time.Time // first success since; zero before it
