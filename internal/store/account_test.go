@@ -35,7 +35,7 @@ func testAccounts(t *testing.T, db *store.DB) {
 		}
 		for _, other := range []string{"", "Secret", "secret ", "wrong"} {
 			if c.HasSecret(other, t0) {
-				t.Errorf("%s: %q is taken for its secret", a.Key, other)
+				t.Errorf("%s: %q is accepted as its secret", a.Key, other)
 			}
 		}
 		if !c.HasSecret(a.Secret, t0) {
@@ -84,7 +84,7 @@ func testAccountChanges(t *testing.T, db *store.DB) {
 
 	must(t, db.RotateSecret(t.Context(), "demo0001", "new", time.Time{}, t0))
 	if c := find(); !c.HasSecret("new", t0) || c.HasSecret("secret of demo0001", t0) {
-		t.Error("after the rotation the old secret opens, or the new one does not")
+		t.Error("after the rotation the old secret is valid, or the new one is not")
 	}
 	for _, barred := range []bool{true, true, false} {
 		must(t, db.SetBarred(t.Context(), "demo0001", barred))
@@ -116,7 +116,7 @@ func testAccountUnknown(t *testing.T, db *store.DB) {
 		if !errors.Is(err, store.ErrNoAccount) {
 			t.Errorf("Credentials(%q): %v, want ErrNoAccount", key, err)
 		}
-		// It is compared with a secret as any other is, and none fits.
+		// It is compared with a secret as any other account is, and no secret matches.
 		for _, secret := range []string{"", "secret of demo0001", "\x00"} {
 			if c.HasSecret(secret, t0) {
 				t.Errorf("the unknown account %q has the secret %q", key, secret)
@@ -167,7 +167,7 @@ func TestNewAPIKey(t *testing.T) {
 			t.Fatalf("key %q, secret %q; want 8 and 32 letters and digits", key, secret)
 		}
 		if seen[key] || seen[secret] {
-			t.Fatalf("%q or %q was drawn twice", key, secret)
+			t.Fatalf("%q or %q was generated twice", key, secret)
 		}
 		seen[key], seen[secret] = true, true
 	}
@@ -176,7 +176,7 @@ func TestNewAPIKey(t *testing.T) {
 func TestZeroCredentialsHaveNoSecret(t *testing.T) {
 	t.Parallel()
 	if (store.Credentials{}).HasSecret("", t0) {
-		t.Error("credentials of nobody have the empty secret")
+		t.Error("zero credentials have the empty secret")
 	}
 }
 

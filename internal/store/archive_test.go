@@ -131,7 +131,7 @@ func testArchivePersonal(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	for i, tt := range []struct {
 		payment *verify.Payment
-		ips     []string // of the checks
+		ips     []string // IP addresses of the checks
 	}{
 		{nil, nil},
 		{nil, []string{""}},
@@ -190,7 +190,7 @@ func testArchiveOrder(t *testing.T, db *store.DB) {
 	for i := 0; i < 5; i += 2 {
 		archive(t, db, store.Cutoffs{Codes: at(100)}, 2, min(2, 5-i))
 		if oldest, ok, err := db.OldestEnded(t.Context()); ok && !oldest.Equal(at(float64(i+2))) || err != nil {
-			t.Errorf("after %d the oldest is of %v (%v)", i+2, oldest, err)
+			t.Errorf("after %d the oldest ended at %v (%v)", i+2, oldest, err)
 		}
 	}
 }
@@ -260,7 +260,7 @@ func testArchiveLate(t *testing.T, db *store.DB) {
 func wantGone(t *testing.T, db *store.DB, id verify.ID) {
 	t.Helper()
 	if v, ok, err := db.Verification(t.Context(), id); ok || err != nil {
-		t.Errorf("it is still there: %+v (%v)", v, err)
+		t.Errorf("the verification remains: %+v (%v)", v, err)
 	}
 }
 
@@ -307,8 +307,8 @@ func engines(t *testing.T, test func(t *testing.T, database string)) {
 	})
 }
 
-// TestArchiveTellsNothing: the archive has no codes, and no personal data outside of its
-// own columns.
+// TestArchiveTellsNothing: the archive has no codes. Personal data is only in the columns
+// address and personal, and is erased there.
 func TestArchiveTellsNothing(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		db := openFile(t, database, key)

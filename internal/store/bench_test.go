@@ -14,9 +14,9 @@ import (
 	"countersign/internal/verify"
 )
 
-// BenchmarkAccept writes what a verification costs the database: it is accepted,
-// counted for its number and charged, and the outcome of its first message is recorded. 64 callers share
-// commits.
+// BenchmarkAccept measures the database's share of a verification: it is accepted, counted
+// for its number and charged, and the outcome of its first message is recorded. 64 callers
+// share commits.
 func BenchmarkAccept(b *testing.B) {
 	for engine, database := range map[string]func() string{
 		"sqlite":   func() string { return filepath.Join(b.TempDir(), "countersign.db") },

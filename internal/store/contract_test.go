@@ -16,8 +16,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// TestStore runs the contract on every engine that there is. Adding one adds a
-// line here.
+// TestStore runs the contract on each engine. Add a new engine here.
 func TestStore(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
@@ -32,8 +31,8 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// testStore is what every engine must do. open gives an empty database that is
-// closed when its test ends.
+// testStore is the contract of every engine. open returns an empty database that is closed
+// at the end of the test.
 func testStore(t *testing.T, open func(*testing.T) *store.DB) {
 	for name, test := range map[string]func(*testing.T, *store.DB){
 		"Accounts":              testAccounts,
@@ -180,7 +179,7 @@ func postgres(t *testing.T) string {
 	return pgtest.Prepared(t, "migrated", store.Migrate)
 }
 
-// must fails the test on an error that it is not about.
+// must fails the test on an unexpected error.
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -336,7 +335,7 @@ func get(t *testing.T, db *store.DB, id verify.ID) (v verify.Verification) {
 		var ok bool
 		v, ok, err = tx.Verification(id)
 		if err == nil && !ok {
-			t.Fatalf("there is no verification %s", id)
+			t.Fatalf("verification %s does not exist", id)
 		}
 		return err
 	})
@@ -359,7 +358,7 @@ func isRefusal(err error, kind verify.Kind) bool {
 	return ok && refusal.Kind == kind
 }
 
-// due lists the ids that are due, and fails on a row that cannot be read.
+// due lists the ids of due rows, and fails on rows that cannot be decoded.
 func due(t *testing.T, db *store.DB, now time.Time, limit int) []verify.ID {
 	t.Helper()
 	var ids []verify.ID

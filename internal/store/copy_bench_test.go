@@ -10,8 +10,8 @@ import (
 	"countersign/internal/store"
 )
 
-// BenchmarkCopy copies and compares 20,000 verifications that are over, each with
-// its event, check, charge and delivered part.
+// BenchmarkCopy copies and compares 20,000 finished verifications, each with its event,
+// check, charge and delivered part.
 func BenchmarkCopy(b *testing.B) {
 	const verifications, tables = 20_000, 5
 	path := filepath.Join(b.TempDir(), "countersign.db")
@@ -22,7 +22,7 @@ func BenchmarkCopy(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	file.SetMaxOpenConns(1) // that of the temporary table
+	file.SetMaxOpenConns(1) // one connection, which has the temporary table
 	for _, query := range []string{
 		`INSERT INTO accounts (key, name, created_at) VALUES ('demo0001', 'Demo', 1000)`,
 		`CREATE TEMP TABLE ids AS WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < $1)
@@ -39,7 +39,7 @@ func BenchmarkCopy(b *testing.B) {
 	if err := file.Close(); err != nil {
 		b.Fatal(err)
 	}
-	pgtest.Shared(b) // starts, which takes a while
+	pgtest.Shared(b) // starts the server, which takes a while
 	for b.Loop() {
 		if _, err := copy.Run(b.Context(), copy.Config{From: path, To: pgtest.URL(b), Key: key}); err != nil {
 			b.Fatal(err)

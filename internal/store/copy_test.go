@@ -238,7 +238,7 @@ func TestCopy(t *testing.T) {
 func TestCopyAgain(t *testing.T) {
 	t.Parallel()
 	in, to := live(t), postgres(t)
-	db, err := open(t, to, key, true) // the copy has not begun, so this changes nothing
+	db, err := open(t, to, key, true) // a server may open the target before the copy
 	must(t, err)
 	must(t, db.Close())
 	_, err = copyTo(t, in.path, to)

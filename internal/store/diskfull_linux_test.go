@@ -56,8 +56,8 @@ func wantDiskFull(t *testing.T, err error, path string) {
 	}
 }
 
-// TestDiskFullAtStart opens a database where there is less room than it needs, page by
-// page, until there is enough of it, so that each step of a start fails once.
+// TestDiskFullAtStart opens a database on a disk with too little space, and adds space page
+// by page, so that each step of a start fails once.
 func TestDiskFullAtStart(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, 1024)
@@ -107,7 +107,7 @@ func TestDiskFullLater(t *testing.T) {
 	must(t, db.Ping(t.Context()))
 }
 
-// TestDiskFullPostgres has PostgreSQL find no room while it makes the tables.
+// TestDiskFullPostgres fills the disk of PostgreSQL while Open makes the tables.
 func TestDiskFullPostgres(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Start(t)

@@ -92,8 +92,8 @@ func (*keyRows) SealedBefore(context.Context, vault.Purpose, time.Time, time.Tim
 	return false, nil
 }
 
-// TestUnavailableBesideBroken: a code that does not open does not hide that the keys of
-// another could not be read: the row is not broken.
+// TestUnavailableBesideBroken: if one code cannot be opened and the keys of another cannot
+// be read, the error is ErrUnavailable and not ErrBroken.
 func TestUnavailableBesideBroken(t *testing.T) {
 	t.Parallel()
 	key, v := vault.NewKey(), typical()

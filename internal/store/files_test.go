@@ -147,7 +147,7 @@ func TestDisturbedFiles(t *testing.T) {
 	}
 }
 
-// content returns the bytes of the database and its log. A missing file has none.
+// content returns the bytes of the database and its log, without missing files.
 func content(t *testing.T, path string) (all []byte) {
 	t.Helper()
 	for _, name := range []string{path, path + "-wal"} {
@@ -212,7 +212,7 @@ func TestShrunk(t *testing.T) {
 	must(t, err)
 	must(t, db.Ping(t.Context()))
 	if db.Shrunk() {
-		t.Error("the server's own work on its log is taken for damage")
+		t.Error("a truncation by the server is reported as damage")
 	}
 	must(t, db.CheckFiles(t.Context()))
 	info, err := os.Stat(path + "-wal")
@@ -220,6 +220,6 @@ func TestShrunk(t *testing.T) {
 	must(t, os.Truncate(path+"-wal", info.Size()/2))
 	must(t, db.CheckFiles(t.Context()))
 	if !db.Shrunk() || db.Shrunk() {
-		t.Error("a log that was cut is not reported once")
+		t.Error("a truncated log is not reported exactly once")
 	}
 }

@@ -9,15 +9,15 @@ import (
 	"countersign/internal/verify"
 )
 
-// testFindVerifications: one is found by its number, account and time in the tables
-// of the requests and in the archive.
+// testFindVerifications: verifications are found by number, account and time, in the table
+// of requests and in the archive.
 func testFindVerifications(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	addAccount(t, db, "demo0002", 0)
 	const number, other = "447700900000", "447700900001"
 	past := cancelled(t, db, sent(t, db, request("demo0001", number), t0), at(31))
 	if moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: at(31)}, 10); moved != 1 || err != nil {
-		t.Fatalf("%d are in the archive (%v), want 1", moved, err)
+		t.Fatalf("%d were archived (%v), want 1", moved, err)
 	}
 	running := begin(t, db, request("demo0001", number), at(60))
 	theirs := begin(t, db, request("demo0002", number), at(61))
@@ -57,6 +57,6 @@ func testFindVerifications(t *testing.T, db *store.DB) {
 		}
 	}
 	if _, ok, err := db.Verification(t.Context(), verify.NewID(rand.Reader)); ok || err != nil {
-		t.Errorf("one that is not there: %v, %v", ok, err)
+		t.Errorf("an unknown id: %v, %v", ok, err)
 	}
 }

@@ -38,7 +38,7 @@ func withdraw(t *testing.T, db *store.DB, number string, now time.Time) (found b
 	return found
 }
 
-// testForgetForms: a number is erased in both of its forms, whichever is given.
+// testForgetForms: a number is erased in both of its forms, for either given form.
 func testForgetForms(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	const mobile, landline = "5491123456789", "541123456789"

@@ -103,8 +103,8 @@ func blockIDs(list []fraud.Block) (names []string) {
 	return names
 }
 
-// testFraudBlocks: a block is read as it was written, two nodes with the same decision make
-// one block, and a block in force can be lifted once.
+// testFraudBlocks: a stored block is read without a difference, two nodes with the same
+// decision make one block, and a block in force can be lifted once.
 func testFraudBlocks(t *testing.T, db *store.DB) {
 	over, forever := block("a", "demo0001", 1, at(60)), block("b", "demo0001", 2, time.Time{})
 	twin := block("c", "demo0001", 2, at(99))

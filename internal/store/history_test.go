@@ -123,7 +123,7 @@ func (h *history) verify(b *testing.B, i int) {
 	past := md5.Sum([]byte(strconv.Itoa(i * 7919 % h.size)))
 	h.time("search", func() {
 		if _, ok, err := h.db.Verification(b.Context(), verify.ID(past)); !ok || err != nil {
-			b.Fatalf("the archive has none of what was put there: %v", err)
+			b.Fatalf("verification not found in the archive: %v", err)
 		}
 	})
 }
@@ -171,7 +171,7 @@ func BenchmarkArchive(b *testing.B) {
 		moved, err := db.Archive(b.Context(), store.Cutoffs{Codes: t0.AddDate(1, 0, 0)}, 100)
 		mustBench(b, err)
 		if moved != 100 {
-			b.Fatalf("%d have moved: there are not enough for so many turns", moved)
+			b.Fatalf("%d were archived: the database has too few verifications for this benchtime", moved)
 		}
 		times = append(times, time.Since(begun))
 	}

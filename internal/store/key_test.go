@@ -29,7 +29,7 @@ func node(t *testing.T, database string, file vault.Key, now time.Time) *store.D
 	return db
 }
 
-// dataKeys lists the data keys of a purpose, and which of them is sealed with.
+// dataKeys lists the data keys of a purpose, and returns the key that now seals values.
 func dataKeys(t *testing.T, db *store.DB, purpose vault.Purpose) (ids []int64, current int64) {
 	t.Helper()
 	keys, err := db.Vault().Status()
@@ -83,7 +83,7 @@ func TestKeysOfTheDay(t *testing.T) {
 		ids, current := dataKeys(t, b, "pin")
 		codes, currentCode := dataKeys(t, b, "code")
 		if len(ids) != 2 || current != ids[1] || len(codes) != 2 || currentCode != codes[1] {
-			t.Errorf("keys %v and %v, of which %d and %d are used; want two, and the newest used", ids, codes, current, currentCode)
+			t.Errorf("keys %v and %v, in use %d and %d; want two, and the newest used", ids, codes, current, currentCode)
 		}
 		if got := get(t, b, first.ID); got.PIN != first.PIN {
 			t.Errorf("the PIN of yesterday is %q, want %q", got.PIN.Reveal(), first.PIN.Reveal())
@@ -178,8 +178,8 @@ func secretsWork(t *testing.T, db *store.DB) {
 	}
 }
 
-// TestKeyFileReplaced: a key file takes the place of another while servers run. Both
-// open the database until it is finished, and then the old one does not.
+// TestKeyFileReplaced: a key file is replaced while servers run. Until the end of the
+// rotation both key files open the database, afterwards only the new one.
 func TestKeyFileReplaced(t *testing.T) {
 	engines(t, func(t *testing.T, database string) {
 		next, onDisk := vault.NewKey(), key
@@ -216,15 +216,15 @@ func TestKeyFileReplaced(t *testing.T) {
 			"finish": tool.Vault().FinishKeyFile(t.Context(), t0, true), "abort": tool.Vault().AbortKeyFile(t.Context(), t0, true),
 		} {
 			if !errors.Is(err, vault.ErrNotRotating) {
-				t.Errorf("%s what was not begun: %v, want ErrNotRotating", what, err)
+				t.Errorf("%s without a rotation: %v, want ErrNotRotating", what, err)
 			}
 		}
 		if err := tool.Vault().AddKeyFile(t.Context(), key, at(1)); !errors.Is(err, vault.ErrSameKey) {
-			t.Errorf("the same again: %v, want ErrSameKey", err)
+			t.Errorf("the same key file again: %v, want ErrSameKey", err)
 		}
 		must(t, tool.Vault().AddKeyFile(t.Context(), next, at(1)))
 		if err := tool.Vault().AddKeyFile(t.Context(), vault.NewKey(), at(1)); !errors.Is(err, vault.ErrRotating) {
-			t.Errorf("a third: %v, want ErrRotating", err)
+			t.Errorf("a third key file: %v, want ErrRotating", err)
 		}
 		works(server)
 		works(node(t, database, key, at(2)))
@@ -247,7 +247,7 @@ func TestKeyFileReplaced(t *testing.T) {
 		must(t, err)
 		if len(keys.Files) != 2 || keys.Files[0].Ours || !keys.Files[1].Ours || !keys.Files[1].UsedAt.Equal(at(121).Truncate(ms)) ||
 			keys.Files[0].Fingerprint != key.Fingerprint() || keys.Files[1].Fingerprint != next.Fingerprint() {
-			t.Errorf("key files %+v, want that the server has taken up the second", keys.Files)
+			t.Errorf("key files %+v, want the second used by the server", keys.Files)
 		}
 		must(t, newer.Vault().FinishKeyFile(t.Context(), at(61+181), false))
 		refuses(key)
@@ -257,7 +257,7 @@ func TestKeyFileReplaced(t *testing.T) {
 		v = begin(t, server, request("demo0001", "447700900002"), at(300))
 		works(newer)
 
-		// And back again.
+		// And back to the first key file.
 		must(t, newer.Vault().AddKeyFile(t.Context(), key, at(400)))
 		must(t, newer.Vault().AbortKeyFile(t.Context(), at(400), true))
 		refuses(key)
@@ -358,12 +358,12 @@ func TestKeysOfBackup(t *testing.T) {
 	if _, err := open(t, old, next, false); !errors.Is(err, vault.ErrKey) {
 		t.Errorf("a backup of before: %v, want ErrKey", err)
 	}
-	// Nor has any two the same sealed key, from which one could go to the other.
+	// No two keys have the same sealed form, which would link them.
 	var seen [][]byte
 	for _, file := range []string{path, old, during} {
 		for _, value := range sealedKeys(t, file) {
 			if slices.ContainsFunc(seen, func(b []byte) bool { return bytes.Equal(b, value) }) {
-				t.Errorf("%s has a sealed key that another has", file)
+				t.Errorf("%s has a sealed key of another file", file)
 			}
 			seen = append(seen, value)
 		}

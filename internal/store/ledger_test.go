@@ -29,7 +29,7 @@ func charge(t testing.TB, db *store.DB, b verify.Beginning, onCredit bool) error
 
 func isNoCredit(err error) bool { return isRefusal(err, verify.KindNoCredit) }
 
-// wantBalance also holds the balance against the ledger.
+// wantBalance checks an account's balance, also against the ledger.
 func wantBalance(t *testing.T, db *store.DB, account string, balance verify.Money, charges int) {
 	t.Helper()
 	c, err := db.Credentials(t.Context(), account)
@@ -158,7 +158,7 @@ func testPostOnce(t *testing.T, db *store.DB) {
 	wantEntries(t, entries, err, "top-up 100 ", "charge -30 child001", "carrier-cost -7 child001", "refund 30 child001")
 }
 
-// testParallelCharges: a balance that covers one is spent once.
+// testParallelCharges: a balance that covers one charge is spent once.
 func testParallelCharges(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", verify.Unit)
 	var paid, refused atomic.Int32
@@ -187,8 +187,8 @@ func testParallelCharges(t *testing.T, db *store.DB) {
 	wantBalance(t, db, "demo0001", 0, 1)
 }
 
-// testLedgerSum: whatever happens to an account, its balance is the sum of its
-// entries, and what one would reckon.
+// testLedgerSum: after any operations an account's balance equals the sum of its entries,
+// and a model.
 func testLedgerSum(t *testing.T, db *store.DB) {
 	rapid.Check(t, func(rt *rapid.T) {
 		account := store.NewAPIKey()
@@ -227,8 +227,8 @@ func testLedgerSum(t *testing.T, db *store.DB) {
 	})
 }
 
-// testLedgerRange: a balance that 64 bits could not hold is refused, and leaves
-// account and ledger as they were.
+// testLedgerRange: a top-up beyond 64 bits is refused, and changes neither account nor
+// ledger.
 func testLedgerRange(t *testing.T, db *store.DB) {
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{Account: verify.Account{Key: "rich0001"}, Secret: "s"}, t0))
 	const most = verify.Money(1) << 61

@@ -10,8 +10,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// testWarned: one of two nodes that find a low balance is the first, and again after the
-// balance was found to be good.
+// testWarned: of two nodes that find a low balance, one gets first = true; the same holds
+// after the balance was sufficient in between.
 func testWarned(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	addAccount(t, db, "demo0002", 0)
@@ -45,11 +45,11 @@ func testMessageSettings(t *testing.T, db *store.DB) {
 	list, err := db.MessageSettings(t.Context())
 	must(t, err)
 	if len(list) != 2 || list["autofill"].Autofill.Domain != "example.com" || list["values"].CarrierValues["campaign"] != "a" {
-		t.Errorf("the settings are %+v, want those of autofill and values", list)
+		t.Errorf("the settings are %+v, want Autofill and CarrierValues", list)
 	}
 }
 
-// testShortage: the limit that refuses a charge is named, and the balance stays.
+// testShortage: a refused charge names its limit and does not change the balance.
 func testShortage(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 10)
 	must(t, db.CreateAccount(t.Context(), store.NewAccount{
@@ -88,8 +88,9 @@ func testShortage(t *testing.T, db *store.DB) {
 	wantBalance(t, db, "demo0001", 10, 0)
 }
 
-// testWriteLimited: nodes that share a database refuse the write over an account's limit. It is
-// not carried out, and passes again a second later. With a file, which has one server, all pass.
+// testWriteLimited: nodes that share a database refuse a write over an account's limit
+// without running it. A second later it is accepted. An SQLite file, which has one server,
+// refuses none.
 func testWriteLimited(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	addAccount(t, db, "demo0002", 0)
@@ -118,7 +119,7 @@ func testWriteLimited(t *testing.T, db *store.DB) {
 func testBlockedNumber(t *testing.T, db *store.DB) {
 	const mobile, landline = "5491123456789", "541123456789"
 	if b, ok, err := db.BlockedNumber(t.Context(), mobile); ok || err != nil {
-		t.Errorf("in an empty list there is %+v (%v)", b, err)
+		t.Errorf("an empty list has %+v (%v)", b, err)
 	}
 	want := store.BlockedNumber{Number: landline, Reason: "abuse", CreatedAt: at(1)}
 	must(t, db.BlockNumber(t.Context(), want))

@@ -8,8 +8,8 @@ import (
 	"countersign/internal/pgtest"
 )
 
-// TestListen: a node hears what another hands over, once that is committed, and
-// hears it again after its connection was lost.
+// TestListen: Listen wakes for each committed notification of another node, also after the
+// loss of its connection.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Prepared(t, "migrated", Migrate)

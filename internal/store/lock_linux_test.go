@@ -9,9 +9,9 @@ import (
 	"countersign/internal/store"
 )
 
-// TestLocksAreKept: reading the schema beside a running server must not release SQLite's
-// locks. Without them, another program that closes the file (the sqlite3 shell, say)
-// removes the write-ahead log in use, and with it all that the server writes afterwards.
+// TestLocksAreKept: reading the schema while a server runs must not release SQLite's locks.
+// Without them, another program that closes the file, such as the sqlite3 shell, would
+// remove the write-ahead log in use, and lose all later writes of the server.
 func TestLocksAreKept(t *testing.T) {
 	t.Parallel()
 	path := sqlite(t)

@@ -9,13 +9,13 @@ import (
 	"countersign/internal/store"
 )
 
-// TestOneServerUnderAnyName starts a second server, and a tool, on a file that a server
-// has, under every other name of the file.
+// TestOneServerUnderAnyName starts a second server, and a tool, on the file of a running
+// server, under each other name of the file.
 func TestOneServerUnderAnyName(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		other func(t *testing.T, path string) string
-		tool  error // of a tool under the other name
+		tool  error // result of a tool under the other name
 	}{
 		"same name": {func(_ *testing.T, path string) string { return path }, nil},
 		"relative": {func(t *testing.T, path string) string {
@@ -64,7 +64,7 @@ func TestOneServerUnderAnyName(t *testing.T) {
 			if err == nil {
 				must(t, tool.Close())
 			}
-			if name == "hard link" { // without a server, any name will do
+			if name == "hard link" { // without a server any name is valid
 				if _, err := os.Stat(other + "-wal"); err == nil {
 					t.Error("a second write-ahead log was made")
 				}

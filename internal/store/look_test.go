@@ -11,8 +11,8 @@ import (
 	"countersign/internal/store"
 )
 
-// TestLook: a database is read without a key and not changed, in both engines, and only
-// with the schema of this program.
+// TestLook: a database is read without a key and without a change, in both engines. A
+// different schema version is refused.
 func TestLook(t *testing.T) {
 	t.Parallel()
 	for _, database := range []string{pgtest.URL(t), filepath.Join(t.TempDir(), "countersign.db")} {

@@ -35,8 +35,8 @@ func each(nodes [2]*store.DB, n int, do func(db *store.DB, i int)) {
 	wg.Wait()
 }
 
-// insist starts a verification and repeats the start while other writes keep it out. A test
-// whose scopes lock rows in different orders waits a second for each deadlock.
+// insist starts a verification and repeats the start while other writes prevent it. If
+// scopes lock rows in different orders, a test waits a second for each deadlock.
 func insist(t *testing.T, db *store.DB, scope store.Scope, b verify.Beginning) error {
 	for {
 		if _, err := startIn(t.Context(), db, scope, b, false, t0); !errors.Is(err, store.ErrOverloaded) {
@@ -339,7 +339,7 @@ func TestNodesRenew(t *testing.T) {
 	}
 	write(t, nodes[0], func(tx *store.Tx) error {
 		if _, ok, err := tx.Verification(list[0].ID); err != nil || !ok {
-			return errors.Join(err, errors.New("a row is not there"))
+			return errors.Join(err, errors.New("a row is missing"))
 		}
 		return nodes[1].Write(t.Context(), store.Scope{}, func(tx *store.Tx) error {
 			return errors.Join(tx.Renew(list[0].ID, list[0].Lease.Token, at(30)), tx.Renew(list[1].ID, list[1].Lease.Token, at(30)))

@@ -140,7 +140,7 @@ func testForgetNumberHistory(t *testing.T, db *store.DB) {
 		want int
 	}{{stale, 0}, {stale.Add(24 * time.Hour), 1}, {stale.Add(24 * time.Hour), 0}} {
 		if n, _, err := db.PruneNumberHistories(t.Context(), new(store.NumberHistoryWalk), tt.at, 10); n != tt.want || err != nil {
-			t.Errorf("at %v %d guards are forgotten (%v), want %d", tt.at, n, err, tt.want)
+			t.Errorf("at %v %d histories are deleted (%v), want %d", tt.at, n, err, tt.want)
 		}
 	}
 	if n := historyOf(t, db, other); len(n.Uses) != 0 {
@@ -177,7 +177,7 @@ func testNumberHistoryWalk(t *testing.T, db *store.DB) {
 			t.Errorf("at %v %d are forgotten, want %d", tt.at, n, tt.want)
 		}
 	}
-	sendOne(t, db, store.Scope{}, "447700900000", "demo0001") // is stale on the same day
+	sendOne(t, db, store.Scope{}, "447700900000", "demo0001") // stale on the same day
 	if n := walk(day.Add(24*time.Hour - 1)); n != 0 {
 		t.Errorf("a second walk on a day forgets %d", n)
 	}

@@ -15,7 +15,7 @@ func testNumbers(t *testing.T, db *store.DB) {
 		return is
 	}
 	if blocked("447700900007") {
-		t.Error("a number is blocked in an empty list")
+		t.Error("an empty list blocks a number")
 	}
 	for _, b := range []store.BlockedNumber{
 		{Number: "447700900008", Reason: "second", CreatedAt: at(1)},
@@ -25,7 +25,7 @@ func testNumbers(t *testing.T, db *store.DB) {
 		must(t, db.BlockNumber(t.Context(), b))
 	}
 	if !blocked("447700900007") || blocked("44770090000") || blocked("4477009000070") {
-		t.Error("the number is not blocked, or one that only begins like it is")
+		t.Error("the number is not blocked, or a number with the same prefix is")
 	}
 	list, err := db.BlockedNumbers(t.Context())
 	must(t, err)
@@ -36,7 +36,7 @@ func testNumbers(t *testing.T, db *store.DB) {
 	if fmt.Sprint(list) != fmt.Sprint(want) {
 		t.Errorf("the list is %v, want %v", list, want)
 	}
-	for _, want := range []bool{true, false} { // the second time it is not there
+	for _, want := range []bool{true, false} { // the second time the number is not on the list
 		if found, err := db.UnblockNumber(t.Context(), "447700900007"); found != want || err != nil {
 			t.Errorf("UnblockNumber = %v, %v; want %v", found, err, want)
 		}
@@ -46,7 +46,7 @@ func testNumbers(t *testing.T, db *store.DB) {
 	}
 }
 
-// A phone with two international forms is blocked in both, whichever was entered.
+// A phone with two international forms is blocked in both, for either given form.
 func testNumberForms(t *testing.T, db *store.DB) {
 	const mobile, landline = "5491123456789", "541123456789"
 	for _, entered := range []string{mobile, landline} {
@@ -68,7 +68,7 @@ func testNumberForms(t *testing.T, db *store.DB) {
 	sendOne(t, db, store.Scope{Number: landline}, landline, "demo0001")
 	for _, number := range []string{mobile, landline} {
 		if n := historyOf(t, db, number); len(n.Uses) != 1 || len(n.Uses[0].Sends) != 2 {
-			t.Errorf("the guard of %s is %+v, want 2 messages", number, n)
+			t.Errorf("the history of %s is %+v, want 2 messages", number, n)
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"countersign/internal/pgtest"
 )
 
-// TestUnavailableReason: a server that cannot be used is reported by the root cause in one
-// line with its remedy, whatever else was tried. The connections are over TCP with the
+// TestUnavailableReason: for a server that cannot be used, the error is the root cause in
+// one line with its remedy, without other attempts. The connections are over TCP with the
 // default sslmode=prefer, so that the driver also reports an attempt with TLS.
 func TestUnavailableReason(t *testing.T) {
 	t.Parallel()

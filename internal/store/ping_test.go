@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPingWrites: each one really reaches the disk, so that a full one is seen. A
-// value that stays as it is would not.
+// TestPingWrites: each ping writes to the disk, so that it fails on a full one. SQLite does
+// not write an unchanged value.
 func TestPingWrites(t *testing.T) {
 	t.Parallel()
 	path := sqlite(t)
@@ -22,7 +22,7 @@ func TestPingWrites(t *testing.T) {
 		before := size()
 		must(t, db.Ping(t.Context()))
 		if grown := size() - before; grown < 64<<10 {
-			t.Errorf("the log grew by %d bytes, want at least what a request writes", grown)
+			t.Errorf("the log grew by %d bytes, want at least the size of a request's write", grown)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func writeEach(t *testing.T, db *DB) (errs []error) {
 	return errs
 }
 
-// touch is a write that travels with its commit.
+// touch is a write that is sent together with its commit.
 func touch(tx *Tx) error {
 	return tx.send(`INSERT INTO settings (name, value) VALUES ('touched', 'x') ON CONFLICT (name) DO UPDATE SET value = excluded.value`)
 }
@@ -43,7 +43,7 @@ func wantEach(t *testing.T, db *DB, when string, fails bool) {
 			t.Errorf("%s: writer %d: %v, want an error: %v", when, i, err, fails)
 		}
 		if postgres.SQLState(err) == readOnly && errors.Is(err, ErrUnknown) {
-			t.Errorf("%s: writer %d: %v; but a refused write is certain", when, i, err)
+			t.Errorf("%s: writer %d: %v; want a certain outcome for a refused write", when, i, err)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestPostgresReadOnly(t *testing.T) {
 			`BEGIN READ WRITE; ALTER ROLE postgres RESET default_transaction_read_only; COMMIT`, "target_session_attrs=any",
 		},
 	} {
-		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // a role has all databases
+		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // roles are shared by all databases
 			database := server.Create(t, "template0")
 			if err := Migrate(t.Context(), database); err != nil {
 				t.Fatal(err)
@@ -88,7 +88,7 @@ func TestPostgresReadOnly(t *testing.T) {
 			}
 		})
 	}
-	t.Run("System", func(t *testing.T) { //nolint:paralleltest // it is the system's
+	t.Run("System", func(t *testing.T) { //nolint:paralleltest // changes a setting of the server
 		database := server.Create(t, "template0")
 		if err := Migrate(t.Context(), database); err != nil {
 			t.Fatal(err)
@@ -103,7 +103,7 @@ func TestPostgresReadOnly(t *testing.T) {
 	})
 }
 
-// openHosts opens a database that two servers have.
+// openHosts opens a database with a URL of several servers.
 func openHosts(t *testing.T, database string, servers ...*pgtest.Server) *DB {
 	t.Helper()
 	db, err := Open(t.Context(), Config{Database: pgtest.Hosts(database, servers...), Key: testKey, Log: slog.New(slog.DiscardHandler)})
@@ -153,7 +153,7 @@ func TestPostgresFence(t *testing.T) {
 		return name
 	}
 	if read() != "" {
-		t.Fatal("there already")
+		t.Fatal("the row exists already")
 	}
 	primary.Set(t, "default_transaction_read_only", "on")
 	standby.Promote(t)
@@ -164,8 +164,8 @@ func TestPostgresFence(t *testing.T) {
 	await.Closed(t, "heard: the new primary", heard)
 }
 
-// TestPostgresUnreplicated: a commit whose wait for a synchronous standby was cancelled is
-// durable on one server only, so it is not answered as if it were on both.
+// TestPostgresUnreplicated: if the wait of a commit for a synchronous standby was
+// cancelled, the outcome is unknown: the commit is durable on one server only.
 func TestPostgresUnreplicated(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t)
@@ -219,8 +219,8 @@ func TestPostgresTooMany(t *testing.T) {
 	await.Until(t, "written by each writer", func() bool { return errors.Join(writeEach(t, db)...) == nil })
 }
 
-// TestPostgresTimeouts: writes that a lock keeps out fail after the limit that PostgreSQL
-// sets them, and the connections go on.
+// TestPostgresTimeouts: writes that wait for a lock fail at PostgreSQL's time limit, and
+// the connections remain usable.
 func TestPostgresTimeouts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ state, option string }{

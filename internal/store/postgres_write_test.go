@@ -201,7 +201,7 @@ func TestPostgresKeptOut(t *testing.T) {
 	}
 }
 
-// kill ends all connections to a database except the one that it uses.
+// kill ends all connections to a database except its own connection.
 func kill(t *testing.T, database string) {
 	t.Helper()
 	pgtest.Exec(t, database, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -326,8 +326,8 @@ func (c brittleConn) Write(b []byte) (int, error) {
 	return n, errors.Join(err, c.Close(), net.ErrClosed)
 }
 
-// TestPostgresDial: reads and writes use connections of Config.Dial. A write whose only
-// message is cut has an unknown outcome, and the next write opens another connection.
+// TestPostgresDial: reads and writes use connections of Config.Dial. If the only message of
+// a write is cut, its outcome is unknown, and the next write opens another connection.
 func TestPostgresDial(t *testing.T) {
 	t.Parallel()
 	database := pgtest.Prepared(t, "migrated", Migrate)
@@ -338,7 +338,7 @@ func TestPostgresDial(t *testing.T) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 		return brittleConn{c, &cut}, err
 	})
-	write := func(do func(*Tx) error) error { return <-queue(t, db, do)[0] } // by the first writer
+	write := func(do func(*Tx) error) error { return <-queue(t, db, do)[0] } // always the first writer
 	if err := write(put("a")); err != nil {
 		t.Fatal(err)
 	}

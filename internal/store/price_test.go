@@ -19,7 +19,7 @@ func wantPrice(t *testing.T, db *store.DB, country, want string) {
 }
 
 func testPrices(t *testing.T, db *store.DB) {
-	// The published ones: 1205, 361 and 361 credits of 0.0001.
+	// Published prices: 1205, 361 and 361 credits of 0.0001.
 	for country, want := range map[string]string{
 		"": "0.12050000", "GB": "0.12050000", "ZZ": "0.12050000", "US": "0.03610000", "IN": "0.03610000",
 	} {
@@ -39,7 +39,7 @@ func testPrices(t *testing.T, db *store.DB) {
 	}
 	must(t, db.ReplacePrices(t.Context(), "a", nil))
 	if list, err := db.Prices(t.Context()); err != nil || len(list) != 3 {
-		t.Errorf("without those of a carrier the prices are %v (%v)", list, err)
+		t.Errorf("without a carrier's list the prices are %v (%v)", list, err)
 	}
 }
 
@@ -53,11 +53,11 @@ func testReplacePrices(t *testing.T, db *store.DB) {
 	}
 	boom := errors.New("boom")
 	if err := db.ChangePrices(t.Context(), "", func([]verify.Price) ([]verify.Price, error) { return nil, boom }); !errors.Is(err, boom) {
-		t.Errorf("a change that was given up: %v", err)
+		t.Errorf("a change with an error: %v", err)
 	}
 	after, err := db.Prices(t.Context())
 	if err != nil || fmt.Sprint(after) != fmt.Sprint(before) {
-		t.Errorf("after a list that failed: %v, %v; want the old one %v", after, err, before)
+		t.Errorf("after a refused list: %v, %v; want the previous list %v", after, err, before)
 	}
 	must(t, db.ReplacePrices(t.Context(), "", nil))
 	list, err := db.PriceList(t.Context())
@@ -69,7 +69,7 @@ func testReplacePrices(t *testing.T, db *store.DB) {
 	wantPrice(t, db, "GB", "1.00000000")
 }
 
-// TestPriceList: what this process or another has changed is in the list.
+// TestPriceList: the list contains changes by this process and by another.
 func TestPriceList(t *testing.T) {
 	t.Parallel()
 	for name, path := range map[string]string{"sqlite": sqlite(t), "postgres": postgres(t)} {

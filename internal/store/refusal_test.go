@@ -40,7 +40,7 @@ func testRefusals(t *testing.T, db *store.DB) {
 		refused(4, "demo0001", other, 4), refused(5, "demo0001", "", 5), refused(6, "", "", 6),
 	}
 	must(t, db.SaveRefusals(t.Context(), all, nil))
-	must(t, db.SaveRefusals(t.Context(), all, nil)) // after a commit whose outcome was unknown
+	must(t, db.SaveRefusals(t.Context(), all, nil)) // repeated, as after an unknown outcome
 	for _, tt := range []struct {
 		filter store.RefusalFilter
 		want   string
@@ -63,7 +63,7 @@ func testRefusals(t *testing.T, db *store.DB) {
 		t.Errorf("got %+v, want %+v", got, changed)
 	}
 
-	// What is old loses number and address, and is deleted later.
+	// Old refusals lose number and address, and are deleted later.
 	n, err := db.RedactRefusals(t.Context(), at(4), 2)
 	if m, err2 := db.RedactRefusals(t.Context(), at(4), 2); n != 2 || m != 1 || err != nil || err2 != nil {
 		t.Errorf("redacted %d (%v) and %d (%v), want 2 and 1", n, err, m, err2)
@@ -77,8 +77,8 @@ func testRefusals(t *testing.T, db *store.DB) {
 	}
 }
 
-// testRefusalsForgotten: a forgotten number leaves no refusal, and a node that still
-// counts there does not bring it back.
+// testRefusalsForgotten: the erasure of a number deletes its refusals, and later counts by
+// a node do not restore them.
 func testRefusalsForgotten(t *testing.T, db *store.DB) {
 	must(t, db.SaveRefusals(t.Context(), []verify.Refusal{
 		refused(1, "demo0001", "5491112345678", 1), refused(2, "demo0001", "541112345678", 2), refused(3, "demo0001", "447700900000", 3),
@@ -121,7 +121,7 @@ func testExplained(t *testing.T, db *store.DB) {
 	save(t, db, v.Withdraw(at(10)))
 	moved, err := db.Archive(t.Context(), store.Cutoffs{Codes: at(1e7)}, 10)
 	if err != nil || moved != 1 {
-		t.Fatalf("moved %d: %v", moved, err)
+		t.Fatalf("archived %d: %v", moved, err)
 	}
 	look("archived")
 	_, err = db.SettleLedger(t.Context(), at(1e7), 100)
@@ -130,7 +130,7 @@ func testExplained(t *testing.T, db *store.DB) {
 }
 
 // TestExplainedInLocale: the ledger of a verification is complete in a PostgreSQL database
-// whose locale ignores the "/" in keys.
+// with a locale that ignores the "/" in keys.
 func TestExplainedInLocale(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Start(t)

@@ -113,7 +113,7 @@ func testSecretParallel(t *testing.T, db *store.DB) {
 	}
 	wg.Wait()
 	if list, err := db.Secrets(t.Context(), "demo0001", t0); err != nil || len(list) != store.MaxSecrets || added.Load() != store.MaxSecrets-1 {
-		t.Errorf("%d secrets of which %d were added (%v), want %d", len(list), added.Load(), err, store.MaxSecrets)
+		t.Errorf("%d secrets, %d of them added (%v), want %d", len(list), added.Load(), err, store.MaxSecrets)
 	}
 }
 

@@ -17,7 +17,7 @@ func fullSettings() verify.Settings {
 	return s
 }
 
-// fill gives v a value that is not its zero.
+// fill sets v to a value other than its zero value.
 func fill(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -57,7 +57,7 @@ func testUpdateAccount(t *testing.T, db *store.DB) {
 	}
 	must(t, db.UpdateAccount(t.Context(), "demo0001", func(a *verify.Account) error {
 		*a = want
-		a.Key, a.Balance = "other001", 5 // which stay
+		a.Key, a.Balance = "other001", 5 // Key and Balance are not changed
 		return nil
 	}))
 	refused := errors.New("refused")
@@ -98,8 +98,7 @@ func testUpdateAccountParallel(t *testing.T, db *store.DB) {
 	}
 }
 
-// While nodes are upgraded one after the other, an old one must not lose what a new
-// one stored.
+// During a rolling upgrade, an old node must not delete the settings of a newer release.
 func TestSettingsOfANewerReleaseStay(t *testing.T) {
 	t.Parallel()
 	path := sqlite(t)

@@ -39,7 +39,7 @@ func testSignatures(t *testing.T, db *store.DB) {
 	if used, err := db.SignatureUsed(t.Context(), "c", []byte("one")); used || err != nil {
 		t.Errorf("an unused signature: %t, %v", used, err)
 	}
-	for _, want := range []int{2, 1, 0} { // of seconds 0, 2 and 3; a signature is still valid at its expiry
+	for _, want := range []int{2, 1, 0} { // signatures of seconds 0, 2 and 3; a signature is still valid at its expiry
 		if n, err := db.ForgetSignatures(t.Context(), at(5), 2); n != want || err != nil {
 			t.Errorf("forgot %d, %v; want %d", n, err, want)
 		}

@@ -39,7 +39,7 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// TestInspectDamaged: what may hold data is never taken for a new database.
+// TestInspectDamaged: a file that may contain data is never reported as a new database.
 func TestInspectDamaged(t *testing.T) {
 	t.Parallel()
 	whole := filepath.Join(t.TempDir(), "whole.db")

@@ -45,7 +45,7 @@ func testVerifications(t *testing.T, db *store.DB) {
 			same(t, db, v)
 			c, _, ok := v.Receipt(verify.Receipt{Ref: verify.Ref{Carrier: "a", ID: "2/" + req.To.Given}, State: verify.EventUndeliverable, Error: "err 12"}, onFailure(), at(2))
 			if !ok {
-				t.Fatal("the receipt changes nothing")
+				t.Fatal("the receipt makes no change")
 			}
 			v = save(t, db, c)
 			same(t, db, v)
@@ -102,7 +102,7 @@ func same(t *testing.T, db *store.DB, want verify.Verification) {
 	})
 }
 
-// filler sets a value, and everything in it, to values other than zero, each different.
+// filler sets a value, and all its parts, to distinct non-zero values.
 type filler struct{ n int }
 
 func (f *filler) set(t *testing.T, v reflect.Value) {
@@ -159,7 +159,8 @@ func filled(t *testing.T, number string) verify.Verification {
 	return v
 }
 
-// testEveryField: every field of a verification is stored. A field that is added has to be.
+// testEveryField: every field of a verification is stored, also fields that are added
+// later.
 func testEveryField(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	v := filled(t, "447700900000")
@@ -170,7 +171,7 @@ func testEveryField(t *testing.T, db *store.DB) {
 	same(t, db, save(t, db, verify.Change{Verification: ended, New: true}))
 
 	changed := filled(t, "447700900000")
-	changed.ID, changed.SubmittedAt = v.ID, v.SubmittedAt // they never change
+	changed.ID, changed.SubmittedAt = v.ID, v.SubmittedAt // immutable
 	same(t, db, put(t, db, changed))
 }
 
@@ -353,7 +354,7 @@ func testFence(t *testing.T, db *store.DB) {
 	wantDue(t, db, v.ID, at(45), verify.LeaseEnded)
 }
 
-// testRenew: a renewal makes a lease longer, but not past the next step, and only under its
+// testRenew: a renewal extends a lease, but not past the next step, and only with its
 // token.
 func testRenew(t *testing.T, db *store.DB) {
 	v := plan(t, db, 125)[0]
@@ -362,7 +363,7 @@ func testRenew(t *testing.T, db *store.DB) {
 		write(t, db, func(tx *store.Tx) error { return tx.Renew(v.ID, token, at(until)) })
 		wantDue(t, db, v.ID, at(want), why)
 	}
-	renew(v.Lease.Token, 200, 125, verify.StepDue) // there is no lease
+	renew(v.Lease.Token, 200, 125, verify.StepDue) // the row has no lease
 	v = put(t, db, lease(v, "node-1", at(15)))
 	renew(v.Lease.Token-1, 30, 15, verify.LeaseEnded)
 	renew(v.Lease.Token, 30, 30, verify.LeaseEnded)
@@ -375,7 +376,7 @@ func testRenew(t *testing.T, db *store.DB) {
 	renew(v.Lease.Token, 200, 125, verify.StepDue)
 }
 
-// testFree: a renewal in a transaction is seen by the reads after it.
+// testFree: reads in a transaction return its renewals.
 func testFree(t *testing.T, db *store.DB) {
 	v := plan(t, db, 125)[0]
 	v = put(t, db, lease(v, "node-1", at(15)))
@@ -404,7 +405,7 @@ func testPostpone(t *testing.T, db *store.DB) {
 	}
 }
 
-// testDueOnce: of many that lease due rows at the same time, each row has one holder.
+// testDueOnce: of concurrent transactions that lease due rows, exactly one leases each row.
 func testDueOnce(t *testing.T, db *store.DB) {
 	list := plan(t, db, make([]float64, 20)...)
 	var mu sync.Mutex

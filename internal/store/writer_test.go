@@ -20,8 +20,8 @@ import (
 	"countersign/internal/vault"
 )
 
-// These tests are inside the package, since only there the writer can be blocked until a batch
-// is queued.
+// These tests are in the package, since only its code can block the writer until a batch is
+// queued.
 
 func openTemp(t *testing.T) *DB {
 	t.Helper()
@@ -60,7 +60,7 @@ func hold(t *testing.T, db *DB) (release func()) {
 	}
 }
 
-// queue hands jobs to the writer in their order, without waiting for them.
+// queue passes jobs to the writer in order, without waiting for them.
 func queue(t *testing.T, db *DB, jobs ...func(*Tx) error) (results []chan error) {
 	t.Helper()
 	for _, do := range jobs {
@@ -73,7 +73,7 @@ func queue(t *testing.T, db *DB, jobs ...func(*Tx) error) (results []chan error)
 	return results
 }
 
-// put is a job that leaves a trace.
+// put is a job that inserts a row with a name.
 func put(name string) func(*Tx) error {
 	return func(tx *Tx) error {
 		_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ($1, 'x')`, name)
@@ -81,7 +81,7 @@ func put(name string) func(*Tx) error {
 	}
 }
 
-// traces lists what put has left.
+// traces lists the names that put has inserted.
 func traces(t *testing.T, db *DB) []string {
 	t.Helper()
 	rows, err := db.query(t.Context(), `SELECT name FROM settings WHERE name <> 'key_check' ORDER BY name`)
@@ -105,7 +105,7 @@ func traces(t *testing.T, db *DB) []string {
 
 var errJob = errors.New("the job failed")
 
-// TestFailingJob: jobs of one batch fail one by one, though they are run again for that.
+// TestFailingJob: jobs of one batch fail separately; the others run again.
 func TestFailingJob(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
@@ -133,7 +133,7 @@ func TestFailingJob(t *testing.T) {
 			t.Errorf("job %d: %v, want an error: %v", i, err, fails)
 		}
 	}
-	if want := []int{2}; !slices.Equal(before, want) { // "b" has failed long before in the first run
+	if want := []int{2}; !slices.Equal(before, want) { // in the first run "b" failed before that job
 		t.Errorf("%v were committed before the last job, want %v", before, want)
 	}
 	if got, want := traces(t, db), []string{"a", "c", "d"}; !slices.Equal(got, want) {
@@ -172,7 +172,7 @@ func TestCommitFails(t *testing.T) {
 	release := hold(t, db)
 	results := queue(t, db,
 		put("a"),
-		func(tx *Tx) error { // SQLite finds out in COMMIT
+		func(tx *Tx) error { // SQLite detects it in COMMIT
 			_, err := tx.exec(`PRAGMA defer_foreign_keys = ON`)
 			if err == nil {
 				_, err = tx.exec(`INSERT INTO approved_numbers (account, number, created_at) VALUES ('nobody', '1', 0)`)
@@ -196,7 +196,7 @@ func TestCommitFails(t *testing.T) {
 	}
 }
 
-// TestBeginFails: the same when the database cannot be written to at all.
+// TestBeginFails: the same if the database cannot be written at all.
 func TestBeginFails(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
@@ -227,7 +227,7 @@ func TestBeginFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := db.Write(t.Context(), Scope{}, put("c")); err != nil {
-		t.Errorf("after the other has gone: %v", err)
+		t.Errorf("after the other process has closed it: %v", err)
 	}
 	if got, want := traces(t, db), []string{"c"}; !slices.Equal(got, want) {
 		t.Errorf("written: %v, want %v", got, want)
@@ -272,7 +272,7 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	if got := traces(t, db); !slices.Equal(got, want) {
-		t.Errorf("written: %v, but told so: %v", got, want)
+		t.Errorf("written: %v, but acknowledged: %v", got, want)
 	}
 	if err := db.Write(t.Context(), Scope{}, func(*Tx) error { return nil }); err != nil {
 		t.Errorf("the writer is stuck: %v", err)

@@ -60,8 +60,8 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
-// TestOutageLines: one line at the beginning, one a minute, and one at the end, however
-// many operations fail.
+// TestOutageLines: one line at the beginning, one a minute, and one at the end, for any
+// number of failed operations.
 func TestOutageLines(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -94,7 +94,7 @@ func TestOutageLines(t *testing.T) {
 	expect("the first minute", "ERROR database unavailable <nil> <nil> <nil>")
 	for range 600 {
 		fail()
-		succeed() // it takes some sessions
+		succeed() // the server accepts some sessions
 		now = now.Add(100 * time.Millisecond)
 	}
 	expect("the second minute", "ERROR database still unavailable 1m0s <nil> 601")

@@ -26,8 +26,8 @@ func start(t *testing.T, database string) *Engine {
 	return opened.(*Engine)
 }
 
-// TestSilentHost: a host that does not answer costs its timeout once, and not for
-// each connection.
+// TestSilentHost: a host that does not answer costs its timeout once, not once for each
+// connection.
 func TestSilentHost(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,7 +49,7 @@ func TestSilentHost(t *testing.T) {
 	server := pgtest.Start(t, "listen_addresses=127.0.0.1,127.91.7.3")
 	database := server.Create(t, "template0")
 	both := "postgres://postgres@" + silent.Addr().String() + ",127.91.7.3:5432/" + pgtest.Name(database) + "?sslmode=disable"
-	e := start(t, both+"&connect_timeout=2") // a busy server answers in less
+	e := start(t, both+"&connect_timeout=2") // a busy server answers within it
 	const tries = 10
 	before := dialled.Load()
 	for range tries {
@@ -64,8 +64,8 @@ func TestSilentHost(t *testing.T) {
 	}
 }
 
-// TestIdleWriter: a writer that has rested replaces a connection that was lost meanwhile, before
-// it begins a transaction.
+// TestIdleWriter: a writer that was idle replaces a lost connection before it begins a
+// transaction.
 func TestIdleWriter(t *testing.T) {
 	t.Parallel()
 	database := pgtest.URL(t)

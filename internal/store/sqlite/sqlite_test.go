@@ -314,7 +314,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// The end of a context must not interrupt the statement of another.
+// The end of a context must not interrupt the statement of another context.
 func TestInterruptIsOver(t *testing.T) {
 	t.Parallel()
 	c := open(t, create(t))
@@ -348,11 +348,11 @@ func TestCloseWithOpenRows(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := c.Query(t.Context(), `SELECT 1`); err == nil {
-		t.Error("a closed connection answered")
+		t.Error("a closed connection ran a statement")
 	}
 }
 
-// TestCloseWithSecondRows: Close also finds the rows of a statement that was in use already.
+// TestCloseWithSecondRows: Close also fails for open rows of a second use of a statement.
 func TestCloseWithSecondRows(t *testing.T) {
 	t.Parallel()
 	c := open(t, create(t))
@@ -378,7 +378,7 @@ func TestCloseWithSecondRows(t *testing.T) {
 	}
 }
 
-// TestColumnAdded: a kept statement has the columns of the present table.
+// TestColumnAdded: a cached statement has the columns of the present table.
 func TestColumnAdded(t *testing.T) {
 	t.Parallel()
 	c := open(t, create(t))
