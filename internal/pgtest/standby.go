@@ -39,8 +39,8 @@ func StartPair(t testing.TB, synchronous bool) (primary, standby *Server, databa
 	return primary, standby, database
 }
 
-// loopback returns an IP address that only this machine has, drawn so that no other test
-// listens there.
+// loopback returns a random IP address of this machine only, so that tests do not share
+// addresses.
 func loopback() string {
 	return net.IPv4(127, byte(64+rand.IntN(128)), byte(rand.IntN(256)), byte(1+rand.IntN(254))).String() //nolint:gosec // an address is no secret
 }
@@ -71,10 +71,10 @@ func (s *Server) Set(t testing.TB, name, value string) {
 	}
 }
 
-// Address returns where a server of StartPair listens.
+// Address returns the address on which a server of StartPair listens.
 func (s *Server) Address() string { return net.JoinHostPort(s.host, "5432") }
 
-// On returns the URL of a database on this server, given its URL on another one.
+// On returns the URL of a database on this server, given its URL on another server.
 func (s *Server) On(database string) string { return s.url(Name(database)) }
 
 // Hosts returns the URL of a database by the addresses of several servers.

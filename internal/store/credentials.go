@@ -141,8 +141,8 @@ func (db *DB) CachedCredentials(ctx context.Context, key string) (Credentials, e
 	return c, nil
 }
 
-// CacheCredentials stores a result of Credentials for CachedCredentials. Call it only for
-// an account whose credentials a request has proven.
+// CacheCredentials stores a result of Credentials for CachedCredentials. Call it only after
+// a request has proven the credentials of the account.
 func (db *DB) CacheCredentials(c Credentials) {
 	c.Balance = 0
 	m := &db.credentials

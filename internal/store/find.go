@@ -53,7 +53,7 @@ func (db *DB) FindVerifications(ctx context.Context, f VerificationFilter) ([]ve
 }
 
 // Verification finds a verification with its history, in the table of requests or in the
-// archive; ok is false if there is none. If the row cannot be decoded, v has its account
+// archive; ok is false for an unknown id. If the row cannot be decoded, v has its account
 // with the error.
 func (db *DB) Verification(ctx context.Context, id verify.ID) (v verify.Verification, ok bool, err error) {
 	if v, ok, err = db.live(ctx, id); err != nil || ok {

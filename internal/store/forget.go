@@ -35,10 +35,10 @@ type Forgotten struct {
 const forgetBatch = 50
 
 // ForgetNumber erases a number, in both forms if its plan has two, from all finished
-// verifications, with their codes, IP addresses and payee, as Redact does at the end of
-// retention. Outcome and cost remain. If a verification is in progress it makes no
-// change and returns an error wrapping ErrRunning: the engine ends them first, if Cancel is
-// set. It is idempotent.
+// verifications. It also erases codes, IP addresses and payee, as Redact does at the end of
+// retention. Outcome and cost remain. If a verification is in progress it makes no change
+// and returns an error wrapping ErrRunning: the engine ends them first, if Cancel is set.
+// It is idempotent.
 func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done Forgotten, err error) {
 	for _, step := range []func(context.Context, Forget, time.Time, *Forgotten) error{
 		db.forgetRules, db.forgetOver, db.forgetArchived, db.forgetMessages, db.forgetRefusals, db.forgetLog,
@@ -50,8 +50,8 @@ func (db *DB) ForgetNumber(ctx context.Context, f Forget, now time.Time) (done F
 	return done, nil
 }
 
-// forgetRules deletes the rules about the number, unless a verification is in progress.
-// It comes first, so that a refusal changes nothing.
+// forgetRules deletes the rules about the number, unless a verification is in progress. It
+// runs first, so that a refusal makes no change.
 func (db *DB) forgetRules(ctx context.Context, f Forget, _ time.Time, done *Forgotten) error {
 	var changes []topic
 	canonical, other := verify.NumberForms(f.Number)

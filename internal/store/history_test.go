@@ -39,7 +39,7 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
-// history is a database with a past.
+// history is a database with archived verifications.
 type history struct {
 	db       *store.DB
 	database string

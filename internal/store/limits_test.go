@@ -10,8 +10,7 @@ import (
 	"countersign/internal/verify"
 )
 
-// testWarned: of two nodes that find a low balance, one gets first = true; the same holds
-// after the balance was sufficient in between.
+// testWarned: SetWarned returns first = true exactly for each change of the mark.
 func testWarned(t *testing.T, db *store.DB) {
 	addAccount(t, db, "demo0001", 0)
 	addAccount(t, db, "demo0002", 0)

@@ -58,8 +58,8 @@ func (db *DB) Blocked(ctx context.Context, number string) (bool, error) {
 	return db.exists(ctx, `SELECT 1 FROM blocked_numbers WHERE number IN ($1, $2)`, canonical, other)
 }
 
-// BlockedNumber returns the entry of a number in the block list, in any of its forms. ok
-// is false if it has none.
+// BlockedNumber returns the entry of a number in the block list, in any of its forms. ok is
+// false if the number is not on the list.
 func (db *DB) BlockedNumber(ctx context.Context, number string) (b BlockedNumber, ok bool, err error) {
 	canonical, other := verify.NumberForms(number)
 	var created int64
@@ -91,8 +91,8 @@ func (db *DB) BlockNumber(ctx context.Context, b BlockedNumber) error {
 // errNothing rolls back a write that has no change to make.
 var errNothing = errors.New("nothing to change")
 
-// UnblockNumber removes all forms of a number from the block list. found is false if
-// none was on it.
+// UnblockNumber removes all forms of a number from the block list. found is false if no
+// form was on it.
 func (db *DB) UnblockNumber(ctx context.Context, number string) (found bool, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		canonical, other := verify.NumberForms(number)

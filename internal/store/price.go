@@ -9,9 +9,8 @@ import (
 	"countersign/internal/verify"
 )
 
-// PriceList returns the price lists of accounts and carriers. Changes by this process are
-// visible immediately, others within a second. While the database is unreadable it
-// returns the previous lists.
+// PriceList returns the price lists of accounts and carriers, with every acknowledged
+// change of any node. While the database is unreadable it returns the previous lists.
 func (db *DB) PriceList(ctx context.Context) (*verify.PriceList, error) {
 	list, err := db.prices.Get(ctx)
 	if err != nil {

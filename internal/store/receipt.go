@@ -52,8 +52,8 @@ func (tx *Tx) LockRef(ref verify.Ref) error {
 	return tx.conn.Send(tx.dialect.LockNumber, []any{int64(h.Sum64())})
 }
 
-// VerificationOf finds the verification with a carrier's message id; ok is false if none
-// has it.
+// VerificationOf finds the verification with a carrier's message id; ok is false for an
+// unknown id.
 func (tx *Tx) VerificationOf(ref verify.Ref) (id verify.ID, ok bool, err error) {
 	if id, ok = tx.refs[storedRef(ref)]; ok {
 		return id, true, nil
@@ -98,8 +98,8 @@ func (tx *Tx) KeepReceipt(r verify.Receipt, now time.Time) error {
 }
 
 // TakeReceipt deletes and returns the early receipt for a carrier's message id, as the
-// state of a part; ok is false if there is none. It ignores receipts older than
-// receiptLife, since carriers reuse ids.
+// state of a part; ok is false without one. It ignores receipts older than receiptLife,
+// since carriers reuse ids.
 func (tx *Tx) TakeReceipt(ref verify.Ref, now time.Time) (p verify.Part, ok bool, err error) {
 	if err := tx.LockRef(ref); err != nil {
 		return p, false, err

@@ -113,8 +113,8 @@ func (db *DB) ForgetRefusals(ctx context.Context, until time.Time, limit int) (f
 	return forgotten, nil
 }
 
-// changeRefusals applies change to rows that satisfy condition and whose last_at is not
-// after a time.
+// changeRefusals applies change to up to limit rows that satisfy condition and have a
+// last_at at or before a time.
 func (db *DB) changeRefusals(ctx context.Context, change, condition string, until time.Time, limit int) (changed int, err error) {
 	err = db.Write(ctx, Scope{}, func(tx *Tx) error {
 		n, err := tx.exec(change+` WHERE id IN (SELECT id FROM refusals WHERE `+condition+` last_at <= $1

@@ -146,8 +146,8 @@ func (r Restore) open(ctx context.Context, at sqlite.File) error {
 	return cmp.Or(err, file.Close())
 }
 
-// keepOwner sets the owner of f to that of the old database or, without one, its directory:
-// a file of root would lock the server out.
+// keepOwner gives f the owner of the old database or, without one, of its directory. The
+// server could not open a file of root.
 func keepOwner(f *atomicfile.File, database string) error {
 	if os.Geteuid() != 0 {
 		return nil

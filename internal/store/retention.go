@@ -54,9 +54,9 @@ func (tx *Tx) named(ended time.Time, limit int) (ids []verify.ID, first, last in
 	return ids, first, last, rows.Err()
 }
 
-// PurgeArchive deletes archived verifications that ended at or before a time, the oldest
-// first: up to limit rows on SQLite; one month on PostgreSQL, once all its rows are old
-// enough. more reports whether others may be left.
+// PurgeArchive deletes archived verifications that ended at or before a time, oldest first.
+// On SQLite it deletes up to limit rows; on PostgreSQL one month, once all its rows are old
+// enough. more reports whether others may remain.
 func (db *DB) PurgeArchive(ctx context.Context, ended time.Time, limit int) (more bool, err error) {
 	if dropped, partitioned, err := db.engine.DropPartition(ctx, archiveTable, ended); partitioned || err != nil {
 		return dropped, err
@@ -96,8 +96,8 @@ func (db *DB) SettleLedger(ctx context.Context, made time.Time, limit int) (sett
 const notCarried = `kind NOT IN ('carried', 'carried-cost')`
 
 // CarryLedger rolls up to limit settled entries, created at or before made, into two sums
-// for each account: one of charges, one of carrier costs. It takes the oldest first, so
-// that balances can still be verified. It returns the number of entries.
+// for each account: one for the balance, one of carrier costs. It takes the oldest entries
+// first and does not change the account's totals. It returns the number of entries.
 func (db *DB) CarryLedger(ctx context.Context, made time.Time, limit int) (carried int, err error) {
 	carried, err = db.moveEntries(ctx, made, limit, ledgerMove{
 		oldest: `SELECT created_at FROM ledger_past WHERE account = accounts.key ORDER BY created_at LIMIT 1`,

@@ -165,8 +165,8 @@ func (db *DB) readVersions(ctx context.Context) (seen [topics]string, err error)
 	return seen, rows.Err()
 }
 
-// bumpVersions gives topics new versions, in the transaction of their change. It must be
-// the last statement: it locks the rows of the topics until the commit.
+// bumpVersions writes new versions of topics, in the transaction of their change. It must
+// be the last statement: it locks the rows of the topics until the commit.
 func (tx *Tx) bumpVersions(of ...topic) error {
 	for _, t := range of {
 		version := verify.NewID(rand.Reader)
@@ -178,8 +178,9 @@ func (tx *Tx) bumpVersions(of ...topic) error {
 	return nil
 }
 
-// waitForNodes returns when every node has noticed a change of topics. err is the error of
-// the write, which may be durable nevertheless.
+// waitForNodes returns when every node has noticed a change of topics. After err, the error
+// of the write, it does not wait. It still invalidates the caches of this process, since the
+// write may be durable.
 func (db *DB) waitForNodes(ctx context.Context, err error, of ...topic) {
 	for _, t := range of {
 		db.changes.generation[t].Add(1)

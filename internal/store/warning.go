@@ -24,8 +24,8 @@ func (db *DB) Warned(ctx context.Context) (map[string]bool, error) {
 	return warned, rows.Err()
 }
 
-// SetWarned marks an account as low on balance, or removes the mark. first is false if
-// another node has already done so.
+// SetWarned marks an account as low on balance, or removes the mark. first is false if that
+// is already stored, for example by another node.
 func (db *DB) SetWarned(ctx context.Context, key string, low bool, now time.Time) (first bool, err error) {
 	err = db.Write(ctx, Scope{Account: key, Charges: true}, func(tx *Tx) error {
 		var n int64

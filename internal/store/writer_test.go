@@ -105,7 +105,8 @@ func traces(t *testing.T, db *DB) []string {
 
 var errJob = errors.New("the job failed")
 
-// TestFailingJob: jobs of one batch fail separately; the others run again.
+// TestFailingJob: after a failure in a batch, each job runs again and succeeds or fails
+// separately.
 func TestFailingJob(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)

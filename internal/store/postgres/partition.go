@@ -146,8 +146,9 @@ func scanMonths(rows driver.Rows, table string) (map[time.Time]bool, error) {
 }
 
 // alter changes the partitions of a table in a separate transaction, outside of the queue
-// of writes, so that no request waits for it. Nodes do so one after the other. do is
-// idempotent, so alter repeats it after the loss of its connection.
+// of writes, so that no request waits for it. One node at a time does so, and reads the
+// changes of the previous one. do is idempotent, so alter repeats it after the loss of its
+// connection.
 func (e *Engine) alter(ctx context.Context, table string, do func(tx *sql.Tx, have map[time.Time]bool) error) error {
 	_, err := retry(ctx, e.primary, func() (any, error) { return nil, e.alterOnce(ctx, table, do) })
 	return err

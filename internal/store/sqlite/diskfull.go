@@ -64,7 +64,7 @@ func noRoom(dir string) bool {
 		return atomicfile.IsFull(err)
 	}
 	_, err = f.Write(make([]byte, 64<<10))
-	_ = f.Close()           // the write decides
+	_ = f.Close()           // the result of the write decides
 	_ = os.Remove(f.Name()) // at worst, an empty file is left
 	return atomicfile.IsFull(err)
 }

@@ -125,7 +125,7 @@ func (w *files) compare() error {
 	return fmt.Errorf("%w: %s was overwritten; stop the server and restore a backup (countersign restore --from FILE)", ErrReplaced, w.database.Name())
 }
 
-// headerTries bounds how often a deviating header is read: SQLite may be writing it.
+// headerTries bounds the reads of a deviating header: SQLite may be writing it.
 const headerTries = 5
 
 // overwritten reports whether the header of the file cannot come from this server.
@@ -206,7 +206,7 @@ func (w *files) mayClose() bool { return w == nil || w.check() == nil || w.ours(
 func checkLog(f *os.File) error {
 	h, err := readHeader(f)
 	if err != nil || h.inWAL() || !slices.Equal(h[:16], []byte("SQLite format 3\x00")) {
-		return nil //nolint:nilerr // a new or foreign file: for SQLite to say
+		return nil //nolint:nilerr // a new or foreign file: SQLite reports it
 	}
 	path, err := filepath.EvalSymlinks(f.Name())
 	if err != nil {
@@ -214,7 +214,7 @@ func checkLog(f *os.File) error {
 	}
 	info, err := os.Stat(path + "-wal")
 	if err != nil || info.Size() == 0 {
-		return nil //nolint:nilerr // there is none
+		return nil //nolint:nilerr // no log
 	}
 	return fmt.Errorf("%s-wal belongs to another database file, which was replaced; restore the backup with countersign restore --from FILE, or delete %[1]s-wal and %[1]s-shm if the replacement is meant", path)
 }

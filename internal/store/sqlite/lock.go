@@ -51,8 +51,8 @@ func lockOpen(f *os.File) error {
 var ErrOtherName = errors.New("a server uses this file under another name (hard link or mount), or is just starting; use the name in its configuration")
 
 // checkName refuses a file that a server uses under another name. A server keeps a
-// write-ahead log beside the name that it uses, so a locked file without one has another.
-// It must be called before SQLite opens the file.
+// write-ahead log under the name that it uses, so a locked file without one has another
+// name. It must be called before SQLite opens the file.
 func checkName(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

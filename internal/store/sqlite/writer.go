@@ -51,7 +51,7 @@ func (w *Writer) RollBack() {
 }
 
 // Failed reports that SQLite has ended the transaction, as after an I/O error of a read.
-// Later statements would commit by themselves.
+// Later statements would commit without COMMIT.
 func (w *Writer) Failed() error {
 	if w.conn.InTransaction() {
 		return nil
