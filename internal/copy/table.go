@@ -115,7 +115,7 @@ func (t *copyTable) check(source []string) error {
 	case !slices.Equal(source, target):
 		return fmt.Errorf("the source has columns %s, the target %s", strings.Join(source, ", "), strings.Join(target, ", "))
 	case len(t.order) == 0 || len(t.key()) == 0:
-		return fmt.Errorf("the table has no primary key")
+		return fmt.Errorf("no primary key")
 	}
 	return nil
 }

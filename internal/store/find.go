@@ -20,8 +20,9 @@ type VerificationFilter struct {
 const longestLife = 24 * time.Hour
 
 // FindVerifications lists verifications of any account with their history, archived ones
-// included, newest first. Numbers have no index, since each request would have to
-// maintain it. So it reads all archived verifications that ended within the bounds.
+// included, newest first. Numbers have no index, since each request would have to maintain
+// it. So it reads all archived verifications that ended within the bounds, or up to
+// longestLife after them.
 func (db *DB) FindVerifications(ctx context.Context, f VerificationFilter) ([]verify.Verification, error) {
 	conditions := `submitted_at >= $1 AND submitted_at < $2`
 	args := []any{millis(f.Since), millis(f.Until), millis(f.Until.Add(longestLife)), f.Limit}

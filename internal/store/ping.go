@@ -46,7 +46,7 @@ func pinged() []pingedTable {
 
 type pingedTable struct {
 	name, column string
-	octets       bool // the column is a BYTEA of 16 bytes, else text
+	octets       bool // the column has 16 octets, else text
 	written      bool // requests write to it
 }
 

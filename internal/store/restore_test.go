@@ -78,7 +78,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"no backup":       {spoil: func(_ *testing.T, r *store.Restore) { r.From += ".missing" }, is: os.ErrNotExist},
 		"a directory":     {spoil: func(_ *testing.T, r *store.Restore) { r.From = filepath.Dir(r.From) }, says: "is not a file"},
 		"itself":          {spoil: func(_ *testing.T, r *store.Restore) { r.From = r.Database }, says: "the database itself"},
-		"empty":           {spoil: rewrite(func([]byte) []byte { return nil }), says: "no backup of an installation"},
+		"empty":           {spoil: rewrite(func([]byte) []byte { return nil }), says: "not a backup of an installation"},
 		"truncated":       {spoil: rewrite(func(b []byte) []byte { return b[:len(b)/2] }), says: "malformed"},
 		"damaged inside":  {spoil: rewrite(damage), says: "integrity check"},
 		"no installation": {spoil: rewrite(func([]byte) []byte { return []byte(strings.Repeat("text ", 1000)) }), says: "not a database"},
